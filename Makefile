@@ -1,0 +1,44 @@
+# make demo   sets everything up and rehearses examples/production.yaml
+# make test   sets everything up and passes every test
+.PHONY: demo test lint format bench clean tools dev-tools
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+JOBS   ?= 2
+
+demo: tools $(VENV)/.installed
+	$(BIN)/bascule rehearse examples/production.yaml
+
+test: dev-tools $(VENV)/.dev
+	$(BIN)/pytest -n $(JOBS) --dist worksteal tests
+
+lint: dev-tools $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+tools:
+	@scripts/need ip bridge nft dnsmasq venv
+
+dev-tools:
+	@scripts/need ip bridge nft dnsmasq ethtool tcpdump venv
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml
+	$(BIN)/pip install -q --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml
+	$(BIN)/pip install -q --disable-pip-version-check -e '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Do it: run a plan's commands and be able to take them back."""

@@ -1,0 +1,50 @@
+"""The command line: one file per verb, imported on use, so that ``bascule --help`` stays near the bare interpreter."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+from bascule import __version__
+
+VERBS = {  # verb: what it does, what it changes
+    "check": "Every problem of the site file, with its place and a hint. Reads only.",
+    "plan": "What would change, in order, why, and which guests it touches. Reads only.",
+    "rehearse": "Build the twin, apply the plan in it, ask every question. Throw-away namespaces only.",
+    "schema": "The JSON schema of the site file. Reads only.",
+}
+
+
+class Verbs(click.Group):
+    """Loads a verb's file when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which they are used."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command object of ``cli/<verb>.py``."""
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f"bascule.cli.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of verbs, without importing any of them."""
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="bascule")
+def group() -> None:
+    """Put KVM guests on real networks: rehearse, change, take back, prove, draw."""
+
+
+def main() -> None:
+    """The entry point: runs a verb and turns what goes wrong into words and an exit status."""
+    from bascule.cli.entry import run
+
+    run(group)

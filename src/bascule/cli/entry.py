@@ -1,0 +1,78 @@
+"""From an exception to words and an exit status; no traceback ever reaches the user."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from bascule.errors import BasculeError, Problem, UsageFault
+
+
+def run(group: click.Command) -> NoReturn:
+    """Run the command line and leave with DESIGN.md's exit status."""
+    as_json = "--json" in sys.argv
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without UTF-8 gets '?' instead of a traceback
+    try:
+        status = group.main(standalone_mode=False)
+        sys.stdout.flush()
+        leave(status if isinstance(status, int) else 0)
+    except BasculeError as error:
+        report(error, as_json=as_json)
+        leave(error.exit_status)
+    except click.exceptions.Exit as stop:
+        leave(stop.exit_code)
+    except click.ClickException as wrong:
+        hint = None
+        if isinstance(wrong, click.UsageError) and wrong.ctx is not None:
+            hint = f"see '{wrong.ctx.command_path} --help'"
+        error = UsageFault(Problem(code="USAGE", message=wrong.format_message().rstrip("."), hint=hint))
+        report(error, as_json=as_json)
+        leave(error.exit_status)
+    except (KeyboardInterrupt, click.Abort):
+        print("interrupted; nothing is left behind", file=sys.stderr)
+        leave(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader (head, less) has gone: no complaint
+        leave(0)
+    except OSError as error:
+        report(from_os_error(error), as_json=as_json)
+        leave(77 if error.errno in {errno.EPERM, errno.EACCES} else 1)
+
+
+def leave(status: int) -> NoReturn:
+    """End with a status."""
+    raise SystemExit(status)
+
+
+def from_os_error(error: OSError) -> BasculeError:
+    """The operating system's refusal as a problem."""
+    subject = f"'{error.filename}': " if error.filename else ""
+    hints = {
+        errno.ENOSPC: "free some space and run it again; nothing was left half written",
+        errno.EPERM: "run it as root",
+        errno.EACCES: "run it as root, or change the file's permissions",
+        errno.EROFS: "the file system is read-only; point BASCULE_STATE_DIR elsewhere if it is Bascule's own state",
+    }
+    words = f"{subject}{error.strerror or error}"
+    return BasculeError(Problem(code="SYSTEM", message=words, hint=hints.get(error.errno or 0)))
+
+
+def report(error: BasculeError, *, as_json: bool) -> None:
+    """Print the problems: to people on stderr, to machines as one document on stdout."""
+    if as_json:
+        verb = next((word for word in sys.argv[1:] if not word.startswith("-")), "bascule")
+        emit(verb, {"ok": False, "problems": [problem.as_json() for problem in error.problems]})
+    else:
+        print(error, file=sys.stderr)
+
+
+def emit(verb: str, document: dict[str, Any]) -> None:
+    """One JSON document on stdout, with its schema's name."""
+    click.echo(json.dumps({"schema": f"bascule/{verb}/1", **document}, indent=2, default=str))

@@ -1,0 +1,1 @@
+"""Show it: layout (pure), then one file per format."""

@@ -1,0 +1,1 @@
+"""Virtual servers: one file per driver behind one protocol."""

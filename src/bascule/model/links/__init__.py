@@ -1,0 +1,39 @@
+"""The kinds of links. A new kind is one file here and one entry in KINDS."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bascule.model.links.bond import Bond
+from bascule.model.links.bridge import Bridge, BridgePort
+from bascule.model.links.options import LinkOptions
+from bascule.model.links.plain import Dummy, Loopback, Macvtap, Other, Physical, Tap, Veth
+from bascule.model.links.vlan import Vlan
+
+__all__ = [
+    "KINDS",
+    "Bond",
+    "Bridge",
+    "BridgePort",
+    "Dummy",
+    "LinkOptions",
+    "Loopback",
+    "Macvtap",
+    "Other",
+    "Physical",
+    "Tap",
+    "Veth",
+    "Vlan",
+    "read_kind",
+]
+
+KINDS: Mapping[str, type[LinkOptions]] = {
+    cls.kind: cls for cls in (Physical, Loopback, Bridge, Vlan, Bond, Tap, Veth, Macvtap, Dummy)
+}
+
+
+def read_kind(kind: str, info: Mapping[str, Any]) -> LinkOptions:
+    """The options of a link from the kernel's name for its kind and iproute2's ``info_data``."""
+    known = KINDS.get(kind)
+    return known.read(info) if known else Other(info_kind=kind)

@@ -1,0 +1,58 @@
+"""What the kinds of links share: options that are read from the kernel's JSON and written as ``ip link`` arguments.
+
+A kind is one small file with one frozen dataclass. Its fields carry the names that iproute2 uses in ``info_data``;
+``option()`` says where the argument's name differs, and whether the kernel lets the option change after creation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Self
+
+ON_OFF = {True: "on", False: "off"}
+
+
+def option(default: Any, *, arg: str | None = None, fixed: bool = False, flag: bool = False) -> Any:
+    """A field: its default is the kernel's; ``fixed`` ones are set at creation only; ``flag`` ones are on/off."""
+    return field(default=default, metadata={"arg": arg, "fixed": fixed, "flag": flag})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkOptions:
+    """The options of one kind of link (``ip link … type KIND``)."""
+
+    kind: ClassVar[str] = ""
+    virtual: ClassVar[bool] = True  # can be made with `ip link add`; False for what is plugged or owned by a process
+
+    @classmethod
+    def read(cls, info: Mapping[str, Any]) -> Self:
+        """From iproute2's ``info_data``; a missing key means the kernel's default."""
+        return cls(**{f.name: _normal(info[f.name], f.default) for f in fields(cls) if f.name in info})
+
+    def arguments(self, before: Self | None = None) -> tuple[str, ...]:
+        """The arguments behind ``type KIND``: all that differ from ``before``, or from the kernel's defaults."""
+        words: list[str] = []
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if value == (f.default if before is None else getattr(before, f.name)):
+                continue
+            words += [f.metadata.get("arg") or f.name, ON_OFF[bool(value)] if f.metadata.get("flag") else str(value)]
+        return tuple(words)
+
+    def must_be_remade(self, before: Self) -> bool:
+        """Whether an option differs that the kernel takes at creation only."""
+        return any(f.metadata.get("fixed") and getattr(self, f.name) != getattr(before, f.name) for f in fields(self))
+
+    def as_json(self) -> dict[str, Any]:
+        """All options that differ from the kernel's defaults."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+
+
+def _normal(value: Any, default: Any) -> Any:
+    """iproute2 prints some flags as booleans and others as 0 and 1; the type of the default decides."""
+    if isinstance(default, bool):
+        return bool(value)
+    if isinstance(default, int):
+        return int(value, 0) if isinstance(value, str) else int(value)
+    return value

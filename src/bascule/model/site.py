@@ -1,0 +1,342 @@
+"""What the person meant: the site file as frozen values, every reference resolved and every default filled in.
+
+Each value that stands in the file knows its place there (``place``), which never takes part in comparison.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+from bascule.errors import Place
+from bascule.model.values import IfName, IpAddress, IpInterface, IpNetwork, Mac, Vid
+
+NOWHERE = Place("", 0, 0)
+
+
+def _place() -> Place:
+    return field(default=NOWHERE, compare=False, repr=False)
+
+
+class Verdict(StrEnum):
+    """What an expectation says."""
+
+    REACH = "reach"
+    NO_REACH = "no-reach"
+
+
+class Mode(StrEnum):
+    """libvirt's modes of a virtual network."""
+
+    NAT = "nat"
+    ROUTED = "routed"
+    ISOLATED = "isolated"
+    OPEN = "open"
+
+
+class PlugKind(StrEnum):
+    """What a guest NIC is plugged into."""
+
+    BRIDGE = "bridge"
+    NETWORK = "network"
+    DIRECT = "direct"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """``tcp/80``, ``udp/5000-5010``, ``icmp`` or ``arp``; ports are 0 where the protocol has none."""
+
+    protocol: Literal["tcp", "udp", "icmp", "arp"]
+    first: int = 0
+    last: int = 0
+
+    def __str__(self) -> str:
+        if not self.first:
+            return self.protocol
+        return f"{self.protocol}/{self.first}" + (f"-{self.last}" if self.last != self.first else "")
+
+    @property
+    def ports(self) -> range:
+        """The ports, as a range; empty for icmp and arp."""
+        return range(self.first, self.last + 1) if self.first else range(0)
+
+    def covers(self, other: Service) -> bool:
+        """Whether every port of ``other`` is among ours."""
+        return self.protocol == other.protocol and self.first <= other.first and other.last <= self.last
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """A layer-2 network that exists in the building; ``vlan`` where it arrives tagged."""
+
+    name: str
+    subnets: tuple[IpNetwork, ...] = ()
+    gateways: tuple[IpAddress, ...] = ()
+    vlan: Vid | None = None
+    place: Place = _place()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwitchPort:
+    """The cabling as it should be."""
+
+    name: str
+    port: str
+    place: Place = _place()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nic:
+    """A NIC of a host. No address means that it carries guests only."""
+
+    name: IfName
+    network: str | None = None
+    addresses: tuple[IpInterface, ...] = ()
+    dhcp: bool = False
+    gateways: tuple[IpAddress, ...] = ()
+    mac: Mac | None = None
+    path: str | None = None
+    mtu: int | None = None
+    switch: SwitchPort | None = None
+    place: Place = _place()
+
+    @property
+    def has_address(self) -> bool:
+        """Whether the host itself speaks on this NIC."""
+        return bool(self.addresses) or self.dhcp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bond:
+    """Several NICs as one uplink."""
+
+    name: IfName
+    nics: tuple[IfName, ...]
+    mode: str = "active-backup"
+    mtu: int | None = None
+    place: Place = _place()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bridge:
+    """A bridge of a host; ``uplink`` None means that it has no NIC on purpose."""
+
+    name: IfName
+    uplink: IfName | None
+    addresses: tuple[IpInterface, ...] = ()
+    dhcp: bool = False
+    from_uplink: bool = False
+    gateways: tuple[IpAddress, ...] = ()
+    vlan: Vid | None = None
+    vlan_aware: bool = False
+    stp: bool = False
+    mtu: int | None = None
+    place: Place = _place()
+
+    @property
+    def port(self) -> IfName | None:
+        """The link that is enslaved: the uplink itself or the VLAN link on it (``eth4.30``)."""
+        if self.uplink is None or self.vlan is None or self.vlan_aware:
+            return self.uplink
+        return IfName(f"{self.uplink}.{self.vlan}")
+
+    @property
+    def has_address(self) -> bool:
+        """Whether the host itself speaks on this bridge."""
+        return bool(self.addresses) or self.dhcp or self.from_uplink
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DhcpRange:
+    """The addresses that a DHCP server hands out, both ends included."""
+
+    first: IpAddress
+    last: IpAddress
+    place: Place = _place()
+
+    def __str__(self) -> str:
+        return f"{self.first}-{self.last}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forward:
+    """A port of the host that leads to a guest behind NAT."""
+
+    host_port: int
+    guest: str
+    service: Service
+    place: Place = _place()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VirtualNetwork:
+    """A host-only network in one of libvirt's modes."""
+
+    name: str
+    mode: Mode
+    subnets: tuple[IpNetwork, ...] = ()
+    dhcp: DhcpRange | None = None
+    forwards: tuple[Forward, ...] = ()
+    place: Place = _place()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """A machine that runs guests."""
+
+    name: str
+    memory: int | None = None  # bytes
+    persist: str | None = None
+    nics: Mapping[IfName, Nic] = field(default_factory=dict)
+    bonds: Mapping[IfName, Bond] = field(default_factory=dict)
+    bridges: Mapping[IfName, Bridge] = field(default_factory=dict)
+    virtual_networks: Mapping[str, VirtualNetwork] = field(default_factory=dict)
+    place: Place = _place()
+
+    def uplink_nics(self, bridge: Bridge) -> tuple[Nic, ...]:
+        """The NICs that carry a bridge: one, the members of its bond, or none."""
+        if bridge.uplink is None:
+            return ()
+        bond = self.bonds.get(bridge.uplink)
+        return tuple(self.nics[name] for name in (bond.nics if bond else (bridge.uplink,)) if name in self.nics)
+
+    def is_enslaved(self, nic: IfName) -> bool:
+        """Whether the NIC is under a bridge or in a bond, so that it must carry no address of its own."""
+        return any(nic in bond.nics for bond in self.bonds.values()) or any(
+            bridge.uplink == nic and bridge.vlan is None for bridge in self.bridges.values()
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestNic:
+    """A NIC of a guest. ``mac`` and ``tap`` are always filled; ``mac_given`` says whether the file named the MAC."""
+
+    guest: str
+    index: int
+    plug: PlugKind
+    into: str  # the bridge, virtual network or NIC
+    mac: Mac
+    tap: IfName
+    mac_given: bool = False
+    addresses: tuple[IpInterface, ...] = ()
+    dhcp: bool = False
+    vlan: Vid | None = None
+    vlans: tuple[tuple[Vid, Vid], ...] = ()  # ranges of a trunk
+    place: Place = _place()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guest:
+    """A virtual server."""
+
+    name: str
+    host: str
+    memory: int | None = None  # bytes
+    nics: tuple[GuestNic, ...] = ()
+    serves: tuple[Service, ...] = ()
+    place: Place = _place()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineNic:
+    """A machine's foot in a network."""
+
+    network: str
+    addresses: tuple[IpInterface, ...] = ()
+    dhcp: bool = False
+    mac: Mac | None = None
+    place: Place = _place()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DhcpServer:
+    """A DHCP (and DNS) server that a machine runs on one network."""
+
+    network: str
+    range: DhcpRange
+    place: Place = _place()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Masquerade:
+    """Who may go out through a machine under the machine's own address."""
+
+    sources: tuple[str, ...]  # guests, machines, hosts or networks
+    to: str  # a network
+    place: Place = _place()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What else stands on the networks: never touched, played in the twin.
+
+    A machine with NICs in several networks forwards nothing but what ``masquerade`` and ``routes`` say.
+    """
+
+    name: str
+    nics: tuple[MachineNic, ...] = ()
+    dhcp: DhcpServer | None = None
+    masquerade: Masquerade | None = None
+    serves: tuple[Service, ...] = ()
+    place: Place = _place()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    """One access criterion: who must, or must not, reach whom."""
+
+    source: str
+    target: str
+    service: Service
+    verdict: Verdict
+    seen_as: str | None = None
+    place: Place = _place()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """The whole file. ``digest`` is the SHA-256 of its bytes in hexadecimal."""
+
+    name: str
+    networks: Mapping[str, Network] = field(default_factory=dict)
+    hosts: Mapping[str, Host] = field(default_factory=dict)
+    guests: Mapping[str, Guest] = field(default_factory=dict)
+    machines: Mapping[str, Machine] = field(default_factory=dict)
+    expectations: tuple[Expectation, ...] = ()
+    path: str = field(default="", compare=False)
+    digest: str = field(default="", compare=False)
+
+    def guests_on(self, host: str) -> Iterator[Guest]:
+        """The guests of one host, in the order of the file."""
+        return (guest for guest in self.guests.values() if guest.host == host)
+
+    def guest_nics(self, host: str) -> Iterator[GuestNic]:
+        """The NICs of all guests of one host, in the order of the file."""
+        return (nic for guest in self.guests_on(host) for nic in guest.nics)
+
+    def network_of_bridge(self, host: Host, bridge: Bridge) -> Network | None:
+        """The building's network behind a bridge: the one of its VLAN, else the one that its NIC names."""
+        if bridge.vlan is not None:
+            return self.network_of_vlan(bridge.vlan)
+        for nic in host.uplink_nics(bridge):
+            if nic.network is not None:
+                return self.networks[nic.network]
+        return None
+
+    def network_of_vlan(self, vid: Vid) -> Network | None:
+        """The building's network that arrives with this tag."""
+        return next((network for network in self.networks.values() if network.vlan == vid), None)
+
+    def network_of(self, nic: GuestNic) -> Network | None:
+        """The building's network that a guest NIC stands on; None behind a virtual network or a bridge without NIC."""
+        host = self.hosts[self.guests[nic.guest].host]
+        if nic.plug is PlugKind.BRIDGE:
+            if nic.vlan is not None:
+                return self.network_of_vlan(nic.vlan)
+            return self.network_of_bridge(host, host.bridges[IfName(nic.into)])
+        if nic.plug is PlugKind.DIRECT:
+            name = host.nics[IfName(nic.into)].network
+            return self.networks[name] if name else None
+        return None

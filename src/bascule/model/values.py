@@ -1,0 +1,88 @@
+"""The field's small words, parsed once and then trusted.
+
+Each ``parse_*`` raises ValueError with a sentence that fits behind the value ("… is not a MAC address").
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+from typing import NewType
+
+Mac = NewType("Mac", str)  # lower case, colons: "52:54:00:28:23:af"
+IfName = NewType("IfName", str)
+Vid = NewType("Vid", int)  # 802.1Q VLAN identifier, 1 to 4094
+
+IpAddress = IPv4Address | IPv6Address
+IpInterface = IPv4Interface | IPv6Interface
+IpNetwork = IPv4Network | IPv6Network
+
+IFNAME_MAX = 15  # bytes; IFNAMSIZ is 16 with its final NUL (linux/if.h)
+
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def parse_mac(text: str) -> Mac:
+    """A MAC address of one NIC; ``-`` is taken for ``:``; group and all-zero addresses are refused."""
+    mac = text.strip().lower().replace("-", ":")
+    if not _MAC.fullmatch(mac):
+        raise ValueError(f"'{text}' is not a MAC address like 52:54:00:28:23:af")
+    if mac == "ff:ff:ff:ff:ff:ff":
+        raise ValueError(f"'{text}' is the broadcast address, not a MAC of one NIC")
+    if int(mac[:2], 16) & 1:
+        raise ValueError(f"'{text}' is a multicast address (lowest bit of the first byte), not a MAC of one NIC")
+    if mac == "00:00:00:00:00:00":
+        raise ValueError(f"'{text}' is all zero, not a MAC of one NIC")
+    return Mac(mac)
+
+
+def parse_ifname(text: str) -> IfName:
+    """A link's name as the kernel takes it: at most 15 bytes, no '/', no ':' and no white space, not '.' or '..'."""
+    size = len(text.encode())
+    if size > IFNAME_MAX:
+        raise ValueError(f"'{text}' is {size} bytes long; the kernel takes at most {IFNAME_MAX}")
+    if not text or text in {".", ".."} or re.search(r"[/:\s]", text) or not text.isprintable():
+        raise ValueError(f"'{text}' is not a name that the kernel takes for a link")
+    return IfName(text)
+
+
+def parse_vid(text: str | int) -> Vid:
+    """A VLAN identifier from 1 to 4094 (802.1Q keeps 0 and 4095 for itself)."""
+    if not str(text).isascii() or not str(text).isdigit():
+        raise ValueError(f"'{text}' is not a VLAN number")
+    vid = int(text)
+    if not 1 <= vid <= 4094:
+        raise ValueError(f"VLAN {vid} is not in 1–4094")
+    return Vid(vid)
+
+
+def parse_label(text: str) -> str:
+    """A name of a site, network, host, guest or machine: letters, digits, '.', '_' and '-', at most 63."""
+    if not _NAME.fullmatch(text) or len(text) > 63:
+        raise ValueError(
+            f"'{text}' is not a name of letters, digits, '.', '_' and '-' (first a letter or digit, at most 63)"
+        )
+    return text
+
+
+def derive_mac(site: str, guest: str, index: int) -> Mac:
+    """The stable MAC of a guest NIC that has none of its own, in QEMU's 52:54:00 range."""
+    digest = hashlib.sha256(f"{site}\0{guest}\0{index}".encode()).digest()
+    return Mac("52:54:00:" + ":".join(f"{byte:02x}" for byte in digest[:3]))
+
+
+def derive_tap(guest: str, index: int) -> IfName:
+    """The stable tap name of a guest NIC: ``guest.index`` where it fits in 15 bytes, else shortened with a hash."""
+    plain = f"{guest}.{index}"
+    if len(plain) <= IFNAME_MAX:
+        return IfName(plain)
+    digest = hashlib.sha256(plain.encode()).hexdigest()[:4]
+    suffix = f"~{digest}.{index}"
+    return IfName(guest[: IFNAME_MAX - len(suffix)] + suffix)
+
+
+def tap_mac(guest_mac: Mac) -> Mac:
+    """The MAC of the host's end of a tap: the guest's with first byte fe, so that no bridge takes it for its own."""
+    return Mac("fe" + guest_mac[2:])

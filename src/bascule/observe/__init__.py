@@ -1,0 +1,1 @@
+"""What is there: kernel, libvirt and configuration files, read into a HostState."""

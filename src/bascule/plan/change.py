@@ -1,0 +1,93 @@
+"""A plan and its changes, as data: the same list is printed, rehearsed, applied and undone."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal
+
+Tool = Literal["ip", "bridge", "sysctl", "nft"]
+
+
+class Risk(IntEnum):
+    """What a change may cost, from harmless to dangerous."""
+
+    ADDITION = 0  # something new that nothing depends on yet
+    CHANGES = 1  # a MAC or an MTU that others may have noted
+    DETACHES = 2  # a port leaves its bridge, or a link goes away
+    MANAGEMENT = 3  # the path on which the administrator stands
+
+    @property
+    def words(self) -> str:
+        """The class as it is printed."""
+        return {
+            Risk.ADDITION: "addition",
+            Risk.CHANGES: "changes MAC or MTU",
+            Risk.DETACHES: "detaches ports",
+            Risk.MANAGEMENT: "management path",
+        }[self]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One line for one tool: the words behind ``ip``, behind ``bridge``, ``KEY=VALUE`` of sysctl, or an nft script."""
+
+    tool: Tool
+    words: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """A line that an administrator can paste."""
+        if self.tool == "sysctl":
+            key, value = self.words
+            return f"sysctl -q -w {shlex.quote(f'{key}={value}')}"
+        if self.tool == "nft":
+            return "nft -f - <<'.'\n" + self.words[0].rstrip("\n") + "\n."
+        return f"{self.tool} {shlex.join(self.words)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One thing that will be different, why, and what it means for whom.
+
+    ``subject`` is the link (or route, sysctl, table), ``action`` what happens to it, ``reason`` the declaration
+    behind it, ``guests`` the guests whose frames it touches, ``outage_s`` how long those are expected to be lost.
+    """
+
+    subject: str
+    action: str
+    reason: str
+    risk: Risk = Risk.ADDITION
+    guests: tuple[str, ...] = ()
+    outage_s: float = 0.0
+    commands: tuple[Command, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """Something that the plan does not change but the reader should know: foreign, waiting, not yet possible."""
+
+    kind: Literal["foreign", "waiting", "unsupported", "warning"]
+    subject: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The changes in the order in which they are made."""
+
+    changes: tuple[Change, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+    @property
+    def commands(self) -> tuple[Command, ...]:
+        """All commands, in order."""
+        return tuple(command for change in self.changes for command in change.commands)
+
+    @property
+    def risk(self) -> Risk:
+        """The worst class among the changes."""
+        return max((change.risk for change in self.changes), default=Risk.ADDITION)
+
+    def __bool__(self) -> bool:
+        return bool(self.changes)

@@ -1,0 +1,1 @@
+"""Ask with real frames, from inside any namespace."""

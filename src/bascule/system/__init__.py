@@ -1,0 +1,1 @@
+"""The doors to the outside. Nothing else in Bascule touches the world."""

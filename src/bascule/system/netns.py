@@ -1,0 +1,82 @@
+"""Network namespaces, held by a file descriptor."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+CLONE_NEWNET = 0x40000000
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def call(name: str, *arguments: int | bytes | None) -> int:
+    """A function of libc that says by -1 that it failed; raises OSError then."""
+    status: int = getattr(_libc, name)(*arguments)
+    if status == -1:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{name}: {os.strerror(number)}")
+    return status
+
+
+class Namespace:
+    """A network namespace that lives at least as long as this object holds its descriptor."""
+
+    __slots__ = ("fd", "name")
+
+    def __init__(self, fd: int, name: str) -> None:
+        self.fd = fd
+        self.name = name
+
+    @classmethod
+    def current(cls, name: str = "here") -> Self:
+        """The namespace of the calling thread."""
+        return cls(os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC), name)
+
+    @classmethod
+    def open(cls, path: str | Path, name: str = "") -> Self:
+        """A namespace that is mounted at a path, as ``ip netns`` leaves it in /run/netns."""
+        return cls(os.open(path, os.O_RDONLY | os.O_CLOEXEC), name or Path(path).name)
+
+    @classmethod
+    def new(cls, name: str) -> Self:
+        """A fresh, empty namespace; the calling thread stays where it is."""
+        with cls.current() as here, here.entered():
+            call("unshare", CLONE_NEWNET)
+            return cls.current(name)
+
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[Self]:
+        """Be in this namespace for a while; what is started or opened meanwhile belongs to it."""
+        home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            call("setns", self.fd, CLONE_NEWNET)
+            yield self
+        finally:
+            call("setns", home, CLONE_NEWNET)
+            os.close(home)
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """Device and inode: equal for two handles of the same namespace."""
+        status = os.fstat(self.fd)
+        return status.st_dev, status.st_ino
+
+    def close(self) -> None:
+        """Let go of it; the kernel removes it when nobody holds it."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Namespace({self.name})"

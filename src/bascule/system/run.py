@@ -1,0 +1,106 @@
+"""The one way to run another program."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bascule.errors import CommandFailed, MissingTool, NotPermitted, Problem
+from bascule.system.netns import Namespace
+
+PACKAGES = {  # the package that brings a tool: Debian/Ubuntu, Fedora/RHEL, SUSE
+    "ip": ("iproute2", "iproute", "iproute2"),
+    "bridge": ("iproute2", "iproute", "iproute2"),
+    "tc": ("iproute2", "iproute-tc", "iproute2"),
+    "nft": ("nftables", "nftables", "nftables"),
+    "ethtool": ("ethtool", "ethtool", "ethtool"),
+    "dnsmasq": ("dnsmasq-base", "dnsmasq", "dnsmasq"),
+}
+
+SBIN = ("/usr/sbin", "/sbin", "/usr/local/sbin")  # not in an ordinary user's PATH on Debian
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a program left behind."""
+
+    argv: tuple[str, ...]
+    status: int
+    stdout: str
+    stderr: str
+
+
+def find_tool(name: str) -> str:
+    """The path of a program.
+
+    Raises MissingTool with the packages that bring it.
+    """
+    path = os.environ.get("PATH", os.defpath)
+    # an empty or bare PATH is taken at its word; only the system's own sbin folders are added to a usable one
+    found = shutil.which(name, path=os.pathsep.join((path, *SBIN)) if "/bin" in path else path)
+    if found:
+        return found
+    debian, fedora, suse = PACKAGES.get(name, (name, name, name))
+    raise MissingTool(
+        Problem(
+            code="TOOL-MISSING",
+            message=f"'{name}' is not in PATH ({path or 'empty'})",
+            hint=f"install it: apt-get install {debian}, dnf install {fedora} or zypper install {suse}",
+        )
+    )
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    stdin: str | None = None,
+    namespace: Namespace | None = None,
+    check: bool = True,
+    timeout_s: float = 60.0,
+) -> Result:
+    """Run a program to its end, in another network namespace if one is given, and take its text.
+
+    Raises MissingTool, NotPermitted, or CommandFailed (unless ``check`` is False) with the program's own words.
+    """
+    command = (find_tool(argv[0]), *argv[1:])
+    with namespace.entered() if namespace else contextlib.nullcontext():
+        try:
+            done = subprocess.run(
+                command,
+                input=stdin,
+                stdin=subprocess.DEVNULL if stdin is None else None,
+                capture_output=True,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                timeout=timeout_s,
+                env={**os.environ, "LC_ALL": "C"},
+                check=False,
+            )
+        except subprocess.TimeoutExpired as late:
+            raise CommandFailed(
+                Problem(code="COMMAND-SLOW", message=f"'{' '.join(argv)}' did not end within {timeout_s:g} s")
+            ) from late
+    result = Result(tuple(argv), done.returncode, done.stdout, done.stderr)
+    if check and result.status != 0:
+        raise failure(result)
+    return result
+
+
+def failure(result: Result) -> NotPermitted | CommandFailed:
+    """The error for a program that did not succeed."""
+    words = result.stderr.strip() or result.stdout.strip() or f"exit status {result.status}"
+    command = " ".join(result.argv)
+    if "Operation not permitted" in words or "Permission denied" in words:
+        return NotPermitted(
+            Problem(
+                code="NOT-PERMITTED",
+                message=f"'{command}' was refused: {words.splitlines()[0]}",
+                hint="run it as root",
+            )
+        )
+    return CommandFailed(Problem(code="COMMAND-FAILED", message=f"'{command}' failed: {words}"))

@@ -1,0 +1,1 @@
+"""Is it so? Checks and expectations, each with a verdict and a witness."""

@@ -1,0 +1,1 @@
+"""The page to read first: each verb as a few straight lines over the folders below."""
