@@ -32,9 +32,9 @@ def run(group: click.Command) -> NoReturn:
         hint = None
         if isinstance(wrong, click.UsageError) and wrong.ctx is not None:
             hint = f"see '{wrong.ctx.command_path} --help'"
-        error = UsageFault(Problem(code="USAGE", message=wrong.format_message().rstrip("."), hint=hint))
-        report(error, as_json=as_json)
-        leave(error.exit_status)
+        fault = UsageFault(Problem(code="USAGE", message=wrong.format_message().rstrip("."), hint=hint))
+        report(fault, as_json=as_json)
+        leave(fault.exit_status)
     except (KeyboardInterrupt, click.Abort):
         print("interrupted; nothing is left behind", file=sys.stderr)
         leave(130)
