@@ -169,7 +169,8 @@ def read_route(entry: Json, default: str) -> Route | None:
     elif "/" not in dst:
         dst += "/128" if ":" in dst else "/32"
     via = entry.get("via", {})
-    extra: list[str] = [word for metric in entry.get("metrics", ()) for key in metric for word in (key, str(metric[key]))]
+    metrics = [(key, str(value)) for metric in entry.get("metrics", ()) for key, value in metric.items()]
+    extra = [word for pair in metrics for word in pair]
     if entry.get("pref", "medium") != "medium":
         extra += ["pref", entry["pref"]]
     return Route(

@@ -21,6 +21,7 @@ def read_sysctls(keys: Iterable[str], *, namespace: Namespace | None = None) -> 
     return values
 
 
-def write_sysctl(key: str, value: str) -> None:
-    """Set one kernel parameter in the namespace that we are in. Raises OSError."""
-    (SYSCTL / key).write_text(value)
+def write_sysctl(key: str, value: str, *, namespace: Namespace | None = None) -> None:
+    """Set one kernel parameter, of a network namespace or of the one that we are in. Raises OSError."""
+    with namespace.entered() if namespace else contextlib.nullcontext():
+        (SYSCTL / key).write_text(value)

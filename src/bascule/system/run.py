@@ -127,10 +127,10 @@ def run_all(
                 stack.callback(process.kill)
                 started.append((argv, process))
         texts = []
-        for argv, process in started:
-            stdout, stderr = process.communicate(timeout=timeout_s) if process else ("", "")
-            if process and process.returncode:
-                raise failure(Result(tuple(argv), process.returncode, stdout, stderr))
+        for argv, running in started:
+            stdout, stderr = running.communicate(timeout=timeout_s) if running else ("", "")
+            if running and running.returncode:
+                raise failure(Result(tuple(argv), running.returncode, stdout, stderr))
             texts.append(stdout)
     return texts
 
