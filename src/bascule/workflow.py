@@ -29,7 +29,9 @@ def choose_host(site: Site, name: str | None) -> Host:
     if name is not None:
         if name not in site.hosts:
             known = ", ".join(site.hosts) or "none"
-            raise UsageFault(Problem(code="HOST", message=f"the site file has no host '{name}'", hint=f"it has: {known}"))
+            raise UsageFault(
+                Problem(code="HOST", message=f"the site file has no host '{name}'", hint=f"it has: {known}")
+            )
         return site.hosts[name]
     here = platform.node().partition(".")[0]
     if len(site.hosts) != 1 and here not in site.hosts:
