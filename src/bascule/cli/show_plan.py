@@ -43,7 +43,7 @@ def _stage(change: Change) -> int:
 
 
 def _changes(changes: Iterable[Change], columns: int) -> list[str]:
-    rows: list[tuple[str, ...]] = []
+    rows: list[tuple[str, str, str, str]] = []
     for _, some in groupby(changes, key=_stage):
         by_subject: dict[str, list[Change]] = {}
         for change in some:
@@ -54,13 +54,12 @@ def _changes(changes: Iterable[Change], columns: int) -> list[str]:
             actions = ", ".join(dict.fromkeys(change.action for change in group))
             guests = f"; carries {', '.join(group[0].guests)}" if group[0].guests else ""
             rows.append((f"{len(rows) + 1}", subject, f"{actions}{flag}", f"{group[0].reason}{guests}"))
-    number = max(len(row[0]) for row in rows)
-    subject = max(len(row[1]) for row in rows)
-    indent = 2 + number + 2 + subject + 2
+    digits, longest = (max(len(row[i]) for row in rows) for i in (0, 1))
+    indent = 2 + digits + 2 + longest + 2
     lines = []
-    for row in rows:
-        lines.append(f"  {row[0]:>{number}}  {row[1]:<{subject}}  {wrapped(row[2], indent=indent, columns=columns)}")
-        lines.append(" " * indent + wrapped(f"because {row[3]}", indent=indent, columns=columns))
+    for number, subject, actions, reason in rows:
+        lines.append(f"  {number:>{digits}}  {subject:<{longest}}  {wrapped(actions, indent=indent, columns=columns)}")
+        lines.append(" " * indent + wrapped(f"because {reason}", indent=indent, columns=columns))
     return lines
 
 
