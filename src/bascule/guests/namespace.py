@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from bascule.errors import CommandFailed, Problem
 from bascule.guests.protocol import Plug
 from bascule.model.site import GuestNic
-from bascule.model.values import IfName, tap_mac
+from bascule.model.values import IfName, Mac, tap_mac
 from bascule.plan.change import Note
 from bascule.system import rtnetlink
 from bascule.system.netns import Namespace
@@ -24,11 +24,10 @@ class NamespaceDriver:
         self._host = host
         self._guests = guests
 
-    def create(self, nics: Sequence[GuestNic], mtu: Callable[[GuestNic], int] = lambda _: 1500) -> None:
-        """The taps alone, on no bridge and down."""
-        with Rtnetlink(self._host) as door:
-            door.send([self._pair(nic, mtu(nic)) for nic in nics])
-            door.send([message for nic in nics for message in rtnetlink.quiet(nic.tap)])
+    def create(self, taps: Sequence[tuple[GuestNic, Mac, int]]) -> None:
+        """The taps alone, on no bridge and down: each of a guest's NIC, with a MAC and an MTU of its own."""
+        if taps:
+            rtnetlink.change(self._host, [self._pair(nic, mtu, mac) for nic, mac, mtu in taps])
 
     def attach(self, plugs: Sequence[Plug]) -> tuple[Note, ...]:
         """As GuestDriver says; a tap that is there already is only plugged in."""
@@ -63,9 +62,9 @@ class NamespaceDriver:
         )
         return ()
 
-    def _pair(self, nic: GuestNic, mtu: int) -> Message:
+    def _pair(self, nic: GuestNic, mtu: int, mac: Mac | None = None) -> Message:
         return rtnetlink.add_veth(
-            End(name=nic.tap, mac=tap_mac(nic.mac), mtu=mtu),
+            End(name=nic.tap, mac=mac or tap_mac(nic.mac), mtu=mtu),
             End(name=f"eth{nic.index}", mac=nic.mac, mtu=mtu, namespace=self._guests[nic.guest]),
         )
 
