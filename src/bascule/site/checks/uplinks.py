@@ -156,23 +156,15 @@ class _Host:
             )
 
     def takes_addresses(self, name: IfName, bridge: d.Bridge, path: Path) -> None:
-        """``from-uplink`` needs an untagged NIC that has an address."""
+        """``from-uplink`` needs an untagged uplink; which address that has now, only the host knows."""
         if "from-uplink" not in bridge.address or bridge.uplink is None:
             return
         where: Path = (*path, "address")
-        nic = self.entry.nics.get(bridge.uplink)
         if bridge.vlan is not None:
             message = (
                 f"bridge '{name}' sits on VLAN {bridge.vlan} and cannot take the untagged address of '{bridge.uplink}'"
             )
             self.found.add("FROM-UPLINK", message, where, hint="give the bridge its own address")
-        elif bridge.uplink in self.entry.bonds:
-            message = f"bridge '{name}' takes its address from bond '{bridge.uplink}', which has none in this file"
-            self.found.add("FROM-UPLINK", message, where, hint="give the bridge its own address")
-        elif nic is not None and not nic.address:
-            message = f"bridge '{name}' takes its address from NIC '{bridge.uplink}', which has none"
-            hint = "give the NIC the address that it has now, or write the address here"
-            self.found.add("FROM-UPLINK", message, where, hint=hint)
 
     def mtu(self, name: IfName, bridge: d.Bridge, path: Path) -> None:
         """A bridge cannot pass what its uplink cannot."""
