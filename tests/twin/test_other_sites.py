@@ -54,9 +54,14 @@ def test_an_observed_host_has_its_own_macs_and_stand_ins_for_its_taps() -> None:
             apply(twin, PLAN + "link set guest_02.0 master br3 up\n")
             twin.plug_guests()
             twin.start_guests()
-            return before, ask.tcp(twin.end("desk"), str(twin.leases["guest_02", IfName("eth0")].address.ip), 3389)
+            return (
+                before,
+                [n.text for n in twin.notes],
+                ask.tcp(twin.end("desk"), str(twin.leases["guest_02", IfName("eth0")].address.ip), 3389),
+            )
 
-    before, answer = inside(work)
+    before, notes, answer = inside(work)
+    assert notes == []  # eth9 and vnet7 stay down, and nobody waits for them
     assert before["eth2"][0] == "00:25:90:00:00:02"
     assert before["eth4"] == ("00:25:90:00:00:04", 9000)
     assert set(before) == {"lo", "eth2", "eth3", "eth4", "eth5", "eth9", "guest_02.0", "vnet7"}

@@ -19,6 +19,7 @@ import pickle
 import resource
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from enum import StrEnum
@@ -47,6 +48,10 @@ class Privilege(StrEnum):
 _made_with: list[Privilege] = []  # one entry inside of a sandbox, the last of nested ones
 
 
+_pipes = threading.Lock()  # held while pipes are made and processes forked
+_ours: set[int] = set()  # our ends of the pipes of all sandboxes that run now
+
+
 def privilege() -> Privilege | None:
     """From inside: whose rights this sandbox is made with; None outside of one."""
     return _made_with[-1] if _made_with else None
@@ -60,20 +65,32 @@ def sandboxed(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
 
     Raises NotPermitted where the kernel allows neither.
     """
-    reader, writer = os.pipe()
-    parent = os.getpid()
-    warden = fork()
-    if warden == 0:
-        _as_warden(parent, reader, writer, lambda: function(*args, **kwargs))
-    os.close(writer)
+    with _pipes:  # a sandbox that another thread starts now would keep our ends open, and we would wait for it
+        (reader, writer), (wait, go) = os.pipe(), os.pipe()
+        parent = os.getpid()
+        warden = fork()
+        if warden == 0:
+            os.close(reader)
+            os.close(go)
+            _as_warden(parent, writer, wait, lambda: function(*args, **kwargs))
+        os.close(writer)
+        os.close(wait)
+        for fd in (reader, go):
+            _ours.add(fd)
     init = -1
     try:
-        with os.fdopen(reader, "rb") as stream:
+        with os.fdopen(reader, "rb", closefd=False) as stream:
             head = stream.read(8)
             if len(head) == 8:
                 init = os.pidfd_open(int.from_bytes(head, "little"))
+                with contextlib.suppress(BrokenPipeError):
+                    os.write(go, b"+")  # it waited, so that the number is surely its own
             answer = stream.read()
     finally:
+        with _pipes:
+            for fd in (reader, go):
+                _ours.discard(fd)
+                os.close(fd)
         _end(warden, init)
     if not answer:
         raise BasculeError.of("SANDBOX-KILLED", "the sandbox was killed before it had a result", hint="run it again")
@@ -99,9 +116,11 @@ def _end(warden: int, init: int) -> None:
         os.waitpid(warden, 0)
 
 
-def _as_warden(parent: int, reader: int, writer: int, work: Callable[[], Any]) -> NoReturn:
+def _as_warden(parent: int, writer: int, wait: int, work: Callable[[], Any]) -> NoReturn:
     try:
-        os.close(reader)
+        for fd in _ours:
+            os.close(fd)  # of other threads' sandboxes
+        _ours.clear()
         for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # Ctrl-C is the parent's to handle: it ends us all
         kind = _unshare()
@@ -111,7 +130,8 @@ def _as_warden(parent: int, reader: int, writer: int, work: Callable[[], Any]) -
         warden = os.pidfd_open(os.getpid())
         init = fork()
         if init == 0:
-            _as_init(warden, writer, kind, work)
+            _as_init(warden, writer, wait, kind, work)
+        os.close(wait)
         os.write(writer, init.to_bytes(8, "little"))
         os.close(writer)
         os.waitpid(init, 0)
@@ -126,12 +146,13 @@ def _no_init() -> bytes:
     return os.getpid().to_bytes(8, "little")
 
 
-def _as_init(warden: int, writer: int, kind: Privilege, work: Callable[[], Any]) -> NoReturn:
+def _as_init(warden: int, writer: int, wait: int, kind: Privilege, work: Callable[[], Any]) -> NoReturn:
     try:
         die_with_parent()
-        if is_gone(warden):
+        if is_gone(warden) or os.read(wait, 1) != b"+":
             os._exit(1)
         os.close(warden)
+        os.close(wait)
         _furnish()
         _made_with.append(kind)
         answer = pickle.dumps((True, work()))
