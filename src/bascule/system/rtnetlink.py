@@ -49,13 +49,15 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End:
-    """One end of a veth pair. ``namespace`` None is the one that the message is sent in; ``master`` an index."""
+    """One end of a veth pair, down: the kernel refuses to make one that is up before the other is there.
+
+    ``namespace`` None is the one that the message is sent in; ``master`` is an index.
+    """
 
     name: str
     mac: Mac | None = None
     mtu: int | None = None
     namespace: Namespace | None = None
-    up: bool = False
     master: int | None = None
 
 
@@ -78,7 +80,7 @@ def _ifinfo(*, index: int = 0, up: bool = False, change: bool = False) -> bytes:
 
 
 def _end(end: End) -> bytes:
-    body = _ifinfo(up=end.up) + _name(end.name)
+    body = _ifinfo() + _name(end.name)
     if end.mac:
         body += _attr(_ADDRESS, bytes.fromhex(end.mac.replace(":", "")))
     if end.mtu:

@@ -16,7 +16,7 @@ from bascule.model.values import IfName, IpNetwork
 from bascule.plan.change import Note
 from bascule.probe.dhcp import Lease
 from bascule.probe.world import World
-from bascule.system import links
+from bascule.system import links, rtnetlink
 from bascule.system.netns import Namespace
 from bascule.system.run import run
 from bascule.system.workers import Daemon
@@ -98,7 +98,8 @@ class Twin:
         )
 
     def _furnish(self, host: str) -> None:
-        """What an observed host has that no plan makes: its guests' taps, and whether it forwards."""
+        """What a host has that no plan makes: its loopback, standing taps of guests, and whether it forwards."""
+        rtnetlink.change(self._rooms[host], [rtnetlink.set_link("lo", up=True)])
         standing = [tap for tap in self.wiring.taps if tap.host == host]
         self.driver(host).create([(tap.nic, tap.mac, tap.mtu) for tap in standing])
         state = self.observed.get(host)
