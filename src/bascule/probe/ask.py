@@ -220,7 +220,7 @@ class _Loop:
                 frame = parse_frame(data)
                 for asking in list(askings.values()) if frame else ():
                     if frame and isinstance(asking, Link):
-                        asking.hear(frame)
+                        asking.hear(data, frame)
                     self._settle(asking)
 
         self.selector.register(sock, selectors.EVENT_READ, read)
