@@ -30,7 +30,6 @@ from bascule.twin import Twin
 from bascule.verify.checks import Check, check_host, second_plan, way_back
 from bascule.verify.expectations import Outcome, judge
 
-
 STATE_MAX = 256 << 20  # bytes; 1,000 bridges with 5,000 taps are about 5 MiB
 
 
