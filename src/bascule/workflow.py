@@ -30,6 +30,8 @@ from bascule.twin import Twin
 from bascule.verify.checks import Check, check_host, second_plan, way_back
 from bascule.verify.expectations import Outcome, judge
 
+STATE_MAX = 256 << 20  # bytes; 1,000 bridges with 5,000 taps are about 5 MiB
+
 
 def load(site_file: str) -> Site:
     """Read and check the site file."""
@@ -85,7 +87,7 @@ def look(site: Site, host: Host, namespace: Namespace | None = None) -> HostStat
 
 def _saved(path: str) -> HostState:
     try:
-        return from_json(json.loads(read_bytes(path)))
+        return from_json(json.loads(read_bytes(path, limit=STATE_MAX)))
     except ValueError as error:
         raise BasculeError.of("STATE-FILE", f"'{path}' is no saved state: {error}") from error
 
