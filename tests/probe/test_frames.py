@@ -144,6 +144,7 @@ def test_filters_take_what_they_name() -> None:
         "udp": (bpf.program(*bpf.port_blocks(frames.UDP, [(2, 2)])), {udp, udp6}),
         "low": (bpf.program(*bpf.port_blocks(frames.UDP, [(3, 65535)])), set()),
         "syn": (bpf.program(*bpf.port_blocks(frames.TCP, [(70, 90)])), {syn}),
+        "answers": (bpf.program(*bpf.neighbour_answers()), {arp_reply}),
         "mine": (bpf.program(bpf.arp_replies_to(FOUR2.packed)), {arp_reply}),
         "all": (
             bpf.program(bpf.arp_frames(), bpf.neighbour_discovery(), *bpf.echoes()),

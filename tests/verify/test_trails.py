@@ -95,6 +95,7 @@ def test_no_route_never_leaves(scene: Builder) -> None:
 def test_the_wrong_bridge_is_found_and_named(scene: Builder) -> None:
     """guest_03 moved to br4: reached from outside, lost for the desk; both name the line of its NIC."""
     scene.ip(HOST, "link set guest_03.0 master br4")
+    scene.settle()
     scene.ip("guest_03", "address flush dev eth0", "address add 129.230.1.33/16 dev eth0")
     scene.feet["guest_03"] = [
         replace(scene.feet["guest_03"][0], addresses=(ip_interface("129.230.1.33/16"),), network="internet")
