@@ -221,7 +221,7 @@ class _Loop:
                 frame = parse_frame(data)
                 for asking in list(askings.values()) if frame else ():
                     if frame and isinstance(asking, Link):
-                        asking.hear(data, frame)
+                        asking.hear(frame)
                     self._settle(asking)
 
         self.selector.register(sock, selectors.EVENT_READ, read)
