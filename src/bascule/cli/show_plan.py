@@ -31,7 +31,7 @@ def show_plan(host: str, plan: Plan, *, columns: int) -> str:
 def _headline(host: str, plan: Plan) -> str:
     if not plan:
         return f"{host}: nothing to do"
-    worst = max((change.outage_s for change in plan.changes if change.guests), default=0.0)
+    worst = max((change.outage_s for change in plan.changes), default=0.0)
     loss = f"a guest loses frames for up to {seconds(worst)}" if worst else "no running guest loses a frame"
     return f"{host}: {count(len(plan.changes), 'change')}; risk: {plan.risk.words}; {loss}"
 
@@ -57,16 +57,19 @@ def _changes(changes: Iterable[Change], columns: int) -> list[str]:
     digits, longest = (max(len(row[i]) for row in rows) for i in (0, 1))
     indent = 2 + digits + 2 + longest + 2
     lines = []
+    told: set[str] = set()
     for number, subject, actions, reason in rows:
         lines.append(f"  {number:>{digits}}  {subject:<{longest}}  {wrapped(actions, indent=indent, columns=columns)}")
-        lines.append(" " * indent + wrapped(f"because {reason}", indent=indent, columns=columns))
+        if reason not in told:
+            lines.append(" " * indent + wrapped(f"because {reason}", indent=indent, columns=columns))
+        told.add(reason)
     return lines
 
 
 def _outages(changes: Iterable[Change]) -> list[tuple[str, ...]]:
     worst: dict[str, Change] = {}
     for change in changes:
-        for guest in change.guests:
+        for guest in change.cuts:
             if change.outage_s > (worst[guest].outage_s if guest in worst else 0.0):
                 worst[guest] = change
     return [(guest, seconds(change.outage_s), f"{change.subject}: {change.action}") for guest, change in worst.items()]
@@ -88,6 +91,7 @@ def plan_as_json(host: str, plan: Plan) -> dict[str, Any]:
                 "reason": change.reason,
                 "risk": change.risk.words,
                 "guests": list(change.guests),
+                "cuts": list(change.cuts),
                 "outage_s": change.outage_s,
             }
             for change in plan.changes

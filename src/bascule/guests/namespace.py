@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from bascule.errors import CommandFailed, Problem
 from bascule.guests.protocol import Plug
 from bascule.model.site import GuestNic
-from bascule.model.values import IfName, tap_mac
+from bascule.model.values import IfName, Mac, tap_mac
 from bascule.plan.change import Note
 from bascule.system import rtnetlink
 from bascule.system.netns import Namespace
 from bascule.system.rtnetlink import End, Message, Rtnetlink
+from bascule.system.sysctl import write_sysctls
 
 
 class NamespaceDriver:
@@ -24,11 +26,10 @@ class NamespaceDriver:
         self._host = host
         self._guests = guests
 
-    def create(self, nics: Sequence[GuestNic], mtu: Callable[[GuestNic], int] = lambda _: 1500) -> None:
-        """The taps alone, on no bridge and down."""
-        with Rtnetlink(self._host) as door:
-            door.send([self._pair(nic, mtu(nic)) for nic in nics])
-            door.send([message for nic in nics for message in rtnetlink.quiet(nic.tap)])
+    def create(self, taps: Sequence[tuple[GuestNic, Mac, int]]) -> None:
+        """The taps alone, on no bridge and down: each of a guest's NIC, with a MAC and an MTU of its own."""
+        if taps:
+            rtnetlink.change(self._host, [self._pair(nic, mtu, mac) for nic, mac, mtu in taps])
 
     def attach(self, plugs: Sequence[Plug]) -> tuple[Note, ...]:
         """As GuestDriver says; a tap that is there already is only plugged in."""
@@ -41,6 +42,7 @@ class NamespaceDriver:
                 for plug in plugs
                 for message in self._plug_in(plug, masters[plug.bridge], set_mtu=plug.nic.tap in have)
             )
+        self._silence(plugs)
         return ()
 
     def detach(self, nics: Sequence[GuestNic]) -> tuple[Note, ...]:
@@ -61,11 +63,17 @@ class NamespaceDriver:
             self._host,
             [m for plug in plugs for m in self._plug_in(plug, masters[plug.bridge], set_mtu=True)],
         )
+        self._silence(plugs)
         return ()
 
-    def _pair(self, nic: GuestNic, mtu: int) -> Message:
+    def _silence(self, plugs: Sequence[Plug]) -> None:
+        """Router advertisements are the guest's business, not the host's (DESIGN.md §7)."""
+        with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
+            write_sysctls({f"net/ipv6/conf/{plug.nic.tap}/accept_ra": "0" for plug in plugs}, namespace=self._host)
+
+    def _pair(self, nic: GuestNic, mtu: int, mac: Mac | None = None) -> Message:
         return rtnetlink.add_veth(
-            End(name=nic.tap, mac=tap_mac(nic.mac), mtu=mtu),
+            End(name=nic.tap, mac=mac or tap_mac(nic.mac), mtu=mtu),
             End(name=f"eth{nic.index}", mac=nic.mac, mtu=mtu, namespace=self._guests[nic.guest]),
         )
 

@@ -13,25 +13,39 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from enum import IntEnum
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 
 from bascule.model.values import Mac
+from bascule.probe.dhcp_message import (
+    CLIENT_ID,
+    DNS,
+    DOMAIN,
+    ETH_IP,
+    HOSTNAME,
+    LEASE,
+    MASK,
+    MTU,
+    REQUESTED,
+    ROUTER,
+    SERVER,
+    WANTED,
+    Kind,
+    Message,
+    addresses,
+    build,
+    packed,
+    parse,
+    read_mac,
+)
 from bascule.system.netns import Namespace
-
-_MAGIC = bytes((99, 130, 83, 99))
-_HEADER = struct.Struct("!BBBBIHH4s4s4s4s16s64s128s")
-_MASK, _ROUTER, _DNS, _HOSTNAME, _DOMAIN, _MTU = 1, 3, 6, 12, 15, 26
-_REQUESTED, _LEASE, _TYPE, _SERVER, _WANTED, _TEXT, _CLIENT_ID = 50, 51, 53, 54, 55, 56, 61
-_ETH_IP = 0x0800
 
 # 'udp dst port 68' in the kernel's filter machine: others' questions never reach this process
 _FILTER = (
     (0x28, 0, 0, 12),
-    (0x15, 0, 8, _ETH_IP),
+    (0x15, 0, 8, ETH_IP),
     (0x30, 0, 0, 23),
     (0x15, 0, 6, 17),
     (0x28, 0, 0, 20),
@@ -42,18 +56,6 @@ _FILTER = (
     (0x06, 0, 0, 0x40000),
     (0x06, 0, 0, 0),
 )
-
-
-class Kind(IntEnum):
-    """DHCP message types."""
-
-    DISCOVER = 1
-    OFFER = 2
-    REQUEST = 3
-    DECLINE = 4
-    ACK = 5
-    NAK = 6
-    RELEASE = 7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,17 +80,6 @@ class Lease:
     domain: str = ""
     mtu: int | None = None
     lease_s: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
-    """A DHCP message as it was on the wire."""
-
-    kind: Kind
-    xid: int
-    mac: Mac
-    yours: IPv4Address = IPv4Address(0)
-    options: Mapping[int, bytes] = field(default_factory=dict)
 
 
 class _State:
@@ -173,14 +164,14 @@ def _ask(state: _State) -> None:
         state.tries = 1
     wait = 0.25 * 2 ** (state.tries - 1)
     state.next = time.monotonic() + wait * random.uniform(0.9, 1.1)
-    options: list[tuple[int, bytes]] = [(_CLIENT_ID, b"\x01" + _packed(state.client.mac))]
+    options: list[tuple[int, bytes]] = [(CLIENT_ID, b"\x01" + packed(state.client.mac))]
     kind = Kind.DISCOVER
     if state.request is not None:
         kind = Kind.REQUEST
-        options += [(_REQUESTED, state.request.address.ip.packed), (_SERVER, state.request.server.packed)]
+        options += [(REQUESTED, state.request.address.ip.packed), (SERVER, state.request.server.packed)]
     if state.client.hostname:
-        options.append((_HOSTNAME, state.client.hostname.encode()[:63]))
-    options.append((_WANTED, bytes((_MASK, _ROUTER, _DNS, _DOMAIN, _MTU))))
+        options.append((HOSTNAME, state.client.hostname.encode()[:63]))
+    options.append((WANTED, bytes((MASK, ROUTER, DNS, DOMAIN, MTU))))
     seconds = min(0xFFFF, int(time.monotonic() - state.started))
     frame = build(kind, state.client.mac, state.xid, options, seconds=seconds)
     with contextlib.suppress(BlockingIOError, OSError):  # a link that is down now: the next try may find it up
@@ -213,105 +204,22 @@ def _read(state: _State, *, take: bool) -> None:
 
 def _lease(message: Message, frame: bytes) -> Lease | None:
     options = message.options
-    server = options.get(_SERVER, b"")
+    server = options.get(SERVER, b"")
     if len(server) != 4 or not int(message.yours):
         return None
-    mask = options.get(_MASK, b"")
+    mask = options.get(MASK, b"")
     prefix = bin(int.from_bytes(mask, "big")).count("1") if len(mask) == 4 else 32
-    mtu = options.get(_MTU, b"")
+    mtu = options.get(MTU, b"")
     return Lease(
         address=IPv4Interface((int(message.yours), prefix)),
         server=IPv4Address(server),
-        server_mac=_mac(frame[6:12]),
-        routers=_addresses(options.get(_ROUTER, b"")),
-        dns=_addresses(options.get(_DNS, b"")),
-        domain=options.get(_DOMAIN, b"").decode("ascii", "replace").rstrip("\0"),
+        server_mac=read_mac(frame[6:12]),
+        routers=addresses(options.get(ROUTER, b"")),
+        dns=addresses(options.get(DNS, b"")),
+        domain=options.get(DOMAIN, b"").decode("ascii", "replace").rstrip("\0"),
         mtu=int.from_bytes(mtu, "big") if len(mtu) == 2 else None,
-        lease_s=int.from_bytes(options.get(_LEASE, b"")[:4], "big"),
+        lease_s=int.from_bytes(options.get(LEASE, b"")[:4], "big"),
     )
-
-
-def _addresses(data: bytes) -> tuple[IPv4Address, ...]:
-    return tuple(IPv4Address(bytes(four)) for four in zip(*[iter(data)] * 4, strict=False))
-
-
-def _packed(mac: str) -> bytes:
-    return bytes.fromhex(mac.replace(":", ""))
-
-
-def _mac(data: bytes) -> Mac:
-    return Mac(data.hex(":"))
-
-
-def build(
-    kind: Kind,
-    mac: Mac,
-    xid: int,
-    options: Sequence[tuple[int, bytes]] = (),
-    *,
-    seconds: int = 0,
-) -> bytes:
-    """A client's message as an Ethernet frame, broadcast from 0.0.0.0."""
-    hardware = _packed(mac)
-    bootp = _HEADER.pack(
-        1, 1, 6, 0, xid, seconds, 0, bytes(4), bytes(4), bytes(4), bytes(4), hardware + bytes(10), bytes(64), bytes(128)
-    )
-    tail = b"".join(bytes((code, len(data))) + data for code, data in ((_TYPE, bytes((kind,))), *options))
-    data = (bootp + _MAGIC + tail + b"\xff").ljust(300, b"\0")  # older servers drop what is shorter (RFC 1542 2.1)
-    size = 8 + len(data)
-    pseudo = struct.pack("!4s4sBBH", bytes(4), b"\xff" * 4, 0, 17, size)
-    udp = struct.pack("!HHHH", 68, 67, size, 0)
-    udp = struct.pack("!HHHH", 68, 67, size, _checksum(pseudo + udp + data) or 0xFFFF)
-    head = struct.pack("!BBHHHBBH4s4s", 0x45, 0x10, 20 + size, 0, 0, 64, 17, 0, bytes(4), b"\xff" * 4)
-    head = head[:10] + struct.pack("!H", _checksum(head)) + head[12:]
-    return b"\xff" * 6 + hardware + struct.pack("!H", _ETH_IP) + head + udp + data
-
-
-def parse(frame: bytes) -> Message | None:
-    """A server's message to port 68; None for anything else.
-
-    Checksums are not looked at: on a virtual link the kernel leaves them to hardware that is not there.
-    """
-    if len(frame) < 14 + 20 or frame[12:14] != b"\x08\x00" or frame[14] >> 4 != 4:
-        return None
-    start = 14 + (frame[14] & 15) * 4
-    if frame[23] != 17 or len(frame) < start + 8 + _HEADER.size + 4 or frame[start + 2 : start + 4] != b"\0\x44":
-        return None
-    body = frame[start + 8 :]
-    op, _, size, _, xid, _, _, _, yours, _, _, hardware, _, _ = _HEADER.unpack_from(body)
-    if op != 2 or size != 6 or body[_HEADER.size : _HEADER.size + 4] != _MAGIC:
-        return None
-    options = _options(body[_HEADER.size + 4 :])
-    try:
-        kind = Kind(options[_TYPE][0])
-    except (KeyError, IndexError, ValueError):
-        return None
-    return Message(kind=kind, xid=xid, mac=_mac(hardware[:6]), yours=IPv4Address(yours), options=options)
-
-
-def _options(data: bytes) -> dict[int, bytes]:
-    """Code to value; a code that comes twice is joined (RFC 3396)."""
-    options: dict[int, bytes] = {}
-    at = 0
-    while at < len(data) and data[at] != 255:
-        if data[at] == 0:
-            at += 1
-            continue
-        if at + 1 >= len(data) or at + 2 + data[at + 1] > len(data):
-            break
-        code, size = data[at], data[at + 1]
-        options[code] = options.get(code, b"") + data[at + 2 : at + 2 + size]
-        at += 2 + size
-    return options
-
-
-def _checksum(data: bytes) -> int:
-    """RFC 1071."""
-    data += b"\0" * (len(data) % 2)
-    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
 
 
 def _open(client: Client) -> socket.socket:
@@ -323,5 +231,5 @@ def _open(client: Client) -> socket.socket:
     door.setsockopt(
         socket.SOL_SOCKET, 26, struct.pack("@HP", len(_FILTER), ctypes.addressof(memory))
     )  # SO_ATTACH_FILTER
-    door.bind((client.link, _ETH_IP))
+    door.bind((client.link, ETH_IP))
     return door

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from bascule.errors import BasculeError, MissingTool, NotPermitted, Problem
 from bascule.model.values import IfName
 from bascule.system import rtnetlink
-from bascule.system.files import read_sysctls, write_sysctl
 from bascule.system.netns import Namespace
 from bascule.system.rtnetlink import Message, Rtnetlink
+from bascule.system.sysctl import read_sysctls, write_sysctl
 from bascule.twin.ends import SWITCH_MTU, Cable, End, Wiring
 
-BUILDING = "building"
+BUILDING = "the building"  # no endpoint can be called so
 FORWARDING = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding")
 
 

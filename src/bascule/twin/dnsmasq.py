@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from bascule.errors import CommandFailed, Problem
-from bascule.model.site import DhcpServer, Machine, Service, Site
+from bascule.model.site import DhcpServer, Machine, Site
 from bascule.system.netns import Namespace
 from bascule.system.workers import Daemon
 from bascule.twin.ends import End
@@ -17,15 +17,13 @@ from bascule.twin.router import declared_addresses
 LEASE = "12h"
 
 
-def owns(machine: Machine, service: Service) -> bool:
-    """Whether a port that the machine declares is dnsmasq's and not one of the twin's own sockets."""
-    return machine.dhcp is not None and str(service) in {"tcp/53", "udp/53", "udp/67"}
+PORTS = frozenset({("tcp", 53), ("udp", 53), ("udp", 67)})  # dnsmasq's own, also where the machine declares them
 
 
 def arguments(site: Site, machine: Machine, server: DhcpServer, end: End, folder: Path) -> tuple[str, ...]:
     """The command line; ``folder`` takes the leases."""
     inside = [nic for nic in end.nics if nic.network is not None and nic.network.name == server.network]
-    dns_everywhere = any(str(service) in {"tcp/53", "udp/53"} for service in machine.serves)
+    dns_everywhere = any(53 in service.ports for service in machine.serves)
     network = site.networks[server.network]
     subnet = next(s for s in network.subnets if server.range.first in s)
     argv = [

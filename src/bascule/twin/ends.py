@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from bascule.model.links import Physical
 from bascule.model.site import GuestNic, Host, Network, PlugKind, Site
 from bascule.model.state import HostState
-from bascule.model.values import IFNAME_MAX, IfName, IpAddress, IpInterface, Mac, Vid, derive_mac
+from bascule.model.values import IFNAME_MAX, IfName, IpAddress, IpInterface, Mac, Vid, derive_mac, tap_mac
 from bascule.plan.change import Note
 
 SWITCH_MTU = 9216  # bytes: a switch passes every frame that a host may be set to send
@@ -51,6 +51,16 @@ class End:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """A guest's tap that an observed host has already."""
+
+    host: str
+    nic: GuestNic
+    mac: Mac
+    mtu: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wiring:
     """Everything that the twin is made of before a plan is applied."""
 
@@ -59,7 +69,7 @@ class Wiring:
     cables: tuple[Cable, ...] = ()
     guests: Mapping[str, End] = field(default_factory=dict)
     machines: Mapping[str, End] = field(default_factory=dict)
-    taps: frozenset[tuple[str, IfName]] = frozenset()  # guests' taps that the observed hosts already have
+    taps: tuple[Standing, ...] = ()
     notes: tuple[Note, ...] = ()
 
 
@@ -91,28 +101,29 @@ def wire(site: Site, hosts: Iterable[str], observed: Mapping[str, HostState]) ->
         guest.name: _guest_end(site, host, guest.name, notes) for host in chosen for guest in site.guests_on(host.name)
     }
     machines = {name: _machine_end(site, name) for name in site.machines}
-    wanted_taps = {(host.name, nic.tap) for host in chosen for nic in site.guest_nics(host.name)}
+    played = {(site.guests[end.name].host, x.plug.tap): x.plug for end in guests.values() for x in end.nics if x.plug}
     cables: list[Cable] = []
-    taps: set[tuple[str, IfName]] = set()
+    taps: list[Standing] = []
     for host in chosen:
         state = observed.get(host.name)
         for cable in _host_cables(site, host, state, names):
-            if (host.name, cable.link) in wanted_taps:
-                taps.add((host.name, cable.link))
+            if nic := played.get((host.name, cable.link)):
+                mac = cable.mac or tap_mac(nic.mac)
+                taps.append(Standing(host=host.name, nic=nic, mac=mac, mtu=cable.mtu or 1500))
             else:
                 cables.append(cable)
     for name, end in machines.items():
-        for nic in end.nics:
-            port = names.give(f"{name}.{nic.link.removeprefix('eth')}")
-            native = nic.network.name if nic.network else None
-            cables.append(Cable(node=name, link=nic.link, port=port, mac=nic.mac, native=native))
+        for foot in end.nics:
+            port = names.give(f"{name}.{foot.link.removeprefix('eth')}")
+            native = foot.network.name if foot.network else None
+            cables.append(Cable(node=name, link=foot.link, port=port, mac=foot.mac, native=native))
     return Wiring(
         switches=switches,
         vids={name: network.vlan for name, network in site.networks.items() if network.vlan is not None},
         cables=tuple(cables),
         guests=guests,
         machines=machines,
-        taps=frozenset(taps),
+        taps=tuple(taps),
         notes=tuple(notes),
     )
 

@@ -14,14 +14,14 @@ import os
 import select
 import socket
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address
-from typing import Literal
 
 from bascule.errors import BasculeError, CommandFailed, Problem
 from bascule.model.site import Service
 from bascule.system.netns import Namespace
+from bascule.system.run import run
 from bascule.system.workers import Worker
 
 GREETING = b"bascule"
@@ -29,13 +29,18 @@ _BACKLOG = 1024
 _BURST = 64  # how much one socket may do before the others have their turn
 
 
+WIDE = 512  # ports: a longer range is led to one socket by nft, which costs a process; a socket costs 0.02 ms
+TABLE = "bascule_services"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """One service of one endpoint."""
+    """What one endpoint serves; ``others`` are ports that a program of its own answers on."""
 
     endpoint: str
     namespace: Namespace
-    service: Service
+    services: tuple[Service, ...]
+    others: frozenset[tuple[str, int]] = frozenset()
 
 
 class Services:
@@ -46,12 +51,14 @@ class Services:
 
         Raises CommandFailed with one problem per service that could not be opened.
         """
-        doors, problems = _open_all(offers)
+        doors: list[socket.socket] = []
+        self._worker: Worker | None = None
         try:
+            problems = [problem for offer in offers for problem in _open_offer(offer, doors)]
             if problems:
                 raise CommandFailed(*problems)
-            self.count = len(doors)
-            self._worker = Worker(lambda ready: _serve(doors, ready)) if doors else None
+            if doors:
+                self._worker = Worker(lambda ready: _serve(doors, ready))
         finally:
             for door in doors:
                 door.close()
@@ -64,29 +71,40 @@ class Services:
             self._worker.stop()
 
 
-def _open_all(offers: Iterable[Offer]) -> tuple[list[socket.socket], list[Problem]]:
-    doors: list[socket.socket] = []
-    problems: list[Problem] = []
-    taken: set[tuple[str, str, int]] = set()
-    for offer in offers:
-        if offer.service.protocol not in {"tcp", "udp"}:
-            continue
-        with offer.namespace.entered():
-            for port in offer.service.ports:
-                key = (offer.endpoint, offer.service.protocol, port)
-                if key in taken:
-                    continue  # ranges may overlap
-                taken.add(key)
+def _open_offer(offer: Offer, doors: list[socket.socket]) -> Iterator[Problem]:
+    """Open an endpoint's sockets into ``doors``; what could not be opened, each as a problem."""
+    wanted = [service for service in offer.services if service.protocol in {"tcp", "udp"}]
+    wide = [service for service in wanted if len(service.ports) > WIDE]
+    ports: dict[tuple[str, int], None] = {}  # in order, each once: ranges may overlap
+    for service in wanted:
+        ports |= dict.fromkeys((service.protocol, port) for port in service.ports if service not in wide)
+    behind = {service: _socket_of(service, offer.others) for service in wide}
+    ports |= dict.fromkeys((service.protocol, port) for service, port in behind.items())
+    with offer.namespace.entered():
+        for protocol, port in ports:
+            if (protocol, port) not in offer.others:
                 try:
-                    doors.append(_open(offer.service.protocol, port))
+                    doors.append(_open(protocol, port))
                 except OSError as refusal:
-                    problems.append(_problem(offer, port, refusal))
-                    if refusal.errno == errno.EMFILE:
-                        return doors, problems
-    return doors, problems
+                    yield _problem(offer, protocol, port, refusal)
+    if behind:
+        run(("nft", "-f", "-"), stdin=redirects(behind, offer.others), namespace=offer.namespace)
 
 
-def _problem(offer: Offer, port: int, refusal: OSError) -> Problem:
+def _socket_of(service: Service, others: frozenset[tuple[str, int]]) -> int:
+    """The port of a wide range on which its socket is."""
+    return next(port for port in service.ports if (service.protocol, port) not in others)
+
+
+def redirects(behind: Mapping[Service, int], others: frozenset[tuple[str, int]]) -> str:
+    """The nft text that leads each range to its port, and leaves the ports of others alone."""
+    lines = [f"table inet {TABLE} {{", "\tchain prerouting {", "\t\ttype nat hook prerouting priority dstnat;"]
+    lines += [f"\t\t{protocol} dport {port} accept" for protocol, port in sorted(others)]
+    lines += [f"\t\t{x.protocol} dport {x.first}-{x.last} redirect to :{port}" for x, port in behind.items()]
+    return "\n".join((*lines, "\t}", "}", ""))
+
+
+def _problem(offer: Offer, protocol: str, port: int, refusal: OSError) -> Problem:
     hint = None
     if refusal.errno == errno.EMFILE:
         hint = (
@@ -94,12 +112,12 @@ def _problem(offer: Offer, port: int, refusal: OSError) -> Problem:
         )
     return Problem(
         code="SERVICE",
-        message=f"{offer.endpoint} cannot serve {offer.service.protocol}/{port}: {os.strerror(refusal.errno or 0)}",
+        message=f"{offer.endpoint} cannot serve {protocol}/{port}: {os.strerror(refusal.errno or 0)}",
         hint=hint,
     )
 
 
-def _open(protocol: Literal["tcp", "udp", "icmp", "arp"], port: int) -> socket.socket:
+def _open(protocol: str, port: int) -> socket.socket:
     """A socket for both families (IPv4 alone where the kernel has no IPv6)."""
     style = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
     kind = style | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC

@@ -37,6 +37,7 @@ class Twin:
     def __init__(self, site: Site, hosts: Iterable[str], observed: Mapping[str, HostState]) -> None:
         self.site = site
         self.hosts = tuple(hosts)
+        self.observed = observed
         self.wiring = wire(site, self.hosts, observed)
         self.notes: list[Note] = list(self.wiring.notes)
         self.leases: dict[tuple[str, IfName], Lease] = {}
@@ -66,12 +67,12 @@ class Twin:
     def _build(self) -> None:
         wiring = self.wiring
         FOLDER.mkdir(parents=True, exist_ok=True)
-        self._rooms = building.make_namespaces((BUILDING + "/", *self.hosts, *wiring.machines, *wiring.guests))
-        self._rooms[BUILDING] = self._rooms.pop(BUILDING + "/")
+        self._rooms = building.make_namespaces((BUILDING, *self.hosts, *wiring.machines, *wiring.guests))
         for room in self._rooms.values():
             self._stack.callback(room.close)
         building.lay(wiring, self._rooms)
-        self._make_standing_taps()
+        for host in self.hosts:
+            self._furnish(host)
         for name, end in wiring.machines.items():
             building.settle(end, self._rooms[name])
             if len(end.nics) > 1:
@@ -85,18 +86,23 @@ class Twin:
         )
         for daemon in self._daemons:
             self._stack.callback(daemon.stop)
-        offers = [
-            Offer(endpoint=machine.name, namespace=self._rooms[machine.name], service=service)
+        self._serve(
+            Offer(
+                endpoint=machine.name,
+                namespace=self._rooms[machine.name],
+                services=machine.serves,
+                others=dnsmasq.PORTS if machine.dhcp is not None else frozenset(),
+            )
             for machine in self.site.machines.values()
-            for service in machine.serves
-            if not dnsmasq.owns(machine, service)
-        ]
-        self._serve(offers)
+        )
 
-    def _make_standing_taps(self) -> None:
-        for host in self.hosts:
-            nics = [nic for nic in self.site.guest_nics(host) if (host, nic.tap) in self.wiring.taps]
-            self.driver(host).create(nics)
+    def _furnish(self, host: str) -> None:
+        """What an observed host has that no plan makes: its guests' taps, and whether it forwards."""
+        standing = [tap for tap in self.wiring.taps if tap.host == host]
+        self.driver(host).create([(tap.nic, tap.mac, tap.mtu) for tap in standing])
+        state = self.observed.get(host)
+        forwards = state is not None and state.sysctls.get("net/ipv4/ip_forward") == "1"
+        building.set_forwarding(self._rooms[host], on=forwards)
 
     def _make_router(self, name: str) -> None:
         machine, end, room = self.site.machines[name], self.wiring.machines[name], self._rooms[name]
@@ -144,9 +150,8 @@ class Twin:
             if len(end.nics) > 1:
                 building.set_forwarding(self._rooms[name], on=False)
         self._serve(
-            Offer(endpoint=name, namespace=self._rooms[name], service=service)
+            Offer(endpoint=name, namespace=self._rooms[name], services=self.site.guests[name].serves)
             for name in self.wiring.guests
-            for service in self.site.guests[name].serves
         )
         self._lease(dhcp_timeout_s)
         self._let_out()
