@@ -16,13 +16,12 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 
 from bascule.model.values import Mac
-from bascule.probe import bpf, frames
-from bascule.probe.parse import Dhcp, Frame, parse_dhcp, parse_frame
+from bascule.probe import bpf, dhcp_message, frames
+from bascule.probe.dhcp_message import Kind, Message
 from bascule.system.netns import Namespace
 from bascule.system.sockets import close_all, open_packet
 
-DOMAIN, MTU, CLIENT_ID = 15, 26, 61  # RFC 2132
-WISHES = bytes((frames.OPT_MASK, frames.OPT_ROUTER, frames.OPT_DNS, DOMAIN, MTU))
+WISHES = bytes((dhcp_message.MASK, dhcp_message.ROUTER, dhcp_message.DNS, dhcp_message.DOMAIN, dhcp_message.MTU))
 FIRST_WAIT_S = 0.25  # RFC 2131 says 4 s, for servers that are far away and many clients that wake at once
 TRIES = 4
 AT_ONCE = 64  # clients: every DISCOVER reaches everybody on the wire, so the cost grows with the square
@@ -129,17 +128,18 @@ def _ask(state: _State) -> None:
         state.request = None  # the server that offered has gone: begin anew
         state.tries = 1
     _wait(state, FIRST_WAIT_S * 2 ** (state.tries - 1))
-    mac = frames.mac_bytes(state.client.mac)
-    options: list[tuple[int, bytes]] = [(CLIENT_ID, b"\x01" + mac), (frames.OPT_WISHES, WISHES)]
-    kind = frames.DHCP_DISCOVER
+    mac = state.client.mac
+    options: list[tuple[int, bytes]] = [(dhcp_message.CLIENT_ID, b"\x01" + frames.mac_bytes(mac))]
+    kind = Kind.DISCOVER
     if state.request is not None:
-        kind = frames.DHCP_REQUEST
-        options.append((frames.OPT_ADDRESS, state.request.address.ip.packed))
-        options.append((frames.OPT_SERVER, state.request.server.packed))
+        kind = Kind.REQUEST
+        options.append((dhcp_message.REQUESTED, state.request.address.ip.packed))
+        options.append((dhcp_message.SERVER, state.request.server.packed))
     if state.client.hostname:
-        options.append((frames.OPT_HOSTNAME, state.client.hostname.encode()))
+        options.append((dhcp_message.HOSTNAME, state.client.hostname.encode()))
+    options.append((dhcp_message.WANTED, WISHES))
     with contextlib.suppress(OSError):  # a link that is down now: the next try may find it up
-        state.socket.send(frames.dhcp_frame(mac, frames.dhcp(kind, state.xid, mac, options)))
+        state.socket.send(dhcp_message.build(kind, mac, state.xid, options))
 
 
 def _wait(state: _State, seconds: float) -> None:
@@ -149,50 +149,45 @@ def _wait(state: _State, seconds: float) -> None:
 def _read(state: _State, *, take: bool) -> None:
     while True:
         try:
-            frame = parse_frame(state.socket.recv(2048))
+            message = dhcp_message.parse(state.socket.recv(2048))
         except OSError:  # nothing more, or the link went down under us
             return
-        if frame is not None and frame.packet is not None:
-            message = parse_dhcp(frame.packet.payload)
-            if message and message.is_reply and (message.xid, message.mac) == (state.xid, state.client.mac):
-                _answered(state, message, frame, take=take)
+        if message is not None and (message.xid, message.mac) == (state.xid, state.client.mac):
+            _answered(state, message, take=take)
 
 
-def _answered(state: _State, message: Dhcp, frame: Frame, *, take: bool) -> None:
-    offer = _lease(message, frame)
+def _answered(state: _State, message: Message, *, take: bool) -> None:
+    offer = _lease(message)
     if state.lease is not None:
         return
-    if message.type == frames.DHCP_OFFER and offer is not None and state.request is None:
+    if message.kind is Kind.OFFER and offer is not None and state.request is None:
         state.offers.append(offer)
         if take:
             state.request, state.tries = offer, 0
             _ask(state)
-    elif message.type == frames.DHCP_ACK and offer is not None and state.request is not None:
+    elif message.kind is Kind.ACK and offer is not None and state.request is not None:
         state.lease = offer
-    elif message.type == frames.DHCP_NAK and state.request is not None:
+    elif message.kind is Kind.NAK and state.request is not None:
         # anew, but not at once: a server that always refuses must not keep us running in a circle
         state.request, state.tries, state.xid = None, 0, random.getrandbits(32)
         _wait(state, FIRST_WAIT_S)
 
 
-def _lease(message: Dhcp, frame: Frame) -> Lease | None:
-    server = message.server
-    if server is None or not int(message.yours):
+def _lease(message: Message) -> Lease | None:
+    options = message.options
+    server = dhcp_message.addresses(options.get(dhcp_message.SERVER, b""))
+    if not server or not int(message.yours):
         return None
-    mask = message.options.get(frames.OPT_MASK, b"")
+    mask = options.get(dhcp_message.MASK, b"")
     prefix = int.from_bytes(mask, "big").bit_count() if len(mask) == 4 else 32
+    mtu = options.get(dhcp_message.MTU)
     return Lease(
         address=IPv4Interface((int(message.yours), prefix)),
-        server=server,
-        server_mac=frame.src,
-        routers=_addresses(message, frames.OPT_ROUTER),
-        dns=_addresses(message, frames.OPT_DNS),
-        domain=message.options.get(DOMAIN, b"").decode("ascii", "replace").rstrip("\0"),
-        mtu=int.from_bytes(message.options[MTU], "big") if MTU in message.options else None,
-        lease_s=int.from_bytes(message.options.get(frames.OPT_LEASE, b""), "big"),
+        server=server[0],
+        server_mac=message.sender,
+        routers=dhcp_message.addresses(options.get(dhcp_message.ROUTER, b"")),
+        dns=dhcp_message.addresses(options.get(dhcp_message.DNS, b"")),
+        domain=options.get(dhcp_message.DOMAIN, b"").decode("ascii", "replace").rstrip("\0"),
+        mtu=int.from_bytes(mtu, "big") if mtu else None,
+        lease_s=int.from_bytes(options.get(dhcp_message.LEASE, b""), "big"),
     )
-
-
-def _addresses(message: Dhcp, option: int) -> tuple[IPv4Address, ...]:
-    data = message.options.get(option, b"")
-    return tuple(IPv4Address(data[at : at + 4]) for at in range(0, len(data) - 3, 4))
