@@ -176,8 +176,7 @@ def _start(look_: Observe, room: Namespace, observed: HostState | None) -> HostS
 
 def _observed_here(site: Site, names: Sequence[str]) -> dict[str, HostState]:
     """The state of this machine, if it has every NIC of one of the hosts and therefore is that host."""
-    with Namespace.current() as room:
-        here = link_names(room)  # the names alone, so that an ordinary user may rehearse somebody else's host
+    here = link_names()  # the names alone, so that an ordinary user may rehearse somebody else's host
     for name in names:
         host = site.hosts[name]
         if host.nics and here.issuperset(host.nics):

@@ -28,29 +28,32 @@ from tests.twin.stage import inside
 pytestmark = pytest.mark.kernel
 
 MAC, SERVER_MAC = Mac("52:54:00:00:00:aa"), Mac("52:54:00:00:00:01")
+REQUESTED, SERVER, HOSTNAME = 50, 54, 12  # RFC 2132
 
 
 @dataclass(frozen=True)
-class Question:
-    """What a client asked, read here so that the client is not tested with its own eyes."""
+class Asked:
+    """A client's message as the server reads it."""
 
     type: int
     xid: int
     options: dict[int, bytes]
 
-    @classmethod
-    def read(cls, frame: bytes) -> Question | None:
-        if frame[12:14] != b"\x08\x00" or frame[23] != 17 or frame[36:38] != b"\x00\x43" or frame[42] != 1:
-            return None
-        body, options, at = frame[42:], {}, 240
-        while body[at] != 255:
-            options[body[at]] = body[at + 2 : at + 2 + body[at + 1]]
-            at += 2 + body[at + 1]
-        return cls(options[53][0], int.from_bytes(body[4:8], "big"), options)
+
+def read(frame: bytes) -> Asked | None:
+    """Written out here as well; None for what is no message to port 67."""
+    at = 14 + (frame[14] & 15) * 4
+    if frame[23] != 17 or frame[at + 2 : at + 4] != b"\0\x43":
+        return None
+    bootp, rest, options = frame[at + 8 :], frame[at + 8 + 240 :], {}
+    while rest and rest[0] != 255:
+        options[rest[0]] = rest[2 : 2 + rest[1]]
+        rest = rest[2 + rest[1] :]
+    return Asked(options[53][0], int.from_bytes(bootp[4:8]), options)
 
 
 Answer = tuple[int, str] | tuple[int, str, int]  # message type, server's address, another transaction
-Behaviour = Callable[[Question], list[Answer]]
+Behaviour = Callable[[Asked], list[Answer]]
 
 
 def reply(xid: int, kind: int, server: str) -> bytes:
@@ -67,9 +70,9 @@ def reply(xid: int, kind: int, server: str) -> bytes:
 
 
 @contextmanager
-def server(behaviour: Behaviour) -> Iterator[tuple[Namespace, list[Question]]]:
+def server(behaviour: Behaviour) -> Iterator[tuple[Namespace, list[Asked]]]:
     """A wire with a client's NIC eth0 on it, and a server that behaves so at its other end."""
-    heard: list[Question] = []
+    heard: list[Asked] = []
     stop = threading.Event()
     with Namespace.new("client") as client, Namespace.new("server") as far:
         rtnetlink.change(client, [rtnetlink.add_veth(End(name="eth0", mac=MAC), End(name="s", namespace=far))])
@@ -83,7 +86,7 @@ def server(behaviour: Behaviour) -> Iterator[tuple[Namespace, list[Question]]]:
             while not stop.is_set():
                 if not select.select([door], [], [], 0.02)[0]:
                     continue
-                question = Question.read(door.recv(2000))
+                question = read(door.recv(2000))
                 if question is None:
                     continue
                 heard.append(question)
@@ -114,7 +117,7 @@ def ask(behaviour: Behaviour, timeout_s: float = 2.0, *, only_look: bool = False
     return inside(work)
 
 
-def good(question: Question) -> list[Answer]:
+def good(question: Asked) -> list[Answer]:
     if question.type == Kind.DISCOVER:
         return [(Kind.OFFER, "10.0.0.1")]
     return [(Kind.ACK, "10.0.0.1")]
@@ -123,9 +126,9 @@ def good(question: Question) -> list[Answer]:
 def test_four_messages_make_a_lease() -> None:
     lease, heard, _ = ask(good)
     assert [q.type for q in heard] == [Kind.DISCOVER, Kind.REQUEST]
-    assert heard[1].options[50] == IPv4Address("10.0.0.77").packed
-    assert heard[1].options[54] == IPv4Address("10.0.0.1").packed
-    assert heard[0].options[12] == b"g"
+    assert heard[1].options[REQUESTED] == IPv4Address("10.0.0.77").packed
+    assert heard[1].options[SERVER] == IPv4Address("10.0.0.1").packed
+    assert heard[0].options[HOSTNAME] == b"g"
     assert heard[0].xid == heard[1].xid
     assert str(lease.address) == "10.0.0.77/24"
     assert (lease.lease_s, lease.server_mac, [str(r) for r in lease.routers]) == (600, SERVER_MAC, ["10.0.0.1"])
@@ -141,7 +144,7 @@ def test_silence_is_no_lease_and_ends_in_time() -> None:
 def test_after_a_refusal_it_begins_anew() -> None:
     refused: list[int] = []
 
-    def refuse_once(question: Question) -> list[Answer]:
+    def refuse_once(question: Asked) -> list[Answer]:
         if question.type == Kind.REQUEST and not refused:
             refused.append(question.xid)
             return [(Kind.NAK, "10.0.0.1")]
@@ -155,7 +158,7 @@ def test_after_a_refusal_it_begins_anew() -> None:
 
 
 def test_a_server_that_always_refuses_does_not_keep_it_running_in_a_circle() -> None:
-    def refuse(question: Question) -> list[Answer]:
+    def refuse(question: Asked) -> list[Answer]:
         return [(Kind.NAK, "10.0.0.1")] if question.type == Kind.REQUEST else good(question)
 
     lease, heard, _ = ask(refuse, 0.7)

@@ -16,12 +16,29 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 
 from bascule.model.values import Mac
-from bascule.probe import bpf, dhcp_message, frames
-from bascule.probe.dhcp_message import Kind, Message
+from bascule.probe import bpf, frames
+from bascule.probe.dhcp_message import (
+    CLIENT_ID,
+    DNS,
+    DOMAIN,
+    HOSTNAME,
+    LEASE,
+    MASK,
+    MTU,
+    REQUESTED,
+    ROUTER,
+    SERVER,
+    WANTED,
+    Kind,
+    Message,
+    addresses,
+    build,
+    parse,
+)
 from bascule.system.netns import Namespace
 from bascule.system.sockets import close_all, open_packet
 
-WISHES = bytes((dhcp_message.MASK, dhcp_message.ROUTER, dhcp_message.DNS, dhcp_message.DOMAIN, dhcp_message.MTU))
+WISHES = bytes((MASK, ROUTER, DNS, DOMAIN, MTU))
 FIRST_WAIT_S = 0.25  # RFC 2131 says 4 s, for servers that are far away and many clients that wake at once
 TRIES = 4
 AT_ONCE = 64  # clients: every DISCOVER reaches everybody on the wire, so the cost grows with the square
@@ -129,17 +146,16 @@ def _ask(state: _State) -> None:
         state.tries = 1
     _wait(state, FIRST_WAIT_S * 2 ** (state.tries - 1))
     mac = state.client.mac
-    options: list[tuple[int, bytes]] = [(dhcp_message.CLIENT_ID, b"\x01" + frames.mac_bytes(mac))]
+    options: list[tuple[int, bytes]] = [(CLIENT_ID, b"\x01" + frames.mac_bytes(mac)), (WANTED, WISHES)]
     kind = Kind.DISCOVER
     if state.request is not None:
         kind = Kind.REQUEST
-        options.append((dhcp_message.REQUESTED, state.request.address.ip.packed))
-        options.append((dhcp_message.SERVER, state.request.server.packed))
+        options.append((REQUESTED, state.request.address.ip.packed))
+        options.append((SERVER, state.request.server.packed))
     if state.client.hostname:
-        options.append((dhcp_message.HOSTNAME, state.client.hostname.encode()))
-    options.append((dhcp_message.WANTED, WISHES))
+        options.append((HOSTNAME, state.client.hostname.encode()))
     with contextlib.suppress(OSError):  # a link that is down now: the next try may find it up
-        state.socket.send(dhcp_message.build(kind, mac, state.xid, options))
+        state.socket.send(build(kind, mac, state.xid, options))
 
 
 def _wait(state: _State, seconds: float) -> None:
@@ -149,15 +165,16 @@ def _wait(state: _State, seconds: float) -> None:
 def _read(state: _State, *, take: bool) -> None:
     while True:
         try:
-            message = dhcp_message.parse(state.socket.recv(2048))
+            frame = state.socket.recv(2048)
         except OSError:  # nothing more, or the link went down under us
             return
+        message = parse(frame)
         if message is not None and (message.xid, message.mac) == (state.xid, state.client.mac):
-            _answered(state, message, take=take)
+            _answered(state, message, frames.mac_text(frame[6:12]), take=take)
 
 
-def _answered(state: _State, message: Message, *, take: bool) -> None:
-    offer = _lease(message)
+def _answered(state: _State, message: Message, sender: Mac, *, take: bool) -> None:
+    offer = _lease(message, sender)
     if state.lease is not None:
         return
     if message.kind is Kind.OFFER and offer is not None and state.request is None:
@@ -173,21 +190,19 @@ def _answered(state: _State, message: Message, *, take: bool) -> None:
         _wait(state, FIRST_WAIT_S)
 
 
-def _lease(message: Message) -> Lease | None:
-    options = message.options
-    server = dhcp_message.addresses(options.get(dhcp_message.SERVER, b""))
+def _lease(message: Message, sender: Mac) -> Lease | None:
+    server = addresses(message.options.get(SERVER, b""))
     if not server or not int(message.yours):
         return None
-    mask = options.get(dhcp_message.MASK, b"")
+    mask = message.options.get(MASK, b"")
     prefix = int.from_bytes(mask, "big").bit_count() if len(mask) == 4 else 32
-    mtu = options.get(dhcp_message.MTU)
     return Lease(
         address=IPv4Interface((int(message.yours), prefix)),
         server=server[0],
-        server_mac=message.sender,
-        routers=dhcp_message.addresses(options.get(dhcp_message.ROUTER, b"")),
-        dns=dhcp_message.addresses(options.get(dhcp_message.DNS, b"")),
-        domain=options.get(dhcp_message.DOMAIN, b"").decode("ascii", "replace").rstrip("\0"),
-        mtu=int.from_bytes(mtu, "big") if mtu else None,
-        lease_s=int.from_bytes(options.get(dhcp_message.LEASE, b""), "big"),
+        server_mac=sender,
+        routers=addresses(message.options.get(ROUTER, b"")),
+        dns=addresses(message.options.get(DNS, b"")),
+        domain=message.options.get(DOMAIN, b"").decode("ascii", "replace").rstrip("\0"),
+        mtu=int.from_bytes(message.options[MTU], "big") if MTU in message.options else None,
+        lease_s=int.from_bytes(message.options.get(LEASE, b""), "big"),
     )

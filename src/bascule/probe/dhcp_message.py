@@ -15,6 +15,8 @@ _MAGIC = bytes((99, 130, 83, 99))
 _HEADER = struct.Struct("!BBBBIHH4s4s4s4s16s64s128s")
 MASK, ROUTER, DNS, HOSTNAME, DOMAIN, MTU = 1, 3, 6, 12, 15, 26
 REQUESTED, LEASE, TYPE, SERVER, WANTED, TEXT, CLIENT_ID = 50, 51, 53, 54, 55, 56, 61
+CLIENT_PORT, SERVER_PORT = 68, 67
+NOBODY = IPv4Address(0)
 
 
 class Kind(IntEnum):
@@ -31,13 +33,12 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """A server's message as it was on the wire; ``sender`` is the MAC that it came from, ``mac`` the client's."""
+    """A DHCP message as it was on the wire."""
 
     kind: Kind
     xid: int
     mac: Mac
-    sender: Mac
-    yours: IPv4Address = IPv4Address(0)
+    yours: IPv4Address = NOBODY
     options: Mapping[int, bytes] = field(default_factory=dict)
 
 
@@ -46,16 +47,24 @@ def addresses(data: bytes) -> tuple[IPv4Address, ...]:
     return tuple(IPv4Address(bytes(four)) for four in zip(*[iter(data)] * 4, strict=False))
 
 
-def build(kind: Kind, mac: Mac, xid: int, options: Sequence[tuple[int, bytes]] = ()) -> bytes:
+def build(
+    kind: Kind,
+    mac: Mac,
+    xid: int,
+    options: Sequence[tuple[int, bytes]] = (),
+    *,
+    seconds: int = 0,
+) -> bytes:
     """A client's message as an Ethernet frame, broadcast from 0.0.0.0."""
     hardware = frames.mac_bytes(mac)
     bootp = _HEADER.pack(
-        1, 1, 6, 0, xid, 0, 0, bytes(4), bytes(4), bytes(4), bytes(4), hardware + bytes(10), bytes(64), bytes(128)
+        1, 1, 6, 0, xid, seconds, 0, bytes(4), bytes(4), bytes(4), bytes(4), hardware + bytes(10), bytes(64), bytes(128)
     )
     tail = b"".join(bytes((code, len(data))) + data for code, data in ((TYPE, bytes((kind,))), *options))
     data = (bootp + _MAGIC + tail + b"\xff").ljust(300, b"\0")  # older servers drop what is shorter (RFC 1542 2.1)
-    nobody, everybody = IPv4Address(0), IPv4Address("255.255.255.255")
-    packet = frames.ip(nobody, everybody, frames.UDP, frames.udp(nobody, everybody, 68, 67, data))
+    everybody = IPv4Address("255.255.255.255")
+    datagram = frames.udp(NOBODY, everybody, CLIENT_PORT, SERVER_PORT, data)
+    packet = frames.ip(NOBODY, everybody, frames.UDP, datagram)
     return frames.ethernet(frames.BROADCAST, hardware, frames.ETH_IPV4, packet)
 
 
@@ -78,14 +87,7 @@ def parse(frame: bytes) -> Message | None:
         kind = Kind(options[TYPE][0])
     except (KeyError, IndexError, ValueError):
         return None
-    return Message(
-        kind=kind,
-        xid=xid,
-        mac=frames.mac_text(hardware[:6]),
-        sender=frames.mac_text(frame[6:12]),
-        yours=IPv4Address(yours),
-        options=options,
-    )
+    return Message(kind=kind, xid=xid, mac=frames.mac_text(hardware[:6]), yours=IPv4Address(yours), options=options)
 
 
 def _options(data: bytes) -> dict[int, bytes]:
