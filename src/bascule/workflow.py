@@ -26,6 +26,7 @@ from bascule.probe.live import live_world
 from bascule.site import parse
 from bascule.system.clock import Clock, Progress
 from bascule.system.files import read_bytes
+from bascule.system.links import link_names
 from bascule.system.netns import Namespace
 from bascule.system.sandbox import privilege, sandboxed
 from bascule.twin import Twin
@@ -202,9 +203,9 @@ def _start(look_: Observe, room: Namespace, observed: HostState | None) -> HostS
 
 def _observed_here(site: Site, names: Sequence[str]) -> dict[str, HostState]:
     """The state of this machine, if it has every NIC of one of the hosts and therefore is that host."""
-    here = observe()
+    here = link_names()  # the names alone, so that an ordinary user may rehearse somebody else's host
     for name in names:
         host = site.hosts[name]
-        if host.nics and all(nic in here.links for nic in host.nics):
+        if host.nics and here.issuperset(host.nics):
             return {name: look(site, host)}
     return {}
