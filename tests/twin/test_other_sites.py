@@ -279,6 +279,11 @@ def test_tagged_networks_are_played_or_refused_by_name() -> None:
         pytest.skip("this kernel has no 802.1Q links: only the refusal was tested")
 
 
+def test_outside_of_a_sandbox_there_is_no_twin() -> None:
+    with pytest.raises(RuntimeError, match="inside of a sandbox only"):
+        Twin.raise_(production())
+
+
 def test_two_dhcp_servers_on_two_networks() -> None:
     servers = by_name(
         machine(
