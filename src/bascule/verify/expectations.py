@@ -203,6 +203,10 @@ class _Judging:
                 witness = replace(witness, sentence=sentence, because=why, place=place)
             return Outcome(expectation=case.wish, observed=Verdict.NO_REACH, ok=False, witness=witness)
         witness = self._witness(whole[0], case.wish)
+        if len(whole) > 1:
+            every = len(case.wish.service.ports)
+            asked_ports = f"{every:,}" if len(whole) == every else f"{len(whole)} spread over {every:,}"
+            witness = replace(witness, sentence=f"{witness.sentence}, {asked_ports} ports asked")
         ok: bool | None = True
         if case.wish.seen_as:
             ok, words = self._seen_as(whole, case.wish.target, case.wish.seen_as)
@@ -280,14 +284,16 @@ class _Judging:
 
     def _witness(self, reply: _Reply, wish: Expectation) -> Witness:
         answer, track = reply.answer, reply.track
-        if answer.ok or track.asked or not track.sought:
+        is_arp = answer.question.protocol is Protocol.ARP
+        searched = () if answer.ok else track.asked if is_arp else track.sought
+        if searched:
+            hops = self.trails.hops(searched)
+            sentence = self.trails.search(searched, answer, wish.target)
+        else:
             hops = self.trails.hops(track.asked, wish.target)
             sentence = self.trails.sentence(hops, answer, wish.target)
             if not answer.ok and track.replied and hops and hops[-1].node == wish.target:
                 sentence = self.trails.lost_reply(sentence, track, answer)
-        else:
-            hops = self.trails.hops(track.sought)
-            sentence = self.trails.search(track, answer, wish.target)
         seen = self._seen(reply, wish.target)
         seen_as = ""
         if seen is not None:
