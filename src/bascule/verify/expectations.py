@@ -14,7 +14,8 @@ from bascule.model.site import NOWHERE, Expectation, Service, Site, Verdict
 from bascule.model.values import IpAddress
 from bascule.probe.ask import ask
 from bascule.probe.capture import Track, Tracker, Watch
-from bascule.probe.question import PATIENCE_S, Answer, Protocol, Question
+from bascule.probe.protocols import ANSWERED_BY_ALL
+from bascule.probe.question import PATIENCE_S, Answer, Protocol, Question, Response
 from bascule.probe.world import Foot, World
 from bascule.verify.endpoints import Endpoints, Stand
 from bascule.verify.trail import Trails
@@ -195,6 +196,10 @@ class _Judging:
             if len(asked[0]) > 1:
                 missing = _ports([reply.answer.question.port for reply in lost])
                 witness = replace(witness, sentence=f"{missing} not reached: {witness.sentence}")
+            if self._is_mute(case.wish, lost):
+                words = f"unproven: no answer to {case.wish.service}, but {case.wish.target} is not ours, and only its"
+                witness = replace(witness, sentence=f"{words} clients know what its server answers; {witness.sentence}")
+                return Outcome(expectation=case.wish, observed=UNPROVEN, ok=None, witness=witness)
             arrived = any(hop.node == case.wish.target and not hop.bridge for hop in witness.hops)
             apart = None if arrived else self._apart(case)
             if apart:
@@ -212,6 +217,15 @@ class _Judging:
             ok, words = self._seen_as(whole, case.wish.target, case.wish.seen_as)
             witness = replace(witness, sentence=f"{witness.sentence}, {words}")
         return Outcome(expectation=case.wish, observed=Verdict.REACH, ok=ok, witness=witness)
+
+    def _is_mute(self, wish: Expectation, lost: Sequence[_Reply]) -> bool:
+        """Whether silence says nothing: a UDP server that is not ours need not answer what it does not know."""
+        if wish.service.protocol != "udp" or self.endpoints.feet(wish.target):
+            return False
+        return all(
+            reply.answer.response is Response.SILENCE and reply.answer.question.port not in ANSWERED_BY_ALL
+            for reply in lost
+        )
 
     def _apart(self, case: _Case) -> tuple[str, Place | None] | None:
         """For a question that was lost between networks: who stands where, and the guest's line."""
