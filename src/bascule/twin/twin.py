@@ -158,6 +158,10 @@ class Twin:
             Offer(endpoint=name, namespace=self._rooms[name], services=self.site.guests[name].serves)
             for name in self.wiring.guests
         )
+        self._serve(
+            Offer(endpoint=name, namespace=self._rooms[name], services=self.site.hosts[name].serves)
+            for name in self.hosts
+        )
         for node, link in links.wait_until_running(self._ports()):
             text = f"{link} of {node} is up but does not run: no frame will pass there"
             self.notes.append(Note(kind="warning", subject=node, text=text))
