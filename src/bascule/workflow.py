@@ -28,8 +28,9 @@ from bascule.system.clock import Clock, Progress
 from bascule.system.files import read_bytes
 from bascule.system.links import link_names
 from bascule.system.netns import Namespace
+from bascule.system.run import require_tools
 from bascule.system.sandbox import privilege, sandboxed
-from bascule.twin import Twin
+from bascule.twin import Twin, tools
 from bascule.verify.checks import Check, check_host, read_neighbours, second_plan, way_back
 from bascule.verify.endpoints import Endpoints
 from bascule.verify.expectations import Outcome, judge
@@ -149,6 +150,7 @@ def rehearse(site_file: str, *, host: str | None = None, progress: Progress | No
     clock.lap("reading the file")
     site = load(site_file)
     names = tuple(site.hosts) if host is None else (choose_host(site, host).name,)
+    require_tools(tools(site))
     observed = _observed_here(site, names)
     clock.end()
     found = sandboxed(_in_the_twin, site, names, observed, progress)

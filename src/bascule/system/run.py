@@ -54,6 +54,18 @@ def find_tool(name: str) -> str:
     )
 
 
+def require_tools(names: Iterable[str]) -> None:
+    """See that all are here. Raises MissingTool with every one that is not."""
+    problems: list[Problem] = []
+    for name in names:
+        try:
+            find_tool(name)
+        except MissingTool as missing:
+            problems += missing.problems
+    if problems:
+        raise MissingTool(*problems)
+
+
 def run(
     argv: Sequence[str],
     *,
