@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from bascule.apply.prepare import Prepared, prepare
+from bascule.apply.transaction import Done, Wish
+from bascule.apply.transaction import apply as make
 from bascule.errors import BasculeError, Problem, UsageFault
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
@@ -29,7 +33,9 @@ def choose_host(site: Site, name: str | None) -> Host:
     if name is not None:
         if name not in site.hosts:
             known = ", ".join(site.hosts) or "none"
-            raise UsageFault(Problem(code="HOST", message=f"the site file has no host '{name}'", hint=f"it has: {known}"))
+            raise UsageFault(
+                Problem(code="HOST", message=f"the site file has no host '{name}'", hint=f"it has: {known}")
+            )
         return site.hosts[name]
     here = platform.node().partition(".")[0]
     if len(site.hosts) != 1 and here not in site.hosts:
@@ -57,6 +63,24 @@ def plan(site_file: str, *, host: str | None = None, observed_file: str | None =
     observed = _saved(observed_file) if observed_file else look(site, chosen)
     found, wanted = make_plan(site, chosen, observed)
     return Planned(site=site, host=chosen, observed=observed, wanted=wanted, plan=found)
+
+
+def prepare_apply(site_file: str, *, host: str | None = None) -> Prepared:
+    """The plan for this host, with the administrator's own line to it."""
+    site = load(site_file)
+    return prepare(site, choose_host(site, host))
+
+
+def apply(
+    prepared: Prepared,
+    *,
+    window_s: float | None,
+    agree: Callable[[Prepared], bool],
+    tell: Callable[[str], None],
+    probes: Sequence[str] = (),
+) -> Done:
+    """Checkpoint, dead-man, change, checks; then it waits for `confirm` where a window is given."""
+    return make(prepared, Wish(window_s=window_s, agree=agree, tell=tell))
 
 
 def look(site: Site, host: Host, namespace: Namespace | None = None) -> HostState:

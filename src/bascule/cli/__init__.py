@@ -12,6 +12,10 @@ VERBS = {  # verb: what it does, what it changes
     "check": "Every problem of the site file, with its place and a hint. Reads only.",
     "plan": "What would change, in order, why, and which guests it touches. Reads only.",
     "rehearse": "Build the twin, apply the plan in it, ask every question. Throw-away namespaces only.",
+    "apply": "Change this host, and come back by itself unless it is confirmed.",
+    "confirm": "Keep the change that `apply` made.",
+    "undo": "Take the last change back, and prove it.",
+    "status": "What is armed, unfinished or drifted. Reads only.",
     "schema": "The JSON schema of the site file. Reads only.",
 }
 

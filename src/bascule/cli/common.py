@@ -65,13 +65,19 @@ def table(rows: Iterable[tuple[str, ...]], *, indent: int, columns: int) -> list
     if columns - offset < 24:  # too narrow for cells side by side
         offset = indent + 2
         return [
-            " " * indent + "  ".join(cell for cell in row[:last] if cell) + "\n" + " " * offset
+            " " * indent
+            + "  ".join(cell for cell in row[:last] if cell)
+            + "\n"
+            + " " * offset
             + wrapped(row[last], indent=offset, columns=columns)
             for row in listed
         ]
     return [
-        (" " * indent + "".join(f"{row[i]:<{widths[i]}}  " for i in range(last))
-         + wrapped(row[last], indent=offset, columns=columns)).rstrip()
+        (
+            " " * indent
+            + "".join(f"{row[i]:<{widths[i]}}  " for i in range(last))
+            + wrapped(row[last], indent=offset, columns=columns)
+        ).rstrip()
         for row in listed
     ]
 

@@ -1,0 +1,91 @@
+"""What would be done here and now: the observed state, the plan, and the administrator's own line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from bascule.apply.checkpoint import Status, latest
+from bascule.apply.place import Place, here
+from bascule.errors import BasculeError
+from bascule.model.site import Host, Site
+from bascule.model.state import HostState
+from bascule.observe.kernel import observe
+from bascule.observe.management import Management, management
+from bascule.plan.change import Change, Note, Plan, Risk
+from bascule.plan.make import make_plan
+from bascule.plan.target import sysctl_keys
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A plan for this host with what it was made from and what it leads to."""
+
+    site: Site
+    host: Host
+    observed: HostState
+    wanted: HostState
+    plan: Plan
+    line: Management | None = None
+
+    @property
+    def must_be_confirmed(self) -> bool:
+        """Whether it is dangerous enough to insist on a confirmation."""
+        return self.plan.risk >= Risk.DETACHES
+
+    @property
+    def crossing(self) -> tuple[Change, ...]:
+        """The changes on the path of the administrator's own line."""
+        return tuple(change for change in self.plan.changes if change.risk is Risk.MANAGEMENT)
+
+
+def prepare(site: Site, host: Host, place: Place | None = None) -> Prepared:
+    """Observe this host and plan.
+
+    Raises BasculeError with every NIC that the file names and the host does not have, MissingTool, NotPermitted.
+    """
+    observed = look(site, host)
+    line = management(observed)
+    plan, wanted = make_plan(
+        site,
+        host,
+        observed,
+        previous=previously_wanted(site, host, place or here()),
+        management=line.links if line else frozenset(),
+    )
+    return Prepared(site=site, host=host, observed=observed, wanted=wanted, plan=_told(plan, line, wanted), line=line)
+
+
+def look(site: Site, host: Host) -> HostState:
+    """This host's state, with the kernel parameters that its plan looks at."""
+    return observe(sysctls=sysctl_keys(host, tuple(nic.tap for nic in site.guest_nics(host.name))))
+
+
+def previously_wanted(site: Site, host: Host, place: Place) -> HostState | None:
+    """What the last confirmed change of this site wanted: what stood only there is taken away again."""
+    folder = latest(place, where=Status.CONFIRMED)
+    if folder is None:
+        return None
+    try:
+        checkpoint = folder.read()
+    except BasculeError:
+        return None  # without it something old may stay; that is no reason to stop
+    return checkpoint.wanted if (checkpoint.site, checkpoint.host) == (site.name, host.name) else None
+
+
+def _told(plan: Plan, line: Management | None, wanted: HostState) -> Plan:
+    """The plan, with a word about the administrator's own line where it crosses it."""
+    crossing = [change for change in plan.changes if change.risk is Risk.MANAGEMENT]
+    if line is None or not crossing:
+        return plan
+    stays = address_place(wanted, line.address)
+    words = f"your own line (from {line.peer} to {line.address}) runs over it; "
+    words += f"your address stays, on {stays}" if stays else f"{line.address} goes away with it"
+    return replace(plan, notes=(Note(kind="warning", subject=line.device, text=words), *plan.notes))
+
+
+def address_place(state: HostState, address: str) -> str:
+    """The link that has an address, empty when none has it."""
+    for name, link in state.links.items():
+        if any(one.ip.partition("/")[0] == address for one in link.addresses):
+            return name
+    return ""
