@@ -6,6 +6,7 @@ import json
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from bascule.apply.prepare import Prepared, prepare
 from bascule.apply.transaction import Done, Wish
@@ -13,7 +14,7 @@ from bascule.apply.transaction import apply as make
 from bascule.errors import BasculeError, Problem, UsageFault
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
-from bascule.model.state_json import from_json
+from bascule.model.state_json import from_json, to_json
 from bascule.observe.kernel import observe
 from bascule.plan.change import Plan
 from bascule.plan.make import make_plan
@@ -56,11 +57,15 @@ class Planned:
     plan: Plan
 
 
-def plan(site_file: str, *, host: str | None = None, observed_file: str | None = None) -> Planned:
-    """What would change on this host, or on the one whose state was saved."""
+def plan(
+    site_file: str, *, host: str | None = None, observed_file: str | None = None, save_to: str | None = None
+) -> Planned:
+    """What would change on this host, or on the one whose state was saved; ``save_to`` keeps what was observed."""
     site = load(site_file)
     chosen = choose_host(site, host)
     observed = _saved(observed_file) if observed_file else look(site, chosen)
+    if save_to:
+        Path(save_to).write_text(json.dumps(to_json(observed), indent=1) + "\n")
     found, wanted = make_plan(site, chosen, observed)
     return Planned(site=site, host=chosen, observed=observed, wanted=wanted, plan=found)
 

@@ -12,10 +12,10 @@ from bascule.model.state import HostState
 from bascule.plan.batch import Batch, batches
 from bascule.plan.change import Change, Command, Plan
 from bascule.plan.diff import diff
-from bascule.system.files import write_sysctl
 from bascule.system.iproute import batch as run_batch
 from bascule.system.netns import Namespace
 from bascule.system.run import run
+from bascule.system.sysctl import write_sysctl
 
 Observe = Callable[[], HostState]
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import click
 
 from bascule.cli.common import host_option, json_option, site_argument, width
@@ -37,12 +34,9 @@ def command(
     from bascule import workflow
     from bascule.cli.entry import emit
     from bascule.cli.show_plan import plan_as_json, show_plan
-    from bascule.model.state_json import to_json
     from bascule.plan.batch import script
 
-    planned = workflow.plan(site_file, host=host, observed_file=observed)
-    if save_observed:
-        Path(save_observed).write_text(json.dumps(to_json(planned.observed), indent=1) + "\n")
+    planned = workflow.plan(site_file, host=host, observed_file=observed, save_to=save_observed)
     if as_json:
         emit("plan", {"ok": True, **plan_as_json(planned.host.name, planned.plan)})
     elif commands:

@@ -31,7 +31,7 @@ def show_plan(host: str, plan: Plan, *, columns: int) -> str:
 def _headline(host: str, plan: Plan) -> str:
     if not plan:
         return f"{host}: nothing to do"
-    worst = max((change.outage_s for change in plan.changes if change.guests), default=0.0)
+    worst = max((change.outage_s for change in plan.changes), default=0.0)
     loss = f"a guest loses frames for up to {seconds(worst)}" if worst else "no running guest loses a frame"
     return f"{host}: {count(len(plan.changes), 'change')}; risk: {plan.risk.words}; {loss}"
 
@@ -43,7 +43,7 @@ def _stage(change: Change) -> int:
 
 
 def _changes(changes: Iterable[Change], columns: int) -> list[str]:
-    rows: list[tuple[str, ...]] = []
+    rows: list[tuple[str, str, str, str]] = []
     for _, some in groupby(changes, key=_stage):
         by_subject: dict[str, list[Change]] = {}
         for change in some:
@@ -54,20 +54,22 @@ def _changes(changes: Iterable[Change], columns: int) -> list[str]:
             actions = ", ".join(dict.fromkeys(change.action for change in group))
             guests = f"; carries {', '.join(group[0].guests)}" if group[0].guests else ""
             rows.append((f"{len(rows) + 1}", subject, f"{actions}{flag}", f"{group[0].reason}{guests}"))
-    number = max(len(row[0]) for row in rows)
-    subject = max(len(row[1]) for row in rows)
-    indent = 2 + number + 2 + subject + 2
+    digits, longest = (max(len(row[i]) for row in rows) for i in (0, 1))
+    indent = 2 + digits + 2 + longest + 2
     lines = []
-    for row in rows:
-        lines.append(f"  {row[0]:>{number}}  {row[1]:<{subject}}  {wrapped(row[2], indent=indent, columns=columns)}")
-        lines.append(" " * indent + wrapped(f"because {row[3]}", indent=indent, columns=columns))
+    told: set[str] = set()
+    for number, subject, actions, reason in rows:
+        lines.append(f"  {number:>{digits}}  {subject:<{longest}}  {wrapped(actions, indent=indent, columns=columns)}")
+        if reason not in told:
+            lines.append(" " * indent + wrapped(f"because {reason}", indent=indent, columns=columns))
+        told.add(reason)
     return lines
 
 
 def _outages(changes: Iterable[Change]) -> list[tuple[str, ...]]:
     worst: dict[str, Change] = {}
     for change in changes:
-        for guest in change.guests:
+        for guest in change.cuts:
             if change.outage_s > (worst[guest].outage_s if guest in worst else 0.0):
                 worst[guest] = change
     return [(guest, seconds(change.outage_s), f"{change.subject}: {change.action}") for guest, change in worst.items()]
@@ -89,6 +91,7 @@ def plan_as_json(host: str, plan: Plan) -> dict[str, Any]:
                 "reason": change.reason,
                 "risk": change.risk.words,
                 "guests": list(change.guests),
+                "cuts": list(change.cuts),
                 "outage_s": change.outage_s,
             }
             for change in plan.changes

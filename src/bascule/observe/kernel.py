@@ -14,9 +14,9 @@ from bascule.model.links import BridgePort, read_kind
 from bascule.model.state import Address, HostState, Link, PortVlans, Route, Rule
 from bascule.model.values import IfName, Mac
 from bascule.observe.nftables import read_tables
-from bascule.system import files
 from bascule.system.netns import Namespace
 from bascule.system.run import run_all
+from bascule.system.sysctl import read_sysctls
 
 FOREVER = 0xFFFFFFFF  # seconds; the kernel's INFINITY_LIFE_TIME
 ADDRESS_FLAGS = ("noprefixroute", "nodad", "home", "mngtmpaddr", "autojoin", "temporary")
@@ -70,7 +70,7 @@ def observe(*, sysctls: Iterable[str] = (), namespace: Namespace | None = None) 
             )
             if (rule := read_rule(entry, ipv6=ipv6)) is not None
         ),
-        sysctls=files.read_sysctls((IPV6, *sysctls), namespace=namespace),
+        sysctls=read_sysctls((IPV6, *sysctls), namespace=namespace),
         tables=read_tables(tables, namespace=namespace),
     )
 

@@ -52,7 +52,8 @@ class Change:
     """One thing that will be different, why, and what it means for whom.
 
     ``subject`` is the link (or route, sysctl, table), ``action`` what happens to it, ``reason`` the declaration
-    behind it, ``guests`` the guests whose frames it touches, ``outage_s`` how long those are expected to be lost.
+    behind it, ``guests`` the guests whose frames go through it; ``cuts`` those of them that run and lose frames for
+    about ``outage_s`` seconds.
     ``stage`` is the phase of the plan in which it is made.
     """
 
@@ -61,6 +62,7 @@ class Change:
     reason: str
     risk: Risk = Risk.ADDITION
     guests: tuple[str, ...] = ()
+    cuts: tuple[str, ...] = ()
     outage_s: float = 0.0
     stage: int = 0
     commands: tuple[Command, ...] = ()

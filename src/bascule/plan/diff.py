@@ -57,7 +57,7 @@ def _steps(before: HostState, after: HostState) -> Iterator[Step]:
     yield from _table_steps(before, after)
     for link in sorted(gone, key=lambda x: x.name):
         ports = [port.name for port in before.ports(link.name) if after.links.get(port.name, port).master == link.name]
-        words = f"delete {link.options.kind}" + (f"; {', '.join(ports)} lose it" if ports else "")
+        words = f"delete {link.options.kind}" + (f", which leaves {', '.join(ports)} without a master" if ports else "")
         yield step(Phase.DELETE, link.name, words, ip("link", "del", "dev", link.name), risk=Risk.DETACHES)
 
 

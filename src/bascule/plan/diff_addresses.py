@@ -25,6 +25,7 @@ def address_steps(old: Link, new: Link) -> Iterator[Step]:
                 f"no longer {address.ip}",
                 ip("address", "del", address.ip, *(("peer", address.peer) if address.peer else ()), "dev", new.name),
                 risk=Risk.CHANGES if not address.is_link_local else Risk.ADDITION,
+                undeclared=bool(new.addresses),
             )
 
 

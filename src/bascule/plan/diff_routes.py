@@ -35,6 +35,7 @@ def route_steps(before: HostState, after: HostState, lost: set[IfName]) -> Itera
                 f"no longer route {_route_name(route)}",
                 ip("route", "del", *_route_words(route)),
                 risk=Risk.CHANGES,
+                undeclared=True,
             )
 
 

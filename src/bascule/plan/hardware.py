@@ -13,6 +13,20 @@ def find_nics(host: Host, observed: HostState) -> None:
     Raises BasculeError with all that are missing, and with the name under which a pinned one goes now.
     """
     problems = [problem for nic in host.nics.values() if (problem := _problem(nic, observed)) is not None]
+    if (
+        len(problems) > 1
+        and {problem.code for problem in problems} == {"NIC-MISSING"}
+        and len(problems) == len(host.nics)
+    ):
+        names = ", ".join(host.nics)
+        raise BasculeError(
+            Problem(
+                code="HOST-OTHER",
+                message=f"this is not '{host.name}': none of its NICs is here ({names})",
+                place=host.place,
+                hint=f"{_have(observed)}; run it on {host.name}, or try it on a twin with 'bascule rehearse'",
+            )
+        )
     if problems:
         raise BasculeError(*problems)
 
@@ -29,12 +43,11 @@ def _problem(nic: Nic, observed: HostState) -> Problem | None:
             hint=f"write '{pinned.name}' in the file, or pin the old name with a .link file (systemd.link(5))",
         )
     if link is None:
-        have = ", ".join(sorted(x.name for x in observed.links.values() if x.options.kind in {"", "veth"})) or "none"
         return Problem(
             code="NIC-MISSING",
             message=f"this host has no NIC '{nic.name}'",
             place=nic.place,
-            hint=f"it has: {have}; is this the host that the file means?",
+            hint=f"{_have(observed)}; is this the host that the file means?",
         )
     if nic.mac is not None and pinned is None:
         return Problem(
@@ -44,6 +57,11 @@ def _problem(nic: Nic, observed: HostState) -> Problem | None:
             hint="was the card replaced? then write its new MAC into the file",
         )
     return None
+
+
+def _have(observed: HostState) -> str:
+    names = sorted(link.name for link in observed.links.values() if link.options.kind in {"", "veth"})
+    return f"it has: {', '.join(names) or 'none'}"
 
 
 def _pinned(nic: Nic, observed: HostState) -> Link | None:

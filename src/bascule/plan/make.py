@@ -26,6 +26,6 @@ def make_plan(
     Raises BasculeError with every NIC that the file names and the host does not have.
     """
     wanted = target(site, host, observed, previous)
-    context = Context(reasons=wanted.reasons, guests=wanted.guests, management=management)
+    context = Context(reasons=wanted.reasons, guests=wanted.guests, running=wanted.running, management=management)
     plan = diff(observed, wanted.state, context)
     return replace(plan, notes=wanted.notes), wanted.state

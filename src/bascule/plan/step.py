@@ -39,13 +39,15 @@ CUTTING = {Phase.ENSLAVE, Phase.ROUTE, Phase.OLD_ROUTE, Phase.OLD_ADDRESS}  # da
 class Context:
     """What the difference alone cannot tell.
 
-    Why a link is wanted, whom it carries, and the links on which the administrator's own line to the host runs.
+    Why a link is wanted, which guests it shall carry and which it carries now, and the links on which the
+    administrator's own line to the host runs.
     """
 
     reasons: Mapping[str, str] = field(default_factory=dict)
     guests: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    running: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     management: frozenset[str] = frozenset()
-    otherwise: str = "not in the file any more"
+    otherwise: str = "it is not in the file any more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,27 +60,36 @@ class Step:
     commands: tuple[Command, ...]
     risk: Risk = Risk.ADDITION
     outage_s: float = 0.0
+    undeclared: bool = False  # the link stays, but this about it is in the file no more
 
     def change(self, context: Context) -> Change:
         """The step with its reason, its guests, and the risk that it has for this administrator."""
         cuts = self.subject in context.management and (self.risk > Risk.ADDITION or self.phase in CUTTING)
+        cut = context.running.get(self.subject, ()) if self.outage_s else ()
         return Change(
             subject=self.subject,
             action=self.action,
-            reason=context.reasons.get(self.subject, context.otherwise),
+            reason=context.otherwise if self.undeclared else context.reasons.get(self.subject, context.otherwise),
             risk=Risk.MANAGEMENT if cuts else self.risk,
             guests=context.guests.get(self.subject, ()),
-            outage_s=self.outage_s,
+            cuts=cut,
+            outage_s=self.outage_s if cut else 0.0,
             stage=self.phase,
             commands=self.commands,
         )
 
 
 def step(
-    phase: Phase, subject: str, action: str, *commands: Command, risk: Risk = Risk.ADDITION, outage_s: float = 0.0
+    phase: Phase,
+    subject: str,
+    action: str,
+    *commands: Command,
+    risk: Risk = Risk.ADDITION,
+    outage_s: float = 0.0,
+    undeclared: bool = False,
 ) -> Step:
     """A step with its commands behind its words."""
-    return Step(phase, subject, action, commands, risk, outage_s)
+    return Step(phase, subject, action, commands, risk, outage_s, undeclared)
 
 
 def ip(*words: str) -> Command:

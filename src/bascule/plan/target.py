@@ -25,11 +25,15 @@ MIIMON_MS = 100  # how often a bond looks at its members' carrier
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """The wanted state, why each link is in it, whom it carries, and what the plan cannot or need not do."""
+    """The wanted state, why each link is in it, and what the plan cannot or need not do.
+
+    ``guests`` are those that a link shall carry, ``running`` those whose frames cross it now.
+    """
 
     state: HostState
     reasons: Mapping[str, str]
     guests: Mapping[str, tuple[str, ...]]
+    running: Mapping[str, tuple[str, ...]]
     notes: tuple[Note, ...] = ()
 
 
@@ -67,6 +71,7 @@ class _Layer:
     sysctls: dict[str, str] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     guests: dict[str, list[str]] = field(default_factory=dict)
+    running: dict[str, list[str]] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
 
     def target(self) -> Target:
@@ -95,6 +100,7 @@ class _Layer:
             state=state,
             reasons=self.reasons,
             guests={name: tuple(dict.fromkeys(guests)) for name, guests in self.guests.items()},
+            running={name: tuple(dict.fromkeys(guests)) for name, guests in self.running.items()},
             notes=tuple(self.notes),
         )
 
@@ -111,10 +117,6 @@ class _Layer:
         where = f" ({place.file}:{place.line})" if place.file else ""
         self.reasons[name] = f"{text}{where}"
 
-    def _carries(self, link: IfName | None, guest: str) -> None:
-        if link is not None:
-            self.guests.setdefault(link, []).append(guest)
-
     # ---- NICs
 
     def _nic(self, nic: Nic) -> None:
@@ -122,7 +124,9 @@ class _Layer:
         self.links[nic.name] = link
         network = f" on {nic.network}" if nic.network else ""
         if self.host.is_enslaved(nic.name):
-            self._because(nic.name, f"{nic.name} carries guests only{network}", nic.place)
+            heirs = [b.name for b in self.host.bridges.values() if b.from_uplink and b.port == nic.name]
+            words = f"hands its addresses to {heirs[0]}" if heirs else f"carries guests only{network}"
+            self._because(nic.name, f"{nic.name} {words}", nic.place)
             return
         if nic.has_address:
             words = ", ".join([*map(str, nic.addresses), *(["DHCP"] if nic.dhcp else [])])
@@ -247,6 +251,8 @@ class _Layer:
         self._because(bridge.name, f"{bridge.name} is declared with {behind}", bridge.place)
         if bridge.from_uplink and uplink is not None:
             self._take_over(bridge.name, uplink)
+            for nic in self.host.uplink_nics(bridge):
+                self._speaks(bridge.name, nic.addresses, nic.gateways)
         elif bridge.has_address:
             self._speaks(bridge.name, bridge.addresses, bridge.gateways)
             if bridge.dhcp:
@@ -291,14 +297,12 @@ class _Layer:
             self.notes.append(Note(kind="unsupported", subject=nic.guest, text=text))
             return
         bridge = self.host.bridges[IfName(nic.into)]
-        for name in (
-            bridge.name,
-            bridge.port,
-            bridge.uplink,
-            *(n.name for n in self.host.uplink_nics(bridge)),
-            nic.tap,
-        ):
-            self._carries(name, nic.guest)
+        tap = self.observed.links.get(nic.tap)
+        way = {bridge.name, bridge.port, bridge.uplink, *(n.name for n in self.host.uplink_nics(bridge))}
+        for name in (*sorted(filter(None, way)), nic.tap):
+            self.guests.setdefault(name, []).append(nic.guest)
+            if tap is not None and tap.master is not None and (name == nic.tap or tap.master == bridge.name):
+                self.running.setdefault(name, []).append(nic.guest)
         if nic.tap not in self.links:
             self.notes.append(
                 Note(kind="waiting", subject=nic.tap, text=f"is plugged into {bridge.name} when {nic.guest} starts")
