@@ -85,7 +85,7 @@ def apply(
     probes: Sequence[str] = (),
 ) -> Done:
     """Checkpoint, dead-man, change, checks; then it waits for `confirm` where a window is given."""
-    return make(prepared, Wish(window_s=window_s, agree=agree, tell=tell))
+    return make(prepared, Wish(window_s=window_s, agree=agree, tell=tell, probes=probes))
 
 
 def look(site: Site, host: Host, namespace: Namespace | None = None) -> HostState:

@@ -1,4 +1,4 @@
-"""Go back to a checkpoint, look whether we are there, and say what is not: for `bascule undo` and the dead-man alike."""
+"""Go back to a checkpoint, look whether we are there, say what is not: for `bascule undo` and the dead-man alike."""
 
 from __future__ import annotations
 

@@ -35,11 +35,12 @@ class Status(StrEnum):
     TAKING_BACK = "taking-back"
     TAKEN_BACK = "taken-back"
     FAILED = "failed"  # the way back is not complete
+    DROPPED = "dropped"  # given up before anything was changed
 
     @property
     def is_open(self) -> bool:
         """Whether somebody still has to confirm it or take it back."""
-        return self not in {Status.CONFIRMED, Status.TAKEN_BACK}
+        return self not in {Status.CONFIRMED, Status.TAKEN_BACK, Status.DROPPED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,10 +186,19 @@ def latest(place: Place, *, where: Status | None = None) -> Folder | None:
     """The last checkpoint that is not taken back (or that stands as asked)."""
     for folder in folders(place):
         entry = folder.last()
-        if entry is None or entry.status is Status.TAKEN_BACK:
+        if entry is None or entry.status in {Status.TAKEN_BACK, Status.DROPPED}:
             continue
         if where is None or entry.status is where:
             return folder
+    return None
+
+
+def newest(place: Place) -> tuple[Folder, Entry] | None:
+    """The last checkpoint of all that anything was changed for, taken back or not."""
+    for folder in folders(place):
+        entry = folder.last()
+        if entry is not None and entry.status is not Status.DROPPED:
+            return folder, entry
     return None
 
 

@@ -1,11 +1,13 @@
 """The dead-man: takes the change back when nobody confirms it in time, or when the one who makes it dies half-way.
 
-``python -m bascule.apply.deadman FOLDER [--alive FD --ready FD]``. It runs in a session of its own, or as a systemd unit, imports
-nothing but what the way back needs, before it says that it is ready, and asks nothing of the network.
+``python -m bascule.apply.deadman FOLDER LOCK [ALIVE READY]`` (descriptors). It runs in a session of its own, or as a
+systemd unit. It has imported what the way back needs, and nothing else, before it says that it is ready, and asks
+nothing of the network.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -54,7 +56,7 @@ def wait(folder: Folder, alive: int, told: _Told) -> str:
     """Until it is decided; why the change must be taken back, empty when it need not."""
     while True:
         entry = _last(folder)
-        if entry is not None and entry.status in {Status.CONFIRMED, Status.TAKEN_BACK}:
+        if entry is not None and not entry.status.is_open:
             return ""
         if not folder.path.is_dir():
             return ""  # the checkpoint was given up before anything was changed
@@ -84,7 +86,7 @@ def act(folder: Folder, lock_path: Path, why: str) -> int:
     """Take it back under the lock, unless somebody else decided first."""
     with _lock(lock_path) as lock:
         entry = _last(folder)
-        if entry is not None and entry.status in {Status.CONFIRMED, Status.TAKEN_BACK}:
+        if entry is not None and not entry.status.is_open:
             return 0
         for attempt in range(TRIES):
             try:
@@ -112,10 +114,8 @@ def _lock(path: Path) -> Lock:
 
 
 def _say(text: str) -> None:
-    try:
+    with contextlib.suppress(OSError):  # a full disk does not stop it
         print(time.strftime("%Y-%m-%dT%H:%M:%S%z"), text, flush=True)
-    except OSError:
-        pass  # a full disk does not stop it
 
 
 if __name__ == "__main__":

@@ -52,19 +52,18 @@ def _pending(place: Place) -> tuple[Folder, Status]:
     folder = checkpoints.latest(place)
     entry = folder.last() if folder else None
     if folder is None or entry is None or not entry.status.is_open:
-        newest = next(iter(checkpoints.folders(place)), None)
-        raise BasculeError(_nothing_waits(newest))
+        raise BasculeError(_nothing_waits(place))
     return folder, entry.status
 
 
-def _nothing_waits(newest: Folder | None) -> Problem:
-    entry = newest.last() if newest else None
-    if newest is not None and entry is not None and entry.status is Status.TAKEN_BACK:
-        words = f"nothing waits for a confirmation: change {newest.number} was taken back by {entry.by or 'undo'}"
-    elif newest is not None and entry is not None and entry.status is Status.CONFIRMED:
-        words = f"nothing waits for a confirmation: change {newest.number} is confirmed already"
-    else:
-        words = "nothing waits for a confirmation"
+def _nothing_waits(place: Place) -> Problem:
+    words = "nothing waits for a confirmation"
+    if found := checkpoints.newest(place):
+        folder, entry = found
+        if entry.status is Status.TAKEN_BACK:
+            words += f": change {folder.number} was taken back by {entry.by or 'undo'}"
+        elif entry.status is Status.CONFIRMED:
+            words += f": change {folder.number} is confirmed already"
     return Problem(code="NOTHING-ARMED", message=words, hint="see 'bascule status'")
 
 
@@ -99,7 +98,7 @@ def take_back(place: Place | None = None) -> Undone:
             folder = checkpoints.latest(place)
             entry = folder.last() if folder else None
             if folder is None or entry is None:  # the dead-man was quicker
-                raise BasculeError(_nothing_waits(next(iter(checkpoints.folders(place)), None)))
+                raise BasculeError(_nothing_waits(place))
             with signals.undisturbed():
                 back = go_back(folder, by="undo", keep=(held.fd,))
                 if back.ok:

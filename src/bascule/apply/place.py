@@ -56,7 +56,7 @@ def here() -> Place:
 def _is_main() -> bool:
     """Whether this is the namespace of process 1."""
     with contextlib.suppress(OSError):
-        first, ours = os.stat("/proc/1/ns/net"), os.stat("/proc/thread-self/ns/net")
+        first, ours = Path("/proc/1/ns/net").stat(), Path("/proc/thread-self/ns/net").stat()
         return (first.st_dev, first.st_ino) == (ours.st_dev, ours.st_ino)
     return False
 

@@ -32,6 +32,11 @@ class Prepared:
         """Whether it is dangerous enough to insist on a confirmation."""
         return self.plan.risk >= Risk.DETACHES
 
+    def is_like(self, other: Prepared) -> bool:
+        """Whether the same would be done; the seconds that are left of a lease may differ."""
+        mine, others = self.plan.changes, other.plan.changes
+        return [(x.subject, x.action, x.risk) for x in mine] == [(x.subject, x.action, x.risk) for x in others]
+
     @property
     def crossing(self) -> tuple[Change, ...]:
         """The changes on the path of the administrator's own line."""
@@ -56,7 +61,7 @@ def prepare(site: Site, host: Host, place: Place | None = None) -> Prepared:
 
 
 def look(site: Site, host: Host) -> HostState:
-    """This host's state, with the kernel parameters that its plan looks at."""
+    """The state of this host, with the kernel parameters that its plan looks at."""
     return observe(sysctls=sysctl_keys(host, tuple(nic.tap for nic in site.guest_nics(host.name))))
 
 

@@ -40,7 +40,10 @@ class Standing:
 
 
 def standing(place: Place | None = None) -> Standing:
-    """Look. Raises BasculeError when the checkpoint is damaged, MissingTool or NotPermitted when nothing can be seen."""
+    """Look.
+
+    Raises BasculeError when the checkpoint is damaged, MissingTool or NotPermitted when nothing can be seen.
+    """
     place = place or here()
     folder = checkpoints.latest(place)
     entry = folder.last() if folder else None
@@ -52,10 +55,9 @@ def standing(place: Place | None = None) -> Standing:
 
 
 def _none(place: Place) -> str:
-    newest = next(iter(checkpoints.folders(place)), None)
-    entry = newest.last() if newest else None
-    if newest is not None and entry is not None and entry.status is Status.TAKEN_BACK:
-        return f"nothing is armed; change {newest.number} was taken back at {clock_words(entry.at)} by {entry.by}"
+    if found := checkpoints.newest(place):
+        folder, entry = found
+        return f"nothing is armed; change {folder.number} was taken back at {clock_words(entry.at)} by {entry.by}"
     return "nothing is armed; Bascule has changed nothing here"
 
 

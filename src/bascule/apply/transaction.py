@@ -1,4 +1,4 @@
-"""Make a change so that it comes back by itself: lock, checkpoint, dead-man, change, checks; then wait for `confirm`."""
+"""A change that comes back by itself: lock, checkpoint, dead-man, change, checks; then wait for `confirm`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from bascule.apply.engine import execute
 from bascule.apply.guard import Guard, arm, stand_down
 from bascule.apply.place import Place, here, refused
 from bascule.apply.prepare import Prepared, look, prepare
+from bascule.apply.probes import Probes
 from bascule.errors import BasculeError, CommandFailed, NotPermitted, Problem, TakenBack
 from bascule.model.state import HostState
 from bascule.plan.batch import script
@@ -23,7 +24,7 @@ from bascule.system.lockfile import Lock, LockHeld
 WINDOW_S = 60.0  # to confirm in, unless told otherwise
 GUARD_S = 120.0  # how long a change and its checks may take before the dead-man takes it for dead
 
-Check = Callable[[], Sequence[str]]  # what does not hold, a line for each; empty when all is well
+Verify = Callable[[], Sequence[str]]  # what does not hold, a line for each; empty when all is well
 
 
 class Writer(Protocol):
@@ -41,14 +42,15 @@ class Wish:
     """How it shall be done.
 
     ``window_s`` None keeps the change without a confirmation. ``agree`` is asked once more when the host moved while
-    the administrator read the plan. ``checks`` makes the checks before the change, which come again after it.
+    the administrator read the plan. ``probes`` are HOST:PORT that must still answer, besides those that are asked
+    anyway; ``verify`` says what does not hold after the change.
     """
 
     window_s: float | None = WINDOW_S
     agree: Callable[[Prepared], bool] = lambda _: True
     tell: Callable[[str], None] = lambda _: None
-    checks: Callable[[Prepared], Check] | None = None
-    verify: Check | None = None
+    probes: Sequence[str] = ()
+    verify: Verify | None = None
     writer: Writer | None = None
 
 
@@ -117,9 +119,10 @@ class _Transaction:
     wish: Wish
     guard: Guard = field(init=False)
     folder: Folder = field(init=False)
+    probes: Probes = field(init=False)
 
     def run(self) -> Done:
-        check = self._ready()
+        self._ready()
         try:
             try:
                 self.folder.note(Status.CHANGING)
@@ -127,29 +130,36 @@ class _Transaction:
                 self._give_up()
                 raise refused(self.folder.path, error) from error
             try:
-                written = self._change(check)
+                written = self._change()
             except BaseException as failed:  # Ctrl-C as well: the host must not stay half changed
                 raise self._take_back(failed) from failed
-            return Done(prepared=self.prepared, folder=self.folder, window_s=self.wish.window_s, written=written)
+            return Done(
+                prepared=self.prepared,
+                folder=self.folder,
+                window_s=self.wish.window_s,
+                written=written,
+                checked=self.probes.names,
+            )
         finally:
             self.guard.let_go()
 
     # ---- before
 
-    def _ready(self) -> Check | None:
+    def _ready(self) -> None:
         """Checkpoint on the disk, dead-man awake, and the host still as it was when the plan was made."""
         for _ in range(2):
-            check = self.wish.checks(self.prepared) if self.wish.checks else None
+            self.probes = Probes(self.prepared, self.wish.probes)
             self._arm()
             try:
                 fresh = prepare(self.prepared.site, self.prepared.host, self.place)  # while the dead-man gets ready
-                if fresh.plan.commands == self.prepared.plan.commands:
-                    if fresh.observed != self.prepared.observed:
-                        self.prepared = fresh
-                        self._rewrite()
+                if fresh.is_like(self.prepared):
+                    moved = fresh.observed != self.prepared.observed
+                    self.prepared = fresh
+                    if moved:
+                        checkpoints.rewrite(self.folder, self._checkpoint())
                     self.guard.wait_ready()
                     self.folder.note(Status.ARMED, guard=self.guard.facts)
-                    return check
+                    return
                 self.wish.tell("the host changed since the plan was made; planned again")
                 self._give_up()
                 if not fresh.plan or fresh.plan.risk > self.prepared.plan.risk or not self.wish.agree(fresh):
@@ -193,24 +203,23 @@ class _Transaction:
             durable.remove_folder(self.folder.path)
             raise
 
-    def _rewrite(self) -> None:
-        checkpoints.rewrite(self.folder, self._checkpoint())
-
     def _give_up(self) -> None:
         """Nothing was changed: no checkpoint, no dead-man."""
+        try:
+            self.folder.note(Status.DROPPED)
+        except OSError:
+            durable.remove_folder(self.folder.path)
         stand_down(self.guard.facts)
-        durable.remove_folder(self.folder.path)
         self.guard.let_go()
 
     # ---- the change
 
-    def _change(self, check: Check | None) -> tuple[str, ...]:
+    def _change(self) -> tuple[str, ...]:
         execute(self.prepared.plan, keep=(self.held.fd,))
         applied = look(self.prepared.site, self.prepared.host)
         self.folder.write_applied(applied)
         _require("the kernel does not have what was asked for", self._missing(applied))
-        if check is not None:
-            _require("what worked before the change does not work after it", check())
+        _require("what answered before the change does not answer after it", self.probes(applied))
         if self.wish.verify is not None:
             _require("a check does not hold", self.wish.verify())
         written = tuple(self.wish.writer.write(self.prepared.wanted)) if self.wish.writer else ()

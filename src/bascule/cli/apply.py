@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 DEFAULT_S = 60.0
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in click's newer stubs only
     """``60``, ``60s``, ``2m``, ``1.5m``; in seconds."""
 
     name = "duration"
@@ -111,10 +112,8 @@ def _careful(say: Callable[[str], None]) -> Callable[[str], None]:
     """The terminal may be gone by then; the change goes on."""
 
     def tell(text: str) -> None:
-        try:
+        with contextlib.suppress(OSError):
             say(text)
-        except OSError:
-            pass
 
     return tell
 

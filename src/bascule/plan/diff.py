@@ -42,6 +42,7 @@ def _steps(before: HostState, after: HostState) -> Iterator[Step]:
     for name in sorted(remade):
         words = f"is made anew: {differing(before.links[name], after.links[name])} cannot change in place"
         yield step(Phase.REMAKE, name, words, ip("link", "del", "dev", name), risk=Risk.DETACHES, outage_s=PLUG_S)
+    had = {address.ip for link in before.links.values() for address in link.addresses}
     for link in creation_order(after.links):
         old = None if link.name in remade else before.links.get(link.name)
         if old is None and not link.options.virtual:
@@ -49,7 +50,7 @@ def _steps(before: HostState, after: HostState) -> Iterator[Step]:
         if old is None:
             yield create(link)
             old = as_created(link)
-        yield from link_steps(old, link, before, after)
+        yield from link_steps(old, link, before, after, had)
     yield from _sysctl_steps(before, after)
     lost = {link.name for link in gone} | remade
     yield from route_steps(before, after, lost)

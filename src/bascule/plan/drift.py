@@ -41,4 +41,7 @@ def _put_right(link: Link, seen: Link, now: HostState) -> Link:
     moving = tuple(a for a in seen.addresses if a.dynamic or a.is_link_local)
     fixed = tuple(a for a in link.addresses if not a.dynamic and not a.is_link_local)
     master = link.master if link.master in now.links or link.master is None else seen.master
-    return replace(link, addresses=fixed + moving, altnames=seen.altnames, master=master)
+    port = link.port
+    if port is not None and seen.port is not None and port.cost is None:
+        port = replace(port, cost=seen.port.cost)  # the kernel derives it from the port's speed
+    return replace(link, addresses=fixed + moving, altnames=seen.altnames, master=master, port=port)

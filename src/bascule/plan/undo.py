@@ -255,7 +255,7 @@ class _Merge:
         for route in self.now.routes:
             if route in before or route in planned or (route.dev and route.dev not in links):
                 continue
-            if route.dev and links[route.dev].name in self.wanted.links and self._goes(route.dev):
+            if route.dev and self._goes(route.dev):
                 continue
             if _slot(route) in back:
                 self.kept.append(f"the route {route.dst} by {route.dev} gives way to the one before")
@@ -287,10 +287,7 @@ class _Merge:
             else:
                 self.kept.append(f"{key} is now {seen}")
                 found[key] = seen or ""
-        for key, value in now.items():
-            if key not in before and key not in wanted:
-                found[key] = value
-        return found
+        return found | {key: value for key, value in now.items() if key not in before and key not in wanted}
 
 
 def _slot(route: Route) -> tuple[object, ...]:
