@@ -110,6 +110,8 @@ class _Story:
             return False, f"the way back from change {n} is not complete; 'bascule undo' tries again"
         if status is Status.TAKING_BACK:
             return False, f"the way back from change {n} was cut short; 'bascule undo' finishes it"
+        if status is Status.ARMED:
+            return True, f"change {n} was given up before anything was changed"
         who = f"{guard_words(self.entry)} takes it back" if watched else "'bascule undo' takes it back"
         return watched, f"change {n} was ended half-way; {who}"
 

@@ -22,6 +22,7 @@ from bascule.system import clock, durable, signals
 from bascule.system.lockfile import Lock, LockHeld
 
 WINDOW_S = 60.0  # to confirm in, unless told otherwise
+LOCK_S = 1.0  # for a dead-man that is just finishing
 GUARD_S = 120.0  # how long a change and its checks may take before the dead-man takes it for dead
 
 Verify = Callable[[], Sequence[str]]  # what does not hold, a line for each; empty when all is well
@@ -73,7 +74,7 @@ def apply(prepared: Prepared, wish: Wish) -> Done:
     """
     place = here()
     place.make()
-    with lock(place, "apply") as held, signals.hangup_ignored():
+    with lock(place, "apply", wait_s=LOCK_S) as held, signals.hangup_ignored():
         refuse_if_pending(place)
         return _Transaction(place, held, prepared, wish).run()
 
@@ -101,6 +102,10 @@ def refuse_if_pending(place: Place) -> None:
     folder = checkpoints.latest(place)
     entry = folder.last() if folder else None
     if folder is None or entry is None or not entry.status.is_open or not folder.is_of_this_boot:
+        return
+    if entry.status is Status.ARMED:  # we hold the lock: its maker is dead, and he had not begun
+        folder.note(Status.DROPPED, by="apply")
+        stand_down(entry.guard)
         return
     raise BasculeError(
         Problem(

@@ -197,7 +197,7 @@ class _Merge:
                     lost.append(address)
                 elif not address.dynamic:
                     self.kept.append(f"{old.name}: {address.ip} is gone")
-            elif now[address.ip] == address or after.get(address.ip, address) == address:
+            elif now[address.ip] == address or (after.get(address.ip) == address and not crashed):
                 yield now[address.ip]  # as it is, with the lifetime that it has by now
             else:
                 yield self._aged(address, now)
