@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
+from bascule.apply.engine import Observe, apply_or_take_back, execute, take_back
 from bascule.apply.prepare import Prepared, prepare
 from bascule.apply.transaction import Done, Wish
 from bascule.apply.transaction import apply as make
@@ -16,12 +20,20 @@ from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.model.state_json import from_json, to_json
 from bascule.observe.kernel import observe
-from bascule.plan.change import Plan
+from bascule.plan.change import Note, Plan
+from bascule.plan.diff import diff
 from bascule.plan.make import make_plan
 from bascule.plan.target import sysctl_keys
 from bascule.site import parse
+from bascule.system.clock import Clock, Progress
 from bascule.system.files import read_bytes
 from bascule.system.netns import Namespace
+from bascule.system.sandbox import privilege, sandboxed
+from bascule.twin import Twin
+from bascule.verify.checks import Check, check_host, second_plan, way_back
+from bascule.verify.expectations import Outcome, judge
+
+STATE_MAX = 256 << 20  # bytes; 1,000 bridges with 5,000 taps are about 5 MiB
 
 
 def load(site_file: str) -> Site:
@@ -96,6 +108,97 @@ def look(site: Site, host: Host, namespace: Namespace | None = None) -> HostStat
 
 def _saved(path: str) -> HostState:
     try:
-        return from_json(json.loads(read_bytes(path)))
+        return from_json(json.loads(read_bytes(path, limit=STATE_MAX)))
     except ValueError as error:
         raise BasculeError.of("STATE-FILE", f"'{path}' is no saved state: {error}") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsal:
+    """What a rehearsal showed. ``observed`` names the hosts that started as this machine was found."""
+
+    site: Site
+    privilege: str
+    plans: Mapping[str, Plan]
+    checks: tuple[Check, ...]
+    outcomes: tuple[Outcome, ...]
+    notes: tuple[Note, ...]
+    timings: Mapping[str, float]  # seconds
+    observed: tuple[str, ...] = ()
+    changed: bool = False  # the site file is another one now
+
+    @property
+    def ok(self) -> bool:
+        """Whether every check and every expectation held, as far as it could be asked, and none was left unproven."""
+        return all(check.ok is not False for check in self.checks) and all(x.ok is True for x in self.outcomes)
+
+
+def rehearse(site_file: str, *, host: str | None = None, progress: Progress | None = None) -> Rehearsal:
+    """The whole site in a twin: the plan by the same engine, every check and expectation, and the way back."""
+    clock = Clock(progress)
+    clock.lap("reading the file")
+    site = load(site_file)
+    names = tuple(site.hosts) if host is None else (choose_host(site, host).name,)
+    observed = _observed_here(site, names)
+    clock.end()
+    found = sandboxed(_in_the_twin, site, names, observed, progress)
+    return Rehearsal(
+        site=site,
+        observed=tuple(observed),
+        changed=sha256(read_bytes(site_file)).hexdigest() != site.digest,
+        timings={**clock.laps, **found.pop("timings"), "total": clock.total()},
+        **found,
+    )
+
+
+def _in_the_twin(
+    site: Site, names: Sequence[str], observed: Mapping[str, HostState], progress: Progress | None
+) -> dict[str, Any]:
+    """The fields of a Rehearsal that come out of the sandbox."""
+    clock = Clock(progress)
+    clock.lap("building the twin")
+    with Twin.raise_(site, hosts=names, observed=observed) as twin:
+        clock.lap("applying the plan")
+        looks = {name: partial(look, site, site.hosts[name], twin.host(name)) for name in names}
+        before = {name: _start(looks[name], twin.host(name), observed.get(name)) for name in names}
+        plans = {name: make_plan(site, site.hosts[name], before[name])[0] for name in names}
+        for name in names:
+            apply_or_take_back(plans[name], before[name], looks[name], namespace=twin.host(name))
+        clock.lap("starting the guests")
+        twin.plug_guests()
+        twin.start_guests()
+        clock.lap("checking")
+        world = twin.world()
+        after = {name: looks[name]() for name in names}
+        checks = [check for name in names for check in check_host(site, site.hosts[name], after[name], world)]
+        checks += [second_plan(name, make_plan(site, site.hosts[name], after[name])[0]) for name in names]
+        clock.lap("asking the expectations")
+        outcomes = judge(site, world)
+        clock.lap("going the way back")
+        checks += [way_back(name, take_back(before[name], looks[name], namespace=twin.host(name))) for name in names]
+        clock.end()
+        return {
+            "privilege": str(privilege() or ""),
+            "plans": plans,
+            "checks": tuple(checks),
+            "outcomes": outcomes,
+            "notes": tuple(twin.notes),
+            "timings": clock.laps,
+        }
+
+
+def _start(look_: Observe, room: Namespace, observed: HostState | None) -> HostState:
+    """Bring a host of the twin into the state in which the real one was seen; what it then is."""
+    if observed is not None:
+        execute(diff(look_(), observed), namespace=room)
+    return look_()
+
+
+def _observed_here(site: Site, names: Sequence[str]) -> dict[str, HostState]:
+    """The state of this machine, if it has every NIC of one of the hosts and therefore is that host."""
+    here = observe()
+    for name in names:
+        host = site.hosts[name]
+        if host.nics and all(nic in here.links for nic in host.nics):
+            return {name: look(site, host)}
+    return {}

@@ -17,7 +17,7 @@ from bascule.observe.kernel import observe
 from bascule.plan.change import Change, Plan
 from bascule.plan.diff import diff
 from bascule.plan.undo import settle, undo, with_bridges_left
-from bascule.system import clock, durable
+from bascule.system import boot, durable
 
 PASSES = 4  # looks at most: what the kernel does by itself on the way needs one more, what others do now and then too
 PAUSE_S = 0.3  # before a way back that failed is tried again
@@ -75,7 +75,7 @@ def kernel_back(checkpoint: Checkpoint, applied: HostState | None, *, keep: Sequ
     """The kernel's part: to the goal, in as many looks as it takes, and then the comparison."""
     look = observer(checkpoint)
     now = look()
-    elapsed_s = clock.boottime_s() - checkpoint.boottime_s
+    elapsed_s = boot.boottime_s() - checkpoint.boottime_s
     way = undo(checkpoint.before, checkpoint.wanted, now, applied=applied, elapsed_s=elapsed_s)
     goal = way.goal
     failed: BasculeError | None = None

@@ -19,7 +19,7 @@ from bascule.apply.place import Place, refused
 from bascule.errors import BasculeError, Problem
 from bascule.model.state import HostState
 from bascule.model.state_json import from_json, to_json
-from bascule.system import clock, durable
+from bascule.system import boot, durable
 
 SCHEMA = "bascule/checkpoint/1"
 KEPT = 20  # finished checkpoints that stay for the curious
@@ -74,7 +74,7 @@ class Checkpoint:
     @classmethod
     def now(cls, **values: Any) -> Checkpoint:
         """A checkpoint of this moment."""
-        return cls(boot_id=clock.boot_id(), boottime_s=clock.boottime_s(), made_at=time.time(), **values)
+        return cls(boot_id=boot.boot_id(), boottime_s=boot.boottime_s(), made_at=time.time(), **values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,14 +138,14 @@ class Folder:
 
     def note(self, status: Status, **values: Any) -> None:
         """Write down what happened. Raises OSError."""
-        record = {"status": str(status), "at": time.time(), "boot_id": clock.boot_id(), **values}
+        record = {"status": str(status), "at": time.time(), "boot_id": boot.boot_id(), **values}
         durable.append(self.path / "journal", record)
 
     @property
     def is_of_this_boot(self) -> bool:
         """Whether the kernel that was changed still runs."""
         entry = self.last()
-        return entry is not None and self.entries()[0].boot_id == clock.boot_id()
+        return entry is not None and self.entries()[0].boot_id == boot.boot_id()
 
 
 def write(place: Place, checkpoint: Checkpoint, *, deadline_s: float) -> Folder:

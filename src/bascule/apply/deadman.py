@@ -18,7 +18,7 @@ from pathlib import Path
 from bascule.apply.back import go_back
 from bascule.apply.checkpoint import Entry, Folder, Status
 from bascule.errors import BasculeError
-from bascule.system import clock
+from bascule.system import boot
 from bascule.system.lockfile import Lock, LockHeld, end_holder
 
 STEP_S = 0.5  # how often it looks at the clock and at the journal
@@ -62,7 +62,7 @@ def wait(folder: Folder, alive: int, told: _Told) -> str:
             return ""  # the checkpoint was given up before anything was changed
         if told.now:
             return "it was told to end"
-        left_s = (entry.deadline_s if entry and entry.deadline_s is not None else 0.0) - clock.boottime_s()
+        left_s = (entry.deadline_s if entry and entry.deadline_s is not None else 0.0) - boot.boottime_s()
         if left_s <= 0:
             return "nobody confirmed it in time"
         if alive < 0:

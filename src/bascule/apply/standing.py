@@ -14,7 +14,7 @@ from bascule.model.state import HostState
 from bascule.observe.kernel import observe
 from bascule.plan.diff import diff
 from bascule.plan.drift import drift_goal
-from bascule.system import clock
+from bascule.system import boot
 from bascule.system.lockfile import Holder, holder
 
 
@@ -70,7 +70,7 @@ class _Story:
 
     def tell(self) -> Standing:
         n, entry = self.folder.number, self.entry
-        here_s = clock.boottime_s()
+        here_s = boot.boottime_s()
         left_s = entry.deadline_s - here_s if entry.deadline_s is not None and entry.status.is_open else None
         watched = lives(entry.guard) if entry.status.is_open else False
         working = self.busy.is_alive

@@ -18,7 +18,7 @@ from bascule.errors import BasculeError, CommandFailed, NotPermitted, Problem, T
 from bascule.model.state import HostState
 from bascule.plan.batch import script
 from bascule.plan.diff import diff
-from bascule.system import clock, durable, signals
+from bascule.system import boot, durable, signals
 from bascule.system.lockfile import Lock, LockHeld
 
 WINDOW_S = 60.0  # to confirm in, unless told otherwise
@@ -200,7 +200,7 @@ class _Transaction:
 
     def _arm(self) -> None:
         limit_s = GUARD_S + (self.wish.window_s or 0.0)
-        deadline_s = clock.boottime_s() + limit_s
+        deadline_s = boot.boottime_s() + limit_s
         self.folder = checkpoints.write(self.place, self._checkpoint(), deadline_s=deadline_s)
         try:
             self.guard = arm(self.place, self.folder, self.wish.window_s or limit_s)
@@ -232,7 +232,7 @@ class _Transaction:
             self.folder.note(Status.CONFIRMED, by="apply")
             stand_down(self.guard.facts)
         else:
-            self.folder.note(Status.APPLIED, deadline_s=clock.boottime_s() + self.wish.window_s)
+            self.folder.note(Status.APPLIED, deadline_s=boot.boottime_s() + self.wish.window_s)
         return written
 
     def _missing(self, applied: HostState) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ VERBS = {  # verb: what it does, what it changes
     "confirm": "Keep the change that `apply` made.",
     "undo": "Take the last change back, and prove it.",
     "status": "What is armed, unfinished or drifted. Reads only.",
+    "draw": "The picture, from the file, the live host or both, with a way highlighted. Reads only.",
     "schema": "The JSON schema of the site file. Reads only.",
 }
 

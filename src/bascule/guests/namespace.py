@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
@@ -10,9 +11,10 @@ from bascule.guests.protocol import Plug
 from bascule.model.site import GuestNic
 from bascule.model.values import IfName, Mac, tap_mac
 from bascule.plan.change import Note
-from bascule.system import rtnetlink
+from bascule.system import links, rtnetlink
 from bascule.system.netns import Namespace
 from bascule.system.rtnetlink import End, Message, Rtnetlink
+from bascule.system.sysctl import write_sysctls
 
 
 class NamespaceDriver:
@@ -33,13 +35,14 @@ class NamespaceDriver:
         """As GuestDriver says; a tap that is there already is only plugged in."""
         masters = self._masters(plugs)
         with Rtnetlink(self._host) as door:
-            have = rtnetlink.link_names(self._host)
+            have = links.link_names(self._host)
             door.send([self._pair(plug.nic, plug.mtu) for plug in plugs if plug.nic.tap not in have])
             door.send(
                 message
                 for plug in plugs
                 for message in self._plug_in(plug, masters[plug.bridge], set_mtu=plug.nic.tap in have)
             )
+        self._silence(plugs)
         return ()
 
     def detach(self, nics: Sequence[GuestNic]) -> tuple[Note, ...]:
@@ -60,7 +63,14 @@ class NamespaceDriver:
             self._host,
             [m for plug in plugs for m in self._plug_in(plug, masters[plug.bridge], set_mtu=True)],
         )
+        self._silence(plugs)
+        links.wait_until_running({self._host: [plug.nic.tap for plug in plugs]})
         return ()
+
+    def _silence(self, plugs: Sequence[Plug]) -> None:
+        """Router advertisements are the guest's business, not the host's (DESIGN.md §7)."""
+        with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
+            write_sysctls({f"net/ipv6/conf/{plug.nic.tap}/accept_ra": "0" for plug in plugs}, namespace=self._host)
 
     def _pair(self, nic: GuestNic, mtu: int, mac: Mac | None = None) -> Message:
         return rtnetlink.add_veth(
@@ -78,7 +88,7 @@ class NamespaceDriver:
         found: dict[IfName, int] = {}
         problems: list[Problem] = []
         for bridge in dict.fromkeys(plug.bridge for plug in plugs):
-            found[bridge] = rtnetlink.index_of(self._host, bridge)
+            found[bridge] = links.index_of(self._host, bridge)
             if not found[bridge]:
                 guests = ", ".join(dict.fromkeys(plug.nic.guest for plug in plugs if plug.bridge == bridge))
                 text = f"there is no bridge '{bridge}' on {self._host.name} to plug {guests} into"

@@ -20,6 +20,7 @@ from bascule.plan.hardware import find_nics
 
 PROTOCOL = "66"  # of the routes that Bascule makes (rtm_protocol; 66 is unassigned in iproute2's rt_protos)
 ZERO = {4: "0.0.0.0/0", 6: "::/0"}
+SLAAC = ("accept_ra", "autoconf", "use_tempaddr")  # how a link deals with router advertisements (ip-sysctl.rst)
 MIIMON_MS = 100  # how often a bond looks at its members' carrier
 
 
@@ -40,7 +41,11 @@ class Target:
 def sysctl_keys(host: Host, taps: tuple[IfName, ...] = ()) -> tuple[str, ...]:
     """The kernel parameters that a plan for this host looks at."""
     quiet = [*(b.name for b in host.bridges.values()), *_ports(host), *taps]
-    return tuple(f"net/ipv6/conf/{name}/accept_ra" for name in quiet)
+    moving = [name for b in host.bridges.values() if b.from_uplink and b.port for name in (b.name, b.port)]
+    return (
+        *(f"net/ipv6/conf/{name}/accept_ra" for name in quiet),
+        *(f"net/ipv6/conf/{name}/{key}" for name in moving for key in SLAAC if key != "accept_ra"),
+    )
 
 
 def _ports(host: Host) -> list[IfName]:
@@ -268,11 +273,23 @@ class _Layer:
                 self._trunk(bridge)
 
     def _take_over(self, bridge: IfName, uplink: Link) -> None:
-        """The host's own address moves from the NIC to the bridge, with its routes; DNS follows the link's files."""
+        """The host's own addresses move from the NIC to the bridge, with its routes, leases and how it hears routers.
+
+        Link-local addresses stay behind, unless the NIC's were not made by the kernel (NetworkManager makes its own).
+        """
+        if uplink.master == bridge:
+            return  # they have moved already
         there = {address.ip for address in self.links[bridge].addresses}
-        moved = tuple(a for a in uplink.addresses if a.ip not in there and not a.is_link_local)
-        self.links[bridge] = replace(self.links[bridge], addresses=self.links[bridge].addresses + moved)
-        self.routes = [replace(r, dev=bridge) if r.dev == uplink.name else r for r in self.routes]
+        by_hand = uplink.addrgenmode == "none"
+        moved = tuple(a for a in uplink.addresses if a.ip not in there and (by_hand or not a.is_link_local))
+        self.links[bridge] = replace(
+            self.links[bridge], addresses=self.links[bridge].addresses + moved, addrgenmode=uplink.addrgenmode
+        )
+        self.routes = _one_per_router_slot([_moved(route, uplink.name, bridge) for route in self.routes])
+        for key in SLAAC:
+            value = self.observed.sysctls.get(f"net/ipv6/conf/{uplink.name}/{key}")
+            if value is not None:
+                self.sysctls[f"net/ipv6/conf/{bridge}/{key}"] = value
 
     def _trunk(self, bridge: DeclaredBridge) -> None:
         """The uplink of a VLAN-aware bridge carries every VLAN of its guests, tagged, and the untagged one."""
@@ -338,6 +355,28 @@ class _Layer:
                 continue
             what = f"port of {link.master}" if link.master else link.options.kind or "NIC"
             self.notes.append(Note(kind="foreign", subject=name, text=f"{what}, not in the file: left alone"))
+
+
+def _moved(route: Route, old: IfName, new: IfName) -> Route:
+    """The route over another link; a multipath route names its links in its hops."""
+    hops = tuple(" ".join(new if word == old else word for word in hop.split()) for hop in route.nexthops)
+    return replace(route, dev=new if route.dev == old else route.dev, nexthops=hops)
+
+
+def _one_per_router_slot(routes: list[Route]) -> list[Route]:
+    """Of several routers' advertised defaults one moves; the others come with their next advertisement.
+
+    Set by hand they would become one multipath route, which the kernel makes of no advertisement.
+    """
+    seen: set[tuple[str, str, str, int]] = set()
+    kept = []
+    for route in routes:
+        slot = (route.dst, route.table, route.dev, route.metric)
+        if route.protocol == "ra" and slot in seen:
+            continue
+        seen.add(slot)
+        kept.append(route)
+    return kept
 
 
 def ranges(vids: set[int]) -> tuple[PortVlans, ...]:

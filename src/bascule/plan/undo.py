@@ -250,6 +250,8 @@ class _Merge:
                     if left <= 0:
                         continue
                     route = replace(route, expires_s=left)  # noqa: PLW2901  # the same route, aged
+                if route.protocol == "ra" and _slot(route) in back:
+                    continue  # one of several routers is enough; the others come with their next advertisement
             back[_slot(route)] = route
             yield route
         for route in self.now.routes:

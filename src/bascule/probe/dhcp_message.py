@@ -9,12 +9,14 @@ from enum import IntEnum
 from ipaddress import IPv4Address
 
 from bascule.model.values import Mac
+from bascule.probe import frames
 
 _MAGIC = bytes((99, 130, 83, 99))
 _HEADER = struct.Struct("!BBBBIHH4s4s4s4s16s64s128s")
 MASK, ROUTER, DNS, HOSTNAME, DOMAIN, MTU = 1, 3, 6, 12, 15, 26
 REQUESTED, LEASE, TYPE, SERVER, WANTED, TEXT, CLIENT_ID = 50, 51, 53, 54, 55, 56, 61
-ETH_IP = 0x0800
+CLIENT_PORT, SERVER_PORT = 68, 67
+NOBODY = IPv4Address(0)
 
 
 class Kind(IntEnum):
@@ -36,23 +38,13 @@ class Message:
     kind: Kind
     xid: int
     mac: Mac
-    yours: IPv4Address = IPv4Address(0)
+    yours: IPv4Address = NOBODY
     options: Mapping[int, bytes] = field(default_factory=dict)
 
 
 def addresses(data: bytes) -> tuple[IPv4Address, ...]:
     """The addresses of an option that is a list of them."""
     return tuple(IPv4Address(bytes(four)) for four in zip(*[iter(data)] * 4, strict=False))
-
-
-def packed(mac: str) -> bytes:
-    """A MAC's six bytes."""
-    return bytes.fromhex(mac.replace(":", ""))
-
-
-def read_mac(data: bytes) -> Mac:
-    """Six bytes as a MAC."""
-    return Mac(data.hex(":"))
 
 
 def build(
@@ -64,19 +56,16 @@ def build(
     seconds: int = 0,
 ) -> bytes:
     """A client's message as an Ethernet frame, broadcast from 0.0.0.0."""
-    hardware = packed(mac)
+    hardware = frames.mac_bytes(mac)
     bootp = _HEADER.pack(
         1, 1, 6, 0, xid, seconds, 0, bytes(4), bytes(4), bytes(4), bytes(4), hardware + bytes(10), bytes(64), bytes(128)
     )
     tail = b"".join(bytes((code, len(data))) + data for code, data in ((TYPE, bytes((kind,))), *options))
     data = (bootp + _MAGIC + tail + b"\xff").ljust(300, b"\0")  # older servers drop what is shorter (RFC 1542 2.1)
-    size = 8 + len(data)
-    pseudo = struct.pack("!4s4sBBH", bytes(4), b"\xff" * 4, 0, 17, size)
-    udp = struct.pack("!HHHH", 68, 67, size, 0)
-    udp = struct.pack("!HHHH", 68, 67, size, _checksum(pseudo + udp + data) or 0xFFFF)
-    head = struct.pack("!BBHHHBBH4s4s", 0x45, 0x10, 20 + size, 0, 0, 64, 17, 0, bytes(4), b"\xff" * 4)
-    head = head[:10] + struct.pack("!H", _checksum(head)) + head[12:]
-    return b"\xff" * 6 + hardware + struct.pack("!H", ETH_IP) + head + udp + data
+    everybody = IPv4Address("255.255.255.255")
+    datagram = frames.udp(NOBODY, everybody, CLIENT_PORT, SERVER_PORT, data)
+    packet = frames.ip(NOBODY, everybody, frames.UDP, datagram)
+    return frames.ethernet(frames.BROADCAST, hardware, frames.ETH_IPV4, packet)
 
 
 def parse(frame: bytes) -> Message | None:
@@ -98,7 +87,7 @@ def parse(frame: bytes) -> Message | None:
         kind = Kind(options[TYPE][0])
     except (KeyError, IndexError, ValueError):
         return None
-    return Message(kind=kind, xid=xid, mac=read_mac(hardware[:6]), yours=IPv4Address(yours), options=options)
+    return Message(kind=kind, xid=xid, mac=frames.mac_text(hardware[:6]), yours=IPv4Address(yours), options=options)
 
 
 def _options(data: bytes) -> dict[int, bytes]:
@@ -115,12 +104,3 @@ def _options(data: bytes) -> dict[int, bytes]:
         options[code] = options.get(code, b"") + data[at + 2 : at + 2 + size]
         at += 2 + size
     return options
-
-
-def _checksum(data: bytes) -> int:
-    """RFC 1071."""
-    data += b"\0" * (len(data) % 2)
-    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF

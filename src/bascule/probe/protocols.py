@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from bascule.model.values import IpAddress
 from bascule.probe import frames
+from bascule.probe.dhcp import CLIENT_ID
 from bascule.probe.parse import Frame, parse_dhcp, parse_packet
 from bascule.probe.question import Answer, Protocol, Question, Response
 
@@ -181,9 +182,9 @@ class Link(Asking):
         foot, address = question.source, question.address
         mac = frames.mac_bytes(foot.mac)
         if question.protocol is Protocol.DHCP:
-            wishes = [(frames.OPT_WISHES, bytes((frames.OPT_MASK, frames.OPT_ROUTER, frames.OPT_DNS)))]
-            body = frames.dhcp(frames.DHCP_DISCOVER, self.xid, mac, wishes, broadcast=True)
-            self.sock.send(frames.dhcp_frame(mac, body))
+            options = [(CLIENT_ID, b"\x01" + mac), (frames.OPT_WISHES, bytes((frames.OPT_MASK,)))]
+            message = frames.dhcp(frames.DHCP_DISCOVER, self.xid, mac, options)
+            self.sock.send(frames.dhcp_frame(mac, message))
         elif isinstance(address, IPv6Address):
             self.sock.send(frames.solicitation(mac, own_address6(question, mac), address))
         elif address is not None:
@@ -196,11 +197,10 @@ class Link(Asking):
 
     def hear(self, frame: Frame) -> None:
         """One frame from the NIC, which may be the answer."""
-        question = self.question
-        packet = frame.packet
+        question, packet = self.question, frame.packet
         if question.protocol is Protocol.DHCP:
             offer = parse_dhcp(packet.payload) if packet and packet.port == 68 else None
-            if offer and offer.is_reply and offer.xid == self.xid and offer.type == frames.DHCP_OFFER and packet:
+            if packet and offer and offer.is_reply and offer.xid == self.xid and offer.type == frames.DHCP_OFFER:
                 self.replied(address=offer.server or packet.src, mac=frame.src, offered=offer.yours)
         elif frame.arp:
             arp = frame.arp

@@ -1,18 +1,36 @@
-"""Time that nobody can set, and the name of this boot."""
+"""How long things take, and what is going on meanwhile."""
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
+from collections.abc import Callable
+from time import perf_counter
 
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-
-
-def boottime_s() -> float:
-    """Seconds since the machine started, sleep included; setting the clock does not move it."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+Progress = Callable[[str], None]
 
 
-def boot_id() -> str:
-    """A name that differs for every boot. Raises OSError where /proc is not mounted."""
-    return _BOOT_ID.read_text().strip()
+class Clock:
+    """Laps by name, in seconds; ``progress`` is told the name of each lap when it begins."""
+
+    def __init__(self, progress: Progress | None = None) -> None:
+        self.laps: dict[str, float] = {}
+        self._start = perf_counter()
+        self._begun = 0.0
+        self._name = ""
+        self._progress = progress
+
+    def lap(self, name: str) -> None:
+        """A lap begins, and the one before ends."""
+        self.end()
+        self._name, self._begun = name, perf_counter()
+        if self._progress:
+            self._progress(f"{name} …")
+
+    def end(self) -> None:
+        """The lap ends."""
+        if self._name:
+            self.laps[self._name] = self.laps.get(self._name, 0.0) + perf_counter() - self._begun
+        self._name = ""
+
+    def total(self) -> float:
+        """The time since the beginning."""
+        return perf_counter() - self._start

@@ -11,6 +11,7 @@ from bascule.model.links import Bridge as BridgeOptions
 from bascule.model.site import Bridge, GuestNic, Host, PlugKind, Site
 from bascule.model.state import HostState, Link
 from bascule.model.values import IpInterface, Mac
+from bascule.plan.change import Plan
 from bascule.probe.world import World
 from bascule.system.netns import Namespace
 from bascule.system.run import run
@@ -49,6 +50,8 @@ def check_links(site: Site, host: Host, state: HostState) -> Iterator[Check]:
             yield _is_up("nic-up", nic.name, state.links.get(nic.name))
             for address in nic.addresses:
                 yield _has_address(nic.name, address, state.links.get(nic.name))
+            if nic.dhcp:
+                yield _has_lease(nic.name, state.links.get(nic.name))
 
 
 def _check_bridge(site: Site, host: Host, bridge: Bridge, state: HostState) -> Iterator[Check]:
@@ -60,6 +63,11 @@ def _check_bridge(site: Site, host: Host, bridge: Bridge, state: HostState) -> I
         yield _has_no_address(link)
     for address in bridge.addresses:
         yield _has_address(bridge.name, address, link)
+    if bridge.dhcp or bridge.from_uplink:
+        yield _has_lease(bridge.name, link)
+    for below in host.uplink_nics(bridge):
+        if below.name != bridge.port:  # a member of a bond, or what a VLAN link sits on
+            yield _is_up("nic-up", below.name, state.links.get(below.name))
     port = state.links.get(bridge.port) if bridge.port else None
     if bridge.port:
         yield _is_up("nic-up", bridge.port, port)
@@ -107,6 +115,11 @@ def _has_address(name: str, address: IpInterface, link: Link | None) -> Check:
     ok = any(ip_interface(ip) == address for ip in found)
     detail = str(address) if ok else f"{address} is missing" + (f", has {', '.join(found)}" if found else "")
     return Check(id="address", subject=name, ok=ok, detail=detail)
+
+
+def _has_lease(name: str, link: Link | None) -> Check:
+    found = [a.ip for a in link.addresses if not a.is_link_local] if link else []
+    return Check(id="address", subject=name, ok=bool(found), detail=", ".join(found) or "has none: no lease yet")
 
 
 def _is_member(what: str, name: str, bridge: str, link: Link | None) -> Check:
@@ -163,3 +176,15 @@ def own_tap(nic: GuestNic, learned: dict[Mac, set[tuple[str, str]]]) -> Check:
             f"{nic.mac} learned on {', '.join(sorted(places))} of {nic.into}, not on {nic.tap}: somebody has its MAC"
         )
     return Check(id="mac-on-own-port", subject=nic.guest, ok=ok, detail=detail)
+
+
+def second_plan(host: str, plan: Plan) -> Check:
+    """What was planned is there: planning again finds nothing to do."""
+    rest = "; ".join(f"{change.subject}: {change.action}" for change in plan.changes)
+    return Check(id="nothing-left-to-do", subject=host, ok=not plan, detail=rest or "a second plan is empty")
+
+
+def way_back(host: str, left: Plan) -> Check:
+    """The undo was rehearsed too: the host is as it was before."""
+    rest = "; ".join(f"{change.subject}: {change.action}" for change in left.changes)
+    return Check(id="way-back", subject=host, ok=not left, detail=rest or "undone, the host is as it was before")
