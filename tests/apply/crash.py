@@ -11,7 +11,7 @@ from typing import Any
 from unittest import mock
 
 from bascule.apply import engine, guard
-from bascule.system import iproute
+from bascule.system import iproute, sysctl
 
 
 class Faults:
@@ -59,7 +59,7 @@ class Faults:
             mock.patch.object(target, name, self.wrap(name, getattr(target, name))).start()
         mock.patch.object(os, "write", self.write).start()
         mock.patch.object(engine, "run_batch", self.batch).start()
-        mock.patch.object(engine, "write_sysctl", self.wrap("sysctl", engine.write_sysctl)).start()
+        mock.patch("bascule.apply.engine.write_sysctl", self.wrap("sysctl", sysctl.write_sysctl)).start()
 
 
 REAL_WRITE = os.write
@@ -95,7 +95,7 @@ class ForkedGuard:
                 finally:
                     os._exit(70)
 
-        mock.patch.object(guard.process, "spawn_detached", spawn).start()
+        mock.patch("bascule.system.process.spawn_detached", spawn).start()
 
 
 def in_child(work: Callable[[], None]) -> int:

@@ -110,7 +110,8 @@ class Bed:
 
     def calm(self) -> dict[str, Any]:
         """The raw state once the kernel has settled: link-local addresses come a moment after a link is up."""
-        return wait_for(self.raw, lambda state: not any(address["tentative"] for address in state["addresses"]))
+        settled: dict[str, Any] = wait_for(self.raw, lambda state: not any(a["tentative"] for a in state["addresses"]))
+        return settled
 
 
 def furnish(lab: Lab, tmp_path: Path, site: str = SITE, *, dad: bool = False) -> Bed:
@@ -138,7 +139,12 @@ def furnish(lab: Lab, tmp_path: Path, site: str = SITE, *, dad: bool = False) ->
     for tap in ("vnet1", "vnet2"):
         lab.tap(host, tap)
     bed.batch(FURNITURE)
+    wait_for(bed.raw, lambda state: {"eth0", "eth4", "old0"} <= {a["dev"] for a in state["addresses"] if _own(a)})
     return bed
+
+
+def _own(address: dict[str, Any]) -> bool:
+    return bool(address["scope"] == "link" and address["family"] == "inet6")
 
 
 LINK_NOISE = {
@@ -162,10 +168,11 @@ def raw(namespace: Namespace) -> dict[str, Any]:
         }.items():  # fmt: skip
             text = subprocess.run(("ip", "-j", *words), capture_output=True, text=True, check=True).stdout
             dumps[key] = [entry for entry in json.loads(text or "[]") if entry]
-        accept_ra = {
-            entry["ifname"]: Path(f"/proc/sys/net/ipv6/conf/{entry['ifname']}/accept_ra").read_text().strip()
-            for entry in dumps["links"]
-        }
+        accept_ra = {}
+        for entry in dumps["links"]:
+            with contextlib.suppress(OSError):  # a link may have gone meanwhile
+                path = Path(f"/proc/sys/net/ipv6/conf/{entry['ifname']}/accept_ra")
+                accept_ra[entry["ifname"]] = path.read_text().strip()
     links = {link["ifname"]: {**_quiet(link), "up": "UP" in link["flags"]} for link in dumps["links"]}
     addresses = [
         {

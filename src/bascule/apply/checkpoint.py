@@ -9,8 +9,8 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,18 @@ class Checkpoint:
         return cls(boot_id=boot.boot_id(), boottime_s=boot.boottime_s(), made_at=time.time(), **values)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """The little that later plans need to know, in a file of its own: a checkpoint may be large.
+
+    ``added`` are the addresses on each link that Bascule has put there, by this change or an earlier one.
+    """
+
+    site: str
+    host: str
+    added: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """The last word about a checkpoint."""
@@ -109,6 +121,13 @@ class Folder:
     def read(self) -> Checkpoint:
         """The checkpoint. Raises BasculeError when the file is damaged."""
         return _read(self.path / "checkpoint.json")
+
+    def facts(self) -> Facts | None:
+        """What later plans need to know; None where it cannot be read."""
+        try:
+            return Facts(**json.loads((self.path / "facts.json").read_bytes()))
+        except (OSError, ValueError, TypeError):
+            return None
 
     def applied(self) -> HostState | None:
         """The state right after the change, if it got that far."""
@@ -148,7 +167,7 @@ class Folder:
         return entry is not None and self.entries()[0].boot_id == boot.boot_id()
 
 
-def write(place: Place, checkpoint: Checkpoint, *, deadline_s: float) -> Folder:
+def write(place: Place, checkpoint: Checkpoint, facts: Facts, *, deadline_s: float) -> Folder:
     """Bring a checkpoint to the disk, complete with its journal.
 
     Raises BasculeError where that cannot be done; nothing has been changed then.
@@ -158,6 +177,7 @@ def write(place: Place, checkpoint: Checkpoint, *, deadline_s: float) -> Folder:
     try:
         durable.make_folder(folder.path)
         durable.write_whole(folder.path / "checkpoint.json", _dump(_to_json(checkpoint)))
+        durable.write_whole(folder.path / "facts.json", _dump(asdict(facts)))
         durable.new_journal(folder.path / "journal")
         folder.note(Status.ARMED, deadline_s=deadline_s)
     except OSError as error:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from bascule.apply import checkpoint as checkpoints
 from bascule.apply.back import Back, go_back
 from bascule.apply.checkpoint import Folder, Status
+from bascule.apply.exclusive import lock
 from bascule.apply.guard import stand_down
 from bascule.apply.place import Place, here, refused
-from bascule.apply.transaction import lock
 from bascule.errors import BasculeError, Problem
 from bascule.system import signals
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 from bascule.apply.checkpoint import Status, latest
 from bascule.apply.place import Place, here
-from bascule.errors import BasculeError
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.observe.kernel import observe
@@ -54,7 +53,7 @@ def prepare(site: Site, host: Host, place: Place | None = None) -> Prepared:
         site,
         host,
         observed,
-        previous=previously_wanted(site, host, place or here()),
+        added=added_before(site, host, place or here()),
         management=line.links if line else frozenset(),
     )
     return Prepared(site=site, host=host, observed=observed, wanted=wanted, plan=_told(plan, line, wanted), line=line)
@@ -65,16 +64,25 @@ def look(site: Site, host: Host) -> HostState:
     return observe(sysctls=sysctl_keys(host, tuple(nic.tap for nic in site.guest_nics(host.name))))
 
 
-def previously_wanted(site: Site, host: Host, place: Place) -> HostState | None:
-    """What the last confirmed change of this site wanted: what stood only there is taken away again."""
+def added_before(site: Site, host: Host, place: Place) -> dict[str, frozenset[str]]:
+    """The addresses that confirmed changes of this site put on links, as far as they are known."""
     folder = latest(place, where=Status.CONFIRMED)
-    if folder is None:
-        return None
-    try:
-        checkpoint = folder.read()
-    except BasculeError:
-        return None  # without it something old may stay; that is no reason to stop
-    return checkpoint.wanted if (checkpoint.site, checkpoint.host) == (site.name, host.name) else None
+    facts = folder.facts() if folder else None
+    if facts is None or (facts.site, facts.host) != (site.name, host.name):
+        return {}  # something old may stay; that is no reason to stop
+    return {link: frozenset(ips) for link, ips in facts.added.items()}
+
+
+def added_by(prepared: Prepared, place: Place) -> dict[str, tuple[str, ...]]:
+    """The addresses on each link that Bascule has put there, this change included; one that moved was not added."""
+    before = added_before(prepared.site, prepared.host, place)
+    had = {address.ip for link in prepared.observed.links.values() for address in link.addresses}
+    found: dict[str, tuple[str, ...]] = {}
+    for name, link in prepared.wanted.links.items():
+        ours = [a.ip for a in link.addresses if a.ip not in had or a.ip in before.get(name, ())]
+        if ours:
+            found[str(name)] = tuple(ours)
+    return found
 
 
 def _told(plan: Plan, line: Management | None, wanted: HostState) -> Plan:

@@ -8,18 +8,20 @@ from typing import Protocol
 
 from bascule.apply import checkpoint as checkpoints
 from bascule.apply.back import Back, back_up, differences, go_back
-from bascule.apply.checkpoint import Checkpoint, Folder, Status
+from bascule.apply.checkpoint import Checkpoint, Facts, Folder, Status
 from bascule.apply.engine import execute
+from bascule.apply.exclusive import lock
 from bascule.apply.guard import Guard, arm, stand_down
 from bascule.apply.place import Place, here, refused
-from bascule.apply.prepare import Prepared, look, prepare
+from bascule.apply.prepare import Prepared, added_by, prepare
 from bascule.apply.probes import Probes
 from bascule.errors import BasculeError, CommandFailed, NotPermitted, Problem, TakenBack
 from bascule.model.state import HostState
+from bascule.observe.kernel import observe
 from bascule.plan.batch import script
 from bascule.plan.diff import diff
 from bascule.system import boot, durable, signals
-from bascule.system.lockfile import Lock, LockHeld
+from bascule.system.lockfile import Lock
 
 WINDOW_S = 60.0  # to confirm in, unless told otherwise
 LOCK_S = 1.0  # for a dead-man that is just finishing
@@ -77,24 +79,6 @@ def apply(prepared: Prepared, wish: Wish) -> Done:
     with lock(place, "apply", wait_s=LOCK_S) as held, signals.hangup_ignored():
         refuse_if_pending(place)
         return _Transaction(place, held, prepared, wish).run()
-
-
-def lock(place: Place, verb: str, *, wait_s: float = 0.0) -> Lock:
-    """The host's lock. Raises BasculeError naming who holds it."""
-    try:
-        return Lock.take(place.lock, verb, wait_s=wait_s)
-    except LockHeld as held:
-        who = held.holder
-        name = f"bascule {who.verb}" if who.verb else "another program"
-        raise BasculeError(
-            Problem(
-                code="LOCKED",
-                message=f"{name} (process {who.pid}) is changing this host; nothing was changed by this call",
-                hint="wait for it to end; 'bascule status' shows what it does",
-            )
-        ) from held
-    except OSError as error:
-        raise refused(place.lock, error) from error
 
 
 def refuse_if_pending(place: Place) -> None:
@@ -201,7 +185,9 @@ class _Transaction:
     def _arm(self) -> None:
         limit_s = GUARD_S + (self.wish.window_s or 0.0)
         deadline_s = boot.boottime_s() + limit_s
-        self.folder = checkpoints.write(self.place, self._checkpoint(), deadline_s=deadline_s)
+        prepared = self.prepared
+        facts = Facts(site=prepared.site.name, host=prepared.host.name, added=added_by(prepared, self.place))
+        self.folder = checkpoints.write(self.place, self._checkpoint(), facts, deadline_s=deadline_s)
         try:
             self.guard = arm(self.place, self.folder, self.wish.window_s or limit_s)
         except BaseException:
@@ -221,7 +207,7 @@ class _Transaction:
 
     def _change(self) -> tuple[str, ...]:
         execute(self.prepared.plan, keep=(self.held.fd,))
-        applied = look(self.prepared.site, self.prepared.host)
+        applied = observe(sysctls=sorted({*self.prepared.observed.sysctls, *self.prepared.wanted.sysctls}))
         self.folder.write_applied(applied)
         _require("the kernel does not have what was asked for", self._missing(applied))
         _require("what answered before the change does not answer after it", self.probes(applied))

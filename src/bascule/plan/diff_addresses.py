@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from bascule.model.state import Address, Link
-from bascule.plan.change import Risk
+from bascule.plan.change import Command, Risk
 from bascule.plan.step import Phase, Step, ip, step
 
 
@@ -37,6 +37,14 @@ def address_steps(old: Link, new: Link, elsewhere: Collection[str] = ()) -> Iter
             ip("address", "del", address.ip, *(("peer", address.peer) if address.peer else ()), "dev", new.name),
             risk=Risk.CHANGES if not address.is_link_local else Risk.ADDITION,
         )
+    if any(_is_advertised(address) for address in old.addresses) and not any(":" in ip for ip in ips):
+        # the kernel leaves the prefix of a router advertisement behind, and would look for neighbours on a silent port
+        command = Command("ip -6", ("route", "flush", "dev", new.name, "proto", "kernel"))
+        yield step(Phase.OLD_ADDRESS, new.name, "no longer the advertised prefixes", command)
+
+
+def _is_advertised(address: Address) -> bool:
+    return address.dynamic and ":" in address.ip
 
 
 def _address_words(verb: str, name: str, address: Address) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from bascule.errors import BasculeError, Place, Problem
 from bascule.model.links import Bond, Bridge, BridgePort, Vlan
@@ -17,10 +18,10 @@ from bascule.model.state import MARK, Address, HostState, Link, PortVlans, Route
 from bascule.model.values import IfName, IpAddress, IpInterface, Mac, derive_mac
 from bascule.plan.change import Note
 from bascule.plan.hardware import find_nics
+from bascule.plan.move import heir, inherit, moved_routes, slaac_keys
 
 PROTOCOL = "66"  # of the routes that Bascule makes (rtm_protocol; 66 is unassigned in iproute2's rt_protos)
 ZERO = {4: "0.0.0.0/0", 6: "::/0"}
-SLAAC = ("accept_ra", "autoconf", "use_tempaddr")  # how a link deals with router advertisements (ip-sysctl.rst)
 MIIMON_MS = 100  # how often a bond looks at its members' carrier
 
 
@@ -44,7 +45,7 @@ def sysctl_keys(host: Host, taps: tuple[IfName, ...] = ()) -> tuple[str, ...]:
     moving = [name for b in host.bridges.values() if b.from_uplink and b.port for name in (b.name, b.port)]
     return (
         *(f"net/ipv6/conf/{name}/accept_ra" for name in quiet),
-        *(f"net/ipv6/conf/{name}/{key}" for name in moving for key in SLAAC if key != "accept_ra"),
+        *(key for name in moving for key in slaac_keys(name) if not key.endswith("/accept_ra")),
     )
 
 
@@ -54,13 +55,15 @@ def _ports(host: Host) -> list[IfName]:
     return list(dict.fromkeys(names))
 
 
-def target(site: Site, host: Host, observed: HostState, previous: HostState | None = None) -> Target:
+def target(
+    site: Site, host: Host, observed: HostState, added: Mapping[str, frozenset[str]] = MappingProxyType({})
+) -> Target:
     """The wanted state of one host.
 
-    ``previous`` is what Bascule wanted there last time: what stood only there is taken away again.
+    ``added`` are the addresses that Bascule put on links before: those that the file no longer names go again.
     Raises BasculeError with every NIC that the file names and the host does not have.
     """
-    return _Layer(site=site, host=host, observed=observed, previous=previous).target()
+    return _Layer(site=site, host=host, observed=observed, added=added).target()
 
 
 @dataclass(slots=True)
@@ -70,7 +73,7 @@ class _Layer:
     site: Site
     host: Host
     observed: HostState
-    previous: HostState | None
+    added: Mapping[str, frozenset[str]]
     links: dict[IfName, Link] = field(default_factory=dict)
     routes: list[Route] = field(default_factory=list)
     sysctls: dict[str, str] = field(default_factory=dict)
@@ -84,6 +87,7 @@ class _Layer:
         self.links = {name: link for name, link in self.observed.links.items() if not self._is_outdated(link)}
         self.routes = [route for route in self.observed.routes if route.protocol != PROTOCOL]
         self.sysctls = dict(self.observed.sysctls)
+        self._give_back()
         for nic in self.host.nics.values():
             self._nic(nic)
         for bond in self.host.bonds.values():
@@ -285,11 +289,26 @@ class _Layer:
         self.links[bridge] = replace(
             self.links[bridge], addresses=self.links[bridge].addresses + moved, addrgenmode=uplink.addrgenmode
         )
-        self.routes = _one_per_router_slot([_moved(route, uplink.name, bridge) for route in self.routes])
-        for key in SLAAC:
-            value = self.observed.sysctls.get(f"net/ipv6/conf/{uplink.name}/{key}")
-            if value is not None:
-                self.sysctls[f"net/ipv6/conf/{bridge}/{key}"] = value
+        self.routes = moved_routes(self.routes, uplink.name, bridge)
+        for old, new in zip(slaac_keys(uplink.name), slaac_keys(bridge), strict=True):
+            if old in self.observed.sysctls:
+                self.sysctls[new] = self.observed.sysctls[old]
+
+    def _give_back(self) -> None:
+        """The host's own addresses go back to the NIC when the bridge that had taken them goes."""
+        for name, bridge in self.observed.links.items():
+            added = self.added.get(name, frozenset())
+            nic = heir(bridge, self.observed, added) if name not in self.links else None
+            if nic is None:
+                continue
+            self.links[nic.name] = inherit(self.links[nic.name], bridge, added)
+            self.routes = moved_routes(self.routes, name, nic.name)
+            self.reasons[nic.name] = (
+                f"{nic.name} gets its addresses back from {name}, which is not in the file any more"
+            )
+            if any(address.dynamic and ":" in address.ip for address in bridge.addresses):
+                routes_for_others = self.observed.sysctls.get("net/ipv6/conf/all/forwarding") == "1"
+                self.sysctls[f"net/ipv6/conf/{nic.name}/accept_ra"] = "2" if routes_for_others else "1"
 
     def _trunk(self, bridge: DeclaredBridge) -> None:
         """The uplink of a VLAN-aware bridge carries every VLAN of its guests, tagged, and the untagged one."""
@@ -336,13 +355,11 @@ class _Layer:
 
     def _forget(self) -> None:
         """Addresses that Bascule put there before and that the file no longer names."""
-        for name, link in (self.previous.links if self.previous else {}).items():
-            now, before = self.links.get(name), self.observed.links.get(name)
-            if now is None or before is None or now.addresses == ():
-                continue
-            declared = self._declared(name)
-            ours = {a.ip for a in link.addresses if not a.dynamic and not a.is_link_local} - declared
-            self.links[name] = replace(now, addresses=tuple(a for a in now.addresses if a.ip not in ours))
+        for name, added in self.added.items():
+            link = self.links.get(IfName(name))
+            if link is not None:
+                old = added - self._declared(link.name)
+                self.links[link.name] = replace(link, addresses=tuple(a for a in link.addresses if a.ip not in old))
 
     def _declared(self, name: IfName) -> set[str]:
         nic, bridge = self.host.nics.get(name), self.host.bridges.get(name)
@@ -355,28 +372,6 @@ class _Layer:
                 continue
             what = f"port of {link.master}" if link.master else link.options.kind or "NIC"
             self.notes.append(Note(kind="foreign", subject=name, text=f"{what}, not in the file: left alone"))
-
-
-def _moved(route: Route, old: IfName, new: IfName) -> Route:
-    """The route over another link; a multipath route names its links in its hops."""
-    hops = tuple(" ".join(new if word == old else word for word in hop.split()) for hop in route.nexthops)
-    return replace(route, dev=new if route.dev == old else route.dev, nexthops=hops)
-
-
-def _one_per_router_slot(routes: list[Route]) -> list[Route]:
-    """Of several routers' advertised defaults one moves; the others come with their next advertisement.
-
-    Set by hand they would become one multipath route, which the kernel makes of no advertisement.
-    """
-    seen: set[tuple[str, str, str, int]] = set()
-    kept = []
-    for route in routes:
-        slot = (route.dst, route.table, route.dev, route.metric)
-        if route.protocol == "ra" and slot in seen:
-            continue
-        seen.add(slot)
-        kept.append(route)
-    return kept
 
 
 def ranges(vids: set[int]) -> tuple[PortVlans, ...]:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from bascule.model.state import Address, HostState, Link, Route, link_of
 from bascule.model.values import IfName
+from bascule.plan.move import stand_in
 
 T = TypeVar("T")
 
@@ -245,13 +246,11 @@ class _Merge:
                     if route.expires_s is None:
                         self.kept.append(f"the route {route.dst} {route.gateway or route.dev} is gone")
                     continue
-                if route.expires_s is not None:
-                    left = route.expires_s - round(self.elapsed_s)
-                    if left <= 0:
+                if route.protocol == "ra":
+                    advertised = self._advertised(route, back.values())
+                    if advertised is None:
                         continue
-                    route = replace(route, expires_s=left)  # noqa: PLW2901  # the same route, aged
-                if route.protocol == "ra" and _slot(route) in back:
-                    continue  # one of several routers is enough; the others come with their next advertisement
+                    route = advertised  # noqa: PLW2901  # the same route, aged, in a place of its own
             back[_slot(route)] = route
             yield route
         for route in self.now.routes:
@@ -265,6 +264,14 @@ class _Merge:
             if route.expires_s is None and route.protocol not in {"ra", "dhcp"}:
                 self.kept.append(f"the route {route.dst} by {route.gateway or route.dev} is new")
             yield route
+
+    def _advertised(self, route: Route, back: Iterable[Route]) -> Route | None:
+        """A router's route to put back; None when it has run out, or when its link has another one already."""
+        others = (*self.now.routes, *back)
+        if any(r.protocol == "ra" and (r.dst, r.table, r.dev) == (route.dst, route.table, route.dev) for r in others):
+            return None
+        left = None if route.expires_s is None else route.expires_s - round(self.elapsed_s)
+        return None if left is not None and left <= 0 else replace(stand_in(route, route.dev), expires_s=left)
 
     def _set(self, before: tuple[T, ...], wanted: tuple[T, ...], now: tuple[T, ...], after: tuple[T, ...]) -> list[T]:
         found = [one for one in before if one in now or self.applied is None or one not in after]
