@@ -13,6 +13,8 @@ from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bascule.model.values import Mac
 from bascule.probe import frames
@@ -153,3 +155,9 @@ def test_answers_to_others_are_not_taken() -> None:
     lease, heard, _ = ask(lambda q: [(frames.DHCP_OFFER, "10.0.0.1", q.xid ^ 1)], 0.3)
     assert lease is None
     assert {q.type for q in heard} == {frames.DHCP_DISCOVER}
+
+
+@given(st.binary(max_size=600))
+def test_no_bytes_make_the_reader_stumble(junk: bytes) -> None:
+    parse_dhcp(junk)
+    parse_dhcp(b"\x02\x01\x06" + bytes(233) + b"\x63\x82\x53\x63" + junk)

@@ -12,6 +12,8 @@ VERBS = {  # verb: what it does, what it changes
     "check": "Every problem of the site file, with its place and a hint. Reads only.",
     "plan": "What would change, in order, why, and which guests it touches. Reads only.",
     "rehearse": "Build the twin, apply the plan in it, ask every question. Throw-away namespaces only.",
+    "draw": "The picture, from the file, the live host or both, with a way highlighted. Reads only.",
+    "verify": "The checks and expectations on the live host. Reads, and sends probes.",
     "schema": "The JSON schema of the site file. Reads only.",
 }
 
