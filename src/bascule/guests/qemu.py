@@ -164,8 +164,8 @@ class QemuDriver:
         wrong = batch("ip", "\n".join(lines) + "\n", namespace=self._namespace)
         if wrong is not None:
             batch("ip -force", "\n".join(undo) + "\n", namespace=self._namespace)
-            line = lines[wrong.line] if wrong.line is not None and wrong.line < len(lines) else "ip -batch"
-            raise CommandFailed(Problem(code="TAP-FAILED", message=f"'ip {line}' failed: {wrong.reason}"))
+            what = f"'ip {lines[wrong.line]}'" if wrong.line is not None and wrong.line < len(lines) else "a change of taps"
+            raise CommandFailed(Problem(code="TAP-FAILED", message=f"{what} failed: {wrong.reason}"))
 
     # -- whole guests -------------------------------------------------------------------------------------------
 
