@@ -164,7 +164,11 @@ class QemuDriver:
         wrong = batch("ip", "\n".join(lines) + "\n", namespace=self._namespace)
         if wrong is not None:
             batch("ip -force", "\n".join(undo) + "\n", namespace=self._namespace)
-            what = f"'ip {lines[wrong.line]}'" if wrong.line is not None and wrong.line < len(lines) else "a change of taps"
+            what = (
+                f"'ip {lines[wrong.line]}'"
+                if wrong.line is not None and wrong.line < len(lines)
+                else "a change of taps"
+            )
             raise CommandFailed(Problem(code="TAP-FAILED", message=f"{what} failed: {wrong.reason}"))
 
     # -- whole guests -------------------------------------------------------------------------------------------

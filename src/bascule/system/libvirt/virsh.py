@@ -30,12 +30,16 @@ class Virsh:
     def _names(self, *words: str) -> list[str]:
         return [line.strip() for line in self._ask("listing", *words).splitlines() if line.strip()]
 
-    def _texts(self, element: str, commands: Sequence[str]) -> list[str]:
-        """The documents that several dumpxml commands print one after the other."""
+    def _texts(self, commands: Sequence[str]) -> dict[str, str]:
+        """The domains that several dumpxml commands print one after the other, by UUID.
+
+        One that vanishes meanwhile ends its own command only, and is left out.
+        """
         if not commands:
-            return []
-        text = self._ask(f"reading {element}s", "; ".join(commands))
-        return [part.strip() + "\n" for part in re.findall(rf"^<{element}\b.*?^</{element}>$", text, re.M | re.S)]
+            return {}
+        text = run(("virsh", "-q", "-c", self.uri, "; ".join(commands)), check=False).stdout
+        documents = re.findall(r"^<domain\b.*?^</domain>$", text, re.M | re.S)
+        return {_first(r"<uuid>(.*?)</uuid>", document): document + "\n" for document in documents}
 
     def domains(self) -> tuple[DomainText, ...]:
         """All domains."""
@@ -43,9 +47,8 @@ class Virsh:
         running = set(self._names("list", "--uuid"))
         persistent = set(self._names("list", "--all", "--persistent", "--uuid"))
         autostart = set(self._names("list", "--all", "--autostart", "--uuid"))
-        twice = [uuid for uuid in everything if uuid in running and uuid in persistent]
-        now = self._texts("domain", [f"dumpxml {uuid}" for uuid in everything])
-        later = dict(zip(twice, self._texts("domain", [f"dumpxml --inactive {uuid}" for uuid in twice]), strict=True))
+        now = self._texts([f"dumpxml {uuid}" for uuid in everything])
+        later = self._texts([f"dumpxml --inactive {uuid}" for uuid in everything if uuid in running & persistent])
         found = [
             DomainText(
                 name=_name(text),
@@ -55,7 +58,7 @@ class Virsh:
                 now=text,
                 next=later.get(uuid, text),
             )
-            for uuid, text in zip(everything, now, strict=True)
+            for uuid, text in now.items()
         ]
         return tuple(sorted(found, key=lambda text: text.name))
 
@@ -210,6 +213,10 @@ class Virsh:
 
 def _name(xml: str) -> str:
     """The domain's name; the four entities are all that libvirt writes there."""
-    found = re.search(r"<name>(.*?)</name>", xml)
-    text = found[1] if found else ""
+    text = _first(r"<name>(.*?)</name>", xml)
     return text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", '"').replace("&amp;", "&")
+
+
+def _first(pattern: str, text: str) -> str:
+    found = re.search(pattern, text)
+    return found[1] if found else ""
