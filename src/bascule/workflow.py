@@ -30,7 +30,8 @@ from bascule.system.links import link_names
 from bascule.system.netns import Namespace
 from bascule.system.sandbox import privilege, sandboxed
 from bascule.twin import Twin
-from bascule.verify.checks import Check, check_host, second_plan, way_back
+from bascule.verify.checks import Check, check_host, read_neighbours, second_plan, way_back
+from bascule.verify.endpoints import Endpoints
 from bascule.verify.expectations import Outcome, judge
 
 STATE_MAX = 256 << 20  # bytes; 1,000 bridges with 5,000 taps are about 5 MiB
@@ -117,7 +118,9 @@ def verify(site_file: str, *, host: str | None = None) -> Verified:
     find_nics(chosen, state)
     with Namespace.current(chosen.name) as here:
         world = live_world(site, chosen, state, here)
-        return Verified(host=chosen, checks=check_host(site, chosen, state, world), outcomes=judge(site, world))
+        checks = check_host(site, chosen, state, world)
+        endpoints = Endpoints(site, world, read_neighbours(here))  # after the checks, which made guests speak
+        return Verified(host=chosen, checks=checks, outcomes=judge(site, world, endpoints))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,10 +7,11 @@ answers (broadcast flag 0): with hundreds of clients on a wire a broadcast answe
 from __future__ import annotations
 
 import contextlib
+import itertools
 import random
 import select
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 
@@ -24,6 +25,8 @@ DOMAIN, MTU, CLIENT_ID = 15, 26, 61  # RFC 2132
 WISHES = bytes((frames.OPT_MASK, frames.OPT_ROUTER, frames.OPT_DNS, DOMAIN, MTU))
 FIRST_WAIT_S = 0.25  # RFC 2131 says 4 s, for servers that are far away and many clients that wake at once
 TRIES = 4
+STALLED_S = 0.5
+AT_ONCE = 64  # clients: every DISCOVER reaches everybody on the wire, so the cost grows with the square
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,12 +73,27 @@ class _State:
 
 
 def acquire(clients: Sequence[Client], *, timeout_s: float = 5.0) -> dict[Client, Lease | None]:
-    """A lease for each, by DISCOVER, OFFER, REQUEST, ACK; None where no server gave one in time."""
+    """A lease for each, by DISCOVER, OFFER, REQUEST, ACK; None where no server gave one.
+
+    It gives up when ``timeout_s`` pass in which nobody got a lease and nobody was left to begin.
+    """
     with contextlib.ExitStack() as stack:
         states = _states(clients, stack)
-        rounds = _rounds(states, timeout_s)
-        while not all(state.lease for state in states) and next(rounds, None) is not None:
-            pass
+        queue = iter(states)
+        asking = list(itertools.islice(queue, AT_ONCE))
+        end, stalled = time.monotonic() + timeout_s, time.monotonic() + STALLED_S
+        while asking and time.monotonic() < end:
+            _round(asking, min(end, stalled))
+            rest = [state for state in asking if not state.lease]
+            got_on = len(rest) < len(asking)
+            if not got_on and time.monotonic() < stalled:
+                continue
+            # places are free, or nobody gets on: one dead server must not keep the clients of others waiting
+            more = list(itertools.islice(queue, max(0, AT_ONCE - len(rest)) if got_on else AT_ONCE))
+            asking = rest + more
+            stalled = time.monotonic() + STALLED_S
+            if got_on or more:
+                end = time.monotonic() + timeout_s
     return {state.client: state.lease for state in states}
 
 
@@ -83,8 +101,9 @@ def discover(clients: Sequence[Client], *, wait_s: float = 1.0) -> dict[Client, 
     """All offers that come within the time; nothing is requested, so no server keeps anything."""
     with contextlib.ExitStack() as stack:
         states = _states(clients, stack)
-        for _ in _rounds(states, wait_s, take=False):
-            pass
+        end = time.monotonic() + wait_s
+        while time.monotonic() < end:
+            _round(states, end, take=False)
     return {state.client: tuple(state.offers) for state in states}
 
 
@@ -96,26 +115,18 @@ def _states(clients: Sequence[Client], stack: contextlib.ExitStack) -> list[_Sta
     return states
 
 
-def _rounds(states: Sequence[_State], timeout_s: float, *, take: bool = True) -> Iterator[bool]:
-    """Send what is due and read what came, again and again until the time is over."""
-    poll = select.epoll()
+def _round(states: Sequence[_State], end: float, *, take: bool = True) -> None:
+    """Send what is due, wait for something to come or for the next to be due, read what came."""
+    for state in states:
+        if time.monotonic() >= state.next:
+            _ask(state)
+    poll = select.poll()
     by_fd = {state.socket.fileno(): state for state in states}
-    with contextlib.closing(poll):
-        for fd in by_fd:
-            poll.register(fd, select.EPOLLIN)
-        end = time.monotonic() + timeout_s
-        for state in states:
-            if time.monotonic() >= state.next:
-                _ask(state)
-        while (now := time.monotonic()) < end:
-            due = min((state.next for state in states if not state.lease), default=end)
-            for fd, _ in poll.poll(max(0.0, min(due, end) - now)):
-                _read(by_fd[fd], take=take)
-            now = time.monotonic()
-            for state in states:
-                if not state.lease and now >= state.next:
-                    _ask(state)
-            yield True
+    for fd in by_fd:
+        poll.register(fd, select.POLLIN)
+    due = min((state.next for state in states), default=end)
+    for fd, _ in poll.poll(1000 * max(0.0, min(due, end) - time.monotonic())):
+        _read(by_fd[fd], take=take)
 
 
 def _ask(state: _State) -> None:

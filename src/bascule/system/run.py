@@ -100,7 +100,8 @@ def run_all(
 ) -> list[str]:
     """Run several programs side by side and take what each prints on stdout.
 
-    The text is empty for a tool of ``optional`` that is not here or may not be used. Raises as ``run`` does, for the first that failed.
+    The text is empty for a tool of ``optional`` that is not here or may not be used. Raises as ``run`` does, for the
+    first that failed.
     """
     with contextlib.ExitStack() as stack:
         started: list[tuple[Sequence[str], subprocess.Popen[str] | None]] = []
