@@ -1,6 +1,6 @@
 # make demo   sets everything up and rehearses examples/production.yaml
 # make test   sets everything up and passes every test
-.PHONY: demo test lint format bench clean tools dev-tools
+.PHONY: demo test lint format bench bench-quick clean tools dev-tools
 
 PYTHON ?= python3
 VENV   := .venv
@@ -42,3 +42,9 @@ $(VENV)/.dev: $(VENV)/bin/python pyproject.toml
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+bench: dev-tools $(VENV)/.dev
+	$(BIN)/python -m benchmarks
+
+bench-quick: dev-tools $(VENV)/.dev
+	$(BIN)/python -m benchmarks --quick

@@ -193,6 +193,7 @@ class Host:
     bonds: Mapping[IfName, Bond] = field(default_factory=dict)
     bridges: Mapping[IfName, Bridge] = field(default_factory=dict)
     virtual_networks: Mapping[str, VirtualNetwork] = field(default_factory=dict)
+    serves: tuple[Service, ...] = ()
     place: Place = _place()
 
     def uplink_nics(self, bridge: Bridge) -> tuple[Nic, ...]:

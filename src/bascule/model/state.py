@@ -150,6 +150,11 @@ class HostState:
         """A state from links in any order."""
         return cls(links={link.name: link for link in links}, **rest)
 
+    @property
+    def has_ipv6(self) -> bool:
+        """Whether the kernel speaks IPv6."""
+        return "net/ipv6/conf/all/forwarding" in self.sysctls
+
     def ports(self, bridge: str) -> tuple[Link, ...]:
         """The links whose master is ``bridge``, in the order of their names."""
         return tuple(sorted((x for x in self.links.values() if x.master == bridge), key=lambda x: x.name))

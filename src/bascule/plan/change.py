@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal
 
-Tool = Literal["ip", "bridge", "sysctl", "nft"]
+Tool = Literal["ip", "ip -6", "bridge", "sysctl", "nft"]
 
 
 class Risk(IntEnum):
     """What a change may cost, from harmless to dangerous."""
 
     ADDITION = 0  # something new that nothing depends on yet
-    CHANGES = 1  # a MAC or an MTU that others may have noted
+    CHANGES = 1  # a MAC, an MTU, an address or a route that others may rely on
     DETACHES = 2  # a port leaves its bridge, or a link goes away
     MANAGEMENT = 3  # the path on which the administrator stands
 
@@ -23,7 +23,7 @@ class Risk(IntEnum):
         """The class as it is printed."""
         return {
             Risk.ADDITION: "addition",
-            Risk.CHANGES: "changes MAC or MTU",
+            Risk.CHANGES: "changes MAC, MTU or address",
             Risk.DETACHES: "detaches ports",
             Risk.MANAGEMENT: "management path",
         }[self]
@@ -51,7 +51,9 @@ class Change:
     """One thing that will be different, why, and what it means for whom.
 
     ``subject`` is the link (or route, sysctl, table), ``action`` what happens to it, ``reason`` the declaration
-    behind it, ``guests`` the guests whose frames it touches, ``outage_s`` how long those are expected to be lost.
+    behind it, ``guests`` the guests whose frames go through it; ``cuts`` those of them that run and lose frames for
+    about ``outage_s`` seconds.
+    ``stage`` is the phase of the plan in which it is made.
     """
 
     subject: str
@@ -59,7 +61,9 @@ class Change:
     reason: str
     risk: Risk = Risk.ADDITION
     guests: tuple[str, ...] = ()
+    cuts: tuple[str, ...] = ()
     outage_s: float = 0.0
+    stage: int = 0
     commands: tuple[Command, ...] = ()
 
 

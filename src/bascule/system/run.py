@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from bascule.errors import CommandFailed, MissingTool, NotPermitted, Problem
@@ -89,6 +89,50 @@ def run(
     if check and result.status != 0:
         raise failure(result)
     return result
+
+
+def run_all(
+    commands: Iterable[Sequence[str]],
+    *,
+    namespace: Namespace | None = None,
+    optional: Container[str] = (),
+    timeout_s: float = 60.0,
+) -> list[str]:
+    """Run several programs side by side and take what each prints on stdout.
+
+    The text is empty for a tool of ``optional`` that is not here. Raises as ``run`` does, for the first that failed.
+    """
+    with contextlib.ExitStack() as stack:
+        started: list[tuple[Sequence[str], subprocess.Popen[str] | None]] = []
+        with namespace.entered() if namespace else contextlib.nullcontext():
+            for argv in commands:
+                try:
+                    tool = find_tool(argv[0])
+                except MissingTool:
+                    if argv[0] not in optional:
+                        raise
+                    started.append((argv, None))
+                    continue
+                process = subprocess.Popen(
+                    (tool, *argv[1:]),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                    encoding="utf-8",
+                    errors="replace",
+                    env={**os.environ, "LC_ALL": "C"},
+                )
+                stack.enter_context(process)
+                stack.callback(process.kill)
+                started.append((argv, process))
+        texts = []
+        for argv, running in started:
+            stdout, stderr = running.communicate(timeout=timeout_s) if running else ("", "")
+            if running and running.returncode:
+                raise failure(Result(tuple(argv), running.returncode, stdout, stderr))
+            texts.append(stdout)
+    return texts
 
 
 def failure(result: Result) -> NotPermitted | CommandFailed:

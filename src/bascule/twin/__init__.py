@@ -1,1 +1,5 @@
-"""Rehearse: the site in throw-away namespaces, changed by the same engine as a real host."""
+"""Rehearse: the site's networks, machines, hosts and guests, played in throw-away namespaces."""
+
+from bascule.twin.twin import Twin
+
+__all__ = ["Twin"]

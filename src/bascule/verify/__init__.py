@@ -1,1 +1,1 @@
-"""Is it so? Checks and expectations, each with a verdict and a witness."""
+"""Is it so? Checks of a host and verdicts on expectations, each with a witness."""

@@ -35,8 +35,8 @@ class LinkOptions:
         words: list[str] = []
         for f in fields(self):
             value = getattr(self, f.name)
-            if value == (f.default if before is None else getattr(before, f.name)):
-                continue
+            if value is None or value == (f.default if before is None else getattr(before, f.name)):
+                continue  # None: whatever the kernel chooses
             words += [f.metadata.get("arg") or f.name, ON_OFF[bool(value)] if f.metadata.get("flag") else str(value)]
         return tuple(words)
 

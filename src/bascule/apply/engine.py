@@ -1,0 +1,93 @@
+"""Run a plan's commands, and take back what was done when one of them fails.
+
+The undo needs no per-step inverse: it is the plan from what is there now to what was there before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bascule.errors import BasculeError, CommandFailed, NotPermitted, Problem
+from bascule.model.state import HostState
+from bascule.plan.batch import Batch, batches
+from bascule.plan.change import Change, Command, Plan
+from bascule.plan.diff import diff
+from bascule.system.iproute import batch as run_batch
+from bascule.system.netns import Namespace
+from bascule.system.run import run
+from bascule.system.sysctl import write_sysctl
+
+Observe = Callable[[], HostState]
+
+
+def execute(plan: Plan, *, namespace: Namespace | None = None) -> None:
+    """Run the commands in order and stop at the first that fails.
+
+    Raises CommandFailed or NotPermitted with the step, the object and the kernel's reason.
+    """
+    for batch in batches(plan):
+        if batch.tool in {"ip", "ip -6", "bridge"}:
+            _through_iproute(batch, namespace)
+        elif batch.tool == "sysctl":
+            _through_sysctl(batch, namespace)
+        else:
+            run(("nft", "-f", "-"), stdin=batch.commands[0].words[0], namespace=namespace)
+
+
+def apply_or_take_back(plan: Plan, before: HostState, observe: Observe, *, namespace: Namespace | None = None) -> None:
+    """Execute; on any failure bring the state back to ``before`` and raise what failed.
+
+    The error says whether the way back succeeded too.
+    """
+    try:
+        execute(plan, namespace=namespace)
+    except BaseException as failed:  # Ctrl-C as well: the host must not stay half changed
+        left = take_back(before, observe, namespace=namespace)
+        if not isinstance(failed, BasculeError):
+            raise
+        raise type(failed)(*failed.problems, *_told(left)) from failed
+
+
+def take_back(before: HostState, observe: Observe, *, namespace: Namespace | None = None) -> Plan:
+    """Go back to ``before`` by the difference; what then still differs (nothing, if all went well)."""
+    execute(diff(observe(), before), namespace=namespace)
+    return diff(observe(), before)
+
+
+def _told(left: Plan) -> tuple[Problem, ...]:
+    if not left:
+        return ()
+    what = "; ".join(f"{change.subject}: {change.action}" for change in left.changes)
+    return (
+        Problem(
+            code="NOT-TAKEN-BACK",
+            message=f"the way back is not complete, this still differs from before: {what}",
+            hint="see 'bascule plan --commands' for what it would take",
+        ),
+    )
+
+
+def _through_iproute(batch: Batch, namespace: Namespace | None) -> None:
+    error = run_batch(batch.tool, batch.text, namespace=namespace)
+    if error is not None:
+        index = error.line if error.line is not None else len(batch.commands) - 1
+        raise _failed(batch.changes[index], batch.commands[index], error.reason)
+
+
+def _through_sysctl(batch: Batch, namespace: Namespace | None) -> None:
+    for command, change in zip(batch.commands, batch.changes, strict=True):
+        key, value = command.words
+        try:
+            write_sysctl(key, value, namespace=namespace)
+        except OSError as error:
+            raise _failed(change, command, error.strerror or str(error)) from error
+
+
+def _failed(change: Change, command: Command, reason: str) -> CommandFailed | NotPermitted:
+    refused = reason in {"Operation not permitted", "Permission denied"}
+    problem = Problem(
+        code="NOT-PERMITTED" if refused else "STEP-FAILED",
+        message=f"{change.subject}: {change.action}: the kernel says '{reason}'",
+        hint="run it as root" if refused else f"the command was: {command}",
+    )
+    return NotPermitted(problem) if refused else CommandFailed(problem)

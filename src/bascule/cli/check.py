@@ -1,0 +1,58 @@
+"""bascule check: every problem of the site file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from bascule.cli.entry import emit
+
+if TYPE_CHECKING:
+    from bascule.model.site import Site
+
+
+@click.command()
+@click.argument("site", metavar="SITE")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+def command(site: str, *, as_json: bool) -> int:
+    """Every problem of the site file SITE ('-': standard input), with its place and a hint. Reads only."""
+    from bascule.errors import SiteFault
+    from bascule.site import parse
+    from bascule.system.files import read_bytes
+
+    data = read_bytes(site)
+    try:
+        right = parse(data, "stdin" if site == "-" else site)
+    except SiteFault as fault:
+        if as_json:
+            emit("check", {"ok": False, "problems": [problem.as_json() for problem in fault.problems]})
+        else:
+            click.echo(f"{fault}\n\n{_count(len(fault.problems), 'problem')} in {site}")
+        return fault.exit_status
+    if as_json:
+        emit("check", {"ok": True, "site": right.name, "counts": _counts(right), "problems": []})
+    else:
+        told = ", ".join(_count(number, noun) for noun, number in _counts(right).items() if number)
+        click.echo(f"{site} is right: site '{right.name}'" + (f" with {told}" if told else ", empty so far"))
+    return 0
+
+
+def _counts(site: Site) -> dict[str, int]:
+    """How many of each the file declares."""
+    hosts = site.hosts.values()
+    return {
+        "network": len(site.networks),
+        "host": len(site.hosts),
+        "NIC": sum(len(host.nics) for host in hosts),
+        "bond": sum(len(host.bonds) for host in hosts),
+        "bridge": sum(len(host.bridges) for host in hosts),
+        "virtual network": sum(len(host.virtual_networks) for host in hosts),
+        "guest": len(site.guests),
+        "machine": len(site.machines),
+        "expectation": len(site.expectations),
+    }
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")

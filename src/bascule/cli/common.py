@@ -1,0 +1,87 @@
+"""What several verbs share: the same arguments, the same words, the same widths."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+NARROWEST = 40  # columns; below that the lines are cut by the terminal
+
+
+def site_argument(function: F) -> F:
+    """The site file, as the positional argument."""
+    return click.argument("site_file", metavar="SITE", type=click.Path(dir_okay=True))(function)
+
+
+def json_option(function: F) -> F:
+    """One document for machines instead of words for people."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")(function)
+
+
+def host_option(function: F) -> F:
+    """The host, where the file has several."""
+    return click.option("--host", metavar="HOST", help="The host meant, where the file has several.")(function)
+
+
+def width() -> int:
+    """The columns of the terminal, or 100 where there is none."""
+    return max(NARROWEST, min(shutil.get_terminal_size((100, 24)).columns, 120))
+
+
+def seconds(duration: float) -> str:
+    """A duration as people read it: 8 ms, 1.24 s, 30 s."""
+    if duration < 0.0995:
+        return f"{duration * 1000:.0f} ms"
+    return f"{duration:.2f} s" if duration < 9.995 else f"{duration:.0f} s"
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """``1 guest``, ``2 guests``."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
+def wrapped(text: str, *, indent: int, columns: int) -> str:
+    """Text in lines of at most ``columns``, each but the first indented."""
+    pad = " " * indent
+    lines = textwrap.wrap(text, max(columns - indent, 20), break_on_hyphens=False, break_long_words=False)
+    return f"\n{pad}".join(lines)
+
+
+def table(rows: Iterable[tuple[str, ...]], *, indent: int, columns: int) -> list[str]:
+    """Rows with aligned cells; the last cell is wrapped."""
+    listed = list(rows)
+    if not listed:
+        return []
+    last = len(listed[0]) - 1
+    widths = [max(len(row[i]) for row in listed) for i in range(last)]
+    offset = indent + sum(widths) + 2 * last
+    if columns - offset < 24:  # too narrow for cells side by side
+        offset = indent + 2
+        return [
+            " " * indent
+            + "  ".join(cell for cell in row[:last] if cell)
+            + "\n"
+            + " " * offset
+            + wrapped(row[last], indent=offset, columns=columns)
+            for row in listed
+        ]
+    return [
+        (
+            " " * indent
+            + "".join(f"{row[i]:<{widths[i]}}  " for i in range(last))
+            + wrapped(row[last], indent=offset, columns=columns)
+        ).rstrip()
+        for row in listed
+    ]
+
+
+def say(text: str) -> None:
+    """Progress and remarks: to stderr, so that stdout stays data."""
+    print(text, file=sys.stderr, flush=True)

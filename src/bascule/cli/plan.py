@@ -1,0 +1,46 @@
+"""``bascule plan``: what would change on this host."""
+
+from __future__ import annotations
+
+import click
+
+from bascule.cli.common import host_option, json_option, site_argument, width
+
+
+@click.command()
+@site_argument
+@host_option
+@json_option
+@click.option("--commands", is_flag=True, help="Print the exact commands instead, ready to paste.")
+@click.option("--exit-code", is_flag=True, help="Exit with 2 when there are changes.")
+@click.option("--observed", metavar="FILE", help="Plan against a saved state instead of this host.")
+@click.option("--save-observed", metavar="FILE", help="Save this host's state as it was observed, as JSON.")
+def command(
+    *,
+    site_file: str,
+    host: str | None,
+    as_json: bool,
+    commands: bool,
+    exit_code: bool,
+    observed: str | None,
+    save_observed: str | None,
+) -> int:
+    """Show what would change on this host, in order, why, at what risk, and which guests it touches.
+
+    Reads only. Exit status: 0, or 2 with --exit-code when there are changes.
+
+    Example: bascule plan site.yaml --commands
+    """
+    from bascule import workflow
+    from bascule.cli.entry import emit
+    from bascule.cli.show_plan import plan_as_json, show_plan
+    from bascule.plan.batch import script
+
+    planned = workflow.plan(site_file, host=host, observed_file=observed, save_to=save_observed)
+    if as_json:
+        emit("plan", {"ok": True, **plan_as_json(planned.host.name, planned.plan)})
+    elif commands:
+        click.echo(script(planned.plan), nl=False)
+    else:
+        click.echo(show_plan(planned.host.name, planned.plan, columns=width()))
+    return 2 if exit_code and planned.plan else 0

@@ -1,0 +1,101 @@
+"""A plan in words: what will happen, why, at what risk, and what it means for which guest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import groupby
+from typing import Any
+
+from bascule.cli.common import count, seconds, table, wrapped
+from bascule.plan.change import Change, Note, Plan, Risk
+from bascule.plan.step import Phase
+
+NOTE_WORDS = {"foreign": "left alone", "waiting": "waits", "unsupported": "not done by this plan", "warning": "mind"}
+
+
+def show_plan(host: str, plan: Plan, *, columns: int) -> str:
+    """The plan of one host for people."""
+    lines = [wrapped(_headline(host, plan), indent=0, columns=columns)]
+    if plan:
+        lines += ["", *_changes(plan.changes, columns)]
+        outages = _outages(plan.changes)
+        if outages:
+            lines += ["", "lost frames, expected", *table(outages, indent=2, columns=columns)]
+    for kind, words in NOTE_WORDS.items():
+        notes = [note for note in plan.notes if note.kind == kind]
+        if notes:
+            lines += ["", words, *table(_note_rows(notes), indent=2, columns=columns)]
+    return "\n".join(lines)
+
+
+def _headline(host: str, plan: Plan) -> str:
+    if not plan:
+        return f"{host}: nothing to do"
+    worst = max((change.outage_s for change in plan.changes), default=0.0)
+    loss = f"a guest loses frames for up to {seconds(worst)}" if worst else "no running guest loses a frame"
+    return f"{host}: {count(len(plan.changes), 'change')}; risk: {plan.risk.words}; {loss}"
+
+
+def _stage(change: Change) -> int:
+    """Changes of one link that follow each other closely are told in one line."""
+    borders = (Phase.DETACH, Phase.ROUTE, Phase.LOWER)
+    return sum(change.stage >= border for border in borders)
+
+
+def _changes(changes: Iterable[Change], columns: int) -> list[str]:
+    rows: list[tuple[str, str, str, str]] = []
+    for _, some in groupby(changes, key=_stage):
+        by_subject: dict[str, list[Change]] = {}
+        for change in some:
+            by_subject.setdefault(change.subject, []).append(change)
+        for subject, group in by_subject.items():
+            risk = max(change.risk for change in group)
+            flag = "" if risk is Risk.ADDITION else f" [{risk.words}]"
+            actions = ", ".join(dict.fromkeys(change.action for change in group))
+            guests = f"; carries {', '.join(group[0].guests)}" if group[0].guests else ""
+            rows.append((f"{len(rows) + 1}", subject, f"{actions}{flag}", f"{group[0].reason}{guests}"))
+    digits, longest = (max(len(row[i]) for row in rows) for i in (0, 1))
+    indent = 2 + digits + 2 + longest + 2
+    lines = []
+    told: set[str] = set()
+    for number, subject, actions, reason in rows:
+        lines.append(f"  {number:>{digits}}  {subject:<{longest}}  {wrapped(actions, indent=indent, columns=columns)}")
+        if reason not in told:
+            lines.append(" " * indent + wrapped(f"because {reason}", indent=indent, columns=columns))
+        told.add(reason)
+    return lines
+
+
+def _outages(changes: Iterable[Change]) -> list[tuple[str, ...]]:
+    worst: dict[str, Change] = {}
+    for change in changes:
+        for guest in change.cuts:
+            if change.outage_s > (worst[guest].outage_s if guest in worst else 0.0):
+                worst[guest] = change
+    return [(guest, seconds(change.outage_s), f"{change.subject}: {change.action}") for guest, change in worst.items()]
+
+
+def _note_rows(notes: Iterable[Note]) -> list[tuple[str, ...]]:
+    return [(note.subject, note.text) for note in notes]
+
+
+def plan_as_json(host: str, plan: Plan) -> dict[str, Any]:
+    """The plan of one host for machines."""
+    return {
+        "host": host,
+        "risk": plan.risk.words,
+        "changes": [
+            {
+                "subject": change.subject,
+                "action": change.action,
+                "reason": change.reason,
+                "risk": change.risk.words,
+                "guests": list(change.guests),
+                "cuts": list(change.cuts),
+                "outage_s": change.outage_s,
+            }
+            for change in plan.changes
+        ],
+        "commands": [str(command) for command in plan.commands],
+        "notes": [{"kind": note.kind, "subject": note.subject, "text": note.text} for note in plan.notes],
+    }

@@ -1,0 +1,84 @@
+"""A HostState as JSON and back: dumps for test cases and for checkpoints.
+
+Everything that equals its default is left out, so a dump reads well and an old dump stays readable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from typing import Any
+
+from bascule.model.links import KINDS, BridgePort, LinkOptions, Other
+from bascule.model.state import Address, HostState, Link, PortVlans, Route, Rule
+
+SCHEMA = "bascule/state/1"
+
+Json = dict[str, Any]
+
+
+def to_json(state: HostState) -> Json:
+    """The state as plain dicts, lists, strings and numbers."""
+    return {
+        "schema": SCHEMA,
+        "links": [_link_to(link) for link in sorted(state.links.values(), key=lambda link: link.name)],
+        "routes": [_plain(route) for route in state.routes],
+        "rules": [_plain(rule) for rule in state.rules],
+        "sysctls": dict(sorted(state.sysctls.items())),
+        "tables": dict(sorted(state.tables.items())),
+    }
+
+
+def from_json(data: Mapping[str, Any]) -> HostState:
+    """The state from a dump. Raises ValueError when the document is not one."""
+    if data.get("schema") != SCHEMA:
+        raise ValueError(f"the document is not a '{SCHEMA}' dump of a host's state")
+    try:
+        return HostState.of(
+            (_link_from(entry) for entry in data["links"]),
+            routes=tuple(Route(**_tuples(entry)) for entry in data["routes"]),
+            rules=tuple(Rule(**_tuples(entry)) for entry in data["rules"]),
+            sysctls=data["sysctls"],
+            tables=data["tables"],
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"the dump of a host's state is damaged: {error}") from error
+
+
+def _plain(value: Any) -> Json:
+    """A flat dataclass without its defaults."""
+    return {
+        f.name: list(item) if isinstance(item, tuple) else item
+        for f in fields(value)
+        if (item := getattr(value, f.name)) != f.default or f.default is MISSING
+    }
+
+
+def _tuples(entry: Mapping[str, Any]) -> Json:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
+
+
+def _link_to(link: Link) -> Json:
+    entry = _plain(link)
+    entry["kind"] = link.options.info_kind if isinstance(link.options, Other) else link.options.kind
+    entry["options"] = link.options.as_json()
+    if link.port is not None:
+        entry["port"] = link.port.as_json()
+    if link.vlans:
+        entry["vlans"] = [_plain(vlan) for vlan in link.vlans]
+    if link.addresses:
+        entry["addresses"] = [_plain(address) for address in link.addresses]
+    return entry
+
+
+def _link_from(entry: Mapping[str, Any]) -> Link:
+    rest = {key: value for key, value in entry.items() if key not in {"kind", "options", "port", "vlans", "addresses"}}
+    kind = KINDS.get(entry["kind"], Other)
+    options: LinkOptions = kind(**entry["options"])
+    return Link(
+        **_tuples(rest),
+        options=options,
+        port=BridgePort(**entry["port"]) if "port" in entry else None,
+        vlans=tuple(PortVlans(**vlan) for vlan in entry.get("vlans", ())),
+        addresses=tuple(Address(**_tuples(address)) for address in entry.get("addresses", ())),
+    )

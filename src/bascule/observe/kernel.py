@@ -1,0 +1,224 @@
+"""The kernel's network state, read through iproute2's JSON into a HostState.
+
+A full read is a handful of programs side by side: a link, an address and a route dump each, whatever their number.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from bascule.errors import CommandFailed, Problem
+from bascule.model.links import BridgePort, read_kind
+from bascule.model.state import Address, HostState, Link, PortVlans, Route, Rule
+from bascule.model.values import IfName, Mac
+from bascule.observe.nftables import read_tables
+from bascule.system.netns import Namespace
+from bascule.system.run import run_all
+from bascule.system.sysctl import read_sysctls
+
+FOREVER = 0xFFFFFFFF  # seconds; the kernel's INFINITY_LIFE_TIME
+ADDRESS_FLAGS = ("noprefixroute", "nodad", "home", "mngtmpaddr", "autojoin", "temporary")
+ROUTE_FLAGS = ("onlink",)
+DEFAULT_RULES = {(0, "local"), (32766, "main"), (32767, "default")}
+IPV6 = "net/ipv6/conf/all/forwarding"  # there when the kernel speaks IPv6
+
+Json = Mapping[str, Any]
+
+
+def observe(*, sysctls: Iterable[str] = (), namespace: Namespace | None = None) -> HostState:
+    """What is there now, in the given network namespace or the one we are in.
+
+    ``sysctls`` names the files below /proc/sys to read; those that do not exist are left out, as is the whole
+    of IPv6 where the kernel lacks it. Raises MissingTool, NotPermitted, CommandFailed.
+    """
+    links, addresses, routes4, routes6, rules4, rules6, tables = run_all(
+        (
+            ("ip", "-j", "-d", "link", "show"),
+            ("ip", "-j", "addr", "show"),
+            ("ip", "-4", "-j", "-d", "route", "show", "table", "all"),
+            ("ip", "-6", "-j", "-d", "route", "show", "table", "all"),
+            ("ip", "-4", "-j", "rule", "show"),
+            ("ip", "-6", "-j", "rule", "show"),
+            ("nft", "-j", "list", "tables"),
+        ),
+        namespace=namespace,
+        optional={"nft"},
+    )
+    raw_links = _parse("ip link", links)
+    by_name = {entry["ifname"]: entry.get("addr_info", ()) for entry in _parse("ip addr", addresses)}
+    vlans = _vlans(namespace) if any(_filters_vlans(entry) for entry in raw_links) else {}
+    return HostState(
+        links={
+            IfName(entry["ifname"]): read_link(entry, by_name.get(entry["ifname"], ()), vlans.get(entry["ifname"], ()))
+            for entry in raw_links
+        },
+        routes=tuple(
+            route
+            for entry, default in (
+                *((entry, "0.0.0.0/0") for entry in _parse("ip route", routes4)),
+                *((entry, "::/0") for entry in _parse("ip -6 route", routes6)),
+            )
+            if (route := read_route(entry, default)) is not None
+        ),
+        rules=tuple(
+            rule
+            for entry, ipv6 in (
+                *((entry, False) for entry in _parse("ip rule", rules4)),
+                *((entry, True) for entry in _parse("ip -6 rule", rules6)),
+            )
+            if (rule := read_rule(entry, ipv6=ipv6)) is not None
+        ),
+        sysctls=read_sysctls((IPV6, *sysctls), namespace=namespace),
+        tables=read_tables(tables, namespace=namespace),
+    )
+
+
+def _parse(what: str, text: str) -> list[dict[str, Any]]:
+    """iproute2 prints nothing at all for an empty list, and empty objects for what a filter left out."""
+    try:
+        return [entry for entry in json.loads(text or "[]") if entry]
+    except json.JSONDecodeError as error:
+        raise CommandFailed(
+            Problem(
+                code="IPROUTE-JSON",
+                message=f"'{what}' printed JSON that cannot be read: {error}",
+                hint="Bascule needs iproute2 5.0 or newer; see 'ip -V'",
+            )
+        ) from error
+
+
+def _filters_vlans(entry: Json) -> bool:
+    return bool(entry.get("linkinfo", {}).get("info_data", {}).get("vlan_filtering"))
+
+
+def _vlans(namespace: Namespace | None) -> dict[str, tuple[PortVlans, ...]]:
+    (text,) = run_all((("bridge", "-j", "-compressvlans", "vlan", "show"),), namespace=namespace)
+    return {
+        entry["ifname"]: tuple(
+            PortVlans(
+                first=vlan["vlan"],
+                last=vlan.get("vlanEnd", vlan["vlan"]),
+                pvid="PVID" in vlan.get("flags", ()),
+                untagged="Egress Untagged" in vlan.get("flags", ()),
+            )
+            for vlan in entry.get("vlans", ())
+        )
+        for entry in _parse("bridge vlan", text)
+    }
+
+
+def read_link(entry: Json, addresses: Iterable[Json], vlans: tuple[PortVlans, ...] = ()) -> Link:
+    """One link from an entry of ``ip -j -d link`` and its ``addr_info`` of ``ip -j addr``."""
+    name = IfName(entry["ifname"])
+    info = entry.get("linkinfo", {})
+    kind = info.get("info_kind", "loopback" if entry.get("link_type") == "loopback" else "")
+    port = info.get("info_slave_data", {}) if info.get("info_slave_kind") == "bridge" else None
+    mac = entry.get("address") if entry.get("link_type") == "ether" else None
+    flags = entry.get("flags", ())
+    return Link(
+        name=name,
+        options=read_kind(kind, info.get("info_data", {})),
+        up="UP" in flags,
+        mac=Mac(mac) if mac else None,
+        mtu=entry.get("mtu", 0),
+        master=IfName(entry["master"]) if "master" in entry else None,
+        parent=IfName(entry["link"]) if "link" in entry and "link_netnsid" not in entry else None,
+        port=None if port is None else BridgePort.read(port),
+        vlans=vlans,
+        addresses=tuple(read_address(name, address) for address in addresses),
+        addrgenmode=entry.get("inet6_addr_gen_mode", "eui64"),
+        alias=entry.get("ifalias", ""),
+        altnames=tuple(sorted(entry.get("altnames", ()))),
+        index=entry.get("ifindex", 0),
+        carrier="LOWER_UP" in flags,
+        operstate=entry.get("operstate", ""),
+        stp_port_state="" if port is None else str(port.get("state", "")),
+        permanent_mac=Mac(permanent) if (permanent := entry.get("permaddr", mac if not kind else None)) else None,
+        bus=f"{entry['parentbus']}/{entry['parentdev']}" if "parentbus" in entry and "parentdev" in entry else "",
+    )
+
+
+def read_address(link: str, entry: Json) -> Address:
+    """One entry of ``addr_info``."""
+    valid, preferred = entry.get("valid_life_time", FOREVER), entry.get("preferred_life_time", FOREVER)
+    label = entry.get("label", "")
+    return Address(
+        ip=f"{entry['local']}/{entry['prefixlen']}",
+        scope=entry.get("scope", "global"),
+        broadcast=entry.get("broadcast", ""),
+        peer=entry.get("address", ""),
+        label="" if label == link else label,
+        metric=entry.get("metric", 0),
+        flags=tuple(flag for flag in ADDRESS_FLAGS if entry.get(flag)),
+        dynamic=valid != FOREVER,
+        valid_s=None if valid == FOREVER else valid,
+        preferred_s=None if preferred == FOREVER else preferred,
+    )
+
+
+def read_route(entry: Json, default: str) -> Route | None:
+    """One entry of ``ip -j -d route``; None for what the kernel makes by itself from links and addresses."""
+    table, protocol, kind = entry.get("table", "main"), entry.get("protocol", "boot"), entry.get("type", "unicast")
+    if table == "local" or protocol == "kernel" or kind in {"local", "broadcast", "anycast", "multicast"}:
+        return None
+    dst = entry["dst"]
+    if dst == "default":
+        dst = default
+    elif "/" not in dst:
+        dst += "/128" if ":" in dst else "/32"
+    via = entry.get("via", {})
+    metrics = [(key, str(value)) for metric in entry.get("metrics", ()) for key, value in metric.items()]
+    extra = [word for pair in metrics for word in pair]
+    if entry.get("pref", "medium") != "medium":
+        extra += ["pref", entry["pref"]]
+    return Route(
+        dst=dst,
+        dev=entry.get("dev", ""),
+        gateway=entry.get("gateway", via.get("host", "")),
+        table=str(table),
+        metric=entry.get("metric", 0),
+        prefsrc=entry.get("prefsrc", ""),
+        protocol=str(protocol),
+        scope=str(entry.get("scope", "global")),
+        kind=kind,
+        flags=tuple(flag for flag in ROUTE_FLAGS if flag in entry.get("flags", ())),
+        nexthops=tuple(_nexthop(hop) for hop in entry.get("nexthops", ())),
+        extra=tuple(extra),
+        expires_s=entry.get("expires"),
+    )
+
+
+def _nexthop(hop: Json) -> str:
+    gateway = hop.get("gateway", hop.get("via", {}).get("host", ""))
+    words = ["nexthop", *(("via", gateway) if gateway else ()), "dev", hop["dev"]]
+    if hop.get("weight", 1) != 1:
+        words += ["weight", str(hop["weight"])]
+    return " ".join(words + [flag for flag in ROUTE_FLAGS if flag in hop.get("flags", ())])
+
+
+def read_rule(entry: Json, *, ipv6: bool) -> Rule | None:
+    """One entry of ``ip -j rule``; None for the three that every kernel starts with."""
+    priority, table = entry["priority"], str(entry.get("table", ""))
+    if (priority, table) in DEFAULT_RULES and entry.get("src", "all") == "all":
+        return None
+    words: list[str] = []
+    if "not" in entry:
+        words.append("not")
+    for key, argument in (("src", "from"), ("dst", "to")):
+        value = entry.get(key, "all")
+        if value != "all" or key == "src":
+            length = entry.get(f"{key}len")
+            words += [argument, f"{value}/{length}" if length is not None and value != "all" else value]
+    if "fwmark" in entry:
+        mask = entry.get("fwmask")
+        words += ["fwmark", f"{entry['fwmark']}/{mask}" if mask else entry["fwmark"]]
+    for key in ("iif", "oif", "tos", "ipproto", "sport", "dport", "suppress_prefixlength", "goto"):
+        if key in entry:
+            words += [key, str(entry[key])]
+    if table:
+        words += ["lookup", table]
+    if "action" in entry and entry["action"] != "to_tbl":
+        words.append(str(entry["action"]))
+    return Rule(priority=priority, words=tuple(words), ipv6=ipv6)

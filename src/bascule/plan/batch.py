@@ -1,0 +1,47 @@
+"""A plan's commands as the fewest runs of their tools, in order."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from bascule.plan.change import Change, Command, Plan, Tool
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Commands for one run of one tool; ``changes`` names for each command the change that it belongs to."""
+
+    tool: Tool
+    commands: tuple[Command, ...]
+    changes: tuple[Change, ...]
+
+    @property
+    def text(self) -> str:
+        """The input of ``ip -batch -`` or ``bridge -batch -``: a line per command."""
+        return "".join(" ".join(_quote(word) for word in command.words) + "\n" for command in self.commands)
+
+
+_PLAIN = re.compile(r"[A-Za-z0-9_.:/@%+,=~-]+")
+
+
+def _quote(word: str) -> str:
+    """A word as iproute2's batch reader takes it: it knows double quotes, and no escapes within them."""
+    return word if _PLAIN.fullmatch(word) else '"' + word.replace('"', "") + '"'
+
+
+def batches(plan: Plan) -> tuple[Batch, ...]:
+    """Neighbouring commands of one tool together; an nft script stands alone."""
+    found: list[tuple[Tool, list[Command], list[Change]]] = []
+    for change in plan.changes:
+        for command in change.commands:
+            if not found or found[-1][0] != command.tool or command.tool == "nft":
+                found.append((command.tool, [], []))
+            found[-1][1].append(command)
+            found[-1][2].append(change)
+    return tuple(Batch(tool, tuple(commands), tuple(changes)) for tool, commands, changes in found)
+
+
+def script(plan: Plan) -> str:
+    """The exact commands, one paste-able line each."""
+    return "".join(f"{command}\n" for command in plan.commands)

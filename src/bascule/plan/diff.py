@@ -1,0 +1,87 @@
+"""The changes that lead from one state to another, in an order that the kernel takes.
+
+It costs no frame needlessly: a bridge is up and has the host's address before the NIC is enslaved, and routes move
+before the old address is deleted (see ``step.Phase``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bascule.model.state import HostState
+from bascule.plan.change import Command, Plan, Risk
+from bascule.plan.diff_links import as_created, create, creation_order, differing, link_steps, must_be_remade
+from bascule.plan.diff_routes import route_steps, rule_steps
+from bascule.plan.step import PLUG_S, Context, Phase, Step, ip, step
+
+PLAIN = Context()
+
+
+def diff(before: HostState, after: HostState, context: Context = PLAIN) -> Plan:
+    """The plan that turns ``before`` into ``after``; empty when they say the same.
+
+    Links that only ``before`` has are deleted if their kind can be made again, links that only ``after`` has are made
+    if it can; a tap or a NIC that comes or goes is not the plan's business.
+    """
+    found = sorted(_steps(before, after), key=lambda one: one.phase)  # stable: links keep their order in a phase
+    return Plan(changes=tuple(one.change(context) for one in found))
+
+
+def same(one: HostState, other: HostState) -> bool:
+    """Whether nothing would have to change to get from one to the other, either way."""
+    return not diff(one, other) and not diff(other, one)
+
+
+def _steps(before: HostState, after: HostState) -> Iterator[Step]:
+    gone = [link for name, link in before.links.items() if name not in after.links and link.options.virtual]
+    remade = {
+        name
+        for name, link in after.links.items()
+        if name in before.links and link.options.virtual and must_be_remade(before.links[name], link)
+    }
+    for name in sorted(remade):
+        words = f"is made anew: {differing(before.links[name], after.links[name])} cannot change in place"
+        yield step(Phase.REMAKE, name, words, ip("link", "del", "dev", name), risk=Risk.DETACHES, outage_s=PLUG_S)
+    for link in creation_order(after.links):
+        old = None if link.name in remade else before.links.get(link.name)
+        if old is None and not link.options.virtual:
+            continue
+        if old is None:
+            yield create(link)
+            old = as_created(link)
+        yield from link_steps(old, link, before, after)
+    yield from _sysctl_steps(before, after)
+    lost = {link.name for link in gone} | remade
+    yield from route_steps(before, after, lost)
+    yield from rule_steps(before, after)
+    yield from _table_steps(before, after)
+    for link in sorted(gone, key=lambda x: x.name):
+        ports = [port.name for port in before.ports(link.name) if after.links.get(port.name, port).master == link.name]
+        words = f"delete {link.options.kind}" + (f", which leaves {', '.join(ports)} without a master" if ports else "")
+        yield step(Phase.DELETE, link.name, words, ip("link", "del", "dev", link.name), risk=Risk.DETACHES)
+
+
+_SYSCTL_WORDS = {("accept_ra", "0"): "take no router advertisements", ("accept_ra", "1"): "take router advertisements"}
+
+
+def _sysctl_steps(before: HostState, after: HostState) -> Iterator[Step]:
+    for key, value in sorted(after.sysctls.items()):
+        if before.sysctls.get(key) != value:
+            words = _SYSCTL_WORDS.get((key.rpartition("/")[2], value), f"{key} = {value}")
+            yield step(Phase.SETTINGS, _sysctl_subject(key), words, Command("sysctl", (key, value)))
+
+
+def _sysctl_subject(key: str) -> str:
+    """The link that a parameter belongs to, else the parameter itself."""
+    parts = key.split("/")
+    return parts[3] if parts[:3] in (["net", "ipv6", "conf"], ["net", "ipv4", "conf"]) and parts[3] != "all" else key
+
+
+def _table_steps(before: HostState, after: HostState) -> Iterator[Step]:
+    for name, text in sorted(after.tables.items()):
+        if before.tables.get(name) != text:
+            clear = f"table {name}\ndelete table {name}\n"  # one transaction: nft applies a file at once or not at all
+            yield step(Phase.TABLE, f"nft {name}", "load table", Command("nft", (clear + text,)))
+    for name in sorted(before.tables):
+        if name not in after.tables:
+            yield step(Phase.TABLE, f"nft {name}", "delete table", Command("nft", (f"delete table {name}\n",)))

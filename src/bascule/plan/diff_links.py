@@ -1,0 +1,118 @@
+"""How one link becomes another: made, set, raised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from bascule.model.links import Bond, Bridge
+from bascule.model.state import HostState, Link, PortVlans
+from bascule.model.values import IfName
+from bascule.plan.change import Command, Risk
+from bascule.plan.diff_addresses import address_steps
+from bascule.plan.diff_ports import master_steps, port_steps
+from bascule.plan.step import Phase, Step, ip, step
+
+
+def must_be_remade(old: Link, new: Link) -> bool:
+    """Whether the kernel cannot turn the one into the other in place."""
+    if type(old.options) is not type(new.options):
+        return True
+    return new.options.must_be_remade(old.options) or (new.options.kind == "vlan" and old.parent != new.parent)
+
+
+def differing(old: Link, new: Link) -> str:
+    """What forces the new one, in words."""
+    if type(old.options) is not type(new.options):
+        return "its kind"
+    return " ".join(new.options.arguments(old.options)) or "its parent"
+
+
+def creation_order(links: Mapping[IfName, Link]) -> list[Link]:
+    """What others sit on comes first: bonds, then VLANs, then bridges, then the rest; each by name."""
+    rank = {"bond": 0, "vlan": 1, "bridge": 2}
+    return sorted(links.values(), key=lambda link: (rank.get(link.options.kind, 3), link.name))
+
+
+def create(link: Link) -> Step:
+    """Make the link with its MAC, and mark it."""
+    words = ["link", "add", *(("link", link.parent) if link.parent else ()), "name", link.name]
+    if link.mac is not None:
+        words += ["address", link.mac]  # in the same message: udev would otherwise choose one
+    words += ["type", link.options.kind, *link.options.arguments()]
+    commands = [ip(*words)]
+    if link.alias:
+        commands.append(ip("link", "set", "dev", link.name, "alias", link.alias))
+    mac = f" with MAC {link.mac}" if link.mac else ""
+    return step(Phase.CREATE, link.name, f"create {link.options.kind}{mac}", *commands)
+
+
+def as_created(link: Link) -> Link:
+    """What the kernel has right after the creation."""
+    vlans = (PortVlans(first=1, last=1, pvid=True, untagged=True),) if link.vlans else ()
+    return Link(
+        name=link.name,
+        options=link.options,
+        mac=link.mac,
+        parent=link.parent,
+        alias=link.alias,
+        vlans=vlans,
+        mtu=0 if link.mtu != 1500 else 1500,
+    )
+
+
+def link_steps(old: Link, new: Link, before: HostState, after: HostState) -> Iterator[Step]:
+    """Everything that differs between two links of one name."""
+    yield from _settings(old, new)
+    yield from master_steps(old, new, before, after)
+    yield from port_steps(old, new)
+    if new.up and not old.up:
+        phase = Phase.RAISE if isinstance(new.options, Bridge | Bond) else Phase.LINK_UP
+        yield step(phase, new.name, "set up", ip("link", "set", "dev", new.name, "up"))
+    elif old.up and not new.up:
+        yield step(Phase.LOWER, new.name, "set down", ip("link", "set", "dev", new.name, "down"), risk=Risk.DETACHES)
+    yield from address_steps(old, new)
+
+
+def _settings(old: Link, new: Link) -> Iterator[Step]:
+    name = new.name
+    if new.addrgenmode != old.addrgenmode:
+        words = "no IPv6 address of its own" if new.addrgenmode == "none" else f"IPv6 addresses by {new.addrgenmode}"
+        yield step(Phase.SETTINGS, name, words, ip("link", "set", "dev", name, "addrgenmode", new.addrgenmode))
+    if type(new.options) is type(old.options) and (changed := new.options.arguments(old.options)):
+        command = ip("link", "set", "dev", name, "type", new.options.kind, *changed)
+        yield step(Phase.SETTINGS, name, f"set {' '.join(changed)}", command, risk=_option_risk(old, new))
+    if new.mac is not None and new.mac != old.mac:
+        yield step(
+            Phase.SETTINGS,
+            name,
+            f"change MAC from {old.mac} to {new.mac}",
+            ip("link", "set", "dev", name, "address", new.mac),
+            risk=Risk.CHANGES,
+        )
+    if new.mtu and new.mtu != old.mtu:
+        action = f"change MTU from {old.mtu} to {new.mtu} bytes" if old.mtu else f"set MTU to {new.mtu} bytes"
+        # a bridge takes the MTU only while its ports allow it, so it comes after them
+        phase = Phase.LINK_UP if isinstance(new.options, Bridge) and old.mtu == 0 else Phase.SETTINGS
+        risk = Risk.CHANGES if old.mtu else Risk.ADDITION
+        yield step(phase, name, action, ip("link", "set", "dev", name, "mtu", str(new.mtu)), risk=risk)
+    if new.alias != old.alias:
+        yield step(Phase.SETTINGS, name, "mark", ip("link", "set", "dev", name, "alias", new.alias))
+    for altname in old.altnames:
+        if altname not in new.altnames:
+            yield step(Phase.SETTINGS, name, f"drop the name {altname}", _altname("del", name, altname))
+    for altname in new.altnames:
+        if altname not in old.altnames:
+            yield step(Phase.SETTINGS, name, f"add the name {altname}", _altname("add", name, altname))
+
+
+def _altname(verb: str, name: str, altname: str) -> Command:
+    return ip("link", "property", verb, "dev", name, "altname", altname)
+
+
+def _option_risk(old: Link, new: Link) -> Risk:
+    if isinstance(new.options, Bridge) and isinstance(old.options, Bridge):
+        stops = (
+            new.options.stp_state > old.options.stp_state or new.options.vlan_filtering != old.options.vlan_filtering
+        )
+        return Risk.DETACHES if stops else Risk.ADDITION
+    return Risk.ADDITION

@@ -1,0 +1,84 @@
+"""How a link comes under a master, leaves it, and what the bridge keeps for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bascule.model.links import Bond, Bridge, BridgePort
+from bascule.model.state import HostState, Link, PortVlans
+from bascule.plan.change import Command, Risk
+from bascule.plan.step import PLUG_S, Phase, Step, ip, step
+
+
+def _forward_delay_s(master: Link | None) -> float:
+    """How long a port of the bridge stays deaf: listening and learning, one forward delay each (802.1D)."""
+    if master is None or not isinstance(master.options, Bridge):
+        return 0.0
+    return 2 * master.options.forward_delay / 100 if master.options.stp_state else 0.0
+
+
+def master_steps(old: Link, new: Link, before: HostState, after: HostState) -> Iterator[Step]:
+    """Leave the old master, come under the new one."""
+    if new.master == old.master:
+        return
+    name = new.name
+    if new.master is None or new.master not in after.links:
+        if old.master in after.links or (old.master is not None and before.links.get(old.master) is not None):
+            yield step(
+                Phase.DETACH,
+                name,
+                f"leave {old.master}",
+                ip("link", "set", "dev", name, "nomaster"),
+                risk=Risk.DETACHES,
+            )
+        return
+    master = after.links[new.master]
+    words = ip("link", "set", "dev", name, "master", master.name)
+    down = (ip("link", "set", "dev", name, "down"),) if isinstance(master.options, Bond) and old.up else ()
+    up = (ip("link", "set", "dev", name, "up"),) if down and new.up else ()
+    moved = f" (from {old.master})" if old.master else ""
+    yield step(
+        Phase.ENSLAVE,
+        name,
+        f"become a port of {master.name}{moved}",
+        *down,
+        words,
+        *up,
+        risk=Risk.DETACHES if old.master else Risk.ADDITION,
+        outage_s=max(PLUG_S if old.master or old.addresses else 0.0, _forward_delay_s(master)),
+    )
+
+
+def port_steps(old: Link, new: Link) -> Iterator[Step]:
+    """The bridge's options and VLANs for this port; those of the bridge itself as well."""
+    moved = new.master != old.master
+    if new.port is not None:
+        reference = BridgePort() if moved or old.port is None else old.port
+        if words := new.port.arguments(reference):
+            command = ip("link", "set", "dev", new.name, "type", "bridge_slave", *words)
+            yield step(Phase.PORT, new.name, f"port {' '.join(words)}", command)
+    if new.vlans or old.vlans:
+        default = (PortVlans(first=1, last=1, pvid=True, untagged=True),)
+        yield from _vlans(new, default if moved else old.vlans, new.vlans)
+
+
+def _vlans(link: Link, old: tuple[PortVlans, ...], new: tuple[PortVlans, ...]) -> Iterator[Step]:
+    own = ("self",) if isinstance(link.options, Bridge) else ()
+    removed = [vlan for vlan in old if vlan not in new]
+    added = [vlan for vlan in new if vlan not in old]
+    if not removed and not added:
+        return
+    commands = [Command("bridge", ("vlan", "del", "dev", link.name, "vid", _vid(vlan), *own)) for vlan in removed]
+    for vlan in added:
+        flags = (*(("pvid",) if vlan.pvid else ()), *(("untagged",) if vlan.untagged else ()))
+        commands.append(Command("bridge", ("vlan", "add", "dev", link.name, "vid", _vid(vlan), *flags, *own)))
+    words = ", ".join(_vlan_words(vlan) for vlan in new) or "none"
+    yield step(Phase.PORT, link.name, f"VLANs {words}", *commands, risk=Risk.DETACHES if removed else Risk.ADDITION)
+
+
+def _vid(vlan: PortVlans) -> str:
+    return str(vlan.first) if vlan.first == vlan.last else f"{vlan.first}-{vlan.last}"
+
+
+def _vlan_words(vlan: PortVlans) -> str:
+    return _vid(vlan) + (" untagged" if vlan.untagged else " tagged")

@@ -1,0 +1,93 @@
+"""How routes and policy rules change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bascule.model.state import HostState, Route, Rule
+from bascule.model.values import IfName
+from bascule.plan.change import Command, Risk
+from bascule.plan.step import Phase, Step, ip, step
+
+
+def route_steps(before: HostState, after: HostState, lost: set[IfName]) -> Iterator[Step]:
+    """Routes that are new or were lost with their link, then routes that are no more."""
+    kept = set(before.routes)
+    wanted = set(after.routes)
+    taken = {_slot(route) for route in after.routes}
+    slots = {_slot(route): route for route in before.routes}
+    for route in after.routes:
+        if route not in kept or route.dev in lost:
+            old = slots.get(_slot(route))
+            instead = f" (instead of {_way(old)})" if old is not None and _way(old) != _way(route) else ""
+            yield step(
+                Phase.ROUTE,
+                route.dev or route.dst,
+                f"route {_route_name(route)}{instead}",
+                ip("route", "replace", *_route_words(route)),
+                risk=Risk.CHANGES if old is not None else Risk.ADDITION,
+            )
+    for route in before.routes:
+        if route not in wanted and _slot(route) not in taken and route.dev not in lost:
+            yield step(
+                Phase.OLD_ROUTE,
+                route.dev or route.dst,
+                f"no longer route {_route_name(route)}",
+                ip("route", "del", *_route_words(route)),
+                risk=Risk.CHANGES,
+                undeclared=True,
+            )
+
+
+def _slot(route: Route) -> tuple[str, str, int]:
+    """Routes with one of these in common replace each other (IPv4: destination, table and metric)."""
+    return route.dst, route.table, route.metric
+
+
+def _route_name(route: Route) -> str:
+    dst = "default" if route.dst in {"0.0.0.0/0", "::/0"} else route.dst
+    return f"{dst} {_way(route)}"
+
+
+def _way(route: Route) -> str:
+    return " ".join(
+        [
+            *(["via", route.gateway] if route.gateway else []),
+            *(["dev", route.dev] if route.dev else []),
+            *route.nexthops,
+        ]
+    )
+
+
+def _route_words(route: Route) -> list[str]:
+    words = [route.kind, route.dst] if route.kind != "unicast" else [route.dst]
+    for key, value in (
+        ("via", route.gateway),
+        ("dev", route.dev),
+        ("src", route.prefsrc),
+        ("metric", str(route.metric or "")),
+        ("table", route.table if route.table != "main" else ""),
+        ("proto", route.protocol if route.protocol != "boot" else ""),
+        ("scope", route.scope if route.scope != "global" and not route.is_ipv6 else ""),
+    ):
+        words += [key, value] if value else []
+    words += [*route.flags, *route.extra]
+    if route.expires_s is not None:
+        words += ["expires", str(route.expires_s)]
+    return words + [word for hop in route.nexthops for word in hop.split()]
+
+
+def rule_steps(before: HostState, after: HostState) -> Iterator[Step]:
+    """Rules that are new, then rules that are no more."""
+    for rule in after.rules:
+        if rule not in before.rules:
+            yield _rule("add", rule)
+    for rule in before.rules:
+        if rule not in after.rules:
+            yield _rule("del", rule)
+
+
+def _rule(verb: str, rule: Rule) -> Step:
+    words = ("rule", verb, "priority", str(rule.priority), *rule.words)
+    action = f"{verb} rule {rule.priority}: {' '.join(rule.words)}"
+    return step(Phase.RULE, "rule", action, Command("ip -6" if rule.ipv6 else "ip", words), risk=Risk.CHANGES)

@@ -1,0 +1,75 @@
+"""Which link of the host is the NIC that the file means."""
+
+from __future__ import annotations
+
+from bascule.errors import BasculeError, Problem
+from bascule.model.site import Host, Nic
+from bascule.model.state import HostState, Link
+
+
+def find_nics(host: Host, observed: HostState) -> None:
+    """See that every declared NIC is there under its name, and is the pinned hardware.
+
+    Raises BasculeError with all that are missing, and with the name under which a pinned one goes now.
+    """
+    problems = [problem for nic in host.nics.values() if (problem := _problem(nic, observed)) is not None]
+    if (
+        len(problems) > 1
+        and {problem.code for problem in problems} == {"NIC-MISSING"}
+        and len(problems) == len(host.nics)
+    ):
+        names = ", ".join(host.nics)
+        raise BasculeError(
+            Problem(
+                code="HOST-OTHER",
+                message=f"this is not '{host.name}': none of its NICs is here ({names})",
+                place=host.place,
+                hint=f"{_have(observed)}; run it on {host.name}, or try it on a twin with 'bascule rehearse'",
+            )
+        )
+    if problems:
+        raise BasculeError(*problems)
+
+
+def _problem(nic: Nic, observed: HostState) -> Problem | None:
+    link = observed.links.get(nic.name)
+    pinned = _pinned(nic, observed)
+    if pinned is not None and pinned.name != nic.name:
+        pin = nic.mac or nic.path
+        return Problem(
+            code="NIC-RENAMED",
+            message=f"the NIC with {pin} is called '{pinned.name}' on this host, not '{nic.name}'",
+            place=nic.place,
+            hint=f"write '{pinned.name}' in the file, or pin the old name with a .link file (systemd.link(5))",
+        )
+    if link is None:
+        return Problem(
+            code="NIC-MISSING",
+            message=f"this host has no NIC '{nic.name}'",
+            place=nic.place,
+            hint=f"{_have(observed)}; is this the host that the file means?",
+        )
+    if nic.mac is not None and pinned is None:
+        return Problem(
+            code="NIC-OTHER",
+            message=f"'{nic.name}' has MAC {link.permanent_mac or link.mac} on this host, the file pins {nic.mac}",
+            place=nic.place,
+            hint="was the card replaced? then write its new MAC into the file",
+        )
+    return None
+
+
+def _have(observed: HostState) -> str:
+    names = sorted(link.name for link in observed.links.values() if link.options.kind in {"", "veth"})
+    return f"it has: {', '.join(names) or 'none'}"
+
+
+def _pinned(nic: Nic, observed: HostState) -> Link | None:
+    for link in observed.links.values():
+        if link.options.kind in {"bridge", "vlan", "bond"}:
+            continue  # they wear the MAC of a NIC
+        if nic.mac is not None and nic.mac in {link.permanent_mac, link.mac if link.permanent_mac is None else None}:
+            return link
+        if nic.path is not None and link.bus.endswith(nic.path):
+            return link
+    return None

@@ -1,0 +1,31 @@
+"""From a site, a host and what is there to the plan: the three lines that everything else is built on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bascule.model.site import Host, Site
+from bascule.model.state import HostState
+from bascule.plan.change import Plan
+from bascule.plan.diff import diff
+from bascule.plan.step import Context
+from bascule.plan.target import target
+
+
+def make_plan(
+    site: Site,
+    host: Host,
+    observed: HostState,
+    *,
+    previous: HostState | None = None,
+    management: frozenset[str] = frozenset(),
+) -> tuple[Plan, HostState]:
+    """The plan and the state that it leads to.
+
+    ``management`` names the links on which the administrator's own line to the host runs.
+    Raises BasculeError with every NIC that the file names and the host does not have.
+    """
+    wanted = target(site, host, observed, previous)
+    context = Context(reasons=wanted.reasons, guests=wanted.guests, running=wanted.running, management=management)
+    plan = diff(observed, wanted.state, context)
+    return replace(plan, notes=wanted.notes), wanted.state

@@ -1,0 +1,359 @@
+"""What a host's network shall be: the observed state with the site file's declarations laid over it, pure.
+
+Links that the file does not name are copied as they are. Wanted and observed are therefore whole states, and their
+difference is the plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from bascule.errors import BasculeError, Place, Problem
+from bascule.model.links import Bond, Bridge, BridgePort, Vlan
+from bascule.model.site import Bridge as DeclaredBridge
+from bascule.model.site import GuestNic, Host, Nic, PlugKind, Site
+from bascule.model.state import MARK, Address, HostState, Link, PortVlans, Route
+from bascule.model.values import IfName, IpAddress, IpInterface, Mac, derive_mac
+from bascule.plan.change import Note
+from bascule.plan.hardware import find_nics
+
+PROTOCOL = "66"  # of the routes that Bascule makes (rtm_protocol; 66 is unassigned in iproute2's rt_protos)
+ZERO = {4: "0.0.0.0/0", 6: "::/0"}
+MIIMON_MS = 100  # how often a bond looks at its members' carrier
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The wanted state, why each link is in it, and what the plan cannot or need not do.
+
+    ``guests`` are those that a link shall carry, ``running`` those whose frames cross it now.
+    """
+
+    state: HostState
+    reasons: Mapping[str, str]
+    guests: Mapping[str, tuple[str, ...]]
+    running: Mapping[str, tuple[str, ...]]
+    notes: tuple[Note, ...] = ()
+
+
+def sysctl_keys(host: Host, taps: tuple[IfName, ...] = ()) -> tuple[str, ...]:
+    """The kernel parameters that a plan for this host looks at."""
+    quiet = [*(b.name for b in host.bridges.values()), *_ports(host), *taps]
+    return tuple(f"net/ipv6/conf/{name}/accept_ra" for name in quiet)
+
+
+def _ports(host: Host) -> list[IfName]:
+    names = [bridge.port for bridge in host.bridges.values() if bridge.port]
+    names += [nic for bond in host.bonds.values() for nic in bond.nics]
+    return list(dict.fromkeys(names))
+
+
+def target(site: Site, host: Host, observed: HostState, previous: HostState | None = None) -> Target:
+    """The wanted state of one host.
+
+    ``previous`` is what Bascule wanted there last time: what stood only there is taken away again.
+    Raises BasculeError with every NIC that the file names and the host does not have.
+    """
+    return _Layer(site=site, host=host, observed=observed, previous=previous).target()
+
+
+@dataclass(slots=True)
+class _Layer:
+    """Lays the declarations over the observed state, link by link."""
+
+    site: Site
+    host: Host
+    observed: HostState
+    previous: HostState | None
+    links: dict[IfName, Link] = field(default_factory=dict)
+    routes: list[Route] = field(default_factory=list)
+    sysctls: dict[str, str] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    guests: dict[str, list[str]] = field(default_factory=dict)
+    running: dict[str, list[str]] = field(default_factory=dict)
+    notes: list[Note] = field(default_factory=list)
+
+    def target(self) -> Target:
+        find_nics(self.host, self.observed)
+        self.links = {name: link for name, link in self.observed.links.items() if not self._is_outdated(link)}
+        self.routes = [route for route in self.observed.routes if route.protocol != PROTOCOL]
+        self.sysctls = dict(self.observed.sysctls)
+        for nic in self.host.nics.values():
+            self._nic(nic)
+        for bond in self.host.bonds.values():
+            self._bond(bond.name, bond.nics, bond.mode, bond.mtu, bond.place)
+        for bridge in self.host.bridges.values():
+            self._bridge(bridge)
+        for guest_nic in self.site.guest_nics(self.host.name):
+            self._guest(guest_nic)
+        self._forget()
+        self._foreign()
+        state = HostState(
+            links=self.links,
+            routes=tuple(route for route in self.routes if not route.dev or route.dev in self.links),
+            rules=self.observed.rules,
+            sysctls=self.sysctls,
+            tables=self.observed.tables,
+        )
+        return Target(
+            state=state,
+            reasons=self.reasons,
+            guests={name: tuple(dict.fromkeys(guests)) for name, guests in self.guests.items()},
+            running={name: tuple(dict.fromkeys(guests)) for name, guests in self.running.items()},
+            notes=tuple(self.notes),
+        )
+
+    @property
+    def mark(self) -> str:
+        return MARK + self.site.name
+
+    def _is_outdated(self, link: Link) -> bool:
+        """Made by us for this site, and no longer in the file."""
+        declared = {*self.host.bridges, *self.host.bonds, *(b.port for b in self.host.bridges.values() if b.port)}
+        return link.alias == self.mark and link.options.virtual and link.name not in declared
+
+    def _because(self, name: str, text: str, place: Place) -> None:
+        where = f" ({place.file}:{place.line})" if place.file else ""
+        self.reasons[name] = f"{text}{where}"
+
+    # ---- NICs
+
+    def _nic(self, nic: Nic) -> None:
+        link = replace(self.links[nic.name], up=True, mtu=nic.mtu or self.links[nic.name].mtu)
+        self.links[nic.name] = link
+        network = f" on {nic.network}" if nic.network else ""
+        if self.host.is_enslaved(nic.name):
+            heirs = [b.name for b in self.host.bridges.values() if b.from_uplink and b.port == nic.name]
+            words = f"hands its addresses to {heirs[0]}" if heirs else f"carries guests only{network}"
+            self._because(nic.name, f"{nic.name} {words}", nic.place)
+            return
+        if nic.has_address:
+            words = ", ".join([*map(str, nic.addresses), *(["DHCP"] if nic.dhcp else [])])
+            self._because(nic.name, f"{nic.name} is the host's own NIC{network}: {words}", nic.place)
+        else:
+            self._because(nic.name, f"{nic.name} is declared{network}", nic.place)
+        self._speaks(nic.name, nic.addresses, nic.gateways)
+        if nic.dhcp:
+            self._dhcp(nic.name)
+
+    def _speaks(self, name: IfName, addresses: tuple[IpInterface, ...], gateways: tuple[IpAddress, ...]) -> None:
+        """The host has these addresses on the link and its default routes over it."""
+        link = self.links[name]
+        have = {address.ip for address in link.addresses}
+        new = tuple(Address(ip=str(ip)) for ip in addresses if str(ip) not in have)
+        self.links[name] = replace(link, addresses=link.addresses + new)
+        for gateway in gateways:
+            self._default_route(name, gateway)
+
+    def _default_route(self, name: IfName, gateway: IpAddress) -> None:
+        dst = ZERO[gateway.version]
+        rivals = [r for r in self.observed.routes if r.dst == dst and r.table == "main" and r.kind == "unicast"]
+        fitting = [r for r in rivals if r.dev == name and r.gateway == str(gateway)]
+        if fitting:
+            self.routes += [r for r in fitting if r.protocol == PROTOCOL]
+            return
+        metric = 1024 if gateway.version == 6 else 0
+        for rival in rivals:
+            if rival.metric == metric:
+                self.routes = [r for r in self.routes if r != rival]
+            elif rival.protocol != PROTOCOL:
+                text = f"default route via {rival.gateway or 'link'} on {rival.dev} with metric {rival.metric} stays"
+                self.notes.append(Note(kind="warning", subject=rival.dev, text=text))
+        self.routes.append(Route(dst=dst, dev=name, gateway=str(gateway), metric=metric, protocol=PROTOCOL))
+
+    def _dhcp(self, name: IfName) -> None:
+        if not any(address.dynamic and ":" not in address.ip for address in self.links[name].addresses):
+            text = "its address comes by DHCP from the host's own client; Bascule asks for none itself"
+            self.notes.append(Note(kind="waiting", subject=name, text=text))
+
+    # ---- what NICs are put under
+
+    def _silent(self, name: IfName) -> None:
+        """No address of its own and none that it makes by itself."""
+        self.links[name] = replace(self.links[name], addresses=(), addrgenmode="none")
+        key = f"net/ipv6/conf/{name}/accept_ra"
+        if self.observed.has_ipv6:
+            self.sysctls[key] = "0"
+        self.routes = [route for route in self.routes if route.dev != name]
+
+    def _enslave(self, name: IfName, master: IfName, port: BridgePort | None) -> None:
+        link = self.links[name]
+        kept = link.port if link.master == master else None
+        self.links[name] = replace(link, up=True, master=master, port=kept or port)
+
+    def _bond(self, name: IfName, nics: tuple[IfName, ...], mode: str, mtu: int | None, place: Place) -> None:
+        before = self.links.get(name)
+        options = before.options if before and isinstance(before.options, Bond) else Bond(miimon=MIIMON_MS)
+        self.links[name] = replace(
+            before or Link(name=name, options=options, mac=self._mac(nics[0]), alias=self.mark),
+            options=replace(options, mode=mode),
+            up=True,
+            mtu=mtu or (before or self.links[nics[0]]).mtu,
+        )
+        self._because(name, f"{name} bonds {', '.join(nics)} ({mode})", place)
+        for nic in nics:
+            self._silent(nic)
+            self._enslave(nic, name, None)
+
+    def _vlan(self, bridge: DeclaredBridge, name: IfName, uplink: IfName) -> None:
+        if name not in self.links:
+            options = Vlan(id=bridge.vlan or 0)
+            parent = self.links[uplink]
+            self.links[name] = Link(
+                name=name, options=options, parent=uplink, mac=parent.mac, mtu=parent.mtu, alias=self.mark
+            )
+        self._because(name, f"{bridge.name} sits on VLAN {bridge.vlan} of {uplink}", bridge.place)
+
+    def _mac(self, name: IfName) -> Mac | None:
+        """The MAC that a link has on the wire: a member of a bond may wear the bond's."""
+        link = self.links[name]
+        return link.mac
+
+    def _bridge(self, bridge: DeclaredBridge) -> None:
+        before = self.observed.links.get(bridge.name)
+        if before is not None and not before.is_bridge:
+            raise BasculeError(
+                Problem(
+                    code="NOT-A-BRIDGE",
+                    message=f"'{bridge.name}' exists on this host and is no bridge",
+                    place=bridge.place,
+                    hint="name the bridge differently, or take the other link away first",
+                )
+            )
+        port = bridge.port
+        if port is not None and bridge.uplink is not None and port != bridge.uplink:
+            self._vlan(bridge, port, bridge.uplink)
+        uplink = self.links[port] if port is not None else None
+        mac = (
+            uplink.mac
+            if uplink
+            else before.mac
+            if before
+            else derive_mac(self.site.name, self.host.name + "/" + bridge.name, 0)
+        )
+        mtu = bridge.mtu or (uplink.mtu if uplink else before.mtu if before else 1500)
+        known = before.options if before and isinstance(before.options, Bridge) else Bridge()
+        self.links[bridge.name] = replace(
+            before or Link(name=bridge.name, options=known, alias=self.mark),
+            options=replace(
+                known,
+                stp_state=int(bridge.stp),
+                forward_delay=1500 if bridge.stp else 0,
+                vlan_filtering=int(bridge.vlan_aware),
+                mcast_snooping=0,
+            ),
+            up=True,
+            mac=mac,
+            mtu=mtu,
+        )
+        behind = f"uplink {port}" if port else "no uplink, on purpose"
+        self._because(bridge.name, f"{bridge.name} is declared with {behind}", bridge.place)
+        if bridge.from_uplink and uplink is not None:
+            self._take_over(bridge.name, uplink)
+            for nic in self.host.uplink_nics(bridge):
+                self._speaks(bridge.name, nic.addresses, nic.gateways)
+        elif bridge.has_address:
+            self._speaks(bridge.name, bridge.addresses, bridge.gateways)
+            if bridge.dhcp:
+                self._dhcp(bridge.name)
+        else:
+            self._silent(bridge.name)
+        if port is not None:
+            self.links[port] = replace(self.links[port], mtu=mtu if bridge.mtu else self.links[port].mtu)
+            self._silent(port)
+            self._enslave(port, bridge.name, BridgePort())
+            self.reasons.setdefault(port, f"{port} is the uplink of {bridge.name}")
+            if bridge.vlan_aware:
+                self._trunk(bridge)
+
+    def _take_over(self, bridge: IfName, uplink: Link) -> None:
+        """The host's own address moves from the NIC to the bridge, with its routes; DNS follows the link's files."""
+        there = {address.ip for address in self.links[bridge].addresses}
+        moved = tuple(a for a in uplink.addresses if a.ip not in there and not a.is_link_local)
+        self.links[bridge] = replace(self.links[bridge], addresses=self.links[bridge].addresses + moved)
+        self.routes = [replace(r, dev=bridge) if r.dev == uplink.name else r for r in self.routes]
+
+    def _trunk(self, bridge: DeclaredBridge) -> None:
+        """The uplink of a VLAN-aware bridge carries every VLAN of its guests, tagged, and the untagged one."""
+        vids: set[int] = set()
+        for nic in self.site.guest_nics(self.host.name):
+            if nic.plug is PlugKind.BRIDGE and nic.into == bridge.name:
+                vids |= {nic.vlan} if nic.vlan is not None else set()
+                vids |= {vid for first, last in nic.vlans for vid in range(first, last + 1)}
+        if bridge.port is not None:
+            own = (PortVlans(first=1, last=1, pvid=True, untagged=True),)
+            self.links[bridge.port] = replace(self.links[bridge.port], vlans=own + ranges(vids - {1}))
+
+    # ---- guests
+
+    def _guest(self, nic: GuestNic) -> None:
+        if nic.plug is PlugKind.NETWORK:
+            text = f"virtual network '{nic.into}': {nic.guest} is not plugged into it by this plan"
+            self.notes.append(Note(kind="unsupported", subject=nic.guest, text=text))
+            return
+        if nic.plug is PlugKind.DIRECT:
+            text = f"macvtap on {nic.into}: {nic.guest} is not plugged by this plan (host and guest cannot talk there)"
+            self.notes.append(Note(kind="unsupported", subject=nic.guest, text=text))
+            return
+        bridge = self.host.bridges[IfName(nic.into)]
+        tap = self.observed.links.get(nic.tap)
+        way = {bridge.name, bridge.port, bridge.uplink, *(n.name for n in self.host.uplink_nics(bridge))}
+        for name in (*sorted(filter(None, way)), nic.tap):
+            self.guests.setdefault(name, []).append(nic.guest)
+            if tap is not None and tap.master is not None and (name == nic.tap or tap.master == bridge.name):
+                self.running.setdefault(name, []).append(nic.guest)
+        if nic.tap not in self.links:
+            self.notes.append(
+                Note(kind="waiting", subject=nic.tap, text=f"is plugged into {bridge.name} when {nic.guest} starts")
+            )
+            return
+        self.links[nic.tap] = replace(self.links[nic.tap], mtu=self.links[bridge.name].mtu)
+        self._silent(nic.tap)
+        self._enslave(nic.tap, bridge.name, BridgePort())
+        self._because(nic.tap, f"{nic.guest} is plugged into {bridge.name}", nic.place)
+        if bridge.vlan_aware:
+            self.links[nic.tap] = replace(self.links[nic.tap], vlans=port_vlans(nic))
+
+    # ---- what is taken away, what is left alone
+
+    def _forget(self) -> None:
+        """Addresses that Bascule put there before and that the file no longer names."""
+        for name, link in (self.previous.links if self.previous else {}).items():
+            now, before = self.links.get(name), self.observed.links.get(name)
+            if now is None or before is None or now.addresses == ():
+                continue
+            declared = self._declared(name)
+            ours = {a.ip for a in link.addresses if not a.dynamic and not a.is_link_local} - declared
+            self.links[name] = replace(now, addresses=tuple(a for a in now.addresses if a.ip not in ours))
+
+    def _declared(self, name: IfName) -> set[str]:
+        nic, bridge = self.host.nics.get(name), self.host.bridges.get(name)
+        return {str(ip) for thing in (nic, bridge) if thing for ip in thing.addresses}
+
+    def _foreign(self) -> None:
+        named = {*self.reasons, "lo"}
+        for name, link in sorted(self.observed.links.items()):
+            if name in named or name not in self.links:
+                continue
+            what = f"port of {link.master}" if link.master else link.options.kind or "NIC"
+            self.notes.append(Note(kind="foreign", subject=name, text=f"{what}, not in the file: left alone"))
+
+
+def ranges(vids: set[int]) -> tuple[PortVlans, ...]:
+    """Tagged VLANs as few ranges."""
+    found: list[PortVlans] = []
+    for vid in sorted(vids):
+        if found and found[-1].last == vid - 1:
+            found[-1] = replace(found[-1], last=vid)
+        else:
+            found.append(PortVlans(first=vid, last=vid))
+    return tuple(found)
+
+
+def port_vlans(nic: GuestNic) -> tuple[PortVlans, ...]:
+    """The VLANs of a guest's tap on a VLAN-aware bridge: one access VLAN, or a trunk, or the untagged default."""
+    if nic.vlans:
+        return ranges({vid for first, last in nic.vlans for vid in range(first, last + 1)})
+    vid = nic.vlan or 1
+    return (PortVlans(first=vid, last=vid, pvid=True, untagged=True),)

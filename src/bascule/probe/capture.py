@@ -1,0 +1,265 @@
+"""See frames pass at many points, and follow those of one question from point to point."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from bascule.errors import NotPermitted, Problem
+from bascule.probe import bpf, frames
+from bascule.probe.parse import Frame, parse_frame
+from bascule.probe.question import Answer, Protocol, Question, Response
+from bascule.probe.world import Point
+from bascule.system.sockets import SO_TIMESTAMPNS, await_timestamps, close_all, open_packet, read_stamp
+
+OTHERHOST, OUTGOING = 3, 4  # linux/if_packet.h
+BUFFER_BYTES = 4 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """A frame at a point. ``time_ns`` is the kernel's; ``outgoing`` as the point's own namespace sees it.
+
+    ``addressed`` is False for a unicast frame whose MAC is not the link's: it passes, or is not meant for it.
+    """
+
+    time_ns: int
+    point: Point
+    outgoing: bool
+    addressed: bool
+    frame: Frame
+
+
+class Watch:
+    """Sockets at all points, one per namespace, that hear what belongs to the questions. A context manager."""
+
+    def __init__(self, points: Iterable[Point], questions: Sequence[Question]) -> None:
+        self._by_namespace: dict[tuple[int, int], dict[str, Point]] = {}
+        for point in points:
+            self._by_namespace.setdefault(point.namespace.identity, {})[point.link] = point
+        self._program = _program(questions)
+        self._sockets: list[tuple[socket.socket, dict[str, Point]]] = []
+        self._seen: list[Sighting] = []
+
+    def __enter__(self) -> Self:
+        try:
+            for points in self._by_namespace.values():
+                with next(iter(points.values())).namespace.entered():
+                    sock = open_packet(None, self._program, timestamps=True, buffer_bytes=BUFFER_BYTES)
+                self._sockets.append((sock, points))
+            if self._by_namespace:
+                with next(iter(next(iter(self._by_namespace.values())).values())).namespace.entered():
+                    await_timestamps()
+        except PermissionError as error:
+            self.__exit__()
+            words = f"no packet socket: {error.strerror}"
+            raise NotPermitted(Problem(code="RAW-SOCKET", message=words, hint="run it as root")) from error
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        close_all([sock for sock, _ in self._sockets])
+        self._sockets.clear()
+
+    def readers(self) -> Iterator[tuple[socket.socket, Callable[[int], None]]]:
+        """The sockets and what to call when one is readable, for an event loop."""
+        for sock, points in self._sockets:
+            yield sock, lambda _, sock=sock, points=points: self._read(sock, points)  # type: ignore[misc]  # defaults bind
+
+    def drain(self) -> None:
+        """Take what is still waiting in the sockets."""
+        for sock, points in self._sockets:
+            self._read(sock, points)
+
+    @property
+    def sightings(self) -> tuple[Sighting, ...]:
+        """Everything seen until now, in the order of time."""
+        self._seen.sort(key=lambda seen: seen.time_ns)
+        return tuple(self._seen)
+
+    def _read(self, sock: socket.socket, points: dict[str, Point]) -> None:
+        while True:
+            try:
+                data, control, _, address = sock.recvmsg(bpf.SNAP, 64)
+            except OSError:
+                return
+            point = points.get(address[0])
+            frame = parse_frame(data) if point else None
+            if point is None or frame is None:
+                continue
+            kind = address[2]
+            self._seen.append(
+                Sighting(
+                    time_ns=_stamp(control),
+                    point=point,
+                    outgoing=kind == OUTGOING,
+                    addressed=kind != OTHERHOST,
+                    frame=frame,
+                )
+            )
+
+
+def _stamp(control: list[tuple[int, int, bytes]]) -> int:
+    for level, kind, data in control:
+        if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS:
+            return read_stamp(data)
+    return 0
+
+
+def _program(questions: Sequence[Question]) -> list[bpf.Instruction]:
+    blocks = [bpf.arp_frames(), bpf.neighbour_discovery()]
+    if any(question.protocol is Protocol.ICMP for question in questions):
+        blocks += bpf.echoes()
+    if any(question.protocol is Protocol.DHCP for question in questions):
+        blocks += bpf.port_blocks(frames.UDP, [(67, 68)])
+    for protocol, number in ((Protocol.TCP, frames.TCP), (Protocol.UDP, frames.UDP)):
+        ports = {question.port for question in questions if question.protocol is protocol}
+        blocks += bpf.port_blocks(number, _spans(ports))
+    return bpf.program(*blocks)
+
+
+def _spans(ports: set[int]) -> list[tuple[int, int]]:
+    """Ports as ranges, at most 64: beyond that near ones are joined, and what is too much is sorted out later."""
+    spans: list[tuple[int, int]] = []
+    for port in sorted(ports):
+        if spans and (port <= spans[-1][1] + 1 or len(spans) >= 64):
+            spans[-1] = (spans[-1][0], port)
+        else:
+            spans.append((port, port))
+    return spans
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """Where a question's frames, their replies, and the search for the next neighbour were seen, in order of time."""
+
+    asked: tuple[Sighting, ...] = ()
+    replied: tuple[Sighting, ...] = ()
+    sought: tuple[Sighting, ...] = ()
+
+    @property
+    def rtt_ms(self) -> float | None:
+        """From the last question that left before the first reply came back, both at the asker's own NIC."""
+        start = self.asked[0].point if self.asked and self.asked[0].outgoing else None
+        back = next((seen.time_ns for seen in self.replied if seen.point == start and not seen.outgoing), None)
+        if back is None:
+            return None
+        left = [seen.time_ns for seen in self.asked if seen.point == start and seen.outgoing and seen.time_ns <= back]
+        return (back - left[-1]) / 1e6 if left else None
+
+
+class Tracker:
+    """Finds the frames of each question among many sightings."""
+
+    def __init__(self, sightings: Sequence[Sighting]) -> None:
+        self._by_protocol: dict[int, list[Sighting]] = {}
+        self._neighbours: list[Sighting] = []
+        for seen in sightings:
+            packet = seen.frame.packet
+            if seen.frame.arp or (packet and packet.neighbour):
+                self._neighbours.append(seen)
+            elif packet:
+                self._by_protocol.setdefault(packet.protocol, []).append(seen)
+
+    def follow(self, answer: Answer) -> Track:
+        """All sightings of one question."""
+        question = answer.question
+        match question.protocol:
+            case Protocol.ARP:
+                return self._link_layer(question)
+            case Protocol.TCP:
+                asked, replied = self._tcp(answer)
+            case Protocol.ICMP:
+                asked, replied = self._icmp(question)
+            case _:
+                asked, replied = self._udp(question)
+        is_lost = not asked and answer.response is not Response.NO_ROUTE
+        return Track(tuple(asked), tuple(replied), tuple(self._search(question)) if is_lost else ())
+
+    def _icmp(self, question: Question) -> tuple[list[Sighting], list[Sighting]]:
+        asked: list[Sighting] = []
+        replied: list[Sighting] = []
+        for protocol in (frames.ICMP, frames.ICMPV6):
+            for seen in self._by_protocol.get(protocol, ()):
+                packet = seen.frame.packet
+                if packet and packet.payload[:8] == question.token:
+                    is_request = packet.type in {frames.ECHO_REQUEST, frames.ECHO6_REQUEST}
+                    (asked if is_request else replied).append(seen)
+        return asked, replied
+
+    def _udp(self, question: Question) -> tuple[list[Sighting], list[Sighting]]:
+        asked: list[Sighting] = []
+        replied: list[Sighting] = []
+        marks = (question.token, question.token.hex().encode())
+        port = question.port or 67
+        for seen in self._by_protocol.get(frames.UDP, ()):
+            packet = seen.frame.packet
+            if packet and (any(mark in packet.payload for mark in marks) or _is_transaction(question, packet.payload)):
+                (replied if packet.source_port == port else asked).append(seen)
+        return asked, replied
+
+    def _tcp(self, answer: Answer) -> tuple[list[Sighting], list[Sighting]]:
+        question, segments = answer.question, self._by_protocol.get(frames.TCP, ())
+        home = question.source.namespace.identity
+        sequences = {
+            seen.frame.packet.tcp_sequence
+            for seen in segments
+            if seen.outgoing
+            and seen.frame.packet
+            and seen.frame.packet.is_first
+            and seen.frame.packet.source_port == answer.source_port
+            and seen.frame.packet.dst == question.address
+            and seen.point.namespace.identity == home
+        }
+        asked: list[Sighting] = []
+        replied: list[Sighting] = []
+        for seen in segments:
+            packet = seen.frame.packet
+            if packet and packet.is_first and packet.tcp_sequence in sequences:
+                asked.append(seen)
+            elif packet and not packet.is_first and (packet.tcp_acknowledged - 1) & 0xFFFFFFFF in sequences:
+                replied.append(seen)
+        return asked, replied
+
+    def _link_layer(self, question: Question) -> Track:
+        asked: list[Sighting] = []
+        replied: list[Sighting] = []
+        for seen in self._neighbours:
+            sender, target, is_request = _parties(seen.frame)
+            if is_request and sender == question.source.mac and target == question.address:
+                asked.append(seen)
+            elif not is_request and target == question.address:
+                replied.append(seen)
+        return Track(tuple(asked), tuple(replied))
+
+    def _search(self, question: Question) -> Iterator[Sighting]:
+        """Requests for a neighbour that left the asker: the question itself could not follow them."""
+        home = question.source.namespace.identity
+        wanted = {
+            _parties(seen.frame)
+            for seen in self._neighbours  # a port's outgoing frames are not the asker's own
+            if seen.outgoing and seen.point.namespace.identity == home and seen.point.master is None
+        }
+        if any(question.address in own.network for own in question.source.addresses if question.address):
+            wanted = {parties for parties in wanted if parties[1] == question.address}
+        for seen in self._neighbours:
+            parties = _parties(seen.frame)
+            if parties[2] and parties in wanted:
+                yield seen
+
+
+def _parties(frame: Frame) -> tuple[str, object, bool]:
+    """Of a neighbour frame: the asker's MAC (or the receiver's), the address it is about, whether it asks."""
+    if frame.arp:
+        is_request = frame.arp.operation == frames.ARP_REQUEST
+        return frame.src, (frame.arp.target if is_request else frame.arp.sender), is_request
+    neighbour = frame.packet.neighbour if frame.packet else None
+    return frame.src, neighbour.target if neighbour else None, bool(neighbour and neighbour.is_solicitation)
+
+
+def _is_transaction(question: Question, payload: bytes) -> bool:
+    return question.protocol is Protocol.DHCP and payload[4:8] == question.token[:4]

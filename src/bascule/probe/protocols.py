@@ -1,0 +1,325 @@
+"""How each protocol asks: one small class each, driven by the loop in :mod:`bascule.probe.ask`."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import socket
+import struct
+import time
+from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any, ClassVar
+
+from bascule.model.values import IpAddress
+from bascule.probe import frames
+from bascule.probe.parse import Frame, parse_dhcp, parse_packet
+from bascule.probe.question import Answer, Protocol, Question, Response
+
+IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, PMTUDISC_PROBE = 10, 23, 3  # linux/in.h, linux/in6.h: never fragment
+IP_RECVERR, IPV6_RECVERR, MSG_ERRQUEUE = 11, 25, 0x2000
+BANNER_PATIENCE_S = 0.25  # a server of the twin speaks first; one on a live host may never speak
+
+UNREACHABLE = {  # RFC 792, RFC 1122 3.2.2.1, RFC 1812 5.2.7.1
+    0: "network unreachable", 1: "host unreachable", 2: "protocol unreachable", 3: "port unreachable",
+    4: "packet too big", 9: "network prohibited", 10: "host prohibited", 13: "administratively prohibited",
+}  # fmt: skip
+UNREACHABLE6 = {0: "no route", 1: "administratively prohibited", 3: "address unreachable", 4: "port unreachable"}
+
+_GREETING = re.compile(rb"bascule ([0-9a-fA-F.:%a-z]+) (\d+)[ \n]")
+
+
+def greeting(data: bytes) -> IpAddress | None:
+    """The address that a server of the twin saw: it says ``bascule ADDRESS PORT``."""
+    found = _GREETING.match(data)
+    if not found:
+        return None
+    try:
+        address = ip_address(found[1].decode("ascii").split("%")[0])
+    except ValueError:
+        return None
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
+
+
+def udp_payload(question: Question) -> bytes:
+    """Something that a real server answers, with the question's token in it."""
+    token = question.token
+    if question.port == 53:  # RFC 1035: the A record of a name that does not exist
+        name = token.hex().encode()
+        labels = bytes((len(name),)) + name + b"\x07bascule\x07invalid\0"
+        return token[:2] + b"\x01\x00\x00\x01\0\0\0\0\0\0" + labels + b"\0\x01\0\x01"
+    if question.port == 123:  # RFC 5905: a client's packet; the token is its transmit time
+        return b"\x23" + bytes(39) + token
+    return token.ljust(max(8, question.size - 28), b"\0") if question.size else token
+
+
+class Asking:
+    """A question on its way. The loop calls ``send`` at the start and again each ``retry_s``; ``hear`` takes data."""
+
+    retry_s: ClassVar[float] = 0.2
+
+    def __init__(self, question: Question, index: int, sock: socket.socket, sequence: int) -> None:
+        self.question = question
+        self.index = index
+        self.sock = sock
+        self.sequence = sequence
+        self.sent = time.perf_counter()
+        self.answer: Answer | None = None
+        self.source_port = 0
+
+    def send(self) -> None:
+        """Put the question on the wire. OSError means that the kernel refuses."""
+        raise NotImplementedError
+
+    def finish(self, response: Response, detail: str = "", **rest: Any) -> None:
+        """The answer, unless there is one already."""
+        if self.answer is None:
+            self.answer = Answer(
+                question=self.question, response=response, detail=detail, source_port=self.source_port, **rest
+            )
+
+    def replied(self, **rest: Any) -> None:
+        """A good answer, with the time since the last try."""
+        self.finish(Response.REPLY, rtt_ms=(time.perf_counter() - self.sent) * 1000, **rest)
+
+    def refused_by_kernel(self, error: OSError) -> None:
+        """What an errno says."""
+        number, words = error.errno or 0, os.strerror(error.errno or 0).lower()
+        if number == errno.ECONNREFUSED:
+            self.finish(Response.REFUSED, "connection refused")
+        elif number in {errno.ENETUNREACH, errno.EADDRNOTAVAIL}:
+            self.finish(Response.NO_ROUTE, f"{self.question.source.endpoint} has none to {self.question.address}")
+        elif number in {errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ETIMEDOUT}:
+            self.finish(Response.UNREACHABLE, words)
+        elif number == errno.EMSGSIZE:
+            self.finish(Response.UNREACHABLE, f"{self.question.size} bytes do not fit the MTU of the way")
+        elif number in {errno.EPERM, errno.EACCES}:
+            self.finish(Response.UNREACHABLE, f"{self.question.source.endpoint}'s own filter refuses it ({words})")
+        else:
+            self.finish(Response.NOT_ASKED, words)
+
+    def give_up(self) -> None:
+        """The patience is over."""
+        self.finish(Response.SILENCE)
+
+
+def destination(question: Question) -> tuple[Any, ...]:
+    """The address as the socket calls take it. The caller is in the question's namespace."""
+    address = question.address
+    if isinstance(address, IPv6Address):
+        scope = socket.if_nametoindex(question.via or question.source.link) if address.is_link_local else 0
+        return str(address), question.port, 0, scope
+    return str(address), question.port
+
+
+def icmp_error(protocol: int, kind: int, code: int) -> str:
+    """An ICMP error in words."""
+    if kind == 3 and protocol == frames.ICMP:
+        return UNREACHABLE.get(code, f"unreachable, code {code}")
+    if kind == 1 and protocol == frames.ICMPV6:
+        return UNREACHABLE6.get(code, f"unreachable, code {code}")
+    if kind == 2 and protocol == frames.ICMPV6:
+        return "packet too big"
+    return "time exceeded" if (protocol, kind) in {(frames.ICMP, 11), (frames.ICMPV6, 3)} else f"ICMP error {kind}"
+
+
+class Icmp(Asking):
+    """Echo over a raw ICMP socket that all questions of a namespace share."""
+
+    def __init__(self, question: Question, index: int, sock: socket.socket, sequence: int) -> None:
+        super().__init__(question, index, sock, sequence)
+        self.is_ipv6 = isinstance(question.address, IPv6Address)
+        self.identifier = int.from_bytes(question.token[:2], "big")
+        self.to = destination(Question(source=question.source, protocol=question.protocol, address=question.address,
+                                       via=question.via))  # fmt: skip
+        size = question.size - (48 if self.is_ipv6 else 28)
+        self.filling = bytes(max(0, size - 9))
+        self.tries: list[float] = []  # when each was sent: a reply says which one it is for
+
+    def send(self) -> None:
+        """One echo request."""
+        build = frames.echo6 if self.is_ipv6 else frames.echo
+        payload = self.question.token + bytes((len(self.tries) & 0xFF,)) + self.filling
+        self.tries.append(time.perf_counter())
+        self.sock.sendto(build(self.identifier, self.sequence, payload), self.to)
+
+    @staticmethod
+    def hear(data: bytes, sender: IpAddress, askings: Mapping[int, Asking]) -> Asking | None:
+        """One ICMP message: the question that it answers, if any."""
+        if isinstance(sender, IPv6Address):
+            if len(data) < 8:
+                return None
+            kind, code, sequence, protocol = data[0], data[1], int.from_bytes(data[6:8], "big"), frames.ICMPV6
+            quoted = parse_packet(data[8:]) if kind < 128 else None
+        else:
+            packet = parse_packet(data)
+            if packet is None or packet.protocol != frames.ICMP:
+                return None
+            kind, code, sequence, protocol = packet.type, packet.code, packet.sequence, frames.ICMP
+            quoted, data = packet.quoted, b"\0" * 8 + packet.payload
+        asking = askings.get(quoted.sequence if quoted else sequence)
+        if not isinstance(asking, Icmp):
+            return None
+        if quoted is not None:
+            if quoted.identifier == asking.identifier and quoted.dst == asking.question.address:
+                asking.finish(
+                    Response.UNREACHABLE, f"{sender} says: {icmp_error(protocol, kind, code)}", address=sender
+                )
+        elif kind in {frames.ECHO_REPLY, frames.ECHO6_REPLY} and data[8:16] == asking.question.token:
+            asking.sent = asking.tries[data[16]] if len(data) > 16 and data[16] < len(asking.tries) else asking.sent
+            asking.replied(address=sender)
+        return asking
+
+
+class Link(Asking):
+    """ARP, neighbour solicitation or DHCP discover: a raw frame on the foot's own NIC."""
+
+    def send(self) -> None:
+        """One broadcast (or group) frame."""
+        question = self.question
+        foot, address = question.source, question.address
+        mac = frames.mac_bytes(foot.mac)
+        if question.protocol is Protocol.DHCP:
+            wishes = [(frames.OPT_WISHES, bytes((frames.OPT_MASK, frames.OPT_ROUTER, frames.OPT_DNS)))]
+            body = frames.dhcp(frames.DHCP_DISCOVER, self.xid, mac, wishes, broadcast=True)
+            self.sock.send(frames.dhcp_frame(mac, body))
+        elif isinstance(address, IPv6Address):
+            self.sock.send(frames.solicitation(mac, own_address6(question, mac), address))
+        elif address is not None:
+            self.sock.send(frames.arp(frames.ARP_REQUEST, mac, own_address(question), address))
+
+    @property
+    def xid(self) -> int:
+        """The transaction of a DHCP question."""
+        return int.from_bytes(self.question.token[:4], "big")
+
+    def hear(self, frame: Frame) -> None:
+        """One frame from the NIC, which may be the answer."""
+        question = self.question
+        packet = frame.packet
+        if question.protocol is Protocol.DHCP:
+            offer = parse_dhcp(packet.payload) if packet and packet.port == 68 else None
+            if offer and offer.is_reply and offer.xid == self.xid and offer.type == frames.DHCP_OFFER and packet:
+                self.replied(address=offer.server or packet.src, mac=frame.src, offered=offer.yours)
+        elif frame.arp:
+            arp = frame.arp
+            if arp.operation == frames.ARP_REPLY and arp.sender == question.address:
+                self.replied(address=arp.sender, mac=arp.sender_mac)
+        elif packet and packet.neighbour and not packet.neighbour.is_solicitation:
+            neighbour = packet.neighbour
+            if neighbour.target == question.address:
+                self.replied(address=neighbour.target, mac=neighbour.link or frame.src)
+
+
+def own_address(question: Question) -> IPv4Address:
+    """The IPv4 address to ask with: the one on the target's subnet; without any, 0.0.0.0 (a probe, RFC 5227)."""
+    own = [address for address in question.source.addresses if isinstance(address.ip, IPv4Address)]
+    near = [address.ip for address in own if question.address in address.network]
+    return next((ip for ip in (*near, *(a.ip for a in own)) if isinstance(ip, IPv4Address)), IPv4Address(0))
+
+
+def own_address6(question: Question, mac: bytes) -> IPv6Address:
+    """The IPv6 address to ask with: on the target's prefix, else the link-local one made of the MAC (RFC 4291, A)."""
+    for address in question.source.addresses:
+        if isinstance(address.ip, IPv6Address) and question.address in address.network:
+            return address.ip
+    return IPv6Address(b"\xfe\x80" + bytes(6) + bytes((mac[0] ^ 2,)) + mac[1:3] + b"\xff\xfe" + mac[3:])
+
+
+class Stream(Asking):
+    """A TCP connection of its own; then what the server says about us."""
+
+    retry_s = 3600.0  # the kernel repeats the SYN
+
+    def __init__(self, question: Question, index: int, sock: socket.socket, sequence: int) -> None:
+        super().__init__(question, index, sock, sequence)
+        self.connected_ms: float | None = None
+        self.heard = b""
+
+    def send(self) -> None:
+        """Begin to connect."""
+        status = self.sock.connect_ex(destination(self.question))
+        if status not in {0, errno.EINPROGRESS}:
+            raise OSError(status, os.strerror(status))
+        self.source_port = self.sock.getsockname()[1]
+
+    def connected(self) -> bool:
+        """The socket is writable or in error: whether the connection stands."""
+        status = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if status:
+            offender = offending(self.sock)
+            if offender:
+                self.finish(Response.UNREACHABLE, offender[1], address=offender[0])
+            else:
+                self.refused_by_kernel(OSError(status, ""))
+            return False
+        self.connected_ms = (time.perf_counter() - self.sent) * 1000
+        return True
+
+    def listen(self) -> None:
+        """What the server says; its end, or anything that is no greeting, ends the question."""
+        try:
+            data = self.sock.recv(512)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""  # reset after it was accepted: it was reached
+        self.heard += data
+        if not data or b"\n" in self.heard or not self.heard.startswith(b"bascule "[: len(self.heard)]):
+            self.give_up()
+
+    def give_up(self) -> None:
+        """Reached, if the connection stands; whether the server said who we are is another matter."""
+        if self.connected_ms is None:
+            self.finish(Response.SILENCE)
+        else:
+            address = self.question.address
+            self.finish(Response.REPLY, rtt_ms=self.connected_ms, address=address, seen=greeting(self.heard))
+
+
+class Datagram(Asking):
+    """A connected UDP socket of its own."""
+
+    def send(self) -> None:
+        """One datagram."""
+        if not self.source_port:
+            self.sock.connect(destination(self.question))
+            self.source_port = self.sock.getsockname()[1]
+        self.sock.send(udp_payload(self.question))
+
+    def listen(self) -> None:
+        """Any datagram from there is an answer."""
+        try:
+            data = self.sock.recv(65535)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            offender = offending(self.sock)
+            if error.errno == errno.ECONNREFUSED and (offender is None or offender[0] == self.question.address):
+                self.finish(Response.REFUSED, "port unreachable", address=self.question.address)
+            elif offender:
+                self.finish(Response.UNREACHABLE, offender[1], address=offender[0])
+            else:
+                self.refused_by_kernel(error)
+            return
+        self.replied(address=self.question.address, seen=greeting(data))
+
+
+def offending(sock: socket.socket) -> tuple[IpAddress, str] | None:
+    """Who sent the ICMP error that a socket got, and its words (ip(7), IP_RECVERR)."""
+    try:
+        _, control, _, _ = sock.recvmsg(512, 512, MSG_ERRQUEUE)
+    except OSError:
+        return None
+    for _, kind, data in control:
+        if kind not in {IP_RECVERR, IPV6_RECVERR} or len(data) < 24:
+            continue
+        _, origin, icmp_type, icmp_code = struct.unpack("=IBBB", data[:7])
+        if origin == 2 and len(data) >= 24:  # SO_EE_ORIGIN_ICMP; then a sockaddr_in
+            sender = IPv4Address(data[20:24])
+            return sender, f"{sender} says: {icmp_error(frames.ICMP, icmp_type, icmp_code)}"
+        if origin == 3 and len(data) >= 40:  # SO_EE_ORIGIN_ICMP6; then a sockaddr_in6
+            sender6 = IPv6Address(data[24:40])
+            return sender6, f"{sender6} says: {icmp_error(frames.ICMPV6, icmp_type, icmp_code)}"
+    return None

@@ -1,0 +1,91 @@
+"""A question and its answer, as values."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import IPv4Address
+
+from bascule.model.values import IfName, IpAddress, Mac
+from bascule.probe.world import Foot
+
+PATIENCE_S = 2.0  # for a question that should be answered: long enough for a second ARP or SYN of the kernel (1 s)
+
+
+class Protocol(StrEnum):
+    """How one asks."""
+
+    ARP = "arp"  # neighbour discovery where the address is IPv6
+    ICMP = "icmp"
+    TCP = "tcp"
+    UDP = "udp"
+    DHCP = "dhcp"
+
+
+class Response(StrEnum):
+    """What came back, in the words that are printed."""
+
+    REPLY = "reply"
+    REFUSED = "refused"
+    NO_ROUTE = "no route"
+    UNREACHABLE = "unreachable"
+    SILENCE = "no answer"
+    NOT_ASKED = "could not be asked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is asked, from where, and for how long one waits.
+
+    ``size`` makes an ICMP or UDP question an IP packet of that many bytes that must not be fragmented; ``via`` binds
+    it to one NIC instead of leaving the choice to the routes (ARP and DHCP always use the foot's own). ``token``
+    marks its frames, so that they are recognised wherever they pass, behind NAT as well.
+    """
+
+    source: Foot
+    protocol: Protocol
+    address: IpAddress | None = None
+    port: int = 0
+    patience_s: float = PATIENCE_S
+    size: int = 0
+    via: IfName | None = None
+    token: bytes = field(default_factory=lambda: secrets.token_bytes(8), compare=False, repr=False)
+
+    def __str__(self) -> str:
+        service = f"{self.protocol}/{self.port}" if self.port else str(self.protocol)
+        return f"{self.source.endpoint} ({self.source.link}) asks {self.address or 'everybody'} by {service}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back.
+
+    ``address`` and ``mac`` are of whoever answered; ``seen`` is the address that the other side saw as the asker's,
+    where it says so; ``offered`` is the address in a DHCP offer. ``source_port`` is ours, of a TCP or UDP question.
+    """
+
+    question: Question
+    response: Response
+    detail: str = ""
+    rtt_ms: float | None = None
+    address: IpAddress | None = None
+    mac: Mac | None = None
+    seen: IpAddress | None = None
+    offered: IPv4Address | None = None
+    source_port: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether the other side answered as it should."""
+        return self.response is Response.REPLY
+
+    @property
+    def words(self) -> str:
+        """What came back as a phrase: ``reply from 192.168.1.33 in 0.1 ms``."""
+        if self.response is Response.REPLY:
+            who = f" from {self.mac or self.address}" if self.mac or self.address else ""
+            return f"reply{who}" + (f" in {self.rtt_ms:.1f} ms" if self.rtt_ms is not None else "")
+        if self.response is Response.SILENCE:
+            return f"no answer within {self.question.patience_s:g} s"
+        return f"{self.response}: {self.detail}" if self.detail else str(self.response)

@@ -1,0 +1,201 @@
+"""Document to Site: every reference is known to lead somewhere by now, every default is filled in."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+from bascule.model import site as m
+from bascule.model.values import IfName, IpInterface, Mac, derive_mac, derive_tap
+from bascule.site import document as d
+from bascule.site.checks.access import service_of
+from bascule.site.findings import Findings, Path
+from bascule.site.shape import Draft
+
+
+def build(draft: Draft, found: Findings, data: bytes) -> m.Site:
+    """The site of a document without problems."""
+    return _Builder(draft, found).site(data)
+
+
+def _static(addresses: tuple[IpInterface | Literal["dhcp", "from-uplink"], ...]) -> tuple[IpInterface, ...]:
+    return tuple(address for address in addresses if not isinstance(address, str))
+
+
+class _Builder:
+    def __init__(self, draft: Draft, found: Findings) -> None:
+        self.draft = draft
+        self.document = draft.document
+        self.at = found.item
+        self.file = found.file
+        guests = self.document.guests.values()
+        machines = self.document.machines.values()
+        self.macs: set[Mac | None] = {nic.mac for guest in guests for nic in guest.nics}
+        self.macs |= {nic.mac for machine in machines for nic in machine.nics}
+        self.macs |= {nic.mac for host in self.document.hosts.values() for nic in host.nics.values()}
+
+    def site(self, data: bytes) -> m.Site:
+        document = self.document
+        return m.Site(
+            name=document.site,
+            networks={
+                name: m.Network(
+                    name=name,
+                    subnets=each.subnet,
+                    gateways=each.gateway,
+                    vlan=each.vlan,
+                    place=self.at(("networks", name)),
+                )
+                for name, each in document.networks.items()
+            },
+            hosts={name: self.host(name, each) for name, each in document.hosts.items()},
+            guests={name: self.guest(name, each) for name, each in document.guests.items()},
+            machines={name: self.machine(name, each) for name, each in document.machines.items()},
+            expectations=tuple(
+                m.Expectation(
+                    source=each.from_,
+                    target=each.to,
+                    service=service_of(each),
+                    verdict=m.Verdict(each.verdict),
+                    seen_as=each.seen_as,
+                    place=self.at(path),
+                )
+                for path, each in self.draft.expectations()
+            ),
+            path=self.file,
+            digest=hashlib.sha256(data).hexdigest(),
+        )
+
+    def host(self, name: str, host: d.Host) -> m.Host:
+        top: Path = ("hosts", name)
+        return m.Host(
+            name=name,
+            memory=host.memory,
+            persist=host.persist,
+            nics={link: self.nic(link, each, (*top, "nics", link)) for link, each in host.nics.items()},
+            bonds={
+                link: m.Bond(
+                    name=link, nics=each.nics, mode=each.mode, mtu=each.mtu, place=self.at((*top, "bonds", link))
+                )
+                for link, each in host.bonds.items()
+            },
+            bridges={link: self.bridge(link, each, (*top, "bridges", link)) for link, each in host.bridges.items()},
+            virtual_networks={
+                net: self.virtual(net, each, (*top, "virtual_networks", net))
+                for net, each in host.virtual_networks.items()
+            },
+            serves=host.serves,
+            place=self.at(top),
+        )
+
+    def nic(self, name: IfName, nic: d.Nic, path: Path) -> m.Nic:
+        switch = None
+        if nic.switch:
+            switch = m.SwitchPort(name=nic.switch.name, port=nic.switch.port, place=self.at((*path, "switch")))
+        return m.Nic(
+            name=name,
+            network=nic.network,
+            addresses=_static(nic.address),
+            dhcp="dhcp" in nic.address,
+            gateways=nic.gateway,
+            mac=nic.mac,
+            path=nic.path,
+            mtu=nic.mtu,
+            switch=switch,
+            place=self.at(path),
+        )
+
+    def bridge(self, name: IfName, bridge: d.Bridge, path: Path) -> m.Bridge:
+        return m.Bridge(
+            name=name,
+            uplink=None if bridge.uplink == "none" else bridge.uplink,
+            addresses=_static(bridge.address),
+            dhcp="dhcp" in bridge.address,
+            from_uplink="from-uplink" in bridge.address,
+            gateways=bridge.gateway,
+            vlan=bridge.vlan,
+            vlan_aware=bridge.vlan_aware,
+            stp=bridge.stp,
+            mtu=bridge.mtu,
+            place=self.at(path),
+        )
+
+    def virtual(self, name: str, net: d.VirtualNetwork, path: Path) -> m.VirtualNetwork:
+        return m.VirtualNetwork(
+            name=name,
+            mode=m.Mode(net.mode),
+            subnets=net.subnet,
+            dhcp=net.dhcp and m.DhcpRange(first=net.dhcp[0], last=net.dhcp[1], place=self.at((*path, "dhcp"))),
+            forwards=tuple(
+                m.Forward(
+                    host_port=each.host, guest=each.to, service=each.service, place=self.at((*path, "forwards", index))
+                )
+                for index, each in enumerate(net.forwards)
+            ),
+            place=self.at(path),
+        )
+
+    def guest(self, name: str, guest: d.Guest) -> m.Guest:
+        return m.Guest(
+            name=name,
+            host=guest.host,
+            memory=guest.memory,
+            nics=tuple(self.guest_nic(name, index, nic) for index, nic in enumerate(guest.nics)),
+            serves=guest.serves,
+            place=self.at(("guests", name)),
+        )
+
+    def guest_nic(self, guest: str, index: int, nic: d.GuestNic) -> m.GuestNic:
+        plug = next(kind for kind in m.PlugKind if getattr(nic, kind.value) is not None)
+        return m.GuestNic(
+            guest=guest,
+            index=index,
+            plug=plug,
+            into=getattr(nic, plug.value),
+            mac=nic.mac or self.fresh_mac(guest, index),
+            tap=nic.tap or derive_tap(guest, index),
+            mac_given=nic.mac is not None,
+            addresses=_static(nic.address),
+            dhcp="dhcp" in nic.address,
+            vlan=nic.vlan,
+            vlans=nic.vlans,
+            place=self.at(("guests", guest, "nics", index)),
+        )
+
+    def fresh_mac(self, guest: str, index: int) -> Mac:
+        """The derived MAC; on a collision the next index that is free, far beyond what a guest has NICs."""
+        mac = derive_mac(self.document.site, guest, index)
+        while mac in self.macs:
+            index += 1000
+            mac = derive_mac(self.document.site, guest, index)
+        self.macs.add(mac)
+        return mac
+
+    def machine(self, name: str, machine: d.Machine) -> m.Machine:
+        path: Path = ("machines", name)
+        dhcp = None
+        if machine.dhcp:
+            first, last = machine.dhcp.range
+            span = m.DhcpRange(first=first, last=last, place=self.at((*path, "dhcp", "range")))
+            dhcp = m.DhcpServer(network=machine.dhcp.network, range=span, place=self.at((*path, "dhcp")))
+        masquerade = None
+        if machine.masquerade:
+            sources, to = machine.masquerade.from_, machine.masquerade.to
+            masquerade = m.Masquerade(sources=sources, to=to, place=self.at((*path, "masquerade")))
+        return m.Machine(
+            name=name,
+            nics=tuple(
+                m.MachineNic(
+                    network=each.network,
+                    addresses=_static(each.address),
+                    dhcp="dhcp" in each.address,
+                    mac=each.mac,
+                    place=self.at((*path, "nics", index)),
+                )
+                for index, each in enumerate(machine.nics)
+            ),
+            dhcp=dhcp,
+            masquerade=masquerade,
+            serves=machine.serves,
+            place=self.at(path),
+        )

@@ -1,0 +1,31 @@
+"""What must be true beyond the shape: one file per subject, each a few functions from the wiring to problems.
+
+A new check is one function here and its file in CHECKS; it never raises, it notes problems in ``wiring.found``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bascule.site.checks.access import check_access
+from bascule.site.checks.addresses import check_addresses
+from bascule.site.checks.dhcp import check_dhcp
+from bascule.site.checks.links import check_links
+from bascule.site.checks.names import check_names
+from bascule.site.checks.networks import check_networks
+from bascule.site.checks.plugs import check_plugs
+from bascule.site.checks.uplinks import check_uplinks
+from bascule.site.checks.virtual import check_virtual
+from bascule.site.wiring import Wiring
+
+CHECKS: tuple[Callable[[Wiring], None], ...] = (
+    check_names,
+    check_networks,
+    check_uplinks,
+    check_links,
+    check_virtual,
+    check_plugs,
+    check_addresses,
+    check_dhcp,
+    check_access,
+)

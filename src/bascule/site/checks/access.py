@@ -1,0 +1,218 @@
+"""Expectations and masquerades: their names lead somewhere, and asking them proves something."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bascule.model.site import Service
+from bascule.site import document as d
+from bascule.site.checks.networks import known_network
+from bascule.site.findings import Path, suggest
+from bascule.site.wiring import Foot, Wiring
+
+_SECTIONS = ("hosts", "guests", "machines")
+
+
+def check_access(wiring: Wiring) -> None:
+    """Each expectation by itself, then against the others; each masquerade."""
+    groups: dict[tuple[str, str], list[tuple[Path, d.Expect]]] = {}
+    for path, entry in wiring.draft.expectations():
+        source = _endpoint(wiring, entry.from_, (*path, "from"))
+        target = _endpoint(wiring, entry.to, (*path, "to"))
+        if entry.from_ == entry.to:
+            message = f"'{entry.from_}' is asked whether it reaches itself"
+            wiring.found.add("EXPECT-SELF", message, path, hint="name two different ends")
+        elif source and target:
+            _provable(wiring, entry, path)
+        _seen_as(wiring, entry, path)
+        groups.setdefault((entry.from_, entry.to), []).append((path, entry))
+    for group in groups.values():
+        _against(wiring, group)
+    for name, machine in wiring.document.machines.items():
+        if machine.masquerade:
+            _masquerade(wiring, name, machine.masquerade)
+
+
+def service_of(entry: d.Expect) -> Service:
+    """What is asked; icmp if nothing is said."""
+    return entry.service or Service("icmp")
+
+
+def _endpoint(wiring: Wiring, name: str, path: Path) -> bool:
+    """Whether the name is a host, guest or machine that stands in the document."""
+    document = wiring.document
+    known = [*document.guests, *document.machines, *document.hosts]
+    if name in known:
+        return True
+    if not any(wiring.found.is_broken((section, name)) for section in _SECTIONS):
+        hint = suggest(name, known, kind="guest, machine or host")
+        if name in document.networks:
+            hint = f"'{name}' is a network; name a guest, machine or host that stands on it"
+        wiring.found.add("UNKNOWN-NAME", f"'{name}' is no guest, machine or host", path, hint=hint)
+    return False
+
+
+def _provable(wiring: Wiring, entry: d.Expect, path: Path) -> None:
+    """Ends without an address cannot ask or answer; a port that nobody serves never answers, whatever the network."""
+    found, service = wiring.found, service_of(entry)
+    for name, key in ((entry.from_, "from"), (entry.to, "to")):
+        if not _speaks(wiring, name) and not _partly_broken(wiring, name):
+            verb = "ask" if key == "from" else "answer"
+            found.add(
+                "EXPECT-SILENT",
+                f"'{name}' has no address in this file, so it cannot {verb}",
+                (*path, key),
+                hint="give one of its NICs an address, or remove the expectation",
+                also=[(f"'{name}'", _where(wiring, name))],
+            )
+    if service.first and not _served(wiring, entry.to, service) and not _partly_broken(wiring, entry.to):
+        outcome = "'reach' would always fail" if entry.verdict == "reach" else "'no-reach' would prove nothing"
+        served = ", ".join(str(s) for s in _serves(wiring, entry.to)) or "nothing"
+        found.add(
+            "EXPECT-SERVICE",
+            f"'{entry.to}' does not serve {service}, so {outcome}",
+            (*path, "service"),
+            hint=f"it serves {served}; add '{service}' to its 'serves', or ask for another port",
+            also=[(f"'{entry.to}'", _where(wiring, entry.to))],
+        )
+    if service.protocol == "arp" and entry.verdict == "reach" and _apart(wiring, entry.from_, entry.to):
+        found.add(
+            "EXPECT-SERVICE",
+            f"'{entry.from_}' and '{entry.to}' share no network, and ARP never leaves one",
+            (*path, "service"),
+            hint="ask for icmp or a port instead",
+        )
+
+
+def _partly_broken(wiring: Wiring, name: str) -> bool:
+    return any(p[:2] in {(section, name) for section in _SECTIONS} for p in wiring.found.broken)
+
+
+def _where(wiring: Wiring, name: str) -> Path:
+    return next((section, name) for section in _SECTIONS if name in getattr(wiring.document, section))
+
+
+def _speaks(wiring: Wiring, name: str) -> bool:
+    def speaks(foot: Foot) -> bool:
+        virtual = foot.path[2] == "virtual_networks" and foot.segment is not None and bool(foot.segment.subnets)
+        return bool(foot.addresses) or foot.dhcp is not None or virtual
+
+    return any(speaks(foot) for foot in wiring.by_owner.get(name, ()))
+
+
+def _apart(wiring: Wiring, one: str, other: str) -> bool:
+    segments = [[foot.segment for foot in wiring.by_owner.get(name, ())] for name in (one, other)]
+    if None in segments[0] or None in segments[1]:
+        return False  # something stands on a wire that the file does not know
+    keys = [{segment.key for segment in each if segment} for each in segments]
+    return not keys[0] & keys[1]
+
+
+def _serves(wiring: Wiring, name: str) -> tuple[Service, ...]:
+    entry = getattr(wiring.document, str(_where(wiring, name)[0]))[name]
+    services: tuple[Service, ...] = entry.serves
+    if isinstance(entry, d.Host):  # a forwarded port is answered for the guest behind it
+        forwards = [f for virtual in entry.virtual_networks.values() for f in virtual.forwards]
+        services += tuple(Service(f.service.protocol, f.host, f.host) for f in forwards)
+    else:
+        on = [f.path[3] for f in wiring.by_owner.get(name, ()) if f.kind == "machines"]
+        dhcp = getattr(entry, "dhcp", None)
+        if on and dhcp:  # its dnsmasq answers for both
+            services += (Service("udp", 53, 53), Service("tcp", 53, 53), Service("udp", 67, 67))
+    return services
+
+
+def _served(wiring: Wiring, name: str, service: Service) -> bool:
+    """Whether every asked port is among the served ones, in one entry or in several."""
+    ports: set[int] = set()
+    for each in _serves(wiring, name):
+        if each.covers(service):
+            return True
+        if each.protocol == service.protocol:
+            ports |= set(range(max(each.first, service.first), min(each.last, service.last) + 1))
+    return ports >= set(service.ports)
+
+
+def _seen_as(wiring: Wiring, entry: d.Expect, path: Path) -> None:
+    if entry.seen_as is None:
+        return
+    where = (*path, "seen_as")
+    _endpoint(wiring, entry.seen_as, where)
+    if entry.verdict == "no-reach":
+        message = "'seen_as' has no meaning with no-reach: nothing arrives that could be seen"
+        wiring.found.add("EXPECT-SEEN-AS", message, where, hint="remove it, or expect 'reach'")
+    elif service_of(entry).protocol == "arp":
+        message = "'seen_as' has no meaning with arp, which is never masqueraded"
+        wiring.found.add("EXPECT-SEEN-AS", message, where, hint="remove it")
+
+
+def _overlap(one: Service, other: Service) -> bool:
+    return one.protocol == other.protocol and one.first <= other.last and other.first <= one.last
+
+
+def _against(wiring: Wiring, group: list[tuple[Path, d.Expect]]) -> None:
+    for index, (path, entry) in enumerate(group):
+        service = service_of(entry)
+        for earlier, other in group[:index]:
+            if not _overlap(service, service_of(other)):
+                continue
+            both = f"'{entry.from_}' to '{entry.to}'"
+            if entry.verdict != other.verdict:
+                message = f"{both}, {service}: '{entry.verdict}' contradicts '{other.verdict}' for {service_of(other)}"
+            elif entry.seen_as and other.seen_as and entry.seen_as != other.seen_as:
+                message = f"{both}, {service}: seen as '{entry.seen_as}' contradicts '{other.seen_as}'"
+            elif service_of(other).covers(service) or service.covers(service_of(other)):
+                message = f"{both}, {service}: expected already"
+                also = [("the first", earlier)]
+                wiring.found.add("EXPECT-REPEATED", message, path, hint="remove one of them", also=also)
+                break
+            else:
+                continue
+            also = [("the first", earlier)]
+            wiring.found.add("EXPECT-CONTRADICTION", message, path, hint="remove the wrong one", also=also)
+            break
+
+
+def _masquerade(wiring: Wiring, name: str, entry: d.Masquerade) -> None:
+    document, found = wiring.document, wiring.found
+    path: Path = ("machines", name, "masquerade")
+    feet = wiring.by_owner.get(name, [])
+    stands_on = {foot.segment.network for foot in feet if foot.segment and foot.segment.network}
+    if known_network(wiring, entry.to, (*path, "to")) and entry.to not in stands_on:
+        message = f"machine '{name}' masquerades to network '{entry.to}', on which it has no NIC"
+        found.add("MASQUERADE", message, (*path, "to"), hint=_stands(stands_on))
+    inside = stands_on - {entry.to}
+    for index, source in enumerate(entry.from_):
+        where = (*path, "from", index)
+        if source in document.networks:
+            on: set[str | None] = {source}
+        elif any(source in getattr(document, section) for section in _SECTIONS):
+            on = _networks_of(wiring, source)
+        else:
+            if not any(found.is_broken((section, source)) for section in ("networks", *_SECTIONS)):
+                known: Iterable[str] = (*document.guests, *document.machines, *document.hosts, *document.networks)
+                hint = suggest(source, known, kind="guest, machine, host or network")
+                found.add("UNKNOWN-NAME", f"'{source}' is no guest, machine, host or network", where, hint=hint)
+            continue
+        if source == name or source == entry.to:
+            message = f"machine '{name}' masquerades '{source}', which is already outside"
+            found.add("MASQUERADE", message, where, hint="name who is inside")
+        elif None not in on and not on & inside:
+            message = f"machine '{name}' masquerades '{source}', but has no NIC on its network"
+            found.add("MASQUERADE", message, where, hint=_stands(inside))
+
+
+def _stands(networks: set[str]) -> str:
+    return f"it stands on {', '.join(sorted(networks))}" if networks else "give it a NIC there"
+
+
+def _networks_of(wiring: Wiring, name: str) -> set[str | None]:
+    """The networks of the building from which an endpoint's packets come; None for a wire that is not known."""
+    networks: set[str | None] = set()
+    for foot in wiring.by_owner.get(name, ()):
+        if foot.segment is not None and foot.segment.key[0] == "virtual":
+            if foot.kind == "guests":  # behind the host, which passes it on
+                networks |= _networks_of(wiring, foot.segment.key[1])
+        elif foot.segment is None or not foot.segment.closed:
+            networks.add(foot.segment.network if foot.segment else None)
+    return networks

@@ -1,0 +1,161 @@
+"""Addresses: in their subnet, with its prefix, not its edges, and each only once."""
+
+from __future__ import annotations
+
+from bascule.model.values import IpAddress, IpInterface
+from bascule.site.checks.networks import is_edge
+from bascule.site.findings import Path
+from bascule.site.wiring import Foot, Segment, Wiring, host_address
+
+IPV6_MTU_MIN = 1280  # RFC 8200, section 5
+
+
+def check_addresses(wiring: Wiring) -> None:
+    """Every address of every foot, and the gateways and MTUs of the host's own."""
+    seen: dict[tuple[tuple[str, ...], IpAddress], tuple[str, Path]] = {}
+    for foot in wiring.feet:
+        segment = foot.segment
+        if foot.path[2] == "virtual_networks" and segment:
+            for subnet in segment.subnets:
+                owner = f"host '{foot.owner}' itself (the first address of {segment.label})"
+                seen[(segment.realm, host_address(subnet))] = (owner, (*foot.path, "subnet"))
+        for address, path in foot.addresses:
+            if segment and _in_subnet(wiring, foot, segment, address, path):
+                _edges(wiring, foot, segment, address, path)
+            _once(wiring, foot, address, path, seen)
+        _dhcp_words(wiring, foot)
+    for host, entry in wiring.document.hosts.items():
+        for kind in ("nics", "bridges"):
+            for name in getattr(entry, kind):
+                _link(wiring, host, kind, name)
+
+
+def _in_subnet(wiring: Wiring, foot: Foot, segment: Segment, address: IpInterface, path: Path) -> bool:
+    if address.is_link_local:
+        return False
+    if not segment.subnets:
+        return segment.network is None
+    family = [s for s in segment.subnets if s.version == address.version]
+    inside = next((s for s in family if address.ip in s), None)
+    if inside is None:
+        where = " and ".join(str(s) for s in family)
+        reason = f"is outside {where}, the subnet of" if family else f"is IPv{address.version}, which has no subnet on"
+        here = [n for n, e in wiring.document.networks.items() if any(address.ip in s for s in e.subnet)]
+        hint = f"take a free address in {where}" if family else f"add an IPv{address.version} subnet there"
+        if here:
+            hint = f"it belongs to network '{here[0]}'; {hint}, or plug the NIC in there"
+        also = [(segment.label, ("networks", segment.network, "subnet"))] if segment.network else []
+        wiring.found.add(
+            "ADDRESS-SUBNET",
+            f"address {address.ip} of {foot.label} {reason} {segment.label}",
+            path,
+            hint=hint,
+            also=also,
+        )
+        return False
+    prefix = address.network.prefixlen
+    if prefix not in {inside.prefixlen, inside.max_prefixlen}:
+        wiring.found.add(
+            "ADDRESS-PREFIX",
+            f"{address} of {foot.label} has prefix length {prefix}, but the subnet of {segment.label} is {inside}",
+            path,
+            hint=f"write {address.ip}/{inside.prefixlen}; with another one it would not find all its neighbours",
+        )
+        return False
+    return True
+
+
+def _edges(wiring: Wiring, foot: Foot, segment: Segment, address: IpInterface, path: Path) -> None:
+    for subnet in segment.subnets or (address.network,):
+        edge = is_edge(address.ip, subnet) if subnet.version == address.version else None
+        if edge:
+            wiring.found.add(
+                "ADDRESS",
+                f"address {address.ip} of {foot.label} is the {edge} address of {subnet}",
+                path,
+                hint="take one in between",
+            )
+
+
+def _once(
+    wiring: Wiring,
+    foot: Foot,
+    address: IpInterface,
+    path: Path,
+    seen: dict[tuple[tuple[str, ...], IpAddress], tuple[str, Path]],
+) -> None:
+    # link-local addresses are unique on their link only; a host's own networks hide theirs
+    realm = foot.segment.realm if foot.segment else ()
+    if address.is_link_local:
+        realm = foot.segment.key if foot.segment else tuple(str(part) for part in foot.path)
+    key = (realm, address.ip)
+    if key in seen:
+        label, first = seen[key]
+        other = "the same NIC" if first[:4] == path[:4] else label
+        wiring.found.add(
+            "DUPLICATE-ADDRESS",
+            f"address {address.ip} of {foot.label} is taken by {other}",
+            path,
+            hint="two that answer for one address take turns at losing their connections; change one",
+            also=[("the first", first)],
+        )
+    else:
+        seen[key] = (foot.label, path)
+
+
+def _dhcp_words(wiring: Wiring, foot: Foot) -> None:
+    """'dhcp' or 'from-uplink' twice in a list."""
+    entry = foot.path
+    index = 0
+    words: dict[str, Path] = {}
+    given = _given(wiring, foot)
+    for index, each in enumerate(given):
+        if isinstance(each, str):
+            path = (*entry, "address", index)
+            if each in words:
+                wiring.found.add("DUPLICATE-ADDRESS", f"'{each}' stands twice here", path, hint="remove one of them")
+            words.setdefault(each, path)
+
+
+def _given(wiring: Wiring, foot: Foot) -> tuple[object, ...]:
+    document = wiring.document
+    if foot.path[2] == "virtual_networks":
+        return ()
+    if foot.kind == "hosts":
+        table = document.hosts[foot.owner].nics if foot.path[2] == "nics" else document.hosts[foot.owner].bridges
+        return tuple(table[foot.path[3]].address)  # type: ignore[index]  # the path was made from this table
+    nics = document.guests[foot.owner].nics if foot.kind == "guests" else document.machines[foot.owner].nics
+    return tuple(nics[int(foot.path[3])].address)
+
+
+def _link(wiring: Wiring, host: str, kind: str, name: str) -> None:
+    """The gateway of a host's NIC or bridge is a neighbour; IPv6 needs an MTU of 1280."""
+    found = wiring.found
+    link = getattr(wiring.document.hosts[host], kind)[name]
+    path: Path = ("hosts", host, kind, name)
+    foot = next(f for f in wiring.by_owner[host] if f.path == path)
+    subnets = list(foot.segment.subnets) if foot.segment else []
+    neighbours = [address.network for address, _ in foot.addresses] + subnets
+    own = {address.ip for address, _ in foot.addresses}
+    for index, gateway in enumerate(link.gateway):
+        where = (*path, "gateway", index)
+        inside = [n for n in neighbours if n.version == gateway.version and gateway in n]
+        if gateway in own:
+            found.add("GATEWAY", f"gateway {gateway} of '{name}' is its own address", where, hint="name the router's")
+        elif neighbours and not inside and not gateway.is_link_local:
+            found.add(
+                "GATEWAY",
+                f"gateway {gateway} of '{name}' is outside {' and '.join(dict.fromkeys(str(n) for n in neighbours))}",
+                where,
+                hint="a gateway is a neighbour: it has an address in the same subnet",
+            )
+        elif any(is_edge(gateway, n) for n in inside):
+            found.add("GATEWAY", f"gateway {gateway} of '{name}' is the network or broadcast address", where)
+    speaks_ipv6 = any(s.version == 6 for s in subnets) or any(a.version == 6 for a, _ in foot.addresses)
+    if link.mtu is not None and link.mtu < IPV6_MTU_MIN and speaks_ipv6:
+        found.add(
+            "MTU",
+            f"MTU {link.mtu} of '{name}' is too small for IPv6, which needs {IPV6_MTU_MIN}",
+            (*path, "mtu"),
+            hint="raise it, or the kernel switches IPv6 off there",
+        )

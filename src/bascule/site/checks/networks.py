@@ -1,0 +1,144 @@
+"""The networks of the building and the virtual ones: subnets, gateways, tags."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bascule.model.values import IpAddress, IpNetwork
+from bascule.site.findings import Path, suggest
+from bascule.site.wiring import Wiring
+
+
+def check_networks(wiring: Wiring) -> None:
+    """Subnets do not overlap, gateways are in them, tags are unique, and references to networks lead somewhere."""
+    _subnets(wiring)
+    _gateways(wiring)
+    _tags(wiring)
+    document = wiring.document
+    for host, entry in document.hosts.items():
+        for link, nic in entry.nics.items():
+            known_network(wiring, nic.network, ("hosts", host, "nics", link, "network"))
+    for name, machine in document.machines.items():
+        for index, machine_nic in enumerate(machine.nics):
+            known_network(wiring, machine_nic.network, ("machines", name, "nics", index, "network"))
+
+
+def known_network(wiring: Wiring, name: str | None, path: Path) -> bool:
+    """Whether the name is a network's; a problem is noted if not (and not already known to be broken)."""
+    networks = wiring.document.networks
+    if name is None or name in networks or wiring.found.is_broken(("networks", name)):
+        return name in networks
+    hint = suggest(name, networks, kind="network")
+    if any(name in host.virtual_networks for host in wiring.document.hosts.values()):
+        hint = f"'{name}' is a virtual network; NICs and machines stand on networks of the building"
+    wiring.found.add("UNKNOWN-NAME", f"network '{name}' is not declared", path, hint=hint)
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class _Declared:
+    subnet: IpNetwork
+    label: str
+    path: Path
+    host: str | None = None
+    hidden: bool = False
+
+    def may_share(self, other: _Declared) -> bool:
+        """Nat and isolated networks of two hosts never meet."""
+        return None not in (self.host, other.host) and self.host != other.host and (self.hidden or other.hidden)
+
+
+def _declared(wiring: Wiring) -> list[_Declared]:
+    declared: list[_Declared] = []
+    for name, network in wiring.document.networks.items():
+        for index, subnet in enumerate(network.subnet):
+            declared.append(_Declared(subnet, f"network '{name}'", ("networks", name, "subnet", index)))
+    for host, entry in wiring.document.hosts.items():
+        for name, virtual in entry.virtual_networks.items():
+            for index, subnet in enumerate(virtual.subnet):
+                path: Path = ("hosts", host, "virtual_networks", name, "subnet", index)
+                hidden = virtual.mode in {"nat", "isolated"}
+                declared.append(_Declared(subnet, f"virtual network '{name}'", path, host, hidden))
+    return declared
+
+
+def _subnets(wiring: Wiring) -> None:
+    # sorted by first address, a subnet can only overlap those still open before it
+    order = sorted(
+        _declared(wiring), key=lambda e: (e.subnet.version, int(e.subnet.network_address), e.subnet.prefixlen)
+    )
+    open_ones: list[_Declared] = []
+    for each in order:
+        open_ones = [
+            o
+            for o in open_ones
+            if o.subnet.version == each.subnet.version
+            and int(o.subnet.broadcast_address) >= int(each.subnet.network_address)
+        ]
+        other = next((o for o in open_ones if not o.may_share(each)), None)
+        if other is not None:
+            later, earlier = sorted((each, other), key=lambda e: wiring.found.place(e.path), reverse=True)
+            same = later.subnet == earlier.subnet
+            wiring.found.add(
+                "SUBNET-OVERLAP",
+                f"subnet {later.subnet} of {later.label} "
+                + (f"is also that of {earlier.label}" if same else f"overlaps {earlier.subnet} of {earlier.label}"),
+                later.path,
+                hint="an address must belong to one network only, or no route to it is right",
+                also=[("the other", earlier.path)],
+            )
+        open_ones.append(each)
+
+
+def is_edge(address: IpAddress, subnet: IpNetwork) -> str | None:
+    """'network' or 'broadcast' for the two IPv4 addresses of a subnet that no NIC can have (RFC 3021 frees /31)."""
+    if subnet.version == 4 and subnet.prefixlen < 31:
+        if address == subnet.network_address:
+            return "network"
+        if address == subnet.broadcast_address:
+            return "broadcast"
+    return None
+
+
+def _gateways(wiring: Wiring) -> None:
+    for name, network in wiring.document.networks.items():
+        families: dict[int, Path] = {}
+        for index, gateway in enumerate(network.gateway):
+            path: Path = ("networks", name, "gateway", index)
+            inside = next((s for s in network.subnet if s.version == gateway.version and gateway in s), None)
+            if inside is None and not gateway.is_link_local and not wiring.found.is_broken(("networks", name)):
+                of = ", ".join(str(s) for s in network.subnet) or "none"
+                wiring.found.add(
+                    "GATEWAY",
+                    f"gateway {gateway} is outside the subnet of network '{name}' ({of})",
+                    path,
+                    hint="a gateway is a neighbour: it has an address in the same subnet",
+                )
+            edge = inside and is_edge(gateway, inside)
+            if edge:
+                wiring.found.add("GATEWAY", f"gateway {gateway} is the {edge} address of {inside}", path)
+            if gateway.version in families:
+                wiring.found.add(
+                    "GATEWAY",
+                    f"network '{name}' has two IPv{gateway.version} gateways",
+                    path,
+                    hint="keep the one that guests shall use",
+                    also=[("the first", families[gateway.version])],
+                )
+            families.setdefault(gateway.version, path)
+
+
+def _tags(wiring: Wiring) -> None:
+    tagged: dict[int, str] = {}
+    for name, network in wiring.document.networks.items():
+        if network.vlan is None:
+            continue
+        if network.vlan in tagged:
+            wiring.found.add(
+                "DUPLICATE-VLAN",
+                f"networks '{name}' and '{tagged[network.vlan]}' both arrive with VLAN {network.vlan}",
+                ("networks", name, "vlan"),
+                hint="one VLAN is one network: give one of them its own number",
+                also=[("the first", ("networks", tagged[network.vlan], "vlan"))],
+            )
+        tagged.setdefault(network.vlan, name)

@@ -1,0 +1,145 @@
+"""What guests are plugged into."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bascule.model.values import IfName
+from bascule.site import document as d
+from bascule.site.checks.uplinks import unknown_vlan
+from bascule.site.findings import Path, suggest
+from bascule.site.wiring import Wiring
+
+_TABLE = {"bridge": "bridges", "network": "virtual_networks", "direct": "nics"}
+_NOUN = {"bridge": "bridge", "network": "virtual network", "direct": "NIC"}
+
+
+def check_plugs(wiring: Wiring) -> None:
+    """Each guest is on a known host, and each of its NICs in exactly one thing that exists there."""
+    document, found = wiring.document, wiring.found
+    for name, guest in document.guests.items():
+        known = guest.host in document.hosts
+        if not known and not found.is_broken(("hosts", guest.host)):
+            hint = suggest(guest.host, document.hosts, kind="host")
+            found.add("UNKNOWN-NAME", f"host '{guest.host}' is not declared", ("guests", name, "host"), hint=hint)
+        for index, nic in enumerate(guest.nics):
+            path: Path = ("guests", name, "nics", index)
+            given = [key for key in _TABLE if getattr(nic, key) is not None]
+            if len(given) != 1:
+                words = "is plugged into nothing" if not given else f"has {' and '.join(given)}"
+                found.add(
+                    "PLUG",
+                    f"NIC {index} of guest '{name}' {words}; it needs exactly one of bridge, network and direct",
+                    path,
+                    hint="bridge: a bridge of the host; network: a virtual network; direct: a NIC (macvtap)",
+                )
+            elif known and _exists(wiring, guest, given[0], getattr(nic, given[0]), (*path, given[0])) and nic.direct:
+                _direct(wiring, guest.host, nic.direct, (*path, "direct"))
+            if nic.vlan is not None or nic.vlans:
+                _tagged(wiring, guest, nic, index, path)
+        _serves(wiring, ("guests", name, "serves"), guest.serves)
+    for section in ("hosts", "machines"):
+        entries: Mapping[str, Any] = getattr(document, section)
+        for name, entry in entries.items():
+            _serves(wiring, (section, name, "serves"), entry.serves)
+
+
+def _exists(wiring: Wiring, guest: d.Guest, key: str, target: str, path: Path) -> bool:
+    document, found = wiring.document, wiring.found
+    table: Mapping[str, object] = getattr(document.hosts[guest.host], _TABLE[key])
+    if target in table:
+        return True
+    if found.is_broken(("hosts", guest.host, _TABLE[key], target)):
+        return False
+    elsewhere = [h for h, each in document.hosts.items() if target in getattr(each, _TABLE[key])]
+    other_kind = [k for k, t in _TABLE.items() if target in getattr(document.hosts[guest.host], t)]
+    hint = suggest(target, table, kind=_NOUN[key])
+    if target in document.hosts[guest.host].bonds:
+        hint = f"'{target}' is a bond; macvtap takes a NIC, or put a bridge on the bond"
+    elif other_kind:
+        hint = f"'{target}' is a {_NOUN[other_kind[0]]}: write '{other_kind[0]}: {target}'"
+    elif elsewhere:
+        hint = f"host '{elsewhere[0]}' has one; move the guest there or declare it on '{guest.host}'"
+    elif key == "network" and target in document.networks:
+        behind = next(
+            (
+                b
+                for b in document.hosts[guest.host].bridges
+                if (segment := wiring.of_bridge(guest.host, b)) and segment.network == target
+            ),
+            None,
+        )
+        hint = f"'{target}' is a network of the building, reached through a bridge" + (
+            f": write 'bridge: {behind}'" if behind else ""
+        )
+    found.add("UNKNOWN-NAME", f"host '{guest.host}' has no {_NOUN[key]} '{target}'", path, hint=hint)
+    return False
+
+
+def _direct(wiring: Wiring, host: str, nic: IfName, path: Path) -> None:
+    """The kernel hands a NIC's frames to one taker: a bridge, a bond or macvtap (EBUSY otherwise)."""
+    entry = wiring.document.hosts[host]
+    for name, bridge in entry.bridges.items():
+        if bridge.uplink == nic and bridge.vlan is None:
+            wiring.found.add(
+                "DIRECT-ENSLAVED",
+                f"NIC '{nic}' is under bridge '{name}', so the kernel refuses macvtap on it",
+                path,
+                hint=f"write 'bridge: {name}', or take another NIC",
+                also=[("the bridge", ("hosts", host, "bridges", name, "uplink"))],
+            )
+    for name, bond in entry.bonds.items():
+        if nic in bond.nics:
+            wiring.found.add(
+                "DIRECT-ENSLAVED",
+                f"NIC '{nic}' is in bond '{name}', so the kernel refuses macvtap on it",
+                path,
+                hint="put a bridge on the bond, or take another NIC",
+                also=[("the bond", ("hosts", host, "bonds", name, "nics"))],
+            )
+
+
+def _tagged(wiring: Wiring, guest: d.Guest, nic: d.GuestNic, index: int, path: Path) -> None:
+    """Tags of a guest NIC are the bridge's business, so the bridge must be aware of them."""
+    found = wiring.found
+    key = "vlan" if nic.vlan is not None else "vlans"
+    if nic.vlan is not None and nic.vlans:
+        found.add(
+            "PLUG",
+            f"NIC {index} of the guest has both 'vlan' and 'vlans'",
+            (*path, "vlans"),
+            hint="'vlan' is one untagged VLAN (access), 'vlans' are tagged ones (trunk): take one of them",
+            also=[("the other", (*path, "vlan"))],
+        )
+    if nic.bridge is None:
+        message = f"'{key}' needs a VLAN-aware bridge, but the NIC is not on a bridge"
+        found.add("VLAN-UNAWARE", message, (*path, key), hint=f"remove '{key}'")
+        return
+    host = wiring.document.hosts.get(guest.host)
+    bridge = host.bridges.get(nic.bridge) if host else None
+    if bridge is not None and not bridge.vlan_aware:
+        found.add(
+            "VLAN-UNAWARE",
+            f"'{key}' needs a VLAN-aware bridge, but '{nic.bridge}' is not",
+            (*path, key),
+            hint=f"add 'vlan_aware: true' to '{nic.bridge}', or remove '{key}'",
+            also=[("the bridge", ("hosts", guest.host, "bridges", nic.bridge))],
+        )
+    elif bridge is not None and nic.vlan is not None and bridge.uplink != "none":
+        unknown_vlan(wiring, nic.vlan, (*path, "vlan"))
+
+
+def _serves(wiring: Wiring, path: Path, services: tuple[Any, ...]) -> None:
+    for index, service in enumerate(services):
+        for earlier in range(index):
+            other = services[earlier]
+            if other.protocol == service.protocol and other.first <= service.last and service.first <= other.last:
+                wiring.found.add(
+                    "DUPLICATE-SERVICE",
+                    f"{service} is served already by {other}",
+                    (*path, index),
+                    hint="name each port once",
+                    also=[("the first", (*path, earlier))],
+                )
+                break

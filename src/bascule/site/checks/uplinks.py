@@ -1,0 +1,294 @@
+"""What is under a bridge or in a bond, and that each NIC has one taker."""
+
+from __future__ import annotations
+
+from bascule.model.values import IFNAME_MAX, IfName
+from bascule.site import document as d
+from bascule.site.findings import Path, suggest
+from bascule.site.wiring import Wiring
+
+
+def check_uplinks(wiring: Wiring) -> None:
+    """Uplinks exist and are free; what is enslaved has no address; tags fit the networks."""
+    for host, entry in wiring.document.hosts.items():
+        _Host(wiring, host, entry).check()
+
+
+class _Host:
+    def __init__(self, wiring: Wiring, name: str, entry: d.Host) -> None:
+        self.wiring = wiring
+        self.found = wiring.found
+        self.name = name
+        self.entry = entry
+        self.top: Path = ("hosts", name)
+        self.member_of: dict[IfName, IfName] = {}
+
+    def check(self) -> None:
+        for name, bond in self.entry.bonds.items():
+            self.bond(name, bond)
+        for name, bridge in self.entry.bridges.items():
+            self.bridge(name, bridge)
+        self.takers()
+        self.enslaved()
+        self.default_routes()
+
+    def bond(self, name: IfName, bond: d.Bond) -> None:
+        """Members are NICs of this host, on one network, each in one bond."""
+        path: Path = (*self.top, "bonds", name)
+        if not bond.nics:
+            self.found.add("BOND", f"bond '{name}' has no NIC", (*path, "nics"), hint="list its members, or remove it")
+        networks: dict[str, IfName] = {}
+        for index, member in enumerate(bond.nics):
+            where: Path = (*path, "nics", index)
+            nic = self.entry.nics.get(member)
+            if nic is None:
+                if not self.found.is_broken((*self.top, "nics", member)):
+                    hint = suggest(member, self.entry.nics, kind="NIC")
+                    self.found.add("UNKNOWN-NAME", f"host '{self.name}' has no NIC '{member}'", where, hint=hint)
+                continue
+            if member in self.member_of:
+                other = self.member_of[member]
+                words = "twice" if other == name else f"as well as in bond '{other}'"
+                self.found.add(
+                    "UPLINK-TWICE",
+                    f"NIC '{member}' is in bond '{name}' {words}",
+                    where,
+                    hint="a NIC has one master",
+                    also=[("the first", (*self.top, "bonds", other, "nics"))],
+                )
+            self.member_of.setdefault(member, name)
+            if nic.network:
+                networks.setdefault(nic.network, member)
+            if bond.mtu and nic.mtu and nic.mtu != bond.mtu:
+                self.found.add(
+                    "MTU",
+                    f"NIC '{member}' has MTU {nic.mtu}, but its bond '{name}' sets {bond.mtu} on all members",
+                    (*self.top, "nics", member, "mtu"),
+                    hint="give the MTU at the bond only",
+                    also=[("the bond", (*path, "mtu"))],
+                )
+        if len(networks) > 1:
+            told = " and ".join(f"'{n}' ({nic})" for n, nic in networks.items())
+            self.found.add(
+                "BOND",
+                f"the members of bond '{name}' stand on different networks: {told}",
+                (*path, "nics"),
+                hint="all members of a bond reach the same network",
+            )
+
+    def bridge(self, name: IfName, bridge: d.Bridge) -> None:
+        """The uplink is a NIC or bond of this host, or none on purpose."""
+        path: Path = (*self.top, "bridges", name)
+        links = [*self.entry.nics, *self.entry.bonds]
+        if bridge.uplink is None:
+            free = ", ".join(self.free_nics()) or "a NIC or bond"
+            self.found.add(
+                "BRIDGE-UPLINK",
+                f"bridge '{name}' has no uplink",
+                path,
+                key=True,
+                hint=f"write 'uplink: NIC' ({free}), or 'uplink: none' if no NIC shall be under it on purpose",
+            )
+        elif bridge.uplink == "none":
+            self.without_nic(name, bridge, path)
+        elif bridge.uplink not in links and not any(
+            self.found.is_broken((*self.top, kind, bridge.uplink)) for kind in ("nics", "bonds")
+        ):
+            base, dot, tag = bridge.uplink.rpartition(".")
+            hint = suggest(bridge.uplink, links, kind="NIC or bond")
+            if dot and base in links:
+                hint = f"write uplink: {base}, vlan: {tag}"
+            elif bridge.uplink in self.entry.bridges:
+                hint = f"'{bridge.uplink}' is a bridge; an uplink is a NIC or a bond"
+            message = f"uplink '{bridge.uplink}' of bridge '{name}' is neither a NIC nor a bond of host '{self.name}'"
+            self.found.add("UNKNOWN-NAME", message, (*path, "uplink"), hint=hint)
+        else:
+            self.tags(name, bridge, path)
+            self.takes_addresses(name, bridge, path)
+            self.mtu(name, bridge, path)
+        if bridge.vlan is not None and bridge.vlan_aware:
+            self.found.add(
+                "BRIDGE-VLAN",
+                f"bridge '{name}' has both 'vlan' and 'vlan_aware'",
+                (*path, "vlan"),
+                hint="'vlan' puts the whole bridge on one tag, 'vlan_aware' carries all tags: take one of them",
+            )
+
+    def without_nic(self, name: IfName, bridge: d.Bridge, path: Path) -> None:
+        """A bridge without NIC has nothing to take a tag or an address from."""
+        if bridge.vlan is not None:
+            self.found.add(
+                "BRIDGE-VLAN", f"bridge '{name}' has a VLAN but no uplink that could carry it", (*path, "vlan")
+            )
+        if "from-uplink" in bridge.address:
+            message = f"bridge '{name}' takes its address from an uplink that it does not have"
+            self.found.add("FROM-UPLINK", message, (*path, "address"), hint="give the address itself")
+
+    def tags(self, name: IfName, bridge: d.Bridge, path: Path) -> None:
+        """A tagged network needs a tag on the way, and a tag needs a network."""
+        if bridge.vlan is not None:
+            unknown_vlan(self.wiring, bridge.vlan, (*path, "vlan"))
+            link = f"{bridge.uplink}.{bridge.vlan}"
+            if len(link.encode()) > IFNAME_MAX:
+                self.found.add(
+                    "NAME-LONG",
+                    f"the VLAN link '{link}' under bridge '{name}' would have {len(link.encode())} bytes; "
+                    f"the kernel takes at most {IFNAME_MAX}",
+                    (*path, "uplink"),
+                    hint="give the NIC a shorter name (a .link file with [Match] MACAddress= and [Link] Name=)",
+                )
+            return
+        segment = self.wiring.of_link(self.name, bridge.uplink or IfName(""))
+        network = self.wiring.document.networks.get(segment.network) if segment and segment.network else None
+        if segment and network and network.vlan is not None and not bridge.vlan_aware:
+            self.found.add(
+                "VLAN-TAGGED",
+                f"bridge '{name}' sits untagged on '{bridge.uplink}', but {segment.label} arrives with VLAN "
+                f"{network.vlan}",
+                path,
+                key=True,
+                hint=f"add 'vlan: {network.vlan}' to the bridge, or make it 'vlan_aware: true' and tag its guests",
+                also=[("the tag", ("networks", segment.network or "", "vlan"))],
+            )
+
+    def takes_addresses(self, name: IfName, bridge: d.Bridge, path: Path) -> None:
+        """``from-uplink`` needs an untagged uplink; which address that has now, only the host knows."""
+        if "from-uplink" not in bridge.address or bridge.uplink is None:
+            return
+        where: Path = (*path, "address")
+        if bridge.vlan is not None:
+            message = f"bridge '{name}' sits on VLAN {bridge.vlan} and cannot take '{bridge.uplink}'s untagged address"
+            self.found.add("FROM-UPLINK", message, where, hint="give the bridge its own address")
+
+    def mtu(self, name: IfName, bridge: d.Bridge, path: Path) -> None:
+        """A bridge cannot pass what its uplink cannot."""
+        uplink = self.entry.nics.get(bridge.uplink or IfName("")) or self.entry.bonds.get(bridge.uplink or IfName(""))
+        if bridge.mtu and uplink and uplink.mtu and uplink.mtu < bridge.mtu:
+            kind = "nics" if bridge.uplink in self.entry.nics else "bonds"
+            self.found.add(
+                "MTU",
+                f"bridge '{name}' has MTU {bridge.mtu}, but its uplink '{bridge.uplink}' passes only {uplink.mtu}",
+                (*path, "mtu"),
+                hint=f"raise the uplink to {bridge.mtu}, and the switch port with it, or lower the bridge",
+                also=[("the uplink", (*self.top, kind, str(bridge.uplink), "mtu"))],
+            )
+
+    def free_nics(self) -> list[str]:
+        """NICs that no bridge or bond takes and that have no address."""
+        taken = {bridge.uplink for bridge in self.entry.bridges.values()} | set(self.member_of)
+        return [name for name, nic in self.entry.nics.items() if name not in taken and not nic.address]
+
+    def takers(self) -> None:
+        """One NIC is under one bridge per tag, and not in a bond at the same time."""
+        first: dict[tuple[IfName, int | None], IfName] = {}
+        aware: dict[IfName, IfName] = {}
+        for name, bridge in self.entry.bridges.items():
+            uplink = bridge.uplink
+            if uplink is None or uplink == "none":
+                continue
+            where: Path = (*self.top, "bridges", name, "uplink")
+            if uplink in self.member_of:
+                bond = self.member_of[uplink]
+                self.found.add(
+                    "UPLINK-TWICE",
+                    f"NIC '{uplink}' is the uplink of bridge '{name}' and in bond '{bond}'",
+                    where,
+                    hint=f"write uplink: {bond}",
+                    also=[("the bond", (*self.top, "bonds", bond, "nics"))],
+                )
+            key = (uplink, bridge.vlan)
+            other = first.get(key) or aware.get(uplink)
+            if bridge.vlan_aware and other is None:
+                other = next((taker for (link, _), taker in first.items() if link == uplink), None)
+            if other is not None:
+                tag = f" on VLAN {bridge.vlan}" if key in first and bridge.vlan is not None else ""
+                self.found.add(
+                    "UPLINK-TWICE",
+                    f"'{uplink}' is the uplink of both bridge '{other}' and bridge '{name}'{tag}",
+                    where,
+                    hint="a link has one bridge; with tagged networks give each bridge its own 'vlan'",
+                    also=[("the first", (*self.top, "bridges", other, "uplink"))],
+                )
+            first.setdefault(key, name)
+            if bridge.vlan_aware:
+                aware.setdefault(uplink, name)
+
+    def enslaved(self) -> None:
+        """A NIC under a bridge or in a bond has no address of its own: the kernel would never deliver to it."""
+        for name, nic in self.entry.nics.items():
+            path: Path = (*self.top, "nics", name)
+            given = "address" if nic.address else "gateway" if nic.gateway else None
+            bridge = next((b for b, e in self.entry.bridges.items() if e.uplink == name and e.vlan is None), None)
+            if given and name in self.member_of:
+                bond = self.member_of[name]
+                self.found.add(
+                    "ENSLAVED-ADDRESS",
+                    f"NIC '{name}' has an address, but is a member of bond '{bond}'",
+                    (*path, given),
+                    hint=f"put a bridge on {bond} and give the address there",
+                    also=[("the bond", (*self.top, "bonds", bond, "nics"))],
+                )
+            elif given and bridge and not self.wiring.gives_addresses_up(self.name, name):
+                self.found.add(
+                    "ENSLAVED-ADDRESS",
+                    f"NIC '{name}' has an address, but is under bridge '{bridge}'",
+                    (*path, given),
+                    hint=f"give '{bridge}' 'address: from-uplink' to move it there, or take another NIC for the bridge",
+                    also=[("the bridge", (*self.top, "bridges", bridge, "uplink"))],
+                )
+            elif given:
+                self.tagged_nic(name, nic, path)
+
+    def tagged_nic(self, name: IfName, nic: d.Nic, path: Path) -> None:
+        """The host's own frames leave a NIC untagged."""
+        network = self.wiring.document.networks.get(nic.network or "")
+        if network is not None and network.vlan is not None:
+            self.found.add(
+                "VLAN-TAGGED",
+                f"NIC '{name}' has an address on network '{nic.network}', which arrives with VLAN {network.vlan}",
+                (*path, "address"),
+                hint=f"give it to a bridge on that tag: NAME: {{uplink: {name}, vlan: {network.vlan}, address: …}}",
+                also=[("the tag", ("networks", nic.network or "", "vlan"))],
+            )
+
+    def default_routes(self) -> None:
+        """One default gateway per family, reached from an address."""
+        first: dict[int, tuple[str, Path]] = {}
+        links: list[tuple[str, IfName, d.Nic | d.Bridge]] = [
+            *(("nics", name, nic) for name, nic in self.entry.nics.items()),
+            *(("bridges", name, bridge) for name, bridge in self.entry.bridges.items()),
+        ]
+        for kind, name, link in links:
+            path: Path = (*self.top, kind, name, "gateway")
+            if link.gateway and not link.address:
+                message = f"'{name}' of host '{self.name}' has a gateway but no address to reach it from"
+                self.found.add("GATEWAY", message, path, hint="give it an address, or remove the gateway")
+            for index, gateway in enumerate(link.gateway):
+                where = (*path, index)
+                family = f"IPv{gateway.version}"
+                if gateway.version in first:
+                    other, at = first[gateway.version]
+                    self.found.add(
+                        "GATEWAY-TWICE",
+                        f"host '{self.name}' has two {family} default gateways, on '{other}' and on '{name}'",
+                        where,
+                        hint="keep the one on the network that leads out; answers would leave by the wrong NIC",
+                        also=[("the first", at)],
+                    )
+                first.setdefault(gateway.version, (name, where))
+
+
+def unknown_vlan(wiring: Wiring, vid: int, path: Path) -> None:
+    """Note a tag with which no network arrives."""
+    networks = wiring.document.networks
+    if any(network.vlan == vid for network in networks.values()) or any(
+        p[0] == "networks" for p in wiring.found.broken
+    ):
+        return
+    known = ", ".join(f"{network.vlan} ({name})" for name, network in networks.items() if network.vlan is not None)
+    wiring.found.add(
+        "UNKNOWN-VLAN",
+        f"no network arrives with VLAN {vid}",
+        path,
+        hint=f"known: {known}" if known else f"say which one it is: networks: NAME: {{vlan: {vid}}}",
+    )

@@ -1,0 +1,287 @@
+"""The site file as written: one model per kind of entry. Their texts become the schema and the reference."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema
+
+from bascule.site import words as w
+from bascule.site.findings import shown
+
+
+class OneOrMany:
+    """A single value or a list of them; read as a tuple."""
+
+    @staticmethod
+    def __get_pydantic_json_schema__(schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        each = handler(schema)["items"]
+        return {"anyOf": [each, {"type": "array", "items": each, "minItems": 1}]}
+
+
+def _as_tuple(value: object) -> object:
+    if isinstance(value, list):
+        if not value:
+            raise w.fault("TYPE", "the list is empty", "give a value, or leave the key out")
+        return tuple(value)
+    return (value,)
+
+
+def _as_list(value: object) -> object:
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        what = "a mapping" if isinstance(value, dict) else shown(value)
+        raise w.fault("TYPE", f"{what} stands where a list was expected", "put it in [ ], or behind '- '")
+    return tuple(value)
+
+
+def _as_section(value: object) -> object:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        what = "a list" if isinstance(value, list) else shown(value)
+        raise w.fault("TYPE", f"{what} stands where a mapping was expected", "write each entry as 'NAME: {…}'")
+    return value
+
+
+T = TypeVar("T")
+Many = Annotated[tuple[T, ...], BeforeValidator(_as_tuple), OneOrMany]
+Listed = Annotated[tuple[T, ...], BeforeValidator(_as_list)]
+Named = Annotated[dict[w.Label, T], BeforeValidator(_as_section)]
+NamedLink = Annotated[dict[w.LinkName, T], BeforeValidator(_as_section)]
+
+
+class Entry(BaseModel):
+    """What all entries share."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _mapping(cls, value: object) -> object:
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            what = "a list" if isinstance(value, list) else shown(value)
+            keys = ", ".join(field.alias or name for name, field in cls.model_fields.items())
+            raise w.fault("TYPE", f"{what} stands where the keys of {cls.noun()} were expected", f"its keys: {keys}")
+        return value
+
+    @classmethod
+    def noun(cls) -> str:
+        """The entry's name in a sentence."""
+        return str(cls.model_config.get("title"))
+
+
+class Network(Entry):
+    """A layer-2 network that exists in the building."""
+
+    model_config = ConfigDict(title="a network")
+
+    subnet: Many[w.Subnet] = Field((), description="Its subnet, or a list of them, IPv4 and IPv6 alike.")
+    gateway: Many[w.Address] = Field((), description="The router that leads out of it, one per address family.")
+    vlan: w.VlanId | None = Field(None, description="The VLAN tag with which it arrives; left out where untagged.")
+
+
+class Switch(Entry):
+    """The cabling as it should be: the switch port that a NIC is plugged into."""
+
+    model_config = ConfigDict(title="a switch port")
+
+    name: w.Text = Field(description="The switch's name, as its LLDP frames tell it.")
+    port: w.Text = Field(description="The port's name on that switch.")
+
+
+class Nic(Entry):
+    """A NIC of the host. Without an address it carries guests only."""
+
+    model_config = ConfigDict(title="a NIC of a host")
+
+    network: w.Label | None = Field(None, description="The network on its wire (a name under 'networks').")
+    address: Many[w.NicAddress] = Field((), description="The host's own address here, 'dhcp', or a list of them.")
+    gateway: Many[w.Address] = Field((), description="The host's default gateway; one per host and address family.")
+    mac: w.MacWord | None = Field(None, description="Pins the name to the NIC with this MAC.")
+    path: w.Text | None = Field(None, description="Pins the name to the NIC in this slot (udev's ID_PATH).")
+    mtu: w.Mtu | None = Field(None, description="Bytes; left as it is if not given.")
+    switch: Switch | None = Field(None, description="The switch port that it should be plugged into.")
+
+
+BOND_MODES = (
+    "active-backup",
+    "802.3ad",
+    "balance-rr",
+    "balance-xor",
+    "broadcast",
+    "balance-tlb",
+    "balance-alb",
+)
+
+
+class Bond(Entry):
+    """Several NICs as one, usable as an uplink."""
+
+    model_config = ConfigDict(title="a bond")
+
+    nics: Listed[w.LinkName] = Field(description="Its members (names under 'nics'); they carry no address.")
+    mode: Annotated[str, w.choice(*BOND_MODES, noun="a bonding mode")] = Field(
+        "active-backup", description="The kernel's bonding mode; 802.3ad needs LACP on the switch."
+    )
+    mtu: w.Mtu | None = Field(None, description="Bytes.")
+
+
+class Bridge(Entry):
+    """A bridge of the host: the guests plugged into it stand on its uplink's network."""
+
+    model_config = ConfigDict(title="a bridge", json_schema_extra={"required": ["uplink"]})
+
+    uplink: w.Uplink | None = Field(
+        None, description="The NIC or bond under it, or 'none' for a bridge without a NIC on purpose. Required."
+    )
+    address: Many[w.BridgeAddress] = Field(
+        (), description="The host's own address on the bridge; 'from-uplink' moves the NIC's addresses here."
+    )
+    gateway: Many[w.Address] = Field((), description="The host's default gateway; one per host and address family.")
+    vlan: w.VlanId | None = Field(None, description="The bridge sits on this VLAN of the uplink (eth4.30).")
+    vlan_aware: w.Boolean = Field(False, description="The bridge keeps tags apart itself; guests choose their VLAN.")
+    stp: w.Boolean = Field(False, description="Spanning tree; off with one uplink, so that no port waits 30 s.")
+    mtu: w.Mtu | None = Field(None, description="Bytes.")
+
+
+class Forward(Entry):
+    """A port of the host that leads to a guest behind it."""
+
+    model_config = ConfigDict(title="a port forward")
+
+    host: w.Port = Field(description="The port on the host.")
+    to: w.Label = Field(description="The guest; it has a NIC on this virtual network.")
+    service: w.Served = Field(description="The guest's port.")
+
+
+MODES = ("nat", "routed", "isolated", "open")
+
+
+class VirtualNetwork(Entry):
+    """A host-only network in one of libvirt's modes. The host takes the first address of each subnet."""
+
+    model_config = ConfigDict(title="a virtual network")
+
+    mode: Annotated[str, w.choice(*MODES, noun="a mode of a virtual network")] = Field(
+        description="nat: out under the host's address; routed: out under their own; isolated: not out at all; "
+        "open: as routed, without any firewall rule."
+    )
+    subnet: Many[w.Subnet] = Field((), description="Its subnet, or a list of them. nat and routed need one.")
+    dhcp: w.SpanWord | None = Field(None, description="The IPv4 addresses that the host hands out, both ends included.")
+    forwards: Listed[Forward] = Field((), description="Ports of the host that lead to guests (nat and routed).")
+
+
+DIALECTS = ("ifcfg", "keyfile", "networkd", "netplan", "ifupdown", "none")
+
+
+class Host(Entry):
+    """A machine that runs guests."""
+
+    model_config = ConfigDict(title="a host")
+
+    memory: w.Size | None = Field(None, description="Its memory, as KiB, MiB, GiB or TiB.")
+    persist: Annotated[str, w.choice(*DIALECTS, noun="a configuration system")] | None = Field(
+        None, description="The configuration system that keeps the network over a reboot; found out if not given."
+    )
+    nics: NamedLink[Nic] = Field(default_factory=dict, description="Its NICs, by the kernel's name.")
+    bonds: NamedLink[Bond] = Field(default_factory=dict, description="Its bonds, by name.")
+    bridges: NamedLink[Bridge] = Field(default_factory=dict, description="Its bridges, by name.")
+    virtual_networks: Named[VirtualNetwork] = Field(default_factory=dict, description="Its host-only networks.")
+    serves: Listed[w.Served] = Field((), description="The ports on which the host itself answers.")
+
+
+class GuestNic(Entry):
+    """A NIC of a guest, plugged into exactly one of bridge, network and direct."""
+
+    model_config = ConfigDict(title="a NIC of a guest")
+
+    bridge: w.LinkName | None = Field(None, description="The bridge of the guest's host.")
+    network: w.Label | None = Field(None, description="The virtual network of the guest's host.")
+    direct: w.LinkName | None = Field(None, description="The NIC of the guest's host that it shares (macvtap).")
+    mac: w.GuestMac | None = Field(None, description="Its MAC; derived from site, guest and index if not given.")
+    address: Many[w.NicAddress] = Field((), description="The guest's address, 'dhcp', or a list of them.")
+    tap: w.LinkName | None = Field(None, description="Its tap on the host where the default name will not do.")
+    vlan: w.VlanId | None = Field(None, description="Its VLAN on a VLAN-aware bridge (access port).")
+    vlans: Many[w.VlanRange] = Field((), description="Its VLANs on a VLAN-aware bridge (trunk port).")
+
+
+class Guest(Entry):
+    """A virtual server."""
+
+    model_config = ConfigDict(title="a guest")
+
+    host: w.Label = Field(description="The host that runs it.")
+    memory: w.Size | None = Field(None, description="Its memory, as KiB, MiB, GiB or TiB.")
+    nics: Listed[GuestNic] = Field((), description="Its NICs, in order.")
+    serves: Listed[w.Served] = Field((), description="The ports on which it answers.")
+
+
+class MachineNic(Entry):
+    """A machine's foot in a network."""
+
+    model_config = ConfigDict(title="a NIC of a machine")
+
+    network: w.Label = Field(description="The network that it stands on.")
+    address: Many[w.NicAddress] = Field((), description="Its address, 'dhcp', or a list of them.")
+    mac: w.MacWord | None = Field(None, description="Its MAC, where it matters.")
+
+
+class Dhcp(Entry):
+    """A DHCP and DNS server that the machine runs."""
+
+    model_config = ConfigDict(title="a DHCP server")
+
+    network: w.Label = Field(description="The network that it serves; the machine stands on it.")
+    range: w.SpanWord = Field(description="The IPv4 addresses that it hands out, both ends included.")
+
+
+class Masquerade(Entry):
+    """Who may go out through the machine, seen under the machine's address."""
+
+    model_config = ConfigDict(title="a masquerade")
+
+    from_: Many[w.Label] = Field(alias="from", description="Guests, machines, hosts or networks.")
+    to: w.Label = Field(description="The network outside.")
+
+
+class Machine(Entry):
+    """What else stands on the networks: never touched, played in the twin."""
+
+    model_config = ConfigDict(title="a machine")
+
+    nics: Listed[MachineNic] = Field((), description="Its NICs.")
+    dhcp: Dhcp | None = Field(None, description="The DHCP and DNS server that it runs.")
+    masquerade: Masquerade | None = Field(None, description="Whom it lets out under its own address.")
+    serves: Listed[w.Served] = Field((), description="The ports on which it answers.")
+
+
+class Expect(Entry):
+    """One access criterion: who must, or must not, reach whom."""
+
+    model_config = ConfigDict(title="an expectation")
+
+    from_: w.Label = Field(alias="from", description="The guest, host or machine that asks.")
+    to: w.Label = Field(description="The guest, host or machine that is asked.")
+    service: w.ServiceWord | None = Field(None, description="What is asked: icmp (default), arp, tcp/80, udp/53.")
+    verdict: Annotated[str, w.choice("reach", "no-reach", noun="a verdict")] = Field(
+        description="reach: an answer must come; no-reach: none may come."
+    )
+    seen_as: w.Label | None = Field(None, description="Whose address the target must see (masquerading).")
+
+
+class Document(Entry):
+    """The networks of the building, the hosts, their guests, and who must reach whom."""
+
+    model_config = ConfigDict(title="a site file")
+
+    site: w.Label = Field(description="The site's name; derived MACs hang on it.")
+    networks: Named[Network] = Field(default_factory=dict, description="The networks that exist in the building.")
+    hosts: Named[Host] = Field(default_factory=dict, description="The machines that run guests.")
+    guests: Named[Guest] = Field(default_factory=dict, description="The virtual servers.")
+    machines: Named[Machine] = Field(default_factory=dict, description="What else stands on those networks.")
+    expect: Listed[Expect] = Field((), description="The access criteria.")

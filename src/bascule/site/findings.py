@@ -1,0 +1,100 @@
+"""Problems on their way to the user: collected, placed, never thrown one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+
+from bascule.errors import Place, Problem, SiteFault
+
+Path = tuple[str | int, ...]  # the way from the top of the file to a value: ("guests", "guest_01", "nics", 0, "mac")
+
+SHOWN = 60  # characters of a wrong value that a message repeats
+
+
+def shown(text: object) -> str:
+    """A value as it stands in a message: in quotes, printable, and not longer than a line."""
+    plain = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in str(text))
+    return f"'{plain}'" if len(plain) <= SHOWN else f"'{plain[: SHOWN - 1]}…'"
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that was probably meant; spelling with other capitals or separators counts as nearest."""
+    names = list(known)
+    flat = {each.lower().replace("-", "_"): each for each in names}
+    same = flat.get(name.lower().replace("-", "_"))
+    if same is not None:
+        return same
+    return next(iter(get_close_matches(name[:SHOWN], names, n=1, cutoff=0.6)), None)
+
+
+def suggest(name: str, known: Iterable[str], *, kind: str) -> str:
+    """What to do about an unknown name: the nearest one, or all that there are."""
+    names = list(known)
+    close = nearest(name, names)
+    if close is not None:
+        return f"did you mean '{close}'?"
+    if not names:
+        return f"the file declares no {kind} here"
+    listed = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+    return f"known: {listed}"
+
+
+@dataclass(slots=True)
+class Findings:
+    """All problems of one file, and where everything in it stands."""
+
+    file: str
+    values: dict[Path, Place] = field(default_factory=dict)
+    keys: dict[Path, Place] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    broken: set[Path] = field(default_factory=set)
+
+    def place(self, path: Path, *, key: bool = False) -> Place:
+        """Where a value (or its key) stands; for what is not in the file, where its nearest parent stands."""
+        if key and path in self.keys:
+            return self.keys[path]
+        while path and path not in self.values:
+            path = path[:-1]
+        return self.values.get(path) or Place(self.file, 1, 1)
+
+    def item(self, path: Path) -> Place:
+        """Where a named item begins: at its key, or at its dash in a list."""
+        return self.place(path, key=True)
+
+    def add(
+        self,
+        code: str,
+        message: str,
+        path: Path,
+        *,
+        hint: str | None = None,
+        key: bool = False,
+        also: Iterable[tuple[str, Path]] = (),
+    ) -> None:
+        """Note a problem with the value at a path, and with further ones."""
+        self.at(
+            code, message, self.place(path, key=key), hint, tuple((label, self.place(p, key=key)) for label, p in also)
+        )
+
+    def at(
+        self,
+        code: str,
+        message: str,
+        place: Place,
+        hint: str | None = None,
+        also: tuple[tuple[str, Place], ...] = (),
+    ) -> None:
+        """Note a problem at a place."""
+        self.problems.append(Problem(code=code, message=message, place=place, hint=hint, also=also))
+
+    def is_broken(self, path: Path) -> bool:
+        """Whether the item was left out because its own shape is wrong, which was said already."""
+        return any(path[:length] in self.broken for length in range(1, len(path) + 1))
+
+    def raise_all(self) -> None:
+        """Raise SiteFault with every problem in the order of the file, if there is one."""
+        if self.problems:
+            unique = dict.fromkeys(self.problems)
+            raise SiteFault(*sorted(unique, key=lambda p: (p.place or Place("", 0, 0), p.code, p.message)))

@@ -1,0 +1,304 @@
+"""From a scalar's text to a value: one small parser per kind of word, each with the sentence for what is wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from ipaddress import IPv4Address, ip_address, ip_interface, ip_network
+from typing import Literal
+
+from bascule.model.site import Service
+from bascule.model.values import (
+    IFNAME_MAX,
+    IfName,
+    IpAddress,
+    IpInterface,
+    IpNetwork,
+    Mac,
+    Vid,
+    parse_ifname,
+    parse_label,
+    parse_mac,
+    parse_vid,
+)
+from bascule.site.findings import nearest, shown
+
+MTU_MIN, MTU_MAX = 68, 65535  # RFC 791's smallest datagram; the largest that the kernel takes
+
+
+class Wrong(ValueError):
+    """A parser's complaint that brings its own hint or code."""
+
+    def __init__(self, message: str, hint: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+        self.code = code
+
+
+def _number(text: str, noun: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise Wrong(f"{shown(text)} is not {noun}")
+    return int(text)
+
+
+def read_label(text: str) -> str:
+    """A name of a site, network, host, guest or machine."""
+    if len(text) > 63:
+        raise Wrong(f"{shown(text)} is {len(text)} characters long; a name has at most 63")
+    return parse_label(text)
+
+
+def read_ifname(text: str) -> IfName:
+    """A link's name; 'none' is kept for a bridge without NIC."""
+    if len(text.encode()) > IFNAME_MAX:
+        raise Wrong(
+            f"{shown(text)} has {len(text.encode())} bytes; the kernel takes at most {IFNAME_MAX} for a link's name",
+            "shorten it",
+            "NAME-LONG",
+        )
+    if text == "none":
+        raise Wrong("'none' means no link in a site file and cannot name one", "take another name")
+    return parse_ifname(text)
+
+
+def read_mac(text: str) -> Mac:
+    """The MAC of one NIC."""
+    return parse_mac(text)
+
+
+def read_guest_mac(text: str) -> Mac:
+    """As read_mac, but not one of those that taps have."""
+    mac = parse_mac(text)
+    if mac.startswith("fe"):
+        raise Wrong(
+            f"{shown(text)} begins with fe, which is kept for the host's end of taps; libvirt refuses it for a guest",
+            f"write 52:54:00:{mac[9:]}, or leave 'mac' out to get a stable one",
+        )
+    return mac
+
+
+def _usable(address: IpAddress, text: str) -> None:
+    """Refuses what no NIC can have."""
+    for kind, is_kind in (
+        ("a multicast address", address.is_multicast),
+        ("the unspecified address", address.is_unspecified),
+        ("a loopback address", address.is_loopback),
+        ("the broadcast address", address == IPv4Address("255.255.255.255")),
+    ):
+        if is_kind:
+            raise Wrong(f"{shown(text)} is {kind}, not an address of one NIC")
+
+
+def read_address(text: str) -> IpAddress:
+    """An address without prefix length."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        if "/" in text:
+            raise Wrong(
+                f"{shown(text)} has a prefix length, but a plain address was expected",
+                f"write {text.split('/', maxsplit=1)[0]}",
+            ) from None
+        raise Wrong(f"{shown(text)} is not an IPv4 or IPv6 address") from None
+    _usable(address, text)
+    return address
+
+
+def read_interface(text: str) -> IpInterface:
+    """An address with its prefix length in digits; netmasks are refused with the right length as hint."""
+    plain, slash, prefix = text.partition("/")
+    try:
+        address = ip_address(plain)
+    except ValueError:
+        raise Wrong(f"{shown(text)} is not an address like 192.168.1.33/24 or 2001:db8::33/64") from None
+    if not slash:
+        example = 24 if address.version == 4 else 64
+        raise Wrong(f"{shown(text)} has no prefix length", f"write it with its subnet's, like {plain}/{example}")
+    if not re.fullmatch(r"[0-9]{1,3}", prefix) or int(prefix) > address.max_prefixlen:
+        hint = None
+        with contextlib.suppress(ValueError):  # a netmask, perhaps
+            hint = f"write {plain}/{ip_network(f'0.0.0.0/{prefix}').prefixlen}" if address.version == 4 else None
+        raise Wrong(f"{shown(text)} has no prefix length between 0 and {address.max_prefixlen} behind the '/'", hint)
+    _usable(address, text)
+    return ip_interface(text)
+
+
+HostWord = Literal["dhcp", "from-uplink"]
+
+
+def read_interface_or_dhcp(text: str) -> IpInterface | HostWord:
+    """An address with its prefix length, or 'dhcp'."""
+    if text == "dhcp":
+        return "dhcp"
+    if text == "from-uplink":
+        raise Wrong("'from-uplink' is for a bridge's own address only", "give the address, or 'dhcp'")
+    return _with_words(text, ("dhcp",))
+
+
+def read_bridge_address(text: str) -> IpInterface | HostWord:
+    """An address with its prefix length, 'dhcp' or 'from-uplink'."""
+    if text == "dhcp":
+        return "dhcp"
+    if text == "from-uplink":
+        return "from-uplink"
+    return _with_words(text, ("dhcp", "from-uplink"))
+
+
+def _with_words(text: str, words: tuple[str, ...]) -> IpInterface:
+    try:
+        return read_interface(text)
+    except Wrong as wrong:
+        close = None if "/" in text or "." in text or ":" in text else nearest(text, words)
+        if close:
+            raise Wrong(str(wrong), f"did you mean '{close}'?") from None
+        raise
+
+
+def read_subnet(text: str) -> IpNetwork:
+    """A subnet; an address inside one is refused with the subnet as hint."""
+    if not re.fullmatch(r"[0-9A-Fa-f.:]+/[0-9]{1,3}", text):
+        if re.fullmatch(r"[0-9A-Fa-f.:]*[.:][0-9A-Fa-f.:]*", text):
+            raise Wrong(f"{shown(text)} has no prefix length", f"write it like {text}/{64 if ':' in text else 24}")
+        raise Wrong(f"{shown(text)} is not a subnet like 192.168.1.0/24 or 2001:db8::/64")
+    with contextlib.suppress(ValueError):
+        return ip_network(text)
+    try:
+        network = ip_network(text, strict=False)
+    except ValueError:
+        raise Wrong(f"{shown(text)} is not a subnet like 192.168.1.0/24 or 2001:db8::/64") from None
+    raise Wrong(f"{shown(text)} is an address inside a subnet, not a subnet", f"did you mean {network}?")
+
+
+def read_vid(text: str) -> Vid:
+    """A VLAN number from 1 to 4094."""
+    return parse_vid(text) if len(text) < 10 else parse_vid(text[:9])
+
+
+def read_vid_range(text: str) -> tuple[Vid, Vid]:
+    """A VLAN number, or FIRST-LAST."""
+    first, dash, last = text.partition("-")
+    low = read_vid(first.strip())
+    high = read_vid(last.strip()) if dash else low
+    if low > high:
+        raise Wrong(f"{shown(text)} runs backwards", f"write {high}-{low}")
+    return low, high
+
+
+def read_mtu(text: str) -> int:
+    """An MTU in bytes."""
+    mtu = _number(text, "an MTU in bytes")
+    if not MTU_MIN <= mtu <= MTU_MAX:
+        raise Wrong(f"MTU {mtu} is not in {MTU_MIN}–{MTU_MAX}", "Ethernet's own is 1500, jumbo frames have 9000")
+    return mtu
+
+
+_UNITS = {"KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40}
+
+
+def read_size(text: str) -> int:
+    """A size of memory in bytes; the unit is binary and written out."""
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,3})?) ?([A-Za-z]*)", text)
+    if match and match[2] in _UNITS:
+        size = int(float(match[1]) * (1 << _UNITS[match[2]]))
+        if size:
+            return size
+        raise Wrong(f"{shown(text)} is no memory at all", "write a size like 8GiB")
+    hint = "write a number with KiB, MiB, GiB or TiB (powers of 1,024), like 8GiB"
+    if match and match[2]:
+        unit = next((unit for unit in _UNITS if unit[0] == match[2][0].upper()), None)
+        hint = f"write {match[1]}{unit} (units are powers of 1,024)" if unit else hint
+        raise Wrong(f"{shown(text)} has a unit that means 1,000 to some and 1,024 to others", hint)
+    raise Wrong(f"{shown(text)} has no unit" if match else f"{shown(text)} is not a size of memory", hint)
+
+
+_SERVICE_HINT = "write tcp/80, tcp/8000-8100, udp/53, icmp or arp"
+
+
+def read_service(text: str) -> Service:
+    """A protocol and its ports, icmp or arp."""
+    if text in {"icmp", "arp"}:
+        return Service(text)  # type: ignore[arg-type]  # one of the two, by the line above
+    match = re.fullmatch(r"(tcp|udp)/([0-9]{1,6})(?:-([0-9]{1,6}))?", text)
+    if not match:
+        lower = text.lower().replace(":", "/").replace(" ", "")
+        hint = f"did you mean '{lower}'?" if lower != text and _is_service(lower) else _SERVICE_HINT
+        turned = re.fullmatch(r"([0-9-]+)/?(tcp|udp)?", text.lower())
+        if turned:
+            hint = f"write {turned[2] or 'tcp'}/{turned[1]}"
+        raise Wrong(f"{shown(text)} is not a service", hint)
+    first, last = int(match[2]), int(match[3] or match[2])
+    for port in (first, last):
+        if not 1 <= port <= 65535:
+            raise Wrong(f"port {port} in {shown(text)} is not in 1–65535")
+    if first > last:
+        raise Wrong(f"the ports in {shown(text)} run backwards", f"write {match[1]}/{last}-{first}")
+    return Service("tcp" if match[1] == "tcp" else "udp", first, last)
+
+
+def _is_service(text: str) -> bool:
+    try:
+        read_service(text)
+    except ValueError:
+        return False
+    return True
+
+
+def read_served(text: str) -> Service:
+    """A service that has ports."""
+    service = read_service(text)
+    if not service.first:
+        raise Wrong(f"{shown(text)} is answered by whoever has an address and is not a port", "leave it out")
+    return service
+
+
+def read_port(text: str) -> int:
+    """A port from 1 to 65535."""
+    port = _number(text, "a port number")
+    if not 1 <= port <= 65535:
+        raise Wrong(f"port {port} is not in 1–65535")
+    return port
+
+
+Span = tuple[IPv4Address, IPv4Address]
+
+
+def read_span(text: str) -> Span:
+    """A range of IPv4 addresses, both ends included."""
+    first, _, last = (part.strip() for part in text.partition("-"))
+    try:
+        ends = ip_address(first), ip_address(last)
+    except ValueError:
+        raise Wrong(
+            f"{shown(text)} is not a range of addresses", "write FIRST-LAST, like 192.168.1.100-192.168.1.199"
+        ) from None
+    low, high = ends
+    if not isinstance(low, IPv4Address) or not isinstance(high, IPv4Address):
+        raise Wrong(
+            f"{shown(text)} is not an IPv4 range; Bascule asks and plays DHCP for IPv4 only",
+            "IPv6 guests take router advertisements or a static address",
+        )
+    if low > high:
+        raise Wrong(f"{shown(text)} runs backwards", f"write {last}-{first}")
+    return low, high
+
+
+_BOOLEANS = {"true": True, "false": False, "on": True, "off": False, "yes": True, "no": False}
+
+
+def read_boolean(text: str) -> bool:
+    """A truth value, in YAML's words of all ages."""
+    if text.lower() not in _BOOLEANS:
+        raise Wrong(f"{shown(text)} is neither true nor false", "write true or false")
+    return _BOOLEANS[text.lower()]
+
+
+def read_uplink(text: str) -> IfName:
+    """A link's name, or 'none'."""
+    return IfName("none") if text == "none" else read_ifname(text)
+
+
+def read_text(text: str) -> str:
+    """Any text that is not empty."""
+    if not text.strip():
+        raise Wrong("an empty text stands here")
+    return text

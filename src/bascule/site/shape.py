@@ -1,0 +1,156 @@
+"""Tree to document: every fault of shape at once, and what is left of the file without the faulty entries.
+
+An entry with a fault is left out of the document, and its path is kept in ``Findings.broken``, so that the later
+checks still see the rest of the file and stay silent about what hangs on that entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import copy
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from pydantic import ValidationError
+
+from bascule.site import document as d
+from bascule.site.findings import Findings, Path, nearest, shown
+from bascule.site.tree import Tree
+
+_TABLES = {"nics", "bonds", "bridges", "virtual_networks"}
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """The document, and which of the written expectations it still holds."""
+
+    document: d.Document
+    kept: tuple[int, ...]
+
+    def expectations(self) -> Iterator[tuple[Path, d.Expect]]:
+        """Each expectation with its path in the file."""
+        for index, entry in zip(self.kept, self.document.expect, strict=True):
+            yield ("expect", index), entry
+
+
+def shape(tree: Tree, found: Findings) -> Draft:
+    """The document; faults go to ``found``."""
+    try:
+        document = d.Document.model_validate(tree)
+        return Draft(document, tuple(range(len(document.expect))))
+    except ValidationError as error:
+        for fault in error.errors(include_url=False, include_input=False):
+            _report(fault, found)
+    return _rest(tree, found)
+
+
+def _rest(tree: Tree, found: Findings) -> Draft:
+    """The document without its broken entries."""
+    rest = _without(tree, (), found)
+    rest.setdefault("site", "unnamed")
+    listed = tree.get("expect") if ("expect",) not in found.broken else None
+    kept: tuple[int, ...] = ()
+    if isinstance(listed, list):
+        kept = tuple(index for index in range(len(listed)) if ("expect", index) not in found.broken)
+        rest["expect"] = [listed[index] for index in kept]
+    return Draft(d.Document.model_validate(rest), kept)
+
+
+def _without(tree: Tree, path: Path, found: Findings) -> Tree:
+    """A copy of a mapping without its broken entries, as deep as entries are named."""
+    rest = {key: value for key, value in tree.items() if (*path, key) not in found.broken}
+    for key, value in rest.items():
+        deeper = (*path, key)
+        if isinstance(value, dict) and any(broken[: len(deeper)] == deeper for broken in found.broken):
+            rest[key] = _without(value, deeper, found)
+        else:
+            rest[key] = copy(value)
+    return rest
+
+
+def _entry_of(path: Path) -> Path:
+    """The path of the smallest named entry around a fault."""
+    if path[:1] == ("hosts",):
+        return path[:4] if len(path) >= 4 and path[2] in _TABLES else path[:3]
+    return path[:2]
+
+
+def _report(fault: Any, found: Findings) -> None:
+    """One of pydantic's faults in our words."""
+    kind: str = fault["type"]
+    location: Path = tuple(fault["loc"])
+    is_key = "[key]" in location
+    path: Path = tuple(part for part in location if part != "[key]")
+    found.broken.add(_entry_of(path))
+    name = str(path[-1]) if path else ""
+    if kind == "extra_forbidden":
+        model = model_at(path[:-1])
+        keys = [field.alias or key for key, field in model.model_fields.items()]
+        close = nearest(name, keys)
+        hint = f"did you mean '{close}'?" if close else _elsewhere(name) or f"its keys: {', '.join(keys)}"
+        found.add("UNKNOWN-KEY", f"{shown(name)} is not a key of {model.noun()}", path, key=True, hint=hint)
+    elif kind == "missing":
+        model = model_at(path[:-1])
+        field = next(field for key, field in model.model_fields.items() if name in {key, field.alias})
+        article = "" if model.noun()[:2] in {"a ", "an"} else "a "
+        message = f"'{name}' is missing in {article}{model.noun()}"
+        found.add("MISSING-KEY", message, path[:-1], key=True, hint=f"{name}: {field.description}".rstrip("."))
+    else:
+        context = fault.get("ctx") or {}
+        code = kind if kind.isupper() else "TYPE"
+        message = context.get("message") or f"{fault['msg']}"
+        found.add(code, message, path, key=is_key, hint=context.get("hint"))
+
+
+_ELSEWHERE = {  # keys of other tools' files, and where their meaning lives here
+    "ip": "address",
+    "ips": "address",
+    "addresses": "address",
+    "ipaddr": "address",
+    "netmask": "address: 192.168.1.33/24",
+    "prefix": "address: 192.168.1.33/24",
+    "cidr": "subnet",
+    "gw": "gateway",
+    "gateway4": "gateway",
+    "gateway6": "gateway",
+    "interfaces": "uplink",
+    "ports": "uplink",
+    "bridge_ports": "uplink",
+    "hwaddr": "mac",
+    "macaddress": "mac",
+    "ram": "memory",
+    "dhcp4": "address: dhcp",
+    "tag": "vlan",
+    "vlan_filtering": "vlan_aware",
+    "slaves": "nics",
+    "members": "nics",
+    "vms": "guests",
+    "ethernets": "nics",
+}
+
+
+def _elsewhere(name: str) -> str | None:
+    """The key that does here what this one does in ifcfg, netplan or interfaces(5)."""
+    ours = _ELSEWHERE.get(name.lower())
+    return f"that is '{ours}' here" if ours else None
+
+
+def model_at(path: Path) -> type[d.Entry]:
+    """The model that stands at a path."""
+    model: type[d.Entry] = d.Document
+    for part in path:
+        field = next((f for key, f in model.model_fields.items() if part in {key, f.alias}), None)
+        if field is not None:
+            model = entry_in(field.annotation) or model
+    return model
+
+
+def entry_in(annotation: object) -> type[d.Entry] | None:
+    """The entry model inside an annotation, however deep: ``dict[str, Nic]``, ``Nic | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, d.Entry):
+        return annotation
+    for part in get_args(annotation):
+        inside = entry_in(part)
+        if inside is not None:
+            return inside
+    return None

@@ -1,0 +1,169 @@
+"""Who stands where: segments (broadcast domains) and feet (a speaker's NIC in a segment), as the document tells it.
+
+Lenient on purpose: a reference that leads nowhere gives None here and its own problem elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from bascule.model.values import IfName, IpAddress, IpInterface, IpNetwork
+from bascule.site import document as d
+from bascule.site.findings import Findings, Path
+from bascule.site.shape import Draft
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A broadcast domain. ``realm`` names where its addresses must be unique: the building, or one host's own net."""
+
+    key: tuple[str, ...]
+    label: str
+    subnets: tuple[IpNetwork, ...] = ()
+    realm: tuple[str, ...] = ()
+    network: str | None = None  # the building's network
+    closed: bool = False  # no wire leads out: nobody but the file's own guests is there
+
+
+@dataclass(frozen=True, slots=True)
+class Foot:
+    """One NIC of a speaker: a guest, a host or a machine."""
+
+    owner: str
+    kind: str  # guests, hosts or machines
+    label: str
+    path: Path
+    addresses: tuple[tuple[IpInterface, Path], ...] = ()
+    dhcp: Path | None = None
+    segment: Segment | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """Segments and feet of a draft."""
+
+    draft: Draft
+    found: Findings
+    feet: tuple[Foot, ...] = ()
+    by_owner: dict[str, list[Foot]] = field(default_factory=dict)
+
+    @property
+    def document(self) -> d.Document:
+        """The document."""
+        return self.draft.document
+
+    def network(self, name: str | None) -> Segment | None:
+        """The segment of a network of the building."""
+        network = self.document.networks.get(name) if name else None
+        if network is None or name is None:
+            return None
+        return Segment(("network", name), f"network '{name}'", network.subnet, (), name)
+
+    def network_of_vlan(self, vid: int | None) -> Segment | None:
+        """The segment of the network that arrives with a tag."""
+        return next((self.network(name) for name, each in self.document.networks.items() if each.vlan == vid), None)
+
+    def of_link(self, host: str, name: IfName) -> Segment | None:
+        """The untagged segment on a NIC or bond."""
+        entry = self.document.hosts[host]
+        bond = entry.bonds.get(name)
+        for nic in bond.nics if bond else (name,):
+            known = entry.nics.get(nic)
+            if known and known.network:
+                return self.network(known.network)
+        return None
+
+    def of_bridge(self, host: str, name: IfName) -> Segment | None:
+        """The segment behind a bridge."""
+        bridge = self.document.hosts[host].bridges.get(name)
+        if bridge is None or bridge.uplink is None:
+            return None
+        if bridge.uplink == "none":
+            return Segment(("bridge", host, name), f"bridge '{name}'", (), ("bridge", host, name), None, closed=True)
+        if bridge.vlan is not None:
+            return self.network_of_vlan(bridge.vlan)
+        return self.of_link(host, bridge.uplink)
+
+    def of_virtual(self, host: str, name: str) -> Segment | None:
+        """The segment of a virtual network."""
+        virtual = self.document.hosts[host].virtual_networks.get(name)
+        if virtual is None:
+            return None
+        own = ("virtual", host, name)
+        hidden = virtual.mode in {"nat", "isolated"}
+        return Segment(own, f"virtual network '{name}'", virtual.subnet, own if hidden else (), None, closed=True)
+
+    def of_guest_nic(self, guest: d.Guest, nic: d.GuestNic) -> Segment | None:
+        """The segment that a guest NIC stands in; None where it cannot be told."""
+        if guest.host not in self.document.hosts:
+            return None
+        if nic.bridge:
+            if nic.vlan is not None:
+                bridge = self.document.hosts[guest.host].bridges.get(nic.bridge)
+                return None if bridge and bridge.uplink == "none" else self.network_of_vlan(nic.vlan)
+            return None if nic.vlans else self.of_bridge(guest.host, nic.bridge)
+        if nic.network:
+            return self.of_virtual(guest.host, nic.network)
+        return self.of_link(guest.host, nic.direct) if nic.direct else None
+
+    def gives_addresses_up(self, host: str, nic: IfName) -> bool:
+        """Whether a bridge takes the NIC's addresses (``address: from-uplink``)."""
+        return any(b.uplink == nic and "from-uplink" in b.address for b in self.document.hosts[host].bridges.values())
+
+
+def wire(draft: Draft, found: Findings) -> Wiring:
+    """Every foot of the document."""
+    wiring = Wiring(draft, found)
+    feet = tuple(_feet(wiring))
+    owners: dict[str, list[Foot]] = {}
+    for foot in feet:
+        owners.setdefault(foot.owner, []).append(foot)
+    return Wiring(draft, found, feet, owners)
+
+
+def _feet(wiring: Wiring) -> Iterator[Foot]:
+    document = wiring.document
+    for name, host in document.hosts.items():
+        top: Path = ("hosts", name)
+        for link, nic in host.nics.items():
+            path = (*top, "nics", link)
+            label = f"NIC '{link}' of host '{name}'"
+            yield _foot(name, "hosts", label, path, nic.address, wiring.of_link(name, link))
+        for link, bridge in host.bridges.items():
+            path = (*top, "bridges", link)
+            label = f"bridge '{link}' of host '{name}'"
+            yield _foot(name, "hosts", label, path, bridge.address, wiring.of_bridge(name, link))
+        for net in host.virtual_networks:
+            path = (*top, "virtual_networks", net)
+            segment = wiring.of_virtual(name, net)
+            yield Foot(name, "hosts", f"virtual network '{net}'", path, (), None, segment)
+    for name, guest in document.guests.items():
+        for index, guest_nic in enumerate(guest.nics):
+            path = ("guests", name, "nics", index)
+            segment = wiring.of_guest_nic(guest, guest_nic)
+            yield _foot(name, "guests", f"guest '{name}'", path, guest_nic.address, segment)
+    for name, machine in document.machines.items():
+        for index, machine_nic in enumerate(machine.nics):
+            path = ("machines", name, "nics", index)
+            segment = wiring.network(machine_nic.network)
+            yield _foot(name, "machines", f"machine '{name}'", path, machine_nic.address, segment)
+
+
+def _foot(
+    owner: str, kind: str, label: str, path: Path, given: tuple[IpInterface | str, ...], segment: Segment | None
+) -> Foot:
+    addresses: list[tuple[IpInterface, Path]] = []
+    dhcp: Path | None = None
+    for index, each in enumerate(given):
+        where = (*path, "address", index)
+        if each == "dhcp":
+            dhcp = where
+        elif not isinstance(each, str):
+            addresses.append((each, where))
+    return Foot(owner, kind, label, path, tuple(addresses), dhcp, segment)
+
+
+def host_address(subnet: IpNetwork) -> IpAddress:
+    """The address that the host takes in a virtual network's subnet: its first."""
+    return subnet.network_address + 1 if subnet.num_addresses > 2 else subnet.network_address

@@ -1,0 +1,179 @@
+"""The words of the site file: each scalar is parsed here, once, from its text.
+
+A ``Word`` names the error code, the parser and the JSON schema of one kind of scalar; pydantic only carries it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from bascule.model.site import Service
+from bascule.model.values import (
+    IfName,
+    IpAddress,
+    IpInterface,
+    IpNetwork,
+    Mac,
+    Vid,
+)
+from bascule.site import parsers as p
+from bascule.site.findings import nearest, shown
+
+TEXT_MAX = 255  # characters; no word of a site file is longer
+
+
+def fault(code: str, message: str, hint: str | None = None) -> PydanticCustomError:
+    """A problem on its way through pydantic: the type is our code, the context our words."""
+    return PydanticCustomError(code, "{message}", {"message": message, "hint": hint})
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One kind of scalar: ``noun`` completes "… is not"."""
+
+    code: str
+    noun: str
+    parse: Callable[[str], Any]
+    schema: dict[str, Any] = field(hash=False)
+
+    def read(self, value: object) -> Any:
+        """From the tree's text to the value."""
+        if not isinstance(value, str):
+            what = "nothing" if value is None else "a mapping" if isinstance(value, dict) else "a list"
+            raise fault("TYPE", f"{what} stands where {self.noun} was expected")
+        if len(value) > TEXT_MAX:
+            raise fault("TYPE", f"{shown(value)} is {len(value)} characters long, not {self.noun}")
+        try:
+            return self.parse(value)
+        except p.Wrong as wrong:
+            raise fault(wrong.code or self.code, str(wrong), wrong.hint) from None
+        except ValueError as wrong:
+            raise fault(self.code, str(wrong), None) from None
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.read)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return dict(self.schema)
+
+
+def choice(*words: str, noun: str) -> Word:
+    """One of a few words."""
+
+    def parse(text: str) -> str:
+        if text in words:
+            return text
+        close = nearest(text, words)
+        raise p.Wrong(
+            f"{shown(text)} is not {noun}", f"did you mean '{close}'?" if close else f"one of {', '.join(words)}"
+        )
+
+    return Word("CHOICE", noun, parse, {"enum": list(words)})
+
+
+def _schema(pattern: str | None, *examples: str) -> dict[str, Any]:
+    return {"type": "string"} | ({"pattern": pattern} if pattern else {}) | {"examples": list(examples)}
+
+
+_DOTS = r"([0-9]{1,3}\.){3}[0-9]{1,3}"
+_COLONS = r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*"
+_INTERFACE = rf"({_DOTS}/[0-9]{{1,2}}|{_COLONS}/[0-9]{{1,3}})"
+_MACS = r"^[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}$"
+_PORTS = r"(tcp|udp)/[0-9]{1,5}(-[0-9]{1,5})?"
+
+Label = Annotated[
+    str, Word("NAME", "a name", p.read_label, _schema(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", "production", "guest_01"))
+]
+LinkName = Annotated[
+    IfName, Word("NAME", "a link's name", p.read_ifname, _schema(r"^[^/:\s]{1,15}$", "eth4", "enp3s0", "br3"))
+]
+Uplink = Annotated[
+    IfName, Word("NAME", "a NIC, a bond or 'none'", p.read_uplink, _schema(r"^[^/:\s]{1,15}$", "eth4", "bond0", "none"))
+]
+MacWord = Annotated[Mac, Word("MAC", "a MAC address", p.read_mac, _schema(_MACS, "52:54:00:28:23:af"))]
+GuestMac = Annotated[Mac, Word("MAC", "a guest's MAC address", p.read_guest_mac, _schema(_MACS, "52:54:00:28:23:af"))]
+Address = Annotated[
+    IpAddress,
+    Word("ADDRESS", "an address", p.read_address, _schema(rf"^({_DOTS}|{_COLONS})$", "192.168.1.1", "2001:db8::1")),
+]
+NicAddress = Annotated[
+    IpInterface | p.HostWord,
+    Word(
+        "ADDRESS",
+        "an address with its prefix length, or 'dhcp'",
+        p.read_interface_or_dhcp,
+        _schema(rf"^({_INTERFACE}|dhcp)$", "192.168.1.33/24", "2001:db8::33/64", "dhcp"),
+    ),
+]
+BridgeAddress = Annotated[
+    IpInterface | p.HostWord,
+    Word(
+        "ADDRESS",
+        "an address with its prefix length, 'dhcp' or 'from-uplink'",
+        p.read_bridge_address,
+        _schema(rf"^({_INTERFACE}|dhcp|from-uplink)$", "10.0.0.5/24", "dhcp", "from-uplink"),
+    ),
+]
+Subnet = Annotated[
+    IpNetwork, Word("SUBNET", "a subnet", p.read_subnet, _schema(rf"^{_INTERFACE}$", "192.168.1.0/24", "2001:db8::/64"))
+]
+VlanId = Annotated[
+    Vid,
+    Word(
+        "VLAN-RANGE", "a VLAN number", p.read_vid, {"type": "integer", "minimum": 1, "maximum": 4094, "examples": [30]}
+    ),
+]
+VlanRange = Annotated[
+    tuple[Vid, Vid],
+    Word(
+        "VLAN-RANGE",
+        "a VLAN number or range",
+        p.read_vid_range,
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1, "maximum": 4094},
+                {"type": "string", "pattern": "^[0-9]{1,4}-[0-9]{1,4}$"},
+            ],
+            "examples": [10, "20-29"],
+        },
+    ),
+]
+Mtu = Annotated[
+    int,
+    Word(
+        "MTU",
+        "an MTU",
+        p.read_mtu,
+        {"type": "integer", "minimum": p.MTU_MIN, "maximum": p.MTU_MAX, "examples": [1500, 9000]},
+    ),
+]
+Size = Annotated[
+    int, Word("SIZE", "a size of memory", p.read_size, _schema(r"^[0-9]+(\.[0-9]+)? ?[KMGT]iB$", "8GiB", "512MiB"))
+]
+ServiceWord = Annotated[
+    Service, Word("SERVICE", "a service", p.read_service, _schema(rf"^({_PORTS}|icmp|arp)$", "icmp", "arp", "tcp/80"))
+]
+Served = Annotated[
+    Service,
+    Word("SERVICE", "a served port", p.read_served, _schema(rf"^{_PORTS}$", "tcp/80", "tcp/8000-8100", "udp/53")),
+]
+Port = Annotated[
+    int,
+    Word("PORT", "a port number", p.read_port, {"type": "integer", "minimum": 1, "maximum": 65535, "examples": [2222]}),
+]
+SpanWord = Annotated[
+    p.Span,
+    Word(
+        "RANGE", "a range of addresses", p.read_span, _schema(rf"^{_DOTS} ?- ?{_DOTS}$", "192.168.1.100-192.168.1.199")
+    ),
+]
+Boolean = Annotated[
+    bool,
+    Word("TYPE", "true or false", p.read_boolean, {"enum": [True, False, "on", "off", "yes", "no"], "default": False}),
+]
+Text = Annotated[str, Word("TYPE", "a text", p.read_text, {"type": ["string", "integer"]})]

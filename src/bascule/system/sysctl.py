@@ -1,0 +1,27 @@
+"""Kernel parameters, as one network namespace sees them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from bascule.system.netns import Namespace
+
+SYSCTL = Path("/proc/sys")
+
+
+def read_sysctls(keys: Iterable[str], *, namespace: Namespace | None = None) -> Mapping[str, str]:
+    """The texts of files below /proc/sys, as the given network namespace sees them; missing ones are left out."""
+    values = {}
+    with namespace.entered() if namespace else contextlib.nullcontext():
+        for key in keys:
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                values[key] = (SYSCTL / key).read_text().strip()
+    return values
+
+
+def write_sysctl(key: str, value: str, *, namespace: Namespace | None = None) -> None:
+    """Set one kernel parameter, of a network namespace or of the one that we are in. Raises OSError."""
+    with namespace.entered() if namespace else contextlib.nullcontext():
+        (SYSCTL / key).write_text(value)

@@ -1,0 +1,138 @@
+"""From wiring to the kernel: namespaces, switches and cables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from bascule.errors import BasculeError, MissingTool, NotPermitted, Problem
+from bascule.model.values import IfName
+from bascule.system import rtnetlink
+from bascule.system.netns import Namespace
+from bascule.system.rtnetlink import Message, Rtnetlink
+from bascule.system.sysctl import read_sysctls, write_sysctl
+from bascule.twin.ends import SWITCH_MTU, Cable, End, Wiring
+
+BUILDING = "the building"  # no endpoint can be called so
+FORWARDING = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding")
+
+
+def make_namespaces(names: Iterable[str]) -> dict[str, Namespace]:
+    """One empty namespace per name.
+
+    Raises NotPermitted where this user may not have so many.
+    """
+    made: dict[str, Namespace] = {}
+    wanted = tuple(names)
+    try:
+        for name in wanted:
+            made[name] = Namespace.new(name)
+    except OSError as refusal:
+        for namespace in made.values():
+            namespace.close()
+        problem = Problem(
+            code="NAMESPACES",
+            message=f"the kernel refused network namespace {len(made) + 1} of {len(wanted)}: {refusal.strerror}",
+            hint="it allows so many: sysctl user.max_net_namespaces",
+        )
+        raise NotPermitted(problem) from refusal
+    return made
+
+
+def lay(wiring: Wiring, rooms: Mapping[str, Namespace]) -> None:
+    """The switches in the building, and every cable from them to hosts and machines."""
+    building = rooms[BUILDING]
+    switches = wiring.switches
+    with Rtnetlink(building) as door:
+        door.send(rtnetlink.add_bridge(bridge) for bridge in switches.values())
+        door.send(message for bridge in switches.values() for message in rtnetlink.quiet(bridge))
+        door.send(rtnetlink.set_link(bridge, up=True) for bridge in switches.values())
+        masters = {name: rtnetlink.index_of(building, bridge) for name, bridge in switches.items()}
+        door.send(_cable(cable, masters, rooms[cable.node]) for cable in wiring.cables)
+        door.send(message for cable in wiring.cables for message in rtnetlink.quiet(cable.port))
+        door.send(rtnetlink.set_link(cable.port, up=True) for cable in wiring.cables)
+        _lay_vlans(wiring, building, door, masters)
+
+
+def _cable(cable: Cable, masters: Mapping[str, int], room: Namespace) -> Message:
+    master = masters[cable.native] if cable.native else None
+    return rtnetlink.add_veth(
+        rtnetlink.End(name=cable.port, mtu=max(SWITCH_MTU, cable.mtu or 0), master=master),
+        rtnetlink.End(name=cable.link, mac=cable.mac, mtu=cable.mtu, namespace=room),
+    )
+
+
+def _lay_vlans(wiring: Wiring, building: Namespace, door: Rtnetlink, masters: Mapping[str, int]) -> None:
+    tagged = [cable for cable in wiring.cables if cable.tagged]
+    if not tagged:
+        return
+    if not has_vlan_links():
+        networks = ", ".join(f"'{name}'" for name in sorted({name for cable in tagged for name in cable.tagged}))
+        raise MissingTool(
+            Problem(
+                code="KERNEL-VLAN",
+                message=f"network {networks} arrives tagged, and this kernel has no 802.1Q links to play that with",
+                hint="modprobe 8021q, or rehearse on a machine whose kernel has it",
+            )
+        )
+    messages: list[Message] = []
+    for number, (cable, network) in enumerate((x, network) for x in tagged for network in x.tagged):
+        vid = wiring.vids[network]
+        name = f"{cable.port}.{vid}" if len(f"{cable.port}.{vid}") <= 15 else f"vlan{number}.{vid}"
+        parent = rtnetlink.index_of(building, cable.port)
+        messages += [
+            rtnetlink.add_vlan(name, parent, vid, masters[network]),
+            *rtnetlink.quiet(name),
+            rtnetlink.set_link(name, up=True),
+        ]
+    door.send(messages)
+
+
+def has_vlan_links() -> bool:
+    """Whether the kernel makes 802.1Q links: asked by making one in a namespace of its own."""
+    with Namespace.new("probe") as room, Rtnetlink(room) as door:
+        door.send([rtnetlink.add_bridge("b")])
+        try:
+            door.send([rtnetlink.add_vlan("b.2", rtnetlink.index_of(room, "b"), 2, None)])
+        except BasculeError:
+            return False
+    return True
+
+
+def settle(end: End, room: Namespace) -> None:
+    """Bring an end's links up and give it its declared addresses and default routes."""
+    if not end.nics:
+        return
+    with Rtnetlink(room) as door:
+        links = rtnetlink.link_names(room)
+        messages: list[Message] = [rtnetlink.set_link("lo", up=True)]
+        indexes: dict[IfName, int] = {}
+        for nic in end.nics:
+            if nic.link not in links:
+                continue
+            indexes[nic.link] = rtnetlink.index_of(room, nic.link)
+            messages += rtnetlink.quiet(nic.link)
+            messages.append(rtnetlink.set_link(nic.link, up=True))
+            messages += [rtnetlink.add_address(indexes[nic.link], address) for address in nic.addresses]
+        messages += [rtnetlink.add_route(indexes[link], gateway) for link, gateway in end.routes if link in indexes]
+        door.send(messages)
+
+
+def set_forwarding(room: Namespace, *, on: bool) -> None:
+    """Said either way, because a new namespace takes over what the machine around it has.
+
+    Raises NotPermitted where /proc/sys is read-only and the value is not right already.
+    """
+    value = "1" if on else "0"
+    for key, now in read_sysctls(FORWARDING, namespace=room).items():
+        if now == value:
+            continue  # not written, so a read-only /proc/sys only hurts where it must
+        try:
+            write_sysctl(key, value, namespace=room)
+        except OSError as refusal:
+            name = key.replace("/", ".")
+            problem = Problem(
+                code="SYSCTL-READ-ONLY",
+                message=f"{name} of '{room.name}' cannot be set to {value}: {refusal.strerror} (/proc/sys)",
+                hint="a container mounts /proc/sys read-only: start it with --privileged, or rehearse outside of it",
+            )
+            raise NotPermitted(problem) from refusal

@@ -1,0 +1,217 @@
+"""Who stands on the networks, and how: hosts' NICs, guests and machines as plain values (pure)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from bascule.model.links import Physical
+from bascule.model.site import GuestNic, Host, Network, PlugKind, Site
+from bascule.model.state import HostState
+from bascule.model.values import IFNAME_MAX, IfName, IpAddress, IpInterface, Mac, Vid, derive_mac, tap_mac
+from bascule.plan.change import Note
+
+SWITCH_MTU = 9216  # bytes: a switch passes every frame that a host may be set to send
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cable:
+    """From a NIC to the building: ``port`` is its name there, ``native`` the network that it is on untagged."""
+
+    node: str
+    link: IfName
+    port: IfName
+    mac: Mac | None = None
+    mtu: int | None = None
+    native: str | None = None
+    tagged: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndNic:
+    """A NIC of a guest or a machine, in the twin's terms."""
+
+    link: IfName
+    mac: Mac
+    addresses: tuple[IpInterface, ...] = ()
+    dhcp: bool = False
+    network: Network | None = None
+    plug: GuestNic | None = None  # of a guest
+    mtu: int = 1500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """A guest or a machine: its NICs; ``routes`` are default routes as (link, gateway), at most one per family."""
+
+    name: str
+    nics: tuple[EndNic, ...] = ()
+    routes: tuple[tuple[IfName, IpAddress], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """A guest's tap that an observed host has already."""
+
+    host: str
+    nic: GuestNic
+    mac: Mac
+    mtu: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wiring:
+    """Everything that the twin is made of before a plan is applied."""
+
+    switches: Mapping[str, IfName] = field(default_factory=dict)  # network → its bridge in the building
+    vids: Mapping[str, Vid] = field(default_factory=dict)  # of the networks that arrive tagged
+    cables: tuple[Cable, ...] = ()
+    guests: Mapping[str, End] = field(default_factory=dict)
+    machines: Mapping[str, End] = field(default_factory=dict)
+    taps: tuple[Standing, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+
+class Names:
+    """Names of links in one namespace: what was asked for where it fits in 15 bytes, else shortened with a hash."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = {"lo"}
+
+    def give(self, wish: str) -> IfName:
+        """A name like ``wish`` that nobody has."""
+        name = wish if len(wish.encode()) <= IFNAME_MAX and wish.isascii() else ""
+        turn = 0
+        while not name or name in self._taken:
+            digest = hashlib.sha256(f"{wish}\0{turn}".encode()).hexdigest()[:5]
+            name = f"{wish.encode('ascii', 'replace').decode()[: IFNAME_MAX - 6]}~{digest}"
+            turn += 1
+        self._taken.add(name)
+        return IfName(name)
+
+
+def wire(site: Site, hosts: Iterable[str], observed: Mapping[str, HostState]) -> Wiring:
+    """The wiring of a site with these hosts; observed ones bring their own links."""
+    chosen = [site.hosts[name] for name in hosts]
+    names = Names()
+    notes: list[Note] = []
+    switches = {name: names.give(name) for name in site.networks}
+    guests = {
+        guest.name: _guest_end(site, host, guest.name, notes) for host in chosen for guest in site.guests_on(host.name)
+    }
+    machines = {name: _machine_end(site, name) for name in site.machines}
+    played = {(site.guests[end.name].host, x.plug.tap): x.plug for end in guests.values() for x in end.nics if x.plug}
+    cables: list[Cable] = []
+    taps: list[Standing] = []
+    for host in chosen:
+        state = observed.get(host.name)
+        for cable in _host_cables(site, host, state, names):
+            if nic := played.get((host.name, cable.link)):
+                mac = cable.mac or tap_mac(nic.mac)
+                taps.append(Standing(host=host.name, nic=nic, mac=mac, mtu=cable.mtu or 1500))
+            else:
+                cables.append(cable)
+    for name, end in machines.items():
+        for foot in end.nics:
+            port = names.give(f"{name}.{foot.link.removeprefix('eth')}")
+            native = foot.network.name if foot.network else None
+            cables.append(Cable(node=name, link=foot.link, port=port, mac=foot.mac, native=native))
+    return Wiring(
+        switches=switches,
+        vids={name: network.vlan for name, network in site.networks.items() if network.vlan is not None},
+        cables=tuple(cables),
+        guests=guests,
+        machines=machines,
+        taps=tuple(taps),
+        notes=tuple(notes),
+    )
+
+
+def _host_cables(site: Site, host: Host, state: HostState | None, names: Names) -> Iterator[Cable]:
+    """Each declared NIC, and each observed link that no plan can make (hardware, taps, foreign kinds)."""
+    links = dict(state.links) if state else {}
+    for index, (name, nic) in enumerate(host.nics.items()):
+        seen = links.pop(name, None)
+        network = site.networks[nic.network] if nic.network else None
+        tagged = {x.name for x in _tagged(site, host, name)}
+        if network is not None and network.vlan is not None:
+            tagged.add(network.name)
+        yield Cable(
+            node=host.name,
+            link=name,
+            port=names.give(f"{host.name}.{name}"),
+            mac=nic.mac or (seen.mac if seen else None) or derive_mac(site.name, f"host/{host.name}", index),
+            mtu=seen.mtu if seen else None,
+            native=network.name if network is not None and network.vlan is None else None,
+            tagged=tuple(sorted(tagged)),
+        )
+    for name, link in links.items():
+        if not link.options.virtual and link.options.kind != "loopback":
+            wish = f"{host.name}.{name}" if isinstance(link.options, Physical) else f"{host.name}~{name}"
+            yield Cable(node=host.name, link=name, port=names.give(wish), mac=link.mac, mtu=link.mtu)
+
+
+def _tagged(site: Site, host: Host, nic: IfName) -> Iterator[Network]:
+    """The networks whose frames arrive at a NIC with a tag: those that the bridges on it ask for."""
+    vids: set[Vid] = set()
+    for bridge in host.bridges.values():
+        if nic not in {x.name for x in host.uplink_nics(bridge)}:
+            continue
+        if bridge.vlan is not None:
+            vids.add(bridge.vlan)
+        if bridge.vlan_aware:
+            vids |= {x.vlan for x in site.networks.values() if x.vlan is not None}
+    return (network for vid in sorted(vids) if (network := site.network_of_vlan(vid)) is not None)
+
+
+def _guest_end(site: Site, host: Host, guest: str, notes: list[Note]) -> End:
+    nics: list[EndNic] = []
+    for nic in site.guests[guest].nics:
+        if nic.plug is not PlugKind.BRIDGE:
+            kind = "virtual network" if nic.plug is PlugKind.NETWORK else "direct attachment to NIC"
+            text = f"NIC {nic.index} of {guest} on {kind} '{nic.into}' is not played yet; no question is asked there"
+            notes.append(Note(kind="unsupported", subject=guest, text=text))
+            continue
+        if nic.vlan is not None or nic.vlans:
+            text = f"NIC {nic.index} of {guest} gets its VLANs from the plan; a trunk's own tags are not played yet"
+            notes.append(Note(kind="unsupported", subject=guest, text=text))
+        bridge = host.bridges[IfName(nic.into)]
+        nics.append(
+            EndNic(
+                link=IfName(f"eth{nic.index}"),
+                mac=nic.mac,
+                addresses=nic.addresses,
+                dhcp=nic.dhcp,
+                network=site.network_of(nic),
+                plug=nic,
+                mtu=bridge.mtu or next((x.mtu for x in host.uplink_nics(bridge) if x.mtu), 1500),
+            )
+        )
+    return End(name=guest, nics=tuple(nics), routes=default_routes(nics))
+
+
+def _machine_end(site: Site, machine: str) -> End:
+    nics = [
+        EndNic(
+            link=IfName(f"eth{index}"),
+            mac=nic.mac or derive_mac(site.name, f"machine/{machine}", index),
+            addresses=nic.addresses,
+            dhcp=nic.dhcp,
+            network=site.networks[nic.network],
+        )
+        for index, nic in enumerate(site.machines[machine].nics)
+    ]
+    return End(name=machine, nics=tuple(nics), routes=default_routes(nics))
+
+
+def default_routes(nics: Iterable[EndNic]) -> tuple[tuple[IfName, IpAddress], ...]:
+    """For each family the first gateway that a NIC's own address can reach and that is not the end itself."""
+    nics = tuple(nics)
+    own = {address.ip for nic in nics for address in nic.addresses}
+    routes: dict[int, tuple[IfName, IpAddress]] = {}
+    for nic in nics:
+        for gateway in nic.network.gateways if nic.network else ():
+            if gateway not in own and any(gateway in address.network for address in nic.addresses):
+                routes.setdefault(gateway.version, (nic.link, gateway))
+    return tuple(routes.values())

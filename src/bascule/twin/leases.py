@@ -1,0 +1,123 @@
+"""DHCP leases of everybody who wants one: guests, machines and the hosts themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from bascule.errors import BasculeError
+from bascule.model.site import Host, Network, Site
+from bascule.model.values import IfName, IpInterface, Mac
+from bascule.plan.change import Note
+from bascule.probe import dhcp
+from bascule.probe.dhcp import Lease
+from bascule.system import rtnetlink
+from bascule.system.netns import Namespace
+from bascule.twin.ends import Wiring
+
+NOBODY_S = 1.0  # how long to ask where the file names no server
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asker:
+    """A NIC that takes its address by DHCP, and the network whose server should answer."""
+
+    endpoint: str
+    namespace: Namespace
+    link: IfName
+    mac: Mac
+    network: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostLink:
+    """A link on which a host itself speaks."""
+
+    link: IfName
+    network: Network | None
+    addresses: tuple[IpInterface, ...]
+    dhcp: bool
+
+
+def host_links(site: Site, host: Host) -> Iterator[HostLink]:
+    """The addressed NICs and bridges of a host; a bridge with ``address: from-uplink`` speaks for its NIC."""
+    moved = {bridge.uplink for bridge in host.bridges.values() if bridge.from_uplink}
+    for nic in host.nics.values():
+        if nic.has_address and nic.name not in moved:
+            network = site.networks[nic.network] if nic.network else None
+            yield HostLink(link=nic.name, network=network, addresses=nic.addresses, dhcp=nic.dhcp)
+    for bridge in host.bridges.values():
+        if bridge.has_address:
+            uplinks = host.uplink_nics(bridge) if bridge.from_uplink else ()
+            yield HostLink(
+                link=bridge.name,
+                network=site.network_of_bridge(host, bridge),
+                addresses=bridge.addresses + tuple(address for nic in uplinks for address in nic.addresses),
+                dhcp=bridge.dhcp or any(nic.dhcp for nic in uplinks),
+            )
+
+
+def askers(site: Site, hosts: Iterable[str], wiring: Wiring, rooms: Mapping[str, Namespace]) -> Iterator[Asker]:
+    """Every NIC whose address is ``dhcp``."""
+    for end in (*wiring.guests.values(), *wiring.machines.values()):
+        for nic in end.nics:
+            if nic.dhcp:
+                network = nic.network.name if nic.network else None
+                room = rooms[end.name]
+                yield Asker(endpoint=end.name, namespace=room, link=nic.link, mac=nic.mac, network=network)
+    for name in hosts:
+        for at in host_links(site, site.hosts[name]):
+            mac = rtnetlink.mac_of(rooms[name], at.link) if at.dhcp else None
+            if mac is not None:
+                network = at.network.name if at.network else None
+                yield Asker(endpoint=name, namespace=rooms[name], link=at.link, mac=mac, network=network)
+
+
+def acquire(site: Site, wanting: Iterable[Asker], *, timeout_s: float) -> dict[Asker, Lease | None]:
+    """Real exchanges, all at once. Where the file names no server they end sooner."""
+    served = {machine.dhcp.network for machine in site.machines.values() if machine.dhcp is not None}
+    found: dict[Asker, Lease | None] = {}
+    groups: dict[bool, dict[dhcp.Client, Asker]] = {True: {}, False: {}}
+    for asker in wanting:
+        client = dhcp.Client(namespace=asker.namespace, link=asker.link, mac=asker.mac, hostname=asker.endpoint)
+        groups[asker.network in served][client] = asker
+    for hopeful, clients in groups.items():
+        wait_s = timeout_s if hopeful else min(NOBODY_S, timeout_s)
+        for client, lease in dhcp.acquire(tuple(clients), timeout_s=wait_s).items():
+            found[clients[client]] = lease
+    return found
+
+
+def nothing(asker: Asker) -> Note:
+    """What to tell about a NIC that got no lease."""
+    where = f"network '{asker.network}'" if asker.network else f"the network behind {asker.link}"
+    text = f"{asker.endpoint} got no DHCP lease on {asker.link}: no server answered on {where}"
+    return Note(kind="warning", subject=asker.endpoint, text=text)
+
+
+def take(
+    site: Site,
+    wiring: Wiring,
+    rooms: Mapping[str, Namespace],
+    leases: Mapping[tuple[str, IfName], Lease],
+) -> None:
+    """Put the leased addresses on their links, and a default route where there is none yet."""
+    ends = {**wiring.guests, **wiring.machines}
+    routed = {name for name, end in ends.items() if any(gateway.version == 4 for _, gateway in end.routes)}
+    for name, host in site.hosts.items():
+        gateways = [g for nic in host.nics.values() for g in nic.gateways]
+        gateways += [g for bridge in host.bridges.values() for g in bridge.gateways]
+        if any(gateway.version == 4 for gateway in gateways):
+            routed.add(name)
+    for (endpoint, link), lease in leases.items():
+        room = rooms[endpoint]
+        index = rtnetlink.index_of(room, link)
+        messages = [rtnetlink.add_address(index, lease.address)]
+        if endpoint not in routed and lease.routers:
+            messages.append(rtnetlink.add_route(index, lease.routers[0]))
+            routed.add(endpoint)
+        try:
+            rtnetlink.change(room, messages)
+        except BasculeError:
+            if endpoint not in site.hosts:  # a host may have both already, from its observed state
+                raise

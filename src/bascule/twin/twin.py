@@ -1,0 +1,192 @@
+"""The twin: the site played with real links, real frames and real daemons, inside a sandbox."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Self
+
+from bascule.guests.namespace import NamespaceDriver
+from bascule.guests.protocol import Plug
+from bascule.model.site import Site
+from bascule.model.state import HostState
+from bascule.model.values import IfName, IpNetwork
+from bascule.plan.change import Note
+from bascule.probe.dhcp import Lease
+from bascule.probe.world import World
+from bascule.system.netns import Namespace
+from bascule.system.run import run
+from bascule.system.workers import Daemon
+from bascule.twin import building, dnsmasq, leases, router
+from bascule.twin.building import BUILDING
+from bascule.twin.ends import wire
+from bascule.twin.services import Offer, Services
+from bascule.twin.view import look
+
+FOLDER = Path("/run/bascule-twin")  # private to the sandbox
+
+
+class Twin:
+    """Made by ``raise_``; a context manager that lets go of everything at its end.
+
+    The order of use: ``raise_``, apply the plan in ``host(name)``, ``plug_guests``, ``start_guests``, ``world``.
+    """
+
+    def __init__(self, site: Site, hosts: Iterable[str], observed: Mapping[str, HostState]) -> None:
+        self.site = site
+        self.hosts = tuple(hosts)
+        self.observed = observed
+        self.wiring = wire(site, self.hosts, observed)
+        self.notes: list[Note] = list(self.wiring.notes)
+        self.leases: dict[tuple[str, IfName], Lease] = {}
+        self._stack = contextlib.ExitStack()
+        self._rooms: dict[str, Namespace] = {}
+        self._daemons: list[Daemon] = []
+
+    @classmethod
+    def raise_(
+        cls, site: Site, *, hosts: Iterable[str] | None = None, observed: Mapping[str, HostState] | None = None
+    ) -> Self:
+        """Build it: hosts with their NICs and nothing else, the building, the machines with all that they run.
+
+        Must be called inside ``system.sandbox.sandboxed``. ``hosts`` are all of the site if not given. An observed
+        host gets stand-ins for its taps and foreign links; its other state is the caller's to apply.
+
+        Raises MissingTool, NotPermitted or CommandFailed.
+        """
+        twin = cls(site, site.hosts if hosts is None else hosts, observed or {})
+        try:
+            twin._build()
+        except BaseException:
+            twin.close()
+            raise
+        return twin
+
+    def _build(self) -> None:
+        wiring = self.wiring
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        self._rooms = building.make_namespaces((BUILDING, *self.hosts, *wiring.machines, *wiring.guests))
+        for room in self._rooms.values():
+            self._stack.callback(room.close)
+        building.lay(wiring, self._rooms)
+        for host in self.hosts:
+            self._furnish(host)
+        for name, end in wiring.machines.items():
+            building.settle(end, self._rooms[name])
+            if len(end.nics) > 1:
+                self._make_router(name)
+        self._daemons = dnsmasq.start(
+            self.site,
+            list(self.site.machines.values()),
+            [wiring.machines[name] for name in self.site.machines],
+            [self._rooms[name] for name in self.site.machines],
+            FOLDER,
+        )
+        for daemon in self._daemons:
+            self._stack.callback(daemon.stop)
+        self._serve(
+            Offer(
+                endpoint=machine.name,
+                namespace=self._rooms[machine.name],
+                services=machine.serves,
+                others=dnsmasq.PORTS if machine.dhcp is not None else frozenset(),
+            )
+            for machine in self.site.machines.values()
+        )
+
+    def _furnish(self, host: str) -> None:
+        """What an observed host has that no plan makes: its guests' taps, and whether it forwards."""
+        standing = [tap for tap in self.wiring.taps if tap.host == host]
+        self.driver(host).create([(tap.nic, tap.mac, tap.mtu) for tap in standing])
+        state = self.observed.get(host)
+        forwards = state is not None and state.sysctls.get("net/ipv4/ip_forward") == "1"
+        building.set_forwarding(self._rooms[host], on=forwards)
+
+    def _make_router(self, name: str) -> None:
+        machine, end, room = self.site.machines[name], self.wiring.machines[name], self._rooms[name]
+        masquerade = machine.masquerade
+        building.set_forwarding(room, on=masquerade is not None)
+        if masquerade is not None:
+            outward = [nic.link for nic in end.nics if nic.network is not None and nic.network.name == masquerade.to]
+            text = router.ruleset(outward, router.sources(self.site, machine))
+            run(["nft", "-f", "-"], stdin=text, namespace=room)
+
+    def _serve(self, offers: Iterable[Offer]) -> None:
+        services = Services(offers)
+        self._stack.callback(services.stop)
+
+    def host(self, name: str) -> Namespace:
+        """The namespace of a host: apply its plan here."""
+        return self._rooms[name]
+
+    def end(self, name: str) -> Namespace:
+        """The namespace of a guest, machine or host."""
+        return self._rooms[name]
+
+    def driver(self, host: str) -> NamespaceDriver:
+        """The driver of a host's guests."""
+        return NamespaceDriver(self._rooms[host], self._rooms)
+
+    def plug_guests(self) -> None:
+        """Make the taps of all guests, each on its bridge. Raises CommandFailed where a bridge is not there."""
+        for host in self.hosts:
+            plugs = [
+                Plug(nic=nic.plug, bridge=IfName(nic.plug.into), mtu=nic.mtu)
+                for guest in self.site.guests_on(host)
+                for nic in self.wiring.guests[guest.name].nics
+                if nic.plug is not None
+            ]
+            self.notes += self.driver(host).attach(plugs)
+
+    def start_guests(self, *, dhcp_timeout_s: float = 5.0) -> None:
+        """Addresses, leases and services of all guests; leases of hosts and machines that want one, too.
+
+        A NIC that gets no lease becomes a note: the questions about it will fail and say so.
+        """
+        for name, end in self.wiring.guests.items():
+            building.settle(end, self._rooms[name])
+            if len(end.nics) > 1:
+                building.set_forwarding(self._rooms[name], on=False)
+        self._serve(
+            Offer(endpoint=name, namespace=self._rooms[name], services=self.site.guests[name].serves)
+            for name in self.wiring.guests
+        )
+        self._lease(dhcp_timeout_s)
+        self._let_out()
+
+    def world(self) -> World:
+        """From where one can ask and where one can listen, with the addresses that the leases gave."""
+        return look(self.site, self.hosts, self.wiring, self._rooms, self.leases)
+
+    def _lease(self, timeout_s: float) -> None:
+        askers = leases.askers(self.site, self.hosts, self.wiring, self._rooms)
+        for asker, lease in leases.acquire(self.site, askers, timeout_s=timeout_s).items():
+            if lease is None:
+                self.notes.append(leases.nothing(asker))
+            else:
+                self.leases[asker.endpoint, asker.link] = lease
+        leases.take(self.site, self.wiring, self._rooms, self.leases)
+
+    def _let_out(self) -> None:
+        """Tell the routers which addresses DHCP gave to those that may go out."""
+        given: dict[str, list[IpNetwork]] = {}
+        for (endpoint, _), lease in self.leases.items():
+            given.setdefault(endpoint, []).append(ip_network(lease.address.ip))
+        for machine in self.site.machines.values():
+            if machine.masquerade is None or len(machine.nics) < 2:
+                continue
+            late = [a for name in machine.masquerade.sources for a in given.get(name, ())]
+            if text := router.additions(late):
+                run(["nft", "-f", "-"], stdin=text, namespace=self._rooms[machine.name])
+
+    def close(self) -> None:
+        """Let go of everything; what is in no other hand is gone."""
+        self._stack.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

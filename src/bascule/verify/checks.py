@@ -1,0 +1,165 @@
+"""The checks of a bridged host: what must be so, read from its state and asked with real frames."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import ip_interface
+
+from bascule.model.links import Bridge as BridgeOptions
+from bascule.model.site import Bridge, GuestNic, Host, PlugKind, Site
+from bascule.model.state import HostState, Link
+from bascule.model.values import IpInterface, Mac
+from bascule.probe.world import World
+from bascule.system.netns import Namespace
+from bascule.system.run import run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing that must be so. ``ok`` is None where it could not be asked; ``detail`` says why, or what was seen."""
+
+    id: str
+    subject: str
+    ok: bool | None
+    detail: str
+
+    def as_json(self) -> dict[str, object]:
+        """The check for ``--json``."""
+        return {"id": self.id, "subject": self.subject, "ok": self.ok, "detail": self.detail}
+
+
+def check_host(site: Site, host: Host, state: HostState, world: World) -> tuple[Check, ...]:
+    """All checks of one host: its bridges and NICs from ``state``, then each guest with real frames.
+
+    Raises NotPermitted, MissingTool or CommandFailed where the host cannot be read or asked.
+    """
+    from bascule.verify.guests import check_guests
+
+    return (*check_links(site, host, state), *check_guests(site, host, state, world))
+
+
+def check_links(site: Site, host: Host, state: HostState) -> Iterator[Check]:
+    """What the state alone says. Pure."""
+    for bridge in host.bridges.values():
+        yield from _check_bridge(site, host, bridge, state)
+    for nic in host.nics.values():
+        if not host.is_enslaved(nic.name) and nic.has_address:
+            yield _is_up("nic-up", nic.name, state.links.get(nic.name))
+            for address in nic.addresses:
+                yield _has_address(nic.name, address, state.links.get(nic.name))
+
+
+def _check_bridge(site: Site, host: Host, bridge: Bridge, state: HostState) -> Iterator[Check]:
+    link = state.links.get(bridge.name)
+    yield _is_up("bridge-up", bridge.name, link)
+    if link is None:
+        return
+    if not bridge.has_address:
+        yield _has_no_address(link)
+    for address in bridge.addresses:
+        yield _has_address(bridge.name, address, link)
+    port = state.links.get(bridge.port) if bridge.port else None
+    if bridge.port:
+        yield _is_up("nic-up", bridge.port, port)
+        yield _is_member("uplink", bridge.port, bridge.name, port)
+    if port is not None:
+        yield _has_no_address(port)
+        ok = link.mac == port.mac
+        detail = f"{link.mac}, as {port.name}" if ok else f"{link.mac}, but {port.name} has {port.mac}"
+        yield Check(id="bridge-mac", subject=bridge.name, ok=ok, detail=detail)
+    yield _has_stp(bridge, link)
+    taps = [nic for nic in site.guest_nics(host.name) if nic.plug is PlugKind.BRIDGE and nic.into == bridge.name]
+    for nic in taps:
+        yield _is_member("tap", nic.tap, bridge.name, state.links.get(nic.tap))
+    strangers = sorted({x.name for x in state.ports(bridge.name)} - {nic.tap for nic in taps} - {bridge.port})
+    if strangers:
+        yield Check(
+            id="other-ports",
+            subject=bridge.name,
+            ok=None,
+            detail=f"not in the file, left alone: {', '.join(strangers)}",
+        )
+
+
+def _is_up(what: str, name: str, link: Link | None) -> Check:
+    if link is None:
+        return Check(id=what, subject=name, ok=False, detail="is not there")
+    if not link.up:
+        return Check(id=what, subject=name, ok=False, detail="is down")
+    if not link.carrier and what == "nic-up":
+        return Check(
+            id=what, subject=name, ok=False, detail="is up, but has no carrier: no cable, or the far end is down"
+        )
+    return Check(id=what, subject=name, ok=True, detail="up")
+
+
+def _has_no_address(link: Link) -> Check:
+    found = [address.ip for address in link.addresses]
+    foreign = [address.ip for address in link.addresses if not address.is_link_local]
+    detail = "none" if not found else ("only " if not foreign else "") + ", ".join(foreign or found)
+    return Check(id="no-address", subject=link.name, ok=not foreign, detail=detail)
+
+
+def _has_address(name: str, address: IpInterface, link: Link | None) -> Check:
+    found = [a.ip for a in link.addresses if not a.is_link_local] if link else []
+    ok = any(ip_interface(ip) == address for ip in found)
+    detail = str(address) if ok else f"{address} is missing" + (f", has {', '.join(found)}" if found else "")
+    return Check(id="address", subject=name, ok=ok, detail=detail)
+
+
+def _is_member(what: str, name: str, bridge: str, link: Link | None) -> Check:
+    if link is None:
+        return Check(
+            id=f"{what}-on-bridge", subject=name, ok=False, detail=f"is not there; should be a port of {bridge}"
+        )
+    ok = link.master == bridge
+    detail = f"port of {bridge}" if ok else f"port of {link.master or 'nothing'}, should be on {bridge}"
+    return Check(id=f"{what}-on-bridge", subject=name, ok=ok, detail=detail)
+
+
+def _has_stp(bridge: Bridge, link: Link) -> Check:
+    options = link.options
+    if not isinstance(options, BridgeOptions):
+        return Check(id="stp", subject=bridge.name, ok=False, detail=f"is no bridge but {options.kind or 'a NIC'}")
+    has_stp, delay_s = bool(options.stp_state), options.forward_delay / 100
+    ok = has_stp == bridge.stp and (bridge.stp or delay_s == 0)
+    detail = f"STP {'on' if has_stp else 'off'}, forward delay {delay_s:g} s"
+    if not ok:
+        detail += f"; wanted STP {'on' if bridge.stp else 'off, forward delay 0 s'}"
+    return Check(id="stp", subject=bridge.name, ok=ok, detail=detail)
+
+
+def read_fdb(namespace: Namespace) -> dict[Mac, set[tuple[str, str]]]:
+    """The links, each with its bridge, on which each MAC was learned in a host's namespace."""
+    learned: dict[Mac, set[tuple[str, str]]] = {}
+    for entry in json.loads(run(["bridge", "-j", "fdb", "show"], namespace=namespace).stdout or "[]"):
+        if entry.get("master") and entry.get("state") != "permanent":
+            learned.setdefault(Mac(entry["mac"]), set()).add((entry["ifname"], entry["master"]))
+    return learned
+
+
+def read_neighbours(namespace: Namespace) -> dict[Mac, tuple[IpInterface, ...]]:
+    """The addresses that a host knows of each MAC: how a live guest with a lease is found."""
+    known: dict[Mac, tuple[IpInterface, ...]] = {}
+    for entry in json.loads(run(["ip", "-j", "neigh", "show"], namespace=namespace).stdout or "[]"):
+        if entry.get("lladdr") and "FAILED" not in entry.get("state", ()):
+            mac = Mac(entry["lladdr"])
+            known[mac] = (*known.get(mac, ()), ip_interface(entry["dst"]))
+    return known
+
+
+def own_tap(nic: GuestNic, learned: dict[Mac, set[tuple[str, str]]]) -> Check:
+    """The guest's MAC in the bridge's table, on its own tap and nowhere else on that bridge."""
+    places = {link for link, bridge in learned.get(nic.mac, ()) if bridge == nic.into}
+    ok = places == {str(nic.tap)}
+    if ok:
+        detail = f"{nic.mac} learned on {nic.tap} of {nic.into}"
+    elif not places:
+        detail = f"{nic.mac} is not learned on {nic.into}: the guest has not spoken there"
+    else:
+        detail = (
+            f"{nic.mac} learned on {', '.join(sorted(places))} of {nic.into}, not on {nic.tap}: somebody has its MAC"
+        )
+    return Check(id="mac-on-own-port", subject=nic.guest, ok=ok, detail=detail)

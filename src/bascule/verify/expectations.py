@@ -1,0 +1,299 @@
+"""Each access criterion gets a verdict that is believed for a reason.
+
+``reach`` is believed for its reply. ``no-reach`` is believed only if the same question passes from the target's own
+network: a dead guest or a dead service proves nothing and is ``unproven``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from bascule.errors import Place
+from bascule.model.site import NOWHERE, Expectation, Service, Site, Verdict
+from bascule.model.values import IpAddress
+from bascule.probe.ask import ask
+from bascule.probe.capture import Track, Tracker, Watch
+from bascule.probe.question import PATIENCE_S, Answer, Protocol, Question
+from bascule.probe.world import Foot, World
+from bascule.verify.endpoints import Endpoints, Stand
+from bascule.verify.trail import Trails
+from bascule.verify.witness import Hop, Witness
+
+NEGATIVE_PATIENCE_S = 0.5  # for what should not be answered; asked when the wires are known to work
+CONTROLS = 3  # endpoints that are asked whether the target lives
+PORTS_AT_MOST = 256  # of a range; beyond that, as many spread evenly
+
+UNPROVEN, NOT_ASKED = "unproven", "not asked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """An expectation and what came of it: ``observed`` is reach, no-reach, unproven or not asked.
+
+    ``ok`` is None where the question cannot be asked from here.
+    """
+
+    expectation: Expectation
+    observed: str
+    ok: bool | None
+    witness: Witness
+
+    def as_json(self) -> dict[str, object]:
+        """The outcome for ``--json``."""
+        wish = self.expectation
+        data: dict[str, object] = {"from": wish.source, "to": wish.target, "service": str(wish.service)}
+        if wish.seen_as:
+            data["seen_as"] = wish.seen_as
+        return data | {
+            "verdict": str(wish.verdict),
+            "observed": self.observed,
+            "ok": self.ok,
+            "witness": self.witness.as_json(),
+        }
+
+
+@dataclass(slots=True)
+class _Case:
+    """The questions of one expectation."""
+
+    wish: Expectation
+    questions: list[Question] = field(default_factory=list)
+    stands: dict[Question, Stand] = field(default_factory=dict)
+    controls: dict[Stand, list[list[Question]]] = field(default_factory=dict)  # each list: one endpoint asks all ports
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    answer: Answer
+    track: Track
+
+
+def judge(site: Site, world: World, endpoints: Endpoints | None = None) -> tuple[Outcome, ...]:
+    """Ask every expectation of the site, many at once: first what should pass, then what should not."""
+    endpoints = endpoints or Endpoints(site, world)
+    cases = [_prepare(wish, endpoints) for wish in site.expectations]
+    positive: list[Question] = []
+    negative: list[Question] = []
+    for case in cases:
+        (positive if case.wish.verdict is Verdict.REACH else negative).extend(case.questions)
+        positive += [question for lists in case.controls.values() for some in lists for question in some]
+    replies = _ask(world, positive) | _ask(world, negative)
+    judging = _Judging(site, world, endpoints, replies)
+    return tuple(judging.outcome(case) for case in cases)
+
+
+def _ask(world: World, questions: Sequence[Question]) -> dict[Question, _Reply]:
+    unique = list(dict.fromkeys(questions))  # equal questions are asked once: their tokens do not count
+    if not unique:
+        return {}
+    with Watch(world.points, unique) as watch:
+        answers = ask(unique, watch=watch)
+        tracker = Tracker(watch.sightings)
+    replies = {}
+    for answer in answers:
+        track = tracker.follow(answer)
+        if answer.ok and track.rtt_ms is not None:
+            answer = replace(answer, rtt_ms=track.rtt_ms)  # noqa: PLW2901  # the kernel's clock knows better than our loop
+        replies[answer.question] = _Reply(answer, track)
+    return replies
+
+
+def ports_of(service: Service) -> list[int]:
+    """The ports to ask: all of a small range, an even selection with both ends of a large one, [0] without ports."""
+    ports = service.ports
+    if len(ports) <= PORTS_AT_MOST:
+        return list(ports) or [0]
+    return sorted({ports[round(i * (len(ports) - 1) / (PORTS_AT_MOST - 1))] for i in range(PORTS_AT_MOST)})
+
+
+def _prepare(wish: Expectation, endpoints: Endpoints) -> _Case:
+    case = _Case(wish)
+    if not endpoints.feet(wish.source):
+        case.refusal = f"nobody can ask from {wish.source} here"
+        return case
+    stands = endpoints.stands(wish.target)
+    if not stands:
+        case.refusal = f"no address of {wish.target} is known here"
+        return case
+    for stand in stands:
+        foot = endpoints.nearest(wish.source, stand)
+        if foot is None:
+            continue
+        is_positive = wish.verdict is Verdict.REACH
+        patience = PATIENCE_S if is_positive else NEGATIVE_PATIENCE_S
+        for question in _questions(foot, stand, wish.service, patience):
+            case.questions.append(question)
+            case.stands[question] = stand
+        if not is_positive:
+            others: dict[str, Foot] = {}
+            for neighbour in endpoints.neighbours(stand, wish.source, wish.target):
+                others.setdefault(neighbour.endpoint, neighbour)
+            case.controls[stand] = [
+                list(_questions(other, stand, wish.service, PATIENCE_S, via_own=True))
+                for other in list(others.values())[:CONTROLS]
+            ]
+    return case
+
+
+def _questions(
+    foot: Foot, stand: Stand, service: Service, patience_s: float, *, via_own: bool = False
+) -> Iterable[Question]:
+    for port in ports_of(service):
+        yield Question(
+            source=foot,
+            protocol=Protocol(service.protocol),
+            address=stand.address.ip,
+            port=port,
+            patience_s=patience_s,
+            via=foot.link if via_own and service.protocol != "arp" else None,  # the control stays on that network
+        )
+
+
+class _Judging:
+    """Turns replies into outcomes."""
+
+    def __init__(self, site: Site, world: World, endpoints: Endpoints, replies: dict[Question, _Reply]) -> None:
+        self.site = site
+        self.endpoints = endpoints
+        self.replies = replies
+        self.trails = Trails(site, world)
+
+    def outcome(self, case: _Case) -> Outcome:
+        """The verdict on one expectation."""
+        if case.refusal:
+            words = f"not asked, because {case.refusal}"
+            return Outcome(expectation=case.wish, observed=NOT_ASKED, ok=None, witness=Witness(sentence=words))
+        if case.wish.verdict is Verdict.REACH:
+            return self._reach(case)
+        return self._no_reach(case)
+
+    # reach
+
+    def _reach(self, case: _Case) -> Outcome:
+        by_address: dict[Stand, list[_Reply]] = {}
+        for question in case.questions:
+            by_address.setdefault(case.stands[question], []).append(self.replies[question])
+        whole = next((replies for replies in by_address.values() if all(r.answer.ok for r in replies)), None)
+        if whole is None:
+            lost = next(r for replies in by_address.values() for r in replies if not r.answer.ok)
+            answered = any(r.answer.ok for replies in by_address.values() for r in replies)
+            witness = self._witness(lost, case.wish)
+            if answered and len(ports_of(case.wish.service)) > 1:
+                missing = [r.answer.question.port for r in next(iter(by_address.values())) if not r.answer.ok]
+                witness = replace(witness, sentence=f"{_ports(missing)} not reached: {witness.sentence}")
+            return Outcome(expectation=case.wish, observed=Verdict.NO_REACH, ok=False, witness=witness)
+        witness = self._witness(whole[0], case.wish)
+        ok = True
+        if case.wish.seen_as:
+            ok, words = self._seen_as(whole, case.wish.target, case.wish.seen_as)
+            witness = replace(witness, sentence=f"{witness.sentence}, {words}")
+        return Outcome(expectation=case.wish, observed=Verdict.REACH, ok=ok, witness=witness)
+
+    def _seen_as(self, replies: Sequence[_Reply], target: str, wanted: str) -> tuple[bool, str]:
+        seen = {self._seen(reply, target) for reply in replies}
+        for address in seen:
+            if address is None:
+                return False, f"but whose address was seen is not known (should be {wanted})"
+            owner = self.endpoints.owner(address)
+            own = {stand.address.ip for stand in self.endpoints.stands(wanted)}
+            if address not in own:
+                return False, f"but seen as {address} ({owner or 'nobody in the file'}), not as {wanted}"
+        return True, f"seen as {wanted} ({', '.join(sorted(str(address) for address in seen))})"
+
+    # no-reach
+
+    def _no_reach(self, case: _Case) -> Outcome:
+        replies = [self.replies[question] for question in case.questions]
+        passed = next((reply for reply in replies if reply.answer.ok), None)
+        if passed is not None:
+            witness = self._witness(passed, case.wish)
+            why, place = self._cause(case.wish, passed, witness.hops)
+            witness = replace(
+                witness, sentence=f"{witness.sentence}, because of {place} ({why})", because=why, place=place
+            )
+            return Outcome(expectation=case.wish, observed=Verdict.REACH, ok=False, witness=witness)
+        proofs: list[str] = []
+        for stand, lists in case.controls.items():
+            ok, words = self._control(case.wish, stand, lists)
+            if not ok:
+                witness = self._witness(replies[0], case.wish)
+                sentence = f"unproven: {words}; {witness.sentence}"
+                witness = replace(witness, sentence=sentence, control=words)
+                return Outcome(expectation=case.wish, observed=UNPROVEN, ok=False, witness=witness)
+            proofs.append(words)
+        witness = replace(self._witness(replies[0], case.wish), control="; ".join(proofs))
+        return Outcome(expectation=case.wish, observed=Verdict.NO_REACH, ok=True, witness=witness)
+
+    def _control(self, wish: Expectation, stand: Stand, lists: Sequence[Sequence[Question]]) -> tuple[bool, str]:
+        """Whether the same question passes from the target's own network."""
+        service = f"{stand.address.ip} by {wish.service}"
+        if not lists:
+            where = stand.network or f"{stand.address.network}"
+            return False, f"nobody else on {where} can show that {wish.target} answers at all"
+        for questions in lists:
+            answers = [self.replies[question].answer for question in questions]
+            if answers and all(answer.ok for answer in answers):
+                return True, f"{questions[0].source.endpoint} reaches {service}"
+        first = self.replies[lists[0][0]].answer
+        asked = ", ".join(questions[0].source.endpoint for questions in lists)
+        return False, f"{wish.target} does not answer its own network either ({asked} asked {service}: {first.words})"
+
+    # witnesses
+
+    def _witness(self, reply: _Reply, wish: Expectation) -> Witness:
+        answer, track = reply.answer, reply.track
+        if answer.ok or track.asked or not track.sought:
+            hops = self.trails.hops(track.asked, wish.target)
+            sentence = self.trails.sentence(hops, answer, wish.target)
+        else:
+            hops = self.trails.hops(track.sought)
+            sentence = self.trails.search(track, answer, wish.target)
+        seen = self._seen(reply, wish.target)
+        seen_as = ""
+        if seen is not None:
+            owner = self.endpoints.owner(seen)
+            seen_as = f"{seen} ({owner})" if owner else str(seen)
+        if answer.ok:
+            sentence = f"{sentence}, {answer.words}" if hops else answer.words
+        return Witness(sentence=sentence, hops=hops, reply=answer.words, seen_as=seen_as)
+
+    def _seen(self, reply: _Reply, target: str) -> IpAddress | None:
+        """The asker's address as the other side saw it: by its own word, else at its own NIC."""
+        if reply.answer.seen is not None:
+            return reply.answer.seen
+        for seen in reply.track.asked:
+            if seen.point.node != target or seen.outgoing or not seen.addressed or seen.point.master is not None:
+                continue
+            packet, arp = seen.frame.packet, seen.frame.arp
+            if packet or arp:
+                return packet.src if packet else arp.sender if arp else None
+        return None
+
+    def _cause(self, wish: Expectation, reply: _Reply, hops: Sequence[Hop]) -> tuple[str, Place]:
+        """What in the file let the frame pass: a masquerade on the way, else where a guest is plugged in."""
+        for hop in hops:
+            machine = self.site.machines.get(hop.node)
+            is_way = machine and hop.node not in {wish.source, wish.target}
+            if machine and is_way and machine.masquerade and wish.source in machine.masquerade.sources:
+                return f"{machine.name} masquerades {wish.source} to {machine.masquerade.to}", machine.masquerade.place
+        for name in (wish.source, wish.target):
+            guest = self.site.guests.get(name)
+            for nic in guest.nics if guest else ():
+                taps = {hop.link for hop in hops}
+                if nic.tap in taps or len(guest.nics if guest else ()) == 1:
+                    return f"{name} is plugged into {nic.into}", nic.place
+        for name in (wish.source, wish.target):
+            place = getattr(self.site.machines.get(name) or self.site.hosts.get(name), "place", NOWHERE)
+            if place != NOWHERE:
+                return (
+                    f"{name} stands on {', '.join(sorted({str(f.network) for f in self.endpoints.feet(name)}))}",
+                    place,
+                )
+        return "the expectation itself", wish.place
+
+
+def _ports(ports: Sequence[int]) -> str:
+    names = ", ".join(map(str, ports[:8])) + (f" and {len(ports) - 8} more" if len(ports) > 8 else "")
+    return f"port{'s' if len(ports) > 1 else ''} {names}"

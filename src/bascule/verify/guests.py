@@ -1,0 +1,257 @@
+"""Is each guest a proper virtual server? Asked with real frames, from others on its network and from itself.
+
+A guest is one when (1) its own MAC lives in the network's broadcast domain, (2) that MAC can be dealt with like any
+NIC's, and (3) its traffic within that network is unrestricted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from bascule.model.site import GuestNic, Host, PlugKind, Service, Site
+from bascule.model.state import HostState
+from bascule.model.values import IfName, IpAddress, Mac
+from bascule.probe.ask import ask
+from bascule.probe.question import Answer, Protocol, Question, Response
+from bascule.probe.world import Foot, World
+from bascule.verify.checks import Check, own_tap, read_fdb, read_neighbours
+from bascule.verify.endpoints import Endpoints, Stand
+
+UNSERVED_PORT = 61000  # where nobody listens: a refusal from the other side itself shows that frames pass both ways
+
+Replies = Mapping[Question, Answer]
+
+
+@dataclass(slots=True)
+class _Inquiry:
+    """The questions about one guest NIC. ``missing`` says why some could not be put."""
+
+    nic: GuestNic
+    stands: tuple[Stand, ...] = ()
+    other: Foot | None = None
+    recipe: list[Question] = field(default_factory=list)  # ARP from the host, as the classic recipe ends
+    inward: list[Question] = field(default_factory=list)  # ARP: from the other for the guest
+    outward: list[Question] = field(default_factory=list)  # ARP: from the guest for the other
+    lease: Question | None = None
+    traffic: list[tuple[str, Question]] = field(default_factory=list)
+    missing: str = ""
+    unasked: str = ""
+
+    @property
+    def questions(self) -> Iterator[Question]:
+        yield from (*self.recipe, *self.inward, *self.outward, *(question for _, question in self.traffic))
+        if self.lease:
+            yield self.lease
+
+
+def check_guests(site: Site, host: Host, state: HostState, world: World) -> Iterator[Check]:
+    """Per guest NIC on a bridge: MAC on its own port, ARP from the host, and the three properties."""
+    nics = [nic for nic in site.guest_nics(host.name) if nic.plug is PlugKind.BRIDGE]
+    if not nics:
+        return
+    namespace = world.hosts[host.name]
+    endpoints = Endpoints(site, world, read_neighbours(namespace))
+    inquiries = [_inquire(nic, host, state, endpoints) for nic in nics]
+    questions = list(dict.fromkeys(question for inquiry in inquiries for question in inquiry.questions))
+    replies = {answer.question: answer for answer in ask(questions)}
+    learned = read_fdb(namespace)  # afterwards: a guest that was silent has spoken now
+    for inquiry in inquiries:
+        yield own_tap(inquiry.nic, learned)
+        yield _recipe(inquiry, host, replies)
+        yield from _properties(inquiry, replies)
+
+
+def _inquire(nic: GuestNic, host: Host, state: HostState, endpoints: Endpoints) -> _Inquiry:
+    site = endpoints.site
+    network = site.network_of(nic)
+    name = network.name if network else None
+    own = next((foot for foot in endpoints.feet(nic.guest) if foot.mac == nic.mac), None)
+    stands = tuple(
+        stand
+        for stand in endpoints.stands(nic.guest)
+        if (stand.foot == own if own else stand.network == name and _is_of(nic, stand, endpoints))
+    )
+    inquiry = _Inquiry(nic, stands)
+    if not stands:
+        inquiry.missing = f"no address of {nic.guest} is known" + (" (has it a lease?)" if nic.dhcp else "")
+        return inquiry
+    asker = _host_foot(host, nic, state, endpoints, stands[0])
+    if asker:
+        inquiry.recipe = [_arp(asker, stands[0].address.ip)]
+    others = sorted(endpoints.neighbours(stands[0], nic.guest), key=lambda foot: foot.endpoint in site.guests)
+    inquiry.other = other = next(iter(others), None)
+    if other is None:
+        inquiry.missing = f"nobody else stands on {name or nic.into} to ask from"
+        return inquiry
+    theirs = [address for address in other.addresses if not address.is_link_local]
+    inquiry.inward = [_arp(other, stand.address.ip) for stand in stands]
+    if own is None:
+        inquiry.unasked = f"from {nic.guest} itself: not asked, because it is not ours to ask from"
+    else:
+        families = {stand.address.version for stand in stands}
+        inquiry.outward = [_arp(own, address.ip) for address in theirs if address.version in families]
+        if nic.dhcp:
+            inquiry.lease = Question(source=own, protocol=Protocol.DHCP, patience_s=4.0)
+    inquiry.traffic = list(_traffic(inquiry, own, other, _mtu(nic, host, state), endpoints))
+    return inquiry
+
+
+def _is_of(nic: GuestNic, stand: Stand, endpoints: Endpoints) -> bool:
+    return stand.address in nic.addresses or stand.address in endpoints.learned.get(nic.mac, ())
+
+
+def _arp(foot: Foot, address: IpAddress) -> Question:
+    return Question(source=foot, protocol=Protocol.ARP, address=address)
+
+
+def _host_foot(host: Host, nic: GuestNic, state: HostState, endpoints: Endpoints, stand: Stand) -> Foot | None:
+    """The host's own NIC on the guest's network; where it has none, the bridge itself asks, without an address."""
+    for foot in endpoints.feet(host.name):
+        if endpoints.shares(foot, stand):
+            return foot
+    bridge = state.links.get(IfName(nic.into))
+    if bridge is None or bridge.mac is None:
+        return None
+    return Foot(
+        endpoint=host.name, namespace=endpoints.world.hosts[host.name], link=bridge.name, mac=bridge.mac,
+        network=stand.network,
+    )  # fmt: skip
+
+
+def _mtu(nic: GuestNic, host: Host, state: HostState) -> int:
+    """The largest IP packet of the way, in bytes: what tap, bridge and uplink take."""
+    bridge = host.bridges[IfName(nic.into)]
+    names = [name for name in (nic.tap, bridge.name, bridge.port) if name]
+    return min((state.links[name].mtu for name in names if name in state.links), default=1500)
+
+
+def _traffic(
+    inquiry: _Inquiry, own: Foot | None, other: Foot, mtu: int, endpoints: Endpoints
+) -> Iterator[tuple[str, Question]]:
+    site, guest = endpoints.site, inquiry.nic.guest
+    for stand in inquiry.stands:
+        if any(address.version == stand.address.version for address in other.addresses):
+            yield from _talk(other, guest, stand.address.ip, site.guests[guest].serves, mtu, every=own is not None)
+    if own is None:
+        return
+    machine = site.machines.get(other.endpoint) or site.guests.get(other.endpoint)
+    for address in other.addresses:
+        if not address.is_link_local and any(address.version == mine.version for mine in own.addresses):
+            yield from _talk(own, other.endpoint, address.ip, machine.serves if machine else (), mtu, every=True)
+
+
+def _talk(
+    foot: Foot, name: str, address: IpAddress, serves: Sequence[Service], mtu: int, *, every: bool
+) -> Iterator[tuple[str, Question]]:
+    """ICMP small and as large as the MTU, TCP and UDP. ``every``: also to a port where nobody listens."""
+    head = f"{foot.endpoint} → {name}"
+    base = Question(source=foot, protocol=Protocol.ICMP, address=address, via=foot.link)
+    yield f"{head} icmp", base
+    yield f"{head} {mtu} bytes", replace(base, size=mtu)
+    asked = {Protocol(s.protocol) for s in serves if s.ports}
+    for service in serves:
+        for port in dict.fromkeys((service.first, service.last)) if service.ports else ():
+            yield f"{head} {service.protocol}/{port}", replace(base, protocol=Protocol(service.protocol), port=port)
+    for protocol in (Protocol.TCP, Protocol.UDP):
+        if every and protocol not in asked:
+            yield f"{head} {protocol}", replace(base, protocol=protocol, port=UNSERVED_PORT)
+
+
+# what came of it
+
+
+def _recipe(inquiry: _Inquiry, host: Host, replies: Replies) -> Check:
+    """The last line of the classic recipe: the host's ARP cache has the guest's own MAC on the right NIC."""
+    nic = inquiry.nic
+    if not inquiry.recipe:
+        why = inquiry.missing or f"{host.name} has no NIC on its network, and {nic.into} is not there"
+        return Check(id="arp-from-host", subject=nic.guest, ok=None, detail=f"not asked, because {why}")
+    question = inquiry.recipe[0]
+    answer = replies[question]
+    if not answer.ok:
+        detail = f"{question.address} asked from {question.source.link}: {answer.words}"
+        return Check(id="arp-from-host", subject=nic.guest, ok=False, detail=detail)
+    line = f"{question.address} ether {answer.mac} {question.source.link}"
+    if answer.mac != nic.mac:
+        return Check(id="arp-from-host", subject=nic.guest, ok=False, detail=f"{line}, should be {nic.mac}")
+    return Check(id="arp-from-host", subject=nic.guest, ok=True, detail=line)
+
+
+def _properties(inquiry: _Inquiry, replies: Replies) -> Iterator[Check]:
+    names = ("in-broadcast-domain", "like-any-nic", "unrestricted-within")
+    if inquiry.missing:
+        for name in names:
+            yield Check(id=name, subject=inquiry.nic.guest, ok=None, detail=f"not asked, because {inquiry.missing}")
+        return
+    for name, judge in zip(names, (_in_domain, _like_any_nic, _unrestricted), strict=True):
+        faults, words = judge(inquiry, replies)
+        detail = "; ".join(faults) if faults else words
+        if inquiry.unasked:
+            detail = f"{detail}; {inquiry.unasked}"
+        yield Check(id=name, subject=inquiry.nic.guest, ok=not faults, detail=detail)
+
+
+def _other(inquiry: _Inquiry) -> Foot:
+    if inquiry.other is None:
+        raise ValueError("nobody to ask from")  # _properties has ruled it out
+    return inquiry.other
+
+
+def _in_domain(inquiry: _Inquiry, replies: Replies) -> tuple[list[str], str]:
+    """(1) A broadcast from another endpoint reaches it, and its broadcast reaches the other: both are answered."""
+    nic, other = inquiry.nic, _other(inquiry)
+    faults = []
+    for question in (*inquiry.inward, *inquiry.outward):
+        answer = replies[question]
+        if not answer.ok:
+            faults.append(f"broadcast of {question.source.endpoint} for {question.address}: {answer.words}")
+    if inquiry.outward:
+        return faults, f"broadcasts of {other.endpoint} reach {nic.mac}, and its own reach {other.endpoint}"
+    return faults, f"broadcasts of {other.endpoint} reach {nic.mac}"
+
+
+def _like_any_nic(inquiry: _Inquiry, replies: Replies) -> tuple[list[str], str]:
+    """(2) Its address belongs to its own MAC, and it finds the others' MACs; DHCP answers this MAC."""
+    nic, other = inquiry.nic, _other(inquiry)
+    faults = [*_wrong_macs(inquiry.inward, replies, nic.mac), *_wrong_macs(inquiry.outward, replies, other.mac)]
+    addresses = ", ".join(str(stand.address.ip) for stand in inquiry.stands)
+    words = [f"{addresses} is at {nic.mac} for {other.endpoint}"]
+    if inquiry.outward:
+        words.append(f"{inquiry.outward[0].address} is at {other.mac} for {nic.guest}")
+    if inquiry.lease:
+        answer = replies[inquiry.lease]
+        if not answer.ok:
+            faults.append(f"DHCP for {nic.mac}: {answer.words}")
+        else:
+            held = any(answer.offered == stand.address.ip for stand in inquiry.stands)
+            words.append(f"DHCP server {answer.address} offers {'it ' if held else ''}{answer.offered}")
+    elif nic.dhcp:
+        words.append("address by DHCP")
+    else:
+        words.append("static address")
+    return faults, ", ".join(words)
+
+
+def _wrong_macs(questions: Sequence[Question], replies: Replies, mac: Mac) -> Iterator[str]:
+    for question in questions:
+        answer = replies[question]
+        if not answer.ok:
+            yield f"{question.source.endpoint} asks for {question.address}: {answer.words}"
+        elif answer.mac != mac:
+            yield f"{question.address} is at {answer.mac} for {question.source.endpoint}, should be at {mac}"
+
+
+def _unrestricted(inquiry: _Inquiry, replies: Replies) -> tuple[list[str], str]:
+    """(3) ICMP, TCP and UDP pass in and out, and frames as large as the MTU."""
+    faults = [f"{label}: {replies[q].words}" for label, q in inquiry.traffic if not _passed(replies[q])]
+    labels: dict[str, list[str]] = {}
+    for label, _ in inquiry.traffic:
+        *way, what = label.split(" ", 3)
+        labels.setdefault(" ".join(way), []).append(what)
+    return faults, "; ".join(f"{way}: {', '.join(dict.fromkeys(whats))}" for way, whats in labels.items())
+
+
+def _passed(answer: Answer) -> bool:
+    """A reply; where nobody listens, a refusal by the other side itself shows as well that frames pass both ways."""
+    return answer.ok or (answer.question.port == UNSERVED_PORT and answer.response is Response.REFUSED)

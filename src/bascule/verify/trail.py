@@ -1,0 +1,132 @@
+"""From sightings to a path and its sentence: ``left guest_03, crossed br3 and eth4, arrived at dmz, not forwarded``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bascule.model.site import Nic, Site
+from bascule.probe.capture import Sighting, Track
+from bascule.probe.question import Answer
+from bascule.probe.world import World
+from bascule.verify.witness import Hop
+
+
+class Trails:
+    """Knows which links are endpoints' own, taps of guests, NICs of hosts and ports of switches."""
+
+    def __init__(self, site: Site, world: World) -> None:
+        self.site = site
+        self.own = {(foot.endpoint, foot.link) for feet in world.feet.values() for foot in feet}
+        self.taps: dict[str, str] = {nic.tap: nic.guest for host in site.hosts for nic in site.guest_nics(host)}
+        self.nics: dict[tuple[str, str], Nic] = {
+            (host.name, name): nic for host in site.hosts.values() for name, nic in host.nics.items()
+        }
+        self.feet_of = {name: len(feet) for name, feet in world.feet.items()}
+
+    def hops(self, sightings: Sequence[Sighting], target: str = "") -> tuple[Hop, ...]:
+        """The links that the frame passed, each once per direction, without the dead ends of a flooding bridge.
+
+        Of a broadcast that the target heard, the others who heard it are left out as well.
+        """
+        group = [seen for seen in sightings if int(seen.frame.dst[:2], 16) & 1]
+        was_heard = any(seen.point.node == target and not seen.outgoing for seen in group)
+        found: dict[tuple[str, str, bool], Hop] = {}
+        for seen in sightings:
+            point = seen.point
+            if not seen.outgoing and not seen.addressed and point.master is None:
+                continue  # a flooded frame that is not for this NIC
+            if was_heard and not seen.outgoing and point.master is None and point.node != target:
+                continue
+            key = (point.node, point.link, seen.outgoing)
+            found.setdefault(key, Hop(point.node, point.link, "out" if seen.outgoing else "in", point.master or ""))
+        hops = tuple(found.values())
+        arrived = {hop.node for hop in hops if hop.direction == "in" and not hop.bridge}
+        nodes = {hop.node for hop in hops}
+        return tuple(hop for hop in hops if not self._is_dead_end(hop, hops, arrived, nodes))
+
+    def _is_dead_end(self, hop: Hop, hops: Sequence[Hop], arrived: set[str], nodes: set[str]) -> bool:
+        if hop.direction == "in" or not hop.bridge:
+            return False
+        beside = [x for x in hops if x.direction == "out" and x.bridge == hop.bridge and x.node == hop.node]
+        leading = [x for x in beside if self._leads_on(x, arrived, nodes)]
+        return bool(leading) and hop not in leading
+
+    def _leads_on(self, hop: Hop, arrived: set[str], nodes: set[str]) -> bool:
+        if hop.link in self.taps:
+            return self.taps[hop.link] in arrived
+        nic = self.nics.get((hop.node, hop.link))
+        return nic is not None and nic.network in nodes
+
+    def sentence(self, hops: Sequence[Hop], answer: Answer, target: str) -> str:
+        """The path in words, with its end."""
+        parts: list[str] = []
+        entered: Hop | None = None  # a bridge port by which the frame came in and has not gone out yet
+        for position, hop in enumerate(hops):
+            if hop.bridge and hop.direction == "in":
+                entered = hop
+            elif hop.bridge:
+                self._cross(parts, entered, hop)
+                entered = None
+            elif hop.direction == "out":
+                by = f" by {hop.link}" if self.feet_of.get(hop.node, 1) > 1 and position == 0 else ""
+                parts.append(f"left {hop.node}{by}" if position == 0 else f"was forwarded by {hop.node}")
+            else:
+                if entered and entered.node == hop.node and entered.bridge == hop.link:
+                    self._say(parts, [entered.link, hop.link] if self._is_nic(entered) else [hop.link])
+                entered = None
+                parts.append(f"arrived at {hop.node}")
+        return ", ".join([*parts, *self._end(hops, entered, answer, target)])
+
+    def _is_nic(self, hop: Hop) -> bool:
+        return hop.link not in self.taps and hop.node in self.site.hosts
+
+    def _cross(self, parts: list[str], entered: Hop | None, left: Hop) -> None:
+        if left.node not in self.site.hosts:
+            return  # the building's switches are taken for granted
+        words = [left.bridge]
+        if entered and entered.bridge == left.bridge and self._is_nic(entered):
+            words.insert(0, entered.link)
+        if self._is_nic(left):
+            words.append(left.link)
+        self._say(parts, words)
+
+    @staticmethod
+    def _say(parts: list[str], words: list[str]) -> None:
+        head = ", ".join(words[:-1])
+        parts.append("crossed " + (f"{head} and {words[-1]}" if head else words[-1]))
+
+    def _end(self, hops: Sequence[Hop], entered: Hop | None, answer: Answer, target: str) -> list[str]:
+        if answer.ok:
+            return []
+        said = f"{answer.detail}" if answer.detail else answer.words
+        if not hops:
+            return [f"never left {answer.question.source.endpoint}: {answer.words}"]
+        last = hops[-1]
+        if entered:
+            where = entered.bridge if entered.node in self.site.hosts else f"the switch of {entered.node}"
+            return [f"not passed on by {where}"]
+        if last.bridge:
+            return [f"last seen leaving {last.node} by {last.link}"]
+        if last.direction == "out":
+            return ["last seen there"]
+        if last.node == target:
+            return ["which did not answer" if not answer.detail else f"which answered: {said}"]
+        return ["not forwarded" + (f" ({said})" if answer.detail else "")]
+
+    def search(self, track: Track, answer: Answer, target: str) -> str:
+        """A question that never left, because a neighbour did not answer: who heard the search for it."""
+        first = track.sought[0]
+        arp, packet = first.frame.arp, first.frame.packet
+        wanted = arp.target if arp else packet.neighbour.target if packet and packet.neighbour else "?"
+        source = answer.question.source.endpoint
+        hops = self.hops(track.sought)
+        crossed = {hop.bridge: hop for hop in hops if hop.bridge and hop.node in self.site.hosts}
+        heard = sorted({hop.node for hop in hops if hop.direction == "in" and not hop.bridge} - {source})
+        words = [f"{source} asked the wire for {wanted}"]
+        if crossed:
+            words.append("crossed " + " and ".join(crossed))
+        if target in heard:
+            words.append(f"arrived at {target}, which did not answer")
+        else:
+            words.append((f"heard by {', '.join(heard)}, " if heard else "") + f"never arrived at {target}")
+        return ", ".join(words)

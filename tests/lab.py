@@ -1,0 +1,81 @@
+"""Throw-away network namespaces for tests on the real kernel."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import struct
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from bascule.system.netns import Namespace
+from bascule.system.run import run
+
+TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x0002, 0x1000  # linux/if_tun.h
+
+
+class Lab:
+    """Namespaces that play hosts, and helpers to furnish them; all gone with ``close``."""
+
+    def __init__(self) -> None:
+        self._stack = contextlib.ExitStack()
+
+    def namespace(self, name: str) -> Namespace:
+        """An empty namespace with its loopback up."""
+        fresh = self._stack.enter_context(Namespace.new(name))
+        self.ip(fresh, "link set lo up")
+        return fresh
+
+    def host(self, *nics: str) -> Namespace:
+        """A host whose NICs are veth cables with carrier."""
+        host = self.namespace("host")
+        for nic in nics:
+            self.ip(host, f"link add {nic} type veth peer name {nic}-wire")
+            self.ip(host, f"link set {nic}-wire up")
+        return host
+
+    def tap(self, namespace: Namespace, name: str) -> int:
+        """A tap that lives as long as the lab, as a running guest holds it."""
+        with namespace.entered():
+            fd = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
+            fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TAP | IFF_NO_PI))
+        self._stack.callback(lambda: os.close(fd))
+        return fd
+
+    def ip(self, namespace: Namespace, words: str) -> str:
+        """Run ``ip`` in a namespace."""
+        return run(("ip", *words.split()), namespace=namespace).stdout
+
+    def bascule(
+        self, namespace: Namespace, *words: str, env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the command line in a namespace, as an administrator would."""
+        import sys
+
+        with namespace.entered():
+            return subprocess.run(
+                (sys.executable, "-m", "bascule", *words),
+                capture_output=True,
+                text=True,
+                env={**os.environ, **(env or {})},
+                stdin=subprocess.DEVNULL,
+            )
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._stack.close()
+
+
+@contextlib.contextmanager
+def open_lab() -> Iterator[Lab]:
+    """A lab, or a skip with the reason where the kernel does not allow one."""
+    if os.geteuid() != 0:
+        pytest.skip("making network namespaces here needs root")
+    lab = Lab()
+    try:
+        yield lab
+    finally:
+        lab.close()
