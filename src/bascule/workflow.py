@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import json
 import platform
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from hashlib import sha256
 from pathlib import Path
 
+from bascule.apply.engine import apply_or_take_back, execute, take_back
 from bascule.errors import BasculeError, Problem, UsageFault
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.model.state_json import from_json, to_json
 from bascule.observe.kernel import observe
-from bascule.plan.change import Plan
+from bascule.plan.change import Note, Plan
+from bascule.plan.diff import diff
 from bascule.plan.make import make_plan
 from bascule.plan.target import sysctl_keys
 from bascule.site import parse
+from bascule.system.clock import Clock
 from bascule.system.files import read_bytes
 from bascule.system.netns import Namespace
+from bascule.system.sandbox import privilege, sandboxed
+from bascule.twin import Twin
+from bascule.verify.checks import Check, check_host, second_plan, way_back
+from bascule.verify.expectations import Outcome, judge
 
 
 def load(site_file: str) -> Site:
@@ -77,3 +87,93 @@ def _saved(path: str) -> HostState:
         return from_json(json.loads(read_bytes(path)))
     except ValueError as error:
         raise BasculeError.of("STATE-FILE", f"'{path}' is no saved state: {error}") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsal:
+    """What a rehearsal showed. ``observed`` names the hosts that started as this machine was found."""
+
+    site_name: str
+    privilege: str
+    plans: Mapping[str, Plan]
+    checks: tuple[Check, ...]
+    outcomes: tuple[Outcome, ...]
+    notes: tuple[Note, ...]
+    timings: Mapping[str, float]  # seconds
+    observed: tuple[str, ...] = ()
+    changed: bool = False  # the site file is another one now
+
+    @property
+    def ok(self) -> bool:
+        """Whether every check and every expectation held, as far as it could be asked, and none was left unproven."""
+        return all(check.ok is not False for check in self.checks) and all(x.ok is True for x in self.outcomes)
+
+
+def rehearse(site_file: str, *, host: str | None = None) -> Rehearsal:
+    """The whole site in a twin: the plan applied by the same engine, every check and expectation asked, the way back."""
+    clock = Clock()
+    site = load(site_file)
+    names = tuple(site.hosts) if host is None else (choose_host(site, host).name,)
+    observed = _observed_here(site, names)
+    clock.lap("read")
+    seen = sandboxed(_in_the_twin, site, names, observed)
+    clock.lap("all of the twin")
+    changed = sha256(read_bytes(site_file)).hexdigest() != site.digest
+    return replace(
+        seen, timings=clock.laps | seen.timings | {"total": clock.total()}, observed=tuple(observed), changed=changed
+    )
+
+
+def _in_the_twin(site: Site, names: Sequence[str], observed: Mapping[str, HostState]) -> Rehearsal:
+    clock = Clock()
+    with Twin.raise_(site, hosts=names, observed=observed) as twin:
+        clock.lap("twin up")
+        before = {name: _start(site, site.hosts[name], twin.host(name), observed.get(name)) for name in names}
+        plans = {name: make_plan(site, site.hosts[name], before[name])[0] for name in names}
+        for name, plan_ in plans.items():
+            room = twin.host(name)
+            apply_or_take_back(plan_, before[name], partial(look, site, site.hosts[name], room), namespace=room)
+        clock.lap("plan applied")
+        twin.plug_guests()
+        twin.start_guests()
+        clock.lap("guests up")
+        world = twin.world()
+        after = {name: look(site, site.hosts[name], twin.host(name)) for name in names}
+        checks = [check for name in names for check in check_host(site, site.hosts[name], after[name], world)]
+        checks += [second_plan(name, make_plan(site, site.hosts[name], after[name])[0]) for name in names]
+        clock.lap("checks")
+        outcomes = judge(site, world)
+        clock.lap("expectations")
+        for name in names:
+            room = twin.host(name)
+            left = take_back(before[name], partial(look, site, site.hosts[name], room), namespace=room)
+            checks.append(way_back(name, left))
+        clock.lap("way back")
+        return Rehearsal(
+            site_name=site.name,
+            privilege=str(privilege() or ""),
+            plans=plans,
+            checks=tuple(checks),
+            outcomes=outcomes,
+            notes=tuple(twin.notes),
+            timings=clock.laps,
+        )
+
+
+def _start(site: Site, host: Host, room: Namespace, observed: HostState | None) -> HostState:
+    """Bring a host of the twin into the state in which the real one was seen; what it then is."""
+    now = look(site, host, room)
+    if observed is None:
+        return now
+    execute(diff(now, observed), namespace=room)
+    return look(site, host, room)
+
+
+def _observed_here(site: Site, names: Sequence[str]) -> dict[str, HostState]:
+    """The state of this machine, if it has every NIC of one of the hosts and therefore is that host."""
+    here = observe()
+    for name in names:
+        host = site.hosts[name]
+        if host.nics and all(nic in here.links for nic in host.nics):
+            return {name: look(site, host)}
+    return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
@@ -13,6 +14,7 @@ from bascule.plan.change import Note
 from bascule.system import rtnetlink
 from bascule.system.netns import Namespace
 from bascule.system.rtnetlink import End, Message, Rtnetlink
+from bascule.system.sysctl import write_sysctls
 
 
 class NamespaceDriver:
@@ -40,6 +42,7 @@ class NamespaceDriver:
                 for plug in plugs
                 for message in self._plug_in(plug, masters[plug.bridge], set_mtu=plug.nic.tap in have)
             )
+        self._silence(plugs)
         return ()
 
     def detach(self, nics: Sequence[GuestNic]) -> tuple[Note, ...]:
@@ -60,7 +63,13 @@ class NamespaceDriver:
             self._host,
             [m for plug in plugs for m in self._plug_in(plug, masters[plug.bridge], set_mtu=True)],
         )
+        self._silence(plugs)
         return ()
+
+    def _silence(self, plugs: Sequence[Plug]) -> None:
+        """Router advertisements are the guest's business, not the host's (DESIGN.md §7)."""
+        with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
+            write_sysctls({f"net/ipv6/conf/{plug.nic.tap}/accept_ra": "0" for plug in plugs}, namespace=self._host)
 
     def _pair(self, nic: GuestNic, mtu: int, mac: Mac | None = None) -> Message:
         return rtnetlink.add_veth(

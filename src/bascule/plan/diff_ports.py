@@ -59,10 +59,11 @@ def port_steps(old: Link, new: Link) -> Iterator[Step]:
             yield step(Phase.PORT, new.name, f"port {' '.join(words)}", command)
     if new.vlans or old.vlans:
         default = (PortVlans(first=1, last=1, pvid=True, untagged=True),)
-        yield from _vlans(new, default if moved else old.vlans, new.vlans)
+        risk = Risk.ADDITION if moved else Risk.DETACHES  # who takes a VLAN from a working port cuts it off
+        yield from _vlans(new, default if moved else old.vlans, new.vlans, risk)
 
 
-def _vlans(link: Link, old: tuple[PortVlans, ...], new: tuple[PortVlans, ...]) -> Iterator[Step]:
+def _vlans(link: Link, old: tuple[PortVlans, ...], new: tuple[PortVlans, ...], risk: Risk) -> Iterator[Step]:
     own = ("self",) if isinstance(link.options, Bridge) else ()
     removed = [vlan for vlan in old if vlan not in new]
     added = [vlan for vlan in new if vlan not in old]
@@ -73,7 +74,7 @@ def _vlans(link: Link, old: tuple[PortVlans, ...], new: tuple[PortVlans, ...]) -
         flags = (*(("pvid",) if vlan.pvid else ()), *(("untagged",) if vlan.untagged else ()))
         commands.append(Command("bridge", ("vlan", "add", "dev", link.name, "vid", _vid(vlan), *flags, *own)))
     words = ", ".join(_vlan_words(vlan) for vlan in new) or "none"
-    yield step(Phase.PORT, link.name, f"VLANs {words}", *commands, risk=Risk.DETACHES if removed else Risk.ADDITION)
+    yield step(Phase.PORT, link.name, f"VLANs {words}", *commands, risk=risk if removed else Risk.ADDITION)
 
 
 def _vid(vlan: PortVlans) -> str:

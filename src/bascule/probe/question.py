@@ -85,7 +85,7 @@ class Answer:
         """What came back as a phrase: ``reply from 192.168.1.33 in 0.1 ms``."""
         if self.response is Response.REPLY:
             who = f" from {self.mac or self.address}" if self.mac or self.address else ""
-            return f"reply{who}" + (f" in {self.rtt_ms:.1f} ms" if self.rtt_ms is not None else "")
+            return f"reply{who}" + (f" in {self.rtt_ms:.2f} ms" if self.rtt_ms is not None else "")
         if self.response is Response.SILENCE:
             return f"no answer within {self.question.patience_s:g} s"
         return f"{self.response}: {self.detail}" if self.detail else str(self.response)

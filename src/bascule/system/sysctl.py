@@ -23,5 +23,11 @@ def read_sysctls(keys: Iterable[str], *, namespace: Namespace | None = None) -> 
 
 def write_sysctl(key: str, value: str, *, namespace: Namespace | None = None) -> None:
     """Set one kernel parameter, of a network namespace or of the one that we are in. Raises OSError."""
+    write_sysctls({key: value}, namespace=namespace)
+
+
+def write_sysctls(values: Mapping[str, str], *, namespace: Namespace | None = None) -> None:
+    """Set several kernel parameters. Raises OSError."""
     with namespace.entered() if namespace else contextlib.nullcontext():
-        (SYSCTL / key).write_text(value)
+        for key, value in values.items():
+            (SYSCTL / key).write_text(value)

@@ -11,6 +11,7 @@ from bascule.model.links import Bridge as BridgeOptions
 from bascule.model.site import Bridge, GuestNic, Host, PlugKind, Site
 from bascule.model.state import HostState, Link
 from bascule.model.values import IpInterface, Mac
+from bascule.plan.change import Plan
 from bascule.probe.world import World
 from bascule.system.netns import Namespace
 from bascule.system.run import run
@@ -163,3 +164,15 @@ def own_tap(nic: GuestNic, learned: dict[Mac, set[tuple[str, str]]]) -> Check:
             f"{nic.mac} learned on {', '.join(sorted(places))} of {nic.into}, not on {nic.tap}: somebody has its MAC"
         )
     return Check(id="mac-on-own-port", subject=nic.guest, ok=ok, detail=detail)
+
+
+def second_plan(host: str, plan: Plan) -> Check:
+    """What was planned is there: planning again finds nothing to do."""
+    rest = "; ".join(f"{change.subject}: {change.action}" for change in plan.changes)
+    return Check(id="nothing-left-to-do", subject=host, ok=not plan, detail=rest or "a second plan is empty")
+
+
+def way_back(host: str, left: Plan) -> Check:
+    """The undo was rehearsed too: the host is as it was before."""
+    rest = "; ".join(f"{change.subject}: {change.action}" for change in left.changes)
+    return Check(id="way-back", subject=host, ok=not left, detail=rest or "undone, the host is as it was before")

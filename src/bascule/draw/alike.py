@@ -1,0 +1,60 @@
+"""Guests that are alike: one element with a count says more than forty equal boxes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from bascule.model.site import Guest, Site
+
+_NUMBERED = re.compile(r"(.*?)(\d+)")
+
+
+def stem(name: str) -> str:
+    """A name without the number at its end: web-07 and web-12 have the same stem."""
+    found = _NUMBERED.fullmatch(name)
+    return found[1] if found else name
+
+
+def groups(guests: Iterable[Guest], *, from_count: int | None, apart: Iterable[str] = ()) -> list[tuple[Guest, ...]]:
+    """The guests in their order, those that are alike together at the place of the first.
+
+    Alike means: the same name but for a number at the end, the same plugs, the same services, the same memory.
+    ``from_count`` says how many alike become one; None keeps all apart. ``apart`` are never put together.
+    """
+    apart = set(apart)
+    by_key: dict[object, list[Guest]] = {}
+    for guest in guests:
+        plugs = tuple((nic.plug, nic.into, nic.vlan, nic.vlans) for nic in guest.nics)
+        key: object = (stem(guest.name), plugs, guest.serves, guest.memory)
+        if guest.name in apart or stem(guest.name) == guest.name:
+            key = guest.name
+        by_key.setdefault(key, []).append(guest)
+    found: list[tuple[Guest, ...]] = []
+    for members in by_key.values():
+        if from_count is not None and len(members) >= max(from_count, 2):
+            found.append(tuple(members))
+        else:
+            found += [(guest,) for guest in members]
+    order = {guest.name: place for place, guest in enumerate(guest for members in by_key.values() for guest in members)}
+    return sorted(found, key=lambda members: order[members[0].name])
+
+
+def span(names: Sequence[str]) -> str:
+    """The names of a group in short: ``web-01…web-12``, or the first and how many more where numbers are missing."""
+    first, last = names[0], names[-1]
+    numbers = [int(found[2]) for name in names if (found := _NUMBERED.fullmatch(name))]
+    if len(numbers) == len(names) and numbers == list(range(numbers[0], numbers[0] + len(names))):
+        return f"{first}…{last}"
+    return f"{first} +{len(names) - 1}"
+
+
+def untouched(site: Site) -> frozenset[str]:
+    """The guests that somebody speaks of elsewhere in the file: they stay apart, for a reader looks for them."""
+    named = {name for e in site.expectations for name in (e.source, e.target)}
+    for machine in site.machines.values():
+        if machine.masquerade:
+            named |= set(machine.masquerade.sources)
+    for host in site.hosts.values():
+        named |= {forward.guest for network in host.virtual_networks.values() for forward in network.forwards}
+    return frozenset(named)

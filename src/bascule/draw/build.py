@@ -1,0 +1,137 @@
+"""From a site, and what was seen of its hosts, to the scene."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from bascule.draw import alike
+from bascule.draw.foreign import add_foreign
+from bascule.draw.guests import service_notes
+from bascule.draw.hosts import add_host
+from bascule.draw.scene import Arrow, Kind, Layer, Node, Scene, machine_id, network_id
+from bascule.draw.sheet import Sheet
+from bascule.model.site import Machine, Network, Site
+from bascule.model.state import HostState
+
+
+def build(
+    site: Site,
+    observed: Mapping[str, HostState] | None = None,
+    *,
+    collapse: int | None = None,
+    apart: Iterable[str] = (),
+) -> Scene:
+    """The scene of a site; ``observed`` has the state of those hosts that somebody looked at.
+
+    ``collapse`` puts that many alike guests (and more) into one element; those in ``apart`` and those that the file
+    speaks of elsewhere always keep their own.
+    """
+    observed = observed or {}
+    sheet = Sheet()
+    apart = alike.untouched(site) | set(apart)
+    for host in site.hosts.values():
+        state = observed.get(host.name)
+        groups = alike.groups(site.guests_on(host.name), from_count=collapse, apart=apart)
+        add_host(sheet, site, host, groups, state)
+        if state is not None:
+            add_foreign(sheet, host, state)
+    for network in site.networks.values():
+        sheet.add(_network(network))
+    arrows = []
+    for machine in site.machines.values():
+        _add_machine(sheet, site, machine)
+        if (arrow := _arrow(site, machine)) is not None:
+            arrows.append(arrow)
+    return Scene(
+        site=site.name,
+        digest=site.digest,
+        nodes=sheet.nodes,
+        edges=tuple(e for e in sheet.edges.values() if e.upper in sheet.nodes and e.lower in sheet.nodes),
+        arrows=tuple(arrows),
+        networks=tuple(site.networks),
+        hosts={host.name: f"{_gib(host.memory)} memory" if host.memory else "" for host in site.hosts.values()},
+        observed=frozenset(name for name in observed if name in site.hosts),
+        aliases=sheet.aliases,
+    )
+
+
+def _network(network: Network) -> Node:
+    notes = [str(subnet) for subnet in network.subnets]
+    if network.vlan is not None:
+        notes.append(f"VLAN {network.vlan}")
+    details = [f"subnet {subnet}" for subnet in network.subnets]
+    details += [f"gateway {gateway}" for gateway in network.gateways]
+    details.append(f"arrives tagged, VLAN {network.vlan}" if network.vlan is not None else "arrives untagged")
+    return Node(
+        id=network_id(network.name),
+        layer=Layer.NETWORK,
+        kind=Kind.NETWORK,
+        label=network.name,
+        notes=tuple(notes),
+        details=tuple(details),
+        network=network.name,
+    )
+
+
+def _add_machine(sheet: Sheet, site: Site, machine: Machine) -> None:
+    notes = [nic.addresses[0].ip.compressed if nic.addresses else "dhcp" for nic in machine.nics]
+    details = []
+    for nic in machine.nics:
+        words = [str(address) for address in nic.addresses] + (["dhcp"] if nic.dhcp else [])
+        details.append(
+            f"on {nic.network}: {', '.join(words) or 'no address'}" + (f", MAC {nic.mac}" if nic.mac else "")
+        )
+    if machine.dhcp:
+        notes.append("DHCP server")
+        details.append(f"DHCP server on {machine.dhcp.network}: {machine.dhcp.range}")
+    if machine.serves:
+        details.append("serves " + " ".join(str(service) for service in machine.serves))
+    notes += service_notes(machine.serves)
+    if machine.masquerade:
+        sources = " ".join(machine.masquerade.sources)
+        notes += [f"masquerade {sources}", f"→ {machine.masquerade.to}", "all else: stopped"]
+        details.append(f"{sources} may go out to {machine.masquerade.to} under the address of {machine.name}")
+    elif len(machine.nics) > 1:
+        notes.append("forwards nothing")
+    node = Node(
+        id=machine_id(machine.name),
+        layer=Layer.MACHINE,
+        kind=Kind.MACHINE,
+        label=machine.name,
+        notes=tuple(notes),
+        details=tuple(details),
+        network=machine.nics[0].network if len({nic.network for nic in machine.nics}) == 1 else None,
+    )
+    sheet.add(node)
+    for nic in machine.nics:
+        if nic.network in site.networks:
+            sheet.wire(network_id(nic.network), node.id, network=nic.network)
+
+
+def _arrow(site: Site, machine: Machine) -> Arrow | None:
+    """Who goes out through a machine: from those of its networks that are not the one that they go out to."""
+    rule = machine.masquerade
+    if rule is None:
+        return None
+    origins: list[str] = []
+    for source in rule.sources:
+        if source in site.networks:
+            origins.append(source)
+        elif source in site.guests:
+            stands_on = (site.network_of(nic) for nic in site.guests[source].nics)
+            origins += [network.name for network in stands_on if network is not None]
+        elif source in site.machines:
+            origins += [nic.network for nic in site.machines[source].nics]
+        elif source in site.hosts:
+            origins += [nic.network for nic in site.hosts[source].nics.values() if nic.network]
+    own = {nic.network for nic in machine.nics}
+    origins = [name for name in dict.fromkeys(origins) if name in own and name != rule.to]
+    return Arrow(machine=machine_id(machine.name), sources=rule.sources, origins=tuple(origins), to=rule.to)
+
+
+def _gib(size: int) -> str:
+    """Bytes in the largest binary unit that keeps them whole."""
+    for unit, factor in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if size % factor == 0:
+            return f"{size // factor} {unit}"
+    return f"{size} bytes"

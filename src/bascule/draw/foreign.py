@@ -1,0 +1,104 @@
+"""What is on a host and not in the file: seen, drawn, left alone."""
+
+from __future__ import annotations
+
+from bascule.draw.look import link_details, link_state
+from bascule.draw.scene import Kind, Layer, LinkState, Node, Presence, link_id, self_id
+from bascule.draw.sheet import Sheet
+from bascule.model.links import Bond, Bridge, Loopback, Macvtap, Physical, Tap, Veth, Vlan
+from bascule.model.site import Host
+from bascule.model.state import HostState, Link
+
+
+def add_foreign(sheet: Sheet, host: Host, observed: HostState) -> None:
+    """Put every link on the sheet that the file does not know, with its wires.
+
+    On a host of which the file says nothing at all (``draw --live`` without a file) nothing is called foreign.
+    """
+    bare = not host.nics and not host.bridges and not host.virtual_networks
+    presence = Presence.PRESENT if bare else Presence.FOREIGN
+    for link in observed.links.values():
+        key = link_id(host.name, link.name)
+        if isinstance(link.options, Loopback) or key in sheet.nodes or key in sheet.aliases:
+            continue
+        sheet.add(_node(host, link, presence))
+        own = [address.ip for address in link.addresses if not address.is_link_local]
+        if own:
+            sheet.add(
+                Node(
+                    id=self_id(host.name, link.name),
+                    layer=Layer.SWITCH,
+                    kind=Kind.HOST,
+                    label=host.name,
+                    notes=tuple(own),
+                    details=("the host's own address", *own),
+                    host=host.name,
+                    presence=presence,
+                )
+            )
+            sheet.wire(self_id(host.name, link.name), key, presence=presence)
+    for link in observed.links.values():
+        key = link_id(host.name, link.name)
+        key = sheet.aliases.get(key, key)
+        if link.master is not None:
+            _wire(sheet, key, link_id(host.name, link.master), link, presence)
+        if link.parent is not None and isinstance(link.options, Vlan | Macvtap):
+            _wire(sheet, key, link_id(host.name, link.parent), link, presence)
+
+
+def _wire(sheet: Sheet, link: str, other: str, seen: Link, presence: Presence) -> None:
+    """A wire between two links that are both drawn, unless the file has said it already."""
+    other = sheet.aliases.get(other, other)
+    if link not in sheet.nodes or other not in sheet.nodes or link == other:
+        return
+    if any({edge.upper, edge.lower} == {link, other} for edge in sheet.edges.values()):
+        return
+    upper, lower = link, other
+    if seen.master is not None and sheet.nodes[link].layer > sheet.nodes[other].layer:
+        upper, lower = other, link  # a NIC, bond or VLAN link is drawn below the bridge that it is a port of
+    declared = Presence.FOREIGN not in {sheet.nodes[link].presence, sheet.nodes[other].presence}
+    if declared and presence is Presence.FOREIGN:
+        presence = Presence.DRIFTED
+    sheet.wire(upper, lower, presence=presence, state=link_state(seen))
+
+
+def _node(host: Host, link: Link, presence: Presence) -> Node:
+    layer, kind, notes = _sort(link)
+    state = link_state(link)
+    if kind is Kind.LINK and state is LinkState.NO_CARRIER and not link.master:
+        state = LinkState.UNKNOWN
+    return Node(
+        id=link_id(host.name, link.name),
+        layer=layer,
+        kind=kind,
+        label=link.name,
+        notes=notes,
+        details=link_details(link),
+        host=host.name,
+        presence=presence,
+        state=state,
+    )
+
+
+def _sort(link: Link) -> tuple[Layer, Kind, tuple[str, ...]]:
+    match link.options:
+        case Bridge(vlan_filtering=aware, stp_state=stp):
+            notes = [words for words, on in (("VLAN-aware", aware), ("STP", stp)) if on]
+            return Layer.SWITCH, Kind.BRIDGE, tuple(notes)
+        case Vlan(id=vid):
+            return Layer.MIDDLE, Kind.VLAN, (f"VLAN {vid}",)
+        case Bond(mode=mode):
+            return Layer.MIDDLE, Kind.BOND, (mode,)
+        case Physical():
+            return Layer.NIC, Kind.NIC, ()
+        case Tap():
+            return Layer.TAP, Kind.TAP, ("tap",)
+        case Macvtap():
+            return Layer.TAP, Kind.MACVTAP, ("macvtap",)
+        case Veth() if link.master is not None:
+            return Layer.TAP, Kind.LINK, ("veth",)
+        case Veth():
+            return Layer.NIC, Kind.NIC, ("veth",)
+        case options:
+            kind = getattr(options, "info_kind", "") or options.kind
+            return (Layer.TAP if link.master else Layer.NIC), Kind.LINK, (kind,) if kind else ()

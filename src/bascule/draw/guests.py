@@ -1,0 +1,139 @@
+"""The guests of a host and their taps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from bascule.draw import alike
+from bascule.draw.look import Look, has_master, has_parent, look_at
+from bascule.draw.scene import Kind, Layer, LinkState, Node, Presence, guest_id, link_id, virtual_id
+from bascule.draw.sheet import Sheet
+from bascule.model.site import Guest, GuestNic, Host, PlugKind, Service, Site
+from bascule.model.state import HostState
+
+
+def add_guests(
+    sheet: Sheet, site: Site, host: Host, groups: Iterable[Sequence[Guest]], observed: HostState | None
+) -> None:
+    """Put the guests on the sheet; alike ones that the host shows in different states stand apart again."""
+    for group in groups:
+        by_look: dict[object, list[Guest]] = {}
+        for guest in group:
+            looks = [_look(host, nic, sheet, observed) for nic in guest.nics]
+            by_look.setdefault(tuple((look.presence, look.state, bool(look.drift)) for look in looks), []).append(guest)
+        for members in by_look.values():
+            _add_guest(sheet, site, host, members, observed)
+
+
+def _look(host: Host, nic: GuestNic, sheet: Sheet, observed: HostState | None) -> Look:
+    if nic.plug is PlugKind.BRIDGE:
+        return look_at(observed, nic.tap, [has_master(nic.into)])
+    if nic.plug is PlugKind.DIRECT:
+        return look_at(observed, nic.tap, [has_parent(nic.into)])
+    want = virtual_id(host.name, nic.into)
+    bridge = next((key.rsplit("/", 1)[1] for key, owner in sheet.aliases.items() if owner == want), None)
+    return look_at(observed, nic.tap, [has_master(bridge)] if bridge else [])
+
+
+def _add_guest(sheet: Sheet, site: Site, host: Host, members: Sequence[Guest], observed: HostState | None) -> None:
+    guest = members[0]
+    many = len(members) > 1
+    looks = [_look(host, nic, sheet, observed) for nic in guest.nics]
+    absent = bool(looks) and all(look.presence is Presence.WANTED for look in looks)
+    seen = observed is not None and bool(looks)
+    networks = {network.name if (network := site.network_of(nic)) else None for nic in guest.nics}
+    sheet.add(
+        Node(
+            id=guest_id(guest.name),
+            layer=Layer.GUEST,
+            kind=Kind.GUEST,
+            label=f"{alike.span([m.name for m in members])} ×{len(members)}" if many else guest.name,
+            notes=_notes(guest, many=many),
+            details=_details(members),
+            host=host.name,
+            network=networks.pop() if len(networks) == 1 else None,
+            presence=Presence.WANTED if absent else Presence.PRESENT if seen else Presence.DECLARED,
+            members=tuple(m.name for m in members) if many else (),
+        )
+    )
+    for place, nic in enumerate(guest.nics):
+        taps = [member.nics[place].tap for member in members]
+        _add_tap(sheet, site, host, nic, looks[place], taps, observed)
+
+
+def _notes(guest: Guest, *, many: bool) -> tuple[str, ...]:
+    notes = []
+    if not many:
+        for nic in guest.nics:
+            notes += [address.ip.compressed for address in nic.addresses] + (["dhcp"] if nic.dhcp else [])
+    return (*notes, *service_notes(guest.serves))
+
+
+def service_notes(services: Sequence[Service]) -> list[str]:
+    """At most two lines: more services are counted, and stand in the details."""
+    words = [str(service) for service in services]
+    return words if len(words) <= 2 else [words[0], f"+{len(words) - 1} services"]
+
+
+def _details(members: Sequence[Guest]) -> tuple[str, ...]:
+    details = ["serves " + " ".join(str(service) for service in members[0].serves)] if members[0].serves else []
+    for guest in members:
+        prefix = f"{guest.name}: " if len(members) > 1 else ""
+        if guest.memory and not prefix:
+            details.append(f"memory {guest.memory / 2**30:g} GiB")
+        for nic in guest.nics:
+            words = [str(address) for address in nic.addresses] + (["dhcp"] if nic.dhcp else [])
+            details.append(f"{prefix}{nic.tap} on {nic.into}: MAC {nic.mac}" + "".join(f", {w}" for w in words))
+    return tuple(details)
+
+
+def _vlans(nic: GuestNic) -> str:
+    if nic.vlan is not None:
+        return f"VLAN {nic.vlan}"
+    spans = [str(first) if first == last else f"{first}-{last}" for first, last in nic.vlans]
+    return f"VLAN {','.join(spans)}" if spans else ""
+
+
+def _add_tap(
+    sheet: Sheet,
+    site: Site,
+    host: Host,
+    nic: GuestNic,
+    look: Look,
+    taps: Sequence[str],
+    observed: HostState | None,
+) -> None:
+    network = site.network_of(nic)
+    name = network.name if network and not nic.vlans else None
+    direct = nic.plug is PlugKind.DIRECT
+    vlans = _vlans(nic)
+    details = [f"MAC {nic.mac} (the guest's)"]
+    if vlans:
+        details.append(("access to " if nic.vlan is not None else "trunk with ") + vlans)
+    node = Node(
+        id=link_id(host.name, nic.tap),
+        layer=Layer.TAP,
+        kind=Kind.MACVTAP if direct else Kind.TAP,
+        label=nic.tap if len(taps) == 1 else f"{len(taps)} taps",
+        notes=tuple(words for words in ("macvtap" if direct else "", vlans) if words),
+        details=(*details, *look.details),
+        host=host.name,
+        network=name,
+        presence=look.presence,
+        state=look.state if look.presence is not Presence.WANTED else LinkState.UNKNOWN,
+        drift=look.drift,
+        members=tuple(taps) if len(taps) > 1 else (),
+    )
+    sheet.add(node)
+    for tap in taps[1:]:
+        sheet.aliases[link_id(host.name, tap)] = node.id
+    sheet.wire(guest_id(nic.guest), node.id, network=name, presence=look.presence)
+    into = virtual_id(host.name, nic.into) if nic.plug is PlugKind.NETWORK else link_id(host.name, nic.into)
+    link = observed.links.get(nic.tap) if observed else None
+    actual = None
+    if look.drift and link is not None and (link.master or link.parent):
+        actual = link_id(host.name, str(link.parent if direct else link.master))
+    moved = actual is not None and sheet.aliases.get(actual, actual) != into
+    sheet.wire(node.id, into, network=name, presence=Presence.WANTED if look.drift else look.presence, state=look.state)
+    if moved and actual is not None:
+        sheet.wire(node.id, sheet.aliases.get(actual, actual), presence=Presence.DRIFTED, state=look.state)

@@ -1,0 +1,224 @@
+"""Where everything stands: hosts on top, the building's networks as rails under them, machines at the bottom.
+
+Pure and deterministic: equal scenes give equal layouts, and a guest that is added at the end of the file takes the
+next free place in its column, so the others stay where they are until another column is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from bascule.draw.blocks import Block, Box, Exit, Metrics, Points, box, flipped, ports, rows, wrap
+from bascule.draw.hostblock import HostLayout, Notes, words_of
+from bascule.draw.scene import Edge, Layer, Scene
+
+DEPTHS = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 32, 40, 50, 64, 80, 100, 130, 160, 200)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rail:
+    """A network of the building: a line from ``left`` to ``right`` at ``y``, and the box that its label fills."""
+
+    node: str
+    y: int
+    left: int
+    right: int
+    label: Box
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """A scene with a place for everything. ``wires`` has the corners of each wire, from its upper end."""
+
+    width: int
+    height: int
+    boxes: tuple[Box, ...] = ()
+    rails: tuple[Rail, ...] = ()
+    wires: dict[str, Points] = field(default_factory=dict)
+    unrouted: tuple[Edge, ...] = ()
+    depth: int = 1
+    fits: bool = True  # every label has its place
+
+
+def arrange(scene: Scene, m: Metrics, *, depth: int, width: int | None = None, notes: Notes = Notes.FULL) -> Layout:
+    """Lay out a scene with ``depth`` guests on each other and, where ``width`` is given, wrapped to that width."""
+    layouts = [HostLayout(scene, host, m, deep=depth, width=width, notes=notes) for host in scene.hosts]
+    blocks = [layout.block() for layout in layouts]
+    upper = rows(wrap(blocks, gap=m.gap * 2, width=width), m) if blocks else Block()
+    lower = _machines(scene, m, width=width if width is not None else max(upper.w, m.grid), notes=notes)
+    if upper.w > lower.w:
+        lower.moved(m.grid * ((upper.w - lower.w) // 2 // m.grid), 0)
+    elif lower.w > upper.w:
+        upper.moved(m.grid * ((lower.w - upper.w) // 2 // m.grid), 0)
+    lower.moved(_apart(upper.exits, lower.exits, m), 0)
+    total = max([upper.w, *(frame.x + frame.w for frame in lower.boxes)])
+    names = [node.id for node in scene.of_layer(Layer.NETWORK)]
+    heights = {name: upper.h + m.drop + m.rail * place for place, name in enumerate(names)}
+    floor = upper.h + m.rail * max(len(names), 1) + m.drop
+    lower.moved(0, floor)
+    wires = dict(upper.paths)
+    touch: dict[str, list[int]] = {name: [] for name in names}
+    for leaving in upper.exits:
+        for edge in leaving.edges:
+            wires[edge] = [*upper.paths[edge], (leaving.x, heights[leaving.key])]
+        touch[leaving.key].append(leaving.x)
+    for leaving in lower.exits:
+        for edge in leaving.edges:
+            wires[edge] = [(leaving.x, heights[leaving.key]), *reversed(lower.paths[edge])]
+        touch[leaving.key].append(leaving.x)
+    rails, fits = _rails(scene, m, heights, touch, upper.exits, lower.exits, total, notes=notes)
+    total = max([total, *(rail.right for rail in rails), *(rail.label.x + rail.label.w for rail in rails)])
+    return Layout(
+        width=total,
+        height=floor + lower.h,
+        boxes=tuple(upper.boxes + lower.boxes),
+        rails=tuple(rails),
+        wires=wires,
+        unrouted=tuple(edge for layout in layouts for edge in layout.tree.unrouted),
+        depth=depth,
+        fits=fits,
+    )
+
+
+def _apart(above: Sequence[Exit], below: Sequence[Exit], m: Metrics) -> int:
+    """How far to shift the machines so that their wires keep away from those that come from above."""
+    posts = {leaving.x for leaving in above}
+    shifts = [m.half() + m.grid * place for place in range(4)]
+
+    def nearest(shift: int) -> int:
+        return min((abs(e.x + shift - x) for e in below for x in posts), default=m.grid)
+
+    return max(shifts, key=lambda shift: (min(nearest(shift), m.grid), -shift))
+
+
+def _machines(scene: Scene, m: Metrics, *, width: int, notes: Notes) -> Block:
+    """The machines in rows; each row joins the lanes that lead up to the networks."""
+    blocks = []
+    for node in scene.of_layer(Layer.MACHINE):
+        legs = [edge for edge in scene.edges if edge.lower == node.id]
+        frame = box(node.id, words_of(node, m, notes), m, ports=max(len(legs), 1))
+        block = Block(w=frame.w, h=frame.h, boxes=[frame])
+        for edge, x in zip(legs, ports(frame, len(legs), m), strict=True):
+            block.paths[edge.id] = [(x, frame.h - m.edge)]
+            block.exits.append(Exit(key=edge.upper, x=x, edges=(edge.id,)))
+        blocks.append(block)
+    if not blocks:
+        return Block()
+    tracks = len({leaving.key for block in blocks for leaving in block.exits})
+    room = max(width - m.half() - m.grid * (tracks + 1), 1)
+    lines = wrap(blocks, gap=m.gap, width=width - m.half())
+    if len(lines) > 1:
+        lines = wrap(blocks, gap=m.gap, width=room)
+    tall = max(block.h for block in blocks)
+    for block in blocks:  # machines hang from the top: equal heights keep the row straight
+        block.boxes[0].h = tall
+        block.h = tall
+        for edge in block.paths:
+            block.paths[edge] = [(x, tall - m.edge) for x, _ in block.paths[edge]]
+    return flipped(rows(list(reversed(lines)), m), m)
+
+
+def _rails(
+    scene: Scene,
+    m: Metrics,
+    heights: dict[str, int],
+    touch: dict[str, list[int]],
+    above: Iterable[Exit],
+    below: Iterable[Exit],
+    total: int,
+    *,
+    notes: Notes,
+) -> tuple[list[Rail], bool]:
+    """The rails, each with its label in a stretch that no wire crosses."""
+    rails: list[Rail] = []
+    fits = True
+    above, below = list(above), list(below)
+    for name, y in heights.items():
+        node = scene.nodes[name]
+        crossing = {e.x for e in above if heights[e.key] >= y} | {e.x for e in below if heights[e.key] <= y}
+        spots = touch[name] or [0]
+        label, found = None, None
+        for words in (" ".join((node.label, *node.notes)) if notes is Notes.FULL else node.label, node.label):
+            label = box(name, (words,), m, shape="chip")
+            label.w += 2 * m.gap if m.edge else 0
+            found = _free(crossing, label.w, total, min(spots), max(spots), m)
+            if found is not None:
+                break
+        if label is None:  # never: the loop above runs at least once
+            continue
+        if found is None:
+            fits = False
+            found = total
+        label.x, label.y = found, y - (0 if m.edge else label.h + 2)
+        left = max(0, min(*spots, label.x) - m.half())
+        right = max(*spots, label.x + label.w) + m.half()
+        rails.append(Rail(node=name, y=y, left=left, right=right, label=label))
+    return rails, fits
+
+
+def _free(crossing: set[int], width: int, total: int, first: int, last: int, m: Metrics) -> int | None:
+    """The leftmost free stretch for a label, between or near the network's own wires; None where there is none."""
+    posts = sorted({-m.half(), *crossing, max(total, last) + m.half()})
+    spans = [(a + m.half(), b - m.half()) for a, b in pairwise(posts)]
+    fitting = [(a, b) for a, b in spans if b - a >= width]
+    if not fitting:
+        return None
+    a, b = min(fitting, key=lambda span: (max(first - span[1], span[0] - last, 0), span[0]))
+    return max(a, b - width) if b <= first else a
+
+
+def choose(scene: Scene, m: Metrics, *, width: int | None = None, aspect: float = 1.5) -> Layout | None:
+    """The first layout that fits: within ``width``, or else not much wider than ``aspect`` times its height.
+
+    Long notes go before hosts are broken into several bands; all notes but the vital ones go last. None where
+    nothing fits into ``width``.
+    """
+    if width is not None:
+        for notes, limit in _SQUEEZE:
+            for layout in _deeper(scene, m, width=width if limit else None, notes=notes):
+                if layout.width <= width and layout.fits:
+                    return layout
+        return None
+    for layout in _deeper(scene, m, width=None, notes=Notes.FULL):
+        if layout.width <= aspect * layout.height:
+            return layout
+    return _folded(scene, m, aspect)
+
+
+_SQUEEZE = (
+    (Notes.FULL, False),
+    (Notes.SHORT, False),
+    (Notes.FULL, True),
+    (Notes.SHORT, True),
+    (Notes.NONE, False),
+    (Notes.NONE, True),
+)
+
+
+def _deeper(scene: Scene, m: Metrics, *, width: int | None, notes: Notes) -> Iterator[Layout]:
+    """Layouts with more and more guests on each other, until that makes them no narrower."""
+    most = max(1, sum(1 for _ in scene.of_layer(Layer.GUEST)))
+    smallest: int | None = None
+    for place, depth in enumerate(DEPTHS):
+        if place and DEPTHS[place - 1] >= most:
+            return
+        layout = arrange(scene, m, depth=depth, width=width, notes=notes)
+        yield layout
+        if smallest is not None and layout.width >= smallest and depth > 2:
+            return
+        smallest = layout.width
+
+
+def _folded(scene: Scene, m: Metrics, aspect: float) -> Layout:
+    """Hosts broken into bands, for a host with so many bridges that it would be a ribbon."""
+    flat = arrange(scene, m, depth=4)
+    width = m.snap(int((flat.width * flat.height * aspect) ** 0.5))
+    best = flat
+    for _ in range(6):
+        best = arrange(scene, m, depth=4, width=width)
+        if best.width <= aspect * best.height:
+            break
+        width = m.snap(int(width * 0.8))
+    return best

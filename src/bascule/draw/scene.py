@@ -1,0 +1,198 @@
+"""What is to be seen, apart from where it stands: elements in layers, the wires between them, and their state.
+
+A scene knows nothing of pixels or columns. Every drawing, also JSON, dot and mermaid, is made from one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+
+
+class Layer(IntEnum):
+    """From top to bottom."""
+
+    GUEST = 0
+    TAP = 1
+    SWITCH = 2
+    MIDDLE = 3  # VLAN links, bonds, and the translation step of a NAT network
+    NIC = 4
+    NETWORK = 5
+    MACHINE = 6
+
+
+class Kind(StrEnum):
+    """What an element is."""
+
+    GUEST = "guest"
+    HOST = "host"  # the host's own network stack: the place of an address
+    TAP = "tap"
+    MACVTAP = "macvtap"
+    BRIDGE = "bridge"
+    VIRTUAL_NETWORK = "virtual network"
+    TRANSLATION = "translation"  # masquerade
+    ROUTING = "routing"
+    VLAN = "vlan"
+    BOND = "bond"
+    NIC = "nic"
+    LINK = "link"  # any other kind of link that was seen
+    NETWORK = "network"
+    MACHINE = "machine"
+
+
+class Presence(StrEnum):
+    """The file against the host."""
+
+    DECLARED = "declared"  # from the file alone; nobody looked at the host
+    WANTED = "wanted"  # in the file, not on the host
+    PRESENT = "present"  # in the file and on the host, alike
+    DRIFTED = "drifted"  # on both, and different
+    FOREIGN = "foreign"  # on the host, not in the file: seen and left alone
+
+
+class LinkState(StrEnum):
+    """How a link does."""
+
+    UNKNOWN = "unknown"
+    UP = "up"
+    NO_CARRIER = "no carrier"
+    DOWN = "down"
+    BLOCKED = "blocked by STP"
+    ISOLATED = "isolated"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """An element. ``notes`` are drawn under the label; ``details`` are what a reader asks for by pointing at it."""
+
+    id: str
+    layer: Layer
+    kind: Kind
+    label: str
+    notes: tuple[str, ...] = ()
+    details: tuple[str, ...] = ()
+    host: str = ""
+    network: str | None = None
+    presence: Presence = Presence.DECLARED
+    state: LinkState = LinkState.UNKNOWN
+    drift: tuple[str, ...] = ()  # each a sentence: how the host differs from the file
+    members: tuple[str, ...] = ()  # the names behind one element that stands for many alike
+    lets_in: tuple[str, ...] = ()  # of a translation: the guests that a port is forwarded to
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """The words that must be seen without pointing: a bad state, and a presence that is not as it should be."""
+        words = []
+        if self.state not in {LinkState.UNKNOWN, LinkState.UP}:
+            words.append(str(self.state))
+        if self.presence in {Presence.WANTED, Presence.DRIFTED, Presence.FOREIGN}:
+            words.append(str(self.presence))
+        return tuple(words)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edge:
+    """A wire from an upper element to a lower one; ``network`` gives it colour and line style."""
+
+    upper: str
+    lower: str
+    label: str = ""
+    network: str | None = None
+    presence: Presence = Presence.DECLARED
+    state: LinkState = LinkState.UNKNOWN
+
+    @property
+    def id(self) -> str:
+        """Unique in a scene."""
+        return f"{self.upper}>{self.lower}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrow:
+    """Who may go out through a machine: from one of its networks to another, under its own address."""
+
+    machine: str  # node id
+    sources: tuple[str, ...]
+    origins: tuple[str, ...]  # names of networks
+    to: str  # name of a network
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Path:
+    """The way of a frame through the scene, and where it ends."""
+
+    source: str
+    target: str
+    nodes: tuple[str, ...] = ()
+    edges: tuple[str, ...] = ()
+    reached: bool = False
+    end: str = ""  # a sentence
+
+    @property
+    def last(self) -> str:
+        """The id of the element where the frame ends, or nothing."""
+        return self.nodes[-1] if self.nodes else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """A whole picture's content. ``networks`` has the building's networks in their order: it gives each its style."""
+
+    site: str
+    digest: str = ""
+    nodes: Mapping[str, Node] = field(default_factory=dict)
+    edges: tuple[Edge, ...] = ()
+    arrows: tuple[Arrow, ...] = ()
+    networks: tuple[str, ...] = ()
+    hosts: Mapping[str, str] = field(default_factory=dict)  # name: what stands behind it in the frame's title
+    observed: frozenset[str] = frozenset()  # the hosts that somebody looked at
+    aliases: Mapping[str, str] = field(default_factory=dict)  # link id: the element that the link is a part of
+    path: Path | None = None
+
+    def lower(self, node: str) -> tuple[Edge, ...]:
+        """The wires that go down from an element."""
+        return tuple(edge for edge in self.edges if edge.upper == node)
+
+    def of_layer(self, layer: Layer) -> Iterator[Node]:
+        """The elements of one layer in their order."""
+        return (node for node in self.nodes.values() if node.layer is layer)
+
+    def style(self, network: str | None) -> int | None:
+        """The number of a network's colour and line style; None for wires that belong to no single network."""
+        return self.networks.index(network) if network in self.networks else None
+
+
+def network_id(name: str) -> str:
+    """The id of a network of the building."""
+    return f"network/{name}"
+
+
+def machine_id(name: str) -> str:
+    """The id of a machine."""
+    return f"machine/{name}"
+
+
+def guest_id(name: str) -> str:
+    """The id of a guest."""
+    return f"guest/{name}"
+
+
+def link_id(host: str, link: str) -> str:
+    """The id of a link of a host."""
+    return f"{host}/link/{link}"
+
+
+def virtual_id(host: str, network: str) -> str:
+    """The id of a host's virtual network."""
+    return f"{host}/virtual/{network}"
+
+
+def exit_id(host: str, network: str) -> str:
+    """The id of the step between a virtual network and the host's way out."""
+    return f"{host}/exit/{network}"
+
+
+def self_id(host: str, link: str) -> str:
+    """The id of the host's own address on a link."""
+    return f"{host}/self/{link}"

@@ -1,0 +1,32 @@
+"""A scene while it is being filled."""
+
+from __future__ import annotations
+
+from bascule.draw.scene import Edge, LinkState, Node, Presence
+
+
+class Sheet:
+    """Elements and wires by their ids, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, Node] = {}
+        self.edges: dict[str, Edge] = {}
+        self.aliases: dict[str, str] = {}  # the id of a link that is drawn as a part of another element: that element
+
+    def add(self, node: Node) -> Node:
+        """Put an element on the sheet; the first with an id stays."""
+        return self.nodes.setdefault(node.id, node)
+
+    def wire(
+        self,
+        upper: str,
+        lower: str,
+        *,
+        label: str = "",
+        network: str | None = None,
+        presence: Presence = Presence.DECLARED,
+        state: LinkState = LinkState.UNKNOWN,
+    ) -> None:
+        """Put a wire on the sheet; an equal one stays single."""
+        edge = Edge(upper=upper, lower=lower, label=label, network=network, presence=presence, state=state)
+        self.edges.setdefault(edge.id, edge)

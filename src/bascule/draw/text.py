@@ -1,0 +1,129 @@
+"""The drawing as text, for any width of 40 columns or more, with or without UTF-8."""
+
+from __future__ import annotations
+
+from bascule.draw.blocks import Metrics
+from bascule.draw.canvas import Canvas, cells, plain
+from bascule.draw.layout import Layout, choose
+from bascule.draw.outline import outline
+from bascule.draw.scene import Layer, LinkState, Presence, Scene
+
+MIN_WIDTH = 40
+
+METRICS = Metrics(
+    grid=2,
+    line=1,
+    pad_x=2,
+    pad_y=1,
+    edge=1,
+    gap=2,
+    drop=1,
+    track=1,
+    rail=2,
+    frame_x=2,
+    frame_top=1,
+    frame_bottom=1,
+    chip=0,
+    note_width=22,
+    measure=lambda text, _label: cells(text),
+)
+
+RAILS = "═━─╍┅┄╌╴"
+"""The line styles of the networks, in their order; ASCII has its own."""
+
+
+def text(scene: Scene, *, width: int = 80, ascii: bool = False, date: str | None = None) -> str:  # noqa: A002 - the word that users know
+    """The picture, then what it cannot show: differences from the file, the highlighted way, the legend.
+
+    Where the host is too wide for the columns, the same content comes as an outline.
+    """
+    width = max(width, MIN_WIDTH)
+    layout = choose(scene, METRICS, width=width)
+    body = _picture(scene, layout).lines() if layout else outline(scene, width)
+    lines = [*_head(scene, date, width), *body, *_notes(scene, layout, width)]
+    out = "\n".join(line.rstrip() for line in lines).rstrip("\n") + "\n"
+    return plain(out) if ascii else out
+
+
+def _head(scene: Scene, date: str | None, width: int) -> list[str]:
+    words = [scene.site]
+    if scene.observed:
+        words.append(f"file and host {', '.join(sorted(scene.observed))}" if scene.digest else "as seen on the host")
+    if date:
+        words.append(date)
+    if scene.digest:
+        words.append(f"sha256 {scene.digest[:12]}")
+    line = "  ".join(words)
+    return [line if cells(line) <= width else words[0][:width], ""]
+
+
+def _picture(scene: Scene, layout: Layout) -> Canvas:
+    canvas = Canvas(layout.width, layout.height)
+    hot = set(scene.path.nodes) if scene.path else set()
+    for box in layout.boxes:
+        if box.shape == "frame":
+            canvas.frame(box.x, box.y, box.w, box.h, box.lines[0])
+    edges = {edge.id: edge for edge in scene.edges}
+    hot_edges = set(scene.path.edges) if scene.path else set()
+    for key, points in sorted(layout.wires.items(), key=lambda wire: wire[0] in hot_edges):
+        edge = edges[key]
+        loose = edge.presence in {Presence.WANTED, Presence.DRIFTED}
+        canvas.wire(points, net=edge.lower, heavy=key in hot_edges, dashed=loose)
+    for rail in layout.rails:
+        style = RAILS[(scene.style(scene.nodes[rail.node].network) or 0) % len(RAILS)]
+        canvas.rail(rail.y, rail.left, rail.right, style)
+    for rail in layout.rails:
+        canvas.write(rail.label.x + METRICS.gap - 1, rail.y, f" {rail.label.lines[0]} ")
+    canvas.join(layout)
+    for box in layout.boxes:
+        if box.shape == "chip":
+            for row, line in enumerate(box.lines):
+                pad = (box.w - cells(line)) // 2
+                canvas.write(box.x + pad, box.y + row, line, solid=True)
+        elif box.shape != "frame":
+            node = scene.nodes[box.node]
+            border = "heavy" if box.node in hot else "double" if box.shape == "bar" else "light"
+            if node.presence is Presence.WANTED:
+                border = "dashed"
+            canvas.box(box.x, box.y, box.w, box.h, border)
+            for row, line in enumerate(box.lines):
+                canvas.write(box.x + METRICS.pad_x, box.y + 1 + row, line)
+    return canvas
+
+
+def _notes(scene: Scene, layout: Layout | None, width: int) -> list[str]:
+    lines: list[str] = []
+    if layout:
+        kinds = "from the top: guests, their taps, bridges (double frame), NICs, networks (lines), machines"
+        lines += ["", *_wrap(kinds, width), *_wrap("● is connected to the network, │ only crosses it", width)]
+    if scene.path:
+        names = " → ".join(scene.nodes[key].label for key in scene.path.nodes) or "nowhere"
+        lines += ["", *_wrap(f"{scene.path.source} to {scene.path.target}: {names}", width)]
+        lines += _wrap(scene.path.end, width)
+    for node in scene.nodes.values():
+        if node.members and node.layer is Layer.GUEST:
+            lines += ["", *_wrap(f"{node.label}: {', '.join(node.members)}", width)]
+    drift = [words for node in scene.nodes.values() for words in node.drift]
+    missing = [n.label for n in scene.nodes.values() if n.presence is Presence.WANTED and n.layer is not Layer.GUEST]
+    foreign = [n.label for n in scene.nodes.values() if n.presence is Presence.FOREIGN]
+    if drift:
+        lines += ["", "drifted (the host differs from the file):"]
+        for words in drift:
+            lines += _wrap(words, width, "  ")
+    if missing:
+        lines += ["", *_wrap(f"wanted (in the file, not on the host): {', '.join(missing)}", width)]
+    if foreign:
+        lines += ["", *_wrap(f"foreign (not in the file, left alone): {', '.join(dict.fromkeys(foreign))}", width)]
+    if layout and layout.unrouted:
+        also = [f"{scene.nodes[e.upper].label} → {scene.nodes[e.lower].label}" for e in layout.unrouted]
+        lines += ["", *_wrap(f"further wires: {', '.join(also)}", width)]
+    bad = [n for n in scene.nodes.values() if n.state not in {LinkState.UP, LinkState.UNKNOWN}]
+    if bad:
+        lines += ["", *_wrap("state: " + ", ".join(f"{n.label} {n.state}" for n in bad), width)]
+    return lines
+
+
+def _wrap(text: str, width: int, indent: str = "") -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(text, width - 1, initial_indent=indent, subsequent_indent=indent + "  ") or [""]

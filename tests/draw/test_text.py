@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+
+from bascule.draw import draw
+from bascule.draw.canvas import cells
+from tests.draw import sites
+from tests.draw.golden import FOLDER, GOLDEN
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_golden(name: str) -> None:
+    assert GOLDEN[name]() == (FOLDER / name).read_text(), "look at it, then: python -m tests.draw.golden"
+
+
+@pytest.mark.parametrize("width", [40, 57, 80, 100, 120, 200])
+@pytest.mark.parametrize("count", [1, 3, 12, 40, 200])
+def test_no_line_is_wider_than_asked(count: int, width: int) -> None:
+    drawn = draw(sites.many(count), width=width)
+    assert max(cells(line) for line in drawn.splitlines()) <= width
+
+
+def test_narrower_than_forty_columns_is_drawn_for_forty() -> None:
+    assert draw(sites.production(), width=3) == draw(sites.production(), width=40)
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_every_element_of_the_scenario_is_named(width: int) -> None:
+    drawn = draw(sites.production(), width=width)
+    for name in "guest_01 guest_02 guest_03 br3 br4 eth2 eth3 eth4 eth5 internal internet dmz desk customer".split():
+        assert name in drawn
+
+
+def test_ascii_is_ascii_and_keeps_the_columns() -> None:
+    fancy = draw(sites.trunk(), width=120)
+    plain = draw(sites.trunk(), width=120, ascii=True)
+    assert plain.isascii()
+    assert "?" not in plain
+    assert [len(line) for line in plain.splitlines()] == [len(line) for line in fancy.splitlines()]
+
+
+def test_a_name_that_ascii_lacks_is_folded_not_questioned() -> None:
+    site = sites.site("s", [], [sites.host("h", sites.nic("süd0"), sites.nic("局0"))])
+    plain = draw(site, ascii=True)
+    assert plain.isascii()
+    assert "sud0" in plain
+    assert "?" not in plain
+    assert "局0" in draw(site)
+
+
+def test_the_date_is_printed_only_when_given() -> None:
+    assert "2026-11-22" in draw(sites.production(), date="2026-11-22")
+    assert draw(sites.production()) == draw(sites.production())
