@@ -151,6 +151,27 @@ class NetworkConfig:
         """A configuration from links in any order."""
         return cls(links={link.name: link for link in links}, unmanaged=tuple(unmanaged))
 
+    def in_order(self) -> list[LinkConfig]:
+        """The links so that what others are made of comes first: NICs, bonds, VLANs, then bridges over them."""
+        ports = self.ports()
+        done: dict[IfName, LinkConfig] = {}
+
+        def visit(name: IfName) -> None:
+            link = self.links.get(name)
+            if link is None or name in done:
+                return
+            stack = [link.parent] if link.parent else []
+            for below in (*stack, *ports.get(name, ())):
+                if below not in done:
+                    visit(below)
+            done[name] = link
+
+        for rank in ("", "bond", "vlan", "dummy", "bridge"):
+            for name, link in self.links.items():
+                if link.options.kind == rank:
+                    visit(name)
+        return [*done.values(), *(link for name, link in self.links.items() if name not in done)]
+
     def ports(self) -> dict[IfName, list[IfName]]:
         """The ports of every bridge and bond, each in the order of their names."""
         found: dict[IfName, list[IfName]] = {name: [] for name, link in self.links.items() if link.options.kind}

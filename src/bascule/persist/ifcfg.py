@@ -69,7 +69,6 @@ def _link(link: LinkConfig, config: NetworkConfig, gaps: Gaps) -> Lines:
     out += _port(link, config, gaps) if link.master else _ip(link, gaps)
     if link.vlans:
         gaps.add(link.name, "vlans", ", ".join(f"{v.first}-{v.last}" for v in link.vlans))
-    out.append(("NM_CONTROLLED", "no"))
     return out
 
 

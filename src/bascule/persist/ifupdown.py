@@ -36,9 +36,7 @@ def render(config: NetworkConfig) -> dict[str, str]:
     gaps.check_names(config)
     ports = config.ports()
     stanzas = []
-    # links come up in this order, so what others are made of stands first
-    rank = {"": 0, "bond": 1, "vlan": 2, "bridge": 3}
-    for link in sorted(config.links.values(), key=lambda x: (rank.get(x.options.kind, 0), x.name)):
+    for link in config.in_order():  # links come up in the order in which they stand
         if isinstance(link.options, Dummy):
             gaps.add(link.name, "kind", "dummy")
         members = [config.links[name] for name in ports.get(link.name, ())]
