@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.measure import Row
 
-BENCHMARKS = ("startup",)
+BENCHMARKS = ("startup", "twin")
 
 
 def main() -> int:

@@ -1,7 +1,5 @@
 """A network of 200 guests, up and gone: ours against Mininet's, each run as a whole program, in turn.
 
-    .venv/bin/python -m benchmarks.twin [runs]
-
 Ours: 200 guests on 4 bridges of a host with 4 NICs on 4 networks with a machine each, addresses and a served port in
 every guest. Mininet's (``apt-get install mininet``): 200 hosts with addresses on one Linux bridge. Both run in network
 namespaces of their own and include their interpreter's start. "gone" is the time from the end of the work until the
@@ -11,7 +9,6 @@ last process has ended; the kernel frees the namespaces in the background after 
 from __future__ import annotations
 
 import shutil
-import statistics
 import subprocess
 import sys
 import time
@@ -19,9 +16,10 @@ from ipaddress import ip_address, ip_interface, ip_network
 
 from bascule.model.site import Bridge, Guest, GuestNic, Host, Machine, MachineNic, Network, Nic, PlugKind, Service, Site
 from bascule.model.values import IfName, derive_mac, derive_tap
-from bascule.system.run import run
+from bascule.system.run import run as run_tool
 from bascule.system.sandbox import sandboxed
 from bascule.twin import Twin
+from benchmarks.measure import Figures, Row, process
 
 GUESTS, BRIDGES = 200, 4
 MININET = ("mn", "--switch", "lxbr", "--controller", "none", "--topo", f"single,{GUESTS}", "--test", "none")
@@ -66,7 +64,7 @@ def rehearsed(what: Site) -> float:
         for n in range(BRIDGES)
     )
     with Twin.raise_(what) as twin:
-        run(("ip", "-batch", "-"), stdin=plan, namespace=twin.host("host"))
+        run_tool(("ip", "-batch", "-"), stdin=plan, namespace=twin.host("host"))
         twin.plug_guests()
         twin.start_guests()
         ready = len(twin.world().feet)
@@ -82,40 +80,33 @@ def once() -> None:
     print(up - start, time.perf_counter() - up)
 
 
-def row(name: str, values: list[float]) -> str:
-    return f"{name:<24} {min(values):8.3f} {statistics.median(values):8.3f} {max(values):8.3f}"
-
-
-def main(runs: int) -> None:
-    ours, ups, gones, mininets = [], [], [], []
-    have = shutil.which("mn") is not None
-    for _ in range(runs):
+def run(*, quick: bool) -> list[Row]:
+    """Whole programs in turn. Raises LookupError where Mininet is not here."""
+    if shutil.which("mn") is None:
+        raise LookupError("Mininet is not here (apt-get install mininet)")
+    ours: list[float] = []
+    ups: list[float] = []
+    gones: list[float] = []
+    theirs: list[float] = []
+    for _ in range(2 if quick else 5):
         start = time.perf_counter()
-        done = subprocess.run((sys.executable, "-m", "benchmarks.twin", "--once"), check=True, capture_output=True)
+        done = subprocess.run((sys.executable, "-m", "benchmarks.twin"), check=True, capture_output=True)
         ours.append(time.perf_counter() - start)
         up, gone = map(float, done.stdout.split())
         ups.append(up)
         gones.append(gone)
         time.sleep(1)  # what the kernel frees in the background is not counted against the next
-        if have:
-            start = time.perf_counter()
-            subprocess.run(("unshare", "-n", "-m", *MININET), check=True, capture_output=True)
-            mininets.append(time.perf_counter() - start)
-            time.sleep(1)
-    print(f"{GUESTS} guests, {runs} runs      {'min':>8} {'median':>8} {'max':>8}   seconds")
-    print(row("ours, up", ups))
-    print(row("ours, gone", gones))
-    print(row("ours, whole program", ours))
-    if not have:
-        print("Mininet is not here (apt-get install mininet): no ratio")
-        return
-    print(row("Mininet, whole program", mininets))
-    ratios = [theirs / mine for theirs, mine in zip(mininets, ours, strict=True)]
-    print(row("Mininet / ours", ratios))
+        theirs.append(process(("unshare", "-n", "-m", *MININET)).wall_s)
+        time.sleep(1)
+    ratio = Figures.of([peer / mine for mine, peer in zip(ours, theirs, strict=True)])
+    whole = str(Figures.of(ours))
+    raised, left = Figures.of(ups), Figures.of(gones)
+    return [
+        Row(f"twin of {GUESTS} guests on {BRIDGES} bridges, up", str(raised), "", raised.median, "s", 1.5),
+        Row("the same, gone", str(left), "", left.median, "s", 0.2),
+        Row("the same, whole program, against Mininet", whole, str(Figures.of(theirs)), ratio.median, "×", 6, False),
+    ]
 
 
 if __name__ == "__main__":
-    if "--once" in sys.argv:
-        once()
-    else:
-        main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
+    once()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
-from bascule.apply.engine import apply_or_take_back, execute, take_back
+from bascule.apply.engine import Observe, apply_or_take_back, execute, take_back
 from bascule.errors import BasculeError, Problem, UsageFault
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
@@ -21,13 +22,15 @@ from bascule.plan.diff import diff
 from bascule.plan.make import make_plan
 from bascule.plan.target import sysctl_keys
 from bascule.site import parse
-from bascule.system.clock import Clock
+from bascule.system.clock import Clock, Progress
 from bascule.system.files import read_bytes
 from bascule.system.netns import Namespace
 from bascule.system.sandbox import privilege, sandboxed
 from bascule.twin import Twin
 from bascule.verify.checks import Check, check_host, second_plan, way_back
 from bascule.verify.expectations import Outcome, judge
+
+STATE_MAX = 256 << 20  # bytes; 1,000 bridges with 5,000 taps are about 5 MiB
 
 
 def load(site_file: str) -> Site:
@@ -84,7 +87,7 @@ def look(site: Site, host: Host, namespace: Namespace | None = None) -> HostStat
 
 def _saved(path: str) -> HostState:
     try:
-        return from_json(json.loads(read_bytes(path)))
+        return from_json(json.loads(read_bytes(path, limit=STATE_MAX)))
     except ValueError as error:
         raise BasculeError.of("STATE-FILE", f"'{path}' is no saved state: {error}") from error
 
@@ -93,7 +96,7 @@ def _saved(path: str) -> HostState:
 class Rehearsal:
     """What a rehearsal showed. ``observed`` names the hosts that started as this machine was found."""
 
-    site_name: str
+    site: Site
     privilege: str
     plans: Mapping[str, Plan]
     checks: tuple[Check, ...]
@@ -109,64 +112,65 @@ class Rehearsal:
         return all(check.ok is not False for check in self.checks) and all(x.ok is True for x in self.outcomes)
 
 
-def rehearse(site_file: str, *, host: str | None = None) -> Rehearsal:
-    """The whole site in a twin: the plan applied by the same engine, every check and expectation asked, the way back."""
-    clock = Clock()
+def rehearse(site_file: str, *, host: str | None = None, progress: Progress | None = None) -> Rehearsal:
+    """The whole site in a twin: the plan by the same engine, every check and expectation, and the way back."""
+    clock = Clock(progress)
+    clock.lap("reading the file")
     site = load(site_file)
     names = tuple(site.hosts) if host is None else (choose_host(site, host).name,)
     observed = _observed_here(site, names)
-    clock.lap("read")
-    seen = sandboxed(_in_the_twin, site, names, observed)
-    clock.lap("all of the twin")
-    changed = sha256(read_bytes(site_file)).hexdigest() != site.digest
-    return replace(
-        seen, timings=clock.laps | seen.timings | {"total": clock.total()}, observed=tuple(observed), changed=changed
+    clock.end()
+    found = sandboxed(_in_the_twin, site, names, observed, progress)
+    return Rehearsal(
+        site=site,
+        observed=tuple(observed),
+        changed=sha256(read_bytes(site_file)).hexdigest() != site.digest,
+        timings={**clock.laps, **found.pop("timings"), "total": clock.total()},
+        **found,
     )
 
 
-def _in_the_twin(site: Site, names: Sequence[str], observed: Mapping[str, HostState]) -> Rehearsal:
-    clock = Clock()
+def _in_the_twin(
+    site: Site, names: Sequence[str], observed: Mapping[str, HostState], progress: Progress | None
+) -> dict[str, Any]:
+    """The fields of a Rehearsal that come out of the sandbox."""
+    clock = Clock(progress)
+    clock.lap("building the twin")
     with Twin.raise_(site, hosts=names, observed=observed) as twin:
-        clock.lap("twin up")
-        before = {name: _start(site, site.hosts[name], twin.host(name), observed.get(name)) for name in names}
+        clock.lap("applying the plan")
+        looks = {name: partial(look, site, site.hosts[name], twin.host(name)) for name in names}
+        before = {name: _start(looks[name], twin.host(name), observed.get(name)) for name in names}
         plans = {name: make_plan(site, site.hosts[name], before[name])[0] for name in names}
-        for name, plan_ in plans.items():
-            room = twin.host(name)
-            apply_or_take_back(plan_, before[name], partial(look, site, site.hosts[name], room), namespace=room)
-        clock.lap("plan applied")
+        for name in names:
+            apply_or_take_back(plans[name], before[name], looks[name], namespace=twin.host(name))
+        clock.lap("starting the guests")
         twin.plug_guests()
         twin.start_guests()
-        clock.lap("guests up")
+        clock.lap("checking")
         world = twin.world()
-        after = {name: look(site, site.hosts[name], twin.host(name)) for name in names}
+        after = {name: looks[name]() for name in names}
         checks = [check for name in names for check in check_host(site, site.hosts[name], after[name], world)]
         checks += [second_plan(name, make_plan(site, site.hosts[name], after[name])[0]) for name in names]
-        clock.lap("checks")
+        clock.lap("asking the expectations")
         outcomes = judge(site, world)
-        clock.lap("expectations")
-        for name in names:
-            room = twin.host(name)
-            left = take_back(before[name], partial(look, site, site.hosts[name], room), namespace=room)
-            checks.append(way_back(name, left))
-        clock.lap("way back")
-        return Rehearsal(
-            site_name=site.name,
-            privilege=str(privilege() or ""),
-            plans=plans,
-            checks=tuple(checks),
-            outcomes=outcomes,
-            notes=tuple(twin.notes),
-            timings=clock.laps,
-        )
+        clock.lap("going the way back")
+        checks += [way_back(name, take_back(before[name], looks[name], namespace=twin.host(name))) for name in names]
+        clock.end()
+        return {
+            "privilege": str(privilege() or ""),
+            "plans": plans,
+            "checks": tuple(checks),
+            "outcomes": outcomes,
+            "notes": tuple(twin.notes),
+            "timings": clock.laps,
+        }
 
 
-def _start(site: Site, host: Host, room: Namespace, observed: HostState | None) -> HostState:
+def _start(look_: Observe, room: Namespace, observed: HostState | None) -> HostState:
     """Bring a host of the twin into the state in which the real one was seen; what it then is."""
-    now = look(site, host, room)
-    if observed is None:
-        return now
-    execute(diff(now, observed), namespace=room)
-    return look(site, host, room)
+    if observed is not None:
+        execute(diff(look_(), observed), namespace=room)
+    return look_()
 
 
 def _observed_here(site: Site, names: Sequence[str]) -> dict[str, HostState]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from ipaddress import ip_address, ip_interface, ip_network
 
+from bascule.model.links import Bridge as Bridge_
+from bascule.model.links import BridgePort, LinkOptions, Loopback, Physical, Tap, Veth
 from bascule.model.site import (
     Bond,
     Bridge,
@@ -28,6 +30,7 @@ from bascule.model.site import (
     Verdict,
     VirtualNetwork,
 )
+from bascule.model.state import Address, HostState, Link
 from bascule.model.values import IfName, Mac, Vid, derive_mac, derive_tap
 
 TCP80 = Service("tcp", 80, 80)
@@ -38,7 +41,7 @@ def network(name: str, subnet: str = "", vlan: int | None = None) -> Network:
     return Network(
         name=name,
         subnets=subnets,
-        gateways=tuple(next(iter(s.hosts())) for s in subnets),
+        gateways=tuple(ip_address(int(s.network_address) + 1) for s in subnets),
         vlan=Vid(vlan) if vlan else None,
     )
 
@@ -252,3 +255,31 @@ def trunk() -> Site:
         ],
         [machine("switch", ("mgmt", "10.99.0.1/24"))],
     )
+
+
+def drifted() -> tuple[Site, HostState]:
+    """The production site and a host on which a few things are not as the file says."""
+    tap = Tap(type="tap")
+
+    def link(name: str, options: LinkOptions, master: str | None = None, **rest: object) -> Link:
+        given = {"up": True, "carrier": True, "operstate": "UP", **rest}
+        where = IfName(master) if master else None
+        return Link(name=IfName(name), options=options, master=where, **given)  # type: ignore[arg-type]
+
+    state = HostState.of(
+        [
+            link("lo", Loopback()),
+            link("eth2", Physical(), addresses=(Address(ip="192.168.1.10/24"),), mac=Mac("52:54:00:aa:00:02")),
+            link("eth3", Physical(), addresses=(Address(ip="129.230.1.99/16"),)),
+            link("eth4", Physical(), "br3", carrier=False, operstate="DOWN"),
+            link("eth5", Physical(), "br4", stp_port_state="blocking"),
+            link("br3", Bridge_(), mtu=1400),
+            link("br4", Bridge_(stp_state=1)),
+            link("docker0", Bridge_(), addresses=(Address(ip="172.17.0.1/16"),), carrier=False),
+            link("vethabc", Veth(), "docker0"),
+            link("guest_02.0", tap, "br4"),
+            link("guest_03.0", tap, "br3", port=BridgePort(isolated=True)),
+            link("eth7", Physical(), up=False, carrier=False),
+        ]
+    )
+    return production(), state

@@ -27,7 +27,9 @@ def test_narrower_than_forty_columns_is_drawn_for_forty() -> None:
 @pytest.mark.parametrize("width", [40, 80, 120])
 def test_every_element_of_the_scenario_is_named(width: int) -> None:
     drawn = draw(sites.production(), width=width)
-    for name in "guest_01 guest_02 guest_03 br3 br4 eth2 eth3 eth4 eth5 internal internet dmz desk customer".split():
+    site = sites.production()
+    host = site.hosts["vmserver"]
+    for name in (*site.guests, *host.bridges, *host.nics, *site.networks, *site.machines):
         assert name in drawn
 
 

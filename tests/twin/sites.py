@@ -23,6 +23,8 @@ from bascule.model.site import (
 )
 from bascule.model.values import IfName, Mac, derive_mac, derive_tap
 
+__all__ = ["Bridge", "Host", "by_name", "guest", "machine", "network", "nic", "production", "service"]
+
 
 def service(text: str) -> Service:
     protocol, _, ports = text.partition("/")

@@ -85,3 +85,16 @@ def table(rows: Iterable[tuple[str, ...]], *, indent: int, columns: int) -> list
 def say(text: str) -> None:
     """Progress and remarks: to stderr, so that stdout stays data."""
     print(text, file=sys.stderr, flush=True)
+
+
+PLAIN = str.maketrans({"→": "->", "–": "-", "—": "-", "≤": "<=", "≥": ">=", "…": "...", "×": "x", "µ": "u", "·": "-"})
+
+
+def speaks_utf8() -> bool:
+    """Whether stdout takes every character."""
+    return (sys.stdout.encoding or "ascii").lower().replace("-", "") in {"utf8", "utf8sig"}
+
+
+def show(text: str) -> None:
+    """Print to stdout, in plain characters where the terminal knows no others."""
+    click.echo(text if speaks_utf8() else text.translate(PLAIN))

@@ -44,6 +44,13 @@ def run(group: click.Command) -> NoReturn:
     except OSError as error:
         report(from_os_error(error), as_json=as_json)
         leave(77 if error.errno in {errno.EPERM, errno.EACCES} else 1)
+    except Exception as fault:
+        if os.environ.get("BASCULE_DEBUG"):
+            raise
+        message = f"Bascule itself is at fault: {type(fault).__name__}: {fault}"
+        hint = "run it again with BASCULE_DEBUG=1 and report what it prints"
+        report(BasculeError(Problem(code="BUG", message=message, hint=hint)), as_json=as_json)
+        leave(1)
 
 
 def leave(status: int) -> NoReturn:

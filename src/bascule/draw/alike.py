@@ -24,19 +24,20 @@ def groups(guests: Iterable[Guest], *, from_count: int | None, apart: Iterable[s
     """
     apart = set(apart)
     by_key: dict[object, list[Guest]] = {}
+    order: dict[str, int] = {}
     for guest in guests:
         plugs = tuple((nic.plug, nic.into, nic.vlan, nic.vlans) for nic in guest.nics)
         key: object = (stem(guest.name), plugs, guest.serves, guest.memory)
         if guest.name in apart or stem(guest.name) == guest.name:
             key = guest.name
         by_key.setdefault(key, []).append(guest)
+        order[guest.name] = len(order)
     found: list[tuple[Guest, ...]] = []
     for members in by_key.values():
         if from_count is not None and len(members) >= max(from_count, 2):
             found.append(tuple(members))
         else:
             found += [(guest,) for guest in members]
-    order = {guest.name: place for place, guest in enumerate(guest for members in by_key.values() for guest in members)}
     return sorted(found, key=lambda members: order[members[0].name])
 
 

@@ -28,11 +28,13 @@ class Metrics:
     drop: int  # the shortest wire
     track: int  # between two parallel wires that run sideways
     rail: int  # between two networks
+    rail_top: int  # above the first network
     frame_x: int  # between a host's frame and what is in it
     frame_top: int
     frame_bottom: int
     chip: int  # the padding of a port's label, 0 where it has no border
     note_width: int  # the longest note, in characters; what is longer is cut and shown in full on pointing
+    arrow: int  # room above a firewall's text, and beside a translation's, for the arrow of what it lets through
     measure: Callable[[str, bool], int]  # the width of a text; True for a label, False for a note
 
     def snap(self, size: int) -> int:
@@ -55,6 +57,7 @@ class Box:
     h: int
     lines: tuple[str, ...] = ()
     shape: str = "box"  # box, chip, bar, frame
+    lead: int = 0  # room above the text
 
 
 @dataclass(slots=True, kw_only=True)
@@ -181,8 +184,10 @@ def rows(lines: Sequence[Sequence[Block]], m: Metrics) -> Block:
 def box(node: str, lines: Sequence[str], m: Metrics, *, ports: int = 1, shape: str = "box") -> Box:
     """A box as large as its text, and wide enough for its ports."""
     widest = max((m.measure(line, place == 0) for place, line in enumerate(lines)), default=0)
-    pad_x, pad_y = (m.chip, 0) if shape == "chip" else (m.pad_x, m.pad_y)
+    pad_x, pad_y = (m.chip, m.chip // 2) if shape == "chip" else (m.pad_x, m.pad_y)
     width = m.snap(max(widest + 2 * pad_x, m.grid * (ports + 1)))
+    if not m.edge:
+        width = -(-width // (2 * m.grid)) * 2 * m.grid  # an even multiple has its middle on the grid
     return Box(node=node, x=0, y=0, w=width, h=len(lines) * m.line + 2 * pad_y, lines=tuple(lines), shape=shape)
 
 

@@ -17,11 +17,13 @@ UP, DOWN, LEFT, RIGHT = 1, 2, 4, 8
 _LIGHT = " ╵╷│╴┘┐┤╶└┌├─┴┬┼"
 _HEAVY = " ╹╻┃╸┛┓┫╺┗┏┣━┻┳╋"
 _DASHED = {"│": "╎", "─": "╌"}
-_BORDERS = {  # left-top, top, right-top, side, left-bottom, right-bottom; a wire that leaves at the bottom, or comes in
-    "light": "┌─┐│└┘┬┴",
-    "heavy": "┏━┓┃┗┛┳┻",
-    "double": "╔═╗║╚╝╤╧",
-    "dashed": "┌╌┐╎└┘┬┴",
+_BORDERS: dict[
+    str, tuple[str, ...]
+] = {  # left-top, top, right-top, side, left-bottom, right-bottom; a wire that leaves at the bottom, or comes in
+    "light": tuple("┌─┐│└┘┬┴"),
+    "heavy": tuple("┏━┓┃┗┛┳┻"),
+    "double": tuple("╔═╗║╚╝╤╧"),
+    "dashed": tuple("┌╌┐╎└┘┬┴"),
 }
 _ASCII = {
     **dict.fromkeys("┌┐└┘├┤┬┴┼╔╗╚╝╤╧┏┓┗┛┣┫┳┻╋┯┷╭╮╰╯╵╷╴╶╹╻╸╺", "+"),
@@ -46,7 +48,7 @@ _ASCII = {
 
 def cells(text: str) -> int:
     """How many columns a text takes."""
-    return sum(_wide(sign) for sign in text)
+    return len(text) if text.isascii() else sum(_wide(sign) for sign in text)
 
 
 def _wide(sign: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
+from itertools import permutations
 
 from bascule.draw.blocks import Block, Box, Exit, Metrics, box, ports, rows, seat, wrap
 from bascule.draw.scene import Kind, Layer, Node, Scene
@@ -78,6 +79,8 @@ class HostLayout:
         shape = "bar" if node.kind in _WIDE else "box"
         legs = self.networks.get(key, [])
         bar = box(key, self.lines(node), m, ports=max(len(legs), 1), shape=shape)
+        if node.kind is Kind.TRANSLATION:
+            bar.w += m.snap(2 * m.arrow)
         out = seat(above, bar, m, wide=node.kind in _WIDE, entry=key in self.entered)
         if key in self.tree.feet:
             return self._footed(out, bar, self.tree.feet[key])
@@ -149,6 +152,8 @@ class HostLayout:
         total = sum(chip.w for chip, _ in chips) + gap * max(len(chips) - 1, 0)
         width = max(frame.w, total)
         frame.w = width
+        if len(chips) == 1 and m.chip:
+            chips[0][0].w = total = width
         tall = max((chip.h for chip, _ in chips), default=0)
         block = Block(w=width, h=frame.h + tall, boxes=[frame])
         x = m.grid * ((width - total) // 2 // m.grid)
@@ -185,7 +190,7 @@ class HostLayout:
         limit = room if room is not None else max(body.w, *(block.w for block in blocks))
         top = rows(wrap(blocks, gap=m.gap, width=limit), m)
         keys = list(dict.fromkeys(leaving.key for leaving in top.exits))
-        keys.sort(key=lambda key: body.entries[key][0][0])
+        keys = _tracks(keys, top.exits, {key: body.entries[key][0][0] for key in keys})
         height = top.h + m.drop + m.track * len(keys)
         body.moved(0, height)
         out = Block(w=max(top.w, body.w), h=height + body.h, exits=body.exits)
@@ -212,6 +217,28 @@ class HostLayout:
         return out
 
 
+def _tracks(keys: list[str], exits: Sequence[Exit], entries: dict[str, int]) -> list[str]:
+    """The order of parallel wires that crosses least, from the top; for many of them a good one."""
+    keys = sorted(keys, key=lambda key: -entries[key])
+    if len(keys) > 5:
+        return keys
+    spans = {k: (min(s), max(s)) for k in keys if (s := [e.x for e in exits if e.key == k] + [entries[k]])}
+
+    def crossings(order: Sequence[str]) -> int:
+        place = {key: number for number, key in enumerate(order)}
+        drops = [(e.x, -1, place[e.key], e.key) for e in exits]
+        rises = [(entries[key], place[key], len(keys), key) for key in keys]
+        return sum(
+            spans[key][0] < x < spans[key][1] and top < place[key] < bottom
+            for x, top, bottom, own in drops + rises
+            for key in keys
+            if key != own
+        )
+
+    orders: list[list[str]] = [list(order) for order in permutations(keys)]
+    return min(orders, key=crossings)
+
+
 def _widen(block: Block, width: int, height: int, m: Metrics) -> None:
     """Make a guest's box as large as its neighbours', with its ports in the middle."""
     taller = height - block.h
@@ -220,6 +247,8 @@ def _widen(block: Block, width: int, height: int, m: Metrics) -> None:
     frame.x, frame.y = 0, 0
     frame.w = width
     frame.h += taller
+    if m.chip and len(block.boxes) == 2:
+        block.boxes[1].x, block.boxes[1].w = 0, width
     block.w, block.h = width, height
 
 
@@ -230,6 +259,8 @@ def words_of(node: Node, m: Metrics, notes: Notes) -> tuple[str, ...]:
     told = node.notes
     if notes is Notes.NONE and node.kind not in {Kind.TRANSLATION, Kind.HOST, Kind.MACHINE}:
         told = ()
+    if notes is Notes.SHORT and node.kind is Kind.GUEST and not m.edge:
+        told = told[:1]  # the address
     if notes is not Notes.FULL and node.kind is Kind.HOST:
         told = tuple(note.split("/")[0] for note in told)
     return (clip(node.label, m.note_width), *(clip(note, wide) for note in told), *node.marks)

@@ -18,7 +18,7 @@ from bascule.draw.look import (
     look_at,
     option_is,
 )
-from bascule.draw.scene import Kind, Layer, Node, exit_id, link_id, network_id, self_id, virtual_id
+from bascule.draw.scene import Kind, Layer, Node, Presence, exit_id, link_id, network_id, self_id, virtual_id
 from bascule.draw.sheet import Sheet
 from bascule.model.site import Bridge, Guest, Host, Mode, Nic, Site, VirtualNetwork
 from bascule.model.state import HostState, Link
@@ -224,8 +224,10 @@ def _add_bridge(sheet: Sheet, site: Site, host: Host, bridge: Bridge, observed: 
         sheet.wire(vlan.id, below, network=name)
         return
     lower = sheet.nodes.get(below)
-    state = lower.state if lower else look.state
-    sheet.wire(node.id, below, network=node.network, presence=look.presence, state=state)
+    link = observed.links.get(bridge.uplink) if observed else None
+    apart = observed is not None and (link is None or link.master != bridge.name)
+    presence = Presence.WANTED if apart else Presence.DECLARED
+    sheet.wire(node.id, below, network=node.network, presence=presence, state=lower.state if lower else look.state)
 
 
 def _add_virtual(sheet: Sheet, host: Host, network: VirtualNetwork, observed: HostState | None) -> None:
@@ -278,7 +280,7 @@ def _step_notes(network: VirtualNetwork, way: WayOut | None) -> tuple[str, ...]:
     if network.mode is Mode.ROUTED:
         return ("no translation", "in and out by route")
     if network.mode is Mode.OPEN:
-        return ("the host's rules decide",)
+        return ("host's rules decide",)
     notes = [f"out as {way.address}"]
     notes += [f"in :{f.host_port} → {f.guest} {f.service}" for f in network.forwards]
     return (*notes, "all else: no way in" if network.forwards else "in: nothing")

@@ -55,8 +55,12 @@ def arrange(scene: Scene, m: Metrics, *, depth: int, width: int | None = None, n
     lower.moved(_apart(upper.exits, lower.exits, m), 0)
     total = max([upper.w, *(frame.x + frame.w for frame in lower.boxes)])
     names = [node.id for node in scene.of_layer(Layer.NETWORK)]
-    heights = {name: upper.h + m.drop + m.rail * place for place, name in enumerate(names)}
-    floor = upper.h + m.rail * max(len(names), 1) + m.drop
+    heights = {name: upper.h + m.rail_top + m.rail * place for place, name in enumerate(names)}
+    floor = upper.h
+    if names:
+        floor = heights[names[-1]] + m.drop + (1 - m.edge) * m.drop // 2
+    elif lower.h:
+        floor += m.drop
     lower.moved(0, floor)
     wires = dict(upper.paths)
     touch: dict[str, list[int]] = {name: [] for name in names}
@@ -99,6 +103,9 @@ def _machines(scene: Scene, m: Metrics, *, width: int, notes: Notes) -> Block:
     for node in scene.of_layer(Layer.MACHINE):
         legs = [edge for edge in scene.edges if edge.lower == node.id]
         frame = box(node.id, words_of(node, m, notes), m, ports=max(len(legs), 1))
+        if m.arrow and any(arrow.machine == node.id and arrow.origins for arrow in scene.arrows):
+            frame.lead = m.arrow
+            frame.h += m.arrow
         block = Block(w=frame.w, h=frame.h, boxes=[frame])
         for edge, x in zip(legs, ports(frame, len(legs), m), strict=True):
             block.paths[edge.id] = [(x, frame.h - m.edge)]
@@ -111,12 +118,6 @@ def _machines(scene: Scene, m: Metrics, *, width: int, notes: Notes) -> Block:
     lines = wrap(blocks, gap=m.gap, width=width - m.half())
     if len(lines) > 1:
         lines = wrap(blocks, gap=m.gap, width=room)
-    tall = max(block.h for block in blocks)
-    for block in blocks:  # machines hang from the top: equal heights keep the row straight
-        block.boxes[0].h = tall
-        block.h = tall
-        for edge in block.paths:
-            block.paths[edge] = [(x, tall - m.edge) for x, _ in block.paths[edge]]
     return flipped(rows(list(reversed(lines)), m), m)
 
 
@@ -140,7 +141,7 @@ def _rails(
         crossing = {e.x for e in above if heights[e.key] >= y} | {e.x for e in below if heights[e.key] <= y}
         spots = touch[name] or [0]
         label, found = None, None
-        for words in (" ".join((node.label, *node.notes)) if notes is Notes.FULL else node.label, node.label):
+        for words in (" ".join((node.label, *node.notes)) if notes is not Notes.NONE else node.label, node.label):
             label = box(name, (words,), m, shape="chip")
             label.w += 2 * m.gap if m.edge else 0
             found = _free(crossing, label.w, total, min(spots), max(spots), m)
@@ -169,22 +170,39 @@ def _free(crossing: set[int], width: int, total: int, first: int, last: int, m: 
     return max(a, b - width) if b <= first else a
 
 
-def choose(scene: Scene, m: Metrics, *, width: int | None = None, aspect: float = 1.5) -> Layout | None:
-    """The first layout that fits: within ``width``, or else not much wider than ``aspect`` times its height.
+def fit(scene: Scene, m: Metrics, *, width: int) -> Layout | None:
+    """The first layout within ``width``, None where there is none.
 
-    Long notes go before hosts are broken into several bands; all notes but the vital ones go last. None where
-    nothing fits into ``width``.
+    Long notes go before hosts are broken into several bands; all notes but the vital ones go last.
     """
-    if width is not None:
-        for notes, limit in _SQUEEZE:
-            for layout in _deeper(scene, m, width=width if limit else None, notes=notes):
-                if layout.width <= width and layout.fits:
-                    return layout
-        return None
-    for layout in _deeper(scene, m, width=None, notes=Notes.FULL):
+    for notes, limit in _SQUEEZE:
+        for layout in _deeper(scene, m, width=width if limit else None, notes=notes):
+            if layout.width <= width and layout.fits:
+                return layout
+    return None
+
+
+def page(scene: Scene, m: Metrics, *, aspect: float = 1.6, notes: Notes = Notes.FULL) -> Layout:
+    """The flattest layout that is not much wider than ``aspect`` times its height; what cannot be may be wider."""
+    most = max(1, sum(1 for _ in scene.of_layer(Layer.GUEST)))
+    depths = [depth for place, depth in enumerate(DEPTHS) if place == 0 or DEPTHS[place - 1] < most]
+    found: Layout | None = None
+    low, high = 0, len(depths)
+    while low < high:  # deeper columns make a page narrower and higher
+        middle = (low + high) // 2
+        layout = arrange(scene, m, depth=depths[middle], notes=notes)
         if layout.width <= aspect * layout.height:
-            return layout
-    return _folded(scene, m, aspect)
+            found, high = layout, middle
+        else:
+            low = middle + 1
+    if found is not None:
+        return found
+    deepest = arrange(scene, m, depth=depths[-1], notes=notes)
+    return deepest if deepest.width <= WIDEST * deepest.height else _folded(scene, m, aspect, notes)
+
+
+WIDEST = 1.9
+"""How many times wider than high a page may be before a host is broken into bands."""
 
 
 _SQUEEZE = (
@@ -211,13 +229,13 @@ def _deeper(scene: Scene, m: Metrics, *, width: int | None, notes: Notes) -> Ite
         smallest = layout.width
 
 
-def _folded(scene: Scene, m: Metrics, aspect: float) -> Layout:
+def _folded(scene: Scene, m: Metrics, aspect: float, notes: Notes) -> Layout:
     """Hosts broken into bands, for a host with so many bridges that it would be a ribbon."""
-    flat = arrange(scene, m, depth=4)
+    flat = arrange(scene, m, depth=4, notes=notes)
     width = m.snap(int((flat.width * flat.height * aspect) ** 0.5))
     best = flat
     for _ in range(6):
-        best = arrange(scene, m, depth=4, width=width)
+        best = arrange(scene, m, depth=4, width=width, notes=notes)
         if best.width <= aspect * best.height:
             break
         width = m.snap(int(width * 0.8))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bascule.draw.blocks import Metrics
 from bascule.draw.canvas import Canvas, cells, plain
-from bascule.draw.layout import Layout, choose
+from bascule.draw.layout import Layout, fit
 from bascule.draw.outline import outline
 from bascule.draw.scene import Layer, LinkState, Presence, Scene
 
@@ -20,11 +20,13 @@ METRICS = Metrics(
     drop=1,
     track=1,
     rail=2,
+    rail_top=1,
     frame_x=2,
     frame_top=1,
     frame_bottom=1,
     chip=0,
     note_width=22,
+    arrow=0,
     measure=lambda text, _label: cells(text),
 )
 
@@ -38,7 +40,7 @@ def text(scene: Scene, *, width: int = 80, ascii: bool = False, date: str | None
     Where the host is too wide for the columns, the same content comes as an outline.
     """
     width = max(width, MIN_WIDTH)
-    layout = choose(scene, METRICS, width=width)
+    layout = fit(scene, METRICS, width=width)
     body = _picture(scene, layout).lines() if layout else outline(scene, width)
     lines = [*_head(scene, date, width), *body, *_notes(scene, layout, width)]
     out = "\n".join(line.rstrip() for line in lines).rstrip("\n") + "\n"
@@ -107,7 +109,7 @@ def _notes(scene: Scene, layout: Layout | None, width: int) -> list[str]:
     missing = [n.label for n in scene.nodes.values() if n.presence is Presence.WANTED and n.layer is not Layer.GUEST]
     foreign = [n.label for n in scene.nodes.values() if n.presence is Presence.FOREIGN]
     if drift:
-        lines += ["", "drifted (the host differs from the file):"]
+        lines += ["", *_wrap("drifted (the host differs from the file):", width)]
         for words in drift:
             lines += _wrap(words, width, "  ")
     if missing:

@@ -11,7 +11,7 @@ from bascule.guests.protocol import Plug
 from bascule.model.site import GuestNic
 from bascule.model.values import IfName, Mac, tap_mac
 from bascule.plan.change import Note
-from bascule.system import rtnetlink
+from bascule.system import links, rtnetlink
 from bascule.system.netns import Namespace
 from bascule.system.rtnetlink import End, Message, Rtnetlink
 from bascule.system.sysctl import write_sysctls
@@ -35,7 +35,7 @@ class NamespaceDriver:
         """As GuestDriver says; a tap that is there already is only plugged in."""
         masters = self._masters(plugs)
         with Rtnetlink(self._host) as door:
-            have = rtnetlink.link_names(self._host)
+            have = links.link_names(self._host)
             door.send([self._pair(plug.nic, plug.mtu) for plug in plugs if plug.nic.tap not in have])
             door.send(
                 message
@@ -64,6 +64,7 @@ class NamespaceDriver:
             [m for plug in plugs for m in self._plug_in(plug, masters[plug.bridge], set_mtu=True)],
         )
         self._silence(plugs)
+        links.wait_until_running({self._host: [plug.nic.tap for plug in plugs]})
         return ()
 
     def _silence(self, plugs: Sequence[Plug]) -> None:
@@ -87,7 +88,7 @@ class NamespaceDriver:
         found: dict[IfName, int] = {}
         problems: list[Problem] = []
         for bridge in dict.fromkeys(plug.bridge for plug in plugs):
-            found[bridge] = rtnetlink.index_of(self._host, bridge)
+            found[bridge] = links.index_of(self._host, bridge)
             if not found[bridge]:
                 guests = ", ".join(dict.fromkeys(plug.nic.guest for plug in plugs if plug.bridge == bridge))
                 text = f"there is no bridge '{bridge}' on {self._host.name} to plug {guests} into"

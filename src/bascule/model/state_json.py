@@ -29,9 +29,9 @@ def to_json(state: HostState) -> Json:
     }
 
 
-def from_json(data: Mapping[str, Any]) -> HostState:
+def from_json(data: Any) -> HostState:
     """The state from a dump. Raises ValueError when the document is not one."""
-    if data.get("schema") != SCHEMA:
+    if not isinstance(data, Mapping) or data.get("schema") != SCHEMA:
         raise ValueError(f"the document is not a '{SCHEMA}' dump of a host's state")
     try:
         return HostState.of(
@@ -41,7 +41,7 @@ def from_json(data: Mapping[str, Any]) -> HostState:
             sysctls=data["sysctls"],
             tables=data["tables"],
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"the dump of a host's state is damaged: {error}") from error
 
 

@@ -9,7 +9,7 @@ import socket
 import struct
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from bascule.errors import NotPermitted, Problem
@@ -34,7 +34,6 @@ from bascule.system.sockets import close_all, open_packet
 
 AT_ONCE = 256  # questions in flight: well below the usual limit of 1,024 descriptors, and of 1,024 neighbours
 ICMP_FILTER, SOL_RAW, ICMPV6_FILTER = 1, 255, 1  # linux/icmp.h, linux/icmpv6.h
-SO_BINDTODEVICE = 25
 
 
 def ask(questions: Sequence[Question], *, watch: Watch | None = None) -> tuple[Answer, ...]:
@@ -64,6 +63,9 @@ class _Loop:
     def close(self) -> None:
         """Let go of every socket; the watch keeps its own."""
         self.selector.close()
+        for asking in self.active:
+            if isinstance(asking, Stream | Datagram):
+                asking.sock.close()
         close_all([sock for sock, _ in self.shared.values()])
 
     def run(self, questions: Sequence[Question]) -> tuple[Answer, ...]:
@@ -180,18 +182,17 @@ class _Loop:
         is_ipv6 = isinstance(question.address, IPv6Address)
         family, protocol = (socket.AF_INET6, frames.ICMPV6) if is_ipv6 else (socket.AF_INET, frames.ICMP)
         sock = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, protocol)
-        _never_fragment(sock, is_ipv6=is_ipv6)
-        if is_ipv6:
-            wanted = [1, 2, 3, frames.ECHO6_REPLY]
-            mask = [0xFFFFFFFF] * 8  # a set bit blocks that type
-            for kind in wanted:
-                mask[kind >> 5] &= ~(1 << (kind & 31))
-            sock.setsockopt(frames.ICMPV6, ICMPV6_FILTER, struct.pack("=8I", *mask))
-        else:
-            wanted4 = (frames.ECHO_REPLY, 3, 11)
-            sock.setsockopt(SOL_RAW, ICMP_FILTER, struct.pack("=I", 0xFFFFFFFF ^ sum(1 << kind for kind in wanted4)))
-        if question.via:
-            sock.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, question.via.encode() + b"\0")
+        with _closed_on_error(sock):
+            _never_fragment(sock, is_ipv6=is_ipv6)
+            _bind(sock, question.via)
+            if is_ipv6:
+                blocked = [0xFFFFFFFF] * 8  # a set bit blocks that type
+                for kind in (1, 2, 3, frames.ECHO6_REPLY):
+                    blocked[kind >> 5] &= ~(1 << (kind & 31))
+                sock.setsockopt(frames.ICMPV6, ICMPV6_FILTER, struct.pack("=8I", *blocked))
+            else:
+                wanted = sum(1 << kind for kind in (frames.ECHO_REPLY, 3, 11))
+                sock.setsockopt(SOL_RAW, ICMP_FILTER, struct.pack("=I", 0xFFFFFFFF ^ wanted))
 
         def read(_: int) -> None:
             while True:
@@ -220,7 +221,7 @@ class _Loop:
                 frame = parse_frame(data)
                 for asking in list(askings.values()) if frame else ():
                     if frame and isinstance(asking, Link):
-                        asking.hear(frame)
+                        asking.hear(data, frame)
                     self._settle(asking)
 
         self.selector.register(sock, selectors.EVENT_READ, read)
@@ -233,11 +234,11 @@ class _Loop:
         kind = socket.SOCK_STREAM if is_stream else socket.SOCK_DGRAM
         sock = socket.socket(family, kind | socket.SOCK_NONBLOCK)
         level, option = (socket.IPPROTO_IPV6, IPV6_RECVERR) if is_ipv6 else (socket.IPPROTO_IP, IP_RECVERR)
-        sock.setsockopt(level, option, 1)
-        if not is_stream:
-            _never_fragment(sock, is_ipv6=is_ipv6)
-        if question.via:
-            sock.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, question.via.encode() + b"\0")
+        with _closed_on_error(sock):
+            sock.setsockopt(level, option, 1)
+            if not is_stream:
+                _never_fragment(sock, is_ipv6=is_ipv6)
+            _bind(sock, question.via)
         asking: Stream | Datagram
         if is_stream:
             asking = stream = Stream(question, index, sock, sequence)
@@ -267,3 +268,17 @@ def _never_fragment(sock: socket.socket, *, is_ipv6: bool) -> None:
         sock.setsockopt(socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_PROBE)
     else:
         sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, PMTUDISC_PROBE)
+
+
+def _bind(sock: socket.socket, link: str | None) -> None:
+    if link:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, link.encode() + b"\0")
+
+
+@contextlib.contextmanager
+def _closed_on_error(sock: socket.socket) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        sock.close()
+        raise

@@ -7,55 +7,23 @@ answers (broadcast flag 0): with hundreds of clients on a wire a broadcast answe
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import random
 import select
-import socket
-import struct
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 
 from bascule.model.values import Mac
-from bascule.probe.dhcp_message import (
-    CLIENT_ID,
-    DNS,
-    DOMAIN,
-    ETH_IP,
-    HOSTNAME,
-    LEASE,
-    MASK,
-    MTU,
-    REQUESTED,
-    ROUTER,
-    SERVER,
-    WANTED,
-    Kind,
-    Message,
-    addresses,
-    build,
-    packed,
-    parse,
-    read_mac,
-)
+from bascule.probe import bpf, frames
+from bascule.probe.parse import Dhcp, Frame, parse_dhcp, parse_frame
 from bascule.system.netns import Namespace
+from bascule.system.sockets import close_all, open_packet
 
-# 'udp dst port 68' in the kernel's filter machine: others' questions never reach this process
-_FILTER = (
-    (0x28, 0, 0, 12),
-    (0x15, 0, 8, ETH_IP),
-    (0x30, 0, 0, 23),
-    (0x15, 0, 6, 17),
-    (0x28, 0, 0, 20),
-    (0x45, 4, 0, 0x1FFF),
-    (0xB1, 0, 0, 14),
-    (0x48, 0, 0, 16),
-    (0x15, 0, 1, 68),
-    (0x06, 0, 0, 0x40000),
-    (0x06, 0, 0, 0),
-)
+DOMAIN, MTU, CLIENT_ID = 15, 26, 61  # RFC 2132
+WISHES = bytes((frames.OPT_MASK, frames.OPT_ROUTER, frames.OPT_DNS, DOMAIN, MTU))
+FIRST_WAIT_S = 0.25  # RFC 2131 says 4 s, for servers that are far away and many clients that wake at once
+TRIES = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,12 +50,16 @@ class Lease:
     lease_s: int = 0
 
 
+_ANSWERS = bpf.program(bpf.dhcp_to_client(), refuse_outgoing=True)  # others' questions never reach this process
+
+
 class _State:
     """One client's exchange."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
-        self.socket = _open(client)
+        with client.namespace.entered():
+            self.socket = open_packet(client.link, _ANSWERS, protocol=frames.ETH_IPV4)
         self.xid = random.getrandbits(32)
         self.request: Lease | None = None  # the offer that was taken
         self.offers: list[Lease] = []
@@ -118,17 +90,10 @@ def discover(clients: Sequence[Client], *, wait_s: float = 1.0) -> dict[Client, 
 
 def _states(clients: Sequence[Client], stack: contextlib.ExitStack) -> list[_State]:
     states: list[_State] = []
-    stack.callback(lambda: _close([state.socket for state in states]))
+    stack.callback(lambda: close_all([state.socket for state in states]))
     for client in clients:
         states.append(_State(client))  # noqa: PERF401  # one by one: those that are open are closed if one fails
     return states
-
-
-def _close(sockets: Sequence[socket.socket]) -> None:
-    """Close them at the same time: each close of a packet socket waits for an RCU grace period of some 12 ms."""
-    if sockets:
-        with ThreadPoolExecutor(max_workers=min(len(sockets), 64)) as pool:
-            list(pool.map(socket.socket.close, sockets))
 
 
 def _rounds(states: Sequence[_State], timeout_s: float, *, take: bool = True) -> Iterator[bool]:
@@ -154,82 +119,76 @@ def _rounds(states: Sequence[_State], timeout_s: float, *, take: bool = True) ->
 
 
 def _ask(state: _State) -> None:
-    """Send the question of the current state. Waiting doubles with each try, with a tenth of chance (RFC 2131 4.1).
-
-    It starts at 0.25 s and not at 4 s: the servers of a twin answer in milliseconds.
-    """
+    """Send the question of the current state. Waiting doubles with each try, with a tenth of chance (RFC 2131 4.1)."""
     state.tries += 1
-    if state.tries > 4:
+    if state.tries > TRIES:
         state.request = None  # the server that offered has gone: begin anew
         state.tries = 1
-    wait = 0.25 * 2 ** (state.tries - 1)
-    state.next = time.monotonic() + wait * random.uniform(0.9, 1.1)
-    options: list[tuple[int, bytes]] = [(CLIENT_ID, b"\x01" + packed(state.client.mac))]
-    kind = Kind.DISCOVER
+    _wait(state, FIRST_WAIT_S * 2 ** (state.tries - 1))
+    mac = frames.mac_bytes(state.client.mac)
+    options: list[tuple[int, bytes]] = [(CLIENT_ID, b"\x01" + mac), (frames.OPT_WISHES, WISHES)]
+    kind = frames.DHCP_DISCOVER
     if state.request is not None:
-        kind = Kind.REQUEST
-        options += [(REQUESTED, state.request.address.ip.packed), (SERVER, state.request.server.packed)]
+        kind = frames.DHCP_REQUEST
+        options.append((frames.OPT_ADDRESS, state.request.address.ip.packed))
+        options.append((frames.OPT_SERVER, state.request.server.packed))
     if state.client.hostname:
-        options.append((HOSTNAME, state.client.hostname.encode()[:63]))
-    options.append((WANTED, bytes((MASK, ROUTER, DNS, DOMAIN, MTU))))
-    seconds = min(0xFFFF, int(time.monotonic() - state.started))
-    frame = build(kind, state.client.mac, state.xid, options, seconds=seconds)
-    with contextlib.suppress(BlockingIOError, OSError):  # a link that is down now: the next try may find it up
-        state.socket.send(frame)
+        options.append((frames.OPT_HOSTNAME, state.client.hostname.encode()))
+    with contextlib.suppress(OSError):  # a link that is down now: the next try may find it up
+        state.socket.send(frames.dhcp_frame(mac, frames.dhcp(kind, state.xid, mac, options)))
+
+
+def _wait(state: _State, seconds: float) -> None:
+    state.next = time.monotonic() + seconds * random.uniform(0.9, 1.1)
 
 
 def _read(state: _State, *, take: bool) -> None:
     while True:
         try:
-            frame = state.socket.recv(2048)
-        except BlockingIOError:
+            frame = parse_frame(state.socket.recv(2048))
+        except OSError:  # nothing more, or the link went down under us
             return
-        except OSError:
-            return  # ENETDOWN: the link went down under us
-        message = parse(frame)
-        if message is None or message.xid != state.xid or message.mac != state.client.mac or state.lease:
-            continue
-        offer = _lease(message, frame)
-        if message.kind is Kind.OFFER and offer is not None and state.request is None:
-            state.offers.append(offer)
-            if take:
-                state.request, state.tries = offer, 0
-                _ask(state)
-        elif message.kind is Kind.ACK and offer is not None and state.request is not None:
-            state.lease = offer
-        elif message.kind is Kind.NAK and state.request is not None:
-            state.request, state.tries, state.xid = None, 0, random.getrandbits(32)
+        if frame is not None and frame.packet is not None:
+            message = parse_dhcp(frame.packet.payload)
+            if message and message.is_reply and (message.xid, message.mac) == (state.xid, state.client.mac):
+                _answered(state, message, frame, take=take)
+
+
+def _answered(state: _State, message: Dhcp, frame: Frame, *, take: bool) -> None:
+    offer = _lease(message, frame)
+    if state.lease is not None:
+        return
+    if message.type == frames.DHCP_OFFER and offer is not None and state.request is None:
+        state.offers.append(offer)
+        if take:
+            state.request, state.tries = offer, 0
             _ask(state)
+    elif message.type == frames.DHCP_ACK and offer is not None and state.request is not None:
+        state.lease = offer
+    elif message.type == frames.DHCP_NAK and state.request is not None:
+        # anew, but not at once: a server that always refuses must not keep us running in a circle
+        state.request, state.tries, state.xid = None, 0, random.getrandbits(32)
+        _wait(state, FIRST_WAIT_S)
 
 
-def _lease(message: Message, frame: bytes) -> Lease | None:
-    options = message.options
-    server = options.get(SERVER, b"")
-    if len(server) != 4 or not int(message.yours):
+def _lease(message: Dhcp, frame: Frame) -> Lease | None:
+    server = message.server
+    if server is None or not int(message.yours):
         return None
-    mask = options.get(MASK, b"")
-    prefix = bin(int.from_bytes(mask, "big")).count("1") if len(mask) == 4 else 32
-    mtu = options.get(MTU, b"")
+    mask = message.options.get(frames.OPT_MASK, b"")
+    prefix = int.from_bytes(mask, "big").bit_count() if len(mask) == 4 else 32
     return Lease(
         address=IPv4Interface((int(message.yours), prefix)),
-        server=IPv4Address(server),
-        server_mac=read_mac(frame[6:12]),
-        routers=addresses(options.get(ROUTER, b"")),
-        dns=addresses(options.get(DNS, b"")),
-        domain=options.get(DOMAIN, b"").decode("ascii", "replace").rstrip("\0"),
-        mtu=int.from_bytes(mtu, "big") if len(mtu) == 2 else None,
-        lease_s=int.from_bytes(options.get(LEASE, b"")[:4], "big"),
+        server=server,
+        server_mac=frame.src,
+        routers=_addresses(message, frames.OPT_ROUTER),
+        dns=_addresses(message, frames.OPT_DNS),
+        domain=message.options.get(DOMAIN, b"").decode("ascii", "replace").rstrip("\0"),
+        mtu=int.from_bytes(message.options[MTU], "big") if MTU in message.options else None,
+        lease_s=int.from_bytes(message.options.get(frames.OPT_LEASE, b""), "big"),
     )
 
 
-def _open(client: Client) -> socket.socket:
-    """A socket that sees only what is sent to a DHCP client's port."""
-    with client.namespace.entered():
-        door = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, 0)
-    program = b"".join(struct.pack("=HBBI", *line) for line in _FILTER)
-    memory = ctypes.create_string_buffer(program)
-    door.setsockopt(
-        socket.SOL_SOCKET, 26, struct.pack("@HP", len(_FILTER), ctypes.addressof(memory))
-    )  # SO_ATTACH_FILTER
-    door.bind((client.link, ETH_IP))
-    return door
+def _addresses(message: Dhcp, option: int) -> tuple[IPv4Address, ...]:
+    data = message.options.get(option, b"")
+    return tuple(IPv4Address(data[at : at + 4]) for at in range(0, len(data) - 3, 4))

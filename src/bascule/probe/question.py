@@ -10,7 +10,7 @@ from ipaddress import IPv4Address
 from bascule.model.values import IfName, IpAddress, Mac
 from bascule.probe.world import Foot
 
-PATIENCE_S = 2.0  # for a question that should be answered: long enough for a second ARP or SYN of the kernel (1 s)
+PATIENCE_S = 1.5  # for a question that should be answered: long enough for a second ARP or SYN of the kernel (1 s)
 
 
 class Protocol(StrEnum):
@@ -85,7 +85,12 @@ class Answer:
         """What came back as a phrase: ``reply from 192.168.1.33 in 0.1 ms``."""
         if self.response is Response.REPLY:
             who = f" from {self.mac or self.address}" if self.mac or self.address else ""
-            return f"reply{who}" + (f" in {self.rtt_ms:.2f} ms" if self.rtt_ms is not None else "")
+            return f"reply{who}" + (f" in {_short(self.rtt_ms)} ms" if self.rtt_ms is not None else "")
         if self.response is Response.SILENCE:
             return f"no answer within {self.question.patience_s:g} s"
         return f"{self.response}: {self.detail}" if self.detail else str(self.response)
+
+
+def _short(number: float) -> str:
+    """Two decimals below one, none from ten on."""
+    return f"{number:.2f}" if number < 1 else f"{number:.1f}" if number < 10 else f"{number:.0f}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Literal
 
+from bascule.errors import Place
 from bascule.model import site as m
 from bascule.model.values import IfName, IpInterface, Mac, derive_mac, derive_tap
 from bascule.site import document as d
@@ -26,7 +27,7 @@ class _Builder:
     def __init__(self, draft: Draft, found: Findings) -> None:
         self.draft = draft
         self.document = draft.document
-        self.at = found.item
+        self.found = found
         self.file = found.file
         guests = self.document.guests.values()
         machines = self.document.machines.values()
@@ -65,6 +66,10 @@ class _Builder:
             path=self.file,
             digest=hashlib.sha256(data).hexdigest(),
         )
+
+    def at(self, path: Path) -> Place:
+        """Where an entry begins."""
+        return self.found.place(path, key=True)
 
     def host(self, name: str, host: d.Host) -> m.Host:
         top: Path = ("hosts", name)

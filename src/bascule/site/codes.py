@@ -71,6 +71,7 @@ CODES = {
     "EXPECT-SELF": "an expectation from a thing to itself",
     "EXPECT-SILENT": "an expectation of somebody without an address",
     "EXPECT-SERVICE": "an expectation whose outcome says nothing about the network",
+    "EXPECT-MACVTAP": "an expectation between a host and a guest that shares its only NIC",
     "EXPECT-SEEN-AS": "'seen_as' where nothing can be seen",
     "EXPECT-REPEATED": "an expectation that stands there already",
     "EXPECT-CONTRADICTION": "two expectations that cannot both hold",

@@ -33,7 +33,8 @@ def _as_list(value: object) -> object:
         return ()
     if not isinstance(value, list):
         what = "a mapping" if isinstance(value, dict) else shown(value)
-        raise w.fault("TYPE", f"{what} stands where a list was expected", "put it in [ ], or behind '- '")
+        hint = f"write [{value}]" if isinstance(value, str) else "put it in [ ], or behind '- '"
+        raise w.fault("TYPE", f"{what} stands where a list was expected", hint)
     return tuple(value)
 
 
@@ -150,7 +151,7 @@ class Bridge(Entry):
     model_config = ConfigDict(title="a bridge", json_schema_extra={"required": ["uplink"]})
 
     uplink: w.Uplink | None = Field(
-        None, description="The NIC or bond under it, or 'none' for a bridge without a NIC on purpose. Required."
+        None, description="The NIC or bond under it, or 'none' for a bridge without a NIC on purpose."
     )
     address: Many[w.BridgeAddress] = Field(
         (), description="The host's own address on the bridge; 'from-uplink' moves the NIC's addresses here."

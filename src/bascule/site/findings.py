@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -33,12 +34,20 @@ def suggest(name: str, known: Iterable[str], *, kind: str) -> str:
     """What to do about an unknown name: the nearest one, or all that there are."""
     names = list(known)
     close = nearest(name, names)
-    if close is not None:
+    # eth7 is as near to eth5 as to eth4: a guess among numbers is worth nothing
+    if close is not None and (
+        sum(_shape(each) == _shape(name) for each in names) <= 1 or _shape(close) != _shape(name)
+    ):
         return f"did you mean '{close}'?"
     if not names:
         return f"the file declares no {kind} here"
     listed = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
     return f"known: {listed}"
+
+
+def _shape(name: str) -> str:
+    """A name with its numbers taken out."""
+    return re.sub(r"[0-9]+", "#", name)
 
 
 @dataclass(slots=True)
@@ -50,6 +59,8 @@ class Findings:
     keys: dict[Path, Place] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     broken: set[Path] = field(default_factory=set)
+    containers: set[Path] = field(default_factory=set)  # paths of mappings and lists
+    spoiled: set[Place] = field(default_factory=set)  # values whose text is wrong already: nothing more is said of them
 
     def place(self, path: Path, *, key: bool = False) -> Place:
         """Where a value (or its key) stands; for what is not in the file, where its nearest parent stands."""
@@ -60,8 +71,8 @@ class Findings:
         return self.values.get(path) or Place(self.file, 1, 1)
 
     def item(self, path: Path) -> Place:
-        """Where a named item begins: at its key, or at its dash in a list."""
-        return self.place(path, key=True)
+        """Where something is shown as a second place: an entry at its name, a value where it stands."""
+        return self.place(path, key=path in self.containers)
 
     def add(
         self,
@@ -74,9 +85,9 @@ class Findings:
         also: Iterable[tuple[str, Path]] = (),
     ) -> None:
         """Note a problem with the value at a path, and with further ones."""
-        self.at(
-            code, message, self.place(path, key=key), hint, tuple((label, self.place(p, key=key)) for label, p in also)
-        )
+        place = self.place(path, key=key)
+        if place not in self.spoiled:
+            self.at(code, message, place, hint, tuple((label, self.item(other)) for label, other in also))
 
     def at(
         self,

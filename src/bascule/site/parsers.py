@@ -68,7 +68,10 @@ def read_mac(text: str) -> Mac:
 
 def read_guest_mac(text: str) -> Mac:
     """As read_mac, but not one of those that taps have."""
-    mac = parse_mac(text)
+    try:
+        mac = parse_mac(text)
+    except ValueError as wrong:
+        raise Wrong(str(wrong), "leave 'mac' out to get a stable one") from None
     if mac.startswith("fe"):
         raise Wrong(
             f"{shown(text)} begins with fe, which is kept for the host's end of taps; libvirt refuses it for a guest",
@@ -92,7 +95,7 @@ def _usable(address: IpAddress, text: str) -> None:
 def read_address(text: str) -> IpAddress:
     """An address without prefix length."""
     try:
-        address = ip_address(text)
+        address = ip_address(text.replace("%", "/"))  # a zone ("%eth0") is no part of an address here
     except ValueError:
         if "/" in text:
             raise Wrong(
@@ -107,6 +110,8 @@ def read_address(text: str) -> IpAddress:
 def read_interface(text: str) -> IpInterface:
     """An address with its prefix length in digits; netmasks are refused with the right length as hint."""
     plain, slash, prefix = text.partition("/")
+    if "%" in text:
+        raise Wrong(f"{shown(text)} names a link with '%', which belongs to no address in a file", "leave it out")
     try:
         address = ip_address(plain)
     except ValueError:

@@ -92,14 +92,23 @@ def _report(fault: Any, found: Findings) -> None:
     elif kind == "missing":
         model = model_at(path[:-1])
         field = next(field for key, field in model.model_fields.items() if name in {key, field.alias})
-        article = "" if model.noun()[:2] in {"a ", "an"} else "a "
-        message = f"'{name}' is missing in {article}{model.noun()}"
-        found.add("MISSING-KEY", message, path[:-1], key=True, hint=f"{name}: {field.description}".rstrip("."))
+        told = f"{field.description}".rstrip(".")
+        hint = f"add '{name}': {told[0].lower()}{told[1:]}"
+        found.add("MISSING-KEY", f"{_called(path[:-1], model)} has no '{name}'", path[:-1], key=True, hint=hint)
     else:
         context = fault.get("ctx") or {}
         code = kind if kind.isupper() else "TYPE"
         message = context.get("message") or f"{fault['msg']}"
         found.add(code, message, path, key=is_key, hint=context.get("hint"))
+
+
+def _called(path: Path, model: type[d.Entry]) -> str:
+    """An entry in a sentence: by its name where it has one."""
+    if not path:
+        return "the file"
+    if isinstance(path[-1], str) and len(path) in {2, 4}:
+        return f"{model.noun().split(' ', 1)[1]} '{path[-1]}'"
+    return model.noun()
 
 
 _ELSEWHERE = {  # keys of other tools' files, and where their meaning lives here

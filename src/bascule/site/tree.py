@@ -33,6 +33,7 @@ _HINTS = {
     "did not find expected ',' or ']'": "close the '[' or put a ',' between its entries",
     "did not find expected '-' indicator": "entries of one list stand in the same column, each with '- '",
     "cannot start any token": "put the text into quotes",
+    "found unexpected ':'": "put the text into quotes; inside { } an IPv6 address that ends in '::' needs them",
     "unexpected end of stream": "a quotation mark is opened and never closed",
     "did not find expected node content": "a value is missing here, or a ',' or bracket too many",
 }
@@ -81,7 +82,7 @@ def _decode(data: bytes, found: Findings) -> str | None:
         column = bad.start() - text.rfind("\n", 0, bad.start())
         found.at(
             "CONTROL-CHARACTER",
-            f"{_name(bad.group())} does not belong into a text file",
+            f"{_name(bad.group())} does not belong in a text file",
             Place(found.file, line, column),
             "delete it; is this the right file?",
         )
@@ -180,6 +181,7 @@ class _Reader:
                 top = value
             self.found.values[path] = self.place(event)
             if not scalar:
+                self.found.containers.add(path)
                 if len(stack) >= DEPTH_MAX:
                     self.stop("DEPTH", f"more than {DEPTH_MAX} levels of nesting", event, "a site file needs six")
                 stack.append((path, value))
@@ -219,6 +221,7 @@ class _Reader:
         """Invisible characters inside a value come from copying; they never match what they look like."""
         bad = next((character for character in text if not character.isprintable()), None)
         if bad is not None:
+            self.found.spoiled.add(place)
             self.found.at(
                 "CONTROL-CHARACTER",
                 f"{shown(text)} holds {_name(bad)}",

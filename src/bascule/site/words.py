@@ -76,8 +76,9 @@ def choice(*words: str, noun: str) -> Word:
     return Word("CHOICE", noun, parse, {"enum": list(words)})
 
 
-def _schema(pattern: str | None, *examples: str) -> dict[str, Any]:
-    return {"type": "string"} | ({"pattern": pattern} if pattern else {}) | {"examples": list(examples)}
+def _schema(pattern: str, *examples: str) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "string", "pattern": pattern}
+    return schema | {"examples": list(examples)} if examples else schema
 
 
 _DOTS = r"([0-9]{1,3}\.){3}[0-9]{1,3}"
@@ -86,11 +87,9 @@ _INTERFACE = rf"({_DOTS}/[0-9]{{1,2}}|{_COLONS}/[0-9]{{1,3}})"
 _MACS = r"^[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}$"
 _PORTS = r"(tcp|udp)/[0-9]{1,5}(-[0-9]{1,5})?"
 
-Label = Annotated[
-    str, Word("NAME", "a name", p.read_label, _schema(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", "production", "guest_01"))
-]
+Label = Annotated[str, Word("NAME", "a name", p.read_label, _schema(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"))]
 LinkName = Annotated[
-    IfName, Word("NAME", "a link's name", p.read_ifname, _schema(r"^[^/:\s]{1,15}$", "eth4", "enp3s0", "br3"))
+    IfName, Word("NAME", "a link's name", p.read_ifname, _schema(r"^[^/:\s]{1,15}$", "eth4", "enp3s0"))
 ]
 Uplink = Annotated[
     IfName, Word("NAME", "a NIC, a bond or 'none'", p.read_uplink, _schema(r"^[^/:\s]{1,15}$", "eth4", "bond0", "none"))

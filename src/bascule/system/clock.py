@@ -1,23 +1,36 @@
-"""How long things take."""
+"""How long things take, and what is going on meanwhile."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import perf_counter
+
+Progress = Callable[[str], None]
 
 
 class Clock:
-    """Laps by name, in seconds."""
+    """Laps by name, in seconds; ``progress`` is told the name of each lap when it begins."""
 
-    def __init__(self) -> None:
-        self.start = self._last = perf_counter()
+    def __init__(self, progress: Progress | None = None) -> None:
         self.laps: dict[str, float] = {}
+        self._start = perf_counter()
+        self._begun = 0.0
+        self._name = ""
+        self._progress = progress
 
     def lap(self, name: str) -> None:
-        """The time since the last lap."""
-        now = perf_counter()
-        self.laps[name] = now - self._last
-        self._last = now
+        """A lap begins, and the one before ends."""
+        self.end()
+        self._name, self._begun = name, perf_counter()
+        if self._progress:
+            self._progress(f"{name} …")
+
+    def end(self) -> None:
+        """The lap ends."""
+        if self._name:
+            self.laps[self._name] = self.laps.get(self._name, 0.0) + perf_counter() - self._begun
+        self._name = ""
 
     def total(self) -> float:
         """The time since the beginning."""
-        return perf_counter() - self.start
+        return perf_counter() - self._start

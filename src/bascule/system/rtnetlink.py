@@ -8,7 +8,6 @@ Layouts are those of linux/rtnetlink.h, if_link.h, if_addr.h and veth.h.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import socket
 import struct
@@ -50,13 +49,15 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End:
-    """One end of a veth pair. ``namespace`` None is the one that the message is sent in; ``master`` an index."""
+    """One end of a veth pair, down: the kernel refuses to make one that is up before the other is there.
+
+    ``namespace`` None is the one that the message is sent in; ``master`` is an index.
+    """
 
     name: str
     mac: Mac | None = None
     mtu: int | None = None
     namespace: Namespace | None = None
-    up: bool = False
     master: int | None = None
 
 
@@ -79,7 +80,7 @@ def _ifinfo(*, index: int = 0, up: bool = False, change: bool = False) -> bytes:
 
 
 def _end(end: End) -> bytes:
-    body = _ifinfo(up=end.up) + _name(end.name)
+    body = _ifinfo() + _name(end.name)
     if end.mac:
         body += _attr(_ADDRESS, bytes.fromhex(end.mac.replace(":", "")))
     if end.mtu:
@@ -254,28 +255,3 @@ def change(namespace: Namespace, messages: Iterable[Message]) -> None:
     """Carry out messages in a namespace. Raises as Rtnetlink.send."""
     with Rtnetlink(namespace) as door:
         door.send(messages)
-
-
-def index_of(namespace: Namespace, link: str) -> int:
-    """The index of a link, 0 if there is none."""
-    with namespace.entered():
-        try:
-            return socket.if_nametoindex(link)
-        except OSError:
-            return 0
-
-
-def link_names(namespace: Namespace) -> frozenset[str]:
-    """The names of all links."""
-    with namespace.entered():
-        return frozenset(name for _, name in socket.if_nameindex())
-
-
-def mac_of(namespace: Namespace, link: str) -> Mac | None:
-    """The MAC of a link, None if there is none (SIOCGIFHWADDR of netdevice(7))."""
-    with namespace.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as door:
-        try:
-            answer = fcntl.ioctl(door, 0x8927, struct.pack("16s24x", link.encode()[:15]))
-        except OSError:
-            return None
-    return Mac(answer[18:24].hex(":"))

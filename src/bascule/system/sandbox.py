@@ -19,6 +19,7 @@ import pickle
 import resource
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from enum import StrEnum
@@ -47,6 +48,11 @@ class Privilege(StrEnum):
 _made_with: list[Privilege] = []  # one entry inside of a sandbox, the last of nested ones
 
 
+_KEPT = (Path("/run/current-system"), Path("/run/booted-system"))  # NixOS keeps its programs behind these links
+_pipes = threading.Lock()  # held while pipes are made and processes forked
+_ours: set[int] = set()  # our ends of the pipes of all sandboxes that run now
+
+
 def privilege() -> Privilege | None:
     """From inside: whose rights this sandbox is made with; None outside of one."""
     return _made_with[-1] if _made_with else None
@@ -60,20 +66,32 @@ def sandboxed(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
 
     Raises NotPermitted where the kernel allows neither.
     """
-    reader, writer = os.pipe()
-    parent = os.getpid()
-    warden = fork()
-    if warden == 0:
-        _as_warden(parent, reader, writer, lambda: function(*args, **kwargs))
-    os.close(writer)
+    with _pipes:  # a sandbox that another thread starts now would keep our ends open, and we would wait for it
+        (reader, writer), (wait, go) = os.pipe(), os.pipe()
+        parent = os.getpid()
+        warden = fork()
+        if warden == 0:
+            os.close(reader)
+            os.close(go)
+            _as_warden(parent, writer, wait, lambda: function(*args, **kwargs))
+        os.close(writer)
+        os.close(wait)
+        for fd in (reader, go):
+            _ours.add(fd)
     init = -1
     try:
-        with os.fdopen(reader, "rb") as stream:
+        with os.fdopen(reader, "rb", closefd=False) as stream:
             head = stream.read(8)
             if len(head) == 8:
                 init = os.pidfd_open(int.from_bytes(head, "little"))
+                with contextlib.suppress(BrokenPipeError):
+                    os.write(go, b"+")  # it waited, so that the number is surely its own
             answer = stream.read()
     finally:
+        with _pipes:
+            for fd in (reader, go):
+                _ours.discard(fd)
+                os.close(fd)
         _end(warden, init)
     if not answer:
         raise BasculeError.of("SANDBOX-KILLED", "the sandbox was killed before it had a result", hint="run it again")
@@ -99,11 +117,14 @@ def _end(warden: int, init: int) -> None:
         os.waitpid(warden, 0)
 
 
-def _as_warden(parent: int, reader: int, writer: int, work: Callable[[], Any]) -> NoReturn:
+def _as_warden(parent: int, writer: int, wait: int, work: Callable[[], Any]) -> NoReturn:
     try:
-        os.close(reader)
+        for fd in _ours:
+            os.close(fd)  # of other threads' sandboxes
+        _ours.clear()
         for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # Ctrl-C is the parent's to handle: it ends us all
+        uid = os.geteuid()
         kind = _unshare()
         die_with_parent()  # after unshare: new credentials clear it
         if os.getppid() != parent:
@@ -111,7 +132,8 @@ def _as_warden(parent: int, reader: int, writer: int, work: Callable[[], Any]) -
         warden = os.pidfd_open(os.getpid())
         init = fork()
         if init == 0:
-            _as_init(warden, writer, kind, work)
+            _as_init(uid, warden, writer, wait, kind, work)
+        os.close(wait)
         os.write(writer, init.to_bytes(8, "little"))
         os.close(writer)
         os.waitpid(init, 0)
@@ -126,13 +148,14 @@ def _no_init() -> bytes:
     return os.getpid().to_bytes(8, "little")
 
 
-def _as_init(warden: int, writer: int, kind: Privilege, work: Callable[[], Any]) -> NoReturn:
+def _as_init(uid: int, warden: int, writer: int, wait: int, kind: Privilege, work: Callable[[], Any]) -> NoReturn:
     try:
         die_with_parent()
-        if is_gone(warden):
+        if is_gone(warden) or os.read(wait, 1) != b"+":
             os._exit(1)
         os.close(warden)
-        _furnish()
+        os.close(wait)
+        _furnish(uid)
         _made_with.append(kind)
         answer = pickle.dumps((True, work()))
     except BaseException as error:  # the last frame of a process: all goes to the parent
@@ -167,7 +190,7 @@ def _unshare() -> Privilege:
             call("unshare", _APART)
         except OSError as refusal:
             if refusal.errno != errno.EPERM:
-                raise _refused(refusal) from refusal
+                raise _refused(refusal, uid) from refusal
         else:
             return Privilege.ROOT
     try:
@@ -176,7 +199,7 @@ def _unshare() -> Privilege:
         Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
         Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
     except OSError as refusal:
-        raise _refused(refusal) from refusal
+        raise _refused(refusal, uid) from refusal
     return Privilege.USER_NAMESPACE
 
 
@@ -192,8 +215,10 @@ _GATES = (  # a sysctl, the value that forbids, and what to do
 )
 
 
-def _refused(refusal: OSError) -> NotPermitted:
-    root = os.geteuid() == 0
+def _refused(refusal: OSError, uid: int) -> OSError | NotPermitted:
+    if refusal.errno not in {errno.EPERM, errno.EACCES, errno.ENOSPC, errno.EUSERS, errno.EINVAL, errno.ENOSYS}:
+        return refusal
+    root = uid == 0
     words = [] if root else ["run it as root"]
     for key, forbids, remedy in _GATES:
         try:
@@ -208,20 +233,23 @@ def _refused(refusal: OSError) -> NotPermitted:
         Problem(
             code="SANDBOX-FORBIDDEN",
             message="this kernel allows no throw-away namespaces for "
-            + ("this root" if root else f"user {os.geteuid()}")
+            + ("this root" if root else f"user {uid}")
             + f": {os.strerror(refusal.errno or 0)}",
             hint=", ".join(words).removeprefix("or "),
         )
     )
 
 
-def _furnish() -> None:
-    """Private mounts, a /proc that shows the new pid namespace, an empty /run."""
+def _furnish(uid: int) -> None:
+    """Private mounts, a /proc that shows the new pid namespace, an empty /run; ``uid`` is who we were outside."""
+    kept = {path: path.readlink() for path in _KEPT if path.is_symlink()}
     try:
         call("mount", b"none", b"/", None, _MS_REC | _MS_PRIVATE, None)
         call("mount", b"tmpfs", b"/run", b"tmpfs", _MS_NOSUID | _MS_NODEV, b"mode=755")
     except OSError as refusal:
-        raise _refused(refusal) from refusal
+        raise _refused(refusal, uid) from refusal  # AppArmor lets a user namespace be made, and then nothing in it
+    for path, target in kept.items():
+        path.symlink_to(target)
     with contextlib.suppress(OSError):
         # containers that mask parts of /proc refuse it; the old one shows our processes under their outer ids
         call("mount", b"proc", b"/proc", b"proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, None)

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-from bascule.system.netns import call
+from bascule.system.netns import Namespace, call
 
 ETH_P_ALL = 0x0003  # linux/if_ether.h
 SO_ATTACH_FILTER = 26  # asm-generic/socket.h; Python has no names for these
@@ -110,3 +110,19 @@ def read_stamp(data: bytes) -> int:
         return 0
     seconds, nanoseconds = struct.unpack("qq", data[:16])
     return int(seconds) * 1_000_000_000 + int(nanoseconds)
+
+
+def forget_neighbours(namespace: Namespace, link: str, addresses: Sequence[bytes]) -> None:
+    """Take IPv4 neighbours of a link out of the kernel's table; those that are not in it do not matter.
+
+    Plain RTM_DELNEIGH messages without acknowledgement, some hundred in one call. Raises OSError.
+    """
+    with namespace.entered():
+        index = socket.if_nametoindex(link)
+        sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+    # struct nlmsghdr; struct ndmsg; NDA_DST (1) of 4 bytes
+    head = struct.pack("=IHHII", 36, 29, 1, 0, 0) + struct.pack("=BBHiHBB", socket.AF_INET, 0, 0, index, 0, 0, 0)
+    head += struct.pack("=HH", 8, 1)
+    with sock:
+        for start in range(0, len(addresses), 500):
+            sock.send(b"".join(head + address for address in addresses[start : start + 500]))

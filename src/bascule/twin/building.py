@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from bascule.errors import BasculeError, MissingTool, NotPermitted, Problem
 from bascule.model.values import IfName
-from bascule.system import rtnetlink
+from bascule.system import links, rtnetlink
 from bascule.system.netns import Namespace
 from bascule.system.rtnetlink import Message, Rtnetlink
 from bascule.system.sysctl import read_sysctls, write_sysctl
@@ -46,7 +46,7 @@ def lay(wiring: Wiring, rooms: Mapping[str, Namespace]) -> None:
         door.send(rtnetlink.add_bridge(bridge) for bridge in switches.values())
         door.send(message for bridge in switches.values() for message in rtnetlink.quiet(bridge))
         door.send(rtnetlink.set_link(bridge, up=True) for bridge in switches.values())
-        masters = {name: rtnetlink.index_of(building, bridge) for name, bridge in switches.items()}
+        masters = {name: links.index_of(building, bridge) for name, bridge in switches.items()}
         door.send(_cable(cable, masters, rooms[cable.node]) for cable in wiring.cables)
         door.send(message for cable in wiring.cables for message in rtnetlink.quiet(cable.port))
         door.send(rtnetlink.set_link(cable.port, up=True) for cable in wiring.cables)
@@ -78,7 +78,7 @@ def _lay_vlans(wiring: Wiring, building: Namespace, door: Rtnetlink, masters: Ma
     for number, (cable, network) in enumerate((x, network) for x in tagged for network in x.tagged):
         vid = wiring.vids[network]
         name = f"{cable.port}.{vid}" if len(f"{cable.port}.{vid}") <= 15 else f"vlan{number}.{vid}"
-        parent = rtnetlink.index_of(building, cable.port)
+        parent = links.index_of(building, cable.port)
         messages += [
             rtnetlink.add_vlan(name, parent, vid, masters[network]),
             *rtnetlink.quiet(name),
@@ -92,7 +92,7 @@ def has_vlan_links() -> bool:
     with Namespace.new("probe") as room, Rtnetlink(room) as door:
         door.send([rtnetlink.add_bridge("b")])
         try:
-            door.send([rtnetlink.add_vlan("b.2", rtnetlink.index_of(room, "b"), 2, None)])
+            door.send([rtnetlink.add_vlan("b.2", links.index_of(room, "b"), 2, None)])
         except BasculeError:
             return False
     return True
@@ -103,13 +103,13 @@ def settle(end: End, room: Namespace) -> None:
     if not end.nics:
         return
     with Rtnetlink(room) as door:
-        links = rtnetlink.link_names(room)
+        present = links.link_names(room)
         messages: list[Message] = [rtnetlink.set_link("lo", up=True)]
         indexes: dict[IfName, int] = {}
         for nic in end.nics:
-            if nic.link not in links:
+            if nic.link not in present:
                 continue
-            indexes[nic.link] = rtnetlink.index_of(room, nic.link)
+            indexes[nic.link] = links.index_of(room, nic.link)
             messages += rtnetlink.quiet(nic.link)
             messages.append(rtnetlink.set_link(nic.link, up=True))
             messages += [rtnetlink.add_address(indexes[nic.link], address) for address in nic.addresses]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -83,9 +82,8 @@ def start(
 
 def _problem(machine: Machine, daemon: Daemon) -> Problem:
     words = " ".join(line.removeprefix("dnsmasq: ") for line in daemon.output.strip().splitlines()) or "it said nothing"
-    taken = re.search(r"failed to (?:bind|create) .*?(?:port (\d+)|DHCP server socket).*Address already in use", words)
-    if taken:
-        port = taken[1] or "67"
+    if "Address already in use" in words:  # dnsmasq names the DHCP socket, but not the port of its DNS sockets
+        port = 67 if "DHCP server socket" in words else 53
         return Problem(
             code="PORT-TAKEN",
             message=f"port {port} of machine '{machine.name}' is taken, so its dnsmasq did not start ({words})",

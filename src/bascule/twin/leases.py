@@ -11,7 +11,7 @@ from bascule.model.values import IfName, IpInterface, Mac
 from bascule.plan.change import Note
 from bascule.probe import dhcp
 from bascule.probe.dhcp import Lease
-from bascule.system import rtnetlink
+from bascule.system import links, rtnetlink
 from bascule.system.netns import Namespace
 from bascule.twin.ends import Wiring
 
@@ -67,7 +67,7 @@ def askers(site: Site, hosts: Iterable[str], wiring: Wiring, rooms: Mapping[str,
                 yield Asker(endpoint=end.name, namespace=room, link=nic.link, mac=nic.mac, network=network)
     for name in hosts:
         for at in host_links(site, site.hosts[name]):
-            mac = rtnetlink.mac_of(rooms[name], at.link) if at.dhcp else None
+            mac = links.mac_of(rooms[name], at.link) if at.dhcp else None
             if mac is not None:
                 network = at.network.name if at.network else None
                 yield Asker(endpoint=name, namespace=rooms[name], link=at.link, mac=mac, network=network)
@@ -111,7 +111,7 @@ def take(
             routed.add(name)
     for (endpoint, link), lease in leases.items():
         room = rooms[endpoint]
-        index = rtnetlink.index_of(room, link)
+        index = links.index_of(room, link)
         messages = [rtnetlink.add_address(index, lease.address)]
         if endpoint not in routed and lease.routers:
             messages.append(rtnetlink.add_route(index, lease.routers[0]))

@@ -16,6 +16,7 @@ from bascule.model.values import IfName, IpNetwork
 from bascule.plan.change import Note
 from bascule.probe.dhcp import Lease
 from bascule.probe.world import World
+from bascule.system import links, rtnetlink
 from bascule.system.netns import Namespace
 from bascule.system.run import run
 from bascule.system.workers import Daemon
@@ -97,7 +98,8 @@ class Twin:
         )
 
     def _furnish(self, host: str) -> None:
-        """What an observed host has that no plan makes: its guests' taps, and whether it forwards."""
+        """What a host has that no plan makes: its loopback, standing taps of guests, and whether it forwards."""
+        rtnetlink.change(self._rooms[host], [rtnetlink.set_link("lo", up=True)])
         standing = [tap for tap in self.wiring.taps if tap.host == host]
         self.driver(host).create([(tap.nic, tap.mac, tap.mtu) for tap in standing])
         state = self.observed.get(host)
@@ -153,12 +155,29 @@ class Twin:
             Offer(endpoint=name, namespace=self._rooms[name], services=self.site.guests[name].serves)
             for name in self.wiring.guests
         )
+        for node, link in links.wait_until_running(self._ports()):
+            text = f"{link} of {node} is up but does not run: no frame will pass there"
+            self.notes.append(Note(kind="warning", subject=node, text=text))
         self._lease(dhcp_timeout_s)
         self._let_out()
 
     def world(self) -> World:
         """From where one can ask and where one can listen, with the addresses that the leases gave."""
         return look(self.site, self.hosts, self.wiring, self._rooms, self.leases)
+
+    def _ports(self) -> dict[Namespace, list[str]]:
+        """Both ends of every cable whose host's end is up, and of every tap."""
+        found: dict[Namespace, list[str]] = {room: [] for room in self._rooms.values()}
+        for cable in self.wiring.cables:
+            if links.is_up(self._rooms[cable.node], cable.link):
+                found[self._rooms[cable.node]].append(cable.link)
+                found[self._rooms[BUILDING]].append(cable.port)
+        for name, end in self.wiring.guests.items():
+            host = self._rooms[self.site.guests[name].host]
+            for nic in end.nics:
+                found[self._rooms[name]].append(nic.link)
+                found[host] += [nic.plug.tap] if nic.plug else []
+        return found
 
     def _lease(self, timeout_s: float) -> None:
         askers = leases.askers(self.site, self.hosts, self.wiring, self._rooms)

@@ -8,7 +8,7 @@ from bascule.model.site import Site
 from bascule.model.values import IfName, IpInterface
 from bascule.probe.dhcp import Lease
 from bascule.probe.world import Foot, Point, World
-from bascule.system import rtnetlink
+from bascule.system import links
 from bascule.system.netns import Namespace
 from bascule.twin.building import BUILDING
 from bascule.twin.ends import End, Wiring
@@ -34,7 +34,7 @@ def _leased(leases: Leases, endpoint: str, link: IfName) -> tuple[IpInterface, .
 
 def _host_feet(site: Site, name: str, room: Namespace, leases: Leases) -> Iterator[Foot]:
     for at in host_links(site, site.hosts[name]):
-        mac = rtnetlink.mac_of(room, at.link)
+        mac = links.mac_of(room, at.link)
         if mac is not None:
             yield Foot(
                 endpoint=name,

@@ -50,6 +50,8 @@ def check_links(site: Site, host: Host, state: HostState) -> Iterator[Check]:
             yield _is_up("nic-up", nic.name, state.links.get(nic.name))
             for address in nic.addresses:
                 yield _has_address(nic.name, address, state.links.get(nic.name))
+            if nic.dhcp:
+                yield _has_lease(nic.name, state.links.get(nic.name))
 
 
 def _check_bridge(site: Site, host: Host, bridge: Bridge, state: HostState) -> Iterator[Check]:
@@ -61,6 +63,11 @@ def _check_bridge(site: Site, host: Host, bridge: Bridge, state: HostState) -> I
         yield _has_no_address(link)
     for address in bridge.addresses:
         yield _has_address(bridge.name, address, link)
+    if bridge.dhcp or bridge.from_uplink:
+        yield _has_lease(bridge.name, link)
+    for below in host.uplink_nics(bridge):
+        if below.name != bridge.port:  # a member of a bond, or what a VLAN link sits on
+            yield _is_up("nic-up", below.name, state.links.get(below.name))
     port = state.links.get(bridge.port) if bridge.port else None
     if bridge.port:
         yield _is_up("nic-up", bridge.port, port)
@@ -108,6 +115,11 @@ def _has_address(name: str, address: IpInterface, link: Link | None) -> Check:
     ok = any(ip_interface(ip) == address for ip in found)
     detail = str(address) if ok else f"{address} is missing" + (f", has {', '.join(found)}" if found else "")
     return Check(id="address", subject=name, ok=ok, detail=detail)
+
+
+def _has_lease(name: str, link: Link | None) -> Check:
+    found = [a.ip for a in link.addresses if not a.is_link_local] if link else []
+    return Check(id="address", subject=name, ok=bool(found), detail=", ".join(found) or "has none: no lease yet")
 
 
 def _is_member(what: str, name: str, bridge: str, link: Link | None) -> Check:

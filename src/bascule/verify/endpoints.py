@@ -82,6 +82,12 @@ class Endpoints:
             if name not in without:
                 yield from (foot for foot in self.feet(name) if self.shares(foot, stand))
 
+    def ways(self, source: str, target: str) -> tuple[tuple[Foot, Stand], ...]:
+        """From where to ask for which address of the target: those on a common network first."""
+        pairs = [(self.nearest(source, stand), stand) for stand in self.stands(target)]
+        found = [(foot, stand) for foot, stand in pairs if foot is not None]
+        return tuple(sorted(found, key=lambda pair: not self.shares(*pair)))
+
     def shares(self, foot: Foot, stand: Stand) -> bool:
         """Whether a foot is in the broadcast domain of an address, as far as the file tells."""
         if foot.network is not None or stand.network is not None:

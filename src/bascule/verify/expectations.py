@@ -55,13 +55,21 @@ class Outcome:
 
 @dataclass(slots=True)
 class _Case:
-    """The questions of one expectation."""
+    """The questions of one expectation, by address of the target; all ports of a range for each."""
 
     wish: Expectation
-    questions: list[Question] = field(default_factory=list)
-    stands: dict[Question, Stand] = field(default_factory=dict)
-    controls: dict[Stand, list[list[Question]]] = field(default_factory=dict)  # each list: one endpoint asks all ports
+    ways: list[list[Question]] = field(default_factory=list)
+    controls: list[_Control] = field(default_factory=list)  # one per way of a no-reach
     refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Control:
+    """The same question from others on the target's own network; each list is one endpoint's."""
+
+    stand: Stand
+    lists: tuple[tuple[Question, ...], ...]
+    strangers: tuple[str, ...]  # who else is in the file but cannot be asked from here
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +79,21 @@ class _Reply:
 
 
 def judge(site: Site, world: World, endpoints: Endpoints | None = None) -> tuple[Outcome, ...]:
-    """Ask every expectation of the site, many at once: first what should pass, then what should not."""
+    """Ask every expectation of the site, many at once: first what should pass, then what should not.
+
+    ``endpoints`` may bring addresses that were learned (a live guest's lease). Raises NotPermitted where the kernel
+    allows no raw sockets.
+    """
     endpoints = endpoints or Endpoints(site, world)
     cases = [_prepare(wish, endpoints) for wish in site.expectations]
-    positive: list[Question] = []
-    negative: list[Question] = []
-    for case in cases:
-        (positive if case.wish.verdict is Verdict.REACH else negative).extend(case.questions)
-        positive += [question for lists in case.controls.values() for some in lists for question in some]
-    replies = _ask(world, positive) | _ask(world, negative)
+    positive = [case for case in cases if case.wish.verdict is Verdict.REACH]
+    negative = [case for case in cases if case.wish.verdict is Verdict.NO_REACH]
+    first = [question for case in positive for way in case.ways[:1] for question in way]
+    first += [question for case in negative for control in case.controls for some in control.lists for question in some]
+    replies = _ask(world, first)
+    lost = [case for case in positive if case.ways[1:] and not all(replies[q].answer.ok for q in case.ways[0])]
+    replies |= _ask(world, [question for case in lost for way in case.ways[1:] for question in way])
+    replies |= _ask(world, [question for case in negative for way in case.ways for question in way])
     judging = _Judging(site, world, endpoints, replies)
     return tuple(judging.outcome(case) for case in cases)
 
@@ -113,28 +127,29 @@ def _prepare(wish: Expectation, endpoints: Endpoints) -> _Case:
     if not endpoints.feet(wish.source):
         case.refusal = f"nobody can ask from {wish.source} here"
         return case
-    stands = endpoints.stands(wish.target)
-    if not stands:
+    if not endpoints.stands(wish.target):
         case.refusal = f"no address of {wish.target} is known here"
         return case
-    for stand in stands:
-        foot = endpoints.nearest(wish.source, stand)
-        if foot is None:
-            continue
-        is_positive = wish.verdict is Verdict.REACH
-        patience = PATIENCE_S if is_positive else NEGATIVE_PATIENCE_S
-        for question in _questions(foot, stand, wish.service, patience):
-            case.questions.append(question)
-            case.stands[question] = stand
+    is_positive = wish.verdict is Verdict.REACH
+    patience = PATIENCE_S if is_positive else NEGATIVE_PATIENCE_S
+    for foot, stand in endpoints.ways(wish.source, wish.target):
+        case.ways.append(list(_questions(foot, stand, wish.service, patience)))
         if not is_positive:
-            others: dict[str, Foot] = {}
-            for neighbour in endpoints.neighbours(stand, wish.source, wish.target):
-                others.setdefault(neighbour.endpoint, neighbour)
-            case.controls[stand] = [
-                list(_questions(other, stand, wish.service, PATIENCE_S, via_own=True))
-                for other in list(others.values())[:CONTROLS]
-            ]
+            case.controls.append(_control(wish, stand, endpoints))
     return case
+
+
+def _control(wish: Expectation, stand: Stand, endpoints: Endpoints) -> _Control:
+    others: dict[str, Foot] = {}
+    for neighbour in endpoints.neighbours(stand, wish.source, wish.target):
+        others.setdefault(neighbour.endpoint, neighbour)
+    lists = [
+        tuple(_questions(other, stand, wish.service, PATIENCE_S, via_own=True))
+        for other in list(others.values())[:CONTROLS]
+    ]
+    known = {wish.source, wish.target}
+    strangers = [name for name in endpoints.names if name not in known and not endpoints.feet(name)]
+    return _Control(stand, tuple(lists), tuple(strangers))
 
 
 def _questions(
@@ -172,30 +187,46 @@ class _Judging:
     # reach
 
     def _reach(self, case: _Case) -> Outcome:
-        by_address: dict[Stand, list[_Reply]] = {}
-        for question in case.questions:
-            by_address.setdefault(case.stands[question], []).append(self.replies[question])
-        whole = next((replies for replies in by_address.values() if all(r.answer.ok for r in replies)), None)
+        asked = [[self.replies[question] for question in way] for way in case.ways if way[0] in self.replies]
+        whole = next((replies for replies in asked if all(reply.answer.ok for reply in replies)), None)
         if whole is None:
-            lost = next(r for replies in by_address.values() for r in replies if not r.answer.ok)
-            answered = any(r.answer.ok for replies in by_address.values() for r in replies)
-            witness = self._witness(lost, case.wish)
-            if answered and len(ports_of(case.wish.service)) > 1:
-                missing = [r.answer.question.port for r in next(iter(by_address.values())) if not r.answer.ok]
-                witness = replace(witness, sentence=f"{_ports(missing)} not reached: {witness.sentence}")
+            lost = [reply for reply in asked[0] if not reply.answer.ok]
+            witness = self._witness(lost[0], case.wish)
+            if len(asked[0]) > 1:
+                missing = _ports([reply.answer.question.port for reply in lost])
+                witness = replace(witness, sentence=f"{missing} not reached: {witness.sentence}")
+            apart = self._apart(case)
+            if apart:
+                why, place = apart
+                sentence = f"{witness.sentence}; {why} ({place})" if place else f"{witness.sentence}; {why}"
+                witness = replace(witness, sentence=sentence, because=why, place=place)
             return Outcome(expectation=case.wish, observed=Verdict.NO_REACH, ok=False, witness=witness)
         witness = self._witness(whole[0], case.wish)
-        ok = True
+        ok: bool | None = True
         if case.wish.seen_as:
             ok, words = self._seen_as(whole, case.wish.target, case.wish.seen_as)
             witness = replace(witness, sentence=f"{witness.sentence}, {words}")
         return Outcome(expectation=case.wish, observed=Verdict.REACH, ok=ok, witness=witness)
 
-    def _seen_as(self, replies: Sequence[_Reply], target: str, wanted: str) -> tuple[bool, str]:
+    def _apart(self, case: _Case) -> tuple[str, Place | None] | None:
+        """For a question that was lost between networks: who stands where, and the guest's line."""
+        wish = case.wish
+        theirs = {stand.network for stand in self.endpoints.stands(wish.target)}
+        ours = {foot.network for foot in self.endpoints.feet(wish.source)}
+        if ours & theirs or None in ours | theirs:
+            return None
+        words = [f"{name} is on {', '.join(sorted(map(str, on)))}" for name, on in
+                 ((wish.source, ours), (wish.target, theirs))]  # fmt: skip
+        guest = self.site.guests.get(wish.target) or self.site.guests.get(wish.source)
+        place = guest.nics[0].place if guest and guest.nics else None
+        return " and ".join(words), place
+
+    def _seen_as(self, replies: Sequence[_Reply], target: str, wanted: str) -> tuple[bool | None, str]:
         seen = {self._seen(reply, target) for reply in replies}
         for address in seen:
             if address is None:
-                return False, f"but whose address was seen is not known (should be {wanted})"
+                ok = False if self.endpoints.feet(target) else None  # not ours: its side cannot be seen from here
+                return ok, f"but whose address {target} saw cannot be told from here (should be {wanted})"
             owner = self.endpoints.owner(address)
             own = {stand.address.ip for stand in self.endpoints.stands(wanted)}
             if address not in own:
@@ -205,7 +236,7 @@ class _Judging:
     # no-reach
 
     def _no_reach(self, case: _Case) -> Outcome:
-        replies = [self.replies[question] for question in case.questions]
+        replies = [self.replies[question] for way in case.ways for question in way]
         passed = next((reply for reply in replies if reply.answer.ok), None)
         if passed is not None:
             witness = self._witness(passed, case.wish)
@@ -215,30 +246,34 @@ class _Judging:
             )
             return Outcome(expectation=case.wish, observed=Verdict.REACH, ok=False, witness=witness)
         proofs: list[str] = []
-        for stand, lists in case.controls.items():
-            ok, words = self._control(case.wish, stand, lists)
+        for control in case.controls:
+            ok, words = self._proof(case.wish, control)
             if not ok:
                 witness = self._witness(replies[0], case.wish)
-                sentence = f"unproven: {words}; {witness.sentence}"
+                observed = UNPROVEN if ok is False else NOT_ASKED
+                sentence = f"unproven: {words}; {witness.sentence}" if ok is False else f"not asked, because {words}"
                 witness = replace(witness, sentence=sentence, control=words)
-                return Outcome(expectation=case.wish, observed=UNPROVEN, ok=False, witness=witness)
+                return Outcome(expectation=case.wish, observed=observed, ok=ok, witness=witness)
             proofs.append(words)
         witness = replace(self._witness(replies[0], case.wish), control="; ".join(proofs))
         return Outcome(expectation=case.wish, observed=Verdict.NO_REACH, ok=True, witness=witness)
 
-    def _control(self, wish: Expectation, stand: Stand, lists: Sequence[Sequence[Question]]) -> tuple[bool, str]:
-        """Whether the same question passes from the target's own network."""
+    def _proof(self, wish: Expectation, control: _Control) -> tuple[bool | None, str]:
+        """Whether the same question passes from the target's own network; None where nobody there is ours."""
+        stand, lists = control.stand, control.lists
         service = f"{stand.address.ip} by {wish.service}"
         if not lists:
-            where = stand.network or f"{stand.address.network}"
+            where = stand.network or str(stand.address.network)
+            if control.strangers:
+                return None, f"nobody on {where} that we can ask from can show that {wish.target} answers at all"
             return False, f"nobody else on {where} can show that {wish.target} answers at all"
         for questions in lists:
-            answers = [self.replies[question].answer for question in questions]
-            if answers and all(answer.ok for answer in answers):
+            if all(self.replies[question].answer.ok for question in questions):
                 return True, f"{questions[0].source.endpoint} reaches {service}"
-        first = self.replies[lists[0][0]].answer
+        failed = next(reply for q in lists[0] if not (reply := self.replies[q]).answer.ok)
         asked = ", ".join(questions[0].source.endpoint for questions in lists)
-        return False, f"{wish.target} does not answer its own network either ({asked} asked {service}: {first.words})"
+        words = failed.answer.words
+        return False, f"{wish.target} does not answer its own network either ({asked} asked {service}: {words})"
 
     # witnesses
 
@@ -247,6 +282,8 @@ class _Judging:
         if answer.ok or track.asked or not track.sought:
             hops = self.trails.hops(track.asked, wish.target)
             sentence = self.trails.sentence(hops, answer, wish.target)
+            if not answer.ok and track.replied and hops and hops[-1].node == wish.target:
+                sentence = self.trails.lost_reply(sentence, track, answer)
         else:
             hops = self.trails.hops(track.sought)
             sentence = self.trails.search(track, answer, wish.target)

@@ -113,6 +113,13 @@ class Trails:
             return ["which did not answer" if not answer.detail else f"which answered: {said}"]
         return ["not forwarded" + (f" ({said})" if answer.detail else "")]
 
+    def lost_reply(self, sentence: str, track: Track, answer: Answer) -> str:
+        """The target answered, but the answer did not arrive: where that was last seen."""
+        source = answer.question.source.endpoint
+        hops = self.hops(track.replied, source)
+        back = self.sentence(hops, answer, source)
+        return f"{sentence.removesuffix(', which did not answer')}; its answer {back}"
+
     def search(self, track: Track, answer: Answer, target: str) -> str:
         """A question that never left, because a neighbour did not answer: who heard the search for it."""
         first = track.sought[0]

@@ -75,12 +75,33 @@ def _provable(wiring: Wiring, entry: d.Expect, path: Path) -> None:
             hint=f"it serves {served}; add '{service}' to its 'serves', or ask for another port",
             also=[(f"'{entry.to}'", _where(wiring, entry.to))],
         )
+    _past_macvtap(wiring, entry, path)
     if service.protocol == "arp" and entry.verdict == "reach" and _apart(wiring, entry.from_, entry.to):
         found.add(
             "EXPECT-SERVICE",
             f"'{entry.from_}' and '{entry.to}' share no network, and ARP never leaves one",
             (*path, "service"),
             hint="ask for icmp or a port instead",
+        )
+
+
+def _past_macvtap(wiring: Wiring, entry: d.Expect, path: Path) -> None:
+    """Macvtap hands no frames between a host and its guest; only another NIC, round the switch, does."""
+    document = wiring.document
+    pairs = ((entry.from_, entry.to), (entry.to, entry.from_))
+    host, name = next(((h, g) for h, g in pairs if h in document.hosts and g in document.guests), (None, None))
+    if host is None or name is None or entry.verdict != "reach" or document.guests[name].host != host:
+        return
+    shared = {nic.direct for nic in document.guests[name].nics}
+    own = {f.path[3] for f in wiring.by_owner.get(host, ()) if f.addresses or f.dhcp}
+    if None not in shared and own and own <= shared:
+        wiring.found.add(
+            "EXPECT-MACVTAP",
+            f"'{entry.from_}' and '{entry.to}' share NIC {' and '.join(map(str, shared))} through macvtap, "
+            "which passes nothing between a host and its guest",
+            path,
+            hint="plug the guest into a bridge, or give the host an address on another NIC",
+            also=[("the guest", ("guests", name))],
         )
 
 

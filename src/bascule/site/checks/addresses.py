@@ -36,10 +36,13 @@ def _in_subnet(wiring: Wiring, foot: Foot, segment: Segment, address: IpInterfac
     if not segment.subnets:
         return segment.network is None
     family = [s for s in segment.subnets if s.version == address.version]
+    other = 10 - address.version
     inside = next((s for s in family if address.ip in s), None)
     if inside is None:
         where = " and ".join(str(s) for s in family)
-        reason = f"is outside {where}, the subnet of" if family else f"is IPv{address.version}, which has no subnet on"
+        reason = f"is outside {where}, the subnet of {segment.label}"
+        if not family:
+            reason = f"is IPv{address.version}, but {segment.label} has only an IPv{other} subnet"
         here = [n for n, e in wiring.document.networks.items() if any(address.ip in s for s in e.subnet)]
         hint = f"take a free address in {where}" if family else f"add an IPv{address.version} subnet there"
         if here:
@@ -47,7 +50,7 @@ def _in_subnet(wiring: Wiring, foot: Foot, segment: Segment, address: IpInterfac
         also = [(segment.label, ("networks", segment.network, "subnet"))] if segment.network else []
         wiring.found.add(
             "ADDRESS-SUBNET",
-            f"address {address.ip} of {foot.label} {reason} {segment.label}",
+            f"address {address.ip} of {foot.label} {reason}",
             path,
             hint=hint,
             also=also,
@@ -91,12 +94,14 @@ def _once(
     key = (realm, address.ip)
     if key in seen:
         label, first = seen[key]
-        other = "the same NIC" if first[:4] == path[:4] else label
+        same = first[:4] == path[:4]
         wiring.found.add(
             "DUPLICATE-ADDRESS",
-            f"address {address.ip} of {foot.label} is taken by {other}",
+            f"address {address.ip} of {foot.label} " + ("stands twice here" if same else f"is taken by {label}"),
             path,
-            hint="two that answer for one address take turns at losing their connections; change one",
+            hint="remove one"
+            if same
+            else "two that answer for one address take turns at losing their connections; change one",
             also=[("the first", first)],
         )
     else:

@@ -80,10 +80,9 @@ def _inside(wiring: Wiring, server: _Server) -> bool:
     of = " and ".join(str(s) for s in subnets)
     wiring.found.add(
         "DHCP-RANGE",
-        f"DHCP range {server.first}-{server.last} is not inside "
-        + (
-            f"{of}, the subnet of {server.segment.label}" if of else f"{server.segment.label}, which has no IPv4 subnet"
-        ),
+        f"DHCP range {server.first}-{server.last} is "
+        + (f"not inside {of}, the subnet of" if of else "given, but there is no IPv4 subnet on")
+        + f" {server.segment.label}",
         server.path,
         hint=f"both ends lie in {of}" if of else "give the network its subnet",
     )

@@ -106,11 +106,14 @@ def _gateways(wiring: Wiring) -> None:
         for index, gateway in enumerate(network.gateway):
             path: Path = ("networks", name, "gateway", index)
             inside = next((s for s in network.subnet if s.version == gateway.version and gateway in s), None)
-            if inside is None and not gateway.is_link_local and not wiring.found.is_broken(("networks", name)):
-                of = ", ".join(str(s) for s in network.subnet) or "none"
+            if not network.subnet:
+                message = f"network '{name}' has a gateway but no subnet"
+                wiring.found.add("GATEWAY", message, path, hint="add the subnet that the gateway is in")
+            elif inside is None and not gateway.is_link_local:
+                of = " and ".join(str(s) for s in network.subnet)
                 wiring.found.add(
                     "GATEWAY",
-                    f"gateway {gateway} is outside the subnet of network '{name}' ({of})",
+                    f"gateway {gateway} is outside {of}, the subnet of network '{name}'",
                     path,
                     hint="a gateway is a neighbour: it has an address in the same subnet",
                 )

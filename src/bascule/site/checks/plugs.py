@@ -34,8 +34,10 @@ def check_plugs(wiring: Wiring) -> None:
                     path,
                     hint="bridge: a bridge of the host; network: a virtual network; direct: a NIC (macvtap)",
                 )
-            elif known and _exists(wiring, guest, given[0], getattr(nic, given[0]), (*path, given[0])) and nic.direct:
-                _direct(wiring, guest.host, nic.direct, (*path, "direct"))
+            elif known and _exists(wiring, guest, given[0], getattr(nic, given[0]), (*path, given[0])):
+                if nic.direct:
+                    _direct(wiring, guest.host, nic.direct, (*path, "direct"))
+                _untagged(wiring, guest, nic, name, path)
             if nic.vlan is not None or nic.vlans:
                 _tagged(wiring, guest, nic, index, path)
         _serves(wiring, ("guests", name, "serves"), guest.serves)
@@ -54,9 +56,12 @@ def _exists(wiring: Wiring, guest: d.Guest, key: str, target: str, path: Path) -
         return False
     elsewhere = [h for h, each in document.hosts.items() if target in getattr(each, _TABLE[key])]
     other_kind = [k for k, t in _TABLE.items() if target in getattr(document.hosts[guest.host], t)]
+    over = [b for b, each in document.hosts[guest.host].bridges.items() if each.uplink == target]
     hint = suggest(target, table, kind=_NOUN[key])
     if target in document.hosts[guest.host].bonds:
         hint = f"'{target}' is a bond; macvtap takes a NIC, or put a bridge on the bond"
+    elif key == "bridge" and over:
+        hint = f"'{target}' is a NIC: write 'bridge: {over[0]}', which is on it"
     elif other_kind:
         hint = f"'{target}' is a {_NOUN[other_kind[0]]}: write '{other_kind[0]}: {target}'"
     elif elsewhere:
@@ -98,6 +103,28 @@ def _direct(wiring: Wiring, host: str, nic: IfName, path: Path) -> None:
                 hint="put a bridge on the bond, or take another NIC",
                 also=[("the bond", ("hosts", host, "bonds", name, "nics"))],
             )
+
+
+def _untagged(wiring: Wiring, guest: d.Guest, nic: d.GuestNic, name: str, path: Path) -> None:
+    """A guest without a tag hears nothing of a network that arrives tagged."""
+    segment = wiring.of_guest_nic(guest, nic)
+    network = wiring.document.networks.get(segment.network or "") if segment else None
+    if network is None or network.vlan is None or nic.vlan is not None or nic.vlans or segment is None:
+        return
+    bridge = wiring.document.hosts[guest.host].bridges.get(nic.bridge) if nic.bridge else None
+    if bridge is not None and (bridge.vlan is not None or not bridge.vlan_aware):
+        return  # tagged below the bridge, or reported at the bridge
+    hint = f"add 'vlan: {network.vlan}'"
+    if nic.direct:
+        hint = f"write 'bridge:' with a bridge on that tag: NAME: {{uplink: {nic.direct}, vlan: {network.vlan}}}"
+    wiring.found.add(
+        "VLAN-TAGGED",
+        f"guest '{name}' is untagged on '{nic.bridge or nic.direct}', but {segment.label} arrives with VLAN "
+        f"{network.vlan}",
+        path,
+        hint=hint,
+        also=[("the tag", ("networks", segment.network or "", "vlan"))],
+    )
 
 
 def _tagged(wiring: Wiring, guest: d.Guest, nic: d.GuestNic, index: int, path: Path) -> None:

@@ -81,13 +81,13 @@ class _Host:
         path: Path = (*self.top, "bridges", name)
         links = [*self.entry.nics, *self.entry.bonds]
         if bridge.uplink is None:
-            free = ", ".join(self.free_nics()) or "a NIC or bond"
+            free = f" with NIC {' or '.join(self.free_nics())}" if self.free_nics() else " with a NIC or bond"
             self.found.add(
                 "BRIDGE-UPLINK",
                 f"bridge '{name}' has no uplink",
                 path,
                 key=True,
-                hint=f"write 'uplink: NIC' ({free}), or 'uplink: none' if no NIC shall be under it on purpose",
+                hint=f"write 'uplink'{free}, or 'uplink: none' if it shall have no NIC on purpose",
             )
         elif bridge.uplink == "none":
             self.without_nic(name, bridge, path)
@@ -140,14 +140,18 @@ class _Host:
             return
         segment = self.wiring.of_link(self.name, bridge.uplink or IfName(""))
         network = self.wiring.document.networks.get(segment.network) if segment and segment.network else None
-        if segment and network and network.vlan is not None and not bridge.vlan_aware:
+        if segment and network and network.vlan is not None and (bridge.address or not bridge.vlan_aware):
+            words = f"bridge '{name}' sits"
+            hint = f"add 'vlan: {network.vlan}' to the bridge, or make it 'vlan_aware: true' and tag its guests"
+            if bridge.vlan_aware:
+                words = f"the address of bridge '{name}' is"
+                hint = f"give it to a bridge of its own with 'vlan: {network.vlan}' on another NIC"
             self.found.add(
                 "VLAN-TAGGED",
-                f"bridge '{name}' sits untagged on '{bridge.uplink}', but {segment.label} arrives with VLAN "
-                f"{network.vlan}",
+                f"{words} untagged on '{bridge.uplink}', but {segment.label} arrives with VLAN {network.vlan}",
                 path,
                 key=True,
-                hint=f"add 'vlan: {network.vlan}' to the bridge, or make it 'vlan_aware: true' and tag its guests",
+                hint=hint,
                 also=[("the tag", ("networks", segment.network or "", "vlan"))],
             )
 
@@ -157,7 +161,9 @@ class _Host:
             return
         where: Path = (*path, "address")
         if bridge.vlan is not None:
-            message = f"bridge '{name}' sits on VLAN {bridge.vlan} and cannot take '{bridge.uplink}'s untagged address"
+            message = (
+                f"bridge '{name}' sits on VLAN {bridge.vlan} and cannot take the untagged address of '{bridge.uplink}'"
+            )
             self.found.add("FROM-UPLINK", message, where, hint="give the bridge its own address")
 
     def mtu(self, name: IfName, bridge: d.Bridge, path: Path) -> None:

@@ -1,0 +1,92 @@
+"""Checks and expectations in words: what holds, what does not, and why that is believed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from bascule.cli.common import count, table, wrapped
+from bascule.verify.checks import Check
+from bascule.verify.expectations import Outcome
+
+MARKS = {True: "ok", False: "FAIL", None: "-"}
+
+WORDS = {  # the ids of checks as people read them
+    "bridge-up": "up",
+    "nic-up": "up",
+    "no-address": "no address",
+    "address": "address",
+    "uplink-on-bridge": "uplink",
+    "tap-on-bridge": "tap",
+    "bridge-mac": "MAC of its NIC",
+    "stp": "spanning tree",
+    "other-ports": "other ports",
+    "mac-on-own-port": "MAC on its own port",
+    "arp-from-host": "ARP from the host",
+    "in-broadcast-domain": "server (1): on the wire",
+    "like-any-nic": "server (2): like any NIC",
+    "unrestricted-within": "server (3): unrestricted",
+    "nothing-left-to-do": "nothing left to do",
+    "way-back": "the way back",
+}
+
+
+def show_checks(checks: Sequence[Check], *, columns: int) -> str:
+    """A line per check; what it is about stands in the first line of its kind."""
+    rows: list[tuple[str, ...]] = []
+    last = ""
+    for check in sorted(checks, key=_first_seen(checks)):
+        rows.append(
+            (
+                MARKS[check.ok],
+                "" if check.subject == last else check.subject,
+                WORDS.get(check.id, check.id),
+                check.detail,
+            )
+        )
+        last = check.subject
+    return "\n".join(["checks", *table(rows, indent=2, columns=columns)])
+
+
+def _first_seen(checks: Sequence[Check]) -> Callable[[Check], int]:
+    order = {subject: i for i, subject in enumerate(dict.fromkeys(check.subject for check in checks))}
+    return lambda check: order[check.subject]
+
+
+def show_outcomes(outcomes: Sequence[Outcome], *, columns: int) -> str:
+    """Who reached whom, each with its witness and the question that proves that the other side lives."""
+    lines = ["expectations"]
+    for outcome in outcomes:
+        wish = outcome.expectation
+        seen_as = f", seen as {wish.seen_as}" if wish.seen_as else ""
+        got = "" if outcome.observed == wish.verdict else f", but it is: {outcome.observed}"
+        head = f"{wish.source} → {wish.target} {wish.service}: {wish.verdict}{seen_as}{got}"
+        lines.append(f"  {MARKS[outcome.ok]:<4}  {wrapped(head, indent=8, columns=columns)}")
+        lines.append(" " * 8 + wrapped(outcome.witness.sentence, indent=8, columns=columns))
+        if outcome.witness.control and outcome.ok:
+            lines.append(" " * 8 + wrapped(f"while {outcome.witness.control}", indent=8, columns=columns))
+    return "\n".join(lines)
+
+
+def broken(checks: Iterable[Check], outcomes: Iterable[Outcome], *, columns: int) -> list[str]:
+    """What did not hold, once more at the end, with the line of the file that says so."""
+    lines = []
+    for check in checks:
+        if check.ok is False:
+            words = f"{check.subject}, {WORDS.get(check.id, check.id)}: {check.detail}"
+            lines.append("broken: " + wrapped(words, indent=8, columns=columns))
+    for outcome in outcomes:
+        if outcome.ok is not True:
+            wish = outcome.expectation
+            words = f"{wish.source} → {wish.target} {wish.service} must be {wish.verdict} ({wish.place})"
+            lines.append("broken: " + wrapped(words, indent=8, columns=columns))
+            lines.append("        " + wrapped(outcome.witness.sentence, indent=8, columns=columns))
+    return lines
+
+
+def tally(checks: Sequence[Check], outcomes: Sequence[Outcome]) -> str:
+    """``38 checks and 6 expectations hold``, or how many do not."""
+    bad = sum(check.ok is False for check in checks) + sum(outcome.ok is not True for outcome in outcomes)
+    unasked = sum(check.ok is None for check in checks)
+    whole = f"{count(len(checks) - unasked, 'check')} and {count(len(outcomes), 'expectation')}"
+    rest = f"; {count(unasked, 'check')} could not be asked" if unasked else ""
+    return f"{bad} of {whole} did not hold{rest}" if bad else f"{whole} hold{rest}"

@@ -1,0 +1,70 @@
+"""Colours and line styles of the SVG. Each network has one of both, so that neither colour nor print is needed.
+
+The colours follow Okabe and Ito's palette, which people with any kind of colour vision can tell apart. Rules are
+written out for light and dark instead of through CSS variables, which several SVG viewers do not know.
+"""
+
+from __future__ import annotations
+
+LIGHT = ("#0072b2", "#d55e00", "#009e73", "#a3478a", "#8a6d00", "#2b7fbf", "#6b4fa0", "#5f5f5f")
+DARK = ("#56b4e9", "#f08c3c", "#3fc79a", "#e0a0c8", "#e8d25c", "#8cc8f0", "#b8a0e8", "#b0b0b0")
+DASHES = ("", "9 4", "2 3", "12 3 2 3", "6 2", "16 4", "4 2 1 2", "1 4")
+
+
+def network_style(number: int | None) -> str:
+    """The class of a network's wires and boxes."""
+    return "n" if number is None else f"n{number % len(LIGHT)}"
+
+
+def _networks(colours: tuple[str, ...]) -> str:
+    rules = []
+    for number, colour in enumerate(colours):
+        rules.append(f".w.n{number},.rail.n{number},.box.n{number}{{stroke:{colour}}}")
+        rules.append(f".dot.n{number},.name.n{number},.band.n{number}{{fill:{colour}}}")
+    return "\n".join(rules)
+
+
+def _dashes() -> str:
+    return "\n".join(f".w.n{n},.rail.n{n}{{stroke-dasharray:{dash}}}" for n, dash in enumerate(DASHES) if dash)
+
+
+_LIGHT = """.page{fill:#fff}.case{stroke:#fff}.ink{fill:#1b1f24}.soft{fill:#57606a}
+.box{fill:#fff;stroke:#57606a}.chip{fill:#f3f5f7;stroke:#8c959f}.bar{fill:#eef3f8}.frame{stroke:#8c959f}
+.w{stroke:#57606a}.dot{fill:#57606a}.rail{stroke:#57606a}.name{fill:#1b1f24}.band{fill:#8c959f}
+.machine .box{fill:#fbfaf5}.self .box{fill:#f6f8fa}.translation .box{fill:#fff6e0;stroke:#9a6700}
+.node.drifted .box,.node.drifted .chip{stroke:#c4162a}.mark,.no{fill:#b3122a}.noline{stroke:#b3122a}
+.down .box,.down .chip,.foreign .box,.foreign .chip{fill:#e7eaed}.nocarrier .box,.nocarrier .chip{fill:#fde3e6}
+.blocked .box,.blocked .chip{fill:#fff1c9}.isolated .box,.isolated .chip{fill:#e9e2f5}
+.wires .w.drifted{stroke:#c4162a}.flow{stroke:#1b1f24}.flowhead{fill:#1b1f24}
+.way{stroke:#1b1f24}.node.hot .box,.node.hot .chip{stroke:#1b1f24}.yes{fill:#116329}"""
+
+_DARK = """.page{fill:#0f1318}.case{stroke:#0f1318}.ink{fill:#e6edf3}.soft{fill:#9aa6b2}
+.box{fill:#161c23;stroke:#9aa6b2}.chip{fill:#1c242d;stroke:#6e7a86}.bar{fill:#1b2530}.frame{stroke:#55606c}
+.w{stroke:#9aa6b2}.dot{fill:#9aa6b2}.rail{stroke:#9aa6b2}.name{fill:#e6edf3}.band{fill:#6e7a86}
+.machine .box{fill:#1d1b14}.self .box{fill:#141a20}.translation .box{fill:#2b2310;stroke:#d4a72c}
+.node.drifted .box,.node.drifted .chip{stroke:#ff6b78}.mark,.no{fill:#ff8a94}.noline{stroke:#ff8a94}
+.down .box,.down .chip,.foreign .box,.foreign .chip{fill:#262d35}.nocarrier .box,.nocarrier .chip{fill:#43191f}
+.blocked .box,.blocked .chip{fill:#3b3112}.isolated .box,.isolated .chip{fill:#2d2540}
+.wires .w.drifted{stroke:#ff6b78}.flow{stroke:#e6edf3}.flowhead{fill:#e6edf3}
+.way{stroke:#e6edf3}.node.hot .box,.node.hot .chip{stroke:#e6edf3}.yes{fill:#2ea043}.node circle.no{fill:#da3633}"""
+
+STYLE = f"""text{{font:11px ui-monospace,Menlo,Consolas,"DejaVu Sans Mono","Liberation Mono",monospace}}
+.label{{font-size:13px;font-weight:600}}.title{{font-size:20px;font-weight:600}}
+.box,.chip{{stroke-width:1.4}}.frame{{fill:none;stroke-width:1.2;stroke-dasharray:3 3}}
+.w,.case,.way{{fill:none;stroke-width:1.8}}.case{{stroke-width:7}}.rail{{fill:none;stroke-width:4}}
+.bar{{stroke-width:2.2}}.mark{{font-weight:600}}.flow,.noline{{fill:none;stroke-width:1.6}}
+.wanted .box,.wanted .chip{{stroke-dasharray:5 3}}.w.wanted{{stroke-dasharray:3 4}}
+.drifted .box,.drifted .chip{{stroke-width:2.6}}.w.drifted{{stroke-width:2.6}}
+.dim .node,.dim .wires,.dim .rails{{opacity:.28}}.dim .node.hot{{opacity:1}}.dim .rails.hot{{opacity:1}}
+.sign{{fill:none;stroke:#fff;stroke-width:2.2}}.way{{stroke-width:3.6;stroke-linejoin:round}}
+.hot .box,.hot .chip{{stroke-width:2.6}}
+.node:hover .box,.node:hover .chip{{stroke-width:3.2}}
+{_LIGHT}
+{_dashes()}
+{_networks(LIGHT)}
+@media screen and (prefers-color-scheme:dark){{
+{_DARK}
+{_networks(DARK)}
+}}
+@media print{{svg{{width:100%;height:100%}}}}
+"""

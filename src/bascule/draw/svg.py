@@ -1,0 +1,299 @@
+"""The drawing as SVG: one file, no font, no script, nothing loaded from elsewhere; light and dark; printable on A4."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+from dataclasses import replace
+from html import escape
+
+from bascule.draw.blocks import Box, Metrics, Points
+from bascule.draw.canvas import cells
+from bascule.draw.hostblock import Notes
+from bascule.draw.layout import Layout, Rail, page
+from bascule.draw.legend import legend
+from bascule.draw.scene import Edge, Kind, Layer, LinkState, Node, Presence, Scene
+from bascule.draw.style import STYLE, network_style
+from bascule.draw.wires import merged, nets
+
+LABEL, NOTE = 7.9, 6.7  # the width of one character at 13 and 11 px in the widest of the usual monospaced fonts
+
+METRICS = Metrics(
+    grid=12,
+    line=15,
+    pad_x=9,
+    pad_y=6,
+    edge=0,
+    gap=12,
+    drop=16,
+    track=10,
+    rail=34,
+    rail_top=32,
+    frame_x=12,
+    frame_top=34,
+    frame_bottom=14,
+    chip=5,
+    note_width=26,
+    arrow=24,
+    measure=lambda text, label: int(cells(text) * (LABEL if label else NOTE)) + 1,
+)
+
+DENSE = replace(METRICS, grid=8, line=13, pad_x=6, pad_y=4, gap=8, drop=11, track=8, chip=3, note_width=20)
+"""For a page with a crowd of guests, so that it can still be read when it is printed on A4."""
+
+CROWD = 48
+
+MARGIN = 24
+HEAD = 44
+ROW = 17
+
+
+def svg(scene: Scene, *, date: str | None = None) -> str:
+    """The whole picture as one SVG document."""
+    guests = sum(1 for _ in scene.of_layer(Layer.GUEST))
+    m, notes = (METRICS, Notes.FULL) if guests <= CROWD else (DENSE, Notes.SHORT)
+    layout = page(scene, m, notes=notes)
+    inner = max(layout.width, 560)
+    signs, signs_height = legend(scene, layout, inner)
+    foot = _foot(scene, date, inner)
+    width = inner + 2 * MARGIN
+    below = MARGIN + HEAD + layout.height + 28
+    height = below + signs_height + len(foot) * ROW + MARGIN
+    left = MARGIN + (inner - layout.width) // 2
+    size = f'width="{width}" height="{height}"'
+    dim = ' class="dim"' if scene.path else ""
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" {size}',
+        'role="graphics-document document" aria-labelledby="bascule-title bascule-desc">',
+        f'<title id="bascule-title">{escape(scene.site)}: guests, bridges, NICs and networks</title>',
+        f'<desc id="bascule-desc">{escape(describe(scene))}</desc>',
+        f"<style>{STYLE}</style>",
+        f'<rect class="page" width="{width}" height="{height}"/>',
+        f'<text class="title ink" x="{MARGIN}" y="{MARGIN + 18}">{escape(scene.site)}</text>',
+        f'<g transform="translate({left} {MARGIN + HEAD})"{dim}>',
+        *_body(scene, layout, m),
+        "</g>",
+        f'<g transform="translate({MARGIN} {below})">',
+        *signs,
+        "</g>",
+    ]
+    for place, (line, look) in enumerate(foot):
+        y = below + signs_height + (place + 1) * ROW
+        parts.append(f'<text class="{look}" x="{MARGIN}" y="{y}">{escape(line)}</text>')
+    parts.append("</svg>")
+    return "\n".join(parts) + "\n"
+
+
+def describe(scene: Scene) -> str:
+    """The picture in a few sentences, for who cannot see it."""
+    words = []
+    for host in scene.hosts:
+        nodes = [node for node in scene.nodes.values() if node.host == host]
+        guests = sum(max(1, len(n.members)) for n in nodes if n.kind is Kind.GUEST)
+        bridges = ", ".join(n.label for n in nodes if n.kind is Kind.BRIDGE) or "none"
+        words.append(f"Host {host} has {guests} guests; bridges: {bridges}.")
+    for edge in scene.edges:
+        upper, lower = scene.nodes[edge.upper], scene.nodes[edge.lower]
+        if upper.kind in {Kind.NIC, Kind.BRIDGE, Kind.BOND, Kind.VLAN}:
+            words.append(f"{upper.label} leads to {lower.label}.")
+    words += [f"{m}." for node in scene.nodes.values() for m in node.drift]
+    if scene.path:
+        words.append(f"{scene.path.end}.")
+    return " ".join(words)
+
+
+def _foot(scene: Scene, date: str | None, width: int) -> list[tuple[str, str]]:
+    lines = []
+    if scene.path:
+        lines.append((f"{scene.path.source} to {scene.path.target}: {scene.path.end}", "label ink"))
+    lines += [(words, "mark") for node in scene.nodes.values() for words in node.drift]
+    origin = f"site {scene.site}" + (
+        f", host {', '.join(sorted(scene.observed))} as observed" if scene.observed else ""
+    )
+    lines.append((origin + (f", {date}" if date else ""), "soft"))
+    if scene.digest:
+        lines.append((f"file sha256 {scene.digest}", "soft"))
+    rooms = {look: int(width / (LABEL if look.startswith("label") else NOTE)) for _, look in lines}
+    return [(part, look) for line, look in lines for part in textwrap.wrap(line, rooms[look])]
+
+
+def _body(scene: Scene, layout: Layout, m: Metrics) -> Iterable[str]:
+    hot = set(scene.path.nodes) if scene.path else set()
+    for box in layout.boxes:
+        if box.shape == "frame":
+            yield f'<rect class="frame" x="{box.x}" y="{box.y}" width="{box.w}" height="{box.h}" rx="10"/>'
+            yield f'<text class="label ink" x="{box.x + 12}" y="{box.y + 20}">{escape(box.lines[0])}</text>'
+    for rail in layout.rails:
+        look = network_style(scene.style(scene.nodes[rail.node].network))
+        yield (
+            f'<g class="rails{" hot" if rail.node in hot else ""}">'
+            f'<path class="rail {look}" d="M{rail.left} {rail.y}H{rail.right}"/></g>'
+        )
+    yield '<g class="wires">'
+    yield from _wires(scene, layout)
+    yield "</g>"
+    for rail in layout.rails:
+        yield from _rail_name(scene, rail, rail.node in hot)
+    if scene.path:
+        for edge in scene.path.edges:
+            if edge in layout.wires and len(set(layout.wires[edge])) > 1:
+                yield f'<path class="way" d="{_d(layout.wires[edge])}"/>'
+        yield from _rail_ways(scene, layout)
+    for box in layout.boxes:
+        if box.shape != "frame":
+            yield from _node(scene, layout, box, m, hot=box.node in hot)
+
+
+def _rail_ways(scene: Scene, layout: Layout) -> Iterable[str]:
+    """The stretch of each network that a highlighted way uses."""
+    path = scene.path
+    for rail in layout.rails:
+        if path is None or rail.node not in path.nodes:
+            continue
+        spots = [
+            p[-1 if e.endswith(f">{rail.node}") else 0][0] for e in path.edges if (p := _touching(layout, e, rail))
+        ]
+        if len(spots) > 1:
+            yield f'<path class="way" d="M{min(spots)} {rail.y}H{max(spots)}"/>'
+
+
+def _touching(layout: Layout, edge: str, rail: Rail) -> Points | None:
+    return layout.wires.get(edge) if rail.node in edge.split(">") else None
+
+
+def _wires(scene: Scene, layout: Layout) -> Iterable[str]:
+    looks: dict[str, tuple[str, ...]] = {}
+    for edge in scene.edges:
+        if edge.id in layout.wires:
+            net = edge.upper if scene.nodes[edge.upper].layer is Layer.NETWORK else edge.lower
+            looks[edge.id] = (net, _wire_look(scene, edge))
+    groups = {key: merged(paths) for key, paths in nets(layout.wires, looks).items()}
+    for (_, look), (_columns, lines, _joints) in groups.items():
+        if lines:
+            yield f'<path class="w {look}" d="{"".join(f"M{a} {y}H{b}" for y, a, b in lines)}"/>'
+    cases = [(x, a + 5, b - 5) for columns, _, _ in groups.values() for x, a, b in columns if b - a > 10]
+    if cases:
+        yield f'<path class="case" d="{"".join(f"M{x} {a}V{b}" for x, a, b in cases)}"/>'
+    for (_, look), (columns, _lines, _joints) in groups.items():
+        if columns:
+            yield f'<path class="w {look}" d="{"".join(f"M{x} {a}V{b}" for x, a, b in columns)}"/>'
+    rails = {rail.node: rail.y for rail in layout.rails}
+    for (net, look), (columns, _lines, joints) in groups.items():
+        ends = [(x, y) for x, a, b in columns for y in (a, b) if rails.get(net) == y]
+        style = look.split()[0]
+        for x, y in (*joints, *ends):
+            yield f'<circle class="dot {style}" cx="{x}" cy="{y}" r="{4.5 if (x, y) in ends else 3.4}"/>'
+
+
+def _wire_look(scene: Scene, edge: Edge) -> str:
+    words = [network_style(scene.style(edge.network))]
+    if edge.presence in {Presence.WANTED, Presence.DRIFTED}:
+        words.append(str(edge.presence))
+    return " ".join(words)
+
+
+def _rail_name(scene: Scene, rail: Rail, hot: bool) -> Iterable[str]:  # noqa: FBT001 - a private helper
+    node = scene.nodes[rail.node]
+    look = network_style(scene.style(node.network))
+    name, _, rest = rail.label.lines[0].partition(" ")
+    y = rail.label.y + rail.label.h - 4
+    yield f'<g class="node network{" hot" if hot else ""}" role="graphics-symbol" aria-label="{_aria(node)}">'
+    yield f"<title>{_tooltip(node)}</title>"
+    yield (
+        f'<text x="{rail.label.x + 5}" y="{y}"><tspan class="name {look}" font-weight="600">{escape(name)}</tspan>'
+        f'<tspan class="soft"> {escape(rest)}</tspan></text></g>'
+    )
+
+
+def _node(scene: Scene, layout: Layout, box: Box, m: Metrics, *, hot: bool) -> Iterable[str]:
+    node = scene.nodes[box.node]
+    look = network_style(scene.style(node.network))
+    words = ["node", {Kind.HOST: "self", Kind.VIRTUAL_NETWORK: "switch"}.get(node.kind, str(node.kind))]
+    words += [word for word in (str(node.presence), _state_class(node.state)) if word and word != "declared"]
+    if hot:
+        words.append("hot")
+    shape = "chip" if box.shape == "chip" else f"box {box.shape} {look}" if box.shape == "bar" else f"box {look}"
+    radius = {"chip": 3, "bar": 2}.get(box.shape, 6)
+    yield f'<g class="{" ".join(words)}" role="graphics-symbol" aria-label="{_aria(node)}">'
+    yield f"<title>{_tooltip(node)}</title>"
+    yield f'<rect class="{shape}" x="{box.x}" y="{box.y}" width="{box.w}" height="{box.h}" rx="{radius}"/>'
+    if node.kind is Kind.GUEST and node.members:
+        right = box.x + box.w + 3
+        yield f'<path class="box {look}" d="M{box.x + 4} {box.y - 3}H{right}V{box.y + box.h - 4}" fill="none"/>'
+    yield from _lines(node, box, m)
+    if node.kind is Kind.TRANSLATION:
+        yield from _one_way(box, open_in=bool(node.lets_in))
+    if box.lead:
+        yield from _arrows(scene, layout, box)
+    if scene.path and scene.path.last == node.id:
+        sign, name = ("m-4 0l3 4l5 -8", "yes") if scene.path.reached else ("m-4 -4l8 8m0 -8l-8 8", "no")
+        x, y = box.x + box.w - 2, box.y + 2
+        yield f'<circle class="{name}" cx="{x}" cy="{y}" r="9"/><path class="sign" d="M{x} {y}{sign}"/>'
+    yield "</g>"
+
+
+def _lines(node: Node, box: Box, m: Metrics) -> Iterable[str]:
+    pad = m.chip if box.shape == "chip" else m.pad_x
+    y = box.y + box.lead + (m.chip // 2 if box.shape == "chip" else m.pad_y) + m.line - 3
+    marks = set(node.marks)
+    for place, line in enumerate(box.lines):
+        name = "mark" if line in marks else "ink label" if place == 0 and box.shape != "chip" else "soft"
+        x = box.x + pad
+        anchor = ""
+        if box.shape == "chip":
+            x, anchor = box.x + box.w // 2, ' text-anchor="middle"'
+        yield f'<text class="{name}" x="{x}" y="{y}"{anchor}>{escape(line)}</text>'
+        y += m.line
+
+
+def _one_way(box: Box, *, open_in: bool) -> Iterable[str]:
+    """Out goes, in does not: the point of a NAT network."""
+    x, top, bottom = box.x + box.w - 40, box.y + 8, box.y + box.h - 8
+    yield f'<path class="flow" d="M{x} {top}V{bottom - 6}"/><path class="flowhead" d="M{x - 4} {bottom - 7}h8l-4 7z"/>'
+    x += 22
+    yield f'<path class="noline" d="M{x} {bottom}V{top + 6}"/><path class="no" d="M{x - 4} {top + 7}h8l-4 -7z"/>'
+    middle = (top + bottom) // 2
+    if not open_in:
+        yield f'<path class="noline" stroke-width="2.4" d="M{x - 7} {middle - 7}l14 14m0 -14l-14 14"/>'
+    else:
+        yield f'<path class="noline" d="M{x - 7} {middle - 3}h14m0 6h-14"/>'
+
+
+def _arrows(scene: Scene, layout: Layout, box: Box) -> Iterable[str]:
+    """Who goes out through a machine, as an arrow from the foot in one network to the foot in the other."""
+    feet = {}
+    for edge in scene.edges:
+        if edge.lower == box.node and edge.id in layout.wires:
+            feet[scene.nodes[edge.upper].label] = layout.wires[edge.id][-1][0]
+    for arrow in scene.arrows:
+        if arrow.machine != box.node or arrow.to not in feet:
+            continue
+        for origin in arrow.origins:
+            if origin not in feet:
+                continue
+            start, end, y = feet[origin], feet[arrow.to], box.y + 17
+            yield f'<path class="flow" d="M{start} {box.y + 2}V{y}H{end}V{box.y + 9}"/>'
+            yield f'<path class="flowhead" d="M{end - 4} {box.y + 10}h8l-4 -8z"/>'
+
+
+def _state_class(state: LinkState) -> str:
+    return {
+        LinkState.NO_CARRIER: "nocarrier",
+        LinkState.DOWN: "down",
+        LinkState.BLOCKED: "blocked",
+        LinkState.ISOLATED: "isolated",
+    }.get(state, "")
+
+
+def _aria(node: Node) -> str:
+    return escape(", ".join((f"{node.kind} {node.label}", *node.notes, *node.marks)), quote=True)
+
+
+def _tooltip(node: Node) -> str:
+    lines = [f"{node.kind} {node.label}", *node.marks, *node.drift, *node.details, *node.members]
+    return escape("\n".join(dict.fromkeys(lines)))
+
+
+def _d(points: Points) -> str:
+    (x, y), *rest = points
+    return f"M{x} {y}" + "".join(f"L{a} {b}" for a, b in rest)

@@ -1,0 +1,40 @@
+"""A live host as a world: only its own NICs can ask, and all its links can listen."""
+
+from __future__ import annotations
+
+from ipaddress import ip_interface
+
+from bascule.model.links import Loopback
+from bascule.model.site import Host, Site
+from bascule.model.state import HostState, Link
+from bascule.model.values import IfName
+from bascule.probe.world import Foot, Point, World
+from bascule.system.netns import Namespace
+
+
+def live_world(site: Site, host: Host, state: HostState, namespace: Namespace) -> World:
+    """The feet are the host's links with an address; ``namespace`` is the one in which ``state`` was observed."""
+    links = [link for link in state.links.values() if link.up and not isinstance(link.options, Loopback)]
+    feet = tuple(
+        Foot(
+            endpoint=host.name,
+            namespace=namespace,
+            link=link.name,
+            mac=link.mac,
+            addresses=tuple(ip_interface(address.ip) for address in link.addresses if not address.is_link_local),
+            network=network_of(site, host, link),
+        )
+        for link in links
+        if link.mac and any(not address.is_link_local for address in link.addresses)
+    )
+    points = tuple(Point(node=host.name, namespace=namespace, link=link.name, master=link.master) for link in links)
+    return World(feet={host.name: feet}, points=points, hosts={host.name: namespace})
+
+
+def network_of(site: Site, host: Host, link: Link) -> str | None:
+    """The building's network behind a link of the host, as far as the file tells."""
+    if link.name in host.bridges:
+        network = site.network_of_bridge(host, host.bridges[IfName(link.name)])
+        return network.name if network else None
+    nic = host.nics.get(link.name)
+    return nic.network if nic else None

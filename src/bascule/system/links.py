@@ -1,0 +1,82 @@
+"""Quick questions about links, by ioctl (netdevice(7)): for one fact a process or a dump would be too much."""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+import struct
+import time
+from collections.abc import Iterable, Mapping
+
+from bascule.model.values import Mac
+from bascule.system.netns import Namespace
+
+_GET_FLAGS, _GET_MAC = 0x8913, 0x8927  # SIOCGIFFLAGS, SIOCGIFHWADDR
+_UP, _RUNNING = 0x1, 0x40
+
+
+def index_of(namespace: Namespace, link: str) -> int:
+    """The index of a link, 0 if there is none."""
+    with namespace.entered():
+        try:
+            return socket.if_nametoindex(link)
+        except OSError:
+            return 0
+
+
+def link_names(namespace: Namespace) -> frozenset[str]:
+    """The names of all links."""
+    with namespace.entered():
+        return frozenset(name for _, name in socket.if_nameindex())
+
+
+def mac_of(namespace: Namespace, link: str) -> Mac | None:
+    """The MAC of a link, None if there is none (SIOCGIFHWADDR of netdevice(7))."""
+    with namespace.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as door:
+        answer = _ask(door, _GET_MAC, link)
+    return Mac(answer[18:24].hex(":")) if answer else None
+
+
+def _ask(door: socket.socket, question: int, link: str) -> bytes:
+    try:
+        return fcntl.ioctl(door, question, struct.pack("16s24x", link.encode()[:15]))
+    except OSError:
+        return b""
+
+
+def _flags(answer: bytes) -> int:
+    flags: int = struct.unpack_from("=H", answer, 16)[0]
+    return flags
+
+
+def idle(namespace: Namespace, links: Iterable[str]) -> frozenset[str]:
+    """Those that are up and do not run yet: no carrier, or the kernel has not taken note of it."""
+    found = set()
+    with namespace.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as door:
+        for link in links:
+            if answer := _ask(door, _GET_FLAGS, link):
+                flags = _flags(answer)
+                if flags & _UP and not flags & _RUNNING:
+                    found.add(link)
+    return frozenset(found)
+
+
+def is_up(namespace: Namespace, link: str) -> bool:
+    """Whether a link is there and was set up."""
+    with namespace.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as door:
+        answer = _ask(door, _GET_FLAGS, link)
+    return bool(answer) and bool(_flags(answer) & _UP)
+
+
+def wait_until_running(links: Mapping[Namespace, Iterable[str]], *, timeout_s: float = 2.0) -> list[tuple[str, str]]:
+    """Wait for all links that are up to run; those that do not in time, each as (namespace, link).
+
+    The kernel takes note of a carrier in the background; until then a bridge does not forward to the port.
+    """
+    end = time.monotonic() + timeout_s
+    left = {namespace: frozenset(names) for namespace, names in links.items()}
+    while left := {namespace: rest for namespace, names in left.items() if (rest := idle(namespace, names))}:
+        if time.monotonic() > end:
+            break
+        time.sleep(0.002)
+    return sorted((namespace.name, link) for namespace, names in left.items() for link in names)

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+from hypothesis import given
+
+from bascule.draw import FORMATS, draw
+from bascule.draw.canvas import cells
+from bascule.errors import UsageFault
+from bascule.model.site import Host, Mode, Site
+from tests.draw import sites
+from tests.draw.test_geometry import calm, observed_sites
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@calm
+@given(observed_sites())
+def test_no_site_and_no_host_breaks_a_format(drawn: tuple[Any, Any]) -> None:
+    site, observed = drawn
+    for form in FORMATS:
+        drawing = draw(site, format=form, observed=observed)
+        for guest in site.guests.values():
+            assert guest.name in drawing
+    ET.fromstring(draw(site, format="svg", observed=observed))
+    for width in (40, 80):
+        drawing = draw(site, width=width, observed=observed, ascii=True)
+        assert drawing.isascii()
+        assert max(map(cells, drawing.splitlines())) <= width
+        ends = [*site.guests, *site.machines]
+        if len(ends) > 1:
+            assert draw(site, width=width, observed=observed, highlight=(ends[0], ends[-1]))
+
+
+def elements(drawing: str) -> ET.Element:
+    return ET.fromstring(drawing)
+
+
+@pytest.mark.parametrize("make", [sites.production, sites.trunk, sites.lab])
+def test_svg_stands_alone(make: Any) -> None:
+    drawing = draw(make(), format="svg")
+    root = elements(drawing)
+    assert not [e for e in root.iter() if e.tag in {f"{SVG}script", f"{SVG}image", f"{SVG}use", f"{SVG}foreignObject"}]
+    assert drawing.count("http") == 1  # the namespace's name, which nothing fetches
+    assert "@import" not in drawing
+    assert "url(" not in drawing
+
+
+@pytest.mark.parametrize("make", [sites.production, sites.trunk, sites.lab])
+def test_every_element_is_in_the_svg_and_speaks_to_a_screen_reader(make: Any) -> None:
+    site = make()
+    root = elements(draw(site, format="svg"))
+    labels = " ".join(group.get("aria-label", "") for group in root.iter(f"{SVG}g"))
+    names = [*site.networks, *site.guests, *site.machines]
+    for host in site.hosts.values():
+        names += [*host.nics, *host.bonds, *host.bridges, *host.virtual_networks]
+    names += [nic.tap for guest in site.guests.values() for nic in guest.nics]
+    for name in names:
+        assert name in labels
+    assert root.find(f"{SVG}title") is not None
+    assert root.find(f"{SVG}desc") is not None
+
+
+def test_hover_shows_mac_addresses_mtu_and_vlans() -> None:
+    site, state = sites.drifted()
+    root = elements(draw(site, format="svg", observed={"vmserver": state}))
+    tips = [tip.text or "" for tip in root.iter(f"{SVG}title")]
+    eth2 = next(tip for tip in tips if tip.startswith("nic eth2"))
+    for words in ("MAC 52:54:00:aa:00:02", "192.168.1.10/24", "MTU 1500 bytes"):
+        assert words in eth2
+    trunk = " ".join(tip.text or "" for tip in elements(draw(sites.trunk(), format="svg")).iter(f"{SVG}title"))
+    assert "trunk with VLAN 10,20-29" in trunk
+
+
+def test_each_network_has_a_line_style_of_its_own_besides_its_colour() -> None:
+    from bascule.draw.style import DARK, DASHES, LIGHT
+
+    assert len(set(DASHES)) == len(DASHES) == len(set(LIGHT)) == len(set(DARK))
+
+
+def test_title_date_and_hash_are_inside() -> None:
+    site = sites.production()
+    drawing = draw(site, format="svg", date="2026-11-22")
+    for words in ("production", "2026-11-22", site.digest):
+        assert words in drawing
+    assert "2026" not in draw(site, format="svg")
+
+
+def test_states_are_words_and_not_only_colours() -> None:
+    site, state = sites.drifted()
+    for form in ("svg", "text"):
+        drawing = draw(site, format=form, observed={"vmserver": state}, width=120)
+        for words in ("no carrier", "blocked by STP", "isolated", "down", "wanted", "drifted", "foreign"):
+            assert words in drawing, (form, words)
+        assert "guest_02.0 is a port of br4, and should be one of br3" in drawing
+        assert "eth3 lacks the address 129.230.1.10/16" in drawing
+
+
+def test_a_host_as_wanted_shows_no_difference() -> None:
+    from bascule.model.links import Bridge, Physical, Tap
+    from bascule.model.state import Address, HostState, Link
+    from bascule.model.values import IfName
+
+    def link(name: str, options: Any, master: str | None = None, *ips: str) -> Link:
+        where = IfName(master) if master else None
+        own = tuple(Address(ip=ip) for ip in ips)
+        return Link(name=IfName(name), options=options, master=where, up=True, carrier=True, addresses=own)
+
+    state = HostState.of(
+        [
+            link("eth2", Physical(), None, "192.168.1.10/24"),
+            link("eth3", Physical(), None, "129.230.1.10/16"),
+            link("eth4", Physical(), "br3"),
+            link("eth5", Physical(), "br4"),
+            link("br3", Bridge()),
+            link("br4", Bridge()),
+            link("guest_01.0", Tap(), "br4"),
+            link("guest_02.0", Tap(), "br3"),
+            link("guest_03.0", Tap(), "br3"),
+        ]
+    )
+    document = json.loads(draw(sites.production(), format="json", observed={"vmserver": state}))
+    presences = {node["id"]: node["presence"] for node in document["nodes"] if node.get("host")}
+    assert set(presences.values()) <= {"present", "declared"}
+    assert presences["vmserver/link/br3"] == "present"
+
+
+def test_a_live_host_without_a_file_calls_nothing_foreign() -> None:
+    _, state = sites.drifted()
+    bare = Site(name="vmserver", hosts={"vmserver": Host(name="vmserver")})
+    drawing = draw(bare, observed={"vmserver": state}, width=120)
+    assert "foreign" not in drawing
+    for name in ("br3", "br4", "docker0", "eth7", "guest_02.0", "vethabc"):
+        assert name in drawing
+
+
+def test_alike_guests_become_one_with_a_count_and_keep_their_names() -> None:
+    nets = [sites.INTERNAL]
+    host = sites.host("h", sites.nic("eth0", "internal"), sites.bridge("br0", "eth0"))
+    guests = [sites.guest(f"web-{i:02}", "h", sites.plug("br0", "dhcp")) for i in range(1, 21)]
+    guests.append(sites.guest("db", "h", sites.plug("br0", "dhcp")))
+    site = sites.site("farm", nets, [host], guests)
+    drawing = draw(site, format="svg")
+    assert "web-01…web-20 ×20" in drawing
+    assert "web-13" in drawing  # on pointing
+    assert "web-13" in draw(site, width=80)
+    assert draw(site, format="svg", collapse=None).count(">web-13<") == 1
+    document = json.loads(draw(site, format="json"))
+    assert len([node for node in document["nodes"] if node["kind"] == "guest"]) == 21
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_a_virtual_network_says_how_it_leads_out(mode: Mode) -> None:
+    words = {
+        Mode.NAT: ["masquerade", "out as 192.168.1.10", "in :2222 → vm1 tcp/22", "all else: no way in"],
+        Mode.ROUTED: ["routing", "no translation"],
+        Mode.ISOLATED: ["no way out"],
+        Mode.OPEN: ["routing", "host's rules decide"],
+    }[mode]
+    drawing = draw(sites.lab(mode), width=120)
+    for word in words:
+        assert word in drawing
+
+
+@pytest.mark.skipif(shutil.which("dot") is None, reason="graphviz is not installed")
+@pytest.mark.parametrize("make", [sites.production, sites.trunk, sites.lab])
+def test_graphviz_takes_the_dot(make: Any) -> None:
+    drawn = draw(make(), format="dot", highlight=None)
+    done = subprocess.run(["dot", "-Tsvg"], input=drawn.encode(), capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+
+
+def test_an_unknown_format_is_named() -> None:
+    with pytest.raises(UsageFault, match="'png' is no format"):
+        draw(sites.production(), format="png")

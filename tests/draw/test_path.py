@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import pytest
+
+from bascule.draw import Highlight, draw, make_scene
+from bascule.draw.scene import Path
+from bascule.errors import UsageFault
+from bascule.model.site import Mode, Site
+from tests.draw import sites
+
+
+def way(site: Site, source: str, target: str) -> Path:
+    path = make_scene(site, highlight=(source, target)).path
+    assert path is not None
+    return path
+
+
+def names(path: Path) -> list[str]:
+    return [node.rsplit("/", 1)[-1] for node in path.nodes]
+
+
+def test_masqueraded_guest_goes_through_the_firewall() -> None:
+    path = way(sites.production(), "guest_02", "customer")
+    assert names(path) == ["guest_02", "guest_02.0", "br3", "eth4", "internal", "dmz", "internet", "customer"]
+    assert path.reached
+    assert "seen as dmz" in path.end
+    assert len(path.edges) == len(path.nodes) - 1
+
+
+def test_the_firewall_stops_who_may_not_go_out() -> None:
+    path = way(sites.production(), "guest_03", "customer")
+    assert names(path)[-1] == "dmz"
+    assert not path.reached
+    assert path.end == "ends at dmz: it does not forward what comes from guest_03 to internet"
+
+
+def test_nothing_from_outside_gets_in() -> None:
+    path = way(sites.production(), "customer", "guest_02")
+    assert names(path) == ["customer", "internet", "dmz"]
+    assert not path.reached
+
+
+def test_the_host_is_an_endpoint() -> None:
+    path = way(sites.production(), "vmserver", "guest_01")
+    assert path.reached
+    assert names(path) == ["eth3", "eth3", "internet", "eth5", "br4", "guest_01.0", "guest_01"]
+
+
+@pytest.mark.parametrize(("target", "reached"), [("vm1", True), ("vm2", False)])
+def test_nat_lets_in_only_what_is_forwarded(target: str, reached: bool) -> None:
+    path = way(sites.lab(Mode.NAT), "desk", target)
+    assert path.reached is reached
+    if not reached:
+        assert "nothing gets in through masquerade" in path.end
+
+
+def test_nat_lets_out_under_the_hosts_address() -> None:
+    path = way(sites.lab(Mode.NAT), "vm2", "desk")
+    assert path.reached
+    assert "seen as desktop" in path.end
+
+
+def test_isolated_has_no_way() -> None:
+    path = way(sites.lab(Mode.ISOLATED), "vm1", "desk")
+    assert not path.reached
+    assert path.end == "no wire leads from vm1 to desk"
+
+
+def test_a_tag_does_not_change_on_a_vlan_aware_bridge() -> None:
+    path = way(sites.trunk(), "pc", "switch")
+    assert not path.reached
+
+
+def test_a_witness_says_where_the_frame_was_seen() -> None:
+    hops = (("guest_03", "eth0"), ("vmserver", "br3"), ("vmserver", "eth4"), ("dmz", "eth0"))
+    path = make_scene(sites.production(), highlight=("guest_03", "customer", hops)).path
+    assert path is not None
+    assert names(path) == ["guest_03", "guest_03.0", "br3", "eth4", "internal", "dmz"]
+    assert path.end == "last seen at dmz, and no further"
+    reached = Highlight(source="guest_02", target="customer", hops=(("vmserver", "eth4"),), reached=True)
+    drawing = draw(sites.production(), highlight=reached, format="svg")
+    assert "guest_02 reaches customer" in drawing
+
+
+def test_hops_that_nobody_knows_are_left_out() -> None:
+    path = make_scene(
+        sites.production(), highlight=("guest_03", "desk", [("nowhere", "x9"), ("vmserver", "eth4")])
+    ).path
+    assert path is not None
+    assert names(path)[-1] == "eth4"
+
+
+def test_an_unknown_endpoint_is_named_with_the_nearest() -> None:
+    with pytest.raises(UsageFault) as caught:
+        draw(sites.production(), highlight=("guest_2", "customer"))
+    assert "'guest_2' is no guest" in str(caught.value)
+    assert "did you mean 'guest_02'?" in str(caught.value)
+
+
+def test_a_highlighted_guest_is_never_hidden_among_many() -> None:
+    host = sites.host("h", sites.nic("eth0", "internal"), sites.bridge("br0", "eth0"))
+    guests = [sites.guest(f"web-{i:02}", "h", sites.plug("br0", "dhcp")) for i in range(1, 21)]
+    site = sites.site("farm", [sites.INTERNAL], [host], guests, [sites.machine("desk", ("internal", "192.168.1.5/24"))])
+    drawing = draw(site, highlight=("web-07", "desk"), width=100)
+    assert "┃ web-07" in drawing
+    assert "×19" in drawing

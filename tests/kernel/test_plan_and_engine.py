@@ -1,0 +1,157 @@
+"""Observe, plan and engine on the real kernel, in a namespace that plays the host."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bascule.apply.engine import apply_or_take_back, execute
+from bascule.errors import CommandFailed
+from bascule.model.site import Site
+from bascule.plan.make import make_plan
+from bascule.site import parse
+from bascule.system.netns import Namespace
+from bascule.workflow import look
+from tests.lab import Lab
+
+PRODUCTION = Path(__file__).parents[2] / "examples" / "production.yaml"
+NICS = ("eth2", "eth3", "eth4", "eth5")
+
+
+@pytest.fixture
+def site() -> Site:
+    return parse(PRODUCTION.read_bytes(), str(PRODUCTION))
+
+
+def raw(lab: Lab, host: Namespace) -> Any:
+    """What the kernel says, without a line of Bascule's own: links with masters, flags and addresses, and routes."""
+    links = json.loads(lab.ip(host, "-j -d addr show"))
+    facts = {
+        link["ifname"]: (
+            "UP" in link["flags"],
+            link.get("master"),
+            link.get("address"),
+            link["mtu"],
+            link.get("ifalias"),
+            sorted((a["local"], a["prefixlen"]) for a in link["addr_info"] if not a["local"].startswith("fe80")),
+        )
+        for link in links
+    }
+    return facts, sorted(lab.ip(host, "route show table all").splitlines())
+
+
+def test_apply_then_nothing_is_left_to_do(lab: Lab, site: Site) -> None:
+    host = lab.host(*NICS)
+    vmserver = site.hosts["vmserver"]
+    plan, _ = make_plan(site, vmserver, look(site, vmserver, host))
+    execute(plan, namespace=host)
+    again, _ = make_plan(site, vmserver, look(site, vmserver, host))
+    assert not again, [(change.subject, change.action) for change in again.changes]
+    facts, routes = raw(lab, host)
+    assert facts["eth4"][1] == "br3"
+    assert facts["eth5"][1] == "br4"
+    assert facts["br3"][2] == facts["eth4"][2]
+    assert facts["eth2"][5] == [("192.168.1.10", 24)]
+    assert facts["eth4"][5] == facts["br3"][5] == []
+    assert any(line.startswith("default via 129.230.0.1 dev eth3") for line in routes)
+
+
+def test_taps_of_running_guests_belong_to_the_plan(lab: Lab, site: Site) -> None:
+    host = lab.host(*NICS)
+    vmserver = site.hosts["vmserver"]
+    lab.ip(host, "link add virbr0 type bridge")
+    lab.tap(host, "guest_02.0")
+    lab.ip(host, "link set guest_02.0 master virbr0 up")
+    plan, _ = make_plan(site, vmserver, look(site, vmserver, host))
+    moved = [change for change in plan.changes if change.subject == "guest_02.0" and change.cuts]
+    assert [change.cuts for change in moved] == [("guest_02",)]
+    assert moved[0].outage_s > 0
+    execute(plan, namespace=host)
+    assert raw(lab, host)[0]["guest_02.0"][1] == "br3"
+
+
+def test_foreign_links_are_listed_and_left_alone(lab: Lab, site: Site) -> None:
+    host = lab.host(*NICS)
+    vmserver = site.hosts["vmserver"]
+    lab.ip(host, "link add docker0 address 02:42:00:00:00:01 type bridge")
+    lab.ip(host, "addr add 172.17.0.1/16 dev docker0")
+    lab.ip(host, "link set docker0 up")
+    before = raw(lab, host)[0]["docker0"]
+    plan, _ = make_plan(site, vmserver, look(site, vmserver, host))
+    assert "docker0" in {note.subject for note in plan.notes if note.kind == "foreign"}
+    execute(plan, namespace=host)
+    assert raw(lab, host)[0]["docker0"] == before
+
+
+def test_a_failed_step_is_named_and_taken_back(lab: Lab, site: Site) -> None:
+    host = lab.host(*NICS)
+    vmserver = site.hosts["vmserver"]
+    # another link answers to the name 'br4': the plan cannot know, the kernel refuses half-way
+    lab.ip(host, "link property add dev eth2-wire altname br4")
+    before = look(site, vmserver, host)
+    facts = raw(lab, host)
+    plan, _ = make_plan(site, vmserver, before)
+    with pytest.raises(CommandFailed) as failed:
+        apply_or_take_back(plan, before, partial(look, site, vmserver, host), namespace=host)
+    words = str(failed.value)
+    assert "br4: create bridge" in words
+    assert "File exists" in words
+    assert "ip link add name br4" in words
+    assert raw(lab, host) == facts
+
+
+def test_plan_prints_the_batch_that_runs(lab: Lab, tmp_path: Path) -> None:
+    """Paste what --commands prints into a shell: the host is then as apply would leave it."""
+    host = lab.host(*NICS)
+    commands = lab.bascule(host, "plan", str(PRODUCTION), "--commands")
+    assert commands.returncode == 0, commands.stderr
+    script = tmp_path / "commands.sh"
+    script.write_text(commands.stdout)
+    from bascule.system.run import run
+
+    run(("sh", "-e", str(script)), namespace=host)
+    after = lab.bascule(host, "plan", str(PRODUCTION), "--exit-code")
+    assert after.returncode == 0, after.stdout
+    assert "nothing to do" in after.stdout
+
+
+def test_exit_code_says_that_there_are_changes(lab: Lab) -> None:
+    host = lab.host(*NICS)
+    assert lab.bascule(host, "plan", str(PRODUCTION), "--exit-code").returncode == 2
+    assert lab.bascule(host, "plan", str(PRODUCTION)).returncode == 0
+
+
+def test_a_saved_state_can_be_planned_against(lab: Lab, tmp_path: Path) -> None:
+    host = lab.host(*NICS)
+    saved = tmp_path / "observed.json"
+    here = lab.bascule(host, "plan", str(PRODUCTION), "--commands", "--save-observed", str(saved))
+    elsewhere = lab.bascule(lab.namespace("elsewhere"), "plan", str(PRODUCTION), "--commands", "--observed", str(saved))
+    assert elsewhere.returncode == 0, elsewhere.stderr
+    assert elsewhere.stdout == here.stdout
+
+
+def test_no_ip_in_path(lab: Lab, tmp_path: Path) -> None:
+    done = lab.bascule(lab.host(*NICS), "plan", str(PRODUCTION), env={"PATH": str(tmp_path)})
+    assert done.returncode == 1
+    assert done.stderr.startswith("error[TOOL-MISSING]: 'ip' is not in PATH")
+    assert "apt-get install iproute2" in done.stderr
+
+
+def test_a_damaged_state_file_is_one_error(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    for text in ("", "{}", "[]", '{"schema": "bascule/state/1"}', '{"schema": "bascule/state/1", "links": [1]}'):
+        file = tmp_path / "observed.json"
+        file.write_text(text)
+        done = subprocess.run(
+            (sys.executable, "-m", "bascule", "plan", str(PRODUCTION), "--observed", str(file)),
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 1, text
+        assert done.stderr.startswith("error[STATE-FILE]"), done.stderr

@@ -1,0 +1,99 @@
+"""bascule check as a person meets it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bascule.errors import NotPermitted
+from bascule.system.files import read_bytes
+
+ROOT = Path(__file__).parent.parent.parent
+BASCULE = [sys.executable, "-c", "from bascule.cli import main; main()"]
+
+
+def bascule(*words: str, stdin: bytes = b"", **env: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([*BASCULE, *words], input=stdin, capture_output=True, env={**os.environ, **env}, cwd=ROOT)
+
+
+def test_a_right_file_is_one_quiet_line() -> None:
+    done = bascule("check", "examples/production.yaml")
+    assert done.returncode == 0
+    assert done.stdout.decode() == (
+        "examples/production.yaml is right: site 'production' with 2 networks, 1 host, 4 NICs, 2 bridges, "
+        "3 guests, 3 machines, 6 expectations\n"
+    )
+
+
+def test_json() -> None:
+    right = json.loads(bascule("check", "examples/production.yaml", "--json").stdout)
+    assert (right["schema"], right["ok"], right["problems"]) == ("bascule/check/1", True, [])
+    done = bascule("check", "--json", "tests/errors/duplicate-mac.yaml")
+    wrong = json.loads(done.stdout)
+    assert done.returncode == 65
+    assert not wrong["ok"]
+    first = wrong["problems"][0]
+    assert (first["code"], first["line"], first["also"][0]["line"]) == ("DUPLICATE-MAC", 15, 9)
+
+
+def test_standard_input() -> None:
+    done = bascule("check", "-", stdin=b"site: s\nnetwork: {}\n")
+    assert done.returncode == 65
+    assert b"--> stdin:2:1" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("nothing-here.yaml", "does not exist"), ("examples", "is a directory"), ("/dev/null/x", "does not exist")],
+)
+def test_no_file(name: str, words: str) -> None:
+    done = bascule("check", name)
+    assert done.returncode == 65
+    assert words in done.stderr.decode()
+    assert not done.stdout
+
+
+def test_ten_megabytes(tmp_path: Path) -> None:
+    big = tmp_path / "big.yaml"
+    big.write_bytes(b"site: s\n" + b"# nothing\n" * 1_000_000)
+    done = bascule("check", str(big))
+    assert done.returncode == 65
+    assert done.stderr.decode().count("error[") == 1
+    assert "larger than 4 MiB" in done.stderr.decode()
+
+
+def test_an_unreadable_file(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.yaml"
+    secret.write_text("site: s\n")
+    secret.chmod(0)
+    me = os.geteuid()
+    if me == 0:
+        os.seteuid(65534)  # root reads everything: be somebody else for a moment
+    try:
+        with pytest.raises(NotPermitted, match="may not be read") as caught:
+            read_bytes(secret)
+    finally:
+        os.seteuid(me)
+    assert caught.value.exit_status == 77
+
+
+def test_a_terminal_without_utf8() -> None:
+    done = bascule("check", "tests/errors/name.yaml", LC_ALL="C", PYTHONIOENCODING="ascii")
+    assert done.returncode == 65
+    assert b"Traceback" not in done.stdout + done.stderr
+
+
+def test_into_head() -> None:
+    done = subprocess.run(
+        f"'{sys.executable}' -c 'from bascule.cli import main; main()' check tests/errors/unknown-name.yaml | head -1",
+        shell=True,
+        capture_output=True,
+        cwd=ROOT,
+    )
+    assert done.stdout.startswith(b"error[UNKNOWN-NAME]")
+    assert not done.stderr

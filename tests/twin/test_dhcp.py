@@ -1,0 +1,155 @@
+"""The DHCP client against servers that are silent, refuse, or are two; dnsmasq is met in the production twin."""
+
+from __future__ import annotations
+
+import select
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from ipaddress import IPv4Address
+from typing import Any
+
+import pytest
+
+from bascule.model.values import Mac
+from bascule.probe import frames
+from bascule.probe.dhcp import Client, acquire, discover
+from bascule.probe.parse import Dhcp, parse_dhcp, parse_frame
+from bascule.system import rtnetlink
+from bascule.system.netns import Namespace
+from bascule.system.rtnetlink import End
+from tests.twin.stage import inside
+
+pytestmark = pytest.mark.kernel
+
+MAC, SERVER_MAC = Mac("52:54:00:00:00:aa"), Mac("52:54:00:00:00:01")
+Answer = tuple[int, str] | tuple[int, str, int]  # message type, server's address, another transaction
+Behaviour = Callable[[Dhcp], list[Answer]]
+
+
+def reply(xid: int, kind: int, server: str) -> bytes:
+    """A server's answer as a frame, written out here so that the client is not tested with its own hands."""
+    yours = bytes(4) if kind == frames.DHCP_NAK else IPv4Address("10.0.0.77").packed
+    mac = bytes.fromhex(MAC.replace(":", ""))
+    bootp = struct.pack("!BBBBIHH4s4s4s4s", 2, 1, 6, 0, xid, 0, 0, bytes(4), yours, bytes(4), bytes(4))
+    options = b"\x35\x01" + bytes((kind,)) + b"\x36\x04" + IPv4Address(server).packed
+    options += b"\x01\x04\xff\xff\xff\x00\x33\x04" + (600).to_bytes(4, "big") + b"\x03\x04\x0a\x00\x00\x01\xff"
+    payload = bootp + mac + bytes(10 + 64 + 128) + b"\x63\x82\x53\x63" + options
+    udp = struct.pack("!HHHH", 67, 68, 8 + len(payload), 0) + payload  # checksum 0: none
+    ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0, IPv4Address(server).packed, b"\xff" * 4)
+    return mac + bytes.fromhex(SERVER_MAC.replace(":", "")) + b"\x08\x00" + ip + udp
+
+
+@contextmanager
+def server(behaviour: Behaviour) -> Iterator[tuple[Namespace, list[Dhcp]]]:
+    """A wire with a client's NIC eth0 on it, and a server that behaves so at its other end."""
+    heard: list[Dhcp] = []
+    stop = threading.Event()
+    with Namespace.new("client") as client, Namespace.new("server") as far:
+        rtnetlink.change(client, [rtnetlink.add_veth(End(name="eth0", mac=MAC), End(name="s", namespace=far))])
+        rtnetlink.change(far, [rtnetlink.set_link("s", up=True)])
+        rtnetlink.change(client, [rtnetlink.set_link("eth0", up=True)])
+        with far.entered():
+            door = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
+            door.bind(("s", 0x0800))
+
+        def serve() -> None:
+            while not stop.is_set():
+                if not select.select([door], [], [], 0.02)[0]:
+                    continue
+                frame = parse_frame(door.recv(2000))
+                question = parse_dhcp(frame.packet.payload) if frame and frame.packet else None
+                if question is None or question.is_reply:
+                    continue
+                heard.append(question)
+                for kind, address, *xid in behaviour(question):
+                    door.send(reply(xid[0] if xid else question.xid, kind, address))
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield client, heard
+        finally:
+            stop.set()
+            thread.join()
+            door.close()
+
+
+def ask(behaviour: Behaviour, timeout_s: float = 2.0, *, only_look: bool = False) -> Any:
+    def work() -> Any:
+        with server(behaviour) as (namespace, heard):
+            client = Client(namespace=namespace, link="eth0", mac=MAC, hostname="g")
+            start = time.monotonic()
+            if only_look:
+                found: Any = discover([client], wait_s=timeout_s)[client]
+            else:
+                found = acquire([client], timeout_s=timeout_s)[client]
+            return found, heard, time.monotonic() - start
+
+    return inside(work)
+
+
+def good(question: Dhcp) -> list[Answer]:
+    if question.type == frames.DHCP_DISCOVER:
+        return [(frames.DHCP_OFFER, "10.0.0.1")]
+    return [(frames.DHCP_ACK, "10.0.0.1")]
+
+
+def test_four_messages_make_a_lease() -> None:
+    lease, heard, _ = ask(good)
+    assert [q.type for q in heard] == [frames.DHCP_DISCOVER, frames.DHCP_REQUEST]
+    assert heard[1].address(frames.OPT_ADDRESS) == IPv4Address("10.0.0.77")
+    assert heard[1].server == IPv4Address("10.0.0.1")
+    assert heard[0].options[frames.OPT_HOSTNAME] == b"g"
+    assert heard[0].xid == heard[1].xid
+    assert str(lease.address) == "10.0.0.77/24"
+    assert (lease.lease_s, lease.server_mac, [str(r) for r in lease.routers]) == (600, SERVER_MAC, ["10.0.0.1"])
+
+
+def test_silence_is_no_lease_and_ends_in_time() -> None:
+    lease, heard, took = ask(lambda _: [], 0.6)
+    assert lease is None
+    assert len(heard) >= 2  # it asked again
+    assert 0.5 < took < 2
+
+
+def test_after_a_refusal_it_begins_anew() -> None:
+    refused: list[int] = []
+
+    def refuse_once(question: Dhcp) -> list[Answer]:
+        if question.type == frames.DHCP_REQUEST and not refused:
+            refused.append(question.xid)
+            return [(frames.DHCP_NAK, "10.0.0.1")]
+        return good(question)
+
+    lease, heard, _ = ask(refuse_once)
+    assert lease is not None
+    kinds = [q.type for q in heard]
+    assert kinds == [frames.DHCP_DISCOVER, frames.DHCP_REQUEST] * 2
+    assert heard[0].xid != heard[2].xid
+
+
+def test_a_server_that_always_refuses_does_not_keep_it_running_in_a_circle() -> None:
+    def refuse(question: Dhcp) -> list[Answer]:
+        return [(frames.DHCP_NAK, "10.0.0.1")] if question.type == frames.DHCP_REQUEST else good(question)
+
+    lease, heard, _ = ask(refuse, 0.7)
+    assert lease is None
+    assert len(heard) <= 8
+
+
+def test_all_offers_are_seen_and_none_is_taken() -> None:
+    offers, heard, _ = ask(
+        lambda q: [(frames.DHCP_OFFER, "10.0.0.1"), (frames.DHCP_OFFER, "10.0.0.2")], 0.2, only_look=True
+    )
+    assert {str(offer.server) for offer in offers} == {"10.0.0.1", "10.0.0.2"}
+    assert {q.type for q in heard} == {frames.DHCP_DISCOVER}
+
+
+def test_answers_to_others_are_not_taken() -> None:
+    lease, heard, _ = ask(lambda q: [(frames.DHCP_OFFER, "10.0.0.1", q.xid ^ 1)], 0.3)
+    assert lease is None
+    assert {q.type for q in heard} == {frames.DHCP_DISCOVER}
