@@ -22,10 +22,10 @@ BRCTL_FILE = "commands-brctl.sh"
 Lines = list[str]
 
 
-def render(config: NetworkConfig) -> dict[str, str]:
-    """Two shell scripts; what a command cannot say (DHCP, name servers, hardware pins) is a comment in them."""
+def render(config: NetworkConfig, head: str = "") -> dict[str, str]:
+    """Two shell scripts, ``head`` in their second line; what a command cannot say (DHCP, name servers, hardware pins) is a comment in them."""
     return {
-        IP_FILE: _script("With ip(8) and bridge(8).", config, _make, _bridge_ip, _address_ip),
+        IP_FILE: _script(f"{head}# With ip(8) and bridge(8).", config, _make, _bridge_ip, _address_ip),
         BRCTL_FILE: _script(
             "With brctl(8) and ifconfig(8) where they suffice.", config, _make, _bridge_old, _address_old
         ),
@@ -40,7 +40,7 @@ def _script(
     address: Callable[[LinkConfig], Lines],
 ) -> str:
     ports = config.ports()
-    out = ["#!/bin/sh", f"# {title}", "set -e", ""]
+    out = ["#!/bin/sh", title, "set -e", ""]
     for link in config.in_order():
         members = [config.links[name] for name in ports.get(link.name, ())]
         body = make(link) + _low(link)
