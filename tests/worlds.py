@@ -8,6 +8,7 @@ import os
 import selectors
 import signal
 import socket
+import time
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_interface
 
@@ -161,6 +162,18 @@ class Builder:
         self.port("building", f"{name}-{nic}", network, owner=network)
         return self.foot(name, nic, addresses, network, gateway)
 
+    def settle(self, patience_s: float = 5.0) -> None:
+        """Wait until every port forwards: the kernel tells a bridge of a new carrier up to a second late."""
+        end = time.monotonic() + patience_s
+        for node in (HOST, "building"):
+            while time.monotonic() < end:
+                ports = json.loads(
+                    run(["bridge", "-j", "link", "show"], namespace=self.namespaces[node]).stdout or "[]"
+                )
+                if all(port.get("state") == "forwarding" for port in ports if port.get("master")):
+                    break
+                time.sleep(0.02)
+
     def serve(self, *listeners: tuple[str, str, int]) -> None:
         """Servers as ``(node, "tcp", 80)`` in a child process."""
         reader, writer = os.pipe()
@@ -251,6 +264,7 @@ def production(builder: Builder) -> None:
         " ct state established,related accept; ip saddr 192.168.1.102 oifname eth1 accept; }\n"
         "chain n { type nat hook postrouting priority srcnat; ip saddr 192.168.1.102 oifname eth1 masquerade; }\n}\n",
     )
+    builder.settle()
     builder.serve(
         ("guest_01", "tcp", 80), ("guest_01", "tcp", 443), ("guest_02", "tcp", 3389), ("guest_02", "tcp", 8042),
         ("guest_03", "tcp", 502), ("dmz", "tcp", 21), ("dmz", "udp", 53), ("customer", "tcp", 80),

@@ -1,4 +1,4 @@
-"""The drawings that are kept as files: ``python -m tests.draw.golden`` writes them anew, for a person to look at."""
+"""The drawings that are kept as files. ``UPDATE=1`` writes them anew, for a person to look at."""
 
 from __future__ import annotations
 
@@ -23,13 +23,3 @@ GOLDEN: dict[str, Callable[[], str]] = {
     "isolated-80.txt": lambda: draw(sites.lab(Mode.ISOLATED), width=80),
     "trunk-120.txt": lambda: draw(sites.trunk(), width=120),
 }
-
-
-def main() -> None:
-    FOLDER.mkdir(exist_ok=True)
-    for name, make in GOLDEN.items():
-        (FOLDER / name).write_text(make())
-
-
-if __name__ == "__main__":
-    main()

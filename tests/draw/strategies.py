@@ -124,7 +124,8 @@ def _machines(draw: st.DrawFn, name: str, feet: list[str], sources: list[str]) -
     from tests.draw.sites import machine
 
     rest: dict[str, Any] = {}
-    if feet and sources and draw(st.booleans()):
+    goes_out: bool = draw(st.booleans())
+    if feet and sources and goes_out:
         rest["masquerade"] = Masquerade(sources=(draw(st.sampled_from(sources)),), to=draw(st.sampled_from(feet)))
     return machine(name, *((foot, "") for foot in feet), **rest)
 

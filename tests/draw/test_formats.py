@@ -7,7 +7,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from bascule.draw import FORMATS, draw
 from bascule.draw.canvas import cells
@@ -19,7 +19,7 @@ from tests.draw.test_geometry import calm, observed_sites
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-@calm
+@settings(calm, max_examples=15)
 @given(observed_sites())
 def test_no_site_and_no_host_breaks_a_format(drawn: tuple[Any, Any]) -> None:
     site, observed = drawn

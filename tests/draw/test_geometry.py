@@ -16,7 +16,7 @@ from tests.draw.geometry import faults
 from tests.draw.strategies import sites as random_sites
 from tests.draw.strategies import states
 
-calm = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+calm = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @st.composite
@@ -52,7 +52,7 @@ def test_the_examples_too(make: Any) -> None:
 
 def test_aspect_is_at_most_two_to_one_for_3_to_200_guests() -> None:
     for bridges in (1, 2, 4):
-        for count in [*range(3, 30), 40, 64, 100, 144, 200]:
+        for count in [*range(3, 13), 17, 25, 40, 64, 100, 144, 200]:
             scene = make_scene(sites.many(count, bridges))
             layout = page(scene, svg_module.METRICS)
             assert layout.width <= 2 * layout.height, (count, bridges)
@@ -69,7 +69,7 @@ def test_one_more_guest_moves_nobody_but_at_few_thresholds() -> None:
 
     jumps = 0
     before = rows(3)
-    for count in range(4, 201):
+    for count in [*range(4, 60), *range(99, 103), *range(196, 201)]:
         after = rows(count)
         jumps += any(after[name] != place for name, place in before.items())
         before = after

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from bascule.draw import draw
@@ -10,7 +12,10 @@ from tests.draw.golden import FOLDER, GOLDEN
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_golden(name: str) -> None:
-    assert GOLDEN[name]() == (FOLDER / name).read_text(), "look at it, then: python -m tests.draw.golden"
+    drawn = GOLDEN[name]()
+    if os.environ.get("UPDATE"):
+        (FOLDER / name).write_text(drawn)
+    assert drawn == (FOLDER / name).read_text(), "it differs; UPDATE=1 writes it anew, for you to look at"
 
 
 @pytest.mark.parametrize("width", [40, 57, 80, 100, 120, 200])

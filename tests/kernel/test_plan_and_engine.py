@@ -155,3 +155,34 @@ def test_a_damaged_state_file_is_one_error(tmp_path: Path) -> None:
         )
         assert done.returncode == 1, text
         assert done.stderr.startswith("error[STATE-FILE]"), done.stderr
+
+
+def test_a_rehearsal_starts_from_the_host_as_it_is_found(lab: Lab) -> None:
+    """On the host itself the twin begins with its bridges, addresses, routes, rules and taps, foreign ones too."""
+    host = lab.host(*NICS)
+    for words in (
+        "link add virbr0 type bridge",
+        "addr add 192.168.122.1/24 dev virbr0",
+        "link set virbr0 up",
+        "link set eth4 up",
+        "addr add 192.168.1.77/24 dev eth4",
+        "link set eth3 up",
+        "addr add 129.230.1.10/16 dev eth3",
+        "route add default via 129.230.0.254",
+        "rule add from 129.230.1.10 lookup 100",
+        "route add default via 129.230.0.253 table 100",
+    ):
+        lab.ip(host, words)
+    for tap in ("guest_02.0", "vnet9"):
+        lab.tap(host, tap)
+        lab.ip(host, f"link set {tap} up master virbr0")
+    before = raw(lab, host)
+    done = lab.bascule(host, "rehearse", str(PRODUCTION), "--json")
+    document = json.loads(done.stdout)
+    assert document["observed"] == ["vmserver"]
+    assert done.returncode == 0, [check for check in document["checks"] if not check["ok"]]
+    plan = document["plans"][0]
+    assert [c["cuts"] for c in plan["changes"] if c["cuts"]] == [["guest_02"]]
+    assert {n["subject"] for n in plan["notes"] if n["kind"] == "foreign"} >= {"virbr0", "vnet9"}
+    assert "no longer 192.168.1.77/24" in {c["action"] for c in plan["changes"]}
+    assert raw(lab, host) == before

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from bascule.model.values import IpAddress
 from bascule.probe import bpf, frames
 from bascule.probe.capture import _spans
-from bascule.probe.parse import parse_arp, parse_frame, parse_packet
+from bascule.probe.parse import parse_arp, parse_dhcp, parse_frame, parse_packet
 from bascule.probe.protocols import greeting
 
 A, B = b"\x52\x54\x00\x00\x00\x01", b"\x52\x54\x00\x00\x00\x02"
@@ -40,7 +40,20 @@ def test_noise_never_raises(data: bytes) -> None:
     parse_frame(data)
     parse_arp(data)
     parse_packet(data)
+    parse_dhcp(data)
     greeting(data)
+
+
+@given(st.lists(st.tuples(st.integers(1, 254), st.binary(max_size=60)), max_size=8), st.data())
+def test_dhcp_options_are_read_back_and_never_raise(options: list[tuple[int, bytes]], data: st.DataObject) -> None:
+    others = [(code, value) for code, value in options if code != frames.OPT_TYPE]
+    message = frames.dhcp(frames.DHCP_DISCOVER, 7, A, others)
+    read = parse_dhcp(message)
+    assert read is not None
+    assert (read.xid, read.mac, read.type) == (7, "52:54:00:00:00:01", frames.DHCP_DISCOVER)
+    for code, _ in others:
+        assert read.options[code] == b"".join(value for other, value in others if other == code)
+    parse_dhcp(message[: data.draw(st.integers(0, len(message)))])
 
 
 @given(st.sampled_from(KINDS), st.data())
@@ -144,6 +157,7 @@ def test_filters_take_what_they_name() -> None:
         "udp": (bpf.program(*bpf.port_blocks(frames.UDP, [(2, 2)])), {udp, udp6}),
         "low": (bpf.program(*bpf.port_blocks(frames.UDP, [(3, 65535)])), set()),
         "syn": (bpf.program(*bpf.port_blocks(frames.TCP, [(70, 90)])), {syn}),
+        "answers": (bpf.program(*bpf.neighbour_answers()), {arp_reply}),
         "mine": (bpf.program(bpf.arp_replies_to(FOUR2.packed)), {arp_reply}),
         "all": (
             bpf.program(bpf.arp_frames(), bpf.neighbour_discovery(), *bpf.echoes()),

@@ -25,6 +25,7 @@ def scene() -> Iterator[Builder]:
             builder.uplink(f"eth{number}", "net", f"br{number}")
         for number in range(COUNT):
             builder.guest(f"g{number:02}", f"br{number % 2}", f"10.0.0.{number + 1}/24", network="net")
+        builder.settle()
         yield builder
 
 

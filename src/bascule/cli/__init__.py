@@ -15,6 +15,7 @@ VERBS = {  # verb: what it does, what it changes
     "rehearse": "Build the twin, apply the plan in it, ask every question. Throw-away namespaces only.",
     "render": "A host's configuration files in any dialect, or as commands. Writes only where it is told.",
     "import": "A site file from what is there: kernel, configuration files, libvirt. Reads only.",
+    "draw": "The picture, from the file, the live host or both, with a way highlighted. Reads only.",
     "schema": "The JSON schema of the site file. Reads only.",
 }
 

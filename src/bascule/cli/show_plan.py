@@ -52,7 +52,8 @@ def _changes(changes: Iterable[Change], columns: int) -> list[str]:
             risk = max(change.risk for change in group)
             flag = "" if risk is Risk.ADDITION else f" [{risk.words}]"
             actions = ", ".join(dict.fromkeys(change.action for change in group))
-            guests = f"; carries {', '.join(group[0].guests)}" if group[0].guests else ""
+            unnamed = [guest for guest in group[0].guests if guest not in group[0].reason]
+            guests = f"; carries {', '.join(unnamed)}" if unnamed else ""
             rows.append((f"{len(rows) + 1}", subject, f"{actions}{flag}", f"{group[0].reason}{guests}"))
     digits, longest = (max(len(row[i]) for row in rows) for i in (0, 1))
     indent = 2 + digits + 2 + longest + 2

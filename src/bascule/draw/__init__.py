@@ -42,7 +42,7 @@ def draw(
     """
     if format not in FORMATS:
         hint = f"one of {', '.join(FORMATS)}"
-        raise UsageFault(Problem(code="UNKNOWN_FORMAT", message=f"'{format}' is no format of a drawing", hint=hint))
+        raise UsageFault(Problem(code="FORMAT", message=f"'{format}' is no format of a drawing", hint=hint))
     limit = COLLAPSE[format] if isinstance(collapse, str) else collapse
     scene = make_scene(site, observed=observed, highlight=highlight, collapse=limit)
     if format == "text":

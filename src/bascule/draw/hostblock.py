@@ -206,7 +206,7 @@ class HostLayout:
         m = self.m
         behind = self.scene.hosts.get(self.host, "")
         title = f"{self.host} · {behind}" if behind else self.host
-        width = max(body.w, m.snap(m.measure(title, True))) + 2 * m.frame_x
+        width = max(body.w, m.snap(m.measure(title, True) + m.gap)) + 2 * m.frame_x
         bottom = m.frame_top + body.h
         body.moved(m.frame_x, m.frame_top)
         out = Block(w=width, h=bottom + m.frame_bottom, exits=body.exits)

@@ -6,7 +6,7 @@ next free place in its column, so the others stay where they are until another c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -171,38 +171,22 @@ def _free(crossing: set[int], width: int, total: int, first: int, last: int, m: 
 
 
 def fit(scene: Scene, m: Metrics, *, width: int) -> Layout | None:
-    """The first layout within ``width``, None where there is none.
+    """The flattest layout within ``width``, None where there is none.
 
     Long notes go before hosts are broken into several bands; all notes but the vital ones go last.
     """
-    for notes, limit in _SQUEEZE:
-        for layout in _deeper(scene, m, width=width if limit else None, notes=notes):
-            if layout.width <= width and layout.fits:
-                return layout
+
+    def fits(layout: Layout) -> bool:
+        return layout.width <= width and layout.fits
+
+    for notes, banded in _SQUEEZE:
+        if banded:
+            for depth in (1, 4):
+                if fits(layout := arrange(scene, m, depth=depth, width=width, notes=notes)):
+                    return layout
+        elif (found := _flattest(scene, m, notes, fits)) is not None:
+            return found
     return None
-
-
-def page(scene: Scene, m: Metrics, *, aspect: float = 1.6, notes: Notes = Notes.FULL) -> Layout:
-    """The flattest layout that is not much wider than ``aspect`` times its height; what cannot be may be wider."""
-    most = max(1, sum(1 for _ in scene.of_layer(Layer.GUEST)))
-    depths = [depth for place, depth in enumerate(DEPTHS) if place == 0 or DEPTHS[place - 1] < most]
-    found: Layout | None = None
-    low, high = 0, len(depths)
-    while low < high:  # deeper columns make a page narrower and higher
-        middle = (low + high) // 2
-        layout = arrange(scene, m, depth=depths[middle], notes=notes)
-        if layout.width <= aspect * layout.height:
-            found, high = layout, middle
-        else:
-            low = middle + 1
-    if found is not None:
-        return found
-    deepest = arrange(scene, m, depth=depths[-1], notes=notes)
-    return deepest if deepest.width <= WIDEST * deepest.height else _folded(scene, m, aspect, notes)
-
-
-WIDEST = 1.9
-"""How many times wider than high a page may be before a host is broken into bands."""
 
 
 _SQUEEZE = (
@@ -215,18 +199,37 @@ _SQUEEZE = (
 )
 
 
-def _deeper(scene: Scene, m: Metrics, *, width: int | None, notes: Notes) -> Iterator[Layout]:
-    """Layouts with more and more guests on each other, until that makes them no narrower."""
+def page(scene: Scene, m: Metrics, *, aspect: float = 1.6, notes: Notes = Notes.FULL) -> Layout:
+    """The flattest layout that is not much wider than ``aspect`` times its height; what cannot be may be wider."""
+    found = _flattest(scene, m, notes, lambda layout: layout.width <= aspect * layout.height)
+    if found is not None:
+        return found
+    deepest = arrange(scene, m, depth=_depths(scene)[-1], notes=notes)
+    return deepest if deepest.width <= WIDEST * deepest.height else _folded(scene, m, aspect, notes)
+
+
+WIDEST = 1.9
+"""How many times wider than high a page may be before a host is broken into bands."""
+
+
+def _depths(scene: Scene) -> list[int]:
     most = max(1, sum(1 for _ in scene.of_layer(Layer.GUEST)))
-    smallest: int | None = None
-    for place, depth in enumerate(DEPTHS):
-        if place and DEPTHS[place - 1] >= most:
-            return
-        layout = arrange(scene, m, depth=depth, width=width, notes=notes)
-        yield layout
-        if smallest is not None and layout.width >= smallest and depth > 2:
-            return
-        smallest = layout.width
+    return [depth for place, depth in enumerate(DEPTHS) if place == 0 or DEPTHS[place - 1] < most]
+
+
+def _flattest(scene: Scene, m: Metrics, notes: Notes, fits: Callable[[Layout], bool]) -> Layout | None:
+    """The first that fits, found by halving: deeper columns make a page narrower and higher."""
+    depths = _depths(scene)
+    found: Layout | None = None
+    low, high = 0, len(depths)
+    while low < high:
+        middle = (low + high) // 2
+        layout = arrange(scene, m, depth=depths[middle], notes=notes)
+        if fits(layout):
+            found, high = layout, middle
+        else:
+            low = middle + 1
+    return found
 
 
 def _folded(scene: Scene, m: Metrics, aspect: float, notes: Notes) -> Layout:

@@ -73,7 +73,7 @@ def _endpoint(scene: Scene, name: str) -> list[str]:
     near = get_close_matches(name, known, n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}" if known else None
     message = f"'{name}' is no guest, machine or host with an address"
-    raise UsageFault(Problem(code="UNKNOWN_ENDPOINT", message=message, hint=hint))
+    raise UsageFault(Problem(code="ENDPOINT", message=message, hint=hint))
 
 
 class _Walker:

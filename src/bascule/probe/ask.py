@@ -209,7 +209,7 @@ class _Loop:
         return sock
 
     def _link_socket(self, question: Question, askings: dict[int, Asking]) -> socket.socket:
-        program = bpf.program(bpf.arp_frames(), bpf.neighbour_discovery(), bpf.dhcp_to_client(), refuse_outgoing=True)
+        program = bpf.program(*bpf.neighbour_answers(), bpf.dhcp_to_client(), refuse_outgoing=True)
         sock = open_packet(question.source.link, program)
 
         def read(_: int) -> None:
@@ -221,7 +221,7 @@ class _Loop:
                 frame = parse_frame(data)
                 for asking in list(askings.values()) if frame else ():
                     if frame and isinstance(asking, Link):
-                        asking.hear(data, frame)
+                        asking.hear(frame)
                     self._settle(asking)
 
         self.selector.register(sock, selectors.EVENT_READ, read)

@@ -40,6 +40,26 @@ def arp_frames() -> Block:
     return [(LD_H, 0, 0, 12), (JEQ, ACCEPT, NEXT, frames.ETH_ARP)]
 
 
+def neighbour_answers() -> list[Block]:
+    """ARP replies and neighbour advertisements: what an asker waits for, without the others' questions."""
+    return [
+        [
+            (LD_H, 0, 0, 12),
+            (JEQ, STEP, NEXT, frames.ETH_ARP),
+            (LD_H, 0, 0, 20),
+            (JEQ, ACCEPT, NEXT, frames.ARP_REPLY),
+        ],
+        [
+            (LD_H, 0, 0, 12),
+            (JEQ, STEP, NEXT, frames.ETH_IPV6),
+            (LD_B, 0, 0, 20),
+            (JEQ, STEP, NEXT, frames.ICMPV6),
+            (LD_B, 0, 0, 54),
+            (JEQ, ACCEPT, NEXT, frames.ADVERTISEMENT),
+        ],
+    ]
+
+
 def arp_replies_to(address: bytes) -> Block:
     """ARP replies for one IPv4 address (in the field of the target)."""
     return [

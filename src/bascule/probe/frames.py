@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv6Address
 
 from bascule.model.values import IpAddress, Mac
@@ -14,6 +15,11 @@ ECHO_REPLY, ECHO_REQUEST = 0, 8  # RFC 792
 ECHO6_REQUEST, ECHO6_REPLY = 128, 129  # RFC 4443
 SOLICITATION, ADVERTISEMENT = 135, 136  # RFC 4861
 ARP_REQUEST, ARP_REPLY = 1, 2
+DHCP_DISCOVER, DHCP_OFFER, DHCP_REQUEST, DHCP_DECLINE, DHCP_ACK, DHCP_NAK, DHCP_RELEASE = 1, 2, 3, 4, 5, 6, 7
+DHCP_COOKIE = b"\x63\x82\x53\x63"  # RFC 2131 section 3
+OPT_MASK, OPT_ROUTER, OPT_DNS, OPT_HOSTNAME, OPT_ADDRESS, OPT_LEASE, OPT_TYPE, OPT_SERVER, OPT_WISHES = (
+    1, 3, 6, 12, 50, 51, 53, 54, 55,
+)  # fmt: skip
 
 BROADCAST = b"\xff" * 6
 NOBODY = b"\x00" * 6
@@ -100,3 +106,28 @@ def udp(src: IpAddress, dst: IpAddress, source_port: int, port: int, payload: by
     body = struct.pack("!HHHH", source_port, port, 8 + len(payload), 0) + payload
     total = checksum(pseudo(src, dst, UDP, len(body)) + body) or 0xFFFF  # 0 means "none" (RFC 768)
     return body[:6] + total.to_bytes(2, "big") + body[8:]
+
+
+def dhcp(
+    message: int,
+    xid: int,
+    mac: bytes,
+    options: Mapping[int, bytes] | Iterable[tuple[int, bytes]] = (),
+    *,
+    client: IPv4Address | None = None,
+    broadcast: bool = False,
+) -> bytes:
+    """The UDP payload of a DHCP client's message (RFC 2131), with its type and ``options`` (RFC 2132)."""
+    pairs = options.items() if isinstance(options, Mapping) else options
+    head = struct.pack("!BBBBIHH", 1, 1, 6, 0, xid, 0, 0x8000 if broadcast else 0)
+    addresses = (client or IPv4Address(0)).packed + bytes(12)
+    body = head + addresses + mac + bytes(10 + 64 + 128) + DHCP_COOKIE + bytes((OPT_TYPE, 1, message))
+    body += b"".join(bytes((code, len(value))) + value for code, value in pairs) + b"\xff"
+    return body.ljust(300, b"\0")  # shorter ones are dropped by old relays (RFC 1542, 2.1)
+
+
+def dhcp_frame(mac: bytes, payload: bytes) -> bytes:
+    """A DHCP client's message as a broadcast frame from 0.0.0.0."""
+    nobody, everybody = IPv4Address(0), IPv4Address("255.255.255.255")
+    packet = ip(nobody, everybody, UDP, udp(nobody, everybody, 68, 67, payload))
+    return ethernet(BROADCAST, mac, ETH_IPV4, packet)

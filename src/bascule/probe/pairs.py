@@ -15,7 +15,6 @@ time are asked by all, and what they learned is taken back before the next are a
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import select
 import socket
@@ -28,9 +27,11 @@ from ipaddress import IPv4Address
 from bascule.errors import BasculeError, NotPermitted, Problem
 from bascule.probe import bpf, frames
 from bascule.probe.world import Foot
+from bascule.system.parallel import cores, side_by_side
 from bascule.system.sockets import close_all, forget_neighbours, open_packet
 
 LEARNED_AT_ONCE = 400  # neighbour entries that the targets of one round may make; below gc_thresh2 (512)
+WORKERS, SOURCES_PER_WORKER = 4, 25  # processes at most, and what makes one worth its start
 PATIENCE_S = 1.0
 TRIES = 4
 BUFFER_BYTES = 1 << 20
@@ -79,57 +80,72 @@ class Matrix:
 def ask_pairs(feet: Sequence[Foot], *, patience_s: float = PATIENCE_S) -> Matrix:
     """Ask all ordered pairs; what is not answered is asked again until the patience is over.
 
-    Raises BasculeError where a foot has no IPv4 address, NotPermitted where the kernel allows no packet sockets.
+    The sources are shared out among the cores, one process for each. Raises BasculeError where a foot has no IPv4
+    address, NotPermitted where the kernel allows no packet sockets.
     """
     start = time.perf_counter()
-    asking = _Asking(feet)
-    try:
-        asking.open()
-        silent = asking.broadcast(patience_s)
-        asking.all_pairs(patience_s)
-    finally:
-        asking.close()
-    names = tuple(foot.endpoint for foot in feet)
-    return Matrix(names=names, misses=tuple(asking.misses()), broadcasts=silent, seconds=time.perf_counter() - start)
+    addresses = [_address(foot) for foot in feet]
+    workers = max(1, min(cores(), WORKERS, len(feet) // SOURCES_PER_WORKER))
+    learned = LEARNED_AT_ONCE // workers  # the table is one for all
+
+    def work(number: int) -> tuple[list[Miss], list[str]]:
+        asking = _Asking(feet, addresses, range(number, len(feet), workers), learned)
+        try:
+            asking.open()
+            silent = asking.broadcast(patience_s)
+            asking.all_pairs(patience_s)
+        finally:
+            asking.close()
+        return asking.misses(), silent
+
+    results = side_by_side(work, range(workers))
+    misses = sorted((miss for found, _ in results for miss in found), key=lambda miss: (miss.source, miss.target))
+    return Matrix(
+        names=tuple(foot.endpoint for foot in feet),
+        misses=tuple(misses),
+        broadcasts=tuple(sorted(name for _, silent in results for name in silent)),
+        seconds=time.perf_counter() - start,
+    )
 
 
 class _Asking:
-    """One run. Pairs are numbered source * count + target."""
+    """One process's share: some sources, all targets. Pairs are numbered source * count + target."""
 
-    def __init__(self, feet: Sequence[Foot]) -> None:
+    def __init__(self, feet: Sequence[Foot], addresses: Sequence[IPv4Address], sources: range, learned: int) -> None:
         self.feet = tuple(feet)
         self.count = len(feet)
+        self.sources = sources
+        self.step = max(1, learned // max(1, len(sources)))  # targets at a time
         self.macs = [frames.mac_bytes(foot.mac) for foot in feet]
-        self.addresses = [_address(foot) for foot in feet]
-        self.packed = [address.packed for address in self.addresses]
+        self.addresses = tuple(addresses)
+        self.packed = [address.packed for address in addresses]
         self.number = {packed: number for number, packed in enumerate(self.packed)}
         self.identifier = secrets.randbits(16)
-        self.sockets: list[socket.socket] = []
+        self.sockets: dict[int, socket.socket] = {}
         self.arp_ok = bytearray(self.count * self.count)
         self.icmp_ok = bytearray(self.count * self.count)
         self.others: dict[int, bytes] = {}
-        self.taught: set[int] = set()  # targets that have learned askers since we last made them forget
 
     def open(self) -> None:
-        for foot, packed in zip(self.feet, self.packed, strict=True):
-            program = bpf.program(
-                bpf.arp_replies_to(packed), bpf.echo_replies(self.identifier), refuse_outgoing=True, snap=64
-            )
+        for source in self.sources:
+            foot = self.feet[source]
+            mine = bpf.arp_replies_to(self.packed[source])
+            program = bpf.program(mine, bpf.echo_replies(self.identifier), refuse_outgoing=True, snap=64)
             try:
                 with foot.namespace.entered():
-                    self.sockets.append(open_packet(foot.link, program, buffer_bytes=BUFFER_BYTES))
+                    self.sockets[source] = open_packet(foot.link, program, buffer_bytes=BUFFER_BYTES)
             except PermissionError as error:
                 words = f"no packet socket: {error.strerror}"
                 raise NotPermitted(Problem(code="RAW-SOCKET", message=words, hint="run it as root")) from error
 
     def close(self) -> None:
-        close_all(self.sockets)
+        close_all(list(self.sockets.values()))
 
-    def broadcast(self, patience_s: float) -> tuple[str, ...]:
+    def broadcast(self, patience_s: float) -> list[str]:
         """One broadcast per foot, for the next in the row; whose got no answer."""
         if self.count < 2:
-            return ()
-        waiting = {source: (source + 1) % self.count for source in range(self.count)}
+            return []
+        waiting = {source: (source + 1) % self.count for source in self.sources}
         for _ in range(TRIES):
             for source, target in waiting.items():
                 request = frames.arp(
@@ -145,23 +161,23 @@ class _Asking:
             if not waiting:
                 break
         self.arp_ok = bytearray(self.count * self.count)  # each pair is still asked on its own
-        self._forget(range(self.count), lambda target: [(target - 1) % self.count])
-        return tuple(self.feet[source].endpoint for source in waiting)
+        for source in self.sources:
+            self._forget((source + 1) % self.count, [source])
+        return [self.feet[source].endpoint for source in waiting]
 
     def all_pairs(self, patience_s: float) -> None:
         """Some targets at a time, each asked by everybody; then again what was lost."""
-        step = max(1, LEARNED_AT_ONCE // max(1, self.count))
-        everyone = range(self.count)
-        for first in range(0, self.count, step):
-            self._round([(target, everyone) for target in range(first, min(first + step, self.count))])
+        for first in range(0, self.count, self.step):
+            targets = range(first, min(first + self.step, self.count))
+            self._round([(target, self.sources) for target in targets])
         for number in range(1, TRIES):
             missing = self._missing()
             if not missing:
                 return
             time.sleep(patience_s / (TRIES - 1) if number > 1 else 0.01)
-            targets = sorted(missing)
-            for first in range(0, len(targets), step):
-                self._round([(target, missing[target]) for target in targets[first : first + step]], last=True)
+            lost = sorted(missing)
+            for first in range(0, len(lost), self.step):
+                self._round([(target, missing[target]) for target in lost[first : first + self.step]], last=True)
 
     def _round(self, wanted: Sequence[tuple[int, Sequence[int]]], *, last: bool = False) -> None:
         expected: dict[int, int] = {}
@@ -181,8 +197,8 @@ class _Asking:
             for source in self._readable(late, end):
                 self._read(source, 1 << 16)
             late = {source for source in late if self._is_late(source, [target for target, _ in wanted])}
-        asked = dict(wanted)
-        self._forget(list(asked), lambda target: asked[target])
+        for target, sources in wanted:
+            self._forget(target, sources)
 
     def _questions(self, target: int) -> Callable[[int], tuple[bytes, bytes]]:
         """Frames for a target: only the source's addresses and the checksums differ, so the rest is made once."""
@@ -208,8 +224,10 @@ class _Asking:
         return build
 
     def _send(self, source: int, frame: bytes) -> None:
-        with contextlib.suppress(OSError):  # a full queue, a link that is down: it counts as lost, and is asked again
+        try:
             self.sockets[source].send(frame)
+        except OSError:
+            return  # a full queue, a link that is down: it counts as lost, and is asked again
 
     def _readable(self, sources: Collection[int], end: float) -> list[int]:
         poll = select.poll()
@@ -246,17 +264,16 @@ class _Asking:
     def _missing(self) -> dict[int, list[int]]:
         """By target: who has not got both answers yet."""
         missing: dict[int, list[int]] = {}
-        for pair in range(self.count * self.count):
-            source, target = divmod(pair, self.count)
-            if source != target and not (self.arp_ok[pair] and self.icmp_ok[pair]):
-                missing.setdefault(target, []).append(source)
+        for source in self.sources:
+            row = slice(source * self.count, (source + 1) * self.count)
+            for target, (arp, icmp) in enumerate(zip(self.arp_ok[row], self.icmp_ok[row], strict=True)):
+                if not (arp and icmp) and source != target:
+                    missing.setdefault(target, []).append(source)
         return missing
 
-    def _forget(self, targets: Sequence[int], sources: Callable[[int], Sequence[int]]) -> None:
-        for target in targets:
-            foot = self.feet[target]
-            learned = [self.packed[source] for source in sources(target) if source != target]
-            forget_neighbours(foot.namespace, foot.link, learned)
+    def _forget(self, target: int, sources: Sequence[int]) -> None:
+        foot = self.feet[target]
+        forget_neighbours(foot.namespace, foot.link, [self.packed[source] for source in sources if source != target])
 
     def misses(self) -> list[Miss]:
         """The pairs that failed."""
@@ -274,7 +291,7 @@ class _Asking:
                         other.hex(":"),
                     )
                 )
-        return sorted(found, key=lambda miss: (miss.source, miss.target))
+        return found
 
 
 def _address(foot: Foot) -> IPv4Address:

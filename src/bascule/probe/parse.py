@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 
 from bascule.model.values import IpAddress, Mac
@@ -69,6 +69,28 @@ class Frame:
     vlans: tuple[int, ...] = ()
     arp: Arp | None = None
     packet: Packet | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dhcp:
+    """A DHCP message. ``yours`` is the address that a server offers, ``server`` its identifier."""
+
+    is_reply: bool
+    xid: int
+    mac: Mac
+    yours: IPv4Address
+    type: int
+    options: dict[int, bytes] = field(default_factory=dict)
+
+    @property
+    def server(self) -> IPv4Address | None:
+        """The server's identifier (option 54)."""
+        return self.address(frames.OPT_SERVER)
+
+    def address(self, option: int) -> IPv4Address | None:
+        """The first address in an option."""
+        value = self.options.get(option, b"")
+        return IPv4Address(value[:4]) if len(value) >= 4 else None
 
 
 def parse_frame(data: bytes) -> Frame | None:
@@ -170,3 +192,27 @@ def _neighbour(kind: int, body: bytes) -> Neighbour | None:
             link = frames.mac_text(options[2:8])
         options = options[options[1] * 8 :]
     return Neighbour(kind == frames.SOLICITATION, IPv6Address(body[8:24]), link)
+
+
+def parse_dhcp(payload: bytes) -> Dhcp | None:
+    """A DHCP message from the payload of its UDP datagram; options that are cut short are left out."""
+    if len(payload) < 240 or payload[236:240] != frames.DHCP_COOKIE or payload[1:3] != b"\x01\x06":
+        return None
+    options: dict[int, bytes] = {}
+    rest = payload[240:]
+    while rest and rest[0] != 255:
+        if rest[0] == 0:
+            rest = rest[1:]
+            continue
+        if len(rest) < 2 or len(rest) < 2 + rest[1]:
+            break
+        options[rest[0]] = options.get(rest[0], b"") + rest[2 : 2 + rest[1]]  # long options come in parts (RFC 3396)
+        rest = rest[2 + rest[1] :]
+    return Dhcp(
+        is_reply=payload[0] == 2,
+        xid=int.from_bytes(payload[4:8], "big"),
+        mac=frames.mac_text(payload[28:34]),
+        yours=IPv4Address(payload[16:20]),
+        type=options.get(frames.OPT_TYPE, b"\0")[0] if options.get(frames.OPT_TYPE) else 0,
+        options=options,
+    )

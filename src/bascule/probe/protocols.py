@@ -13,8 +13,9 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, ClassVar
 
 from bascule.model.values import IpAddress
-from bascule.probe import dhcp_message, frames
-from bascule.probe.parse import Frame, parse_packet
+from bascule.probe import frames
+from bascule.probe.dhcp import CLIENT_ID
+from bascule.probe.parse import Frame, parse_dhcp, parse_packet
 from bascule.probe.question import Answer, Protocol, Question, Response
 
 IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, PMTUDISC_PROBE = 10, 23, 3  # linux/in.h, linux/in6.h: never fragment
@@ -181,8 +182,9 @@ class Link(Asking):
         foot, address = question.source, question.address
         mac = frames.mac_bytes(foot.mac)
         if question.protocol is Protocol.DHCP:
-            options = [(dhcp_message.CLIENT_ID, b"\x01" + mac), (dhcp_message.WANTED, bytes((dhcp_message.MASK,)))]
-            self.sock.send(dhcp_message.build(dhcp_message.Kind.DISCOVER, foot.mac, self.xid, options))
+            options = [(CLIENT_ID, b"\x01" + mac), (frames.OPT_WISHES, bytes((frames.OPT_MASK,)))]
+            message = frames.dhcp(frames.DHCP_DISCOVER, self.xid, mac, options)
+            self.sock.send(frames.dhcp_frame(mac, message))
         elif isinstance(address, IPv6Address):
             self.sock.send(frames.solicitation(mac, own_address6(question, mac), address))
         elif address is not None:
@@ -193,14 +195,13 @@ class Link(Asking):
         """The transaction of a DHCP question."""
         return int.from_bytes(self.question.token[:4], "big")
 
-    def hear(self, data: bytes, frame: Frame) -> None:
+    def hear(self, frame: Frame) -> None:
         """One frame from the NIC, which may be the answer."""
         question, packet = self.question, frame.packet
         if question.protocol is Protocol.DHCP:
-            offer = dhcp_message.parse(data)
-            if offer and offer.xid == self.xid and offer.kind is dhcp_message.Kind.OFFER and packet:
-                server = dhcp_message.addresses(offer.options.get(dhcp_message.SERVER, b""))
-                self.replied(address=server[0] if server else packet.src, mac=frame.src, offered=offer.yours)
+            offer = parse_dhcp(packet.payload) if packet and packet.port == 68 else None
+            if packet and offer and offer.is_reply and offer.xid == self.xid and offer.type == frames.DHCP_OFFER:
+                self.replied(address=offer.server or packet.src, mac=frame.src, offered=offer.yours)
         elif frame.arp:
             arp = frame.arp
             if arp.operation == frames.ARP_REPLY and arp.sender == question.address:

@@ -195,7 +195,8 @@ class _Judging:
             if len(asked[0]) > 1:
                 missing = _ports([reply.answer.question.port for reply in lost])
                 witness = replace(witness, sentence=f"{missing} not reached: {witness.sentence}")
-            apart = self._apart(case)
+            arrived = any(hop.node == case.wish.target and not hop.bridge for hop in witness.hops)
+            apart = None if arrived else self._apart(case)
             if apart:
                 why, place = apart
                 sentence = f"{witness.sentence}; {why} ({place})" if place else f"{witness.sentence}; {why}"

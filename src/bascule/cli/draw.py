@@ -1,0 +1,124 @@
+"""``bascule draw``: the picture, from the file, from the live host, or from both with the differences marked."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bascule.cli.common import NARROWEST, host_option, json_option, speaks_utf8, width
+from bascule.errors import Problem, UsageFault
+
+if TYPE_CHECKING:
+    from bascule.model.site import Site
+    from bascule.model.state import HostState
+
+SUFFIXES = {".svg": "svg", ".txt": "text", ".mmd": "mermaid", ".mermaid": "mermaid", ".dot": "dot", ".gv": "dot"}
+
+
+@click.command()
+@click.argument("site_file", metavar="[SITE]", required=False, type=click.Path(dir_okay=True))
+@host_option
+@json_option
+@click.option("--live", is_flag=True, help="Look at this host, too, and mark what differs. Without SITE: always.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "svg", "mermaid", "dot", "json"]),
+    help="What to draw; text, or what the name of the output file says.",
+)
+@click.option("-o", "--output", metavar="FILE", help="Write there instead of to stdout.")
+@click.option("--highlight", metavar="A:B", help="Show the way of a frame from one endpoint to another.")
+@click.option("--width", "columns", type=int, help=f"Columns of the text, {NARROWEST} or more; the terminal's.")
+@click.option("--ascii", "plain", is_flag=True, help="Text in ASCII alone; on its own where the locale is not UTF-8.")
+@click.option("--all", "everyone", is_flag=True, help="Draw each guest, also where many are alike.")
+@click.option("--date", metavar="TEXT", help="Print a date inside; 'today' for this day. Without it the bytes repeat.")
+def command(
+    *,
+    site_file: str | None,
+    host: str | None,
+    as_json: bool,
+    live: bool,
+    form: str | None,
+    output: str | None,
+    highlight: str | None,
+    columns: int | None,
+    plain: bool,
+    everyone: bool,
+    date: str | None,
+) -> int:
+    """Draw guests, taps, bridges, NICs, networks and machines in their layers.
+
+    Reads only. With --live the elements are marked wanted (in the file, not on the host), drifted (different) or
+    foreign (not in the file). An SVG needs nothing but a browser and prints on A4.
+
+    Example: bascule draw site.yaml --live -o rack.svg --highlight guest_02:customer
+    """
+    from bascule.draw import draw
+
+    form = "json" if as_json else form or _form_of(output)
+    site, observed = _read(site_file, host, live=live)
+    drawing = draw(
+        site,
+        format=form,
+        width=_columns(columns),
+        observed=observed,
+        highlight=_ends(highlight),
+        ascii=plain or (output is None and not speaks_utf8()),
+        date=_day(date),
+        collapse=None if everyone else "auto",
+    )
+    if output is None:
+        click.echo(drawing, nl=False)
+    else:
+        Path(output).write_text(drawing, encoding="utf-8")
+    return 0
+
+
+def _read(site_file: str | None, host: str | None, *, live: bool) -> tuple[Site, dict[str, HostState]]:
+    """The site, and the state of the host that we are on, if it is asked for."""
+    from bascule import workflow
+
+    if site_file is None:
+        from bascule.model.site import Host, Site
+        from bascule.observe.kernel import observe
+
+        name = host or platform.node().partition(".")[0] or "host"
+        return Site(name=name, hosts={name: Host(name=name)}), {name: observe()}
+    site = workflow.load(site_file)
+    if not live:
+        if host is not None:
+            workflow.choose_host(site, host)
+        return site, {}
+    chosen = workflow.choose_host(site, host)
+    return site, {chosen.name: workflow.look(site, chosen)}
+
+
+def _form_of(output: str | None) -> str:
+    return SUFFIXES.get(Path(output).suffix.lower(), "text") if output else "text"
+
+
+def _columns(columns: int | None) -> int:
+    if columns is not None and columns < NARROWEST:
+        raise UsageFault(Problem(code="USAGE", message=f"--width {columns} is less than {NARROWEST} columns"))
+    return columns or width()
+
+
+def _ends(highlight: str | None) -> tuple[str, str] | None:
+    if highlight is None:
+        return None
+    source, colon, target = highlight.partition(":")
+    if not (source and colon and target):
+        hint = "two names with a colon between them: --highlight guest_02:customer"
+        raise UsageFault(Problem(code="USAGE", message=f"--highlight '{highlight}' is not A:B", hint=hint))
+    return source, target
+
+
+def _day(date: str | None) -> str | None:
+    if date != "today":
+        return date
+    from datetime import date as day
+
+    return day.today().isoformat()

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from bascule.model.links import Bridge as BridgeOptions
+from bascule.model.links import Physical
+from bascule.model.site import GuestNic
+from bascule.model.state import Address, HostState, Link
+from bascule.model.values import IfName, Mac
+from bascule.probe.live import live_world
+from bascule.system.run import run
+from bascule.verify.checks import Check, check_host, check_links
+from tests import sites
+from tests.worlds import HOST, Builder, building, production, read_state
+
+SITE = sites.production()
+
+
+def link(name: str, *, master: str | None = None, bridge: bool = False, mac: str = "52:54:00:aa:00:01", up: bool = True,
+         carrier: bool = True, addresses: tuple[str, ...] = (), delay: int = 0, stp: int = 0) -> Link:  # fmt: skip
+    options = BridgeOptions(forward_delay=delay, stp_state=stp) if bridge else Physical()
+    return Link(
+        name=IfName(name), options=options, up=up, carrier=carrier, mac=Mac(mac),
+        master=IfName(master) if master else None, addresses=tuple(Address(ip=ip) for ip in addresses),
+    )  # fmt: skip
+
+
+def good() -> dict[str, Link]:
+    links = [
+        link("eth2", addresses=("192.168.1.10/24",)), link("eth3", addresses=("129.230.1.10/16",)),
+        link("br3", bridge=True, mac="52:54:00:aa:00:03"), link("eth4", master="br3", mac="52:54:00:aa:00:03"),
+        link("br4", bridge=True, mac="52:54:00:aa:00:04"), link("eth5", master="br4", mac="52:54:00:aa:00:04"),
+        link("guest_01.0", master="br4"), link("guest_02.0", master="br3"), link("guest_03.0", master="br3"),
+    ]  # fmt: skip
+    return {x.name: x for x in links}
+
+
+def wrong(*links: Link, without: str = "") -> list[tuple[str, str, str]]:
+    state = good() | {x.name: x for x in links}
+    state.pop(without, None)
+    checks = check_links(SITE, SITE.hosts[HOST], HostState.of(state.values()))
+    return [(check.id, check.subject, check.detail) for check in checks if check.ok is not True]
+
+
+def test_a_good_host_is_all_green() -> None:
+    assert wrong() == []
+
+
+@pytest.mark.parametrize(
+    ("broken", "expected"),
+    [
+        (link("br3", bridge=True, mac="52:54:00:aa:00:03", up=False), ("bridge-up", "br3", "is down")),
+        (
+            link("eth4", master="br3", mac="52:54:00:aa:00:03", carrier=False),
+            ("nic-up", "eth4", "is up, but has no carrier: no cable, or the far end is down"),
+        ),
+        (
+            link("eth4", master="br3", mac="52:54:00:aa:00:03", addresses=("192.168.1.11/24",)),
+            ("no-address", "eth4", "192.168.1.11/24"),
+        ),
+        (
+            link("br3", bridge=True, mac="52:54:00:aa:00:99"),
+            ("bridge-mac", "br3", "52:54:00:aa:00:99, but eth4 has 52:54:00:aa:00:03"),
+        ),
+        (
+            link("eth4", master="br4", mac="52:54:00:aa:00:03"),
+            ("uplink-on-bridge", "eth4", "port of br4, should be on br3"),
+        ),
+        (link("guest_03.0"), ("tap-on-bridge", "guest_03.0", "port of nothing, should be on br3")),
+        (
+            link("br4", bridge=True, mac="52:54:00:aa:00:04", delay=1500, stp=1),
+            ("stp", "br4", "STP on, forward delay 15 s; wanted STP off, forward delay 0 s"),
+        ),
+        (link("br3", mac="52:54:00:aa:00:03"), ("stp", "br3", "is no bridge but a NIC")),
+        (link("eth2"), ("address", "eth2", "192.168.1.10/24 is missing")),
+        (link("other", master="br3"), ("other-ports", "br3", "not in the file, left alone: other")),
+    ],
+)
+def test_each_fault_is_named(broken: Link, expected: tuple[str, str, str]) -> None:
+    assert expected in wrong(broken)
+
+
+def test_what_is_not_there_is_named() -> None:
+    assert ("bridge-up", "br3", "is not there") in wrong(without="br3")
+    assert ("tap-on-bridge", "guest_02.0", "is not there; should be a port of br3") in wrong(without="guest_02.0")
+    assert ("nic-up", "eth4", "is not there") in wrong(without="eth4")
+
+
+@pytest.fixture(scope="module")
+def scene() -> Iterator[Builder]:
+    with building() as builder:
+        production(builder)
+        yield builder
+
+
+def guests(scene: Builder, site: object = None, **world: object) -> dict[tuple[str, str], Check]:
+    used = site or SITE
+    assert isinstance(used, type(SITE))
+    where = replace(scene.world, **world)  # type: ignore[arg-type]  # a test's own fields
+    checks = check_host(used, used.hosts[HOST], read_state(scene), where)
+    return {(check.id, check.subject): check for check in checks}
+
+
+@pytest.mark.kernel
+def test_proper_virtual_servers(scene: Builder) -> None:
+    checks = guests(scene)
+    assert [check for check in checks.values() if check.ok is not True] == []
+    assert checks["arp-from-host", "guest_02"].detail == "192.168.1.102 ether 52:54:00:00:00:04 eth2"
+    assert checks["mac-on-own-port", "guest_01"].detail == "52:54:00:00:00:03 learned on guest_01.0 of br4"
+    traffic = checks["unrestricted-within", "guest_03"].detail
+    assert traffic == (
+        "dmz → guest_03: icmp, 1500 bytes, tcp/502, udp; guest_03 → dmz: icmp, 1500 bytes, tcp/21, udp/53"
+    )
+    assert json.dumps([check.as_json() for check in checks.values()])
+
+
+@pytest.mark.kernel
+def test_a_live_host_says_what_it_cannot_ask(scene: Builder) -> None:
+    world = live_world(SITE, SITE.hosts[HOST], read_state(scene), scene.namespaces[HOST])
+    checks = {(c.id, c.subject): c for c in check_host(SITE, SITE.hosts[HOST], read_state(scene), world)}
+    assert all(check.ok for check in checks.values())
+    detail = checks["in-broadcast-domain", "guest_01"].detail
+    assert detail.endswith("from guest_01 itself: not asked, because it is not ours to ask from")
+
+
+@pytest.mark.kernel
+def test_alone_on_its_network_is_not_green(scene: Builder) -> None:
+    feet = {"guest_01": scene.world.feet["guest_01"]}
+    checks = guests(scene, feet=feet)
+    for name in ("in-broadcast-domain", "like-any-nic", "unrestricted-within"):
+        assert checks[name, "guest_01"].ok is None
+        assert checks[name, "guest_01"].detail == "not asked, because nobody else stands on internet to ask from"
+    assert checks["arp-from-host", "guest_01"].detail == "129.230.1.21 ether 52:54:00:00:00:03 br4"  # the bridge asks
+
+
+@pytest.mark.kernel
+def test_a_guest_behind_another_mac_is_found(scene: Builder) -> None:
+    def claims(nic: GuestNic) -> GuestNic:
+        return replace(nic, mac=Mac("52:54:00:de:ad:01"))
+
+    guest = SITE.guests["guest_03"]
+    site = replace(SITE, guests={**SITE.guests, "guest_03": replace(guest, nics=tuple(map(claims, guest.nics)))})
+    feet = {name: feet for name, feet in scene.world.feet.items() if name != "guest_03"}
+    checks = guests(scene, site, feet=feet)
+    assert checks["mac-on-own-port", "guest_03"].ok is False
+    assert checks["arp-from-host", "guest_03"].detail == (
+        "192.168.1.33 ether 52:54:00:00:00:05 eth2, should be 52:54:00:de:ad:01"
+    )
+    assert checks["like-any-nic", "guest_03"].ok is False
+
+
+@pytest.mark.kernel
+def test_filters_and_small_mtus_are_restrictions() -> None:
+    with building() as builder:
+        production(builder)
+        builder.nft(
+            "guest_02", "table inet d { chain i { type filter hook input priority 0; udp dport 61000 drop; }\n}\n"
+        )
+        builder.ip("guest_03", "link set eth0 mtu 1400")
+        run(["bridge", "link", "set", "dev", "guest_01.0", "learning", "off"], namespace=builder.namespaces[HOST])
+        run(["bridge", "fdb", "flush", "dev", "br4"], namespace=builder.namespaces[HOST], check=False)
+        run(["bridge", "fdb", "del", "52:54:00:00:00:03", "dev", "guest_01.0", "master"],
+            namespace=builder.namespaces[HOST], check=False)  # fmt: skip
+        checks = guests(builder)
+    assert checks["unrestricted-within", "guest_02"].ok is False
+    assert checks["unrestricted-within", "guest_02"].detail == "dmz → guest_02 udp: no answer within 1.5 s"
+    assert "1500 bytes" in checks["unrestricted-within", "guest_03"].detail
+    assert checks["unrestricted-within", "guest_03"].ok is False
+    assert checks["mac-on-own-port", "guest_01"].ok is False
+    assert checks["in-broadcast-domain", "guest_03"].ok is True
