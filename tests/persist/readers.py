@@ -118,7 +118,7 @@ def ask(
         text=True,
         timeout=timeout_s,
     )
-    if "wrong fs type" in done.stderr or "mount: " in done.stderr and "@@@" not in done.stdout:
+    if "wrong fs type" in done.stderr or ("mount: " in done.stderr and "@@@" not in done.stdout):
         pytest.skip(f"no overlay file system here: {done.stderr.strip().splitlines()[0]}")
     words, *parts = done.stdout.split("@@@\n")
     found = [json.loads(part or "[]") for part in parts] if len(parts) == 3 else [[], [], []]

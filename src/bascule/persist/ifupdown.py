@@ -61,6 +61,8 @@ def _link(link: LinkConfig, config: NetworkConfig, members: list[LinkConfig], ga
     elif link.ipv6 is Ipv6.LINK_LOCAL and not v6:
         heads.append(("inet6 manual", []))
     ra_off = ["accept_ra 0"] if link.ipv6 is Ipv6.LINK_LOCAL else []
+    if link.is_bridge:
+        ra_off.append("dad-attempts 0")  # without carrier duplicate detection does not end, and ifup would fail
     heads += [("inet6 static", [f"address {address}", *ra_off]) for address in v6]
     _routes(link, heads)
     if link.dns:
@@ -87,7 +89,8 @@ def _low(link: LinkConfig, config: NetworkConfig, members: list[LinkConfig], gap
             if getattr(options, field) % 100 == 0
             and (field == "forward_delay" or getattr(options, field) != getattr(Bridge(), field))
         ]
-        out.append("bridge-maxwait 0")  # no guest, no carrier: do not wait for the bridge at boot
+        if not options.stp_state:
+            out.append("bridge-maxwait 0")  # no guest, no carrier: do not wait for the bridge at boot
         if options.priority != 32768:
             out.append(f"bridge-bridgeprio {options.priority}")
         if options.vlan_filtering:
@@ -149,11 +152,11 @@ def _hooks(link: LinkConfig, members: list[LinkConfig]) -> Lines:
                 out.append(f"up ip link set dev {member.name} type bridge_slave {' '.join(member.port.arguments())}")
             out += _vlans(member, "")
         out += _vlans(link, " self")
-    if link.ipv6 is Ipv6.OFF and link.master is None:
-        if link.options.kind:  # it does not exist before it is up
+    if link.ipv6 is Ipv6.OFF:
+        if link.options.kind and link.master is None:  # it does not exist before it is up
             out.append(f"up ip link set dev {link.name} addrgenmode none")
             out.append(f"up ip -6 address flush dev {link.name} scope link")
-        else:
+        elif not link.options.kind:
             out.append(f"pre-up ip link set dev {link.name} addrgenmode none")
     return out
 
