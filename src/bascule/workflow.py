@@ -257,6 +257,7 @@ def import_host(
         skipped=tree.skipped,
         libvirt=read_tree(top, libvirt_files.READS).files,
         state=None if root else observe(),
+        chosen=root is None and dialect_name is not None,
     )
     imported = import_sources(sources)
     if sources.state is not None:

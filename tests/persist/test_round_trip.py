@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 
@@ -7,7 +9,8 @@ from bascule.persist.config import NetworkConfig
 from bascule.persist.dialect import NAMES, Inexpressible, dialect
 from tests.persist.configs import configs, recipe
 
-LIMITS = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+EXAMPLES = int(os.environ.get("BASCULE_SOAK", "1")) * 40
+LIMITS = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -23,11 +23,14 @@ Lines = list[str]
 
 
 def render(config: NetworkConfig, head: str = "") -> dict[str, str]:
-    """Two shell scripts, ``head`` in their second line; what a command cannot say (DHCP, name servers, hardware pins) is a comment in them."""
+    """Two shell scripts with ``head`` as their second line.
+
+    What a command cannot say (DHCP, name servers, hardware pins) is a comment in them.
+    """
     return {
         IP_FILE: _script(f"{head}# With ip(8) and bridge(8).", config, _make, _bridge_ip, _address_ip),
         BRCTL_FILE: _script(
-            "With brctl(8) and ifconfig(8) where they suffice.", config, _make, _bridge_old, _address_old
+            f"{head}# With brctl(8) and ifconfig(8) where they do.", config, _make, _bridge_old, _address_old
         ),
     }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from bascule.model.links import Bond, Bridge, Dummy, Vlan
-from bascule.persist import nmconf, sysfs
+from bascule.persist import nmconf, suse_parse, sysfs
 from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig, by_family
 from bascule.persist.dialect import Gaps, route_words, seconds
 from bascule.persist.ifcfg_parse import FOLDER, SKIPPED, parse
@@ -25,6 +25,7 @@ READS = (
     "etc/sysconfig/network-scripts/route6-*",
     "etc/sysconfig/network-scripts/rule-*",
     "etc/sysconfig/network-scripts/rule6-*",
+    *suse_parse.READS,
     *nmconf.READS,
 )
 

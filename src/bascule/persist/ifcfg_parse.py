@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_interface
 from typing import Any
 
 from bascule.model.values import IfName, Mac, parse_ifname, parse_mac, parse_vid
-from bascule.persist import nmconf, sysfs
+from bascule.persist import nmconf, suse_parse, sysfs
 from bascule.persist.bonding import parse_bond_option
 from bascule.persist.builder import Builder, Draft
 from bascule.persist.config import Ipv6, StaticRoute
@@ -72,6 +72,7 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
             _Reader(builder, path, suffix, names, settings).read(files[path])
     for path in sorted(path for path in files if re.match(rf"{FOLDER}/(route|rule)6?-", path)):
         _route_file(path, files[path], builder)
+    suse_parse.parse(files, builder)
     _implied(builder)
     for assignment, device in gateways:
         _global_gateway(assignment, device, builder)
@@ -398,7 +399,7 @@ def _implied(builder: Builder) -> None:
     """A bridge that a port names is made by the scripts even without a file of its own."""
     for draft in list(builder.drafts.values()):
         if draft.master is not None and draft.master not in builder.drafts:
-            builder.draft(draft.master, draft.file, draft.line).kind = builder.implied[draft.master]
+            builder.draft(draft.master, draft.file, draft.line).kind = builder.implied.get(draft.master, "bridge")
 
 
 __all__ = ["FOLDER", "GLOBAL", "SKIPPED", "parse"]

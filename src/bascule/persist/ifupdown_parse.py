@@ -218,6 +218,13 @@ class _Reader:
 
     def settle(self) -> None:
         """From stanzas to links."""
+        for stanza in [*self.stanzas]:
+            odd = next(
+                (line for line in stanza.options if _key(line) in {"ovs-type", "ovs_type", "wpa-ssid", "type"}), None
+            )
+            if odd is not None:
+                self.leave(odd, f"such a link is not taken: {stanza.name} is left out")
+                self.stanzas.remove(stanza)
         for stanza in self.stanzas:
             base, colon, _ = stanza.name.partition(":")
             try:

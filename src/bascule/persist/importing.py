@@ -12,7 +12,7 @@ from bascule.model.site import Site
 from bascule.model.state import HostState
 from bascule.persist import libvirt_files
 from bascule.persist.config import NetworkConfig
-from bascule.persist.dialect import NAMES, Files, Left, Parsed, dialect, printable
+from bascule.persist.dialect import NAMES, Files, Left, Parsed, dialect, printable, seconds
 from bascule.persist.running import conflicts, running_config, together
 from bascule.persist.to_site import host_entry
 from bascule.site import parse as parse_site
@@ -38,7 +38,11 @@ class Imported:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """What an import is made from. ``state`` None means that only files are at hand."""
+    """What an import is made from.
+
+    ``state`` None means that only files are at hand. ``chosen`` says that the dialect is the person's choice among
+    several, which the site file then repeats.
+    """
 
     host: str
     site: str
@@ -47,6 +51,7 @@ class Sources:
     skipped: tuple[tuple[str, str], ...] = ()
     libvirt: Files = field(default_factory=dict)
     state: HostState | None = None
+    chosen: bool = False
 
 
 def import_sources(sources: Sources, *, as_found: bool = False) -> Imported:
@@ -66,6 +71,8 @@ def import_sources(sources: Sources, *, as_found: bool = False) -> Imported:
     else:
         config = parsed.config
         notes += _defaults(config)
+    if sources.dialect is not None and not sources.files:
+        notes.append(f"no files of dialect {sources.dialect} were found")
     virtual = libvirt_files.parse(sources.libvirt, sources.host)
     entry = host_entry(config)
     document = _document(sources, entry.networks, entry.host, virtual, notes, as_found=as_found)
@@ -114,7 +121,11 @@ def guess_dialect(root: str, has_files: Callable[[tuple[str, ...]], bool]) -> st
 
 
 OWN_FILES = {  # what speaks for a dialect, and for no other
-    "ifcfg": ("etc/sysconfig/network-scripts/ifcfg-[!l]*", "etc/sysconfig/network-scripts/ifcfg-l[!o]*"),
+    "ifcfg": (
+        "etc/sysconfig/network-scripts/ifcfg-[!l]*",
+        "etc/sysconfig/network-scripts/ifcfg-l[!o]*",
+        "etc/sysconfig/network/ifcfg-[!l]*",
+    ),
     "keyfile": ("etc/NetworkManager/system-connections/*",),
     "networkd": ("etc/systemd/network/*.netdev", "etc/systemd/network/*[!d].network"),
     "netplan": ("etc/netplan/*.yaml",),
@@ -132,6 +143,10 @@ def _parsed(sources: Sources) -> Parsed:
     return dialect(sources.dialect).parse(sources.files, hardware)
 
 
+_TIMES = ("forward_delay", "hello_time", "max_age", "ageing_time")
+_SAID = (*_TIMES, "priority", "vlan_default_pvid", "mcast_querier")
+
+
 def _defaults(config: NetworkConfig) -> list[str]:
     """Bridge options that a site file leaves to Bascule's own defaults."""
     notes = []
@@ -145,10 +160,10 @@ def _defaults(config: NetworkConfig) -> list[str]:
             mcast_snooping=options.mcast_snooping,
             vlan_filtering=options.vlan_filtering,
         )
-        if options != own:
-            told = (
-                ", ".join(f"{key} {value}" for key, value in options.as_json().items() if value != getattr(own, key))
-                or f"forward_delay {options.forward_delay}"
+        odd = {key: getattr(options, key) for key in _SAID if getattr(options, key) != getattr(own, key)}
+        if odd:
+            told = ", ".join(
+                f"{key} {seconds(value)} s" if key in _TIMES else f"{key} {value}" for key, value in odd.items()
             )
             notes.append(f"{link.name}: {told} in the files; Bascule's own default takes its place")
     return notes
@@ -164,7 +179,7 @@ def _document(
     as_found: bool,
 ) -> dict[str, Any]:
     """The whole file as a tree; guests that hang on nothing here are left out with a note."""
-    entry: dict[str, Any] = {"persist": sources.dialect} if sources.dialect else {}
+    entry: dict[str, Any] = {"persist": sources.dialect} if sources.dialect and sources.chosen else {}
     if as_found:
         entry["as_found"] = True
     entry |= host
@@ -203,7 +218,8 @@ def _comments(sources: Sources, told: tuple[str, ...], notes: list[str], left: t
     if sources.libvirt:
         origin.append("libvirt's definitions")
     out = [
-        f"Imported from {', '.join(origin) or 'nothing'}. What the wire behind a NIC is, 'bascule survey' finds out."
+        f"Imported from {', '.join(origin) or 'nothing'}.",
+        "Which network is on the wire of a NIC, no configuration says: 'bascule survey' finds out.",
     ]
     for title, lines in (
         ("Kernel and files disagree (the kernel's word stands below):", told),

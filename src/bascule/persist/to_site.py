@@ -112,6 +112,8 @@ class _Writer:
                     told = ", ".join(member.port.as_json())
                     self.note(f"{member.name}: port options {told}; a site file has no word for them")
         out |= self._speech(link)
+        if "vlan" in out:
+            self._tagged(link, out["vlan"])
         options = link.options
         if isinstance(options, Bridge):
             if options.vlan_filtering:
@@ -151,6 +153,16 @@ class _Writer:
         if link.search:
             out["search"] = _one_or_many(list(link.search))
         return out
+
+    def _tagged(self, link: LinkConfig, vid: int) -> None:
+        """A VLAN that a bridge sits on is a network of the building."""
+        if any(entry.get("vlan") == vid for entry in self.out.networks.values()):
+            return
+        name = self._network(link)
+        shared = {entry.get("network") for entry in self.nics.values()}
+        if name is None or name in shared or "vlan" in self.out.networks[name]:
+            name = f"vlan-{vid}"
+        self.out.networks.setdefault(name, {})["vlan"] = vid
 
     def _network(self, link: LinkConfig) -> str | None:
         """The network of the building that the link's first address stands in, named after it."""

@@ -92,7 +92,7 @@ def _items(values: Sequence[object], pad: str) -> Iterator[str]:
 
 def site_text(document: Mapping[str, Any], notes: Sequence[str] = ()) -> str:
     """A whole site file; ``notes`` become comments at its head."""
-    lines = [f"# {line}".rstrip() for note in notes for line in note.splitlines()]
+    lines = [f"# {line}".rstrip() for note in notes for line in note.splitlines() or [""]]
     depth = {"networks": 1, "hosts": 3, "guests": 2, "machines": 2}
     for key, value in document.items():
         if lines:
