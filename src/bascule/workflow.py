@@ -19,15 +19,19 @@ from bascule.model.state_json import from_json, to_json
 from bascule.observe.kernel import observe
 from bascule.plan.change import Note, Plan
 from bascule.plan.diff import diff
+from bascule.plan.hardware import find_nics
 from bascule.plan.make import make_plan
 from bascule.plan.target import sysctl_keys
+from bascule.probe.live import live_world
 from bascule.site import parse
 from bascule.system.clock import Clock, Progress
 from bascule.system.files import read_bytes
+from bascule.system.links import link_names
 from bascule.system.netns import Namespace
 from bascule.system.sandbox import privilege, sandboxed
 from bascule.twin import Twin
-from bascule.verify.checks import Check, check_host, second_plan, way_back
+from bascule.verify.checks import Check, check_host, read_neighbours, second_plan, way_back
+from bascule.verify.endpoints import Endpoints
 from bascule.verify.expectations import Outcome, judge
 
 STATE_MAX = 256 << 20  # bytes; 1,000 bridges with 5,000 taps are about 5 MiB
@@ -93,6 +97,33 @@ def _saved(path: str) -> HostState:
         return from_json(json.loads(read_bytes(path, limit=STATE_MAX)))
     except ValueError as error:
         raise BasculeError.of("STATE-FILE", f"'{path}' is no saved state: {error}") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """What this host showed about itself."""
+
+    host: Host
+    checks: tuple[Check, ...]
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything that could be asked from here holds."""
+        return all(check.ok is not False for check in self.checks) and all(x.ok is not False for x in self.outcomes)
+
+
+def verify(site_file: str, *, host: str | None = None) -> Verified:
+    """The checks of this host and the expectations that it can ask, live."""
+    site = load(site_file)
+    chosen = choose_host(site, host)
+    state = look(site, chosen)
+    find_nics(chosen, state)
+    with Namespace.current(chosen.name) as here:
+        world = live_world(site, chosen, state, here)
+        checks = check_host(site, chosen, state, world)
+        endpoints = Endpoints(site, world, read_neighbours(here))  # after the checks, which made guests speak
+        return Verified(host=chosen, checks=checks, outcomes=judge(site, world, endpoints))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,10 +209,10 @@ def _start(look_: Observe, room: Namespace, observed: HostState | None) -> HostS
 
 def _observed_here(site: Site, names: Sequence[str]) -> dict[str, HostState]:
     """The state of this machine, if it has every NIC of one of the hosts and therefore is that host."""
-    here = observe()
+    here = link_names()  # the names alone, so that an ordinary user may rehearse somebody else's host
     for name in names:
         host = site.hosts[name]
-        if host.nics and all(nic in here.links for nic in host.nics):
+        if host.nics and here.issuperset(host.nics):
             return {name: look(site, host)}
     return {}
 

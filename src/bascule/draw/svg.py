@@ -67,7 +67,7 @@ def svg(scene: Scene, *, date: str | None = None) -> str:
         'role="graphics-document document" aria-labelledby="bascule-title bascule-desc">',
         f'<title id="bascule-title">{escape(scene.site)}: guests, bridges, NICs and networks</title>',
         f'<desc id="bascule-desc">{escape(describe(scene))}</desc>',
-        f"<style>{STYLE}</style>",
+        f"<style>{STYLE}@page{{size:A4 {'landscape' if width > height else 'portrait'};margin:8mm}}</style>",
         f'<rect class="page" width="{width}" height="{height}"/>',
         f'<text class="title ink" x="{MARGIN}" y="{MARGIN + 18}">{escape(scene.site)}</text>',
         f'<g transform="translate({left} {MARGIN + HEAD})"{dim}>',

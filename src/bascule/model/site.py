@@ -351,9 +351,10 @@ class Site:
         """The building's network that a guest NIC stands on; None behind a virtual network or a bridge without NIC."""
         host = self.hosts[self.guests[nic.guest].host]
         if nic.plug is PlugKind.BRIDGE:
-            if nic.vlan is not None:
+            bridge = host.bridges[IfName(nic.into)]
+            if nic.vlan is not None and bridge.uplink is not None:
                 return self.network_of_vlan(nic.vlan)
-            return self.network_of_bridge(host, host.bridges[IfName(nic.into)])
+            return self.network_of_bridge(host, bridge)
         if nic.plug is PlugKind.DIRECT:
             name = host.nics[IfName(nic.into)].network
             return self.networks[name] if name else None

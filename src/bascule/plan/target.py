@@ -39,8 +39,16 @@ class Target:
 
 def sysctl_keys(host: Host, taps: tuple[IfName, ...] = ()) -> tuple[str, ...]:
     """The kernel parameters that a plan for this host looks at."""
-    quiet = [*(b.name for b in host.bridges.values()), *_ports(host), *taps]
-    return tuple(f"net/ipv6/conf/{name}/accept_ra" for name in quiet)
+    quiet = [*host.bridges, *_ports(host), *taps]
+    return (*map(_accept_ra, quiet), *map(_arp_ignore, host.bridges))
+
+
+def _accept_ra(name: IfName) -> str:
+    return f"net/ipv6/conf/{name}/accept_ra"
+
+
+def _arp_ignore(name: IfName) -> str:
+    return f"net/ipv4/conf/{name}/arp_ignore"
 
 
 def _ports(host: Host) -> list[IfName]:
@@ -191,9 +199,8 @@ class _Layer:
         if self.host.as_found and name in self.observed.links:
             return
         self.links[name] = replace(self.links[name], addresses=(), addrgenmode="none")
-        key = f"net/ipv6/conf/{name}/accept_ra"
         if self.observed.has_ipv6:
-            self.sysctls[key] = "0"
+            self.sysctls[_accept_ra(name)] = "0"
         self.routes = [route for route in self.routes if route.dev != name]
 
     def _enslave(self, name: IfName, master: IfName, port: BridgePort | None) -> None:
@@ -284,6 +291,8 @@ class _Layer:
                 self._dhcp(bridge.name)
         else:
             self._silent(bridge.name)
+            # Linux answers ARP for any of its addresses on any link: the host's own NIC may be on this network, too
+            self.sysctls[_arp_ignore(bridge.name)] = "1"
         if port is not None:
             self.links[port] = replace(self.links[port], mtu=mtu if bridge.mtu else self.links[port].mtu)
             self._silent(port)

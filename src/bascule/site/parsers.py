@@ -26,6 +26,14 @@ from bascule.site.findings import nearest, shown
 MTU_MIN, MTU_MAX = 68, 65535  # RFC 791's smallest datagram; the largest that the kernel takes
 
 
+_RESERVED = {
+    "none": "means no link in a site file",
+    "lo": "is the kernel's loopback",
+    "all": "means all links under /proc/sys/net",
+    "default": "means future links under /proc/sys/net",
+}
+
+
 class Wrong(ValueError):
     """A parser's complaint that brings its own hint or code."""
 
@@ -56,9 +64,16 @@ def read_ifname(text: str) -> IfName:
             "shorten it",
             "NAME-LONG",
         )
-    if text == "none":
-        raise Wrong("'none' means no link in a site file and cannot name one", "take another name")
-    return parse_ifname(text)
+    if text in _RESERVED:
+        raise Wrong(f"{shown(text)} cannot name a link: it {_RESERVED[text]}", "take another name")
+    name = parse_ifname(text)
+    bad = re.search(r"[^A-Za-z0-9_.~+=@-]|^[-.]", name)
+    if bad:
+        raise Wrong(
+            f"{shown(text)} holds '{bad.group()}' where a link's name in a site file has none",
+            "ip, nft and the configuration systems read it as more than a letter; rename the link",
+        )
+    return name
 
 
 def read_mac(text: str) -> Mac:
@@ -165,13 +180,16 @@ def read_subnet(text: str) -> IpNetwork:
         if re.fullmatch(r"[0-9A-Fa-f.:]*[.:][0-9A-Fa-f.:]*", text):
             raise Wrong(f"{shown(text)} has no prefix length", f"write it like {text}/{64 if ':' in text else 24}")
         raise Wrong(f"{shown(text)} is not a subnet like 192.168.1.0/24 or 2001:db8::/64")
-    with contextlib.suppress(ValueError):
-        return ip_network(text)
     try:
         network = ip_network(text, strict=False)
     except ValueError:
         raise Wrong(f"{shown(text)} is not a subnet like 192.168.1.0/24 or 2001:db8::/64") from None
-    raise Wrong(f"{shown(text)} is an address inside a subnet, not a subnet", f"did you mean {network}?")
+    if str(network.network_address) != str(ip_address(text.partition("/")[0])):
+        raise Wrong(f"{shown(text)} is an address inside a subnet, not a subnet", f"did you mean {network}?")
+    if network.is_multicast or network.is_loopback:
+        kind = "multicast" if network.is_multicast else "loopback"
+        raise Wrong(f"{shown(text)} is a {kind} range, not a subnet of hosts")
+    return network
 
 
 def read_vid(text: str) -> Vid:

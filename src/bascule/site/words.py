@@ -89,10 +89,19 @@ _PORTS = r"(tcp|udp)/[0-9]{1,5}(-[0-9]{1,5})?"
 
 Label = Annotated[str, Word("NAME", "a name", p.read_label, _schema(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"))]
 LinkName = Annotated[
-    IfName, Word("NAME", "a link's name", p.read_ifname, _schema(r"^[^/:\s]{1,15}$", "eth4", "enp3s0"))
+    IfName,
+    Word(
+        "NAME", "a link's name", p.read_ifname, _schema(r"^[A-Za-z0-9_~+=@][A-Za-z0-9_.~+=@-]{0,14}$", "eth4", "enp3s0")
+    ),
 ]
 Uplink = Annotated[
-    IfName, Word("NAME", "a NIC, a bond or 'none'", p.read_uplink, _schema(r"^[^/:\s]{1,15}$", "eth4", "bond0", "none"))
+    IfName,
+    Word(
+        "NAME",
+        "a NIC, a bond or 'none'",
+        p.read_uplink,
+        _schema(r"^[A-Za-z0-9_~+=@][A-Za-z0-9_.~+=@-]{0,14}$", "eth4", "bond0", "none"),
+    ),
 ]
 MacWord = Annotated[Mac, Word("MAC", "a MAC address", p.read_mac, _schema(_MACS, "52:54:00:28:23:af"))]
 GuestMac = Annotated[Mac, Word("MAC", "a guest's MAC address", p.read_guest_mac, _schema(_MACS, "52:54:00:28:23:af"))]

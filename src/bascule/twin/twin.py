@@ -19,6 +19,7 @@ from bascule.probe.world import World
 from bascule.system import links, rtnetlink
 from bascule.system.netns import Namespace
 from bascule.system.run import run
+from bascule.system.sandbox import privilege
 from bascule.system.workers import Daemon
 from bascule.twin import building, dnsmasq, leases, router
 from bascule.twin.building import BUILDING
@@ -57,6 +58,8 @@ class Twin:
 
         Raises MissingTool, NotPermitted or CommandFailed.
         """
+        if privilege() is None:
+            raise RuntimeError("a twin is raised inside of a sandbox only: it would be seen, and outlive us")
         twin = cls(site, site.hosts if hosts is None else hosts, observed or {})
         try:
             twin._build()
@@ -154,6 +157,10 @@ class Twin:
         self._serve(
             Offer(endpoint=name, namespace=self._rooms[name], services=self.site.guests[name].serves)
             for name in self.wiring.guests
+        )
+        self._serve(
+            Offer(endpoint=name, namespace=self._rooms[name], services=self.site.hosts[name].serves)
+            for name in self.hosts
         )
         for node, link in links.wait_until_running(self._ports()):
             text = f"{link} of {node} is up but does not run: no frame will pass there"
