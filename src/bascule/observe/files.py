@@ -30,6 +30,7 @@ def read_tree(
     top = Path(root)
     files: dict[str, str] = {}
     skipped: dict[str, str] = {}
+    folders: dict[str, Path] = {}
     waiting = list(patterns)
     while waiting:
         following: list[str] = []
@@ -41,7 +42,7 @@ def read_tree(
                     skipped[path] = f"more than {FILES_MAX} files"
                     break
                 try:
-                    files[path] = read_below(top, path)
+                    files[path] = read_below(top, path, folders=folders)
                 except ValueError as wrong:
                     if str(wrong) != "a folder":
                         skipped[path] = str(wrong)

@@ -323,5 +323,6 @@ def matches(sections: list[Located], name: str, mac: Mac | None) -> bool:
 def matches_name(patterns: str, name: str) -> bool:
     """Name= of [Match]: several patterns, ``!`` in front of the first turns the list round."""
     inverse = patterns.startswith("!")
-    hit = any(fnmatchcase(name, word) for word in patterns.removeprefix("!").split())
+    words = patterns.removeprefix("!").split()
+    hit = name in words or any(fnmatchcase(name, word) for word in words if set(word) & _GLOB)
     return hit != inverse

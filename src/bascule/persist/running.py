@@ -111,6 +111,8 @@ def conflicts(kernel: NetworkConfig, files: NetworkConfig) -> Iterator[str]:
             if say.onboot:
                 yield f"{name}: configured in the files, but the kernel does not have it"
         else:
+            if have.onboot and not say.onboot:
+                yield f"{name}: is up, but its files do not bring it up at boot"
             yield from differences(name, have, say, "in the kernel", "in the files")
 
 
@@ -161,7 +163,7 @@ def together(kernel: NetworkConfig, files: NetworkConfig) -> NetworkConfig:
                 search=say.search,
                 port=have.port,
                 vlans=have.vlans,
-                onboot=say.onboot,
+                onboot=have.onboot,
             )
         )
     return NetworkConfig.of(links, files.unmanaged)

@@ -30,6 +30,7 @@ class _Writer:
         self.config = config
         self.out = HostEntry()
         self.ports = config.ports()
+        self.parents = {link.parent for link in config.links.values()}
         self.used_vlans: set[IfName] = set()
         self.gateways: set[bool] = set()
         self.nics: dict[str, dict[str, Any]] = {}
@@ -46,7 +47,10 @@ class _Writer:
             elif isinstance(link.options, Bond):
                 self.bonds[link.name] = self._bond(link)
             elif not link.options.kind:
-                self.nics[link.name] = self._nic(link)
+                if link.onboot or link.master or link.name in self.parents:
+                    self.nics[link.name] = self._nic(link)
+                else:
+                    self.note(f"{link.name}: left out, it is not brought up and carries nothing")
             elif isinstance(link.options, Dummy):
                 self.note(f"{link.name}: a dummy link; a site file has no word for it")
         for link in self.config.links.values():
@@ -70,8 +74,6 @@ class _Writer:
             out["mtu"] = link.mtu
         if link.mac:
             self.note(f"{link.name}: is given the MAC {link.mac}; a site file has no word for it")
-        if not link.onboot and master is None:
-            self.note(f"{link.name}: does not come up at boot; what a site file names does")
         return out
 
     def _bond(self, link: LinkConfig) -> dict[str, Any]:

@@ -127,27 +127,55 @@ def _entries(root: Path, folder: str, name: str, *, depth: int) -> Iterator[str]
             yield from _entries(root, path, name, depth=depth + 1)
 
 
-def read_below(root: Path, path: str, *, limit: int = CONFIG_FILE_MAX) -> str:
+def read_below(root: Path, path: str, *, folders: dict[str, Path] | None = None, limit: int = CONFIG_FILE_MAX) -> str:
     """The text of a configuration file. What is not UTF-8 is taken for Latin-1, as old comments are.
 
-    Raises OSError for what cannot be read, ValueError with a sentence for what is no text file.
+    ``folders`` remembers where folders really are, for those who read many files. Raises OSError for what cannot be
+    read, ValueError with a sentence for what is no text file.
     """
-    file = below(root, path)
-    kind = file.stat().st_mode
-    if not stat.S_ISREG(kind):
-        if stat.S_ISCHR(kind):
-            raise ValueError("masked: it leads to a device")
-        raise ValueError("a folder" if stat.S_ISDIR(kind) else "no regular file")
-    with file.open("rb") as stream:
-        data = stream.read(limit + 1)
-    if len(data) > limit:
-        raise ValueError(f"larger than {limit >> 20} MiB, which no configuration is")
+    folder, _, name = path.rpartition("/")
+    known = {} if folders is None else folders
+    if folder not in known:
+        known[folder] = below(root, folder)
+    data = _read_regular(f"{known[folder]}/{name}", limit)
+    if data is None:  # a symbolic link
+        data = _read_regular(str(below(root, path)), limit)
+    if data is None:
+        raise OSError(errno.ELOOP, "symbolic links go round in a circle", path)
     if b"\0" in data:
         raise ValueError("binary")
     try:
         return data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError:
         return data.decode("latin-1").replace("\r\n", "\n")
+
+
+def _read_regular(file: str, limit: int) -> bytes | None:
+    """The bytes of a regular file; None for a symbolic link. A pipe or device is told, never waited for."""
+    try:
+        handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return None
+        if error.errno == errno.ENXIO:
+            raise ValueError("no regular file") from error
+        raise
+    try:
+        status = os.fstat(handle)
+        if stat.S_ISDIR(status.st_mode):
+            raise ValueError("a folder")
+        if stat.S_ISCHR(status.st_mode):
+            raise ValueError("masked: it leads to a device")
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("no regular file")
+        if status.st_size > limit:
+            raise ValueError(f"larger than {limit >> 20} MiB, which no configuration is")
+        chunks = []
+        while chunk := os.read(handle, min(limit, 1 << 20)):
+            chunks.append(chunk)
+        return b"".join(chunks)
+    finally:
+        os.close(handle)
 
 
 def replace_file(path: Path, data: bytes, *, mode: int, owner: tuple[int, int] | None = None) -> None:
