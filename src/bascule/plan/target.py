@@ -13,7 +13,7 @@ from types import MappingProxyType
 from bascule.errors import BasculeError, Place, Problem
 from bascule.model.links import Bond, Bridge, BridgePort, Vlan
 from bascule.model.site import Bridge as DeclaredBridge
-from bascule.model.site import GuestNic, Host, Nic, PlugKind, Site
+from bascule.model.site import GuestNic, Host, Nic, PlugKind, Site, StaticRoute
 from bascule.model.state import MARK, Address, HostState, Link, PortVlans, Route
 from bascule.model.values import IfName, IpAddress, IpInterface, Mac, derive_mac
 from bascule.plan.change import Note
@@ -152,8 +152,25 @@ class _Layer:
         else:
             self._because(nic.name, f"{nic.name} is declared{network}", nic.place)
         self._speaks(nic.name, nic.addresses, nic.gateways)
+        self._static_routes(nic.name, nic.routes)
         if nic.dhcp:
             self._dhcp(nic.name)
+
+    def _static_routes(self, name: IfName, routes: tuple[StaticRoute, ...]) -> None:
+        """Networks behind other routers; whoever made a route that is there already, it is the same route."""
+        for route in routes:
+            metric = route.metric or (1024 if route.to.version == 6 else 0)
+            there = [
+                r
+                for r in self.observed.routes
+                if (r.dst, r.dev, r.gateway, r.metric, r.table) == (str(route.to), name, str(route.via), metric, "main")
+            ]
+            if there:
+                self.routes += [r for r in there if r.protocol == PROTOCOL]
+            else:
+                self.routes.append(
+                    Route(dst=str(route.to), dev=name, gateway=str(route.via), metric=metric, protocol=PROTOCOL)
+                )
 
     def _speaks(self, name: IfName, addresses: tuple[IpInterface, ...], gateways: tuple[IpAddress, ...]) -> None:
         """The host has these addresses on the link and its default routes over it."""
@@ -189,6 +206,8 @@ class _Layer:
 
     def _silent(self, name: IfName) -> None:
         """No address of its own and none that it makes by itself."""
+        if self.host.as_found and name in self.observed.links:
+            return
         self.links[name] = replace(self.links[name], addresses=(), addrgenmode="none")
         if self.observed.has_ipv6:
             self.sysctls[_accept_ra(name)] = "0"
@@ -251,14 +270,18 @@ class _Layer:
         )
         mtu = bridge.mtu or (uplink.mtu if uplink else before.mtu if before else 1500)
         known = before.options if before and isinstance(before.options, Bridge) else Bridge()
+        delay, snooping = 1500 if bridge.stp else 0, 0
+        if self.host.as_found and before is not None:
+            mac, mtu = before.mac, bridge.mtu or before.mtu
+            delay, snooping = known.forward_delay, known.mcast_snooping
         self.links[bridge.name] = replace(
             before or Link(name=bridge.name, options=known, alias=self.mark),
             options=replace(
                 known,
                 stp_state=int(bridge.stp),
-                forward_delay=1500 if bridge.stp else 0,
+                forward_delay=delay,
                 vlan_filtering=int(bridge.vlan_aware),
-                mcast_snooping=0,
+                mcast_snooping=snooping,
             ),
             up=True,
             mac=mac,
@@ -270,8 +293,10 @@ class _Layer:
             self._take_over(bridge.name, uplink)
             for nic in self.host.uplink_nics(bridge):
                 self._speaks(bridge.name, nic.addresses, nic.gateways)
+                self._static_routes(bridge.name, nic.routes)
         elif bridge.has_address:
             self._speaks(bridge.name, bridge.addresses, bridge.gateways)
+            self._static_routes(bridge.name, bridge.routes)
             if bridge.dhcp:
                 self._dhcp(bridge.name)
         else:
