@@ -67,7 +67,8 @@ _SYSCTL_WORDS = {("accept_ra", "0"): "take no router advertisements", ("accept_r
 
 def _sysctl_steps(before: HostState, after: HostState) -> Iterator[Step]:
     for key, value in sorted(after.sysctls.items()):
-        if before.sysctls.get(key) != value:
+        link = link_of(key)
+        if before.sysctls.get(key) != value and (link in after.links or link in {"", "all", "default"}):
             words = _SYSCTL_WORDS.get((key.rpartition("/")[2], value), f"{key} = {value}")
             yield step(Phase.SETTINGS, link_of(key) or key, words, Command("sysctl", (key, value)))
 
