@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bascule.apply.engine import Observe, apply_or_take_back, execute, take_back
 from bascule.apply.prepare import Prepared, prepare
@@ -22,18 +22,26 @@ from bascule.model.state_json import from_json, to_json
 from bascule.observe.kernel import observe
 from bascule.plan.change import Note, Plan
 from bascule.plan.diff import diff
+from bascule.plan.hardware import find_nics
 from bascule.plan.make import make_plan
 from bascule.plan.target import sysctl_keys
+from bascule.probe.live import live_world
 from bascule.site import parse
 from bascule.system.clock import Clock, Progress
 from bascule.system.files import read_bytes
+from bascule.system.links import link_names
 from bascule.system.netns import Namespace
+from bascule.system.run import require_tools
 from bascule.system.sandbox import privilege, sandboxed
-from bascule.twin import Twin
-from bascule.verify.checks import Check, check_host, second_plan, way_back
+from bascule.twin import Twin, tools
+from bascule.verify.checks import Check, check_host, read_neighbours, second_plan, way_back
+from bascule.verify.endpoints import Endpoints
 from bascule.verify.expectations import Outcome, judge
 
 STATE_MAX = 256 << 20  # bytes; 1,000 bridges with 5,000 taps are about 5 MiB
+
+if TYPE_CHECKING:
+    from bascule.persist.importing import Imported
 
 
 def load(site_file: str) -> Site:
@@ -114,6 +122,33 @@ def _saved(path: str) -> HostState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """What this host showed about itself."""
+
+    host: Host
+    checks: tuple[Check, ...]
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything that could be asked from here holds."""
+        return all(check.ok is not False for check in self.checks) and all(x.ok is not False for x in self.outcomes)
+
+
+def verify(site_file: str, *, host: str | None = None) -> Verified:
+    """The checks of this host and the expectations that it can ask, live."""
+    site = load(site_file)
+    chosen = choose_host(site, host)
+    state = look(site, chosen)
+    find_nics(chosen, state)
+    with Namespace.current(chosen.name) as here:
+        world = live_world(site, chosen, state, here)
+        checks = check_host(site, chosen, state, world)
+        endpoints = Endpoints(site, world, read_neighbours(here))  # after the checks, which made guests speak
+        return Verified(host=chosen, checks=checks, outcomes=judge(site, world, endpoints))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rehearsal:
     """What a rehearsal showed. ``observed`` names the hosts that started as this machine was found."""
 
@@ -139,6 +174,7 @@ def rehearse(site_file: str, *, host: str | None = None, progress: Progress | No
     clock.lap("reading the file")
     site = load(site_file)
     names = tuple(site.hosts) if host is None else (choose_host(site, host).name,)
+    require_tools(tools(site))
     observed = _observed_here(site, names)
     clock.end()
     found = sandboxed(_in_the_twin, site, names, observed, progress)
@@ -196,9 +232,106 @@ def _start(look_: Observe, room: Namespace, observed: HostState | None) -> HostS
 
 def _observed_here(site: Site, names: Sequence[str]) -> dict[str, HostState]:
     """The state of this machine, if it has every NIC of one of the hosts and therefore is that host."""
-    here = observe()
+    here = link_names()  # the names alone, so that an ordinary user may rehearse somebody else's host
     for name in names:
         host = site.hosts[name]
-        if host.nics and all(nic in here.links for nic in host.nics):
+        if host.nics and here.issuperset(host.nics):
             return {name: look(site, host)}
     return {}
+
+
+def render(site_file: str, dialect_name: str, *, host: str | None = None, here: bool = False) -> Rendered:
+    """A host's configuration files; with ``here`` the MACs that the file leaves open come from this machine."""
+    from bascule.persist import commands
+    from bascule.persist.dialect import dialect
+    from bascule.persist.wanted import unpinned, wanted_config
+    from bascule.persist.writer import header
+
+    site = load(site_file)
+    chosen = choose_host(site, host)
+    state = make_plan(site, chosen, look(site, chosen))[1] if here else None
+    config = wanted_config(site, chosen, state)
+    head = header(site.name, chosen.name, site.digest)
+    if dialect_name == commands.NAME:
+        return Rendered(host=chosen, files=commands.render(config, head), unpinned=unpinned(chosen, config))
+    files = {path: head + text for path, text in dialect(dialect_name).render(config).items()}
+    return Rendered(host=chosen, files=files, unpinned=unpinned(chosen, config))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """Configuration files by path, and the bridges whose MAC is left open."""
+
+    host: Host
+    files: Mapping[str, str]
+    unpinned: tuple[str, ...]
+
+
+def write_below(folder: str, files: Mapping[str, str]) -> None:
+    """Put rendered files below a folder; one that stands there and is not Bascule's is never replaced."""
+    from bascule.persist.writer import is_ours, mode_of
+    from bascule.system.files import replace_file
+
+    there = [Path(folder, path) for path in files if Path(folder, path).exists()]
+    foreign = [path for path in there if not is_ours(path.read_text(errors="replace").removeprefix("#!/bin/sh\n"))]
+    if foreign:
+        hint = "name an empty folder with -o, or move them away"
+        raise BasculeError(
+            *(
+                Problem(code="FILE-FOREIGN", message=f"'{path}' is there and not Bascule's", hint=hint)
+                for path in foreign
+            )
+        )
+    for path, text in files.items():
+        replace_file(Path(folder, path), text.encode(), mode=mode_of(path))
+
+
+def import_host(
+    *, root: str | None = None, dialect_name: str | None = None, host: str | None = None, site_name: str | None = None
+) -> Imported:
+    """A site file from what is here, or from the files below ``root`` alone; its plan is empty."""
+    from bascule.observe.files import read_tree
+    from bascule.observe.manager import detect
+    from bascule.persist import ifupdown_parse, libvirt_files
+    from bascule.persist.dialect import dialect
+    from bascule.persist.importing import Sources, guess_dialect, import_sources
+
+    top = root or "/"
+    if not Path(top).is_dir():
+        raise UsageFault(Problem(code="ROOT", message=f"'{top}' is no folder", hint="name the folder above etc/"))
+    name = host or _hostname(root)
+    chosen = dialect_name or detect(top).choose() or guess_dialect(top, lambda reads: bool(read_tree(top, reads).files))
+    includes = ifupdown_parse.includes if chosen == "ifupdown" else None
+    tree = read_tree(top, dialect(chosen).READS, includes) if chosen else read_tree(top, ())
+    sources = Sources(
+        host=name,
+        site=site_name or name,
+        dialect=chosen,
+        files=tree.files,
+        skipped=tree.skipped,
+        libvirt=read_tree(top, libvirt_files.READS).files,
+        state=None if root else observe(),
+        chosen=root is None and dialect_name is not None,
+    )
+    imported = import_sources(sources)
+    if sources.state is not None:
+        there = imported.site.hosts[name]
+        if make_plan(imported.site, there, look(imported.site, there))[0]:
+            imported = import_sources(sources, as_found=True)
+    return imported
+
+
+def _hostname(root: str | None) -> str:
+    """What the host calls itself, as a name that a site file takes."""
+    text = platform.node()
+    if root is not None:
+        text = next((line.strip() for line in _lines(Path(root, "etc/hostname"))), "")
+    label = "".join(ch for ch in text.partition(".")[0] if ch.isascii() and (ch.isalnum() or ch in "-_"))
+    return label.lstrip("-_")[:63] or "host"
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(errors="replace").splitlines()
+    except OSError:
+        return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import shlex
@@ -49,9 +50,36 @@ def settled(text: str) -> str:
     return " ".join(CHANGES.sub("~", re.sub(r"\s+", " ", text)).split())
 
 
-@pytest.mark.parametrize(("command", "output"), [x[1:] for x in RUN], ids=[x[0] for x in RUN])
-def test_command(command: str, output: str) -> None:
-    words = shlex.split(command)
+def renew(page: str, command: str, output: str, printed: str) -> str:
+    """UPDATE=1: put what is printed now into the page; look at the difference before you commit it."""
+    lines = printed.rstrip("\n").split("\n")
+    pieces = re.split(r"^\[…\]\n", output, flags=re.MULTILINE)
+    new = []
+    for piece in pieces:
+        old = piece.rstrip("\n").split("\n")
+        if len(pieces) == 1:
+            new.append("\n".join(lines) + "\n")
+        elif not piece.strip():
+            new.append(piece)
+        else:
+            start = _closest(old[0], lines)
+            end = start + _closest(old[-1], lines[start:])
+            new.append("\n".join(lines[start : end + 1]) + "\n")
+    text = "[…]\n".join(new)
+    path = ROOT / page
+    path.write_text(path.read_text().replace(f"$ {command}\n{output}", f"$ {command}\n{text}"))
+    return text
+
+
+def _closest(line: str, lines: list[str]) -> int:
+    ratios = [difflib.SequenceMatcher(a=line, b=other).ratio() for other in lines]
+    return ratios.index(max(ratios))
+
+
+@pytest.mark.parametrize(("place", "command", "output"), RUN, ids=[x[0] for x in RUN])
+def test_command(place: str, command: str, output: str) -> None:
+    page = place.partition(":")[0]
+    words = shlex.split(command.partition(" > ")[0])  # where the page keeps the output in a file, the test does not
     status = 0
     if " || " in command or ";" in command:
         pytest.fail("show one command at a time")
@@ -67,6 +95,8 @@ def test_command(command: str, output: str) -> None:
         assert done.returncode == status, done.stderr
         return
     printed = done.stdout + done.stderr
+    if os.environ.get("UPDATE"):
+        output = renew(page, command, output, printed)
     shown = [settled(piece) for piece in re.split(r"^\[…\]$", output, flags=re.MULTILINE)]
     rest = settled(printed)
     for piece in shown:  # […] stands for what the page leaves out

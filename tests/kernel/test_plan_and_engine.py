@@ -176,7 +176,7 @@ def test_a_rehearsal_starts_from_the_host_as_it_is_found(lab: Lab) -> None:
     for tap in ("guest_02.0", "vnet9"):
         lab.tap(host, tap)
         lab.ip(host, f"link set {tap} up master virbr0")
-    before = raw(lab, host)
+    before = raw(lab, host)[0]
     done = lab.bascule(host, "rehearse", str(PRODUCTION), "--json")
     document = json.loads(done.stdout)
     assert document["observed"] == ["vmserver"]
@@ -185,4 +185,4 @@ def test_a_rehearsal_starts_from_the_host_as_it_is_found(lab: Lab) -> None:
     assert [c["cuts"] for c in plan["changes"] if c["cuts"]] == [["guest_02"]]
     assert {n["subject"] for n in plan["notes"] if n["kind"] == "foreign"} >= {"virbr0", "vnet9"}
     assert "no longer 192.168.1.77/24" in {c["action"] for c in plan["changes"]}
-    assert raw(lab, host) == before
+    assert raw(lab, host)[0] == before

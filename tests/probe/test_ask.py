@@ -149,8 +149,8 @@ def test_a_dhcp_server_is_heard(scene: Builder) -> None:
         pytest.skip("dnsmasq is not installed (apt-get install dnsmasq-base)")
     with scene.namespaces["dmz"].entered():
         server = subprocess.Popen(
-            [dnsmasq, "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--interface=eth0", "--no-ping",
-             "--bind-interfaces", "--dhcp-range=192.168.1.200,192.168.1.210", "--leasefile-ro", "--user=root",
+            [dnsmasq, "--no-daemon", "--conf-file=/dev/null", "--port=0", "--interface=eth0", "--no-ping",
+             "--bind-interfaces", "--dhcp-range=192.168.1.200,192.168.1.210", "--leasefile-ro",
              "--pid-file", "--log-facility=-", "--dhcp-authoritative"],
             stderr=subprocess.DEVNULL,
         )  # fmt: skip

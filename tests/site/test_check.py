@@ -33,6 +33,7 @@ def test_a_right_file_is_one_quiet_line() -> None:
 def test_json() -> None:
     right = json.loads(bascule("check", "examples/production.yaml", "--json").stdout)
     assert (right["schema"], right["ok"], right["problems"]) == ("bascule/check/1", True, [])
+    assert right["counts"]["nics"] == 4
     done = bascule("check", "--json", "tests/errors/duplicate-mac.yaml")
     wrong = json.loads(done.stdout)
     assert done.returncode == 65

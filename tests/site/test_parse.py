@@ -211,3 +211,12 @@ def test_a_large_file() -> None:
 def test_importing_the_package_does_not_import_pydantic() -> None:
     code = "import sys, bascule.site, bascule.cli; sys.exit('pydantic' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_tag_leads_nowhere_without_an_uplink() -> None:
+    site = parse(
+        b"site: s\nnetworks: {staff: {vlan: 30}}\nhosts: {h: {bridges: {b: {uplink: none, vlan_aware: on}}}}\n"
+        b"guests: {g: {host: h, nics: [{bridge: b, vlan: 30}]}}\n",
+        "s",
+    )
+    assert site.network_of(site.guests["g"].nics[0]) is None

@@ -9,15 +9,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bascule.model.values import Mac
+from bascule.probe import frames
 from bascule.probe.dhcp import Client, acquire, discover
-from bascule.probe.dhcp_message import Kind
+from bascule.probe.parse import Dhcp, parse_dhcp, parse_frame
 from bascule.system import rtnetlink
 from bascule.system.netns import Namespace
 from bascule.system.rtnetlink import End
@@ -26,37 +28,13 @@ from tests.twin.stage import inside
 pytestmark = pytest.mark.kernel
 
 MAC, SERVER_MAC = Mac("52:54:00:00:00:aa"), Mac("52:54:00:00:00:01")
-REQUESTED, SERVER, HOSTNAME = 50, 54, 12  # RFC 2132
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A client's message as the server reads it."""
-
-    type: int
-    xid: int
-    options: dict[int, bytes]
-
-
-def read(frame: bytes) -> Asked | None:
-    """Written out here as well; None for what is no message to port 67."""
-    at = 14 + (frame[14] & 15) * 4
-    if frame[23] != 17 or frame[at + 2 : at + 4] != b"\0\x43":
-        return None
-    bootp, rest, options = frame[at + 8 :], frame[at + 8 + 240 :], {}
-    while rest and rest[0] != 255:
-        options[rest[0]] = rest[2 : 2 + rest[1]]
-        rest = rest[2 + rest[1] :]
-    return Asked(options[53][0], int.from_bytes(bootp[4:8]), options)
-
-
 Answer = tuple[int, str] | tuple[int, str, int]  # message type, server's address, another transaction
-Behaviour = Callable[[Asked], list[Answer]]
+Behaviour = Callable[[Dhcp], list[Answer]]
 
 
 def reply(xid: int, kind: int, server: str) -> bytes:
     """A server's answer as a frame, written out here so that the client is not tested with its own hands."""
-    yours = bytes(4) if kind == Kind.NAK else IPv4Address("10.0.0.77").packed
+    yours = bytes(4) if kind == frames.DHCP_NAK else IPv4Address("10.0.0.77").packed
     mac = bytes.fromhex(MAC.replace(":", ""))
     bootp = struct.pack("!BBBBIHH4s4s4s4s", 2, 1, 6, 0, xid, 0, 0, bytes(4), yours, bytes(4), bytes(4))
     options = b"\x35\x01" + bytes((kind,)) + b"\x36\x04" + IPv4Address(server).packed
@@ -68,9 +46,9 @@ def reply(xid: int, kind: int, server: str) -> bytes:
 
 
 @contextmanager
-def server(behaviour: Behaviour) -> Iterator[tuple[Namespace, list[Asked]]]:
+def server(behaviour: Behaviour) -> Iterator[tuple[Namespace, list[Dhcp]]]:
     """A wire with a client's NIC eth0 on it, and a server that behaves so at its other end."""
-    heard: list[Asked] = []
+    heard: list[Dhcp] = []
     stop = threading.Event()
     with Namespace.new("client") as client, Namespace.new("server") as far:
         rtnetlink.change(client, [rtnetlink.add_veth(End(name="eth0", mac=MAC), End(name="s", namespace=far))])
@@ -84,8 +62,9 @@ def server(behaviour: Behaviour) -> Iterator[tuple[Namespace, list[Asked]]]:
             while not stop.is_set():
                 if not select.select([door], [], [], 0.02)[0]:
                     continue
-                question = read(door.recv(2000))
-                if question is None:
+                frame = parse_frame(door.recv(2000))
+                question = parse_dhcp(frame.packet.payload) if frame and frame.packet else None
+                if question is None or question.is_reply:
                     continue
                 heard.append(question)
                 for kind, address, *xid in behaviour(question):
@@ -115,18 +94,18 @@ def ask(behaviour: Behaviour, timeout_s: float = 2.0, *, only_look: bool = False
     return inside(work)
 
 
-def good(question: Asked) -> list[Answer]:
-    if question.type == Kind.DISCOVER:
-        return [(Kind.OFFER, "10.0.0.1")]
-    return [(Kind.ACK, "10.0.0.1")]
+def good(question: Dhcp) -> list[Answer]:
+    if question.type == frames.DHCP_DISCOVER:
+        return [(frames.DHCP_OFFER, "10.0.0.1")]
+    return [(frames.DHCP_ACK, "10.0.0.1")]
 
 
 def test_four_messages_make_a_lease() -> None:
     lease, heard, _ = ask(good)
-    assert [q.type for q in heard] == [Kind.DISCOVER, Kind.REQUEST]
-    assert heard[1].options[REQUESTED] == IPv4Address("10.0.0.77").packed
-    assert heard[1].options[SERVER] == IPv4Address("10.0.0.1").packed
-    assert heard[0].options[HOSTNAME] == b"g"
+    assert [q.type for q in heard] == [frames.DHCP_DISCOVER, frames.DHCP_REQUEST]
+    assert heard[1].address(frames.OPT_ADDRESS) == IPv4Address("10.0.0.77")
+    assert heard[1].server == IPv4Address("10.0.0.1")
+    assert heard[0].options[frames.OPT_HOSTNAME] == b"g"
     assert heard[0].xid == heard[1].xid
     assert str(lease.address) == "10.0.0.77/24"
     assert (lease.lease_s, lease.server_mac, [str(r) for r in lease.routers]) == (600, SERVER_MAC, ["10.0.0.1"])
@@ -142,22 +121,22 @@ def test_silence_is_no_lease_and_ends_in_time() -> None:
 def test_after_a_refusal_it_begins_anew() -> None:
     refused: list[int] = []
 
-    def refuse_once(question: Asked) -> list[Answer]:
-        if question.type == Kind.REQUEST and not refused:
+    def refuse_once(question: Dhcp) -> list[Answer]:
+        if question.type == frames.DHCP_REQUEST and not refused:
             refused.append(question.xid)
-            return [(Kind.NAK, "10.0.0.1")]
+            return [(frames.DHCP_NAK, "10.0.0.1")]
         return good(question)
 
     lease, heard, _ = ask(refuse_once)
     assert lease is not None
     kinds = [q.type for q in heard]
-    assert kinds == [Kind.DISCOVER, Kind.REQUEST] * 2
+    assert kinds == [frames.DHCP_DISCOVER, frames.DHCP_REQUEST] * 2
     assert heard[0].xid != heard[2].xid
 
 
 def test_a_server_that_always_refuses_does_not_keep_it_running_in_a_circle() -> None:
-    def refuse(question: Asked) -> list[Answer]:
-        return [(Kind.NAK, "10.0.0.1")] if question.type == Kind.REQUEST else good(question)
+    def refuse(question: Dhcp) -> list[Answer]:
+        return [(frames.DHCP_NAK, "10.0.0.1")] if question.type == frames.DHCP_REQUEST else good(question)
 
     lease, heard, _ = ask(refuse, 0.7)
     assert lease is None
@@ -165,12 +144,20 @@ def test_a_server_that_always_refuses_does_not_keep_it_running_in_a_circle() -> 
 
 
 def test_all_offers_are_seen_and_none_is_taken() -> None:
-    offers, heard, _ = ask(lambda q: [(Kind.OFFER, "10.0.0.1"), (Kind.OFFER, "10.0.0.2")], 0.2, only_look=True)
+    offers, heard, _ = ask(
+        lambda q: [(frames.DHCP_OFFER, "10.0.0.1"), (frames.DHCP_OFFER, "10.0.0.2")], 0.2, only_look=True
+    )
     assert {str(offer.server) for offer in offers} == {"10.0.0.1", "10.0.0.2"}
-    assert {q.type for q in heard} == {Kind.DISCOVER}
+    assert {q.type for q in heard} == {frames.DHCP_DISCOVER}
 
 
 def test_answers_to_others_are_not_taken() -> None:
-    lease, heard, _ = ask(lambda q: [(Kind.OFFER, "10.0.0.1", q.xid ^ 1)], 0.3)
+    lease, heard, _ = ask(lambda q: [(frames.DHCP_OFFER, "10.0.0.1", q.xid ^ 1)], 0.3)
     assert lease is None
-    assert {q.type for q in heard} == {Kind.DISCOVER}
+    assert {q.type for q in heard} == {frames.DHCP_DISCOVER}
+
+
+@given(st.binary(max_size=600))
+def test_no_bytes_make_the_reader_stumble(junk: bytes) -> None:
+    parse_dhcp(junk)
+    parse_dhcp(b"\x02\x01\x06" + bytes(233) + b"\x63\x82\x53\x63" + junk)

@@ -18,9 +18,10 @@ from bascule.model.links import Physical, Tap
 from bascule.model.site import DhcpRange, DhcpServer, Machine, MachineNic, PlugKind
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName, Mac
+from bascule.probe import dhcp
 from bascule.system.netns import Namespace
 from bascule.system.run import run
-from bascule.twin import Twin
+from bascule.twin import Twin, leases
 from bascule.twin import dnsmasq as dns
 from bascule.twin.building import has_vlan_links, settle
 from bascule.twin.ends import End, EndNic
@@ -161,6 +162,25 @@ def test_many_guests_get_different_leases_at_once() -> None:
     assert notes == []
 
 
+def test_a_silent_network_does_not_keep_the_guests_of_others_waiting() -> None:
+    # more on the silent network than are asked for at once, and all of them before the one that can be served
+    crowd = [guest(f"g{n:03}", "br4") for n in range(70)]
+
+    def work() -> Any:
+        with Twin.raise_(production(guests=by_name(*crowd, guest("lucky", "br3")))) as twin:
+            apply(twin)
+            twin.plug_guests()
+            everybody = list(leases.askers(twin.site, twin.hosts, twin.wiring, {n: twin.end(n) for n in everyone}))
+            clients = [dhcp.Client(namespace=a.namespace, link=a.link, mac=a.mac) for a in everybody]
+            for name, end in twin.wiring.guests.items():
+                settle(end, twin.end(name))
+            found = dhcp.acquire(clients, timeout_s=1)
+            return {a.endpoint for a, c in zip(everybody, clients, strict=True) if found[c]}
+
+    everyone = [*(g.name for g in crowd), "lucky", "dmz", "desk", "customer", "vmserver"]
+    assert inside(work) == {"lucky"}
+
+
 @pytest.mark.parametrize(("port", "kind"), [(53, socket.SOCK_DGRAM), (53, socket.SOCK_STREAM), (67, socket.SOCK_DGRAM)])
 def test_a_taken_port_of_dnsmasq_is_one_clear_error(port: int, kind: socket.SocketKind) -> None:
     site = production()
@@ -259,6 +279,11 @@ def test_tagged_networks_are_played_or_refused_by_name() -> None:
         pytest.skip("this kernel has no 802.1Q links: only the refusal was tested")
 
 
+def test_outside_of_a_sandbox_there_is_no_twin() -> None:
+    with pytest.raises(RuntimeError, match="inside of a sandbox only"):
+        Twin.raise_(production())
+
+
 def test_two_dhcp_servers_on_two_networks() -> None:
     servers = by_name(
         machine(
@@ -286,6 +311,6 @@ def test_two_dhcp_servers_on_two_networks() -> None:
             twin.start_guests()
             return {who: str(lease.address) for (who, _), lease in twin.leases.items()}
 
-    leases = inside(work)
-    assert leases["a"].startswith("192.168.1.1") and leases["a"].endswith("/24")
-    assert leases["b"].startswith("129.230.9.") and leases["b"].endswith("/16")
+    found = inside(work)
+    assert found["a"].startswith("192.168.1.1") and found["a"].endswith("/24")
+    assert found["b"].startswith("129.230.9.") and found["b"].endswith("/16")

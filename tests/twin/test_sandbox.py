@@ -252,6 +252,18 @@ def test_an_ordinary_user_gets_a_user_namespace() -> None:
         assert (process.returncode, out) == (0, "up 1 user namespace\n"), err
 
 
+def test_an_ordinary_user_rehearses_the_production_scenario() -> None:
+    words = (*as_nobody(), sys.executable, "-m", "bascule", "rehearse", str(ROOT / "examples" / "production.yaml"))
+    with nothing_left() as mark:
+        key, _, value = mark.partition("=")
+        env = {**os.environ, key: value, "PYTHONPATH": str(ROOT / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(words, env=env, capture_output=True, text=True, cwd="/", timeout=60)
+        if "SANDBOX-FORBIDDEN" in done.stderr:
+            pytest.skip(done.stderr)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "6 expectations hold" in done.stdout
+
+
 def test_root_needs_no_user_namespace() -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_interface
@@ -173,3 +174,20 @@ def test_a_live_target_without_known_address_is_not_asked(scene: Builder) -> Non
     phone = replace(sites.machine("phone"), nics=(MachineNic(network="internal", dhcp=True),))
     unknown = judge(replace(site, machines={**site.machines, "phone": phone}), live(scene))[0]
     assert (unknown.ok, unknown.witness.sentence) == (None, "not asked, because no address of phone is known here")
+
+
+def test_a_live_udp_server_that_is_silent_proves_nothing(scene: Builder) -> None:
+    program = "import socket,time; s=socket.socket(2,2); s.bind(('',4000)); print(1,flush=True); time.sleep(60)"
+    with scene.namespaces["guest_01"].entered():
+        server = subprocess.Popen(["python3", "-c", program], stdout=subprocess.PIPE)
+    try:
+        assert server.stdout
+        server.stdout.readline()
+        wishes = [sites.expect("vmserver", "guest_01", "reach", f"udp/{port}") for port in (4000, 4001)]
+        mute, closed = judge(sites.production(*wishes), live(scene))
+    finally:
+        server.kill()
+        server.communicate()
+    assert (mute.observed, mute.ok) == ("unproven", None)
+    assert (closed.observed, closed.ok) == ("no-reach", False)
+    assert "port unreachable" in closed.witness.reply

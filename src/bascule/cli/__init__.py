@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import keyword
 
 import click
 
@@ -16,7 +17,10 @@ VERBS = {  # verb: what it does, what it changes
     "confirm": "Keep the change that `apply` made.",
     "undo": "Take the last change back, and prove it.",
     "status": "What is armed, unfinished or drifted. Reads only.",
+    "render": "A host's configuration files in any dialect, or as commands. Writes only where it is told.",
+    "import": "A site file from what is there: kernel, configuration files, libvirt. Reads only.",
     "draw": "The picture, from the file, the live host or both, with a way highlighted. Reads only.",
+    "verify": "The checks and expectations on the live host. Reads, and sends probes.",
     "schema": "The JSON schema of the site file. Reads only.",
 }
 
@@ -32,7 +36,8 @@ class Verbs(click.Group):
         """The command object of ``cli/<verb>.py``."""
         if cmd_name not in VERBS:
             return None
-        module = importlib.import_module(f"bascule.cli.{cmd_name.replace('-', '_')}")
+        name = cmd_name.replace("-", "_") + "_" * keyword.iskeyword(cmd_name)  # import_.py
+        module = importlib.import_module(f"bascule.cli.{name}")
         command: click.Command = module.command
         return command
 

@@ -33,7 +33,7 @@ def command(site: str, *, as_json: bool) -> int:
     if as_json:
         emit("check", {"ok": True, "site": right.name, "counts": _counts(right), "problems": []})
     else:
-        told = ", ".join(_count(number, noun) for noun, number in _counts(right).items() if number)
+        told = ", ".join(_count(number, _noun(key)) for key, number in _counts(right).items() if number)
         click.echo(f"{site} is right: site '{right.name}'" + (f" with {told}" if told else ", empty so far"))
     return 0
 
@@ -42,16 +42,21 @@ def _counts(site: Site) -> dict[str, int]:
     """How many of each the file declares."""
     hosts = site.hosts.values()
     return {
-        "network": len(site.networks),
-        "host": len(site.hosts),
-        "NIC": sum(len(host.nics) for host in hosts),
-        "bond": sum(len(host.bonds) for host in hosts),
-        "bridge": sum(len(host.bridges) for host in hosts),
-        "virtual network": sum(len(host.virtual_networks) for host in hosts),
-        "guest": len(site.guests),
-        "machine": len(site.machines),
-        "expectation": len(site.expectations),
+        "networks": len(site.networks),
+        "hosts": len(site.hosts),
+        "nics": sum(len(host.nics) for host in hosts),
+        "bonds": sum(len(host.bonds) for host in hosts),
+        "bridges": sum(len(host.bridges) for host in hosts),
+        "virtual_networks": sum(len(host.virtual_networks) for host in hosts),
+        "guests": len(site.guests),
+        "machines": len(site.machines),
+        "expectations": len(site.expectations),
     }
+
+
+def _noun(key: str) -> str:
+    """A counted thing in the singular."""
+    return {"nics": "NIC", "virtual_networks": "virtual network"}.get(key, key.removesuffix("s"))
 
 
 def _count(number: int, noun: str) -> str:

@@ -58,6 +58,10 @@ def show_outcomes(outcomes: Sequence[Outcome], *, columns: int) -> str:
     for outcome in outcomes:
         wish = outcome.expectation
         seen_as = f", seen as {wish.seen_as}" if wish.seen_as else ""
+        if outcome.ok is None:
+            line = f"{wish.source} → {wish.target} {wish.service}: {outcome.witness.sentence}"
+            lines.append(f"  {MARKS[None]:<4}  {wrapped(line, indent=8, columns=columns)}")
+            continue
         got = "" if outcome.observed == wish.verdict else f", but it is: {outcome.observed}"
         head = f"{wish.source} → {wish.target} {wish.service}: {wish.verdict}{seen_as}{got}"
         lines.append(f"  {MARKS[outcome.ok]:<4}  {wrapped(head, indent=8, columns=columns)}")
@@ -84,9 +88,13 @@ def broken(checks: Iterable[Check], outcomes: Iterable[Outcome], *, columns: int
 
 
 def tally(checks: Sequence[Check], outcomes: Sequence[Outcome]) -> str:
-    """``38 checks and 6 expectations hold``, or how many do not."""
-    bad = sum(check.ok is False for check in checks) + sum(outcome.ok is not True for outcome in outcomes)
-    unasked = sum(check.ok is None for check in checks)
-    whole = f"{count(len(checks) - unasked, 'check')} and {count(len(outcomes), 'expectation')}"
-    rest = f"; {count(unasked, 'check')} could not be asked" if unasked else ""
+    """``38 checks and 6 expectations hold``, or how many do not, and how many could not be asked from here."""
+    asked = (
+        [check for check in checks if check.ok is not None],
+        [outcome for outcome in outcomes if outcome.ok is not None],
+    )
+    bad = sum(check.ok is False for check in asked[0]) + sum(outcome.ok is False for outcome in asked[1])
+    whole = f"{count(len(asked[0]), 'check')} and {count(len(asked[1]), 'expectation')}"
+    unasked = len(checks) + len(outcomes) - len(asked[0]) - len(asked[1])
+    rest = f"; {unasked} could not be asked from here" if unasked else ""
     return f"{bad} of {whole} did not hold{rest}" if bad else f"{whole} hold{rest}"

@@ -62,7 +62,11 @@ def _steps(before: HostState, after: HostState) -> Iterator[Step]:
         yield step(Phase.DELETE, link.name, words, ip("link", "del", "dev", link.name), risk=Risk.DETACHES)
 
 
-_SYSCTL_WORDS = {("accept_ra", "0"): "take no router advertisements", ("accept_ra", "1"): "take router advertisements"}
+_SYSCTL_WORDS = {
+    ("accept_ra", "0"): "take no router advertisements",
+    ("accept_ra", "1"): "take router advertisements",
+    ("arp_ignore", "1"): "answer ARP for its own addresses only",
+}
 
 
 def _sysctl_steps(before: HostState, after: HostState) -> Iterator[Step]:

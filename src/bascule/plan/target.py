@@ -13,7 +13,7 @@ from types import MappingProxyType
 from bascule.errors import BasculeError, Place, Problem
 from bascule.model.links import Bond, Bridge, BridgePort, Vlan
 from bascule.model.site import Bridge as DeclaredBridge
-from bascule.model.site import GuestNic, Host, Nic, PlugKind, Site
+from bascule.model.site import GuestNic, Host, Nic, PlugKind, Site, StaticRoute
 from bascule.model.state import MARK, Address, HostState, Link, PortVlans, Route
 from bascule.model.values import IfName, IpAddress, IpInterface, Mac, derive_mac
 from bascule.plan.change import Note
@@ -41,12 +41,21 @@ class Target:
 
 def sysctl_keys(host: Host, taps: tuple[IfName, ...] = ()) -> tuple[str, ...]:
     """The kernel parameters that a plan for this host looks at."""
-    quiet = [*(b.name for b in host.bridges.values()), *_ports(host), *taps]
+    quiet = [*host.bridges, *_ports(host), *taps]
     moving = [name for b in host.bridges.values() if b.from_uplink and b.port for name in (b.name, b.port)]
     return (
-        *(f"net/ipv6/conf/{name}/accept_ra" for name in quiet),
+        *map(_accept_ra, quiet),
+        *map(_arp_ignore, host.bridges),
         *(key for name in moving for key in slaac_keys(name) if not key.endswith("/accept_ra")),
     )
+
+
+def _accept_ra(name: IfName) -> str:
+    return f"net/ipv6/conf/{name}/accept_ra"
+
+
+def _arp_ignore(name: IfName) -> str:
+    return f"net/ipv4/conf/{name}/arp_ignore"
 
 
 def _ports(host: Host) -> list[IfName]:
@@ -143,8 +152,25 @@ class _Layer:
         else:
             self._because(nic.name, f"{nic.name} is declared{network}", nic.place)
         self._speaks(nic.name, nic.addresses, nic.gateways)
+        self._static_routes(nic.name, nic.routes)
         if nic.dhcp:
             self._dhcp(nic.name)
+
+    def _static_routes(self, name: IfName, routes: tuple[StaticRoute, ...]) -> None:
+        """Networks behind other routers; whoever made a route that is there already, it is the same route."""
+        for route in routes:
+            metric = route.metric or (1024 if route.to.version == 6 else 0)
+            there = [
+                r
+                for r in self.observed.routes
+                if (r.dst, r.dev, r.gateway, r.metric, r.table) == (str(route.to), name, str(route.via), metric, "main")
+            ]
+            if there:
+                self.routes += [r for r in there if r.protocol == PROTOCOL]
+            else:
+                self.routes.append(
+                    Route(dst=str(route.to), dev=name, gateway=str(route.via), metric=metric, protocol=PROTOCOL)
+                )
 
     def _speaks(self, name: IfName, addresses: tuple[IpInterface, ...], gateways: tuple[IpAddress, ...]) -> None:
         """The host has these addresses on the link and its default routes over it."""
@@ -180,10 +206,11 @@ class _Layer:
 
     def _silent(self, name: IfName) -> None:
         """No address of its own and none that it makes by itself."""
+        if self.host.as_found and name in self.observed.links:
+            return
         self.links[name] = replace(self.links[name], addresses=(), addrgenmode="none")
-        key = f"net/ipv6/conf/{name}/accept_ra"
         if self.observed.has_ipv6:
-            self.sysctls[key] = "0"
+            self.sysctls[_accept_ra(name)] = "0"
         self.routes = [route for route in self.routes if route.dev != name]
 
     def _enslave(self, name: IfName, master: IfName, port: BridgePort | None) -> None:
@@ -243,14 +270,18 @@ class _Layer:
         )
         mtu = bridge.mtu or (uplink.mtu if uplink else before.mtu if before else 1500)
         known = before.options if before and isinstance(before.options, Bridge) else Bridge()
+        delay, snooping = 1500 if bridge.stp else 0, 0
+        if self.host.as_found and before is not None:
+            mac, mtu = before.mac, bridge.mtu or before.mtu
+            delay, snooping = known.forward_delay, known.mcast_snooping
         self.links[bridge.name] = replace(
             before or Link(name=bridge.name, options=known, alias=self.mark),
             options=replace(
                 known,
                 stp_state=int(bridge.stp),
-                forward_delay=1500 if bridge.stp else 0,
+                forward_delay=delay,
                 vlan_filtering=int(bridge.vlan_aware),
-                mcast_snooping=0,
+                mcast_snooping=snooping,
             ),
             up=True,
             mac=mac,
@@ -262,12 +293,16 @@ class _Layer:
             self._take_over(bridge.name, uplink)
             for nic in self.host.uplink_nics(bridge):
                 self._speaks(bridge.name, nic.addresses, nic.gateways)
+                self._static_routes(bridge.name, nic.routes)
         elif bridge.has_address:
             self._speaks(bridge.name, bridge.addresses, bridge.gateways)
+            self._static_routes(bridge.name, bridge.routes)
             if bridge.dhcp:
                 self._dhcp(bridge.name)
         else:
             self._silent(bridge.name)
+            # Linux answers ARP for any of its addresses on any link: the host's own NIC may be on this network, too
+            self.sysctls[_arp_ignore(bridge.name)] = "1"
         if port is not None:
             self.links[port] = replace(self.links[port], mtu=mtu if bridge.mtu else self.links[port].mtu)
             self._silent(port)

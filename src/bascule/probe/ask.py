@@ -74,13 +74,12 @@ class _Loop:
         waiting = deque(sorted(enumerate(questions), key=lambda pair: pair[1].source.namespace.identity))
         while waiting or self.active:
             self._start_more(waiting)
-            now = time.monotonic()
-            while self.timers and self.timers[0][0] <= now:
+            pause = max(0.0, self.timers[0][0] - time.monotonic()) if self.timers and not self.finished else 0.0
+            for key, events in self.selector.select(pause):
+                key.data(events)
+            # what has come is read before anybody's patience is over: we may have been late, not the answer
+            while self.timers and self.timers[0][0] <= time.monotonic():
                 heapq.heappop(self.timers)[2]()
-            if not self.finished:
-                pause = max(0.0, self.timers[0][0] - time.monotonic()) if self.timers else 0.0
-                for key, events in self.selector.select(pause):
-                    key.data(events)
             for asking in self.finished:
                 answers[asking.index] = asking.answer
             self.finished.clear()

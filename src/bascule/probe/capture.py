@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Self
 
 from bascule.errors import NotPermitted, Problem
 from bascule.probe import bpf, frames
-from bascule.probe.parse import Frame, parse_frame
+from bascule.probe.parse import Frame, Packet, parse_frame
 from bascule.probe.question import Answer, Protocol, Question, Response
 from bascule.probe.world import Point
 from bascule.system.sockets import SO_TIMESTAMPNS, await_timestamps, close_all, open_packet, read_stamp
 
 OTHERHOST, OUTGOING = 3, 4  # linux/if_packet.h
 BUFFER_BYTES = 4 << 20
+SPANS = 12  # of ports in a filter: older kernels give a filter 20 KiB (net.core.optmem_max)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,14 +126,13 @@ def _program(questions: Sequence[Question]) -> list[bpf.Instruction]:
 
 
 def _spans(ports: set[int]) -> list[tuple[int, int]]:
-    """Ports as ranges, at most 64: beyond that near ones are joined, and what is too much is sorted out later."""
-    spans: list[tuple[int, int]] = []
-    for port in sorted(ports):
-        if spans and (port <= spans[-1][1] + 1 or len(spans) >= 64):
-            spans[-1] = (spans[-1][0], port)
-        else:
-            spans.append((port, port))
-    return spans
+    """Ports as at most SPANS ranges, split at the widest gaps: what is too much is sorted out later."""
+    if not ports:
+        return []
+    row = sorted(ports)
+    gaps = sorted((row[i - 1] + 1 - row[i], i) for i in range(1, len(row)) if row[i] > row[i - 1] + 1)
+    cuts = [0, *sorted(i for _, i in gaps[: SPANS - 1]), len(row)]
+    return [(row[start], row[end - 1]) for start, end in pairwise(cuts)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,74 +158,52 @@ class Tracker:
     """Finds the frames of each question among many sightings."""
 
     def __init__(self, sightings: Sequence[Sighting]) -> None:
-        self._by_protocol: dict[int, list[Sighting]] = {}
+        self._marked: dict[bytes, list[Sighting]] = {}  # ICMP and UDP, by what may be a token
+        self._opening: dict[int, list[Sighting]] = {}  # TCP, by sequence number
+        self._opened: dict[int, list[Sighting]] = {}  # TCP, by the sequence number that is acknowledged
+        self._left: dict[tuple[object, ...], set[int]] = {}  # by namespace, source port and destination
         self._neighbours: list[Sighting] = []
         for seen in sightings:
-            packet = seen.frame.packet
-            if seen.frame.arp or (packet and packet.neighbour):
-                self._neighbours.append(seen)
-            elif packet:
-                self._by_protocol.setdefault(packet.protocol, []).append(seen)
+            self._sort(seen)
+
+    def _sort(self, seen: Sighting) -> None:
+        packet = seen.frame.packet
+        if seen.frame.arp or (packet and packet.neighbour):
+            self._neighbours.append(seen)
+        elif packet and packet.protocol == frames.TCP:
+            if packet.is_first:
+                self._opening.setdefault(packet.tcp_sequence, []).append(seen)
+                if seen.outgoing:
+                    left = (seen.point.namespace.identity, packet.source_port, packet.dst)
+                    self._left.setdefault(left, set()).add(packet.tcp_sequence)
+            else:
+                self._opened.setdefault((packet.tcp_acknowledged - 1) & 0xFFFFFFFF, []).append(seen)
+        elif packet:
+            for mark in set(_marks(packet)):
+                self._marked.setdefault(mark, []).append(seen)
 
     def follow(self, answer: Answer) -> Track:
         """All sightings of one question."""
         question = answer.question
-        match question.protocol:
-            case Protocol.ARP:
-                return self._link_layer(question)
-            case Protocol.TCP:
-                asked, replied = self._tcp(answer)
-            case Protocol.ICMP:
-                asked, replied = self._icmp(question)
-            case _:
-                asked, replied = self._udp(question)
+        if question.protocol is Protocol.ARP:
+            return self._link_layer(question)
+        asked: list[Sighting] = []
+        replied: list[Sighting] = []
+        if question.protocol is Protocol.TCP:
+            for sequence in self._sequences(answer):
+                asked += self._opening[sequence]
+                replied += self._opened.get(sequence, ())
+        else:
+            token = question.token[:4] if question.protocol is Protocol.DHCP else question.token
+            for seen in self._marked.get(token, ()):
+                (asked if _is_question(question, seen) else replied).append(seen)
         is_lost = not asked and answer.response is not Response.NO_ROUTE
         return Track(tuple(asked), tuple(replied), tuple(self._search(question)) if is_lost else ())
 
-    def _icmp(self, question: Question) -> tuple[list[Sighting], list[Sighting]]:
-        asked: list[Sighting] = []
-        replied: list[Sighting] = []
-        for protocol in (frames.ICMP, frames.ICMPV6):
-            for seen in self._by_protocol.get(protocol, ()):
-                packet = seen.frame.packet
-                if packet and packet.payload[:8] == question.token:
-                    is_request = packet.type in {frames.ECHO_REQUEST, frames.ECHO6_REQUEST}
-                    (asked if is_request else replied).append(seen)
-        return asked, replied
-
-    def _udp(self, question: Question) -> tuple[list[Sighting], list[Sighting]]:
-        asked: list[Sighting] = []
-        replied: list[Sighting] = []
-        marks = (question.token, question.token.hex().encode())
-        port = question.port or 67
-        for seen in self._by_protocol.get(frames.UDP, ()):
-            packet = seen.frame.packet
-            if packet and (any(mark in packet.payload for mark in marks) or _is_transaction(question, packet.payload)):
-                (replied if packet.source_port == port else asked).append(seen)
-        return asked, replied
-
-    def _tcp(self, answer: Answer) -> tuple[list[Sighting], list[Sighting]]:
-        question, segments = answer.question, self._by_protocol.get(frames.TCP, ())
-        home = question.source.namespace.identity
-        sequences = {
-            seen.frame.packet.tcp_sequence
-            for seen in segments
-            if seen.outgoing
-            and seen.frame.packet
-            and seen.frame.packet.is_first
-            and seen.frame.packet.source_port == answer.source_port
-            and seen.frame.packet.dst == question.address
-            and seen.point.namespace.identity == home
-        }
-        asked: list[Sighting] = []
-        replied: list[Sighting] = []
-        for seen in segments:
-            packet = seen.frame.packet
-            if packet and packet.is_first and packet.tcp_sequence in sequences:
-                asked.append(seen)
-            elif packet and not packet.is_first and (packet.tcp_acknowledged - 1) & 0xFFFFFFFF in sequences:
-                replied.append(seen)
-        return asked, replied
+    def _sequences(self, answer: Answer) -> set[int]:
+        """The sequence numbers with which the asker opened its connection, seen at its own NIC."""
+        question = answer.question
+        return self._left.get((question.source.namespace.identity, answer.source_port, question.address), set())
 
     def _link_layer(self, question: Question) -> Track:
         asked: list[Sighting] = []
@@ -261,5 +241,28 @@ def _parties(frame: Frame) -> tuple[str, object, bool]:
     return frame.src, neighbour.target if neighbour else None, bool(neighbour and neighbour.is_solicitation)
 
 
-def _is_transaction(question: Question, payload: bytes) -> bool:
-    return question.protocol is Protocol.DHCP and payload[4:8] == question.token[:4]
+def _marks(packet: Packet) -> Iterator[bytes]:
+    """Everything in a payload that may be a token: where the question has it, and where a reply repeats it."""
+    payload = packet.payload
+    yield payload[:8]
+    if packet.protocol != frames.UDP:
+        return
+    if payload.startswith(b"bascule "):
+        yield payload.split(b" ", 3)[-1][:8]
+    if 53 in {packet.port, packet.source_port}:  # the first label of the name
+        with contextlib.suppress(ValueError):
+            yield bytes.fromhex(payload[13:29].decode("ascii", "replace"))
+    if 123 in {packet.port, packet.source_port}:  # the client's transmit time; the server's copy of it
+        yield payload[40:48]
+        yield payload[24:32]
+    if {packet.port, packet.source_port} <= {67, 68}:
+        yield payload[4:8]
+
+
+def _is_question(question: Question, seen: Sighting) -> bool:
+    packet = seen.frame.packet
+    if packet is None:
+        return False
+    if question.protocol is Protocol.ICMP:
+        return packet.type in {frames.ECHO_REQUEST, frames.ECHO6_REQUEST}
+    return packet.source_port != (question.port or 67) and not packet.payload.startswith(b"bascule ")

@@ -17,30 +17,15 @@ from ipaddress import IPv4Address, IPv4Interface
 
 from bascule.model.values import Mac
 from bascule.probe import bpf, frames
-from bascule.probe.dhcp_message import (
-    CLIENT_ID,
-    DNS,
-    DOMAIN,
-    HOSTNAME,
-    LEASE,
-    MASK,
-    MTU,
-    REQUESTED,
-    ROUTER,
-    SERVER,
-    WANTED,
-    Kind,
-    Message,
-    addresses,
-    build,
-    parse,
-)
+from bascule.probe.parse import Dhcp, Frame, parse_dhcp, parse_frame
 from bascule.system.netns import Namespace
 from bascule.system.sockets import close_all, open_packet
 
-WISHES = bytes((MASK, ROUTER, DNS, DOMAIN, MTU))
+DOMAIN, MTU, CLIENT_ID = 15, 26, 61  # RFC 2132
+WISHES = bytes((frames.OPT_MASK, frames.OPT_ROUTER, frames.OPT_DNS, DOMAIN, MTU))
 FIRST_WAIT_S = 0.25  # RFC 2131 says 4 s, for servers that are far away and many clients that wake at once
 TRIES = 4
+STALLED_S = 0.5
 AT_ONCE = 64  # clients: every DISCOVER reaches everybody on the wire, so the cost grows with the square
 
 
@@ -90,19 +75,25 @@ class _State:
 def acquire(clients: Sequence[Client], *, timeout_s: float = 5.0) -> dict[Client, Lease | None]:
     """A lease for each, by DISCOVER, OFFER, REQUEST, ACK; None where no server gave one.
 
-    It gives up when ``timeout_s`` pass without a new lease for anybody.
+    It gives up when ``timeout_s`` pass in which nobody got a lease and nobody was left to begin.
     """
     with contextlib.ExitStack() as stack:
         states = _states(clients, stack)
         queue = iter(states)
         asking = list(itertools.islice(queue, AT_ONCE))
-        end = time.monotonic() + timeout_s
+        end, stalled = time.monotonic() + timeout_s, time.monotonic() + STALLED_S
         while asking and time.monotonic() < end:
-            _round(asking, end)
-            if any(state.lease for state in asking):
+            _round(asking, min(end, stalled))
+            rest = [state for state in asking if not state.lease]
+            got_on = len(rest) < len(asking)
+            if not got_on and time.monotonic() < stalled:
+                continue
+            # places are free, or nobody gets on: one dead server must not keep the clients of others waiting
+            more = list(itertools.islice(queue, max(0, AT_ONCE - len(rest)) if got_on else AT_ONCE))
+            asking = rest + more
+            stalled = time.monotonic() + STALLED_S
+            if got_on or more:
                 end = time.monotonic() + timeout_s
-                asking = [state for state in asking if not state.lease]
-                asking += itertools.islice(queue, AT_ONCE - len(asking))
     return {state.client: state.lease for state in states}
 
 
@@ -145,17 +136,17 @@ def _ask(state: _State) -> None:
         state.request = None  # the server that offered has gone: begin anew
         state.tries = 1
     _wait(state, FIRST_WAIT_S * 2 ** (state.tries - 1))
-    mac = state.client.mac
-    options: list[tuple[int, bytes]] = [(CLIENT_ID, b"\x01" + frames.mac_bytes(mac)), (WANTED, WISHES)]
-    kind = Kind.DISCOVER
+    mac = frames.mac_bytes(state.client.mac)
+    options: list[tuple[int, bytes]] = [(CLIENT_ID, b"\x01" + mac), (frames.OPT_WISHES, WISHES)]
+    kind = frames.DHCP_DISCOVER
     if state.request is not None:
-        kind = Kind.REQUEST
-        options.append((REQUESTED, state.request.address.ip.packed))
-        options.append((SERVER, state.request.server.packed))
+        kind = frames.DHCP_REQUEST
+        options.append((frames.OPT_ADDRESS, state.request.address.ip.packed))
+        options.append((frames.OPT_SERVER, state.request.server.packed))
     if state.client.hostname:
-        options.append((HOSTNAME, state.client.hostname.encode()))
+        options.append((frames.OPT_HOSTNAME, state.client.hostname.encode()))
     with contextlib.suppress(OSError):  # a link that is down now: the next try may find it up
-        state.socket.send(build(kind, mac, state.xid, options))
+        state.socket.send(frames.dhcp_frame(mac, frames.dhcp(kind, state.xid, mac, options)))
 
 
 def _wait(state: _State, seconds: float) -> None:
@@ -165,44 +156,50 @@ def _wait(state: _State, seconds: float) -> None:
 def _read(state: _State, *, take: bool) -> None:
     while True:
         try:
-            frame = state.socket.recv(2048)
+            frame = parse_frame(state.socket.recv(2048))
         except OSError:  # nothing more, or the link went down under us
             return
-        message = parse(frame)
-        if message is not None and (message.xid, message.mac) == (state.xid, state.client.mac):
-            _answered(state, message, frames.mac_text(frame[6:12]), take=take)
+        if frame is not None and frame.packet is not None:
+            message = parse_dhcp(frame.packet.payload)
+            if message and message.is_reply and (message.xid, message.mac) == (state.xid, state.client.mac):
+                _answered(state, message, frame, take=take)
 
 
-def _answered(state: _State, message: Message, sender: Mac, *, take: bool) -> None:
-    offer = _lease(message, sender)
+def _answered(state: _State, message: Dhcp, frame: Frame, *, take: bool) -> None:
+    offer = _lease(message, frame)
     if state.lease is not None:
         return
-    if message.kind is Kind.OFFER and offer is not None and state.request is None:
+    if message.type == frames.DHCP_OFFER and offer is not None and state.request is None:
         state.offers.append(offer)
         if take:
             state.request, state.tries = offer, 0
             _ask(state)
-    elif message.kind is Kind.ACK and offer is not None and state.request is not None:
+    elif message.type == frames.DHCP_ACK and offer is not None and state.request is not None:
         state.lease = offer
-    elif message.kind is Kind.NAK and state.request is not None:
+    elif message.type == frames.DHCP_NAK and state.request is not None:
         # anew, but not at once: a server that always refuses must not keep us running in a circle
         state.request, state.tries, state.xid = None, 0, random.getrandbits(32)
         _wait(state, FIRST_WAIT_S)
 
 
-def _lease(message: Message, sender: Mac) -> Lease | None:
-    server = addresses(message.options.get(SERVER, b""))
-    if not server or not int(message.yours):
+def _lease(message: Dhcp, frame: Frame) -> Lease | None:
+    server = message.server
+    if server is None or not int(message.yours):
         return None
-    mask = message.options.get(MASK, b"")
+    mask = message.options.get(frames.OPT_MASK, b"")
     prefix = int.from_bytes(mask, "big").bit_count() if len(mask) == 4 else 32
     return Lease(
         address=IPv4Interface((int(message.yours), prefix)),
-        server=server[0],
-        server_mac=sender,
-        routers=addresses(message.options.get(ROUTER, b"")),
-        dns=addresses(message.options.get(DNS, b"")),
+        server=server,
+        server_mac=frame.src,
+        routers=_addresses(message, frames.OPT_ROUTER),
+        dns=_addresses(message, frames.OPT_DNS),
         domain=message.options.get(DOMAIN, b"").decode("ascii", "replace").rstrip("\0"),
         mtu=int.from_bytes(message.options[MTU], "big") if MTU in message.options else None,
-        lease_s=int.from_bytes(message.options.get(LEASE, b""), "big"),
+        lease_s=int.from_bytes(message.options.get(frames.OPT_LEASE, b""), "big"),
     )
+
+
+def _addresses(message: Dhcp, option: int) -> tuple[IPv4Address, ...]:
+    data = message.options.get(option, b"")
+    return tuple(IPv4Address(data[at : at + 4]) for at in range(0, len(data) - 3, 4))

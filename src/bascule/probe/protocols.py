@@ -43,6 +43,9 @@ def greeting(data: bytes) -> IpAddress | None:
     return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
 
+ANSWERED_BY_ALL = frozenset({53, 123})  # UDP ports for which we have a question that every server answers
+
+
 def udp_payload(question: Question) -> bytes:
     """Something that a real server answers, with the question's token in it."""
     token = question.token

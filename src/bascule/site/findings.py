@@ -11,6 +11,7 @@ from bascule.errors import Place, Problem, SiteFault
 
 Path = tuple[str | int, ...]  # the way from the top of the file to a value: ("guests", "guest_01", "nics", 0, "mac")
 
+COMPARED = 50  # names
 SHOWN = 60  # characters of a wrong value that a message repeats
 
 
@@ -27,22 +28,29 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     same = flat.get(name.lower().replace("-", "_"))
     if same is not None:
         return same
-    return next(iter(get_close_matches(name[:SHOWN], names, n=1, cutoff=0.6)), None)
+    near = [each for each in names if abs(len(each) - len(name)) <= 4]
+    if len(near) > COMPARED:  # difflib is slow, and in a large file a wrong name may stand a thousand times
+        begin, end = name[:3], name[-3:]
+        near = [each for each in near if each.startswith(begin) or each.endswith(end)][:COMPARED]
+    return next(iter(get_close_matches(name, near, n=1, cutoff=0.6)), None)
 
 
 def suggest(name: str, known: Iterable[str], *, kind: str) -> str:
     """What to do about an unknown name: the nearest one, or all that there are."""
     names = list(known)
     close = nearest(name, names)
-    # eth7 is as near to eth5 as to eth4: a guess among numbers is worth nothing
-    if close is not None and (
-        sum(_shape(each) == _shape(name) for each in names) <= 1 or _shape(close) != _shape(name)
-    ):
+    if close is not None and not _one_of_many(name, close, names):
         return f"did you mean '{close}'?"
     if not names:
         return f"the file declares no {kind} here"
     listed = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
     return f"known: {listed}"
+
+
+def _one_of_many(name: str, close: str, names: Iterable[str]) -> bool:
+    """Whether only numbers tell the near name from others: eth7 is as near to eth5 as to eth4, no guess is good."""
+    shape = _shape(name)
+    return _shape(close) == shape and any(_shape(each) == shape for each in names if each != close)
 
 
 def _shape(name: str) -> str:

@@ -26,6 +26,14 @@ from bascule.site.findings import nearest, shown
 MTU_MIN, MTU_MAX = 68, 65535  # RFC 791's smallest datagram; the largest that the kernel takes
 
 
+_RESERVED = {
+    "none": "means no link in a site file",
+    "lo": "is the kernel's loopback",
+    "all": "means all links under /proc/sys/net",
+    "default": "means future links under /proc/sys/net",
+}
+
+
 class Wrong(ValueError):
     """A parser's complaint that brings its own hint or code."""
 
@@ -56,9 +64,16 @@ def read_ifname(text: str) -> IfName:
             "shorten it",
             "NAME-LONG",
         )
-    if text == "none":
-        raise Wrong("'none' means no link in a site file and cannot name one", "take another name")
-    return parse_ifname(text)
+    if text in _RESERVED:
+        raise Wrong(f"{shown(text)} cannot name a link: it {_RESERVED[text]}", "take another name")
+    name = parse_ifname(text)
+    bad = re.search(r"[^A-Za-z0-9_.~+=@-]|^[-.]", name)
+    if bad:
+        raise Wrong(
+            f"{shown(text)} holds '{bad.group()}' where a link's name in a site file has none",
+            "ip, nft and the configuration systems read it as more than a letter; rename the link",
+        )
+    return name
 
 
 def read_mac(text: str) -> Mac:
@@ -165,13 +180,16 @@ def read_subnet(text: str) -> IpNetwork:
         if re.fullmatch(r"[0-9A-Fa-f.:]*[.:][0-9A-Fa-f.:]*", text):
             raise Wrong(f"{shown(text)} has no prefix length", f"write it like {text}/{64 if ':' in text else 24}")
         raise Wrong(f"{shown(text)} is not a subnet like 192.168.1.0/24 or 2001:db8::/64")
-    with contextlib.suppress(ValueError):
-        return ip_network(text)
     try:
         network = ip_network(text, strict=False)
     except ValueError:
         raise Wrong(f"{shown(text)} is not a subnet like 192.168.1.0/24 or 2001:db8::/64") from None
-    raise Wrong(f"{shown(text)} is an address inside a subnet, not a subnet", f"did you mean {network}?")
+    if str(network.network_address) != str(ip_address(text.partition("/")[0])):
+        raise Wrong(f"{shown(text)} is an address inside a subnet, not a subnet", f"did you mean {network}?")
+    if network.is_multicast or network.is_loopback:
+        kind = "multicast" if network.is_multicast else "loopback"
+        raise Wrong(f"{shown(text)} is a {kind} range, not a subnet of hosts")
+    return network
 
 
 def read_vid(text: str) -> Vid:
@@ -189,12 +207,31 @@ def read_vid_range(text: str) -> tuple[Vid, Vid]:
     return low, high
 
 
+COUNT_MAX = 4096  # QEMU's most on x86
+
+
+def read_count(text: str) -> int:
+    """How many virtual processors."""
+    count = _number(text, "a number of processors")
+    if not 1 <= count <= COUNT_MAX:
+        raise Wrong(f"{count} is not in 1–{COUNT_MAX}", "a guest has at least one processor")
+    return count
+
+
 def read_mtu(text: str) -> int:
     """An MTU in bytes."""
     mtu = _number(text, "an MTU in bytes")
     if not MTU_MIN <= mtu <= MTU_MAX:
         raise Wrong(f"MTU {mtu} is not in {MTU_MIN}–{MTU_MAX}", "Ethernet's own is 1500, jumbo frames have 9000")
     return mtu
+
+
+def read_metric(text: str) -> int:
+    """The rank of a route; 0 is what no metric means."""
+    metric = _number(text, "a metric")
+    if not 1 <= metric <= 0xFFFFFFFF:
+        raise Wrong(f"metric {metric} is not in 1–4294967295", "leave the key out where the kernel may choose")
+    return metric
 
 
 _UNITS = {"KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, get_args, get_origin
+from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
 from bascule.site import document as d
 from bascule.site.codes import CODES
-from bascule.site.shape import entry_in
+from bascule.site.shape import entry_in, holds
 from bascule.site.words import Word
 
 _HEAD = """\
@@ -74,12 +74,8 @@ def _entries(model: type[d.Entry], path: str) -> Iterator[tuple[str, type[d.Entr
         inner = entry_in(info.annotation)
         if inner is not None:
             key = info.alias or name
-            suffix = ".NAME" if _holds(info.annotation, dict) else "[ ]" if _holds(info.annotation, tuple) else ""
+            suffix = ".NAME" if holds(info.annotation, dict) else "[ ]" if holds(info.annotation, tuple) else ""
             yield from _entries(inner, f"{path}.{key}{suffix}".lstrip("."))
-
-
-def _holds(annotation: object, container: type) -> bool:
-    return get_origin(annotation) is container or any(_holds(part, container) for part in get_args(annotation))
 
 
 def _word(part: Any) -> Word | None:
@@ -94,9 +90,9 @@ def _value(info: FieldInfo) -> str:
     """What a field takes, in words."""
     inner = entry_in(info.annotation)
     if inner is not None:
-        if _holds(info.annotation, dict):
+        if holds(info.annotation, dict):
             return "NAME: its keys"
-        return "list of entries" if _holds(info.annotation, tuple) else "its keys"
+        return "list of entries" if holds(info.annotation, tuple) else "its keys"
     word = next((each for each in info.metadata if isinstance(each, Word)), None) or _word(info.annotation)
     if word is None:
         return ""
@@ -107,7 +103,7 @@ def _value(info: FieldInfo) -> str:
     examples = ", ".join(f"`{each}`" for each in word.schema.get("examples", ()))
     if d.OneOrMany in info.metadata:
         told += "; one or more"
-    elif _holds(info.annotation, tuple) and word.code != "RANGE":
+    elif holds(info.annotation, tuple) and word.code != "RANGE":
         told = f"list: {told}"
     return told + (f" ({examples})" if examples else "")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError
 
@@ -147,11 +147,21 @@ def _elsewhere(name: str) -> str | None:
 def model_at(path: Path) -> type[d.Entry]:
     """The model that stands at a path."""
     model: type[d.Entry] = d.Document
-    for part in path:
+    parts = iter(path)
+    for part in parts:
         field = next((f for key, f in model.model_fields.items() if part in {key, f.alias}), None)
-        if field is not None:
-            model = entry_in(field.annotation) or model
+        inside = entry_in(field.annotation) if field else None
+        if field is None or inside is None:
+            break
+        model = inside
+        if holds(field.annotation, dict) or holds(field.annotation, tuple):
+            next(parts, None)  # a name or an index, even where it reads like a key
     return model
+
+
+def holds(annotation: object, container: type) -> bool:
+    """Whether an annotation is a table (dict) or list (tuple) of something."""
+    return get_origin(annotation) is container or any(holds(part, container) for part in get_args(annotation))
 
 
 def entry_in(annotation: object) -> type[d.Entry] | None:

@@ -36,6 +36,7 @@ class Foot:
     path: Path
     addresses: tuple[tuple[IpInterface, Path], ...] = ()
     dhcp: Path | None = None
+    from_uplink: bool = False
     segment: Segment | None = None
 
 
@@ -137,7 +138,7 @@ def _feet(wiring: Wiring) -> Iterator[Foot]:
         for net in host.virtual_networks:
             path = (*top, "virtual_networks", net)
             segment = wiring.of_virtual(name, net)
-            yield Foot(name, "hosts", f"virtual network '{net}'", path, (), None, segment)
+            yield Foot(name, "hosts", f"virtual network '{net}'", path, segment=segment)
     for name, guest in document.guests.items():
         for index, guest_nic in enumerate(guest.nics):
             path = ("guests", name, "nics", index)
@@ -155,13 +156,16 @@ def _foot(
 ) -> Foot:
     addresses: list[tuple[IpInterface, Path]] = []
     dhcp: Path | None = None
+    from_uplink = False
     for index, each in enumerate(given):
         where = (*path, "address", index)
         if each == "dhcp":
             dhcp = where
+        elif each == "from-uplink":
+            from_uplink = True
         elif not isinstance(each, str):
             addresses.append((each, where))
-    return Foot(owner, kind, label, path, tuple(addresses), dhcp, segment)
+    return Foot(owner, kind, label, path, tuple(addresses), dhcp, from_uplink, segment)
 
 
 def host_address(subnet: IpNetwork) -> IpAddress:

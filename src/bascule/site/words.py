@@ -89,10 +89,19 @@ _PORTS = r"(tcp|udp)/[0-9]{1,5}(-[0-9]{1,5})?"
 
 Label = Annotated[str, Word("NAME", "a name", p.read_label, _schema(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"))]
 LinkName = Annotated[
-    IfName, Word("NAME", "a link's name", p.read_ifname, _schema(r"^[^/:\s]{1,15}$", "eth4", "enp3s0"))
+    IfName,
+    Word(
+        "NAME", "a link's name", p.read_ifname, _schema(r"^[A-Za-z0-9_~+=@][A-Za-z0-9_.~+=@-]{0,14}$", "eth4", "enp3s0")
+    ),
 ]
 Uplink = Annotated[
-    IfName, Word("NAME", "a NIC, a bond or 'none'", p.read_uplink, _schema(r"^[^/:\s]{1,15}$", "eth4", "bond0", "none"))
+    IfName,
+    Word(
+        "NAME",
+        "a NIC, a bond or 'none'",
+        p.read_uplink,
+        _schema(r"^[A-Za-z0-9_~+=@][A-Za-z0-9_.~+=@-]{0,14}$", "eth4", "bond0", "none"),
+    ),
 ]
 MacWord = Annotated[Mac, Word("MAC", "a MAC address", p.read_mac, _schema(_MACS, "52:54:00:28:23:af"))]
 GuestMac = Annotated[Mac, Word("MAC", "a guest's MAC address", p.read_guest_mac, _schema(_MACS, "52:54:00:28:23:af"))]
@@ -150,6 +159,14 @@ Mtu = Annotated[
         p.read_mtu,
         {"type": "integer", "minimum": p.MTU_MIN, "maximum": p.MTU_MAX, "examples": [1500, 9000]},
     ),
+]
+Count = Annotated[
+    int,
+    Word("COUNT", "a number", p.read_count, {"type": "integer", "minimum": 1, "maximum": p.COUNT_MAX, "examples": [2]}),
+]
+Metric = Annotated[
+    int,
+    Word("TYPE", "a metric", p.read_metric, {"type": "integer", "minimum": 1, "maximum": 2**32 - 1, "examples": [100]}),
 ]
 Size = Annotated[
     int, Word("SIZE", "a size of memory", p.read_size, _schema(r"^[0-9]+(\.[0-9]+)? ?[KMGT]iB$", "8GiB", "512MiB"))

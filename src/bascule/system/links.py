@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import socket
 import struct
@@ -24,9 +25,9 @@ def index_of(namespace: Namespace, link: str) -> int:
             return 0
 
 
-def link_names(namespace: Namespace) -> frozenset[str]:
-    """The names of all links."""
-    with namespace.entered():
+def link_names(namespace: Namespace | None = None) -> frozenset[str]:
+    """The names of all links, of a namespace or of the one that we are in."""
+    with namespace.entered() if namespace else contextlib.nullcontext():
         return frozenset(name for _, name in socket.if_nameindex())
 
 

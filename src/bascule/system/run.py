@@ -54,6 +54,18 @@ def find_tool(name: str) -> str:
     )
 
 
+def require_tools(names: Iterable[str]) -> None:
+    """See that all are here. Raises MissingTool with every one that is not."""
+    problems: list[Problem] = []
+    for name in names:
+        try:
+            find_tool(name)
+        except MissingTool as missing:
+            problems += missing.problems
+    if problems:
+        raise MissingTool(*problems)
+
+
 def run(
     argv: Sequence[str],
     *,
@@ -103,7 +115,8 @@ def run_all(
 ) -> list[str]:
     """Run several programs side by side and take what each prints on stdout.
 
-    The text is empty for a tool of ``optional`` that is not here. Raises as ``run`` does, for the first that failed.
+    The text is empty for a tool of ``optional`` that is not here or may not be used. Raises as ``run`` does, for the
+    first that failed.
     """
     with contextlib.ExitStack() as stack:
         started: list[tuple[Sequence[str], subprocess.Popen[str] | None]] = []
@@ -133,7 +146,9 @@ def run_all(
         for argv, running in started:
             stdout, stderr = running.communicate(timeout=timeout_s) if running else ("", "")
             if running and running.returncode:
-                raise failure(Result(tuple(argv), running.returncode, stdout, stderr))
+                error = failure(Result(tuple(argv), running.returncode, stdout, stderr))
+                if not (isinstance(error, NotPermitted) and argv[0] in optional):
+                    raise error
             texts.append(stdout)
     return texts
 

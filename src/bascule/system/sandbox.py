@@ -48,6 +48,7 @@ class Privilege(StrEnum):
 _made_with: list[Privilege] = []  # one entry inside of a sandbox, the last of nested ones
 
 
+DESCRIPTORS = 1 << 18  # one per guest and served port; not the most there can be, some daemons close them one by one
 _KEPT = (Path("/run/current-system"), Path("/run/booted-system"))  # NixOS keeps its programs behind these links
 _pipes = threading.Lock()  # held while pipes are made and processes forked
 _ours: set[int] = set()  # our ends of the pipes of all sandboxes that run now
@@ -255,5 +256,7 @@ def _furnish(uid: int) -> None:
         call("mount", b"proc", b"/proc", b"proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, None)
     Path("/run/netns").mkdir(mode=0o755)
     os.environ["TMPDIR"] = "/run"
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a descriptor or two per guest, one per served port
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= now < DESCRIPTORS:
+        enough = min(DESCRIPTORS, most) if most >= 0 else DESCRIPTORS
+        resource.setrlimit(resource.RLIMIT_NOFILE, (enough, most))

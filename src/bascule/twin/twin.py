@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Self
@@ -19,6 +19,7 @@ from bascule.probe.world import World
 from bascule.system import links, rtnetlink
 from bascule.system.netns import Namespace
 from bascule.system.run import run
+from bascule.system.sandbox import privilege
 from bascule.system.workers import Daemon
 from bascule.twin import building, dnsmasq, leases, router
 from bascule.twin.building import BUILDING
@@ -27,6 +28,16 @@ from bascule.twin.services import Offer, Services
 from bascule.twin.view import look
 
 FOLDER = Path("/run/bascule-twin")  # private to the sandbox
+
+
+def tools(site: Site) -> Iterator[str]:
+    """The programs without which the twin of this site cannot be played."""
+    yield from ("ip", "bridge")
+    machines = site.machines.values()
+    if any(machine.masquerade for machine in machines):
+        yield "nft"
+    if any(machine.dhcp for machine in machines):
+        yield "dnsmasq"
 
 
 class Twin:
@@ -57,6 +68,8 @@ class Twin:
 
         Raises MissingTool, NotPermitted or CommandFailed.
         """
+        if privilege() is None:
+            raise RuntimeError("a twin is raised inside of a sandbox only: it would be seen, and outlive us")
         twin = cls(site, site.hosts if hosts is None else hosts, observed or {})
         try:
             twin._build()
@@ -154,6 +167,10 @@ class Twin:
         self._serve(
             Offer(endpoint=name, namespace=self._rooms[name], services=self.site.guests[name].serves)
             for name in self.wiring.guests
+        )
+        self._serve(
+            Offer(endpoint=name, namespace=self._rooms[name], services=self.site.hosts[name].serves)
+            for name in self.hosts
         )
         for node, link in links.wait_until_running(self._ports()):
             text = f"{link} of {node} is up but does not run: no frame will pass there"

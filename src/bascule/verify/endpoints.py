@@ -77,10 +77,12 @@ class Endpoints:
         return None
 
     def neighbours(self, stand: Stand, *without: str) -> Iterator[Foot]:
-        """Feet of others on the network of an address, machines first, then guests, then hosts."""
+        """Feet of others on the network of an address with one of its family: machines, then guests, then hosts."""
+        version = stand.address.version
         for name in self.names:
-            if name not in without:
-                yield from (foot for foot in self.feet(name) if self.shares(foot, stand))
+            for foot in self.feet(name) if name not in without else ():
+                if self.shares(foot, stand) and any(address.version == version for address in foot.addresses):
+                    yield foot
 
     def ways(self, source: str, target: str) -> tuple[tuple[Foot, Stand], ...]:
         """From where to ask for which address of the target: those on a common network first."""

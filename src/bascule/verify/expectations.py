@@ -14,7 +14,8 @@ from bascule.model.site import NOWHERE, Expectation, Service, Site, Verdict
 from bascule.model.values import IpAddress
 from bascule.probe.ask import ask
 from bascule.probe.capture import Track, Tracker, Watch
-from bascule.probe.question import PATIENCE_S, Answer, Protocol, Question
+from bascule.probe.protocols import ANSWERED_BY_ALL
+from bascule.probe.question import PATIENCE_S, Answer, Protocol, Question, Response
 from bascule.probe.world import Foot, World
 from bascule.verify.endpoints import Endpoints, Stand
 from bascule.verify.trail import Trails
@@ -195,6 +196,10 @@ class _Judging:
             if len(asked[0]) > 1:
                 missing = _ports([reply.answer.question.port for reply in lost])
                 witness = replace(witness, sentence=f"{missing} not reached: {witness.sentence}")
+            if self._is_mute(case.wish, lost):
+                words = f"unproven: no answer to {case.wish.service}, but {case.wish.target} is not ours, and only its"
+                witness = replace(witness, sentence=f"{words} clients know what its server answers; {witness.sentence}")
+                return Outcome(expectation=case.wish, observed=UNPROVEN, ok=None, witness=witness)
             arrived = any(hop.node == case.wish.target and not hop.bridge for hop in witness.hops)
             apart = None if arrived else self._apart(case)
             if apart:
@@ -203,11 +208,24 @@ class _Judging:
                 witness = replace(witness, sentence=sentence, because=why, place=place)
             return Outcome(expectation=case.wish, observed=Verdict.NO_REACH, ok=False, witness=witness)
         witness = self._witness(whole[0], case.wish)
+        if len(whole) > 1:
+            every = len(case.wish.service.ports)
+            asked_ports = f"{every:,}" if len(whole) == every else f"{len(whole)} spread over {every:,}"
+            witness = replace(witness, sentence=f"{witness.sentence}, {asked_ports} ports asked")
         ok: bool | None = True
         if case.wish.seen_as:
             ok, words = self._seen_as(whole, case.wish.target, case.wish.seen_as)
             witness = replace(witness, sentence=f"{witness.sentence}, {words}")
         return Outcome(expectation=case.wish, observed=Verdict.REACH, ok=ok, witness=witness)
+
+    def _is_mute(self, wish: Expectation, lost: Sequence[_Reply]) -> bool:
+        """Whether silence says nothing: a UDP server that is not ours need not answer what it does not know."""
+        if wish.service.protocol != "udp" or self.endpoints.feet(wish.target):
+            return False
+        return all(
+            reply.answer.response is Response.SILENCE and reply.answer.question.port not in ANSWERED_BY_ALL
+            for reply in lost
+        )
 
     def _apart(self, case: _Case) -> tuple[str, Place | None] | None:
         """For a question that was lost between networks: who stands where, and the guest's line."""
@@ -280,14 +298,16 @@ class _Judging:
 
     def _witness(self, reply: _Reply, wish: Expectation) -> Witness:
         answer, track = reply.answer, reply.track
-        if answer.ok or track.asked or not track.sought:
+        is_arp = answer.question.protocol is Protocol.ARP
+        searched = () if answer.ok else track.asked if is_arp else track.sought
+        if searched:
+            hops = self.trails.hops(searched)
+            sentence = self.trails.search(searched, answer, wish.target)
+        else:
             hops = self.trails.hops(track.asked, wish.target)
             sentence = self.trails.sentence(hops, answer, wish.target)
             if not answer.ok and track.replied and hops and hops[-1].node == wish.target:
                 sentence = self.trails.lost_reply(sentence, track, answer)
-        else:
-            hops = self.trails.hops(track.sought)
-            sentence = self.trails.search(track, answer, wish.target)
         seen = self._seen(reply, wish.target)
         seen_as = ""
         if seen is not None:

@@ -13,6 +13,7 @@ from bascule.model.site import GuestNic, Host, PlugKind, Service, Site
 from bascule.model.state import HostState
 from bascule.model.values import IfName, IpAddress, Mac
 from bascule.probe.ask import ask
+from bascule.probe.protocols import ANSWERED_BY_ALL
 from bascule.probe.question import Answer, Protocol, Question, Response
 from bascule.probe.world import Foot, World
 from bascule.verify.checks import Check, own_tap, read_fdb, read_neighbours
@@ -130,9 +131,15 @@ def _traffic(
     inquiry: _Inquiry, own: Foot | None, other: Foot, mtu: int, endpoints: Endpoints
 ) -> Iterator[tuple[str, Question]]:
     site, guest = endpoints.site, inquiry.nic.guest
+    serves = site.guests[guest].serves
+    if own is None:
+        mute = [s for s in serves if s.protocol == "udp" and not ANSWERED_BY_ALL.issuperset((s.first, s.last))]
+        serves = tuple(service for service in serves if service not in mute)
+        if mute:
+            inquiry.unasked += f"; {', '.join(map(str, mute))} not asked, because only its clients know its questions"
     for stand in inquiry.stands:
         if any(address.version == stand.address.version for address in other.addresses):
-            yield from _talk(other, guest, stand.address.ip, site.guests[guest].serves, mtu, every=own is not None)
+            yield from _talk(other, guest, stand.address.ip, serves, mtu, every=own is not None)
     if own is None:
         return
     machine = site.machines.get(other.endpoint) or site.guests.get(other.endpoint)

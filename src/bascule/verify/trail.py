@@ -60,22 +60,24 @@ class Trails:
     def sentence(self, hops: Sequence[Hop], answer: Answer, target: str) -> str:
         """The path in words, with its end."""
         parts: list[str] = []
-        entered: Hop | None = None  # a bridge port by which the frame came in and has not gone out yet
+        entered: dict[tuple[str, str], Hop] = {}  # bridge ports by which the frame came in and has not gone out yet
         for position, hop in enumerate(hops):
             if hop.bridge and hop.direction == "in":
-                entered = hop
+                entered[hop.node, hop.bridge] = hop
             elif hop.bridge:
-                self._cross(parts, entered, hop)
-                entered = None
+                self._cross(parts, entered.pop((hop.node, hop.bridge), None), hop)
             elif hop.direction == "out":
                 by = f" by {hop.link}" if self.feet_of.get(hop.node, 1) > 1 and position == 0 else ""
                 parts.append(f"left {hop.node}{by}" if position == 0 else f"was forwarded by {hop.node}")
             else:
-                if entered and entered.node == hop.node and entered.bridge == hop.link:
-                    self._say(parts, [entered.link, hop.link] if self._is_nic(entered) else [hop.link])
-                entered = None
+                into = entered.pop((hop.node, hop.link), None)  # the bridge itself, where the host has its address
+                if into:
+                    self._say(parts, [into.link, hop.link] if self._is_nic(into) else [hop.link])
                 parts.append(f"arrived at {hop.node}")
-        return ", ".join([*parts, *self._end(hops, entered, answer, target)])
+        last = next((hop for hop in reversed(entered.values()) if hop.node == target), None)
+        if answer.ok and last:  # no point on the bridge itself
+            parts.append(f"arrived at {target} by {last.link} and {last.bridge}")
+        return ", ".join([*parts, *self._end(hops, answer, target)])
 
     def _is_nic(self, hop: Hop) -> bool:
         return hop.link not in self.taps and hop.node in self.site.hosts
@@ -95,15 +97,15 @@ class Trails:
         head = ", ".join(words[:-1])
         parts.append("crossed " + (f"{head} and {words[-1]}" if head else words[-1]))
 
-    def _end(self, hops: Sequence[Hop], entered: Hop | None, answer: Answer, target: str) -> list[str]:
+    def _end(self, hops: Sequence[Hop], answer: Answer, target: str) -> list[str]:
         if answer.ok:
             return []
         said = f"{answer.detail}" if answer.detail else answer.words
         if not hops:
             return [f"never left {answer.question.source.endpoint}: {answer.words}"]
         last = hops[-1]
-        if entered:
-            where = entered.bridge if entered.node in self.site.hosts else f"the switch of {entered.node}"
+        if last.bridge and last.direction == "in":
+            where = last.bridge if last.node in self.site.hosts else f"the switch of {last.node}"
             return [f"not passed on by {where}"]
         if last.bridge:
             return [f"last seen leaving {last.node} by {last.link}"]
@@ -120,13 +122,13 @@ class Trails:
         back = self.sentence(hops, answer, source)
         return f"{sentence.removesuffix(', which did not answer')}; its answer {back}"
 
-    def search(self, track: Track, answer: Answer, target: str) -> str:
+    def search(self, sightings: Sequence[Sighting], answer: Answer, target: str) -> str:
         """A question that never left, because a neighbour did not answer: who heard the search for it."""
-        first = track.sought[0]
+        first = sightings[0]
         arp, packet = first.frame.arp, first.frame.packet
         wanted = arp.target if arp else packet.neighbour.target if packet and packet.neighbour else "?"
         source = answer.question.source.endpoint
-        hops = self.hops(track.sought)
+        hops = self.hops(sightings)
         crossed = {hop.bridge: hop for hop in hops if hop.bridge and hop.node in self.site.hosts}
         heard = sorted({hop.node for hop in hops if hop.direction == "in" and not hop.bridge} - {source})
         words = [f"{source} asked the wire for {wanted}"]

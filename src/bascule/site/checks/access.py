@@ -41,10 +41,10 @@ def service_of(entry: d.Expect) -> Service:
 def _endpoint(wiring: Wiring, name: str, path: Path) -> bool:
     """Whether the name is a host, guest or machine that stands in the document."""
     document = wiring.document
-    known = [*document.guests, *document.machines, *document.hosts]
-    if name in known:
+    if name in document.guests or name in document.machines or name in document.hosts:
         return True
     if not any(wiring.found.is_broken((section, name)) for section in _SECTIONS):
+        known = (*document.guests, *document.machines, *document.hosts)
         hint = suggest(name, known, kind="guest, machine or host")
         if name in document.networks:
             hint = f"'{name}' is a network; name a guest, machine or host that stands on it"
@@ -116,7 +116,7 @@ def _where(wiring: Wiring, name: str) -> Path:
 def _speaks(wiring: Wiring, name: str) -> bool:
     def speaks(foot: Foot) -> bool:
         virtual = foot.path[2] == "virtual_networks" and foot.segment is not None and bool(foot.segment.subnets)
-        return bool(foot.addresses) or foot.dhcp is not None or virtual
+        return bool(foot.addresses) or foot.dhcp is not None or foot.from_uplink or virtual
 
     return any(speaks(foot) for foot in wiring.by_owner.get(name, ()))
 

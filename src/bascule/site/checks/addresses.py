@@ -24,10 +24,8 @@ def check_addresses(wiring: Wiring) -> None:
                 _edges(wiring, foot, segment, address, path)
             _once(wiring, foot, address, path, seen)
         _dhcp_words(wiring, foot)
-    for host, entry in wiring.document.hosts.items():
-        for kind in ("nics", "bridges"):
-            for name in getattr(entry, kind):
-                _link(wiring, host, kind, name)
+        if foot.path[2] in {"nics", "bridges"} and foot.kind == "hosts":
+            _link(wiring, foot)
 
 
 def _in_subnet(wiring: Wiring, foot: Foot, segment: Segment, address: IpInterface, path: Path) -> bool:
@@ -110,13 +108,10 @@ def _once(
 
 def _dhcp_words(wiring: Wiring, foot: Foot) -> None:
     """'dhcp' or 'from-uplink' twice in a list."""
-    entry = foot.path
-    index = 0
     words: dict[str, Path] = {}
-    given = _given(wiring, foot)
-    for index, each in enumerate(given):
+    for index, each in enumerate(_given(wiring, foot)):
         if isinstance(each, str):
-            path = (*entry, "address", index)
+            path = (*foot.path, "address", index)
             if each in words:
                 wiring.found.add("DUPLICATE-ADDRESS", f"'{each}' stands twice here", path, hint="remove one of them")
             words.setdefault(each, path)
@@ -133,12 +128,11 @@ def _given(wiring: Wiring, foot: Foot) -> tuple[object, ...]:
     return tuple(nics[int(foot.path[3])].address)
 
 
-def _link(wiring: Wiring, host: str, kind: str, name: str) -> None:
+def _link(wiring: Wiring, foot: Foot) -> None:
     """The gateway of a host's NIC or bridge is a neighbour; IPv6 needs an MTU of 1280."""
     found = wiring.found
-    link = getattr(wiring.document.hosts[host], kind)[name]
-    path: Path = ("hosts", host, kind, name)
-    foot = next(f for f in wiring.by_owner[host] if f.path == path)
+    path, name = foot.path, foot.path[3]
+    link = getattr(wiring.document.hosts[foot.owner], str(path[2]))[name]
     subnets = list(foot.segment.subnets) if foot.segment else []
     neighbours = [address.network for address, _ in foot.addresses] + subnets
     own = {address.ip for address, _ in foot.addresses}

@@ -63,18 +63,14 @@ def _declared(wiring: Wiring) -> list[_Declared]:
 
 
 def _subnets(wiring: Wiring) -> None:
-    # sorted by first address, a subnet can only overlap those still open before it
+    # sorted like this, subnets that hold the next one lie on a stack: subnets are nested or apart
     order = sorted(
         _declared(wiring), key=lambda e: (e.subnet.version, int(e.subnet.network_address), e.subnet.prefixlen)
     )
     open_ones: list[_Declared] = []
     for each in order:
-        open_ones = [
-            o
-            for o in open_ones
-            if o.subnet.version == each.subnet.version
-            and int(o.subnet.broadcast_address) >= int(each.subnet.network_address)
-        ]
+        while open_ones and each.subnet.network_address not in open_ones[-1].subnet:
+            open_ones.pop()
         other = next((o for o in open_ones if not o.may_share(each)), None)
         if other is not None:
             later, earlier = sorted((each, other), key=lambda e: wiring.found.place(e.path), reverse=True)

@@ -1,0 +1,43 @@
+"""``bascule verify``: whether it is so, on this host, now."""
+
+from __future__ import annotations
+
+import click
+
+from bascule.cli.common import host_option, json_option, show, site_argument, width
+
+
+@click.command()
+@site_argument
+@host_option
+@json_option
+def command(*, site_file: str, host: str | None, as_json: bool) -> int:
+    """Check the bridges, NICs and guests of this host, and ask the expectations that it can ask.
+
+    Changes nothing; sends probes (ARP, ICMP, TCP, UDP). What only others can ask is listed with the reason.
+    Exit status: 0 when everything that could be asked holds, 1 when something does not.
+
+    Example: bascule verify site.yaml
+    """
+    from bascule import workflow
+    from bascule.cli.entry import emit
+    from bascule.cli.show_verdicts import broken, show_checks, show_outcomes, tally
+
+    seen = workflow.verify(site_file, host=host)
+    if as_json:
+        document = {
+            "ok": seen.ok,
+            "host": seen.host.name,
+            "checks": [check.as_json() for check in seen.checks],
+            "expectations": [outcome.as_json() for outcome in seen.outcomes],
+        }
+        emit("verify", document)
+        return 0 if seen.ok else 1
+    columns = width()
+    parts = [show_checks(seen.checks, columns=columns)]
+    if seen.outcomes:
+        parts.append(show_outcomes(seen.outcomes, columns=columns))
+    asked = [outcome for outcome in seen.outcomes if outcome.ok is not None]
+    result = [*broken(seen.checks, asked, columns=columns), f"result  {tally(seen.checks, seen.outcomes)}"]
+    show("\n\n".join([*parts, "\n".join(result)]))
+    return 0 if seen.ok else 1

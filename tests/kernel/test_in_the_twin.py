@@ -1,0 +1,68 @@
+"""What a plan does to the wires, seen from the machines of a twin."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import time
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+
+from bascule.apply.engine import execute
+from bascule.model.values import Mac
+from bascule.plan.make import make_plan
+from bascule.probe import frames
+from bascule.probe.parse import parse_frame
+from bascule.site import parse
+from bascule.system.sandbox import sandboxed
+from bascule.twin import Twin
+from bascule.workflow import look, rehearse
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def who_answers(text: bytes, asker: str, address: str) -> tuple[set[Mac | None], Mac | None]:
+    """All MACs that answer one broadcast ARP request, and the MAC of the host's eth2."""
+    site = parse(text, "site.yaml")
+    host = site.hosts["vmserver"]
+    with Twin.raise_(site) as twin:
+        room = twin.host("vmserver")
+        execute(make_plan(site, host, look(site, host, room))[0], namespace=room)
+        twin.plug_guests()
+        twin.start_guests()
+        foot = twin.world().feet[asker][0]
+        with foot.namespace.entered():
+            door = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(frames.ETH_ARP))
+            door.bind((foot.link, frames.ETH_ARP))
+        own = IPv4Address(str(foot.addresses[0].ip))
+        request = frames.arp(frames.ARP_REQUEST, frames.mac_bytes(foot.mac), own, IPv4Address(address))
+        heard: set[Mac | None] = set()
+        door.send(request)
+        end = time.monotonic() + 0.5
+        while (left := end - time.monotonic()) > 0 and select.select([door], [], [], left)[0]:
+            frame = parse_frame(door.recv(2000))
+            if frame and frame.arp and frame.arp.operation == frames.ARP_REPLY:
+                heard.add(frame.src)
+        door.close()
+        return heard, look(site, host, room).links[host.nics["eth2"].name].mac  # type: ignore[index]
+
+
+def test_the_guests_bridge_does_not_answer_for_the_hosts_own_nic() -> None:
+    """eth2 and br3 stand on one network: Linux would answer for eth2's address on both (ARP flux)."""
+    if os.geteuid() != 0:
+        pytest.skip("making the twin by hand needs root")
+    heard, eth2 = sandboxed(who_answers, (EXAMPLES / "production.yaml").read_bytes(), "desk", "192.168.1.10")
+    assert heard == {eth2}
+
+
+def test_a_service_of_the_host_is_played(tmp_path: Path) -> None:
+    text = (EXAMPLES / "production.yaml").read_text().replace("    memory: 64GiB\n", "    serves: [tcp/22]\n")
+    text += "  - {from: desk, to: vmserver, service: tcp/22, verdict: reach}\n"
+    text += "  - {from: guest_01, to: desk, verdict: no-reach}\n"
+    file = tmp_path / "site.yaml"
+    file.write_text(text)
+    seen = rehearse(str(file))
+    assert [outcome.ok for outcome in seen.outcomes] == [True] * 8
