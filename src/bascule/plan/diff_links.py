@@ -104,6 +104,8 @@ def _settings(old: Link, new: Link) -> Iterator[Step]:
         yield step(phase, name, action, ip("link", "set", "dev", name, "mtu", str(new.mtu)), risk=risk)
     if new.alias != old.alias:
         yield step(Phase.SETTINGS, name, "mark", ip("link", "set", "dev", name, "alias", new.alias))
+    if new.group != old.group:
+        yield step(Phase.SETTINGS, name, f"group {new.group}", ip("link", "set", "dev", name, "group", new.group))
     for altname in old.altnames:
         if altname not in new.altnames:
             yield step(Phase.SETTINGS, name, f"drop the name {altname}", _altname("del", name, altname))

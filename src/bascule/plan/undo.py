@@ -18,7 +18,7 @@ from bascule.plan.move import stand_in
 
 T = TypeVar("T")
 
-FACETS = ("up", "mac", "mtu", "master", "parent", "addrgenmode", "alias", "altnames", "vlans")
+FACETS = ("up", "mac", "mtu", "master", "parent", "addrgenmode", "alias", "altnames", "group", "vlans")
 WORDS = {"mac": "MAC", "mtu": "MTU", "master": "bridge", "up": "up", "vlans": "VLANs", "addrgenmode": "IPv6 addresses"}
 
 
