@@ -26,8 +26,9 @@ def address_steps(old: Link, new: Link, elsewhere: Collection[str] = ()) -> Iter
         commands += [ip(*_address_words("replace", new.name, a)) for a in new.addresses if a.ip in again]
         yield step(Phase.ADDRESS, new.name, f"addresses {', '.join(again)} in order", *commands, risk=Risk.CHANGES)
     for address in new.addresses:
-        if address in kept or address.ip in again:
-            continue
+        raised = new.up and not old.up and ":" in address.ip and not address.is_link_local
+        if (address in kept and not raised) or address.ip in again:
+            continue  # of a link that was down, the kernel knows no route to a leased address's prefix
         commands = [ip(*_address_words("replace", new.name, address))]
         if ":" in address.ip and address.ip not in had and address.ip in elsewhere and "nodad" not in address.flags:
             at_once = replace(address, flags=(*address.flags, "nodad"))
