@@ -1,6 +1,6 @@
 # make demo   sets everything up and rehearses examples/production.yaml
 # make test   sets everything up and passes every test
-.PHONY: demo test lint format bench bench-quick clean tools dev-tools
+.PHONY: demo test soak lint format bench bench-quick clean tools dev-tools
 
 PYTHON ?= python3
 VENV   := .venv
@@ -12,6 +12,10 @@ demo: tools $(VENV)/.installed
 
 test: dev-tools $(VENV)/.dev
 	$(BIN)/pytest -n $(JOBS) --dist worksteal tests
+
+# every kill point, 250 random pairs of states: some ten minutes
+soak: dev-tools $(VENV)/.dev
+	BASCULE_SOAK=1 $(BIN)/pytest -n $(JOBS) --dist worksteal --timeout 1800 tests/apply
 
 lint: dev-tools $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -27,7 +31,7 @@ tools:
 	@scripts/need ip bridge nft dnsmasq venv
 
 dev-tools:
-	@scripts/need ip bridge nft dnsmasq ethtool tcpdump dot venv
+	@scripts/need ip bridge nft dnsmasq ethtool tcpdump dot ping ssh sshd venv
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
