@@ -150,12 +150,26 @@ class LibvirtDriver:
     def _add(self, name: str, element: Element) -> None:
         domain = self.hypervisor.domain(name)
         mac = Mac(domain_xml.mac_of(element))
+        kind, into = domain_xml.plug_of(element)
+        self._refuse_unknown_network(Source(kind=PlugKind(kind), into=into))
         self._refuse_taken(name, mac)
         xml = domain_xml.text(element)
         if domain.running:
             self.hypervisor.attach_device(name, xml, live=True)
         if domain.persistent:
             self.hypervisor.attach_device(name, xml, live=False)
+
+    def _refuse_unknown_network(self, to: Source) -> None:
+        """A definition takes any name; the guest would not start later."""
+        if to.kind is not PlugKind.NETWORK:
+            return
+        names = [network.name for network in self.hypervisor.networks()]
+        if to.into not in names:
+            raise BasculeError.of(
+                "LIBVIRT-NO-NETWORK",
+                f"libvirt has no network '{to.into}'",
+                hint=f"it has: {', '.join(names)}" if names else "it has none; `virsh net-list --all` shows them",
+            )
 
     def _refuse_taken(self, name: str, mac: Mac) -> None:
         """Libvirt itself takes the same MAC twice; a switch does not."""
@@ -184,6 +198,7 @@ class LibvirtDriver:
 
     def _move(self, name: str, mac: Mac, to: Source, *, tap: IfName | None = None) -> Iterator[Note]:
         nic = self._nic(name, mac)
+        self._refuse_unknown_network(to)
         waiting: str | None = None
         if nic.live is not None:
             waiting = domain_xml.why_not_live(nic.live, to) or self._move_live(name, nic.live, to)
