@@ -95,6 +95,16 @@ class Switch(Entry):
     port: w.Text = Field(description="The port's name on that switch.")
 
 
+class Route(Entry):
+    """A network that lies behind a router."""
+
+    model_config = ConfigDict(title="a route")
+
+    to: w.Subnet = Field(description="The network behind the router.")
+    via: w.Address = Field(description="The router, on this link's network.")
+    metric: w.Metric | None = Field(None, description="Its rank among routes to the same network; the lowest wins.")
+
+
 class Nic(Entry):
     """A NIC of the host. Without an address it carries guests only."""
 
@@ -103,6 +113,9 @@ class Nic(Entry):
     network: w.Label | None = Field(None, description="The network on its wire (a name under 'networks').")
     address: Many[w.NicAddress] = Field((), description="The host's own address here, 'dhcp', or a list of them.")
     gateway: Many[w.Address] = Field((), description="The host's default gateway; one per host and address family.")
+    routes: Listed[Route] = Field((), description="Networks behind other routers than the default gateway.")
+    dns: Many[w.Address] = Field((), description="Name servers, for the configuration that is kept over a reboot.")
+    search: Many[w.Text] = Field((), description="Domains in which bare names are looked up.")
     mac: w.MacWord | None = Field(None, description="Pins the name to the NIC with this MAC.")
     path: w.Text | None = Field(None, description="Pins the name to the NIC in this slot (udev's ID_PATH).")
     mtu: w.Mtu | None = Field(None, description="Bytes; left as it is if not given.")
@@ -144,6 +157,9 @@ class Bridge(Entry):
         (), description="The host's own address on the bridge; 'from-uplink' moves the NIC's addresses here."
     )
     gateway: Many[w.Address] = Field((), description="The host's default gateway; one per host and address family.")
+    routes: Listed[Route] = Field((), description="Networks behind other routers than the default gateway.")
+    dns: Many[w.Address] = Field((), description="Name servers, for the configuration that is kept over a reboot.")
+    search: Many[w.Text] = Field((), description="Domains in which bare names are looked up.")
     vlan: w.VlanId | None = Field(None, description="The bridge sits on this VLAN of the uplink (eth4.30).")
     vlan_aware: w.Boolean = Field(False, description="The bridge keeps tags apart itself; guests choose their VLAN.")
     stp: w.Boolean = Field(False, description="Spanning tree; off with one uplink, so that no port waits 30 s.")
@@ -188,6 +204,11 @@ class Host(Entry):
     memory: w.Size | None = Field(None, description="Its memory, as KiB, MiB, GiB or TiB.")
     persist: Annotated[str, w.choice(*DIALECTS, noun="a configuration system")] | None = Field(
         None, description="The configuration system that keeps the network over a reboot; found out if not given."
+    )
+    as_found: w.Boolean = Field(
+        False,
+        description="What is there already keeps its bridge options, MACs and IPv6 settings; "
+        "Bascule's own defaults are put only on what it makes.",
     )
     nics: NamedLink[Nic] = Field(default_factory=dict, description="Its NICs, by the kernel's name.")
     bonds: NamedLink[Bond] = Field(default_factory=dict, description="Its bonds, by name.")

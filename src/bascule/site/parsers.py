@@ -226,6 +226,14 @@ def read_mtu(text: str) -> int:
     return mtu
 
 
+def read_metric(text: str) -> int:
+    """The rank of a route; 0 is what no metric means."""
+    metric = _number(text, "a metric")
+    if not 1 <= metric <= 0xFFFFFFFF:
+        raise Wrong(f"metric {metric} is not in 1–4294967295", "leave the key out where the kernel may choose")
+    return metric
+
+
 _UNITS = {"KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40}
 
 
