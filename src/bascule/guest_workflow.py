@@ -8,7 +8,6 @@ from __future__ import annotations
 import platform
 import time
 from itertools import chain
-from pathlib import Path
 
 from bascule.errors import BasculeError, Problem, UsageFault
 from bascule.guests.choose import qemu_folder
@@ -22,6 +21,8 @@ from bascule.observe.neighbours import fdb, sightings
 from bascule.plan.capacity import Capacity, Memory, merged, needs_of_domains, needs_of_site, uplink_loads
 from bascule.plan.capacity import capacity as account
 from bascule.system.libvirt import Hypervisor, connect
+from bascule.system.links import link_names
+from bascule.system.netns import Namespace
 from bascule.verify.doctor import Finding, examine
 from bascule.verify.doctor.gather import gather
 from bascule.workflow import choose_host, load
@@ -47,9 +48,10 @@ def capacity(site_file: str, *, host: str | None = None, uri: str | None = None)
 
 def is_here(host: Host) -> bool:
     """Whether we are on this host: by its name, or by all of its NICs."""
-    return platform.node().partition(".")[0] == host.name or (
-        bool(host.nics) and all(Path("/sys/class/net", name).exists() for name in host.nics)
-    )
+    if platform.node().partition(".")[0] == host.name:
+        return True
+    with Namespace.current() as here:
+        return bool(host.nics) and set(host.nics) <= link_names(here)
 
 
 def doctor(site_file: str | None, *, host: str | None = None, uri: str | None = None) -> tuple[Finding, ...]:
