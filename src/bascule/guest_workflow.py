@@ -47,11 +47,11 @@ def capacity(site_file: str, *, host: str | None = None, uri: str | None = None)
 
 
 def is_here(host: Host) -> bool:
-    """Whether we are on this host: by its name, or by all of its NICs."""
+    """Whether we are on this host: by its name, or by all of its NICs; a lone ``eth0`` is on too many machines."""
     if platform.node().partition(".")[0] == host.name:
         return True
     with Namespace.current() as here:
-        return bool(host.nics) and set(host.nics) <= link_names(here)
+        return len(host.nics) > 1 and set(host.nics) <= link_names(here)
 
 
 def doctor(site_file: str | None, *, host: str | None = None, uri: str | None = None) -> tuple[Finding, ...]:
