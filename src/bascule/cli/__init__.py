@@ -21,6 +21,9 @@ VERBS = {  # verb: what it does, what it changes
     "import": "A site file from what is there: kernel, configuration files, libvirt. Reads only.",
     "draw": "The picture, from the file, the live host or both, with a way highlighted. Reads only.",
     "verify": "The checks and expectations on the live host. Reads, and sends probes.",
+    "guest": "Virtual servers: list, define, start, attach, replug, unplug, detach. Changes guests.",
+    "capacity": "The memory of guests against the host's, and what the next one would do. Reads only.",
+    "doctor": "What on this host will bite, each with its evidence and a fix. Reads only.",
     "schema": "The JSON schema of the site file. Reads only.",
 }
 
