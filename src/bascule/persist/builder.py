@@ -13,7 +13,7 @@ from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.dialect import Left, Leftovers, Parsed
 
 KINDS: dict[str, type[LinkOptions]] = {"": Physical, "bridge": Bridge, "bond": Bond, "vlan": Vlan, "dummy": Dummy}
-PORT_DEFAULTS = {f.name: f.default for f in fields(BridgePort)}
+OPTIONS = {kind: frozenset(f.name for f in fields(options)) for kind, options in KINDS.items()}
 
 
 @dataclass(slots=True)
@@ -110,6 +110,7 @@ class Builder:
             if draft.master is not None and (draft.addresses or draft.dhcp4 or draft.routes):
                 what = ", ".join(draft.addresses) or ("dhcp" if draft.dhcp4 else "routes")
                 self.left.add(draft.file, 0, f"{draft.name}: {what}", f"it is a port of {draft.master}")
+            self._check_options(draft)
             links.append(draft.build())
         return Parsed(config=NetworkConfig.of(links, self.unmanaged), left=self.left.done())
 
@@ -131,6 +132,12 @@ class Builder:
         if draft.parent not in self.drafts:
             self.draft(draft.parent, draft.file, draft.line)
         return False
+
+    def _check_options(self, draft: Draft) -> None:
+        known = OPTIONS[draft.kind]
+        for key in [key for key in draft.options if key not in known]:
+            what = draft.kind or "NIC"
+            self.left.add(draft.file, draft.line, f"{draft.name}: {key} {draft.options.pop(key)}", f"it is a {what}")
 
     def _drop(self, draft: Draft) -> None:
         self.drafts.pop(draft.name, None)
