@@ -13,6 +13,7 @@ from bascule.observe.files import read_tree
 from bascule.persist import writer
 from bascule.persist.config import NetworkConfig
 from bascule.persist.dialect import NAMES, Inexpressible, dialect
+from bascule.system.files import replace_file
 from tests.persist.configs import bridge, nic, recipe
 
 HEAD = writer.header("production", "vmserver", "ab" * 32)
@@ -63,7 +64,7 @@ def test_restore_puts_everything_back(name: str, tmp_path: Path) -> None:
 def test_a_commit_that_breaks_off_is_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writing = prepare(tmp_path, "networkd", recipe())
     written: list[Path] = []
-    real = writer.replace_file
+    real = replace_file
 
     def full_disk(path: Path, data: bytes, *, mode: int, owner: tuple[int, int] | None = None) -> None:
         if len(written) == 3:
