@@ -1,7 +1,8 @@
 """Configuration files of 1,000 bridges with 5,000 ports: rendering and parsing per dialect, and a whole import.
 
 The peer is Python's configparser reading the keyfiles of the same host: what no parser of such files can beat by much.
-The limits in seconds are those of the project's promise.
+The limits in seconds are those of the project's promise; the work is one thread without waiting, so its CPU seconds
+are counted, and a busy machine does not blur them.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ def run(*, quick: bool) -> list[Row]:
         each = dialect(name)
         taken = []
         for _ in range(runs):
-            start = time.perf_counter()
+            start = time.process_time()
             parsed = each.parse(each.render(config))
-            taken.append(time.perf_counter() - start)
+            taken.append(time.process_time() - start)
             if parsed.config != config:
                 raise RuntimeError(f"{name} does not read what it wrote")
         figures = Figures.of(taken)
@@ -49,13 +50,13 @@ def run(*, quick: bool) -> list[Row]:
     files = dialect("keyfile").render(config)
     ours, peer = [], []
     for _ in range(runs):
-        start = time.perf_counter()
+        start = time.process_time()
         dialect("keyfile").parse(files)
-        ours.append(time.perf_counter() - start)
-        start = time.perf_counter()
+        ours.append(time.process_time() - start)
+        start = time.process_time()
         for text in files.values():
             configparser.ConfigParser(interpolation=None).read_string(text)
-        peer.append(time.perf_counter() - start)
+        peer.append(time.process_time() - start)
     mine, theirs = Figures.of(ours), Figures.of(peer)
     rows.append(
         Row(
@@ -82,9 +83,9 @@ def imported(config: NetworkConfig, runs: int) -> Row:
                 place.write_text(text)
             taken = []
             for _ in range(runs):
-                start = time.perf_counter()
+                start = time.process_time()
                 workflow.import_host(root=folder, dialect_name=name, host="h")
-                taken.append(time.perf_counter() - start)
+                taken.append(time.process_time() - start)
         figures = Figures.of(taken)
         if figures.minimum > worst.minimum:
             worst, named = figures, name

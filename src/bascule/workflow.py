@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bascule.apply.engine import Observe, apply_or_take_back, execute, take_back
+from bascule.apply.prepare import Prepared, prepare
+from bascule.apply.transaction import Done, Wish
+from bascule.apply.transaction import apply as make
 from bascule.errors import BasculeError, Problem, UsageFault
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
@@ -28,8 +31,9 @@ from bascule.system.clock import Clock, Progress
 from bascule.system.files import read_bytes
 from bascule.system.links import link_names
 from bascule.system.netns import Namespace
+from bascule.system.run import require_tools
 from bascule.system.sandbox import privilege, sandboxed
-from bascule.twin import Twin
+from bascule.twin import Twin, tools
 from bascule.verify.checks import Check, check_host, read_neighbours, second_plan, way_back
 from bascule.verify.endpoints import Endpoints
 from bascule.verify.expectations import Outcome, judge
@@ -84,6 +88,24 @@ def plan(
         Path(save_to).write_text(json.dumps(to_json(observed), indent=1) + "\n")
     found, wanted = make_plan(site, chosen, observed)
     return Planned(site=site, host=chosen, observed=observed, wanted=wanted, plan=found)
+
+
+def prepare_apply(site_file: str, *, host: str | None = None) -> Prepared:
+    """The plan for this host, with the administrator's own line to it."""
+    site = load(site_file)
+    return prepare(site, choose_host(site, host))
+
+
+def apply(
+    prepared: Prepared,
+    *,
+    window_s: float | None,
+    agree: Callable[[Prepared], bool],
+    tell: Callable[[str], None],
+    probes: Sequence[str] = (),
+) -> Done:
+    """Checkpoint, dead-man, change, checks; then it waits for `confirm` where a window is given."""
+    return make(prepared, Wish(window_s=window_s, agree=agree, tell=tell, probes=probes))
 
 
 def look(site: Site, host: Host, namespace: Namespace | None = None) -> HostState:
@@ -152,6 +174,7 @@ def rehearse(site_file: str, *, host: str | None = None, progress: Progress | No
     clock.lap("reading the file")
     site = load(site_file)
     names = tuple(site.hosts) if host is None else (choose_host(site, host).name,)
+    require_tools(tools(site))
     observed = _observed_here(site, names)
     clock.end()
     found = sandboxed(_in_the_twin, site, names, observed, progress)

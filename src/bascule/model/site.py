@@ -252,6 +252,12 @@ class Guest:
     name: str
     host: str
     memory: int | None = None  # bytes
+    vcpus: int = 1
+    disks: tuple[str, ...] = ()  # image files or block devices, in the order of their names in the guest
+    iso: str | None = None
+    kernel: str | None = None  # started without a boot loader; `initrd` and `cmdline` belong to it
+    initrd: str | None = None
+    cmdline: str = ""
     nics: tuple[GuestNic, ...] = ()
     serves: tuple[Service, ...] = ()
     place: Place = _place()

@@ -239,6 +239,12 @@ class Guest(Entry):
 
     host: w.Label = Field(description="The host that runs it.")
     memory: w.Size | None = Field(None, description="Its memory, as KiB, MiB, GiB or TiB.")
+    vcpus: w.Count = Field(1, description="Its virtual processors.")
+    disk: Many[w.Text] = Field((), description="Its disk, an image file or a block device, or a list of them.")
+    iso: w.Text | None = Field(None, description="The image of its CD drive, to install from.")
+    kernel: w.Text | None = Field(None, description="A kernel to start without a boot loader.")
+    initrd: w.Text | None = Field(None, description="The initramfs of that kernel.")
+    cmdline: w.Text | None = Field(None, description="The command line of that kernel.")
     nics: Listed[GuestNic] = Field((), description="Its NICs, in order.")
     serves: Listed[w.Served] = Field((), description="The ports on which it answers.")
 

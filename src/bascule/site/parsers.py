@@ -207,6 +207,17 @@ def read_vid_range(text: str) -> tuple[Vid, Vid]:
     return low, high
 
 
+COUNT_MAX = 4096  # QEMU's most on x86
+
+
+def read_count(text: str) -> int:
+    """How many virtual processors."""
+    count = _number(text, "a number of processors")
+    if not 1 <= count <= COUNT_MAX:
+        raise Wrong(f"{count} is not in 1–{COUNT_MAX}", "a guest has at least one processor")
+    return count
+
+
 def read_mtu(text: str) -> int:
     """An MTU in bytes."""
     mtu = _number(text, "an MTU in bytes")
