@@ -15,10 +15,10 @@ PAGE = TOP / "docs/how-to/migrate-from-ifcfg.md"
 
 
 def run_page(folder: Path) -> dict[str, str]:
-    """Every line behind ``$`` in the page's console blocks, run in its order; what each printed."""
+    """Every line behind ``$`` in the page's session blocks, run in its order; what each printed."""
     said: dict[str, str] = {}
     bascule = f"{sys.executable} -m bascule"
-    for block in re.findall(r"```console\n(.*?)```", PAGE.read_text(), re.DOTALL):
+    for block in re.findall(r"```shellsession\n(.*?)```", PAGE.read_text(), re.DOTALL):
         for line in re.findall(r"^\$ (.*)$", block, re.MULTILINE):
             command = re.sub(r"\bbascule(?= )", bascule, line)
             done = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True)
