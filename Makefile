@@ -1,6 +1,6 @@
 # make demo   sets everything up and rehearses examples/production.yaml
 # make test   sets everything up and passes every test
-.PHONY: demo test lint format bench bench-quick clean tools dev-tools
+.PHONY: demo test lint format bench bench-quick soak clean tools dev-tools bench-tools
 
 PYTHON ?= python3
 VENV   := .venv
@@ -27,7 +27,10 @@ tools:
 	@scripts/need ip bridge nft dnsmasq venv
 
 dev-tools:
-	@scripts/need ip bridge nft dnsmasq ethtool tcpdump dot venv
+	@scripts/need ip bridge nft dnsmasq ethtool tcpdump dot lldpd radvd keepalived venv
+
+bench-tools: dev-tools
+	@scripts/need iperf3
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -43,8 +46,12 @@ $(VENV)/.dev: $(VENV)/bin/python pyproject.toml
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-bench: dev-tools $(VENV)/.dev
+bench: bench-tools $(VENV)/.dev
 	$(BIN)/python -m benchmarks
 
-bench-quick: dev-tools $(VENV)/.dev
+bench-quick: bench-tools $(VENV)/.dev
 	$(BIN)/python -m benchmarks --quick
+
+# 100,000 hostile frames for each decoder: some minutes
+soak: $(VENV)/.dev
+	$(BIN)/python -m tests.survey.fuzz 100000

@@ -21,6 +21,8 @@ VERBS = {  # verb: what it does, what it changes
     "import": "A site file from what is there: kernel, configuration files, libvirt. Reads only.",
     "draw": "The picture, from the file, the live host or both, with a way highlighted. Reads only.",
     "verify": "The checks and expectations on the live host. Reads, and sends probes.",
+    "survey": "Which network is on which wire, with the evidence. Listens only.",
+    "blink": "Find a port with its LED. Changes nothing.",
     "schema": "The JSON schema of the site file. Reads only.",
 }
 
