@@ -90,6 +90,20 @@ def test_thin_evidence_for_another_network_is_no_contradiction() -> None:
     assert (verdict.network, verdict.wrong) == (None, False)
 
 
+def test_a_tag_that_is_silent_for_a_while_is_no_contradiction() -> None:
+    """Storage is declared with tag 30: other networks may well be on that trunk while storage sleeps."""
+    trunk = one(hear("eth4", *INTERNAL, dhcp_offer(), *many("10.50.0", 4, "10.50.0.1", tags=(50,))))
+    assert (trunk.network, trunk.wrong) == ("internal", False)
+    access = one(hear("eth4", *INTERNAL, dhcp_offer()))
+    assert access.wrong, "no tag at all, and certainly another network: an access port"
+    thin = one(hear("eth4", *INTERNAL[:3]))
+    assert not thin.wrong
+    spoken = one(hear("eth4", *INTERNAL, pvst(10), pvst(50, tags=(50,))))
+    assert spoken.warnings[0].startswith("declared storage, but hears PVST 10 and internal")
+    carried = one(hear("eth4", *INTERNAL, pvst(10), pvst(30, tags=(30,))))
+    assert (carried.network, carried.wrong) == ("storage", False)
+
+
 def test_a_trunk_carries_several_networks() -> None:
     verdict = one(
         hear(
@@ -131,6 +145,11 @@ def test_ipv6_that_the_file_does_not_declare_does_not_shake_the_verdict() -> Non
     without = one(hear("eth2", *INTERNAL))
     beside = one(hear("eth2", *INTERNAL, ra(prefix="fd00:1::")))
     assert (beside.network, beside.confidence) == (without.network, without.confidence)
+
+
+def test_ipv6_alone_does_not_contradict_an_ipv4_network() -> None:
+    assert not one(hear("eth2", ra(prefix="fd00:1::"))).wrong
+    assert one(hear("eth3", ra(prefix="fd00:1::"))).wrong, "internet declares IPv6, and this is another"
 
 
 def test_evidence_lines_carry_counts() -> None:

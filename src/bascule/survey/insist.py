@@ -42,8 +42,9 @@ def insist(survey: Survey) -> Insisted:
                     hint="correct the cable, the switch, or 'switch:' in the file",
                 )
             )
-        if nic.declared is not None and nic.network is None and not nic.wrong:
-            remarks.append(f"{nic.nic}: cannot tell whether it is on {nic.declared}: {nic.why}")
+        if nic.declared is not None and nic.network != nic.declared and not nic.wrong:
+            why = nic.why or f"it hears {nic.network}, and nothing of {nic.declared}"
+            remarks.append(f"{nic.nic}: cannot tell whether it is on {nic.declared}: {why}")
     return Insisted(problems=tuple(problems), remarks=tuple(remarks))
 
 

@@ -18,6 +18,7 @@ from bascule.survey.words import several
 
 HALF = 1.5  # points that give a confidence of one half when nothing speaks against it
 SURE_ENOUGH = 0.6
+VERY_LIKELY = 0.85
 RIVAL = 0.5  # a second network with this share of the best one's points fits as well
 
 STATED = 3.5  # a DHCP server, an RA or an OSPF hello states the declared subnet
@@ -75,7 +76,7 @@ class Verdict:
 
 def confidence_words(confidence: float) -> str:
     """Certain, very likely, likely, or that it cannot be told."""
-    for least, words in ((0.95, "certain"), (0.85, "very likely"), (SURE_ENOUGH, "likely")):
+    for least, words in ((0.95, "certain"), (VERY_LIKELY, "very likely"), (SURE_ENOUGH, "likely")):
         if confidence >= least:
             return words
     return "cannot tell"

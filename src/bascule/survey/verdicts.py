@@ -12,7 +12,16 @@ from bascule.survey.evidence import UNTAGGED, Heard
 from bascule.survey.facts import Segment, native_vlan, segment
 from bascule.survey.frame import Tags
 from bascule.survey.hazards import hazards
-from bascule.survey.judge import SAME_WIRE, Candidate, Point, Verdict, confidence_words, judge_segment, other_senders
+from bascule.survey.judge import (
+    SAME_WIRE,
+    VERY_LIKELY,
+    Candidate,
+    Point,
+    Verdict,
+    confidence_words,
+    judge_segment,
+    other_senders,
+)
 from bascule.survey.lines import Evidence, evidence
 from bascule.survey.neighbours import Device, Port, bpdus, devices, switch_port
 from bascule.survey.same_wire import Ear, Foot, Proof, Wire, same_wires
@@ -166,7 +175,7 @@ def _nic(
     port, warnings = found
     nic = host.nics.get(IfName(heard.nic)) if host is not None else None
     chosen = _choose(verdicts, nic, site)
-    contradiction = _contradiction(heard, nic, site, verdicts, segments)
+    contradiction = _contradiction(heard, nic, site, verdicts)
     said = [*warnings, *hazards(heard, port, segments)]
     if contradiction:
         said.insert(0, contradiction)
@@ -226,7 +235,6 @@ def _contradiction(
     nic: Nic | None,
     site: Site | None,
     verdicts: Mapping[Tags, Verdict],
-    segments: Mapping[Tags, Segment],
 ) -> str:
     """One sentence where the file's word and the wire's differ; empty where they agree or the wire says too little."""
     if nic is None or nic.network is None or site is None:
@@ -234,26 +242,31 @@ def _contradiction(
     declared = site.networks[nic.network]
     if any(verdict.network == nic.network for verdict in verdicts.values()):
         return ""
-    expected = verdicts.get((declared.vlan,) if declared.vlan is not None else UNTAGGED)
-    sure = [verdict for _, verdict in sorted(verdicts.items()) if verdict.network is not None]
-    # a trunk may well carry other networks while the declared one is silent; untagged it cannot
-    clear = [verdict for verdict in sure if verdict is expected or verdict.segment.tags == UNTAGGED]
+    where = (declared.vlan,) if declared.vlan is not None else UNTAGGED
+    expected = verdicts.get(where)
     if expected is not None and expected.best is not None and expected.best.network == nic.network:
         return ""  # it leans to the right one, only too thin
-    other = native_vlan(segments[UNTAGGED])
-    wrong_native = (
-        declared.vlan is not None and other not in (None, declared.vlan) and (declared.vlan,) not in heard.facts
-    )
-    alien = expected.foreign if expected is not None else ()
-    if not alien and UNTAGGED in verdicts and declared.vlan is not None and not sure:
-        alien = verdicts[UNTAGGED].foreign
-    if not clear and not alien and not wrong_native:
+    untagged = verdicts[UNTAGGED]
+    if where == UNTAGGED or where in heard.facts:
+        natives: list[tuple[str, int]] = []
+        clear = [expected] if expected is not None and expected.network else []
+        alien = expected
+    else:
+        # a trunk's tag may be silent for a while; PVST is not, and a wire without any tag is hardly a trunk
+        natives = [(how, vid) for vid, how in sorted(untagged.segment.native) if how == "PVST" and vid != declared.vlan]
+        if not natives and any(heard.segments):
+            return ""
+        clear = [untagged] if untagged.network and (natives or untagged.confidence >= VERY_LIKELY) else []
+        alien = untagged
+    # IPv6 that the file does not speak of says nothing against an IPv4 network, and the other way round
+    versions = {subnet.version for subnet in declared.subnets} or {4, 6}
+    foreign = [item for item in alien.foreign if item[0].version in versions] if alien is not None and not clear else []
+    if not clear and not foreign and not natives:
         return ""
-    hears = [f"{how} {vid}" for vid, how in sorted(segments[UNTAGGED].native) if wrong_native]
+    hears = [f"{how} {vid}" for how, vid in natives]
     for verdict in clear:
         hears += [f"{verdict.network} ({point.detail})" for point in (verdict.best.points[:1] if verdict.best else ())]
-    if not clear:  # another declared network says enough
-        hears += [f"{'' if stated else 'ARP of '}{net}" for net, _, stated in alien[:2]]
+    hears += [f"{'' if stated else 'ARP of '}{net}" for net, _, stated in foreign[:2]]
     return f"declared {nic.network}, but hears {' and '.join(dict.fromkeys(hears))}"
 
 
