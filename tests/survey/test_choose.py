@@ -14,6 +14,7 @@ from bascule.model.state import Address, HostState, Link
 from bascule.model.values import IfName, Mac
 from bascule.survey.choose import choose
 from bascule.survey.quiet import why_not
+from bascule.system import managers
 from tests.lab import Lab
 from tests.survey.hearing import site
 
@@ -92,7 +93,8 @@ def test_a_container_has_cables_for_nics() -> None:
     assert choose(inside, ())[0] == ("eth0",)
 
 
-def test_what_hangs_on_something_is_not_brought_up() -> None:
+def test_what_hangs_on_something_is_not_brought_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(managers, "in_first_namespace", lambda: False)
     assert why_not(link("eth0", Physical())) == ""
     assert "belongs to br1" in why_not(link("eth0", Physical(), master="br1"))
     assert "has an address" in why_not(

@@ -1,7 +1,7 @@
 """Bring NICs up so that nobody notices, and leave them as they were.
 
-A NIC that is down gets no address (IPv6 off, no router advertisements), answers no ARP and is brought up only if
-nothing hangs on it; afterwards it is put back, whatever happens in between. A NIC that is up stays as it is.
+A NIC that is down gets no address (IPv6 off, no DHCP client of NetworkManager's), answers no ARP and is brought up only
+if nothing hangs on it; afterwards it is put back, whatever happens in between. A NIC that is up stays as it is.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from bascule.errors import CommandFailed, Problem
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
+from bascule.system import managers
 from bascule.system.iproute import batch
 from bascule.system.run import run
 from bascule.system.sysctl import read_sysctls, write_sysctl
@@ -21,11 +22,12 @@ from bascule.system.sysctl import read_sysctls, write_sysctl
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Before:
     link: Link
     arp: bool
     ipv6_off: str | None  # the text of disable_ipv6; None where the kernel has no IPv6
+    networkmanager: bool
 
 
 def why_not(link: Link) -> str:
@@ -34,6 +36,8 @@ def why_not(link: Link) -> str:
         return f"it is down and belongs to {link.master}; bringing it up would connect that. Nothing can be heard on it"
     if link.addresses:
         return "it is down and has an address; bringing it up would put its routes in place. Nothing can be heard on it"
+    if managers.networkd_has(link.name):
+        return "it is down and systemd-networkd would configure it; bring it up yourself, or give it 'Unmanaged=yes'"
     return ""
 
 
@@ -48,10 +52,20 @@ def brought_up(nics: Iterable[str], state: HostState) -> Iterator[tuple[str, ...
     if not quiet:
         yield ()
         return
-    before = [_Before(link, _answers_arp(link.name), _ipv6_off(link.name)) for link in quiet]
+    before = [
+        _Before(
+            link=link,
+            arp=_answers_arp(link.name),
+            ipv6_off=_ipv6_off(link.name),
+            networkmanager=managers.networkmanager_has(link.name),
+        )
+        for link in quiet
+    ]
     try:
         with _unbroken():
             for old in before:
+                if old.networkmanager:  # a carrier would make it ask for an address
+                    managers.networkmanager_take(old.link.name, manage=False)
                 if old.ipv6_off == "0":
                     write_sysctl(f"net/ipv6/conf/{old.link.name}/disable_ipv6", "1")
             _ip(
@@ -83,6 +97,9 @@ def _put_back(before: Iterable[_Before]) -> None:
         if old.ipv6_off == "0":
             with contextlib.suppress(OSError):
                 write_sysctl(f"net/ipv6/conf/{name}/disable_ipv6", "0")
+        if old.networkmanager:
+            with contextlib.suppress(CommandFailed):
+                managers.networkmanager_take(name, manage=True)
 
 
 @contextlib.contextmanager
