@@ -349,3 +349,20 @@ def test_blink_says_where_the_driver_cannot(building: Building) -> None:
     assert building.lab.bascule(building.host, "blink").returncode == 64
     missing = building.lab.bascule(building.host, "blink", "eth22")
     assert (missing.returncode, "did you mean 'eth2'?" in missing.stderr) == (64, True)
+
+
+def test_a_bridge_over_two_nics_of_one_wire_is_drawn_as_a_loop(building: Building) -> None:
+    """The switch's spanning tree keeps the loop from turning; ours is off, as on a bridge for guests."""
+    switch = building.switch("sw1")
+    building.lab.ip(building.host, "link add br3 type bridge forward_delay 0")
+    building.lab.ip(building.host, "link set br3 addrgenmode none up")
+    for nic in ("eth4", "eth5"):
+        building.cable(building.host, nic, switch, f"p{nic}", bridge="br0")
+        building.lab.ip(building.host, f"link set {nic} master br3")
+    found = survey(building, "br3", status=1, seconds="3")
+    assert not found["ok"]
+    (loop,) = found["loops"]
+    assert (loop["nics"], loop["bridges"]) == (["eth4", "eth5"], ["br3"])
+    assert loop["drawn"].count(" ── ") == 4
+    building.lab.ip(building.host, "link set br3 type bridge stp_state 1")
+    assert survey(building, "br3", seconds="3")["loops"] == []
