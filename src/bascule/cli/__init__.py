@@ -24,6 +24,8 @@ VERBS = {  # verb: what it does, what it changes
     "guest": "Virtual servers: list, define, start, attach, replug, unplug, detach. Changes guests.",
     "capacity": "The memory of guests against the host's, and what the next one would do. Reads only.",
     "doctor": "What on this host will bite, each with its evidence and a fix. Reads only.",
+    "survey": "Which network is on which wire, with the evidence. Listens only.",
+    "blink": "Find a port with its LED. Changes nothing.",
     "schema": "The JSON schema of the site file. Reads only.",
 }
 
