@@ -58,7 +58,7 @@ def arrange(scene: Scene, m: Metrics, *, depth: int, width: int | None = None, n
     heights = {name: upper.h + m.rail_top + m.rail * place for place, name in enumerate(names)}
     floor = upper.h
     if names:
-        floor = heights[names[-1]] + m.drop + (1 - m.edge) * m.drop // 2
+        floor = heights[names[-1]] + m.rail - m.rail // 4
     elif lower.h:
         floor += m.drop
     lower.moved(0, floor)
