@@ -20,6 +20,7 @@ VERBS = {  # verb: what it does, what it changes
     "render": "A host's configuration files in any dialect, or as commands. Writes only where it is told.",
     "import": "A site file from what is there: kernel, configuration files, libvirt. Reads only.",
     "draw": "The picture, from the file, the live host or both, with a way highlighted. Reads only.",
+    "serve": "The live picture in the browser, expectations on demand. Reads only; sends probes when asked.",
     "verify": "The checks and expectations on the live host. Reads, and sends probes.",
     "schema": "The JSON schema of the site file. Reads only.",
 }

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from bascule import __version__
 from bascule.cli.common import seconds
 from bascule.cli.show_plan import NOTE_WORDS, headline, outages_of, rows_of
-from bascule.cli.show_verdicts import WORDS, tally
-from bascule.draw.report import Asked, CheckRow, PlanPart, PlanRow, Report, report
+from bascule.cli.show_verdicts import tally
+from bascule.draw.asked import asked
+from bascule.draw.report import CheckRow, PlanPart, PlanRow, Report, report
 from bascule.verify.checks import Check
-from bascule.verify.expectations import Outcome
+from bascule.verify.words import WORDS
 
 if TYPE_CHECKING:
     from bascule.plan.change import Plan
@@ -48,27 +48,6 @@ def show_report(seen: Rehearsal, site_file: str, *, now: datetime, chosen: int |
         chosen=chosen,
     )
     return report(page)
-
-
-def asked(outcomes: Sequence[Outcome]) -> tuple[Asked, ...]:
-    """Expectations and what came of them, in words."""
-    return tuple(
-        Asked(
-            source=one.expectation.source,
-            target=one.expectation.target,
-            service=str(one.expectation.service),
-            wish=str(one.expectation.verdict),
-            seen_as=one.expectation.seen_as or "",
-            observed=one.observed,
-            ok=one.ok,
-            sentence=one.witness.sentence,
-            control=one.witness.control,
-            because=one.witness.because,
-            place=str(one.expectation.place or ""),
-            hops=one.witness.way,
-        )
-        for one in outcomes
-    )
 
 
 def _check(check: Check) -> CheckRow:

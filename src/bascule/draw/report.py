@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 
+from bascule.draw.asked import Asked, chain, ways_of
 from bascule.draw.build import build
 from bascule.draw.embed import embed, way_style
-from bascule.draw.path import Highlight, find_path
 from bascule.draw.report_style import PAGE
 from bascule.draw.scene import Path, Scene
 from bascule.draw.style import STYLE
@@ -54,29 +54,6 @@ class CheckRow:
     what: str
     ok: bool | None
     detail: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """An expectation in words, with its witness; ``hops`` are the (node, link) places where the frame was seen."""
-
-    source: str
-    target: str
-    service: str
-    wish: str  # reach, no-reach
-    observed: str
-    ok: bool | None
-    sentence: str
-    seen_as: str = ""
-    control: str = ""
-    because: str = ""
-    place: str = ""
-    hops: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def name(self) -> str:
-        """The question in short."""
-        return f"{self.source} → {self.target} {self.service}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,22 +106,6 @@ def report(page: Report) -> str:
         "</html>",
     ]
     return "\n".join(parts) + "\n"
-
-
-def ways_of(scene: Scene, asked: Sequence[Asked]) -> dict[str, Path]:
-    """The way of each question's frame, by key; those that nobody asked or saw have none."""
-    ways = {}
-    for place, one in enumerate(asked):
-        if one.hops:
-            reached = {"reach": True, "no-reach": False}.get(one.observed)
-            asking = Highlight(source=one.source, target=one.target, hops=one.hops, reached=reached)
-            ways[f"w{place}"] = replace(find_path(scene, asking), end=one.sentence)
-    return ways
-
-
-def chain(scene: Scene, path: Path) -> list[str]:
-    """The names of the elements on a way, in order."""
-    return [scene.nodes[key].label for key in path.nodes]
 
 
 def _e(text: object) -> str:
