@@ -32,6 +32,11 @@ class Mailbox:
         self._news[kind] = event
         self._rings.set()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has been told everything."""
+        return not self._news
+
     async def take(self) -> bytes:
         """What is new, or a comment when nothing is for a while."""
         try:
@@ -71,7 +76,7 @@ class Hub:
         """The stream of one client, until it goes or the server ends."""
         try:
             yield b"retry: 1000\n\n"
-            while not self._closed:
+            while not (self._closed and box.is_empty):
                 yield await box.take()
         finally:
             self.leave(box)

@@ -55,6 +55,8 @@ def first(error: BaseException) -> str:
         place = f" ({problem.place})" if problem.place else ""
         more = f" (and {len(error.problems) - 1} more)" if len(error.problems) > 1 else ""
         return f"{problem.message}{place}{more}" + (f"; {problem.hint}" if problem.hint else "")
+    if isinstance(error, PermissionError):
+        return f"{error.strerror}: start 'bascule serve' as root for this"
     return str(error) or type(error).__name__
 
 
