@@ -20,6 +20,7 @@ VERBS = {  # verb: what it does, what it changes
     "render": "A host's configuration files in any dialect, or as commands. Writes only where it is told.",
     "import": "A site file from what is there: kernel, configuration files, libvirt. Reads only.",
     "draw": "The picture, from the file, the live host or both, with a way highlighted. Reads only.",
+    "serve": "The live picture in the browser, expectations on demand. Reads only; sends probes when asked.",
     "verify": "The checks and expectations on the live host. Reads, and sends probes.",
     "guest": "Virtual servers: list, define, start, attach, replug, unplug, detach. Changes guests.",
     "capacity": "The memory of guests against the host's, and what the next one would do. Reads only.",
