@@ -27,7 +27,7 @@ tools:
 	@scripts/need ip bridge nft dnsmasq venv
 
 dev-tools:
-	@scripts/need ip bridge nft dnsmasq ethtool tcpdump venv
+	@scripts/need ip bridge nft dnsmasq ethtool tcpdump dot venv
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.measure import Row
 
-BENCHMARKS = ("startup", "site_file", "twin", "questions")
+BENCHMARKS = ("startup", "site_file", "twin", "questions", "drawing")
 
 
 def main() -> int:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bascule.apply.engine import Observe, apply_or_take_back, execute, take_back
+from bascule.apply.prepare import Prepared, prepare
+from bascule.apply.transaction import Done, Wish
+from bascule.apply.transaction import apply as make
 from bascule.errors import BasculeError, Problem, UsageFault
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
@@ -28,13 +31,17 @@ from bascule.system.clock import Clock, Progress
 from bascule.system.files import read_bytes
 from bascule.system.links import link_names
 from bascule.system.netns import Namespace
+from bascule.system.run import require_tools
 from bascule.system.sandbox import privilege, sandboxed
-from bascule.twin import Twin
+from bascule.twin import Twin, tools
 from bascule.verify.checks import Check, check_host, read_neighbours, second_plan, way_back
 from bascule.verify.endpoints import Endpoints
 from bascule.verify.expectations import Outcome, judge
 
 STATE_MAX = 256 << 20  # bytes; 1,000 bridges with 5,000 taps are about 5 MiB
+
+if TYPE_CHECKING:
+    from bascule.persist.importing import Imported
 
 
 def load(site_file: str) -> Site:
@@ -81,6 +88,24 @@ def plan(
         Path(save_to).write_text(json.dumps(to_json(observed), indent=1) + "\n")
     found, wanted = make_plan(site, chosen, observed)
     return Planned(site=site, host=chosen, observed=observed, wanted=wanted, plan=found)
+
+
+def prepare_apply(site_file: str, *, host: str | None = None) -> Prepared:
+    """The plan for this host, with the administrator's own line to it."""
+    site = load(site_file)
+    return prepare(site, choose_host(site, host))
+
+
+def apply(
+    prepared: Prepared,
+    *,
+    window_s: float | None,
+    agree: Callable[[Prepared], bool],
+    tell: Callable[[str], None],
+    probes: Sequence[str] = (),
+) -> Done:
+    """Checkpoint, dead-man, change, checks; then it waits for `confirm` where a window is given."""
+    return make(prepared, Wish(window_s=window_s, agree=agree, tell=tell, probes=probes))
 
 
 def look(site: Site, host: Host, namespace: Namespace | None = None) -> HostState:
@@ -149,6 +174,7 @@ def rehearse(site_file: str, *, host: str | None = None, progress: Progress | No
     clock.lap("reading the file")
     site = load(site_file)
     names = tuple(site.hosts) if host is None else (choose_host(site, host).name,)
+    require_tools(tools(site))
     observed = _observed_here(site, names)
     clock.end()
     found = sandboxed(_in_the_twin, site, names, observed, progress)
@@ -212,3 +238,100 @@ def _observed_here(site: Site, names: Sequence[str]) -> dict[str, HostState]:
         if host.nics and here.issuperset(host.nics):
             return {name: look(site, host)}
     return {}
+
+
+def render(site_file: str, dialect_name: str, *, host: str | None = None, here: bool = False) -> Rendered:
+    """A host's configuration files; with ``here`` the MACs that the file leaves open come from this machine."""
+    from bascule.persist import commands
+    from bascule.persist.dialect import dialect
+    from bascule.persist.wanted import unpinned, wanted_config
+    from bascule.persist.writer import header
+
+    site = load(site_file)
+    chosen = choose_host(site, host)
+    state = make_plan(site, chosen, look(site, chosen))[1] if here else None
+    config = wanted_config(site, chosen, state)
+    head = header(site.name, chosen.name, site.digest)
+    if dialect_name == commands.NAME:
+        return Rendered(host=chosen, files=commands.render(config, head), unpinned=unpinned(chosen, config))
+    files = {path: head + text for path, text in dialect(dialect_name).render(config).items()}
+    return Rendered(host=chosen, files=files, unpinned=unpinned(chosen, config))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """Configuration files by path, and the bridges whose MAC is left open."""
+
+    host: Host
+    files: Mapping[str, str]
+    unpinned: tuple[str, ...]
+
+
+def write_below(folder: str, files: Mapping[str, str]) -> None:
+    """Put rendered files below a folder; one that stands there and is not Bascule's is never replaced."""
+    from bascule.persist.writer import is_ours, mode_of
+    from bascule.system.files import replace_file
+
+    there = [Path(folder, path) for path in files if Path(folder, path).exists()]
+    foreign = [path for path in there if not is_ours(path.read_text(errors="replace").removeprefix("#!/bin/sh\n"))]
+    if foreign:
+        hint = "name an empty folder with -o, or move them away"
+        raise BasculeError(
+            *(
+                Problem(code="FILE-FOREIGN", message=f"'{path}' is there and not Bascule's", hint=hint)
+                for path in foreign
+            )
+        )
+    for path, text in files.items():
+        replace_file(Path(folder, path), text.encode(), mode=mode_of(path))
+
+
+def import_host(
+    *, root: str | None = None, dialect_name: str | None = None, host: str | None = None, site_name: str | None = None
+) -> Imported:
+    """A site file from what is here, or from the files below ``root`` alone; its plan is empty."""
+    from bascule.observe.files import read_tree
+    from bascule.observe.manager import detect
+    from bascule.persist import ifupdown_parse, libvirt_files
+    from bascule.persist.dialect import dialect
+    from bascule.persist.importing import Sources, guess_dialect, import_sources
+
+    top = root or "/"
+    if not Path(top).is_dir():
+        raise UsageFault(Problem(code="ROOT", message=f"'{top}' is no folder", hint="name the folder above etc/"))
+    name = host or _hostname(root)
+    chosen = dialect_name or detect(top).choose() or guess_dialect(top, lambda reads: bool(read_tree(top, reads).files))
+    includes = ifupdown_parse.includes if chosen == "ifupdown" else None
+    tree = read_tree(top, dialect(chosen).READS, includes) if chosen else read_tree(top, ())
+    sources = Sources(
+        host=name,
+        site=site_name or name,
+        dialect=chosen,
+        files=tree.files,
+        skipped=tree.skipped,
+        libvirt=read_tree(top, libvirt_files.READS).files,
+        state=None if root else observe(),
+        chosen=root is None and dialect_name is not None,
+    )
+    imported = import_sources(sources)
+    if sources.state is not None:
+        there = imported.site.hosts[name]
+        if make_plan(imported.site, there, look(imported.site, there))[0]:
+            imported = import_sources(sources, as_found=True)
+    return imported
+
+
+def _hostname(root: str | None) -> str:
+    """What the host calls itself, as a name that a site file takes."""
+    text = platform.node()
+    if root is not None:
+        text = next((line.strip() for line in _lines(Path(root, "etc/hostname"))), "")
+    label = "".join(ch for ch in text.partition(".")[0] if ch.isascii() and (ch.isalnum() or ch in "-_"))
+    return label.lstrip("-_")[:63] or "host"
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(errors="replace").splitlines()
+    except OSError:
+        return []

@@ -79,7 +79,7 @@ def _closest(line: str, lines: list[str]) -> int:
 @pytest.mark.parametrize(("place", "command", "output"), RUN, ids=[x[0] for x in RUN])
 def test_command(place: str, command: str, output: str) -> None:
     page = place.partition(":")[0]
-    words = shlex.split(command)
+    words = shlex.split(command.partition(" > ")[0])  # where the page keeps the output in a file, the test does not
     status = 0
     if " || " in command or ";" in command:
         pytest.fail("show one command at a time")

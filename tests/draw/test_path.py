@@ -82,6 +82,16 @@ def test_a_witness_says_where_the_frame_was_seen() -> None:
     assert "guest_02 reaches customer" in drawing
 
 
+def test_a_rehearsals_witness_maps_on_the_picture() -> None:
+    hops = [("guest_02", "eth0"), ("vmserver", "guest_02.0"), ("vmserver", "eth4"), ("internal", "vmserver.eth4")]
+    hops += [("internal", "dmz.0"), ("dmz", "eth0"), ("dmz", "eth1"), ("internet", "dmz.1")]
+    hops += [("internet", "customer.0"), ("customer", "eth0")]
+    path = make_scene(sites.production(), highlight=("guest_02", "customer", hops)).path
+    assert path is not None
+    assert path.reached
+    assert names(path) == ["guest_02", "guest_02.0", "br3", "eth4", "internal", "dmz", "internet", "customer"]
+
+
 def test_hops_that_nobody_knows_are_left_out() -> None:
     path = make_scene(
         sites.production(), highlight=("guest_03", "desk", [("nowhere", "x9"), ("vmserver", "eth4")])

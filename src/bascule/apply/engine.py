@@ -5,7 +5,7 @@ The undo needs no per-step inverse: it is the plan from what is there now to wha
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from bascule.errors import BasculeError, CommandFailed, NotPermitted, Problem
 from bascule.model.state import HostState
@@ -20,18 +20,20 @@ from bascule.system.sysctl import write_sysctl
 Observe = Callable[[], HostState]
 
 
-def execute(plan: Plan, *, namespace: Namespace | None = None) -> None:
+def execute(plan: Plan, *, namespace: Namespace | None = None, keep: Sequence[int] = ()) -> None:
     """Run the commands in order and stop at the first that fails.
+
+    ``keep`` are descriptors that the programs inherit: the lock holds as long as one of them still runs.
 
     Raises CommandFailed or NotPermitted with the step, the object and the kernel's reason.
     """
     for batch in batches(plan):
         if batch.tool in {"ip", "ip -6", "bridge"}:
-            _through_iproute(batch, namespace)
+            _through_iproute(batch, namespace, keep)
         elif batch.tool == "sysctl":
             _through_sysctl(batch, namespace)
         else:
-            run(("nft", "-f", "-"), stdin=batch.commands[0].words[0], namespace=namespace)
+            run(("nft", "-f", "-"), stdin=batch.commands[0].words[0], namespace=namespace, keep=keep)
 
 
 def apply_or_take_back(plan: Plan, before: HostState, observe: Observe, *, namespace: Namespace | None = None) -> None:
@@ -67,8 +69,8 @@ def _told(left: Plan) -> tuple[Problem, ...]:
     )
 
 
-def _through_iproute(batch: Batch, namespace: Namespace | None) -> None:
-    error = run_batch(batch.tool, batch.text, namespace=namespace)
+def _through_iproute(batch: Batch, namespace: Namespace | None, keep: Sequence[int]) -> None:
+    error = run_batch(batch.tool, batch.text, namespace=namespace, keep=keep)
     if error is not None:
         index = error.line if error.line is not None else len(batch.commands) - 1
         raise _failed(batch.changes[index], batch.commands[index], error.reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import keyword
 
 import click
 
@@ -12,6 +13,12 @@ VERBS = {  # verb: what it does, what it changes
     "check": "Every problem of the site file, with its place and a hint. Reads only.",
     "plan": "What would change, in order, why, and which guests it touches. Reads only.",
     "rehearse": "Build the twin, apply the plan in it, ask every question. Throw-away namespaces only.",
+    "apply": "Change this host, and come back by itself unless it is confirmed.",
+    "confirm": "Keep the change that `apply` made.",
+    "undo": "Take the last change back, and prove it.",
+    "status": "What is armed, unfinished or drifted. Reads only.",
+    "render": "A host's configuration files in any dialect, or as commands. Writes only where it is told.",
+    "import": "A site file from what is there: kernel, configuration files, libvirt. Reads only.",
     "draw": "The picture, from the file, the live host or both, with a way highlighted. Reads only.",
     "verify": "The checks and expectations on the live host. Reads, and sends probes.",
     "schema": "The JSON schema of the site file. Reads only.",
@@ -29,7 +36,8 @@ class Verbs(click.Group):
         """The command object of ``cli/<verb>.py``."""
         if cmd_name not in VERBS:
             return None
-        module = importlib.import_module(f"bascule.cli.{cmd_name.replace('-', '_')}")
+        name = cmd_name.replace("-", "_") + "_" * keyword.iskeyword(cmd_name)  # import_.py
+        module = importlib.import_module(f"bascule.cli.{name}")
         command: click.Command = module.command
         return command
 

@@ -17,7 +17,7 @@ NARROWEST = 40  # columns; below that the lines are cut by the terminal
 
 def site_argument(function: F) -> F:
     """The site file, as the positional argument."""
-    return click.argument("site_file", metavar="SITE", type=click.Path(dir_okay=True))(function)
+    return click.argument("site_file", metavar="SITE")(function)
 
 
 def json_option(function: F) -> F:

@@ -179,4 +179,4 @@ class Canvas:
 
     def lines(self) -> list[str]:
         """The rows as text."""
-        return ["".join(self.signs.get((x, y), " ") for x in range(self.width + 1)) for y in range(self.height)]
+        return ["".join(self.signs.get((x, y), " ") for x in range(self.width)) for y in range(self.height)]

@@ -51,7 +51,7 @@ def _wire(sheet: Sheet, link: str, other: str, seen: Link, presence: Presence) -
     other = sheet.aliases.get(other, other)
     if link not in sheet.nodes or other not in sheet.nodes or link == other:
         return
-    if any({edge.upper, edge.lower} == {link, other} for edge in sheet.edges.values()):
+    if sheet.are_wired(link, other):
         return
     upper, lower = link, other
     if seen.master is not None and sheet.nodes[link].layer > sheet.nodes[other].layer:

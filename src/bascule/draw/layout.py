@@ -73,7 +73,7 @@ def arrange(scene: Scene, m: Metrics, *, depth: int, width: int | None = None, n
             wires[edge] = [(leaving.x, heights[leaving.key]), *reversed(lower.paths[edge])]
         touch[leaving.key].append(leaving.x)
     rails, fits = _rails(scene, m, heights, touch, upper.exits, lower.exits, total, notes=notes)
-    total = max([total, *(rail.right for rail in rails), *(rail.label.x + rail.label.w for rail in rails)])
+    total = max([total, *(rail.right + m.edge for rail in rails), *(rail.label.x + rail.label.w for rail in rails)])
     return Layout(
         width=total,
         height=floor + lower.h,

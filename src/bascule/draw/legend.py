@@ -23,7 +23,7 @@ def legend(scene: Scene, layout: Layout, width: int) -> tuple[list[str], int]:
     shapes = [
         (Kind.GUEST, '<rect class="box" x="2" y="-8" width="32" height="16" rx="5"/>', "guest"),
         (Kind.TAP, '<rect class="chip" x="2" y="-6" width="32" height="12" rx="3"/>', "its tap (port)"),
-        (Kind.BRIDGE, '<rect class="box bar" x="0" y="-7" width="36" height="14" rx="2"/>', "bridge"),
+        (Kind.BRIDGE, '<rect class="box bar" x="0" y="-7" width="36" height="14" rx="2"/>', "bridge or virtual switch"),
         (
             Kind.HOST,
             '<g class="self"><rect class="box" x="2" y="-8" width="32" height="16" rx="5"/></g>',
@@ -35,6 +35,8 @@ def legend(scene: Scene, layout: Layout, width: int) -> tuple[list[str], int]:
             "address translation",
         ),
     ]
+    if Kind.VIRTUAL_NETWORK in kinds:
+        kinds.add(Kind.BRIDGE)
     entries += [(sign, words) for kind, sign, words in shapes if kind in kinds]
     if layout.rails:
         knot = (
@@ -64,7 +66,7 @@ def legend(scene: Scene, layout: Layout, width: int) -> tuple[list[str], int]:
 
 
 def _sample(word: str) -> str:
-    return f'<g class="{word}"><rect class="box" x="2" y="-8" width="32" height="16" rx="5"/></g>'
+    return f'<g class="node {word}"><rect class="box" x="2" y="-8" width="32" height="16" rx="5"/></g>'
 
 
 def _flow(entries: list[tuple[str, str]], width: int) -> tuple[list[str], int]:

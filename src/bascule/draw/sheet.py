@@ -30,3 +30,7 @@ class Sheet:
         """Put a wire on the sheet; an equal one stays single."""
         edge = Edge(upper=upper, lower=lower, label=label, network=network, presence=presence, state=state)
         self.edges.setdefault(edge.id, edge)
+
+    def are_wired(self, one: str, other: str) -> bool:
+        """Whether a wire joins the two, in whichever direction."""
+        return f"{one}>{other}" in self.edges or f"{other}>{one}" in self.edges

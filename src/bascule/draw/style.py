@@ -28,7 +28,7 @@ def _dashes() -> str:
     return "\n".join(f".w.n{n},.rail.n{n}{{stroke-dasharray:{dash}}}" for n, dash in enumerate(DASHES) if dash)
 
 
-_LIGHT = """.page{fill:#fff}.case{stroke:#fff}.ink{fill:#1b1f24}.soft{fill:#57606a}
+_LIGHT = """.page{fill:#fff}.case{stroke:#fff}.ink{fill:#1b1f24}.soft,.known{fill:#57606a}
 .box{fill:#fff;stroke:#57606a}.chip{fill:#f3f5f7;stroke:#8c959f}.bar{fill:#eef3f8}.frame{stroke:#8c959f}
 .w{stroke:#57606a}.dot{fill:#57606a}.rail{stroke:#57606a}.name{fill:#1b1f24}.band{fill:#8c959f}
 .machine .box{fill:#fbfaf5}.self .box{fill:#f6f8fa}.translation .box{fill:#fff6e0;stroke:#9a6700}
@@ -38,7 +38,7 @@ _LIGHT = """.page{fill:#fff}.case{stroke:#fff}.ink{fill:#1b1f24}.soft{fill:#5760
 .wires .w.drifted{stroke:#c4162a}.flow{stroke:#1b1f24}.flowhead{fill:#1b1f24}
 .way{stroke:#1b1f24}.node.hot .box,.node.hot .chip{stroke:#1b1f24}.yes{fill:#116329}"""
 
-_DARK = """.page{fill:#0f1318}.case{stroke:#0f1318}.ink{fill:#e6edf3}.soft{fill:#9aa6b2}
+_DARK = """.page{fill:#0f1318}.case{stroke:#0f1318}.ink{fill:#e6edf3}.soft,.known{fill:#9aa6b2}
 .box{fill:#161c23;stroke:#9aa6b2}.chip{fill:#1c242d;stroke:#6e7a86}.bar{fill:#1b2530}.frame{stroke:#55606c}
 .w{stroke:#9aa6b2}.dot{fill:#9aa6b2}.rail{stroke:#9aa6b2}.name{fill:#e6edf3}.band{fill:#6e7a86}
 .machine .box{fill:#1d1b14}.self .box{fill:#141a20}.translation .box{fill:#2b2310;stroke:#d4a72c}
@@ -52,7 +52,7 @@ STYLE = f"""text{{font:11px ui-monospace,Menlo,Consolas,"DejaVu Sans Mono","Libe
 .label{{font-size:13px;font-weight:600}}.title{{font-size:20px;font-weight:600}}
 .box,.chip{{stroke-width:1.4}}.frame{{fill:none;stroke-width:1.2;stroke-dasharray:3 3}}
 .w,.case,.way{{fill:none;stroke-width:1.8}}.case{{stroke-width:7}}.rail{{fill:none;stroke-width:4}}
-.bar{{stroke-width:2.2}}.mark{{font-weight:600}}.flow,.noline{{fill:none;stroke-width:1.6}}
+.bar{{stroke-width:2.2}}.mark,.known{{font-weight:600}}.flow,.noline{{fill:none;stroke-width:1.6}}
 .wanted .box,.wanted .chip{{stroke-dasharray:5 3}}.w.wanted{{stroke-dasharray:3 4}}
 .drifted .box,.drifted .chip{{stroke-width:2.6}}.w.drifted{{stroke-width:2.6}}
 .dim .node,.dim .wires,.dim .rails{{opacity:.28}}.dim .node.hot{{opacity:1}}.dim .rails.hot{{opacity:1}}

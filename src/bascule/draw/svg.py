@@ -216,10 +216,9 @@ def _node(scene: Scene, layout: Layout, box: Box, m: Metrics, *, hot: bool) -> I
     radius = {"chip": 3, "bar": 2}.get(box.shape, 6)
     yield f'<g class="{" ".join(words)}" role="graphics-symbol" aria-label="{_aria(node)}">'
     yield f"<title>{_tooltip(node)}</title>"
+    if node.kind is Kind.GUEST and node.members:  # a second sheet behind the first
+        yield f'<rect class="{shape}" x="{box.x + 4}" y="{box.y - 4}" width="{box.w}" height="{box.h}" rx="{radius}"/>'
     yield f'<rect class="{shape}" x="{box.x}" y="{box.y}" width="{box.w}" height="{box.h}" rx="{radius}"/>'
-    if node.kind is Kind.GUEST and node.members:
-        right = box.x + box.w + 3
-        yield f'<path class="box {look}" d="M{box.x + 4} {box.y - 3}H{right}V{box.y + box.h - 4}" fill="none"/>'
     yield from _lines(node, box, m)
     if node.kind is Kind.TRANSLATION:
         yield from _one_way(box, open_in=bool(node.lets_in))
@@ -237,7 +236,15 @@ def _lines(node: Node, box: Box, m: Metrics) -> Iterable[str]:
     y = box.y + box.lead + (m.chip // 2 if box.shape == "chip" else m.pad_y) + m.line - 3
     marks = set(node.marks)
     for place, line in enumerate(box.lines):
-        name = "mark" if line in marks else "ink label" if place == 0 and box.shape != "chip" else "soft"
+        name = (
+            "known"
+            if line == Presence.FOREIGN
+            else "mark"
+            if line in marks
+            else "ink label"
+            if place == 0 and box.shape != "chip"
+            else "soft"
+        )
         x = box.x + pad
         anchor = ""
         if box.shape == "chip":

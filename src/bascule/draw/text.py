@@ -6,7 +6,7 @@ from bascule.draw.blocks import Metrics
 from bascule.draw.canvas import Canvas, cells, plain
 from bascule.draw.layout import Layout, fit
 from bascule.draw.outline import outline
-from bascule.draw.scene import Layer, LinkState, Presence, Scene
+from bascule.draw.scene import Kind, Layer, LinkState, Presence, Scene
 
 MIN_WIDTH = 40
 
@@ -107,7 +107,7 @@ def _notes(scene: Scene, layout: Layout | None, width: int) -> list[str]:
             lines += ["", *_wrap(f"{node.label}: {', '.join(node.members)}", width)]
     drift = [words for node in scene.nodes.values() for words in node.drift]
     missing = [n.label for n in scene.nodes.values() if n.presence is Presence.WANTED and n.layer is not Layer.GUEST]
-    foreign = [n.label for n in scene.nodes.values() if n.presence is Presence.FOREIGN]
+    foreign = [n.label for n in scene.nodes.values() if n.presence is Presence.FOREIGN and n.kind is not Kind.HOST]
     if drift:
         lines += ["", *_wrap("drifted (the host differs from the file):", width)]
         for words in drift:

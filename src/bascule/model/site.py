@@ -88,6 +88,16 @@ class SwitchPort:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StaticRoute:
+    """A network that lies behind a router; ``metric`` None leaves it to the kernel."""
+
+    to: IpNetwork
+    via: IpAddress
+    metric: int | None = None
+    place: Place = _place()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Nic:
     """A NIC of a host. No address means that it carries guests only."""
 
@@ -96,6 +106,9 @@ class Nic:
     addresses: tuple[IpInterface, ...] = ()
     dhcp: bool = False
     gateways: tuple[IpAddress, ...] = ()
+    routes: tuple[StaticRoute, ...] = ()
+    dns: tuple[IpAddress, ...] = ()
+    search: tuple[str, ...] = ()
     mac: Mac | None = None
     path: str | None = None
     mtu: int | None = None
@@ -129,6 +142,9 @@ class Bridge:
     dhcp: bool = False
     from_uplink: bool = False
     gateways: tuple[IpAddress, ...] = ()
+    routes: tuple[StaticRoute, ...] = ()
+    dns: tuple[IpAddress, ...] = ()
+    search: tuple[str, ...] = ()
     vlan: Vid | None = None
     vlan_aware: bool = False
     stp: bool = False
@@ -189,6 +205,7 @@ class Host:
     name: str
     memory: int | None = None  # bytes
     persist: str | None = None
+    as_found: bool = False
     nics: Mapping[IfName, Nic] = field(default_factory=dict)
     bonds: Mapping[IfName, Bond] = field(default_factory=dict)
     bridges: Mapping[IfName, Bridge] = field(default_factory=dict)
@@ -235,6 +252,12 @@ class Guest:
     name: str
     host: str
     memory: int | None = None  # bytes
+    vcpus: int = 1
+    disks: tuple[str, ...] = ()  # image files or block devices, in the order of their names in the guest
+    iso: str | None = None
+    kernel: str | None = None  # started without a boot loader; `initrd` and `cmdline` belong to it
+    initrd: str | None = None
+    cmdline: str = ""
     nics: tuple[GuestNic, ...] = ()
     serves: tuple[Service, ...] = ()
     place: Place = _place()

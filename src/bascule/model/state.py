@@ -158,3 +158,9 @@ class HostState:
     def ports(self, bridge: str) -> tuple[Link, ...]:
         """The links whose master is ``bridge``, in the order of their names."""
         return tuple(sorted((x for x in self.links.values() if x.master == bridge), key=lambda x: x.name))
+
+
+def link_of(sysctl: str) -> str:
+    """The link that a kernel parameter belongs to, empty when it belongs to none."""
+    parts = sysctl.split("/")
+    return parts[3] if len(parts) > 4 and parts[0] == "net" and parts[2] in {"conf", "neigh"} else ""

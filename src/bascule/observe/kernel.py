@@ -6,7 +6,8 @@ A full read is a handful of programs side by side: a link, an address and a rout
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
+from ipaddress import ip_network
 from typing import Any
 
 from bascule.errors import CommandFailed, Problem
@@ -48,6 +49,7 @@ def observe(*, sysctls: Iterable[str] = (), namespace: Namespace | None = None) 
     )
     raw_links = _parse("ip link", links)
     by_name = {entry["ifname"]: entry.get("addr_info", ()) for entry in _parse("ip addr", addresses)}
+    connected = {pair for name, entries in by_name.items() for entry in entries for pair in _connected(name, entry)}
     vlans = _vlans(namespace) if any(_filters_vlans(entry) for entry in raw_links) else {}
     return HostState(
         links={
@@ -60,7 +62,7 @@ def observe(*, sysctls: Iterable[str] = (), namespace: Namespace | None = None) 
                 *((entry, "0.0.0.0/0") for entry in _parse("ip route", routes4)),
                 *((entry, "::/0") for entry in _parse("ip -6 route", routes6)),
             )
-            if (route := read_route(entry, default)) is not None
+            if (route := read_route(entry, default, connected)) is not None
         ),
         rules=tuple(
             rule
@@ -158,16 +160,35 @@ def read_address(link: str, entry: Json) -> Address:
     )
 
 
-def read_route(entry: Json, default: str) -> Route | None:
-    """One entry of ``ip -j -d route``; None for what the kernel makes by itself from links and addresses."""
+def _connected(link: str, entry: Json) -> Iterator[tuple[str, str]]:
+    """The routes that the kernel makes by itself for an address, as (link, destination)."""
+    if not entry or entry.get("noprefixroute"):
+        return
+    far = entry.get("address", entry["local"])  # of a point-to-point address, the other end
+    yield link, str(ip_network(f"{far}/{entry['prefixlen']}", strict=False))
+
+
+def read_route(entry: Json, default: str, connected: Container[tuple[str, str]] = ()) -> Route | None:
+    """One entry of ``ip -j -d route``; None for what the kernel makes by itself from links and addresses.
+
+    A route that says it is the kernel's, and belongs to no address that it makes routes for, is somebody's all the
+    same: NetworkManager writes them so.
+    """
     table, protocol, kind = entry.get("table", "main"), entry.get("protocol", "boot"), entry.get("type", "unicast")
-    if table == "local" or protocol == "kernel" or kind in {"local", "broadcast", "anycast", "multicast"}:
+    if table == "local" or kind in {"local", "broadcast", "anycast", "multicast"}:
         return None
     dst = entry["dst"]
     if dst == "default":
         dst = default
     elif "/" not in dst:
         dst += "/128" if ":" in dst else "/32"
+    if protocol == "kernel" and (
+        "expires" in entry  # the prefix of a router advertisement
+        or (entry.get("dev", ""), dst) in connected
+        or dst.startswith(("fe80:", "ff00:"))
+        or entry.get("dev") == "lo"
+    ):
+        return None
     via = entry.get("via", {})
     metrics = [(key, str(value)) for metric in entry.get("metrics", ()) for key, value in metric.items()]
     extra = [word for pair in metrics for word in pair]

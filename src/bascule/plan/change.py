@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Container
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal
@@ -92,6 +93,10 @@ class Plan:
     def risk(self) -> Risk:
         """The worst class among the changes."""
         return max((change.risk for change in self.changes), default=Risk.ADDITION)
+
+    def only(self, subjects: Container[str]) -> Plan:
+        """The changes of some subjects."""
+        return Plan(changes=tuple(change for change in self.changes if change.subject in subjects))
 
     def __bool__(self) -> bool:
         return bool(self.changes)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bascule.model.state import HostState
+from bascule.model.state import HostState, link_of
 from bascule.plan.change import Command, Plan, Risk
 from bascule.plan.diff_links import as_created, create, creation_order, differing, link_steps, must_be_remade
 from bascule.plan.diff_routes import route_steps, rule_steps
@@ -42,6 +42,7 @@ def _steps(before: HostState, after: HostState) -> Iterator[Step]:
     for name in sorted(remade):
         words = f"is made anew: {differing(before.links[name], after.links[name])} cannot change in place"
         yield step(Phase.REMAKE, name, words, ip("link", "del", "dev", name), risk=Risk.DETACHES, outage_s=PLUG_S)
+    had = {address.ip for link in before.links.values() for address in link.addresses}
     for link in creation_order(after.links):
         old = None if link.name in remade else before.links.get(link.name)
         if old is None and not link.options.virtual:
@@ -49,7 +50,7 @@ def _steps(before: HostState, after: HostState) -> Iterator[Step]:
         if old is None:
             yield create(link)
             old = as_created(link)
-        yield from link_steps(old, link, before, after)
+        yield from link_steps(old, link, before, after, had)
     yield from _sysctl_steps(before, after)
     lost = {link.name for link in gone} | remade
     yield from route_steps(before, after, lost)
@@ -72,13 +73,7 @@ def _sysctl_steps(before: HostState, after: HostState) -> Iterator[Step]:
     for key, value in sorted(after.sysctls.items()):
         if before.sysctls.get(key) != value:
             words = _SYSCTL_WORDS.get((key.rpartition("/")[2], value), f"{key} = {value}")
-            yield step(Phase.SETTINGS, _sysctl_subject(key), words, Command("sysctl", (key, value)))
-
-
-def _sysctl_subject(key: str) -> str:
-    """The link that a parameter belongs to, else the parameter itself."""
-    parts = key.split("/")
-    return parts[3] if parts[:3] in (["net", "ipv6", "conf"], ["net", "ipv4", "conf"]) and parts[3] != "all" else key
+            yield step(Phase.SETTINGS, link_of(key) or key, words, Command("sysctl", (key, value)))
 
 
 def _table_steps(before: HostState, after: HostState) -> Iterator[Step]:

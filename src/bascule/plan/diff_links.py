@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from bascule.model.links import Bond, Bridge
 from bascule.model.state import HostState, Link, PortVlans
@@ -60,8 +60,8 @@ def as_created(link: Link) -> Link:
     )
 
 
-def link_steps(old: Link, new: Link, before: HostState, after: HostState) -> Iterator[Step]:
-    """Everything that differs between two links of one name."""
+def link_steps(old: Link, new: Link, before: HostState, after: HostState, had: Collection[str] = ()) -> Iterator[Step]:
+    """Everything that differs between two links of one name; ``had`` are the host's addresses before."""
     yield from _settings(old, new)
     yield from master_steps(old, new, before, after)
     yield from port_steps(old, new)
@@ -70,7 +70,7 @@ def link_steps(old: Link, new: Link, before: HostState, after: HostState) -> Ite
         yield step(phase, new.name, "set up", ip("link", "set", "dev", new.name, "up"))
     elif old.up and not new.up:
         yield step(Phase.LOWER, new.name, "set down", ip("link", "set", "dev", new.name, "down"), risk=Risk.DETACHES)
-    yield from address_steps(old, new)
+    yield from address_steps(old, new, had)
 
 
 def _settings(old: Link, new: Link) -> Iterator[Step]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
@@ -17,15 +19,16 @@ def make_plan(
     host: Host,
     observed: HostState,
     *,
-    previous: HostState | None = None,
+    added: Mapping[str, frozenset[str]] = MappingProxyType({}),
     management: frozenset[str] = frozenset(),
 ) -> tuple[Plan, HostState]:
     """The plan and the state that it leads to.
 
-    ``management`` names the links on which the administrator's own line to the host runs.
+    ``added`` are the addresses that Bascule put on links before; ``management`` names the links on which the
+    administrator's own line to the host runs.
     Raises BasculeError with every NIC that the file names and the host does not have.
     """
-    wanted = target(site, host, observed, previous)
+    wanted = target(site, host, observed, added)
     context = Context(reasons=wanted.reasons, guests=wanted.guests, running=wanted.running, management=management)
     plan = diff(observed, wanted.state, context)
     return replace(plan, notes=wanted.notes), wanted.state

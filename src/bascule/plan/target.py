@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from bascule.errors import BasculeError, Place, Problem
 from bascule.model.links import Bond, Bridge, BridgePort, Vlan
 from bascule.model.site import Bridge as DeclaredBridge
-from bascule.model.site import GuestNic, Host, Nic, PlugKind, Site
+from bascule.model.site import GuestNic, Host, Nic, PlugKind, Site, StaticRoute
 from bascule.model.state import MARK, Address, HostState, Link, PortVlans, Route
 from bascule.model.values import IfName, IpAddress, IpInterface, Mac, derive_mac
 from bascule.plan.change import Note
 from bascule.plan.hardware import find_nics
+from bascule.plan.move import heir, inherit, moved_routes, slaac_keys
 
 PROTOCOL = "66"  # of the routes that Bascule makes (rtm_protocol; 66 is unassigned in iproute2's rt_protos)
 ZERO = {4: "0.0.0.0/0", 6: "::/0"}
@@ -40,7 +42,12 @@ class Target:
 def sysctl_keys(host: Host, taps: tuple[IfName, ...] = ()) -> tuple[str, ...]:
     """The kernel parameters that a plan for this host looks at."""
     quiet = [*host.bridges, *_ports(host), *taps]
-    return (*map(_accept_ra, quiet), *map(_arp_ignore, host.bridges))
+    moving = [name for b in host.bridges.values() if b.from_uplink and b.port for name in (b.name, b.port)]
+    return (
+        *map(_accept_ra, quiet),
+        *map(_arp_ignore, host.bridges),
+        *(key for name in moving for key in slaac_keys(name) if not key.endswith("/accept_ra")),
+    )
 
 
 def _accept_ra(name: IfName) -> str:
@@ -57,13 +64,15 @@ def _ports(host: Host) -> list[IfName]:
     return list(dict.fromkeys(names))
 
 
-def target(site: Site, host: Host, observed: HostState, previous: HostState | None = None) -> Target:
+def target(
+    site: Site, host: Host, observed: HostState, added: Mapping[str, frozenset[str]] = MappingProxyType({})
+) -> Target:
     """The wanted state of one host.
 
-    ``previous`` is what Bascule wanted there last time: what stood only there is taken away again.
+    ``added`` are the addresses that Bascule put on links before: those that the file no longer names go again.
     Raises BasculeError with every NIC that the file names and the host does not have.
     """
-    return _Layer(site=site, host=host, observed=observed, previous=previous).target()
+    return _Layer(site=site, host=host, observed=observed, added=added).target()
 
 
 @dataclass(slots=True)
@@ -73,7 +82,7 @@ class _Layer:
     site: Site
     host: Host
     observed: HostState
-    previous: HostState | None
+    added: Mapping[str, frozenset[str]]
     links: dict[IfName, Link] = field(default_factory=dict)
     routes: list[Route] = field(default_factory=list)
     sysctls: dict[str, str] = field(default_factory=dict)
@@ -87,6 +96,7 @@ class _Layer:
         self.links = {name: link for name, link in self.observed.links.items() if not self._is_outdated(link)}
         self.routes = [route for route in self.observed.routes if route.protocol != PROTOCOL]
         self.sysctls = dict(self.observed.sysctls)
+        self._give_back()
         for nic in self.host.nics.values():
             self._nic(nic)
         for bond in self.host.bonds.values():
@@ -142,8 +152,25 @@ class _Layer:
         else:
             self._because(nic.name, f"{nic.name} is declared{network}", nic.place)
         self._speaks(nic.name, nic.addresses, nic.gateways)
+        self._static_routes(nic.name, nic.routes)
         if nic.dhcp:
             self._dhcp(nic.name)
+
+    def _static_routes(self, name: IfName, routes: tuple[StaticRoute, ...]) -> None:
+        """Networks behind other routers; whoever made a route that is there already, it is the same route."""
+        for route in routes:
+            metric = route.metric or (1024 if route.to.version == 6 else 0)
+            there = [
+                r
+                for r in self.observed.routes
+                if (r.dst, r.dev, r.gateway, r.metric, r.table) == (str(route.to), name, str(route.via), metric, "main")
+            ]
+            if there:
+                self.routes += [r for r in there if r.protocol == PROTOCOL]
+            else:
+                self.routes.append(
+                    Route(dst=str(route.to), dev=name, gateway=str(route.via), metric=metric, protocol=PROTOCOL)
+                )
 
     def _speaks(self, name: IfName, addresses: tuple[IpInterface, ...], gateways: tuple[IpAddress, ...]) -> None:
         """The host has these addresses on the link and its default routes over it."""
@@ -179,6 +206,8 @@ class _Layer:
 
     def _silent(self, name: IfName) -> None:
         """No address of its own and none that it makes by itself."""
+        if self.host.as_found and name in self.observed.links:
+            return
         self.links[name] = replace(self.links[name], addresses=(), addrgenmode="none")
         if self.observed.has_ipv6:
             self.sysctls[_accept_ra(name)] = "0"
@@ -241,14 +270,18 @@ class _Layer:
         )
         mtu = bridge.mtu or (uplink.mtu if uplink else before.mtu if before else 1500)
         known = before.options if before and isinstance(before.options, Bridge) else Bridge()
+        delay, snooping = 1500 if bridge.stp else 0, 0
+        if self.host.as_found and before is not None:
+            mac, mtu = before.mac, bridge.mtu or before.mtu
+            delay, snooping = known.forward_delay, known.mcast_snooping
         self.links[bridge.name] = replace(
             before or Link(name=bridge.name, options=known, alias=self.mark),
             options=replace(
                 known,
                 stp_state=int(bridge.stp),
-                forward_delay=1500 if bridge.stp else 0,
+                forward_delay=delay,
                 vlan_filtering=int(bridge.vlan_aware),
-                mcast_snooping=0,
+                mcast_snooping=snooping,
             ),
             up=True,
             mac=mac,
@@ -260,8 +293,10 @@ class _Layer:
             self._take_over(bridge.name, uplink)
             for nic in self.host.uplink_nics(bridge):
                 self._speaks(bridge.name, nic.addresses, nic.gateways)
+                self._static_routes(bridge.name, nic.routes)
         elif bridge.has_address:
             self._speaks(bridge.name, bridge.addresses, bridge.gateways)
+            self._static_routes(bridge.name, bridge.routes)
             if bridge.dhcp:
                 self._dhcp(bridge.name)
         else:
@@ -277,11 +312,38 @@ class _Layer:
                 self._trunk(bridge)
 
     def _take_over(self, bridge: IfName, uplink: Link) -> None:
-        """The host's own address moves from the NIC to the bridge, with its routes; DNS follows the link's files."""
+        """The host's own addresses move from the NIC to the bridge, with its routes, leases and how it hears routers.
+
+        Link-local addresses stay behind, unless the NIC's were not made by the kernel (NetworkManager makes its own).
+        """
+        if uplink.master == bridge:
+            return  # they have moved already
         there = {address.ip for address in self.links[bridge].addresses}
-        moved = tuple(a for a in uplink.addresses if a.ip not in there and not a.is_link_local)
-        self.links[bridge] = replace(self.links[bridge], addresses=self.links[bridge].addresses + moved)
-        self.routes = [replace(r, dev=bridge) if r.dev == uplink.name else r for r in self.routes]
+        by_hand = uplink.addrgenmode == "none"
+        moved = tuple(a for a in uplink.addresses if a.ip not in there and (by_hand or not a.is_link_local))
+        self.links[bridge] = replace(
+            self.links[bridge], addresses=self.links[bridge].addresses + moved, addrgenmode=uplink.addrgenmode
+        )
+        self.routes = moved_routes(self.routes, uplink.name, bridge)
+        for old, new in zip(slaac_keys(uplink.name), slaac_keys(bridge), strict=True):
+            if old in self.observed.sysctls:
+                self.sysctls[new] = self.observed.sysctls[old]
+
+    def _give_back(self) -> None:
+        """The host's own addresses go back to the NIC when the bridge that had taken them goes."""
+        for name, bridge in self.observed.links.items():
+            added = self.added.get(name, frozenset())
+            nic = heir(bridge, self.observed, added) if name not in self.links else None
+            if nic is None:
+                continue
+            self.links[nic.name] = inherit(self.links[nic.name], bridge, added)
+            self.routes = moved_routes(self.routes, name, nic.name)
+            self.reasons[nic.name] = (
+                f"{nic.name} gets its addresses back from {name}, which is not in the file any more"
+            )
+            if any(address.dynamic and ":" in address.ip for address in bridge.addresses):
+                routes_for_others = self.observed.sysctls.get("net/ipv6/conf/all/forwarding") == "1"
+                self.sysctls[f"net/ipv6/conf/{nic.name}/accept_ra"] = "2" if routes_for_others else "1"
 
     def _trunk(self, bridge: DeclaredBridge) -> None:
         """The uplink of a VLAN-aware bridge carries every VLAN of its guests, tagged, and the untagged one."""
@@ -328,13 +390,11 @@ class _Layer:
 
     def _forget(self) -> None:
         """Addresses that Bascule put there before and that the file no longer names."""
-        for name, link in (self.previous.links if self.previous else {}).items():
-            now, before = self.links.get(name), self.observed.links.get(name)
-            if now is None or before is None or now.addresses == ():
-                continue
-            declared = self._declared(name)
-            ours = {a.ip for a in link.addresses if not a.dynamic and not a.is_link_local} - declared
-            self.links[name] = replace(now, addresses=tuple(a for a in now.addresses if a.ip not in ours))
+        for name, added in self.added.items():
+            link = self.links.get(IfName(name))
+            if link is not None:
+                old = added - self._declared(link.name)
+                self.links[link.name] = replace(link, addresses=tuple(a for a in link.addresses if a.ip not in old))
 
     def _declared(self, name: IfName) -> set[str]:
         nic, bridge = self.host.nics.get(name), self.host.bridges.get(name)

@@ -77,6 +77,7 @@ class _Builder:
             name=name,
             memory=host.memory,
             persist=host.persist,
+            as_found=host.as_found,
             nics={link: self.nic(link, each, (*top, "nics", link)) for link, each in host.nics.items()},
             bonds={
                 link: m.Bond(
@@ -103,11 +104,20 @@ class _Builder:
             addresses=_static(nic.address),
             dhcp="dhcp" in nic.address,
             gateways=nic.gateway,
+            routes=self.routes(nic.routes, path),
+            dns=nic.dns,
+            search=nic.search,
             mac=nic.mac,
             path=nic.path,
             mtu=nic.mtu,
             switch=switch,
             place=self.at(path),
+        )
+
+    def routes(self, routes: tuple[d.Route, ...], path: Path) -> tuple[m.StaticRoute, ...]:
+        return tuple(
+            m.StaticRoute(to=each.to, via=each.via, metric=each.metric, place=self.at((*path, "routes", index)))
+            for index, each in enumerate(routes)
         )
 
     def bridge(self, name: IfName, bridge: d.Bridge, path: Path) -> m.Bridge:
@@ -118,6 +128,9 @@ class _Builder:
             dhcp="dhcp" in bridge.address,
             from_uplink="from-uplink" in bridge.address,
             gateways=bridge.gateway,
+            routes=self.routes(bridge.routes, path),
+            dns=bridge.dns,
+            search=bridge.search,
             vlan=bridge.vlan,
             vlan_aware=bridge.vlan_aware,
             stp=bridge.stp,
@@ -145,6 +158,12 @@ class _Builder:
             name=name,
             host=guest.host,
             memory=guest.memory,
+            vcpus=guest.vcpus,
+            disks=guest.disk,
+            iso=guest.iso,
+            kernel=guest.kernel,
+            initrd=guest.initrd,
+            cmdline=guest.cmdline or "",
             nics=tuple(self.guest_nic(name, index, nic) for index, nic in enumerate(guest.nics)),
             serves=guest.serves,
             place=self.at(("guests", name)),

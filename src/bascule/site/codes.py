@@ -28,6 +28,7 @@ CODES = {
     "ADDRESS": "not an address that a NIC can have",
     "SUBNET": "not a subnet",
     "VLAN-RANGE": "not a VLAN number from 1 to 4094",
+    "COUNT": "a number that is impossible here",
     "MTU": "an MTU that is impossible here",
     "SIZE": "not a size of memory with a binary unit",
     "SERVICE": "not a service like tcp/80, udp/53, icmp or arp",

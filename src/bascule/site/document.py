@@ -95,6 +95,16 @@ class Switch(Entry):
     port: w.Text = Field(description="The port's name on that switch.")
 
 
+class Route(Entry):
+    """A network that lies behind a router."""
+
+    model_config = ConfigDict(title="a route")
+
+    to: w.Subnet = Field(description="The network behind the router.")
+    via: w.Address = Field(description="The router, on this link's network.")
+    metric: w.Metric | None = Field(None, description="Its rank among routes to the same network; the lowest wins.")
+
+
 class Nic(Entry):
     """A NIC of the host. Without an address it carries guests only."""
 
@@ -103,6 +113,9 @@ class Nic(Entry):
     network: w.Label | None = Field(None, description="The network on its wire (a name under 'networks').")
     address: Many[w.NicAddress] = Field((), description="The host's own address here, 'dhcp', or a list of them.")
     gateway: Many[w.Address] = Field((), description="The host's default gateway; one per host and address family.")
+    routes: Listed[Route] = Field((), description="Networks behind other routers than the default gateway.")
+    dns: Many[w.Address] = Field((), description="Name servers, for the configuration that is kept over a reboot.")
+    search: Many[w.Text] = Field((), description="Domains in which bare names are looked up.")
     mac: w.MacWord | None = Field(None, description="Pins the name to the NIC with this MAC.")
     path: w.Text | None = Field(None, description="Pins the name to the NIC in this slot (udev's ID_PATH).")
     mtu: w.Mtu | None = Field(None, description="Bytes; left as it is if not given.")
@@ -144,6 +157,9 @@ class Bridge(Entry):
         (), description="The host's own address on the bridge; 'from-uplink' moves the NIC's addresses here."
     )
     gateway: Many[w.Address] = Field((), description="The host's default gateway; one per host and address family.")
+    routes: Listed[Route] = Field((), description="Networks behind other routers than the default gateway.")
+    dns: Many[w.Address] = Field((), description="Name servers, for the configuration that is kept over a reboot.")
+    search: Many[w.Text] = Field((), description="Domains in which bare names are looked up.")
     vlan: w.VlanId | None = Field(None, description="The bridge sits on this VLAN of the uplink (eth4.30).")
     vlan_aware: w.Boolean = Field(False, description="The bridge keeps tags apart itself; guests choose their VLAN.")
     stp: w.Boolean = Field(False, description="Spanning tree; off with one uplink, so that no port waits 30 s.")
@@ -189,6 +205,11 @@ class Host(Entry):
     persist: Annotated[str, w.choice(*DIALECTS, noun="a configuration system")] | None = Field(
         None, description="The configuration system that keeps the network over a reboot; found out if not given."
     )
+    as_found: w.Boolean = Field(
+        False,
+        description="What is there already keeps its bridge options, MACs and IPv6 settings; "
+        "Bascule's own defaults are put only on what it makes.",
+    )
     nics: NamedLink[Nic] = Field(default_factory=dict, description="Its NICs, by the kernel's name.")
     bonds: NamedLink[Bond] = Field(default_factory=dict, description="Its bonds, by name.")
     bridges: NamedLink[Bridge] = Field(default_factory=dict, description="Its bridges, by name.")
@@ -218,6 +239,12 @@ class Guest(Entry):
 
     host: w.Label = Field(description="The host that runs it.")
     memory: w.Size | None = Field(None, description="Its memory, as KiB, MiB, GiB or TiB.")
+    vcpus: w.Count = Field(1, description="Its virtual processors.")
+    disk: Many[w.Text] = Field((), description="Its disk, an image file or a block device, or a list of them.")
+    iso: w.Text | None = Field(None, description="The image of its CD drive, to install from.")
+    kernel: w.Text | None = Field(None, description="A kernel to start without a boot loader.")
+    initrd: w.Text | None = Field(None, description="The initramfs of that kernel.")
+    cmdline: w.Text | None = Field(None, description="The command line of that kernel.")
     nics: Listed[GuestNic] = Field((), description="Its NICs, in order.")
     serves: Listed[w.Served] = Field((), description="The ports on which it answers.")
 

@@ -207,12 +207,31 @@ def read_vid_range(text: str) -> tuple[Vid, Vid]:
     return low, high
 
 
+COUNT_MAX = 4096  # QEMU's most on x86
+
+
+def read_count(text: str) -> int:
+    """How many virtual processors."""
+    count = _number(text, "a number of processors")
+    if not 1 <= count <= COUNT_MAX:
+        raise Wrong(f"{count} is not in 1–{COUNT_MAX}", "a guest has at least one processor")
+    return count
+
+
 def read_mtu(text: str) -> int:
     """An MTU in bytes."""
     mtu = _number(text, "an MTU in bytes")
     if not MTU_MIN <= mtu <= MTU_MAX:
         raise Wrong(f"MTU {mtu} is not in {MTU_MIN}–{MTU_MAX}", "Ethernet's own is 1500, jumbo frames have 9000")
     return mtu
+
+
+def read_metric(text: str) -> int:
+    """The rank of a route; 0 is what no metric means."""
+    metric = _number(text, "a metric")
+    if not 1 <= metric <= 0xFFFFFFFF:
+        raise Wrong(f"metric {metric} is not in 1–4294967295", "leave the key out where the kernel may choose")
+    return metric
 
 
 _UNITS = {"KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40}

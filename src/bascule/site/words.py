@@ -160,6 +160,14 @@ Mtu = Annotated[
         {"type": "integer", "minimum": p.MTU_MIN, "maximum": p.MTU_MAX, "examples": [1500, 9000]},
     ),
 ]
+Count = Annotated[
+    int,
+    Word("COUNT", "a number", p.read_count, {"type": "integer", "minimum": 1, "maximum": p.COUNT_MAX, "examples": [2]}),
+]
+Metric = Annotated[
+    int,
+    Word("TYPE", "a metric", p.read_metric, {"type": "integer", "minimum": 1, "maximum": 2**32 - 1, "examples": [100]}),
+]
 Size = Annotated[
     int, Word("SIZE", "a size of memory", p.read_size, _schema(r"^[0-9]+(\.[0-9]+)? ?[KMGT]iB$", "8GiB", "512MiB"))
 ]

@@ -1,9 +1,13 @@
-"""Reading files that a person named."""
+"""Files: those that a person named, those of a configuration tree, and replacing one so that no reader sees half."""
 
 from __future__ import annotations
 
+import errno
+import os
+import secrets
 import stat
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from bascule.errors import NotPermitted, Problem, SiteFault
@@ -51,3 +55,163 @@ def _within(data: bytes, limit: int, name: str) -> bytes:
             )
         )
     return data
+
+
+CONFIG_FILE_MAX = 16 << 20  # bytes; 100,000 lines of configuration are about 4 MiB
+HOPS = 40  # symbolic links that are followed before it is a circle, as the kernel does
+
+
+def below(root: Path, path: str) -> Path:
+    """Where a path really is when ``root`` is taken for /: symbolic links are followed inside of it only.
+
+    Raises OSError (ELOOP) for links that go round in a circle.
+    """
+    done = root
+    parts = [part for part in reversed(path.split("/")) if part not in {"", "."}]
+    hops = 0
+    while parts:
+        part = parts.pop()
+        if part == "..":
+            done = done.parent if done != root else root
+            continue
+        step = done / part
+        if not step.is_symlink():
+            done = step
+            continue
+        hops += 1
+        if hops > HOPS:
+            raise OSError(errno.ELOOP, "symbolic links go round in a circle", str(root / path))
+        target = str(step.readlink())
+        if target.startswith("/"):
+            done = root
+        parts += [part for part in reversed(target.split("/")) if part not in {"", "."}]
+    return done
+
+
+def find_below(root: Path, pattern: str) -> Iterator[str]:
+    """The paths below ``root`` that fit a pattern, without leading slash, in the order of their names.
+
+    Nothing for what does not exist or may not be listed; folders behind symbolic links are followed inside ``root``.
+    """
+    folder, _, name = pattern.rpartition("/")
+    folders = find_below(root, folder) if set(folder) & set("*?[") else iter([folder])
+    for each in folders:
+        yield from _entries(root, each, name, depth=0)
+
+
+def _entries(root: Path, folder: str, name: str, *, depth: int) -> Iterator[str]:
+    from fnmatch import fnmatchcase
+
+    if not set(name) & set("*?["):
+        path = f"{folder}/{name}".lstrip("/")
+        if os.path.lexists(root / path):
+            yield path
+        return
+    try:
+        entries = sorted(os.listdir(below(root, folder)))  # noqa: PTH208  # names are all that is needed
+    except OSError:
+        return
+    for entry in entries:
+        path = f"{folder}/{entry}".lstrip("/")
+        if name != "**":
+            if fnmatchcase(entry, name) and not (entry.startswith(".") and not name.startswith(".")):
+                yield path
+            continue
+        try:
+            is_folder = below(root, path).is_dir()
+        except OSError:
+            is_folder = False
+        if not is_folder:
+            yield path
+        elif depth < HOPS:
+            yield from _entries(root, path, name, depth=depth + 1)
+
+
+def read_below(root: Path, path: str, *, folders: dict[str, Path] | None = None, limit: int = CONFIG_FILE_MAX) -> str:
+    """The text of a configuration file. What is not UTF-8 is taken for Latin-1, as old comments are.
+
+    ``folders`` remembers where folders really are, for those who read many files. Raises OSError for what cannot be
+    read, ValueError with a sentence for what is no text file.
+    """
+    folder, _, name = path.rpartition("/")
+    known = {} if folders is None else folders
+    if folder not in known:
+        known[folder] = below(root, folder)
+    data = _read_regular(f"{known[folder]}/{name}", limit)
+    if data is None:  # a symbolic link
+        data = _read_regular(str(below(root, path)), limit)
+    if data is None:
+        raise OSError(errno.ELOOP, "symbolic links go round in a circle", path)
+    if b"\0" in data:
+        raise ValueError("binary")
+    try:
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError:
+        return data.decode("latin-1").replace("\r\n", "\n")
+
+
+def _read_regular(file: str, limit: int) -> bytes | None:
+    """The bytes of a regular file; None for a symbolic link. A pipe or device is told, never waited for."""
+    try:
+        handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return None
+        if error.errno == errno.ENXIO:
+            raise ValueError("no regular file") from error
+        raise
+    try:
+        status = os.fstat(handle)
+        if stat.S_ISDIR(status.st_mode):
+            raise ValueError("a folder")
+        if stat.S_ISCHR(status.st_mode):
+            raise ValueError("masked: it leads to a device")
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("no regular file")
+        if status.st_size > limit:
+            raise ValueError(f"larger than {limit >> 20} MiB, which no configuration is")
+        chunks = []
+        while chunk := os.read(handle, min(limit, 1 << 20)):
+            chunks.append(chunk)
+        return b"".join(chunks)
+    finally:
+        os.close(handle)
+
+
+def replace_file(path: Path, data: bytes, *, mode: int, owner: tuple[int, int] | None = None) -> None:
+    """Put a file in place so that a reader sees the old or the new one, also after a power cut.
+
+    ``owner`` is (uid, gid). Raises OSError; nothing is left behind then.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{path.name[:200]}.{secrets.token_hex(4)}"
+    try:
+        temporary.touch(mode=0o600, exist_ok=False)
+        with temporary.open("wb") as stream:
+            stream.write(data)
+            os.fchmod(stream.fileno(), mode)
+            if owner is not None:
+                os.fchown(stream.fileno(), *owner)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def remove_file(path: Path) -> None:
+    """Take a file away for good; one that is not there is no error."""
+    path.unlink(missing_ok=True)
+    if path.parent.is_dir():
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """See that the names in a folder are on the disk."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bascule.system.netns import Namespace
@@ -19,12 +20,12 @@ class BatchError:
     reason: str
 
 
-def batch(tool: str, text: str, *, namespace: Namespace | None = None) -> BatchError | None:
+def batch(tool: str, text: str, *, namespace: Namespace | None = None, keep: Sequence[int] = ()) -> BatchError | None:
     """Feed the lines to the tool, which stops at the first that fails; None when all went through.
 
     Raises MissingTool.
     """
-    result = run((*tool.split(), "-batch", "-"), stdin=text, namespace=namespace, check=False)
+    result = run((*tool.split(), "-batch", "-"), stdin=text, namespace=namespace, check=False, keep=keep)
     if result.status == 0:
         return None
     found = _FAILED.search(result.stderr)

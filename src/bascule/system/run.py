@@ -54,6 +54,18 @@ def find_tool(name: str) -> str:
     )
 
 
+def require_tools(names: Iterable[str]) -> None:
+    """See that all are here. Raises MissingTool with every one that is not."""
+    problems: list[Problem] = []
+    for name in names:
+        try:
+            find_tool(name)
+        except MissingTool as missing:
+            problems += missing.problems
+    if problems:
+        raise MissingTool(*problems)
+
+
 def run(
     argv: Sequence[str],
     *,
@@ -61,9 +73,11 @@ def run(
     namespace: Namespace | None = None,
     check: bool = True,
     timeout_s: float = 60.0,
+    keep: Sequence[int] = (),
 ) -> Result:
     """Run a program to its end, in another network namespace if one is given, and take its text.
 
+    ``keep`` are descriptors that the program inherits: a lock that must hold for as long as it runs.
     Raises MissingTool, NotPermitted, or CommandFailed (unless ``check`` is False) with the program's own words.
     """
     command = (find_tool(argv[0]), *argv[1:])
@@ -80,6 +94,7 @@ def run(
                 timeout=timeout_s,
                 env={**os.environ, "LC_ALL": "C"},
                 check=False,
+                pass_fds=tuple(keep),
             )
         except subprocess.TimeoutExpired as late:
             raise CommandFailed(

@@ -93,6 +93,16 @@ class Daemon:
             )
 
     @property
+    def is_alive(self) -> bool:
+        """Whether it still runs."""
+        return self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
     def output(self) -> str:
         """What it has printed until now."""
         return self.log.read_text(encoding="utf-8", errors="replace")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Self
@@ -28,6 +28,16 @@ from bascule.twin.services import Offer, Services
 from bascule.twin.view import look
 
 FOLDER = Path("/run/bascule-twin")  # private to the sandbox
+
+
+def tools(site: Site) -> Iterator[str]:
+    """The programs without which the twin of this site cannot be played."""
+    yield from ("ip", "bridge")
+    machines = site.machines.values()
+    if any(machine.masquerade for machine in machines):
+        yield "nft"
+    if any(machine.dhcp for machine in machines):
+        yield "dnsmasq"
 
 
 class Twin:

@@ -224,6 +224,8 @@ class _Host:
         for name, nic in self.entry.nics.items():
             path: Path = (*self.top, "nics", name)
             given = "address" if nic.address else "gateway" if nic.gateway else None
+            if given is None:
+                continue  # before the search: a host may have thousands of NICs and of bridges
             bridge = next((b for b, e in self.entry.bridges.items() if e.uplink == name and e.vlan is None), None)
             if given and name in self.member_of:
                 bond = self.member_of[name]

@@ -1,0 +1,160 @@
+"""Go back to a checkpoint, look whether we are there, say what is not: for `bascule undo` and the dead-man alike."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bascule.apply.checkpoint import Checkpoint, FileBackup, Folder, Status
+from bascule.apply.engine import execute
+from bascule.errors import BasculeError
+from bascule.model.state import HostState
+from bascule.observe.kernel import observe
+from bascule.plan.change import Change, Plan
+from bascule.plan.diff import diff
+from bascule.plan.undo import settle, undo, with_bridges_left
+from bascule.system import boot, durable
+
+PASSES = 4  # looks at most: what the kernel does by itself on the way needs one more, what others do now and then too
+PAUSE_S = 0.3  # before a way back that failed is tried again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Back:
+    """How the way back went: ``left`` still differs from before, ``kept`` differs because others wanted it so."""
+
+    left: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    changes: int = 0
+    files: tuple[str, ...] = ()
+    after_reboot: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether the host is as it was before, in all that we touched."""
+        return not self.left
+
+
+Observe = Callable[[], HostState]
+
+
+def observer(checkpoint: Checkpoint) -> Observe:
+    """Look at the host, at the kernel parameters that the checkpoint knows as well."""
+    keys = sorted({*checkpoint.before.sysctls, *checkpoint.wanted.sysctls})
+    return lambda: observe(sysctls=keys)
+
+
+def go_back(folder: Folder, *, by: str, keep: Sequence[int] = ()) -> Back:
+    """Take the change back and write down how it went. The caller holds the lock.
+
+    Raises BasculeError when the checkpoint cannot be read.
+    """
+    _note(folder, Status.TAKING_BACK, by=by)
+    checkpoint = folder.read()
+    here = folder.is_of_this_boot
+    back = kernel_back(checkpoint, folder.applied(), keep=keep) if here else Back(after_reboot=True)
+    files, faults = restore(checkpoint.files)
+    whole = Back(
+        left=back.left + faults, kept=back.kept, changes=back.changes, files=files, after_reboot=back.after_reboot
+    )
+    _note(folder, Status.TAKEN_BACK if whole.ok else Status.FAILED, by=by, left=list(whole.left))
+    return whole
+
+
+def _note(folder: Folder, status: Status, **values: object) -> None:
+    """The way back does not depend on a disk that takes the note."""
+    with contextlib.suppress(OSError):
+        folder.note(status, **values)
+
+
+def kernel_back(checkpoint: Checkpoint, applied: HostState | None, *, keep: Sequence[int] = ()) -> Back:
+    """The kernel's part: to the goal, in as many looks as it takes, and then the comparison."""
+    look = observer(checkpoint)
+    now = look()
+    elapsed_s = boot.boottime_s() - checkpoint.boottime_s
+    way = undo(checkpoint.before, checkpoint.wanted, now, applied=applied, elapsed_s=elapsed_s)
+    goal = way.goal
+    failed: BasculeError | None = None
+    changes = 0
+    for attempt in range(PASSES):
+        plan = diff(now, with_bridges_left(goal, now) if attempt == 0 else goal)
+        if not plan and attempt > 0:
+            break
+        try:
+            execute(plan, keep=keep)
+            failed = None
+        except BasculeError as error:
+            failed = error
+            time.sleep(PAUSE_S)
+        changes += len(plan.changes)
+        now = look()
+        goal = settle(goal, now, checkpoint.wanted)
+    left = [*differences(diff(now, goal))]
+    if failed is not None and left:
+        left += [problem.message for problem in failed.problems]
+    return Back(left=tuple(left), kept=way.kept, changes=changes)
+
+
+def differences(plan: Plan) -> Iterable[str]:
+    """What a plan would still have to do, a line for each thing."""
+    return (_line(change) for change in plan.changes)
+
+
+def _line(change: Change) -> str:
+    return f"{change.subject}: {change.action}"
+
+
+def back_up(paths: Iterable[str]) -> tuple[FileBackup, ...]:
+    """Files as they are now. Raises OSError for one that is there and cannot be read."""
+    found = []
+    for name in paths:
+        path = Path(name)
+        try:
+            status = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            found.append(FileBackup(path=name))
+            continue
+        found.append(
+            FileBackup(
+                path=name,
+                content=path.read_bytes(),
+                mode=status.st_mode & 0o7777,
+                uid=status.st_uid,
+                gid=status.st_gid,
+            )
+        )
+    return tuple(found)
+
+
+def restore(files: Iterable[FileBackup]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Put files back; the paths that were put back, and what went wrong."""
+    done, faults = [], []
+    for file in files:
+        if back_up_or_none(file.path) == file:
+            continue
+        path = Path(file.path)
+        try:
+            if file.content is None:
+                path.unlink(missing_ok=True)
+                durable.sync_folder(path.parent)
+            else:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                owner = (file.uid, file.gid) if os.geteuid() == 0 else None
+                durable.write_whole(path, file.content, mode=file.mode, owner=owner)
+        except OSError as error:
+            faults.append(f"{file.path}: {error.strerror or error}")
+        else:
+            done.append(file.path)
+    return tuple(done), tuple(faults)
+
+
+def back_up_or_none(path: str) -> FileBackup | None:
+    """A file as it is now, None where that cannot be read."""
+    try:
+        return back_up((path,))[0]
+    except OSError:
+        return None

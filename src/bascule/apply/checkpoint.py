@@ -1,0 +1,300 @@
+"""What is written and brought to the disk before the first change, and what became of it since.
+
+A checkpoint is a folder: ``checkpoint.json`` (never changed), ``applied.json`` (the state right after the change) and
+``journal`` (a line for everything that happened to it; the last one says how it stands).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from bascule.apply.place import Place, refused
+from bascule.errors import BasculeError, Problem
+from bascule.model.state import HostState
+from bascule.model.state_json import from_json, to_json
+from bascule.system import boot, durable
+
+SCHEMA = "bascule/checkpoint/1"
+KEPT = 20  # finished checkpoints that stay for the curious
+
+
+class Status(StrEnum):
+    """How a checkpoint stands."""
+
+    ARMED = "armed"  # written; nothing has been changed yet
+    CHANGING = "changing"  # commands run, or ran when something ended them
+    APPLIED = "applied"  # all done; waits for `bascule confirm`
+    CONFIRMED = "confirmed"
+    TAKING_BACK = "taking-back"
+    TAKEN_BACK = "taken-back"
+    FAILED = "failed"  # the way back is not complete
+    DROPPED = "dropped"  # given up before anything was changed
+
+    @property
+    def is_open(self) -> bool:
+        """Whether somebody still has to confirm it or take it back."""
+        return self not in {Status.CONFIRMED, Status.TAKEN_BACK, Status.DROPPED}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileBackup:
+    """A file as it was; ``content`` None means that there was none."""
+
+    path: str
+    content: bytes | None = None
+    mode: int = 0o644
+    uid: int = 0
+    gid: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """What it takes to go back. Times named ``boottime_s`` count from the boot called ``boot_id``."""
+
+    before: HostState
+    wanted: HostState
+    commands: tuple[str, ...] = ()
+    site: str = ""
+    site_path: str = ""
+    site_digest: str = ""
+    host: str = ""
+    window_s: float = 0.0  # how long after the change somebody may confirm it
+    boot_id: str = ""
+    boottime_s: float = 0.0
+    made_at: float = 0.0  # the wall clock's seconds, for people only
+    files: tuple[FileBackup, ...] = ()
+
+    @classmethod
+    def now(cls, **values: Any) -> Checkpoint:
+        """A checkpoint of this moment."""
+        return cls(boot_id=boot.boot_id(), boottime_s=boot.boottime_s(), made_at=time.time(), **values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """The little that later plans need to know, in a file of its own: a checkpoint may be large.
+
+    ``added`` are the addresses on each link that Bascule has put there, by this change or an earlier one.
+    """
+
+    site: str
+    host: str
+    added: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The last word about a checkpoint."""
+
+    status: Status
+    deadline_s: float | None = None  # on the boot time clock
+    boot_id: str = ""
+    at: float = 0.0  # wall clock, for people
+    by: str = ""
+    guard: dict[str, Any] | None = None  # who takes it back: {"kind": "process", "pid": …} or {"kind": "systemd", …}
+    left: tuple[str, ...] = ()  # what still differs from before, of a failed way back
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A checkpoint on the disk."""
+
+    path: Path
+
+    @property
+    def number(self) -> int:
+        """Checkpoints are counted; the highest is the last."""
+        return int(self.path.name)
+
+    @property
+    def log(self) -> Path:
+        """What the dead-man said."""
+        return self.path / "deadman.log"
+
+    def read(self) -> Checkpoint:
+        """The checkpoint. Raises BasculeError when the file is damaged."""
+        return _read(self.path / "checkpoint.json")
+
+    def facts(self) -> Facts | None:
+        """What later plans need to know; None where it cannot be read."""
+        try:
+            return Facts(**json.loads((self.path / "facts.json").read_bytes()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def applied(self) -> HostState | None:
+        """The state right after the change, if it got that far."""
+        try:
+            return from_json(json.loads((self.path / "applied.json").read_bytes()))
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            return None  # written whole or not at all; a damaged disk must not stop the way back
+
+    def write_applied(self, state: HostState) -> None:
+        """Keep what the change led to."""
+        durable.write_whole(self.path / "applied.json", _dump(to_json(state)))
+
+    def entries(self) -> list[Entry]:
+        """All that happened, oldest first."""
+        return [_entry(record) for record in durable.records(self.path / "journal")]
+
+    def last(self) -> Entry | None:
+        """How it stands; None when it was never finished writing, and then nothing was changed."""
+        found: Entry | None = None
+        for entry in self.entries():
+            keep_guard = entry if entry.guard is not None or found is None else replace(entry, guard=found.guard)
+            late = found is not None and keep_guard.deadline_s is None
+            found = replace(keep_guard, deadline_s=found.deadline_s) if late and found else keep_guard
+        return found
+
+    def note(self, status: Status, **values: Any) -> None:
+        """Write down what happened. Raises OSError."""
+        record = {"status": str(status), "at": time.time(), "boot_id": boot.boot_id(), **values}
+        durable.append(self.path / "journal", record)
+
+    @property
+    def is_of_this_boot(self) -> bool:
+        """Whether the kernel that was changed still runs."""
+        entry = self.last()
+        return entry is not None and self.entries()[0].boot_id == boot.boot_id()
+
+
+def write(place: Place, checkpoint: Checkpoint, facts: Facts, *, deadline_s: float) -> Folder:
+    """Bring a checkpoint to the disk, complete with its journal.
+
+    Raises BasculeError where that cannot be done; nothing has been changed then.
+    """
+    place.make()
+    folder = Folder(place.checkpoints / f"{_next(place):06}")
+    try:
+        durable.make_folder(folder.path)
+        durable.write_whole(folder.path / "checkpoint.json", _dump(_to_json(checkpoint)))
+        durable.write_whole(folder.path / "facts.json", _dump(asdict(facts)))
+        durable.new_journal(folder.path / "journal")
+        folder.note(Status.ARMED, deadline_s=deadline_s)
+    except OSError as error:
+        _remove(folder)
+        raise refused(folder.path, error) from error
+    _prune(place)
+    return folder
+
+
+def rewrite(folder: Folder, checkpoint: Checkpoint) -> None:
+    """Another checkpoint in the place of one that nothing was changed for yet. Raises OSError."""
+    durable.write_whole(folder.path / "checkpoint.json", _dump(_to_json(checkpoint)))
+
+
+def folders(place: Place) -> Iterator[Folder]:
+    """All checkpoints, the last one first."""
+    try:
+        names = sorted((entry.name for entry in place.checkpoints.iterdir() if entry.name.isdigit()), reverse=True)
+    except FileNotFoundError:
+        return
+    for name in names:
+        yield Folder(place.checkpoints / name)
+
+
+def latest(place: Place, *, where: Status | None = None) -> Folder | None:
+    """The last checkpoint that is not taken back (or that stands as asked)."""
+    for folder in folders(place):
+        entry = folder.last()
+        if entry is None or entry.status in {Status.TAKEN_BACK, Status.DROPPED}:
+            continue
+        if where is None or entry.status is where:
+            return folder
+    return None
+
+
+def newest(place: Place) -> tuple[Folder, Entry] | None:
+    """The last checkpoint of all that anything was changed for, taken back or not."""
+    for folder in folders(place):
+        entry = folder.last()
+        if entry is not None and entry.status is not Status.DROPPED:
+            return folder, entry
+    return None
+
+
+def _next(place: Place) -> int:
+    return max((folder.number for folder in folders(place)), default=0) + 1
+
+
+def _prune(place: Place) -> None:
+    for folder in list(folders(place))[KEPT:]:
+        entry = folder.last()
+        if entry is None or not entry.status.is_open:
+            _remove(folder)
+
+
+def _remove(folder: Folder) -> None:
+    durable.remove_folder(folder.path)
+
+
+def _entry(record: dict[str, Any]) -> Entry:
+    return Entry(
+        status=Status(record["status"]),
+        deadline_s=record.get("deadline_s"),
+        boot_id=record.get("boot_id", ""),
+        at=record.get("at", 0.0),
+        by=record.get("by", ""),
+        guard=record.get("guard"),
+        left=tuple(record.get("left", ())),
+    )
+
+
+def _dump(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def _to_json(one: Checkpoint) -> dict[str, Any]:
+    plain = ("site", "site_path", "site_digest", "host", "window_s", "boot_id", "boottime_s", "made_at")
+    return {
+        "schema": SCHEMA,
+        **{name: getattr(one, name) for name in plain},
+        "commands": list(one.commands),
+        "files": [
+            {
+                "path": file.path,
+                "content": None if file.content is None else base64.b64encode(file.content).decode(),
+                "mode": file.mode,
+                "uid": file.uid,
+                "gid": file.gid,
+            }
+            for file in one.files
+        ],
+        "before": to_json(one.before),
+        "wanted": to_json(one.wanted),
+    }
+
+
+def _read(path: Path) -> Checkpoint:
+    try:
+        data = json.loads(path.read_bytes())
+        if data.pop("schema") != SCHEMA:
+            raise ValueError(f"it is not a '{SCHEMA}' document")
+        files = tuple(
+            FileBackup(**{**file, "content": None if file["content"] is None else base64.b64decode(file["content"])})
+            for file in data.pop("files")
+        )
+        return Checkpoint(
+            before=from_json(data.pop("before")),
+            wanted=from_json(data.pop("wanted")),
+            commands=tuple(data.pop("commands")),
+            files=files,
+            **data,
+        )
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise BasculeError(
+            Problem(
+                code="CHECKPOINT-DAMAGED",
+                message=f"'{path}' cannot be read: {error}",
+                hint="the state before is lost with it; 'bascule plan' shows what the site file would change",
+            )
+        ) from error

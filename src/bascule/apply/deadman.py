@@ -1,0 +1,122 @@
+"""The dead-man: takes the change back when nobody confirms it in time, or when the one who makes it dies half-way.
+
+``python -m bascule.apply.deadman FOLDER LOCK [ALIVE READY]`` (descriptors). It runs in a session of its own, or as a
+systemd unit. It has imported what the way back needs, and nothing else, before it says that it is ready, and asks
+nothing of the network.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import sys
+import time
+from pathlib import Path
+
+from bascule.apply.back import go_back
+from bascule.apply.checkpoint import Entry, Folder, Status
+from bascule.errors import BasculeError
+from bascule.system import boot
+from bascule.system.lockfile import Lock, LockHeld, end_holder
+
+STEP_S = 0.5  # how often it looks at the clock and at the journal
+STUCK_S = 5.0  # how long it waits at the deadline for whoever holds the lock, before it ends him
+TRIES = 5
+
+
+def main(arguments: list[str]) -> int:
+    """Wait, then act if it is needed. Exit status: 0 nothing to do or taken back, 1 not taken back."""
+    folder = Folder(Path(arguments[0]))
+    lock_path = Path(arguments[1])
+    alive, ready = (int(arguments[2]), int(arguments[3])) if len(arguments) > 2 else (-1, -1)
+    told = _Told()
+    if ready >= 0:
+        os.write(ready, f"{os.getpid()}\n".encode())
+        os.close(ready)
+    why = wait(folder, alive, told)
+    return act(folder, lock_path, why) if why else 0
+
+
+class _Told:
+    """SIGTERM means that the machine or the session ends: to go back at once is the only promise that can be kept."""
+
+    def __init__(self) -> None:
+        self.now = False
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGTSTP):
+            signal.signal(number, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, self._hear)
+
+    def _hear(self, _number: int, _frame: object) -> None:
+        self.now = True
+
+
+def wait(folder: Folder, alive: int, told: _Told) -> str:
+    """Until it is decided; why the change must be taken back, empty when it need not."""
+    while True:
+        entry = _last(folder)
+        if entry is not None and not entry.status.is_open:
+            return ""
+        if not folder.path.is_dir():
+            return ""  # the checkpoint was given up before anything was changed
+        if told.now:
+            return "it was told to end"
+        left_s = (entry.deadline_s if entry and entry.deadline_s is not None else 0.0) - boot.boottime_s()
+        if left_s <= 0:
+            return "nobody confirmed it in time"
+        if alive < 0:
+            time.sleep(min(left_s, STEP_S))
+        elif select.select([alive], [], [], min(left_s, STEP_S))[0]:
+            os.close(alive)
+            alive = -1
+            entry = _last(folder)
+            if entry is not None and entry.status in {Status.ARMED, Status.CHANGING}:
+                return "the apply that made it ended half-way"
+
+
+def _last(folder: Folder) -> Entry | None:
+    try:
+        return folder.last()
+    except OSError:
+        return None
+
+
+def act(folder: Folder, lock_path: Path, why: str) -> int:
+    """Take it back under the lock, unless somebody else decided first."""
+    with _lock(lock_path) as lock:
+        entry = _last(folder)
+        if entry is not None and not entry.status.is_open:
+            return 0
+        for attempt in range(TRIES):
+            try:
+                back = go_back(folder, by=f"dead-man: {why}", keep=(lock.fd,))
+            except (BasculeError, OSError) as error:
+                _say(f"attempt {attempt + 1} failed: {error}")
+            else:
+                _say(
+                    f"taken back because {why}: {back.changes} changes" if back.ok else f"still different: {back.left}"
+                )
+                if back.ok:
+                    return 0
+            time.sleep(1)
+    return 1
+
+
+def _lock(path: Path) -> Lock:
+    wait_s = STUCK_S
+    while True:
+        try:
+            return Lock.take(path, "dead-man", wait_s=wait_s)
+        except LockHeld:
+            end_holder(path)
+            wait_s = 1.0
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # a full disk does not stop it
+        print(time.strftime("%Y-%m-%dT%H:%M:%S%z"), text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,106 @@
+"""Keep a change, or take it back now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bascule.apply import checkpoint as checkpoints
+from bascule.apply.back import Back, go_back
+from bascule.apply.checkpoint import Folder, Status
+from bascule.apply.exclusive import lock
+from bascule.apply.guard import stand_down
+from bascule.apply.place import Place, here, refused
+from bascule.errors import BasculeError, Problem
+from bascule.system import signals
+
+PATIENCE_S = 30.0  # for an apply or a dead-man that is just at it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undone:
+    """What was taken back, and how it went."""
+
+    number: int
+    was: Status
+    back: Back
+
+
+def confirm(place: Place | None = None) -> int:
+    """Keep the change that waits; its number.
+
+    Raises BasculeError when nothing waits: taken back already, ended half-way, or confirmed before.
+    """
+    place = place or here()
+    folder, _ = _pending(place)
+    with lock(place, "confirm", wait_s=PATIENCE_S):
+        entry = folder.last()
+        status = entry.status if entry else None
+        if entry is None or status is not Status.APPLIED or not folder.is_of_this_boot:
+            raise BasculeError(_not_confirmed(folder, status))
+        try:
+            folder.note(Status.CONFIRMED, by="confirm")
+        except OSError as error:
+            problem = refused(folder.path, error).problems[0]
+            text = problem.message.removesuffix("; nothing was changed")
+            message = f"{text}; the change is NOT confirmed and will be taken back"
+            raise BasculeError(Problem(code="NOT-CONFIRMED", message=message, hint=problem.hint)) from error
+        stand_down(entry.guard)
+    return folder.number
+
+
+def _pending(place: Place) -> tuple[Folder, Status]:
+    folder = checkpoints.latest(place)
+    entry = folder.last() if folder else None
+    if folder is None or entry is None or not entry.status.is_open:
+        raise BasculeError(_nothing_waits(place))
+    return folder, entry.status
+
+
+def _nothing_waits(place: Place) -> Problem:
+    words = "nothing waits for a confirmation"
+    if found := checkpoints.newest(place):
+        folder, entry = found
+        if entry.status is Status.TAKEN_BACK:
+            words += f": change {folder.number} was taken back by {entry.by or 'undo'}"
+        elif entry.status is Status.CONFIRMED:
+            words += f": change {folder.number} is confirmed already"
+    return Problem(code="NOTHING-ARMED", message=words, hint="see 'bascule status'")
+
+
+def _not_confirmed(folder: Folder, status: Status | None) -> Problem:
+    if not folder.is_of_this_boot:
+        return Problem(
+            code="REBOOTED",
+            message=f"change {folder.number} was not confirmed before the machine was restarted, and is gone",
+            hint="'bascule undo' puts its files back, 'bascule apply' makes it again",
+        )
+    if status in {Status.TAKEN_BACK, Status.TAKING_BACK}:
+        return Problem(code="NOTHING-ARMED", message=f"too late: change {folder.number} is {status}", hint=None)
+    return Problem(
+        code="HALF-MADE",
+        message=f"change {folder.number} is {status}: it was not made to its end, so it cannot be kept",
+        hint="'bascule undo' takes it back",
+    )
+
+
+def take_back(place: Place | None = None) -> Undone:
+    """Take the last change back, confirmed or not.
+
+    Raises BasculeError when there is none.
+    """
+    place = place or here()
+    with signals.hangup_ignored():
+        if checkpoints.latest(place) is None:
+            raise BasculeError(
+                Problem(code="NOTHING-TO-UNDO", message="there is no change to take back", hint="see 'bascule status'")
+            )
+        with lock(place, "undo", wait_s=PATIENCE_S) as held:
+            folder = checkpoints.latest(place)
+            entry = folder.last() if folder else None
+            if folder is None or entry is None:  # the dead-man was quicker
+                raise BasculeError(_nothing_waits(place))
+            with signals.undisturbed():
+                back = go_back(folder, by="undo", keep=(held.fd,))
+                if back.ok:
+                    stand_down(entry.guard)
+        return Undone(number=folder.number, was=entry.status, back=back)

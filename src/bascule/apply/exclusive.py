@@ -1,0 +1,25 @@
+"""Only one at a time changes a host."""
+
+from __future__ import annotations
+
+from bascule.apply.place import Place, refused
+from bascule.errors import BasculeError, Problem
+from bascule.system.lockfile import Lock, LockHeld
+
+
+def lock(place: Place, verb: str, *, wait_s: float = 0.0) -> Lock:
+    """The host's lock. Raises BasculeError naming who holds it."""
+    try:
+        return Lock.take(place.lock, verb, wait_s=wait_s)
+    except LockHeld as held:
+        who = held.holder
+        name = f"bascule {who.verb}" if who.verb else "another program"
+        raise BasculeError(
+            Problem(
+                code="LOCKED",
+                message=f"{name} (process {who.pid}) is changing this host; nothing was changed by this call",
+                hint="wait for it to end; 'bascule status' shows what it does",
+            )
+        ) from held
+    except OSError as error:
+        raise refused(place.lock, error) from error

@@ -1,0 +1,104 @@
+"""What would be done here and now: the observed state, the plan, and the administrator's own line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from bascule.apply.checkpoint import Status, latest
+from bascule.apply.place import Place, here
+from bascule.model.site import Host, Site
+from bascule.model.state import HostState
+from bascule.observe.kernel import observe
+from bascule.observe.management import Management, management
+from bascule.plan.change import Change, Note, Plan, Risk
+from bascule.plan.make import make_plan
+from bascule.plan.target import sysctl_keys
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A plan for this host with what it was made from and what it leads to."""
+
+    site: Site
+    host: Host
+    observed: HostState
+    wanted: HostState
+    plan: Plan
+    line: Management | None = None
+
+    @property
+    def must_be_confirmed(self) -> bool:
+        """Whether it is dangerous enough to insist on a confirmation."""
+        return self.plan.risk >= Risk.DETACHES
+
+    def is_like(self, other: Prepared) -> bool:
+        """Whether the same would be done; the seconds that are left of a lease may differ."""
+        mine, others = self.plan.changes, other.plan.changes
+        return [(x.subject, x.action, x.risk) for x in mine] == [(x.subject, x.action, x.risk) for x in others]
+
+    @property
+    def crossing(self) -> tuple[Change, ...]:
+        """The changes on the path of the administrator's own line."""
+        return tuple(change for change in self.plan.changes if change.risk is Risk.MANAGEMENT)
+
+
+def prepare(site: Site, host: Host, place: Place | None = None) -> Prepared:
+    """Observe this host and plan.
+
+    Raises BasculeError with every NIC that the file names and the host does not have, MissingTool, NotPermitted.
+    """
+    observed = look(site, host)
+    line = management(observed)
+    plan, wanted = make_plan(
+        site,
+        host,
+        observed,
+        added=added_before(site, host, place or here()),
+        management=line.links if line else frozenset(),
+    )
+    return Prepared(site=site, host=host, observed=observed, wanted=wanted, plan=_told(plan, line, wanted), line=line)
+
+
+def look(site: Site, host: Host) -> HostState:
+    """The state of this host, with the kernel parameters that its plan looks at."""
+    return observe(sysctls=sysctl_keys(host, tuple(nic.tap for nic in site.guest_nics(host.name))))
+
+
+def added_before(site: Site, host: Host, place: Place) -> dict[str, frozenset[str]]:
+    """The addresses that confirmed changes of this site put on links, as far as they are known."""
+    folder = latest(place, where=Status.CONFIRMED)
+    facts = folder.facts() if folder else None
+    if facts is None or (facts.site, facts.host) != (site.name, host.name):
+        return {}  # something old may stay; that is no reason to stop
+    return {link: frozenset(ips) for link, ips in facts.added.items()}
+
+
+def added_by(prepared: Prepared, place: Place) -> dict[str, tuple[str, ...]]:
+    """The addresses on each link that Bascule has put there, this change included; one that moved was not added."""
+    before = added_before(prepared.site, prepared.host, place)
+    had = {address.ip for link in prepared.observed.links.values() for address in link.addresses}
+    found: dict[str, tuple[str, ...]] = {}
+    for name, link in prepared.wanted.links.items():
+        ours = [a.ip for a in link.addresses if a.ip not in had or a.ip in before.get(name, ())]
+        if ours:
+            found[str(name)] = tuple(ours)
+    return found
+
+
+def _told(plan: Plan, line: Management | None, wanted: HostState) -> Plan:
+    """The plan, with a word about the administrator's own line where it crosses it."""
+    crossing = [change for change in plan.changes if change.risk is Risk.MANAGEMENT]
+    if line is None or not crossing:
+        return plan
+    stays = address_place(wanted, line.address)
+    words = f"your own line (from {line.peer} to {line.address}) runs over it; "
+    words += f"your address stays, on {stays}" if stays else f"{line.address} goes away with it"
+    return replace(plan, notes=(Note(kind="warning", subject=line.device, text=words), *plan.notes))
+
+
+def address_place(state: HostState, address: str) -> str:
+    """The link that has an address, empty when none has it."""
+    for name, link in state.links.items():
+        if any(one.ip.partition("/")[0] == address for one in link.addresses):
+            return name
+    return ""

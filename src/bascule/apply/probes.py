@@ -1,0 +1,216 @@
+"""Who answers before the change must answer after it: gateways, the SSH peer, running guests, DNS, and what is named.
+
+A probe that did not pass before never counts. All are asked at once; where everybody answers it costs milliseconds.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_interface
+from pathlib import Path
+
+from bascule.apply.prepare import Prepared
+from bascule.errors import BasculeError, CommandFailed, Problem, UsageFault
+from bascule.model.site import GuestNic, PlugKind
+from bascule.model.state import HostState
+from bascule.model.values import IfName, IpAddress, Mac
+from bascule.probe.ask import ask
+from bascule.probe.question import Protocol, Question
+from bascule.probe.world import Foot
+from bascule.system.netns import Namespace
+from bascule.system.run import run
+
+BEFORE_S = 1.0  # how long one may take to answer before the change
+AFTER_S = 5.0  # and after it: ARP, a switch that learns a moved MAC
+DHCP_S = 15.0  # more, where the host's own client asks for a lease first
+RESOLVERS = (Path("/run/systemd/resolve/resolv.conf"), Path("/etc/resolv.conf"))
+ZERO = {"0.0.0.0/0", "::/0"}
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One thing to ask. ``link`` says from where, in a state of the host; None where it cannot be asked."""
+
+    name: str
+    protocol: Protocol
+    address: IpAddress
+    link: Callable[[HostState], IfName | None]
+    port: int = 0
+
+
+class Probes:
+    """The probes that passed before the change."""
+
+    def __init__(self, prepared: Prepared, named: Sequence[str] = ()) -> None:
+        """Ask them all once. Raises UsageFault for a ``--probe`` that is no HOST:PORT."""
+        found = [*_gateways(prepared), *_peer(prepared), *_guests(prepared), *_resolvers(), *map(_named, named)]
+        unique = {(probe.protocol, probe.address, probe.port): probe for probe in reversed(found)}
+        everything = list(reversed(unique.values()))
+        self.patience_s = _patience_s(prepared)
+        answers = _ask(everything, prepared.observed, BEFORE_S)
+        self.passed = [probe for probe, words in zip(everything, answers, strict=True) if not words]
+        self.ignored = [probe.name for probe, words in zip(everything, answers, strict=True) if words]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What must answer again."""
+        return tuple(probe.name for probe in self.passed)
+
+    def __call__(self, state: HostState) -> tuple[str, ...]:
+        """Ask those that passed once more, in the state after the change; what does not answer, a line for each."""
+        answers = _ask(self.passed, state, self.patience_s)
+        return tuple(f"{probe.name}: {words}" for probe, words in zip(self.passed, answers, strict=True) if words)
+
+
+def _patience_s(prepared: Prepared) -> float:
+    deaf = max((change.outage_s for change in prepared.plan.changes), default=0.0)  # STP: two forward delays
+    host = prepared.host
+    waits = any(b.dhcp for b in host.bridges.values()) or any(n.dhcp for n in host.nics.values())
+    return AFTER_S + deaf + (DHCP_S if waits else 0.0)
+
+
+def _ask(probes: Sequence[Probe], state: HostState, patience_s: float) -> list[str]:
+    """What came back for each, empty where it answered."""
+    with Namespace.current() as here:
+        feet: dict[IfName, Foot] = {}
+        questions: dict[int, Question] = {}
+        for index, probe in enumerate(probes):
+            name = probe.link(state)
+            foot = feet.get(name) if name else None
+            if name is not None and foot is None:
+                foot = _foot(state, name, here)
+            if name is None or foot is None:
+                continue
+            feet[name] = foot
+            questions[index] = Question(
+                source=foot, protocol=probe.protocol, address=probe.address, port=probe.port, patience_s=patience_s
+            )
+        answers = dict(zip(questions, ask(tuple(questions.values())), strict=True))
+    return [
+        "there is no way to it" if index not in answers else "" if answers[index].ok else answers[index].words
+        for index in range(len(probes))
+    ]
+
+
+def _foot(state: HostState, name: IfName, here: Namespace) -> Foot | None:
+    link = state.links.get(name)
+    if link is None or not link.up:
+        return None
+    return Foot(
+        endpoint="this host",
+        namespace=here,
+        link=name,
+        mac=link.mac or Mac("00:00:00:00:00:00"),
+        addresses=tuple(ip_interface(address.ip) for address in link.addresses),
+    )
+
+
+def _route_to(address: IpAddress) -> Callable[[HostState], IfName | None]:
+    """The link that the kernel would send to an address by."""
+
+    def link(state: HostState) -> IfName | None:
+        try:
+            found = json.loads(run(("ip", "-j", "route", "get", str(address))).stdout)[0].get("dev")
+        except (BasculeError, ValueError, IndexError):
+            return None
+        return IfName(found) if found in state.links else None
+
+    return link
+
+
+def _gateways(prepared: Prepared) -> Iterator[Probe]:
+    for route in prepared.observed.routes:
+        if route.dst not in ZERO or not route.gateway or not route.dev:
+            continue
+        yield _neighbour(f"gateway {route.gateway}", route.gateway, route.dst)
+
+
+def _neighbour(name: str, address: str, dst: str) -> Probe:
+    def link(state: HostState) -> IfName | None:
+        ways = (r.dev for r in state.routes if r.dst == dst and r.gateway == address and r.dev)
+        return next((IfName(dev) for dev in ways), None)
+
+    return Probe(name, Protocol.ARP, ip_address(address), link)
+
+
+def _peer(prepared: Prepared) -> Iterator[Probe]:
+    line = prepared.line
+    if line is None:
+        return
+    neighbour = line.gateway or line.peer
+    name = f"gateway {neighbour}" if line.gateway else f"your own machine {neighbour}"
+    yield Probe(name, Protocol.ARP, ip_address(neighbour), _route_to(ip_address(neighbour)))
+
+
+def _guests(prepared: Prepared) -> Iterator[Probe]:
+    """Running guests: an address of theirs is in the file, or in the host's neighbour table."""
+    nics = [nic for nic in prepared.site.guest_nics(prepared.host.name) if _runs(nic, prepared.observed)]
+    known = _neighbours() if any(not nic.addresses for nic in nics) else {}
+    for nic in nics:
+        address = nic.addresses[0].ip if nic.addresses else known.get(nic.mac)
+        if address is not None:
+            yield Probe(f"guest {nic.guest} ({address})", Protocol.ARP, address, _bridge_of(nic.tap))
+
+
+def _runs(nic: GuestNic, state: HostState) -> bool:
+    link = state.links.get(nic.tap)
+    plain = nic.plug is PlugKind.BRIDGE and nic.vlan is None and not nic.vlans  # a tagged one does not hear the bridge
+    return plain and link is not None and link.carrier
+
+
+def _bridge_of(tap: IfName) -> Callable[[HostState], IfName | None]:
+    def link(state: HostState) -> IfName | None:
+        seen = state.links.get(tap)
+        return seen.master if seen is not None else None
+
+    return link
+
+
+def _neighbours() -> dict[str, IpAddress]:
+    try:
+        entries = json.loads(run(("ip", "-j", "neigh", "show")).stdout or "[]")
+    except (BasculeError, ValueError):
+        return {}
+    return {entry["lladdr"]: ip_address(entry["dst"]) for entry in entries if "lladdr" in entry and "dst" in entry}
+
+
+def _resolvers() -> Iterator[Probe]:
+    for address in _nameservers():
+        if not address.is_loopback:
+            yield Probe(f"DNS server {address}", Protocol.UDP, address, _route_to(address), 53)
+
+
+def _nameservers() -> Iterable[IpAddress]:
+    for path in RESOLVERS:
+        try:
+            lines = path.read_text().splitlines()
+        except OSError:
+            continue
+        words = [line.split() for line in lines if line.startswith("nameserver")]
+        found = []
+        for word in words:
+            try:
+                found.append(ip_address(word[1].partition("%")[0]))
+            except (ValueError, IndexError):
+                continue
+        return found
+    return []
+
+
+def _named(text: str) -> Probe:
+    """``host:port`` or ``[address]:port``, asked by TCP."""
+    host, _, port = text.rpartition(":")
+    host = host.strip("[]")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        hint = "write it like 10.0.0.1:22, [fd00::1]:22 or name:443"
+        raise UsageFault(Problem(code="PROBE", message=f"'{text}' is no HOST:PORT", hint=hint))
+    try:
+        address = ip_address(socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0][4][0])
+    except (OSError, ValueError) as error:
+        raise CommandFailed(
+            Problem(code="PROBE", message=f"--probe {text}: '{host}' has no address here: {error}")
+        ) from error
+    return Probe(f"{host} tcp/{port}", Protocol.TCP, address, _route_to(address), int(port))

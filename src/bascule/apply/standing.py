@@ -1,0 +1,137 @@
+"""How this host stands: what is armed, what was left unfinished and what finishes it, what has drifted."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from bascule.apply import checkpoint as checkpoints
+from bascule.apply.back import differences
+from bascule.apply.checkpoint import Checkpoint, Entry, Folder, Status
+from bascule.apply.guard import lives
+from bascule.apply.place import Place, here
+from bascule.model.state import HostState
+from bascule.observe.kernel import observe
+from bascule.plan.diff import diff
+from bascule.plan.drift import drift_goal
+from bascule.system import boot
+from bascule.system.lockfile import Holder, holder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """The last change that is not taken back, and the host against it.
+
+    ``words`` says what was found and what finishes it; ``ok`` is False when somebody must act.
+    """
+
+    words: str
+    ok: bool = True
+    number: int | None = None
+    status: Status | None = None
+    site: str = ""
+    made_at: float = 0.0
+    left_s: float | None = None  # until it is taken back
+    until: float | None = None  # the same on the wall clock
+    guard: str = ""
+    left: tuple[str, ...] = ()
+    drift: tuple[str, ...] = ()
+    busy: Holder | None = None
+
+
+def standing(place: Place | None = None) -> Standing:
+    """Look.
+
+    Raises BasculeError when the checkpoint is damaged, MissingTool or NotPermitted when nothing can be seen.
+    """
+    place = place or here()
+    folder = checkpoints.latest(place)
+    entry = folder.last() if folder else None
+    busy = holder(place.lock)
+    if folder is None or entry is None:
+        return Standing(words=_none(place), busy=busy if busy.is_alive else None)
+    checkpoint = folder.read()
+    return _Story(folder, entry, checkpoint, busy).tell()
+
+
+def _none(place: Place) -> str:
+    if found := checkpoints.newest(place):
+        folder, entry = found
+        return f"nothing is armed; change {folder.number} was taken back at {clock_words(entry.at)} by {entry.by}"
+    return "nothing is armed; Bascule has changed nothing here"
+
+
+@dataclass(slots=True)
+class _Story:
+    folder: Folder
+    entry: Entry
+    checkpoint: Checkpoint
+    busy: Holder
+
+    def tell(self) -> Standing:
+        n, entry = self.folder.number, self.entry
+        here_s = boot.boottime_s()
+        left_s = entry.deadline_s - here_s if entry.deadline_s is not None and entry.status.is_open else None
+        watched = lives(entry.guard) if entry.status.is_open else False
+        working = self.busy.is_alive
+        ok, words = self._words(n, left_s, watched=watched, working=working)
+        return Standing(
+            words=words,
+            ok=ok,
+            number=n,
+            status=entry.status,
+            site=self.checkpoint.site_path or self.checkpoint.site,
+            made_at=self.checkpoint.made_at,
+            left_s=left_s,
+            until=time.time() + left_s if left_s is not None else None,
+            guard=guard_words(entry) if watched else "",
+            left=entry.left if entry.status is Status.FAILED else (),
+            drift=drift(self.checkpoint) if entry.status in {Status.CONFIRMED, Status.APPLIED} else (),
+            busy=self.busy if working else None,
+        )
+
+    def _words(self, n: int, left_s: float | None, *, watched: bool, working: bool) -> tuple[bool, str]:
+        status = self.entry.status
+        if status is Status.CONFIRMED:
+            return True, f"nothing is armed; change {n} is confirmed"
+        if not self.folder.is_of_this_boot:
+            rest = "'bascule undo' puts its files back" if self.checkpoint.files else "'bascule undo' closes it"
+            return False, f"change {n} was not confirmed before the machine was restarted; the kernel lost it; {rest}"
+        if working and status is not Status.APPLIED:
+            return True, f"bascule {self.busy.verb} (process {self.busy.pid}) is at work on change {n}"
+        if status is Status.APPLIED and left_s is not None and left_s > 0:
+            if watched:
+                return True, f"change {n} waits for 'bascule confirm'; it is taken back in {left_s:.0f} s"
+            return False, f"change {n} waits, and its dead-man is gone: 'bascule confirm' keeps it, 'bascule undo' not"
+        if status is Status.APPLIED:
+            who = f"{guard_words(self.entry)} is about to take it back" if watched else "'bascule undo' takes it back"
+            return watched, f"change {n} was not confirmed in time; {who}"
+        if status is Status.FAILED:
+            return False, f"the way back from change {n} is not complete; 'bascule undo' tries again"
+        if status is Status.TAKING_BACK:
+            return False, f"the way back from change {n} was cut short; 'bascule undo' finishes it"
+        if status is Status.ARMED:
+            return True, f"change {n} was given up before anything was changed"
+        who = f"{guard_words(self.entry)} takes it back" if watched else "'bascule undo' takes it back"
+        return watched, f"change {n} was ended half-way; {who}"
+
+
+def drift(checkpoint: Checkpoint, now: HostState | None = None) -> tuple[str, ...]:
+    """What happened since to what the change made or altered, a line for each thing."""
+    keys = sorted(checkpoint.wanted.sysctls)
+    seen = now if now is not None else observe(sysctls=keys)
+    goal = drift_goal(checkpoint.before, checkpoint.wanted, seen)
+    return tuple(differences(diff(goal, seen)))
+
+
+def guard_words(entry: Entry) -> str:
+    """The dead-man by its name."""
+    facts = entry.guard or {}
+    return (
+        f"the timer {facts['unit']}" if facts.get("kind") == "systemd" else f"the dead-man (process {facts.get('pid')})"
+    )
+
+
+def clock_words(at: float) -> str:
+    """A moment for people, in the machine's own time zone."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))

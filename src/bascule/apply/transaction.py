@@ -1,0 +1,260 @@
+"""A change that comes back by itself: lock, checkpoint, dead-man, change, checks; then wait for `confirm`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from bascule.apply import checkpoint as checkpoints
+from bascule.apply.back import Back, back_up, differences, go_back
+from bascule.apply.checkpoint import Checkpoint, Facts, Folder, Status
+from bascule.apply.engine import execute
+from bascule.apply.exclusive import lock
+from bascule.apply.guard import Guard, arm, stand_down
+from bascule.apply.place import Place, here, refused
+from bascule.apply.prepare import Prepared, added_by, prepare
+from bascule.apply.probes import Probes
+from bascule.errors import BasculeError, CommandFailed, NotPermitted, Problem, TakenBack
+from bascule.model.state import HostState
+from bascule.observe.kernel import observe
+from bascule.plan.batch import script
+from bascule.plan.diff import diff
+from bascule.system import boot, durable, signals
+from bascule.system.lockfile import Lock
+
+WINDOW_S = 60.0  # to confirm in, unless told otherwise
+LOCK_S = 1.0  # for a dead-man that is just finishing
+GUARD_S = 120.0  # how long a change and its checks may take before the dead-man takes it for dead
+
+Verify = Callable[[], Sequence[str]]  # what does not hold, a line for each; empty when all is well
+
+
+class Writer(Protocol):
+    """Keeps the change over a reboot, in the files of the host's configuration system."""
+
+    def paths(self, wanted: HostState) -> Sequence[str]:
+        """Every file that ``write`` will make, change or delete; they are backed up into the checkpoint."""
+
+    def write(self, wanted: HostState) -> Sequence[str]:
+        """Write them; the paths that were written. Raises BasculeError or OSError."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """How it shall be done.
+
+    ``window_s`` None keeps the change without a confirmation. ``agree`` is asked once more when the host moved while
+    the administrator read the plan. ``probes`` are HOST:PORT that must still answer, besides those that are asked
+    anyway; ``verify`` says what does not hold after the change.
+    """
+
+    window_s: float | None = WINDOW_S
+    agree: Callable[[Prepared], bool] = lambda _: True
+    tell: Callable[[str], None] = lambda _: None
+    probes: Sequence[str] = ()
+    verify: Verify | None = None
+    writer: Writer | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """A change that was made."""
+
+    prepared: Prepared
+    folder: Folder
+    window_s: float | None
+    written: tuple[str, ...] = ()
+    checked: tuple[str, ...] = ()  # what answered before the change and answers after it
+
+
+def apply(prepared: Prepared, wish: Wish) -> Done:
+    """Make the change; the dead-man watches until it is confirmed, or only until it is made when no window is wanted.
+
+    Raises TakenBack when a step or a check failed and the host is as before; BasculeError when it is not, or when
+    nothing was changed: somebody else is at it, a change waits for its confirmation, the state cannot be kept.
+    """
+    place = here()
+    place.make()
+    with lock(place, "apply", wait_s=LOCK_S) as held, signals.hangup_ignored():
+        refuse_if_pending(place)
+        return _Transaction(place, held, prepared, wish).run()
+
+
+def refuse_if_pending(place: Place) -> None:
+    """One change at a time: the last one must be confirmed or taken back first."""
+    folder = checkpoints.latest(place)
+    entry = folder.last() if folder else None
+    if folder is None or entry is None or not entry.status.is_open or not folder.is_of_this_boot:
+        return
+    if entry.status is Status.ARMED:  # we hold the lock: its maker is dead, and he had not begun
+        folder.note(Status.DROPPED, by="apply")
+        stand_down(entry.guard)
+        return
+    raise BasculeError(
+        Problem(
+            code="PENDING",
+            message=f"change {folder.number} is still {entry.status}; nothing was changed by this call",
+            hint="'bascule confirm' keeps it, 'bascule undo' takes it back, 'bascule status' says more",
+        )
+    )
+
+
+@dataclass(slots=True)
+class _Transaction:
+    place: Place
+    held: Lock
+    prepared: Prepared
+    wish: Wish
+    guard: Guard = field(init=False)
+    folder: Folder = field(init=False)
+    probes: Probes = field(init=False)
+
+    def run(self) -> Done:
+        self._ready()
+        try:
+            try:
+                self.folder.note(Status.CHANGING)
+            except OSError as error:
+                self._give_up()
+                raise refused(self.folder.path, error) from error
+            try:
+                written = self._change()
+            except BaseException as failed:  # Ctrl-C as well: the host must not stay half changed
+                raise self._take_back(failed) from failed
+            return Done(
+                prepared=self.prepared,
+                folder=self.folder,
+                window_s=self.wish.window_s,
+                written=written,
+                checked=self.probes.names,
+            )
+        finally:
+            self.guard.let_go()
+
+    # ---- before
+
+    def _ready(self) -> None:
+        """Checkpoint on the disk, dead-man awake, and the host still as it was when the plan was made."""
+        for _ in range(2):
+            self.probes = Probes(self.prepared, self.wish.probes)
+            self._arm()
+            try:
+                fresh = prepare(self.prepared.site, self.prepared.host, self.place)  # while the dead-man gets ready
+                if fresh.is_like(self.prepared):
+                    moved = fresh.observed != self.prepared.observed
+                    self.prepared = fresh
+                    if moved:
+                        checkpoints.rewrite(self.folder, self._checkpoint())
+                    self.guard.wait_ready()
+                    self.folder.note(Status.ARMED, guard=self.guard.facts)
+                    return
+                self.wish.tell("the host changed since the plan was made; planned again")
+                self._give_up()
+                if not fresh.plan or fresh.plan.risk > self.prepared.plan.risk or not self.wish.agree(fresh):
+                    break
+                self.prepared = fresh
+            except OSError as error:
+                self._give_up()
+                raise refused(self.folder.path, error) from error
+            except BaseException:
+                self._give_up()
+                raise
+        raise BasculeError(
+            Problem(
+                code="HOST-MOVED",
+                message="the host's network changed while the plan was made; nothing was changed",
+                hint="see what moves it ('bascule status --watch'), then run it again",
+            )
+        )
+
+    def _checkpoint(self) -> Checkpoint:
+        site, writer = self.prepared.site, self.wish.writer
+        return Checkpoint.now(
+            before=self.prepared.observed,
+            wanted=self.prepared.wanted,
+            commands=tuple(script(self.prepared.plan).splitlines()),
+            site=site.name,
+            site_path=site.path,
+            site_digest=site.digest,
+            host=self.prepared.host.name,
+            window_s=self.wish.window_s or 0.0,
+            files=back_up(writer.paths(self.prepared.wanted)) if writer else (),
+        )
+
+    def _arm(self) -> None:
+        limit_s = GUARD_S + (self.wish.window_s or 0.0)
+        deadline_s = boot.boottime_s() + limit_s
+        prepared = self.prepared
+        facts = Facts(site=prepared.site.name, host=prepared.host.name, added=added_by(prepared, self.place))
+        self.folder = checkpoints.write(self.place, self._checkpoint(), facts, deadline_s=deadline_s)
+        try:
+            self.guard = arm(self.place, self.folder, self.wish.window_s or limit_s)
+        except BaseException:
+            durable.remove_folder(self.folder.path)
+            raise
+
+    def _give_up(self) -> None:
+        """Nothing was changed: no checkpoint, no dead-man."""
+        try:
+            self.folder.note(Status.DROPPED)
+        except OSError:
+            durable.remove_folder(self.folder.path)
+        stand_down(self.guard.facts)
+        self.guard.let_go()
+
+    # ---- the change
+
+    def _change(self) -> tuple[str, ...]:
+        execute(self.prepared.plan, keep=(self.held.fd,))
+        applied = observe(sysctls=sorted({*self.prepared.observed.sysctls, *self.prepared.wanted.sysctls}))
+        self.folder.write_applied(applied)
+        _require("the kernel does not have what was asked for", self._missing(applied))
+        _require("what answered before the change does not answer after it", self.probes(applied))
+        if self.wish.verify is not None:
+            _require("a check does not hold", self.wish.verify())
+        written = tuple(self.wish.writer.write(self.prepared.wanted)) if self.wish.writer else ()
+        if self.wish.window_s is None:
+            self.folder.note(Status.CONFIRMED, by="apply")
+            stand_down(self.guard.facts)
+        else:
+            self.folder.note(Status.APPLIED, deadline_s=boot.boottime_s() + self.wish.window_s)
+        return written
+
+    def _missing(self, applied: HostState) -> tuple[str, ...]:
+        """What the plan asked for and the kernel does not have; what others do meanwhile is not our concern."""
+        subjects = {change.subject for change in self.prepared.plan.changes}
+        left = diff(applied, self.prepared.wanted)
+        return tuple(differences(left.only(subjects)))
+
+    def _take_back(self, failed: BaseException) -> BaseException:
+        with signals.undisturbed():
+            back = go_back(self.folder, by="apply", keep=(self.held.fd,))
+            if back.ok:
+                stand_down(self.guard.facts)
+        return told(failed, back)
+
+
+def _require(words: str, faults: Sequence[str]) -> None:
+    if faults:
+        raise CommandFailed(*(Problem(code="CHECK-FAILED", message=f"{words}: {fault}") for fault in faults))
+
+
+def told(failed: BaseException, back: Back) -> BaseException:
+    """What failed, and whether the host is as before."""
+    if isinstance(failed, BasculeError):
+        problems = failed.problems
+    elif isinstance(failed, KeyboardInterrupt):
+        problems = (Problem(code="INTERRUPTED", message="interrupted while the host was being changed"),)
+    else:
+        words = f"{type(failed).__name__}: {failed}"
+        problems = (Problem(code="APPLY-FAILED", message=f"the change could not be completed: {words}"),)
+    if not back.ok:
+        left = "; ".join(back.left)
+        hint = "run 'bascule undo' again, or see 'bascule status'"
+        text = f"the way back is not complete, this still differs from before: {left}"
+        return BasculeError(*problems, Problem(code="NOT-TAKEN-BACK", message=text, hint=hint))
+    if isinstance(failed, NotPermitted):
+        return NotPermitted(*problems)
+    words = "the change was taken back; the host is as it was before"
+    return TakenBack(*problems, Problem(code="TAKEN-BACK", message=words))

@@ -1,0 +1,190 @@
+"""``bascule apply``: change this host, and come back by itself unless somebody confirms."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bascule.cli.common import host_option, json_option, seconds, site_argument, width
+
+if TYPE_CHECKING:
+    from bascule.apply.prepare import Prepared
+    from bascule.apply.transaction import Done
+
+DEFAULT_S = 60.0
+
+
+class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in click's newer stubs only
+    """``60``, ``60s``, ``2m``, ``1.5m``; in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The seconds, from 1 to 86,400."""
+        if isinstance(value, float):
+            return value
+        text = str(value).strip()
+        factor = {"s": 1.0, "m": 60.0, "h": 3600.0}.get(text[-1:], 1.0)
+        try:
+            result = float(text.rstrip("smh")) * factor
+        except ValueError:
+            self.fail(f"'{value}' is no duration like 60s or 2m", param, ctx)
+        if not 1 <= result <= 86400:
+            self.fail(f"'{value}' is not between 1 s and 24 h", param, ctx)
+        return result
+
+
+@click.command()
+@site_argument
+@host_option
+@json_option
+@click.option(
+    "--confirm-within",
+    metavar="TIME",
+    type=Duration(),
+    help="Take the change back unless 'bascule confirm' is run within TIME (60s, 2m). "
+    "Default 60s where a port is detached or your own line is touched.",
+)
+@click.option("--no-confirm", is_flag=True, help="Keep the change without a confirmation, whatever it risks.")
+@click.option("--yes", is_flag=True, help="Do not ask. The checkpoint is written all the same.")
+@click.option("--probe", "probes", metavar="HOST:PORT", multiple=True, help="This must still answer; may be repeated.")
+def command(
+    *,
+    site_file: str,
+    host: str | None,
+    as_json: bool,
+    confirm_within: float | None,
+    no_confirm: bool,
+    yes: bool,
+    probes: tuple[str, ...],
+) -> int:
+    """Change this host as the site file says; it comes back by itself unless you run `bascule confirm`.
+
+    Exit status: 0 done or nothing to do, 1 failed, 64 usage, 65 bad site file, 75 a step or a check failed and the
+    change was taken back, 77 not permitted.
+
+    Example: bascule apply site.yaml --confirm-within 60s
+    """
+    from bascule import workflow
+    from bascule.cli.common import say
+    from bascule.errors import Problem, UsageFault
+
+    if "--no-confirm" in sys.argv[1:] and confirm_within is not None:
+        hint = "leave one of them out"
+        raise UsageFault(
+            Problem(code="USAGE", message="--no-confirm and --confirm-within exclude each other", hint=hint)
+        )
+    asking = not yes
+    if asking and not sys.stdin.isatty():
+        hint = "say --yes where nobody can be asked; the checkpoint is written all the same"
+        raise UsageFault(Problem(code="NOT-ASKED", message="there is no terminal to ask on", hint=hint))
+    prepared = workflow.prepare_apply(site_file, host=host)
+    show = say if as_json else click.echo
+    show(_plan(prepared))
+    if not prepared.plan:
+        return _finish(prepared, None, as_json=as_json)
+    window_s = None if no_confirm else confirm_within or (DEFAULT_S if prepared.must_be_confirmed else None)
+    _warn(prepared, window_s, say)
+    if asking and not _agrees(window_s):
+        say("nothing was changed")
+        return 1
+    done = workflow.apply(
+        prepared,
+        window_s=window_s,
+        agree=lambda fresh: _again(fresh, asking=asking, window_s=window_s, show=show),
+        tell=_careful(say),
+        probes=probes,
+    )
+    return _finish(prepared, done, as_json=as_json)
+
+
+def _plan(prepared: Prepared) -> str:
+    from bascule.cli.show_plan import show_plan
+
+    return show_plan(prepared.host.name, prepared.plan, columns=width())
+
+
+def _careful(say: Callable[[str], None]) -> Callable[[str], None]:
+    """The terminal may be gone by then; the change goes on."""
+
+    def tell(text: str) -> None:
+        with contextlib.suppress(OSError):
+            say(text)
+
+    return tell
+
+
+def _warn(prepared: Prepared, window_s: float | None, say: Callable[[str], None]) -> None:
+    if prepared.line is not None and prepared.crossing:
+        what = ", ".join(dict.fromkeys(change.subject for change in prepared.crossing))
+        say(f"\nyour own line (from {prepared.line.peer}) runs over {what}")
+    if window_s is None and prepared.must_be_confirmed:
+        say("\nthis will NOT come back by itself: --no-confirm was given")
+
+
+def _agrees(window_s: float | None) -> bool:
+    rest = f"; it comes back after {seconds(window_s)} unless you confirm" if window_s else ""
+    return click.confirm(f"\nmake this change{rest}?", err=True)
+
+
+def _again(fresh: Prepared, *, asking: bool, window_s: float | None, show: Callable[[str], None]) -> bool:
+    """The host moved: the new plan, and the question once more."""
+    show(_plan(fresh))
+    return not asking or _agrees(window_s)
+
+
+def _finish(prepared: Prepared, done: Done | None, *, as_json: bool) -> int:
+    from bascule.cli.entry import emit
+    from bascule.cli.show_plan import plan_as_json
+
+    try:
+        if as_json:
+            document = plan_as_json(prepared.host.name, prepared.plan)
+            emit("apply", {"ok": True, "changed": done is not None, **document, **(_done_json(done) if done else {})})
+        elif done is not None:
+            click.echo(_done_words(prepared, done))
+    except OSError:
+        pass  # the line may have been cut by the change itself; the dead-man watches all the same
+    return 0
+
+
+def _done_json(done: Done) -> dict[str, Any]:
+    return {
+        "change": done.folder.number,
+        "confirm_within_s": done.window_s,
+        "written": list(done.written),
+        "survives_reboot": bool(done.written),
+        "checked": list(done.checked),
+    }
+
+
+def _done_words(prepared: Prepared, done: Done) -> str:
+    from bascule.apply.prepare import address_place
+
+    lines = ["", f"change {done.folder.number} is made"]
+    if done.checked:
+        lines.append(f"still answering: {', '.join(done.checked)}")
+    line = prepared.line
+    again = ""
+    if line is not None and prepared.crossing:
+        place = address_place(prepared.wanted, line.address)
+        if place:
+            lines.append(f"your address stays {line.address}, on {place}")
+            again = "reconnect if your line is stuck, and "
+        else:
+            others = [a.ip for link in prepared.wanted.links.values() for a in link.addresses if link.name != "lo"]
+            lines.append(f"{line.address} is gone; the host now has {', '.join(others) or 'no address'}")
+            again = "reconnect there, and "
+    if done.window_s is not None:
+        lines.append(f"{again}run 'bascule confirm' within {seconds(done.window_s)}, or it is taken back")
+    else:
+        lines.append("'bascule undo' takes it back")
+    if not done.written:
+        lines.append("no configuration files were written: the change will not outlive a restart of the machine")
+    else:
+        lines.append(f"written: {', '.join(done.written)}")
+    return "\n".join(lines)

@@ -1,0 +1,25 @@
+"""``bascule confirm``: keep the change that waits."""
+
+from __future__ import annotations
+
+import click
+
+from bascule.cli.common import json_option
+
+
+@click.command()
+@json_option
+def command(*, as_json: bool) -> int:
+    """Keep the change that `bascule apply` made; without it the change comes back by itself.
+
+    Exit status: 0 kept, 1 nothing waits for it (taken back already, or confirmed before).
+    """
+    from bascule.apply.decide import confirm
+    from bascule.cli.entry import emit
+
+    number = confirm()
+    if as_json:
+        emit("confirm", {"ok": True, "change": number})
+    else:
+        click.echo(f"change {number} is confirmed; 'bascule undo' still takes it back until the next restart")
+    return 0

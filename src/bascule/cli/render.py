@@ -1,0 +1,62 @@
+"""``bascule render``: a host's configuration files."""
+
+from __future__ import annotations
+
+import click
+
+from bascule.cli.common import count, host_option, json_option, say, site_argument
+
+DIALECTS = ("ifcfg", "keyfile", "networkd", "netplan", "ifupdown", "commands")
+
+
+@click.command()
+@site_argument
+@host_option
+@json_option
+@click.option("--dialect", required=True, metavar="DIALECT", help=f"One of {', '.join(DIALECTS)}.")
+@click.option("-o", "--output", metavar="DIR", help="Write the files below DIR (DIR/etc/…) instead of printing them.")
+@click.option("--here", is_flag=True, help="This machine is the host: pin bridges to the MACs of its NICs.")
+def command(*, site_file: str, host: str | None, as_json: bool, dialect: str, output: str | None, here: bool) -> int:
+    """Write a host's network in the words of its configuration system.
+
+    Dialects: ifcfg (network-scripts), keyfile (NetworkManager), networkd, netplan, ifupdown (and ifupdown2), and
+    commands (ip, and the classic brctl: to read or to paste). What a dialect has no word for is an error that names
+    it, before anything is written.
+
+    Example: bascule render site.yaml --host vmserver --dialect keyfile -o /tmp/new
+    """
+    from bascule import workflow
+    from bascule.cli.entry import emit
+    from bascule.errors import Problem, UsageFault
+
+    if dialect not in DIALECTS:
+        hint = f"one of {', '.join(DIALECTS)}"
+        raise UsageFault(Problem(code="DIALECT", message=f"'{dialect}' is no dialect", hint=hint))
+    rendered = workflow.render(site_file, dialect, host=host, here=here)
+    if output is not None:
+        workflow.write_below(output, rendered.files)
+    if as_json:
+        files = dict(rendered.files)
+        emit(
+            "render",
+            {
+                "ok": True,
+                "host": rendered.host.name,
+                "dialect": dialect,
+                "written_to": output,
+                "files": files,
+                "unpinned": list(rendered.unpinned),
+            },
+        )
+        return 0
+    if output is not None:
+        for path in sorted(rendered.files):
+            click.echo(f"{output.rstrip('/')}/{path}")
+        say(f"{count(len(rendered.files), 'file')} for {rendered.host.name}, dialect {dialect}")
+    else:
+        for path, text in sorted(rendered.files.items()):
+            click.echo(f"==> {path} <==\n{text}")
+    if rendered.unpinned:
+        names = ", ".join(rendered.unpinned)
+        say(f"note: the MAC of {names} is not pinned: say the uplink's 'mac:' in the site file, or render with --here")
+    return 0

@@ -1,0 +1,99 @@
+"""``bascule status``: what is armed, what was left unfinished, what has drifted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bascule.cli.common import json_option, table, width
+
+if TYPE_CHECKING:
+    from bascule.apply.standing import Standing
+
+
+@click.command()
+@json_option
+@click.option("--watch", is_flag=True, help="Stay, and print drift as it happens.")
+def command(*, as_json: bool, watch: bool) -> int:
+    """Say what is armed and until when, what a crash left unfinished and what finishes it, and what has drifted.
+
+    Reads only. Exit status: 0, or 1 when somebody must act.
+    """
+    from bascule.apply.standing import standing
+
+    now = standing()
+    _show(now, as_json=as_json)
+    if watch:
+        _watch(now, as_json=as_json)
+    return 0 if now.ok else 1
+
+
+def _show(now: Standing, *, as_json: bool) -> None:
+    from bascule.cli.entry import emit
+
+    if as_json:
+        emit("status", {"ok": now.ok, **_as_json(now)})
+    else:
+        click.echo(_words(now))
+
+
+def _words(now: Standing) -> str:
+    from bascule.apply.standing import clock_words
+
+    lines = [now.words]
+    facts = []
+    if now.number is not None:
+        facts.append(("made", f"{clock_words(now.made_at)}, from {now.site}"))
+    if now.until is not None and now.left_s is not None and now.left_s > 0:
+        facts.append(("until", clock_words(now.until)))
+    if now.guard:
+        facts.append(("watched by", now.guard))
+    lines += table(facts, indent=2, columns=width())
+    if now.left:
+        lines += ["what still differs from before:", *table([(x,) for x in now.left], indent=2, columns=width())]
+    if now.drift:
+        lines += ["drifted since the change:", *table([(x,) for x in now.drift], indent=2, columns=width())]
+    return "\n".join(lines)
+
+
+def _as_json(now: Standing) -> dict[str, Any]:
+    return {
+        "words": now.words,
+        "change": now.number,
+        "status": str(now.status) if now.status else None,
+        "site": now.site or None,
+        "made_at": now.made_at or None,
+        "seconds_left": None if now.left_s is None else round(now.left_s, 1),
+        "until": now.until,
+        "watched_by": now.guard or None,
+        "left": list(now.left),
+        "drift": list(now.drift),
+        "busy": {"pid": now.busy.pid, "verb": now.busy.verb} if now.busy else None,
+    }
+
+
+def _watch(seen: Standing, *, as_json: bool) -> None:
+    """Print what is new each time the kernel reports a change, until Ctrl-C."""
+    import json
+    import time
+
+    from bascule.apply.standing import standing
+    from bascule.system.doorbell import Doorbell
+
+    with Doorbell() as bell:
+        try:
+            while True:
+                bell.wait(1.0)
+                now = standing()
+                events = [("drifted", line) for line in now.drift if line not in seen.drift]
+                events += [("back", line) for line in seen.drift if line not in now.drift]
+                if (now.status, now.number) != (seen.status, seen.number):
+                    events.insert(0, ("status", now.words))
+                at = time.strftime("%H:%M:%S")
+                for kind, line in events:
+                    event = {"schema": "bascule/status-event/1", "at": time.time(), "event": kind, "text": line}
+                    click.echo(json.dumps(event) if as_json else f"{at}  {kind:<8} {line}")
+                seen = now
+        except KeyboardInterrupt:
+            return

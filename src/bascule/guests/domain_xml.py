@@ -1,0 +1,276 @@
+"""Domain XML: written from a guest of the site file, or edited where it stands so that all else stays as it was.
+
+What is not known here (other namespaces, comments, devices, options of a NIC) goes through unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TypeAlias
+
+from lxml import etree
+from lxml.builder import E
+
+from bascule.errors import BasculeError, Problem
+from bascule.model.site import Guest, GuestNic, PlugKind
+from bascule.model.values import IfName, Mac
+
+Element: TypeAlias = etree._Element  # noqa: SLF001  lxml's own name for its element type
+NAMESPACE = "https://bascule.dev/xml/guest/1"  # the mark of a domain or network that Bascule wrote
+DEFAULT_MEMORY = 1 << 30  # bytes; where the site file says nothing
+_FREE_PORTS = 10  # for the devices below and a few NICs more
+_PARSER = etree.XMLParser(resolve_entities=False, no_network=True, remove_blank_text=False)
+_BELONGS_TO_SOURCE = ("virtualport", "actual")  # says how the old plug is reached; meaningless at another kind of plug
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What a NIC is plugged into. ``switch`` is ``openvswitch`` where the bridge is one of Open vSwitch."""
+
+    kind: PlugKind
+    into: str
+    switch: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind.value} {self.into}"
+
+    @classmethod
+    def of(cls, nic: GuestNic) -> Source:
+        """The plug that the site file declares."""
+        return cls(kind=nic.plug, into=nic.into)
+
+
+def parse(xml: str) -> Element:
+    """The tree of a document that libvirt or a person wrote. Raises BasculeError if it is not well-formed."""
+    try:
+        return etree.fromstring(xml.encode(), _PARSER)
+    except etree.XMLSyntaxError as error:
+        raise BasculeError(
+            Problem(
+                code="XML-BROKEN", message=f"this is no well-formed XML: {error.msg}", hint="look at it with xmllint"
+            )
+        ) from error
+
+
+def text(element: Element) -> str:
+    """The document, with comments and name spaces as they were."""
+    return etree.tostring(element, encoding="unicode", with_tail=False)
+
+
+def build(guest: Guest, *, accel: str = "kvm", machine: str = "q35", nic_model: str = "virtio") -> str:
+    """A domain for a guest. ``accel`` is ``kvm`` or ``tcg`` (software); The NIC model is virtio, e1000e or rtl8139."""
+    memory = guest.memory or DEFAULT_MEMORY
+    mark = etree.Element(f"{{{NAMESPACE}}}guest", nsmap={"bascule": NAMESPACE})
+    mark.set("name", guest.name)
+    devices = E.devices(*_ports(machine), *_disks(guest), *(interface(nic, model=nic_model) for nic in guest.nics))
+    devices.append(E.serial(type="pty"))
+    devices.append(E.console(type="pty"))
+    devices.append(E.channel(E.target(type="virtio", name="org.qemu.guest_agent.0"), type="unix"))
+    devices.append(E.rng(E.backend("/dev/urandom", model="random"), model="virtio"))
+    if guest.disks or guest.iso:
+        devices.append(E.graphics(type="vnc", autoport="yes", listen="127.0.0.1"))
+        devices.append(E.video(E.model(type="vga")))
+    root = E.domain(
+        E.name(guest.name),
+        E.metadata(mark),
+        E.memory(str(memory // 1024), unit="KiB"),
+        E.vcpu(str(guest.vcpus)),
+        _os(guest, machine),
+        E.features(E.acpi(), E.apic()),
+        type="kvm" if accel == "kvm" else "qemu",
+    )
+    if accel == "kvm":
+        root.append(E.cpu(mode="host-passthrough"))
+    root.append(devices)
+    etree.indent(root)
+    return text(root) + "\n"
+
+
+def _ports(machine: str) -> Iterator[Element]:
+    """Free PCI Express ports: a q35 guest takes a NIC while it runs only where one is left."""
+    if machine.startswith("q35"):
+        yield E.controller(type="pci", model="pcie-root")
+        yield from (E.controller(type="pci", model="pcie-root-port") for _ in range(_FREE_PORTS))
+
+
+def _os(guest: Guest, machine: str) -> Element:
+    root = E.os(E.type("hvm", arch="x86_64", machine=machine))
+    if guest.kernel:
+        root.append(E.kernel(guest.kernel))
+        if guest.initrd:
+            root.append(E.initrd(guest.initrd))
+        if guest.cmdline:
+            root.append(E.cmdline(guest.cmdline))
+        return root
+    for device in (["hd"] if guest.disks else []) + (["cdrom"] if guest.iso else []) or ["network"]:
+        root.append(E.boot(dev=device))
+    return root
+
+
+def _disks(guest: Guest) -> Iterator[Element]:
+    for index, path in enumerate(guest.disks):
+        block = path.startswith("/dev/")
+        yield E.disk(
+            E.driver(name="qemu", type="qcow2" if PurePosixPath(path).suffix == ".qcow2" else "raw"),
+            E.source(**{"dev" if block else "file": path}),
+            E.target(dev=f"vd{chr(ord('a') + index)}", bus="virtio"),
+            type="block" if block else "file",
+            device="disk",
+        )
+    if guest.iso:
+        yield E.disk(
+            E.driver(name="qemu", type="raw"),
+            E.source(file=guest.iso),
+            E.target(dev="sda", bus="sata"),
+            E.readonly(),
+            type="file",
+            device="cdrom",
+        )
+
+
+def interface(nic: GuestNic, *, model: str = "virtio") -> Element:
+    """The NIC of a domain. The plan sets VLANs on the tap: libvirt does so on a Linux bridge from 11.0 only."""
+    return new_interface(Source.of(nic), mac=nic.mac, tap=nic.tap, model=model)
+
+
+def new_interface(to: Source, *, mac: Mac, tap: IfName | None = None, model: str = "virtio") -> Element:
+    """A NIC plugged somewhere."""
+    root = E.interface(E.mac(address=mac), type=to.kind.value)
+    _point(root, to)
+    if tap:
+        root.append(E.target(dev=tap))
+    root.append(E.model(type=model))
+    return root
+
+
+def _point(root: Element, to: Source) -> None:
+    root.set("type", to.kind.value)
+    for child in root.findall("source"):
+        root.remove(child)
+    match to.kind:
+        case PlugKind.BRIDGE:
+            source = E.source(bridge=to.into)
+        case PlugKind.NETWORK:
+            source = E.source(network=to.into)
+        case PlugKind.DIRECT:
+            source = E.source(dev=to.into, mode="bridge")
+    mac = root.find("mac")
+    root.insert(0 if mac is None else root.index(mac) + 1, source)
+    if to.switch:
+        root.insert(root.index(source) + 1, E.virtualport(type=to.switch))
+
+
+def interfaces(root: Element) -> list[Element]:
+    """The NICs in their order."""
+    return root.findall("devices/interface")
+
+
+def mac_of(element: Element) -> str:
+    """The MAC of a NIC, in lower case."""
+    mac = element.find("mac")
+    return "" if mac is None else mac.get("address", "").lower()
+
+
+def find(root: Element, mac: str) -> Element | None:
+    """The NIC with this MAC."""
+    return next((element for element in interfaces(root) if mac_of(element) == mac.lower()), None)
+
+
+def plug_of(element: Element) -> tuple[str, str]:
+    """Kind and name of what a NIC is plugged into."""
+    kind = element.get("type", "")
+    source = element.find("source")
+    if source is None:
+        return kind, ""
+    return kind, source.get(kind) or source.get("dev") or ""
+
+
+def replugged(element: Element, to: Source) -> Element:
+    """A copy of the NIC that is plugged elsewhere; MAC, model, filters, bandwidth and all else stay."""
+    copy = etree.fromstring(etree.tostring(element, with_tail=False), _PARSER)
+    switch = copy.find("virtualport")
+    if plug_of(copy) != (to.kind.value, to.into) or (switch is None) == bool(to.switch):
+        for name in _BELONGS_TO_SOURCE:
+            for child in copy.findall(name):
+                copy.remove(child)
+        _point(copy, to)
+    return copy
+
+
+def linked(element: Element, *, up: bool) -> Element:
+    """A copy of the NIC with its cable in or out."""
+    copy = etree.fromstring(etree.tostring(element, with_tail=False), _PARSER)
+    for child in copy.findall("link"):
+        copy.remove(child)
+    if not up:  # a cable that is in needs no word: the XML is then as it was before somebody pulled it
+        copy.append(E.link(state="down"))
+    return copy
+
+
+def is_up(element: Element) -> bool:
+    """Whether the cable is in."""
+    link = element.find("link")
+    return link is None or link.get("state") != "down"
+
+
+def why_not_live(element: Element, to: Source) -> str | None:
+    """The reason why libvirt cannot move this NIC while the guest runs; None if it can.
+
+    libvirt moves a NIC only where both ends are bridges (virDomainUpdateDeviceFlags; qemuDomainChangeNet).
+    """
+    kind, into = plug_of(element)
+    if (kind, into) == (to.kind.value, to.into):
+        return None
+    backed = {PlugKind.BRIDGE.value, PlugKind.NETWORK.value}
+    if kind == "direct":
+        return f"a macvtap NIC (direct {into}) cannot be moved while the guest runs"
+    if to.kind is PlugKind.DIRECT:
+        return f"a running guest's NIC cannot become a macvtap on {to.into}"
+    if kind not in backed:
+        return f"a NIC of type '{kind}' cannot be moved while the guest runs"
+    return None
+
+
+def edited(xml: str, guest: Guest, *, nic_model: str = "virtio") -> tuple[str, list[str]]:
+    """An existing definition with memory, vCPUs and NICs as the site file declares them, and all else as it was.
+
+    NICs are told apart by their MAC. The second value names the NICs that the site file does not know: they stay.
+    """
+    root = parse(xml)
+    if guest.memory:
+        for name in ("memory", "currentMemory"):
+            element = root.find(name)
+            if element is not None:
+                element.text, unit = str(guest.memory // 1024), "KiB"
+                element.set("unit", unit)
+    vcpu = root.find("vcpu")
+    if vcpu is not None and guest.vcpus > 1:
+        vcpu.text = str(guest.vcpus)
+    devices = root.find("devices")
+    if devices is None:
+        devices = etree.SubElement(root, "devices")
+    declared = {nic.mac for nic in guest.nics}
+    for nic in guest.nics:
+        old = find(root, nic.mac)
+        if old is None:
+            devices.append(interface(nic, model=nic_model))
+        else:
+            new = named(replugged(old, Source.of(nic)), nic.tap)
+            new.tail = old.tail
+            devices.replace(old, new)
+    unknown = [element for element in interfaces(root) if mac_of(element) not in declared]
+    return text(root), [f"{mac_of(element)} on {' '.join(plug_of(element))}" for element in unknown]
+
+
+def named(element: Element, tap: IfName) -> Element:
+    """A copy of the NIC whose host's end has this name from the next start on."""
+    copy = etree.fromstring(etree.tostring(element, with_tail=False), _PARSER)
+    target = copy.find("target")
+    if target is None:
+        target = E.target()
+        source = copy.find("source")
+        copy.insert(1 if source is None else copy.index(source) + 1, target)
+    target.set("dev", tap)
+    return copy

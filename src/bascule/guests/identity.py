@@ -1,0 +1,119 @@
+"""MACs that must be one NIC's alone: over domains (also shut off), links, bridges and what the wire shows. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bascule.errors import Problem
+from bascule.model.domain import Domain
+from bascule.model.sightings import FdbEntry
+from bascule.model.state import HostState
+from bascule.model.values import Mac
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """Who has a MAC."""
+
+    words: str
+    domain: str = ""
+
+
+def conflicts(
+    domains: Iterable[Domain], state: HostState | None = None, fdb: Iterable[FdbEntry] = ()
+) -> tuple[Problem, ...]:
+    """One problem for each MAC that two have; two domains that share all of their MACs are a clone and its original."""
+    domains = tuple(domains)
+    holders: dict[Mac, list[Holder]] = {}
+    for domain in domains:
+        for mac in dict.fromkeys(nic.mac for nic in (*domain.nics, *domain.next_nics) if nic.mac):
+            shut = "" if domain.running else " (shut off)"
+            holders.setdefault(mac, []).append(Holder(words=f"domain '{domain.name}'{shut}", domain=domain.name))
+        twice = [nic.mac for nic in domain.nics if nic.mac]
+        for mac in sorted({mac for mac in twice if twice.count(mac) > 1}):
+            holders[mac].append(Holder(words=f"another NIC of '{domain.name}'"))
+    for link in state.links.values() if state else ():
+        if link.mac in holders and not _is_host_end(link.mac, domains):
+            kind = "bridge" if link.is_bridge else "link"
+            holders[link.mac].append(Holder(words=f"{kind} {link.name} of this host"))
+    problems = list(_clones(domains, holders))
+    problems += [_shared(mac, found) for mac, found in holders.items() if len(found) > 1]
+    problems += _reserved(domains)
+    return (*problems, *_elsewhere(domains, fdb))
+
+
+def _is_host_end(mac: Mac, domains: tuple[Domain, ...]) -> bool:
+    """A macvtap has the guest's own MAC on the host."""
+    return any(nic.kind == "direct" and nic.mac == mac for domain in domains for nic in domain.nics)
+
+
+def _clones(domains: tuple[Domain, ...], holders: dict[Mac, list[Holder]]) -> Iterable[Problem]:
+    by_macs: dict[frozenset[Mac], list[Domain]] = {}
+    for domain in domains:
+        macs = frozenset(nic.mac for nic in domain.nics if nic.mac)
+        if macs:
+            by_macs.setdefault(macs, []).append(domain)
+    for macs, alike in by_macs.items():
+        if len(alike) < 2:
+            continue
+        names = [domain.name for domain in alike]
+        for mac in macs:
+            holders[mac] = [h for h in holders[mac] if h.domain not in names[1:]]
+        yield Problem(
+            code="CLONE",
+            message=f"{_and([repr(name) for name in names])} have the same MACs ({', '.join(sorted(macs))}): "
+            "one is a clone of the other",
+            hint=f"give the clone its own: virt-clone does, or edit it with `virsh edit {names[-1]}`",
+        )
+
+
+def _shared(mac: Mac, found: list[Holder]) -> Problem:
+    return Problem(
+        code="MAC-TWICE",
+        message=f"{mac} belongs to {_and([holder.words for holder in found])}",
+        hint="a switch sends its frames to whoever spoke last; change one of them",
+    )
+
+
+def _reserved(domains: tuple[Domain, ...]) -> list[Problem]:
+    return [
+        Problem(
+            code="MAC-FE",
+            message=f"{nic.mac} of '{domain.name}' starts with fe, which is kept for the host's end of a tap",
+            hint="libvirt refuses to start it: packets would come back to the tap as its own",
+        )
+        for domain in domains
+        for nic in domain.nics
+        if nic.mac and nic.mac.startswith("fe:")
+    ]
+
+
+def _elsewhere(domains: tuple[Domain, ...], fdb: Iterable[FdbEntry]) -> Iterable[Problem]:
+    """A guest's MAC that a bridge has learned on another port than the guest's tap: another has it, or a loop."""
+    taps = {
+        nic.mac: (domain, nic) for domain in domains if domain.running for nic in domain.nics if nic.mac and nic.tap
+    }
+    shut = {nic.mac: domain for domain in domains if not domain.running for nic in domain.nics if nic.mac}
+    for entry in fdb:
+        if entry.static:
+            continue
+        if entry.mac in taps:
+            domain, nic = taps[entry.mac]
+            if entry.port != nic.tap and entry.bridge == nic.bridge:
+                yield Problem(
+                    code="MAC-ELSEWHERE",
+                    message=f"{entry.mac} of '{domain.name}' ({nic.tap}) was learned on {entry.port} of {entry.bridge}",
+                    hint=f"another machine behind {entry.port} has the same MAC, or frames come back in a loop",
+                )
+        elif entry.mac in shut:
+            name = shut[entry.mac].name
+            yield Problem(
+                code="MAC-ELSEWHERE",
+                message=f"{entry.mac} of '{name}' (shut off) is alive on {entry.port} of {entry.bridge}",
+                hint="another machine has it, perhaps this guest itself on another host",
+            )
+
+
+def _and(words: list[str]) -> str:
+    return " and ".join((", ".join(words[:-1]), words[-1])) if len(words) > 1 else words[0]

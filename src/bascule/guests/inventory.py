@@ -1,0 +1,147 @@
+"""Who is who: domain, NIC, MAC, tap, bridge, network, PCI address and IP in one row each. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bascule.errors import Problem
+from bascule.guests.identity import conflicts
+from bascule.model.domain import Domain, DomainNic, Lease
+from bascule.model.sightings import SOURCES, FdbEntry, Sighting
+from bascule.model.site import Site
+from bascule.model.state import HostState
+from bascule.model.values import IfName, IpAddress, Mac, parse_mac
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One NIC of one domain. ``addresses`` are the best known first; ``remarks`` say what is not as it should be."""
+
+    domain: Domain
+    nic: DomainNic | None
+    bridge: str = ""
+    network: str = ""
+    addresses: tuple[Sighting, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """All rows, and the MACs that are not one NIC's alone."""
+
+    rows: tuple[Row, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+def lease_sightings(leases: Iterable[Lease], *, now: float, lease_s: float = 3600.0) -> tuple[Sighting, ...]:
+    """Leases as sightings: one that ends in ``lease_s`` seconds was given just now (libvirt gives an hour)."""
+    return tuple(
+        Sighting(
+            mac=lease.mac,
+            address=lease.address,
+            source="lease",
+            age_s=max(0.0, lease_s - (lease.expires - now)) if lease.expires else None,
+            where=lease.network,
+        )
+        for lease in leases
+        if not lease.expires or lease.expires > now
+    )
+
+
+def agent_sightings(found: Mapping[str, tuple[str, ...]]) -> tuple[Sighting, ...]:
+    """What a guest's own agent says: ``ip/prefix`` by MAC; loopback and link-local addresses say nothing."""
+    import ipaddress
+
+    seen = []
+    for text, addresses in found.items():
+        try:
+            mac = parse_mac(text)
+        except ValueError:
+            continue
+        for words in addresses:
+            address = ipaddress.ip_interface(words).ip
+            if not address.is_loopback and not address.is_link_local:
+                seen.append(Sighting(mac=mac, address=address, source="agent", age_s=0.0))
+    return tuple(seen)
+
+
+def join(
+    domains: Sequence[Domain],
+    *,
+    state: HostState | None = None,
+    sightings: Iterable[Sighting] = (),
+    fdb: Iterable[FdbEntry] = (),
+    site: Site | None = None,
+) -> Inventory:
+    """Put together what each source knows. ``state`` is the host's links, ``site`` names the networks."""
+    fdb = tuple(fdb)
+    by_mac: dict[Mac, list[Sighting]] = {}
+    for sighting in (*sightings, *_declared(site)):
+        by_mac.setdefault(sighting.mac, []).append(sighting)
+    networks = _networks(site)
+    rows = []
+    for domain in domains:
+        rows += [_row(domain, nic, state, by_mac, networks) for nic in domain.nics] or [Row(domain=domain, nic=None)]
+    return Inventory(rows=tuple(rows), problems=conflicts(domains, state, fdb))
+
+
+def _row(
+    domain: Domain,
+    nic: DomainNic,
+    state: HostState | None,
+    by_mac: Mapping[Mac, list[Sighting]],
+    networks: Mapping[str, str],
+) -> Row:
+    link = state.links.get(IfName(nic.tap)) if state and nic.tap else None
+    said = nic.bridge or (nic.into if nic.kind == "bridge" else "")
+    bridge = (link.master or "") if link is not None else said
+    remarks = []
+    if domain.running and link is not None and said and bridge != said:
+        remarks.append(f"{domain.driver} says {said}, but its tap is on " + (bridge or "no bridge"))
+    if domain.running and state is not None and nic.tap and link is None:
+        remarks.append(f"its tap {nic.tap} is not on this host (another network namespace?)")
+    if link is not None and not link.up:
+        remarks.append(f"its tap {nic.tap} is down")
+    if not nic.link_up:
+        remarks.append("unplugged")
+    later = next((other for other in domain.next_nics if other.mac == nic.mac), None)
+    if domain.running and later is not None and (later.kind, later.into) != (nic.kind, nic.into):
+        remarks.append(f"at its next start: {later.where}")
+    found = sorted(by_mac.get(nic.mac, ()) if nic.mac else (), key=_trust)
+    best: dict[IpAddress, Sighting] = {}
+    for sighting in found:
+        best.setdefault(sighting.address, sighting)
+    return Row(
+        domain=domain,
+        nic=nic,
+        bridge=bridge,
+        network=nic.into if nic.kind == "network" else networks.get(bridge or nic.into, ""),
+        addresses=tuple(s for s in best.values() if not s.address.is_link_local),
+        remarks=tuple(remarks),
+    )
+
+
+def _trust(sighting: Sighting) -> tuple[int, float]:
+    return SOURCES.index(sighting.source), sighting.age_s if sighting.age_s is not None else 1e9
+
+
+def _declared(site: Site | None) -> Iterable[Sighting]:
+    for guest in site.guests.values() if site else ():
+        for nic in guest.nics:
+            for address in nic.addresses:
+                yield Sighting(mac=nic.mac, address=address.ip, source="declared")
+
+
+def _networks(site: Site | None) -> dict[str, str]:
+    """The building's network behind each bridge and NIC."""
+    found = {}
+    for host in site.hosts.values() if site else ():
+        for bridge in host.bridges.values():
+            network = site.network_of_bridge(host, bridge) if site else None
+            if network is not None:
+                found[str(bridge.name)] = network.name
+        for nic in host.nics.values():
+            if nic.network:
+                found.setdefault(str(nic.name), nic.network)
+    return found

@@ -1,0 +1,177 @@
+"""Where the tiny guest's kernel and busybox come from: the distribution's cloud kernel, the host's own, or apt."""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bascule.errors import MissingTool, Problem
+from bascule.guests import tiny
+from bascule.system.run import find_tool, run
+
+_PACKAGE = "linux-image-cloud-amd64"
+_NEEDED = (
+    *("virtio", "virtio_ring", "virtio_pci", "virtio_pci_legacy_dev", "virtio_pci_modern_dev"),
+    *("virtio_net", "net_failover", "failover"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestImage:
+    """A kernel and an initramfs on disk; ``origin`` says where the kernel is from."""
+
+    kernel: Path
+    initrd: Path
+    origin: str
+
+
+def cache_folder() -> Path:
+    """Where a fetched kernel is kept: BASCULE_CACHE_DIR, else /var/cache/bascule for root and ~/.cache for others."""
+    named = os.environ.get("BASCULE_CACHE_DIR")
+    if named:
+        return Path(named)
+    if os.geteuid() == 0:
+        return Path("/var/cache/bascule")
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bascule"
+
+
+def guest_image(*, fetch: bool = True) -> GuestImage:
+    """The tiny guest, made on first use and kept in the cache.
+
+    The kernel is taken from the cache, from /boot (any that has virtio NICs), or, with ``fetch``, from the
+    distribution's package, which is unpacked and not installed. Raises MissingTool with what to install.
+    """
+    busybox = _busybox()
+    folder = cache_folder() / "guest"
+    for kernel, modules in _candidates(folder):
+        return _image(kernel, modules, busybox, folder, origin=str(kernel))
+    if fetch and shutil.which("apt-get"):
+        _fetch(folder)
+        for kernel, modules in _candidates(folder):
+            return _image(kernel, modules, busybox, folder, origin=_PACKAGE)
+    raise MissingTool(
+        Problem(
+            code="GUEST-KERNEL-MISSING",
+            message="there is no kernel for the twin's guests: none in /boot has virtio NICs"
+            + ("" if fetch else " and none has been fetched"),
+            hint=f"apt-get install {_PACKAGE} (or `make vm-tools`); elsewhere the host's own kernel in /boot will do",
+        )
+    )
+
+
+def _busybox() -> bytes:
+    for path in ("/usr/bin/busybox", "/bin/busybox"):
+        if Path(path).exists():
+            content = Path(path).read_bytes()
+            if b"/lib64/ld-linux" not in content[:4096] and b"/ld-musl" not in content[:4096]:
+                return content  # no program interpreter: it runs without any library
+    raise MissingTool(
+        Problem(
+            code="BUSYBOX-MISSING",
+            message="a statically linked busybox is needed for the twin's guests",
+            hint="apt-get install busybox-static, dnf install busybox or zypper install busybox-static",
+        )
+    )
+
+
+def _candidates(folder: Path) -> Iterator[tuple[Path, Mapping[str, bytes]]]:
+    for root in (folder, Path("/")):
+        for kernel in sorted(
+            (root / "boot").glob("vmlinuz-*"), key=lambda path: ("cloud" in path.name, path.name), reverse=True
+        ):
+            if not os.access(kernel, os.R_OK):
+                continue  # some distributions keep the kernel from everybody but root
+            version = kernel.name.removeprefix("vmlinuz-")
+            modules = _modules(root, version)
+            if modules is not None:
+                yield kernel, modules
+
+
+def _modules(root: Path, version: str) -> Mapping[str, bytes] | None:
+    """The modules for a virtio NIC, {} where the kernel has them built in, None where it has none."""
+    for base in (root / "lib/modules" / version, root / "usr/lib/modules" / version):
+        files = {_stem(path): path for path in base.rglob("*.ko*")} if base.is_dir() else {}
+        builtin = base / "modules.builtin"
+        inside = {_stem(Path(line)) for line in builtin.read_text().split()} if builtin.exists() else set()
+        if not {"virtio_net"} <= files.keys() | inside:
+            continue
+        found = {name: _read(files[name]) for name in _NEEDED if name in files}
+        return tiny.load_order(tiny.MODULES, found)
+    return None
+
+
+def _stem(path: Path) -> str:
+    return path.name.split(".ko", 1)[0].replace("-", "_")
+
+
+def _read(path: Path) -> bytes:
+    """A kernel object, unpacked: distributions compress them with xz, zstd or gzip."""
+    content = path.read_bytes()
+    match path.suffix:
+        case ".xz":
+            return lzma.decompress(content)
+        case ".gz":
+            return gzip.decompress(content)
+        case ".zst":
+            with tempfile.TemporaryDirectory() as folder:
+                target = Path(folder) / "module.ko"
+                run((find_tool("zstd"), "-q", "-d", str(path), "-o", str(target)))
+                return target.read_bytes()
+    return content
+
+
+def _image(kernel: Path, modules: Mapping[str, bytes], busybox: bytes, folder: Path, *, origin: str) -> GuestImage:
+    content = tiny.archive(busybox, modules)
+    folder.mkdir(parents=True, exist_ok=True)
+    initrd = folder / f"initrd-{kernel.name.removeprefix('vmlinuz-')}.cpio"
+    if not initrd.exists() or initrd.read_bytes() != content:
+        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as half:  # two runs at once both end whole
+            half.write(content)
+        Path(half.name).chmod(0o644)  # libvirt's QEMU runs as a user of its own
+        Path(half.name).rename(initrd)
+    return GuestImage(kernel=kernel, initrd=initrd, origin=origin)
+
+
+def _fetch(folder: Path) -> None:
+    """Unpack the distribution's package of the cloud kernel; nothing is installed, and /boot stays as it is."""
+    package = _versioned()
+    if package is None and os.geteuid() == 0:
+        run(("apt-get", "update", "-qq"), timeout_s=300)
+        package = _versioned()
+    if package is None:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        # apt-get download writes where it stands
+        run(("sh", "-c", 'cd "$1" && apt-get download -q "$2"', "sh", scratch, package), timeout_s=600)
+        for archive in Path(scratch).glob("*.deb"):
+            unpacked = Path(scratch) / "root"
+            run(("dpkg-deb", "-x", str(archive), str(unpacked)), timeout_s=300)
+            _keep(unpacked, folder)
+
+
+def _keep(unpacked: Path, folder: Path) -> None:
+    for kernel in (unpacked / "boot").glob("vmlinuz-*"):
+        version = kernel.name.removeprefix("vmlinuz-")
+        base = next((b for b in (unpacked / "lib/modules", unpacked / "usr/lib/modules") if b.is_dir()), None)
+        for path in (base / version).rglob("*.ko*") if base else ():
+            if _stem(path) in _NEEDED:
+                target = folder / "lib/modules" / version / path.name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                path.replace(target)
+        (folder / "boot").mkdir(exist_ok=True)
+        kernel.replace(folder / "boot" / kernel.name)
+
+
+def _versioned() -> str | None:
+    """The package that the distribution's cloud kernel stands for at the moment."""
+    words = run(("apt-cache", "depends", "--no-recommends", _PACKAGE), check=False).stdout
+    found = re.search(r"Depends: (linux-image-\S+)", words)
+    return found[1] if found else None

@@ -1,0 +1,332 @@
+"""The libvirt driver: guests that libvirt runs are defined, plugged, re-plugged and put back as they were."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from bascule.errors import BasculeError, Problem
+from bascule.guests import domain_xml
+from bascule.guests.domain_xml import Element, Source
+from bascule.guests.protocol import Plug
+from bascule.model.site import Guest, GuestNic, PlugKind
+from bascule.model.values import IfName, Mac
+from bascule.plan.change import Note
+from bascule.system.libvirt import DomainText, Hypervisor, connect
+
+RELEASE_S = 15.0  # how long a guest may take to let go of a NIC; an idle Linux needs less than one second
+RECONNECT_S = 10.0  # how long libvirtd may take to come back before the undo gives up
+
+
+@dataclass(frozen=True, slots=True)
+class _Nic:
+    """A NIC as libvirt has it: in the running domain and in its definition; None where it is not."""
+
+    live: Element | None
+    config: Element | None
+
+
+class LibvirtDriver:
+    """Guests of one libvirt. A call changes all NICs that it is given, or puts all domains back and raises."""
+
+    name: ClassVar[str] = "libvirt"
+
+    def __init__(self, hypervisor: Hypervisor, *, openvswitch: Collection[str] = ()) -> None:
+        self.hypervisor = hypervisor
+        self.openvswitch = openvswitch  # names of bridges that Open vSwitch owns
+
+    # -- whole guests -------------------------------------------------------------------------------------------
+
+    def define(self, guest: Guest, *, accel: str, nic_model: str = "virtio") -> tuple[Note, ...]:
+        """Write a guest's definition, or bring an existing one to the declaration with all else as it was."""
+        before = self._find(guest.name)
+        if before is None:
+            self.hypervisor.define_domain(domain_xml.build(guest, accel=accel, nic_model=nic_model))
+            return ()
+        xml, unknown = domain_xml.edited(before.next, guest, nic_model=nic_model)
+        self.hypervisor.define_domain(xml)
+        notes = [
+            Note(kind="foreign", subject=guest.name, text=f"its NIC {nic} is not in the site file") for nic in unknown
+        ]
+        if before.running:
+            text = (
+                "it runs: the new definition takes effect at its next start; `bascule guest replug` moves its NICs now"
+            )
+            notes.append(Note(kind="waiting", subject=guest.name, text=text))
+        return tuple(notes)
+
+    def undefine(self, name: str) -> None:
+        """Take a definition away; disks stay."""
+        self.hypervisor.undefine_domain(name)
+
+    def start(self, name: str) -> None:
+        """Start a guest; one that runs is left alone."""
+        if not self.hypervisor.domain(name).running:
+            self.hypervisor.start_domain(name)
+
+    def stop(self, name: str) -> None:
+        """Pull a guest's plug."""
+        self.hypervisor.stop_domain(name)
+
+    def _find(self, name: str) -> DomainText | None:
+        try:
+            return self.hypervisor.domain(name)
+        except BasculeError as error:
+            if error.problems[0].code != "LIBVIRT-NO-DOMAIN":
+                raise
+            return None
+
+    # -- NICs, as the protocol has them -------------------------------------------------------------------------
+
+    def attach(self, plugs: Sequence[Plug]) -> tuple[Note, ...]:
+        """Give guests these NICs, now and at every start."""
+        with self._all_or_nothing(plug.nic.guest for plug in plugs):
+            for plug in plugs:
+                self._attach(plug.nic, self._source(plug))
+        return ()
+
+    def detach(self, nics: Sequence[GuestNic]) -> tuple[Note, ...]:
+        """Take NICs away, now and for every start."""
+        with self._all_or_nothing(nic.guest for nic in nics):
+            for nic in nics:
+                self.remove(nic.guest, nic.mac)
+        return ()
+
+    def unplug(self, nics: Sequence[GuestNic]) -> tuple[Note, ...]:
+        """Pull the cable."""
+        with self._all_or_nothing(nic.guest for nic in nics):
+            for nic in nics:
+                self.set_link(nic.guest, nic.mac, up=False)
+        return ()
+
+    def replug(self, plugs: Sequence[Plug]) -> tuple[Note, ...]:
+        """Move NICs; those that libvirt cannot move live move at the next start, and a note says so."""
+        notes: list[Note] = []
+        with self._all_or_nothing(plug.nic.guest for plug in plugs):
+            for plug in plugs:
+                notes += self._move(plug.nic.guest, plug.nic.mac, self._source(plug), tap=plug.nic.tap)
+        return tuple(notes)
+
+    def _source(self, plug: Plug) -> Source:
+        if plug.nic.plug is not PlugKind.BRIDGE:
+            return Source.of(plug.nic)
+        switch = "openvswitch" if plug.bridge in self.openvswitch else ""
+        return Source(kind=PlugKind.BRIDGE, into=plug.bridge, switch=switch)
+
+    # -- NICs of any domain, in the site file or not ------------------------------------------------------------
+
+    def move(self, name: str, mac: Mac, to: Source) -> tuple[Note, ...]:
+        """Re-plug one NIC: link down, move, link up, in what runs and in the definition."""
+        with self._all_or_nothing([name]):
+            return tuple(self._move(name, mac, to))
+
+    def add(self, name: str, mac: Mac, to: Source, *, tap: IfName | None, model: str = "virtio") -> None:
+        """Give a domain one more NIC."""
+        with self._all_or_nothing([name]):
+            self._add(name, domain_xml.new_interface(to, mac=mac, tap=tap, model=model))
+
+    def remove(self, name: str, mac: Mac) -> None:
+        """Take a NIC away. Raises if the guest does not release it within RELEASE_S seconds."""
+        nic = self._nic(name, mac)
+        if nic.live is not None:
+            self.hypervisor.detach_device(name, domain_xml.text(nic.live), live=True)
+            self._wait_until(lambda: self._nic(name, mac, missing_ok=True).live is None, name, mac)
+        if nic.config is not None:
+            self.hypervisor.detach_device(name, domain_xml.text(nic.config), live=False)
+
+    def set_link(self, name: str, mac: Mac, *, up: bool) -> None:
+        """Put a NIC's cable in or pull it out, now and for every start."""
+        nic = self._nic(name, mac)
+        for element, live in ((nic.live, True), (nic.config, False)):
+            if element is not None and domain_xml.is_up(element) != up:
+                self.hypervisor.update_device(name, domain_xml.text(domain_xml.linked(element, up=up)), live=live)
+
+    def _attach(self, nic: GuestNic, to: Source) -> None:
+        self._add(nic.guest, domain_xml.new_interface(to, mac=nic.mac, tap=nic.tap))
+
+    def _add(self, name: str, element: Element) -> None:
+        domain = self.hypervisor.domain(name)
+        mac = Mac(domain_xml.mac_of(element))
+        self._refuse_taken(name, mac)
+        xml = domain_xml.text(element)
+        if domain.running:
+            self.hypervisor.attach_device(name, xml, live=True)
+        if domain.persistent:
+            self.hypervisor.attach_device(name, xml, live=False)
+
+    def _refuse_taken(self, name: str, mac: Mac) -> None:
+        """Libvirt itself takes the same MAC twice; a switch does not."""
+        for other in self.hypervisor.domains():
+            for document in {other.now, other.next}:
+                if domain_xml.find(domain_xml.parse(document), mac) is not None:
+                    state = "" if other.running else " (shut off)"
+                    raise BasculeError.of(
+                        "MAC-TAKEN",
+                        f"domain '{other.name}'{state} already has a NIC with the MAC {mac}; '{name}' cannot have it",
+                        hint="leave the MAC out and one is derived, or give another",
+                    )
+
+    def _nic(self, name: str, mac: Mac, *, missing_ok: bool = False) -> _Nic:
+        domain = self.hypervisor.domain(name)
+        live = domain_xml.find(domain_xml.parse(domain.now), mac) if domain.running else None
+        config = domain_xml.find(domain_xml.parse(domain.next), mac) if domain.persistent else None
+        if live is None and config is None and not missing_ok:
+            have = [domain_xml.mac_of(element) for element in domain_xml.interfaces(domain_xml.parse(domain.now))]
+            raise BasculeError.of(
+                "NIC-MISSING",
+                f"domain '{name}' has no NIC with the MAC {mac}",
+                hint=f"it has {', '.join(have)}" if have else "it has no NIC; `bascule guest attach` gives it one",
+            )
+        return _Nic(live, config)
+
+    def _move(self, name: str, mac: Mac, to: Source, *, tap: IfName | None = None) -> Iterator[Note]:
+        nic = self._nic(name, mac)
+        waiting: str | None = None
+        if nic.live is not None:
+            waiting = domain_xml.why_not_live(nic.live, to) or self._move_live(name, nic.live, to)
+        if nic.config is not None:
+            config = domain_xml.linked(domain_xml.replugged(nic.config, to), up=True)
+            if tap is not None:
+                config = domain_xml.named(config, tap)
+            self.hypervisor.update_device(name, domain_xml.text(config), live=False)
+        if waiting:
+            text = (
+                f"{waiting}; its definition says {to} now, which takes effect when the guest is shut down and started "
+                "again (a reboot from inside is not enough)"
+            )
+            if nic.config is None:
+                raise BasculeError.of(
+                    "NIC-NOT-MOVED", f"'{name}', NIC {mac}: {waiting}, and the domain has no definition"
+                )
+            yield Note(kind="waiting", subject=f"{name} {mac}", text=text)
+
+    def _move_live(self, name: str, live: Element, to: Source) -> str | None:
+        """Link down, then the move and link up in one call, so that the guest misses as little as possible.
+
+        The reason, if libvirt says that this cannot be done while the guest runs; the cable is in again then.
+        """
+        moved = domain_xml.linked(domain_xml.replugged(live, to), up=True)
+        if domain_xml.plug_of(live) == domain_xml.plug_of(moved) and domain_xml.is_up(live):
+            return None  # already there
+        if domain_xml.is_up(live):
+            self.hypervisor.update_device(name, domain_xml.text(domain_xml.linked(live, up=False)), live=True)
+        try:
+            self.hypervisor.update_device(name, domain_xml.text(moved), live=True)
+        except BasculeError as error:
+            if error.problems[0].code != "LIBVIRT-NOT-LIVE":
+                raise
+            self.hypervisor.update_device(name, domain_xml.text(domain_xml.linked(live, up=True)), live=True)
+            return error.problems[0].message
+        return None
+
+    def _wait_until(self, done: Callable[[], bool], name: str, mac: Mac) -> None:
+        end = time.monotonic() + RELEASE_S
+        while not done():
+            if time.monotonic() > end:
+                raise BasculeError.of(
+                    "NIC-HELD",
+                    f"the guest '{name}' did not let go of its NIC {mac} within {RELEASE_S:g} s",
+                    hint="its system must answer PCI hot-unplug; pull the cable with `bascule guest unplug` instead",
+                )
+            time.sleep(0.05)
+
+    # -- undo ---------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _all_or_nothing(self, names: Iterable[str]) -> Iterator[None]:
+        before = self.snapshot(names)
+        try:
+            yield
+        except (BasculeError, KeyboardInterrupt) as error:
+            try:
+                self.restore(before)
+            except BasculeError as worse:
+                first = error.problems if isinstance(error, BasculeError) else ()
+                raise BasculeError(*first, *worse.problems) from error
+            raise
+
+    def snapshot(self, names: Iterable[str]) -> tuple[DomainText, ...]:
+        """These domains as they are: what `restore` takes, and what a checkpoint can keep."""
+        return tuple(self.hypervisor.domain(name) for name in dict.fromkeys(names))
+
+    def restore(self, before: Sequence[DomainText]) -> None:
+        """Put the NICs of domains back as they were, live and in their definitions.
+
+        A domain that was stopped meanwhile gets its definition back. Raises one problem for each domain that could
+        not be restored; a libvirtd that has gone is waited for.
+        """
+        problems: list[Problem] = []
+        lost = self._reconnect(problems, before)
+        for domain in before if not problems else ():
+            try:
+                self._restore(domain, doubt=lost)
+            except BasculeError as error:
+                hint = f"look at it with `virsh dumpxml {domain.name}`; it was {_words(domain)}"
+                problems += [
+                    Problem(
+                        code="GUEST-NOT-RESTORED", message=f"'{domain.name}' is not as it was: {p.message}", hint=hint
+                    )
+                    for p in error.problems
+                ]
+        if problems:
+            raise BasculeError(*problems)
+
+    def _reconnect(self, problems: list[Problem], before: Sequence[DomainText]) -> bool:
+        """Whether the connection was lost."""
+        end = time.monotonic() + RECONNECT_S
+        lost = False
+        while True:
+            try:
+                self.hypervisor.capabilities()
+                return lost
+            except BasculeError:
+                lost = True
+                with contextlib.suppress(BasculeError):
+                    self.hypervisor = connect(self.hypervisor.uri)
+                    continue
+            if time.monotonic() > end:
+                names = ", ".join(f"'{domain.name}' ({_words(domain)})" for domain in before)
+                problems.append(
+                    Problem(
+                        code="GUEST-NOT-RESTORED",
+                        message=f"libvirt does not come back, so these guests may not be as they were: {names}",
+                        hint="start libvirtd, then `bascule undo`, or `bascule guest replug` each of them",
+                    )
+                )
+                return lost
+            time.sleep(0.2)
+
+    def _restore(self, before: DomainText, *, doubt: bool) -> None:
+        """``doubt``: libvirtd died, and what it last told QEMU may not be what it remembers."""
+        now = self._find(before.name)
+        if before.persistent and (now is None or now.next != before.next):
+            self.hypervisor.define_domain(before.next)
+        if now is None or not now.running or not before.running:
+            return
+        current, wanted = domain_xml.parse(now.now), domain_xml.parse(before.now)
+        for element in domain_xml.interfaces(wanted):
+            there = domain_xml.find(current, domain_xml.mac_of(element))
+            if there is None:
+                self.hypervisor.attach_device(before.name, domain_xml.text(element), live=True)
+            elif doubt or not _same(there, element):
+                if doubt:  # libvirt tells QEMU of a change only, so there has to be one
+                    other = domain_xml.linked(there, up=not domain_xml.is_up(element))
+                    self.hypervisor.update_device(before.name, domain_xml.text(other), live=True)
+                self.hypervisor.update_device(before.name, domain_xml.text(element), live=True)
+        known = {domain_xml.mac_of(element) for element in domain_xml.interfaces(wanted)}
+        for element in domain_xml.interfaces(current):
+            if domain_xml.mac_of(element) not in known:
+                self.hypervisor.detach_device(before.name, domain_xml.text(element), live=True)
+
+
+def _same(one: Element, other: Element) -> bool:
+    return domain_xml.plug_of(one) == domain_xml.plug_of(other) and domain_xml.is_up(one) == domain_xml.is_up(other)
+
+
+def _words(domain: DomainText) -> str:
+    root = domain_xml.parse(domain.now)
+    plugs = [f"{domain_xml.mac_of(e)} on {' '.join(domain_xml.plug_of(e))}" for e in domain_xml.interfaces(root)]
+    return ", ".join(plugs) or "without NIC"

@@ -1,0 +1,152 @@
+"""A libvirtd of our own, without systemd, in a network namespace: for `rehearse --guests libvirt` and for tests.
+
+It sees the host's programs and disks, but its own empty /etc/libvirt, /var/lib/libvirt and /run/libvirt, so that
+nothing of the machine's own libvirt is read or written. To be used inside ``system.sandbox.sandboxed``, whose end
+ends the daemons and every guest that they started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+from bascule.errors import BasculeError, CommandFailed, MissingTool, NotPermitted, Problem
+from bascule.system.libvirt import Hypervisor, connect
+from bascule.system.netns import Namespace
+from bascule.system.orphanage import Orphanage
+from bascule.system.workers import Daemon
+
+START_S = 20.0  # measured: 0.5 s on an idle machine
+_NEEDED = ("libvirtd", "virtlogd", "qemu-system-x86_64", "dnsmasq")
+_SBIN = "/usr/sbin:/sbin"
+
+# sysfs shows the network namespace that it was mounted in, and libvirt looks there for the host's links
+_ROOM = """
+set -e
+mount --make-rprivate /
+mount -t sysfs sysfs /sys
+for folder in /run/libvirt /etc/libvirt /var/lib/libvirt /var/log/libvirt /var/cache/libvirt; do
+    mkdir -p $folder
+    mount -t tmpfs tmpfs $folder
+done
+mkdir -p /var/lib/libvirt/dnsmasq /var/lib/libvirt/qemu
+cat > /etc/libvirt/libvirtd.conf <<.
+unix_sock_dir = "$1"
+auth_unix_rw = "none"
+auth_unix_ro = "none"
+.
+cat > /etc/libvirt/qemu.conf <<.
+user = "root"
+group = "root"
+security_driver = "none"
+cgroup_controllers = []
+namespaces = []
+remember_owner = 0
+.
+cat > /etc/libvirt/virtlogd.conf <<.
+.
+ulimit -n 1024
+exec virtlogd --pid-file "$1/virtlogd.pid"
+"""
+
+
+def missing() -> str | None:
+    """Why no libvirtd can be started here; None if it can."""
+    path = os.environ.get("PATH", os.defpath) + ":" + _SBIN
+    gone = [name for name in _NEEDED if shutil.which(name, path=path) is None]
+    if gone:
+        return f"{', '.join(gone)} is not installed (make vm-tools)"
+    if os.geteuid() != 0:
+        return "a libvirtd of our own needs root"
+    return None
+
+
+class PrivateLibvirt:
+    """libvirtd and virtlogd in a host's namespace. ``uri`` is what to connect to."""
+
+    def __init__(self, namespace: Namespace, folder: Path) -> None:
+        """Start them and wait until they answer. Raises MissingTool, NotPermitted or CommandFailed."""
+        why = missing()
+        if why is not None:
+            kind = NotPermitted if "root" in why else MissingTool
+            hint = "apt-get install libvirt-daemon-system libvirt-clients qemu-system-x86 dnsmasq-base"
+            raise kind(Problem(code="LIBVIRTD-MISSING", message=why, hint=hint))
+        folder.mkdir(parents=True, exist_ok=True)
+        self._namespace = namespace
+        self._folder = folder
+        self.uri = f"qemu+unix:///system?socket={folder}/libvirt-sock"
+        self._logger = Daemon(
+            ("unshare", "--mount", "sh", "-c", _ROOM, "sh", str(folder)), namespace, folder / "virtlogd.log"
+        )
+        self._pid_file = folder / "libvirtd.pid"
+        try:
+            self._wait((folder / "virtlogd.pid").exists, self._logger)
+            # libvirt closes every possible descriptor one by one before it starts a guest: few are quicker
+            start = f"ulimit -n 1024; exec libvirtd --pid-file {shlex.quote(str(self._pid_file))}"
+            argv = ("nsenter", f"--mount=/proc/{self._logger.pid}/ns/mnt", "sh", "-c", start)
+            self._orphanage = Orphanage(argv, namespace, folder / "libvirtd.log")
+        except BaseException:
+            self._logger.stop()
+            raise
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def start(self) -> None:
+        """Start libvirtd, also again after it died: it finds the guests that still run."""
+        (self._folder / "libvirt-sock").unlink(missing_ok=True)
+        self._orphanage.start()
+        self._wait(self._answers, self._orphanage)
+
+    def kill(self) -> None:
+        """End libvirtd at once, as a crash would; guests and virtlogd live on."""
+        with contextlib.suppress(OSError, ValueError):
+            os.kill(int(self._pid_file.read_text()), signal.SIGKILL)
+
+    def _answers(self) -> bool:
+        try:
+            self.connect().close()
+        except BasculeError:
+            return False
+        return True
+
+    def connect(self) -> Hypervisor:
+        """A connection to it."""
+        return connect(self.uri)
+
+    def _wait(self, done: Callable[[], bool], program: Daemon | Orphanage) -> None:
+        end = time.monotonic() + START_S
+        while not done():
+            if time.monotonic() > end or (isinstance(program, Daemon) and not program.is_alive):
+                words = program.output.strip().splitlines()[-3:] or ["it said nothing"]
+                name = "virtlogd" if program is self._logger else "libvirtd"
+                raise CommandFailed(Problem(code="LIBVIRTD", message=f"{name} did not start: {'; '.join(words)}"))
+            time.sleep(0.02)
+
+    def close(self) -> None:
+        """Stop the guests and the daemons."""
+        try:
+            hypervisor = self.connect()
+            for domain in hypervisor.domains():
+                if domain.running:
+                    hypervisor.stop_domain(domain.name)
+            hypervisor.close()
+        except BasculeError:
+            pass  # the sandbox's end takes what is left
+        self._orphanage.stop()
+        self._logger.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,174 @@
+"""Network XML: libvirt's virtual networks, written from the site file or edited where they stand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lxml import etree
+from lxml.builder import E
+
+from bascule.guests.domain_xml import NAMESPACE, Element, parse, text
+from bascule.model.domain import LibvirtNetwork, Reservation
+from bascule.model.site import Mode
+from bascule.model.values import IpInterface
+from bascule.plan.virtual_network import Realm
+
+_LIBVIRT_MODE = {Mode.NAT: "nat", Mode.ROUTED: "route", Mode.OPEN: "open"}
+
+
+def libvirt_mode(one: Realm) -> str:
+    """The forward mode that libvirt is given.
+
+    A network with port forwards is ``open`` to libvirt: its own rules of `nat` reject every new connection to a guest,
+    and in nftables a reject is final in whichever table it stands. The rules are then in Bascule's table.
+    """
+    if one.forwards:
+        return "open"
+    return _LIBVIRT_MODE.get(one.mode, "isolated")
+
+
+def needs_own_table(one: Realm) -> bool:
+    """Whether Bascule's nft table stands beside libvirt's network."""
+    return bool(one.forwards)
+
+
+def build(one: Realm) -> str:
+    """A network as libvirt defines it."""
+    mark = etree.Element(f"{{{NAMESPACE}}}network", nsmap={"bascule": NAMESPACE})
+    mark.set("name", one.name)
+    mark.set("mode", one.mode.value)
+    root = E.network(E.name(one.name), E.metadata(mark))
+    _set_forward(root, one)
+    root.append(E.bridge(name=one.bridge, stp="off", delay="0"))
+    root.append(E.mac(address=one.mac))
+    root.append(E.domain(name=one.name, localOnly="yes"))
+    if one.names:
+        root.append(E.dns(*(E.host(E.hostname(name), ip=str(address)) for name, address in one.names)))
+    for address in one.addresses:
+        root.append(_ip(one, address))
+    etree.indent(root)
+    return text(root) + "\n"
+
+
+def _set_forward(root: Element, one: Realm) -> None:
+    mode = libvirt_mode(one)
+    old = root.find("forward")
+    if mode == "isolated":
+        if old is not None:
+            root.remove(old)
+        return
+    if old is None:
+        old = E.forward()
+        anchor = root.find("bridge")
+        root.insert(len(root) if anchor is None else root.index(anchor), old)
+    old.set("mode", mode)
+    for child in old.findall("nat"):
+        old.remove(child)
+    if mode == "nat" and any(subnet.version == 6 for subnet in one.subnets):
+        old.append(E.nat(ipv6="yes"))  # libvirt routes IPv6 out unchanged otherwise
+
+
+def _ip(one: Realm, address: IpInterface) -> Element:
+    family = "ipv6" if address.version == 6 else "ipv4"
+    element = E.ip(family=family, address=str(address.ip), prefix=str(address.network.prefixlen))
+    ranges = [E.range(start=str(a), end=str(b)) for a, b in one.ranges if a in address.network]
+    hosts = [host(entry) for entry in one.reservations if entry.address in address.network] if ranges else []
+    if ranges:
+        element.append(E.dhcp(*ranges, *hosts))
+    return element
+
+
+def host(entry: Reservation) -> Element:
+    """A reservation, as ``<host>`` of ``<dhcp>``; DHCPv6 knows guests by DUID or name, not by MAC."""
+    words = {"ip": str(entry.address)}
+    if entry.mac and entry.address.version == 4:
+        words = {"mac": str(entry.mac), **words}
+    if entry.name:
+        words["name"] = entry.name
+    return E.host(**words)
+
+
+def edited(xml: str, one: Realm) -> str:
+    """The definition with mode, bridge, addresses and DHCP as declared; whatever else stands in it stays."""
+    root = parse(xml)
+    _set_forward(root, one)
+    bridge = root.find("bridge")
+    if bridge is None:
+        root.append(E.bridge(name=one.bridge, stp="off", delay="0"))
+    for old in root.findall("ip"):
+        root.remove(old)
+    for address in one.addresses:
+        root.append(_ip(one, address))
+    etree.indent(root)
+    return text(root) + "\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetUpdate:
+    """One call of libvirt's net-update: changes what runs and what is defined, and cuts nobody off."""
+
+    command: str  # add-last, modify, delete
+    section: str  # ip-dhcp-host, ip-dhcp-range, dns-host
+    xml: str
+    parent: int = -1  # which <ip>
+
+    def __str__(self) -> str:
+        return f"net-update {self.command} {self.section} {self.xml}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkDiff:
+    """How a network gets from what it is to what is declared: by updates, or (``redefine`` says why) by a restart."""
+
+    updates: tuple[NetUpdate, ...] = ()
+    redefine: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.updates or self.redefine)
+
+
+def diff(now: LibvirtNetwork, one: Realm) -> NetworkDiff:
+    """What must change. Reservations that the site file does not know are left, unless they take one of ours."""
+    reasons = []
+    mode = libvirt_mode(one)
+    if now.mode != mode:
+        reasons.append(f"its mode is {now.mode} and shall be {mode}")
+    if set(now.addresses) != set(one.addresses):
+        reasons.append(f"its addresses are {_join(now.addresses)} and shall be {_join(one.addresses)}")
+    if reasons:
+        return NetworkDiff(redefine=tuple(reasons))
+    if bool(now.ranges) != bool(one.ranges):
+        return NetworkDiff(redefine=("its DHCP server is " + ("not wanted" if now.ranges else "not there yet"),))
+    return NetworkDiff(updates=(*_ranges(now, one), *_hosts(now, one)))
+
+
+def _join(addresses: tuple[IpInterface, ...]) -> str:
+    return ", ".join(str(address) for address in addresses) or "none"
+
+
+def _parent(now: LibvirtNetwork, address: object) -> int:
+    return next((index for index, own in enumerate(now.addresses) if address in own.network), 0)
+
+
+def _ranges(now: LibvirtNetwork, one: Realm) -> list[NetUpdate]:
+    def update(command: str, pair: tuple[object, object]) -> NetUpdate:
+        xml = text(E.range(start=str(pair[0]), end=str(pair[1])))
+        return NetUpdate(command=command, section="ip-dhcp-range", xml=xml, parent=_parent(now, pair[0]))
+
+    gone = [update("delete", pair) for pair in now.ranges if pair not in one.ranges]
+    return gone + [update("add-last", pair) for pair in one.ranges if pair not in now.ranges]
+
+
+def _hosts(now: LibvirtNetwork, one: Realm) -> list[NetUpdate]:
+    found = []
+    for entry in one.reservations if one.ranges else ():
+        if any((old.mac, old.address, old.name) == (entry.mac, entry.address, entry.name) for old in now.reservations):
+            continue
+        parent = _parent(now, entry.address)
+        clash = [old for old in now.reservations if old.mac == entry.mac or old.address == entry.address]
+        found += [
+            NetUpdate(command="delete", section="ip-dhcp-host", xml=text(host(old)), parent=_parent(now, old.address))
+            for old in clash
+        ]
+        found.append(NetUpdate(command="add-last", section="ip-dhcp-host", xml=text(host(entry)), parent=parent))
+    return found

@@ -1,0 +1,360 @@
+"""The QEMU driver: each guest is a bare QEMU process with its monitor, for hosts without libvirt and for the twin."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from bascule.errors import BasculeError, CommandFailed, Problem
+from bascule.guests import qemu_command, tiny
+from bascule.guests.kernel import GuestImage
+from bascule.guests.protocol import Plug
+from bascule.guests.qemu_command import Boot, Files
+from bascule.guests.questions import Answer, ask
+from bascule.model.domain import Domain, DomainNic
+from bascule.model.site import Guest, GuestNic, PlugKind
+from bascule.model.values import IfName, IpAddress, tap_mac
+from bascule.plan.change import Note
+from bascule.system.iproute import batch
+from bascule.system.netns import Namespace
+from bascule.system.qmp import Qmp
+from bascule.system.run import run
+
+DEFAULT_MEMORY = 1 << 30  # bytes; where the site file says nothing
+START_S = 60.0  # an emulated guest on a busy host; measured 3 s on an idle one
+
+
+class QemuDriver:
+    """Guests of one host. ``folder`` keeps one folder per guest: its monitor, its console, what it was made from.
+
+    With ``image`` every guest is the tiny one (the twin); without, guests boot their own disks, ISO or kernel.
+    Guests outlive us unless a sandbox ends them. ``namespace`` is the host's; None is the one that we are in.
+    """
+
+    name: ClassVar[str] = "qemu"
+
+    def __init__(
+        self,
+        folder: Path,
+        guests: Mapping[str, Guest],
+        *,
+        accel: str,
+        namespace: Namespace | None = None,
+        image: GuestImage | None = None,
+        gateways: Mapping[str, Mapping[int, Sequence[IpAddress]]] | None = None,
+    ) -> None:
+        self._folder = folder
+        self._guests = guests
+        self._accel = accel
+        self._namespace = namespace
+        self._image = image
+        self._gateways = gateways or {}
+
+    # -- NICs, as the protocol has them -------------------------------------------------------------------------
+
+    def attach(self, plugs: Sequence[Plug]) -> tuple[Note, ...]:
+        """The taps, each on its bridge; a guest that runs gets the NIC at once, the others at their start."""
+        self._refuse_other_plugs([plug.nic for plug in plugs])
+        there = self._links()
+        lines = []
+        for plug in plugs:
+            tap = plug.nic.tap
+            if tap not in there:
+                lines.append(f"tuntap add dev {tap} mode tap")
+            # the MTU before the bridge, which takes the smallest of its ports; a MAC that no bridge takes for its own
+            lines.append(f"link set dev {tap} address {tap_mac(plug.nic.mac)} mtu {plug.mtu} addrgenmode none")
+            lines.append(f"link set dev {tap} master {plug.bridge}")
+            lines.append(f"link set dev {tap} up")
+        self._ip(lines, undo=[f"link del dev {plug.nic.tap}" for plug in plugs if plug.nic.tap not in there])
+        for plug in plugs:
+            if self.is_running(plug.nic.guest):
+                self._hot_add(plug.nic)
+        return ()
+
+    def detach(self, nics: Sequence[GuestNic]) -> tuple[Note, ...]:
+        """The NICs out of the guests that run, and the taps away."""
+        for nic in nics:
+            if self.is_running(nic.guest):
+                with self._monitor(nic.guest) as monitor:
+                    monitor.ask("device_del", id=qemu_command.device_id(nic.index))
+                    while monitor.wait_event("DEVICE_DELETED").get("device") != qemu_command.device_id(nic.index):
+                        pass
+                    monitor.ask("netdev_del", id=qemu_command.netdev_id(nic.index))
+        there = self._links()
+        self._ip([f"link del dev {nic.tap}" for nic in nics if nic.tap in there])
+        return ()
+
+    def unplug(self, nics: Sequence[GuestNic]) -> tuple[Note, ...]:
+        """The cable out: the guest sees its link go down."""
+        for nic in nics:
+            self._set_link(nic, up=False)
+        return ()
+
+    def replug(self, plugs: Sequence[Plug]) -> tuple[Note, ...]:
+        """Link down, over to the bridge, link up; back to where they were if one of them fails."""
+        self._refuse_other_plugs([plug.nic for plug in plugs])
+        links = self._links()
+        missing = [plug.nic.tap for plug in plugs if plug.nic.tap not in links]
+        if missing:
+            raise CommandFailed(
+                *(
+                    Problem(code="TAP-MISSING", message=f"there is no tap '{tap}': its guest does not run")
+                    for tap in missing
+                )
+            )
+        moved: list[Plug] = []
+        try:
+            for plug in plugs:
+                moved.append(plug)
+                self._set_link(plug.nic, up=False)
+                self._ip([f"link set dev {plug.nic.tap} mtu {plug.mtu} master {plug.bridge}"])
+                self._set_link(plug.nic, up=True)
+        except BasculeError:
+            for plug in moved:
+                master = links[plug.nic.tap]
+                with contextlib.suppress(BasculeError):  # the first error is the one to tell
+                    self._ip([f"link set dev {plug.nic.tap} " + (f"master {master}" if master else "nomaster")])
+                with contextlib.suppress(BasculeError):
+                    self._set_link(plug.nic, up=True)
+            raise
+        return ()
+
+    def _refuse_other_plugs(self, nics: Sequence[GuestNic]) -> None:
+        problems = [
+            Problem(
+                code="PLUG-UNSUPPORTED",
+                message=f"'{nic.guest}', NIC {nic.index}: the qemu driver cannot plug into macvtap on {nic.into}",
+                place=nic.place if nic.place.line else None,
+                hint="use the libvirt driver, or a bridge",
+            )
+            for nic in nics
+            if nic.plug is PlugKind.DIRECT
+        ]
+        if problems:
+            raise BasculeError(*problems)
+
+    def _hot_add(self, nic: GuestNic) -> None:
+        with self._monitor(nic.guest) as monitor:
+            if any(qemu_command.device_id(nic.index) == row.get("name") for row in monitor.ask("query-rx-filter")):
+                return
+            monitor.ask("netdev_add", **qemu_command.netdev(nic.tap, nic.index))
+            monitor.ask("device_add", **qemu_command.device(nic.mac, nic.index))
+
+    def _set_link(self, nic: GuestNic, *, up: bool) -> None:
+        if not self.is_running(nic.guest):
+            return  # the tap alone has no cable to pull
+        with self._monitor(nic.guest) as monitor:
+            monitor.ask("set_link", name=qemu_command.device_id(nic.index), up=up)
+
+    def _links(self) -> dict[str, str]:
+        """The master of each link, "" where it has none."""
+        rows = json.loads(run(("ip", "-j", "link", "show"), namespace=self._namespace).stdout)
+        return {row["ifname"]: row.get("master", "") for row in rows}
+
+    def _ip(self, lines: Sequence[str], *, undo: Sequence[str] = ()) -> None:
+        if not lines:
+            return
+        wrong = batch("ip", "\n".join(lines) + "\n", namespace=self._namespace)
+        if wrong is not None:
+            batch("ip -force", "\n".join(undo) + "\n", namespace=self._namespace)
+            what = (
+                f"'ip {lines[wrong.line]}'"
+                if wrong.line is not None and wrong.line < len(lines)
+                else "a change of taps"
+            )
+            raise CommandFailed(Problem(code="TAP-FAILED", message=f"{what} failed: {wrong.reason}"))
+
+    # -- whole guests -------------------------------------------------------------------------------------------
+
+    def define(self, guest: Guest) -> None:
+        """Keep what the guest is, so that it can be started and listed later."""
+        folder = self._files(guest.name).folder
+        folder.mkdir(parents=True, exist_ok=True)
+        half = folder / "guest.json.new"
+        half.write_text(json.dumps(_facts(guest), indent=1) + "\n")
+        half.rename(folder / "guest.json")
+
+    def undefine(self, name: str) -> None:
+        """Forget a guest that does not run; its disks stay where they are."""
+        if self.is_running(name):
+            raise BasculeError.of("GUEST-RUNS", f"'{name}' runs", hint=f"stop it first: bascule guest stop {name}")
+        shutil.rmtree(self._files(name).folder, ignore_errors=True)
+
+    def start(self, names: Sequence[str]) -> None:
+        """Start guests whose taps are there, all at the same time. Raises one problem per guest that does not start."""
+        problems = []
+        for name in names:
+            if self.is_running(name):
+                continue
+            files = self._files(name)
+            files.folder.mkdir(parents=True, exist_ok=True)
+            for path in (files.console, files.monitor, files.questions):
+                path.unlink(missing_ok=True)
+            done = run(self._arguments(name, files), namespace=self._namespace, check=False)
+            if done.status != 0:
+                words = done.stderr.strip().removeprefix("qemu-system-x86_64: ") or f"exit status {done.status}"
+                problems.append(
+                    Problem(code="GUEST-NOT-STARTED", message=f"'{name}' did not start: QEMU says: {words}")
+                )
+        if problems:
+            raise CommandFailed(*problems)
+
+    def _arguments(self, name: str, files: Files) -> tuple[str, ...]:
+        guest = self._guests[name]
+        there = self._links()
+        boot = None
+        if self._image is not None:
+            line = tiny.command_line(guest, self._gateways.get(name))
+            boot = Boot(kernel=str(self._image.kernel), initrd=str(self._image.initrd), cmdline=line)
+        elif guest.kernel:
+            boot = Boot(kernel=guest.kernel, initrd=guest.initrd, cmdline=guest.cmdline)
+        return qemu_command.arguments(
+            guest,
+            accel=self._accel,
+            memory=tiny.MEMORY if self._image is not None else guest.memory or DEFAULT_MEMORY,
+            nics=[(nic, nic.tap) for nic in guest.nics if nic.tap in there],
+            files=files,
+            boot=boot,
+            daemonize=True,
+            vhost=self._accel == "kvm" and Path("/dev/vhost-net").exists(),
+        )
+
+    def wait_ready(self, names: Sequence[str], *, timeout_s: float = START_S) -> tuple[Note, ...]:
+        """Until the tiny guests have their static addresses and open ports; a note for each that is late."""
+        end = time.monotonic() + timeout_s
+        waiting = list(names)
+        while waiting and time.monotonic() < end:
+            waiting = [name for name in waiting if tiny.READY not in self.console(name)]
+            if waiting:
+                time.sleep(0.05)
+        return tuple(
+            Note(
+                kind="warning",
+                subject=name,
+                text=f"did not boot within {timeout_s:g} s; its console is in {self._files(name).console}",
+            )
+            for name in waiting
+        )
+
+    def stop(self, name: str) -> None:
+        """Pull the plug, and take the guest's taps away."""
+        pid = self._pid(name)
+        if pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+            end = time.monotonic() + 5
+            while self.is_running(name):
+                if time.monotonic() > end:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                time.sleep(0.01)
+        guest = self._guests.get(name)
+        there = self._links()
+        self._ip([f"link del dev {nic.tap}" for nic in (guest.nics if guest else ()) if nic.tap in there])
+
+    def is_running(self, name: str) -> bool:
+        """Whether its process lives: the one of its pid file, with its monitor on the command line."""
+        return self._pid(name) is not None
+
+    def _pid(self, name: str) -> int | None:
+        files = self._files(name)
+        with contextlib.suppress(OSError, ValueError):
+            pid = int(files.pid.read_text())
+            line = Path(f"/proc/{pid}/cmdline").read_bytes()
+            if str(files.monitor).encode() in line:  # not another process that got the number later
+                return pid
+        return None
+
+    def console(self, name: str) -> str:
+        """What the guest has printed."""
+        with contextlib.suppress(OSError):
+            return self._files(name).console.read_text(encoding="utf-8", errors="replace")
+        return ""
+
+    def ask(self, name: str, question: str, *, timeout_s: float = 10.0) -> Answer:
+        """Have a tiny guest ask for us: ``ping ADDRESS``, ``tcp ADDRESS PORT`` or ``address``."""
+        return ask(self._files(name).questions, question, timeout_s=timeout_s)
+
+    def domains(self) -> tuple[Domain, ...]:
+        """What is defined here, running or not, in the shape in which libvirt's domains are seen."""
+        links = self._links()
+        found = []
+        for path in sorted(self._folder.glob("*/guest.json")):
+            facts = json.loads(path.read_text())
+            running = self.is_running(facts["name"])
+            nics = tuple(_nic(row, links) for row in facts["nics"])
+            found.append(
+                Domain(
+                    name=facts["name"],
+                    driver=self.name,
+                    running=running,
+                    memory=facts["memory"],
+                    vcpus=facts["vcpus"],
+                    nics=nics,
+                    next_nics=nics,
+                    kind=self._accel,
+                )
+            )
+        return tuple(found)
+
+    def _monitor(self, name: str) -> Qmp:
+        return Qmp(self._files(name).monitor)
+
+    def _files(self, name: str) -> Files:
+        return Files(folder=self._folder / name)
+
+
+def _facts(guest: Guest) -> dict[str, Any]:
+    return {
+        "name": guest.name,
+        "memory": guest.memory or DEFAULT_MEMORY,
+        "vcpus": guest.vcpus,
+        "disks": list(guest.disks),
+        "iso": guest.iso,
+        "kernel": guest.kernel,
+        "initrd": guest.initrd,
+        "cmdline": guest.cmdline,
+        "host": guest.host,
+        "nics": [
+            {"index": nic.index, "plug": nic.plug.value, "into": nic.into, "mac": nic.mac, "tap": nic.tap}
+            for nic in guest.nics
+        ],
+    }
+
+
+def guest_of(facts: Mapping[str, Any]) -> Guest:
+    """The guest as it was defined."""
+    nics = tuple(
+        GuestNic(
+            guest=facts["name"],
+            index=row["index"],
+            plug=PlugKind(row["plug"]),
+            into=row["into"],
+            mac=row["mac"],
+            tap=IfName(row["tap"]),
+        )
+        for row in facts["nics"]
+    )
+    keys = ("name", "host", "memory", "vcpus", "iso", "kernel", "initrd", "cmdline")
+    return Guest(**{key: facts[key] for key in keys}, disks=tuple(facts["disks"]), nics=nics)
+
+
+def _nic(row: Mapping[str, Any], links: Mapping[str, str]) -> DomainNic:
+    there = row["tap"] in links
+    master = links.get(row["tap"], "")
+    return DomainNic(
+        index=row["index"],
+        kind="bridge",
+        into=master if there else row["into"],
+        mac=row["mac"],
+        tap=row["tap"],
+        bridge=master,
+        model="virtio",
+    )

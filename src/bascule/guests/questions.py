@@ -1,0 +1,46 @@
+"""Questions that the tiny guest asks for us, over the socket of its second serial port."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from bascule.errors import CommandFailed, Problem
+from bascule.system.line_socket import LineSocket
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came of a question: ``ok``, what the other side said, and how long it took in seconds."""
+
+    ok: bool
+    said: str
+    took_s: float
+
+
+def ask(path: Path, question: str, *, timeout_s: float) -> Answer:
+    """Put one question and wait for its answer; an answer to an older question is passed over.
+
+    Raises CommandFailed when the guest says nothing in time.
+    """
+    number = str(next(_numbers))
+    start = time.monotonic()
+    try:
+        with LineSocket(path, timeout_s=timeout_s) as line:
+            line.send(f"{number} {question}")
+            while time.monotonic() < start + timeout_s:
+                head, _, rest = line.receive().strip().partition(" ")
+                if head == number:
+                    status, _, said = rest.partition(" ")
+                    return Answer(ok=status == "0", said=said.strip(), took_s=time.monotonic() - start)
+    except OSError as error:
+        raise _silent(question, str(error)) from error
+    raise _silent(question, f"no answer within {timeout_s:g} s")
+
+
+def _silent(question: str, why: str) -> CommandFailed:
+    return CommandFailed(Problem(code="GUEST-SILENT", message=f"the guest did not answer '{question}': {why}"))

@@ -1,0 +1,156 @@
+"""The tiny guest: a real Linux of one kernel and one initramfs that takes an address, answers and asks. Pure.
+
+All guests of a twin boot the same archive; what differs stands on the kernel's command line, one word for each NIC
+(``bascule.nic=MAC,ADDRESS…,GATEWAY…`` or ``MAC,dhcp``) and one for what it serves (``bascule.serve=80,8000-8100``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from bascule.guests import cpio
+from bascule.model.site import Guest, GuestNic, Service
+from bascule.model.values import IpAddress
+
+MEMORY = 96 << 20  # bytes that the tiny guest needs, measured: 64 MiB is too little to unpack the archive on 6.1
+READY = "BASCULE-READY"  # on the console when all static addresses are up and all ports are open
+MODULES = ("virtio_pci", "virtio_net")  # what it loads; dependencies follow
+
+_INIT = r"""#!/bin/busybox sh
+export PATH=/bin
+/bin/busybox mkdir -p /proc /sys /dev /run /etc
+/bin/busybox mount -t proc proc /proc
+/bin/busybox mount -t sysfs sysfs /sys
+/bin/busybox mount -t devtmpfs dev /dev
+/bin/busybox --install -s /bin
+echo 0 > /proc/sys/kernel/printk
+while read -r module; do insmod "/modules/$module" || echo "no $module"; done < /modules/order
+word() { tr ' ' '\n' < /proc/cmdline | sed -n "s/^$1=//p"; }
+hostname "$(word bascule.name)"
+ip link set lo up
+dhcp() {  # a lease at each carrier: a re-plugged guest renews, as NetworkManager and networkd do
+    had=0
+    while :; do
+        has=0; read -r has < "/sys/class/net/$1/carrier" 2>/dev/null
+        if [ "$has" != "$had" ]; then
+            [ -s "/run/$1.pid" ] && kill "$(cat "/run/$1.pid")" 2>/dev/null
+            rm -f "/run/$1.pid"
+            [ "$has" = 1 ] && udhcpc -i "$1" -p "/run/$1.pid" -s /dhcp -b -t 20 -T 1 \
+                -x "hostname:$(hostname)" >/dev/null 2>&1 &
+            had=$has
+        fi
+        sleep 0.1
+    done
+}
+for nic in $(word bascule.nic); do
+    mac=${nic%%,*}; rest=${nic#"$mac"}
+    for path in /sys/class/net/*; do
+        link=${path##*/}
+        [ "$(cat "$path/address")" = "$mac" ] || continue
+        echo 0 > "/proc/sys/net/ipv6/conf/$link/accept_dad" 2>/dev/null
+        ip link set "$link" up
+        for part in $(echo "$rest" | tr ',' ' '); do
+            case $part in
+                dhcp) dhcp "$link" & ;;
+                */*) ip addr add "$part" dev "$link" ;;
+                *:*) ip -6 route add default via "$part" dev "$link" ;;
+                *) ip route add default via "$part" dev "$link" ;;
+            esac
+        done
+    done
+done
+for ports in $(word bascule.serve | tr ',' ' '); do
+    port=${ports%-*}
+    while [ "$port" -le "${ports#*-}" ]; do nc -ll -p "$port" -e /answer & port=$((port + 1)); done
+done
+# questions come over the second serial port, one in a line: `ping ADDRESS` or `tcp ADDRESS PORT`
+if [ -c /dev/ttyS1 ] && stty -F /dev/ttyS1 raw -echo 2>/dev/null; then
+    while read -r number what address port; do
+        case $what in
+            ping) ping -c 1 -W 2 "$address" >/dev/null 2>&1; status=$? ;;
+            tcp) said=$(nc -w 3 "$address" "$port" </dev/null 2>/dev/null); status=$? ;;
+            address) said=$(ip -o addr show up scope global | tr -s ' ' | tr '\n' ';'); status=0 ;;
+            *) status=127 ;;
+        esac
+        echo "$number $status $said" > /dev/ttyS1; said=
+    done < /dev/ttyS1 &
+fi
+echo READY_WORD
+while :; do sleep 3600; done
+""".replace("READY_WORD", READY)
+
+_DHCP = r"""#!/bin/sh
+case $1 in
+    deconfig) ip -4 addr flush dev "$interface"; ip link set "$interface" up ;;
+    bound|renew)
+        ip -4 addr flush dev "$interface"
+        ip addr add "$ip/$mask" dev "$interface"
+        for gateway in $router; do ip route replace default via "$gateway" dev "$interface"; break; done
+        echo "BASCULE-LEASE $interface $ip/$mask" > /dev/console ;;
+esac
+"""
+
+_ANSWER = r"""#!/bin/sh
+echo "$(hostname)"
+"""
+
+
+def archive(busybox: bytes, modules: Mapping[str, bytes]) -> bytes:
+    """The initramfs. ``modules`` are kernel objects by name, in the order in which they must be loaded."""
+    entries = [cpio.directory(name) for name in ("bin", "dev", "modules", "proc", "run", "sys")]
+    entries += [cpio.console(), cpio.file("bin/busybox", busybox, executable=True)]
+    entries += [cpio.file(f"modules/{name}.ko", content) for name, content in modules.items()]
+    order = "".join(f"{name}.ko\n" for name in modules)
+    entries.append(cpio.file("modules/order", order.encode()))
+    entries += [
+        cpio.file(name, content.encode(), executable=True)
+        for name, content in (("init", _INIT), ("dhcp", _DHCP), ("answer", _ANSWER))
+    ]
+    return cpio.archive(entries)
+
+
+def command_line(guest: Guest, gateways: Mapping[int, Iterable[IpAddress]] | None = None) -> str:
+    """The kernel's command line for a guest; ``gateways`` by NIC index."""
+    words = ["console=ttyS0", "quiet", "panic=-1", f"bascule.name={guest.name}"]
+    words += [_nic(nic, (gateways or {}).get(nic.index, ())) for nic in guest.nics]
+    ports = [_ports(service) for service in guest.serves if service.protocol == "tcp"]
+    if ports:
+        words.append(f"bascule.serve={','.join(ports)}")
+    return " ".join(words)
+
+
+def _nic(nic: GuestNic, gateways: Iterable[IpAddress]) -> str:
+    parts = [str(nic.mac), *(["dhcp"] if nic.dhcp else []), *map(str, nic.addresses), *map(str, gateways)]
+    return f"bascule.nic={','.join(parts)}"
+
+
+def _ports(service: Service) -> str:
+    return f"{service.first}-{service.last}"
+
+
+def not_served(guest: Guest) -> tuple[Service, ...]:
+    """What the tiny guest cannot serve: busybox has no UDP server."""
+    return tuple(service for service in guest.serves if service.protocol == "udp")
+
+
+def dependencies(module: bytes) -> tuple[str, ...]:
+    """The modules that a kernel object needs, from its own ``.modinfo`` section."""
+    found = re.search(rb"(?:^|\0)depends=([^\0]*)\0", module)
+    return tuple(name.decode() for name in found[1].split(b",") if name) if found else ()
+
+
+def load_order(wanted: Iterable[str], load: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The wanted modules and all that they need, each after what it needs; those built into the kernel are left out."""
+    order: dict[str, bytes] = {}
+
+    def visit(name: str, above: tuple[str, ...]) -> None:
+        if name in order or name in above or name not in load:
+            return
+        for needed in dependencies(load[name]):
+            visit(needed, (*above, name))
+        order[name] = load[name]
+
+    for name in wanted:
+        visit(name, ())
+    return order

@@ -1,0 +1,205 @@
+"""libvirt's domains, NICs, taps and networks as frozen values, read through :mod:`bascule.system.libvirt`."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from lxml import etree
+
+from bascule.model.domain import Domain, DomainNic, Lease, LibvirtNetwork, Reservation
+from bascule.model.values import IpAddress, IpInterface, Mac, parse_mac
+from bascule.system.libvirt import DomainText, Hypervisor, NetworkText
+
+_UNITS = {  # libvirt.org/formatdomain.html, "Memory Allocation": b and KB are decimal, k and KiB binary
+    "b": 1,
+    "bytes": 1,
+    "KB": 1000,
+    "k": 1024,
+    "KiB": 1024,
+    "MB": 1000**2,
+    "M": 1024**2,
+    "MiB": 1024**2,
+    "GB": 1000**3,
+    "G": 1024**3,
+    "GiB": 1024**3,
+    "TB": 1000**4,
+    "T": 1024**4,
+    "TiB": 1024**4,
+}
+_PARSER = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Libvirt:
+    """What libvirt knows at one moment."""
+
+    domains: tuple[Domain, ...] = ()
+    networks: tuple[LibvirtNetwork, ...] = ()
+    leases: tuple[Lease, ...] = ()
+
+    @property
+    def bridges(self) -> dict[str, str]:
+        """The bridge of each network that has one."""
+        return {network.name: network.bridge for network in self.networks if network.bridge}
+
+
+def observe(hypervisor: Hypervisor, *, leases: bool = False) -> Libvirt:
+    """Ask libvirt for everything; ``leases`` too, which is one more question for each active network."""
+    networks = tuple(network(text) for text in hypervisor.networks())
+    bridges = {one.name: one.bridge for one in networks}
+    return Libvirt(
+        domains=tuple(domain(text, bridges) for text in hypervisor.domains()),
+        networks=networks,
+        leases=tuple(_leases(hypervisor, networks)) if leases else (),
+    )
+
+
+def _leases(hypervisor: Hypervisor, networks: Iterable[LibvirtNetwork]) -> Iterable[Lease]:
+    for one in networks:
+        if not (one.active and one.ranges):
+            continue
+        for text in hypervisor.leases(one.name):
+            address, mac = ipaddress.ip_address(text.address), parse_mac(text.mac)
+            yield Lease(mac=mac, address=address, name=text.name, network=one.name, expires=text.expires)
+
+
+def domain(text: DomainText, bridges: dict[str, str] | None = None) -> Domain:
+    """One domain from its XML; ``bridges`` are the bridges of libvirt's networks."""
+    now = etree.fromstring(text.now.encode(), _PARSER)
+    later = now if text.next == text.now else etree.fromstring(text.next.encode(), _PARSER)
+    known = bridges or {}
+    pages = [
+        _bytes(page.get("size", "0"), page.get("unit", "KiB")) for page in now.iterfind("memoryBacking/hugepages/page")
+    ]
+    hugepage = pages[0] if pages else (0 if now.find("memoryBacking/hugepages") is not None else None)
+    return Domain(
+        name=text.name,
+        uuid=now.findtext("uuid", ""),
+        running=text.running,
+        persistent=text.persistent,
+        autostart=text.autostart,
+        memory=_memory(now),
+        vcpus=int(now.findtext("vcpu", "1")),
+        nics=_nics(now, known),
+        next_nics=_nics(later, known),
+        hugepage=hugepage,
+        nodes=_nodes(now),
+        kind=now.get("type", ""),
+        video=any(model.get("type") != "none" for model in now.iterfind("devices/video/model")),
+    )
+
+
+def _memory(root: Any) -> int:
+    element = root.find("memory")
+    return 0 if element is None else _bytes(element.text or "0", element.get("unit", "KiB"))
+
+
+def _bytes(number: str, unit: str) -> int:
+    return int(number) * _UNITS.get(unit, 1024)
+
+
+def _nodes(root: Any) -> tuple[int, ...]:
+    element = root.find("numatune/memory")
+    if element is None:
+        return ()
+    nodes: set[int] = set()
+    for part in element.get("nodeset", "").split(","):
+        first, _, last = part.partition("-")
+        if first.isdigit():
+            nodes |= set(range(int(first), int(last or first) + 1))
+    return tuple(sorted(nodes))
+
+
+def _nics(root: Any, bridges: dict[str, str]) -> tuple[DomainNic, ...]:
+    return tuple(_nic(index, element, bridges) for index, element in enumerate(root.iterfind("devices/interface")))
+
+
+def _nic(index: int, element: Any, bridges: dict[str, str]) -> DomainNic:
+    kind = element.get("type", "")
+    source = element.find("source")
+    attributes = {} if source is None else dict(source.attrib)
+    into = attributes.get(kind) or attributes.get("dev") or attributes.get("name") or attributes.get("path") or ""
+    mtu = element.find("mtu")
+    bridge = attributes.get("bridge") or (bridges.get(into, "") if kind == "network" else "")
+    return DomainNic(
+        index=index,
+        kind=kind,
+        into=into,
+        mac=_mac(element.find("mac")),
+        tap=_attribute(element, "target", "dev"),
+        bridge=bridge,
+        model=_attribute(element, "model", "type"),
+        alias=_attribute(element, "alias", "name"),
+        pci=_pci(element.find("address")),
+        link_up=_attribute(element, "link", "state") != "down",
+        mtu=int(mtu.get("size", "0")) if mtu is not None else None,
+        switch=_attribute(element, "virtualport", "type"),
+    )
+
+
+def _attribute(element: Any, child: str, name: str) -> str:
+    found = element.find(child)
+    return "" if found is None else str(found.get(name, ""))
+
+
+def _mac(element: Any) -> Mac | None:
+    if element is None:
+        return None
+    try:
+        return parse_mac(element.get("address", ""))
+    except ValueError:
+        return None
+
+
+def _pci(element: Any) -> str:
+    """``0000:01:00.0`` as lspci writes it in the guest."""
+    if element is None or element.get("type") != "pci":
+        return ""
+    numbers = [int(element.get(part, "0"), 0) for part in ("domain", "bus", "slot", "function")]
+    return "{:04x}:{:02x}:{:02x}.{:x}".format(*numbers)
+
+
+def network(text: NetworkText) -> LibvirtNetwork:
+    """One network from its XML."""
+    root = etree.fromstring(text.now.encode(), _PARSER)
+    forward = root.find("forward")
+    devices = (
+        [] if forward is None else [forward.get("dev", ""), *(i.get("dev", "") for i in forward.iterfind("interface"))]
+    )
+    return LibvirtNetwork(
+        name=text.name,
+        mode="isolated" if forward is None else forward.get("mode", "nat"),
+        bridge=_attribute(root, "bridge", "name"),
+        active=text.active,
+        persistent=text.persistent,
+        autostart=text.autostart,
+        addresses=tuple(_interface(element) for element in root.iterfind("ip")),
+        ranges=tuple(
+            (ipaddress.ip_address(element.get("start", "")), ipaddress.ip_address(element.get("end", "")))
+            for element in root.iterfind("ip/dhcp/range")
+        ),
+        reservations=tuple(_reservation(element) for element in root.iterfind("ip/dhcp/host") if element.get("ip")),
+        forward_devices=tuple(dict.fromkeys(device for device in devices if device)),
+        portgroups=tuple(element.get("name", "") for element in root.iterfind("portgroup")),
+    )
+
+
+def _interface(element: Any) -> IpInterface:
+    prefix = element.get("prefix") or element.get("netmask")
+    if prefix is None:  # libvirt then takes the class of the address (formatnetwork.html)
+        prefix = "64" if element.get("family") == "ipv6" else _classful(element.get("address", ""))
+    return ipaddress.ip_interface(f"{element.get('address')}/{prefix}")
+
+
+def _classful(address: str) -> str:
+    first = int(address.partition(".")[0])
+    return "8" if first < 128 else "16" if first < 192 else "24"
+
+
+def _reservation(element: Any) -> Reservation:
+    mac = element.get("mac")
+    address: IpAddress = ipaddress.ip_address(element.get("ip"))
+    return Reservation(mac=parse_mac(mac) if mac else None, address=address, name=element.get("name", ""))

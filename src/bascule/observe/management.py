@@ -1,0 +1,108 @@
+"""On which links the administrator's own line to this host runs."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+
+from bascule.errors import CommandFailed, NotPermitted
+from bascule.model.links import Bridge, Tap
+from bascule.model.state import HostState
+from bascule.model.values import IfName
+from bascule.system.netns import Namespace
+from bascule.system.run import run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Management:
+    """The line: who sits at the far end, which of our addresses he talks to, and the links that carry it."""
+
+    peer: str
+    address: str
+    device: IfName
+    gateway: str = ""
+    links: frozenset[str] = frozenset()
+
+
+def ssh_connection(environment: Mapping[str, str] | None = None) -> tuple[str, str] | None:
+    """The peer's and our address of the SSH session that we were started in.
+
+    sudo and su drop SSH_CONNECTION (sshd(8)), so the processes above us are asked as well.
+    """
+    found = _connection(os.environ if environment is None else environment)
+    pid = os.getppid()
+    while found is None and environment is None and pid > 1:
+        found = _connection(_environment(pid))
+        pid = _parent(pid)
+    return found
+
+
+def _connection(environment: Mapping[str, str]) -> tuple[str, str] | None:
+    words = environment.get("SSH_CONNECTION", "").split()
+    return (words[0], words[2]) if len(words) == 4 else None
+
+
+def _environment(pid: int) -> dict[str, str]:
+    try:
+        text = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace")
+    except OSError:
+        return {}
+    return dict(entry.partition("=")[::2] for entry in text.split("\0") if "=" in entry)
+
+
+def _parent(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def management(
+    state: HostState,
+    *,
+    environment: Mapping[str, str] | None = None,
+    namespace: Namespace | None = None,
+) -> Management | None:
+    """The administrator's line through this network namespace; None where he sits at the console or elsewhere."""
+    connection = ssh_connection(environment)
+    if connection is None:
+        return None
+    peer, _, zone = connection[0].partition("%")
+    address = connection[1].partition("%")[0]
+    if not any(a.ip.partition("/")[0] == address for link in state.links.values() for a in link.addresses):
+        return None  # that session ends in another namespace
+    try:
+        ip_address(peer)
+        words = ("ip", "-j", "route", "get", peer, *(("oif", zone) if zone else ()))
+        route = json.loads(run(words, namespace=namespace).stdout)[0]
+    except (ValueError, IndexError, CommandFailed, NotPermitted):
+        return None
+    device = IfName(route.get("dev", ""))
+    if device not in state.links or route.get("type") == "local" or device == "lo":
+        return None
+    return Management(
+        peer=peer, address=address, device=device, gateway=route.get("gateway", ""), links=path(state, device)
+    )
+
+
+def path(state: HostState, device: IfName) -> frozenset[str]:
+    """The links below a device that frames of the host pass: its uplinks and what those sit on, and its master."""
+    found: set[str] = set()
+    waiting = [device]
+    while waiting:
+        name = waiting.pop()
+        link = state.links.get(name)
+        if link is None or name in found:
+            continue
+        found.add(name)
+        ports = [port for port in state.ports(name) if not isinstance(port.options, Tap)]
+        waiting += [port.name for port in ports]
+        if link.parent is not None and link.options.kind in {"vlan", "macvtap", "macvlan"}:
+            waiting.append(link.parent)
+        if link.master is not None and not isinstance(link.options, Bridge):
+            waiting.append(link.master)
+    return frozenset(found)

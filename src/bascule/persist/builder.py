@@ -1,0 +1,166 @@
+"""Where parsers put together what they find, in any order, before it becomes a NetworkConfig."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from bascule.model.links import Bond, Bridge, BridgePort, Dummy, LinkOptions, Physical, Vlan
+from bascule.model.state import PortVlans
+from bascule.model.values import IfName, Mac, parse_ifname
+from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig, StaticRoute
+from bascule.persist.dialect import Left, Leftovers, Parsed
+
+KINDS: dict[str, type[LinkOptions]] = {"": Physical, "bridge": Bridge, "bond": Bond, "vlan": Vlan, "dummy": Dummy}
+PORT_DEFAULTS = {f.name: f.default for f in fields(BridgePort)}
+
+
+@dataclass(slots=True)
+class Draft:
+    """A link under construction. ``file`` and ``line`` say where it was first named."""
+
+    name: IfName
+    file: str
+    line: int
+    kind: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+    port: dict[str, Any] = field(default_factory=dict)
+    vlans: list[PortVlans] = field(default_factory=list)
+    addresses: list[str] = field(default_factory=list)
+    routes: list[StaticRoute] = field(default_factory=list)
+    dns: list[str] = field(default_factory=list)
+    search: list[str] = field(default_factory=list)
+    master: IfName | None = None
+    parent: IfName | None = None
+    pin_mac: Mac | None = None
+    pin_path: str | None = None
+    mac: Mac | None = None
+    mtu: int | None = None
+    dhcp4: bool = False
+    ipv6: Ipv6 = Ipv6.OFF
+    onboot: bool = True
+
+    def build(self) -> LinkConfig:
+        """The frozen link."""
+        return LinkConfig(
+            name=self.name,
+            options=KINDS[self.kind](**self.options) if self.options else KINDS[self.kind](),
+            master=self.master,
+            parent=self.parent,
+            pin_mac=self.pin_mac,
+            pin_path=self.pin_path,
+            mac=self.mac,
+            mtu=self.mtu,
+            dhcp4=self.dhcp4,
+            ipv6=self.ipv6,
+            addresses=tuple(self.addresses),
+            routes=tuple(self.routes),
+            dns=tuple(self.dns),
+            search=tuple(dict.fromkeys(self.search)),
+            port=BridgePort(**self.port) if self.port else None,
+            vlans=tuple(self.vlans),
+            onboot=self.onboot,
+        )
+
+
+class Builder:
+    """All drafts of a host, and what could not be taken."""
+
+    __slots__ = ("drafts", "implied", "left", "unmanaged")
+
+    def __init__(self) -> None:
+        self.drafts: dict[IfName, Draft] = {}
+        self.left = Leftovers()
+        self.implied: dict[str, str] = {}  # masters that are named by their ports, and their kind
+        self.unmanaged: list[str] = []
+
+    def draft(self, name: str, file: str, line: int) -> Draft:
+        """The draft of a link, made if it is new. Raises ValueError for a name that the kernel does not take."""
+        known = self.drafts.get(name)  # type: ignore[call-overload]  # a key is a checked name
+        if known is not None:
+            return known  # type: ignore[no-any-return]
+        draft = Draft(parse_ifname(name), file, line)
+        self.drafts[draft.name] = draft
+        return draft
+
+    def enslave(self, port: str, master: str, file: str, line: int) -> Draft | None:
+        """Put a link, which may be new, under a master; a second master is left over."""
+        try:
+            draft = self.draft(port, file, line)
+            parse_ifname(master)
+        except ValueError as wrong:
+            self.left.add(file, line, port, str(wrong))
+            return None
+        if draft.master is not None and draft.master != master:
+            self.left.add(file, line, f"{port} under {master}", f"it is under {draft.master} already")
+            return draft
+        draft.master = IfName(master)
+        return draft
+
+    def finish(self) -> Parsed:
+        """The configuration; what does not fit together is taken out and listed."""
+        for draft in list(self.drafts.values()):
+            self._check_master(draft)
+        self._break_loops()
+        while any(self._check_vlan(draft) for draft in list(self.drafts.values()) if draft.kind == "vlan"):
+            pass  # a VLAN that is dropped may leave another one without parent
+        links = []
+        for draft in self.drafts.values():
+            if draft.master is not None and (draft.addresses or draft.dhcp4 or draft.routes):
+                what = ", ".join(draft.addresses) or ("dhcp" if draft.dhcp4 else "routes")
+                self.left.add(draft.file, 0, f"{draft.name}: {what}", f"it is a port of {draft.master}")
+            links.append(draft.build())
+        return Parsed(config=NetworkConfig.of(links, self.unmanaged), left=self.left.done())
+
+    def _check_master(self, draft: Draft) -> None:
+        if draft.master is None:
+            return
+        master = self.drafts.get(draft.master)
+        if master is None or master.kind not in {"bridge", "bond"}:
+            why = "is not configured" if master is None else "is neither bridge nor bond"
+            self.left.add(draft.file, draft.line, draft.name, f"its master {draft.master} {why}")
+            draft.master = None
+
+    def _check_vlan(self, draft: Draft) -> bool:
+        """Whether it had to be dropped."""
+        if draft.parent is None or not draft.options.get("id"):
+            self.left.add(draft.file, draft.line, draft.name, "a VLAN without its number or the link below it")
+            self._drop(draft)
+            return True
+        if draft.parent not in self.drafts:
+            self.draft(draft.parent, draft.file, draft.line)
+        return False
+
+    def _drop(self, draft: Draft) -> None:
+        self.drafts.pop(draft.name, None)
+        for other in self.drafts.values():
+            if other.master == draft.name:
+                other.master = None
+            if other.parent == draft.name:
+                other.parent = None
+
+    def _break_loops(self) -> None:
+        for draft in list(self.drafts.values()):
+            seen = {draft.name}
+            over, below = draft.master, draft.parent
+            while over is not None and over in self.drafts:
+                if over in seen:
+                    self.left.add(draft.file, draft.line, draft.name, f"it would be above its own master {over}")
+                    draft.master = None
+                    break
+                seen.add(over)
+                over = self.drafts[over].master
+            seen = {draft.name}
+            while below is not None and below in self.drafts:
+                if below in seen:
+                    self.left.add(draft.file, draft.line, draft.name, "a VLAN on itself")
+                    self._drop(draft)
+                    break
+                seen.add(below)
+                below = self.drafts[below].parent
+
+
+def nothing(left: Iterable[Left] = ()) -> Parsed:
+    """An empty configuration."""
+    return Parsed(config=NetworkConfig(), left=tuple(left))

@@ -1,0 +1,199 @@
+"""What a host's network means after a reboot: the one value that every dialect renders and parses.
+
+It says less than a HostState (no taps, nothing of the moment) and a little more: DHCP, name servers, what shall
+come up at boot, which links are left to others. It is kept in a normal form, so that ``parse(render(x)) == x``
+can be exact: ports carry no addresses, IPv4 comes before IPv6, routes are sorted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+from bascule.model.links import Bridge, BridgePort, LinkOptions, Physical
+from bascule.model.state import PortVlans
+from bascule.model.values import IfName, Mac
+
+MAIN_TABLE = 254  # linux/rtnetlink.h RT_TABLE_MAIN
+
+
+class Ipv6(StrEnum):
+    """How a link comes by its own IPv6 addresses, besides those that are written down."""
+
+    OFF = "off"  # not even a link-local one, no router advertisement is listened to
+    LINK_LOCAL = "link-local"
+    AUTO = "auto"  # router advertisements decide
+    DHCP = "dhcp"  # DHCPv6 whatever the advertisements say
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class StaticRoute:
+    """A route that is written down. ``metric`` 0 and ``table`` 254 are the kernel's own choice."""
+
+    dst: str
+    gateway: str = ""
+    metric: int = 0
+    table: int = MAIN_TABLE
+    prefsrc: str = ""
+    onlink: bool = False
+
+    @property
+    def is_ipv6(self) -> bool:
+        """The family follows from the destination."""
+        return ":" in self.dst
+
+    @property
+    def is_plain_default(self) -> bool:
+        """A default gateway and nothing else, which most dialects have a word of their own for."""
+        return self == StaticRoute(dst="::/0" if self.is_ipv6 else "0.0.0.0/0", gateway=self.gateway) and bool(
+            self.gateway
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkConfig:
+    """One link as it shall be after a reboot.
+
+    ``pin_mac`` and ``pin_path`` tie the name to a piece of hardware (its permanent MAC, its udev ``ID_PATH``);
+    ``mac`` is the address that the link is given. ``mtu`` None leaves it to the kernel. ``vlans`` of a port are
+    the VLANs that it is given on a VLAN-aware bridge, empty for the bridge's default.
+    """
+
+    name: IfName
+    options: LinkOptions = field(default_factory=Physical)
+    master: IfName | None = None
+    parent: IfName | None = None
+    pin_mac: Mac | None = None
+    pin_path: str | None = None
+    mac: Mac | None = None
+    mtu: int | None = None
+    dhcp4: bool = False
+    ipv6: Ipv6 = Ipv6.OFF
+    addresses: tuple[str, ...] = ()
+    routes: tuple[StaticRoute, ...] = ()
+    dns: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()
+    port: BridgePort | None = None
+    vlans: tuple[PortVlans, ...] = ()
+    onboot: bool = True
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        if self.master is not None:  # a port speaks for nobody: the bridge or bond carries the addresses
+            for name, empty in _PORT_HAS_NONE:
+                put(self, name, empty)
+        put(self, "addresses", v4_first(dict.fromkeys(self.addresses)))
+        put(self, "dns", v4_first(dict.fromkeys(self.dns)))
+        put(self, "routes", tuple(sorted(set(self.routes))))
+        put(self, "vlans", tuple(sorted(set(self.vlans))))
+        if self.ipv6 is Ipv6.OFF and (
+            any(":" in text for text in self.addresses) or any(route.is_ipv6 for route in self.routes)
+        ):
+            put(self, "ipv6", Ipv6.LINK_LOCAL)
+        if self.port == BridgePort():
+            put(self, "port", None)
+
+    @property
+    def is_bridge(self) -> bool:
+        """Whether other links can be its ports."""
+        return isinstance(self.options, Bridge)
+
+    @property
+    def has_ipv4(self) -> bool:
+        """Whether it speaks IPv4 at all."""
+        return self.dhcp4 or any(":" not in text for text in self.addresses)
+
+    def split(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Its addresses by family."""
+        return by_family(self.addresses)
+
+
+_PORT_HAS_NONE = (
+    ("dhcp4", False),
+    ("ipv6", Ipv6.OFF),
+    ("addresses", ()),
+    ("routes", ()),
+    ("dns", ()),
+    ("search", ()),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkConfig:
+    """A host's network as its configuration files say it.
+
+    ``unmanaged`` are names, possibly ending in ``*``, of links that the configuration system must leave alone:
+    the guests' taps. They have a meaning only where there is a bridge.
+    """
+
+    links: Mapping[IfName, LinkConfig] = field(default_factory=lambda: MappingProxyType({}))
+    unmanaged: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        links = {name: self.links[name] for name in sorted(self.links)}
+        for name, link in links.items():
+            master = links.get(link.master) if link.master else None
+            if master is not None and master.is_bridge:
+                aware = isinstance(master.options, Bridge) and master.options.vlan_filtering
+                if not aware and link.vlans:
+                    links[name] = replace_fields(link, vlans=())
+            elif link.port is not None or (link.vlans and not link.is_bridge):
+                links[name] = replace_fields(link, port=None, vlans=() if not link.is_bridge else link.vlans)
+        put(self, "links", MappingProxyType(links))
+        bridges = any(link.is_bridge for link in links.values())
+        put(self, "unmanaged", tuple(sorted(set(self.unmanaged))) if bridges else ())
+
+    @classmethod
+    def of(cls, links: Iterable[LinkConfig], unmanaged: Iterable[str] = ()) -> NetworkConfig:
+        """A configuration from links in any order."""
+        return cls(links={link.name: link for link in links}, unmanaged=tuple(unmanaged))
+
+    def in_order(self) -> list[LinkConfig]:
+        """The links so that what others are made of comes first: NICs, bonds, VLANs, then bridges over them."""
+        ports = self.ports()
+        done: dict[IfName, LinkConfig] = {}
+
+        def visit(name: IfName) -> None:
+            link = self.links.get(name)
+            if link is None or name in done:
+                return
+            stack = [link.parent] if link.parent else []
+            for below in (*stack, *ports.get(name, ())):
+                if below not in done:
+                    visit(below)
+            done[name] = link
+
+        for rank in ("", "bond", "vlan", "dummy", "bridge"):
+            for name, link in self.links.items():
+                if link.options.kind == rank:
+                    visit(name)
+        return [*done.values(), *(link for name, link in self.links.items() if name not in done)]
+
+    def ports(self) -> dict[IfName, list[IfName]]:
+        """The ports of every bridge and bond, each in the order of their names."""
+        found: dict[IfName, list[IfName]] = {name: [] for name, link in self.links.items() if link.options.kind}
+        for name, link in self.links.items():
+            if link.master is not None:
+                found.setdefault(link.master, []).append(name)
+        return found
+
+
+def replace_fields(link: LinkConfig, **changes: object) -> LinkConfig:
+    """``dataclasses.replace`` for a hot path: 5,000 ports are normalised in milliseconds."""
+    values = {name: getattr(link, name) for name in LinkConfig.__slots__}
+    return LinkConfig(**{**values, **changes})
+
+
+def v4_first(texts: Iterable[str]) -> tuple[str, ...]:
+    """IPv4 before IPv6, each family in its order."""
+    v4, v6 = by_family(texts)
+    return v4 + v6
+
+
+def by_family(texts: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """IPv4 texts and IPv6 texts."""
+    all_of_them = tuple(texts)
+    return tuple(text for text in all_of_them if ":" not in text), tuple(text for text in all_of_them if ":" in text)

@@ -1,0 +1,169 @@
+"""The kernel's state as a configuration, and where the files say something else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from bascule.model.links import Bond, Bridge, Physical, Veth, Vlan
+from bascule.model.state import HostState, Link, PortVlans
+from bascule.model.values import IfName
+from bascule.persist.config import MAIN_TABLE, Ipv6, LinkConfig, NetworkConfig, StaticRoute
+
+FOREIGN = re.compile(  # bridges that other programs make, name and remove as they please
+    r"docker[0-9]+|br-[0-9a-f]{12}|virbr[0-9]+(-nic)?|lxcbr[0-9]+|lxdbr[0-9]+|incusbr[0-9]+|cni[0-9]+|podman[0-9]+"
+    r"|cbr[0-9]+|cilium_.*|flannel.*|ovs-system"
+)
+GUEST_END = re.compile(r"veth[0-9a-z]+|lxc.*|cali.*|vb-.*|ve-.*|fwln.*|fwpr.*|fwbr.*")
+MADE_ELSEWHERE = {"kernel", "ra", "dhcp", "redirect", "zebra", "bird", "bgp", "ospf", "isis", "rip"}
+
+
+def running_config(state: HostState) -> tuple[NetworkConfig, tuple[str, ...]]:
+    """What the kernel has, and the links that were left out, each with the reason."""
+    links: dict[IfName, LinkConfig] = {}
+    left: list[str] = []
+    for name, link in state.links.items():
+        reason = _left_out(link, state)
+        if reason is None:
+            links[name] = _link(link, state)
+        elif reason:
+            left.append(f"{name}: {reason}")
+    for name, link_config in list(links.items()):
+        if link_config.master is not None and link_config.master not in links:
+            del links[name]
+    return NetworkConfig.of(links.values()), tuple(left)
+
+
+def _left_out(link: Link, state: HostState) -> str | None:
+    """None for a link that belongs to the host's configuration, else why it does not ("": not worth a word)."""
+    master = state.links.get(link.master) if link.master else None
+    if master is not None and FOREIGN.fullmatch(master.name):
+        return ""
+    if FOREIGN.fullmatch(link.name):
+        return "left out, another program makes and removes it"
+    if isinstance(link.options, Bridge | Bond | Vlan):
+        return None
+    if isinstance(link.options, Physical):
+        return None if link.mac is not None else ""  # tunnels' fallback links and the like have no MAC
+    if isinstance(link.options, Veth) and not GUEST_END.fullmatch(link.name):
+        return None  # the NIC of a host that is itself a namespace or a container
+    kind = link.options.kind
+    return "" if kind in {"loopback", "tun", "veth", "macvtap"} else f"left out, links of kind '{kind}' are not taken"
+
+
+def _link(link: Link, state: HostState) -> LinkConfig:
+    options = link.options if isinstance(link.options, Bridge | Bond | Vlan) else Physical()
+    master = state.links.get(link.master) if link.master else None
+    own = tuple(a for a in link.addresses if not a.dynamic and not a.is_link_local and a.scope != "link")
+    routes = tuple(
+        StaticRoute(
+            dst=route.dst,
+            gateway=route.gateway,
+            # 1024 is what the kernel writes where an IPv6 route names no metric (IP6_RT_PRIO_USER)
+            metric=0 if route.is_ipv6 and route.metric == 1024 else route.metric,
+            table=MAIN_TABLE if route.table == "main" else int(route.table) if route.table.isdigit() else MAIN_TABLE,
+            prefsrc=route.prefsrc,
+            onlink="onlink" in route.flags,
+        )
+        for route in state.routes
+        if route.dev == link.name and route.protocol not in MADE_ELSEWHERE and route.kind == "unicast"
+    )
+    ra = state.sysctls.get(f"net/ipv6/conf/{link.name}/accept_ra", "1") != "0"
+    mode = Ipv6.OFF if link.addrgenmode == "none" else Ipv6.AUTO if ra else Ipv6.LINK_LOCAL
+    port = link.port if master is not None and master.is_bridge else None
+    if port is not None:
+        port = type(port)(**{**port.as_json(), "cost": None})  # follows from the speed
+    parent = state.links.get(link.parent) if link.parent else None
+    return LinkConfig(
+        name=link.name,
+        options=options,
+        master=link.master if master is not None else None,
+        parent=link.parent if isinstance(options, Vlan) else None,
+        mac=link.mac if options.kind and (parent is None or link.mac != parent.mac) else None,
+        mtu=link.mtu if link.mtu != 1500 else None,
+        dhcp4=any(a.dynamic and ":" not in a.ip for a in link.addresses),
+        ipv6=mode,
+        addresses=tuple(a.ip for a in own),
+        routes=routes,
+        port=port,
+        vlans=_vlans(link, master),
+        onboot=link.up,
+    )
+
+
+def _vlans(link: Link, master: Link | None) -> tuple[PortVlans, ...]:
+    """A port's VLANs where they are not the bridge's default."""
+    if master is None or not isinstance(master.options, Bridge) or not master.options.vlan_filtering:
+        return ()
+    pvid = master.options.vlan_default_pvid
+    default = (PortVlans(first=pvid, last=pvid, pvid=True, untagged=True),) if pvid else ()
+    return () if tuple(link.vlans) == default else tuple(link.vlans)
+
+
+def conflicts(kernel: NetworkConfig, files: NetworkConfig) -> Iterator[str]:
+    """Where the files, which decide at the next boot, say something else than the kernel has."""
+    for name in sorted({*kernel.links, *files.links}):
+        have, say = kernel.links.get(name), files.links.get(name)
+        if say is None:
+            if have is not None and (have.options.kind or have.addresses):
+                yield f"{name}: the kernel has it, no file configures it: it is gone after a reboot"
+        elif have is None:
+            if say.onboot:
+                yield f"{name}: configured in the files, but the kernel does not have it"
+        else:
+            if have.onboot and not say.onboot:
+                yield f"{name}: is up, but its files do not bring it up at boot"
+            yield from differences(name, have, say, "in the kernel", "in the files")
+
+
+def differences(name: str, have: LinkConfig, say: LinkConfig, here: str, there: str) -> Iterator[str]:
+    """In words, what two configurations of one link differ by; ``here`` and ``there`` say where each stands."""
+    if have.options.kind != say.options.kind:
+        yield f"{name}: a {have.options.kind or 'NIC'} {here}, a {say.options.kind or 'NIC'} {there}"
+    for word, mine, theirs in (
+        ("master", have.master or "none", say.master or "none"),
+        ("MTU", have.mtu or 1500, say.mtu or 1500),
+        ("MAC", have.mac or say.mac, say.mac or have.mac),
+        ("DHCP", "on" if have.dhcp4 else "off", "on" if say.dhcp4 else "off"),
+    ):
+        if mine != theirs:
+            yield f"{name}: {word} is {mine} {here}, {theirs} {there}"
+    if set(have.addresses) != set(say.addresses):
+        mine, theirs = (", ".join(addresses) or "none" for addresses in (have.addresses, say.addresses))
+        yield f"{name}: addresses are {mine} {here}, {theirs} {there}"
+    seen, told = ({(r.dst, r.gateway) for r in link.routes} for link in (have, say))
+    for dst, gateway in sorted(seen ^ told):
+        where = (here, there) if (dst, gateway) in seen else (there, here)
+        yield f"{name}: the route to {dst} via {gateway or 'the link'} is {where[0]}, not {where[1]}"
+
+
+def together(kernel: NetworkConfig, files: NetworkConfig) -> NetworkConfig:
+    """The kernel's facts, with what only files can say: DHCP, name servers, hardware pins."""
+    links: list[LinkConfig] = []
+    for name, have in kernel.links.items():
+        say = files.links.get(name)
+        if say is None:
+            links.append(have)
+            continue
+        links.append(
+            LinkConfig(
+                name=name,
+                options=have.options,
+                master=have.master,
+                parent=have.parent,
+                pin_mac=say.pin_mac,
+                pin_path=say.pin_path,
+                mac=have.mac,
+                mtu=have.mtu,
+                dhcp4=have.dhcp4 or say.dhcp4,
+                ipv6=have.ipv6,
+                addresses=have.addresses,
+                routes=have.routes,
+                dns=say.dns,
+                search=say.search,
+                port=have.port,
+                vlans=have.vlans,
+                onboot=have.onboot,
+            )
+        )
+    return NetworkConfig.of(links, files.unmanaged)

@@ -1,0 +1,197 @@
+"""From a configuration to a site file: the entry of one host, and what a site file has no word for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_interface
+from typing import Any
+
+from bascule.model.links import Bond, Bridge, Dummy, Vlan
+from bascule.model.values import IfName
+from bascule.persist.config import MAIN_TABLE, LinkConfig, NetworkConfig, StaticRoute
+
+
+@dataclass(slots=True)
+class HostEntry:
+    """The parts of a site file that one host fills; ``notes`` say what could not be said."""
+
+    networks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    host: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def host_entry(config: NetworkConfig) -> HostEntry:
+    """The host's NICs, bonds and bridges, and the networks that its addresses name."""
+    return _Writer(config).write()
+
+
+class _Writer:
+    def __init__(self, config: NetworkConfig) -> None:
+        self.config = config
+        self.out = HostEntry()
+        self.ports = config.ports()
+        self.parents = {link.parent for link in config.links.values()}
+        self.used_vlans: set[IfName] = set()
+        self.gateways: set[bool] = set()
+        self.nics: dict[str, dict[str, Any]] = {}
+        self.bonds: dict[str, dict[str, Any]] = {}
+        self.bridges: dict[str, dict[str, Any]] = {}
+
+    def note(self, text: str) -> None:
+        self.out.notes.append(text)
+
+    def write(self) -> HostEntry:
+        for link in self.config.links.values():
+            if isinstance(link.options, Bridge):
+                self.bridges[link.name] = self._bridge(link)
+            elif isinstance(link.options, Bond):
+                self.bonds[link.name] = self._bond(link)
+            elif not link.options.kind:
+                if link.onboot or link.master or link.name in self.parents:
+                    self.nics[link.name] = self._nic(link)
+                else:
+                    self.note(f"{link.name}: left out, it is not brought up and carries nothing")
+            elif isinstance(link.options, Dummy):
+                self.note(f"{link.name}: a dummy link; a site file has no word for it")
+        for link in self.config.links.values():
+            if isinstance(link.options, Vlan) and link.name not in self.used_vlans:
+                self.note(f"{link.name}: a VLAN without a bridge over it; a site file has no word for it")
+        for name, entries in (("nics", self.nics), ("bonds", self.bonds), ("bridges", self.bridges)):
+            if entries:
+                self.out.host[name] = entries
+        return self.out
+
+    def _nic(self, link: LinkConfig) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        master = self.config.links.get(link.master) if link.master else None
+        if master is None:
+            out |= self._speech(link)
+        if link.pin_mac:
+            out["mac"] = link.pin_mac
+        if link.pin_path:
+            out["path"] = link.pin_path
+        if link.mtu is not None:
+            out["mtu"] = link.mtu
+        if link.mac:
+            self.note(f"{link.name}: is given the MAC {link.mac}; a site file has no word for it")
+        return out
+
+    def _bond(self, link: LinkConfig) -> dict[str, Any]:
+        members = self.ports.get(link.name, [])
+        out: dict[str, Any] = {"nics": list(members)}
+        options = link.options
+        if isinstance(options, Bond):
+            out["mode"] = options.mode
+            extra = {key: value for key, value in options.as_json().items() if key not in {"mode", "miimon"}}
+            if extra:
+                told = ", ".join(f"{key} {value}" for key, value in extra.items())
+                self.note(f"{link.name}: {told}; a site file has no word for it")
+        if link.mtu is not None:
+            out["mtu"] = link.mtu
+        if link.addresses or link.dhcp4:
+            told = ", ".join([*link.addresses, *(["dhcp"] if link.dhcp4 else [])])
+            self.note(f"{link.name}: carries {told}; in a site file the host speaks on a NIC or a bridge")
+        return out
+
+    def _bridge(self, link: LinkConfig) -> dict[str, Any]:
+        out: dict[str, Any] = {"uplink": "none"}
+        members = [self.config.links[name] for name in self.ports.get(link.name, [])]
+        if members:
+            first = members[0]
+            for other in members[1:]:
+                self.note(f"{link.name}: {other.name} is a second port; a site file names one uplink ({first.name})")
+            out["uplink"] = first.name
+            if isinstance(first.options, Vlan):
+                out["uplink"], self.used_vlans = first.parent, self.used_vlans | {first.name}
+                out["vlan"] = int(first.options.id)
+                if first.name != f"{first.parent}.{first.options.id}":
+                    self.note(
+                        f"{first.name}: a site file calls it {first.parent}.{first.options.id}; "
+                        "the plan would make that one beside it"
+                    )
+            for member in members:
+                if member.port is not None:
+                    told = ", ".join(member.port.as_json())
+                    self.note(f"{member.name}: port options {told}; a site file has no word for them")
+        out |= self._speech(link)
+        if "vlan" in out:
+            self._tagged(link, out["vlan"])
+        options = link.options
+        if isinstance(options, Bridge):
+            if options.vlan_filtering:
+                out["vlan_aware"] = True
+            if options.stp_state:
+                out["stp"] = True
+        if link.mtu is not None:
+            out["mtu"] = link.mtu
+        return out
+
+    def _speech(self, link: LinkConfig) -> dict[str, Any]:
+        """Addresses, gateways, routes and name servers of a link on which the host speaks."""
+        out: dict[str, Any] = {}
+        network = self._network(link)
+        if network and not link.is_bridge:
+            out["network"] = network
+        addresses = [*link.addresses, *(["dhcp"] if link.dhcp4 else [])]
+        if addresses:
+            out["address"] = _one_or_many(addresses)
+        gateways, routes = [], []
+        for route in link.routes:
+            if route.is_plain_default and route.is_ipv6 not in self.gateways:
+                self.gateways.add(route.is_ipv6)
+                gateways.append(route.gateway)
+            elif route.gateway and route.table == MAIN_TABLE and not route.prefsrc and not route.onlink:
+                routes.append(
+                    {"to": route.dst, "via": route.gateway} | ({"metric": route.metric} if route.metric else {})
+                )
+            else:
+                self.note(f"{link.name}: the route to {_told(route)}; a site file has no word for it")
+        if gateways:
+            out["gateway"] = _one_or_many(gateways)
+        if routes:
+            out["routes"] = routes
+        if link.dns:
+            out["dns"] = _one_or_many(list(link.dns))
+        if link.search:
+            out["search"] = _one_or_many(list(link.search))
+        return out
+
+    def _tagged(self, link: LinkConfig, vid: int) -> None:
+        """A VLAN that a bridge sits on is a network of the building."""
+        if any(entry.get("vlan") == vid for entry in self.out.networks.values()):
+            return
+        name = self._network(link)
+        shared = {entry.get("network") for entry in self.nics.values()}
+        if name is None or name in shared or "vlan" in self.out.networks[name]:
+            name = f"vlan-{vid}"
+        self.out.networks.setdefault(name, {})["vlan"] = vid
+
+    def _network(self, link: LinkConfig) -> str | None:
+        """The network of the building that the link's first address stands in, named after it."""
+        for address in link.addresses:
+            interface = ip_interface(address)
+            subnet = interface.network
+            if interface.version == 6 or subnet.prefixlen > 30:
+                continue
+            name = "net-" + str(subnet.network_address).replace(".", "-")
+            entry = self.out.networks.setdefault(name, {"subnet": str(subnet)})
+            for route in link.routes:
+                if route.is_plain_default and not route.is_ipv6 and ip_address(route.gateway) in subnet:
+                    entry["gateway"] = route.gateway
+            return name
+        return None
+
+
+def _one_or_many(values: list[str]) -> Any:
+    return values[0] if len(values) == 1 else values
+
+
+def _told(route: StaticRoute) -> str:
+    words = [route.dst, f"via {route.gateway}" if route.gateway else "on the link"]
+    if route.table != MAIN_TABLE:
+        words.append(f"in table {route.table}")
+    if route.prefsrc:
+        words.append(f"from {route.prefsrc}")
+    if route.onlink:
+        words.append("onlink")
+    return " ".join(words)

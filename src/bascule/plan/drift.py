@@ -1,0 +1,47 @@
+"""What of a confirmed change is no longer so: the host as it is now, with only our part of it put right."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bascule.model.state import HostState, Link
+
+OTHERS = {"ra", "dhcp", "kernel"}  # protocols of routes that come and go by themselves
+
+
+def drift_goal(before: HostState, wanted: HostState, now: HostState) -> HostState:
+    """The state that ``now`` would be if nobody had touched what the change made.
+
+    A link is ours where the change altered or made it. Leases and what the kernel makes by itself are no drift, and
+    a tap whose guest has stopped is none either.
+    """
+    links = dict(now.links)
+    ours = {name for name, link in wanted.links.items() if link.is_ours or before.links.get(name) != link}
+    for name in ours:
+        link, seen = wanted.links[name], now.links.get(name)
+        if seen is None:
+            if link.options.virtual:
+                links[name] = link
+            continue
+        links[name] = _put_right(link, seen, now)
+    kept = {*now.links, *links}
+    routes = [r for r in wanted.routes if r.dev in ours and r.protocol not in OTHERS and r.expires_s is None]
+    have = set(now.routes)
+    missing = tuple(r for r in routes if r not in have and r.dev in kept)
+    return HostState(
+        links=links,
+        routes=now.routes + missing,
+        rules=now.rules,
+        sysctls=dict(now.sysctls) | {k: v for k, v in wanted.sysctls.items() if before.sysctls.get(k) != v},
+        tables=dict(now.tables) | {k: v for k, v in wanted.tables.items() if before.tables.get(k) != v},
+    )
+
+
+def _put_right(link: Link, seen: Link, now: HostState) -> Link:
+    moving = tuple(a for a in seen.addresses if a.dynamic or a.is_link_local)
+    fixed = tuple(a for a in link.addresses if not a.dynamic and not a.is_link_local)
+    master = link.master if link.master in now.links or link.master is None else seen.master
+    port = link.port
+    if port is not None and seen.port is not None and port.cost is None:
+        port = replace(port, cost=seen.port.cost)  # the kernel derives it from the port's speed
+    return replace(link, addresses=fixed + moving, altnames=seen.altnames, master=master, port=port)

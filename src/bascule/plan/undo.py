@@ -1,0 +1,313 @@
+"""The way back, as a state to go to: what a change of ours altered is put back, what other hands altered stays.
+
+Three states decide, facet by facet: ``before`` the change, right ``after`` it, and ``now``. Where before and after
+differ, the change (or the kernel, on its account) did it, and what was before comes back. Where only now differs, it
+was somebody else, and that is kept and named. When the change was ended half-way there is no *after*; then whatever
+is different on the links that the plan touches counts as ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypeVar
+
+from bascule.model.state import Address, HostState, Link, Route, link_of
+from bascule.model.values import IfName
+from bascule.plan.move import stand_in
+
+T = TypeVar("T")
+
+FACETS = ("up", "mac", "mtu", "master", "parent", "addrgenmode", "alias", "altnames", "vlans")
+WORDS = {"mac": "MAC", "mtu": "MTU", "master": "bridge", "up": "up", "vlans": "VLANs", "addrgenmode": "IPv6 addresses"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undo:
+    """Where to go, and what stays different from before because somebody else wanted it so."""
+
+    goal: HostState
+    kept: tuple[str, ...] = ()
+
+
+def undo(
+    before: HostState, wanted: HostState, now: HostState, *, applied: HostState | None = None, elapsed_s: float = 0.0
+) -> Undo:
+    """The state to go back to.
+
+    ``applied`` is what was observed right after the change, None if it was ended before. ``elapsed_s`` is the time
+    since ``before`` was observed: by that much the lifetimes of leases have gone down.
+    """
+    return _Merge(before=before, wanted=wanted, now=now, applied=applied, elapsed_s=elapsed_s).undo()
+
+
+def settle(goal: HostState, now: HostState, wanted: HostState) -> HostState:
+    """The goal again, for a second look: links, addresses and routes that came meanwhile are left alone."""
+    links = dict(goal.links)
+    for name, link in now.links.items():
+        if name not in links and name not in wanted.links:
+            links[name] = link
+    for name in [name for name, link in links.items() if name not in now.links and not link.options.virtual]:
+        del links[name]
+    for name, link in links.items():
+        seen = now.links.get(name)
+        if seen is not None and link.addrgenmode != "none":
+            known = {address.ip for address in link.addresses}
+            new = tuple(a for a in seen.addresses if a.is_link_local and a.ip not in known)
+            links[name] = replace(link, addresses=link.addresses + new) if new else link
+    slots = {_slot(route) for route in goal.routes} | set(map(_slot, wanted.routes))
+    new_routes = tuple(r for r in now.routes if _slot(r) not in slots and (not r.dev or r.dev in links))
+    routes = tuple(r for r in goal.routes if not r.dev or r.dev in links)
+    return replace(goal, links=links, routes=routes + new_routes)
+
+
+def with_bridges_left(goal: HostState, now: HostState) -> HostState:
+    """The goal for the first pass: a bridge that is not ours keeps its MAC and MTU until its ports are back.
+
+    Such a bridge may follow its ports in both, and then finds back by itself; to set them would pin them for good.
+    """
+    links = dict(goal.links)
+    for name, link in goal.links.items():
+        seen = now.links.get(name)
+        if seen is None or not link.is_bridge or link.is_ours or (link.mac, link.mtu) == (seen.mac, seen.mtu):
+            continue
+        if {p.name for p in goal.ports(name)} != {p.name for p in now.ports(name)}:
+            links[name] = replace(link, mac=seen.mac, mtu=seen.mtu)
+    return replace(goal, links=links)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Merge:
+    before: HostState
+    wanted: HostState
+    now: HostState
+    applied: HostState | None
+    elapsed_s: float
+    kept: list[str] = field(default_factory=list)
+    touched: frozenset[str] = frozenset()
+
+    def undo(self) -> Undo:
+        self.touched = frozenset(self._touched()) if self.applied is None else frozenset()
+        links = dict(self._links())
+        for name, link in links.items():
+            if link.master is not None and link.master not in links:
+                links[name] = replace(link, master=None, port=None, vlans=())
+        state = HostState(
+            links=links,
+            routes=tuple(self._routes(links)),
+            rules=tuple(self._set(self.before.rules, self.wanted.rules, self.now.rules, self._after().rules)),
+            sysctls=self._sysctls(links),
+            tables=self._mapping(self.before.tables, self.wanted.tables, self.now.tables, self._after().tables),
+        )
+        return Undo(goal=state, kept=tuple(self.kept))
+
+    def _after(self) -> HostState:
+        return self.applied if self.applied is not None else self.wanted
+
+    def _touched(self) -> Iterator[str]:
+        """The links that the plan changes, and the masters that feel it."""
+        for name in {*self.before.links, *self.wanted.links}:
+            old, new = self.before.links.get(name), self.wanted.links.get(name)
+            if old != new:
+                yield name
+                yield from (link.master for link in (old, new) if link is not None and link.master is not None)
+
+    # ---- links
+
+    def _links(self) -> Iterator[tuple[IfName, Link]]:
+        for name in {**self.before.links, **self.now.links}:
+            old, seen = self.before.links.get(name), self.now.links.get(name)
+            if old is not None and seen is not None:
+                yield name, self._link(old, seen)
+            elif old is not None:
+                if self._is_ours_to_restore(old):
+                    yield name, replace(old, addresses=tuple(self._gone(name, old.addresses, self.now_ips)))
+                else:
+                    self.kept.append(f"{name} is gone")
+            elif seen is not None and name not in self.wanted.links:
+                if seen.master is not None and self._goes(seen.master):
+                    self.kept.append(f"{name} is new and loses its bridge {seen.master}, which goes away")
+                else:
+                    self.kept.append(f"{name} is new" + (f", a port of {seen.master}" if seen.master else ""))
+                yield name, seen
+
+    def _goes(self, name: str) -> bool:
+        return name not in self.before.links and name in self.wanted.links
+
+    def _is_ours_to_restore(self, link: Link) -> bool:
+        if not link.options.virtual:
+            return False
+        return link.name not in self._after().links or link.name in self.touched
+
+    def _link(self, old: Link, seen: Link) -> Link:
+        planned = self.wanted.links.get(old.name)
+        after = self._after().links.get(old.name)
+        values: dict[str, Any] = {}
+        for facet in FACETS:
+            pair = (getattr(planned, facet, None), getattr(after, facet, None))
+            values[facet] = self._facet(old.name, facet, getattr(old, facet), getattr(seen, facet), pair)
+        if values["master"] is not None and self._goes(values["master"]):
+            values["master"] = old.master
+        if values["master"] == old.master:
+            pair = (planned.port if planned else None, after.port if after else None)
+            values["port"] = self._facet(old.name, "port", old.port, seen.port, pair)
+        else:
+            values["port"], values["vlans"] = seen.port, seen.vlans
+        if type(old.options) is type(seen.options):
+            values["options"] = self._options(old, seen, planned, after)
+        else:
+            values["options"] = old.options if old.name in self.touched else seen.options
+        values["addresses"] = tuple(self._addresses(old, seen, values["addrgenmode"]))
+        return replace(seen, **values)
+
+    def _options(self, old: Link, seen: Link, planned: Link | None, after: Link | None) -> Any:
+        values = {}
+        for one in fields(old.options):
+            mine = getattr(old.options, one.name)
+            pair = tuple(getattr(x.options, one.name, mine) if x else mine for x in (planned, after))
+            values[one.name] = self._facet(old.name, one.name, mine, getattr(seen.options, one.name), pair)
+        return type(old.options)(**values)
+
+    def _facet(self, name: str, facet: str, old: T, seen: T, ours: tuple[Any, ...]) -> T:
+        """What a facet goes back to: ``ours`` are its values in the plan and right after it."""
+        if seen == old:
+            return old
+        if any(value != old for value in ours) or name in self.touched:
+            if self.applied is not None and all(seen != value for value in ours):
+                self.kept.append(f"{name}: somebody set {_word(facet)} to {_value(seen)}; it goes back all the same")
+            return old
+        self.kept.append(f"{name}: {_word(facet)} is now {_value(seen)}")
+        return seen
+
+    # ---- addresses
+
+    @property
+    def now_ips(self) -> Mapping[str, Address]:
+        """Every address that stands on any link now: a lease may have moved with its address."""
+        return {address.ip: address for link in self.now.links.values() for address in link.addresses}
+
+    def _addresses(self, old: Link, seen: Link, addrgenmode: str) -> Iterator[Address]:
+        now = {address.ip: address for address in seen.addresses}
+        planned = {a.ip: a for a in getattr(self.wanted.links.get(old.name), "addresses", ())}
+        after = {a.ip: a for a in getattr(self._after().links.get(old.name), "addresses", ())}
+        crashed = old.name in self.touched
+        lost = []
+        for address in old.addresses:
+            if address.ip not in now:
+                if address.ip not in after or crashed or address.is_link_local:
+                    lost.append(address)
+                elif not address.dynamic:
+                    self.kept.append(f"{old.name}: {address.ip} is gone")
+            elif now[address.ip] == address or (after.get(address.ip) == address and not crashed):
+                yield now[address.ip]  # as it is, with the lifetime that it has by now
+            else:
+                yield self._aged(address, now)
+        yield from self._gone(old.name, lost, self.now_ips if lost else {})
+        known = {address.ip for address in old.addresses}
+        for ip, address in now.items():
+            if ip in known:
+                continue
+            if ip in planned and not (address.is_link_local and addrgenmode != "none"):
+                continue
+            yield address
+            if not address.is_link_local:
+                self.kept.append(f"{old.name}: {ip} is new")
+
+    def _gone(self, name: str, lost: Iterable[Address], now: Mapping[str, Address]) -> Iterator[Address]:
+        """Addresses to put back, with the time that their leases have left."""
+        for address in lost:
+            aged = self._aged(address, now)
+            if aged.valid_s is not None and aged.valid_s <= 0:
+                self.kept.append(f"{name}: the lease of {address.ip} has ended")
+            else:
+                yield aged
+
+    def _aged(self, address: Address, now: Mapping[str, Address]) -> Address:
+        if address.valid_s is None:
+            return address
+        renewed = now.get(address.ip)
+        if renewed is not None and renewed.valid_s is not None:
+            return replace(address, valid_s=renewed.valid_s, preferred_s=renewed.preferred_s)
+        passed = round(self.elapsed_s)
+        preferred = None if address.preferred_s is None else max(address.preferred_s - passed, 0)
+        return replace(address, valid_s=address.valid_s - passed, preferred_s=preferred)
+
+    # ---- routes, rules, sysctls, tables
+
+    def _routes(self, links: Mapping[IfName, Link]) -> Iterator[Route]:
+        after, now, planned = set(self._after().routes), set(self.now.routes), set(self.wanted.routes)
+        before = set(self.before.routes)
+        back: dict[tuple[object, ...], Route] = {}
+        for route in self.before.routes:
+            if route.dev and route.dev not in links:
+                continue
+            if route not in now:
+                if self.applied is not None and route in after:
+                    if route.expires_s is None:
+                        self.kept.append(f"the route {route.dst} {route.gateway or route.dev} is gone")
+                    continue
+                if route.protocol == "ra":
+                    advertised = self._advertised(route, back.values())
+                    if advertised is None:
+                        continue
+                    route = advertised  # noqa: PLW2901  # the same route, aged, in a place of its own
+            back[_slot(route)] = route
+            yield route
+        for route in self.now.routes:
+            if route in before or route in planned or (route.dev and route.dev not in links):
+                continue
+            if route.dev and self._goes(route.dev):
+                continue
+            if _slot(route) in back:
+                self.kept.append(f"the route {route.dst} by {route.dev} gives way to the one before")
+                continue
+            if route.expires_s is None and route.protocol not in {"ra", "dhcp"}:
+                self.kept.append(f"the route {route.dst} by {route.gateway or route.dev} is new")
+            yield route
+
+    def _advertised(self, route: Route, back: Iterable[Route]) -> Route | None:
+        """A router's route to put back; None when it has run out, or when its link has another one already."""
+        others = (*self.now.routes, *back)
+        if any(r.protocol == "ra" and (r.dst, r.table, r.dev) == (route.dst, route.table, route.dev) for r in others):
+            return None
+        left = None if route.expires_s is None else route.expires_s - round(self.elapsed_s)
+        return None if left is not None and left <= 0 else replace(stand_in(route, route.dev), expires_s=left)
+
+    def _set(self, before: tuple[T, ...], wanted: tuple[T, ...], now: tuple[T, ...], after: tuple[T, ...]) -> list[T]:
+        found = [one for one in before if one in now or self.applied is None or one not in after]
+        self.kept += [f"{_value(one)} is gone" for one in before if one not in found]
+        new = [one for one in now if one not in before and one not in wanted]
+        self.kept += [f"{_value(one)} is new" for one in new]
+        return found + new
+
+    def _sysctls(self, links: Mapping[IfName, Link]) -> dict[str, str]:
+        """Parameters of links that are not there any more went with them."""
+        found = self._mapping(self.before.sysctls, self.wanted.sysctls, self.now.sysctls, self._after().sysctls)
+        return {key: value for key, value in found.items() if link_of(key) in {*links, "all", "default", ""}}
+
+    def _mapping(
+        self, before: Mapping[str, str], wanted: Mapping[str, str], now: Mapping[str, str], after: Mapping[str, str]
+    ) -> dict[str, str]:
+        found = {}
+        for key, value in before.items():
+            seen = now.get(key)
+            if seen in {value, None} or wanted.get(key) != value or after.get(key) != value:
+                found[key] = value
+            else:
+                self.kept.append(f"{key} is now {seen}")
+                found[key] = seen or ""
+        return found | {key: value for key, value in now.items() if key not in before and key not in wanted}
+
+
+def _slot(route: Route) -> tuple[object, ...]:
+    return route.dst, route.table, route.metric, route.dev if route.is_ipv6 else ""
+
+
+def _word(facet: str) -> str:
+    return WORDS.get(facet, facet.replace("_", " "))
+
+
+def _value(value: object) -> str:
+    if value is None:
+        return "none"
+    return str(value)

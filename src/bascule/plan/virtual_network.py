@@ -1,0 +1,347 @@
+"""A virtual network in the kernel's terms: bridge, addresses, sysctls, an nft table of its own, dnsmasq's words.
+
+The rules say what libvirt's four modes mean (libvirt.org/formatnetwork.html#connectivity), so that a network that
+Bascule makes by itself gives the same verdicts as the one that libvirt makes. They match by ``iifname``: the bridge
+may go and come back, and the rules still hold. They stand in a table of their own and accept nothing for others:
+a packet that another table drops stays dropped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bascule.errors import Place, Problem, SiteFault
+from bascule.model.domain import Lease, Reservation
+from bascule.model.site import GuestNic, Host, Mode, PlugKind, Service, Site, VirtualNetwork
+from bascule.model.values import IFNAME_MAX, IfName, IpAddress, IpInterface, IpNetwork, Mac, parse_mac
+
+_BRIDGE_PREFIX = "vn-"
+LEASE = "1h"  # dnsmasq's own default (dnsmasq(8), --dhcp-range)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortForward:
+    """A port of the host that leads to a guest's address; a range of ports keeps its width on the host."""
+
+    host_port: int
+    guest: str
+    address: IpAddress
+    service: Service
+    place: Place | None = None
+
+    @property
+    def host_ports(self) -> range:
+        """The ports on the host's side."""
+        return range(self.host_port, self.host_port + len(self.service.ports))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Realm:
+    """A virtual network with everything resolved that the site file leaves to rule."""
+
+    name: str
+    mode: Mode
+    bridge: IfName
+    mac: Mac
+    addresses: tuple[IpInterface, ...]  # the host's own, one in each subnet
+    ranges: tuple[tuple[IpAddress, IpAddress], ...] = ()
+    reservations: tuple[Reservation, ...] = ()
+    names: tuple[tuple[str, IpAddress], ...] = ()  # DNS names of the guests
+    forwards: tuple[PortForward, ...] = ()
+
+    @property
+    def subnets(self) -> tuple[IpNetwork, ...]:
+        """The subnets, in the order of the file."""
+        return tuple(address.network for address in self.addresses)
+
+
+def bridge_name(network: str) -> IfName:
+    """The bridge of a virtual network: ``vn-`` and its name, shortened with a hash where that is too long."""
+    plain = _BRIDGE_PREFIX + network
+    if len(plain) <= IFNAME_MAX:
+        return IfName(plain)
+    digest = hashlib.sha256(network.encode()).hexdigest()[:4]
+    return IfName(plain[: IFNAME_MAX - 5] + "~" + digest)
+
+
+def bridge_mac(site: str, host: str, network: str) -> Mac:
+    """The stable MAC of a virtual network's bridge, so that guests keep their gateway's over a restart."""
+    digest = hashlib.sha256(f"{site}\0{host}\0{network}\0bridge".encode()).digest()
+    return Mac("52:54:00:" + ":".join(f"{byte:02x}" for byte in digest[:3]))
+
+
+def table_name(network: str) -> str:
+    """The nft table of a virtual network, without its family (``inet``)."""
+    return f"bascule_{network}"
+
+
+def realm(site: Site, host: Host, network: VirtualNetwork) -> Realm:
+    """Resolve a virtual network. Raises SiteFault for forwards that lead nowhere or take the same port twice."""
+    problems: list[Problem] = []
+    addresses = tuple(_host_address(subnet) for subnet in network.subnets)
+    nics = [nic for nic in site.guest_nics(host.name) if nic.plug is PlugKind.NETWORK and nic.into == network.name]
+    reservations = _reservations(network, nics, {address.ip for address in addresses})
+    by_mac = {one.mac: one.address for one in reservations}
+    forwards = []
+    for forward in network.forwards:
+        address = next((by_mac[nic.mac] for nic in nics if nic.guest == forward.guest and nic.mac in by_mac), None)
+        if address is None:
+            problems.append(
+                Problem(
+                    code="FORWARD-NOWHERE",
+                    message=f"port {forward.host_port} of {host.name} is forwarded to '{forward.guest}', "
+                    f"which has no address in virtual network '{network.name}'",
+                    place=forward.place,
+                    hint=f"give {forward.guest} a NIC with `network: {network.name}` and an `address:` (dhcp will do)",
+                )
+            )
+            continue
+        forwards.append(
+            PortForward(
+                host_port=forward.host_port,
+                guest=forward.guest,
+                address=address,
+                service=forward.service,
+                place=forward.place,
+            )
+        )
+    if problems:
+        raise SiteFault(*problems)
+    return Realm(
+        name=network.name,
+        mode=network.mode,
+        bridge=bridge_name(network.name),
+        mac=bridge_mac(site.name, host.name, network.name),
+        addresses=addresses,
+        ranges=((network.dhcp.first, network.dhcp.last),) if network.dhcp else (),
+        reservations=tuple(reservations),
+        names=tuple((one.name, one.address) for one in reservations if one.name),
+        forwards=tuple(forwards),
+    )
+
+
+def realms(site: Site, host: Host) -> tuple[Realm, ...]:
+    """Every virtual network of a host. Raises SiteFault with all problems, two forwards of one port among them."""
+    found: list[Realm] = []
+    problems: list[Problem] = []
+    for network in host.virtual_networks.values():
+        try:
+            found.append(realm(site, host, network))
+        except SiteFault as fault:
+            problems += fault.problems
+    problems += _twice(host, found)
+    if problems:
+        raise SiteFault(*problems)
+    return tuple(found)
+
+
+def _twice(host: Host, found: Iterable[Realm]) -> Iterator[Problem]:
+    seen: dict[tuple[str, int], PortForward] = {}
+    for forward in (forward for one in found for forward in one.forwards):
+        for port in forward.host_ports:
+            first = seen.setdefault((forward.service.protocol, port), forward)
+            if first is not forward:
+                yield Problem(
+                    code="FORWARD-TWICE",
+                    message=f"{forward.service.protocol} port {port} of {host.name} is forwarded "
+                    f"to '{first.guest}' and to '{forward.guest}'",
+                    place=forward.place,
+                    also=(("the first one", first.place),) if first.place else (),
+                )
+                break
+
+
+def _host_address(subnet: IpNetwork) -> IpInterface:
+    """The host takes the first address of a subnet, as libvirt's default network does."""
+    return ipaddress.ip_interface(f"{subnet.network_address + 1}/{subnet.prefixlen}")
+
+
+def _reservations(network: VirtualNetwork, nics: list[GuestNic], taken: set[IpAddress]) -> list[Reservation]:
+    """A fixed address for each NIC: the declared one; for DHCP guests one of the range that follows from the MAC."""
+    found = [
+        Reservation(mac=nic.mac, address=address.ip, name=nic.guest)
+        for nic in nics
+        for address in nic.addresses
+        if any(address.ip in subnet for subnet in network.subnets)
+    ]
+    busy = taken | {one.address for one in found}
+    for nic in nics:
+        if not nic.dhcp or network.dhcp is None:
+            continue
+        first = int(network.dhcp.first)
+        size = int(network.dhcp.last) - first + 1
+        start = int.from_bytes(hashlib.sha256(nic.mac.encode()).digest()[:8])
+        kind = type(network.dhcp.first)
+        address = next((a for step in range(size) if (a := kind(first + (start + step) % size)) not in busy), None)
+        if address is not None:  # a range that is full stays without; the server then gives what is left
+            busy.add(address)
+            found.append(Reservation(mac=nic.mac, address=address, name=nic.guest))
+    return found
+
+
+def lease_file(one: Realm, folder: Path) -> Path:
+    """Where dnsmasq keeps the leases of a network."""
+    return folder / f"{one.name}.leases"
+
+
+def pid_file(one: Realm, folder: Path) -> Path:
+    """Where dnsmasq keeps its process id."""
+    return folder / f"{one.name}.pid"
+
+
+def parse_leases(text: str, network: str = "") -> tuple[Lease, ...]:
+    """The leases in dnsmasq's file: ``EXPIRES MAC ADDRESS NAME CLIENT`` in each line; IPv6 ones carry no MAC."""
+    found = []
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) == 5 and words[1].count(":") == 5:
+            name = "" if words[3] == "*" else words[3]
+            address = ipaddress.ip_address(words[2])
+            found.append(
+                Lease(mac=parse_mac(words[1]), address=address, name=name, network=network, expires=int(words[0]))
+            )
+    return tuple(found)
+
+
+def sysctls(one: Realm) -> Mapping[str, str]:
+    """What the kernel must be told so that it routes for this network; paths below /proc/sys."""
+    if one.mode is Mode.ISOLATED:
+        return {}
+    found = {}
+    if any(subnet.version == 4 for subnet in one.subnets):
+        found["net/ipv4/ip_forward"] = "1"
+    if any(subnet.version == 6 for subnet in one.subnets):
+        found["net/ipv6/conf/all/forwarding"] = "1"
+    return found
+
+
+def nft_script(one: Realm) -> str:
+    """The network's own table as an nft script that replaces it in one transaction."""
+    return f"table inet {table_name(one.name)}\ndelete table inet {table_name(one.name)}\n{nft_table(one)}"
+
+
+def nft_table(one: Realm) -> str:
+    """The network's own table as nft text; empty for `open` without forwards, which has no rules at all."""
+    chains = [("forward", _forward(one)), ("prerouting", _dnat(one)), ("output", _dnat(one, local=True))]
+    chains.append(("postrouting", _postrouting(one)))
+    kept = [(name, rules) for name, rules in chains if rules]
+    if not kept:
+        return f"table inet {table_name(one.name)} {{\n}}\n"
+    body = "\n".join(_chain(name, rules) for name, rules in kept)
+    return f"table inet {table_name(one.name)} {{\n{body}}}\n"
+
+
+_HOOKS = {
+    "forward": "type filter hook forward priority filter; policy accept;",
+    "prerouting": "type nat hook prerouting priority dstnat; policy accept;",
+    "output": "type nat hook output priority -100; policy accept;",
+    "postrouting": "type nat hook postrouting priority srcnat; policy accept;",
+}
+
+
+def _chain(name: str, rules: list[str]) -> str:
+    lines = "".join(f"\t\t{rule}\n" for rule in rules)
+    return f"\tchain {name} {{\n\t\t{_HOOKS[name]}\n{lines}\t}}\n"
+
+
+def _family(subnet: IpNetwork | IpAddress) -> str:
+    return "ip" if subnet.version == 4 else "ip6"
+
+
+def _forward(one: Realm) -> list[str]:
+    bridge = f'"{one.bridge}"'
+    dnat = [f"oifname {bridge} ct status dnat accept"] if one.forwards else []
+    if one.mode is Mode.OPEN:
+        return []
+    rules = [f"iifname {bridge} oifname {bridge} accept"]
+    if one.mode is not Mode.ISOLATED:
+        for subnet in one.subnets:
+            family = _family(subnet)
+            state = " ct state established,related" if one.mode is Mode.NAT else ""
+            rules.append(f"oifname {bridge} {family} daddr {subnet}{state} accept")
+            rules.append(f"iifname {bridge} {family} saddr {subnet} accept")
+    return [*rules, *dnat, f"oifname {bridge} reject", f"iifname {bridge} reject"]
+
+
+def _dnat(one: Realm, *, local: bool = False) -> list[str]:
+    """A port of any of the host's own addresses. Loopback ones stay out: the kernel routes nothing from 127.0.0.0/8."""
+    rules = []
+    for forward in one.forwards:
+        family, service = _family(forward.address), forward.service
+        own = f"{family} daddr != {'127.0.0.0/8' if family == 'ip' else '::1'} " if local else ""
+        match = f"fib daddr type local {own}{service.protocol} dport"
+        target = str(forward.address) if family == "ip" else f"[{forward.address}]"
+        if forward.host_ports == service.ports:  # one rule, and the port stays as it is
+            span = str(service).partition("/")[2]
+            rules.append(f"{match} {span} dnat {family} to {forward.address}")
+            continue
+        for port, inner in zip(forward.host_ports, service.ports, strict=True):
+            rules.append(f"{match} {port} dnat {family} to {target}:{inner}")
+    return rules
+
+
+def _postrouting(one: Realm) -> list[str]:
+    bridge = f'"{one.bridge}"'
+    # a sibling that asks the host's port must be answered through the host, not directly; by source and not by
+    # iifname, for where br_netfilter sees the packet on the bridge it has no input link left at this hook
+    rules = [
+        f"oifname {bridge} {_family(subnet)} saddr {subnet} ct status dnat masquerade"
+        for subnet in (one.subnets if one.forwards else ())
+    ]
+    if one.mode is not Mode.NAT:
+        return rules
+    for subnet in one.subnets:
+        family = _family(subnet)
+        quiet = ("224.0.0.0/24", "255.255.255.255") if family == "ip" else ("ff02::/16",)
+        rules += [f"{family} saddr {subnet} {family} daddr {group} return" for group in quiet]
+        out = f"{family} saddr {subnet} {family} daddr != {subnet}"
+        # not below 1024: a guest must not speak from the host's privileged ports (NFS trusts them)
+        rules += [f"meta l4proto {protocol} {out} masquerade to :1024-65535" for protocol in ("tcp", "udp")]
+        rules.append(f"{out} masquerade")
+    return rules
+
+
+def dnsmasq_arguments(one: Realm, folder: Path, *, upstream: bool = True, foreground: bool = False) -> tuple[str, ...]:
+    """The words behind ``dnsmasq`` for this network: DHCP, reservations and names, on its bridge alone.
+
+    ``folder`` takes its lease and process id files; ``upstream`` False keeps it from asking the host's own name
+    servers. In the ``foreground`` it changes no user and waits for nothing, as a twin needs it.
+    """
+    words = ["--no-daemon", "--no-ping"] if foreground else [f"--pid-file={pid_file(one, folder)}"]
+    words += [
+        "--conf-file=/dev/null",
+        "--bind-dynamic",
+        f"--interface={one.bridge}",
+        "--except-interface=lo",
+        "--no-hosts",
+        "--dhcp-authoritative",
+        "--dhcp-no-override",
+        f"--dhcp-leasefile={lease_file(one, folder)}",
+        f"--domain={one.name}",
+        f"--local=/{one.name}/",
+        "--expand-hosts",
+    ]
+    if not upstream or one.mode is Mode.ISOLATED:
+        words.append("--no-resolv")
+    if one.mode is Mode.ISOLATED:
+        words.append("--dhcp-option=option:router")  # no way out: hand out no gateway
+    for first, last in one.ranges:
+        subnet = next(subnet for subnet in one.subnets if first in subnet)
+        bits = subnet.netmask if first.version == 4 else subnet.prefixlen
+        words.append(f"--dhcp-range={first},{last},{bits},{LEASE}")
+    if any(subnet.version == 6 for subnet in one.subnets):
+        words.append("--enable-ra")
+        with_range = {first.version for first, _ in one.ranges}
+        words += [
+            f"--dhcp-range={s.network_address},ra-only" for s in one.subnets if s.version == 6 and 6 not in with_range
+        ]
+    for entry in one.reservations:
+        address = str(entry.address) if entry.address.version == 4 else f"[{entry.address}]"
+        if any(first.version == entry.address.version for first, _ in one.ranges):
+            words.append(f"--dhcp-host={entry.mac},{address}" + (f",{entry.name}" if entry.name else ""))
+    words += [f"--host-record={name}.{one.name},{name},{address}" for name, address in one.names]
+    return tuple(words)

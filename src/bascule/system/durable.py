@@ -1,0 +1,121 @@
+"""Files that are whole or not there at all, whatever happens to the machine in between."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+ROOM = 16 * 1024  # bytes kept free for a journal, so that it can be written to when the disk is full
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder that only its owner may enter, with its parents, known to the disk when this returns."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Bring a folder's entries to the disk."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_whole(path: Path, data: bytes, *, mode: int = 0o600, owner: tuple[int, int] | None = None) -> None:
+    """Put a file in place in one go: written beside it, brought to the disk, renamed.
+
+    Raises OSError; the old file is then still there and nothing is left beside it.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    try:
+        try:
+            _write_all(fd, data)
+            os.fchmod(fd, mode)
+            if owner is not None:
+                os.fchown(fd, *owner)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.replace(beside, path)  # noqa: PTH105  # its arguments are patched by name in fault injection
+    except BaseException:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise
+    sync_folder(path.parent)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def new_journal(path: Path) -> None:
+    """An empty journal with room for its records."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(fd, 0, ROOM)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    sync_folder(path.parent)
+
+
+def append(path: Path, record: Mapping[str, Any]) -> None:
+    """Add a record and bring it to the disk. A record that was torn by a power cut is written over."""
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        end = _end(_read_all(fd))
+        line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
+        os.lseek(fd, end, os.SEEK_SET)
+        _write_all(fd, line + b"\0")
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    """All whole records of a journal, oldest first; none where it does not exist."""
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    return [json.loads(line) for line in text[: _end(text)].splitlines()]
+
+
+def _read_all(fd: int) -> bytes:
+    parts = []
+    while part := os.read(fd, 65536):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _end(text: bytes) -> int:
+    """Where the last whole record ends."""
+    end = 0
+    while (newline := text.find(b"\n", end)) >= 0:
+        try:
+            json.loads(text[end:newline])
+        except ValueError:
+            break
+        end = newline + 1
+    return end
+
+
+def remove_folder(path: Path) -> None:
+    """Delete a folder and the files in it, as far as that can be done."""
+    with contextlib.suppress(OSError):
+        for entry in list(path.iterdir()):
+            entry.unlink()
+        path.rmdir()

@@ -1,0 +1,107 @@
+"""A lock that dies with its holder: flock on a file, with a line in it that says who holds it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+_STEP_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who has the lock; ``pid`` is 0 where the file does not say."""
+
+    pid: int = 0
+    started: int = 0  # clock ticks after boot: a pid may be given out again
+    verb: str = ""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether that very process still runs."""
+        return self.pid > 0 and start_time(self.pid) == self.started
+
+
+class LockHeld(Exception):
+    """Somebody else has it."""
+
+    def __init__(self, holder: Holder) -> None:
+        super().__init__(f"held by process {holder.pid}")
+        self.holder = holder
+
+
+class Lock:
+    """The held lock. Programs that inherit ``fd`` hold it as well, until the last of them has ended."""
+
+    __slots__ = ("fd",)
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    @classmethod
+    def take(cls, path: Path, verb: str, *, wait_s: float = 0.0) -> Self:
+        """Take it, after waiting for at most ``wait_s`` seconds. Raises LockHeld, OSError."""
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        until = time.monotonic() + wait_s
+        try:
+            while True:
+                try:
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() >= until:
+                        raise LockHeld(holder(path)) from None
+                    time.sleep(_STEP_S)
+            pid = os.getpid()
+            with contextlib.suppress(OSError):  # a full disk: the lock holds all the same, only without a name
+                os.ftruncate(fd, 0)
+                os.pwrite(fd, json.dumps({"pid": pid, "started": start_time(pid), "verb": verb}).encode(), 0)
+        except BaseException:
+            os.close(fd)
+            raise
+        return cls(fd)
+
+    def release(self) -> None:
+        """Let go."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def holder(path: Path) -> Holder:
+    """Who last took the lock."""
+    try:
+        return Holder(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
+        return Holder()
+
+
+def end_holder(path: Path) -> None:
+    """Kill whoever holds the lock: it was stopped or hangs, and the host cannot wait for it."""
+    who = holder(path)
+    if who.is_alive and who.pid != os.getpid():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(who.pid, signal.SIGKILL)
+
+
+def start_time(pid: int) -> int:
+    """When a process started, in clock ticks after boot; 0 when it is not there any more."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (OSError, ValueError):
+        return 0
+    fields = text.rpartition(")")[2].split()
+    return 0 if fields[0] == "Z" else int(fields[19])  # proc_pid_stat(5): field 22; a zombie does nothing any more

@@ -1,0 +1,76 @@
+"""QEMU's monitor protocol (QMP): one JSON line out, one JSON line back, over the monitor's socket.
+
+The protocol: qemu.readthedocs.io, "QEMU Machine Protocol Specification".
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Self
+
+from bascule.errors import BasculeError, CommandFailed, Problem
+from bascule.system.line_socket import LineSocket
+
+
+class Qmp:
+    """A conversation with one QEMU process. Every failure is a CommandFailed with QEMU's own words."""
+
+    def __init__(self, path: Path, *, timeout_s: float = 10.0) -> None:
+        self._path = path
+        try:
+            self._socket = LineSocket(path, timeout_s=timeout_s)
+            self._line()  # the greeting
+        except OSError as error:
+            raise self._gone(error) from error
+        self.ask("qmp_capabilities")
+
+    def _gone(self, why: object) -> BasculeError:
+        return CommandFailed(
+            Problem(
+                code="QEMU-GONE",
+                message=f"the QEMU process behind {self._path} does not answer: {why}",
+                hint="`bascule guest list` shows what runs",
+            )
+        )
+
+    def _line(self) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(self._socket.receive())
+        return answer
+
+    def ask(self, command: str, **arguments: Any) -> Any:
+        """The command's ``return`` value; underscores in argument names stand for themselves."""
+        message = {"execute": command, **({"arguments": arguments} if arguments else {})}
+        try:
+            self._socket.send(json.dumps(message))
+            while True:
+                answer = self._line()
+                if "return" in answer:
+                    return answer["return"]
+                if "error" in answer:
+                    raise CommandFailed(
+                        Problem(code="QEMU", message=f"QEMU refused '{command}': {answer['error'].get('desc', answer)}")
+                    )
+        except (OSError, ValueError) as error:
+            raise self._gone(error) from error
+
+    def wait_event(self, name: str) -> dict[str, Any]:
+        """The data of the next event of this name. Raises CommandFailed when none comes in time."""
+        try:
+            while True:
+                answer = self._line()
+                if answer.get("event") == name:
+                    data: dict[str, Any] = answer.get("data", {})
+                    return data
+        except OSError as error:
+            raise self._gone(error) from error
+
+    def close(self) -> None:
+        """Hang up; QEMU goes on."""
+        self._socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,157 @@
+"""Any pair of states: from the one to the other and back gives the first again, on the real kernel."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bascule.apply.back import kernel_back
+from bascule.apply.checkpoint import Checkpoint
+from bascule.apply.engine import execute
+from bascule.model.links import Bridge, BridgePort
+from bascule.model.state import MARK, Address, HostState, Link, Route
+from bascule.model.values import IfName, Mac
+from bascule.observe.kernel import observe
+from bascule.plan.diff import diff
+from tests.apply.hosts import Bed, difference, furnish
+from tests.lab import Lab
+
+NICS = ("n0", "n1", "n2", "vnet1", "vnet2")
+BRIDGES = ("b0", "b1", "b2")
+KEYS = [f"net/ipv6/conf/{name}/accept_ra" for name in (*NICS, *BRIDGES)]
+PAIRS = 200 if os.environ.get("BASCULE_SOAK") else 60
+
+IPS = ("10.1.0.1/24", "10.1.0.2/24", "10.2.0.1/16", "fd01::1/64", "fd01::2/64", "10.9.9.9/32")
+LIFETIMES = (None, 5000)
+GATEWAYS = {"10.1.": "10.1.0.77", "10.2.": "10.2.0.77", "fd01": "fd01::77"}
+
+
+@st.composite
+def states(draw: st.DrawFn) -> Mapping[str, Any]:
+    """A small wish: which bridges there are, who is in them, what they are set to, who has which address."""
+    bridges = draw(st.sets(st.sampled_from(BRIDGES)))
+    where = st.sampled_from([None, *sorted(bridges)])
+    takes = st.sampled_from([*NICS, *sorted(bridges)])
+    return {
+        "bridges": {
+            name: {
+                "up": draw(st.booleans()),
+                "stp_state": draw(st.sampled_from((0, 1))),
+                "ageing_time": draw(st.sampled_from((30000, 12000))),
+                "mcast_snooping": draw(st.sampled_from((0, 1))),
+                "mac": draw(st.sampled_from((f"02:00:00:00:0{name[1]}:01", f"02:00:00:00:0{name[1]}:02"))),
+            }
+            for name in sorted(bridges)
+        },
+        "masters": {name: draw(where) for name in NICS},
+        "up": {name: draw(st.booleans()) for name in NICS},
+        "mtu": {name: draw(st.sampled_from((1500, 1500, 1400, 9000))) for name in ("n0", "n1", "n2")},
+        "isolated": draw(st.sets(st.sampled_from(NICS))),
+        "quiet": draw(st.sets(st.sampled_from(NICS))),
+        "alias": draw(st.sets(st.sampled_from(NICS))),
+        "ips": {ip: (draw(takes), draw(st.sampled_from(LIFETIMES))) for ip in draw(st.sets(st.sampled_from(IPS)))},
+        "routes": draw(st.sets(st.tuples(st.sampled_from(("main", "77")), st.sampled_from((0, 50))), max_size=3)),
+        "accept_ra": draw(st.sets(st.sampled_from(NICS))),
+    }
+
+
+def build(wish: Mapping[str, Any], base: HostState) -> HostState:
+    """The wish as a whole state, laid over what is there."""
+    links = {name: link for name, link in base.links.items() if name not in BRIDGES}
+    for name, facts in wish["bridges"].items():
+        links[IfName(name)] = Link(
+            name=IfName(name), mac=Mac(facts["mac"]), up=facts["up"], alias=f"{MARK}r",
+            options=Bridge(forward_delay=0, stp_state=facts["stp_state"], ageing_time=facts["ageing_time"],
+                           mcast_snooping=facts["mcast_snooping"]),
+        )  # fmt: skip
+    for name in NICS:
+        master = wish["masters"][name]
+        port = BridgePort(isolated=name in wish["isolated"]) if master else None
+        links[IfName(name)] = replace(
+            links[IfName(name)], master=master, port=port, up=wish["up"][name],
+            mtu=wish["mtu"].get(name, 1500), alias="x y" if name in wish["alias"] else "",
+            addrgenmode="none" if name in wish["quiet"] else "eui64", addresses=(),
+        )  # fmt: skip
+    for bridge in wish["bridges"]:
+        mtus = [links[IfName(n)].mtu for n in NICS if wish["masters"][n] == bridge]
+        links[IfName(bridge)] = replace(links[IfName(bridge)], mtu=min(mtus, default=1500))
+    routes = []
+    for ip, (name, lifetime) in wish["ips"].items():
+        link = links[IfName(name)]
+        address = Address(ip=ip, dynamic=lifetime is not None, valid_s=lifetime, preferred_s=lifetime)
+        links[IfName(name)] = replace(link, addresses=(*link.addresses, address))
+        gateway = GATEWAYS.get(ip[:5]) or GATEWAYS.get(ip[:4])
+        if link.up and gateway:
+            for index, (table, metric) in enumerate(sorted(wish["routes"])):
+                prefix = f"fd99:{index}::/48" if ":" in ip else f"172.{16 + index}.0.0/16"
+                if not any(r.dst == prefix for r in routes):
+                    routes.append(
+                        Route(dst=prefix, dev=name, gateway=gateway, table=table,
+                              metric=metric or (1024 if ":" in ip else 0))
+                    )  # fmt: skip
+    keys = {f"net/ipv6/conf/{name}/accept_ra": "0" if name in wish["accept_ra"] else "1" for name in NICS}
+    return replace(base, links=links, routes=tuple(routes), sysctls={**base.sysctls, **keys})
+
+
+@pytest.fixture
+def bare(lab: Lab, tmp_path: Any) -> Bed:
+    bed = furnish(lab, tmp_path)
+    for name in ("n0", "n1", "n2"):
+        bed.ip(f"link add {name} type veth peer name {name}p")
+        bed.ip(f"link set {name}p up")
+    for name in ("vnet1", "vnet2"):
+        bed.ip(f"link set {name} nomaster")
+    bed.ip("link del old0")
+    return bed
+
+
+def test_there_and_back(bare: Bed) -> None:
+    count = 0
+
+    @settings(
+        max_examples=PAIRS, deadline=None, database=None, derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(states(), states())
+    def check(first: Mapping[str, Any], second: Mapping[str, Any]) -> None:
+        nonlocal count
+        count += 1
+        with bare.host.entered():
+            start = reach(build(first, observe(sysctls=KEYS)))
+            before = bare.raw()
+            wanted = build(second, start)
+            checkpoint = Checkpoint.now(before=start, wanted=wanted)
+            execute(diff(start, wanted))
+            applied = observe(sysctls=KEYS)
+            back = kernel_back(checkpoint, applied)
+            assert back.left == ()
+            assert difference(before, bare.raw()) == []
+            # and the same when nobody could look after the change
+            execute(diff(observe(sysctls=KEYS), wanted))
+            back = kernel_back(checkpoint, None)
+            assert back.left == ()
+            assert difference(before, bare.raw()) == []
+
+    check()
+    assert count >= PAIRS
+
+
+def reach(wanted: HostState) -> HostState:
+    """Go there; what the kernel refuses (an address on a link that is down loses its routes) is taken as it is."""
+    for _ in range(3):
+        plan = diff(observe(sysctls=KEYS), wanted)
+        if not plan:
+            break
+        try:
+            execute(plan)
+        except Exception as error:
+            if "invalid gateway" not in str(error).lower() and "unreachable" not in str(error).lower():
+                raise
+            break
+    return observe(sysctls=KEYS)

@@ -1,0 +1,234 @@
+"""Domain and network XML: valid by libvirt's own schemas, and what is not understood stays as it was."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cache
+from ipaddress import ip_address, ip_interface
+from pathlib import Path
+
+import pytest
+from lxml import etree
+
+from bascule.errors import BasculeError
+from bascule.guests import domain_xml, network_xml
+from bascule.guests.domain_xml import Source
+from bascule.model.domain import LibvirtNetwork, Reservation
+from bascule.model.site import Guest, Mode, PlugKind
+from bascule.observe import libvirt
+from bascule.system.libvirt import DomainText, NetworkText
+from tests.guests.values import SSH, guest, nic, realm, site, virtual_network
+
+SCHEMAS = Path("/usr/share/libvirt/schemas")
+
+HAND_MADE = """<domain type='kvm' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+  <name>old</name>
+  <uuid>c7a5fdbd-edaf-9455-926a-d65c16db1809</uuid>
+  <metadata>
+    <inv:card xmlns:inv="http://example.org/inventory" owner="ann"><inv:rack>7</inv:rack></inv:card>
+  </metadata>
+  <memory unit='MiB'>512</memory>
+  <currentMemory unit='MiB'>256</currentMemory>
+  <vcpu placement='static'>2</vcpu>
+  <os><type arch='x86_64' machine='pc'>hvm</type></os>
+  <devices>
+    <!-- the cable to the lab; ask Bob first -->
+    <interface type='network'>
+      <mac address='52:54:00:AA:BB:01'/>
+      <source network='default' portid='32800423-42a0-46c0-a268-987f13a3184b' bridge='virbr0'/>
+      <target dev='vnet3'/>
+      <model type='e1000'/>
+      <filterref filter='clean-traffic'><parameter name='IP' value='10.0.0.5'/></filterref>
+      <bandwidth><inbound average='1000'/></bandwidth>
+      <address type='pci' domain='0x0000' bus='0x00' slot='0x03' function='0x0'/>
+    </interface>
+  </devices>
+  <qemu:commandline><qemu:arg value='-trace'/></qemu:commandline>
+</domain>
+"""
+
+
+@cache
+def schema(kind: str) -> etree.RelaxNG:
+    if not SCHEMAS.is_dir():
+        pytest.skip("libvirt's schemas are not installed (make vm-tools)")
+    return etree.RelaxNG(etree.parse(str(SCHEMAS / f"{kind}.rng")))
+
+
+def assert_valid(kind: str, xml: str) -> None:
+    rules = schema(kind)
+    assert rules.validate(etree.fromstring(xml)), f"{rules.error_log}\n{xml}"
+
+
+PLAIN = guest("g1", nic("g1", 0, "br3", "192.168.1.33/24"), nic("g1", 1, "lab", plug=PlugKind.NETWORK))
+GUESTS = {
+    "diskless": PLAIN,
+    "disks": dataclasses.replace(PLAIN, disks=("/var/lib/a.qcow2", "/dev/vg0/b"), vcpus=4, memory=8 << 30),
+    "installed from an ISO": dataclasses.replace(PLAIN, disks=("/a.img",), iso="/iso/debian, 12.iso"),
+    "kernel": dataclasses.replace(PLAIN, kernel="/k", initrd="/i", cmdline="console=ttyS0 a=<b>&c"),
+    "macvtap": guest("g2", nic("g2", 0, "eth4", plug=PlugKind.DIRECT)),
+    "without NIC": guest("g3"),
+}
+
+
+@pytest.mark.parametrize("name", GUESTS)
+@pytest.mark.parametrize("accel", ["kvm", "tcg"])
+def test_every_kind_of_guest_is_valid(name: str, accel: str) -> None:
+    assert_valid("domain", domain_xml.build(GUESTS[name], accel=accel))
+
+
+def test_a_built_domain_reads_back_as_it_was_meant() -> None:
+    meant = GUESTS["disks"]
+    xml = domain_xml.build(meant)
+    read = libvirt.domain(DomainText(name="g1", running=False, persistent=True, autostart=False, now=xml, next=xml))
+    assert (read.memory, read.vcpus) == (8 << 30, 4)
+    assert [(n.mac, n.kind, n.into, n.tap) for n in read.nics] == [
+        (n.mac, n.plug.value, n.into, n.tap) for n in meant.nics
+    ]
+
+
+def test_a_replug_changes_the_plug_and_nothing_else() -> None:
+    root = domain_xml.parse(HAND_MADE)
+    old = domain_xml.find(root, "52:54:00:aa:bb:01")
+    assert old is not None
+    new = domain_xml.replugged(old, Source(kind=PlugKind.BRIDGE, into="br4"))
+    old.getparent().replace(old, new)  # type: ignore[union-attr]  # it was found below devices
+    text = domain_xml.text(root)
+    assert_valid("domain", text)
+    want = HAND_MADE.replace("<interface type='network'>", "<interface type='bridge'>").replace(
+        "<source network='default' portid='32800423-42a0-46c0-a268-987f13a3184b' bridge='virbr0'/>",
+        "<source bridge='br4'/>",
+    )
+    assert canonical(text) == canonical(want)
+
+
+def test_moving_off_open_vswitch_forgets_its_port_and_back_gets_one() -> None:
+    element = domain_xml.parse(
+        "<interface type='bridge'><mac address='52:54:00:00:00:01'/><source bridge='ovs0'/>"
+        "<virtualport type='openvswitch'><parameters interfaceid='09b11c53-8b5c-4eeb-8f00-d84eaa0aaa4f'/></virtualport>"
+        "</interface>"
+    )
+    plain = domain_xml.replugged(element, Source(kind=PlugKind.BRIDGE, into="br3"))
+    assert plain.find("virtualport") is None
+    back = domain_xml.replugged(plain, Source(kind=PlugKind.BRIDGE, into="ovs0", switch="openvswitch"))
+    port = back.find("virtualport")
+    assert port is not None
+    assert port.get("type") == "openvswitch"
+
+
+def test_an_existing_definition_is_brought_to_the_file_with_all_else_kept() -> None:
+    wanted = Guest(name="old", host="h", memory=1 << 30, nics=(nic("old", 0, "br3"),))
+    text, unknown = domain_xml.edited(HAND_MADE, wanted)
+    assert_valid("domain", text)
+    assert unknown == ["52:54:00:aa:bb:01 on network default"]
+    for kept in ("ask Bob first", "inv:rack", "qemu:arg", "clean-traffic", "c7a5fdbd"):
+        assert kept in text
+    assert '<memory unit="KiB">1048576</memory>' in text
+    again, _ = domain_xml.edited(text, wanted)
+    assert canonical(again) == canonical(text)
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "to", "reason"),
+    [
+        ("bridge", "bridge='br3'", Source(kind=PlugKind.BRIDGE, into="br4"), None),
+        ("network", "network='default'", Source(kind=PlugKind.BRIDGE, into="br4"), None),
+        ("bridge", "bridge='br3'", Source(kind=PlugKind.NETWORK, into="lab"), None),
+        ("direct", "dev='eth4'", Source(kind=PlugKind.BRIDGE, into="br4"), "macvtap NIC"),
+        ("direct", "dev='eth4'", Source(kind=PlugKind.DIRECT, into="eth4"), None),
+        ("bridge", "bridge='br3'", Source(kind=PlugKind.DIRECT, into="eth4"), "cannot become a macvtap"),
+        ("user", "", Source(kind=PlugKind.BRIDGE, into="br4"), "type 'user'"),
+    ],
+)
+def test_what_libvirt_can_do_live(kind: str, source: str, to: Source, reason: str | None) -> None:
+    element = domain_xml.parse(f"<interface type='{kind}'><source {source}/></interface>")
+    said = domain_xml.why_not_live(element, to)
+    assert (said is None) if reason is None else (said is not None and reason in said)
+
+
+def test_broken_xml_is_an_error_with_words() -> None:
+    with pytest.raises(BasculeError, match="no well-formed XML"):
+        domain_xml.parse("<domain><name>x</domain>")
+
+
+def test_entities_are_not_followed() -> None:
+    xml = '<!DOCTYPE d [<!ENTITY x SYSTEM "file:///etc/passwd">]><domain><name>&x;</name></domain>'
+    assert "root:" not in domain_xml.text(domain_xml.parse(xml))
+
+
+# -- networks
+
+
+TWO = ("192.168.122.0/24", "fd00:1::/64")
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize("subnets", [TWO[:1], TWO])
+@pytest.mark.parametrize("forwards", [(), (SSH,)])
+def test_every_kind_of_network_is_valid_and_needs_no_change_after_it_was_made(mode, subnets, forwards) -> None:  # type: ignore[no-untyped-def]
+    told = site(
+        guest("g1", nic("g1", 0, "lab", "dhcp", plug=PlugKind.NETWORK)),
+        networks=(virtual_network(mode, forwards=forwards, subnets=subnets),),
+    )
+    xml = network_xml.build(realm(told))
+    assert_valid("network", xml)
+    read = libvirt.network(NetworkText(name="lab", active=True, persistent=True, autostart=True, now=xml, next=xml))
+    assert not network_xml.diff(read, realm(told))
+
+
+def made(**other: object) -> LibvirtNetwork:
+    facts: dict[str, object] = {
+        "name": "lab",
+        "mode": "nat",
+        "bridge": "virbr0",
+        "addresses": (ip_interface("192.168.122.1/24"),),
+        "ranges": ((ip_address("192.168.122.100"), ip_address("192.168.122.200")),),
+    }
+    return LibvirtNetwork(**facts | other)  # type: ignore[arg-type]
+
+
+def wanted_realm(mode: Mode = Mode.NAT, **other: object):  # type: ignore[no-untyped-def]
+    told = site(
+        guest("g1", nic("g1", 0, "lab", "192.168.122.21/24", plug=PlugKind.NETWORK)),
+        networks=(virtual_network(mode, **other),),  # type: ignore[arg-type]
+    )
+    return realm(told)
+
+
+def test_a_new_reservation_is_an_update_that_cuts_nobody() -> None:
+    found = network_xml.diff(made(), wanted_realm())
+    assert found.redefine == ()
+    assert [(u.command, u.section) for u in found.updates] == [("add-last", "ip-dhcp-host")]
+    assert 'ip="192.168.122.21"' in found.updates[0].xml
+
+
+def test_a_reservation_that_takes_ours_goes_and_foreign_ones_stay() -> None:
+    theirs = Reservation(mac=None, address=ip_address("192.168.122.21"), name="x")
+    other = Reservation(mac=None, address=ip_address("192.168.122.77"), name="y")
+    found = network_xml.diff(made(reservations=(theirs, other)), wanted_realm())
+    assert [u.command for u in found.updates] == ["delete", "add-last"]
+    assert "192.168.122.77" not in str(found.updates)
+
+
+def test_another_mode_or_subnet_needs_a_restart_and_says_why() -> None:
+    assert network_xml.diff(made(), wanted_realm(Mode.ROUTED)).redefine == ("its mode is nat and shall be route",)
+    assert network_xml.diff(made(), wanted_realm(forwards=(SSH,))).redefine == ("its mode is nat and shall be open",)
+    moved = network_xml.diff(made(addresses=(ip_interface("10.0.0.1/24"),)), wanted_realm())
+    assert moved.redefine == ("its addresses are 10.0.0.1/24 and shall be 192.168.122.1/24",)
+
+
+def test_an_edited_network_keeps_what_it_had() -> None:
+    xml = """<network><name>lab</name><uuid>c7a5fdbd-edaf-9455-926a-d65c16db1809</uuid>
+    <forward mode='nat'><nat><port start='1024' end='65535'/></nat></forward><bridge name='virbr0' stp='on' delay='0'/>
+    <!-- Bob's --><dns><txt name='a' value='b'/></dns>
+    <ip address='10.0.0.1' netmask='255.255.255.0'/><portgroup name='slow'/></network>"""
+    text = network_xml.edited(xml, wanted_realm(Mode.ROUTED))
+    assert_valid("network", text)
+    for kept in ("c7a5fdbd", "Bob's", "txt", "portgroup", "virbr0"):
+        assert kept in text
+    assert "route" in text
+    assert "10.0.0.1" not in text
+
+
+def canonical(xml: str) -> str:
+    return etree.canonicalize(xml, strip_text=True, with_comments=True)

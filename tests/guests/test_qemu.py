@@ -1,0 +1,139 @@
+"""Bare QEMU guests: real kernels that take an address, answer, and are moved, with the same calls as libvirt's."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+
+import pytest
+
+from bascule.errors import BasculeError
+from bascule.guests import libvirtd
+from bascule.guests.kernel import GuestImage, guest_image
+from bascule.guests.protocol import Plug
+from bascule.guests.qemu import QemuDriver
+from bascule.guests.virtual_network import RunningNetwork
+from bascule.model.site import Mode, PlugKind, Service
+from bascule.model.values import IfName
+from bascule.system.run import run
+from bascule.system.sandbox import sandboxed
+from tests.guests.test_libvirt import wait
+from tests.guests.values import guest, nic, realm, site, virtual_network
+from tests.guests.wires import GATEWAY, seen_as, serving, street
+from tests.lab import Lab
+
+
+@pytest.fixture(scope="module")
+def image() -> GuestImage:
+    why = libvirtd.missing()
+    if why:
+        pytest.skip(why)
+    try:
+        return guest_image()
+    except BasculeError as error:
+        pytest.skip(str(error).splitlines()[0])
+
+
+def two_guests(image: GuestImage) -> None:
+    """One with a lease of the virtual network's server, one with a static address, both asked and asking."""
+    lab = Lab()
+    there = street(lab)
+    host = there.host
+    g1 = guest("g1", nic("g1", 0, "lab", "dhcp", plug=PlugKind.NETWORK), serves=(Service("tcp", 80, 82),))
+    g2 = guest("g2", nic("g2", 0, "lab", "192.168.122.22/24", plug=PlugKind.NETWORK))
+    told = site(g1, g2, networks=(virtual_network(Mode.NAT),))
+    one = realm(told)
+    leased = str(one.reservations[1].address)
+    with RunningNetwork(one, host, Path("/run/net")) as network:
+        lab.ip(host, "link add br9 type bridge forward_delay 0")
+        lab.ip(host, "link set br9 up")
+        gateways = {"g2": {0: [one.addresses[0].ip]}}
+        driver = QemuDriver(
+            Path("/run/guests"), told.guests, accel="tcg", namespace=host, image=image, gateways=gateways
+        )
+        plugs = [Plug(nic=n, bridge=one.bridge, mtu=1400) for g in (g1, g2) for n in g.nics]
+        driver.attach(plugs)
+        for made in (g1, g2):
+            driver.define(made)
+        start = time.monotonic()
+        driver.start(["g1", "g2"])
+        assert driver.wait_ready(["g1", "g2"]) == ()
+        print(f"two guests ready after {time.monotonic() - start:.1f} s")
+        wait(lambda: seen_as(host, leased, 81) is None and "BASCULE-LEASE" in driver.console("g1"), 20, "a lease")
+        assert f"{leased}/24" in driver.console("g1")
+        assert [(kept.mac, str(kept.address)) for kept in network.leases] == [(g1.nics[0].mac, leased)]
+        neighbours = run(("ip", "neigh", "show", leased), namespace=host).stdout
+        link = run(("ip", "link", "show", "g1.0"), namespace=host).stdout
+        assert "mtu 1400" in link
+        assert "fe:54:00" in link
+
+        # they answer, and ask for themselves: static guest to leased one, to its gateway, and out
+        assert driver.ask("g2", f"ping {leased}").ok
+        assert driver.ask("g2", f"tcp {leased} 82").said == "g1"
+        assert not driver.ask("g2", f"tcp {leased} 83").ok
+        assert driver.ask("g1", f"ping {GATEWAY}").ok
+        with serving(there.lan, 7):
+            assert driver.ask("g2", "tcp 10.9.0.9 7").said == "10.9.0.1"
+        neighbours = run(("ip", "neigh", "show", leased), namespace=host).stdout
+        assert g1.nics[0].mac in neighbours
+
+        # cable out, in, and a NIC more while it runs
+        driver.unplug(g1.nics)
+        assert not driver.ask("g2", f"ping {leased}").ok
+        driver.replug([plugs[0]])
+        wait(lambda: driver.ask("g2", f"ping {leased}").ok, 20, "the renewed lease")
+        extra = nic("g1", 1, "br9")
+        driver.attach([Plug(nic=extra, bridge=IfName("br9"))])
+        assert "master br9" in run(("ip", "link", "show", extra.tap), namespace=host).stdout
+        driver.detach([extra])
+        assert extra.tap not in run(("ip", "link", "show"), namespace=host).stdout
+
+        # a bridge that is not there: said, and the guest as it was
+        with pytest.raises(BasculeError, match="br8"):
+            driver.replug([plugs[1], dataclasses.replace(plugs[0], bridge=IfName("br8"))])
+        assert f"master {one.bridge}" in run(("ip", "link", "show", "g1.0"), namespace=host).stdout
+        wait(lambda: driver.ask("g2", f"ping {leased}").ok, 20, "the guest after a failed move")
+
+        seen = {domain.name: domain for domain in driver.domains()}
+        assert seen["g1"].running
+        assert seen["g1"].nics[0].bridge == one.bridge
+        with pytest.raises(BasculeError, match="'g1' runs"):
+            driver.undefine("g1")
+        for name in ("g1", "g2"):
+            driver.stop(name)
+        assert not any(domain.running for domain in driver.domains())
+        assert "g1.0" not in run(("ip", "link", "show"), namespace=host).stdout
+        driver.undefine("g1")
+        assert [domain.name for domain in driver.domains()] == ["g2"]
+    lab.close()
+
+
+@pytest.mark.kernel
+def test_real_guests_take_addresses_answer_ask_and_are_moved(image: GuestImage) -> None:
+    sandboxed(two_guests, image)
+
+
+def wrong(image: GuestImage) -> None:
+    lab = Lab()
+    host = lab.namespace("host")
+    broken = dataclasses.replace(guest("g1", nic("g1", 0, "br0")), disks=("/nowhere/disk.qcow2",))
+    driver = QemuDriver(Path("/run/guests"), {"g1": broken}, accel="tcg", namespace=host)
+    with pytest.raises(BasculeError, match="br0") as caught:
+        driver.attach([Plug(nic=broken.nics[0], bridge=IfName("br0"))])
+    assert caught.value.problems[0].code == "TAP-FAILED"
+    assert "g1.0" not in run(("ip", "link", "show"), namespace=host).stdout
+    with pytest.raises(BasculeError, match="/nowhere/disk.qcow2"):
+        driver.start(["g1"])
+    assert not driver.is_running("g1")
+    direct = nic("g1", 0, "eth4", plug=PlugKind.DIRECT)
+    with pytest.raises(BasculeError, match="macvtap on eth4"):
+        driver.attach([Plug(nic=direct, bridge=IfName("eth4"))])
+    with pytest.raises(BasculeError, match="there is no tap"):
+        driver.replug([Plug(nic=broken.nics[0], bridge=IfName("br0"))])
+    lab.close()
+
+
+@pytest.mark.kernel
+def test_what_cannot_be_is_said_and_leaves_nothing(image: GuestImage) -> None:
+    sandboxed(wrong, image)

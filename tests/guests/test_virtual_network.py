@@ -1,0 +1,149 @@
+"""Our own virtual networks on the real kernel: who reaches whom in each mode, and what a forward changes."""
+
+from __future__ import annotations
+
+import dataclasses
+from ipaddress import IPv4Address, ip_address
+from pathlib import Path
+
+import pytest
+
+from bascule.errors import CommandFailed, SiteFault
+from bascule.guests.virtual_network import RunningNetwork
+from bascule.model.site import Forward, Mode, PlugKind, Service, Site
+from bascule.model.values import IFNAME_MAX
+from bascule.plan.virtual_network import bridge_name, nft_table, parse_leases, realms
+from bascule.system.run import run
+from bascule.system.sysctl import read_sysctls, write_sysctl
+from tests.guests.values import SSH, guest, nic, realm, site, virtual_network
+from tests.guests.wires import HOST, LAN, plug_in, seen_as, serving, street, verdicts
+from tests.lab import Lab
+
+NF_CALL = "net/bridge/bridge-nf-call-iptables"
+ADDRESSES = {"g1": "192.168.122.21/24", "g2": "192.168.122.22/24"}
+G1, G2 = "192.168.122.21", "192.168.122.22"
+EXPECTED: dict[Mode, dict[str, str | None]] = {  # the address that each server sees; None where nothing comes through
+    Mode.NAT: {"guest to lan": HOST, "lan to guest": None},
+    Mode.ROUTED: {"guest to lan": G2, "lan to guest": LAN},
+    Mode.ISOLATED: {"guest to lan": None, "lan to guest": None},
+    Mode.OPEN: {"guest to lan": G2, "lan to guest": LAN},
+}
+ALWAYS: dict[str, str | None] = {"guest to guest": G1, "guest to host": G1, "host to guest": "192.168.122.1"}
+
+
+def two_guests(mode: Mode, *forwards: Forward) -> Site:
+    guests = [guest(name, nic(name, 0, "lab", address, plug=PlugKind.NETWORK)) for name, address in ADDRESSES.items()]
+    return site(*guests, networks=(virtual_network(mode, forwards=forwards),))
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("mode", list(Mode))
+def test_each_mode_lets_through_what_its_name_says(lab: Lab, tmp_path: Path, mode: Mode) -> None:
+    told = two_guests(mode)
+    there = street(lab, "g1", "g2")
+    with RunningNetwork(realm(told), there.host, tmp_path) as network:
+        plug_in(lab, there, list(told.guests.values()), network.realm.bridge, ADDRESSES)
+        assert verdicts(there, ADDRESSES) == ALWAYS | EXPECTED[mode]
+    assert "vn-lab" not in lab.ip(there.host, "link show")
+    assert "bascule" not in run(("nft", "list", "ruleset"), namespace=there.host).stdout
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("br_netfilter", ["0", "1"])
+def test_a_forward_opens_one_port_from_lan_host_and_sibling_and_nothing_else(
+    lab: Lab, tmp_path: Path, br_netfilter: str
+) -> None:
+    told = two_guests(Mode.NAT, SSH, Forward(host_port=8000, guest="g1", service=Service("tcp", 8000, 8003)))
+    there = street(lab, "g1", "g2")
+    if read_sysctls([NF_CALL], namespace=there.host):
+        write_sysctl(NF_CALL, br_netfilter, namespace=there.host)
+    elif br_netfilter == "1":
+        pytest.skip("the kernel has no br_netfilter loaded")
+    with RunningNetwork(realm(told), there.host, tmp_path) as network:
+        plug_in(lab, there, list(told.guests.values()), network.realm.bridge, ADDRESSES)
+        with serving(there.rooms["g1"], 22), serving(there.rooms["g1"], 80), serving(there.rooms["g1"], 8003):
+            assert seen_as(there.lan, HOST, 2222) == LAN
+            assert seen_as(there.host, HOST, 2222) is not None
+            assert seen_as(there.rooms["g2"], HOST, 2222) == "192.168.122.1"  # hairpin: answered through the host
+            if (
+                br_netfilter == "0"
+            ):  # the bridge itself turns the frame around otherwise, and never to where it came from
+                assert seen_as(there.rooms["g1"], HOST, 2222) == "192.168.122.1"
+            assert seen_as(there.lan, HOST, 8003) == LAN
+            assert seen_as(there.lan, HOST, 8004) is None
+            assert seen_as(there.lan, HOST, 22) is None
+            assert seen_as(there.lan, G1, 22) is None  # not by the guest's own address
+            assert seen_as(there.lan, G1, 80) is None
+        with serving(there.lan, 2222):
+            assert seen_as(there.rooms["g2"], LAN, 2222) == HOST  # the port of another machine stays its own
+
+
+@pytest.mark.kernel
+def test_a_guest_gets_its_reservation_its_name_and_its_gateway(lab: Lab, tmp_path: Path) -> None:
+    from bascule.probe.dhcp import Client, acquire
+
+    told = site(
+        guest("g1", nic("g1", 0, "lab", "dhcp", plug=PlugKind.NETWORK)),
+        networks=(virtual_network(Mode.NAT, forwards=(SSH,)),),
+    )
+    one = realm(told)
+    there = street(lab, "g1")
+    with RunningNetwork(one, there.host, tmp_path) as network:
+        plug_in(lab, there, list(told.guests.values()), one.bridge, {})
+        lab.ip(there.rooms["g1"], "link set eth0 up")
+        wanted = one.reservations[0]
+        assert IPv4Address("192.168.122.100") <= IPv4Address(str(wanted.address)) <= IPv4Address("192.168.122.200")
+        assert one.forwards[0].address == wanted.address
+        client = Client(namespace=there.rooms["g1"], link="eth0", mac=told.guests["g1"].nics[0].mac)
+        lease = acquire([client])[client]
+        assert lease is not None
+        assert lease.address.ip == wanted.address
+        assert lease.routers == (ip_address("192.168.122.1"),)
+        (kept,) = network.leases
+        assert (kept.address, kept.mac) == (wanted.address, wanted.mac)
+
+
+@pytest.mark.kernel
+def test_a_bridge_that_is_there_already_is_an_error_and_stays(lab: Lab, tmp_path: Path) -> None:
+    host = lab.namespace("host")
+    lab.ip(host, "link add vn-lab type bridge")
+    with pytest.raises(CommandFailed, match="virtual network 'lab': 'ip link add name vn-lab"):
+        RunningNetwork(realm(two_guests(Mode.NAT)), host, tmp_path)
+    assert "vn-lab" in lab.ip(host, "link show")
+    assert run(("nft", "list", "ruleset"), namespace=host).stdout == ""
+
+
+def test_every_fault_of_the_forwards_is_named_at_once() -> None:
+    nowhere = Forward(host_port=80, guest="nobody", service=Service("tcp", 80, 80))
+    again = dataclasses.replace(SSH, guest="g2")
+    with pytest.raises(SiteFault) as caught:
+        told = two_guests(Mode.NAT, SSH, again, nowhere)
+        realms(told, told.hosts["h"])
+    assert [p.code for p in caught.value.problems] == ["FORWARD-NOWHERE"]
+    told = two_guests(Mode.NAT, SSH, again)
+    with pytest.raises(SiteFault, match="tcp port 2222 of h is forwarded to 'g1' and to 'g2'"):
+        realms(told, told.hosts["h"])
+
+
+def test_names_fit_into_the_kernel_and_stay_apart() -> None:
+    assert bridge_name("lab") == "vn-lab"
+    long = [bridge_name(f"a-very-long-network-name-{n}") for n in range(2)]
+    assert len(set(long)) == 2
+    assert all(len(name) <= IFNAME_MAX for name in long)
+
+
+def test_an_open_network_without_forwards_has_no_rules() -> None:
+    assert nft_table(realm(two_guests(Mode.OPEN))) == "table inet bascule_lab {\n}\n"
+
+
+def test_leases_are_read_and_what_is_no_lease_is_passed_over() -> None:
+    text = (
+        "1700000000 52:54:00:00:00:01 192.168.122.100 g1 01:52:54:00:00:00:01\nduid 00:01\n1700000000 1 fd00::5 * 00\n"
+    )
+    (lease,) = parse_leases(text, "lab")
+    assert (str(lease.address), lease.name, lease.network, lease.expires) == (
+        "192.168.122.100",
+        "g1",
+        "lab",
+        1700000000,
+    )

@@ -1,0 +1,46 @@
+"""Trees in the style of real hosts: samples/NAME/etc/… becomes samples/NAME/site.yaml, comments and all.
+
+The dialect is the first word of NAME. A new sample needs no code: write its files, run once with
+BASCULE_WRITE_GOLDEN=1, and read what came out before it is committed.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bascule import workflow
+from bascule.persist.dialect import NAMES, Inexpressible, dialect
+from bascule.persist.wanted import wanted_config
+
+SAMPLES = sorted(path for path in (Path(__file__).parent / "samples").iterdir() if path.is_dir())
+
+
+def dialect_of(sample: Path) -> str:
+    first = sample.name.partition("-")[0]
+    return first if first in NAMES else "ifcfg"
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.name)
+def test_a_tree_becomes_its_site_file(sample: Path) -> None:
+    imported = workflow.import_host(root=str(sample), dialect_name=dialect_of(sample), host="vmserver")
+    golden = sample / "site.yaml"
+    if os.environ.get("BASCULE_WRITE_GOLDEN"):
+        golden.write_text(imported.text)
+    assert imported.text == golden.read_text()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.name)
+def test_what_was_imported_migrates_to_every_dialect(sample: Path, name: str) -> None:
+    site = workflow.load(str(sample / "site.yaml"))
+    config = wanted_config(site, site.hosts["vmserver"])
+    try:
+        files = dialect(name).render(config)
+    except Inexpressible as gap:
+        assert gap.problems
+        return
+    parsed = dialect(name).parse(files)
+    assert (parsed.config, parsed.left) == (config, ())
