@@ -10,11 +10,19 @@ from bascule.plan.change import Command, Risk
 from bascule.plan.step import Phase, Step, ip, step
 
 
-def address_steps(old: Link, new: Link, elsewhere: Collection[str] = ()) -> Iterator[Step]:
+def address_steps(
+    old: Link,
+    new: Link,
+    elsewhere: Collection[str] = (),
+    *,
+    fresh: Phase = Phase.ADDRESS,
+    stale: Phase = Phase.OLD_ADDRESS,
+) -> Iterator[Step]:
     """New addresses early, old ones late; an address that only changes its flags is replaced in place.
 
     ``elsewhere`` are the addresses of the host's links before the change: what moves from one link to another was
     ours all the time, and need not wait a second for duplicate address detection (RFC 4862) before it is used.
+    ``fresh`` and ``stale`` are when new addresses come and old ones go.
     """
     kept = set(old.addresses)  # remaining lifetimes do not take part in comparison
     had = {address.ip for address in old.addresses}
@@ -25,13 +33,13 @@ def address_steps(old: Link, new: Link, elsewhere: Collection[str] = ()) -> Iter
         if ":" in address.ip and address.ip not in had and address.ip in elsewhere and "nodad" not in address.flags:
             at_once = replace(address, flags=(*address.flags, "nodad"))
             commands.insert(0, ip(*_address_words("replace", new.name, at_once)))
-        yield step(Phase.ADDRESS, new.name, f"address {address.ip}", *commands)
+        yield step(fresh, new.name, f"address {address.ip}", *commands)
     ips = {address.ip for address in new.addresses}
     for address in old.addresses:
         if address.ip in ips or (address.is_link_local and new.addrgenmode != "none"):
             continue  # the kernel would make its own link-local address again
         yield step(
-            Phase.OLD_ADDRESS,
+            stale,
             new.name,
             f"no longer {address.ip}",
             ip("address", "del", address.ip, *(("peer", address.peer) if address.peer else ()), "dev", new.name),
@@ -40,7 +48,7 @@ def address_steps(old: Link, new: Link, elsewhere: Collection[str] = ()) -> Iter
     if any(_is_advertised(address) for address in old.addresses) and not any(":" in ip for ip in ips):
         # the kernel leaves the prefix of a router advertisement behind, and would look for neighbours on a silent port
         command = Command("ip -6", ("route", "flush", "dev", new.name, "proto", "kernel"))
-        yield step(Phase.OLD_ADDRESS, new.name, "no longer the advertised prefixes", command)
+        yield step(stale, new.name, "no longer the advertised prefixes", command)
 
 
 def _is_advertised(address: Address) -> bool:

@@ -110,7 +110,8 @@ class Rig:
             facts = ("UP" in link["flags"], link.get("master"), link["address"], link["mtu"], link.get("ifalias"))
             found[link["ifname"]] = (*facts, link.get("inet6_addr_gen_mode"), sorted(addresses))
         vlans = {name: self.vlans(name) for name in found}
-        return found, vlans, sorted(self.ip("route show table all").splitlines())
+        routes = [line for six in ("-4", "-6") for line in self.ip(f"{six} route show").splitlines()]
+        return found, vlans, sorted(line for line in routes if not line.startswith("fe80:"))
 
     # ---- frames
 
@@ -150,7 +151,10 @@ def _door(room: Namespace, name: str) -> socket.socket:
 
 def _receive(door: socket.socket, number: int) -> int | None:
     """The tag of our own frame (0 without one), None for anybody else's."""
-    data, extra, _, address = door.recvmsg(2000, 64)
+    try:
+        data, extra, _, address = door.recvmsg(2000, 64)
+    except OSError:  # said once to whoever listens on a link that went down
+        return None
     if address[2] == 4 or data[12:15] != struct.pack("!HB", ETHERTYPE, number):  # PACKET_OUTGOING
         return None
     for level, kind, content in extra:

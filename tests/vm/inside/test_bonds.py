@@ -110,7 +110,9 @@ def test_a_vlan_on_a_bond(lab: Lab) -> None:
 
 
 def test_a_vlan_aware_bridge_on_a_bond(lab: Lab) -> None:
-    text = site("active-backup", "br0: {uplink: bond0, vlan_aware: true}").replace("{bridge: br0}", "{bridge: br0, vlan: 30}")
+    text = site("active-backup", "br0: {uplink: bond0, vlan_aware: true}").replace(
+        "{bridge: br0}", "{bridge: br0, vlan: 30}"
+    )
     rig = Rig(lab, text, "eth4", "eth5", taps=("web.0",))
     before, facts = rig.look(), rig.facts()
     rig.apply()
@@ -146,6 +148,7 @@ def test_out_of_the_bond_into_bridges(lab: Lab) -> None:
     }  # fmt: skip
     assert {name: rig.link(name)["address"] for name in own} == own
     assert {name: rig.link(name)["address"] for name in ("br0", "br1")} == {"br0": own["eth4"], "br1": own["eth5"]}
+    rig.declare(site("active-backup"))  # so that the parameters of bond0 are looked at, too
     rig.undo(before)
     assert rig.link("eth5")["master"] == "bond0"
 

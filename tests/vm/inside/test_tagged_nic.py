@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from bascule.errors import BasculeError
 from bascule.system.run import run
 from tests.lab import Lab
 from tests.vm.inside.rig import Rig
@@ -50,12 +53,18 @@ def test_frames_carry_their_tags(lab: Lab) -> None:
     assert rig.heard("eth4") == {}
 
 
-def test_a_vlan_that_moves_to_another_nic_or_number_is_made_anew(lab: Lab) -> None:
+def test_somebody_elses_link_of_that_name_is_refused(lab: Lab) -> None:
     rig = Rig(lab, SITE, "eth4", "eth5", taps=("a.0", "b.0"))
-    rig.ip("link add link eth5 name eth4.30 type vlan id 31")  # what somebody left behind
+    rig.ip("link add link eth5 name eth4.30 type vlan id 30")
+    with pytest.raises(BasculeError, match=r"NOT-THE-VLAN.*'eth4.30' exists on this host and is not VLAN 30 of eth4"):
+        rig.plan()
+
+
+def test_somebody_elses_vlan_is_used_as_it_is_and_stays(lab: Lab) -> None:
+    rig = Rig(lab, SITE, "eth4", taps=("a.0", "b.0"))
+    rig.ip("link add link eth4 name eth4.30 type vlan id 30")
     before, facts = rig.look(), rig.facts()
     rig.apply()
-    assert (rig.info("eth4.30")["id"], rig.link("eth4.30")["link"]) == (30, "eth4")
     assert rig.heard("a.0") == {"eth4": 30}
     rig.undo(before)
     assert rig.facts() == facts
@@ -75,7 +84,11 @@ def test_jumbo_frames_fit_on_every_link_of_the_way(lab: Lab) -> None:
 def test_what_the_file_no_longer_names_goes(lab: Lab) -> None:
     rig = Rig(lab, SITE, "eth4")
     rig.apply()
-    rig.declare(SITE.replace(", br40: {uplink: eth4, vlan: 40}", "").replace(", nics: [{bridge: br40, address: 10.40.0.5/24}]", ", nics: [{bridge: br30}]"))
+    rig.declare(
+        SITE.replace(", br40: {uplink: eth4, vlan: 40}", "").replace(
+            ", nics: [{bridge: br40, address: 10.40.0.5/24}]", ", nics: [{bridge: br30}]"
+        )
+    )
     rig.apply()
     assert not {"br40", "eth4.40"} & set(rig.facts()[0])
     assert rig.link("eth4.30")["master"] == "br30"

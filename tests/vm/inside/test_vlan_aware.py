@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bascule.errors import CommandFailed
 from bascule.apply.engine import apply_or_take_back
+from bascule.errors import CommandFailed
 from bascule.system.run import run
 from tests.lab import Lab
 from tests.vm.inside.rig import Rig
@@ -87,7 +87,11 @@ def test_a_guest_changes_its_vlan_and_nobody_else_notices(lab: Lab) -> None:
     rig = Rig(lab, SITE, "eth4", taps=TAPS)
     rig.apply()
     before = rig.look()
-    rig.declare(SITE.replace("vlan: 30, address: 10.30.0.5/24", "vlan: 10").replace("red: {", "green: {subnet: 10.10.0.0/24, vlan: 10}\n  red: {"))
+    rig.declare(
+        SITE.replace("vlan: 30, address: 10.30.0.5/24", "vlan: 10").replace(
+            "red: {", "green: {subnet: 10.10.0.0/24, vlan: 10}\n  red: {"
+        )
+    )
     plan = rig.apply()
     assert {change.subject for change in plan.changes} == {"access.0"}
     assert rig.vlans("access.0") == "10Pu"
@@ -110,7 +114,11 @@ def test_a_trunk_that_narrows_keeps_the_rest(lab: Lab) -> None:
 def test_a_broken_vlan_is_seen_and_mended(lab: Lab) -> None:
     rig = Rig(lab, SITE, "eth4", taps=TAPS)
     rig.apply()
-    for words in ("vlan del dev eth4 vid 30", "vlan add dev access.0 vid 40", "vlan add dev plain.0 vid 30 pvid untagged"):
+    for words in (
+        "vlan del dev eth4 vid 30",
+        "vlan add dev access.0 vid 40",
+        "vlan add dev plain.0 vid 30 pvid untagged",
+    ):
         run(("bridge", *words.split()), namespace=rig.room)
     assert rig.heard("access.0") == {"trunk.0": 30, "plain.0": None}
     assert {change.subject for change in rig.plan().changes} == {"eth4", "access.0", "plain.0"}

@@ -18,7 +18,16 @@ from tests.vm.lab.kernel import FIRST, Kernel
 SUITE, MIRROR, PYTHON = "bookworm", "http://deb.debian.org/debian", "3.11"
 PACKAGES = (
     *("systemd-sysv", "udev", "dbus", "kmod", "procps", "python3", "iproute2", "nftables", "ethtool", "iputils-ping"),
-    *("network-manager", "netplan.io", "ifupdown", "bridge-utils", "vlan", "ifenslave", "isc-dhcp-client"),
+    *(
+        "libpam-systemd",
+        "network-manager",
+        "netplan.io",
+        "ifupdown",
+        "bridge-utils",
+        "vlan",
+        "ifenslave",
+        "isc-dhcp-client",
+    ),
 )
 UNITS_OFF = (
     *("systemd-networkd.service", "systemd-networkd.socket", "systemd-networkd-wait-online.service"),
@@ -34,7 +43,14 @@ MASKED = (
     *("sys-fs-fuse-connections.mount", "sys-kernel-config.mount", "systemd-random-seed.service"),
     *("systemd-udev-settle.service", "modprobe@.service", "systemd-binfmt.service", "systemd-logind.service"),
 )
-LEFT_OUT = ("usr/share/doc", "usr/share/man", "usr/share/locale", "var/cache/apt", "var/lib/apt/lists", "usr/share/zoneinfo")
+LEFT_OUT = (
+    "usr/share/doc",
+    "usr/share/man",
+    "usr/share/locale",
+    "var/cache/apt",
+    "var/lib/apt/lists",
+    "usr/share/zoneinfo",
+)
 SPARE_MB = 96
 
 INIT = """#!/bin/busybox sh
@@ -78,7 +94,9 @@ def image(kernel: Kernel) -> tuple[Path, Path]:
     with alone(place):
         if not disk.exists():
             if os.geteuid() != 0:
-                raise Unavailable("making the Debian machine needs root, once (debootstrap): run `make vm-test` as root")
+                raise Unavailable(
+                    "making the Debian machine needs root, once (debootstrap): run `make vm-test` as root"
+                )
             for old in (*place.glob("*.cpio"), *place.glob("*.ext4")):
                 old.unlink()
             with scratch(place) as half:
@@ -131,7 +149,9 @@ def _settle(tree: Path, kernel: Kernel) -> None:
         (tree / part).mkdir(parents=True, exist_ok=True)
     (tree / "etc/hostname").write_text("vmserver\n")
     (tree / "etc/fstab").write_text("/dev/vda / ext4 defaults 0 0\n")
-    (tree / "etc/network/interfaces").write_text("auto lo\niface lo inet loopback\n\nsource /etc/network/interfaces.d/*\n")
+    (tree / "etc/network/interfaces").write_text(
+        "auto lo\niface lo inet loopback\n\nsource /etc/network/interfaces.d/*\n"
+    )
     (tree / "etc/machine-id").write_text("00000000000000000000000000000001\n")
     (tree / "etc/systemd/system/lab-job.service").write_text(JOB)
     (tree / "opt/job").write_text(JOB_SCRIPT)
@@ -148,4 +168,6 @@ def _has(tree: Path, unit: str) -> bool:
 
 def _pack(tree: Path, target: Path) -> None:
     size = sum(path.lstat().st_size + 4096 for path in tree.rglob("*") if not path.is_symlink()) // (1 << 20)
-    call(tool("mke2fs", "e2fsprogs"), "-q", "-t", "ext4", "-m", "0", "-d", tree, target, f"{int(size * 1.1) + SPARE_MB}M")
+    call(
+        tool("mke2fs", "e2fsprogs"), "-q", "-t", "ext4", "-m", "0", "-d", tree, target, f"{int(size * 1.1) + SPARE_MB}M"
+    )

@@ -29,8 +29,30 @@ TOOLS = {
     "dash": "dash",
 }
 DATA = ("/etc/iproute2", "/usr/share/iproute2", "/usr/lib/iproute2", "/etc/protocols", "/etc/services")
-LEFT_OUT = ("mypy", "mypyc", "ruff", "pip", "setuptools", "grimp", "libcst", "lxml", "*__mypyc*.so", "*-stubs", "types_*")
-STDLIB_LEFT_OUT = ("test", "idlelib", "tkinter", "turtledemo", "lib2to3", "ensurepip", "config-*", "site-packages", "*.a")
+LEFT_OUT = (
+    "mypy",
+    "mypyc",
+    "ruff",
+    "pip",
+    "setuptools",
+    "grimp",
+    "libcst",
+    "lxml",
+    "*__mypyc*.so",
+    "*-stubs",
+    "types_*",
+)
+STDLIB_LEFT_OUT = (
+    "test",
+    "idlelib",
+    "tkinter",
+    "turtledemo",
+    "lib2to3",
+    "ensurepip",
+    "config-*",
+    "site-packages",
+    "*.a",
+)
 SPARE_MB = 48
 
 INIT = """#!/bin/busybox sh
@@ -44,7 +66,10 @@ for module in {modules}; do /bin/busybox insmod /modules/$module.ko || echo "ini
 /bin/busybox mount -t tmpfs none /new
 /bin/busybox mkdir /new/up /new/work /new/root
 /bin/busybox mount -t overlay -o lowerdir=/low,upperdir=/new/up,workdir=/new/work none /new/root
-for each in proc sys dev; do /bin/busybox mkdir -p /new/root/$each; /bin/busybox mount -o move /$each /new/root/$each; done
+for each in proc sys dev; do
+    /bin/busybox mkdir -p /new/root/$each
+    /bin/busybox mount -o move /$each /new/root/$each
+done
 exec /bin/busybox switch_root /new/root /bin/sh /start
 """
 
@@ -116,7 +141,21 @@ def _first(tree: Path, busybox: Path, kernel: Kernel, target: Path) -> None:
 
 
 def _furnish(tree: Path, busybox: Path, kernel: Kernel, tools: dict[str, Path]) -> None:
-    for name in ("bin", "sbin", "etc", "usr/bin", "usr/sbin", "proc", "sys", "dev", "run", "tmp", "project", "lib", "var"):
+    for name in (
+        "bin",
+        "sbin",
+        "etc",
+        "usr/bin",
+        "usr/sbin",
+        "proc",
+        "sys",
+        "dev",
+        "run",
+        "tmp",
+        "project",
+        "lib",
+        "var",
+    ):
         (tree / name).mkdir(parents=True, exist_ok=True)
     shutil.copy(busybox, tree / "bin/busybox")
     applets = call(busybox, "--list-full").decode().split()

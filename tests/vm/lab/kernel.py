@@ -12,8 +12,26 @@ from tests.vm.lab.cache import Unavailable, alone, call, folder, scratch, tool
 
 PACKAGE = "linux-image-cloud-amd64"
 # of the modules only what a network needs, what a virtual disk needs, and what those build on
-KEPT = ("net", "lib", "crypto", "arch", "drivers/net", "drivers/virtio", "drivers/block", "drivers/char", "fs/overlayfs")
-FIRST = ("virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci", "virtio_blk", "overlay")
+KEPT = (
+    "net",
+    "lib",
+    "crypto",
+    "arch",
+    "drivers/net",
+    "drivers/virtio",
+    "drivers/block",
+    "drivers/char",
+    "fs/overlayfs",
+)
+FIRST = (
+    "virtio_ring",
+    "virtio",
+    "virtio_pci_legacy_dev",
+    "virtio_pci_modern_dev",
+    "virtio_pci",
+    "virtio_blk",
+    "overlay",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
