@@ -6,9 +6,10 @@ before the old address is deleted (see ``step.Phase``).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterator
 
-from bascule.model.state import HostState, link_of
+from bascule.model.state import HostState, Link, link_of
 from bascule.model.values import IfName
 from bascule.plan.change import Command, Plan, Risk
 from bascule.plan.diff_links import as_created, create, creation_order, differing, link_steps, must_be_remade
@@ -17,6 +18,8 @@ from bascule.plan.stacking import carriers, depth, joins_bond, leaves_bond, let_
 from bascule.plan.step import PLUG_S, Context, Phase, Step, ip, step
 
 PLAIN = Context()
+MANY = 4  # links; as many are deleted as a group
+FIRST_GROUP = 0xBA5C  # of the numbers that are tried for it
 
 
 def diff(before: HostState, after: HostState, context: Context = PLAIN) -> Plan:
@@ -72,10 +75,28 @@ def _steps(before: HostState, after: HostState) -> Iterator[Step]:
     yield from route_steps(before, after, lost, lowered)
     yield from rule_steps(before, after)
     yield from _table_steps(before, after)
-    for link in sorted(gone, key=lambda x: (-depth(x.name, before.links), x.name)):
-        ports = [port.name for port in before.ports(link.name) if after.links.get(port.name, port).master == link.name]
-        words = f"delete {link.options.kind}" + (f", which leaves {', '.join(ports)} without a master" if ports else "")
-        yield step(Phase.DELETE, link.name, words, ip("link", "del", "dev", link.name), risk=Risk.DETACHES)
+    yield from _deletions(sorted(gone, key=lambda x: (-depth(x.name, before.links), x.name)), before, after)
+
+
+def _deletions(gone: list[Link], before: HostState, after: HostState) -> Iterator[Step]:
+    """The kernel waits for every processor with each link that it deletes, or once for all links of a group."""
+    ports: dict[str, list[str]] = {}
+    for name, port in before.links.items() if gone else ():
+        if port.master is not None and after.links.get(name, port).master == port.master:
+            ports.setdefault(port.master, []).append(name)
+    group = _free_group(before) if len(gone) >= MANY else ""
+    for link in gone:
+        left = ", ".join(sorted(ports.get(link.name, ())))
+        words = f"delete {link.options.kind}" + (f", which leaves {left} without a master" if left else "")
+        command = ip("link", "set", "dev", link.name, "group", group) if group else ip("link", "del", "dev", link.name)
+        last = (ip("link", "del", "group", group),) if group and link is gone[-1] else ()
+        yield step(Phase.DELETE, link.name, words, command, *last, risk=Risk.DETACHES)
+
+
+def _free_group(state: HostState) -> str:
+    """A group number that no link has."""
+    taken = {link.group for link in state.links.values()}
+    return next(str(number) for number in itertools.count(FIRST_GROUP) if str(number) not in taken)
 
 
 _SYSCTL_WORDS = {
@@ -85,12 +106,20 @@ _SYSCTL_WORDS = {
 }
 
 
+def _is_there(name: str, before: HostState, after: HostState) -> bool:
+    """Whether a link, or no link at all, has the parameter by then: a tap that has gone does not come back."""
+    if name in {"", "all", "default"}:
+        return True
+    link = after.links.get(IfName(name))
+    return link is not None and (name in before.links or link.options.virtual)
+
+
 def _sysctl_steps(before: HostState, after: HostState, remade: Collection[IfName]) -> Iterator[Step]:
     for key, value in sorted(after.sysctls.items()):
-        link = after.links.get(IfName(link_of(key)))
-        if link is not None and link.name not in before.links and not link.options.virtual:
-            continue  # a tap that is not there has none
-        if before.sysctls.get(key) != value or (link is not None and link.name in remade):
+        name = link_of(key)
+        if not _is_there(name, before, after):
+            continue
+        if before.sysctls.get(key) != value or name in remade:
             words = _SYSCTL_WORDS.get((key.rpartition("/")[2], value), f"{key} = {value}")
             yield step(Phase.SETTINGS, link_of(key) or key, words, Command("sysctl", (key, value)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 
 from bascule.model.links import Bond, Bridge
 from bascule.model.state import HostState, Link
@@ -81,8 +82,9 @@ def link_steps(
     yield from port_steps(old, new)
     yield from vlan_steps(old, new, before, after)
     if new.up and not old.up:
-        early = (isinstance(new.options, Bridge | Bond) or carries) and not released
-        phase = Phase.RAISE if early else Phase.LINK_UP
+        # the routes of an address come with it only on a link that is up
+        early = isinstance(new.options, Bridge | Bond) or carries or bool(new.addresses)
+        phase = Phase.RAISE if early and not released else Phase.LINK_UP
         yield step(phase, new.name, "set up", ip("link", "set", "dev", new.name, "up"))
     elif old.up and not new.up:
         yield step(Phase.LOWER, new.name, "set down", ip("link", "set", "dev", new.name, "down"), risk=Risk.DETACHES)
@@ -102,8 +104,13 @@ def _settings(old: Link, new: Link, *, released: bool) -> Iterator[Step]:
         words = "no IPv6 address of its own" if new.addrgenmode == "none" else f"IPv6 addresses by {new.addrgenmode}"
         yield step(Phase.SETTINGS, name, words, ip("link", "set", "dev", name, "addrgenmode", new.addrgenmode))
     if type(new.options) is type(old.options) and (changed := new.options.arguments(old.options)):
-        command = ip("link", "set", "dev", name, "type", new.options.kind, *changed)
-        yield step(Phase.SETTINGS, name, f"set {' '.join(changed)}", command, risk=_option_risk(old, new))
+        yield step(
+            Phase.SETTINGS,
+            name,
+            f"set {' '.join(changed)}",
+            *_option_commands(old, new, changed),
+            risk=_option_risk(old, new),
+        )
     if new.mac is not None and new.mac != old.mac:
         yield step(
             own,
@@ -120,6 +127,8 @@ def _settings(old: Link, new: Link, *, released: bool) -> Iterator[Step]:
         yield step(phase, name, action, ip("link", "set", "dev", name, "mtu", str(new.mtu)), risk=risk)
     if new.alias != old.alias:
         yield step(Phase.SETTINGS, name, "mark", ip("link", "set", "dev", name, "alias", new.alias))
+    if new.group != old.group:
+        yield step(Phase.SETTINGS, name, f"group {new.group}", ip("link", "set", "dev", name, "group", new.group))
     for altname in old.altnames:
         if altname not in new.altnames:
             yield step(Phase.SETTINGS, name, f"drop the name {altname}", _altname("del", name, altname))
@@ -130,6 +139,18 @@ def _settings(old: Link, new: Link, *, released: bool) -> Iterator[Step]:
 
 def _altname(verb: str, name: str, altname: str) -> Command:
     return ip("link", "property", verb, "dev", name, "altname", altname)
+
+
+def _option_commands(old: Link, new: Link, changed: tuple[str, ...]) -> Iterator[Command]:
+    """The kernel reads a forward delay before it stops STP, under which it refuses one below 2 s."""
+    if isinstance(new.options, Bridge) and isinstance(old.options, Bridge) and old.options.stp_state:
+        if not new.options.stp_state:
+            yield ip("link", "set", "dev", new.name, "type", "bridge", "stp_state", "0")
+            old_options = replace(old.options, stp_state=0)
+            changed = new.options.arguments(old_options)
+        if not changed:
+            return
+    yield ip("link", "set", "dev", new.name, "type", new.options.kind, *changed)
 
 
 def _option_risk(old: Link, new: Link) -> Risk:
