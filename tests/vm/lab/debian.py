@@ -144,6 +144,8 @@ def _libraries(tree: Path, dependencies: list[str]) -> None:
 
 def _settle(tree: Path, kernel: Kernel) -> None:
     shutil.copytree(kernel.root / "lib/modules", tree / "lib/modules", dirs_exist_ok=True)
+    call(tool("chroot", "coreutils"), tree, "/sbin/depmod", kernel.version)
+    call(tool("chroot", "coreutils"), tree, "/usr/bin/python3", "-m", "compileall", "-q", "/opt/lib")
     for part in LEFT_OUT:
         shutil.rmtree(tree / part, ignore_errors=True)
         (tree / part).mkdir(parents=True, exist_ok=True)
