@@ -30,12 +30,8 @@ def test_all_that_this_kernel_may_lack() -> None:
         pytest.skip(str(reason))
     assert "</testsuites>" in ran.result, f"no result came out; the console:\n{ran.console[-5000:]}"
     cases = list(ET.fromstring(ran.result).iter("testcase"))
-    faults = [
-        (case.get("name"), each) for case in cases for each in case if each.tag in {"failure", "error", "skipped"}
-    ]
-    wrong = [
-        f"{case.get('name')}: {each.get('message')}" for case in cases for each in case if each.tag != "system-out"
-    ]
+    faults = [(case.get("name"), each) for case in cases for each in case if each.tag != "system-out"]
+    wrong = [f"{name}: {each.get('message')}" for name, each in faults]
     assert not wrong, "\n".join([*wrong, ran.console[-8000:]])  # what was skipped in there was not tested either
     assert len(cases) > 30
     print(f"{len(cases)} tests in a machine of its own, {ran.seconds:.0f} s")
