@@ -37,10 +37,13 @@ def same(one: HostState, other: HostState) -> bool:
 
 def _steps(before: HostState, after: HostState) -> Iterator[Step]:
     gone = [link for name, link in before.links.items() if name not in after.links and link.options.virtual]
+    changed = {name for name, link in after.links.items() if before.links.get(name) != link}
     remade = {
         name
-        for name, link in after.links.items()
-        if name in before.links and link.options.virtual and must_be_remade(before.links[name], link)
+        for name in changed
+        if name in before.links
+        and after.links[name].options.virtual
+        and must_be_remade(before.links[name], after.links[name])
     }
     for name in sorted(remade):
         words = f"is made anew: {differing(before.links[name], after.links[name])} cannot change in place"
@@ -48,7 +51,7 @@ def _steps(before: HostState, after: HostState) -> Iterator[Step]:
     had = {address.ip for link in before.links.values() for address in link.addresses}
     for link in creation_order(after.links):
         old = None if link.name in remade else before.links.get(link.name)
-        if old is None and not link.options.virtual:
+        if link.name not in changed or (old is None and not link.options.virtual):
             continue
         if old is None:
             yield create(link)
