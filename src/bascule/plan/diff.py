@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from bascule.model.state import HostState, Link, link_of
 from bascule.plan.change import Command, Plan, Risk
+from bascule.plan.diff_addresses import out_of_order
 from bascule.plan.diff_links import as_created, create, creation_order, differing, link_steps, must_be_remade
 from bascule.plan.diff_routes import route_steps, rule_steps
 from bascule.plan.step import PLUG_S, Context, Phase, Step, ip, step
@@ -59,7 +60,12 @@ def _steps(before: HostState, after: HostState) -> Iterator[Step]:
         yield from link_steps(old, link, before, after, had)
     yield from _sysctl_steps(before, after)
     lost = {link.name for link in gone} | remade
-    yield from route_steps(before, after, lost)
+    reset = {
+        name
+        for name in changed - remade
+        if name in before.links and out_of_order(before.links[name], after.links[name])
+    }
+    yield from route_steps(before, after, lost, reset)
     yield from rule_steps(before, after)
     yield from _table_steps(before, after)
     yield from _deletions(sorted(gone, key=lambda x: x.name), before, after)

@@ -20,7 +20,7 @@ def address_steps(old: Link, new: Link, elsewhere: Collection[str] = ()) -> Iter
     kept = set(old.addresses)  # remaining lifetimes do not take part in comparison
     had = {address.ip for address in old.addresses}
     ips = {address.ip for address in new.addresses}
-    again = _out_of_order(old, new)
+    again = out_of_order(old, new)
     if again:
         commands = [_delete(new.name, a) for a in reversed(old.addresses) if a.ip in again]
         commands += [ip(*_address_words("replace", new.name, a)) for a in new.addresses if a.ip in again]
@@ -61,7 +61,7 @@ def _delete(name: str, address: Address) -> Command:
     return ip("address", "del", address.ip, *(("peer", address.peer) if address.peer else ()), "dev", name)
 
 
-def _out_of_order(old: Link, new: Link) -> tuple[str, ...]:
+def out_of_order(old: Link, new: Link) -> tuple[str, ...]:
     """The IPv4 addresses that must be set anew, because the first one of their subnet becomes another one.
 
     The first is the one that the host speaks with, and the others go when it goes (unless promote_secondaries is
