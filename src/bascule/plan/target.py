@@ -314,7 +314,8 @@ class _Layer:
         else:
             self._silent(bridge.name)
             # Linux answers ARP for any of its addresses on any link: the host's own NIC may be on this network, too
-            self.sysctls[_arp_ignore(bridge.name)] = "1"
+            if not (self.host.as_found and before is not None):
+                self.sysctls[_arp_ignore(bridge.name)] = "1"
         if port is not None:
             self._set(port, mtu=mtu if bridge.mtu else self.links[port].mtu)
             self._silent(port)
