@@ -1,6 +1,7 @@
 # make demo   sets everything up and rehearses examples/production.yaml
 # make test   sets everything up and passes every test
-.PHONY: demo test lint format bench bench-quick clean tools dev-tools
+# make vm-test boots a small Debian with the files of each configuration system (some minutes for each)
+.PHONY: demo test vm-test lint format bench bench-quick clean tools dev-tools
 
 PYTHON ?= python3
 VENV   := .venv
@@ -12,6 +13,10 @@ demo: tools $(VENV)/.installed
 
 test: dev-tools $(VENV)/.dev
 	$(BIN)/pytest -n $(JOBS) --dist worksteal tests
+
+vm-test: dev-tools $(VENV)/.dev
+	@scripts/need qemu-system-x86_64 debootstrap cpio mke2fs
+	BASCULE_VM=1 $(BIN)/pytest tests/persist/test_reboot.py
 
 lint: dev-tools $(VENV)/.dev
 	$(BIN)/ruff check .
