@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bascule.cli.common import NARROWEST, host_option, json_option, speaks_utf8, width
+from bascule.cli.common import NARROWEST, host_option, json_option, say, speaks_utf8, width
 from bascule.errors import Problem, UsageFault
 
 if TYPE_CHECKING:
+    from bascule.draw import Highlight
     from bascule.model.site import Site
     from bascule.model.state import HostState
 
@@ -31,6 +32,7 @@ SUFFIXES = {".svg": "svg", ".txt": "text", ".mmd": "mermaid", ".mermaid": "merma
 )
 @click.option("-o", "--output", metavar="FILE", help="Write there instead of to stdout.")
 @click.option("--highlight", metavar="A:B", help="Show the way of a frame from one endpoint to another.")
+@click.option("--witness", metavar="FILE", help="With --highlight: the way that a rehearsal saw, from its --json.")
 @click.option("--width", "columns", type=int, help=f"Columns of the text, {NARROWEST} or more; the terminal's.")
 @click.option("--ascii", "plain", is_flag=True, help="Text in ASCII alone; on its own where the locale is not UTF-8.")
 @click.option("--all", "everyone", is_flag=True, help="Draw each guest, also where many are alike.")
@@ -44,6 +46,7 @@ def command(
     form: str | None,
     output: str | None,
     highlight: str | None,
+    witness: str | None,
     columns: int | None,
     plain: bool,
     everyone: bool,
@@ -65,7 +68,7 @@ def command(
         format=form,
         width=_columns(columns),
         observed=observed,
-        highlight=_ends(highlight),
+        highlight=_way(site, highlight, witness),
         ascii=plain or (output is None and not speaks_utf8()),
         date=_day(date),
         collapse=None if everyone else "auto",
@@ -106,14 +109,22 @@ def _columns(columns: int | None) -> int:
     return columns or width()
 
 
-def _ends(highlight: str | None) -> tuple[str, str] | None:
+def _way(site: Site, highlight: str | None, witness: str | None) -> Highlight | tuple[str, str] | None:
+    """What the file promises, or what a rehearsal saw."""
+    from bascule.cli.highlight import ends, from_rehearsal
+
     if highlight is None:
+        if witness is not None:
+            hint = "say which: --highlight guest_02:customer"
+            raise UsageFault(Problem(code="USAGE", message="--witness needs a way to show", hint=hint))
         return None
-    source, colon, target = highlight.partition(":")
-    if not (source and colon and target):
-        hint = "two names with a colon between them: --highlight guest_02:customer"
-        raise UsageFault(Problem(code="USAGE", message=f"--highlight '{highlight}' is not A:B", hint=hint))
-    return source, target
+    meant = ends(highlight)
+    if witness is None:
+        return meant[0], meant[1]
+    way, digest = from_rehearsal(witness, meant)
+    if digest != site.digest:
+        say(f"warning: {witness} is about another version of the site file; the way may have changed")
+    return way
 
 
 def _day(date: str | None) -> str | None:

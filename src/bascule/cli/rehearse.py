@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from bascule.cli.common import host_option, json_option, say, seconds, show, site_argument, table, width, wrapped
+from bascule.errors import Problem, UsageFault
 
 if TYPE_CHECKING:
+    from bascule.draw import Highlight
+    from bascule.verify.expectations import Outcome
     from bascule.workflow import Rehearsal
 
 
@@ -18,28 +23,73 @@ if TYPE_CHECKING:
 @host_option
 @json_option
 @click.option("--no-picture", is_flag=True, help="Leave the drawing out.")
-def command(*, site_file: str, host: str | None, as_json: bool, no_picture: bool) -> int:
+@click.option("--highlight", metavar="A:B", help="Show the way that the frame of this expectation took.")
+@click.option("--report", "report_file", metavar="FILE", help="Write all of it as one HTML page, too.")
+def command(
+    *, site_file: str, host: str | None, as_json: bool, no_picture: bool, highlight: str | None, report_file: str | None
+) -> int:
     """Build the site in throw-away namespaces, apply the plan there, ask every check and expectation, take it down.
 
     Changes nothing on this machine; needs no root where user namespaces are allowed.
     Exit status: 0 when everything holds, 1 when something does not.
 
-    Example: bascule rehearse examples/production.yaml
+    Example: bascule rehearse examples/production.yaml --report production.html
     """
     from bascule import workflow
     from bascule.cli.entry import emit
 
+    _look_ahead(site_file, highlight, report_file)
     is_watched = sys.stderr.isatty() and not as_json
     seen = workflow.rehearse(site_file, host=host, progress=_progress if is_watched else None)
     if is_watched:
         _progress("")
     if seen.changed:
         say(f"warning: {site_file} changed meanwhile; the verdicts are about what it said at the start")
+    chosen = _chosen(seen.outcomes, highlight)
+    if report_file is not None:
+        _write_report(seen, site_file, report_file, chosen)
     if as_json:
         emit("rehearse", _as_json(seen))
     else:
-        show(_in_words(seen, picture=not no_picture, columns=width()))
+        show(_in_words(seen, picture=not no_picture, columns=width(), chosen=chosen))
+    if report_file is not None:
+        say(f"report  {report_file}")
     return 0 if seen.ok else 1
+
+
+def _look_ahead(site_file: str, highlight: str | None, report_file: str | None) -> None:
+    """Say before the work what would fail after it. Raises UsageFault."""
+    if report_file is not None:
+        target = Path(report_file)
+        if target.is_dir():
+            raise UsageFault(Problem(code="REPORT", message=f"'{report_file}' is a directory, not a file"))
+        if not target.parent.is_dir():
+            message = f"there is no directory '{target.parent}' to write the report into"
+            raise UsageFault(Problem(code="REPORT", message=message, hint="make it first, or name another"))
+    if highlight is not None:
+        from bascule import workflow
+        from bascule.cli.highlight import choose, ends
+
+        site = workflow.load(site_file)
+        choose(ends(highlight), [((wish.source, wish.target, str(wish.service)), None) for wish in site.expectations])
+
+
+def _chosen(outcomes: Sequence[Outcome], highlight: str | None) -> int | None:
+    if highlight is None:
+        return None
+    from bascule.cli.highlight import choose, ends
+
+    asked = [((x.expectation.source, x.expectation.target, str(x.expectation.service)), x.ok) for x in outcomes]
+    return choose(ends(highlight), asked)
+
+
+def _write_report(seen: Rehearsal, site_file: str, report_file: str, chosen: int | None) -> None:
+    from datetime import datetime
+
+    from bascule.cli.show_report import show_report
+
+    page = show_report(seen, site_file, now=datetime.now().astimezone(), chosen=chosen)
+    Path(report_file).write_text(page, encoding="utf-8", errors="replace")
 
 
 def _progress(step: str) -> None:
@@ -47,7 +97,7 @@ def _progress(step: str) -> None:
     print(f"\r\033[K{step}", end="", file=sys.stderr, flush=True)
 
 
-def _in_words(seen: Rehearsal, *, picture: bool, columns: int) -> str:
+def _in_words(seen: Rehearsal, *, picture: bool, columns: int, chosen: int | None = None) -> str:
     from bascule.cli.common import speaks_utf8
     from bascule.cli.show_plan import show_plan
     from bascule.cli.show_verdicts import broken, show_checks, show_outcomes, tally
@@ -57,7 +107,8 @@ def _in_words(seen: Rehearsal, *, picture: bool, columns: int) -> str:
     headline = f"{seen.site.name}: rehearsed in a twin (with the rights of {seen.privilege}; start: {start})"
     parts = [wrapped(headline, indent=0, columns=columns)]
     if picture:
-        parts.append(draw(seen.site, width=columns, ascii=not speaks_utf8()).rstrip())
+        way = None if chosen is None else _way(seen.outcomes[chosen])
+        parts.append(draw(seen.site, width=columns, ascii=not speaks_utf8(), highlight=way).rstrip())
     parts += [show_plan(name, plan, columns=columns) for name, plan in seen.plans.items()]
     if seen.notes:
         notes = [(note.subject, note.text) for note in seen.notes]
@@ -73,12 +124,21 @@ def _in_words(seen: Rehearsal, *, picture: bool, columns: int) -> str:
     return "\n\n".join([*parts, "\n".join(result)])
 
 
+def _way(outcome: Outcome) -> Highlight:
+    from bascule.draw import Highlight
+
+    wish = outcome.expectation
+    reached = {"reach": True, "no-reach": False}.get(outcome.observed)
+    return Highlight(source=wish.source, target=wish.target, hops=outcome.witness.way, reached=reached)
+
+
 def _as_json(seen: Rehearsal) -> dict[str, Any]:
     from bascule.cli.show_plan import plan_as_json
 
     return {
         "ok": seen.ok,
         "site": seen.site.name,
+        "sha256": seen.site.digest,
         "privilege": seen.privilege,
         "observed": list(seen.observed),
         "plans": [plan_as_json(name, plan) for name, plan in seen.plans.items()],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -15,10 +16,10 @@ NOTE_WORDS = {"foreign": "left alone", "waiting": "waits", "unsupported": "not d
 
 def show_plan(host: str, plan: Plan, *, columns: int) -> str:
     """The plan of one host for people."""
-    lines = [wrapped(_headline(host, plan), indent=0, columns=columns)]
+    lines = [wrapped(headline(host, plan), indent=0, columns=columns)]
     if plan:
         lines += ["", *_changes(plan.changes, columns)]
-        outages = _outages(plan.changes)
+        outages = outages_of(plan.changes)
         if outages:
             lines += ["", "lost frames, expected", *table(outages, indent=2, columns=columns)]
     for kind, words in NOTE_WORDS.items():
@@ -28,7 +29,8 @@ def show_plan(host: str, plan: Plan, *, columns: int) -> str:
     return "\n".join(lines)
 
 
-def _headline(host: str, plan: Plan) -> str:
+def headline(host: str, plan: Plan) -> str:
+    """The plan in a line: how many changes, their risk, and what it means for the guests."""
     if not plan:
         return f"{host}: nothing to do"
     worst = max((change.outage_s for change in plan.changes), default=0.0)
@@ -42,32 +44,52 @@ def _stage(change: Change) -> int:
     return sum(change.stage >= border for border in borders)
 
 
-def _changes(changes: Iterable[Change], columns: int) -> list[str]:
-    rows: list[tuple[str, str, str, str]] = []
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What happens to one link in one go. ``risk`` is nothing for a mere addition."""
+
+    subject: str
+    action: str
+    risk: str
+    reason: str
+
+
+def rows_of(changes: Iterable[Change]) -> list[Row]:
+    """The changes as they are told: those of one link that follow each other closely together."""
+    rows: list[Row] = []
     for _, some in groupby(changes, key=_stage):
         by_subject: dict[str, list[Change]] = {}
         for change in some:
             by_subject.setdefault(change.subject, []).append(change)
         for subject, group in by_subject.items():
             risk = max(change.risk for change in group)
-            flag = "" if risk is Risk.ADDITION else f" [{risk.words}]"
             actions = ", ".join(dict.fromkeys(change.action for change in group))
             unnamed = [guest for guest in group[0].guests if guest not in group[0].reason]
             guests = f"; carries {', '.join(unnamed)}" if unnamed else ""
-            rows.append((f"{len(rows) + 1}", subject, f"{actions}{flag}", f"{group[0].reason}{guests}"))
-    digits, longest = (max(len(row[i]) for row in rows) for i in (0, 1))
+            words = "" if risk is Risk.ADDITION else risk.words
+            rows.append(Row(subject, actions, words, f"{group[0].reason}{guests}"))
+    return rows
+
+
+def _changes(changes: Iterable[Change], columns: int) -> list[str]:
+    rows = rows_of(changes)
+    digits, longest = len(str(len(rows))), max(len(row.subject) for row in rows)
     indent = 2 + digits + 2 + longest + 2
     lines = []
     told: set[str] = set()
-    for number, subject, actions, reason in rows:
-        lines.append(f"  {number:>{digits}}  {subject:<{longest}}  {wrapped(actions, indent=indent, columns=columns)}")
-        if reason not in told:
-            lines.append(" " * indent + wrapped(f"because {reason}", indent=indent, columns=columns))
-        told.add(reason)
+    for number, row in enumerate(rows, 1):
+        words = row.action + (f" [{row.risk}]" if row.risk else "")
+        lines.append(
+            f"  {number:>{digits}}  {row.subject:<{longest}}  {wrapped(words, indent=indent, columns=columns)}"
+        )
+        if row.reason not in told:
+            lines.append(" " * indent + wrapped(f"because {row.reason}", indent=indent, columns=columns))
+        told.add(row.reason)
     return lines
 
 
-def _outages(changes: Iterable[Change]) -> list[tuple[str, ...]]:
+def outages_of(changes: Iterable[Change]) -> list[tuple[str, str, str]]:
+    """Each guest that loses frames, for how long at most, and by which change."""
     worst: dict[str, Change] = {}
     for change in changes:
         for guest in change.cuts:

@@ -7,27 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from bascule.cli.common import count, table, wrapped
 from bascule.verify.checks import Check
 from bascule.verify.expectations import Outcome
+from bascule.verify.words import WORDS
 
 MARKS = {True: "ok", False: "FAIL", None: "-"}
-
-WORDS = {  # the ids of checks as people read them
-    "bridge-up": "up",
-    "nic-up": "up",
-    "no-address": "no address",
-    "address": "address",
-    "uplink-on-bridge": "uplink",
-    "tap-on-bridge": "tap",
-    "bridge-mac": "MAC of its NIC",
-    "stp": "spanning tree",
-    "other-ports": "other ports",
-    "mac-on-own-port": "MAC on its own port",
-    "arp-from-host": "ARP from the host",
-    "in-broadcast-domain": "server (1): on the wire",
-    "like-any-nic": "server (2): like any NIC",
-    "unrestricted-within": "server (3): unrestricted",
-    "nothing-left-to-do": "nothing left to do",
-    "way-back": "the way back",
-}
 
 
 def show_checks(checks: Sequence[Check], *, columns: int) -> str:

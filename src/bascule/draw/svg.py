@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from html import escape
 
@@ -12,7 +12,7 @@ from bascule.draw.canvas import cells
 from bascule.draw.hostblock import Notes
 from bascule.draw.layout import Layout, Rail, page
 from bascule.draw.legend import legend
-from bascule.draw.scene import Edge, Kind, Layer, LinkState, Node, Presence, Scene
+from bascule.draw.scene import Edge, Kind, Layer, LinkState, Node, Path, Presence, Scene
 from bascule.draw.style import STYLE, network_style
 from bascule.draw.wires import merged, nets
 
@@ -47,12 +47,13 @@ MARGIN = 24
 HEAD = 44
 ROW = 17
 
+Tag = Callable[[str], tuple[str, str]]
+"""What an element's group bears besides, by the element's id: further classes, and attributes."""
+
 
 def svg(scene: Scene, *, date: str | None = None) -> str:
     """The whole picture as one SVG document."""
-    guests = sum(1 for _ in scene.of_layer(Layer.GUEST))
-    m, notes = (METRICS, Notes.FULL) if guests <= CROWD else (DENSE, Notes.SHORT)
-    layout = page(scene, m, notes=notes)
+    layout, m = lay_out(scene)
     inner = max(layout.width, 560)
     signs, signs_height = legend(scene, layout, inner)
     foot = _foot(scene, date, inner)
@@ -71,7 +72,7 @@ def svg(scene: Scene, *, date: str | None = None) -> str:
         f'<rect class="page" width="{width}" height="{height}"/>',
         f'<text class="title ink" x="{MARGIN}" y="{MARGIN + 18}">{escape(scene.site)}</text>',
         f'<g transform="translate({left} {MARGIN + HEAD})"{dim}>',
-        *_body(scene, layout, m),
+        *body(scene, layout, m),
         "</g>",
         f'<g transform="translate({MARGIN} {below})">',
         *signs,
@@ -82,6 +83,13 @@ def svg(scene: Scene, *, date: str | None = None) -> str:
         parts.append(f'<text class="{look}" x="{MARGIN}" y="{y}">{escape(line)}</text>')
     parts.append("</svg>")
     return "\n".join(parts) + "\n"
+
+
+def lay_out(scene: Scene) -> tuple[Layout, Metrics]:
+    """The layout for a page, and the measures that suit the number of guests."""
+    guests = sum(1 for _ in scene.of_layer(Layer.GUEST))
+    m, notes = (METRICS, Notes.FULL) if guests <= CROWD else (DENSE, Notes.SHORT)
+    return page(scene, m, notes=notes), m
 
 
 def describe(scene: Scene) -> str:
@@ -117,7 +125,12 @@ def _foot(scene: Scene, date: str | None, width: int) -> list[tuple[str, str]]:
     return [(part, look) for line, look in lines for part in textwrap.wrap(line, rooms[look])]
 
 
-def _body(scene: Scene, layout: Layout, m: Metrics) -> Iterable[str]:
+def _untagged(_: str) -> tuple[str, str]:
+    return "", ""
+
+
+def body(scene: Scene, layout: Layout, m: Metrics, *, tag: Tag = _untagged, under: Iterable[str] = ()) -> Iterable[str]:
+    """The drawing without page, legend and foot; ``under`` comes between the wires and the elements."""
     hot = set(scene.path.nodes) if scene.path else set()
     for box in layout.boxes:
         if box.shape == "frame":
@@ -126,29 +139,29 @@ def _body(scene: Scene, layout: Layout, m: Metrics) -> Iterable[str]:
     for rail in layout.rails:
         look = network_style(scene.style(scene.nodes[rail.node].network))
         yield (
-            f'<g class="rails{" hot" if rail.node in hot else ""}">'
+            f'<g class="rails{" hot" if rail.node in hot else ""}{tag(rail.node)[0]}">'
             f'<path class="rail {look}" d="M{rail.left} {rail.y}H{rail.right}"/></g>'
         )
     yield '<g class="wires">'
     yield from _wires(scene, layout)
     yield "</g>"
     for rail in layout.rails:
-        yield from _rail_name(scene, rail, rail.node in hot)
+        yield from _rail_name(scene, rail, rail.node in hot, tag(rail.node))
     if scene.path:
-        for edge in scene.path.edges:
-            if edge in layout.wires and len(set(layout.wires[edge])) > 1:
-                yield f'<path class="way" d="{_d(layout.wires[edge])}"/>'
-        yield from _rail_ways(scene, layout)
+        yield from way(scene.path, layout)
+    yield from under
     for box in layout.boxes:
         if box.shape != "frame":
-            yield from _node(scene, layout, box, m, hot=box.node in hot)
+            yield from _node(scene, layout, box, m, hot=box.node in hot, tag=tag(box.node))
 
 
-def _rail_ways(scene: Scene, layout: Layout) -> Iterable[str]:
-    """The stretch of each network that a highlighted way uses."""
-    path = scene.path
+def way(path: Path, layout: Layout) -> Iterable[str]:
+    """The wires that a frame takes, and the stretch of each network."""
+    for edge in path.edges:
+        if edge in layout.wires and len(set(layout.wires[edge])) > 1:
+            yield f'<path class="way" d="{corners(layout.wires[edge])}"/>'
     for rail in layout.rails:
-        if path is None or rail.node not in path.nodes:
+        if rail.node not in path.nodes:
             continue
         spots = [
             p[-1 if e.endswith(f">{rail.node}") else 0][0] for e in path.edges if (p := _touching(layout, e, rail))
@@ -192,12 +205,20 @@ def _wire_look(scene: Scene, edge: Edge) -> str:
     return " ".join(words)
 
 
-def _rail_name(scene: Scene, rail: Rail, hot: bool) -> Iterable[str]:  # noqa: FBT001 - a private helper
+def way_end(path: Path, box: Box) -> str:
+    """A tick or a cross at the element where the frame ends."""
+    sign, name = ("m-4 0l3 4l5 -8", "yes") if path.reached else ("m-4 -4l8 8m0 -8l-8 8", "no")
+    x, y = box.x + box.w - 2, box.y + 2
+    return f'<circle class="{name}" cx="{x}" cy="{y}" r="9"/><path class="sign" d="M{x} {y}{sign}"/>'
+
+
+def _rail_name(scene: Scene, rail: Rail, hot: bool, tag: tuple[str, str]) -> Iterable[str]:  # noqa: FBT001 - private
     node = scene.nodes[rail.node]
     look = network_style(scene.style(node.network))
     name, _, rest = rail.label.lines[0].partition(" ")
     y = rail.label.y + rail.label.h - 4
-    yield f'<g class="node network{" hot" if hot else ""}" role="graphics-symbol" aria-label="{_aria(node)}">'
+    words = f"node network{' hot' if hot else ''}{tag[0]}"
+    yield f'<g class="{words}" role="graphics-symbol" aria-label="{_aria(node)}"{tag[1]}>'
     yield f"<title>{_tooltip(node)}</title>"
     yield (
         f'<text x="{rail.label.x + 5}" y="{y}"><tspan class="name {look}" font-weight="600">{escape(name)}</tspan>'
@@ -205,7 +226,9 @@ def _rail_name(scene: Scene, rail: Rail, hot: bool) -> Iterable[str]:  # noqa: F
     )
 
 
-def _node(scene: Scene, layout: Layout, box: Box, m: Metrics, *, hot: bool) -> Iterable[str]:
+def _node(
+    scene: Scene, layout: Layout, box: Box, m: Metrics, *, hot: bool, tag: tuple[str, str] = ("", "")
+) -> Iterable[str]:
     node = scene.nodes[box.node]
     look = network_style(scene.style(node.network))
     words = ["node", {Kind.HOST: "self", Kind.VIRTUAL_NETWORK: "switch"}.get(node.kind, str(node.kind))]
@@ -214,7 +237,7 @@ def _node(scene: Scene, layout: Layout, box: Box, m: Metrics, *, hot: bool) -> I
         words.append("hot")
     shape = "chip" if box.shape == "chip" else f"box {box.shape} {look}" if box.shape == "bar" else f"box {look}"
     radius = {"chip": 3, "bar": 2}.get(box.shape, 6)
-    yield f'<g class="{" ".join(words)}" role="graphics-symbol" aria-label="{_aria(node)}">'
+    yield f'<g class="{" ".join(words)}{tag[0]}" role="graphics-symbol" aria-label="{_aria(node)}"{tag[1]}>'
     yield f"<title>{_tooltip(node)}</title>"
     if node.kind is Kind.GUEST and node.members:  # a second sheet behind the first
         yield f'<rect class="{shape}" x="{box.x + 4}" y="{box.y - 4}" width="{box.w}" height="{box.h}" rx="{radius}"/>'
@@ -225,9 +248,7 @@ def _node(scene: Scene, layout: Layout, box: Box, m: Metrics, *, hot: bool) -> I
     if box.lead:
         yield from _arrows(scene, layout, box)
     if scene.path and scene.path.last == node.id:
-        sign, name = ("m-4 0l3 4l5 -8", "yes") if scene.path.reached else ("m-4 -4l8 8m0 -8l-8 8", "no")
-        x, y = box.x + box.w - 2, box.y + 2
-        yield f'<circle class="{name}" cx="{x}" cy="{y}" r="9"/><path class="sign" d="M{x} {y}{sign}"/>'
+        yield way_end(scene.path, box)
     yield "</g>"
 
 
@@ -301,6 +322,7 @@ def _tooltip(node: Node) -> str:
     return escape("\n".join(dict.fromkeys(lines)))
 
 
-def _d(points: Points) -> str:
+def corners(points: Points) -> str:
+    """The path data of a wire."""
     (x, y), *rest = points
     return f"M{x} {y}" + "".join(f"L{a} {b}" for a, b in rest)

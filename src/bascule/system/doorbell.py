@@ -6,12 +6,14 @@ import contextlib
 import errno
 import select
 import socket
+import time
 from pathlib import Path
 from typing import Self
 
 # linux/rtnetlink.h: RTMGRP_LINK, IPV4_IFADDR, IPV4_ROUTE, IPV4_RULE, IPV6_IFADDR, IPV6_ROUTE
 _GROUPS = 0x1 | 0x10 | 0x40 | 0x80 | 0x100 | 0x400
 _QUIET_S = 0.05  # a change seldom comes alone: ring once for what comes together
+_STORM_S = 0.5  # and once in this time where they do not cease
 
 
 class Doorbell:
@@ -28,7 +30,8 @@ class Doorbell:
         """Whether it rang within the time; what rings in quick succession counts as one."""
         if not select.select([self._sock], [], [], timeout_s)[0]:
             return False
-        while select.select([self._sock], [], [], _QUIET_S)[0]:
+        end = time.monotonic() + _STORM_S
+        while time.monotonic() < end and select.select([self._sock], [], [], _QUIET_S)[0]:
             self._drain()
         return True
 

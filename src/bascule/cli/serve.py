@@ -1,0 +1,74 @@
+"""``bascule serve``: the live picture in the browser."""
+
+from __future__ import annotations
+
+import platform
+import sys
+
+import click
+
+from bascule.cli.common import host_option, json_option, say
+from bascule.errors import MissingTool, Problem
+
+LISTEN = "127.0.0.1:8474"
+BEYOND = """warning: other machines can open this address. The page shows the MACs, addresses and traffic of every
+guest and can send probes; therefore it wants the token that stands in the address above. Nothing is
+encrypted: where others share the wire, prefer the default address and ssh -L"""
+
+
+@click.command()
+@click.argument("site_file", metavar="[SITE]", required=False, type=click.Path(dir_okay=True))
+@host_option
+@json_option
+@click.option("--listen", "where", metavar="ADDRESS:PORT", default=LISTEN, show_default=True, help="Where to listen.")
+@click.option("--name", "names", metavar="NAME", multiple=True, help="A further host name by which browsers may come.")
+@click.option("--token", "is_secret", is_flag=True, help="Ask for a token on loopback, too.")
+def command(
+    *, site_file: str | None, host: str | None, as_json: bool, where: str, names: tuple[str, ...], is_secret: bool
+) -> int:
+    """Show this host in the browser: the picture, drift, carrier, learned MACs, traffic, and expectations on demand.
+
+    Changes nothing. Sends probes only when somebody presses the button. Listens on loopback; on any other address it
+    asks for a token, which it makes up and prints. Ctrl-C ends it.
+
+    Example: bascule serve site.yaml
+    """
+    _require()
+    from bascule.cli.entry import emit
+    from bascule.web.address import parse_listen
+    from bascule.web.server import open_door, serve
+    from bascule.web.source import Source
+
+    place = parse_listen(where)
+    source = Source(site_file, host)
+    own = platform.node()
+    door = open_door(place, names=names, host_name=own, is_secret=is_secret)
+
+    def ready() -> None:
+        if as_json:
+            emit("serve", {"ok": True, "url": door.url, "token": door.token})
+        else:
+            print(door.url)
+        sys.stdout.flush()
+        port = door.sock.getsockname()[1]
+        if place.is_loopback:
+            say(f"only this machine can open it; from another: ssh -L {port}:{place.address}:{port} {own}")
+        else:
+            say(BEYOND)
+        say("it reads only; Ctrl-C ends it")
+
+    serve(source, door, ready=ready)
+    say("ended")
+    return 0
+
+
+def _require() -> None:
+    """Raises MissingTool where the extra is not installed."""
+    try:
+        import starlette
+        import uvicorn  # noqa: F401  # both are looked for, so that one message names what is missing
+    except ImportError as error:
+        hint = "install them: pip install 'bascule[web]'"
+        message = f"'bascule serve' needs starlette and uvicorn, and there is no '{error.name}' here"
+        raise MissingTool(Problem(code="EXTRA", message=message, hint=hint)) from error
+    _ = starlette

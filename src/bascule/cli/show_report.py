@@ -1,0 +1,72 @@
+"""A rehearsal in the words of its report page."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from bascule import __version__
+from bascule.cli.common import seconds
+from bascule.cli.show_plan import NOTE_WORDS, headline, outages_of, rows_of
+from bascule.cli.show_verdicts import tally
+from bascule.draw.asked import asked
+from bascule.draw.report import CheckRow, PlanPart, PlanRow, Report, report
+from bascule.verify.checks import Check
+from bascule.verify.words import WORDS
+
+if TYPE_CHECKING:
+    from bascule.plan.change import Plan
+    from bascule.workflow import Rehearsal
+
+
+def show_report(seen: Rehearsal, site_file: str, *, now: datetime, chosen: int | None = None) -> str:
+    """The page; ``chosen`` is the place of the expectation whose way it shows first."""
+    start = f"{', '.join(seen.observed)} as found on this machine" if seen.observed else "NICs only, nothing set up"
+    facts = (
+        ("site file", site_file),
+        ("rehearsed", now.strftime("%Y-%m-%d %H:%M %Z").strip()),
+        ("took", seconds(seen.timings["total"])),
+        ("start", start),
+        ("rights", seen.privilege),
+        ("bascule", __version__),
+        ("sha256", seen.site.digest),
+    )
+    changed = f"{site_file} changed meanwhile; the verdicts are about what it said at the start"
+    page = Report(
+        site=seen.site,
+        ok=seen.ok,
+        result=tally(seen.checks, seen.outcomes),
+        facts=facts,
+        warnings=(changed,) if seen.changed else (),
+        plans=tuple(_plan(name, plan) for name, plan in seen.plans.items()),
+        checks=tuple(
+            CheckRow(subject=c.subject, what=WORDS.get(c.id, c.id), ok=c.ok, detail=c.detail) for c in seen.checks
+        ),
+        asked=asked(seen.outcomes),
+        notes=tuple((note.subject, note.text) for note in seen.notes),
+        timings=tuple((name, value) for name, value in seen.timings.items() if name != "total"),
+        chosen=chosen,
+    )
+    return report(page)
+
+
+def _check(check: Check) -> CheckRow:
+    return CheckRow(subject=check.subject, what=WORDS.get(check.id, check.id), ok=check.ok, detail=check.detail)
+
+
+def _plan(host: str, plan: Plan) -> PlanPart:
+    notes = [(words, note) for kind, words in NOTE_WORDS.items() for note in plan.notes if note.kind == kind]
+    told: set[str] = set()
+    rows = []
+    for row in rows_of(plan.changes):
+        reason = "" if row.reason in told else row.reason
+        told.add(row.reason)
+        rows.append(PlanRow(subject=row.subject, action=row.action, risk=row.risk, reason=reason))
+    return PlanPart(
+        host=host,
+        headline=headline(host, plan),
+        rows=tuple(rows),
+        outages=tuple(outages_of(plan.changes)),
+        notes=tuple((note.subject, words, note.text) for words, note in notes),
+        commands=tuple(str(command) for command in plan.commands),
+    )

@@ -1,0 +1,99 @@
+"""Questions and what came of them, as a page tells and draws them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from bascule.draw.path import Highlight, find_path
+from bascule.draw.scene import Path, Scene
+from bascule.model.site import NOWHERE, Expectation
+
+REACHED = {"reach": True, "no-reach": False}
+
+
+class Seen(Protocol):
+    """What verify's Witness has, as far as it is told here."""
+
+    @property
+    def sentence(self) -> str: ...  # noqa: D102  # told in Witness
+    @property
+    def control(self) -> str: ...  # noqa: D102
+    @property
+    def because(self) -> str: ...  # noqa: D102
+    @property
+    def way(self) -> tuple[tuple[str, str], ...]: ...  # noqa: D102
+
+
+class Came(Protocol):
+    """What verify's Outcome has: this folder and that one do not know each other."""
+
+    @property
+    def expectation(self) -> Expectation: ...  # noqa: D102  # told in Outcome
+    @property
+    def observed(self) -> str: ...  # noqa: D102
+    @property
+    def ok(self) -> bool | None: ...  # noqa: D102
+    @property
+    def witness(self) -> Seen: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """An expectation in words, with its witness; ``hops`` are the (node, link) places where the frame was seen."""
+
+    source: str
+    target: str
+    service: str
+    wish: str  # reach, no-reach
+    observed: str
+    ok: bool | None
+    sentence: str
+    seen_as: str = ""
+    control: str = ""
+    because: str = ""
+    place: str = ""
+    hops: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The question in short."""
+        return f"{self.source} → {self.target} {self.service}"
+
+
+def asked(outcomes: Iterable[Came]) -> tuple[Asked, ...]:
+    """Expectations and what came of them, in words."""
+    return tuple(
+        Asked(
+            source=one.expectation.source,
+            target=one.expectation.target,
+            service=str(one.expectation.service),
+            wish=str(one.expectation.verdict),
+            seen_as=one.expectation.seen_as or "",
+            observed=one.observed,
+            ok=one.ok,
+            sentence=one.witness.sentence,
+            control=one.witness.control,
+            because=one.witness.because,
+            place="" if one.expectation.place == NOWHERE else str(one.expectation.place),
+            hops=one.witness.way,
+        )
+        for one in outcomes
+    )
+
+
+def ways_of(scene: Scene, asked: Sequence[Asked]) -> dict[str, Path]:
+    """The way of each question's frame, by key; those that nobody asked or saw have none."""
+    ways = {}
+    for place, one in enumerate(asked):
+        if one.hops:
+            reached = REACHED.get(one.observed)
+            asking = Highlight(source=one.source, target=one.target, hops=one.hops, reached=reached)
+            ways[f"w{place}"] = replace(find_path(scene, asking), end=one.sentence)
+    return ways
+
+
+def chain(scene: Scene, path: Path) -> list[str]:
+    """The names of the elements on a way, in order."""
+    return [scene.nodes[key].label for key in path.nodes]

@@ -1,0 +1,279 @@
+"""A rehearsal as one HTML page that needs nothing else: no network, no script, no font.
+
+The page's own policy forbids scripts and everything from elsewhere, so whatever stands in a site file can do no
+harm in it. Radio buttons show the way of each frame in the picture, by mouse, finger or arrow keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from html import escape
+
+from bascule.draw.asked import Asked, chain, ways_of
+from bascule.draw.build import build
+from bascule.draw.embed import embed, way_style
+from bascule.draw.report_style import PAGE
+from bascule.draw.scene import Path, Scene
+from bascule.draw.style import STYLE
+from bascule.model.site import Site
+
+COLLAPSE = 12  # from how many alike guests on one box stands for all
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+SIGNS = {True: "✓", False: "✗", None: "–"}
+CLASSES = {True: "ok", False: "bad", None: "open"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanRow:
+    """A line of a plan: which link, what happens to it, and why."""
+
+    subject: str
+    action: str
+    reason: str
+    risk: str = ""  # nothing where it is a mere addition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanPart:
+    """The plan of one host. ``notes`` are a subject, what it does, and the words."""
+
+    host: str
+    headline: str
+    rows: tuple[PlanRow, ...] = ()
+    outages: tuple[tuple[str, str, str], ...] = ()  # guest, how long, by which change
+    notes: tuple[tuple[str, str, str], ...] = ()
+    commands: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckRow:
+    """A check in words; ``ok`` is None where it could not be asked."""
+
+    subject: str
+    what: str
+    ok: bool | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """All that the page says. ``facts`` are a name and a value each; ``timings`` are seconds by step."""
+
+    site: Site
+    ok: bool
+    result: str
+    facts: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[str, ...] = ()
+    plans: tuple[PlanPart, ...] = ()
+    checks: tuple[CheckRow, ...] = ()
+    asked: tuple[Asked, ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
+    timings: tuple[tuple[str, float], ...] = ()
+    chosen: int | None = None  # the expectation whose way is shown first; None for the first that did not hold
+
+
+def report(page: Report) -> str:
+    """The page. Equal input gives equal bytes."""
+    scene = build(page.site, None, collapse=COLLAPSE)
+    ways = ways_of(scene, page.asked)
+    if page.chosen is None:
+        first = (place for place, one in enumerate(page.asked) if one.ok is False and f"w{place}" in ways)
+        page = replace(page, chosen=next(first, None))
+    rules = "".join(way_style(key, f"body:has(#{key}:checked)") for key in ways)
+    parts = [
+        "<!DOCTYPE html>",
+        '<html lang="en">',
+        "<head>",
+        '<meta charset="utf-8">',
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        '<meta name="color-scheme" content="light dark">',
+        '<meta name="generator" content="bascule rehearse --report">',
+        f"<title>{_e(page.site.name)}: {_e(page.result)}</title>",
+        f"<style>{STYLE}{PAGE}{rules}</style>",
+        "</head>",
+        "<body>",
+        *_head(page),
+        "<main>",
+        *_broken(page),
+        *_picture(page, scene, ways),
+        *_plans(page.plans),
+        *_checks(page.checks),
+        *_rest(page),
+        "</main>",
+        "</body>",
+        "</html>",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _e(text: object) -> str:
+    return escape(str(text), quote=True)
+
+
+def _head(page: Report) -> Iterable[str]:
+    word = "holds" if page.ok else "does not hold"
+    yield '<header class="top">'
+    yield f"<h1>{_e(page.site.name)} <small>rehearsal</small></h1>"
+    sign = SIGNS[page.ok]
+    yield (
+        f'<p class="result {CLASSES[page.ok]}"><span class="sig" aria-hidden="true">{sign}</span> '
+        f"<strong>{word}</strong> <span>{_e(page.result)}</span></p>"
+    )
+    for words in page.warnings:
+        yield f'<p class="warning" role="note"><strong>mind</strong> {_e(words)}</p>'
+    yield '<dl class="facts">'
+    for name, value in page.facts:
+        long = ' class="digest"' if len(value) == 64 else ""
+        yield f"<div{long}><dt>{_e(name)}</dt><dd>{_e(value)}</dd></div>"
+    yield "</dl>"
+    yield "</header>"
+
+
+def _broken(page: Report) -> Iterable[str]:
+    checks = [check for check in page.checks if check.ok is False]
+    asked = [(place, one) for place, one in enumerate(page.asked) if one.ok is not True]
+    if not checks and not asked:
+        return
+    yield '<section class="broken" aria-labelledby="h-broken"><h2 id="h-broken">What does not hold</h2><ul>'
+    for check in checks:
+        yield f"<li><strong>{_e(check.subject)}, {_e(check.what)}</strong>: {_e(check.detail)}</li>"
+    for place, one in asked:
+        must = f"must be {one.wish}" + (f", seen as {one.seen_as}" if one.seen_as else "")
+        where = f' <span class="place">{_e(one.place)}</span>' if one.place else ""
+        yield (
+            f'<li><a href="#ask-{place}"><strong>{_e(one.name)}</strong></a> {_e(must)}, '
+            f"but it is: {_e(one.observed)}{where}<br>{_e(one.sentence)}</li>"
+        )
+    yield "</ul></section>"
+
+
+def _picture(page: Report, scene: Scene, ways: dict[str, Path]) -> Iterable[str]:
+    yield '<section class="stage" aria-labelledby="h-picture">'
+    yield '<div class="look">'
+    yield '<h2 id="h-picture">Picture</h2>'
+    yield (
+        '<label class="zoom"><input type="checkbox" id="full-size"> full size</label>'
+        '<div class="picture" tabindex="0" role="group" aria-label="Picture; scrolls at full size">'
+    )
+    yield embed(scene, ways)
+    yield "</div></div>"
+    yield '<div class="asks">'
+    if page.asked:
+        yield from _asks(page, scene, ways)
+    else:
+        yield "<h2>Expectations</h2><p>The site file expects nothing of anybody.</p>"
+    yield "</div></section>"
+
+
+def _asks(page: Report, scene: Scene, ways: dict[str, Path]) -> Iterable[str]:
+    yield "<h2>Expectations</h2>"
+    yield '<fieldset><legend>Choose one to see the way of its frame in the picture</legend><ul class="list">'
+    none = "" if f"w{page.chosen}" in ways else " checked"
+    yield (
+        f'<li class="whole"><input type="radio" name="way" id="all"{none}>'
+        '<label for="all">the whole picture</label></li>'
+    )
+    for place, one in enumerate(page.asked):
+        key = f"w{place}"
+        choice = (" checked" if page.chosen == place else "") if key in ways else " disabled"
+        yield f'<li class="ask {CLASSES[one.ok]}" id="ask-{place}">'
+        yield f'<input type="radio" name="way" id="{key}" aria-describedby="why-{place}"{choice}>'
+        yield f'<label for="{key}">{_question(one)}</label>'
+        yield f'<div class="why" id="why-{place}">'
+        if key in ways:
+            yield _hops(chain(scene, ways[key]), reached=ways[key].reached)
+        yield f"<p>{_e(one.sentence)}</p>"
+        if one.control and one.ok:
+            yield f'<p class="soft-text">while {_e(one.control)}</p>'
+        elif one.control:
+            yield f'<p class="soft-text">{_e(one.control)}</p>'
+        if one.because and one.because not in one.sentence:
+            yield f'<p class="soft-text">because {_e(one.because)}</p>'
+        yield "</div></li>"
+    yield "</ul></fieldset>"
+
+
+def _question(one: Asked) -> str:
+    wish = {"reach": "must reach", "no-reach": "must not reach"}.get(one.wish, one.wish)
+    sign = f'<span class="sig" aria-hidden="true">{SIGNS[one.ok]}</span>'
+    words = [f"<b>{_e(one.source)}</b> {wish} <b>{_e(one.target)}</b>", f'<span class="svc">{_e(one.service)}</span>']
+    if one.seen_as:
+        words.append(f"seen as <b>{_e(one.seen_as)}</b>")
+    state = {True: "holds", False: f"does not hold: {one.observed}", None: one.observed}[one.ok]
+    return f'{sign}<span class="q">{" ".join(words)} <span class="state">{_e(state)}</span></span>'
+
+
+def _hops(names: Sequence[str], *, reached: bool) -> str:
+    items = "".join(f"<li>{_e(name)}</li>" for name in names)
+    end, words = ("yes-text", "arrived") if reached else ("no-text", "no further")
+    return f'<ol class="hops" aria-label="the way of the frame">{items}<li class="{end}">{words}</li></ol>'
+
+
+def _plans(plans: Sequence[PlanPart]) -> Iterable[str]:
+    for place, plan in enumerate(plans):
+        yield f'<section class="plan" aria-labelledby="h-plan-{place}">'
+        yield f'<h2 id="h-plan-{place}">Plan <small>{_e(plan.headline)}</small></h2>'
+        if plan.rows:
+            yield '<table class="rows"><thead><tr><th>#</th><th>link</th><th>what happens, and why</th></tr></thead>'
+            yield "<tbody>"
+            for number, row in enumerate(plan.rows, 1):
+                risk = f' <span class="risk">{_e(row.risk)}</span>' if row.risk else ""
+                why = f'<br><span class="soft-text">because {_e(row.reason)}</span>' if row.reason else ""
+                yield f"<tr><td>{number}</td><th scope=row>{_e(row.subject)}</th>"
+                yield f"<td>{_e(row.action)}{risk}{why}</td></tr>"
+            yield "</tbody></table>"
+        if plan.outages:
+            yield "<h3>Lost frames, expected</h3>"
+            yield _table(plan.outages)
+        if plan.notes:
+            yield "<h3>What the plan leaves</h3>"
+            yield _table(plan.notes)
+        if plan.commands:
+            lines = "\n".join(_e(command) for command in plan.commands)
+            yield f"<details><summary>The exact commands ({len(plan.commands)})</summary><pre>{lines}</pre></details>"
+        yield "</section>"
+
+
+def _table(rows: Iterable[tuple[str, ...]]) -> str:
+    lines = ("<tr>" + "".join(f"<td>{_e(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f'<table class="plain"><tbody>{"".join(lines)}</tbody></table>'
+
+
+def _checks(checks: Sequence[CheckRow]) -> Iterable[str]:
+    yield '<section aria-labelledby="h-checks"><h2 id="h-checks">Checks</h2>'
+    yield '<table class="rows checks"><thead><tr><th>on</th><th><span class="hide">result</span></th>'
+    yield "<th>check</th><th>what was seen</th></tr></thead>"
+    groups: dict[str, list[CheckRow]] = {}
+    for check in checks:
+        groups.setdefault(check.subject, []).append(check)
+    for subject, group in groups.items():
+        yield "<tbody>"
+        for place, check in enumerate(group):
+            head = f'<th scope=rowgroup rowspan="{len(group)}">{_e(subject)}</th>' if not place else ""
+            word = {True: "holds", False: "does not hold", None: "could not be asked"}[check.ok]
+            yield (
+                f'<tr class="{CLASSES[check.ok]}">{head}<td><span class="sig" role="img" aria-label="{word}">'
+                f"{SIGNS[check.ok]}</span></td><td>{_e(check.what)}</td><td>{_e(check.detail)}</td></tr>"
+            )
+        yield "</tbody>"
+    yield "</table></section>"
+
+
+def _rest(page: Report) -> Iterable[str]:
+    if page.notes:
+        yield '<section aria-labelledby="h-notes"><h2 id="h-notes">In the twin</h2>'
+        yield _table(page.notes)
+        yield "</section>"
+    if page.timings:
+        longest = max(value for _, value in page.timings) or 1.0
+        yield '<section aria-labelledby="h-time"><h2 id="h-time">Time</h2><table class="plain times"><tbody>'
+        for name, value in page.timings:
+            bar = f'<span class="bar-of" style="width:{100 * value / longest:.1f}%"></span>'
+            yield f'<tr><td>{_e(name)}</td><td class="num">{_duration(value)}</td><td class="bars">{bar}</td></tr>'
+        yield "</tbody></table></section>"
+
+
+def _duration(value: float) -> str:
+    return f"{value * 1000:.0f} ms" if value < 0.0995 else f"{value:.2f} s"

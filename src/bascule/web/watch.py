@@ -1,0 +1,129 @@
+"""The thread that looks at the host: when the kernel rings, when the site file changes, and each second for counters.
+
+While nobody watches, it sleeps.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from bascule import workflow
+from bascule.errors import BasculeError
+from bascule.observe.fdb import learned
+from bascule.plan.change import Plan
+from bascule.plan.make import make_plan
+from bascule.system.counters import Count, read_counters
+from bascule.system.doorbell import Doorbell
+from bascule.web.hub import Hub
+from bascule.web.source import Source, first
+from bascule.web.view import Asking, rates, state_document
+
+TICK_S = 1.0
+REST = 4  # after a look, pause this many times as long as it took: a storm of changes gets a fifth of a core at most
+AGAIN_S = 30.0  # look again even when nothing rang: a notification may have been lost
+
+
+class Watcher:
+    """Looks and tells the hub; ``ask`` starts the questions of the site file."""
+
+    def __init__(self, source: Source, hub: Hub) -> None:
+        self.source = source
+        self.hub = hub
+        self._asking = Asking()
+        self._one = threading.Lock()
+        self._renew = threading.Event()
+        self._ended = threading.Event()
+
+    def start(self) -> None:
+        """Start to look. The thread holds nothing that must be given back: it ends with the process."""
+        threading.Thread(target=self._run, name="watch", daemon=True).start()
+
+    def stop(self) -> None:
+        """Look no more, in a second at most."""
+        self._ended.set()
+        self.hub.watched.set()
+
+    def ask(self) -> bool:
+        """Ask the expectations and the checks; whether it was begun (somebody may have, just before)."""
+        if self.source.site_file is None or not self._one.acquire(blocking=False):
+            return False
+        self._asking = replace(self._asking, running=True)
+        self._renew.set()
+        threading.Thread(target=self._verify, args=(self.source.site_file,), name="ask", daemon=True).start()
+        return True
+
+    def _verify(self, site_file: str) -> None:
+        digest = self.source.site.digest
+        now = datetime.now().astimezone().strftime("%H:%M:%S")
+        try:
+            seen = workflow.verify(site_file, host=self.source.host.name)
+            self._asking = Asking(at=now, digest=digest, checks=seen.checks, outcomes=seen.outcomes)
+        except (BasculeError, OSError) as error:
+            self._asking = Asking(at=now, digest=digest, problem=first(error))
+        except Exception as fault:  # the page says so; the server goes on
+            self._asking = Asking(at=now, digest=digest, problem=f"Bascule itself is at fault: {fault}")
+        finally:
+            self._one.release()
+            self._renew.set()
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            self.hub.watched.wait()
+            try:
+                with Doorbell() as bell:
+                    self._watch(bell)
+            except (BasculeError, OSError) as error:
+                self.hub.publish("trouble", {"words": first(error)})
+                time.sleep(TICK_S)
+
+    def _watch(self, bell: Doorbell) -> None:
+        """Until the last client has gone."""
+        told: dict[str, Mapping[str, Any]] = {}
+        counts: tuple[float, dict[str, Count]] = (time.monotonic(), read_counters())
+        not_before, looked = 0.0, float("-inf")
+        is_due = True
+        while self.hub.watched.is_set() and not self._ended.is_set():
+            now = time.monotonic()
+            if self.hub.newcomer.is_set():
+                self.hub.newcomer.clear()
+                told.clear()
+                is_due = True
+            is_due |= self.source.renew() or self._renew.is_set() or now - looked > AGAIN_S
+            if is_due and now >= not_before:
+                self._renew.clear()
+                is_due, looked = False, now
+                self._tell(told, "state", self._look())
+                not_before = time.monotonic() + REST * (time.monotonic() - now)
+            if time.monotonic() - counts[0] >= TICK_S:
+                fresh = (time.monotonic(), read_counters())
+                self.hub.publish("traffic", {"rates": rates(counts[1], fresh[1], fresh[0] - counts[0])})
+                counts = fresh
+                self._tell(told, "learned", {"macs": learned()})
+            until = counts[0] + TICK_S
+            if is_due:
+                until = min(until, not_before)
+            if bell.wait(max(0.0, min(until - time.monotonic(), 0.25))):
+                is_due = True
+
+    def _tell(self, told: dict[str, Mapping[str, Any]], kind: str, document: Mapping[str, Any]) -> None:
+        if told.get(kind) != document:
+            told[kind] = document
+            now = datetime.now().astimezone().strftime("%H:%M:%S")
+            self.hub.publish(kind, {**document, "at": now})
+
+    def _look(self) -> dict[str, Any]:
+        site, host = self.source.site, self.source.host
+        observed = workflow.look(site, host)
+        problems = [self.source.problem] if self.source.problem else []
+        plan: Plan | None = None
+        if self.source.site_file is not None:
+            try:
+                plan, _ = make_plan(site, host, observed)
+            except BasculeError as error:
+                problems.append(first(error))
+        return state_document(site, host, observed, plan=plan, problems=problems, asking=self._asking)
