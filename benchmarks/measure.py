@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import statistics
 import subprocess
-import time
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
-MIB = 1024  # ru_maxrss is in KiB on Linux
+from bascule.system.netns import Namespace
+
+# Starts a program and says what it cost. A process of its own, because the kernel counts the memory of whoever starts
+# a program as the program's: behind a large benchmark every peer would look as large.
+METER = """
+import json, os, sys, time
+spec = json.load(sys.stdin)
+null = os.open(os.devnull, os.O_RDWR)
+source = os.open(spec["stdin"], os.O_RDONLY) if spec["stdin"] else null
+start = time.perf_counter()
+pid = os.posix_spawn(spec["argv"][0], spec["argv"], spec["env"], file_actions=[
+    (os.POSIX_SPAWN_DUP2, source, 0), (os.POSIX_SPAWN_DUP2, null, 1)])
+_, status, usage = os.wait4(pid, 0)
+wall = time.perf_counter() - start
+json.dump([os.waitstatus_to_exitcode(status), wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024], sys.stdout)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +55,32 @@ class Figures:
     def __str__(self) -> str:
         return f"{self.median:.3f} ({self.minimum:.3f}–{self.maximum:.3f})"
 
+    def as_json(self) -> dict[str, float]:
+        return {key: round(value, 6) for key, value in asdict(self).items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Wall time, CPU time and peak memory of several runs of one program."""
+
+    wall_s: Figures
+    cpu_s: Figures
+    peak_mib: Figures
+
+    @classmethod
+    def of(cls, runs: Sequence[Run]) -> Usage:
+        return cls(*(Figures.of([getattr(run, key) for run in runs]) for key in ("wall_s", "cpu_s", "peak_mib")))
+
+    def as_json(self) -> dict[str, Any]:
+        return {key: getattr(self, key).as_json() for key in ("wall_s", "cpu_s", "peak_mib")}
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table: a claim, what was measured, and whether it holds. A ratio is ours by peer, or as named."""
+    """One line of the table: a claim, what was measured, and whether it holds. A ratio is ours by peer, or as named.
+
+    A limit of infinity makes no claim: the line is there to be known.
+    """
 
     name: str
     ours: str
@@ -55,35 +95,103 @@ class Row:
     def passes(self) -> bool:
         return self.value <= self.limit if self.at_most else self.value >= self.limit
 
+    @property
+    def claims(self) -> bool:
+        return math.isfinite(self.limit)
+
     def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "passes": self.passes}
+        return {**asdict(self), "limit": self.limit if self.claims else None, "passes": self.passes}
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One job over growing sizes: ``unit`` is what is counted (bridges, guests), ``points`` the usage at each size."""
+
+    name: str
+    unit: str
+    points: Mapping[int, Usage]
+
+    @property
+    def exponent(self) -> float | None:
+        """How the CPU time beyond that of the smallest size grows: 1 is linear, 2 quadratic; None with too few points.
+
+        CPU time, because a busy machine blurs it less; its minimum, because noise only adds.
+        """
+        sizes = sorted(self.points)
+        first = self.points[sizes[0]].cpu_s.minimum
+        grown = [(n, self.points[n].cpu_s.minimum - first) for n in sizes[1:]]
+        return slope([(n, cost) for n, cost in grown if cost > MEASURABLE_S])
+
+    def each_kib(self) -> float | None:
+        """Memory for each further object, in KiB, between the smallest and the largest size."""
+        sizes = sorted(self.points)
+        if len(sizes) < 2:
+            return None
+        low, high = (self.points[n].peak_mib.median for n in (sizes[0], sizes[-1]))
+        return (high - low) * 1024 / (sizes[-1] - sizes[0])
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "unit": self.unit,
+            "points": {str(size): usage.as_json() for size, usage in self.points.items()},
+            "exponent": self.exponent,
+            "memory_each_kib": self.each_kib(),
+        }
+
+
+MEASURABLE_S = 0.02  # of CPU time: below that the clock and the start-up say more than the work
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a benchmark found: claims, curves, and what it could not run, with the reason."""
+
+    rows: Sequence[Row] = ()
+    curves: Sequence[Curve] = ()
+    left_out: Mapping[str, str] | None = None
+
+
+def slope(points: Sequence[tuple[float, float]]) -> float | None:
+    """The exponent of a power law through the points: least squares in log-log."""
+    if len(points) < 2:
+        return None
+    xs, ys = zip(*((math.log(x), math.log(y)) for x, y in points), strict=True)
+    return statistics.linear_regression(xs, ys).slope
 
 
 def process(
-    argv: Sequence[str], *, env: dict[str, str] | None = None, stdin: bytes = b"", ok: tuple[int, ...] = (0,)
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    stdin: str | None = None,
+    ok: tuple[int, ...] = (0,),
+    namespace: Namespace | None = None,
+    timeout_s: float = 900,
 ) -> Run:
-    """Run a program to its end; what it prints is thrown away, unless it fails."""
-    start = time.perf_counter()
-    child = subprocess.Popen(
-        argv,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env={**os.environ, **(env or {})},
-    )
-    _, stderr = b"", b""
-    if child.stdin:
-        child.stdin.write(stdin)
-        child.stdin.close()
-    if child.stderr:
-        stderr = child.stderr.read()
-        child.stderr.close()
-    _, status, usage = os.wait4(child.pid, 0)
-    wall = time.perf_counter() - start
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode not in ok:
-        raise RuntimeError(f"{' '.join(argv)} ended with {child.returncode}: {stderr.decode(errors='replace')[-2000:]}")
-    return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / MIB)
+    """Run a program to its end; what it prints is thrown away, unless it fails. ``stdin`` is the path of a file."""
+    words = (_found(argv[0]), *argv[1:])
+    spec = json.dumps({"argv": words, "env": {**os.environ, **(env or {})}, "stdin": stdin})
+    with namespace.entered() if namespace else nullcontext():
+        done = subprocess.run(
+            (sys.executable, "-S", "-E", "-c", METER), input=spec, capture_output=True, text=True, timeout=timeout_s
+        )
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(argv)} could not be started: {done.stderr[-2000:]}")
+    status, wall_s, cpu_s, peak_mib = json.loads(done.stdout)
+    if status not in ok:
+        raise RuntimeError(f"{' '.join(argv)} ended with {status}: {done.stderr[-2000:]}")
+    return Run(wall_s, cpu_s, peak_mib)
+
+
+def _found(name: str) -> str:
+    import shutil
+
+    path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
+    found = shutil.which(name, path=path)
+    if found is None:
+        raise LookupError(f"{name} is not installed (make bench-tools)")
+    return found
 
 
 def in_turn(ours: Callable[[], Run], peer: Callable[[], Run], runs: int) -> tuple[list[Run], list[Run]]:
@@ -100,5 +208,6 @@ def ratio(ours: Sequence[Run], peer: Sequence[Run]) -> float:
 
 
 def wall(runs: Sequence[Run]) -> str:
-    """Wall time of several runs, in words."""
-    return f"{Figures.of([run.wall_s for run in runs])} s"
+    """Wall time of several runs, in words, with CPU time and memory."""
+    used = Usage.of(runs)
+    return f"{used.wall_s} s, CPU {used.cpu_s.median:.3f} s, {used.peak_mib.median:.0f} MiB"
