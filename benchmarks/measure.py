@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -19,16 +21,18 @@ from bascule.system.netns import Namespace
 # a program as the program's: behind a large benchmark every peer would look as large.
 METER = """
 import json, os, sys, time
-spec = json.load(sys.stdin)
+source, answer, *argv = sys.argv[1:]
 null = os.open(os.devnull, os.O_RDWR)
-source = os.open(spec["stdin"], os.O_RDONLY) if spec["stdin"] else null
+inputs = [(os.POSIX_SPAWN_DUP2, int(source), 0), (os.POSIX_SPAWN_DUP2, null, 1)]
 start = time.perf_counter()
-pid = os.posix_spawn(spec["argv"][0], spec["argv"], spec["env"], file_actions=[
-    (os.POSIX_SPAWN_DUP2, source, 0), (os.POSIX_SPAWN_DUP2, null, 1)])
+pid = os.posix_spawn(argv[0], argv, os.environ, file_actions=inputs)
 _, status, usage = os.wait4(pid, 0)
 wall = time.perf_counter() - start
-json.dump([os.waitstatus_to_exitcode(status), wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024], sys.stdout)
+cost = [os.waitstatus_to_exitcode(status), wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024]
+os.write(int(answer), json.dumps(cost).encode())
 """
+# a user's Python keeps its bytecode; without it every verb would be compiled anew each time
+NOT_A_USERS = ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "PYTHONPROFILEIMPORTTIME")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,31 +168,44 @@ def process(
     argv: Sequence[str],
     *,
     env: Mapping[str, str] | None = None,
-    stdin: str | None = None,
+    stdin: bytes = b"",
     ok: tuple[int, ...] = (0,),
     namespace: Namespace | None = None,
     timeout_s: float = 900,
 ) -> Run:
-    """Run a program to its end; what it prints is thrown away, unless it fails. ``stdin`` is the path of a file."""
-    words = (_found(argv[0]), *argv[1:])
-    spec = json.dumps({"argv": words, "env": {**os.environ, **(env or {})}, "stdin": stdin})
-    with namespace.entered() if namespace else nullcontext():
-        done = subprocess.run(
-            (sys.executable, "-S", "-E", "-c", METER), input=spec, capture_output=True, text=True, timeout=timeout_s
+    """Run a program to its end; what it prints is thrown away, unless it fails.
+
+    Raises LookupError where the program is not installed, RuntimeError with its words where it fails.
+    """
+    whole = {key: value for key, value in {**os.environ, **(env or {})}.items() if key not in NOT_A_USERS}
+    with (
+        tempfile.TemporaryFile() as source,
+        tempfile.TemporaryFile() as answer,
+        tempfile.TemporaryFile() as words,
+        namespace.entered() if namespace else nullcontext(),
+    ):
+        source.write(stdin)
+        source.flush()
+        source.seek(0)
+        fds = (source.fileno(), answer.fileno())
+        meter = (sys.executable, "-S", "-E", "-c", METER, *map(str, fds), tool(argv[0]), *argv[1:])
+        subprocess.run(
+            meter, stdout=subprocess.DEVNULL, stderr=words, env=whole, pass_fds=fds, timeout=timeout_s, check=False
         )
-    if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(argv)} could not be started: {done.stderr[-2000:]}")
-    status, wall_s, cpu_s, peak_mib = json.loads(done.stdout)
+        answer.seek(0)
+        words.seek(0)
+        told, said = answer.read(), words.read().decode(errors="replace")[-2000:].strip()
+    if not told:
+        raise RuntimeError(f"{' '.join(argv)} could not be started: {said}")
+    status, wall_s, cpu_s, peak_mib = json.loads(told)
     if status not in ok:
-        raise RuntimeError(f"{' '.join(argv)} ended with {status}: {done.stderr[-2000:]}")
+        raise RuntimeError(f"{' '.join(argv)} ended with {status}: {said}")
     return Run(wall_s, cpu_s, peak_mib)
 
 
-def _found(name: str) -> str:
-    import shutil
-
-    path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
-    found = shutil.which(name, path=path)
+def tool(name: str) -> str:
+    """The path of a program. Raises LookupError where it is not installed."""
+    found = shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
     if found is None:
         raise LookupError(f"{name} is not installed (make bench-tools)")
     return found
