@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from bascule.system.netns import Namespace
 
@@ -114,16 +114,18 @@ class Curve:
     name: str
     unit: str
     points: Mapping[int, Usage]
+    by: Literal["cpu_s", "wall_s"] = "cpu_s"
 
     @property
     def exponent(self) -> float | None:
-        """How the CPU time beyond that of the smallest size grows: 1 is linear, 2 quadratic; None with too few points.
+        """How the time beyond that of the smallest size grows: 1 is linear, 2 quadratic; None with too few points.
 
-        CPU time, because a busy machine blurs it less; its minimum, because noise only adds.
+        CPU time where it can be had, because a busy machine blurs it less; its minimum, because noise only adds.
         """
         sizes = sorted(self.points)
-        first = self.points[sizes[0]].cpu_s.minimum
-        grown = [(n, self.points[n].cpu_s.minimum - first) for n in sizes[1:]]
+        times: dict[int, Figures] = {size: getattr(self.points[size], self.by) for size in sizes}
+        first = times[sizes[0]].minimum
+        grown = [(n, times[n].minimum - first) for n in sizes[1:]]
         return slope([(n, cost) for n, cost in grown if cost > MEASURABLE_S])
 
     def each_kib(self) -> float | None:
