@@ -11,11 +11,19 @@ from bascule.plan.change import Command, Risk
 from bascule.plan.step import Phase, Step, ip, step
 
 
-def address_steps(old: Link, new: Link, elsewhere: Collection[str] = ()) -> Iterator[Step]:
+def address_steps(
+    old: Link,
+    new: Link,
+    elsewhere: Collection[str] = (),
+    *,
+    fresh: Phase = Phase.ADDRESS,
+    stale: Phase = Phase.OLD_ADDRESS,
+) -> Iterator[Step]:
     """New addresses early, old ones late; an address that only changes its flags is replaced in place.
 
     ``elsewhere`` are the addresses of the host's links before the change: what moves from one link to another was
     ours all the time, and need not wait a second for duplicate address detection (RFC 4862) before it is used.
+    ``fresh`` and ``stale`` are when new addresses come and old ones go.
     """
     kept = set(old.addresses)  # remaining lifetimes do not take part in comparison
     had = {address.ip for address in old.addresses}
@@ -24,7 +32,7 @@ def address_steps(old: Link, new: Link, elsewhere: Collection[str] = ()) -> Iter
     if again:
         commands = [_delete(new.name, a) for a in reversed(old.addresses) if a.ip in again]
         commands += [ip(*_address_words("replace", new.name, a)) for a in new.addresses if a.ip in again]
-        yield step(Phase.ADDRESS, new.name, f"addresses {', '.join(again)} in order", *commands, risk=Risk.CHANGES)
+        yield step(fresh, new.name, f"addresses {', '.join(again)} in order", *commands, risk=Risk.CHANGES)
     for address in new.addresses:
         raised = new.up and not old.up and ":" in address.ip and not address.is_link_local
         if (address in kept and not raised) or address.ip in again:
@@ -33,12 +41,12 @@ def address_steps(old: Link, new: Link, elsewhere: Collection[str] = ()) -> Iter
         if ":" in address.ip and address.ip not in had and address.ip in elsewhere and "nodad" not in address.flags:
             at_once = replace(address, flags=(*address.flags, "nodad"))
             commands.insert(0, ip(*_address_words("replace", new.name, at_once)))
-        yield step(Phase.ADDRESS, new.name, f"address {address.ip}", *commands)
+        yield step(fresh, new.name, f"address {address.ip}", *commands)
     for address in reversed(old.addresses):  # the kernel deletes an IPv4 subnet's other addresses with its first one
         if address.ip in ips or address.ip in again or (address.is_link_local and new.addrgenmode != "none"):
             continue  # the kernel would make its own link-local address again
         yield step(
-            Phase.OLD_ADDRESS,
+            stale,
             new.name,
             f"no longer {address.ip}",
             _delete(new.name, address),
@@ -47,7 +55,7 @@ def address_steps(old: Link, new: Link, elsewhere: Collection[str] = ()) -> Iter
     if any(_is_advertised(address) for address in old.addresses) and not any(":" in ip for ip in ips):
         # the kernel leaves the prefix of a router advertisement behind, and would look for neighbours on a silent port
         command = Command("ip -6", ("route", "flush", "dev", new.name, "proto", "kernel"))
-        yield step(Phase.OLD_ADDRESS, new.name, "no longer the advertised prefixes", command)
+        yield step(stale, new.name, "no longer the advertised prefixes", command)
 
 
 def _delete(name: str, address: Address) -> Command:

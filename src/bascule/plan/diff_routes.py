@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from bascule.model.state import HostState, Route, Rule
 from bascule.model.values import IfName
@@ -10,8 +10,13 @@ from bascule.plan.change import Command, Risk
 from bascule.plan.step import Phase, Step, ip, step
 
 
-def route_steps(before: HostState, after: HostState, lost: set[IfName]) -> Iterator[Step]:
-    """Routes that are new or were lost with their link, then routes that are no more."""
+def route_steps(
+    before: HostState, after: HostState, lost: Collection[IfName], lowered: Collection[IfName] = ()
+) -> Iterator[Step]:
+    """Routes that are new or were lost with their link, then routes that are no more.
+
+    ``lowered`` links are set down on the way, and the kernel drops their routes: those that go must go before.
+    """
     kept = set(before.routes)
     wanted = set(after.routes)
     taken = {_slot(route) for route in after.routes}
@@ -30,7 +35,7 @@ def route_steps(before: HostState, after: HostState, lost: set[IfName]) -> Itera
     for route in before.routes:
         if route not in wanted and _slot(route) not in taken and route.dev not in lost:
             yield step(
-                Phase.OLD_ROUTE,
+                Phase.FREE_ROUTE if route.dev in lowered else Phase.OLD_ROUTE,
                 route.dev or route.dst,
                 f"no longer route {_route_name(route)}",
                 ip("route", "del", *_route_words(route)),

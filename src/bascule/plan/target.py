@@ -16,13 +16,14 @@ from bascule.model.links import PORTS_MAX, Bond, Bridge, BridgePort, Vlan
 from bascule.model.site import Bridge as DeclaredBridge
 from bascule.model.site import GuestNic, Host, Nic, PlugKind, Site, StaticRoute
 from bascule.model.state import MARK, Address, HostState, Link, PortVlans, Route
-from bascule.model.values import IfName, IpAddress, IpInterface, Mac, derive_mac
+from bascule.model.values import IfName, IpAddress, IpInterface, derive_mac
 from bascule.plan.change import Note
 from bascule.plan.hardware import find_nics
 from bascule.plan.move import heir, inherit, moved_routes, slaac_keys
 
 PROTOCOL = "66"  # of the routes that Bascule makes (rtm_protocol; 66 is unassigned in iproute2's rt_protos)
 ZERO = {4: "0.0.0.0/0", 6: "::/0"}
+UNTAGGED = (PortVlans(first=1, last=1, pvid=True, untagged=True),)  # what the kernel gives to every port
 MIIMON_MS = 100  # how often a bond looks at its members' carrier
 
 
@@ -99,6 +100,8 @@ class _Layer:
         self.routes = [route for route in self.observed.routes if route.protocol != PROTOCOL]
         self.sysctls = dict(self.observed.sysctls)
         self._give_back()
+        for name in (*self.host.nics, *self.host.bonds):
+            self._leave(name)
         for nic in self.host.nics.values():
             self._nic(nic)
         for bond in self.host.bonds.values():
@@ -138,6 +141,22 @@ class _Layer:
             for name, link in self.observed.links.items()
             if link.alias == mark and link.options.virtual and name not in declared
         }
+
+    def _leave(self, name: IfName) -> None:
+        """Out of the bridge or bond of ours that the file no longer puts it into; then it wears its own MAC again."""
+        link = self.links.get(name)
+        master = self.observed.links.get(link.master) if link is not None and link.master is not None else None
+        if link is None or master is None:
+            return
+        members = {name for bond in self.host.bonds.values() if bond.name == master.name for name in bond.nics}
+        members |= {b.port for b in self.host.bridges.values() if b.name == master.name and b.port}
+        if name in members:
+            return
+        if isinstance(master.options, Bond):
+            link = replace(link, mac=link.permanent_mac or link.mac)
+        if master.name in {*self.host.bridges, *self.host.bonds} or master.alias == self.mark:
+            link = replace(link, master=None, port=None, vlans=())
+        self.links[name] = link
 
     def _because(self, name: str, text: str, place: Place) -> None:
         where = f" ({place.file}:{place.line})" if place.file else ""
@@ -223,14 +242,22 @@ class _Layer:
 
     def _enslave(self, name: IfName, master: IfName, port: BridgePort | None) -> None:
         link = self.links[name]
-        kept = link.port if link.master == master else None
-        self.links[name] = replace(link, up=True, master=master, port=kept or port)
+        stays = link.master == master
+        self.links[name] = replace(
+            link,
+            up=True,
+            master=master,
+            port=(link.port if stays else None) or port,
+            vlans=link.vlans if stays else (),
+        )
 
     def _bond(self, name: IfName, nics: tuple[IfName, ...], mode: str, mtu: int | None, place: Place) -> None:
         before = self.links.get(name)
+        if before is not None and not isinstance(before.options, Bond):
+            raise _occupied("NOT-A-BOND", f"'{name}' exists on this host and is no bond", "bond", place)
         options = before.options if before and isinstance(before.options, Bond) else Bond(miimon=MIIMON_MS)
         self.links[name] = replace(
-            before or Link(name=name, options=options, mac=self._mac(nics[0]), alias=self.mark),
+            before or Link(name=name, options=options, mac=self.links[nics[0]].mac, alias=self.mark),
             options=replace(options, mode=mode),
             up=True,
             mtu=mtu or (before or self.links[nics[0]]).mtu,
@@ -241,30 +268,29 @@ class _Layer:
             self._enslave(nic, name, None)
 
     def _vlan(self, bridge: DeclaredBridge, name: IfName, uplink: IfName) -> None:
-        if name not in self.links:
-            options = Vlan(id=bridge.vlan or 0)
+        options = Vlan(id=bridge.vlan or 0)
+        before = self.links.get(name)
+        if before is None:
             parent = self.links[uplink]
             self.links[name] = Link(
                 name=name, options=options, parent=uplink, mac=parent.mac, mtu=parent.mtu, alias=self.mark
             )
+        elif (before.options, before.parent) != (options, uplink):
+            what = f"'{name}' exists on this host and is not VLAN {bridge.vlan} of {uplink}"
+            raise _occupied("NOT-THE-VLAN", what, None, bridge.place)
         self._because(name, f"{bridge.name} sits on VLAN {bridge.vlan} of {uplink}", bridge.place)
 
-    def _mac(self, name: IfName) -> Mac | None:
-        """The MAC that a link has on the wire: a member of a bond may wear the bond's."""
-        link = self.links[name]
-        return link.mac
+    def _learn_vlans(self, bridge: IfName) -> None:
+        """A bridge that begins to look at tags has had every port on the untagged VLAN all the time."""
+        for name, link in self.observed.links.items():
+            if link.master == bridge and name in self.links:
+                self.links[name] = replace(self.links[name], vlans=UNTAGGED)
 
     def _bridge(self, bridge: DeclaredBridge) -> None:
         before = self.observed.links.get(bridge.name)
         if before is not None and not before.is_bridge:
-            raise BasculeError(
-                Problem(
-                    code="NOT-A-BRIDGE",
-                    message=f"'{bridge.name}' exists on this host and is no bridge",
-                    place=bridge.place,
-                    hint="name the bridge differently, or take the other link away first",
-                )
-            )
+            what = f"'{bridge.name}' exists on this host and is no bridge"
+            raise _occupied("NOT-A-BRIDGE", what, "bridge", bridge.place)
         port = bridge.port
         if port is not None and bridge.uplink is not None and port != bridge.uplink:
             self._vlan(bridge, port, bridge.uplink)
@@ -295,6 +321,9 @@ class _Layer:
             mac=mac,
             mtu=mtu,
         )
+        if bridge.vlan_aware and not known.vlan_filtering:
+            self._learn_vlans(bridge.name)
+            self.links[bridge.name] = replace(self.links[bridge.name], vlans=UNTAGGED)
         behind = f"uplink {port}" if port else "no uplink, on purpose"
         self._because(bridge.name, f"{bridge.name} is declared with {behind}", bridge.place)
         if bridge.from_uplink and uplink is not None:
@@ -362,8 +391,7 @@ class _Layer:
                 vids |= {nic.vlan} if nic.vlan is not None else set()
                 vids |= {vid for first, last in nic.vlans for vid in range(first, last + 1)}
         if bridge.port is not None:
-            own = (PortVlans(first=1, last=1, pvid=True, untagged=True),)
-            self.links[bridge.port] = replace(self.links[bridge.port], vlans=own + ranges(vids - {1}))
+            self.links[bridge.port] = replace(self.links[bridge.port], vlans=UNTAGGED + ranges(vids - {1}))
 
     # ---- guests
 
@@ -433,6 +461,12 @@ class _Layer:
                 continue
             what = f"port of {link.master}" if link.master else link.options.kind or "NIC"
             self.notes.append(Note(kind="foreign", subject=name, text=f"{what}, not in the file: left alone"))
+
+
+def _occupied(code: str, message: str, what: str | None, place: Place) -> BasculeError:
+    """A link with a name that the file gives to something else: it is not ours to delete."""
+    other = f"name the {what} differently, or " if what else ""
+    return BasculeError(Problem(code=code, message=message, place=place, hint=f"{other}take the other link away first"))
 
 
 def ranges(vids: set[int]) -> tuple[PortVlans, ...]:
