@@ -6,13 +6,14 @@ difference is the plan.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
 from bascule.errors import BasculeError, Place, Problem
-from bascule.model.links import Bond, Bridge, BridgePort, Vlan
+from bascule.model.links import PORTS_MAX, Bond, Bridge, BridgePort, Vlan
 from bascule.model.site import Bridge as DeclaredBridge
 from bascule.model.site import GuestNic, Host, Nic, PlugKind, Site, StaticRoute
 from bascule.model.state import MARK, Address, HostState, Link, PortVlans, Route
@@ -110,6 +111,7 @@ class _Layer:
             self._bridge(bridge)
         for guest_nic in self.site.guest_nics(self.host.name):
             self._guest(guest_nic)
+        self._room()
         self._forget()
         self._foreign()
         state = HostState(
@@ -421,6 +423,23 @@ class _Layer:
         self._because(nic.tap, f"{nic.guest} is plugged into {bridge.name}", nic.place)
         if bridge.vlan_aware:
             self._set(nic.tap, vlans=port_vlans(nic))
+
+    def _room(self) -> None:
+        """With the ports that others put there, a bridge may need more numbers than the kernel has."""
+        ports = Counter(link.master for link in self.links.values() if link.master in self.host.bridges)
+        full = [self.host.bridges[name] for name, number in ports.items() if name and number > PORTS_MAX]
+        if full:
+            raise BasculeError(*(self._crowded(bridge, ports[bridge.name]) for bridge in full))
+
+    def _crowded(self, bridge: DeclaredBridge, number: int) -> Problem:
+        now = sum(1 for link in self.observed.links.values() if link.master == bridge.name)
+        return Problem(
+            code="BRIDGE-FULL",
+            message=f"bridge '{bridge.name}' has {now:,} ports and would have {number:,}; "
+            f"the kernel takes {PORTS_MAX:,}",
+            place=bridge.place,
+            hint="spread the guests over several bridges, or take ports away that the file does not name",
+        )
 
     # ---- what is taken away, what is left alone
 
