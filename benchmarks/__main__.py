@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.measure import Row
 
-BENCHMARKS = ("startup", "site_file", "twin", "questions", "drawing")
+BENCHMARKS = ("startup", "site_file", "twin", "questions", "drawing", "apply", "persist", "survey")
 
 
 def main() -> int:

@@ -12,7 +12,8 @@ from bascule.errors import CommandFailed, SiteFault
 from bascule.guests.virtual_network import RunningNetwork
 from bascule.model.site import Forward, Mode, PlugKind, Service, Site
 from bascule.model.values import IFNAME_MAX
-from bascule.plan.virtual_network import bridge_name, nft_table, parse_leases, realms
+from bascule.observe.kernel import observe
+from bascule.plan.virtual_network import bridge_name, nft_script, nft_table, parse_leases, realms, tables
 from bascule.system.run import run
 from bascule.system.sysctl import read_sysctls, write_sysctl
 from tests.guests.values import SSH, guest, nic, realm, site, virtual_network
@@ -76,6 +77,18 @@ def test_a_forward_opens_one_port_from_lan_host_and_sibling_and_nothing_else(
             assert seen_as(there.lan, G1, 80) is None
         with serving(there.lan, 2222):
             assert seen_as(there.rooms["g2"], LAN, 2222) == HOST  # the port of another machine stays its own
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("mode", list(Mode))
+def test_what_nft_lists_is_what_was_written_so_that_a_second_plan_is_empty(lab: Lab, mode: Mode) -> None:
+    """The host's state compares tables by nft's own text."""
+    told = two_guests(mode, SSH, Forward(host_port=9000, guest="g2", service=Service("udp", 5000, 5001)))
+    one, host = realm(told), lab.namespace("host")
+    run(("nft", "-f", "-"), stdin=nft_script(one), namespace=host)
+    assert observe(namespace=host).tables == tables(one)
+    run(("nft", "-f", "-"), stdin=nft_script(one), namespace=host)
+    assert observe(namespace=host).tables == tables(one)
 
 
 @pytest.mark.kernel

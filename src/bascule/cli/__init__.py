@@ -22,6 +22,11 @@ VERBS = {  # verb: what it does, what it changes
     "draw": "The picture, from the file, the live host or both, with a way highlighted. Reads only.",
     "serve": "The live picture in the browser, expectations on demand. Reads only; sends probes when asked.",
     "verify": "The checks and expectations on the live host. Reads, and sends probes.",
+    "guest": "Virtual servers: list, define, start, attach, replug, unplug, detach. Changes guests.",
+    "capacity": "The memory of guests against the host's, and what the next one would do. Reads only.",
+    "doctor": "What on this host will bite, each with its evidence and a fix. Reads only.",
+    "survey": "Which network is on which wire, with the evidence. Listens only.",
+    "blink": "Find a port with its LED. Changes nothing.",
     "schema": "The JSON schema of the site file. Reads only.",
 }
 

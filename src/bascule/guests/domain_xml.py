@@ -59,14 +59,29 @@ def text(element: Element) -> str:
     return etree.tostring(element, encoding="unicode", with_tail=False)
 
 
-def build(guest: Guest, *, accel: str = "kvm", machine: str = "q35", nic_model: str = "virtio") -> str:
-    """A domain for a guest. ``accel`` is ``kvm`` or ``tcg`` (software); The NIC model is virtio, e1000e or rtl8139."""
+def build(
+    guest: Guest,
+    *,
+    accel: str = "kvm",
+    machine: str = "q35",
+    nic_model: str = "virtio",
+    console: str | None = None,
+    questions: str | None = None,
+) -> str:
+    """A domain for a guest. ``accel`` is ``kvm`` or ``tcg`` (software), the NIC model virtio, e1000e or rtl8139.
+
+    ``console`` is a file that takes the first serial port, ``questions`` a socket for the second (the tiny guest's).
+    """
     memory = guest.memory or DEFAULT_MEMORY
     mark = etree.Element(f"{{{NAMESPACE}}}guest", nsmap={"bascule": NAMESPACE})
     mark.set("name", guest.name)
     devices = E.devices(*_ports(machine), *_disks(guest), *(interface(nic, model=nic_model) for nic in guest.nics))
-    devices.append(E.serial(type="pty"))
-    devices.append(E.console(type="pty"))
+    if console is None:
+        devices.extend((E.serial(type="pty"), E.console(type="pty")))
+    else:
+        devices.append(E.serial(E.source(path=console), E.target(port="0"), type="file"))
+    if questions is not None:
+        devices.append(E.serial(E.source(mode="bind", path=questions), E.target(port="1"), type="unix"))
     devices.append(E.channel(E.target(type="virtio", name="org.qemu.guest_agent.0"), type="unix"))
     devices.append(E.rng(E.backend("/dev/urandom", model="random"), model="virtio"))
     if guest.disks or guest.iso:

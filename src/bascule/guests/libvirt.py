@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,7 +17,8 @@ from bascule.model.values import IfName, Mac
 from bascule.plan.change import Note
 from bascule.system.libvirt import DomainText, Hypervisor, connect
 
-RELEASE_S = 15.0  # how long a guest may take to let go of a NIC; an idle Linux needs less than one second
+RELEASE_S = 20.0  # how long a guest may take to let go of a NIC; an idle Linux needs less than one second
+ASK_AGAIN_S = 3.0  # a guest that has just been given the NIC (PCI Express: for 5 s) does not hear the first request
 RECONNECT_S = 10.0  # how long libvirtd may take to come back before the undo gives up
 
 
@@ -83,21 +84,21 @@ class LibvirtDriver:
 
     def attach(self, plugs: Sequence[Plug]) -> tuple[Note, ...]:
         """Give guests these NICs, now and at every start."""
-        with self._all_or_nothing(plug.nic.guest for plug in plugs):
+        with self.all_or_nothing(plug.nic.guest for plug in plugs):
             for plug in plugs:
                 self._attach(plug.nic, self._source(plug))
         return ()
 
     def detach(self, nics: Sequence[GuestNic]) -> tuple[Note, ...]:
         """Take NICs away, now and for every start."""
-        with self._all_or_nothing(nic.guest for nic in nics):
+        with self.all_or_nothing(nic.guest for nic in nics):
             for nic in nics:
                 self.remove(nic.guest, nic.mac)
         return ()
 
     def unplug(self, nics: Sequence[GuestNic]) -> tuple[Note, ...]:
         """Pull the cable."""
-        with self._all_or_nothing(nic.guest for nic in nics):
+        with self.all_or_nothing(nic.guest for nic in nics):
             for nic in nics:
                 self.set_link(nic.guest, nic.mac, up=False)
         return ()
@@ -105,7 +106,7 @@ class LibvirtDriver:
     def replug(self, plugs: Sequence[Plug]) -> tuple[Note, ...]:
         """Move NICs; those that libvirt cannot move live move at the next start, and a note says so."""
         notes: list[Note] = []
-        with self._all_or_nothing(plug.nic.guest for plug in plugs):
+        with self.all_or_nothing(plug.nic.guest for plug in plugs):
             for plug in plugs:
                 notes += self._move(plug.nic.guest, plug.nic.mac, self._source(plug), tap=plug.nic.tap)
         return tuple(notes)
@@ -120,12 +121,12 @@ class LibvirtDriver:
 
     def move(self, name: str, mac: Mac, to: Source) -> tuple[Note, ...]:
         """Re-plug one NIC: link down, move, link up, in what runs and in the definition."""
-        with self._all_or_nothing([name]):
+        with self.all_or_nothing([name]):
             return tuple(self._move(name, mac, to))
 
     def add(self, name: str, mac: Mac, to: Source, *, tap: IfName | None, model: str = "virtio") -> None:
         """Give a domain one more NIC."""
-        with self._all_or_nothing([name]):
+        with self.all_or_nothing([name]):
             self._add(name, domain_xml.new_interface(to, mac=mac, tap=tap, model=model))
 
     def remove(self, name: str, mac: Mac) -> None:
@@ -133,7 +134,7 @@ class LibvirtDriver:
         nic = self._nic(name, mac)
         if nic.live is not None:
             self.hypervisor.detach_device(name, domain_xml.text(nic.live), live=True)
-            self._wait_until(lambda: self._nic(name, mac, missing_ok=True).live is None, name, mac)
+            self._wait_released(name, mac)
         if nic.config is not None:
             self.hypervisor.detach_device(name, domain_xml.text(nic.config), live=False)
 
@@ -150,12 +151,26 @@ class LibvirtDriver:
     def _add(self, name: str, element: Element) -> None:
         domain = self.hypervisor.domain(name)
         mac = Mac(domain_xml.mac_of(element))
+        kind, into = domain_xml.plug_of(element)
+        self._refuse_unknown_network(Source(kind=PlugKind(kind), into=into))
         self._refuse_taken(name, mac)
         xml = domain_xml.text(element)
         if domain.running:
             self.hypervisor.attach_device(name, xml, live=True)
         if domain.persistent:
             self.hypervisor.attach_device(name, xml, live=False)
+
+    def _refuse_unknown_network(self, to: Source) -> None:
+        """A definition takes any name; the guest would not start later."""
+        if to.kind is not PlugKind.NETWORK:
+            return
+        names = [network.name for network in self.hypervisor.networks()]
+        if to.into not in names:
+            raise BasculeError.of(
+                "LIBVIRT-NO-NETWORK",
+                f"libvirt has no network '{to.into}'",
+                hint=f"it has: {', '.join(names)}" if names else "it has none; `virsh net-list --all` shows them",
+            )
 
     def _refuse_taken(self, name: str, mac: Mac) -> None:
         """Libvirt itself takes the same MAC twice; a switch does not."""
@@ -184,6 +199,7 @@ class LibvirtDriver:
 
     def _move(self, name: str, mac: Mac, to: Source, *, tap: IfName | None = None) -> Iterator[Note]:
         nic = self._nic(name, mac)
+        self._refuse_unknown_network(to)
         waiting: str | None = None
         if nic.live is not None:
             waiting = domain_xml.why_not_live(nic.live, to) or self._move_live(name, nic.live, to)
@@ -222,26 +238,35 @@ class LibvirtDriver:
             return error.problems[0].message
         return None
 
-    def _wait_until(self, done: Callable[[], bool], name: str, mac: Mac) -> None:
+    def _wait_released(self, name: str, mac: Mac) -> None:
         end = time.monotonic() + RELEASE_S
-        while not done():
+        again = time.monotonic() + ASK_AGAIN_S
+        while (live := self._nic(name, mac, missing_ok=True).live) is not None:
             if time.monotonic() > end:
                 raise BasculeError.of(
                     "NIC-HELD",
                     f"the guest '{name}' did not let go of its NIC {mac} within {RELEASE_S:g} s",
                     hint="its system must answer PCI hot-unplug; pull the cable with `bascule guest unplug` instead",
                 )
+            if time.monotonic() > again:
+                again += ASK_AGAIN_S
+                with contextlib.suppress(BasculeError):  # "already in the process of unplug"
+                    self.hypervisor.detach_device(name, domain_xml.text(live), live=True)
             time.sleep(0.05)
 
     # -- undo ---------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _all_or_nothing(self, names: Iterable[str]) -> Iterator[None]:
+    def all_or_nothing(self, names: Iterable[str], made: Iterable[str] = ()) -> Iterator[None]:
+        """If the block fails, put these domains back as they were, and undefine those that it made. Can be nested."""
         before = self.snapshot(names)
         try:
             yield
         except (BasculeError, KeyboardInterrupt) as error:
             try:
+                for name in made:
+                    if (there := self._find(name)) is not None and not there.running:
+                        self.hypervisor.undefine_domain(name)
                 self.restore(before)
             except BasculeError as worse:
                 first = error.problems if isinstance(error, BasculeError) else ()
@@ -318,8 +343,10 @@ class LibvirtDriver:
                 self.hypervisor.update_device(before.name, domain_xml.text(element), live=True)
         known = {domain_xml.mac_of(element) for element in domain_xml.interfaces(wanted)}
         for element in domain_xml.interfaces(current):
-            if domain_xml.mac_of(element) not in known:
+            mac = Mac(domain_xml.mac_of(element))
+            if mac not in known:
                 self.hypervisor.detach_device(before.name, domain_xml.text(element), live=True)
+                self._wait_released(before.name, mac)
 
 
 def _same(one: Element, other: Element) -> bool:

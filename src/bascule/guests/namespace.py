@@ -64,7 +64,12 @@ class NamespaceDriver:
             [m for plug in plugs for m in self._plug_in(plug, masters[plug.bridge], set_mtu=True)],
         )
         self._silence(plugs)
-        links.wait_until_running({self._host: [plug.nic.tap for plug in plugs]})
+        ends = [(self._host, plug.nic.tap) for plug in plugs]
+        ends += [(self._guests[plug.nic.guest], IfName(f"eth{plug.nic.index}")) for plug in plugs]
+        waiting: dict[Namespace, list[IfName]] = {}
+        for namespace, link in ends:  # the guest's end sends only after the kernel has seen its carrier, too
+            waiting.setdefault(namespace, []).append(link)
+        links.wait_until_running(waiting)
         return ()
 
     def _silence(self, plugs: Sequence[Plug]) -> None:

@@ -6,12 +6,15 @@ All guests of a twin boot the same archive; what differs stands on the kernel's 
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from bascule.guests import cpio
 from bascule.model.site import Guest, GuestNic, Service
-from bascule.model.values import IpAddress
+from bascule.model.values import IpAddress, IpInterface, Mac, parse_mac
 
 MEMORY = 96 << 20  # bytes that the tiny guest needs, measured: 64 MiB is too little to unpack the archive on 6.1
 READY = "BASCULE-READY"  # on the console when all static addresses are up and all ports are open
@@ -70,7 +73,11 @@ if [ -c /dev/ttyS1 ] && stty -F /dev/ttyS1 raw -echo 2>/dev/null; then
         case $what in
             ping) ping -c 1 -W 2 "$address" >/dev/null 2>&1; status=$? ;;
             tcp) said=$(nc -w 3 "$address" "$port" </dev/null 2>/dev/null); status=$? ;;
-            address) said=$(ip -o addr show up scope global | tr -s ' ' | tr '\n' ';'); status=0 ;;
+            address)
+                said=$(for path in /sys/class/net/*; do
+                    set -- $(ip -o addr show dev "${path##*/}" scope global | sed 's/.* inet6* \([^ ]*\).*/\1/')
+                    echo -n "$(cat "$path/address") $*;"
+                done); status=0 ;;
             *) status=127 ;;
         esac
         echo "$number $status $said" > /dev/ttyS1; said=
@@ -108,6 +115,23 @@ def archive(busybox: bytes, modules: Mapping[str, bytes]) -> bytes:
         for name, content in (("init", _INIT), ("dhcp", _DHCP), ("answer", _ANSWER))
     ]
     return cpio.archive(entries)
+
+
+def as_tiny(guest: Guest, kernel: str, initrd: str, gateways: Mapping[int, Iterable[IpAddress]] | None = None) -> Guest:
+    """The guest with its own NICs and ports, but the tiny system in place of its own."""
+    line = command_line(guest, gateways)
+    return replace(guest, kernel=kernel, initrd=initrd, cmdline=line, memory=MEMORY, vcpus=1, disks=(), iso=None)
+
+
+def parse_addresses(said: str) -> dict[Mac, tuple[IpInterface, ...]]:
+    """The answer to ``address``: ``MAC ADDRESS ADDRESS;`` for each NIC."""
+    found = {}
+    for part in said.split(";"):
+        words = part.split()
+        with contextlib.suppress(ValueError):  # the loopback has no MAC
+            if words:
+                found[parse_mac(words[0])] = tuple(ipaddress.ip_interface(word) for word in words[1:])
+    return found
 
 
 def command_line(guest: Guest, gateways: Mapping[int, Iterable[IpAddress]] | None = None) -> str:

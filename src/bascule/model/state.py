@@ -103,6 +103,7 @@ class Link:
     addrgenmode: str = "eui64"
     alias: str = ""
     altnames: tuple[str, ...] = ()
+    group: str = "default"  # ip-link(8): links of one group can be deleted in one go
     index: int = field(default=0, compare=False)
     carrier: bool = field(default=False, compare=False)
     operstate: str = field(default="", compare=False)

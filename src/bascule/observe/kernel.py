@@ -133,6 +133,7 @@ def read_link(entry: Json, addresses: Iterable[Json], vlans: tuple[PortVlans, ..
         addrgenmode=entry.get("inet6_addr_gen_mode", "eui64"),
         alias=entry.get("ifalias", ""),
         altnames=tuple(sorted(entry.get("altnames", ()))),
+        group=str(entry.get("group", "default")),
         index=entry.get("ifindex", 0),
         carrier="LOWER_UP" in flags,
         operstate=entry.get("operstate", ""),

@@ -10,10 +10,10 @@ from bascule.model.links import Bond, Bridge, BridgePort, Dummy, LinkOptions, Ph
 from bascule.model.state import PortVlans
 from bascule.model.values import IfName, Mac, parse_ifname
 from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig, StaticRoute
-from bascule.persist.dialect import Left, Leftovers, Parsed
+from bascule.persist.dialect import DOMAIN, PATH, Left, Leftovers, Parsed
 
 KINDS: dict[str, type[LinkOptions]] = {"": Physical, "bridge": Bridge, "bond": Bond, "vlan": Vlan, "dummy": Dummy}
-PORT_DEFAULTS = {f.name: f.default for f in fields(BridgePort)}
+OPTIONS = {kind: frozenset(f.name for f in fields(options)) for kind, options in KINDS.items()}
 
 
 @dataclass(slots=True)
@@ -110,6 +110,8 @@ class Builder:
             if draft.master is not None and (draft.addresses or draft.dhcp4 or draft.routes):
                 what = ", ".join(draft.addresses) or ("dhcp" if draft.dhcp4 else "routes")
                 self.left.add(draft.file, 0, f"{draft.name}: {what}", f"it is a port of {draft.master}")
+            self._check_options(draft)
+            self._check_words(draft)
             links.append(draft.build())
         return Parsed(config=NetworkConfig.of(links, self.unmanaged), left=self.left.done())
 
@@ -131,6 +133,29 @@ class Builder:
         if draft.parent not in self.drafts:
             self.draft(draft.parent, draft.file, draft.line)
         return False
+
+    def _check_options(self, draft: Draft) -> None:
+        known = OPTIONS[draft.kind]
+        for key in [key for key in draft.options if key not in known]:
+            what = draft.kind or "NIC"
+            self.left.add(draft.file, draft.line, f"{draft.name}: {key} {draft.options.pop(key)}", f"it is a {what}")
+
+    def _check_words(self, draft: Draft) -> None:
+        """What a kind of link has no use for, and words that are none."""
+        for key in ("stp_state", "vlan_filtering", "mcast_snooping", "mcast_querier"):
+            if key in draft.options:
+                draft.options[key] = int(bool(draft.options[key]))
+        if draft.kind and (draft.pin_mac or draft.pin_path):
+            self.left.add(draft.file, draft.line, draft.name, "only hardware is tied to a MAC or slot")
+            draft.pin_mac = draft.pin_path = None
+        if draft.pin_path is not None and not PATH.fullmatch(draft.pin_path):
+            self.left.add(draft.file, draft.line, draft.pin_path, "not the path of a slot")
+            draft.pin_path = None
+        if draft.kind != "vlan":
+            draft.parent = None
+        for word in [word for word in draft.search if not DOMAIN.fullmatch(word)]:
+            self.left.add(draft.file, draft.line, word, "not a domain")
+            draft.search.remove(word)
 
     def _drop(self, draft: Draft) -> None:
         self.drafts.pop(draft.name, None)

@@ -84,10 +84,11 @@ class LinkConfig:
         if self.master is not None:  # a port speaks for nobody: the bridge or bond carries the addresses
             for name, empty in _PORT_HAS_NONE:
                 put(self, name, empty)
-        put(self, "addresses", v4_first(dict.fromkeys(self.addresses)))
-        put(self, "dns", v4_first(dict.fromkeys(self.dns)))
-        put(self, "routes", tuple(sorted(set(self.routes))))
-        put(self, "vlans", tuple(sorted(set(self.vlans))))
+        if self.addresses or self.dns or self.routes or self.vlans:  # most links of a large host have none
+            put(self, "addresses", v4_first(dict.fromkeys(self.addresses)))
+            put(self, "dns", v4_first(dict.fromkeys(self.dns)))
+            put(self, "routes", tuple(sorted(set(self.routes))))
+            put(self, "vlans", tuple(sorted(set(self.vlans))))
         if self.ipv6 is Ipv6.OFF and (
             any(":" in text for text in self.addresses) or any(route.is_ipv6 for route in self.routes)
         ):

@@ -108,11 +108,18 @@ class Gaps:
             for other in (link.master, link.parent):
                 if other is not None and other not in config.links:
                     self.add(link.name, "master" if other == link.master else "link", other, "it is not configured")
+            for word in link.search:
+                if not DOMAIN.fullmatch(word):
+                    self.add(link.name, "search", word, "it is not a domain")
+            if link.pin_path is not None and not PATH.fullmatch(link.pin_path):
+                self.add(link.name, "path", link.pin_path, "it is not the path of a slot")
         for pattern in config.unmanaged:
             if not _PATTERN.fullmatch(pattern):
                 self.add("the host", "unmanaged", pattern, "a name, or the beginning of a name and '*'")
 
 
+DOMAIN = re.compile(r"~?[A-Za-z0-9_][A-Za-z0-9_.-]*")
+PATH = re.compile(r"[A-Za-z0-9_.:-]+")  # udev's ID_PATH: pci-0000:03:00.0
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 _PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.~-]*\*?")
 

@@ -13,7 +13,7 @@ from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig
 from bascule.persist.dialect import Gaps, route_words, seconds
 from bascule.persist.ifupdown_parse import MAIN, SECONDS, parse
 
-__all__ = ["NAME", "ONLY_IF_MISSING", "READS", "parse", "render"]
+__all__ = ["MAIN", "NAME", "ONLY_IF_MISSING", "READS", "parse", "render"]
 
 NAME = "ifupdown"
 FILE = "etc/network/interfaces.d/bascule"

@@ -103,6 +103,8 @@ def _network(path: str, text: str, builder: Builder) -> yaml.MappingNode | None:
     except yaml.YAMLError as wrong:
         builder.left.add(path, 0, "", f"not YAML: {str(wrong).splitlines()[0]}")
         return None
+    if root is not None and not isinstance(root, yaml.MappingNode):
+        builder.left.add(path, 1, "", "not a mapping with 'network:'")
     for key, value in pairs(root):
         if key.value == "network" and isinstance(value, yaml.MappingNode):
             return value

@@ -105,6 +105,10 @@ def prepare(
     if problems:
         raise BasculeError(*problems)
     removed = tuple(sorted(path for path, text in existing.items() if is_ours(text) and path not in wanted))
+    after = {path: text for path, text in {**existing, **files}.items() if path not in removed}
+    problems = _drowned(dialect, config, after)
+    if problems:
+        raise BasculeError(*problems)
     top = Path(root)
     backups = tuple(_backup(top, path) for path in (*sorted(files), *removed))
     return Writing(root=top, files=files, removed=removed, backups=backups, kept=tuple(sorted(kept)))
@@ -143,6 +147,27 @@ def _overlap(dialect: Dialect, config: NetworkConfig, foreign: Mapping[str, str]
             )
         )
     return same, problems
+
+
+def _drowned(dialect: Dialect, config: NetworkConfig, after: Mapping[str, str]) -> list[Problem]:
+    """Read everything as it will lie there, and name each link that would not come out as wanted."""
+    hardware = {name: link.pin_mac for name, link in config.links.items() if not link.options.kind}
+    result = dialect.parse(after, hardware).config
+    problems = []
+    for name, want in config.links.items():
+        have = result.links.get(name)
+        if have == want:
+            continue
+        if have is None:
+            message = f"what Bascule would write for {name} would not be read"
+            hint = f"see that /{getattr(dialect, 'MAIN', 'etc')} includes it: source /etc/network/interfaces.d/*"
+        else:
+            told = list(differences(name, want, have, "wanted", "with the other files that are there"))
+            message = f"other files would change what Bascule writes for {name}"
+            message += f" ({told[0].partition(': ')[2]})" if told else ""
+            hint = "bascule import shows what they say; move them away, or take it into the site file"
+        problems.append(Problem(code="FILE-FOREIGN", message=message, hint=hint))
+    return problems
 
 
 def _neighbours(link: LinkConfig, config: NetworkConfig) -> set[str]:

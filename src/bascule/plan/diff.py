@@ -6,15 +6,18 @@ before the old address is deleted (see ``step.Phase``).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
-from bascule.model.state import HostState, link_of
+from bascule.model.state import HostState, Link, link_of
 from bascule.plan.change import Command, Plan, Risk
 from bascule.plan.diff_links import as_created, create, creation_order, differing, link_steps, must_be_remade
 from bascule.plan.diff_routes import route_steps, rule_steps
 from bascule.plan.step import PLUG_S, Context, Phase, Step, ip, step
 
 PLAIN = Context()
+MANY = 4  # links; as many are deleted as a group
+FIRST_GROUP = 0xBA5C  # of the numbers that are tried for it
 
 
 def diff(before: HostState, after: HostState, context: Context = PLAIN) -> Plan:
@@ -56,10 +59,28 @@ def _steps(before: HostState, after: HostState) -> Iterator[Step]:
     yield from route_steps(before, after, lost)
     yield from rule_steps(before, after)
     yield from _table_steps(before, after)
-    for link in sorted(gone, key=lambda x: x.name):
-        ports = [port.name for port in before.ports(link.name) if after.links.get(port.name, port).master == link.name]
-        words = f"delete {link.options.kind}" + (f", which leaves {', '.join(ports)} without a master" if ports else "")
-        yield step(Phase.DELETE, link.name, words, ip("link", "del", "dev", link.name), risk=Risk.DETACHES)
+    yield from _deletions(sorted(gone, key=lambda x: x.name), before, after)
+
+
+def _deletions(gone: list[Link], before: HostState, after: HostState) -> Iterator[Step]:
+    """The kernel waits for every processor with each link that it deletes, or once for all links of a group."""
+    ports: dict[str, list[str]] = {}
+    for name, port in before.links.items() if gone else ():
+        if port.master is not None and after.links.get(name, port).master == port.master:
+            ports.setdefault(port.master, []).append(name)
+    group = _free_group(before) if len(gone) >= MANY else ""
+    for link in gone:
+        left = ", ".join(sorted(ports.get(link.name, ())))
+        words = f"delete {link.options.kind}" + (f", which leaves {left} without a master" if left else "")
+        command = ip("link", "set", "dev", link.name, "group", group) if group else ip("link", "del", "dev", link.name)
+        last = (ip("link", "del", "group", group),) if group and link is gone[-1] else ()
+        yield step(Phase.DELETE, link.name, words, command, *last, risk=Risk.DETACHES)
+
+
+def _free_group(state: HostState) -> str:
+    """A group number that no link has."""
+    taken = {link.group for link in state.links.values()}
+    return next(str(number) for number in itertools.count(FIRST_GROUP) if str(number) not in taken)
 
 
 _SYSCTL_WORDS = {
@@ -71,7 +92,8 @@ _SYSCTL_WORDS = {
 
 def _sysctl_steps(before: HostState, after: HostState) -> Iterator[Step]:
     for key, value in sorted(after.sysctls.items()):
-        if before.sysctls.get(key) != value:
+        link = link_of(key)
+        if before.sysctls.get(key) != value and (link in after.links or link in {"", "all", "default"}):
             words = _SYSCTL_WORDS.get((key.rpartition("/")[2], value), f"{key} = {value}")
             yield step(Phase.SETTINGS, link_of(key) or key, words, Command("sysctl", (key, value)))
 

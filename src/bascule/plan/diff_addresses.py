@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import replace
+from ipaddress import ip_interface
 
 from bascule.model.state import Address, Link
 from bascule.plan.change import Command, Risk
@@ -18,29 +19,65 @@ def address_steps(old: Link, new: Link, elsewhere: Collection[str] = ()) -> Iter
     """
     kept = set(old.addresses)  # remaining lifetimes do not take part in comparison
     had = {address.ip for address in old.addresses}
+    ips = {address.ip for address in new.addresses}
+    again = _out_of_order(old, new)
+    if again:
+        commands = [_delete(new.name, a) for a in reversed(old.addresses) if a.ip in again]
+        commands += [ip(*_address_words("replace", new.name, a)) for a in new.addresses if a.ip in again]
+        yield step(Phase.ADDRESS, new.name, f"addresses {', '.join(again)} in order", *commands, risk=Risk.CHANGES)
     for address in new.addresses:
-        if address in kept:
-            continue
+        raised = new.up and not old.up and ":" in address.ip and not address.is_link_local
+        if (address in kept and not raised) or address.ip in again:
+            continue  # of a link that was down, the kernel knows no route to a leased address's prefix
         commands = [ip(*_address_words("replace", new.name, address))]
         if ":" in address.ip and address.ip not in had and address.ip in elsewhere and "nodad" not in address.flags:
             at_once = replace(address, flags=(*address.flags, "nodad"))
             commands.insert(0, ip(*_address_words("replace", new.name, at_once)))
         yield step(Phase.ADDRESS, new.name, f"address {address.ip}", *commands)
-    ips = {address.ip for address in new.addresses}
-    for address in old.addresses:
-        if address.ip in ips or (address.is_link_local and new.addrgenmode != "none"):
+    for address in reversed(old.addresses):  # the kernel deletes an IPv4 subnet's other addresses with its first one
+        if address.ip in ips or address.ip in again or (address.is_link_local and new.addrgenmode != "none"):
             continue  # the kernel would make its own link-local address again
         yield step(
             Phase.OLD_ADDRESS,
             new.name,
             f"no longer {address.ip}",
-            ip("address", "del", address.ip, *(("peer", address.peer) if address.peer else ()), "dev", new.name),
+            _delete(new.name, address),
             risk=Risk.CHANGES if not address.is_link_local else Risk.ADDITION,
         )
     if any(_is_advertised(address) for address in old.addresses) and not any(":" in ip for ip in ips):
         # the kernel leaves the prefix of a router advertisement behind, and would look for neighbours on a silent port
         command = Command("ip -6", ("route", "flush", "dev", new.name, "proto", "kernel"))
         yield step(Phase.OLD_ADDRESS, new.name, "no longer the advertised prefixes", command)
+
+
+def _delete(name: str, address: Address) -> Command:
+    return ip("address", "del", address.ip, *(("peer", address.peer) if address.peer else ()), "dev", name)
+
+
+def _out_of_order(old: Link, new: Link) -> tuple[str, ...]:
+    """The IPv4 addresses that must be set anew, because the first one of their subnet becomes another one.
+
+    The first is the one that the host speaks with, and the others go when it goes (unless promote_secondaries is
+    set). So where adding and deleting alone would not end in the wanted order, all of the subnet's are set anew.
+    """
+    before, after = _subnets(old), _subnets(new)
+    found: list[str] = []
+    for subnet, wanted in after.items():
+        seen = before.get(subnet, [])
+        if seen and (
+            seen[0] not in wanted or [x for x in seen if x in wanted] != wanted[: len(set(seen) & set(wanted))]
+        ):
+            found += [*wanted, *(x for x in seen if x not in wanted)]
+    return tuple(found)
+
+
+def _subnets(link: Link) -> dict[str, list[str]]:
+    """The IPv4 addresses of each subnet, in order."""
+    found: dict[str, list[str]] = {}
+    for address in link.addresses:
+        if ":" not in address.ip and not address.peer:
+            found.setdefault(str(ip_interface(address.ip).network), []).append(address.ip)
+    return found
 
 
 def _is_advertised(address: Address) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 
 from bascule.model.links import Bond, Bridge
 from bascule.model.state import HostState, Link, PortVlans
@@ -66,7 +67,8 @@ def link_steps(old: Link, new: Link, before: HostState, after: HostState, had: C
     yield from master_steps(old, new, before, after)
     yield from port_steps(old, new)
     if new.up and not old.up:
-        phase = Phase.RAISE if isinstance(new.options, Bridge | Bond) else Phase.LINK_UP
+        # the routes of an address come with it only on a link that is up
+        phase = Phase.RAISE if isinstance(new.options, Bridge | Bond) or new.addresses else Phase.LINK_UP
         yield step(phase, new.name, "set up", ip("link", "set", "dev", new.name, "up"))
     elif old.up and not new.up:
         yield step(Phase.LOWER, new.name, "set down", ip("link", "set", "dev", new.name, "down"), risk=Risk.DETACHES)
@@ -79,8 +81,13 @@ def _settings(old: Link, new: Link) -> Iterator[Step]:
         words = "no IPv6 address of its own" if new.addrgenmode == "none" else f"IPv6 addresses by {new.addrgenmode}"
         yield step(Phase.SETTINGS, name, words, ip("link", "set", "dev", name, "addrgenmode", new.addrgenmode))
     if type(new.options) is type(old.options) and (changed := new.options.arguments(old.options)):
-        command = ip("link", "set", "dev", name, "type", new.options.kind, *changed)
-        yield step(Phase.SETTINGS, name, f"set {' '.join(changed)}", command, risk=_option_risk(old, new))
+        yield step(
+            Phase.SETTINGS,
+            name,
+            f"set {' '.join(changed)}",
+            *_option_commands(old, new, changed),
+            risk=_option_risk(old, new),
+        )
     if new.mac is not None and new.mac != old.mac:
         yield step(
             Phase.SETTINGS,
@@ -97,6 +104,8 @@ def _settings(old: Link, new: Link) -> Iterator[Step]:
         yield step(phase, name, action, ip("link", "set", "dev", name, "mtu", str(new.mtu)), risk=risk)
     if new.alias != old.alias:
         yield step(Phase.SETTINGS, name, "mark", ip("link", "set", "dev", name, "alias", new.alias))
+    if new.group != old.group:
+        yield step(Phase.SETTINGS, name, f"group {new.group}", ip("link", "set", "dev", name, "group", new.group))
     for altname in old.altnames:
         if altname not in new.altnames:
             yield step(Phase.SETTINGS, name, f"drop the name {altname}", _altname("del", name, altname))
@@ -107,6 +116,18 @@ def _settings(old: Link, new: Link) -> Iterator[Step]:
 
 def _altname(verb: str, name: str, altname: str) -> Command:
     return ip("link", "property", verb, "dev", name, "altname", altname)
+
+
+def _option_commands(old: Link, new: Link, changed: tuple[str, ...]) -> Iterator[Command]:
+    """The kernel reads a forward delay before it stops STP, under which it refuses one below 2 s."""
+    if isinstance(new.options, Bridge) and isinstance(old.options, Bridge) and old.options.stp_state:
+        if not new.options.stp_state:
+            yield ip("link", "set", "dev", new.name, "type", "bridge", "stp_state", "0")
+            old_options = replace(old.options, stp_state=0)
+            changed = new.options.arguments(old_options)
+        if not changed:
+            return
+    yield ip("link", "set", "dev", new.name, "type", new.options.kind, *changed)
 
 
 def _option_risk(old: Link, new: Link) -> Risk:

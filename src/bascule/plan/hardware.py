@@ -65,6 +65,8 @@ def _have(observed: HostState) -> str:
 
 
 def _pinned(nic: Nic, observed: HostState) -> Link | None:
+    if nic.mac is None and nic.path is None:
+        return None
     for link in observed.links.values():
         if link.options.kind in {"bridge", "vlan", "bond"}:
             continue  # they wear the MAC of a NIC

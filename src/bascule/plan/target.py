@@ -93,7 +93,8 @@ class _Layer:
 
     def target(self) -> Target:
         find_nics(self.host, self.observed)
-        self.links = {name: link for name, link in self.observed.links.items() if not self._is_outdated(link)}
+        outdated = self._outdated()
+        self.links = {name: link for name, link in self.observed.links.items() if name not in outdated}
         self.routes = [route for route in self.observed.routes if route.protocol != PROTOCOL]
         self.sysctls = dict(self.observed.sysctls)
         self._give_back()
@@ -126,10 +127,15 @@ class _Layer:
     def mark(self) -> str:
         return MARK + self.site.name
 
-    def _is_outdated(self, link: Link) -> bool:
+    def _outdated(self) -> set[IfName]:
         """Made by us for this site, and no longer in the file."""
         declared = {*self.host.bridges, *self.host.bonds, *(b.port for b in self.host.bridges.values() if b.port)}
-        return link.alias == self.mark and link.options.virtual and link.name not in declared
+        mark = self.mark
+        return {
+            name
+            for name, link in self.observed.links.items()
+            if link.alias == mark and link.options.virtual and name not in declared
+        }
 
     def _because(self, name: str, text: str, place: Place) -> None:
         where = f" ({place.file}:{place.line})" if place.file else ""
@@ -302,7 +308,8 @@ class _Layer:
         else:
             self._silent(bridge.name)
             # Linux answers ARP for any of its addresses on any link: the host's own NIC may be on this network, too
-            self.sysctls[_arp_ignore(bridge.name)] = "1"
+            if not (self.host.as_found and before is not None):
+                self.sysctls[_arp_ignore(bridge.name)] = "1"
         if port is not None:
             self.links[port] = replace(self.links[port], mtu=mtu if bridge.mtu else self.links[port].mtu)
             self._silent(port)

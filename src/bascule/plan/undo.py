@@ -18,7 +18,7 @@ from bascule.plan.move import stand_in
 
 T = TypeVar("T")
 
-FACETS = ("up", "mac", "mtu", "master", "parent", "addrgenmode", "alias", "altnames", "vlans")
+FACETS = ("up", "mac", "mtu", "master", "parent", "addrgenmode", "alias", "altnames", "group", "vlans")
 WORDS = {"mac": "MAC", "mtu": "MTU", "master": "bridge", "up": "up", "vlans": "VLANs", "addrgenmode": "IPv6 addresses"}
 
 
@@ -56,7 +56,9 @@ def settle(goal: HostState, now: HostState, wanted: HostState) -> HostState:
             new = tuple(a for a in seen.addresses if a.is_link_local and a.ip not in known)
             links[name] = replace(link, addresses=link.addresses + new) if new else link
     slots = {_slot(route) for route in goal.routes} | set(map(_slot, wanted.routes))
-    new_routes = tuple(r for r in now.routes if _slot(r) not in slots and (not r.dev or r.dev in links))
+    new_routes = tuple(
+        r for r in now.routes if _slot(r) not in slots and (not r.dev or (r.dev in links and links[IfName(r.dev)].up))
+    )
     routes = tuple(r for r in goal.routes if not r.dev or r.dev in links)
     return replace(goal, links=links, routes=routes + new_routes)
 
@@ -209,6 +211,8 @@ class _Merge:
                 continue
             if ip in planned and not (address.is_link_local and addrgenmode != "none"):
                 continue
+            if address.is_link_local and addrgenmode == "none" and seen.addrgenmode != "none":
+                continue  # the kernel made it because we let it
             yield address
             if not address.is_link_local:
                 self.kept.append(f"{old.name}: {ip} is new")
@@ -256,8 +260,8 @@ class _Merge:
         for route in self.now.routes:
             if route in before or route in planned or (route.dev and route.dev not in links):
                 continue
-            if route.dev and self._goes(route.dev):
-                continue
+            if route.dev and (self._goes(route.dev) or not links[IfName(route.dev)].up):
+                continue  # it goes with its link
             if _slot(route) in back:
                 self.kept.append(f"the route {route.dst} by {route.dev} gives way to the one before")
                 continue

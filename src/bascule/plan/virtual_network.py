@@ -16,7 +16,9 @@ from pathlib import Path
 
 from bascule.errors import Place, Problem, SiteFault
 from bascule.model.domain import Lease, Reservation
+from bascule.model.links import Bridge
 from bascule.model.site import GuestNic, Host, Mode, PlugKind, Service, Site, VirtualNetwork
+from bascule.model.state import Address, Link
 from bascule.model.values import IFNAME_MAX, IfName, IpAddress, IpInterface, IpNetwork, Mac, parse_mac
 
 _BRIDGE_PREFIX = "vn-"
@@ -217,6 +219,24 @@ def sysctls(one: Realm) -> Mapping[str, str]:
     if any(subnet.version == 6 for subnet in one.subnets):
         found["net/ipv6/conf/all/forwarding"] = "1"
     return found
+
+
+def bridge_link(one: Realm, alias: str) -> Link:
+    """The network's bridge as it shall be; ``alias`` is Bascule's mark."""
+    return Link(
+        name=one.bridge,
+        options=Bridge(forward_delay=0, mcast_snooping=0),
+        up=True,
+        mac=one.mac,
+        addresses=tuple(Address(ip=str(address)) for address in one.addresses),
+        alias=alias,
+    )
+
+
+def tables(one: Realm) -> Mapping[str, str]:
+    """The network's own nft table as `HostState` keeps it: the text is the one that nft itself lists."""
+    rules = nft_table(one)
+    return {} if "chain" not in rules else {f"inet {table_name(one.name)}": rules}
 
 
 def nft_script(one: Realm) -> str:

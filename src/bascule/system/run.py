@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import subprocess
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from bascule.errors import CommandFailed, MissingTool, NotPermitted, Problem
@@ -81,12 +81,14 @@ def run(
     Raises MissingTool, NotPermitted, or CommandFailed (unless ``check`` is False) with the program's own words.
     """
     command = (find_tool(argv[0]), *argv[1:])
-    with namespace.entered() if namespace else contextlib.nullcontext():
+    with contextlib.ExitStack() as stack:
+        if namespace:
+            stack.enter_context(namespace.entered())
+        source = subprocess.DEVNULL if stdin is None else stack.enter_context(_whole(stdin))
         try:
             done = subprocess.run(
                 command,
-                input=stdin,
-                stdin=subprocess.DEVNULL if stdin is None else None,
+                stdin=source,
                 capture_output=True,
                 text=True,
                 encoding="utf-8",
@@ -104,6 +106,22 @@ def run(
     if check and result.status != 0:
         raise failure(result)
     return result
+
+
+@contextlib.contextmanager
+def _whole(text: str) -> Iterator[int]:
+    """A file in memory to read from.
+
+    Through a pipe, a program whose writer is killed would take half a line for a whole one, and run it.
+    """
+    fd = os.memfd_create("stdin", os.MFD_CLOEXEC)
+    try:
+        with open(fd, "wb", closefd=False) as file:  # it has no path
+            file.write(text.encode())
+        os.lseek(fd, 0, os.SEEK_SET)
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def run_all(

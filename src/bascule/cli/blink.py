@@ -1,0 +1,52 @@
+"""``bascule blink``: find the port with its LED."""
+
+from __future__ import annotations
+
+import click
+
+from bascule.cli.common import json_option
+
+
+@click.command()
+@click.argument("nics", metavar="[NIC]...", nargs=-1)
+@click.option("--seconds", type=click.IntRange(1, 600), default=10, show_default=True, help="How long each blinks.")
+@click.option("--all", "every", is_flag=True, help="Every NIC of the host, one after the other.")
+@json_option
+def command(*, nics: tuple[str, ...], seconds: int, every: bool, as_json: bool) -> int:
+    """Let the LED at a NIC's port blink, one NIC after the other.
+
+    It needs eyes at the rack, and a driver that can; where it cannot, this says so and goes on with the next.
+    Exit status: 1 if one could not blink.
+
+    Example: bascule blink --all --seconds 5
+    """
+    from bascule.cli.common import say
+    from bascule.cli.entry import emit
+    from bascule.errors import BasculeError, MissingTool, Problem, UsageFault
+    from bascule.observe.kernel import observe
+    from bascule.survey.choose import choose
+    from bascule.system.ethtool import identify
+
+    if every == bool(nics):
+        message = "name the NICs that shall blink, or say --all" if not nics else "name NICs or say --all, not both"
+        raise UsageFault(Problem(code="USAGE", message=message, hint="bascule blink eth4"))
+    chosen, remarks = choose(observe(), nics)
+    for remark in remarks:
+        say(remark.replace("listening on", "blinking"))
+    results: list[dict[str, object]] = []
+    problems: list[Problem] = []
+    for nic in chosen:
+        say(f"{nic}: blinking for {seconds} s …")
+        try:
+            identify(nic, seconds)
+            results.append({"nic": nic, "ok": True})
+        except MissingTool as cannot:
+            if cannot.problems[0].code == "TOOL-MISSING":
+                raise
+            problems += cannot.problems
+            results.append({"nic": nic, "ok": False, "problem": cannot.problems[0].as_json()})
+    if as_json:
+        emit("blink", {"ok": not problems, "nics": results})
+    elif problems:
+        raise BasculeError(*problems)
+    return 1 if problems else 0

@@ -1,0 +1,44 @@
+"""``bascule doctor``: what on this host will bite."""
+
+from __future__ import annotations
+
+import click
+
+from bascule.cli.common import host_option, json_option, show, width, wrapped
+
+
+@click.command()
+@click.argument("site_file", metavar="[SITE]", required=False, type=click.Path(dir_okay=True))
+@host_option
+@json_option
+@click.option("--connect", metavar="URI", help="libvirt's connection (default: qemu:///system).")
+@click.option("--all", "everything", is_flag=True, help="Show also what is in order.")
+def command(*, site_file: str | None, host: str | None, as_json: bool, connect: str | None, everything: bool) -> int:
+    """Look for what will bite: packages, KVM, modules, firewalls, colliding networks, duplicate MACs.
+
+    Each finding comes with its evidence and a fix. Changes nothing; a probe guest of five bytes is started to
+    see whether KVM works. Exit status: 0, or 1 when there is a problem.
+
+    Example: bascule doctor site.yaml
+    """
+    from bascule import guest_workflow
+    from bascule.cli.entry import emit
+
+    findings = guest_workflow.doctor(site_file, host=host, uri=connect)
+    bad = [finding for finding in findings if finding.severity == "problem"]
+    if as_json:
+        emit("doctor", {"ok": not bad, "findings": [finding.as_json() for finding in findings]})
+        return 1 if bad else 0
+    columns = width()
+    shown = [finding for finding in findings if everything or finding.severity != "ok"]
+    lines = []
+    for finding in shown:
+        head = f"{finding.severity.value:<8} {finding.subject}: "
+        lines.append(wrapped(head + finding.text, indent=9, columns=columns))
+        lines += [f"         seen: {wrapped(words, indent=15, columns=columns)}" for words in finding.evidence]
+        if finding.fix:
+            lines.append(f"         fix:  {wrapped(finding.fix, indent=15, columns=columns)}")
+    kinds = [f"{sum(f.severity == kind for f in findings)} {kind}" for kind in ("problem", "warning", "note", "ok")]
+    lines.append(f"result   {', '.join(kinds)}")
+    show("\n".join(lines))
+    return 1 if bad else 0

@@ -1,0 +1,356 @@
+"""``bascule guest``: virtual servers through the driver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from bascule.cli.common import json_option, say, show, table, width
+
+if TYPE_CHECKING:
+    from bascule.guests.choose import Driver
+    from bascule.guests.domain_xml import Source
+    from bascule.guests.inventory import Inventory, Row
+    from bascule.plan.change import Note
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def driver_options(function: F) -> F:
+    """Which driver, and libvirt's connection."""
+    function = click.option("--connect", metavar="URI", help="libvirt's connection (default: qemu:///system).")(
+        function
+    )
+    return click.option(
+        "--driver", type=click.Choice(("libvirt", "qemu")), help="Default: libvirt where it answers, else bare QEMU."
+    )(function)
+
+
+def plug_options(function: F) -> F:
+    """What the NIC is plugged into."""
+    function = click.option("--direct", metavar="NIC", help="Share this NIC of the host (macvtap).")(function)
+    function = click.option("--network", metavar="NAME", help="Plug it into this virtual network.")(function)
+    return click.option("--bridge", metavar="BRIDGE", help="Plug it into this bridge.")(function)
+
+
+@click.group()
+def command() -> None:
+    """Define virtual servers, plug them, move their cables while they run, and say who is who.
+
+    NIC is a number, a MAC or a tap; it can be left out where the guest has one NIC.
+    """
+
+
+@command.command("list")
+@click.argument("site_file", metavar="[SITE]", required=False, type=click.Path(dir_okay=True))
+@driver_options
+@json_option
+def list_(*, site_file: str | None, driver: str | None, connect: str | None, as_json: bool) -> int:
+    """Guest, NIC, MAC, tap, bridge, network, PCI address and IP, each IP with its source and age. Reads only.
+
+    Exit status: 1 when a MAC is not one NIC's alone.
+    """
+    from bascule.cli.entry import emit
+    from bascule.guest_workflow import inventory
+
+    found = inventory(site_file, driver=driver, uri=connect)
+    if as_json:
+        emit("guest-list", as_document(found))
+    else:
+        show(as_text(found))
+    return 1 if found.problems else 0
+
+
+def as_document(found: Inventory) -> dict[str, Any]:
+    """The inventory for ``--json``."""
+    return {
+        "ok": not found.problems,
+        "nics": [_row_document(row) for row in found.rows],
+        "problems": [problem.as_json() for problem in found.problems],
+    }
+
+
+def _row_document(row: Row) -> dict[str, Any]:
+    domain, nic = row.domain, row.nic
+    facts: dict[str, Any] = {"guest": domain.name, "driver": domain.driver, "running": domain.running}
+    if nic is None:
+        return {**facts, "nic": None}
+    return {
+        **facts,
+        "nic": nic.index,
+        "mac": nic.mac,
+        "plug": {"kind": nic.kind, "into": nic.into},
+        "tap": nic.tap or None,
+        "bridge": row.bridge or None,
+        "network": row.network or None,
+        "pci": nic.pci or None,
+        "link_up": nic.link_up,
+        "addresses": [{"address": str(s.address), "source": s.source, "age_s": s.age_s} for s in row.addresses],
+        "remarks": list(row.remarks),
+    }
+
+
+def as_text(found: Inventory) -> str:
+    """The inventory for people."""
+    rows: list[tuple[str, ...]] = [("guest", "", "nic", "mac", "tap", "plugged into", "network", "pci", "ip")]
+    rows += map(_row_text, found.rows)
+    lines = table(rows, indent=0, columns=max(width(), 160)) if found.rows else ["no guest is defined on this host"]
+    for row in found.rows:
+        lines += [f"remark  {row.domain.name}, NIC {row.nic.index if row.nic else '-'}: {text}" for text in row.remarks]
+    lines += [str(problem) for problem in found.problems]
+    return "\n".join(lines)
+
+
+def _row_text(row: Row) -> tuple[str, ...]:
+    state = "runs" if row.domain.running else "off"
+    nic = row.nic
+    if nic is None:
+        return (row.domain.name, state, "-", "", "", "", "", "", "")
+    where = nic.where if nic.kind != "bridge" or not row.bridge else f"bridge {row.bridge}"
+    if nic.kind == "network" and row.bridge:
+        where += f" ({row.bridge})"
+    seen = ", ".join(f"{s.address} ({s.source}{_age(s.age_s)})" for s in row.addresses) or "-"
+    cells = (row.domain.name, state, str(nic.index), nic.mac or "-", nic.tap or "-", where, row.network or "-")
+    return (*cells, nic.pci or "-", seen)
+
+
+def _age(seconds: float | None) -> str:
+    if not seconds:
+        return ""
+    if seconds < 120:
+        return f", {seconds:.0f} s ago"
+    return f", {seconds / 60:.0f} min ago" if seconds < 7200 else f", {seconds / 3600:.0f} h ago"
+
+
+@command.command()
+@click.argument("site_file", metavar="SITE", type=click.Path(dir_okay=True))
+@click.argument("names", metavar="[GUEST]...", nargs=-1)
+@click.option("--host", metavar="HOST", help="The host meant, where the file has several.")
+@click.option("--start", "then_start", is_flag=True, help="Start them, too.")
+@click.option("--nic-model", default="virtio", show_default=True, help="e1000e or rtl8139 for systems without virtio.")
+@driver_options
+@json_option
+def define(
+    *,
+    site_file: str,
+    names: tuple[str, ...],
+    host: str | None,
+    then_start: bool,
+    nic_model: str,
+    driver: str | None,
+    connect: str | None,
+    as_json: bool,
+) -> int:
+    """Write the guests of the site file into libvirt (all, or those named), stable taps and MACs included.
+
+    An existing definition is brought to the file's memory, processors and NICs; all else in it stays.
+    """
+    from bascule.errors import Problem, UsageFault
+    from bascule.guests import choose
+    from bascule.plan.change import Note
+    from bascule.workflow import choose_host, load
+
+    site = load(site_file)
+    chosen = choose_host(site, host)
+    guests = {guest.name: guest for guest in site.guests_on(chosen.name)}
+    unknown = [name for name in names if name not in guests]
+    if unknown:
+        known = ", ".join(guests) or "none"
+        message = f"host '{chosen.name}' has no guest '{unknown[0]}' in the site file"
+        raise UsageFault(Problem(code="GUEST-UNKNOWN", message=message, hint=f"it has: {known}"))
+    acts = choose.choose(driver, uri=connect, guests=guests)
+    notes: list[Note] = []
+    for name in names or guests:
+        guest = guests[name]
+        notes += choose.define(acts, guest, nic_model=nic_model)
+        if not (guest.disks or guest.iso or guest.kernel):
+            text = "it has no disk, ISO or kernel in the site file: it would boot from the network"
+            notes.append(Note(kind="warning", subject=name, text=text))
+        if then_start:
+            choose.start(acts, name)
+    done = tuple(names or guests)
+    _report(
+        "guest-define",
+        f"{'defined and started' if then_start else 'defined'}: {', '.join(done)}",
+        notes,
+        as_json=as_json,
+    )
+    return 0
+
+
+@command.command()
+@click.argument("names", metavar="GUEST...", nargs=-1, required=True)
+@driver_options
+@json_option
+def start(*, names: tuple[str, ...], driver: str | None, connect: str | None, as_json: bool) -> int:
+    """Start guests; those that run are left alone."""
+    from bascule.guests import choose
+
+    acts = choose.choose(driver, uri=connect)
+    for name in names:
+        choose.find_domain(_domains(acts), name)
+        choose.start(acts, name)
+    _report("guest-start", f"started: {', '.join(names)}", (), as_json=as_json)
+    return 0
+
+
+@command.command()
+@click.argument("names", metavar="GUEST...", nargs=-1, required=True)
+@driver_options
+@json_option
+def stop(*, names: tuple[str, ...], driver: str | None, connect: str | None, as_json: bool) -> int:
+    """Pull the plug of guests, as a power cut would."""
+    from bascule.guests import choose
+
+    acts = choose.choose(driver, uri=connect)
+    for name in names:
+        if choose.find_domain(_domains(acts), name).running:
+            acts.stop(name)
+    _report("guest-stop", f"stopped: {', '.join(names)}", (), as_json=as_json)
+    return 0
+
+
+@command.command()
+@click.argument("name", metavar="GUEST")
+@click.argument("nic", metavar="[NIC]", required=False)
+@plug_options
+@driver_options
+@json_option
+def replug(
+    *,
+    name: str,
+    nic: str | None,
+    bridge: str | None,
+    network: str | None,
+    direct: str | None,
+    driver: str | None,
+    connect: str | None,
+    as_json: bool,
+) -> int:
+    """Move a guest's cable while it runs: link down, over, link up, so that the guest renews its lease.
+
+    What cannot be moved live takes effect at the guest's next start, and that is said. If anything fails, the
+    guest is put back as it was.
+
+    Example: bascule guest replug guest_01 --bridge br4
+    """
+    from bascule.guests import choose
+
+    to = _source(bridge, network, direct)
+    acts = choose.choose(driver, uri=connect)
+    domain = choose.find_domain(_domains(acts), name)
+    found = choose.find_nic(domain, nic)
+    notes = choose.replug(acts, domain, found, to)
+    later = any(note.kind == "waiting" for note in notes) or not domain.running
+    words = f"{name}, NIC {found.index} ({found.mac}): {found.where} -> {to}" + (
+        " at its next start" if later else ", live"
+    )
+    _report("guest-replug", words, notes, as_json=as_json)
+    return 0
+
+
+@command.command()
+@click.argument("name", metavar="GUEST")
+@click.argument("nic", metavar="[NIC]", required=False)
+@driver_options
+@json_option
+def unplug(*, name: str, nic: str | None, driver: str | None, connect: str | None, as_json: bool) -> int:
+    """Pull the cable: the guest sees its link go down, the NIC stays. `replug` puts it in again."""
+    from bascule.guests import choose
+
+    acts = choose.choose(driver, uri=connect)
+    domain = choose.find_domain(_domains(acts), name)
+    found = choose.find_nic(domain, nic)
+    choose.unplug(acts, domain, found)
+    _report(
+        "guest-unplug", f"{name}, NIC {found.index} ({found.mac}): unplugged from {found.where}", (), as_json=as_json
+    )
+    return 0
+
+
+@command.command()
+@click.argument("name", metavar="GUEST")
+@plug_options
+@click.option("--mac", metavar="MAC", help="Derived from the guest's name and the NIC's number if not given.")
+@click.option("--tap", metavar="NAME", help="The host's end; at most 15 bytes.")
+@click.option("--model", default="virtio", show_default=True, help="e1000e or rtl8139 for systems without virtio.")
+@driver_options
+@json_option
+def attach(
+    *,
+    name: str,
+    bridge: str | None,
+    network: str | None,
+    direct: str | None,
+    mac: str | None,
+    tap: str | None,
+    model: str,
+    driver: str | None,
+    connect: str | None,
+    as_json: bool,
+) -> int:
+    """Give a guest one more NIC, also while it runs, and for every start from now on."""
+    from bascule.guests import choose
+    from bascule.model.values import parse_ifname, parse_mac
+
+    to = _source(bridge, network, direct)
+    try:
+        given = parse_mac(mac) if mac else None
+        end = parse_ifname(tap) if tap else None
+    except ValueError as wrong:
+        raise click.UsageError(str(wrong)) from wrong
+    acts = choose.choose(driver, uri=connect)
+    domain = choose.find_domain(_domains(acts), name)
+    made = choose.attach(acts, domain, to, mac=given, tap=end, model=model)
+    _report("guest-attach", f"{name}, NIC {made.index} ({made.mac}): on {to}, tap {made.tap}", (), as_json=as_json)
+    return 0
+
+
+@command.command()
+@click.argument("name", metavar="GUEST")
+@click.argument("nic", metavar="[NIC]", required=False)
+@driver_options
+@json_option
+def detach(*, name: str, nic: str | None, driver: str | None, connect: str | None, as_json: bool) -> int:
+    """Take a NIC out of a guest, now and for every start."""
+    from bascule.guests import choose
+
+    acts = choose.choose(driver, uri=connect)
+    domain = choose.find_domain(_domains(acts), name)
+    found = choose.find_nic(domain, nic)
+    choose.detach(acts, domain, found)
+    _report("guest-detach", f"{name}, NIC {found.index} ({found.mac}): taken out", (), as_json=as_json)
+    return 0
+
+
+def _domains(acts: Driver) -> tuple[Any, ...]:
+    from bascule.guests.libvirt import LibvirtDriver
+    from bascule.observe.libvirt import observe
+
+    return observe(acts.hypervisor).domains if isinstance(acts, LibvirtDriver) else acts.domains()
+
+
+def _source(bridge: str | None, network: str | None, direct: str | None) -> Source:
+    from bascule.guests.domain_xml import Source
+    from bascule.model.site import PlugKind
+
+    given = {PlugKind.BRIDGE: bridge, PlugKind.NETWORK: network, PlugKind.DIRECT: direct}
+    chosen = [(kind, into) for kind, into in given.items() if into]
+    if len(chosen) != 1:
+        raise click.UsageError("say where to, with exactly one of --bridge, --network and --direct")
+    return Source(kind=chosen[0][0], into=chosen[0][1])
+
+
+def _report(verb: str, words: str, notes: Iterable[Note], *, as_json: bool) -> None:
+    from bascule.cli.entry import emit
+
+    notes = tuple(notes)
+    if as_json:
+        listed = [{"kind": note.kind, "subject": note.subject, "text": note.text} for note in notes]
+        emit(verb, {"ok": True, "done": words, "notes": listed})
+        return
+    show(words)
+    for note in notes:
+        say(f"{note.kind}: {note.subject}: {note.text}")

@@ -1,0 +1,149 @@
+"""A survey as text for people and as JSON for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from bascule.cli.common import count, table, wrapped
+from bascule.survey.draft import draft, propose
+from bascule.survey.loops import Loop
+from bascule.survey.neighbours import Port
+from bascule.survey.same_wire import Wire
+from bascule.survey.verdicts import NicVerdict, Survey
+from bascule.survey.words import listed, tag_words
+
+DASH = "-"
+
+
+def show_survey(survey: Survey, *, columns: int, host: str, loops: Iterable[Loop] = ()) -> str:
+    """The table, then each NIC with its evidence, the wires that are shared, and a draft where there is no site."""
+    parts = [_table(survey, columns)]
+    parts += [_nic(nic, columns, declared=survey.site is not None) for nic in survey.nics.values()]
+    if survey.wires:
+        lines = ["One wire:"]
+        for wire in survey.wires:
+            words = f"{', '.join(wire.nics)} ({_wire_kind(wire)}): {'; '.join(wire.reasons[:3])}"
+            lines.append("  " + wrapped(words, indent=4, columns=columns))
+        parts.append("\n".join(lines))
+    for loop in loops:
+        words = f"warning: a loop is closed: {loop.drawn} ({loop.why})"
+        parts.append(wrapped(words, indent=2, columns=columns))
+    if survey.site is None:
+        parts.append("A draft of the site file:\n\n" + draft(survey, host).rstrip())
+    return "\n\n".join(parts)
+
+
+def _wire_kind(wire: Wire) -> str:
+    tags = ", ".join(tag_words(tags) for tags in wire.segments)
+    return wire.kind if wire.kind == "plain" else f"{wire.kind}: {tags}"
+
+
+def _table(survey: Survey, columns: int) -> str:
+    middle = ("network", "confidence") if survey.site else ("proposed", "heard")
+    rows = [("NIC", *middle, "VLANs", "switch port")]
+    proposals = propose(survey) if survey.site is None else ()
+    for nic in survey.nics.values():
+        tail = (_vlans(nic), nic.port.words if nic.port else DASH)
+        if survey.site is None:
+            names = [one.name for one in proposals for foot in one.feet if foot.nic == nic.nic]
+            rows.append((nic.nic, listed(names, most=2) or DASH, count(nic.heard.frames, "frame"), *tail))
+            continue
+        name = nic.network or DASH
+        sure = f"{nic.confidence:.2f} {nic.words}" if nic.network else nic.words
+        rows.append((nic.nic, f"{name} !" if nic.contradicted else name, sure, *tail))
+    return "\n".join(line.rstrip() for line in table(rows, indent=0, columns=columns))
+
+
+def _vlans(nic: NicVerdict) -> str:
+    words = [f"native {nic.native_vlan}"] if nic.native_vlan is not None else []
+    if nic.vlans:
+        words.append(listed(map(str, nic.vlans), most=4))
+    return "; ".join(words) or DASH
+
+
+def _nic(nic: NicVerdict, columns: int, *, declared: bool) -> str:
+    lines = []
+    if not declared:
+        title = f"{nic.nic}:" if not nic.why else f"{nic.nic}: {nic.why}"
+    elif nic.network:
+        title = f"{nic.nic}: {nic.network}, {nic.words} ({nic.confidence:.2f})"
+        others = [f"{name} {tag_words(tags)}" for name, tags, _ in nic.networks if name != nic.network]
+        title += f"; also {listed(others)}" if others else ""
+    else:
+        title = f"{nic.nic}: cannot tell: {nic.why}"
+    if nic.declared and nic.declared != nic.network:
+        title += f" (declared {nic.declared})"
+    lines.append(wrapped(title, indent=4, columns=columns))
+    rows = [(f"{line.frames or ''}".rjust(6), line.kind, line.detail) for line in nic.evidence]
+    lines += table(rows, indent=0, columns=columns)
+    if nic.cabling is not None:
+        lines.append("  " + wrapped(f"cabling {nic.cabling.status}: {nic.cabling.words}", indent=4, columns=columns))
+    lines += ["  " + wrapped(f"warning: {warning}", indent=4, columns=columns) for warning in nic.warnings]
+    return "\n".join(lines)
+
+
+def survey_as_json(survey: Survey, *, host: str, loops: Iterable[Loop] = ()) -> dict[str, Any]:
+    """The document of ``survey --json`` behind its schema and ``ok``."""
+    document: dict[str, Any] = {
+        "nics": {name: _nic_json(nic) for name, nic in survey.nics.items()},
+        "wires": [
+            {
+                "nics": list(wire.nics),
+                "kind": wire.kind,
+                "segments": [list(tags) for tags in wire.segments],
+                "reasons": list(wire.reasons),
+            }
+            for wire in survey.wires
+        ],
+        "loops": [{"nics": sorted(loop.nics), "bridges": sorted(loop.bridges), "drawn": loop.drawn} for loop in loops],
+    }
+    if survey.site is None:
+        document["proposals"] = [
+            {
+                "name": one.name,
+                "subnets": [str(net) for net in one.subnets],
+                "gateways": list(one.gateways),
+                "vlan": one.vlan,
+                "feet": [{"nic": foot.nic, "tags": list(foot.tags)} for foot in one.feet],
+                "why": one.why,
+            }
+            for one in propose(survey)
+        ]
+        document["draft"] = draft(survey, host)
+    return document
+
+
+def _nic_json(nic: NicVerdict) -> dict[str, Any]:
+    return {
+        "network": nic.network,
+        "confidence": nic.confidence,
+        "words": nic.words,
+        "why": nic.why,
+        "declared": nic.declared,
+        "contradicted": nic.contradicted,
+        "networks": [
+            {"network": name, "tags": list(tags), "confidence": confidence} for name, tags, confidence in nic.networks
+        ],
+        "vlans": list(nic.vlans),
+        "native_vlan": nic.native_vlan,
+        "switch": _port_json(nic.port),
+        "cabling": {"status": nic.cabling.status, "detail": nic.cabling.words} if nic.cabling else None,
+        "evidence": [{"kind": line.kind, "detail": line.detail, "frames": line.frames} for line in nic.evidence],
+        "warnings": list(nic.warnings),
+        "frames": nic.heard.frames,
+        "seconds": round(nic.heard.seconds, 1),
+        "skipped": dict(nic.heard.skips),
+    }
+
+
+def _port_json(port: Port | None) -> dict[str, Any] | None:
+    if port is None:
+        return None
+    return {
+        "name": port.name or None,
+        "port": port.port or None,
+        "via": port.via,
+        "bridge": port.bridge[5:] or None,
+        "stp_port": port.stp_port or None,
+    }

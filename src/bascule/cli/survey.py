@@ -1,0 +1,143 @@
+"""``bascule survey``: which network is on which wire."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import click
+
+from bascule.cli.common import host_option, json_option, width
+
+if TYPE_CHECKING:
+    from mmap import mmap
+
+    from bascule.model.site import Host, Site
+    from bascule.survey.capture import Progress
+    from bascule.survey.loops import Loop
+
+PLAIN_PROGRESS_S = 10.0  # how often a line is printed where there is no terminal
+
+
+@click.command()
+@click.argument("nics", metavar="[NIC]...", nargs=-1)
+@click.option(
+    "--seconds", type=click.FloatRange(0.5, 3600), default=30.0, show_default=True, help="How long to listen."
+)
+@click.option("--site", "site_file", metavar="SITE", help="Judge against the networks that this file declares.")
+@host_option
+@click.option("--pcap", metavar="NIC=FILE", multiple=True, help="Judge a capture instead of listening; repeatable.")
+@click.option("--active", is_flag=True, help="Also send a harmless frame out of each NIC to prove which share a wire.")
+@json_option
+def command(
+    *,
+    nics: tuple[str, ...],
+    seconds: float,
+    site_file: str | None,
+    host: str | None,
+    pcap: tuple[str, ...],
+    active: bool,
+    as_json: bool,
+) -> int:
+    """Listen on all NICs (or those named) at once, and say which network is on which wire, how sure, and why.
+
+    Sends nothing, unless --active is given. NICs that are down are brought up quietly and put back. Ctrl-C ends the
+    listening early and judges what was heard. 30 s hear most things; CDP and some switches speak every 60 s.
+
+    Without --site the networks are proposed as a draft of the file. Exit status: 0, or 1 when a wire is another than
+    the file says, or a loop is closed.
+
+    Example: bascule survey --site site.yaml --seconds 60
+    """
+    import signal
+
+    from bascule.cli.common import say
+    from bascule.cli.entry import emit
+    from bascule.cli.show_survey import show_survey, survey_as_json
+    from bascule.errors import Problem, UsageFault
+    from bascule.survey.loops import find_loops
+    from bascule.survey.take import survey_captures, survey_live
+
+    if host is not None and site_file is None:
+        raise UsageFault(Problem(code="USAGE", message="--host names a host of the site file: give --site, too"))
+    site, chosen = _site(site_file, host) if site_file else (None, None)
+    if pcap:
+        if active:
+            raise UsageFault(Problem(code="USAGE", message="--active sends frames; a capture cannot answer"))
+        taken = survey_captures(_captures(pcap, nics), site=site, host=chosen)
+        loops: tuple[Loop, ...] = ()
+    else:
+        progress = None if as_json and not sys.stderr.isatty() else _progress(seconds)
+        taken = survey_live(nics, seconds=seconds, site=site, host=chosen, active=active, progress=progress)
+        loops = find_loops(taken.state, taken.survey.wires) if taken.state is not None else ()
+    for remark in taken.remarks:
+        say(remark)
+    if taken.stopped_by and taken.stopped_by != signal.SIGINT:
+        say(f"ended by {signal.Signals(taken.stopped_by).name}; every NIC is as it was")
+        raise SystemExit(128 + taken.stopped_by)
+    ok = not taken.survey.contradictions and not loops
+    name = chosen.name if chosen is not None else _own_name()
+    if as_json:
+        emit("survey", {"ok": ok, **survey_as_json(taken.survey, host=name, loops=loops)})
+    else:
+        click.echo(show_survey(taken.survey, columns=width(), host=name, loops=loops))
+    return 0 if ok else 1
+
+
+def _own_name() -> str:
+    """The name of the machine for the draft, if a site file may call a host so."""
+    import platform
+
+    from bascule.model.values import parse_label
+
+    try:
+        return parse_label(platform.node().partition(".")[0])
+    except ValueError:
+        return "host"
+
+
+def _site(path: str, host: str | None) -> tuple[Site, Host]:
+    from bascule import workflow
+
+    site = workflow.load(path)
+    return site, workflow.choose_host(site, host)
+
+
+def _captures(pairs: tuple[str, ...], nics: tuple[str, ...]) -> dict[str, list[tuple[str, bytes | mmap]]]:
+    from bascule.errors import Problem, UsageFault
+    from bascule.system.mapped import map_file
+
+    found: dict[str, list[tuple[str, bytes | mmap]]] = {}
+    for pair in pairs:
+        nic, equals, path = pair.partition("=")
+        if not equals or not nic or not path:
+            raise UsageFault(
+                Problem(code="USAGE", message=f"--pcap takes NIC=FILE, not '{pair}'", hint="--pcap eth4=a.pcap")
+            )
+        if nics and nic not in nics:
+            continue
+        found.setdefault(nic, []).append((path, map_file(path)))
+    if missing := [nic for nic in nics if nic not in found]:
+        raise UsageFault(Problem(code="USAGE", message=f"there is no capture of {', '.join(missing)} among --pcap"))
+    return found
+
+
+def _progress(seconds: float) -> Progress:
+    """A line that is rewritten on a terminal, else one every ten seconds."""
+    terminal = sys.stderr.isatty()
+    last = [seconds]
+
+    def tell(left: float, frames: Mapping[str, int]) -> None:
+        words = f"listening, {left:.0f} s left: " + ", ".join(f"{nic} {number}" for nic, number in frames.items())
+        try:
+            if terminal:
+                sys.stderr.write("\r\x1b[K" + (words[: width() - 1] if left else ""))
+                sys.stderr.flush()
+            elif left and last[0] - left >= PLAIN_PROGRESS_S:
+                last[0] = left
+                print(words + " frames", file=sys.stderr, flush=True)
+        except OSError:
+            pass  # the terminal has gone; the NICs must still be put back
+
+    return tell

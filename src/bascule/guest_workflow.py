@@ -1,0 +1,86 @@
+"""The verbs about guests and the host that runs them, as straight lines: capacity, doctor, guest list.
+
+Beside :mod:`bascule.workflow`, so that verbs that never ask libvirt do not import what speaks to it.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from itertools import chain
+
+from bascule.errors import BasculeError, Problem, UsageFault
+from bascule.guests.choose import qemu_folder
+from bascule.guests.inventory import Inventory, agent_sightings, join, lease_sightings
+from bascule.guests.qemu import QemuDriver
+from bascule.model.site import Host
+from bascule.observe import kernel
+from bascule.observe.libvirt import Libvirt, observe
+from bascule.observe.memory import measured_overheads, nic_speeds, observe_memory
+from bascule.observe.neighbours import fdb, sightings
+from bascule.plan.capacity import Capacity, Memory, merged, needs_of_domains, needs_of_site, uplink_loads
+from bascule.plan.capacity import capacity as account
+from bascule.system.libvirt import Hypervisor, connect
+from bascule.system.links import link_names
+from bascule.system.netns import Namespace
+from bascule.verify.doctor import Finding, examine
+from bascule.verify.doctor.gather import gather
+from bascule.workflow import choose_host, load
+
+
+def capacity(site_file: str, *, host: str | None = None, uri: str | None = None) -> Capacity:
+    """The account of a host's memory: the file's guests, and on the host itself what it has and what runs there."""
+    site = load(site_file)
+    chosen = choose_host(site, host)
+    declared = needs_of_site(site, chosen)
+    if is_here(chosen):
+        seen = _libvirt_if_there(uri)
+        found = needs_of_domains(seen.domains, measured_overheads(), declared=[need.name for need in declared])
+        loads = uplink_loads(site, chosen, nic_speeds())
+        return account(chosen.name, observe_memory(), merged(declared, found), loads)
+    if not chosen.memory:
+        message = f"host '{chosen.name}' has no 'memory:' in the site file, and this is not that host"
+        hint = "add it, as in memory: 64GiB, or run this on the host"
+        raise UsageFault(Problem(code="MEMORY-UNKNOWN", message=message, hint=hint))
+    memory = Memory(total=chosen.memory, hugepages={}, source="the site file")
+    return account(chosen.name, memory, declared, uplink_loads(site, chosen))
+
+
+def is_here(host: Host) -> bool:
+    """Whether we are on this host: by its name, or by all of its NICs; a lone ``eth0`` is on too many machines."""
+    if platform.node().partition(".")[0] == host.name:
+        return True
+    with Namespace.current() as here:
+        return len(host.nics) > 1 and set(host.nics) <= link_names(here)
+
+
+def doctor(site_file: str | None, *, host: str | None = None, uri: str | None = None) -> tuple[Finding, ...]:
+    """What on this host will bite."""
+    site = load(site_file) if site_file else None
+    return examine(gather(site, choose_host(site, host).name if site else "", uri=uri))
+
+
+def inventory(site_file: str | None = None, *, driver: str | None = None, uri: str | None = None) -> Inventory:
+    """Who is who on this host: the domains of every driver, joined with what the kernel and libvirt know."""
+    site = load(site_file) if site_file else None
+    hypervisor = None if driver == "qemu" else _connect(uri, needed=driver == "libvirt" or uri is not None)
+    seen = observe(hypervisor, leases=True) if hypervisor else Libvirt()
+    bare = QemuDriver(qemu_folder(), {}, accel="").domains() if driver != "libvirt" and uri is None else ()
+    running = [domain.name for domain in seen.domains if domain.running] if hypervisor else []
+    agents = [agent_sightings(hypervisor.agent_addresses(name)) for name in running] if hypervisor else []
+    known = (*sightings(), *lease_sightings(seen.leases, now=time.time()), *chain.from_iterable(agents))
+    return join((*seen.domains, *bare), state=kernel.observe(), sightings=known, fdb=fdb(), site=site)
+
+
+def _connect(uri: str | None, *, needed: bool) -> Hypervisor | None:
+    try:
+        return connect(uri)
+    except BasculeError:
+        if needed:
+            raise
+        return None
+
+
+def _libvirt_if_there(uri: str | None) -> Libvirt:
+    hypervisor = _connect(uri, needed=uri is not None)
+    return observe(hypervisor) if hypervisor else Libvirt()

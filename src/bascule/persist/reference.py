@@ -1,0 +1,168 @@
+"""The table of what each dialect can say, found by trying: ``python -m bascule.persist.reference``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from bascule.model.links import Bond, Bridge, BridgePort, Dummy, Vlan
+from bascule.model.state import PortVlans
+from bascule.model.values import IfName, Mac
+from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig, StaticRoute
+from bascule.persist.dialect import NAMES, Inexpressible, dialect
+
+HEAD = """\
+<!-- Made by `python -m bascule.persist.reference`; a test fails when it is stale. -->
+
+# What each dialect can say
+
+`bascule render` and `bascule apply` write a host's network in the words of its configuration system. Each line below
+was tried: the files were written, read back, and came out the same. Where a dialect has no word for something, it is
+an error that names the key and the dialect before anything is written (`DIALECT-CANNOT`).
+
+| dialect | files | read by |
+|---|---|---|
+| `ifcfg` | `/etc/sysconfig/network-scripts/ifcfg-*`, `route-*` | RHEL 5–8: network-scripts, NetworkManager |
+| `keyfile` | `/etc/NetworkManager/system-connections/*.nmconnection` | NetworkManager |
+| `networkd` | `/etc/systemd/network/*.netdev`, `*.network` | systemd-networkd |
+| `netplan` | `/etc/netplan/60-bascule.yaml`, drop-ins for networkd | netplan with networkd |
+| `ifupdown` | `/etc/network/interfaces.d/bascule` | ifupdown, ifupdown2 |
+
+"""
+
+FOOT = """
+## What to know about each
+
+* **ifcfg**. `IPV6INIT=no` keeps the scripts away from IPv6; the kernel still makes its link-local address. SUSE's files
+  of the same stem (`/etc/sysconfig/network/ifcfg-*`) are read by `bascule import`, not written.
+* **keyfile**. NetworkManager sets `forward-delay`, `hello-time` and `max-age` only together with STP; without STP the
+  kernel does not use them. It gives each default route a metric of its own. Its own default for a bridge is STP on, so
+  `stp=false` is always written.
+* **networkd**. Bridges are configured without carrier and are not waited for at boot.
+* **netplan**. What it has no word for (multicast snooping, VLAN filtering, most port options) stands in drop-ins beside
+  the units that it generates, `/etc/systemd/network/10-netplan-NAME.netdev.d/`. They need the renderer networkd.
+* **ifupdown**. What neither reader has a word for stands as an `up` line with the `ip` or `bridge` command. The line
+  `bridge-ports-condone-regex` keeps ifupdown2 from taking the guests' taps off their bridge; ifupdown passes over it.
+* **Hardware pins** are udev `.link` files (`/etc/systemd/network/10-NAME.link`) for keyfile, networkd and ifupdown,
+  `match` and `set-name` for netplan, `HWADDR` for ifcfg.
+* **The guests' taps** (`vnet*`, `tap*`, `macvtap*` and the names in the site file) are marked as not theirs for
+  NetworkManager (`/etc/NetworkManager/conf.d/90-bascule-unmanaged.conf`) and networkd
+  (`05-bascule-unmanaged.network`).
+
+`bascule render --dialect commands` says all of it as `ip` commands, and once more with `brctl` and `ifconfig` where
+those suffice. Foreign files are never touched; every file that Bascule writes begins with `# Written by bascule`.
+"""
+
+ETH = IfName("eth4")
+BR = IfName("br3")
+
+
+def _nic(**fields: Any) -> NetworkConfig:
+    return NetworkConfig.of([LinkConfig(name=ETH, **fields)])
+
+
+def _bridge(**fields: Any) -> NetworkConfig:
+    return NetworkConfig.of([LinkConfig(name=BR, options=Bridge(**fields)), LinkConfig(name=ETH, master=BR)])
+
+
+def _port(**fields: Any) -> NetworkConfig:
+    port = LinkConfig(name=ETH, master=BR, port=BridgePort(**fields))
+    return NetworkConfig.of([LinkConfig(name=BR, options=Bridge()), port])
+
+
+def _vlan(name: str, protocol: str = "802.1Q") -> NetworkConfig:
+    link = LinkConfig(name=IfName(name), options=Vlan(id=30, protocol=protocol), parent=ETH)
+    return NetworkConfig.of([LinkConfig(name=ETH), link])
+
+
+def _bond(**fields: Any) -> NetworkConfig:
+    bond = LinkConfig(name=IfName("bond0"), options=Bond(**fields))
+    return NetworkConfig.of([bond, LinkConfig(name=ETH, master=bond.name)])
+
+
+def _vlan_aware() -> NetworkConfig:
+    vlans = (PortVlans(first=1, last=1, pvid=True, untagged=True), PortVlans(first=20, last=29))
+    bridge = LinkConfig(name=BR, options=Bridge(vlan_filtering=1))
+    return NetworkConfig.of([bridge, LinkConfig(name=ETH, master=BR, vlans=vlans)])
+
+
+def probes() -> Iterator[tuple[str, NetworkConfig]]:
+    """Everything that Bascule can want of a host, one thing at a time."""
+    yield "a static IPv4 address", _nic(addresses=("192.0.2.5/24",))
+    yield "several addresses, IPv4 and IPv6", _nic(addresses=("192.0.2.5/24", "192.0.2.6/24", "2001:db8::5/64"))
+    yield "DHCP", _nic(dhcp4=True)
+    yield "DHCP beside a static IPv4 address", _nic(dhcp4=True, addresses=("192.0.2.5/24",))
+    yield "IPv6 by router advertisement", _nic(ipv6=Ipv6.AUTO)
+    yield "DHCPv6", _nic(ipv6=Ipv6.DHCP)
+    yield (
+        "default gateway",
+        _nic(addresses=("192.0.2.5/24",), routes=(StaticRoute(dst="0.0.0.0/0", gateway="192.0.2.1"),)),
+    )
+    yield (
+        "routes with metric, table and source",
+        _nic(
+            addresses=("192.0.2.5/24",),
+            routes=(StaticRoute(dst="10.0.0.0/8", gateway="192.0.2.9", metric=50, table=100, prefsrc="192.0.2.5"),),
+        ),
+    )
+    yield (
+        "name servers and search domains",
+        _nic(addresses=("192.0.2.5/24",), dns=("192.0.2.1",), search=("example.org",)),
+    )
+    yield "MTU", _nic(mtu=9000)
+    yield "a MAC of its own", _nic(mac=Mac("52:54:00:28:23:af"))
+    yield "NIC pinned by MAC", _nic(pin_mac=Mac("52:54:00:28:23:af"))
+    yield "NIC pinned by slot", _nic(pin_path="pci-0000:03:00.0")
+    yield "not brought up at boot", _nic(onboot=False)
+    yield "bridge: STP", _bridge(stp_state=1)
+    yield "bridge: forward delay 0", _bridge(forward_delay=0)
+    yield "bridge: a delay in fractions of a second", _bridge(stp_state=1, forward_delay=250)
+    yield "bridge: hello, maximal and ageing time", _bridge(stp_state=1, hello_time=100, max_age=1000, ageing_time=0)
+    yield "bridge: priority", _bridge(priority=4096)
+    yield "bridge: multicast snooping off", _bridge(mcast_snooping=0)
+    yield "bridge: multicast querier", _bridge(mcast_querier=1)
+    yield "bridge: VLAN filtering", _bridge(vlan_filtering=1)
+    yield "bridge: another default PVID", _bridge(vlan_filtering=1, vlan_default_pvid=99)
+    yield "bridge: VLANs of a port", _vlan_aware()
+    default = BridgePort()
+    for name in BridgePort.__slots__:
+        before = getattr(default, name)
+        value = not before if isinstance(before, bool) else 50
+        yield f"port: {name}", _port(**{name: value})
+    yield (
+        "bond: 802.3ad, fast LACP, hash policy",
+        _bond(mode="802.3ad", miimon=100, ad_lacp_rate="fast", xmit_hash_policy="layer3+4"),
+    )
+    yield "bond: up and down delay", _bond(mode="active-backup", miimon=100, updelay=200, downdelay=200)
+    yield "VLAN eth4.30", _vlan("eth4.30")
+    yield "VLAN with a name like vlan30", _vlan("vlan30")
+    yield "VLAN with any name", _vlan("storage")
+    yield "VLAN of 802.1ad (Q-in-Q)", _vlan("eth4.30", "802.1ad")
+    yield "dummy link", NetworkConfig.of([LinkConfig(name=IfName("dummy0"), options=Dummy())])
+    yield "guests' taps left alone", replace(_bridge(), unmanaged=("tap*", "vnet*"))
+
+
+def can_say(name: str, config: NetworkConfig) -> bool:
+    """Whether a dialect says it; raises AssertionError if it says it and reads something else."""
+    try:
+        files = dialect(name).render(config)
+    except Inexpressible:
+        return False
+    parsed = dialect(name).parse(files)
+    if parsed.config != config or parsed.left:
+        raise AssertionError(f"{name} does not read what it wrote: {config}")
+    return True
+
+
+def page() -> str:
+    """The whole page."""
+    lines = ["| | " + " | ".join(NAMES) + " |", "|---|" + "---|" * len(NAMES)]
+    for what, config in probes():
+        cells = ["yes" if can_say(name, config) else "–" for name in NAMES]
+        lines.append(f"| {what} | " + " | ".join(cells) + " |")
+    return HEAD + "\n".join(lines) + "\n" + FOOT
+
+
+if __name__ == "__main__":
+    print(page(), end="")

@@ -1,0 +1,106 @@
+"""The cabling contract: is each NIC in the switch port that the site file names? Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from bascule.model.site import Host, Nic, SwitchPort
+from bascule.survey.neighbours import Port, plain_name
+
+Status = Literal["right", "swapped", "wrong port", "wrong switch", "wrong VLAN", "unknown"]
+
+_LONG = {  # Cisco's and others' long names for the short ones that people write
+    "fastethernet": "fa",
+    "gigabitethernet": "gi",
+    "twogigabitethernet": "tw",
+    "fivegigabitethernet": "fi",
+    "tengigabitethernet": "te",
+    "tengige": "te",
+    "twentyfivegige": "twe",
+    "twentyfivegigabitethernet": "twe",
+    "fortygigabitethernet": "fo",
+    "fortygige": "fo",
+    "hundredgige": "hu",
+    "hundredgigabitethernet": "hu",
+    "ethernet": "eth",
+    "gige": "gi",
+    "gig": "gi",
+    "ten": "te",
+    "et": "eth",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cabling:
+    """The contract of one NIC and what became of it; ``other`` is the NIC with which it is swapped."""
+
+    nic: str
+    status: Status
+    words: str
+    other: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing speaks against it."""
+        return self.status in ("right", "unknown")
+
+
+def plain_port(name: str) -> str:
+    """A port's name for comparison: GigabitEthernet0/5, gi0/5 and Gi 0/5 are one."""
+    bare = re.sub(r"\s+", "", name).lower()
+    found = re.fullmatch(r"([a-z]+)(-?[0-9].*)", bare)
+    if not found:
+        return bare
+    return _LONG.get(found[1], found[1]) + found[2]
+
+
+def is_port(declared: SwitchPort, heard: Port) -> bool:
+    """Whether the declared port is the one that speaks; switches put its name into the id or into the description."""
+    return is_switch(declared, heard) and plain_port(declared.port) in {
+        plain_port(heard.port),
+        plain_port(heard.port_text),
+    }
+
+
+def is_switch(declared: SwitchPort, heard: Port) -> bool:
+    """Whether the declared switch is the one that speaks."""
+    return bool(heard.name) and plain_name(declared.name) == plain_name(heard.name)
+
+
+def check_cabling(
+    host: Host, ports: Mapping[str, Port | None], networks: Mapping[str, tuple[str, ...]]
+) -> dict[str, Cabling]:
+    """The contract of each NIC that has one. ``networks`` are those recognised on each surveyed NIC."""
+    return {
+        name: _check(nic, nic.switch, host, ports, networks.get(name, ()))
+        for name, nic in host.nics.items()
+        if nic.switch is not None and name in ports
+    }
+
+
+def _check(
+    nic: Nic, declared: SwitchPort, host: Host, ports: Mapping[str, Port | None], networks: tuple[str, ...]
+) -> Cabling:
+    heard, wanted = ports[nic.name], f"{declared.name} {declared.port}"
+    if heard is None or not heard.name:
+        return Cabling(nic=nic.name, status="unknown", words=f"{wanted} is declared, but no switch names its port here")
+    if is_port(declared, heard):
+        if nic.network is not None and networks and nic.network not in networks:
+            words = f"{wanted} is the right port, but it carries {', '.join(networks)} instead of {nic.network}"
+            return Cabling(nic=nic.name, status="wrong VLAN", words=words)
+        return Cabling(nic=nic.name, status="right", words=f"{wanted}, as declared")
+    for other in host.nics.values():
+        if other.name != nic.name and other.switch is not None and is_port(other.switch, heard):
+            back = ports.get(other.name)
+            both = back is not None and is_port(declared, back)
+            words = (
+                f"swapped with {other.name}: {nic.name} is in {heard.words}, {other.name} in {wanted}"
+                if both
+                else f"in {heard.words}, where {other.name} belongs; {wanted} is declared"
+            )
+            return Cabling(nic=nic.name, status="swapped", words=words, other=other.name)
+    status: Status = "wrong port" if is_switch(declared, heard) else "wrong switch"
+    return Cabling(nic=nic.name, status=status, words=f"in {heard.words}; {wanted} is declared")

@@ -1,0 +1,161 @@
+"""Without a site file: the networks that the wires seem to carry, as a draft of ``networks:`` and ``nics:``. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from bascule.model.values import IpAddress, IpNetwork
+from bascule.survey.facts import Segment, clusters, native_vlan
+from bascule.survey.same_wire import Foot
+from bascule.survey.verdicts import Survey
+from bascule.survey.words import several
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """A network that seems to exist: where it was heard, and from what its subnet and gateway were read."""
+
+    name: str
+    feet: tuple[Foot, ...]
+    subnets: tuple[IpNetwork, ...] = ()
+    gateways: tuple[str, ...] = ()
+    vlan: int | None = None
+    why: str = ""
+
+
+def propose(survey: Survey) -> tuple[Proposal, ...]:
+    """One network for each broadcast domain in which somebody speaks."""
+    joined = [domain for wire in survey.wires for domain in wire.domains]
+    alone = [
+        frozenset({Foot(nic, tags)})
+        for nic, verdict in survey.nics.items()
+        for tags in verdict.segments
+        if not any(Foot(nic, tags) in domain for domain in joined)
+    ]
+    proposals: list[Proposal] = []
+    names: set[str] = set()
+    for domain in sorted((*joined, *alone), key=sorted):
+        feet = tuple(sorted(domain))
+        segments = [seg for foot in feet if (seg := survey.nics[foot.nic].segments.get(foot.tags)) is not None]
+        proposal = _proposal(feet, segments, names)
+        if proposal is not None:
+            names.add(proposal.name)
+            proposals.append(proposal)
+    return tuple(proposals)
+
+
+def _proposal(feet: tuple[Foot, ...], segments: list[Segment], taken: set[str]) -> Proposal | None:
+    if all(seg.is_silent and not seg.tags for seg in segments):
+        return None
+    best = max(segments, key=lambda seg: (len(seg.stated), len(seg.senders)))
+    nets = [(net, number, stated) for net, number, stated in clusters(best) if stated or number >= 3]
+    subnets = tuple(
+        net for version in (4, 6) for net in _believed([item for item in nets if item[0].version == version])
+    )
+    tags = {foot.tags for foot in feet if foot.tags}
+    vlan = next(iter(tags))[0] if len(tags) == 1 and all(foot.tags for foot in feet) else None
+    number = vlan or next((vid for seg in segments if (vid := native_vlan(seg)) is not None), None)
+    if not subnets and number is None:
+        return None
+    reasons = []
+    for net in subnets:
+        how = sorted({how for stated, how in best.stated if stated == net})
+        senders = several(sum(ip in net for ip in best.senders), "sender")
+        told = " and ".join(how) + ("" if senders.startswith("0 ") else f", {senders}")
+        reasons.append(told if how else f"ARP of {senders}: at least this wide")
+    return Proposal(
+        name=_name(segments, number, subnets, taken),
+        feet=feet,
+        subnets=subnets,
+        gateways=_gateways(best, subnets),
+        vlan=vlan,
+        why="; ".join(reasons) or "no subnet could be read: too few senders",
+    )
+
+
+def _believed(nets: list[tuple[IpNetwork, int, bool]]) -> list[IpNetwork]:
+    """The stated prefixes; of the guessed ones only the most populated."""
+    return [net for net, _, stated in nets if stated] or [net for net, _, _ in nets[:1]]
+
+
+def _name(segments: list[Segment], vid: int | None, subnets: tuple[IpNetwork, ...], taken: set[str]) -> str:
+    named = next((seg.vlan_names[vid] for seg in segments if vid in seg.vlan_names), "") if vid is not None else ""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", named).strip("-._")
+    if not plain or plain.lower() in ("default", "vlan1"):
+        plain = f"vlan{vid}" if vid is not None else "net"
+        if vid is None and subnets and subnets[0].version == 4:
+            parts = str(subnets[0].network_address).split(".")[: max(1, (subnets[0].prefixlen + 7) // 8)]
+            plain = "net-" + "-".join(parts)
+    name, number = plain[:60], 2
+    while name in taken:
+        name, number = f"{plain[:57]}-{number}", number + 1
+    return name
+
+
+def _gateways(seg: Segment, subnets: tuple[IpNetwork, ...]) -> tuple[str, ...]:
+    """A gateway per subnet: stated ones first, else the address that most senders ask for."""
+    found = []
+    for net in subnets:
+        virtual = [ip for ip, how, _ in seg.gateways if ip in net and how in ("HSRP", "VRRP", "GLBP")]
+        stated = [ip for ip, how, _ in seg.gateways if ip in net and how not in ("HSRP", "VRRP", "GLBP")]
+        askers: dict[IpAddress, set[IpAddress]] = {}
+        for sender, target in seg.pairs:
+            if sender in net and target in net:
+                askers.setdefault(target, set()).add(sender)
+        most = sorted(askers.items(), key=lambda item: (-len(item[1]), str(item[0])))
+        clear = most and len(most[0][1]) >= 2 and (len(most) == 1 or len(most[0][1]) > len(most[1][1]))
+        choice = (stated or virtual or ([most[0][0]] if clear else []))[:1]
+        found += [str(ip) for ip in choice]
+    return tuple(found)
+
+
+def draft(survey: Survey, host: str) -> str:
+    """The draft as YAML of the site file's form, with the reasons as comments."""
+    proposals = propose(survey)
+    lines = [
+        "# A draft from what was heard: read it, rename the networks, then complete it.",
+        "site: surveyed",
+        "networks:",
+    ]
+    if not proposals:
+        lines[-1] = "networks: {}"
+    for one in proposals:
+        keys = []
+        if one.subnets:
+            keys.append(f"subnet: {_value([str(net) for net in one.subnets])}")
+        if one.gateways:
+            keys.append(f"gateway: {_value(list(one.gateways))}")
+        if one.vlan is not None:
+            keys.append(f"vlan: {one.vlan}")
+        lines.append(f"  {one.name}: {{{', '.join(keys)}}}  # {one.why}")
+    lines += ["hosts:", f"  {host}:", "    nics:"]
+    for nic, verdict in survey.nics.items():
+        mine = [(foot.tags, one.name) for one in proposals for foot in one.feet if foot.nic == nic]
+        mine.sort()
+        keys = [f"network: {mine[0][1]}"] if mine else []
+        if verdict.port is not None and verdict.port.name and verdict.port.port:
+            keys.append(f"switch: {{name: {_quoted(verdict.port.name)}, port: {_quoted(verdict.port.port)}}}")
+        more = [f"{name} tagged {tags[0]}" for tags, name in mine[1:] if tags]
+        remark = (
+            f"  # also {', '.join(more)}"
+            if more
+            else ""
+            if mine
+            else f"  # {verdict.why or 'too few senders to name a network'}"
+        )
+        lines.append(f"      {nic}: {{{', '.join(keys)}}}{remark}")
+    return "\n".join(lines) + "\n"
+
+
+def _value(texts: list[str]) -> str:
+    quoted = [_quoted(text) for text in texts]
+    return quoted[0] if len(quoted) == 1 else f"[{', '.join(quoted)}]"
+
+
+def _quoted(text: str) -> str:
+    """Plain where YAML cannot misread it, else in double quotes: a stranger chose a switch's name."""
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/-]*|[0-9.]+/[0-9]+|[0-9a-f:]+::?/[0-9]+", text):
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

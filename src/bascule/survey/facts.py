@@ -1,0 +1,164 @@
+"""One segment of one NIC (untagged, or one tag) as the judge sees it: pure.
+
+Names the senders, whom they ask, the subnets and gateways that are stated, and the VLAN numbers.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
+
+from bascule.model.values import IpAddress, IpNetwork
+from bascule.survey.evidence import UNTAGGED, Heard
+from bascule.survey.findings import Asks, Gateway, Name, Neighbour, Sender, Server, Subnet
+from bascule.survey.frame import Tags
+from bascule.survey.neighbours import SWITCH, Device, bpdus
+
+TYPICAL = 24  # the prefix length that is guessed where senders and targets lie closer together than that
+WIDEST = 12  # an ARP request over more than this is a wrongly configured host, not a subnet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """What speaks on one segment. Counts are frames.
+
+    ``senders`` maps an address to the frames that carried it, ``stated`` a subnet to who stated it and how often.
+    ``native`` are the VLAN numbers that the untagged frames of this wire belong to, each with its source.
+    """
+
+    tags: Tags
+    senders: Mapping[IpAddress, int] = field(default_factory=dict)
+    pairs: frozenset[tuple[IpAddress, IpAddress]] = frozenset()
+    asked: Mapping[IpAddress, int] = field(default_factory=dict)
+    stated: Mapping[tuple[IpNetwork, str], int] = field(default_factory=dict)
+    gateways: Mapping[tuple[IpAddress, str, str], int] = field(default_factory=dict)
+    servers: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    names: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    native: Mapping[tuple[int, str], int] = field(default_factory=dict)
+    vlan_names: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def vid(self) -> int | None:
+        """The outer tag."""
+        return self.tags[0] if self.tags else None
+
+    @property
+    def words(self) -> str:
+        """How its frames arrive."""
+        return "tagged " + ".".join(str(tag) for tag in self.tags) if self.tags else "untagged"
+
+    @property
+    def is_silent(self) -> bool:
+        """Nothing on it says which network it is."""
+        return not (self.senders or self.stated or self.gateways or self.native)
+
+
+@lru_cache(maxsize=65536)
+def _address(text: str) -> IpAddress | None:
+    ip = ip_address(text)
+    useless = ip.is_loopback or ip.is_multicast or ip.is_unspecified or ip.is_link_local
+    return None if useless or (ip.version == 4 and int(ip) == 0xFFFFFFFF) else ip
+
+
+def segment(heard: Heard, tags: Tags, devices: Iterable[Device]) -> Segment:
+    """Sum up one segment."""
+    senders: Counter[IpAddress] = Counter()
+    asked: Counter[IpAddress] = Counter()
+    pairs: set[tuple[IpAddress, IpAddress]] = set()
+    for said, _, frames in heard.of(Sender, tags):
+        if (ip := _address(said.ip)) is not None:
+            senders[ip] += frames
+    for ask, _, frames in heard.of(Asks, tags):
+        sender, target = _address(ask.sender), _address(ask.target)
+        if sender is not None and target is not None:
+            asked[target] += frames
+            pairs.add((sender, target))
+    stated: Counter[tuple[IpNetwork, str]] = Counter()
+    for subnet, _, frames in heard.of(Subnet, tags):
+        stated[ip_network(subnet.network), subnet.how] += frames
+    gateways: Counter[tuple[IpAddress, str, str]] = Counter()
+    for gateway, _, frames in heard.of(Gateway, tags):
+        gateways[ip_address(gateway.ip), gateway.how, gateway.detail] += frames
+    return Segment(
+        tags=tags,
+        senders=senders,
+        pairs=frozenset(pairs),
+        asked=asked,
+        stated=stated,
+        gateways=gateways,
+        servers=_count(heard, tags, Server),
+        names=_count(heard, tags, Name),
+        native=_native(heard, devices) if tags == UNTAGGED else {},
+        vlan_names={vid: name for said, _, _ in heard.of(Neighbour) for vid, name in said.vlan_names if name},
+    )
+
+
+def _count(heard: Heard, tags: Tags, kind: type[Server] | type[Name]) -> Mapping[tuple[str, str], int]:
+    counted: Counter[tuple[str, str]] = Counter()
+    for said, _, frames in heard.of(kind, tags):
+        counted[(said.kind, said.ip) if isinstance(said, Server) else (said.text, said.how)] += frames
+    return counted
+
+
+def _native(heard: Heard, devices: Iterable[Device]) -> Mapping[tuple[int, str], int]:
+    found: Counter[tuple[int, str]] = Counter()
+    for bpdu, _, frames, tags in bpdus(heard):
+        if bpdu.vlan is not None and tags == UNTAGGED:
+            found[bpdu.vlan, "PVST"] += frames
+    for device in devices:
+        if device.role == SWITCH and device.said.native_vlan is not None:
+            found[device.said.native_vlan, device.said.protocol] += device.frames
+    return found
+
+
+def native_vlan(seg: Segment) -> int | None:
+    """The VLAN of the untagged frames, if all that speak of it agree."""
+    numbers = {vid for vid, _ in seg.native}
+    return numbers.pop() if len(numbers) == 1 else None
+
+
+def clusters(
+    seg: Segment, addresses: Iterable[IpAddress] | None = None, *, declared: Iterable[IpNetwork] = ()
+) -> list[tuple[IpNetwork, int, bool]]:
+    """The subnets that the senders seem to be in: each with its number of senders, and whether it was stated.
+
+    A declared or stated prefix (DHCP, RA, OSPF) is taken as it is. Else a prefix is the narrowest that covers a
+    sender and those it asks for by ARP, but no narrower than /24 (IPv6: /64).
+    """
+    left = set(seg.senders if addresses is None else addresses)
+    found: list[tuple[IpNetwork, int, bool]] = []
+    for net in sorted({*(net for net, _ in seg.stated), *declared}, key=lambda net: -net.prefixlen):
+        inside = {ip for ip in left if ip in net}
+        left -= inside
+        found.append((net, len(inside), True))
+    found += [(net, sum(ip in net for ip in left), False) for net in _blocks(left, seg.pairs)]
+    said = {net for net, _ in seg.stated}
+    found = [item for item in found if item[1] or item[0] in said]
+    return sorted(found, key=lambda item: (not item[2], -item[1], str(item[0])))
+
+
+def _blocks(addresses: set[IpAddress], pairs: frozenset[tuple[IpAddress, IpAddress]]) -> list[IpNetwork]:
+    blocks: set[IpNetwork] = {
+        ip_network((int(ip), TYPICAL if ip.version == 4 else 64), strict=False)
+        if ip.version == 4
+        else ip_network(f"{ip}/64", strict=False)
+        for ip in addresses
+    }
+    for sender, target in pairs:
+        if sender in addresses and isinstance(sender, IPv4Address) and isinstance(target, IPv4Address):
+            cover = _cover(sender, target)
+            if cover is not None:
+                blocks.add(cover)
+    wide: list[IpNetwork] = []
+    for net in sorted(blocks, key=lambda net: net.prefixlen):
+        if not any(net.version == other.version and net.subnet_of(other) for other in wide):  # type: ignore[arg-type]
+            wide.append(net)
+    return wide
+
+
+def _cover(one: IPv4Address, two: IPv4Address) -> IPv4Network | None:
+    length = min(32 - (int(one) ^ int(two)).bit_length(), TYPICAL)
+    return IPv4Network((int(one), length), strict=False) if length >= WIDEST else None

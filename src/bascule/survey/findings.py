@@ -1,0 +1,120 @@
+"""What a control frame says, as small frozen values. A decoder returns a tuple of these; nothing here judges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbour:
+    """A device that names itself. ``roles`` are its enabled capabilities in plain words (see survey/neighbours.py)."""
+
+    protocol: str
+    name: str = ""
+    port: str = ""
+    port_text: str = ""
+    platform: str = ""
+    chassis: str = ""
+    roles: tuple[str, ...] = ()
+    native_vlan: int | None = None
+    voice_vlan: int | None = None
+    vlan_names: tuple[tuple[int, str], ...] = ()
+    addresses: tuple[str, ...] = ()
+    mtu: int | None = None
+    lag: int | None = None
+    domain: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bpdu:
+    """A spanning tree frame. Bridge ids are written ``priority.mac`` with four hexadecimal digits of priority."""
+
+    variant: str  # STP, RSTP, MSTP, PVST+, RPVST+
+    root: str = ""
+    bridge: str = ""
+    port: int = 0
+    cost: int = 0
+    age_s: float = 0.0
+    vlan: int | None = None  # PVST+ alone says it
+    region: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lacp:
+    """Both ends of an aggregated link as the sender sees them; a system is ``priority.mac``."""
+
+    system: str
+    key: int
+    port: int
+    partner: str = ""
+    partner_key: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Somebody who has this address sends on this wire."""
+
+    ip: str
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asks:
+    """An ARP request: the sender takes the target to be on its own subnet."""
+
+    sender: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subnet:
+    """A prefix that somebody states outright, as 192.168.1.0/24."""
+
+    network: str
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """An address that is offered or kept up as the way out. ``detail`` is the group of a virtual one."""
+
+    ip: str
+    how: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that showed itself: a DHCP server, a relay, a multicast querier."""
+
+    kind: str
+    ip: str
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """A routing protocol's hello."""
+
+    protocol: str
+    ip: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A host's or a domain's name."""
+
+    text: str
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """What does not name a network but explains a wire: a trunk that is being negotiated, a port that is closed."""
+
+    kind: str
+    text: str
+
+
+Finding = Neighbour | Bpdu | Lacp | Sender | Asks | Subnet | Gateway | Server | Routing | Name | Remark
+Findings = tuple[Finding, ...]

@@ -1,0 +1,41 @@
+"""What else a survey should say aloud: firmware that eats LLDP, VLANs that do not match. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from bascule.survey.evidence import UNTAGGED, Heard
+from bascule.survey.facts import Segment
+from bascule.survey.findings import Neighbour
+from bascule.survey.frame import Tags
+from bascule.survey.neighbours import Port, bpdus, nested
+
+FIRMWARE_LLDP = ("i40e", "ice")  # Intel X710/XL710 and E810: an agent in the NIC's firmware takes LLDP frames away
+
+
+def hazards(heard: Heard, port: Port | None, segments: Mapping[Tags, Segment]) -> Iterator[str]:
+    """Each as one sentence with what to do."""
+    yield from heard.notes
+    if heard.driver in FIRMWARE_LLDP and not any(said.protocol == "LLDP" for said, _, _ in heard.of(Neighbour)):
+        yield firmware_lldp(heard.nic, heard.driver)
+    numbers = segments[UNTAGGED].native
+    if len({vid for vid, _ in numbers}) > 1:
+        words = " and ".join(f"{how} {vid}" for vid, how in sorted(numbers))
+        yield f"the native VLAN is not clear: {words}; the two ends of a trunk disagree"
+    for bpdu, _, _, tags in bpdus(heard):
+        if bpdu.vlan is not None and tags and tags != (bpdu.vlan,):
+            yield f"PVST of VLAN {bpdu.vlan} arrives tagged {tags[0]}: a native VLAN mismatch in the switches"
+    servers = sorted({ip for (kind, ip) in segments[UNTAGGED].servers if kind == "DHCP server"})
+    if len(servers) > 1:
+        yield f"{len(servers)} DHCP servers answer on this wire: {', '.join(servers)}"
+    if nested(heard) and port is None:
+        yield "the spanning tree heard here is a virtual machine bridge's (fe:54:00), not a switch's"
+
+
+def firmware_lldp(nic: str, driver: str) -> str:
+    """The sentence for a NIC whose firmware answers LLDP itself, with the fix."""
+    return (
+        f"no LLDP heard, and {driver} NICs have an LLDP agent in their firmware that takes it away; "
+        f"turn it off and survey again: ethtool --set-priv-flags {nic} "
+        + ("disable-fw-lldp on" if driver == "i40e" else "fw-lldp-agent off")
+    )

@@ -1,0 +1,266 @@
+"""From evidence to a verdict: which declared network is on which wire, how sure, and why. Pure.
+
+Every network of the site gets points on every segment of a NIC (untagged, or one tag) for what was heard there. The
+confidence of the best is ``(1 - 2 ** (-points / HALF)) * points / (points + rival)``: it grows with the evidence and
+falls when a second network, declared or not, fits as well. Below SURE_ENOUGH the answer is "cannot tell".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from bascule.model.site import Host, Network, Site
+from bascule.model.values import IpAddress, IpNetwork
+from bascule.survey.facts import Segment, clusters
+from bascule.survey.neighbours import Port
+from bascule.survey.words import several
+
+HALF = 1.5  # points that give a confidence of one half when nothing speaks against it
+SURE_ENOUGH = 0.6
+VERY_LIKELY = 0.85
+RIVAL = 0.5  # a second network with this share of the best one's points fits as well
+
+STATED = 3.5  # a DHCP server, an RA or an OSPF hello states the declared subnet
+GATEWAY_VIRTUAL = 4.0  # HSRP, VRRP or GLBP keeps up the declared gateway
+GATEWAY_STATED = 2.5  # DHCP hands out the declared gateway
+GATEWAY_SPEAKS = 2.5  # it sends ARP itself
+GATEWAY_ASKED = 1.0  # others ask for it
+VLAN_SAID = 3.5  # PVST, LLDP or CDP give the declared VLAN's number for the untagged frames
+VLAN_TAG = 2.5  # frames carry the declared tag
+CABLING = 2.0  # the switch port is declared for a NIC of this network
+SAME_WIRE = 2.5  # another NIC of the same wire was recognised
+ELSEWHERE = 1.0  # points that a network loses when the tag is another than the declared one
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Point:
+    """One reason: what it weighs, its kind (a decoder's or a field's word), the sentence, and the frames behind it."""
+
+    weight: float
+    kind: str
+    detail: str
+    frames: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A declared network on one segment."""
+
+    network: str
+    points: tuple[Point, ...]
+
+    @property
+    def score(self) -> float:
+        """The sum of its points."""
+        return max(0.0, sum(point.weight for point in self.points))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What is on one segment. ``network`` is None where it cannot be told; ``why`` then says why not."""
+
+    segment: Segment
+    network: str | None = None
+    confidence: float = 0.0
+    best: Candidate | None = None
+    rivals: tuple[str, ...] = ()
+    foreign: tuple[tuple[IpNetwork, int, bool], ...] = ()
+    why: str = ""
+
+    @property
+    def words(self) -> str:
+        """The confidence in words."""
+        return confidence_words(self.confidence) if self.network else "cannot tell"
+
+
+def confidence_words(confidence: float) -> str:
+    """Certain, very likely, likely, or that it cannot be told."""
+    for least, words in ((0.95, "certain"), (VERY_LIKELY, "very likely"), (SURE_ENOUGH, "likely")):
+        if confidence >= least:
+            return words
+    return "cannot tell"
+
+
+def senders_weight(number: int) -> float:
+    """What senders in a subnet weigh: one is next to nothing, three are worth believing, more add little."""
+    return (0.0, 0.8, 1.5)[number] if number < 3 else min(2.2 + 0.1 * (number - 3), 3.0)
+
+
+def judge_segment(
+    seg: Segment, site: Site, host: Host | None, port: Port | None, extra: Iterable[Candidate] = ()
+) -> Verdict:
+    """Which network of the site one segment is. ``extra`` are points that other NICs give."""
+    more = {candidate.network: candidate.points for candidate in extra}
+    homes = members(seg, site)
+    candidates = []
+    for network in site.networks.values():
+        points = (
+            *_points(seg, network, homes[network.name]),
+            *_cabling(seg, network, host, port),
+            *more.get(network.name, ()),
+        )
+        candidates.append(Candidate(network=network.name, points=tuple(sorted(points, reverse=True))))
+    candidates.sort(key=lambda candidate: (-candidate.score, candidate.network))
+    foreign = _foreign(seg, site, homes[None])
+    best = candidates[0] if candidates and candidates[0].score > 0 else None
+    if best is None:
+        return Verdict(segment=seg, foreign=foreign, why=_why_nothing(seg, foreign))
+    alien = _alien(foreign, site.networks[best.network])
+    rivals = tuple(c.network for c in candidates[1:] if c.score >= RIVAL * best.score)
+    second = max(alien, candidates[1].score if len(candidates) > 1 else 0.0)
+    confidence = min(round((1 - 2 ** (-best.score / HALF)) * best.score / (best.score + second), 2), 0.99)
+    if rivals:
+        why = f"two networks fit: {', '.join((best.network, *rivals))}"
+    elif alien > best.score:
+        why = _why_nothing(seg, foreign)
+    elif confidence < SURE_ENOUGH:
+        why = f"the evidence is thin: {best.points[0].detail}"
+    else:
+        return Verdict(segment=seg, network=best.network, confidence=confidence, best=best, foreign=foreign)
+    return Verdict(
+        segment=seg, confidence=min(confidence, SURE_ENOUGH - 0.01), best=best, rivals=rivals, foreign=foreign, why=why
+    )
+
+
+def _alien(foreign: tuple[tuple[IpNetwork, int, bool], ...], network: Network) -> float:
+    """What undeclared subnets weigh against a network; IPv6 beside a network that declares IPv4 alone is no rival."""
+    versions = {subnet.version for subnet in network.subnets} or {4, 6}
+    weights = (
+        STATED if stated else senders_weight(number) for net, number, stated in foreign if net.version in versions
+    )
+    return max(weights, default=0.0)
+
+
+def _why_nothing(seg: Segment, foreign: tuple[tuple[IpNetwork, int, bool], ...]) -> str:
+    if foreign:
+        return f"hears {foreign[0][0]}, which the file does not declare"
+    return "nothing was heard that names a network" if seg.is_silent else "what was heard fits no declared network"
+
+
+def _points(seg: Segment, network: Network, inside: list[IpAddress]) -> list[Point]:
+    points: list[Point] = []
+    for (net, how), number in seg.stated.items():
+        if net in network.subnets or any(
+            _within(net, subnet) and how == "DHCPv6 address" for subnet in network.subnets
+        ):
+            points.append(Point(STATED, _kind(how), f"{how} states {net}", number))
+        elif any(_overlap(net, subnet) for subnet in network.subnets):
+            points.append(Point(1.0, _kind(how), f"{how} states {net}, the file says {_list(network.subnets)}", number))
+    points += _gateway_points(seg, network)
+    if inside:
+        asked = sum(seg.senders[ip] for ip in inside)
+        words = f"{several(len(inside), 'sender')} in {_list(network.subnets)}"
+        points.append(Point(senders_weight(len(inside)), "arp", words, asked))
+    points += _vlan_points(seg, network, has_points=bool(points))
+    return points
+
+
+def _gateway_points(seg: Segment, network: Network) -> list[Point]:
+    points = []
+    gateways = set(network.gateways)
+    for (ip, how, detail), number in seg.gateways.items():
+        if ip in gateways:
+            virtual = how in ("HSRP", "VRRP", "GLBP")
+            words = (
+                f"{how} {detail + ' ' if detail else ''}keeps up {ip}, the gateway of {network.name}"
+                if virtual
+                else f"{how} hands out {ip}, the gateway of {network.name}"
+            )
+            points.append(Point(GATEWAY_VIRTUAL if virtual else GATEWAY_STATED, _kind(how), words, number))
+    for ip in network.gateways:
+        if ip in seg.senders:
+            points.append(
+                Point(GATEWAY_SPEAKS, "gateway", f"{ip}, the gateway of {network.name}, speaks", seg.senders[ip])
+            )
+        elif seg.asked.get(ip, 0) >= 2:
+            points.append(
+                Point(GATEWAY_ASKED, "gateway", f"{ip}, the gateway of {network.name}, is asked for", seg.asked[ip])
+            )
+    return points
+
+
+def _vlan_points(seg: Segment, network: Network, *, has_points: bool) -> list[Point]:
+    points = []
+    if seg.tags == () and network.vlan is not None:
+        for (vid, how), number in seg.native.items():
+            if vid == network.vlan:
+                points.append(Point(VLAN_SAID, _kind(how), f"{how} says that untagged is VLAN {vid}", number))
+            elif has_points:
+                points.append(
+                    Point(-ELSEWHERE, _kind(how), f"{how} says that untagged is VLAN {vid}, not {network.vlan}", number)
+                )
+    elif seg.tags and network.vlan == seg.vid and len(seg.tags) == 1:
+        points.append(Point(VLAN_TAG, "vlan", f"frames are tagged {seg.vid}", sum(seg.senders.values())))
+    elif seg.tags and has_points:
+        said = f"VLAN {network.vlan}" if network.vlan is not None else "untagged"
+        points.append(Point(-ELSEWHERE, "vlan", f"frames are tagged {seg.tags[0]}, the file says {said}", 0))
+    return points
+
+
+def _cabling(seg: Segment, network: Network, host: Host | None, port: Port | None) -> list[Point]:
+    from bascule.survey.cabling import is_port
+
+    if host is None or port is None or not port.name:
+        return []
+    tag = network.vlan if seg.tags else None
+    return [
+        Point(CABLING, "switch", f"{port.words} is declared for {nic.name} and {network.name}", 1)
+        for nic in host.nics.values()
+        if nic.network == network.name and nic.switch is not None and is_port(nic.switch, port) and tag == seg.vid
+    ][:1]
+
+
+def members(seg: Segment, site: Site) -> Mapping[str | None, list[IpAddress]]:
+    """The senders of each declared network, by the longest prefix that holds them; under None those of no network."""
+    found: dict[str | None, list[IpAddress]] = {None: [], **{name: [] for name in site.networks}}
+    nets: dict[IpNetwork, list[str]] = {}
+    for network in site.networks.values():
+        for subnet in network.subnets:
+            nets.setdefault(subnet, []).append(network.name)
+    order = sorted(nets, key=lambda net: -net.prefixlen)
+    for ip in seg.senders:
+        home = next((net for net in order if ip in net), None)  # an address is never in a net of the other version
+        for name in nets[home] if home is not None else (None,):
+            found[name].append(ip)
+    return found
+
+
+def _foreign(seg: Segment, site: Site, strangers: list[IpAddress]) -> tuple[tuple[IpNetwork, int, bool], ...]:
+    """Subnets on the segment that no network of the file has."""
+    declared = [subnet for network in site.networks.values() for subnet in network.subnets]
+    return tuple(
+        (net, number, stated)
+        for net, number, stated in clusters(seg, strangers)
+        if (stated or number >= 3) and not any(_overlap(net, subnet) for subnet in declared)
+    )
+
+
+def other_senders(seg: Segment, mine: str, site: Site) -> Mapping[str, int]:
+    """How many senders of each other declared network speak on a segment, where they are three or more."""
+    own = site.networks[mine]
+    homes = members(seg, site)
+    found = {}
+    for network in site.networks.values():
+        if network.name == mine or set(network.subnets) & set(own.subnets):
+            continue
+        number = len(homes[network.name])
+        if number >= 3:
+            found[network.name] = number
+    return found
+
+
+def _within(net: IpNetwork, subnet: IpNetwork) -> bool:
+    return net.version == subnet.version and net.subnet_of(subnet)  # type: ignore[arg-type]  # versions are equal
+
+
+def _overlap(net: IpNetwork, subnet: IpNetwork) -> bool:
+    return net.version == subnet.version and net.overlaps(subnet)
+
+
+def _kind(how: str) -> str:
+    return how.split(maxsplit=1)[0].lower()
+
+
+def _list(nets: Iterable[IpNetwork]) -> str:
+    return ", ".join(str(net) for net in nets)

@@ -1,0 +1,122 @@
+"""The evidence of one NIC as lines for people: kind, sentence, frames. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from bascule.model.values import IpNetwork
+from bascule.survey.evidence import Heard
+from bascule.survey.facts import Segment, clusters
+from bascule.survey.findings import Lacp, Remark, Routing
+from bascule.survey.neighbours import SWITCH, Device, bpdus, nested, port_words
+from bascule.survey.words import listed, several, tag_words
+
+MOST = 12  # lines of one kind
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One line of evidence and the frames behind it."""
+
+    kind: str
+    detail: str
+    frames: int
+
+
+def evidence(
+    heard: Heard, devices: Iterable[Device], segments: Iterable[Segment], declared: Iterable[IpNetwork] = ()
+) -> tuple[Evidence, ...]:
+    """Everything that was heard, strongest kinds first; senders are summed up by the declared subnets."""
+    lines = [*_devices(devices), *_trees(heard), *_lags(heard)]
+    known = tuple(declared)
+    for seg in segments:
+        lines += _segment(heard, seg, known)
+    remarks: Counter[tuple[str, str]] = Counter()
+    for remark, _, frames in heard.of(Remark):
+        remarks[remark.kind, remark.text] += frames
+    lines += [Evidence(kind, text, frames) for (kind, text), frames in remarks.most_common(MOST)]
+    lines += [Evidence("skipped", reason, frames) for reason, frames in list(heard.skips.items())[:MOST]]
+    return tuple(lines)
+
+
+def _devices(devices: Iterable[Device]) -> Iterator[Evidence]:
+    counted: Counter[tuple[str, str]] = Counter()
+    for device in devices:
+        said = device.said
+        if said.protocol == "VTP":
+            continue
+        words = f"{said.name or said.chassis or device.mac} port {port_words(said.port, said.port_text) or '?'}"
+        if said.native_vlan is not None:
+            words += f", native VLAN {said.native_vlan}"
+        if said.voice_vlan is not None:
+            words += f", voice VLAN {said.voice_vlan}"
+        if said.mtu is not None:
+            words += f", frames up to {said.mtu} bytes"
+        if device.role != SWITCH:
+            words += f": {_article(device.role)}, not the switch ({device.why})"
+        counted[said.protocol.lower(), words] += device.frames
+    for (kind, words), frames in counted.most_common(MOST):
+        yield Evidence(kind, words, frames)
+
+
+def _article(role: str) -> str:
+    return "a device of unknown kind" if role == "unknown" else f"{'an' if role[0] in 'aeiou' else 'a'} {role}"
+
+
+def _trees(heard: Heard) -> Iterator[Evidence]:
+    trees: Counter[tuple[str, str, str, int, str]] = Counter()
+    vlans: dict[tuple[str, str, str, int, str], set[int]] = {}
+    for bpdu, _, frames, tags in bpdus(heard):
+        where = "" if bpdu.vlan is not None and (tags == () or tags == (bpdu.vlan,)) else f" ({tag_words(tags)})"
+        where = where if tags else ""
+        key = (bpdu.variant, bpdu.root if bpdu.vlan is None else "", bpdu.bridge[5:], bpdu.port, where)
+        trees[key] += frames
+        if bpdu.vlan is not None:
+            vlans.setdefault(key, set()).add(bpdu.vlan)
+    for key, frames in trees.most_common(MOST):
+        variant, root, bridge, port, where = key
+        words = f"{variant} from bridge {bridge} port {port}"
+        words += f", root {root[5:]}" if root else ""
+        if key in vlans:
+            words += f", VLAN {listed(map(str, sorted(vlans[key])))}"
+        yield Evidence("stp" if key not in vlans else "pvst", words + where, frames)
+    if inner := nested(heard):
+        yield Evidence("stp", "from a virtual machine's bridge (fe:54:00): this wire is itself a libvirt bridge", inner)
+
+
+def _lags(heard: Heard) -> Iterator[Evidence]:
+    ends: Counter[str] = Counter()
+    for said, _, frames in heard.of(Lacp):
+        ends[f"aggregated link of system {said.system[5:]}, key {said.key}, port {said.port}"] += frames
+    for words, frames in ends.most_common(MOST):
+        yield Evidence("lacp", words, frames)
+
+
+def _segment(heard: Heard, seg: Segment, declared: tuple[IpNetwork, ...]) -> Iterator[Evidence]:
+    where = f" ({tag_words(seg.tags)})" if seg.tags else ""
+    for (net, how), frames in sorted(seg.stated.items(), key=lambda item: -item[1])[:MOST]:
+        yield Evidence(how.split()[0].lower(), f"{how} states {net}{where}", frames)
+    for (ip, how, detail), frames in sorted(seg.gateways.items(), key=lambda item: -item[1])[:MOST]:
+        words = f"{how} {detail} gateway {ip}".replace("  ", " ")
+        yield Evidence(how.lower(), words + where, frames)
+    for (kind, sender), frames in sorted(seg.servers.items())[:MOST]:
+        yield Evidence(kind.split()[0].lower(), f"{kind} {sender}{where}", frames)
+    for net, number, stated in clusters(seg, declared=declared)[:MOST]:
+        if number:
+            inside = sorted((ip for ip in seg.senders if ip in net), key=int)
+            words = f"{several(number, 'sender')} in {net}{'' if stated or net in declared else ' or wider'}{where}"
+            yield Evidence(
+                "arp" if net.version == 4 else "nd",
+                f"{words}: {listed(map(str, inside), most=3)}",
+                sum(seg.senders[ip] for ip in inside),
+            )
+    routing: Counter[str] = Counter()
+    for hello, _, frames in heard.of(Routing, seg.tags):
+        routing[f"{hello.protocol} from {hello.ip} {hello.detail}".strip()] += frames
+    for greeting, frames in routing.most_common(MOST):
+        yield Evidence("routing", greeting + where, frames)
+    if seg.names:
+        names = sorted(seg.names)
+        yield Evidence("names", f"{listed((text for text, _ in names), most=4)}{where}", sum(seg.names.values()))

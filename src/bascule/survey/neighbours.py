@@ -1,0 +1,158 @@
+"""Which of the devices that name themselves is the switch at the other end: pure.
+
+Phones, access points, hosts and nested libvirt bridges speak LLDP, CDP and STP, too. None of them is ever taken for
+the switch; where it stays open who it is, the answer is nobody.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from bascule.survey.evidence import UNTAGGED, Heard
+from bascule.survey.findings import Bpdu, Neighbour
+
+# protocols that end at the next device; the others are forwarded, or only explain
+DIRECT = ("LLDP", "CDP", "EDP", "FDP", "UDLD")
+SWITCH = "switch"
+
+_PHONE = re.compile(r"\bphone\b|\bSEP[0-9A-F]{12}\b|polycom|yealink|snom|LLDP-MED endpoint", re.IGNORECASE)
+_ACCESS_POINT = re.compile(r"\bAIR-|\baccess point\b|\bAP\d{2,}|aironet|\bC91\d\d\b", re.IGNORECASE)
+_GUEST_MAC = re.compile(r"(52|fe):54:00:", re.IGNORECASE)
+_NETWORK_OS = re.compile(r"cumulus|sonic|opx|dent\b|switch|vyos|openwrt|nx-os|eos\b|routeros", re.IGNORECASE)
+_GENERAL_OS = re.compile(
+    r"linux|debian|ubuntu|red hat|centos|fedora|suse|freebsd|openbsd|netbsd|windows|vmware|esxi|darwin|proxmox|xen",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """A neighbour and what it was taken for: switch, phone, access point, host, guest or unknown."""
+
+    role: str
+    why: str
+    said: Neighbour
+    mac: str
+    frames: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Port:
+    """The switch port at the other end. ``name`` and ``port`` are empty where only the spanning tree speaks."""
+
+    name: str = ""
+    port: str = ""
+    port_text: str = ""
+    via: str = ""
+    bridge: str = ""
+    stp_port: int = 0
+    lag: int | None = None
+    mtu: int | None = None
+
+    @property
+    def words(self) -> str:
+        """As it stands in the table."""
+        if self.name:
+            return f"{self.name} {port_words(self.port, self.port_text)}".strip()
+        return f"bridge {self.bridge[5:]}, port {self.stp_port}" if self.bridge else "-"
+
+
+def is_guest_mac(mac: str) -> bool:
+    """A MAC of QEMU's or libvirt's range: a guest's own, or a tap's (fe:54:00)."""
+    return bool(_GUEST_MAC.match(mac))
+
+
+def bpdus(heard: Heard) -> list[tuple[Bpdu, str, int, tuple[int, ...]]]:
+    """The BPDUs of real bridges with sender, frames and tags; a nested libvirt bridge's are left out."""
+    return [
+        (bpdu, src, frames, tags)
+        for tags in heard.segments
+        for bpdu, src, frames in heard.of(Bpdu, tags)
+        if bpdu.root and not is_guest_mac(src) and not is_guest_mac(bpdu.bridge[5:])
+    ]
+
+
+def nested(heard: Heard) -> int:
+    """How many BPDUs came from a libvirt bridge on this wire."""
+    return sum(frames for bpdu, src, frames in heard.of(Bpdu) if is_guest_mac(src) or is_guest_mac(bpdu.bridge[5:]))
+
+
+def devices(heard: Heard) -> tuple[Device, ...]:
+    """Everybody who named himself, and what each was taken for."""
+    bridges = {src for _, src, _, _ in bpdus(heard)} | {bpdu.bridge[5:] for bpdu, _, _, _ in bpdus(heard)}
+    found = []
+    for said, src, frames in heard.of(Neighbour):
+        role, why = _role(said, src, bridges)
+        found.append(Device(role=role, why=why, said=said, mac=src, frames=frames))
+    return tuple(sorted(found, key=lambda device: (device.role != SWITCH, -device.frames, device.said.name)))
+
+
+def _role(said: Neighbour, src: str, bridges: set[str]) -> tuple[str, str]:
+    roles, words = set(said.roles), f"{said.platform} {said.name}"
+    if is_guest_mac(src) or is_guest_mac(said.chassis):
+        return "guest", "its MAC is a virtual machine's"
+    if "phone" in roles or _PHONE.search(words):
+        return "phone", "it says that it is a telephone"
+    if "access point" in roles or (_ACCESS_POINT.search(words) and "switch" not in roles):
+        return "access point", "it says that it is an access point"
+    if said.protocol not in DIRECT:
+        return "unknown", f"{said.protocol} does not end at the next device"
+    corroborated = src in bridges or said.chassis in bridges
+    if roles & {"station", "host"} and not (roles & {"bridge", "switch"} and corroborated):
+        return "host", "it says that it is a host"
+    if _GENERAL_OS.search(said.platform) and not _NETWORK_OS.search(said.platform) and not corroborated:
+        return "host", "it runs a host's operating system and sends no spanning tree"
+    if said.protocol == "CDP" and "switch" not in roles and "router" not in roles:
+        return ("unknown", "it does not say that it switches") if not corroborated else (SWITCH, "it sends the BPDUs")
+    if roles & {"bridge", "switch", "router"}:
+        return SWITCH, "it says that it bridges"
+    if corroborated:
+        return SWITCH, "it sends the BPDUs"
+    if said.native_vlan is not None and not roles:
+        return SWITCH, "it tells the port's VLAN"
+    return "unknown", "it does not say that it bridges"
+
+
+def switch_port(heard: Heard, seen: tuple[Device, ...]) -> tuple[Port | None, tuple[str, ...]]:
+    """The switch and its port, with warnings: None where nobody, or more than one, can be it."""
+    tree = sorted(bpdus(heard), key=lambda item: (item[3] != UNTAGGED, -item[2]))
+    bridge, stp_port = (tree[0][0].bridge, tree[0][0].port) if tree else ("", 0)
+    told = [device for device in seen if device.role == SWITCH and device.said.protocol in DIRECT and device.said.port]
+    names = {plain_name(device.said.name or device.said.chassis) for device in told}
+    if len(names) > 1:
+        # several bridges behind one dumb switch: the one that also sends the BPDUs is the next hop, if there is one
+        senders = {src for _, src, _, _ in tree}
+        backed = [device for device in told if device.mac in senders]
+        if len({plain_name(device.said.name or device.said.chassis) for device in backed}) != 1:
+            listed = ", ".join(sorted(device.said.name or device.said.chassis for device in told))
+            return None, (f"several switches are heard ({listed}): an unmanaged switch stands between",)
+        told = backed
+    if not told:
+        return (Port(bridge=bridge, stp_port=stp_port, via=tree[0][0].variant) if bridge else None), ()
+    told.sort(key=lambda device: DIRECT.index(device.said.protocol))
+    best = told[0].said
+    return (
+        Port(
+            name=best.name or best.chassis,
+            port=best.port,
+            port_text=best.port_text,
+            via=" and ".join(dict.fromkeys(device.said.protocol for device in told)),
+            bridge=bridge,
+            stp_port=stp_port,
+            lag=next((device.said.lag for device in told if device.said.lag), None),
+            mtu=next((device.said.mtu for device in told if device.said.mtu), None),
+        ),
+        (),
+    )
+
+
+def port_words(port: str, description: str) -> str:
+    """A port as people know it: a Linux that plays a switch gives a MAC as the id, and the name as the description."""
+    return description if description and re.fullmatch(r"([0-9a-f]{2}:){5}[0-9a-f]{2}", port) else port
+
+
+def plain_name(name: str) -> str:
+    """A device's name for comparison: CDP appends a serial number in parentheses, others a domain."""
+    bare = name.split("(", maxsplit=1)[0].strip().lower()
+    return bare if re.fullmatch(r"[0-9.:a-f]+", bare) else bare.split(".")[0]

@@ -1,0 +1,88 @@
+"""A survey from start to end: of the live NICs, or of capture files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from mmap import mmap
+
+from bascule.errors import Problem, SiteFault, UsageFault
+from bascule.model.site import Host, Site
+from bascule.model.state import HostState
+from bascule.observe.kernel import observe
+from bascule.survey.capture import Progress, listen
+from bascule.survey.choose import choose
+from bascule.survey.evidence import Collector, Heard
+from bascule.survey.pcap import Capture, NotACapture
+from bascule.survey.verdicts import Survey, judge
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """The survey, the state before it (None for captures), remarks, and the signal that ended it early (or 0)."""
+
+    survey: Survey
+    state: HostState | None = None
+    remarks: tuple[str, ...] = ()
+    stopped_by: int = 0
+
+
+def survey_live(
+    names: Iterable[str] = (),
+    *,
+    seconds: float = 30.0,
+    site: Site | None = None,
+    host: Host | None = None,
+    active: bool = False,
+    progress: Progress | None = None,
+) -> Taken:
+    """Listen on this host's NICs and judge. Raises UsageFault, NotPermitted, MissingTool, CommandFailed."""
+    state = observe()
+    nics, remarks = choose(state, names, host)
+    listening = listen(nics, state, seconds=seconds, observe=observe, active=active, progress=progress)
+    return Taken(
+        survey=judge(listening.heard, site, host, listening.proofs),
+        state=state,
+        remarks=remarks,
+        stopped_by=listening.stopped_by,
+    )
+
+
+def survey_captures(
+    files: Mapping[str, Iterable[tuple[str, bytes | mmap]]], *, site: Site | None = None, host: Host | None = None
+) -> Taken:
+    """Judge capture files: for each NIC the names and contents of its files.
+
+    Raises UsageFault with every file that is no capture, SiteFault for a NIC that the host does not declare.
+    """
+    if host is not None and (strangers := [nic for nic in files if nic not in host.nics]):
+        have = ", ".join(host.nics) or "none"
+        raise SiteFault(
+            *(
+                Problem(
+                    code="NIC-UNKNOWN", message=f"{host.name} has no NIC '{nic}' in the file", hint=f"it has: {have}"
+                )
+                for nic in strangers
+            )
+        )
+    heard: dict[str, Heard] = {}
+    problems = []
+    for nic, captures in files.items():
+        collector, notes = Collector(nic), []
+        first, last = 0, 0
+        for name, data in captures:
+            capture = Capture(data)
+            try:
+                for record in capture.frames():
+                    collector.add(record.data)
+                    if record.time_ns:
+                        first = min(first or record.time_ns, record.time_ns)
+                        last = max(last, record.time_ns)
+            except NotACapture as wrong:
+                hint = "write one with 'tcpdump -i eth4 -w eth4.pcap'"
+                problems.append(Problem(code="PCAP", message=f"'{name}' cannot be judged: {wrong}", hint=hint))
+            notes += [f"{name}: {note}" for note in capture.notes]
+        heard[nic] = collector.finish(seconds=(last - first) / 1e9, notes=tuple(notes))
+    if problems:
+        raise UsageFault(*problems)
+    return Taken(survey=judge(heard, site, host))

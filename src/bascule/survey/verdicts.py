@@ -1,0 +1,301 @@
+"""The whole judgement over all NICs at once: pure, from what was heard to what is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from bascule.model.site import Host, Nic, Site
+from bascule.model.values import IfName
+from bascule.survey.cabling import Cabling, check_cabling
+from bascule.survey.evidence import UNTAGGED, Heard
+from bascule.survey.facts import Segment, native_vlan, segment
+from bascule.survey.frame import Tags
+from bascule.survey.hazards import hazards
+from bascule.survey.judge import (
+    SAME_WIRE,
+    VERY_LIKELY,
+    Candidate,
+    Point,
+    Verdict,
+    confidence_words,
+    judge_segment,
+    other_senders,
+)
+from bascule.survey.lines import Evidence, evidence
+from bascule.survey.neighbours import Device, Port, bpdus, devices, switch_port
+from bascule.survey.same_wire import Ear, Foot, Proof, Wire, same_wires
+from bascule.survey.words import several, tag_words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NicVerdict:
+    """What is on one NIC.
+
+    ``network`` is the declared one if it is there, else the one of the untagged frames, else the only tagged one;
+    None where it cannot be told, and ``why`` says why. ``wrong`` is True where the file says another network than
+    the wire does; it stays False where the evidence is thin.
+    """
+
+    nic: str
+    heard: Heard
+    declared: str | None = None
+    network: str | None = None
+    confidence: float = 0.0
+    why: str = ""
+    wrong: bool = False
+    vlans: tuple[int, ...] = ()
+    native_vlan: int | None = None
+    port: Port | None = None
+    devices: tuple[Device, ...] = ()
+    verdicts: Mapping[Tags, Verdict] = field(default_factory=dict)
+    segments: Mapping[Tags, Segment] = field(default_factory=dict)
+    evidence: tuple[Evidence, ...] = ()
+    warnings: tuple[str, ...] = ()
+    cabling: Cabling | None = None
+
+    @property
+    def words(self) -> str:
+        """The confidence in words."""
+        return confidence_words(self.confidence) if self.network else "cannot tell"
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether the wire, or the cabling, is another than the file says."""
+        return self.wrong or (self.cabling is not None and not self.cabling.holds)
+
+    @property
+    def networks(self) -> tuple[tuple[str, Tags, float], ...]:
+        """All networks that were recognised, with their tags and confidence."""
+        return tuple(
+            (verdict.network, tags, verdict.confidence)
+            for tags, verdict in sorted(self.verdicts.items())
+            if verdict.network is not None
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """The verdicts of all NICs and the wires that they share."""
+
+    nics: Mapping[str, NicVerdict]
+    wires: tuple[Wire, ...] = ()
+    site: Site | None = None
+    host: Host | None = None
+
+    @property
+    def contradictions(self) -> tuple[NicVerdict, ...]:
+        """NICs whose wire is another than the file says."""
+        return tuple(nic for nic in self.nics.values() if nic.contradicted)
+
+
+def judge(
+    heard: Mapping[str, Heard], site: Site | None = None, host: Host | None = None, proofs: Iterable[Proof] = ()
+) -> Survey:
+    """Judge all NICs: each for itself, then the wires, then again with what the other NICs of a wire know."""
+    known = tuple(proofs)
+    seen = {nic: devices(ear) for nic, ear in heard.items()}
+    ports = {nic: switch_port(ear, seen[nic]) for nic, ear in heard.items()}
+    segments = {
+        nic: {tags: segment(ear, tags, seen[nic]) for tags in sorted({UNTAGGED, *ear.facts})}
+        for nic, ear in heard.items()
+    }
+    verdicts = {nic: _verdicts(nic, segs, site, host, ports[nic][0], {}) for nic, segs in segments.items()}
+    wires = same_wires(_ears(heard, ports, verdicts, segments), known)
+    if site is not None and (extra := _from_others(wires, verdicts)):
+        verdicts = {nic: _verdicts(nic, segs, site, host, ports[nic][0], extra) for nic, segs in segments.items()}
+        wires = same_wires(_ears(heard, ports, verdicts, segments), known)
+    networks = {nic: tuple(v.network for v in found.values() if v.network) for nic, found in verdicts.items()}
+    heard_ports = {nic: port for nic, (port, _) in ports.items()}
+    cabling = check_cabling(host, heard_ports, networks) if host is not None else {}
+    return Survey(
+        nics={
+            nic: _nic(ear, site, host, seen[nic], ports[nic], verdicts[nic], segments[nic], cabling.get(nic))
+            for nic, ear in heard.items()
+        },
+        wires=wires,
+        site=site,
+        host=host,
+    )
+
+
+def _ears(
+    heard: Mapping[str, Heard],
+    ports: Mapping[str, tuple[Port | None, tuple[str, ...]]],
+    verdicts: Mapping[str, Mapping[Tags, Verdict]],
+    segments: Mapping[str, Mapping[Tags, Segment]],
+) -> dict[str, Ear]:
+    return {nic: Ear.of(ear, ports[nic][0], verdicts[nic], segments[nic]) for nic, ear in heard.items()}
+
+
+def _verdicts(
+    nic: str,
+    segs: Mapping[Tags, Segment],
+    site: Site | None,
+    host: Host | None,
+    port: Port | None,
+    extra: Mapping[Foot, Candidate],
+) -> dict[Tags, Verdict]:
+    if site is None:
+        return {}
+    return {
+        tags: judge_segment(seg, site, host, port, [extra[foot]] if (foot := Foot(nic, tags)) in extra else [])
+        for tags, seg in segs.items()
+    }
+
+
+def _from_others(wires: Iterable[Wire], verdicts: Mapping[str, Mapping[Tags, Verdict]]) -> dict[Foot, Candidate]:
+    """What the sure feet of a broadcast domain tell its unsure ones."""
+    told: dict[Foot, Candidate] = {}
+    for domain in (domain for wire in wires for domain in wire.domains):
+        sure = {
+            foot: verdict.network
+            for foot in domain
+            if (verdict := verdicts[foot.nic].get(foot.tags)) and verdict.network
+        }
+        if len(set(sure.values())) != 1:
+            continue
+        source, network = min(sure.items())
+        for foot in domain - set(sure):
+            words = f"on one wire with {source}, which is {network}"
+            told[foot] = Candidate(network=str(network), points=(Point(SAME_WIRE, "wire", words, 0),))
+    return told
+
+
+def _nic(
+    heard: Heard,
+    site: Site | None,
+    host: Host | None,
+    seen: tuple[Device, ...],
+    found: tuple[Port | None, tuple[str, ...]],
+    verdicts: Mapping[Tags, Verdict],
+    segments: Mapping[Tags, Segment],
+    cabling: Cabling | None,
+) -> NicVerdict:
+    port, warnings = found
+    nic = host.nics.get(IfName(heard.nic)) if host is not None else None
+    chosen = _choose(verdicts, nic, site)
+    contradiction = _contradiction(heard, nic, site, verdicts)
+    said = [*warnings, *hazards(heard, port, segments)]
+    if contradiction:
+        said.insert(0, contradiction)
+    if cabling is not None and not cabling.holds:
+        said.append(f"cabling: {cabling.words}")
+    if site is not None:
+        said += _mixed(verdicts, site, nic)
+    declared = [subnet for network in site.networks.values() for subnet in network.subnets] if site is not None else []
+    points = [
+        Evidence(point.kind, point.detail + (f" ({tag_words(tags)})" if tags else ""), point.frames)
+        for tags, verdict in sorted(verdicts.items())
+        if verdict.network is not None and verdict.best is not None
+        for point in verdict.best.points
+        if point.kind in ("wire", "switch", "gateway", "vlan")
+    ]
+    return NicVerdict(
+        nic=heard.nic,
+        heard=heard,
+        declared=nic.network if nic is not None else None,
+        network=chosen.network if chosen is not None else None,
+        confidence=chosen.confidence if chosen is not None else 0.0,
+        why=_why(heard, chosen, segments),
+        wrong=bool(contradiction),
+        vlans=tuple(sorted({tags[0] for tags in heard.segments if tags} | _pvst_tagged(heard))),
+        native_vlan=native_vlan(segments[UNTAGGED]),
+        port=port,
+        devices=seen,
+        verdicts=verdicts,
+        segments=segments,
+        evidence=(*points, *evidence(heard, seen, segments.values(), declared)),
+        warnings=tuple(dict.fromkeys(said)),
+        cabling=cabling,
+    )
+
+
+def _choose(verdicts: Mapping[Tags, Verdict], nic: Nic | None, site: Site | None) -> Verdict | None:
+    """The verdict that stands for the NIC."""
+    sure = [verdict for _, verdict in sorted(verdicts.items()) if verdict.network is not None]
+    if nic is not None and nic.network is not None:
+        for verdict in sure:
+            if verdict.network == nic.network:
+                return verdict
+        expected = site.networks[nic.network].vlan if site is not None else None
+        if expected is not None and (expected,) in verdicts:
+            return verdicts[expected,]
+    untagged = verdicts.get(UNTAGGED)
+    if not sure or (untagged is not None and untagged.network is not None):
+        return untagged
+    if len(sure) == 1:
+        return sure[0]
+    every = ", ".join(f"{verdict.network} {verdict.segment.words}" for verdict in sure)
+    return Verdict(segment=sure[0].segment, why=f"a trunk: {every}")
+
+
+def _contradiction(
+    heard: Heard,
+    nic: Nic | None,
+    site: Site | None,
+    verdicts: Mapping[Tags, Verdict],
+) -> str:
+    """One sentence where the file's word and the wire's differ; empty where they agree or the wire says too little."""
+    if nic is None or nic.network is None or site is None:
+        return ""
+    declared = site.networks[nic.network]
+    if any(verdict.network == nic.network for verdict in verdicts.values()):
+        return ""
+    where = (declared.vlan,) if declared.vlan is not None else UNTAGGED
+    expected = verdicts.get(where)
+    if expected is not None and expected.best is not None and expected.best.network == nic.network:
+        return ""  # it leans to the right one, only too thin
+    untagged = verdicts[UNTAGGED]
+    if where == UNTAGGED or where in heard.facts:
+        natives: list[tuple[str, int]] = []
+        clear = [expected] if expected is not None and expected.network else []
+        alien = expected
+    else:
+        # a trunk's tag may be silent for a while; PVST is not, and a wire without any tag is hardly a trunk
+        natives = [(how, vid) for vid, how in sorted(untagged.segment.native) if how == "PVST" and vid != declared.vlan]
+        if not natives and any(heard.segments):
+            return ""
+        clear = [untagged] if untagged.network and (natives or untagged.confidence >= VERY_LIKELY) else []
+        alien = untagged
+    # IPv6 that the file does not speak of says nothing against an IPv4 network, and the other way round
+    versions = {subnet.version for subnet in declared.subnets} or {4, 6}
+    foreign = [item for item in alien.foreign if item[0].version in versions] if alien is not None and not clear else []
+    if not clear and not foreign and not natives:
+        return ""
+    hears = [f"{how} {vid}" for how, vid in natives]
+    for verdict in clear:
+        hears += [f"{verdict.network} ({point.detail})" for point in (verdict.best.points[:1] if verdict.best else ())]
+    hears += [f"{'' if stated else 'ARP of '}{net}" for net, _, stated in foreign[:2]]
+    return f"declared {nic.network}, but hears {' and '.join(dict.fromkeys(hears))}"
+
+
+def _mixed(verdicts: Mapping[Tags, Verdict], site: Site, nic: Nic | None) -> list[str]:
+    said = []
+    for tags, verdict in sorted(verdicts.items()):
+        if verdict.network is None:
+            continue
+        for other, number in other_senders(verdict.segment, verdict.network, site).items():
+            heard = f"{several(number, 'sender')} of {other} on {verdict.network} ({tag_words(tags)})"
+            said.append(f"{heard}: two networks on one wire")
+        vlan = site.networks[verdict.network].vlan
+        if nic is not None and nic.network == verdict.network and (vlan,) != tags and not (vlan is None and tags == ()):
+            expected = f"tagged {vlan}" if vlan is not None else "untagged"
+            said.append(f"{verdict.network} arrives {verdict.segment.words}, the file says {expected}")
+    return said
+
+
+def _pvst_tagged(heard: Heard) -> set[int]:
+    return {bpdu.vlan for bpdu, _, _, tags in bpdus(heard) if bpdu.vlan is not None and tags}
+
+
+def _why(heard: Heard, chosen: Verdict | None, segments: Mapping[Tags, Segment]) -> str:
+    if chosen is not None and chosen.network is not None:
+        return ""
+    if heard.frames + heard.ignored == 0:
+        if heard.carrier is False:
+            return "no cable: the NIC has no carrier"
+        return f"nothing was heard in {heard.seconds:.0f} s" if heard.seconds else "nothing was heard"
+    if chosen is not None:
+        return chosen.why
+    return "" if any(not seg.is_silent for seg in segments.values()) else "nothing was heard that names a network"

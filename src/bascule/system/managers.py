@@ -1,0 +1,52 @@
+"""Who else configures a link as soon as it has a carrier: NetworkManager, systemd-networkd.
+
+Both answer for the machine's first network namespace, whichever one we are in; in another one nobody manages anything.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from bascule.errors import MissingTool
+from bascule.system.run import run
+
+NETWORKD_BUSY = frozenset({"configuring", "configured", "pending", "failed"})  # networkctl(1), SETUP
+
+
+def in_first_namespace() -> bool:
+    """Whether this is the namespace of process 1; False where that cannot be seen."""
+    try:
+        return Path("/proc/1/ns/net").readlink() == Path("/proc/thread-self/ns/net").readlink()
+    except OSError:
+        return False
+
+
+def networkmanager_has(link: str) -> bool:
+    """Whether NetworkManager runs and manages the link."""
+    words = _answer("nmcli", "-g", "GENERAL.STATE", "device", "show", link)
+    return bool(words) and "unmanaged" not in words
+
+
+def networkmanager_take(link: str, *, manage: bool) -> None:
+    """Tell NetworkManager to leave a link alone, or to mind it again, until the next boot. Raises CommandFailed."""
+    run(("nmcli", "device", "set", link, "managed", "yes" if manage else "no"))
+
+
+def networkd_has(link: str) -> bool:
+    """Whether systemd-networkd runs and has a file for the link."""
+    try:
+        state = json.loads(_answer("networkctl", "--json=short", "status", link) or "{}").get("AdministrativeState")
+    except (ValueError, AttributeError):
+        return False  # older than its JSON (systemd 249)
+    return state in NETWORKD_BUSY
+
+
+def _answer(*argv: str) -> str:
+    if not in_first_namespace():
+        return ""
+    try:
+        result = run(argv, check=False)
+    except MissingTool:
+        return ""
+    return result.stdout.strip() if result.status == 0 else ""

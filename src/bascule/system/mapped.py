@@ -1,0 +1,26 @@
+"""Large files, read as they are needed."""
+
+from __future__ import annotations
+
+import mmap
+from pathlib import Path
+
+from bascule.errors import NotPermitted, Problem, UsageFault
+
+
+def map_file(path: str) -> bytes | mmap.mmap:
+    """A file's content without reading it all; a pipe is read to its end.
+
+    Raises UsageFault for what is missing or no file, NotPermitted for what may not be read.
+    """
+    try:
+        with Path(path).open("rb") as stream:
+            try:
+                return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+            except (ValueError, OSError):  # empty, or a pipe
+                return stream.read()
+    except PermissionError as error:
+        problem = Problem(code="FILE", message=f"'{path}' may not be read", hint="run it as its owner, or as root")
+        raise NotPermitted(problem) from error
+    except OSError as error:
+        raise UsageFault(Problem(code="FILE", message=f"'{path}' cannot be read: {error.strerror}")) from error

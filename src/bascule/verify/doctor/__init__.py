@@ -1,0 +1,40 @@
+"""The doctor: what on this host will bite, with evidence and a fix. A new look is one file and one line here."""
+
+from __future__ import annotations
+
+from bascule.verify.doctor import (
+    bridge_filter,
+    firewalld_zone,
+    kvm,
+    libvirt_reach,
+    macvtap,
+    modules,
+    name_servers,
+    network_collision,
+    packages,
+    wireless,
+)
+from bascule.verify.doctor.finding import Facts, Finding, Severity
+
+__all__ = ["LOOKS", "Facts", "Finding", "Severity", "examine"]
+
+LOOKS = (
+    packages.look,
+    kvm.look,
+    modules.look,
+    libvirt_reach.look,
+    network_collision.look,
+    bridge_filter.look,
+    firewalld_zone.look,
+    name_servers.look,
+    wireless.look,
+    macvtap.look,
+)
+
+_ORDER = (Severity.PROBLEM, Severity.WARNING, Severity.NOTE, Severity.OK)
+
+
+def examine(facts: Facts) -> tuple[Finding, ...]:
+    """All findings, the worst first."""
+    found = [finding for look in LOOKS for finding in look(facts)]
+    return tuple(sorted(found, key=lambda finding: _ORDER.index(finding.severity)))

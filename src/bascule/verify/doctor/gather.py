@@ -1,0 +1,172 @@
+"""The facts that the doctor looks at, observed on this host. What cannot be seen stays empty; nothing is changed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+from bascule.errors import BasculeError
+from bascule.guests.accel import accel
+from bascule.model.site import Site
+from bascule.observe import kernel, libvirt
+from bascule.system.libvirt import connect
+from bascule.system.run import find_tool, run
+from bascule.system.sysctl import read_sysctls
+from bascule.verify.doctor.bridge_filter import CALLS
+from bascule.verify.doctor.finding import BaseChain, Facts
+
+TOOLS = ("ip", "nft", "qemu-system-x86_64", "virsh", "libvirtd", "virtqemud", "dnsmasq")
+
+
+def gather(site: Site | None = None, host: str = "", *, uri: str | None = None, root: Path = Path("/")) -> Facts:
+    """Observe. ``root`` is for the files of /etc, /proc and /sys of another tree, in tests."""
+    tools = {name: _has(name) for name in TOOLS}
+    release = _os_release(root)
+    works, reason = _kvm(tools)
+    error, seen = _libvirt(uri)
+    chains, names = _chains()
+    zones, default_zone = _zones()
+    state = None
+    with contextlib.suppress(BasculeError):
+        state = kernel.observe()
+    return Facts(
+        distribution=release.get("ID", ""),
+        like=tuple(release.get("ID_LIKE", "").split()),
+        tools=tools,
+        kvm_device=(root / "dev/kvm").exists(),
+        kvm_flags=_cpu_flags(root),
+        kvm_works=works,
+        kvm_reason=reason,
+        modules=_modules(root),
+        sysctls=read_sysctls(CALLS.values()),
+        chains=chains,
+        chain_names=names,
+        state=state,
+        libvirt_error=error,
+        domains=seen.domains,
+        networks=seen.networks,
+        zones=zones,
+        default_zone=default_zone,
+        dns_sockets=_dns_sockets(),
+        wireless=frozenset(path.parent.name for path in (root / "sys/class/net").glob("*/wireless")),
+        site=site,
+        host=host,
+    )
+
+
+def _has(name: str) -> bool:
+    try:
+        find_tool(name)
+    except BasculeError:
+        return False
+    return True
+
+
+def _os_release(root: Path) -> dict[str, str]:
+    found = {}
+    with contextlib.suppress(OSError):
+        for line in (root / "etc/os-release").read_text().splitlines():
+            key, _, value = line.partition("=")
+            if value:
+                found[key] = " ".join(shlex.split(value))
+    return found
+
+
+def _cpu_flags(root: Path) -> tuple[str, ...]:
+    with contextlib.suppress(OSError):
+        return tuple(sorted(set(re.findall(r"\b(vmx|svm)\b", (root / "proc/cpuinfo").read_text()))))
+    return ()
+
+
+def _kvm(tools: dict[str, bool]) -> tuple[bool | None, str]:
+    if not tools["qemu-system-x86_64"]:
+        return None, "there is no QEMU to start a probe guest with"
+    with contextlib.suppress(BasculeError):
+        found = accel()
+        return found.is_kvm, found.reason
+    return None, "the probe guest could not be started"
+
+
+def _libvirt(uri: str | None) -> tuple[str, libvirt.Libvirt]:
+    try:
+        hypervisor = connect(uri)
+        try:
+            return "", libvirt.observe(hypervisor)
+        finally:
+            hypervisor.close()
+    except BasculeError as error:
+        return error.problems[0].message, libvirt.Libvirt()
+
+
+def _chains() -> tuple[tuple[BaseChain, ...] | None, frozenset[str]]:
+    """The chains at a hook, of nftables and of iptables' old kernel side; None where they may not be read."""
+    try:
+        rows: list[dict[str, Any]] = json.loads(run(("nft", "-j", "list", "chains")).stdout).get("nftables", [])
+    except (BasculeError, ValueError):
+        return None, frozenset()
+    chains = [row["chain"] for row in rows if "chain" in row]
+    found = [
+        BaseChain(
+            family=c["family"], table=c["table"], name=c["name"], hook=c["hook"], policy=c.get("policy", "accept")
+        )
+        for c in chains
+        if "hook" in c
+    ]
+    for tool, family in (("iptables-legacy", "ip"), ("ip6tables-legacy", "ip6")):
+        with contextlib.suppress(BasculeError):
+            words = run((tool, "-S", "FORWARD"), check=False).stdout
+            if words.startswith("-P FORWARD DROP"):
+                found.append(
+                    BaseChain(family=family, table="filter (legacy)", name="FORWARD", hook="forward", policy="drop")
+                )
+    return tuple(found), frozenset(chain["name"] for chain in chains)
+
+
+def _zones() -> tuple[dict[str, str] | None, str]:
+    try:
+        done = run(("firewall-cmd", "--get-active-zones"), check=False)
+    except BasculeError:
+        return None, ""
+    if done.status != 0:
+        return None, ""
+    zones: dict[str, str] = {}
+    zone = ""
+    for line in done.stdout.splitlines():
+        if line and not line[0].isspace():
+            zone = line.split()[0]
+        elif line.strip().startswith("interfaces:"):
+            zones |= dict.fromkeys(line.partition(":")[2].split(), zone)
+    return zones, run(("firewall-cmd", "--get-default-zone"), check=False).stdout.strip()
+
+
+def _dns_sockets() -> tuple[tuple[str, str], ...]:
+    """UDP sockets on the ports of DNS and DHCP; one that is bound to a link (``%virbr0``) is nobody's rival."""
+    try:
+        words = run(("ss", "-Hlunp", "( sport = :53 or sport = :67 )"), check=False).stdout
+    except BasculeError:
+        return ()
+    found = []
+    for line in words.splitlines():
+        cells = line.split()
+        if len(cells) < 4 or "%" in cells[3]:
+            continue
+        owner = re.search(r'\(\("([^"]+)"', line)
+        found.append((cells[3], owner[1] if owner else "an unknown process"))
+    return tuple(found)
+
+
+def _modules(root: Path) -> frozenset[str] | None:
+    """Loaded modules, and those built into the kernel that show parameters under /sys/module."""
+    try:
+        loaded = {line.split()[0] for line in (root / "proc/modules").read_text().splitlines() if line}
+    except OSError:
+        return None
+    loaded |= {path.name for path in (root / "sys/module").glob("*")}
+    # built-in ones without parameters show by what they made
+    if (root / "dev/net/tun").exists():
+        loaded.add("tun")
+    return frozenset(loaded)

@@ -1,0 +1,29 @@
+"""Whether libvirt answers, and whose MACs are not one NIC's alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bascule.guests.identity import conflicts
+from bascule.verify.doctor.finding import Facts, Finding, Severity
+
+
+def look(facts: Facts) -> Iterator[Finding]:
+    """The connection, clones and duplicate MACs."""
+    if facts.libvirt_error:
+        yield Finding(
+            id="libvirt",
+            severity=Severity.NOTE,
+            subject="libvirt",
+            text=facts.libvirt_error,
+            fix="systemctl start libvirtd (or virtqemud and virtnetworkd), where guests are to run through libvirt",
+        )
+    for problem in conflicts(facts.domains, facts.state):
+        yield Finding(
+            id="mac-twice",
+            severity=Severity.PROBLEM,
+            subject="MAC addresses",
+            text=problem.message,
+            evidence=("libvirt's domains, links of this host",),
+            fix=problem.hint or "",
+        )

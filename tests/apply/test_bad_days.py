@@ -1,0 +1,173 @@
+"""Full and read-only disks, missing folders, programs and rights: a clear error, and nothing changed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from bascule import workflow
+from bascule.apply.decide import take_back
+from bascule.apply.prepare import prepare
+from bascule.apply.transaction import Wish, apply
+from bascule.errors import CommandFailed, Problem, TakenBack
+from bascule.model.state import HostState
+from tests.apply.hosts import Bed, difference, environment, wait_for
+
+BASCULE = f"{sys.executable} -m bascule"
+
+
+def shell(bed: Bed, script: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """A script in the host's namespace, with mounts of its own."""
+    with bed.host.entered():
+        return subprocess.run(
+            ("unshare", "--mount", "--propagation", "private", "sh", "-c", script), capture_output=True, text=True,
+            env={**os.environ, **bed.env, **env}, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("size", ["4k", "12k", "20k", "28k"])
+def test_a_full_disk(bed: Bed, size: str) -> None:
+    before = bed.raw()
+    bed.state.mkdir()
+    done = shell(
+        bed, f"mount -t tmpfs -o size={size} none {bed.state} && {BASCULE} apply {bed.site} --yes; s=$?;"
+             f"find {bed.state} -name '*.new'; exit $s"
+    )  # fmt: skip
+    assert difference(before, bed.raw()) == []
+    assert done.returncode == 1, done.stderr
+    assert "cannot be written" in done.stderr
+    assert "nothing was changed" in done.stderr
+    assert ".new" not in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_a_disk_that_fills_up_while_it_waits(bed: Bed) -> None:
+    done = shell(
+        bed, f"mkdir -p {bed.state}; mount -t tmpfs -o size=400k none {bed.state}; {BASCULE} apply {bed.site} --yes;"
+             f"dd if=/dev/zero of={bed.state}/fill bs=1k 2>/dev/null; {BASCULE} confirm && {BASCULE} status &&"
+             f"{BASCULE} undo"
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "is confirmed" in done.stdout
+    assert "is as it was before" in done.stdout
+
+
+def test_a_read_only_disk(bed: Bed) -> None:
+    before = bed.raw()
+    bed.state.mkdir()
+    done = shell(bed, f"mount -t tmpfs -o ro none {bed.state} && {BASCULE} apply {bed.site} --yes")
+    assert done.returncode == 1
+    assert "Read-only" in done.stderr
+    assert "nothing was changed" in done.stderr
+    assert difference(before, bed.raw()) == []
+
+
+def test_without_run(bed: Bed) -> None:
+    """/run is empty and /var/lib has nothing of ours yet: the folders are made."""
+    script = f"unset BASCULE_STATE_DIR; mount -t tmpfs none /run && mount -t tmpfs none /var/lib && {BASCULE} apply"
+    done = shell(bed, f"{script} {bed.site} --yes && {BASCULE} undo && ls -d /run/bascule /var/lib/bascule")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_without_rights(bed: Bed) -> None:
+    done = shell(bed, f"mkdir -m 700 {bed.state}; exec setpriv --reuid 65534 --clear-groups {BASCULE} status")
+    if "No module" in done.stderr or "ermission denied: '/root" in done.stderr or "can't open" in done.stderr:
+        pytest.skip("the program itself is in a folder that an ordinary user may not enter")
+    assert "Traceback" not in done.stderr
+
+
+def test_without_the_tools(bed: Bed) -> None:
+    before = bed.raw()
+    done = bed.run("apply", str(bed.site), "--yes", PATH="/nonexistent")
+    assert done.returncode == 1
+    assert "'ip' is not in PATH" in done.stderr
+    assert difference(before, bed.raw()) == []
+
+
+class Files:
+    """A writer as a configuration system has one."""
+
+    def __init__(self, folder: Path, fail: bool = False) -> None:
+        self.folder, self.fail = folder, fail
+
+    def paths(self, wanted: HostState) -> Sequence[str]:
+        return [str(self.folder / name) for name in ("old", "new", "gone")]
+
+    def write(self, wanted: HostState) -> Sequence[str]:
+        (self.folder / "old").write_text("other")
+        (self.folder / "new").write_text("new")
+        (self.folder / "gone").unlink()
+        if self.fail:
+            raise CommandFailed(Problem(code="X", message="the dialect says no"))
+        return [str(self.folder / name) for name in ("old", "new")]
+
+
+@pytest.fixture
+def etc(tmp_path: Path) -> Path:
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    (folder / "old").write_text("old")
+    (folder / "old").chmod(0o640)
+    os.chown(folder / "old", 1, 2)
+    (folder / "gone").write_bytes(b"\xff\0binary")
+    return folder
+
+
+def assert_files_as_before(etc: Path) -> None:
+    assert (etc / "old").read_text() == "old"
+    status = (etc / "old").stat()
+    assert (status.st_mode & 0o777, status.st_uid, status.st_gid) == (0o640, 1, 2)
+    assert not (etc / "new").exists()
+    assert (etc / "gone").read_bytes() == b"\xff\0binary"
+
+
+def test_files_come_back_too(bed: Bed, etc: Path) -> None:
+    site = workflow.load(str(bed.site))
+    with bed.host.entered(), environment(bed.env):
+        done = apply(prepare(site, site.hosts["h"]), Wish(window_s=None, writer=Files(etc)))
+        assert len(done.written) == 2
+        undone = take_back()
+    assert undone.back.ok
+    assert_files_as_before(etc)
+
+
+def test_a_writer_that_fails_takes_everything_back(bed: Bed, etc: Path) -> None:
+    before = bed.raw()
+    site = workflow.load(str(bed.site))
+    with bed.host.entered(), environment(bed.env), pytest.raises(TakenBack, match="the dialect says no"):
+        apply(prepare(site, site.hosts["h"]), Wish(writer=Files(etc, fail=True)))
+    assert_files_as_before(etc)
+    assert difference(before, bed.raw()) == []
+
+
+def test_a_check_that_does_not_hold_takes_everything_back(bed: Bed) -> None:
+    before = bed.raw()
+    site = workflow.load(str(bed.site))
+    with bed.host.entered(), environment(bed.env), pytest.raises(TakenBack, match="guest g does not answer"):
+        apply(prepare(site, site.hosts["h"]), Wish(verify=lambda: ["guest g does not answer"]))
+    assert difference(before, bed.raw()) == []
+
+
+def test_a_probe_that_passed_before_and_fails_after(bed: Bed) -> None:
+    """The gateway knows the host's NIC only: a bridge port is cut by the wire here."""
+    before = bed.raw()
+    site = bed.site.read_text().replace(
+        "br0: {uplink: eth0, address: from-uplink}", "br0: {uplink: eth0, vlan_aware: false}"
+    )
+    bed.site.write_text(site.replace("eth0: {network: lan}", "eth0: {network: lan}"))
+    done = bed.run("apply", str(bed.site), "--yes")
+    assert done.returncode == 75, done.stdout + done.stderr
+    assert "does not answer after it" in done.stderr
+    assert "10.0.0.1" in done.stderr
+    assert wait_for(lambda: difference(before, bed.raw()), lambda left: not left) == []
+
+
+def test_a_probe_that_failed_before_never_counts(bed: Bed) -> None:
+    bed.apply("--probe", "10.0.0.1:9", "--no-confirm")
+    assert "tcp/9" not in bed.run("status").stdout
+    assert bed.run("undo").returncode == 0

@@ -1,0 +1,113 @@
+"""A real sshd: the change cuts the line that it was made over, and the dead-man brings it back."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.apply.hosts import Bed, difference, furnish, wait_for
+from tests.lab import Lab
+
+SITE = """\
+site: cut
+networks:
+  lan: {subnet: 10.0.0.0/24}
+hosts:
+  h:
+    nics: {eth0: {network: lan}}
+    bridges: {br0: {uplink: eth0%s}}
+"""
+
+Ssh = Callable[[str], "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def bed(lab: Lab, tmp_path: Path) -> Bed:
+    return furnish(lab, tmp_path, SITE % "")
+
+
+@pytest.fixture
+def ssh(bed: Bed, tmp_path: Path) -> Iterator[Ssh]:
+    """Log in from the wire. The daemon's key and folders are its own; nobody else is let in."""
+    sshd = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
+    if sshd is None or shutil.which("ssh") is None:
+        pytest.skip("there is no sshd here (apt-get install openssh-server openssh-client)")
+    Path("/run/sshd").mkdir(exist_ok=True)  # its own privilege separation folder
+    folder = tmp_path / "ssh"
+    folder.mkdir(mode=0o700)
+    for name in ("host", "user"):
+        subprocess.run(("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name), check=True)
+    shutil.copy(folder / "user.pub", folder / "authorized")
+    options = {
+        "HostKey": folder / "host", "AuthorizedKeysFile": folder / "authorized", "PidFile": folder / "pid",
+        "StrictModes": "no", "UsePAM": "no", "PasswordAuthentication": "no", "PermitRootLogin": "prohibit-password",
+        "ListenAddress": "10.0.0.5", "ClientAliveInterval": "1", "ClientAliveCountMax": "2", "AcceptEnv": "BASCULE_*",
+    }  # fmt: skip
+    words = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
+    with bed.host.entered():
+        daemon = subprocess.Popen((sshd, "-D", "-f", "/dev/null", *words), stderr=subprocess.DEVNULL)
+
+    def log_in(command: str) -> subprocess.Popen[str]:
+        with bed.wire.entered():
+            return subprocess.Popen(
+                ("ssh", "-tt", "-F", "/dev/null", "-i", folder / "user", "-o", "StrictHostKeyChecking=no",
+                 "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=3",
+                 "-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=2", "-o", "SendEnv=BASCULE_STATE_DIR",
+                 "root@10.0.0.5", command),
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                env={**os.environ, "BASCULE_STATE_DIR": str(bed.state)},
+            )  # fmt: skip
+
+    ready = wait_for(lambda: log_in("true").communicate(timeout=10)[0] == "", bool, 10)
+    if not ready:
+        daemon.terminate()
+        daemon.wait()
+        pytest.skip(f"the sshd of this machine lets nobody in: {log_in('true').communicate()[0]}")
+    yield log_in
+    daemon.terminate()
+    daemon.wait()
+
+
+def bascule(words: str) -> str:
+    return f"{sys.executable} -m bascule {words}"
+
+
+def test_the_line_is_cut_and_comes_back(bed: Bed, ssh: Ssh) -> None:
+    bed.site.write_text(SITE % ", address: 10.0.0.77/24")  # the gateway answers that one as well: only the line is cut
+    before = bed.raw()
+    session = ssh(bascule(f"apply {bed.site} --yes --confirm-within 6s"))
+    assert wait_for(lambda: "10.0.0.77" in bed.ip("-br addr"), bool)
+    assert "10.0.0.5" not in bed.ip("-br addr")
+    text = session.communicate(timeout=30)[0]
+    assert "your own line (from 10.0.0.1 to 10.0.0.5) runs over it; 10.0.0.5 goes away with it" in " ".join(
+        text.split()
+    )
+    assert wait_for(lambda: difference(before, bed.raw()), lambda left: not left, 20) == []
+    again = ssh(bascule("status"))
+    assert "was taken back" in again.communicate(timeout=20)[0]
+
+
+def test_the_line_holds_where_the_address_moves(bed: Bed, ssh: Ssh) -> None:
+    bed.site.write_text(SITE % ", address: from-uplink")
+    session = ssh(bascule(f"apply {bed.site} --yes --confirm-within 30s") + " && " + bascule("confirm"))
+    text = session.communicate(timeout=40)[0]
+    assert session.returncode == 0, text
+    assert "your address stays 10.0.0.5, on br0" in text
+    assert "is confirmed" in text
+    time.sleep(0.2)
+    assert bed.status()["status"] == "confirmed"
+
+
+def test_under_sudo_the_line_is_found_all_the_same(bed: Bed, ssh: Ssh) -> None:
+    """sudo drops SSH_CONNECTION; the session above it still has it."""
+    bed.site.write_text(SITE % ", address: from-uplink")
+    session = ssh("env -u SSH_CONNECTION " + bascule(f"apply {bed.site} --yes --confirm-within 30s") + "; exit $?")
+    assert "your own line (from 10.0.0.1)" in session.communicate(timeout=40)[0]
+    assert bed.run("undo").returncode == 0

@@ -1,0 +1,84 @@
+"""The verbs capacity and guest as a user meets them; libvirt's test driver stands for a host with domains."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bascule.system.libvirt import binding
+from tests.guests.test_inventory import made_up_host
+from tests.lab import Lab
+
+EXAMPLE = str(Path(__file__).parents[2] / "examples" / "production.yaml")
+
+
+@pytest.fixture
+def uri(tmp_path: Path) -> str:
+    if not binding.is_here():
+        pytest.skip("libvirt's Python binding cannot be loaded (make vm-tools)")
+    (tmp_path / "node.xml").write_text(made_up_host(3))
+    return f"test://{tmp_path}/node.xml"
+
+
+@pytest.mark.kernel
+def test_capacity_of_another_host_by_the_file(lab: Lab) -> None:
+    done = lab.bascule(lab.host(), "capacity", EXAMPLE)
+    assert done.returncode == 0
+    assert "vmserver  64 GiB (the site file)" in done.stdout
+    assert "one of 64 GiB would lack" in done.stdout
+    document = json.loads(lab.bascule(lab.host(), "capacity", EXAMPLE, "--json").stdout)
+    assert document["schema"] == "bascule/capacity/1"
+    assert document["verdict"] == "fits"
+    assert [guest["name"] for guest in document["guests"]] == ["guest_01", "guest_02", "guest_03"]
+
+
+@pytest.mark.kernel
+def test_capacity_on_the_host_itself_counts_what_runs(lab: Lab, uri: str) -> None:
+    room = lab.host("eth2", "eth3", "eth4", "eth5")
+    document = json.loads(lab.bascule(room, "capacity", EXAMPLE, "--json", "--connect", uri).stdout)
+    assert document["memory"]["source"] == "/proc/meminfo"
+    assert [guest["name"] for guest in document["guests"] if not guest["declared"]] == ["g0", "g1", "g2", "test"]
+
+
+@pytest.mark.kernel
+def test_the_list_for_people_and_for_machines(lab: Lab, uri: str) -> None:
+    room = lab.host()
+    done = lab.bascule(room, "guest", "list", "--connect", uri)
+    assert done.returncode == 0, done.stderr
+    head, *rows = done.stdout.splitlines()
+    assert head.split() == ["guest", "nic", "mac", "tap", "plugged", "into", "network", "pci", "ip"]
+    assert any(row.startswith("g1") and "52:54:00:00:00:01" in row and "network default" in row for row in rows)
+    document = json.loads(lab.bascule(room, "guest", "list", "--json", "--connect", uri).stdout)
+    assert document["schema"] == "bascule/guest-list/1"
+    assert [row["guest"] for row in document["nics"]] == ["g0", "g1", "g2", "test"]
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (("replug", "nobody", "--bridge", "br3"), 1, "there is no guest 'nobody' on this host"),
+        (("replug", "g1"), 64, "exactly one of --bridge, --network and --direct"),
+        (("replug", "g1", "--bridge", "br3", "--network", "lab"), 64, "exactly one of"),
+        (("replug", "g1", "9", "--bridge", "br3"), 1, "'g1' has no NIC '9'"),
+        (("unplug", "test"), 1, "'test' has 0 NICs, so say which"),
+        (("attach", "g1", "--network", "default", "--mac", "ff:ff:ff:ff:ff:ff"), 64, "is the broadcast address"),
+        (("attach", "g1", "--network", "nowhere"), 1, "libvirt has no network 'nowhere'"),
+        (("define", EXAMPLE, "guest_99"), 64, "host 'vmserver' has no guest 'guest_99'"),
+    ],
+)
+def test_the_wrong_thing_is_said_in_words(lab: Lab, uri: str, words: tuple[str, ...], status: int, said: str) -> None:
+    done = lab.bascule(lab.host(), "guest", *words, "--connect", uri)
+    assert said in done.stderr
+    assert done.returncode == status
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.kernel
+def test_without_libvirt_the_reason_is_said(lab: Lab) -> None:
+    done = lab.bascule(lab.host(), "guest", "list", "--connect", "qemu+unix:///system?socket=/nowhere")
+    assert done.returncode == 1
+    assert "error[LIBVIRT-N" in done.stderr
+    assert "hint: " in done.stderr

@@ -1,0 +1,127 @@
+"""libvirt's networks brought to the site file: what is changed live, what cuts guests, and the way back."""
+
+from __future__ import annotations
+
+import dataclasses
+from ipaddress import ip_interface
+from pathlib import Path
+
+import pytest
+
+from bascule.errors import BasculeError
+from bascule.guests.domain_xml import Source
+from bascule.guests.kernel import GuestImage
+from bascule.guests.libvirt import LibvirtDriver
+from bascule.guests.libvirt_networks import apply_networks, plan_networks
+from bascule.guests.libvirtd import PrivateLibvirt
+from bascule.model.domain import Domain, DomainNic, LibvirtNetwork
+from bascule.model.site import Mode, PlugKind
+from bascule.observe import libvirt
+from bascule.plan.change import Risk
+from bascule.plan.virtual_network import Realm
+from bascule.system.run import run
+from bascule.system.sandbox import sandboxed
+from tests.guests.test_libvirt import image, wait
+from tests.guests.test_virtual_network import ADDRESSES, G1
+from tests.guests.values import SSH, guest, nic, realm, site, virtual_network
+from tests.guests.wires import HOST, LAN, plug_in, seen_as, serving, street
+from tests.lab import Lab
+
+__all__ = ["image"]
+
+
+def lab_realm(mode: Mode, *addresses: str, **other: object) -> Realm:
+    guests = [
+        guest(f"g{n}", nic(f"g{n}", 0, "lab", a, plug=PlugKind.NETWORK)) for n, a in enumerate(addresses, start=1)
+    ]
+    return realm(site(*guests, networks=(virtual_network(mode, **other),)))  # type: ignore[arg-type]
+
+
+def test_a_restart_names_the_guests_that_it_cuts_and_an_update_does_not() -> None:
+    now = LibvirtNetwork(
+        name="lab", mode="nat", active=True, autostart=True, addresses=(ip_interface("192.168.122.1/24"),)
+    )
+    on_it = DomainNic(index=0, kind="network", into="lab")
+    domains = [Domain(name="g1", running=True, nics=(on_it,)), Domain(name="off", nics=(on_it,))]
+    (change,) = plan_networks([now], domains, [lab_realm(Mode.ROUTED)])
+    assert (change.action, change.guests) == ("restart", ("g1",))
+    said = change.as_change()
+    assert (said.risk, said.guests) == (Risk.DETACHES, ("g1",))
+    assert "its mode is nat and shall be route" in said.reason
+    ranged = dataclasses.replace(now, ranges=lab_realm(Mode.NAT).ranges)
+    (change,) = plan_networks([ranged], domains, [lab_realm(Mode.NAT, "192.168.122.21/24")])
+    assert change.action == "update"
+    assert change.as_change().guests == ()
+    assert plan_networks([ranged], domains, [lab_realm(Mode.NAT)]) == ()
+    assert plan_networks([ranged], domains, []) == ()
+
+
+def scenario(image: GuestImage) -> None:
+    lab = Lab()
+    there = street(lab, "g1", "g2")
+    plain = lab_realm(Mode.NAT, *ADDRESSES.values())
+    with PrivateLibvirt(there.host, Path("/run/libvirt-test")) as running:
+        hypervisor = running.connect()
+
+        def bring(one: Realm) -> list[str]:
+            seen = libvirt.observe(hypervisor)
+            changes = plan_networks(seen.networks, seen.domains, [one])
+            apply_networks(hypervisor, changes, namespace=there.host)
+            after = libvirt.observe(hypervisor)
+            assert plan_networks(after.networks, after.domains, [one]) == ()
+            return [change.action for change in changes]
+
+        def vm_answers() -> bool:
+            return run(("ping", "-c1", "-W1", "192.168.122.30"), namespace=there.host, check=False).status == 0
+
+        empty = dataclasses.replace(plain, reservations=(), names=())
+        assert bring(empty) == ["define"]
+        driver = LibvirtDriver(hypervisor)
+        made = guest("vm", nic("vm", 0, "lab", "192.168.122.30/24", plug=PlugKind.NETWORK), image=image)
+        driver.define(made, accel="tcg")
+        driver.start("vm")
+        wait(
+            lambda: run(("ping", "-c1", "-W1", "192.168.122.30"), namespace=there.host, check=False).status == 0,
+            60,
+            "vm",
+        )
+
+        # a reservation is an update, and the guest stays where it is
+        assert bring(dataclasses.replace(plain, names=())) == ["update"]
+        assert "master vn-lab" in run(("ip", "link", "show", "vm.0"), namespace=there.host).stdout
+
+        # forwards need the network restarted: the guest is plugged in again, and the port leads in
+        forwarding = lab_realm(Mode.NAT, *ADDRESSES.values(), forwards=(SSH,))
+        assert bring(forwarding) == ["restart"]
+        assert "master vn-lab" in run(("ip", "link", "show", "vm.0"), namespace=there.host).stdout
+        wait(
+            lambda: run(("ping", "-c1", "-W1", "192.168.122.30"), namespace=there.host, check=False).status == 0,
+            20,
+            "vm",
+        )
+        told = [guest(n, nic(n, 0, "lab", plug=PlugKind.NETWORK)) for n in ADDRESSES]
+        plug_in(lab, there, told, "vn-lab", ADDRESSES)
+        with serving(there.rooms["g1"], 22), serving(there.lan, 80):
+            assert seen_as(there.lan, HOST, 2222) == LAN
+            assert seen_as(there.host, HOST, 2222) is not None
+            assert seen_as(there.rooms["g2"], HOST, 2222) == "192.168.122.1"
+            assert seen_as(there.lan, G1, 22) is None
+            assert seen_as(there.rooms["g2"], LAN, 80) == HOST
+
+        # one that cannot be: the network is as it was
+        before = {text.name: text.next for text in hypervisor.networks()}
+        taken = dataclasses.replace(plain, name="second", bridge=plain.bridge)
+        seen = libvirt.observe(hypervisor)
+        with pytest.raises(BasculeError):
+            apply_networks(hypervisor, plan_networks(seen.networks, seen.domains, [taken]), namespace=there.host)
+        assert {text.name: text.next for text in hypervisor.networks()} == before
+
+        # a network that is not there is refused before anything is written
+        with pytest.raises(BasculeError, match="libvirt has no network 'nowhere'"):
+            driver.move("vm", made.nics[0].mac, Source(kind=PlugKind.NETWORK, into="nowhere"))
+    lab.close()
+
+
+@pytest.mark.kernel
+def test_a_live_network_follows_the_file_and_its_guests_stay_plugged_in(image: GuestImage) -> None:
+    sandboxed(scenario, image)

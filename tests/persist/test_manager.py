@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bascule.errors import BasculeError
+from bascule.observe.manager import detect
+
+WANTS = "etc/systemd/system/multi-user.target.wants"
+
+
+def put(root: Path, path: str, text: str = "") -> None:
+    place = root / path
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if path.endswith(".service"):
+        place.symlink_to("/lib/systemd/system/" + place.name)
+    else:
+        place.write_text(text)
+
+
+STANZA = "auto eth0\niface eth0 inet dhcp\n"
+HOSTS = {
+    "rhel6": (["etc/rc.d/rc3.d/S10network", "etc/sysconfig/network-scripts/ifcfg-eth0"], "ifcfg"),
+    "rhel8": ([f"{WANTS}/NetworkManager.service", "etc/sysconfig/network-scripts/ifcfg-eth0"], "ifcfg"),
+    "rhel10": ([f"{WANTS}/NetworkManager.service", "etc/NetworkManager/system-connections/a.nmconnection"], "keyfile"),
+    "fresh fedora": ([f"{WANTS}/NetworkManager.service"], "keyfile"),
+    "ubuntu": (
+        [f"{WANTS}/systemd-networkd.service", "usr/sbin/netplan", "etc/netplan/00-installer-config.yaml"],
+        "netplan",
+    ),
+    "arch": ([f"{WANTS}/systemd-networkd.service", "etc/systemd/network/20-wired.network"], "networkd"),
+    "debian": ([f"{WANTS}/networking.service", "etc/network/interfaces"], "ifupdown"),
+    "debian desktop": (
+        [f"{WANTS}/networking.service", f"{WANTS}/NetworkManager.service", "etc/network/interfaces"],
+        "ifupdown",
+    ),
+    "container": (["etc/network/interfaces"], None),
+    "empty": ([], None),
+}
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_who_looks_after_the_network(host: str, tmp_path: Path) -> None:
+    files, dialect = HOSTS[host]
+    for path in files:
+        put(tmp_path, path, STANZA if path == "etc/network/interfaces" else "x")
+    assert detect(tmp_path).choose() == dialect
+
+
+def test_two_at_once_are_named_with_their_evidence(tmp_path: Path) -> None:
+    put(tmp_path, f"{WANTS}/networking.service")
+    put(tmp_path, f"{WANTS}/NetworkManager.service")
+    put(tmp_path, "etc/network/interfaces", STANZA)
+    put(tmp_path, "etc/NetworkManager/system-connections/a.nmconnection")
+    managers = detect(tmp_path)
+    assert [manager.dialect for manager in managers.rivals] == ["keyfile", "ifupdown"]
+    with pytest.raises(BasculeError, match="two configuration systems .*: keyfile, ifupdown") as caught:
+        managers.choose()
+    assert "/etc/network/interfaces" in str(caught.value)
+    assert managers.choose("keyfile") == "keyfile"
+    assert managers.choose("none") is None
+
+
+def test_the_loopback_alone_configures_nothing(tmp_path: Path) -> None:
+    put(tmp_path, f"{WANTS}/networking.service")
+    put(tmp_path, f"{WANTS}/systemd-networkd.service")
+    put(tmp_path, "etc/network/interfaces", "auto lo\niface lo inet loopback\n")
+    put(tmp_path, "etc/systemd/network/20-wired.network", "x")
+    assert detect(tmp_path).choose() == "networkd"
