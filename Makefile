@@ -1,6 +1,7 @@
 # make demo   sets everything up and rehearses examples/production.yaml
 # make test   sets everything up and passes every test
-.PHONY: demo test soak lint format bench bench-quick clean tools dev-tools vm-tools bench-tools
+# make vm-test   what needs a kernel or a reboot of its own, under QEMU
+.PHONY: demo test vm-test soak lint format bench bench-quick clean tools dev-tools vm-tools bench-tools
 
 PYTHON ?= python3
 VENV   := .venv
@@ -12,6 +13,11 @@ demo: tools $(VENV)/.installed
 
 test: dev-tools vm-tools $(VENV)/.dev
 	$(BIN)/pytest -n $(JOBS) --dist worksteal tests
+
+# VLANs, bonds and VLAN-aware bridges on Debian's kernel, and a reboot for each network manager: some ten minutes
+vm-test: dev-tools $(VENV)/.dev
+	@scripts/need qemu-system-x86_64 busybox debootstrap mke2fs
+	BASCULE_VM=1 $(BIN)/pytest -n $(JOBS) --dist worksteal -rA --show-capture=no tests/vm
 
 # every kill point, 250 random pairs of states, 100,000 hostile frames for each decoder: some twenty minutes
 soak: dev-tools $(VENV)/.dev

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.measure import Row
 
-BENCHMARKS = ("startup", "site_file", "twin", "questions", "drawing", "apply", "persist", "survey", "serve")
+BENCHMARKS = ("startup", "site_file", "twin", "questions", "drawing", "apply", "persist", "survey", "guests", "serve")
 
 
 def main() -> int:

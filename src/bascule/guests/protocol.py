@@ -7,17 +7,22 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from bascule.model.site import GuestNic
+from bascule.model.state import PortVlans
 from bascule.model.values import IfName
 from bascule.plan.change import Note
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plug:
-    """Where a guest's NIC belongs: its tap on ``bridge``, both ends with ``mtu`` bytes."""
+    """Where a guest's NIC belongs: its tap on ``bridge``, both ends with ``mtu`` bytes.
+
+    ``vlans`` are those of the tap on a VLAN-aware bridge; None on any other, and where the plan sets them.
+    """
 
     nic: GuestNic
     bridge: IfName
     mtu: int = 1500
+    vlans: tuple[PortVlans, ...] | None = None
 
 
 class GuestDriver(Protocol):

@@ -50,7 +50,9 @@ def observe(*, sysctls: Iterable[str] = (), namespace: Namespace | None = None) 
     raw_links = _parse("ip link", links)
     by_name = {entry["ifname"]: entry.get("addr_info", ()) for entry in _parse("ip addr", addresses)}
     connected = {pair for name, entries in by_name.items() for entry in entries for pair in _connected(name, entry)}
-    vlans = _vlans(namespace) if any(_filters_vlans(entry) for entry in raw_links) else {}
+    filtering = {entry["ifname"] for entry in raw_links if _filters_vlans(entry)}
+    tagging = filtering | {entry["ifname"] for entry in raw_links if entry.get("master") in filtering}
+    vlans = {name: each for name, each in _vlans(namespace).items() if name in tagging} if filtering else {}
     return HostState(
         links={
             IfName(entry["ifname"]): read_link(entry, by_name.get(entry["ifname"], ()), vlans.get(entry["ifname"], ()))
@@ -138,9 +140,16 @@ def read_link(entry: Json, addresses: Iterable[Json], vlans: tuple[PortVlans, ..
         carrier="LOWER_UP" in flags,
         operstate=entry.get("operstate", ""),
         stp_port_state="" if port is None else str(port.get("state", "")),
-        permanent_mac=Mac(permanent) if (permanent := entry.get("permaddr", mac if not kind else None)) else None,
+        permanent_mac=Mac(permanent) if (permanent := _permanent(entry, mac if not kind else None)) else None,
         bus=f"{entry['parentbus']}/{entry['parentdev']}" if "parentbus" in entry and "parentdev" in entry else "",
     )
+
+
+def _permanent(entry: Json, otherwise: str | None) -> str | None:
+    """A NIC's own MAC: the hardware's, or what a bond keeps for its member while that wears the bond's."""
+    kept = entry.get("linkinfo", {}).get("info_slave_data", {}).get("perm_hwaddr")
+    found: str | None = entry.get("permaddr") or kept or otherwise
+    return found
 
 
 def read_address(link: str, entry: Json) -> Address:

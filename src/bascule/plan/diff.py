@@ -7,12 +7,15 @@ before the old address is deleted (see ``step.Phase``).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from bascule.model.state import HostState, Link, link_of
+from bascule.model.values import IfName
 from bascule.plan.change import Command, Plan, Risk
+from bascule.plan.diff_addresses import out_of_order
 from bascule.plan.diff_links import as_created, create, creation_order, differing, link_steps, must_be_remade
 from bascule.plan.diff_routes import route_steps, rule_steps
+from bascule.plan.stacking import carriers, depth, joins_bond, leaves_bond, let_go, with_what_sits_on
 from bascule.plan.step import PLUG_S, Context, Phase, Step, ip, step
 
 PLAIN = Context()
@@ -26,7 +29,12 @@ def diff(before: HostState, after: HostState, context: Context = PLAIN) -> Plan:
     Links that only ``before`` has are deleted if their kind can be made again, links that only ``after`` has are made
     if it can; a tap or a NIC that comes or goes is not the plan's business.
     """
-    found = sorted(_steps(before, after), key=lambda one: one.phase)  # stable: links keep their order in a phase
+    stacked = {Phase.SETTINGS, Phase.RAISE, Phase.LINK_UP}  # a VLAN comes up after its NIC, and its frames fit into it
+
+    def order(one: Step) -> tuple[Phase, int]:
+        return one.phase, depth(one.subject, after.links) if one.phase in stacked else 0
+
+    found = sorted(_steps(before, after), key=order)  # stable: links keep their order in a phase
     return Plan(changes=tuple(one.change(context) for one in found))
 
 
@@ -37,29 +45,47 @@ def same(one: HostState, other: HostState) -> bool:
 
 def _steps(before: HostState, after: HostState) -> Iterator[Step]:
     gone = [link for name, link in before.links.items() if name not in after.links and link.options.virtual]
+    changed = {name for name, link in after.links.items() if before.links.get(name) != link}
     remade = {
         name
-        for name, link in after.links.items()
-        if name in before.links and link.options.virtual and must_be_remade(before.links[name], link)
+        for name in changed
+        if name in before.links
+        and after.links[name].options.virtual
+        and must_be_remade(before.links[name], after.links[name])
     }
-    for name in sorted(remade):
+    swept = with_what_sits_on(remade, before.links)
+    gone = [link for link in gone if link.name not in swept]
+    remade = swept & after.links.keys()
+    for name in sorted(remade, key=lambda x: (-depth(x, before.links), x)):
         words = f"is made anew: {differing(before.links[name], after.links[name])} cannot change in place"
         yield step(Phase.REMAKE, name, words, ip("link", "del", "dev", name), risk=Risk.DETACHES, outage_s=PLUG_S)
     had = {address.ip for link in before.links.values() for address in link.addresses}
+    carrying, lowered = carriers(after.links), set()
+    affected = changed | remade | {name for name, link in after.links.items() if link.master in remade}
     for link in creation_order(after.links):
         old = None if link.name in remade else before.links.get(link.name)
-        if old is None and not link.options.virtual:
+        if link.name not in affected or (old is None and not link.options.virtual):
             continue
         if old is None:
             yield create(link)
-            old = as_created(link)
-        yield from link_steps(old, link, before, after, had)
-    yield from _sysctl_steps(before, after)
+            old, released = as_created(link), False
+        else:
+            released = leaves_bond(old, link, before, remade)
+            old = let_go(old, link, before, remade)
+            if old.up and joins_bond(old, link, after):
+                lowered.add(link.name)
+        yield from link_steps(old, link, before, after, had, carries=link.name in carrying, released=released)
+    yield from _sysctl_steps(before, after, remade)
     lost = {link.name for link in gone} | remade
-    yield from route_steps(before, after, lost)
+    reset = {
+        name
+        for name in changed - remade
+        if name in before.links and out_of_order(before.links[name], after.links[name])
+    }
+    yield from route_steps(before, after, lost, lowered=lowered, reset=reset)
     yield from rule_steps(before, after)
     yield from _table_steps(before, after)
-    yield from _deletions(sorted(gone, key=lambda x: x.name), before, after)
+    yield from _deletions(sorted(gone, key=lambda x: (-depth(x.name, before.links), x.name)), before, after)
 
 
 def _deletions(gone: list[Link], before: HostState, after: HostState) -> Iterator[Step]:
@@ -90,10 +116,20 @@ _SYSCTL_WORDS = {
 }
 
 
-def _sysctl_steps(before: HostState, after: HostState) -> Iterator[Step]:
+def _is_there(name: str, before: HostState, after: HostState) -> bool:
+    """Whether a link, or no link at all, has the parameter by then: a tap that has gone does not come back."""
+    if name in {"", "all", "default"}:
+        return True
+    link = after.links.get(IfName(name))
+    return link is not None and (name in before.links or link.options.virtual)
+
+
+def _sysctl_steps(before: HostState, after: HostState, remade: Collection[IfName]) -> Iterator[Step]:
     for key, value in sorted(after.sysctls.items()):
-        link = link_of(key)
-        if before.sysctls.get(key) != value and (link in after.links or link in {"", "all", "default"}):
+        name = link_of(key)
+        if not _is_there(name, before, after):
+            continue
+        if before.sysctls.get(key) != value or name in remade:
             words = _SYSCTL_WORDS.get((key.rpartition("/")[2], value), f"{key} = {value}")
             yield step(Phase.SETTINGS, link_of(key) or key, words, Command("sysctl", (key, value)))
 

@@ -11,20 +11,28 @@ from bascule.plan.change import Command, Risk
 from bascule.plan.step import Phase, Step, ip, step
 
 
-def address_steps(old: Link, new: Link, elsewhere: Collection[str] = ()) -> Iterator[Step]:
+def address_steps(
+    old: Link,
+    new: Link,
+    elsewhere: Collection[str] = (),
+    *,
+    fresh: Phase = Phase.ADDRESS,
+    stale: Phase = Phase.OLD_ADDRESS,
+) -> Iterator[Step]:
     """New addresses early, old ones late; an address that only changes its flags is replaced in place.
 
     ``elsewhere`` are the addresses of the host's links before the change: what moves from one link to another was
     ours all the time, and need not wait a second for duplicate address detection (RFC 4862) before it is used.
+    ``fresh`` and ``stale`` are when new addresses come and old ones go.
     """
     kept = set(old.addresses)  # remaining lifetimes do not take part in comparison
     had = {address.ip for address in old.addresses}
     ips = {address.ip for address in new.addresses}
-    again = _out_of_order(old, new)
+    again = out_of_order(old, new)
     if again:
         commands = [_delete(new.name, a) for a in reversed(old.addresses) if a.ip in again]
         commands += [ip(*_address_words("replace", new.name, a)) for a in new.addresses if a.ip in again]
-        yield step(Phase.ADDRESS, new.name, f"addresses {', '.join(again)} in order", *commands, risk=Risk.CHANGES)
+        yield step(fresh, new.name, f"addresses {', '.join(again)} in order", *commands, risk=Risk.CHANGES)
     for address in new.addresses:
         raised = new.up and not old.up and ":" in address.ip and not address.is_link_local
         if (address in kept and not raised) or address.ip in again:
@@ -33,28 +41,35 @@ def address_steps(old: Link, new: Link, elsewhere: Collection[str] = ()) -> Iter
         if ":" in address.ip and address.ip not in had and address.ip in elsewhere and "nodad" not in address.flags:
             at_once = replace(address, flags=(*address.flags, "nodad"))
             commands.insert(0, ip(*_address_words("replace", new.name, at_once)))
-        yield step(Phase.ADDRESS, new.name, f"address {address.ip}", *commands)
+        yield step(fresh, new.name, f"address {address.ip}", *commands)
     for address in reversed(old.addresses):  # the kernel deletes an IPv4 subnet's other addresses with its first one
         if address.ip in ips or address.ip in again or (address.is_link_local and new.addrgenmode != "none"):
             continue  # the kernel would make its own link-local address again
         yield step(
-            Phase.OLD_ADDRESS,
+            stale,
             new.name,
             f"no longer {address.ip}",
             _delete(new.name, address),
             risk=Risk.CHANGES if not address.is_link_local else Risk.ADDITION,
         )
-    if any(_is_advertised(address) for address in old.addresses) and not any(":" in ip for ip in ips):
-        # the kernel leaves the prefix of a router advertisement behind, and would look for neighbours on a silent port
-        command = Command("ip -6", ("route", "flush", "dev", new.name, "proto", "kernel"))
-        yield step(Phase.OLD_ADDRESS, new.name, "no longer the advertised prefixes", command)
+    if prefixes := _stale_prefixes(old, new):
+        # the kernel leaves a leased prefix behind, and would look for neighbours where the address no longer is
+        commands = [Command("ip -6", ("route", "flush", *p, "dev", new.name, "proto", "kernel")) for p in prefixes]
+        yield step(stale, new.name, "no longer the advertised prefixes", *commands)
+
+
+def _stale_prefixes(old: Link, new: Link) -> list[tuple[str, ...]]:
+    """The prefixes of leased IPv6 addresses that go; an empty one stands for all of a link that falls silent."""
+    left = {str(ip_interface(a.ip).network) for a in new.addresses if ":" in a.ip}
+    gone = {str(ip_interface(a.ip).network) for a in old.addresses if a.dynamic and ":" in a.ip} - left
+    return [()] if gone and not left else [(prefix,) for prefix in sorted(gone)]
 
 
 def _delete(name: str, address: Address) -> Command:
     return ip("address", "del", address.ip, *(("peer", address.peer) if address.peer else ()), "dev", name)
 
 
-def _out_of_order(old: Link, new: Link) -> tuple[str, ...]:
+def out_of_order(old: Link, new: Link) -> tuple[str, ...]:
     """The IPv4 addresses that must be set anew, because the first one of their subnet becomes another one.
 
     The first is the one that the host speaks with, and the others go when it goes (unless promote_secondaries is
@@ -78,10 +93,6 @@ def _subnets(link: Link) -> dict[str, list[str]]:
         if ":" not in address.ip and not address.peer:
             found.setdefault(str(ip_interface(address.ip).network), []).append(address.ip)
     return found
-
-
-def _is_advertised(address: Address) -> bool:
-    return address.dynamic and ":" in address.ip
 
 
 def _address_words(verb: str, name: str, address: Address) -> list[str]:

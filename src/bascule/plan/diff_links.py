@@ -6,11 +6,13 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 from bascule.model.links import Bond, Bridge
-from bascule.model.state import HostState, Link, PortVlans
+from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
 from bascule.plan.change import Command, Risk
 from bascule.plan.diff_addresses import address_steps
 from bascule.plan.diff_ports import master_steps, port_steps
+from bascule.plan.diff_vlans import default_vlans, vlan_steps
+from bascule.plan.stacking import joins_bond
 from bascule.plan.step import Phase, Step, ip, step
 
 
@@ -49,7 +51,7 @@ def create(link: Link) -> Step:
 
 def as_created(link: Link) -> Link:
     """What the kernel has right after the creation."""
-    vlans = (PortVlans(first=1, last=1, pvid=True, untagged=True),) if link.vlans else ()
+    vlans = default_vlans(link.options) if isinstance(link.options, Bridge) else ()
     return Link(
         name=link.name,
         options=link.options,
@@ -61,22 +63,43 @@ def as_created(link: Link) -> Link:
     )
 
 
-def link_steps(old: Link, new: Link, before: HostState, after: HostState, had: Collection[str] = ()) -> Iterator[Step]:
-    """Everything that differs between two links of one name; ``had`` are the host's addresses before."""
-    yield from _settings(old, new)
+def link_steps(
+    old: Link,
+    new: Link,
+    before: HostState,
+    after: HostState,
+    had: Collection[str] = (),
+    *,
+    carries: bool = False,
+    released: bool = False,
+) -> Iterator[Step]:
+    """Everything that differs between two links of one name; ``had`` are the host's addresses before.
+
+    ``carries``: others sit on it. ``released``: a bond lets go of it, and its MAC, MTU and addresses must wait for it.
+    """
+    yield from _settings(old, new, released=released)
     yield from master_steps(old, new, before, after)
     yield from port_steps(old, new)
+    yield from vlan_steps(old, new, before, after)
     if new.up and not old.up:
         # the routes of an address come with it only on a link that is up
-        phase = Phase.RAISE if isinstance(new.options, Bridge | Bond) or new.addresses else Phase.LINK_UP
+        early = isinstance(new.options, Bridge | Bond) or carries or bool(new.addresses)
+        phase = Phase.RAISE if early and not released else Phase.LINK_UP
         yield step(phase, new.name, "set up", ip("link", "set", "dev", new.name, "up"))
     elif old.up and not new.up:
         yield step(Phase.LOWER, new.name, "set down", ip("link", "set", "dev", new.name, "down"), risk=Risk.DETACHES)
-    yield from address_steps(old, new, had)
+    yield from address_steps(
+        old,
+        new,
+        had,
+        fresh=Phase.LATE_ADDRESS if released else Phase.ADDRESS,
+        stale=Phase.FREE_ADDRESS if old.up and joins_bond(old, new, after) else Phase.OLD_ADDRESS,
+    )
 
 
-def _settings(old: Link, new: Link) -> Iterator[Step]:
+def _settings(old: Link, new: Link, *, released: bool) -> Iterator[Step]:
     name = new.name
+    own = Phase.PORT if released else Phase.SETTINGS  # the bond's MAC and MTU are taken off before
     if new.addrgenmode != old.addrgenmode:
         words = "no IPv6 address of its own" if new.addrgenmode == "none" else f"IPv6 addresses by {new.addrgenmode}"
         yield step(Phase.SETTINGS, name, words, ip("link", "set", "dev", name, "addrgenmode", new.addrgenmode))
@@ -90,7 +113,7 @@ def _settings(old: Link, new: Link) -> Iterator[Step]:
         )
     if new.mac is not None and new.mac != old.mac:
         yield step(
-            Phase.SETTINGS,
+            own,
             name,
             f"change MAC from {old.mac} to {new.mac}",
             ip("link", "set", "dev", name, "address", new.mac),
@@ -99,7 +122,7 @@ def _settings(old: Link, new: Link) -> Iterator[Step]:
     if new.mtu and new.mtu != old.mtu:
         action = f"change MTU from {old.mtu} to {new.mtu} bytes" if old.mtu else f"set MTU to {new.mtu} bytes"
         # a bridge takes the MTU only while its ports allow it, so it comes after them
-        phase = Phase.LINK_UP if isinstance(new.options, Bridge) and old.mtu == 0 else Phase.SETTINGS
+        phase = Phase.LINK_UP if isinstance(new.options, Bridge) and old.mtu == 0 else own
         risk = Risk.CHANGES if old.mtu else Risk.ADDITION
         yield step(phase, name, action, ip("link", "set", "dev", name, "mtu", str(new.mtu)), risk=risk)
     if new.alias != old.alias:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bascule.model.links import Bond, Bridge, BridgePort
-from bascule.model.state import HostState, Link, PortVlans
-from bascule.plan.change import Command, Risk
+from bascule.model.state import HostState, Link
+from bascule.plan.change import Risk
 from bascule.plan.step import PLUG_S, Phase, Step, ip, step
 
 
@@ -50,36 +50,10 @@ def master_steps(old: Link, new: Link, before: HostState, after: HostState) -> I
 
 
 def port_steps(old: Link, new: Link) -> Iterator[Step]:
-    """The bridge's options and VLANs for this port; those of the bridge itself as well."""
+    """The bridge's options for this port."""
     moved = new.master != old.master
     if new.port is not None:
         reference = BridgePort() if moved or old.port is None else old.port
         if words := new.port.arguments(reference):
             command = ip("link", "set", "dev", new.name, "type", "bridge_slave", *words)
             yield step(Phase.PORT, new.name, f"port {' '.join(words)}", command)
-    if new.vlans or old.vlans:
-        default = (PortVlans(first=1, last=1, pvid=True, untagged=True),)
-        risk = Risk.ADDITION if moved else Risk.DETACHES  # who takes a VLAN from a working port cuts it off
-        yield from _vlans(new, default if moved else old.vlans, new.vlans, risk)
-
-
-def _vlans(link: Link, old: tuple[PortVlans, ...], new: tuple[PortVlans, ...], risk: Risk) -> Iterator[Step]:
-    own = ("self",) if isinstance(link.options, Bridge) else ()
-    removed = [vlan for vlan in old if vlan not in new]
-    added = [vlan for vlan in new if vlan not in old]
-    if not removed and not added:
-        return
-    commands = [Command("bridge", ("vlan", "del", "dev", link.name, "vid", _vid(vlan), *own)) for vlan in removed]
-    for vlan in added:
-        flags = (*(("pvid",) if vlan.pvid else ()), *(("untagged",) if vlan.untagged else ()))
-        commands.append(Command("bridge", ("vlan", "add", "dev", link.name, "vid", _vid(vlan), *flags, *own)))
-    words = ", ".join(_vlan_words(vlan) for vlan in new) or "none"
-    yield step(Phase.PORT, link.name, f"VLANs {words}", *commands, risk=risk if removed else Risk.ADDITION)
-
-
-def _vid(vlan: PortVlans) -> str:
-    return str(vlan.first) if vlan.first == vlan.last else f"{vlan.first}-{vlan.last}"
-
-
-def _vlan_words(vlan: PortVlans) -> str:
-    return _vid(vlan) + (" untagged" if vlan.untagged else " tagged")

@@ -20,19 +20,29 @@ class Phase(IntEnum):
     RAISE = 3  # masters before their ports
     ADDRESS = 4
     DETACH = 5
-    ENSLAVE = 6
-    PORT = 7
-    LINK_UP = 8
-    ROUTE = 9
-    OLD_ROUTE = 10
-    OLD_ADDRESS = 11
-    RULE = 12
-    TABLE = 13
-    LOWER = 14
-    DELETE = 15
+    FREE_ROUTE = 6  # of a NIC that a bond takes: it must be down for that, and the kernel would drop them
+    FREE_ADDRESS = 7
+    ENSLAVE = 8
+    PORT = 9
+    LINK_UP = 10
+    LATE_ADDRESS = 11  # of a NIC that a bond let go: it was down until now
+    ROUTE = 12
+    OLD_ROUTE = 13
+    OLD_ADDRESS = 14
+    RULE = 15
+    TABLE = 16
+    LOWER = 17
+    DELETE = 18
 
 
-CUTTING = {Phase.ENSLAVE, Phase.ROUTE, Phase.OLD_ROUTE, Phase.OLD_ADDRESS}  # dangerous on the management path
+CUTTING = {
+    Phase.FREE_ROUTE,
+    Phase.FREE_ADDRESS,
+    Phase.ENSLAVE,
+    Phase.ROUTE,
+    Phase.OLD_ROUTE,
+    Phase.OLD_ADDRESS,
+}  # dangerous on the management path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,19 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Any
 
 from bascule.errors import BasculeError, Place, Problem
 from bascule.model.links import Bond, Bridge, BridgePort, Vlan
 from bascule.model.site import Bridge as DeclaredBridge
 from bascule.model.site import GuestNic, Host, Nic, PlugKind, Site, StaticRoute
 from bascule.model.state import MARK, Address, HostState, Link, PortVlans, Route
-from bascule.model.values import IfName, IpAddress, IpInterface, Mac, derive_mac
+from bascule.model.values import IfName, IpAddress, IpInterface, derive_mac
 from bascule.plan.change import Note
 from bascule.plan.hardware import find_nics
 from bascule.plan.move import heir, inherit, moved_routes, slaac_keys
 
 PROTOCOL = "66"  # of the routes that Bascule makes (rtm_protocol; 66 is unassigned in iproute2's rt_protos)
 ZERO = {4: "0.0.0.0/0", 6: "::/0"}
+UNTAGGED = (PortVlans(first=1, last=1, pvid=True, untagged=True),)  # what the kernel gives to every port
 MIIMON_MS = 100  # how often a bond looks at its members' carrier
 
 
@@ -98,6 +100,8 @@ class _Layer:
         self.routes = [route for route in self.observed.routes if route.protocol != PROTOCOL]
         self.sysctls = dict(self.observed.sysctls)
         self._give_back()
+        for name in (*self.host.nics, *self.host.bonds):
+            self._leave(name)
         for nic in self.host.nics.values():
             self._nic(nic)
         for bond in self.host.bonds.values():
@@ -137,6 +141,22 @@ class _Layer:
             if link.alias == mark and link.options.virtual and name not in declared
         }
 
+    def _leave(self, name: IfName) -> None:
+        """Out of the bridge or bond of ours that the file no longer puts it into; then it wears its own MAC again."""
+        link = self.links.get(name)
+        master = self.observed.links.get(link.master) if link is not None and link.master is not None else None
+        if link is None or master is None:
+            return
+        members = {name for bond in self.host.bonds.values() if bond.name == master.name for name in bond.nics}
+        members |= {b.port for b in self.host.bridges.values() if b.name == master.name and b.port}
+        if name in members:
+            return
+        if isinstance(master.options, Bond):
+            link = replace(link, mac=link.permanent_mac or link.mac)
+        if master.name in {*self.host.bridges, *self.host.bonds} or master.alias == self.mark:
+            link = replace(link, master=None, port=None, vlans=())
+        self.links[name] = link
+
     def _because(self, name: str, text: str, place: Place) -> None:
         where = f" ({place.file}:{place.line})" if place.file else ""
         self.reasons[name] = f"{text}{where}"
@@ -144,8 +164,7 @@ class _Layer:
     # ---- NICs
 
     def _nic(self, nic: Nic) -> None:
-        link = replace(self.links[nic.name], up=True, mtu=nic.mtu or self.links[nic.name].mtu)
-        self.links[nic.name] = link
+        self._set(nic.name, up=True, mtu=nic.mtu or self.links[nic.name].mtu)
         network = f" on {nic.network}" if nic.network else ""
         if self.host.is_enslaved(nic.name):
             heirs = [b.name for b in self.host.bridges.values() if b.from_uplink and b.port == nic.name]
@@ -214,21 +233,30 @@ class _Layer:
         """No address of its own and none that it makes by itself."""
         if self.host.as_found and name in self.observed.links:
             return
-        self.links[name] = replace(self.links[name], addresses=(), addrgenmode="none")
+        self._set(name, addresses=(), addrgenmode="none")
         if self.observed.has_ipv6:
             self.sysctls[_accept_ra(name)] = "0"
         self.routes = [route for route in self.routes if route.dev != name]
 
     def _enslave(self, name: IfName, master: IfName, port: BridgePort | None) -> None:
         link = self.links[name]
-        kept = link.port if link.master == master else None
-        self.links[name] = replace(link, up=True, master=master, port=kept or port)
+        stays = link.master == master
+        kept = (link.port if stays else None) or port
+        self._set(name, up=True, master=master, port=kept, vlans=link.vlans if stays else ())
+
+    def _set(self, name: IfName, **values: Any) -> None:
+        """A link with other values; the same object where it has them already, which is soon compared."""
+        link = self.links[name]
+        if any(getattr(link, key) != value for key, value in values.items()):
+            self.links[name] = replace(link, **values)
 
     def _bond(self, name: IfName, nics: tuple[IfName, ...], mode: str, mtu: int | None, place: Place) -> None:
         before = self.links.get(name)
+        if before is not None and not isinstance(before.options, Bond):
+            raise _occupied("NOT-A-BOND", f"'{name}' exists on this host and is no bond", "bond", place)
         options = before.options if before and isinstance(before.options, Bond) else Bond(miimon=MIIMON_MS)
         self.links[name] = replace(
-            before or Link(name=name, options=options, mac=self._mac(nics[0]), alias=self.mark),
+            before or Link(name=name, options=options, mac=self.links[nics[0]].mac, alias=self.mark),
             options=replace(options, mode=mode),
             up=True,
             mtu=mtu or (before or self.links[nics[0]]).mtu,
@@ -239,30 +267,29 @@ class _Layer:
             self._enslave(nic, name, None)
 
     def _vlan(self, bridge: DeclaredBridge, name: IfName, uplink: IfName) -> None:
-        if name not in self.links:
-            options = Vlan(id=bridge.vlan or 0)
+        options = Vlan(id=bridge.vlan or 0)
+        before = self.links.get(name)
+        if before is None:
             parent = self.links[uplink]
             self.links[name] = Link(
                 name=name, options=options, parent=uplink, mac=parent.mac, mtu=parent.mtu, alias=self.mark
             )
+        elif (before.options, before.parent) != (options, uplink):
+            what = f"'{name}' exists on this host and is not VLAN {bridge.vlan} of {uplink}"
+            raise _occupied("NOT-THE-VLAN", what, None, bridge.place)
         self._because(name, f"{bridge.name} sits on VLAN {bridge.vlan} of {uplink}", bridge.place)
 
-    def _mac(self, name: IfName) -> Mac | None:
-        """The MAC that a link has on the wire: a member of a bond may wear the bond's."""
-        link = self.links[name]
-        return link.mac
+    def _learn_vlans(self, bridge: IfName) -> None:
+        """A bridge that begins to look at tags has had every port on the untagged VLAN all the time."""
+        for name, link in self.observed.links.items():
+            if link.master == bridge and name in self.links:
+                self.links[name] = replace(self.links[name], vlans=UNTAGGED)
 
     def _bridge(self, bridge: DeclaredBridge) -> None:
         before = self.observed.links.get(bridge.name)
         if before is not None and not before.is_bridge:
-            raise BasculeError(
-                Problem(
-                    code="NOT-A-BRIDGE",
-                    message=f"'{bridge.name}' exists on this host and is no bridge",
-                    place=bridge.place,
-                    hint="name the bridge differently, or take the other link away first",
-                )
-            )
+            what = f"'{bridge.name}' exists on this host and is no bridge"
+            raise _occupied("NOT-A-BRIDGE", what, "bridge", bridge.place)
         port = bridge.port
         if port is not None and bridge.uplink is not None and port != bridge.uplink:
             self._vlan(bridge, port, bridge.uplink)
@@ -293,6 +320,9 @@ class _Layer:
             mac=mac,
             mtu=mtu,
         )
+        if bridge.vlan_aware and not known.vlan_filtering:
+            self._learn_vlans(bridge.name)
+            self.links[bridge.name] = replace(self.links[bridge.name], vlans=UNTAGGED)
         behind = f"uplink {port}" if port else "no uplink, on purpose"
         self._because(bridge.name, f"{bridge.name} is declared with {behind}", bridge.place)
         if bridge.from_uplink and uplink is not None:
@@ -311,7 +341,7 @@ class _Layer:
             if not (self.host.as_found and before is not None):
                 self.sysctls[_arp_ignore(bridge.name)] = "1"
         if port is not None:
-            self.links[port] = replace(self.links[port], mtu=mtu if bridge.mtu else self.links[port].mtu)
+            self._set(port, mtu=mtu if bridge.mtu else self.links[port].mtu)
             self._silent(port)
             self._enslave(port, bridge.name, BridgePort())
             self.reasons.setdefault(port, f"{port} is the uplink of {bridge.name}")
@@ -360,8 +390,7 @@ class _Layer:
                 vids |= {nic.vlan} if nic.vlan is not None else set()
                 vids |= {vid for first, last in nic.vlans for vid in range(first, last + 1)}
         if bridge.port is not None:
-            own = (PortVlans(first=1, last=1, pvid=True, untagged=True),)
-            self.links[bridge.port] = replace(self.links[bridge.port], vlans=own + ranges(vids - {1}))
+            self.links[bridge.port] = replace(self.links[bridge.port], vlans=UNTAGGED + ranges(vids - {1}))
 
     # ---- guests
 
@@ -386,12 +415,12 @@ class _Layer:
                 Note(kind="waiting", subject=nic.tap, text=f"is plugged into {bridge.name} when {nic.guest} starts")
             )
             return
-        self.links[nic.tap] = replace(self.links[nic.tap], mtu=self.links[bridge.name].mtu)
+        self._set(nic.tap, mtu=self.links[bridge.name].mtu)
         self._silent(nic.tap)
         self._enslave(nic.tap, bridge.name, BridgePort())
         self._because(nic.tap, f"{nic.guest} is plugged into {bridge.name}", nic.place)
         if bridge.vlan_aware:
-            self.links[nic.tap] = replace(self.links[nic.tap], vlans=port_vlans(nic))
+            self._set(nic.tap, vlans=port_vlans(nic))
 
     # ---- what is taken away, what is left alone
 
@@ -414,6 +443,12 @@ class _Layer:
                 continue
             what = f"port of {link.master}" if link.master else link.options.kind or "NIC"
             self.notes.append(Note(kind="foreign", subject=name, text=f"{what}, not in the file: left alone"))
+
+
+def _occupied(code: str, message: str, what: str | None, place: Place) -> BasculeError:
+    """A link with a name that the file gives to something else: it is not ours to delete."""
+    other = f"name the {what} differently, or " if what else ""
+    return BasculeError(Problem(code=code, message=message, place=place, hint=f"{other}take the other link away first"))
 
 
 def ranges(vids: set[int]) -> tuple[PortVlans, ...]:

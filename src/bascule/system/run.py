@@ -21,6 +21,7 @@ PACKAGES = {  # the package that brings a tool: Debian/Ubuntu, Fedora/RHEL, SUSE
     "dnsmasq": ("dnsmasq-base", "dnsmasq", "dnsmasq"),
 }
 
+UNKNOWN_TO_KERNEL = "Protocol not supported"  # EPROTONOSUPPORT: a netlink family without its module
 SBIN = ("/usr/sbin", "/sbin", "/usr/local/sbin")  # not in an ordinary user's PATH on Debian
 
 
@@ -133,8 +134,8 @@ def run_all(
 ) -> list[str]:
     """Run several programs side by side and take what each prints on stdout.
 
-    The text is empty for a tool of ``optional`` that is not here or may not be used. Raises as ``run`` does, for the
-    first that failed.
+    The text is empty for a tool of ``optional`` that is not here, may not be used, or finds its part of the kernel
+    missing. Raises as ``run`` does, for the first that failed.
     """
     with contextlib.ExitStack() as stack:
         started: list[tuple[Sequence[str], subprocess.Popen[str] | None]] = []
@@ -165,7 +166,7 @@ def run_all(
             stdout, stderr = running.communicate(timeout=timeout_s) if running else ("", "")
             if running and running.returncode:
                 error = failure(Result(tuple(argv), running.returncode, stdout, stderr))
-                if not (isinstance(error, NotPermitted) and argv[0] in optional):
+                if argv[0] not in optional or not (isinstance(error, NotPermitted) or UNKNOWN_TO_KERNEL in stderr):
                     raise error
             texts.append(stdout)
     return texts

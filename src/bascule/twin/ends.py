@@ -173,8 +173,8 @@ def _guest_end(site: Site, host: Host, guest: str, notes: list[Note]) -> End:
             text = f"NIC {nic.index} of {guest} on {kind} '{nic.into}' is not played yet; no question is asked there"
             notes.append(Note(kind="unsupported", subject=guest, text=text))
             continue
-        if nic.vlan is not None or nic.vlans:
-            text = f"NIC {nic.index} of {guest} gets its VLANs from the plan; a trunk's own tags are not played yet"
+        if nic.vlans:
+            text = f"NIC {nic.index} of {guest} is a trunk: its port gets the VLANs, but no tags are sent by the guest"
             notes.append(Note(kind="unsupported", subject=guest, text=text))
         bridge = host.bridges[IfName(nic.into)]
         nics.append(

@@ -14,6 +14,7 @@ from bascule.model.site import Site
 from bascule.model.state import HostState
 from bascule.model.values import IfName, IpNetwork
 from bascule.plan.change import Note
+from bascule.plan.target import port_vlans
 from bascule.probe.dhcp import Lease
 from bascule.probe.world import World
 from bascule.system import links, rtnetlink
@@ -147,8 +148,14 @@ class Twin:
     def plug_guests(self) -> None:
         """Make the taps of all guests, each on its bridge. Raises CommandFailed where a bridge is not there."""
         for host in self.hosts:
+            aware = {bridge.name for bridge in self.site.hosts[host].bridges.values() if bridge.vlan_aware}
             plugs = [
-                Plug(nic=nic.plug, bridge=IfName(nic.plug.into), mtu=nic.mtu)
+                Plug(
+                    nic=nic.plug,
+                    bridge=IfName(nic.plug.into),
+                    mtu=nic.mtu,
+                    vlans=port_vlans(nic.plug) if nic.plug.into in aware else None,
+                )
                 for guest in self.site.guests_on(host)
                 for nic in self.wiring.guests[guest.name].nics
                 if nic.plug is not None

@@ -112,8 +112,8 @@ def _host_foot(host: Host, nic: GuestNic, state: HostState, endpoints: Endpoints
         if endpoints.shares(foot, stand):
             return foot
     bridge = state.links.get(IfName(nic.into))
-    if bridge is None or bridge.mac is None:
-        return None
+    if bridge is None or bridge.mac is None or nic.vlan is not None:
+        return None  # of a VLAN-aware bridge the host sees the untagged frames
     return Foot(
         endpoint=host.name, namespace=endpoints.world.hosts[host.name], link=bridge.name, mac=bridge.mac,
         network=stand.network,
@@ -172,7 +172,8 @@ def _recipe(inquiry: _Inquiry, host: Host, replies: Replies) -> Check:
     """The last line of the classic recipe: the host's ARP cache has the guest's own MAC on the right NIC."""
     nic = inquiry.nic
     if not inquiry.recipe:
-        why = inquiry.missing or f"{host.name} has no NIC on its network, and {nic.into} is not there"
+        where = "is not there" if nic.vlan is None else f"hears nothing of VLAN {nic.vlan} itself"
+        why = inquiry.missing or f"{host.name} has no NIC on its network, and {nic.into} {where}"
         return Check(id="arp-from-host", subject=nic.guest, ok=None, detail=f"not asked, because {why}")
     question = inquiry.recipe[0]
     answer = replies[question]

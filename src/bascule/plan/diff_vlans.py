@@ -1,0 +1,93 @@
+"""How the VLANs of a bridge and its ports change: per VLAN, so that no other one misses a frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from bascule.model.links import Bridge
+from bascule.model.state import HostState, Link, PortVlans
+from bascule.model.values import IfName
+from bascule.plan.change import Command, Risk
+from bascule.plan.step import Phase, Step, step
+
+VIDS = range(1, 4095)
+Flags = tuple[bool, bool]  # of one VLAN: whether it is the PVID, whether it leaves untagged
+
+
+def default_vlans(options: Bridge) -> tuple[PortVlans, ...]:
+    """What the kernel gives to every port that joins, and to the bridge itself (``vlan_default_pvid``)."""
+    pvid = options.vlan_default_pvid
+    return (PortVlans(first=pvid, last=pvid, pvid=True, untagged=True),) if pvid else ()
+
+
+def vlan_steps(old: Link, new: Link, before: HostState, after: HostState) -> Iterator[Step]:
+    """What is new first, then what is no more: a port that changes its VLAN is never without one."""
+    bridge = new if new.is_bridge else after.links.get(new.master) if new.master is not None else None
+    if bridge is None or not isinstance(bridge.options, Bridge):
+        return  # the kernel forgets the VLANs of a port that leaves
+    joins = new is not bridge and (old.master != new.master or bridge.name not in before.links)
+    start = _spread(default_vlans(bridge.options)) if joins else _held(old, before.links)
+    goal = _held(new, after.links)
+    removed = [vid for vid in start if vid not in goal]
+    changed = [vid for vid in start if vid in goal and goal[vid] != start[vid]]
+    added = {vid: flags for vid, flags in goal.items() if start.get(vid) != flags}
+    if not removed and not added:
+        return
+    own = ("self",) if new is bridge else ()
+    without = _ranges(dict.fromkeys(removed, (False, False)))
+    commands = (
+        *(_command("add", new.name, vlan, *_flags(vlan), *own) for vlan in _ranges(added)),
+        *(_command("del", new.name, vlan, *own) for vlan in without),
+    )
+    words = ", ".join(_words(vlan) for vlan in _ranges(goal)) or "none"
+    cuts = (removed or changed) and not joins  # who takes a VLAN from a working port cuts it off
+    yield step(Phase.PORT, new.name, f"VLANs {words}", *commands, risk=Risk.DETACHES if cuts else Risk.ADDITION)
+
+
+def port_words(name: str, vlans: tuple[PortVlans, ...]) -> list[str]:
+    """Lines for ``bridge -batch`` that give a port exactly these VLANs, whatever it had."""
+    wanted = _spread(vlans)
+    words = [str(_command("add", name, vlan, *_flags(vlan))) for vlan in _ranges(wanted)]
+    gaps = _ranges(dict.fromkeys((vid for vid in VIDS if vid not in wanted), (False, False)))
+    words += [str(_command("del", name, vlan)) for vlan in gaps]
+    return [line.removeprefix("bridge ") for line in words]
+
+
+def _command(verb: str, name: str, vlan: PortVlans, *words: str) -> Command:
+    return Command("bridge", ("vlan", verb, "dev", name, "vid", _vid(vlan), *words))
+
+
+def _flags(vlan: PortVlans) -> tuple[str, ...]:
+    return (*(("pvid",) if vlan.pvid else ()), *(("untagged",) if vlan.untagged else ()))
+
+
+def _held(link: Link, links: Mapping[IfName, Link]) -> dict[int, Flags]:
+    """A bridge that does not filter keeps VLANs all the same, and they count from when it does."""
+    bridge = link if link.is_bridge else links.get(link.master) if link.master is not None else None
+    if bridge is None or not isinstance(bridge.options, Bridge):
+        return {}
+    return _spread(link.vlans if bridge.options.vlan_filtering else default_vlans(bridge.options))
+
+
+def _spread(vlans: tuple[PortVlans, ...]) -> dict[int, Flags]:
+    return {vid: (vlan.pvid, vlan.untagged) for vlan in vlans for vid in range(vlan.first, vlan.last + 1)}
+
+
+def _ranges(vlans: Mapping[int, Flags]) -> list[PortVlans]:
+    """Neighbours with the same flags together; the kernel takes no range with a PVID in it."""
+    found: list[PortVlans] = []
+    for vid, (pvid, untagged) in sorted(vlans.items()):
+        last = found[-1] if found else None
+        if last and last.last == vid - 1 and not pvid and not last.pvid and last.untagged == untagged:
+            found[-1] = PortVlans(first=last.first, last=vid, untagged=untagged)
+        else:
+            found.append(PortVlans(first=vid, last=vid, pvid=pvid, untagged=untagged))
+    return found
+
+
+def _vid(vlan: PortVlans) -> str:
+    return str(vlan.first) if vlan.first == vlan.last else f"{vlan.first}-{vlan.last}"
+
+
+def _words(vlan: PortVlans) -> str:
+    return _vid(vlan) + (" untagged" if vlan.untagged else " tagged")

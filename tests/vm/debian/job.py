@@ -1,0 +1,130 @@
+"""The administrator's hands inside the Debian machine: write the files, reboot, look, restart the manager, look again.
+
+Started once per boot as ``job.py MANAGER``. What it finds leaves on the second serial line, a JSON object per line.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bascule.apply.engine import execute
+from bascule.model.state import HostState
+from bascule.observe.kernel import observe
+from bascule.plan.make import make_plan
+from bascule.workflow import load, look, render, write_below
+
+SITE = str(Path(__file__).parent / "site.yaml")
+STAGE = Path("/var/lib/lab-stage")
+DIALECTS = {"networkd": "networkd", "NetworkManager": "keyfile", "netplan": "netplan", "ifupdown": "ifupdown"}
+UNITS = {
+    "networkd": ("systemd-networkd",),
+    "NetworkManager": ("NetworkManager",),
+    "netplan": ("systemd-networkd",),
+    "ifupdown": ("networking",),
+}
+RESTARTS = {
+    "networkd": ("systemctl", "restart", "systemd-networkd"),
+    "NetworkManager": ("systemctl", "restart", "NetworkManager"),
+    "netplan": ("netplan", "apply"),
+    "ifupdown": ("ifup", "-a"),  # ifupdown has no daemon; `systemctl restart networking` would delete the bridges
+}
+TAPS = ("web.0", "access.0", "tagged.0")
+SETTLE_S = 90.0
+QUIET_S = 6.0  # how long a restarted manager is watched
+
+
+def say(check: str, *, ok: bool, detail: Any = "") -> None:
+    """One finding."""
+    with Path("/dev/ttyS1").open("w") as line:
+        line.write(json.dumps({"check": check, "ok": ok, "detail": detail}) + "\n")
+
+
+def sh(*argv: str) -> str:
+    """Run a program; what it said if it failed."""
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120)
+    return "" if done.returncode == 0 else f"{' '.join(argv)}: {done.stdout}{done.stderr}".strip()
+
+
+def plan_left() -> list[str]:
+    """What `bascule plan` would still change."""
+    site = load(SITE)
+    host = site.hosts["vmserver"]
+    return [f"{c.subject}: {c.action}" for c in make_plan(site, host, look(site, host))[0].changes]
+
+
+def wait_until(done: Callable[[], Any], timeout_s: float) -> Any:
+    """Poll until there is nothing left; what is left at the end."""
+    end = time.monotonic() + timeout_s
+    while (left := done()) and time.monotonic() < end:
+        time.sleep(1)
+    return left
+
+
+def masters(state: HostState) -> dict[str, str]:
+    """Where the guests' taps are plugged in."""
+    return {name: str(link.master) for name, link in state.links.items() if name in TAPS}
+
+
+def write(manager: str) -> None:
+    """First boot: the files of this manager, which then is the only one."""
+    files = render(SITE, DIALECTS[manager], here=True).files
+    for path in ("/etc/network/interfaces", "/etc/netplan"):
+        if Path(path).is_file() and path.lstrip("/") in files:
+            Path(path).unlink()  # the installer's
+    write_below("/", files)
+    say("files", ok=True, detail=sorted(files))
+    for unit in UNITS[manager]:
+        wrong = sh("systemctl", "enable", unit)
+        say(f"enable {unit}", ok=not wrong, detail=wrong)
+    STAGE.write_text("rebooted")
+    subprocess.run(("sync",), check=True)
+    subprocess.run(("systemctl", "reboot"), check=True)
+
+
+def look_again(manager: str) -> None:
+    """Second boot: what came up by itself, and what a restart of the manager does to it."""
+    left = wait_until(plan_left, SETTLE_S)
+    say("after the reboot nothing is left to do", ok=not left, detail=left)
+    for tap in TAPS:
+        sh("ip", "tuntap", "add", "dev", tap, "mode", "tap")
+    site = load(SITE)
+    host = site.hosts["vmserver"]
+    execute(make_plan(site, host, look(site, host))[0])
+    left = plan_left()
+    say("guests are plugged in", ok=not left, detail=left)
+    before = observe()
+    with subprocess.Popen(("ip", "-o", "monitor", "link"), stdout=subprocess.PIPE, text=True) as monitor:
+        wrong = sh(*RESTARTS[manager])
+        say(" ".join(RESTARTS[manager]), ok=not wrong, detail=wrong)
+        time.sleep(QUIET_S)
+        monitor.terminate()
+        events = monitor.stdout.read().splitlines() if monitor.stdout else []
+    moved = [line for line in events if any(f" {tap}:" in line for tap in TAPS) and " master " not in line]
+    say("no tap leaves its bridge", ok=not moved and masters(observe()) == masters(before), detail=moved[:5])
+    left = wait_until(plan_left, 30)
+    say("after the restart nothing is left to do", ok=not left, detail=left)
+    say("done", ok=True)
+    subprocess.run(("systemctl", "poweroff", "--force"), check=True)
+
+
+def main() -> None:
+    """Which boot is it?"""
+    manager = sys.argv[1]
+    try:
+        (look_again if STAGE.exists() else write)(manager)
+    except BaseException as error:
+        import traceback
+
+        say("the job", ok=False, detail=traceback.format_exc()[-1500:])
+        subprocess.run(("systemctl", "poweroff", "--force"), check=True)
+        raise SystemExit(1) from error
+
+
+if __name__ == "__main__":
+    main()
