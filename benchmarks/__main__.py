@@ -40,6 +40,8 @@ BENCHMARKS = (
     "serve",
     "real_guests",
 )
+RESULTS = Path(__file__).with_name("results.json")
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "benchmarks.md"
 
 
 def main() -> int:
