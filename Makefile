@@ -19,10 +19,12 @@ vm-test: dev-tools $(VENV)/.dev
 	@scripts/need qemu-system-x86_64 busybox debootstrap mke2fs
 	BASCULE_VM=1 $(BIN)/pytest -n $(JOBS) --dist worksteal -rA --show-capture=no tests/vm
 
-# every kill point, 250 random pairs of states, 100,000 hostile frames for each decoder: some twenty minutes
+# every kill point, 250 random pairs of states, 100,000 hostile frames for each decoder, 20,000 broken files for each
+# dialect: some twenty minutes
 soak: dev-tools $(VENV)/.dev
 	$(BIN)/python -m tests.survey.fuzz 100000
-	BASCULE_SOAK=1 $(BIN)/pytest -n $(JOBS) --dist worksteal --timeout 1800 tests/apply
+	BASCULE_SOAK=1 $(BIN)/pytest -n $(JOBS) --dist worksteal --timeout 1800 tests/apply \
+		tests/persist/test_bad_input.py tests/persist/test_round_trip.py
 
 lint: dev-tools $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -1,62 +1,115 @@
 """``python -m benchmarks [--quick] [NAME …]``: every claim of speed against its peer, in one run.
 
-Each module of BENCHMARKS has ``run(*, quick: bool) -> list[Row]``. The table goes to stdout, the figures to
-``benchmarks/results.json``.
+Each module of BENCHMARKS has ``run(*, quick: bool)``, which gives rows or Findings. The tables go to stdout, the
+figures to ``benchmarks/results.json``, where what was measured before stays until it is measured again.
+``python -m benchmarks.report`` makes docs/reference/benchmarks.md of it.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import json
 import os
 import platform
+import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
-from benchmarks.measure import Row
+from benchmarks.measure import Findings
+from benchmarks.report import page
 
-BENCHMARKS = ("startup", "site_file", "twin", "questions", "drawing", "apply", "persist", "survey")
+BENCHMARKS = (
+    "startup",
+    "site_file",
+    "rehearse",
+    "twin",
+    "questions",
+    "guest_curves",
+    "drawing",
+    "apply",
+    "curves",
+    "peers",
+    "data_path",
+    "persist",
+    "survey",
+    "guests",
+    "serve",
+    "real_guests",
+)
 
 
 def main() -> int:
+    there = tuple(name for name in BENCHMARKS if importlib.util.find_spec(f"benchmarks.{name}"))
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer runs, smaller sizes; under two minutes")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}")
+    parser.add_argument("--page", action="store_true", help="write docs/reference/benchmarks.md as well")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(there)}")
     arguments = parser.parse_args()
-    unknown = set(arguments.names) - set(BENCHMARKS)
+    unknown = set(arguments.names) - set(there)
     if unknown:
-        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
-    rows: list[Row] = []
-    left_out: dict[str, str] = {}
-    for name in arguments.names or BENCHMARKS:
-        print(f"{name} …", file=sys.stderr, flush=True)
-        try:
-            rows += importlib.import_module(f"benchmarks.{name}").run(quick=arguments.quick)
-        except LookupError as reason:  # what it needs is not on this machine
-            left_out[name] = str(reason)
-    print(table(rows))
-    for name, why in left_out.items():
-        print(f"left out: {name}: {why}")
-    document = {
-        "machine": {"cores": os.cpu_count(), "kernel": platform.release(), "python": platform.python_version()},
-        "rows": [row.as_json() for row in rows],
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(there)}")
+    document = _read()
+    measured = arguments.names or there
+    for name in measured:
+        document["parts"][name] = _measure(name, quick=arguments.quick)
+        RESULTS.write_text(json.dumps(document, indent=1) + "\n")
+    text = page({**document, "parts": {name: document["parts"][name] for name in measured}}, full=False)
+    print(text)
+    if arguments.page:
+        PAGE.write_text(page(document))
+    rows = [row for name in measured for row in document["parts"][name]["rows"]]
+    return 0 if all(row["passes"] for row in rows) else 1
+
+
+def _read() -> dict[str, Any]:
+    """What was measured before on this machine, with today's versions."""
+    machine = {
+        "cores": os.cpu_count(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "iproute2": _version("ip", "-V"),
+    }
+    try:
+        before = json.loads(RESULTS.read_text())
+    except (OSError, ValueError):
+        before = {}
+    parts = before.get("parts", {}) if before.get("machine") == machine else {}
+    return {"machine": machine, "parts": parts}
+
+
+def _version(*argv: str) -> str:
+    path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
+    try:
+        return subprocess.run(argv, capture_output=True, text=True, env={"PATH": path}).stdout.strip()
+    except OSError:
+        return "not here"
+
+
+def _measure(name: str, *, quick: bool) -> dict[str, Any]:
+    """One module, with the load of the machine before and after."""
+    print(f"{name} …", file=sys.stderr, flush=True)
+    start, load = time.monotonic(), os.getloadavg()[0]
+    try:
+        found = importlib.import_module(f"benchmarks.{name}").run(quick=quick)
+        findings = found if isinstance(found, Findings) else Findings(rows=found)
+        left_out = dict(findings.left_out or {})
+    except LookupError as reason:  # what it needs is not on this machine
+        findings, left_out = Findings(), {name: str(reason)}
+    except Exception as fault:  # one broken benchmark must not cost the others their figures
+        findings, left_out = Findings(), {name: f"failed: {type(fault).__name__}: {fault}"}
+    return {
+        "quick": quick,
+        "seconds": round(time.monotonic() - start, 1),
+        "load": [round(load, 1), round(os.getloadavg()[0], 1)],
+        "rows": [row.as_json() for row in findings.rows],
+        "curves": [curve.as_json() for curve in findings.curves],
         "left_out": left_out,
     }
-    Path(__file__).with_name("results.json").write_text(json.dumps(document, indent=1) + "\n")
-    return 0 if all(row.passes for row in rows) else 1
-
-
-def table(rows: list[Row]) -> str:
-    """The rows as a Markdown table."""
-    lines = ["| what | ours | peer | measured | limit | |", "|---|---|---|---|---|---|"]
-    for row in rows:
-        bound = f"{'≤' if row.at_most else '≥'} {row.limit:g} {row.unit}"
-        verdict = "pass" if row.passes else "short"
-        lines.append(
-            f"| {row.name} | {row.ours} | {row.peer} | {row.value:.2f} {row.unit} | {bound} | {verdict} {row.note} |"
-        )
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,11 @@ from benchmarks.measure import Figures, Row
 
 GUESTS, BRIDGES, SAMPLE = 200, 4, 100
 LIMIT_S = 4.0
+PLAN = "".join(
+    f"link add br{n} type bridge forward_delay 0 mcast_snooping 0\nlink set br{n} addrgenmode none\n"
+    f"link set eth{n} up master br{n}\nlink set br{n} up\n"
+    for n in range(BRIDGES)
+)
 
 
 def site(guests: int = GUESTS) -> Site:
@@ -56,15 +61,10 @@ def site(guests: int = GUESTS) -> Site:
 
 def measure(what: Site, rounds: int) -> tuple[list[float], list[float]]:
     """Inside a sandbox: seconds of each round of all pairs, and of each ping of the sample."""
-    plan = "".join(
-        f"link add br{n} type bridge forward_delay 0 mcast_snooping 0\nlink set br{n} addrgenmode none\n"
-        f"link set eth{n} up master br{n}\nlink set br{n} up\n"
-        for n in range(BRIDGES)
-    )
     ours: list[float] = []
     peer: list[float] = []
     with Twin.raise_(what) as twin:
-        run_program(("ip", "-batch", "-"), stdin=plan, namespace=twin.host("host"))
+        run_program(("ip", "-batch", "-"), stdin=PLAN, namespace=twin.host("host"))
         twin.plug_guests()
         twin.start_guests()
         world = twin.world()

@@ -8,12 +8,13 @@ from __future__ import annotations
 import platform
 import time
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from bascule.errors import BasculeError, Problem, UsageFault
 from bascule.guests.choose import qemu_folder
 from bascule.guests.inventory import Inventory, agent_sightings, join, lease_sightings
 from bascule.guests.qemu import QemuDriver
-from bascule.model.site import Host
+from bascule.model.site import Host, Site
 from bascule.observe import kernel
 from bascule.observe.libvirt import Libvirt, observe
 from bascule.observe.memory import measured_overheads, nic_speeds, observe_memory
@@ -23,13 +24,15 @@ from bascule.plan.capacity import capacity as account
 from bascule.system.libvirt import Hypervisor, connect
 from bascule.system.links import link_names
 from bascule.system.netns import Namespace
-from bascule.verify.doctor import Finding, examine
-from bascule.verify.doctor.gather import gather
-from bascule.workflow import choose_host, load
+
+if TYPE_CHECKING:
+    from bascule.verify.doctor import Finding
 
 
 def capacity(site_file: str, *, host: str | None = None, uri: str | None = None) -> Capacity:
     """The account of a host's memory: the file's guests, and on the host itself what it has and what runs there."""
+    from bascule.workflow import choose_host, load
+
     site = load(site_file)
     chosen = choose_host(site, host)
     declared = needs_of_site(site, chosen)
@@ -56,13 +59,17 @@ def is_here(host: Host) -> bool:
 
 def doctor(site_file: str | None, *, host: str | None = None, uri: str | None = None) -> tuple[Finding, ...]:
     """What on this host will bite."""
+    from bascule.verify.doctor import examine
+    from bascule.verify.doctor.gather import gather
+    from bascule.workflow import choose_host, load
+
     site = load(site_file) if site_file else None
     return examine(gather(site, choose_host(site, host).name if site else "", uri=uri))
 
 
 def inventory(site_file: str | None = None, *, driver: str | None = None, uri: str | None = None) -> Inventory:
     """Who is who on this host: the domains of every driver, joined with what the kernel and libvirt know."""
-    site = load(site_file) if site_file else None
+    site = _load(site_file) if site_file else None
     hypervisor = None if driver == "qemu" else _connect(uri, needed=driver == "libvirt" or uri is not None)
     seen = observe(hypervisor, leases=True) if hypervisor else Libvirt()
     bare = QemuDriver(qemu_folder(), {}, accel="").domains() if driver != "libvirt" and uri is None else ()
@@ -70,6 +77,12 @@ def inventory(site_file: str | None = None, *, driver: str | None = None, uri: s
     agents = [agent_sightings(hypervisor.agent_addresses(name)) for name in running] if hypervisor else []
     known = (*sightings(), *lease_sightings(seen.leases, now=time.time()), *chain.from_iterable(agents))
     return join((*seen.domains, *bare), state=kernel.observe(), sightings=known, fdb=fdb(), site=site)
+
+
+def _load(site_file: str) -> Site:
+    from bascule.workflow import load  # the twin and the engine come with it, which a mere list does not need
+
+    return load(site_file)
 
 
 def _connect(uri: str | None, *, needed: bool) -> Hypervisor | None:

@@ -11,37 +11,29 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bascule.apply.engine import Observe, apply_or_take_back, execute, take_back
-from bascule.apply.prepare import Prepared, prepare
-from bascule.apply.transaction import Done, Wish
-from bascule.apply.transaction import apply as make
 from bascule.errors import BasculeError, Problem, UsageFault
-from bascule.model.site import Host, Site
-from bascule.model.state import HostState
 from bascule.model.state_json import from_json, to_json
 from bascule.observe.kernel import observe
-from bascule.plan.change import Note, Plan
-from bascule.plan.diff import diff
-from bascule.plan.hardware import find_nics
 from bascule.plan.make import make_plan
 from bascule.plan.target import sysctl_keys
-from bascule.probe.live import live_world
 from bascule.site import parse
-from bascule.system.clock import Clock, Progress
 from bascule.system.files import read_bytes
-from bascule.system.links import link_names
 from bascule.system.netns import Namespace
-from bascule.system.run import require_tools
-from bascule.system.sandbox import privilege, sandboxed
-from bascule.twin import Twin, tools
-from bascule.verify.checks import Check, check_host, read_neighbours, second_plan, way_back
-from bascule.verify.endpoints import Endpoints
-from bascule.verify.expectations import Outcome, judge
+
+# what one verb alone needs is imported by it: half of the time of a small `plan` would be imports
+if TYPE_CHECKING:
+    from bascule.apply.engine import Observe
+    from bascule.apply.prepare import Prepared
+    from bascule.apply.transaction import Done
+    from bascule.model.site import Host, Site
+    from bascule.model.state import HostState
+    from bascule.persist.importing import Imported
+    from bascule.plan.change import Note, Plan
+    from bascule.system.clock import Progress
+    from bascule.verify.checks import Check
+    from bascule.verify.expectations import Outcome
 
 STATE_MAX = 256 << 20  # bytes; 1,000 bridges with 5,000 taps are about 5 MiB
-
-if TYPE_CHECKING:
-    from bascule.persist.importing import Imported
 
 
 def load(site_file: str) -> Site:
@@ -92,6 +84,8 @@ def plan(
 
 def prepare_apply(site_file: str, *, host: str | None = None) -> Prepared:
     """The plan for this host, with the administrator's own line to it."""
+    from bascule.apply.prepare import prepare
+
     site = load(site_file)
     return prepare(site, choose_host(site, host))
 
@@ -105,6 +99,9 @@ def apply(
     probes: Sequence[str] = (),
 ) -> Done:
     """Checkpoint, dead-man, change, checks; then it waits for `confirm` where a window is given."""
+    from bascule.apply.transaction import Wish
+    from bascule.apply.transaction import apply as make
+
     return make(prepared, Wish(window_s=window_s, agree=agree, tell=tell, probes=probes))
 
 
@@ -137,6 +134,12 @@ class Verified:
 
 def verify(site_file: str, *, host: str | None = None) -> Verified:
     """The checks of this host and the expectations that it can ask, live."""
+    from bascule.plan.hardware import find_nics
+    from bascule.probe.live import live_world
+    from bascule.verify.checks import check_host, read_neighbours
+    from bascule.verify.endpoints import Endpoints
+    from bascule.verify.expectations import judge
+
     site = load(site_file)
     chosen = choose_host(site, host)
     state = look(site, chosen)
@@ -170,6 +173,11 @@ class Rehearsal:
 
 def rehearse(site_file: str, *, host: str | None = None, progress: Progress | None = None) -> Rehearsal:
     """The whole site in a twin: the plan by the same engine, every check and expectation, and the way back."""
+    from bascule.system.clock import Clock
+    from bascule.system.run import require_tools
+    from bascule.system.sandbox import sandboxed
+    from bascule.twin import tools
+
     clock = Clock(progress)
     clock.lap("reading the file")
     site = load(site_file)
@@ -191,6 +199,13 @@ def _in_the_twin(
     site: Site, names: Sequence[str], observed: Mapping[str, HostState], progress: Progress | None
 ) -> dict[str, Any]:
     """The fields of a Rehearsal that come out of the sandbox."""
+    from bascule.apply.engine import apply_or_take_back, take_back
+    from bascule.system.clock import Clock
+    from bascule.system.sandbox import privilege
+    from bascule.twin import Twin
+    from bascule.verify.checks import check_host, second_plan, way_back
+    from bascule.verify.expectations import judge
+
     clock = Clock(progress)
     clock.lap("building the twin")
     with Twin.raise_(site, hosts=names, observed=observed) as twin:
@@ -225,6 +240,9 @@ def _in_the_twin(
 
 def _start(look_: Observe, room: Namespace, observed: HostState | None) -> HostState:
     """Bring a host of the twin into the state in which the real one was seen; what it then is."""
+    from bascule.apply.engine import execute
+    from bascule.plan.diff import diff
+
     if observed is not None:
         execute(diff(look_(), observed), namespace=room)
     return look_()
@@ -232,6 +250,8 @@ def _start(look_: Observe, room: Namespace, observed: HostState | None) -> HostS
 
 def _observed_here(site: Site, names: Sequence[str]) -> dict[str, HostState]:
     """The state of this machine, if it has every NIC of one of the hosts and therefore is that host."""
+    from bascule.system.links import link_names
+
     here = link_names()  # the names alone, so that an ordinary user may rehearse somebody else's host
     for name in names:
         host = site.hosts[name]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bascule.errors import BasculeError
 from bascule.model.domain import Domain
 from bascule.observe.memory import measured_overheads, observe_memory
 from bascule.plan.capacity import (
@@ -15,6 +16,7 @@ from bascule.plan.capacity import (
     Memory,
     Node,
     capacity,
+    gate,
     guest_need,
     human,
     merged,
@@ -59,6 +61,10 @@ def test_eating_the_reserve_is_a_warning_and_more_than_there_is_is_worse() -> No
     assert over.verdict == "over-memory"
     assert "more than the host has" in over.warnings[0]
     assert not any(room.fits for room in over.next_guests())
+    assert gate(account(16 * GIB, 8 * GIB)) == ()
+    assert [note.kind for note in gate(tight)] == ["warning"]
+    with pytest.raises(BasculeError, match=r"need 17.2 GiB of 16 GiB: they cannot all run there"):
+        gate(over)
 
 
 def test_a_small_host_keeps_half_of_itself() -> None:

@@ -60,7 +60,8 @@ def two_guests(image: GuestImage) -> None:
         driver.start(["g1", "g2"])
         assert driver.wait_ready(["g1", "g2"]) == ()
         print(f"two guests ready after {time.monotonic() - start:.1f} s")
-        wait(lambda: seen_as(host, leased, 81) is None and "BASCULE-LEASE" in driver.console("g1"), 20, "a lease")
+        wait(lambda: "BASCULE-LEASE" in driver.console("g1"), 40, "a lease")
+        assert seen_as(host, leased, 81) == "g1\n"
         assert f"{leased}/24" in driver.console("g1")
         assert [(kept.mac, str(kept.address)) for kept in network.leases] == [(g1.nics[0].mac, leased)]
         neighbours = run(("ip", "neigh", "show", leased), namespace=host).stdout
@@ -82,7 +83,7 @@ def two_guests(image: GuestImage) -> None:
         driver.unplug(g1.nics)
         assert not driver.ask("g2", f"ping {leased}").ok
         driver.replug([plugs[0]])
-        wait(lambda: driver.ask("g2", f"ping {leased}").ok, 20, "the renewed lease")
+        wait(lambda: driver.ask("g2", f"ping {leased}").ok, 40, "the renewed lease")
         extra = nic("g1", 1, "br9")
         driver.attach([Plug(nic=extra, bridge=IfName("br9"))])
         assert "master br9" in run(("ip", "link", "show", extra.tap), namespace=host).stdout

@@ -51,11 +51,11 @@ def scenario(kind: Literal["qemu", "libvirt"], image: GuestImage) -> dict[str, f
             address = str(leased[0].ip)
             assert address.startswith("192.168.1.1")
             desk, customer, dmz = (twin.end(name) for name in ("desk", "customer", "dmz"))
-            assert seen_as(customer, "129.230.1.21", 80, timeout_s=3) == "guest_01\n"
-            assert seen_as(desk, address, 8042, timeout_s=3) == "guest_02\n"
-            assert seen_as(desk, "192.168.1.33", 502, timeout_s=3) == "guest_03\n"
+            assert seen_as(customer, "129.230.1.21", 80) == "guest_01\n"
+            assert seen_as(desk, address, 8042) == "guest_02\n"
+            assert seen_as(desk, "192.168.1.33", 502) == "guest_03\n"
             assert seen_as(desk, "192.168.1.33", 503) is None
-            assert seen_as(dmz, address, 3389, timeout_s=3) == "guest_02\n"
+            assert seen_as(dmz, address, 3389) == "guest_02\n"
             assert guests.ask("guest_02", ICMP, ip_address("192.168.1.50")).ok
             assert guests.ask("guest_03", Service("tcp", 3389, 3389), ip_address(address)).said == "guest_02"
             assert guests.ask("guest_01", ICMP, ip_address("129.230.200.9")).ok

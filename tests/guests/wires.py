@@ -82,7 +82,7 @@ def serving(room: Namespace, port: int) -> Iterator[None]:
         door.close()
 
 
-def seen_as(room: Namespace, address: str, port: int, *, timeout_s: float = 0.7) -> str | None:
+def seen_as(room: Namespace, address: str, port: int, *, timeout_s: float = 5.0) -> str | None:
     """The address from which the server saw us; None where no connection came about."""
     with room.entered():
         caller = socket.socket()

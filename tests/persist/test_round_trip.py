@@ -9,10 +9,11 @@ from bascule.persist.config import NetworkConfig
 from bascule.persist.dialect import NAMES, Inexpressible, dialect
 from tests.persist.configs import configs, recipe
 
-EXAMPLES = int(os.environ.get("BASCULE_SOAK", "1")) * 40
+EXAMPLES = 1000 if os.environ.get("BASCULE_SOAK") else 40
 LIMITS = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", NAMES)
 @LIMITS
 @given(config=configs())
@@ -27,6 +28,7 @@ def test_what_is_rendered_is_parsed_back_or_named_as_a_gap(name: str, config: Ne
     assert parsed.config == config
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", NAMES)
 @LIMITS
 @given(config=configs(rich=False))

@@ -11,6 +11,7 @@ from bascule.system.counters import Count
 from bascule.system.listen import listen
 from bascule.web.address import Listen, host_of, parse_listen
 from bascule.web.guard import Guard
+from bascule.web.server import open_door
 from bascule.web.view import rates
 
 LOCAL = Guard(names=parse_listen("127.0.0.1:8474").names())
@@ -130,6 +131,23 @@ def test_a_port_that_is_taken_and_an_address_that_is_not_here() -> None:
     assert "ss -ltnp" in (taken.value.problems[0].hint or "")
     with pytest.raises(BasculeError, match="does not have the address"):
         listen(ip_address("192.0.2.77"), 0)
+
+
+def test_when_a_token_is_made_up() -> None:
+    local = parse_listen("127.0.0.1:0")
+    cases = [
+        (open_door(local), False),
+        (open_door(local, is_secret=True), True),
+        (open_door(local, names=("vm.example.org",)), True),  # a proxy lets others in
+        (open_door(parse_listen("0.0.0.0:0"), host_name="vm"), True),
+    ]
+    for door, is_wanted in cases:
+        with door.sock:
+            assert (door.token is not None) == (door.guard.token is not None) == is_wanted
+            assert ("token=" in door.url) == is_wanted
+    tokens = {door.token for door, is_wanted in cases if is_wanted}
+    assert len(tokens) == 3
+    assert all(token and len(token) == 32 for token in tokens)
 
 
 def test_rates() -> None:

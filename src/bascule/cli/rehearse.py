@@ -46,14 +46,13 @@ def command(
     if seen.changed:
         say(f"warning: {site_file} changed meanwhile; the verdicts are about what it said at the start")
     chosen = _chosen(seen.outcomes, highlight)
-    if report_file is not None:
-        _write_report(seen, site_file, report_file, chosen)
-    if as_json:
-        emit("rehearse", _as_json(seen))
-    else:
+    if not as_json:  # before the report, whose file may fail
         show(_in_words(seen, picture=not no_picture, columns=width(), chosen=chosen))
     if report_file is not None:
+        _write_report(seen, site_file, report_file, chosen)
         say(f"report  {report_file}")
+    if as_json:
+        emit("rehearse", _as_json(seen))
     return 0 if seen.ok else 1
 
 
@@ -66,7 +65,7 @@ def _look_ahead(site_file: str, highlight: str | None, report_file: str | None) 
         if not target.parent.is_dir():
             message = f"there is no directory '{target.parent}' to write the report into"
             raise UsageFault(Problem(code="REPORT", message=message, hint="make it first, or name another"))
-    if highlight is not None:
+    if highlight is not None and site_file != "-":  # standard input can be read once
         from bascule import workflow
         from bascule.cli.highlight import choose, ends
 

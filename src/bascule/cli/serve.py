@@ -29,7 +29,7 @@ def command(
     """Show this host in the browser: the picture, drift, carrier, learned MACs, traffic, and expectations on demand.
 
     Changes nothing. Sends probes only when somebody presses the button. Listens on loopback; on any other address it
-    asks for a token, which it makes up and prints. Ctrl-C ends it.
+    asks for a token, which it makes up and prints; so it does behind a --name. Ctrl-C ends it.
 
     Example: bascule serve site.yaml
     """
@@ -51,8 +51,9 @@ def command(
             print(door.url)
         sys.stdout.flush()
         port = door.sock.getsockname()[1]
-        if place.is_loopback:
-            say(f"only this machine can open it; from another: ssh -L {port}:{place.address}:{port} {own}")
+        if place.is_loopback and not names:
+            to = f"[{place.address}]" if place.address.version == 6 else str(place.address)
+            say(f"only this machine can open it; from another: ssh -L {port}:{to}:{port} {own}")
         else:
             say(BEYOND)
         say("it reads only; Ctrl-C ends it")

@@ -94,6 +94,11 @@ def ways_of(scene: Scene, asked: Sequence[Asked]) -> dict[str, Path]:
     return ways
 
 
+def rightness(asked: Sequence[Asked]) -> dict[str, bool | None]:
+    """Whether each question came out as it should, by the key of its way."""
+    return {f"w{place}": one.ok for place, one in enumerate(asked)}
+
+
 def chain(scene: Scene, path: Path) -> list[str]:
     """The names of the elements on a way, in order."""
     return [scene.nodes[key].label for key in path.nodes]

@@ -17,11 +17,18 @@ from bascule.draw.svg import MARGIN, body, corners, describe, lay_out, way, way_
 GAP = 28
 
 
-def embed(scene: Scene, ways: Mapping[str, Path] | None = None, *, live: bool = False) -> str:
+def embed(
+    scene: Scene,
+    ways: Mapping[str, Path] | None = None,
+    *,
+    right: Mapping[str, bool | None] | None = None,
+    live: bool = False,
+) -> str:
     """One ``svg`` element. ``ways`` has the ways of frames by key; a key is a CSS class (a letter, then digits).
 
-    Each element's group has the class of the ways that pass it; ``live`` gives it its id as ``data-id``, and each
-    wire a path of its own with the ids of its ends, for a page that shows what flows.
+    ``right`` says of which way the end is as it should be: the sign there says whether the frame arrived, and its
+    colour whether it was meant to. Each element's group has the class of the ways that pass it; ``live`` gives it its
+    id as ``data-id``, and each wire a path of its own with the ids of its ends, for a page that shows what flows.
     """
     ways = ways or {}
     layout, m = lay_out(scene)
@@ -46,7 +53,7 @@ def embed(scene: Scene, ways: Mapping[str, Path] | None = None, *, live: bool = 
         f'<rect class="page" width="{width}" height="{height}"/>',
         f'<g transform="translate({MARGIN + (inner - layout.width) // 2} {MARGIN})">',
         *body(scene, layout, m, tag=tag, under=under),
-        *_ends(ways, layout),
+        *_ends(ways, right or {}, layout),
         "</g>",
         f'<g transform="translate({MARGIN} {below})">',
         *signs,
@@ -73,11 +80,12 @@ def _ways(ways: Mapping[str, Path], layout: Layout) -> Iterable[str]:
         yield "</g>"
 
 
-def _ends(ways: Mapping[str, Path], layout: Layout) -> Iterable[str]:
+def _ends(ways: Mapping[str, Path], right: Mapping[str, bool | None], layout: Layout) -> Iterable[str]:
     boxes = {box.node: box for box in layout.boxes}
     for key, path in ways.items():
         if path.last in boxes:
-            yield f'<g class="way-of {key} node-end">{way_end(path, boxes[path.last])}</g>'
+            look = {True: " right", False: " wrong", None: ""}[right.get(key)]
+            yield f'<g class="way-of {key}{look}">{way_end(path, boxes[path.last])}</g>'
 
 
 def _wires(scene: Scene, layout: Layout) -> Iterable[str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 
-from bascule.draw.asked import Asked, chain, ways_of
+from bascule.draw.asked import Asked, chain, rightness, ways_of
 from bascule.draw.build import build
 from bascule.draw.embed import embed, way_style
 from bascule.draw.report_style import PAGE
@@ -157,7 +157,7 @@ def _picture(page: Report, scene: Scene, ways: dict[str, Path]) -> Iterable[str]
         '<label class="zoom"><input type="checkbox" id="full-size"> full size</label>'
         '<div class="picture" tabindex="0" role="group" aria-label="Picture; scrolls at full size">'
     )
-    yield embed(scene, ways)
+    yield embed(scene, ways, right=rightness(page.asked))
     yield "</div></div>"
     yield '<div class="asks">'
     if page.asked:
@@ -169,7 +169,10 @@ def _picture(page: Report, scene: Scene, ways: dict[str, Path]) -> Iterable[str]
 
 def _asks(page: Report, scene: Scene, ways: dict[str, Path]) -> Iterable[str]:
     yield "<h2>Expectations</h2>"
-    yield '<fieldset><legend>Choose one to see the way of its frame in the picture</legend><ul class="list">'
+    yield (
+        "<fieldset><legend>Choose one to see the way of its frame in the picture: ✓ it arrived, "
+        '✗ it went no further; red where that is not as it should be</legend><ul class="list">'
+    )
     none = "" if f"w{page.chosen}" in ways else " checked"
     yield (
         f'<li class="whole"><input type="radio" name="way" id="all"{none}>'
@@ -228,7 +231,7 @@ def _plans(plans: Sequence[PlanPart]) -> Iterable[str]:
             yield "<h3>Lost frames, expected</h3>"
             yield _table(plan.outages)
         if plan.notes:
-            yield "<h3>What the plan leaves</h3>"
+            yield "<h3>For later, or left alone</h3>"
             yield _table(plan.notes)
         if plan.commands:
             lines = "\n".join(_e(command) for command in plan.commands)

@@ -40,6 +40,7 @@ details{margin-top:1rem}summary{cursor:pointer}
 .picture{border:1px solid var(--line);border-radius:8px;overflow:auto;background:var(--paper)}
 .picture svg{display:block;max-width:100%;height:auto;margin:0 auto}
 .way-of{display:none}
+.way-of.right circle{fill:#116329}.way-of.wrong circle{fill:#b3122a}
 """
 
 PAGE = (
@@ -82,7 +83,8 @@ background:var(--paper)}
 .hops li:not(:last-child)::after{content:"→";position:absolute;right:-.95rem;color:var(--soft)}
 .hops .yes-text{border-color:var(--good);color:var(--good)}
 .hops .no-text{border-color:var(--wrong);color:var(--wrong)}
-.ok .hops .no-text{border-color:var(--line);color:var(--ink)}
+.ok .hops .no-text{border-color:var(--good);color:var(--good)}
+.bad .hops .yes-text{border-color:var(--wrong);color:var(--wrong)}
 .risk{background:var(--mind-field);color:var(--mind);border-radius:4px;
 padding:0 .4rem;font-size:.9em;white-space:nowrap}
 .plain td:not(:last-child){white-space:nowrap}.plain td:last-child{width:100%}
@@ -120,7 +122,8 @@ body{font-size:10pt;line-height:1.35}.top,main{padding:0;max-width:none}
 .list>li{padding:.3rem 0;border:0;border-top:1px solid var(--line);border-radius:0;margin:0;box-shadow:none!important;
 background:none!important}
 section{margin:1.2rem 0}.asks{margin-top:1.2rem}
-tr,.list>li,.result,.broken{break-inside:avoid}h2,h3{break-after:avoid}thead{display:table-header-group}
+tr,.list>li,.result,.broken,.times{break-inside:avoid}.checks td:nth-last-child(2){min-width:13em}
+h2,h3{break-after:avoid}thead{display:table-header-group}
 .result,.broken,.warning,.risk,.bar-of{-webkit-print-color-adjust:exact;print-color-adjust:exact}
 details{display:block}.picture:focus-visible{outline:none}
 }

@@ -13,7 +13,7 @@ def learned(namespace: Namespace | None = None) -> dict[str, tuple[str, ...]]:
 
     The links' own and permanent entries are left out. Raises MissingTool, CommandFailed.
     """
-    (text,) = run_all((("bridge", "-j", "fdb", "show"),), namespace=namespace)
+    (text,) = run_all((("bridge", "-j", "fdb", "show", "dynamic"),), namespace=namespace)
     found: dict[str, dict[str, None]] = {}
     for entry in json.loads(text or "[]"):
         if "master" not in entry or entry.get("state") in {"permanent", "static"} or "mac" not in entry:

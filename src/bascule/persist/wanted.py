@@ -10,6 +10,7 @@ from bascule.model.site import Host, Nic, PlugKind, Site, StaticRoute
 from bascule.model.state import HostState, PortVlans
 from bascule.model.values import IfName, IpAddress, IpInterface, Mac
 from bascule.persist import config as c
+from bascule.persist.running import running_config
 from bascule.plan.target import MIIMON_MS, ranges
 
 GUEST_TAPS = ("macvtap*", "tap*", "vnet*")  # what libvirt and QEMU call the host's end of a guest's NIC
@@ -115,6 +116,11 @@ class _Wanted:
         for nic in nics if bridge.from_uplink else ():
             addresses, gateways, routes = addresses + nic.addresses, gateways + nic.gateways, routes + nic.routes
             dns, search, dhcp = dns + nic.dns, search + nic.search, dhcp or nic.dhcp
+        texts, told = _texts(addresses), _routes(gateways, routes)
+        if bridge.from_uplink and self.state is not None:
+            moved, dynamic = self._moved(bridge.name)
+            texts, dhcp = (*texts, *moved.addresses), dhcp or dynamic
+            told += tuple(route for route in moved.routes if route.dst not in {known.dst for known in told})
         mtu = bridge.mtu or next((nic.mtu for nic in nics if nic.mtu), None)
         self.links[bridge.name] = c.LinkConfig(
             name=bridge.name,
@@ -123,8 +129,8 @@ class _Wanted:
             mtu=mtu,
             dhcp4=dhcp,
             ipv6=self._ipv6(bridge.name, speaks=bridge.has_address),
-            addresses=_texts(addresses),
-            routes=_routes(gateways, routes),
+            addresses=texts,
+            routes=told,
             dns=tuple(str(server) for server in dns),
             search=search,
         )
@@ -136,6 +142,11 @@ class _Wanted:
             vlan = options_of_port if isinstance(options_of_port, Vlan) else Vlan(id=bridge.vlan or 0)
             self.links[port] = c.LinkConfig(name=port, options=vlan, parent=bridge.uplink, mtu=mtu)
         self._enslave(port, bridge.name, self._trunk(bridge) if bridge.vlan_aware else ())
+
+    def _moved(self, name: IfName) -> tuple[c.LinkConfig, bool]:
+        """What came over from the NIC without standing in the file, and whether a lease was among it."""
+        found = running_config(self.state or HostState())[0].links.get(name, c.LinkConfig(name=name))
+        return found, found.dhcp4
 
     def _trunk(self, bridge: DeclaredBridge) -> tuple[PortVlans, ...]:
         """The uplink carries every VLAN of the bridge's guests, tagged, and the untagged one (as plan.target)."""

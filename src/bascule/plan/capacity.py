@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from bascule.errors import BasculeError
 from bascule.model.domain import Domain
 from bascule.model.site import Guest, Host, PlugKind, Site
+from bascule.plan.change import Note
 
 MIB, GIB = 1 << 20, 1 << 30
 
@@ -210,6 +212,21 @@ def capacity(
         uplinks=account.uplinks,
         warnings=tuple(warnings),
     )
+
+
+def gate(found: Capacity) -> tuple[Note, ...]:
+    """What ``apply`` says about memory: a warning for each thing that is tight.
+
+    Raises BasculeError where the guests need more than there is.
+    """
+    if found.verdict == "over-memory":
+        needs = f"{human(found.used)} of {human(found.memory.total - found.reserved_hugepages)}"
+        raise BasculeError.of(
+            "MEMORY-FULL",
+            f"the guests of '{found.host}' need {needs}: they cannot all run there",
+            hint="`bascule capacity` shows the account; give them less `memory:`, or the host more",
+        )
+    return tuple(Note(kind="warning", subject=found.host, text=text) for text in found.warnings)
 
 
 def _hugepage_warnings(account: Capacity) -> Iterable[str]:

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator
 from bascule.model.state import HostState, Link, link_of
 from bascule.model.values import IfName
 from bascule.plan.change import Command, Plan, Risk
+from bascule.plan.diff_addresses import out_of_order
 from bascule.plan.diff_links import as_created, create, creation_order, differing, link_steps, must_be_remade
 from bascule.plan.diff_routes import route_steps, rule_steps
 from bascule.plan.stacking import carriers, depth, joins_bond, leaves_bond, let_go, with_what_sits_on
@@ -44,10 +45,13 @@ def same(one: HostState, other: HostState) -> bool:
 
 def _steps(before: HostState, after: HostState) -> Iterator[Step]:
     gone = [link for name, link in before.links.items() if name not in after.links and link.options.virtual]
+    changed = {name for name, link in after.links.items() if before.links.get(name) != link}
     remade = {
         name
-        for name, link in after.links.items()
-        if name in before.links and link.options.virtual and must_be_remade(before.links[name], link)
+        for name in changed
+        if name in before.links
+        and after.links[name].options.virtual
+        and must_be_remade(before.links[name], after.links[name])
     }
     swept = with_what_sits_on(remade, before.links)
     gone = [link for link in gone if link.name not in swept]
@@ -57,9 +61,10 @@ def _steps(before: HostState, after: HostState) -> Iterator[Step]:
         yield step(Phase.REMAKE, name, words, ip("link", "del", "dev", name), risk=Risk.DETACHES, outage_s=PLUG_S)
     had = {address.ip for link in before.links.values() for address in link.addresses}
     carrying, lowered = carriers(after.links), set()
+    affected = changed | remade | {name for name, link in after.links.items() if link.master in remade}
     for link in creation_order(after.links):
         old = None if link.name in remade else before.links.get(link.name)
-        if old is None and not link.options.virtual:
+        if link.name not in affected or (old is None and not link.options.virtual):
             continue
         if old is None:
             yield create(link)
@@ -72,7 +77,12 @@ def _steps(before: HostState, after: HostState) -> Iterator[Step]:
         yield from link_steps(old, link, before, after, had, carries=link.name in carrying, released=released)
     yield from _sysctl_steps(before, after, remade)
     lost = {link.name for link in gone} | remade
-    yield from route_steps(before, after, lost, lowered)
+    reset = {
+        name
+        for name in changed - remade
+        if name in before.links and out_of_order(before.links[name], after.links[name])
+    }
+    yield from route_steps(before, after, lost, lowered=lowered, reset=reset)
     yield from rule_steps(before, after)
     yield from _table_steps(before, after)
     yield from _deletions(sorted(gone, key=lambda x: (-depth(x.name, before.links), x.name)), before, after)

@@ -28,7 +28,7 @@ def address_steps(
     kept = set(old.addresses)  # remaining lifetimes do not take part in comparison
     had = {address.ip for address in old.addresses}
     ips = {address.ip for address in new.addresses}
-    again = _out_of_order(old, new)
+    again = out_of_order(old, new)
     if again:
         commands = [_delete(new.name, a) for a in reversed(old.addresses) if a.ip in again]
         commands += [ip(*_address_words("replace", new.name, a)) for a in new.addresses if a.ip in again]
@@ -52,17 +52,24 @@ def address_steps(
             _delete(new.name, address),
             risk=Risk.CHANGES if not address.is_link_local else Risk.ADDITION,
         )
-    if any(_is_advertised(address) for address in old.addresses) and not any(":" in ip for ip in ips):
-        # the kernel leaves the prefix of a router advertisement behind, and would look for neighbours on a silent port
-        command = Command("ip -6", ("route", "flush", "dev", new.name, "proto", "kernel"))
-        yield step(stale, new.name, "no longer the advertised prefixes", command)
+    if prefixes := _stale_prefixes(old, new):
+        # the kernel leaves a leased prefix behind, and would look for neighbours where the address no longer is
+        commands = [Command("ip -6", ("route", "flush", *p, "dev", new.name, "proto", "kernel")) for p in prefixes]
+        yield step(stale, new.name, "no longer the advertised prefixes", *commands)
+
+
+def _stale_prefixes(old: Link, new: Link) -> list[tuple[str, ...]]:
+    """The prefixes of leased IPv6 addresses that go; an empty one stands for all of a link that falls silent."""
+    left = {str(ip_interface(a.ip).network) for a in new.addresses if ":" in a.ip}
+    gone = {str(ip_interface(a.ip).network) for a in old.addresses if a.dynamic and ":" in a.ip} - left
+    return [()] if gone and not left else [(prefix,) for prefix in sorted(gone)]
 
 
 def _delete(name: str, address: Address) -> Command:
     return ip("address", "del", address.ip, *(("peer", address.peer) if address.peer else ()), "dev", name)
 
 
-def _out_of_order(old: Link, new: Link) -> tuple[str, ...]:
+def out_of_order(old: Link, new: Link) -> tuple[str, ...]:
     """The IPv4 addresses that must be set anew, because the first one of their subnet becomes another one.
 
     The first is the one that the host speaks with, and the others go when it goes (unless promote_secondaries is
@@ -86,10 +93,6 @@ def _subnets(link: Link) -> dict[str, list[str]]:
         if ":" not in address.ip and not address.peer:
             found.setdefault(str(ip_interface(address.ip).network), []).append(address.ip)
     return found
-
-
-def _is_advertised(address: Address) -> bool:
-    return address.dynamic and ":" in address.ip
 
 
 def _address_words(verb: str, name: str, address: Address) -> list[str]:

@@ -11,18 +11,25 @@ from bascule.plan.step import Phase, Step, ip, step
 
 
 def route_steps(
-    before: HostState, after: HostState, lost: Collection[IfName], lowered: Collection[IfName] = ()
+    before: HostState,
+    after: HostState,
+    lost: Collection[IfName],
+    *,
+    lowered: Collection[IfName] = (),
+    reset: Collection[IfName] = (),
 ) -> Iterator[Step]:
     """Routes that are new or were lost with their link, then routes that are no more.
 
     ``lowered`` links are set down on the way, and the kernel drops their routes: those that go must go before.
+    ``reset`` are links whose addresses are set anew: with the last of them the kernel drops every route of the link,
+    so old ones go before and the others are set again.
     """
     kept = set(before.routes)
     wanted = set(after.routes)
     taken = {_slot(route) for route in after.routes}
     slots = {_slot(route): route for route in before.routes}
     for route in after.routes:
-        if route not in kept or route.dev in lost:
+        if route not in kept or route.dev in lost or route.dev in reset:
             old = slots.get(_slot(route))
             instead = f" (instead of {_way(old)})" if old is not None and _way(old) != _way(route) else ""
             yield step(
@@ -35,13 +42,19 @@ def route_steps(
     for route in before.routes:
         if route not in wanted and _slot(route) not in taken and route.dev not in lost:
             yield step(
-                Phase.FREE_ROUTE if route.dev in lowered else Phase.OLD_ROUTE,
+                _when_old(route, lowered, reset),
                 route.dev or route.dst,
                 f"no longer route {_route_name(route)}",
                 ip("route", "del", *_route_words(route)),
                 risk=Risk.CHANGES,
                 undeclared=True,
             )
+
+
+def _when_old(route: Route, lowered: Collection[IfName], reset: Collection[IfName]) -> Phase:
+    if route.dev in lowered:
+        return Phase.FREE_ROUTE
+    return Phase.SETTINGS if route.dev in reset else Phase.OLD_ROUTE
 
 
 def _slot(route: Route) -> tuple[str, str, int]:

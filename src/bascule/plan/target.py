@@ -6,12 +6,14 @@ difference is the plan.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Any
 
 from bascule.errors import BasculeError, Place, Problem
-from bascule.model.links import Bond, Bridge, BridgePort, Vlan
+from bascule.model.links import PORTS_MAX, Bond, Bridge, BridgePort, Vlan
 from bascule.model.site import Bridge as DeclaredBridge
 from bascule.model.site import GuestNic, Host, Nic, PlugKind, Site, StaticRoute
 from bascule.model.state import MARK, Address, HostState, Link, PortVlans, Route
@@ -109,6 +111,7 @@ class _Layer:
             self._bridge(bridge)
         for guest_nic in self.site.guest_nics(self.host.name):
             self._guest(guest_nic)
+        self._room()
         self._forget()
         self._foreign()
         state = HostState(
@@ -163,8 +166,7 @@ class _Layer:
     # ---- NICs
 
     def _nic(self, nic: Nic) -> None:
-        link = replace(self.links[nic.name], up=True, mtu=nic.mtu or self.links[nic.name].mtu)
-        self.links[nic.name] = link
+        self._set(nic.name, up=True, mtu=nic.mtu or self.links[nic.name].mtu)
         network = f" on {nic.network}" if nic.network else ""
         if self.host.is_enslaved(nic.name):
             heirs = [b.name for b in self.host.bridges.values() if b.from_uplink and b.port == nic.name]
@@ -233,7 +235,7 @@ class _Layer:
         """No address of its own and none that it makes by itself."""
         if self.host.as_found and name in self.observed.links:
             return
-        self.links[name] = replace(self.links[name], addresses=(), addrgenmode="none")
+        self._set(name, addresses=(), addrgenmode="none")
         if self.observed.has_ipv6:
             self.sysctls[_accept_ra(name)] = "0"
         self.routes = [route for route in self.routes if route.dev != name]
@@ -241,13 +243,14 @@ class _Layer:
     def _enslave(self, name: IfName, master: IfName, port: BridgePort | None) -> None:
         link = self.links[name]
         stays = link.master == master
-        self.links[name] = replace(
-            link,
-            up=True,
-            master=master,
-            port=(link.port if stays else None) or port,
-            vlans=link.vlans if stays else (),
-        )
+        kept = (link.port if stays else None) or port
+        self._set(name, up=True, master=master, port=kept, vlans=link.vlans if stays else ())
+
+    def _set(self, name: IfName, **values: Any) -> None:
+        """A link with other values; the same object where it has them already, which is soon compared."""
+        link = self.links[name]
+        if any(getattr(link, key) != value for key, value in values.items()):
+            self.links[name] = replace(link, **values)
 
     def _bond(self, name: IfName, nics: tuple[IfName, ...], mode: str, mtu: int | None, place: Place) -> None:
         before = self.links.get(name)
@@ -340,7 +343,7 @@ class _Layer:
             if not (self.host.as_found and before is not None):
                 self.sysctls[_arp_ignore(bridge.name)] = "1"
         if port is not None:
-            self.links[port] = replace(self.links[port], mtu=mtu if bridge.mtu else self.links[port].mtu)
+            self._set(port, mtu=mtu if bridge.mtu else self.links[port].mtu)
             self._silent(port)
             self._enslave(port, bridge.name, BridgePort())
             self.reasons.setdefault(port, f"{port} is the uplink of {bridge.name}")
@@ -414,12 +417,29 @@ class _Layer:
                 Note(kind="waiting", subject=nic.tap, text=f"is plugged into {bridge.name} when {nic.guest} starts")
             )
             return
-        self.links[nic.tap] = replace(self.links[nic.tap], mtu=self.links[bridge.name].mtu)
+        self._set(nic.tap, mtu=self.links[bridge.name].mtu)
         self._silent(nic.tap)
         self._enslave(nic.tap, bridge.name, BridgePort())
         self._because(nic.tap, f"{nic.guest} is plugged into {bridge.name}", nic.place)
         if bridge.vlan_aware:
-            self.links[nic.tap] = replace(self.links[nic.tap], vlans=port_vlans(nic))
+            self._set(nic.tap, vlans=port_vlans(nic))
+
+    def _room(self) -> None:
+        """With the ports that others put there, a bridge may need more numbers than the kernel has."""
+        ports = Counter(link.master for link in self.links.values() if link.master in self.host.bridges)
+        full = [self.host.bridges[name] for name, number in ports.items() if name and number > PORTS_MAX]
+        if full:
+            raise BasculeError(*(self._crowded(bridge, ports[bridge.name]) for bridge in full))
+
+    def _crowded(self, bridge: DeclaredBridge, number: int) -> Problem:
+        now = sum(1 for link in self.observed.links.values() if link.master == bridge.name)
+        return Problem(
+            code="BRIDGE-FULL",
+            message=f"bridge '{bridge.name}' has {now:,} ports and would have {number:,}; "
+            f"the kernel takes {PORTS_MAX:,}",
+            place=bridge.place,
+            hint="spread the guests over several bridges, or take ports away that the file does not name",
+        )
 
     # ---- what is taken away, what is left alone
 

@@ -66,6 +66,7 @@ CODES = {
     "FORWARD": "a port forward that cannot work",
     # guests
     "PLUG": "a guest NIC that is not plugged into exactly one thing",
+    "BRIDGE-FULL": "more ports on one bridge than the kernel has numbers for",
     "VLAN-UNAWARE": "a guest's VLAN where no VLAN-aware bridge is",
     "DIRECT-ENSLAVED": "macvtap on a NIC that has a master",
     # access

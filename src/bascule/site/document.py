@@ -57,7 +57,7 @@ NamedLink = Annotated[dict[w.LinkName, T], BeforeValidator(_as_section)]
 class Entry(BaseModel):
     """What all entries share."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     @model_validator(mode="before")
     @classmethod

@@ -80,3 +80,11 @@ class Namespace:
 
     def __repr__(self) -> str:
         return f"Namespace({self.name})"
+
+
+def is_machines_own() -> bool:
+    """Whether we are in the network namespace of PID 1; False also where that may not be looked at."""
+    try:
+        return Path("/proc/1/ns/net").stat().st_ino == Path("/proc/thread-self/ns/net").stat().st_ino
+    except PermissionError:
+        return False

@@ -35,13 +35,14 @@ class Door:
 
 
 def open_door(where: Listen, *, names: Sequence[str] = (), host_name: str = "", is_secret: bool = False) -> Door:
-    """Listen. Beyond loopback, or where ``is_secret`` asks for it, a token is made up.
+    """Listen. Beyond loopback, behind a name (a proxy's), or where ``is_secret`` asks for it, a token is made up.
 
     Raises BasculeError, NotPermitted.
     """
     sock = listen(where.address, where.port)
     port = int(sock.getsockname()[1])
-    token = secrets.token_urlsafe(TOKEN_BYTES) if is_secret or not where.is_loopback else None
+    is_reachable = bool(names) or not where.is_loopback
+    token = secrets.token_urlsafe(TOKEN_BYTES) if is_secret or is_reachable else None
     more = () if where.is_loopback else (host_name,)
     guard = Guard(
         names=where.names(*names, *more),

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from bascule.draw import make_scene
-from bascule.draw.asked import Asked, asked, chain, ways_of
+from bascule.draw.asked import Asked, asked, chain, rightness, ways_of
 from bascule.draw.embed import embed
 from bascule.draw.look import link_state
 from bascule.draw.scene import Path, Scene, link_id
@@ -56,7 +56,7 @@ def state_document(
         "host": host.name,
         "sha256": site.digest,
         "problems": list(problems),
-        "svg": embed(scene, ways, live=True),
+        "svg": embed(scene, ways, right=rightness(answers), live=True),
         "changes": _changes(plan),
         "drift": [words for node in scene.nodes.values() for words in node.drift],
         "ports": [_port(host, owners, link) for link in _in_order(observed)],

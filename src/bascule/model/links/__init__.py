@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from bascule.model.links.bond import Bond
-from bascule.model.links.bridge import Bridge, BridgePort
+from bascule.model.links.bridge import PORTS_MAX, Bridge, BridgePort
 from bascule.model.links.options import LinkOptions
 from bascule.model.links.plain import Dummy, Loopback, Macvtap, Other, Physical, Tap, Veth
 from bascule.model.links.vlan import Vlan
 
 __all__ = [
     "KINDS",
+    "PORTS_MAX",
     "Bond",
     "Bridge",
     "BridgePort",

@@ -7,6 +7,8 @@ from typing import ClassVar
 
 from bascule.model.links.options import LinkOptions, option
 
+PORTS_MAX = 1023  # of one bridge: port numbers have 10 bits and 0 is none (BR_PORT_BITS in net/bridge/br_private.h)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bridge(LinkOptions):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache, lru_cache
 from typing import Any, ClassVar, Self
 
 ON_OFF = {True: "on", False: "off"}
@@ -28,11 +29,19 @@ class LinkOptions:
     @classmethod
     def read(cls, info: Mapping[str, Any]) -> Self:
         """From iproute2's ``info_data``; a missing key means the kernel's default."""
-        return cls(**{f.name: _normal(info[f.name], f.default) for f in fields(cls) if f.name in info})
+        kind: Any = cls  # hashable, whatever its type says
+        values = tuple(
+            default if (value := info.get(name)) is None else _normal(value, default)
+            for name, default in _defaults(kind)
+        )
+        same: Self = _same(kind, values)
+        return same
 
     def arguments(self, before: Self | None = None) -> tuple[str, ...]:
         """The arguments behind ``type KIND``: all that differ from ``before``, or from the kernel's defaults."""
         words: list[str] = []
+        if before is not None and self == before:
+            return ()
         for f in fields(self):
             value = getattr(self, f.name)
             if value is None or value == (f.default if before is None else getattr(before, f.name)):
@@ -47,6 +56,17 @@ class LinkOptions:
     def as_json(self) -> dict[str, Any]:
         """All options that differ from the kernel's defaults."""
         return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+
+
+@cache
+def _defaults(cls: Any) -> tuple[tuple[str, Any], ...]:
+    return tuple((f.name, f.default) for f in fields(cls))
+
+
+@lru_cache(maxsize=4096)
+def _same(cls: Any, values: tuple[Any, ...]) -> Any:
+    """One object for all links that are set alike: a host's hundreds of ports mostly are."""
+    return cls(**{name: value for (name, _), value in zip(_defaults(cls), values, strict=True)})
 
 
 def _normal(value: Any, default: Any) -> Any:

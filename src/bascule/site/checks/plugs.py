@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bascule.model.links import PORTS_MAX
 from bascule.model.values import IfName
 from bascule.site import document as d
 from bascule.site.checks.uplinks import unknown_vlan
@@ -41,10 +42,34 @@ def check_plugs(wiring: Wiring) -> None:
             if nic.vlan is not None or nic.vlans:
                 _tagged(wiring, guest, nic, index, path)
         _serves(wiring, ("guests", name, "serves"), guest.serves)
+    _room(wiring)
     for section in ("hosts", "machines"):
         entries: Mapping[str, Any] = getattr(document, section)
         for name, entry in entries.items():
             _serves(wiring, (section, name, "serves"), entry.serves)
+
+
+def _room(wiring: Wiring) -> None:
+    """The kernel numbers the ports of a bridge, and refuses the first that it has no number for (EXFULL)."""
+    document = wiring.document
+    plugged: dict[tuple[str, str, str], list[Path]] = {}
+    for name, guest in document.guests.items():
+        for index, nic in enumerate(guest.nics):
+            for key, into in (("bridge", nic.bridge), ("network", nic.network)):
+                if into:
+                    plugged.setdefault((guest.host, key, into), []).append(("guests", name, "nics", index))
+    for (host, key, into), nics in plugged.items():
+        bridge = document.hosts[host].bridges.get(IfName(into)) if host in document.hosts and key == "bridge" else None
+        uplinks = int(bridge is not None and bridge.uplink not in {None, "none"})
+        if len(nics) + uplinks > PORTS_MAX:
+            beyond = nics[PORTS_MAX - uplinks]
+            wiring.found.add(
+                "BRIDGE-FULL",
+                f"{_NOUN[key]} '{into}' of host '{host}' would have {len(nics) + uplinks:,} ports; "
+                f"the kernel takes {PORTS_MAX:,}",
+                (*beyond, key),
+                hint="spread the guests over several bridges; the place is the first NIC that does not fit",
+            )
 
 
 def _exists(wiring: Wiring, guest: d.Guest, key: str, target: str, path: Path) -> bool:

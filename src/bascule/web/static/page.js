@@ -1,7 +1,7 @@
 "use strict";
 
 const $ = (id) => document.getElementById(id);
-const seen = { state: null, macs: {}, known: null, rows: new Map(), flows: new Map(), chosen: null, at: "" };
+const seen = { state: null, macs: null, known: null, rows: new Map(), flows: new Map(), chosen: null, at: "" };
 
 function make(tag, words, classes) {
   const element = document.createElement(tag);
@@ -200,6 +200,7 @@ function showLearned(macs) {
 }
 
 function paintLearned() {
+  if (!seen.macs) return;
   const known = new Set();
   for (const [name, cells] of seen.rows) {
     const macs = seen.macs[name] || [];

@@ -1,0 +1,94 @@
+"""Keep a change over a reboot: in the files of the configuration system that looks after the host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bascule.errors import BasculeError
+from bascule.model.site import Host, Site
+from bascule.model.state import HostState
+from bascule.observe.files import read_tree
+from bascule.observe.manager import detect
+from bascule.persist import ifupdown_parse
+from bascule.persist.dialect import dialect
+from bascule.persist.wanted import wanted_config
+from bascule.persist.writer import Writing, commit, header, prepare
+from bascule.system.netns import is_machines_own
+from bascule.system.run import run
+
+NETWORKD, NETWORK_MANAGER = Path("/run/systemd/netif"), Path("/run/NetworkManager")  # there while the daemon runs
+
+
+@dataclass(slots=True)
+class Keeper:
+    """Writes the files of one dialect below ``root``; what it will touch is decided before anything is changed."""
+
+    site: Site
+    host: Host
+    dialect: str
+    root: str = "/"
+    _writing: Writing | None = field(default=None, init=False)
+
+    def paths(self, wanted: HostState) -> Sequence[str]:
+        """Every file that will be made, changed or deleted.
+
+        Raises BasculeError for what the dialect cannot say, and for foreign files that configure the same links.
+        """
+        speech = dialect(self.dialect)
+        includes = ifupdown_parse.includes if self.dialect == "ifupdown" else None
+        existing = read_tree(self.root, speech.READS, includes).files
+        head = header(self.site.name, self.host.name, self.site.digest)
+        config = wanted_config(self.site, self.host, wanted)
+        self._writing = prepare(speech, config, existing, head=head, root=self.root)
+        return [str(Path(self.root, path)) for path in (*self._writing.files, *self._writing.removed)]
+
+    def write(self, wanted: HostState) -> Sequence[str]:
+        """Put the files in place; their paths."""
+        touched = self.paths(wanted)
+        if self._writing is not None:
+            commit(self._writing)
+        return touched
+
+
+def find_keeper(site: Site, host: Host, *, root: str | None = None) -> tuple[Keeper | None, str]:
+    """The keeper for this host, or None and why nothing will be kept.
+
+    Without ``root`` the machine's own /etc is meant, and only in its own network namespace: what is done in another
+    is not what the machine shall have after a reboot. Raises BasculeError where two systems fight over the host.
+    """
+    if host.persist == "none":
+        return None, "the site file says 'persist: none'"
+    if root is None and not is_machines_own():
+        return None, "this is a network namespace of its own, which no configuration system makes again"
+    chosen = detect(root or "/").choose(host.persist)
+    if chosen is None:
+        return None, "no configuration system was found on this host (write 'persist: NAME' under it to choose one)"
+    return Keeper(site, host, chosen, root or "/"), ""
+
+
+def adopt(paths: Iterable[str]) -> tuple[str, ...]:
+    """Tell the running daemon that its files changed, so that it knows what the kernel already has.
+
+    Only reload, never restart. Returns what could not be done, in words; the change itself stands all the same.
+    """
+    told = set(paths)
+    commands: list[tuple[str, ...]] = []
+    if any(path.startswith("/etc/netplan/") for path in told):
+        commands.append(("netplan", "generate"))
+    if _any(told, "/etc/netplan/", "/etc/systemd/network/") and NETWORKD.exists():
+        commands.append(("networkctl", "reload"))
+    if _any(told, "/etc/netplan/", "/etc/NetworkManager/", "/etc/sysconfig/") and NETWORK_MANAGER.exists():
+        commands += [("nmcli", "general", "reload", "conf"), ("nmcli", "connection", "reload")]
+    faults = []
+    for command in commands:
+        try:
+            run(command, timeout_s=20.0)
+        except BasculeError as error:
+            faults.append("; ".join(problem.message for problem in error.problems))
+    return tuple(faults)
+
+
+def _any(paths: set[str], *folders: str) -> bool:
+    return any(path.startswith(folders) for path in paths)

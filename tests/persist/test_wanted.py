@@ -1,0 +1,107 @@
+"""From a site file to the configuration that keeps it."""
+
+from __future__ import annotations
+
+from bascule.model.links import Bond, Bridge, Physical, Vlan
+from bascule.model.state import Address, HostState, Link, PortVlans, Route
+from bascule.model.values import IfName, Mac
+from bascule.persist.config import Ipv6, NetworkConfig, StaticRoute
+from bascule.persist.running import running_config
+from bascule.persist.wanted import unpinned, wanted_config
+from bascule.plan.target import target
+from bascule.site import parse
+
+
+def config(hosts: str, state: HostState | None = None) -> NetworkConfig:
+    site = parse(f"site: s\nnetworks: {{n: {{vlan: 30}}}}\nhosts: {{h: {hosts}}}\n".encode(), "s")
+    host = site.hosts["h"]
+    return wanted_config(site, host, target(site, host, state).state if state else None)
+
+
+def nic(name: str, mac: str, **fields: object) -> Link:
+    return Link(name=IfName(name), options=Physical(), mac=Mac(mac), up=True, **fields)  # type: ignore[arg-type]
+
+
+ETH4 = "52:54:00:00:00:04"
+
+
+def test_a_bridge_wears_the_mac_that_the_file_pins() -> None:
+    text = (
+        f"{{nics: {{eth4: {{mac: '{ETH4}', mtu: 9000}}}}, bridges: {{br3: {{uplink: eth4}}, br9: {{uplink: none}}}}}}"
+    )
+    found = config(text)
+    bridge = found.links[IfName("br3")]
+    assert (bridge.mac, bridge.mtu, bridge.ipv6) == (ETH4, 9000, Ipv6.OFF)
+    assert found.links[IfName("eth4")].master == "br3"
+    assert found.links[IfName("eth4")].pin_mac == ETH4
+    site = parse(f"site: s\nhosts: {{h: {text}}}".encode(), "s")
+    assert unpinned(site.hosts["h"], found) == ("br9",)
+
+
+def test_or_the_one_that_the_nic_has() -> None:
+    state = HostState.of([nic("eth4", ETH4)])
+    assert config("{nics: {eth4: {}}, bridges: {br3: {uplink: eth4}}}", state).links[IfName("br3")].mac == ETH4
+
+
+def test_bond_and_vlan_under_a_bridge() -> None:
+    found = config(
+        "{nics: {eth4: {}, eth5: {}}, bonds: {bond0: {nics: [eth4, eth5], mode: 802.3ad}},"
+        " bridges: {br3: {uplink: bond0, vlan: 30}}}"
+    )
+    assert found.links[IfName("bond0")].options == Bond(mode="802.3ad", miimon=100)
+    assert found.links[IfName("bond0.30")].options == Vlan(id=30)
+    assert found.links[IfName("bond0.30")].parent == "bond0"
+    assert found.links[IfName("bond0.30")].master == "br3"
+    assert {name for name, link in found.links.items() if link.master == "bond0"} == {"eth4", "eth5"}
+
+
+def test_a_vlan_aware_bridge_trunks_what_its_guests_need() -> None:
+    site = parse(
+        b"site: s\nnetworks: {a: {vlan: 10}, b: {vlan: 20}}\n"
+        b"hosts: {h: {nics: {eth4: {}}, bridges: {br3: {uplink: eth4, vlan_aware: true}}}}\n"
+        b"guests: {g: {host: h, nics: [{bridge: br3, vlan: 10}, {bridge: br3, vlans: [20]}]}}\n",
+        "s",
+    )
+    found = wanted_config(site, site.hosts["h"])
+    own = PortVlans(first=1, last=1, pvid=True, untagged=True)
+    assert found.links[IfName("eth4")].vlans == (
+        own,
+        PortVlans(first=10, last=10),
+        PortVlans(first=20, last=20),
+    )
+    assert "g.0" in found.unmanaged
+
+
+def test_the_hosts_own_address_moves_to_the_bridge_and_stays_there() -> None:
+    """Also where the file does not say it, because the installer once set it."""
+    state = HostState.of(
+        [nic("eth4", ETH4, addresses=(Address(ip="192.0.2.5/24"),))],
+        routes=(Route(dst="0.0.0.0/0", dev="eth4", gateway="192.0.2.1"),),
+    )
+    found = config("{nics: {eth4: {}}, bridges: {br3: {uplink: eth4, address: from-uplink}}}", state)
+    bridge = found.links[IfName("br3")]
+    assert bridge.addresses == ("192.0.2.5/24",)
+    assert bridge.routes == (StaticRoute(dst="0.0.0.0/0", gateway="192.0.2.1"),)
+    assert found.links[IfName("eth4")].addresses == ()
+
+
+def test_routes_and_name_servers() -> None:
+    found = config(
+        "{nics: {eth0: {address: [192.0.2.5/24, '2001:db8::5/64'], gateway: 192.0.2.1,"
+        " dns: [192.0.2.1], search: example.org,"
+        " routes: [{to: 10.0.0.0/8, via: 192.0.2.9, metric: 50}]}}}"
+    )
+    link = found.links[IfName("eth0")]
+    assert (link.dns, link.search) == (("192.0.2.1",), ("example.org",))
+    assert set(link.routes) == {
+        StaticRoute(dst="0.0.0.0/0", gateway="192.0.2.1"),
+        StaticRoute(dst="10.0.0.0/8", gateway="192.0.2.9", metric=50),
+    }
+
+
+def test_foreign_links_do_not_belong_to_a_running_configuration() -> None:
+    docker = Link(name=IfName("docker0"), options=Bridge(), mac=Mac("02:42:00:00:00:01"))
+    inside = nic("eth9", "52:54:00:00:00:09", master=IfName("docker0"))
+    found, left = running_config(HostState.of([docker, inside, nic("eth0", ETH4)]))
+    assert set(found.links) == {"eth0"}
+    assert left == ("docker0: left out, another program makes and removes it",)
