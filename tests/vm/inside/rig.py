@@ -23,6 +23,7 @@ from bascule.workflow import look
 from tests.lab import Lab
 
 ETHERTYPE = 0x88B5  # IEEE 802 local experimental
+SOL_PACKET, OUTGOING = 263, 4
 PACKET_AUXDATA, VLAN_VALID = 8, 0x10  # linux/if_packet.h: the kernel has taken the tag off before we read
 BROADCAST = b"\xff" * 6
 SILENCE_S = 0.5
@@ -34,7 +35,8 @@ class Rig:
     def __init__(self, lab: Lab, text: str, *nics: str, taps: tuple[str, ...] = ()) -> None:
         self.lab = lab
         self.room, self.wire, self.guests = (lab.namespace(name) for name in ("host", "wire", "guests"))
-        self.site: Site = parse(b"", "") if not text else parse(text.encode(), "site.yaml")
+        self.site: Site = parse(text.encode(), "site.yaml")
+        self.numbers = 0
         for name in nics:
             self.cable(name, self.wire)
         for name in taps:  # a bridge makes no difference between a tap and one end of a veth pair
@@ -123,20 +125,27 @@ class Rig:
             door.bind((name, 0))
             door.send(frame)
 
-    def heard(self, sender: str, *, vid: int | None = None, number: int = 7) -> dict[str, int | None]:
+    def heard(self, sender: str, *, vid: int | None = None) -> dict[str, int | None]:
         """Where a frame comes out, as link → its tag there (None without one): only for far ends that hear it."""
-        doors = {name: _door(room, name) for name, room in self.cables.items() if name != sender}
-        found: dict[str, int | None] = {}
+        return self.heard_all((sender, vid))[0]
+
+    def heard_all(self, *sent: tuple[str, int | None]) -> list[dict[str, int | None]]:
+        """The same for many frames, each by its sender and its tag, within one time of listening."""
+        doors = {_door(room, name): name for name, room in self.cables.items()}
+        found: list[dict[str, int | None]] = [{} for _ in sent]
         try:
-            self.send(sender, number, vid=vid)
+            first = self.numbers
+            self.numbers = (first + len(sent)) % 200
+            for number, (sender, vid) in enumerate(sent, first):
+                self.send(sender, number, vid=vid)
             end = time.monotonic() + SILENCE_S
             while (left := end - time.monotonic()) > 0:
-                ready, _, _ = select.select(list(doors.values()), [], [], left)
-                for name, door in doors.items():
-                    if door in ready and (seen := _receive(door, number)) is not None:
-                        found[name] = seen or None
+                for door in select.select(list(doors), [], [], left)[0]:
+                    seen = _receive(door)
+                    if seen is not None and 0 <= seen[0] - first < len(sent):
+                        found[seen[0] - first][doors[door]] = seen[1]
         finally:
-            for door in doors.values():
+            for door in doors:
                 door.close()
         return found
 
@@ -145,20 +154,20 @@ def _door(room: Namespace, name: str) -> socket.socket:
     with room.entered():
         door = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0003))
         door.bind((name, 0x0003))
-    door.setsockopt(263, PACKET_AUXDATA, 1)  # SOL_PACKET
+    door.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
     return door
 
 
-def _receive(door: socket.socket, number: int) -> int | None:
-    """The tag of our own frame (0 without one), None for anybody else's."""
+def _receive(door: socket.socket) -> tuple[int, int | None] | None:
+    """The number and the tag of one of our own frames; None for what we send ourselves and for anybody else's."""
     try:
         data, extra, _, address = door.recvmsg(2000, 64)
     except OSError:  # said once to whoever listens on a link that went down
         return None
-    if address[2] == 4 or data[12:15] != struct.pack("!HB", ETHERTYPE, number):  # PACKET_OUTGOING
+    if address[2] == OUTGOING or data[12:14] != struct.pack("!H", ETHERTYPE):
         return None
     for level, kind, content in extra:
-        if (level, kind) == (263, PACKET_AUXDATA):
+        if (level, kind) == (SOL_PACKET, PACKET_AUXDATA):
             status, _, _, _, _, tci, _ = struct.unpack("=IIIHHHH", content[:20])
-            return int(tci & 0xFFF) if status & VLAN_VALID else 0
-    return 0
+            return data[14], int(tci & 0xFFF) if status & VLAN_VALID else None
+    return data[14], None

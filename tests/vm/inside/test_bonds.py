@@ -85,7 +85,7 @@ def test_a_backup_takes_over(lab: Lab) -> None:
     rig.lab.ip(rig.wire, f"link set {active} down")
     (other,) = {"eth4", "eth5"} - {active}
     wait_for("the backup", rig, f"Currently Active Slave: ({other})")
-    assert set(rig.heard("web.0", number=8)) == {other}
+    assert set(rig.heard("web.0")) == {other}
     assert not rig.plan()  # a cable that is out is no reason to change anything
 
 

@@ -45,12 +45,15 @@ def test_the_kernel_has_what_the_file_says_and_the_way_back(lab: Lab) -> None:
 def test_frames_carry_their_tags(lab: Lab) -> None:
     rig = Rig(lab, SITE, "eth4", taps=("a.0", "b.0"))
     rig.apply()
-    assert rig.heard("a.0") == {"eth4": 30}
-    assert rig.heard("b.0") == {"eth4": 40}
-    assert rig.heard("eth4", vid=30) == {"a.0": None}
-    assert rig.heard("eth4", vid=40) == {"b.0": None}
-    assert rig.heard("eth4", vid=50) == {}
-    assert rig.heard("eth4") == {}
+    sent = {
+        ("a.0", None): {"eth4": 30},
+        ("b.0", None): {"eth4": 40},
+        ("eth4", 30): {"a.0": None},
+        ("eth4", 40): {"b.0": None},
+        ("eth4", 50): {},
+        ("eth4", None): {},
+    }
+    assert dict(zip(sent, rig.heard_all(*sent), strict=True)) == sent
 
 
 def test_somebody_elses_link_of_that_name_is_refused(lab: Lab) -> None:
