@@ -95,7 +95,7 @@ class Stream:
                 self.latest[kind] = json.loads(value)
                 yield kind, self.latest[kind]
 
-    def until(self, kind: str, wanted: Callable[[Any], bool], *, within_s: float = 15.0) -> Any:
+    def until(self, kind: str, wanted: Callable[[Any], bool], *, within_s: float = 20.0) -> Any:
         """The first event of a kind that is as wanted."""
         end = time.monotonic() + within_s
         for name, data in self.events():

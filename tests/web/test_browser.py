@@ -42,8 +42,7 @@ def test_the_live_page(browser: Browser, lab: Lab, host: Namespace, tmp_path: Pa
         browser.wait("return document.querySelector('.line.live') !== null")
         browser.wait(f"return {eth4}", wanted=lambda label: bool(label) and "down" not in label)
         lab.ip(host, "link set eth4 down")
-        took = browser.wait(f"return {eth4}", wanted=lambda label: "down" in label)
-        assert took < 5  # on an idle machine 0.2 s
+        browser.wait(f"return {eth4}", wanted=lambda label: "down" in label)
         assert "down" in browser.script("return document.getElementById('ports').innerText")
         lab.ip(host, "link set eth4 up")
 
@@ -62,7 +61,6 @@ def test_the_report_with_the_keyboard(browser: Browser, lab: Lab, host: Namespac
     page = tmp_path / "page.html"
     done = lab.bascule(host, "rehearse", "examples/slip.yaml", "--report", str(page))
     assert done.returncode == 1, done.stderr
-    _ = browser.errors  # those of the page before
     browser.open(page.as_uri())
     shown = (
         "return [...document.querySelectorAll('.way-of')].filter(e => getComputedStyle(e).display != 'none')"
@@ -79,4 +77,4 @@ def test_the_report_with_the_keyboard(browser: Browser, lab: Lab, host: Namespac
     browser.script("document.getElementById('all').click()")
     assert browser.script(shown) == []
     assert browser.script("return document.documentElement.scrollWidth <= innerWidth")
-    assert browser.errors == []
+    assert not [words for words in browser.errors if "/events" not in words]  # the page before asked until it was left
