@@ -41,9 +41,9 @@ class Served:
         self.address = self.told["url"].split("/")[2].rpartition(":")[0].strip("[]")
 
     def connect(self) -> http.client.HTTPConnection:
-        connection = http.client.HTTPConnection(self.address, self.port, timeout=10)
+        connection = http.client.HTTPConnection(self.address, self.port, timeout=30)
         with self.room.entered():
-            connection.sock = socket.create_connection((self.address, self.port), timeout=10)
+            connection.sock = socket.create_connection((self.address, self.port), timeout=30)
         return connection
 
     def ask(self, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], str]:
@@ -68,7 +68,7 @@ class Served:
         if self.process.poll() is None:
             self.process.send_signal(number)
         try:
-            _, errors = self.process.communicate(timeout=10)
+            _, errors = self.process.communicate(timeout=20)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.communicate()
@@ -101,7 +101,9 @@ class Stream:
         for name, data in self.events():
             if name == kind and wanted(data):
                 return data
-            assert time.monotonic() < end, f"no such {kind} within {within_s} s; the last was {self.latest.get(kind)}"
+            assert time.monotonic() < end, (
+                f"no such {kind} within {within_s} s; the last: {self.latest.get('trouble')}, {self.latest.get(kind)}"
+            )
         raise AssertionError("the stream ended")
 
     def __enter__(self) -> Self:

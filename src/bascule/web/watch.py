@@ -80,6 +80,9 @@ class Watcher:
             except (BasculeError, OSError) as error:
                 self.hub.publish("trouble", {"words": first(error)})
                 time.sleep(TICK_S)
+            except Exception as fault:  # the page says so and the thread goes on: a picture that stands still would lie
+                self.hub.publish("trouble", {"words": f"Bascule itself is at fault: {type(fault).__name__}: {fault}"})
+                time.sleep(TICK_S)
 
     def _watch(self, bell: Doorbell) -> None:
         """Until the last client has gone."""
