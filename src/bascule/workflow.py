@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -23,8 +23,6 @@ from bascule.system.netns import Namespace
 # what one verb alone needs is imported by it: half of the time of a small `plan` would be imports
 if TYPE_CHECKING:
     from bascule.apply.engine import Observe
-    from bascule.apply.prepare import Prepared
-    from bascule.apply.transaction import Done
     from bascule.model.site import Host, Site
     from bascule.model.state import HostState
     from bascule.persist.importing import Imported
@@ -79,30 +77,17 @@ def plan(
     if save_to:
         Path(save_to).write_text(json.dumps(to_json(observed), indent=1) + "\n")
     found, wanted = make_plan(site, chosen, observed)
+    refuse_loops(site, chosen, observed, wanted)
     return Planned(site=site, host=chosen, observed=observed, wanted=wanted, plan=found)
 
 
-def prepare_apply(site_file: str, *, host: str | None = None) -> Prepared:
-    """The plan for this host, with the administrator's own line to it."""
-    from bascule.apply.prepare import prepare
+def refuse_loops(site: Site, host: Host, observed: HostState, wanted: HostState) -> None:
+    """Raise a problem for every loop that the wanted state would close, as far as the file knows the wires."""
+    from bascule.survey.loops import declared_wires, loop_problems
 
-    site = load(site_file)
-    return prepare(site, choose_host(site, host))
-
-
-def apply(
-    prepared: Prepared,
-    *,
-    window_s: float | None,
-    agree: Callable[[Prepared], bool],
-    tell: Callable[[str], None],
-    probes: Sequence[str] = (),
-) -> Done:
-    """Checkpoint, dead-man, change, checks; then it waits for `confirm` where a window is given."""
-    from bascule.apply.transaction import Wish
-    from bascule.apply.transaction import apply as make
-
-    return make(prepared, Wish(window_s=window_s, agree=agree, tell=tell, probes=probes))
+    problems = loop_problems(wanted, declared_wires(site, host), observed)
+    if problems:
+        raise BasculeError(*problems)
 
 
 def look(site: Site, host: Host, namespace: Namespace | None = None) -> HostState:
@@ -262,7 +247,7 @@ def _observed_here(site: Site, names: Sequence[str]) -> dict[str, HostState]:
 
 def render(site_file: str, dialect_name: str, *, host: str | None = None, here: bool = False) -> Rendered:
     """A host's configuration files; with ``here`` the MACs that the file leaves open come from this machine."""
-    from bascule.persist import commands
+    from bascule.persist import commands, sysctls
     from bascule.persist.dialect import dialect
     from bascule.persist.wanted import unpinned, wanted_config
     from bascule.persist.writer import header
@@ -274,7 +259,8 @@ def render(site_file: str, dialect_name: str, *, host: str | None = None, here: 
     head = header(site.name, chosen.name, site.digest)
     if dialect_name == commands.NAME:
         return Rendered(host=chosen, files=commands.render(config, head), unpinned=unpinned(chosen, config))
-    files = {path: head + text for path, text in dialect(dialect_name).render(config).items()}
+    texts = {**dialect(dialect_name).render(config), **sysctls.render(chosen)}
+    files = {path: head + text for path, text in texts.items()}
     return Rendered(host=chosen, files=files, unpinned=unpinned(chosen, config))
 
 

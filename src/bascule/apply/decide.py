@@ -25,8 +25,8 @@ class Undone:
     back: Back
 
 
-def confirm(place: Place | None = None) -> int:
-    """Keep the change that waits; its number.
+def confirm(place: Place | None = None) -> tuple[int, tuple[str, ...]]:
+    """Keep the change that waits; its number, and the files that came with it.
 
     Raises BasculeError when nothing waits: taken back already, ended half-way, or confirmed before.
     """
@@ -45,7 +45,7 @@ def confirm(place: Place | None = None) -> int:
             message = f"{text}; the change is NOT confirmed and will be taken back"
             raise BasculeError(Problem(code="NOT-CONFIRMED", message=message, hint=problem.hint)) from error
         stand_down(entry.guard)
-    return folder.number
+    return folder.number, tuple(file.path for file in folder.read().files)
 
 
 def _pending(place: Place) -> tuple[Folder, Status]:

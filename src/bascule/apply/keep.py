@@ -11,7 +11,7 @@ from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.observe.files import read_tree
 from bascule.observe.manager import detect
-from bascule.persist import ifupdown_parse
+from bascule.persist import ifupdown_parse, sysctls
 from bascule.persist.dialect import dialect
 from bascule.persist.wanted import wanted_config
 from bascule.persist.writer import Writing, commit, header, prepare
@@ -38,10 +38,11 @@ class Keeper:
         """
         speech = dialect(self.dialect)
         includes = ifupdown_parse.includes if self.dialect == "ifupdown" else None
-        existing = read_tree(self.root, speech.READS, includes).files
+        existing = read_tree(self.root, (*speech.READS, sysctls.PATH), includes).files
         head = header(self.site.name, self.host.name, self.site.digest)
         config = wanted_config(self.site, self.host, wanted)
-        self._writing = prepare(speech, config, existing, head=head, root=self.root)
+        besides = sysctls.render(self.host)
+        self._writing = prepare(speech, config, existing, head=head, root=self.root, besides=besides)
         return [str(Path(self.root, path)) for path in (*self._writing.files, *self._writing.removed)]
 
     def write(self, wanted: HostState) -> Sequence[str]:

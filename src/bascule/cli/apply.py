@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bascule.cli.common import host_option, json_option, seconds, site_argument, width
+from bascule.cli.common import count, host_option, json_option, seconds, site_argument, width
 
 if TYPE_CHECKING:
     from bascule.apply.prepare import Prepared
     from bascule.apply.transaction import Done
+    from bascule.apply_workflow import Ready
 
 DEFAULT_S = 60.0
+SURVEY_S = 30.0  # LLDP and CDP speak every 30 s and 60 s, a switch's STP every 2 s
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in click's newer stubs only
@@ -51,6 +53,10 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in click's
 )
 @click.option("--no-confirm", is_flag=True, help="Keep the change without a confirmation, whatever it risks.")
 @click.option("--yes", is_flag=True, help="Do not ask. The checkpoint is written all the same.")
+@click.option(
+    "--survey", is_flag=True, help="Listen on the NICs first, and refuse when a wire is another than the file says."
+)
+@click.option("--root", metavar="DIR", help="Keep the change in the files below DIR instead of the machine's own /etc.")
 @click.option("--probe", "probes", metavar="HOST:PORT", multiple=True, help="This must still answer; may be repeated.")
 def command(
     *,
@@ -61,6 +67,8 @@ def command(
     no_confirm: bool,
     yes: bool,
     probes: tuple[str, ...],
+    survey: bool,
+    root: str | None,
 ) -> int:
     """Change this host as the site file says; it comes back by itself unless you run `bascule confirm`.
 
@@ -69,7 +77,7 @@ def command(
 
     Example: bascule apply site.yaml --confirm-within 60s
     """
-    from bascule import workflow
+    from bascule import apply_workflow
     from bascule.cli.common import say
     from bascule.errors import Problem, UsageFault
 
@@ -82,24 +90,28 @@ def command(
     if asking and not sys.stdin.isatty():
         hint = "say --yes where nobody can be asked; the checkpoint is written all the same"
         raise UsageFault(Problem(code="NOT-ASKED", message="there is no terminal to ask on", hint=hint))
-    prepared = workflow.prepare_apply(site_file, host=host)
+    survey_s = SURVEY_S if survey else None
+    if survey:
+        say(f"listening on the NICs for {seconds(SURVEY_S)} …")
+    ready = apply_workflow.ready(site_file, host=host, root=root, survey_s=survey_s)
+    prepared = ready.prepared
     show = say if as_json else click.echo
     show(_plan(prepared))
-    if not prepared.plan:
-        return _finish(prepared, None, as_json=as_json)
+    if not prepared.plan and not ready.files:
+        return _finish(ready, None, as_json=as_json)
     window_s = None if no_confirm else confirm_within or (DEFAULT_S if prepared.must_be_confirmed else None)
-    _warn(prepared, window_s, say)
+    _warn(ready, window_s, say)
     if asking and not _agrees(window_s):
         say("nothing was changed")
         return 1
-    done = workflow.apply(
-        prepared,
+    done = apply_workflow.apply(
+        ready,
         window_s=window_s,
         agree=lambda fresh: _again(fresh, asking=asking, window_s=window_s, show=show),
         tell=_careful(say),
         probes=probes,
     )
-    return _finish(prepared, done, as_json=as_json)
+    return _finish(ready, done, as_json=as_json)
 
 
 def _plan(prepared: Prepared) -> str:
@@ -118,7 +130,13 @@ def _careful(say: Callable[[str], None]) -> Callable[[str], None]:
     return tell
 
 
-def _warn(prepared: Prepared, window_s: float | None, say: Callable[[str], None]) -> None:
+def _warn(ready: Ready, window_s: float | None, say: Callable[[str], None]) -> None:
+    prepared = ready.prepared
+    for remark in ready.remarks:
+        say(f"\nmind: {remark}")
+    if ready.keeper is not None:
+        words = count(len(ready.files), "file") if ready.files else "its files say so already"
+        say(f"\nkept over a restart by: {ready.keeper.dialect}, below {ready.keeper.root} ({words})")
     if prepared.line is not None and prepared.crossing:
         what = ", ".join(dict.fromkeys(change.subject for change in prepared.crossing))
         say(f"\nyour own line (from {prepared.line.peer}) runs over {what}")
@@ -137,34 +155,44 @@ def _again(fresh: Prepared, *, asking: bool, window_s: float | None, show: Calla
     return not asking or _agrees(window_s)
 
 
-def _finish(prepared: Prepared, done: Done | None, *, as_json: bool) -> int:
+def _finish(ready: Ready, done: Done | None, *, as_json: bool) -> int:
     from bascule.cli.entry import emit
     from bascule.cli.show_plan import plan_as_json
 
+    prepared = ready.prepared
     try:
         if as_json:
             document = plan_as_json(prepared.host.name, prepared.plan)
-            emit("apply", {"ok": True, "changed": done is not None, **document, **(_done_json(done) if done else {})})
+            emit(
+                "apply",
+                {
+                    "ok": True,
+                    "changed": done is not None,
+                    **document,
+                    **(_done_json(done, kept=ready.keeper is not None) if done else {}),
+                },
+            )
         elif done is not None:
-            click.echo(_done_words(prepared, done))
+            click.echo(_done_words(ready, done))
     except OSError:
         pass  # the line may have been cut by the change itself; the dead-man watches all the same
     return 0
 
 
-def _done_json(done: Done) -> dict[str, Any]:
+def _done_json(done: Done, *, kept: bool) -> dict[str, Any]:
     return {
         "change": done.folder.number,
         "confirm_within_s": done.window_s,
         "written": list(done.written),
-        "survives_reboot": bool(done.written),
+        "survives_reboot": kept,
         "checked": list(done.checked),
     }
 
 
-def _done_words(prepared: Prepared, done: Done) -> str:
+def _done_words(ready: Ready, done: Done) -> str:
     from bascule.apply.prepare import address_place
 
+    prepared = ready.prepared
     lines = ["", f"change {done.folder.number} is made"]
     if done.checked:
         lines.append(f"still answering: {', '.join(done.checked)}")
@@ -183,8 +211,11 @@ def _done_words(prepared: Prepared, done: Done) -> str:
         lines.append(f"{again}run 'bascule confirm' within {seconds(done.window_s)}, or it is taken back")
     else:
         lines.append("'bascule undo' takes it back")
-    if not done.written:
-        lines.append("no configuration files were written: the change will not outlive a restart of the machine")
-    else:
+    if ready.keeper is None:
+        lines.append(f"no configuration files were written: {ready.not_kept}")
+        lines.append("the change will not outlive a restart of the machine")
+    elif done.written:
         lines.append(f"written: {', '.join(done.written)}")
+    else:
+        lines.append(f"the files of {ready.keeper.dialect} said so already")
     return "\n".join(lines)

@@ -14,10 +14,11 @@ def command(*, as_json: bool) -> int:
 
     Exit status: 0 kept, 1 nothing waits for it (taken back already, or confirmed before).
     """
-    from bascule.apply.decide import confirm
+    from bascule.apply_workflow import confirm
+    from bascule.cli.common import say
     from bascule.cli.entry import emit
 
-    number = confirm()
+    number = confirm(say)
     if as_json:
         emit("confirm", {"ok": True, "change": number})
     else:

@@ -79,8 +79,11 @@ def prepare(
     *,
     head: str,
     root: str | Path = "/",
+    besides: Mapping[str, str] | None = None,
 ) -> Writing:
     """Decide what to write. ``existing`` are the files of the dialect on the host (observe.files.read_tree).
+
+    ``besides`` are further files that go with it in any dialect.
 
     Raises Inexpressible for what the dialect cannot say, and BasculeError with every link that a foreign file
     configures differently: such a file is never touched, and two files for one link would fight at the next boot.
@@ -90,7 +93,7 @@ def prepare(
     if problems:
         raise BasculeError(*problems)
     mine = NetworkConfig.of((link for link in config.links.values() if link.name not in kept), config.unmanaged)
-    wanted = dialect.render(mine)
+    wanted = {**dialect.render(mine), **(besides or {})}
     only_if_missing: Iterable[str] = getattr(dialect, "ONLY_IF_MISSING", ())
     files: dict[str, str] = {}
     problems = []

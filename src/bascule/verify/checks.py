@@ -137,10 +137,12 @@ def _has_stp(bridge: Bridge, link: Link) -> Check:
     if not isinstance(options, BridgeOptions):
         return Check(id="stp", subject=bridge.name, ok=False, detail=f"is no bridge but {options.kind or 'a NIC'}")
     has_stp, delay_s = bool(options.stp_state), options.forward_delay / 100
-    ok = has_stp == bridge.stp and (bridge.stp or delay_s == 0)
+    ok = has_stp == bridge.stp
     detail = f"STP {'on' if has_stp else 'off'}, forward delay {delay_s:g} s"
+    if not has_stp and delay_s:
+        detail += ", which does nothing without STP"
     if not ok:
-        detail += f"; wanted STP {'on' if bridge.stp else 'off, forward delay 0 s'}"
+        detail += f"; wanted STP {'on' if bridge.stp else 'off'}"
     return Check(id="stp", subject=bridge.name, ok=ok, detail=detail)
 
 

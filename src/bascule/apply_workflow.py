@@ -1,0 +1,100 @@
+"""The verbs that change this host, as straight lines: apply, confirm.
+
+Beside :mod:`bascule.workflow`, so that the verbs that only read do not import what changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bascule.apply import decide
+from bascule.apply.keep import Keeper, adopt, find_keeper
+from bascule.apply.prepare import Prepared, prepare
+from bascule.apply.transaction import Done, Wish
+from bascule.apply.transaction import apply as make
+from bascule.errors import BasculeError
+from bascule.guest_workflow import capacity, is_here
+from bascule.plan.capacity import gate
+from bascule.plan.change import Note
+from bascule.survey.insist import insist
+from bascule.survey.loops import declared_wires, loop_problems
+from bascule.survey.take import survey_live
+from bascule.workflow import choose_host, load
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """A change that may be made: the plan, who keeps it over a restart (or why nobody), and what to mind.
+
+    ``files`` are those that will be written or removed for it.
+    """
+
+    prepared: Prepared
+    keeper: Keeper | None
+    files: tuple[str, ...] = ()
+    not_kept: str = ""
+    remarks: tuple[str, ...] = ()
+
+
+def ready(
+    site_file: str, *, host: str | None = None, root: str | None = None, survey_s: float | None = None
+) -> Ready:  # fmt: skip
+    """Everything that can say no before anything is changed.
+
+    A loop, guests that the memory cannot hold, two configuration systems at once, and with ``survey_s`` a wire that
+    is another than the file says: each is an error with its reason.
+    """
+    site = load(site_file)
+    chosen = choose_host(site, host)
+    prepared = prepare(site, chosen)
+    remarks = [note.text for note in _memory(prepared, site_file)]
+    wires = declared_wires(site, chosen)
+    problems = list(loop_problems(prepared.wanted, wires, prepared.observed))
+    if survey_s is not None:
+        taken = survey_live(chosen.nics, seconds=survey_s, site=site, host=chosen)
+        if taken.stopped_by is not None:
+            raise BasculeError.of("INTERRUPTED", "the survey was interrupted; nothing was changed")
+        said = insist(taken.survey)
+        problems += [*said.problems, *loop_problems(prepared.wanted, taken.survey.wires, prepared.observed)]
+        remarks += [*taken.remarks, *said.remarks]
+    if problems:
+        raise BasculeError(*problems)
+    keeper, not_kept = find_keeper(site, chosen, root=root)
+    files = tuple(keeper.paths(prepared.wanted)) if keeper else ()
+    return Ready(
+        prepared=prepared, keeper=keeper, files=files, not_kept=not_kept, remarks=tuple(dict.fromkeys(remarks))
+    )
+
+
+def _memory(prepared: Prepared, site_file: str) -> tuple[Note, ...]:
+    """What the guests' memory says to this host, if this is the host and any guest declares its memory."""
+    guests = prepared.site.guests_on(prepared.host.name)
+    if not is_here(prepared.host) or not any(guest.memory for guest in guests):
+        return ()
+    return gate(capacity(site_file, host=prepared.host.name))
+
+
+def apply(
+    given: Ready,
+    *,
+    window_s: float | None,
+    agree: Callable[[Prepared], bool],
+    tell: Callable[[str], None],
+    probes: Sequence[str] = (),
+) -> Done:
+    """Checkpoint, dead-man, change, checks, files; then it waits for `confirm` where a window is given."""
+    wish = Wish(window_s=window_s, agree=agree, tell=tell, probes=probes, writer=given.keeper)
+    done = make(given.prepared, wish)
+    if window_s is None:
+        for fault in adopt(done.written):
+            tell(f"warning: the files are written, but their reader was not told: {fault}")
+    return done
+
+
+def confirm(tell: Callable[[str], None]) -> int:
+    """Keep the change that waits, and let the configuration system know its new files; the change's number."""
+    number, files = decide.confirm()
+    for fault in adopt(files):
+        tell(f"warning: the change is confirmed, but the reader of its files was not told: {fault}")
+    return number
