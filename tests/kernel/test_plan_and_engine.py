@@ -186,3 +186,31 @@ def test_a_rehearsal_starts_from_the_host_as_it_is_found(lab: Lab) -> None:
     assert {n["subject"] for n in plan["notes"] if n["kind"] == "foreign"} >= {"virbr0", "vnet9"}
     assert "no longer 192.168.1.77/24" in {c["action"] for c in plan["changes"]}
     assert raw(lab, host)[0] == before
+
+
+LOOP = """
+site: looped
+networks: {office: {subnet: 10.0.0.0/24}}
+hosts:
+  h:
+    nics: {eth2: {network: office}, eth3: {network: office}}
+    bridges: {br0: {uplink: eth2}}
+"""
+
+
+@pytest.mark.parametrize("verb", ["plan", "apply"])
+def test_a_bridge_that_would_close_a_loop_is_refused_and_drawn(lab: Lab, tmp_path: Path, verb: str) -> None:
+    """eth3 is in br0 already, by somebody's hand; eth2, on the same wire, must not join it."""
+    file = tmp_path / "site.yaml"
+    file.write_text(LOOP)
+    host = lab.host("eth2", "eth3")
+    lab.ip(host, "link add br0 type bridge")
+    lab.ip(host, "link set eth3 master br0 up")
+    words = ("--yes",) if verb == "apply" else ()
+    done = lab.bascule(host, verb, str(file), *words, env={"BASCULE_STATE_DIR": str(tmp_path / "state")})
+    assert done.returncode == 1
+    assert "error[LOOP]: eth2 and eth3 are on one wire" in done.stderr
+    assert "round again" in done.stderr
+    assert raw(lab, host)[0]["eth2"][1] is None
+    file.write_text(LOOP.replace("{uplink: eth2}", "{uplink: eth2, stp: true}"))
+    assert lab.bascule(host, "plan", str(file)).returncode == 0
