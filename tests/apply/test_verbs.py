@@ -145,9 +145,7 @@ def test_two_at_once(bed: Bed) -> None:
 
 def test_the_holder_of_the_lock_is_named(bed: Bed) -> None:
     process = bed.start("apply", str(bed.site), "--yes")
-    locks = list(bed.state.glob("run/*/lock"))
-    while not locks and process.poll() is None:
-        locks = list(bed.state.glob("run/*/lock"))
+    wait_for(lambda: [lock for lock in bed.state.glob("run/*/lock") if lock.stat().st_size], bool)
     process.send_signal(signal.SIGSTOP)
     held = bed.run("apply", str(bed.site), "--yes")
     process.send_signal(signal.SIGCONT)

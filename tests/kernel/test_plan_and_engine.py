@@ -194,18 +194,22 @@ networks: {office: {subnet: 10.0.0.0/24}}
 hosts:
   h:
     nics: {eth2: {network: office}, eth3: {network: office}}
-    bridges: {br0: {uplink: eth2}}
+    bridges:
+      br0: {uplink: eth2}
+      br1: {uplink: eth3}
 """
 
 
 @pytest.mark.parametrize("verb", ["plan", "apply"])
 def test_a_bridge_that_would_close_a_loop_is_refused_and_drawn(lab: Lab, tmp_path: Path, verb: str) -> None:
-    """eth3 is in br0 already, by somebody's hand; eth2, on the same wire, must not join it."""
+    """Two bridges on one network are no loop, but somebody has joined them by a cable inside of the host."""
     file = tmp_path / "site.yaml"
     file.write_text(LOOP)
     host = lab.host("eth2", "eth3")
-    lab.ip(host, "link add br0 type bridge")
-    lab.ip(host, "link set eth3 master br0 up")
+    for line in ("br0 type bridge", "br1 type bridge", "in0 type veth peer name in1"):
+        lab.ip(host, f"link add {line}")
+    for port in ("0", "1"):
+        lab.ip(host, f"link set in{port} master br{port} up")
     words = ("--yes",) if verb == "apply" else ()
     done = lab.bascule(host, verb, str(file), *words, env={"BASCULE_STATE_DIR": str(tmp_path / "state")})
     assert done.returncode == 1

@@ -192,11 +192,12 @@ def test_without_libyaml(monkeypatch: pytest.MonkeyPatch, production: Site) -> N
 
 def big(guests: int) -> bytes:
     lines = ["site: big", "networks: {n: {subnet: 10.0.0.0/8}}", "hosts:", "  h:", "    nics: {eth0: {network: n}}"]
-    lines += ["    bridges: {br0: {uplink: eth0}}", "guests:"]
+    lines[-1] = f"    nics: {{{', '.join(f'eth{i}: {{network: n}}' for i in range(guests // 1000 + 1))}}}"
+    lines.append(f"    bridges: {{{', '.join(f'br{i}: {{uplink: eth{i}}}' for i in range(guests // 1000 + 1))}}}")
+    lines.append("guests:")
     for i in range(guests):
-        lines.append(
-            f"  g{i}: {{host: h, nics: [{{bridge: br0, address: 10.1.{i // 250}.{i % 250 + 1}/8}}], serves: [tcp/80]}}"
-        )
+        nic = f"{{bridge: br{i // 1000}, address: 10.1.{i // 250}.{i % 250 + 1}/8}}"
+        lines.append(f"  g{i}: {{host: h, nics: [{nic}], serves: [tcp/80]}}")
     lines.append("expect:")
     lines += [f"  - {{from: g{i}, to: g{i + 1}, service: tcp/80, verdict: reach}}" for i in range(guests - 1)]
     return "\n".join(lines).encode()

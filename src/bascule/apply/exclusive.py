@@ -13,11 +13,11 @@ def lock(place: Place, verb: str, *, wait_s: float = 0.0) -> Lock:
         return Lock.take(place.lock, verb, wait_s=wait_s)
     except LockHeld as held:
         who = held.holder
-        name = f"bascule {who.verb}" if who.verb else "another program"
+        name = f"bascule {who.verb} (process {who.pid})" if who.verb else "another bascule"
         raise BasculeError(
             Problem(
                 code="LOCKED",
-                message=f"{name} (process {who.pid}) is changing this host; nothing was changed by this call",
+                message=f"{name} is changing this host; nothing was changed by this call",
                 hint="wait for it to end; 'bascule status' shows what it does",
             )
         ) from held
