@@ -131,6 +131,7 @@ _KINDS: tuple[tuple[str, str, str | None], ...] = (  # words in libvirt's messag
         "LIBVIRT-NO-BRIDGE",
         "make the bridge first: `bascule plan` says what is missing, `bascule apply` makes it",
     ),
+    (r"add bridge \S+ port \S+: Device or resource busy", "LIBVIRT-PORT-BUSY", "somebody else plugged the tap in"),
     (r"not supported by the connection driver|unsupported flags", "LIBVIRT-NO-SUPPORT", None),
     (r"domain is not running|not active", "LIBVIRT-NOT-RUNNING-DOMAIN", None),
     (r"already (in use|exists|defined)", "LIBVIRT-EXISTS", None),
