@@ -322,7 +322,7 @@ def import_host(
     imported = import_sources(sources)
     if sources.state is not None:
         there = imported.site.hosts[name]
-        if make_plan(imported.site, there, look(imported.site, there))[0]:
+        if make_plan(imported.site, there, look(imported.site, there), by_libvirt=True)[0]:  # its files told of them
             imported = import_sources(sources, as_found=True)
     return imported
 

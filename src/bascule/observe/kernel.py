@@ -12,7 +12,7 @@ from typing import Any
 
 from bascule.errors import CommandFailed, Problem
 from bascule.model.links import BridgePort, read_kind
-from bascule.model.state import Address, HostState, Link, PortVlans, Route, Rule
+from bascule.model.state import FORWARDING, Address, HostState, Link, PortVlans, Route, Rule
 from bascule.model.values import IfName, Mac
 from bascule.observe.nftables import read_tables
 from bascule.system.netns import Namespace
@@ -23,7 +23,6 @@ FOREVER = 0xFFFFFFFF  # seconds; the kernel's INFINITY_LIFE_TIME
 ADDRESS_FLAGS = ("noprefixroute", "nodad", "home", "mngtmpaddr", "autojoin", "temporary")
 ROUTE_FLAGS = ("onlink",)
 DEFAULT_RULES = {(0, "local"), (32766, "main"), (32767, "default")}
-IPV6 = "net/ipv6/conf/all/forwarding"  # there when the kernel speaks IPv6
 
 Json = Mapping[str, Any]
 
@@ -74,7 +73,7 @@ def observe(*, sysctls: Iterable[str] = (), namespace: Namespace | None = None) 
             )
             if (rule := read_rule(entry, ipv6=ipv6)) is not None
         ),
-        sysctls=read_sysctls((IPV6, *sysctls), namespace=namespace),
+        sysctls=read_sysctls((FORWARDING[6], *sysctls), namespace=namespace),
         tables=read_tables(tables, namespace=namespace),
     )
 

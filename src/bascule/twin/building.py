@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from bascule.errors import BasculeError, MissingTool, NotPermitted, Problem
+from bascule.model.state import FORWARDING
 from bascule.model.values import IfName
 from bascule.system import links, rtnetlink
 from bascule.system.netns import Namespace
@@ -13,7 +14,6 @@ from bascule.system.sysctl import read_sysctls, write_sysctl
 from bascule.twin.ends import SWITCH_MTU, Cable, End, Wiring
 
 BUILDING = "the building"  # no endpoint can be called so
-FORWARDING = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding")
 
 
 def make_namespaces(names: Iterable[str]) -> dict[str, Namespace]:
@@ -123,7 +123,7 @@ def set_forwarding(room: Namespace, *, on: bool) -> None:
     Raises NotPermitted where /proc/sys is read-only and the value is not right already.
     """
     value = "1" if on else "0"
-    for key, now in read_sysctls(FORWARDING, namespace=room).items():
+    for key, now in read_sysctls(FORWARDING.values(), namespace=room).items():
         if now == value:
             continue  # not written, so a read-only /proc/sys only hurts where it must
         try:
