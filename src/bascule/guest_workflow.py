@@ -11,8 +11,8 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from bascule.errors import BasculeError, Problem, UsageFault
-from bascule.guests.choose import qemu_folder
 from bascule.guests.inventory import Inventory, agent_sightings, join, lease_sightings
+from bascule.guests.places import qemu_folder
 from bascule.guests.qemu import QemuDriver
 from bascule.model.site import Host, Site
 from bascule.observe import kernel

@@ -11,6 +11,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bascule.apply.crew import ANYBODY, NOBODY, Asked, muster
+from bascule.apply.joint import plan_jointly
 from bascule.errors import BasculeError, Problem, UsageFault
 from bascule.model.state_json import from_json, to_json
 from bascule.observe.kernel import observe
@@ -68,17 +70,26 @@ class Planned:
 
 
 def plan(
-    site_file: str, *, host: str | None = None, observed_file: str | None = None, save_to: str | None = None
+    site_file: str,
+    *,
+    host: str | None = None,
+    observed_file: str | None = None,
+    save_to: str | None = None,
+    asked: Asked = ANYBODY,
 ) -> Planned:
-    """What would change on this host, or on the one whose state was saved; ``save_to`` keeps what was observed."""
+    """What would change on this host, or on the one whose state was saved; ``save_to`` keeps what was observed.
+
+    ``asked`` says who runs the guests; for a saved state nobody is asked.
+    """
     site = load(site_file)
     chosen = choose_host(site, host)
-    observed = _saved(observed_file) if observed_file else look(site, chosen)
+    crew = muster(NOBODY if observed_file else asked, site, chosen)
+    observed = _saved(observed_file) if observed_file else look(crew.site, chosen)
     if save_to:
         Path(save_to).write_text(json.dumps(to_json(observed), indent=1) + "\n")
-    found, wanted = make_plan(site, chosen, observed)
-    refuse_loops(site, chosen, observed, wanted)
-    return Planned(site=site, host=chosen, observed=observed, wanted=wanted, plan=found)
+    joint = plan_jointly(site, chosen, observed, crew)
+    refuse_loops(site, chosen, observed, joint.wanted)
+    return Planned(site=site, host=chosen, observed=observed, wanted=joint.wanted, plan=joint.plan)
 
 
 def refuse_loops(site: Site, host: Host, observed: HostState, wanted: HostState) -> None:

@@ -6,9 +6,11 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bascule.apply import beside
+from bascule.apply.beside import Way
 from bascule.apply.checkpoint import Checkpoint, FileBackup, Folder, Status
 from bascule.apply.engine import execute
 from bascule.errors import BasculeError
@@ -56,13 +58,44 @@ def go_back(folder: Folder, *, by: str, keep: Sequence[int] = ()) -> Back:
     _note(folder, Status.TAKING_BACK, by=by)
     checkpoint = folder.read()
     here = folder.is_of_this_boot
+    words, wrong = _beside(folder, checkpoint, keep=keep)
     back = kernel_back(checkpoint, folder.applied(), keep=keep) if here else Back(after_reboot=True)
     files, faults = restore(checkpoint.files)
     whole = Back(
-        left=back.left + faults, kept=back.kept, changes=back.changes, files=files, after_reboot=back.after_reboot
+        left=back.left + wrong + faults,
+        kept=back.kept + words,
+        changes=back.changes,
+        files=files,
+        after_reboot=back.after_reboot,
     )
     _note(folder, Status.TAKEN_BACK if whole.ok else Status.FAILED, by=by, left=list(whole.left))
     return whole
+
+
+def _beside(folder: Folder, checkpoint: Checkpoint, *, keep: Sequence[int]) -> Way:
+    """The parts beside the kernel's go back before it: what they are plugged into is there, old and new.
+
+    Their definitions outlive a restart, so they go back after one, too.
+    """
+    try:
+        kept = folder.besides()
+    except BasculeError as error:
+        return (), tuple(problem.message for problem in error.problems)
+    if not kept:
+        return (), ()
+    if folder.is_of_this_boot:
+        with contextlib.suppress(BasculeError):  # the kernel's own way back tries again, and tells
+            _stand_in(checkpoint, folder.applied(), keep=keep)
+    return beside.go_back(kept, folder.made())
+
+
+def _stand_in(checkpoint: Checkpoint, applied: HostState | None, *, keep: Sequence[int]) -> None:
+    """Make the links that were there before and are not there now, such as the bridge that a guest goes back to."""
+    now = observer(checkpoint)()
+    goal = undo(checkpoint.before, checkpoint.wanted, now, applied=applied).goal
+    missing = {name: link for name, link in goal.links.items() if name not in now.links and link.options.virtual}
+    if missing:
+        execute(diff(now, replace(now, links={**now.links, **missing})), keep=keep)
 
 
 def _note(folder: Folder, status: Status, **values: object) -> None:

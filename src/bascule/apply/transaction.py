@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from bascule.apply import checkpoint as checkpoints
 from bascule.apply.back import Back, back_up, differences, go_back
@@ -12,6 +12,7 @@ from bascule.apply.checkpoint import Checkpoint, Facts, Folder, Status
 from bascule.apply.engine import execute
 from bascule.apply.exclusive import lock
 from bascule.apply.guard import Guard, arm, stand_down
+from bascule.apply.joint import without_moves
 from bascule.apply.place import Place, here, refused
 from bascule.apply.prepare import Prepared, added_by, prepare
 from bascule.apply.probes import Probes
@@ -109,6 +110,7 @@ class _Transaction:
     guard: Guard = field(init=False)
     folder: Folder = field(init=False)
     probes: Probes = field(init=False)
+    kept: dict[str, Any] = field(init=False)  # what it takes to take back the parts beside the kernel's
 
     def run(self) -> Done:
         self._ready()
@@ -140,12 +142,15 @@ class _Transaction:
             self.probes = Probes(self.prepared, self.wish.probes)
             self._arm()
             try:
-                fresh = prepare(self.prepared.site, self.prepared.host, self.place)  # while the dead-man gets ready
+                fresh = prepare(  # while the dead-man gets ready
+                    self.prepared.site, self.prepared.host, self.place, asked=self.prepared.asked
+                )
                 if fresh.is_like(self.prepared):
                     moved = fresh.observed != self.prepared.observed
-                    self.prepared = fresh
-                    if moved:
-                        checkpoints.rewrite(self.folder, self._checkpoint())
+                    self.prepared, before = fresh, self.kept
+                    self.kept = self._keep()
+                    if moved or self.kept != before:
+                        checkpoints.rewrite(self.folder, self._checkpoint(), self.kept)
                     self.guard.wait_ready()
                     self.folder.note(Status.ARMED, guard=self.guard.facts)
                     return
@@ -182,12 +187,16 @@ class _Transaction:
             files=back_up(writer.paths(self.prepared.wanted)) if writer else (),
         )
 
+    def _keep(self) -> dict[str, Any]:
+        return {part.kind: part.keep() for part in self.prepared.besides}
+
     def _arm(self) -> None:
         limit_s = GUARD_S + (self.wish.window_s or 0.0)
         deadline_s = boot.boottime_s() + limit_s
         prepared = self.prepared
         facts = Facts(site=prepared.site.name, host=prepared.host.name, added=added_by(prepared, self.place))
-        self.folder = checkpoints.write(self.place, self._checkpoint(), facts, deadline_s=deadline_s)
+        self.kept = self._keep()
+        self.folder = checkpoints.write(self.place, self._checkpoint(), facts, deadline_s=deadline_s, besides=self.kept)
         try:
             self.guard = arm(self.place, self.folder, self.wish.window_s or limit_s)
         except BaseException:
@@ -206,8 +215,9 @@ class _Transaction:
     # ---- the change
 
     def _change(self) -> tuple[str, ...]:
-        execute(self.prepared.plan, keep=(self.held.fd,))
-        applied = observe(sysctls=sorted({*self.prepared.observed.sysctls, *self.prepared.wanted.sysctls}))
+        execute(without_moves(self.prepared.plan, self.prepared.moved_taps), keep=(self.held.fd,))
+        self._beside()
+        applied = self._observe()
         self.folder.write_applied(applied)
         _require("the kernel does not have what was asked for", self._missing(applied))
         _require("what answered before the change does not answer after it", self.probes(applied))
@@ -220,6 +230,21 @@ class _Transaction:
         else:
             self.folder.note(Status.APPLIED, deadline_s=boot.boottime_s() + self.wish.window_s)
         return written
+
+    def _beside(self) -> None:
+        """The parts beside the kernel's, and then what a tap that one of them moved has lost on the way: its VLANs."""
+        parts, wanted = self.prepared.besides, self.prepared.wanted
+        if not parts:
+            return
+        for part in parts:
+            for note in part.make(wanted):
+                self.wish.tell(f"{note.kind}: {note.subject}: {note.text}")
+        if moved := self.prepared.moved_taps:
+            execute(diff(self._observe(), wanted).only(moved), keep=(self.held.fd,))
+        self.folder.write_made({part.kind: part.made() for part in parts})
+
+    def _observe(self) -> HostState:
+        return observe(sysctls=sorted({*self.prepared.observed.sysctls, *self.prepared.wanted.sysctls}))
 
     def _missing(self, applied: HostState) -> tuple[str, ...]:
         """What the plan asked for and the kernel does not have; what others do meanwhile is not our concern."""

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from bascule.errors import BasculeError, Place, Problem
 from bascule.model.links import PORTS_MAX, Bond, Bridge, BridgePort, Vlan
@@ -423,6 +423,8 @@ class _Layer:
             for name in networks:
                 text = f"is virtual network {name}, which libvirt makes and changes"
                 self.notes.append(Note(kind="foreign", subject=bridge_name(name), text=text))
+            for one in realms(self.site, self.host):
+                self._forwards(one)
             return
         found = realms(self.site, self.host)
         for one in found:
@@ -433,6 +435,14 @@ class _Layer:
         for key in changed:
             if (network := why_forwarding(key, found, networks)) is not None:
                 self._because(key, f"virtual network {network.name} is reached by routing", network.place)
+
+    def _forwards(self, one: Realm) -> None:
+        """Our table beside a network of libvirt's, which knows no port forwards."""
+        self.tables.pop(table := TABLE_PREFIX + one.name, None)
+        if one.forwards:
+            self.tables |= tables(one)
+            network = self.host.virtual_networks[one.name]
+            self._because(f"nft {table}", f"virtual network {one.name} is declared with port forwards", network.place)
 
     def _network(self, one: Realm) -> None:
         network = self.host.virtual_networks[one.name]
@@ -453,8 +463,10 @@ class _Layer:
             self._on_network(nic)
             return
         if nic.plug is PlugKind.DIRECT:
-            text = f"macvtap on {nic.into}: {nic.guest} is not plugged by this plan (host and guest cannot talk there)"
-            self.notes.append(Note(kind="unsupported", subject=nic.guest, text=text))
+            who = "libvirt plugs it in" if self.by_libvirt else "not plugged by this plan"
+            text = f"macvtap on {nic.into} ({who}): host and guest cannot reach each other there, all others can"
+            kind: Literal["warning", "unsupported"] = "warning" if self.by_libvirt else "unsupported"
+            self.notes.append(Note(kind=kind, subject=nic.guest, text=text))
             return
         bridge = self.host.bridges[IfName(nic.into)]
         way = {bridge.name, bridge.port, bridge.uplink, *(n.name for n in self.host.uplink_nics(bridge))}

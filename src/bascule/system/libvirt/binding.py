@@ -177,8 +177,14 @@ class Binding:
             network = self._conn.networkLookupByName(name)
             if not network.isActive():
                 network.create()
-            if autostart != bool(network.autostart()):
-                network.setAutostart(int(autostart))
+        self.set_autostart(name, on=autostart)
+
+    def set_autostart(self, network: str, *, on: bool) -> None:
+        """Whether it starts with the host."""
+        with _words(f"autostart of network '{network}'"):
+            there = self._conn.networkLookupByName(network)
+            if on != bool(there.autostart()):
+                there.setAutostart(int(on))
 
     def stop_network(self, name: str) -> None:
         """Stop it."""

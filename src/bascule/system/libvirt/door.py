@@ -92,6 +92,9 @@ class Hypervisor(Protocol):
     def start_network(self, name: str, *, autostart: bool) -> None:
         """Start a network, now and (``autostart``) whenever the host starts."""
 
+    def set_autostart(self, network: str, *, on: bool) -> None:
+        """Whether a network starts with the host."""
+
     def stop_network(self, name: str) -> None:
         """Stop a network; taps on its bridge lose their master."""
 

@@ -156,8 +156,12 @@ class Virsh:
         """Start it."""
         if name not in self._names("net-list", "--name"):
             self._ask(f"starting network '{name}'", "net-start", "--network", name)
-        disable = () if autostart else ("--disable",)
-        self._ask(f"autostart of network '{name}'", "net-autostart", "--network", name, *disable)
+        self.set_autostart(name, on=autostart)
+
+    def set_autostart(self, network: str, *, on: bool) -> None:
+        """Whether it starts with the host."""
+        disable = () if on else ("--disable",)
+        self._ask(f"autostart of network '{network}'", "net-autostart", "--network", network, *disable)
 
     def stop_network(self, name: str) -> None:
         """Stop it."""

@@ -1,0 +1,80 @@
+"""Host and guests as one plan: the kernel's changes, and behind them those of whoever runs the guests."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from bascule.apply.crew import Crew
+from bascule.errors import BasculeError
+from bascule.model.site import Host, Site
+from bascule.model.state import HostState
+from bascule.plan.change import Note, Plan
+from bascule.plan.make import make_plan
+from bascule.plan.step import Phase
+
+if TYPE_CHECKING:
+    from bascule.guests.part import GuestPart
+
+MOVES = {Phase.DETACH, Phase.ENSLAVE, Phase.PORT}  # what a driver does to a tap itself, or drops by doing it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joint:
+    """The whole plan of a host, the kernel's state that it leads to, and the hypervisor's part of it, if any."""
+
+    plan: Plan
+    wanted: HostState
+    guests: GuestPart | None = None
+
+
+def plan_jointly(
+    site: Site,
+    host: Host,
+    observed: HostState,
+    crew: Crew,
+    *,
+    added: Mapping[str, frozenset[str]] = MappingProxyType({}),
+    management: frozenset[str] = frozenset(),
+) -> Joint:
+    """The plan for this host with everything that is asked of libvirt or bare QEMU.
+
+    Where nobody runs guests it is the kernel's plan. Raises BasculeError for what the kernel's plan refuses, and for a
+    MAC that a new NIC would share with another.
+    """
+    seen = crew.seen
+    if seen is None:
+        plan, wanted = make_plan(site, host, observed, added=added, management=management)
+        return Joint(plan=replace(plan, notes=(*plan.notes, *crew.notes)), wanted=wanted)
+    from bascule.guests import changes
+    from bascule.guests.identity import alive_elsewhere, conflicts, taken
+    from bascule.guests.libvirt_networks import plan_networks
+    from bascule.guests.part import GuestPart
+    from bascule.observe.neighbours import fdb
+    from bascule.plan.virtual_network import realms
+
+    plan, wanted = make_plan(crew.site, host, observed, added=added, management=management, by_libvirt=seen.is_libvirt)
+    networks = realms(site, host) if seen.is_libvirt else ()
+    part = GuestPart(
+        seen=seen,
+        networks=plan_networks(seen.networks, seen.domains, networks),
+        guests=changes.plan_guests(seen.domains, site, host.name),
+    )
+    learned = fdb()
+    new = changes.new_nics(part.guests)
+    if problems := taken(new, seen.domains, observed):
+        raise BasculeError(*problems)
+    said = [Note(kind="warning", subject=host.name, text=p.message) for p in conflicts(seen.domains, observed, learned)]
+    said += alive_elsewhere(new, learned)
+    said += changes.waiting(seen.domains, site, host.name)
+    early = without_moves(plan, part.moved_taps)
+    late = tuple(x for x in plan.changes if x not in early.changes and x.stage not in {Phase.DETACH, Phase.ENSLAVE})
+    whole = Plan(changes=(*early.changes, *part.changes, *late), notes=(*plan.notes, *crew.notes, *said))
+    return Joint(plan=whole, wanted=wanted, guests=part if part.changes else None)
+
+
+def without_moves(plan: Plan, taps: Container[str]) -> Plan:
+    """The changes that come before the hypervisor's part: all but what is about the bridge of a tap that it moves."""
+    return Plan(changes=tuple(x for x in plan.changes if not (x.subject in taps and x.stage in MOVES)))
