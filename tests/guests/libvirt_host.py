@@ -1,4 +1,4 @@
-"""A host with a NIC, a libvirt of its own, and guests as somebody else left them, for the verbs as a user meets them."""
+"""A host with a NIC, a libvirt of its own, and a guest as somebody else left it: what the verbs meet."""
 
 from __future__ import annotations
 
@@ -64,11 +64,12 @@ class LibvirtHost:
 
     def run(self, *words: str, connect: bool = True) -> subprocess.CompletedProcess[str]:
         end = ("--connect", self.libvirt.uri) if connect else ()
-        with self.host.entered():
-            return subprocess.run(
-                (sys.executable, "-m", "bascule", *words, *end), capture_output=True, text=True, env=self.env,
-                stdin=subprocess.DEVNULL,
-            )  # fmt: skip
+        # not `entered`: we are process 1 of the sandbox, whose namespace counts as the machine's own
+        enter = ("nsenter", f"--net=/proc/{os.getpid()}/fd/{self.host.fd}")
+        return subprocess.run(
+            (*enter, sys.executable, "-m", "bascule", *words, *end), capture_output=True, text=True, env=self.env,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
 
     def ok(self, *words: str, connect: bool = True) -> str:
         done = self.run(*words, connect=connect)

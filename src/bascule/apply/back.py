@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from bascule.apply import beside
 from bascule.apply.beside import Way
@@ -58,11 +59,13 @@ def go_back(folder: Folder, *, by: str, keep: Sequence[int] = ()) -> Back:
     _note(folder, Status.TAKING_BACK, by=by)
     checkpoint = folder.read()
     here = folder.is_of_this_boot
-    words, wrong = _beside(folder, checkpoint, keep=keep)
-    back = kernel_back(checkpoint, folder.applied(), keep=keep) if here else Back(after_reboot=True)
+    kept, damaged = _kept(folder)
+    words, wrong = _beside(folder, checkpoint, kept, keep=keep)
+    taps = [tap for part in kept.values() for tap in part.get("taps", ())]
+    back = kernel_back(checkpoint, folder.applied(), keep=keep, ours=taps) if here else Back(after_reboot=True)
     files, faults = restore(checkpoint.files)
     whole = Back(
-        left=back.left + wrong + faults,
+        left=back.left + damaged + wrong + faults,
         kept=back.kept + words,
         changes=back.changes,
         files=files,
@@ -72,15 +75,19 @@ def go_back(folder: Folder, *, by: str, keep: Sequence[int] = ()) -> Back:
     return whole
 
 
-def _beside(folder: Folder, checkpoint: Checkpoint, *, keep: Sequence[int]) -> Way:
+def _kept(folder: Folder) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """What it takes for the parts beside the kernel's, and what is wrong with that."""
+    try:
+        return folder.besides(), ()
+    except BasculeError as error:
+        return {}, tuple(problem.message for problem in error.problems)
+
+
+def _beside(folder: Folder, checkpoint: Checkpoint, kept: Mapping[str, Any], *, keep: Sequence[int]) -> Way:
     """The parts beside the kernel's go back before it: what they are plugged into is there, old and new.
 
     Their definitions outlive a restart, so they go back after one, too.
     """
-    try:
-        kept = folder.besides()
-    except BasculeError as error:
-        return (), tuple(problem.message for problem in error.problems)
     if not kept:
         return (), ()
     if folder.is_of_this_boot:
@@ -104,12 +111,17 @@ def _note(folder: Folder, status: Status, **values: object) -> None:
         folder.note(status, **values)
 
 
-def kernel_back(checkpoint: Checkpoint, applied: HostState | None, *, keep: Sequence[int] = ()) -> Back:
-    """The kernel's part: to the goal, in as many looks as it takes, and then the comparison."""
+def kernel_back(
+    checkpoint: Checkpoint, applied: HostState | None, *, keep: Sequence[int] = (), ours: Iterable[str] = ()
+) -> Back:
+    """The kernel's part: to the goal, in as many looks as it takes, and then the comparison.
+
+    ``ours`` are links that another part of the change moved.
+    """
     look = observer(checkpoint)
     now = look()
     elapsed_s = boot.boottime_s() - checkpoint.boottime_s
-    way = undo(checkpoint.before, checkpoint.wanted, now, applied=applied, elapsed_s=elapsed_s)
+    way = undo(checkpoint.before, checkpoint.wanted, now, applied=applied, elapsed_s=elapsed_s, ours=ours)
     goal = way.goal
     failed: BasculeError | None = None
     changes = 0

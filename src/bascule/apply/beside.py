@@ -31,6 +31,10 @@ class Beside(Protocol):
     def moved_taps(self) -> frozenset[str]:
         """Taps that this part puts on their bridges, and the kernel's part does not."""
 
+    @property
+    def own_links(self) -> frozenset[str]:
+        """Links that this part makes and alters, so that the kernel's part does not look for them."""
+
     def keep(self) -> dict[str, Any]:
         """What it takes to go back, of this moment, as JSON. Raises BasculeError."""
 

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from bascule.apply.crew import Crew
-from bascule.errors import BasculeError
+from bascule.errors import BasculeError, Problem
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.plan.change import Note, Plan
@@ -47,6 +47,7 @@ def plan_jointly(
     seen = crew.seen
     if seen is None:
         plan, wanted = make_plan(site, host, observed, added=added, management=management)
+        refuse_shared(observed, wanted)
         return Joint(plan=replace(plan, notes=(*plan.notes, *crew.notes)), wanted=wanted)
     from bascule.guests import changes
     from bascule.guests.identity import alive_elsewhere, conflicts, taken
@@ -56,6 +57,7 @@ def plan_jointly(
     from bascule.plan.virtual_network import realms
 
     plan, wanted = make_plan(crew.site, host, observed, added=added, management=management, by_libvirt=seen.is_libvirt)
+    refuse_shared(observed, wanted)
     networks = realms(site, host) if seen.is_libvirt else ()
     part = GuestPart(
         seen=seen,
@@ -78,3 +80,23 @@ def plan_jointly(
 def without_moves(plan: Plan, taps: Container[str]) -> Plan:
     """The changes that come before the hypervisor's part: all but what is about the bridge of a tap that it moves."""
     return Plan(changes=tuple(x for x in plan.changes if not (x.subject in taps and x.stage in MOVES)))
+
+
+def refuse_shared(observed: HostState, wanted: HostState) -> None:
+    """Raise a problem for each NIC that shall become a port while a macvtap sits on it: the kernel calls it busy."""
+    problems = []
+    for link in observed.links.values():
+        kind = getattr(link.options, "info_kind", "") or link.options.kind
+        if kind not in {"macvtap", "macvlan"} or link.parent is None or link.parent not in wanted.links:
+            continue
+        master = wanted.links[link.parent].master
+        if master is not None and master != observed.links[link.parent].master and link.name in wanted.links:
+            problems.append(
+                Problem(
+                    code="NIC-SHARED",
+                    message=f"{link.parent} cannot become a port of {master} while the {kind} {link.name} sits on it",
+                    hint="shut down the guest that it belongs to; `bascule guest list` shows which",
+                )
+            )
+    if problems:
+        raise BasculeError(*problems)

@@ -249,6 +249,7 @@ class _Transaction:
     def _missing(self, applied: HostState) -> tuple[str, ...]:
         """What the plan asked for and the kernel does not have; what others do meanwhile is not our concern."""
         subjects = {change.subject for change in self.prepared.plan.changes}
+        subjects -= {name for part in self.prepared.besides for name in part.own_links}
         left = diff(applied, self.prepared.wanted)
         return tuple(differences(left.only(subjects)))
 

@@ -160,6 +160,9 @@ class WayBack:
             elif after is not None and same(after, element) and not same(there, element):
                 yield f"guest {name}: its NIC {mac} is now on {' '.join(domain_xml.plug_of(there))}"
             elif doubt or not same(there, element):
+                if after is not None and not same(there, after):
+                    where = " ".join(domain_xml.plug_of(there))
+                    yield f"guest {name}: somebody plugged {mac} into {where}; it goes back all the same"
                 self._plug_back(name, there, element, doubt=doubt)
         known = {domain_xml.mac_of(element) for element in domain_xml.interfaces(wanted)}
         for element in domain_xml.interfaces(current):

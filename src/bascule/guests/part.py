@@ -59,17 +59,24 @@ class GuestPart:
         """Taps that the driver itself moves to another bridge, so that the kernel's part must not."""
         return frozenset(change.tap for change in self.guests if change.cuts and change.tap)
 
+    @property
+    def own_links(self) -> frozenset[str]:
+        """The bridges of libvirt's networks."""
+        return frozenset(change.realm.bridge for change in self.networks)
+
     def keep(self) -> dict[str, Any]:
         """What it takes to go back, of this moment. Raises BasculeError."""
         driver = self.seen.driver
         if isinstance(driver, QemuDriver):
-            return {"driver": "qemu", "guests": _facts(driver, self._names()), "made": self._made()}
+            facts = _facts(driver, self._names())
+            return {"driver": "qemu", "guests": facts, "made": self._made(), "taps": sorted(self.moved_taps)}
         there = {text.name: text for text in driver.hypervisor.networks()}
         return {
             "driver": "libvirt",
             "uri": driver.hypervisor.uri,
             "guests": [asdict(text) for text in driver.snapshot(self._names())],
             "made": self._made(),
+            "taps": sorted(self.moved_taps),
             "networks": {
                 change.realm.name: asdict(there[change.realm.name]) if change.realm.name in there else None
                 for change in self.networks

@@ -439,10 +439,11 @@ class _Layer:
     def _forwards(self, one: Realm) -> None:
         """Our table beside a network of libvirt's, which knows no port forwards."""
         self.tables.pop(table := TABLE_PREFIX + one.name, None)
+        words = f"libvirt makes virtual network {one.name}, with rules of its own"
         if one.forwards:
             self.tables |= tables(one)
-            network = self.host.virtual_networks[one.name]
-            self._because(f"nft {table}", f"virtual network {one.name} is declared with port forwards", network.place)
+            words = f"virtual network {one.name} is declared with port forwards"
+        self._because(f"nft {table}", words, self.host.virtual_networks[one.name].place)
 
     def _network(self, one: Realm) -> None:
         network = self.host.virtual_networks[one.name]

@@ -100,9 +100,16 @@ class Binding:
         )
 
     def networks(self) -> tuple[NetworkText, ...]:
-        """All networks."""
+        """All networks; one that vanishes meanwhile is left out."""
+        found = []
         with _words("listing networks"):
-            return tuple(self._network_text(network) for network in self._conn.listAllNetworks())
+            for network in self._conn.listAllNetworks():
+                try:
+                    found.append(self._network_text(network))
+                except self._lv.libvirtError as error:
+                    if error.get_error_code() != self._lv.VIR_ERR_NO_NETWORK:
+                        raise
+        return tuple(found)
 
     def _network_text(self, network: Any) -> NetworkText:
         active, persistent = bool(network.isActive()), bool(network.isPersistent())

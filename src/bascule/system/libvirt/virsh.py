@@ -81,7 +81,7 @@ class Virsh:
         )
 
     def networks(self) -> tuple[NetworkText, ...]:
-        """All networks."""
+        """All networks; one that vanishes meanwhile is left out."""
         everything = self._names("net-list", "--all", "--name")
         active = set(self._names("net-list", "--name"))
         persistent = set(self._names("net-list", "--all", "--persistent", "--name"))
@@ -89,7 +89,12 @@ class Virsh:
         found = []
         for name in everything:
             words = ("virsh", "-q", "-c", self.uri, "net-dumpxml", "--network", name)
-            now = self._ask(f"reading network '{name}'", *words[4:])
+            try:
+                now = self._ask(f"reading network '{name}'", *words[4:])
+            except BasculeError as error:
+                if error.problems[0].code != "LIBVIRT-NO-NETWORK":
+                    raise
+                continue
             later = run((*words, "--inactive"), check=False) if name in active and name in persistent else None
             found.append(
                 NetworkText(
