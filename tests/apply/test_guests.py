@@ -117,7 +117,7 @@ def killed(image: GuestImage) -> None:
         def interesting(names: list[str]) -> list[int]:
             calls = [n for n, name in enumerate(names, 1) if name.startswith("libvirt")]
             first, last = calls[0], calls[-1]
-            near = range(first - 2, min(last + 12, len(names)), 3)
+            near = range(first - 4, min(last + 24, len(names)), 2)
             return sorted({*calls, *near})
 
         status, points = attempt(make, None)
