@@ -20,6 +20,7 @@ from bascule.model.state import MARK, Address, HostState, Link, PortVlans, Route
 from bascule.model.values import IfName, IpAddress, IpInterface, derive_mac
 from bascule.plan.change import Note
 from bascule.plan.hardware import find_nics
+from bascule.plan.macvtap import macvtap_notes
 from bascule.plan.move import heir, inherit, moved_routes, slaac_keys
 from bascule.plan.target_networks import (
     MODES,
@@ -32,6 +33,7 @@ from bascule.plan.target_networks import (
     why_forwarding,
 )
 from bascule.plan.virtual_network import TABLE_PREFIX, Realm, bridge_name, realms, tables
+from bascule.plan.wireless import refuse_wireless
 
 PROTOCOL = "66"  # of the routes that Bascule makes (rtm_protocol; 66 is unassigned in iproute2's rt_protos)
 ZERO = {4: "0.0.0.0/0", 6: "::/0"}
@@ -112,6 +114,7 @@ class _Layer:
 
     def target(self) -> Target:
         find_nics(self.host, self.observed)
+        refuse_wireless(self.site, self.host, self.observed)
         outdated = self._outdated()
         self.links = {name: link for name, link in self.observed.links.items() if name not in outdated}
         self.routes = [route for route in self.observed.routes if route.protocol != PROTOCOL]
@@ -130,6 +133,7 @@ class _Layer:
         self._networks()
         for guest_nic in self.site.guest_nics(self.host.name):
             self._guest(guest_nic)
+        self.notes += macvtap_notes(self.site, self.host)
         self._room()
         self._forget()
         self._foreign()
@@ -453,13 +457,22 @@ class _Layer:
             self._on_network(nic)
             return
         if nic.plug is PlugKind.DIRECT:
-            text = f"macvtap on {nic.into}: {nic.guest} is not plugged by this plan (host and guest cannot talk there)"
-            self.notes.append(Note(kind="unsupported", subject=nic.guest, text=text))
+            self._direct(nic)
             return
         bridge = self.host.bridges[IfName(nic.into)]
         way = {bridge.name, bridge.port, bridge.uplink, *(n.name for n in self.host.uplink_nics(bridge))}
         if self._plug(nic, bridge.name, way) and bridge.vlan_aware:
             self._set(nic.tap, vlans=port_vlans(nic))
+
+    def _direct(self, nic: GuestNic) -> None:
+        """A macvtap is made by whoever runs the guest; the plan sees to its NIC."""
+        self.guests.setdefault(nic.into, []).append(nic.guest)
+        if (tap := self.links.get(nic.tap)) is not None:
+            self.reasons[tap.name] = f"{nic.guest} is plugged into {nic.into}"
+            self.running.setdefault(nic.into, []).append(nic.guest)
+        else:
+            text = f"is plugged into {nic.into} when {nic.guest} starts"
+            self.notes.append(Note(kind="waiting", subject=nic.tap, text=text))
 
     def _on_network(self, nic: GuestNic) -> None:
         bridge = bridge_name(nic.into)
