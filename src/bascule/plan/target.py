@@ -120,7 +120,6 @@ class _Layer:
         self.routes = [route for route in self.observed.routes if route.protocol != PROTOCOL]
         self.sysctls = dict(self.observed.sysctls)
         self.tables = kept_tables(self.observed, self.mark, self.host.virtual_networks)
-        self.notes += left_behind(self.observed, self.mark, self.host.virtual_networks)
         self._give_back()
         for name in (*self.host.nics, *self.host.bonds):
             self._leave(name)
@@ -433,7 +432,7 @@ class _Layer:
             self._network(one)
         changed, notes = forwarding(found, self.host, self.observed, self.links)
         self.sysctls |= changed
-        self.notes += notes
+        self.notes += (*notes, *left_behind(self.observed, self.mark, found))
         for key in changed:
             if (network := why_forwarding(key, found, networks)) is not None:
                 self._because(key, f"virtual network {network.name} is reached by routing", network.place)
