@@ -71,6 +71,13 @@ def bridge_name(network: str) -> IfName:
     return IfName(plain[: IFNAME_MAX - 5] + "~" + digest)
 
 
+def bridge_of(nic: GuestNic) -> IfName | None:
+    """The bridge of its host that a guest NIC ends at; None where it shares a NIC (macvtap)."""
+    if nic.plug is PlugKind.DIRECT:
+        return None
+    return bridge_name(nic.into) if nic.plug is PlugKind.NETWORK else IfName(nic.into)
+
+
 def bridge_mac(site: str, host: str, network: str) -> Mac:
     """The stable MAC of a virtual network's bridge, so that guests keep their gateway's over a restart."""
     digest = hashlib.sha256(f"{site}\0{host}\0{network}\0bridge".encode()).digest()
