@@ -61,7 +61,7 @@ def sysctl_keys(host: Host, taps: tuple[IfName, ...] = ()) -> tuple[str, ...]:
     moving = [name for b in host.bridges.values() if b.from_uplink and b.port for name in (b.name, b.port)]
     return (
         *map(accept_ra, quiet),
-        *map(_arp_ignore, host.bridges),
+        *map(_arp_ignore, (*host.bridges, *host.nics)),
         *(key for name in moving for key in slaac_keys(name) if not key.endswith("/accept_ra")),
         *network_sysctl_keys(host),
     )
@@ -464,8 +464,12 @@ class _Layer:
             self._set(nic.tap, vlans=port_vlans(nic))
 
     def _direct(self, nic: GuestNic) -> None:
-        """A macvtap is made by whoever runs the guest; the plan sees to its NIC."""
+        """A macvtap is made by whoever runs the guest; the plan sees to its NIC, as it does to a bridge's."""
         self.guests.setdefault(nic.into, []).append(nic.guest)
+        shared = self.host.nics[IfName(nic.into)]
+        if not shared.has_address and all(a.is_link_local for a in self.links[shared.name].addresses):
+            self._silent(shared.name)
+            self.sysctls[_arp_ignore(shared.name)] = "1"
         if (tap := self.links.get(nic.tap)) is not None:
             self.reasons[tap.name] = f"{nic.guest} is plugged into {nic.into}"
             self.running.setdefault(nic.into, []).append(nic.guest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 
 from bascule.errors import BasculeError, MissingTool, NotPermitted, Problem
@@ -121,6 +122,16 @@ def settle(end: End, room: Namespace) -> None:
             if nic.link in indexes
         ]
         door.send(messages)
+
+
+def trust_addresses(room: Namespace) -> None:
+    """No duplicate address detection on links to come: for a second, the host could not use what it was given.
+
+    Where /proc/sys is read-only, IPv6 has to wait.
+    """
+    with contextlib.suppress(OSError):
+        for whose in ("all", "default"):
+            write_sysctl(f"net/ipv6/conf/{whose}/accept_dad", "0", namespace=room)
 
 
 def set_forwarding(room: Namespace, *, on: bool) -> None:

@@ -88,6 +88,8 @@ class Twin:
         self._rooms = building.make_namespaces((BUILDING, *self.hosts, *wiring.machines, *wiring.guests))
         for room in self._rooms.values():
             self._stack.callback(room.close)
+        for host in self.hosts:
+            building.trust_addresses(self._rooms[host])
         building.lay(wiring, self._rooms)
         for host in self.hosts:
             self._furnish(host)
