@@ -30,11 +30,6 @@ def set_rules(one: Realm, *, namespace: Namespace | None = None) -> None:
     run(("nft", "-f", "-"), stdin=nft_script(one), namespace=namespace)
 
 
-def needs_server(one: Realm) -> bool:
-    """Whether a dnsmasq belongs to the network."""
-    return bool(one.ranges or one.names or any(subnet.version == 6 for subnet in one.subnets))
-
-
 def start_server(one: Realm, folder: Path) -> None:
     """Start dnsmasq in the background of the host that we are on; it outlives us. Raises CommandFailed."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -330,6 +330,11 @@ def _postrouting(one: Realm) -> list[str]:
     return rules
 
 
+def needs_server(one: Realm) -> bool:
+    """Whether a dnsmasq belongs to the network."""
+    return bool(one.ranges or one.names or any(subnet.version == 6 for subnet in one.subnets))
+
+
 def dnsmasq_arguments(one: Realm, folder: Path, *, upstream: bool = True, foreground: bool = False) -> tuple[str, ...]:
     """The words behind ``dnsmasq`` for this network: DHCP, reservations and names, on its bridge alone.
 

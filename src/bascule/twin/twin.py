@@ -10,13 +10,12 @@ from typing import Self
 
 from bascule.guests.namespace import NamespaceDriver
 from bascule.guests.protocol import Plug
-from bascule.guests.virtual_network import needs_server
 from bascule.model.site import Site
 from bascule.model.state import HostState
 from bascule.model.values import IfName, IpNetwork
 from bascule.plan.change import Note
 from bascule.plan.target import port_vlans
-from bascule.plan.virtual_network import realms
+from bascule.plan.virtual_network import needs_server, realms
 from bascule.probe.dhcp import Lease
 from bascule.probe.world import World
 from bascule.system import links, rtnetlink
