@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from bascule.model.site import Host, PlugKind, Site, virtual_segment
 from bascule.model.state import FORWARDING, HostState
+from bascule.model.values import IpAddress
 from bascule.plan.virtual_network import TABLE_PREFIX, Realm, needs_server, realms, sysctls, tables
-from bascule.probe.ask import ask
 from bascule.probe.names import look_up
-from bascule.probe.question import Protocol, Question
 from bascule.probe.world import Foot, World
 from bascule.verify.checks import Check, has_address, is_member, is_up
 
+Asked = tuple[str, int]  # a name, and the IP version of the address that is wanted
 DNS_S = 1.0  # to wait for the server: it is on this host
 
 
@@ -65,33 +65,28 @@ def _check_server(host: Host, one: Realm, world: World) -> Iterator[Check]:
     """A guest asks where we can ask from one, else the host itself does."""
     server = one.addresses[0].ip
     segment = virtual_segment(host.name, one.name)
-    feet = [foot for name, some in world.feet.items() if name != host.name for foot in some if _fits(foot, segment)]
+    feet = [foot for name, some in world.feet.items() if name != host.name for foot in some if foot.network == segment]
     feet += [foot for foot in world.feet.get(host.name, ()) if foot.link == one.bridge]
     asker = next((foot for foot in feet if any(a.version == server.version for a in foot.addresses)), None)
     if asker is None:
         detail = "not asked, because nobody on it can be asked from"
         yield Check(id="name-server", subject=one.bridge, ok=None, detail=detail)
         return
-    question = Question(source=asker, protocol=Protocol.UDP, address=server, port=53, patience_s=DNS_S)
-    (answer,) = ask([question])
-    detail = f"{server} answers {asker.endpoint}" if answer.ok else f"{asker.endpoint} asked {server}: {answer.words}"
-    yield Check(id="name-server", subject=one.bridge, ok=answer.ok, detail=detail)
-    if not (answer.ok and one.names):
-        return
+    # a name of its own: others it may have to ask somebody for
     wanted = {(f"{name}.{one.name}", address.version): address for name, address in one.names}
-    found = look_up(asker.namespace, server, wanted, timeout_s=DNS_S)
+    asked = wanted or {(f"{host.name}.{one.name}", server.version): server}
+    found = look_up(asker.namespace, server, asked, timeout_s=DNS_S)
+    detail = f"{server} answers {asker.endpoint}" if found else f"{server} does not answer {asker.endpoint}"
+    yield Check(id="name-server", subject=one.bridge, ok=bool(found), detail=detail)
+    if found and wanted:
+        yield _names(one, wanted, found)
+
+
+def _names(one: Realm, wanted: Mapping[Asked, IpAddress], found: Mapping[Asked, tuple[IpAddress, ...]]) -> Check:
     wrong = [
-        f"{name} is {_list(found.get((name, v), ()))}, not {a}"
-        for (name, v), a in wanted.items()
-        if a not in found.get((name, v), ())
+        f"{key[0]} is {', '.join(map(str, found.get(key, ()))) or 'not known'}, not {address}"
+        for key, address in wanted.items()
+        if address not in found.get(key, ())
     ]
     detail = "; ".join(wrong) or ", ".join(f"{name} is {address}" for (name, _), address in wanted.items())
-    yield Check(id="names", subject=one.bridge, ok=not wrong, detail=detail)
-
-
-def _fits(foot: Foot, segment: str) -> bool:
-    return foot.network == segment
-
-
-def _list(addresses: tuple[object, ...]) -> str:
-    return ", ".join(map(str, addresses)) or "not known"
+    return Check(id="names", subject=one.bridge, ok=not wrong, detail=detail)
