@@ -9,7 +9,7 @@ from bascule.model.state import FORWARDING, HostState
 from bascule.model.values import IpAddress
 from bascule.plan.virtual_network import TABLE_PREFIX, Realm, needs_server, realms, sysctls, tables
 from bascule.probe.names import look_up
-from bascule.probe.world import Foot, World
+from bascule.probe.world import World
 from bascule.verify.checks import Check, has_address, is_member, is_up
 
 Asked = tuple[str, int]  # a name, and the IP version of the address that is wanted
@@ -73,7 +73,7 @@ def _check_server(host: Host, one: Realm, world: World) -> Iterator[Check]:
         yield Check(id="name-server", subject=one.bridge, ok=None, detail=detail)
         return
     # a name of its own: others it may have to ask somebody for
-    wanted = {(f"{name}.{one.name}", address.version): address for name, address in one.names}
+    wanted: dict[Asked, IpAddress] = {(f"{name}.{one.name}", address.version): address for name, address in one.names}
     asked = wanted or {(f"{host.name}.{one.name}", server.version): server}
     found = look_up(asker.namespace, server, asked, timeout_s=DNS_S)
     detail = f"{server} answers {asker.endpoint}" if found else f"{server} does not answer {asker.endpoint}"
