@@ -137,6 +137,9 @@ class Borders:
 
     def beside(self, target: str, question: Question) -> Reason | None:
         """The port of its host by which a guest is reached from outside, if one leads to what was asked."""
+        home = self._borders.get(question.source.network or "")
+        if home is not None and home.network.mode is Mode.ISOLATED:
+            return None
         for border in self._borders.values():
             for forward in border.realm.forwards:
                 same = forward.guest == target and forward.service.protocol == question.protocol
