@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -16,11 +17,14 @@ from bascule.apply.joint import plan_jointly
 from bascule.errors import BasculeError, Problem, UsageFault
 from bascule.model.state_json import from_json, to_json
 from bascule.observe.kernel import observe
+from bascule.plan.batch import tools
+from bascule.plan.change import Note
 from bascule.plan.make import make_plan
 from bascule.plan.target import sysctl_keys
 from bascule.site import parse
 from bascule.system.files import read_bytes
 from bascule.system.netns import Namespace
+from bascule.system.run import require_tools
 
 # what one verb alone needs is imported by it: half of the time of a small `plan` would be imports
 if TYPE_CHECKING:
@@ -28,7 +32,7 @@ if TYPE_CHECKING:
     from bascule.model.site import Host, Site
     from bascule.model.state import HostState
     from bascule.persist.importing import Imported
-    from bascule.plan.change import Note, Plan
+    from bascule.plan.change import Plan
     from bascule.system.clock import Progress
     from bascule.verify.checks import Check
     from bascule.verify.expectations import Outcome
@@ -89,7 +93,18 @@ def plan(
         Path(save_to).write_text(json.dumps(to_json(observed), indent=1) + "\n")
     joint = plan_jointly(site, chosen, observed, crew)
     refuse_loops(site, chosen, observed, joint.wanted)
-    return Planned(site=site, host=chosen, observed=observed, wanted=joint.wanted, plan=joint.plan)
+    found = joint.plan if observed_file else _runnable(joint.plan)
+    return Planned(site=site, host=chosen, observed=observed, wanted=joint.wanted, plan=found)
+
+
+def _runnable(found: Plan) -> Plan:
+    """See that the plan's programs are here. An ordinary user is told what he could not see."""
+    needed = tools(found)
+    require_tools(needed)
+    if "nft" not in needed or os.geteuid() == 0:
+        return found
+    note = Note(kind="warning", subject="nft", text="shows its tables to root alone: rules may stand already")
+    return replace(found, notes=(*found.notes, note))
 
 
 def refuse_loops(site: Site, host: Host, observed: HostState, wanted: HostState) -> None:
@@ -170,15 +185,14 @@ class Rehearsal:
 def rehearse(site_file: str, *, host: str | None = None, progress: Progress | None = None) -> Rehearsal:
     """The whole site in a twin: the plan by the same engine, every check and expectation, and the way back."""
     from bascule.system.clock import Clock
-    from bascule.system.run import require_tools
     from bascule.system.sandbox import sandboxed
-    from bascule.twin import tools
+    from bascule.twin import tools as tools_of_twin
 
     clock = Clock(progress)
     clock.lap("reading the file")
     site = load(site_file)
     names = tuple(site.hosts) if host is None else (choose_host(site, host).name,)
-    require_tools(tools(site))
+    require_tools(tools_of_twin(site))
     observed = _observed_here(site, names)
     clock.end()
     found = sandboxed(_in_the_twin, site, names, observed, progress)

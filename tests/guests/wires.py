@@ -7,16 +7,23 @@ import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_interface
+from pathlib import Path
 
+from bascule.apply.engine import execute, take_back
 from bascule.guests.namespace import NamespaceDriver
 from bascule.guests.protocol import Plug
-from bascule.model.site import Guest
+from bascule.guests.virtual_network import NetworkServer
+from bascule.model.site import Guest, Site
 from bascule.model.values import IfName
+from bascule.plan.make import make_plan
+from bascule.plan.virtual_network import realms
 from bascule.system import rtnetlink
 from bascule.system.netns import Namespace
 from bascule.system.rtnetlink import End, Rtnetlink
 from bascule.system.run import run
+from bascule.workflow import look
 from tests.lab import Lab
 
 HOST, LAN, GATEWAY = "10.9.0.1", "10.9.0.9", "192.168.122.1"
@@ -40,6 +47,21 @@ def street(lab: Lab, *names: str) -> Street:
         lab.ip(room, "link set eth0 up")
     lab.ip(lan, f"route add 192.168.122.0/24 via {HOST}")
     return Street(host, lan, {name: lab.namespace(name) for name in names})
+
+
+@contextlib.contextmanager
+def running(told: Site, host: Namespace, folder: Path) -> Iterator[NetworkServer]:
+    """The virtual network of a site, made on its host by the plan, with its server; taken back at the end."""
+    described = told.hosts["h"]
+    before = look(told, described, host)
+    execute(make_plan(told, described, before)[0], namespace=host)
+    server = NetworkServer(realms(told, described)[0], host, folder)
+    try:
+        server.wait()
+        yield server
+    finally:
+        server.stop()
+        assert not take_back(before, partial(look, told, described, host), namespace=host)
 
 
 def plug_in(lab: Lab, there: Street, guests: list[Guest], bridge: str, addresses: dict[str, str]) -> None:

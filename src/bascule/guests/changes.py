@@ -174,7 +174,8 @@ def with_live_taps(site: Site, host: Host, domains: Sequence[Domain]) -> Site:
 def _as_it_runs(guest: Guest, domain: Domain) -> Guest:
     def live(nic: GuestNic) -> GuestNic:
         now = find_nic(domain.nics, nic)
-        if now is None or not now.tap or now.kind not in {"bridge", "network"}:
+        kinds = {"direct"} if nic.plug is PlugKind.DIRECT else {"bridge", "network"}
+        if now is None or not now.tap or now.kind not in kinds:
             return nic
         return replace(nic, tap=IfName(now.tap))
 

@@ -22,7 +22,7 @@ from bascule.model.site import GuestNic, PlugKind
 from bascule.model.state import HostState
 from bascule.model.values import IfName
 from bascule.plan.change import Change, Note
-from bascule.plan.virtual_network import bridge_name
+from bascule.plan.virtual_network import bridge_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +140,7 @@ def _make(
     if change.nic is None:
         return choose.define(driver, change.guest)
     nic = _as_there(change.nic, domain)
-    bridge = bridge_name(nic.into) if nic.plug is PlugKind.NETWORK else IfName(nic.into)
+    bridge = bridge_of(nic) or IfName(nic.into)
     plug = Plug(nic=nic, bridge=bridge, mtu=mtus.get(bridge, 1500))
     if isinstance(driver, LibvirtDriver):
         return driver.attach([plug]) if change.act is Act.ATTACH else driver.replug([plug])

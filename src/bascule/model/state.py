@@ -111,6 +111,7 @@ class Link:
     stp_port_state: str = field(default="", compare=False)
     permanent_mac: Mac | None = field(default=None, compare=False)
     bus: str = field(default="", compare=False)  # "pci/0000:03:00.0" of hardware
+    wireless: bool = field(default=False, compare=False)
 
     @property
     def is_bridge(self) -> bool:

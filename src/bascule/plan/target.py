@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from bascule.errors import BasculeError, Place, Problem
 from bascule.model.links import PORTS_MAX, Bond, Bridge, BridgePort, Vlan
@@ -20,6 +20,7 @@ from bascule.model.state import MARK, Address, HostState, Link, PortVlans, Route
 from bascule.model.values import IfName, IpAddress, IpInterface, derive_mac
 from bascule.plan.change import Note
 from bascule.plan.hardware import find_nics
+from bascule.plan.macvtap import macvtap_notes
 from bascule.plan.move import heir, inherit, moved_routes, slaac_keys
 from bascule.plan.target_networks import (
     MODES,
@@ -32,6 +33,7 @@ from bascule.plan.target_networks import (
     why_forwarding,
 )
 from bascule.plan.virtual_network import TABLE_PREFIX, Realm, bridge_name, realms, tables
+from bascule.plan.wireless import refuse_wireless
 
 PROTOCOL = "66"  # of the routes that Bascule makes (rtm_protocol; 66 is unassigned in iproute2's rt_protos)
 ZERO = {4: "0.0.0.0/0", 6: "::/0"}
@@ -59,7 +61,7 @@ def sysctl_keys(host: Host, taps: tuple[IfName, ...] = ()) -> tuple[str, ...]:
     moving = [name for b in host.bridges.values() if b.from_uplink and b.port for name in (b.name, b.port)]
     return (
         *map(accept_ra, quiet),
-        *map(_arp_ignore, host.bridges),
+        *map(_arp_ignore, (*host.bridges, *host.nics)),
         *(key for name in moving for key in slaac_keys(name) if not key.endswith("/accept_ra")),
         *network_sysctl_keys(host),
     )
@@ -112,12 +114,12 @@ class _Layer:
 
     def target(self) -> Target:
         find_nics(self.host, self.observed)
+        refuse_wireless(self.site, self.host, self.observed)
         outdated = self._outdated()
         self.links = {name: link for name, link in self.observed.links.items() if name not in outdated}
         self.routes = [route for route in self.observed.routes if route.protocol != PROTOCOL]
         self.sysctls = dict(self.observed.sysctls)
         self.tables = kept_tables(self.observed, self.mark, self.host.virtual_networks)
-        self.notes += left_behind(self.observed, self.mark, self.host.virtual_networks)
         self._give_back()
         for name in (*self.host.nics, *self.host.bonds):
             self._leave(name)
@@ -130,6 +132,7 @@ class _Layer:
         self._networks()
         for guest_nic in self.site.guest_nics(self.host.name):
             self._guest(guest_nic)
+        self.notes += macvtap_notes(self.site, self.host)
         self._room()
         self._forget()
         self._foreign()
@@ -431,7 +434,7 @@ class _Layer:
             self._network(one)
         changed, notes = forwarding(found, self.host, self.observed, self.links)
         self.sysctls |= changed
-        self.notes += notes
+        self.notes += (*notes, *left_behind(self.observed, self.mark, found))
         for key in changed:
             if (network := why_forwarding(key, found, networks)) is not None:
                 self._because(key, f"virtual network {network.name} is reached by routing", network.place)
@@ -464,15 +467,26 @@ class _Layer:
             self._on_network(nic)
             return
         if nic.plug is PlugKind.DIRECT:
-            who = "libvirt plugs it in" if self.by_libvirt else "not plugged by this plan"
-            text = f"macvtap on {nic.into} ({who}): host and guest cannot reach each other there, all others can"
-            kind: Literal["warning", "unsupported"] = "warning" if self.by_libvirt else "unsupported"
-            self.notes.append(Note(kind=kind, subject=nic.guest, text=text))
+            self._direct(nic)
             return
         bridge = self.host.bridges[IfName(nic.into)]
         way = {bridge.name, bridge.port, bridge.uplink, *(n.name for n in self.host.uplink_nics(bridge))}
         if self._plug(nic, bridge.name, way) and bridge.vlan_aware:
             self._set(nic.tap, vlans=port_vlans(nic))
+
+    def _direct(self, nic: GuestNic) -> None:
+        """A macvtap is made by whoever runs the guest; the plan sees to its NIC, as it does to a bridge's."""
+        self.guests.setdefault(nic.into, []).append(nic.guest)
+        shared = self.host.nics[IfName(nic.into)]
+        if not shared.has_address and all(a.is_link_local for a in self.links[shared.name].addresses):
+            self._silent(shared.name)
+            self.sysctls[_arp_ignore(shared.name)] = "1"
+        if (tap := self.links.get(nic.tap)) is not None:
+            self.reasons[tap.name] = f"{nic.guest} is plugged into {nic.into}"
+            self.running.setdefault(nic.into, []).append(nic.guest)
+        else:
+            text = f"is plugged into {nic.into} when {nic.guest} starts"
+            self.notes.append(Note(kind="waiting", subject=nic.tap, text=text))
 
     def _on_network(self, nic: GuestNic) -> None:
         bridge = bridge_name(nic.into)

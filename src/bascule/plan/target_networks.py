@@ -14,7 +14,7 @@ from bascule.model.site import Host, Mode, VirtualNetwork
 from bascule.model.state import FORWARDING, HostState, Link
 from bascule.model.values import IfName
 from bascule.plan.change import Note
-from bascule.plan.virtual_network import TABLE_PREFIX, Realm, bridge_link, bridge_name, sysctls
+from bascule.plan.virtual_network import BRIDGE_PREFIX, TABLE_PREFIX, Realm, bridge_link, bridge_name, sysctls
 
 FORWARD4, FORWARD6 = FORWARDING[4], FORWARDING[6]
 REDIRECTS = "net/ipv4/conf/all/accept_redirects"  # the kernel sets it along with ip_forward (ip-sysctl)
@@ -77,14 +77,15 @@ def _names(observed: HostState) -> Iterator[str]:
     return (key.removeprefix(TABLE_PREFIX) for key in observed.tables if key.startswith(TABLE_PREFIX))
 
 
-def left_behind(observed: HostState, mark: str, declared: Iterable[str]) -> Iterator[Note]:
-    """What stays when a network is taken out of the file, because others may have come to need it."""
-    known = {bridge_name(name) for name in declared}
-    gone = [x.name for x in observed.links.values() if x.alias == mark and x.is_bridge and x.name.startswith("vn-")]
-    if not set(gone) - known:
+def left_behind(observed: HostState, mark: str, realms: Iterable[Realm]) -> Iterator[Note]:
+    """What stays when the last network that needed it is taken out of the file: others may have come to need it."""
+    realms = tuple(realms)
+    ours = {x.name for x in observed.links.values() if x.alias == mark and x.name.startswith(BRIDGE_PREFIX)}
+    if not ours - {one.bridge for one in realms}:
         return
+    needed = {key for one in realms for key in sysctls(one)}
     for key in FORWARDING.values():
-        if observed.sysctls.get(key) == "1":
+        if observed.sysctls.get(key) == "1" and key not in needed:
             text = "stays on, for others on this host may need it by now"
             yield Note(kind="warning", subject=key.replace("/", "."), text=text)
 

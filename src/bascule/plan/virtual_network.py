@@ -71,6 +71,13 @@ def bridge_name(network: str) -> IfName:
     return IfName(plain[: IFNAME_MAX - 5] + "~" + digest)
 
 
+def bridge_of(nic: GuestNic) -> IfName | None:
+    """The bridge of its host that a guest NIC ends at; None where it shares a NIC (macvtap)."""
+    if nic.plug is PlugKind.DIRECT:
+        return None
+    return bridge_name(nic.into) if nic.plug is PlugKind.NETWORK else IfName(nic.into)
+
+
 def bridge_mac(site: str, host: str, network: str) -> Mac:
     """The stable MAC of a virtual network's bridge, so that guests keep their gateway's over a restart."""
     digest = hashlib.sha256(f"{site}\0{host}\0{network}\0bridge".encode()).digest()
@@ -321,6 +328,11 @@ def _postrouting(one: Realm) -> list[str]:
         rules += [f"meta l4proto {protocol} {out} masquerade to :1024-65535" for protocol in ("tcp", "udp")]
         rules.append(f"{out} masquerade")
     return rules
+
+
+def needs_server(one: Realm) -> bool:
+    """Whether a dnsmasq belongs to the network."""
+    return bool(one.ranges or one.names or any(subnet.version == 6 for subnet in one.subnets))
 
 
 def dnsmasq_arguments(one: Realm, folder: Path, *, upstream: bool = True, foreground: bool = False) -> tuple[str, ...]:

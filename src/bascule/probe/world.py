@@ -13,7 +13,8 @@ from bascule.system.netns import Namespace
 class Foot:
     """A NIC of an endpoint (host, guest or machine) from which questions can be asked.
 
-    ``network`` is the building's network behind it, None on a virtual network or a bridge without NIC.
+    ``network`` is the building's network behind it or a host's virtual one (as ``lab of vmhost``), None on a bridge
+    without NIC.
     """
 
     endpoint: str

@@ -15,6 +15,7 @@ from bascule.model.state import HostState
 from bascule.model.values import IfName, IpNetwork
 from bascule.plan.change import Note
 from bascule.plan.target import port_vlans
+from bascule.plan.virtual_network import needs_server, realms
 from bascule.probe.dhcp import Lease
 from bascule.probe.world import World
 from bascule.system import links, rtnetlink
@@ -22,7 +23,7 @@ from bascule.system.netns import Namespace
 from bascule.system.run import run
 from bascule.system.sandbox import privilege
 from bascule.system.workers import Daemon
-from bascule.twin import building, dnsmasq, leases, router
+from bascule.twin import building, dnsmasq, leases, macvtap, networks, router
 from bascule.twin.building import BUILDING
 from bascule.twin.ends import wire
 from bascule.twin.services import Offer, Services
@@ -35,9 +36,10 @@ def tools(site: Site) -> Iterator[str]:
     """The programs without which the twin of this site cannot be played."""
     yield from ("ip", "bridge")
     machines = site.machines.values()
-    if any(machine.masquerade for machine in machines):
+    own = [one for host in site.hosts.values() for one in realms(site, host)]
+    if own or any(machine.masquerade for machine in machines):
         yield "nft"
-    if any(machine.dhcp for machine in machines):
+    if any(map(needs_server, own)) or any(machine.dhcp for machine in machines):
         yield "dnsmasq"
 
 
@@ -85,6 +87,8 @@ class Twin:
         self._rooms = building.make_namespaces((BUILDING, *self.hosts, *wiring.machines, *wiring.guests))
         for room in self._rooms.values():
             self._stack.callback(room.close)
+        for host in self.hosts:
+            building.trust_addresses(self._rooms[host])
         building.lay(wiring, self._rooms)
         for host in self.hosts:
             self._furnish(host)
@@ -150,23 +154,21 @@ class Twin:
         for host in self.hosts:
             aware = {bridge.name for bridge in self.site.hosts[host].bridges.values() if bridge.vlan_aware}
             plugs = [
-                Plug(
-                    nic=nic.plug,
-                    bridge=IfName(nic.plug.into),
-                    mtu=nic.mtu,
-                    vlans=port_vlans(nic.plug) if nic.plug.into in aware else None,
-                )
+                Plug(nic=plug, bridge=bridge, mtu=nic.mtu, vlans=port_vlans(plug) if bridge in aware else None)
                 for guest in self.site.guests_on(host)
-                for nic in self.wiring.guests[guest.name].nics
-                if nic.plug is not None
+                for plug, bridge, nic in self.wiring.guests[guest.name].plugs
             ]
             self.notes += self.driver(host).attach(plugs)
+        macvtap.share(self.wiring, {guest.name: guest.host for guest in self.site.guests.values()}, self._rooms)
 
     def start_guests(self, *, dhcp_timeout_s: float = 5.0) -> None:
         """Addresses, leases and services of all guests; leases of hosts and machines that want one, too.
 
-        A NIC that gets no lease becomes a note: the questions about it will fail and say so.
+        The servers of the hosts' virtual networks come first: their bridges are there by now. A NIC that gets no
+        lease becomes a note: the questions about it will fail and say so.
         """
+        for server in networks.serve(self.wiring, self._rooms, FOLDER):
+            self._stack.callback(server.stop)
         for name, end in self.wiring.guests.items():
             building.settle(end, self._rooms[name])
             if len(end.nics) > 1:
@@ -200,12 +202,12 @@ class Twin:
             host = self._rooms[self.site.guests[name].host]
             for nic in end.nics:
                 found[self._rooms[name]].append(nic.link)
-                found[host] += [nic.plug.tap] if nic.plug else []
+            found[host] += [plug.tap for plug, _, _ in end.plugs]
         return found
 
     def _lease(self, timeout_s: float) -> None:
         askers = leases.askers(self.site, self.hosts, self.wiring, self._rooms)
-        for asker, lease in leases.acquire(self.site, askers, timeout_s=timeout_s).items():
+        for asker, lease in leases.acquire(self.site, self.wiring, askers, timeout_s=timeout_s).items():
             if lease is None:
                 self.notes.append(leases.nothing(asker))
             else:

@@ -20,7 +20,9 @@ Leases = Mapping[tuple[str, IfName], Lease]
 def look(site: Site, hosts: Iterable[str], wiring: Wiring, rooms: Mapping[str, Namespace], leases: Leases) -> World:
     """Feet of every host, guest and machine, and a point on every link that frames can cross."""
     hosts = tuple(hosts)
-    feet: dict[str, tuple[Foot, ...]] = {name: tuple(_host_feet(site, name, rooms[name], leases)) for name in hosts}
+    feet: dict[str, tuple[Foot, ...]] = {
+        name: tuple(_host_feet(site, name, wiring, rooms[name], leases)) for name in hosts
+    }
     for name, end in {**wiring.guests, **wiring.machines}.items():
         feet[name] = tuple(_end_feet(end, rooms[name], leases))
     points = (*_guest_points(site, wiring, rooms), *_cable_points(site, wiring, rooms))
@@ -32,8 +34,8 @@ def _leased(leases: Leases, endpoint: str, link: IfName) -> tuple[IpInterface, .
     return (lease.address,) if lease else ()
 
 
-def _host_feet(site: Site, name: str, room: Namespace, leases: Leases) -> Iterator[Foot]:
-    for at in host_links(site, site.hosts[name]):
+def _host_feet(site: Site, name: str, wiring: Wiring, room: Namespace, leases: Leases) -> Iterator[Foot]:
+    for at in host_links(site, site.hosts[name], wiring.realms[name]):
         mac = links.mac_of(room, at.link)
         if mac is not None:
             yield Foot(
@@ -42,7 +44,7 @@ def _host_feet(site: Site, name: str, room: Namespace, leases: Leases) -> Iterat
                 link=at.link,
                 mac=mac,
                 addresses=at.addresses + _leased(leases, name, at.link),
-                network=at.network.name if at.network else None,
+                network=at.segment,
             )
 
 
@@ -54,7 +56,7 @@ def _end_feet(end: End, room: Namespace, leases: Leases) -> Iterator[Foot]:
             link=nic.link,
             mac=nic.mac,
             addresses=nic.addresses + _leased(leases, end.name, nic.link),
-            network=nic.network.name if nic.network else None,
+            network=nic.segment,
         )
 
 
@@ -63,8 +65,8 @@ def _guest_points(site: Site, wiring: Wiring, rooms: Mapping[str, Namespace]) ->
         host = site.guests[end.name].host
         for nic in end.nics:
             yield Point(node=end.name, namespace=rooms[end.name], link=nic.link)
-            if nic.plug is not None:
-                yield Point(node=host, namespace=rooms[host], link=nic.plug.tap, master=IfName(nic.plug.into))
+            if nic.plug is not None and nic.bridge is not None:
+                yield Point(node=host, namespace=rooms[host], link=nic.plug.tap, master=nic.bridge)
 
 
 def _cable_points(site: Site, wiring: Wiring, rooms: Mapping[str, Namespace]) -> Iterator[Point]:
