@@ -134,6 +134,14 @@ def verdicts(there: Street, addresses: dict[str, str]) -> dict[str, str | None]:
         }
 
 
+def forwarded(there: Street) -> dict[str, str | None]:
+    """Who gets to g1 by the host's port 2222, and as whom; a sibling is answered through the host (hairpin)."""
+    return {
+        "lan to forward": seen_as(there.lan, HOST, 2222),
+        "sibling to forward": seen_as(there.rooms["g2"], HOST, 2222),
+    }
+
+
 def leave(room: Namespace, link: str = "eth0") -> None:
     """Take the guest's address away."""
     run(("ip", "addr", "flush", "dev", link), namespace=room)

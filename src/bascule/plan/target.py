@@ -107,6 +107,7 @@ class _Layer:
     routes: list[Route] = field(default_factory=list)
     sysctls: dict[str, str] = field(default_factory=dict)
     tables: dict[str, str] = field(default_factory=dict)
+    realms: tuple[Realm, ...] = ()
     reasons: dict[str, str] = field(default_factory=dict)
     guests: dict[str, list[str]] = field(default_factory=dict)
     running: dict[str, list[str]] = field(default_factory=dict)
@@ -429,14 +430,14 @@ class _Layer:
             for one in realms(self.site, self.host):
                 self._forwards(one)
             return
-        found = realms(self.site, self.host)
-        for one in found:
+        self.realms = realms(self.site, self.host)
+        for one in self.realms:
             self._network(one)
-        changed, notes = forwarding(found, self.host, self.observed, self.links)
+        changed, notes = forwarding(self.realms, self.host, self.observed, self.links)
         self.sysctls |= changed
-        self.notes += (*notes, *left_behind(self.observed, self.mark, found))
+        self.notes += (*notes, *left_behind(self.observed, self.mark, self.realms))
         for key in changed:
-            if (network := why_forwarding(key, found, networks)) is not None:
+            if (network := why_forwarding(key, self.realms, networks)) is not None:
                 self._because(key, f"virtual network {network.name} is reached by routing", network.place)
 
     def _forwards(self, one: Realm) -> None:
@@ -543,7 +544,8 @@ class _Layer:
 
     def _declared(self, name: IfName) -> set[str]:
         nic, bridge = self.host.nics.get(name), self.host.bridges.get(name)
-        return {str(ip) for thing in (nic, bridge) if thing for ip in thing.addresses}
+        own = next((one for one in self.realms if one.bridge == name), None)
+        return {str(ip) for thing in (nic, bridge, own) if thing for ip in thing.addresses}
 
     def _foreign(self) -> None:
         named = {*self.reasons, "lo"}

@@ -27,11 +27,8 @@ def accept_ra(name: str) -> str:
 
 def network_sysctl_keys(host: Host) -> tuple[str, ...]:
     """The kernel parameters that virtual networks may change."""
-    networks = host.virtual_networks.values()
-    if not networks:
-        return ()
-    own = [accept_ra(bridge_name(network.name)) for network in networks]
-    return (*own, *FORWARDING.values(), REDIRECTS, *(accept_ra(nic) for nic in host.nics))
+    own = [accept_ra(bridge_name(name)) for name in host.virtual_networks]
+    return (*own, *FORWARDING.values(), REDIRECTS, *((accept_ra(nic) for nic in host.nics) if own else ()))
 
 
 def network_link(one: Realm, network: VirtualNetwork, before: Link | None, mark: str) -> Link:
