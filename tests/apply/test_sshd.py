@@ -84,7 +84,7 @@ def bascule(words: str) -> str:
 
 
 def test_the_line_is_cut_and_comes_back(bed: Bed, ssh: Ssh) -> None:
-    """The gateways answer from the new addresses, so no check fails: only the line is cut, and only the dead-man left."""
+    """The gateways answer the new addresses, so no check fails: only the line is cut, and only the dead-man is left."""
     words = "[10.0.0.77/24, 'fd00::77/64'], gateway: [10.0.0.1, 'fd00::1']"
     bed.site.write_text(SITE % f", address: {words}")
     before = bed.raw()
