@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -78,6 +78,10 @@ def plan(
         Path(save_to).write_text(json.dumps(to_json(observed), indent=1) + "\n")
     found, wanted = make_plan(site, chosen, observed)
     refuse_loops(site, chosen, observed, wanted)
+    if found and not observed_file:
+        from bascule.observe.dhcp_clients import leases_here
+
+        found = replace(found, notes=(*found.notes, *leases_here(chosen, observed, wanted).notes))
     return Planned(site=site, host=chosen, observed=observed, wanted=wanted, plan=found)
 
 

@@ -74,9 +74,11 @@ def ssh(bed: Bed, tmp_path: Path) -> Iterator[Ssh]:
             pytest.skip(f"the sshd of this machine lets nobody in: {log_in('true').communicate()[0]}")
         yield log_in
     finally:
-        for process in (*sessions, daemon):  # whatever a test left running, also when it failed
-            with process:
-                process.terminate()
+        for session in sessions:  # whatever a test left running, also when it failed
+            with session:
+                session.terminate()
+        daemon.terminate()
+        daemon.wait()
 
 
 def bascule(words: str) -> str:
