@@ -215,13 +215,13 @@ class _Transaction:
         lease.end(leases)
         execute(self.prepared.plan, keep=(self.held.fd,))
         begun = lease.begin(leases, self.folder, patience_s=lease.BOUND_S)
+        self._require_leases(begun)
         applied = self._look()
         if leases and (swept := self._missing(applied)):
             execute(swept, keep=(self.held.fd,))  # a client's script may sweep off addresses that are not its own
             applied = self._look()
         self.folder.write_applied(applied)
         _require("the kernel does not have what was asked for", tuple(differences(self._missing(applied))))
-        self._require_leases(begun)
         _require("what answered before the change does not answer after it", self.probes(applied))
         if self.wish.verify is not None:
             _require("a check does not hold", self.wish.verify())

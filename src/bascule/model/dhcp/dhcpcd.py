@@ -25,7 +25,7 @@ def start(one: Handover) -> Start:
     families = title["families"] if title else ""
     only = [f"-{family}" for family, other in (("4", "6"), ("6", "4")) if families and f"ip{other}" not in families]
     return Start(
-        argv=(NAME, *only, one.to),
+        argv=(NAME, "--lastlease", *only, one.to),  # or it takes the address away while its server is silent
         bound=r"leased ([\d.]+) for",
         carry=tuple((path.format(one.link), path.format(one.to)) for path in FOLDERS),
     )
