@@ -71,7 +71,10 @@ def look(site: Site, host: Host) -> HostState:
 
 def added_before(site: Site, host: Host, place: Place) -> dict[str, frozenset[str]]:
     """The addresses that confirmed changes of this site put on links, as far as they are known."""
-    folder = latest(place, where=Status.CONFIRMED)
+    try:
+        folder = latest(place, where=Status.CONFIRMED)
+    except PermissionError:  # an ordinary user who only looks
+        folder = None
     facts = folder.facts() if folder else None
     if facts is None or (facts.site, facts.host) != (site.name, host.name):
         return {}  # something old may stay; that is no reason to stop
