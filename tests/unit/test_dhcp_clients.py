@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from bascule.apply.lease import give_names
 from bascule.model.dhcp import KINDS, Client, Handover
 from bascule.model.links import Bridge as BridgeOptions
 from bascule.model.links import Veth
@@ -13,8 +15,9 @@ from bascule.model.site import Bridge, Host, Nic
 from bascule.model.state import Address, HostState, Link
 from bascule.model.values import IfName
 from bascule.observe.dhcp_clients import dhcp_clients
-from bascule.plan.leases import Move, leases, moves
+from bascule.plan.leases import Move, Names, leases, moves
 from bascule.system.process import Program
+from bascule.system.resolved import link_names
 
 ETH0, BR0 = IfName("eth0"), IfName("br0")
 LEASED = Address(ip="10.0.0.5/24", dynamic=True, valid_s=600)
@@ -99,7 +102,7 @@ def told(client: Client | None, *, to: IfName | None = BR0, daemon: Client | Non
 
 def test_what_the_plan_says() -> None:
     client = Client(kind="dhclient", links=("eth0",), argv=("dhclient", "eth0"), pid=7)
-    words = "lease: dhclient (process 7) goes on with its lease on br0; here it ends without giving it back"
+    words = "along: dhclient (process 7) goes on with its lease on br0; here it ends without giving it back"
     assert told(client) == ([words], 1)
     words = (
         "warning: dhclient (process 7) runs on it and would give it an address again: end it, this link becomes a port"
@@ -110,7 +113,7 @@ def test_what_the_plan_says() -> None:
     assert text.startswith("warning: dhcpcd (process 8) was started for all links at once, so it stays")
     assert count == 0
     networkd = Client(kind="networkd", links=("eth0",), daemon="systemd-networkd")
-    words = "lease: systemd-networkd goes on with the lease of 10.0.0.5 on br0 when it reads the files of this change"
+    words = "along: systemd-networkd goes on with the lease of 10.0.0.5 on br0 when it reads the files of this change"
     assert told(None, daemon=networkd) == ([words], 0)
     (text,), count = told(None)
     assert text == (
@@ -135,3 +138,32 @@ def test_where_leases_go() -> None:
     assert [move.to for move in moves(host(), before, moved)] == [BR0]
     assert [move.to for move in moves(host(dhcp=True), before, bare)] == [BR0]
     assert [move.to for move in moves(host(), before, bare)] == [None]
+
+
+RESOLVECTL = """\
+#!/bin/sh
+if [ $# = 2 ]; then cat "$(dirname "$0")/$1.$2" 2>/dev/null || echo "Link 4 ($2):"; exit; fi
+fact=$1 link=$2; shift 2
+echo "Link 4 ($link): $*" >"$(dirname "$0")/$fact.$link"
+"""
+
+
+def test_name_servers_go_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """resolvectl's words as systemd 252 prints them."""
+    (tmp_path / "resolvectl").write_text(RESOLVECTL)
+    (tmp_path / "resolvectl").chmod(0o755)
+    (tmp_path / "dns.eth0").write_text("Link 2 (eth0): 10.0.0.53 fd00::53\n")
+    (tmp_path / "domain.eth0").write_text("Link 2 (eth0): example.org ~corp\n")
+    (tmp_path / "default-route.eth0").write_text("Link 2 (eth0): yes\n")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert link_names("eth0") == {}, "in another namespace, or without systemd-resolved, nobody is asked"
+    monkeypatch.setattr("bascule.system.resolved.in_first_namespace", lambda: True)
+    monkeypatch.setattr("bascule.system.resolved.SOCKET", tmp_path)
+    facts = {"dns": "10.0.0.53 fd00::53", "domain": "example.org ~corp", "default-route": "yes"}
+    assert link_names("eth0") == facts
+    assert link_names("br0") == {}
+    going = Names(link=ETH0, to=BR0, facts=facts)
+    (note,) = leases([], [], {}, [going]).notes
+    assert note.text == "its name servers in systemd-resolved (10.0.0.53 fd00::53) are br0's as well"
+    assert give_names([going]) == ()
+    assert link_names("br0") == facts

@@ -16,9 +16,11 @@ from bascule.apply.checkpoint import Folder
 from bascule.errors import BasculeError, MissingTool
 from bascule.model.dhcp import KINDS, Client, Handover, Start
 from bascule.observe.dhcp_clients import dhcp_clients
+from bascule.plan.leases import Names
 from bascule.system import durable
 from bascule.system.managers import in_first_namespace
 from bascule.system.process import end_with_children, programs, spawn_detached
+from bascule.system.resolved import link_names, set_link_names
 from bascule.system.run import find_tool, run
 
 BOUND_S = 15.0  # for a client to hear from its server again: RFC 2131's first three tries, and STP
@@ -66,6 +68,21 @@ def begin(handovers: Iterable[Handover], folder: Folder, *, patience_s: float) -
         if words:
             (failed if final else waiting).append(f"{begun.handover.kind} on {begun.handover.to} {words}")
     return Begun(failed=tuple(failed), waiting=tuple(waiting))
+
+
+def give_names(names: Iterable[Names]) -> tuple[str, ...]:
+    """Tell systemd-resolved the name servers of links that have none yet; what could not be told.
+
+    On the way back there is nothing to do: it forgets a link that goes, and has kept what it knew for the other one.
+    """
+    faults = []
+    for one in names:
+        try:
+            if not link_names(one.to):  # a client's hook may have been quicker
+                set_link_names(one.to, one.facts)
+        except BasculeError as error:
+            faults.append(f"systemd-resolved does not take the name servers of {one.link} for {one.to}: {error}")
+    return tuple(faults)
 
 
 def _is(client: Client, handover: Handover, link: str) -> bool:

@@ -216,6 +216,8 @@ class _Transaction:
         execute(self.prepared.plan, keep=(self.held.fd,))
         begun = lease.begin(leases, self.folder, patience_s=lease.BOUND_S)
         self._require_leases(begun)
+        for fault in lease.give_names(self.prepared.leases.names):
+            self.wish.tell(f"mind: {fault}")
         applied = self._look()
         if leases and (swept := self._missing(applied)):
             execute(swept, keep=(self.held.fd,))  # a client's script may sweep off addresses that are not its own

@@ -15,7 +15,7 @@ NOTE_WORDS = {
     "foreign": "left alone",
     "waiting": "waits",
     "unsupported": "not done by this plan",
-    "lease": "leases",
+    "along": "goes along",
     "warning": "mind",
 }
 

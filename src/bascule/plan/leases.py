@@ -1,4 +1,4 @@
-"""What becomes of the host's DHCP leases when their addresses move to another link, or their link becomes a port."""
+"""What becomes of DHCP leases and name servers when addresses move to another link, or their link becomes a port."""
 
 from __future__ import annotations
 
@@ -22,10 +22,20 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """What systemd-resolved knows for a link, in resolvectl(1)'s words, and the link that shall have it as well."""
+
+    link: IfName
+    to: IfName
+    facts: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Leases:
-    """The clients that go on elsewhere, and what the plan says about that."""
+    """The clients that go on elsewhere, the name servers that go along, and what the plan says about that."""
 
     handovers: tuple[Handover, ...] = ()
+    names: tuple[Names, ...] = ()
     notes: tuple[Note, ...] = ()
 
 
@@ -56,7 +66,9 @@ def _heir(name: IfName, gone: Iterable[Address], wanted: HostState) -> IfName | 
     return next(takers, None) if ips else None
 
 
-def leases(moved: Iterable[Move], clients: Iterable[Client], daemons: Mapping[IfName, Client]) -> Leases:
+def leases(
+    moved: Iterable[Move], clients: Iterable[Client], daemons: Mapping[IfName, Client], names: Iterable[Names] = ()
+) -> Leases:
     """Each client on a link whose addresses move goes with them; what cannot go is told."""
     listed = tuple(clients)
     handovers: list[Handover] = []
@@ -72,7 +84,11 @@ def leases(moved: Iterable[Move], clients: Iterable[Client], daemons: Mapping[If
                 handovers.append(handover)
         if not here and move.to is not None:
             notes += _orphans(move)
-    return Leases(handovers=tuple(handovers), notes=tuple(notes))
+    going = tuple(names)
+    for one in going:
+        words = f"its name servers in systemd-resolved ({one.facts['dns']}) are {one.to}'s as well"
+        notes.append(Note(kind="along", subject=one.link, text=words))
+    return Leases(handovers=tuple(handovers), names=going, notes=tuple(notes))
 
 
 def _handover(client: Client, move: Move) -> Handover | None:
@@ -93,13 +109,13 @@ def _told(client: Client, move: Move, handover: Handover | None) -> Note:
     which = next((a.ip.partition("/")[0] for a in move.addresses if a.dynamic), "its address")
     if handover is not None:
         words = f"{client.name} goes on with its lease on {handover.to}; here it ends without giving it back"
-        return Note(kind="lease", subject=move.link, text=words)
+        return Note(kind="along", subject=move.link, text=words)
     if move.to is None:
         words = f"{client.name} runs on it and would give it an address again: end it, this link becomes a port"
         return Note(kind="warning", subject=move.link, text=words)
     if client.daemon:
         words = f"{client.name} goes on with the lease of {which} on {move.to} when it reads the files of this change"
-        return Note(kind="lease", subject=move.link, text=words)
+        return Note(kind="along", subject=move.link, text=words)
     words = f"{client.name} was started for all links at once, so it stays: start it for {move.link} alone first, "
     words += f"or let it leave {move.link} alone and look after {move.to}; else the lease of {which} ends"
     return Note(kind="warning", subject=move.link, text=words)
