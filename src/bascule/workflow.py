@@ -12,8 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bascule.apply.crew import ANYBODY, NOBODY, Asked, muster
-from bascule.apply.joint import plan_jointly
+from bascule.apply.crew import ANYBODY, Asked
 from bascule.errors import BasculeError, Problem, UsageFault
 from bascule.model.state_json import from_json, to_json
 from bascule.observe.kernel import observe
@@ -87,14 +86,18 @@ def plan(
     """
     site = load(site_file)
     chosen = choose_host(site, host)
-    crew = muster(NOBODY if observed_file else asked, site, chosen)
-    observed = _saved(observed_file) if observed_file else look(crew.site, chosen)
+    if observed_file:
+        observed = _saved(observed_file)
+        found, wanted = make_plan(site, chosen, observed)
+    else:
+        from bascule.apply.prepare import prepare  # what apply would do here: the same code
+
+        ready = prepare(site, chosen, asked=asked)
+        observed, wanted, found = ready.observed, ready.wanted, _runnable(ready.plan)
     if save_to:
         Path(save_to).write_text(json.dumps(to_json(observed), indent=1) + "\n")
-    joint = plan_jointly(site, chosen, observed, crew)
-    refuse_loops(site, chosen, observed, joint.wanted)
-    found = joint.plan if observed_file else _runnable(joint.plan)
-    return Planned(site=site, host=chosen, observed=observed, wanted=joint.wanted, plan=found)
+    refuse_loops(site, chosen, observed, wanted)
+    return Planned(site=site, host=chosen, observed=observed, wanted=wanted, plan=found)
 
 
 def _runnable(found: Plan) -> Plan:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bascule.apply import beside
+from bascule.apply import beside, lease
 from bascule.apply.beside import Way
 from bascule.apply.checkpoint import Checkpoint, FileBackup, Folder, Status
 from bascule.apply.engine import execute
@@ -62,7 +62,7 @@ def go_back(folder: Folder, *, by: str, keep: Sequence[int] = ()) -> Back:
     kept, damaged = _kept(folder)
     words, wrong = _beside(folder, checkpoint, kept, keep=keep)
     taps = [tap for part in kept.values() for tap in part.get("taps", ())]
-    back = kernel_back(checkpoint, folder.applied(), keep=keep, ours=taps) if here else Back(after_reboot=True)
+    back = _here(folder, checkpoint, keep, taps) if here else Back(after_reboot=True)
     files, faults = restore(checkpoint.files)
     whole = Back(
         left=back.left + damaged + wrong + faults,
@@ -109,6 +109,25 @@ def _note(folder: Folder, status: Status, **values: object) -> None:
     """The way back does not depend on a disk that takes the note."""
     with contextlib.suppress(OSError):
         folder.note(status, **values)
+
+
+def _here(folder: Folder, checkpoint: Checkpoint, keep: Sequence[int], taps: Sequence[str]) -> Back:
+    """The kernel, and the DHCP clients around it: they leave before their link goes, and come when theirs is back."""
+    homeward = [handover.back for handover in checkpoint.leases]
+    lease.end(homeward)
+    back = kernel_back(checkpoint, folder.applied(), keep=keep, ours=taps)
+    if not homeward:
+        return back
+    begun = lease.begin(homeward, folder, patience_s=lease.HOME_S)
+    again = kernel_back(
+        checkpoint, folder.applied(), keep=keep, ours=taps
+    )  # their scripts may sweep off what is not theirs
+    return replace(
+        again,
+        left=again.left + begun.failed,
+        kept=tuple(dict.fromkeys(back.kept + again.kept + begun.waiting)),
+        changes=back.changes + again.changes,
+    )
 
 
 def kernel_back(

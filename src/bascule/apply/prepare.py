@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from bascule.apply.beside import Beside, besides
 from bascule.apply.checkpoint import Status, latest
@@ -11,9 +11,11 @@ from bascule.apply.joint import plan_jointly
 from bascule.apply.place import Place, here
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
+from bascule.observe.dhcp_clients import leases_here
 from bascule.observe.kernel import observe
 from bascule.observe.management import Management, management
 from bascule.plan.change import Change, Note, Plan, Risk
+from bascule.plan.leases import Leases
 from bascule.plan.target import sysctl_keys
 
 
@@ -29,6 +31,7 @@ class Prepared:
     line: Management | None = None
     asked: Asked = NOBODY  # who runs the guests, for when it has to be planned again
     besides: tuple[Beside, ...] = ()  # what is done beside the kernel's part
+    leases: Leases = field(default_factory=Leases)
 
     @property
     def must_be_confirmed(self) -> bool:
@@ -67,13 +70,17 @@ def prepare(site: Site, host: Host, place: Place | None = None, *, asked: Asked 
         added=added_before(site, host, place or here()),
         management=line.links if line else frozenset(),
     )
+    wanted = joint.wanted
+    found = leases_here(host, observed, wanted) if joint.plan else Leases()
+    told = _told(replace(joint.plan, notes=(*joint.plan.notes, *found.notes)), line, wanted)
     return Prepared(
         site=site,
         host=host,
         observed=observed,
-        wanted=joint.wanted,
-        plan=_told(joint.plan, line, joint.wanted),
+        wanted=wanted,
+        plan=told,
         line=line,
+        leases=found,
         asked=asked,
         besides=besides(joint),
     )
@@ -86,7 +93,10 @@ def look(site: Site, host: Host) -> HostState:
 
 def added_before(site: Site, host: Host, place: Place) -> dict[str, frozenset[str]]:
     """The addresses that confirmed changes of this site put on links, as far as they are known."""
-    folder = latest(place, where=Status.CONFIRMED)
+    try:
+        folder = latest(place, where=Status.CONFIRMED)
+    except PermissionError:  # an ordinary user who only looks
+        folder = None
     facts = folder.facts() if folder else None
     if facts is None or (facts.site, facts.host) != (site.name, host.name):
         return {}  # something old may stay; that is no reason to stop
