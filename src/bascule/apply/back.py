@@ -93,7 +93,7 @@ def _beside(folder: Folder, checkpoint: Checkpoint, kept: Mapping[str, Any], *, 
     if folder.is_of_this_boot:
         with contextlib.suppress(BasculeError):  # the kernel's own way back tries again, and tells
             _stand_in(checkpoint, folder.applied(), keep=keep)
-    return beside.go_back(kept, folder.made())
+    return beside.go_back(kept, folder.made(), rebooted=not folder.is_of_this_boot)
 
 
 def _stand_in(checkpoint: Checkpoint, applied: HostState | None, *, keep: Sequence[int]) -> None:

@@ -8,14 +8,11 @@ one kind of part needs is imported by it: the dead-man of a change of bridges lo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from bascule.errors import BasculeError
 from bascule.model.state import HostState
-from bascule.plan.change import Note
-
-if TYPE_CHECKING:
-    from bascule.apply.joint import Joint
+from bascule.plan.change import Change, Note
 
 Way = tuple[tuple[str, ...], tuple[str, ...]]  # what was kept for others, and what went wrong
 
@@ -26,6 +23,10 @@ class Beside(Protocol):
     @property
     def kind(self) -> str:
         """By which its way back is found."""
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """The changes as the plan prints them."""
 
     @property
     def moved_taps(self) -> frozenset[str]:
@@ -45,26 +46,23 @@ class Beside(Protocol):
         """The same things right after the change."""
 
 
-def besides(joint: Joint) -> tuple[Beside, ...]:
-    """The parts of a plan, in the order in which they are made."""
-    return (joint.guests,) if joint.guests is not None else ()
-
-
 def load(kinds: Mapping[str, Any]) -> None:
     """Import what the way back of these kinds needs, while there is time."""
     if "guests" in kinds:
         from bascule.guests import part_back
 
         part_back.load()
+    if "servers" in kinds:
+        from bascule.guests import servers  # noqa: F401
 
 
-def go_back(kept: Mapping[str, Any], made: Mapping[str, Any]) -> Way:
+def go_back(kept: Mapping[str, Any], made: Mapping[str, Any], *, rebooted: bool) -> Way:
     """Take parts back, the last one first; a part that fails does not stop the others."""
     words: list[str] = []
     faults: list[str] = []
     for kind in reversed(list(kept)):
         try:
-            more, wrong = _one(kind, kept[kind], made.get(kind))
+            more, wrong = _one(kind, kept[kind], made.get(kind), rebooted=rebooted)
         except (BasculeError, OSError, ValueError, KeyError, TypeError) as error:
             more, wrong = (), (f"{kind}: {error}",)
         words += more
@@ -72,9 +70,13 @@ def go_back(kept: Mapping[str, Any], made: Mapping[str, Any]) -> Way:
     return tuple(words), tuple(faults)
 
 
-def _one(kind: str, kept: Mapping[str, Any], made: Mapping[str, Any] | None) -> Way:
+def _one(kind: str, kept: Mapping[str, Any], made: Mapping[str, Any] | None, *, rebooted: bool) -> Way:
     if kind == "guests":
         from bascule.guests import part_back
 
         return part_back.go_back(kept, made)
+    if kind == "servers":
+        from bascule.guests import servers
+
+        return servers.go_back(kept, rebooted=rebooted)
     return (), (f"'{kind}' is unknown to this version of Bascule",)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bascule.apply.guard import SYSTEMD
 from bascule.errors import BasculeError, NotPermitted
 from bascule.guests.places import qemu_folder
 from bascule.model.site import Host, Site
@@ -26,6 +27,7 @@ class Asked:
 
     driver: str = "none"
     uri: str | None = None
+    lasting: bool = True  # what is made may be written where the machine starts it again
 
 
 NOBODY, ANYBODY = Asked(), Asked(driver="")
@@ -35,22 +37,27 @@ NOBODY, ANYBODY = Asked(), Asked(driver="")
 class Crew:
     """Who runs the guests and what he knows, None where nobody does; ``notes`` say why libvirt could not be asked.
 
-    ``site`` is the file with the taps that its running guests have now.
+    ``site`` is the file with the taps that its running guests have now. ``servers`` is where the dnsmasq of networks
+    of our own keep their things, None where they are nobody's business; ``lasting``: systemd starts them again.
     """
 
     site: Site
     seen: Seen | None = None
     notes: tuple[Note, ...] = ()
+    servers: Path | None = None
+    lasting: bool = False
 
 
-def muster(asked: Asked, site: Site, host: Host) -> Crew:
+def muster(asked: Asked, site: Site, host: Host, *, servers: Path | None = None) -> Crew:
     """Ask who is there. Raises what a driver raises that was asked for by name."""
     seen, notes = _seen(asked, site, host)
+    lasting = asked.lasting and host.persist != "none" and is_machines_own() and SYSTEMD.is_dir()
     if seen is None:
-        return Crew(site=site, notes=notes)
+        return Crew(site=site, notes=notes, servers=servers, lasting=lasting)
     from bascule.guests.changes import with_live_taps
 
-    return Crew(site=with_live_taps(site, host, seen.domains), seen=seen, notes=notes)
+    as_it_runs = with_live_taps(site, host, seen.domains)
+    return Crew(site=as_it_runs, seen=seen, notes=notes, servers=servers, lasting=lasting)
 
 
 def _seen(asked: Asked, site: Site, host: Host) -> tuple[Seen | None, tuple[Note, ...]]:

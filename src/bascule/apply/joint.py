@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -14,20 +14,22 @@ from bascule.model.state import HostState
 from bascule.plan.change import Note, Plan
 from bascule.plan.make import make_plan
 from bascule.plan.step import Phase
+from bascule.plan.virtual_network import realms
 
 if TYPE_CHECKING:
-    from bascule.guests.part import GuestPart
+    from bascule.apply.beside import Beside
+    from bascule.guests.servers import ServerPart
 
 MOVES = {Phase.DETACH, Phase.ENSLAVE, Phase.PORT}  # what a driver does to a tap itself, or drops by doing it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Joint:
-    """The whole plan of a host, the kernel's state that it leads to, and the hypervisor's part of it, if any."""
+    """The whole plan of a host, the kernel's state that it leads to, and the parts beside it."""
 
     plan: Plan
     wanted: HostState
-    guests: GuestPart | None = None
+    besides: tuple[Beside, ...] = ()  # in the order in which they are made
 
 
 def plan_jointly(
@@ -48,20 +50,22 @@ def plan_jointly(
     if seen is None:
         plan, wanted = make_plan(site, host, observed, added=added, management=management)
         refuse_shared(observed, wanted)
-        return Joint(plan=replace(plan, notes=(*plan.notes, *crew.notes)), wanted=wanted)
+        parts = _servers(site, host, crew, wanted, by_libvirt=False)
+        behind = tuple(change for one in parts for change in one.changes)
+        return Joint(
+            plan=Plan(changes=(*plan.changes, *behind), notes=(*plan.notes, *crew.notes)), wanted=wanted, besides=parts
+        )
     from bascule.guests import changes
     from bascule.guests.identity import alive_elsewhere, conflicts, taken
     from bascule.guests.libvirt_networks import plan_networks
     from bascule.guests.part import GuestPart
     from bascule.observe.neighbours import fdb
-    from bascule.plan.virtual_network import realms
 
     plan, wanted = make_plan(crew.site, host, observed, added=added, management=management, by_libvirt=seen.is_libvirt)
     refuse_shared(observed, wanted)
-    networks = realms(site, host) if seen.is_libvirt else ()
     part = GuestPart(
         seen=seen,
-        networks=plan_networks(seen.networks, seen.domains, networks),
+        networks=plan_networks(seen.networks, seen.domains, realms(site, host)) if seen.is_libvirt else (),
         guests=changes.plan_guests(seen.domains, site, host.name),
     )
     learned = fdb()
@@ -73,8 +77,24 @@ def plan_jointly(
     said += changes.waiting(seen.domains, site, host.name)
     early = without_moves(plan, part.moved_taps)
     late = tuple(x for x in plan.changes if x not in early.changes and x.stage not in {Phase.DETACH, Phase.ENSLAVE})
-    whole = Plan(changes=(*early.changes, *part.changes, *late), notes=(*plan.notes, *crew.notes, *said))
-    return Joint(plan=whole, wanted=wanted, guests=part if part.changes else None)
+    servers = _servers(site, host, crew, wanted, by_libvirt=seen.is_libvirt)
+    # libvirt's own dnsmasq wants the ports of ours
+    order: tuple[Beside, ...] = (*servers, part) if seen.is_libvirt else (part, *servers)
+    besides = tuple(one for one in order if one.changes)
+    told = [change for one in besides for change in one.changes]
+    whole = Plan(changes=(*early.changes, *told, *late), notes=(*plan.notes, *crew.notes, *said))
+    return Joint(plan=whole, wanted=wanted, besides=besides)
+
+
+def _servers(site: Site, host: Host, crew: Crew, wanted: HostState, *, by_libvirt: bool) -> tuple[ServerPart, ...]:
+    """The servers of virtual networks of our own; those that are left of them where libvirt makes the networks now."""
+    if crew.servers is None or not (host.virtual_networks or crew.servers.is_dir()):
+        return ()
+    from bascule.guests.servers import ServerPart, plan_servers
+
+    networks = () if by_libvirt else realms(site, host)
+    changes = plan_servers(networks, crew.servers, wanted, lasting=crew.lasting)
+    return (ServerPart(folder=crew.servers, servers=changes, lasting=crew.lasting),) if changes else ()
 
 
 def without_moves(plan: Plan, taps: Container[str]) -> Plan:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from bascule.apply.beside import Beside, besides
+from bascule.apply.beside import Beside
 from bascule.apply.checkpoint import Status, latest
 from bascule.apply.crew import NOBODY, Asked, muster
 from bascule.apply.joint import plan_jointly
@@ -59,7 +59,8 @@ def prepare(site: Site, host: Host, place: Place | None = None, *, asked: Asked 
 
     Raises BasculeError with every NIC that the file names and the host does not have, MissingTool, NotPermitted.
     """
-    crew = muster(asked, site, host)
+    place = place or here()
+    crew = muster(asked, site, host, servers=place.state / "networks")
     observed = look(crew.site, host)
     line = management(observed)
     joint = plan_jointly(
@@ -67,7 +68,7 @@ def prepare(site: Site, host: Host, place: Place | None = None, *, asked: Asked 
         host,
         observed,
         crew,
-        added=added_before(site, host, place or here()),
+        added=added_before(site, host, place),
         management=line.links if line else frozenset(),
     )
     wanted = joint.wanted
@@ -82,7 +83,7 @@ def prepare(site: Site, host: Host, place: Place | None = None, *, asked: Asked 
         line=line,
         leases=found,
         asked=asked,
-        besides=besides(joint),
+        besides=joint.besides,
     )
 
 

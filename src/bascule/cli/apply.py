@@ -97,7 +97,7 @@ def command(
     survey_s = SURVEY_S if survey else None
     if survey:
         say(f"listening on the NICs for {seconds(SURVEY_S)} …")
-    asked = Asked(driver=driver or "", uri=connect)
+    asked = Asked(driver=driver or "", uri=connect, lasting=root is None)
     ready = apply_workflow.ready(site_file, host=host, root=root, survey_s=survey_s, asked=asked)
     prepared = ready.prepared
     show = say if as_json else click.echo
