@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shlex
 import signal
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -209,16 +209,18 @@ def start(name: str, arguments: Sequence[str]) -> None:
 
 
 def stop(name: str, folder: Path) -> None:
-    """End the dnsmasq of a network, if it is still the one of the pid file, and wait until it has ended."""
-    end = time.monotonic() + END_S
-    told = False
-    while name in running(folder):
-        with contextlib.suppress(OSError, ValueError):
-            pid = int((folder / f"{name}.pid").read_text())
-            if not told or time.monotonic() > end:
-                os.kill(pid, signal.SIGKILL if told else signal.SIGTERM)
-                told = True
-        time.sleep(0.02)
+    """End the dnsmasq of a network, if it is still the one of the pid file, and wait until its ports are free."""
+    if name not in running(folder):
+        return
+    with contextlib.suppress(OSError, ValueError):
+        door = os.pidfd_open(int((folder / f"{name}.pid").read_text()))  # tells of the end when the sockets are closed
+        try:
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                signal.pidfd_send_signal(door, number)
+                if select.select([door], [], [], END_S)[0]:
+                    return
+        finally:
+            os.close(door)
 
 
 def _files(name: str, folder: Path) -> tuple[Path, Path]:
