@@ -45,17 +45,24 @@ def command() -> None:
 
 @command.command("list")
 @click.argument("site_file", metavar="[SITE]", required=False, type=click.Path(dir_okay=True))
+@click.option(
+    "--listen", metavar="SECONDS", type=click.FloatRange(0.1, 3600), help="Listen on the bridges for so long, too."
+)
 @driver_options
 @json_option
-def list_(*, site_file: str | None, driver: str | None, connect: str | None, as_json: bool) -> int:
+def list_(
+    *, site_file: str | None, listen: float | None, driver: str | None, connect: str | None, as_json: bool
+) -> int:
     """Guest, NIC, MAC, tap, bridge, network, PCI address and IP, each IP with its source and age. Reads only.
 
-    Exit status: 1 when a MAC is not one NIC's alone.
+    The sources: the guest's own agent, a lease of a virtual network, a DHCP answer snooped or an address heard while
+    it listens (--listen), the host's ARP and ND cache, the site file. "on the wire" is the bridge's word for a MAC
+    that it heard on the guest's own tap. Exit status: 1 when a MAC is not one NIC's alone.
     """
     from bascule.cli.entry import emit
     from bascule.guest_workflow import inventory
 
-    found = inventory(site_file, driver=driver, uri=connect)
+    found = inventory(site_file, driver=driver, uri=connect, listen_s=listen)
     if as_json:
         emit("guest-list", as_document(found))
     else:
@@ -88,6 +95,7 @@ def _row_document(row: Row) -> dict[str, Any]:
         "pci": nic.pci or None,
         "link_up": nic.link_up,
         "addresses": [{"address": str(s.address), "source": s.source, "age_s": s.age_s} for s in row.addresses],
+        "heard_s": row.heard_s,
         "remarks": list(row.remarks),
     }
 
@@ -112,6 +120,8 @@ def _row_text(row: Row) -> tuple[str, ...]:
     if nic.kind == "network" and row.bridge:
         where += f" ({row.bridge})"
     seen = ", ".join(f"{s.address} ({s.source}{_age(s.age_s)})" for s in row.addresses) or "-"
+    if row.heard_s is not None and all(s.age_s is None for s in row.addresses):
+        seen += f" (on the wire{_age(row.heard_s)})"
     cells = (row.domain.name, state, str(nic.index), nic.mac or "-", nic.tap or "-", where, row.network or "-")
     return (*cells, nic.pci or "-", seen)
 
@@ -190,9 +200,9 @@ def start(*, names: tuple[str, ...], driver: str | None, connect: str | None, as
     from bascule.guests import choose
 
     acts = choose.choose(driver, uri=connect)
-    for name in names:
-        choose.find_domain(_domains(acts), name)
-        choose.start(acts, name)
+    there = _domains(acts)
+    for domain in [choose.find_domain(there, name) for name in names]:  # all are known before the first is started
+        choose.start(acts, domain.name)
     _report("guest-start", f"started: {', '.join(names)}", (), as_json=as_json)
     return 0
 
@@ -206,9 +216,10 @@ def stop(*, names: tuple[str, ...], driver: str | None, connect: str | None, as_
     from bascule.guests import choose
 
     acts = choose.choose(driver, uri=connect)
-    for name in names:
-        if choose.find_domain(_domains(acts), name).running:
-            acts.stop(name)
+    there = _domains(acts)
+    for domain in [choose.find_domain(there, name) for name in names]:
+        if domain.running:
+            acts.stop(domain.name)
     _report("guest-stop", f"stopped: {', '.join(names)}", (), as_json=as_json)
     return 0
 
@@ -237,12 +248,14 @@ def replug(
 
     Example: bascule guest replug guest_01 --bridge br4
     """
+    from bascule.guest_workflow import refuse_unknown
     from bascule.guests import choose
 
     to = _source(bridge, network, direct)
     acts = choose.choose(driver, uri=connect)
     domain = choose.find_domain(_domains(acts), name)
     found = choose.find_nic(domain, nic)
+    refuse_unknown(acts, to.kind.value, to.into)
     notes = choose.replug(acts, domain, found, to)
     later = any(note.kind == "waiting" for note in notes) or not domain.running
     words = f"{name}, NIC {found.index} ({found.mac}): {found.where} -> {to}" + (
@@ -293,6 +306,7 @@ def attach(
     as_json: bool,
 ) -> int:
     """Give a guest one more NIC, also while it runs, and for every start from now on."""
+    from bascule.guest_workflow import refuse_unknown
     from bascule.guests import choose
     from bascule.model.values import parse_ifname, parse_mac
 
@@ -304,6 +318,7 @@ def attach(
         raise click.UsageError(str(wrong)) from wrong
     acts = choose.choose(driver, uri=connect)
     domain = choose.find_domain(_domains(acts), name)
+    refuse_unknown(acts, to.kind.value, to.into)
     made = choose.attach(acts, domain, to, mac=given, tap=end, model=model)
     _report("guest-attach", f"{name}, NIC {made.index} ({made.mac}): on {to}, tap {made.tap}", (), as_json=as_json)
     return 0

@@ -83,7 +83,7 @@ def plan_servers(
         changes.append(ServerChange(name=name, arguments=arguments, action=action, reason=reason))
     for name in now:
         if name not in declared and bridge_name(name) not in wanted.links:
-            reason = f"{bridge_name(name)} goes away, or libvirt makes it"
+            reason = f"its bridge {bridge_name(name)} goes away"
             changes.append(ServerChange(name=name, arguments=None, action="ended", reason=reason))
     return tuple(changes)
 

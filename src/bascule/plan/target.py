@@ -429,6 +429,8 @@ class _Layer:
             for name in networks:
                 text = f"is virtual network {name}, which libvirt makes and changes"
                 self.notes.append(Note(kind="foreign", subject=bridge_name(name), text=text))
+                if bridge_name(name) not in self.links:
+                    self.reasons[bridge_name(name)] = f"libvirt makes virtual network {name} from now on"
             for one in realms(self.site, self.host):
                 self._forwards(one)
             return
