@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -184,3 +185,26 @@ def test_priorities_are_read_as_numbers_however_nft_lists_them(host: Namespace) 
         assert words in text
     again = observe(namespace=host)
     assert not diff(again, again)
+
+
+def test_what_libvirt_made_is_refused_by_the_plan_and_set_aside_in_the_twin(
+    lab: Lab, host: Namespace, bascule: Call, tmp_path: Path
+) -> None:
+    for words in (
+        "link add virbr0 type bridge",
+        "addr add 192.168.122.1/24 dev virbr0",
+        "link set virbr0 up",
+        "link add vn-quiet type bridge",
+    ):
+        lab.ip(host, words)
+    lab.tap(host, "builder.0")
+    lab.ip(host, "link set builder.0 up master virbr0")
+    told = bascule("plan", status=1)
+    assert "needs the address 192.168.122.1/24, and this host has a bridge with it, 'virbr0', that is not" in told
+    done = lab.bascule(host, "rehearse", str(tmp_path / "site.yaml"), "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    document = json.loads(done.stdout)
+    assert document["observed"] == ["vmhost"]
+    assert {note["subject"] for note in document["notes"]} == {"virbr0", "vn-quiet"}
+    assert "vn-lab" in {change["subject"] for change in document["plans"][0]["changes"]}
+    assert "master virbr0" in lab.ip(host, "link show builder.0")
