@@ -468,7 +468,8 @@ class _Layer:
         """A macvtap is made by whoever runs the guest; the plan sees to its NIC, as it does to a bridge's."""
         self.guests.setdefault(nic.into, []).append(nic.guest)
         shared = self.host.nics[IfName(nic.into)]
-        if not shared.has_address and all(a.is_link_local for a in self.links[shared.name].addresses):
+        speaks = shared.has_address or any(not a.is_link_local for a in self.links[shared.name].addresses)
+        if not speaks and not self.host.as_found:
             self._silent(shared.name)
             self.sysctls[_arp_ignore(shared.name)] = "1"
         if (tap := self.links.get(nic.tap)) is not None:
