@@ -224,7 +224,7 @@ def _in_the_twin(
     with Twin.raise_(site, hosts=names, observed=observed) as twin:
         clock.lap("applying the plan")
         looks = {name: partial(look, site, site.hosts[name], twin.host(name)) for name in names}
-        before = {name: _start(looks[name], twin.host(name), observed.get(name)) for name in names}
+        before = {name: _start(looks[name], twin.host(name), twin.observed.get(name)) for name in names}
         plans = {name: make_plan(site, site.hosts[name], before[name])[0] for name in names}
         for name in names:
             apply_or_take_back(plans[name], before[name], looks[name], namespace=twin.host(name))
