@@ -119,7 +119,7 @@ def refuse_unknown(driver: Driver, kind: str, into: str) -> None:
         return
     what = "bridge" if kind == "bridge" else "NIC"
     raise BasculeError.of(
-        "LIBVIRT-NO-BRIDGE" if kind == "bridge" else "NO-LINK",
+        "NO-BRIDGE" if kind == "bridge" else "NO-LINK",
         f"there is no {what} '{into}' on this host",
         hint="make the bridge first: `bascule plan` says what is missing, `bascule apply` makes it"
         if kind == "bridge"

@@ -172,11 +172,12 @@ def define(
         message = f"host '{chosen.name}' has no guest '{unknown[0]}' in the site file"
         raise UsageFault(Problem(code="GUEST-UNKNOWN", message=message, hint=f"it has: {known}"))
     acts = choose.choose(driver, uri=connect, guests=guests)
+    there = {domain.name for domain in _domains(acts)}
     notes = list(check_macs(acts, [nic for name in names or guests for nic in guests[name].nics]))
     for name in names or guests:
         guest = guests[name]
         notes += choose.define(acts, guest, nic_model=nic_model)
-        if not (guest.disks or guest.iso or guest.kernel):
+        if name not in there and not (guest.disks or guest.iso or guest.kernel):
             text = "it has no disk, ISO or kernel in the site file: it would boot from the network"
             notes.append(Note(kind="warning", subject=name, text=text))
         if then_start:
