@@ -77,10 +77,16 @@ def plan(
     """What would change on this host, or on the one whose state was saved; ``save_to`` keeps what was observed."""
     site = load(site_file)
     chosen = choose_host(site, host)
-    observed = _saved(observed_file) if observed_file else look(site, chosen)
+    if observed_file:
+        observed = _saved(observed_file)
+        found, wanted = make_plan(site, chosen, observed)
+    else:
+        from bascule.apply.prepare import prepare  # what apply would do here: the same code
+
+        ready = prepare(site, chosen)
+        observed, wanted, found = ready.observed, ready.wanted, ready.plan
     if save_to:
         Path(save_to).write_text(json.dumps(to_json(observed), indent=1) + "\n")
-    found, wanted = make_plan(site, chosen, observed)
     refuse_loops(site, chosen, observed, wanted)
     if observed_file is None:
         found = _runnable(found)

@@ -6,9 +6,10 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bascule.apply import lease
 from bascule.apply.checkpoint import Checkpoint, FileBackup, Folder, Status
 from bascule.apply.engine import execute
 from bascule.errors import BasculeError
@@ -56,7 +57,7 @@ def go_back(folder: Folder, *, by: str, keep: Sequence[int] = ()) -> Back:
     _note(folder, Status.TAKING_BACK, by=by)
     checkpoint = folder.read()
     here = folder.is_of_this_boot
-    back = kernel_back(checkpoint, folder.applied(), keep=keep) if here else Back(after_reboot=True)
+    back = _here(folder, checkpoint, keep) if here else Back(after_reboot=True)
     files, faults = restore(checkpoint.files)
     whole = Back(
         left=back.left + faults, kept=back.kept, changes=back.changes, files=files, after_reboot=back.after_reboot
@@ -69,6 +70,23 @@ def _note(folder: Folder, status: Status, **values: object) -> None:
     """The way back does not depend on a disk that takes the note."""
     with contextlib.suppress(OSError):
         folder.note(status, **values)
+
+
+def _here(folder: Folder, checkpoint: Checkpoint, keep: Sequence[int]) -> Back:
+    """The kernel, and the DHCP clients around it: they leave before their link goes, and come when theirs is back."""
+    homeward = [handover.back for handover in checkpoint.leases]
+    lease.end(homeward)
+    back = kernel_back(checkpoint, folder.applied(), keep=keep)
+    if not homeward:
+        return back
+    begun = lease.begin(homeward, folder, patience_s=lease.HOME_S)
+    again = kernel_back(checkpoint, folder.applied(), keep=keep)  # their scripts may sweep off what is not theirs
+    return replace(
+        again,
+        left=again.left + begun.failed,
+        kept=tuple(dict.fromkeys(back.kept + again.kept + begun.waiting)),
+        changes=back.changes + again.changes,
+    )
 
 
 def kernel_back(checkpoint: Checkpoint, applied: HostState | None, *, keep: Sequence[int] = ()) -> Back:

@@ -17,6 +17,7 @@ from typing import Any
 
 from bascule.apply.place import Place, refused
 from bascule.errors import BasculeError, Problem
+from bascule.model.dhcp import Handover
 from bascule.model.state import HostState
 from bascule.model.state_json import from_json, to_json
 from bascule.system import boot, durable
@@ -70,6 +71,7 @@ class Checkpoint:
     boottime_s: float = 0.0
     made_at: float = 0.0  # the wall clock's seconds, for people only
     files: tuple[FileBackup, ...] = ()
+    leases: tuple[Handover, ...] = ()  # DHCP clients that go on elsewhere
 
     @classmethod
     def now(cls, **values: Any) -> Checkpoint:
@@ -198,6 +200,8 @@ def folders(place: Place) -> Iterator[Folder]:
         names = sorted((entry.name for entry in place.checkpoints.iterdir() if entry.name.isdigit()), reverse=True)
     except FileNotFoundError:
         return
+    except NotADirectoryError as error:  # BASCULE_STATE_DIR names a file
+        raise refused(place.checkpoints, error) from error
     for name in names:
         yield Folder(place.checkpoints / name)
 
@@ -259,6 +263,7 @@ def _to_json(one: Checkpoint) -> dict[str, Any]:
         "schema": SCHEMA,
         **{name: getattr(one, name) for name in plain},
         "commands": list(one.commands),
+        "leases": [asdict(handover) for handover in one.leases],
         "files": [
             {
                 "path": file.path,
@@ -283,11 +288,16 @@ def _read(path: Path) -> Checkpoint:
             FileBackup(**{**file, "content": None if file["content"] is None else base64.b64decode(file["content"])})
             for file in data.pop("files")
         )
+        leases = tuple(
+            Handover(**{**one, "argv": tuple(one["argv"]), "addresses": tuple(one["addresses"])})
+            for one in data.pop("leases", ())
+        )
         return Checkpoint(
             before=from_json(data.pop("before")),
             wanted=from_json(data.pop("wanted")),
             commands=tuple(data.pop("commands")),
             files=files,
+            leases=leases,
             **data,
         )
     except (ValueError, KeyError, TypeError, OSError) as error:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from bascule.apply.checkpoint import Status, latest
 from bascule.apply.place import Place, here
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
+from bascule.observe.dhcp_clients import leases_here
 from bascule.observe.kernel import observe
 from bascule.observe.management import Management, management
 from bascule.plan.change import Change, Note, Plan, Risk
+from bascule.plan.leases import Leases
 from bascule.plan.make import make_plan
 from bascule.plan.target import sysctl_keys
 
@@ -25,6 +27,7 @@ class Prepared:
     wanted: HostState
     plan: Plan
     line: Management | None = None
+    leases: Leases = field(default_factory=Leases)
 
     @property
     def must_be_confirmed(self) -> bool:
@@ -56,7 +59,9 @@ def prepare(site: Site, host: Host, place: Place | None = None) -> Prepared:
         added=added_before(site, host, place or here()),
         management=line.links if line else frozenset(),
     )
-    return Prepared(site=site, host=host, observed=observed, wanted=wanted, plan=_told(plan, line, wanted), line=line)
+    found = leases_here(host, observed, wanted) if plan else Leases()
+    told = _told(replace(plan, notes=(*plan.notes, *found.notes)), line, wanted)
+    return Prepared(site=site, host=host, observed=observed, wanted=wanted, plan=told, line=line, leases=found)
 
 
 def look(site: Site, host: Host) -> HostState:
@@ -66,7 +71,10 @@ def look(site: Site, host: Host) -> HostState:
 
 def added_before(site: Site, host: Host, place: Place) -> dict[str, frozenset[str]]:
     """The addresses that confirmed changes of this site put on links, as far as they are known."""
-    folder = latest(place, where=Status.CONFIRMED)
+    try:
+        folder = latest(place, where=Status.CONFIRMED)
+    except PermissionError:  # an ordinary user who only looks
+        folder = None
     facts = folder.facts() if folder else None
     if facts is None or (facts.site, facts.host) != (site.name, host.name):
         return {}  # something old may stay; that is no reason to stop

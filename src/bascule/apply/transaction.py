@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from bascule.apply import checkpoint as checkpoints
+from bascule.apply import lease
 from bascule.apply.back import Back, back_up, differences, go_back
 from bascule.apply.checkpoint import Checkpoint, Facts, Folder, Status
 from bascule.apply.engine import execute
@@ -14,11 +15,12 @@ from bascule.apply.exclusive import lock
 from bascule.apply.guard import Guard, arm, stand_down
 from bascule.apply.place import Place, here, refused
 from bascule.apply.prepare import Prepared, added_by, prepare
-from bascule.apply.probes import Probes
+from bascule.apply.probes import Probes, dhcp_answers
 from bascule.errors import BasculeError, CommandFailed, NotPermitted, Problem, TakenBack
 from bascule.model.state import HostState
 from bascule.observe.kernel import observe
 from bascule.plan.batch import script
+from bascule.plan.change import Plan
 from bascule.plan.diff import diff
 from bascule.system import boot, durable, signals
 from bascule.system.lockfile import Lock
@@ -109,6 +111,7 @@ class _Transaction:
     guard: Guard = field(init=False)
     folder: Folder = field(init=False)
     probes: Probes = field(init=False)
+    dhcp_answers: bool = field(init=False, default=False)
 
     def run(self) -> Done:
         self._ready()
@@ -138,6 +141,7 @@ class _Transaction:
         """Checkpoint on the disk, dead-man awake, and the host still as it was when the plan was made."""
         for _ in range(2):
             self.probes = Probes(self.prepared, self.wish.probes)
+            self.dhcp_answers = dhcp_answers(self.prepared)
             self._arm()
             try:
                 fresh = prepare(self.prepared.site, self.prepared.host, self.place)  # while the dead-man gets ready
@@ -179,6 +183,7 @@ class _Transaction:
             site_digest=site.digest,
             host=self.prepared.host.name,
             window_s=self.wish.window_s or 0.0,
+            leases=self.prepared.leases.handovers,
             files=back_up(writer.paths(self.prepared.wanted)) if writer else (),
         )
 
@@ -206,10 +211,19 @@ class _Transaction:
     # ---- the change
 
     def _change(self) -> tuple[str, ...]:
+        leases = self.prepared.leases.handovers
+        lease.end(leases)
         execute(self.prepared.plan, keep=(self.held.fd,))
-        applied = observe(sysctls=sorted({*self.prepared.observed.sysctls, *self.prepared.wanted.sysctls}))
+        begun = lease.begin(leases, self.folder, patience_s=lease.BOUND_S)
+        self._require_leases(begun)
+        for fault in lease.give_names(self.prepared.leases.names):
+            self.wish.tell(f"mind: {fault}")
+        applied = self._look()
+        if leases and (swept := self._missing(applied)):
+            execute(swept, keep=(self.held.fd,))  # a client's script may sweep off addresses that are not its own
+            applied = self._look()
         self.folder.write_applied(applied)
-        _require("the kernel does not have what was asked for", self._missing(applied))
+        _require("the kernel does not have what was asked for", tuple(differences(self._missing(applied))))
         _require("what answered before the change does not answer after it", self.probes(applied))
         if self.wish.verify is not None:
             _require("a check does not hold", self.wish.verify())
@@ -221,11 +235,25 @@ class _Transaction:
             self.folder.note(Status.APPLIED, deadline_s=boot.boottime_s() + self.wish.window_s)
         return written
 
-    def _missing(self, applied: HostState) -> tuple[str, ...]:
+    def _look(self) -> HostState:
+        return observe(sysctls=sorted({*self.prepared.observed.sysctls, *self.prepared.wanted.sysctls}))
+
+    def _missing(self, applied: HostState) -> Plan:
         """What the plan asked for and the kernel does not have; what others do meanwhile is not our concern."""
         subjects = {change.subject for change in self.prepared.plan.changes}
-        left = diff(applied, self.prepared.wanted)
-        return tuple(differences(left.only(subjects)))
+        wanted = self.prepared.wanted
+        theirs = {handover.to for handover in self.prepared.leases.handovers}
+        if theirs:  # dhcpcd sets its routes with a metric that has to do with the link
+            mine = tuple(r for r in wanted.routes if r.dev not in theirs or r.protocol != "dhcp")
+            its = tuple(r for r in applied.routes if r.dev in theirs and r.protocol == "dhcp")
+            wanted = replace(wanted, routes=mine + its)
+        return diff(applied, wanted).only(subjects)
+
+    def _require_leases(self, begun: lease.Begun) -> None:
+        """A server that did not answer before need not answer now."""
+        _require("the lease does not go on", begun.failed + (begun.waiting if self.dhcp_answers else ()))
+        for words in begun.waiting:
+            self.wish.tell(f"mind: {words}; it did not answer before the change either")
 
     def _take_back(self, failed: BaseException) -> BaseException:
         with signals.undisturbed():

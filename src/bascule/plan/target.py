@@ -332,6 +332,8 @@ class _Layer:
         mtu = bridge.mtu or (uplink.mtu if uplink else before.mtu if before else 1500)
         known = before.options if before and isinstance(before.options, Bridge) else Bridge()
         delay, snooping = 1500 if bridge.stp else 0, 0
+        if before is not None and not bridge.stp and not known.stp_state:
+            delay = known.forward_delay  # without STP it does nothing
         if self.host.as_found and before is not None:
             mac, mtu = before.mac, bridge.mtu or before.mtu
             delay, snooping = known.forward_delay, known.mcast_snooping
