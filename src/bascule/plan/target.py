@@ -430,6 +430,8 @@ class _Layer:
             for name in networks:
                 text = f"is virtual network {name}, which libvirt makes and changes"
                 self.notes.append(Note(kind="foreign", subject=bridge_name(name), text=text))
+            for one in realms(self.site, self.host):
+                self._forwards(one)
             return
         self.realms = realms(self.site, self.host)
         for one in self.realms:
@@ -440,6 +442,15 @@ class _Layer:
         for key in changed:
             if (network := why_forwarding(key, self.realms, networks)) is not None:
                 self._because(key, f"virtual network {network.name} is reached by routing", network.place)
+
+    def _forwards(self, one: Realm) -> None:
+        """Our table beside a network of libvirt's, which knows no port forwards."""
+        self.tables.pop(table := TABLE_PREFIX + one.name, None)
+        words = f"libvirt makes virtual network {one.name}, with rules of its own"
+        if one.forwards:
+            self.tables |= tables(one)
+            words = f"virtual network {one.name} is declared with port forwards"
+        self._because(f"nft {table}", words, self.host.virtual_networks[one.name].place)
 
     def _network(self, one: Realm) -> None:
         network = self.host.virtual_networks[one.name]
