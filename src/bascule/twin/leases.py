@@ -58,12 +58,12 @@ def host_links(site: Site, host: Host) -> Iterator[HostLink]:
 
 
 def askers(site: Site, hosts: Iterable[str], wiring: Wiring, rooms: Mapping[str, Namespace]) -> Iterator[Asker]:
-    """Every NIC whose address is ``dhcp``."""
+    """Every NIC whose address is ``dhcp`` and whose namespace is ours."""
     for end in (*wiring.guests.values(), *wiring.machines.values()):
-        for nic in end.nics:
-            if nic.dhcp:
+        room = rooms.get(end.name)
+        for nic in end.nics if room else ():
+            if nic.dhcp and room:
                 network = nic.network.name if nic.network else None
-                room = rooms[end.name]
                 yield Asker(endpoint=end.name, namespace=room, link=nic.link, mac=nic.mac, network=network)
     for name in hosts:
         for at in host_links(site, site.hosts[name]):

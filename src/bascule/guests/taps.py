@@ -1,0 +1,30 @@
+"""What the kernel alone knows of a tap, whoever runs the guest behind it: its VLANs and its silence."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+
+from bascule.errors import CommandFailed, Problem
+from bascule.guests.protocol import Plug
+from bascule.plan.diff_vlans import port_words
+from bascule.system import iproute
+from bascule.system.netns import Namespace
+from bascule.system.sysctl import write_sysctls
+
+
+def tag(plugs: Sequence[Plug], host: Namespace | None) -> None:
+    """Give taps on VLAN-aware bridges their VLANs; None is the host that we are on."""
+    commands = [words for plug in plugs if plug.vlans is not None for words in port_words(plug.nic.tap, plug.vlans)]
+    if not commands:
+        return
+    error = iproute.batch("bridge", "".join(f"{words}\n" for words in commands), namespace=host)
+    if error is not None:
+        where = f" on {host.name}" if host else ""
+        raise CommandFailed(Problem(code="TAP-VLANS", message=f"the VLANs of taps{where} were refused: {error.reason}"))
+
+
+def silence(plugs: Sequence[Plug], host: Namespace) -> None:
+    """Router advertisements are the guest's business, not the host's (DESIGN.md §7)."""
+    with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
+        write_sysctls({f"net/ipv6/conf/{plug.nic.tap}/accept_ra": "0" for plug in plugs}, namespace=host)
