@@ -76,6 +76,7 @@ class RealGuests:
                 self.driver.hypervisor.define_domain(self._domain(name))
                 self.driver.start(name)
             taps.tag(self._plugs, self._host)
+            taps.quiet(self._plugs, self._host)
         taps.silence(self._plugs, self._host)
         missing = [
             Note(kind="unsupported", subject=name, text=f"{service}: the tiny guest of a twin has no UDP server")

@@ -24,6 +24,15 @@ def tag(plugs: Sequence[Plug], host: Namespace | None) -> None:
         raise CommandFailed(Problem(code="TAP-VLANS", message=f"the VLANs of taps{where} were refused: {error.reason}"))
 
 
+def quiet(plugs: Sequence[Plug], host: Namespace) -> None:
+    """No IPv6 address of the host's own on taps that somebody else made: the plan's own rule for each that it sees."""
+    lines = [f"link set dev {plug.nic.tap} addrgenmode none\naddr flush dev {plug.nic.tap} scope link" for plug in plugs]
+    error = iproute.batch("ip", "".join(f"{line}\n" for line in lines), namespace=host) if lines else None
+    if error is not None:
+        message = f"the taps of {host.name} could not be made quiet: {error.reason}"
+        raise CommandFailed(Problem(code="TAP-FAILED", message=message))
+
+
 def silence(plugs: Sequence[Plug], host: Namespace) -> None:
     """Router advertisements are the guest's business, not the host's (DESIGN.md §7)."""
     with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
