@@ -120,6 +120,8 @@ def _in_words(seen: Rehearsal, *, picture: bool, columns: int, chosen: int | Non
     start = f"{', '.join(seen.observed)} as found on this machine" if seen.observed else "NICs only, nothing set up"
     headline = f"{seen.site.name}: rehearsed in a twin (with the rights of {seen.privilege}; start: {start})"
     parts = [wrapped(headline, indent=0, columns=columns)]
+    if seen.cast.accel is not None:
+        parts.append("guests  " + wrapped(seen.cast.words, indent=8, columns=columns))
     if picture:
         way = None if chosen is None else _way(seen.outcomes[chosen])
         parts.append(draw(seen.site, width=columns, ascii=not speaks_utf8(), highlight=way).rstrip())
@@ -154,6 +156,7 @@ def _as_json(seen: Rehearsal) -> dict[str, Any]:
         "site": seen.site.name,
         "sha256": seen.site.digest,
         "privilege": seen.privilege,
+        **seen.cast.as_json(),
         "observed": list(seen.observed),
         "plans": [plan_as_json(name, plan) for name, plan in seen.plans.items()],
         "checks": [check.as_json() for check in seen.checks],

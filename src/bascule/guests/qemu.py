@@ -31,7 +31,8 @@ DEFAULT_MEMORY = 1 << 30  # bytes; where the site file says nothing
 class QemuDriver:
     """Guests of one host. ``folder`` keeps one folder per guest: its monitor, its console, what it was made from.
 
-    Guests outlive us unless a sandbox ends them. ``namespace`` is the host's; None is the one that we are in.
+    Guests outlive us unless a sandbox ends them. ``namespace`` is the host's; None is the one that we are in. One that
+    does not reboot ends instead, as when its kernel panics.
     """
 
     name: ClassVar[str] = "qemu"
@@ -43,11 +44,13 @@ class QemuDriver:
         *,
         accel: str,
         namespace: Namespace | None = None,
+        reboots: bool = True,
     ) -> None:
         self._folder = folder
         self._guests = guests
         self._accel = accel
         self._namespace = namespace
+        self._reboots = reboots
 
     # -- NICs, as the protocol has them -------------------------------------------------------------------------
 
@@ -213,6 +216,7 @@ class QemuDriver:
             files=files,
             boot=boot,
             daemonize=True,
+            reboots=self._reboots,
             vhost=self._accel == "kvm" and Path("/dev/vhost-net").exists(),
         )
 

@@ -29,11 +29,12 @@ from bascule.system.netns import Namespace
 
 Kind = Literal["qemu", "libvirt"]
 BOOT_S = 60.0  # an emulated guest on a busy machine; measured 3 s on an idle one
+PANIC = "Kernel panic"
 ANSWER_S = 15.0  # to a question about itself
 
 
 class RealGuests:
-    """The guests of one host, which have been made tiny. ``driver`` is the one that attaches, moves and unplugs them."""
+    """The guests of one host, which have been made tiny. ``driver`` attaches, moves and unplugs them."""
 
     def __init__(self, kind: Kind, host: Namespace, guests: Mapping[str, Guest], *, accel: str, folder: Path) -> None:
         """Nothing runs yet but, for libvirt, a libvirtd in the host's namespace. Raises as that does."""
@@ -42,10 +43,11 @@ class RealGuests:
         self._folder = folder
         self._accel = accel
         self._plugs: list[Plug] = []
+        self.silent: frozenset[str] = frozenset()
         self._libvirt: PrivateLibvirt | None = None
         self.driver: QemuDriver | LibvirtDriver
         if kind == "qemu":
-            self.driver = QemuDriver(folder, guests, accel=accel, namespace=host)
+            self.driver = QemuDriver(folder, guests, accel=accel, namespace=host, reboots=False)
         else:
             self._libvirt = PrivateLibvirt(host, folder / "libvirt")
             self.driver = LibvirtDriver(self._libvirt.connect())
@@ -95,21 +97,26 @@ class RealGuests:
             machine="pc",
             console=str(files.console),
             questions=str(files.questions),
+            reboots=False,
         )
 
     def _wait(self, timeout_s: float) -> tuple[Note, ...]:
+        """Until all are up; ``silent`` are those that are not, and a note says how each ended."""
         end = time.monotonic() + timeout_s
-        waiting = list(self._guests)
-        while waiting and time.monotonic() < end:
-            waiting = [name for name in waiting if tiny.READY not in self.console(name)]
+        waiting = dict.fromkeys(self._guests, "")
+        while waiting:
+            for name in list(waiting):
+                waiting[name] = said = self.console(name)
+                if tiny.READY in said:
+                    del waiting[name]
+            if time.monotonic() > end or all(PANIC in said for said in waiting.values()):
+                break
             time.sleep(0.05)
+        self.silent = frozenset(waiting)
         return tuple(
-            Note(kind="warning", subject=name, text=f"did not boot within {timeout_s:g} s: {self._last_words(name)}")
-            for name in waiting
+            Note(kind="warning", subject=name, text=f"{_end(said, timeout_s)}: {_last_words(said)}")
+            for name, said in waiting.items()
         )
-
-    def _last_words(self, name: str) -> str:
-        return " ".join(self.console(name).split()[-20:]) or "it printed nothing"
 
     def console(self, name: str) -> str:
         """What a guest has printed."""
@@ -151,3 +158,12 @@ class RealGuests:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _end(said: str, timeout_s: float) -> str:
+    return "its kernel panicked" if PANIC in said else f"it did not boot within {timeout_s:g} s"
+
+
+def _last_words(said: str) -> str:
+    line = next((line for line in said.splitlines() if PANIC in line), None)
+    return line.strip() if line else " ".join(said.split()[-20:]) or "it printed nothing"

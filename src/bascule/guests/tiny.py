@@ -1,7 +1,8 @@
 """The tiny guest: a real Linux of one kernel and one initramfs that takes an address, answers and asks. Pure.
 
 All guests of a twin boot the same archive; what differs stands on the kernel's command line, one word for each NIC
-(``bascule.nic=MAC,ADDRESS…,GATEWAY…,mtu=BYTES`` or ``MAC,dhcp``) and one for what it serves (``bascule.serve=80,8000-8100``).
+(``bascule.nic=MAC,ADDRESS…,GATEWAY…,mtu=BYTES`` or ``MAC,dhcp``) and one for what it serves
+(``bascule.serve=80,8000-8100``).
 """
 
 from __future__ import annotations
@@ -139,7 +140,13 @@ def archive(busybox: bytes, modules: Mapping[str, bytes]) -> bytes:
     entries.append(cpio.file("modules/order", order.encode()))
     entries += [
         cpio.file(name, content.encode(), executable=True)
-        for name, content in (("init", _INIT), ("dhcp", _DHCP), ("offer", _OFFER), ("answer", _ANSWER), ("heard", _HEARD))
+        for name, content in (
+            ("init", _INIT),
+            ("dhcp", _DHCP),
+            ("offer", _OFFER),
+            ("answer", _ANSWER),
+            ("heard", _HEARD),
+        )
     ]
     return cpio.archive(entries)
 

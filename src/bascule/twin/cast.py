@@ -39,14 +39,34 @@ class Cast:
             return cls()
         from bascule.guests import libvirtd
         from bascule.guests.accel import accel
-        from bascule.guests.kernel import guest_image
+        from bascule.guests.kernel import busybox, guest_image
 
-        require_tools(["qemu-system-x86_64"])
-        if kind == "libvirt":
-            libvirtd.require()
-        _require_taps()
-        image = guest_image()
-        return cls(kind=kind, accel=accel(), image=image)
+        problems: list[Problem] = []
+        needed = [_require_taps, lambda: require_tools(["qemu-system-x86_64"]), busybox]
+        for see in (libvirtd.require, *needed) if kind == "libvirt" else needed:
+            try:
+                see()
+            except MissingTool as missing:
+                problems += missing.problems
+        if problems:
+            raise MissingTool(*problems)
+        return cls(kind=kind, image=guest_image(), accel=accel())
+
+    @property
+    def words(self) -> str:
+        """Who plays, on what processor, with what kernel."""
+        if self.accel is None or self.image is None:
+            return "namespaces"
+        how = "KVM" if self.accel.is_kvm else "TCG, QEMU's own processor"
+        by = {"qemu": "bare QEMU", "libvirt": "a libvirt of the twin's own"}[self.kind]
+        return f"virtual machines by {by} on {how} ({self.accel.reason}); kernel {self.image.kernel.name}"
+
+    def as_json(self) -> dict[str, object]:
+        """The cast for ``--json``."""
+        if self.accel is None or self.image is None:
+            return {"guests": self.kind}
+        accel = {"name": self.accel.name, "reason": self.accel.reason}
+        return {"guests": self.kind, "accelerator": accel, "kernel": str(self.image.kernel)}
 
     def rooms(self, wiring: Wiring) -> tuple[str, ...]:
         """The guests that are namespaces of the twin."""
@@ -58,9 +78,7 @@ class Cast:
             return NamespacePlayers(site, wiring, rooms)
         from bascule.twin.virtual_machines import VirtualMachines
 
-        return VirtualMachines(
-            self.kind, site, wiring, rooms, accel=self.accel.name, image=self.image, folder=folder
-        )
+        return VirtualMachines(self.kind, site, wiring, rooms, accel=self.accel.name, image=self.image, folder=folder)
 
 
 def _require_taps() -> None:

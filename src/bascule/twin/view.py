@@ -14,6 +14,7 @@ from bascule.twin.ends import End, Wiring
 from bascule.twin.leases import host_links
 from bascule.twin.players import Addresses, Players
 
+
 def look(
     site: Site,
     hosts: Iterable[str],
@@ -30,9 +31,7 @@ def look(
     for name, end in wiring.machines.items():
         feet[name] = tuple(_machine_feet(end, rooms[name], given))
     points = (*_guest_points(site, wiring, rooms, players), *_cable_points(site, wiring, rooms))
-    return World(
-        feet=feet, points=points, hosts={name: rooms[name] for name in hosts}, patience=players.patience
-    )
+    return World(feet=feet, points=points, hosts={name: rooms[name] for name in hosts}, patience=players.patience)
 
 
 def _host_feet(site: Site, name: str, room: Namespace, given: Addresses) -> Iterator[Foot]:
@@ -61,9 +60,7 @@ def _machine_feet(end: End, room: Namespace, given: Addresses) -> Iterator[Foot]
         )
 
 
-def _guest_points(
-    site: Site, wiring: Wiring, rooms: Mapping[str, Namespace], players: Players
-) -> Iterator[Point]:
+def _guest_points(site: Site, wiring: Wiring, rooms: Mapping[str, Namespace], players: Players) -> Iterator[Point]:
     for end in wiring.guests.values():
         host = site.guests[end.name].host
         for nic in end.nics:

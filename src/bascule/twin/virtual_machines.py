@@ -1,4 +1,4 @@
-"""Guests of a twin as virtual machines: booted from a kernel, plugged by the drivers of a host, asking by themselves."""
+"""Guests of a twin as virtual machines: booted from a kernel, plugged by a host's drivers, asking by themselves."""
 
 from __future__ import annotations
 
@@ -107,6 +107,7 @@ class VirtualMachines:
         notes = [*self._notes]
         for guests in self._hosts.values():
             notes += guests.boot()
+            self._dumb |= guests.silent
         return notes
 
     def addresses(self) -> tuple[Addresses, Iterable[Note]]:
@@ -116,6 +117,8 @@ class VirtualMachines:
         found: dict[tuple[str, IfName], tuple[IpInterface, ...]] = {}
         start = time.monotonic()
         for name, end in self._ends.items():
+            if name in self._dumb:
+                continue
             leasing = [nic for nic in end.nics if nic.dhcp]
             hopeful = any(nic.network and nic.network.name in served for nic in leasing)
             wait_s = start + (LEASE_S if hopeful else NOBODY_S) - time.monotonic()
