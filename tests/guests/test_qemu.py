@@ -87,11 +87,11 @@ def two_guests(image: GuestImage) -> None:
 
         # they answer, and ask for themselves: static guest to leased one, to its gateway, and out
         assert pings("g2", leased)
-        assert says("g2", f"tcp - {leased} 2 82 20001") == "open g1"
-        assert not says("g2", f"tcp - {leased} 2 83 20002")
+        assert says("g2", f"tcp - {leased} 2 82") == "open g1"
+        assert not says("g2", f"tcp - {leased} 2 83")
         assert pings("g1", GATEWAY)
         with serving(there.lan, 7):
-            assert says("g2", "tcp - 10.9.0.9 2 7 20003") == "open 10.9.0.1"
+            assert says("g2", "tcp - 10.9.0.9 2 7") == "open 10.9.0.1"
         neighbours = run(("ip", "neigh", "show", leased), namespace=host).stdout
         assert g1.nics[0].mac in neighbours
 

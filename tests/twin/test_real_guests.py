@@ -136,7 +136,9 @@ networks:
   lan: {subnet: [10.1.0.0/24, "fd00:1::/64"], gateway: [10.1.0.1, "fd00:1::1"]}
   far: {subnet: [10.2.0.0/24, "fd00:2::/64"]}
 hosts:
-  h: {nics: {eth0: {network: lan}, eth1: {network: far}}, bridges: {br0: {uplink: eth0, mtu: 1400}, br1: {uplink: eth1}}}
+  h:
+    nics: {eth0: {network: lan}, eth1: {network: far}}
+    bridges: {br0: {uplink: eth0, mtu: 1400}, br1: {uplink: eth1}}
 guests:
   big:
     host: h
@@ -145,7 +147,9 @@ guests:
   small: {host: h, nics: [{bridge: br1, address: [10.2.0.6/24, "fd00:2::6/64"]}]}
 machines:
   router:
-    nics: [{network: lan, address: [10.1.0.1/24, "fd00:1::1/64"]}, {network: far, address: [10.2.0.1/24, "fd00:2::1/64"]}]
+    nics:
+      - {network: lan, address: [10.1.0.1/24, "fd00:1::1/64"]}
+      - {network: far, address: [10.2.0.1/24, "fd00:2::1/64"]}
     serves: [tcp/53, udp/53]
 expect:
   - {from: router, to: big, service: tcp/4711, verdict: reach}

@@ -81,7 +81,7 @@ question() {
     done
     case $what in
         icmp) again "$wait" ping -c 1 -W 1 ${link:+-I "$link"} -s "$5" -p "$6" "$address" ;;
-        tcp) nc -w "$wait" -p "$6" "$address" "$5" -e /heard </dev/null ;;
+        tcp) nc -w "$wait" "$address" "$5" -e /heard </dev/null ;;
         arp)
             case $address in
                 *:*) ping -c 1 -W "$wait" -I "$link" "$address" >/dev/null 2>&1; ip -6 neigh show to "$address" ;;
@@ -98,8 +98,9 @@ question() {
 }
 if [ -c /dev/ttyS1 ] && stty -F /dev/ttyS1 raw -echo 2>/dev/null; then
     exec 3<>/dev/ttyS1  # open before we say that we are ready: what comes to a closed port is lost
+    # no child of the loop itself may end while it reads: busybox's read begins anew then, and half a line is lost
     while read -r number words <&3; do
-        { said=$(question $words 2>&1); status=$?; echo "$number $status" $said >&3; } &
+        ( { said=$(question $words 2>&1); status=$?; echo "$number $status" $said >&3; } & )
     done &
 fi
 echo READY_WORD

@@ -171,6 +171,7 @@ class Tracker:
         self._opening: dict[int, list[Sighting]] = {}  # TCP, by sequence number
         self._opened: dict[int, list[Sighting]] = {}  # TCP, by the sequence number that is acknowledged
         self._left: dict[tuple[object, ...], set[int]] = {}  # by endpoint, source port and destination
+        self._dialled: dict[tuple[object, ...], set[int]] = {}  # by endpoint, destination and its port
         self._neighbours: list[Sighting] = []
         for seen in sightings:
             self._sort(seen)
@@ -185,6 +186,8 @@ class Tracker:
                 if seen.outgoing:
                     left = (seen.point.node, packet.source_port, packet.dst)
                     self._left.setdefault(left, set()).add(packet.tcp_sequence)
+                    dialled = (seen.point.node, packet.dst, packet.port)
+                    self._dialled.setdefault(dialled, set()).add(packet.tcp_sequence)
             else:
                 self._opened.setdefault((packet.tcp_acknowledged - 1) & 0xFFFFFFFF, []).append(seen)
         elif packet:
@@ -215,6 +218,8 @@ class Tracker:
     def _sequences(self, answer: Answer) -> set[int]:
         """The sequence numbers with which the asker opened its connection, seen at its own NIC."""
         question = answer.question
+        if question.source.voice:  # its source port is its own affair, but no two of its questions are alike
+            return self._dialled.get((question.source.endpoint, question.address, question.port), set())
         return self._left.get((question.source.endpoint, answer.source_port, question.address), set())
 
     def _tokens(self, answer: Answer) -> set[bytes]:

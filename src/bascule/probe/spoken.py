@@ -22,7 +22,6 @@ from bascule.probe.world import Voice
 AT_ONCE = 8  # programs that it runs at the same time
 SILENT_S = 10.0  # a voice that says nothing for so long has gone; its programs are patient for a few seconds only
 PING_BYTES = 56
-_SOURCE_PORTS = itertools.cycle(range(20000, 30000))  # below those that a kernel chooses by itself
 _numbers = itertools.count(1)
 
 _GOT_ICMP = re.compile(r"got ICMP \d+ \(([^)]*)\)")
@@ -43,7 +42,6 @@ class Spoken(Asking):
         number = next(_numbers)
         self.number = f"q{number}"
         self.filling = number & 0xFF
-        self.source_port = next(_SOURCE_PORTS) if question.protocol is Protocol.TCP else 0
 
     @property
     def patience_s(self) -> float:
@@ -74,7 +72,7 @@ class Spoken(Asking):
                 size = question.size - header if question.size else PING_BYTES
                 return f"{head} {size} {self.filling:02x}"
             case Protocol.TCP:
-                return f"{head} {question.port} {self.source_port}"
+                return f"{head} {question.port}"
             case Protocol.ARP | Protocol.DHCP:
                 return head
         raise ValueError(f"no voice asks {question.protocol}")  # see Foot.asks
@@ -118,7 +116,6 @@ def understand(asking: Spoken, status: int, said: str) -> Answer:
         mac=mac,
         seen=seen,
         offered=offered,
-        source_port=asking.source_port,
         filling=bytes((asking.filling,)),
     )
 
