@@ -15,11 +15,13 @@ from bascule.apply.transaction import Done, Wish
 from bascule.apply.transaction import apply as make
 from bascule.errors import BasculeError
 from bascule.guest_workflow import capacity, is_here
+from bascule.plan.batch import tools
 from bascule.plan.capacity import gate
 from bascule.plan.change import Note
 from bascule.survey.insist import insist
 from bascule.survey.loops import declared_wires, loop_problems
 from bascule.survey.take import survey_live
+from bascule.system.run import require_tools
 from bascule.workflow import choose_host, load
 
 
@@ -48,6 +50,7 @@ def ready(
     site = load(site_file)
     chosen = choose_host(site, host)
     prepared = prepare(site, chosen)
+    require_tools(tools(prepared.plan))
     remarks = [note.text for note in _memory(prepared, site_file)]
     wires = declared_wires(site, chosen)
     problems = list(loop_problems(prepared.wanted, wires, prepared.observed))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -14,11 +15,14 @@ from typing import TYPE_CHECKING, Any
 from bascule.errors import BasculeError, Problem, UsageFault
 from bascule.model.state_json import from_json, to_json
 from bascule.observe.kernel import observe
+from bascule.plan.batch import tools
+from bascule.plan.change import Note
 from bascule.plan.make import make_plan
 from bascule.plan.target import sysctl_keys
 from bascule.site import parse
 from bascule.system.files import read_bytes
 from bascule.system.netns import Namespace
+from bascule.system.run import require_tools
 
 # what one verb alone needs is imported by it: half of the time of a small `plan` would be imports
 if TYPE_CHECKING:
@@ -26,7 +30,7 @@ if TYPE_CHECKING:
     from bascule.model.site import Host, Site
     from bascule.model.state import HostState
     from bascule.persist.importing import Imported
-    from bascule.plan.change import Note, Plan
+    from bascule.plan.change import Plan
     from bascule.system.clock import Progress
     from bascule.twin.cast import Cast, Kind
     from bascule.verify.checks import Check
@@ -79,7 +83,19 @@ def plan(
         Path(save_to).write_text(json.dumps(to_json(observed), indent=1) + "\n")
     found, wanted = make_plan(site, chosen, observed)
     refuse_loops(site, chosen, observed, wanted)
+    if observed_file is None:
+        found = _runnable(found)
     return Planned(site=site, host=chosen, observed=observed, wanted=wanted, plan=found)
+
+
+def _runnable(found: Plan) -> Plan:
+    """See that the plan's programs are here. An ordinary user is told what he could not see."""
+    needed = tools(found)
+    require_tools(needed)
+    if "nft" not in needed or os.geteuid() == 0:
+        return found
+    note = Note(kind="warning", subject="nft", text="shows its tables to root alone: rules may stand already")
+    return replace(found, notes=(*found.notes, note))
 
 
 def refuse_loops(site: Site, host: Host, observed: HostState, wanted: HostState) -> None:
@@ -163,15 +179,15 @@ def rehearse(
 ) -> Rehearsal:
     """The whole site in a twin: the plan by the same engine, every check and expectation, and the way back."""
     from bascule.system.clock import Clock
-    from bascule.system.run import require_tools
     from bascule.system.sandbox import sandboxed
-    from bascule.twin import Cast, tools
+    from bascule.twin import Cast
+    from bascule.twin import tools as tools_of_twin
 
     clock = Clock(progress)
     clock.lap("reading the file")
     site = load(site_file)
     names = tuple(site.hosts) if host is None else (choose_host(site, host).name,)
-    require_tools(tools(site))
+    require_tools(tools_of_twin(site))
     observed = _observed_here(site, names)
     if guests != "namespace":
         clock.lap("looking for KVM and a kernel")
@@ -330,7 +346,7 @@ def import_host(
     imported = import_sources(sources)
     if sources.state is not None:
         there = imported.site.hosts[name]
-        if make_plan(imported.site, there, look(imported.site, there))[0]:
+        if make_plan(imported.site, there, look(imported.site, there), by_libvirt=True)[0]:  # its files told of them
             imported = import_sources(sources, as_found=True)
     return imported
 

@@ -16,14 +16,13 @@ from bascule.guests.qemu import QemuDriver
 from bascule.guests.qemu_command import Files
 from bascule.guests.questions import ask
 from bascule.guests.tiny import READY, Wish, as_tiny
-from bascule.guests.virtual_network import RunningNetwork
 from bascule.model.site import Mode, PlugKind, Service
 from bascule.model.values import IfName
 from bascule.system.run import run
 from bascule.system.sandbox import sandboxed
 from tests.guests.test_libvirt import wait
 from tests.guests.values import guest, nic, realm, site, virtual_network
-from tests.guests.wires import GATEWAY, seen_as, serving, street
+from tests.guests.wires import GATEWAY, running, seen_as, serving, street
 from tests.lab import Lab
 
 
@@ -48,7 +47,7 @@ def two_guests(image: GuestImage) -> None:
     told = site(g1, g2, networks=(virtual_network(Mode.NAT),))
     one = realm(told)
     leased = str(one.reservations[1].address)
-    with RunningNetwork(one, host, Path("/run/net")) as network:
+    with running(told, host, Path("/run/net")) as network:
         lab.ip(host, "link add br9 type bridge forward_delay 0")
         lab.ip(host, "link set br9 up")
         wishes = {"g2": {0: Wish(gateways=(one.addresses[0].ip,))}}

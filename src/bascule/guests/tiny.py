@@ -1,7 +1,7 @@
 """The tiny guest: a real Linux of one kernel and one initramfs that takes an address, answers and asks. Pure.
 
 All guests of a twin boot the same archive; what differs stands on the kernel's command line, one word for each NIC
-(``bascule.nic=MAC,ADDRESS…,GATEWAY…,mtu=BYTES`` or ``MAC,dhcp``) and one for what it serves
+(``bascule.nic=MAC,ADDRESS…,GATEWAY…,TO@VIA…,mtu=BYTES`` or ``MAC,dhcp``) and one for what it serves
 (``bascule.serve=80,8000-8100``).
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from bascule.guests import cpio
-from bascule.model.site import Guest, GuestNic, Service
+from bascule.model.site import Guest, GuestNic, Service, StaticRoute
 from bascule.model.values import IpAddress, IpInterface, Mac, parse_mac
 
 MEMORY = 96 << 20  # bytes that the tiny guest needs, measured: 64 MiB is too little to unpack the archive on 6.1
@@ -58,6 +58,8 @@ for nic in $(word bascule.nic); do
         for part in $(echo "$rest" | tr ',' ' '); do
             case $part in
                 dhcp) dhcp "$link" & ;;
+                *:*@*) ip -6 route add "${part%@*}" via "${part#*@}" dev "$link" ;;
+                *@*) ip route add "${part%@*}" via "${part#*@}" dev "$link" ;;
                 mtu=*) ip link set "$link" mtu "${part#mtu=}" ;;
                 */*) ip addr add "$part" dev "$link" ;;
                 *:*) ip -6 route add default via "$part" dev "$link" ;;
@@ -154,9 +156,10 @@ def archive(busybox: bytes, modules: Mapping[str, bytes]) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What a NIC of the tiny guest is told beside its own addresses: default gateways, and its MTU in bytes."""
+    """What a NIC of the tiny guest is told beside its own addresses: gateways, other routes, its MTU in bytes."""
 
     gateways: tuple[IpAddress, ...] = ()
+    routes: tuple[StaticRoute, ...] = ()
     mtu: int | None = None
 
 
@@ -189,6 +192,7 @@ def command_line(guest: Guest, wishes: Mapping[int, Wish] | None = None) -> str:
 
 def _nic(nic: GuestNic, wish: Wish) -> str:
     parts = [str(nic.mac), *(["dhcp"] if nic.dhcp else []), *map(str, nic.addresses), *map(str, wish.gateways)]
+    parts += [f"{route.to}@{route.via}" for route in wish.routes]
     parts += [f"mtu={wish.mtu}"] if wish.mtu else []
     return f"bascule.nic={','.join(parts)}"
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from ipaddress import ip_interface
 
 from bascule.model.links import Loopback
-from bascule.model.site import Host, Site
+from bascule.model.site import Host, Site, virtual_segment
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
+from bascule.plan.virtual_network import bridge_name
 from bascule.probe.world import Foot, Point, World
 from bascule.system.netns import Namespace
 
@@ -32,7 +33,10 @@ def live_world(site: Site, host: Host, state: HostState, namespace: Namespace) -
 
 
 def network_of(site: Site, host: Host, link: Link) -> str | None:
-    """The building's network behind a link of the host, as far as the file tells."""
+    """The network behind a link of the host, the building's or a virtual one, as far as the file tells."""
+    for name in host.virtual_networks:
+        if link.name == bridge_name(name):
+            return virtual_segment(host.name, name)
     if link.name in host.bridges:
         network = site.network_of_bridge(host, host.bridges[IfName(link.name)])
         return network.name if network else None

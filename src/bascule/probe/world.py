@@ -26,8 +26,8 @@ class Voice:
 class Foot:
     """A NIC of an endpoint (host, guest or machine) from which questions can be asked.
 
-    ``network`` is the building's network behind it, None on a virtual network or a bridge without NIC. Where a
-    ``voice`` asks, ``namespace`` is the one that its wire ends in.
+    ``network`` is the building's network behind it or a host's virtual one (as ``lab of vmhost``), None on a bridge
+    without NIC. Where a ``voice`` asks, ``namespace`` is the one that its wire ends in.
     """
 
     endpoint: str

@@ -13,7 +13,7 @@ from bascule.model.values import IfName, IpInterface
 from bascule.plan.change import Note
 from bascule.probe.world import Foot, Point
 from bascule.system.netns import Namespace
-from bascule.twin import building
+from bascule.twin import building, macvtap
 from bascule.twin.ends import End, EndNic, Standing, Wiring
 from bascule.twin.services import Offer, Services
 
@@ -43,8 +43,8 @@ class Players(Protocol):
     def foot(self, end: End, nic: EndNic, leased: tuple[IpInterface, ...]) -> Foot:
         """From where a guest asks."""
 
-    def point(self, end: End, nic: EndNic) -> Point:
-        """Where the frames of a guest's NIC are seen."""
+    def point(self, end: End, nic: EndNic) -> Point | None:
+        """Where the frames of a guest's NIC are seen, if it is played."""
 
     def close(self) -> None:
         """Let them go."""
@@ -57,6 +57,7 @@ class NamespacePlayers:
 
     def __init__(self, site: Site, wiring: Wiring, rooms: Mapping[str, Namespace]) -> None:
         self._site = site
+        self._wiring = wiring
         self._guests = wiring.guests
         self._rooms = rooms
         self._stack = contextlib.ExitStack()
@@ -74,6 +75,7 @@ class NamespacePlayers:
 
     def start(self) -> Iterable[Note]:
         """As Players says; but for leases, which the twin asks for."""
+        macvtap.share(self._wiring, {guest.name: guest.host for guest in self._site.guests.values()}, self._rooms)
         for name, end in self._guests.items():
             building.settle(end, self._rooms[name])
             if len(end.nics) > 1:
@@ -95,8 +97,8 @@ class NamespacePlayers:
             host = self._rooms[self._site.guests[name].host]
             for nic in end.nics:
                 yield self._rooms[name], nic.link
-                if nic.plug:
-                    yield host, nic.plug.tap
+            for plug, _, _ in end.plugs:
+                yield host, plug.tap
 
     def foot(self, end: End, nic: EndNic, leased: tuple[IpInterface, ...]) -> Foot:
         """As Players says."""
@@ -106,7 +108,7 @@ class NamespacePlayers:
             link=nic.link,
             mac=nic.mac,
             addresses=nic.addresses + leased,
-            network=nic.network.name if nic.network else None,
+            network=nic.segment,
         )
 
     def point(self, end: End, nic: EndNic) -> Point:

@@ -14,6 +14,7 @@ from bascule.model.state import HostState
 from bascule.model.values import IfName, IpInterface, IpNetwork
 from bascule.plan.change import Note
 from bascule.plan.target import port_vlans
+from bascule.plan.virtual_network import needs_server, realms
 from bascule.probe.dhcp import Lease
 from bascule.probe.world import World
 from bascule.system import links, rtnetlink
@@ -21,7 +22,7 @@ from bascule.system.netns import Namespace
 from bascule.system.run import run
 from bascule.system.sandbox import privilege
 from bascule.system.workers import Daemon
-from bascule.twin import building, dnsmasq, leases, router
+from bascule.twin import building, dnsmasq, leases, networks, router
 from bascule.twin.building import BUILDING
 from bascule.twin.cast import Cast
 from bascule.twin.ends import wire
@@ -36,9 +37,10 @@ def tools(site: Site) -> Iterator[str]:
     """The programs without which the twin of this site cannot be played."""
     yield from ("ip", "bridge")
     machines = site.machines.values()
-    if any(machine.masquerade for machine in machines):
+    own = [one for host in site.hosts.values() for one in realms(site, host)]
+    if own or any(machine.masquerade for machine in machines):
         yield "nft"
-    if any(machine.dhcp for machine in machines):
+    if any(map(needs_server, own)) or any(machine.dhcp for machine in machines):
         yield "dnsmasq"
 
 
@@ -97,6 +99,8 @@ class Twin:
         self._rooms = building.make_namespaces(names)
         for room in self._rooms.values():
             self._stack.callback(room.close)
+        for host in self.hosts:
+            building.trust_addresses(self._rooms[host])
         self.players = self.cast.play(self.site, wiring, self._rooms, FOLDER)
         self._stack.callback(self.players.close)
         building.lay(wiring, self._rooms)
@@ -159,23 +163,20 @@ class Twin:
         for host in self.hosts:
             aware = {bridge.name for bridge in self.site.hosts[host].bridges.values() if bridge.vlan_aware}
             plugs = [
-                Plug(
-                    nic=nic.plug,
-                    bridge=IfName(nic.plug.into),
-                    mtu=nic.mtu,
-                    vlans=port_vlans(nic.plug) if nic.plug.into in aware else None,
-                )
+                Plug(nic=plug, bridge=bridge, mtu=nic.mtu, vlans=port_vlans(plug) if bridge in aware else None)
                 for guest in self.site.guests_on(host)
-                for nic in self.wiring.guests[guest.name].nics
-                if nic.plug is not None
+                for plug, bridge, nic in self.wiring.guests[guest.name].plugs
             ]
             self.notes += self.players.plug(host, plugs)
 
     def start_guests(self, *, dhcp_timeout_s: float = 5.0) -> None:
         """Addresses, leases and services of all guests; leases of hosts and machines that want one, too.
 
-        A NIC that gets no lease becomes a note: the questions about it will fail and say so.
+        The servers of the hosts' virtual networks come first: their bridges are there by now. A NIC that gets no
+        lease becomes a note: the questions about it will fail and say so.
         """
+        for server in networks.serve(self.wiring, self._rooms, FOLDER):
+            self._stack.callback(server.stop)
         self.notes += self.players.start()
         self._serve(
             Offer(endpoint=name, namespace=self._rooms[name], services=self.site.hosts[name].serves)
@@ -204,7 +205,7 @@ class Twin:
 
     def _lease(self, timeout_s: float) -> None:
         askers = leases.askers(self.site, self.hosts, self.wiring, self._rooms)
-        for asker, lease in leases.acquire(self.site, askers, timeout_s=timeout_s).items():
+        for asker, lease in leases.acquire(self.site, self.wiring, askers, timeout_s=timeout_s).items():
             if lease is None:
                 self.notes.append(leases.nothing(asker))
             else:

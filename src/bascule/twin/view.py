@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from bascule.model.site import Site
-from bascule.model.values import IfName
 from bascule.probe.world import Foot, Point, World
 from bascule.system import links
 from bascule.system.netns import Namespace
@@ -25,7 +24,9 @@ def look(
 ) -> World:
     """Feet of every host, guest and machine, and a point on every link that frames can cross."""
     hosts = tuple(hosts)
-    feet: dict[str, tuple[Foot, ...]] = {name: tuple(_host_feet(site, name, rooms[name], given)) for name in hosts}
+    feet: dict[str, tuple[Foot, ...]] = {
+        name: tuple(_host_feet(site, name, wiring, rooms[name], given)) for name in hosts
+    }
     for name, end in wiring.guests.items():
         feet[name] = tuple(players.foot(end, nic, given.get((name, nic.link), ())) for nic in end.nics)
     for name, end in wiring.machines.items():
@@ -34,8 +35,8 @@ def look(
     return World(feet=feet, points=points, hosts={name: rooms[name] for name in hosts}, patience=players.patience)
 
 
-def _host_feet(site: Site, name: str, room: Namespace, given: Addresses) -> Iterator[Foot]:
-    for at in host_links(site, site.hosts[name]):
+def _host_feet(site: Site, name: str, wiring: Wiring, room: Namespace, given: Addresses) -> Iterator[Foot]:
+    for at in host_links(site, site.hosts[name], wiring.realms[name]):
         mac = links.mac_of(room, at.link)
         if mac is not None:
             yield Foot(
@@ -44,7 +45,7 @@ def _host_feet(site: Site, name: str, room: Namespace, given: Addresses) -> Iter
                 link=at.link,
                 mac=mac,
                 addresses=at.addresses + given.get((name, at.link), ()),
-                network=at.network.name if at.network else None,
+                network=at.segment,
             )
 
 
@@ -56,7 +57,7 @@ def _machine_feet(end: End, room: Namespace, given: Addresses) -> Iterator[Foot]
             link=nic.link,
             mac=nic.mac,
             addresses=nic.addresses + given.get((end.name, nic.link), ()),
-            network=nic.network.name if nic.network else None,
+            network=nic.segment,
         )
 
 
@@ -64,9 +65,11 @@ def _guest_points(site: Site, wiring: Wiring, rooms: Mapping[str, Namespace], pl
     for end in wiring.guests.values():
         host = site.guests[end.name].host
         for nic in end.nics:
-            yield players.point(end, nic)
-            if nic.plug is not None:
-                yield Point(node=host, namespace=rooms[host], link=nic.plug.tap, master=IfName(nic.plug.into))
+            point = players.point(end, nic)
+            if point is not None:
+                yield point
+            if nic.plug is not None and nic.bridge is not None:
+                yield Point(node=host, namespace=rooms[host], link=nic.plug.tap, master=nic.bridge)
 
 
 def _cable_points(site: Site, wiring: Wiring, rooms: Mapping[str, Namespace]) -> Iterator[Point]:

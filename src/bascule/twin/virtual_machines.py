@@ -18,6 +18,7 @@ from bascule.plan.change import Note
 from bascule.probe.question import ports_of
 from bascule.probe.world import Foot, Point, Voice
 from bascule.system.netns import Namespace
+from bascule.twin import leases
 from bascule.twin.ends import End, EndNic, Standing, Wiring
 from bascule.twin.players import Addresses
 
@@ -42,6 +43,7 @@ class VirtualMachines:
     ) -> None:
         self.patience = 1.0 if accel == "kvm" else EMULATED_PATIENCE
         self._site = site
+        self._wiring = wiring
         self._ends = wiring.guests
         self._rooms = rooms
         self._notes: list[Note] = []
@@ -58,15 +60,18 @@ class VirtualMachines:
             self._hosts[host] = RealGuests(kind, rooms[host], guests, accel=accel, folder=folder / f"vm{number}")
 
     def _tiny(self, guest: Guest, end: End, image: GuestImage) -> Guest:
-        indexes = {nic.link: nic.plug.index for nic in end.nics if nic.plug}
         wishes = {
-            indexes[nic.link]: tiny.Wish(
+            plug.index: tiny.Wish(
                 gateways=tuple(gateway for link, gateway in end.routes if link == nic.link),
+                routes=nic.routes,
                 mtu=nic.mtu if nic.mtu != 1500 else None,
             )
-            for nic in end.nics
-            if nic.link in indexes
+            for plug, _, nic in end.plugs
         }
+        for nic in end.nics:
+            if nic.bridge is None:
+                text = f"{nic.link} of {guest.name} shares a NIC (macvtap), which namespaces alone can play here"
+                self._notes.append(Note(kind="unsupported", subject=guest.name, text=f"{text}; it is not asked"))
         played = tuple(nic for nic in guest.nics if nic.index in wishes)
         less = replace(guest, nics=played, serves=self._served(guest))
         return tiny.as_tiny(less, str(image.kernel), str(image.initrd), wishes)
@@ -112,15 +117,15 @@ class VirtualMachines:
 
     def addresses(self) -> tuple[Addresses, Iterable[Note]]:
         """As Players says, in the guests' own words."""
-        served = {machine.dhcp.network for machine in self._site.machines.values() if machine.dhcp is not None}
+        served = leases.served_segments(self._site, self._wiring)
         notes: list[Note] = []
         found: dict[tuple[str, IfName], tuple[IpInterface, ...]] = {}
         start = time.monotonic()
         for name, end in self._ends.items():
             if name in self._dumb:
                 continue
-            leasing = [nic for nic in end.nics if nic.dhcp]
-            hopeful = any(nic.network and nic.network.name in served for nic in leasing)
+            leasing = [nic for _, _, nic in end.plugs if nic.dhcp]
+            hopeful = any(nic.segment in served for nic in leasing)
             wait_s = start + (LEASE_S if hopeful else NOBODY_S) - time.monotonic()
             try:
                 said = self._of(name).addresses(name, {nic.mac for nic in leasing}, timeout_s=wait_s)
@@ -142,9 +147,8 @@ class VirtualMachines:
     def links(self) -> Iterator[tuple[Namespace, str]]:
         """As Players says: a tap runs when its virtual machine holds the other end."""
         for name, end in self._ends.items():
-            for nic in end.nics:
-                if nic.plug:
-                    yield self._room(name), nic.plug.tap
+            for plug, _, _ in end.plugs:
+                yield self._room(name), plug.tap
 
     def _room(self, guest: str) -> Namespace:
         return self._rooms[self._site.guests[guest].host]
@@ -157,18 +161,19 @@ class VirtualMachines:
             link=nic.link,
             mac=nic.mac,
             addresses=self._found.get((end.name, nic.mac)) or nic.addresses + leased,
-            network=nic.network.name if nic.network else None,
+            network=nic.segment,
             voice=Voice(
                 path=self._of(end.name).questions(end.name),
-                asks=frozenset() if end.name in self._dumb else tiny.SPEAKS,
-                answers=tiny.SPEAKS,
+                asks=frozenset() if end.name in self._dumb or nic.bridge is None else tiny.SPEAKS,
+                answers=frozenset() if nic.bridge is None else tiny.SPEAKS,
             ),
         )
 
-    def point(self, end: End, nic: EndNic) -> Point:
+    def point(self, end: End, nic: EndNic) -> Point | None:
         """As Players says: at the tap, the host's end of its wire."""
-        tap = nic.plug.tap if nic.plug else nic.link
-        return Point(node=end.name, namespace=self._room(end.name), link=nic.link, tap=tap, mac=nic.mac)
+        if nic.plug is None or nic.bridge is None:
+            return None
+        return Point(node=end.name, namespace=self._room(end.name), link=nic.link, tap=nic.plug.tap, mac=nic.mac)
 
     def close(self) -> None:
         """As Players says."""

@@ -17,6 +17,7 @@ from bascule.probe.capture import Track, Tracker, Watch
 from bascule.probe.protocols import ANSWERED_BY_ALL
 from bascule.probe.question import PATIENCE_S, Answer, Protocol, Question, Response, ports_of
 from bascule.probe.world import Foot, World
+from bascule.verify.borders import Borders
 from bascule.verify.endpoints import Endpoints, Stand
 from bascule.verify.trail import Trails
 from bascule.verify.witness import Hop, Witness
@@ -90,24 +91,25 @@ def judge(site: Site, world: World, endpoints: Endpoints | None = None) -> tuple
     allows no raw sockets.
     """
     endpoints = endpoints or Endpoints(site, world)
+    borders = Borders(site, endpoints)
     cases = [_prepare(wish, endpoints) for wish in site.expectations]
     positive = [case for case in cases if case.wish.verdict is Verdict.REACH]
     negative = [case for case in cases if case.wish.verdict is Verdict.NO_REACH]
     first = [question for case in positive for way in case.ways[:1] for question in way]
     first += [question for case in negative for control in case.controls for some in control.lists for question in some]
-    replies = _ask(world, first)
+    replies = _ask(world, borders, first)
     lost = [case for case in positive if case.ways[1:] and not all(replies[q].answer.ok for q in case.ways[0])]
-    replies |= _ask(world, [question for case in lost for way in case.ways[1:] for question in way])
-    replies |= _ask(world, [question for case in negative for way in case.ways for question in way])
-    judging = _Judging(site, world, endpoints, replies)
+    replies |= _ask(world, borders, [question for case in lost for way in case.ways[1:] for question in way])
+    replies |= _ask(world, borders, [question for case in negative for way in case.ways for question in way])
+    judging = _Judging(site, world, endpoints, borders, replies)
     return tuple(judging.outcome(case) for case in cases)
 
 
-def _ask(world: World, questions: Sequence[Question]) -> dict[Question, _Reply]:
+def _ask(world: World, borders: Borders, questions: Sequence[Question]) -> dict[Question, _Reply]:
     unique = list(dict.fromkeys(questions))  # equal questions are asked once: their tokens do not count
     if not unique:
         return {}
-    with Watch(world.points, unique) as watch:
+    with Watch(world.points, [*unique, *borders.led_on(unique)]) as watch:
         answers = ask(unique, watch=watch, patience=world.patience)
         tracker = Tracker(watch.sightings)
     replies = {}
@@ -174,11 +176,19 @@ def _questions(
 class _Judging:
     """Turns replies into outcomes."""
 
-    def __init__(self, site: Site, world: World, endpoints: Endpoints, replies: dict[Question, _Reply]) -> None:
+    def __init__(
+        self,
+        site: Site,
+        world: World,
+        endpoints: Endpoints,
+        borders: Borders,
+        replies: dict[Question, _Reply],
+    ) -> None:
         self.site = site
         self.endpoints = endpoints
+        self.borders = borders
         self.replies = replies
-        self.trails = Trails(site, world)
+        self.trails = Trails(site, world, borders)
 
     def outcome(self, case: _Case) -> Outcome:
         """The verdict on one expectation."""
@@ -206,7 +216,9 @@ class _Judging:
                 witness = replace(witness, sentence=f"{words} clients know what its server answers; {witness.sentence}")
                 return Outcome(expectation=case.wish, observed=UNPROVEN, ok=None, witness=witness)
             arrived = any(hop.node == case.wish.target and not hop.bridge for hop in witness.hops)
-            apart = None if arrived else self._apart(case)
+            apart = None if arrived or witness.because else self._apart(case)
+            if witness.because and (beside := self.borders.beside(case.wish.target, lost[0].answer.question)):
+                witness = replace(witness, sentence=f"{witness.sentence}; {beside}")
             if apart:
                 why, place = apart
                 sentence = f"{witness.sentence}; {why} ({place})" if place else f"{witness.sentence}; {why}"
@@ -264,7 +276,8 @@ class _Judging:
         passed = next((reply for reply in replies if reply.answer.ok), None)
         if passed is not None:
             witness = self._witness(passed, case.wish)
-            why, place = self._cause(case.wish, passed, witness.hops)
+            opened = self.borders.opened(passed.answer.question, witness.hops, case.wish.target)
+            why, place = (opened.words, opened.place) if opened else self._cause(case.wish, passed, witness.hops)
             witness = replace(
                 witness, sentence=f"{witness.sentence}, because of {place} ({why})", because=why, place=place
             )
@@ -322,7 +335,16 @@ class _Judging:
             seen_as = f"{seen} ({owner})" if owner else str(seen)
         if answer.ok:
             sentence = f"{sentence}, {answer.words}" if hops else answer.words
-        return Witness(sentence=sentence, hops=hops, reply=answer.words, seen_as=seen_as)
+        stopped = None if answer.ok else self.borders.stopped(answer, () if searched else hops, wish.target)
+        if stopped is None:
+            return Witness(sentence=sentence, hops=hops, reply=answer.words, seen_as=seen_as)
+        return Witness(
+            sentence=f"{sentence}{'; ' if ': ' in sentence else ': '}{stopped}",
+            hops=hops,
+            reply=answer.words,
+            because=stopped.words,
+            place=stopped.place,
+        )
 
     def _seen(self, reply: _Reply, target: str) -> IpAddress | None:
         """The asker's address as the other side saw it: by its own word, else at its own NIC."""

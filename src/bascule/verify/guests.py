@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from bascule.model.site import GuestNic, Host, PlugKind, Service, Site
 from bascule.model.state import HostState
 from bascule.model.values import IfName, IpAddress, Mac
+from bascule.plan.virtual_network import bridge_of
 from bascule.probe.ask import ask
 from bascule.probe.protocols import ANSWERED_BY_ALL
 from bascule.probe.question import Answer, Protocol, Question, Response
@@ -48,8 +49,12 @@ class _Inquiry:
 
 
 def check_guests(site: Site, host: Host, state: HostState, world: World) -> Iterator[Check]:
-    """Per guest NIC on a bridge: MAC on its own port, ARP from the host, and the three properties."""
-    nics = [nic for nic in site.guest_nics(host.name) if nic.plug is PlugKind.BRIDGE]
+    """Per guest NIC: MAC on its own port, ARP from the host, and the three properties.
+
+    Behind a virtual network a guest is no server on the building's wire; there its lease and its traffic with its
+    neighbours take their place. One that shares a NIC has no port of its own.
+    """
+    nics = list(site.guest_nics(host.name))
     if not nics:
         return
     namespace = world.hosts[host.name]
@@ -59,15 +64,15 @@ def check_guests(site: Site, host: Host, state: HostState, world: World) -> Iter
     replies = dict(zip(questions, ask(questions, patience=world.patience), strict=True))
     learned = read_fdb(namespace)  # afterwards: a guest that was silent has spoken now
     for inquiry in inquiries:
-        yield own_tap(inquiry.nic, learned)
+        if inquiry.nic.plug is not PlugKind.DIRECT:
+            yield own_tap(inquiry.nic, learned)
         yield _recipe(inquiry, host, replies)
-        yield from _properties(inquiry, replies)
+        yield from (_within if inquiry.nic.plug is PlugKind.NETWORK else _properties)(inquiry, replies)
 
 
 def _inquire(nic: GuestNic, host: Host, state: HostState, endpoints: Endpoints) -> _Inquiry:
     site = endpoints.site
-    network = site.network_of(nic)
-    name = network.name if network else None
+    name = site.segment_of(nic)
     own = next((foot for foot in endpoints.feet(nic.guest) if foot.mac == nic.mac), None)
     stands = tuple(
         stand
@@ -78,11 +83,17 @@ def _inquire(nic: GuestNic, host: Host, state: HostState, endpoints: Endpoints) 
     if not stands:
         inquiry.missing = f"no address of {nic.guest} is known" + (" (has it a lease?)" if nic.dhcp else "")
         return inquiry
+    if own is not None and not own.answers("arp"):
+        inquiry.missing = f"{nic.guest} is not played on this NIC"
+        return inquiry
     asker = _host_foot(host, nic, state, endpoints, stands[0])
     if asker:
         inquiry.recipe = [_arp(asker, stands[0].address.ip)]
-    others = sorted(endpoints.neighbours(stands[0], nic.guest), key=lambda foot: foot.endpoint in site.guests)
-    others = [foot for foot in others if foot.asks("arp")]
+    others = sorted(
+        (f for f in endpoints.neighbours(stands[0], nic.guest) if f.asks("arp") and not _is_trap(f, host, nic)),
+        # from outside, if there is one; on a virtual network that are the other guests
+        key=lambda foot: (foot.endpoint in site.guests) != (nic.plug is PlugKind.NETWORK),
+    )
     inquiry.other = other = next(iter(others), None)
     if other is None:
         inquiry.missing = f"nobody else stands on {name or nic.into} to ask from"
@@ -113,9 +124,10 @@ def _arp(foot: Foot, address: IpAddress) -> Question:
 def _host_foot(host: Host, nic: GuestNic, state: HostState, endpoints: Endpoints, stand: Stand) -> Foot | None:
     """The host's own NIC on the guest's network; where it has none, the bridge itself asks, without an address."""
     for foot in endpoints.feet(host.name):
-        if endpoints.shares(foot, stand):
+        if endpoints.shares(foot, stand) and not _is_trap(foot, host, nic):
             return foot
-    bridge = state.links.get(IfName(nic.into))
+    name = bridge_of(nic)
+    bridge = state.links.get(name) if name else None
     if bridge is None or bridge.mac is None or nic.vlan is not None:
         return None  # of a VLAN-aware bridge the host sees the untagged frames
     return Foot(
@@ -124,10 +136,15 @@ def _host_foot(host: Host, nic: GuestNic, state: HostState, endpoints: Endpoints
     )  # fmt: skip
 
 
+def _is_trap(foot: Foot, host: Host, nic: GuestNic) -> bool:
+    """Whether the foot is the host's own on a NIC that the guest shares: they cannot talk to each other."""
+    return nic.plug is PlugKind.DIRECT and (foot.endpoint, foot.link) == (host.name, nic.into)
+
+
 def _mtu(nic: GuestNic, host: Host, state: HostState) -> int:
     """The largest IP packet of the way, in bytes: what tap, bridge and uplink take."""
-    bridge = host.bridges[IfName(nic.into)]
-    names = [name for name in (nic.tap, bridge.name, bridge.port) if name]
+    bridge = host.bridges.get(IfName(nic.into)) if nic.plug is PlugKind.BRIDGE else None
+    names = [name for name in (nic.tap, bridge_of(nic) or IfName(nic.into), bridge.port if bridge else None) if name]
     return min((state.links[name].mtu for name in names if name in state.links), default=1500)
 
 
@@ -182,7 +199,9 @@ def _recipe(inquiry: _Inquiry, host: Host, replies: Replies) -> Check:
     nic = inquiry.nic
     if not inquiry.recipe:
         where = "is not there" if nic.vlan is None else f"hears nothing of VLAN {nic.vlan} itself"
-        why = inquiry.missing or f"{host.name} has no NIC on its network, and {nic.into} {where}"
+        if nic.plug is PlugKind.DIRECT:
+            where = "is shared by macvtap, which passes nothing between host and guest"
+        why = inquiry.missing or f"{host.name} has no {_other_nic(nic)} on its network, and {nic.into} {where}"
         return Check(id="arp-from-host", subject=nic.guest, ok=None, detail=f"not asked, because {why}")
     question = inquiry.recipe[0]
     answer = replies[question]
@@ -193,6 +212,29 @@ def _recipe(inquiry: _Inquiry, host: Host, replies: Replies) -> Check:
     if answer.mac != nic.mac:
         return Check(id="arp-from-host", subject=nic.guest, ok=False, detail=f"{line}, should be {nic.mac}")
     return Check(id="arp-from-host", subject=nic.guest, ok=True, detail=line)
+
+
+def _other_nic(nic: GuestNic) -> str:
+    return "other NIC" if nic.plug is PlugKind.DIRECT else "NIC"
+
+
+def _within(inquiry: _Inquiry, replies: Replies) -> Iterator[Check]:
+    """Behind a virtual network: a lease where one is wanted, and unrestricted traffic with a neighbour there."""
+    nic = inquiry.nic
+    if inquiry.missing:
+        detail = f"not asked, because {inquiry.missing}"
+        yield Check(id="traffic-within", subject=nic.guest, ok=None, detail=detail)
+        return
+    if inquiry.lease:
+        answer = replies[inquiry.lease]
+        held = any(answer.offered == stand.address.ip for stand in inquiry.stands)
+        detail = f"DHCP server {answer.address} offers {'it ' if held else ''}{answer.offered}"
+        detail = detail if answer.ok else f"DHCP for {nic.mac}: {answer.words}"
+        yield Check(id="lease", subject=nic.guest, ok=answer.ok and held, detail=detail)
+    faults, words = _unrestricted(inquiry, replies)
+    detail = "; ".join(faults) or words
+    detail += f"; {inquiry.unasked}" if inquiry.unasked else ""
+    yield Check(id="traffic-within", subject=nic.guest, ok=not faults, detail=detail)
 
 
 def _properties(inquiry: _Inquiry, replies: Replies) -> Iterator[Check]:
