@@ -221,7 +221,8 @@ def _in_the_twin(
         clock.lap("applying the plan")
         looks = {name: partial(look, site, site.hosts[name], twin.host(name)) for name in names}
         before = {name: _start(looks[name], twin.host(name), observed.get(name)) for name in names}
-        plans = {name: make_plan(site, site.hosts[name], before[name])[0] for name in names}
+        plan_ = partial(make_plan, site, by_libvirt=cast.by_libvirt)
+        plans = {name: plan_(site.hosts[name], before[name])[0] for name in names}
         for name in names:
             apply_or_take_back(plans[name], before[name], looks[name], namespace=twin.host(name))
         clock.lap("starting the guests")
@@ -231,7 +232,7 @@ def _in_the_twin(
         world = twin.world()
         after = {name: looks[name]() for name in names}
         checks = [check for name in names for check in check_host(site, site.hosts[name], after[name], world)]
-        checks += [second_plan(name, make_plan(site, site.hosts[name], after[name])[0]) for name in names]
+        checks += [second_plan(name, plan_(site.hosts[name], after[name])[0]) for name in names]
         clock.lap("asking the expectations")
         outcomes = judge(site, world)
         clock.lap("going the way back")

@@ -16,6 +16,7 @@ from typing import Literal, Self
 from bascule.errors import BasculeError
 from bascule.guests import domain_xml, taps, tiny
 from bascule.guests.libvirt import LibvirtDriver
+from bascule.guests.libvirt_networks import apply_networks, plan_networks
 from bascule.guests.libvirtd import PrivateLibvirt
 from bascule.guests.protocol import Plug
 from bascule.guests.qemu import QemuDriver
@@ -24,6 +25,7 @@ from bascule.guests.questions import ask
 from bascule.model.site import Guest, GuestNic
 from bascule.model.values import IpInterface, Mac
 from bascule.plan.change import Note
+from bascule.plan.virtual_network import Realm
 from bascule.system.iproute import batch
 from bascule.system.netns import Namespace
 
@@ -64,6 +66,14 @@ class RealGuests:
         """Where each NIC belongs. Bare QEMU finds its taps there; libvirt makes them when it starts the guest."""
         self._plugs += plugs
         return self.driver.attach(plugs) if isinstance(self.driver, QemuDriver) else ()
+
+    def define_networks(self, realms: Sequence[Realm]) -> None:
+        """Through libvirt, if it runs the guests: the host's virtual networks, as on a host with libvirt.
+
+        Raises BasculeError where libvirt refuses; none of them is there then.
+        """
+        if isinstance(self.driver, LibvirtDriver):
+            apply_networks(self.driver.hypervisor, plan_networks((), (), realms), namespace=self._host)
 
     def boot(self, *, timeout_s: float = BOOT_S) -> tuple[Note, ...]:
         """Start all; returns when they are up, with a note for each that is late or leaves something out.

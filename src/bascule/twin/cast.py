@@ -53,6 +53,11 @@ class Cast:
         return cls(kind=kind, image=guest_image(), accel=accel())
 
     @property
+    def by_libvirt(self) -> bool:
+        """Whether virtual networks are libvirt's to make, and not the plan's."""
+        return self.kind == "libvirt"
+
+    @property
     def words(self) -> str:
         """Who plays, on what processor, with what kernel."""
         if self.accel is None or self.image is None:
@@ -75,7 +80,7 @@ class Cast:
     def play(self, site: Site, wiring: Wiring, rooms: Mapping[str, Namespace], folder: Path) -> Players:
         """Bring them in; nobody is started yet."""
         if self.kind == "namespace" or self.accel is None or self.image is None:
-            return NamespacePlayers(site, wiring, rooms)
+            return NamespacePlayers(site, wiring, rooms, folder)
         from bascule.twin.virtual_machines import VirtualMachines
 
         return VirtualMachines(self.kind, site, wiring, rooms, accel=self.accel.name, image=self.image, folder=folder)

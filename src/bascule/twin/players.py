@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from bascule.guests.namespace import NamespaceDriver
@@ -13,7 +14,7 @@ from bascule.model.values import IfName, IpInterface
 from bascule.plan.change import Note
 from bascule.probe.world import Foot, Point
 from bascule.system.netns import Namespace
-from bascule.twin import building, macvtap
+from bascule.twin import building, macvtap, networks
 from bascule.twin.ends import End, EndNic, Standing, Wiring
 from bascule.twin.services import Offer, Services
 
@@ -32,7 +33,10 @@ class Players(Protocol):
         """Where the NICs of a host's guests belong. Raises CommandFailed where a bridge is not there."""
 
     def start(self) -> Iterable[Note]:
-        """All guests, with their own addresses and services; returns when they answer."""
+        """The servers of the hosts' virtual networks, then all guests; returns when they answer.
+
+        A guest has its own addresses and services by then. Raises MissingTool or CommandFailed.
+        """
 
     def addresses(self) -> tuple[Addresses, Iterable[Note]]:
         """What guests have got that take their address by themselves."""
@@ -55,11 +59,12 @@ class NamespacePlayers:
 
     patience = 1.0
 
-    def __init__(self, site: Site, wiring: Wiring, rooms: Mapping[str, Namespace]) -> None:
+    def __init__(self, site: Site, wiring: Wiring, rooms: Mapping[str, Namespace], folder: Path) -> None:
         self._site = site
         self._wiring = wiring
         self._guests = wiring.guests
         self._rooms = rooms
+        self._folder = folder
         self._stack = contextlib.ExitStack()
 
     def create(self, host: str, standing: Sequence[Standing]) -> None:
@@ -75,6 +80,8 @@ class NamespacePlayers:
 
     def start(self) -> Iterable[Note]:
         """As Players says; but for leases, which the twin asks for."""
+        for server in networks.serve(self._wiring, self._rooms, self._folder):
+            self._stack.callback(server.stop)
         macvtap.share(self._wiring, {guest.name: guest.host for guest in self._site.guests.values()}, self._rooms)
         for name, end in self._guests.items():
             building.settle(end, self._rooms[name])

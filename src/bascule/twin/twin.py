@@ -22,7 +22,7 @@ from bascule.system.netns import Namespace
 from bascule.system.run import run
 from bascule.system.sandbox import privilege
 from bascule.system.workers import Daemon
-from bascule.twin import building, dnsmasq, leases, networks, router
+from bascule.twin import building, dnsmasq, leases, router
 from bascule.twin.building import BUILDING
 from bascule.twin.cast import Cast
 from bascule.twin.ends import wire
@@ -175,8 +175,6 @@ class Twin:
         The servers of the hosts' virtual networks come first: their bridges are there by now. A NIC that gets no
         lease becomes a note: the questions about it will fail and say so.
         """
-        for server in networks.serve(self.wiring, self._rooms, FOLDER):
-            self._stack.callback(server.stop)
         self.notes += self.players.start()
         self._serve(
             Offer(endpoint=name, namespace=self._rooms[name], services=self.site.hosts[name].serves)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +19,7 @@ from bascule.plan.change import Note
 from bascule.probe.question import ports_of
 from bascule.probe.world import Foot, Point, Voice
 from bascule.system.netns import Namespace
-from bascule.twin import leases
+from bascule.twin import leases, networks
 from bascule.twin.ends import End, EndNic, Standing, Wiring
 from bascule.twin.players import Addresses
 
@@ -42,6 +43,9 @@ class VirtualMachines:
         folder: Path,
     ) -> None:
         self.patience = 1.0 if accel == "kvm" else EMULATED_PATIENCE
+        self._kind = kind
+        self._folder = folder
+        self._stack = contextlib.ExitStack()
         self._site = site
         self._wiring = wiring
         self._ends = wiring.guests
@@ -110,7 +114,11 @@ class VirtualMachines:
     def start(self) -> Iterable[Note]:
         """As Players says; whoever does not boot cannot be asked, and a note says so."""
         notes = [*self._notes]
-        for guests in self._hosts.values():
+        if self._kind == "qemu":
+            for server in networks.serve(self._wiring, self._rooms, self._folder):
+                self._stack.callback(server.stop)
+        for host, guests in self._hosts.items():
+            guests.define_networks(self._wiring.realms[host])
             notes += guests.boot()
             self._dumb |= guests.silent
         return notes
@@ -179,3 +187,4 @@ class VirtualMachines:
         """As Players says."""
         for guests in self._hosts.values():
             guests.close()
+        self._stack.close()

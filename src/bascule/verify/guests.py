@@ -232,8 +232,7 @@ def _within(inquiry: _Inquiry, replies: Replies) -> Iterator[Check]:
         detail = detail if answer.ok else f"DHCP for {nic.mac}: {answer.words}"
         yield Check(id="lease", subject=nic.guest, ok=answer.ok and held, detail=detail)
     faults, words = _unrestricted(inquiry, replies)
-    detail = "; ".join(faults) or words
-    detail += f"; {inquiry.unasked}" if inquiry.unasked else ""
+    detail = "; ".join(filter(None, [*(faults or [words]), inquiry.unasked, *inquiry.mute]))
     yield Check(id="traffic-within", subject=nic.guest, ok=not faults, detail=detail)
 
 
