@@ -31,6 +31,7 @@ from bascule.system.netns import Namespace
 
 Kind = Literal["qemu", "libvirt"]
 BOOT_S = 60.0  # an emulated guest on a busy machine; measured 3 s on an idle one
+MORE_S = 5.0  # for each guest more, all of which boot at the same time
 PANIC = "Kernel panic"
 ANSWER_S = 15.0  # to a question about itself
 
@@ -75,7 +76,7 @@ class RealGuests:
         if isinstance(self.driver, LibvirtDriver):
             apply_networks(self.driver.hypervisor, plan_networks((), (), realms), namespace=self._host)
 
-    def boot(self, *, timeout_s: float = BOOT_S) -> tuple[Note, ...]:
+    def boot(self) -> tuple[Note, ...]:
         """Start all; returns when they are up, with a note for each that is late or leaves something out.
 
         Raises BasculeError where a guest does not start.
@@ -95,7 +96,7 @@ class RealGuests:
             for name, guest in self._guests.items()
             for service in tiny.not_served(guest)
         ]
-        return (*missing, *self._wait(timeout_s))
+        return (*missing, *self._wait(BOOT_S + MORE_S * len(self._guests)))
 
     def _domain(self, name: str) -> str:
         files = self._files(name)

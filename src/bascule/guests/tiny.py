@@ -13,11 +13,14 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from bascule.errors import BasculeError
 from bascule.guests import cpio
 from bascule.model.site import Guest, GuestNic, Service, StaticRoute
 from bascule.model.values import IpAddress, IpInterface, Mac, parse_mac
 
 MEMORY = 96 << 20  # bytes that the tiny guest needs, measured: 64 MiB is too little to unpack the archive on 6.1
+PORT_MEMORY = 512 << 10  # bytes for each port that it serves: a process that listens
+LINE_MAX = 2047  # bytes of a kernel's command line on x86 (COMMAND_LINE_SIZE)
 READY = "BASCULE-READY"  # on the console when all static addresses are up and all ports are open
 SPEAKS = frozenset({"arp", "dhcp", "icmp", "tcp"})  # what it can ask and answer: busybox has nothing for UDP
 MODULES = ("virtio_pci", "virtio_net")  # what it loads; dependencies follow
@@ -166,7 +169,9 @@ class Wish:
 def as_tiny(guest: Guest, kernel: str, initrd: str, wishes: Mapping[int, Wish] | None = None) -> Guest:
     """The guest with its own NICs and ports, but the tiny system in place of its own; ``wishes`` by NIC index."""
     line = command_line(guest, wishes)
-    return replace(guest, kernel=kernel, initrd=initrd, cmdline=line, memory=MEMORY, vcpus=1, disks=(), iso=None)
+    ports = sum(len(service.ports) for service in guest.serves if service.protocol == "tcp")
+    memory = MEMORY + ports * PORT_MEMORY
+    return replace(guest, kernel=kernel, initrd=initrd, cmdline=line, memory=memory, vcpus=1, disks=(), iso=None)
 
 
 def parse_addresses(said: str) -> dict[Mac, tuple[IpInterface, ...]]:
@@ -187,7 +192,14 @@ def command_line(guest: Guest, wishes: Mapping[int, Wish] | None = None) -> str:
     ports = [_ports(service) for service in guest.serves if service.protocol == "tcp"]
     if ports:
         words.append(f"bascule.serve={','.join(ports)}")
-    return " ".join(words)
+    line = " ".join(words)
+    if len(line) > LINE_MAX:
+        raise BasculeError.of(
+            "GUEST-WORDS",
+            f"NICs and ports of '{guest.name}' are more than a kernel's command line takes: {len(line):,} bytes",
+            hint="narrow its 'serves', or rehearse with --guests namespace",
+        )
+    return line
 
 
 def _nic(nic: GuestNic, wish: Wish) -> str:
@@ -198,7 +210,7 @@ def _nic(nic: GuestNic, wish: Wish) -> str:
 
 
 def _ports(service: Service) -> str:
-    return f"{service.first}-{service.last}"
+    return str(service.first) if service.first == service.last else f"{service.first}-{service.last}"
 
 
 def not_served(guest: Guest) -> tuple[Service, ...]:

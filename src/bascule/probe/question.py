@@ -13,6 +13,7 @@ from bascule.probe.world import Foot
 
 PATIENCE_S = 1.5  # for a question that should be answered: long enough for a second ARP or SYN of the kernel (1 s)
 PORTS_AT_MOST = 256  # of a range; beyond that, as many spread evenly
+SPOKEN_AT_MOST = 32  # in somebody else's mouth: an emulated guest starts ten programs a second
 
 
 class Protocol(StrEnum):
@@ -100,9 +101,9 @@ def _short(number: float) -> str:
     return f"{number:.2f}" if number < 1 else f"{number:.1f}" if number < 10 else f"{number:.0f}"
 
 
-def ports_of(service: Service) -> list[int]:
+def ports_of(service: Service, most: int = PORTS_AT_MOST) -> list[int]:
     """The ports to ask: all of a small range, an even selection with both ends of a large one, [0] without ports."""
     ports = service.ports
-    if len(ports) <= PORTS_AT_MOST:
+    if len(ports) <= most:
         return list(ports) or [0]
-    return sorted({ports[round(i * (len(ports) - 1) / (PORTS_AT_MOST - 1))] for i in range(PORTS_AT_MOST)})
+    return sorted({ports[round(i * (len(ports) - 1) / (most - 1))] for i in range(most)})

@@ -15,15 +15,17 @@ from bascule.guests.protocol import Plug
 from bascule.guests.real import Kind, RealGuests
 from bascule.model.site import Guest, Service, Site
 from bascule.model.values import IfName, IpInterface, Mac
+from bascule.observe.memory import observe_memory
 from bascule.plan.change import Note
-from bascule.probe.question import ports_of
+from bascule.probe.question import PORTS_AT_MOST, SPOKEN_AT_MOST, ports_of
 from bascule.probe.world import Foot, Point, Voice
 from bascule.system.netns import Namespace
 from bascule.twin import leases, networks
 from bascule.twin.ends import End, EndNic, Standing, Wiring
 from bascule.twin.players import Addresses
 
-EMULATED_PATIENCE = 3.0  # an emulated processor is some twenty times slower, and shared by all guests
+EMULATED_PATIENCE = 5.0  # an emulated processor is some twenty times slower, and shared by all guests
+OVERHEAD = 64 << 20  # bytes that QEMU takes beside a guest's own memory, measured
 PORTS = 256  # that one guest serves: a process each
 LEASE_S, NOBODY_S = 20.0, 2.0  # how long one waits for a lease: where the file names a server, and where it does not
 
@@ -43,6 +45,7 @@ class VirtualMachines:
         folder: Path,
     ) -> None:
         self.patience = 1.0 if accel == "kvm" else EMULATED_PATIENCE
+        _require_memory(len(wiring.guests))
         self._kind = kind
         self._folder = folder
         self._stack = contextlib.ExitStack()
@@ -89,7 +92,8 @@ class VirtualMachines:
             port
             for wish in self._site.expectations
             if wish.target == guest.name and wish.service.protocol == "tcp"
-            for port in ports_of(wish.service)
+            for most in (PORTS_AT_MOST, SPOKEN_AT_MOST)
+            for port in ports_of(wish.service, most)
         }
         served: dict[Service, None] = {}
         for service in guest.serves:
@@ -188,3 +192,15 @@ class VirtualMachines:
         for guests in self._hosts.values():
             guests.close()
         self._stack.close()
+
+
+def _require_memory(guests: int) -> None:
+    """Refuse what would have the kernel kill somebody's process. Raises BasculeError."""
+    wanted = guests * (tiny.MEMORY + OVERHEAD)
+    free = observe_memory().available
+    if free is not None and wanted > free:
+        raise BasculeError.of(
+            "GUESTS-MEMORY",
+            f"{guests} virtual machines want {wanted / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are available",
+            hint="rehearse one host at a time with --host, or with --guests namespace",
+        )

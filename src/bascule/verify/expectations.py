@@ -15,7 +15,16 @@ from bascule.model.values import IpAddress
 from bascule.probe.ask import ask
 from bascule.probe.capture import Track, Tracker, Watch
 from bascule.probe.protocols import ANSWERED_BY_ALL
-from bascule.probe.question import PATIENCE_S, Answer, Protocol, Question, Response, ports_of
+from bascule.probe.question import (
+    PATIENCE_S,
+    PORTS_AT_MOST,
+    SPOKEN_AT_MOST,
+    Answer,
+    Protocol,
+    Question,
+    Response,
+    ports_of,
+)
 from bascule.probe.world import Foot, World
 from bascule.verify.borders import Borders
 from bascule.verify.endpoints import Endpoints, Stand
@@ -162,7 +171,7 @@ def _control(wish: Expectation, stand: Stand, endpoints: Endpoints) -> _Control:
 def _questions(
     foot: Foot, stand: Stand, service: Service, patience_s: float, *, via_own: bool = False
 ) -> Iterable[Question]:
-    for port in ports_of(service):
+    for port in ports_of(service, SPOKEN_AT_MOST if foot.voice else PORTS_AT_MOST):
         yield Question(
             source=foot,
             protocol=Protocol(service.protocol),
