@@ -23,7 +23,7 @@ from bascule.guests.qemu import QemuDriver
 from bascule.guests.qemu_command import Files
 from bascule.guests.questions import ask
 from bascule.model.site import Guest, GuestNic
-from bascule.model.values import IpInterface, Mac
+from bascule.model.values import IfName, IpInterface, Mac
 from bascule.plan.change import Note
 from bascule.plan.virtual_network import Realm
 from bascule.system.iproute import batch
@@ -46,6 +46,7 @@ class RealGuests:
         self._folder = folder
         self._accel = accel
         self._plugs: list[Plug] = []
+        self._standing: list[IfName] = []
         self.silent: frozenset[str] = frozenset()
         self._libvirt: PrivateLibvirt | None = None
         self.driver: QemuDriver | LibvirtDriver
@@ -57,6 +58,7 @@ class RealGuests:
 
     def create(self, standing: Sequence[tuple[GuestNic, Mac, int]]) -> None:
         """Taps that are there before anything is plugged, on no bridge and down, each with a MAC and an MTU."""
+        self._standing = [nic.tap for nic, _, _ in standing]
         lines = [f"tuntap add dev {nic.tap} mode tap" for nic, _, _ in standing]
         lines += [f"link set dev {nic.tap} address {mac} mtu {mtu}" for nic, mac, mtu in standing]
         wrong = batch("ip", "".join(f"{line}\n" for line in lines), namespace=self._host) if lines else None
@@ -84,6 +86,7 @@ class RealGuests:
         if isinstance(self.driver, QemuDriver):
             self.driver.start(list(self._guests))
         else:
+            self._forget(self._standing)
             for name in self._guests:
                 self._files(name).folder.mkdir(parents=True, exist_ok=True)
                 self.driver.hypervisor.define_domain(self._domain(name))
@@ -97,6 +100,11 @@ class RealGuests:
             for service in tiny.not_served(guest)
         ]
         return (*missing, *self._wait(BOOT_S + MORE_S * len(self._guests)))
+
+    def _forget(self, taps_: Sequence[IfName]) -> None:
+        """Libvirt makes a tap when it starts a guest, and starts none whose tap is there."""
+        if taps_:
+            batch("ip", "".join(f"link del dev {tap}\n" for tap in taps_), namespace=self._host)
 
     def _domain(self, name: str) -> str:
         files = self._files(name)

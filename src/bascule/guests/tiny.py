@@ -86,7 +86,7 @@ question() {
     done
     case $what in
         icmp) again "$wait" ping -c 1 -W 1 ${link:+-I "$link"} -s "$5" -p "$6" "$address" ;;
-        tcp) nc -w "$wait" "$address" "$5" -e /heard </dev/null ;;
+        tcp) again $((1 + wait / 4)) nc -w "$wait" "$address" "$5" -e /heard </dev/null ;;
         arp)
             case $address in
                 *:*) ping -c 1 -W "$wait" -I "$link" "$address" >/dev/null 2>&1; ip -6 neigh show to "$address" ;;

@@ -13,7 +13,7 @@ from bascule.probe.world import Foot
 
 PATIENCE_S = 1.5  # for a question that should be answered: long enough for a second ARP or SYN of the kernel (1 s)
 PORTS_AT_MOST = 256  # of a range; beyond that, as many spread evenly
-SPOKEN_AT_MOST = 32  # in somebody else's mouth: an emulated guest starts ten programs a second
+SPOKEN_AT_MOST = 32  # where a program is started for each: an emulated guest starts ten in a second
 
 
 class Protocol(StrEnum):

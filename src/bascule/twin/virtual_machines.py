@@ -17,7 +17,7 @@ from bascule.model.site import Guest, Service, Site
 from bascule.model.values import IfName, IpInterface, Mac
 from bascule.observe.memory import observe_memory
 from bascule.plan.change import Note
-from bascule.probe.question import PORTS_AT_MOST, SPOKEN_AT_MOST, ports_of
+from bascule.probe.question import SPOKEN_AT_MOST, ports_of
 from bascule.probe.world import Foot, Point, Voice
 from bascule.system.netns import Namespace
 from bascule.twin import leases, networks
@@ -92,8 +92,7 @@ class VirtualMachines:
             port
             for wish in self._site.expectations
             if wish.target == guest.name and wish.service.protocol == "tcp"
-            for most in (PORTS_AT_MOST, SPOKEN_AT_MOST)
-            for port in ports_of(wish.service, most)
+            for port in ports_of(wish.service, SPOKEN_AT_MOST)
         }
         served: dict[Service, None] = {}
         for service in guest.serves:

@@ -171,7 +171,8 @@ def _control(wish: Expectation, stand: Stand, endpoints: Endpoints) -> _Control:
 def _questions(
     foot: Foot, stand: Stand, service: Service, patience_s: float, *, via_own: bool = False
 ) -> Iterable[Question]:
-    for port in ports_of(service, SPOKEN_AT_MOST if foot.voice else PORTS_AT_MOST):
+    slow = foot.voice or (stand.foot and stand.foot.voice)
+    for port in ports_of(service, SPOKEN_AT_MOST if slow else PORTS_AT_MOST):
         yield Question(
             source=foot,
             protocol=Protocol(service.protocol),
