@@ -220,7 +220,7 @@ def _in_the_twin(
     with Twin.raise_(site, hosts=names, observed=observed, cast=cast) as twin:
         clock.lap("applying the plan")
         looks = {name: partial(look, site, site.hosts[name], twin.host(name)) for name in names}
-        before = {name: _start(looks[name], twin.host(name), observed.get(name)) for name in names}
+        before = {name: _start(looks[name], twin.host(name), twin.observed.get(name)) for name in names}
         plan_ = partial(make_plan, site, by_libvirt=cast.by_libvirt)
         plans = {name: plan_(site.hosts[name], before[name])[0] for name in names}
         for name in names:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from bascule.guests.virtual_network import NetworkServer
 from bascule.observe.kernel import observe
 from bascule.observe.nftables import PRIORITIES
 from bascule.plan.diff import diff
@@ -184,3 +186,57 @@ def test_priorities_are_read_as_numbers_however_nft_lists_them(host: Namespace) 
         assert words in text
     again = observe(namespace=host)
     assert not diff(again, again)
+
+
+def test_what_libvirt_made_is_refused_by_the_plan_and_set_aside_in_the_twin(
+    lab: Lab, host: Namespace, bascule: Call, tmp_path: Path
+) -> None:
+    for words in (
+        "link add virbr0 type bridge",
+        "addr add 192.168.122.1/24 dev virbr0",
+        "link set virbr0 up",
+        "link add vn-quiet type bridge",
+    ):
+        lab.ip(host, words)
+    lab.tap(host, "builder.0")
+    lab.ip(host, "link set builder.0 up master virbr0")
+    told = bascule("plan", status=1)
+    assert "needs the address 192.168.122.1/24, and this host has a bridge with it, 'virbr0', that is not" in told
+    done = lab.bascule(host, "rehearse", str(tmp_path / "site.yaml"), "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    document = json.loads(done.stdout)
+    assert document["observed"] == ["vmhost"]
+    assert {note["subject"] for note in document["notes"]} == {"virbr0", "vn-quiet"}
+    assert "vn-lab" in {change["subject"] for change in document["plans"][0]["changes"]}
+    assert "master virbr0" in lab.ip(host, "link show builder.0")
+
+
+def test_verify_looks_at_rules_routing_and_the_name_server(
+    lab: Lab, host: Namespace, bascule: Call, tmp_path: Path
+) -> None:
+    bascule("apply", "--yes")
+    site = parse(FILE.encode(), "site.yaml")
+    one = realms(site, site.hosts["vmhost"])[0]
+
+    def seen() -> dict[tuple[str, str], bool | None]:
+        env = {"BASCULE_STATE_DIR": str(tmp_path / "state")}
+        done = lab.bascule(host, "verify", str(tmp_path / "site.yaml"), "--json", env=env)
+        document = json.loads(done.stdout)
+        return {(x["subject"], x["id"]): x["ok"] for x in document["checks"]}
+
+    checks = seen()
+    assert checks["vn-lab", "name-server"] is False
+    assert ("vn-lab", "names") not in checks
+    assert [checks["vn-lab", x] for x in ("bridge-up", "address", "rules", "forwarding")] == [True] * 4
+    assert checks["vn-quiet", "rules"] is True
+    assert ("vn-quiet", "forwarding") not in checks
+    server = NetworkServer(one, host, tmp_path)
+    try:
+        server.wait()
+        run(("nft", "insert", "rule", "inet", "bascule_lab", "forward", "accept"), namespace=host)
+        write_sysctl("net/ipv6/conf/all/forwarding", "0", namespace=host)
+        checks = seen()
+    finally:
+        server.stop()
+    assert [checks["vn-lab", x] for x in ("name-server", "names")] == [True] * 2
+    assert [checks["vn-lab", x] for x in ("rules", "forwarding")] == [False] * 2

@@ -30,6 +30,7 @@ from bascule.plan.target_networks import (
     left_behind,
     network_link,
     network_sysctl_keys,
+    not_kept,
     why_forwarding,
 )
 from bascule.plan.virtual_network import TABLE_PREFIX, Realm, bridge_name, realms, tables
@@ -57,7 +58,7 @@ class Target:
 
 def sysctl_keys(host: Host, taps: tuple[IfName, ...] = ()) -> tuple[str, ...]:
     """The kernel parameters that a plan for this host looks at."""
-    quiet = [*host.bridges, *_ports(host), *taps]
+    quiet = dict.fromkeys((*host.bridges, *host.nics, *_ports(host), *taps))
     moving = [name for b in host.bridges.values() if b.from_uplink and b.port for name in (b.name, b.port)]
     return (
         *map(accept_ra, quiet),
@@ -433,15 +434,14 @@ class _Layer:
             self._network(one)
         changed, notes = forwarding(self.realms, self.host, self.observed, self.links)
         self.sysctls |= changed
-        self.notes += (*notes, *left_behind(self.observed, self.mark, self.realms))
+        self.notes += (*notes, *left_behind(self.observed, self.mark, self.realms), *not_kept(self.host, self.realms))
         for key in changed:
             if (network := why_forwarding(key, self.realms, networks)) is not None:
                 self._because(key, f"virtual network {network.name} is reached by routing", network.place)
 
     def _network(self, one: Realm) -> None:
         network = self.host.virtual_networks[one.name]
-        before = self.observed.links.get(one.bridge)
-        self.links[one.bridge] = network_link(one, network, before, self.mark)
+        self.links[one.bridge] = network_link(one, network, self.observed, self.mark)
         if self.observed.has_ipv6:
             self.sysctls[accept_ra(one.bridge)] = "0"  # a guest must not become the host's router
         self.tables.pop(table := TABLE_PREFIX + one.name, None)

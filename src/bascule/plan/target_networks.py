@@ -28,25 +28,31 @@ def accept_ra(name: str) -> str:
 def network_sysctl_keys(host: Host) -> tuple[str, ...]:
     """The kernel parameters that virtual networks may change."""
     own = [accept_ra(bridge_name(name)) for name in host.virtual_networks]
-    return (*own, *FORWARDING.values(), REDIRECTS, *((accept_ra(nic) for nic in host.nics) if own else ()))
+    return (*own, *FORWARDING.values(), REDIRECTS)
 
 
-def network_link(one: Realm, network: VirtualNetwork, before: Link | None, mark: str) -> Link:
-    """The bridge of a virtual network, over the one that is there. Raises BasculeError for one that is not ours."""
-    wanted = bridge_link(one, mark)
-    if before is None:
-        return wanted
-    if not before.is_ours:
-        what = "a bridge" if before.is_bridge else "a link"
+def network_link(one: Realm, network: VirtualNetwork, observed: HostState, mark: str) -> Link:
+    """The bridge of a virtual network, over the one that is there.
+
+    Raises BasculeError where its name or its address belongs to a link that is not ours.
+    """
+    wanted, before = bridge_link(one, mark), observed.links.get(one.bridge)
+    for link in rivals(one, observed):
+        what = "a bridge" if link.is_bridge else "a link"
+        named = link.name == one.bridge
+        taken = f"name '{link.name}'" if named else f"address {_shared(one, link)[0]}"
         raise BasculeError(
             Problem(
                 code="NETWORK-TAKEN",
-                message=f"virtual network '{one.name}' needs the name '{one.bridge}', "
-                f"and this host has {what} of that name that is not Bascule's",
+                message=f"virtual network '{one.name}' needs the {taken}, and this host has {what} "
+                + ("of that name that is not Bascule's" if named else f"with it, '{link.name}', that is not Bascule's"),
                 place=network.place,
-                hint=f"take it away (ip link del dev {one.bridge}), or name the network differently",
+                hint=f"take it away, or {'name the network differently' if named else 'take another subnet'}; "
+                "one of libvirt's is left to libvirt where libvirt answers",
             )
         )
+    if before is None:
+        return wanted
     known = before.options if isinstance(before.options, Bridge) else Bridge()
     local = tuple(a for a in before.addresses if a.is_link_local) if wanted.addrgenmode != "none" else ()
     return replace(
@@ -63,6 +69,28 @@ def network_link(one: Realm, network: VirtualNetwork, before: Link | None, mark:
     )
 
 
+def rivals(one: Realm, observed: HostState) -> tuple[Link, ...]:
+    """Links of others that stand where the network's bridge shall be: of its name, or with its address."""
+    found = (x for x in observed.links.values() if x.name == one.bridge or _shared(one, x))
+    return tuple(link for link in found if not link.is_ours)
+
+
+def _shared(one: Realm, link: Link) -> list[str]:
+    return [address.ip for address in link.addresses if address.ip in map(str, one.addresses)]
+
+
+def set_aside(own: Iterable[Realm], observed: HostState) -> tuple[HostState, tuple[Link, ...]]:
+    """The state without what others made of a host's virtual networks, for a twin that plays them by ours; those."""
+    gone = {link.name: link for one in own for link in rivals(one, observed) if link.options.virtual}
+    links = {
+        name: replace(link, master=None, port=None, vlans=()) if link.master in gone else link
+        for name, link in observed.links.items()
+        if name not in gone
+    }
+    routes = tuple(route for route in observed.routes if route.dev not in gone)
+    return replace(observed, links=links, routes=routes), tuple(gone.values())
+
+
 def kept_tables(observed: HostState, mark: str, declared: Iterable[str]) -> dict[str, str]:
     """Our tables without those of networks that the file no longer has; a marked bridge tells whose they were."""
     gone = set(_names(observed)) - set(declared)
@@ -72,6 +100,14 @@ def kept_tables(observed: HostState, mark: str, declared: Iterable[str]) -> dict
 
 def _names(observed: HostState) -> Iterator[str]:
     return (key.removeprefix(TABLE_PREFIX) for key in observed.tables if key.startswith(TABLE_PREFIX))
+
+
+def not_kept(host: Host, realms: Iterable[Realm]) -> Iterator[Note]:
+    """No configuration system is told of them: rules and name servers are more than these know."""
+    names = ", ".join(one.name for one in realms)
+    if names:
+        text = f"makes {names} anew after a restart of the machine only when 'bascule apply' is run again"
+        yield Note(kind="warning", subject=host.name, text=text)
 
 
 def left_behind(observed: HostState, mark: str, realms: Iterable[Realm]) -> Iterator[Note]:

@@ -14,6 +14,7 @@ from bascule.model.state import HostState
 from bascule.model.values import IfName, IpInterface, IpNetwork
 from bascule.plan.change import Note
 from bascule.plan.target import port_vlans
+from bascule.plan.target_networks import set_aside
 from bascule.plan.virtual_network import needs_server, realms
 from bascule.probe.dhcp import Lease
 from bascule.probe.world import World
@@ -56,9 +57,9 @@ class Twin:
         self.site = site
         self.cast = cast
         self.hosts = tuple(hosts)
-        self.observed = observed
-        self.wiring = wire(site, self.hosts, observed)
-        self.notes: list[Note] = list(self.wiring.notes)
+        self.observed, aside = self._without_libvirts(observed)
+        self.wiring = wire(site, self.hosts, self.observed)
+        self.notes: list[Note] = [*self.wiring.notes, *aside]
         self.leases: dict[tuple[str, IfName], Lease] = {}
         self.given: dict[tuple[str, IfName], tuple[IpInterface, ...]] = {}  # by us, and what guests say they got
         self._stack = contextlib.ExitStack()
@@ -128,6 +129,15 @@ class Twin:
             )
             for machine in self.site.machines.values()
         )
+
+    def _without_libvirts(self, observed: Mapping[str, HostState]) -> tuple[dict[str, HostState], list[Note]]:
+        """Observed hosts without the virtual networks that somebody else made there: the twin plays them by ours."""
+        states, notes = dict(observed), []
+        for name, state in observed.items():
+            states[name], gone = set_aside(realms(self.site, self.site.hosts[name]), state)
+            text = "is on this machine what the twin plays by a network of Bascule's own"
+            notes += [Note(kind="foreign", subject=link.name, text=text) for link in gone]
+        return states, notes
 
     def _furnish(self, host: str) -> None:
         """What a host has that no plan makes: its loopback, standing taps of guests, and whether it forwards."""

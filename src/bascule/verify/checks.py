@@ -10,9 +10,8 @@ from ipaddress import ip_interface
 from bascule.model.links import Bridge as BridgeOptions
 from bascule.model.site import Bridge, GuestNic, Host, PlugKind, Site
 from bascule.model.state import HostState, Link
-from bascule.model.values import IpInterface, Mac
+from bascule.model.values import IfName, IpInterface, Mac
 from bascule.plan.change import Plan
-from bascule.plan.virtual_network import bridge_of
 from bascule.probe.world import World
 from bascule.system.netns import Namespace
 from bascule.system.run import run
@@ -174,9 +173,8 @@ def read_neighbours(namespace: Namespace) -> dict[Mac, tuple[IpInterface, ...]]:
     return known
 
 
-def own_tap(nic: GuestNic, learned: dict[Mac, set[tuple[str, str]]]) -> Check:
-    """The guest's MAC in the bridge's table, on its own tap and nowhere else on that bridge."""
-    into = bridge_of(nic)
+def own_tap(nic: GuestNic, into: IfName, learned: dict[Mac, set[tuple[str, str]]]) -> Check:
+    """The guest's MAC in the table of its bridge, on its own tap and nowhere else on that bridge."""
     places = {link for link, bridge in learned.get(nic.mac, ()) if bridge == into}
     ok = places == {str(nic.tap)}
     if ok:

@@ -64,8 +64,8 @@ def check_guests(site: Site, host: Host, state: HostState, world: World) -> Iter
     replies = dict(zip(questions, ask(questions, patience=world.patience), strict=True))
     learned = read_fdb(namespace)  # afterwards: a guest that was silent has spoken now
     for inquiry in inquiries:
-        if inquiry.nic.plug is not PlugKind.DIRECT:
-            yield own_tap(inquiry.nic, learned)
+        if (into := _bridge(inquiry.nic, state)) is not None:
+            yield own_tap(inquiry.nic, into, learned)
         yield _recipe(inquiry, host, replies)
         yield from (_within if inquiry.nic.plug is PlugKind.NETWORK else _properties)(inquiry, replies)
 
@@ -126,7 +126,7 @@ def _host_foot(host: Host, nic: GuestNic, state: HostState, endpoints: Endpoints
     for foot in endpoints.feet(host.name):
         if endpoints.shares(foot, stand) and not _is_trap(foot, host, nic):
             return foot
-    name = bridge_of(nic)
+    name = _bridge(nic, state)
     bridge = state.links.get(name) if name else None
     if bridge is None or bridge.mac is None or nic.vlan is not None:
         return None  # of a VLAN-aware bridge the host sees the untagged frames
@@ -141,10 +141,18 @@ def _is_trap(foot: Foot, host: Host, nic: GuestNic) -> bool:
     return nic.plug is PlugKind.DIRECT and (foot.endpoint, foot.link) == (host.name, nic.into)
 
 
+def _bridge(nic: GuestNic, state: HostState) -> IfName | None:
+    """The bridge of a NIC that has one; libvirt may have given a virtual network's another name than we."""
+    tap = state.links.get(nic.tap)
+    return tap.master if nic.plug is PlugKind.NETWORK and tap and tap.master else bridge_of(nic)
+
+
 def _mtu(nic: GuestNic, host: Host, state: HostState) -> int:
     """The largest IP packet of the way, in bytes: what tap, bridge and uplink take."""
     bridge = host.bridges.get(IfName(nic.into)) if nic.plug is PlugKind.BRIDGE else None
-    names = [name for name in (nic.tap, bridge_of(nic) or IfName(nic.into), bridge.port if bridge else None) if name]
+    names = [
+        name for name in (nic.tap, _bridge(nic, state) or IfName(nic.into), bridge.port if bridge else None) if name
+    ]
     return min((state.links[name].mtu for name in names if name in state.links), default=1500)
 
 
