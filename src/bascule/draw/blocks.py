@@ -35,6 +35,7 @@ class Metrics:
     chip: int  # the padding of a port's label, 0 where it has no border
     note_width: int  # the longest note, in characters; what is longer is cut and shown in full on pointing
     arrow: int  # room above a firewall's text, and beside a translation's, for the arrow of what it lets through
+    icon: int  # room beside a NIC's label, for its sign
     measure: Callable[[str, bool], int]  # the width of a text; True for a label, False for a note
 
     def snap(self, size: int) -> int:
@@ -181,9 +182,10 @@ def rows(lines: Sequence[Sequence[Block]], m: Metrics) -> Block:
     return out
 
 
-def box(node: str, lines: Sequence[str], m: Metrics, *, ports: int = 1, shape: str = "box") -> Box:
-    """A box as large as its text, and wide enough for its ports."""
-    widest = max((m.measure(line, place == 0) for place, line in enumerate(lines)), default=0)
+def box(node: str, lines: Sequence[str], m: Metrics, *, ports: int = 1, shape: str = "box", extra: int = 0) -> Box:
+    """A box as large as its text, and wide enough for its ports; ``extra`` is room beside the label."""
+    widths = (m.measure(line, not place and shape != "chip") + extra * (not place) for place, line in enumerate(lines))
+    widest = max(widths, default=0)
     pad_x, pad_y = (m.chip, m.chip // 2) if shape == "chip" else (m.pad_x, m.pad_y)
     width = m.snap(max(widest + 2 * pad_x, m.grid * (ports + 1)))
     if not m.edge:

@@ -12,7 +12,8 @@ from html import escape
 from bascule.draw.layout import Layout
 from bascule.draw.legend import legend
 from bascule.draw.scene import Path, Scene
-from bascule.draw.svg import MARGIN, body, corners, describe, lay_out, way, way_end
+from bascule.draw.signs import way_end
+from bascule.draw.svg import MARGIN, body, corners, describe, lay_out, way
 
 GAP = 28
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bascule.draw.look import link_details, link_state
+from bascule.draw.look import is_isolated, link_details, link_state
 from bascule.draw.scene import Kind, Layer, LinkState, Node, Presence, link_id, self_id
 from bascule.draw.sheet import Sheet
 from bascule.model.links import Bond, Bridge, Loopback, Macvtap, Physical, Tap, Veth, Vlan
@@ -77,6 +77,7 @@ def _node(host: Host, link: Link, presence: Presence) -> Node:
         host=host.name,
         presence=presence,
         state=state,
+        isolated=is_isolated(link),
     )
 
 

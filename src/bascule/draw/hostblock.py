@@ -78,7 +78,7 @@ class HostLayout:
         above = rows(lines, m)
         shape = "bar" if node.kind in _WIDE else "box"
         legs = self.networks.get(key, [])
-        bar = box(key, self.lines(node), m, ports=max(len(legs), 1), shape=shape)
+        bar = box(key, self.lines(node), m, ports=max(len(legs), 1), shape=shape, extra=_icon(node, m))
         if node.kind is Kind.TRANSLATION:
             bar.w += m.snap(2 * m.arrow)
         out = seat(above, bar, m, wide=node.kind in _WIDE, entry=key in self.entered)
@@ -102,7 +102,8 @@ class HostLayout:
         blocks = []
         for foot in feet:
             legs = self.networks.get(foot, [])
-            frame = box(foot, self.lines(self.scene.nodes[foot]), m, ports=max(len(legs), 1))
+            below = self.scene.nodes[foot]
+            frame = box(foot, self.lines(below), m, ports=max(len(legs), 1), extra=_icon(below, m))
             block = Block(w=frame.w, h=frame.h, boxes=[frame])
             self._leave(block, frame, legs, frame.h - m.edge)
             blocks.append(block)
@@ -188,7 +189,10 @@ class HostLayout:
         m = self.m
         blocks = [self._end(key) for key in self.tree.loose]
         limit = room if room is not None else max(body.w, *(block.w for block in blocks))
-        top = rows(wrap(blocks, gap=m.gap, width=limit), m)
+        lines = wrap(blocks, gap=m.gap, width=limit)
+        if len(lines) == 1:
+            self._move_above(blocks, body, limit)
+        top = rows(lines, m)
         keys = list(dict.fromkeys(leaving.key for leaving in top.exits))
         keys = _tracks(keys, top.exits, {key: body.entries[key][0][0] for key in keys})
         height = top.h + m.drop + m.track * len(keys)
@@ -201,6 +205,26 @@ class HostLayout:
             way = body.entries[leaving.key]
             out.extend(leaving, (leaving.x, track), (way[0][0], track), *way)
         return out
+
+    def _move_above(self, blocks: Sequence[Block], body: Block, limit: int) -> None:
+        """Push each block of a row to the right, until it stands above the middle of what it is wired to."""
+        m = self.m
+        places, x = [], 0
+        for block in blocks:
+            ends = [body.entries[leaving.key][0][0] for leaving in block.exits]
+            middle = m.grid * ((sum(ends) // len(ends) - block.w // 2) // m.grid) if ends else x
+            places.append(max(x, middle))
+            x = places[-1] + block.w + m.gap
+        room = limit // m.grid * m.grid
+        for place in reversed(range(len(blocks))):
+            places[place] = min(places[place], room - blocks[place].w)
+            room = places[place] - m.gap
+        x = 0
+        for block, place in zip(blocks, places, strict=True):
+            pad = max(0, place - x)
+            block.moved(pad, 0)
+            block.w += pad
+            x = max(place, x) + block.w - pad + m.gap
 
     def _framed(self, body: Block) -> Block:
         m = self.m
@@ -215,6 +239,10 @@ class HostLayout:
         for leaving in out.exits:
             out.extend(leaving, (leaving.x, out.h))
         return out
+
+
+def _icon(node: Node, m: Metrics) -> int:
+    return m.icon if node.kind is Kind.NIC else 0
 
 
 def _tracks(keys: list[str], exits: Sequence[Exit], entries: dict[str, int]) -> list[str]:

@@ -141,9 +141,11 @@ def _rails(
         crossing = {e.x for e in above if heights[e.key] >= y} | {e.x for e in below if heights[e.key] <= y}
         spots = touch[name] or [0]
         label, found = None, None
-        for words in (" ".join((node.label, *node.notes)) if notes is not Notes.NONE else node.label, node.label):
+        whole = " ".join((node.label, *node.notes)) if notes is not Notes.NONE else node.label
+        for words, tight in ((whole, False), (whole, True), (node.label, False)):
             label = box(name, (words,), m, shape="chip")
-            label.w += 2 * m.gap if m.edge else 0
+            if m.edge:  # the line of the rail runs on beside the words
+                label.w += m.snap(2) if tight else 2 * m.gap
             found = _free(crossing, label.w, total, min(spots), max(spots), m)
             if found is not None:
                 break
