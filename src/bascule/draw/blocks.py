@@ -133,7 +133,7 @@ def rows(lines: Sequence[Sequence[Block]], m: Metrics) -> Block:
     for line in lines[:-1]:
         for block in line:
             lane_keys += [leaving.key for leaving in block.exits if leaving.key not in lane_keys]
-    lanes = {key: m.grid * (place + 1) for place, key in enumerate(reversed(lane_keys))}
+    lanes = {key: m.grid * (place + 1) for place, key in enumerate(lane_keys)}
     left = m.snap(m.grid * (len(lane_keys) + 1)) if lane_keys else 0
     joined: dict[str, Exit] = {}
     y = 0
@@ -180,6 +180,25 @@ def rows(lines: Sequence[Sequence[Block]], m: Metrics) -> Block:
     if entries:
         out.w += m.snap(m.grid * len(entries) + m.half())
     return out
+
+
+def spread(blocks: Sequence[Block], ends: Sequence[Sequence[int]], limit: int, m: Metrics) -> None:
+    """Push the blocks of a row to the right, in place, each as far as the middle of what it is wired to."""
+    places, x = [], 0
+    for block, own in zip(blocks, ends, strict=True):
+        middle = m.grid * ((sum(own) // len(own) - block.w // 2) // m.grid) if own else x
+        places.append(max(x, middle))
+        x = places[-1] + block.w + m.gap
+    room = limit // m.grid * m.grid
+    for number in reversed(range(len(blocks))):
+        places[number] = min(places[number], room - blocks[number].w)
+        room = places[number] - m.gap
+    x = 0
+    for block, place in zip(blocks, places, strict=True):
+        pad = max(0, place - x)
+        block.moved(pad, 0)
+        block.w += pad
+        x += block.w + m.gap
 
 
 def box(node: str, lines: Sequence[str], m: Metrics, *, ports: int = 1, shape: str = "box", extra: int = 0) -> Box:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
-from itertools import permutations
 
-from bascule.draw.blocks import Block, Box, Exit, Metrics, box, ports, rows, seat, wrap
+from bascule.draw.blocks import Block, Box, Exit, Metrics, box, ports, rows, seat, spread, wrap
+from bascule.draw.rails import in_order
 from bascule.draw.scene import Kind, Layer, Node, Scene
 from bascule.draw.tree import Tree, plant
 
@@ -133,8 +133,11 @@ class HostLayout:
         out.h = top + channel + max(frame.h for frame in row.boxes)
         return out
 
-    def _end(self, key: str) -> Block:
-        """A guest with its taps, a tap without a guest, or the host's own address."""
+    def _end(self, key: str, lanes: Mapping[str, int] | None = None) -> Block:
+        """A guest with its taps, a tap without a guest, or the host's own address.
+
+        ``lanes`` says where the wires to an element come in, so that the taps stand in the order of their wires.
+        """
         m = self.m
         node = self.scene.nodes[key]
         taps = self.tree.taps.get(key)
@@ -145,6 +148,8 @@ class HostLayout:
             self._leave(block, frame, legs, frame.h - m.edge)
             return block
         chips = []
+        if lanes:
+            taps = sorted(taps, key=lambda tap: min((lanes[e.lower] for e in self.tree.lower[tap]), default=0))
         for tap in taps:
             legs = [(edge.lower, edge.id) for edge in self.tree.lower[tap]]
             chips.append((box(tap, self.lines(self.scene.nodes[tap]), m, ports=len(legs), shape="chip"), legs))
@@ -187,14 +192,19 @@ class HostLayout:
     def _crown(self, body: Block, room: int | None) -> Block:
         """Put the guests that stand on several elements above all, with a channel of wires under them."""
         m = self.m
-        blocks = [self._end(key) for key in self.tree.loose]
+        lanes = {key: way[0][0] for key, way in body.entries.items()}
+        blocks = [self._end(key, lanes) for key in self.tree.loose]
         limit = room if room is not None else max(body.w, *(block.w for block in blocks))
         lines = wrap(blocks, gap=m.gap, width=limit)
         if len(lines) == 1:
-            self._move_above(blocks, body, limit)
+            wires = {id(block): [lanes[leaving.key] for leaving in block.exits] or [0] for block in blocks}
+            lines = [sorted(blocks, key=lambda block: sum(wires[id(block)]) / len(wires[id(block)]))]
+            spread(lines[0], [wires[id(block)] for block in lines[0]], limit, m)
         top = rows(lines, m)
-        keys = list(dict.fromkeys(leaving.key for leaving in top.exits))
-        keys = _tracks(keys, top.exits, {key: body.entries[key][0][0] for key in keys})
+        ends: dict[str, list[int]] = {}
+        for leaving in top.exits:
+            ends.setdefault(leaving.key, []).append(leaving.x)
+        keys = in_order(sorted(ends, key=lambda key: -lanes[key]), ends, {key: [lanes[key]] for key in ends})
         height = top.h + m.drop + m.track * len(keys)
         body.moved(0, height)
         out = Block(w=max(top.w, body.w), h=height + body.h, exits=body.exits)
@@ -205,26 +215,6 @@ class HostLayout:
             way = body.entries[leaving.key]
             out.extend(leaving, (leaving.x, track), (way[0][0], track), *way)
         return out
-
-    def _move_above(self, blocks: Sequence[Block], body: Block, limit: int) -> None:
-        """Push each block of a row to the right, until it stands above the middle of what it is wired to."""
-        m = self.m
-        places, x = [], 0
-        for block in blocks:
-            ends = [body.entries[leaving.key][0][0] for leaving in block.exits]
-            middle = m.grid * ((sum(ends) // len(ends) - block.w // 2) // m.grid) if ends else x
-            places.append(max(x, middle))
-            x = places[-1] + block.w + m.gap
-        room = limit // m.grid * m.grid
-        for place in reversed(range(len(blocks))):
-            places[place] = min(places[place], room - blocks[place].w)
-            room = places[place] - m.gap
-        x = 0
-        for block, place in zip(blocks, places, strict=True):
-            pad = max(0, place - x)
-            block.moved(pad, 0)
-            block.w += pad
-            x = max(place, x) + block.w - pad + m.gap
 
     def _framed(self, body: Block) -> Block:
         m = self.m
@@ -243,28 +233,6 @@ class HostLayout:
 
 def _icon(node: Node, m: Metrics) -> int:
     return m.icon if node.kind is Kind.NIC else 0
-
-
-def _tracks(keys: list[str], exits: Sequence[Exit], entries: dict[str, int]) -> list[str]:
-    """The order of parallel wires that crosses least, from the top; for many of them a good one."""
-    keys = sorted(keys, key=lambda key: -entries[key])
-    if len(keys) > 5:
-        return keys
-    spans = {k: (min(s), max(s)) for k in keys if (s := [e.x for e in exits if e.key == k] + [entries[k]])}
-
-    def crossings(order: Sequence[str]) -> int:
-        place = {key: number for number, key in enumerate(order)}
-        drops = [(e.x, -1, place[e.key], e.key) for e in exits]
-        rises = [(entries[key], place[key], len(keys), key) for key in keys]
-        return sum(
-            spans[key][0] < x < spans[key][1] and top < place[key] < bottom
-            for x, top, bottom, own in drops + rises
-            for key in keys
-            if key != own
-        )
-
-    orders: list[list[str]] = [list(order) for order in permutations(keys)]
-    return min(orders, key=crossings)
 
 
 def _widen(block: Block, width: int, height: int, m: Metrics) -> None:

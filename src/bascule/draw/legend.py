@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
+from bascule.draw.canvas import cells
 from bascule.draw.layout import Layout
 from bascule.draw.scene import Kind, LinkState, Presence, Scene, network_id
 from bascule.draw.signs import BAD, CUT, HELD, socket, state_class, wire_sign
@@ -74,10 +75,15 @@ def _sample(word: str, state: LinkState = LinkState.UNKNOWN) -> str:
     return f'<g class="node {word}"><rect class="box" x="0" y="-8" width="22" height="16" rx="5"/></g>{wire}'
 
 
+def entry_width(words: str) -> int:
+    """How much room a sign with its words takes."""
+    return 36 + 8 + int(cells(words) * _NOTE) + 1
+
+
 def _flow(entries: list[tuple[str, str]], width: int) -> tuple[list[str], int]:
     parts, x, y = [], 0, 8
     for sign, words in entries:
-        size = 36 + 8 + int(len(words) * _NOTE) + 22
+        size = entry_width(words) + 22
         if x and x + size > width:
             x, y = 0, y + STEP
         text = f'<text class="soft" x="44" y="4">{escape(words)}</text>'

@@ -11,13 +11,14 @@ from bascule.draw.blocks import Box, Metrics, Points
 from bascule.draw.canvas import cells
 from bascule.draw.hostblock import Notes
 from bascule.draw.layout import Layout, Rail, page
-from bascule.draw.legend import legend
+from bascule.draw.legend import entry_width, legend
 from bascule.draw.scene import Edge, Kind, Layer, LinkState, Node, Path, Presence, Scene
 from bascule.draw.signs import SOCKET, arrows, one_way, socket, state_class, way_end, wire_sign, wire_state
 from bascule.draw.style import STYLE, network_style
 from bascule.draw.wires import merged, nets
 
-LABEL, NOTE = 7.9, 6.7  # the width of one character at 13 and 11 px in the widest of the usual monospaced fonts
+TITLE, LABEL, NOTE = 12.1, 7.9, 6.7
+"""The width of one character at 20, 13 and 11 px in the widest of the usual monospaced fonts."""
 
 METRICS = Metrics(
     grid=12,
@@ -56,7 +57,7 @@ Tag = Callable[[str], tuple[str, str]]
 def svg(scene: Scene, *, date: str | None = None) -> str:
     """The whole picture as one SVG document."""
     layout, m = lay_out(scene)
-    inner = max(layout.width, 560)
+    inner = max(inner_width(scene, layout), int(cells(scene.site) * TITLE))
     signs, signs_height = legend(scene, layout, inner)
     foot = _foot(scene, date, inner)
     width = inner + 2 * MARGIN
@@ -92,6 +93,12 @@ def lay_out(scene: Scene) -> tuple[Layout, Metrics]:
     guests = sum(1 for _ in scene.of_layer(Layer.GUEST))
     m, notes = (METRICS, Notes.FULL) if guests <= CROWD else (DENSE, Notes.SHORT)
     return page(scene, m, notes=notes), m
+
+
+def inner_width(scene: Scene, layout: Layout) -> int:
+    """Room for the drawing, and for the longest entry of its legend."""
+    names = (" ".join((node.label, *node.notes)) for node in scene.of_layer(Layer.NETWORK))
+    return max(layout.width, 560, *(entry_width(name) for name in names))
 
 
 def describe(scene: Scene) -> str:

@@ -127,7 +127,7 @@ def virtual_bridge(network: VirtualNetwork, observed: HostState | None) -> Link 
     """The bridge that carries a virtual network: the one with an address in its subnet, whoever made it."""
     if observed is None:
         return None
-    for link in observed.links.values():
+    for link in sorted(observed.links.values(), key=lambda link: link.name):
         own = [ip_interface(address.ip).ip for address in link.addresses]
         if link.is_bridge and any(ip in subnet for ip in own for subnet in network.subnets):
             return link
