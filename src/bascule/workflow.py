@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from bascule.persist.importing import Imported
     from bascule.plan.change import Plan
     from bascule.system.clock import Progress
+    from bascule.twin.cast import Cast, Kind
     from bascule.verify.checks import Check
     from bascule.verify.expectations import Outcome
 
@@ -170,6 +171,7 @@ class Rehearsal:
     """What a rehearsal showed. ``observed`` names the hosts that started as this machine was found."""
 
     site: Site
+    cast: Cast
     privilege: str
     plans: Mapping[str, Plan]
     checks: tuple[Check, ...]
@@ -185,10 +187,13 @@ class Rehearsal:
         return all(check.ok is not False for check in self.checks) and all(x.ok is True for x in self.outcomes)
 
 
-def rehearse(site_file: str, *, host: str | None = None, progress: Progress | None = None) -> Rehearsal:
+def rehearse(
+    site_file: str, *, host: str | None = None, guests: Kind = "namespace", progress: Progress | None = None
+) -> Rehearsal:
     """The whole site in a twin: the plan by the same engine, every check and expectation, and the way back."""
     from bascule.system.clock import Clock
     from bascule.system.sandbox import sandboxed
+    from bascule.twin import Cast
     from bascule.twin import tools as tools_of_twin
 
     clock = Clock(progress)
@@ -197,10 +202,14 @@ def rehearse(site_file: str, *, host: str | None = None, progress: Progress | No
     names = tuple(site.hosts) if host is None else (choose_host(site, host).name,)
     require_tools(tools_of_twin(site))
     observed = _observed_here(site, names)
+    if guests != "namespace":
+        clock.lap("looking for KVM and a kernel")
+    cast = Cast.of(guests)
     clock.end()
-    found = sandboxed(_in_the_twin, site, names, observed, progress)
+    found = sandboxed(_in_the_twin, site, names, observed, cast, progress)
     return Rehearsal(
         site=site,
+        cast=cast,
         observed=tuple(observed),
         changed=sha256(read_bytes(site_file)).hexdigest() != site.digest,
         timings={**clock.laps, **found.pop("timings"), "total": clock.total()},
@@ -209,7 +218,7 @@ def rehearse(site_file: str, *, host: str | None = None, progress: Progress | No
 
 
 def _in_the_twin(
-    site: Site, names: Sequence[str], observed: Mapping[str, HostState], progress: Progress | None
+    site: Site, names: Sequence[str], observed: Mapping[str, HostState], cast: Cast, progress: Progress | None
 ) -> dict[str, Any]:
     """The fields of a Rehearsal that come out of the sandbox."""
     from bascule.apply.engine import apply_or_take_back, take_back
@@ -221,11 +230,12 @@ def _in_the_twin(
 
     clock = Clock(progress)
     clock.lap("building the twin")
-    with Twin.raise_(site, hosts=names, observed=observed) as twin:
+    with Twin.raise_(site, hosts=names, observed=observed, cast=cast) as twin:
         clock.lap("applying the plan")
         looks = {name: partial(look, site, site.hosts[name], twin.host(name)) for name in names}
         before = {name: _start(looks[name], twin.host(name), twin.observed.get(name)) for name in names}
-        plans = {name: make_plan(site, site.hosts[name], before[name])[0] for name in names}
+        plan_ = partial(make_plan, site, by_libvirt=cast.by_libvirt)
+        plans = {name: plan_(site.hosts[name], before[name])[0] for name in names}
         for name in names:
             apply_or_take_back(plans[name], before[name], looks[name], namespace=twin.host(name))
         clock.lap("starting the guests")
@@ -235,7 +245,7 @@ def _in_the_twin(
         world = twin.world()
         after = {name: looks[name]() for name in names}
         checks = [check for name in names for check in check_host(site, site.hosts[name], after[name], world)]
-        checks += [second_plan(name, make_plan(site, site.hosts[name], after[name])[0]) for name in names]
+        checks += [second_plan(name, plan_(site.hosts[name], after[name])[0]) for name in names]
         clock.lap("asking the expectations")
         outcomes = judge(site, world)
         clock.lap("going the way back")

@@ -222,6 +222,8 @@ def folders(place: Place) -> Iterator[Folder]:
         names = sorted((entry.name for entry in place.checkpoints.iterdir() if entry.name.isdigit()), reverse=True)
     except FileNotFoundError:
         return
+    except NotADirectoryError as error:  # BASCULE_STATE_DIR names a file
+        raise refused(place.checkpoints, error) from error
     for name in names:
         yield Folder(place.checkpoints / name)
 

@@ -83,7 +83,7 @@ def command(
     from bascule import apply_workflow
     from bascule.apply.crew import Asked
     from bascule.cli.common import say
-    from bascule.errors import Problem, UsageFault
+    from bascule.errors import BasculeError, Problem, UsageFault
 
     if "--no-confirm" in sys.argv[1:] and confirm_within is not None:
         hint = "leave one of them out"
@@ -101,7 +101,11 @@ def command(
     ready = apply_workflow.ready(site_file, host=host, root=root, survey_s=survey_s, asked=asked)
     prepared = ready.prepared
     show = say if as_json else click.echo
-    show(_plan(prepared))
+    try:
+        show(_plan(prepared))
+    except BrokenPipeError as gone:
+        text = "nobody reads the plan any more; nothing was changed"
+        raise BasculeError(Problem(code="OUTPUT-GONE", message=text, hint="do not pipe it into head")) from gone
     if not prepared.plan and not ready.files:
         return _finish(ready, None, as_json=as_json)
     window_s = None if no_confirm else confirm_within or (DEFAULT_S if prepared.must_be_confirmed else None)

@@ -13,14 +13,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from bascule.errors import BasculeError, CommandFailed, Problem
-from bascule.guests import qemu_command, tiny
-from bascule.guests.kernel import GuestImage
+from bascule.guests import qemu_command, taps
 from bascule.guests.protocol import Plug
 from bascule.guests.qemu_command import Boot, Files
-from bascule.guests.questions import Answer, ask
 from bascule.model.domain import Domain, DomainNic
 from bascule.model.site import Guest, GuestNic, PlugKind
-from bascule.model.values import IfName, IpAddress, tap_mac
+from bascule.model.values import IfName, tap_mac
 from bascule.plan.change import Note
 from bascule.plan.virtual_network import bridge_name
 from bascule.system.iproute import batch
@@ -29,14 +27,13 @@ from bascule.system.qmp import Qmp
 from bascule.system.run import run
 
 DEFAULT_MEMORY = 1 << 30  # bytes; where the site file says nothing
-START_S = 60.0  # an emulated guest on a busy host; measured 3 s on an idle one
 
 
 class QemuDriver:
     """Guests of one host. ``folder`` keeps one folder per guest: its monitor, its console, what it was made from.
 
-    With ``image`` every guest is the tiny one (the twin); without, guests boot their own disks, ISO or kernel.
-    Guests outlive us unless a sandbox ends them. ``namespace`` is the host's; None is the one that we are in.
+    Guests outlive us unless a sandbox ends them. ``namespace`` is the host's; None is the one that we are in. One that
+    does not reboot ends instead, as when its kernel panics.
     """
 
     name: ClassVar[str] = "qemu"
@@ -48,15 +45,13 @@ class QemuDriver:
         *,
         accel: str,
         namespace: Namespace | None = None,
-        image: GuestImage | None = None,
-        gateways: Mapping[str, Mapping[int, Sequence[IpAddress]]] | None = None,
+        reboots: bool = True,
     ) -> None:
         self._folder = folder
         self._guests = guests
         self._accel = accel
         self._namespace = namespace
-        self._image = image
-        self._gateways = gateways or {}
+        self._reboots = reboots
 
     # -- NICs, as the protocol has them -------------------------------------------------------------------------
 
@@ -74,6 +69,7 @@ class QemuDriver:
             lines.append(f"link set dev {tap} master {plug.bridge}")
             lines.append(f"link set dev {tap} up")
         self._ip(lines, undo=[f"link del dev {plug.nic.tap}" for plug in plugs if plug.nic.tap not in there])
+        taps.tag(plugs, self._namespace)
         for plug in plugs:
             if self.is_running(plug.nic.guest):
                 self._hot_add(plug.nic)
@@ -218,37 +214,18 @@ class QemuDriver:
         guest = self._guests[name]
         there = self._links()
         boot = None
-        if self._image is not None:
-            line = tiny.command_line(guest, self._gateways.get(name))
-            boot = Boot(kernel=str(self._image.kernel), initrd=str(self._image.initrd), cmdline=line)
-        elif guest.kernel:
+        if guest.kernel:
             boot = Boot(kernel=guest.kernel, initrd=guest.initrd, cmdline=guest.cmdline)
         return qemu_command.arguments(
             guest,
             accel=self._accel,
-            memory=tiny.MEMORY if self._image is not None else guest.memory or DEFAULT_MEMORY,
+            memory=guest.memory or DEFAULT_MEMORY,
             nics=[(nic, nic.tap) for nic in guest.nics if nic.tap in there],
             files=files,
             boot=boot,
             daemonize=True,
+            reboots=self._reboots,
             vhost=self._accel == "kvm" and Path("/dev/vhost-net").exists(),
-        )
-
-    def wait_ready(self, names: Sequence[str], *, timeout_s: float = START_S) -> tuple[Note, ...]:
-        """Until the tiny guests have their static addresses and open ports; a note for each that is late."""
-        end = time.monotonic() + timeout_s
-        waiting = list(names)
-        while waiting and time.monotonic() < end:
-            waiting = [name for name in waiting if tiny.READY not in self.console(name)]
-            if waiting:
-                time.sleep(0.05)
-        return tuple(
-            Note(
-                kind="warning",
-                subject=name,
-                text=f"did not boot within {timeout_s:g} s; its console is in {self._files(name).console}",
-            )
-            for name in waiting
         )
 
     def stop(self, name: str) -> None:
@@ -279,16 +256,6 @@ class QemuDriver:
             if str(files.monitor).encode() in line:  # not another process that got the number later
                 return pid
         return None
-
-    def console(self, name: str) -> str:
-        """What the guest has printed."""
-        with contextlib.suppress(OSError):
-            return self._files(name).console.read_text(encoding="utf-8", errors="replace")
-        return ""
-
-    def ask(self, name: str, question: str, *, timeout_s: float = 10.0) -> Answer:
-        """Have a tiny guest ask for us: ``ping ADDRESS``, ``tcp ADDRESS PORT`` or ``address``."""
-        return ask(self._files(name).questions, question, timeout_s=timeout_s)
 
     def domains(self) -> tuple[Domain, ...]:
         """What is defined here, running or not, in the shape in which libvirt's domains are seen."""
