@@ -10,7 +10,7 @@ from bascule.apply import checkpoint as checkpoints
 from bascule.apply import lease
 from bascule.apply.back import Back, back_up, differences, go_back
 from bascule.apply.checkpoint import Checkpoint, Facts, Folder, Status
-from bascule.apply.engine import execute
+from bascule.apply.engine import execute, sets_lifetimes
 from bascule.apply.exclusive import lock
 from bascule.apply.guard import Guard, arm, stand_down
 from bascule.apply.place import Place, here, refused
@@ -219,8 +219,8 @@ class _Transaction:
         for fault in lease.give_names(self.prepared.leases.names):
             self.wish.tell(f"mind: {fault}")
         applied = self._look()
-        if leases and (swept := self._missing(applied)):
-            execute(swept, keep=(self.held.fd,))  # a client's script may sweep off addresses that are not its own
+        if (leases or sets_lifetimes(self.prepared.plan)) and (swept := self._missing(applied)):
+            execute(swept, keep=(self.held.fd,))  # by a client's script, which knows its own addresses only
             applied = self._look()
         self.folder.write_applied(applied)
         _require("the kernel does not have what was asked for", tuple(differences(self._missing(applied))))
