@@ -42,10 +42,11 @@ def execute(plan: Plan, *, namespace: Namespace | None = None, keep: Sequence[in
 
 
 def sets_lifetimes(plan: Plan) -> bool:
-    """Whether it sets an address with a lifetime. On a busy machine the kernel may take such a one away again.
+    """Whether it sets an address with a lifetime. On a loaded machine the kernel may take such a one away again.
 
-    Its worker for lifetimes starts with each, and takes an address that is younger than its own idea of now for one
-    that has run out (check_lifetime in net/ipv4/devinet.c): one in some thousands, so whoever sets it looks again.
+    Its worker for lifetimes starts with each of them. Where it was held up for more than 20 ms, an address that came
+    meanwhile is younger than its idea of now, and counts as one that has run out (check_lifetime in
+    net/ipv4/devinet.c). It was seen once in some hundred random pairs of states; whoever sets one looks again.
     """
     return any("valid_lft" in command.words for command in plan.commands)
 
