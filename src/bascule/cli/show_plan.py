@@ -70,7 +70,8 @@ def rows_of(changes: Iterable[Change]) -> list[Row]:
         for subject, group in by_subject.items():
             risk = max(change.risk for change in group)
             actions = ", ".join(dict.fromkeys(change.action for change in group))
-            unnamed = [guest for guest in group[0].guests if guest not in group[0].reason]
+            named = group[0].reason.split()
+            unnamed = [guest for guest in group[0].guests if guest not in named]
             guests = f"; carries {', '.join(unnamed)}" if unnamed else ""
             words = "" if risk is Risk.ADDITION else risk.words
             rows.append(Row(subject, actions, words, f"{group[0].reason}{guests}"))

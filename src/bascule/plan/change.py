@@ -24,7 +24,7 @@ class Risk(IntEnum):
         """The class as it is printed."""
         return {
             Risk.ADDITION: "addition",
-            Risk.CHANGES: "changes MAC, MTU or address",
+            Risk.CHANGES: "changes MAC, MTU, address or route",
             Risk.DETACHES: "detaches ports",
             Risk.MANAGEMENT: "management path",
         }[self]
