@@ -98,7 +98,8 @@ def refuse_if_pending(place: Place) -> None:
         Problem(
             code="PENDING",
             message=f"change {folder.number} is still {entry.status}; nothing was changed by this call",
-            hint="'bascule confirm' keeps it, 'bascule undo' takes it back, 'bascule status' says more",
+            hint=("'bascule confirm' keeps it, " if entry.status is Status.APPLIED else "")
+            + "'bascule undo' takes it back, 'bascule status' says more",
         )
     )
 
