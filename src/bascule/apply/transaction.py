@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from bascule.apply import checkpoint as checkpoints
@@ -20,6 +20,7 @@ from bascule.apply.probes import Probes, dhcp_answers
 from bascule.errors import BasculeError, CommandFailed, NotPermitted, Problem, TakenBack
 from bascule.model.state import HostState
 from bascule.observe.kernel import observe
+from bascule.plan.arrivals import with_what_came
 from bascule.plan.batch import script
 from bascule.plan.change import Plan
 from bascule.plan.diff import diff
@@ -265,13 +266,9 @@ class _Transaction:
         """What the plan asked for and the kernel does not have; what others do meanwhile is not our concern."""
         subjects = {change.subject for change in self.prepared.plan.changes}
         subjects -= {name for part in self.prepared.besides for name in part.own_links}
-        wanted = self.prepared.wanted
         theirs = {handover.to for handover in self.prepared.leases.handovers}
-        if theirs:  # dhcpcd sets its routes with a metric that has to do with the link
-            mine = tuple(r for r in wanted.routes if r.dev not in theirs or r.protocol != "dhcp")
-            its = tuple(r for r in applied.routes if r.dev in theirs and r.protocol == "dhcp")
-            wanted = replace(wanted, routes=mine + its)
-        return diff(applied, wanted).only(subjects)
+        goal = with_what_came(self.prepared.wanted, self.prepared.observed, applied, theirs)
+        return diff(applied, goal).only(subjects)
 
     def _require_leases(self, begun: lease.Begun) -> None:
         """A server that did not answer before need not answer now."""
