@@ -189,6 +189,24 @@ def test_the_dead_man_brings_it_home(leased: Leased) -> None:
     assert leased.renewed()
 
 
+def test_a_bridge_that_asks_for_itself_gets_the_client(leased: Leased) -> None:
+    """``address: dhcp``: nothing is moved but the client, and what it sets is its own."""
+    before = leased.bed.calm()
+    address = the_one(leased.addresses("eth0"))
+    leased.bed.site.write_text(SITE % "dhcp")
+    done = leased.apply("--confirm-within", "60s")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert the_one(leased.addresses("br0")) == address
+    assert "default via 10.0.0.1 dev br0" in leased.shell("ip", "route").stdout
+    assert leased.running() == ["br0"]
+    status = json.loads(leased.bascule("status", "--json").stdout)
+    assert (status["ok"], status["drift"]) == (True, [])
+    undone = leased.bascule("undo")
+    assert undone.returncode == 0, undone.stdout + undone.stderr
+    assert the_one(leased.addresses("eth0")) == address
+    assert difference(before, leased.bed.calm()) == []
+
+
 KILLED = """\
 import os, sys
 from bascule.apply import lease

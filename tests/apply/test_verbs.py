@@ -167,6 +167,50 @@ def test_a_failed_step_comes_back_at_once(bed: Bed) -> None:
     assert bed.status()["ok"]
 
 
+def test_what_others_did_meanwhile_is_kept_or_named(bed: Bed) -> None:
+    bed.apply("--no-confirm")
+    bed.batch(
+        "tuntap add vnet9 mode tap\nlink set vnet9 up master br3\nlink set vnet2 nomaster\n"
+        "addr add 10.0.0.66/24 dev br0\nroute add 10.99.0.0/16 via 10.0.0.1\nlink set eth4 mtu 1400\n"
+        "rule add from 10.0.0.66 lookup 99 priority 600\n"
+    )
+    undone = bed.run("undo")
+    assert undone.returncode == 0, undone.stderr
+    for words in (
+        "vnet9 is new and loses its bridge br3, which goes away",
+        "vnet2: bridge is now none",
+        "10.0.0.66/24 was added to br0, and goes away with it",
+        "the route 10.99.0.0/16 by 10.0.0.1 is new, and goes away with br0",
+        "eth4: MTU is now 1400",
+        "rule 600 from 10.0.0.66 lookup 99 is new",
+    ):
+        assert words in undone.stdout
+    links = bed.raw()["links"]
+    assert links["vnet1"]["master"] == "old0", "a bridge without ports has no MAC, and finds its own again"
+    assert "master" not in links["vnet2"]
+
+
+def test_a_way_back_that_cannot_end_can_be_closed(bed: Bed) -> None:
+    """The guest's old bridge has become something that takes no ports."""
+    bed.apply("--no-confirm")
+    bed.batch("link del old0\nlink add old0 type veth peer name old0p\n")
+    first = bed.run("undo")
+    assert first.returncode == 1
+    assert "NOT completely taken back" in first.stderr
+    assert "vnet1: become a port of old0" in first.stderr
+    assert "undo --leave" in first.stderr
+    status = bed.status()
+    assert (status["ok"], status["status"]) == (False, "failed")
+    refused = bed.run("apply", str(bed.site), "--yes")
+    assert refused.returncode == 1
+    assert "is still failed" in refused.stderr
+    assert "bascule confirm" not in refused.stderr
+    closed = bed.run("undo", "--leave")
+    assert closed.returncode == 1, "it still differs from before"
+    assert "the change is closed" in closed.stderr
+    assert bed.status()["ok"]
+
+
 def test_status_watch_prints_drift_as_it_happens(bed: Bed) -> None:
     bed.apply("--no-confirm")
     out = bed.state / "watched"

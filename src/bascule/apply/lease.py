@@ -11,17 +11,20 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bascule.apply.checkpoint import Folder
 from bascule.errors import BasculeError, MissingTool
 from bascule.model.dhcp import KINDS, Client, Handover, Start
 from bascule.observe.dhcp_clients import dhcp_clients
-from bascule.plan.leases import Names
 from bascule.system import durable
 from bascule.system.managers import in_first_namespace
 from bascule.system.process import end_with_children, programs, spawn_detached
 from bascule.system.resolved import link_names, set_link_names
 from bascule.system.run import find_tool, run
+
+if TYPE_CHECKING:
+    from bascule.plan.leases import Names
 
 BOUND_S = 15.0  # for a client to hear from its server again: RFC 2131's first three tries, and STP
 HOME_S = 5.0  # the same on the way back, which waits for nobody
