@@ -29,7 +29,7 @@ def look(facts: Facts) -> Iterator[Finding]:
             id="forward-policy",
             severity=Severity.WARNING,
             subject=one.name,
-            text=f"what goes out from its guests or is forwarded to them meets {whose}, which drops what it does not know",
+            text=f"what its guests send out or get from outside meets {whose}, which drops what it does not know",
             evidence=tuple(map(str, chains)),
             fix=f"iptables -I {chain} -i {one.bridge} -j ACCEPT; iptables -I {chain} -o {one.bridge} -j ACCEPT "
             "(the network's own rules still decide)",
