@@ -110,7 +110,7 @@ def wire(site: Site, hosts: Iterable[str], observed: Mapping[str, HostState]) ->
     switches = {name: names.give(name) for name in site.networks}
     own = {host.name: realms(site, host) for host in chosen}
     guests = {
-        guest.name: _guest_end(site, host, guest.name, own[host.name], notes)
+        guest.name: _guest_end(site, host, guest.name, own[host.name], notes, observed.get(host.name))
         for host in chosen
         for guest in site.guests_on(host.name)
     }
@@ -180,7 +180,9 @@ def _tagged(site: Site, host: Host, nic: IfName) -> Iterator[Network]:
     return (network for vid in sorted(vids) if (network := site.network_of_vlan(vid)) is not None)
 
 
-def _guest_end(site: Site, host: Host, guest: str, own: Sequence[Realm], notes: list[Note]) -> End:
+def _guest_end(
+    site: Site, host: Host, guest: str, own: Sequence[Realm], notes: list[Note], state: HostState | None
+) -> End:
     nics: list[EndNic] = []
     for nic in site.guests[guest].nics:
         if nic.vlans:
@@ -198,7 +200,7 @@ def _guest_end(site: Site, host: Host, guest: str, own: Sequence[Realm], notes: 
                 gateways=network.gateways if network else _host_gateways(nic, own),
                 plug=nic,
                 bridge=bridge_of(nic),
-                mtu=_mtu(host, nic),
+                mtu=_mtu(host, nic, state),
             )
         )
     return End(name=guest, nics=tuple(nics), routes=default_routes(nics))
@@ -212,13 +214,16 @@ def _host_gateways(nic: GuestNic, own: Sequence[Realm]) -> tuple[IpAddress, ...]
     return ()
 
 
-def _mtu(host: Host, nic: GuestNic) -> int:
+def _mtu(host: Host, nic: GuestNic, state: HostState | None) -> int:
+    """As the plan wants it: of the bridge, else of the NIC below it, as declared or as it was found."""
+    seen = {name: link.mtu for name, link in state.links.items()} if state else {}
     if nic.plug is PlugKind.DIRECT:
-        return host.nics[IfName(nic.into)].mtu or 1500
+        return host.nics[IfName(nic.into)].mtu or seen.get(IfName(nic.into), 1500)
     if nic.plug is PlugKind.NETWORK:
         return 1500
     bridge = host.bridges[IfName(nic.into)]
-    return bridge.mtu or next((x.mtu for x in host.uplink_nics(bridge) if x.mtu), 1500)
+    below = [x.mtu or seen.get(x.name) for x in host.uplink_nics(bridge)]
+    return bridge.mtu or next(filter(None, below), 1500)
 
 
 def _machine_end(site: Site, machine: str) -> End:

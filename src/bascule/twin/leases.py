@@ -66,11 +66,11 @@ def host_links(site: Site, host: Host, own: Iterable[Realm] = ()) -> Iterator[Ho
 
 
 def askers(site: Site, hosts: Iterable[str], wiring: Wiring, rooms: Mapping[str, Namespace]) -> Iterator[Asker]:
-    """Every NIC whose address is ``dhcp``."""
+    """Every NIC whose address is ``dhcp`` and whose namespace is ours."""
     for end in (*wiring.guests.values(), *wiring.machines.values()):
-        for nic in end.nics:
-            if nic.dhcp:
-                room = rooms[end.name]
+        room = rooms.get(end.name)
+        for nic in end.nics if room else ():
+            if nic.dhcp and room:
                 yield Asker(endpoint=end.name, namespace=room, link=nic.link, mac=nic.mac, segment=nic.segment)
     for name in hosts:
         for at in host_links(site, site.hosts[name]):
@@ -79,10 +79,15 @@ def askers(site: Site, hosts: Iterable[str], wiring: Wiring, rooms: Mapping[str,
                 yield Asker(endpoint=name, namespace=rooms[name], link=at.link, mac=mac, segment=at.segment)
 
 
+def served_segments(site: Site, wiring: Wiring) -> set[str]:
+    """Where the file says that somebody gives addresses."""
+    served = {machine.dhcp.network for machine in site.machines.values() if machine.dhcp is not None}
+    return served | {virtual_segment(host, x.name) for host, own in wiring.realms.items() for x in own if x.ranges}
+
+
 def acquire(site: Site, wiring: Wiring, wanting: Iterable[Asker], *, timeout_s: float) -> dict[Asker, Lease | None]:
     """Real exchanges, all at once. Where the file names no server they end sooner."""
-    served = {machine.dhcp.network for machine in site.machines.values() if machine.dhcp is not None}
-    served |= {virtual_segment(host, one.name) for host, own in wiring.realms.items() for one in own if one.ranges}
+    served = served_segments(site, wiring)
     found: dict[Asker, Lease | None] = {}
     groups: dict[bool, dict[dhcp.Client, Asker]] = {True: {}, False: {}}
     for asker in wanting:

@@ -39,6 +39,7 @@ class _Inquiry:
     traffic: list[tuple[str, Question]] = field(default_factory=list)
     missing: str = ""
     unasked: str = ""
+    mute: list[str] = field(default_factory=list)  # what could not be asked of its traffic
 
     @property
     def questions(self) -> Iterator[Question]:
@@ -60,7 +61,7 @@ def check_guests(site: Site, host: Host, state: HostState, world: World) -> Iter
     endpoints = Endpoints(site, world, read_neighbours(namespace))
     inquiries = [_inquire(nic, host, state, endpoints) for nic in nics]
     questions = list(dict.fromkeys(question for inquiry in inquiries for question in inquiry.questions))
-    replies = {answer.question: answer for answer in ask(questions)}
+    replies = dict(zip(questions, ask(questions, patience=world.patience), strict=True))
     learned = read_fdb(namespace)  # afterwards: a guest that was silent has spoken now
     for inquiry in inquiries:
         if (into := _bridge(inquiry.nic, state)) is not None:
@@ -82,11 +83,14 @@ def _inquire(nic: GuestNic, host: Host, state: HostState, endpoints: Endpoints) 
     if not stands:
         inquiry.missing = f"no address of {nic.guest} is known" + (" (has it a lease?)" if nic.dhcp else "")
         return inquiry
+    if own is not None and not own.answers("arp"):
+        inquiry.missing = f"{nic.guest} is not played on this NIC"
+        return inquiry
     asker = _host_foot(host, nic, state, endpoints, stands[0])
     if asker:
         inquiry.recipe = [_arp(asker, stands[0].address.ip)]
     others = sorted(
-        (foot for foot in endpoints.neighbours(stands[0], nic.guest) if not _is_trap(foot, host, nic)),
+        (f for f in endpoints.neighbours(stands[0], nic.guest) if f.asks("arp") and not _is_trap(f, host, nic)),
         # from outside, if there is one; on a virtual network that are the other guests
         key=lambda foot: (foot.endpoint in site.guests) != (nic.plug is PlugKind.NETWORK),
     )
@@ -98,6 +102,8 @@ def _inquire(nic: GuestNic, host: Host, state: HostState, endpoints: Endpoints) 
     inquiry.inward = [_arp(other, stand.address.ip) for stand in stands]
     if own is None:
         inquiry.unasked = f"from {nic.guest} itself: not asked, because it is not ours to ask from"
+    elif not own.asks("arp"):
+        inquiry.unasked = f"from {nic.guest} itself: not asked, because it does not listen to us"
     else:
         families = {stand.address.version for stand in stands}
         inquiry.outward = [_arp(own, address.ip) for address in theirs if address.version in families]
@@ -155,15 +161,19 @@ def _traffic(
 ) -> Iterator[tuple[str, Question]]:
     site, guest = endpoints.site, inquiry.nic.guest
     serves = site.guests[guest].serves
-    if own is None:
+    if own is None or not own.answers("udp"):
         mute = [s for s in serves if s.protocol == "udp" and not ANSWERED_BY_ALL.issuperset((s.first, s.last))]
         serves = tuple(service for service in serves if service not in mute)
         if mute:
-            inquiry.unasked += f"; {', '.join(map(str, mute))} not asked, because only its clients know its questions"
+            why = "only its clients know its questions" if own is None else f"{guest} serves no UDP here"
+            inquiry.mute.append(f"{', '.join(map(str, mute))} not asked, because {why}")
+    silent = [foot.endpoint for foot in (other, own) if foot and not foot.asks("udp")]
+    if silent:
+        inquiry.mute.append(f"UDP from {' and '.join(silent)} not asked, because it cannot ask so")
     for stand in inquiry.stands:
         if any(address.version == stand.address.version for address in other.addresses):
             yield from _talk(other, guest, stand.address.ip, serves, mtu, every=own is not None)
-    if own is None:
+    if own is None or not own.asks("icmp"):
         return
     machine = site.machines.get(other.endpoint) or site.guests.get(other.endpoint)
     for address in other.addresses:
@@ -179,12 +189,13 @@ def _talk(
     base = Question(source=foot, protocol=Protocol.ICMP, address=address, via=foot.link)
     yield f"{head} icmp", base
     yield f"{head} {mtu} bytes", replace(base, size=mtu)
+    serves = [service for service in serves if foot.asks(service.protocol)]
     asked = {Protocol(s.protocol) for s in serves if s.ports}
     for service in serves:
         for port in dict.fromkeys((service.first, service.last)) if service.ports else ():
             yield f"{head} {service.protocol}/{port}", replace(base, protocol=Protocol(service.protocol), port=port)
     for protocol in (Protocol.TCP, Protocol.UDP):
-        if every and protocol not in asked:
+        if every and protocol not in asked and foot.asks(protocol):
             yield f"{head} {protocol}", replace(base, protocol=protocol, port=UNSERVED_PORT)
 
 
@@ -229,8 +240,7 @@ def _within(inquiry: _Inquiry, replies: Replies) -> Iterator[Check]:
         detail = detail if answer.ok else f"DHCP for {nic.mac}: {answer.words}"
         yield Check(id="lease", subject=nic.guest, ok=answer.ok and held, detail=detail)
     faults, words = _unrestricted(inquiry, replies)
-    detail = "; ".join(faults) or words
-    detail += f"; {inquiry.unasked}" if inquiry.unasked else ""
+    detail = "; ".join(filter(None, [*(faults or [words]), inquiry.unasked, *inquiry.mute]))
     yield Check(id="traffic-within", subject=nic.guest, ok=not faults, detail=detail)
 
 
@@ -242,9 +252,8 @@ def _properties(inquiry: _Inquiry, replies: Replies) -> Iterator[Check]:
         return
     for name, judge in zip(names, (_in_domain, _like_any_nic, _unrestricted), strict=True):
         faults, words = judge(inquiry, replies)
-        detail = "; ".join(faults) if faults else words
-        if inquiry.unasked:
-            detail = f"{detail}; {inquiry.unasked}"
+        parts = [*(faults or [words]), inquiry.unasked, *(inquiry.mute if judge is _unrestricted else ())]
+        detail = "; ".join(filter(None, parts))
         yield Check(id=name, subject=inquiry.nic.guest, ok=not faults, detail=detail)
 
 

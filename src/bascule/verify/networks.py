@@ -72,7 +72,8 @@ def _check_server(host: Host, one: Realm, bridge: IfName, world: World) -> Itera
     """A guest asks where we can ask from one, else the host itself does."""
     server = one.addresses[0].ip
     segment = virtual_segment(host.name, one.name)
-    feet = [foot for name, some in world.feet.items() if name != host.name for foot in some if foot.network == segment]
+    others = [foot for name, some in world.feet.items() if name != host.name for foot in some]
+    feet = [foot for foot in others if foot.network == segment and foot.voice is None]
     feet += [foot for foot in world.feet.get(host.name, ()) if foot.link == bridge]
     asker = next((foot for foot in feet if any(a.version == server.version for a in foot.addresses)), None)
     if asker is None:
