@@ -19,7 +19,6 @@ from bascule.plan.target_networks import (
     forwarding,
     left_behind,
     network_link,
-    not_kept,
     why_forwarding,
 )
 from bascule.plan.virtual_network import TABLE_PREFIX, Realm, bridge_name, realms, tables
@@ -52,7 +51,7 @@ class GuestLayer(Layer):
             self._network(one)
         changed, notes = forwarding(self.realms, self.host, self.observed, self.links)
         self.sysctls |= changed
-        self.notes += (*notes, *left_behind(self.observed, self.mark, self.realms), *not_kept(self.host, self.realms))
+        self.notes += (*notes, *left_behind(self.observed, self.mark, self.realms))
         for key in changed:
             if (network := why_forwarding(key, self.realms, networks)) is not None:
                 self._because(key, f"virtual network {network.name} is reached by routing", network.place)
