@@ -107,14 +107,6 @@ def _names(observed: HostState) -> Iterator[str]:
     return (key.removeprefix(TABLE_PREFIX) for key in observed.tables if key.startswith(TABLE_PREFIX))
 
 
-def not_kept(host: Host, realms: Iterable[Realm]) -> Iterator[Note]:
-    """No configuration system is told of them: rules and name servers are more than these know."""
-    names = ", ".join(one.name for one in realms)
-    if names:
-        text = f"makes {names} anew after a restart of the machine only when 'bascule apply' is run again"
-        yield Note(kind="warning", subject=host.name, text=text)
-
-
 def left_behind(observed: HostState, mark: str, realms: Iterable[Realm]) -> Iterator[Note]:
     """What stays when the last network that needed it is taken out of the file: others may have come to need it."""
     realms = tuple(realms)
