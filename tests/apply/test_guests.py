@@ -75,7 +75,9 @@ def whole(image: GuestImage) -> None:
         made(there)
         wait_until(there.answers, 60, "g1 on its new wire")
         assert there.ok("confirm", connect=False)
-        there.undo()
+        said = there.undo()
+        assert "as before: guests g1, g2" in said
+        assert "as before: networks of libvirt lab" in said
         assert seen(there) == before
 
         there.apply("--confirm-within", "1s")

@@ -122,13 +122,15 @@ def test_the_script_of_a_unit_makes_the_network_again(lab: Lab, tmp_path: Path) 
     room = lab.namespace("host")
     told = site(guest("g", nic("g", 0, "lab", "dhcp", plug=PlugKind.NETWORK)), networks=(virtual_network(Mode.NAT),))
     _, wanted = make_plan(told, told.hosts["h"], workflow.look(told, told.hosts["h"], room))
+    first = make_again("lab", wanted)
     script = tmp_path / "lab.sh"
-    script.write_text(make_again("lab", wanted))
+    script.write_text(first)
     for _ in range(2):
         with room.entered():
             run(("sh", str(script)))
-        plan, _ = make_plan(told, told.hosts["h"], workflow.look(told, told.hosts["h"], room))
+        plan, again = make_plan(told, told.hosts["h"], workflow.look(told, told.hosts["h"], room))
         assert plan.changes == ()
+        assert make_again("lab", again) == first
 
 
 def test_the_unit_runs_the_very_server_and_goes_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import select
 import shlex
 import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -300,7 +300,9 @@ def make_again(name: str, wanted: HostState, *, rules_only: bool = False) -> str
     lines = ["#!/bin/sh", MARK, "set -e", *_lines(always.changes)]
     if rules_only:
         return "\n".join([*lines, ""])
-    there = diff(HostState(), HostState(links={bridge: wanted.links[bridge]}, sysctls=own))
+    link = wanted.links[bridge]
+    bare = replace(link, addresses=tuple(a for a in link.addresses if not a.is_link_local))  # the kernel makes those
+    there = diff(HostState(), HostState(links={bridge: bare}, sysctls=own))
     lines += [f"if ! ip link show dev {bridge} > /dev/null 2>&1; then", *_lines(there.changes), "fi", ""]
     return "\n".join(lines)
 
