@@ -207,7 +207,7 @@ def bad_days(image: GuestImage) -> None:
                 site = workflow.load(str(there.site))
                 with there.host.entered(), environment({"BASCULE_STATE_DIR": str(there.folder / "state")}):
                     mock.patch.object(binding.Binding, "update_device", dies).start()
-                    libvirt_undo.RECONNECT_S = 10.0 if revive_s else 0.5
+                    libvirt_undo.RECONNECT_S = 60.0 if revive_s else 0.5  # a busy machine starts it late
                     mock.patch("bascule.guests.part_back.RECONNECT_S", libvirt_undo.RECONNECT_S).start()
                     asked = Asked(driver="libvirt", uri=there.libvirt.uri)
                     try:
