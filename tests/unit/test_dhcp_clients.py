@@ -50,6 +50,17 @@ def test_a_command_line(words: str, links: tuple[str, ...], later: str) -> None:
     assert " ".join(kind.start(on(kind.NAME, words)).argv) == later
 
 
+def test_where_a_client_writes_its_number() -> None:
+    def files(words: str) -> tuple[str, ...]:
+        return KINDS[words.split(maxsplit=1)[0].rstrip(":")].pid_files(words.split())
+
+    assert files("dhclient -pf /run/dhclient.eth0.pid eth0") == ("/run/dhclient.eth0.pid",)
+    assert files("dhclient -6 eth0") == ("/run/dhclient6.pid",)
+    assert files("udhcpc -p /run/x.pid") == ("/run/x.pid",)
+    assert files("udhcpc -i eth0") == ()
+    assert "/run/dhcpcd/eth0-4.pid" in files("dhcpcd: eth0 [ip4]")
+
+
 def program(pid: int, words: str, parent: int = 1) -> Program:
     return Program(pid=pid, parent=parent, started=0, argv=tuple(words.split("|")))
 

@@ -49,6 +49,9 @@ def end(handovers: Iterable[Handover]) -> None:
     for client in dhcp_clients(running):
         if any(_is(client, handover, handover.link) for handover in leaving):
             end_with_children(client.pid, running)
+            for path in KINDS[client.kind].pid_files(client.argv):
+                if _read(path).strip() == str(client.pid).encode():
+                    Path(path).unlink(missing_ok=True)
 
 
 def begin(handovers: Iterable[Handover], folder: Folder, *, patience_s: float) -> Begun:

@@ -48,6 +48,11 @@ def links(argv: Sequence[str]) -> tuple[str, ...]:
     return (next((value for name, value in _options(argv) if name in {"-i", "--interface"}), DEFAULT_LINK),)
 
 
+def pid_files(argv: Sequence[str]) -> tuple[str, ...]:
+    """None unless its command line names one."""
+    return tuple(value for name, value in _options(argv) if name in {"-p", "--pidfile"})
+
+
 def start(one: Handover) -> Start:
     """It has no lease file, and asks for its address by name."""
     words = []
