@@ -131,6 +131,8 @@ def test_what_the_plan_says() -> None:
         "warning: 10.0.0.5/24 has a lifetime, and no DHCP client was found that keeps it: on br0 it ends in 600 s "
         "unless one is started there"
     )
+    nobody = leases([Move(link=ETH0, to=BR0, addresses=(LEASED,))], [], {}, sees_all=False)
+    assert nobody.notes == (), "an ordinary user does not see who keeps it"
     elsewhere = Client(kind="dhclient", links=("eth5",), argv=("dhclient", "eth5"), pid=9)
     assert told(elsewhere)[1] == 0
 

@@ -28,7 +28,7 @@ if [ ! -e "$0.bound" ]; then
         deconfig) exit 0 ;;
         bound|renew)
             : >"$0.bound"
-            case " {addresses} " in *" $ip "*) ;; *) "$script" deconfig ;; esac ;;
+            [ -z "{addresses}" ] || case " {addresses} " in *" $ip "*) ;; *) "$script" deconfig ;; esac ;;
     esac
 fi
 exec "$script" "$@"
