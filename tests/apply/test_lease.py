@@ -160,6 +160,8 @@ def test_the_lease_goes_on_under_the_bridge_and_back(leased: Leased) -> None:
     assert the_one(leased.addresses("br0")) == address
     assert leased.addresses("eth0") == {}
     assert leased.running() == ["br0"]
+    left = leased.shell("find", "/run", "-name", "*eth0*.pid").stdout
+    assert left == "", "or 'dhclient -r' would end whoever has its number next"
     assert leased.renewed(), "the server hears it again, and answers"
     time.sleep(0.3)
     assert the_one(leased.addresses("br0")) == address

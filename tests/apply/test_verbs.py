@@ -12,7 +12,11 @@ import time
 
 import pytest
 
-from tests.apply.hosts import ADDITION, Bed, difference, wait_for
+from bascule import workflow
+from bascule.apply.prepare import Prepared, prepare
+from bascule.apply.transaction import Wish, apply
+from bascule.errors import BasculeError
+from tests.apply.hosts import ADDITION, Bed, difference, environment, wait_for
 
 
 def test_apply_confirm_undo(bed: Bed) -> None:
@@ -251,3 +255,32 @@ def test_the_forward_delay_of_a_bridge_without_stp_comes_back(addition: Bed) -> 
     assert addition.raw()["links"]["br3"]["linkinfo"]["info_data"]["forward_delay"] == 1500
     assert addition.run("undo").returncode == 0
     assert difference(before, addition.raw()) == []
+
+
+def test_a_plan_that_is_out_of_date_is_made_again(bed: Bed) -> None:
+    """The host moves while the administrator reads: the new plan is agreed to, or nothing happens."""
+    before = bed.raw()
+    site = workflow.load(str(bed.site))
+    told: list[str] = []
+    asked: list[list[str]] = []
+
+    def agree(fresh: Prepared) -> bool:
+        asked.append([change.subject for change in fresh.plan.changes])
+        return len(asked) > 1
+
+    with bed.host.entered(), environment(bed.env):
+        prepared = prepare(site, site.hosts["h"])
+        bed.ip("link set vnet1 nomaster")
+        bed.ip("link set vnet1 mtu 1400")
+        with pytest.raises(BasculeError, match="the host's network changed while the plan was made"):
+            apply(prepared, Wish(agree=agree, tell=told.append))
+        assert told == ["the host changed since the plan was made; planned again"]
+        assert "vnet1" in asked[0]
+        assert "br3" not in bed.raw()["links"]
+        apply(prepared, Wish(agree=agree, tell=told.append))
+        assert bed.raw()["links"]["vnet1"]["master"] == "br3"
+    undone = bed.run("undo")
+    assert undone.returncode == 0, undone.stderr
+    left = [line for line in difference(before, bed.raw()) if not line.startswith(("vnet1", "old0"))]
+    assert left == []
+    assert "master" not in bed.raw()["links"]["vnet1"], "as it was when the change was made, not when it was planned"

@@ -49,6 +49,9 @@ def end(handovers: Iterable[Handover]) -> None:
     for client in dhcp_clients(running):
         if any(_is(client, handover, handover.link) for handover in leaving):
             end_with_children(client.pid, running)
+            for path in KINDS[client.kind].pid_files(client.argv):
+                if _read(path).strip() == str(client.pid).encode():
+                    Path(path).unlink(missing_ok=True)
 
 
 def begin(handovers: Iterable[Handover], folder: Folder, *, patience_s: float) -> Begun:
@@ -120,7 +123,7 @@ class _Started:
             last = ([line for line in text.splitlines() if line.strip()] or [f"status {status}"])[-1]
             return f"ended: {last}", True
         found = re.search(self.start_.bound, text) if self.start_.bound else None
-        if found and found[1] not in self.handover.addresses:
+        if found and self.handover.addresses and found[1] not in self.handover.addresses:
             return f"was given another address, {found[1]}", True
         if found is None and (self.start_.bound or status is None):
             return "has not heard from its server again", False

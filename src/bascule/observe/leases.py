@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 
 from bascule.model.site import Host
@@ -17,7 +18,7 @@ def leases_here(host: Host, observed: HostState, wanted: HostState) -> Leases:
     if not moved:
         return Leases()
     daemons = {move.link: daemon for move in moved if (daemon := daemon_of(move.link)) is not None}
-    return leases(moved, dhcp_clients(), daemons, tuple(_names(moved)))
+    return leases(moved, dhcp_clients(), daemons, tuple(_names(moved)), sees_all=os.geteuid() == 0)
 
 
 def _names(moved: Iterable[Move]) -> Iterator[Names]:

@@ -126,15 +126,15 @@ def dead_man() -> None:
     subprocess.run(
         (sys.executable, "-c", f"{killed}; {rest}", SITE), capture_output=True, check=False, start_new_session=True
     )  # it kills its whole group
-    wait_until(lambda: "taken back" not in status()["words"], 20)
+    wait_until(lambda: "taken back" not in status()["words"], 60)
     found = status()["words"]
     say("a killed apply is missed before the deadline", ok="ended half-way" in found, detail=found)
 
 
 def changed(*, confirmed: bool) -> None:
-    """A change that waits for nine seconds; unless it is confirmed, the one that watches is killed meanwhile."""
+    """A change that waits; if nobody is to confirm it, its dead-man is killed, and systemd starts it again."""
     sh("ip", "link", "set", "dev", TAPS[0], "nomaster")
-    wrong = sh(*BASCULE, "apply", SITE, "--yes", "--confirm-within", "9s")
+    wrong = sh(*BASCULE, "apply", SITE, "--yes", "--confirm-within", "40s")
     state = status()
     timer = str(state.get("watched_by")).startswith("the timer bascule-deadman-")
     say("the timer watches", ok=not wrong and timer, detail=wrong or state)
@@ -142,15 +142,15 @@ def changed(*, confirmed: bool) -> None:
         wrong = sh(*BASCULE, "confirm")
         say("confirm", ok=not wrong, detail=wrong)
     else:
-        time.sleep(6.5)
-        state = status()
-        say("what it started watches", ok=bool(state.get("watched_by")), detail=state)
-        sh("systemctl", "kill", "--signal=KILL", f"bascule-deadman-{state.get('change')}.service")
-    time.sleep(5)
-    wait_until(lambda: (TAPS[0] in plugged()) is not confirmed, 15)
+        service = f"bascule-deadman-{state.get('change')}.service"
+        left = wait_until(lambda: sh("systemctl", "is-active", service), 20)
+        say("it has started the dead-man early", ok=not left, detail=left)
+        sh("systemctl", "kill", "--signal=KILL", service)
+        wait_until(lambda: TAPS[0] in plugged(), 90)
     ended = "keeps it" if confirmed else "takes it back"
     say(f"the dead-man {ended}", ok=(TAPS[0] in plugged()) is confirmed, detail=status()["words"])
-    left = sh("sh", "-c", "! systemctl list-units --all --plain --no-legend 'bascule-deadman*' | grep .")
+    none = "! systemctl list-units --all --plain --no-legend 'bascule-deadman*' | grep ."
+    left = wait_until(lambda: sh("sh", "-c", none), 20)
     say("no unit is left", ok=not left, detail=left)
 
 
