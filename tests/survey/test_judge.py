@@ -50,13 +50,17 @@ def test_each_kind_of_evidence_alone_is_enough(frames: list[bytes], network: str
     ("heard", "why"),
     [
         (hear("eth2", arp("192.168.1.50", "192.168.1.60")), "the evidence is thin: 1 sender in 192.168.1.0/24"),
+        (hear("eth2", *INTERNAL[:2], times=9), "the evidence is thin: 2 senders in 192.168.1.0/24"),
         (hear("eth2"), "nothing was heard in 30 s"),
         (hear("eth2", carrier=False), "no cable: the NIC has no carrier"),
         (hear("eth2", bpdu()), "nothing was heard that names a network"),
-        (hear("eth2", *INTERNAL, *many("129.230.7", 5, "129.230.0.1")), "two networks fit: internal, internet"),
+        (
+            hear("eth2", *INTERNAL, *many("129.230.7", 5, "129.230.0.1")),
+            "two networks fit: internal (5 senders in 192.168.1.0/24), internet (5 senders in 129.230.0.0/16)",
+        ),
         (hear("eth2", *many("172.16.9", 4, "172.16.9.1")), "hears 172.16.9.0/24, which the file does not declare"),
     ],
-    ids=["thin", "silence", "no cable", "no network", "two fit", "undeclared"],
+    ids=["thin", "two ask for the gateway", "silence", "no cable", "no network", "two fit", "undeclared"],
 )
 def test_it_says_when_it_cannot_tell(heard, why: str) -> None:  # type: ignore[no-untyped-def]
     verdict = one(heard)
@@ -68,7 +72,7 @@ def test_two_networks_with_one_subnet_cannot_be_told_apart_by_it() -> None:
     twins = {"a": Network(name="a", subnets=nets), "b": Network(name="b", subnets=nets, vlan=Vid(7))}
     heard = hear("eth0", *many("10.0.0", 5, "10.0.0.1"))
     verdict = judge({"eth0": heard}, Site(name="t", networks=twins)).nics["eth0"]
-    assert verdict.why == "two networks fit: a, b"
+    assert verdict.why == "two networks fit: a (5 senders in 10.0.0.0/24), b (5 senders in 10.0.0.0/24)"
     tagged = hear("eth0", *many("10.0.0", 5, "10.0.0.1", tags=(7,)))
     assert judge({"eth0": tagged}, Site(name="t", networks=twins)).nics["eth0"].network == "b"
 
@@ -77,6 +81,36 @@ def test_the_contradiction_of_the_issue() -> None:
     verdict = one(hear("eth4", pvst(40), *many("10.40.0", 4, "10.40.0.1")))
     assert verdict.wrong
     assert verdict.warnings[0] == "declared storage, but hears PVST 40 and ARP of 10.40.0.0/24"
+
+
+def test_a_vlan_number_counts_once_however_many_say_it() -> None:
+    """Three protocols that know the switch's number are one fact; the addresses are others."""
+    wire = [*INTERNAL, dhcp_offer(), pvst(30), lldp(pvid=30), cdp(native=30)]
+    verdict = one(hear("eth2", *wire))
+    assert (verdict.network, verdict.wrong) == ("internal", False)
+    assert "untagged is VLAN 30 here, which the file gives to storage" in verdict.warnings
+    storage = one(hear("eth4", pvst(30), lldp(pvid=30), cdp(native=30)))
+    (point,) = storage.verdicts[()].best.points  # type: ignore[union-attr]
+    assert point.detail == "CDP and LLDP and PVST say that untagged is VLAN 30"
+    assert point.frames == 9
+
+
+def test_what_the_host_says_itself_proves_no_network() -> None:
+    """eth2 has an address of internal and hangs on internet's wire, where eth5 hears it ask for its gateway."""
+    own = "00:25:90:00:00:02"
+    mine = [arp(f"192.168.1.{last}", "192.168.1.1", mac=own) for last in (10, 11, 12)]
+    survey = judged(hear("eth2", own=own), hear("eth5", *mine))
+    assert survey.nics["eth5"].network is None
+    assert survey.wires[0].reasons == ("eth5 hears the host's own frames from eth2",)
+
+
+def test_every_line_of_evidence_has_its_frames() -> None:
+    tagged = [pvst(30, tags=(30,)), *many("10.30.0", 4, "10.30.0.1", tags=(30,))]
+    sure = hear("eth2", *INTERNAL, dhcp_offer(), lldp(port="Gi0/2", pvid=None))
+    survey = judged(sure, hear("eth4", *tagged), hear("eth5", INTERNAL[0]))
+    lines = [line for nic in survey.nics.values() for line in nic.evidence]
+    assert {"wire", "switch", "vlan"} <= {line.kind for line in lines}
+    assert all(line.frames > 0 for line in lines), [line for line in lines if not line.frames]
 
 
 def test_another_networks_wire_contradicts() -> None:

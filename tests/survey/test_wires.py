@@ -85,6 +85,17 @@ def test_two_nics_on_two_wires(one: list[bytes], two: list[bytes]) -> None:
     assert wires(hear("eth1", *one), hear("eth2", *two)) == []
 
 
+def test_one_tree_without_a_vlan_makes_no_network_known() -> None:
+    """Two access ports of one switch, in two VLANs, one of them quiet: to RSTP they look alike."""
+    survey = judged(hear("eth3", *INTERNET, ra(), bpdu()), hear("eth5", bpdu(port=6)))
+    assert survey.nics["eth3"].network == "internet"
+    assert (survey.nics["eth5"].network, survey.nics["eth5"].wrong) == (None, False)
+    (wire,) = survey.wires
+    assert wire.presumed
+    (sure,) = judged(hear("eth3", *INTERNET, bpdu()), hear("eth5", INTERNET[0], bpdu(port=6))).wires
+    assert not sure.presumed
+
+
 def test_a_frame_that_went_round_proves_the_wire() -> None:
     ears = {nic: hear(nic, arp("10.0.0.9", "10.0.0.1")) for nic in ("eth1", "eth2")}
     (wire,) = judge(ears, proofs=[Proof(Foot("eth1", ()), Foot("eth2", (30,)))]).wires

@@ -30,6 +30,7 @@ class Segment:
     """
 
     tags: Tags
+    frames: int = 0
     senders: Mapping[IpAddress, int] = field(default_factory=dict)
     pairs: frozenset[tuple[IpAddress, IpAddress]] = frozenset()
     asked: Mapping[IpAddress, int] = field(default_factory=dict)
@@ -49,6 +50,10 @@ class Segment:
     def words(self) -> str:
         """How its frames arrive."""
         return "tagged " + ".".join(str(tag) for tag in self.tags) if self.tags else "untagged"
+
+    def askers(self, target: IpAddress) -> int:
+        """How many senders ask for an address."""
+        return len({sender for sender, asked in self.pairs if asked == target})
 
     @property
     def is_silent(self) -> bool:
@@ -84,6 +89,7 @@ def segment(heard: Heard, tags: Tags, devices: Iterable[Device]) -> Segment:
         gateways[ip_address(gateway.ip), gateway.how, gateway.detail] += frames
     return Segment(
         tags=tags,
+        frames=heard.sizes.get(tags, 0),
         senders=senders,
         pairs=frozenset(pairs),
         asked=asked,

@@ -49,6 +49,7 @@ class Port:
     stp_port: int = 0
     lag: int | None = None
     mtu: int | None = None
+    frames: int = 0
 
     @property
     def words(self) -> str:
@@ -129,7 +130,9 @@ def switch_port(heard: Heard, seen: tuple[Device, ...]) -> tuple[Port | None, tu
             return None, (f"several switches are heard ({listed}): an unmanaged switch stands between",)
         told = backed
     if not told:
-        return (Port(bridge=bridge, stp_port=stp_port, via=tree[0][0].variant) if bridge else None), ()
+        if not bridge:
+            return None, ()
+        return Port(bridge=bridge, stp_port=stp_port, via=tree[0][0].variant, frames=tree[0][2]), ()
     told.sort(key=lambda device: DIRECT.index(device.said.protocol))
     best = told[0].said
     return (
@@ -142,6 +145,7 @@ def switch_port(heard: Heard, seen: tuple[Device, ...]) -> tuple[Port | None, tu
             stp_port=stp_port,
             lag=next((device.said.lag for device in told if device.said.lag), None),
             mtu=next((device.said.mtu for device in told if device.said.mtu), None),
+            frames=sum(device.frames for device in told),
         ),
         (),
     )

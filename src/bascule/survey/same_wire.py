@@ -31,17 +31,27 @@ class Foot(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wire:
-    """Two or more NICs on one wire, and the reasons. ``domains`` are the broadcast domains that they share."""
+    """Two or more NICs on one wire, and the reasons. ``domains`` are the broadcast domains that they share.
+
+    ``proven`` are those of them, or parts of them, for which more speaks than a spanning tree without a VLAN: two quiet
+    access ports of one switch look alike to that, so what is heard on the one says nothing about the other.
+    """
 
     nics: tuple[str, ...]
     kind: Kind
     domains: tuple[frozenset[Foot], ...]
     reasons: tuple[str, ...]
+    proven: tuple[frozenset[Foot], ...] = ()
 
     @property
     def segments(self) -> tuple[Tags, ...]:
         """The tags under which the domains arrive, untagged first."""
         return tuple(sorted({foot.tags for domain in self.domains for foot in domain}))
+
+    @property
+    def presumed(self) -> bool:
+        """Whether some of its NICs are on it only because nothing speaks against it."""
+        return self.kind != "LAG" and not any({foot.nic for foot in domain} >= set(self.nics) for domain in self.proven)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +60,13 @@ class Proof:
 
     sent: Foot
     heard: Foot
+
+
+class Tie(NamedTuple):
+    """Why two feet are in one broadcast domain, and whether that is proven or only presumed."""
+
+    reason: str
+    proven: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,14 +107,15 @@ class Ear:
 
 def same_wires(ears: Mapping[str, Ear], proofs: Iterable[Proof] = ()) -> tuple[Wire, ...]:
     """The wires on which more than one NIC hangs."""
-    links: dict[frozenset[Foot], str] = {}
+    ties: dict[frozenset[Foot], Tie] = {}
     for proof in proofs:
         if proof.sent.nic != proof.heard.nic:
-            links[frozenset((proof.sent, proof.heard))] = f"a frame sent on {proof.sent} came in on {proof.heard}"
+            ties[frozenset((proof.sent, proof.heard))] = Tie(f"a frame sent on {proof.sent} came in on {proof.heard}")
     for one, two in combinations(sorted(ears), 2):
-        for pair, reason in _compare(ears[one], ears[two]):
-            links.setdefault(pair, reason)
-    domains = _join(links)
+        for pair, tie in _compare(ears[one], ears[two]):
+            ties.setdefault(pair, tie)
+    domains = _join(ties)
+    proven = _join(pair for pair, tie in ties.items() if tie.proven)
     lags = _lags(ears)
     by_nics: dict[tuple[str, ...], list[frozenset[Foot]]] = defaultdict(list)
     for domain in domains:
@@ -111,10 +129,11 @@ def same_wires(ears: Mapping[str, Ear], proofs: Iterable[Proof] = ()) -> tuple[W
             domains=tuple(shared),
             reasons=tuple(
                 dict.fromkeys(
-                    [reason for pair, reason in links.items() if any(pair <= domain for domain in shared)]
+                    [tie.reason for pair, tie in ties.items() if any(pair <= domain for domain in shared)]
                     + ([lags[nics]] if nics in lags else [])
                 )
             ),
+            proven=tuple(part for part in proven if any(part <= domain for domain in shared)),
         )
         for nics, shared in sorted(by_nics.items())
         if len(nics) > 1
@@ -127,9 +146,9 @@ def _kind(nics: tuple[str, ...], shared: list[frozenset[Foot]], lags: Mapping[tu
     return "trunk" if any(foot.tags for domain in shared for foot in domain) else "plain"
 
 
-def _join(links: Mapping[frozenset[Foot], str]) -> list[frozenset[Foot]]:
+def _join(pairs: Iterable[frozenset[Foot]]) -> list[frozenset[Foot]]:
     domains: list[set[Foot]] = []
-    for pair in links:
+    for pair in pairs:
         touching = [domain for domain in domains if domain & pair]
         domains = [domain for domain in domains if not domain & pair]
         domains.append(set(pair).union(*touching))
@@ -148,42 +167,42 @@ def _lags(ears: Mapping[str, Ear]) -> dict[tuple[str, ...], str]:
     return {tuple(sorted(nics)): words for (words, _), nics in sorted(ends.items(), key=str) if len(nics) > 1}
 
 
-def _compare(one: Ear, two: Ear) -> Iterable[tuple[frozenset[Foot], str]]:
+def _compare(one: Ear, two: Ear) -> Iterable[tuple[frozenset[Foot], Tie]]:
     for tags, other in ((a, b) for a in _feet(one) for b in _feet(two)):
         feet = frozenset((Foot(one.heard.nic, tags), Foot(two.heard.nic, other)))
-        reason = _reason(one, tags, two, other)
-        if reason:
-            yield feet, reason
+        tie = _tie(one, tags, two, other)
+        if tie is not None:
+            yield feet, tie
 
 
 def _feet(ear: Ear) -> tuple[Tags, ...]:
     return tuple(ear.senders)
 
 
-def _reason(one: Ear, tags: Tags, two: Ear, other: Tags) -> str:
-    """Why two feet are in one broadcast domain; empty where they are not, or nobody knows."""
+def _tie(one: Ear, tags: Tags, two: Ear, other: Tags) -> Tie | None:
+    """Why two feet are in one broadcast domain; None where they are not, or nobody knows."""
     heard = _hears_itself(one, tags, two, other) or _hears_itself(two, other, one, tags)
     if heard:
-        return heard
+        return Tie(heard)
     shared = one.senders[tags] & two.senders[other]
     fewest = min(len(one.senders[tags]), len(two.senders[other]))
     if (len(shared) >= 2 and len(shared) >= 0.3 * fewest) or (len(shared) == 1 and fewest <= 3):
-        return f"both hear {several(len(shared), 'sender')} alike: {listed((ip for _, ip in sorted(shared)), most=3)}"
+        which = listed((ip for _, ip in sorted(shared)), most=3)
+        return Tie(f"both hear {several(len(shared), 'sender')} alike: {which}")
     vid, other_vid = _vid(one, tags), _vid(two, other)
     tree = one.roots[tags] & two.roots[other]
     if vid is not None and vid == other_vid:
         if tree:
-            return f"both hear the spanning tree of root {sorted(tree)[0][5:]} and are in VLAN {vid}"
+            return Tie(f"both hear the spanning tree of root {sorted(tree)[0][5:]} and are in VLAN {vid}")
         if _same_switch(one, two):
-            return f"both are in VLAN {vid} of {one.port.name if one.port else ''}"
+            return Tie(f"both are in VLAN {vid} of {one.port.name if one.port else ''}")
     here, there = one.verdicts.get(tags), two.verdicts.get(other)
     if here and there and here.network and here.network == there.network:
-        return f"both carry {here.network}"
-    if tags or other or not tree or (vid is not None and other_vid is not None):
-        return ""
-    if _disagree(one, two):
-        return ""
-    return f"both hear the spanning tree of root {sorted(tree)[0][5:]}, and nothing speaks against one VLAN"
+        return Tie(f"both carry {here.network}")
+    if tags or other or not tree or (vid is not None and other_vid is not None) or _disagree(one, two):
+        return None
+    words = f"both hear the spanning tree of root {sorted(tree)[0][5:]}, and nothing speaks against one VLAN"
+    return Tie(words, proven=False)
 
 
 def _hears_itself(one: Ear, tags: Tags, two: Ear, other: Tags) -> str:

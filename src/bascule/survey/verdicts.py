@@ -92,40 +92,36 @@ class Survey:
 def judge(
     heard: Mapping[str, Heard], site: Site | None = None, host: Host | None = None, proofs: Iterable[Proof] = ()
 ) -> Survey:
-    """Judge all NICs: each for itself, then the wires, then again with what the other NICs of a wire know."""
-    known = tuple(proofs)
-    seen = {nic: devices(ear) for nic, ear in heard.items()}
-    ports = {nic: switch_port(ear, seen[nic]) for nic, ear in heard.items()}
+    """Judge all NICs: each for itself, then the wires, then again with what the other NICs of a wire know.
+
+    What the host itself sends on one NIC and hears on another joins the two, and proves no network: a host that is on
+    the wrong wire speaks of the right one.
+    """
+    ours = frozenset(mac for ear in heard.values() for mac in ear.own_macs)
+    others = {nic: ear.without(ours) for nic, ear in heard.items()}
+    seen = {nic: devices(ear) for nic, ear in others.items()}
+    ports = {nic: switch_port(ear, seen[nic]) for nic, ear in others.items()}
     segments = {
         nic: {tags: segment(ear, tags, seen[nic]) for tags in sorted({UNTAGGED, *ear.facts})}
-        for nic, ear in heard.items()
+        for nic, ear in others.items()
     }
     verdicts = {nic: _verdicts(nic, segs, site, host, ports[nic][0], {}) for nic, segs in segments.items()}
-    wires = same_wires(_ears(heard, ports, verdicts, segments), known)
-    if site is not None and (extra := _from_others(wires, verdicts)):
+    ears = {nic: Ear.of(ear, ports[nic][0], verdicts[nic], segments[nic]) for nic, ear in heard.items()}
+    wires = same_wires(ears, proofs)
+    if site is not None and (extra := _from_others(wires, verdicts, segments)):
         verdicts = {nic: _verdicts(nic, segs, site, host, ports[nic][0], extra) for nic, segs in segments.items()}
-        wires = same_wires(_ears(heard, ports, verdicts, segments), known)
     networks = {nic: tuple(v.network for v in found.values() if v.network) for nic, found in verdicts.items()}
     heard_ports = {nic: port for nic, (port, _) in ports.items()}
     cabling = check_cabling(host, heard_ports, networks) if host is not None else {}
     return Survey(
         nics={
             nic: _nic(ear, site, host, seen[nic], ports[nic], verdicts[nic], segments[nic], cabling.get(nic))
-            for nic, ear in heard.items()
+            for nic, ear in others.items()
         },
         wires=wires,
         site=site,
         host=host,
     )
-
-
-def _ears(
-    heard: Mapping[str, Heard],
-    ports: Mapping[str, tuple[Port | None, tuple[str, ...]]],
-    verdicts: Mapping[str, Mapping[Tags, Verdict]],
-    segments: Mapping[str, Mapping[Tags, Segment]],
-) -> dict[str, Ear]:
-    return {nic: Ear.of(ear, ports[nic][0], verdicts[nic], segments[nic]) for nic, ear in heard.items()}
 
 
 def _verdicts(
@@ -144,10 +140,14 @@ def _verdicts(
     }
 
 
-def _from_others(wires: Iterable[Wire], verdicts: Mapping[str, Mapping[Tags, Verdict]]) -> dict[Foot, Candidate]:
-    """What the sure feet of a broadcast domain tell its unsure ones."""
+def _from_others(
+    wires: Iterable[Wire],
+    verdicts: Mapping[str, Mapping[Tags, Verdict]],
+    segments: Mapping[str, Mapping[Tags, Segment]],
+) -> dict[Foot, Candidate]:
+    """What the sure feet of a broadcast domain tell its unsure ones, where it is proven that it is one."""
     told: dict[Foot, Candidate] = {}
-    for domain in (domain for wire in wires for domain in wire.domains):
+    for domain in (domain for wire in wires for domain in wire.proven):
         sure = {
             foot: verdict.network
             for foot in domain
@@ -158,7 +158,8 @@ def _from_others(wires: Iterable[Wire], verdicts: Mapping[str, Mapping[Tags, Ver
         source, network = min(sure.items())
         for foot in domain - set(sure):
             words = f"on one wire with {source}, which is {network}"
-            told[foot] = Candidate(network=str(network), points=(Point(SAME_WIRE, "wire", words, 0),))
+            frames = segments[source.nic][source.tags].frames
+            told[foot] = Candidate(network=str(network), points=(Point(SAME_WIRE, "wire", words, frames),))
     return told
 
 
@@ -279,6 +280,10 @@ def _mixed(verdicts: Mapping[Tags, Verdict], site: Site, nic: Nic | None) -> lis
             heard = f"{several(number, 'sender')} of {other} on {verdict.network} ({tag_words(tags)})"
             said.append(f"{heard}: two networks on one wire")
         vlan = site.networks[verdict.network].vlan
+        native = native_vlan(verdict.segment)
+        given = site.network_of_vlan(native) if native is not None else None
+        if given is not None and given.name != verdict.network:
+            said.append(f"untagged is VLAN {native} here, which the file gives to {given.name}")
         if nic is not None and nic.network == verdict.network and (vlan,) != tags and not (vlan is None and tags == ()):
             expected = f"tagged {vlan}" if vlan is not None else "untagged"
             said.append(f"{verdict.network} arrives {verdict.segment.words}, the file says {expected}")
