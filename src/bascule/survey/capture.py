@@ -108,7 +108,7 @@ def listen(
 
 def _remarks(nic: str, state: HostState, raised: Iterable[str]) -> tuple[str, ...]:
     link = state.links[IfName(nic)]
-    return (why_not(link),) if not link.up and nic not in raised else ()
+    return (why_not(link, state),) if not link.up and nic not in raised else ()
 
 
 def _own_macs(state: HostState) -> dict[str, frozenset[str]]:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from bascule.model.values import IpAddress, IpNetwork
 from bascule.survey.facts import Segment, clusters, native_vlan
+from bascule.survey.neighbours import port_words
 from bascule.survey.same_wire import Foot
 from bascule.survey.verdicts import Survey
-from bascule.survey.words import several
+from bascule.survey.words import several, tag_words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,7 @@ def _proposal(feet: tuple[Foot, ...], segments: list[Segment], taken: set[str]) 
     )
     tags = {foot.tags for foot in feet if foot.tags}
     vlan = next(iter(tags))[0] if len(tags) == 1 and all(foot.tags for foot in feet) else None
+    doubled = next((found for found in sorted(tags) if len(found) > 1), None)
     number = vlan or next((vid for seg in segments if (vid := native_vlan(seg)) is not None), None)
     if not subnets and number is None:
         return None
@@ -64,6 +66,8 @@ def _proposal(feet: tuple[Foot, ...], segments: list[Segment], taken: set[str]) 
         senders = several(sum(ip in net for ip in best.senders), "sender")
         told = " and ".join(how) + ("" if senders.startswith("0 ") else f", {senders}")
         reasons.append(told if how else f"ARP of {senders}: at least this wide")
+    if doubled is not None:  # a VLAN of its own for a bridge, but what is in it still has a tag
+        reasons.append(f"it comes with two tags ({tag_words(doubled)}): have the switch take one off")
     return Proposal(
         name=_name(segments, number, subnets, taken),
         feet=feet,
@@ -134,8 +138,9 @@ def draft(survey: Survey, host: str) -> str:
         mine = [(foot.tags, one.name) for one in proposals for foot in one.feet if foot.nic == nic]
         mine.sort()
         keys = [f"network: {mine[0][1]}"] if mine else []
-        if verdict.port is not None and verdict.port.name and verdict.port.port:
-            keys.append(f"switch: {{name: {_quoted(verdict.port.name)}, port: {_quoted(verdict.port.port)}}}")
+        port = port_words(verdict.port.port, verdict.port.port_text) if verdict.port is not None else ""
+        if verdict.port is not None and verdict.port.name and port:
+            keys.append(f"switch: {{name: {_quoted(verdict.port.name)}, port: {_quoted(port)}}}")
         more = [f"{name} tagged {tags[0]}" for tags, name in mine[1:] if tags]
         remark = (
             f"  # also {', '.join(more)}"

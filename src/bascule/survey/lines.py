@@ -47,7 +47,8 @@ def _devices(devices: Iterable[Device]) -> Iterator[Evidence]:
         said = device.said
         if said.protocol == "VTP":
             continue
-        words = f"{said.name or said.chassis or device.mac} port {port_words(said.port, said.port_text) or '?'}"
+        port = port_words(said.port, said.port_text) or "?"
+        words = f"{said.name or said.chassis or device.mac} {'' if port.lower().startswith('port') else 'port '}{port}"
         if said.native_vlan is not None:
             words += f", native VLAN {said.native_vlan}"
         if said.voice_vlan is not None:
@@ -55,14 +56,18 @@ def _devices(devices: Iterable[Device]) -> Iterator[Evidence]:
         if said.mtu is not None:
             words += f", frames up to {said.mtu} bytes"
         if device.role != SWITCH:
-            words += f": {_article(device.role)}, not the switch ({device.why})"
+            words += f": {_taken_for(device.role)} ({device.why})"
         counted[said.protocol.lower(), words] += device.frames
     for (kind, words), frames in counted.most_common(MOST):
         yield Evidence(kind, words, frames)
 
 
-def _article(role: str) -> str:
-    return "a device of unknown kind" if role == "unknown" else f"{'an' if role[0] in 'aeiou' else 'a'} {role}"
+def _taken_for(role: str) -> str:
+    return (
+        "not known to be a switch"
+        if role == "unknown"
+        else f"{'an' if role[0] in 'aeiou' else 'a'} {role}, not the switch"
+    )
 
 
 def _trees(heard: Heard) -> Iterator[Evidence]:

@@ -19,7 +19,12 @@ SWITCH = "switch"
 _PHONE = re.compile(r"\bphone\b|\bSEP[0-9A-F]{12}\b|polycom|yealink|snom|LLDP-MED endpoint", re.IGNORECASE)
 _ACCESS_POINT = re.compile(r"\bAIR-|\baccess point\b|\bAP\d{2,}|aironet|\bC91\d\d\b", re.IGNORECASE)
 _GUEST_MAC = re.compile(r"(52|fe):54:00:", re.IGNORECASE)
-_NETWORK_OS = re.compile(r"cumulus|sonic|opx|dent\b|switch|vyos|openwrt|nx-os|eos\b|routeros", re.IGNORECASE)
+_NETWORK_OS = re.compile(
+    r"cumulus|sonic|opx|dent\b|switch|vyos|openwrt|nx-os|eos\b|routeros|\busw-|\bus-\d|edgeos|unifi|onyx|picos|arubaos",
+    re.IGNORECASE,
+)
+_MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
+_INTERFACE = re.compile(r"[a-z]{2,}-?\d+(/\d+)*(\.\d+)?", re.IGNORECASE)
 _GENERAL_OS = re.compile(
     r"linux|debian|ubuntu|red hat|centos|fedora|suse|freebsd|openbsd|netbsd|windows|vmware|esxi|darwin|proxmox|xen",
     re.IGNORECASE,
@@ -98,7 +103,7 @@ def _role(said: Neighbour, src: str, bridges: set[str]) -> tuple[str, str]:
     if "access point" in roles or (_ACCESS_POINT.search(words) and "switch" not in roles):
         return "access point", "it says that it is an access point"
     if said.protocol not in DIRECT:
-        return "unknown", f"{said.protocol} does not end at the next device"
+        return "unknown", f"{said.protocol} is forwarded: it stands somewhere on this wire"
     corroborated = src in bridges or said.chassis in bridges
     if roles & {"station", "host"} and not (roles & {"bridge", "switch"} and corroborated):
         return "host", "it says that it is a host"
@@ -152,8 +157,13 @@ def switch_port(heard: Heard, seen: tuple[Device, ...]) -> tuple[Port | None, tu
 
 
 def port_words(port: str, description: str) -> str:
-    """A port as people know it: a Linux that plays a switch gives a MAC as the id, and the name as the description."""
-    return description if description and re.fullmatch(r"([0-9a-f]{2}:){5}[0-9a-f]{2}", port) else port
+    """A port as people know it.
+
+    A Linux that plays a switch gives a MAC as the id and the name as the description; Junos does so with an SNMP index.
+    Other numbers are what stands on the front.
+    """
+    named = _MAC.fullmatch(port) or (port.isdigit() and _INTERFACE.fullmatch(description))
+    return description if description and named else port
 
 
 def plain_name(name: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from bascule.model.site import Host, Nic, Site
-from bascule.model.values import IfName
+from bascule.model.values import IfName, Vid
 from bascule.survey.cabling import Cabling, check_cabling
 from bascule.survey.evidence import UNTAGGED, Heard
 from bascule.survey.facts import Segment, native_vlan, segment
@@ -281,7 +281,7 @@ def _mixed(verdicts: Mapping[Tags, Verdict], site: Site, nic: Nic | None) -> lis
             said.append(f"{heard}: two networks on one wire")
         vlan = site.networks[verdict.network].vlan
         native = native_vlan(verdict.segment)
-        given = site.network_of_vlan(native) if native is not None else None
+        given = site.network_of_vlan(Vid(native)) if native is not None else None
         if given is not None and given.name != verdict.network:
             said.append(f"untagged is VLAN {native} here, which the file gives to {given.name}")
         if nic is not None and nic.network == verdict.network and (vlan,) != tags and not (vlan is None and tags == ()):
