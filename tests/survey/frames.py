@@ -183,20 +183,26 @@ def cdp(
     native: int | None = 30,
     platform: str = "cisco WS-C2960",
     src: str = SWITCH,
+    *,
+    version: int = 2,
+    voice: int | None = 130,
+    domain: str = "campus",
 ) -> bytes:
-    """CDP version 2."""
+    """CDP; version 1 has the same layout and fewer elements."""
     messages = [
         CDPMsgDeviceID(val=name.encode()),
         CDPMsgAddr(naddr=1, addr=[CDPAddrRecordIPv4(addr="10.0.0.2")]),
         CDPMsgPortID(iface=port.encode()),
         CDPMsgCapabilities(cap=cap),
         CDPMsgPlatform(val=platform.encode()),
-        CDPMsgVTPMgmtDomain(val=b"campus"),
-        CDPMsgVoIPVLANReply(vlan=130),
     ]
+    if domain:
+        messages.append(CDPMsgVTPMgmtDomain(val=domain.encode()))
+    if voice is not None:
+        messages.append(CDPMsgVoIPVLANReply(vlan=voice))
     if native is not None:
         messages.append(CDPMsgNativeVLAN(vlan=native))
-    payload = CDPv2_HDR(vers=2, ttl=180, msg=messages)
+    payload = CDPv2_HDR(vers=version, ttl=180, msg=messages)
     frame = Dot3(src=src, dst="01:00:0c:cc:cc:cc") / LLC(dsap=0xAA, ssap=0xAA, ctrl=3) / SNAP(OUI=0xC, code=0x2000)
     return bytes(frame / payload)
 
@@ -324,6 +330,9 @@ GLBP = bytes(
         + bytes([10, 1, 2, 254])
     )
 )
+
+# OpenBSD, ip_carp.h: version 2 and type 1, group, advskew, 7 words that follow, pad, advbase, checksum; counter, SHA-1
+CARP = struct.pack("!BBBBBBH", 0x21, 7, 0, 7, 0, 1, 0) + bytes(range(1, 29))
 
 # IEEE 802.1Q-2018 clause 14: behind the RSTP part come length, and the configuration identifier with the region's name
 MST = bytes(

@@ -22,6 +22,7 @@ from bascule.survey.frame import Tags
 from tests.survey.frames import (
     ARP,
     BOOTP,
+    CARP,
     DHCP,
     DNS,
     DNSQR,
@@ -176,6 +177,21 @@ SAMPLES = (
                 domain="campus",
             ),
         ),
+    ),
+    Sample(
+        "cdp",
+        cdp(version=1, native=None, voice=None, domain=""),
+        (
+            Neighbour(
+                protocol="CDP",
+                name="sw1",
+                port="GigabitEthernet0/5",
+                platform="cisco WS-C2960",
+                roles=("switch",),
+                addresses=("10.0.0.2",),
+            ),
+        ),
+        title="version 1",
     ),
     Sample(
         "dtp",
@@ -364,6 +380,21 @@ SAMPLES = (
         ),
         (Gateway("2001:db8:1::fe", "VRRP", "group 12"),),
         title="version 3, IPv6",
+    ),
+    Sample(
+        "vrrp",
+        ip_frame(VRRPv3(vrid=12, addrlist=["10.1.2.254"]), dst="224.0.0.18", proto=112),
+        (Gateway("10.1.2.254", "VRRP", "group 12"), Sender("10.1.2.3", "VRRP")),
+        title="version 3, IPv4",
+    ),
+    Sample(
+        "vrrp",
+        ip_frame(CARP, dst="224.0.0.18", proto=112),
+        (
+            Remark("carp", "CARP group 7: firewalls share an address, which CARP keeps secret"),
+            Sender("10.1.2.3", "CARP"),
+        ),
+        title="CARP",
     ),
     Sample("glbp", GLBP, (Gateway("10.1.2.254", "GLBP", "group 12"), Sender("10.1.2.3", "GLBP"))),
     Sample(

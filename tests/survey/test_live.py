@@ -308,6 +308,22 @@ def test_killed_half_way_it_leaves_the_nics_as_they_were(building: Building, sto
         assert f"ended by {stop.name}" in err
 
 
+def test_killed_for_good_its_heir_puts_the_nics_back(building: Building) -> None:
+    wire = building.lab.namespace("wire")
+    building.cable(building.host, "eth2", wire, "peer", up=False)
+    before = building.lab.ip(building.host, "-d link show")
+    with building.host.entered():
+        process = subprocess.Popen(
+            (sys.executable, "-m", "bascule", "survey", "eth2", "--seconds", "60"),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+    wait_for(lambda: "LOWER_UP" in building.lab.ip(building.host, "link show eth2"))
+    process.kill()
+    assert process.wait(20) == -signal.SIGKILL
+    wait_for(lambda: building.lab.ip(building.host, "-d link show") == before)
+
+
 def test_a_nic_that_is_down_with_an_address_is_not_brought_up(building: Building) -> None:
     wire = building.lab.namespace("wire")
     building.cable(building.host, "eth2", wire, "peer", up=False)

@@ -8,7 +8,7 @@ from typing import Any
 from bascule.cli.common import count, table, wrapped
 from bascule.survey.draft import draft, propose
 from bascule.survey.loops import Loop
-from bascule.survey.neighbours import Port
+from bascule.survey.neighbours import Port, port_words
 from bascule.survey.same_wire import Wire
 from bascule.survey.verdicts import NicVerdict, Survey
 from bascule.survey.words import listed, tag_words
@@ -143,7 +143,8 @@ def _port_json(port: Port | None) -> dict[str, Any] | None:
         return None
     return {
         "name": port.name or None,
-        "port": port.port or None,
+        "port": port_words(port.port, port.port_text) or None,
+        "port_id": port.port or None,
         "via": port.via,
         "bridge": port.bridge[5:] or None,
         "stp_port": port.stp_port or None,
