@@ -65,6 +65,7 @@ with warnings.catch_warnings():
         ICMPv6MLQuery,
         ICMPv6ND_NS,
         ICMPv6ND_RA,
+        ICMPv6NDOptDNSSL,
         ICMPv6NDOptMTU,
         ICMPv6NDOptPrefixInfo,
         ICMPv6NDOptRDNSS,
@@ -144,8 +145,13 @@ def lldp(
     chassis: str = SWITCH,
     describes: str = "Cisco IOS Software, C2960",
     lag: int | None = None,
+    clause: int = 1,
+    voice: int | None = None,
 ) -> bytes:
-    """LLDP as a switch sends it; ``roles`` are scapy's names of the enabled capabilities."""
+    """LLDP as a switch sends it; ``roles`` are scapy's names of the enabled capabilities.
+
+    Aggregation moved from 802.3 (``clause`` 3) to 802.1; both are sent. ``voice`` is LLDP-MED's network policy.
+    """
     frame = (
         Ether(src=src, dst="01:80:c2:00:00:0e", type=0x88CC)
         / LLDPDUChassisID(subtype=4, id=chassis)
@@ -171,7 +177,11 @@ def lldp(
             org_code=0x0080C2, subtype=3, data=struct.pack("!HB", pvid, 3) + b"lab"
         )
     if lag is not None:
-        frame /= LLDPDUGenericOrganisationSpecific(org_code=0x0080C2, subtype=7, data=struct.pack("!BI", 3, lag))
+        code, subtype = (0x0080C2, 7) if clause == 1 else (0x00120F, 3)
+        frame /= LLDPDUGenericOrganisationSpecific(org_code=code, subtype=subtype, data=struct.pack("!BI", 3, lag))
+    if voice is not None:
+        policy = struct.pack("!I", 1 << 24 | 1 << 22 | voice << 9 | 5 << 6 | 46)
+        frame /= LLDPDUGenericOrganisationSpecific(org_code=0x0012BB, subtype=2, data=policy)
     frame /= LLDPDUGenericOrganisationSpecific(org_code=0x00120F, subtype=4, data=struct.pack("!H", 9216))
     return bytes(frame / LLDPDUEndOfLLDPDU())
 
@@ -236,6 +246,7 @@ def ra(prefix: str = "2001:db8:1::", src: str = "fe80::1") -> bytes:
         / ICMPv6NDOptPrefixInfo(prefix=prefix, prefixlen=64, L=1, A=1)
         / ICMPv6NDOptMTU(mtu=9000)
         / ICMPv6NDOptRDNSS(dns=["2001:db8:1::53"], lifetime=600)
+        / ICMPv6NDOptDNSSL(searchlist=["lab.example."], lifetime=600)
     )
 
 

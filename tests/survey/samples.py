@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bascule.survey.findings import (
     Asks,
@@ -53,6 +53,7 @@ from tests.survey.frames import (
     DHCP6OptIAAddress,
     DHCP6OptRelayMsg,
     Dot1AD,
+    Dot1Q,
     DTPDomain,
     DTPNeighbor,
     DTPStatus,
@@ -128,6 +129,13 @@ SAMPLES = (
     ),
     Sample(
         "arp",
+        bytes(Ether(src=HOST, dst="ff:ff:ff:ff:ff:ff") / Dot1AD(vlan=100) / Dot1Q(vlan=30) / ARP(psrc="10.1.2.3")),
+        (Sender("10.1.2.3", "ARP"), Asks("10.1.2.3", "0.0.0.0")),
+        tags=(100, 30),
+        title="802.1Q in 802.1ad",
+    ),
+    Sample(
+        "arp",
         bytes(Ether(src=HOST, dst="ff:ff:ff:ff:ff:ff") / Dot1AD(vlan=7) / ARP(psrc="0.0.0.0", pdst="10.1.2.1")),
         (),
         tags=(7,),
@@ -161,6 +169,12 @@ SAMPLES = (
         title="rapid",
     ),
     Sample("lldp", lldp(), (SWITCH_SAID,)),
+    Sample(
+        "lldp",
+        lldp(pvid=None, lag=12, clause=3, voice=130),
+        (replace(SWITCH_SAID, native_vlan=None, vlan_names=(), lag=12, voice_vlan=130),),
+        title="802.3 aggregation and MED",
+    ),
     Sample(
         "cdp",
         cdp(),
@@ -328,6 +342,7 @@ SAMPLES = (
             Subnet("2001:db8:1::/64", "RA"),
             Remark("ra", "the router asks for an MTU of 9000 bytes"),
             Remark("ra", "name servers 2001:db8:1::53"),
+            Name("lab.example", "RA domain"),
         ),
     ),
     Sample(
