@@ -17,9 +17,9 @@ from bascule.errors import BasculeError
 from bascule.guest_workflow import capacity, is_here
 from bascule.plan.capacity import gate
 from bascule.plan.change import Note
-from bascule.survey.insist import insist
+from bascule.survey.capture import Progress
 from bascule.survey.loops import declared_wires, loop_problems
-from bascule.survey.take import survey_live
+from bascule.survey.take import insist_live
 from bascule.workflow import choose_host, load
 
 
@@ -38,8 +38,13 @@ class Ready:
 
 
 def ready(
-    site_file: str, *, host: str | None = None, root: str | None = None, survey_s: float | None = None
-) -> Ready:  # fmt: skip
+    site_file: str,
+    *,
+    host: str | None = None,
+    root: str | None = None,
+    survey_s: float | None = None,
+    progress: Progress | None = None,
+) -> Ready:
     """Everything that can say no before anything is changed.
 
     A loop, guests that the memory cannot hold, two configuration systems at once, and with ``survey_s`` a wire that
@@ -52,12 +57,9 @@ def ready(
     wires = declared_wires(site, chosen)
     problems = list(loop_problems(prepared.wanted, wires, prepared.observed))
     if survey_s is not None:
-        taken = survey_live(chosen.nics, seconds=survey_s, site=site, host=chosen)
-        if taken.stopped_by is not None:
-            raise BasculeError.of("INTERRUPTED", "the survey was interrupted; nothing was changed")
-        said = insist(taken.survey)
-        problems += [*said.problems, *loop_problems(prepared.wanted, taken.survey.wires, prepared.observed)]
-        remarks += [*taken.remarks, *said.remarks]
+        said = insist_live(site, chosen, prepared.wanted, prepared.observed, seconds=survey_s, progress=progress)
+        problems += said.problems
+        remarks += said.remarks
     if problems:
         raise BasculeError(*problems)
     keeper, not_kept = find_keeper(site, chosen, root=root)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bascule.model.state import HostState
     from bascule.persist.importing import Imported
     from bascule.plan.change import Note, Plan
+    from bascule.survey.capture import Progress as Listening
     from bascule.system.clock import Progress
     from bascule.verify.checks import Check
     from bascule.verify.expectations import Outcome
@@ -65,12 +66,22 @@ class Planned:
     observed: HostState
     wanted: HostState
     plan: Plan
+    remarks: tuple[str, ...] = ()  # wires that a survey could not tell
 
 
 def plan(
-    site_file: str, *, host: str | None = None, observed_file: str | None = None, save_to: str | None = None
+    site_file: str,
+    *,
+    host: str | None = None,
+    observed_file: str | None = None,
+    save_to: str | None = None,
+    survey_s: float | None = None,
+    progress: Listening | None = None,
 ) -> Planned:
-    """What would change on this host, or on the one whose state was saved; ``save_to`` keeps what was observed."""
+    """What would change on this host, or on the one whose state was saved; ``save_to`` keeps what was observed.
+
+    With ``survey_s`` this host's NICs are listened to for so long, and wrong wires and loops over them are errors.
+    """
     site = load(site_file)
     chosen = choose_host(site, host)
     observed = _saved(observed_file) if observed_file else look(site, chosen)
@@ -78,7 +89,15 @@ def plan(
         Path(save_to).write_text(json.dumps(to_json(observed), indent=1) + "\n")
     found, wanted = make_plan(site, chosen, observed)
     refuse_loops(site, chosen, observed, wanted)
-    return Planned(site=site, host=chosen, observed=observed, wanted=wanted, plan=found)
+    remarks: tuple[str, ...] = ()
+    if survey_s is not None:
+        from bascule.survey.take import insist_live
+
+        said = insist_live(site, chosen, wanted, observed, seconds=survey_s, progress=progress)
+        if said.problems:
+            raise BasculeError(*said.problems)
+        remarks = said.remarks
+    return Planned(site=site, host=chosen, observed=observed, wanted=wanted, plan=found, remarks=remarks)
 
 
 def refuse_loops(site: Site, host: Host, observed: HostState, wanted: HostState) -> None:

@@ -6,13 +6,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from mmap import mmap
 
-from bascule.errors import Problem, SiteFault, UsageFault
+from bascule.errors import BasculeError, Problem, SiteFault, UsageFault
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.observe.kernel import observe
 from bascule.survey.capture import Progress, listen
 from bascule.survey.choose import choose
 from bascule.survey.evidence import Collector, Heard
+from bascule.survey.insist import Insisted, insist
+from bascule.survey.loops import loop_problems
 from bascule.survey.pcap import Capture, NotACapture
 from bascule.survey.verdicts import Survey, judge
 
@@ -46,6 +48,27 @@ def survey_live(
         remarks=remarks,
         stopped_by=listening.stopped_by,
     )
+
+
+def insist_live(
+    site: Site,
+    host: Host,
+    wanted: HostState,
+    observed: HostState,
+    *,
+    seconds: float,
+    progress: Progress | None = None,
+) -> Insisted:
+    """What the wires of this host say to a change: wrong ones, and loops over those that were heard to be one.
+
+    Raises BasculeError where the listening was interrupted, and as ``survey_live`` does.
+    """
+    taken = survey_live(host.nics, seconds=seconds, site=site, host=host, progress=progress)
+    if taken.stopped_by:
+        raise BasculeError.of("INTERRUPTED", "the survey was interrupted; nothing was changed")
+    said = insist(taken.survey)
+    loops = loop_problems(wanted, taken.survey.wires, observed)
+    return Insisted(problems=(*said.problems, *loops), remarks=(*taken.remarks, *said.remarks))
 
 
 def survey_captures(
