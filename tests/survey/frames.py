@@ -250,8 +250,8 @@ def ra(prefix: str = "2001:db8:1::", src: str = "fe80::1") -> bytes:
     )
 
 
-def lacp(system: str = SWITCH, key: int = 7, port: int = 5) -> bytes:
-    """An LACPDU without a partner."""
+def lacp(system: str = SWITCH, key: int = 7, port: int = 5, partner: str = "00:00:00:00:00:00") -> bytes:
+    """An LACPDU; without a partner the switch hears nobody."""
     return bytes(
         Ether(src=SWITCH, dst="01:80:c2:00:00:02", type=0x8809)
         / SlowProtocol(subtype=1)
@@ -260,7 +260,7 @@ def lacp(system: str = SWITCH, key: int = 7, port: int = 5) -> bytes:
             actor_system=system,
             actor_key=key,
             actor_port_number=port,
-            partner_system="00:00:00:00:00:00",
+            partner_system=partner,
         )
     )
 

@@ -6,8 +6,24 @@ import pytest
 
 from bascule.model.site import Network, Site
 from bascule.model.values import Vid
+from bascule.survey.evidence import Collector
 from bascule.survey.verdicts import judge
-from tests.survey.frames import HSRP, IP, UDP, VRRP, Ether, arp, bpdu, cdp, dhcp_offer, ip_frame, lldp, pvst, ra
+from tests.survey.frames import (
+    HSRP,
+    IP,
+    UDP,
+    VRRP,
+    Ether,
+    arp,
+    bpdu,
+    cdp,
+    dhcp_offer,
+    ip_frame,
+    lacp,
+    lldp,
+    pvst,
+    ra,
+)
 from tests.survey.hearing import hear, judged, many, one
 
 INTERNAL = many("192.168.1", 5, "192.168.1.1")
@@ -207,6 +223,22 @@ def test_firmware_that_eats_lldp_is_named_with_the_fix(driver: str) -> None:
     assert any(driver in warning and "ethtool --set-priv-flags eth2" in warning for warning in silent.warnings)
     assert not one(hear("eth2", *INTERNAL, lldp(port="Gi0/2"), driver=driver)).warnings
     assert not one(hear("eth2", *INTERNAL, driver="igb")).warnings
+
+
+def test_a_port_that_just_came_up_is_given_time() -> None:
+    """The spanning tree keeps a port without portfast closed for 30 s; only what is link-local gets through."""
+    collector = Collector("eth2")
+    collector.add(bpdu())
+    young = one(collector.finish(seconds=30, raised=True))
+    assert any("--seconds 60" in warning for warning in young.warnings)
+    assert not one(collector.finish(seconds=60, raised=True)).warnings
+    assert not one(collector.finish(seconds=30)).warnings
+
+
+def test_a_switch_that_wants_a_bond_is_told_of() -> None:
+    assert any("802.3ad" in warning for warning in one(hear("eth2", *INTERNAL, lacp())).warnings)
+    bundled = one(hear("eth2", *INTERNAL, lacp(partner="00:25:90:00:00:02"))).warnings
+    assert not any("802.3ad" in warning for warning in bundled)
 
 
 def test_the_other_nic_of_a_wire_helps_an_unsure_one() -> None:

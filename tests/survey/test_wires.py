@@ -118,7 +118,7 @@ def link(
 
 def shared(*nics: str, tags: tuple[int, ...] = ()) -> Wire:
     feet = frozenset(Foot(nic, tags) for nic in nics)
-    return Wire(nics=nics, kind="plain", domains=(feet,), reasons=("both hear the same senders",))
+    return Wire(nics=nics, kind="plain", domains=(feet,), reasons=("both hear the same senders",), proven=(feet,))
 
 
 BR = Bridge()
@@ -265,6 +265,13 @@ NO_LOOPS = {
 def test_what_is_no_loop(name: str) -> None:
     links, on = NO_LOOPS[name]
     assert find_loops(HostState.of(links), on) == ()
+
+
+def test_a_loop_over_a_wire_that_is_presumed_says_how_to_prove_it() -> None:
+    survey = judge({"eth4": hear("eth4", bpdu()), "eth5": hear("eth5", bpdu(port=6))})
+    (problem,) = loop_problems(HostState.of(LOOPS["two NICs under one bridge"][0]), survey.wires)
+    assert "eth4 and eth5 may be on one wire" in problem.message
+    assert "'bascule survey --active'" in str(problem.hint)
 
 
 def test_a_loop_that_is_there_already_does_not_stop_other_changes() -> None:

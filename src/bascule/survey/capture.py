@@ -99,6 +99,7 @@ def listen(
                 seconds=lasted,
                 carrier=link.carrier if link is not None and link.up else None,
                 driver=driver(nic),
+                raised=nic in raised,
                 own_macs=macs.get(nic, frozenset()),
                 notes=(*_remarks(nic, state, raised), *room.notes(nic)),
             )

@@ -37,8 +37,8 @@ class Heard:
     """Everything that one NIC heard.
 
     ``facts`` are kept per tag: () is untagged, (30,) came with tag 30, (100, 30) with two; ``sizes`` says how many
-    frames each brought. ``carrier`` is None where nobody knows (a capture file). ``notes`` say what disturbed the
-    listening.
+    frames each brought. ``carrier`` is None where nobody knows (a capture file). ``raised`` is True for a NIC that was
+    brought up to be listened on. ``notes`` say what disturbed the listening.
     """
 
     nic: str
@@ -50,6 +50,7 @@ class Heard:
     seconds: float = 0.0
     carrier: bool | None = None
     driver: str = ""
+    raised: bool = False
     own_macs: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
 
@@ -121,6 +122,7 @@ class Collector:
         seconds: float = 0.0,
         carrier: bool | None = None,
         driver: str = "",
+        raised: bool = False,
         own_macs: frozenset[str] = frozenset(),
         notes: tuple[str, ...] = (),
     ) -> Heard:
@@ -144,6 +146,7 @@ class Collector:
             seconds=seconds,
             carrier=carrier,
             driver=driver,
+            raised=raised,
             own_macs=own_macs,
             notes=notes,
         )

@@ -12,11 +12,17 @@ from bascule.survey.neighbours import Port, bpdus, is_guest_mac, nested
 from bascule.survey.words import tag_words
 
 FIRMWARE_LLDP = ("i40e", "ice")  # Intel X710/XL710 and E810: an agent in the NIC's firmware takes LLDP frames away
+FORWARDING_S = 45.0  # twice the usual forward delay of IEEE 802.1D, and some time to hear somebody
 
 
 def hazards(heard: Heard, port: Port | None, segments: Mapping[Tags, Segment]) -> Iterator[str]:
     """Each as one sentence with what to do."""
     yield from heard.notes
+    if heard.raised and heard.seconds < FORWARDING_S and bpdus(heard) and not any(s.senders for s in segments.values()):
+        yield (
+            "it was down until now, and a switch port with the spanning tree lets no data through for its first 30 s: "
+            "survey again with --seconds 60"
+        )
     if heard.driver in FIRMWARE_LLDP and not any(said.protocol == "LLDP" for said, _, _ in heard.of(Neighbour)):
         yield firmware_lldp(heard.nic, heard.driver)
     numbers = segments[UNTAGGED].native
