@@ -415,7 +415,7 @@ def test_blink_says_where_the_driver_cannot(building: Building) -> None:
 
 
 def test_a_bridge_over_two_nics_of_one_wire_is_drawn_as_a_loop(building: Building) -> None:
-    """The wire is played, so that nothing turns: a switch that has cut the loop says nothing more on the second port."""
+    """The wire is played, so that nothing turns; a switch that cuts the loop falls silent on one port."""
     wire = building.lab.namespace("wire")
     building.lab.ip(building.host, "link add br3 type bridge forward_delay 0")
     building.lab.ip(building.host, "link set br3 addrgenmode none up")
