@@ -16,7 +16,7 @@ from bascule.survey.neighbours import Port
 from bascule.survey.same_wire import Foot, Proof, Wire
 from bascule.survey.verdicts import Survey, judge
 from tests.survey.frames import SWITCH, arp, bpdu, cdp, dhcp_offer, lacp, lldp, pvst, ra
-from tests.survey.hearing import hear, judged, many, site
+from tests.survey.hearing import SITE, hear, judged, many, site
 
 INTERNAL = many("192.168.1", 5, "192.168.1.1")
 INTERNET = many("129.230.7", 5, "129.230.0.1")
@@ -350,6 +350,14 @@ def test_the_right_port_in_the_wrong_vlan() -> None:
     assert verdict.cabling is not None
     assert verdict.cabling.status == "wrong VLAN"
     assert "carries internet instead of internal" in verdict.cabling.words
+
+
+def test_the_right_port_whose_vlan_only_the_spanning_tree_tells() -> None:
+    text = SITE.replace("{network: storage}", "{network: storage, switch: {name: sw1, port: Gi0/4}}")
+    verdict = judged(hear("eth4", pvst(40), lldp(port="Gi0/4", pvid=None)), text=text).nics["eth4"]
+    assert verdict.cabling is not None
+    assert verdict.cabling.status == "wrong VLAN"
+    assert verdict.cabling.words.endswith("in another VLAN: declared storage, but hears PVST 40")
 
 
 def test_apply_is_refused_on_a_wrong_wire_and_told_what_is_unsure() -> None:

@@ -77,8 +77,8 @@ def _nic(nic: NicVerdict, columns: int, *, declared: bool) -> str:
     lines.append(wrapped(title, indent=4, columns=columns))
     rows = [(f"{line.frames or ''}".rjust(6), line.kind, line.detail) for line in nic.evidence]
     lines += table(rows, indent=0, columns=columns)
-    if nic.cabling is not None:
-        lines.append("  " + wrapped(f"cabling {nic.cabling.status}: {nic.cabling.words}", indent=4, columns=columns))
+    if nic.cabling is not None and nic.cabling.holds:  # else it is among the warnings
+        lines.append("  " + wrapped(f"cabling {nic.cabling.text}", indent=4, columns=columns))
     lines += ["  " + wrapped(f"warning: {warning}", indent=4, columns=columns) for warning in nic.warnings]
     return "\n".join(lines)
 

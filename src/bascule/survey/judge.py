@@ -95,11 +95,12 @@ def judge_segment(
     homes = members(seg, site)
     candidates = []
     for network in site.networks.values():
-        points = (
+        points = [
             *_points(seg, network, homes[network.name]),
             *_cabling(seg, network, host, port),
             *more.get(network.name, ()),
-        )
+        ]
+        points += _vlan_points(seg, network, has_points=bool(points))
         candidates.append(Candidate(network=network.name, points=tuple(sorted(points, reverse=True))))
     candidates.sort(key=lambda candidate: (-candidate.score, candidate.network))
     foreign = _foreign(seg, site, homes[None])
@@ -152,7 +153,6 @@ def _points(seg: Segment, network: Network, inside: list[IpAddress]) -> list[Poi
         homes = (net for net in network.subnets if any(ip in net for ip in inside))
         words = f"{several(len(inside), 'sender')} in {_list(homes)}"
         points.append(Point(senders_weight(len(inside)), "arp", words, asked))
-    points += _vlan_points(seg, network, has_points=bool(points))
     return points
 
 

@@ -112,10 +112,13 @@ def judge(
         verdicts = {nic: _verdicts(nic, segs, site, host, ports[nic][0], extra) for nic, segs in segments.items()}
     networks = {nic: tuple(v.network for v in found.values() if v.network) for nic, found in verdicts.items()}
     heard_ports = {nic: port for nic, (port, _) in ports.items()}
-    cabling = check_cabling(host, heard_ports, networks) if host is not None else {}
+    against = {nic: _contradiction(ear, host, site, verdicts[nic]) for nic, ear in others.items()}
+    cabling = check_cabling(host, heard_ports, networks, against) if host is not None else {}
     return Survey(
         nics={
-            nic: _nic(ear, site, host, seen[nic], ports[nic], verdicts[nic], segments[nic], cabling.get(nic))
+            nic: _nic(
+                ear, site, host, seen[nic], ports[nic], verdicts[nic], segments[nic], against[nic], cabling.get(nic)
+            )
             for nic, ear in others.items()
         },
         wires=wires,
@@ -171,17 +174,17 @@ def _nic(
     found: tuple[Port | None, tuple[str, ...]],
     verdicts: Mapping[Tags, Verdict],
     segments: Mapping[Tags, Segment],
+    contradiction: str,
     cabling: Cabling | None,
 ) -> NicVerdict:
     port, warnings = found
     nic = host.nics.get(IfName(heard.nic)) if host is not None else None
     chosen = _choose(verdicts, nic, site)
-    contradiction = _contradiction(heard, nic, site, verdicts)
     said = [*warnings, *hazards(heard, port, segments)]
     if contradiction:
         said.insert(0, contradiction)
     if cabling is not None and not cabling.holds:
-        said.append(f"cabling: {cabling.words}")
+        said.append(f"cabling {cabling.text}")
     if site is not None:
         said += _mixed(verdicts, site, nic)
     declared = [subnet for network in site.networks.values() for subnet in network.subnets] if site is not None else []
@@ -233,11 +236,12 @@ def _choose(verdicts: Mapping[Tags, Verdict], nic: Nic | None, site: Site | None
 
 def _contradiction(
     heard: Heard,
-    nic: Nic | None,
+    host: Host | None,
     site: Site | None,
     verdicts: Mapping[Tags, Verdict],
 ) -> str:
     """One sentence where the file's word and the wire's differ; empty where they agree or the wire says too little."""
+    nic = host.nics.get(IfName(heard.nic)) if host is not None else None
     if nic is None or nic.network is None or site is None:
         return ""
     declared = site.networks[nic.network]
