@@ -141,6 +141,7 @@ def lldp(
     *,
     roles: tuple[str, ...] = ("mac_bridge",),
     pvid: int | None = 30,
+    vlan_name: str = "lab",
     src: str = SWITCH,
     chassis: str = SWITCH,
     describes: str = "Cisco IOS Software, C2960",
@@ -173,9 +174,8 @@ def lldp(
     )
     if pvid is not None:
         frame /= LLDPDUGenericOrganisationSpecific(org_code=0x0080C2, subtype=1, data=struct.pack("!H", pvid))
-        frame /= LLDPDUGenericOrganisationSpecific(
-            org_code=0x0080C2, subtype=3, data=struct.pack("!HB", pvid, 3) + b"lab"
-        )
+        named = struct.pack("!HB", pvid, len(vlan_name)) + vlan_name.encode()
+        frame /= LLDPDUGenericOrganisationSpecific(org_code=0x0080C2, subtype=3, data=named)
     if lag is not None:
         code, subtype = (0x0080C2, 7) if clause == 1 else (0x00120F, 3)
         frame /= LLDPDUGenericOrganisationSpecific(org_code=code, subtype=subtype, data=struct.pack("!BI", 3, lag))

@@ -107,7 +107,7 @@ def _role(said: Neighbour, src: str, bridges: set[str]) -> tuple[str, str]:
     corroborated = src in bridges or said.chassis in bridges
     if roles & {"station", "host"} and not (roles & {"bridge", "switch"} and corroborated):
         return "host", "it says that it is a host"
-    if _GENERAL_OS.search(said.platform) and not _NETWORK_OS.search(said.platform) and not corroborated:
+    if _is_general(said) and not corroborated:
         return "host", "it runs a host's operating system and sends no spanning tree"
     if said.protocol == "CDP" and "switch" not in roles and "router" not in roles:
         return ("unknown", "it does not say that it switches") if not corroborated else (SWITCH, "it sends the BPDUs")
@@ -120,6 +120,11 @@ def _role(said: Neighbour, src: str, bridges: set[str]) -> tuple[str, str]:
     return "unknown", "it does not say that it bridges"
 
 
+def _is_general(said: Neighbour) -> bool:
+    """Whether it runs what a host runs."""
+    return bool(_GENERAL_OS.search(said.platform)) and not _NETWORK_OS.search(said.platform)
+
+
 def switch_port(heard: Heard, seen: tuple[Device, ...]) -> tuple[Port | None, tuple[str, ...]]:
     """The switch and its port, with warnings: None where nobody, or more than one, can be it."""
     tree = sorted(bpdus(heard), key=lambda item: (item[3] != UNTAGGED, -item[2]))
@@ -129,7 +134,8 @@ def switch_port(heard: Heard, seen: tuple[Device, ...]) -> tuple[Port | None, tu
     if len(names) > 1:
         # several bridges behind one dumb switch: the one that also sends the BPDUs is the next hop, if there is one
         senders = {src for _, src, _, _ in tree}
-        backed = [device for device in told if device.mac in senders]
+        made = [device for device in told if not _is_general(device.said)]
+        backed = [device for device in made or told if device.mac in senders] or made
         if len({plain_name(device.said.name or device.said.chassis) for device in backed}) != 1:
             listed = ", ".join(sorted(device.said.name or device.said.chassis for device in told))
             return None, (f"several switches are heard ({listed}): an unmanaged switch stands between",)
