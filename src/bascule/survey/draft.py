@@ -12,6 +12,8 @@ from bascule.survey.same_wire import Foot
 from bascule.survey.verdicts import Survey
 from bascule.survey.words import several, tag_words
 
+MOST = 8  # subnets of one network
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
@@ -28,11 +30,12 @@ class Proposal:
 def propose(survey: Survey) -> tuple[Proposal, ...]:
     """One network for each broadcast domain in which somebody speaks."""
     joined = [domain for wire in survey.wires for domain in wire.domains]
+    together = {foot for domain in joined for foot in domain}
     alone = [
         frozenset({Foot(nic, tags)})
         for nic, verdict in survey.nics.items()
         for tags in verdict.segments
-        if not any(Foot(nic, tags) in domain for domain in joined)
+        if Foot(nic, tags) not in together
     ]
     proposals: list[Proposal] = []
     names: set[str] = set()
@@ -80,7 +83,7 @@ def _proposal(feet: tuple[Foot, ...], segments: list[Segment], taken: set[str]) 
 
 def _believed(nets: list[tuple[IpNetwork, int, bool]]) -> list[IpNetwork]:
     """The stated prefixes; of the guessed ones only the most populated."""
-    return [net for net, _, stated in nets if stated] or [net for net, _, _ in nets[:1]]
+    return [net for net, _, stated in nets if stated][:MOST] or [net for net, _, _ in nets[:1]]
 
 
 def _name(segments: list[Segment], vid: int | None, subnets: tuple[IpNetwork, ...], taken: set[str]) -> str:

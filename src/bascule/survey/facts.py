@@ -6,14 +6,14 @@ Names the senders, whom they ask, the subnets and gateways that are stated, and 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
 
 from bascule.model.values import IpAddress, IpNetwork
 from bascule.survey.evidence import UNTAGGED, Heard
-from bascule.survey.findings import Asks, Gateway, Name, Neighbour, Sender, Server, Subnet
+from bascule.survey.findings import Asks, Gateway, Name, Sender, Server, Subnet
 from bascule.survey.frame import Tags
 from bascule.survey.neighbours import SWITCH, Device, bpdus
 
@@ -25,7 +25,8 @@ WIDEST = 12  # an ARP request over more than this is a wrongly configured host, 
 class Segment:
     """What speaks on one segment. Counts are frames.
 
-    ``senders`` maps an address to the frames that carried it, ``stated`` a subnet to who stated it and how often.
+    ``senders`` maps an address to the frames that carried it, ``asked`` to the frames that asked for it and ``askers``
+    to how many different senders those were, ``stated`` a subnet to who stated it and how often.
     ``native`` are the VLAN numbers that the untagged frames of this wire belong to, each with its source.
     """
 
@@ -34,6 +35,7 @@ class Segment:
     senders: Mapping[IpAddress, int] = field(default_factory=dict)
     pairs: frozenset[tuple[IpAddress, IpAddress]] = frozenset()
     asked: Mapping[IpAddress, int] = field(default_factory=dict)
+    askers: Mapping[IpAddress, int] = field(default_factory=dict)
     stated: Mapping[tuple[IpNetwork, str], int] = field(default_factory=dict)
     gateways: Mapping[tuple[IpAddress, str, str], int] = field(default_factory=dict)
     servers: Mapping[tuple[str, str], int] = field(default_factory=dict)
@@ -51,10 +53,6 @@ class Segment:
         """How its frames arrive."""
         return "tagged " + ".".join(str(tag) for tag in self.tags) if self.tags else "untagged"
 
-    def askers(self, target: IpAddress) -> int:
-        """How many senders ask for an address."""
-        return len({sender for sender, asked in self.pairs if asked == target})
-
     @property
     def is_silent(self) -> bool:
         """Nothing on it says which network it is."""
@@ -68,8 +66,14 @@ def _address(text: str) -> IpAddress | None:
     return None if useless or (ip.version == 4 and int(ip) == 0xFFFFFFFF) else ip
 
 
-def segment(heard: Heard, tags: Tags, devices: Iterable[Device]) -> Segment:
-    """Sum up one segment."""
+def segments(heard: Heard, devices: Iterable[Device]) -> dict[Tags, Segment]:
+    """Every segment of a NIC; the untagged one is there even if nothing was heard on it."""
+    known = tuple(devices)
+    names = {vid: name for device in known for vid, name in device.said.vlan_names if name}
+    return {tags: _segment(heard, tags, known, names) for tags in sorted({UNTAGGED, *heard.facts})}
+
+
+def _segment(heard: Heard, tags: Tags, devices: Iterable[Device], vlan_names: Mapping[int, str]) -> Segment:
     senders: Counter[IpAddress] = Counter()
     asked: Counter[IpAddress] = Counter()
     pairs: set[tuple[IpAddress, IpAddress]] = set()
@@ -93,12 +97,13 @@ def segment(heard: Heard, tags: Tags, devices: Iterable[Device]) -> Segment:
         senders=senders,
         pairs=frozenset(pairs),
         asked=asked,
+        askers=Counter(target for _, target in pairs),
         stated=stated,
         gateways=gateways,
         servers=_count(heard, tags, Server),
         names=_count(heard, tags, Name),
         native=_native(heard, devices) if tags == UNTAGGED else {},
-        vlan_names={vid: name for said, _, _ in heard.of(Neighbour) for vid, name in said.vlan_names if name},
+        vlan_names=vlan_names,
     )
 
 
@@ -134,16 +139,45 @@ def clusters(
     A declared or stated prefix (DHCP, RA, OSPF) is taken as it is. Else a prefix is the narrowest that covers a
     sender and those it asks for by ARP, but no narrower than /24 (IPv6: /64).
     """
-    left = set(seg.senders if addresses is None else addresses)
-    found: list[tuple[IpNetwork, int, bool]] = []
-    for net in sorted({*(net for net, _ in seg.stated), *declared}, key=lambda net: -net.prefixlen):
-        inside = {ip for ip in left if ip in net}
-        left -= inside
-        found.append((net, len(inside), True))
-    found += [(net, sum(ip in net for ip in left), False) for net in _blocks(left, seg.pairs)]
     said = {net for net, _ in seg.stated}
-    found = [item for item in found if item[1] or item[0] in said]
+    known = Prefixes({*said, *declared})
+    inside: Counter[IpNetwork] = Counter()
+    left: set[IpAddress] = set()
+    for ip in set(seg.senders if addresses is None else addresses):
+        net = known.narrowest(ip)
+        if net is None:
+            left.add(ip)
+        else:
+            inside[net] += 1
+    blocks = Prefixes(_blocks(left, seg.pairs))
+    guessed = Counter(net for ip in left if (net := blocks.narrowest(ip)) is not None)
+    found = [(net, inside[net], True) for net in said | set(inside)]
+    found += [(net, number, False) for net, number in guessed.items()]
     return sorted(found, key=lambda item: (not item[2], -item[1], str(item[0])))
+
+
+class Prefixes:
+    """Which of many networks holds an address, asked with one look-up for each length that occurs."""
+
+    def __init__(self, nets: Iterable[IpNetwork]) -> None:
+        self._nets = {(net.version, net.prefixlen, int(net.network_address)): net for net in nets}
+        self._lengths = sorted({(version, length) for version, length, _ in self._nets})
+
+    def widest(self, ip: IpAddress) -> IpNetwork | None:
+        """The network with the shortest prefix, None if no network holds the address."""
+        return next(self._holders(ip, self._lengths), None)
+
+    def narrowest(self, ip: IpAddress) -> IpNetwork | None:
+        """The network with the longest prefix, None if no network holds the address."""
+        return next(self._holders(ip, reversed(self._lengths)), None)
+
+    def _holders(self, ip: IpAddress, lengths: Iterable[tuple[int, int]]) -> Iterator[IpNetwork]:
+        for version, length in lengths:
+            if version == ip.version:
+                spare = ip.max_prefixlen - length
+                net = self._nets.get((version, length, int(ip) >> spare << spare))
+                if net is not None:
+                    yield net
 
 
 def _blocks(addresses: set[IpAddress], pairs: frozenset[tuple[IpAddress, IpAddress]]) -> list[IpNetwork]:
@@ -158,11 +192,8 @@ def _blocks(addresses: set[IpAddress], pairs: frozenset[tuple[IpAddress, IpAddre
             cover = _cover(sender, target)
             if cover is not None:
                 blocks.add(cover)
-    wide: list[IpNetwork] = []
-    for net in sorted(blocks, key=lambda net: net.prefixlen):
-        if not any(net.version == other.version and net.subnet_of(other) for other in wide):  # type: ignore[arg-type]
-            wide.append(net)
-    return wide
+    every = Prefixes(blocks)
+    return [net for net in blocks if every.widest(net.network_address) == net]
 
 
 def _cover(one: IPv4Address, two: IPv4Address) -> IPv4Network | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from bascule.model.site import Host, Network, Site
 from bascule.model.values import IpAddress, IpNetwork
-from bascule.survey.facts import Segment, clusters
+from bascule.survey.facts import Prefixes, Segment, clusters
 from bascule.survey.neighbours import Port
 from bascule.survey.words import listed, several
 
@@ -173,7 +173,7 @@ def _gateway_points(seg: Segment, network: Network) -> list[Point]:
             points.append(
                 Point(GATEWAY_SPEAKS, "gateway", f"{ip}, the gateway of {network.name}, speaks", seg.senders[ip])
             )
-        elif seg.askers(ip) >= BELIEVED:
+        elif seg.askers.get(ip, 0) >= BELIEVED:
             points.append(
                 Point(GATEWAY_ASKED, "gateway", f"{ip}, the gateway of {network.name}, is asked for", seg.asked[ip])
             )
@@ -220,9 +220,9 @@ def members(seg: Segment, site: Site) -> Mapping[str | None, list[IpAddress]]:
     for network in site.networks.values():
         for subnet in network.subnets:
             nets.setdefault(subnet, []).append(network.name)
-    order = sorted(nets, key=lambda net: -net.prefixlen)
+    known = Prefixes(nets)
     for ip in seg.senders:
-        home = next((net for net in order if ip in net), None)  # an address is never in a net of the other version
+        home = known.narrowest(ip)
         for name in nets[home] if home is not None else (None,):
             found[name].append(ip)
     return found

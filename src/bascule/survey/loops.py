@@ -19,7 +19,7 @@ from bascule.model.site import Host, Site
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
 from bascule.survey.frame import Tags
-from bascule.survey.same_wire import Foot, Wire
+from bascule.survey.same_wire import Foot, Wire, join
 from bascule.survey.words import tag_words
 
 
@@ -117,14 +117,9 @@ def _edges(state: HostState, wires: tuple[Wire, ...]) -> Iterator[tuple[str, str
 
 def _domains(wires: tuple[Wire, ...]) -> Iterator[tuple[str, frozenset[Foot]]]:
     """Broadcast domains by a name; two wires may share a foot, then they are one."""
-    joined: list[set[Foot]] = []
-    for domain in (domain for wire in wires for domain in wire.domains):
-        touching = [other for other in joined if other & domain]
-        joined = [other for other in joined if not other & domain]
-        joined.append(set(domain).union(*touching))
-    for feet in joined:
+    for feet in join(domain for wire in wires for domain in wire.domains):
         words = sorted({tag_words(foot.tags) for foot in feet})
-        yield f"wire {'+'.join(sorted({foot.nic for foot in feet}))} ({', '.join(words)})", frozenset(feet)
+        yield f"wire {'+'.join(sorted({foot.nic for foot in feet}))} ({', '.join(words)})", feet
 
 
 def _carries(port: Link, state: HostState, tags: set[Tags]) -> Iterator[tuple[Tags, Foot]]:

@@ -9,7 +9,7 @@ from bascule.model.site import Host, Nic, Site
 from bascule.model.values import IfName, Vid
 from bascule.survey.cabling import Cabling, check_cabling
 from bascule.survey.evidence import UNTAGGED, Heard
-from bascule.survey.facts import Segment, native_vlan, segment
+from bascule.survey.facts import Segment, native_vlan, segments
 from bascule.survey.frame import Tags
 from bascule.survey.hazards import hazards
 from bascule.survey.judge import (
@@ -101,24 +101,19 @@ def judge(
     others = {nic: ear.without(ours) for nic, ear in heard.items()}
     seen = {nic: devices(ear) for nic, ear in others.items()}
     ports = {nic: switch_port(ear, seen[nic]) for nic, ear in others.items()}
-    segments = {
-        nic: {tags: segment(ear, tags, seen[nic]) for tags in sorted({UNTAGGED, *ear.facts})}
-        for nic, ear in others.items()
-    }
-    verdicts = {nic: _verdicts(nic, segs, site, host, ports[nic][0], {}) for nic, segs in segments.items()}
-    ears = {nic: Ear.of(ear, ports[nic][0], verdicts[nic], segments[nic]) for nic, ear in heard.items()}
+    segs = {nic: segments(ear, seen[nic]) for nic, ear in others.items()}
+    verdicts = {nic: _verdicts(nic, own, site, host, ports[nic][0], {}) for nic, own in segs.items()}
+    ears = {nic: Ear.of(ear, ports[nic][0], verdicts[nic], segs[nic]) for nic, ear in heard.items()}
     wires = same_wires(ears, proofs)
-    if site is not None and (extra := _from_others(wires, verdicts, segments)):
-        verdicts = {nic: _verdicts(nic, segs, site, host, ports[nic][0], extra) for nic, segs in segments.items()}
+    if site is not None and (extra := _from_others(wires, verdicts, segs)):
+        verdicts = {nic: _verdicts(nic, own, site, host, ports[nic][0], extra) for nic, own in segs.items()}
     networks = {nic: tuple(v.network for v in found.values() if v.network) for nic, found in verdicts.items()}
     heard_ports = {nic: port for nic, (port, _) in ports.items()}
     against = {nic: _contradiction(ear, host, site, verdicts[nic]) for nic, ear in others.items()}
     cabling = check_cabling(host, heard_ports, networks, against) if host is not None else {}
     return Survey(
         nics={
-            nic: _nic(
-                ear, site, host, seen[nic], ports[nic], verdicts[nic], segments[nic], against[nic], cabling.get(nic)
-            )
+            nic: _nic(ear, site, host, seen[nic], ports[nic], verdicts[nic], segs[nic], against[nic], cabling.get(nic))
             for nic, ear in others.items()
         },
         wires=wires,
