@@ -54,15 +54,14 @@ def ready(
     chosen = choose_host(site, host)
     prepared = prepare(site, chosen)
     remarks = [note.text for note in _memory(prepared, site_file)]
-    wires = declared_wires(site, chosen)
-    problems = list(loop_problems(prepared.wanted, wires, prepared.observed))
-    if survey_s is not None:
-        said = insist_live(site, chosen, prepared.wanted, prepared.observed, seconds=survey_s, progress=progress)
-        problems += said.problems
-        remarks += said.remarks
-    if problems:
+    if problems := loop_problems(prepared.wanted, declared_wires(site, chosen), prepared.observed):
         raise BasculeError(*problems)
     keeper, not_kept = find_keeper(site, chosen, root=root)
+    if survey_s is not None:  # last, because it takes its time
+        said = insist_live(site, chosen, prepared.wanted, prepared.observed, seconds=survey_s, progress=progress)
+        if said.problems:
+            raise BasculeError(*said.problems)
+        remarks += said.remarks
     files = tuple(keeper.paths(prepared.wanted)) if keeper else ()
     return Ready(
         prepared=prepared, keeper=keeper, files=files, not_kept=not_kept, remarks=tuple(dict.fromkeys(remarks))

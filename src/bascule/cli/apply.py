@@ -94,7 +94,7 @@ def command(
         host=host,
         root=root,
         survey_s=survey_seconds if survey else None,
-        progress=progress(survey_seconds, as_json=as_json),
+        progress=progress(survey_seconds, as_json=as_json) if survey else None,
     )
     prepared = ready.prepared
     show = say if as_json else click.echo

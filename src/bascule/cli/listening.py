@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from bascule.cli.common import width
+from bascule.cli.common import say, width
 
 if TYPE_CHECKING:
     from bascule.survey.capture import Progress
@@ -35,10 +35,12 @@ def survey_options(function: F) -> F:
 
 
 def progress(seconds: float, *, as_json: bool) -> Progress | None:
-    """A line that is rewritten on a terminal, else one every ten seconds; none where a machine reads."""
+    """A line that is rewritten on a terminal, else one now and every ten seconds; none where a machine reads."""
     terminal = sys.stderr.isatty()
     if as_json and not terminal:
         return None
+    if not terminal:
+        say(f"listening for {seconds:g} s …")
     last = [seconds]
 
     def tell(left: float, frames: Mapping[str, int]) -> None:
