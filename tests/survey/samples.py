@@ -141,30 +141,28 @@ SAMPLES = (
         tags=(7,),
         title="probe behind 802.1ad",
     ),
-    Sample(
-        "stp", bpdu(), (Bpdu(variant="STP", root=f"8001.{ROUTER}", bridge=f"8001.{SWITCH}", port=5, cost=4, age_s=1.0),)
-    ),
+    Sample("stp", bpdu(), (Bpdu(variant="STP", root=f"8001.{ROUTER}", bridge=f"8001.{SWITCH}", port=5),)),
     Sample(
         "stp",
         bpdu(version=2),
-        (Bpdu(variant="RSTP", root=f"8001.{ROUTER}", bridge=f"8001.{SWITCH}", port=5, cost=4, age_s=1.0),),
+        (Bpdu(variant="RSTP", root=f"8001.{ROUTER}", bridge=f"8001.{SWITCH}", port=5),),
         title="rapid",
     ),
     Sample(
         "stp",
         MST,
-        (Bpdu(variant="MSTP", root=f"1000.{ROUTER}", bridge=f"8000.{SWITCH}", port=5, age_s=1.0, region="campus"),),
+        (Bpdu(variant="MSTP", root=f"1000.{ROUTER}", bridge=f"8000.{SWITCH}", port=5, region="campus"),),
         title="multiple",
     ),
     Sample(
         "pvst",
         pvst(30),
-        (Bpdu(variant="PVST+", root=f"801e.{ROUTER}", bridge=f"801e.{SWITCH}", port=5, cost=4, age_s=1.0, vlan=30),),
+        (Bpdu(variant="PVST+", root=f"801e.{ROUTER}", bridge=f"801e.{SWITCH}", port=5, vlan=30),),
     ),
     Sample(
         "pvst",
         pvst(40, tags=(40,), rapid=True),
-        (Bpdu(variant="RPVST+", root=f"8028.{ROUTER}", bridge=f"8028.{SWITCH}", port=5, cost=4, age_s=1.0, vlan=40),),
+        (Bpdu(variant="RPVST+", root=f"8028.{ROUTER}", bridge=f"8028.{SWITCH}", port=5, vlan=40),),
         tags=(40,),
         title="rapid",
     ),

@@ -136,7 +136,6 @@ class _Room:
         self.collectors = {nic: Collector(nic) for nic in listeners}
         self.stop = stop
         self.troubles: dict[str, list[str]] = {nic: [] for nic in listeners}
-        self.drops = dict.fromkeys(listeners, 0)
         self.marks: dict[bytes, Foot] = {}
         self.proofs: list[Proof] = []
 

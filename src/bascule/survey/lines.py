@@ -55,6 +55,10 @@ def _devices(devices: Iterable[Device]) -> Iterator[Evidence]:
             words += f", voice VLAN {said.voice_vlan}"
         if said.mtu is not None:
             words += f", frames up to {said.mtu} bytes"
+        if said.domain:
+            words += f", VTP domain {said.domain}"
+        if said.addresses:
+            words += f", managed at {said.addresses[0]}"
         if device.role != SWITCH:
             words += f": {_taken_for(device.role)} ({device.why})"
         counted[said.protocol.lower(), words] += device.frames
@@ -76,7 +80,8 @@ def _trees(heard: Heard) -> Iterator[Evidence]:
     for bpdu, _, frames, tags in bpdus(heard):
         where = "" if bpdu.vlan is not None and (tags == () or tags == (bpdu.vlan,)) else f" ({tag_words(tags)})"
         where = where if tags else ""
-        key = (bpdu.variant, bpdu.root if bpdu.vlan is None else "", bpdu.bridge[5:], bpdu.port, where)
+        variant = f"{bpdu.variant} of region {bpdu.region}" if bpdu.region else bpdu.variant
+        key = (variant, bpdu.root if bpdu.vlan is None else "", bpdu.bridge[5:], bpdu.port, where)
         trees[key] += frames
         if bpdu.vlan is not None:
             vlans.setdefault(key, set()).add(bpdu.vlan)

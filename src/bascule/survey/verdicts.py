@@ -47,7 +47,6 @@ class NicVerdict:
     vlans: tuple[int, ...] = ()
     native_vlan: int | None = None
     port: Port | None = None
-    devices: tuple[Device, ...] = ()
     verdicts: Mapping[Tags, Verdict] = field(default_factory=dict)
     segments: Mapping[Tags, Segment] = field(default_factory=dict)
     evidence: tuple[Evidence, ...] = ()
@@ -201,7 +200,6 @@ def _nic(
         vlans=tuple(sorted({tags[0] for tags in heard.segments if tags} | _pvst_tagged(heard))),
         native_vlan=native_vlan(segments[UNTAGGED]),
         port=port,
-        devices=seen,
         verdicts=verdicts,
         segments=segments,
         evidence=(*points, *evidence(heard, seen, segments.values(), declared)),
