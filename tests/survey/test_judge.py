@@ -24,7 +24,7 @@ from tests.survey.frames import (
     pvst,
     ra,
 )
-from tests.survey.hearing import hear, judged, many, one
+from tests.survey.hearing import SITE, hear, judged, many, one
 
 INTERNAL = many("192.168.1", 5, "192.168.1.1")
 
@@ -118,6 +118,26 @@ def test_what_the_host_says_itself_proves_no_network() -> None:
     survey = judged(hear("eth2", own=own), hear("eth5", *mine))
     assert survey.nics["eth5"].network is None
     assert survey.wires[0].reasons == ("eth5 hears the host's own frames from eth2",)
+
+
+def test_one_machine_with_many_addresses_is_one_sender() -> None:
+    alone = one(hear("eth2", *(arp(f"192.168.1.{last}", "192.168.1.1") for last in range(50, 60))))
+    assert (alone.network, alone.why) == (None, "the evidence is thin: 1 sender in 192.168.1.0/24")
+
+
+def test_what_the_hosts_own_guests_say_proves_no_network() -> None:
+    """They hang on the bridge of eth2 and speak of internal, wherever its cable leads."""
+    guests = (
+        SITE
+        + "    bridges: {br3: {uplink: eth2}}\nguests:\n"
+        + "".join(
+            f"  g{i}: {{host: h, nics: [{{bridge: br3, mac: '52:54:00:00:01:{i:02x}', address: 192.168.1.{i}/24}}]}}\n"
+            for i in range(50, 54)
+        )
+    )
+    said = many("192.168.1", 4, "192.168.1.1", first=50, oui="52:54:00:00")
+    assert one(hear("eth3", *said)).network == "internal"
+    assert one(hear("eth3", *said), text=guests).network is None
 
 
 def test_every_line_of_evidence_has_its_frames() -> None:

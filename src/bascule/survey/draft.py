@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from bascule.model.values import IpAddress, IpNetwork
-from bascule.survey.facts import Segment, clusters, native_vlan
+from bascule.survey.facts import BELIEVED, Segment, clusters, native_vlan
 from bascule.survey.neighbours import port_words
 from bascule.survey.same_wire import Foot
 from bascule.survey.verdicts import Survey
@@ -53,7 +53,7 @@ def _proposal(feet: tuple[Foot, ...], segments: list[Segment], taken: set[str]) 
     if all(seg.is_silent and not seg.tags for seg in segments):
         return None
     best = max(segments, key=lambda seg: (len(seg.stated), len(seg.senders)))
-    nets = [(net, number, stated) for net, number, stated in clusters(best) if stated or number >= 3]
+    nets = [(net, number, stated) for net, number, stated in clusters(best) if stated or number >= BELIEVED]
     subnets = tuple(
         net for version in (4, 6) for net in _believed([item for item in nets if item[0].version == version])
     )
@@ -66,7 +66,7 @@ def _proposal(feet: tuple[Foot, ...], segments: list[Segment], taken: set[str]) 
     reasons = []
     for net in subnets:
         how = sorted({how for stated, how in best.stated if stated == net})
-        senders = several(sum(ip in net for ip in best.senders), "sender")
+        senders = several(best.machines(ip for ip in best.senders if ip in net), "sender")
         told = " and ".join(how) + ("" if senders.startswith("0 ") else f", {senders}")
         reasons.append(told if how else f"ARP of {senders}: at least this wide")
     if doubled is not None:  # a VLAN of its own for a bridge, but what is in it still has a tag

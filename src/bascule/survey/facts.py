@@ -5,7 +5,7 @@ Names the senders, whom they ask, the subnets and gateways that are stated, and 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -18,6 +18,7 @@ from bascule.survey.frame import Tags
 from bascule.survey.neighbours import SWITCH, Device, bpdus
 
 TYPICAL = 24  # the prefix length that is guessed where senders and targets lie closer together than that
+BELIEVED = 3  # senders that are more than somebody's mistake
 WIDEST = 12  # an ARP request over more than this is a wrongly configured host, not a subnet
 
 
@@ -25,13 +26,15 @@ WIDEST = 12  # an ARP request over more than this is a wrongly configured host, 
 class Segment:
     """What speaks on one segment. Counts are frames.
 
-    ``senders`` maps an address to the frames that carried it, ``asked`` to the frames that asked for it and ``askers``
-    to how many different senders those were, ``stated`` a subnet to who stated it and how often.
+    ``senders`` maps an address to the frames that carried it and ``macs`` to those who sent them, ``asked`` to the
+    frames that asked for it and ``askers`` to how many machines those were, ``stated`` a subnet to who stated it and
+    how often.
     ``native`` are the VLAN numbers that the untagged frames of this wire belong to, each with its source.
     """
 
     tags: Tags
     frames: int = 0
+    macs: Mapping[IpAddress, frozenset[str]] = field(default_factory=dict)
     senders: Mapping[IpAddress, int] = field(default_factory=dict)
     pairs: frozenset[tuple[IpAddress, IpAddress]] = frozenset()
     asked: Mapping[IpAddress, int] = field(default_factory=dict)
@@ -52,6 +55,11 @@ class Segment:
     def words(self) -> str:
         """How its frames arrive."""
         return "tagged " + ".".join(str(tag) for tag in self.tags) if self.tags else "untagged"
+
+    def machines(self, addresses: Iterable[IpAddress]) -> int:
+        """How many different senders have these addresses: one machine may have many."""
+        every = list(addresses)
+        return min(len(every), len({mac for ip in every for mac in self.macs.get(ip, ())}))
 
     @property
     def is_silent(self) -> bool:
@@ -77,14 +85,18 @@ def _segment(heard: Heard, tags: Tags, devices: Iterable[Device], vlan_names: Ma
     senders: Counter[IpAddress] = Counter()
     asked: Counter[IpAddress] = Counter()
     pairs: set[tuple[IpAddress, IpAddress]] = set()
-    for said, _, frames in heard.of(Sender, tags):
+    macs: dict[IpAddress, set[str]] = defaultdict(set)
+    askers: dict[IpAddress, set[str]] = defaultdict(set)
+    for said, src, frames in heard.of(Sender, tags):
         if (ip := _address(said.ip)) is not None:
             senders[ip] += frames
-    for ask, _, frames in heard.of(Asks, tags):
+            macs[ip].add(src)
+    for ask, src, frames in heard.of(Asks, tags):
         sender, target = _address(ask.sender), _address(ask.target)
         if sender is not None and target is not None:
             asked[target] += frames
             pairs.add((sender, target))
+            askers[target].add(src)
     stated: Counter[tuple[IpNetwork, str]] = Counter()
     for subnet, _, frames in heard.of(Subnet, tags):
         stated[ip_network(subnet.network), subnet.how] += frames
@@ -94,10 +106,11 @@ def _segment(heard: Heard, tags: Tags, devices: Iterable[Device], vlan_names: Ma
     return Segment(
         tags=tags,
         frames=heard.sizes.get(tags, 0),
+        macs={ip: frozenset(seen) for ip, seen in macs.items()},
         senders=senders,
         pairs=frozenset(pairs),
         asked=asked,
-        askers=Counter(target for _, target in pairs),
+        askers={ip: len(seen) for ip, seen in askers.items()},
         stated=stated,
         gateways=gateways,
         servers=_count(heard, tags, Server),
@@ -141,18 +154,18 @@ def clusters(
     """
     said = {net for net, _ in seg.stated}
     known = Prefixes({*said, *declared})
-    inside: Counter[IpNetwork] = Counter()
-    left: set[IpAddress] = set()
+    inside: dict[IpNetwork | None, list[IpAddress]] = defaultdict(list)
     for ip in set(seg.senders if addresses is None else addresses):
-        net = known.narrowest(ip)
-        if net is None:
-            left.add(ip)
-        else:
-            inside[net] += 1
+        inside[known.narrowest(ip)].append(ip)
+    left = set(inside.pop(None, ()))
     blocks = Prefixes(_blocks(left, seg.pairs))
-    guessed = Counter(net for ip in left if (net := blocks.narrowest(ip)) is not None)
-    found = [(net, inside[net], True) for net in said | set(inside)]
-    found += [(net, number, False) for net, number in guessed.items()]
+    guessed: dict[IpNetwork, list[IpAddress]] = defaultdict(list)
+    for ip in left:
+        if (net := blocks.narrowest(ip)) is not None:
+            guessed[net].append(ip)
+    stated = {*said, *(net for net in inside if net is not None)}
+    found = [(net, seg.machines(inside[net]), True) for net in stated]
+    found += [(net, seg.machines(members), False) for net, members in guessed.items()]
     return sorted(found, key=lambda item: (not item[2], -item[1], str(item[0])))
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from bascule.model.site import Host, Network, Site
 from bascule.model.values import IpAddress, IpNetwork
-from bascule.survey.facts import Prefixes, Segment, clusters
+from bascule.survey.facts import BELIEVED, Prefixes, Segment, clusters
 from bascule.survey.neighbours import Port
 from bascule.survey.words import listed, several
 
@@ -30,7 +30,6 @@ VLAN_SAID = 3.5  # PVST, LLDP or CDP give the declared VLAN's number for the unt
 VLAN_TAG = 2.5  # frames carry the declared tag
 CABLING = 2.0  # the switch port is declared for a NIC of this network
 SAME_WIRE = 2.5  # another NIC of the same wire was recognised
-BELIEVED = 3  # senders that are more than somebody's mistake
 ELSEWHERE = 1.0  # points that a network loses when the tag is another than the declared one
 
 
@@ -151,8 +150,9 @@ def _points(seg: Segment, network: Network, inside: list[IpAddress]) -> list[Poi
     if inside:
         asked = sum(seg.senders[ip] for ip in inside)
         homes = (net for net in network.subnets if any(ip in net for ip in inside))
-        words = f"{several(len(inside), 'sender')} in {_list(homes)}"
-        points.append(Point(senders_weight(len(inside)), "arp", words, asked))
+        number = seg.machines(inside)
+        words = f"{several(number, 'sender')} in {_list(homes)}"
+        points.append(Point(senders_weight(number), "arp", words, asked))
     return points
 
 
@@ -246,7 +246,7 @@ def other_senders(seg: Segment, mine: str, site: Site) -> Mapping[str, int]:
     for network in site.networks.values():
         if network.name == mine or set(network.subnets) & set(own.subnets):
             continue
-        number = len(homes[network.name])
+        number = seg.machines(homes[network.name])
         if number >= BELIEVED:
             found[network.name] = number
     return found

@@ -93,10 +93,12 @@ def judge(
 ) -> Survey:
     """Judge all NICs: each for itself, then the wires, then again with what the other NICs of a wire know.
 
-    What the host itself sends on one NIC and hears on another joins the two, and proves no network: a host that is on
-    the wrong wire speaks of the right one.
+    What the host and its guests send on one NIC and hear on another joins the two, and proves no network: a host that
+    is on the wrong wire speaks of the right one.
     """
-    ours = frozenset(mac for ear in heard.values() for mac in ear.own_macs)
+    ours = {mac for ear in heard.values() for mac in ear.own_macs}
+    if site is not None and host is not None:
+        ours |= {str(nic.mac) for nic in site.guest_nics(host.name)}
     others = {nic: ear.without(ours) for nic, ear in heard.items()}
     seen = {nic: devices(ear) for nic, ear in others.items()}
     ports = {nic: switch_port(ear, seen[nic]) for nic, ear in others.items()}
