@@ -9,17 +9,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bascule.apply import decide
+from bascule.apply.crew import ANYBODY, Asked
 from bascule.apply.keep import Keeper, adopt, find_keeper
 from bascule.apply.prepare import Prepared, prepare
 from bascule.apply.transaction import Done, Wish
 from bascule.apply.transaction import apply as make
 from bascule.errors import BasculeError
 from bascule.guest_workflow import capacity, is_here
+from bascule.plan.batch import tools
 from bascule.plan.capacity import gate
 from bascule.plan.change import Note
 from bascule.survey.capture import Progress
 from bascule.survey.loops import declared_wires, loop_problems
 from bascule.survey.take import insist_live
+from bascule.system.run import require_tools
 from bascule.workflow import choose_host, load
 
 
@@ -44,6 +47,7 @@ def ready(
     root: str | None = None,
     survey_s: float | None = None,
     progress: Progress | None = None,
+    asked: Asked = ANYBODY,
 ) -> Ready:
     """Everything that can say no before anything is changed.
 
@@ -52,16 +56,15 @@ def ready(
     """
     site = load(site_file)
     chosen = choose_host(site, host)
-    prepared = prepare(site, chosen)
+    prepared = prepare(site, chosen, asked=asked)
+    require_tools(tools(prepared.plan))
     remarks = [note.text for note in _memory(prepared, site_file)]
     if problems := loop_problems(prepared.wanted, declared_wires(site, chosen), prepared.observed):
         raise BasculeError(*problems)
     keeper, not_kept = find_keeper(site, chosen, root=root)
     if survey_s is not None:  # last, because it takes its time
-        said = insist_live(site, chosen, prepared.wanted, prepared.observed, seconds=survey_s, progress=progress)
-        if said.problems:
-            raise BasculeError(*said.problems)
-        remarks += said.remarks
+        wanted, observed = prepared.wanted, prepared.observed
+        remarks += insist_live(site, chosen, wanted, observed, seconds=survey_s, progress=progress)
     files = tuple(keeper.paths(prepared.wanted)) if keeper else ()
     return Ready(
         prepared=prepared, keeper=keeper, files=files, not_kept=not_kept, remarks=tuple(dict.fromkeys(remarks))

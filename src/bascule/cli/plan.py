@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bascule.cli.common import host_option, json_option, site_argument, width
+from bascule.cli.common import driver_options, host_option, json_option, say, site_argument, width
 from bascule.cli.listening import progress, survey_options
 
 
@@ -16,6 +16,7 @@ from bascule.cli.listening import progress, survey_options
 @click.option("--commands", is_flag=True, help="Print the exact commands instead, ready to paste.")
 @click.option("--exit-code", is_flag=True, help="Exit with 2 when there are changes.")
 @click.option("--observed", metavar="FILE", help="Plan against a saved state instead of this host.")
+@driver_options
 @click.option("--save-observed", metavar="FILE", help="Save this host's state as it was observed, as JSON.")
 def command(
     *,
@@ -28,6 +29,8 @@ def command(
     save_observed: str | None,
     survey: bool,
     survey_seconds: float,
+    driver: str | None,
+    connect: str | None,
 ) -> int:
     """Show what would change on this host, in order, why, at what risk, and which guests it touches.
 
@@ -37,28 +40,30 @@ def command(
     Example: bascule plan site.yaml --commands
     """
     from bascule import workflow
-    from bascule.cli.common import say
+    from bascule.apply.crew import Asked
     from bascule.cli.entry import emit
     from bascule.cli.show_plan import plan_as_json, show_plan
     from bascule.errors import Problem, UsageFault
     from bascule.plan.batch import script
 
+    asked = Asked(driver=driver or "", uri=connect)
     if survey and observed:
         raise UsageFault(Problem(code="USAGE", message="--survey listens on this host; --observed is about another"))
-    planned = workflow.plan(
-        site_file,
-        host=host,
-        observed_file=observed,
-        save_to=save_observed,
-        survey_s=survey_seconds if survey else None,
-        progress=progress(survey_seconds, as_json=as_json) if survey else None,
-    )
-    for remark in planned.remarks:
-        say(f"mind: {remark}")
+    planned = workflow.plan(site_file, host=host, observed_file=observed, save_to=save_observed, asked=asked)
+    if survey:
+        from bascule.survey.take import insist_live
+
+        tell = progress(survey_seconds, as_json=as_json)
+        about = planned.site, planned.host, planned.wanted, planned.observed
+        for remark in insist_live(*about, seconds=survey_seconds, progress=tell):
+            say(f"mind: {remark}")
     if as_json:
         emit("plan", {"ok": True, **plan_as_json(planned.host.name, planned.plan)})
     elif commands:
         click.echo(script(planned.plan), nl=False)
+        for change in planned.plan.changes:
+            if not change.commands:
+                say(f"not among the commands, for no kernel does it: {change.subject}: {change.action}")
     else:
         click.echo(show_plan(planned.host.name, planned.plan, columns=width()))
     return 2 if exit_code and planned.plan else 0

@@ -14,7 +14,7 @@ from bascule.survey.capture import Progress, listen
 from bascule.survey.choose import choose
 from bascule.survey.evidence import Collector, Heard
 from bascule.survey.findings import Sender
-from bascule.survey.insist import Insisted, insist
+from bascule.survey.insist import insist
 from bascule.survey.loops import loop_problems
 from bascule.survey.pcap import Capture, NotACapture
 from bascule.survey.verdicts import Survey, judge
@@ -59,17 +59,19 @@ def insist_live(
     *,
     seconds: float,
     progress: Progress | None = None,
-) -> Insisted:
-    """What the wires of this host say to a change: wrong ones, and loops over those that were heard to be one.
+) -> tuple[str, ...]:
+    """Ask the wires of this host before a change; remarks about those that could not be told.
 
-    Raises BasculeError where the listening was interrupted, and as ``survey_live`` does.
+    Raises BasculeError with every wire that is another than the file says, with every loop over wires that were heard
+    to be one, and where the listening was interrupted; and as ``survey_live`` does.
     """
     taken = survey_live(host.nics, seconds=seconds, site=site, host=host, progress=progress)
     if taken.stopped_by:
         raise BasculeError.of("INTERRUPTED", "the survey was interrupted; nothing was changed")
     said = insist(taken.survey)
-    loops = loop_problems(wanted, taken.survey.wires, observed)
-    return Insisted(problems=(*said.problems, *loops), remarks=(*taken.remarks, *said.remarks))
+    if problems := (*said.problems, *loop_problems(wanted, taken.survey.wires, observed)):
+        raise BasculeError(*problems)
+    return (*taken.remarks, *said.remarks)
 
 
 def survey_captures(
