@@ -102,8 +102,9 @@ def _add_nic(sheet: Sheet, site: Site, host: Host, nic: Nic, observed: HostState
         _add_self(
             sheet, host, nic.name, nic.addresses, nic.gateways, dhcp=nic.dhcp, network=nic.network, observed=observed
         )
+    cable = Presence.WANTED if look.presence is Presence.WANTED else Presence.DECLARED
     for name in reached:
-        sheet.wire(node.id, network_id(name), network=name, state=look.state)
+        sheet.wire(node.id, network_id(name), network=name, presence=cable, state=look.state)
 
 
 def _networks(site: Site, host: Host, nic: Nic) -> Iterable[str]:

@@ -125,7 +125,7 @@ section{margin:1.2rem 0}.asks{margin-top:1.2rem}
 tr,.list>li,.result,.broken,.times{break-inside:avoid}.checks td:nth-last-child(2){min-width:13em}
 h2,h3{break-after:avoid}thead{display:table-header-group}
 .result,.broken,.warning,.risk,.bar-of{-webkit-print-color-adjust:exact;print-color-adjust:exact}
-details{display:block}.picture:focus-visible{outline:none}
+details{display:block}details::details-content{content-visibility:visible;block-size:auto}.picture:focus-visible{outline:none}
 }
 """
 )
