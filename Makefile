@@ -46,9 +46,11 @@ tools:
 dev-tools:
 	@scripts/need ip bridge nft dnsmasq ethtool tcpdump dot ping ssh sshd lldpd radvd keepalived venv
 
-# real guests and libvirt: 31 MB to fetch, 106 MB on disk, about a minute; tests without them skip and say so
+# real guests, libvirt and DHCP clients: 32 MB to fetch, 110 MB on disk, about a minute; tests without them skip and
+# say so
 vm-tools:
-	@WISHED=1 scripts/need qemu-system-x86_64 libvirtd virsh busybox python3-libvirt
+	@WISHED=1 scripts/need qemu-system-x86_64 libvirtd virsh busybox python3-libvirt \
+		dhclient udhcpc dhcpcd
 
 # the served page and the report in a real browser: 130 MB to fetch, 450 MB on disk, about a minute; without it they skip
 browser-tools:
