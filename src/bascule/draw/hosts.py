@@ -16,6 +16,7 @@ from bascule.draw.look import (
     is_kind,
     look_at,
     option_is,
+    without_uplink,
 )
 from bascule.draw.scene import Kind, Layer, Node, Presence, link_id, network_id, self_id
 from bascule.draw.sheet import Sheet
@@ -198,7 +199,7 @@ def _add_bridge(sheet: Sheet, site: Site, host: Host, bridge: Bridge, observed: 
         host=host.name,
         network=None if bridge.vlan_aware else name,
         presence=look.presence,
-        state=look.state,
+        state=look.state if bridge.uplink else without_uplink(look.state),
         drift=look.drift,
     )
     sheet.add(node)
