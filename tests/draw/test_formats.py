@@ -79,9 +79,10 @@ def test_hover_shows_mac_addresses_mtu_and_vlans() -> None:
 
 
 def test_each_network_has_a_line_style_of_its_own_besides_its_colour() -> None:
-    from bascule.draw.style import DARK, DASHES, LIGHT
+    from bascule.draw.style import DARK, DASHES, LIGHT, network_style
 
     assert len(set(DASHES)) == len(DASHES) == len(set(LIGHT)) == len(set(DARK))
+    assert len({network_style(number) for number in range(64)}) == 64
 
 
 def test_title_date_and_hash_are_inside() -> None:
