@@ -102,7 +102,7 @@ def server(lab: Lab, bed: Bed, folder: Path, first: str) -> subprocess.Popen[byt
             (find_tool("dnsmasq"), "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--bind-interfaces",
              "--interface=eth0w", f"--dhcp-range={first},{first[:-1]}9,2m", "--dhcp-option=3,10.0.0.1",
              "--dhcp-option=6,10.0.0.1", f"--dhcp-option=option:T1,{T1_S}", "--dhcp-authoritative", "--user=root",
-             f"--dhcp-leasefile={leases}", f"--pid-file={folder}/server.pid", f"--log-facility={log}"),
+             "--no-ping", f"--dhcp-leasefile={leases}", f"--pid-file={folder}/server.pid", f"--log-facility={log}"),
         )  # fmt: skip
     wait_for(lambda: log.exists() and "DHCP, IP range" in log.read_text(), bool)
     return process

@@ -5,7 +5,6 @@ The undo needs no per-step inverse: it is the plan from what is there now to wha
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 
 from bascule.errors import BasculeError, CommandFailed, NotPermitted, Problem
@@ -19,8 +18,6 @@ from bascule.system.run import require_tools, run
 from bascule.system.sysctl import write_sysctl
 
 Observe = Callable[[], HostState]
-
-LIFETIME_S = 0.05  # after an address with a lifetime was set, before anybody looks
 
 
 def execute(plan: Plan, *, namespace: Namespace | None = None, keep: Sequence[int] = ()) -> None:
@@ -39,18 +36,6 @@ def execute(plan: Plan, *, namespace: Namespace | None = None, keep: Sequence[in
             _through_sysctl(batch, namespace)
         else:
             run(("nft", "-f", "-"), stdin=batch.commands[0].words[0], namespace=namespace, keep=keep)
-    if sets_lifetimes(plan):
-        time.sleep(LIFETIME_S)
-
-
-def sets_lifetimes(plan: Plan) -> bool:
-    """Whether it sets an address with a lifetime. On a loaded machine the kernel may take such a one away again.
-
-    Its worker for lifetimes starts with each of them. Where it was held up for more than 20 ms, an address that came
-    meanwhile is younger than its idea of now, and counts as one that has run out (check_lifetime in
-    net/ipv4/devinet.c). It was seen once in some hundred random pairs of states; whoever sets one looks again.
-    """
-    return any("valid_lft" in command.words for command in plan.commands)
 
 
 def apply_or_take_back(plan: Plan, before: HostState, observe: Observe, *, namespace: Namespace | None = None) -> None:

@@ -10,7 +10,7 @@ from bascule.apply import checkpoint as checkpoints
 from bascule.apply import lease
 from bascule.apply.back import Back, back_up, differences, go_back
 from bascule.apply.checkpoint import Checkpoint, Facts, Folder, Status
-from bascule.apply.engine import execute, sets_lifetimes
+from bascule.apply.engine import execute
 from bascule.apply.exclusive import lock
 from bascule.apply.guard import Guard, arm, stand_down
 from bascule.apply.joint import without_moves
@@ -231,7 +231,7 @@ class _Transaction:
             self.wish.tell(f"mind: {fault}")
         self._beside()
         applied = self._look()
-        if (leases or sets_lifetimes(self.prepared.plan)) and (swept := self._missing(applied)):
+        if leases and (swept := self._missing(applied)):
             execute(swept, keep=(self.held.fd,))  # by a client's script, which knows its own addresses only
             applied = self._look()
         self.folder.write_applied(applied)

@@ -214,18 +214,18 @@ class _Merge:
         planned = {a.ip: a for a in getattr(self.wanted.links.get(old.name), "addresses", ())}
         after = {a.ip: a for a in getattr(self._after().links.get(old.name), "addresses", ())}
         crashed = old.name in self.touched
-        lost = []
+        away: Mapping[str, Address] | None = None  # looked up only where one is missing
         for address in old.addresses:
             if address.ip not in now:
                 if address.ip not in after or crashed or address.is_link_local:
-                    lost.append(address)
+                    away = self.now_ips if away is None else away
+                    yield from self._gone(old.name, (address,), away)  # in its place: the first of a subnet speaks
                 elif not address.dynamic:
                     self.kept.append(f"{old.name}: {address.ip} is gone")
             elif now[address.ip] == address or (after.get(address.ip) == address and not crashed):
                 yield now[address.ip]  # as it is, with the lifetime that it has by now
             else:
                 yield self._aged(address, now)
-        yield from self._gone(old.name, lost, self.now_ips if lost else {})
         known = {address.ip for address in old.addresses}
         for ip, address in now.items():
             if ip in known:
