@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bascule.apply.crew import ANYBODY, Asked
 from bascule.errors import BasculeError, Problem, UsageFault
 from bascule.model.state_json import from_json, to_json
 from bascule.observe.kernel import observe
@@ -73,18 +74,30 @@ class Planned:
 
 
 def plan(
-    site_file: str, *, host: str | None = None, observed_file: str | None = None, save_to: str | None = None
+    site_file: str,
+    *,
+    host: str | None = None,
+    observed_file: str | None = None,
+    save_to: str | None = None,
+    asked: Asked = ANYBODY,
 ) -> Planned:
-    """What would change on this host, or on the one whose state was saved; ``save_to`` keeps what was observed."""
+    """What would change on this host, or on the one whose state was saved; ``save_to`` keeps what was observed.
+
+    ``asked`` says who runs the guests; for a saved state nobody is asked.
+    """
     site = load(site_file)
     chosen = choose_host(site, host)
-    observed = _saved(observed_file) if observed_file else look(site, chosen)
+    if observed_file:
+        observed = _saved(observed_file)
+        found, wanted = make_plan(site, chosen, observed)
+    else:
+        from bascule.apply.prepare import prepare  # what apply would do here: the same code
+
+        ready = prepare(site, chosen, asked=asked)
+        observed, wanted, found = ready.observed, ready.wanted, _runnable(ready.plan)
     if save_to:
         Path(save_to).write_text(json.dumps(to_json(observed), indent=1) + "\n")
-    found, wanted = make_plan(site, chosen, observed)
     refuse_loops(site, chosen, observed, wanted)
-    if observed_file is None:
-        found = _runnable(found)
     return Planned(site=site, host=chosen, observed=observed, wanted=wanted, plan=found)
 
 

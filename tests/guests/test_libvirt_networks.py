@@ -12,8 +12,9 @@ from bascule.errors import BasculeError
 from bascule.guests.domain_xml import Source
 from bascule.guests.kernel import GuestImage
 from bascule.guests.libvirt import LibvirtDriver
-from bascule.guests.libvirt_networks import apply_networks, plan_networks
+from bascule.guests.libvirt_networks import apply_networks, plan_networks, restore_network
 from bascule.guests.libvirtd import PrivateLibvirt
+from bascule.guests.virtual_network import set_rules
 from bascule.model.domain import Domain, DomainNic, LibvirtNetwork
 from bascule.model.site import Mode, PlugKind
 from bascule.observe import libvirt
@@ -66,6 +67,8 @@ def scenario(image: GuestImage) -> None:
         def bring(one: Realm) -> list[str]:
             seen = libvirt.observe(hypervisor)
             changes = plan_networks(seen.networks, seen.domains, [one])
+            if one.forwards:
+                set_rules(one, namespace=there.host)  # the kernel's part of the plan
             apply_networks(hypervisor, changes, namespace=there.host)
             after = libvirt.observe(hypervisor)
             assert plan_networks(after.networks, after.domains, [one]) == ()
@@ -88,6 +91,17 @@ def scenario(image: GuestImage) -> None:
 
         # a reservation is an update, and the guest stays where it is
         assert bring(dataclasses.replace(plain, names=())) == ["update"]
+        assert "master vn-lab" in run(("ip", "link", "show", "vm.0"), namespace=there.host).stdout
+
+        # and the way back from it is one, too
+        (text,) = hypervisor.networks()
+        hypervisor.update_network(
+            "lab", "add-last", "ip-dhcp-host", "<host mac='52:54:00:00:00:99' ip='192.168.122.99'/>", parent=0
+        )
+        restore_network(hypervisor, "lab", text, namespace=there.host)
+        (again,) = hypervisor.networks()
+        assert again.next == text.next
+        assert "192.168.122.99" not in again.now
         assert "master vn-lab" in run(("ip", "link", "show", "vm.0"), namespace=there.host).stdout
 
         # forwards need the network restarted: the guest is plugged in again, and the port leads in

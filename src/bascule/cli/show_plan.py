@@ -11,7 +11,13 @@ from bascule.cli.common import count, seconds, table, wrapped
 from bascule.plan.change import Change, Note, Plan, Risk
 from bascule.plan.step import Phase
 
-NOTE_WORDS = {"foreign": "left alone", "waiting": "waits", "unsupported": "not done by this plan", "warning": "mind"}
+NOTE_WORDS = {
+    "foreign": "left alone",
+    "waiting": "waits",
+    "unsupported": "not done by this plan",
+    "along": "goes along",
+    "warning": "mind",
+}
 
 
 def show_plan(host: str, plan: Plan, *, columns: int) -> str:

@@ -20,6 +20,7 @@ from bascule.model.domain import Domain, DomainNic
 from bascule.model.site import Guest, GuestNic, PlugKind
 from bascule.model.values import IfName, tap_mac
 from bascule.plan.change import Note
+from bascule.plan.virtual_network import bridge_name
 from bascule.system.iproute import batch
 from bascule.system.netns import Namespace
 from bascule.system.qmp import Qmp
@@ -79,6 +80,8 @@ class QemuDriver:
         for nic in nics:
             if self.is_running(nic.guest):
                 with self._monitor(nic.guest) as monitor:
+                    if not _has(monitor, nic):
+                        continue
                     monitor.ask("device_del", id=qemu_command.device_id(nic.index))
                     while monitor.wait_event("DEVICE_DELETED").get("device") != qemu_command.device_id(nic.index):
                         pass
@@ -138,7 +141,7 @@ class QemuDriver:
 
     def _hot_add(self, nic: GuestNic) -> None:
         with self._monitor(nic.guest) as monitor:
-            if any(qemu_command.device_id(nic.index) == row.get("name") for row in monitor.ask("query-rx-filter")):
+            if _has(monitor, nic):
                 return
             monitor.ask("netdev_add", **qemu_command.netdev(nic.tap, nic.index))
             monitor.ask("device_add", **qemu_command.device(nic.mac, nic.index))
@@ -176,6 +179,11 @@ class QemuDriver:
         half = folder / "guest.json.new"
         half.write_text(json.dumps(_facts(guest), indent=1) + "\n")
         half.rename(folder / "guest.json")
+
+    def definition(self, name: str) -> dict[str, Any]:
+        """What a guest was defined as, in the shape that ``guest_of`` reads."""
+        facts: dict[str, Any] = json.loads((self._files(name).folder / "guest.json").read_text())
+        return facts
 
     def undefine(self, name: str) -> None:
         """Forget a guest that does not run; its disks stay where they are."""
@@ -257,6 +265,7 @@ class QemuDriver:
             facts = json.loads(path.read_text())
             running = self.is_running(facts["name"])
             nics = tuple(_nic(row, links) for row in facts["nics"])
+            later = tuple(_nic(row, {}) for row in facts["nics"])
             found.append(
                 Domain(
                     name=facts["name"],
@@ -265,7 +274,7 @@ class QemuDriver:
                     memory=facts["memory"],
                     vcpus=facts["vcpus"],
                     nics=nics,
-                    next_nics=nics,
+                    next_nics=later,
                     kind=self._accel,
                 )
             )
@@ -276,6 +285,10 @@ class QemuDriver:
 
     def _files(self, name: str) -> Files:
         return Files(folder=self._folder / name)
+
+
+def _has(monitor: Qmp, nic: GuestNic) -> bool:
+    return any(qemu_command.device_id(nic.index) == row.get("name") for row in monitor.ask("query-rx-filter"))
 
 
 def _facts(guest: Guest) -> dict[str, Any]:
@@ -314,14 +327,15 @@ def guest_of(facts: Mapping[str, Any]) -> Guest:
 
 
 def _nic(row: Mapping[str, Any], links: Mapping[str, str]) -> DomainNic:
-    there = row["tap"] in links
-    master = links.get(row["tap"], "")
+    """A NIC where its tap is now; one whose tap is not there, where it will be plugged."""
+    meant = bridge_name(row["into"]) if row["plug"] == PlugKind.NETWORK else row["into"]
+    master = links.get(row["tap"], meant)
     return DomainNic(
         index=row["index"],
-        kind="bridge",
-        into=master if there else row["into"],
+        kind=row["plug"] if master == meant else PlugKind.BRIDGE.value,
+        into=row["into"] if master == meant else master,
         mac=row["mac"],
         tap=row["tap"],
-        bridge=master,
+        bridge=master if row["tap"] in links else "",
         model="virtio",
     )

@@ -6,8 +6,6 @@ Bridge, addresses, rules and forwarding are the plan's business, like everything
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 from pathlib import Path
 
 from bascule.errors import CommandFailed, Problem
@@ -18,7 +16,6 @@ from bascule.plan.virtual_network import (
     lease_file,
     nft_script,
     parse_leases,
-    pid_file,
 )
 from bascule.system.netns import Namespace
 from bascule.system.run import run
@@ -30,19 +27,11 @@ def set_rules(one: Realm, *, namespace: Namespace | None = None) -> None:
     run(("nft", "-f", "-"), stdin=nft_script(one), namespace=namespace)
 
 
-def start_server(one: Realm, folder: Path) -> None:
-    """Start dnsmasq in the background of the host that we are on; it outlives us. Raises CommandFailed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    stop_server(one, folder)
-    run(("dnsmasq", *dnsmasq_arguments(one, folder)))
-
-
-def stop_server(one: Realm, folder: Path) -> None:
-    """End the dnsmasq of a network, if it is still the one of the pid file."""
-    with contextlib.suppress(OSError, ValueError):
-        pid = int(pid_file(one, folder).read_text())
-        if str(lease_file(one, folder)).encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
-            os.kill(pid, signal.SIGTERM)
+def leases_in(file: Path, network: str = "") -> tuple[Lease, ...]:
+    """What a dnsmasq has given until now; none where it has no file."""
+    with contextlib.suppress(OSError):
+        return parse_leases(file.read_text(), network)
+    return ()
 
 
 class NetworkServer:
@@ -67,9 +56,7 @@ class NetworkServer:
     @property
     def leases(self) -> tuple[Lease, ...]:
         """What it has given until now."""
-        with contextlib.suppress(OSError):
-            return parse_leases(lease_file(self.realm, self._folder).read_text(), self.realm.name)
-        return ()
+        return leases_in(lease_file(self.realm, self._folder), self.realm.name)
 
     def stop(self) -> None:
         """End it."""

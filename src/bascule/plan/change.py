@@ -72,7 +72,7 @@ class Change:
 class Note:
     """Something that the plan does not change but the reader should know: foreign, waiting, not yet possible."""
 
-    kind: Literal["foreign", "waiting", "unsupported", "warning"]
+    kind: Literal["foreign", "waiting", "unsupported", "warning", "along"]
     subject: str
     text: str
 

@@ -34,6 +34,8 @@ class Phase(IntEnum):
     LOWER = 17
     DELETE = 18
     OLD_RULES = 19
+    HYPERVISOR = 20  # what whoever runs the guests does, when the kernel has everything that they are plugged into
+    SERVER = 21
 
 
 CUTTING = {

@@ -332,6 +332,8 @@ class _Layer:
         mtu = bridge.mtu or (uplink.mtu if uplink else before.mtu if before else 1500)
         known = before.options if before and isinstance(before.options, Bridge) else Bridge()
         delay, snooping = 1500 if bridge.stp else 0, 0
+        if before is not None and not bridge.stp and not known.stp_state:
+            delay = known.forward_delay  # without STP it does nothing
         if self.host.as_found and before is not None:
             mac, mtu = before.mac, bridge.mtu or before.mtu
             delay, snooping = known.forward_delay, known.mcast_snooping
@@ -428,6 +430,8 @@ class _Layer:
             for name in networks:
                 text = f"is virtual network {name}, which libvirt makes and changes"
                 self.notes.append(Note(kind="foreign", subject=bridge_name(name), text=text))
+            for one in realms(self.site, self.host):
+                self._forwards(one)
             return
         self.realms = realms(self.site, self.host)
         for one in self.realms:
@@ -438,6 +442,15 @@ class _Layer:
         for key in changed:
             if (network := why_forwarding(key, self.realms, networks)) is not None:
                 self._because(key, f"virtual network {network.name} is reached by routing", network.place)
+
+    def _forwards(self, one: Realm) -> None:
+        """Our table beside a network of libvirt's, which knows no port forwards."""
+        self.tables.pop(table := TABLE_PREFIX + one.name, None)
+        words = f"libvirt makes virtual network {one.name}, with rules of its own"
+        if one.forwards:
+            self.tables |= tables(one)
+            words = f"virtual network {one.name} is declared with port forwards"
+        self._because(f"nft {table}", words, self.host.virtual_networks[one.name].place)
 
     def _network(self, one: Realm) -> None:
         network = self.host.virtual_networks[one.name]

@@ -89,6 +89,11 @@ def table_name(network: str) -> str:
     return f"bascule_{network}"
 
 
+def table_key(network: str) -> str:
+    """The same with its family, as ``HostState`` keeps it."""
+    return TABLE_PREFIX + network
+
+
 def realm(site: Site, host: Host, network: VirtualNetwork) -> Realm:
     """Resolve a virtual network. Raises SiteFault for forwards that lead nowhere or take the same port twice."""
     problems: list[Problem] = []
