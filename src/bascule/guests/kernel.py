@@ -20,6 +20,7 @@ from bascule.guests import tiny
 from bascule.system.run import find_tool, run
 
 OLD_S = 7 * 86400
+BUSYBOXES = (Path("/usr/bin/busybox"), Path("/bin/busybox"))
 _PACKAGE = "linux-image-cloud-amd64"
 _NEEDED = (
     *("virtio", "virtio_ring", "virtio_pci", "virtio_pci_legacy_dev", "virtio_pci_modern_dev"),
@@ -76,9 +77,9 @@ def guest_image(*, fetch: bool = True) -> GuestImage:
 
 def busybox() -> bytes:
     """A program that is all of a tiny system's programs. Raises MissingTool with what to install."""
-    for path in ("/usr/bin/busybox", "/bin/busybox"):
-        if Path(path).exists():
-            content = Path(path).read_bytes()
+    for path in BUSYBOXES:
+        if path.exists():
+            content = path.read_bytes()
             if (
                 content.startswith(b"\x7fELF")
                 and b"/lib64/ld-linux" not in content[:4096]

@@ -108,7 +108,8 @@ class VirtualMachines:
                 served |= {Service("tcp", port, port): None for port in sorted(few)}
             else:
                 served[service] = None
-        text = f"serves {len(served)} of its {count:,} ports: those that are asked"
+        left = sum(service.protocol == "tcp" for service in served)
+        text = f"serves {left} of its {count:,} ports: those that are asked"
         self._notes.append(Note(kind="unsupported", subject=guest.name, text=text))
         return tuple(served)
 
