@@ -95,12 +95,11 @@ class VirtualMachines:
         count = sum(len(service.ports) for service in guest.serves if service.protocol == "tcp")
         if count <= PORTS:
             return guest.serves
-        asked = {
-            port
-            for wish in self._site.expectations
-            if wish.target == guest.name and wish.service.protocol == "tcp"
-            for port in ports_of(wish.service, SPOKEN_AT_MOST)
-        }
+        services = [wish.service for wish in self._site.expectations if wish.target == guest.name]
+        services += [
+            x.service for one in self._wiring.realms[guest.host] for x in one.forwards if x.guest == guest.name
+        ]
+        asked = {port for x in services if x.protocol == "tcp" for port in ports_of(x, SPOKEN_AT_MOST)}
         served: dict[Service, None] = {}
         for service in guest.serves:
             if service.protocol == "tcp":
