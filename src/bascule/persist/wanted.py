@@ -10,7 +10,7 @@ from bascule.model.site import Host, Nic, PlugKind, Site, StaticRoute
 from bascule.model.state import HostState, PortVlans
 from bascule.model.values import IfName, IpAddress, IpInterface, Mac
 from bascule.persist import config as c
-from bascule.persist.running import running_config
+from bascule.persist.running import makes_no_ipv6, running_config
 from bascule.plan.target import MIIMON_MS, ranges
 
 GUEST_TAPS = ("macvtap*", "tap*", "vnet*")  # what libvirt and QEMU call the host's end of a guest's NIC
@@ -77,7 +77,7 @@ class _Wanted:
     def _ipv6(self, name: IfName, *, speaks: bool) -> c.Ipv6:
         """As the state has it; the kernel's own way (advertisements decide) for a link on which the host speaks."""
         link = self.state.links.get(name) if self.state else None
-        quiet = link.addrgenmode == "none" if link else not speaks
+        quiet = makes_no_ipv6(link) if link else not speaks
         return c.Ipv6.OFF if quiet else c.Ipv6.AUTO
 
     def _nic(self, nic: Nic) -> None:

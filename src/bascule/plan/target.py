@@ -210,10 +210,12 @@ class _Layer:
 
     def _default_route(self, name: IfName, gateway: IpAddress) -> None:
         dst = ZERO[gateway.version]
-        rivals = [r for r in self.observed.routes if r.dst == dst and r.table == "main" and r.kind == "unicast"]
+        own = [r for r in self.observed.routes if r.protocol == PROTOCOL]
+        found = (*self.routes, *own)  # those of others may have moved here from a NIC, whatever metric they have
+        rivals = [r for r in found if r.dst == dst and r.table == "main" and r.kind == "unicast"]
         fitting = [r for r in rivals if r.dev == name and r.gateway == str(gateway)]
         if fitting:
-            self.routes += [r for r in fitting if r.protocol == PROTOCOL]
+            self.routes += [r for r in fitting if r not in self.routes]
             return
         metric = 1024 if gateway.version == 6 else 0
         for rival in rivals:
