@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from bascule.apply import adopt_ifupdown, adopt_networkmanager
 from bascule.errors import BasculeError
 from bascule.model.values import IfName
 from bascule.observe.files import read_tree
+from bascule.persist import ifupdown
 from bascule.persist.config import LinkConfig
 from bascule.persist.dialect import dialect
 from bascule.persist.writer import is_ours
@@ -24,6 +26,7 @@ FOLDERS = {
     "keyfile": ("/etc/NetworkManager/system-connections/",),
     "ifupdown": ("/etc/network/",),
 }
+GENERATORS = ("/usr/libexec/netplan/generate", "/usr/lib/netplan/generate")
 NETWORK_MANAGER_READS = (*FOLDERS["keyfile"], "/etc/NetworkManager/", "/etc/sysconfig/network-scripts/")
 
 
@@ -32,7 +35,8 @@ def adopt(paths: Iterable[str]) -> tuple[str, ...]:
     told = tuple(paths)
     faults: list[str] = []
     if _any(told, FOLDERS["netplan"]):
-        faults += _told("netplan", "generate")
+        generator = next((path for path in GENERATORS if Path(path).exists()), None)
+        faults += _told(generator) if generator else _told("netplan", "generate")
     if _any(told, (*FOLDERS["netplan"], *FOLDERS["networkd"])) and runs_here("systemd-networkd"):
         faults += _told("networkctl", "reload")
     if runs_here("NetworkManager"):
@@ -63,6 +67,8 @@ def _ours(name: str) -> Mapping[IfName, LinkConfig]:
     """The links that files of ours configure."""
     speech = dialect(name)
     files = {path: text for path, text in read_tree("/", speech.READS).files.items() if is_ours(text)}
+    if name == "ifupdown" and files:
+        files[ifupdown.MAIN] = ifupdown.SCAFFOLD  # what leads to ours
     return speech.parse(files).config.links
 
 

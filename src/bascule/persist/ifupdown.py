@@ -178,6 +178,7 @@ def _hooks(link: LinkConfig, members: list[LinkConfig]) -> Lines:
             out += _vlans(member, "")
         out += _vlans(link, " self")
     if link.ipv6 is Ipv6.OFF:
+        out.append("ipv6-addrgen off")  # ifupdown2 would set it on again whenever it reloads; ifupdown passes over it
         if link.options.kind:  # it does not exist before it is up
             out.append(f"up ip link set dev {link.name} addrgenmode none")
             out.append(f"up ip -6 address flush dev {link.name} scope link")

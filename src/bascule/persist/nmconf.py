@@ -33,16 +33,16 @@ def quiet(config: NetworkConfig) -> dict[str, str]:
     if not bridges:
         return {}
     silent = [link.name for link in config.links.values() if link.ipv6 is Ipv6.OFF]
-    shut = "ip link set dev $$1 addrgenmode none 2>/dev/null"
-    lines = [
-        ("ExecStartPost", f"-/bin/sh -c '{loop}'")
-        for loop in (
-            f"for link in {' '.join(silent)}; do {shut.replace('$$1', '$$link')}; done",
-            f"for bridge in {' '.join(bridges)}; do for port in /sys/class/net/$$bridge/lower_*; do "
-            f"{shut.replace('$$1', '$${port##*/lower_}')}; done; done",
-        )
-    ]
-    return {UNIT: write([("Service", lines)])}
+    ports = f"for bridge in {' '.join(bridges)}; do for port in /sys/class/net/$$bridge/lower_*; do "
+    loops = (
+        f"for link in {' '.join(silent)}; do {_shut('$$link')}; done",
+        ports + _shut("$${port##*/lower_}") + "; done; done",
+    )
+    return {UNIT: write([("Service", [("ExecStartPost", f"-/bin/sh -c '{loop}'") for loop in loops])])}
+
+
+def _shut(link: str) -> str:
+    return f"ip link set dev {link} addrgenmode none 2>/dev/null"
 
 
 def parse(files: Files, left: Leftovers) -> list[str]:
