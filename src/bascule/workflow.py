@@ -250,17 +250,17 @@ def render(site_file: str, dialect_name: str, *, host: str | None = None, here: 
     from bascule.persist import commands, sysctls
     from bascule.persist.dialect import dialect
     from bascule.persist.wanted import unpinned, wanted_config
-    from bascule.persist.writer import header
+    from bascule.persist.writer import Stamp
 
     site = load(site_file)
     chosen = choose_host(site, host)
     state = make_plan(site, chosen, look(site, chosen))[1] if here else None
     config = wanted_config(site, chosen, state)
-    head = header(site.name, chosen.name, site.digest)
+    stamp = Stamp(site.name, chosen.name, site.digest)
     if dialect_name == commands.NAME:
-        return Rendered(host=chosen, files=commands.render(config, head), unpinned=unpinned(chosen, config))
+        return Rendered(host=chosen, files=commands.render(config, stamp.line()), unpinned=unpinned(chosen, config))
     texts = {**dialect(dialect_name).render(config), **sysctls.render(chosen)}
-    files = {path: head + text for path, text in texts.items()}
+    files = {path: stamp.on(text) for path, text in texts.items()}
     return Rendered(host=chosen, files=files, unpinned=unpinned(chosen, config))
 
 
@@ -275,18 +275,17 @@ class Rendered:
 
 def write_below(folder: str, files: Mapping[str, str]) -> None:
     """Put rendered files below a folder; one that stands there and is not Bascule's is never replaced."""
-    from bascule.persist.writer import is_ours, mode_of
+    from bascule.persist.writer import is_edited, is_ours, mode_of
     from bascule.system.files import replace_file
 
     there = [Path(folder, path) for path in files if Path(folder, path).exists()]
-    foreign = [path for path in there if not is_ours(path.read_text(errors="replace").removeprefix("#!/bin/sh\n"))]
-    if foreign:
+    texts = {path: path.read_text(errors="replace").removeprefix("#!/bin/sh\n") for path in there}
+    words = {path: "is there and not Bascule's" for path, text in texts.items() if not is_ours(text)}
+    words |= {path: "was edited since Bascule wrote it" for path, text in texts.items() if is_edited(text)}
+    if words:
         hint = "name an empty folder with -o, or move them away"
         raise BasculeError(
-            *(
-                Problem(code="FILE-FOREIGN", message=f"'{path}' is there and not Bascule's", hint=hint)
-                for path in foreign
-            )
+            *(Problem(code="FILE-FOREIGN", message=f"'{path}' {why}", hint=hint) for path, why in words.items())
         )
     for path, text in files.items():
         replace_file(Path(folder, path), text.encode(), mode=mode_of(path))

@@ -13,7 +13,7 @@ from bascule.observe.manager import detect
 from bascule.persist import ifupdown_parse, sysctls
 from bascule.persist.dialect import dialect
 from bascule.persist.wanted import wanted_config
-from bascule.persist.writer import Writing, commit, header, prepare
+from bascule.persist.writer import Stamp, Writing, commit, prepare
 from bascule.system.netns import is_machines_own
 
 
@@ -35,10 +35,10 @@ class Keeper:
         speech = dialect(self.dialect)
         includes = ifupdown_parse.includes if self.dialect == "ifupdown" else None
         existing = read_tree(self.root, (*speech.READS, sysctls.PATH), includes).files
-        head = header(self.site.name, self.host.name, self.site.digest)
+        stamp = Stamp(self.site.name, self.host.name, self.site.digest)
         config = wanted_config(self.site, self.host, wanted)
         besides = sysctls.render(self.host)
-        self._writing = prepare(speech, config, existing, head=head, root=self.root, besides=besides)
+        self._writing = prepare(speech, config, existing, stamp=stamp, root=self.root, besides=besides)
         return [str(Path(self.root, path)) for path in (*self._writing.files, *self._writing.removed)]
 
     def write(self, wanted: HostState) -> Sequence[str]:

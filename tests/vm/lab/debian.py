@@ -71,7 +71,7 @@ Description=The lab's job
 After=multi-user.target
 [Service]
 Type=oneshot
-TimeoutStartSec=300
+TimeoutStartSec=600
 ExecStart=/bin/sh /opt/job
 StandardOutput=tty
 StandardError=tty
