@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from bascule.model.links import Bond, Bridge, Physical, Veth, Vlan
+from bascule.model.links import Bond, Bridge, Other, Physical, Veth, Vlan
 from bascule.model.state import HostState, Link, PortVlans
 from bascule.model.values import IfName
 from bascule.persist.config import MAIN_TABLE, Ipv6, LinkConfig, NetworkConfig, StaticRoute
@@ -52,7 +52,7 @@ def _left_out(link: Link, state: HostState) -> str | None:
         return None if link.mac is not None else ""  # tunnels' fallback links and the like have no MAC
     if isinstance(link.options, Veth) and not GUEST_END.fullmatch(link.name):
         return None  # the NIC of a host that is itself a namespace or a container
-    kind = link.options.kind
+    kind = link.options.info_kind if isinstance(link.options, Other) else link.options.kind
     return "" if kind in {"loopback", "tun", "veth", "macvtap"} else f"left out, links of kind '{kind}' are not taken"
 
 
