@@ -16,6 +16,7 @@ from bascule.apply.transaction import Done, Wish
 from bascule.apply.transaction import apply as make
 from bascule.errors import BasculeError
 from bascule.guest_workflow import capacity, is_here
+from bascule.persist.wanted import unsaid
 from bascule.plan.capacity import gate
 from bascule.plan.change import Note
 from bascule.survey.insist import insist
@@ -63,6 +64,7 @@ def ready(
         raise BasculeError(*problems)
     keeper, not_kept = find_keeper(site, chosen, root=root)
     files = tuple(keeper.paths(prepared.wanted)) if keeper else ()
+    remarks += unsaid(chosen) if keeper else ()
     return Ready(
         prepared=prepared, keeper=keeper, files=files, not_kept=not_kept, remarks=tuple(dict.fromkeys(remarks))
     )

@@ -249,7 +249,7 @@ def render(site_file: str, dialect_name: str, *, host: str | None = None, here: 
     """A host's configuration files; with ``here`` the MACs that the file leaves open come from this machine."""
     from bascule.persist import commands, sysctls
     from bascule.persist.dialect import dialect
-    from bascule.persist.wanted import unpinned, wanted_config
+    from bascule.persist.wanted import unpinned, unsaid, wanted_config
     from bascule.persist.writer import Stamp
 
     site = load(site_file)
@@ -257,20 +257,22 @@ def render(site_file: str, dialect_name: str, *, host: str | None = None, here: 
     state = make_plan(site, chosen, look(site, chosen))[1] if here else None
     config = wanted_config(site, chosen, state)
     stamp = Stamp(site.name, chosen.name, site.digest)
+    told = unpinned(chosen, config), unsaid(chosen)
     if dialect_name == commands.NAME:
-        return Rendered(host=chosen, files=commands.render(config, stamp.line()), unpinned=unpinned(chosen, config))
+        return Rendered(chosen, commands.render(config, stamp.line()), *told)
     texts = {**dialect(dialect_name).render(config), **sysctls.render(chosen)}
     files = {path: stamp.on(text) for path, text in texts.items()}
-    return Rendered(host=chosen, files=files, unpinned=unpinned(chosen, config))
+    return Rendered(chosen, files, *told)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Rendered:
-    """Configuration files by path, and the bridges whose MAC is left open."""
+    """Configuration files by path, the bridges whose MAC is left open, and what no dialect has words for."""
 
     host: Host
     files: Mapping[str, str]
     unpinned: tuple[str, ...]
+    unsaid: tuple[str, ...]
 
 
 def write_below(folder: str, files: Mapping[str, str]) -> None:

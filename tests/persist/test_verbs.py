@@ -185,7 +185,7 @@ mount -t tmpfs tmpfs /etc/network; mount -t tmpfs tmpfs /etc/libvirt 2>/dev/null
 
 @pytest.mark.kernel
 def test_the_plan_of_an_odd_host_is_empty(tmp_path: Path) -> None:
-    """Several addresses and families, other tables, rules, a lease, two ports of a bridge, macvlan, VXLAN, WireGuard."""
+    """Several addresses and families, tables, rules, a lease, two ports of a bridge, macvlan, VXLAN, WireGuard."""
     python = f"{sys.executable} -m bascule"
     script = f"{ODD}\n{python} import --host h >{tmp_path}/site.yaml && {python} plan {tmp_path}/site.yaml --json"
     done = subprocess.run(["unshare", "--net", "--mount", "sh", "-c", script], capture_output=True, text=True)

@@ -106,7 +106,8 @@ class _Writer:
         if members:
             first = members[0]
             for other in members[1:]:
-                self.note(f"{link.name}: {other.name} is a second port, left alone; a site file names one uplink ({first.name})")
+                words = f"is a second port, left alone; a site file names one uplink ({first.name})"
+                self.note(f"{link.name}: {other.name} {words}")
             out["uplink"] = first.name
             if isinstance(first.options, Vlan):
                 out["uplink"], self.used_vlans = first.parent, self.used_vlans | {first.name}

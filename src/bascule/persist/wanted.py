@@ -31,6 +31,12 @@ def unpinned(host: Host, config: c.NetworkConfig) -> tuple[IfName, ...]:
     return tuple(name for name in host.bridges if config.links[name].mac is None)
 
 
+def unsaid(host: Host) -> tuple[str, ...]:
+    """What the site file wants of a host and no dialect has words for, a sentence each."""
+    words = "no dialect has words for its rules and its name server; after a restart 'bascule apply' makes it again"
+    return tuple(f"virtual network '{name}' is not kept in files: {words}" for name in host.virtual_networks)
+
+
 class _Wanted:
     def __init__(self, site: Site, host: Host, state: HostState | None) -> None:
         self.site = site
