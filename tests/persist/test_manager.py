@@ -15,9 +15,6 @@ WANTS = "etc/systemd/system/multi-user.target.wants"
 
 def put(root: Path, path: str, text: str = "") -> None:
     place = root / path
-    if path.endswith("/"):
-        place.mkdir(parents=True)
-        return
     place.parent.mkdir(parents=True, exist_ok=True)
     if path.endswith(".service"):
         place.symlink_to("/lib/systemd/system/" + place.name)
@@ -36,11 +33,11 @@ HOSTS = {
         "netplan",
     ),
     "ubuntu whose installer's file was moved away": (
-        [f"{WANTS}/systemd-networkd.service", "usr/sbin/netplan", "etc/netplan/"],
+        [f"{WANTS}/systemd-networkd.service", "usr/sbin/netplan", "run/systemd/network/10-netplan-eth0.network"],
         "netplan",
     ),
     "netplan is there and networkd has files of its own": (
-        [f"{WANTS}/systemd-networkd.service", "usr/sbin/netplan", "etc/netplan/", "etc/systemd/network/a.network"],
+        [f"{WANTS}/systemd-networkd.service", "usr/sbin/netplan", "etc/systemd/network/a.network"],
         "networkd",
     ),
     "arch": ([f"{WANTS}/systemd-networkd.service", "etc/systemd/network/20-wired.network"], "networkd"),

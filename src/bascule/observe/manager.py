@@ -89,7 +89,7 @@ def detect(root: str | Path = "/") -> Managers:
     top = Path(root)
     found = [_netplan(top), _networkd(top), _network_manager(top), _ifcfg(top), _ifupdown(top)]
     managers = [m for m in found if m is not None]
-    if any(m.dialect == "netplan" for m in managers):
+    if any(m.dialect == "netplan" and m.configures for m in managers):
         # netplan writes for networkd or NetworkManager below /run; what else stands in their own folders is theirs
         managers = [m for m in managers if m.dialect == "netplan" or m.configures]
     return Managers(tuple(managers))
@@ -139,10 +139,11 @@ def _there(top: Path, *paths: str) -> str:
 
 
 def _netplan(top: Path) -> Manager | None:
+    """It counts where it has something to say, or had at the last boot: an installer's file may have made room."""
     files = _configs(top, "etc/netplan/*.yaml")
+    files += _configs(top, "run/systemd/network/10-netplan-*", "run/NetworkManager/system-connections/netplan-*")
     tool = _there(top, "usr/sbin/netplan", "usr/lib/netplan/generate", "usr/libexec/netplan/generate")
-    # its folder may be empty: the installer's file had to make room for ours
-    return _manager("netplan", "netplan", tool, "", files) if tool and (top / "etc/netplan").is_dir() else None
+    return _manager("netplan", "netplan", tool, "", files) if tool and files else None
 
 
 def _running(top: Path, program: str, *traces: str) -> str:

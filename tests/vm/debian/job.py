@@ -152,6 +152,9 @@ def _named(folder: str) -> list[Path]:
 
 def write(manager: str) -> None:
     """First boot: the manager runs and has nothing to do yet."""
+    if manager == "netplan":
+        Path("/etc/netplan/00-installer.yaml").write_text("network: {version: 2}\n")
+        Path("/etc/netplan/00-installer.yaml").chmod(0o600)
     wrong = sh("systemctl", "enable", "--now", UNITS[manager])
     say(f"enable {UNITS[manager]}", ok=not wrong, detail=wrong)
     typed("apply", "apply", SITE, "--yes", "--no-confirm", want=f"kept over a restart by: {DIALECTS[manager]},")
