@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from bascule.apply.beside import Beside
 from bascule.apply.checkpoint import Status, latest
+from bascule.apply.crew import NOBODY, Asked, muster
+from bascule.apply.joint import plan_jointly
 from bascule.apply.place import Place, here
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
+from bascule.observe.dhcp_clients import leases_here
 from bascule.observe.kernel import observe
 from bascule.observe.management import Management, management
 from bascule.plan.change import Change, Note, Plan, Risk
-from bascule.plan.make import make_plan
+from bascule.plan.leases import Leases
 from bascule.plan.target import sysctl_keys
 
 
@@ -25,11 +29,19 @@ class Prepared:
     wanted: HostState
     plan: Plan
     line: Management | None = None
+    asked: Asked = NOBODY  # who runs the guests, for when it has to be planned again
+    besides: tuple[Beside, ...] = ()  # what is done beside the kernel's part
+    leases: Leases = field(default_factory=Leases)
 
     @property
     def must_be_confirmed(self) -> bool:
         """Whether it is dangerous enough to insist on a confirmation."""
         return self.plan.risk >= Risk.DETACHES
+
+    @property
+    def moved_taps(self) -> frozenset[str]:
+        """The taps that whoever runs the guests puts on their bridges himself."""
+        return frozenset(tap for part in self.besides for tap in part.moved_taps)
 
     def is_like(self, other: Prepared) -> bool:
         """Whether the same would be done; the seconds that are left of a lease may differ."""
@@ -42,21 +54,37 @@ class Prepared:
         return tuple(change for change in self.plan.changes if change.risk is Risk.MANAGEMENT)
 
 
-def prepare(site: Site, host: Host, place: Place | None = None) -> Prepared:
-    """Observe this host and plan.
+def prepare(site: Site, host: Host, place: Place | None = None, *, asked: Asked = NOBODY) -> Prepared:
+    """Observe this host and plan; with ``asked`` also for whoever runs its guests.
 
     Raises BasculeError with every NIC that the file names and the host does not have, MissingTool, NotPermitted.
     """
-    observed = look(site, host)
+    place = place or here()
+    crew = muster(asked, site, host, servers=place.state / "networks")
+    observed = look(crew.site, host)
     line = management(observed)
-    plan, wanted = make_plan(
+    joint = plan_jointly(
         site,
         host,
         observed,
-        added=added_before(site, host, place or here()),
+        crew,
+        added=added_before(site, host, place),
         management=line.links if line else frozenset(),
     )
-    return Prepared(site=site, host=host, observed=observed, wanted=wanted, plan=_told(plan, line, wanted), line=line)
+    wanted = joint.wanted
+    found = leases_here(host, observed, wanted) if joint.plan else Leases()
+    told = _told(replace(joint.plan, notes=(*joint.plan.notes, *found.notes)), line, wanted)
+    return Prepared(
+        site=site,
+        host=host,
+        observed=observed,
+        wanted=wanted,
+        plan=told,
+        line=line,
+        leases=found,
+        asked=asked,
+        besides=joint.besides,
+    )
 
 
 def look(site: Site, host: Host) -> HostState:
@@ -66,7 +94,10 @@ def look(site: Site, host: Host) -> HostState:
 
 def added_before(site: Site, host: Host, place: Place) -> dict[str, frozenset[str]]:
     """The addresses that confirmed changes of this site put on links, as far as they are known."""
-    folder = latest(place, where=Status.CONFIRMED)
+    try:
+        folder = latest(place, where=Status.CONFIRMED)
+    except PermissionError:  # an ordinary user who only looks
+        folder = None
     facts = folder.facts() if folder else None
     if facts is None or (facts.site, facts.host) != (site.name, host.name):
         return {}  # something old may stay; that is no reason to stop

@@ -33,8 +33,8 @@ def unpinned(host: Host, config: c.NetworkConfig) -> tuple[IfName, ...]:
 
 def unsaid(host: Host) -> tuple[str, ...]:
     """What the site file wants of a host and no dialect has words for, a sentence each."""
-    words = "no dialect has words for its rules and its name server; after a restart 'bascule apply' makes it again"
-    return tuple(f"virtual network '{name}' is not kept in files: {words}" for name in host.virtual_networks)
+    words = "its rules and its name server are in no dialect's files; 'bascule apply' keeps it in a unit of systemd"
+    return tuple(f"virtual network '{name}': {words}" for name in host.virtual_networks)
 
 
 class _Wanted:
