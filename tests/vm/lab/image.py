@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
-from tests.vm.lab.cache import ROOT, Unavailable, alone, call, folder, scratch, tool
+from tests.vm.lab.cache import ROOT, Unavailable, alone, call, folder, forget, scratch, tool
 from tests.vm.lab.kernel import FIRST, Kernel
 
 TOOLS = {
@@ -101,8 +101,7 @@ def image(kernel: Kernel) -> tuple[Path, Path]:
     initrd, disk = place / f"{digest}.cpio", place / f"{digest}.ext4"
     with alone(place):
         if not disk.exists():
-            for old in (*place.glob("*.cpio"), *place.glob("*.ext4")):
-                old.unlink()
+            forget(place)
             with scratch(place) as half:
                 _first(half / "first", busybox, kernel, half / "initrd")
                 tree = half / "tree"
