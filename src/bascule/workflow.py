@@ -335,6 +335,7 @@ def import_host(
     *, root: str | None = None, dialect_name: str | None = None, host: str | None = None, site_name: str | None = None
 ) -> Imported:
     """A site file from what is here, or from the files below ``root`` alone; its plan is empty."""
+    from bascule.apply.crew import libvirt_may_be_here
     from bascule.observe.files import read_tree
     from bascule.observe.manager import detect
     from bascule.persist import ifupdown_parse, libvirt_files
@@ -357,6 +358,7 @@ def import_host(
         libvirt=read_tree(top, libvirt_files.READS).files,
         state=None if root else observe(),
         chosen=root is None and dialect_name is not None,
+        libvirt_rests=root is None and not libvirt_may_be_here(),
     )
     imported = import_sources(sources)
     if sources.state is not None:

@@ -155,7 +155,7 @@ def test_a_file_of_ours_that_somebody_edited_is_named_and_left(name: str, tmp_pa
     with pytest.raises(BasculeError, match="was edited since Bascule wrote it") as caught:
         prepare(tmp_path, name, smaller)
     assert [problem.code for problem in caught.value.problems] == ["FILE-EDITED"]
-    assert f"'/{path}'" in str(caught.value)
+    assert f"'{place}'" in str(caught.value)
     assert tree(tmp_path) == before
     place.unlink()
     assert path in prepare(tmp_path, name, recipe()).files, "without it the file is written anew"

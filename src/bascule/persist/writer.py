@@ -104,11 +104,11 @@ def prepare(
         if path in only_if_missing and path in existing:
             continue
         if path in foreign:
-            problems.append(_foreign(path))
+            problems.append(_foreign(Path(root, path)))
         elif existing.get(path) != full:
             files[path] = full
     removed = tuple(sorted(path for path, text in existing.items() if is_ours(text) and path not in wanted))
-    problems += [_edited(path) for path in (*files, *removed) if is_edited(existing.get(path, ""))]
+    problems += [_edited(Path(root, path)) for path in (*files, *removed) if is_edited(existing.get(path, ""))]
     if problems:
         raise BasculeError(*problems)
     after = {path: text for path, text in {**existing, **files}.items() if path not in removed}
@@ -121,19 +121,19 @@ def prepare(
     return Writing(root=top, files=files, removed=removed, kept=tuple(sorted(kept)))
 
 
-def _foreign(path: str) -> Problem:
+def _foreign(path: Path) -> Problem:
     return Problem(
         code="FILE-FOREIGN",
-        message=f"'/{path}' is not Bascule's, and stands where a file must be written",
-        hint=f"see what it says (bascule import), then move it away: mv /{path} /root/",
+        message=f"'{path}' is not Bascule's, and stands where a file must be written",
+        hint=f"see what it says (bascule import), then move it away: mv {path} /root/",
     )
 
 
-def _edited(path: str) -> Problem:
+def _edited(path: Path) -> Problem:
     return Problem(
         code="FILE-EDITED",
-        message=f"'/{path}' was edited since Bascule wrote it",
-        hint=f"take the edit into the site file, then let Bascule write it anew: rm /{path}",
+        message=f"'{path}' was edited since Bascule wrote it",
+        hint=f"take the edit into the site file, then let Bascule write it anew: rm {path}",
     )
 
 
@@ -158,7 +158,8 @@ def _overlap(dialect: Dialect, config: NetworkConfig, foreign: Mapping[str, str]
                 code="FILE-FOREIGN",
                 message=f"{name} is configured in {where}, which Bascule did not write"
                 + (f" ({told[0].partition(': ')[2]})" if told else ""),
-                hint="take what it says into the site file (bascule import shows it), then move that file away",
+                hint="take what it says into the site file (bascule import shows it), then move that file away"
+                + (" and leave NetworkManager alone until the apply" if "NetworkManager" in where else ""),
             )
         )
     return same, problems
