@@ -298,7 +298,7 @@ def render(site_file: str, dialect_name: str, *, host: str | None = None, here: 
     told = unpinned(chosen, config), unsaid(chosen)
     if dialect_name == commands.NAME:
         return Rendered(chosen, commands.render(config, stamp.line()), *told)
-    texts = {**dialect(dialect_name).render(config), **sysctls.render(chosen)}
+    texts = {**dialect(dialect_name).render(config), **sysctls.render(site, chosen, state)}
     files = {path: stamp.on(text) for path, text in texts.items()}
     return Rendered(chosen, files, *told)
 

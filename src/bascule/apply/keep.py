@@ -37,7 +37,7 @@ class Keeper:
         existing = read_tree(self.root, (*speech.READS, sysctls.PATH), includes).files
         stamp = Stamp(self.site.name, self.host.name, self.site.digest)
         config = wanted_config(self.site, self.host, wanted)
-        besides = sysctls.render(self.host)
+        besides = sysctls.render(self.site, self.host, wanted)
         self._writing = prepare(speech, config, existing, stamp=stamp, root=self.root, besides=besides)
         return [str(Path(self.root, path)) for path in (*self._writing.files, *self._writing.removed)]
 
