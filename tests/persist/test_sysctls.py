@@ -8,6 +8,7 @@ from bascule.site import parse
 
 SITE = b"""\
 site: s
+networks: {red: {vlan: 30}}
 hosts:
   h:
     nics: {eth0: {address: 192.168.1.10/24}, eth1: {}, eth2: {}, eth3: {}, eth4: {}}
