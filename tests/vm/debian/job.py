@@ -9,8 +9,6 @@ the second serial line, a JSON object per line.
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -22,7 +20,6 @@ from bascule.model.state import HostState
 from bascule.observe.kernel import observe
 
 SITE = str(Path(__file__).parent / "site.yaml")
-OTHER = "/tmp/other.yaml"  # the same with one bridge more
 STAGE = Path("/var/lib/lab-stage")
 DIALECTS = {"networkd": "networkd", "NetworkManager": "keyfile", "netplan": "netplan", "ifupdown": "ifupdown"}
 UNITS = {
@@ -38,10 +35,9 @@ RESTARTS = {
     "ifupdown": ("systemctl", "restart", "networking"),
 }
 TAPS = ("web.0", "access.0", "tagged.0")
-NEW = Path("/sys/class/net/br6")
 SETTLE_S = 90.0
+BASCULE = (sys.executable, "-m", "bascule")
 QUIET_S = 6.0  # how long a restarted manager is watched
-WINDOW_S = 20
 
 
 def say(check: str, *, ok: bool, detail: Any = "") -> None:
@@ -56,14 +52,9 @@ def sh(*argv: str) -> str:
     return "" if done.returncode == 0 else f"{' '.join(argv)}: {done.stdout}{done.stderr}".strip()
 
 
-def bascule(*words: str) -> list[str]:
-    """A verb as it is typed."""
-    return [sys.executable, "-m", "bascule", *words]
-
-
 def typed(check: str, *words: str, want: str = "") -> None:
     """Run a verb, which must end well and say ``want``."""
-    done = subprocess.run(bascule(*words), capture_output=True, text=True, timeout=240)
+    done = subprocess.run((*BASCULE, *words), capture_output=True, text=True, timeout=240)
     said = done.stdout + done.stderr
     ok = done.returncode == 0 and want in said and "warning: " not in said
     say(check, ok=ok, detail="" if ok else f"{done.returncode}: {said[-1500:]}")
@@ -71,7 +62,7 @@ def typed(check: str, *words: str, want: str = "") -> None:
 
 def plan_left() -> list[str]:
     """What `bascule plan` would still change."""
-    done = subprocess.run(bascule("plan", SITE, "--json"), capture_output=True, text=True, timeout=240)
+    done = subprocess.run((*BASCULE, "plan", SITE, "--json"), capture_output=True, text=True, timeout=240)
     if done.returncode != 0:
         return [done.stderr]
     return [f"{c['subject']}: {c['action']}" for c in json.loads(done.stdout)["changes"]]
@@ -115,39 +106,54 @@ def restart(manager: str) -> None:
     say("after the restart nothing is left to do", ok=not left, detail=left)
 
 
-def comes_back() -> None:
-    """A change that nobody confirms, and one whose maker is killed, come back by systemd's timer."""
-    text = Path(SITE).read_text()
-    Path(OTHER).write_text(text.replace("    bridges:\n", "    bridges:\n      br6: {uplink: none}\n"))
-    words = bascule("apply", OTHER, "--yes", "--confirm-within", f"{WINDOW_S}s")
-    wrong = sh(*words)
-    say("a change with a window is made", ok=not wrong and NEW.exists(), detail=wrong)
-    timers = subprocess.run(("systemctl", "list-timers", "--all"), capture_output=True, text=True).stdout
-    say("a timer of systemd watches it", ok="bascule-deadman-" in timers, detail=timers[-500:])
-    _gone("a change that nobody confirms comes back")
-    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as maker:
-        end = time.monotonic() + 60
-        while not NEW.exists() and time.monotonic() < end:
-            time.sleep(0.002)
-        os.kill(maker.pid, signal.SIGKILL)
-    say("its maker is killed half-way", ok=NEW.exists(), detail="it was never made")
-    _gone("a change whose maker is killed comes back")
+def dead_man() -> None:
+    """The dead-man as a timer of this systemd: it takes back, comes again, is stood down, and misses its maker."""
+    changed(confirmed=False)
+    changed(confirmed=True)
+    sh("ip", "link", "set", "dev", TAPS[0], "nomaster")
+    killed = "import os, sys; from bascule.apply import transaction as t; t.execute = lambda *_, **__: os.kill(0, 9)"
+    rest = "sys.argv = ['bascule', 'apply', sys.argv[1], '--yes']; from bascule.cli import main; main()"
+    subprocess.run(
+        (sys.executable, "-c", f"{killed}; {rest}", SITE), capture_output=True, check=False, start_new_session=True
+    )  # it kills its whole group
+    wait_until(lambda: "taken back" not in status()["words"], 20)
+    found = status()["words"]
+    say("a killed apply is missed before the deadline", ok="ended half-way" in found, detail=found)
 
 
-def _gone(check: str) -> None:
-    wait_until(NEW.exists, GUARD_S + WINDOW_S)
-    left = plan_left()
-    files = [str(path) for folder in ("/etc/systemd/network", "/etc/NetworkManager") for path in _named(folder)]
-    status = json.dumps(json.loads(subprocess.run(bascule("status", "--json"), capture_output=True).stdout))
-    ok = not NEW.exists() and not left and not files and "dead-man" in status
-    say(check, ok=ok, detail="" if ok else [*left, *files, status[-800:]])
+def changed(*, confirmed: bool) -> None:
+    """A change that waits for nine seconds; unless it is confirmed, the one that watches is killed meanwhile."""
+    sh("ip", "link", "set", "dev", TAPS[0], "nomaster")
+    wrong = sh(*BASCULE, "apply", SITE, "--yes", "--confirm-within", "9s")
+    state = status()
+    timer = str(state.get("watched_by")).startswith("the timer bascule-deadman-")
+    say("the timer watches", ok=not wrong and timer, detail=wrong or state)
+    if confirmed:
+        wrong = sh(*BASCULE, "confirm")
+        say("confirm", ok=not wrong, detail=wrong)
+    else:
+        time.sleep(6.5)
+        state = status()
+        say("what it started watches", ok=bool(state.get("watched_by")), detail=state)
+        sh("systemctl", "kill", "--signal=KILL", f"bascule-deadman-{state.get('change')}.service")
+    time.sleep(5)
+    wait_until(lambda: (TAPS[0] in plugged()) is not confirmed, 15)
+    ended = "keeps it" if confirmed else "takes it back"
+    say(f"the dead-man {ended}", ok=(TAPS[0] in plugged()) is confirmed, detail=status()["words"])
+    left = sh("sh", "-c", "! systemctl list-units --all --plain --no-legend 'bascule-deadman*' | grep .")
+    say("no unit is left", ok=not left, detail=left)
 
 
-GUARD_S = 180.0  # a change and its checks may take two minutes before its maker is taken for dead
+def plugged() -> set[str]:
+    """The links that are on a bridge."""
+    return {name for name, link in observe().links.items() if link.master is not None}
 
 
-def _named(folder: str) -> list[Path]:
-    return list(Path(folder).rglob("*br6*"))
+def status() -> dict[str, Any]:
+    """What `bascule status --json` says."""
+    done = subprocess.run((*BASCULE, "status", "--json"), capture_output=True, text=True, check=False)
+    found: dict[str, Any] = json.loads(done.stdout or '{"words": ""}')
+    return found
 
 
 def write(manager: str) -> None:
@@ -163,7 +169,9 @@ def write(manager: str) -> None:
     plug()
     restart(manager)
     if manager == "networkd":
-        comes_back()
+        dead_man()
+        left = wait_until(plan_left, 30)
+        say("then nothing is left to do", ok=not left, detail=left)
     STAGE.write_text("rebooted")
     subprocess.run(("sync",), check=True)
     subprocess.run(("systemctl", "reboot"), check=True)
