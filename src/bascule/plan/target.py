@@ -549,7 +549,8 @@ class _Layer:
     def _declared(self, name: IfName) -> set[str]:
         nic, bridge = self.host.nics.get(name), self.host.bridges.get(name)
         own = next((one for one in self.realms if one.bridge == name), None)
-        return {str(ip) for thing in (nic, bridge, own) if thing for ip in thing.addresses}
+        handed = self.host.uplink_nics(bridge) if bridge and bridge.from_uplink else ()
+        return {str(ip) for thing in (nic, bridge, own, *handed) if thing for ip in thing.addresses}
 
     def _foreign(self) -> None:
         named = {*self.reasons, "lo"}
