@@ -71,7 +71,7 @@ Description=The lab's job
 After=multi-user.target
 [Service]
 Type=oneshot
-TimeoutStartSec=600
+TimeoutStartSec=1200
 ExecStart=/bin/sh /opt/job
 StandardOutput=tty
 StandardError=tty
