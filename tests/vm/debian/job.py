@@ -116,15 +116,15 @@ def dead_man() -> None:
     subprocess.run(
         (sys.executable, "-c", f"{killed}; {rest}", SITE), capture_output=True, check=False, start_new_session=True
     )  # it kills its whole group
-    wait_until(lambda: "taken back" not in status()["words"], 20)
+    wait_until(lambda: "taken back" not in status()["words"], 60)
     found = status()["words"]
     say("a killed apply is missed before the deadline", ok="ended half-way" in found, detail=found)
 
 
 def changed(*, confirmed: bool) -> None:
-    """A change that waits for nine seconds; unless it is confirmed, the one that watches is killed meanwhile."""
+    """A change that waits; unless it is confirmed, the one that watches is killed as soon as it has begun."""
     sh("ip", "link", "set", "dev", TAPS[0], "nomaster")
-    wrong = sh(*BASCULE, "apply", SITE, "--yes", "--confirm-within", "9s")
+    wrong = sh(*BASCULE, "apply", SITE, "--yes", "--confirm-within", "120s" if confirmed else "20s")
     state = status()
     timer = str(state.get("watched_by")).startswith("the timer bascule-deadman-")
     say("the timer watches", ok=not wrong and timer, detail=wrong or state)
@@ -132,12 +132,12 @@ def changed(*, confirmed: bool) -> None:
         wrong = sh(*BASCULE, "confirm")
         say("confirm", ok=not wrong, detail=wrong)
     else:
-        time.sleep(6.5)
-        state = status()
-        say("what it started watches", ok=bool(state.get("watched_by")), detail=state)
-        sh("systemctl", "kill", "--signal=KILL", f"bascule-deadman-{state.get('change')}.service")
+        unit = f"bascule-deadman-{state.get('change')}.service"
+        unwatched = wait_until(lambda: sh("systemctl", "is-active", unit), 60)
+        say("what it started watches", ok=not unwatched, detail=unwatched)
+        sh("systemctl", "kill", "--signal=KILL", unit)
     time.sleep(5)
-    wait_until(lambda: (TAPS[0] in plugged()) is not confirmed, 15)
+    wait_until(lambda: (TAPS[0] in plugged()) is not confirmed, 40)
     ended = "keeps it" if confirmed else "takes it back"
     say(f"the dead-man {ended}", ok=(TAPS[0] in plugged()) is confirmed, detail=status()["words"])
     left = sh("sh", "-c", "! systemctl list-units --all --plain --no-legend 'bascule-deadman*' | grep .")
