@@ -102,7 +102,7 @@ def server(lab: Lab, bed: Bed, folder: Path, first: str) -> subprocess.Popen[byt
             (find_tool("dnsmasq"), "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--bind-interfaces",
              "--interface=eth0w", f"--dhcp-range={first},{first[:-1]}9,2m", "--dhcp-option=3,10.0.0.1",
              "--dhcp-option=6,10.0.0.1", f"--dhcp-option=option:T1,{T1_S}", "--dhcp-authoritative", "--user=root",
-             f"--dhcp-leasefile={leases}", f"--pid-file={folder}/server.pid", f"--log-facility={log}"),
+             "--no-ping", f"--dhcp-leasefile={leases}", f"--pid-file={folder}/server.pid", f"--log-facility={log}"),
         )  # fmt: skip
     wait_for(lambda: log.exists() and "DHCP, IP range" in log.read_text(), bool)
     return process
@@ -160,6 +160,8 @@ def test_the_lease_goes_on_under_the_bridge_and_back(leased: Leased) -> None:
     assert the_one(leased.addresses("br0")) == address
     assert leased.addresses("eth0") == {}
     assert leased.running() == ["br0"]
+    left = leased.shell("find", "/run", "-name", "*eth0*.pid").stdout
+    assert left == "", "or 'dhclient -r' would end whoever has its number next"
     assert leased.renewed(), "the server hears it again, and answers"
     time.sleep(0.3)
     assert the_one(leased.addresses("br0")) == address
@@ -187,6 +189,24 @@ def test_the_dead_man_brings_it_home(leased: Leased) -> None:
     assert wait_for(lambda: difference(before, leased.bed.raw()), lambda left: not left, 20) == []
     assert wait_for(leased.running, lambda found: found == ["eth0"]) == ["eth0"]
     assert leased.renewed()
+
+
+def test_a_bridge_that_asks_for_itself_gets_the_client(leased: Leased) -> None:
+    """``address: dhcp``: nothing is moved but the client, and what it sets is its own."""
+    before = leased.bed.calm()
+    address = the_one(leased.addresses("eth0"))
+    leased.bed.site.write_text(SITE % "dhcp")
+    done = leased.apply("--confirm-within", "60s")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert the_one(leased.addresses("br0")) == address
+    assert "default via 10.0.0.1 dev br0" in leased.shell("ip", "route").stdout
+    assert leased.running() == ["br0"]
+    status = json.loads(leased.bascule("status", "--json").stdout)
+    assert (status["ok"], status["drift"]) == (True, [])
+    undone = leased.bascule("undo")
+    assert undone.returncode == 0, undone.stdout + undone.stderr
+    assert the_one(leased.addresses("eth0")) == address
+    assert difference(before, leased.bed.calm()) == []
 
 
 KILLED = """\

@@ -148,6 +148,24 @@ def test_there_and_back(bare: Bed) -> None:
     assert count >= PAIRS
 
 
+def test_the_order_of_addresses_comes_back(bare: Bed) -> None:
+    """The first one of a subnet is the one that the host speaks with: it is the one that went, and comes back first."""
+    bare.batch(
+        "link set n1 up\naddr add 10.1.0.2/24 dev n1 valid_lft 5000 preferred_lft 5000\naddr add 10.1.0.1/24 dev n1\n"
+    )
+    with bare.host.entered():
+        start = observe(sysctls=KEYS)
+        before = bare.raw()
+        n1 = start.links[IfName("n1")]
+        left = tuple(a for a in n1.addresses if a.ip != "10.1.0.2/24")
+        wanted = replace(start, links={**start.links, n1.name: replace(n1, addresses=left)})
+        for applied in (wanted, None):
+            execute(diff(observe(sysctls=KEYS), wanted))
+            back = kernel_back(Checkpoint.now(before=start, wanted=wanted), observe(sysctls=KEYS) if applied else None)
+            assert back.left == ()
+            assert difference(before, bare.raw()) == []
+
+
 def reach(wanted: HostState) -> HostState:
     """Go there; what the kernel refuses (an address on a link that is down loses its routes) is taken as it is."""
     for _ in range(3):

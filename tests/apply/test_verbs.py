@@ -12,7 +12,11 @@ import time
 
 import pytest
 
-from tests.apply.hosts import ADDITION, Bed, difference, wait_for
+from bascule import workflow
+from bascule.apply.prepare import Prepared, prepare
+from bascule.apply.transaction import Wish, apply
+from bascule.errors import BasculeError
+from tests.apply.hosts import ADDITION, Bed, difference, environment, wait_for
 
 
 def test_apply_confirm_undo(bed: Bed) -> None:
@@ -167,6 +171,50 @@ def test_a_failed_step_comes_back_at_once(bed: Bed) -> None:
     assert bed.status()["ok"]
 
 
+def test_what_others_did_meanwhile_is_kept_or_named(bed: Bed) -> None:
+    bed.apply("--no-confirm")
+    bed.batch(
+        "tuntap add vnet9 mode tap\nlink set vnet9 up master br3\nlink set vnet2 nomaster\n"
+        "addr add 10.0.0.66/24 dev br0\nroute add 10.99.0.0/16 via 10.0.0.1\nlink set eth4 mtu 1400\n"
+        "rule add from 10.0.0.66 lookup 99 priority 600\n"
+    )
+    undone = bed.run("undo")
+    assert undone.returncode == 0, undone.stderr
+    for words in (
+        "vnet9 is new and loses its bridge br3, which goes away",
+        "vnet2: bridge is now none",
+        "10.0.0.66/24 was added to br0, and goes away with it",
+        "the route 10.99.0.0/16 by 10.0.0.1 is new, and goes away with br0",
+        "eth4: MTU is now 1400",
+        "rule 600 from 10.0.0.66 lookup 99 is new",
+    ):
+        assert words in undone.stdout
+    links = bed.raw()["links"]
+    assert links["vnet1"]["master"] == "old0", "a bridge without ports has no MAC, and finds its own again"
+    assert "master" not in links["vnet2"]
+
+
+def test_a_way_back_that_cannot_end_can_be_closed(bed: Bed) -> None:
+    """The guest's old bridge has become something that takes no ports."""
+    bed.apply("--no-confirm")
+    bed.batch("link del old0\nlink add old0 type veth peer name old0p\n")
+    first = bed.run("undo")
+    assert first.returncode == 1
+    assert "NOT completely taken back" in first.stderr
+    assert "vnet1: become a port of old0" in first.stderr
+    assert "undo --leave" in first.stderr
+    status = bed.status()
+    assert (status["ok"], status["status"]) == (False, "failed")
+    refused = bed.run("apply", str(bed.site), "--yes")
+    assert refused.returncode == 1
+    assert "is still failed" in refused.stderr
+    assert "bascule confirm" not in refused.stderr
+    closed = bed.run("undo", "--leave")
+    assert closed.returncode == 1, "it still differs from before"
+    assert "the change is closed" in closed.stderr
+    assert bed.status()["ok"]
+
+
 def test_status_watch_prints_drift_as_it_happens(bed: Bed) -> None:
     bed.apply("--no-confirm")
     out = bed.state / "watched"
@@ -207,3 +255,32 @@ def test_the_forward_delay_of_a_bridge_without_stp_comes_back(addition: Bed) -> 
     assert addition.raw()["links"]["br3"]["linkinfo"]["info_data"]["forward_delay"] == 1500
     assert addition.run("undo").returncode == 0
     assert difference(before, addition.raw()) == []
+
+
+def test_a_plan_that_is_out_of_date_is_made_again(bed: Bed) -> None:
+    """The host moves while the administrator reads: the new plan is agreed to, or nothing happens."""
+    before = bed.raw()
+    site = workflow.load(str(bed.site))
+    told: list[str] = []
+    asked: list[list[str]] = []
+
+    def agree(fresh: Prepared) -> bool:
+        asked.append([change.subject for change in fresh.plan.changes])
+        return len(asked) > 1
+
+    with bed.host.entered(), environment(bed.env):
+        prepared = prepare(site, site.hosts["h"])
+        bed.ip("link set vnet1 nomaster")
+        bed.ip("link set vnet1 mtu 1400")
+        with pytest.raises(BasculeError, match="the host's network changed while the plan was made"):
+            apply(prepared, Wish(agree=agree, tell=told.append))
+        assert told == ["the host changed since the plan was made; planned again"]
+        assert "vnet1" in asked[0]
+        assert "br3" not in bed.raw()["links"]
+        apply(prepared, Wish(agree=agree, tell=told.append))
+        assert bed.raw()["links"]["vnet1"]["master"] == "br3"
+    undone = bed.run("undo")
+    assert undone.returncode == 0, undone.stderr
+    left = [line for line in difference(before, bed.raw()) if not line.startswith(("vnet1", "old0"))]
+    assert left == []
+    assert "master" not in bed.raw()["links"]["vnet1"], "as it was when the change was made, not when it was planned"

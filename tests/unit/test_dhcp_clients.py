@@ -50,6 +50,17 @@ def test_a_command_line(words: str, links: tuple[str, ...], later: str) -> None:
     assert " ".join(kind.start(on(kind.NAME, words)).argv) == later
 
 
+def test_where_a_client_writes_its_number() -> None:
+    def files(words: str) -> tuple[str, ...]:
+        return KINDS[words.split(maxsplit=1)[0].rstrip(":")].pid_files(words.split())
+
+    assert files("dhclient -pf /run/dhclient.eth0.pid eth0") == ("/run/dhclient.eth0.pid",)
+    assert files("dhclient -6 eth0") == ("/run/dhclient6.pid",)
+    assert files("udhcpc -p /run/x.pid") == ("/run/x.pid",)
+    assert files("udhcpc -i eth0") == ()
+    assert "/run/dhcpcd/eth0-4.pid" in files("dhcpcd: eth0 [ip4]")
+
+
 def program(pid: int, words: str, parent: int = 1) -> Program:
     return Program(pid=pid, parent=parent, started=0, argv=tuple(words.split("|")))
 
@@ -120,6 +131,8 @@ def test_what_the_plan_says() -> None:
         "warning: 10.0.0.5/24 has a lifetime, and no DHCP client was found that keeps it: on br0 it ends in 600 s "
         "unless one is started there"
     )
+    nobody = leases([Move(link=ETH0, to=BR0, addresses=(LEASED,))], [], {}, sees_all=False)
+    assert nobody.notes == (), "an ordinary user does not see who keeps it"
     elsewhere = Client(kind="dhclient", links=("eth5",), argv=("dhclient", "eth5"), pid=9)
     assert told(elsewhere)[1] == 0
 

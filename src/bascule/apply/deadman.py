@@ -20,11 +20,12 @@ from bascule.apply.back import go_back
 from bascule.apply.checkpoint import Entry, Folder, Status
 from bascule.errors import BasculeError
 from bascule.system import boot
-from bascule.system.lockfile import Lock, LockHeld, end_holder
+from bascule.system.lockfile import Lock, LockHeld, end_holder, start_time
 
 STEP_S = 0.5  # how often it looks at the clock and at the journal
 STUCK_S = 5.0  # how long it waits at the deadline for whoever holds the lock, before it ends him
 TRIES = 5
+HALF_WAY = "the apply that made it ended half-way"
 
 
 def main(arguments: list[str]) -> int:
@@ -69,13 +70,21 @@ def wait(folder: Folder, alive: int, told: _Told) -> str:
         if left_s <= 0:
             return "nobody confirmed it in time"
         if alive < 0:
+            if entry is not None and entry.status in {Status.ARMED, Status.CHANGING} and _maker_died(entry):
+                return HALF_WAY
             time.sleep(min(left_s, STEP_S))
         elif select.select([alive], [], [], min(left_s, STEP_S))[0]:
             os.close(alive)
             alive = -1
             entry = _last(folder)
             if entry is not None and entry.status in {Status.ARMED, Status.CHANGING}:
-                return "the apply that made it ended half-way"
+                return HALF_WAY
+
+
+def _maker_died(entry: Entry) -> bool:
+    """A timer's dead-man holds no end of a pipe; the journal says who its maker is."""
+    facts = entry.guard or {}
+    return "maker" in facts and start_time(facts["maker"]) != facts.get("started")
 
 
 def _last(folder: Folder) -> Entry | None:

@@ -25,6 +25,7 @@ class Undone:
     number: int
     was: Status
     back: Back
+    closed: bool = True
 
 
 def confirm(place: Place | None = None) -> tuple[int, tuple[str, ...]]:
@@ -85,8 +86,8 @@ def _not_confirmed(folder: Folder, status: Status | None) -> Problem:
     )
 
 
-def take_back(place: Place | None = None) -> Undone:
-    """Take the last change back, confirmed or not.
+def take_back(place: Place | None = None, *, leave: bool = False) -> Undone:
+    """Take the last change back, confirmed or not; with ``leave`` it is closed even where something still differs.
 
     Raises BasculeError when there is none.
     """
@@ -103,15 +104,17 @@ def take_back(place: Place | None = None) -> Undone:
                 raise BasculeError(_nothing_waits(place))
             with signals.undisturbed():
                 back = go_back(folder, by="undo", keep=(held.fd,))
-                if back.ok:
+                if leave and not back.ok:
+                    folder.note(Status.TAKEN_BACK, by="undo --leave", left=list(back.left))
+                if leave or back.ok:
                     stand_down(entry.guard)
-        return Undone(number=folder.number, was=entry.status, back=back)
+        return Undone(number=folder.number, was=entry.status, back=back, closed=leave or back.ok)
 
 
-def undo(tell: Callable[[str], None]) -> Undone:
+def undo(tell: Callable[[str], None], *, leave: bool = False) -> Undone:
     """Take the last change back, confirmed or not, and let the configuration system follow."""
     with at_rest():
-        undone = take_back()
+        undone = take_back(leave=leave)
     for fault in adopt(undone.back.files):
         tell(f"warning: the change is taken back, but the reader of its files does not follow yet: {fault}")
     return undone

@@ -18,6 +18,7 @@ from bascule.system import process
 from bascule.system.lockfile import start_time
 from bascule.system.run import run
 
+EARLY_S = 5.0  # a timer starts the dead-man early: it waits for the deadline itself, and misses its maker meanwhile
 READY_S = 20.0  # how long a loaded machine may take to start Python
 SYSTEMD = Path("/run/systemd/system")  # there when systemd is process 1 (sd_booted(3))
 
@@ -82,7 +83,8 @@ def _timer(place: Place, folder: Folder, window_s: float) -> Guard:
             "--quiet",
             "--collect",
             f"--unit={unit}",
-            f"--on-active={window_s:.3f}s",
+            f"--on-active={min(window_s, EARLY_S):.3f}s",
+            "--property=Restart=on-abnormal",
             "--timer-property=AccuracySec=100ms",
             f"--description=Takes back Bascule's change {folder.number} unless it is confirmed",
             *(f"--setenv={key}={os.environ[key]}" for key in ("BASCULE_STATE_DIR", "PYTHONPATH") if key in os.environ),
@@ -90,7 +92,8 @@ def _timer(place: Place, folder: Folder, window_s: float) -> Guard:
             *_command(place, folder),
         )
     )
-    return Guard({"kind": "systemd", "unit": f"{unit}.timer"})
+    maker = os.getpid()
+    return Guard({"kind": "systemd", "unit": f"{unit}.timer", "maker": maker, "started": start_time(maker)})
 
 
 def _process(place: Place, folder: Folder) -> Guard:
@@ -114,7 +117,9 @@ def lives(facts: dict[str, Any] | None) -> bool:
     if not facts:
         return False
     if facts.get("kind") == "systemd":
-        return run(("systemctl", "is-active", "--quiet", facts["unit"]), check=False).status == 0
+        timer = facts["unit"]  # or what it has started by now
+        service = timer.replace(".timer", ".service")
+        return run(("systemctl", "is-active", "--quiet", timer, service), check=False).status == 0
     return facts.get("pid", 0) > 0 and start_time(facts["pid"]) == facts.get("started")
 
 

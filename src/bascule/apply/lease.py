@@ -11,17 +11,20 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bascule.apply.checkpoint import Folder
 from bascule.errors import BasculeError, MissingTool
 from bascule.model.dhcp import KINDS, Client, Handover, Start
 from bascule.observe.dhcp_clients import dhcp_clients
-from bascule.plan.leases import Names
 from bascule.system import durable
 from bascule.system.managers import in_first_namespace
 from bascule.system.process import end_with_children, programs, spawn_detached
 from bascule.system.resolved import link_names, set_link_names
 from bascule.system.run import find_tool, run
+
+if TYPE_CHECKING:
+    from bascule.plan.leases import Names
 
 BOUND_S = 15.0  # for a client to hear from its server again: RFC 2131's first three tries, and STP
 HOME_S = 5.0  # the same on the way back, which waits for nobody
@@ -46,6 +49,9 @@ def end(handovers: Iterable[Handover]) -> None:
     for client in dhcp_clients(running):
         if any(_is(client, handover, handover.link) for handover in leaving):
             end_with_children(client.pid, running)
+            for path in KINDS[client.kind].pid_files(client.argv):
+                if _read(path).strip() == str(client.pid).encode():
+                    Path(path).unlink(missing_ok=True)
 
 
 def begin(handovers: Iterable[Handover], folder: Folder, *, patience_s: float) -> Begun:
@@ -117,7 +123,7 @@ class _Started:
             last = ([line for line in text.splitlines() if line.strip()] or [f"status {status}"])[-1]
             return f"ended: {last}", True
         found = re.search(self.start_.bound, text) if self.start_.bound else None
-        if found and found[1] not in self.handover.addresses:
+        if found and self.handover.addresses and found[1] not in self.handover.addresses:
             return f"was given another address, {found[1]}", True
         if found is None and (self.start_.bound or status is None):
             return "has not heard from its server again", False

@@ -11,8 +11,8 @@ from bascule.apply.joint import plan_jointly
 from bascule.apply.place import Place, here
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
-from bascule.observe.dhcp_clients import leases_here
 from bascule.observe.kernel import observe
+from bascule.observe.leases import leases_here
 from bascule.observe.management import Management, management
 from bascule.plan.change import Change, Note, Plan, Risk
 from bascule.plan.leases import Leases

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from bascule.apply import checkpoint as checkpoints
@@ -20,6 +20,7 @@ from bascule.apply.probes import Probes, dhcp_answers
 from bascule.errors import BasculeError, CommandFailed, NotPermitted, Problem, TakenBack
 from bascule.model.state import HostState
 from bascule.observe.kernel import observe
+from bascule.plan.arrivals import with_what_came
 from bascule.plan.batch import script
 from bascule.plan.change import Plan
 from bascule.plan.diff import diff
@@ -98,7 +99,8 @@ def refuse_if_pending(place: Place) -> None:
         Problem(
             code="PENDING",
             message=f"change {folder.number} is still {entry.status}; nothing was changed by this call",
-            hint="'bascule confirm' keeps it, 'bascule undo' takes it back, 'bascule status' says more",
+            hint=("'bascule confirm' keeps it, " if entry.status is Status.APPLIED else "")
+            + "'bascule undo' takes it back, 'bascule status' says more",
         )
     )
 
@@ -230,7 +232,7 @@ class _Transaction:
         self._beside()
         applied = self._look()
         if leases and (swept := self._missing(applied)):
-            execute(swept, keep=(self.held.fd,))  # a client's script may sweep off addresses that are not its own
+            execute(swept, keep=(self.held.fd,))  # by a client's script, which knows its own addresses only
             applied = self._look()
         self.folder.write_applied(applied)
         _require("the kernel does not have what was asked for", tuple(differences(self._missing(applied))))
@@ -264,13 +266,9 @@ class _Transaction:
         """What the plan asked for and the kernel does not have; what others do meanwhile is not our concern."""
         subjects = {change.subject for change in self.prepared.plan.changes}
         subjects -= {name for part in self.prepared.besides for name in part.own_links}
-        wanted = self.prepared.wanted
         theirs = {handover.to for handover in self.prepared.leases.handovers}
-        if theirs:  # dhcpcd sets its routes with a metric that has to do with the link
-            mine = tuple(r for r in wanted.routes if r.dev not in theirs or r.protocol != "dhcp")
-            its = tuple(r for r in applied.routes if r.dev in theirs and r.protocol == "dhcp")
-            wanted = replace(wanted, routes=mine + its)
-        return diff(applied, wanted).only(subjects)
+        goal = with_what_came(self.prepared.wanted, self.prepared.observed, applied, theirs)
+        return diff(applied, goal).only(subjects)
 
     def _require_leases(self, begun: lease.Begun) -> None:
         """A server that did not answer before need not answer now."""

@@ -9,7 +9,8 @@ from bascule.cli.common import count, json_option, say, table, width
 
 @click.command()
 @json_option
-def command(*, as_json: bool) -> int:
+@click.option("--leave", is_flag=True, help="Close the change even where something cannot be brought back.")
+def command(*, as_json: bool, leave: bool) -> int:
     """Take the last change back, confirmed or not, and compare the host with the checkpoint.
 
     What other hands changed meanwhile (a guest that started, a lease that was renewed) is kept and named.
@@ -18,7 +19,7 @@ def command(*, as_json: bool) -> int:
     from bascule.apply.decide import undo
     from bascule.cli.entry import emit
 
-    undone = undo(say)
+    undone = undo(say, leave=leave)
     back = undone.back
     if as_json:
         emit(
@@ -26,6 +27,7 @@ def command(*, as_json: bool) -> int:
             {
                 "ok": back.ok,
                 "change": undone.number,
+                "closed": undone.closed,
                 "was": str(undone.was),
                 "changes": back.changes,
                 "files": list(back.files),
@@ -49,5 +51,6 @@ def command(*, as_json: bool) -> int:
     if not back.ok:
         click.echo(f"change {undone.number} is NOT completely taken back; what still differs from before:", err=True)
         click.echo("\n".join(table([(line,) for line in back.left], indent=2, columns=width())), err=True)
-        click.echo("hint: run 'bascule undo' again; 'bascule status' keeps the list", err=True)
+        hint = "run 'bascule undo' again, or 'bascule undo --leave' to close it all the same; see 'bascule status'"
+        click.echo("the change is closed; this stays as it is" if undone.closed else f"hint: {hint}", err=True)
     return 0 if back.ok else 1

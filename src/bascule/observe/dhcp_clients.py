@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from bascule.model.dhcp import KINDS, Client
-from bascule.model.site import Host
-from bascule.model.state import HostState
-from bascule.plan.leases import Leases, Move, Names, leases, moves
 from bascule.system.managers import in_first_namespace, networkd_has, networkmanager_has
 from bascule.system.process import Program, programs
-from bascule.system.resolved import link_names
 
 NETWORKD_LEASES = Path("/run/systemd/netif/leases")  # a file for each link that has one, named by its index
 NM_HELPER = "nm-dhcp-helper"  # the script of a dhclient that NetworkManager has started
@@ -52,18 +48,3 @@ def daemon_of(link: str) -> Client | None:
     if networkmanager_has(link):
         return Client(kind="NetworkManager", links=(link,), daemon="NetworkManager")
     return None
-
-
-def leases_here(host: Host, observed: HostState, wanted: HostState) -> Leases:
-    """What becomes of this host's leases; processes are looked at only where an address moves."""
-    moved = moves(host, observed, wanted)
-    if not moved:
-        return Leases()
-    daemons = {move.link: daemon for move in moved if (daemon := daemon_of(move.link)) is not None}
-    return leases(moved, dhcp_clients(), daemons, tuple(_names(moved)))
-
-
-def _names(moved: Iterable[Move]) -> Iterator[Names]:
-    for move in moved:
-        if move.to is not None and (facts := link_names(move.link)):
-            yield Names(link=move.link, to=move.to, facts=facts)

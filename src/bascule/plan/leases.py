@@ -67,9 +67,17 @@ def _heir(name: IfName, gone: Iterable[Address], wanted: HostState) -> IfName | 
 
 
 def leases(
-    moved: Iterable[Move], clients: Iterable[Client], daemons: Mapping[IfName, Client], names: Iterable[Names] = ()
+    moved: Iterable[Move],
+    clients: Iterable[Client],
+    daemons: Mapping[IfName, Client],
+    names: Iterable[Names] = (),
+    *,
+    sees_all: bool = True,
 ) -> Leases:
-    """Each client on a link whose addresses move goes with them; what cannot go is told."""
+    """Each client on a link whose addresses move goes with them; what cannot go is told.
+
+    ``sees_all``: whether a client that is not among them does not run; an ordinary user sees his own processes only.
+    """
     listed = tuple(clients)
     handovers: list[Handover] = []
     notes: list[Note] = []
@@ -82,7 +90,7 @@ def leases(
             notes.append(_told(client, move, handover))
             if handover is not None:
                 handovers.append(handover)
-        if not here and move.to is not None:
+        if not here and move.to is not None and sees_all:
             notes += _orphans(move)
     going = tuple(names)
     for one in going:

@@ -12,13 +12,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
-from bascule.model.state import Address, HostState, Link, Route, link_of
+from bascule.model.state import Address, HostState, Link, Route, Rule, link_of
 from bascule.model.values import IfName
 from bascule.plan.move import stand_in
 
 T = TypeVar("T")
 
 FACETS = ("up", "mac", "mtu", "master", "parent", "addrgenmode", "alias", "altnames", "group", "vlans")
+NO_MAC = "00:00:00:00:00:00"  # of a bridge without ports that has none of its own
 WORDS = {"mac": "MAC", "mtu": "MTU", "master": "bridge", "up": "up", "vlans": "VLANs", "addrgenmode": "IPv6 addresses"}
 
 
@@ -60,6 +61,8 @@ def settle(goal: HostState, now: HostState, wanted: HostState) -> HostState:
         del links[name]
     for name, link in links.items():
         seen = now.links.get(name)
+        if seen is not None and link.is_bridge and link.mac == NO_MAC:
+            links[name] = link = replace(link, mac=seen.mac)  # noqa: PLW2901  # it had no port, and follows them
         if seen is not None and link.addrgenmode != "none":
             known = {address.ip for address in link.addresses}
             new = tuple(a for a in seen.addresses if a.is_link_local and a.ip not in known)
@@ -142,6 +145,14 @@ class _Merge:
                 else:
                     self.kept.append(f"{name} is new" + (f", a port of {seen.master}" if seen.master else ""))
                 yield name, seen
+            elif seen is not None:
+                self._lost_with(seen)
+
+    def _lost_with(self, link: Link) -> None:
+        """Addresses that others put on a link that goes."""
+        ours = {a.ip for state in (self.wanted, self._after()) for a in _addresses_of(state, link.name)}
+        theirs = (a.ip for a in link.addresses if a.ip not in ours and not a.is_link_local)
+        self.kept += [f"{ip} was added to {link.name}, and goes away with it" for ip in theirs]
 
     def _goes(self, name: str) -> bool:
         return name not in self.before.links and name in self.wanted.links
@@ -203,18 +214,18 @@ class _Merge:
         planned = {a.ip: a for a in getattr(self.wanted.links.get(old.name), "addresses", ())}
         after = {a.ip: a for a in getattr(self._after().links.get(old.name), "addresses", ())}
         crashed = old.name in self.touched
-        lost = []
+        away: Mapping[str, Address] | None = None  # looked up only where one is missing
         for address in old.addresses:
             if address.ip not in now:
                 if address.ip not in after or crashed or address.is_link_local:
-                    lost.append(address)
+                    away = self.now_ips if away is None else away
+                    yield from self._gone(old.name, (address,), away)  # in its place: the first of a subnet speaks
                 elif not address.dynamic:
                     self.kept.append(f"{old.name}: {address.ip} is gone")
             elif now[address.ip] == address or (after.get(address.ip) == address and not crashed):
                 yield now[address.ip]  # as it is, with the lifetime that it has by now
             else:
                 yield self._aged(address, now)
-        yield from self._gone(old.name, lost, self.now_ips if lost else {})
         known = {address.ip for address in old.addresses}
         for ip, address in now.items():
             if ip in known:
@@ -268,9 +279,12 @@ class _Merge:
             back[_slot(route)] = route
             yield route
         for route in self.now.routes:
-            if route in before or route in planned or (route.dev and route.dev not in links):
+            if route in before or route in planned:
                 continue
-            if route.dev and (self._goes(route.dev) or not links[IfName(route.dev)].up):
+            if route.dev and (route.dev not in links or self._goes(route.dev) or not links[IfName(route.dev)].up):
+                if route not in after and self._goes(route.dev) and route.protocol not in {"ra", "dhcp", "kernel"}:
+                    way = route.gateway or route.dev
+                    self.kept.append(f"the route {route.dst} by {way} is new, and goes away with {route.dev}")
                 continue  # it goes with its link
             if _slot(route) in back:
                 self.kept.append(f"the route {route.dst} by {route.dev} gives way to the one before")
@@ -317,6 +331,11 @@ def _slot(route: Route) -> tuple[object, ...]:
     return route.dst, route.table, route.metric, route.dev if route.is_ipv6 else ""
 
 
+def _addresses_of(state: HostState, name: IfName) -> tuple[Address, ...]:
+    link = state.links.get(name)
+    return link.addresses if link is not None else ()
+
+
 def _word(facet: str) -> str:
     return WORDS.get(facet, facet.replace("_", " "))
 
@@ -324,4 +343,4 @@ def _word(facet: str) -> str:
 def _value(value: object) -> str:
     if value is None:
         return "none"
-    return str(value)
+    return f"rule {value.priority} {' '.join(value.words)}" if isinstance(value, Rule) else str(value)

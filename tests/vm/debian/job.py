@@ -102,58 +102,10 @@ def restart(manager: str) -> None:
         events = monitor.stdout.read().splitlines() if monitor.stdout else []
     moved = [line for line in events if any(f" {tap}:" in line for tap in TAPS) and " master " not in line]
     say("no tap leaves its bridge", ok=not moved and masters(observe()) == masters(before), detail=moved[:5])
+    if manager == "networkd":
+        dead_man()
     left = wait_until(plan_left, 30)
     say("after the restart nothing is left to do", ok=not left, detail=left)
-
-
-def dead_man() -> None:
-    """The dead-man as a timer of this systemd: it takes back, comes again, is stood down, and misses its maker."""
-    changed(confirmed=False)
-    changed(confirmed=True)
-    sh("ip", "link", "set", "dev", TAPS[0], "nomaster")
-    killed = "import os, sys; from bascule.apply import transaction as t; t.execute = lambda *_, **__: os.kill(0, 9)"
-    rest = "sys.argv = ['bascule', 'apply', sys.argv[1], '--yes']; from bascule.cli import main; main()"
-    subprocess.run(
-        (sys.executable, "-c", f"{killed}; {rest}", SITE), capture_output=True, check=False, start_new_session=True
-    )  # it kills its whole group
-    wait_until(lambda: "taken back" not in status()["words"], 60)
-    found = status()["words"]
-    say("a killed apply is missed before the deadline", ok="ended half-way" in found, detail=found)
-
-
-def changed(*, confirmed: bool) -> None:
-    """A change that waits; unless it is confirmed, the one that watches is killed as soon as it has begun."""
-    sh("ip", "link", "set", "dev", TAPS[0], "nomaster")
-    wrong = sh(*BASCULE, "apply", SITE, "--yes", "--confirm-within", "120s" if confirmed else "20s")
-    state = status()
-    timer = str(state.get("watched_by")).startswith("the timer bascule-deadman-")
-    say("the timer watches", ok=not wrong and timer, detail=wrong or state)
-    if confirmed:
-        wrong = sh(*BASCULE, "confirm")
-        say("confirm", ok=not wrong, detail=wrong)
-    else:
-        unit = f"bascule-deadman-{state.get('change')}.service"
-        unwatched = wait_until(lambda: sh("systemctl", "is-active", unit), 60)
-        say("what it started watches", ok=not unwatched, detail=unwatched)
-        sh("systemctl", "kill", "--signal=KILL", unit)
-    time.sleep(5)
-    wait_until(lambda: (TAPS[0] in plugged()) is not confirmed, 40)
-    ended = "keeps it" if confirmed else "takes it back"
-    say(f"the dead-man {ended}", ok=(TAPS[0] in plugged()) is confirmed, detail=status()["words"])
-    left = sh("sh", "-c", "! systemctl list-units --all --plain --no-legend 'bascule-deadman*' | grep .")
-    say("no unit is left", ok=not left, detail=left)
-
-
-def plugged() -> set[str]:
-    """The links that are on a bridge."""
-    return {name for name, link in observe().links.items() if link.master is not None}
-
-
-def status() -> dict[str, Any]:
-    """What `bascule status --json` says."""
-    done = subprocess.run((*BASCULE, "status", "--json"), capture_output=True, text=True, check=False)
-    found: dict[str, Any] = json.loads(done.stdout or '{"words": ""}')
-    return found
 
 
 def write(manager: str) -> None:
@@ -185,6 +137,56 @@ def look_again(manager: str) -> None:
     restart(manager)
     say("done", ok=True)
     subprocess.run(("systemctl", "poweroff", "--force"), check=True)
+
+
+def dead_man() -> None:
+    """The dead-man as a timer of this systemd: it takes back, comes again, is stood down, and misses its maker."""
+    changed(confirmed=False)
+    changed(confirmed=True)
+    sh("ip", "link", "set", "dev", TAPS[0], "nomaster")
+    killed = "import os, sys; from bascule.apply import transaction as t; t.execute = lambda *_, **__: os.kill(0, 9)"
+    rest = "sys.argv = ['bascule', 'apply', sys.argv[1], '--yes']; from bascule.cli import main; main()"
+    subprocess.run(
+        (sys.executable, "-c", f"{killed}; {rest}", SITE), capture_output=True, check=False, start_new_session=True
+    )  # it kills its whole group
+    wait_until(lambda: "taken back" not in status()["words"], 60)
+    found = status()["words"]
+    say("a killed apply is missed before the deadline", ok="ended half-way" in found, detail=found)
+
+
+def changed(*, confirmed: bool) -> None:
+    """A change that waits; if nobody is to confirm it, its dead-man is killed, and systemd starts it again."""
+    sh("ip", "link", "set", "dev", TAPS[0], "nomaster")
+    wrong = sh(*BASCULE, "apply", SITE, "--yes", "--confirm-within", "40s")
+    state = status()
+    timer = str(state.get("watched_by")).startswith("the timer bascule-deadman-")
+    say("the timer watches", ok=not wrong and timer, detail=wrong or state)
+    if confirmed:
+        wrong = sh(*BASCULE, "confirm")
+        say("confirm", ok=not wrong, detail=wrong)
+    else:
+        service = f"bascule-deadman-{state.get('change')}.service"
+        left = wait_until(lambda: sh("systemctl", "is-active", service), 20)
+        say("it has started the dead-man early", ok=not left, detail=left)
+        sh("systemctl", "kill", "--signal=KILL", service)
+        wait_until(lambda: TAPS[0] in plugged(), 90)
+    ended = "keeps it" if confirmed else "takes it back"
+    say(f"the dead-man {ended}", ok=(TAPS[0] in plugged()) is confirmed, detail=status()["words"])
+    none = "! systemctl list-units --all --plain --no-legend 'bascule-deadman*' | grep ."
+    left = wait_until(lambda: sh("sh", "-c", none), 20)
+    say("no unit is left", ok=not left, detail=left)
+
+
+def plugged() -> set[str]:
+    """The links that are on a bridge."""
+    return {name for name, link in observe().links.items() if link.master is not None}
+
+
+def status() -> dict[str, Any]:
+    """What `bascule status --json` says."""
+    done = subprocess.run((*BASCULE, "status", "--json"), capture_output=True, text=True, check=False)
+    found: dict[str, Any] = json.loads(done.stdout or '{"words": ""}')
+    return found
 
 
 def main() -> None:

@@ -75,6 +75,9 @@ class Kind(Protocol):
     def links(self, argv: Sequence[str]) -> tuple[str, ...]:
         """The links in its command line; empty where it names none."""
 
+    def pid_files(self, argv: Sequence[str]) -> tuple[str, ...]:
+        """Where it may have written its number. Left there, `dhclient -r` would end whoever has that number next."""
+
     def start(self, one: Handover) -> Start:
         """How it goes on where it goes to."""
 

@@ -24,6 +24,12 @@ def links(argv: Sequence[str]) -> tuple[str, ...]:
     return tuple(word for before, word in pairwise(argv) if not word.startswith("-") and before not in VALUES)
 
 
+def pid_files(argv: Sequence[str]) -> tuple[str, ...]:
+    """As its command line says, or the default."""
+    named = tuple(path for option, path in pairwise(argv) if option == "-pf")
+    return named or (f"/run/dhclient{'6' if '-6' in argv else ''}.pid",)
+
+
 def start(one: Handover) -> Start:
     """On the new link it reads its lease, and asks the server whether it may go on (INIT-REBOOT)."""
     words = [renamed(word, one.home, one.to) for word in one.argv if word not in STAYS]

@@ -12,11 +12,19 @@ TITLE = re.compile(r"dhcpcd: (?P<link>[^\s\[]\S*)(?P<families>( \[ip[46]\])*)$")
 FOLDERS = ("/var/lib/dhcpcd/{}.lease", "/var/lib/dhcpcd/{}.lease6", "/var/lib/dhcpcd5/dhcpcd-{}.lease",
            "/var/lib/dhcpcd5/dhcpcd-{}.lease6", "/var/db/dhcpcd/{}.lease", "/var/db/dhcpcd/{}.lease6")  # fmt: skip
 
+PID_FILES = ("/run/dhcpcd/{}.pid", "/run/dhcpcd/{}-4.pid", "/run/dhcpcd/{}-6.pid", "/run/dhcpcd-{}.pid",
+             "/run/dhcpcd-{}-4.pid", "/run/dhcpcd-{}-6.pid")  # fmt: skip
+
 
 def links(argv: Sequence[str]) -> tuple[str, ...]:
     """The link of its title; none where it is the manager of all."""
     title = TITLE.match(" ".join(argv))
     return (title["link"],) if title else ()
+
+
+def pid_files(argv: Sequence[str]) -> tuple[str, ...]:
+    """Those of version 9 and of older ones."""
+    return tuple(path.format(link) for link in links(argv) for path in PID_FILES)
 
 
 def start(one: Handover) -> Start:

@@ -28,7 +28,7 @@ if [ ! -e "$0.bound" ]; then
         deconfig) exit 0 ;;
         bound|renew)
             : >"$0.bound"
-            case " {addresses} " in *" $ip "*) ;; *) "$script" deconfig ;; esac ;;
+            [ -z "{addresses}" ] || case " {addresses} " in *" $ip "*) ;; *) "$script" deconfig ;; esac ;;
     esac
 fi
 exec "$script" "$@"
@@ -46,6 +46,11 @@ def _options(argv: Sequence[str]) -> list[tuple[str, str]]:
 def links(argv: Sequence[str]) -> tuple[str, ...]:
     """One at most, and eth0 where it names none."""
     return (next((value for name, value in _options(argv) if name in {"-i", "--interface"}), DEFAULT_LINK),)
+
+
+def pid_files(argv: Sequence[str]) -> tuple[str, ...]:
+    """None unless its command line names one."""
+    return tuple(value for name, value in _options(argv) if name in {"-p", "--pidfile"})
 
 
 def start(one: Handover) -> Start:

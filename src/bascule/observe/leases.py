@@ -1,0 +1,27 @@
+"""What becomes of this host's leases and name servers: the plan's part, asked of what runs here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+
+from bascule.model.site import Host
+from bascule.model.state import HostState
+from bascule.observe.dhcp_clients import daemon_of, dhcp_clients
+from bascule.plan.leases import Leases, Move, Names, leases, moves
+from bascule.system.resolved import link_names
+
+
+def leases_here(host: Host, observed: HostState, wanted: HostState) -> Leases:
+    """What becomes of this host's leases; processes are looked at only where an address moves."""
+    moved = moves(host, observed, wanted)
+    if not moved:
+        return Leases()
+    daemons = {move.link: daemon for move in moved if (daemon := daemon_of(move.link)) is not None}
+    return leases(moved, dhcp_clients(), daemons, tuple(_names(moved)), sees_all=os.geteuid() == 0)
+
+
+def _names(moved: Iterable[Move]) -> Iterator[Names]:
+    for move in moved:
+        if move.to is not None and (facts := link_names(move.link)):
+            yield Names(link=move.link, to=move.to, facts=facts)
