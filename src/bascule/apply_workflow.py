@@ -20,9 +20,9 @@ from bascule.guest_workflow import capacity, is_here
 from bascule.plan.batch import tools
 from bascule.plan.capacity import gate
 from bascule.plan.change import Note
-from bascule.survey.insist import insist
+from bascule.survey.capture import Progress
 from bascule.survey.loops import declared_wires, loop_problems
-from bascule.survey.take import survey_live
+from bascule.survey.take import insist_live
 from bascule.system.run import require_tools
 from bascule.workflow import choose_host, load
 
@@ -47,6 +47,7 @@ def ready(
     host: str | None = None,
     root: str | None = None,
     survey_s: float | None = None,
+    progress: Progress | None = None,
     asked: Asked = ANYBODY,
 ) -> Ready:
     """Everything that can say no before anything is changed.
@@ -59,18 +60,12 @@ def ready(
     prepared = prepare(site, chosen, asked=asked)
     require_tools(tools(prepared.plan))
     remarks = [note.text for note in _memory(prepared, site_file)]
-    wires = declared_wires(site, chosen)
-    problems = list(loop_problems(prepared.wanted, wires, prepared.observed))
-    if survey_s is not None:
-        taken = survey_live(chosen.nics, seconds=survey_s, site=site, host=chosen)
-        if taken.stopped_by is not None:
-            raise BasculeError.of("INTERRUPTED", "the survey was interrupted; nothing was changed")
-        said = insist(taken.survey)
-        problems += [*said.problems, *loop_problems(prepared.wanted, taken.survey.wires, prepared.observed)]
-        remarks += [*taken.remarks, *said.remarks]
-    if problems:
+    if problems := loop_problems(prepared.wanted, declared_wires(site, chosen), prepared.observed):
         raise BasculeError(*problems)
     keeper, not_kept = find_keeper(site, chosen, root=root)
+    if survey_s is not None:  # last, because it takes its time
+        wanted, observed = prepared.wanted, prepared.observed
+        remarks += insist_live(site, chosen, wanted, observed, seconds=survey_s, progress=progress)
     files = tuple(keeper.paths(prepared.wanted)) if keeper else ()
     return Ready(
         prepared=prepared, keeper=keeper, files=files, not_kept=not_kept, remarks=tuple(dict.fromkeys(remarks))

@@ -12,11 +12,14 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from bascule.apply.crew import see
+from bascule.apply.place import here
 from bascule.errors import BasculeError, Problem, UsageFault
 from bascule.guests.identity import alive_elsewhere, taken
 from bascule.guests.inventory import Inventory, agent_sightings, join, lease_sightings
 from bascule.guests.places import qemu_folder
 from bascule.guests.qemu import QemuDriver
+from bascule.guests.virtual_network import leases_in
+from bascule.model.sightings import Sighting
 from bascule.model.site import GuestNic, Host, Site
 from bascule.observe import kernel
 from bascule.observe.libvirt import Libvirt, observe
@@ -72,16 +75,56 @@ def doctor(site_file: str | None, *, host: str | None = None, uri: str | None = 
     return examine(gather(site, choose_host(site, host).name if site else "", uri=uri))
 
 
-def inventory(site_file: str | None = None, *, driver: str | None = None, uri: str | None = None) -> Inventory:
-    """Who is who on this host: the domains of every driver, joined with what the kernel and libvirt know."""
+def inventory(
+    site_file: str | None = None, *, driver: str | None = None, uri: str | None = None, listen_s: float | None = None
+) -> Inventory:
+    """Who is who on this host: the domains of every driver, joined with what the kernel and libvirt know.
+
+    With ``listen_s`` also with what guests and DHCP servers say meanwhile on the bridges.
+    """
     site = _load(site_file) if site_file else None
     hypervisor = None if driver == "qemu" else _connect(uri, needed=driver == "libvirt" or uri is not None)
     seen = observe(hypervisor, leases=True) if hypervisor else Libvirt()
     bare = QemuDriver(qemu_folder(), {}, accel="").domains() if driver != "libvirt" and uri is None else ()
     running = [domain.name for domain in seen.domains if domain.running] if hypervisor else []
     agents = [agent_sightings(hypervisor.agent_addresses(name)) for name in running] if hypervisor else []
-    known = (*sightings(), *lease_sightings(seen.leases, now=time.time()), *chain.from_iterable(agents))
-    return join((*seen.domains, *bare), state=kernel.observe(), sightings=known, fdb=fdb(), site=site)
+    state = kernel.observe()
+    said: tuple[Sighting, ...] = ()
+    if listen_s is not None:
+        from bascule.probe.overhear import overhear
+
+        said = overhear([name for name, link in state.links.items() if link.is_bridge and link.up], listen_s)
+    own = chain.from_iterable(
+        leases_in(file, file.stem) for file in sorted((here().state / "networks").glob("*.leases"))
+    )
+    known = (
+        *sightings(),
+        *said,
+        *lease_sightings(own, now=time.time()),
+        *lease_sightings(seen.leases, now=time.time()),
+        *chain.from_iterable(agents),
+    )
+    return join((*seen.domains, *bare), state=state, sightings=known, fdb=fdb(), site=site)
+
+
+def refuse_unknown(driver: Driver, kind: str, into: str) -> None:
+    """Raise a problem for a bridge or NIC that this host does not have: a definition takes any name.
+
+    Only where libvirt is this machine's own; another one's links are not seen from here.
+    """
+    uri = getattr(getattr(driver, "hypervisor", None), "uri", "")
+    if kind not in {"bridge", "direct"} or ("//" in uri and not uri.partition("//")[2].startswith("/")):
+        return
+    if uri.startswith("test:") or into in link_names():
+        return
+    what = "bridge" if kind == "bridge" else "NIC"
+    raise BasculeError.of(
+        "NO-BRIDGE" if kind == "bridge" else "NO-LINK",
+        f"there is no {what} '{into}' on this host",
+        hint="make the bridge first: `bascule plan` says what is missing, `bascule apply` makes it"
+        if kind == "bridge"
+        else "`ip -br link` shows the NICs",
+    )
 
 
 def check_macs(driver: Driver, nics: Iterable[GuestNic]) -> tuple[Note, ...]:

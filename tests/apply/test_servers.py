@@ -16,7 +16,7 @@ from bascule.model.state import HostState
 from bascule.plan.make import make_plan
 from bascule.system.run import run
 from tests.apply.hosts import Bed, difference, furnish, wait_for
-from tests.guests.values import guest, nic, realm, site, virtual_network
+from tests.guests.values import SSH, guest, nic, realm, site, virtual_network
 from tests.lab import Lab
 
 SITE = """\
@@ -122,13 +122,15 @@ def test_the_script_of_a_unit_makes_the_network_again(lab: Lab, tmp_path: Path) 
     room = lab.namespace("host")
     told = site(guest("g", nic("g", 0, "lab", "dhcp", plug=PlugKind.NETWORK)), networks=(virtual_network(Mode.NAT),))
     _, wanted = make_plan(told, told.hosts["h"], workflow.look(told, told.hosts["h"], room))
+    first = make_again("lab", wanted)
     script = tmp_path / "lab.sh"
-    script.write_text(make_again("lab", wanted))
+    script.write_text(first)
     for _ in range(2):
         with room.entered():
             run(("sh", str(script)))
-        plan, _ = make_plan(told, told.hosts["h"], workflow.look(told, told.hosts["h"], room))
+        plan, again = make_plan(told, told.hosts["h"], workflow.look(told, told.hosts["h"], room))
         assert plan.changes == ()
+        assert make_again("lab", again) == first
 
 
 def test_the_unit_runs_the_very_server_and_goes_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,3 +155,23 @@ def test_the_unit_runs_the_very_server_and_goes_again(tmp_path: Path, monkeypatc
     assert ("systemctl", "disable", "--now", unit.name) in calls
     assert not unit.exists()
     assert not (tmp_path / "state" / "lab.sh").exists()
+
+
+def test_of_libvirts_network_only_the_rules_are_loaded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = site(
+        guest("g1", nic("g1", 0, "lab", "dhcp", plug=PlugKind.NETWORK)),
+        networks=(virtual_network(Mode.NAT, forwards=(SSH,)),),
+    )
+    one = realm(told)
+    monkeypatch.setattr(servers, "UNITS", tmp_path)
+    _, wanted = make_plan(told, told.hosts["h"], HostState(), by_libvirt=True)
+    (change,) = plan_servers([one], tmp_path, wanted, lasting=True, by_libvirt=True)
+    assert change.as_change().subject == "start of lab"
+    assert plan_servers([one], tmp_path, wanted, lasting=False, by_libvirt=True) == ()
+    monkeypatch.setattr(servers, "run", lambda *_, **__: None)
+    ServerPart(folder=tmp_path, servers=(change,), lasting=True).make(wanted)
+    script = (tmp_path / "lab.sh").read_text()
+    assert "dnat ip to" in script
+    assert "ip link add" not in script
+    assert "ExecStart=/bin/true" in (tmp_path / "bascule-network-lab.service").read_text()
+    assert plan_servers([one], tmp_path, wanted, lasting=True, by_libvirt=True) == ()

@@ -51,8 +51,13 @@ class LibvirtHost:
     lab: Lab
     host: Namespace
     wire: Namespace
-    libvirt: PrivateLibvirt
+    daemon: PrivateLibvirt | None  # None where bare QEMU runs the guests
     folder: Path
+
+    @property
+    def libvirt(self) -> PrivateLibvirt:
+        assert self.daemon is not None
+        return self.daemon
 
     @property
     def site(self) -> Path:

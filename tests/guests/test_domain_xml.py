@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 from functools import cache
 from ipaddress import ip_address, ip_interface
 from pathlib import Path
@@ -117,13 +118,26 @@ def test_moving_off_open_vswitch_forgets_its_port_and_back_gets_one() -> None:
 
 
 def test_an_existing_definition_is_brought_to_the_file_with_all_else_kept() -> None:
-    wanted = Guest(name="old", host="h", memory=1 << 30, nics=(nic("old", 0, "br3"),))
+    given = replace(nic("old", 0, "br3"), mac_given=True)
+    wanted = Guest(name="old", host="h", memory=1 << 30, nics=(given,))
     text, unknown = domain_xml.edited(HAND_MADE, wanted)
     assert_valid("domain", text)
     assert unknown == ["52:54:00:aa:bb:01 on network default"]
     for kept in ("ask Bob first", "inv:rack", "qemu:arg", "clean-traffic", "c7a5fdbd"):
         assert kept in text
     assert '<memory unit="KiB">1048576</memory>' in text
+    again, _ = domain_xml.edited(text, wanted)
+    assert canonical(again) == canonical(text)
+
+
+def test_a_nic_without_a_mac_in_the_file_is_the_one_of_its_number() -> None:
+    wanted = Guest(name="old", host="h", nics=(nic("old", 0, "br3"), nic("old", 1, "br4")))
+    text, unknown = domain_xml.edited(HAND_MADE, wanted)
+    assert_valid("domain", text)
+    found = domain_xml.interfaces(domain_xml.parse(text))
+    assert [domain_xml.mac_of(element) for element in found] == ["52:54:00:aa:bb:01", wanted.nics[1].mac]
+    assert [domain_xml.plug_of(element) for element in found] == [("bridge", "br3"), ("bridge", "br4")]
+    assert unknown == []
     again, _ = domain_xml.edited(text, wanted)
     assert canonical(again) == canonical(text)
 

@@ -34,6 +34,7 @@ class Back:
     kept: tuple[str, ...] = ()
     changes: int = 0
     files: tuple[str, ...] = ()
+    besides: tuple[str, ...] = ()  # what went back beside the kernel's part and the files
     after_reboot: bool = False
 
     @property
@@ -69,6 +70,7 @@ def go_back(folder: Folder, *, by: str, keep: Sequence[int] = ()) -> Back:
         kept=back.kept + words,
         changes=back.changes,
         files=files,
+        besides=() if wrong else beside.names(kept),
         after_reboot=back.after_reboot,
     )
     _note(folder, Status.TAKEN_BACK if whole.ok else Status.FAILED, by=by, left=list(whole.left))
@@ -91,7 +93,7 @@ def _beside(folder: Folder, checkpoint: Checkpoint, kept: Mapping[str, Any], *, 
     if not kept:
         return (), ()
     if folder.is_of_this_boot:
-        with contextlib.suppress(BasculeError):  # the kernel's own way back tries again, and tells
+        with contextlib.suppress(BasculeError, OSError):  # the kernel's own way back tries again, and tells
             _stand_in(checkpoint, folder.applied(), keep=keep)
     return beside.go_back(kept, folder.made(), rebooted=not folder.is_of_this_boot)
 

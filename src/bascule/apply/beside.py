@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from bascule.errors import BasculeError
 from bascule.model.state import HostState
 from bascule.plan.change import Change, Note
 
@@ -56,6 +55,19 @@ def load(kinds: Mapping[str, Any]) -> None:
         from bascule.guests import servers  # noqa: F401
 
 
+def names(kept: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the parts are about, a line for each kind of thing, for people."""
+    found: dict[str, list[str]] = {}
+    for kind, part in kept.items():
+        if kind == "guests":
+            there = part["guests"]
+            found["guests"] = [*(x if isinstance(x, str) else x["name"] for x in there), *part["made"]]
+            found["networks of libvirt"] = list(part.get("networks", ()))
+        elif kind == "servers":
+            found["dnsmasq of"] = list(part["running"])
+    return tuple(f"{words} {', '.join(some)}" for words, some in found.items() if some)
+
+
 def go_back(kept: Mapping[str, Any], made: Mapping[str, Any], *, rebooted: bool) -> Way:
     """Take parts back, the last one first; a part that fails does not stop the others."""
     words: list[str] = []
@@ -63,7 +75,7 @@ def go_back(kept: Mapping[str, Any], made: Mapping[str, Any], *, rebooted: bool)
     for kind in reversed(list(kept)):
         try:
             more, wrong = _one(kind, kept[kind], made.get(kind), rebooted=rebooted)
-        except (BasculeError, OSError, ValueError, KeyError, TypeError) as error:
+        except Exception as error:  # whatever it is: the others, and the kernel, must go back
             more, wrong = (), (f"{kind}: {error}",)
         words += more
         faults += wrong

@@ -52,6 +52,11 @@ def muster(asked: Asked, site: Site, host: Host, *, servers: Path | None = None)
     """Ask who is there. Raises what a driver raises that was asked for by name."""
     seen, notes = _seen(asked, site, host)
     lasting = asked.lasting and host.persist != "none" and is_machines_own() and SYSTEMD.is_dir()
+    ours = seen is None or not seen.is_libvirt or any(one.forwards for one in host.virtual_networks.values())
+    if host.virtual_networks and ours and asked.lasting and is_machines_own() and not lasting:
+        why = "the file says 'persist: none'" if host.persist == "none" else "systemd does not run here"
+        text = f"what Bascule makes of them (bridges, rules, dnsmasq) ends with the machine: {why}"
+        notes = (*notes, Note(kind="warning", subject="virtual networks", text=text))
     if seen is None:
         return Crew(site=site, notes=notes, servers=servers, lasting=lasting)
     from bascule.guests.changes import with_live_taps

@@ -92,8 +92,8 @@ def _servers(site: Site, host: Host, crew: Crew, wanted: HostState, *, by_libvir
         return ()
     from bascule.guests.servers import ServerPart, plan_servers
 
-    networks = () if by_libvirt else realms(site, host)
-    changes = plan_servers(networks, crew.servers, wanted, lasting=crew.lasting)
+    networks = realms(site, host)
+    changes = plan_servers(networks, crew.servers, wanted, lasting=crew.lasting, by_libvirt=by_libvirt)
     return (ServerPart(folder=crew.servers, servers=changes, lasting=crew.lasting),) if changes else ()
 
 

@@ -108,7 +108,8 @@ class _Story:
         if status is Status.CONFIRMED:
             return True, f"nothing is armed; change {n} is confirmed"
         if not self.folder.is_of_this_boot:
-            rest = "'bascule undo' puts its files back" if self.checkpoint.files else "'bascule undo' closes it"
+            left = [*(["files"] if self.checkpoint.files else []), *self.folder.besides()]
+            rest = f"'bascule undo' puts its {' and '.join(left)} back" if left else "'bascule undo' closes it"
             return False, f"change {n} was not confirmed before the machine was restarted; the kernel lost it; {rest}"
         if working and status is not Status.APPLIED:
             return True, f"bascule {self.busy.verb} (process {self.busy.pid}) is at work on change {n}"

@@ -106,6 +106,7 @@ def as_text(found: Capacity) -> str:
     lines += [f"warning {text}" for text in found.warnings]
     sources = dict.fromkeys(need.source for need in found.needs)
     lines += ["", *(f"overhead: {source}" for source in sources)]
+    lines.append("left out: what KSM merges and swap holds, which guests may want back at any time")
     words = {"fits": "all guests fit", "over-limit": "too tight", "over-memory": "they do not fit"}
     lines.append(f"result  {words[found.verdict]}, {human(found.left)} left")
     return "\n".join(lines)
@@ -120,6 +121,12 @@ def _account(found: Capacity) -> list[tuple[str, ...]]:
         rows.append(("huge pages", human(-found.reserved_hugepages), "set aside, used or not"))
     rows.append(("guests", human(-found.used), ""))
     rows.append(("left", human(found.left), ""))
+    for node in found.memory.nodes if len(found.memory.nodes) > 1 else ():
+        bound = [need for need in found.needs if need.nodes == (node.number,)]
+        names = f"; bound to it: {', '.join(need.name for need in bound)}, {human(sum(n.total for n in bound))}"
+        rows.append(
+            (f"NUMA node {node.number}", human(node.memory), f"{human(node.free)} free{names if bound else ''}")
+        )
     if found.memory.available is not None:
         rows.append(("free now", human(found.memory.available), "the kernel's MemAvailable, for comparison"))
     return rows

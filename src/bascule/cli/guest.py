@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from bascule.cli.common import json_option, say, show, table, width
+from bascule.cli.common import json_option, say, show
 
 if TYPE_CHECKING:
     from bascule.guests.choose import Driver
     from bascule.guests.domain_xml import Source
-    from bascule.guests.inventory import Inventory, Row
     from bascule.plan.change import Note
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -45,83 +44,30 @@ def command() -> None:
 
 @command.command("list")
 @click.argument("site_file", metavar="[SITE]", required=False, type=click.Path(dir_okay=True))
+@click.option(
+    "--listen", metavar="SECONDS", type=click.FloatRange(0.1, 3600), help="Listen on the bridges for so long, too."
+)
 @driver_options
 @json_option
-def list_(*, site_file: str | None, driver: str | None, connect: str | None, as_json: bool) -> int:
+def list_(
+    *, site_file: str | None, listen: float | None, driver: str | None, connect: str | None, as_json: bool
+) -> int:
     """Guest, NIC, MAC, tap, bridge, network, PCI address and IP, each IP with its source and age. Reads only.
 
-    Exit status: 1 when a MAC is not one NIC's alone.
+    The sources: the guest's own agent, a lease of a virtual network, a DHCP answer snooped or an address heard while
+    it listens (--listen), the host's ARP and ND cache, the site file. "on the wire" is the bridge's word for a MAC
+    that it heard on the guest's own tap. Exit status: 1 when a MAC is not one NIC's alone.
     """
     from bascule.cli.entry import emit
+    from bascule.cli.show_guests import as_document, as_text
     from bascule.guest_workflow import inventory
 
-    found = inventory(site_file, driver=driver, uri=connect)
+    found = inventory(site_file, driver=driver, uri=connect, listen_s=listen)
     if as_json:
         emit("guest-list", as_document(found))
     else:
         show(as_text(found))
     return 1 if found.problems else 0
-
-
-def as_document(found: Inventory) -> dict[str, Any]:
-    """The inventory for ``--json``."""
-    return {
-        "ok": not found.problems,
-        "nics": [_row_document(row) for row in found.rows],
-        "problems": [problem.as_json() for problem in found.problems],
-    }
-
-
-def _row_document(row: Row) -> dict[str, Any]:
-    domain, nic = row.domain, row.nic
-    facts: dict[str, Any] = {"guest": domain.name, "driver": domain.driver, "running": domain.running}
-    if nic is None:
-        return {**facts, "nic": None}
-    return {
-        **facts,
-        "nic": nic.index,
-        "mac": nic.mac,
-        "plug": {"kind": nic.kind, "into": nic.into},
-        "tap": nic.tap or None,
-        "bridge": row.bridge or None,
-        "network": row.network or None,
-        "pci": nic.pci or None,
-        "link_up": nic.link_up,
-        "addresses": [{"address": str(s.address), "source": s.source, "age_s": s.age_s} for s in row.addresses],
-        "remarks": list(row.remarks),
-    }
-
-
-def as_text(found: Inventory) -> str:
-    """The inventory for people."""
-    rows: list[tuple[str, ...]] = [("guest", "", "nic", "mac", "tap", "plugged into", "network", "pci", "ip")]
-    rows += map(_row_text, found.rows)
-    lines = table(rows, indent=0, columns=max(width(), 160)) if found.rows else ["no guest is defined on this host"]
-    for row in found.rows:
-        lines += [f"remark  {row.domain.name}, NIC {row.nic.index if row.nic else '-'}: {text}" for text in row.remarks]
-    lines += [str(problem) for problem in found.problems]
-    return "\n".join(lines)
-
-
-def _row_text(row: Row) -> tuple[str, ...]:
-    state = "runs" if row.domain.running else "off"
-    nic = row.nic
-    if nic is None:
-        return (row.domain.name, state, "-", "", "", "", "", "", "")
-    where = nic.where if nic.kind != "bridge" or not row.bridge else f"bridge {row.bridge}"
-    if nic.kind == "network" and row.bridge:
-        where += f" ({row.bridge})"
-    seen = ", ".join(f"{s.address} ({s.source}{_age(s.age_s)})" for s in row.addresses) or "-"
-    cells = (row.domain.name, state, str(nic.index), nic.mac or "-", nic.tap or "-", where, row.network or "-")
-    return (*cells, nic.pci or "-", seen)
-
-
-def _age(seconds: float | None) -> str:
-    if not seconds:
-        return ""
-    if seconds < 120:
-        return f", {seconds:.0f} s ago"
-    return f", {seconds / 60:.0f} min ago" if seconds < 7200 else f", {seconds / 3600:.0f} h ago"
 
 
 @command.command()
@@ -162,11 +108,12 @@ def define(
         message = f"host '{chosen.name}' has no guest '{unknown[0]}' in the site file"
         raise UsageFault(Problem(code="GUEST-UNKNOWN", message=message, hint=f"it has: {known}"))
     acts = choose.choose(driver, uri=connect, guests=guests)
+    there = {domain.name for domain in _domains(acts)}
     notes = list(check_macs(acts, [nic for name in names or guests for nic in guests[name].nics]))
     for name in names or guests:
         guest = guests[name]
         notes += choose.define(acts, guest, nic_model=nic_model)
-        if not (guest.disks or guest.iso or guest.kernel):
+        if name not in there and not (guest.disks or guest.iso or guest.kernel):
             text = "it has no disk, ISO or kernel in the site file: it would boot from the network"
             notes.append(Note(kind="warning", subject=name, text=text))
         if then_start:
@@ -190,9 +137,9 @@ def start(*, names: tuple[str, ...], driver: str | None, connect: str | None, as
     from bascule.guests import choose
 
     acts = choose.choose(driver, uri=connect)
-    for name in names:
-        choose.find_domain(_domains(acts), name)
-        choose.start(acts, name)
+    there = _domains(acts)
+    for domain in [choose.find_domain(there, name) for name in names]:  # all are known before the first is started
+        choose.start(acts, domain.name)
     _report("guest-start", f"started: {', '.join(names)}", (), as_json=as_json)
     return 0
 
@@ -206,9 +153,10 @@ def stop(*, names: tuple[str, ...], driver: str | None, connect: str | None, as_
     from bascule.guests import choose
 
     acts = choose.choose(driver, uri=connect)
-    for name in names:
-        if choose.find_domain(_domains(acts), name).running:
-            acts.stop(name)
+    there = _domains(acts)
+    for domain in [choose.find_domain(there, name) for name in names]:
+        if domain.running:
+            acts.stop(domain.name)
     _report("guest-stop", f"stopped: {', '.join(names)}", (), as_json=as_json)
     return 0
 
@@ -237,12 +185,14 @@ def replug(
 
     Example: bascule guest replug guest_01 --bridge br4
     """
+    from bascule.guest_workflow import refuse_unknown
     from bascule.guests import choose
 
     to = _source(bridge, network, direct)
     acts = choose.choose(driver, uri=connect)
     domain = choose.find_domain(_domains(acts), name)
     found = choose.find_nic(domain, nic)
+    refuse_unknown(acts, to.kind.value, to.into)
     notes = choose.replug(acts, domain, found, to)
     later = any(note.kind == "waiting" for note in notes) or not domain.running
     words = f"{name}, NIC {found.index} ({found.mac}): {found.where} -> {to}" + (
@@ -293,6 +243,7 @@ def attach(
     as_json: bool,
 ) -> int:
     """Give a guest one more NIC, also while it runs, and for every start from now on."""
+    from bascule.guest_workflow import refuse_unknown
     from bascule.guests import choose
     from bascule.model.values import parse_ifname, parse_mac
 
@@ -304,6 +255,7 @@ def attach(
         raise click.UsageError(str(wrong)) from wrong
     acts = choose.choose(driver, uri=connect)
     domain = choose.find_domain(_domains(acts), name)
+    refuse_unknown(acts, to.kind.value, to.into)
     made = choose.attach(acts, domain, to, mac=given, tap=end, model=model)
     _report("guest-attach", f"{name}, NIC {made.index} ({made.mac}): on {to}, tap {made.tap}", (), as_json=as_json)
     return 0

@@ -31,6 +31,7 @@ def command(*, as_json: bool, leave: bool) -> int:
                 "was": str(undone.was),
                 "changes": back.changes,
                 "files": list(back.files),
+                "besides": list(back.besides),
                 "kept": list(back.kept),
                 "left": list(back.left),
             },
@@ -45,6 +46,8 @@ def command(*, as_json: bool, leave: bool) -> int:
         click.echo(f"change {undone.number} (it was {undone.was}) {words}")
     for name in back.files:
         click.echo(f"  {name} is as before")
+    for words in back.besides:
+        click.echo(f"  as before: {words}")
     if back.kept:
         click.echo("changed by other hands meanwhile, and kept:")
         click.echo("\n".join(table([(line,) for line in back.kept], indent=2, columns=width())))

@@ -48,7 +48,7 @@ class GuestChange:
     def as_change(self) -> Change:
         """The change as the plan prints it."""
         if self.nic is None:
-            reason = f"the site file declares guest '{self.guest.name}', and no domain has this name"
+            reason = f"the site file declares guest {self.guest.name} and no domain has this name"
             return Change(
                 subject=self.guest.name,
                 action="defined, not started",

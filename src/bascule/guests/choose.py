@@ -98,13 +98,16 @@ def replug(driver: Driver, domain: Domain, nic: DomainNic, to: Source) -> tuple[
     if isinstance(driver, LibvirtDriver):
         return driver.move(domain.name, _mac(nic), to)
     moved = replace(_guest_nic(domain, nic), plug=to.kind, into=to.into)
-    notes = driver.replug([plug_for(moved)])
+    notes = driver.replug([plug_for(moved)]) if domain.running else ()
     remember(driver, domain.name, lambda nics: tuple(moved if n.index == moved.index else n for n in nics))
     return notes
 
 
 def unplug(driver: Driver, domain: Domain, nic: DomainNic) -> None:
-    """Pull the cable."""
+    """Pull the cable. Raises BasculeError where nobody would remember it."""
+    if isinstance(driver, QemuDriver) and not domain.running:
+        hint = "it has a cable while it runs only; `bascule guest detach` takes the NIC out"
+        raise BasculeError.of("GUEST-OFF", f"'{domain.name}' does not run", hint=hint)
     driver.unplug([_guest_nic(domain, nic)])
 
 

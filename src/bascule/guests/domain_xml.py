@@ -255,7 +255,8 @@ def why_not_live(element: Element, to: Source) -> str | None:
 def edited(xml: str, guest: Guest, *, nic_model: str = "virtio") -> tuple[str, list[str]]:
     """An existing definition with memory, vCPUs and NICs as the site file declares them, and all else as it was.
 
-    NICs are told apart by their MAC. The second value names the NICs that the site file does not know: they stay.
+    NICs are told apart by their MAC, or by their number where the file gives none: a guest that somebody else made
+    keeps its own MAC. The second value names the NICs that the site file does not know: they stay.
     """
     root = parse(xml)
     if guest.memory:
@@ -271,8 +272,12 @@ def edited(xml: str, guest: Guest, *, nic_model: str = "virtio") -> tuple[str, l
     if devices is None:
         devices = etree.SubElement(root, "devices")
     declared = {nic.mac for nic in guest.nics}
+    there = interfaces(root)
     for nic in guest.nics:
         old = find(root, nic.mac)
+        if old is None and not nic.mac_given and nic.index < len(there) and mac_of(there[nic.index]) not in declared:
+            old = there[nic.index]
+            declared.add(Mac(mac_of(old)))
         if old is None:
             devices.append(interface(nic, model=nic_model))
         else:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bascule.errors import Problem
+from bascule.guests.changes import find_nic
 from bascule.guests.identity import conflicts
 from bascule.model.domain import Domain, DomainNic, Lease
 from bascule.model.sightings import SOURCES, FdbEntry, Sighting
@@ -23,6 +24,7 @@ class Row:
     bridge: str = ""
     network: str = ""
     addresses: tuple[Sighting, ...] = ()
+    heard_s: float | None = None  # since the bridge heard its MAC on its own tap (FDB)
     remarks: tuple[str, ...] = ()
 
 
@@ -77,12 +79,17 @@ def join(
     """Put together what each source knows. ``state`` is the host's links, ``site`` names the networks."""
     fdb = tuple(fdb)
     by_mac: dict[Mac, list[Sighting]] = {}
-    for sighting in (*sightings, *_declared(site)):
+    for sighting in (*sightings, *(one for domain in domains for one in _declared(site, domain))):
         by_mac.setdefault(sighting.mac, []).append(sighting)
     networks = _networks(site)
-    rows = []
+    heard = {(entry.mac, str(entry.port)): entry.age_s for entry in fdb if not entry.static}
+    rows: list[Row] = []
     for domain in domains:
-        rows += [_row(domain, nic, state, by_mac, networks) for nic in domain.nics] or [Row(domain=domain, nic=None)]
+        found = [_row(domain, nic, state, by_mac, networks) for nic in domain.nics]
+        rows += [
+            replace(row, heard_s=heard.get((row.nic.mac, row.nic.tap))) if row.nic and row.nic.mac else row
+            for row in found or [Row(domain=domain, nic=None)]
+        ]
     return Inventory(rows=tuple(rows), problems=conflicts(domains, state, fdb))
 
 
@@ -126,11 +133,14 @@ def _trust(sighting: Sighting) -> tuple[int, float]:
     return SOURCES.index(sighting.source), sighting.age_s if sighting.age_s is not None else 1e9
 
 
-def _declared(site: Site | None) -> Iterable[Sighting]:
-    for guest in site.guests.values() if site else ():
-        for nic in guest.nics:
-            for address in nic.addresses:
-                yield Sighting(mac=nic.mac, address=address.ip, source="declared")
+def _declared(site: Site | None, domain: Domain) -> Iterable[Sighting]:
+    """What the file says of a guest's NICs, by the MACs that they really have."""
+    guest = site.guests.get(domain.name) if site else None
+    for nic in guest.nics if guest else ():
+        there = find_nic(domain.nics, nic)
+        mac = there.mac if there is not None else None
+        for address in nic.addresses if mac else ():
+            yield Sighting(mac=mac or nic.mac, address=address.ip, source="declared")
 
 
 def _networks(site: Site | None) -> dict[str, str]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shlex
 import signal
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -39,10 +39,12 @@ class ServerChange:
     arguments: tuple[str, ...] | None
     action: str
     reason: str
+    rules_only: bool = False  # libvirt makes the network, and knows nothing of its forwards
 
     def as_change(self) -> Change:
         """The change as the plan prints it."""
-        return Change(subject=f"dnsmasq of {self.name}", action=self.action, reason=self.reason, stage=Phase.SERVER)
+        what = "start" if self.arguments == () else "dnsmasq"
+        return Change(subject=f"{what} of {self.name}", action=self.action, reason=self.reason, stage=Phase.SERVER)
 
 
 def running(folder: Path) -> dict[str, tuple[str, ...]]:
@@ -57,35 +59,53 @@ def running(folder: Path) -> dict[str, tuple[str, ...]]:
 
 
 def plan_servers(
-    realms: Iterable[Realm], folder: Path, wanted: HostState, *, lasting: bool
+    realms: Sequence[Realm], folder: Path, wanted: HostState, *, lasting: bool, by_libvirt: bool = False
 ) -> tuple[ServerChange, ...]:
     """What must change so that each network has its server; one whose bridge goes away loses it.
 
-    ``lasting``: also the units that start them with the machine.
+    ``lasting``: also the units that start them with the machine. ``by_libvirt``: of a network with forwards only its
+    rules are ours, and nothing of the others.
     """
     now = running(folder)
-    changes = []
-    declared = {one.name: one for one in realms}
+    declared = {one.name: one for one in realms if not by_libvirt}
+    changes = [
+        ServerChange(
+            name=one.name,
+            arguments=(),
+            action="its rules are loaded again when the machine starts",
+            reason=f"virtual network {one.name} is declared with port forwards",
+            rules_only=True,
+        )
+        for one in realms
+        if by_libvirt and lasting and one.forwards and not _starts(one.name, (), folder, wanted, rules_only=True)
+    ]
     for name, one in declared.items():
         arguments = dnsmasq_arguments(one, folder) if needs_server(one) else ()
-        kept = not lasting or _unit_path(name).exists()
-        if now.get(name, ()) == arguments and kept:
+        right = now.get(name, ()) == arguments
+        if right and (not lasting or _starts(name, arguments, folder, wanted)):
             continue
-        answers = "DHCP and DNS" if one.ranges else "names and router advertisements"
-        action = f"started ({answers})" if name not in now else "started anew: what it answers has changed"
         if not arguments:
-            if kept:
-                continue
-            action = "needs none; its bridge and rules are made again when the machine starts"
-        elif now.get(name) == arguments:
-            action = "started with the machine from now on"
+            action = "its bridge and rules are made again when the machine starts"
+        elif name not in now:
+            action = f"started ({'DHCP and DNS' if one.ranges else 'names and router advertisements'})"
+        else:
+            action = "started with the machine from now on" if right else "started anew: what it answers has changed"
         reason = f"virtual network {name} is declared {one.mode}"
         changes.append(ServerChange(name=name, arguments=arguments, action=action, reason=reason))
     for name in now:
         if name not in declared and bridge_name(name) not in wanted.links:
-            reason = f"{bridge_name(name)} goes away, or libvirt makes it"
+            reason = f"its bridge {bridge_name(name)} goes away"
             changes.append(ServerChange(name=name, arguments=None, action="ended", reason=reason))
     return tuple(changes)
+
+
+def _starts(
+    name: str, arguments: tuple[str, ...], folder: Path, wanted: HostState, *, rules_only: bool = False
+) -> bool:
+    """Whether systemd makes this very network when the machine starts."""
+    script, unit = _files(name, folder)
+    again = make_again(name, wanted, rules_only=rules_only)
+    return _text(script) == again and _text(unit) == unit_text(name, arguments, folder)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +132,7 @@ class ServerPart:
         return {
             "folder": str(self.folder),
             "lasting": self.lasting,
+            "rules_only": [change.name for change in self.servers if change.rules_only],
             "running": {name: list(now[name]) if name in now else None for name in names},
             "files": {str(path): _text(path) for name in names for path in _files(name, self.folder)},
         }
@@ -139,8 +160,11 @@ class ServerPart:
             stop(change.name, self.folder)
             _remove((script, unit))
         else:
-            durable.write_whole(script, make_again(change.name, wanted).encode(), mode=0o700)
-            durable.write_whole(unit, unit_text(change, script, self.folder).encode(), mode=0o644)
+            if not change.arguments:
+                stop(change.name, self.folder)  # libvirt's own wants its ports
+            again = make_again(change.name, wanted, rules_only=change.rules_only)
+            durable.write_whole(script, again.encode(), mode=0o700)
+            durable.write_whole(unit, unit_text(change.name, change.arguments, self.folder).encode(), mode=0o644)
         run(("systemctl", "daemon-reload"))
         if change.arguments is not None:
             run(("systemctl", "enable", unit.name))
@@ -155,7 +179,7 @@ def go_back(kept: Mapping[str, Any], *, rebooted: bool = False) -> tuple[tuple[s
         try:
             _one_back(name, words, folder, texts, lasting=kept["lasting"])
             if rebooted and kept["lasting"] and texts.get(str(_unit_path(name))) is None:
-                _unmake(name)
+                _unmake(name, rules_only=name in kept["rules_only"])
         except (BasculeError, OSError) as error:
             faults.append(f"dnsmasq of {name}: {error}")
     return (), tuple(faults)
@@ -188,9 +212,10 @@ def _one_back(
         start(name, words)
 
 
-def _unmake(name: str) -> None:
+def _unmake(name: str, *, rules_only: bool) -> None:
     """What the unit made when the machine started; the checkpoint's kernel is gone, and its way back with it."""
-    run(("ip", "link", "del", "dev", bridge_name(name)), check=False)
+    if not rules_only:
+        run(("ip", "link", "del", "dev", bridge_name(name)), check=False)
     run(("nft", "delete", "table", *table_key(name).split()), check=False)
 
 
@@ -209,16 +234,18 @@ def start(name: str, arguments: Sequence[str]) -> None:
 
 
 def stop(name: str, folder: Path) -> None:
-    """End the dnsmasq of a network, if it is still the one of the pid file, and wait until it has ended."""
-    end = time.monotonic() + END_S
-    told = False
-    while name in running(folder):
-        with contextlib.suppress(OSError, ValueError):
-            pid = int((folder / f"{name}.pid").read_text())
-            if not told or time.monotonic() > end:
-                os.kill(pid, signal.SIGKILL if told else signal.SIGTERM)
-                told = True
-        time.sleep(0.02)
+    """End the dnsmasq of a network, if it is still the one of the pid file, and wait until its ports are free."""
+    if name not in running(folder):
+        return
+    with contextlib.suppress(OSError, ValueError):
+        door = os.pidfd_open(int((folder / f"{name}.pid").read_text()))  # tells of the end when the sockets are closed
+        try:
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                signal.pidfd_send_signal(door, number)
+                if select.select([door], [], [], END_S)[0]:
+                    return
+        finally:
+            os.close(door)
 
 
 def _files(name: str, folder: Path) -> tuple[Path, Path]:
@@ -242,36 +269,40 @@ def _remove(paths: Iterable[Path]) -> None:
         path.unlink(missing_ok=True)
 
 
-def unit_text(change: ServerChange, script: Path, folder: Path) -> str:
-    """A systemd unit for a network: its bridge and rules, then its dnsmasq."""
+def unit_text(name: str, arguments: Sequence[str], folder: Path) -> str:
+    """A systemd unit for a network: its bridge and rules, then its dnsmasq, if it has one."""
     lines = [
         MARK,
         "[Unit]",
-        f"Description=Virtual network {change.name}: bridge, rules, DHCP and names",
+        f"Description=Virtual network {name}: what Bascule makes of it when the machine starts",
         "After=network.target nftables.service firewalld.service",
         "",
         "[Service]",
-        f"ExecStartPre={script}",
+        f"ExecStartPre={folder / name}.sh",
     ]
-    if change.arguments:
-        words = " ".join(shlex.quote(word).replace("%", "%%") for word in change.arguments)
-        lines += ["Type=forking", f"PIDFile={folder / change.name}.pid", "Restart=on-failure"]
+    if arguments:
+        words = " ".join(shlex.quote(word).replace("%", "%%") for word in arguments)
+        lines += ["Type=forking", f"PIDFile={folder / name}.pid", "Restart=on-failure"]
         lines.append(f"ExecStart={find_tool('dnsmasq')} {words}")
     else:
         lines += ["Type=oneshot", "RemainAfterExit=yes", "ExecStart=/bin/true"]
     return "\n".join([*lines, "", "[Install]", "WantedBy=multi-user.target", ""])
 
 
-def make_again(name: str, wanted: HostState) -> str:
+def make_again(name: str, wanted: HostState, *, rules_only: bool = False) -> str:
     """A script that makes a network's bridge, rules and forwarding again, with the plan's own commands."""
     bridge = bridge_name(name)
-    link, key = wanted.links[bridge], table_key(name)
+    key = table_key(name)
     forwarding = {k: v for k, v in wanted.sysctls.items() if k in FORWARDING.values() and v == "1"}
     own = {k: v for k, v in wanted.sysctls.items() if link_of(k) == bridge}
     rules = HostState(tables={key: wanted.tables[key]} if key in wanted.tables else {}, sysctls=forwarding)
     always = diff(HostState(), rules)
-    there = diff(HostState(), HostState(links={bridge: link}, sysctls=own))
     lines = ["#!/bin/sh", MARK, "set -e", *_lines(always.changes)]
+    if rules_only:
+        return "\n".join([*lines, ""])
+    link = wanted.links[bridge]
+    bare = replace(link, addresses=tuple(a for a in link.addresses if not a.is_link_local))  # the kernel makes those
+    there = diff(HostState(), HostState(links={bridge: bare}, sysctls=own))
     lines += [f"if ! ip link show dev {bridge} > /dev/null 2>&1; then", *_lines(there.changes), "fi", ""]
     return "\n".join(lines)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bascule.model.values import IfName, IpAddress, Mac
 
-SOURCES = ("agent", "lease", "neighbour", "declared")  # the most trustworthy first
+SOURCES = ("agent", "lease", "snooped", "neighbour", "heard", "declared")  # the most trustworthy first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

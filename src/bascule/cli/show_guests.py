@@ -1,0 +1,74 @@
+"""Who is who, in words and for machines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bascule.cli.common import table, width
+
+if TYPE_CHECKING:
+    from bascule.guests.inventory import Inventory, Row
+
+
+def as_document(found: Inventory) -> dict[str, Any]:
+    """The inventory for ``--json``."""
+    return {
+        "ok": not found.problems,
+        "nics": [_row_document(row) for row in found.rows],
+        "problems": [problem.as_json() for problem in found.problems],
+    }
+
+
+def _row_document(row: Row) -> dict[str, Any]:
+    domain, nic = row.domain, row.nic
+    facts: dict[str, Any] = {"guest": domain.name, "driver": domain.driver, "running": domain.running}
+    if nic is None:
+        return {**facts, "nic": None}
+    return {
+        **facts,
+        "nic": nic.index,
+        "mac": nic.mac,
+        "plug": {"kind": nic.kind, "into": nic.into},
+        "tap": nic.tap or None,
+        "bridge": row.bridge or None,
+        "network": row.network or None,
+        "pci": nic.pci or None,
+        "link_up": nic.link_up,
+        "addresses": [{"address": str(s.address), "source": s.source, "age_s": s.age_s} for s in row.addresses],
+        "heard_s": row.heard_s,
+        "remarks": list(row.remarks),
+    }
+
+
+def as_text(found: Inventory) -> str:
+    """The inventory for people."""
+    rows: list[tuple[str, ...]] = [("guest", "", "nic", "mac", "tap", "plugged into", "network", "pci", "ip")]
+    rows += map(_row_text, found.rows)
+    lines = table(rows, indent=0, columns=max(width(), 160)) if found.rows else ["no guest is defined on this host"]
+    for row in found.rows:
+        lines += [f"remark  {row.domain.name}, NIC {row.nic.index if row.nic else '-'}: {text}" for text in row.remarks]
+    lines += [str(problem) for problem in found.problems]
+    return "\n".join(lines)
+
+
+def _row_text(row: Row) -> tuple[str, ...]:
+    state = "runs" if row.domain.running else "off"
+    nic = row.nic
+    if nic is None:
+        return (row.domain.name, state, "-", "", "", "", "", "", "")
+    where = nic.where if nic.kind != "bridge" or not row.bridge else f"bridge {row.bridge}"
+    if nic.kind == "network" and row.bridge:
+        where += f" ({row.bridge})"
+    seen = ", ".join(f"{s.address} ({s.source}{_age(s.age_s)})" for s in row.addresses) or "-"
+    if row.heard_s is not None and all(s.age_s is None for s in row.addresses):
+        seen += f" (on the wire{_age(row.heard_s)})"
+    cells = (row.domain.name, state, str(nic.index), nic.mac or "-", nic.tap or "-", where, row.network or "-")
+    return (*cells, nic.pci or "-", seen)
+
+
+def _age(seconds: float | None) -> str:
+    if not seconds:
+        return ""
+    if seconds < 120:
+        return f", {seconds:.0f} s ago"
+    return f", {seconds / 60:.0f} min ago" if seconds < 7200 else f", {seconds / 3600:.0f} h ago"

@@ -1,0 +1,214 @@
+"""The guest verbs by hand: the right words and the wrong ones, against a real libvirtd and against bare QEMU."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bascule.guests.kernel import GuestImage
+from bascule.system.run import run
+from bascule.system.sandbox import sandboxed
+from tests.guests.libvirt_host import LibvirtHost, libvirt_host, wait_until
+from tests.guests.test_libvirt import image
+from tests.guests.values import guest, nic
+from tests.lab import Lab
+
+__all__ = ["image"]
+
+pytestmark = pytest.mark.kernel
+G1_MAC = "52:54:00:fa:0f:f1"
+
+
+def rows(there: LibvirtHost, *words: str, connect: bool = True) -> dict[tuple[str, int], dict[str, Any]]:
+    document = json.loads(there.run("guest", "list", *words, "--json", connect=connect).stdout)
+    return {(row["guest"], row["nic"]): row for row in document["nics"]}
+
+
+def wrong(there: LibvirtHost, said: str, *words: str, status: int = 1, connect: bool = True) -> None:
+    """A word that is refused: what it says, and that nothing of the guests is another afterwards."""
+    before = rows(there, connect=connect)
+    done = there.run("guest", *words, connect=connect)
+    assert said in done.stderr, (words, done.stdout, done.stderr)
+    assert done.returncode == status, words
+    assert "Traceback" not in done.stderr
+    after = rows(there, connect=connect)
+    assert [{**row, "heard_s": None} for row in after.values()] == [{**r, "heard_s": None} for r in before.values()]
+
+
+def with_libvirt(image: GuestImage) -> None:
+    with libvirt_host(image) as there:
+        there.ok("apply", str(there.site), "--yes", "--driver", "none", connect=False)
+
+        # a guest that virt-manager made, on NAT: in one command onto a bridge
+        said = there.ok("guest", "replug", "g1", "--bridge", "br4")
+        assert f"g1, NIC 0 ({G1_MAC}): network default -> bridge br4, live" in said
+        wait_until(there.answers, 60, "g1 on br4")
+        row = rows(there, str(there.site))["g1", 0]
+        assert (row["tap"], row["bridge"], row["network"], row["pci"]) == ("vnet0", "br4", "lan", "0000:01:00.0")
+        assert row["heard_s"] is not None
+        assert row["addresses"] == [{"address": "10.0.0.5", "source": "declared", "age_s": None}]
+
+        done = threading.Event()
+
+        def speak() -> None:
+            while not done.is_set():
+                run(("ip", "neigh", "flush", "all"), namespace=there.wire)
+                there.answers()
+                time.sleep(0.2)
+
+        talk = threading.Thread(target=speak)
+        talk.start()
+        (address,) = rows(there, "--listen", "3")["g1", 0]["addresses"]
+        done.set()
+        talk.join()
+        assert (address["address"], address["source"]) == ("10.0.0.5", "heard")
+        assert address["age_s"] < 3
+
+        wrong(there, "there is no bridge 'br9' on this host", "replug", "g1", "--bridge", "br9")
+        wrong(there, "'g1' has no NIC 'vnet9'", "replug", "g1", "vnet9", "--bridge", "br4")
+        wrong(there, "libvirt has no network 'nowhere'", "replug", "g1", "--network", "nowhere")
+        wrong(there, "there is no NIC 'eth9' on this host", "replug", "g1", "--direct", "eth9")
+        wrong(there, "there is no bridge 'br9' on this host", "attach", "g1", "--bridge", "br9")
+        wrong(there, f"domain 'g1' already has a NIC with the MAC {G1_MAC}", "attach", "g1", "--bridge", "br4",
+              "--mac", G1_MAC)  # fmt: skip
+        wrong(there, "is 17 bytes long", "attach", "g1", "--bridge", "br4", "--tap", "averylongtapname0", status=64)
+        wrong(there, "there is no guest 'nobody' on this host", "start", "g1", "nobody")
+        wrong(there, "there is no guest 'nobody' on this host", "stop", "g1", "nobody")
+
+        there.ok("guest", "unplug", "g1")
+        assert rows(there)["g1", 0]["link_up"] is False
+        assert not there.answers()
+        there.ok("guest", "replug", "g1", "vnet0", "--bridge", "br4")
+        wait_until(there.answers, 10, "g1 with its cable in again")
+
+        # define finds the NIC that is there by its number: no second one, and the same MAC
+        assert "has no disk" not in there.ok("guest", "define", str(there.site), "g1")
+        assert [row["mac"] for (name, _), row in rows(there).items() if name == "g1"] == [G1_MAC]
+
+        there.ok("guest", "attach", "g1", "--bridge", "br4")
+        assert rows(there)["g1", 1]["tap"] == "g1.1"
+        wrong(there, "'g1' has 2 NICs, so say which", "unplug", "g1")
+        there.ok("guest", "detach", "g1", "1")
+        wrong(there, "'g1' has no NIC '1'", "detach", "g1", "1")
+
+        # shut off: what is written is checked as well, for it would not start later
+        there.ok("guest", "stop", "g1")
+        there.ok("guest", "stop", "g1")
+        wrong(there, "there is no bridge 'br9' on this host", "replug", "g1", "--bridge", "br9")
+        assert "at its next start" in there.ok("guest", "replug", "g1", "--network", "default")
+        there.ok("guest", "start", "g1")
+        assert there.master("g1.0") == "virbr0"
+
+        # a definition, edited by hand with remarks and other name spaces, that names a bridge that is not there
+        there.ok("guest", "stop", "g1")
+        xml = there.domain().next.replace("type='network'", "type='bridge'", 1)
+        odd = "<metadata><o:own xmlns:o='urn:own'>kept</o:own></metadata><memory "
+        xml = xml.replace("<memory ", odd, 1) if "<metadata>" not in xml else xml
+        there.hypervisor().define_domain(xml.replace("<source network='default'/>", "<source bridge='br77'/>"))
+        failed = there.run("guest", "start", "g1")
+        assert failed.returncode == 1
+        assert "br77" in failed.stderr
+        assert "hint: make the bridge first" in failed.stderr
+        plan = there.ok("plan", str(there.site))
+        assert "its definition says bridge br4 in place of bridge br77" in " ".join(plan.split())
+        there.apply("--no-confirm")
+        assert "urn:own" in there.domain().next or "bascule" in there.domain().next
+        there.ok("guest", "start", "g1")
+        assert there.master("g1.0") == "br4"
+
+
+QEMU_SITE = """\
+site: t
+networks: {lan: {subnet: 10.0.0.0/24}}
+hosts:
+  h:
+    nics: {eth4: {network: lan}}
+    bridges: {br4: {uplink: eth4}, br5: {uplink: none}}
+guests:
+  g1:
+    host: h
+    memory: 128MiB
+    kernel: KERNEL
+    initrd: INITRD
+    cmdline: 'CMDLINE'
+    nics: [{bridge: PLUG, address: 10.0.0.5/24, mac: 'MAC'}]
+"""
+
+
+def with_qemu(image: GuestImage) -> None:
+    lab = Lab()
+    host, wire = lab.namespace("host"), lab.namespace("wire")
+    lab.ip(wire, "link add eth0 type veth peer name eth4")
+    lab.ip(wire, f"link set eth4 netns /proc/{os.getpid()}/fd/{host.fd}")
+    lab.ip(wire, "addr add 10.0.0.9/24 dev eth0")
+    lab.ip(wire, "link set eth0 up")
+    folder = Path("/run/bare")
+    folder.mkdir()
+    there = LibvirtHost(lab, host, wire, None, folder)
+    made = guest("g1", nic("g1", 0, "br4", "10.0.0.5/24"), image=image)
+    text = QEMU_SITE.replace("KERNEL", str(image.kernel)).replace("INITRD", str(image.initrd))
+    text = text.replace("CMDLINE", made.cmdline).replace("MAC", made.nics[0].mac)
+
+    def ok(*words: str) -> str:
+        return " ".join(there.ok(*words, connect=False).split())
+
+    there.site.write_text(text.replace("PLUG", "br5"))
+    assert "g1 defined" not in ok("plan", str(there.site))
+    assert "g1 defined, not started" in ok("plan", str(there.site), "--driver", "qemu")
+    ok("apply", str(there.site), "--yes", "--driver", "qemu", "--no-confirm")
+    ok("guest", "start", "g1")
+    assert there.master("g1.0") == "br5"
+
+    # from now on it is known without being named; the move is a part of the plan, and goes back with it
+    there.site.write_text(text.replace("PLUG", "br4"))
+    assert "re-plugged from bridge br5 to bridge br4: link down, over, link up" in ok("plan", str(there.site))
+    ok("apply", str(there.site), "--yes", "--no-confirm")
+    wait_until(there.answers, 60, "g1 on br4")
+    assert "nothing to do" in ok("plan", str(there.site))
+    ok("undo")
+    assert there.master("g1.0") == "br5"
+    assert rows(there, connect=False)["g1", 0]["plug"] == {"kind": "bridge", "into": "br5"}
+    ok("guest", "stop", "g1")
+    assert rows(there, connect=False)["g1", 0]["plug"]["into"] == "br5"
+    ok("guest", "start", "g1")
+
+    wrong(there, "there is no bridge 'br9' on this host", "replug", "g1", "--bridge", "br9", connect=False)
+    wrong(there, "cannot plug into macvtap on eth4", "replug", "g1", "--direct", "eth4", connect=False)
+    ok("guest", "replug", "g1", "--bridge", "br4")
+    wait_until(there.answers, 60, "g1 on br4")
+    ok("guest", "unplug", "g1")
+    assert not there.answers()
+    ok("guest", "replug", "g1", "--bridge", "br4")
+    wait_until(there.answers, 10, "g1 with its cable in again")
+    ok("guest", "attach", "g1", "--bridge", "br5")
+    assert there.master("g1.1") == "br5"
+    ok("guest", "detach", "g1", "1")
+    assert "g1.1" not in there.links()
+    ok("guest", "stop", "g1")
+    wrong(there, "'g1' does not run", "unplug", "g1", connect=False)
+    assert "at its next start" in ok("guest", "replug", "g1", "--bridge", "br5")
+    ok("guest", "start", "g1")
+    assert there.master("g1.0") == "br5"
+
+    # destroyed while its change waits: the way back finds it off, and its definition as it was
+    there.ok("apply", str(there.site), "--yes", "--confirm-within", "60s", connect=False)
+    ok("guest", "stop", "g1")
+    there.run("undo", connect=False)
+    assert rows(there, connect=False)["g1", 0]["plug"]["into"] == "br5"
+    lab.close()
+
+
+@pytest.mark.timeout(400)
+def test_with_libvirt(image: GuestImage) -> None:
+    sandboxed(with_libvirt, image)
+
+
+@pytest.mark.timeout(400)
+def test_with_bare_qemu(image: GuestImage) -> None:
+    sandboxed(with_qemu, image)
