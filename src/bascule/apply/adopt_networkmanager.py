@@ -29,7 +29,7 @@ LINKS = Path("/sys/class/net")
 FRAGILE = frozenset({"vpn", "802-11-wireless", "gsm", "cdma", "pppoe", "adsl", "bluetooth"})
 # in a session of its own: whoever called may lose his terminal, and NetworkManager must not stay down
 RESTART = ("setsid", "--wait", "sh", "-c")
-WAIT_S = 15.0
+WAIT_S = 30.0
 
 
 def adopt(ours: Mapping[IfName, LinkConfig], *, changed: bool) -> list[str]:
