@@ -16,7 +16,7 @@ test: dev-tools vm-tools browser-tools $(VENV)/.dev
 
 # VLANs, bonds and VLAN-aware bridges on Debian's kernel, and a reboot for each network manager: some ten minutes
 vm-test: dev-tools $(VENV)/.dev
-	@scripts/need qemu-system-x86_64 busybox debootstrap mke2fs
+	@WISHED=1 scripts/need qemu-system-x86_64 busybox debootstrap mke2fs
 	BASCULE_VM=1 $(BIN)/pytest -n $(JOBS) --dist worksteal -rA --show-capture=no tests/vm
 
 # every kill point, 250 random pairs of states, 100,000 hostile frames for each decoder, 20,000 broken files for each

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bascule.apply import decide
+from bascule.apply.adopt import adopt, at_rest
 from bascule.apply.crew import ANYBODY, Asked
-from bascule.apply.keep import Keeper, adopt, find_keeper
+from bascule.apply.keep import Keeper, find_keeper
 from bascule.apply.prepare import Prepared, prepare
 from bascule.apply.transaction import Done, Wish
 from bascule.apply.transaction import apply as make
@@ -89,10 +90,11 @@ def apply(
 ) -> Done:
     """Checkpoint, dead-man, change, checks, files; then it waits for `confirm` where a window is given."""
     wish = Wish(window_s=window_s, agree=agree, tell=tell, probes=probes, writer=given.keeper)
-    done = make(given.prepared, wish)
+    with at_rest({change.subject for change in given.prepared.plan.changes} if given.keeper else ()):
+        done = make(given.prepared, wish)
     if window_s is None:
         for fault in adopt(done.written):
-            tell(f"warning: the files are written, but their reader was not told: {fault}")
+            tell(f"warning: the files are written, but their reader does not follow yet: {fault}")
     return done
 
 
@@ -100,5 +102,5 @@ def confirm(tell: Callable[[str], None]) -> int:
     """Keep the change that waits, and let the configuration system know its new files; the change's number."""
     number, files = decide.confirm()
     for fault in adopt(files):
-        tell(f"warning: the change is confirmed, but the reader of its files was not told: {fault}")
+        tell(f"warning: the change is confirmed, but the reader of its files does not follow yet: {fault}")
     return number

@@ -287,44 +287,45 @@ def render(site_file: str, dialect_name: str, *, host: str | None = None, here: 
     """A host's configuration files; with ``here`` the MACs that the file leaves open come from this machine."""
     from bascule.persist import commands, sysctls
     from bascule.persist.dialect import dialect
-    from bascule.persist.wanted import unpinned, wanted_config
-    from bascule.persist.writer import header
+    from bascule.persist.wanted import unpinned, unsaid, wanted_config
+    from bascule.persist.writer import Stamp
 
     site = load(site_file)
     chosen = choose_host(site, host)
     state = make_plan(site, chosen, look(site, chosen))[1] if here else None
     config = wanted_config(site, chosen, state)
-    head = header(site.name, chosen.name, site.digest)
+    stamp = Stamp(site.name, chosen.name, site.digest)
+    told = unpinned(chosen, config), unsaid(chosen)
     if dialect_name == commands.NAME:
-        return Rendered(host=chosen, files=commands.render(config, head), unpinned=unpinned(chosen, config))
-    texts = {**dialect(dialect_name).render(config), **sysctls.render(chosen)}
-    files = {path: head + text for path, text in texts.items()}
-    return Rendered(host=chosen, files=files, unpinned=unpinned(chosen, config))
+        return Rendered(chosen, commands.render(config, stamp.line()), *told)
+    texts = {**dialect(dialect_name).render(config), **sysctls.render(site, chosen, state)}
+    files = {path: stamp.on(text) for path, text in texts.items()}
+    return Rendered(chosen, files, *told)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Rendered:
-    """Configuration files by path, and the bridges whose MAC is left open."""
+    """Configuration files by path, the bridges whose MAC is left open, and what no dialect has words for."""
 
     host: Host
     files: Mapping[str, str]
     unpinned: tuple[str, ...]
+    unsaid: tuple[str, ...]
 
 
 def write_below(folder: str, files: Mapping[str, str]) -> None:
     """Put rendered files below a folder; one that stands there and is not Bascule's is never replaced."""
-    from bascule.persist.writer import is_ours, mode_of
+    from bascule.persist.writer import is_edited, is_ours, mode_of
     from bascule.system.files import replace_file
 
     there = [Path(folder, path) for path in files if Path(folder, path).exists()]
-    foreign = [path for path in there if not is_ours(path.read_text(errors="replace").removeprefix("#!/bin/sh\n"))]
-    if foreign:
+    texts = {path: path.read_text(errors="replace").removeprefix("#!/bin/sh\n") for path in there}
+    words = {path: "is there and not Bascule's" for path, text in texts.items() if not is_ours(text)}
+    words |= {path: "was edited since Bascule wrote it" for path, text in texts.items() if is_edited(text)}
+    if words:
         hint = "name an empty folder with -o, or move them away"
         raise BasculeError(
-            *(
-                Problem(code="FILE-FOREIGN", message=f"'{path}' is there and not Bascule's", hint=hint)
-                for path in foreign
-            )
+            *(Problem(code="FILE-FOREIGN", message=f"'{path}' {why}", hint=hint) for path, why in words.items())
         )
     for path, text in files.items():
         replace_file(Path(folder, path), text.encode(), mode=mode_of(path))
@@ -334,6 +335,7 @@ def import_host(
     *, root: str | None = None, dialect_name: str | None = None, host: str | None = None, site_name: str | None = None
 ) -> Imported:
     """A site file from what is here, or from the files below ``root`` alone; its plan is empty."""
+    from bascule.apply.crew import libvirt_may_be_here
     from bascule.observe.files import read_tree
     from bascule.observe.manager import detect
     from bascule.persist import ifupdown_parse, libvirt_files
@@ -356,6 +358,7 @@ def import_host(
         libvirt=read_tree(top, libvirt_files.READS).files,
         state=None if root else observe(),
         chosen=root is None and dialect_name is not None,
+        libvirt_rests=root is None and not libvirt_may_be_here(),
     )
     imported = import_sources(sources)
     if sources.state is not None:

@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 
 from bascule.errors import BasculeError
+from bascule.model.site import Site
 from bascule.observe.manager import detect
+from bascule.site import parse
+from bascule.verify.doctor import Facts, Finding, Severity, examine
 
 WANTS = "etc/systemd/system/multi-user.target.wants"
 
@@ -28,6 +31,14 @@ HOSTS = {
     "ubuntu": (
         [f"{WANTS}/systemd-networkd.service", "usr/sbin/netplan", "etc/netplan/00-installer-config.yaml"],
         "netplan",
+    ),
+    "ubuntu whose installer's file was moved away": (
+        [f"{WANTS}/systemd-networkd.service", "usr/sbin/netplan", "run/systemd/network/10-netplan-eth0.network"],
+        "netplan",
+    ),
+    "netplan is there and networkd has files of its own": (
+        [f"{WANTS}/systemd-networkd.service", "usr/sbin/netplan", "etc/systemd/network/a.network"],
+        "networkd",
     ),
     "arch": ([f"{WANTS}/systemd-networkd.service", "etc/systemd/network/20-wired.network"], "networkd"),
     "debian": ([f"{WANTS}/networking.service", "etc/network/interfaces"], "ifupdown"),
@@ -68,3 +79,27 @@ def test_the_loopback_alone_configures_nothing(tmp_path: Path) -> None:
     put(tmp_path, "etc/network/interfaces", "auto lo\niface lo inet loopback\n")
     put(tmp_path, "etc/systemd/network/20-wired.network", "x")
     assert detect(tmp_path).choose() == "networkd"
+
+
+def doctor(root: Path, site: Site | None = None) -> Finding:
+    facts = Facts(managers=detect(root), site=site, host="h" if site else "")
+    (finding,) = [finding for finding in examine(facts) if finding.id == "managers"]
+    return finding
+
+
+def test_the_doctor_names_two_and_how_to_choose(tmp_path: Path) -> None:
+    assert doctor(tmp_path).severity is Severity.NOTE
+    put(tmp_path, f"{WANTS}/networking.service")
+    put(tmp_path, "etc/network/interfaces", STANZA)
+    assert doctor(tmp_path).severity is Severity.OK
+    put(tmp_path, f"{WANTS}/NetworkManager.service")
+    put(tmp_path, "etc/NetworkManager/system-connections/a.nmconnection")
+    both = doctor(tmp_path)
+    assert both.severity is Severity.PROBLEM
+    assert "keyfile, ifupdown" in both.text
+    assert any("/etc/network/interfaces" in seen for seen in both.evidence)
+    assert "persist: NAME" in both.fix
+    site = parse(b"site: s\nhosts:\n  h: {persist: keyfile, nics: {eth0: {}}}\n", "s.yaml")
+    chosen = doctor(tmp_path, site)
+    assert chosen.severity is Severity.WARNING
+    assert chosen.fix == "systemctl disable --now networking"

@@ -156,3 +156,56 @@ def test_the_plan_of_an_imported_host_is_empty(tmp_path: Path) -> None:
     assert "br9: configured in the files, but the kernel does not have it" in told
     assert any(note.startswith("docker0: left out") for note in said["notes"])
     assert any(note.startswith("eth6: left out") for note in said["notes"])
+
+
+ODD = """
+ip link set lo up
+for nic in eth0 eth1 eth2 eth3 eth4; do
+    ip link add $nic type veth peer name veth$nic; ip link set $nic up; ip link set veth$nic up
+done
+ip address add 192.168.1.10/24 dev eth0
+ip address add 192.168.1.11/24 dev eth0
+ip address add 10.9.9.1/32 dev eth0
+ip address add 2001:db8::5/64 dev eth0 nodad
+ip route add default via 192.168.1.1
+ip route add default via 192.168.1.3 table 100
+ip rule add from 192.168.1.11 table 100
+ip route add blackhole 10.99.0.0/16
+ip link add br0 type bridge; ip link set br0 up; ip link set eth1 master br0
+ip address add 10.0.0.1/24 dev br0; ip address add 2001:db8:5::1/64 dev br0 nodad
+ip link add br1 type bridge stp_state 1 forward_delay 400; ip link set br1 up
+ip link set eth2 master br1; ip link set eth3 master br1
+ip address add 172.16.0.5/24 dev eth4 valid_lft 3600 preferred_lft 3600
+ip link add mv0 link eth4 type macvlan mode bridge
+ip link add vx0 type vxlan id 42 dstport 4789 local 192.168.1.10 remote 192.168.1.99; ip link set vx0 master br1 up
+ip link add wg0 type wireguard || true  # what a kernel may lack
+mount -t tmpfs tmpfs /etc/network
+mkdir -p /etc/libvirt && mount -t tmpfs tmpfs /etc/libvirt && mkdir -p /etc/libvirt/qemu/networks
+cat >/etc/libvirt/qemu/networks/lab.xml <<.  # of a libvirt that does not run
+<network><name>lab</name><forward mode='nat'/><bridge name='virbr7'/><ip address='192.168.122.1' prefix='24'/></network>
+.
+"""
+
+
+@pytest.mark.kernel
+def test_the_plan_of_an_odd_host_is_empty(tmp_path: Path) -> None:
+    """Several addresses and families, tables, rules, a lease, two ports of a bridge, macvlan, VXLAN, WireGuard."""
+    python = f"{sys.executable} -m bascule"
+    script = f"{ODD}\n{python} import --host h >{tmp_path}/site.yaml && {python} plan {tmp_path}/site.yaml --json"
+    done = subprocess.run(["unshare", "--net", "--mount", "sh", "-c", script], capture_output=True, text=True)
+    if "unshare" in done.stderr:
+        pytest.skip(f"no namespaces here: {done.stderr.strip()}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["changes"] == []
+    text = (tmp_path / "site.yaml").read_text()
+    for told in (
+        "virtual networks left out, libvirt has them and does not answer: lab",
+        "mv0: left out, links of kind 'macvlan' are not taken",
+        "vx0: left out, links of kind 'vxlan' are not taken",
+        "br1: eth3 is a second port, left alone",
+        "eth0: the route to 0.0.0.0/0 via 192.168.1.3 in table 100",
+        "eth4: {address: dhcp}",
+        "address: [192.168.1.10/24, 10.9.9.1/32, 192.168.1.11/24, 2001:db8::5/64]",
+        "br0: {uplink: eth1, address: [10.0.0.1/24, 2001:db8:5::1/64]}",
+    ):
+        assert told in text, text

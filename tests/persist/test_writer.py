@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import json
 import os
 import stat
 from pathlib import Path
 
 import pytest
 
+from bascule.apply.back import back_up, restore
 from bascule.errors import BasculeError
 from bascule.model.values import IfName
 from bascule.observe.files import read_tree
@@ -16,7 +16,7 @@ from bascule.persist.dialect import NAMES, Inexpressible, dialect
 from bascule.system.files import replace_file
 from tests.persist.configs import bridge, nic, recipe
 
-HEAD = writer.header("production", "vmserver", "ab" * 32)
+STAMP = writer.Stamp("production", "vmserver", "ab" * 32)
 
 
 def on_disk(root: Path, name: str) -> dict[str, str]:
@@ -24,7 +24,7 @@ def on_disk(root: Path, name: str) -> dict[str, str]:
 
 
 def prepare(root: Path, name: str, config: NetworkConfig) -> writer.Writing:
-    return writer.prepare(dialect(name), config, on_disk(root, name), head=HEAD, root=root)
+    return writer.prepare(dialect(name), config, on_disk(root, name), stamp=STAMP, root=root)
 
 
 def tree(root: Path) -> dict[str, tuple[bytes, int]]:
@@ -54,10 +54,10 @@ def test_restore_puts_everything_back(name: str, tmp_path: Path) -> None:
     writer.commit(prepare(tmp_path, name, smaller))
     before = tree(tmp_path)
     writing = prepare(tmp_path, name, recipe())
-    backups = [writer.Backup.from_json(json.loads(json.dumps(each.as_json()))) for each in writing.backups]
+    kept = back_up(str(tmp_path / path) for path in (*writing.files, *writing.removed))
     writer.commit(writing)
     assert tree(tmp_path) != before
-    writer.restore(backups, tmp_path)
+    assert restore(kept)[1] == ()
     assert tree(tmp_path) == before
 
 
@@ -72,11 +72,12 @@ def test_a_commit_that_breaks_off_is_put_back(tmp_path: Path, monkeypatch: pytes
         written.append(path)
         real(path, data, mode=mode, owner=owner)
 
+    kept = back_up(str(tmp_path / path) for path in writing.files)
     monkeypatch.setattr(writer, "replace_file", full_disk)
     with pytest.raises(OSError, match="No space"):
         writer.commit(writing)
     monkeypatch.undo()
-    writer.restore(writing.backups, tmp_path)
+    assert restore(kept)[1] == ()
     assert tree(tmp_path) == {}
 
 
@@ -143,10 +144,27 @@ def test_a_foreign_file_that_says_the_same_keeps_its_link(name: str, tmp_path: P
     assert parsed.config == recipe()
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_of_ours_that_somebody_edited_is_named_and_left(name: str, tmp_path: Path) -> None:
+    writer.commit(prepare(tmp_path, name, recipe()))
+    path = next(path for path, text in on_disk(tmp_path, name).items() if "br4" in text)
+    place = tmp_path / path
+    place.write_text(place.read_text() + "# a word of the administrator\n")
+    before = tree(tmp_path)
+    smaller = NetworkConfig.of([nic("eth4", master=IfName("br3")), bridge("br3")], ["vnet*"])
+    with pytest.raises(BasculeError, match="was edited since Bascule wrote it") as caught:
+        prepare(tmp_path, name, smaller)
+    assert [problem.code for problem in caught.value.problems] == ["FILE-EDITED"]
+    assert f"'{place}'" in str(caught.value)
+    assert tree(tmp_path) == before
+    place.unlink()
+    assert path in prepare(tmp_path, name, recipe()).files, "without it the file is written anew"
+
+
 def test_a_symbolic_link_is_not_replaced(tmp_path: Path) -> None:
     place = tmp_path / "etc/netplan/60-bascule.yaml"
     place.parent.mkdir(parents=True)
-    (tmp_path / "elsewhere").write_text(HEAD)
+    (tmp_path / "elsewhere").write_text(STAMP.on(""))
     place.symlink_to("/elsewhere")
     with pytest.raises(BasculeError, match="symbolic link"):
         prepare(tmp_path, "netplan", recipe())

@@ -7,7 +7,7 @@ import pytest
 from tests.vm.lab.cache import Unavailable
 from tests.vm.lab.full import run_job
 
-pytestmark = [pytest.mark.vm, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(1500)]
 JOB = """\
 export PYTHONPATH=/project/src:/project:/opt/lib
 python3 -m tests.vm.debian.job {manager}
@@ -17,7 +17,7 @@ python3 -m tests.vm.debian.job {manager}
 @pytest.mark.parametrize("manager", ["networkd", "NetworkManager", "netplan", "ifupdown"])
 def test_it_is_there_after_the_reboot_and_the_restart(manager: str) -> None:
     try:
-        found = run_job(JOB.format(manager=manager), timeout_s=840)
+        found = run_job(JOB.format(manager=manager), timeout_s=1440)
     except Unavailable as reason:
         pytest.skip(str(reason))
     wrong = [f"{finding['check']}: {finding['detail']}" for finding in found.findings if not finding["ok"]]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from bascule.apply import checkpoint as checkpoints
+from bascule.apply.adopt import adopt, at_rest
 from bascule.apply.back import Back, go_back
 from bascule.apply.checkpoint import Folder, Status
 from bascule.apply.exclusive import lock
@@ -107,3 +109,12 @@ def take_back(place: Place | None = None, *, leave: bool = False) -> Undone:
                 if leave or back.ok:
                     stand_down(entry.guard)
         return Undone(number=folder.number, was=entry.status, back=back, closed=leave or back.ok)
+
+
+def undo(tell: Callable[[str], None], *, leave: bool = False) -> Undone:
+    """Take the last change back, confirmed or not, and let the configuration system follow."""
+    with at_rest():
+        undone = take_back(leave=leave)
+    for fault in adopt(undone.back.files):
+        tell(f"warning: the change is taken back, but the reader of its files does not follow yet: {fault}")
+    return undone

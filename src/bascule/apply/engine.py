@@ -71,11 +71,25 @@ def _told(left: Plan) -> tuple[Problem, ...]:
     )
 
 
+# what was to be taken away is away: NetworkManager takes its own addresses off a NIC that becomes a port, too
+GONE: dict[tuple[str, ...], str] = {
+    ("address", "del"): "Cannot assign requested address",
+    ("route", "del"): "No such process",
+    ("rule", "del"): "No such file or directory",
+}
+
+
 def _through_iproute(batch: Batch, namespace: Namespace | None, keep: Sequence[int]) -> None:
-    error = run_batch(batch.tool, batch.text, namespace=namespace, keep=keep)
-    if error is not None:
+    while True:
+        error = run_batch(batch.tool, batch.text, namespace=namespace, keep=keep)
+        if error is None:
+            return
         index = error.line if error.line is not None else len(batch.commands) - 1
-        raise _failed(batch.changes[index], batch.commands[index], error.reason)
+        if error.line is None or GONE.get(batch.commands[index].words[:2]) != error.reason:
+            raise _failed(batch.changes[index], batch.commands[index], error.reason)
+        if index + 1 == len(batch.commands):
+            return
+        batch = Batch(batch.tool, batch.commands[index + 1 :], batch.changes[index + 1 :])
 
 
 def _through_sysctl(batch: Batch, namespace: Namespace | None) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bascule.errors import BasculeError
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.observe.files import read_tree
@@ -14,11 +13,8 @@ from bascule.observe.manager import detect
 from bascule.persist import ifupdown_parse, sysctls
 from bascule.persist.dialect import dialect
 from bascule.persist.wanted import wanted_config
-from bascule.persist.writer import Writing, commit, header, prepare
+from bascule.persist.writer import Stamp, Writing, commit, prepare
 from bascule.system.netns import is_machines_own
-from bascule.system.run import run
-
-NETWORKD, NETWORK_MANAGER = Path("/run/systemd/netif"), Path("/run/NetworkManager")  # there while the daemon runs
 
 
 @dataclass(slots=True)
@@ -39,10 +35,10 @@ class Keeper:
         speech = dialect(self.dialect)
         includes = ifupdown_parse.includes if self.dialect == "ifupdown" else None
         existing = read_tree(self.root, (*speech.READS, sysctls.PATH), includes).files
-        head = header(self.site.name, self.host.name, self.site.digest)
+        stamp = Stamp(self.site.name, self.host.name, self.site.digest)
         config = wanted_config(self.site, self.host, wanted)
-        besides = sysctls.render(self.host)
-        self._writing = prepare(speech, config, existing, head=head, root=self.root, besides=besides)
+        besides = sysctls.render(self.site, self.host, wanted)
+        self._writing = prepare(speech, config, existing, stamp=stamp, root=self.root, besides=besides)
         return [str(Path(self.root, path)) for path in (*self._writing.files, *self._writing.removed)]
 
     def write(self, wanted: HostState) -> Sequence[str]:
@@ -67,29 +63,3 @@ def find_keeper(site: Site, host: Host, *, root: str | None = None) -> tuple[Kee
     if chosen is None:
         return None, "no configuration system was found on this host (write 'persist: NAME' under it to choose one)"
     return Keeper(site, host, chosen, root or "/"), ""
-
-
-def adopt(paths: Iterable[str]) -> tuple[str, ...]:
-    """Tell the running daemon that its files changed, so that it knows what the kernel already has.
-
-    Only reload, never restart. Returns what could not be done, in words; the change itself stands all the same.
-    """
-    told = set(paths)
-    commands: list[tuple[str, ...]] = []
-    if any(path.startswith("/etc/netplan/") for path in told):
-        commands.append(("netplan", "generate"))
-    if _any(told, "/etc/netplan/", "/etc/systemd/network/") and NETWORKD.exists():
-        commands.append(("networkctl", "reload"))
-    if _any(told, "/etc/netplan/", "/etc/NetworkManager/", "/etc/sysconfig/") and NETWORK_MANAGER.exists():
-        commands += [("nmcli", "general", "reload", "conf"), ("nmcli", "connection", "reload")]
-    faults = []
-    for command in commands:
-        try:
-            run(command, timeout_s=20.0)
-        except BasculeError as error:
-            faults.append("; ".join(problem.message for problem in error.problems))
-    return tuple(faults)
-
-
-def _any(paths: set[str], *folders: str) -> bool:
-    return any(path.startswith(folders) for path in paths)

@@ -46,6 +46,7 @@ def command(*, site_file: str, host: str | None, as_json: bool, dialect: str, ou
                 "written_to": output,
                 "files": files,
                 "unpinned": list(rendered.unpinned),
+                "unsaid": list(rendered.unsaid),
             },
         )
         return 0
@@ -59,4 +60,6 @@ def command(*, site_file: str, host: str | None, as_json: bool, dialect: str, ou
     if rendered.unpinned:
         names = ", ".join(rendered.unpinned)
         say(f"note: the MAC of {names} is not pinned: say the uplink's 'mac:' in the site file, or render with --here")
+    for words in rendered.unsaid:
+        say(f"note: {words}")
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bascule.cli.common import count, json_option, table, width
+from bascule.cli.common import count, json_option, say, table, width
 
 
 @click.command()
@@ -16,10 +16,10 @@ def command(*, as_json: bool, leave: bool) -> int:
     What other hands changed meanwhile (a guest that started, a lease that was renewed) is kept and named.
     Exit status: 0 the host is as it was before, 1 there is nothing to take back or something still differs.
     """
-    from bascule.apply.decide import take_back
+    from bascule.apply.decide import undo
     from bascule.cli.entry import emit
 
-    undone = take_back(leave=leave)
+    undone = undo(say, leave=leave)
     back = undone.back
     if as_json:
         emit(

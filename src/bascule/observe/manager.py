@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bascule.errors import BasculeError, Problem
 from bascule.system.files import find_below, read_below
+from bascule.system.managers import runs_here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,23 +139,30 @@ def _there(top: Path, *paths: str) -> str:
 
 
 def _netplan(top: Path) -> Manager | None:
+    """It counts where it has something to say, or had at the last boot: an installer's file may have made room."""
     files = _configs(top, "etc/netplan/*.yaml")
+    files += _configs(top, "run/systemd/network/10-netplan-*", "run/NetworkManager/system-connections/netplan-*")
     tool = _there(top, "usr/sbin/netplan", "usr/lib/netplan/generate", "usr/libexec/netplan/generate")
-    if not files or not tool:
-        return None
-    return _manager("netplan", "netplan", tool, "", files)
+    return _manager("netplan", "netplan", tool, "", files) if tool and files else None
+
+
+def _running(top: Path, program: str, *traces: str) -> str:
+    """What shows that a daemon runs: on this machine its process, in another root what it left below /run."""
+    if top != Path("/"):
+        return _there(top, *traces)
+    return program if runs_here(program) else ""
 
 
 def _networkd(top: Path) -> Manager | None:
     files = _configs(top, "etc/systemd/network/*.network", but=r"bascule-unmanaged\.network$")
-    running = _there(top, "run/systemd/netif/state")
+    running = _running(top, "systemd-networkd", "run/systemd/netif/state")
     link = _enabled(top, "systemd-networkd")
     return _manager("networkd", "systemd-networkd", link, running, files) if link or running else None
 
 
 def _network_manager(top: Path) -> Manager | None:
     files = _configs(top, "etc/NetworkManager/system-connections/*")
-    running = _there(top, "run/NetworkManager/NetworkManager.pid", "run/NetworkManager/resolv.conf")
+    running = _running(top, "NetworkManager", "run/NetworkManager/devices", "run/NetworkManager/resolv.conf")
     link = _enabled(top, "NetworkManager")
     if not link and not running:
         return None

@@ -5,9 +5,10 @@ What neither has a word for stands as an ``up`` line with the ``ip`` command tha
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping, Sequence
 
 from bascule.model.links import Bond, Bridge, Dummy, Vlan
+from bascule.model.values import IfName
 from bascule.persist import linkfile
 from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig
 from bascule.persist.dialect import Gaps, route_words, seconds
@@ -42,8 +43,27 @@ def render(config: NetworkConfig) -> dict[str, str]:
         members = [config.links[name] for name in ports.get(link.name, ())]
         stanzas += _link(link, config, members, gaps)
     gaps.check()
-    files = {MAIN: SCAFFOLD, FILE: "\n".join(stanzas)}
+    files = {MAIN: SCAFFOLD, FILE: _stays(config, ports) + "\n".join(stanzas)}
     return files | linkfile.render(config)
+
+
+def _stays(config: NetworkConfig, ports: Mapping[IfName, Sequence[IfName]]) -> str:
+    """What ``ifdown -a``, and so a restart of networking.service, shall leave up: it would take the guests' bridges.
+
+    ifupdown2 takes nothing down that its files name, and calls the word an error. To it the line belongs to the
+    comment, which it continues at the backslash; ifupdown continues no comments.
+    """
+    names: set[IfName] = set()
+    below = {link.name for link in config.links.values() if link.is_bridge}
+    while below:
+        names |= below
+        links = [config.links[name] for name in below if name in config.links]
+        near = {link.parent for link in links if link.parent}
+        below = near.union(*(ports.get(link.name, ()) for link in links)) - names
+    if not names:
+        return ""
+    comment = "# a restart leaves these up, for the guests (to ifupdown2 a comment): \\"
+    return f"{comment}\nno-auto-down {' '.join(sorted(names))}\n\n"
 
 
 def _link(link: LinkConfig, config: NetworkConfig, members: list[LinkConfig], gaps: Gaps) -> Lines:
@@ -56,8 +76,10 @@ def _link(link: LinkConfig, config: NetworkConfig, members: list[LinkConfig], ga
     if not heads:
         heads.append(("inet manual", []))
     heads[0] = (heads[0][0], low + heads[0][1])
-    if link.ipv6 in {Ipv6.AUTO, Ipv6.DHCP}:
-        heads.append((f"inet6 {link.ipv6}", []))
+    if link.ipv6 is Ipv6.DHCP:
+        heads.append(("inet6 dhcp", []))
+    elif link.ipv6 is Ipv6.AUTO:
+        heads.append(("inet6 manual", ["accept_ra 1"]))  # ifupdown2 has no `inet6 auto`
     elif link.ipv6 is Ipv6.LINK_LOCAL and not v6:
         heads.append(("inet6 manual", []))
     ra_off = ["accept_ra 0"] if link.ipv6 is Ipv6.LINK_LOCAL else []
@@ -116,8 +138,11 @@ def _low(link: LinkConfig, config: NetworkConfig, members: list[LinkConfig], gap
 
 
 def condone(patterns: tuple[str, ...]) -> str:
-    """The names as the regular expression that keeps ifupdown2 from taking the guests' taps off the bridge."""
-    return "^(" + "|".join(re.escape(pattern).replace(r"\*", ".*") for pattern in patterns) + ")$"
+    """The names as the regular expression that keeps ifupdown2 from taking the guests' taps off the bridge.
+
+    Without a backslash, at which ifupdown2 joins lines wherever it stands. Names have no other sign with a meaning.
+    """
+    return "^(" + "|".join(pattern.replace(".", "[.]").replace("*", ".*") for pattern in patterns) + ")$"
 
 
 def _routes(link: LinkConfig, heads: list[tuple[str, Lines]]) -> None:
@@ -153,10 +178,11 @@ def _hooks(link: LinkConfig, members: list[LinkConfig]) -> Lines:
             out += _vlans(member, "")
         out += _vlans(link, " self")
     if link.ipv6 is Ipv6.OFF:
-        if link.options.kind and link.master is None:  # it does not exist before it is up
+        out.append("ipv6-addrgen off")  # ifupdown2 would set it on again whenever it reloads; ifupdown passes over it
+        if link.options.kind:  # it does not exist before it is up
             out.append(f"up ip link set dev {link.name} addrgenmode none")
             out.append(f"up ip -6 address flush dev {link.name} scope link")
-        elif not link.options.kind:
+        else:
             out.append(f"pre-up ip link set dev {link.name} addrgenmode none")
     return out
 

@@ -386,8 +386,9 @@ def _patterns(regex: str) -> list[str]:
     parts = (inner[1] if inner else regex).split("|")
     found = []
     for part in parts:
-        plain = re.sub(r"\\(.)", r"\1", part.removesuffix(".*"))
-        if not re.fullmatch(r"(?:[A-Za-z0-9_~-]|\\.)+", part.removesuffix(".*")):
+        name = part.removesuffix(".*").replace("[.]", r"\.")
+        plain = re.sub(r"\\(.)", r"\1", name)
+        if not re.fullmatch(r"(?:[A-Za-z0-9_~-]|\\.)+", name):
             raise ValueError("only a list of names and beginnings of names is taken")
         found.append(plain + "*" * part.endswith(".*"))
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bascule.errors import BasculeError, Problem, SiteFault, UsageFault
@@ -41,7 +41,7 @@ class Sources:
     """What an import is made from.
 
     ``state`` None means that only files are at hand. ``chosen`` says that the dialect is the person's choice among
-    several, which the site file then repeats.
+    several, which the site file then repeats. ``libvirt_rests`` that libvirt's files are there and it does not answer.
     """
 
     host: str
@@ -52,6 +52,7 @@ class Sources:
     libvirt: Files = field(default_factory=dict)
     state: HostState | None = None
     chosen: bool = False
+    libvirt_rests: bool = False
 
 
 def import_sources(sources: Sources, *, as_found: bool = False) -> Imported:
@@ -74,6 +75,12 @@ def import_sources(sources: Sources, *, as_found: bool = False) -> Imported:
     if sources.dialect is not None and not sources.files:
         notes.append(f"no files of dialect {sources.dialect} were found")
     virtual = libvirt_files.parse(sources.libvirt, sources.host)
+    if sources.libvirt_rests and virtual.networks:  # a plan would make them, as networks of Bascule's own
+        names = ", ".join(virtual.networks)
+        notes.append(
+            f"virtual networks left out, libvirt has them and does not answer: {names} (start it, import again)"
+        )
+        virtual = replace(virtual, networks={})
     entry = host_entry(config)
     document = _document(sources, entry.networks, entry.host, virtual, notes, as_found=as_found)
     notes += entry.notes

@@ -18,7 +18,7 @@ from bascule.persist.keyfile_parse import FOLDER, TIMES, parse
 __all__ = ["NAME", "READS", "parse", "render"]
 
 NAME = "keyfile"
-READS = (f"{FOLDER}/*", *nmconf.READS, *linkfile.READS)
+READS = (f"{FOLDER}/*", *nmconf.READS, nmconf.UNIT, *linkfile.READS)
 
 NAMESPACE = uuid.UUID("6f3c1b0e-0f1c-5d55-9d2e-626173637565")
 PORT_WORDS = {"priority": "priority", "cost": "path-cost", "hairpin": "hairpin-mode"}
@@ -31,15 +31,25 @@ def render(config: NetworkConfig) -> dict[str, str]:
     """The files. Raises Inexpressible."""
     gaps = Gaps(NAME)
     gaps.check_names(config)
-    files = {f"{FOLDER}/{link.name}.nmconnection": _link(link, config, gaps) for link in config.links.values()}
+    files = {path_of(link.name): _link(link, config, gaps) for link in config.links.values()}
     gaps.check()
-    return files | linkfile.render(config) | nmconf.render(config)
+    return files | linkfile.render(config) | nmconf.render(config) | nmconf.quiet(config)
+
+
+def path_of(name: str) -> str:
+    """The file of a link's profile."""
+    return f"{FOLDER}/{name}.nmconnection"
+
+
+def profile_uuid(name: str) -> str:
+    """The same for one link for ever, so that a profile that is written anew stays the same one."""
+    return str(uuid.uuid5(NAMESPACE, name))
 
 
 def _link(link: LinkConfig, config: NetworkConfig, gaps: Gaps) -> str:
     options = link.options
     kind = options.kind or "ethernet"
-    head: Items = [("id", link.name), ("uuid", str(uuid.uuid5(NAMESPACE, link.name))), ("type", kind)]
+    head: Items = [("id", link.name), ("uuid", profile_uuid(link.name)), ("type", kind)]
     head.append(("interface-name", link.name))
     if not link.onboot:
         head.append(("autoconnect", "false"))

@@ -177,6 +177,7 @@ def _dropins(link: LinkConfig, gaps: Gaps) -> dict[str, str]:
         rest = {key: value for key, value in link.port.as_json().items() if key not in {"cost", "priority"}}
         used.append(("Bridge", networkd.port(link, BridgePort(**rest), gaps)))
     used += networkd.vlans(link)
+    used.append(("Network", networkd.keep(link)))
     for sections, kind in ((made, "netdev"), (used, "network")):
         text = ini.write(sections)
         if text:

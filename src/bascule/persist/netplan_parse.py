@@ -394,7 +394,7 @@ def _port_dropin(path: str, section: Any, draft: Draft, reader: Reader) -> None:
     for item in section.items:
         if section.name == "Bridge" and item.key in FLAG_FIELD:
             reader.put(path, section, item, partial(_flag, draft, item.key))
-        else:
+        elif (section.name, item.key) != ("Network", "KeepConfiguration"):
             reader.leave(path, section, item, "not taken beside netplan")
 
 

@@ -118,6 +118,7 @@ def _network(link: LinkConfig, config: NetworkConfig, above: list[str], gaps: Ga
         network.append(("Bond" if master and isinstance(master.options, Bond) else "Bridge", link.master))
     out.append(("Network", network))
     _ip(link, network)
+    network += keep(link)
     if link.is_bridge:
         network.append(("ConfigureWithoutCarrier", "yes"))
     network += [("VLAN", name) for name in above]
@@ -125,6 +126,14 @@ def _network(link: LinkConfig, config: NetworkConfig, above: list[str], gaps: Ga
     if link.port is not None:
         out.append(("Bridge", port(link, link.port, gaps)))
     return out + vlans(link)
+
+
+def keep(link: LinkConfig) -> Items:
+    """Without it networkd takes a link's address away when it meets the link or reads its file anew, and sets it again.
+
+    Some 50 ms without the address; the leased ones it must be free to drop.
+    """
+    return [("KeepConfiguration", "static")] if link.addresses and not link.dhcp4 else []
 
 
 def _ip(link: LinkConfig, network: Items) -> None:

@@ -1,13 +1,18 @@
-"""NetworkManager.conf: the links that it must leave alone (NetworkManager.conf(5), ``unmanaged-devices``)."""
+"""NetworkManager.conf: the links that it must leave alone (NetworkManager.conf(5), ``unmanaged-devices``).
+
+And a drop-in for its unit, because it does not leave them alone altogether.
+"""
 
 from __future__ import annotations
 
-from bascule.persist.config import NetworkConfig
+from bascule.persist.config import Ipv6, NetworkConfig
 from bascule.persist.dialect import Files, Leftovers
 from bascule.persist.ini import Item, read, write
 
 FILE = "etc/NetworkManager/conf.d/90-bascule-unmanaged.conf"
 READS = ("etc/NetworkManager/NetworkManager.conf", "etc/NetworkManager/conf.d/*.conf")
+
+UNIT = "etc/systemd/system/NetworkManager.service.d/50-bascule.conf"
 
 
 def render(config: NetworkConfig) -> dict[str, str]:
@@ -16,6 +21,28 @@ def render(config: NetworkConfig) -> dict[str, str]:
         return {}
     names = ";".join(f"interface-name:{pattern}" for pattern in config.unmanaged)
     return {FILE: write([("keyfile", [("unmanaged-devices+", names)])])}
+
+
+def quiet(config: NetworkConfig) -> dict[str, str]:
+    """Ports and guests' taps make no IPv6 addresses, also after NetworkManager was stopped.
+
+    At its end it sets every link it knows, unmanaged ones as well, back to the kernel's own way (``addrgenmode
+    eui64``; seen with 1.42).
+    """
+    bridges = [link.name for link in config.links.values() if link.is_bridge]
+    if not bridges:
+        return {}
+    silent = [link.name for link in config.links.values() if link.ipv6 is Ipv6.OFF]
+    ports = f"for bridge in {' '.join(bridges)}; do for port in /sys/class/net/$$bridge/lower_*; do "
+    loops = (
+        f"for link in {' '.join(silent)}; do {_shut('$$link')}; done",
+        ports + _shut("$${port##*/lower_}") + "; done; done",
+    )
+    return {UNIT: write([("Service", [("ExecStartPost", f"-/bin/sh -c '{loop}'") for loop in loops])])}
+
+
+def _shut(link: str) -> str:
+    return f"ip link set dev {link} addrgenmode none 2>/dev/null"
 
 
 def parse(files: Files, left: Leftovers) -> list[str]:

@@ -39,11 +39,15 @@ FOOT = """
 * **keyfile**. NetworkManager sets `forward-delay`, `hello-time` and `max-age` only together with STP; without STP the
   kernel does not use them. It gives each default route a metric of its own. Its own default for a bridge is STP on, so
   `stp=false` is always written.
-* **networkd**. Bridges are configured without carrier and are not waited for at boot.
+  A drop-in of its unit keeps ports without IPv6 addresses, which it gives back to every link when it stops.
+* **networkd**. Bridges are configured without carrier and are not waited for at boot. `KeepConfiguration=static` stands
+  with addresses that are written down: a reload would take them away for a moment.
 * **netplan**. What it has no word for (multicast snooping, VLAN filtering, most port options) stands in drop-ins beside
   the units that it generates, `/etc/systemd/network/10-netplan-NAME.netdev.d/`. They need the renderer networkd.
 * **ifupdown**. What neither reader has a word for stands as an `up` line with the `ip` or `bridge` command. The line
   `bridge-ports-condone-regex` keeps ifupdown2 from taking the guests' taps off their bridge; ifupdown passes over it.
+  `no-auto-down` keeps `ifdown -a`, and so a restart of networking.service, from deleting the bridges; to ifupdown2 that
+  line is part of a comment.
 * **Hardware pins** are udev `.link` files (`/etc/systemd/network/10-NAME.link`) for keyfile, networkd and ifupdown,
   `match` and `set-name` for netplan, `HWADDR` for ifcfg.
 * **The guests' taps** (`vnet*`, `tap*`, `macvtap*` and the names in the site file) are marked as not theirs for

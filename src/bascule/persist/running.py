@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from bascule.model.links import Bond, Bridge, Physical, Veth, Vlan
+from bascule.model.links import Bond, Bridge, Other, Physical, Veth, Vlan
 from bascule.model.state import HostState, Link, PortVlans
 from bascule.model.values import IfName
 from bascule.persist.config import MAIN_TABLE, Ipv6, LinkConfig, NetworkConfig, StaticRoute
@@ -34,6 +34,11 @@ def running_config(state: HostState) -> tuple[NetworkConfig, tuple[str, ...]]:
     return NetworkConfig.of(links.values()), tuple(left)
 
 
+def makes_no_ipv6(link: Link) -> bool:
+    """Whether the link makes itself no IPv6 address. NetworkManager keeps the kernel from it and makes its own."""
+    return link.addrgenmode == "none" and not any(address.is_link_local for address in link.addresses)
+
+
 def _left_out(link: Link, state: HostState) -> str | None:
     """None for a link that belongs to the host's configuration, else why it does not ("": not worth a word)."""
     master = state.links.get(link.master) if link.master else None
@@ -47,7 +52,7 @@ def _left_out(link: Link, state: HostState) -> str | None:
         return None if link.mac is not None else ""  # tunnels' fallback links and the like have no MAC
     if isinstance(link.options, Veth) and not GUEST_END.fullmatch(link.name):
         return None  # the NIC of a host that is itself a namespace or a container
-    kind = link.options.kind
+    kind = link.options.info_kind if isinstance(link.options, Other) else link.options.kind
     return "" if kind in {"loopback", "tun", "veth", "macvtap"} else f"left out, links of kind '{kind}' are not taken"
 
 
@@ -69,7 +74,7 @@ def _link(link: Link, state: HostState) -> LinkConfig:
         if route.dev == link.name and route.protocol not in MADE_ELSEWHERE and route.kind == "unicast"
     )
     ra = state.sysctls.get(f"net/ipv6/conf/{link.name}/accept_ra", "1") != "0"
-    mode = Ipv6.OFF if link.addrgenmode == "none" else Ipv6.AUTO if ra else Ipv6.LINK_LOCAL
+    mode = Ipv6.OFF if makes_no_ipv6(link) else Ipv6.AUTO if ra else Ipv6.LINK_LOCAL
     port = link.port if master is not None and master.is_bridge else None
     if port is not None:
         port = type(port)(**{**port.as_json(), "cost": None})  # follows from the speed

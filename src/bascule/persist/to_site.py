@@ -47,6 +47,8 @@ class _Writer:
             elif isinstance(link.options, Bond):
                 self.bonds[link.name] = self._bond(link)
             elif not link.options.kind:
+                if self._is_second(link):
+                    continue  # told at its bridge; a NIC that the file names without it would be taken off
                 if link.onboot or link.master or link.name in self.parents:
                     self.nics[link.name] = self._nic(link)
                 else:
@@ -60,6 +62,11 @@ class _Writer:
             if entries:
                 self.out.host[name] = entries
         return self.out
+
+    def _is_second(self, link: LinkConfig) -> bool:
+        """Whether it is a port of a bridge beside the one that the site file calls the uplink."""
+        master = self.config.links.get(link.master) if link.master else None
+        return master is not None and master.is_bridge and self.ports[master.name][0] != link.name
 
     def _nic(self, link: LinkConfig) -> dict[str, Any]:
         out: dict[str, Any] = {}
@@ -99,7 +106,8 @@ class _Writer:
         if members:
             first = members[0]
             for other in members[1:]:
-                self.note(f"{link.name}: {other.name} is a second port; a site file names one uplink ({first.name})")
+                words = f"is a second port, left alone; a site file names one uplink ({first.name})"
+                self.note(f"{link.name}: {other.name} {words}")
             out["uplink"] = first.name
             if isinstance(first.options, Vlan):
                 out["uplink"], self.used_vlans = first.parent, self.used_vlans | {first.name}
@@ -167,19 +175,28 @@ class _Writer:
         self.out.networks.setdefault(name, {})["vlan"] = vid
 
     def _network(self, link: LinkConfig) -> str | None:
-        """The network of the building that the link's first address stands in, named after it."""
-        for address in link.addresses:
-            interface = ip_interface(address)
-            subnet = interface.network
-            if interface.version == 6 or subnet.prefixlen > 30:
-                continue
-            name = "net-" + str(subnet.network_address).replace(".", "-")
-            entry = self.out.networks.setdefault(name, {"subnet": str(subnet)})
-            for route in link.routes:
-                if route.is_plain_default and not route.is_ipv6 and ip_address(route.gateway) in subnet:
-                    entry["gateway"] = route.gateway
-            return name
-        return None
+        """The network of the building that the link's addresses stand in, named after the first one's subnet.
+
+        None where they stand in several networks, or alone: a NIC with one network has all of its addresses there.
+        """
+        subnets = [ip_interface(address).network for address in link.addresses]
+        first = next((net for net in subnets if net.version == 4), None)
+        if first is None or any(net.num_addresses < 4 for net in subnets):
+            return None
+        owners = {each: name for name, entry in self.out.networks.items() for each in _many(entry.get("subnet", []))}
+        name = owners.get(str(first), "net-" + str(first.network_address).replace(".", "-"))
+        if any(owners.get(str(net), name) != name for net in subnets):
+            return None
+        entry = self.out.networks.setdefault(name, {})
+        entry["subnet"] = _one_or_many(list(dict.fromkeys([*_many(entry.get("subnet", [])), *map(str, subnets)])))
+        for route in link.routes:
+            if route.is_plain_default and not route.is_ipv6 and ip_address(route.gateway) in first:
+                entry["gateway"] = route.gateway
+        return name
+
+
+def _many(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else list(value)
 
 
 def _one_or_many(values: list[str]) -> Any:

@@ -10,7 +10,7 @@ from bascule.model.site import Host, Nic, PlugKind, Site, StaticRoute
 from bascule.model.state import HostState, PortVlans
 from bascule.model.values import IfName, IpAddress, IpInterface, Mac
 from bascule.persist import config as c
-from bascule.persist.running import running_config
+from bascule.persist.running import makes_no_ipv6, running_config
 from bascule.plan.target import MIIMON_MS
 from bascule.plan.target_guests import ranges
 
@@ -30,6 +30,12 @@ def wanted_config(site: Site, host: Host, state: HostState | None = None) -> c.N
 def unpinned(host: Host, config: c.NetworkConfig) -> tuple[IfName, ...]:
     """The bridges that will take their MAC from whatever port has the lowest one."""
     return tuple(name for name in host.bridges if config.links[name].mac is None)
+
+
+def unsaid(host: Host) -> tuple[str, ...]:
+    """What the site file wants of a host and no dialect has words for, a sentence each."""
+    words = "its rules and its name server are in no dialect's files; 'bascule apply' keeps it in a unit of systemd"
+    return tuple(f"virtual network '{name}': {words}" for name in host.virtual_networks)
 
 
 class _Wanted:
@@ -78,7 +84,7 @@ class _Wanted:
     def _ipv6(self, name: IfName, *, speaks: bool) -> c.Ipv6:
         """As the state has it; the kernel's own way (advertisements decide) for a link on which the host speaks."""
         link = self.state.links.get(name) if self.state else None
-        quiet = link.addrgenmode == "none" if link else not speaks
+        quiet = makes_no_ipv6(link) if link else not speaks
         return c.Ipv6.OFF if quiet else c.Ipv6.AUTO
 
     def _nic(self, nic: Nic) -> None:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 import os
+import re
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from bascule.errors import BasculeError, Problem
 from bascule.model.values import IfName
 from bascule.persist.config import LinkConfig, NetworkConfig
 from bascule.persist.dialect import Dialect
 from bascule.persist.running import differences
-from bascule.system.files import below, remove_file, replace_file
+from bascule.system.files import remove_file, replace_file
 from bascule.system.run import run
 
 MARK = "# Written by bascule "
@@ -23,48 +23,43 @@ MARK = "# Written by bascule "
 SECRET = ("etc/NetworkManager/system-connections/", "etc/netplan/")  # NetworkManager and netplan want them closed
 
 
-@dataclass(frozen=True, slots=True)
-class Backup:
-    """A file as it was before: ``content`` None means that it did not exist."""
-
-    path: str
-    content: bytes | None
-    mode: int = 0o644
-    owner: tuple[int, int] = (0, 0)
-
-    def as_json(self) -> dict[str, Any]:
-        """For the checkpoint."""
-        content = None if self.content is None else base64.b64encode(self.content).decode()
-        return {"path": self.path, "content": content, "mode": self.mode, "owner": list(self.owner)}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Backup:
-        """The other way round."""
-        content = None if data["content"] is None else base64.b64decode(data["content"])
-        return cls(str(data["path"]), content, int(data["mode"]), (int(data["owner"][0]), int(data["owner"][1])))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Writing:
     """What will be written and removed, decided before anything is touched.
 
-    ``backups`` is what the checkpoint keeps; with it ``restore`` puts everything back. ``kept`` are links that
-    foreign files configure already, exactly as wanted.
+    ``kept`` are links that foreign files configure already, exactly as wanted.
     """
 
     root: Path
     files: Mapping[str, str]
     removed: tuple[str, ...]
-    backups: tuple[Backup, ...]
     kept: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.files or self.removed)
 
 
-def header(site: str, host: str, digest: str) -> str:
-    """The first line of every file that Bascule writes; ``digest`` is that of the site file."""
-    return f"{MARK}for host {host} of site {site} (sha256 {digest[:16] or 'none'}); edit the site file, not this one\n"
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """The first line of every file that Bascule writes: for whom, from which site file, and what stands below it."""
+
+    site: str
+    host: str
+    digest: str  # of the site file
+
+    def line(self, text: str | None = None) -> str:
+        """The line; with ``text`` also that text's digest, which tells an edited file from an untouched one."""
+        below = "" if text is None else f", text {_digest(text)}"
+        source = f"sha256 {self.digest[:16] or 'none'}{below}"
+        return f"{MARK}for host {self.host} of site {self.site} ({source}); edit the site file, not this one\n"
+
+    def on(self, text: str) -> str:
+        """A whole file."""
+        return self.line(text) + text
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode(errors="replace")).hexdigest()[:16]
 
 
 def is_ours(text: str) -> bool:
@@ -72,12 +67,19 @@ def is_ours(text: str) -> bool:
     return text.startswith(MARK)
 
 
+def is_edited(text: str) -> bool:
+    """Whether somebody changed a file of ours since it was written."""
+    line, _, below = text.partition("\n")
+    said = re.search(r", text ([0-9a-f]{16})\)", line)
+    return said is not None and said[1] != _digest(below)
+
+
 def prepare(
     dialect: Dialect,
     config: NetworkConfig,
     existing: Mapping[str, str],
     *,
-    head: str,
+    stamp: Stamp,
     root: str | Path = "/",
     besides: Mapping[str, str] | None = None,
 ) -> Writing:
@@ -98,30 +100,40 @@ def prepare(
     files: dict[str, str] = {}
     problems = []
     for path, text in wanted.items():
-        full = head + text
+        full = stamp.on(text)
         if path in only_if_missing and path in existing:
             continue
         if path in foreign:
-            problems.append(_foreign(path))
+            problems.append(_foreign(Path(root, path)))
         elif existing.get(path) != full:
             files[path] = full
+    removed = tuple(sorted(path for path, text in existing.items() if is_ours(text) and path not in wanted))
+    problems += [_edited(Path(root, path)) for path in (*files, *removed) if is_edited(existing.get(path, ""))]
     if problems:
         raise BasculeError(*problems)
-    removed = tuple(sorted(path for path, text in existing.items() if is_ours(text) and path not in wanted))
     after = {path: text for path, text in {**existing, **files}.items() if path not in removed}
     problems = _drowned(dialect, config, after)
     if problems:
         raise BasculeError(*problems)
     top = Path(root)
-    backups = tuple(_backup(top, path) for path in (*sorted(files), *removed))
-    return Writing(root=top, files=files, removed=removed, backups=backups, kept=tuple(sorted(kept)))
+    for path in (*files, *removed):
+        _refuse_link(top, path)
+    return Writing(root=top, files=files, removed=removed, kept=tuple(sorted(kept)))
 
 
-def _foreign(path: str) -> Problem:
+def _foreign(path: Path) -> Problem:
     return Problem(
         code="FILE-FOREIGN",
-        message=f"'/{path}' is not Bascule's, and stands where a file must be written",
-        hint=f"see what it says (bascule import), then move it away: mv /{path} /root/",
+        message=f"'{path}' is not Bascule's, and stands where a file must be written",
+        hint=f"see what it says (bascule import), then move it away: mv {path} /root/",
+    )
+
+
+def _edited(path: Path) -> Problem:
+    return Problem(
+        code="FILE-EDITED",
+        message=f"'{path}' was edited since Bascule wrote it",
+        hint=f"take the edit into the site file, then let Bascule write it anew: rm {path}",
     )
 
 
@@ -146,7 +158,8 @@ def _overlap(dialect: Dialect, config: NetworkConfig, foreign: Mapping[str, str]
                 code="FILE-FOREIGN",
                 message=f"{name} is configured in {where}, which Bascule did not write"
                 + (f" ({told[0].partition(': ')[2]})" if told else ""),
-                hint="take what it says into the site file (bascule import shows it), then move that file away",
+                hint="take what it says into the site file (bascule import shows it), then move that file away"
+                + (" and leave NetworkManager alone until the apply" if "NetworkManager" in where else ""),
             )
         )
     return same, problems
@@ -185,39 +198,22 @@ def _mentions(name: str, foreign: Mapping[str, str]) -> str:
     return f"'/{named[0]}'"
 
 
-def _backup(top: Path, path: str) -> Backup:
-    place = below(top, path)
+def _refuse_link(top: Path, path: str) -> None:
     if (top / path).is_symlink():
         raise BasculeError.of(
             "FILE-LINK",
             f"'/{path}' is a symbolic link; Bascule would replace it by a file",
             hint="remove the link, or put a file in its place",
         )
-    try:
-        status = place.stat()
-        return Backup(path, place.read_bytes(), status.st_mode & 0o7777, (status.st_uid, status.st_gid))
-    except FileNotFoundError:
-        return Backup(path, None)
 
 
 def commit(writing: Writing) -> None:
-    """Put the files in place. Raises OSError; ``restore(writing.backups)`` then puts back what was done."""
+    """Put the files in place. Raises OSError; the checkpoint then puts back what was done."""
     for path, text in writing.files.items():
         replace_file(writing.root / path, text.encode(), mode=mode_of(path), owner=_owner(path))
     for path in writing.removed:
         remove_file(writing.root / path)
     _relabel(writing.root, writing.files)
-
-
-def restore(backups: Iterable[Backup], root: str | Path = "/") -> None:
-    """Everything as it was before ``commit``, also when that was cut off half-way."""
-    top = Path(root)
-    for backup in backups:
-        if backup.content is None:
-            remove_file(top / backup.path)
-        else:
-            owner = backup.owner if os.geteuid() == 0 else None
-            replace_file(top / backup.path, backup.content, mode=backup.mode, owner=owner)
 
 
 def mode_of(path: str) -> int:

@@ -77,6 +77,9 @@ def link_steps(
 
     ``carries``: others sit on it. ``released``: a bond lets go of it, and its MAC, MTU and addresses must wait for it.
     """
+    bond = after.links.get(new.master) if new.master else None
+    if bond is not None and isinstance(bond.options, Bond):
+        new = replace(new, mac=old.mac)  # a bond's members wear its MAC, or not, as its mode has it
     yield from _settings(old, new, released=released)
     yield from master_steps(old, new, before, after)
     yield from port_steps(old, new)

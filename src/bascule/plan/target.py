@@ -198,10 +198,12 @@ class _Target(GuestLayer):
 
     def _default_route(self, name: IfName, gateway: IpAddress) -> None:
         dst = ZERO[gateway.version]
-        rivals = [r for r in self.observed.routes if r.dst == dst and r.table == "main" and r.kind == "unicast"]
+        own = [r for r in self.observed.routes if r.protocol == PROTOCOL]
+        found = (*self.routes, *own)  # those of others may have moved here from a NIC, whatever metric they have
+        rivals = [r for r in found if r.dst == dst and r.table == "main" and r.kind == "unicast"]
         fitting = [r for r in rivals if r.dev == name and r.gateway == str(gateway)]
         if fitting:
-            self.routes += [r for r in fitting if r.protocol == PROTOCOL]
+            self.routes += [r for r in fitting if r not in self.routes]
             return
         metric = 1024 if gateway.version == 6 else 0
         for rival in rivals:
@@ -376,7 +378,8 @@ class _Target(GuestLayer):
     def _declared(self, name: IfName) -> set[str]:
         nic, bridge = self.host.nics.get(name), self.host.bridges.get(name)
         own = next((one for one in self.realms if one.bridge == name), None)
-        return {str(ip) for thing in (nic, bridge, own) if thing for ip in thing.addresses}
+        handed = self.host.uplink_nics(bridge) if bridge and bridge.from_uplink else ()
+        return {str(ip) for thing in (nic, bridge, own, *handed) if thing for ip in thing.addresses}
 
     def _foreign(self) -> None:
         named = {*self.reasons, "lo"}

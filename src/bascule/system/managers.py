@@ -5,6 +5,7 @@ Both answer for the machine's first network namespace, whichever one we are in; 
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -20,6 +21,17 @@ def in_first_namespace() -> bool:
         return Path("/proc/1/ns/net").readlink() == Path("/proc/thread-self/ns/net").readlink()
     except OSError:
         return False
+
+
+def runs_here(program: str) -> bool:
+    """Whether a process of this name runs in our network namespace; what it left below /run may outlive it."""
+    comm = program[:15]  # TASK_COMM_LEN (proc(5))
+    ours = Path("/proc/thread-self/ns/net").stat().st_ino
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (process / "comm").read_text().rstrip("\n") == comm and (process / "ns/net").stat().st_ino == ours:
+                return True
+    return False
 
 
 def networkmanager_has(link: str) -> bool:

@@ -1,6 +1,9 @@
-"""The administrator's hands inside the Debian machine: write the files, reboot, look, restart the manager, look again.
+"""The administrator's hands inside the Debian machine, with the verbs that he types.
 
-Started once per boot as ``job.py MANAGER``. What it finds leaves on the second serial line, a JSON object per line.
+First boot: `apply`, which writes the files of the manager that is there; guests are plugged in; the manager is
+restarted; changes that nobody confirms come back by systemd's timer. Then a reboot, and nothing may be left to do,
+before and after another restart of the manager. Started once per boot as ``job.py MANAGER``. What it finds leaves on
+the second serial line, a JSON object per line.
 """
 
 from __future__ import annotations
@@ -13,26 +16,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bascule.apply.engine import execute
 from bascule.model.state import HostState
 from bascule.observe.kernel import observe
-from bascule.plan.make import make_plan
-from bascule.workflow import load, look, render, write_below
 
 SITE = str(Path(__file__).parent / "site.yaml")
 STAGE = Path("/var/lib/lab-stage")
 DIALECTS = {"networkd": "networkd", "NetworkManager": "keyfile", "netplan": "netplan", "ifupdown": "ifupdown"}
 UNITS = {
-    "networkd": ("systemd-networkd",),
-    "NetworkManager": ("NetworkManager",),
-    "netplan": ("systemd-networkd",),
-    "ifupdown": ("networking",),
+    "networkd": "systemd-networkd",
+    "NetworkManager": "NetworkManager",
+    "netplan": "systemd-networkd",
+    "ifupdown": "networking",
 }
 RESTARTS = {
     "networkd": ("systemctl", "restart", "systemd-networkd"),
     "NetworkManager": ("systemctl", "restart", "NetworkManager"),
     "netplan": ("netplan", "apply"),
-    "ifupdown": ("ifup", "-a"),  # ifupdown has no daemon; `systemctl restart networking` would delete the bridges
+    "ifupdown": ("systemctl", "restart", "networking"),
 }
 TAPS = ("web.0", "access.0", "tagged.0")
 SETTLE_S = 90.0
@@ -48,15 +48,24 @@ def say(check: str, *, ok: bool, detail: Any = "") -> None:
 
 def sh(*argv: str) -> str:
     """Run a program; what it said if it failed."""
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=240)
     return "" if done.returncode == 0 else f"{' '.join(argv)}: {done.stdout}{done.stderr}".strip()
+
+
+def typed(check: str, *words: str, want: str = "") -> None:
+    """Run a verb, which must end well and say ``want``."""
+    done = subprocess.run((*BASCULE, *words), capture_output=True, text=True, timeout=240)
+    said = done.stdout + done.stderr
+    ok = done.returncode == 0 and want in said and "warning: " not in said
+    say(check, ok=ok, detail="" if ok else f"{done.returncode}: {said[-1500:]}")
 
 
 def plan_left() -> list[str]:
     """What `bascule plan` would still change."""
-    site = load(SITE)
-    host = site.hosts["vmserver"]
-    return [f"{c.subject}: {c.action}" for c in make_plan(site, host, look(site, host))[0].changes]
+    done = subprocess.run((*BASCULE, "plan", SITE, "--json"), capture_output=True, text=True, timeout=240)
+    if done.returncode != 0:
+        return [done.stderr]
+    return [f"{c['subject']}: {c['action']}" for c in json.loads(done.stdout)["changes"]]
 
 
 def wait_until(done: Callable[[], Any], timeout_s: float) -> Any:
@@ -72,33 +81,18 @@ def masters(state: HostState) -> dict[str, str]:
     return {name: str(link.master) for name, link in state.links.items() if name in TAPS}
 
 
-def write(manager: str) -> None:
-    """First boot: the files of this manager, which then is the only one."""
-    files = render(SITE, DIALECTS[manager], here=True).files
-    for path in ("/etc/network/interfaces", "/etc/netplan"):
-        if Path(path).is_file() and path.lstrip("/") in files:
-            Path(path).unlink()  # the installer's
-    write_below("/", files)
-    say("files", ok=True, detail=sorted(files))
-    for unit in UNITS[manager]:
-        wrong = sh("systemctl", "enable", unit)
-        say(f"enable {unit}", ok=not wrong, detail=wrong)
-    STAGE.write_text("rebooted")
-    subprocess.run(("sync",), check=True)
-    subprocess.run(("systemctl", "reboot"), check=True)
-
-
-def look_again(manager: str) -> None:
-    """Second boot: what came up by itself, and what a restart of the manager does to it."""
-    left = wait_until(plan_left, SETTLE_S)
-    say("after the reboot nothing is left to do", ok=not left, detail=left)
+def plug() -> None:
+    """The guests start, and are plugged in."""
     for tap in TAPS:
         sh("ip", "tuntap", "add", "dev", tap, "mode", "tap")
-    site = load(SITE)
-    host = site.hosts["vmserver"]
-    execute(make_plan(site, host, look(site, host))[0])
+    sh("udevadm", "settle")
+    typed("guests are plugged in", "apply", SITE, "--yes", "--no-confirm")
     left = plan_left()
-    say("guests are plugged in", ok=not left, detail=left)
+    say("then nothing is left to do", ok=not left, detail=left)
+
+
+def restart(manager: str) -> None:
+    """The manager starts again: no tap leaves its bridge, and nothing is left to do."""
     before = observe()
     with subprocess.Popen(("ip", "-o", "monitor", "link"), stdout=subprocess.PIPE, text=True) as monitor:
         wrong = sh(*RESTARTS[manager])
@@ -112,6 +106,35 @@ def look_again(manager: str) -> None:
         dead_man()
     left = wait_until(plan_left, 30)
     say("after the restart nothing is left to do", ok=not left, detail=left)
+
+
+def write(manager: str) -> None:
+    """First boot: the manager runs and has nothing to do yet."""
+    if manager == "netplan":
+        Path("/etc/netplan/00-installer.yaml").write_text("network: {version: 2}\n")
+        Path("/etc/netplan/00-installer.yaml").chmod(0o600)
+    wrong = sh("systemctl", "enable", "--now", UNITS[manager])
+    say(f"enable {UNITS[manager]}", ok=not wrong, detail=wrong)
+    typed("apply", "apply", SITE, "--yes", "--no-confirm", want=f"kept over a restart by: {DIALECTS[manager]},")
+    left = wait_until(plan_left, 30)
+    say("after apply nothing is left to do", ok=not left, detail=left)
+    plug()
+    restart(manager)
+    if manager == "networkd":
+        dead_man()
+        left = wait_until(plan_left, 30)
+        say("then nothing is left to do", ok=not left, detail=left)
+    STAGE.write_text("rebooted")
+    subprocess.run(("sync",), check=True)
+    subprocess.run(("systemctl", "reboot"), check=True)
+
+
+def look_again(manager: str) -> None:
+    """Second boot: what came up by itself, and what a restart of the manager does to it."""
+    left = wait_until(plan_left, SETTLE_S)
+    say("after the reboot nothing is left to do", ok=not left, detail=left)
+    plug()
+    restart(manager)
     say("done", ok=True)
     subprocess.run(("systemctl", "poweroff", "--force"), check=True)
 

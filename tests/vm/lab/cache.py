@@ -36,6 +36,14 @@ def alone(place: Path) -> Iterator[None]:
         yield
 
 
+def forget(place: Path) -> None:
+    """Make room: of what was built before, only the newest stays, which another checkout may be using."""
+    newest_first = sorted(place.glob("*.ext4"), key=lambda each: each.stat().st_mtime, reverse=True)
+    for old in newest_first[1:]:
+        old.unlink()
+        old.with_suffix(".cpio").unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def scratch(place: Path) -> Iterator[Path]:
     """A folder to build in, gone afterwards; what is moved out of it was built whole."""

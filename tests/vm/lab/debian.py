@@ -12,7 +12,7 @@ import tomllib
 from hashlib import sha256
 from pathlib import Path
 
-from tests.vm.lab.cache import ROOT, Unavailable, alone, call, folder, scratch, tool
+from tests.vm.lab.cache import ROOT, Unavailable, alone, call, folder, forget, scratch, tool
 from tests.vm.lab.kernel import FIRST, Kernel
 
 SUITE, MIRROR, PYTHON = "bookworm", "http://deb.debian.org/debian", "3.11"
@@ -71,7 +71,7 @@ Description=The lab's job
 After=multi-user.target
 [Service]
 Type=oneshot
-TimeoutStartSec=300
+TimeoutStartSec=1200
 ExecStart=/bin/sh /opt/job
 StandardOutput=tty
 StandardError=tty
@@ -97,8 +97,7 @@ def image(kernel: Kernel) -> tuple[Path, Path]:
                 raise Unavailable(
                     "making the Debian machine needs root, once (debootstrap): run `make vm-test` as root"
                 )
-            for old in (*place.glob("*.cpio"), *place.glob("*.ext4")):
-                old.unlink()
+            forget(place)
             with scratch(place) as half:
                 _first(half / "first", kernel, half / "initrd")
                 tree = half / "tree"

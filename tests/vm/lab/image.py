@@ -5,17 +5,17 @@ What runs inside is therefore what runs outside, under another kernel. Nothing h
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 import shutil
+import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
-from tests.vm.lab.cache import ROOT, Unavailable, alone, call, folder, scratch, tool
+from tests.vm.lab.cache import ROOT, Unavailable, alone, call, folder, forget, scratch, tool
 from tests.vm.lab.kernel import FIRST, Kernel
 
 TOOLS = {
@@ -101,8 +101,7 @@ def image(kernel: Kernel) -> tuple[Path, Path]:
     initrd, disk = place / f"{digest}.cpio", place / f"{digest}.ext4"
     with alone(place):
         if not disk.exists():
-            for old in (*place.glob("*.cpio"), *place.glob("*.ext4")):
-                old.unlink()
+            forget(place)
             with scratch(place) as half:
                 _first(half / "first", busybox, kernel, half / "initrd")
                 tree = half / "tree"
@@ -115,6 +114,7 @@ def image(kernel: Kernel) -> tuple[Path, Path]:
 
 def _versions(tools: Iterable[Path]) -> Iterator[str]:
     yield sys.version
+    yield sys.prefix  # everything in it lies at its own path: another checkout's machine would not find its Python
     yield platform.platform()
     yield Path(__file__).read_text()
     for each in tools:
@@ -218,8 +218,8 @@ def _libraries(objects: list[Path]) -> set[Path]:
     """All that the loader would load, and the loader itself (ldd(1))."""
     found: set[Path] = set()
     for each in (Path(sys.executable).resolve(), *objects):
-        text = os.popen(f"ldd '{each}' 2>/dev/null").read()
-        found |= {Path(name) for name in re.findall(r"(/\S+) \(0x", text)}
+        done = subprocess.run(("ldd", each), capture_output=True, text=True, check=False)  # fails for a static one
+        found |= {Path(name) for name in re.findall(r"(/\S+) \(0x", done.stdout)}
     return found
 
 

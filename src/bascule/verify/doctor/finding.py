@@ -9,6 +9,7 @@ from enum import StrEnum
 from bascule.model.domain import Domain, LibvirtNetwork
 from bascule.model.site import Site
 from bascule.model.state import HostState
+from bascule.observe.manager import Managers
 
 
 class Severity(StrEnum):
@@ -81,6 +82,7 @@ class Facts:
     default_zone: str = ""
     dns_sockets: tuple[tuple[str, str], ...] = ()  # (local address and port, process) of UDP 53 and 67
     wireless: frozenset[str] = frozenset()
+    managers: Managers | None = None  # None in a network namespace of our own
     site: Site | None = None
     host: str = ""
 

@@ -12,9 +12,10 @@ from typing import Any
 from bascule.errors import BasculeError
 from bascule.guests.accel import accel
 from bascule.model.site import Site
-from bascule.observe import kernel, libvirt
+from bascule.observe import kernel, libvirt, manager
 from bascule.system.libvirt import connect
 from bascule.system.links import wireless_links
+from bascule.system.netns import is_machines_own
 from bascule.system.run import find_tool, run
 from bascule.system.sysctl import read_sysctls
 from bascule.verify.doctor.bridge_filter import CALLS
@@ -53,6 +54,7 @@ def gather(site: Site | None = None, host: str = "", *, uri: str | None = None, 
         zones=zones,
         default_zone=default_zone,
         dns_sockets=_dns_sockets(),
+        managers=manager.detect(root) if is_machines_own() or root != Path("/") else None,
         wireless=wireless_links(root),
         site=site,
         host=host,

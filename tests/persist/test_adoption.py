@@ -1,0 +1,217 @@
+"""After `apply` the manager takes over what the kernel has: no frame is lost, no tap leaves, and nothing is left to do.
+
+The real verb on a host that a real manager looks after, with a building at its cable and a guest on its bridge.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.persist.readers import ask
+from tests.persist.test_readers import MANAGER, NETWORKD
+
+NICS = ("eth2", "eth3")
+SITE = """\
+site: kept
+networks:
+  internal: {subnet: 192.168.1.0/24, gateway: 192.168.1.1}
+hosts:
+  vmserver:
+    nics:
+      eth2: {network: internal, address: 192.168.1.10/24, gateway: 192.168.1.1}
+    bridges:
+      br2: {uplink: eth2, address: from-uplink}
+guests:
+  web: {host: vmserver, nics: [{bridge: br2, tap: vnet0}]}
+"""
+
+
+@dataclass(frozen=True)
+class Host:
+    """A manager: the installer's files for eth2, how it starts, reloads and restarts."""
+
+    files: dict[str, str]
+    before: str
+    up: str
+    reload: str
+    restart: str
+    packages: tuple[str, ...] = ()
+    away: str = ""  # the installer's file that must go; its links are Bascule's from now on
+
+
+# a machine without udev and systemd, for NetworkManager: every link is known already, and its unit is a process
+SYSTEMD = """\
+for i in $(seq 60); do echo I:1 >/run/udev/data/n$i; done
+mkdir -p /run/systemd/system /usr/local/sbin
+cat >/usr/local/sbin/systemctl <<'END'
+#!/bin/sh
+unit=/etc/systemd/system/NetworkManager.service.d/50-bascule.conf
+case $1 in
+stop) kill $(pidof NetworkManager); while pidof NetworkManager >/dev/null; do sleep 0.02; done ;;
+start)
+    NetworkManager; until nmcli general >/dev/null 2>&1; do sleep 0.02; done
+    [ ! -e $unit ] || sed -n 's/\\$\\$/$/g; s/^ExecStartPost=-//p' $unit | sh ;;
+esac
+END
+chmod +x /usr/local/sbin/systemctl
+stop() { systemctl stop NetworkManager; }
+start() { systemctl start NetworkManager; }
+"""
+BUS = "mkdir -p /run/dbus; [ -e /run/dbus/pid ] || dbus-daemon --system --fork\n"
+INTERFACES = """\
+source /etc/network/interfaces.d/*
+
+auto lo
+iface lo inet loopback
+"""
+ETH2 = """\
+auto eth2
+iface eth2 inet static
+    address 192.168.1.10/24
+    gateway 192.168.1.1
+"""
+HOSTS = {
+    "networkd": Host(
+        files={
+            "etc/systemd/network/50-eth2.network": "[Match]\nName=eth2\n\n[Network]\nAddress=192.168.1.10/24\n"
+            "Gateway=192.168.1.1\n"
+        },
+        before=NETWORKD + BUS,
+        up="start",
+        reload="networkctl reload",
+        restart="stop; start",
+        away="/etc/systemd/network/50-eth2.network",
+    ),
+    "keyfile": Host(
+        files={
+            "etc/NetworkManager/system-connections/lan.nmconnection": "[connection]\nid=lan\n"
+            "uuid=11111111-1111-1111-1111-111111111112\ntype=ethernet\ninterface-name=eth2\n\n"
+            "[ipv4]\nmethod=manual\naddress1=192.168.1.10/24\ngateway=192.168.1.1\n\n[ipv6]\nmethod=disabled\n"
+        },
+        before=MANAGER + SYSTEMD,
+        up="start",
+        reload="nmcli connection reload",
+        restart="stop; start",
+        away="/etc/NetworkManager/system-connections/lan.nmconnection",
+    ),
+    "netplan": Host(
+        files={
+            "etc/netplan/00-installer.yaml": "network:\n  version: 2\n  ethernets:\n    eth2:\n"
+            "      addresses: [192.168.1.10/24]\n      routes: [{to: default, via: 192.168.1.1}]\n"
+        },
+        before=NETWORKD + BUS,
+        up="/usr/libexec/netplan/generate; start",
+        reload="/usr/libexec/netplan/generate; networkctl reload",
+        restart="stop; /usr/libexec/netplan/generate; start",
+        away="/etc/netplan/00-installer.yaml",
+    ),
+    "ifupdown": Host(
+        files={"etc/network/interfaces": INTERFACES, "etc/network/interfaces.d/installer": ETH2},
+        before="",
+        up="ifup -a",
+        reload="ifup -a",
+        restart="ifdown -a --exclude=lo; ifup -a --exclude=lo",  # networking.service
+        packages=("ifupdown",),
+        away="/etc/network/interfaces.d/installer",
+    ),
+    "ifupdown2": Host(
+        files={"etc/network/interfaces": INTERFACES, "etc/network/interfaces.d/installer": ETH2},
+        before="chmod +x /usr/share/ifupdown2/__main__.py; export LC_ALL=C.UTF-8\n",
+        up="ifup -a",
+        reload="ifreload -a",
+        restart="ifreload -a",
+        packages=("ifupdown2",),
+        away="/etc/network/interfaces.d/installer",
+    ),
+}
+ENABLED = {"ifupdown": "networking", "ifupdown2": "networking"}
+
+SCRIPT = """\
+export PATH={bin}:/usr/local/sbin:/usr/sbin:/sbin:$PATH
+wants=/etc/systemd/system/multi-user.target.wants
+mkdir -p $wants; rm -f $wants/networking.service $wants/NetworkManager.service $wants/systemd-networkd.service
+[ -z "{unit}" ] || ln -s /lib/systemd/system/{unit}.service $wants/{unit}.service
+unshare --net sleep 1000 & building=$!
+unshare --net sleep 1000 & guest=$!
+sleep 0.3
+ip link set eth2p netns $building
+nsenter -t $building -n sh -c 'ip addr add 192.168.1.1/24 dev eth2p; ip link set eth2p up'
+{before}
+{up}
+for i in $(seq 100); do ip -4 route show default | grep -q 'dev eth2' && break; sleep 0.1; done
+[ -z "{away}" ] || mv {away} /root/
+count() {{ nsenter -t $building -n ping -D -O -i 0.02 -w 100 $1 | grep -v 'bytes from' >/tmp/ping-$1 & }}
+count 192.168.1.10
+ip -ts -o monitor link >/tmp/links & monitor=$!
+sleep 0.2
+bascule apply /site.yaml --yes --no-confirm >/tmp/apply 2>&1 || {{ cat /tmp/apply >&2; exit 1; }}
+ip link add vnet0 type veth peer name eth0 netns $guest
+bascule apply /site.yaml --yes --no-confirm >>/tmp/apply 2>&1 || true
+ip link set vnet0 master br2 up
+nsenter -t $guest -n sh -c 'ip addr add 192.168.1.77/24 dev eth0; ip link set eth0 up'
+for i in $(seq 50); do nsenter -t $building -n ping -q -c 1 -w 1 192.168.1.77 >/dev/null && break; sleep 0.1; done
+count 192.168.1.77
+sleep 1
+{reload}
+sleep 3
+bascule plan /site.yaml --json >/tmp/reloaded
+{restart}
+sleep 5
+bascule plan /site.yaml --json >/tmp/restarted
+pkill -INT ping; kill -INT $monitor; sleep 0.3
+{report}
+echo '###'; cat /tmp/ping-192.168.1.10
+echo '###'; cat /tmp/ping-192.168.1.77
+echo '###'; cat /sys/class/net/vnet0/master/ifindex /sys/class/net/br2/ifindex
+grep '^[^ ]* Deleted.* vnet0' /tmp/links || true
+echo '###'; cat /tmp/reloaded
+echo '###'; cat /tmp/restarted
+echo '###'; cat /tmp/apply
+echo '###'
+count 192.168.1.10
+sleep 1
+bascule undo; bascule undo; sleep 4
+pkill -INT ping; sleep 0.3; cat /tmp/ping-192.168.1.10
+{report}
+"""
+
+
+def lost(ping: str) -> int:
+    """How many of a ping's frames were not answered, by its last lines."""
+    found = re.search(r"(\d+) packets transmitted, (\d+) received", ping)
+    assert found is not None, ping
+    return int(found[1]) - int(found[2])
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("name", HOSTS)
+def test_no_frame_is_lost_and_no_tap_leaves(name: str, tmp_path: Path) -> None:
+    host = HOSTS[name]
+    script = SCRIPT.format(
+        bin=Path(sys.executable).parent,
+        unit=ENABLED.get(name, ""),
+        report="nmcli device; nmcli connection" if name == "keyfile" else "",
+        **{key: getattr(host, key) for key in ("before", "up", "away", "reload", "restart")},
+    )
+    seen = ask(tmp_path, host.packages, {**host.files, "site.yaml": SITE}, script, nics=NICS, timeout_s=100)
+    assert seen.status == 0, seen.stdout + seen.stderr
+    said = seen.stdout.split("###\n")
+    assert len(said) == 8, seen.stdout + seen.stderr
+    _, pinged, behind, port, reloaded, restarted, applied, undone = said
+    print(*said, seen.stderr)
+    assert f"kept over a restart by: {name.removesuffix('2')}," in applied
+    assert "written: " in applied
+    assert lost(pinged) == 0, pinged
+    assert lost(behind) == 0, behind
+    assert lost(undone) <= 1, undone  # between the port's leaving and the route's, answers go where nobody is
+    assert len(set(port.split())) == 1, port  # in the bridge, and never out of it
+    assert "br2" not in seen.links
+    assert "192.168.1.10/24" in seen.addresses("eth2")
+    for plan in (reloaded, restarted):
+        assert [f"{c['subject']}: {c['action']}" for c in json.loads(plan)["changes"]] == []
