@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import statistics
-import sys
-
 from bascule.guests.kernel import guest_image
-from benchmarks.measure import Row, process, tool, wall
+from benchmarks.makers import BASCULE
+from benchmarks.measure import Row, Usage, process, tool
 from benchmarks.rehearse import SITE
 
 
@@ -17,7 +15,6 @@ def run(*, quick: bool) -> list[Row]:
         guest_image()
     except Exception as why:
         raise LookupError(str(why)) from why
-    argv = (sys.executable, "-m", "bascule", "rehearse", str(SITE), "--guests", "qemu")
-    runs = [process(argv) for _ in range(1 if quick else 3)]
-    middle = statistics.median(each.wall_s for each in runs)
-    return [Row("rehearse --guests qemu examples/production.yaml", wall(runs), "", middle, "s", 30.0)]
+    argv = (*BASCULE, "rehearse", str(SITE), "--guests", "qemu")
+    whole = Usage.of([process(argv) for _ in range(1 if quick else 3)])
+    return [Row("rehearse --guests qemu examples/production.yaml", whole, "", whole.wall_s.median, "s", 30.0)]
