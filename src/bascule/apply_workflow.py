@@ -14,12 +14,8 @@ from bascule.apply.prepare import Prepared, prepare
 from bascule.apply.transaction import Done, Wish
 from bascule.apply.transaction import apply as make
 from bascule.errors import BasculeError
-from bascule.guest_workflow import capacity, is_here
-from bascule.plan.capacity import gate
 from bascule.plan.change import Note
-from bascule.survey.insist import insist
 from bascule.survey.loops import declared_wires, loop_problems
-from bascule.survey.take import survey_live
 from bascule.workflow import choose_host, load
 
 
@@ -52,6 +48,9 @@ def ready(
     wires = declared_wires(site, chosen)
     problems = list(loop_problems(prepared.wanted, wires, prepared.observed))
     if survey_s is not None:
+        from bascule.survey.insist import insist
+        from bascule.survey.take import survey_live
+
         taken = survey_live(chosen.nics, seconds=survey_s, site=site, host=chosen)
         if taken.stopped_by is not None:
             raise BasculeError.of("INTERRUPTED", "the survey was interrupted; nothing was changed")
@@ -69,8 +68,12 @@ def ready(
 
 def _memory(prepared: Prepared, site_file: str) -> tuple[Note, ...]:
     """What the guests' memory says to this host, if this is the host and any guest declares its memory."""
-    guests = prepared.site.guests_on(prepared.host.name)
-    if not is_here(prepared.host) or not any(guest.memory for guest in guests):
+    if not any(guest.memory for guest in prepared.site.guests_on(prepared.host.name)):
+        return ()
+    from bascule.guest_workflow import capacity, is_here
+    from bascule.plan.capacity import gate
+
+    if not is_here(prepared.host):
         return ()
     return gate(capacity(site_file, host=prepared.host.name))
 

@@ -11,12 +11,8 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from bascule.errors import BasculeError, Problem, UsageFault
-from bascule.guests.choose import qemu_folder
-from bascule.guests.inventory import Inventory, agent_sightings, join, lease_sightings
-from bascule.guests.qemu import QemuDriver
 from bascule.model.site import Host, Site
 from bascule.observe import kernel
-from bascule.observe.libvirt import Libvirt, observe
 from bascule.observe.memory import measured_overheads, nic_speeds, observe_memory
 from bascule.observe.neighbours import fdb, sightings
 from bascule.plan.capacity import Capacity, Memory, merged, needs_of_domains, needs_of_site, uplink_loads
@@ -26,6 +22,8 @@ from bascule.system.links import link_names
 from bascule.system.netns import Namespace
 
 if TYPE_CHECKING:
+    from bascule.guests.inventory import Inventory
+    from bascule.model.domain import Domain
     from bascule.verify.doctor import Finding
 
 
@@ -37,8 +35,7 @@ def capacity(site_file: str, *, host: str | None = None, uri: str | None = None)
     chosen = choose_host(site, host)
     declared = needs_of_site(site, chosen)
     if is_here(chosen):
-        seen = _libvirt_if_there(uri)
-        found = needs_of_domains(seen.domains, measured_overheads(), declared=[need.name for need in declared])
+        found = needs_of_domains(_domains(uri), measured_overheads(), declared=[need.name for need in declared])
         loads = uplink_loads(site, chosen, nic_speeds())
         return account(chosen.name, observe_memory(), merged(declared, found), loads)
     if not chosen.memory:
@@ -69,6 +66,11 @@ def doctor(site_file: str | None, *, host: str | None = None, uri: str | None = 
 
 def inventory(site_file: str | None = None, *, driver: str | None = None, uri: str | None = None) -> Inventory:
     """Who is who on this host: the domains of every driver, joined with what the kernel and libvirt know."""
+    from bascule.guests.choose import qemu_folder
+    from bascule.guests.inventory import agent_sightings, join, lease_sightings
+    from bascule.guests.qemu import QemuDriver
+    from bascule.observe.libvirt import Libvirt, observe
+
     site = _load(site_file) if site_file else None
     hypervisor = None if driver == "qemu" else _connect(uri, needed=driver == "libvirt" or uri is not None)
     seen = observe(hypervisor, leases=True) if hypervisor else Libvirt()
@@ -94,6 +96,11 @@ def _connect(uri: str | None, *, needed: bool) -> Hypervisor | None:
         return None
 
 
-def _libvirt_if_there(uri: str | None) -> Libvirt:
+def _domains(uri: str | None) -> tuple[Domain, ...]:
+    """Every domain, if libvirt is there."""
     hypervisor = _connect(uri, needed=uri is not None)
-    return observe(hypervisor) if hypervisor else Libvirt()
+    if hypervisor is None:
+        return ()
+    from bascule.observe.libvirt import observe
+
+    return observe(hypervisor).domains

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from bascule.apply.checkpoint import Status, latest
 from bascule.apply.place import Place, here
@@ -25,6 +26,7 @@ class Prepared:
     wanted: HostState
     plan: Plan
     line: Management | None = None
+    added: Mapping[str, frozenset[str]] = field(default_factory=dict)  # what confirmed changes had put on links before
 
     @property
     def must_be_confirmed(self) -> bool:
@@ -48,15 +50,25 @@ def prepare(site: Site, host: Host, place: Place | None = None) -> Prepared:
     Raises BasculeError with every NIC that the file names and the host does not have, MissingTool, NotPermitted.
     """
     observed = look(site, host)
-    line = management(observed)
-    plan, wanted = make_plan(
-        site,
-        host,
-        observed,
-        added=added_before(site, host, place or here()),
-        management=line.links if line else frozenset(),
-    )
-    return Prepared(site=site, host=host, observed=observed, wanted=wanted, plan=_told(plan, line, wanted), line=line)
+    return _planned(site, host, observed, management(observed), added_before(site, host, place or here()))
+
+
+def again(prepared: Prepared, place: Place) -> Prepared:
+    """The same, observed anew; planned anew only if anything that the plan was made from is another now."""
+    site, host = prepared.site, prepared.host
+    observed = look(site, host)
+    line, added = management(observed), added_before(site, host, place)
+    if (observed, line, added) == (prepared.observed, prepared.line, prepared.added):
+        return prepared
+    return _planned(site, host, observed, line, added)
+
+
+def _planned(
+    site: Site, host: Host, observed: HostState, line: Management | None, added: Mapping[str, frozenset[str]]
+) -> Prepared:
+    plan, wanted = make_plan(site, host, observed, added=added, management=line.links if line else frozenset())
+    told = _told(plan, line, wanted)
+    return Prepared(site=site, host=host, observed=observed, wanted=wanted, plan=told, line=line, added=added)
 
 
 def look(site: Site, host: Host) -> HostState:

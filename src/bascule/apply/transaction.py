@@ -13,7 +13,7 @@ from bascule.apply.engine import execute
 from bascule.apply.exclusive import lock
 from bascule.apply.guard import Guard, arm, stand_down
 from bascule.apply.place import Place, here, refused
-from bascule.apply.prepare import Prepared, added_by, prepare
+from bascule.apply.prepare import Prepared, added_by, again
 from bascule.apply.probes import Probes
 from bascule.errors import BasculeError, CommandFailed, NotPermitted, Problem, TakenBack
 from bascule.model.state import HostState
@@ -140,7 +140,7 @@ class _Transaction:
             self.probes = Probes(self.prepared, self.wish.probes)
             self._arm()
             try:
-                fresh = prepare(self.prepared.site, self.prepared.host, self.place)  # while the dead-man gets ready
+                fresh = again(self.prepared, self.place)  # while the dead-man gets ready
                 if fresh.is_like(self.prepared):
                     moved = fresh.observed != self.prepared.observed
                     self.prepared = fresh

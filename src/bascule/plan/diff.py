@@ -126,6 +126,8 @@ def _is_there(name: str, before: HostState, after: HostState) -> bool:
 
 def _sysctl_steps(before: HostState, after: HostState, remade: Collection[IfName]) -> Iterator[Step]:
     for key, value in sorted(after.sysctls.items()):
+        if before.sysctls.get(key) == value and not remade:
+            continue  # nearly all of thousands
         name = link_of(key)
         if not _is_there(name, before, after):
             continue

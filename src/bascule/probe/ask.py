@@ -11,10 +11,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import TYPE_CHECKING
 
 from bascule.errors import NotPermitted, Problem
 from bascule.probe import bpf, frames
-from bascule.probe.capture import Watch
 from bascule.probe.parse import parse_frame
 from bascule.probe.protocols import (
     BANNER_PATIENCE_S,
@@ -31,6 +31,9 @@ from bascule.probe.protocols import (
 )
 from bascule.probe.question import Answer, Protocol, Question, Response
 from bascule.system.sockets import close_all, open_packet
+
+if TYPE_CHECKING:
+    from bascule.probe.capture import Watch
 
 AT_ONCE = 256  # questions in flight: well below the usual limit of 1,024 descriptors, and of 1,024 neighbours
 ICMP_FILTER, SOL_RAW, ICMPV6_FILTER = 1, 255, 1  # linux/icmp.h, linux/icmpv6.h

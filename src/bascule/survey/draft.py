@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from bascule.model.values import IpAddress, IpNetwork
 from bascule.survey.facts import Segment, clusters, native_vlan
-from bascule.survey.same_wire import Foot
 from bascule.survey.verdicts import Survey
+from bascule.survey.wire import Foot
 from bascule.survey.words import several
 
 

@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal, NamedTuple
 
 from bascule.survey.evidence import Heard
 from bascule.survey.facts import Segment, clusters, native_vlan
@@ -14,34 +13,8 @@ from bascule.survey.findings import Lacp, Sender
 from bascule.survey.frame import Tags
 from bascule.survey.judge import Verdict
 from bascule.survey.neighbours import Port, bpdus, is_guest_mac, plain_name
-from bascule.survey.words import listed, several, tag_words
-
-Kind = Literal["plain", "trunk", "LAG"]
-
-
-class Foot(NamedTuple):
-    """One segment of one NIC: a place where a broadcast domain reaches the host."""
-
-    nic: str
-    tags: Tags
-
-    def __str__(self) -> str:
-        return self.nic if not self.tags else f"{self.nic} ({tag_words(self.tags)})"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wire:
-    """Two or more NICs on one wire, and the reasons. ``domains`` are the broadcast domains that they share."""
-
-    nics: tuple[str, ...]
-    kind: Kind
-    domains: tuple[frozenset[Foot], ...]
-    reasons: tuple[str, ...]
-
-    @property
-    def segments(self) -> tuple[Tags, ...]:
-        """The tags under which the domains arrive, untagged first."""
-        return tuple(sorted({foot.tags for domain in self.domains for foot in domain}))
+from bascule.survey.wire import Foot, Kind, Wire
+from bascule.survey.words import listed, several
 
 
 @dataclass(frozen=True, slots=True)
