@@ -1,7 +1,7 @@
 # make demo   sets everything up and rehearses examples/production.yaml
 # make test   sets everything up and passes every test
 # make vm-test   what needs a kernel or a reboot of its own, under QEMU
-.PHONY: demo test vm-test soak lint format bench bench-quick clean tools dev-tools vm-tools bench-tools
+.PHONY: demo test vm-test soak lint format pictures bench bench-quick clean tools dev-tools vm-tools browser-tools bench-tools
 
 PYTHON ?= python3
 VENV   := .venv
@@ -11,7 +11,7 @@ JOBS   ?= 2
 demo: tools $(VENV)/.installed
 	$(BIN)/bascule rehearse examples/production.yaml
 
-test: dev-tools vm-tools $(VENV)/.dev
+test: dev-tools vm-tools browser-tools $(VENV)/.dev
 	$(BIN)/pytest -n $(JOBS) --dist worksteal tests
 
 # VLANs, bonds and VLAN-aware bridges on Debian's kernel, and a reboot for each network manager: some ten minutes
@@ -36,15 +36,25 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# the drawings in the documentation, from the site files beside them; `make test` fails where one is old
+pictures: $(VENV)/.dev
+	UPDATE=1 $(BIN)/pytest -q -n 0 tests/draw/test_pictures.py
+
 tools:
 	@scripts/need ip bridge nft dnsmasq venv
 
 dev-tools:
 	@scripts/need ip bridge nft dnsmasq ethtool tcpdump dot ping ssh sshd lldpd radvd keepalived venv
 
-# real guests and libvirt: 31 MB to fetch, 106 MB on disk, about a minute; tests without them skip and say so
+# real guests, libvirt and DHCP clients: 32 MB to fetch, 110 MB on disk, about a minute; tests without them skip and
+# say so
 vm-tools:
-	@WISHED=1 scripts/need qemu-system-x86_64 libvirtd virsh busybox python3-libvirt
+	@WISHED=1 scripts/need qemu-system-x86_64 libvirtd virsh busybox python3-libvirt \
+		dhclient udhcpc dhcpcd
+
+# the served page and the report in a real browser: 130 MB to fetch, 450 MB on disk, about a minute; without it they skip
+browser-tools:
+	@WISHED=1 scripts/need chromium chromedriver
 
 # a peer that cannot be installed is left out, and the figures say so; ifupdown, ifupdown2, NetworkManager and netplan
 # are unpacked below var/readers, because installed they would take the machine's network over

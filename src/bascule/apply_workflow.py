@@ -9,13 +9,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bascule.apply import decide
+from bascule.apply.crew import ANYBODY, Asked
 from bascule.apply.keep import Keeper, adopt, find_keeper
 from bascule.apply.prepare import Prepared, prepare
 from bascule.apply.transaction import Done, Wish
 from bascule.apply.transaction import apply as make
 from bascule.errors import BasculeError
+from bascule.plan.batch import tools
 from bascule.plan.change import Note
 from bascule.survey.loops import declared_wires, loop_problems
+from bascule.system.run import require_tools
 from bascule.workflow import choose_host, load
 
 
@@ -34,8 +37,13 @@ class Ready:
 
 
 def ready(
-    site_file: str, *, host: str | None = None, root: str | None = None, survey_s: float | None = None
-) -> Ready:  # fmt: skip
+    site_file: str,
+    *,
+    host: str | None = None,
+    root: str | None = None,
+    survey_s: float | None = None,
+    asked: Asked = ANYBODY,
+) -> Ready:
     """Everything that can say no before anything is changed.
 
     A loop, guests that the memory cannot hold, two configuration systems at once, and with ``survey_s`` a wire that
@@ -43,7 +51,8 @@ def ready(
     """
     site = load(site_file)
     chosen = choose_host(site, host)
-    prepared = prepare(site, chosen)
+    prepared = prepare(site, chosen, asked=asked)
+    require_tools(tools(prepared.plan))
     remarks = [note.text for note in _memory(prepared, site_file)]
     wires = declared_wires(site, chosen)
     problems = list(loop_problems(prepared.wanted, wires, prepared.observed))

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import platform
 import time
+from collections.abc import Iterable
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from bascule.apply.crew import see
 from bascule.errors import BasculeError, Problem, UsageFault
-from bascule.model.site import Host, Site
+from bascule.model.site import GuestNic, Host, Site
 from bascule.observe import kernel
 from bascule.observe.memory import measured_overheads, nic_speeds, observe_memory
 from bascule.observe.neighbours import fdb, sightings
@@ -22,8 +24,10 @@ from bascule.system.links import link_names
 from bascule.system.netns import Namespace
 
 if TYPE_CHECKING:
+    from bascule.guests.choose import Driver
     from bascule.guests.inventory import Inventory
     from bascule.model.domain import Domain
+    from bascule.plan.change import Note
     from bascule.verify.doctor import Finding
 
 
@@ -66,8 +70,8 @@ def doctor(site_file: str | None, *, host: str | None = None, uri: str | None = 
 
 def inventory(site_file: str | None = None, *, driver: str | None = None, uri: str | None = None) -> Inventory:
     """Who is who on this host: the domains of every driver, joined with what the kernel and libvirt know."""
-    from bascule.guests.choose import qemu_folder
     from bascule.guests.inventory import agent_sightings, join, lease_sightings
+    from bascule.guests.places import qemu_folder
     from bascule.guests.qemu import QemuDriver
     from bascule.observe.libvirt import Libvirt, observe
 
@@ -79,6 +83,19 @@ def inventory(site_file: str | None = None, *, driver: str | None = None, uri: s
     agents = [agent_sightings(hypervisor.agent_addresses(name)) for name in running] if hypervisor else []
     known = (*sightings(), *lease_sightings(seen.leases, now=time.time()), *chain.from_iterable(agents))
     return join((*seen.domains, *bare), state=kernel.observe(), sightings=known, fdb=fdb(), site=site)
+
+
+def check_macs(driver: Driver, nics: Iterable[GuestNic]) -> tuple[Note, ...]:
+    """Whether these NICs, about to be written, have their MACs for themselves; what the wire shows of them.
+
+    Raises BasculeError with one problem for each MAC that a domain or a link of this host has.
+    """
+    from bascule.guests.identity import alive_elsewhere, taken
+
+    wanted, domains = tuple(nics), see(driver).domains
+    if problems := taken(wanted, domains, kernel.observe()):
+        raise BasculeError(*problems)
+    return alive_elsewhere(wanted, fdb())
 
 
 def _load(site_file: str) -> Site:

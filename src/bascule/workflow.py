@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bascule.apply.crew import ANYBODY, Asked
 from bascule.errors import BasculeError, Problem, UsageFault
 from bascule.model.state_json import from_json, to_json
 from bascule.observe.kernel import observe
+from bascule.plan.batch import tools
+from bascule.plan.change import Note
 from bascule.plan.make import make_plan
 from bascule.plan.target import sysctl_keys
 from bascule.site import parse
 from bascule.system.files import read_bytes
 from bascule.system.netns import Namespace
+from bascule.system.run import require_tools
 
 # what one verb alone needs is imported by it: half of the time of a small `plan` would be imports
 if TYPE_CHECKING:
@@ -26,8 +31,9 @@ if TYPE_CHECKING:
     from bascule.model.site import Host, Site
     from bascule.model.state import HostState
     from bascule.persist.importing import Imported
-    from bascule.plan.change import Note, Plan
+    from bascule.plan.change import Plan
     from bascule.system.clock import Progress
+    from bascule.twin.cast import Cast, Kind
     from bascule.verify.checks import Check
     from bascule.verify.expectations import Outcome
 
@@ -68,17 +74,41 @@ class Planned:
 
 
 def plan(
-    site_file: str, *, host: str | None = None, observed_file: str | None = None, save_to: str | None = None
+    site_file: str,
+    *,
+    host: str | None = None,
+    observed_file: str | None = None,
+    save_to: str | None = None,
+    asked: Asked = ANYBODY,
 ) -> Planned:
-    """What would change on this host, or on the one whose state was saved; ``save_to`` keeps what was observed."""
+    """What would change on this host, or on the one whose state was saved; ``save_to`` keeps what was observed.
+
+    ``asked`` says who runs the guests; for a saved state nobody is asked.
+    """
     site = load(site_file)
     chosen = choose_host(site, host)
-    observed = _saved(observed_file) if observed_file else look(site, chosen)
+    if observed_file:
+        observed = _saved(observed_file)
+        found, wanted = make_plan(site, chosen, observed)
+    else:
+        from bascule.apply.prepare import prepare  # what apply would do here: the same code
+
+        ready = prepare(site, chosen, asked=asked)
+        observed, wanted, found = ready.observed, ready.wanted, _runnable(ready.plan)
     if save_to:
         Path(save_to).write_text(json.dumps(to_json(observed), indent=1) + "\n")
-    found, wanted = make_plan(site, chosen, observed)
     refuse_loops(site, chosen, observed, wanted)
     return Planned(site=site, host=chosen, observed=observed, wanted=wanted, plan=found)
+
+
+def _runnable(found: Plan) -> Plan:
+    """See that the plan's programs are here. An ordinary user is told what he could not see."""
+    needed = tools(found)
+    require_tools(needed)
+    if "nft" not in needed or os.geteuid() == 0:
+        return found
+    note = Note(kind="warning", subject="nft", text="shows its tables to root alone: rules may stand already")
+    return replace(found, notes=(*found.notes, note))
 
 
 def refuse_loops(site: Site, host: Host, observed: HostState, wanted: HostState) -> None:
@@ -141,6 +171,7 @@ class Rehearsal:
     """What a rehearsal showed. ``observed`` names the hosts that started as this machine was found."""
 
     site: Site
+    cast: Cast
     privilege: str
     plans: Mapping[str, Plan]
     checks: tuple[Check, ...]
@@ -156,23 +187,29 @@ class Rehearsal:
         return all(check.ok is not False for check in self.checks) and all(x.ok is True for x in self.outcomes)
 
 
-def rehearse(site_file: str, *, host: str | None = None, progress: Progress | None = None) -> Rehearsal:
+def rehearse(
+    site_file: str, *, host: str | None = None, guests: Kind = "namespace", progress: Progress | None = None
+) -> Rehearsal:
     """The whole site in a twin: the plan by the same engine, every check and expectation, and the way back."""
     from bascule.system.clock import Clock
-    from bascule.system.run import require_tools
     from bascule.system.sandbox import sandboxed
-    from bascule.twin import tools
+    from bascule.twin import Cast
+    from bascule.twin import tools as tools_of_twin
 
     clock = Clock(progress)
     clock.lap("reading the file")
     site = load(site_file)
     names = tuple(site.hosts) if host is None else (choose_host(site, host).name,)
-    require_tools(tools(site))
+    require_tools(tools_of_twin(site))
     observed = _observed_here(site, names)
+    if guests != "namespace":
+        clock.lap("looking for KVM and a kernel")
+    cast = Cast.of(guests)
     clock.end()
-    found = sandboxed(_in_the_twin, site, names, observed, progress)
+    found = sandboxed(_in_the_twin, site, names, observed, cast, progress)
     return Rehearsal(
         site=site,
+        cast=cast,
         observed=tuple(observed),
         changed=sha256(read_bytes(site_file)).hexdigest() != site.digest,
         timings={**clock.laps, **found.pop("timings"), "total": clock.total()},
@@ -181,7 +218,7 @@ def rehearse(site_file: str, *, host: str | None = None, progress: Progress | No
 
 
 def _in_the_twin(
-    site: Site, names: Sequence[str], observed: Mapping[str, HostState], progress: Progress | None
+    site: Site, names: Sequence[str], observed: Mapping[str, HostState], cast: Cast, progress: Progress | None
 ) -> dict[str, Any]:
     """The fields of a Rehearsal that come out of the sandbox."""
     from bascule.apply.engine import apply_or_take_back, take_back
@@ -193,11 +230,12 @@ def _in_the_twin(
 
     clock = Clock(progress)
     clock.lap("building the twin")
-    with Twin.raise_(site, hosts=names, observed=observed) as twin:
+    with Twin.raise_(site, hosts=names, observed=observed, cast=cast) as twin:
         clock.lap("applying the plan")
         looks = {name: partial(look, site, site.hosts[name], twin.host(name)) for name in names}
-        before = {name: _start(looks[name], twin.host(name), observed.get(name)) for name in names}
-        plans = {name: make_plan(site, site.hosts[name], before[name])[0] for name in names}
+        before = {name: _start(looks[name], twin.host(name), twin.observed.get(name)) for name in names}
+        plan_ = partial(make_plan, site, by_libvirt=cast.by_libvirt)
+        plans = {name: plan_(site.hosts[name], before[name])[0] for name in names}
         for name in names:
             apply_or_take_back(plans[name], before[name], looks[name], namespace=twin.host(name))
         clock.lap("starting the guests")
@@ -207,7 +245,7 @@ def _in_the_twin(
         world = twin.world()
         after = {name: looks[name]() for name in names}
         checks = [check for name in names for check in check_host(site, site.hosts[name], after[name], world)]
-        checks += [second_plan(name, make_plan(site, site.hosts[name], after[name])[0]) for name in names]
+        checks += [second_plan(name, plan_(site.hosts[name], after[name])[0]) for name in names]
         clock.lap("asking the expectations")
         outcomes = judge(site, world)
         clock.lap("going the way back")
@@ -322,7 +360,7 @@ def import_host(
     imported = import_sources(sources)
     if sources.state is not None:
         there = imported.site.hosts[name]
-        if make_plan(imported.site, there, look(imported.site, there))[0]:
+        if make_plan(imported.site, there, look(imported.site, there), by_libvirt=True)[0]:  # its files told of them
             imported = import_sources(sources, as_found=True)
     return imported
 

@@ -67,6 +67,32 @@ def test_a_read_only_disk(bed: Bed) -> None:
     assert difference(before, bed.raw()) == []
 
 
+@pytest.mark.parametrize("verb", ["apply", "status", "undo"])
+def test_a_state_folder_that_is_a_file(bed: Bed, verb: str) -> None:
+    words = ("apply", str(bed.site), "--yes") if verb == "apply" else (verb,)
+    done = bed.run(*words, BASCULE_STATE_DIR=str(bed.site))
+    assert done.returncode == 1
+    assert "error[STATE-DIR]" in done.stderr
+    assert "Not a directory; nothing was changed" in done.stderr
+    assert "set BASCULE_STATE_DIR" in done.stderr
+
+
+def test_without_stdout(bed: Bed) -> None:
+    """A closed one is no file of ours: the change is made, and waits."""
+    done = shell(bed, f"{BASCULE} apply {bed.site} --yes >&- && {BASCULE} status >&2 && {BASCULE} undo <&- >&-")
+    assert done.returncode == 0, done.stderr
+    assert "waits for 'bascule confirm'" in done.stderr
+    assert "BUG" not in done.stderr
+
+
+def test_nobody_reads_the_plan(bed: Bed) -> None:
+    before = bed.raw()
+    done = shell(bed, f"{{ {BASCULE} apply {bed.site} --yes; echo $? >&2; }} | true")
+    assert "error[OUTPUT-GONE]" in done.stderr
+    assert done.stderr.endswith("1\n")
+    assert difference(before, bed.raw()) == []
+
+
 def test_without_run(bed: Bed) -> None:
     """/run is empty and /var/lib has nothing of ours yet: the folders are made."""
     script = f"unset BASCULE_STATE_DIR; mount -t tmpfs none /run && mount -t tmpfs none /var/lib && {BASCULE} apply"

@@ -158,11 +158,14 @@ def test_advertised_addresses_and_routes(bed: Bed, tmp_path: Path) -> None:
 
 
 def test_routes_that_a_manager_writes_itself_move_too(bed: Bed) -> None:
-    """NetworkManager sets noprefixroute and writes the connected route with its own metric."""
+    """NetworkManager sets noprefixroute and writes the connected route; only by that one the gateway is on the link."""
     bed.ip("addr add 172.16.0.5/24 dev eth0 noprefixroute")
     bed.ip("route add 172.16.0.0/24 dev eth0 proto kernel scope link src 172.16.0.5 metric 100")
+    bed.ip("route add 0.0.0.0/0 via 172.16.0.1 dev eth0 proto dhcp src 172.16.0.5 metric 90")
     before = bed.calm()
     bed.apply()
-    assert "172.16.0.0/24 dev br0 proto kernel scope link src 172.16.0.5 metric 100" in bed.ip("route")
+    routes = bed.ip("route")
+    assert "172.16.0.0/24 dev br0 proto kernel scope link src 172.16.0.5 metric 100" in routes
+    assert "default via 172.16.0.1 dev br0 proto dhcp src 172.16.0.5 metric 90" in routes
     assert bed.run("undo").returncode == 0
     assert difference(before, bed.calm()) == []

@@ -18,7 +18,7 @@ from tests.lab import Lab
 SITE = """\
 site: cut
 networks:
-  lan: {subnet: 10.0.0.0/24}
+  lan: {subnet: [10.0.0.0/24, 'fd00::/64']}
 hosts:
   h:
     nics: {eth0: {network: lan}}
@@ -54,9 +54,11 @@ def ssh(bed: Bed, tmp_path: Path) -> Iterator[Ssh]:
     with bed.host.entered():
         daemon = subprocess.Popen((sshd, "-D", "-f", "/dev/null", *words), stderr=subprocess.DEVNULL)
 
+    sessions: list[subprocess.Popen[str]] = []
+
     def log_in(command: str) -> subprocess.Popen[str]:
         with bed.wire.entered():
-            return subprocess.Popen(
+            session = subprocess.Popen(
                 ("ssh", "-tt", "-F", "/dev/null", "-i", folder / "user", "-o", "StrictHostKeyChecking=no",
                  "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=3",
                  "-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=2", "-o", "SendEnv=BASCULE_STATE_DIR",
@@ -64,15 +66,19 @@ def ssh(bed: Bed, tmp_path: Path) -> Iterator[Ssh]:
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                 env={**os.environ, "BASCULE_STATE_DIR": str(bed.state)},
             )  # fmt: skip
+        sessions.append(session)
+        return session
 
-    ready = wait_for(lambda: log_in("true").communicate(timeout=10)[0] == "", bool, 10)
-    if not ready:
+    try:
+        if not wait_for(lambda: log_in("true").communicate(timeout=10)[0] == "", bool, 10):
+            pytest.skip(f"the sshd of this machine lets nobody in: {log_in('true').communicate()[0]}")
+        yield log_in
+    finally:
+        for session in sessions:  # whatever a test left running, also when it failed
+            with session:
+                session.terminate()
         daemon.terminate()
         daemon.wait()
-        pytest.skip(f"the sshd of this machine lets nobody in: {log_in('true').communicate()[0]}")
-    yield log_in
-    daemon.terminate()
-    daemon.wait()
 
 
 def bascule(words: str) -> str:
@@ -80,18 +86,26 @@ def bascule(words: str) -> str:
 
 
 def test_the_line_is_cut_and_comes_back(bed: Bed, ssh: Ssh) -> None:
-    bed.site.write_text(SITE % ", address: 10.0.0.77/24")  # the gateway answers that one as well: only the line is cut
+    """The gateways answer the new addresses, so no check fails: only the line is cut, and only the dead-man is left."""
+    words = "[10.0.0.77/24, 'fd00::77/64'], gateway: [10.0.0.1, 'fd00::1']"
+    bed.site.write_text(SITE % f", address: {words}")
     before = bed.raw()
-    session = ssh(bascule(f"apply {bed.site} --yes --confirm-within 6s"))
-    assert wait_for(lambda: "10.0.0.77" in bed.ip("-br addr"), bool)
+    session = ssh(bascule(f"apply {bed.site} --yes --confirm-within 8s"))
+    applied = wait_for(bed.status, lambda found: found["status"] == "applied", 20)
+    assert applied["status"] == "applied", applied
+    assert 0 < applied["seconds_left"] <= 8
+    assert "10.0.0.77" in bed.ip("-br addr")
     assert "10.0.0.5" not in bed.ip("-br addr")
-    text = session.communicate(timeout=30)[0]
-    assert "your own line (from 10.0.0.1 to 10.0.0.5) runs over it; 10.0.0.5 goes away with it" in " ".join(
-        text.split()
-    )
+    dead = ssh("true")
+    dead.communicate(timeout=20)
+    assert dead.returncode == 255, "nobody reaches the old address now"
+    told = " ".join(session.communicate(timeout=30)[0].split())
+    assert "your own line (from 10.0.0.1 to 10.0.0.5) runs over it; 10.0.0.5 goes away with it" in told
+    assert session.returncode == 255, "ssh itself gave the line up"
     assert wait_for(lambda: difference(before, bed.raw()), lambda left: not left, 20) == []
-    again = ssh(bascule("status"))
-    assert "was taken back" in again.communicate(timeout=20)[0]
+    again = wait_for(lambda: ssh(bascule("status")).communicate(timeout=20)[0], lambda text: "taken back" in text)
+    assert "was taken back" in again
+    assert "by dead-man: nobody confirmed it in time" in again
 
 
 def test_the_line_holds_where_the_address_moves(bed: Bed, ssh: Ssh) -> None:

@@ -196,3 +196,14 @@ def test_drift_is_told(bed: Bed) -> None:
     drift = "\n".join(bed.status()["drift"])
     assert "br3: set down" in drift
     assert "10.8.0.0/16" in drift
+
+
+def test_the_forward_delay_of_a_bridge_without_stp_comes_back(addition: Bed) -> None:
+    """It does nothing there, but the undo promises to leave no difference."""
+    addition.ip("link add br3 type bridge forward_delay 0")
+    before = addition.raw()
+    addition.site.write_text(ADDITION.replace("{uplink: eth4}", "{uplink: eth4, stp: true}"))
+    addition.apply()
+    assert addition.raw()["links"]["br3"]["linkinfo"]["info_data"]["forward_delay"] == 1500
+    assert addition.run("undo").returncode == 0
+    assert difference(before, addition.raw()) == []

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from itertools import combinations, pairwise
+import shlex
+from itertools import combinations, pairwise, product
 
-from bascule.draw.blocks import Box, Metrics
+from bascule.draw.blocks import Box, Metrics, Point
 from bascule.draw.layout import Layout
 from bascule.draw.scene import Layer, Scene
+
+Segment = tuple[Point, Point]
+Spot = tuple[float, float]
 
 
 def faults(scene: Scene, layout: Layout, m: Metrics) -> list[str]:
@@ -74,3 +78,58 @@ def _inside(box: Box, frame: Box) -> bool:
         and frame.y <= box.y
         and box.y + box.h <= frame.y + frame.h
     )
+
+
+def crossings(scene: Scene, layout: Layout, *, networks: bool = False) -> int:
+    """How often wires that lead to different elements run across each other; with ``networks`` also across those.
+
+    Wires to one element lie on each other where they share a way, and cross others there once.
+    """
+    nets: dict[str, set[Segment]] = {}
+    for edge in scene.edges:
+        net = edge.upper if scene.nodes[edge.upper].layer is Layer.NETWORK else edge.lower
+        nets.setdefault(net, set()).update(pairwise(layout.wires.get(edge.id, [])))
+    for rail in layout.rails if networks else ():
+        nets.setdefault(rail.node, set()).add(((rail.left, rail.y), (rail.right, rail.y)))
+    places = set()
+    for (one, segments), (other, others) in combinations(nets.items(), 2):
+        for a, b in product(segments, others):
+            if (place := _across(a, b)) is not None:
+                places.add((place, one, other))
+    return len(places)
+
+
+def _across(one: Segment, other: Segment) -> Point | None:
+    """Where an upright and a level stretch cross."""
+    if one[0][0] != one[1][0]:
+        one, other = other, one
+    (x, y1), (x2, y2) = one
+    (left, y), (right, y3) = other
+    if x != x2 or y != y3 or one[0] == one[1] or other[0] == other[1]:
+        return None
+    crosses = min(left, right) < x < max(left, right) and min(y1, y2) < y < max(y1, y2)
+    return (x, y) if crosses else None
+
+
+def crossings_of_dot(plain: str) -> int:
+    """The same in what ``dot -Tplain`` prints: pairs of edges without a common end that cross."""
+    edges = []
+    for line in plain.replace("\\\n", "").splitlines():
+        words = shlex.split(line)
+        if words[0] == "edge":
+            numbers = [float(word) for word in words[4 : 4 + 2 * int(words[3])]]
+            points = list(zip(numbers[::2], numbers[1::2], strict=True))
+            edges.append((set(words[1:3]), list(pairwise(points))))
+    return sum(
+        not ends & others and any(_meet(*a, *b) for a, b in product(one, other))
+        for (ends, one), (others, other) in combinations(edges, 2)
+    )
+
+
+def _meet(p: Spot, q: Spot, r: Spot, s: Spot) -> bool:
+    """Whether two stretches of any slope cross."""
+
+    def side(a: Spot, b: Spot, c: Spot) -> float:
+        return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+
+    return side(p, q, r) * side(p, q, s) < 0 and side(r, s, p) * side(r, s, q) < 0

@@ -169,3 +169,10 @@ def states(draw: st.DrawFn, site: Site, host: str) -> HostState:
             )
         )
     return HostState.of(links)
+
+
+@st.composite
+def observed_sites(draw: st.DrawFn) -> tuple[Site, dict[str, HostState]]:
+    """A site, and what was seen of some of its hosts."""
+    site = draw(sites())
+    return site, {host: draw(states(site, host)) for host in site.hosts if draw(st.booleans())}

@@ -14,7 +14,8 @@ from bascule.draw.canvas import cells
 from bascule.errors import UsageFault
 from bascule.model.site import Host, Mode, Site
 from tests.draw import sites
-from tests.draw.test_geometry import calm, observed_sites
+from tests.draw.strategies import observed_sites
+from tests.draw.test_geometry import calm
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -1,28 +1,33 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from bascule.draw import draw, make_scene
+from bascule.draw import FORMATS, draw, make_scene
 from bascule.draw import svg as svg_module
 from bascule.draw import text as text_module
 from bascule.draw.hostblock import Notes
 from bascule.draw.layout import arrange, page
+from bascule.model.site import Site
+from bascule.model.state_json import from_json, to_json
 from tests.draw import sites
 from tests.draw.geometry import faults
+from tests.draw.strategies import observed_sites
 from tests.draw.strategies import sites as random_sites
-from tests.draw.strategies import states
+
+ROOT = Path(__file__).parents[2]
 
 calm = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-
-@st.composite
-def observed_sites(pick: st.DrawFn) -> tuple[Any, Any]:
-    site = pick(random_sites())
-    return site, {host: pick(states(site, host)) for host in site.hosts if pick(st.booleans())}
 
 
 @calm
@@ -59,6 +64,50 @@ def test_aspect_is_at_most_two_to_one_for_3_to_200_guests() -> None:
             assert layout.height <= 3 * layout.width, (count, bridges)
 
 
+@calm
+@given(st.integers(3, 200), st.integers(1, 6), st.booleans())
+def test_no_number_of_guests_makes_a_ribbon(count: int, bridges: int, firewall: bool) -> None:
+    scene = make_scene(sites.many(count, bridges, firewall=firewall))
+    layout, m = svg_module.lay_out(scene)
+    assert layout.width <= 2 * layout.height
+    assert layout.height <= 3 * layout.width
+    assert faults(scene, layout, m) == []
+
+
+@calm
+@given(observed_sites())
+def test_a_page_of_any_site_is_no_ribbon(drawn: tuple[Any, Any]) -> None:
+    site, observed = drawn
+    assume(len(site.guests) >= 3)
+    root = ET.fromstring(draw(site, format="svg", observed=observed))
+    assert int(root.get("width", "")) <= 2 * int(root.get("height", ""))
+
+
+@calm
+@given(random_sites(), st.data())
+def test_one_more_guest_leaves_the_others_in_their_order(site: Site, data: st.DataObject) -> None:
+    """On each bridge down the columns, from column to column: who searched a guest there finds it there."""
+    hosts = [host for host in site.hosts.values() if host.bridges]
+    assume(hosts)
+    host = data.draw(st.sampled_from(hosts))
+    bridge = data.draw(st.sampled_from(sorted(host.bridges)))
+    more = replace(site, guests={**site.guests, "one-more": sites.guest("one-more", host.name, sites.plug(bridge))})
+
+    def order(site: Site) -> tuple[int, dict[tuple[str, str], list[str]]]:
+        layout, _ = svg_module.lay_out(make_scene(site))
+        found: dict[tuple[str, str], list[str]] = {}
+        for box in sorted(layout.boxes, key=lambda box: (box.x, box.y)):
+            guest = site.guests.get(box.node.removeprefix("guest/"))
+            into = {nic.into for nic in guest.nics} if guest else set()
+            if guest and len(into) == 1 and guest.name != "one-more":
+                found.setdefault((guest.host, *into), []).append(guest.name)
+        return layout.depth, found
+
+    before, after = order(site), order(more)
+    assume(before[0] == after[0])  # else there are more, or fewer, columns
+    assert before == after
+
+
 def test_one_more_guest_moves_nobody_but_at_few_thresholds() -> None:
     def rows(count: int) -> dict[str, tuple[int, int]]:
         scene = make_scene(sites.many(count, 1))
@@ -87,6 +136,28 @@ def test_order_of_guests_is_the_order_of_the_file() -> None:
 @pytest.mark.parametrize("form", ["text", "svg", "mermaid", "dot", "json"])
 def test_same_bytes_for_the_same_site(form: str) -> None:
     assert draw(sites.trunk(), format=form) == draw(sites.trunk(), format=form)
+
+
+@pytest.mark.parametrize("form", ["text", "svg", "mermaid", "dot", "json"])
+def test_same_bytes_in_another_process(form: str) -> None:
+    """The order of Python's sets changes from one process to the next."""
+
+    def drawn(number: str) -> bytes:
+        line = (sys.executable, "-m", "bascule", "draw", "examples/production.yaml", "--format", form)
+        env = {**os.environ, "PYTHONHASHSEED": number, "COLUMNS": "100"}
+        return subprocess.run(line, capture_output=True, check=True, env=env, cwd=ROOT).stdout
+
+    first = drawn("1")
+    assert len(first) > 500
+    assert drawn("2") == first
+
+
+@calm
+@given(observed_sites(), st.sampled_from(FORMATS))
+def test_same_bytes_for_any_site(drawn: tuple[Any, Any], form: str) -> None:
+    site, observed = drawn
+    again = {host: from_json(to_json(state)) for host, state in observed.items()}
+    assert draw(site, format=form, observed=observed) == draw(deepcopy(site), format=form, observed=again)
 
 
 def test_no_crossing_in_the_crown_where_none_is_needed() -> None:

@@ -36,7 +36,8 @@ def test_picture(name: str) -> None:
     assert drawn == kept.read_text(), f"{kept.name} is old; UPDATE=1 writes it anew, for you to look at"
 
 
-def test_the_page_shows_only_pictures_that_are_kept_true() -> None:
-    shown = set(re.findall(r"pictures/([\w-]+)\.svg", (DOCS / "nat-and-bridging.md").read_text()))
-    assert shown
-    assert shown <= set(PICTURES)
+def test_the_pages_show_these_pictures_and_no_others() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    shown = {name for page in pages for name in re.findall(r"pictures/([\w-]+)\.svg", page.read_text())}
+    assert shown == set(PICTURES)
+    assert {kept.stem for kept in (DOCS / "pictures").iterdir()} == set(PICTURES)

@@ -1,28 +1,16 @@
-"""From domains that are there to guests of the file: what would change, whom it cuts, and the way back."""
+"""From domains that are there to guests of the file: what would change, and whom it cuts."""
 
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import pytest
 
-from bascule.errors import BasculeError
-from bascule.guests.changes import Act, apply_guests, plan_guests
-from bascule.guests.kernel import GuestImage
-from bascule.guests.libvirt import LibvirtDriver
-from bascule.guests.libvirtd import PrivateLibvirt
+from bascule.guests.changes import Act, plan_guests, waiting, with_live_taps
 from bascule.model.domain import Domain, DomainNic
-from bascule.model.site import GuestNic, PlugKind
-from bascule.observe import libvirt
+from bascule.model.site import GuestNic
 from bascule.plan.change import Risk
-from bascule.system.run import run
-from bascule.system.sandbox import sandboxed
-from tests.guests.test_libvirt import image
 from tests.guests.values import guest, nic, site
-from tests.lab import Lab
-
-__all__ = ["image"]
 
 NIC = nic("g1", 0, "br4")
 G1 = guest("g1", NIC)
@@ -55,7 +43,8 @@ def test_what_would_change(there: Domain | None, act: Act | None, risk: Risk | N
     (change,) = found
     assert change.act is act
     assert change.as_change().risk is risk
-    assert change.as_change().guests == (("g1",) if risk is Risk.DETACHES else ())
+    assert change.as_change().guests == ("g1",)
+    assert change.as_change().cuts == (("g1",) if risk is Risk.DETACHES else ())
 
 
 def test_what_needs_a_restart_says_so() -> None:
@@ -73,44 +62,29 @@ def test_a_guest_of_somebody_else_is_known_by_its_number_unless_the_file_gives_a
     assert [c.act for c in plan_guests([bare], site(guest("g1", given)), "h")] == [Act.ATTACH]
 
 
-def scenario(image: GuestImage) -> None:
-    lab = Lab()
-    host = lab.namespace("host")
-    for name in ("br3", "br4"):
-        lab.ip(host, f"link add {name} type bridge")
-        lab.ip(host, f"link set {name} up")
-    lab.ip(host, "addr add 10.0.0.1/24 dev br3")
-    with PrivateLibvirt(host, Path("/run/libvirt-test")) as running:
-        driver = LibvirtDriver(running.connect())
-        old = guest("g1", nic("g1", 0, "br3"), image=image)
-        driver.define(old, accel="tcg")
-        driver.start("g1")
-        wanted = site(
-            guest("g1", nic("g1", 0, "br4"), nic("g1", 1, "br3"), image=image), guest("g2", nic("g2", 0, "br3"))
-        )
-
-        # one impossible change among them: nothing of it stays
-        impossible = site(*wanted.guests.values(), guest("g3", nic("g3", 0, "nowhere", plug=PlugKind.NETWORK)))
-        before = driver.snapshot(["g1"])
-        seen = libvirt.observe(driver.hypervisor).domains
-        wrong = list(plan_guests(seen, impossible, "h"))
-        wrong.append(dataclasses.replace(wrong[0], nic=nic("g1", 0, "br9")))
-        with pytest.raises(BasculeError, match="br9"):
-            apply_guests(driver, wrong, accel="tcg", domains=seen)
-        after = driver.snapshot(["g1"])
-        assert after[0].now.splitlines() == before[0].now.splitlines()
-        assert after[0].next.splitlines() == before[0].next.splitlines()
-        assert [d.name for d in libvirt.observe(driver.hypervisor).domains] == ["g1"]
-
-        changes = plan_guests(seen, wanted, "h")
-        assert [c.act for c in changes] == [Act.REPLUG, Act.ATTACH, Act.DEFINE]
-        assert apply_guests(driver, changes, accel="tcg", domains=seen) == ()
-        assert plan_guests(libvirt.observe(driver.hypervisor).domains, wanted, "h") == ()
-        assert "master br4" in run(("ip", "link", "show", "g1.0"), namespace=host).stdout
-        assert "master br3" in run(("ip", "link", "show", "g1.1"), namespace=host).stdout
-    lab.close()
+def test_what_waits_for_a_start_is_no_change_any_more() -> None:
+    there = domain("direct", "eth4", later=("bridge", "br4"))
+    assert plan_guests([there], site(G1), "h") == ()
+    (note,) = waiting([there], site(G1), "h")
+    assert note.text == (
+        "NIC 0 is on direct eth4 until it is shut down and started again "
+        "(a macvtap cannot be moved while the guest runs)"
+    )
+    assert list(waiting([domain("bridge", "br4")], site(G1), "h")) == []
 
 
-@pytest.mark.kernel
-def test_the_plan_is_made_so_and_taken_back_whole(image: GuestImage) -> None:
-    sandboxed(scenario, image)
+def test_a_cable_that_is_out_is_put_in_again() -> None:
+    out = dataclasses.replace(domain("bridge", "br4").nics[0], link_up=False)
+    (change,) = plan_guests([dataclasses.replace(domain("bridge", "br4"), nics=(out,))], site(G1), "h")
+    assert change.as_change().action == "its cable is put into bridge br4 again"
+
+
+def test_the_plan_is_about_the_taps_that_run() -> None:
+    nics = (dataclasses.replace(domain("network", "default").nics[0], tap="vnet7"),)
+    running = dataclasses.replace(domain("network", "default"), nics=nics)
+    told = site(G1)
+    assert [n.tap for n in with_live_taps(told, told.hosts["h"], [running]).guest_nics("h")] == ["vnet7"]
+    off = dataclasses.replace(running, running=False)
+    assert with_live_taps(told, told.hosts["h"], [off]) == told
+    macvtap = dataclasses.replace(running, nics=(dataclasses.replace(nics[0], kind="direct", tap="macvtap0"),))
+    assert with_live_taps(told, told.hosts["h"], [macvtap]) == told

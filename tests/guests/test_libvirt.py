@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from bascule.errors import BasculeError
-from bascule.guests import libvirt as driver_module
-from bascule.guests import libvirtd, network_xml
+from bascule.guests import libvirt_undo, libvirtd, network_xml
 from bascule.guests.domain_xml import Source
 from bascule.guests.kernel import GuestImage, guest_image
 from bascule.guests.libvirt import LibvirtDriver
@@ -208,7 +207,7 @@ def bad_days(image: GuestImage) -> None:
         # it dies and does not come back: what may be wrong is named
         there.driver.hypervisor = there.libvirt.connect()
         there.libvirt.kill()
-        driver_module.RECONNECT_S = 0.5
+        libvirt_undo.RECONNECT_S = 0.5
         said = problem(lambda: there.driver.restore(before))
         assert "libvirt does not come back" in said
         assert there.mac in said

@@ -7,16 +7,23 @@ import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_interface
+from pathlib import Path
 
+from bascule.apply.engine import execute, take_back
 from bascule.guests.namespace import NamespaceDriver
 from bascule.guests.protocol import Plug
-from bascule.model.site import Guest
+from bascule.guests.virtual_network import NetworkServer
+from bascule.model.site import Guest, Site
 from bascule.model.values import IfName
+from bascule.plan.make import make_plan
+from bascule.plan.virtual_network import realms
 from bascule.system import rtnetlink
 from bascule.system.netns import Namespace
 from bascule.system.rtnetlink import End, Rtnetlink
 from bascule.system.run import run
+from bascule.workflow import look
 from tests.lab import Lab
 
 HOST, LAN, GATEWAY = "10.9.0.1", "10.9.0.9", "192.168.122.1"
@@ -40,6 +47,21 @@ def street(lab: Lab, *names: str) -> Street:
         lab.ip(room, "link set eth0 up")
     lab.ip(lan, f"route add 192.168.122.0/24 via {HOST}")
     return Street(host, lan, {name: lab.namespace(name) for name in names})
+
+
+@contextlib.contextmanager
+def running(told: Site, host: Namespace, folder: Path) -> Iterator[NetworkServer]:
+    """The virtual network of a site, made on its host by the plan, with its server; taken back at the end."""
+    described = told.hosts["h"]
+    before = look(told, described, host)
+    execute(make_plan(told, described, before)[0], namespace=host)
+    server = NetworkServer(realms(told, described)[0], host, folder)
+    try:
+        server.wait()
+        yield server
+    finally:
+        server.stop()
+        assert not take_back(before, partial(look, told, described, host), namespace=host)
 
 
 def plug_in(lab: Lab, there: Street, guests: list[Guest], bridge: str, addresses: dict[str, str]) -> None:
@@ -110,6 +132,14 @@ def verdicts(there: Street, addresses: dict[str, str]) -> dict[str, str | None]:
             "guest to lan": seen_as(two, LAN, 80),
             "lan to guest": seen_as(there.lan, first, 80),
         }
+
+
+def forwarded(there: Street) -> dict[str, str | None]:
+    """Who gets to g1 by the host's port 2222, and as whom; a sibling is answered through the host (hairpin)."""
+    return {
+        "lan to forward": seen_as(there.lan, HOST, 2222),
+        "sibling to forward": seen_as(there.rooms["g2"], HOST, 2222),
+    }
 
 
 def leave(room: Namespace, link: str = "eth0") -> None:

@@ -76,6 +76,8 @@ def test_every_key_is_described() -> None:
 def test_bascule_schema_prints_it() -> None:
     result = CliRunner().invoke(group, ["schema"], standalone_mode=False)
     assert json.loads(result.stdout) == json_schema()
+    told = CliRunner().invoke(group, ["schema", "--json"], standalone_mode=False)
+    assert json.loads(told.stdout) == {"schema": "bascule/schema/1", "ok": True, **json_schema()}
 
 
 def test_the_reference_page_is_fresh() -> None:

@@ -296,6 +296,27 @@ def test_forbidden_user_namespaces_are_named_with_the_way_out() -> None:
         assert "Traceback" not in err
 
 
+def test_a_chroot_without_a_mount_of_its_own_is_named(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("making a chroot needs root")
+    enter = wrapper(
+        "assert libc.unshare(0x00020000) == 0",
+        "assert libc.mount(b'none', b'/', None, 0x44000, None) == 0",
+        f"top = {str(tmp_path)!r}",
+        "names = [n for n in os.listdir('/') if os.path.isdir('/' + n)]",
+        "[os.mkdir(top + '/' + n) for n in names]",
+        "assert all(libc.mount(b'/' + n.encode(), (top + '/' + n).encode(), None, 0x5000, None) == 0 for n in names)",
+        "os.chroot(top)",
+        "os.chdir('/')",
+    )
+    with nothing_left() as mark:
+        process = start(mark, "pass", enter)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 77, err
+    assert "this is a chroot whose / is no mount point: 'mount --bind DIR DIR'" in err
+    assert "Traceback" not in err
+
+
 def test_a_read_only_proc_sys_is_one_clear_error() -> None:
     if os.geteuid() != 0:
         pytest.skip("laying a read-only mount over /proc/sys needs root")

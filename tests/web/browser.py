@@ -25,6 +25,7 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--disable-dev-shm-usage",  # a container's is too small
     "--window-size=1400,1000",
 )
 
@@ -47,6 +48,9 @@ class Browser:
             if "was started successfully on port" in line:
                 self.port = int(line.rstrip(".\n").rpartition(" ")[2])
                 break
+        if not self.port:
+            self.process.wait()
+            pytest.fail("chromedriver did not start")
         self.path = ""
         options = {"args": [*FLAGS, f"--user-data-dir={profile}"]}
         wishes = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}

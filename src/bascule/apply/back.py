@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from bascule.apply import beside, lease
+from bascule.apply.beside import Way
 from bascule.apply.checkpoint import Checkpoint, FileBackup, Folder, Status
 from bascule.apply.engine import execute
 from bascule.errors import BasculeError
@@ -56,13 +59,50 @@ def go_back(folder: Folder, *, by: str, keep: Sequence[int] = ()) -> Back:
     _note(folder, Status.TAKING_BACK, by=by)
     checkpoint = folder.read()
     here = folder.is_of_this_boot
-    back = kernel_back(checkpoint, folder.applied(), keep=keep) if here else Back(after_reboot=True)
+    kept, damaged = _kept(folder)
+    words, wrong = _beside(folder, checkpoint, kept, keep=keep)
+    taps = [tap for part in kept.values() for tap in part.get("taps", ())]
+    back = _here(folder, checkpoint, keep, taps) if here else Back(after_reboot=True)
     files, faults = restore(checkpoint.files)
     whole = Back(
-        left=back.left + faults, kept=back.kept, changes=back.changes, files=files, after_reboot=back.after_reboot
+        left=back.left + damaged + wrong + faults,
+        kept=back.kept + words,
+        changes=back.changes,
+        files=files,
+        after_reboot=back.after_reboot,
     )
     _note(folder, Status.TAKEN_BACK if whole.ok else Status.FAILED, by=by, left=list(whole.left))
     return whole
+
+
+def _kept(folder: Folder) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """What it takes for the parts beside the kernel's, and what is wrong with that."""
+    try:
+        return folder.besides(), ()
+    except BasculeError as error:
+        return {}, tuple(problem.message for problem in error.problems)
+
+
+def _beside(folder: Folder, checkpoint: Checkpoint, kept: Mapping[str, Any], *, keep: Sequence[int]) -> Way:
+    """The parts beside the kernel's go back before it: what they are plugged into is there, old and new.
+
+    Their definitions outlive a restart, so they go back after one, too.
+    """
+    if not kept:
+        return (), ()
+    if folder.is_of_this_boot:
+        with contextlib.suppress(BasculeError):  # the kernel's own way back tries again, and tells
+            _stand_in(checkpoint, folder.applied(), keep=keep)
+    return beside.go_back(kept, folder.made(), rebooted=not folder.is_of_this_boot)
+
+
+def _stand_in(checkpoint: Checkpoint, applied: HostState | None, *, keep: Sequence[int]) -> None:
+    """Make the links that were there before and are not there now, such as the bridge that a guest goes back to."""
+    now = observer(checkpoint)()
+    goal = undo(checkpoint.before, checkpoint.wanted, now, applied=applied).goal
+    missing = {name: link for name, link in goal.links.items() if name not in now.links and link.options.virtual}
+    if missing:
+        execute(diff(now, replace(now, links={**now.links, **missing})), keep=keep)
 
 
 def _note(folder: Folder, status: Status, **values: object) -> None:
@@ -71,12 +111,36 @@ def _note(folder: Folder, status: Status, **values: object) -> None:
         folder.note(status, **values)
 
 
-def kernel_back(checkpoint: Checkpoint, applied: HostState | None, *, keep: Sequence[int] = ()) -> Back:
-    """The kernel's part: to the goal, in as many looks as it takes, and then the comparison."""
+def _here(folder: Folder, checkpoint: Checkpoint, keep: Sequence[int], taps: Sequence[str]) -> Back:
+    """The kernel, and the DHCP clients around it: they leave before their link goes, and come when theirs is back."""
+    homeward = [handover.back for handover in checkpoint.leases]
+    lease.end(homeward)
+    back = kernel_back(checkpoint, folder.applied(), keep=keep, ours=taps)
+    if not homeward:
+        return back
+    begun = lease.begin(homeward, folder, patience_s=lease.HOME_S)
+    again = kernel_back(
+        checkpoint, folder.applied(), keep=keep, ours=taps
+    )  # their scripts may sweep off what is not theirs
+    return replace(
+        again,
+        left=again.left + begun.failed,
+        kept=tuple(dict.fromkeys(back.kept + again.kept + begun.waiting)),
+        changes=back.changes + again.changes,
+    )
+
+
+def kernel_back(
+    checkpoint: Checkpoint, applied: HostState | None, *, keep: Sequence[int] = (), ours: Iterable[str] = ()
+) -> Back:
+    """The kernel's part: to the goal, in as many looks as it takes, and then the comparison.
+
+    ``ours`` are links that another part of the change moved.
+    """
     look = observer(checkpoint)
     now = look()
     elapsed_s = boot.boottime_s() - checkpoint.boottime_s
-    way = undo(checkpoint.before, checkpoint.wanted, now, applied=applied, elapsed_s=elapsed_s)
+    way = undo(checkpoint.before, checkpoint.wanted, now, applied=applied, elapsed_s=elapsed_s, ours=ours)
     goal = way.goal
     failed: BasculeError | None = None
     changes = 0

@@ -17,11 +17,13 @@ from typing import Any
 
 from bascule.apply.place import Place, refused
 from bascule.errors import BasculeError, Problem
+from bascule.model.dhcp import Handover
 from bascule.model.state import HostState
 from bascule.model.state_json import from_json, to_json
 from bascule.system import boot, durable
 
 SCHEMA = "bascule/checkpoint/1"
+BESIDES, MADE = "besides.json", "besides-made.json"
 KEPT = 20  # finished checkpoints that stay for the curious
 
 
@@ -70,6 +72,7 @@ class Checkpoint:
     boottime_s: float = 0.0
     made_at: float = 0.0  # the wall clock's seconds, for people only
     files: tuple[FileBackup, ...] = ()
+    leases: tuple[Handover, ...] = ()  # DHCP clients that go on elsewhere
 
     @classmethod
     def now(cls, **values: Any) -> Checkpoint:
@@ -138,6 +141,21 @@ class Folder:
         except ValueError:
             return None  # written whole or not at all; a damaged disk must not stop the way back
 
+    def besides(self) -> dict[str, Any]:
+        """What it takes to take back the parts beside the kernel's, by their kinds; empty where there is none."""
+        return _document(self.path / BESIDES)
+
+    def made(self) -> dict[str, Any]:
+        """Those parts right after the change; empty if it did not get that far, or a disk lost it."""
+        try:
+            return _document(self.path / MADE)
+        except BasculeError:
+            return {}
+
+    def write_made(self, parts: Mapping[str, Any]) -> None:
+        """Keep what the parts beside the kernel's led to."""
+        durable.write_whole(self.path / MADE, _dump(dict(parts)))
+
     def write_applied(self, state: HostState) -> None:
         """Keep what the change led to."""
         durable.write_whole(self.path / "applied.json", _dump(to_json(state)))
@@ -167,7 +185,9 @@ class Folder:
         return entry is not None and self.entries()[0].boot_id == boot.boot_id()
 
 
-def write(place: Place, checkpoint: Checkpoint, facts: Facts, *, deadline_s: float) -> Folder:
+def write(
+    place: Place, checkpoint: Checkpoint, facts: Facts, *, deadline_s: float, besides: Mapping[str, Any] | None = None
+) -> Folder:
     """Bring a checkpoint to the disk, complete with its journal.
 
     Raises BasculeError where that cannot be done; nothing has been changed then.
@@ -178,6 +198,8 @@ def write(place: Place, checkpoint: Checkpoint, facts: Facts, *, deadline_s: flo
         durable.make_folder(folder.path)
         durable.write_whole(folder.path / "checkpoint.json", _dump(_to_json(checkpoint)))
         durable.write_whole(folder.path / "facts.json", _dump(asdict(facts)))
+        if besides:
+            durable.write_whole(folder.path / BESIDES, _dump(dict(besides)))
         durable.new_journal(folder.path / "journal")
         folder.note(Status.ARMED, deadline_s=deadline_s)
     except OSError as error:
@@ -187,9 +209,11 @@ def write(place: Place, checkpoint: Checkpoint, facts: Facts, *, deadline_s: flo
     return folder
 
 
-def rewrite(folder: Folder, checkpoint: Checkpoint) -> None:
+def rewrite(folder: Folder, checkpoint: Checkpoint, besides: Mapping[str, Any]) -> None:
     """Another checkpoint in the place of one that nothing was changed for yet. Raises OSError."""
     durable.write_whole(folder.path / "checkpoint.json", _dump(_to_json(checkpoint)))
+    if besides:
+        durable.write_whole(folder.path / BESIDES, _dump(dict(besides)))
 
 
 def folders(place: Place) -> Iterator[Folder]:
@@ -198,6 +222,8 @@ def folders(place: Place) -> Iterator[Folder]:
         names = sorted((entry.name for entry in place.checkpoints.iterdir() if entry.name.isdigit()), reverse=True)
     except FileNotFoundError:
         return
+    except NotADirectoryError as error:  # BASCULE_STATE_DIR names a file
+        raise refused(place.checkpoints, error) from error
     for name in names:
         yield Folder(place.checkpoints / name)
 
@@ -249,6 +275,17 @@ def _entry(record: dict[str, Any]) -> Entry:
     )
 
 
+def _document(path: Path) -> dict[str, Any]:
+    """A JSON file of the checkpoint, empty where there is none. Raises BasculeError when it is damaged."""
+    try:
+        found: dict[str, Any] = json.loads(path.read_bytes())
+        return found
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise BasculeError.of("CHECKPOINT-DAMAGED", f"'{path}' cannot be read: {error}") from error
+
+
 def _dump(document: dict[str, Any]) -> bytes:
     return json.dumps(document, separators=(",", ":")).encode()
 
@@ -259,6 +296,7 @@ def _to_json(one: Checkpoint) -> dict[str, Any]:
         "schema": SCHEMA,
         **{name: getattr(one, name) for name in plain},
         "commands": list(one.commands),
+        "leases": [asdict(handover) for handover in one.leases],
         "files": [
             {
                 "path": file.path,
@@ -283,11 +321,16 @@ def _read(path: Path) -> Checkpoint:
             FileBackup(**{**file, "content": None if file["content"] is None else base64.b64decode(file["content"])})
             for file in data.pop("files")
         )
+        leases = tuple(
+            Handover(**{**one, "argv": tuple(one["argv"]), "addresses": tuple(one["addresses"])})
+            for one in data.pop("leases", ())
+        )
         return Checkpoint(
             before=from_json(data.pop("before")),
             wanted=from_json(data.pop("wanted")),
             commands=tuple(data.pop("commands")),
             files=files,
+            leases=leases,
             **data,
         )
     except (ValueError, KeyError, TypeError, OSError) as error:

@@ -15,6 +15,7 @@ import sys
 import time
 from pathlib import Path
 
+from bascule.apply import beside
 from bascule.apply.back import go_back
 from bascule.apply.checkpoint import Entry, Folder, Status
 from bascule.errors import BasculeError
@@ -32,6 +33,8 @@ def main(arguments: list[str]) -> int:
     lock_path = Path(arguments[1])
     alive, ready = (int(arguments[2]), int(arguments[3])) if len(arguments) > 2 else (-1, -1)
     told = _Told()
+    with contextlib.suppress(BasculeError):  # a damaged checkpoint is told when it is needed
+        beside.load(folder.besides())
     if ready >= 0:
         os.write(ready, f"{os.getpid()}\n".encode())
         os.close(ready)

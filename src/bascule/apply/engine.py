@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 
 from bascule.errors import BasculeError, CommandFailed, NotPermitted, Problem
 from bascule.model.state import HostState
-from bascule.plan.batch import Batch, batches
+from bascule.plan.batch import Batch, batches, tools
 from bascule.plan.change import Change, Command, Plan
 from bascule.plan.diff import diff
 from bascule.system.iproute import batch as run_batch
 from bascule.system.netns import Namespace
-from bascule.system.run import run
+from bascule.system.run import require_tools, run
 from bascule.system.sysctl import write_sysctl
 
 Observe = Callable[[], HostState]
@@ -25,8 +25,10 @@ def execute(plan: Plan, *, namespace: Namespace | None = None, keep: Sequence[in
 
     ``keep`` are descriptors that the programs inherit: the lock holds as long as one of them still runs.
 
-    Raises CommandFailed or NotPermitted with the step, the object and the kernel's reason.
+    Raises MissingTool before anything is done; CommandFailed or NotPermitted with the step, the object and the
+    kernel's reason.
     """
+    require_tools(tools(plan))
     for batch in batches(plan):
         if batch.tool in {"ip", "ip -6", "bridge"}:
             _through_iproute(batch, namespace, keep)

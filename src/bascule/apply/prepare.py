@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from bascule.apply.beside import Beside
 from bascule.apply.checkpoint import Status, latest
+from bascule.apply.crew import NOBODY, Asked, Crew, muster
+from bascule.apply.joint import plan_jointly
 from bascule.apply.place import Place, here
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
+from bascule.observe.dhcp_clients import leases_here
 from bascule.observe.kernel import observe
 from bascule.observe.management import Management, management
 from bascule.plan.change import Change, Note, Plan, Risk
-from bascule.plan.make import make_plan
+from bascule.plan.leases import Leases
 from bascule.plan.target import sysctl_keys
 
 
@@ -26,12 +30,21 @@ class Prepared:
     wanted: HostState
     plan: Plan
     line: Management | None = None
+    crew: Crew  # who runs the guests
     added: Mapping[str, frozenset[str]] = field(default_factory=dict)  # what confirmed changes had put on links before
+    asked: Asked = NOBODY  # whom the administrator means, for when it has to be planned again
+    besides: tuple[Beside, ...] = ()  # what is done beside the kernel's part
+    leases: Leases = field(default_factory=Leases)
 
     @property
     def must_be_confirmed(self) -> bool:
         """Whether it is dangerous enough to insist on a confirmation."""
         return self.plan.risk >= Risk.DETACHES
+
+    @property
+    def moved_taps(self) -> frozenset[str]:
+        """The taps that whoever runs the guests puts on their bridges himself."""
+        return frozenset(tap for part in self.besides for tap in part.moved_taps)
 
     def is_like(self, other: Prepared) -> bool:
         """Whether the same would be done; the seconds that are left of a lease may differ."""
@@ -44,31 +57,57 @@ class Prepared:
         return tuple(change for change in self.plan.changes if change.risk is Risk.MANAGEMENT)
 
 
-def prepare(site: Site, host: Host, place: Place | None = None) -> Prepared:
-    """Observe this host and plan.
+def prepare(site: Site, host: Host, place: Place | None = None, *, asked: Asked = NOBODY) -> Prepared:
+    """Observe this host and plan; with ``asked`` also for whoever runs its guests.
 
     Raises BasculeError with every NIC that the file names and the host does not have, MissingTool, NotPermitted.
     """
-    observed = look(site, host)
-    return _planned(site, host, observed, management(observed), added_before(site, host, place or here()))
+    place = place or here()
+    crew = muster(asked, site, host, servers=place.state / "networks")
+    observed = look(crew.site, host)
+    added = added_before(site, host, place)
+    return _planned(site, host, observed, crew, asked, management(observed), added)
 
 
 def again(prepared: Prepared, place: Place) -> Prepared:
-    """The same, observed anew; planned anew only if anything that the plan was made from is another now."""
-    site, host = prepared.site, prepared.host
-    observed = look(site, host)
+    """The same, observed anew; planned anew only if anything that the plan was made from may be another now."""
+    site, host, asked = prepared.site, prepared.host, prepared.asked
+    crew = muster(asked, site, host, servers=place.state / "networks")
+    observed = look(crew.site, host)
     line, added = management(observed), added_before(site, host, place)
-    if (observed, line, added) == (prepared.observed, prepared.line, prepared.added):
-        return prepared
-    return _planned(site, host, observed, line, added)
+    before = (prepared.observed, prepared.crew, prepared.line, prepared.added)
+    others = crew.seen is not None or host.virtual_networks  # whose state is in no HostState
+    if others or (observed, crew, line, added) != before or prepared.leases != Leases():
+        return _planned(site, host, observed, crew, asked, line, added)
+    return prepared
 
 
 def _planned(
-    site: Site, host: Host, observed: HostState, line: Management | None, added: Mapping[str, frozenset[str]]
+    site: Site,
+    host: Host,
+    observed: HostState,
+    crew: Crew,
+    asked: Asked,
+    line: Management | None,
+    added: Mapping[str, frozenset[str]],
 ) -> Prepared:
-    plan, wanted = make_plan(site, host, observed, added=added, management=line.links if line else frozenset())
-    told = _told(plan, line, wanted)
-    return Prepared(site=site, host=host, observed=observed, wanted=wanted, plan=told, line=line, added=added)
+    joint = plan_jointly(site, host, observed, crew, added=added, management=line.links if line else frozenset())
+    wanted = joint.wanted
+    found = leases_here(host, observed, wanted) if joint.plan else Leases()
+    told = _told(replace(joint.plan, notes=(*joint.plan.notes, *found.notes)), line, wanted)
+    return Prepared(
+        site=site,
+        host=host,
+        observed=observed,
+        wanted=wanted,
+        plan=told,
+        line=line,
+        crew=crew,
+        added=added,
+        leases=found,
+        asked=asked,
+        besides=joint.besides,
+    )
 
 
 def look(site: Site, host: Host) -> HostState:
@@ -78,7 +117,10 @@ def look(site: Site, host: Host) -> HostState:
 
 def added_before(site: Site, host: Host, place: Place) -> dict[str, frozenset[str]]:
     """The addresses that confirmed changes of this site put on links, as far as they are known."""
-    folder = latest(place, where=Status.CONFIRMED)
+    try:
+        folder = latest(place, where=Status.CONFIRMED)
+    except PermissionError:  # an ordinary user who only looks
+        folder = None
     facts = folder.facts() if folder else None
     if facts is None or (facts.site, facts.host) != (site.name, host.name):
         return {}  # something old may stay; that is no reason to stop

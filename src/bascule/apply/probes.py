@@ -17,6 +17,7 @@ from bascule.errors import BasculeError, CommandFailed, Problem, UsageFault
 from bascule.model.site import GuestNic, PlugKind
 from bascule.model.state import HostState
 from bascule.model.values import IfName, IpAddress, Mac
+from bascule.probe.dhcp import Client, discover
 from bascule.probe.question import Answer, Protocol, Question
 from bascule.probe.world import Foot
 from bascule.system.netns import Namespace
@@ -62,6 +63,16 @@ class Probes:
         """Ask those that passed once more, in the state after the change; what does not answer, a line for each."""
         answers = _ask(self.passed, state, self.patience_s)
         return tuple(f"{probe.name}: {words}" for probe, words in zip(self.passed, answers, strict=True) if words)
+
+
+def dhcp_answers(prepared: Prepared) -> bool:
+    """Whether a DHCP server answers now on each link whose client is to go on elsewhere; nothing is taken from it."""
+    links = dict.fromkeys(handover.link for handover in prepared.leases.handovers)
+    if not links:
+        return False
+    with Namespace.current() as here:
+        clients = [Client(namespace=here, link=n, mac=prepared.observed.links[n].mac or Mac("")) for n in links]
+        return all(discover(clients, wait_s=BEFORE_S).values())
 
 
 def _patience_s(prepared: Prepared) -> float:

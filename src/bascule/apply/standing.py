@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bascule.apply import checkpoint as checkpoints
 from bascule.apply.back import differences
@@ -37,6 +37,7 @@ class Standing:
     left: tuple[str, ...] = ()
     drift: tuple[str, ...] = ()
     busy: Holder | None = None
+    servers: tuple[str, ...] = ()  # the dnsmasq of networks of our own, and those that are gone
 
 
 def standing(place: Place | None = None) -> Standing:
@@ -49,9 +50,21 @@ def standing(place: Place | None = None) -> Standing:
     entry = folder.last() if folder else None
     busy = holder(place.lock)
     if folder is None or entry is None:
-        return Standing(words=_none(place), busy=busy if busy.is_alive else None)
-    checkpoint = folder.read()
-    return _Story(folder, entry, checkpoint, busy).tell()
+        found = Standing(words=_none(place), busy=busy if busy.is_alive else None)
+    else:
+        found = _Story(folder, entry, folder.read(), busy).tell()
+    servers = _servers(place)
+    return replace(
+        found, servers=tuple(words for words, _ in servers), ok=found.ok and all(well for _, well in servers)
+    )
+
+
+def _servers(place: Place) -> tuple[tuple[str, bool], ...]:
+    if not (place.state / "networks").is_dir():
+        return ()
+    from bascule.guests.servers import standing as servers_standing
+
+    return servers_standing(place.state / "networks")
 
 
 def _none(place: Place) -> str:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 from bascule.apply import checkpoint as checkpoints
+from bascule.apply import lease
 from bascule.apply.back import Back, back_up, differences, go_back
 from bascule.apply.checkpoint import Checkpoint, Facts, Folder, Status
 from bascule.apply.engine import execute
 from bascule.apply.exclusive import lock
 from bascule.apply.guard import Guard, arm, stand_down
+from bascule.apply.joint import without_moves
 from bascule.apply.place import Place, here, refused
 from bascule.apply.prepare import Prepared, added_by, again
-from bascule.apply.probes import Probes
+from bascule.apply.probes import Probes, dhcp_answers
 from bascule.errors import BasculeError, CommandFailed, NotPermitted, Problem, TakenBack
 from bascule.model.state import HostState
 from bascule.observe.kernel import observe
 from bascule.plan.batch import script
+from bascule.plan.change import Plan
 from bascule.plan.diff import diff
 from bascule.system import boot, durable, signals
 from bascule.system.lockfile import Lock
@@ -109,6 +112,8 @@ class _Transaction:
     guard: Guard = field(init=False)
     folder: Folder = field(init=False)
     probes: Probes = field(init=False)
+    kept: dict[str, Any] = field(init=False)  # what it takes to take back the parts beside the kernel's
+    dhcp_answers: bool = field(init=False, default=False)
 
     def run(self) -> Done:
         self._ready()
@@ -138,14 +143,16 @@ class _Transaction:
         """Checkpoint on the disk, dead-man awake, and the host still as it was when the plan was made."""
         for _ in range(2):
             self.probes = Probes(self.prepared, self.wish.probes)
+            self.dhcp_answers = dhcp_answers(self.prepared)
             self._arm()
             try:
                 fresh = again(self.prepared, self.place)  # while the dead-man gets ready
                 if fresh.is_like(self.prepared):
                     moved = fresh.observed != self.prepared.observed
-                    self.prepared = fresh
-                    if moved:
-                        checkpoints.rewrite(self.folder, self._checkpoint())
+                    self.prepared, before = fresh, self.kept
+                    self.kept = self._keep()
+                    if moved or self.kept != before:
+                        checkpoints.rewrite(self.folder, self._checkpoint(), self.kept)
                     self.guard.wait_ready()
                     self.folder.note(Status.ARMED, guard=self.guard.facts)
                     return
@@ -179,15 +186,20 @@ class _Transaction:
             site_digest=site.digest,
             host=self.prepared.host.name,
             window_s=self.wish.window_s or 0.0,
+            leases=self.prepared.leases.handovers,
             files=back_up(writer.paths(self.prepared.wanted)) if writer else (),
         )
+
+    def _keep(self) -> dict[str, Any]:
+        return {part.kind: part.keep() for part in self.prepared.besides}
 
     def _arm(self) -> None:
         limit_s = GUARD_S + (self.wish.window_s or 0.0)
         deadline_s = boot.boottime_s() + limit_s
         prepared = self.prepared
         facts = Facts(site=prepared.site.name, host=prepared.host.name, added=added_by(prepared, self.place))
-        self.folder = checkpoints.write(self.place, self._checkpoint(), facts, deadline_s=deadline_s)
+        self.kept = self._keep()
+        self.folder = checkpoints.write(self.place, self._checkpoint(), facts, deadline_s=deadline_s, besides=self.kept)
         try:
             self.guard = arm(self.place, self.folder, self.wish.window_s or limit_s)
         except BaseException:
@@ -206,10 +218,20 @@ class _Transaction:
     # ---- the change
 
     def _change(self) -> tuple[str, ...]:
-        execute(self.prepared.plan, keep=(self.held.fd,))
-        applied = observe(sysctls=sorted({*self.prepared.observed.sysctls, *self.prepared.wanted.sysctls}))
+        leases = self.prepared.leases.handovers
+        lease.end(leases)
+        execute(without_moves(self.prepared.plan, self.prepared.moved_taps), keep=(self.held.fd,))
+        begun = lease.begin(leases, self.folder, patience_s=lease.BOUND_S)
+        self._require_leases(begun)
+        for fault in lease.give_names(self.prepared.leases.names):
+            self.wish.tell(f"mind: {fault}")
+        self._beside()
+        applied = self._look()
+        if leases and (swept := self._missing(applied)):
+            execute(swept, keep=(self.held.fd,))  # a client's script may sweep off addresses that are not its own
+            applied = self._look()
         self.folder.write_applied(applied)
-        _require("the kernel does not have what was asked for", self._missing(applied))
+        _require("the kernel does not have what was asked for", tuple(differences(self._missing(applied))))
         _require("what answered before the change does not answer after it", self.probes(applied))
         if self.wish.verify is not None:
             _require("a check does not hold", self.wish.verify())
@@ -221,11 +243,38 @@ class _Transaction:
             self.folder.note(Status.APPLIED, deadline_s=boot.boottime_s() + self.wish.window_s)
         return written
 
-    def _missing(self, applied: HostState) -> tuple[str, ...]:
+    def _beside(self) -> None:
+        """The parts beside the kernel's, and then what a tap that one of them moved has lost on the way: its VLANs."""
+        parts, wanted = self.prepared.besides, self.prepared.wanted
+        if not parts:
+            return
+        for part in parts:
+            for note in part.make(wanted):
+                self.wish.tell(f"{note.kind}: {note.subject}: {note.text}")
+        if moved := self.prepared.moved_taps:
+            execute(diff(self._look(), wanted).only(moved), keep=(self.held.fd,))
+        self.folder.write_made({part.kind: part.made() for part in parts})
+
+    def _look(self) -> HostState:
+        return observe(sysctls=sorted({*self.prepared.observed.sysctls, *self.prepared.wanted.sysctls}))
+
+    def _missing(self, applied: HostState) -> Plan:
         """What the plan asked for and the kernel does not have; what others do meanwhile is not our concern."""
         subjects = {change.subject for change in self.prepared.plan.changes}
-        left = diff(applied, self.prepared.wanted)
-        return tuple(differences(left.only(subjects)))
+        subjects -= {name for part in self.prepared.besides for name in part.own_links}
+        wanted = self.prepared.wanted
+        theirs = {handover.to for handover in self.prepared.leases.handovers}
+        if theirs:  # dhcpcd sets its routes with a metric that has to do with the link
+            mine = tuple(r for r in wanted.routes if r.dev not in theirs or r.protocol != "dhcp")
+            its = tuple(r for r in applied.routes if r.dev in theirs and r.protocol == "dhcp")
+            wanted = replace(wanted, routes=mine + its)
+        return diff(applied, wanted).only(subjects)
+
+    def _require_leases(self, begun: lease.Begun) -> None:
+        """A server that did not answer before need not answer now."""
+        _require("the lease does not go on", begun.failed + (begun.waiting if self.dhcp_answers else ()))
+        for words in begun.waiting:
+            self.wish.tell(f"mind: {words}; it did not answer before the change either")
 
     def _take_back(self, failed: BaseException) -> BaseException:
         with signals.undisturbed():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bascule.cli.common import count, host_option, json_option, seconds, site_argument, width
+from bascule.cli.common import count, driver_options, host_option, json_option, seconds, site_argument, width
 
 if TYPE_CHECKING:
     from bascule.apply.prepare import Prepared
@@ -57,6 +57,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in click's
     "--survey", is_flag=True, help="Listen on the NICs first, and refuse when a wire is another than the file says."
 )
 @click.option("--root", metavar="DIR", help="Keep the change in the files below DIR instead of the machine's own /etc.")
+@driver_options
 @click.option("--probe", "probes", metavar="HOST:PORT", multiple=True, help="This must still answer; may be repeated.")
 def command(
     *,
@@ -69,6 +70,8 @@ def command(
     probes: tuple[str, ...],
     survey: bool,
     root: str | None,
+    driver: str | None,
+    connect: str | None,
 ) -> int:
     """Change this host as the site file says; it comes back by itself unless you run `bascule confirm`.
 
@@ -78,8 +81,9 @@ def command(
     Example: bascule apply site.yaml --confirm-within 60s
     """
     from bascule import apply_workflow
+    from bascule.apply.crew import Asked
     from bascule.cli.common import say
-    from bascule.errors import Problem, UsageFault
+    from bascule.errors import BasculeError, Problem, UsageFault
 
     if "--no-confirm" in sys.argv[1:] and confirm_within is not None:
         hint = "leave one of them out"
@@ -93,10 +97,15 @@ def command(
     survey_s = SURVEY_S if survey else None
     if survey:
         say(f"listening on the NICs for {seconds(SURVEY_S)} …")
-    ready = apply_workflow.ready(site_file, host=host, root=root, survey_s=survey_s)
+    asked = Asked(driver=driver or "", uri=connect, lasting=root is None)
+    ready = apply_workflow.ready(site_file, host=host, root=root, survey_s=survey_s, asked=asked)
     prepared = ready.prepared
     show = say if as_json else click.echo
-    show(_plan(prepared))
+    try:
+        show(_plan(prepared))
+    except BrokenPipeError as gone:
+        text = "nobody reads the plan any more; nothing was changed"
+        raise BasculeError(Problem(code="OUTPUT-GONE", message=text, hint="do not pipe it into head")) from gone
     if not prepared.plan and not ready.files:
         return _finish(ready, None, as_json=as_json)
     window_s = None if no_confirm else confirm_within or (DEFAULT_S if prepared.must_be_confirmed else None)

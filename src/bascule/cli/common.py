@@ -30,6 +30,18 @@ def host_option(function: F) -> F:
     return click.option("--host", metavar="HOST", help="The host meant, where the file has several.")(function)
 
 
+def driver_options(function: F) -> F:
+    """Who runs the guests, and libvirt's connection."""
+    function = click.option("--connect", metavar="URI", help="libvirt's connection (default: qemu:///system).")(
+        function
+    )
+    return click.option(
+        "--driver",
+        type=click.Choice(("libvirt", "qemu", "none")),
+        help="Who runs the guests. Default: libvirt where it answers; 'none' leaves guests and their networks out.",
+    )(function)
+
+
 def width() -> int:
     """The columns of the terminal, or 100 where there is none."""
     return max(NARROWEST, min(shutil.get_terminal_size((100, 24)).columns, 120))

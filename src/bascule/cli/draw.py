@@ -109,9 +109,10 @@ def _columns(columns: int | None) -> int:
     return columns or width()
 
 
-def _way(site: Site, highlight: str | None, witness: str | None) -> Highlight | tuple[str, str] | None:
+def _way(site: Site, highlight: str | None, witness: str | None) -> Highlight | None:
     """What the file promises, or what a rehearsal saw."""
-    from bascule.cli.highlight import ends, from_rehearsal
+    from bascule.cli.highlight import ends, from_rehearsal, service_of
+    from bascule.draw.path import Highlight
 
     if highlight is None:
         if witness is not None:
@@ -120,7 +121,7 @@ def _way(site: Site, highlight: str | None, witness: str | None) -> Highlight | 
         return None
     meant = ends(highlight)
     if witness is None:
-        return meant[0], meant[1]
+        return Highlight(source=meant[0], target=meant[1], service=service_of(meant[2]))
     way, digest = from_rehearsal(witness, meant)
     if digest != site.digest:
         say(f"warning: {witness} is about another version of the site file; the way may have changed")

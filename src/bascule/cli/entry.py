@@ -22,6 +22,7 @@ def run(group: click.Command) -> NoReturn:
     """Run the command line and leave with DESIGN.md's exit status."""
     as_json = "--json" in sys.argv
     gc.set_threshold(ALLOCATIONS)
+    _fill_closed()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without UTF-8 gets '?' instead of a traceback
@@ -57,6 +58,17 @@ def run(group: click.Command) -> NoReturn:
         hint = "run it again with BASCULE_DEBUG=1 and report what it prints"
         report(BasculeError(Problem(code="BUG", message=message, hint=hint)), as_json=as_json)
         leave(1)
+
+
+def _fill_closed() -> None:
+    """Where stdin, stdout or stderr is closed (``>&-``), the next file that is opened would be taken for it."""
+    for fd, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free descriptor: this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(fd, "r" if fd == 0 else "w", closefd=False))  # noqa: SIM115
 
 
 def leave(status: int) -> NoReturn:

@@ -148,6 +148,7 @@ def define(
     An existing definition is brought to the file's memory, processors and NICs; all else in it stays.
     """
     from bascule.errors import Problem, UsageFault
+    from bascule.guest_workflow import check_macs
     from bascule.guests import choose
     from bascule.plan.change import Note
     from bascule.workflow import choose_host, load
@@ -161,7 +162,7 @@ def define(
         message = f"host '{chosen.name}' has no guest '{unknown[0]}' in the site file"
         raise UsageFault(Problem(code="GUEST-UNKNOWN", message=message, hint=f"it has: {known}"))
     acts = choose.choose(driver, uri=connect, guests=guests)
-    notes: list[Note] = []
+    notes = list(check_macs(acts, [nic for name in names or guests for nic in guests[name].nics]))
     for name in names or guests:
         guest = guests[name]
         notes += choose.define(acts, guest, nic_model=nic_model)

@@ -10,6 +10,7 @@ from bascule.errors import Problem, UsageFault
 
 if TYPE_CHECKING:
     from bascule.draw.path import Highlight
+    from bascule.model.site import Service
 
 Question = tuple[str, str, str]  # source, target, service
 
@@ -24,6 +25,16 @@ def ends(highlight: str) -> Question:
         hint = "two names with a colon between them: --highlight guest_02:customer"
         raise UsageFault(Problem(code="USAGE", message=f"--highlight '{highlight}' is not A:B", hint=hint))
     return source, target, service
+
+
+def service_of(text: str) -> Service | None:
+    """The service that stands after the two names, None where there is none; raises UsageFault."""
+    from bascule.site.parsers import Wrong, read_service
+
+    try:
+        return read_service(text) if text else None
+    except Wrong as wrong:
+        raise UsageFault(Problem(code="USAGE", message=f"--highlight: {wrong}", hint=wrong.hint)) from wrong
 
 
 def choose(meant: Question, questions: Sequence[tuple[Question, bool | None]]) -> int:
@@ -53,9 +64,15 @@ def from_rehearsal(path: str, meant: Question) -> tuple[Highlight, str]:
         chosen = listed[choose(meant, questions)]
         hops = tuple((str(hop["node"]), str(hop["link"])) for hop in chosen["witness"]["hops"])
         reached = {"reach": True, "no-reach": False}.get(chosen["observed"])
+        sentence = str(chosen["witness"]["sentence"])
         digest = str(document.get("sha256", ""))
     except (ValueError, KeyError, TypeError) as error:
         hint = "write it with: bascule rehearse SITE --json > FILE"
         message = f"'{path}' is not what 'bascule rehearse --json' prints"
         raise UsageFault(Problem(code="WITNESS", message=message, hint=hint)) from error
-    return Highlight(source=meant[0], target=meant[1], hops=hops, reached=reached), digest
+    if not hops:
+        message = f"the rehearsal saw no frame from '{meant[0]}' to '{meant[1]}': {sentence}"
+        raise UsageFault(
+            Problem(code="WITNESS", message=message, hint="without --witness the way is what the file says")
+        )
+    return Highlight(source=meant[0], target=meant[1], hops=hops, reached=reached, sentence=sentence), digest

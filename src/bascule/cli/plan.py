@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bascule.cli.common import host_option, json_option, site_argument, width
+from bascule.cli.common import driver_options, host_option, json_option, say, site_argument, width
 
 
 @click.command()
@@ -14,6 +14,7 @@ from bascule.cli.common import host_option, json_option, site_argument, width
 @click.option("--commands", is_flag=True, help="Print the exact commands instead, ready to paste.")
 @click.option("--exit-code", is_flag=True, help="Exit with 2 when there are changes.")
 @click.option("--observed", metavar="FILE", help="Plan against a saved state instead of this host.")
+@driver_options
 @click.option("--save-observed", metavar="FILE", help="Save this host's state as it was observed, as JSON.")
 def command(
     *,
@@ -24,6 +25,8 @@ def command(
     exit_code: bool,
     observed: str | None,
     save_observed: str | None,
+    driver: str | None,
+    connect: str | None,
 ) -> int:
     """Show what would change on this host, in order, why, at what risk, and which guests it touches.
 
@@ -32,15 +35,20 @@ def command(
     Example: bascule plan site.yaml --commands
     """
     from bascule import workflow
+    from bascule.apply.crew import Asked
     from bascule.cli.entry import emit
     from bascule.cli.show_plan import plan_as_json, show_plan
     from bascule.plan.batch import script
 
-    planned = workflow.plan(site_file, host=host, observed_file=observed, save_to=save_observed)
+    asked = Asked(driver=driver or "", uri=connect)
+    planned = workflow.plan(site_file, host=host, observed_file=observed, save_to=save_observed, asked=asked)
     if as_json:
         emit("plan", {"ok": True, **plan_as_json(planned.host.name, planned.plan)})
     elif commands:
         click.echo(script(planned.plan), nl=False)
+        for change in planned.plan.changes:
+            if not change.commands:
+                say(f"not among the commands, for no kernel does it: {change.subject}: {change.action}")
     else:
         click.echo(show_plan(planned.host.name, planned.plan, columns=width()))
     return 2 if exit_code and planned.plan else 0

@@ -14,6 +14,7 @@ from bascule.errors import Problem, UsageFault
 
 if TYPE_CHECKING:
     from bascule.draw import Highlight
+    from bascule.twin.cast import Kind
     from bascule.verify.expectations import Outcome
     from bascule.workflow import Rehearsal
 
@@ -22,11 +23,25 @@ if TYPE_CHECKING:
 @site_argument
 @host_option
 @json_option
+@click.option(
+    "--guests",
+    type=click.Choice(("namespace", "qemu", "libvirt")),
+    default="namespace",
+    show_default=True,
+    help="Who plays the guests: namespaces, or virtual machines by bare QEMU or by a libvirt of the twin's own.",
+)
 @click.option("--no-picture", is_flag=True, help="Leave the drawing out.")
 @click.option("--highlight", metavar="A:B", help="Show the way that the frame of this expectation took.")
 @click.option("--report", "report_file", metavar="FILE", help="Write all of it as one HTML page, too.")
 def command(
-    *, site_file: str, host: str | None, as_json: bool, no_picture: bool, highlight: str | None, report_file: str | None
+    *,
+    site_file: str,
+    host: str | None,
+    as_json: bool,
+    guests: Kind,
+    no_picture: bool,
+    highlight: str | None,
+    report_file: str | None,
 ) -> int:
     """Build the site in throw-away namespaces, apply the plan there, ask every check and expectation, take it down.
 
@@ -40,7 +55,7 @@ def command(
 
     _look_ahead(site_file, highlight, report_file)
     is_watched = sys.stderr.isatty() and not as_json
-    seen = workflow.rehearse(site_file, host=host, progress=_progress if is_watched else None)
+    seen = workflow.rehearse(site_file, host=host, guests=guests, progress=_progress if is_watched else None)
     if is_watched:
         _progress("")
     if seen.changed:
@@ -105,6 +120,8 @@ def _in_words(seen: Rehearsal, *, picture: bool, columns: int, chosen: int | Non
     start = f"{', '.join(seen.observed)} as found on this machine" if seen.observed else "NICs only, nothing set up"
     headline = f"{seen.site.name}: rehearsed in a twin (with the rights of {seen.privilege}; start: {start})"
     parts = [wrapped(headline, indent=0, columns=columns)]
+    if seen.cast.accel is not None:
+        parts.append("guests  " + wrapped(seen.cast.words, indent=8, columns=columns))
     if picture:
         way = None if chosen is None else _way(seen.outcomes[chosen])
         parts.append(draw(seen.site, width=columns, ascii=not speaks_utf8(), highlight=way).rstrip())
@@ -139,6 +156,7 @@ def _as_json(seen: Rehearsal) -> dict[str, Any]:
         "site": seen.site.name,
         "sha256": seen.site.digest,
         "privilege": seen.privilege,
+        **seen.cast.as_json(),
         "observed": list(seen.observed),
         "plans": [plan_as_json(name, plan) for name, plan in seen.plans.items()],
         "checks": [check.as_json() for check in seen.checks],

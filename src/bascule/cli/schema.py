@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import click
 
+from bascule.cli.common import json_option
+
 
 @click.command()
-@click.option("--json", is_flag=True, expose_value=False, help="No difference: the schema is JSON anyway.")
-def command() -> int:
-    """The JSON schema of the site file (draft 2020-12), for editors. Reads only."""
+@json_option
+def command(*, as_json: bool) -> int:
+    """The JSON schema of the site file (draft 2020-12), for editors. Reads only.
+
+    With --json it has 'ok' and 'schema' as well, like the output of every verb; validators pass over both.
+    """
     import json
 
+    from bascule.cli.entry import emit
     from bascule.site.schema import json_schema
 
-    click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+    if as_json:
+        emit("schema", {"ok": True, **json_schema()})
+    else:
+        click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
     return 0

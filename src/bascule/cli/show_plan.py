@@ -11,7 +11,13 @@ from bascule.cli.common import count, seconds, table, wrapped
 from bascule.plan.change import Change, Note, Plan, Risk
 from bascule.plan.step import Phase
 
-NOTE_WORDS = {"foreign": "left alone", "waiting": "waits", "unsupported": "not done by this plan", "warning": "mind"}
+NOTE_WORDS = {
+    "foreign": "left alone",
+    "waiting": "waits",
+    "unsupported": "not done by this plan",
+    "along": "goes along",
+    "warning": "mind",
+}
 
 
 def show_plan(host: str, plan: Plan, *, columns: int) -> str:
@@ -64,7 +70,8 @@ def rows_of(changes: Iterable[Change]) -> list[Row]:
         for subject, group in by_subject.items():
             risk = max(change.risk for change in group)
             actions = ", ".join(dict.fromkeys(change.action for change in group))
-            unnamed = [guest for guest in group[0].guests if guest not in group[0].reason]
+            named = group[0].reason.split()
+            unnamed = [guest for guest in group[0].guests if guest not in named]
             guests = f"; carries {', '.join(unnamed)}" if unnamed else ""
             words = "" if risk is Risk.ADDITION else risk.words
             rows.append(Row(subject, actions, words, f"{group[0].reason}{guests}"))

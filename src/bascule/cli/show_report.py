@@ -11,7 +11,6 @@ from bascule.cli.show_plan import NOTE_WORDS, headline, outages_of, rows_of
 from bascule.cli.show_verdicts import tally
 from bascule.draw.asked import asked
 from bascule.draw.report import CheckRow, PlanPart, PlanRow, Report, report
-from bascule.verify.checks import Check
 from bascule.verify.words import WORDS
 
 if TYPE_CHECKING:
@@ -28,6 +27,7 @@ def show_report(seen: Rehearsal, site_file: str, *, now: datetime, chosen: int |
         ("took", seconds(seen.timings["total"])),
         ("start", start),
         ("rights", seen.privilege),
+        ("guests", seen.cast.words),
         ("bascule", __version__),
         ("sha256", seen.site.digest),
     )
@@ -48,10 +48,6 @@ def show_report(seen: Rehearsal, site_file: str, *, now: datetime, chosen: int |
         chosen=chosen,
     )
     return report(page)
-
-
-def _check(check: Check) -> CheckRow:
-    return CheckRow(subject=check.subject, what=WORDS.get(check.id, check.id), ok=check.ok, detail=check.detail)
 
 
 def _plan(host: str, plan: Plan) -> PlanPart:

@@ -50,6 +50,7 @@ def _words(now: Standing) -> str:
     if now.guard:
         facts.append(("watched by", now.guard))
     lines += table(facts, indent=2, columns=width())
+    lines += table([(x,) for x in now.servers], indent=2, columns=width())
     if now.left:
         lines += ["what still differs from before:", *table([(x,) for x in now.left], indent=2, columns=width())]
     if now.drift:
@@ -69,6 +70,7 @@ def _as_json(now: Standing) -> dict[str, Any]:
         "watched_by": now.guard or None,
         "left": list(now.left),
         "drift": list(now.drift),
+        "servers": list(now.servers),
         "busy": {"pid": now.busy.pid, "verb": now.busy.verb} if now.busy else None,
     }
 

@@ -42,12 +42,9 @@ def groups(guests: Iterable[Guest], *, from_count: int | None, apart: Iterable[s
 
 
 def span(names: Sequence[str]) -> str:
-    """The names of a group in short: ``web-01…web-12``, or the first and how many more where numbers are missing."""
-    first, last = names[0], names[-1]
-    numbers = [int(found[2]) for name in names if (found := _NUMBERED.fullmatch(name))]
-    if len(numbers) == len(names) and numbers == list(range(numbers[0], numbers[0] + len(names))):
-        return f"{first}…{last}"
-    return f"{first} +{len(names) - 1}"
+    """The names of a group from the lowest number to the highest: ``web-01…web-12``; some between may be missing."""
+    in_order = sorted(names, key=lambda name: int(found[2]) if (found := _NUMBERED.fullmatch(name)) else 0)
+    return f"{in_order[0]}…{in_order[-1]}"
 
 
 def untouched(site: Site) -> frozenset[str]:

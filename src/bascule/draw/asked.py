@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from bascule.draw.path import Highlight, find_path
@@ -89,8 +89,10 @@ def ways_of(scene: Scene, asked: Sequence[Asked]) -> dict[str, Path]:
     for place, one in enumerate(asked):
         if one.hops:
             reached = REACHED.get(one.observed)
-            asking = Highlight(source=one.source, target=one.target, hops=one.hops, reached=reached)
-            ways[f"w{place}"] = replace(find_path(scene, asking), end=one.sentence)
+            asking = Highlight(
+                source=one.source, target=one.target, hops=one.hops, reached=reached, sentence=one.sentence
+            )
+            ways[f"w{place}"] = find_path(scene, asking)
     return ways
 
 

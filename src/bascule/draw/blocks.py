@@ -35,6 +35,7 @@ class Metrics:
     chip: int  # the padding of a port's label, 0 where it has no border
     note_width: int  # the longest note, in characters; what is longer is cut and shown in full on pointing
     arrow: int  # room above a firewall's text, and beside a translation's, for the arrow of what it lets through
+    icon: int  # room beside a NIC's label, for its sign
     measure: Callable[[str, bool], int]  # the width of a text; True for a label, False for a note
 
     def snap(self, size: int) -> int:
@@ -132,7 +133,7 @@ def rows(lines: Sequence[Sequence[Block]], m: Metrics) -> Block:
     for line in lines[:-1]:
         for block in line:
             lane_keys += [leaving.key for leaving in block.exits if leaving.key not in lane_keys]
-    lanes = {key: m.grid * (place + 1) for place, key in enumerate(reversed(lane_keys))}
+    lanes = {key: m.grid * (place + 1) for place, key in enumerate(lane_keys)}
     left = m.snap(m.grid * (len(lane_keys) + 1)) if lane_keys else 0
     joined: dict[str, Exit] = {}
     y = 0
@@ -181,9 +182,29 @@ def rows(lines: Sequence[Sequence[Block]], m: Metrics) -> Block:
     return out
 
 
-def box(node: str, lines: Sequence[str], m: Metrics, *, ports: int = 1, shape: str = "box") -> Box:
-    """A box as large as its text, and wide enough for its ports."""
-    widest = max((m.measure(line, place == 0) for place, line in enumerate(lines)), default=0)
+def spread(blocks: Sequence[Block], ends: Sequence[Sequence[int]], limit: int, m: Metrics) -> None:
+    """Push the blocks of a row to the right, in place, each as far as the middle of what it is wired to."""
+    places, x = [], 0
+    for block, own in zip(blocks, ends, strict=True):
+        middle = m.grid * ((sum(own) // len(own) - block.w // 2) // m.grid) if own else x
+        places.append(max(x, middle))
+        x = places[-1] + block.w + m.gap
+    room = limit // m.grid * m.grid
+    for number in reversed(range(len(blocks))):
+        places[number] = min(places[number], room - blocks[number].w)
+        room = places[number] - m.gap
+    x = 0
+    for block, place in zip(blocks, places, strict=True):
+        pad = max(0, place - x)
+        block.moved(pad, 0)
+        block.w += pad
+        x += block.w + m.gap
+
+
+def box(node: str, lines: Sequence[str], m: Metrics, *, ports: int = 1, shape: str = "box", extra: int = 0) -> Box:
+    """A box as large as its text, and wide enough for its ports; ``extra`` is room beside the label."""
+    widths = (m.measure(line, not place and shape != "chip") + extra * (not place) for place, line in enumerate(lines))
+    widest = max(widths, default=0)
     pad_x, pad_y = (m.chip, m.chip // 2) if shape == "chip" else (m.pad_x, m.pad_y)
     width = m.snap(max(widest + 2 * pad_x, m.grid * (ports + 1)))
     if not m.edge:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bascule.draw.scene import Layer, LinkState, Node, Presence, Scene
 
+BAD = "#c4162a"
 DASHES = ("solid", "dashed", "dotted", "bold")
 _SHAPES = {Layer.NETWORK: "box", Layer.MACHINE: "box3d", Layer.GUEST: "box", Layer.TAP: "plain"}
 
@@ -28,8 +29,10 @@ def dot(scene: Scene) -> str:
     for edge in scene.edges:
         style = scene.style(edge.network)
         words = [f"style={DASHES[(style or 0) % len(DASHES)]}", "dir=none"]
-        if edge.presence in {Presence.WANTED, Presence.DRIFTED}:
+        if edge.presence is Presence.WANTED:
             words = ["style=dashed", "dir=none", f"label={_quote(str(edge.presence))}"]
+        elif edge.presence is Presence.DRIFTED:  # it is there, and should not be
+            words = [f"color={_quote(BAD)}", "dir=none", f"label={_quote(str(edge.presence))}"]
         if edge.id in hot_edges:
             words.append("penwidth=3")
         lines.append(f"  {_quote(edge.upper)} -> {_quote(edge.lower)} [{', '.join(words)}];")
@@ -42,7 +45,9 @@ def _node(node: Node, hot: bool) -> str:  # noqa: FBT001 - a private helper
     words = [f"label={_quote(text)}", f"shape={_SHAPES.get(node.layer, 'box')}"]
     if node.details:
         words.append(f"tooltip={_quote(chr(10).join(node.details))}")
-    if node.state not in {LinkState.UNKNOWN, LinkState.UP} or node.presence is Presence.WANTED:
+    if node.state not in {LinkState.UNKNOWN, LinkState.UP} or node.presence is Presence.DRIFTED:
+        words += [f"color={_quote(BAD)}", f"fontcolor={_quote(BAD)}"]
+    if node.presence is Presence.WANTED:
         words.append("style=dashed")
     if hot:
         words.append("penwidth=3")

@@ -12,7 +12,8 @@ from html import escape
 from bascule.draw.layout import Layout
 from bascule.draw.legend import legend
 from bascule.draw.scene import Path, Scene
-from bascule.draw.svg import MARGIN, body, corners, describe, lay_out, way, way_end
+from bascule.draw.signs import way_end
+from bascule.draw.svg import MARGIN, body, corners, describe, inner_width, lay_out, way
 
 GAP = 28
 
@@ -32,7 +33,7 @@ def embed(
     """
     ways = ways or {}
     layout, m = lay_out(scene)
-    inner = max(layout.width, 560)
+    inner = inner_width(scene, layout)
     signs, signs_height = legend(scene, layout, inner)
     passed: dict[str, str] = {}
     for key, path in ways.items():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from bascule.draw.look import link_details, link_state
+import re
+
+from bascule.draw.look import is_isolated, link_details, link_state
 from bascule.draw.scene import Kind, Layer, LinkState, Node, Presence, link_id, self_id
 from bascule.draw.sheet import Sheet
 from bascule.model.links import Bond, Bridge, Loopback, Macvtap, Physical, Tap, Veth, Vlan
@@ -17,7 +19,8 @@ def add_foreign(sheet: Sheet, host: Host, observed: HostState) -> None:
     """
     bare = not host.nics and not host.bridges and not host.virtual_networks
     presence = Presence.PRESENT if bare else Presence.FOREIGN
-    for link in observed.links.values():
+    links = sorted(observed.links.values(), key=_by_name)  # the kernel's order is that in which they were made
+    for link in links:
         key = link_id(host.name, link.name)
         if isinstance(link.options, Loopback) or key in sheet.nodes or key in sheet.aliases:
             continue
@@ -37,13 +40,18 @@ def add_foreign(sheet: Sheet, host: Host, observed: HostState) -> None:
                 )
             )
             sheet.wire(self_id(host.name, link.name), key, presence=presence)
-    for link in observed.links.values():
+    for link in links:
         key = link_id(host.name, link.name)
         key = sheet.aliases.get(key, key)
         if link.master is not None:
             _wire(sheet, key, link_id(host.name, link.master), link, presence)
         if link.parent is not None and isinstance(link.options, Vlan | Macvtap):
             _wire(sheet, key, link_id(host.name, link.parent), link, presence)
+
+
+def _by_name(link: Link) -> list[tuple[int, str]]:
+    """eth2 before eth10."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", link.name)]
 
 
 def _wire(sheet: Sheet, link: str, other: str, seen: Link, presence: Presence) -> None:
@@ -77,6 +85,7 @@ def _node(host: Host, link: Link, presence: Presence) -> Node:
         host=host.name,
         presence=presence,
         state=state,
+        isolated=is_isolated(link),
     )
 
 

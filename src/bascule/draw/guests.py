@@ -20,7 +20,9 @@ def add_guests(
         by_look: dict[object, list[Guest]] = {}
         for guest in group:
             looks = [_look(host, nic, sheet, observed) for nic in guest.nics]
-            by_look.setdefault(tuple((look.presence, look.state, bool(look.drift)) for look in looks), []).append(guest)
+            by_look.setdefault(
+                tuple((look.presence, look.state, look.isolated, bool(look.drift)) for look in looks), []
+            ).append(guest)
         for members in by_look.values():
             _add_guest(sheet, site, host, members, observed)
 
@@ -121,13 +123,15 @@ def _add_tap(
         network=name,
         presence=look.presence,
         state=look.state if look.presence is not Presence.WANTED else LinkState.UNKNOWN,
+        isolated=look.isolated,
         drift=look.drift,
         members=tuple(taps) if len(taps) > 1 else (),
     )
     sheet.add(node)
     for tap in taps[1:]:
         sheet.aliases[link_id(host.name, tap)] = node.id
-    sheet.wire(guest_id(nic.guest), node.id, network=name, presence=look.presence)
+    there = Presence.PRESENT if look.presence is Presence.DRIFTED else look.presence  # what drifted is the other end
+    sheet.wire(guest_id(nic.guest), node.id, network=name, presence=there)
     into = virtual_id(host.name, nic.into) if nic.plug is PlugKind.NETWORK else link_id(host.name, nic.into)
     link = observed.links.get(nic.tap) if observed else None
     actual = None

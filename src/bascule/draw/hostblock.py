@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
-from itertools import permutations
 
-from bascule.draw.blocks import Block, Box, Exit, Metrics, box, ports, rows, seat, wrap
+from bascule.draw.blocks import Block, Box, Exit, Metrics, box, ports, rows, seat, spread, wrap
+from bascule.draw.rails import in_order
 from bascule.draw.scene import Kind, Layer, Node, Scene
 from bascule.draw.tree import Tree, plant
 
@@ -78,7 +78,7 @@ class HostLayout:
         above = rows(lines, m)
         shape = "bar" if node.kind in _WIDE else "box"
         legs = self.networks.get(key, [])
-        bar = box(key, self.lines(node), m, ports=max(len(legs), 1), shape=shape)
+        bar = box(key, self.lines(node), m, ports=max(len(legs), 1), shape=shape, extra=_icon(node, m))
         if node.kind is Kind.TRANSLATION:
             bar.w += m.snap(2 * m.arrow)
         out = seat(above, bar, m, wide=node.kind in _WIDE, entry=key in self.entered)
@@ -102,7 +102,8 @@ class HostLayout:
         blocks = []
         for foot in feet:
             legs = self.networks.get(foot, [])
-            frame = box(foot, self.lines(self.scene.nodes[foot]), m, ports=max(len(legs), 1))
+            below = self.scene.nodes[foot]
+            frame = box(foot, self.lines(below), m, ports=max(len(legs), 1), extra=_icon(below, m))
             block = Block(w=frame.w, h=frame.h, boxes=[frame])
             self._leave(block, frame, legs, frame.h - m.edge)
             blocks.append(block)
@@ -132,8 +133,11 @@ class HostLayout:
         out.h = top + channel + max(frame.h for frame in row.boxes)
         return out
 
-    def _end(self, key: str) -> Block:
-        """A guest with its taps, a tap without a guest, or the host's own address."""
+    def _end(self, key: str, lanes: Mapping[str, int] | None = None) -> Block:
+        """A guest with its taps, a tap without a guest, or the host's own address.
+
+        ``lanes`` says where the wires to an element come in, so that the taps stand in the order of their wires.
+        """
         m = self.m
         node = self.scene.nodes[key]
         taps = self.tree.taps.get(key)
@@ -144,6 +148,8 @@ class HostLayout:
             self._leave(block, frame, legs, frame.h - m.edge)
             return block
         chips = []
+        if lanes:
+            taps = sorted(taps, key=lambda tap: min((lanes[e.lower] for e in self.tree.lower[tap]), default=0))
         for tap in taps:
             legs = [(edge.lower, edge.id) for edge in self.tree.lower[tap]]
             chips.append((box(tap, self.lines(self.scene.nodes[tap]), m, ports=len(legs), shape="chip"), legs))
@@ -186,11 +192,19 @@ class HostLayout:
     def _crown(self, body: Block, room: int | None) -> Block:
         """Put the guests that stand on several elements above all, with a channel of wires under them."""
         m = self.m
-        blocks = [self._end(key) for key in self.tree.loose]
+        lanes = {key: way[0][0] for key, way in body.entries.items()}
+        blocks = [self._end(key, lanes) for key in self.tree.loose]
         limit = room if room is not None else max(body.w, *(block.w for block in blocks))
-        top = rows(wrap(blocks, gap=m.gap, width=limit), m)
-        keys = list(dict.fromkeys(leaving.key for leaving in top.exits))
-        keys = _tracks(keys, top.exits, {key: body.entries[key][0][0] for key in keys})
+        lines = wrap(blocks, gap=m.gap, width=limit)
+        if len(lines) == 1:
+            wires = {id(block): [lanes[leaving.key] for leaving in block.exits] or [0] for block in blocks}
+            lines = [sorted(blocks, key=lambda block: sum(wires[id(block)]) / len(wires[id(block)]))]
+            spread(lines[0], [wires[id(block)] for block in lines[0]], limit, m)
+        top = rows(lines, m)
+        ends: dict[str, list[int]] = {}
+        for leaving in top.exits:
+            ends.setdefault(leaving.key, []).append(leaving.x)
+        keys = in_order(sorted(ends, key=lambda key: -lanes[key]), ends, {key: [lanes[key]] for key in ends})
         height = top.h + m.drop + m.track * len(keys)
         body.moved(0, height)
         out = Block(w=max(top.w, body.w), h=height + body.h, exits=body.exits)
@@ -217,26 +231,8 @@ class HostLayout:
         return out
 
 
-def _tracks(keys: list[str], exits: Sequence[Exit], entries: dict[str, int]) -> list[str]:
-    """The order of parallel wires that crosses least, from the top; for many of them a good one."""
-    keys = sorted(keys, key=lambda key: -entries[key])
-    if len(keys) > 5:
-        return keys
-    spans = {k: (min(s), max(s)) for k in keys if (s := [e.x for e in exits if e.key == k] + [entries[k]])}
-
-    def crossings(order: Sequence[str]) -> int:
-        place = {key: number for number, key in enumerate(order)}
-        drops = [(e.x, -1, place[e.key], e.key) for e in exits]
-        rises = [(entries[key], place[key], len(keys), key) for key in keys]
-        return sum(
-            spans[key][0] < x < spans[key][1] and top < place[key] < bottom
-            for x, top, bottom, own in drops + rises
-            for key in keys
-            if key != own
-        )
-
-    orders: list[list[str]] = [list(order) for order in permutations(keys)]
-    return min(orders, key=crossings)
+def _icon(node: Node, m: Metrics) -> int:
+    return m.icon if node.kind is Kind.NIC else 0
 
 
 def _widen(block: Block, width: int, height: int, m: Metrics) -> None:

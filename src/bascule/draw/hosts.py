@@ -1,9 +1,8 @@
-"""A declared host: its NICs, bonds, VLAN links, bridges and virtual networks, and the host's own addresses on them."""
+"""A declared host: its NICs, bonds, VLAN links and bridges, and the host's own addresses on them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from bascule.draw.guests import add_guests
 from bascule.draw.look import (
@@ -18,20 +17,12 @@ from bascule.draw.look import (
     look_at,
     option_is,
 )
-from bascule.draw.scene import Kind, Layer, Node, Presence, exit_id, link_id, network_id, self_id, virtual_id
+from bascule.draw.scene import Kind, Layer, Node, Presence, link_id, network_id, self_id
 from bascule.draw.sheet import Sheet
-from bascule.model.site import Bridge, Guest, Host, Mode, Nic, Site, VirtualNetwork
-from bascule.model.state import HostState, Link
+from bascule.draw.virtual import add_virtual, own_addresses
+from bascule.model.site import Bridge, Guest, Host, Nic, Site
+from bascule.model.state import HostState
 from bascule.model.values import IfName, IpAddress, IpInterface
-
-
-@dataclass(frozen=True, slots=True)
-class WayOut:
-    """Where the host's own traffic leaves: the link with its gateway, else the first one with an address."""
-
-    link: str
-    address: str
-    network: str | None
 
 
 def add_host(
@@ -64,7 +55,7 @@ def add_host(
     for bridge in host.bridges.values():
         _add_bridge(sheet, site, host, bridge, observed)
     for virtual in host.virtual_networks.values():
-        _add_virtual(sheet, host, virtual, observed)
+        add_virtual(sheet, host, virtual, observed)
     add_guests(sheet, site, host, groups, observed)
 
 
@@ -102,12 +93,15 @@ def _add_nic(sheet: Sheet, site: Site, host: Host, nic: Nic, observed: HostState
         network=nic.network if len(reached) < 2 else None,
         presence=look.presence,
         state=look.state,
+        isolated=look.isolated,
         drift=look.drift,
     )
     sheet.add(node)
     moved = bridge is not None and bridge.from_uplink
     if nic.has_address and not moved:
-        _add_self(sheet, host, nic.name, nic.addresses, nic.gateways, dhcp=nic.dhcp, network=nic.network)
+        _add_self(
+            sheet, host, nic.name, nic.addresses, nic.gateways, dhcp=nic.dhcp, network=nic.network, observed=observed
+        )
     for name in reached:
         sheet.wire(node.id, network_id(name), network=name, state=look.state)
 
@@ -142,27 +136,44 @@ def _add_self(
     *,
     dhcp: bool,
     network: str | None,
+    observed: HostState | None,
 ) -> None:
     words = [str(address) for address in addresses] + (["dhcp"] if dhcp else [])
+    seen = observed.links.get(IfName(link)) if observed else None
+    own = [address.ip for address in seen.addresses if not address.is_link_local] if seen else []
+    presence = Presence.DECLARED
+    if observed is not None:
+        there = set(own).issuperset(map(str, addresses)) and (bool(own) or not dhcp)
+        presence = Presence.PRESENT if there else Presence.DRIFTED if own else Presence.WANTED
+    others = [ip for ip in own if ip not in words]
+    told = [f"has {ip}" for ip in others] if dhcp or presence is Presence.DRIFTED else []
     sheet.add(
         Node(
             id=self_id(host.name, link),
             layer=Layer.SWITCH,
             kind=Kind.HOST,
             label=host.name,
-            notes=tuple(words or ["own address"]),
-            details=("the host's own address", *words, *(f"gateway {gateway}" for gateway in gateways)),
+            notes=(*(words or ["own address"]), *told),
+            details=(
+                "the host's own address",
+                *words,
+                *(f"has {ip}" for ip in others),
+                *(f"gateway {g}" for g in gateways),
+            ),
             host=host.name,
             network=network,
+            presence=presence,
         )
     )
-    sheet.wire(self_id(host.name, link), link_id(host.name, link), network=network)
+    wire = Presence.WANTED if presence is Presence.WANTED else Presence.DECLARED
+    sheet.wire(self_id(host.name, link), link_id(host.name, link), network=network, presence=wire)
 
 
 def _add_bridge(sheet: Sheet, site: Site, host: Host, bridge: Bridge, observed: HostState | None) -> None:
     network = site.network_of_bridge(host, bridge)
     name = network.name if network else None
-    faults = [is_kind("bridge"), has_mtu(bridge.mtu), has_addresses(bridge.addresses)]
+    own = own_addresses(host, bridge)
+    faults = [is_kind("bridge"), has_mtu(bridge.mtu), has_addresses(own)]
     faults += [option_is("stp_state", int(bridge.stp), "STP")]
     faults += [option_is("vlan_filtering", int(bridge.vlan_aware), "VLAN filtering")]
     if not bridge.has_address:
@@ -191,15 +202,10 @@ def _add_bridge(sheet: Sheet, site: Site, host: Host, bridge: Bridge, observed: 
     )
     sheet.add(node)
     if bridge.has_address:
-        own = bridge.addresses
-        gateways = bridge.gateways
-        dhcp = bridge.dhcp
-        if bridge.from_uplink:
-            nics = host.uplink_nics(bridge)
-            own = own or tuple(address for nic in nics for address in nic.addresses)
-            gateways = gateways or tuple(gateway for nic in nics for gateway in nic.gateways)
-            dhcp = dhcp or any(nic.dhcp for nic in nics)
-        _add_self(sheet, host, bridge.name, own, gateways, dhcp=dhcp, network=node.network)
+        nics = host.uplink_nics(bridge) if bridge.from_uplink else ()
+        gateways = bridge.gateways or tuple(gateway for nic in nics for gateway in nic.gateways)
+        dhcp = bridge.dhcp or any(nic.dhcp for nic in nics)
+        _add_self(sheet, host, bridge.name, own, gateways, dhcp=dhcp, network=node.network, observed=observed)
     if bridge.uplink is None or bridge.port is None:
         return
     below = link_id(host.name, bridge.uplink)
@@ -228,117 +234,3 @@ def _add_bridge(sheet: Sheet, site: Site, host: Host, bridge: Bridge, observed: 
     apart = observed is not None and (link is None or link.master != bridge.name)
     presence = Presence.WANTED if apart else Presence.DECLARED
     sheet.wire(node.id, below, network=node.network, presence=presence, state=lower.state if lower else look.state)
-
-
-def _add_virtual(sheet: Sheet, host: Host, network: VirtualNetwork, observed: HostState | None) -> None:
-    link = virtual_bridge(network, observed)
-    look = look_at(observed, link.name if link else "", ())
-    mode = {Mode.NAT: "NAT", Mode.ROUTED: "routed", Mode.ISOLATED: "isolated", Mode.OPEN: "open"}[network.mode]
-    details = [f"virtual network, {mode}", *(f"subnet {subnet}" for subnet in network.subnets)]
-    if network.dhcp:
-        details.append(f"DHCP {network.dhcp}")
-    notes = [mode, *(str(subnet) for subnet in network.subnets)]
-    if link:
-        notes.insert(0, link.name)
-        sheet.aliases[link_id(host.name, link.name)] = virtual_id(host.name, network.name)
-    if network.mode is Mode.ISOLATED:
-        notes.append("no way out")
-    node = Node(
-        id=virtual_id(host.name, network.name),
-        layer=Layer.SWITCH,
-        kind=Kind.VIRTUAL_NETWORK,
-        label=network.name,
-        notes=tuple(notes),
-        details=(*details, *look.details),
-        host=host.name,
-        presence=look.presence,
-        state=look.state,
-    )
-    sheet.add(node)
-    if network.mode is Mode.ISOLATED:
-        return
-    way = way_out(site_host=host)
-    step = Node(
-        id=exit_id(host.name, network.name),
-        layer=Layer.MIDDLE,
-        kind=Kind.TRANSLATION if network.mode is Mode.NAT else Kind.ROUTING,
-        label="masquerade" if network.mode is Mode.NAT else "routing",
-        notes=_step_notes(network, way),
-        details=_step_details(network, way),
-        lets_in=tuple(dict.fromkeys(forward.guest for forward in network.forwards)),
-        host=host.name,
-    )
-    sheet.add(step)
-    sheet.wire(node.id, step.id)
-    if way:
-        sheet.wire(step.id, link_id(host.name, way.link), network=way.network)
-
-
-def _step_notes(network: VirtualNetwork, way: WayOut | None) -> tuple[str, ...]:
-    if way is None:
-        return ("no way out: host has no address",)
-    if network.mode is Mode.ROUTED:
-        return ("no translation", "in and out by route")
-    if network.mode is Mode.OPEN:
-        return ("host's rules decide",)
-    notes = [f"out as {way.address}"]
-    notes += [f"in :{f.host_port} → {f.guest} {f.service}" for f in network.forwards]
-    return (*notes, "all else: no way in" if network.forwards else "in: nothing")
-
-
-def _step_details(network: VirtualNetwork, way: WayOut | None) -> tuple[str, ...]:
-    if way is None:
-        return ("the host has no address of its own to the outside",)
-    if network.mode is Mode.NAT:
-        subnets = ", ".join(str(subnet) for subnet in network.subnets) or "the subnet"
-        return (
-            f"what leaves {subnets} gets the address {way.address} of {way.link}",
-            "answers find their way back; nothing else gets in, for no one outside knows a guest's address",
-            *(f"port {f.host_port} of the host leads to {f.guest} {f.service}" for f in network.forwards),
-        )
-    if network.mode is Mode.ROUTED:
-        return (f"forwarded through {way.link} as it is; the building needs a route back to the host",)
-    return (f"forwarded through {way.link}; nobody but the host's own firewall rules decides what passes",)
-
-
-def way_out(site_host: Host) -> WayOut | None:
-    """The link that the host's default route would use."""
-    links: list[tuple[int, WayOut]] = []
-    for bridge in site_host.bridges.values():
-        nics = site_host.uplink_nics(bridge)
-        own = bridge.addresses or (tuple(a for n in nics for a in n.addresses) if bridge.from_uplink else ())
-        gateway = bool(bridge.gateways) or (bridge.from_uplink and any(nic.gateways for nic in nics))
-        if bridge.has_address:
-            network = next((nic.network for nic in nics if nic.network), None) if bridge.vlan is None else None
-            links.append((0 if gateway else 2, WayOut(bridge.name, _first(own), network)))
-    moved = {b.uplink for b in site_host.bridges.values() if b.from_uplink}
-    for nic in site_host.nics.values():
-        if nic.has_address and nic.name not in moved:
-            rank = 0 if nic.gateways else 1 if nic.dhcp else 2
-            links.append((rank, WayOut(nic.name, _first(nic.addresses), nic.network)))
-    return min(links, key=lambda found: found[0], default=(0, None))[1]
-
-
-def _first(addresses: Sequence[IpInterface]) -> str:
-    return addresses[0].ip.compressed if addresses else "the host's address"
-
-
-def virtual_bridge(network: VirtualNetwork, observed: HostState | None) -> Link | None:
-    """The bridge that carries a virtual network: the one with an address in its subnet, whoever made it."""
-    if observed is None:
-        return None
-    for link in observed.links.values():
-        for address in link.addresses:
-            ip = IfName(address.ip.split("/")[0])
-            if link.is_bridge and any(_contains(subnet, ip) for subnet in network.subnets):
-                return link
-    return None
-
-
-def _contains(subnet: object, ip: str) -> bool:
-    from ipaddress import ip_address
-
-    try:
-        return ip_address(ip) in subnet  # type: ignore[operator]  # either family; a mixed question is False
-    except ValueError:
-        return False

@@ -6,12 +6,13 @@ next free place in its column, so the others stay where they are until another c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from bascule.draw.blocks import Block, Box, Exit, Metrics, Points, box, flipped, ports, rows, wrap
+from bascule.draw.blocks import Block, Box, Exit, Metrics, Points, box, flipped, ports, rows, spread, wrap
 from bascule.draw.hostblock import HostLayout, Notes, words_of
+from bascule.draw.rails import in_order
 from bascule.draw.scene import Edge, Layer, Scene
 
 DEPTHS = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 32, 40, 50, 64, 80, 100, 130, 160, 200)
@@ -47,14 +48,12 @@ def arrange(scene: Scene, m: Metrics, *, depth: int, width: int | None = None, n
     layouts = [HostLayout(scene, host, m, deep=depth, width=width, notes=notes) for host in scene.hosts]
     blocks = [layout.block() for layout in layouts]
     upper = rows(wrap(blocks, gap=m.gap * 2, width=width), m) if blocks else Block()
-    lower = _machines(scene, m, width=width if width is not None else max(upper.w, m.grid), notes=notes)
-    if upper.w > lower.w:
-        lower.moved(m.grid * ((upper.w - lower.w) // 2 // m.grid), 0)
-    elif lower.w > upper.w:
+    lower = _machines(scene, m, upper, width=width, notes=notes)
+    if lower.w > upper.w:
         upper.moved(m.grid * ((lower.w - upper.w) // 2 // m.grid), 0)
-    lower.moved(_apart(upper.exits, lower.exits, m), 0)
+    lower.moved(_apart(upper, lower, m), 0)
     total = max([upper.w, *(frame.x + frame.w for frame in lower.boxes)])
-    names = [node.id for node in scene.of_layer(Layer.NETWORK)]
+    names = in_order([node.id for node in scene.of_layer(Layer.NETWORK)], _spots(upper.exits), _spots(lower.exits))
     heights = {name: upper.h + m.rail_top + m.rail * place for place, name in enumerate(names)}
     floor = upper.h
     if names:
@@ -86,20 +85,33 @@ def arrange(scene: Scene, m: Metrics, *, depth: int, width: int | None = None, n
     )
 
 
-def _apart(above: Sequence[Exit], below: Sequence[Exit], m: Metrics) -> int:
+def _apart(upper: Block, lower: Block, m: Metrics) -> int:
     """How far to shift the machines so that their wires keep away from those that come from above."""
-    posts = {leaving.x for leaving in above}
-    shifts = [m.half() + m.grid * place for place in range(4)]
+    posts = {leaving.x for leaving in upper.exits}
+    left, right = -min((frame.x for frame in lower.boxes), default=0), upper.w - lower.w
+    steps = [m.half() + m.grid * place for place in range(-8, 8)]
+    shifts = [m.half(), *(step for step in steps if left <= step <= right)]
 
-    def nearest(shift: int) -> int:
-        return min((abs(e.x + shift - x) for e in below for x in posts), default=m.grid)
+    def apart(shift: int) -> tuple[int, int]:
+        found = [min((abs(leaving.x + shift - x) for x in posts), default=m.grid) for leaving in lower.exits]
+        return min([m.grid, *found]), -sum(distance < m.grid for distance in found)
 
-    return max(shifts, key=lambda shift: (min(nearest(shift), m.grid), -shift))
+    return max(shifts, key=lambda shift: (apart(shift), -abs(shift)))
 
 
-def _machines(scene: Scene, m: Metrics, *, width: int, notes: Notes) -> Block:
-    """The machines in rows; each row joins the lanes that lead up to the networks."""
+def _spots(exits: Iterable[Exit]) -> dict[str, list[int]]:
+    """Where the wires of each network come in."""
+    found: dict[str, list[int]] = {}
+    for leaving in exits:
+        found.setdefault(leaving.key, []).append(leaving.x)
+    return found
+
+
+def _machines(scene: Scene, m: Metrics, upper: Block, *, width: int | None, notes: Notes) -> Block:
+    """The machines, each under the middle of its networks; more than a row of them join in lanes that lead up."""
+    above = _spots(upper.exits)
     blocks = []
+    wires: list[list[int]] = []
     for node in scene.of_layer(Layer.MACHINE):
         legs = [edge for edge in scene.edges if edge.lower == node.id]
         frame = box(node.id, words_of(node, m, notes), m, ports=max(len(legs), 1))
@@ -111,14 +123,24 @@ def _machines(scene: Scene, m: Metrics, *, width: int, notes: Notes) -> Block:
             block.paths[edge.id] = [(x, frame.h - m.edge)]
             block.exits.append(Exit(key=edge.upper, x=x, edges=(edge.id,)))
         blocks.append(block)
+        wires.append([sum(spots) // len(spots) for leg in legs if (spots := above.get(leg.upper))])
     if not blocks:
         return Block()
+    limit = width if width is not None else max(upper.w, m.grid)
     tracks = len({leaving.key for block in blocks for leaving in block.exits})
-    room = max(width - m.half() - m.grid * (tracks + 1), 1)
-    lines = wrap(blocks, gap=m.gap, width=width - m.half())
+    room = max(limit - m.half() - m.grid * (tracks + 1), 1)
+    lines = wrap(blocks, gap=m.gap, width=limit - m.half())
     if len(lines) > 1:
         lines = wrap(blocks, gap=m.gap, width=room)
-    return flipped(rows(list(reversed(lines)), m), m)
+    else:
+        in_row = sorted(range(len(blocks)), key=lambda n: sum(wires[n]) // len(wires[n]) if wires[n] else upper.w)
+        lines = [[blocks[number] for number in in_row]]
+        wide = sum(block.w + m.gap for block in blocks) - m.gap
+        spread(lines[0], [wires[number] for number in in_row], max(upper.w - m.grid, wide), m)
+    out = flipped(rows(list(reversed(lines)), m), m)
+    if len(lines) > 1 and upper.w > out.w:
+        out.moved(m.grid * ((upper.w - out.w) // 2 // m.grid), 0)
+    return out
 
 
 def _rails(
@@ -141,9 +163,13 @@ def _rails(
         crossing = {e.x for e in above if heights[e.key] >= y} | {e.x for e in below if heights[e.key] <= y}
         spots = touch[name] or [0]
         label, found = None, None
-        for words in (" ".join((node.label, *node.notes)) if notes is not Notes.NONE else node.label, node.label):
+        whole = " ".join((node.label, *node.notes)) if notes is not Notes.NONE else node.label
+        for words, tight in ((whole, False), (whole, True), (node.label, False)):
             label = box(name, (words,), m, shape="chip")
-            label.w += 2 * m.gap if m.edge else 0
+            if m.edge:  # the line of the rail runs on beside the words
+                label.w += m.snap(2) if tight else 2 * m.gap
+            else:  # they stand above it, on no grid
+                label.w = m.measure(words, False) + 2 * m.chip
             found = _free(crossing, label.w, total, min(spots), max(spots), m)
             if found is not None:
                 break

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from html import escape
 
+from bascule.draw.canvas import cells
 from bascule.draw.layout import Layout
 from bascule.draw.scene import Kind, LinkState, Presence, Scene, network_id
+from bascule.draw.signs import BAD, CUT, HELD, socket, state_class, wire_sign
 from bascule.draw.style import network_style
 
 STEP = 24
 _NOTE = 6.7
+_BOX = '<rect class="box" x="2" y="-8" width="32" height="16" rx="5"/>'
+_THROUGH = (
+    '<path class="flow" d="M13 -6V2"/><path class="flowhead" d="M10 1h6l-3 5z"/>'
+    '<path class="noline" d="M24 6V-2M20 -1l8 4"/><path class="no" d="M21 -1h6l-3 -5z"/>'
+)
 
 
 def legend(scene: Scene, layout: Layout, width: int) -> tuple[list[str], int]:
@@ -21,23 +28,23 @@ def legend(scene: Scene, layout: Layout, width: int) -> tuple[list[str], int]:
         entries.append((f'<path class="rail {network_style(place)}" d="M0 0H36"/>', words))
     kinds = {node.kind for node in scene.nodes.values()}
     shapes = [
-        (Kind.GUEST, '<rect class="box" x="2" y="-8" width="32" height="16" rx="5"/>', "guest"),
+        (Kind.GUEST, _BOX, "guest"),
         (Kind.TAP, '<rect class="chip" x="2" y="-6" width="32" height="12" rx="3"/>', "its tap (port)"),
         (Kind.BRIDGE, '<rect class="box bar" x="0" y="-7" width="36" height="14" rx="2"/>', "bridge or virtual switch"),
+        (Kind.TRANSLATION, f'<g class="translation">{_BOX}{_THROUGH}</g>', "address translation: out, not in"),
+        (Kind.NIC, _BOX + socket(19, -5), "NIC"),
         (
             Kind.HOST,
-            '<g class="self"><rect class="box" x="2" y="-8" width="32" height="16" rx="5"/></g>',
-            "the host itself",
+            f'<g class="self">{_BOX}<rect class="stripe" x="2" y="-5" width="4" height="10"/></g>',
+            "the host's own address",
         ),
-        (
-            Kind.TRANSLATION,
-            '<g class="translation"><rect class="box" x="2" y="-8" width="32" height="16" rx="5"/></g>',
-            "address translation",
-        ),
+        (Kind.MACHINE, f'<g class="machine">{_BOX}</g>', "machine"),
     ]
     if Kind.VIRTUAL_NETWORK in kinds:
         kinds.add(Kind.BRIDGE)
     entries += [(sign, words) for kind, sign, words in shapes if kind in kinds]
+    if any(node.members and node.kind is Kind.GUEST for node in scene.nodes.values()):
+        entries.append(('<rect class="box" x="5" y="-11" width="32" height="16" rx="5"/>' + _BOX, "so many alike (×)"))
     if layout.rails:
         knot = (
             '<path class="rail" d="M0 0H36"/><path class="w" d="M12 -9V0"/><circle class="dot" cx="12" cy="0" r="4.5"/>'
@@ -54,25 +61,29 @@ def legend(scene: Scene, layout: Layout, width: int) -> tuple[list[str], int]:
     ):
         if any(node.presence is presence for node in scene.nodes.values()):
             entries.append((_sample(str(presence)), f"{presence}: {name}"))
-    for state, word in (
-        (LinkState.NO_CARRIER, "nocarrier"),
-        (LinkState.DOWN, "down"),
-        (LinkState.BLOCKED, "blocked"),
-        (LinkState.ISOLATED, "isolated"),
-    ):
-        if any(node.state is state for node in scene.nodes.values()):
-            entries.append((_sample(word), str(state)))
+    states = {node.state for node in scene.nodes.values()}
+    if any(node.isolated for node in scene.nodes.values()):
+        states.add(LinkState.ISOLATED)
+    entries += [(_sample(state_class(state), state), str(state)) for state in LinkState if state in states & BAD]
     return _flow(entries, width)
 
 
-def _sample(word: str) -> str:
-    return f'<g class="node {word}"><rect class="box" x="2" y="-8" width="32" height="16" rx="5"/></g>'
+def _sample(word: str, state: LinkState = LinkState.UNKNOWN) -> str:
+    if state not in CUT | HELD:
+        return f'<g class="node {word}">{_BOX}</g>'
+    wire = f'<path class="w" d="M31 -9V9"/>{wire_sign(31, 0, 4, state)}'
+    return f'<g class="node {word}"><rect class="box" x="0" y="-8" width="22" height="16" rx="5"/></g>{wire}'
+
+
+def entry_width(words: str) -> int:
+    """How much room a sign with its words takes."""
+    return 36 + 8 + int(cells(words) * _NOTE) + 1
 
 
 def _flow(entries: list[tuple[str, str]], width: int) -> tuple[list[str], int]:
     parts, x, y = [], 0, 8
     for sign, words in entries:
-        size = 36 + 8 + int(len(words) * _NOTE) + 22
+        size = entry_width(words) + 22
         if x and x + size > width:
             x, y = 0, y + STEP
         text = f'<text class="soft" x="44" y="4">{escape(words)}</text>'

@@ -15,6 +15,7 @@ class Look:
 
     presence: Presence = Presence.DECLARED
     state: LinkState = LinkState.UNKNOWN
+    isolated: bool = False
     drift: tuple[str, ...] = ()
     details: tuple[str, ...] = ()
 
@@ -24,16 +25,22 @@ Fault = Callable[[Link], str | None]
 
 
 def link_state(link: Link) -> LinkState:
-    """Up, no carrier, down, blocked by STP or isolated, the gravest first."""
+    """Down, no carrier, blocked by or waiting for STP, isolated or up: the first of these that is so."""
     if not link.up:
         return LinkState.DOWN
     if not link.carrier:
         return LinkState.NO_CARRIER
-    if link.stp_port_state.lower() == "blocking":
+    stp = link.stp_port_state.lower()
+    if stp == "blocking":
         return LinkState.BLOCKED
-    if link.port is not None and link.port.isolated:
-        return LinkState.ISOLATED
-    return LinkState.UP
+    if stp in {"listening", "learning"}:
+        return LinkState.WAITING
+    return LinkState.ISOLATED if is_isolated(link) else LinkState.UP
+
+
+def is_isolated(link: Link) -> bool:
+    """Whether its bridge passes nothing on from it to the other isolated ports."""
+    return link.port is not None and link.port.isolated
 
 
 def link_details(link: Link) -> tuple[str, ...]:
@@ -60,7 +67,13 @@ def look_at(observed: HostState | None, name: str, faults: Iterable[Fault] = ())
         return Look(presence=Presence.WANTED)
     drift = tuple(words for words in (fault(link) for fault in faults) if words)
     presence = Presence.DRIFTED if drift else Presence.PRESENT
-    return Look(presence=presence, state=link_state(link), drift=drift, details=link_details(link))
+    return Look(
+        presence=presence,
+        state=link_state(link),
+        isolated=is_isolated(link),
+        drift=drift,
+        details=link_details(link),
+    )
 
 
 def has_master(master: str | None) -> Fault:
@@ -113,8 +126,11 @@ def has_addresses(wanted: Iterable[object]) -> Fault:
     """The link must carry these addresses; more are no fault (a lease, a link-local one)."""
 
     def fault(link: Link) -> str | None:
+        own = [address.ip for address in link.addresses if not address.is_link_local]
         missing = [str(ip) for ip in wanted if str(ip) not in {address.ip for address in link.addresses}]
-        return f"{link.name} lacks the address {', '.join(missing)}" if missing else None
+        others = [ip for ip in own if ip not in {str(ip) for ip in wanted}]
+        has = f"; it has {', '.join(others)}" if others else ""
+        return f"{link.name} lacks the address {', '.join(missing)}{has}" if missing else None
 
     return fault
 

@@ -24,26 +24,31 @@ def mermaid(scene: Scene) -> str:
     hot_edges = set(scene.path.edges) if scene.path else set()
     hot = []
     for place, edge in enumerate(scene.edges):
-        loose = edge.presence in {Presence.WANTED, Presence.DRIFTED}
-        wire = f"-. {edge.presence} .-" if loose else "===" if edge.lower.startswith("network/") else "---"
+        wire = "===" if edge.lower.startswith("network/") else "---"
+        if edge.presence is Presence.WANTED:
+            wire = f"-. {edge.presence} .-"
+        elif edge.presence is Presence.DRIFTED:  # it is there, and should not be
+            wire = f"-- {edge.presence} ---"
         lines.append(f"  {names[edge.upper]} {wire} {names[edge.lower]}")
         if edge.id in hot_edges:
             hot.append(str(place))
     if hot:
         lines.append(f"  linkStyle {','.join(hot)} stroke-width:4px")
-    for words, style in (("bad", "stroke-dasharray:4 3"), ("hot", "stroke-width:4px")):
-        ids = [names[n.id] for n in scene.nodes.values() if (_is_bad(n) if words == "bad" else _is_hot(scene, n))]
-        if ids:
+    looks = (("bad", "stroke:#c4162a", _is_bad), ("wanted", "stroke-dasharray:4 3", _is_wanted))
+    for words, style, is_so in looks:
+        if ids := [names[n.id] for n in scene.nodes.values() if is_so(n)]:
             lines += [f"  classDef {words} {style}", f"  class {','.join(ids)} {words}"]
+    if scene.path and (ids := [names[key] for key in scene.path.nodes]):
+        lines += ["  classDef hot stroke-width:4px", f"  class {','.join(dict.fromkeys(ids))} hot"]
     return "\n".join(lines) + "\n"
 
 
 def _is_bad(node: Node) -> bool:
-    return node.state not in {LinkState.UNKNOWN, LinkState.UP} or node.presence in {Presence.WANTED, Presence.DRIFTED}
+    return node.state not in {LinkState.UNKNOWN, LinkState.UP} or node.presence is Presence.DRIFTED
 
 
-def _is_hot(scene: Scene, node: Node) -> bool:
-    return scene.path is not None and node.id in scene.path.nodes
+def _is_wanted(node: Node) -> bool:
+    return node.presence is Presence.WANTED
 
 
 def _shape(node: Node) -> str:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import pairwise
 
-from bascule.draw.scene import Edge, Kind, Path, Presence, Scene, guest_id, link_id, machine_id, network_id
+from bascule.draw.scene import Edge, Kind, Node, Path, Presence, Scene, guest_id, link_id, machine_id, network_id
 from bascule.errors import Problem, UsageFault
+from bascule.model.site import Forward, Service
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,13 +23,16 @@ class Highlight:
     """A question whose way is to be shown.
 
     ``hops`` are the places where the frame was seen, in order: each the name of an endpoint, host or network, and
-    the link there. ``reached`` is what was observed, None if nobody asked.
+    the link there. ``reached`` is what was observed, None if nobody asked; ``sentence`` tells it. ``service`` None
+    stands for any.
     """
 
     source: str
     target: str
+    service: Service | None = None
     hops: tuple[tuple[str, str], ...] = ()
     reached: bool | None = None
+    sentence: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,7 @@ def find_path(scene: Scene, highlight: Highlight) -> Path:
     """
     starts = _endpoint(scene, highlight.source)
     goals = _endpoint(scene, highlight.target)
-    walker = _Walker(scene, highlight.source, highlight.target, goals)
+    walker = _Walker(scene, highlight, goals)
     if highlight.hops:
         return walker.witnessed(highlight, starts)
     nodes = walker.search(starts, strict=True)
@@ -77,10 +81,11 @@ def _endpoint(scene: Scene, name: str) -> list[str]:
 
 
 class _Walker:
-    def __init__(self, scene: Scene, source: str, target: str, goals: Sequence[str]) -> None:
+    def __init__(self, scene: Scene, highlight: Highlight, goals: Sequence[str]) -> None:
         self.scene = scene
-        self.source = source
-        self.target = target
+        self.source = highlight.source
+        self.target = highlight.target
+        self.service = highlight.service
         self.goals = set(goals)
         self.beside: dict[str, list[tuple[str, Edge]]] = {key: [] for key in scene.nodes}
         for edge in scene.edges:
@@ -138,9 +143,17 @@ class _Walker:
                     return ""
             return f"it does not forward what comes from {self.source} to {self.scene.nodes[after].label}"
         upward = self.scene.nodes[before].layer > here.layer
-        if here.kind is Kind.TRANSLATION and upward and self.target not in here.lets_in:
-            return f"nothing gets in through masquerade, and no port is forwarded to {self.target}"
+        if here.kind is Kind.TRANSLATION and upward and self._door(here) is None:
+            asked = f" for {self.service}" if self.service else ""
+            return f"nothing gets in through masquerade, and no port is forwarded to {self.target}{asked}"
         return ""
+
+    def _door(self, translation: Node) -> Forward | None:
+        """The forward through which a frame to the target gets in."""
+        for forward in translation.lets_in:
+            if forward.guest == self.target and (self.service is None or forward.service.covers(self.service)):
+                return forward
+        return None
 
     def _may_go_out(self, sources: Sequence[str], before: str) -> bool:
         origin = self.scene.nodes[before].label
@@ -162,7 +175,10 @@ class _Walker:
                 return f", seen as {node.label}"
             if node.kind is Kind.TRANSLATION and key in nodes:
                 leaving = self.scene.nodes[nodes[nodes.index(key) - 1]].layer < node.layer
-                return f", seen as {node.host}" if leaving else ""
+                door = self._door(node)
+                if leaving:
+                    return f", seen as {node.host}"
+                return f" by {door.service}, through port {door.host_port} of {node.host}" if door else ""
         return ""
 
     def witnessed(self, highlight: Highlight, starts: Sequence[str]) -> Path:
@@ -181,7 +197,8 @@ class _Walker:
             rest = self.search([nodes[-1]], strict=False)
             nodes += rest[1:]
         last = self.scene.nodes[nodes[-1]].label
-        end = f"{highlight.source} reaches {highlight.target}" if reached else f"last seen at {last}, and no further"
+        told = f"{highlight.source} reaches {highlight.target}" if reached else f"last seen at {last}, and no further"
+        end = highlight.sentence or told
         return self.path(nodes, reached=reached, end=end)
 
     def _place(self, node: str, link: str) -> str | None:

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
+from bascule.model.site import Forward
+
 
 class Layer(IntEnum):
     """From top to bottom."""
@@ -59,6 +61,7 @@ class LinkState(StrEnum):
     NO_CARRIER = "no carrier"
     DOWN = "down"
     BLOCKED = "blocked by STP"
+    WAITING = "waits for STP"  # listens or learns, and passes nothing on yet
     ISOLATED = "isolated"
 
 
@@ -76,9 +79,10 @@ class Node:
     network: str | None = None
     presence: Presence = Presence.DECLARED
     state: LinkState = LinkState.UNKNOWN
+    isolated: bool = False  # its bridge passes nothing on to the other isolated ports
     drift: tuple[str, ...] = ()  # each a sentence: how the host differs from the file
     members: tuple[str, ...] = ()  # the names behind one element that stands for many alike
-    lets_in: tuple[str, ...] = ()  # of a translation: the guests that a port is forwarded to
+    lets_in: tuple[Forward, ...] = ()  # of a translation: what is forwarded to a guest
 
     @property
     def marks(self) -> tuple[str, ...]:
@@ -86,6 +90,8 @@ class Node:
         words = []
         if self.state not in {LinkState.UNKNOWN, LinkState.UP}:
             words.append(str(self.state))
+        if self.isolated and self.state is not LinkState.ISOLATED:
+            words.append(str(LinkState.ISOLATED))
         if self.presence in {Presence.WANTED, Presence.DRIFTED, Presence.FOREIGN}:
             words.append(str(self.presence))
         return tuple(words)

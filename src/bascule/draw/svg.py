@@ -11,12 +11,14 @@ from bascule.draw.blocks import Box, Metrics, Points
 from bascule.draw.canvas import cells
 from bascule.draw.hostblock import Notes
 from bascule.draw.layout import Layout, Rail, page
-from bascule.draw.legend import legend
+from bascule.draw.legend import entry_width, legend
 from bascule.draw.scene import Edge, Kind, Layer, LinkState, Node, Path, Presence, Scene
+from bascule.draw.signs import SOCKET, arrows, one_way, socket, state_class, way_end, wire_sign, wire_state
 from bascule.draw.style import STYLE, network_style
 from bascule.draw.wires import merged, nets
 
-LABEL, NOTE = 7.9, 6.7  # the width of one character at 13 and 11 px in the widest of the usual monospaced fonts
+TITLE, LABEL, NOTE = 12.1, 7.9, 6.7
+"""The width of one character at 20, 13 and 11 px in the widest of the usual monospaced fonts."""
 
 METRICS = Metrics(
     grid=12,
@@ -35,6 +37,7 @@ METRICS = Metrics(
     chip=5,
     note_width=26,
     arrow=24,
+    icon=SOCKET + 6,
     measure=lambda text, label: int(cells(text) * (LABEL if label else NOTE)) + 1,
 )
 
@@ -54,7 +57,7 @@ Tag = Callable[[str], tuple[str, str]]
 def svg(scene: Scene, *, date: str | None = None) -> str:
     """The whole picture as one SVG document."""
     layout, m = lay_out(scene)
-    inner = max(layout.width, 560)
+    inner = max(inner_width(scene, layout), int(cells(scene.site) * TITLE))
     signs, signs_height = legend(scene, layout, inner)
     foot = _foot(scene, date, inner)
     width = inner + 2 * MARGIN
@@ -90,6 +93,12 @@ def lay_out(scene: Scene) -> tuple[Layout, Metrics]:
     guests = sum(1 for _ in scene.of_layer(Layer.GUEST))
     m, notes = (METRICS, Notes.FULL) if guests <= CROWD else (DENSE, Notes.SHORT)
     return page(scene, m, notes=notes), m
+
+
+def inner_width(scene: Scene, layout: Layout) -> int:
+    """Room for the drawing, and for the longest entry of its legend."""
+    names = (" ".join((node.label, *node.notes)) for node in scene.of_layer(Layer.NETWORK))
+    return max(layout.width, 560, *(entry_width(name) for name in names))
 
 
 def describe(scene: Scene) -> str:
@@ -144,6 +153,7 @@ def body(scene: Scene, layout: Layout, m: Metrics, *, tag: Tag = _untagged, unde
         )
     yield '<g class="wires">'
     yield from _wires(scene, layout)
+    yield from _wire_signs(scene, layout, m)
     yield "</g>"
     for rail in layout.rails:
         yield from _rail_name(scene, rail, rail.node in hot, tag(rail.node))
@@ -198,18 +208,20 @@ def _wires(scene: Scene, layout: Layout) -> Iterable[str]:
             yield f'<circle class="dot {style}" cx="{x}" cy="{y}" r="{4.5 if (x, y) in ends else 3.4}"/>'
 
 
+def _wire_signs(scene: Scene, layout: Layout, m: Metrics) -> Iterable[str]:
+    """Under the upper end of each wire that carries nothing."""
+    for edge in scene.edges:
+        state = wire_state(scene, edge)
+        points = layout.wires.get(edge.id, [])
+        if state is not LinkState.UNKNOWN and len(set(points)) > 1:
+            yield wire_sign(points[0][0], points[0][1] + m.drop // 2, min(4, m.drop // 2 - 1), state)
+
+
 def _wire_look(scene: Scene, edge: Edge) -> str:
     words = [network_style(scene.style(edge.network))]
     if edge.presence in {Presence.WANTED, Presence.DRIFTED}:
         words.append(str(edge.presence))
     return " ".join(words)
-
-
-def way_end(path: Path, box: Box) -> str:
-    """A tick or a cross at the element where the frame ends."""
-    sign, name = ("m-4 0l3 4l5 -8", "yes") if path.reached else ("m-4 -4l8 8m0 -8l-8 8", "no")
-    x, y = box.x + box.w - 2, box.y + 2
-    return f'<circle class="{name}" cx="{x}" cy="{y}" r="9"/><path class="sign" d="M{x} {y}{sign}"/>'
 
 
 def _rail_name(scene: Scene, rail: Rail, hot: bool, tag: tuple[str, str]) -> Iterable[str]:  # noqa: FBT001 - private
@@ -232,21 +244,27 @@ def _node(
     node = scene.nodes[box.node]
     look = network_style(scene.style(node.network))
     words = ["node", {Kind.HOST: "self", Kind.VIRTUAL_NETWORK: "switch"}.get(node.kind, str(node.kind))]
-    words += [word for word in (str(node.presence), _state_class(node.state)) if word and word != "declared"]
+    words += [word for word in (str(node.presence), state_class(node.state)) if word and word != "declared"]
     if hot:
         words.append("hot")
     shape = "chip" if box.shape == "chip" else f"box {box.shape} {look}" if box.shape == "bar" else f"box {look}"
     radius = {"chip": 3, "bar": 2}.get(box.shape, 6)
     yield f'<g class="{" ".join(words)}{tag[0]}" role="graphics-symbol" aria-label="{_aria(node)}"{tag[1]}>'
     yield f"<title>{_tooltip(node)}</title>"
-    if node.kind is Kind.GUEST and node.members:  # a second sheet behind the first
-        yield f'<rect class="{shape}" x="{box.x + 4}" y="{box.y - 4}" width="{box.w}" height="{box.h}" rx="{radius}"/>'
-    yield f'<rect class="{shape}" x="{box.x}" y="{box.y}" width="{box.w}" height="{box.h}" rx="{radius}"/>'
+    size = f'width="{box.w}" height="{box.h}" rx="{radius}"'
+    if node.kind is Kind.GUEST and node.members:  # a second sheet behind the first, clear of the lane beside it
+        by = min(4, m.half() - 2)
+        yield f'<rect class="{shape}" x="{box.x + by}" y="{box.y - by}" {size}/>'
+    yield f'<rect class="{shape}" x="{box.x}" y="{box.y}" {size}/>'
+    if node.kind is Kind.HOST:
+        yield f'<rect class="stripe" x="{box.x}" y="{box.y + radius}" width="4" height="{box.h - 2 * radius}"/>'
+    if node.kind is Kind.NIC:
+        yield socket(box.x + box.w - SOCKET - m.pad_x + 2, box.y + m.pad_y)
     yield from _lines(node, box, m)
     if node.kind is Kind.TRANSLATION:
-        yield from _one_way(box, open_in=bool(node.lets_in))
+        yield from one_way(box, open_in=bool(node.lets_in))
     if box.lead:
-        yield from _arrows(scene, layout, box)
+        yield from arrows(scene, layout, box)
     if scene.path and scene.path.last == node.id:
         yield way_end(scene.path, box)
     yield "</g>"
@@ -272,45 +290,6 @@ def _lines(node: Node, box: Box, m: Metrics) -> Iterable[str]:
             x, anchor = box.x + box.w // 2, ' text-anchor="middle"'
         yield f'<text class="{name}" x="{x}" y="{y}"{anchor}>{escape(line)}</text>'
         y += m.line
-
-
-def _one_way(box: Box, *, open_in: bool) -> Iterable[str]:
-    """Out goes, in does not: the point of a NAT network."""
-    x, top, bottom = box.x + box.w - 40, box.y + 8, box.y + box.h - 8
-    yield f'<path class="flow" d="M{x} {top}V{bottom - 6}"/><path class="flowhead" d="M{x - 4} {bottom - 7}h8l-4 7z"/>'
-    x += 22
-    yield f'<path class="noline" d="M{x} {bottom}V{top + 6}"/><path class="no" d="M{x - 4} {top + 7}h8l-4 -7z"/>'
-    middle = (top + bottom) // 2
-    if not open_in:
-        yield f'<path class="noline" stroke-width="2.4" d="M{x - 7} {middle - 7}l14 14m0 -14l-14 14"/>'
-    else:
-        yield f'<path class="noline" d="M{x - 7} {middle - 3}h14m0 6h-14"/>'
-
-
-def _arrows(scene: Scene, layout: Layout, box: Box) -> Iterable[str]:
-    """Who goes out through a machine, as an arrow from the foot in one network to the foot in the other."""
-    feet = {}
-    for edge in scene.edges:
-        if edge.lower == box.node and edge.id in layout.wires:
-            feet[scene.nodes[edge.upper].label] = layout.wires[edge.id][-1][0]
-    for arrow in scene.arrows:
-        if arrow.machine != box.node or arrow.to not in feet:
-            continue
-        for origin in arrow.origins:
-            if origin not in feet:
-                continue
-            start, end, y = feet[origin], feet[arrow.to], box.y + 17
-            yield f'<path class="flow" d="M{start} {box.y + 2}V{y}H{end}V{box.y + 9}"/>'
-            yield f'<path class="flowhead" d="M{end - 4} {box.y + 10}h8l-4 -8z"/>'
-
-
-def _state_class(state: LinkState) -> str:
-    return {
-        LinkState.NO_CARRIER: "nocarrier",
-        LinkState.DOWN: "down",
-        LinkState.BLOCKED: "blocked",
-        LinkState.ISOLATED: "isolated",
-    }.get(state, "")
 
 
 def _aria(node: Node) -> str:

@@ -27,6 +27,7 @@ METRICS = Metrics(
     chip=0,
     note_width=22,
     arrow=0,
+    icon=0,
     measure=lambda text, _label: cells(text),
 )
 
@@ -69,13 +70,14 @@ def _picture(scene: Scene, layout: Layout) -> Canvas:
     hot_edges = set(scene.path.edges) if scene.path else set()
     for key, points in sorted(layout.wires.items(), key=lambda wire: wire[0] in hot_edges):
         edge = edges[key]
-        loose = edge.presence in {Presence.WANTED, Presence.DRIFTED}
+        loose = edge.presence is Presence.WANTED  # a drifted wire is there, though in the wrong place
         canvas.wire(points, net=edge.lower, heavy=key in hot_edges, dashed=loose)
     for rail in layout.rails:
         style = RAILS[(scene.style(scene.nodes[rail.node].network) or 0) % len(RAILS)]
         canvas.rail(rail.y, rail.left, rail.right, style)
     for rail in layout.rails:
-        canvas.write(rail.label.x + METRICS.gap - 1, rail.y, f" {rail.label.lines[0]} ")
+        words = f" {rail.label.lines[0]} "
+        canvas.write(rail.label.x + (rail.label.w - cells(words)) // 2, rail.y, words)
     canvas.join(layout)
     for box in layout.boxes:
         if box.shape == "chip":
@@ -98,6 +100,11 @@ def _notes(scene: Scene, layout: Layout | None, width: int) -> list[str]:
     if layout:
         kinds = "from the top: guests, their taps, bridges (double frame), NICs, networks (lines), machines"
         lines += ["", *_wrap(kinds, width), *_wrap("● is connected to the network, │ only crosses it", width)]
+    if layout:
+        drawn = {rail.node: rail.label.lines[0] for rail in layout.rails}
+        whole = {key: " ".join((scene.nodes[key].label, *scene.nodes[key].notes)) for key in drawn}
+        if cut := [words for key, words in whole.items() if words != drawn[key]]:
+            lines += ["", *_wrap(f"networks: {', '.join(cut)}", width)]
     if scene.path:
         names = " → ".join(scene.nodes[key].label for key in scene.path.nodes) or "nowhere"
         lines += ["", *_wrap(f"{scene.path.source} to {scene.path.target}: {names}", width)]

@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from bascule.errors import BasculeError, MissingTool, Problem
 from bascule.guests.accel import accel
 from bascule.guests.domain_xml import Source
 from bascule.guests.libvirt import LibvirtDriver
+from bascule.guests.places import qemu_folder
 from bascule.guests.protocol import Plug
 from bascule.guests.qemu import QemuDriver, guest_of
 from bascule.model.domain import Domain, DomainNic
 from bascule.model.site import Guest, GuestNic, PlugKind
 from bascule.model.values import IfName, Mac, derive_mac, derive_tap
 from bascule.plan.change import Note
-from bascule.plan.virtual_network import bridge_name
+from bascule.plan.virtual_network import bridge_of
 from bascule.system.libvirt import connect
 from bascule.system.run import find_tool, run
 
 DRIVERS = ("libvirt", "qemu")
 Driver = LibvirtDriver | QemuDriver
-
-
-def qemu_folder() -> Path:
-    """Where bare QEMU guests are kept."""
-    return Path(os.environ.get("BASCULE_STATE_DIR") or "/var/lib/bascule") / "guests"
 
 
 def choose(name: str | None = None, *, uri: str | None = None, guests: Mapping[str, Guest] | None = None) -> Driver:
@@ -104,8 +98,8 @@ def replug(driver: Driver, domain: Domain, nic: DomainNic, to: Source) -> tuple[
     if isinstance(driver, LibvirtDriver):
         return driver.move(domain.name, _mac(nic), to)
     moved = replace(_guest_nic(domain, nic), plug=to.kind, into=to.into)
-    notes = driver.replug([_plug(moved)])
-    _remember(driver, domain.name, lambda nics: tuple(moved if n.index == moved.index else n for n in nics))
+    notes = driver.replug([plug_for(moved)])
+    remember(driver, domain.name, lambda nics: tuple(moved if n.index == moved.index else n for n in nics))
     return notes
 
 
@@ -129,8 +123,8 @@ def attach(driver: Driver, domain: Domain, to: Source, *, mac: Mac | None, tap: 
         driver.add(domain.name, _mac(made), to, tap=IfName(made.tap), model=model)
         return made
     nic = replace(_guest_nic(domain, made), plug=to.kind, into=to.into)
-    driver.attach([_plug(nic)])
-    _remember(driver, domain.name, lambda nics: (*nics, nic))
+    driver.attach([plug_for(nic)])
+    remember(driver, domain.name, lambda nics: (*nics, nic))
     return made
 
 
@@ -138,7 +132,7 @@ def detach(driver: Driver, domain: Domain, nic: DomainNic) -> None:
     """Take a NIC away."""
     driver.detach([_guest_nic(domain, nic)])
     if isinstance(driver, QemuDriver):
-        _remember(driver, domain.name, lambda nics: tuple(n for n in nics if n.index != nic.index))
+        remember(driver, domain.name, lambda nics: tuple(n for n in nics if n.index != nic.index))
 
 
 def define(driver: Driver, guest: Guest, *, nic_model: str = "virtio") -> tuple[Note, ...]:
@@ -153,7 +147,7 @@ def start(driver: Driver, name: str) -> None:
     """Start a guest; a bare QEMU one gets its taps first."""
     if isinstance(driver, QemuDriver):
         guest = known_guests()[name]
-        driver.attach([_plug(nic) for nic in guest.nics])
+        driver.attach([plug_for(nic) for nic in guest.nics])
         driver.start([name])
     else:
         driver.start(name)
@@ -177,14 +171,16 @@ def _guest_nic(domain: Domain, nic: DomainNic) -> GuestNic:
     )
 
 
-def _plug(nic: GuestNic) -> Plug:
-    bridge = bridge_name(nic.into) if nic.plug is PlugKind.NETWORK else IfName(nic.into)
+def plug_for(nic: GuestNic) -> Plug:
+    """Where a NIC belongs, with the MTU that its bridge has now."""
+    bridge = bridge_of(nic) or IfName(nic.into)
     words = run(("ip", "-o", "link", "show", "dev", str(bridge)), check=False).stdout.split()
     mtu = int(words[words.index("mtu") + 1]) if "mtu" in words else 1500
     return Plug(nic=nic, bridge=bridge, mtu=mtu)
 
 
-def _remember(driver: QemuDriver, name: str, change: Callable[[tuple[GuestNic, ...]], tuple[GuestNic, ...]]) -> None:
+def remember(driver: QemuDriver, name: str, change: Callable[[tuple[GuestNic, ...]], tuple[GuestNic, ...]]) -> None:
+    """Keep other NICs for a guest's next start."""
     guest = known_guests().get(name)
     if guest is not None:
         driver.define(replace(guest, nics=change(guest.nics)))

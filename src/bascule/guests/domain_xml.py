@@ -67,10 +67,12 @@ def build(
     nic_model: str = "virtio",
     console: str | None = None,
     questions: str | None = None,
+    reboots: bool = True,
 ) -> str:
     """A domain for a guest. ``accel`` is ``kvm`` or ``tcg`` (software), the NIC model virtio, e1000e or rtl8139.
 
     ``console`` is a file that takes the first serial port, ``questions`` a socket for the second (the tiny guest's).
+    A guest that does not reboot ends instead.
     """
     memory = guest.memory or DEFAULT_MEMORY
     mark = etree.Element(f"{{{NAMESPACE}}}guest", nsmap={"bascule": NAMESPACE})
@@ -98,6 +100,8 @@ def build(
     )
     if accel == "kvm":
         root.append(E.cpu(mode="host-passthrough"))
+    if not reboots:
+        root.append(E.on_reboot("destroy"))
     root.append(devices)
     etree.indent(root)
     return text(root) + "\n"

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from bascule.errors import Problem
 from bascule.model.domain import Domain
 from bascule.model.sightings import FdbEntry
+from bascule.model.site import GuestNic
 from bascule.model.state import HostState
 from bascule.model.values import Mac
+from bascule.plan.change import Note
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,49 @@ def conflicts(
     problems += [_shared(mac, found) for mac, found in holders.items() if len(found) > 1]
     problems += _reserved(domains)
     return (*problems, *_elsewhere(domains, fdb))
+
+
+def taken(nics: Iterable[GuestNic], domains: Iterable[Domain], state: HostState | None = None) -> tuple[Problem, ...]:
+    """One problem for each NIC that is about to be made with a MAC that a domain or a link of this host has."""
+    domains = tuple(domains)
+    problems = []
+    for nic in nics:
+        holders = [
+            f"domain '{domain.name}'" + ("" if domain.running else " (shut off)")
+            for domain in domains
+            if domain.name != nic.guest and any(other.mac == nic.mac for other in (*domain.nics, *domain.next_nics))
+        ]
+        holders += [
+            f"{'bridge' if link.is_bridge else 'link'} {link.name} of this host"
+            for link in (state.links.values() if state else ())
+            if link.mac == nic.mac and not _is_host_end(nic.mac, domains)
+        ]
+        if holders:
+            problems.append(
+                Problem(
+                    code="MAC-TAKEN",
+                    message=f"{_and(holders)} already has the MAC {nic.mac}; "
+                    f"'{nic.guest}', NIC {nic.index}, cannot have it",
+                    place=nic.place if nic.place.line else None,
+                    hint="give it another `mac:` in the site file, or the other one",
+                )
+            )
+    return tuple(problems)
+
+
+def alive_elsewhere(nics: Iterable[GuestNic], fdb: Iterable[FdbEntry]) -> tuple[Note, ...]:
+    """A word for each NIC that is about to be made with a MAC that a bridge has just heard."""
+    wanted = {nic.mac: nic for nic in nics}
+    return tuple(
+        Note(
+            kind="warning",
+            subject=wanted[entry.mac].guest,
+            text=f"its MAC {entry.mac} is alive on {entry.port} of {entry.bridge}: "
+            "another machine has it, perhaps this guest itself on another host",
+        )
+        for entry in fdb
+        if not entry.static and entry.mac in wanted and entry.port != wanted[entry.mac].tap
+    )
 
 
 def _is_host_end(mac: Mac, domains: tuple[Domain, ...]) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bascule.errors import MissingTool, Problem
+from bascule.errors import BasculeError, MissingTool, Problem
 from bascule.guests import tiny
 from bascule.system.run import find_tool, run
 
@@ -48,29 +48,38 @@ def guest_image(*, fetch: bool = True) -> GuestImage:
     The kernel is taken from the cache, from /boot (any that has virtio NICs), or, with ``fetch``, from the
     distribution's package, which is unpacked and not installed. Raises MissingTool with what to install.
     """
-    busybox = _busybox()
+    tools = busybox()
     folder = cache_folder() / "guest"
     for kernel, modules in _candidates(folder):
-        return _image(kernel, modules, busybox, folder, origin=str(kernel))
+        return _image(kernel, modules, tools, folder, origin=str(kernel))
+    refusal = ""
     if fetch and shutil.which("apt-get"):
-        _fetch(folder)
+        try:
+            _fetch(folder)
+        except BasculeError as error:
+            refusal = f", and {_PACKAGE} could not be fetched: {error.problems[0].message.splitlines()[-1]}"
         for kernel, modules in _candidates(folder):
-            return _image(kernel, modules, busybox, folder, origin=_PACKAGE)
+            return _image(kernel, modules, tools, folder, origin=_PACKAGE)
     raise MissingTool(
         Problem(
             code="GUEST-KERNEL-MISSING",
             message="there is no kernel for the twin's guests: none in /boot has virtio NICs"
-            + ("" if fetch else " and none has been fetched"),
+            + (refusal if fetch else " and none has been fetched"),
             hint=f"apt-get install {_PACKAGE} (or `make vm-tools`); elsewhere the host's own kernel in /boot will do",
         )
     )
 
 
-def _busybox() -> bytes:
+def busybox() -> bytes:
+    """A program that is all of a tiny system's programs. Raises MissingTool with what to install."""
     for path in ("/usr/bin/busybox", "/bin/busybox"):
         if Path(path).exists():
             content = Path(path).read_bytes()
-            if b"/lib64/ld-linux" not in content[:4096] and b"/ld-musl" not in content[:4096]:
+            if (
+                content.startswith(b"\x7fELF")
+                and b"/lib64/ld-linux" not in content[:4096]
+                and b"/ld-musl" not in content[:4096]
+            ):
                 return content  # no program interpreter: it runs without any library
     raise MissingTool(
         Problem(

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from bascule.errors import BasculeError, Problem
+from bascule.errors import BasculeError
 from bascule.guests import domain_xml
 from bascule.guests.domain_xml import Element, Source
+from bascule.guests.libvirt_undo import WayBack, find_domain, plug_live, wait_released
 from bascule.guests.protocol import Plug
 from bascule.model.site import Guest, GuestNic, PlugKind
 from bascule.model.values import IfName, Mac
 from bascule.plan.change import Note
-from bascule.system.libvirt import DomainText, Hypervisor, connect
-
-RELEASE_S = 20.0  # how long a guest may take to let go of a NIC; an idle Linux needs less than one second
-ASK_AGAIN_S = 3.0  # a guest that has just been given the NIC (PCI Express: for 5 s) does not hear the first request
-RECONNECT_S = 10.0  # how long libvirtd may take to come back before the undo gives up
+from bascule.system.libvirt import DomainText, Hypervisor
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +39,7 @@ class LibvirtDriver:
 
     def define(self, guest: Guest, *, accel: str, nic_model: str = "virtio") -> tuple[Note, ...]:
         """Write a guest's definition, or bring an existing one to the declaration with all else as it was."""
-        before = self._find(guest.name)
+        before = self.find(guest.name)
         if before is None:
             self.hypervisor.define_domain(domain_xml.build(guest, accel=accel, nic_model=nic_model))
             return ()
@@ -72,13 +68,9 @@ class LibvirtDriver:
         """Pull a guest's plug."""
         self.hypervisor.stop_domain(name)
 
-    def _find(self, name: str) -> DomainText | None:
-        try:
-            return self.hypervisor.domain(name)
-        except BasculeError as error:
-            if error.problems[0].code != "LIBVIRT-NO-DOMAIN":
-                raise
-            return None
+    def find(self, name: str) -> DomainText | None:
+        """A domain by its name, None where there is none."""
+        return find_domain(self.hypervisor, name)
 
     # -- NICs, as the protocol has them -------------------------------------------------------------------------
 
@@ -134,7 +126,7 @@ class LibvirtDriver:
         nic = self._nic(name, mac)
         if nic.live is not None:
             self.hypervisor.detach_device(name, domain_xml.text(nic.live), live=True)
-            self._wait_released(name, mac)
+            wait_released(self.hypervisor, name, mac)
         if nic.config is not None:
             self.hypervisor.detach_device(name, domain_xml.text(nic.config), live=False)
 
@@ -184,11 +176,11 @@ class LibvirtDriver:
                         hint="leave the MAC out and one is derived, or give another",
                     )
 
-    def _nic(self, name: str, mac: Mac, *, missing_ok: bool = False) -> _Nic:
+    def _nic(self, name: str, mac: Mac) -> _Nic:
         domain = self.hypervisor.domain(name)
         live = domain_xml.find(domain_xml.parse(domain.now), mac) if domain.running else None
         config = domain_xml.find(domain_xml.parse(domain.next), mac) if domain.persistent else None
-        if live is None and config is None and not missing_ok:
+        if live is None and config is None:
             have = [domain_xml.mac_of(element) for element in domain_xml.interfaces(domain_xml.parse(domain.now))]
             raise BasculeError.of(
                 "NIC-MISSING",
@@ -227,32 +219,14 @@ class LibvirtDriver:
         moved = domain_xml.linked(domain_xml.replugged(live, to), up=True)
         if domain_xml.plug_of(live) == domain_xml.plug_of(moved) and domain_xml.is_up(live):
             return None  # already there
-        if domain_xml.is_up(live):
-            self.hypervisor.update_device(name, domain_xml.text(domain_xml.linked(live, up=False)), live=True)
         try:
-            self.hypervisor.update_device(name, domain_xml.text(moved), live=True)
+            plug_live(self.hypervisor, name, live, moved)
         except BasculeError as error:
             if error.problems[0].code != "LIBVIRT-NOT-LIVE":
                 raise
             self.hypervisor.update_device(name, domain_xml.text(domain_xml.linked(live, up=True)), live=True)
             return error.problems[0].message
         return None
-
-    def _wait_released(self, name: str, mac: Mac) -> None:
-        end = time.monotonic() + RELEASE_S
-        again = time.monotonic() + ASK_AGAIN_S
-        while (live := self._nic(name, mac, missing_ok=True).live) is not None:
-            if time.monotonic() > end:
-                raise BasculeError.of(
-                    "NIC-HELD",
-                    f"the guest '{name}' did not let go of its NIC {mac} within {RELEASE_S:g} s",
-                    hint="its system must answer PCI hot-unplug; pull the cable with `bascule guest unplug` instead",
-                )
-            if time.monotonic() > again:
-                again += ASK_AGAIN_S
-                with contextlib.suppress(BasculeError):  # "already in the process of unplug"
-                    self.hypervisor.detach_device(name, domain_xml.text(live), live=True)
-            time.sleep(0.05)
 
     # -- undo ---------------------------------------------------------------------------------------------------
 
@@ -265,7 +239,7 @@ class LibvirtDriver:
         except (BasculeError, KeyboardInterrupt) as error:
             try:
                 for name in made:
-                    if (there := self._find(name)) is not None and not there.running:
+                    if (there := self.find(name)) is not None and not there.running:
                         self.hypervisor.undefine_domain(name)
                 self.restore(before)
             except BasculeError as worse:
@@ -277,83 +251,10 @@ class LibvirtDriver:
         """These domains as they are: what `restore` takes, and what a checkpoint can keep."""
         return tuple(self.hypervisor.domain(name) for name in dict.fromkeys(names))
 
-    def restore(self, before: Sequence[DomainText]) -> None:
-        """Put the NICs of domains back as they were, live and in their definitions.
-
-        A domain that was stopped meanwhile gets its definition back. Raises one problem for each domain that could
-        not be restored; a libvirtd that has gone is waited for.
-        """
-        problems: list[Problem] = []
-        lost = self._reconnect(problems, before)
-        for domain in before if not problems else ():
-            try:
-                self._restore(domain, doubt=lost)
-            except BasculeError as error:
-                hint = f"look at it with `virsh dumpxml {domain.name}`; it was {_words(domain)}"
-                problems += [
-                    Problem(
-                        code="GUEST-NOT-RESTORED", message=f"'{domain.name}' is not as it was: {p.message}", hint=hint
-                    )
-                    for p in error.problems
-                ]
-        if problems:
-            raise BasculeError(*problems)
-
-    def _reconnect(self, problems: list[Problem], before: Sequence[DomainText]) -> bool:
-        """Whether the connection was lost."""
-        end = time.monotonic() + RECONNECT_S
-        lost = False
-        while True:
-            try:
-                self.hypervisor.capabilities()
-                return lost
-            except BasculeError:
-                lost = True
-                with contextlib.suppress(BasculeError):
-                    self.hypervisor = connect(self.hypervisor.uri)
-                    continue
-            if time.monotonic() > end:
-                names = ", ".join(f"'{domain.name}' ({_words(domain)})" for domain in before)
-                problems.append(
-                    Problem(
-                        code="GUEST-NOT-RESTORED",
-                        message=f"libvirt does not come back, so these guests may not be as they were: {names}",
-                        hint="start libvirtd, then `bascule undo`, or `bascule guest replug` each of them",
-                    )
-                )
-                return lost
-            time.sleep(0.2)
-
-    def _restore(self, before: DomainText, *, doubt: bool) -> None:
-        """``doubt``: libvirtd died, and what it last told QEMU may not be what it remembers."""
-        now = self._find(before.name)
-        if before.persistent and (now is None or now.next != before.next):
-            self.hypervisor.define_domain(before.next)
-        if now is None or not now.running or not before.running:
-            return
-        current, wanted = domain_xml.parse(now.now), domain_xml.parse(before.now)
-        for element in domain_xml.interfaces(wanted):
-            there = domain_xml.find(current, domain_xml.mac_of(element))
-            if there is None:
-                self.hypervisor.attach_device(before.name, domain_xml.text(element), live=True)
-            elif doubt or not _same(there, element):
-                if doubt:  # libvirt tells QEMU of a change only, so there has to be one
-                    other = domain_xml.linked(there, up=not domain_xml.is_up(element))
-                    self.hypervisor.update_device(before.name, domain_xml.text(other), live=True)
-                self.hypervisor.update_device(before.name, domain_xml.text(element), live=True)
-        known = {domain_xml.mac_of(element) for element in domain_xml.interfaces(wanted)}
-        for element in domain_xml.interfaces(current):
-            mac = Mac(domain_xml.mac_of(element))
-            if mac not in known:
-                self.hypervisor.detach_device(before.name, domain_xml.text(element), live=True)
-                self._wait_released(before.name, mac)
-
-
-def _same(one: Element, other: Element) -> bool:
-    return domain_xml.plug_of(one) == domain_xml.plug_of(other) and domain_xml.is_up(one) == domain_xml.is_up(other)
-
-
-def _words(domain: DomainText) -> str:
-    root = domain_xml.parse(domain.now)
-    plugs = [f"{domain_xml.mac_of(e)} on {' '.join(domain_xml.plug_of(e))}" for e in domain_xml.interfaces(root)]
-    return ", ".join(plugs) or "without NIC"
+    def restore(self, before: Sequence[DomainText], applied: Sequence[DomainText] = ()) -> tuple[str, ...]:
+        """Put the NICs of domains back as they were, live and in their definitions; see :mod:`libvirt_undo`."""
+        way = WayBack(self.hypervisor)
+        try:
+            return way.go(before, applied)
+        finally:
+            self.hypervisor = way.hypervisor

@@ -11,15 +11,14 @@ from dataclasses import dataclass
 
 from bascule.errors import BasculeError, CommandFailed, Problem
 from bascule.guests import domain_xml, network_xml
-from bascule.guests.network_xml import NetworkDiff
-from bascule.guests.virtual_network import set_rules
+from bascule.guests.network_xml import NetUpdate, NetworkDiff
 from bascule.model.domain import Domain, LibvirtNetwork
 from bascule.plan.change import Change, Risk
-from bascule.plan.virtual_network import Realm, table_name
+from bascule.plan.step import Phase
+from bascule.plan.virtual_network import Realm
 from bascule.system.iproute import batch
 from bascule.system.libvirt import Hypervisor, NetworkText
 from bascule.system.netns import Namespace
-from bascule.system.run import run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +45,8 @@ class NetworkChange:
             reason=reasons or f"the site file declares virtual network '{self.realm.name}'",
             risk=Risk.DETACHES if cuts else Risk.ADDITION,
             guests=self.guests if cuts else (),
+            cuts=self.guests if cuts else (),
+            stage=Phase.HYPERVISOR,
             outage_s=2.0 if cuts and self.guests else 0.0,  # measured: 0.3 s for the network, the rest is the lease
         )
 
@@ -81,9 +82,10 @@ def plan_networks(
 def apply_networks(
     hypervisor: Hypervisor, changes: Sequence[NetworkChange], *, namespace: Namespace | None = None
 ) -> None:
-    """Make the changes, and the nft tables of networks with forwards. If one fails, all networks go back; raises then.
+    """Make the changes. If one fails, all networks go back; raises then.
 
-    ``namespace`` is the one that libvirtd runs in, None for ours.
+    ``namespace`` is the one that libvirtd runs in, None for ours. The nft table of a network with forwards is the
+    kernel's part of the plan.
     """
     before = {text.name: text for text in hypervisor.networks()}
     done: list[NetworkChange] = []
@@ -91,7 +93,6 @@ def apply_networks(
         for change in changes:
             done.append(change)
             _make(hypervisor, change, before.get(change.realm.name), namespace=namespace)
-            set_own_rules(change.realm, namespace=namespace)
     except BasculeError as error:
         problems = list(error.problems)
         for change in reversed(done):
@@ -109,28 +110,13 @@ def apply_networks(
         raise BasculeError(*problems) from error
 
 
-def set_own_rules(one: Realm, *, namespace: Namespace | None = None) -> None:
-    """Bascule's table beside a libvirt network with forwards; none beside the others."""
-    if network_xml.needs_own_table(one):
-        set_rules(one, namespace=namespace)
-    else:
-        run(("nft", "delete", "table", "inet", table_name(one.name)), namespace=namespace, check=False)
-
-
 def _make(
     hypervisor: Hypervisor, change: NetworkChange, before: NetworkText | None, *, namespace: Namespace | None
 ) -> None:
     name = change.realm.name
     if change.action == "update":
         for update in change.diff.updates:
-            hypervisor.update_network(
-                name,
-                update.command,
-                update.section,
-                update.xml,
-                parent=update.parent,
-                live=before is not None and before.active,
-            )
+            _update(hypervisor, name, update, live=before is not None and before.active)
         return
     if change.action != "start":
         xml = network_xml.build(change.realm) if before is None else network_xml.edited(before.next, change.realm)
@@ -140,6 +126,10 @@ def _make(
     hypervisor.start_network(name, autostart=True)
     if change.action == "restart":
         plug_in_again(hypervisor, name, namespace=namespace)
+
+
+def _update(hypervisor: Hypervisor, name: str, update: NetUpdate, *, live: bool) -> None:
+    hypervisor.update_network(name, update.command, update.section, update.xml, parent=update.parent, live=live)
 
 
 def plug_in_again(hypervisor: Hypervisor, network: str, *, namespace: Namespace | None = None) -> tuple[str, ...]:
@@ -171,21 +161,30 @@ def plug_in_again(hypervisor: Hypervisor, network: str, *, namespace: Namespace 
 def restore_network(
     hypervisor: Hypervisor, name: str, before: NetworkText | None, *, namespace: Namespace | None = None
 ) -> None:
-    """A network as it was: its definition, whether it runs, and whether it starts with the host."""
+    """A network as it was: its definition, whether it runs, and whether it starts with the host.
+
+    What was changed while it ran goes back while it runs; only what needed a restart needs one again.
+    """
     now = {text.name: text for text in hypervisor.networks()}.get(name)
-    run(("nft", "delete", "table", "inet", table_name(name)), namespace=namespace, check=False)
     if before is None:
         if now is not None and now.active:
             hypervisor.stop_network(name)
         if now is not None and now.persistent:
             hypervisor.undefine_network(name)
         return
-    if now is not None and (now.next, now.active, now.now) == (before.next, before.active, before.now):
-        return
-    hypervisor.define_network(before.next)
-    if now is not None and now.active and (not before.active or now.now != before.now):
+    if now is not None and before.active and now.active and now.now != before.now:
+        way = network_xml.way_back(now.now, before.now)
+        for update in way or ():
+            _update(hypervisor, name, update, live=True)
+        if way is None:
+            hypervisor.stop_network(name)
+            now = None
+    if now is None or now.next != before.next:
+        hypervisor.define_network(before.next)
+    if not before.active and now is not None and now.active:
         hypervisor.stop_network(name)
-        now = None
     if before.active and (now is None or not now.active):
         hypervisor.start_network(name, autostart=before.autostart)
         plug_in_again(hypervisor, name, namespace=namespace)
+    if before.persistent:
+        hypervisor.set_autostart(name, on=before.autostart)

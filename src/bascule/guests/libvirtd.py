@@ -68,16 +68,24 @@ def missing() -> str | None:
     return None
 
 
+def require() -> None:
+    """See that one can be started. Raises MissingTool or NotPermitted."""
+    why = missing()
+    if why is None:
+        return
+    if os.geteuid() != 0 and "root" in why:
+        hint = "run it as root; --guests qemu needs no root where everybody may have taps"
+        raise NotPermitted(Problem(code="LIBVIRTD-ROOT", message=why, hint=hint))
+    hint = "apt-get install libvirt-daemon-system libvirt-clients qemu-system-x86 dnsmasq-base"
+    raise MissingTool(Problem(code="LIBVIRTD-MISSING", message=why, hint=hint))
+
+
 class PrivateLibvirt:
     """libvirtd and virtlogd in a host's namespace. ``uri`` is what to connect to."""
 
     def __init__(self, namespace: Namespace, folder: Path) -> None:
         """Start them and wait until they answer. Raises MissingTool, NotPermitted or CommandFailed."""
-        why = missing()
-        if why is not None:
-            kind = NotPermitted if "root" in why else MissingTool
-            hint = "apt-get install libvirt-daemon-system libvirt-clients qemu-system-x86 dnsmasq-base"
-            raise kind(Problem(code="LIBVIRTD-MISSING", message=why, hint=hint))
+        require()
         folder.mkdir(parents=True, exist_ok=True)
         self._namespace = namespace
         self._folder = folder

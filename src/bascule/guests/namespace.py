@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from bascule.errors import CommandFailed, Problem
+from bascule.guests import taps
 from bascule.guests.protocol import Plug
 from bascule.model.site import GuestNic
 from bascule.model.values import IfName, Mac, tap_mac
 from bascule.plan.change import Note
-from bascule.plan.diff_vlans import port_words
-from bascule.system import iproute, links, rtnetlink
+from bascule.system import links, rtnetlink
 from bascule.system.netns import Namespace
 from bascule.system.rtnetlink import End, Message, Rtnetlink
-from bascule.system.sysctl import write_sysctls
 
 
 class NamespaceDriver:
@@ -43,8 +41,8 @@ class NamespaceDriver:
                 for plug in plugs
                 for message in self._plug_in(plug, masters[plug.bridge], set_mtu=plug.nic.tap in have)
             )
-        self._tag(plugs)
-        self._silence(plugs)
+        taps.tag(plugs, self._host)
+        taps.silence(plugs, self._host)
         return ()
 
     def detach(self, nics: Sequence[GuestNic]) -> tuple[Note, ...]:
@@ -65,8 +63,8 @@ class NamespaceDriver:
             self._host,
             [m for plug in plugs for m in self._plug_in(plug, masters[plug.bridge], set_mtu=True)],
         )
-        self._tag(plugs)
-        self._silence(plugs)
+        taps.tag(plugs, self._host)
+        taps.silence(plugs, self._host)
         ends = [(self._host, plug.nic.tap) for plug in plugs]
         ends += [(self._guests[plug.nic.guest], IfName(f"eth{plug.nic.index}")) for plug in plugs]
         waiting: dict[Namespace, list[IfName]] = {}
@@ -74,20 +72,6 @@ class NamespaceDriver:
             waiting.setdefault(namespace, []).append(link)
         links.wait_until_running(waiting)
         return ()
-
-    def _tag(self, plugs: Sequence[Plug]) -> None:
-        commands = [words for plug in plugs if plug.vlans is not None for words in port_words(plug.nic.tap, plug.vlans)]
-        if not commands:
-            return
-        error = iproute.batch("bridge", "".join(f"{words}\n" for words in commands), namespace=self._host)
-        if error is not None:
-            text = f"the VLANs of taps on {self._host.name} were refused: {error.reason}"
-            raise CommandFailed(Problem(code="TAP-VLANS", message=text))
-
-    def _silence(self, plugs: Sequence[Plug]) -> None:
-        """Router advertisements are the guest's business, not the host's (DESIGN.md §7)."""
-        with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
-            write_sysctls({f"net/ipv6/conf/{plug.nic.tap}/accept_ra": "0" for plug in plugs}, namespace=self._host)
 
     def _pair(self, nic: GuestNic, mtu: int, mac: Mac | None = None) -> Message:
         return rtnetlink.add_veth(

@@ -27,11 +27,6 @@ def libvirt_mode(one: Realm) -> str:
     return _LIBVIRT_MODE.get(one.mode, "isolated")
 
 
-def needs_own_table(one: Realm) -> bool:
-    """Whether Bascule's nft table stands beside libvirt's network."""
-    return bool(one.forwards)
-
-
 def build(one: Realm) -> str:
     """A network as libvirt defines it."""
     mark = etree.Element(f"{{{NAMESPACE}}}network", nsmap={"bascule": NAMESPACE})
@@ -172,3 +167,42 @@ def _hosts(now: LibvirtNetwork, one: Realm) -> list[NetUpdate]:
         ]
         found.append(NetUpdate(command="add-last", section="ip-dhcp-host", xml=text(host(entry)), parent=parent))
     return found
+
+
+_LIVE = {"range": "ip-dhcp-range", "host": "ip-dhcp-host"}  # what net-update changes without cutting anybody off
+
+
+def way_back(now: str, before: str) -> tuple[NetUpdate, ...] | None:
+    """The updates that lead back from what runs to what ran; None where that takes a restart."""
+    new, old = parse(now), parse(before)
+    here, there = _taken_out(new), _taken_out(old)
+    if _essence(new) != _essence(old):
+        return None
+    gone = [entry for entry in here if entry not in there]
+    back = [entry for entry in there if entry not in here]
+    return (*(_update("delete", entry) for entry in gone), *(_update("add-last", entry) for entry in back))
+
+
+def _update(command: str, entry: tuple[int, str, str]) -> NetUpdate:
+    parent, tag, xml = entry
+    return NetUpdate(command=command, section=_LIVE[tag], xml=xml, parent=parent)
+
+
+def _taken_out(root: Element) -> list[tuple[int, str, str]]:
+    """Ranges and reservations out of a network: which ``<ip>`` they are of, what they are, and their XML."""
+    found = []
+    for index, ip in enumerate(root.findall("ip")):
+        for dhcp in ip.findall("dhcp"):
+            for entry in [child for child in dhcp if child.tag in _LIVE]:
+                found.append((index, str(entry.tag), text(entry)))
+                dhcp.remove(entry)
+    return found
+
+
+def _essence(root: Element) -> bytes:
+    """What is left, without what says only how it is used at the moment, and without the space between."""
+    root.attrib.pop("connections", None)
+    for element in root.iter():
+        element.text = (element.text or "").strip() or None
+        element.tail = None
+    return etree.tostring(root, method="c14n")

@@ -13,29 +13,27 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from bascule.errors import BasculeError, CommandFailed, Problem
-from bascule.guests import qemu_command, tiny
-from bascule.guests.kernel import GuestImage
+from bascule.guests import qemu_command, taps
 from bascule.guests.protocol import Plug
 from bascule.guests.qemu_command import Boot, Files
-from bascule.guests.questions import Answer, ask
 from bascule.model.domain import Domain, DomainNic
 from bascule.model.site import Guest, GuestNic, PlugKind
-from bascule.model.values import IfName, IpAddress, tap_mac
+from bascule.model.values import IfName, tap_mac
 from bascule.plan.change import Note
+from bascule.plan.virtual_network import bridge_name
 from bascule.system.iproute import batch
 from bascule.system.netns import Namespace
 from bascule.system.qmp import Qmp
 from bascule.system.run import run
 
 DEFAULT_MEMORY = 1 << 30  # bytes; where the site file says nothing
-START_S = 60.0  # an emulated guest on a busy host; measured 3 s on an idle one
 
 
 class QemuDriver:
     """Guests of one host. ``folder`` keeps one folder per guest: its monitor, its console, what it was made from.
 
-    With ``image`` every guest is the tiny one (the twin); without, guests boot their own disks, ISO or kernel.
-    Guests outlive us unless a sandbox ends them. ``namespace`` is the host's; None is the one that we are in.
+    Guests outlive us unless a sandbox ends them. ``namespace`` is the host's; None is the one that we are in. One that
+    does not reboot ends instead, as when its kernel panics.
     """
 
     name: ClassVar[str] = "qemu"
@@ -47,15 +45,13 @@ class QemuDriver:
         *,
         accel: str,
         namespace: Namespace | None = None,
-        image: GuestImage | None = None,
-        gateways: Mapping[str, Mapping[int, Sequence[IpAddress]]] | None = None,
+        reboots: bool = True,
     ) -> None:
         self._folder = folder
         self._guests = guests
         self._accel = accel
         self._namespace = namespace
-        self._image = image
-        self._gateways = gateways or {}
+        self._reboots = reboots
 
     # -- NICs, as the protocol has them -------------------------------------------------------------------------
 
@@ -73,6 +69,7 @@ class QemuDriver:
             lines.append(f"link set dev {tap} master {plug.bridge}")
             lines.append(f"link set dev {tap} up")
         self._ip(lines, undo=[f"link del dev {plug.nic.tap}" for plug in plugs if plug.nic.tap not in there])
+        taps.tag(plugs, self._namespace)
         for plug in plugs:
             if self.is_running(plug.nic.guest):
                 self._hot_add(plug.nic)
@@ -83,6 +80,8 @@ class QemuDriver:
         for nic in nics:
             if self.is_running(nic.guest):
                 with self._monitor(nic.guest) as monitor:
+                    if not _has(monitor, nic):
+                        continue
                     monitor.ask("device_del", id=qemu_command.device_id(nic.index))
                     while monitor.wait_event("DEVICE_DELETED").get("device") != qemu_command.device_id(nic.index):
                         pass
@@ -142,7 +141,7 @@ class QemuDriver:
 
     def _hot_add(self, nic: GuestNic) -> None:
         with self._monitor(nic.guest) as monitor:
-            if any(qemu_command.device_id(nic.index) == row.get("name") for row in monitor.ask("query-rx-filter")):
+            if _has(monitor, nic):
                 return
             monitor.ask("netdev_add", **qemu_command.netdev(nic.tap, nic.index))
             monitor.ask("device_add", **qemu_command.device(nic.mac, nic.index))
@@ -181,6 +180,11 @@ class QemuDriver:
         half.write_text(json.dumps(_facts(guest), indent=1) + "\n")
         half.rename(folder / "guest.json")
 
+    def definition(self, name: str) -> dict[str, Any]:
+        """What a guest was defined as, in the shape that ``guest_of`` reads."""
+        facts: dict[str, Any] = json.loads((self._files(name).folder / "guest.json").read_text())
+        return facts
+
     def undefine(self, name: str) -> None:
         """Forget a guest that does not run; its disks stay where they are."""
         if self.is_running(name):
@@ -210,37 +214,18 @@ class QemuDriver:
         guest = self._guests[name]
         there = self._links()
         boot = None
-        if self._image is not None:
-            line = tiny.command_line(guest, self._gateways.get(name))
-            boot = Boot(kernel=str(self._image.kernel), initrd=str(self._image.initrd), cmdline=line)
-        elif guest.kernel:
+        if guest.kernel:
             boot = Boot(kernel=guest.kernel, initrd=guest.initrd, cmdline=guest.cmdline)
         return qemu_command.arguments(
             guest,
             accel=self._accel,
-            memory=tiny.MEMORY if self._image is not None else guest.memory or DEFAULT_MEMORY,
+            memory=guest.memory or DEFAULT_MEMORY,
             nics=[(nic, nic.tap) for nic in guest.nics if nic.tap in there],
             files=files,
             boot=boot,
             daemonize=True,
+            reboots=self._reboots,
             vhost=self._accel == "kvm" and Path("/dev/vhost-net").exists(),
-        )
-
-    def wait_ready(self, names: Sequence[str], *, timeout_s: float = START_S) -> tuple[Note, ...]:
-        """Until the tiny guests have their static addresses and open ports; a note for each that is late."""
-        end = time.monotonic() + timeout_s
-        waiting = list(names)
-        while waiting and time.monotonic() < end:
-            waiting = [name for name in waiting if tiny.READY not in self.console(name)]
-            if waiting:
-                time.sleep(0.05)
-        return tuple(
-            Note(
-                kind="warning",
-                subject=name,
-                text=f"did not boot within {timeout_s:g} s; its console is in {self._files(name).console}",
-            )
-            for name in waiting
         )
 
     def stop(self, name: str) -> None:
@@ -272,16 +257,6 @@ class QemuDriver:
                 return pid
         return None
 
-    def console(self, name: str) -> str:
-        """What the guest has printed."""
-        with contextlib.suppress(OSError):
-            return self._files(name).console.read_text(encoding="utf-8", errors="replace")
-        return ""
-
-    def ask(self, name: str, question: str, *, timeout_s: float = 10.0) -> Answer:
-        """Have a tiny guest ask for us: ``ping ADDRESS``, ``tcp ADDRESS PORT`` or ``address``."""
-        return ask(self._files(name).questions, question, timeout_s=timeout_s)
-
     def domains(self) -> tuple[Domain, ...]:
         """What is defined here, running or not, in the shape in which libvirt's domains are seen."""
         links = self._links()
@@ -290,6 +265,7 @@ class QemuDriver:
             facts = json.loads(path.read_text())
             running = self.is_running(facts["name"])
             nics = tuple(_nic(row, links) for row in facts["nics"])
+            later = tuple(_nic(row, {}) for row in facts["nics"])
             found.append(
                 Domain(
                     name=facts["name"],
@@ -298,7 +274,7 @@ class QemuDriver:
                     memory=facts["memory"],
                     vcpus=facts["vcpus"],
                     nics=nics,
-                    next_nics=nics,
+                    next_nics=later,
                     kind=self._accel,
                 )
             )
@@ -309,6 +285,10 @@ class QemuDriver:
 
     def _files(self, name: str) -> Files:
         return Files(folder=self._folder / name)
+
+
+def _has(monitor: Qmp, nic: GuestNic) -> bool:
+    return any(qemu_command.device_id(nic.index) == row.get("name") for row in monitor.ask("query-rx-filter"))
 
 
 def _facts(guest: Guest) -> dict[str, Any]:
@@ -347,14 +327,15 @@ def guest_of(facts: Mapping[str, Any]) -> Guest:
 
 
 def _nic(row: Mapping[str, Any], links: Mapping[str, str]) -> DomainNic:
-    there = row["tap"] in links
-    master = links.get(row["tap"], "")
+    """A NIC where its tap is now; one whose tap is not there, where it will be plugged."""
+    meant = bridge_name(row["into"]) if row["plug"] == PlugKind.NETWORK else row["into"]
+    master = links.get(row["tap"], meant)
     return DomainNic(
         index=row["index"],
-        kind="bridge",
-        into=master if there else row["into"],
+        kind=row["plug"] if master == meant else PlugKind.BRIDGE.value,
+        into=row["into"] if master == meant else master,
         mac=row["mac"],
         tap=row["tap"],
-        bridge=master,
+        bridge=master if row["tap"] in links else "",
         model="virtio",
     )

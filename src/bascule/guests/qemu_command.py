@@ -63,6 +63,7 @@ def arguments(
     boot: Boot | None = None,
     daemonize: bool = False,
     vhost: bool = False,
+    reboots: bool = True,
     nic_model: str = "virtio-net-pci",
 ) -> tuple[str, ...]:
     """The whole line. ``memory`` in bytes; ``nics`` with the taps that are there already."""
@@ -72,6 +73,7 @@ def arguments(
     words += ["-qmp", f"unix:{files.monitor},server=on,wait=off"]
     words += ["-serial", f"file:{files.console}", "-serial", f"unix:{files.questions},server=on,wait=off"]
     words += ["-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng"]
+    words += [] if reboots else ["-no-reboot"]
     if boot is not None:
         words += ["-kernel", boot.kernel, "-append", boot.cmdline]
         words += ["-initrd", boot.initrd] if boot.initrd else []

@@ -1,121 +1,141 @@
-"""Real guests for a twin: each guest of the site file as a virtual machine of its own, by bare QEMU or by libvirt.
+"""Virtual machines of one host for a twin: each guest by bare QEMU or through a libvirt of its own.
 
-The order of use: ``start`` (taps plugged by the same driver as on a host, all guests boot at the same time),
-``addresses`` (what they have, leases among it), ``ask`` (the questions that only the guest itself can put), ``close``.
-To be used inside ``system.sandbox.sandboxed``; the image and the accelerator are found outside of it.
+The order of use: ``plug`` (the taps, by the same driver as on a host), ``boot`` (all guests at the same time),
+``addresses`` (what they have, leases among it), ``close``. To be used inside ``system.sandbox.sandboxed``.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Self
 
 from bascule.errors import BasculeError
-from bascule.guests import domain_xml, tiny
-from bascule.guests.kernel import GuestImage
+from bascule.guests import domain_xml, taps, tiny
 from bascule.guests.libvirt import LibvirtDriver
+from bascule.guests.libvirt_networks import apply_networks, plan_networks
 from bascule.guests.libvirtd import PrivateLibvirt
 from bascule.guests.protocol import Plug
-from bascule.guests.qemu import START_S, QemuDriver
+from bascule.guests.qemu import QemuDriver
 from bascule.guests.qemu_command import Files
-from bascule.guests.questions import Answer, ask
-from bascule.model.site import Guest, Service
-from bascule.model.values import IpAddress, IpInterface, Mac
+from bascule.guests.questions import ask
+from bascule.model.site import Guest, GuestNic
+from bascule.model.values import IfName, IpInterface, Mac
 from bascule.plan.change import Note
+from bascule.plan.virtual_network import Realm
+from bascule.system.iproute import batch
 from bascule.system.netns import Namespace
 
-Gateways = Mapping[str, Mapping[int, Sequence[IpAddress]]]  # guest → NIC index → its default gateways
-LEASE_S = 20.0  # from a guest's readiness to its lease; an emulated guest on a busy machine
+Kind = Literal["qemu", "libvirt"]
+BOOT_S = 60.0  # an emulated guest on a busy machine; measured 3 s on an idle one
+MORE_S = 5.0  # for each guest more, all of which boot at the same time
+PANIC = "Kernel panic"
+ANSWER_S = 15.0  # to a question about itself
 
 
 class RealGuests:
-    """The guests of one host. ``driver`` is the one that attaches, moves and unplugs them."""
+    """The guests of one host, which have been made tiny. ``driver`` attaches, moves and unplugs them."""
 
-    def __init__(
-        self,
-        kind: Literal["qemu", "libvirt"],
-        namespace: Namespace,
-        guests: Mapping[str, Guest],
-        *,
-        image: GuestImage,
-        accel: str,
-        folder: Path,
-        gateways: Gateways | None = None,
-    ) -> None:
+    def __init__(self, kind: Kind, host: Namespace, guests: Mapping[str, Guest], *, accel: str, folder: Path) -> None:
         """Nothing runs yet but, for libvirt, a libvirtd in the host's namespace. Raises as that does."""
-        given = gateways or {}
-        self._guests = {
-            name: tiny.as_tiny(guest, str(image.kernel), str(image.initrd), given.get(name))
-            for name, guest in guests.items()
-        }
+        self._guests = guests
+        self._host = host
         self._folder = folder
         self._accel = accel
+        self._plugs: list[Plug] = []
+        self._standing: list[IfName] = []
+        self.silent: frozenset[str] = frozenset()
         self._libvirt: PrivateLibvirt | None = None
         self.driver: QemuDriver | LibvirtDriver
         if kind == "qemu":
-            self.driver = QemuDriver(folder, guests, accel=accel, namespace=namespace, image=image, gateways=given)
+            self.driver = QemuDriver(folder, guests, accel=accel, namespace=host, reboots=False)
         else:
-            self._libvirt = PrivateLibvirt(namespace, folder / "libvirt")
+            self._libvirt = PrivateLibvirt(host, folder / "libvirt")
             self.driver = LibvirtDriver(self._libvirt.connect())
 
-    def start(self, plugs: Sequence[Plug], *, timeout_s: float = START_S) -> tuple[Note, ...]:
-        """Plug and boot all guests; returns when all are up, with a note for each that is late or leaves something out.
+    def create(self, standing: Sequence[tuple[GuestNic, Mac, int]]) -> None:
+        """Taps that are there before anything is plugged, on no bridge and down, each with a MAC and an MTU."""
+        self._standing = [nic.tap for nic, _, _ in standing]
+        lines = [f"tuntap add dev {nic.tap} mode tap" for nic, _, _ in standing]
+        lines += [f"link set dev {nic.tap} address {mac} mtu {mtu}" for nic, mac, mtu in standing]
+        wrong = batch("ip", "".join(f"{line}\n" for line in lines), namespace=self._host) if lines else None
+        if wrong is not None:
+            raise BasculeError.of("TAP-FAILED", f"the taps of the twin could not be made: {wrong.reason}")
 
-        Raises BasculeError where a bridge is not there or a guest does not start.
+    def plug(self, plugs: Sequence[Plug]) -> tuple[Note, ...]:
+        """Where each NIC belongs. Bare QEMU finds its taps there; libvirt makes them when it starts the guest."""
+        self._plugs += plugs
+        return self.driver.attach(plugs) if isinstance(self.driver, QemuDriver) else ()
+
+    def define_networks(self, realms: Sequence[Realm]) -> None:
+        """Through libvirt, if it runs the guests: the host's virtual networks, as on a host with libvirt.
+
+        Raises BasculeError where libvirt refuses; none of them is there then.
         """
-        names = list(self._guests)
+        if isinstance(self.driver, LibvirtDriver):
+            apply_networks(self.driver.hypervisor, plan_networks((), (), realms), namespace=self._host)
+
+    def boot(self) -> tuple[Note, ...]:
+        """Start all; returns when they are up, with a note for each that is late or leaves something out.
+
+        Raises BasculeError where a guest does not start.
+        """
         if isinstance(self.driver, QemuDriver):
-            self.driver.attach(plugs)
-            self.driver.start(names)
+            self.driver.start(list(self._guests))
         else:
-            self._start_through_libvirt(self.driver, plugs)
+            self._forget(self._standing)
+            for name in self._guests:
+                self._files(name).folder.mkdir(parents=True, exist_ok=True)
+                self.driver.hypervisor.define_domain(self._domain(name))
+                self.driver.start(name)
+            taps.tag(self._plugs, self._host)
+            taps.quiet(self._plugs, self._host)
+        taps.silence(self._plugs, self._host)
         missing = [
             Note(kind="unsupported", subject=name, text=f"{service}: the tiny guest of a twin has no UDP server")
             for name, guest in self._guests.items()
             for service in tiny.not_served(guest)
         ]
-        return (*missing, *self._wait(names, timeout_s))
+        return (*missing, *self._wait(BOOT_S + MORE_S * len(self._guests)))
 
-    def _start_through_libvirt(self, driver: LibvirtDriver, plugs: Sequence[Plug]) -> None:
-        bridged = {(plug.nic.guest, plug.nic.index) for plug in plugs}
-        for name, guest in self._guests.items():
-            files = self._files(name)
-            files.folder.mkdir(parents=True, exist_ok=True)
-            nics = tuple(nic for nic in guest.nics if (name, nic.index) in bridged)
-            xml = domain_xml.build(
-                Guest(
-                    name=name,
-                    host=guest.host,
-                    memory=guest.memory,
-                    kernel=guest.kernel,
-                    initrd=guest.initrd,
-                    cmdline=guest.cmdline,
-                    nics=nics,
-                ),
-                accel=self._accel,
-                machine="pc",
-                console=str(files.console),
-                questions=str(files.questions),
-            )
-            driver.hypervisor.define_domain(xml)
-            driver.start(name)
+    def _forget(self, taps_: Sequence[IfName]) -> None:
+        """Libvirt makes a tap when it starts a guest, and starts none whose tap is there."""
+        if taps_:
+            batch("ip", "".join(f"link del dev {tap}\n" for tap in taps_), namespace=self._host)
 
-    def _wait(self, names: Sequence[str], timeout_s: float) -> tuple[Note, ...]:
-        end = time.monotonic() + timeout_s
-        waiting = list(names)
-        while waiting and time.monotonic() < end:
-            waiting = [name for name in waiting if tiny.READY not in self.console(name)]
-            time.sleep(0.05)
-        return tuple(
-            Note(kind="warning", subject=name, text=f"did not boot within {timeout_s:g} s: {self._last_words(name)}")
-            for name in waiting
+    def _domain(self, name: str) -> str:
+        files = self._files(name)
+        plugged = {(plug.nic.guest, plug.nic.index) for plug in self._plugs}
+        guest = self._guests[name]
+        return domain_xml.build(
+            replace(guest, nics=tuple(nic for nic in guest.nics if (name, nic.index) in plugged)),
+            accel=self._accel,
+            machine="pc",
+            console=str(files.console),
+            questions=str(files.questions),
+            reboots=False,
         )
 
-    def _last_words(self, name: str) -> str:
-        return " ".join(self.console(name).split()[-20:]) or "it printed nothing"
+    def _wait(self, timeout_s: float) -> tuple[Note, ...]:
+        """Until all are up; ``silent`` are those that are not, and a note says how each ended."""
+        end = time.monotonic() + timeout_s
+        waiting = dict.fromkeys(self._guests, "")
+        while waiting:
+            for name in list(waiting):
+                waiting[name] = said = self.console(name)
+                if tiny.READY in said:
+                    del waiting[name]
+            if time.monotonic() > end or all(PANIC in said for said in waiting.values()):
+                break
+            time.sleep(0.05)
+        self.silent = frozenset(waiting)
+        return tuple(
+            Note(kind="warning", subject=name, text=f"{_end(said, timeout_s)}: {_last_words(said)}")
+            for name, said in waiting.items()
+        )
 
     def console(self, name: str) -> str:
         """What a guest has printed."""
@@ -123,29 +143,23 @@ class RealGuests:
             return self._files(name).console.read_text(encoding="utf-8", errors="replace")
         return ""
 
-    def addresses(self, name: str, *, timeout_s: float = LEASE_S) -> Mapping[Mac, tuple[IpInterface, ...]]:
-        """The addresses of a guest's NICs by MAC. Waits for leases; a NIC that gets none has no address."""
-        wanted = {nic.mac for nic in self._guests[name].nics if nic.dhcp}
+    def questions(self, name: str) -> Path:
+        """The socket over which a guest is told what to ask."""
+        return self._files(name).questions
+
+    def addresses(
+        self, name: str, wanted: Collection[Mac] = (), *, timeout_s: float = 0.0
+    ) -> Mapping[Mac, tuple[IpInterface, ...]]:
+        """The addresses of a guest's NICs by MAC. Waits for those of ``wanted``; a NIC without a lease has none.
+
+        Raises CommandFailed where the guest says nothing.
+        """
         end = time.monotonic() + timeout_s
         while True:
-            found = tiny.parse_addresses(self._ask(name, "address").said)
+            found = tiny.parse_addresses(ask(self.questions(name), "address", timeout_s=ANSWER_S).said)
             if all(found.get(mac) for mac in wanted) or time.monotonic() > end:
                 return found
             time.sleep(0.1)
-
-    def ask(self, name: str, service: Service, address: IpAddress) -> Answer:
-        """Have a guest try to reach an address: ping, or a TCP connection to the service's first port.
-
-        Raises BasculeError for what the tiny guest cannot ask (UDP, ARP), and where it does not answer us.
-        """
-        if service.protocol == "icmp":
-            return self._ask(name, f"ping {address}")
-        if service.protocol == "tcp":
-            return self._ask(name, f"tcp {address} {service.first}")
-        raise BasculeError.of("GUEST-CANNOT-ASK", f"the tiny guest '{name}' cannot ask {service}")
-
-    def _ask(self, name: str, question: str) -> Answer:
-        return ask(self._files(name).questions, question, timeout_s=15.0)
 
     def _files(self, name: str) -> Files:
         return Files(folder=self._folder / name)
@@ -163,3 +177,12 @@ class RealGuests:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _end(said: str, timeout_s: float) -> str:
+    return "its kernel panicked" if PANIC in said else f"it did not boot within {timeout_s:g} s"
+
+
+def _last_words(said: str) -> str:
+    line = next((line for line in said.splitlines() if PANIC in line), None)
+    return line.strip() if line else " ".join(said.split()[-20:]) or "it printed nothing"

@@ -1,7 +1,8 @@
 """The tiny guest: a real Linux of one kernel and one initramfs that takes an address, answers and asks. Pure.
 
 All guests of a twin boot the same archive; what differs stands on the kernel's command line, one word for each NIC
-(``bascule.nic=MAC,ADDRESS…,GATEWAY…`` or ``MAC,dhcp``) and one for what it serves (``bascule.serve=80,8000-8100``).
+(``bascule.nic=MAC,ADDRESS…,GATEWAY…,TO@VIA…,mtu=BYTES`` or ``MAC,dhcp``) and one for what it serves
+(``bascule.serve=80,8000-8100``).
 """
 
 from __future__ import annotations
@@ -10,14 +11,18 @@ import contextlib
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from bascule.errors import BasculeError
 from bascule.guests import cpio
-from bascule.model.site import Guest, GuestNic, Service
+from bascule.model.site import Guest, GuestNic, Service, StaticRoute
 from bascule.model.values import IpAddress, IpInterface, Mac, parse_mac
 
 MEMORY = 96 << 20  # bytes that the tiny guest needs, measured: 64 MiB is too little to unpack the archive on 6.1
+PORT_MEMORY = 512 << 10  # bytes for each port that it serves: a process that listens
+LINE_MAX = 2047  # bytes of a kernel's command line on x86 (COMMAND_LINE_SIZE)
 READY = "BASCULE-READY"  # on the console when all static addresses are up and all ports are open
+SPEAKS = frozenset({"arp", "dhcp", "icmp", "tcp"})  # what it can ask and answer: busybox has nothing for UDP
 MODULES = ("virtio_pci", "virtio_net")  # what it loads; dependencies follow
 
 _INIT = r"""#!/bin/busybox sh
@@ -56,6 +61,9 @@ for nic in $(word bascule.nic); do
         for part in $(echo "$rest" | tr ',' ' '); do
             case $part in
                 dhcp) dhcp "$link" & ;;
+                *:*@*) ip -6 route add "${part%@*}" via "${part#*@}" dev "$link" ;;
+                *@*) ip route add "${part%@*}" via "${part#*@}" dev "$link" ;;
+                mtu=*) ip link set "$link" mtu "${part#mtu=}" ;;
                 */*) ip addr add "$part" dev "$link" ;;
                 *:*) ip -6 route add default via "$part" dev "$link" ;;
                 *) ip route add default via "$part" dev "$link" ;;
@@ -67,21 +75,38 @@ for ports in $(word bascule.serve | tr ',' ' '); do
     port=${ports%-*}
     while [ "$port" -le "${ports#*-}" ]; do nc -ll -p "$port" -e /answer & port=$((port + 1)); done
 done
-# questions come over the second serial port, one in a line: `ping ADDRESS` or `tcp ADDRESS PORT`
+# questions come over the second serial port, one in a line with its number, and are asked side by side; the other half
+# of this language is probe/spoken.py
+again() { tries=$1; shift; while ! "$@"; do tries=$((tries - 1)); [ "$tries" -gt 0 ] || return 1; done; }
+question() {
+    what=$1 address=$3 wait=$4 link=
+    for path in /sys/class/net/*; do
+        read -r mac < "$path/address"
+        [ "$mac" != "$2" ] || link=${path##*/}
+    done
+    case $what in
+        icmp) again "$wait" ping -c 1 -W 1 ${link:+-I "$link"} -s "$5" -p "$6" "$address" ;;
+        tcp) again $((1 + wait / 4)) nc -w "$wait" "$address" "$5" -e /heard </dev/null ;;
+        arp)
+            case $address in
+                *:*) ping -c 1 -W "$wait" -I "$link" "$address" >/dev/null 2>&1; ip -6 neigh show to "$address" ;;
+                *) arping -f -c "$wait" -w "$wait" -I "$link" "$address" ;;
+            esac ;;
+        dhcp) udhcpc -f -n -q -t "$wait" -T 1 -i "$link" -s /offer ;;
+        address)
+            for path in /sys/class/net/*; do
+                set -- $(ip -o addr show dev "${path##*/}" scope global | sed 's/.* inet6* \([^ ]*\).*/\1/')
+                echo "$(cat "$path/address") $*;"
+            done ;;
+        *) return 127 ;;
+    esac
+}
 if [ -c /dev/ttyS1 ] && stty -F /dev/ttyS1 raw -echo 2>/dev/null; then
-    while read -r number what address port; do
-        case $what in
-            ping) ping -c 1 -W 2 "$address" >/dev/null 2>&1; status=$? ;;
-            tcp) said=$(nc -w 3 "$address" "$port" </dev/null 2>/dev/null); status=$? ;;
-            address)
-                said=$(for path in /sys/class/net/*; do
-                    set -- $(ip -o addr show dev "${path##*/}" scope global | sed 's/.* inet6* \([^ ]*\).*/\1/')
-                    echo -n "$(cat "$path/address") $*;"
-                done); status=0 ;;
-            *) status=127 ;;
-        esac
-        echo "$number $status $said" > /dev/ttyS1; said=
-    done < /dev/ttyS1 &
+    exec 3<>/dev/ttyS1  # open before we say that we are ready: what comes to a closed port is lost
+    # no child of the loop itself may end while it reads: busybox's read begins anew then, and half a line is lost
+    while read -r number words <&3; do
+        ( { said=$(question $words 2>&1); status=$?; echo "$number $status" $said >&3; } & )
+    done &
 fi
 echo READY_WORD
 while :; do sleep 3600; done
@@ -98,8 +123,17 @@ case $1 in
 esac
 """
 
+_OFFER = r"""#!/bin/sh
+[ "$1" != bound ] || echo "lease $ip from $serverid"
+"""
+
+# whom a connection serves, and what is heard of a server that speaks first
 _ANSWER = r"""#!/bin/sh
 echo "$(hostname)"
+"""
+_HEARD = r"""#!/bin/sh
+read -t 1 -r line
+echo "open $line" >&2
 """
 
 
@@ -112,15 +146,32 @@ def archive(busybox: bytes, modules: Mapping[str, bytes]) -> bytes:
     entries.append(cpio.file("modules/order", order.encode()))
     entries += [
         cpio.file(name, content.encode(), executable=True)
-        for name, content in (("init", _INIT), ("dhcp", _DHCP), ("answer", _ANSWER))
+        for name, content in (
+            ("init", _INIT),
+            ("dhcp", _DHCP),
+            ("offer", _OFFER),
+            ("answer", _ANSWER),
+            ("heard", _HEARD),
+        )
     ]
     return cpio.archive(entries)
 
 
-def as_tiny(guest: Guest, kernel: str, initrd: str, gateways: Mapping[int, Iterable[IpAddress]] | None = None) -> Guest:
-    """The guest with its own NICs and ports, but the tiny system in place of its own."""
-    line = command_line(guest, gateways)
-    return replace(guest, kernel=kernel, initrd=initrd, cmdline=line, memory=MEMORY, vcpus=1, disks=(), iso=None)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a NIC of the tiny guest is told beside its own addresses: gateways, other routes, its MTU in bytes."""
+
+    gateways: tuple[IpAddress, ...] = ()
+    routes: tuple[StaticRoute, ...] = ()
+    mtu: int | None = None
+
+
+def as_tiny(guest: Guest, kernel: str, initrd: str, wishes: Mapping[int, Wish] | None = None) -> Guest:
+    """The guest with its own NICs and ports, but the tiny system in place of its own; ``wishes`` by NIC index."""
+    line = command_line(guest, wishes)
+    ports = sum(len(service.ports) for service in guest.serves if service.protocol == "tcp")
+    memory = MEMORY + ports * PORT_MEMORY
+    return replace(guest, kernel=kernel, initrd=initrd, cmdline=line, memory=memory, vcpus=1, disks=(), iso=None)
 
 
 def parse_addresses(said: str) -> dict[Mac, tuple[IpInterface, ...]]:
@@ -134,23 +185,32 @@ def parse_addresses(said: str) -> dict[Mac, tuple[IpInterface, ...]]:
     return found
 
 
-def command_line(guest: Guest, gateways: Mapping[int, Iterable[IpAddress]] | None = None) -> str:
-    """The kernel's command line for a guest; ``gateways`` by NIC index."""
+def command_line(guest: Guest, wishes: Mapping[int, Wish] | None = None) -> str:
+    """The kernel's command line for a guest."""
     words = ["console=ttyS0", "quiet", "panic=-1", f"bascule.name={guest.name}"]
-    words += [_nic(nic, (gateways or {}).get(nic.index, ())) for nic in guest.nics]
+    words += [_nic(nic, (wishes or {}).get(nic.index, Wish())) for nic in guest.nics]
     ports = [_ports(service) for service in guest.serves if service.protocol == "tcp"]
     if ports:
         words.append(f"bascule.serve={','.join(ports)}")
-    return " ".join(words)
+    line = " ".join(words)
+    if len(line) > LINE_MAX:
+        raise BasculeError.of(
+            "GUEST-WORDS",
+            f"NICs and ports of '{guest.name}' are more than a kernel's command line takes: {len(line):,} bytes",
+            hint="narrow its 'serves', or rehearse with --guests namespace",
+        )
+    return line
 
 
-def _nic(nic: GuestNic, gateways: Iterable[IpAddress]) -> str:
-    parts = [str(nic.mac), *(["dhcp"] if nic.dhcp else []), *map(str, nic.addresses), *map(str, gateways)]
+def _nic(nic: GuestNic, wish: Wish) -> str:
+    parts = [str(nic.mac), *(["dhcp"] if nic.dhcp else []), *map(str, nic.addresses), *map(str, wish.gateways)]
+    parts += [f"{route.to}@{route.via}" for route in wish.routes]
+    parts += [f"mtu={wish.mtu}"] if wish.mtu else []
     return f"bascule.nic={','.join(parts)}"
 
 
 def _ports(service: Service) -> str:
-    return f"{service.first}-{service.last}"
+    return str(service.first) if service.first == service.last else f"{service.first}-{service.last}"
 
 
 def not_served(guest: Guest) -> tuple[Service, ...]:

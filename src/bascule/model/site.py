@@ -271,6 +271,7 @@ class MachineNic:
     addresses: tuple[IpInterface, ...] = ()
     dhcp: bool = False
     mac: Mac | None = None
+    routes: tuple[StaticRoute, ...] = ()
     place: Place = _place()
 
 
@@ -365,3 +366,15 @@ class Site:
             name = host.nics[IfName(nic.into)].network
             return self.networks[name] if name else None
         return None
+
+    def segment_of(self, nic: GuestNic) -> str | None:
+        """What the broadcast domain of a guest NIC is called: the building's network, or a host's virtual one."""
+        if nic.plug is PlugKind.NETWORK:
+            return virtual_segment(self.guests[nic.guest].host, nic.into)
+        network = self.network_of(nic)
+        return network.name if network else None
+
+
+def virtual_segment(host: str, network: str) -> str:
+    """What the broadcast domain of a virtual network is called; no network of the building can be called so."""
+    return f"{network} of {host}"

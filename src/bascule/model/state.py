@@ -16,6 +16,7 @@ from bascule.model.links import Bridge, BridgePort, LinkOptions
 from bascule.model.values import IfName, Mac
 
 MARK = "bascule:"  # the alias of every link that Bascule made starts with it; nothing without it is ever deleted
+FORWARDING = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}  # whether a host routes, by IP version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -110,6 +111,7 @@ class Link:
     stp_port_state: str = field(default="", compare=False)
     permanent_mac: Mac | None = field(default=None, compare=False)
     bus: str = field(default="", compare=False)  # "pci/0000:03:00.0" of hardware
+    wireless: bool = field(default=False, compare=False)
 
     @property
     def is_bridge(self) -> bool:
@@ -155,7 +157,7 @@ class HostState:
     @property
     def has_ipv6(self) -> bool:
         """Whether the kernel speaks IPv6."""
-        return "net/ipv6/conf/all/forwarding" in self.sysctls
+        return FORWARDING[6] in self.sysctls
 
     def ports(self, bridge: str) -> tuple[Link, ...]:
         """The links whose master is ``bridge``, in the order of their names."""

@@ -12,9 +12,10 @@ from typing import Any
 
 from bascule.errors import CommandFailed, Problem
 from bascule.model.links import BridgePort, read_kind
-from bascule.model.state import Address, HostState, Link, PortVlans, Route, Rule
+from bascule.model.state import FORWARDING, Address, HostState, Link, PortVlans, Route, Rule
 from bascule.model.values import IfName, Mac
 from bascule.observe.nftables import read_tables
+from bascule.system.links import wireless_links
 from bascule.system.netns import Namespace
 from bascule.system.run import run_all
 from bascule.system.sysctl import read_sysctls
@@ -23,7 +24,6 @@ FOREVER = 0xFFFFFFFF  # seconds; the kernel's INFINITY_LIFE_TIME
 ADDRESS_FLAGS = ("noprefixroute", "nodad", "home", "mngtmpaddr", "autojoin", "temporary")
 ROUTE_FLAGS = ("onlink",)
 DEFAULT_RULES = {(0, "local"), (32766, "main"), (32767, "default")}
-IPV6 = "net/ipv6/conf/all/forwarding"  # there when the kernel speaks IPv6
 
 Json = Mapping[str, Any]
 
@@ -47,7 +47,7 @@ def observe(*, sysctls: Iterable[str] = (), namespace: Namespace | None = None) 
         ),
         namespace=namespace,
         optional={"nft"},
-        meanwhile=lambda: parameters.update(read_sysctls((IPV6, *sysctls), namespace=namespace)),
+        meanwhile=lambda: parameters.update(read_sysctls((FORWARDING[6], *sysctls), namespace=namespace)),
     )
     raw_links = _parse("ip link", links)
     by_name = {entry["ifname"]: entry.get("addr_info", ()) for entry in _parse("ip addr", addresses)}
@@ -55,9 +55,15 @@ def observe(*, sysctls: Iterable[str] = (), namespace: Namespace | None = None) 
     filtering = {entry["ifname"] for entry in raw_links if _filters_vlans(entry)}
     tagging = filtering | {entry["ifname"] for entry in raw_links if entry.get("master") in filtering}
     vlans = {name: each for name, each in _vlans(namespace).items() if name in tagging} if filtering else {}
+    wireless = wireless_links() if namespace is None else frozenset()  # sysfs tells of the one that we are in
     return HostState(
         links={
-            IfName(entry["ifname"]): read_link(entry, by_name.get(entry["ifname"], ()), vlans.get(entry["ifname"], ()))
+            IfName(entry["ifname"]): read_link(
+                entry,
+                by_name.get(entry["ifname"], ()),
+                vlans.get(entry["ifname"], ()),
+                wireless=entry["ifname"] in wireless,
+            )
             for entry in raw_links
         },
         routes=tuple(
@@ -115,7 +121,9 @@ def _vlans(namespace: Namespace | None) -> dict[str, tuple[PortVlans, ...]]:
     }
 
 
-def read_link(entry: Json, addresses: Iterable[Json], vlans: tuple[PortVlans, ...] = ()) -> Link:
+def read_link(
+    entry: Json, addresses: Iterable[Json], vlans: tuple[PortVlans, ...] = (), *, wireless: bool = False
+) -> Link:
     """One link from an entry of ``ip -j -d link`` and its ``addr_info`` of ``ip -j addr``."""
     name = IfName(entry["ifname"])
     info = entry.get("linkinfo", {})
@@ -144,6 +152,7 @@ def read_link(entry: Json, addresses: Iterable[Json], vlans: tuple[PortVlans, ..
         stp_port_state="" if port is None else str(port.get("state", "")),
         permanent_mac=Mac(permanent) if (permanent := _permanent(entry, mac if not kind else None)) else None,
         bus=f"{entry['parentbus']}/{entry['parentdev']}" if "parentbus" in entry and "parentdev" in entry else "",
+        wireless=wireless,
     )
 
 

@@ -42,6 +42,12 @@ def batches(plan: Plan) -> tuple[Batch, ...]:
     return tuple(Batch(tool, tuple(commands), tuple(changes)) for tool, commands, changes in found)
 
 
+def tools(plan: Plan) -> tuple[str, ...]:
+    """The programs that it takes to run a plan."""
+    used = dict.fromkeys(command.tool.partition(" ")[0] for command in plan.commands)
+    return tuple(tool for tool in used if tool != "sysctl")  # written by ourselves
+
+
 def script(plan: Plan) -> str:
     """The exact commands, one paste-able line each."""
     return "".join(f"{command}\n" for command in plan.commands)

@@ -24,7 +24,7 @@ class Risk(IntEnum):
         """The class as it is printed."""
         return {
             Risk.ADDITION: "addition",
-            Risk.CHANGES: "changes MAC, MTU or address",
+            Risk.CHANGES: "changes MAC, MTU, address or route",
             Risk.DETACHES: "detaches ports",
             Risk.MANAGEMENT: "management path",
         }[self]
@@ -72,7 +72,7 @@ class Change:
 class Note:
     """Something that the plan does not change but the reader should know: foreign, waiting, not yet possible."""
 
-    kind: Literal["foreign", "waiting", "unsupported", "warning"]
+    kind: Literal["foreign", "waiting", "unsupported", "warning", "along"]
     subject: str
     text: str
 

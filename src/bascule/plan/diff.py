@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Iterator
 
-from bascule.model.state import HostState, Link, link_of
+from bascule.model.state import FORWARDING, HostState, Link, link_of
 from bascule.model.values import IfName
 from bascule.plan.change import Command, Plan, Risk
 from bascule.plan.diff_addresses import out_of_order
@@ -112,8 +112,14 @@ def _free_group(state: HostState) -> str:
 _SYSCTL_WORDS = {
     ("accept_ra", "0"): "take no router advertisements",
     ("accept_ra", "1"): "take router advertisements",
+    ("accept_ra", "2"): "take router advertisements though it routes",
     ("arp_ignore", "1"): "answer ARP for its own addresses only",
+    ("ip_forward", "1"): "route IPv4 between all links",
+    ("ip_forward", "0"): "route no IPv4",
+    ("forwarding", "1"): "route IPv6 between all links",
+    ("forwarding", "0"): "route no IPv6",
 }
+_SET_ALONG = {"net/ipv4/conf/all/accept_redirects": FORWARDING[4]}  # by the kernel: a router takes none, a host does
 
 
 def _is_there(name: str, before: HostState, after: HostState) -> bool:
@@ -125,22 +131,31 @@ def _is_there(name: str, before: HostState, after: HostState) -> bool:
 
 
 def _sysctl_steps(before: HostState, after: HostState, remade: Collection[IfName]) -> Iterator[Step]:
-    for key, value in sorted(after.sysctls.items()):
-        if before.sysctls.get(key) == value and not remade:
+    """Whether to forward comes last: with IPv6 the kernel drops what routers advertised to links not ready for it."""
+    known = dict(before.sysctls)
+    late = (*FORWARDING.values(), *_SET_ALONG)
+    for key in sorted(after.sysctls, key=lambda key: (late.index(key) + 1 if key in late else 0, key)):
+        value = after.sysctls[key]
+        if known.get(key) == value and not remade:
             continue  # nearly all of thousands
         name = link_of(key)
         if not _is_there(name, before, after):
             continue
-        if before.sysctls.get(key) != value or name in remade:
+        if known.get(key) != value or name in remade:
             words = _SYSCTL_WORDS.get((key.rpartition("/")[2], value), f"{key} = {value}")
-            yield step(Phase.SETTINGS, link_of(key) or key, words, Command("sysctl", (key, value)))
+            risk = Risk.CHANGES if key in FORWARDING.values() else Risk.ADDITION
+            subject = key if name in {"", "all", "default"} else name
+            yield step(Phase.SETTINGS, subject, words, Command("sysctl", (key, value)), risk=risk)
+            known |= {other: str(1 - int(value)) for other, by in _SET_ALONG.items() if by == key and other in known}
 
 
 def _table_steps(before: HostState, after: HostState) -> Iterator[Step]:
     for name, text in sorted(after.tables.items()):
         if before.tables.get(name) != text:
             clear = f"table {name}\ndelete table {name}\n"  # one transaction: nft applies a file at once or not at all
-            yield step(Phase.TABLE, f"nft {name}", "load table", Command("nft", (clear + text,)))
+            there = name in before.tables
+            words, risk = ("replace its rules", Risk.CHANGES) if there else ("load its rules", Risk.ADDITION)
+            yield step(Phase.RULES, f"nft {name}", words, Command("nft", (clear + text,)), risk=risk)
     for name in sorted(before.tables):
         if name not in after.tables:
-            yield step(Phase.TABLE, f"nft {name}", "delete table", Command("nft", (f"delete table {name}\n",)))
+            yield step(Phase.OLD_RULES, f"nft {name}", "delete its rules", Command("nft", (f"delete table {name}\n",)))

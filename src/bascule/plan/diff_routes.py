@@ -28,7 +28,8 @@ def route_steps(
     wanted = set(after.routes)
     taken = {_slot(route) for route in after.routes}
     slots = {_slot(route): route for route in before.routes}
-    for route in after.routes:
+    # a gateway must be on the link: by a connected route that a manager wrote itself, if the address brings none
+    for route in sorted(after.routes, key=lambda route: bool(route.gateway or route.nexthops)):
         if route not in kept or route.dev in lost or route.dev in reset:
             old = slots.get(_slot(route))
             instead = f" (instead of {_way(old)})" if old is not None and _way(old) != _way(route) else ""

@@ -38,10 +38,11 @@ def drift_goal(before: HostState, wanted: HostState, now: HostState) -> HostStat
 
 
 def _put_right(link: Link, seen: Link, now: HostState) -> Link:
-    moving = tuple(a for a in seen.addresses if a.dynamic or a.is_link_local)
-    fixed = tuple(a for a in link.addresses if not a.dynamic and not a.is_link_local)
+    fixed = {a.ip: a for a in link.addresses if not a.dynamic and not a.is_link_local}
+    here = [a for a in seen.addresses if a.ip in fixed or a.dynamic or a.is_link_local]
+    addresses = (*(fixed.pop(a.ip, a) for a in here), *fixed.values())
     master = link.master if link.master in now.links or link.master is None else seen.master
     port = link.port
     if port is not None and seen.port is not None and port.cost is None:
         port = replace(port, cost=seen.port.cost)  # the kernel derives it from the port's speed
-    return replace(link, addresses=fixed + moving, altnames=seen.altnames, master=master, port=port)
+    return replace(link, addresses=addresses, altnames=seen.altnames, master=master, port=port)

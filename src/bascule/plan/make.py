@@ -21,14 +21,16 @@ def make_plan(
     *,
     added: Mapping[str, frozenset[str]] = MappingProxyType({}),
     management: frozenset[str] = frozenset(),
+    by_libvirt: bool = False,
 ) -> tuple[Plan, HostState]:
     """The plan and the state that it leads to.
 
     ``added`` are the addresses that Bascule put on links before; ``management`` names the links on which the
-    administrator's own line to the host runs.
+    administrator's own line to the host runs. ``by_libvirt``: libvirt runs this host's guests, so bridge, rules and
+    forwarding of its virtual networks are libvirt's, and of them only a note is left here.
     Raises BasculeError with every NIC that the file names and the host does not have.
     """
-    wanted = target(site, host, observed, added)
+    wanted = target(site, host, observed, added, by_libvirt=by_libvirt)
     context = Context(reasons=wanted.reasons, guests=wanted.guests, running=wanted.running, management=management)
     plan = diff(observed, wanted.state, context)
     return replace(plan, notes=wanted.notes), wanted.state

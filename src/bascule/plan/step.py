@@ -15,24 +15,27 @@ class Phase(IntEnum):
     """When a step is made. What is new stands ready before what is old goes away."""
 
     REMAKE = 0
-    CREATE = 1
-    SETTINGS = 2
-    RAISE = 3  # masters before their ports
-    ADDRESS = 4
-    DETACH = 5
-    FREE_ROUTE = 6  # of a NIC that a bond takes: it must be down for that, and the kernel would drop them
-    FREE_ADDRESS = 7
-    ENSLAVE = 8
-    PORT = 9
-    LINK_UP = 10
-    LATE_ADDRESS = 11  # of a NIC that a bond let go: it was down until now
-    ROUTE = 12
-    OLD_ROUTE = 13
-    OLD_ADDRESS = 14
-    RULE = 15
-    TABLE = 16
+    RULES = 1  # nft's: they name links that may not be there yet, and guard them from their first moment
+    CREATE = 2
+    SETTINGS = 3
+    RAISE = 4  # masters before their ports
+    ADDRESS = 5
+    DETACH = 6
+    FREE_ROUTE = 7  # of a NIC that a bond takes: it must be down for that, and the kernel would drop them
+    FREE_ADDRESS = 8
+    ENSLAVE = 9
+    PORT = 10
+    LINK_UP = 11
+    LATE_ADDRESS = 12  # of a NIC that a bond let go: it was down until now
+    ROUTE = 13
+    OLD_ROUTE = 14
+    OLD_ADDRESS = 15
+    RULE = 16  # of policy routing
     LOWER = 17
     DELETE = 18
+    OLD_RULES = 19
+    HYPERVISOR = 20  # what whoever runs the guests does, when the kernel has everything that they are plugged into
+    SERVER = 21
 
 
 CUTTING = {

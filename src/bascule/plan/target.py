@@ -20,7 +20,21 @@ from bascule.model.state import MARK, Address, HostState, Link, PortVlans, Route
 from bascule.model.values import IfName, IpAddress, IpInterface, derive_mac
 from bascule.plan.change import Note
 from bascule.plan.hardware import find_nics
+from bascule.plan.macvtap import macvtap_notes
 from bascule.plan.move import heir, inherit, moved_routes, slaac_keys
+from bascule.plan.target_networks import (
+    MODES,
+    accept_ra,
+    forwarding,
+    kept_tables,
+    left_behind,
+    network_link,
+    network_sysctl_keys,
+    not_kept,
+    why_forwarding,
+)
+from bascule.plan.virtual_network import TABLE_PREFIX, Realm, bridge_name, realms, tables
+from bascule.plan.wireless import refuse_wireless
 
 PROTOCOL = "66"  # of the routes that Bascule makes (rtm_protocol; 66 is unassigned in iproute2's rt_protos)
 ZERO = {4: "0.0.0.0/0", 6: "::/0"}
@@ -44,17 +58,14 @@ class Target:
 
 def sysctl_keys(host: Host, taps: tuple[IfName, ...] = ()) -> tuple[str, ...]:
     """The kernel parameters that a plan for this host looks at."""
-    quiet = [*host.bridges, *_ports(host), *taps]
+    quiet = dict.fromkeys((*host.bridges, *host.nics, *_ports(host), *taps))
     moving = [name for b in host.bridges.values() if b.from_uplink and b.port for name in (b.name, b.port)]
     return (
-        *map(_accept_ra, quiet),
-        *map(_arp_ignore, host.bridges),
+        *map(accept_ra, quiet),
+        *map(_arp_ignore, (*host.bridges, *host.nics)),
         *(key for name in moving for key in slaac_keys(name) if not key.endswith("/accept_ra")),
+        *network_sysctl_keys(host),
     )
-
-
-def _accept_ra(name: IfName) -> str:
-    return f"net/ipv6/conf/{name}/accept_ra"
 
 
 def _arp_ignore(name: IfName) -> str:
@@ -68,14 +79,20 @@ def _ports(host: Host) -> list[IfName]:
 
 
 def target(
-    site: Site, host: Host, observed: HostState, added: Mapping[str, frozenset[str]] = MappingProxyType({})
+    site: Site,
+    host: Host,
+    observed: HostState,
+    added: Mapping[str, frozenset[str]] = MappingProxyType({}),
+    *,
+    by_libvirt: bool = False,
 ) -> Target:
     """The wanted state of one host.
 
     ``added`` are the addresses that Bascule put on links before: those that the file no longer names go again.
+    ``by_libvirt`` leaves the virtual networks to libvirt.
     Raises BasculeError with every NIC that the file names and the host does not have.
     """
-    return _Layer(site=site, host=host, observed=observed, added=added).target()
+    return _Layer(site=site, host=host, observed=observed, added=added, by_libvirt=by_libvirt).target()
 
 
 @dataclass(slots=True)
@@ -86,9 +103,12 @@ class _Layer:
     host: Host
     observed: HostState
     added: Mapping[str, frozenset[str]]
+    by_libvirt: bool = False
     links: dict[IfName, Link] = field(default_factory=dict)
     routes: list[Route] = field(default_factory=list)
     sysctls: dict[str, str] = field(default_factory=dict)
+    tables: dict[str, str] = field(default_factory=dict)
+    realms: tuple[Realm, ...] = ()
     reasons: dict[str, str] = field(default_factory=dict)
     guests: dict[str, list[str]] = field(default_factory=dict)
     running: dict[str, list[str]] = field(default_factory=dict)
@@ -96,10 +116,12 @@ class _Layer:
 
     def target(self) -> Target:
         find_nics(self.host, self.observed)
+        refuse_wireless(self.site, self.host, self.observed)
         outdated = self._outdated()
         self.links = {name: link for name, link in self.observed.links.items() if name not in outdated}
         self.routes = [route for route in self.observed.routes if route.protocol != PROTOCOL]
         self.sysctls = dict(self.observed.sysctls)
+        self.tables = kept_tables(self.observed, self.mark, self.host.virtual_networks)
         self._give_back()
         for name in (*self.host.nics, *self.host.bonds):
             self._leave(name)
@@ -109,8 +131,10 @@ class _Layer:
             self._bond(bond.name, bond.nics, bond.mode, bond.mtu, bond.place)
         for bridge in self.host.bridges.values():
             self._bridge(bridge)
+        self._networks()
         for guest_nic in self.site.guest_nics(self.host.name):
             self._guest(guest_nic)
+        self.notes += macvtap_notes(self.site, self.host)
         self._room()
         self._forget()
         self._foreign()
@@ -119,7 +143,7 @@ class _Layer:
             routes=tuple(route for route in self.routes if not route.dev or route.dev in self.links),
             rules=self.observed.rules,
             sysctls=self.sysctls,
-            tables=self.observed.tables,
+            tables=self.tables,
         )
         return Target(
             state=state,
@@ -136,6 +160,8 @@ class _Layer:
     def _outdated(self) -> set[IfName]:
         """Made by us for this site, and no longer in the file."""
         declared = {*self.host.bridges, *self.host.bonds, *(b.port for b in self.host.bridges.values() if b.port)}
+        if not self.by_libvirt:
+            declared |= set(map(bridge_name, self.host.virtual_networks))
         mark = self.mark
         return {
             name
@@ -237,7 +263,7 @@ class _Layer:
             return
         self._set(name, addresses=(), addrgenmode="none")
         if self.observed.has_ipv6:
-            self.sysctls[_accept_ra(name)] = "0"
+            self.sysctls[accept_ra(name)] = "0"
         self.routes = [route for route in self.routes if route.dev != name]
 
     def _enslave(self, name: IfName, master: IfName, port: BridgePort | None) -> None:
@@ -306,6 +332,8 @@ class _Layer:
         mtu = bridge.mtu or (uplink.mtu if uplink else before.mtu if before else 1500)
         known = before.options if before and isinstance(before.options, Bridge) else Bridge()
         delay, snooping = 1500 if bridge.stp else 0, 0
+        if before is not None and not bridge.stp and not known.stp_state:
+            delay = known.forward_delay  # without STP it does nothing
         if self.host.as_found and before is not None:
             mac, mtu = before.mac, bridge.mtu or before.mtu
             delay, snooping = known.forward_delay, known.mcast_snooping
@@ -394,35 +422,100 @@ class _Layer:
         if bridge.port is not None:
             self.links[bridge.port] = replace(self.links[bridge.port], vlans=UNTAGGED + ranges(vids - {1}))
 
+    # ---- virtual networks
+
+    def _networks(self) -> None:
+        networks = self.host.virtual_networks
+        if self.by_libvirt:
+            for name in networks:
+                text = f"is virtual network {name}, which libvirt makes and changes"
+                self.notes.append(Note(kind="foreign", subject=bridge_name(name), text=text))
+            for one in realms(self.site, self.host):
+                self._forwards(one)
+            return
+        self.realms = realms(self.site, self.host)
+        for one in self.realms:
+            self._network(one)
+        changed, notes = forwarding(self.realms, self.host, self.observed, self.links)
+        self.sysctls |= changed
+        self.notes += (*notes, *left_behind(self.observed, self.mark, self.realms), *not_kept(self.host, self.realms))
+        for key in changed:
+            if (network := why_forwarding(key, self.realms, networks)) is not None:
+                self._because(key, f"virtual network {network.name} is reached by routing", network.place)
+
+    def _forwards(self, one: Realm) -> None:
+        """Our table beside a network of libvirt's, which knows no port forwards."""
+        self.tables.pop(table := TABLE_PREFIX + one.name, None)
+        words = f"libvirt makes virtual network {one.name}, with rules of its own"
+        if one.forwards:
+            self.tables |= tables(one)
+            words = f"virtual network {one.name} is declared with port forwards"
+        self._because(f"nft {table}", words, self.host.virtual_networks[one.name].place)
+
+    def _network(self, one: Realm) -> None:
+        network = self.host.virtual_networks[one.name]
+        self.links[one.bridge] = network_link(one, network, self.observed, self.mark)
+        if self.observed.has_ipv6:
+            self.sysctls[accept_ra(one.bridge)] = "0"  # a guest must not become the host's router
+        self.tables.pop(table := TABLE_PREFIX + one.name, None)
+        self.tables |= tables(one)
+        words = f"virtual network {one.name} is declared {one.mode}"
+        self._because(one.bridge, words, network.place)
+        self._because(f"nft {table}", f"{words}: {MODES[one.mode]}", network.place)
+
     # ---- guests
 
     def _guest(self, nic: GuestNic) -> None:
         if nic.plug is PlugKind.NETWORK:
-            text = f"virtual network '{nic.into}': {nic.guest} is not plugged into it by this plan"
-            self.notes.append(Note(kind="unsupported", subject=nic.guest, text=text))
+            self._on_network(nic)
             return
         if nic.plug is PlugKind.DIRECT:
-            text = f"macvtap on {nic.into}: {nic.guest} is not plugged by this plan (host and guest cannot talk there)"
-            self.notes.append(Note(kind="unsupported", subject=nic.guest, text=text))
+            self._direct(nic)
             return
         bridge = self.host.bridges[IfName(nic.into)]
-        tap = self.observed.links.get(nic.tap)
         way = {bridge.name, bridge.port, bridge.uplink, *(n.name for n in self.host.uplink_nics(bridge))}
+        if self._plug(nic, bridge.name, way) and bridge.vlan_aware:
+            self._set(nic.tap, vlans=port_vlans(nic))
+
+    def _direct(self, nic: GuestNic) -> None:
+        """A macvtap is made by whoever runs the guest; the plan sees to its NIC, as it does to a bridge's."""
+        self.guests.setdefault(nic.into, []).append(nic.guest)
+        shared = self.host.nics[IfName(nic.into)]
+        if not shared.has_address and all(a.is_link_local for a in self.links[shared.name].addresses):
+            self._silent(shared.name)
+            self.sysctls[_arp_ignore(shared.name)] = "1"
+        if (tap := self.links.get(nic.tap)) is not None:
+            self.reasons[tap.name] = f"{nic.guest} is plugged into {nic.into}"
+            self.running.setdefault(nic.into, []).append(nic.guest)
+        else:
+            text = f"is plugged into {nic.into} when {nic.guest} starts"
+            self.notes.append(Note(kind="waiting", subject=nic.tap, text=text))
+
+    def _on_network(self, nic: GuestNic) -> None:
+        bridge = bridge_name(nic.into)
+        if self.by_libvirt:
+            for name in {bridge, nic.tap} & self.links.keys():
+                self.reasons[name] = f"libvirt plugs {nic.guest} into {nic.into}"
+            return
+        self._plug(nic, bridge, {bridge})
+        self.guests.setdefault(f"nft {TABLE_PREFIX}{nic.into}", []).append(nic.guest)
+
+    def _plug(self, nic: GuestNic, bridge: IfName, way: set[IfName | None]) -> bool:
+        """A guest's tap on its bridge; whether there is one. ``way`` are the links that its frames cross as well."""
+        tap = self.observed.links.get(nic.tap)
         for name in (*sorted(filter(None, way)), nic.tap):
             self.guests.setdefault(name, []).append(nic.guest)
-            if tap is not None and tap.master is not None and (name == nic.tap or tap.master == bridge.name):
+            if tap is not None and tap.master is not None and (name == nic.tap or tap.master == bridge):
                 self.running.setdefault(name, []).append(nic.guest)
         if nic.tap not in self.links:
-            self.notes.append(
-                Note(kind="waiting", subject=nic.tap, text=f"is plugged into {bridge.name} when {nic.guest} starts")
-            )
-            return
-        self._set(nic.tap, mtu=self.links[bridge.name].mtu)
+            text = f"is plugged into {bridge} when {nic.guest} starts"
+            self.notes.append(Note(kind="waiting", subject=nic.tap, text=text))
+            return False
+        self._set(nic.tap, mtu=self.links[bridge].mtu)
         self._silent(nic.tap)
-        self._enslave(nic.tap, bridge.name, BridgePort())
-        self._because(nic.tap, f"{nic.guest} is plugged into {bridge.name}", nic.place)
-        if bridge.vlan_aware:
-            self._set(nic.tap, vlans=port_vlans(nic))
+        self._enslave(nic.tap, bridge, BridgePort())
+        self._because(nic.tap, f"{nic.guest} is plugged into {bridge}", nic.place)
+        return True
 
     def _room(self) -> None:
         """With the ports that others put there, a bridge may need more numbers than the kernel has."""
@@ -453,7 +546,8 @@ class _Layer:
 
     def _declared(self, name: IfName) -> set[str]:
         nic, bridge = self.host.nics.get(name), self.host.bridges.get(name)
-        return {str(ip) for thing in (nic, bridge) if thing for ip in thing.addresses}
+        own = next((one for one in self.realms if one.bridge == name), None)
+        return {str(ip) for thing in (nic, bridge, own) if thing for ip in thing.addresses}
 
     def _foreign(self) -> None:
         named = {*self.reasons, "lo"}

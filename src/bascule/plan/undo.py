@@ -31,14 +31,23 @@ class Undo:
 
 
 def undo(
-    before: HostState, wanted: HostState, now: HostState, *, applied: HostState | None = None, elapsed_s: float = 0.0
+    before: HostState,
+    wanted: HostState,
+    now: HostState,
+    *,
+    applied: HostState | None = None,
+    elapsed_s: float = 0.0,
+    ours: Iterable[str] = (),
 ) -> Undo:
     """The state to go back to.
 
     ``applied`` is what was observed right after the change, None if it was ended before. ``elapsed_s`` is the time
-    since ``before`` was observed: by that much the lifetimes of leases have gone down.
+    since ``before`` was observed: by that much the lifetimes of leases have gone down. ``ours`` are links that the
+    change moved by other ways than the kernel's plan (libvirt's taps): they go back, wherever they are.
     """
-    return _Merge(before=before, wanted=wanted, now=now, applied=applied, elapsed_s=elapsed_s).undo()
+    return _Merge(
+        before=before, wanted=wanted, now=now, applied=applied, elapsed_s=elapsed_s, ours=frozenset(ours)
+    ).undo()
 
 
 def settle(goal: HostState, now: HostState, wanted: HostState) -> HostState:
@@ -86,11 +95,12 @@ class _Merge:
     applied: HostState | None
     elapsed_s: float
     kept: list[str] = field(default_factory=list)
+    ours: frozenset[str] = frozenset()
     touched: frozenset[str] = frozenset()
     now_ips: Mapping[str, Address] = field(default_factory=dict)  # on any link: a lease may have moved
 
     def undo(self) -> Undo:
-        self.touched = frozenset(self._touched()) if self.applied is None else frozenset()
+        self.touched = self.ours | frozenset(self._touched() if self.applied is None else ())
         self.now_ips = {address.ip: address for link in self.now.links.values() for address in link.addresses}
         links = dict(self._links())
         for name, link in links.items():

@@ -18,10 +18,11 @@ from bascule.errors import Place, Problem, SiteFault
 from bascule.model.domain import Lease, Reservation
 from bascule.model.links import Bridge
 from bascule.model.site import GuestNic, Host, Mode, PlugKind, Service, Site, VirtualNetwork
-from bascule.model.state import Address, Link
+from bascule.model.state import FORWARDING, Address, Link
 from bascule.model.values import IFNAME_MAX, IfName, IpAddress, IpInterface, IpNetwork, Mac, parse_mac
 
-_BRIDGE_PREFIX = "vn-"
+BRIDGE_PREFIX = "vn-"
+TABLE_PREFIX = "inet bascule_"  # of the nft table of a virtual network, before its name
 LEASE = "1h"  # dnsmasq's own default (dnsmasq(8), --dhcp-range)
 
 
@@ -63,11 +64,18 @@ class Realm:
 
 def bridge_name(network: str) -> IfName:
     """The bridge of a virtual network: ``vn-`` and its name, shortened with a hash where that is too long."""
-    plain = _BRIDGE_PREFIX + network
+    plain = BRIDGE_PREFIX + network
     if len(plain) <= IFNAME_MAX:
         return IfName(plain)
     digest = hashlib.sha256(network.encode()).hexdigest()[:4]
     return IfName(plain[: IFNAME_MAX - 5] + "~" + digest)
+
+
+def bridge_of(nic: GuestNic) -> IfName | None:
+    """The bridge of its host that a guest NIC ends at; None where it shares a NIC (macvtap)."""
+    if nic.plug is PlugKind.DIRECT:
+        return None
+    return bridge_name(nic.into) if nic.plug is PlugKind.NETWORK else IfName(nic.into)
 
 
 def bridge_mac(site: str, host: str, network: str) -> Mac:
@@ -79,6 +87,11 @@ def bridge_mac(site: str, host: str, network: str) -> Mac:
 def table_name(network: str) -> str:
     """The nft table of a virtual network, without its family (``inet``)."""
     return f"bascule_{network}"
+
+
+def table_key(network: str) -> str:
+    """The same with its family, as ``HostState`` keeps it."""
+    return TABLE_PREFIX + network
 
 
 def realm(site: Site, host: Host, network: VirtualNetwork) -> Realm:
@@ -213,12 +226,7 @@ def sysctls(one: Realm) -> Mapping[str, str]:
     """What the kernel must be told so that it routes for this network; paths below /proc/sys."""
     if one.mode is Mode.ISOLATED:
         return {}
-    found = {}
-    if any(subnet.version == 4 for subnet in one.subnets):
-        found["net/ipv4/ip_forward"] = "1"
-    if any(subnet.version == 6 for subnet in one.subnets):
-        found["net/ipv6/conf/all/forwarding"] = "1"
-    return found
+    return {FORWARDING[subnet.version]: "1" for subnet in one.subnets}
 
 
 def bridge_link(one: Realm, alias: str) -> Link:
@@ -228,15 +236,17 @@ def bridge_link(one: Realm, alias: str) -> Link:
         options=Bridge(forward_delay=0, mcast_snooping=0),
         up=True,
         mac=one.mac,
-        addresses=tuple(Address(ip=str(address)) for address in one.addresses),
+        # on a bridge without ports an address would stay tentative for ever (no carrier, no DAD)
+        addresses=tuple(Address(ip=str(a), flags=("nodad",) if a.version == 6 else ()) for a in one.addresses),
+        addrgenmode="eui64" if any(subnet.version == 6 for subnet in one.subnets) else "none",
         alias=alias,
     )
 
 
 def tables(one: Realm) -> Mapping[str, str]:
-    """The network's own nft table as `HostState` keeps it: the text is the one that nft itself lists."""
+    """The network's own nft table as `HostState` keeps it: the text is the one that is observed."""
     rules = nft_table(one)
-    return {} if "chain" not in rules else {f"inet {table_name(one.name)}": rules}
+    return {} if "chain" not in rules else {TABLE_PREFIX + one.name: rules}
 
 
 def nft_script(one: Realm) -> str:
@@ -256,10 +266,10 @@ def nft_table(one: Realm) -> str:
 
 
 _HOOKS = {
-    "forward": "type filter hook forward priority filter; policy accept;",
-    "prerouting": "type nat hook prerouting priority dstnat; policy accept;",
+    "forward": "type filter hook forward priority 0; policy accept;",
+    "prerouting": "type nat hook prerouting priority -100; policy accept;",
     "output": "type nat hook output priority -100; policy accept;",
-    "postrouting": "type nat hook postrouting priority srcnat; policy accept;",
+    "postrouting": "type nat hook postrouting priority 100; policy accept;",
 }
 
 
@@ -323,6 +333,11 @@ def _postrouting(one: Realm) -> list[str]:
         rules += [f"meta l4proto {protocol} {out} masquerade to :1024-65535" for protocol in ("tcp", "udp")]
         rules.append(f"{out} masquerade")
     return rules
+
+
+def needs_server(one: Realm) -> bool:
+    """Whether a dnsmasq belongs to the network."""
+    return bool(one.ranges or one.names or any(subnet.version == 6 for subnet in one.subnets))
 
 
 def dnsmasq_arguments(one: Realm, folder: Path, *, upstream: bool = True, foreground: bool = False) -> tuple[str, ...]:

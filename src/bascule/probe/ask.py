@@ -10,6 +10,7 @@ import struct
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,8 @@ from bascule.probe.protocols import (
     Stream,
 )
 from bascule.probe.question import Answer, Protocol, Question, Response
+from bascule.probe.spoken import Conversation, Spoken
+from bascule.probe.world import Voice
 from bascule.system.sockets import close_all, open_packet
 
 if TYPE_CHECKING:
@@ -39,12 +42,14 @@ AT_ONCE = 256  # questions in flight: well below the usual limit of 1,024 descri
 ICMP_FILTER, SOL_RAW, ICMPV6_FILTER = 1, 255, 1  # linux/icmp.h, linux/icmpv6.h
 
 
-def ask(questions: Sequence[Question], *, watch: Watch | None = None) -> tuple[Answer, ...]:
-    """Put all questions, as many at once as is sensible, and wait for each as long as its patience.
+def ask(questions: Sequence[Question], *, watch: Watch | None = None, patience: float = 1.0) -> tuple[Answer, ...]:
+    """Put all questions, as many at once as is sensible, and wait for each ``patience`` times as long as it says.
 
     The answers come in the order of the questions. A ``watch`` is read in the same loop, so that nothing it sees is
     lost. Raises NotPermitted where the kernel lets us open no raw socket.
     """
+    if patience != 1.0:
+        questions = [replace(question, patience_s=question.patience_s * patience) for question in questions]
     with contextlib.closing(_Loop(watch)) as loop:
         return loop.run(questions)
 
@@ -57,6 +62,7 @@ class _Loop:
         self.timers: list[tuple[float, int, Callable[[], None]]] = []
         self.ticket = 0
         self.shared: dict[tuple[object, ...], tuple[socket.socket, dict[int, Asking]]] = {}
+        self.spoken: dict[Voice, Conversation] = {}
         self.finished: list[Asking] = []
         self.active: set[Asking] = set()
         self.watch = watch
@@ -69,7 +75,7 @@ class _Loop:
         for asking in self.active:
             if isinstance(asking, Stream | Datagram):
                 asking.sock.close()
-        close_all([sock for sock, _ in self.shared.values()])
+        close_all([sock for sock, _ in self.shared.values()] + [line.socket for line in self.spoken.values()])
 
     def run(self, questions: Sequence[Question]) -> tuple[Answer, ...]:
         """All answers, in order."""
@@ -106,10 +112,11 @@ class _Loop:
                     Problem(code="RAW-SOCKET", message=f"no raw socket: {error.strerror}", hint="run it as root")
                 ) from error
             asking = Asking(question, index, None, 0)  # type: ignore[arg-type]  # it is over before it has a socket
-            asking.finish(Response.NOT_ASKED, f"{question.via or question.source.link}: {error.strerror}")
+            what = "nobody listens to us there" if question.source.voice else question.via or question.source.link
+            asking.finish(Response.NOT_ASKED, f"{what}: {error.strerror}")
         self.active.add(asking)
         if asking.answer is None:
-            self._at(question.patience_s, lambda: self._expire(asking))
+            self._at(asking.patience_s, lambda: self._expire(asking))
             self._send(asking)
         self._settle(asking)
 
@@ -133,6 +140,8 @@ class _Loop:
     def _expire(self, asking: Asking) -> None:
         if asking in self.active:
             asking.give_up()
+            if asking.answer is None:
+                self._at(asking.patience_s, lambda: self._expire(asking))
             self._settle(asking)
 
     def _settle(self, asking: Asking) -> None:
@@ -153,6 +162,8 @@ class _Loop:
     # sockets; the caller is in the question's namespace
 
     def _open(self, index: int, question: Question) -> Asking:
+        if question.source.voice:
+            return Spoken(question, index, self._conversation(question.source.voice))
         self.ticket += 1
         sequence = self.ticket & 0xFFFF or 1
         if question.protocol is Protocol.ICMP:
@@ -160,6 +171,19 @@ class _Loop:
         if question.protocol in {Protocol.ARP, Protocol.DHCP}:
             return self._share(question, index, sequence, self._link_socket, Link)
         return self._own(question, index, sequence)
+
+    def _conversation(self, voice: Voice) -> Conversation:
+        if voice not in self.spoken:
+            conversation = self.spoken[voice] = Conversation(voice)
+
+            def read(_: int) -> None:
+                for asking in conversation.read():
+                    self._settle(asking)
+                if conversation.is_over:
+                    self.selector.unregister(conversation.socket)
+
+            self.selector.register(conversation.socket, selectors.EVENT_READ, read)
+        return self.spoken[voice]
 
     def _share(
         self,

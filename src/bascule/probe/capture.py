@@ -21,6 +21,9 @@ BUFFER_BYTES = 4 << 20
 SPANS = 12  # of ports in a filter: older kernels give a filter 20 KiB (net.core.optmem_max)
 
 
+Ears = dict[str, list[Point]]  # by the link where one listens
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sighting:
     """A frame at a point. ``time_ns`` is the kernel's; ``outgoing`` as the point's own namespace sees it.
@@ -39,21 +42,22 @@ class Watch:
     """Sockets at all points, one per namespace, that hear what belongs to the questions. A context manager."""
 
     def __init__(self, points: Iterable[Point], questions: Sequence[Question]) -> None:
-        self._by_namespace: dict[tuple[int, int], dict[str, Point]] = {}
+        self._by_namespace: dict[tuple[int, int], Ears] = {}
         for point in points:
-            self._by_namespace.setdefault(point.namespace.identity, {})[point.link] = point
+            ears = self._by_namespace.setdefault(point.namespace.identity, {})
+            ears.setdefault(point.tap or point.link, []).append(point)
         self._program = _program(questions)
-        self._sockets: list[tuple[socket.socket, dict[str, Point]]] = []
+        self._sockets: list[tuple[socket.socket, Ears]] = []
         self._seen: list[Sighting] = []
 
     def __enter__(self) -> Self:
         try:
-            for points in self._by_namespace.values():
-                with next(iter(points.values())).namespace.entered():
+            for ears in self._by_namespace.values():
+                with next(iter(ears.values()))[0].namespace.entered():
                     sock = open_packet(None, self._program, timestamps=True, buffer_bytes=BUFFER_BYTES)
-                self._sockets.append((sock, points))
-            if self._by_namespace:
-                with next(iter(next(iter(self._by_namespace.values())).values())).namespace.entered():
+                self._sockets.append((sock, ears))
+            for ears in list(self._by_namespace.values())[:1]:
+                with next(iter(ears.values()))[0].namespace.entered():
                     await_timestamps()
         except PermissionError as error:
             self.__exit__()
@@ -70,13 +74,13 @@ class Watch:
 
     def readers(self) -> Iterator[tuple[socket.socket, Callable[[int], None]]]:
         """The sockets and what to call when one is readable, for an event loop."""
-        for sock, points in self._sockets:
-            yield sock, lambda _, sock=sock, points=points: self._read(sock, points)  # type: ignore[misc]  # defaults bind
+        for sock, ears in self._sockets:
+            yield sock, lambda _, sock=sock, ears=ears: self._read(sock, ears)  # type: ignore[misc]  # defaults bind
 
     def drain(self) -> None:
         """Take what is still waiting in the sockets."""
-        for sock, points in self._sockets:
-            self._read(sock, points)
+        for sock, ears in self._sockets:
+            self._read(sock, ears)
 
     @property
     def sightings(self) -> tuple[Sighting, ...]:
@@ -84,26 +88,30 @@ class Watch:
         self._seen.sort(key=lambda seen: seen.time_ns)
         return tuple(self._seen)
 
-    def _read(self, sock: socket.socket, points: dict[str, Point]) -> None:
+    def _read(self, sock: socket.socket, ears: Ears) -> None:
         while True:
             try:
                 data, control, _, address = sock.recvmsg(bpf.SNAP, 64)
             except OSError:
                 return
-            point = points.get(address[0])
-            frame = parse_frame(data) if point else None
-            if point is None or frame is None:
-                continue
-            kind = address[2]
-            self._seen.append(
-                Sighting(
-                    time_ns=_stamp(control),
-                    point=point,
-                    outgoing=kind == OUTGOING,
-                    addressed=kind != OTHERHOST,
-                    frame=frame,
-                )
-            )
+            points = ears.get(address[0], ())
+            frame = parse_frame(data) if points else None
+            if frame is not None:
+                stamp, kind = _stamp(control), address[2]
+                self._seen += _sightings(points, stamp, kind, frame)
+
+
+def _sightings(points: Iterable[Point], stamp: int, kind: int, frame: Frame) -> Iterator[Sighting]:
+    """A frame at one link, as its points see it; those at the far end of the wire after it, if it goes there."""
+    is_outgoing = kind == OUTGOING
+    for point in sorted(points, key=lambda point: (point.tap is not None) == is_outgoing):
+        outgoing = is_outgoing if point.tap is None else not is_outgoing
+        addressed = kind != OTHERHOST if point.tap is None else outgoing or _is_for(point, frame)
+        yield Sighting(time_ns=stamp, point=point, outgoing=outgoing, addressed=addressed, frame=frame)
+
+
+def _is_for(point: Point, frame: Frame) -> bool:
+    return frame.dst == point.mac or bool(int(frame.dst[:2], 16) & 1)
 
 
 def _stamp(control: list[tuple[int, int, bytes]]) -> int:
@@ -159,9 +167,11 @@ class Tracker:
 
     def __init__(self, sightings: Sequence[Sighting]) -> None:
         self._marked: dict[bytes, list[Sighting]] = {}  # ICMP and UDP, by what may be a token
+        self._spoken: dict[tuple[str, object, bytes], set[bytes]] = {}  # the tokens of echoes that are not ours
         self._opening: dict[int, list[Sighting]] = {}  # TCP, by sequence number
         self._opened: dict[int, list[Sighting]] = {}  # TCP, by the sequence number that is acknowledged
-        self._left: dict[tuple[object, ...], set[int]] = {}  # by namespace, source port and destination
+        self._left: dict[tuple[object, ...], set[int]] = {}  # by endpoint, source port and destination
+        self._dialled: dict[tuple[object, ...], set[int]] = {}  # by endpoint, destination and its port
         self._neighbours: list[Sighting] = []
         for seen in sightings:
             self._sort(seen)
@@ -174,13 +184,18 @@ class Tracker:
             if packet.is_first:
                 self._opening.setdefault(packet.tcp_sequence, []).append(seen)
                 if seen.outgoing:
-                    left = (seen.point.namespace.identity, packet.source_port, packet.dst)
+                    left = (seen.point.node, packet.source_port, packet.dst)
                     self._left.setdefault(left, set()).add(packet.tcp_sequence)
+                    dialled = (seen.point.node, packet.dst, packet.port)
+                    self._dialled.setdefault(dialled, set()).add(packet.tcp_sequence)
             else:
                 self._opened.setdefault((packet.tcp_acknowledged - 1) & 0xFFFFFFFF, []).append(seen)
         elif packet:
             for mark in set(_marks(packet)):
                 self._marked.setdefault(mark, []).append(seen)
+            if packet.protocol in {frames.ICMP, frames.ICMPV6} and seen.outgoing and seen.point.tap:
+                spoken = (seen.point.node, packet.dst, packet.payload[4:8])
+                self._spoken.setdefault(spoken, set()).add(packet.payload[:8])
 
     def follow(self, answer: Answer) -> Track:
         """All sightings of one question."""
@@ -194,16 +209,28 @@ class Tracker:
                 asked += self._opening[sequence]
                 replied += self._opened.get(sequence, ())
         else:
-            token = question.token[:4] if question.protocol is Protocol.DHCP else question.token
-            for seen in self._marked.get(token, ()):
-                (asked if _is_question(question, seen) else replied).append(seen)
+            for token in self._tokens(answer):
+                for seen in self._marked.get(token, ()):
+                    (asked if _is_question(question, seen) else replied).append(seen)
         is_lost = not asked and answer.response is not Response.NO_ROUTE
         return Track(tuple(asked), tuple(replied), tuple(self._search(question)) if is_lost else ())
 
     def _sequences(self, answer: Answer) -> set[int]:
         """The sequence numbers with which the asker opened its connection, seen at its own NIC."""
         question = answer.question
-        return self._left.get((question.source.namespace.identity, answer.source_port, question.address), set())
+        if question.source.voice:  # its source port is its own affair, but no two of its questions are alike
+            return self._dialled.get((question.source.endpoint, question.address, question.port), set())
+        return self._left.get((question.source.endpoint, answer.source_port, question.address), set())
+
+    def _tokens(self, answer: Answer) -> set[bytes]:
+        """What marks the frames of a question: its token, or what another's ping put into its place.
+
+        That begins with the time, so that no two are the same; we know the filling after it (see ``spoken.py``).
+        """
+        question = answer.question
+        if question.source.voice:
+            return self._spoken.get((question.source.endpoint, question.address, answer.filling * 4), set())
+        return {question.token[:4] if question.protocol is Protocol.DHCP else question.token}
 
     def _link_layer(self, question: Question) -> Track:
         asked: list[Sighting] = []
@@ -218,11 +245,11 @@ class Tracker:
 
     def _search(self, question: Question) -> Iterator[Sighting]:
         """Requests for a neighbour that left the asker: the question itself could not follow them."""
-        home = question.source.namespace.identity
+        home = question.source.endpoint
         wanted = {
             _parties(seen.frame)
             for seen in self._neighbours  # a port's outgoing frames are not the asker's own
-            if seen.outgoing and seen.point.namespace.identity == home and seen.point.master is None
+            if seen.outgoing and seen.point.node == home and seen.point.master is None
         }
         if any(question.address in own.network for own in question.source.addresses if question.address):
             wanted = {parties for parties in wanted if parties[1] == question.address}

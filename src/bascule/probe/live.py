@@ -5,9 +5,10 @@ from __future__ import annotations
 from ipaddress import ip_interface
 
 from bascule.model.links import Loopback
-from bascule.model.site import Host, Site
+from bascule.model.site import Host, Site, virtual_segment
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
+from bascule.plan.virtual_network import realms
 from bascule.probe.world import Foot, Point, World
 from bascule.system.netns import Namespace
 
@@ -32,7 +33,11 @@ def live_world(site: Site, host: Host, state: HostState, namespace: Namespace) -
 
 
 def network_of(site: Site, host: Host, link: Link) -> str | None:
-    """The building's network behind a link of the host, as far as the file tells."""
+    """The network behind a link of the host, the building's or a virtual one, as far as the file tells."""
+    for one in realms(site, host):
+        has_address = any(ip_interface(address.ip) in one.addresses for address in link.addresses)
+        if link.name == one.bridge or has_address:  # libvirt may have given it another name
+            return virtual_segment(host.name, one.name)
     if link.name in host.bridges:
         network = site.network_of_bridge(host, host.bridges[IfName(link.name)])
         return network.name if network else None

@@ -72,6 +72,11 @@ class Asking:
         self.answer: Answer | None = None
         self.source_port = 0
 
+    @property
+    def patience_s(self) -> float:
+        """After how long the loop gives up."""
+        return self.question.patience_s
+
     def send(self) -> None:
         """Put the question on the wire. OSError means that the kernel refuses."""
         raise NotImplementedError

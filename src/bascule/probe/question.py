@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address
 
+from bascule.model.site import Service
 from bascule.model.values import IfName, IpAddress, Mac
 from bascule.probe.world import Foot
 
 PATIENCE_S = 1.5  # for a question that should be answered: long enough for a second ARP or SYN of the kernel (1 s)
+PORTS_AT_MOST = 256  # of a range; beyond that, as many spread evenly
+SPOKEN_AT_MOST = 32  # where a program is started for each: an emulated guest starts ten in a second
 
 
 class Protocol(StrEnum):
@@ -62,7 +65,8 @@ class Answer:
     """What came back.
 
     ``address`` and ``mac`` are of whoever answered; ``seen`` is the address that the other side saw as the asker's,
-    where it says so; ``offered`` is the address in a DHCP offer. ``source_port`` is ours, of a TCP or UDP question.
+    where it says so; ``offered`` is the address in a DHCP offer. ``source_port`` is ours, of a TCP or UDP question;
+    ``filling`` is the byte that fills a ping which is not ours.
     """
 
     question: Question
@@ -74,6 +78,7 @@ class Answer:
     seen: IpAddress | None = None
     offered: IPv4Address | None = None
     source_port: int = 0
+    filling: bytes = b""
 
     @property
     def ok(self) -> bool:
@@ -94,3 +99,11 @@ class Answer:
 def _short(number: float) -> str:
     """Two decimals below one, none from ten on."""
     return f"{number:.2f}" if number < 1 else f"{number:.1f}" if number < 10 else f"{number:.0f}"
+
+
+def ports_of(service: Service, most: int = PORTS_AT_MOST) -> list[int]:
+    """The ports to ask: all of a small range, an even selection with both ends of a large one, [0] without ports."""
+    ports = service.ports
+    if len(ports) <= most:
+        return list(ports) or [0]
+    return sorted({ports[round(i * (len(ports) - 1) / (most - 1))] for i in range(most)})

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from bascule.model.values import IfName, IpInterface, Mac
 from bascule.system.netns import Namespace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Voice:
+    """How a system asks whose sockets are its own, not ours: in lines over a socket of ours (``probe/spoken.py``).
+
+    ``asks`` and ``answers`` are the protocols that it can.
+    """
+
+    path: Path
+    asks: frozenset[str]
+    answers: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Foot:
     """A NIC of an endpoint (host, guest or machine) from which questions can be asked.
 
-    ``network`` is the building's network behind it, None on a virtual network or a bridge without NIC.
+    ``network`` is the building's network behind it or a host's virtual one (as ``lab of vmhost``), None on a bridge
+    without NIC. Where a ``voice`` asks, ``namespace`` is the one that its wire ends in.
     """
 
     endpoint: str
@@ -22,22 +36,41 @@ class Foot:
     mac: Mac
     addresses: tuple[IpInterface, ...] = ()
     network: str | None = None
+    voice: Voice | None = None
+
+    def asks(self, protocol: str) -> bool:
+        """Whether one can ask so from here."""
+        return self.voice is None or protocol in self.voice.asks
+
+    def answers(self, protocol: str) -> bool:
+        """Whether its silence would say anything about the wires: whether it would answer such a question at all."""
+        return self.voice is None or protocol in self.voice.answers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """A link where passing frames can be seen. ``node`` is the endpoint or switch that it belongs to."""
+    """A link where passing frames can be seen. ``node`` is the endpoint or switch that it belongs to.
+
+    A link that is in no namespace, with the MAC ``mac``, is seen at the other end of its wire, ``tap``: what goes out
+    at the one comes in at the other.
+    """
 
     node: str
     namespace: Namespace
     link: IfName
     master: IfName | None = None
+    tap: IfName | None = None
+    mac: Mac | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """All feet by endpoint, all points, and the namespace of each host."""
+    """All feet by endpoint, all points, and the namespace of each host.
+
+    ``patience`` is how many times longer than usual one waits for an answer: whose processor is played is slow.
+    """
 
     feet: Mapping[str, tuple[Foot, ...]] = field(default_factory=dict)
     points: tuple[Point, ...] = ()
     hosts: Mapping[str, Namespace] = field(default_factory=dict)
+    patience: float = 1.0

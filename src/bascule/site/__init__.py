@@ -17,7 +17,7 @@ def parse(data: bytes, file: str) -> Site:
     """The site that the bytes of a site file describe; ``file`` is its name in messages.
 
     Raises SiteFault with every problem of the file. Faults of the text itself (not YAML, not UTF-8) hide all others;
-    an entry whose shape is wrong is left out of the further checks, and so is what hangs on it.
+    a key or an entry whose shape is wrong is left out of the further checks, and so is what hangs on it.
     """
     from bascule.site.build import build
     from bascule.site.checks import CHECKS

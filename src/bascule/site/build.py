@@ -214,6 +214,7 @@ class _Builder:
                     addresses=_static(each.address),
                     dhcp="dhcp" in each.address,
                     mac=each.mac,
+                    routes=self.routes(each.routes, (*path, "nics", index)),
                     place=self.at((*path, "nics", index)),
                 )
                 for index, each in enumerate(machine.nics)

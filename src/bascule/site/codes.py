@@ -51,6 +51,7 @@ CODES = {
     "ADDRESS-PREFIX": "an address with another prefix length than its subnet",
     "GATEWAY": "a gateway that cannot be a neighbour, or one too many",
     "GATEWAY-TWICE": "two default gateways of one family on one host",
+    "ROUTE": "a route by a router that is no neighbour",
     "DHCP-RANGE": "a DHCP range outside its subnet, or over another",
     "DHCP-STATIC": "a fixed address inside a DHCP range",
     "DHCP-SERVER": "a DHCP server without an address on the network that it serves",

@@ -257,6 +257,7 @@ class MachineNic(Entry):
     network: w.Label = Field(description="The network that it stands on.")
     address: Many[w.NicAddress] = Field((), description="Its address, 'dhcp', or a list of them.")
     mac: w.MacWord | None = Field(None, description="Its MAC, where it matters.")
+    routes: Listed[Route] = Field((), description="Networks that it finds behind other routers than the gateway.")
 
 
 class Dhcp(Entry):

@@ -1,7 +1,8 @@
-"""Tree to document: every fault of shape at once, and what is left of the file without the faulty entries.
+"""Tree to document: every fault of shape at once, and what is left of the file without what is faulty.
 
-An entry with a fault is left out of the document, and its path is kept in ``Findings.broken``, so that the later
-checks still see the rest of the file and stay silent about what hangs on that entry.
+A faulty key is left out of its entry where the entry makes sense without it, else the entry is left out. Either path
+is kept in ``Findings.broken``, so that the later checks still see the rest of the file and stay silent about what
+hangs on that.
 """
 
 from __future__ import annotations
@@ -18,6 +19,15 @@ from bascule.site.findings import Findings, Path, nearest, shown
 from bascule.site.tree import Tree
 
 _TABLES = {"nics", "bonds", "bridges", "virtual_networks"}
+_BINDING = {  # optional keys without which the entry would be another thing: it is left out as a whole
+    d.Network: {"subnet", "vlan"},
+    d.Nic: {"network"},
+    d.Bridge: {"address", "vlan", "vlan_aware"},
+    d.VirtualNetwork: {"subnet"},
+    d.GuestNic: {"vlan", "vlans"},
+    d.MachineNic: {"address"},
+    d.Expect: {"service"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +58,7 @@ def _rest(tree: Tree, found: Findings) -> Draft:
     """The document without its broken entries."""
     rest = _without(tree, (), found)
     rest.setdefault("site", "unnamed")
-    listed = tree.get("expect") if ("expect",) not in found.broken else None
+    listed = rest.get("expect")
     kept: tuple[int, ...] = ()
     if isinstance(listed, list):
         kept = tuple(index for index in range(len(listed)) if ("expect", index) not in found.broken)
@@ -57,22 +67,41 @@ def _rest(tree: Tree, found: Findings) -> Draft:
 
 
 def _without(tree: Tree, path: Path, found: Findings) -> Tree:
-    """A copy of a mapping without its broken entries, as deep as entries are named."""
-    rest = {key: value for key, value in tree.items() if (*path, key) not in found.broken}
-    for key, value in rest.items():
-        deeper = (*path, key)
-        if isinstance(value, dict) and any(broken[: len(deeper)] == deeper for broken in found.broken):
-            rest[key] = _without(value, deeper, found)
-        else:
-            rest[key] = copy(value)
-    return rest
+    """A copy of a mapping without what is broken in it."""
+    return {
+        key: _rest_of(value, (*path, key), found) for key, value in tree.items() if (*path, key) not in found.broken
+    }
+
+
+def _rest_of(value: Any, path: Path, found: Findings) -> Any:
+    if not any(broken[: len(path)] == path for broken in found.broken):
+        return copy(value)
+    if isinstance(value, dict):
+        return _without(value, path, found)
+    if isinstance(value, list):  # its entries stay all: their numbers are their names
+        return [_rest_of(each, (*path, index), found) for index, each in enumerate(value)]
+    return copy(value)
 
 
 def _entry_of(path: Path) -> Path:
-    """The path of the smallest named entry around a fault."""
+    """The path of the named entry around a fault."""
     if path[:1] == ("hosts",):
         return path[:4] if len(path) >= 4 and path[2] in _TABLES else path[:3]
     return path[:2]
+
+
+def _part_of(path: Path) -> Path:
+    """The path of the least that must be left out for a fault: a key that its entry can do without, or the entry."""
+    entry = _entry_of(path)
+    inside = path[: len(entry) + 2] if path[len(entry) : len(entry) + 1] == ("nics",) else entry
+    key = path[len(inside) : len(inside) + 1]
+    if len(entry) < 2 or not key or not isinstance(key[0], str) or not (inside == entry or isinstance(inside[-1], int)):
+        return entry
+    model = model_at(inside)
+    field = next((f for name, f in model.model_fields.items() if key[0] in {name, f.alias}), None)
+    if field is not None and (field.is_required() or key[0] in _BINDING.get(model, ())):
+        return entry
+    return (*inside, *key)
 
 
 def _report(fault: Any, found: Findings) -> None:
@@ -81,12 +110,14 @@ def _report(fault: Any, found: Findings) -> None:
     location: Path = tuple(fault["loc"])
     is_key = "[key]" in location
     path: Path = tuple(part for part in location if part != "[key]")
-    found.broken.add(_entry_of(path))
+    found.broken.add(_part_of(path))
     name = str(path[-1]) if path else ""
     if kind == "extra_forbidden":
         model = model_at(path[:-1])
         keys = [field.alias or key for key, field in model.model_fields.items()]
         close = nearest(name, keys)
+        if close and (*path[:-1], close) not in found.values:
+            found.broken.add(_part_of((*path[:-1], close)))  # it was meant, and is not simply missing
         hint = f"did you mean '{close}'?" if close else _elsewhere(name) or f"its keys: {', '.join(keys)}"
         found.add("UNKNOWN-KEY", f"{shown(name)} is not a key of {model.noun()}", path, key=True, hint=hint)
     elif kind == "missing":

@@ -8,6 +8,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from bascule.model.values import Mac
 from bascule.system.netns import Namespace
@@ -29,6 +30,12 @@ def link_names(namespace: Namespace | None = None) -> frozenset[str]:
     """The names of all links, of a namespace or of the one that we are in."""
     with namespace.entered() if namespace else contextlib.nullcontext():
         return frozenset(name for _, name in socket.if_nameindex())
+
+
+def wireless_links(root: Path = Path("/")) -> frozenset[str]:
+    """The wireless NICs of the namespace that we are in, by sysfs; ``root`` is for another tree, in tests."""
+    found = (root / "sys/class/net").glob("*/wireless"), (root / "sys/class/net").glob("*/phy80211")
+    return frozenset(path.parent.name for paths in found for path in paths)
 
 
 def mac_of(namespace: Namespace, link: str) -> Mac | None:

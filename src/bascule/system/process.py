@@ -1,32 +1,83 @@
-"""Processes that outlive us."""
+"""Processes that outlive us, and those of others in our network namespace."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+from bascule.system.lockfile import start_time
+
+GONE_S = 2.0  # how long a killed process may take to leave the machine
 
 _started: list[subprocess.Popen[bytes]] = []  # not ours to wait for; held so that nobody complains about them
 
 
-def spawn_detached(argv: Sequence[str], *, log: Path, keep: Sequence[int] = ()) -> None:
+def spawn_detached(argv: Sequence[str], *, log: Path, keep: Sequence[int] = ()) -> subprocess.Popen[bytes]:
     """Start a program in a session of its own, with nothing of ours but the descriptors of ``keep``.
 
     What it prints goes to ``log``. Raises OSError.
     """
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
-        _started.append(
-            subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                cwd="/",
-                pass_fds=tuple(keep),
-                start_new_session=True,
-            )
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            cwd="/",
+            pass_fds=tuple(keep),
+            start_new_session=True,
         )
     finally:
         os.close(out)
+    _started.append(process)
+    return process
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """A process in our network namespace. ``started`` tells it from a later one with the same number."""
+
+    pid: int
+    parent: int
+    started: int
+    argv: tuple[str, ...]
+
+
+def programs() -> tuple[Program, ...]:
+    """All processes in the network namespace of the calling thread, as far as they may be seen."""
+    here = Path("/proc/thread-self/ns/net").readlink()
+    found = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        with contextlib.suppress(OSError, ValueError, IndexError):  # it has ended, or is another user's
+            if (folder / "ns/net").readlink() != here:
+                continue
+            words = (folder / "cmdline").read_bytes().rstrip(b"\0").decode(errors="replace").split("\0")
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            if words != [""] and fields[0] != "Z":
+                pid, parent, started = int(folder.name), int(fields[1]), int(fields[19])
+                found.append(Program(pid=pid, parent=parent, started=started, argv=tuple(words)))
+    return tuple(found)
+
+
+def end_with_children(pid: int, among: Iterable[Program]) -> None:
+    """End a process at once, then what it has started (dhcpcd has helpers); none of them gets to say goodbye."""
+    programs_ = {program.pid: program for program in among}
+    family = [programs_[pid]] if pid in programs_ else []
+    for member in family:
+        family += [program for program in programs_.values() if program.parent == member.pid]
+    for member in family:
+        if start_time(member.pid) == member.started:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(member.pid, signal.SIGKILL)
+    until = time.monotonic() + GONE_S
+    while any(start_time(member.pid) == member.started for member in family) and time.monotonic() < until:
+        time.sleep(0.005)

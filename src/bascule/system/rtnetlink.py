@@ -29,6 +29,7 @@ _INFO_KIND, _INFO_DATA = 1, 2
 _VETH_PEER = 1
 _BR_FORWARD_DELAY, _BR_STP_STATE, _BR_MCAST_SNOOPING = 1, 5, 23
 _VLAN_ID = 1
+_MACVLAN_MODE, _MACVLAN_BRIDGE = 1, 4
 _ADDR_GEN_MODE, _MODE_NONE = 8, 1  # IFLA_INET6_ADDR_GEN_MODE
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST, _IFA_FLAGS = 1, 2, 4, 8
 _NODAD = 0x02
@@ -115,6 +116,12 @@ def add_vlan(name: str, parent: int, vid: int, master: int | None) -> Message:
     body = _end(End(name=name, master=master)) + _u32(_IFLA_LINK, parent)
     body += _info("vlan", _attr(_VLAN_ID, struct.pack("=H", vid)))
     return Message(NEWLINK, _CREATE | _EXCL, body, f"link add {name} type vlan id {vid}")
+
+
+def add_macvlan(here: End, parent: int) -> Message:
+    """A link in bridge mode on the link with index ``parent``, which stays in the namespace of the socket."""
+    body = _end(here) + _u32(_IFLA_LINK, parent) + _info("macvlan", _u32(_MACVLAN_MODE, _MACVLAN_BRIDGE))
+    return Message(NEWLINK, _CREATE | _EXCL, body, f"link add {here.name} type macvlan mode bridge")
 
 
 def set_link(

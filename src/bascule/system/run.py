@@ -21,6 +21,7 @@ PACKAGES = {  # the package that brings a tool: Debian/Ubuntu, Fedora/RHEL, SUSE
     "nft": ("nftables", "nftables", "nftables"),
     "ethtool": ("ethtool", "ethtool", "ethtool"),
     "dnsmasq": ("dnsmasq-base", "dnsmasq", "dnsmasq"),
+    "qemu-system-x86_64": ("qemu-system-x86", "qemu-system-x86-core", "qemu-x86"),
 }
 
 UNKNOWN_TO_KERNEL = "Protocol not supported"  # EPROTONOSUPPORT: a netlink family without its module

@@ -228,7 +228,9 @@ def _refused(refusal: OSError, uid: int) -> OSError | NotPermitted:
             continue
         if value == forbids:
             words.append(f"or allow it ({key.replace('/', '.')} is {value}): {remedy}")
-    if root:
+    if refusal.errno == errno.EINVAL and not _is_mount_point(Path("/")):
+        words = ["this is a chroot whose / is no mount point: 'mount --bind DIR DIR' before it is entered"]
+    elif root:
         words.append("this root lacks CAP_SYS_ADMIN (a container?): start it with --privileged or --cap-add SYS_ADMIN")
     return NotPermitted(
         Problem(
@@ -239,6 +241,12 @@ def _refused(refusal: OSError, uid: int) -> OSError | NotPermitted:
             hint=", ".join(words).removeprefix("or "),
         )
     )
+
+
+def _is_mount_point(path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return any(line.split()[4] == str(path) for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    return True
 
 
 def _furnish(uid: int) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Callable, Iterable, Mapping
 
 from bascule.errors import BasculeError, MissingTool, NotPermitted, Problem
+from bascule.model.state import FORWARDING
 from bascule.model.values import IfName
 from bascule.system import links, rtnetlink
 from bascule.system.netns import Namespace
@@ -13,7 +15,6 @@ from bascule.system.sysctl import read_sysctls, write_sysctl
 from bascule.twin.ends import SWITCH_MTU, Cable, End, Wiring
 
 BUILDING = "the building"  # no endpoint can be called so
-FORWARDING = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding")
 
 
 def make_namespaces(names: Iterable[str]) -> dict[str, Namespace]:
@@ -65,7 +66,7 @@ def _lay_vlans(wiring: Wiring, building: Namespace, door: Rtnetlink, masters: Ma
     tagged = [cable for cable in wiring.cables if cable.tagged]
     if not tagged:
         return
-    if not has_vlan_links():
+    if not kernel_makes(lambda parent: rtnetlink.add_vlan("b.2", parent, 2, None)):
         networks = ", ".join(f"'{name}'" for name in sorted({name for cable in tagged for name in cable.tagged}))
         raise MissingTool(
             Problem(
@@ -87,12 +88,12 @@ def _lay_vlans(wiring: Wiring, building: Namespace, door: Rtnetlink, masters: Ma
     door.send(messages)
 
 
-def has_vlan_links() -> bool:
-    """Whether the kernel makes 802.1Q links: asked by making one in a namespace of its own."""
+def kernel_makes(link: Callable[[int], Message]) -> bool:
+    """Whether the kernel makes such a link on another one: asked by making one in a namespace of its own."""
     with Namespace.new("probe") as room, Rtnetlink(room) as door:
         door.send([rtnetlink.add_bridge("b")])
         try:
-            door.send([rtnetlink.add_vlan("b.2", links.index_of(room, "b"), 2, None)])
+            door.send([link(links.index_of(room, "b"))])
         except BasculeError:
             return False
     return True
@@ -114,7 +115,23 @@ def settle(end: End, room: Namespace) -> None:
             messages.append(rtnetlink.set_link(nic.link, up=True))
             messages += [rtnetlink.add_address(indexes[nic.link], address) for address in nic.addresses]
         messages += [rtnetlink.add_route(indexes[link], gateway) for link, gateway in end.routes if link in indexes]
+        messages += [
+            rtnetlink.add_route(indexes[nic.link], route.via, route.to)
+            for nic in end.nics
+            for route in nic.routes
+            if nic.link in indexes
+        ]
         door.send(messages)
+
+
+def trust_addresses(room: Namespace) -> None:
+    """No duplicate address detection on links to come: for a second, the host could not use what it was given.
+
+    Where /proc/sys is read-only, IPv6 has to wait.
+    """
+    with contextlib.suppress(OSError):
+        for whose in ("all", "default"):
+            write_sysctl(f"net/ipv6/conf/{whose}/accept_dad", "0", namespace=room)
 
 
 def set_forwarding(room: Namespace, *, on: bool) -> None:
@@ -123,7 +140,7 @@ def set_forwarding(room: Namespace, *, on: bool) -> None:
     Raises NotPermitted where /proc/sys is read-only and the value is not right already.
     """
     value = "1" if on else "0"
-    for key, now in read_sysctls(FORWARDING, namespace=room).items():
+    for key, now in read_sysctls(FORWARDING.values(), namespace=room).items():
         if now == value:
             continue  # not written, so a read-only /proc/sys only hurts where it must
         try:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bascule.model.links import Physical
-from bascule.model.site import GuestNic, Host, Network, PlugKind, Site
+from bascule.model.site import GuestNic, Host, Mode, Network, PlugKind, Site, StaticRoute
 from bascule.model.state import HostState
 from bascule.model.values import IFNAME_MAX, IfName, IpAddress, IpInterface, Mac, Vid, derive_mac, tap_mac
 from bascule.plan.change import Note
+from bascule.plan.virtual_network import Realm, bridge_of, realms
 
 SWITCH_MTU = 9216  # bytes: a switch passes every frame that a host may be set to send
 
@@ -37,7 +38,11 @@ class EndNic:
     addresses: tuple[IpInterface, ...] = ()
     dhcp: bool = False
     network: Network | None = None
+    segment: str | None = None  # the network's name, or a virtual one's
+    gateways: tuple[IpAddress, ...] = ()
+    routes: tuple[StaticRoute, ...] = ()
     plug: GuestNic | None = None  # of a guest
+    bridge: IfName | None = None  # on its host; of a guest without one the NIC is shared
     mtu: int = 1500
 
 
@@ -48,6 +53,11 @@ class End:
     name: str
     nics: tuple[EndNic, ...] = ()
     routes: tuple[tuple[IfName, IpAddress], ...] = ()
+
+    @property
+    def plugs(self) -> tuple[tuple[GuestNic, IfName, EndNic], ...]:
+        """The NICs of a guest that end at a bridge of its host, each with that bridge."""
+        return tuple((x.plug, x.bridge, x) for x in self.nics if x.plug is not None and x.bridge is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +77,7 @@ class Wiring:
     switches: Mapping[str, IfName] = field(default_factory=dict)  # network → its bridge in the building
     vids: Mapping[str, Vid] = field(default_factory=dict)  # of the networks that arrive tagged
     cables: tuple[Cable, ...] = ()
+    realms: Mapping[str, tuple[Realm, ...]] = field(default_factory=dict)  # of each host
     guests: Mapping[str, End] = field(default_factory=dict)
     machines: Mapping[str, End] = field(default_factory=dict)
     taps: tuple[Standing, ...] = ()
@@ -97,11 +108,14 @@ def wire(site: Site, hosts: Iterable[str], observed: Mapping[str, HostState]) ->
     names = Names()
     notes: list[Note] = []
     switches = {name: names.give(name) for name in site.networks}
+    own = {host.name: realms(site, host) for host in chosen}
     guests = {
-        guest.name: _guest_end(site, host, guest.name, notes) for host in chosen for guest in site.guests_on(host.name)
+        guest.name: _guest_end(site, host, guest.name, own[host.name], notes, observed.get(host.name))
+        for host in chosen
+        for guest in site.guests_on(host.name)
     }
     machines = {name: _machine_end(site, name) for name in site.machines}
-    played = {(site.guests[end.name].host, x.plug.tap): x.plug for end in guests.values() for x in end.nics if x.plug}
+    played = {(site.guests[end.name].host, nic.tap): nic for end in guests.values() for nic, *_ in end.plugs}
     cables: list[Cable] = []
     taps: list[Standing] = []
     for host in chosen:
@@ -121,6 +135,7 @@ def wire(site: Site, hosts: Iterable[str], observed: Mapping[str, HostState]) ->
         switches=switches,
         vids={name: network.vlan for name, network in site.networks.items() if network.vlan is not None},
         cables=tuple(cables),
+        realms=own,
         guests=guests,
         machines=machines,
         taps=tuple(taps),
@@ -165,30 +180,50 @@ def _tagged(site: Site, host: Host, nic: IfName) -> Iterator[Network]:
     return (network for vid in sorted(vids) if (network := site.network_of_vlan(vid)) is not None)
 
 
-def _guest_end(site: Site, host: Host, guest: str, notes: list[Note]) -> End:
+def _guest_end(
+    site: Site, host: Host, guest: str, own: Sequence[Realm], notes: list[Note], state: HostState | None
+) -> End:
     nics: list[EndNic] = []
     for nic in site.guests[guest].nics:
-        if nic.plug is not PlugKind.BRIDGE:
-            kind = "virtual network" if nic.plug is PlugKind.NETWORK else "direct attachment to NIC"
-            text = f"NIC {nic.index} of {guest} on {kind} '{nic.into}' is not played yet; no question is asked there"
-            notes.append(Note(kind="unsupported", subject=guest, text=text))
-            continue
         if nic.vlans:
             text = f"NIC {nic.index} of {guest} is a trunk: its port gets the VLANs, but no tags are sent by the guest"
             notes.append(Note(kind="unsupported", subject=guest, text=text))
-        bridge = host.bridges[IfName(nic.into)]
+        network = site.network_of(nic)
         nics.append(
             EndNic(
                 link=IfName(f"eth{nic.index}"),
                 mac=nic.mac,
                 addresses=nic.addresses,
                 dhcp=nic.dhcp,
-                network=site.network_of(nic),
+                network=network,
+                segment=site.segment_of(nic),
+                gateways=network.gateways if network else _host_gateways(nic, own),
                 plug=nic,
-                mtu=bridge.mtu or next((x.mtu for x in host.uplink_nics(bridge) if x.mtu), 1500),
+                bridge=bridge_of(nic),
+                mtu=_mtu(host, nic, state),
             )
         )
     return End(name=guest, nics=tuple(nics), routes=default_routes(nics))
+
+
+def _host_gateways(nic: GuestNic, own: Sequence[Realm]) -> tuple[IpAddress, ...]:
+    """The host is the router of its virtual networks, but of an isolated one."""
+    for one in own:
+        if nic.plug is PlugKind.NETWORK and nic.into == one.name and one.mode is not Mode.ISOLATED:
+            return tuple(address.ip for address in one.addresses)
+    return ()
+
+
+def _mtu(host: Host, nic: GuestNic, state: HostState | None) -> int:
+    """As the plan wants it: of the bridge, else of the NIC below it, as declared or as it was found."""
+    seen = {name: link.mtu for name, link in state.links.items()} if state else {}
+    if nic.plug is PlugKind.DIRECT:
+        return host.nics[IfName(nic.into)].mtu or seen.get(IfName(nic.into), 1500)
+    if nic.plug is PlugKind.NETWORK:
+        return 1500
+    bridge = host.bridges[IfName(nic.into)]
+    below = [x.mtu or seen.get(x.name) for x in host.uplink_nics(bridge)]
+    return bridge.mtu or next(filter(None, below), 1500)
 
 
 def _machine_end(site: Site, machine: str) -> End:
@@ -199,6 +234,9 @@ def _machine_end(site: Site, machine: str) -> End:
             addresses=nic.addresses,
             dhcp=nic.dhcp,
             network=site.networks[nic.network],
+            segment=nic.network,
+            gateways=site.networks[nic.network].gateways,
+            routes=nic.routes,
         )
         for index, nic in enumerate(site.machines[machine].nics)
     ]
@@ -211,7 +249,7 @@ def default_routes(nics: Iterable[EndNic]) -> tuple[tuple[IfName, IpAddress], ..
     own = {address.ip for nic in nics for address in nic.addresses}
     routes: dict[int, tuple[IfName, IpAddress]] = {}
     for nic in nics:
-        for gateway in nic.network.gateways if nic.network else ():
+        for gateway in nic.gateways:
             if gateway not in own and any(gateway in address.network for address in nic.addresses):
                 routes.setdefault(gateway.version, (nic.link, gateway))
     return tuple(routes.values())

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from bascule.errors import BasculeError
-from bascule.model.site import Host, Network, Site
+from bascule.model.site import Host, Site, virtual_segment
 from bascule.model.values import IfName, IpInterface, Mac
 from bascule.plan.change import Note
+from bascule.plan.virtual_network import Realm
 from bascule.probe import dhcp
 from bascule.probe.dhcp import Lease
 from bascule.system import links, rtnetlink
@@ -26,61 +27,72 @@ class Asker:
     namespace: Namespace
     link: IfName
     mac: Mac
-    network: str | None
+    segment: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostLink:
-    """A link on which a host itself speaks."""
+    """A link on which a host itself speaks; ``segment`` is the network there, as a guest's NIC has it."""
 
     link: IfName
-    network: Network | None
+    segment: str | None
     addresses: tuple[IpInterface, ...]
     dhcp: bool
 
 
-def host_links(site: Site, host: Host) -> Iterator[HostLink]:
-    """The addressed NICs and bridges of a host; a bridge with ``address: from-uplink`` speaks for its NIC."""
+def host_links(site: Site, host: Host, own: Iterable[Realm] = ()) -> Iterator[HostLink]:
+    """The addressed NICs and bridges of a host, with those of its virtual networks.
+
+    A bridge with ``address: from-uplink`` speaks for its NIC.
+    """
     moved = {bridge.uplink for bridge in host.bridges.values() if bridge.from_uplink}
     for nic in host.nics.values():
         if nic.has_address and nic.name not in moved:
-            network = site.networks[nic.network] if nic.network else None
-            yield HostLink(link=nic.name, network=network, addresses=nic.addresses, dhcp=nic.dhcp)
+            yield HostLink(link=nic.name, segment=nic.network, addresses=nic.addresses, dhcp=nic.dhcp)
     for bridge in host.bridges.values():
         if bridge.has_address:
             uplinks = host.uplink_nics(bridge) if bridge.from_uplink else ()
+            network = site.network_of_bridge(host, bridge)
             yield HostLink(
                 link=bridge.name,
-                network=site.network_of_bridge(host, bridge),
+                segment=network.name if network else None,
                 addresses=bridge.addresses + tuple(address for nic in uplinks for address in nic.addresses),
                 dhcp=bridge.dhcp or any(nic.dhcp for nic in uplinks),
             )
+    for one in own:
+        if one.addresses:
+            segment = virtual_segment(host.name, one.name)
+            yield HostLink(link=one.bridge, segment=segment, addresses=one.addresses, dhcp=False)
 
 
 def askers(site: Site, hosts: Iterable[str], wiring: Wiring, rooms: Mapping[str, Namespace]) -> Iterator[Asker]:
-    """Every NIC whose address is ``dhcp``."""
+    """Every NIC whose address is ``dhcp`` and whose namespace is ours."""
     for end in (*wiring.guests.values(), *wiring.machines.values()):
-        for nic in end.nics:
-            if nic.dhcp:
-                network = nic.network.name if nic.network else None
-                room = rooms[end.name]
-                yield Asker(endpoint=end.name, namespace=room, link=nic.link, mac=nic.mac, network=network)
+        room = rooms.get(end.name)
+        for nic in end.nics if room else ():
+            if nic.dhcp and room:
+                yield Asker(endpoint=end.name, namespace=room, link=nic.link, mac=nic.mac, segment=nic.segment)
     for name in hosts:
         for at in host_links(site, site.hosts[name]):
             mac = links.mac_of(rooms[name], at.link) if at.dhcp else None
             if mac is not None:
-                network = at.network.name if at.network else None
-                yield Asker(endpoint=name, namespace=rooms[name], link=at.link, mac=mac, network=network)
+                yield Asker(endpoint=name, namespace=rooms[name], link=at.link, mac=mac, segment=at.segment)
 
 
-def acquire(site: Site, wanting: Iterable[Asker], *, timeout_s: float) -> dict[Asker, Lease | None]:
-    """Real exchanges, all at once. Where the file names no server they end sooner."""
+def served_segments(site: Site, wiring: Wiring) -> set[str]:
+    """Where the file says that somebody gives addresses."""
     served = {machine.dhcp.network for machine in site.machines.values() if machine.dhcp is not None}
+    return served | {virtual_segment(host, x.name) for host, own in wiring.realms.items() for x in own if x.ranges}
+
+
+def acquire(site: Site, wiring: Wiring, wanting: Iterable[Asker], *, timeout_s: float) -> dict[Asker, Lease | None]:
+    """Real exchanges, all at once. Where the file names no server they end sooner."""
+    served = served_segments(site, wiring)
     found: dict[Asker, Lease | None] = {}
     groups: dict[bool, dict[dhcp.Client, Asker]] = {True: {}, False: {}}
     for asker in wanting:
         client = dhcp.Client(namespace=asker.namespace, link=asker.link, mac=asker.mac, hostname=asker.endpoint)
-        groups[asker.network in served][client] = asker
+        groups[asker.segment in served][client] = asker
     for hopeful, clients in groups.items():
         wait_s = timeout_s if hopeful else min(NOBODY_S, timeout_s)
         for client, lease in dhcp.acquire(tuple(clients), timeout_s=wait_s).items():
@@ -90,7 +102,7 @@ def acquire(site: Site, wanting: Iterable[Asker], *, timeout_s: float) -> dict[A
 
 def nothing(asker: Asker) -> Note:
     """What to tell about a NIC that got no lease."""
-    where = f"network '{asker.network}'" if asker.network else f"the network behind {asker.link}"
+    where = f"network '{asker.segment}'" if asker.segment else f"the network behind {asker.link}"
     text = f"{asker.endpoint} got no DHCP lease on {asker.link}: no server answered on {where}"
     return Note(kind="warning", subject=asker.endpoint, text=text)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from ipaddress import collapse_addresses, ip_network
 
-from bascule.model.site import Machine, Site
+from bascule.model.site import Machine, Mode, PlugKind, Site
 from bascule.model.values import IpNetwork
 
 TABLE = "bascule_twin"
@@ -23,9 +23,18 @@ def sources(site: Site, machine: Machine, leases: Mapping[str, Iterable[IpNetwor
     for name in machine.masquerade.sources:
         if name in site.networks:
             found += site.networks[name].subnets
-        found += [ip_network(address) for address in declared_addresses(site, name)]
+        found += [ip_network(address) for address in (*declared_addresses(site, name), *_behind(site, name))]
         found += (leases or {}).get(name, ())
     return found
+
+
+def _behind(site: Site, name: str) -> list[str]:
+    """The addresses under which a guest in a NAT network is seen: its host's."""
+    guest = site.guests.get(name)
+    own = site.hosts[guest.host].virtual_networks if guest else {}
+    nics = guest.nics if guest else ()
+    is_hidden = any(nic.plug is PlugKind.NETWORK and own[nic.into].mode is Mode.NAT for nic in nics)
+    return declared_addresses(site, guest.host) if guest and is_hidden else []
 
 
 def declared_addresses(site: Site, name: str) -> list[str]:

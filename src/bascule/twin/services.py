@@ -31,6 +31,7 @@ _BURST = 64  # how much one socket may do before the others have their turn
 
 WIDE = 512  # ports: a longer range is led to one socket by nft, which costs a process; a socket costs 0.02 ms
 TABLE = "bascule_services"
+DNS = 53
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +111,8 @@ def _problem(offer: Offer, protocol: str, port: int, refusal: OSError) -> Proble
         hint = (
             "the ranges under 'serves' need more sockets than this process may open: raise 'ulimit -n', or narrow them"
         )
+    if refusal.errno == errno.EADDRINUSE and port == DNS:
+        hint = "the name server of a virtual network has that port: take it out of 'serves', or the network's addresses"
     return Problem(
         code="SERVICE",
         message=f"{offer.endpoint} cannot serve {protocol}/{port}: {os.strerror(refusal.errno or 0)}",

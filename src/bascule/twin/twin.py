@@ -8,13 +8,14 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Self
 
-from bascule.guests.namespace import NamespaceDriver
 from bascule.guests.protocol import Plug
 from bascule.model.site import Site
 from bascule.model.state import HostState
-from bascule.model.values import IfName, IpNetwork
+from bascule.model.values import IfName, IpInterface, IpNetwork
 from bascule.plan.change import Note
 from bascule.plan.target import port_vlans
+from bascule.plan.target_networks import set_aside
+from bascule.plan.virtual_network import needs_server, realms
 from bascule.probe.dhcp import Lease
 from bascule.probe.world import World
 from bascule.system import links, rtnetlink
@@ -24,7 +25,9 @@ from bascule.system.sandbox import privilege
 from bascule.system.workers import Daemon
 from bascule.twin import building, dnsmasq, leases, router
 from bascule.twin.building import BUILDING
+from bascule.twin.cast import Cast
 from bascule.twin.ends import wire
+from bascule.twin.players import Players
 from bascule.twin.services import Offer, Services
 from bascule.twin.view import look
 
@@ -35,9 +38,10 @@ def tools(site: Site) -> Iterator[str]:
     """The programs without which the twin of this site cannot be played."""
     yield from ("ip", "bridge")
     machines = site.machines.values()
-    if any(machine.masquerade for machine in machines):
+    own = [one for host in site.hosts.values() for one in realms(site, host)]
+    if own or any(machine.masquerade for machine in machines):
         yield "nft"
-    if any(machine.dhcp for machine in machines):
+    if any(map(needs_server, own)) or any(machine.dhcp for machine in machines):
         yield "dnsmasq"
 
 
@@ -47,31 +51,41 @@ class Twin:
     The order of use: ``raise_``, apply the plan in ``host(name)``, ``plug_guests``, ``start_guests``, ``world``.
     """
 
-    def __init__(self, site: Site, hosts: Iterable[str], observed: Mapping[str, HostState]) -> None:
+    players: Players
+
+    def __init__(self, site: Site, hosts: Iterable[str], observed: Mapping[str, HostState], cast: Cast) -> None:
         self.site = site
+        self.cast = cast
         self.hosts = tuple(hosts)
-        self.observed = observed
-        self.wiring = wire(site, self.hosts, observed)
-        self.notes: list[Note] = list(self.wiring.notes)
+        self.observed, aside = self._without_libvirts(observed)
+        self.wiring = wire(site, self.hosts, self.observed)
+        self.notes: list[Note] = [*self.wiring.notes, *aside]
         self.leases: dict[tuple[str, IfName], Lease] = {}
+        self.given: dict[tuple[str, IfName], tuple[IpInterface, ...]] = {}  # by us, and what guests say they got
         self._stack = contextlib.ExitStack()
         self._rooms: dict[str, Namespace] = {}
         self._daemons: list[Daemon] = []
 
     @classmethod
     def raise_(
-        cls, site: Site, *, hosts: Iterable[str] | None = None, observed: Mapping[str, HostState] | None = None
+        cls,
+        site: Site,
+        *,
+        hosts: Iterable[str] | None = None,
+        observed: Mapping[str, HostState] | None = None,
+        cast: Cast | None = None,
     ) -> Self:
         """Build it: hosts with their NICs and nothing else, the building, the machines with all that they run.
 
         Must be called inside ``system.sandbox.sandboxed``. ``hosts`` are all of the site if not given. An observed
-        host gets stand-ins for its taps and foreign links; its other state is the caller's to apply.
+        host gets stand-ins for its taps and foreign links; its other state is the caller's to apply. The ``cast`` says
+        who plays the guests, namespaces if not given.
 
         Raises MissingTool, NotPermitted or CommandFailed.
         """
         if privilege() is None:
             raise RuntimeError("a twin is raised inside of a sandbox only: it would be seen, and outlive us")
-        twin = cls(site, site.hosts if hosts is None else hosts, observed or {})
+        twin = cls(site, site.hosts if hosts is None else hosts, observed or {}, cast or Cast())
         try:
             twin._build()
         except BaseException:
@@ -82,9 +96,14 @@ class Twin:
     def _build(self) -> None:
         wiring = self.wiring
         FOLDER.mkdir(parents=True, exist_ok=True)
-        self._rooms = building.make_namespaces((BUILDING, *self.hosts, *wiring.machines, *wiring.guests))
+        names = (BUILDING, *self.hosts, *wiring.machines, *self.cast.rooms(wiring))
+        self._rooms = building.make_namespaces(names)
         for room in self._rooms.values():
             self._stack.callback(room.close)
+        for host in self.hosts:
+            building.trust_addresses(self._rooms[host])
+        self.players = self.cast.play(self.site, wiring, self._rooms, FOLDER)
+        self._stack.callback(self.players.close)
         building.lay(wiring, self._rooms)
         for host in self.hosts:
             self._furnish(host)
@@ -111,11 +130,19 @@ class Twin:
             for machine in self.site.machines.values()
         )
 
+    def _without_libvirts(self, observed: Mapping[str, HostState]) -> tuple[dict[str, HostState], list[Note]]:
+        """Observed hosts without the virtual networks that somebody else made there: the twin plays them by ours."""
+        states, notes = dict(observed), []
+        for name, state in observed.items():
+            states[name], gone = set_aside(realms(self.site, self.site.hosts[name]), state)
+            text = "is on this machine what the twin plays by a network of Bascule's own"
+            notes += [Note(kind="foreign", subject=link.name, text=text) for link in gone]
+        return states, notes
+
     def _furnish(self, host: str) -> None:
         """What a host has that no plan makes: its loopback, standing taps of guests, and whether it forwards."""
         rtnetlink.change(self._rooms[host], [rtnetlink.set_link("lo", up=True)])
-        standing = [tap for tap in self.wiring.taps if tap.host == host]
-        self.driver(host).create([(tap.nic, tap.mac, tap.mtu) for tap in standing])
+        self.players.create(host, [tap for tap in self.wiring.taps if tap.host == host])
         state = self.observed.get(host)
         forwards = state is not None and state.sysctls.get("net/ipv4/ip_forward") == "1"
         building.set_forwarding(self._rooms[host], on=forwards)
@@ -138,43 +165,27 @@ class Twin:
         return self._rooms[name]
 
     def end(self, name: str) -> Namespace:
-        """The namespace of a guest, machine or host."""
+        """The namespace of a machine, host, or guest that is one."""
         return self._rooms[name]
-
-    def driver(self, host: str) -> NamespaceDriver:
-        """The driver of a host's guests."""
-        return NamespaceDriver(self._rooms[host], self._rooms)
 
     def plug_guests(self) -> None:
         """Make the taps of all guests, each on its bridge. Raises CommandFailed where a bridge is not there."""
         for host in self.hosts:
             aware = {bridge.name for bridge in self.site.hosts[host].bridges.values() if bridge.vlan_aware}
             plugs = [
-                Plug(
-                    nic=nic.plug,
-                    bridge=IfName(nic.plug.into),
-                    mtu=nic.mtu,
-                    vlans=port_vlans(nic.plug) if nic.plug.into in aware else None,
-                )
+                Plug(nic=plug, bridge=bridge, mtu=nic.mtu, vlans=port_vlans(plug) if bridge in aware else None)
                 for guest in self.site.guests_on(host)
-                for nic in self.wiring.guests[guest.name].nics
-                if nic.plug is not None
+                for plug, bridge, nic in self.wiring.guests[guest.name].plugs
             ]
-            self.notes += self.driver(host).attach(plugs)
+            self.notes += self.players.plug(host, plugs)
 
     def start_guests(self, *, dhcp_timeout_s: float = 5.0) -> None:
         """Addresses, leases and services of all guests; leases of hosts and machines that want one, too.
 
-        A NIC that gets no lease becomes a note: the questions about it will fail and say so.
+        The servers of the hosts' virtual networks come first: their bridges are there by now. A NIC that gets no
+        lease becomes a note: the questions about it will fail and say so.
         """
-        for name, end in self.wiring.guests.items():
-            building.settle(end, self._rooms[name])
-            if len(end.nics) > 1:
-                building.set_forwarding(self._rooms[name], on=False)
-        self._serve(
-            Offer(endpoint=name, namespace=self._rooms[name], services=self.site.guests[name].serves)
-            for name in self.wiring.guests
-        )
+        self.notes += self.players.start()
         self._serve(
             Offer(endpoint=name, namespace=self._rooms[name], services=self.site.hosts[name].serves)
             for name in self.hosts
@@ -187,7 +198,7 @@ class Twin:
 
     def world(self) -> World:
         """From where one can ask and where one can listen, with the addresses that the leases gave."""
-        return look(self.site, self.hosts, self.wiring, self._rooms, self.leases)
+        return look(self.site, self.hosts, self.wiring, self._rooms, self.given, self.players)
 
     def _ports(self) -> dict[Namespace, list[str]]:
         """Both ends of every cable whose host's end is up, and of every tap."""
@@ -196,27 +207,27 @@ class Twin:
             if links.is_up(self._rooms[cable.node], cable.link):
                 found[self._rooms[cable.node]].append(cable.link)
                 found[self._rooms[BUILDING]].append(cable.port)
-        for name, end in self.wiring.guests.items():
-            host = self._rooms[self.site.guests[name].host]
-            for nic in end.nics:
-                found[self._rooms[name]].append(nic.link)
-                found[host] += [nic.plug.tap] if nic.plug else []
+        for room, link in self.players.links():
+            found[room].append(link)
         return found
 
     def _lease(self, timeout_s: float) -> None:
         askers = leases.askers(self.site, self.hosts, self.wiring, self._rooms)
-        for asker, lease in leases.acquire(self.site, askers, timeout_s=timeout_s).items():
+        for asker, lease in leases.acquire(self.site, self.wiring, askers, timeout_s=timeout_s).items():
             if lease is None:
                 self.notes.append(leases.nothing(asker))
             else:
                 self.leases[asker.endpoint, asker.link] = lease
         leases.take(self.site, self.wiring, self._rooms, self.leases)
+        own, notes = self.players.addresses()
+        self.notes += notes
+        self.given = {where: (lease.address,) for where, lease in self.leases.items()} | dict(own)
 
     def _let_out(self) -> None:
         """Tell the routers which addresses DHCP gave to those that may go out."""
         given: dict[str, list[IpNetwork]] = {}
-        for (endpoint, _), lease in self.leases.items():
-            given.setdefault(endpoint, []).append(ip_network(lease.address.ip))
+        for (endpoint, _), addresses in self.given.items():
+            given.setdefault(endpoint, []).extend(ip_network(address.ip) for address in addresses)
         for machine in self.site.machines.values():
             if machine.masquerade is None or len(machine.nics) < 2:
                 continue

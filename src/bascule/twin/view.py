@@ -5,35 +5,38 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from bascule.model.site import Site
-from bascule.model.values import IfName, IpInterface
-from bascule.probe.dhcp import Lease
 from bascule.probe.world import Foot, Point, World
 from bascule.system import links
 from bascule.system.netns import Namespace
 from bascule.twin.building import BUILDING
 from bascule.twin.ends import End, Wiring
 from bascule.twin.leases import host_links
+from bascule.twin.players import Addresses, Players
 
-Leases = Mapping[tuple[str, IfName], Lease]
 
-
-def look(site: Site, hosts: Iterable[str], wiring: Wiring, rooms: Mapping[str, Namespace], leases: Leases) -> World:
+def look(
+    site: Site,
+    hosts: Iterable[str],
+    wiring: Wiring,
+    rooms: Mapping[str, Namespace],
+    given: Addresses,
+    players: Players,
+) -> World:
     """Feet of every host, guest and machine, and a point on every link that frames can cross."""
     hosts = tuple(hosts)
-    feet: dict[str, tuple[Foot, ...]] = {name: tuple(_host_feet(site, name, rooms[name], leases)) for name in hosts}
-    for name, end in {**wiring.guests, **wiring.machines}.items():
-        feet[name] = tuple(_end_feet(end, rooms[name], leases))
-    points = (*_guest_points(site, wiring, rooms), *_cable_points(site, wiring, rooms))
-    return World(feet=feet, points=points, hosts={name: rooms[name] for name in hosts})
+    feet: dict[str, tuple[Foot, ...]] = {
+        name: tuple(_host_feet(site, name, wiring, rooms[name], given)) for name in hosts
+    }
+    for name, end in wiring.guests.items():
+        feet[name] = tuple(players.foot(end, nic, given.get((name, nic.link), ())) for nic in end.nics)
+    for name, end in wiring.machines.items():
+        feet[name] = tuple(_machine_feet(end, rooms[name], given))
+    points = (*_guest_points(site, wiring, rooms, players), *_cable_points(site, wiring, rooms))
+    return World(feet=feet, points=points, hosts={name: rooms[name] for name in hosts}, patience=players.patience)
 
 
-def _leased(leases: Leases, endpoint: str, link: IfName) -> tuple[IpInterface, ...]:
-    lease = leases.get((endpoint, link))
-    return (lease.address,) if lease else ()
-
-
-def _host_feet(site: Site, name: str, room: Namespace, leases: Leases) -> Iterator[Foot]:
-    for at in host_links(site, site.hosts[name]):
+def _host_feet(site: Site, name: str, wiring: Wiring, room: Namespace, given: Addresses) -> Iterator[Foot]:
+    for at in host_links(site, site.hosts[name], wiring.realms[name]):
         mac = links.mac_of(room, at.link)
         if mac is not None:
             yield Foot(
@@ -41,30 +44,32 @@ def _host_feet(site: Site, name: str, room: Namespace, leases: Leases) -> Iterat
                 namespace=room,
                 link=at.link,
                 mac=mac,
-                addresses=at.addresses + _leased(leases, name, at.link),
-                network=at.network.name if at.network else None,
+                addresses=at.addresses + given.get((name, at.link), ()),
+                network=at.segment,
             )
 
 
-def _end_feet(end: End, room: Namespace, leases: Leases) -> Iterator[Foot]:
+def _machine_feet(end: End, room: Namespace, given: Addresses) -> Iterator[Foot]:
     for nic in end.nics:
         yield Foot(
             endpoint=end.name,
             namespace=room,
             link=nic.link,
             mac=nic.mac,
-            addresses=nic.addresses + _leased(leases, end.name, nic.link),
-            network=nic.network.name if nic.network else None,
+            addresses=nic.addresses + given.get((end.name, nic.link), ()),
+            network=nic.segment,
         )
 
 
-def _guest_points(site: Site, wiring: Wiring, rooms: Mapping[str, Namespace]) -> Iterator[Point]:
+def _guest_points(site: Site, wiring: Wiring, rooms: Mapping[str, Namespace], players: Players) -> Iterator[Point]:
     for end in wiring.guests.values():
         host = site.guests[end.name].host
         for nic in end.nics:
-            yield Point(node=end.name, namespace=rooms[end.name], link=nic.link)
-            if nic.plug is not None:
-                yield Point(node=host, namespace=rooms[host], link=nic.plug.tap, master=IfName(nic.plug.into))
+            point = players.point(end, nic)
+            if point is not None:
+                yield point
+            if nic.plug is not None and nic.bridge is not None:
+                yield Point(node=host, namespace=rooms[host], link=nic.plug.tap, master=nic.bridge)
 
 
 def _cable_points(site: Site, wiring: Wiring, rooms: Mapping[str, Namespace]) -> Iterator[Point]:

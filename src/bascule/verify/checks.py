@@ -10,7 +10,7 @@ from ipaddress import ip_interface
 from bascule.model.links import Bridge as BridgeOptions
 from bascule.model.site import Bridge, GuestNic, Host, PlugKind, Site
 from bascule.model.state import HostState, Link
-from bascule.model.values import IpInterface, Mac
+from bascule.model.values import IfName, IpInterface, Mac
 from bascule.plan.change import Plan
 from bascule.probe.world import World
 from bascule.system.netns import Namespace
@@ -37,8 +37,13 @@ def check_host(site: Site, host: Host, state: HostState, world: World) -> tuple[
     Raises NotPermitted, MissingTool or CommandFailed where the host cannot be read or asked.
     """
     from bascule.verify.guests import check_guests
+    from bascule.verify.networks import check_networks
 
-    return (*check_links(site, host, state), *check_guests(site, host, state, world))
+    return (
+        *check_links(site, host, state),
+        *check_networks(site, host, state, world),
+        *check_guests(site, host, state, world),
+    )
 
 
 def check_links(site: Site, host: Host, state: HostState) -> Iterator[Check]:
@@ -47,31 +52,31 @@ def check_links(site: Site, host: Host, state: HostState) -> Iterator[Check]:
         yield from _check_bridge(site, host, bridge, state)
     for nic in host.nics.values():
         if not host.is_enslaved(nic.name) and nic.has_address:
-            yield _is_up("nic-up", nic.name, state.links.get(nic.name))
+            yield is_up("nic-up", nic.name, state.links.get(nic.name))
             for address in nic.addresses:
-                yield _has_address(nic.name, address, state.links.get(nic.name))
+                yield has_address(nic.name, address, state.links.get(nic.name))
             if nic.dhcp:
                 yield _has_lease(nic.name, state.links.get(nic.name))
 
 
 def _check_bridge(site: Site, host: Host, bridge: Bridge, state: HostState) -> Iterator[Check]:
     link = state.links.get(bridge.name)
-    yield _is_up("bridge-up", bridge.name, link)
+    yield is_up("bridge-up", bridge.name, link)
     if link is None:
         return
     if not bridge.has_address:
         yield _has_no_address(link)
     for address in bridge.addresses:
-        yield _has_address(bridge.name, address, link)
+        yield has_address(bridge.name, address, link)
     if bridge.dhcp or bridge.from_uplink:
         yield _has_lease(bridge.name, link)
     for below in host.uplink_nics(bridge):
         if below.name != bridge.port:  # a member of a bond, or what a VLAN link sits on
-            yield _is_up("nic-up", below.name, state.links.get(below.name))
+            yield is_up("nic-up", below.name, state.links.get(below.name))
     port = state.links.get(bridge.port) if bridge.port else None
     if bridge.port:
-        yield _is_up("nic-up", bridge.port, port)
-        yield _is_member("uplink", bridge.port, bridge.name, port)
+        yield is_up("nic-up", bridge.port, port)
+        yield is_member("uplink", bridge.port, bridge.name, port)
     if port is not None:
         yield _has_no_address(port)
         ok = link.mac == port.mac
@@ -80,7 +85,7 @@ def _check_bridge(site: Site, host: Host, bridge: Bridge, state: HostState) -> I
     yield _has_stp(bridge, link)
     taps = [nic for nic in site.guest_nics(host.name) if nic.plug is PlugKind.BRIDGE and nic.into == bridge.name]
     for nic in taps:
-        yield _is_member("tap", nic.tap, bridge.name, state.links.get(nic.tap))
+        yield is_member("tap", nic.tap, bridge.name, state.links.get(nic.tap))
     strangers = sorted({x.name for x in state.ports(bridge.name)} - {nic.tap for nic in taps} - {bridge.port})
     if strangers:
         yield Check(
@@ -91,7 +96,8 @@ def _check_bridge(site: Site, host: Host, bridge: Bridge, state: HostState) -> I
         )
 
 
-def _is_up(what: str, name: str, link: Link | None) -> Check:
+def is_up(what: str, name: str, link: Link | None) -> Check:
+    """Whether a link is there and up; a NIC must have a carrier, too."""
     if link is None:
         return Check(id=what, subject=name, ok=False, detail="is not there")
     if not link.up:
@@ -110,7 +116,8 @@ def _has_no_address(link: Link) -> Check:
     return Check(id="no-address", subject=link.name, ok=not foreign, detail=detail)
 
 
-def _has_address(name: str, address: IpInterface, link: Link | None) -> Check:
+def has_address(name: str, address: IpInterface, link: Link | None) -> Check:
+    """Whether a link has an address of the host."""
     found = [a.ip for a in link.addresses if not a.is_link_local] if link else []
     ok = any(ip_interface(ip) == address for ip in found)
     detail = str(address) if ok else f"{address} is missing" + (f", has {', '.join(found)}" if found else "")
@@ -122,7 +129,8 @@ def _has_lease(name: str, link: Link | None) -> Check:
     return Check(id="address", subject=name, ok=bool(found), detail=", ".join(found) or "has none: no lease yet")
 
 
-def _is_member(what: str, name: str, bridge: str, link: Link | None) -> Check:
+def is_member(what: str, name: str, bridge: str, link: Link | None) -> Check:
+    """Whether a link is a port of its bridge."""
     if link is None:
         return Check(
             id=f"{what}-on-bridge", subject=name, ok=False, detail=f"is not there; should be a port of {bridge}"
@@ -165,18 +173,16 @@ def read_neighbours(namespace: Namespace) -> dict[Mac, tuple[IpInterface, ...]]:
     return known
 
 
-def own_tap(nic: GuestNic, learned: dict[Mac, set[tuple[str, str]]]) -> Check:
-    """The guest's MAC in the bridge's table, on its own tap and nowhere else on that bridge."""
-    places = {link for link, bridge in learned.get(nic.mac, ()) if bridge == nic.into}
+def own_tap(nic: GuestNic, into: IfName, learned: dict[Mac, set[tuple[str, str]]]) -> Check:
+    """The guest's MAC in the table of its bridge, on its own tap and nowhere else on that bridge."""
+    places = {link for link, bridge in learned.get(nic.mac, ()) if bridge == into}
     ok = places == {str(nic.tap)}
     if ok:
-        detail = f"{nic.mac} learned on {nic.tap} of {nic.into}"
+        detail = f"{nic.mac} learned on {nic.tap} of {into}"
     elif not places:
-        detail = f"{nic.mac} is not learned on {nic.into}: the guest has not spoken there"
+        detail = f"{nic.mac} is not learned on {into}: the guest has not spoken there"
     else:
-        detail = (
-            f"{nic.mac} learned on {', '.join(sorted(places))} of {nic.into}, not on {nic.tap}: somebody has its MAC"
-        )
+        detail = f"{nic.mac} learned on {', '.join(sorted(places))} of {into}, not on {nic.tap}: somebody has its MAC"
     return Check(id="mac-on-own-port", subject=nic.guest, ok=ok, detail=detail)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from bascule.model.site import Guest, Machine, Site
+from bascule.model.site import Guest, Machine, Site, virtual_segment
 from bascule.model.values import IpAddress, IpInterface, Mac
 from bascule.probe.world import Foot, World
 
@@ -51,9 +51,8 @@ class Endpoints:
         owner: Guest | Machine | None = self.site.guests.get(name) or self.site.machines.get(name)
         if isinstance(owner, Guest):
             for nic in owner.nics:
-                network = self.site.network_of(nic)
                 for address in nic.addresses or self.learned.get(nic.mac, ()):
-                    yield Stand(endpoint=name, address=address, network=network.name if network else None)
+                    yield Stand(endpoint=name, address=address, network=self.site.segment_of(nic))
         elif owner is not None:
             for foot in owner.nics:
                 known = self.learned.get(foot.mac, ()) if foot.mac else ()
@@ -87,8 +86,17 @@ class Endpoints:
     def ways(self, source: str, target: str) -> tuple[tuple[Foot, Stand], ...]:
         """From where to ask for which address of the target: those on a common network first."""
         pairs = [(self.nearest(source, stand), stand) for stand in self.stands(target)]
-        found = [(foot, stand) for foot, stand in pairs if foot is not None]
+        found = [
+            (foot, stand)
+            for foot, stand in pairs
+            if foot is not None and (self.shares(foot, stand) or not self.is_inside(stand))
+        ]
         return tuple(sorted(found, key=lambda pair: not self.shares(*pair)))
+
+    def is_inside(self, stand: Stand) -> bool:
+        """Whether it is a host's own address on one of its virtual networks: nobody else means the host by it."""
+        host = self.site.hosts.get(stand.endpoint)
+        return host is not None and stand.network in {virtual_segment(host.name, x) for x in host.virtual_networks}
 
     def shares(self, foot: Foot, stand: Stand) -> bool:
         """Whether a foot is in the broadcast domain of an address, as far as the file tells."""

@@ -15,15 +15,24 @@ from bascule.model.values import IpAddress
 from bascule.probe.ask import ask
 from bascule.probe.capture import Track, Tracker, Watch
 from bascule.probe.protocols import ANSWERED_BY_ALL
-from bascule.probe.question import PATIENCE_S, Answer, Protocol, Question, Response
+from bascule.probe.question import (
+    PATIENCE_S,
+    PORTS_AT_MOST,
+    SPOKEN_AT_MOST,
+    Answer,
+    Protocol,
+    Question,
+    Response,
+    ports_of,
+)
 from bascule.probe.world import Foot, World
+from bascule.verify.borders import Borders
 from bascule.verify.endpoints import Endpoints, Stand
 from bascule.verify.trail import Trails
 from bascule.verify.witness import Hop, Witness
 
 NEGATIVE_PATIENCE_S = 0.5  # for what should not be answered; asked when the wires are known to work
 CONTROLS = 3  # endpoints that are asked whether the target lives
-PORTS_AT_MOST = 256  # of a range; beyond that, as many spread evenly
 
 UNPROVEN, NOT_ASKED = "unproven", "not asked"
 
@@ -78,6 +87,11 @@ class _Reply:
     answer: Answer
     track: Track
 
+    @property
+    def is_unsaid(self) -> bool:
+        """Whether somebody who asks for us did not say what came of it."""
+        return self.answer.response is Response.NOT_ASKED and self.answer.question.source.voice is not None
+
 
 def judge(site: Site, world: World, endpoints: Endpoints | None = None) -> tuple[Outcome, ...]:
     """Ask every expectation of the site, many at once: first what should pass, then what should not.
@@ -86,41 +100,34 @@ def judge(site: Site, world: World, endpoints: Endpoints | None = None) -> tuple
     allows no raw sockets.
     """
     endpoints = endpoints or Endpoints(site, world)
+    borders = Borders(site, endpoints)
     cases = [_prepare(wish, endpoints) for wish in site.expectations]
     positive = [case for case in cases if case.wish.verdict is Verdict.REACH]
     negative = [case for case in cases if case.wish.verdict is Verdict.NO_REACH]
     first = [question for case in positive for way in case.ways[:1] for question in way]
     first += [question for case in negative for control in case.controls for some in control.lists for question in some]
-    replies = _ask(world, first)
+    replies = _ask(world, borders, first)
     lost = [case for case in positive if case.ways[1:] and not all(replies[q].answer.ok for q in case.ways[0])]
-    replies |= _ask(world, [question for case in lost for way in case.ways[1:] for question in way])
-    replies |= _ask(world, [question for case in negative for way in case.ways for question in way])
-    judging = _Judging(site, world, endpoints, replies)
+    replies |= _ask(world, borders, [question for case in lost for way in case.ways[1:] for question in way])
+    replies |= _ask(world, borders, [question for case in negative for way in case.ways for question in way])
+    judging = _Judging(site, world, endpoints, borders, replies)
     return tuple(judging.outcome(case) for case in cases)
 
 
-def _ask(world: World, questions: Sequence[Question]) -> dict[Question, _Reply]:
+def _ask(world: World, borders: Borders, questions: Sequence[Question]) -> dict[Question, _Reply]:
     unique = list(dict.fromkeys(questions))  # equal questions are asked once: their tokens do not count
     if not unique:
         return {}
-    with Watch(world.points, unique) as watch:
-        answers = ask(unique, watch=watch)
+    with Watch(world.points, [*unique, *borders.led_on(unique)]) as watch:
+        answers = ask(unique, watch=watch, patience=world.patience)
         tracker = Tracker(watch.sightings)
     replies = {}
-    for answer in answers:
+    for question, answer in zip(unique, answers, strict=True):
         track = tracker.follow(answer)
         if answer.ok and track.rtt_ms is not None:
             answer = replace(answer, rtt_ms=track.rtt_ms)  # noqa: PLW2901  # the kernel's clock knows better than our loop
-        replies[answer.question] = _Reply(answer, track)
+        replies[question] = _Reply(answer, track)
     return replies
-
-
-def ports_of(service: Service) -> list[int]:
-    """The ports to ask: all of a small range, an even selection with both ends of a large one, [0] without ports."""
-    ports = service.ports
-    if len(ports) <= PORTS_AT_MOST:
-        return list(ports) or [0]
-    return sorted({ports[round(i * (len(ports) - 1) / (PORTS_AT_MOST - 1))] for i in range(PORTS_AT_MOST)})
 
 
 def _prepare(wish: Expectation, endpoints: Endpoints) -> _Case:
@@ -130,6 +137,13 @@ def _prepare(wish: Expectation, endpoints: Endpoints) -> _Case:
         return case
     if not endpoints.stands(wish.target):
         case.refusal = f"no address of {wish.target} is known here"
+        return case
+    protocol = wish.service.protocol
+    if not any(foot.asks(protocol) for foot in endpoints.feet(wish.source)):
+        case.refusal = f"{wish.source} cannot ask by {protocol} here"
+        return case
+    if not any(stand.foot is None or stand.foot.answers(protocol) for stand in endpoints.stands(wish.target)):
+        case.refusal = f"{wish.target} answers nothing by {protocol} here"
         return case
     is_positive = wish.verdict is Verdict.REACH
     patience = PATIENCE_S if is_positive else NEGATIVE_PATIENCE_S
@@ -143,7 +157,8 @@ def _prepare(wish: Expectation, endpoints: Endpoints) -> _Case:
 def _control(wish: Expectation, stand: Stand, endpoints: Endpoints) -> _Control:
     others: dict[str, Foot] = {}
     for neighbour in endpoints.neighbours(stand, wish.source, wish.target):
-        others.setdefault(neighbour.endpoint, neighbour)
+        if neighbour.asks(wish.service.protocol):
+            others.setdefault(neighbour.endpoint, neighbour)
     lists = [
         tuple(_questions(other, stand, wish.service, PATIENCE_S, via_own=True))
         for other in list(others.values())[:CONTROLS]
@@ -156,7 +171,8 @@ def _control(wish: Expectation, stand: Stand, endpoints: Endpoints) -> _Control:
 def _questions(
     foot: Foot, stand: Stand, service: Service, patience_s: float, *, via_own: bool = False
 ) -> Iterable[Question]:
-    for port in ports_of(service):
+    slow = foot.voice or (stand.foot and stand.foot.voice)
+    for port in ports_of(service, SPOKEN_AT_MOST if slow else PORTS_AT_MOST):
         yield Question(
             source=foot,
             protocol=Protocol(service.protocol),
@@ -170,17 +186,24 @@ def _questions(
 class _Judging:
     """Turns replies into outcomes."""
 
-    def __init__(self, site: Site, world: World, endpoints: Endpoints, replies: dict[Question, _Reply]) -> None:
+    def __init__(
+        self,
+        site: Site,
+        world: World,
+        endpoints: Endpoints,
+        borders: Borders,
+        replies: dict[Question, _Reply],
+    ) -> None:
         self.site = site
         self.endpoints = endpoints
+        self.borders = borders
         self.replies = replies
-        self.trails = Trails(site, world)
+        self.trails = Trails(site, world, borders)
 
     def outcome(self, case: _Case) -> Outcome:
         """The verdict on one expectation."""
         if case.refusal:
-            words = f"not asked, because {case.refusal}"
-            return Outcome(expectation=case.wish, observed=NOT_ASKED, ok=None, witness=Witness(sentence=words))
+            return _not_asked(case.wish, case.refusal)
         if case.wish.verdict is Verdict.REACH:
             return self._reach(case)
         return self._no_reach(case)
@@ -192,6 +215,8 @@ class _Judging:
         whole = next((replies for replies in asked if all(reply.answer.ok for reply in replies)), None)
         if whole is None:
             lost = [reply for reply in asked[0] if not reply.answer.ok]
+            if unsaid := next((reply for reply in lost if reply.is_unsaid), None):
+                return _not_asked(case.wish, unsaid)
             witness = self._witness(lost[0], case.wish)
             if len(asked[0]) > 1:
                 missing = _ports([reply.answer.question.port for reply in lost])
@@ -201,7 +226,9 @@ class _Judging:
                 witness = replace(witness, sentence=f"{words} clients know what its server answers; {witness.sentence}")
                 return Outcome(expectation=case.wish, observed=UNPROVEN, ok=None, witness=witness)
             arrived = any(hop.node == case.wish.target and not hop.bridge for hop in witness.hops)
-            apart = None if arrived else self._apart(case)
+            apart = None if arrived or witness.because else self._apart(case)
+            if witness.because and (beside := self.borders.beside(case.wish.target, lost[0].answer.question)):
+                witness = replace(witness, sentence=f"{witness.sentence}; {beside}")
             if apart:
                 why, place = apart
                 sentence = f"{witness.sentence}; {why} ({place})" if place else f"{witness.sentence}; {why}"
@@ -259,11 +286,14 @@ class _Judging:
         passed = next((reply for reply in replies if reply.answer.ok), None)
         if passed is not None:
             witness = self._witness(passed, case.wish)
-            why, place = self._cause(case.wish, passed, witness.hops)
+            opened = self.borders.opened(passed.answer.question, witness.hops, case.wish.target)
+            why, place = (opened.words, opened.place) if opened else self._cause(case.wish, passed, witness.hops)
             witness = replace(
                 witness, sentence=f"{witness.sentence}, because of {place} ({why})", because=why, place=place
             )
             return Outcome(expectation=case.wish, observed=Verdict.REACH, ok=False, witness=witness)
+        if unsaid := next((reply for reply in replies if reply.answer.response is Response.NOT_ASKED), None):
+            return _not_asked(case.wish, unsaid)
         proofs: list[str] = []
         for control in case.controls:
             ok, words = self._proof(case.wish, control)
@@ -315,7 +345,16 @@ class _Judging:
             seen_as = f"{seen} ({owner})" if owner else str(seen)
         if answer.ok:
             sentence = f"{sentence}, {answer.words}" if hops else answer.words
-        return Witness(sentence=sentence, hops=hops, reply=answer.words, seen_as=seen_as)
+        stopped = None if answer.ok else self.borders.stopped(answer, () if searched else hops, wish.target)
+        if stopped is None:
+            return Witness(sentence=sentence, hops=hops, reply=answer.words, seen_as=seen_as)
+        return Witness(
+            sentence=f"{sentence}{'; ' if ': ' in sentence else ': '}{stopped}",
+            hops=hops,
+            reply=answer.words,
+            because=stopped.words,
+            place=stopped.place,
+        )
 
     def _seen(self, reply: _Reply, target: str) -> IpAddress | None:
         """The asker's address as the other side saw it: by its own word, else at its own NIC."""
@@ -350,6 +389,13 @@ class _Judging:
                     place,
                 )
         return "the expectation itself", wish.place
+
+
+def _not_asked(wish: Expectation, why: str | _Reply) -> Outcome:
+    """What is not known is neither a reach nor a no-reach."""
+    words = why if isinstance(why, str) else why.answer.words
+    witness = Witness(sentence=f"not asked, because {words}")
+    return Outcome(expectation=wish, observed=NOT_ASKED, ok=None, witness=witness)
 
 
 def _ports(ports: Sequence[int]) -> str:

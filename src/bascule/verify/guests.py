@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from bascule.model.site import GuestNic, Host, PlugKind, Service, Site
 from bascule.model.state import HostState
 from bascule.model.values import IfName, IpAddress, Mac
+from bascule.plan.virtual_network import bridge_of
 from bascule.probe.ask import ask
 from bascule.probe.protocols import ANSWERED_BY_ALL
 from bascule.probe.question import Answer, Protocol, Question, Response
@@ -38,6 +39,7 @@ class _Inquiry:
     traffic: list[tuple[str, Question]] = field(default_factory=list)
     missing: str = ""
     unasked: str = ""
+    mute: list[str] = field(default_factory=list)  # what could not be asked of its traffic
 
     @property
     def questions(self) -> Iterator[Question]:
@@ -47,26 +49,30 @@ class _Inquiry:
 
 
 def check_guests(site: Site, host: Host, state: HostState, world: World) -> Iterator[Check]:
-    """Per guest NIC on a bridge: MAC on its own port, ARP from the host, and the three properties."""
-    nics = [nic for nic in site.guest_nics(host.name) if nic.plug is PlugKind.BRIDGE]
+    """Per guest NIC: MAC on its own port, ARP from the host, and the three properties.
+
+    Behind a virtual network a guest is no server on the building's wire; there its lease and its traffic with its
+    neighbours take their place. One that shares a NIC has no port of its own.
+    """
+    nics = list(site.guest_nics(host.name))
     if not nics:
         return
     namespace = world.hosts[host.name]
     endpoints = Endpoints(site, world, read_neighbours(namespace))
     inquiries = [_inquire(nic, host, state, endpoints) for nic in nics]
     questions = list(dict.fromkeys(question for inquiry in inquiries for question in inquiry.questions))
-    replies = {answer.question: answer for answer in ask(questions)}
+    replies = dict(zip(questions, ask(questions, patience=world.patience), strict=True))
     learned = read_fdb(namespace)  # afterwards: a guest that was silent has spoken now
     for inquiry in inquiries:
-        yield own_tap(inquiry.nic, learned)
+        if (into := _bridge(inquiry.nic, state)) is not None:
+            yield own_tap(inquiry.nic, into, learned)
         yield _recipe(inquiry, host, replies)
-        yield from _properties(inquiry, replies)
+        yield from (_within if inquiry.nic.plug is PlugKind.NETWORK else _properties)(inquiry, replies)
 
 
 def _inquire(nic: GuestNic, host: Host, state: HostState, endpoints: Endpoints) -> _Inquiry:
     site = endpoints.site
-    network = site.network_of(nic)
-    name = network.name if network else None
+    name = site.segment_of(nic)
     own = next((foot for foot in endpoints.feet(nic.guest) if foot.mac == nic.mac), None)
     stands = tuple(
         stand
@@ -77,10 +83,17 @@ def _inquire(nic: GuestNic, host: Host, state: HostState, endpoints: Endpoints) 
     if not stands:
         inquiry.missing = f"no address of {nic.guest} is known" + (" (has it a lease?)" if nic.dhcp else "")
         return inquiry
+    if own is not None and not own.answers("arp"):
+        inquiry.missing = f"{nic.guest} is not played on this NIC"
+        return inquiry
     asker = _host_foot(host, nic, state, endpoints, stands[0])
     if asker:
         inquiry.recipe = [_arp(asker, stands[0].address.ip)]
-    others = sorted(endpoints.neighbours(stands[0], nic.guest), key=lambda foot: foot.endpoint in site.guests)
+    others = sorted(
+        (f for f in endpoints.neighbours(stands[0], nic.guest) if f.asks("arp") and not _is_trap(f, host, nic)),
+        # from outside, if there is one; on a virtual network that are the other guests
+        key=lambda foot: (foot.endpoint in site.guests) != (nic.plug is PlugKind.NETWORK),
+    )
     inquiry.other = other = next(iter(others), None)
     if other is None:
         inquiry.missing = f"nobody else stands on {name or nic.into} to ask from"
@@ -89,6 +102,8 @@ def _inquire(nic: GuestNic, host: Host, state: HostState, endpoints: Endpoints) 
     inquiry.inward = [_arp(other, stand.address.ip) for stand in stands]
     if own is None:
         inquiry.unasked = f"from {nic.guest} itself: not asked, because it is not ours to ask from"
+    elif not own.asks("arp"):
+        inquiry.unasked = f"from {nic.guest} itself: not asked, because it does not listen to us"
     else:
         families = {stand.address.version for stand in stands}
         inquiry.outward = [_arp(own, address.ip) for address in theirs if address.version in families]
@@ -109,9 +124,10 @@ def _arp(foot: Foot, address: IpAddress) -> Question:
 def _host_foot(host: Host, nic: GuestNic, state: HostState, endpoints: Endpoints, stand: Stand) -> Foot | None:
     """The host's own NIC on the guest's network; where it has none, the bridge itself asks, without an address."""
     for foot in endpoints.feet(host.name):
-        if endpoints.shares(foot, stand):
+        if endpoints.shares(foot, stand) and not _is_trap(foot, host, nic):
             return foot
-    bridge = state.links.get(IfName(nic.into))
+    name = _bridge(nic, state)
+    bridge = state.links.get(name) if name else None
     if bridge is None or bridge.mac is None or nic.vlan is not None:
         return None  # of a VLAN-aware bridge the host sees the untagged frames
     return Foot(
@@ -120,10 +136,23 @@ def _host_foot(host: Host, nic: GuestNic, state: HostState, endpoints: Endpoints
     )  # fmt: skip
 
 
+def _is_trap(foot: Foot, host: Host, nic: GuestNic) -> bool:
+    """Whether the foot is the host's own on a NIC that the guest shares: they cannot talk to each other."""
+    return nic.plug is PlugKind.DIRECT and (foot.endpoint, foot.link) == (host.name, nic.into)
+
+
+def _bridge(nic: GuestNic, state: HostState) -> IfName | None:
+    """The bridge of a NIC that has one; libvirt may have given a virtual network's another name than we."""
+    tap = state.links.get(nic.tap)
+    return tap.master if nic.plug is PlugKind.NETWORK and tap and tap.master else bridge_of(nic)
+
+
 def _mtu(nic: GuestNic, host: Host, state: HostState) -> int:
     """The largest IP packet of the way, in bytes: what tap, bridge and uplink take."""
-    bridge = host.bridges[IfName(nic.into)]
-    names = [name for name in (nic.tap, bridge.name, bridge.port) if name]
+    bridge = host.bridges.get(IfName(nic.into)) if nic.plug is PlugKind.BRIDGE else None
+    names = [
+        name for name in (nic.tap, _bridge(nic, state) or IfName(nic.into), bridge.port if bridge else None) if name
+    ]
     return min((state.links[name].mtu for name in names if name in state.links), default=1500)
 
 
@@ -132,15 +161,19 @@ def _traffic(
 ) -> Iterator[tuple[str, Question]]:
     site, guest = endpoints.site, inquiry.nic.guest
     serves = site.guests[guest].serves
-    if own is None:
+    if own is None or not own.answers("udp"):
         mute = [s for s in serves if s.protocol == "udp" and not ANSWERED_BY_ALL.issuperset((s.first, s.last))]
         serves = tuple(service for service in serves if service not in mute)
         if mute:
-            inquiry.unasked += f"; {', '.join(map(str, mute))} not asked, because only its clients know its questions"
+            why = "only its clients know its questions" if own is None else f"{guest} serves no UDP here"
+            inquiry.mute.append(f"{', '.join(map(str, mute))} not asked, because {why}")
+    silent = [foot.endpoint for foot in (other, own) if foot and not foot.asks("udp")]
+    if silent:
+        inquiry.mute.append(f"UDP from {' and '.join(silent)} not asked, because it cannot ask so")
     for stand in inquiry.stands:
         if any(address.version == stand.address.version for address in other.addresses):
             yield from _talk(other, guest, stand.address.ip, serves, mtu, every=own is not None)
-    if own is None:
+    if own is None or not own.asks("icmp"):
         return
     machine = site.machines.get(other.endpoint) or site.guests.get(other.endpoint)
     for address in other.addresses:
@@ -156,12 +189,13 @@ def _talk(
     base = Question(source=foot, protocol=Protocol.ICMP, address=address, via=foot.link)
     yield f"{head} icmp", base
     yield f"{head} {mtu} bytes", replace(base, size=mtu)
+    serves = [service for service in serves if foot.asks(service.protocol)]
     asked = {Protocol(s.protocol) for s in serves if s.ports}
     for service in serves:
         for port in dict.fromkeys((service.first, service.last)) if service.ports else ():
             yield f"{head} {service.protocol}/{port}", replace(base, protocol=Protocol(service.protocol), port=port)
     for protocol in (Protocol.TCP, Protocol.UDP):
-        if every and protocol not in asked:
+        if every and protocol not in asked and foot.asks(protocol):
             yield f"{head} {protocol}", replace(base, protocol=protocol, port=UNSERVED_PORT)
 
 
@@ -173,7 +207,9 @@ def _recipe(inquiry: _Inquiry, host: Host, replies: Replies) -> Check:
     nic = inquiry.nic
     if not inquiry.recipe:
         where = "is not there" if nic.vlan is None else f"hears nothing of VLAN {nic.vlan} itself"
-        why = inquiry.missing or f"{host.name} has no NIC on its network, and {nic.into} {where}"
+        if nic.plug is PlugKind.DIRECT:
+            where = "is shared by macvtap, which passes nothing between host and guest"
+        why = inquiry.missing or f"{host.name} has no {_other_nic(nic)} on its network, and {nic.into} {where}"
         return Check(id="arp-from-host", subject=nic.guest, ok=None, detail=f"not asked, because {why}")
     question = inquiry.recipe[0]
     answer = replies[question]
@@ -186,6 +222,28 @@ def _recipe(inquiry: _Inquiry, host: Host, replies: Replies) -> Check:
     return Check(id="arp-from-host", subject=nic.guest, ok=True, detail=line)
 
 
+def _other_nic(nic: GuestNic) -> str:
+    return "other NIC" if nic.plug is PlugKind.DIRECT else "NIC"
+
+
+def _within(inquiry: _Inquiry, replies: Replies) -> Iterator[Check]:
+    """Behind a virtual network: a lease where one is wanted, and unrestricted traffic with a neighbour there."""
+    nic = inquiry.nic
+    if inquiry.missing:
+        detail = f"not asked, because {inquiry.missing}"
+        yield Check(id="traffic-within", subject=nic.guest, ok=None, detail=detail)
+        return
+    if inquiry.lease:
+        answer = replies[inquiry.lease]
+        held = any(answer.offered == stand.address.ip for stand in inquiry.stands)
+        detail = f"DHCP server {answer.address} offers {'it ' if held else ''}{answer.offered}"
+        detail = detail if answer.ok else f"DHCP for {nic.mac}: {answer.words}"
+        yield Check(id="lease", subject=nic.guest, ok=answer.ok and held, detail=detail)
+    faults, words = _unrestricted(inquiry, replies)
+    detail = "; ".join(filter(None, [*(faults or [words]), inquiry.unasked, *inquiry.mute]))
+    yield Check(id="traffic-within", subject=nic.guest, ok=not faults, detail=detail)
+
+
 def _properties(inquiry: _Inquiry, replies: Replies) -> Iterator[Check]:
     names = ("in-broadcast-domain", "like-any-nic", "unrestricted-within")
     if inquiry.missing:
@@ -194,9 +252,8 @@ def _properties(inquiry: _Inquiry, replies: Replies) -> Iterator[Check]:
         return
     for name, judge in zip(names, (_in_domain, _like_any_nic, _unrestricted), strict=True):
         faults, words = judge(inquiry, replies)
-        detail = "; ".join(faults) if faults else words
-        if inquiry.unasked:
-            detail = f"{detail}; {inquiry.unasked}"
+        parts = [*(faults or [words]), inquiry.unasked, *(inquiry.mute if judge is _unrestricted else ())]
+        detail = "; ".join(filter(None, parts))
         yield Check(id=name, subject=inquiry.nic.guest, ok=not faults, detail=detail)
 
 

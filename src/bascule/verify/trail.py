@@ -6,16 +6,18 @@ from collections.abc import Sequence
 
 from bascule.model.site import Nic, Site
 from bascule.probe.capture import Sighting, Track
-from bascule.probe.question import Answer
+from bascule.probe.question import Answer, Response
 from bascule.probe.world import World
+from bascule.verify.borders import Borders
 from bascule.verify.witness import Hop
 
 
 class Trails:
     """Knows which links are endpoints' own, taps of guests, NICs of hosts and ports of switches."""
 
-    def __init__(self, site: Site, world: World) -> None:
+    def __init__(self, site: Site, world: World, borders: Borders) -> None:
         self.site = site
+        self.borders = borders
         self.own = {(foot.endpoint, foot.link) for feet in world.feet.values() for foot in feet}
         self.taps: dict[str, str] = {nic.tap: nic.guest for host in site.hosts for nic in site.guest_nics(host)}
         self.nics: dict[tuple[str, str], Nic] = {
@@ -38,7 +40,7 @@ class Trails:
             if was_heard and not seen.outgoing and point.master is None and point.node != target:
                 continue
             key = (point.node, point.link, seen.outgoing)
-            found.setdefault(key, Hop(point.node, point.link, "out" if seen.outgoing else "in", point.master or ""))
+            found.setdefault(key, _hop(seen))
         hops = tuple(found.values())
         arrived = {hop.node for hop in hops if hop.direction == "in" and not hop.bridge}
         nodes = {hop.node for hop in hops}
@@ -61,14 +63,25 @@ class Trails:
         """The path in words, with its end."""
         parts: list[str] = []
         entered: dict[tuple[str, str], Hop] = {}  # bridge ports by which the frame came in and has not gone out yet
+        came: dict[str, Hop] = {}  # the same of a host's NICs
         for position, hop in enumerate(hops):
             if hop.bridge and hop.direction == "in":
                 entered[hop.node, hop.bridge] = hop
+            elif hop.direction == "out" and (into := self._routed_from(hop, entered, came)) is not None:
+                if into.bridge:
+                    self._say(parts, [into.link, into.bridge] if self._is_nic(into) else [into.bridge])
+                parts.append(self._passed_on(into, hop, answer))
+                self._say(parts, [hop.bridge or hop.link, *([hop.link] if hop.bridge and self._is_nic(hop) else [])])
             elif hop.bridge:
+                if position == 0 and hop.node in self.site.hosts:
+                    parts.append(f"left {hop.node}")
                 self._cross(parts, entered.pop((hop.node, hop.bridge), None), hop)
             elif hop.direction == "out":
                 by = f" by {hop.link}" if self.feet_of.get(hop.node, 1) > 1 and position == 0 else ""
                 parts.append(f"left {hop.node}{by}" if position == 0 else f"was forwarded by {hop.node}")
+            elif self._goes_through(hops, position, target):
+                came[hop.node] = hop
+                self._say(parts, [hop.link])
             else:
                 into = entered.pop((hop.node, hop.link), None)  # the bridge itself, where the host has its address
                 if into:
@@ -78,6 +91,35 @@ class Trails:
         if answer.ok and last:  # no point on the bridge itself
             parts.append(f"arrived at {target} by {last.link} and {last.bridge}")
         return ", ".join([*parts, *self._end(hops, answer, target)])
+
+    def _goes_through(self, hops: Sequence[Hop], position: int, target: str) -> bool:
+        """Whether a frame that comes in by a host's NIC goes on from there, or is turned away."""
+        hop = hops[position]
+        if hop.node not in self.site.hosts or not self.borders.bridges(hop.node):
+            return False
+        onward = any(other.node == hop.node and other.direction == "out" for other in hops[position + 1 :])
+        return onward or (position == len(hops) - 1 and hop.node != target)
+
+    def _routed_from(self, hop: Hop, entered: dict[tuple[str, str], Hop], came: dict[str, Hop]) -> Hop | None:
+        """Where a frame that leaves a host had come in, if the host routed it; a bridge passes it on as it is."""
+        if hop.node not in self.site.hosts:
+            return None
+        same = entered.get((hop.node, hop.bridge)) if hop.bridge else None
+        if same is not None and (same.sender, same.receiver) == (hop.sender, hop.receiver):
+            return None
+        for key in [key for key in entered if key[0] == hop.node]:
+            return entered.pop(key)
+        return came.pop(hop.node, None)
+
+    def _passed_on(self, into: Hop, out: Hop, answer: Answer) -> str:
+        """What a host that routes does to a packet: as whom it goes on, and to whom."""
+        words = f"was forwarded by {out.node}"
+        if into.receiver != out.receiver:
+            forward = self.borders.forward(out.node, answer.question.protocol, into.port)
+            to = f"{forward.guest} {forward.service}" if forward else f"{out.receiver}"
+            place = forward.place if forward else None
+            words = f"was led on by {out.node} to {to}" + (f" ({place.file}:{place.line})" if place else "")
+        return words + (f" as {out.sender}" if into.sender != out.sender else "")
 
     def _is_nic(self, hop: Hop) -> bool:
         return hop.link not in self.taps and hop.node in self.site.hosts
@@ -104,6 +146,11 @@ class Trails:
         if not hops:
             return [f"never left {answer.question.source.endpoint}: {answer.words}"]
         last = hops[-1]
+        if last.direction == "in" and last.node != target and self.borders.bridges(last.node):
+            inside = last.bridge in self.borders.bridges(last.node)
+            if inside or not last.bridge:
+                does = "rejected" if answer.response in {Response.UNREACHABLE, Response.REFUSED} else "not forwarded"
+                return [*([f"crossed {last.bridge}"] if inside else []), f"{does} by {last.node}"]
         if last.bridge and last.direction == "in":
             where = last.bridge if last.node in self.site.hosts else f"the switch of {last.node}"
             return [f"not passed on by {where}"]
@@ -139,3 +186,16 @@ class Trails:
         else:
             words.append((f"heard by {', '.join(heard)}, " if heard else "") + f"never arrived at {target}")
         return ", ".join(words)
+
+
+def _hop(seen: Sighting) -> Hop:
+    packet = seen.frame.packet
+    return Hop(
+        seen.point.node,
+        seen.point.link,
+        "out" if seen.outgoing else "in",
+        seen.point.master or "",
+        sender=packet.src if packet else None,
+        receiver=packet.dst if packet else None,
+        port=packet.port if packet else 0,
+    )

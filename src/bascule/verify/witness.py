@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from bascule.errors import Place
+from bascule.model.values import IpAddress
 
 Direction = Literal["in", "out"]
 
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """A link that a frame passed: ``node`` is the endpoint, host or network that the link belongs to."""
+    """A link that a frame passed: ``node`` is the endpoint, host or network that the link belongs to.
+
+    ``sender`` and ``receiver`` are the addresses in its packet there, ``port`` the one that it goes to: a router on
+    the way may have put others in.
+    """
 
     node: str
     link: str
     direction: Direction
     bridge: str = ""  # of which the link is a port
+    sender: IpAddress | None = field(default=None, compare=False)
+    receiver: IpAddress | None = field(default=None, compare=False)
+    port: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

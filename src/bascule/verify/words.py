@@ -17,6 +17,12 @@ WORDS = {  # the ids of checks as people read them
     "in-broadcast-domain": "server (1): on the wire",
     "like-any-nic": "server (2): like any NIC",
     "unrestricted-within": "server (3): unrestricted",
+    "rules": "rules",
+    "forwarding": "routing",
+    "name-server": "name server",
+    "names": "names",
+    "lease": "lease",
+    "traffic-within": "traffic within",
     "nothing-left-to-do": "nothing left to do",
     "way-back": "the way back",
 }

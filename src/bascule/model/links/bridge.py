@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from dataclasses import dataclass
+from typing import ClassVar
 
 from bascule.model.links.options import LinkOptions, option
 
@@ -26,12 +26,6 @@ class Bridge(LinkOptions):
     vlan_default_pvid: int = option(1)
     mcast_snooping: int = option(1)
     mcast_querier: int = option(0)
-
-    def arguments(self, before: Self | None = None) -> tuple[str, ...]:
-        """As for any link; but without STP, before and after, the forward delay does nothing and needs no change."""
-        if before is not None and not self.stp_state and not before.stp_state:
-            return LinkOptions.arguments(replace(self, forward_delay=before.forward_delay), before)
-        return LinkOptions.arguments(self, before)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

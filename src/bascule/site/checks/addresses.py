@@ -26,6 +26,8 @@ def check_addresses(wiring: Wiring) -> None:
         _dhcp_words(wiring, foot)
         if foot.path[2] in {"nics", "bridges"} and foot.kind == "hosts":
             _link(wiring, foot)
+        if foot.kind == "machines":
+            _routes(wiring, foot)
 
 
 def _in_subnet(wiring: Wiring, foot: Foot, segment: Segment, address: IpInterface, path: Path) -> bool:
@@ -158,3 +160,20 @@ def _link(wiring: Wiring, foot: Foot) -> None:
             (*path, "mtu"),
             hint="raise it, or the kernel switches IPv6 off there",
         )
+
+
+def _routes(wiring: Wiring, foot: Foot) -> None:
+    """The router of a machine's route is its neighbour, and another one than itself."""
+    nic = wiring.document.machines[foot.owner].nics[int(foot.path[3])]
+    near = [address.network for address, _ in foot.addresses] + list(foot.segment.subnets if foot.segment else ())
+    for index, route in enumerate(nic.routes):
+        where = (*foot.path, "routes", index)
+        if route.to.version != route.via.version:
+            text = f"route to {route.to} of {foot.label} goes by {route.via}, which is of another address family"
+            wiring.found.add("ROUTE", text, (*where, "via"), hint=f"name a router by its IPv{route.to.version} address")
+        elif any(address.ip == route.via for address, _ in foot.addresses):
+            text = f"route to {route.to} of {foot.label} goes by its own address {route.via}"
+            wiring.found.add("ROUTE", text, (*where, "via"), hint="name the router's")
+        elif not any(route.via in subnet for subnet in near if subnet.version == route.via.version):
+            text = f"router {route.via} of {foot.label} is outside {' and '.join(map(str, dict.fromkeys(near)))}"
+            wiring.found.add("ROUTE", text, (*where, "via"), hint="a router is a neighbour: it is in the same subnet")

@@ -27,6 +27,8 @@ def check_plugs(wiring: Wiring) -> None:
         for index, nic in enumerate(guest.nics):
             path: Path = ("guests", name, "nics", index)
             given = [key for key in _TABLE if getattr(nic, key) is not None]
+            if not given and any(found.is_broken((*path, key)) for key in _TABLE):
+                continue
             if len(given) != 1:
                 words = "is plugged into nothing" if not given else f"has {' and '.join(given)}"
                 found.add(

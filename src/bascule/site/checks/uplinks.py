@@ -80,6 +80,8 @@ class _Host:
         """The uplink is a NIC or bond of this host, or none on purpose."""
         path: Path = (*self.top, "bridges", name)
         links = [*self.entry.nics, *self.entry.bonds]
+        if self.found.is_broken((*path, "uplink")):
+            return
         if bridge.uplink is None:
             free = f" with NIC {' or '.join(self.free_nics())}" if self.free_nics() else " with a NIC or bond"
             self.found.add(
@@ -268,7 +270,7 @@ class _Host:
         ]
         for kind, name, link in links:
             path: Path = (*self.top, kind, name, "gateway")
-            if link.gateway and not link.address:
+            if link.gateway and not link.address and not self.found.is_broken((*self.top, kind, name, "address")):
                 message = f"'{name}' of host '{self.name}' has a gateway but no address to reach it from"
                 self.found.add("GATEWAY", message, path, hint="give it an address, or remove the gateway")
             for index, gateway in enumerate(link.gateway):

@@ -100,9 +100,16 @@ class Binding:
         )
 
     def networks(self) -> tuple[NetworkText, ...]:
-        """All networks."""
+        """All networks; one that vanishes meanwhile is left out."""
+        found = []
         with _words("listing networks"):
-            return tuple(self._network_text(network) for network in self._conn.listAllNetworks())
+            for network in self._conn.listAllNetworks():
+                try:
+                    found.append(self._network_text(network))
+                except self._lv.libvirtError as error:
+                    if error.get_error_code() != self._lv.VIR_ERR_NO_NETWORK:
+                        raise
+        return tuple(found)
 
     def _network_text(self, network: Any) -> NetworkText:
         active, persistent = bool(network.isActive()), bool(network.isPersistent())
@@ -177,8 +184,14 @@ class Binding:
             network = self._conn.networkLookupByName(name)
             if not network.isActive():
                 network.create()
-            if autostart != bool(network.autostart()):
-                network.setAutostart(int(autostart))
+        self.set_autostart(name, on=autostart)
+
+    def set_autostart(self, network: str, *, on: bool) -> None:
+        """Whether it starts with the host."""
+        with _words(f"autostart of network '{network}'"):
+            there = self._conn.networkLookupByName(network)
+            if on != bool(there.autostart()):
+                there.setAutostart(int(on))
 
     def stop_network(self, name: str) -> None:
         """Stop it."""

@@ -92,6 +92,9 @@ class Hypervisor(Protocol):
     def start_network(self, name: str, *, autostart: bool) -> None:
         """Start a network, now and (``autostart``) whenever the host starts."""
 
+    def set_autostart(self, network: str, *, on: bool) -> None:
+        """Whether a network starts with the host."""
+
     def stop_network(self, name: str) -> None:
         """Stop a network; taps on its bridge lose their master."""
 
@@ -131,6 +134,7 @@ _KINDS: tuple[tuple[str, str, str | None], ...] = (  # words in libvirt's messag
         "LIBVIRT-NO-BRIDGE",
         "make the bridge first: `bascule plan` says what is missing, `bascule apply` makes it",
     ),
+    (r"add bridge \S+ port \S+: Device or resource busy", "LIBVIRT-PORT-BUSY", "somebody else plugged the tap in"),
     (r"not supported by the connection driver|unsupported flags", "LIBVIRT-NO-SUPPORT", None),
     (r"domain is not running|not active", "LIBVIRT-NOT-RUNNING-DOMAIN", None),
     (r"already (in use|exists|defined)", "LIBVIRT-EXISTS", None),

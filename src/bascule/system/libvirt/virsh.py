@@ -81,7 +81,7 @@ class Virsh:
         )
 
     def networks(self) -> tuple[NetworkText, ...]:
-        """All networks."""
+        """All networks; one that vanishes meanwhile is left out."""
         everything = self._names("net-list", "--all", "--name")
         active = set(self._names("net-list", "--name"))
         persistent = set(self._names("net-list", "--all", "--persistent", "--name"))
@@ -89,7 +89,12 @@ class Virsh:
         found = []
         for name in everything:
             words = ("virsh", "-q", "-c", self.uri, "net-dumpxml", "--network", name)
-            now = self._ask(f"reading network '{name}'", *words[4:])
+            try:
+                now = self._ask(f"reading network '{name}'", *words[4:])
+            except BasculeError as error:
+                if error.problems[0].code != "LIBVIRT-NO-NETWORK":
+                    raise
+                continue
             later = run((*words, "--inactive"), check=False) if name in active and name in persistent else None
             found.append(
                 NetworkText(
@@ -156,8 +161,12 @@ class Virsh:
         """Start it."""
         if name not in self._names("net-list", "--name"):
             self._ask(f"starting network '{name}'", "net-start", "--network", name)
-        disable = () if autostart else ("--disable",)
-        self._ask(f"autostart of network '{name}'", "net-autostart", "--network", name, *disable)
+        self.set_autostart(name, on=autostart)
+
+    def set_autostart(self, network: str, *, on: bool) -> None:
+        """Whether it starts with the host."""
+        disable = () if on else ("--disable",)
+        self._ask(f"autostart of network '{network}'", "net-autostart", "--network", network, *disable)
 
     def stop_network(self, name: str) -> None:
         """Stop it."""

@@ -14,6 +14,7 @@ from bascule.guests.accel import accel
 from bascule.model.site import Site
 from bascule.observe import kernel, libvirt
 from bascule.system.libvirt import connect
+from bascule.system.links import wireless_links
 from bascule.system.run import find_tool, run
 from bascule.system.sysctl import read_sysctls
 from bascule.verify.doctor.bridge_filter import CALLS
@@ -52,7 +53,7 @@ def gather(site: Site | None = None, host: str = "", *, uri: str | None = None, 
         zones=zones,
         default_zone=default_zone,
         dns_sockets=_dns_sockets(),
-        wireless=frozenset(path.parent.name for path in (root / "sys/class/net").glob("*/wireless")),
+        wireless=wireless_links(root),
         site=site,
         host=host,
     )

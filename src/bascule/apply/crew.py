@@ -1,0 +1,113 @@
+"""Who runs the guests of this host, and what he knows of them and of their networks."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bascule.apply.guard import SYSTEMD
+from bascule.errors import BasculeError, NotPermitted
+from bascule.guests.places import qemu_folder
+from bascule.model.site import Host, Site
+from bascule.plan.change import Note
+from bascule.system.netns import is_machines_own
+
+if TYPE_CHECKING:  # a host without guests loads neither libvirt's binding nor an XML parser
+    from bascule.guests.choose import Driver
+    from bascule.guests.part import Seen
+
+SOCKETS = ("libvirt-sock", "virtqemud-sock")  # below /run/libvirt: the one daemon, or the one for QEMU alone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Whom the administrator means: a driver's name, ``none``, or "" for whoever is there; libvirt's connection."""
+
+    driver: str = "none"
+    uri: str | None = None
+    lasting: bool = True  # what is made may be written where the machine starts it again
+
+
+NOBODY, ANYBODY = Asked(), Asked(driver="")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crew:
+    """Who runs the guests and what he knows, None where nobody does; ``notes`` say why libvirt could not be asked.
+
+    ``site`` is the file with the taps that its running guests have now. ``servers`` is where the dnsmasq of networks
+    of our own keep their things, None where they are nobody's business; ``lasting``: systemd starts them again.
+    """
+
+    site: Site
+    seen: Seen | None = None
+    notes: tuple[Note, ...] = ()
+    servers: Path | None = None
+    lasting: bool = False
+
+
+def muster(asked: Asked, site: Site, host: Host, *, servers: Path | None = None) -> Crew:
+    """Ask who is there. Raises what a driver raises that was asked for by name."""
+    seen, notes = _seen(asked, site, host)
+    lasting = asked.lasting and host.persist != "none" and is_machines_own() and SYSTEMD.is_dir()
+    if seen is None:
+        return Crew(site=site, notes=notes, servers=servers, lasting=lasting)
+    from bascule.guests.changes import with_live_taps
+
+    as_it_runs = with_live_taps(site, host, seen.domains)
+    return Crew(site=as_it_runs, seen=seen, notes=notes, servers=servers, lasting=lasting)
+
+
+def _seen(asked: Asked, site: Site, host: Host) -> tuple[Seen | None, tuple[Note, ...]]:
+    """Without a name libvirt is meant where it answers, else bare QEMU where it has been given guests."""
+    concerned = bool(host.virtual_networks) or any(True for _ in site.guests_on(host.name))
+    if asked.driver == "none" or not (concerned or asked.driver):
+        return None, ()
+    if asked.driver or asked.uri is not None:
+        from bascule.guests import choose
+
+        return see(choose.choose(asked.driver or "libvirt", uri=asked.uri)), ()
+    return _whoever_is_there()
+
+
+def _whoever_is_there() -> tuple[Seen | None, tuple[Note, ...]]:
+    notes: tuple[Note, ...] = ()
+    if libvirt_may_be_here():
+        from bascule.guests import choose
+
+        try:
+            return see(choose.choose("libvirt")), ()
+        except BasculeError as error:
+            why = "; ".join(problem.message for problem in error.problems)
+            if isinstance(error, NotPermitted):
+                text = f"could not be asked, so its guests and networks are not in this plan: {why}"
+                notes = (Note(kind="warning", subject="libvirt", text=text),)
+    if any(qemu_folder().glob("*/guest.json")):
+        from bascule.guests import choose
+
+        return see(choose.choose("qemu")), notes
+    return None, notes
+
+
+def libvirt_may_be_here() -> bool:
+    """Whether it is worth a try: it was named, or this is the machine's own network and libvirt's socket is there.
+
+    In another network namespace the machine's libvirt is not meant: its taps are not there.
+    """
+    if os.environ.get("LIBVIRT_DEFAULT_URI"):
+        return True
+    return is_machines_own() and any(Path("/run/libvirt", name).exists() for name in SOCKETS)
+
+
+def see(driver: Driver) -> Seen:
+    """Ask a driver for everything."""
+    from bascule.guests.libvirt import LibvirtDriver
+    from bascule.guests.part import Seen
+    from bascule.observe.libvirt import observe
+
+    if isinstance(driver, LibvirtDriver):
+        seen = observe(driver.hypervisor)
+        return Seen(driver=driver, domains=seen.domains, networks=seen.networks)
+    return Seen(driver=driver, domains=driver.domains())

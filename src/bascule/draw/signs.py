@@ -1,0 +1,88 @@
+"""The small signs of the SVG: what a kind is, how a wire does, who goes through a box, where a frame ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bascule.draw.blocks import Box
+from bascule.draw.layout import Layout
+from bascule.draw.scene import Edge, Layer, LinkState, Path, Scene
+
+SOCKET = 12
+"""The width of a NIC's sign."""
+
+CUT = {LinkState.NO_CARRIER, LinkState.DOWN}
+HELD = {LinkState.BLOCKED, LinkState.WAITING}
+BAD = CUT | HELD | {LinkState.ISOLATED}
+
+
+def way_end(path: Path, box: Box) -> str:
+    """A tick or a cross at the element where the frame ends."""
+    sign, name = ("m-4 0l3 4l5 -8", "yes") if path.reached else ("m-4 -4l8 8m0 -8l-8 8", "no")
+    x, y = box.x + box.w - 2, box.y + 2
+    return f'<circle class="{name}" cx="{x}" cy="{y}" r="9"/><path class="sign" d="M{x} {y}{sign}"/>'
+
+
+def one_way(box: Box, *, open_in: bool) -> Iterable[str]:
+    """Out goes, in does not: the point of a NAT network."""
+    x, top, bottom = box.x + box.w - 40, box.y + 8, box.y + box.h - 8
+    yield f'<path class="flow" d="M{x} {top}V{bottom - 6}"/><path class="flowhead" d="M{x - 4} {bottom - 7}h8l-4 7z"/>'
+    x += 22
+    yield f'<path class="noline" d="M{x} {bottom}V{top + 6}"/><path class="no" d="M{x - 4} {top + 7}h8l-4 -7z"/>'
+    middle = (top + bottom) // 2
+    if not open_in:
+        yield f'<path class="noline" stroke-width="2.4" d="M{x - 7} {middle - 7}l14 14m0 -14l-14 14"/>'
+    else:
+        yield f'<path class="noline" d="M{x - 7} {middle - 3}h14m0 6h-14"/>'
+
+
+def arrows(scene: Scene, layout: Layout, box: Box) -> Iterable[str]:
+    """Who goes out through a machine, as an arrow from the foot in one network to the foot in the other."""
+    feet = {}
+    for edge in scene.edges:
+        if edge.lower == box.node and edge.id in layout.wires:
+            feet[scene.nodes[edge.upper].label] = layout.wires[edge.id][-1][0]
+    for arrow in scene.arrows:
+        if arrow.machine != box.node or arrow.to not in feet:
+            continue
+        for origin in arrow.origins:
+            if origin not in feet:
+                continue
+            start, end, y = feet[origin], feet[arrow.to], box.y + 17
+            yield f'<path class="flow" d="M{start} {box.y + 2}V{y}H{end}V{box.y + 9}"/>'
+            yield f'<path class="flowhead" d="M{end - 4} {box.y + 10}h8l-4 -8z"/>'
+
+
+def state_class(state: LinkState) -> str:
+    """The class of an element in a state that is worth a colour."""
+    return {
+        LinkState.NO_CARRIER: "nocarrier",
+        LinkState.DOWN: "down",
+        LinkState.BLOCKED: "blocked",
+        LinkState.WAITING: "blocked",
+        LinkState.ISOLATED: "isolated",
+    }.get(state, "")
+
+
+def socket(x: int, y: int) -> str:
+    """A NIC's: the hole for its plug."""
+    contacts = "".join(f"M{x + step} {y + 2}v3" for step in (3, 6, 9))
+    return f'<path class="glyph" d="M{x} {y}h12v7h-3v3h-6v-3h-3z{contacts}"/>'
+
+
+def wire_state(scene: Scene, edge: Edge) -> LinkState:
+    """What is to be seen on a wire: a cable without carrier is cut at its NIC, a port that waits is held back."""
+    is_cable = edge.lower in scene.nodes and scene.nodes[edge.lower].layer is Layer.NETWORK
+    if edge.state is LinkState.DOWN or edge.state in (CUT if is_cable else HELD):
+        return edge.state
+    return LinkState.UNKNOWN
+
+
+def wire_sign(x: int, y: int, size: int, state: LinkState) -> str:
+    """A cross on a wire that is cut, a bar across one that is held back."""
+    cross = f"M{x - size} {y - size}l{2 * size} {2 * size}m0 -{2 * size}l-{2 * size} {2 * size}"
+    bars = f"M{x - size - 1} {y - 2}h{2 * size + 2}m0 4h-{2 * size + 2}"
+    clear = f'<rect class="page" x="{x - size}" y="{y - size}" width="{2 * size}" height="{2 * size}"/>'
+    if state in CUT:
+        return f'{clear}<path class="noline" stroke-width="2.2" d="{cross}"/>'
+    return f'<path class="noline" stroke-width="2.2" d="{bars}"/>'

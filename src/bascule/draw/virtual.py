@@ -1,0 +1,134 @@
+"""A host's virtual networks in libvirt's modes, and the step between each and the host's way out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import ip_interface
+
+from bascule.draw.look import look_at
+from bascule.draw.scene import Kind, Layer, Node, exit_id, link_id, virtual_id
+from bascule.draw.sheet import Sheet
+from bascule.model.site import Bridge, Host, Mode, VirtualNetwork
+from bascule.model.state import HostState, Link
+from bascule.model.values import IpInterface
+
+
+@dataclass(frozen=True, slots=True)
+class WayOut:
+    """Where the host's own traffic leaves: the link with its gateway, else the first one with an address."""
+
+    link: str
+    address: str
+    network: str | None
+
+
+def add_virtual(sheet: Sheet, host: Host, network: VirtualNetwork, observed: HostState | None) -> None:
+    """Put a virtual network on the sheet, with the step through which it leads out."""
+    link = virtual_bridge(network, observed)
+    look = look_at(observed, link.name if link else "", ())
+    mode = {Mode.NAT: "NAT", Mode.ROUTED: "routed", Mode.ISOLATED: "isolated", Mode.OPEN: "open"}[network.mode]
+    details = [f"virtual network, {mode}", *(f"subnet {subnet}" for subnet in network.subnets)]
+    if network.dhcp:
+        details.append(f"DHCP {network.dhcp}")
+    notes = [mode, *(str(subnet) for subnet in network.subnets)]
+    if link:
+        notes.insert(0, link.name)
+        sheet.aliases[link_id(host.name, link.name)] = virtual_id(host.name, network.name)
+    if network.mode is Mode.ISOLATED:
+        notes.append("no way out")
+    node = Node(
+        id=virtual_id(host.name, network.name),
+        layer=Layer.SWITCH,
+        kind=Kind.VIRTUAL_NETWORK,
+        label=network.name,
+        notes=tuple(notes),
+        details=(*details, *look.details),
+        host=host.name,
+        presence=look.presence,
+        state=look.state,
+    )
+    sheet.add(node)
+    if network.mode is Mode.ISOLATED:
+        return
+    way = way_out(site_host=host)
+    step = Node(
+        id=exit_id(host.name, network.name),
+        layer=Layer.MIDDLE,
+        kind=Kind.TRANSLATION if network.mode is Mode.NAT else Kind.ROUTING,
+        label="masquerade" if network.mode is Mode.NAT else "routing",
+        notes=_step_notes(network, way),
+        details=_step_details(network, way),
+        lets_in=network.forwards,
+        host=host.name,
+    )
+    sheet.add(step)
+    sheet.wire(node.id, step.id)
+    if way:
+        sheet.wire(step.id, link_id(host.name, way.link), network=way.network)
+
+
+def _step_notes(network: VirtualNetwork, way: WayOut | None) -> tuple[str, ...]:
+    if way is None:
+        return ("no way out: host has no address",)
+    if network.mode is Mode.ROUTED:
+        return ("no translation", "in and out by route")
+    if network.mode is Mode.OPEN:
+        return ("host's rules decide",)
+    notes = [f"out as {way.address}"]
+    notes += [f"in :{f.host_port} → {f.guest} {f.service}" for f in network.forwards]
+    return (*notes, "all else: no way in" if network.forwards else "in: nothing")
+
+
+def _step_details(network: VirtualNetwork, way: WayOut | None) -> tuple[str, ...]:
+    if way is None:
+        return ("the host has no address of its own to the outside",)
+    if network.mode is Mode.NAT:
+        subnets = ", ".join(str(subnet) for subnet in network.subnets) or "the subnet"
+        return (
+            f"what leaves {subnets} gets the address {way.address} of {way.link}",
+            "answers find their way back; nothing else gets in, for no one outside knows a guest's address",
+            *(f"port {f.host_port} of the host leads to {f.guest} {f.service}" for f in network.forwards),
+        )
+    if network.mode is Mode.ROUTED:
+        return (f"forwarded through {way.link} as it is; the building needs a route back to the host",)
+    return (f"forwarded through {way.link}; nobody but the host's own firewall rules decides what passes",)
+
+
+def way_out(site_host: Host) -> WayOut | None:
+    """The link that the host's default route would use."""
+    links: list[tuple[int, WayOut]] = []
+    for bridge in site_host.bridges.values():
+        nics = site_host.uplink_nics(bridge)
+        gateway = bool(bridge.gateways) or (bridge.from_uplink and any(nic.gateways for nic in nics))
+        if bridge.has_address:
+            network = next((nic.network for nic in nics if nic.network), None) if bridge.vlan is None else None
+            links.append((0 if gateway else 2, WayOut(bridge.name, _first(own_addresses(site_host, bridge)), network)))
+    moved = {b.uplink for b in site_host.bridges.values() if b.from_uplink}
+    for nic in site_host.nics.values():
+        if nic.has_address and nic.name not in moved:
+            rank = 0 if nic.gateways else 1 if nic.dhcp else 2
+            links.append((rank, WayOut(nic.name, _first(nic.addresses), nic.network)))
+    return min(links, key=lambda found: found[0], default=(0, None))[1]
+
+
+def own_addresses(host: Host, bridge: Bridge) -> tuple[IpInterface, ...]:
+    """The host's addresses on a bridge: those that the file gives it, or the ones that move there from its uplink."""
+    if bridge.addresses or not bridge.from_uplink:
+        return bridge.addresses
+    return tuple(address for nic in host.uplink_nics(bridge) for address in nic.addresses)
+
+
+def _first(addresses: Sequence[IpInterface]) -> str:
+    return addresses[0].ip.compressed if addresses else "the host's address"
+
+
+def virtual_bridge(network: VirtualNetwork, observed: HostState | None) -> Link | None:
+    """The bridge that carries a virtual network: the one with an address in its subnet, whoever made it."""
+    if observed is None:
+        return None
+    for link in sorted(observed.links.values(), key=lambda link: link.name):
+        own = [ip_interface(address.ip).ip for address in link.addresses]
+        if link.is_bridge and any(ip in subnet for ip in own for subnet in network.subnets):
+            return link
+    return None

@@ -1,0 +1,41 @@
+"""What the kernel alone knows of a tap, whoever runs the guest behind it: its VLANs and its silence."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+
+from bascule.errors import CommandFailed, Problem
+from bascule.guests.protocol import Plug
+from bascule.plan.diff_vlans import port_words
+from bascule.system import iproute
+from bascule.system.netns import Namespace
+from bascule.system.sysctl import write_sysctls
+
+
+def tag(plugs: Sequence[Plug], host: Namespace | None) -> None:
+    """Give taps on VLAN-aware bridges their VLANs; None is the host that we are on."""
+    commands = [words for plug in plugs if plug.vlans is not None for words in port_words(plug.nic.tap, plug.vlans)]
+    if not commands:
+        return
+    error = iproute.batch("bridge", "".join(f"{words}\n" for words in commands), namespace=host)
+    if error is not None:
+        where = f" on {host.name}" if host else ""
+        raise CommandFailed(Problem(code="TAP-VLANS", message=f"the VLANs of taps{where} were refused: {error.reason}"))
+
+
+def quiet(plugs: Sequence[Plug], host: Namespace) -> None:
+    """No IPv6 address of the host's own on taps that somebody else made: the plan's rule for each that it sees."""
+    lines = [
+        f"link set dev {plug.nic.tap} addrgenmode none\naddr flush dev {plug.nic.tap} scope link" for plug in plugs
+    ]
+    error = iproute.batch("ip", "".join(f"{line}\n" for line in lines), namespace=host) if lines else None
+    if error is not None:
+        message = f"the taps of {host.name} could not be made quiet: {error.reason}"
+        raise CommandFailed(Problem(code="TAP-FAILED", message=message))
+
+
+def silence(plugs: Sequence[Plug], host: Namespace) -> None:
+    """Router advertisements are the guest's business, not the host's (DESIGN.md §7)."""
+    with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
+        write_sysctls({f"net/ipv6/conf/{plug.nic.tap}/accept_ra": "0" for plug in plugs}, namespace=host)

@@ -1,0 +1,12 @@
+"""The DHCP clients that can be moved to another link while they keep their lease: one small file for each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bascule.model.dhcp import dhclient, dhcpcd, udhcpc
+from bascule.model.dhcp.client import Client, Handover, Kind, Start
+
+KINDS: Mapping[str, Kind] = {kind.NAME: kind for kind in (dhclient, dhcpcd, udhcpc)}
+
+__all__ = ["KINDS", "Client", "Handover", "Kind", "Start"]

@@ -1,0 +1,55 @@
+"""ISC dhclient: dhclient(8), dhclient.leases(5)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import partial
+from itertools import pairwise
+
+from bascule.model.dhcp.client import Handover, Start, renamed
+
+NAME = "dhclient"
+VALUES = {
+    "-p", "-s", "-g", "-e", "-D", "-lf", "-pf", "-df", "-cf", "-sf", "-C", "-F", "-H", "-V", "-R", "-timeout",
+    "--dad-wait-time", "--decline-wait-time", "--prefix-len-hint", "--address-prefix-len", "--request-options",
+}  # fmt: skip
+STAYS = {"-d", "-nw", "-1", "-q", "-w"}  # it shall go to the background once it is bound, and say so
+FOLDERS = ("/var/lib/dhcp", "/var/lib/dhclient")  # Debian and Ubuntu, Fedora and RHEL
+BLOCK = re.compile(rb"^lease6? \{\n.*?^\}\n", re.MULTILINE | re.DOTALL)
+
+
+def links(argv: Sequence[str]) -> tuple[str, ...]:
+    """The words that are no options."""
+    return tuple(word for before, word in pairwise(argv) if not word.startswith("-") and before not in VALUES)
+
+
+def start(one: Handover) -> Start:
+    """On the new link it reads its lease, and asks the server whether it may go on (INIT-REBOOT)."""
+    words = [renamed(word, one.home, one.to) for word in one.argv if word not in STAYS]
+    named = {option: path for option, path in pairwise(one.argv) if option in {"-lf", "-df"}}
+    files = [renamed(path, one.home, one.link) for path in named.values()]
+    if "-lf" not in named:
+        files += [f"{folder}/dhclient{'6' if '-6' in one.argv else ''}.leases" for folder in FOLDERS]
+    return Start(
+        argv=(words[0], *(() if "-v" in words else ("-v",)), *words[1:]),
+        bound="" if "-6" in one.argv else r"bound to ([\d.]+)",
+        carry=tuple((path, renamed(path, one.link, one.to)) for path in files),
+        rewrite=partial(_rewrite, old=one.link, new=one.to),
+        seconds=partial(_seconds, link=one.to),
+    )
+
+
+def _rewrite(source: bytes, there: bytes, *, old: str, new: str) -> bytes:
+    """The newest lease of a link is the last one in the file."""
+    mine, its = (f'interface "{name}";'.encode() for name in (old, new))
+    duid = re.search(rb"^default-duid .*\n", source, re.MULTILINE)
+    head = duid[0] if duid and b"\ndefault-duid " not in b"\n" + there else b""
+    return there + head + b"".join(block.replace(mine, its) for block in BLOCK.findall(source) if mine in block)
+
+
+def _seconds(text: bytes, *, link: str) -> int | None:
+    """Debian's and Fedora's dhclient-script fail to set an address anew, and so its lifetime stays the old one."""
+    found = [block for block in BLOCK.findall(text) if f'interface "{link}";'.encode() in block]
+    length = re.search(rb"option dhcp-lease-time (\d+);", found[-1]) if found else None
+    return int(length[1]) if length else None

@@ -1,0 +1,129 @@
+"""What becomes of DHCP leases and name servers when addresses move to another link, or their link becomes a port."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from bascule.model.dhcp import Client, Handover
+from bascule.model.site import Host
+from bascule.model.state import Address, HostState
+from bascule.model.values import IfName
+from bascule.plan.change import Note
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """Where a link's addresses go to; ``to`` is empty where they go away and the link becomes a silent port."""
+
+    link: IfName
+    to: IfName | None
+    addresses: tuple[Address, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """What systemd-resolved knows for a link, in resolvectl(1)'s words, and the link that shall have it as well."""
+
+    link: IfName
+    to: IfName
+    facts: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leases:
+    """The clients that go on elsewhere, the name servers that go along, and what the plan says about that."""
+
+    handovers: tuple[Handover, ...] = ()
+    names: tuple[Names, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+
+def moves(host: Host, observed: HostState, wanted: HostState) -> tuple[Move, ...]:
+    """Every link that loses addresses to another one, or becomes a port."""
+    return tuple(_moves(host, observed, wanted))
+
+
+def _moves(host: Host, observed: HostState, wanted: HostState) -> Iterator[Move]:
+    for name, link in observed.links.items():
+        later = wanted.links.get(name)
+        kept = {address.ip for address in later.addresses} if later is not None else set()
+        gone = tuple(a for a in link.addresses if a.ip not in kept and not a.is_link_local)
+        enslaved = later is not None and later.master is not None and later.master != link.master
+        if not gone and not enslaved:
+            continue
+        to = _heir(name, gone, wanted)
+        if to is None and later is not None and later.master is not None:
+            bridge = host.bridges.get(later.master)
+            to = bridge.name if bridge is not None and bridge.dhcp else None
+        if to is not None or enslaved:
+            yield Move(link=name, to=to, addresses=gone)
+
+
+def _heir(name: IfName, gone: Iterable[Address], wanted: HostState) -> IfName | None:
+    ips = {address.ip for address in gone}
+    takers = (n for n, link in wanted.links.items() if n != name and ips & {a.ip for a in link.addresses})
+    return next(takers, None) if ips else None
+
+
+def leases(
+    moved: Iterable[Move], clients: Iterable[Client], daemons: Mapping[IfName, Client], names: Iterable[Names] = ()
+) -> Leases:
+    """Each client on a link whose addresses move goes with them; what cannot go is told."""
+    listed = tuple(clients)
+    handovers: list[Handover] = []
+    notes: list[Note] = []
+    for move in moved:
+        here = [c for c in listed if move.link in c.links or (not c.links and move.to is not None)]
+        if move.link in daemons:
+            here.append(daemons[move.link])
+        for client in here:
+            handover = _handover(client, move)
+            notes.append(_told(client, move, handover))
+            if handover is not None:
+                handovers.append(handover)
+        if not here and move.to is not None:
+            notes += _orphans(move)
+    going = tuple(names)
+    for one in going:
+        words = f"its name servers in systemd-resolved ({one.facts['dns']}) are {one.to}'s as well"
+        notes.append(Note(kind="along", subject=one.link, text=words))
+    return Leases(handovers=tuple(handovers), names=going, notes=tuple(notes))
+
+
+def _handover(client: Client, move: Move) -> Handover | None:
+    if move.to is None or client.daemon or not client.links:
+        return None
+    own = [a for a in move.addresses if (":" in a.ip) == ("-6" in client.argv)]
+    return Handover(
+        kind=client.kind,
+        argv=client.argv,
+        home=move.link,
+        link=move.link,
+        to=move.to,
+        addresses=tuple(a.ip.partition("/")[0] for a in sorted(own, key=lambda a: not a.dynamic)),
+    )
+
+
+def _told(client: Client, move: Move, handover: Handover | None) -> Note:
+    which = next((a.ip.partition("/")[0] for a in move.addresses if a.dynamic), "its address")
+    if handover is not None:
+        words = f"{client.name} goes on with its lease on {handover.to}; here it ends without giving it back"
+        return Note(kind="along", subject=move.link, text=words)
+    if move.to is None:
+        words = f"{client.name} runs on it and would give it an address again: end it, this link becomes a port"
+        return Note(kind="warning", subject=move.link, text=words)
+    if client.daemon:
+        words = f"{client.name} goes on with the lease of {which} on {move.to} when it reads the files of this change"
+        return Note(kind="along", subject=move.link, text=words)
+    words = f"{client.name} was started for all links at once, so it stays: start it for {move.link} alone first, "
+    words += f"or let it leave {move.link} alone and look after {move.to}; else the lease of {which} ends"
+    return Note(kind="warning", subject=move.link, text=words)
+
+
+def _orphans(move: Move) -> Iterator[Note]:
+    for address in move.addresses:
+        if address.dynamic and ":" not in address.ip:
+            words = f"{address.ip} has a lifetime, and no DHCP client was found that keeps it: on {move.to} it ends "
+            words += f"in {address.valid_s} s unless one is started there"
+            yield Note(kind="warning", subject=move.link, text=words)

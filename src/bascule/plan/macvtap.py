@@ -1,0 +1,39 @@
+"""The trap of macvtap: a guest on a NIC talks to everybody but its own host. Said before it is sprung; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bascule.model.site import GuestNic, Host, PlugKind, Site
+from bascule.model.values import IfName
+from bascule.plan.change import Note
+
+TRAP = "host and guest cannot talk to each other there, for the NIC never turns a frame around"
+FIX = "plug it into a bridge, or give guest and host a second NIC on an isolated virtual network"
+
+
+def macvtap_notes(site: Site, host: Host) -> Iterator[Note]:
+    """A warning for each guest that shares a NIC of the host, and what it can reach all the same."""
+    nics = [nic for nic in site.guest_nics(host.name) if nic.plug is PlugKind.DIRECT]
+    for nic in nics:
+        text = (
+            f"is plugged into {nic.into} directly (macvtap): {TRAP}; {_beside(nic, nics)}{_round(site, host, nic)}{FIX}"
+        )
+        yield Note(kind="warning", subject=nic.guest, text=text)
+
+
+def _beside(nic: GuestNic, nics: list[GuestNic]) -> str:
+    """Macvtap in bridge mode passes frames among the guests on one NIC."""
+    others = sorted({other.guest for other in nics if other.into == nic.into} - {nic.guest})
+    return f"with {' and '.join(others)} on the same NIC it can; " if others else ""
+
+
+def _round(site: Site, host: Host, nic: GuestNic) -> str:
+    """Another NIC of the host on the same network reaches the guest by way of the switch."""
+    shared = host.nics[IfName(nic.into)]
+    for other in host.nics.values():
+        if other.name != shared.name and other.network and other.network == shared.network and other.has_address:
+            return (
+                f"{host.name} reaches it by {other.name} and the switch of {site.networks[other.network].name} only; "
+            )
+    return ""

@@ -1,0 +1,177 @@
+"""What a virtual network of our own asks of its host, over what is there already; pure.
+
+The network itself (addresses, rules, names) is decided in :mod:`bascule.plan.virtual_network`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+
+from bascule.errors import BasculeError, Problem
+from bascule.model.links import Bridge
+from bascule.model.site import Host, Mode, VirtualNetwork
+from bascule.model.state import FORWARDING, HostState, Link
+from bascule.model.values import IfName
+from bascule.plan.change import Note
+from bascule.plan.virtual_network import BRIDGE_PREFIX, TABLE_PREFIX, Realm, bridge_link, bridge_name, sysctls
+
+FORWARD4, FORWARD6 = FORWARDING[4], FORWARDING[6]
+REDIRECTS = "net/ipv4/conf/all/accept_redirects"  # the kernel sets it along with ip_forward (ip-sysctl)
+
+
+def accept_ra(name: str) -> str:
+    """The key that says whether a link takes router advertisements."""
+    return f"net/ipv6/conf/{name}/accept_ra"
+
+
+def network_sysctl_keys(host: Host) -> tuple[str, ...]:
+    """The kernel parameters that virtual networks may change."""
+    own = [accept_ra(bridge_name(name)) for name in host.virtual_networks]
+    return (*own, *FORWARDING.values(), REDIRECTS)
+
+
+def network_link(one: Realm, network: VirtualNetwork, observed: HostState, mark: str) -> Link:
+    """The bridge of a virtual network, over the one that is there.
+
+    Raises BasculeError where its name or its address belongs to a link that is not ours.
+    """
+    wanted, before = bridge_link(one, mark), observed.links.get(one.bridge)
+    for link in rivals(one, observed):
+        what = "a bridge" if link.is_bridge else "a link"
+        named = link.name == one.bridge
+        taken = f"name '{link.name}'" if named else f"address {_shared(one, link)[0]}"
+        raise BasculeError(
+            Problem(
+                code="NETWORK-TAKEN",
+                message=f"virtual network '{one.name}' needs the {taken}, and this host has {what} "
+                + ("of that name that is not Bascule's" if named else f"with it, '{link.name}', that is not Bascule's"),
+                place=network.place,
+                hint=f"take it away, or {'name the network differently' if named else 'take another subnet'}; "
+                "one of libvirt's is left to libvirt where libvirt answers",
+            )
+        )
+    if before is None:
+        return wanted
+    known = before.options if isinstance(before.options, Bridge) else Bridge()
+    local = tuple(a for a in before.addresses if a.is_link_local) if wanted.addrgenmode != "none" else ()
+    return replace(
+        before,
+        options=replace(known, stp_state=0, forward_delay=0, mcast_snooping=0, vlan_filtering=0),
+        up=True,
+        mac=wanted.mac,
+        master=None,
+        port=None,
+        vlans=(),
+        addresses=(*wanted.addresses, *local),
+        addrgenmode=wanted.addrgenmode,
+        alias=mark,
+    )
+
+
+def rivals(one: Realm, observed: HostState) -> tuple[Link, ...]:
+    """Links of others that stand where the network's bridge shall be: of its name, or with its address."""
+    found = (x for x in observed.links.values() if x.name == one.bridge or _shared(one, x))
+    return tuple(link for link in found if not link.is_ours)
+
+
+def _shared(one: Realm, link: Link) -> list[str]:
+    return [address.ip for address in link.addresses if address.ip in map(str, one.addresses)]
+
+
+def set_aside(own: Iterable[Realm], observed: HostState) -> tuple[HostState, tuple[Link, ...]]:
+    """The state without what others made of a host's virtual networks, for a twin that plays them by ours; those."""
+    gone = {link.name: link for one in own for link in rivals(one, observed) if link.options.virtual}
+    links = {
+        name: replace(link, master=None, port=None, vlans=()) if link.master in gone else link
+        for name, link in observed.links.items()
+        if name not in gone
+    }
+    routes = tuple(route for route in observed.routes if route.dev not in gone)
+    return replace(observed, links=links, routes=routes), tuple(gone.values())
+
+
+def kept_tables(observed: HostState, mark: str, declared: Iterable[str]) -> dict[str, str]:
+    """Our tables without those of networks that the file no longer has; a marked bridge tells whose they were."""
+    gone = set(_names(observed)) - set(declared)
+    ours = {name for name in gone if (link := observed.links.get(bridge_name(name))) is not None and link.alias == mark}
+    return {key: text for key, text in observed.tables.items() if key.removeprefix(TABLE_PREFIX) not in ours}
+
+
+def _names(observed: HostState) -> Iterator[str]:
+    return (key.removeprefix(TABLE_PREFIX) for key in observed.tables if key.startswith(TABLE_PREFIX))
+
+
+def not_kept(host: Host, realms: Iterable[Realm]) -> Iterator[Note]:
+    """No configuration system is told of them: rules and name servers are more than these know."""
+    names = ", ".join(one.name for one in realms)
+    if names:
+        text = f"makes {names} anew after a restart of the machine only when 'bascule apply' is run again"
+        yield Note(kind="warning", subject=host.name, text=text)
+
+
+def left_behind(observed: HostState, mark: str, realms: Iterable[Realm]) -> Iterator[Note]:
+    """What stays when the last network that needed it is taken out of the file: others may have come to need it."""
+    realms = tuple(realms)
+    ours = {x.name for x in observed.links.values() if x.alias == mark and x.name.startswith(BRIDGE_PREFIX)}
+    if not ours - {one.bridge for one in realms}:
+        return
+    needed = {key for one in realms for key in sysctls(one)}
+    for key in FORWARDING.values():
+        if observed.sysctls.get(key) == "1" and key not in needed:
+            text = "stays on, for others on this host may need it by now"
+            yield Note(kind="warning", subject=key.replace("/", "."), text=text)
+
+
+def forwarding(
+    realms: Iterable[Realm], host: Host, observed: HostState, links: Mapping[IfName, Link]
+) -> tuple[dict[str, str], tuple[Note, ...]]:
+    """What turns the host into a router, as far as it is none yet, and what the administrator should know of it."""
+    changed = {key: "1" for one in realms for key in sysctls(one) if observed.sysctls.get(key) != "1"}
+    notes = []
+    if FORWARD4 in changed and REDIRECTS in observed.sysctls:
+        changed[REDIRECTS] = "0"
+    if FORWARD6 in changed:
+        for name in sorted(_advertised(observed)):
+            now = observed.sysctls.get(accept_ra(name))
+            if name in host.nics and name in links and now in {"1", "2"}:
+                changed[accept_ra(name)] = "2"
+            elif now != "2":
+                text = "gets its IPv6 routes from router advertisements, which a host that routes does not take"
+                notes.append(Note(kind="warning", subject=name, text=f"{text} (unless accept_ra is 2)"))
+    if FORWARD4 in changed or FORWARD6 in changed:
+        notes += _between(host, links)
+    return changed, tuple(notes)
+
+
+def _advertised(observed: HostState) -> set[str]:
+    """Links that took a route or an address from a router."""
+    found = {route.dev for route in observed.routes if route.protocol == "ra"}
+    return found | {x.name for x in observed.links.values() if any(a.dynamic and ":" in a.ip for a in x.addresses)}
+
+
+def _between(host: Host, links: Mapping[IfName, Link]) -> Iterator[Note]:
+    """A host on several networks that begins to route does so between all of them, not only for its guests."""
+    speaking = {
+        name: host.nics[name].network or name
+        for name in host.nics
+        if name in links and any(not address.is_link_local for address in links[name].addresses)
+    }
+    if len(set(speaking.values())) > 1:
+        names = ", ".join(f"{name} ({network})" if network != name else name for name, network in speaking.items())
+        text = f"routes between {names} as well, from whoever sends it packets for the other side"
+        yield Note(kind="warning", subject=host.name, text=f"{text}; forbid it in the host's own firewall")
+
+
+def why_forwarding(key: str, realms: Iterable[Realm], networks: Mapping[str, VirtualNetwork]) -> VirtualNetwork | None:
+    """The first network that needs the host to route."""
+    names = [one.name for one in realms if key in sysctls(one)]
+    return networks[names[0]] if names else None
+
+
+MODES = {
+    Mode.NAT: "its guests go out under the host's address",
+    Mode.ROUTED: "its guests go in and out under their own addresses",
+    Mode.ISOLATED: "nothing goes in or out",
+    Mode.OPEN: "no rule of its own but those of its forwards",
+}

@@ -1,0 +1,205 @@
+"""Guests of a twin as virtual machines: booted from a kernel, plugged by a host's drivers, asking by themselves."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from bascule.errors import BasculeError
+from bascule.guests import tiny
+from bascule.guests.kernel import GuestImage
+from bascule.guests.protocol import Plug
+from bascule.guests.real import Kind, RealGuests
+from bascule.model.site import Guest, Service, Site
+from bascule.model.values import IfName, IpInterface, Mac
+from bascule.observe.memory import observe_memory
+from bascule.plan.change import Note
+from bascule.probe.question import SPOKEN_AT_MOST, ports_of
+from bascule.probe.world import Foot, Point, Voice
+from bascule.system.netns import Namespace
+from bascule.twin import leases, networks
+from bascule.twin.ends import End, EndNic, Standing, Wiring
+from bascule.twin.players import Addresses
+
+EMULATED_PATIENCE = 5.0  # an emulated processor is some twenty times slower, and shared by all guests
+OVERHEAD = 64 << 20  # bytes that QEMU takes beside a guest's own memory, measured
+PORTS = 256  # that one guest serves: a process each
+LEASE_S, NOBODY_S = 20.0, 2.0  # how long one waits for a lease: where the file names a server, and where it does not
+
+
+class VirtualMachines:
+    """One :class:`RealGuests` for each host that has guests."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        site: Site,
+        wiring: Wiring,
+        rooms: Mapping[str, Namespace],
+        *,
+        accel: str,
+        image: GuestImage,
+        folder: Path,
+    ) -> None:
+        self.patience = 1.0 if accel == "kvm" else EMULATED_PATIENCE
+        _require_memory(len(wiring.guests))
+        self._kind = kind
+        self._folder = folder
+        self._stack = contextlib.ExitStack()
+        self._site = site
+        self._wiring = wiring
+        self._ends = wiring.guests
+        self._rooms = rooms
+        self._notes: list[Note] = []
+        self._found: dict[tuple[str, Mac], tuple[IpInterface, ...]] = {}
+        self._dumb: set[str] = set()
+        self._hosts: dict[str, RealGuests] = {}
+        for number, host in enumerate(dict.fromkeys(site.guests[name].host for name in wiring.guests)):
+            guests = {
+                name: self._tiny(site.guests[name], end, image)
+                for name, end in wiring.guests.items()
+                if site.guests[name].host == host
+            }
+            # a short path: a socket's name has at most 107 bytes, a guest's 63
+            self._hosts[host] = RealGuests(kind, rooms[host], guests, accel=accel, folder=folder / f"vm{number}")
+
+    def _tiny(self, guest: Guest, end: End, image: GuestImage) -> Guest:
+        wishes = {
+            plug.index: tiny.Wish(
+                gateways=tuple(gateway for link, gateway in end.routes if link == nic.link),
+                routes=nic.routes,
+                mtu=nic.mtu if nic.mtu != 1500 else None,
+            )
+            for plug, _, nic in end.plugs
+        }
+        for nic in end.nics:
+            if nic.bridge is None:
+                text = f"{nic.link} of {guest.name} shares a NIC (macvtap), which namespaces alone can play here"
+                self._notes.append(Note(kind="unsupported", subject=guest.name, text=f"{text}; it is not asked"))
+        played = tuple(nic for nic in guest.nics if nic.index in wishes)
+        less = replace(guest, nics=played, serves=self._served(guest))
+        return tiny.as_tiny(less, str(image.kernel), str(image.initrd), wishes)
+
+    def _served(self, guest: Guest) -> tuple[Service, ...]:
+        """What the guest serves; of very many ports only those that will be asked."""
+        count = sum(len(service.ports) for service in guest.serves if service.protocol == "tcp")
+        if count <= PORTS:
+            return guest.serves
+        asked = {
+            port
+            for wish in self._site.expectations
+            if wish.target == guest.name and wish.service.protocol == "tcp"
+            for port in ports_of(wish.service, SPOKEN_AT_MOST)
+        }
+        served: dict[Service, None] = {}
+        for service in guest.serves:
+            if service.protocol == "tcp":
+                few = {service.first, service.last} | {port for port in asked if port in service.ports}
+                served |= {Service("tcp", port, port): None for port in sorted(few)}
+            else:
+                served[service] = None
+        text = f"serves {len(served)} of its {count:,} ports: those that are asked"
+        self._notes.append(Note(kind="unsupported", subject=guest.name, text=text))
+        return tuple(served)
+
+    def create(self, host: str, standing: Sequence[Standing]) -> None:
+        """As Players says."""
+        if standing:
+            self._hosts[host].create([(tap.nic, tap.mac, tap.mtu) for tap in standing])
+
+    def plug(self, host: str, plugs: Sequence[Plug]) -> Iterable[Note]:
+        """As Players says."""
+        return self._hosts[host].plug(plugs) if plugs else ()
+
+    def start(self) -> Iterable[Note]:
+        """As Players says; whoever does not boot cannot be asked, and a note says so."""
+        notes = [*self._notes]
+        if self._kind == "qemu":
+            for server in networks.serve(self._wiring, self._rooms, self._folder):
+                self._stack.callback(server.stop)
+        for host, guests in self._hosts.items():
+            guests.define_networks(self._wiring.realms[host])
+            notes += guests.boot()
+            self._dumb |= guests.silent
+        return notes
+
+    def addresses(self) -> tuple[Addresses, Iterable[Note]]:
+        """As Players says, in the guests' own words."""
+        served = leases.served_segments(self._site, self._wiring)
+        notes: list[Note] = []
+        found: dict[tuple[str, IfName], tuple[IpInterface, ...]] = {}
+        start = time.monotonic()
+        for name, end in self._ends.items():
+            if name in self._dumb:
+                continue
+            leasing = [nic for _, _, nic in end.plugs if nic.dhcp]
+            hopeful = any(nic.segment in served for nic in leasing)
+            wait_s = start + (LEASE_S if hopeful else NOBODY_S) - time.monotonic()
+            try:
+                said = self._of(name).addresses(name, {nic.mac for nic in leasing}, timeout_s=wait_s)
+            except BasculeError as silence:
+                self._dumb.add(name)
+                text = f"it says nothing about itself: {silence.problems[0].message}"
+                notes.append(Note(kind="warning", subject=name, text=text))
+                continue
+            for nic in end.nics:
+                has = said.get(nic.mac, ())
+                self._found[name, nic.mac] = has
+                if nic.dhcp:
+                    found[name, nic.link] = tuple(address for address in has if address not in nic.addresses)
+        return found, notes
+
+    def _of(self, guest: str) -> RealGuests:
+        return self._hosts[self._site.guests[guest].host]
+
+    def links(self) -> Iterator[tuple[Namespace, str]]:
+        """As Players says: a tap runs when its virtual machine holds the other end."""
+        for name, end in self._ends.items():
+            for plug, _, _ in end.plugs:
+                yield self._room(name), plug.tap
+
+    def _room(self, guest: str) -> Namespace:
+        return self._rooms[self._site.guests[guest].host]
+
+    def foot(self, end: End, nic: EndNic, leased: tuple[IpInterface, ...]) -> Foot:
+        """As Players says: it asks in its own voice, and its addresses are those that it says it has."""
+        return Foot(
+            endpoint=end.name,
+            namespace=self._room(end.name),
+            link=nic.link,
+            mac=nic.mac,
+            addresses=self._found.get((end.name, nic.mac)) or nic.addresses + leased,
+            network=nic.segment,
+            voice=Voice(
+                path=self._of(end.name).questions(end.name),
+                asks=frozenset() if end.name in self._dumb or nic.bridge is None else tiny.SPEAKS,
+                answers=frozenset() if nic.bridge is None else tiny.SPEAKS,
+            ),
+        )
+
+    def point(self, end: End, nic: EndNic) -> Point | None:
+        """As Players says: at the tap, the host's end of its wire."""
+        if nic.plug is None or nic.bridge is None:
+            return None
+        return Point(node=end.name, namespace=self._room(end.name), link=nic.link, tap=nic.plug.tap, mac=nic.mac)
+
+    def close(self) -> None:
+        """As Players says."""
+        for guests in self._hosts.values():
+            guests.close()
+        self._stack.close()
+
+
+def _require_memory(guests: int) -> None:
+    """Refuse what would have the kernel kill somebody's process. Raises BasculeError."""
+    wanted = guests * (tiny.MEMORY + OVERHEAD)
+    free = observe_memory().available
+    if free is not None and wanted > free:
+        raise BasculeError.of(
+            "GUESTS-MEMORY",
+            f"{guests} virtual machines want {wanted / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are available",
+            hint="rehearse one host at a time with --host, or with --guests namespace",
+        )

@@ -1,0 +1,169 @@
+"""DHCP clients told from their command lines, and the command lines by which they go on elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bascule.apply.lease import give_names
+from bascule.model.dhcp import KINDS, Client, Handover
+from bascule.model.links import Bridge as BridgeOptions
+from bascule.model.links import Veth
+from bascule.model.site import Bridge, Host, Nic
+from bascule.model.state import Address, HostState, Link
+from bascule.model.values import IfName
+from bascule.observe.dhcp_clients import dhcp_clients
+from bascule.plan.leases import Move, Names, leases, moves
+from bascule.system.process import Program
+from bascule.system.resolved import link_names
+
+ETH0, BR0 = IfName("eth0"), IfName("br0")
+LEASED = Address(ip="10.0.0.5/24", dynamic=True, valid_s=600)
+
+
+def on(kind: str, words: str) -> Handover:
+    return Handover(kind=kind, argv=tuple(words.split()), home=ETH0, link=ETH0, to=BR0, addresses=("10.0.0.5",))
+
+
+@pytest.mark.parametrize(
+    ("words", "links", "later"),
+    [
+        ("/sbin/dhclient -4 -v -i -pf /run/dhclient.eth0.pid -lf /var/lib/dhcp/dhclient.eth0.leases -I eth0", ("eth0",),
+         "/sbin/dhclient -4 -v -i -pf /run/dhclient.br0.pid -lf /var/lib/dhcp/dhclient.br0.leases -I br0"),
+        ("dhclient -nw -q -H eth0 eth1 eth0", ("eth1", "eth0"), "dhclient -v -H br0 eth1 br0"),
+        ("dhclient -d", (), "dhclient -v"),
+        ("udhcpc -n -p /run/udhcpc.eth0.pid -i eth0", ("eth0",),
+         "udhcpc -i br0 -b -r 10.0.0.5 -s {script} -p /run/udhcpc.br0.pid"),
+        ("udhcpc -fi eth0.30 -t5 -x hostname:h -s /etc/own", ("eth0.30",),
+         "udhcpc -i br0 -b -r 10.0.0.5 -s {script} -t 5 -x hostname:h"),
+        ("udhcpc --interface=eth7 --background", ("eth7",), "udhcpc -i br0 -b -r 10.0.0.5 -s {script}"),
+        ("dhcpcd: eth0 [ip4]", ("eth0",), "dhcpcd --lastlease -4 br0"),
+        ("dhcpcd: eth0 [ip4] [ip6]", ("eth0",), "dhcpcd --lastlease br0"),
+        ("dhcpcd: [manager] [ip4] [ip6]", (), "dhcpcd --lastlease br0"),
+    ],
+)  # fmt: skip
+def test_a_command_line(words: str, links: tuple[str, ...], later: str) -> None:
+    kind = KINDS[words.split(maxsplit=1)[0].rpartition("/")[2].rstrip(":")]
+    assert kind.links(words.split()) == links
+    assert " ".join(kind.start(on(kind.NAME, words)).argv) == later
+
+
+def program(pid: int, words: str, parent: int = 1) -> Program:
+    return Program(pid=pid, parent=parent, started=0, argv=tuple(words.split("|")))
+
+
+def test_programs_are_told_from_their_helpers_and_from_what_a_manager_started() -> None:
+    found = dhcp_clients([
+        program(1, "systemd"), program(7, "dhcpcd: eth0 [ip4]"),
+        program(8, "dhcpcd: [privileged proxy] eth0 [ip4]", 7),
+        program(9, "/bin/busybox|udhcpc|-i|eth1"), program(10, "/usr/sbin/NetworkManager|--no-daemon"),
+        program(11, "/sbin/dhclient|-d|-sf|/usr/lib/NetworkManager/nm-dhcp-helper|eth2", 10), program(12, "sshd: root"),
+    ])  # fmt: skip
+    assert [(c.kind, c.links, c.pid, c.daemon) for c in found] == [
+        ("dhcpcd", ("eth0",), 7, ""), ("udhcpc", ("eth1",), 9, ""), ("dhclient", ("eth2",), 11, "NetworkManager"),
+    ]  # fmt: skip
+
+
+LEASES = b"""\
+default-duid "\\000\\001";
+lease {
+  interface "eth1";
+  fixed-address 10.9.0.9;
+}
+lease {
+  interface "eth0";
+  fixed-address 10.0.0.5;
+  option dhcp-lease-time 7200;
+}
+"""
+
+
+def test_a_lease_changes_its_link() -> None:
+    start = KINDS["dhclient"].start(on("dhclient", "dhclient eth0"))
+    assert ("/var/lib/dhcp/dhclient.leases", "/var/lib/dhcp/dhclient.leases") in start.carry
+    assert start.rewrite is not None
+    assert start.seconds is not None
+    text = start.rewrite(LEASES, b"").decode()
+    assert text.startswith('default-duid "\\000\\001";\nlease {\n  interface "br0";\n  fixed-address 10.0.0.5;')
+    assert "eth" not in text
+    assert start.seconds(text.encode()) == 7200
+    again = start.rewrite(LEASES, LEASES).decode()
+    assert again.count("default-duid") == 1
+    assert again.endswith('interface "br0";\n  fixed-address 10.0.0.5;\n  option dhcp-lease-time 7200;\n}\n')
+
+
+def told(client: Client | None, *, to: IfName | None = BR0, daemon: Client | None = None) -> tuple[list[str], int]:
+    move = Move(link=ETH0, to=to, addresses=(LEASED,))
+    found = leases([move], [client] if client else [], {ETH0: daemon} if daemon else {})
+    return [f"{note.kind}: {note.text}" for note in found.notes], len(found.handovers)
+
+
+def test_what_the_plan_says() -> None:
+    client = Client(kind="dhclient", links=("eth0",), argv=("dhclient", "eth0"), pid=7)
+    words = "along: dhclient (process 7) goes on with its lease on br0; here it ends without giving it back"
+    assert told(client) == ([words], 1)
+    words = (
+        "warning: dhclient (process 7) runs on it and would give it an address again: end it, this link becomes a port"
+    )
+    assert told(client, to=None) == ([words], 0)
+    everywhere = Client(kind="dhcpcd", argv=("dhcpcd:", "[manager]"), pid=8)
+    (text,), count = told(everywhere)
+    assert text.startswith("warning: dhcpcd (process 8) was started for all links at once, so it stays")
+    assert count == 0
+    networkd = Client(kind="networkd", links=("eth0",), daemon="systemd-networkd")
+    words = "along: systemd-networkd goes on with the lease of 10.0.0.5 on br0 when it reads the files of this change"
+    assert told(None, daemon=networkd) == ([words], 0)
+    (text,), count = told(None)
+    assert text == (
+        "warning: 10.0.0.5/24 has a lifetime, and no DHCP client was found that keeps it: on br0 it ends in 600 s "
+        "unless one is started there"
+    )
+    elsewhere = Client(kind="dhclient", links=("eth5",), argv=("dhclient", "eth5"), pid=9)
+    assert told(elsewhere)[1] == 0
+
+
+def host(*, dhcp: bool = False) -> Host:
+    nics = {ETH0: Nic(name=ETH0)}
+    return Host(name="h", nics=nics, bridges={BR0: Bridge(name=BR0, uplink=ETH0, dhcp=dhcp)})
+
+
+def test_where_leases_go() -> None:
+    nic, bridge = Link(name=ETH0, options=Veth()), Link(name=BR0, options=BridgeOptions())
+    before = HostState(links={ETH0: replace(nic, addresses=(LEASED,))})
+    bare = HostState(links={ETH0: replace(nic, master=BR0), BR0: bridge})
+    moved = HostState(links={**bare.links, BR0: replace(bridge, addresses=(LEASED,))})
+    assert moves(host(), before, before) == ()
+    assert [move.to for move in moves(host(), before, moved)] == [BR0]
+    assert [move.to for move in moves(host(dhcp=True), before, bare)] == [BR0]
+    assert [move.to for move in moves(host(), before, bare)] == [None]
+
+
+RESOLVECTL = """\
+#!/bin/sh
+if [ $# = 2 ]; then cat "$(dirname "$0")/$1.$2" 2>/dev/null || echo "Link 4 ($2):"; exit; fi
+fact=$1 link=$2; shift 2
+echo "Link 4 ($link): $*" >"$(dirname "$0")/$fact.$link"
+"""
+
+
+def test_name_servers_go_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """resolvectl's words as systemd 252 prints them."""
+    (tmp_path / "resolvectl").write_text(RESOLVECTL)
+    (tmp_path / "resolvectl").chmod(0o755)
+    (tmp_path / "dns.eth0").write_text("Link 2 (eth0): 10.0.0.53 fd00::53\n")
+    (tmp_path / "domain.eth0").write_text("Link 2 (eth0): example.org ~corp\n")
+    (tmp_path / "default-route.eth0").write_text("Link 2 (eth0): yes\n")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert link_names("eth0") == {}, "in another namespace, or without systemd-resolved, nobody is asked"
+    monkeypatch.setattr("bascule.system.resolved.in_first_namespace", lambda: True)
+    monkeypatch.setattr("bascule.system.resolved.SOCKET", tmp_path)
+    facts = {"dns": "10.0.0.53 fd00::53", "domain": "example.org ~corp", "default-route": "yes"}
+    assert link_names("eth0") == facts
+    assert link_names("br0") == {}
+    going = Names(link=ETH0, to=BR0, facts=facts)
+    (note,) = leases([], [], {}, [going]).notes
+    assert note.text == "its name servers in systemd-resolved (10.0.0.53 fd00::53) are br0's as well"
+    assert give_names([going]) == ()
+    assert link_names("br0") == facts
