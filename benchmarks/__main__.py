@@ -56,7 +56,7 @@ def main() -> int:
     unknown = set(arguments.names) - set(there)
     if unknown:
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(there)}")
-    document = _read()
+    document, begun = _read(), time.monotonic()
     measured = arguments.names or there
     for name in measured:
         document["parts"][name] = _measure(name, quick=arguments.quick)
@@ -64,6 +64,7 @@ def main() -> int:
     if arguments.page or not (arguments.names or arguments.quick):
         report.write(document)
     print(report.terminal(document, measured))
+    print(f"measured in {(time.monotonic() - begun) / 60:.1f} minutes; all figures: {RESULTS}")
     parts = [document["parts"][name] for name in measured]
     return (
         0 if all(row["passes"] for part in parts for row in part["rows"]) and not any(p["failed"] for p in parts) else 1
@@ -97,7 +98,7 @@ def _version(*argv: str) -> str:
 
 def _measure(name: str, *, quick: bool) -> dict[str, Any]:
     """One module, with the load of the machine before and after."""
-    print(f"{name} …", file=sys.stderr, flush=True)
+    print(f"{time.strftime('%H:%M:%S')}  {name} …", file=sys.stderr, flush=True)
     start, load, failed = time.monotonic(), os.getloadavg()[0], False
     try:
         found = importlib.import_module(f"benchmarks.{name}").run(quick=quick)

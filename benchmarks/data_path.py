@@ -68,7 +68,7 @@ def run(*, quick: bool) -> Findings:
     """Raises LookupError where iperf3 or ping is missing, or the kernel lacks what a variant needs."""
     tool("iperf3")
     tool("ping")
-    found, left_out = sandboxed(measure, 1 if quick else 5, 1 if quick else 2)
+    found, left_out = sandboxed(measure, 1 if quick else 3, 1 if quick else 2)
     rows = []
     for name, mine in found.items():
         if name == BARE:

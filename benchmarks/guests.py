@@ -35,7 +35,7 @@ def run(*, quick: bool) -> list[Row]:
         image = guest_image()
     except BasculeError as error:
         raise LookupError(str(error)) from error
-    return [listing(3 if quick else 7), moving(image, 1 if quick else 5)]
+    return [listing(3 if quick else 7), moving(image, 1 if quick else 3)]
 
 
 def listing(times: int) -> Row:

@@ -88,7 +88,7 @@ def run(*, quick: bool) -> Findings:
     gones: list[float] = []
     left_out: dict[str, str] = {}
     with tempfile.NamedTemporaryFile("r") as told:
-        for _ in range(1 if quick else 5):
+        for _ in range(1 if quick else 3):
             ours.append(process((sys.executable, "-m", "benchmarks.twin", told.name)))
             up, gone = map(float, Path(told.name).read_text().split())
             ups.append(up)
