@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from bascule.apply import decide
 from bascule.apply.crew import ANYBODY, Asked
@@ -20,6 +21,9 @@ from bascule.plan.change import Note
 from bascule.survey.loops import declared_wires, loop_problems
 from bascule.system.run import require_tools
 from bascule.workflow import choose_host, load
+
+if TYPE_CHECKING:
+    from bascule.survey.capture import Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +46,7 @@ def ready(
     host: str | None = None,
     root: str | None = None,
     survey_s: float | None = None,
+    progress: Progress | None = None,
     asked: Asked = ANYBODY,
 ) -> Ready:
     """Everything that can say no before anything is changed.
@@ -54,21 +59,14 @@ def ready(
     prepared = prepare(site, chosen, asked=asked)
     require_tools(tools(prepared.plan))
     remarks = [note.text for note in _memory(prepared, site_file)]
-    wires = declared_wires(site, chosen)
-    problems = list(loop_problems(prepared.wanted, wires, prepared.observed))
-    if survey_s is not None:
-        from bascule.survey.insist import insist
-        from bascule.survey.take import survey_live
-
-        taken = survey_live(chosen.nics, seconds=survey_s, site=site, host=chosen)
-        if taken.stopped_by is not None:
-            raise BasculeError.of("INTERRUPTED", "the survey was interrupted; nothing was changed")
-        said = insist(taken.survey)
-        problems += [*said.problems, *loop_problems(prepared.wanted, taken.survey.wires, prepared.observed)]
-        remarks += [*taken.remarks, *said.remarks]
-    if problems:
+    if problems := loop_problems(prepared.wanted, declared_wires(site, chosen), prepared.observed):
         raise BasculeError(*problems)
     keeper, not_kept = find_keeper(site, chosen, root=root)
+    if survey_s is not None:  # last, because it takes its time
+        from bascule.survey.take import insist_live
+
+        wanted, observed = prepared.wanted, prepared.observed
+        remarks += insist_live(site, chosen, wanted, observed, seconds=survey_s, progress=progress)
     files = tuple(keeper.paths(prepared.wanted)) if keeper else ()
     return Ready(
         prepared=prepared, keeper=keeper, files=files, not_kept=not_kept, remarks=tuple(dict.fromkeys(remarks))

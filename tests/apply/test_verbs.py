@@ -62,6 +62,18 @@ def test_an_addition_needs_no_confirmation_and_can_be_undone(addition: Bed) -> N
     assert difference(before, addition.raw()) == []
 
 
+def test_a_nic_that_was_down_goes_down_without_an_address(addition: Bed) -> None:
+    """The kernel gives a NIC a link-local address when it comes up, and takes it away when it goes down."""
+    addition.ip("link set eth4 down")
+    addition.site.write_text(addition.site.read_text().replace("{uplink: eth4}", "{uplink: none}"))
+    before = addition.raw()
+    addition.apply()
+    wait_for(lambda: addition.ip("addr show eth4"), lambda text: "fe80:" in text)
+    assert addition.run("undo").returncode == 0
+    assert "fe80:" not in addition.ip("addr show eth4")
+    assert difference(before, addition.raw()) == []
+
+
 def test_an_addition_waits_where_it_is_asked_to(addition: Bed) -> None:
     before = addition.raw()
     addition.apply("--confirm-within", "1s")

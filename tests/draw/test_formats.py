@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from typing import Any
@@ -79,9 +80,10 @@ def test_hover_shows_mac_addresses_mtu_and_vlans() -> None:
 
 
 def test_each_network_has_a_line_style_of_its_own_besides_its_colour() -> None:
-    from bascule.draw.style import DARK, DASHES, LIGHT
+    from bascule.draw.style import DARK, DASHES, LIGHT, network_style
 
     assert len(set(DASHES)) == len(DASHES) == len(set(LIGHT)) == len(set(DARK))
+    assert len({network_style(number) for number in range(64)}) == 64
 
 
 def test_title_date_and_hash_are_inside() -> None:
@@ -166,6 +168,39 @@ def test_a_virtual_network_says_how_it_leads_out(mode: Mode) -> None:
     drawing = draw(sites.lab(mode), width=120)
     for word in words:
         assert word in drawing
+
+
+MERMAID = re.compile(
+    "|".join(
+        (
+            r"flowchart TB",
+            r'  subgraph host\d+ \["[^"]*"\]',
+            r"  end",
+            r'(  ){1,2}n\d+(\["[^"]*"\]|\[\["[^"]*"\]\]|\(\["[^"]*"\]\)|\{\{"[^"]*"\}\}|\[/"[^"]*"/\])',
+            r"  n\d+ (---|===|-\. wanted \.-|-- drifted ---) n\d+",
+            r"  linkStyle \d+(,\d+)* stroke-width:4px",
+            r"  classDef \w+ [\w:# -]+",
+            r"  class n\d+(,n\d+)* \w+",
+        )
+    )
+)
+"""The lines of Mermaid's flowcharts that we use; its own parser (version 11) takes them."""
+
+
+@pytest.mark.parametrize("drawn", [(sites.production(), {}), (sites.trunk(), {}), sites.drifted()])
+def test_mermaid_is_of_the_lines_that_its_parser_takes(drawn: Any) -> None:
+    site, state = drawn
+    observed = {"vmserver": state} if state else None
+    way = ("guest_02", "customer") if site.name == "production" else None
+    for line in draw(site, format="mermaid", observed=observed, highlight=way).splitlines():
+        assert MERMAID.fullmatch(line), line
+
+
+@pytest.mark.parametrize("words", ['a "b"', "<b>&amp;", "end", "#35;", "1. x", "x]", "y)", "{{", "--x"])
+def test_mermaid_keeps_words_inside_their_quotes(words: str) -> None:
+    host = sites.host("h", sites.nic("eth0"), sites.bridge("br0", "eth0"))
+    drawing = draw(sites.site("s", [], [host], [sites.guest(words, "h", sites.plug("br0"))]), format="mermaid")
+    assert all(MERMAID.fullmatch(line) for line in drawing.splitlines())
 
 
 @pytest.mark.skipif(shutil.which("dot") is None, reason="graphviz is not installed")

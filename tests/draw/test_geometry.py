@@ -93,9 +93,9 @@ def test_one_more_guest_leaves_the_others_in_their_order(site: Site, data: st.Da
     bridge = data.draw(st.sampled_from(sorted(host.bridges)))
     more = replace(site, guests={**site.guests, "one-more": sites.guest("one-more", host.name, sites.plug(bridge))})
 
-    def order(site: Site) -> tuple[int, dict[tuple[str, str], list[str]]]:
+    def order(site: Site) -> tuple[int, dict[tuple[str, ...], list[str]]]:
         layout, _ = svg_module.lay_out(make_scene(site))
-        found: dict[tuple[str, str], list[str]] = {}
+        found: dict[tuple[str, ...], list[str]] = {}
         for box in sorted(layout.boxes, key=lambda box: (box.x, box.y)):
             guest = site.guests.get(box.node.removeprefix("guest/"))
             into = {nic.into for nic in guest.nics} if guest else set()

@@ -114,3 +114,37 @@ def test_a_highlighted_guest_is_never_hidden_among_many() -> None:
     drawing = draw(site, highlight=("web-07", "desk"), width=100)
     assert "┃ web-07" in drawing
     assert "×19" in drawing
+
+
+def live(source: str, target: str) -> str:
+    site, state = sites.drifted()
+    path = make_scene(site, observed={"vmserver": state}, highlight=(source, target)).path
+    assert path is not None
+    return path.end
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "end"),
+    [
+        ("desk", "guest_03", "ends at internal: eth4 has no carrier"),
+        ("customer", "guest_01", "ends at eth5: eth5 is blocked by STP"),
+        ("guest_01", "customer", "ends at guest_01: guest_01.0 is not there"),
+        ("guest_02", "guest_03", "ends at guest_02.0: guest_02.0 is not wired to br3"),
+        ("desk", "vmserver", "desk reaches vmserver"),
+    ],
+)
+def test_on_the_host_as_it_is_the_way_ends_where_a_wire_carries_nothing(source: str, target: str, end: str) -> None:
+    assert live(source, target) == end
+
+
+def test_a_forwarded_port_is_named_and_no_other_gets_in() -> None:
+    assert way(sites.lab(Mode.NAT), "desk", "vm1").end == "desk reaches vm1 by tcp/22, through port 2222 of desktop"
+    asked = Highlight(source="desk", target="vm1", service=sites.TCP80)
+    path = make_scene(sites.lab(Mode.NAT), highlight=asked).path
+    assert path is not None
+    assert path.end.endswith("no port is forwarded to vm1 for tcp/80")
+
+
+def test_the_sentence_of_a_witness_is_told() -> None:
+    seen = Highlight(source="desk", target="dmz", hops=(("desk", "eth0"),), reached=True, sentence="reply in 0.02 ms")
+    assert "reply in 0.02 ms" in draw(sites.production(), highlight=seen)

@@ -12,13 +12,13 @@ from click.testing import CliRunner
 from bascule.cli import group
 from bascule.model.domain import Domain, DomainNic, LibvirtNetwork
 from bascule.model.links import Bridge, Physical
-from bascule.model.site import PlugKind
+from bascule.model.site import Mode, PlugKind
 from bascule.model.state import Address, HostState, Link, Route
 from bascule.model.values import IfName, Mac
 from bascule.verify.doctor import Facts, Finding, Severity, examine, gather
 from bascule.verify.doctor.finding import BaseChain
 from bascule.workflow import load
-from tests.guests.values import guest, nic, site
+from tests.guests.values import guest, nic, site, virtual_network
 from tests.lab import Lab
 
 ALL = dict.fromkeys(gather.TOOLS, True)
@@ -129,6 +129,16 @@ def test_a_name_server_on_every_address() -> None:
     assert finding.subject == "named"
     assert "'default' cannot start" in finding.text
     assert found("name-servers", networks=(DEFAULT,), dns_sockets=sockets[1:]) == []
+
+
+def test_a_foreign_chain_that_drops_is_named_for_each_network_that_is_routed() -> None:
+    told = site(networks=(virtual_network(Mode.NAT), virtual_network(Mode.ISOLATED, name="quiet")))
+    (finding,) = found("forward-policy", site=told, host="h", chains=(FORWARD_DROP,), chain_names=frozenset({"DOCKER"}))
+    assert (finding.subject, finding.severity) == ("lab", Severity.WARNING)
+    assert "iptables -I DOCKER-USER -i vn-lab -j ACCEPT" in finding.fix
+    assert found("forward-policy", site=told, host="h", chains=()) == []
+    six = BaseChain(family="ip6", table="filter", name="FORWARD", hook="forward", policy="drop")
+    assert found("forward-policy", site=told, host="h", chains=(six,)) == []
 
 
 def test_a_wireless_uplink_is_refused_with_the_reason() -> None:

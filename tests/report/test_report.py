@@ -253,7 +253,7 @@ def test_from_the_command_line(tmp_path: Path) -> None:
     drawn = bascule("draw", SLIP, "--highlight", "desk:guest_03", "--witness", str(kept))
     assert drawn.returncode == 0
     assert "desk → internal → dmz" in drawn.stdout
-    assert "last seen at dmz, and no further" in drawn.stdout
+    assert "left desk, arrived at dmz, not forwarded" in drawn.stdout
     assert drawn.stderr == ""
     other = bascule("draw", "examples/production.yaml", "--highlight", "desk:guest_03", "--witness", str(kept))
     assert "another version of the site file" in other.stderr

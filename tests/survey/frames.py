@@ -65,6 +65,7 @@ with warnings.catch_warnings():
         ICMPv6MLQuery,
         ICMPv6ND_NS,
         ICMPv6ND_RA,
+        ICMPv6NDOptDNSSL,
         ICMPv6NDOptMTU,
         ICMPv6NDOptPrefixInfo,
         ICMPv6NDOptRDNSS,
@@ -140,12 +141,18 @@ def lldp(
     *,
     roles: tuple[str, ...] = ("mac_bridge",),
     pvid: int | None = 30,
+    vlan_name: str = "lab",
     src: str = SWITCH,
     chassis: str = SWITCH,
     describes: str = "Cisco IOS Software, C2960",
     lag: int | None = None,
+    clause: int = 1,
+    voice: int | None = None,
 ) -> bytes:
-    """LLDP as a switch sends it; ``roles`` are scapy's names of the enabled capabilities."""
+    """LLDP as a switch sends it; ``roles`` are scapy's names of the enabled capabilities.
+
+    Aggregation moved from 802.3 (``clause`` 3) to 802.1; both are sent. ``voice`` is LLDP-MED's network policy.
+    """
     frame = (
         Ether(src=src, dst="01:80:c2:00:00:0e", type=0x88CC)
         / LLDPDUChassisID(subtype=4, id=chassis)
@@ -167,11 +174,14 @@ def lldp(
     )
     if pvid is not None:
         frame /= LLDPDUGenericOrganisationSpecific(org_code=0x0080C2, subtype=1, data=struct.pack("!H", pvid))
-        frame /= LLDPDUGenericOrganisationSpecific(
-            org_code=0x0080C2, subtype=3, data=struct.pack("!HB", pvid, 3) + b"lab"
-        )
+        named = struct.pack("!HB", pvid, len(vlan_name)) + vlan_name.encode()
+        frame /= LLDPDUGenericOrganisationSpecific(org_code=0x0080C2, subtype=3, data=named)
     if lag is not None:
-        frame /= LLDPDUGenericOrganisationSpecific(org_code=0x0080C2, subtype=7, data=struct.pack("!BI", 3, lag))
+        code, subtype = (0x0080C2, 7) if clause == 1 else (0x00120F, 3)
+        frame /= LLDPDUGenericOrganisationSpecific(org_code=code, subtype=subtype, data=struct.pack("!BI", 3, lag))
+    if voice is not None:
+        policy = struct.pack("!I", 1 << 24 | 1 << 22 | voice << 9 | 5 << 6 | 46)
+        frame /= LLDPDUGenericOrganisationSpecific(org_code=0x0012BB, subtype=2, data=policy)
     frame /= LLDPDUGenericOrganisationSpecific(org_code=0x00120F, subtype=4, data=struct.pack("!H", 9216))
     return bytes(frame / LLDPDUEndOfLLDPDU())
 
@@ -183,20 +193,26 @@ def cdp(
     native: int | None = 30,
     platform: str = "cisco WS-C2960",
     src: str = SWITCH,
+    *,
+    version: int = 2,
+    voice: int | None = 130,
+    domain: str = "campus",
 ) -> bytes:
-    """CDP version 2."""
+    """CDP; version 1 has the same layout and fewer elements."""
     messages = [
         CDPMsgDeviceID(val=name.encode()),
         CDPMsgAddr(naddr=1, addr=[CDPAddrRecordIPv4(addr="10.0.0.2")]),
         CDPMsgPortID(iface=port.encode()),
         CDPMsgCapabilities(cap=cap),
         CDPMsgPlatform(val=platform.encode()),
-        CDPMsgVTPMgmtDomain(val=b"campus"),
-        CDPMsgVoIPVLANReply(vlan=130),
     ]
+    if domain:
+        messages.append(CDPMsgVTPMgmtDomain(val=domain.encode()))
+    if voice is not None:
+        messages.append(CDPMsgVoIPVLANReply(vlan=voice))
     if native is not None:
         messages.append(CDPMsgNativeVLAN(vlan=native))
-    payload = CDPv2_HDR(vers=2, ttl=180, msg=messages)
+    payload = CDPv2_HDR(vers=version, ttl=180, msg=messages)
     frame = Dot3(src=src, dst="01:00:0c:cc:cc:cc") / LLC(dsap=0xAA, ssap=0xAA, ctrl=3) / SNAP(OUI=0xC, code=0x2000)
     return bytes(frame / payload)
 
@@ -230,11 +246,12 @@ def ra(prefix: str = "2001:db8:1::", src: str = "fe80::1") -> bytes:
         / ICMPv6NDOptPrefixInfo(prefix=prefix, prefixlen=64, L=1, A=1)
         / ICMPv6NDOptMTU(mtu=9000)
         / ICMPv6NDOptRDNSS(dns=["2001:db8:1::53"], lifetime=600)
+        / ICMPv6NDOptDNSSL(searchlist=["lab.example."], lifetime=600)
     )
 
 
-def lacp(system: str = SWITCH, key: int = 7, port: int = 5) -> bytes:
-    """An LACPDU without a partner."""
+def lacp(system: str = SWITCH, key: int = 7, port: int = 5, partner: str = "00:00:00:00:00:00") -> bytes:
+    """An LACPDU; without a partner the switch hears nobody."""
     return bytes(
         Ether(src=SWITCH, dst="01:80:c2:00:00:02", type=0x8809)
         / SlowProtocol(subtype=1)
@@ -243,7 +260,7 @@ def lacp(system: str = SWITCH, key: int = 7, port: int = 5) -> bytes:
             actor_system=system,
             actor_key=key,
             actor_port_number=port,
-            partner_system="00:00:00:00:00:00",
+            partner_system=partner,
         )
     )
 
@@ -324,6 +341,9 @@ GLBP = bytes(
         + bytes([10, 1, 2, 254])
     )
 )
+
+# OpenBSD, ip_carp.h: version 2 and type 1, group, advskew, 7 words that follow, pad, advbase, checksum; counter, SHA-1
+CARP = struct.pack("!BBBBBBH", 0x21, 7, 0, 7, 0, 1, 0) + bytes(range(1, 29))
 
 # IEEE 802.1Q-2018 clause 14: behind the RSTP part come length, and the configuration identifier with the region's name
 MST = bytes(

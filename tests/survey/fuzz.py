@@ -44,9 +44,7 @@ def body(decoder_name: str, chance: random.Random) -> Packet:
     noise = chance.randbytes(chance.randrange(200))
     if key[0] == "icmp6":
         noise = bytes([key[1]]) + noise
-    return Packet(
-        key, "00:00:00:00:00:01", "ff:ff:ff:ff:ff:ff", (), noise, chance.choice(("", "10.0.0.1", "fe80::1")), ""
-    )
+    return Packet(key, "00:00:00:00:00:01", (), noise, chance.choice(("", "10.0.0.1", "fe80::1")))
 
 
 def run(number: int, seed: int) -> dict[str, int]:

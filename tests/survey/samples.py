@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bascule.survey.findings import (
     Asks,
@@ -22,6 +22,7 @@ from bascule.survey.frame import Tags
 from tests.survey.frames import (
     ARP,
     BOOTP,
+    CARP,
     DHCP,
     DNS,
     DNSQR,
@@ -52,6 +53,7 @@ from tests.survey.frames import (
     DHCP6OptIAAddress,
     DHCP6OptRelayMsg,
     Dot1AD,
+    Dot1Q,
     DTPDomain,
     DTPNeighbor,
     DTPStatus,
@@ -127,39 +129,50 @@ SAMPLES = (
     ),
     Sample(
         "arp",
+        bytes(Ether(src=HOST, dst="ff:ff:ff:ff:ff:ff") / Dot1AD(vlan=100) / Dot1Q(vlan=30) / ARP(psrc="10.1.2.3")),
+        (Sender("10.1.2.3", "ARP"), Asks("10.1.2.3", "0.0.0.0")),
+        tags=(100, 30),
+        title="802.1Q in 802.1ad",
+    ),
+    Sample(
+        "arp",
         bytes(Ether(src=HOST, dst="ff:ff:ff:ff:ff:ff") / Dot1AD(vlan=7) / ARP(psrc="0.0.0.0", pdst="10.1.2.1")),
         (),
         tags=(7,),
         title="probe behind 802.1ad",
     ),
-    Sample(
-        "stp", bpdu(), (Bpdu(variant="STP", root=f"8001.{ROUTER}", bridge=f"8001.{SWITCH}", port=5, cost=4, age_s=1.0),)
-    ),
+    Sample("stp", bpdu(), (Bpdu(variant="STP", root=f"8001.{ROUTER}", bridge=f"8001.{SWITCH}", port=5),)),
     Sample(
         "stp",
         bpdu(version=2),
-        (Bpdu(variant="RSTP", root=f"8001.{ROUTER}", bridge=f"8001.{SWITCH}", port=5, cost=4, age_s=1.0),),
+        (Bpdu(variant="RSTP", root=f"8001.{ROUTER}", bridge=f"8001.{SWITCH}", port=5),),
         title="rapid",
     ),
     Sample(
         "stp",
         MST,
-        (Bpdu(variant="MSTP", root=f"1000.{ROUTER}", bridge=f"8000.{SWITCH}", port=5, age_s=1.0, region="campus"),),
+        (Bpdu(variant="MSTP", root=f"1000.{ROUTER}", bridge=f"8000.{SWITCH}", port=5, region="campus"),),
         title="multiple",
     ),
     Sample(
         "pvst",
         pvst(30),
-        (Bpdu(variant="PVST+", root=f"801e.{ROUTER}", bridge=f"801e.{SWITCH}", port=5, cost=4, age_s=1.0, vlan=30),),
+        (Bpdu(variant="PVST+", root=f"801e.{ROUTER}", bridge=f"801e.{SWITCH}", port=5, vlan=30),),
     ),
     Sample(
         "pvst",
         pvst(40, tags=(40,), rapid=True),
-        (Bpdu(variant="RPVST+", root=f"8028.{ROUTER}", bridge=f"8028.{SWITCH}", port=5, cost=4, age_s=1.0, vlan=40),),
+        (Bpdu(variant="RPVST+", root=f"8028.{ROUTER}", bridge=f"8028.{SWITCH}", port=5, vlan=40),),
         tags=(40,),
         title="rapid",
     ),
     Sample("lldp", lldp(), (SWITCH_SAID,)),
+    Sample(
+        "lldp",
+        lldp(pvid=None, lag=12, clause=3, voice=130),
+        (replace(SWITCH_SAID, native_vlan=None, vlan_names=(), lag=12, voice_vlan=130),),
+        title="802.3 aggregation and MED",
+    ),
     Sample(
         "cdp",
         cdp(),
@@ -176,6 +189,21 @@ SAMPLES = (
                 domain="campus",
             ),
         ),
+    ),
+    Sample(
+        "cdp",
+        cdp(version=1, native=None, voice=None, domain=""),
+        (
+            Neighbour(
+                protocol="CDP",
+                name="sw1",
+                port="GigabitEthernet0/5",
+                platform="cisco WS-C2960",
+                roles=("switch",),
+                addresses=("10.0.0.2",),
+            ),
+        ),
+        title="version 1",
     ),
     Sample(
         "dtp",
@@ -312,6 +340,7 @@ SAMPLES = (
             Subnet("2001:db8:1::/64", "RA"),
             Remark("ra", "the router asks for an MTU of 9000 bytes"),
             Remark("ra", "name servers 2001:db8:1::53"),
+            Name("lab.example", "RA domain"),
         ),
     ),
     Sample(
@@ -364,6 +393,21 @@ SAMPLES = (
         ),
         (Gateway("2001:db8:1::fe", "VRRP", "group 12"),),
         title="version 3, IPv6",
+    ),
+    Sample(
+        "vrrp",
+        ip_frame(VRRPv3(vrid=12, addrlist=["10.1.2.254"]), dst="224.0.0.18", proto=112),
+        (Gateway("10.1.2.254", "VRRP", "group 12"), Sender("10.1.2.3", "VRRP")),
+        title="version 3, IPv4",
+    ),
+    Sample(
+        "vrrp",
+        ip_frame(CARP, dst="224.0.0.18", proto=112),
+        (
+            Remark("carp", "CARP group 7: firewalls share an address, which CARP keeps secret"),
+            Sender("10.1.2.3", "CARP"),
+        ),
+        title="CARP",
     ),
     Sample("glbp", GLBP, (Gateway("10.1.2.254", "GLBP", "group 12"), Sender("10.1.2.3", "GLBP"))),
     Sample(

@@ -95,11 +95,17 @@ def test_a_container_has_cables_for_nics() -> None:
 
 def test_what_hangs_on_something_is_not_brought_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(managers, "in_first_namespace", lambda: False)
-    assert why_not(link("eth0", Physical())) == ""
-    assert "belongs to br1" in why_not(link("eth0", Physical(), master="br1"))
+    eth0 = link("eth0", Physical())
+    alone = HostState.of([eth0])
+    assert why_not(eth0, alone) == ""
+    assert "belongs to br1" in why_not(link("eth0", Physical(), master="br1"), alone)
     assert "has an address" in why_not(
-        Link(name=IfName("eth0"), options=Physical(), addresses=(Address(ip="10.0.0.1/24"),))
+        Link(name=IfName("eth0"), options=Physical(), addresses=(Address(ip="10.0.0.1/24"),)), alone
     )
+    below = HostState.of([eth0, link("eth0.30", Vlan(id=30), parent="eth0")])
+    assert "eth0.30 stands on it" in why_not(eth0, below), "the kernel brings VLAN links up with what they stand on"
+    cable = link("eth0", Veth(), parent="eth1")
+    assert why_not(cable, HostState.of([cable, link("eth1", Veth(), parent="eth0")])) == ""
 
 
 @pytest.mark.kernel

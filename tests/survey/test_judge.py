@@ -6,9 +6,25 @@ import pytest
 
 from bascule.model.site import Network, Site
 from bascule.model.values import Vid
+from bascule.survey.evidence import Collector
 from bascule.survey.verdicts import judge
-from tests.survey.frames import HSRP, IP, UDP, VRRP, Ether, arp, bpdu, cdp, dhcp_offer, ip_frame, lldp, pvst, ra
-from tests.survey.hearing import hear, judged, many, one
+from tests.survey.frames import (
+    HSRP,
+    IP,
+    UDP,
+    VRRP,
+    Ether,
+    arp,
+    bpdu,
+    cdp,
+    dhcp_offer,
+    ip_frame,
+    lacp,
+    lldp,
+    pvst,
+    ra,
+)
+from tests.survey.hearing import SITE, hear, judged, many, one
 
 INTERNAL = many("192.168.1", 5, "192.168.1.1")
 
@@ -50,13 +66,17 @@ def test_each_kind_of_evidence_alone_is_enough(frames: list[bytes], network: str
     ("heard", "why"),
     [
         (hear("eth2", arp("192.168.1.50", "192.168.1.60")), "the evidence is thin: 1 sender in 192.168.1.0/24"),
+        (hear("eth2", *INTERNAL[:2], times=9), "the evidence is thin: 2 senders in 192.168.1.0/24"),
         (hear("eth2"), "nothing was heard in 30 s"),
         (hear("eth2", carrier=False), "no cable: the NIC has no carrier"),
         (hear("eth2", bpdu()), "nothing was heard that names a network"),
-        (hear("eth2", *INTERNAL, *many("129.230.7", 5, "129.230.0.1")), "two networks fit: internal, internet"),
+        (
+            hear("eth2", *INTERNAL, *many("129.230.7", 5, "129.230.0.1")),
+            "two networks fit: internal (5 senders in 192.168.1.0/24), internet (5 senders in 129.230.0.0/16)",
+        ),
         (hear("eth2", *many("172.16.9", 4, "172.16.9.1")), "hears 172.16.9.0/24, which the file does not declare"),
     ],
-    ids=["thin", "silence", "no cable", "no network", "two fit", "undeclared"],
+    ids=["thin", "two ask for the gateway", "silence", "no cable", "no network", "two fit", "undeclared"],
 )
 def test_it_says_when_it_cannot_tell(heard, why: str) -> None:  # type: ignore[no-untyped-def]
     verdict = one(heard)
@@ -68,7 +88,7 @@ def test_two_networks_with_one_subnet_cannot_be_told_apart_by_it() -> None:
     twins = {"a": Network(name="a", subnets=nets), "b": Network(name="b", subnets=nets, vlan=Vid(7))}
     heard = hear("eth0", *many("10.0.0", 5, "10.0.0.1"))
     verdict = judge({"eth0": heard}, Site(name="t", networks=twins)).nics["eth0"]
-    assert verdict.why == "two networks fit: a, b"
+    assert verdict.why == "two networks fit: a (5 senders in 10.0.0.0/24), b (5 senders in 10.0.0.0/24)"
     tagged = hear("eth0", *many("10.0.0", 5, "10.0.0.1", tags=(7,)))
     assert judge({"eth0": tagged}, Site(name="t", networks=twins)).nics["eth0"].network == "b"
 
@@ -77,6 +97,56 @@ def test_the_contradiction_of_the_issue() -> None:
     verdict = one(hear("eth4", pvst(40), *many("10.40.0", 4, "10.40.0.1")))
     assert verdict.wrong
     assert verdict.warnings[0] == "declared storage, but hears PVST 40 and ARP of 10.40.0.0/24"
+
+
+def test_a_vlan_number_counts_once_however_many_say_it() -> None:
+    """Three protocols that know the switch's number are one fact; the addresses are others."""
+    wire = [*INTERNAL, dhcp_offer(), pvst(30), lldp(pvid=30), cdp(native=30)]
+    verdict = one(hear("eth2", *wire))
+    assert (verdict.network, verdict.wrong) == ("internal", False)
+    assert "untagged is VLAN 30 here, which the file gives to storage" in verdict.warnings
+    storage = one(hear("eth4", pvst(30), lldp(pvid=30), cdp(native=30)))
+    (point,) = storage.verdicts[()].best.points  # type: ignore[union-attr]
+    assert point.detail == "CDP and LLDP and PVST say that untagged is VLAN 30"
+    assert point.frames == 9
+
+
+def test_what_the_host_says_itself_proves_no_network() -> None:
+    """eth2 has an address of internal and hangs on internet's wire, where eth5 hears it ask for its gateway."""
+    own = "00:25:90:00:00:02"
+    mine = [arp(f"192.168.1.{last}", "192.168.1.1", mac=own) for last in (10, 11, 12)]
+    survey = judged(hear("eth2", own=own), hear("eth5", *mine))
+    assert survey.nics["eth5"].network is None
+    assert survey.wires[0].reasons == ("eth5 hears the host's own frames from eth2",)
+
+
+def test_one_machine_with_many_addresses_is_one_sender() -> None:
+    alone = one(hear("eth2", *(arp(f"192.168.1.{last}", "192.168.1.1") for last in range(50, 60))))
+    assert (alone.network, alone.why) == (None, "the evidence is thin: 1 sender in 192.168.1.0/24")
+
+
+def test_what_the_hosts_own_guests_say_proves_no_network() -> None:
+    """They hang on the bridge of eth2 and speak of internal, wherever its cable leads."""
+    guests = (
+        SITE
+        + "    bridges: {br3: {uplink: eth2}}\nguests:\n"
+        + "".join(
+            f"  g{i}: {{host: h, nics: [{{bridge: br3, mac: '52:54:00:00:01:{i:02x}', address: 192.168.1.{i}/24}}]}}\n"
+            for i in range(50, 54)
+        )
+    )
+    said = many("192.168.1", 4, "192.168.1.1", first=50, oui="52:54:00:00")
+    assert one(hear("eth3", *said)).network == "internal"
+    assert one(hear("eth3", *said), text=guests).network is None
+
+
+def test_every_line_of_evidence_has_its_frames() -> None:
+    tagged = [pvst(30, tags=(30,)), *many("10.30.0", 4, "10.30.0.1", tags=(30,))]
+    sure = hear("eth2", *INTERNAL, dhcp_offer(), lldp(port="Gi0/2", pvid=None))
+    survey = judged(sure, hear("eth4", *tagged), hear("eth5", INTERNAL[0]))
+    lines = [line for nic in survey.nics.values() for line in nic.evidence]
+    assert {"wire", "switch", "vlan"} <= {line.kind for line in lines}
+    assert all(line.frames > 0 for line in lines), [line for line in lines if not line.frames]
 
 
 def test_another_networks_wire_contradicts() -> None:
@@ -173,6 +243,22 @@ def test_firmware_that_eats_lldp_is_named_with_the_fix(driver: str) -> None:
     assert any(driver in warning and "ethtool --set-priv-flags eth2" in warning for warning in silent.warnings)
     assert not one(hear("eth2", *INTERNAL, lldp(port="Gi0/2"), driver=driver)).warnings
     assert not one(hear("eth2", *INTERNAL, driver="igb")).warnings
+
+
+def test_a_port_that_just_came_up_is_given_time() -> None:
+    """The spanning tree keeps a port without portfast closed for 30 s; only what is link-local gets through."""
+    collector = Collector("eth2")
+    collector.add(bpdu())
+    young = one(collector.finish(seconds=30, raised=True))
+    assert any("--seconds 60" in warning for warning in young.warnings)
+    assert not one(collector.finish(seconds=60, raised=True)).warnings
+    assert not one(collector.finish(seconds=30)).warnings
+
+
+def test_a_switch_that_wants_a_bond_is_told_of() -> None:
+    assert any("802.3ad" in warning for warning in one(hear("eth2", *INTERNAL, lacp())).warnings)
+    bundled = one(hear("eth2", *INTERNAL, lacp(partner="00:25:90:00:00:02"))).warnings
+    assert not any("802.3ad" in warning for warning in bundled)
 
 
 def test_the_other_nic_of_a_wire_helps_an_unsure_one() -> None:

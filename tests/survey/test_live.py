@@ -308,6 +308,22 @@ def test_killed_half_way_it_leaves_the_nics_as_they_were(building: Building, sto
         assert f"ended by {stop.name}" in err
 
 
+def test_killed_for_good_its_heir_puts_the_nics_back(building: Building) -> None:
+    wire = building.lab.namespace("wire")
+    building.cable(building.host, "eth2", wire, "peer", up=False)
+    before = building.lab.ip(building.host, "-d link show")
+    with building.host.entered():
+        process = subprocess.Popen(
+            (sys.executable, "-m", "bascule", "survey", "eth2", "--seconds", "60"),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+    wait_for(lambda: "LOWER_UP" in building.lab.ip(building.host, "link show eth2"))
+    process.kill()
+    assert process.wait(20) == -signal.SIGKILL
+    wait_for(lambda: building.lab.ip(building.host, "-d link show") == before)
+
+
 def test_a_nic_that_is_down_with_an_address_is_not_brought_up(building: Building) -> None:
     wire = building.lab.namespace("wire")
     building.cable(building.host, "eth2", wire, "peer", up=False)
@@ -337,6 +353,53 @@ def test_a_nic_that_goes_away_meanwhile_is_said(building: Building) -> None:
     assert any("disturbed" in warning for warning in json.loads(out)["nics"]["eth2"]["warnings"])
 
 
+def change(building: Building, verb: str, file: Path) -> subprocess.CompletedProcess[str]:
+    state = {"BASCULE_STATE_DIR": str(building.folder / "state")}
+    words = (verb, str(file), "--survey", "--survey-seconds", "7", *(("--yes",) if verb == "apply" else ()))
+    return building.lab.bascule(building.host, *words, env=state)
+
+
+@pytest.mark.parametrize("verb", ["plan", "apply"])
+def test_a_change_is_refused_on_swapped_cables_and_made_on_the_right_ones(
+    building: Building, tmp_path: Path, verb: str
+) -> None:
+    inner, outer = production(building)
+    forwarding(building, inner, 3)
+    forwarding(building, outer, 3)
+    before = building.lab.ip(building.host, "-d link show")
+    right, wrong = tmp_path / "right.yaml", tmp_path / "wrong.yaml"
+    nics = "hosts: {h: {nics: {eth4: {network: %s}, eth5: {network: %s}}, bridges: {br3: {uplink: eth4}}}}\n"
+    nets = "networks: {internal: {subnet: 192.168.1.0/24, gateway: 192.168.1.1}, internet: {subnet: 129.230.0.0/16}}\n"
+    right.write_text("site: s\n" + nets + nics % ("internal", "internet"))
+    wrong.write_text("site: s\n" + nets + nics % ("internet", "internal"))
+    refused = change(building, verb, wrong)
+    assert refused.returncode == 1
+    assert "error[WRONG-WIRE]: eth4: declared internet, but hears internal" in refused.stderr
+    assert building.lab.ip(building.host, "-d link show") == before
+    done = change(building, verb, right)
+    assert done.returncode == 0, done.stderr
+    assert ("br3" in building.lab.ip(building.host, "link show")) == (verb == "apply")
+
+
+def test_a_loop_that_only_the_wires_know_is_refused(building: Building, tmp_path: Path) -> None:
+    """Two bridges that a cable joins, and two NICs of which the file does not know that they are on one wire."""
+    switch, host = building.switch("sw1"), building.host
+    for nic in ("eth4", "eth5"):
+        building.cable(host, nic, switch, f"p{nic}", bridge="br0", up=False)
+    building.lab.ip(host, "link add v3 type veth peer name v4")
+    for bridge, end in (("br3", "v3"), ("br4", "v4")):
+        building.lab.ip(host, f"link add {bridge} type bridge")
+        building.lab.ip(host, f"link set {end} master {bridge} up")
+    file = tmp_path / "site.yaml"
+    file.write_text(
+        "site: s\nhosts: {h: {nics: {eth4: {}, eth5: {}}, bridges: {br3: {uplink: eth4}, br4: {uplink: eth5}}}}\n"
+    )
+    refused = change(building, "apply", file)
+    assert refused.returncode == 1
+    assert "br4 ── v3=v4 ── br3 ── eth4 ── (the wire) ── eth5 ── br4" in refused.stderr
+    assert "master" not in building.lab.ip(host, "link show eth4")
+
+
 def test_blink_says_where_the_driver_cannot(building: Building) -> None:
     wire = building.lab.namespace("wire")
     building.cable(building.host, "eth2", wire, "peer")
@@ -352,13 +415,14 @@ def test_blink_says_where_the_driver_cannot(building: Building) -> None:
 
 
 def test_a_bridge_over_two_nics_of_one_wire_is_drawn_as_a_loop(building: Building) -> None:
-    """The switch's spanning tree keeps the loop from turning; ours is off, as on a bridge for guests."""
-    switch = building.switch("sw1")
+    """The wire is played, so that nothing turns; a switch that cuts the loop falls silent on one port."""
+    wire = building.lab.namespace("wire")
     building.lab.ip(building.host, "link add br3 type bridge forward_delay 0")
     building.lab.ip(building.host, "link set br3 addrgenmode none up")
     for nic in ("eth4", "eth5"):
-        building.cable(building.host, nic, switch, f"p{nic}", bridge="br0")
+        building.cable(building.host, nic, wire, f"p{nic}")
         building.lab.ip(building.host, f"link set {nic} master br3")
+        building.says(wire, f"p{nic}", [pvst(30), *many("10.30.0", 4, "10.30.0.1")])
     found = survey(building, "br3", status=1, seconds="3")
     assert not found["ok"]
     (loop,) = found["loops"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import struct
 import subprocess
@@ -11,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from bascule.survey.pcap import Capture, NotACapture, Record
+from tests.survey import captures
 from tests.survey.frames import arp, dhcp_offer, lldp
+from tests.survey.hearing import many
 
 FRAMES = (arp("192.168.1.50", "192.168.1.1"), lldp(), dhcp_offer())
 SECOND = 1_700_000_000
@@ -80,6 +83,12 @@ def test_what_the_host_sent_itself_is_left_out() -> None:
     assert len(list(Capture(data).frames())) == 1
 
 
+@pytest.mark.parametrize("nic", captures.WIRES)
+def test_the_example_captures_are_what_they_are_made_of(nic: str) -> None:
+    data = (captures.FOLDER / f"{nic}.pcap").read_bytes()
+    assert data == captures.capture(captures.WIRES[nic]), "run: python -m tests.survey.captures"
+
+
 @pytest.mark.parametrize("data", [pcap(), pcapng()])
 def test_a_file_that_is_cut_short_gives_what_it_has(data: bytes) -> None:
     capture = Capture(data[:-20])
@@ -91,6 +100,7 @@ def test_a_file_that_is_cut_short_gives_what_it_has(data: bytes) -> None:
     ("data", "words"),
     [
         (b"", "empty"),
+        (gzip.compress(pcap()), "compressed"),
         (b"hello world, this is text", "neither pcap nor pcapng"),
         (pcap(link=113), "link type is 113"),
         (pcapng(link=113), "link type is 113"),
@@ -117,6 +127,20 @@ def test_captures_are_judged_by_the_command_line(tmp_path: Path) -> None:
     assert document["nics"]["eth4"]["native_vlan"] == 30
     assert document["wires"][0]["nics"] == ["eth4", "eth5"]
     assert "192.168.1.0/24" in document["draft"]
+
+
+def test_what_the_host_said_itself_in_a_capture_proves_no_network(tmp_path: Path) -> None:
+    """A pcap does not say which way a frame went; the host's addresses stand in the file."""
+    site = tmp_path / "site.yaml"
+    site.write_text(
+        "site: s\nnetworks: {lan: {subnet: 192.168.1.0/24, gateway: 192.168.1.1}}\nhosts: {h: {nics: {eth4: "
+        "{network: lan, address: [192.168.1.10/24, 192.168.1.11/24, 192.168.1.12/24]}}}}\n"
+    )
+    for name, first, network in (("own", 10, None), ("others", 50, "lan")):
+        frames = tuple(many("192.168.1", 3, "192.168.1.1", first=first))
+        (tmp_path / name).write_bytes(pcap(frames=frames))
+        done = bascule("survey", "--json", "--site", str(site), "--pcap", f"eth4={tmp_path / name}")
+        assert json.loads(done.stdout)["nics"]["eth4"]["network"] == network
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_a_nic_of_networkd_is_left_alone_with_a_word(lab: Lab, tools: Path, stat
     stand_in(tools, "networkctl", NETWORKCTL.format(state=state))
     with cable(lab).entered():
         before = observe()
-        assert ("systemd-networkd would configure it" in why_not(before.links[IfName("eth4")])) == refused
+        assert ("systemd-networkd would configure it" in why_not(before.links[IfName("eth4")], before)) == refused
         with brought_up(["eth4"], before) as raised:
             assert raised == (() if refused else ("eth4",))
 

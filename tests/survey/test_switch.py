@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bascule.survey.neighbours import port_words
 from bascule.survey.verdicts import NicVerdict
 from tests.survey.frames import EDP, FDP, MNDP, SWITCH, UDLD, bpdu, cdp, lacp, lldp, pvst
 from tests.survey.hearing import hear, one
@@ -113,6 +114,26 @@ def test_two_switches_behind_a_dumb_one_are_not_guessed_at() -> None:
     assert verdict.port is None
     assert any("several switches are heard (sw1, sw2)" in warning for warning in verdict.warnings)
     assert named(one(hear("eth2", *two, pvst(30)))) == ("sw1", "Gi0/5")
+
+
+def test_a_hypervisor_that_bridges_beside_the_switch_is_not_it() -> None:
+    mac = "0c:c4:7a:00:00:01"
+    host = lldp("pve1", "eno1", src=mac, chassis=mac, describes="Debian GNU/Linux 12 Linux 6.5-pve", pvid=None)
+    assert named(one(hear("eth2", host, bpdu(bridge=mac, src=mac), lldp("sw1", "Gi0/5")))) == ("sw1", "Gi0/5")
+
+
+def test_a_switch_that_runs_a_linux_of_its_maker_is_one() -> None:
+    words = lldp("USW-Lite-16", "Port 5", describes="USW-Lite-16-PoE, 6.5.59, Linux 3.6.5", pvid=None)
+    assert named(one(hear("eth2", words))) == ("USW-Lite-16", "Port 5")
+
+
+@pytest.mark.parametrize(
+    ("port", "text", "words"),
+    [("513", "ge-0/0/5", "ge-0/0/5"), ("12", "12", "12"), ("5", "uplink of vmserver", "5"), (SWITCH, "swp5", "swp5")],
+    ids=["Junos", "a number on the front", "somebody's words", "Linux"],
+)
+def test_a_port_is_named_as_people_know_it(port: str, text: str, words: str) -> None:
+    assert port_words(port, text) == words
 
 
 def test_a_nested_bridge_is_said() -> None:

@@ -17,7 +17,7 @@ from bascule.survey.same_wire import Proof
 from bascule.survey.verdicts import Survey, judge
 from bascule.survey.wire import Foot, Wire
 from tests.survey.frames import SWITCH, arp, bpdu, cdp, dhcp_offer, lacp, lldp, pvst, ra
-from tests.survey.hearing import hear, judged, many, site
+from tests.survey.hearing import SITE, hear, judged, many, site
 
 INTERNAL = many("192.168.1", 5, "192.168.1.1")
 INTERNET = many("129.230.7", 5, "129.230.0.1")
@@ -86,6 +86,17 @@ def test_two_nics_on_two_wires(one: list[bytes], two: list[bytes]) -> None:
     assert wires(hear("eth1", *one), hear("eth2", *two)) == []
 
 
+def test_one_tree_without_a_vlan_makes_no_network_known() -> None:
+    """Two access ports of one switch, in two VLANs, one of them quiet: to RSTP they look alike."""
+    survey = judged(hear("eth3", *INTERNET, ra(), bpdu()), hear("eth5", bpdu(port=6)))
+    assert survey.nics["eth3"].network == "internet"
+    assert (survey.nics["eth5"].network, survey.nics["eth5"].wrong) == (None, False)
+    (wire,) = survey.wires
+    assert wire.presumed
+    (sure,) = judged(hear("eth3", *INTERNET, bpdu()), hear("eth5", INTERNET[0], bpdu(port=6))).wires
+    assert not sure.presumed
+
+
 def test_a_frame_that_went_round_proves_the_wire() -> None:
     ears = {nic: hear(nic, arp("10.0.0.9", "10.0.0.1")) for nic in ("eth1", "eth2")}
     (wire,) = judge(ears, proofs=[Proof(Foot("eth1", ()), Foot("eth2", (30,)))]).wires
@@ -108,7 +119,7 @@ def link(
 
 def shared(*nics: str, tags: tuple[int, ...] = ()) -> Wire:
     feet = frozenset(Foot(nic, tags) for nic in nics)
-    return Wire(nics=nics, kind="plain", domains=(feet,), reasons=("both hear the same senders",))
+    return Wire(nics=nics, kind="plain", domains=(feet,), reasons=("both hear the same senders",), proven=(feet,))
 
 
 BR = Bridge()
@@ -257,6 +268,13 @@ def test_what_is_no_loop(name: str) -> None:
     assert find_loops(HostState.of(links), on) == ()
 
 
+def test_a_loop_over_a_wire_that_is_presumed_says_how_to_prove_it() -> None:
+    survey = judge({"eth4": hear("eth4", bpdu()), "eth5": hear("eth5", bpdu(port=6))})
+    (problem,) = loop_problems(HostState.of(LOOPS["two NICs under one bridge"][0]), survey.wires)
+    assert "eth4 and eth5 may be on one wire" in problem.message
+    assert "'bascule survey --active'" in str(problem.hint)
+
+
 def test_a_loop_that_is_there_already_does_not_stop_other_changes() -> None:
     links, on = LOOPS["two NICs under one bridge"]
     state = HostState.of(links)
@@ -333,6 +351,14 @@ def test_the_right_port_in_the_wrong_vlan() -> None:
     assert verdict.cabling is not None
     assert verdict.cabling.status == "wrong VLAN"
     assert "carries internet instead of internal" in verdict.cabling.words
+
+
+def test_the_right_port_whose_vlan_only_the_spanning_tree_tells() -> None:
+    text = SITE.replace("{network: storage}", "{network: storage, switch: {name: sw1, port: Gi0/4}}")
+    verdict = judged(hear("eth4", pvst(40), lldp(port="Gi0/4", pvid=None)), text=text).nics["eth4"]
+    assert verdict.cabling is not None
+    assert verdict.cabling.status == "wrong VLAN"
+    assert verdict.cabling.words.endswith("in another VLAN: declared storage, but hears PVST 40")
 
 
 def test_apply_is_refused_on_a_wrong_wire_and_told_what_is_unsure() -> None:

@@ -228,3 +228,56 @@ def test_a_dead_guest_behind_nat_is_unproven(tmp_path: Path) -> None:
     observed, ok, sentence = inside(work)
     assert (observed, ok) == ("unproven", False)
     assert "g1 does not answer its own network either" in sentence
+
+
+SIX = """
+site: v6
+networks:
+  office: {subnet: "2001:db8:20::/64"}
+hosts:
+  h1:
+    nics:
+      eno1: {network: office, address: "2001:db8:20::10/64"}
+    virtual_networks:
+      lab: {mode: nat, subnet: "fd00:1::/64", forwards: [{host: 2222, to: a, service: tcp/22}]}
+      den: {mode: isolated, subnet: "fd00:2::/64"}
+      road: {mode: routed, subnet: "2001:db8:40::/64"}
+guests:
+  a: {host: h1, nics: [{network: lab, address: "fd00:1::5/64"}], serves: [tcp/22]}
+  b: {host: h1, nics: [{network: lab, address: "fd00:1::6/64"}], serves: [tcp/80]}
+  d: {host: h1, nics: [{network: den, address: "fd00:2::5/64"}], serves: [tcp/80]}
+  e: {host: h1, nics: [{network: road, address: "2001:db8:40::5/64"}], serves: [tcp/80]}
+machines:
+  desk: {nics: [{network: office, address: "2001:db8:20::50/64"}], serves: [tcp/80]}
+  sneak:
+    nics:
+      - network: office
+        address: "2001:db8:20::51/64"
+        routes:
+          - {to: "fd00:1::/64", via: "2001:db8:20::10"}
+          - {to: "fd00:2::/64", via: "2001:db8:20::10"}
+          - {to: "2001:db8:40::/64", via: "2001:db8:20::10"}
+    serves: [tcp/80]
+expect:
+  - {from: a, to: desk, service: tcp/80, verdict: reach, seen_as: h1}
+  - {from: desk, to: a, service: tcp/22, verdict: no-reach}
+  - {from: sneak, to: a, service: tcp/22, verdict: no-reach}
+  - {from: desk, to: h1, service: tcp/2222, verdict: reach}
+  - {from: b, to: h1, service: tcp/2222, verdict: reach}
+  - {from: sneak, to: d, service: tcp/80, verdict: no-reach}
+  - {from: sneak, to: d, verdict: no-reach}
+  - {from: sneak, to: e, verdict: reach}
+  - {from: e, to: sneak, service: tcp/80, verdict: reach, seen_as: e}
+  - {from: e, to: desk, service: tcp/80, verdict: no-reach}
+  - {from: d, to: desk, verdict: no-reach}
+"""
+
+
+def test_ipv6_alone_gives_the_same_verdicts_and_an_isolated_guest_no_router(tmp_path: Path) -> None:
+    file = tmp_path / "site.yaml"
+    file.write_text(SIX)
+    seen = rehearse(str(file))
+    assert seen.ok, [(x.ok, x.witness.sentence) for x in seen.outcomes if x.ok is not True]
+    said = {(x.expectation.source, x.expectation.target): x.witness.sentence for x in seen.outcomes}
+    assert said["d", "desk"].startswith("never left d: no route")
+    assert "desk has no route back by h1 to 2001:db8:40::5" in said["e", "desk"]

@@ -69,6 +69,9 @@ class Browser:
         assert not (isinstance(answer, dict) and "error" in answer), answer
         return answer
 
+    def devtools(self, command: str, **words: Any) -> Any:
+        return self.call("POST", "/goog/cdp/execute", {"cmd": command, "params": words})
+
     def open(self, url: str) -> None:
         self.call("POST", "/url", {"url": url})
 

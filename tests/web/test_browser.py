@@ -81,4 +81,9 @@ def test_the_report_with_the_keyboard(browser: Browser, lab: Lab, host: Namespac
     browser.script("document.getElementById('all').click()")
     assert browser.script(shown) == []
     assert browser.script("return document.documentElement.scrollWidth <= innerWidth")
+    commands = "return document.querySelector('details pre').checkVisibility()"
+    assert not browser.script(commands)
+    browser.devtools("Emulation.setEmulatedMedia", media="print")
+    assert browser.script(commands)  # paper cannot be unfolded
+    browser.devtools("Emulation.setEmulatedMedia", media="")
     assert not [words for words in browser.errors if "/events" not in words]  # the page before asked until it was left

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bascule.cli.common import count, driver_options, host_option, json_option, seconds, site_argument, width
+from bascule.cli.listening import progress, survey_options
 
 if TYPE_CHECKING:
     from bascule.apply.prepare import Prepared
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from bascule.apply_workflow import Ready
 
 DEFAULT_S = 60.0
-SURVEY_S = 30.0  # LLDP and CDP speak every 30 s and 60 s, a switch's STP every 2 s
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in click's newer stubs only
@@ -53,9 +53,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in click's
 )
 @click.option("--no-confirm", is_flag=True, help="Keep the change without a confirmation, whatever it risks.")
 @click.option("--yes", is_flag=True, help="Do not ask. The checkpoint is written all the same.")
-@click.option(
-    "--survey", is_flag=True, help="Listen on the NICs first, and refuse when a wire is another than the file says."
-)
+@survey_options
 @click.option("--root", metavar="DIR", help="Keep the change in the files below DIR instead of the machine's own /etc.")
 @driver_options
 @click.option("--probe", "probes", metavar="HOST:PORT", multiple=True, help="This must still answer; may be repeated.")
@@ -69,6 +67,7 @@ def command(
     yes: bool,
     probes: tuple[str, ...],
     survey: bool,
+    survey_seconds: float,
     root: str | None,
     driver: str | None,
     connect: str | None,
@@ -94,11 +93,15 @@ def command(
     if asking and not sys.stdin.isatty():
         hint = "say --yes where nobody can be asked; the checkpoint is written all the same"
         raise UsageFault(Problem(code="NOT-ASKED", message="there is no terminal to ask on", hint=hint))
-    survey_s = SURVEY_S if survey else None
-    if survey:
-        say(f"listening on the NICs for {seconds(SURVEY_S)} …")
     asked = Asked(driver=driver or "", uri=connect, lasting=root is None)
-    ready = apply_workflow.ready(site_file, host=host, root=root, survey_s=survey_s, asked=asked)
+    ready = apply_workflow.ready(
+        site_file,
+        host=host,
+        root=root,
+        survey_s=survey_seconds if survey else None,
+        progress=progress(survey_seconds, as_json=as_json) if survey else None,
+        asked=asked,
+    )
     prepared = ready.prepared
     show = say if as_json else click.echo
     try:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import click
 
 from bascule.cli.common import driver_options, host_option, json_option, say, site_argument, width
+from bascule.cli.listening import progress, survey_options
 
 
 @click.command()
 @site_argument
 @host_option
 @json_option
+@survey_options
 @click.option("--commands", is_flag=True, help="Print the exact commands instead, ready to paste.")
 @click.option("--exit-code", is_flag=True, help="Exit with 2 when there are changes.")
 @click.option("--observed", metavar="FILE", help="Plan against a saved state instead of this host.")
@@ -25,12 +27,15 @@ def command(
     exit_code: bool,
     observed: str | None,
     save_observed: str | None,
+    survey: bool,
+    survey_seconds: float,
     driver: str | None,
     connect: str | None,
 ) -> int:
     """Show what would change on this host, in order, why, at what risk, and which guests it touches.
 
-    Reads only. Exit status: 0, or 2 with --exit-code when there are changes.
+    Reads only; --survey also brings NICs that are down up quietly, and puts them back.
+    Exit status: 0, or 2 with --exit-code when there are changes.
 
     Example: bascule plan site.yaml --commands
     """
@@ -38,10 +43,20 @@ def command(
     from bascule.apply.crew import Asked
     from bascule.cli.entry import emit
     from bascule.cli.show_plan import plan_as_json, show_plan
+    from bascule.errors import Problem, UsageFault
     from bascule.plan.batch import script
 
     asked = Asked(driver=driver or "", uri=connect)
+    if survey and observed:
+        raise UsageFault(Problem(code="USAGE", message="--survey listens on this host; --observed is about another"))
     planned = workflow.plan(site_file, host=host, observed_file=observed, save_to=save_observed, asked=asked)
+    if survey:
+        from bascule.survey.take import insist_live
+
+        tell = progress(survey_seconds, as_json=as_json)
+        about = planned.site, planned.host, planned.wanted, planned.observed
+        for remark in insist_live(*about, seconds=survey_seconds, progress=tell):
+            say(f"mind: {remark}")
     if as_json:
         emit("plan", {"ok": True, **plan_as_json(planned.host.name, planned.plan)})
     elif commands:

@@ -145,7 +145,10 @@ def _way(outcome: Outcome) -> Highlight:
 
     wish = outcome.expectation
     reached = {"reach": True, "no-reach": False}.get(outcome.observed)
-    return Highlight(source=wish.source, target=wish.target, hops=outcome.witness.way, reached=reached)
+    witness = outcome.witness
+    return Highlight(
+        source=wish.source, target=wish.target, hops=witness.way, reached=reached, sentence=witness.sentence
+    )
 
 
 def _as_json(seen: Rehearsal) -> dict[str, Any]:

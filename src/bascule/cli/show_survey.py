@@ -8,7 +8,7 @@ from typing import Any
 from bascule.cli.common import count, table, wrapped
 from bascule.survey.draft import draft, propose
 from bascule.survey.loops import Loop
-from bascule.survey.neighbours import Port
+from bascule.survey.neighbours import Port, port_words
 from bascule.survey.verdicts import NicVerdict, Survey
 from bascule.survey.wire import Wire
 from bascule.survey.words import listed, tag_words
@@ -20,12 +20,10 @@ def show_survey(survey: Survey, *, columns: int, host: str, loops: Iterable[Loop
     """The table, then each NIC with its evidence, the wires that are shared, and a draft where there is no site."""
     parts = [_table(survey, columns)]
     parts += [_nic(nic, columns, declared=survey.site is not None) for nic in survey.nics.values()]
-    if survey.wires:
-        lines = ["One wire:"]
-        for wire in survey.wires:
-            words = f"{', '.join(wire.nics)} ({_wire_kind(wire)}): {'; '.join(wire.reasons[:3])}"
-            lines.append("  " + wrapped(words, indent=4, columns=columns))
-        parts.append("\n".join(lines))
+    for title, presumed in (("One wire:", False), ("Perhaps one wire ('survey --active' proves it):", True)):
+        wires = [wire for wire in survey.wires if wire.presumed is presumed]
+        if wires:
+            parts.append("\n".join([title, *(_wire(wire, columns) for wire in wires)]))
     for loop in loops:
         words = f"warning: a loop is closed: {loop.drawn} ({loop.why})"
         parts.append(wrapped(words, indent=2, columns=columns))
@@ -34,9 +32,11 @@ def show_survey(survey: Survey, *, columns: int, host: str, loops: Iterable[Loop
     return "\n\n".join(parts)
 
 
-def _wire_kind(wire: Wire) -> str:
+def _wire(wire: Wire, columns: int) -> str:
     tags = ", ".join(tag_words(tags) for tags in wire.segments)
-    return wire.kind if wire.kind == "plain" else f"{wire.kind}: {tags}"
+    kind = wire.kind if wire.kind == "plain" else f"{wire.kind}: {tags}"
+    words = f"{', '.join(wire.nics)} ({kind}): {'; '.join(wire.reasons[:3])}"
+    return "  " + wrapped(words, indent=4, columns=columns)
 
 
 def _table(survey: Survey, columns: int) -> str:
@@ -77,8 +77,8 @@ def _nic(nic: NicVerdict, columns: int, *, declared: bool) -> str:
     lines.append(wrapped(title, indent=4, columns=columns))
     rows = [(f"{line.frames or ''}".rjust(6), line.kind, line.detail) for line in nic.evidence]
     lines += table(rows, indent=0, columns=columns)
-    if nic.cabling is not None:
-        lines.append("  " + wrapped(f"cabling {nic.cabling.status}: {nic.cabling.words}", indent=4, columns=columns))
+    if nic.cabling is not None and nic.cabling.holds:  # else it is among the warnings
+        lines.append("  " + wrapped(f"cabling {nic.cabling.text}", indent=4, columns=columns))
     lines += ["  " + wrapped(f"warning: {warning}", indent=4, columns=columns) for warning in nic.warnings]
     return "\n".join(lines)
 
@@ -91,6 +91,7 @@ def survey_as_json(survey: Survey, *, host: str, loops: Iterable[Loop] = ()) -> 
             {
                 "nics": list(wire.nics),
                 "kind": wire.kind,
+                "presumed": wire.presumed,
                 "segments": [list(tags) for tags in wire.segments],
                 "reasons": list(wire.reasons),
             }
@@ -142,7 +143,8 @@ def _port_json(port: Port | None) -> dict[str, Any] | None:
         return None
     return {
         "name": port.name or None,
-        "port": port.port or None,
+        "port": port_words(port.port, port.port_text) or None,
+        "port_id": port.port or None,
         "via": port.via,
         "bridge": port.bridge[5:] or None,
         "stp_port": port.stp_port or None,

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
 
 from bascule.cli.common import host_option, json_option, width
+from bascule.cli.listening import SURVEY_S, progress
 
 if TYPE_CHECKING:
     from mmap import mmap
 
     from bascule.model.site import Host, Site
-    from bascule.survey.capture import Progress
     from bascule.survey.loops import Loop
-
-PLAIN_PROGRESS_S = 10.0  # how often a line is printed where there is no terminal
 
 
 @click.command()
 @click.argument("nics", metavar="[NIC]...", nargs=-1)
 @click.option(
-    "--seconds", type=click.FloatRange(0.5, 3600), default=30.0, show_default=True, help="How long to listen."
+    "--seconds", type=click.FloatRange(0.5, 3600), default=SURVEY_S, show_default=True, help="How long to listen."
 )
 @click.option("--site", "site_file", metavar="SITE", help="Judge against the networks that this file declares.")
 @host_option
@@ -68,8 +64,8 @@ def command(
         taken = survey_captures(_captures(pcap, nics), site=site, host=chosen)
         loops: tuple[Loop, ...] = ()
     else:
-        progress = None if as_json and not sys.stderr.isatty() else _progress(seconds)
-        taken = survey_live(nics, seconds=seconds, site=site, host=chosen, active=active, progress=progress)
+        tell = progress(seconds, as_json=as_json)
+        taken = survey_live(nics, seconds=seconds, site=site, host=chosen, active=active, progress=tell)
         loops = find_loops(taken.state, taken.survey.wires) if taken.state is not None else ()
     for remark in taken.remarks:
         say(remark)
@@ -121,23 +117,3 @@ def _captures(pairs: tuple[str, ...], nics: tuple[str, ...]) -> dict[str, list[t
     if missing := [nic for nic in nics if nic not in found]:
         raise UsageFault(Problem(code="USAGE", message=f"there is no capture of {', '.join(missing)} among --pcap"))
     return found
-
-
-def _progress(seconds: float) -> Progress:
-    """A line that is rewritten on a terminal, else one every ten seconds."""
-    terminal = sys.stderr.isatty()
-    last = [seconds]
-
-    def tell(left: float, frames: Mapping[str, int]) -> None:
-        words = f"listening, {left:.0f} s left: " + ", ".join(f"{nic} {number}" for nic, number in frames.items())
-        try:
-            if terminal:
-                sys.stderr.write("\r\x1b[K" + (words[: width() - 1] if left else ""))
-                sys.stderr.flush()
-            elif left and last[0] - left >= PLAIN_PROGRESS_S:
-                last[0] = left
-                print(words + " frames", file=sys.stderr, flush=True)
-        except OSError:
-            pass  # the terminal has gone; the NICs must still be put back
-
-    return tell

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from bascule.draw.look import is_isolated, link_details, link_state
-from bascule.draw.scene import Kind, Layer, LinkState, Node, Presence, link_id, self_id
+from bascule.draw.look import is_isolated, link_details, link_state, without_uplink
+from bascule.draw.scene import Kind, Layer, Node, Presence, link_id, self_id
 from bascule.draw.sheet import Sheet
 from bascule.model.links import Bond, Bridge, Loopback, Macvtap, Physical, Tap, Veth, Vlan
 from bascule.model.site import Host
@@ -24,7 +24,9 @@ def add_foreign(sheet: Sheet, host: Host, observed: HostState) -> None:
         key = link_id(host.name, link.name)
         if isinstance(link.options, Loopback) or key in sheet.nodes or key in sheet.aliases:
             continue
-        sheet.add(_node(host, link, presence))
+        ports = (port for port in links if port.master == link.name)
+        has_uplink = any(isinstance(port.options, Physical | Bond | Vlan) for port in ports)
+        sheet.add(_node(host, link, presence, has_uplink=has_uplink))
         own = [address.ip for address in link.addresses if not address.is_link_local]
         if own:
             sheet.add(
@@ -70,11 +72,11 @@ def _wire(sheet: Sheet, link: str, other: str, seen: Link, presence: Presence) -
     sheet.wire(upper, lower, presence=presence, state=link_state(seen))
 
 
-def _node(host: Host, link: Link, presence: Presence) -> Node:
+def _node(host: Host, link: Link, presence: Presence, *, has_uplink: bool) -> Node:
     layer, kind, notes = _sort(link)
     state = link_state(link)
-    if kind is Kind.LINK and state is LinkState.NO_CARRIER and not link.master:
-        state = LinkState.UNKNOWN
+    if (kind is Kind.LINK and not link.master) or (kind is Kind.BRIDGE and not has_uplink):
+        state = without_uplink(state)
     return Node(
         id=link_id(host.name, link.name),
         layer=layer,

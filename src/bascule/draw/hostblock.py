@@ -13,6 +13,9 @@ from bascule.draw.tree import Tree, plant
 SHORT = 16
 """The longest short note, in characters: a dotted quad and ``tcp/8000-8100`` fit."""
 
+DOOR = 40
+"""The longest note of a translation: which port leads to which guest must be seen whole."""
+
 
 class Notes(Enum):
     """How much is written into the boxes."""
@@ -252,6 +255,8 @@ def words_of(node: Node, m: Metrics, notes: Notes) -> tuple[str, ...]:
     """The label, the notes that have room, and the marks that must be seen; long ones stand whole in the details."""
     alone = node.kind in {Kind.MACHINE, Kind.TRANSLATION, Kind.ROUTING}
     wide = SHORT if notes is Notes.SHORT and not alone else m.note_width
+    if node.kind is Kind.TRANSLATION:
+        wide = DOOR
     told = node.notes
     if notes is Notes.NONE and node.kind not in {Kind.TRANSLATION, Kind.HOST, Kind.MACHINE}:
         told = ()

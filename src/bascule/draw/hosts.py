@@ -16,6 +16,7 @@ from bascule.draw.look import (
     is_kind,
     look_at,
     option_is,
+    without_uplink,
 )
 from bascule.draw.scene import Kind, Layer, Node, Presence, link_id, network_id, self_id
 from bascule.draw.sheet import Sheet
@@ -102,8 +103,9 @@ def _add_nic(sheet: Sheet, site: Site, host: Host, nic: Nic, observed: HostState
         _add_self(
             sheet, host, nic.name, nic.addresses, nic.gateways, dhcp=nic.dhcp, network=nic.network, observed=observed
         )
+    cable = Presence.WANTED if look.presence is Presence.WANTED else Presence.DECLARED
     for name in reached:
-        sheet.wire(node.id, network_id(name), network=name, state=look.state)
+        sheet.wire(node.id, network_id(name), network=name, presence=cable, state=look.state)
 
 
 def _networks(site: Site, host: Host, nic: Nic) -> Iterable[str]:
@@ -197,7 +199,7 @@ def _add_bridge(sheet: Sheet, site: Site, host: Host, bridge: Bridge, observed: 
         host=host.name,
         network=None if bridge.vlan_aware else name,
         presence=look.presence,
-        state=look.state,
+        state=look.state if bridge.uplink else without_uplink(look.state),
         drift=look.drift,
     )
     sheet.add(node)

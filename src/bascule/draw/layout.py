@@ -169,7 +169,7 @@ def _rails(
             if m.edge:  # the line of the rail runs on beside the words
                 label.w += m.snap(2) if tight else 2 * m.gap
             else:  # they stand above it, on no grid
-                label.w = m.measure(words, False) + 2 * m.chip
+                label.w = m.measure(words, False) + m.chip
             found = _free(crossing, label.w, total, min(spots), max(spots), m)
             if found is not None:
                 break

@@ -6,8 +6,8 @@ from html import escape
 
 from bascule.draw.canvas import cells
 from bascule.draw.layout import Layout
-from bascule.draw.scene import Kind, LinkState, Presence, Scene, network_id
-from bascule.draw.signs import BAD, CUT, HELD, socket, state_class, wire_sign
+from bascule.draw.scene import CUT, HELD, Kind, LinkState, Presence, Scene, network_id
+from bascule.draw.signs import BAD, socket, state_class, wire_sign
 from bascule.draw.style import network_style
 
 STEP = 24

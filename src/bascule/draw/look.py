@@ -38,6 +38,11 @@ def link_state(link: Link) -> LinkState:
     return LinkState.ISOLATED if is_isolated(link) else LinkState.UP
 
 
+def without_uplink(state: LinkState) -> LinkState:
+    """The state of a bridge that has no NIC: no carrier says only that nothing on it runs, which is no fault."""
+    return LinkState.UNKNOWN if state is LinkState.NO_CARRIER else state
+
+
 def is_isolated(link: Link) -> bool:
     """Whether its bridge passes nothing on from it to the other isolated ports."""
     return link.port is not None and link.port.isolated

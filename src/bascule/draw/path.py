@@ -13,7 +13,21 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import pairwise
 
-from bascule.draw.scene import Edge, Kind, Node, Path, Presence, Scene, guest_id, link_id, machine_id, network_id
+from bascule.draw.scene import (
+    Edge,
+    Kind,
+    Layer,
+    LinkState,
+    Node,
+    Path,
+    Presence,
+    Scene,
+    guest_id,
+    link_id,
+    machine_id,
+    network_id,
+    wire_state,
+)
 from bascule.errors import Problem, UsageFault
 from bascule.model.site import Forward, Service
 
@@ -89,14 +103,17 @@ class _Walker:
         self.goals = set(goals)
         self.beside: dict[str, list[tuple[str, Edge]]] = {key: [] for key in scene.nodes}
         for edge in scene.edges:
-            if edge.presence is not Presence.DRIFTED:
-                self.beside[edge.upper].append((edge.lower, edge))
-                self.beside[edge.lower].append((edge.upper, edge))
-        self.edge_of = {frozenset((e.upper, e.lower)): e.id for e in reversed(scene.edges)}
+            self.beside[edge.upper].append((edge.lower, edge))
+            self.beside[edge.lower].append((edge.upper, edge))
+        self.wires = {frozenset((e.upper, e.lower)): e for e in reversed(scene.edges)}
 
     def search(self, starts: Sequence[str], *, strict: bool, goals: set[str] | None = None) -> list[str]:
-        """The shortest way to a goal; ``strict`` obeys who passes on what."""
+        """The shortest way to a goal.
+
+        ``strict`` obeys who passes on what and takes the wires as they are; otherwise they are as the file wants them.
+        """
         goals = goals or self.goals
+        other = Presence.WANTED if strict else Presence.DRIFTED
         queue = deque(_Step(start, None) for start in starts)
         came: dict[_Step, _Step | None] = dict.fromkeys(queue)
         while queue:
@@ -105,7 +122,9 @@ class _Walker:
                 return self._back(step, came)
             before = came[step]
             for node, edge in self.beside[step.node]:
-                if before is not None and node == before.node:
+                if edge.presence is other or (before is not None and node == before.node):
+                    continue
+                if strict and self._cut(edge):
                     continue
                 if before is not None and self._refusal(before.node, step.node, node, strict=strict):
                     continue
@@ -148,6 +167,18 @@ class _Walker:
             return f"nothing gets in through masquerade, and no port is forwarded to {self.target}{asked}"
         return ""
 
+    def _cut(self, edge: Edge) -> str:
+        """Why nothing passes a wire of a host that somebody looked at, or nothing."""
+        upper, lower = self.scene.nodes[edge.upper], self.scene.nodes[edge.lower]
+        if edge.presence is Presence.WANTED:
+            gone = [node for node in (upper, lower) if node.presence is Presence.WANTED and node.kind is not Kind.GUEST]
+            return f"{gone[0].label} is not there" if gone else f"{upper.label} is not wired to {lower.label}"
+        if lower.layer is Layer.TAP and lower.state is LinkState.NO_CARRIER:
+            return f"{lower.label} has no carrier; its guest does not run"
+        state = wire_state(self.scene, edge)
+        at = lower if lower.state is state else upper
+        return "" if state is LinkState.UNKNOWN else f"{at.label} {_STATES.get(state, f'is {state}')}"
+
     def _door(self, translation: Node) -> Forward | None:
         """The forward through which a frame to the target gets in."""
         for forward in translation.lets_in:
@@ -162,8 +193,10 @@ class _Walker:
 
     def first_refusal(self, nodes: Sequence[str]) -> tuple[int, str]:
         """Where on a way the frame is stopped, and why."""
-        for place in range(1, len(nodes) - 1):
-            if why := self._refusal(nodes[place - 1], nodes[place], nodes[place + 1], strict=True):
+        for place, (node, after) in enumerate(pairwise(nodes)):
+            if place and (why := self._refusal(nodes[place - 1], node, after, strict=True)):
+                return place, why
+            if why := self._cut(self.wires[frozenset((node, after))]):
                 return place, why
         return len(nodes) - 1, "the frame's VLAN does not lead there"
 
@@ -211,7 +244,7 @@ class _Walker:
     def path(self, nodes: Sequence[str], *, reached: bool, end: str) -> Path:
         """The way with its wires."""
         pairs = (frozenset(pair) for pair in pairwise(nodes))
-        edges = tuple(self.edge_of[pair] for pair in pairs if pair in self.edge_of)
+        edges = tuple(self.wires[pair].id for pair in pairs if pair in self.wires)
         return Path(source=self.source, target=self.target, nodes=tuple(nodes), edges=edges, reached=reached, end=end)
 
     @staticmethod
@@ -225,3 +258,4 @@ class _Walker:
 
 
 _STOP = object()
+_STATES = {LinkState.NO_CARRIER: "has no carrier", LinkState.WAITING: "waits for STP"}

@@ -104,6 +104,8 @@ padding:0 .4rem;font-size:.9em;white-space:nowrap}
 @media screen and (max-width:36rem){
 .rows:not(.checks) thead{display:none}
 .checks thead{display:none}
+.plan .rows tr{display:grid;grid-template-columns:2rem minmax(0,1fr);padding:.3rem 0}
+.plan .rows td,.plan .rows th{padding:0}.plan .rows td:last-child{grid-column:2}
 .checks tbody{display:block;margin-bottom:.8rem}
 .checks tr{display:grid;grid-template-columns:1.8rem minmax(0,1fr);padding:.25rem 0}
 .checks tbody th{grid-column:1/3;padding:.4rem 0 .1rem}
@@ -125,7 +127,7 @@ section{margin:1.2rem 0}.asks{margin-top:1.2rem}
 tr,.list>li,.result,.broken,.times{break-inside:avoid}.checks td:nth-last-child(2){min-width:13em}
 h2,h3{break-after:avoid}thead{display:table-header-group}
 .result,.broken,.warning,.risk,.bar-of{-webkit-print-color-adjust:exact;print-color-adjust:exact}
-details{display:block}.picture:focus-visible{outline:none}
+details{display:block}details::details-content{content-visibility:visible;block-size:auto}.picture:focus-visible{outline:none}
 }
 """
 )

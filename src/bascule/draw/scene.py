@@ -65,6 +65,10 @@ class LinkState(StrEnum):
     ISOLATED = "isolated"
 
 
+CUT = {LinkState.NO_CARRIER, LinkState.DOWN}
+HELD = {LinkState.BLOCKED, LinkState.WAITING}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
     """An element. ``notes`` are drawn under the label; ``details`` are what a reader asks for by pointing at it."""
@@ -167,6 +171,14 @@ class Scene:
     def style(self, network: str | None) -> int | None:
         """The number of a network's colour and line style; None for wires that belong to no single network."""
         return self.networks.index(network) if network in self.networks else None
+
+
+def wire_state(scene: Scene, edge: Edge) -> LinkState:
+    """How a wire does: a cable without carrier is cut at its NIC, a port that STP holds back is held at its bridge."""
+    is_cable = edge.lower in scene.nodes and scene.nodes[edge.lower].layer is Layer.NETWORK
+    if edge.state is LinkState.DOWN or edge.state in (CUT if is_cable else HELD):
+        return edge.state
+    return LinkState.UNKNOWN
 
 
 def network_id(name: str) -> str:

@@ -6,13 +6,11 @@ from collections.abc import Iterable
 
 from bascule.draw.blocks import Box
 from bascule.draw.layout import Layout
-from bascule.draw.scene import Edge, Layer, LinkState, Path, Scene
+from bascule.draw.scene import CUT, HELD, LinkState, Path, Scene
 
 SOCKET = 12
 """The width of a NIC's sign."""
 
-CUT = {LinkState.NO_CARRIER, LinkState.DOWN}
-HELD = {LinkState.BLOCKED, LinkState.WAITING}
 BAD = CUT | HELD | {LinkState.ISOLATED}
 
 
@@ -68,14 +66,6 @@ def socket(x: int, y: int) -> str:
     """A NIC's: the hole for its plug."""
     contacts = "".join(f"M{x + step} {y + 2}v3" for step in (3, 6, 9))
     return f'<path class="glyph" d="M{x} {y}h12v7h-3v3h-6v-3h-3z{contacts}"/>'
-
-
-def wire_state(scene: Scene, edge: Edge) -> LinkState:
-    """What is to be seen on a wire: a cable without carrier is cut at its NIC, a port that waits is held back."""
-    is_cable = edge.lower in scene.nodes and scene.nodes[edge.lower].layer is Layer.NETWORK
-    if edge.state is LinkState.DOWN or edge.state in (CUT if is_cable else HELD):
-        return edge.state
-    return LinkState.UNKNOWN
 
 
 def wire_sign(x: int, y: int, size: int, state: LinkState) -> str:

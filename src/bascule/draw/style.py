@@ -12,8 +12,11 @@ DASHES = ("", "9 4", "2 3", "12 3 2 3", "6 2", "16 4", "4 2 1 2", "1 4")
 
 
 def network_style(number: int | None) -> str:
-    """The class of a network's wires and boxes."""
-    return "n" if number is None else f"n{number % len(LIGHT)}"
+    """The classes of a network's wires and boxes: a colour with its dashes, from the ninth network on with others."""
+    if number is None:
+        return "n"
+    again, colour = divmod(number, len(LIGHT))
+    return f"n{colour} d{(colour + again) % len(DASHES)}" if again else f"n{colour}"
 
 
 def _networks(colours: tuple[str, ...]) -> str:
@@ -25,7 +28,9 @@ def _networks(colours: tuple[str, ...]) -> str:
 
 
 def _dashes() -> str:
-    return "\n".join(f".w.n{n},.rail.n{n}{{stroke-dasharray:{dash}}}" for n, dash in enumerate(DASHES) if dash)
+    own = [f".w.n{n},.rail.n{n}{{stroke-dasharray:{dash}}}" for n, dash in enumerate(DASHES) if dash]
+    others = [f".w.d{n},.rail.d{n}{{stroke-dasharray:{dash or 'none'}}}" for n, dash in enumerate(DASHES)]
+    return "\n".join([*own, *others])
 
 
 _LIGHT = """.page{fill:#fff}.case{stroke:#fff}.ink{fill:#1b1f24}.soft,.known{fill:#57606a}

@@ -12,8 +12,8 @@ from bascule.draw.canvas import cells
 from bascule.draw.hostblock import Notes
 from bascule.draw.layout import Layout, Rail, page
 from bascule.draw.legend import entry_width, legend
-from bascule.draw.scene import Edge, Kind, Layer, LinkState, Node, Path, Presence, Scene
-from bascule.draw.signs import SOCKET, arrows, one_way, socket, state_class, way_end, wire_sign, wire_state
+from bascule.draw.scene import Edge, Kind, Layer, LinkState, Node, Path, Presence, Scene, wire_state
+from bascule.draw.signs import SOCKET, arrows, one_way, socket, state_class, way_end, wire_sign
 from bascule.draw.style import STYLE, network_style
 from bascule.draw.wires import merged, nets
 

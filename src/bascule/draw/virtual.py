@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_interface
 
-from bascule.draw.look import look_at
-from bascule.draw.scene import Kind, Layer, Node, exit_id, link_id, virtual_id
+from bascule.draw.look import look_at, without_uplink
+from bascule.draw.scene import Kind, Layer, Node, Presence, exit_id, link_id, virtual_id
 from bascule.draw.sheet import Sheet
 from bascule.model.site import Bridge, Host, Mode, VirtualNetwork
 from bascule.model.state import HostState, Link
 from bascule.model.values import IpInterface
+from bascule.plan.virtual_network import bridge_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ def add_virtual(sheet: Sheet, host: Host, network: VirtualNetwork, observed: Hos
         details=(*details, *look.details),
         host=host.name,
         presence=look.presence,
-        state=look.state,
+        state=without_uplink(look.state),
     )
     sheet.add(node)
     if network.mode is Mode.ISOLATED:
@@ -61,9 +62,10 @@ def add_virtual(sheet: Sheet, host: Host, network: VirtualNetwork, observed: Hos
         details=_step_details(network, way),
         lets_in=network.forwards,
         host=host.name,
+        presence=Presence.WANTED if look.presence is Presence.WANTED else Presence.DECLARED,
     )
     sheet.add(step)
-    sheet.wire(node.id, step.id)
+    sheet.wire(node.id, step.id, presence=step.presence)
     if way:
         sheet.wire(step.id, link_id(host.name, way.link), network=way.network)
 
@@ -124,11 +126,13 @@ def _first(addresses: Sequence[IpInterface]) -> str:
 
 
 def virtual_bridge(network: VirtualNetwork, observed: HostState | None) -> Link | None:
-    """The bridge that carries a virtual network: the one with an address in its subnet, whoever made it."""
+    """The bridge that carries a virtual network: Bascule's, else one with an address in its subnet, whoever made it."""
     if observed is None:
         return None
+    if (own := observed.links.get(bridge_name(network.name))) is not None:
+        return own
     for link in sorted(observed.links.values(), key=lambda link: link.name):
-        own = [ip_interface(address.ip).ip for address in link.addresses]
-        if link.is_bridge and any(ip in subnet for ip in own for subnet in network.subnets):
+        addresses = [ip_interface(address.ip).ip for address in link.addresses]
+        if link.is_bridge and any(ip in subnet for ip in addresses for subnet in network.subnets):
             return link
     return None

@@ -11,7 +11,8 @@ from bascule.model.state import HostState, PortVlans
 from bascule.model.values import IfName, IpAddress, IpInterface, Mac
 from bascule.persist import config as c
 from bascule.persist.running import running_config
-from bascule.plan.target import MIIMON_MS, ranges
+from bascule.plan.target import MIIMON_MS
+from bascule.plan.target_guests import ranges
 
 GUEST_TAPS = ("macvtap*", "tap*", "vnet*")  # what libvirt and QEMU call the host's end of a guest's NIC
 

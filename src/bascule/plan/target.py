@@ -6,34 +6,23 @@ difference is the plan.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
 
 from bascule.errors import BasculeError, Place, Problem
-from bascule.model.links import PORTS_MAX, Bond, Bridge, BridgePort, Vlan
+from bascule.model.links import Bond, Bridge, BridgePort, Vlan
 from bascule.model.site import Bridge as DeclaredBridge
-from bascule.model.site import GuestNic, Host, Nic, PlugKind, Site, StaticRoute
-from bascule.model.state import MARK, Address, HostState, Link, PortVlans, Route
+from bascule.model.site import Host, Nic, PlugKind, Site, StaticRoute
+from bascule.model.state import Address, HostState, Link, PortVlans, Route
 from bascule.model.values import IfName, IpAddress, IpInterface, derive_mac
 from bascule.plan.change import Note
 from bascule.plan.hardware import find_nics
 from bascule.plan.macvtap import macvtap_notes
 from bascule.plan.move import heir, inherit, moved_routes, slaac_keys
-from bascule.plan.target_networks import (
-    MODES,
-    accept_ra,
-    forwarding,
-    kept_tables,
-    left_behind,
-    network_link,
-    network_sysctl_keys,
-    not_kept,
-    why_forwarding,
-)
-from bascule.plan.virtual_network import TABLE_PREFIX, Realm, bridge_name, realms, tables
+from bascule.plan.target_guests import GuestLayer, arp_ignore, ranges
+from bascule.plan.target_networks import accept_ra, kept_tables, network_sysctl_keys
+from bascule.plan.virtual_network import bridge_name
 from bascule.plan.wireless import refuse_wireless
 
 PROTOCOL = "66"  # of the routes that Bascule makes (rtm_protocol; 66 is unassigned in iproute2's rt_protos)
@@ -62,14 +51,10 @@ def sysctl_keys(host: Host, taps: tuple[IfName, ...] = ()) -> tuple[str, ...]:
     moving = [name for b in host.bridges.values() if b.from_uplink and b.port for name in (b.name, b.port)]
     return (
         *map(accept_ra, quiet),
-        *map(_arp_ignore, (*host.bridges, *host.nics)),
+        *map(arp_ignore, (*host.bridges, *host.nics)),
         *(key for name in moving for key in slaac_keys(name) if not key.endswith("/accept_ra")),
         *network_sysctl_keys(host),
     )
-
-
-def _arp_ignore(name: IfName) -> str:
-    return f"net/ipv4/conf/{name}/arp_ignore"
 
 
 def _ports(host: Host) -> list[IfName]:
@@ -92,27 +77,12 @@ def target(
     ``by_libvirt`` leaves the virtual networks to libvirt.
     Raises BasculeError with every NIC that the file names and the host does not have.
     """
-    return _Layer(site=site, host=host, observed=observed, added=added, by_libvirt=by_libvirt).target()
+    return _Target(site=site, host=host, observed=observed, added=added, by_libvirt=by_libvirt).target()
 
 
 @dataclass(slots=True)
-class _Layer:
+class _Target(GuestLayer):
     """Lays the declarations over the observed state, link by link."""
-
-    site: Site
-    host: Host
-    observed: HostState
-    added: Mapping[str, frozenset[str]]
-    by_libvirt: bool = False
-    links: dict[IfName, Link] = field(default_factory=dict)
-    routes: list[Route] = field(default_factory=list)
-    sysctls: dict[str, str] = field(default_factory=dict)
-    tables: dict[str, str] = field(default_factory=dict)
-    realms: tuple[Realm, ...] = ()
-    reasons: dict[str, str] = field(default_factory=dict)
-    guests: dict[str, list[str]] = field(default_factory=dict)
-    running: dict[str, list[str]] = field(default_factory=dict)
-    notes: list[Note] = field(default_factory=list)
 
     def target(self) -> Target:
         find_nics(self.host, self.observed)
@@ -153,10 +123,6 @@ class _Layer:
             notes=tuple(self.notes),
         )
 
-    @property
-    def mark(self) -> str:
-        return MARK + self.site.name
-
     def _outdated(self) -> set[IfName]:
         """Made by us for this site, and no longer in the file."""
         declared = {*self.host.bridges, *self.host.bonds, *(b.port for b in self.host.bridges.values() if b.port)}
@@ -184,10 +150,6 @@ class _Layer:
         if master.name in {*self.host.bridges, *self.host.bonds} or master.alias == self.mark:
             link = replace(link, master=None, port=None, vlans=())
         self.links[name] = link
-
-    def _because(self, name: str, text: str, place: Place) -> None:
-        where = f" ({place.file}:{place.line})" if place.file else ""
-        self.reasons[name] = f"{text}{where}"
 
     # ---- NICs
 
@@ -256,27 +218,6 @@ class _Layer:
             self.notes.append(Note(kind="waiting", subject=name, text=text))
 
     # ---- what NICs are put under
-
-    def _silent(self, name: IfName) -> None:
-        """No address of its own and none that it makes by itself."""
-        if self.host.as_found and name in self.observed.links:
-            return
-        self._set(name, addresses=(), addrgenmode="none")
-        if self.observed.has_ipv6:
-            self.sysctls[accept_ra(name)] = "0"
-        self.routes = [route for route in self.routes if route.dev != name]
-
-    def _enslave(self, name: IfName, master: IfName, port: BridgePort | None) -> None:
-        link = self.links[name]
-        stays = link.master == master
-        kept = (link.port if stays else None) or port
-        self._set(name, up=True, master=master, port=kept, vlans=link.vlans if stays else ())
-
-    def _set(self, name: IfName, **values: Any) -> None:
-        """A link with other values; the same object where it has them already, which is soon compared."""
-        link = self.links[name]
-        if any(getattr(link, key) != value for key, value in values.items()):
-            self.links[name] = replace(link, **values)
 
     def _bond(self, name: IfName, nics: tuple[IfName, ...], mode: str, mtu: int | None, place: Place) -> None:
         before = self.links.get(name)
@@ -369,7 +310,7 @@ class _Layer:
             self._silent(bridge.name)
             # Linux answers ARP for any of its addresses on any link: the host's own NIC may be on this network, too
             if not (self.host.as_found and before is not None):
-                self.sysctls[_arp_ignore(bridge.name)] = "1"
+                self.sysctls[arp_ignore(bridge.name)] = "1"
         if port is not None:
             self._set(port, mtu=mtu if bridge.mtu else self.links[port].mtu)
             self._silent(port)
@@ -422,118 +363,6 @@ class _Layer:
         if bridge.port is not None:
             self.links[bridge.port] = replace(self.links[bridge.port], vlans=UNTAGGED + ranges(vids - {1}))
 
-    # ---- virtual networks
-
-    def _networks(self) -> None:
-        networks = self.host.virtual_networks
-        if self.by_libvirt:
-            for name in networks:
-                text = f"is virtual network {name}, which libvirt makes and changes"
-                self.notes.append(Note(kind="foreign", subject=bridge_name(name), text=text))
-            for one in realms(self.site, self.host):
-                self._forwards(one)
-            return
-        self.realms = realms(self.site, self.host)
-        for one in self.realms:
-            self._network(one)
-        changed, notes = forwarding(self.realms, self.host, self.observed, self.links)
-        self.sysctls |= changed
-        self.notes += (*notes, *left_behind(self.observed, self.mark, self.realms), *not_kept(self.host, self.realms))
-        for key in changed:
-            if (network := why_forwarding(key, self.realms, networks)) is not None:
-                self._because(key, f"virtual network {network.name} is reached by routing", network.place)
-
-    def _forwards(self, one: Realm) -> None:
-        """Our table beside a network of libvirt's, which knows no port forwards."""
-        self.tables.pop(table := TABLE_PREFIX + one.name, None)
-        words = f"libvirt makes virtual network {one.name}, with rules of its own"
-        if one.forwards:
-            self.tables |= tables(one)
-            words = f"virtual network {one.name} is declared with port forwards"
-        self._because(f"nft {table}", words, self.host.virtual_networks[one.name].place)
-
-    def _network(self, one: Realm) -> None:
-        network = self.host.virtual_networks[one.name]
-        self.links[one.bridge] = network_link(one, network, self.observed, self.mark)
-        if self.observed.has_ipv6:
-            self.sysctls[accept_ra(one.bridge)] = "0"  # a guest must not become the host's router
-        self.tables.pop(table := TABLE_PREFIX + one.name, None)
-        self.tables |= tables(one)
-        words = f"virtual network {one.name} is declared {one.mode}"
-        self._because(one.bridge, words, network.place)
-        self._because(f"nft {table}", f"{words}: {MODES[one.mode]}", network.place)
-
-    # ---- guests
-
-    def _guest(self, nic: GuestNic) -> None:
-        if nic.plug is PlugKind.NETWORK:
-            self._on_network(nic)
-            return
-        if nic.plug is PlugKind.DIRECT:
-            self._direct(nic)
-            return
-        bridge = self.host.bridges[IfName(nic.into)]
-        way = {bridge.name, bridge.port, bridge.uplink, *(n.name for n in self.host.uplink_nics(bridge))}
-        if self._plug(nic, bridge.name, way) and bridge.vlan_aware:
-            self._set(nic.tap, vlans=port_vlans(nic))
-
-    def _direct(self, nic: GuestNic) -> None:
-        """A macvtap is made by whoever runs the guest; the plan sees to its NIC, as it does to a bridge's."""
-        self.guests.setdefault(nic.into, []).append(nic.guest)
-        shared = self.host.nics[IfName(nic.into)]
-        if not shared.has_address and all(a.is_link_local for a in self.links[shared.name].addresses):
-            self._silent(shared.name)
-            self.sysctls[_arp_ignore(shared.name)] = "1"
-        if (tap := self.links.get(nic.tap)) is not None:
-            self.reasons[tap.name] = f"{nic.guest} is plugged into {nic.into}"
-            self.running.setdefault(nic.into, []).append(nic.guest)
-        else:
-            text = f"is plugged into {nic.into} when {nic.guest} starts"
-            self.notes.append(Note(kind="waiting", subject=nic.tap, text=text))
-
-    def _on_network(self, nic: GuestNic) -> None:
-        bridge = bridge_name(nic.into)
-        if self.by_libvirt:
-            for name in {bridge, nic.tap} & self.links.keys():
-                self.reasons[name] = f"libvirt plugs {nic.guest} into {nic.into}"
-            return
-        self._plug(nic, bridge, {bridge})
-        self.guests.setdefault(f"nft {TABLE_PREFIX}{nic.into}", []).append(nic.guest)
-
-    def _plug(self, nic: GuestNic, bridge: IfName, way: set[IfName | None]) -> bool:
-        """A guest's tap on its bridge; whether there is one. ``way`` are the links that its frames cross as well."""
-        tap = self.observed.links.get(nic.tap)
-        for name in (*sorted(filter(None, way)), nic.tap):
-            self.guests.setdefault(name, []).append(nic.guest)
-            if tap is not None and tap.master is not None and (name == nic.tap or tap.master == bridge):
-                self.running.setdefault(name, []).append(nic.guest)
-        if nic.tap not in self.links:
-            text = f"is plugged into {bridge} when {nic.guest} starts"
-            self.notes.append(Note(kind="waiting", subject=nic.tap, text=text))
-            return False
-        self._set(nic.tap, mtu=self.links[bridge].mtu)
-        self._silent(nic.tap)
-        self._enslave(nic.tap, bridge, BridgePort())
-        self._because(nic.tap, f"{nic.guest} is plugged into {bridge}", nic.place)
-        return True
-
-    def _room(self) -> None:
-        """With the ports that others put there, a bridge may need more numbers than the kernel has."""
-        ports = Counter(link.master for link in self.links.values() if link.master in self.host.bridges)
-        full = [self.host.bridges[name] for name, number in ports.items() if name and number > PORTS_MAX]
-        if full:
-            raise BasculeError(*(self._crowded(bridge, ports[bridge.name]) for bridge in full))
-
-    def _crowded(self, bridge: DeclaredBridge, number: int) -> Problem:
-        now = sum(1 for link in self.observed.links.values() if link.master == bridge.name)
-        return Problem(
-            code="BRIDGE-FULL",
-            message=f"bridge '{bridge.name}' has {now:,} ports and would have {number:,}; "
-            f"the kernel takes {PORTS_MAX:,}",
-            place=bridge.place,
-            hint="spread the guests over several bridges, or take ports away that the file does not name",
-        )
-
     # ---- what is taken away, what is left alone
 
     def _forget(self) -> None:
@@ -562,22 +391,3 @@ def _occupied(code: str, message: str, what: str | None, place: Place) -> Bascul
     """A link with a name that the file gives to something else: it is not ours to delete."""
     other = f"name the {what} differently, or " if what else ""
     return BasculeError(Problem(code=code, message=message, place=place, hint=f"{other}take the other link away first"))
-
-
-def ranges(vids: set[int]) -> tuple[PortVlans, ...]:
-    """Tagged VLANs as few ranges."""
-    found: list[PortVlans] = []
-    for vid in sorted(vids):
-        if found and found[-1].last == vid - 1:
-            found[-1] = replace(found[-1], last=vid)
-        else:
-            found.append(PortVlans(first=vid, last=vid))
-    return tuple(found)
-
-
-def port_vlans(nic: GuestNic) -> tuple[PortVlans, ...]:
-    """The VLANs of a guest's tap on a VLAN-aware bridge: one access VLAN, or a trunk, or the untagged default."""
-    if nic.vlans:
-        return ranges({vid for first, last in nic.vlans for vid in range(first, last + 1)})
-    vid = nic.vlan or 1
-    return (PortVlans(first=vid, last=vid, pvid=True, untagged=True),)

@@ -79,6 +79,11 @@ def _shared(one: Realm, link: Link) -> list[str]:
     return [address.ip for address in link.addresses if address.ip in map(str, one.addresses)]
 
 
+def are_others(own: Iterable[Realm], observed: HostState) -> bool:
+    """Whether somebody else made virtual networks of this host, for a look that asks no libvirt."""
+    return any(rivals(one, observed) for one in own)
+
+
 def set_aside(own: Iterable[Realm], observed: HostState) -> tuple[HostState, tuple[Link, ...]]:
     """The state without what others made of a host's virtual networks, for a twin that plays them by ours; those."""
     gone = {link.name: link for one in own for link in rivals(one, observed) if link.options.virtual}
@@ -100,14 +105,6 @@ def kept_tables(observed: HostState, mark: str, declared: Iterable[str]) -> dict
 
 def _names(observed: HostState) -> Iterator[str]:
     return (key.removeprefix(TABLE_PREFIX) for key in observed.tables if key.startswith(TABLE_PREFIX))
-
-
-def not_kept(host: Host, realms: Iterable[Realm]) -> Iterator[Note]:
-    """No configuration system is told of them: rules and name servers are more than these know."""
-    names = ", ".join(one.name for one in realms)
-    if names:
-        text = f"makes {names} anew after a restart of the machine only when 'bascule apply' is run again"
-        yield Note(kind="warning", subject=host.name, text=text)
 
 
 def left_behind(observed: HostState, mark: str, realms: Iterable[Realm]) -> Iterator[Note]:

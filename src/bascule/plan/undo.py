@@ -60,7 +60,7 @@ def settle(goal: HostState, now: HostState, wanted: HostState) -> HostState:
         del links[name]
     for name, link in links.items():
         seen = now.links.get(name)
-        if seen is not None and link.addrgenmode != "none":
+        if seen is not None and link.up and link.addrgenmode != "none":
             known = {address.ip for address in link.addresses}
             new = tuple(a for a in seen.addresses if a.is_link_local and a.ip not in known)
             links[name] = replace(link, addresses=link.addresses + new) if new else link
@@ -171,7 +171,7 @@ class _Merge:
             values["options"] = self._options(old, seen, planned, after)
         else:
             values["options"] = old.options if old.name in self.touched else seen.options
-        values["addresses"] = tuple(self._addresses(old, seen, values["addrgenmode"]))
+        values["addresses"] = tuple(self._addresses(old, seen, values["addrgenmode"], up=values["up"]))
         return replace(seen, **values)
 
     def _options(self, old: Link, seen: Link, planned: Link | None, after: Link | None) -> Any:
@@ -195,7 +195,7 @@ class _Merge:
 
     # ---- addresses
 
-    def _addresses(self, old: Link, seen: Link, addrgenmode: str) -> Iterator[Address]:
+    def _addresses(self, old: Link, seen: Link, addrgenmode: str, *, up: bool) -> Iterator[Address]:
         now = {address.ip: address for address in seen.addresses}
         planned = {a.ip: a for a in getattr(self.wanted.links.get(old.name), "addresses", ())}
         after = {a.ip: a for a in getattr(self._after().links.get(old.name), "addresses", ())}
@@ -220,6 +220,8 @@ class _Merge:
                 continue
             if address.is_link_local and addrgenmode == "none" and seen.addrgenmode != "none":
                 continue  # the kernel made it because we let it
+            if address.is_link_local and not up:
+                continue  # the kernel made it because we set the link up
             yield address
             if not address.is_link_local:
                 self.kept.append(f"{old.name}: {ip} is new")

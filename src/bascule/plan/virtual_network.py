@@ -370,6 +370,8 @@ def dnsmasq_arguments(one: Realm, folder: Path, *, upstream: bool = True, foregr
         words.append(f"--dhcp-range={first},{last},{bits},{LEASE}")
     if any(subnet.version == 6 for subnet in one.subnets):
         words.append("--enable-ra")
+        if one.mode is Mode.ISOLATED:
+            words.append(f"--ra-param={one.bridge},0,0")  # advertised as a subnet, not as a way out
         with_range = {first.version for first, _ in one.ranges}
         words += [
             f"--dhcp-range={s.network_address},ra-only" for s in one.subnets if s.version == 6 and 6 not in with_range

@@ -43,6 +43,11 @@ class Cabling:
     other: str = ""
 
     @property
+    def text(self) -> str:
+        """As it stands behind the word cabling."""
+        return self.words if self.words.startswith(self.status) else f"{self.status}: {self.words}"
+
+    @property
     def holds(self) -> bool:
         """Whether nothing speaks against it."""
         return self.status in ("right", "unknown")
@@ -71,18 +76,29 @@ def is_switch(declared: SwitchPort, heard: Port) -> bool:
 
 
 def check_cabling(
-    host: Host, ports: Mapping[str, Port | None], networks: Mapping[str, tuple[str, ...]]
+    host: Host,
+    ports: Mapping[str, Port | None],
+    networks: Mapping[str, tuple[str, ...]],
+    contradictions: Mapping[str, str],
 ) -> dict[str, Cabling]:
-    """The contract of each NIC that has one. ``networks`` are those recognised on each surveyed NIC."""
+    """The contract of each NIC that has one.
+
+    ``networks`` are those recognised on each surveyed NIC, ``contradictions`` what its wire says against the file.
+    """
     return {
-        name: _check(nic, nic.switch, host, ports, networks.get(name, ()))
+        name: _check(nic, nic.switch, host, ports, networks.get(name, ()), contradictions.get(name, ""))
         for name, nic in host.nics.items()
         if nic.switch is not None and name in ports
     }
 
 
 def _check(
-    nic: Nic, declared: SwitchPort, host: Host, ports: Mapping[str, Port | None], networks: tuple[str, ...]
+    nic: Nic,
+    declared: SwitchPort,
+    host: Host,
+    ports: Mapping[str, Port | None],
+    networks: tuple[str, ...],
+    contradiction: str,
 ) -> Cabling:
     heard, wanted = ports[nic.name], f"{declared.name} {declared.port}"
     if heard is None or not heard.name:
@@ -90,6 +106,9 @@ def _check(
     if is_port(declared, heard):
         if nic.network is not None and networks and nic.network not in networks:
             words = f"{wanted} is the right port, but it carries {', '.join(networks)} instead of {nic.network}"
+            return Cabling(nic=nic.name, status="wrong VLAN", words=words)
+        if contradiction:
+            words = f"{wanted} is the right port, but in another VLAN: {contradiction}"
             return Cabling(nic=nic.name, status="wrong VLAN", words=words)
         return Cabling(nic=nic.name, status="right", words=f"{wanted}, as declared")
     for other in host.nics.values():

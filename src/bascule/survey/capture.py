@@ -100,6 +100,7 @@ def listen(
                 seconds=lasted,
                 carrier=link.carrier if link is not None and link.up else None,
                 driver=driver(nic),
+                raised=nic in raised,
                 own_macs=macs.get(nic, frozenset()),
                 notes=(*_remarks(nic, state, raised), *room.notes(nic)),
             )
@@ -109,7 +110,7 @@ def listen(
 
 def _remarks(nic: str, state: HostState, raised: Iterable[str]) -> tuple[str, ...]:
     link = state.links[IfName(nic)]
-    return (why_not(link),) if not link.up and nic not in raised else ()
+    return (why_not(link, state),) if not link.up and nic not in raised else ()
 
 
 def _own_macs(state: HostState) -> dict[str, frozenset[str]]:
@@ -136,7 +137,6 @@ class _Room:
         self.collectors = {nic: Collector(nic) for nic in listeners}
         self.stop = stop
         self.troubles: dict[str, list[str]] = {nic: [] for nic in listeners}
-        self.drops = dict.fromkeys(listeners, 0)
         self.marks: dict[bytes, Foot] = {}
         self.proofs: list[Proof] = []
 

@@ -6,10 +6,13 @@ import re
 from dataclasses import dataclass
 
 from bascule.model.values import IpAddress, IpNetwork
-from bascule.survey.facts import Segment, clusters, native_vlan
+from bascule.survey.facts import BELIEVED, Segment, clusters, native_vlan
+from bascule.survey.neighbours import port_words
 from bascule.survey.verdicts import Survey
 from bascule.survey.wire import Foot
-from bascule.survey.words import several
+from bascule.survey.words import several, tag_words
+
+MOST = 8  # subnets of one network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,11 +30,12 @@ class Proposal:
 def propose(survey: Survey) -> tuple[Proposal, ...]:
     """One network for each broadcast domain in which somebody speaks."""
     joined = [domain for wire in survey.wires for domain in wire.domains]
+    together = {foot for domain in joined for foot in domain}
     alone = [
         frozenset({Foot(nic, tags)})
         for nic, verdict in survey.nics.items()
         for tags in verdict.segments
-        if not any(Foot(nic, tags) in domain for domain in joined)
+        if Foot(nic, tags) not in together
     ]
     proposals: list[Proposal] = []
     names: set[str] = set()
@@ -49,21 +53,24 @@ def _proposal(feet: tuple[Foot, ...], segments: list[Segment], taken: set[str]) 
     if all(seg.is_silent and not seg.tags for seg in segments):
         return None
     best = max(segments, key=lambda seg: (len(seg.stated), len(seg.senders)))
-    nets = [(net, number, stated) for net, number, stated in clusters(best) if stated or number >= 3]
+    nets = [(net, number, stated) for net, number, stated in clusters(best) if stated or number >= BELIEVED]
     subnets = tuple(
         net for version in (4, 6) for net in _believed([item for item in nets if item[0].version == version])
     )
     tags = {foot.tags for foot in feet if foot.tags}
     vlan = next(iter(tags))[0] if len(tags) == 1 and all(foot.tags for foot in feet) else None
+    doubled = next((found for found in sorted(tags) if len(found) > 1), None)
     number = vlan or next((vid for seg in segments if (vid := native_vlan(seg)) is not None), None)
     if not subnets and number is None:
         return None
     reasons = []
     for net in subnets:
         how = sorted({how for stated, how in best.stated if stated == net})
-        senders = several(sum(ip in net for ip in best.senders), "sender")
+        senders = several(best.machines(ip for ip in best.senders if ip in net), "sender")
         told = " and ".join(how) + ("" if senders.startswith("0 ") else f", {senders}")
         reasons.append(told if how else f"ARP of {senders}: at least this wide")
+    if doubled is not None:  # a VLAN of its own for a bridge, but what is in it still has a tag
+        reasons.append(f"it comes with two tags ({tag_words(doubled)}): have the switch take one off")
     return Proposal(
         name=_name(segments, number, subnets, taken),
         feet=feet,
@@ -76,7 +83,7 @@ def _proposal(feet: tuple[Foot, ...], segments: list[Segment], taken: set[str]) 
 
 def _believed(nets: list[tuple[IpNetwork, int, bool]]) -> list[IpNetwork]:
     """The stated prefixes; of the guessed ones only the most populated."""
-    return [net for net, _, stated in nets if stated] or [net for net, _, _ in nets[:1]]
+    return [net for net, _, stated in nets if stated][:MOST] or [net for net, _, _ in nets[:1]]
 
 
 def _name(segments: list[Segment], vid: int | None, subnets: tuple[IpNetwork, ...], taken: set[str]) -> str:
@@ -134,8 +141,9 @@ def draft(survey: Survey, host: str) -> str:
         mine = [(foot.tags, one.name) for one in proposals for foot in one.feet if foot.nic == nic]
         mine.sort()
         keys = [f"network: {mine[0][1]}"] if mine else []
-        if verdict.port is not None and verdict.port.name and verdict.port.port:
-            keys.append(f"switch: {{name: {_quoted(verdict.port.name)}, port: {_quoted(verdict.port.port)}}}")
+        port = port_words(verdict.port.port, verdict.port.port_text) if verdict.port is not None else ""
+        if verdict.port is not None and verdict.port.name and port:
+            keys.append(f"switch: {{name: {_quoted(verdict.port.name)}, port: {_quoted(port)}}}")
         more = [f"{name} tagged {tags[0]}" for tags, name in mine[1:] if tags]
         remark = (
             f"  # also {', '.join(more)}"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -36,18 +36,21 @@ def _empty() -> Mapping[Tags, tuple[Fact, ...]]:
 class Heard:
     """Everything that one NIC heard.
 
-    ``facts`` are kept per tag: () is untagged, (30,) came with tag 30, (100, 30) with two. ``carrier`` is None where
-    nobody knows (a capture file). ``notes`` say what disturbed the listening.
+    ``facts`` are kept per tag: () is untagged, (30,) came with tag 30, (100, 30) with two; ``sizes`` says how many
+    frames each brought. ``carrier`` is None where nobody knows (a capture file). ``raised`` is True for a NIC that was
+    brought up to be listened on. ``notes`` say what disturbed the listening.
     """
 
     nic: str
     facts: Mapping[Tags, tuple[Fact, ...]] = field(default_factory=_empty)
+    sizes: Mapping[Tags, int] = field(default_factory=dict)
     frames: int = 0
     ignored: int = 0
     skips: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     carrier: bool | None = None
     driver: str = ""
+    raised: bool = False
     own_macs: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
 
@@ -63,6 +66,13 @@ class Heard:
                 if type(fact.finding) is kind:  # findings have no subclasses, and there are many
                     yield fact.finding, fact.src, fact.frames
 
+    def without(self, macs: Collection[str]) -> Heard:
+        """The same, but deaf to these senders."""
+        if not any(fact.src in macs for facts in self.facts.values() for fact in facts):
+            return self
+        kept = {tags: tuple(fact for fact in facts if fact.src not in macs) for tags, facts in self.facts.items()}
+        return replace(self, facts=MappingProxyType(kept))
+
 
 class Collector:
     """Counts frames as they come; ``finish`` makes the summary."""
@@ -72,7 +82,7 @@ class Collector:
         self.frames = 0
         self._raw: dict[tuple[Tags, bytes], int] = {}
         self._facts: dict[tuple[Tags, str, Finding], int] = {}
-        self._segments: set[Tags] = set()
+        self._segments: Counter[Tags] = Counter()
         self._skips: Counter[str] = Counter()
         self._ignored = 0
         self._overflow = 0
@@ -92,7 +102,7 @@ class Collector:
             if skip:
                 self._skips[skip] += frames
                 continue
-            self._segments.add(at)  # any tagged frame, control or not, proves that its VLAN is on the wire
+            self._segments[at] += frames  # any tagged frame, control or not, proves that its VLAN is on the wire
             if not decoder:
                 self._ignored += frames
             for finding in findings:
@@ -112,6 +122,7 @@ class Collector:
         seconds: float = 0.0,
         carrier: bool | None = None,
         driver: str = "",
+        raised: bool = False,
         own_macs: frozenset[str] = frozenset(),
         notes: tuple[str, ...] = (),
     ) -> Heard:
@@ -128,12 +139,14 @@ class Collector:
         return Heard(
             nic=self.nic,
             facts=MappingProxyType({tags: tuple(facts) for tags, facts in segments.items()}),
+            sizes=MappingProxyType(dict(self._segments)),
             frames=self.frames - self._ignored,
             ignored=self._ignored,
             skips=MappingProxyType(dict(self._skips.most_common(100))),
             seconds=seconds,
             carrier=carrier,
             driver=driver,
+            raised=raised,
             own_macs=own_macs,
             notes=notes,
         )

@@ -5,19 +5,20 @@ Names the senders, whom they ask, the subnets and gateways that are stated, and 
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
 
 from bascule.model.values import IpAddress, IpNetwork
 from bascule.survey.evidence import UNTAGGED, Heard
-from bascule.survey.findings import Asks, Gateway, Name, Neighbour, Sender, Server, Subnet
+from bascule.survey.findings import Asks, Gateway, Name, Sender, Server, Subnet
 from bascule.survey.frame import Tags
 from bascule.survey.neighbours import SWITCH, Device, bpdus
 
 TYPICAL = 24  # the prefix length that is guessed where senders and targets lie closer together than that
+BELIEVED = 3  # senders that are more than somebody's mistake
 WIDEST = 12  # an ARP request over more than this is a wrongly configured host, not a subnet
 
 
@@ -25,14 +26,19 @@ WIDEST = 12  # an ARP request over more than this is a wrongly configured host, 
 class Segment:
     """What speaks on one segment. Counts are frames.
 
-    ``senders`` maps an address to the frames that carried it, ``stated`` a subnet to who stated it and how often.
+    ``senders`` maps an address to the frames that carried it and ``macs`` to those who sent them, ``asked`` to the
+    frames that asked for it and ``askers`` to how many machines those were, ``stated`` a subnet to who stated it and
+    how often.
     ``native`` are the VLAN numbers that the untagged frames of this wire belong to, each with its source.
     """
 
     tags: Tags
+    frames: int = 0
+    macs: Mapping[IpAddress, frozenset[str]] = field(default_factory=dict)
     senders: Mapping[IpAddress, int] = field(default_factory=dict)
     pairs: frozenset[tuple[IpAddress, IpAddress]] = frozenset()
     asked: Mapping[IpAddress, int] = field(default_factory=dict)
+    askers: Mapping[IpAddress, int] = field(default_factory=dict)
     stated: Mapping[tuple[IpNetwork, str], int] = field(default_factory=dict)
     gateways: Mapping[tuple[IpAddress, str, str], int] = field(default_factory=dict)
     servers: Mapping[tuple[str, str], int] = field(default_factory=dict)
@@ -50,6 +56,11 @@ class Segment:
         """How its frames arrive."""
         return "tagged " + ".".join(str(tag) for tag in self.tags) if self.tags else "untagged"
 
+    def machines(self, addresses: Iterable[IpAddress]) -> int:
+        """How many different senders have these addresses: one machine may have many."""
+        every = list(addresses)
+        return min(len(every), len({mac for ip in every for mac in self.macs.get(ip, ())}))
+
     @property
     def is_silent(self) -> bool:
         """Nothing on it says which network it is."""
@@ -63,19 +74,29 @@ def _address(text: str) -> IpAddress | None:
     return None if useless or (ip.version == 4 and int(ip) == 0xFFFFFFFF) else ip
 
 
-def segment(heard: Heard, tags: Tags, devices: Iterable[Device]) -> Segment:
-    """Sum up one segment."""
+def segments(heard: Heard, devices: Iterable[Device]) -> dict[Tags, Segment]:
+    """Every segment of a NIC; the untagged one is there even if nothing was heard on it."""
+    known = tuple(devices)
+    names = {vid: name for device in known for vid, name in device.said.vlan_names if name}
+    return {tags: _segment(heard, tags, known, names) for tags in sorted({UNTAGGED, *heard.facts})}
+
+
+def _segment(heard: Heard, tags: Tags, devices: Iterable[Device], vlan_names: Mapping[int, str]) -> Segment:
     senders: Counter[IpAddress] = Counter()
     asked: Counter[IpAddress] = Counter()
     pairs: set[tuple[IpAddress, IpAddress]] = set()
-    for said, _, frames in heard.of(Sender, tags):
+    macs: dict[IpAddress, set[str]] = defaultdict(set)
+    askers: dict[IpAddress, set[str]] = defaultdict(set)
+    for said, src, frames in heard.of(Sender, tags):
         if (ip := _address(said.ip)) is not None:
             senders[ip] += frames
-    for ask, _, frames in heard.of(Asks, tags):
+            macs[ip].add(src)
+    for ask, src, frames in heard.of(Asks, tags):
         sender, target = _address(ask.sender), _address(ask.target)
         if sender is not None and target is not None:
             asked[target] += frames
             pairs.add((sender, target))
+            askers[target].add(src)
     stated: Counter[tuple[IpNetwork, str]] = Counter()
     for subnet, _, frames in heard.of(Subnet, tags):
         stated[ip_network(subnet.network), subnet.how] += frames
@@ -84,15 +105,18 @@ def segment(heard: Heard, tags: Tags, devices: Iterable[Device]) -> Segment:
         gateways[ip_address(gateway.ip), gateway.how, gateway.detail] += frames
     return Segment(
         tags=tags,
+        frames=heard.sizes.get(tags, 0),
+        macs={ip: frozenset(seen) for ip, seen in macs.items()},
         senders=senders,
         pairs=frozenset(pairs),
         asked=asked,
+        askers={ip: len(seen) for ip, seen in askers.items()},
         stated=stated,
         gateways=gateways,
         servers=_count(heard, tags, Server),
         names=_count(heard, tags, Name),
         native=_native(heard, devices) if tags == UNTAGGED else {},
-        vlan_names={vid: name for said, _, _ in heard.of(Neighbour) for vid, name in said.vlan_names if name},
+        vlan_names=vlan_names,
     )
 
 
@@ -128,16 +152,45 @@ def clusters(
     A declared or stated prefix (DHCP, RA, OSPF) is taken as it is. Else a prefix is the narrowest that covers a
     sender and those it asks for by ARP, but no narrower than /24 (IPv6: /64).
     """
-    left = set(seg.senders if addresses is None else addresses)
-    found: list[tuple[IpNetwork, int, bool]] = []
-    for net in sorted({*(net for net, _ in seg.stated), *declared}, key=lambda net: -net.prefixlen):
-        inside = {ip for ip in left if ip in net}
-        left -= inside
-        found.append((net, len(inside), True))
-    found += [(net, sum(ip in net for ip in left), False) for net in _blocks(left, seg.pairs)]
     said = {net for net, _ in seg.stated}
-    found = [item for item in found if item[1] or item[0] in said]
+    known = Prefixes({*said, *declared})
+    inside: dict[IpNetwork | None, list[IpAddress]] = defaultdict(list)
+    for ip in set(seg.senders if addresses is None else addresses):
+        inside[known.narrowest(ip)].append(ip)
+    left = set(inside.pop(None, ()))
+    blocks = Prefixes(_blocks(left, seg.pairs))
+    guessed: dict[IpNetwork, list[IpAddress]] = defaultdict(list)
+    for ip in left:
+        if (net := blocks.narrowest(ip)) is not None:
+            guessed[net].append(ip)
+    stated = {*said, *(net for net in inside if net is not None)}
+    found = [(net, seg.machines(inside[net]), True) for net in stated]
+    found += [(net, seg.machines(members), False) for net, members in guessed.items()]
     return sorted(found, key=lambda item: (not item[2], -item[1], str(item[0])))
+
+
+class Prefixes:
+    """Which of many networks holds an address, asked with one look-up for each length that occurs."""
+
+    def __init__(self, nets: Iterable[IpNetwork]) -> None:
+        self._nets = {(net.version, net.prefixlen, int(net.network_address)): net for net in nets}
+        self._lengths = sorted({(version, length) for version, length, _ in self._nets})
+
+    def widest(self, ip: IpAddress) -> IpNetwork | None:
+        """The network with the shortest prefix, None if no network holds the address."""
+        return next(self._holders(ip, self._lengths), None)
+
+    def narrowest(self, ip: IpAddress) -> IpNetwork | None:
+        """The network with the longest prefix, None if no network holds the address."""
+        return next(self._holders(ip, reversed(self._lengths)), None)
+
+    def _holders(self, ip: IpAddress, lengths: Iterable[tuple[int, int]]) -> Iterator[IpNetwork]:
+        for version, length in lengths:
+            if version == ip.version:
+                spare = ip.max_prefixlen - length
+                net = self._nets.get((version, length, int(ip) >> spare << spare))
+                if net is not None:
+                    yield net
 
 
 def _blocks(addresses: set[IpAddress], pairs: frozenset[tuple[IpAddress, IpAddress]]) -> list[IpNetwork]:
@@ -152,11 +205,8 @@ def _blocks(addresses: set[IpAddress], pairs: frozenset[tuple[IpAddress, IpAddre
             cover = _cover(sender, target)
             if cover is not None:
                 blocks.add(cover)
-    wide: list[IpNetwork] = []
-    for net in sorted(blocks, key=lambda net: net.prefixlen):
-        if not any(net.version == other.version and net.subnet_of(other) for other in wide):  # type: ignore[arg-type]
-            wide.append(net)
-    return wide
+    every = Prefixes(blocks)
+    return [net for net in blocks if every.widest(net.network_address) == net]
 
 
 def _cover(one: IPv4Address, two: IPv4Address) -> IPv4Network | None:

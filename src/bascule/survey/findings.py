@@ -33,8 +33,6 @@ class Bpdu:
     root: str = ""
     bridge: str = ""
     port: int = 0
-    cost: int = 0
-    age_s: float = 0.0
     vlan: int | None = None  # PVST+ alone says it
     region: str = ""
 
@@ -47,7 +45,6 @@ class Lacp:
     key: int
     port: int
     partner: str = ""
-    partner_key: int = 0
 
 
 @dataclass(frozen=True, slots=True)

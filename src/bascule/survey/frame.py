@@ -18,16 +18,13 @@ class Malformed(Exception):  # it names the frame's state, and never leaves surv
 
 
 class Packet(NamedTuple):
-    """A control frame without its envelopes. Addresses are text; ``ip_*`` is empty where there is no IP header."""
+    """A control frame without its envelopes. Addresses are text; ``ip_src`` is empty where there is no IP header."""
 
     key: Key
     src: str
-    dst: str
     tags: Tags
     body: bytes
     ip_src: str = ""
-    ip_dst: str = ""
-    port: int = 0  # the UDP source port
 
 
 def unwrap(data: bytes, stripped: Tags = ()) -> Packet | None:
@@ -49,18 +46,18 @@ def unwrap(data: bytes, stripped: Tags = ()) -> Packet | None:
             tags = (*tags, vid)
         offset += 4
         kind = data[offset] << 8 | data[offset + 1]
-    src, dst = data[6:12].hex(":"), data[:6].hex(":")
+    src = data[6:12].hex(":")
     offset += 2
     if kind == 0x0800:
-        return _ipv4(data, offset, src, dst, tags)
+        return _ipv4(data, offset, src, tags)
     if kind == 0x86DD:
-        return _ipv6(data, offset, src, dst, tags)
+        return _ipv6(data, offset, src, tags)
     if kind >= 0x600:
-        return Packet(("ether", kind), src, dst, tags, data[offset:])
-    return _llc(data, offset, kind, src, dst, tags)
+        return Packet(("ether", kind), src, tags, data[offset:])
+    return _llc(data, offset, kind, src, tags)
 
 
-def _llc(data: bytes, offset: int, length: int, src: str, dst: str, tags: Tags) -> Packet | None:
+def _llc(data: bytes, offset: int, length: int, src: str, tags: Tags) -> Packet | None:
     end = min(len(data), offset + length)
     if end - offset < 3:
         raise Malformed("ends inside its LLC header")
@@ -69,12 +66,12 @@ def _llc(data: bytes, offset: int, length: int, src: str, dst: str, tags: Tags) 
             raise Malformed("ends inside its SNAP header")
         code = int.from_bytes(data[offset + 3 : offset + 8], "big")
         if code >> 16 == 0:  # RFC 1042: an Ethernet type behind an empty organisation
-            return Packet(("ether", code & 0xFFFF), src, dst, tags, data[offset + 8 : end])
-        return Packet(("snap", code), src, dst, tags, data[offset + 8 : end])
-    return Packet(("llc", data[offset]), src, dst, tags, data[offset + 3 : end])
+            return Packet(("ether", code & 0xFFFF), src, tags, data[offset + 8 : end])
+        return Packet(("snap", code), src, tags, data[offset + 8 : end])
+    return Packet(("llc", data[offset]), src, tags, data[offset + 3 : end])
 
 
-def _ipv4(data: bytes, offset: int, src: str, dst: str, tags: Tags) -> Packet | None:
+def _ipv4(data: bytes, offset: int, src: str, tags: Tags) -> Packet | None:
     if len(data) < offset + 20:
         raise Malformed("ends inside its IPv4 header")
     size = (data[offset] & 15) * 4
@@ -84,17 +81,16 @@ def _ipv4(data: bytes, offset: int, src: str, dst: str, tags: Tags) -> Packet | 
     if fragment & 0x1FFF:
         return None  # only the first fragment carries the ports
     body = data[offset + size : offset + total]
-    ips = inet_ntoa(data[offset + 12 : offset + 16]), inet_ntoa(data[offset + 16 : offset + 20])
-    return _transport(data[offset + 9], "ip", body, src, dst, tags, *ips)
+    return _transport(data[offset + 9], "ip", body, src, tags, inet_ntoa(data[offset + 12 : offset + 16]))
 
 
-def _ipv6(data: bytes, offset: int, src: str, dst: str, tags: Tags) -> Packet | None:
+def _ipv6(data: bytes, offset: int, src: str, tags: Tags) -> Packet | None:
     if len(data) < offset + 40:
         raise Malformed("ends inside its IPv6 header")
     if data[offset] >> 4 != 6:
         raise Malformed("has an impossible IPv6 header")
     length, proto = struct.unpack_from("!HB", data, offset + 4)
-    ips = tuple(inet_ntop(AF_INET6, data[offset + at : offset + at + 16]) for at in (8, 24))
+    ip_src = inet_ntop(AF_INET6, data[offset + 8 : offset + 24])
     end = min(len(data), offset + 40 + length)
     offset += 40
     for _ in range(8):  # RFC 8200 needs no more than these
@@ -105,12 +101,10 @@ def _ipv6(data: bytes, offset: int, src: str, dst: str, tags: Tags) -> Packet | 
         proto, offset = data[offset], offset + 8 * (data[offset + 1] + 1)
     else:
         raise Malformed("has more than 8 IPv6 extension headers")
-    return _transport(proto, "ip6", data[offset:end], src, dst, tags, *ips)
+    return _transport(proto, "ip6", data[offset:end], src, tags, ip_src)
 
 
-def _transport(
-    proto: int, family: str, body: bytes, src: str, dst: str, tags: Tags, ip_src: str, ip_dst: str
-) -> Packet | None:
+def _transport(proto: int, family: str, body: bytes, src: str, tags: Tags, ip_src: str) -> Packet | None:
     if proto == 17:
         if len(body) < 8:
             raise Malformed("ends inside its UDP header")
@@ -118,12 +112,12 @@ def _transport(
         end = length if length >= 8 else len(body)
         # a reply goes to the asker's port, so the well-known one of the two counts
         port = dport if dport in UDP_PORTS or sport not in UDP_PORTS else sport
-        return Packet(("udp", port), src, dst, tags, body[8:end], ip_src, ip_dst, sport)
+        return Packet(("udp", port), src, tags, body[8:end], ip_src)
     if proto == 58 and family == "ip6":
         if len(body) < 4:
             raise Malformed("ends inside its ICMPv6 header")
-        return Packet(("icmp6", body[0]), src, dst, tags, body, ip_src, ip_dst)
-    return Packet((family, proto), src, dst, tags, body, ip_src, ip_dst)
+        return Packet(("icmp6", body[0]), src, tags, body, ip_src)
+    return Packet((family, proto), src, tags, body, ip_src)
 
 
 UDP_PORTS = frozenset({67, 68, 137, 520, 521, 546, 547, 1985, 2029, 3222, 5353, 5355, 5678})

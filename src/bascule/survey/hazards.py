@@ -6,16 +6,23 @@ from collections.abc import Iterator, Mapping
 
 from bascule.survey.evidence import UNTAGGED, Heard
 from bascule.survey.facts import Segment
-from bascule.survey.findings import Neighbour
+from bascule.survey.findings import Lacp, Neighbour
 from bascule.survey.frame import Tags
-from bascule.survey.neighbours import Port, bpdus, nested
+from bascule.survey.neighbours import Port, bpdus, is_guest_mac, nested
+from bascule.survey.words import tag_words
 
 FIRMWARE_LLDP = ("i40e", "ice")  # Intel X710/XL710 and E810: an agent in the NIC's firmware takes LLDP frames away
+FORWARDING_S = 45.0  # twice the usual forward delay of IEEE 802.1D, and some time to hear somebody
 
 
 def hazards(heard: Heard, port: Port | None, segments: Mapping[Tags, Segment]) -> Iterator[str]:
     """Each as one sentence with what to do."""
     yield from heard.notes
+    if heard.raised and heard.seconds < FORWARDING_S and bpdus(heard) and not any(s.senders for s in segments.values()):
+        yield (
+            "it was down until now, and a switch port with the spanning tree lets no data through for its first 30 s: "
+            "survey again with --seconds 60"
+        )
     if heard.driver in FIRMWARE_LLDP and not any(said.protocol == "LLDP" for said, _, _ in heard.of(Neighbour)):
         yield firmware_lldp(heard.nic, heard.driver)
     numbers = segments[UNTAGGED].native
@@ -25,9 +32,16 @@ def hazards(heard: Heard, port: Port | None, segments: Mapping[Tags, Segment]) -
     for bpdu, _, _, tags in bpdus(heard):
         if bpdu.vlan is not None and tags and tags != (bpdu.vlan,):
             yield f"PVST of VLAN {bpdu.vlan} arrives tagged {tags[0]}: a native VLAN mismatch in the switches"
-    servers = sorted({ip for (kind, ip) in segments[UNTAGGED].servers if kind == "DHCP server"})
-    if len(servers) > 1:
-        yield f"{len(servers)} DHCP servers answer on this wire: {', '.join(servers)}"
+    for tags, seg in segments.items():
+        servers = sorted({ip for (kind, ip) in seg.servers if kind == "DHCP server"})
+        if len(servers) > 1:
+            where = f"in {tag_words(tags)}" if tags else "on this wire"
+            yield f"{len(servers)} DHCP servers answer {where}: {', '.join(servers)}"
+    if any(not said.partner and not is_guest_mac(src) for said, src, _ in heard.of(Lacp)):
+        yield (
+            "the switch wants to bundle this port with others (LACP) and hears nobody: a NIC alone may get no traffic "
+            "here; put it in a bond of mode 802.3ad"
+        )
     if nested(heard) and port is None:
         yield "the spanning tree heard here is a virtual machine bridge's (fe:54:00), not a switch's"
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from bascule.model.site import Host, Network, Site
 from bascule.model.values import IpAddress, IpNetwork
-from bascule.survey.facts import Segment, clusters
+from bascule.survey.facts import BELIEVED, Prefixes, Segment, clusters
 from bascule.survey.neighbours import Port
-from bascule.survey.words import several
+from bascule.survey.words import listed, several
 
 HALF = 1.5  # points that give a confidence of one half when nothing speaks against it
 SURE_ENOUGH = 0.6
@@ -25,7 +25,7 @@ STATED = 3.5  # a DHCP server, an RA or an OSPF hello states the declared subnet
 GATEWAY_VIRTUAL = 4.0  # HSRP, VRRP or GLBP keeps up the declared gateway
 GATEWAY_STATED = 2.5  # DHCP hands out the declared gateway
 GATEWAY_SPEAKS = 2.5  # it sends ARP itself
-GATEWAY_ASKED = 1.0  # others ask for it
+GATEWAY_ASKED = 1.0  # three or more ask for it
 VLAN_SAID = 3.5  # PVST, LLDP or CDP give the declared VLAN's number for the untagged frames
 VLAN_TAG = 2.5  # frames carry the declared tag
 CABLING = 2.0  # the switch port is declared for a NIC of this network
@@ -64,7 +64,6 @@ class Verdict:
     network: str | None = None
     confidence: float = 0.0
     best: Candidate | None = None
-    rivals: tuple[str, ...] = ()
     foreign: tuple[tuple[IpNetwork, int, bool], ...] = ()
     why: str = ""
 
@@ -84,7 +83,7 @@ def confidence_words(confidence: float) -> str:
 
 def senders_weight(number: int) -> float:
     """What senders in a subnet weigh: one is next to nothing, three are worth believing, more add little."""
-    return (0.0, 0.8, 1.5)[number] if number < 3 else min(2.2 + 0.1 * (number - 3), 3.0)
+    return (0.0, 0.8, 1.5)[number] if number < BELIEVED else min(2.2 + 0.1 * (number - BELIEVED), 3.0)
 
 
 def judge_segment(
@@ -95,11 +94,12 @@ def judge_segment(
     homes = members(seg, site)
     candidates = []
     for network in site.networks.values():
-        points = (
+        points = [
             *_points(seg, network, homes[network.name]),
             *_cabling(seg, network, host, port),
             *more.get(network.name, ()),
-        )
+        ]
+        points += _vlan_points(seg, network, has_points=bool(points))
         candidates.append(Candidate(network=network.name, points=tuple(sorted(points, reverse=True))))
     candidates.sort(key=lambda candidate: (-candidate.score, candidate.network))
     foreign = _foreign(seg, site, homes[None])
@@ -107,20 +107,19 @@ def judge_segment(
     if best is None:
         return Verdict(segment=seg, foreign=foreign, why=_why_nothing(seg, foreign))
     alien = _alien(foreign, site.networks[best.network])
-    rivals = tuple(c.network for c in candidates[1:] if c.score >= RIVAL * best.score)
+    rivals = tuple(c for c in candidates[1:] if c.score >= RIVAL * best.score)
     second = max(alien, candidates[1].score if len(candidates) > 1 else 0.0)
     confidence = min(round((1 - 2 ** (-best.score / HALF)) * best.score / (best.score + second), 2), 0.99)
     if rivals:
-        why = f"two networks fit: {', '.join((best.network, *rivals))}"
+        fitting = [f"{one.network} ({one.points[0].detail})" for one in (best, *rivals)]
+        why = f"{'two' if len(fitting) == 2 else 'several'} networks fit: {listed(fitting, most=4)}"
     elif alien > best.score:
         why = _why_nothing(seg, foreign)
     elif confidence < SURE_ENOUGH:
         why = f"the evidence is thin: {best.points[0].detail}"
     else:
         return Verdict(segment=seg, network=best.network, confidence=confidence, best=best, foreign=foreign)
-    return Verdict(
-        segment=seg, confidence=min(confidence, SURE_ENOUGH - 0.01), best=best, rivals=rivals, foreign=foreign, why=why
-    )
+    return Verdict(segment=seg, confidence=min(confidence, SURE_ENOUGH - 0.01), best=best, foreign=foreign, why=why)
 
 
 def _alien(foreign: tuple[tuple[IpNetwork, int, bool], ...], network: Network) -> float:
@@ -150,9 +149,10 @@ def _points(seg: Segment, network: Network, inside: list[IpAddress]) -> list[Poi
     points += _gateway_points(seg, network)
     if inside:
         asked = sum(seg.senders[ip] for ip in inside)
-        words = f"{several(len(inside), 'sender')} in {_list(network.subnets)}"
-        points.append(Point(senders_weight(len(inside)), "arp", words, asked))
-    points += _vlan_points(seg, network, has_points=bool(points))
+        homes = (net for net in network.subnets if any(ip in net for ip in inside))
+        number = seg.machines(inside)
+        words = f"{several(number, 'sender')} in {_list(homes)}"
+        points.append(Point(senders_weight(number), "arp", words, asked))
     return points
 
 
@@ -173,7 +173,7 @@ def _gateway_points(seg: Segment, network: Network) -> list[Point]:
             points.append(
                 Point(GATEWAY_SPEAKS, "gateway", f"{ip}, the gateway of {network.name}, speaks", seg.senders[ip])
             )
-        elif seg.asked.get(ip, 0) >= 2:
+        elif seg.askers.get(ip, 0) >= BELIEVED:
             points.append(
                 Point(GATEWAY_ASKED, "gateway", f"{ip}, the gateway of {network.name}, is asked for", seg.asked[ip])
             )
@@ -183,18 +183,20 @@ def _gateway_points(seg: Segment, network: Network) -> list[Point]:
 def _vlan_points(seg: Segment, network: Network, *, has_points: bool) -> list[Point]:
     points = []
     if seg.tags == () and network.vlan is not None:
-        for (vid, how), number in seg.native.items():
+        for vid in sorted({vid for vid, _ in seg.native}):
+            said = sorted(how for number, how in seg.native if number == vid)  # one fact, however many say it
+            words = f"{' and '.join(said)} {'say' if len(said) > 1 else 'says'} that untagged is VLAN {vid}"
+            frames = sum(seg.native[vid, how] for how in said)
             if vid == network.vlan:
-                points.append(Point(VLAN_SAID, _kind(how), f"{how} says that untagged is VLAN {vid}", number))
+                points.append(Point(VLAN_SAID, _kind(said[0]), words, frames))
             elif has_points:
-                points.append(
-                    Point(-ELSEWHERE, _kind(how), f"{how} says that untagged is VLAN {vid}, not {network.vlan}", number)
-                )
+                points.append(Point(-ELSEWHERE, _kind(said[0]), f"{words}, not {network.vlan}", frames))
     elif seg.tags and network.vlan == seg.vid and len(seg.tags) == 1:
-        points.append(Point(VLAN_TAG, "vlan", f"frames are tagged {seg.vid}", sum(seg.senders.values())))
+        points.append(Point(VLAN_TAG, "vlan", f"frames are tagged {seg.vid}", seg.frames))
     elif seg.tags and has_points:
-        said = f"VLAN {network.vlan}" if network.vlan is not None else "untagged"
-        points.append(Point(-ELSEWHERE, "vlan", f"frames are tagged {seg.tags[0]}, the file says {said}", 0))
+        wanted = f"VLAN {network.vlan}" if network.vlan is not None else "untagged"
+        words = f"frames are {seg.words}, the file says {wanted}"
+        points.append(Point(-ELSEWHERE, "vlan", words, seg.frames))
     return points
 
 
@@ -205,7 +207,7 @@ def _cabling(seg: Segment, network: Network, host: Host | None, port: Port | Non
         return []
     tag = network.vlan if seg.tags else None
     return [
-        Point(CABLING, "switch", f"{port.words} is declared for {nic.name} and {network.name}", 1)
+        Point(CABLING, "switch", f"{port.words} is declared for {nic.name} and {network.name}", port.frames)
         for nic in host.nics.values()
         if nic.network == network.name and nic.switch is not None and is_port(nic.switch, port) and tag == seg.vid
     ][:1]
@@ -218,9 +220,9 @@ def members(seg: Segment, site: Site) -> Mapping[str | None, list[IpAddress]]:
     for network in site.networks.values():
         for subnet in network.subnets:
             nets.setdefault(subnet, []).append(network.name)
-    order = sorted(nets, key=lambda net: -net.prefixlen)
+    known = Prefixes(nets)
     for ip in seg.senders:
-        home = next((net for net in order if ip in net), None)  # an address is never in a net of the other version
+        home = known.narrowest(ip)
         for name in nets[home] if home is not None else (None,):
             found[name].append(ip)
     return found
@@ -232,7 +234,7 @@ def _foreign(seg: Segment, site: Site, strangers: list[IpAddress]) -> tuple[tupl
     return tuple(
         (net, number, stated)
         for net, number, stated in clusters(seg, strangers)
-        if (stated or number >= 3) and not any(_overlap(net, subnet) for subnet in declared)
+        if (stated or number >= BELIEVED) and not any(_overlap(net, subnet) for subnet in declared)
     )
 
 
@@ -244,8 +246,8 @@ def other_senders(seg: Segment, mine: str, site: Site) -> Mapping[str, int]:
     for network in site.networks.values():
         if network.name == mine or set(network.subnets) & set(own.subnets):
             continue
-        number = len(homes[network.name])
-        if number >= 3:
+        number = seg.machines(homes[network.name])
+        if number >= BELIEVED:
             found[network.name] = number
     return found
 

@@ -47,22 +47,31 @@ def _devices(devices: Iterable[Device]) -> Iterator[Evidence]:
         said = device.said
         if said.protocol == "VTP":
             continue
-        words = f"{said.name or said.chassis or device.mac} port {port_words(said.port, said.port_text) or '?'}"
+        port = port_words(said.port, said.port_text) or "?"
+        words = f"{said.name or said.chassis or device.mac} {'' if port.lower().startswith('port') else 'port '}{port}"
         if said.native_vlan is not None:
             words += f", native VLAN {said.native_vlan}"
         if said.voice_vlan is not None:
             words += f", voice VLAN {said.voice_vlan}"
         if said.mtu is not None:
             words += f", frames up to {said.mtu} bytes"
+        if said.domain:
+            words += f", VTP domain {said.domain}"
+        if said.addresses:
+            words += f", managed at {said.addresses[0]}"
         if device.role != SWITCH:
-            words += f": {_article(device.role)}, not the switch ({device.why})"
+            words += f": {_taken_for(device.role)} ({device.why})"
         counted[said.protocol.lower(), words] += device.frames
     for (kind, words), frames in counted.most_common(MOST):
         yield Evidence(kind, words, frames)
 
 
-def _article(role: str) -> str:
-    return "a device of unknown kind" if role == "unknown" else f"{'an' if role[0] in 'aeiou' else 'a'} {role}"
+def _taken_for(role: str) -> str:
+    return (
+        "not known to be a switch"
+        if role == "unknown"
+        else f"{'an' if role[0] in 'aeiou' else 'a'} {role}, not the switch"
+    )
 
 
 def _trees(heard: Heard) -> Iterator[Evidence]:
@@ -71,7 +80,8 @@ def _trees(heard: Heard) -> Iterator[Evidence]:
     for bpdu, _, frames, tags in bpdus(heard):
         where = "" if bpdu.vlan is not None and (tags == () or tags == (bpdu.vlan,)) else f" ({tag_words(tags)})"
         where = where if tags else ""
-        key = (bpdu.variant, bpdu.root if bpdu.vlan is None else "", bpdu.bridge[5:], bpdu.port, where)
+        variant = f"{bpdu.variant} of region {bpdu.region}" if bpdu.region else bpdu.variant
+        key = (variant, bpdu.root if bpdu.vlan is None else "", bpdu.bridge[5:], bpdu.port, where)
         trees[key] += frames
         if bpdu.vlan is not None:
             vlans.setdefault(key, set()).add(bpdu.vlan)

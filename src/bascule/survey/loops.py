@@ -19,7 +19,7 @@ from bascule.model.site import Host, Site
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
 from bascule.survey.frame import Tags
-from bascule.survey.wire import Foot, Wire
+from bascule.survey.wire import Foot, Wire, join
 from bascule.survey.words import tag_words
 
 
@@ -31,6 +31,7 @@ class Loop:
     nics: frozenset[str]
     bridges: frozenset[str]
     why: str
+    presumed: bool = False
 
     @property
     def drawn(self) -> str:
@@ -54,7 +55,8 @@ def declared_wires(site: Site, host: Host) -> tuple[Wire, ...]:
         Wire(
             nics=tuple(nics),
             kind="trunk" if tags else "plain",
-            domains=(frozenset(Foot(nic, tags) for nic in nics),),
+            domains=(feet := frozenset(Foot(nic, tags) for nic in nics),),
+            proven=(feet,),
             reasons=(f"the file puts both on {name}",),
         )
         for (name, tags), nics in by_network.items()
@@ -86,9 +88,10 @@ def loop_problems(wanted: HostState, wires: Iterable[Wire], before: HostState | 
     return tuple(
         Problem(
             code="LOOP",
-            message=f"{_and(sorted(loop.nics))} are on one wire ({loop.why}); "
+            message=f"{_and(sorted(loop.nics))} {'may be' if loop.presumed else 'are'} on one wire ({loop.why}); "
             f"{_and(sorted(loop.bridges))} would close a loop:\n    {loop.drawn}",
-            hint="use one NIC per wire, bundle the NICs in a bond, or set 'stp: true' on the bridge "
+            hint=("see whether it is one wire with 'bascule survey --active'; " if loop.presumed else "")
+            + "use one NIC per wire, bundle the NICs in a bond, or set 'stp: true' on the bridge "
             "(a switch port with BPDU guard then shuts down)",
         )
         for loop in find_loops(wanted, known)
@@ -114,14 +117,9 @@ def _edges(state: HostState, wires: tuple[Wire, ...]) -> Iterator[tuple[str, str
 
 def _domains(wires: tuple[Wire, ...]) -> Iterator[tuple[str, frozenset[Foot]]]:
     """Broadcast domains by a name; two wires may share a foot, then they are one."""
-    joined: list[set[Foot]] = []
-    for domain in (domain for wire in wires for domain in wire.domains):
-        touching = [other for other in joined if other & domain]
-        joined = [other for other in joined if not other & domain]
-        joined.append(set(domain).union(*touching))
-    for feet in joined:
+    for feet in join(domain for wire in wires for domain in wire.domains):
         words = sorted({tag_words(foot.tags) for foot in feet})
-        yield f"wire {'+'.join(sorted({foot.nic for foot in feet}))} ({', '.join(words)})", frozenset(feet)
+        yield f"wire {'+'.join(sorted({foot.nic for foot in feet}))} ({', '.join(words)})", feet
 
 
 def _carries(port: Link, state: HostState, tags: set[Tags]) -> Iterator[tuple[Tags, Foot]]:
@@ -206,12 +204,14 @@ def _loop(steps: list[tuple[str, str]], state: HostState, wires: tuple[Wire, ...
     if any(_runs_stp(state.links[IfName(name)]) for name in bridges):
         return None
     outside = {_nic(name, state) for name in nics if "=" not in name}
-    reasons = [reason for wire in wires if len(outside & set(wire.nics)) > 1 for reason in wire.reasons]
+    shared = [wire for wire in wires if len(outside & set(wire.nics)) > 1]
+    reasons = [reason for wire in shared for reason in wire.reasons]
     return Loop(
         path=tuple(path),
         nics=frozenset(name for name in outside),
         bridges=frozenset(bridges),
         why=reasons[0] if reasons else "the bridges are cabled together",
+        presumed=any(wire.presumed for wire in shared),
     )
 
 

@@ -19,7 +19,12 @@ SWITCH = "switch"
 _PHONE = re.compile(r"\bphone\b|\bSEP[0-9A-F]{12}\b|polycom|yealink|snom|LLDP-MED endpoint", re.IGNORECASE)
 _ACCESS_POINT = re.compile(r"\bAIR-|\baccess point\b|\bAP\d{2,}|aironet|\bC91\d\d\b", re.IGNORECASE)
 _GUEST_MAC = re.compile(r"(52|fe):54:00:", re.IGNORECASE)
-_NETWORK_OS = re.compile(r"cumulus|sonic|opx|dent\b|switch|vyos|openwrt|nx-os|eos\b|routeros", re.IGNORECASE)
+_NETWORK_OS = re.compile(
+    r"cumulus|sonic|opx|dent\b|switch|vyos|openwrt|nx-os|eos\b|routeros|\busw-|\bus-\d|edgeos|unifi|onyx|picos|arubaos",
+    re.IGNORECASE,
+)
+_MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
+_INTERFACE = re.compile(r"[a-z]{2,}-?\d+(/\d+)*(\.\d+)?", re.IGNORECASE)
 _GENERAL_OS = re.compile(
     r"linux|debian|ubuntu|red hat|centos|fedora|suse|freebsd|openbsd|netbsd|windows|vmware|esxi|darwin|proxmox|xen",
     re.IGNORECASE,
@@ -49,6 +54,7 @@ class Port:
     stp_port: int = 0
     lag: int | None = None
     mtu: int | None = None
+    frames: int = 0
 
     @property
     def words(self) -> str:
@@ -97,11 +103,11 @@ def _role(said: Neighbour, src: str, bridges: set[str]) -> tuple[str, str]:
     if "access point" in roles or (_ACCESS_POINT.search(words) and "switch" not in roles):
         return "access point", "it says that it is an access point"
     if said.protocol not in DIRECT:
-        return "unknown", f"{said.protocol} does not end at the next device"
+        return "unknown", f"{said.protocol} is forwarded: it stands somewhere on this wire"
     corroborated = src in bridges or said.chassis in bridges
     if roles & {"station", "host"} and not (roles & {"bridge", "switch"} and corroborated):
         return "host", "it says that it is a host"
-    if _GENERAL_OS.search(said.platform) and not _NETWORK_OS.search(said.platform) and not corroborated:
+    if _is_general(said) and not corroborated:
         return "host", "it runs a host's operating system and sends no spanning tree"
     if said.protocol == "CDP" and "switch" not in roles and "router" not in roles:
         return ("unknown", "it does not say that it switches") if not corroborated else (SWITCH, "it sends the BPDUs")
@@ -114,6 +120,11 @@ def _role(said: Neighbour, src: str, bridges: set[str]) -> tuple[str, str]:
     return "unknown", "it does not say that it bridges"
 
 
+def _is_general(said: Neighbour) -> bool:
+    """Whether it runs what a host runs."""
+    return bool(_GENERAL_OS.search(said.platform)) and not _NETWORK_OS.search(said.platform)
+
+
 def switch_port(heard: Heard, seen: tuple[Device, ...]) -> tuple[Port | None, tuple[str, ...]]:
     """The switch and its port, with warnings: None where nobody, or more than one, can be it."""
     tree = sorted(bpdus(heard), key=lambda item: (item[3] != UNTAGGED, -item[2]))
@@ -123,13 +134,16 @@ def switch_port(heard: Heard, seen: tuple[Device, ...]) -> tuple[Port | None, tu
     if len(names) > 1:
         # several bridges behind one dumb switch: the one that also sends the BPDUs is the next hop, if there is one
         senders = {src for _, src, _, _ in tree}
-        backed = [device for device in told if device.mac in senders]
+        made = [device for device in told if not _is_general(device.said)]
+        backed = [device for device in made or told if device.mac in senders] or made
         if len({plain_name(device.said.name or device.said.chassis) for device in backed}) != 1:
             listed = ", ".join(sorted(device.said.name or device.said.chassis for device in told))
             return None, (f"several switches are heard ({listed}): an unmanaged switch stands between",)
         told = backed
     if not told:
-        return (Port(bridge=bridge, stp_port=stp_port, via=tree[0][0].variant) if bridge else None), ()
+        if not bridge:
+            return None, ()
+        return Port(bridge=bridge, stp_port=stp_port, via=tree[0][0].variant, frames=tree[0][2]), ()
     told.sort(key=lambda device: DIRECT.index(device.said.protocol))
     best = told[0].said
     return (
@@ -142,14 +156,20 @@ def switch_port(heard: Heard, seen: tuple[Device, ...]) -> tuple[Port | None, tu
             stp_port=stp_port,
             lag=next((device.said.lag for device in told if device.said.lag), None),
             mtu=next((device.said.mtu for device in told if device.said.mtu), None),
+            frames=sum(device.frames for device in told),
         ),
         (),
     )
 
 
 def port_words(port: str, description: str) -> str:
-    """A port as people know it: a Linux that plays a switch gives a MAC as the id, and the name as the description."""
-    return description if description and re.fullmatch(r"([0-9a-f]{2}:){5}[0-9a-f]{2}", port) else port
+    """A port as people know it.
+
+    A Linux that plays a switch gives a MAC as the id and the name as the description; Junos does so with an SNMP index.
+    Other numbers are what stands on the front.
+    """
+    named = _MAC.fullmatch(port) or (port.isdigit() and _INTERFACE.fullmatch(description))
+    return description if description and named else port
 
 
 def plain_name(name: str) -> str:

@@ -52,6 +52,8 @@ class Capture:
             yield from self._pcapng()
         elif not self.data:
             raise NotACapture("the file is empty")
+        elif magic[:2] == b"\x1f\x8b":
+            raise NotACapture("it is compressed; unpack it with gunzip first")
         else:
             raise NotACapture(f"it begins with {magic.hex(' ')}, which neither pcap nor pcapng does")
 

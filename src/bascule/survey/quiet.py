@@ -1,7 +1,8 @@
 """Bring NICs up so that nobody notices, and leave them as they were.
 
 A NIC that is down gets no address (IPv6 off, no DHCP client of NetworkManager's), answers no ARP and is brought up only
-if nothing hangs on it; afterwards it is put back, whatever happens in between. A NIC that is up stays as it is.
+if nothing hangs on it; afterwards it is put back, whatever happens in between, ``kill -9`` included. A NIC that is up
+stays as it is.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from bascule.errors import CommandFailed, Problem
+from bascule.model.links import Veth
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
 from bascule.system import managers
+from bascule.system.heir import Heir
 from bascule.system.iproute import batch
 from bascule.system.run import run
 from bascule.system.sysctl import read_sysctls, write_sysctl
@@ -30,8 +33,14 @@ class _Before:
     networkmanager: bool
 
 
-def why_not(link: Link) -> str:
+def why_not(link: Link, state: HostState) -> str:
     """Why a NIC that is down must not be brought up just to listen; empty if it may."""
+    above = [x.name for x in state.links.values() if x.parent == link.name and not isinstance(x.options, Veth)]
+    if above:  # the kernel brings VLAN links up together with what they stand on
+        one, it = ("stands", "it") if len(above) == 1 else ("stand", "them")
+        return (
+            f"it is down and {', '.join(above)} {one} on it; bringing it up would wake {it}. Nothing can be heard on it"
+        )
     if link.master is not None:
         return f"it is down and belongs to {link.master}; bringing it up would connect that. Nothing can be heard on it"
     if link.addresses:
@@ -48,7 +57,7 @@ def brought_up(nics: Iterable[str], state: HostState) -> Iterator[tuple[str, ...
     Raises NotPermitted, CommandFailed, after everything is as it was.
     """
     down = [state.links[IfName(name)] for name in nics]
-    quiet = [link for link in down if not link.up and not why_not(link)]
+    quiet = [link for link in down if not link.up and not why_not(link, state)]
     if not quiet:
         yield ()
         return
@@ -61,26 +70,31 @@ def brought_up(nics: Iterable[str], state: HostState) -> Iterator[tuple[str, ...
         )
         for link in quiet
     ]
-    try:
-        with _unbroken():
-            for old in before:
-                if old.networkmanager:  # a carrier would make it ask for an address
-                    managers.networkmanager_take(old.link.name, manage=False)
-                if old.ipv6_off == "0":
-                    write_sysctl(f"net/ipv6/conf/{old.link.name}/disable_ipv6", "1")
-            _ip(
-                line
-                for old in before
-                for line in (
-                    *((f"link set dev {old.link.name} addrgenmode none",) if old.ipv6_off is not None else ()),
-                    f"link set dev {old.link.name} arp off",
-                    f"link set dev {old.link.name} up",
-                )
-            )
-        yield tuple(link.name for link in quiet)
-    finally:
-        with _unbroken():
-            _put_back(before)
+    with Heir(lambda: _put_back(before)):
+        try:
+            with _unbroken():
+                _bring_up(before)
+            yield tuple(link.name for link in quiet)
+        finally:
+            with _unbroken():
+                _put_back(before)
+
+
+def _bring_up(before: Iterable[_Before]) -> None:
+    for old in before:
+        if old.networkmanager:  # a carrier would make it ask for an address
+            managers.networkmanager_take(old.link.name, manage=False)
+        if old.ipv6_off == "0":
+            write_sysctl(f"net/ipv6/conf/{old.link.name}/disable_ipv6", "1")
+    _ip(
+        line
+        for old in before
+        for line in (
+            *((f"link set dev {old.link.name} addrgenmode none",) if old.ipv6_off is not None else ()),
+            f"link set dev {old.link.name} arp off",
+            f"link set dev {old.link.name} up",
+        )
+    )
 
 
 def _put_back(before: Iterable[_Before]) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
+from typing import NamedTuple, TypeVar
 
 from bascule.survey.evidence import Heard
 from bascule.survey.facts import Segment, clusters, native_vlan
@@ -13,8 +14,13 @@ from bascule.survey.findings import Lacp, Sender
 from bascule.survey.frame import Tags
 from bascule.survey.judge import Verdict
 from bascule.survey.neighbours import Port, bpdus, is_guest_mac, plain_name
-from bascule.survey.wire import Foot, Kind, Wire
+from bascule.survey.wire import Foot, Kind, Wire, join
 from bascule.survey.words import listed, several
+
+K = TypeVar("K")
+
+MANY = 50  # subnets on one segment that are compared with another's, the most populated first
+FEW = 8  # VLANs in which one sender or one network may be and still say something
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +29,13 @@ class Proof:
 
     sent: Foot
     heard: Foot
+
+
+class Tie(NamedTuple):
+    """Why two feet are in one broadcast domain, and whether that is proven or only presumed."""
+
+    reason: str
+    proven: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +56,10 @@ class Ear:
     ) -> Ear:
         """With the sets that are compared for every pair of NICs, made once."""
         feet = tuple(sorted({(), *heard.segments}))
-        trees = bpdus(heard)
+        everywhere: set[str] = set()  # the one spanning tree of STP, RSTP and MSTP holds for all VLANs of a wire
+        own: dict[Tags, set[str]] = defaultdict(set)
+        for tree, _, _, at in bpdus(heard):
+            (everywhere if tree.vlan is None else own[at]).add(tree.root)
         return cls(
             heard=heard,
             port=port,
@@ -56,38 +72,42 @@ class Ear:
                 for tags in feet
             },
             sources={tags: frozenset(fact.src for fact in heard.facts.get(tags, ())) for tags in feet},
-            # the one spanning tree of STP, RSTP and MSTP holds for all VLANs of a wire
-            roots={tags: frozenset(t.root for t, _, _, at in trees if at == tags or t.vlan is None) for tags in feet},
+            roots={tags: frozenset(everywhere | own.get(tags, set())) for tags in feet},
         )
 
 
 def same_wires(ears: Mapping[str, Ear], proofs: Iterable[Proof] = ()) -> tuple[Wire, ...]:
     """The wires on which more than one NIC hangs."""
-    links: dict[frozenset[Foot], str] = {}
+    ties: dict[frozenset[Foot], Tie] = {}
     for proof in proofs:
         if proof.sent.nic != proof.heard.nic:
-            links[frozenset((proof.sent, proof.heard))] = f"a frame sent on {proof.sent} came in on {proof.heard}"
+            ties[frozenset((proof.sent, proof.heard))] = Tie(f"a frame sent on {proof.sent} came in on {proof.heard}")
     for one, two in combinations(sorted(ears), 2):
-        for pair, reason in _compare(ears[one], ears[two]):
-            links.setdefault(pair, reason)
-    domains = _join(links)
+        for pair, tie in _compare(ears[one], ears[two]):
+            ties.setdefault(pair, tie)
     lags = _lags(ears)
     by_nics: dict[tuple[str, ...], list[frozenset[Foot]]] = defaultdict(list)
-    for domain in domains:
-        by_nics[tuple(sorted({foot.nic for foot in domain}))].append(domain)
-    for nics in lags:
+    wire_of: dict[Foot, tuple[str, ...]] = {}
+    for domain in join(ties):
+        nics = tuple(sorted({foot.nic for foot in domain}))
+        by_nics[nics].append(domain)
+        wire_of.update(dict.fromkeys(domain, nics))
+    reasons: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for pair, tie in ties.items():
+        reasons[wire_of[min(pair)]].append(tie.reason)
+    proven: dict[tuple[str, ...], list[frozenset[Foot]]] = defaultdict(list)
+    for domain in join(pair for pair, tie in ties.items() if tie.proven):
+        proven[wire_of[min(domain)]].append(domain)
+    for nics, words in lags.items():
         by_nics.setdefault(nics, [frozenset(Foot(nic, ()) for nic in nics)])
+        reasons[nics].append(words)
     return tuple(
         Wire(
             nics=nics,
             kind=_kind(nics, shared, lags),
             domains=tuple(shared),
-            reasons=tuple(
-                dict.fromkeys(
-                    [reason for pair, reason in links.items() if any(pair <= domain for domain in shared)]
-                    + ([lags[nics]] if nics in lags else [])
-                )
-            ),
+            reasons=tuple(dict.fromkeys(reasons[nics])),
+            proven=tuple(proven[nics]),
         )
         for nics, shared in sorted(by_nics.items())
         if len(nics) > 1
@@ -98,15 +118,6 @@ def _kind(nics: tuple[str, ...], shared: list[frozenset[Foot]], lags: Mapping[tu
     if any(set(nics) <= set(lag) for lag in lags):
         return "LAG"
     return "trunk" if any(foot.tags for domain in shared for foot in domain) else "plain"
-
-
-def _join(links: Mapping[frozenset[Foot], str]) -> list[frozenset[Foot]]:
-    domains: list[set[Foot]] = []
-    for pair in links:
-        touching = [domain for domain in domains if domain & pair]
-        domains = [domain for domain in domains if not domain & pair]
-        domains.append(set(pair).union(*touching))
-    return [frozenset(domain) for domain in domains]
 
 
 def _lags(ears: Mapping[str, Ear]) -> dict[tuple[str, ...], str]:
@@ -121,42 +132,71 @@ def _lags(ears: Mapping[str, Ear]) -> dict[tuple[str, ...], str]:
     return {tuple(sorted(nics)): words for (words, _), nics in sorted(ends.items(), key=str) if len(nics) > 1}
 
 
-def _compare(one: Ear, two: Ear) -> Iterable[tuple[frozenset[Foot], str]]:
-    for tags, other in ((a, b) for a in _feet(one) for b in _feet(two)):
+def _compare(one: Ear, two: Ear) -> Iterable[tuple[frozenset[Foot], Tie]]:
+    for tags, other in _candidates(one, two):
         feet = frozenset((Foot(one.heard.nic, tags), Foot(two.heard.nic, other)))
-        reason = _reason(one, tags, two, other)
-        if reason:
-            yield feet, reason
+        tie = _tie(one, tags, two, other)
+        if tie is not None:
+            yield feet, tie
 
 
-def _feet(ear: Ear) -> tuple[Tags, ...]:
-    return tuple(ear.senders)
+def _candidates(one: Ear, two: Ear) -> list[tuple[Tags, Tags]]:
+    """The feet that may be one: of the same tag, untagged and any, or with the same senders or the same network.
+
+    All pairs would be millions on two trunks with every VLAN. Who is in many VLANs tells none of them.
+    """
+    pairs = {(tags, tags) for tags in one.senders if tags in two.senders}
+    pairs |= {((), tags) for tags in two.senders} | {(tags, ()) for tags in one.senders}
+    pairs.update(_meetings(one.senders, two.senders))
+    pairs.update(_meetings(_networks(one), _networks(two)))
+    return sorted(pairs)
 
 
-def _reason(one: Ear, tags: Tags, two: Ear, other: Tags) -> str:
-    """Why two feet are in one broadcast domain; empty where they are not, or nobody knows."""
+def _meetings(one: Mapping[Tags, frozenset[K]], two: Mapping[Tags, frozenset[K]]) -> Iterator[tuple[Tags, Tags]]:
+    """The pairs of feet on which the same is heard."""
+    here, there = _index(one), _index(two)
+    for key in here.keys() & there.keys():
+        if len(here[key]) <= FEW and len(there[key]) <= FEW:
+            yield from product(here[key], there[key])
+
+
+def _index(sets: Mapping[Tags, frozenset[K]]) -> dict[K, list[Tags]]:
+    """Where each member stands."""
+    found: dict[K, list[Tags]] = defaultdict(list)
+    for tags, members in sets.items():
+        for member in members:
+            found[member].append(tags)
+    return found
+
+
+def _networks(ear: Ear) -> dict[Tags, frozenset[str]]:
+    return {tags: frozenset({found.network}) for tags, found in ear.verdicts.items() if found.network is not None}
+
+
+def _tie(one: Ear, tags: Tags, two: Ear, other: Tags) -> Tie | None:
+    """Why two feet are in one broadcast domain; None where they are not, or nobody knows."""
     heard = _hears_itself(one, tags, two, other) or _hears_itself(two, other, one, tags)
     if heard:
-        return heard
+        return Tie(heard)
     shared = one.senders[tags] & two.senders[other]
     fewest = min(len(one.senders[tags]), len(two.senders[other]))
     if (len(shared) >= 2 and len(shared) >= 0.3 * fewest) or (len(shared) == 1 and fewest <= 3):
-        return f"both hear {several(len(shared), 'sender')} alike: {listed((ip for _, ip in sorted(shared)), most=3)}"
+        which = listed((ip for _, ip in sorted(shared)), most=3)
+        return Tie(f"both hear {several(len(shared), 'sender')} alike: {which}")
     vid, other_vid = _vid(one, tags), _vid(two, other)
     tree = one.roots[tags] & two.roots[other]
     if vid is not None and vid == other_vid:
         if tree:
-            return f"both hear the spanning tree of root {sorted(tree)[0][5:]} and are in VLAN {vid}"
+            return Tie(f"both hear the spanning tree of root {sorted(tree)[0][5:]} and are in VLAN {vid}")
         if _same_switch(one, two):
-            return f"both are in VLAN {vid} of {one.port.name if one.port else ''}"
+            return Tie(f"both are in VLAN {vid} of {one.port.name if one.port else ''}")
     here, there = one.verdicts.get(tags), two.verdicts.get(other)
     if here and there and here.network and here.network == there.network:
-        return f"both carry {here.network}"
-    if tags or other or not tree or (vid is not None and other_vid is not None):
-        return ""
-    if _disagree(one, two):
-        return ""
-    return f"both hear the spanning tree of root {sorted(tree)[0][5:]}, and nothing speaks against one VLAN"
+        return Tie(f"both carry {here.network}")
+    if tags or other or not tree or (vid is not None and other_vid is not None) or _disagree(one, two):
+        return None
+    words = f"both hear the spanning tree of root {sorted(tree)[0][5:]}, and nothing speaks against one VLAN"
+    return Tie(words, proven=False)
 
 
 def _hears_itself(one: Ear, tags: Tags, two: Ear, other: Tags) -> str:
@@ -189,6 +229,6 @@ def _disagree(one: Ear, two: Ear) -> bool:
     mine, theirs = one.segments.get(()), two.segments.get(())
     if mine is None or theirs is None:
         return False
-    ours = {net for net, _, _ in clusters(mine)}
-    others = {net for net, _, _ in clusters(theirs)}
+    ours = {net for net, _, _ in clusters(mine)[:MANY]}
+    others = {net for net, _, _ in clusters(theirs)[:MANY]}
     return bool(ours and others) and not any(a.version == b.version and a.overlaps(b) for a in ours for b in others)

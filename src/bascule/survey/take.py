@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from mmap import mmap
 
-from bascule.errors import Problem, SiteFault, UsageFault
+from bascule.errors import BasculeError, Problem, SiteFault, UsageFault
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.observe.kernel import observe
 from bascule.survey.capture import Progress, listen
 from bascule.survey.choose import choose
 from bascule.survey.evidence import Collector, Heard
+from bascule.survey.findings import Sender
+from bascule.survey.insist import insist
+from bascule.survey.loops import loop_problems
 from bascule.survey.pcap import Capture, NotACapture
 from bascule.survey.verdicts import Survey, judge
 
@@ -46,6 +49,29 @@ def survey_live(
         remarks=remarks,
         stopped_by=listening.stopped_by,
     )
+
+
+def insist_live(
+    site: Site,
+    host: Host,
+    wanted: HostState,
+    observed: HostState,
+    *,
+    seconds: float,
+    progress: Progress | None = None,
+) -> tuple[str, ...]:
+    """Ask the wires of this host before a change; remarks about those that could not be told.
+
+    Raises BasculeError with every wire that is another than the file says, with every loop over wires that were heard
+    to be one, and where the listening was interrupted; and as ``survey_live`` does.
+    """
+    taken = survey_live(host.nics, seconds=seconds, site=site, host=host, progress=progress)
+    if taken.stopped_by:
+        raise BasculeError.of("INTERRUPTED", "the survey was interrupted; nothing was changed")
+    said = insist(taken.survey)
+    if problems := (*said.problems, *loop_problems(wanted, taken.survey.wires, observed)):
+        raise BasculeError(*problems)
+    return (*taken.remarks, *said.remarks)
 
 
 def survey_captures(
@@ -82,7 +108,16 @@ def survey_captures(
                 hint = "write one with 'tcpdump -i eth4 -w eth4.pcap'"
                 problems.append(Problem(code="PCAP", message=f"'{name}' cannot be judged: {wrong}", hint=hint))
             notes += [f"{name}: {note}" for note in capture.notes]
-        heard[nic] = collector.finish(seconds=(last - first) / 1e9, notes=tuple(notes))
+        ear = collector.finish(seconds=(last - first) / 1e9, notes=tuple(notes))
+        heard[nic] = replace(ear, own_macs=_own_macs(ear, host)) if host is not None else ear
     if problems:
         raise UsageFault(*problems)
     return Taken(survey=judge(heard, site, host))
+
+
+def _own_macs(heard: Heard, host: Host) -> frozenset[str]:
+    """Who speaks with an address of the host: a capture has what went out, too."""
+    addresses = [a for nic in host.nics.values() for a in nic.addresses]
+    addresses += [a for bridge in host.bridges.values() for a in bridge.addresses]
+    mine = {str(address.ip) for address in addresses}
+    return frozenset(src for said, src, _ in heard.of(Sender) if said.ip in mine)

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from bascule.model.site import Host, Nic, Site
-from bascule.model.values import IfName
+from bascule.model.values import IfName, Vid
 from bascule.survey.cabling import Cabling, check_cabling
 from bascule.survey.evidence import UNTAGGED, Heard
-from bascule.survey.facts import Segment, native_vlan, segment
+from bascule.survey.facts import Segment, native_vlan, segments
 from bascule.survey.frame import Tags
 from bascule.survey.hazards import hazards
 from bascule.survey.judge import (
@@ -48,7 +48,6 @@ class NicVerdict:
     vlans: tuple[int, ...] = ()
     native_vlan: int | None = None
     port: Port | None = None
-    devices: tuple[Device, ...] = ()
     verdicts: Mapping[Tags, Verdict] = field(default_factory=dict)
     segments: Mapping[Tags, Segment] = field(default_factory=dict)
     evidence: tuple[Evidence, ...] = ()
@@ -93,40 +92,36 @@ class Survey:
 def judge(
     heard: Mapping[str, Heard], site: Site | None = None, host: Host | None = None, proofs: Iterable[Proof] = ()
 ) -> Survey:
-    """Judge all NICs: each for itself, then the wires, then again with what the other NICs of a wire know."""
-    known = tuple(proofs)
-    seen = {nic: devices(ear) for nic, ear in heard.items()}
-    ports = {nic: switch_port(ear, seen[nic]) for nic, ear in heard.items()}
-    segments = {
-        nic: {tags: segment(ear, tags, seen[nic]) for tags in sorted({UNTAGGED, *ear.facts})}
-        for nic, ear in heard.items()
-    }
-    verdicts = {nic: _verdicts(nic, segs, site, host, ports[nic][0], {}) for nic, segs in segments.items()}
-    wires = same_wires(_ears(heard, ports, verdicts, segments), known)
-    if site is not None and (extra := _from_others(wires, verdicts)):
-        verdicts = {nic: _verdicts(nic, segs, site, host, ports[nic][0], extra) for nic, segs in segments.items()}
-        wires = same_wires(_ears(heard, ports, verdicts, segments), known)
+    """Judge all NICs: each for itself, then the wires, then again with what the other NICs of a wire know.
+
+    What the host and its guests send on one NIC and hear on another joins the two, and proves no network: a host that
+    is on the wrong wire speaks of the right one.
+    """
+    ours = {mac for ear in heard.values() for mac in ear.own_macs}
+    if site is not None and host is not None:
+        ours |= {str(nic.mac) for nic in site.guest_nics(host.name)}
+    others = {nic: ear.without(ours) for nic, ear in heard.items()}
+    seen = {nic: devices(ear) for nic, ear in others.items()}
+    ports = {nic: switch_port(ear, seen[nic]) for nic, ear in others.items()}
+    segs = {nic: segments(ear, seen[nic]) for nic, ear in others.items()}
+    verdicts = {nic: _verdicts(nic, own, site, host, ports[nic][0], {}) for nic, own in segs.items()}
+    ears = {nic: Ear.of(ear, ports[nic][0], verdicts[nic], segs[nic]) for nic, ear in heard.items()}
+    wires = same_wires(ears, proofs)
+    if site is not None and (extra := _from_others(wires, verdicts, segs)):
+        verdicts = {nic: _verdicts(nic, own, site, host, ports[nic][0], extra) for nic, own in segs.items()}
     networks = {nic: tuple(v.network for v in found.values() if v.network) for nic, found in verdicts.items()}
     heard_ports = {nic: port for nic, (port, _) in ports.items()}
-    cabling = check_cabling(host, heard_ports, networks) if host is not None else {}
+    against = {nic: _contradiction(ear, host, site, verdicts[nic]) for nic, ear in others.items()}
+    cabling = check_cabling(host, heard_ports, networks, against) if host is not None else {}
     return Survey(
         nics={
-            nic: _nic(ear, site, host, seen[nic], ports[nic], verdicts[nic], segments[nic], cabling.get(nic))
-            for nic, ear in heard.items()
+            nic: _nic(ear, site, host, seen[nic], ports[nic], verdicts[nic], segs[nic], against[nic], cabling.get(nic))
+            for nic, ear in others.items()
         },
         wires=wires,
         site=site,
         host=host,
     )
-
-
-def _ears(
-    heard: Mapping[str, Heard],
-    ports: Mapping[str, tuple[Port | None, tuple[str, ...]]],
-    verdicts: Mapping[str, Mapping[Tags, Verdict]],
-    segments: Mapping[str, Mapping[Tags, Segment]],
-) -> dict[str, Ear]:
-    return {nic: Ear.of(ear, ports[nic][0], verdicts[nic], segments[nic]) for nic, ear in heard.items()}
 
 
 def _verdicts(
@@ -145,10 +140,14 @@ def _verdicts(
     }
 
 
-def _from_others(wires: Iterable[Wire], verdicts: Mapping[str, Mapping[Tags, Verdict]]) -> dict[Foot, Candidate]:
-    """What the sure feet of a broadcast domain tell its unsure ones."""
+def _from_others(
+    wires: Iterable[Wire],
+    verdicts: Mapping[str, Mapping[Tags, Verdict]],
+    segments: Mapping[str, Mapping[Tags, Segment]],
+) -> dict[Foot, Candidate]:
+    """What the sure feet of a broadcast domain tell its unsure ones, where it is proven that it is one."""
     told: dict[Foot, Candidate] = {}
-    for domain in (domain for wire in wires for domain in wire.domains):
+    for domain in (domain for wire in wires for domain in wire.proven):
         sure = {
             foot: verdict.network
             for foot in domain
@@ -159,7 +158,8 @@ def _from_others(wires: Iterable[Wire], verdicts: Mapping[str, Mapping[Tags, Ver
         source, network = min(sure.items())
         for foot in domain - set(sure):
             words = f"on one wire with {source}, which is {network}"
-            told[foot] = Candidate(network=str(network), points=(Point(SAME_WIRE, "wire", words, 0),))
+            frames = segments[source.nic][source.tags].frames
+            told[foot] = Candidate(network=str(network), points=(Point(SAME_WIRE, "wire", words, frames),))
     return told
 
 
@@ -171,17 +171,17 @@ def _nic(
     found: tuple[Port | None, tuple[str, ...]],
     verdicts: Mapping[Tags, Verdict],
     segments: Mapping[Tags, Segment],
+    contradiction: str,
     cabling: Cabling | None,
 ) -> NicVerdict:
     port, warnings = found
     nic = host.nics.get(IfName(heard.nic)) if host is not None else None
     chosen = _choose(verdicts, nic, site)
-    contradiction = _contradiction(heard, nic, site, verdicts)
     said = [*warnings, *hazards(heard, port, segments)]
     if contradiction:
         said.insert(0, contradiction)
     if cabling is not None and not cabling.holds:
-        said.append(f"cabling: {cabling.words}")
+        said.append(f"cabling {cabling.text}")
     if site is not None:
         said += _mixed(verdicts, site, nic)
     declared = [subnet for network in site.networks.values() for subnet in network.subnets] if site is not None else []
@@ -203,7 +203,6 @@ def _nic(
         vlans=tuple(sorted({tags[0] for tags in heard.segments if tags} | _pvst_tagged(heard))),
         native_vlan=native_vlan(segments[UNTAGGED]),
         port=port,
-        devices=seen,
         verdicts=verdicts,
         segments=segments,
         evidence=(*points, *evidence(heard, seen, segments.values(), declared)),
@@ -233,11 +232,12 @@ def _choose(verdicts: Mapping[Tags, Verdict], nic: Nic | None, site: Site | None
 
 def _contradiction(
     heard: Heard,
-    nic: Nic | None,
+    host: Host | None,
     site: Site | None,
     verdicts: Mapping[Tags, Verdict],
 ) -> str:
     """One sentence where the file's word and the wire's differ; empty where they agree or the wire says too little."""
+    nic = host.nics.get(IfName(heard.nic)) if host is not None else None
     if nic is None or nic.network is None or site is None:
         return ""
     declared = site.networks[nic.network]
@@ -280,6 +280,10 @@ def _mixed(verdicts: Mapping[Tags, Verdict], site: Site, nic: Nic | None) -> lis
             heard = f"{several(number, 'sender')} of {other} on {verdict.network} ({tag_words(tags)})"
             said.append(f"{heard}: two networks on one wire")
         vlan = site.networks[verdict.network].vlan
+        native = native_vlan(verdict.segment)
+        given = site.network_of_vlan(Vid(native)) if native is not None else None
+        if given is not None and given.name != verdict.network:
+            said.append(f"untagged is VLAN {native} here, which the file gives to {given.name}")
         if nic is not None and nic.network == verdict.network and (vlan,) != tags and not (vlan is None and tags == ()):
             expected = f"tagged {vlan}" if vlan is not None else "untagged"
             said.append(f"{verdict.network} arrives {verdict.segment.words}, the file says {expected}")

@@ -13,7 +13,7 @@ from bascule.model.site import Site
 from bascule.model.state import HostState
 from bascule.model.values import IfName, IpInterface, IpNetwork
 from bascule.plan.change import Note
-from bascule.plan.target import port_vlans
+from bascule.plan.target_guests import port_vlans
 from bascule.plan.target_networks import set_aside
 from bascule.plan.virtual_network import needs_server, realms
 from bascule.probe.dhcp import Lease

@@ -35,8 +35,8 @@ def check_network(site: Site, host: Host, one: Realm, state: HostState) -> Itera
         return
     for address in one.addresses:
         yield has_address(link.name, address, link)
-    if link.is_ours:
-        yield _rules(one, state)
+    if link.is_ours or one.forwards:  # libvirt knows no forwards, so these stand in our table beside it
+        yield _rules(one, link, state)
     else:
         detail = "not Bascule's bridge: its rules are for whoever made it"
         yield Check(id="rules", subject=link.name, ok=None, detail=detail)
@@ -55,7 +55,7 @@ def bridge_link_of(one: Realm, state: HostState) -> Link | None:
     return state.links.get(one.bridge) or next((x for x in rivals(one, state) if x.is_bridge), None)
 
 
-def _rules(one: Realm, state: HostState) -> Check:
+def _rules(one: Realm, link: Link, state: HostState) -> Check:
     name = TABLE_PREFIX + one.name
     wanted, seen = tables(one).get(name), state.tables.get(name)
     if wanted is None:
@@ -65,7 +65,7 @@ def _rules(one: Realm, state: HostState) -> Check:
     else:
         same = wanted == seen
         detail = f"nft {name}, as mode {one.mode} has it" if same else f"nft {name} is another one than the file says"
-    return Check(id="rules", subject=one.bridge, ok=wanted == seen, detail=detail)
+    return Check(id="rules", subject=link.name, ok=wanted == seen, detail=detail)
 
 
 def _check_server(host: Host, one: Realm, bridge: IfName, world: World) -> Iterator[Check]:

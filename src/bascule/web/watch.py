@@ -17,6 +17,8 @@ from bascule.errors import BasculeError
 from bascule.observe.fdb import learned
 from bascule.plan.change import Plan
 from bascule.plan.make import make_plan
+from bascule.plan.target_networks import are_others
+from bascule.plan.virtual_network import realms
 from bascule.system.counters import Count, read_counters
 from bascule.system.doorbell import Doorbell
 from bascule.web.hub import Hub
@@ -126,7 +128,7 @@ class Watcher:
         plan: Plan | None = None
         if self.source.site_file is not None:
             try:
-                plan, _ = make_plan(site, host, observed)
+                plan, _ = make_plan(site, host, observed, by_libvirt=are_others(realms(site, host), observed))
             except BasculeError as error:
                 problems.append(first(error))
         return state_document(site, host, observed, plan=plan, problems=problems, asking=self._asking)

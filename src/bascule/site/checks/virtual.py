@@ -54,6 +54,14 @@ def _forward(
             hint=f"a forward leads to a guest behind it: give the guest a NIC with 'network: {network}'",
             also=[("the guest", ("guests", forward.to))],
         )
+    elif guest is not None and not any(nic.address for nic in guest.nics if nic.network == network):
+        found.add(
+            "FORWARD",
+            f"guest '{forward.to}' has no address on virtual network '{network}' that a port could lead to",
+            (*path, "to"),
+            hint="give its NIC there an 'address'; 'dhcp' will do",
+            also=[("the guest", ("guests", forward.to))],
+        )
     service = forward.service
     if service.first != service.last:
         message = f"a forward leads to one port, not to {service}"

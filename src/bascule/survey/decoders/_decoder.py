@@ -11,7 +11,7 @@ from socket import AF_INET6, inet_ntoa, inet_ntop
 from bascule.survey.findings import Findings
 from bascule.survey.frame import Key, Malformed, Packet
 
-__all__ = ["Decoder", "Malformed", "Packet", "ip4", "ip6", "mac", "prefix4", "prefix6", "text", "tlvs"]
+__all__ = ["Decoder", "Malformed", "Packet", "domains", "ip4", "ip6", "mac", "prefix4", "prefix6", "text", "tlvs"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +68,24 @@ def text(data: bytes, limit: int = 128) -> str:
     """Text that a stranger sent, safe for a terminal: control characters become '?', the end is cut at ``limit``."""
     plain = data.rstrip(b"\0").decode("utf-8", "replace")[:limit].strip()
     return plain if plain.isprintable() else "".join(sign if sign.isprintable() else "?" for sign in plain)
+
+
+def domains(value: bytes) -> list[str]:
+    """Domain names as DNS writes them, one behind the other, at most 8; zeros at the end are padding."""
+    names: list[str] = []
+    labels: list[str] = []
+    offset = 0
+    while offset < len(value):
+        size = value[offset]
+        if size > 63 or offset + 1 + size > len(value):
+            raise Malformed("has a domain name that overruns its option")
+        if size:
+            labels.append(text(value[offset + 1 : offset + 1 + size]))
+        elif labels:
+            names.append(".".join(labels))
+            labels = []
+        offset += 1 + size
+    return names[:8]
 
 
 def tlvs(data: bytes, offset: int = 0, *, form: str = "!HH", header_counts: bool = True) -> Iterator[tuple[int, bytes]]:

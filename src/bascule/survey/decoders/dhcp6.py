@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bascule.survey.decoders._decoder import Decoder, Malformed, Packet, ip6, prefix6, text, tlvs
+from bascule.survey.decoders._decoder import Decoder, Malformed, Packet, domains, ip6, prefix6, tlvs
 from bascule.survey.findings import Finding, Findings, Name, Remark, Server, Subnet
 
 ADVERTISE, REPLY, RELAY_FORWARD, RELAY_REPLY = 2, 7, 12, 13
@@ -36,25 +36,8 @@ def _message(body: bytes, source: str, *, depth: int) -> list[Finding]:
                 if inner == IA_ADDRESS and len(data) >= 24:
                     found.append(Subnet(prefix6(data[:16], 64), "DHCPv6 address"))
         elif code == DOMAINS:
-            found += [Name(name, "DHCPv6 domain") for name in _domains(value)]
+            found += [Name(name, "DHCPv6 domain") for name in domains(value)]
     return found
-
-
-def _domains(value: bytes) -> list[str]:
-    names: list[str] = []
-    labels: list[str] = []
-    offset = 0
-    while offset < len(value):
-        size = value[offset]
-        if size > 63 or offset + 1 + size > len(value):
-            raise Malformed("has a domain name that overruns its option")
-        if size:
-            labels.append(text(value[offset + 1 : offset + 1 + size]))
-        elif labels:
-            names.append(".".join(labels))
-            labels = []
-        offset += 1 + size
-    return names[:8]
 
 
 DECODER = Decoder(

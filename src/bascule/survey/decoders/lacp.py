@@ -24,13 +24,9 @@ def decode(packet: Packet) -> Findings:
     if body[2:4] != b"\x01\x14" or body[22:24] != b"\x02\x14":
         raise Malformed("has no actor and partner where they belong")
     system, key, port = _end(body, 4)
-    partner, partner_key, _ = _end(body, 24)
+    partner, _, _ = _end(body, 24)
     known = not partner.endswith("00:00:00:00:00:00")
-    return (
-        Lacp(
-            system=system, key=key, port=port, partner=partner if known else "", partner_key=partner_key if known else 0
-        ),
-    )
+    return (Lacp(system=system, key=key, port=port, partner=partner if known else ""),)
 
 
 def _end(body: bytes, at: int) -> tuple[str, int, int]:

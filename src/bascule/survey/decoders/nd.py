@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bascule.survey.decoders._decoder import Decoder, Malformed, Packet, ip6, prefix6
-from bascule.survey.findings import Finding, Findings, Gateway, Remark, Sender, Subnet
+from bascule.survey.decoders._decoder import Decoder, Malformed, Packet, domains, ip6, prefix6
+from bascule.survey.findings import Finding, Findings, Gateway, Name, Remark, Sender, Subnet
 
 SOLICIT_ROUTER, ADVERTISE_ROUTER, SOLICIT, ADVERTISE, REDIRECT = 133, 134, 135, 136, 137
 FIXED = {SOLICIT_ROUTER: 8, ADVERTISE_ROUTER: 16, SOLICIT: 24, ADVERTISE: 24, REDIRECT: 40}
@@ -42,6 +42,8 @@ def _router(packet: Packet, body: bytes) -> list[Finding]:
         elif option == 25:
             servers = [ip6(value[at : at + 16]) for at in range(8, size - 15, 16)]
             found.append(Remark("ra", f"name servers {', '.join(servers[:4])}"))
+        elif option == 31:
+            found += [Name(name, "RA domain") for name in domains(value[8:])]
         offset += size
     return found
 
@@ -55,7 +57,7 @@ DECODER = Decoder(
     title="IPv6 router and neighbour discovery",
     keys=tuple(("icmp6", kind) for kind in FIXED),
     where="ICMPv6 types 133 to 137",
-    proves="a router advertisement: the prefix, the router, the MTU; the others: a sender's address",
+    proves="a router advertisement: the prefix, the router, the MTU, the domain; the others: a sender's address",
     weight="decisive for the prefix (RA), medium for senders",
     source="RFC 4861, RFC 8106",
     decode=decode,

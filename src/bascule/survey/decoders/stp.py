@@ -22,17 +22,15 @@ def read(body: bytes) -> Bpdu:
         return Bpdu(variant=variant)
     if kind not in (0, 2) or len(body) < 35:
         raise Malformed("is shorter than a configuration BPDU" if kind in (0, 2) else f"has the unknown type {kind}")
-    port, age = struct.unpack_from("!HH", body, 25)
+    (port,) = struct.unpack_from("!H", body, 25)
     region = ""
     if variant == "MSTP" and len(body) >= 102:
         region = text(body[39:71])
     return Bpdu(
         variant=variant,
         root=_bridge_id(body[5:13]),
-        cost=int.from_bytes(body[13:17], "big"),
         bridge=_bridge_id(body[17:25]),
         port=port & 0xFFF,
-        age_s=age / 256,
         region=region,
     )
 

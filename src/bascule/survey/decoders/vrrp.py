@@ -1,9 +1,12 @@
-"""VRRP versions 2 and 3: routers that share a gateway address."""
+"""VRRP versions 2 and 3: routers that share a gateway address; and CARP, which has taken its number."""
 
 from __future__ import annotations
 
 from bascule.survey.decoders._decoder import Decoder, Malformed, Packet, ip4, ip6
-from bascule.survey.findings import Finding, Findings, Gateway, Sender
+from bascule.survey.findings import Finding, Findings, Gateway, Remark, Sender
+
+# struct carp_header of OpenBSD's ip_carp.h: version 2, type 1, group, advskew, 7 words of authentication, 36 bytes
+CARP_SIZE, CARP_WORDS = 36, 7
 
 
 def decode(packet: Packet) -> Findings:
@@ -16,6 +19,9 @@ def decode(packet: Packet) -> Findings:
         raise Malformed(f"has the unknown version {version} or type {kind}")
     wide = packet.key[0] == "ip6"
     size = 16 if wide else 4
+    if version == 2 and body[3] == CARP_WORDS and len(body) == CARP_SIZE:  # VRRP's would be 8 bytes longer
+        remark = Remark("carp", f"CARP group {body[1]}: firewalls share an address, which CARP keeps secret")
+        return (remark, Sender(packet.ip_src, "CARP")) if packet.ip_src and not wide else (remark,)
     if len(body) < 8 + body[3] * size:
         raise Malformed("is shorter than the number of its addresses")
     found: list[Finding] = []
@@ -30,11 +36,11 @@ def decode(packet: Packet) -> Findings:
 
 DECODER = Decoder(
     name="vrrp",
-    title="VRRP versions 2 and 3",
+    title="VRRP versions 2 and 3, CARP",
     keys=(("ip", 112), ("ip6", 112)),
     where="IP protocol 112",
-    proves="the virtual gateway; its group number often is the VLAN's",
-    weight="strong for the gateway",
-    source="RFC 3768, RFC 5798",
+    proves="the virtual gateway; its group number often is the VLAN's; CARP: a sender",
+    weight="strong for the gateway (CARP: none, it hides the address)",
+    source="RFC 3768, RFC 5798; CARP: OpenBSD, ip_carp.h",
     decode=decode,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bascule.verify.doctor import (
     bridge_filter,
     firewalld_zone,
+    forward_policy,
     kvm,
     libvirt_reach,
     macvtap,
@@ -25,6 +26,7 @@ LOOKS = (
     libvirt_reach.look,
     network_collision.look,
     bridge_filter.look,
+    forward_policy.look,
     firewalld_zone.look,
     name_servers.look,
     wireless.look,

@@ -227,7 +227,9 @@ function bits(rate) {
 }
 
 function told(rate, frames) {
-  return frames ? bits(rate) + ", " + (frames < 9.95 ? frames.toFixed(1) : frames.toFixed(0)) + " fr/s" : "";
+  if (!frames) return "";
+  const each = frames < 9.95 ? frames.toFixed(1) : frames < 9999.5 ? frames.toFixed(0) : (frames / 1000).toFixed(0) + "k";
+  return bits(rate) + ", " + each + " fr/s";
 }
 
 function showTraffic(rates) {
