@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import statistics
-import sys
-
 from bascule.errors import BasculeError
 from bascule.guests import libvirtd
 from bascule.twin import Cast
-from benchmarks.measure import Row, process, wall
+from benchmarks.makers import BASCULE
+from benchmarks.measure import Row, Usage, process
 from benchmarks.rehearse import SITE
 
 
@@ -23,7 +21,5 @@ def run(*, quick: bool) -> list[Row]:
 
 
 def _row(kind: str, count: int) -> Row:
-    argv = (sys.executable, "-m", "bascule", "rehearse", str(SITE), "--guests", kind)
-    runs = [process(argv) for _ in range(count)]
-    middle = statistics.median(each.wall_s for each in runs)
-    return Row(f"rehearse --guests {kind} examples/production.yaml", wall(runs), "", middle, "s", 30.0)
+    whole = Usage.of([process((*BASCULE, "rehearse", str(SITE), "--guests", kind)) for _ in range(count)])
+    return Row(f"rehearse --guests {kind} examples/production.yaml", whole, "", whole.wall_s.median, "s", 30.0)
