@@ -7,6 +7,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 JOBS   ?= 2
+# as pip does for an installed package: a verb of a tree in place must not compile itself each time it is run
+COMPILE = @$(BIN)/python -m compileall -q src
 
 demo: tools $(VENV)/.installed
 	$(BIN)/bascule rehearse examples/production.yaml
@@ -67,17 +69,21 @@ $(VENV)/bin/python:
 
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml
 	$(BIN)/pip install -q --disable-pip-version-check -e .
+	$(COMPILE)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml
 	$(BIN)/pip install -q --disable-pip-version-check -e '.[dev]'
+	$(COMPILE)
 	@touch $@ $(VENV)/.installed
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 bench: bench-tools $(VENV)/.dev
+	$(COMPILE)
 	$(BIN)/python -m benchmarks
 
 bench-quick: bench-tools $(VENV)/.dev
+	$(COMPILE)
 	$(BIN)/python -m benchmarks --quick
