@@ -56,8 +56,11 @@ vm-tools:
 browser-tools:
 	@WISHED=1 scripts/need chromium chromedriver
 
-bench-tools: dev-tools
-	@scripts/need iperf3
+# a peer that cannot be installed is left out, and the figures say so; ifupdown, ifupdown2, NetworkManager and netplan
+# are unpacked below var/readers, because installed they would take the machine's network over
+bench-tools: tools vm-tools
+	@WISHED=1 scripts/need ethtool tcpdump dot ping iperf3
+	@WISHED=1 scripts/need mn brctl
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -1,8 +1,10 @@
 """``python -m benchmarks [--quick] [NAME …]``: every claim of speed against its peer, in one run.
 
 Each module of BENCHMARKS has ``run(*, quick: bool)``, which gives rows or Findings. The tables go to stdout, the
-figures to ``benchmarks/results.json``, where what was measured before stays until it is measured again.
-``python -m benchmarks.report`` makes docs/reference/benchmarks.md of it.
+figures to ``benchmarks/results.json``, where what was measured before stays until it is measured again. A full run of
+all renews the pages of the documentation that show figures; ``--page`` does so in any case.
+
+Ends with 1 if a promise is not kept or a benchmark failed, not where a peer is missing.
 """
 
 from __future__ import annotations
@@ -19,8 +21,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks import report
 from benchmarks.measure import Findings
-from benchmarks.report import page
 
 BENCHMARKS = (
     "startup",
@@ -40,31 +42,33 @@ BENCHMARKS = (
     "serve",
     "real_guests",
 )
+FORM = 2  # of results.json; figures of another form are not mixed in
 RESULTS = Path(__file__).with_name("results.json")
-PAGE = Path(__file__).parents[1] / "docs" / "reference" / "benchmarks.md"
 
 
 def main() -> int:
     there = tuple(name for name in BENCHMARKS if importlib.util.find_spec(f"benchmarks.{name}"))
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer runs, smaller sizes; under two minutes")
-    parser.add_argument("--page", action="store_true", help="write docs/reference/benchmarks.md as well")
+    parser.add_argument("--page", action="store_true", help="renew the documentation's figures as well")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(there)}")
     arguments = parser.parse_args()
     unknown = set(arguments.names) - set(there)
     if unknown:
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(there)}")
-    document = _read()
+    document, begun = _read(), time.monotonic()
     measured = arguments.names or there
     for name in measured:
         document["parts"][name] = _measure(name, quick=arguments.quick)
         RESULTS.write_text(json.dumps(document, indent=1) + "\n")
-    text = page({**document, "parts": {name: document["parts"][name] for name in measured}}, full=False)
-    print(text)
-    if arguments.page:
-        PAGE.write_text(page(document))
-    rows = [row for name in measured for row in document["parts"][name]["rows"]]
-    return 0 if all(row["passes"] for row in rows) else 1
+    if arguments.page or not (arguments.names or arguments.quick):
+        report.write(document)
+    print(report.terminal(document, measured))
+    print(f"measured in {(time.monotonic() - begun) / 60:.1f} minutes; all figures: {RESULTS}")
+    parts = [document["parts"][name] for name in measured]
+    return (
+        0 if all(row["passes"] for part in parts for row in part["rows"]) and not any(p["failed"] for p in parts) else 1
+    )
 
 
 def _read() -> dict[str, Any]:
@@ -80,8 +84,8 @@ def _read() -> dict[str, Any]:
         before = json.loads(RESULTS.read_text())
     except (OSError, ValueError):
         before = {}
-    parts = before.get("parts", {}) if before.get("machine") == machine else {}
-    return {"machine": machine, "parts": parts}
+    parts = before.get("parts", {}) if before.get("machine") == machine and before.get("form") == FORM else {}
+    return {"form": FORM, "machine": machine, "parts": parts}
 
 
 def _version(*argv: str) -> str:
@@ -94,8 +98,8 @@ def _version(*argv: str) -> str:
 
 def _measure(name: str, *, quick: bool) -> dict[str, Any]:
     """One module, with the load of the machine before and after."""
-    print(f"{name} …", file=sys.stderr, flush=True)
-    start, load = time.monotonic(), os.getloadavg()[0]
+    print(f"{time.strftime('%H:%M:%S')}  {name} …", file=sys.stderr, flush=True)
+    start, load, failed = time.monotonic(), os.getloadavg()[0], False
     try:
         found = importlib.import_module(f"benchmarks.{name}").run(quick=quick)
         findings = found if isinstance(found, Findings) else Findings(rows=found)
@@ -103,9 +107,10 @@ def _measure(name: str, *, quick: bool) -> dict[str, Any]:
     except LookupError as reason:  # what it needs is not on this machine
         findings, left_out = Findings(), {name: str(reason)}
     except Exception as fault:  # one broken benchmark must not cost the others their figures
-        findings, left_out = Findings(), {name: f"failed: {type(fault).__name__}: {fault}"}
+        findings, left_out, failed = Findings(), {name: f"failed: {type(fault).__name__}: {fault}"}, True
     return {
         "quick": quick,
+        "failed": failed,
         "seconds": round(time.monotonic() - start, 1),
         "load": [round(load, 1), round(os.getloadavg()[0], 1)],
         "rows": [row.as_json() for row in findings.rows],

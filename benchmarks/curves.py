@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 from bascule.system.sandbox import sandboxed
-from benchmarks.layout import PORTS, Ground, site_text
+from benchmarks.layout import Ground, scratch, site_text
+from benchmarks.makers import BASCULE
 from benchmarks.measure import Curve, Findings, Run, Usage, process
 
 SIZES = (1, 10, 50, 200, 1000)  # bridges
 QUICK = (1, 10, 50)
 DIALECT = "networkd"
-BASCULE = (sys.executable, "-m", "bascule")
 OBSERVE = (sys.executable, "-c", "from bascule.observe.kernel import observe; observe()")
 
 JOBS = {  # what is measured, and what it is called in the table
@@ -53,34 +51,25 @@ def run(*, quick: bool) -> Findings:
 def at(bridges: int, runs: int) -> dict[str, Usage]:
     """Inside a sandbox: what each job costs at one size."""
     found: dict[str, list[Run]] = {job: [] for job in JOBS}
-    folder = Path(tempfile.mkdtemp(prefix="bascule-curve-", dir="/var/tmp"))  # a disk: checkpoints are fsynced
-    try:
+    with scratch() as folder, Ground(bridges) as ground:
         site = folder / "site.yaml"
         site.write_text(site_text(bridges))
-        with Ground(bridges) as ground:
 
-            def job(name: str, *argv: str) -> None:
-                env = {"BASCULE_STATE_DIR": str(folder / "state")}
-                found[name].append(process(argv, namespace=ground.host, env=env))
+        def job(name: str, *argv: str) -> None:
+            env = {"BASCULE_STATE_DIR": str(folder / "state")}
+            found[name].append(process(argv, namespace=ground.host, env=env))
 
-            process((*BASCULE, "check", str(site)))  # the first run compiles
-            for _ in range(runs):
-                job("check", *BASCULE, "check", str(site))
-                job("plan-all", *BASCULE, "plan", str(site))
-                job("apply", *BASCULE, "apply", str(site), "--yes", "--no-confirm")
-                job("observe", *OBSERVE)
-                job("plan-none", *BASCULE, "plan", str(site))
-                job("import-kernel", *BASCULE, "import")
-                job("undo", *BASCULE, "undo")
-                etc = folder / "out"
-                job("render", *BASCULE, "render", str(site), "--dialect", DIALECT, "-o", str(etc))
-                job("import-files", *BASCULE, "import", "--root", str(etc), "--dialect", DIALECT)
-                shutil.rmtree(etc)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        process((*BASCULE, "check", str(site)))  # the first run compiles
+        for _ in range(runs):
+            job("check", *BASCULE, "check", str(site))
+            job("plan-all", *BASCULE, "plan", str(site))
+            job("apply", *BASCULE, "apply", str(site), "--yes", "--no-confirm")
+            job("observe", *OBSERVE)
+            job("plan-none", *BASCULE, "plan", str(site))
+            job("import-kernel", *BASCULE, "import")
+            job("undo", *BASCULE, "undo")
+            etc = folder / "out"
+            job("render", *BASCULE, "render", str(site), "--dialect", DIALECT, "-o", str(etc))
+            job("import-files", *BASCULE, "import", "--root", str(etc), "--dialect", DIALECT)
+            shutil.rmtree(etc)
     return {name: Usage.of(each) for name, each in found.items()}
-
-
-def links(bridges: int) -> int:
-    """How many links a host of that size has: bridges, NICs and taps, and lo."""
-    return bridges * (PORTS + 2) + 1

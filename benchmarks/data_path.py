@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-import statistics
 import subprocess
 import sys
 import time
@@ -30,6 +29,12 @@ from bascule.system.sysctl import write_sysctls
 from benchmarks.measure import Figures, Findings, Row, tool
 
 RULES = (0, 10, 1000)
+BARE, OURS, NAT = "a bare bridge", "our bridge", "our NAT"
+KINDS = (
+    ("throughput", "Gbit/s", "more is better"),
+    ("ping", "µs", "less is better"),
+    ("new TCP connection", "µs", "less is better"),
+)
 BRIDGED = """\
 site: path
 networks: {lan: {subnet: 10.9.0.0/24}}
@@ -63,40 +68,35 @@ def run(*, quick: bool) -> Findings:
     """Raises LookupError where iperf3 or ping is missing, or the kernel lacks what a variant needs."""
     tool("iperf3")
     tool("ping")
-    found, left_out = sandboxed(measure, 1 if quick else 5, 1 if quick else 2)
-    bare = found["bare bridge"]
+    found, left_out = sandboxed(measure, 1 if quick else 3, 1 if quick else 2)
     rows = []
-    for name, (stream, ping, connect) in found.items():
-        words = f"{statistics.median(stream):.1f} Gbit/s, {statistics.median(ping):.0f} µs"
-        peer = f"{statistics.median(bare[0]):.1f} Gbit/s, {statistics.median(bare[1]):.0f} µs"
-        if name == "bare bridge":
+    for name, mine in found.items():
+        if name == BARE:
             continue
-        for what, index, better in (("throughput", 0, "more is better"), ("ping", 1, "less is better")):
-            value = statistics.median((stream, ping)[index]) / statistics.median(bare[index])
-            rows.append(Row(f"{name}: {what} by bare bridge", words, peer, value, "×", float("inf"), note=better))
-        ratio = statistics.median(connect) / statistics.median(bare[2])
-        told = f"{Figures.of([each * 1e6 for each in connect]).median:.0f} µs"
-        peer = f"{Figures.of([each * 1e6 for each in bare[2]]).median:.0f} µs"
-        rows.append(Row(f"{name}: new TCP connection by bare bridge", told, peer, ratio, "×", float("inf")))
+        against = OURS if name.startswith(NAT) else BARE
+        for kind, (what, unit, note) in enumerate(KINDS):
+            ours, peer = Figures.of(mine[kind]), Figures.of(found[against][kind])
+            words = (f"{ours} {unit}", f"{peer} {unit}", ours.median / peer.median)
+            rows.append(Row(f"{name}: {what} by that of {against}", *words, "×", float("inf"), note=note))
     return Findings(rows=rows, left_out=left_out)
 
 
-Measured = tuple[list[float], list[float], list[float]]  # Gbit/s, µs, seconds
+Measured = tuple[list[float], list[float], list[float]]  # in the order and the units of KINDS
 
 
 def measure(rounds: int, seconds: int) -> tuple[dict[str, Measured], dict[str, str]]:
     """Inside a sandbox: each variant in each round."""
     left_out: dict[str, str] = {}
-    paths: list[Way] = [Way("bare bridge", "bare"), Way("our bridge", "ours")]
+    paths: list[Way] = [Way(BARE, "bare"), Way(OURS, "ours")]
     if Path("/proc/sys", NETFILTER).exists():
-        paths.append(Way("bare bridge, br_netfilter on", "bare", netfilter=True))
+        paths.append(Way(f"{BARE}, br_netfilter on", "bare", netfilter=True))
         paths += [
-            Way(f"our bridge, br_netfilter on, {n:,} rules of the host", "ours", netfilter=True, rules=n) for n in RULES
+            Way(f"{OURS}, br_netfilter on, {n:,} rules of the host", "ours", netfilter=True, rules=n) for n in RULES
         ]
     else:
         left_out["br_netfilter"] = "the module is not loaded in this kernel"
-    paths.append(Way("our bridge, br_netfilter off, 1,000 rules of the host", "ours", rules=1000))
-    paths += [Way(f"our NAT, {n:,} port forwards", "nat", rules=n) for n in RULES]
+    paths.append(Way(f"{OURS}, br_netfilter off, 1,000 rules of the host", "ours", rules=1000))
+    paths += [Way(f"{NAT}, {n:,} port forwards", "nat", rules=n) for n in RULES]
     found: dict[str, Measured] = {way.name: ([], [], []) for way in paths}
     try:
         for way in paths:
@@ -118,20 +118,8 @@ class Way:
         self.name = name
         self.guest, self.host, self.wire = (Namespace.new(each) for each in ("guest", "host", "wire"))
         for link, peer, far in (("e0", "eth0", self.wire), ("t0", "eth0", self.guest)):
-            cable = (
-                "ip",
-                "link",
-                "add",
-                link,
-                "type",
-                "veth",
-                "peer",
-                "name",
-                peer,
-                "netns",
-                f"/proc/self/fd/{far.fd}",
-            )
-            run_tool(cable, namespace=self.host, keep=(far.fd,))
+            cable = f"ip link add {link} type veth peer name {peer} netns /proc/self/fd/{far.fd}"
+            run_tool(cable.split(), namespace=self.host, keep=(far.fd,))
         batch(self.host, "link set lo up", "link set e0 up", "link set t0 up")
         batch(self.wire, "link set lo up", "link set eth0 up")
         batch(self.guest, "link set lo up", "link set eth0 up")
@@ -209,9 +197,9 @@ class Way:
         return float(found[1]) * 1000
 
     def connect(self) -> float:
-        """Seconds for a new TCP connection and its first byte."""
+        """µs for a new TCP connection and its first byte."""
         argv: Sequence[str] = (sys.executable, "-c", CONNECT, WIRE, str(CONNECTS))
-        return float(run_tool(argv, namespace=self.guest).stdout)
+        return float(run_tool(argv, namespace=self.guest).stdout) * 1e6
 
     def close(self) -> None:
         """Let go of all of it."""

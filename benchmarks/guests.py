@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -19,7 +18,8 @@ from bascule.system.libvirt import binding
 from bascule.system.run import run as run_tool
 from bascule.system.sandbox import sandboxed
 from bascule.system.workers import Daemon
-from benchmarks.measure import Row, in_turn, process, wall
+from benchmarks.makers import BASCULE
+from benchmarks.measure import Row, in_turn, process
 
 DOMAINS = 200
 EVERY_S = 0.005
@@ -35,7 +35,7 @@ def run(*, quick: bool) -> list[Row]:
         image = guest_image()
     except BasculeError as error:
         raise LookupError(str(error)) from error
-    return [listing(3 if quick else 7), moving(image, 2 if quick else 5)]
+    return [listing(3 if quick else 7), moving(image, 1 if quick else 3)]
 
 
 def listing(times: int) -> Row:
@@ -45,16 +45,16 @@ def listing(times: int) -> Row:
         node.flush()
         uri = f"test://{node.name}"
         peer = ("virsh", "-q", "-c", uri, "; ".join(f"domiflist g{n}" for n in range(DOMAINS)))
-        ours = (sys.executable, "-m", "bascule", "guest", "list", "--connect", uri)
+        ours = (*BASCULE, "guest", "list", "--connect", uri)
         mine, theirs = in_turn(lambda: process(ours), lambda: process(peer), times)
-    cpu = statistics.median(run.cpu_s for run in mine)
     return Row(
         name=f"guest list, {DOMAINS} domains, test driver",
-        ours=f"{wall(mine)}, {cpu:.2f} s of CPU",
-        peer=f"{wall(theirs)} (virsh domiflist, NICs alone)",
-        value=statistics.median(run.wall_s for run in mine),
+        ours=mine,
+        peer=theirs,
+        value=mine.wall_s.median,
         unit="s",
         limit=1.0,
+        note="peer: virsh domiflist, the NICs alone",
     )
 
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from bascule.system.netns import Namespace
@@ -17,12 +22,21 @@ def site_text(bridges: int, ports: int = PORTS) -> str:
     lines += [f"  n{i}: {{subnet: 10.{i >> 8}.{i & 255}.0/24}}" for i in numbers]
     lines += ["hosts:", "  h:", "    nics:", *(f"      e{i}: {{network: n{i}}}" for i in numbers)]
     lines += ["    bridges:", *(f"      br{i}: {{uplink: e{i}}}" for i in numbers), "guests:"]
+    # without `memory:`, or a machine that cannot hold 5,000 guests would refuse them
     lines += [
-        f"  g{i}p{p}: {{host: h, memory: 1GiB, nics: [{{bridge: br{i}, tap: t{i}p{p}}}]}}"
-        for i in numbers
-        for p in range(ports)
+        f"  g{i}p{p}: {{host: h, nics: [{{bridge: br{i}, tap: t{i}p{p}}}]}}" for i in numbers for p in range(ports)
     ]
     return "\n".join(lines) + "\n"
+
+
+@contextlib.contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder on a disk, because a checkpoint is fsynced; gone afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="bascule-bench-", dir="/var/tmp"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Ground:
@@ -41,6 +55,7 @@ class Ground:
         names = [f"e{i}" for i in range(bridges)]
         taps = [f"t{i}p{p}" for i in range(bridges) for p in range(ports)]
         cables = [*names, *taps] if veth else names
+        self.ports = dict.fromkeys([*names, *taps], False) | dict.fromkeys(cables, True)  # which of them are up
         lines = ["link set lo up"]
         for name in cables:
             lines += [f"link add {name} type veth peer name {name}w netns {far}", f"link set {name} up"]
@@ -48,6 +63,25 @@ class Ground:
         run(("ip", "-batch", "-"), stdin="\n".join(lines), namespace=self.host, timeout_s=600, keep=(self.wire.fd,))
         up = "".join(f"link set {name}w up\n" for name in cables)
         run(("ip", "-batch", "-"), stdin=up, namespace=self.wire, timeout_s=600)
+        self._settle()
+
+    def restore(self) -> None:
+        """Every port as it was at the start, off every bridge: whoever comes next finds the same work."""
+        lines = [f"link set dev {port} nomaster down addrgenmode eui64" for port in self.ports]
+        with self.host.entered():
+            for port in self.ports:
+                Path("/proc/sys/net/ipv6/conf", port, "accept_ra").write_text("1")
+                Path("/proc/sys/net/ipv6/conf", port, "disable_ipv6").write_text("0")
+        lines += [f"link set dev {port} up" for port, is_up in self.ports.items() if is_up]
+        run(("ip", "-batch", "-"), stdin="\n".join(lines), namespace=self.host, timeout_s=600)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Wait until every port that is up has its link-local address, which the kernel gives a moment later."""
+        argv = ("ip", "-6", "-o", "address", "show", "scope", "link")
+        wanted, patience = sum(self.ports.values()), time.monotonic() + 30
+        while len(run(argv, namespace=self.host).stdout.splitlines()) < wanted and time.monotonic() < patience:
+            time.sleep(0.05)
 
     def close(self) -> None:
         """Let go; the kernel takes the links away in the background."""

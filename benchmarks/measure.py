@@ -75,6 +75,11 @@ class Usage:
     def of(cls, runs: Sequence[Run]) -> Usage:
         return cls(*(Figures.of([getattr(run, key) for run in runs]) for key in ("wall_s", "cpu_s", "peak_mib")))
 
+    def __str__(self) -> str:
+        memory = self.peak_mib
+        whole = f"{memory.median:.0f} ({memory.minimum:.0f}–{memory.maximum:.0f}) MiB"
+        return f"{self.wall_s} s, CPU {self.cpu_s} s, {whole}"
+
     def as_json(self) -> dict[str, Any]:
         return {key: getattr(self, key).as_json() for key in ("wall_s", "cpu_s", "peak_mib")}
 
@@ -83,12 +88,13 @@ class Usage:
 class Row:
     """One line of the table: a claim, what was measured, and whether it holds. A ratio is ours by peer, or as named.
 
-    A limit of infinity makes no claim: the line is there to be known.
+    ``ours`` and ``peer`` are programs where programs were timed, else words. A limit of infinity makes no claim: the
+    line is there to be known.
     """
 
     name: str
-    ours: str
-    peer: str
+    ours: Usage | str
+    peer: Usage | str
     value: float
     unit: str
     limit: float
@@ -104,7 +110,18 @@ class Row:
         return math.isfinite(self.limit)
 
     def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "limit": self.limit if self.claims else None, "passes": self.passes}
+        told = {
+            "ours": str(self.ours),
+            "peer": str(self.peer),
+            "limit": self.limit if self.claims else None,
+            "passes": self.passes,
+        }
+        timed = {
+            f"{side}_usage": used.as_json()
+            for side, used in (("ours", self.ours), ("peer", self.peer))
+            if isinstance(used, Usage)
+        }
+        return {**asdict(self), **told, **timed}
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,20 +230,20 @@ def tool(name: str) -> str:
     return found
 
 
-def in_turn(ours: Callable[[], Run], peer: Callable[[], Run], runs: int) -> tuple[list[Run], list[Run]]:
+def in_turn(ours: Callable[[], Run], peer: Callable[[], Run], runs: int) -> tuple[Usage, Usage]:
     """Both once to warm up, then ``runs`` times in turn."""
     ours()
     peer()
     pairs = [(ours(), peer()) for _ in range(runs)]
-    return [a for a, _ in pairs], [b for _, b in pairs]
+    return Usage.of([a for a, _ in pairs]), Usage.of([b for _, b in pairs])
 
 
-def ratio(ours: Sequence[Run], peer: Sequence[Run]) -> float:
+def repeated(ours: Callable[[], Run], runs: int) -> Usage:
+    """A program without a peer, once to warm up and then ``runs`` times."""
+    ours()
+    return Usage.of([ours() for _ in range(runs)])
+
+
+def ratio(ours: Usage, peer: Usage) -> float:
     """The ratio of the medians of wall time."""
-    return statistics.median(run.wall_s for run in ours) / statistics.median(run.wall_s for run in peer)
-
-
-def wall(runs: Sequence[Run]) -> str:
-    """Wall time of several runs, in words, with CPU time and memory."""
-    used = Usage.of(runs)
-    return f"{used.wall_s} s, CPU {used.cpu_s.median:.3f} s, {used.peak_mib.median:.0f} MiB"
+    return ours.wall_s.median / peer.wall_s.median

@@ -91,7 +91,7 @@ def run(*, quick: bool) -> list[Row]:
         Row(
             f"{pairs:,} ordered pairs of {GUESTS} guests, by ARP and ICMP",
             f"{Figures.of(ours)} s",
-            "—",
+            "",
             statistics.median(ours),
             "s",
             LIMIT_S,

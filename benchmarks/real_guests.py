@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import statistics
-import sys
-
-from bascule.guests.kernel import guest_image
-from benchmarks.measure import Row, process, tool, wall
+from bascule.errors import BasculeError
+from bascule.guests import libvirtd
+from bascule.twin import Cast
+from benchmarks.makers import BASCULE
+from benchmarks.measure import Row, Usage, process
 from benchmarks.rehearse import SITE
 
 
 def run(*, quick: bool) -> list[Row]:
     """Raises LookupError where QEMU or a guest's kernel is missing."""
-    tool("qemu-system-x86_64")
     try:
-        guest_image()
-    except Exception as why:
-        raise LookupError(str(why)) from why
-    argv = (sys.executable, "-m", "bascule", "rehearse", str(SITE), "--guests", "qemu")
-    runs = [process(argv) for _ in range(1 if quick else 3)]
-    middle = statistics.median(each.wall_s for each in runs)
-    return [Row("rehearse --guests qemu examples/production.yaml", wall(runs), "", middle, "s", 30.0)]
+        Cast.of("qemu")
+    except BasculeError as why:
+        raise LookupError(str(why).splitlines()[0]) from why
+    kinds = ["qemu"] if libvirtd.missing() else ["qemu", "libvirt"]
+    return [_row(kind, 1 if quick else 3) for kind in kinds]
+
+
+def _row(kind: str, count: int) -> Row:
+    whole = Usage.of([process((*BASCULE, "rehearse", str(SITE), "--guests", kind)) for _ in range(count)])
+    return Row(f"rehearse --guests {kind} examples/production.yaml", whole, "", whole.wall_s.median, "s", 30.0)

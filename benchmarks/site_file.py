@@ -45,10 +45,13 @@ def run(*, quick: bool) -> list[Row]:
 
 def site_file(guests: int) -> bytes:
     """Two lines for each guest: itself and one expectation."""
-    lines = ["site: big", "networks: {n: {subnet: 10.0.0.0/8}}", "hosts:", "  h:", "    nics: {eth0: {network: n}}"]
-    lines += ["    bridges: {br0: {uplink: eth0}}", "guests:"]
+    bridges = range(guests // 1000 + 1)  # the kernel takes 1,023 ports of each
+    lines = ["site: big", "networks: {n: {subnet: 10.0.0.0/8}}", "hosts:", "  h:"]
+    lines.append(f"    nics: {{{', '.join(f'eth{i}: {{network: n}}' for i in bridges)}}}")
+    lines.append(f"    bridges: {{{', '.join(f'br{i}: {{uplink: eth{i}}}' for i in bridges)}}}")
+    lines.append("guests:")
     for i in range(guests):
-        nic = f"{{bridge: br0, address: 10.1.{i // 250}.{i % 250 + 1}/8}}"
+        nic = f"{{bridge: br{i // 1000}, address: 10.1.{i // 250}.{i % 250 + 1}/8}}"
         lines.append(f"  g{i}: {{host: h, nics: [{nic}], serves: [tcp/80]}}")
     lines.append("expect:")
     lines += [f"  - {{from: g{i}, to: g{(i + 1) % guests}, service: tcp/80, verdict: reach}}" for i in range(guests)]

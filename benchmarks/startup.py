@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks.measure import Row, in_turn, process, ratio, wall
+from benchmarks.makers import BASCULE
+from benchmarks.measure import Row, in_turn, process, ratio
 
 
 def run(*, quick: bool) -> list[Row]:
     ours, peer = in_turn(
-        lambda: process((sys.executable, "-m", "bascule", "--help")),
+        lambda: process((*BASCULE, "--help")),
         lambda: process((sys.executable, "-c", "import click")),
         5 if quick else 20,
     )
-    return [Row("bascule --help by `python -c 'import click'`", wall(ours), wall(peer), ratio(ours, peer), "×", 2.0)]
+    return [Row("bascule --help by `python -c 'import click'`", ours, peer, ratio(ours, peer), "×", 2.0)]

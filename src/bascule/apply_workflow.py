@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from bascule.apply import decide
 from bascule.apply.adopt import adopt, at_rest
@@ -16,15 +17,14 @@ from bascule.apply.prepare import Prepared, prepare
 from bascule.apply.transaction import Done, Wish
 from bascule.apply.transaction import apply as make
 from bascule.errors import BasculeError
-from bascule.guest_workflow import capacity, is_here
 from bascule.plan.batch import tools
-from bascule.plan.capacity import gate
 from bascule.plan.change import Note
-from bascule.survey.capture import Progress
 from bascule.survey.loops import declared_wires, loop_problems
-from bascule.survey.take import insist_live
 from bascule.system.run import require_tools
 from bascule.workflow import choose_host, load
+
+if TYPE_CHECKING:
+    from bascule.survey.capture import Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +64,8 @@ def ready(
         raise BasculeError(*problems)
     keeper, not_kept = find_keeper(site, chosen, root=root)
     if survey_s is not None:  # last, because it takes its time
+        from bascule.survey.take import insist_live
+
         wanted, observed = prepared.wanted, prepared.observed
         remarks += insist_live(site, chosen, wanted, observed, seconds=survey_s, progress=progress)
     files = tuple(keeper.paths(prepared.wanted)) if keeper else ()
@@ -74,8 +76,12 @@ def ready(
 
 def _memory(prepared: Prepared, site_file: str) -> tuple[Note, ...]:
     """What the guests' memory says to this host, if this is the host and any guest declares its memory."""
-    guests = prepared.site.guests_on(prepared.host.name)
-    if not is_here(prepared.host) or not any(guest.memory for guest in guests):
+    if not any(guest.memory for guest in prepared.site.guests_on(prepared.host.name)):
+        return ()
+    from bascule.guest_workflow import capacity, is_here
+    from bascule.plan.capacity import gate
+
+    if not is_here(prepared.host):
         return ()
     return gate(capacity(site_file, host=prepared.host.name))
 

@@ -14,15 +14,8 @@ from typing import TYPE_CHECKING
 from bascule.apply.crew import see
 from bascule.apply.place import here
 from bascule.errors import BasculeError, Problem, UsageFault
-from bascule.guests.identity import alive_elsewhere, taken
-from bascule.guests.inventory import Inventory, agent_sightings, join, lease_sightings
-from bascule.guests.places import qemu_folder
-from bascule.guests.qemu import QemuDriver
-from bascule.guests.virtual_network import leases_in
-from bascule.model.sightings import Sighting
 from bascule.model.site import GuestNic, Host, Site
 from bascule.observe import kernel
-from bascule.observe.libvirt import Libvirt, observe
 from bascule.observe.memory import measured_overheads, nic_speeds, observe_memory
 from bascule.observe.neighbours import fdb, sightings
 from bascule.plan.capacity import Capacity, Memory, merged, needs_of_domains, needs_of_site, uplink_loads
@@ -33,6 +26,9 @@ from bascule.system.netns import Namespace
 
 if TYPE_CHECKING:
     from bascule.guests.choose import Driver
+    from bascule.guests.inventory import Inventory
+    from bascule.model.domain import Domain
+    from bascule.model.sightings import Sighting
     from bascule.plan.change import Note
     from bascule.verify.doctor import Finding
 
@@ -45,8 +41,7 @@ def capacity(site_file: str, *, host: str | None = None, uri: str | None = None)
     chosen = choose_host(site, host)
     declared = needs_of_site(site, chosen)
     if is_here(chosen):
-        seen = _libvirt_if_there(uri)
-        found = needs_of_domains(seen.domains, measured_overheads(), declared=[need.name for need in declared])
+        found = needs_of_domains(_domains(uri), measured_overheads(), declared=[need.name for need in declared])
         loads = uplink_loads(site, chosen, nic_speeds())
         return account(chosen.name, observe_memory(), merged(declared, found), loads)
     if not chosen.memory:
@@ -82,6 +77,12 @@ def inventory(
 
     With ``listen_s`` also with what guests and DHCP servers say meanwhile on the bridges.
     """
+    from bascule.guests.inventory import agent_sightings, join, lease_sightings
+    from bascule.guests.places import qemu_folder
+    from bascule.guests.qemu import QemuDriver
+    from bascule.guests.virtual_network import leases_in
+    from bascule.observe.libvirt import Libvirt, observe
+
     site = _load(site_file) if site_file else None
     hypervisor = None if driver == "qemu" else _connect(uri, needed=driver == "libvirt" or uri is not None)
     seen = observe(hypervisor, leases=True) if hypervisor else Libvirt()
@@ -132,6 +133,8 @@ def check_macs(driver: Driver, nics: Iterable[GuestNic]) -> tuple[Note, ...]:
 
     Raises BasculeError with one problem for each MAC that a domain or a link of this host has.
     """
+    from bascule.guests.identity import alive_elsewhere, taken
+
     wanted, domains = tuple(nics), see(driver).domains
     if problems := taken(wanted, domains, kernel.observe()):
         raise BasculeError(*problems)
@@ -153,6 +156,11 @@ def _connect(uri: str | None, *, needed: bool) -> Hypervisor | None:
         return None
 
 
-def _libvirt_if_there(uri: str | None) -> Libvirt:
+def _domains(uri: str | None) -> tuple[Domain, ...]:
+    """Every domain, if libvirt is there."""
     hypervisor = _connect(uri, needed=uri is not None)
-    return observe(hypervisor) if hypervisor else Libvirt()
+    if hypervisor is None:
+        return ()
+    from bascule.observe.libvirt import observe
+
+    return observe(hypervisor).domains

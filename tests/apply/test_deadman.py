@@ -95,7 +95,7 @@ def test_two_of_them_act_once(bed: Bed) -> None:
 
 
 def test_confirmed_it_goes_away(bed: Bed) -> None:
-    bed.apply("--confirm-within", "30s")
+    bed.apply("--confirm-within", "30s")  # long enough for a busy machine to start `confirm`
     pid = guard_of(bed)
     assert bed.run("confirm").returncode == 0
     assert wait_for(lambda: Path(f"/proc/{pid}").exists(), lambda there: not there) is False

@@ -13,8 +13,9 @@ from bascule.survey.draft import draft, propose
 from bascule.survey.insist import insist
 from bascule.survey.loops import declared_wires, find_loops, loop_problems
 from bascule.survey.neighbours import Port
-from bascule.survey.same_wire import Foot, Proof, Wire
+from bascule.survey.same_wire import Proof
 from bascule.survey.verdicts import Survey, judge
+from bascule.survey.wire import Foot, Wire
 from tests.survey.frames import SWITCH, arp, bpdu, cdp, dhcp_offer, lacp, lldp, pvst, ra
 from tests.survey.hearing import SITE, hear, judged, many, site
 

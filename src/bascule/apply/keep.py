@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.observe.files import read_tree
 from bascule.observe.manager import detect
-from bascule.persist import ifupdown_parse, sysctls
-from bascule.persist.dialect import dialect
-from bascule.persist.wanted import wanted_config
-from bascule.persist.writer import Stamp, Writing, commit, prepare
 from bascule.system.netns import is_machines_own
+
+if TYPE_CHECKING:  # where nothing is kept, as in a namespace, no dialect is imported
+    from bascule.persist.writer import Writing
 
 
 @dataclass(slots=True)
@@ -32,6 +32,11 @@ class Keeper:
 
         Raises BasculeError for what the dialect cannot say, and for foreign files that configure the same links.
         """
+        from bascule.persist import ifupdown_parse, sysctls
+        from bascule.persist.dialect import dialect
+        from bascule.persist.wanted import wanted_config
+        from bascule.persist.writer import Stamp, prepare
+
         speech = dialect(self.dialect)
         includes = ifupdown_parse.includes if self.dialect == "ifupdown" else None
         existing = read_tree(self.root, (*speech.READS, sysctls.PATH), includes).files
@@ -45,6 +50,8 @@ class Keeper:
         """Put the files in place; their paths."""
         touched = self.paths(wanted)
         if self._writing is not None:
+            from bascule.persist.writer import commit
+
             commit(self._writing)
         return touched
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from bascule.apply.beside import Beside
 from bascule.apply.checkpoint import Status, latest
-from bascule.apply.crew import NOBODY, Asked, muster
+from bascule.apply.crew import NOBODY, Asked, Crew, muster
 from bascule.apply.joint import plan_jointly
 from bascule.apply.place import Place, here
 from bascule.model.site import Host, Site
@@ -29,7 +30,9 @@ class Prepared:
     wanted: HostState
     plan: Plan
     line: Management | None = None
-    asked: Asked = NOBODY  # who runs the guests, for when it has to be planned again
+    crew: Crew  # who runs the guests
+    added: Mapping[str, frozenset[str]] = field(default_factory=dict)  # what confirmed changes had put on links before
+    asked: Asked = NOBODY  # whom the administrator means, for when it has to be planned again
     besides: tuple[Beside, ...] = ()  # what is done beside the kernel's part
     leases: Leases = field(default_factory=Leases)
 
@@ -62,15 +65,33 @@ def prepare(site: Site, host: Host, place: Place | None = None, *, asked: Asked 
     place = place or here()
     crew = muster(asked, site, host, servers=place.state / "networks")
     observed = look(crew.site, host)
-    line = management(observed)
-    joint = plan_jointly(
-        site,
-        host,
-        observed,
-        crew,
-        added=added_before(site, host, place),
-        management=line.links if line else frozenset(),
-    )
+    added = added_before(site, host, place)
+    return _planned(site, host, observed, crew, asked, management(observed), added)
+
+
+def again(prepared: Prepared, place: Place) -> Prepared:
+    """The same, observed anew; planned anew only if anything that the plan was made from may be another now."""
+    site, host, asked = prepared.site, prepared.host, prepared.asked
+    crew = muster(asked, site, host, servers=place.state / "networks")
+    observed = look(crew.site, host)
+    line, added = management(observed), added_before(site, host, place)
+    before = (prepared.observed, prepared.crew, prepared.line, prepared.added)
+    others = crew.seen is not None or host.virtual_networks  # whose state is in no HostState
+    if others or (observed, crew, line, added) != before or prepared.leases != Leases():
+        return _planned(site, host, observed, crew, asked, line, added)
+    return prepared
+
+
+def _planned(
+    site: Site,
+    host: Host,
+    observed: HostState,
+    crew: Crew,
+    asked: Asked,
+    line: Management | None,
+    added: Mapping[str, frozenset[str]],
+) -> Prepared:
+    joint = plan_jointly(site, host, observed, crew, added=added, management=line.links if line else frozenset())
     wanted = joint.wanted
     found = leases_here(host, observed, wanted) if joint.plan else Leases()
     told = _told(replace(joint.plan, notes=(*joint.plan.notes, *found.notes)), line, wanted)
@@ -81,6 +102,8 @@ def prepare(site: Site, host: Host, place: Place | None = None, *, asked: Asked 
         wanted=wanted,
         plan=told,
         line=line,
+        crew=crew,
+        added=added,
         leases=found,
         asked=asked,
         besides=joint.besides,

@@ -17,9 +17,8 @@ from bascule.errors import BasculeError, CommandFailed, Problem, UsageFault
 from bascule.model.site import GuestNic, PlugKind
 from bascule.model.state import HostState
 from bascule.model.values import IfName, IpAddress, Mac
-from bascule.probe.ask import ask
 from bascule.probe.dhcp import Client, discover
-from bascule.probe.question import Protocol, Question
+from bascule.probe.question import Answer, Protocol, Question
 from bascule.probe.world import Foot
 from bascule.system.netns import Namespace
 from bascule.system.run import run
@@ -99,7 +98,11 @@ def _ask(probes: Sequence[Probe], state: HostState, patience_s: float) -> list[s
             questions[index] = Question(
                 source=foot, protocol=probe.protocol, address=probe.address, port=probe.port, patience_s=patience_s
             )
-        answers = dict(zip(questions, ask(tuple(questions.values())), strict=True))
+        answers: dict[int, Answer] = {}
+        if questions:  # on a host that nobody can answer, nobody is asked
+            from bascule.probe.ask import ask
+
+            answers = dict(zip(questions, ask(tuple(questions.values())), strict=True))
     return [
         "there is no way to it" if index not in answers else "" if answers[index].ok else answers[index].words
         for index in range(len(probes))

@@ -15,7 +15,7 @@ from bascule.apply.exclusive import lock
 from bascule.apply.guard import Guard, arm, stand_down
 from bascule.apply.joint import without_moves
 from bascule.apply.place import Place, here, refused
-from bascule.apply.prepare import Prepared, added_by, prepare
+from bascule.apply.prepare import Prepared, added_by, again
 from bascule.apply.probes import Probes, dhcp_answers
 from bascule.errors import BasculeError, CommandFailed, NotPermitted, Problem, TakenBack
 from bascule.model.state import HostState
@@ -148,9 +148,7 @@ class _Transaction:
             self.dhcp_answers = dhcp_answers(self.prepared)
             self._arm()
             try:
-                fresh = prepare(  # while the dead-man gets ready
-                    self.prepared.site, self.prepared.host, self.place, asked=self.prepared.asked
-                )
+                fresh = again(self.prepared, self.place)  # while the dead-man gets ready
                 if fresh.is_like(self.prepared):
                     moved = fresh.observed != self.prepared.observed
                     self.prepared, before = fresh, self.kept

@@ -61,6 +61,8 @@ def count(number: int, noun: str, plural: str = "") -> str:
 
 def wrapped(text: str, *, indent: int, columns: int) -> str:
     """Text in lines of at most ``columns``, each but the first indented."""
+    if len(text) <= max(columns - indent, 20) and text.isprintable() and text == text.strip(" "):
+        return text  # as textwrap would say too, which takes its time over thousands of lines
     pad = " " * indent
     lines = textwrap.wrap(text, max(columns - indent, 20), break_on_hyphens=False, break_long_words=False)
     return f"\n{pad}".join(lines)

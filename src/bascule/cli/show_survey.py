@@ -9,8 +9,8 @@ from bascule.cli.common import count, table, wrapped
 from bascule.survey.draft import draft, propose
 from bascule.survey.loops import Loop
 from bascule.survey.neighbours import Port, port_words
-from bascule.survey.same_wire import Wire
 from bascule.survey.verdicts import NicVerdict, Survey
+from bascule.survey.wire import Wire
 from bascule.survey.words import listed, tag_words
 
 DASH = "-"

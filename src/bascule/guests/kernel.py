@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import lzma
 import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from bascule.errors import BasculeError, MissingTool, Problem
 from bascule.guests import tiny
 from bascule.system.run import find_tool, run
 
+OLD_S = 7 * 86400
+BUSYBOXES = (Path("/usr/bin/busybox"), Path("/bin/busybox"))
 _PACKAGE = "linux-image-cloud-amd64"
 _NEEDED = (
     *("virtio", "virtio_ring", "virtio_pci", "virtio_pci_legacy_dev", "virtio_pci_modern_dev"),
@@ -72,9 +77,9 @@ def guest_image(*, fetch: bool = True) -> GuestImage:
 
 def busybox() -> bytes:
     """A program that is all of a tiny system's programs. Raises MissingTool with what to install."""
-    for path in ("/usr/bin/busybox", "/bin/busybox"):
-        if Path(path).exists():
-            content = Path(path).read_bytes()
+    for path in BUSYBOXES:
+        if path.exists():
+            content = path.read_bytes()
             if (
                 content.startswith(b"\x7fELF")
                 and b"/lib64/ld-linux" not in content[:4096]
@@ -139,13 +144,23 @@ def _read(path: Path) -> bytes:
 def _image(kernel: Path, modules: Mapping[str, bytes], busybox: bytes, folder: Path, *, origin: str) -> GuestImage:
     content = tiny.archive(busybox, modules)
     folder.mkdir(parents=True, exist_ok=True)
-    initrd = folder / f"initrd-{kernel.name.removeprefix('vmlinuz-')}.cpio"
+    # by its content, so that another Bascule that runs at the same time does not change what boots here
+    initrd = folder / f"initrd-{kernel.name.removeprefix('vmlinuz-')}-{sha256(content).hexdigest()[:12]}.cpio"
     if not initrd.exists() or initrd.read_bytes() != content:
+        _forget_old(folder)
         with tempfile.NamedTemporaryFile(dir=folder, delete=False) as half:  # two runs at once both end whole
             half.write(content)
         Path(half.name).chmod(0o644)  # libvirt's QEMU runs as a user of its own
         Path(half.name).rename(initrd)
     return GuestImage(kernel=kernel, initrd=initrd, origin=origin)
+
+
+def _forget_old(folder: Path) -> None:
+    """Archives that nobody has booted for long."""
+    for path in folder.glob("initrd-*.cpio"):
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_atime < time.time() - OLD_S and path.stat().st_mtime < time.time() - OLD_S:
+                path.unlink()
 
 
 def _fetch(folder: Path) -> None:

@@ -1,17 +1,18 @@
 """Virtual machines of one host for a twin: each guest by bare QEMU or through a libvirt of its own.
 
-The order of use: ``plug`` (the taps, by the same driver as on a host), ``boot`` (all guests at the same time),
-``addresses`` (what they have, leases among it), ``close``. To be used inside ``system.sandbox.sandboxed``.
+The order of use: ``plug`` (the taps, by the same driver as on a host), ``launch`` and ``wait`` (all guests at the same
+time), ``addresses`` (what they have, leases among it), ``close``. To be used inside ``system.sandbox.sandboxed``.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 from bascule.errors import BasculeError
 from bascule.guests import domain_xml, taps, tiny
@@ -29,95 +30,50 @@ from bascule.plan.virtual_network import Realm
 from bascule.system.iproute import batch
 from bascule.system.netns import Namespace
 
-Kind = Literal["qemu", "libvirt"]
 BOOT_S = 60.0  # an emulated guest on a busy machine; measured 3 s on an idle one
 MORE_S = 5.0  # for each guest more, all of which boot at the same time
 PANIC = "Kernel panic"
 ANSWER_S = 15.0  # to a question about itself
 
 
-class RealGuests:
-    """The guests of one host, which have been made tiny. ``driver`` attaches, moves and unplugs them."""
+class RealGuests(ABC):
+    """The guests of one host, which have been made tiny. Who runs them is left to the two below."""
 
-    def __init__(self, kind: Kind, host: Namespace, guests: Mapping[str, Guest], *, accel: str, folder: Path) -> None:
-        """Nothing runs yet but, for libvirt, a libvirtd in the host's namespace. Raises as that does."""
+    def __init__(self, host: Namespace, guests: Mapping[str, Guest], *, accel: str, folder: Path) -> None:
+        self.silent: frozenset[str] = frozenset()  # those that did not boot
         self._guests = guests
         self._host = host
         self._folder = folder
         self._accel = accel
-        self._plugs: list[Plug] = []
-        self._standing: list[IfName] = []
-        self.silent: frozenset[str] = frozenset()
-        self._libvirt: PrivateLibvirt | None = None
-        self.driver: QemuDriver | LibvirtDriver
-        if kind == "qemu":
-            self.driver = QemuDriver(folder, guests, accel=accel, namespace=host, reboots=False)
-        else:
-            self._libvirt = PrivateLibvirt(host, folder / "libvirt")
-            self.driver = LibvirtDriver(self._libvirt.connect())
 
     def create(self, standing: Sequence[tuple[GuestNic, Mac, int]]) -> None:
         """Taps that are there before anything is plugged, on no bridge and down, each with a MAC and an MTU."""
-        self._standing = [nic.tap for nic, _, _ in standing]
         lines = [f"tuntap add dev {nic.tap} mode tap" for nic, _, _ in standing]
         lines += [f"link set dev {nic.tap} address {mac} mtu {mtu}" for nic, mac, mtu in standing]
         wrong = batch("ip", "".join(f"{line}\n" for line in lines), namespace=self._host) if lines else None
         if wrong is not None:
             raise BasculeError.of("TAP-FAILED", f"the taps of the twin could not be made: {wrong.reason}")
 
+    @abstractmethod
     def plug(self, plugs: Sequence[Plug]) -> tuple[Note, ...]:
-        """Where each NIC belongs. Bare QEMU finds its taps there; libvirt makes them when it starts the guest."""
-        self._plugs += plugs
-        return self.driver.attach(plugs) if isinstance(self.driver, QemuDriver) else ()
+        """Where each NIC belongs."""
 
-    def define_networks(self, realms: Sequence[Realm]) -> None:
-        """Through libvirt, if it runs the guests: the host's virtual networks, as on a host with libvirt.
+    @abstractmethod
+    def launch(self) -> None:
+        """Start all, and do not wait for them. Raises BasculeError where one does not start."""
 
-        Raises BasculeError where libvirt refuses; none of them is there then.
-        """
-        if isinstance(self.driver, LibvirtDriver):
-            apply_networks(self.driver.hypervisor, plan_networks((), (), realms), namespace=self._host)
+    @abstractmethod
+    def close(self) -> None:
+        """Stop them all, taps away."""
 
-    def boot(self) -> tuple[Note, ...]:
-        """Start all; returns when they are up, with a note for each that is late or leaves something out.
-
-        Raises BasculeError where a guest does not start.
-        """
-        if isinstance(self.driver, QemuDriver):
-            self.driver.start(list(self._guests))
-        else:
-            self._forget(self._standing)
-            for name in self._guests:
-                self._files(name).folder.mkdir(parents=True, exist_ok=True)
-                self.driver.hypervisor.define_domain(self._domain(name))
-                self.driver.start(name)
-            taps.tag(self._plugs, self._host)
-            taps.quiet(self._plugs, self._host)
-        taps.silence(self._plugs, self._host)
+    def wait(self) -> tuple[Note, ...]:
+        """Until all are up; a note for each that is not (and now ``silent``), or leaves something out."""
         missing = [
             Note(kind="unsupported", subject=name, text=f"{service}: the tiny guest of a twin has no UDP server")
             for name, guest in self._guests.items()
             for service in tiny.not_served(guest)
         ]
         return (*missing, *self._wait(BOOT_S + MORE_S * len(self._guests)))
-
-    def _forget(self, taps_: Sequence[IfName]) -> None:
-        """Libvirt makes a tap when it starts a guest, and starts none whose tap is there."""
-        if taps_:
-            batch("ip", "".join(f"link del dev {tap}\n" for tap in taps_), namespace=self._host)
-
-    def _domain(self, name: str) -> str:
-        files = self._files(name)
-        plugged = {(plug.nic.guest, plug.nic.index) for plug in self._plugs}
-        guest = self._guests[name]
-        return domain_xml.build(
-            replace(guest, nics=tuple(nic for nic in guest.nics if (name, nic.index) in plugged)),
-            accel=self._accel,
-            machine="pc",
-            console=str(files.console),
-            questions=str(files.questions),
-            reboots=False,
-        )
 
     def _wait(self, timeout_s: float) -> tuple[Note, ...]:
         """Until all are up; ``silent`` are those that are not, and a note says how each ended."""
@@ -164,19 +120,91 @@ class RealGuests:
     def _files(self, name: str) -> Files:
         return Files(folder=self._folder / name)
 
-    def close(self) -> None:
-        """Stop them all, taps away."""
-        if self._libvirt is not None:
-            self._libvirt.close()
-        elif isinstance(self.driver, QemuDriver):
-            for name in self._guests:
-                self.driver.stop(name)
-
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class QemuGuests(RealGuests):
+    """Bare QEMU processes on taps that are made and plugged as on a host without libvirt."""
+
+    def __init__(self, host: Namespace, guests: Mapping[str, Guest], *, accel: str, folder: Path) -> None:
+        super().__init__(host, guests, accel=accel, folder=folder)
+        self._driver = QemuDriver(folder, guests, accel=accel, namespace=host, reboots=False)
+
+    def plug(self, plugs: Sequence[Plug]) -> tuple[Note, ...]:
+        """The taps on their bridges."""
+        notes = self._driver.attach(plugs)
+        taps.silence(plugs, self._host)
+        return notes
+
+    def launch(self) -> None:
+        """As RealGuests says."""
+        self._driver.start(list(self._guests))
+
+    def close(self) -> None:
+        """As RealGuests says."""
+        for name in self._guests:
+            self._driver.stop(name)
+
+
+class LibvirtGuests(RealGuests):
+    """Domains and virtual networks of a libvirt of our own; it makes the taps when it starts them."""
+
+    def __init__(
+        self, host: Namespace, guests: Mapping[str, Guest], realms: Sequence[Realm], *, accel: str, folder: Path
+    ) -> None:
+        """Start libvirtd in the host's namespace. Raises MissingTool, NotPermitted or CommandFailed."""
+        super().__init__(host, guests, accel=accel, folder=folder)
+        self._realms = realms
+        self._plugs: list[Plug] = []
+        self._standing: list[IfName] = []
+        self._libvirt = PrivateLibvirt(host, folder.with_name(f"{folder.name}-libvirt"))
+        self._hypervisor = self._libvirt.connect()
+
+    def create(self, standing: Sequence[tuple[GuestNic, Mac, int]]) -> None:
+        """As RealGuests says; they go when their guest starts."""
+        super().create(standing)
+        self._standing += [nic.tap for nic, _, _ in standing]
+
+    def plug(self, plugs: Sequence[Plug]) -> tuple[Note, ...]:
+        """Written into the domains."""
+        self._plugs += plugs
+        return ()
+
+    def launch(self) -> None:
+        """The virtual networks, then the domains. Raises BasculeError with libvirt's own words."""
+        apply_networks(self._hypervisor, plan_networks((), (), self._realms), namespace=self._host)
+        if self._standing:  # libvirt starts no guest whose tap is there
+            batch("ip", "".join(f"link del dev {tap}\n" for tap in self._standing), namespace=self._host)
+        driver = LibvirtDriver(self._hypervisor)
+        for name in self._guests:
+            self._files(name).folder.mkdir(parents=True, exist_ok=True)
+            self._hypervisor.define_domain(self._domain(name))
+            driver.start(name)
+        taps.tag(self._plugs, self._host)
+        taps.quiet(self._plugs, self._host)
+        taps.silence(self._plugs, self._host)
+
+    def _domain(self, name: str) -> str:
+        files = self._files(name)
+        plugged = {(plug.nic.guest, plug.nic.index) for plug in self._plugs}
+        guest = self._guests[name]
+        return domain_xml.build(
+            replace(guest, nics=tuple(nic for nic in guest.nics if (name, nic.index) in plugged)),
+            accel=self._accel,
+            machine="pc",
+            console=str(files.console),
+            questions=str(files.questions),
+            reboots=False,
+        )
+
+    def close(self) -> None:
+        """As RealGuests says."""
+        self._hypervisor.close()
+        self._libvirt.close()
 
 
 def _end(said: str, timeout_s: float) -> str:

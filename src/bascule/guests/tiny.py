@@ -21,9 +21,39 @@ from bascule.model.values import IpAddress, IpInterface, Mac, parse_mac
 MEMORY = 96 << 20  # bytes that the tiny guest needs, measured: 64 MiB is too little to unpack the archive on 6.1
 PORT_MEMORY = 512 << 10  # bytes for each port that it serves: a process that listens
 LINE_MAX = 2047  # bytes of a kernel's command line on x86 (COMMAND_LINE_SIZE)
+_QUICKLY = ("mitigations=off", "nokaslr", "cryptomgr.notests")  # a tenth of an emulated boot, measured
 READY = "BASCULE-READY"  # on the console when all static addresses are up and all ports are open
 SPEAKS = frozenset({"arp", "dhcp", "icmp", "tcp"})  # what it can ask and answer: busybox has nothing for UDP
 MODULES = ("virtio_pci", "virtio_net")  # what it loads; dependencies follow
+
+QUESTION = r"""
+# questions come over the second serial port, one in a line with its number, and are asked side by side; the other half
+# of this language is probe/spoken.py
+again() { tries=$1; shift; while ! "$@"; do tries=$((tries - 1)); [ "$tries" -gt 0 ] || return 1; done; }
+question() {
+    what=$1 address=$3 wait=$4 link=
+    for path in /sys/class/net/*; do
+        read -r mac < "$path/address"
+        [ "$mac" != "$2" ] || link=${path##*/}
+    done
+    case $what in
+        icmp) again "$wait" ping -c 1 -W 1 ${link:+-I "$link"} -s "$5" -p "$6" "$address" ;;
+        tcp) again $((1 + wait / 4)) nc -w "$wait" "$address" "$5" -e /heard </dev/null ;;
+        arp)
+            case $address in
+                *:*) ping -c 1 -W "$wait" -I "$link" "$address" >/dev/null 2>&1; ip -6 neigh show to "$address" ;;
+                *) arping -f -c "$wait" -w "$wait" -I "$link" "$address" ;;
+            esac ;;
+        dhcp) udhcpc -f -n -q -t "$wait" -T 1 -i "$link" -s /offer ;;
+        address)
+            for path in /sys/class/net/*; do
+                set -- $(ip -o addr show dev "${path##*/}" scope global | sed 's/.* inet6* \([^ ]*\).*/\1/')
+                echo "$(cat "$path/address") $*;"
+            done ;;
+        *) return 127 ;;
+    esac
+}
+"""
 
 _INIT = r"""#!/bin/busybox sh
 export PATH=/bin
@@ -75,32 +105,7 @@ for ports in $(word bascule.serve | tr ',' ' '); do
     port=${ports%-*}
     while [ "$port" -le "${ports#*-}" ]; do nc -ll -p "$port" -e /answer & port=$((port + 1)); done
 done
-# questions come over the second serial port, one in a line with its number, and are asked side by side; the other half
-# of this language is probe/spoken.py
-again() { tries=$1; shift; while ! "$@"; do tries=$((tries - 1)); [ "$tries" -gt 0 ] || return 1; done; }
-question() {
-    what=$1 address=$3 wait=$4 link=
-    for path in /sys/class/net/*; do
-        read -r mac < "$path/address"
-        [ "$mac" != "$2" ] || link=${path##*/}
-    done
-    case $what in
-        icmp) again "$wait" ping -c 1 -W 1 ${link:+-I "$link"} -s "$5" -p "$6" "$address" ;;
-        tcp) again $((1 + wait / 4)) nc -w "$wait" "$address" "$5" -e /heard </dev/null ;;
-        arp)
-            case $address in
-                *:*) ping -c 1 -W "$wait" -I "$link" "$address" >/dev/null 2>&1; ip -6 neigh show to "$address" ;;
-                *) arping -f -c "$wait" -w "$wait" -I "$link" "$address" ;;
-            esac ;;
-        dhcp) udhcpc -f -n -q -t "$wait" -T 1 -i "$link" -s /offer ;;
-        address)
-            for path in /sys/class/net/*; do
-                set -- $(ip -o addr show dev "${path##*/}" scope global | sed 's/.* inet6* \([^ ]*\).*/\1/')
-                echo "$(cat "$path/address") $*;"
-            done ;;
-        *) return 127 ;;
-    esac
-}
+QUESTION_FUNCTION
 if [ -c /dev/ttyS1 ] && stty -F /dev/ttyS1 raw -echo 2>/dev/null; then
     exec 3<>/dev/ttyS1  # open before we say that we are ready: what comes to a closed port is lost
     # no child of the loop itself may end while it reads: busybox's read begins anew then, and half a line is lost
@@ -110,7 +115,7 @@ if [ -c /dev/ttyS1 ] && stty -F /dev/ttyS1 raw -echo 2>/dev/null; then
 fi
 echo READY_WORD
 while :; do sleep 3600; done
-""".replace("READY_WORD", READY)
+""".replace("READY_WORD", READY).replace("QUESTION_FUNCTION\n", QUESTION)
 
 _DHCP = r"""#!/bin/sh
 case $1 in
@@ -135,6 +140,8 @@ _HEARD = r"""#!/bin/sh
 read -t 1 -r line
 echo "open $line" >&2
 """
+
+SCRIPTS = {"init": _INIT, "dhcp": _DHCP, "offer": _OFFER, "answer": _ANSWER, "heard": _HEARD}
 
 
 def archive(busybox: bytes, modules: Mapping[str, bytes]) -> bytes:
@@ -187,7 +194,7 @@ def parse_addresses(said: str) -> dict[Mac, tuple[IpInterface, ...]]:
 
 def command_line(guest: Guest, wishes: Mapping[int, Wish] | None = None) -> str:
     """The kernel's command line for a guest."""
-    words = ["console=ttyS0", "quiet", "panic=-1", f"bascule.name={guest.name}"]
+    words = ["console=ttyS0", "quiet", "panic=-1", *_QUICKLY, f"bascule.name={guest.name}"]
     words += [_nic(nic, (wishes or {}).get(nic.index, Wish())) for nic in guest.nics]
     ports = [_ports(service) for service in guest.serves if service.protocol == "tcp"]
     if ports:

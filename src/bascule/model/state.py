@@ -141,6 +141,7 @@ class HostState:
     rules: tuple[Rule, ...] = ()
     sysctls: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     tables: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    _ports: dict[str, tuple[Link, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("links", "sysctls", "tables"):
@@ -160,7 +161,12 @@ class HostState:
 
     def ports(self, bridge: str) -> tuple[Link, ...]:
         """The links whose master is ``bridge``, in the order of their names."""
-        return tuple(sorted((x for x in self.links.values() if x.master == bridge), key=lambda x: x.name))
+        if not self._ports:  # of all masters at once: a host of a thousand bridges is asked for each
+            found: dict[str, list[Link]] = {"": []}
+            for link in sorted((x for x in self.links.values() if x.master), key=lambda x: x.name):
+                found.setdefault(link.master or "", []).append(link)
+            self._ports.update((master, tuple(links)) for master, links in found.items())
+        return self._ports.get(bridge, ())
 
 
 def link_of(sysctl: str) -> str:

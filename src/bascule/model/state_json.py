@@ -6,7 +6,8 @@ Everything that equals its default is left out, so a dump reads well and an old 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
+from dataclasses import fields
+from functools import cache
 from typing import Any
 
 from bascule.model.links import KINDS, BridgePort, LinkOptions, Other
@@ -48,10 +49,16 @@ def from_json(data: Any) -> HostState:
 def _plain(value: Any) -> Json:
     """A flat dataclass without its defaults."""
     return {
-        f.name: list(item) if isinstance(item, tuple) else item
-        for f in fields(value)
-        if (item := getattr(value, f.name)) != f.default or f.default is MISSING
+        name: list(item) if isinstance(item, tuple) else item
+        for name, default in _fields(value.__class__)
+        if (item := getattr(value, name)) != default
     }
+
+
+@cache
+def _fields(kind: Any) -> tuple[tuple[str, Any], ...]:
+    """Names and defaults; MISSING, where there is none, equals nothing."""
+    return tuple((f.name, f.default) for f in fields(kind))
 
 
 def _tuples(entry: Mapping[str, Any]) -> Json:

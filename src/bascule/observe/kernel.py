@@ -34,6 +34,7 @@ def observe(*, sysctls: Iterable[str] = (), namespace: Namespace | None = None) 
     ``sysctls`` names the files below /proc/sys to read; those that do not exist are left out, as is the whole
     of IPv6 where the kernel lacks it. Raises MissingTool, NotPermitted, CommandFailed.
     """
+    parameters: dict[str, str] = {}
     links, addresses, routes4, routes6, rules4, rules6, tables = run_all(
         (
             ("ip", "-j", "-d", "link", "show"),
@@ -46,6 +47,7 @@ def observe(*, sysctls: Iterable[str] = (), namespace: Namespace | None = None) 
         ),
         namespace=namespace,
         optional={"nft"},
+        meanwhile=lambda: parameters.update(read_sysctls((FORWARDING[6], *sysctls), namespace=namespace)),
     )
     raw_links = _parse("ip link", links)
     by_name = {entry["ifname"]: entry.get("addr_info", ()) for entry in _parse("ip addr", addresses)}
@@ -80,7 +82,7 @@ def observe(*, sysctls: Iterable[str] = (), namespace: Namespace | None = None) 
             )
             if (rule := read_rule(entry, ipv6=ipv6)) is not None
         ),
-        sysctls=read_sysctls((FORWARDING[6], *sysctls), namespace=namespace),
+        sysctls=parameters,
         tables=read_tables(tables, namespace=namespace),
     )
 

@@ -135,7 +135,10 @@ def _sysctl_steps(before: HostState, after: HostState, remade: Collection[IfName
     known = dict(before.sysctls)
     late = (*FORWARDING.values(), *_SET_ALONG)
     for key in sorted(after.sysctls, key=lambda key: (late.index(key) + 1 if key in late else 0, key)):
-        name, value = link_of(key), after.sysctls[key]
+        value = after.sysctls[key]
+        if known.get(key) == value and not remade:
+            continue  # nearly all of thousands
+        name = link_of(key)
         if not _is_there(name, before, after):
             continue
         if known.get(key) != value or name in remade:

@@ -26,6 +26,8 @@ def vlan_steps(old: Link, new: Link, before: HostState, after: HostState) -> Ite
     if bridge is None or not isinstance(bridge.options, Bridge):
         return  # the kernel forgets the VLANs of a port that leaves
     joins = new is not bridge and (old.master != new.master or bridge.name not in before.links)
+    if joins and not bridge.options.vlan_filtering:
+        return  # it gets what every port gets, and that is all it shall have
     start = _spread(default_vlans(bridge.options)) if joins else _held(old, before.links)
     goal = _held(new, after.links)
     removed = [vid for vid in start if vid not in goal]

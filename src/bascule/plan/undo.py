@@ -100,9 +100,11 @@ class _Merge:
     kept: list[str] = field(default_factory=list)
     ours: frozenset[str] = frozenset()
     touched: frozenset[str] = frozenset()
+    now_ips: Mapping[str, Address] = field(default_factory=dict)  # on any link: a lease may have moved
 
     def undo(self) -> Undo:
         self.touched = self.ours | frozenset(self._touched() if self.applied is None else ())
+        self.now_ips = {address.ip: address for link in self.now.links.values() for address in link.addresses}
         links = dict(self._links())
         for name, link in links.items():
             if link.master is not None and link.master not in links:
@@ -203,11 +205,6 @@ class _Merge:
         return seen
 
     # ---- addresses
-
-    @property
-    def now_ips(self) -> Mapping[str, Address]:
-        """Every address that stands on any link now: a lease may have moved with its address."""
-        return {address.ip: address for link in self.now.links.values() for address in link.addresses}
 
     def _addresses(self, old: Link, seen: Link, addrgenmode: str, *, up: bool) -> Iterator[Address]:
         now = {address.ip: address for address in seen.addresses}
@@ -313,7 +310,8 @@ class _Merge:
     def _sysctls(self, links: Mapping[IfName, Link]) -> dict[str, str]:
         """Parameters of links that are not there any more went with them."""
         found = self._mapping(self.before.sysctls, self.wanted.sysctls, self.now.sysctls, self._after().sysctls)
-        return {key: value for key, value in found.items() if link_of(key) in {*links, "all", "default", ""}}
+        there = {*links, "all", "default", ""}
+        return {key: value for key, value in found.items() if link_of(key) in there}
 
     def _mapping(
         self, before: Mapping[str, str], wanted: Mapping[str, str], now: Mapping[str, str], after: Mapping[str, str]

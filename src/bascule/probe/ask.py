@@ -12,10 +12,10 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import TYPE_CHECKING
 
 from bascule.errors import NotPermitted, Problem
 from bascule.probe import bpf, frames
-from bascule.probe.capture import Watch
 from bascule.probe.parse import parse_frame
 from bascule.probe.protocols import (
     BANNER_PATIENCE_S,
@@ -34,6 +34,9 @@ from bascule.probe.question import Answer, Protocol, Question, Response
 from bascule.probe.spoken import Conversation, Spoken
 from bascule.probe.world import Voice
 from bascule.system.sockets import close_all, open_packet
+
+if TYPE_CHECKING:
+    from bascule.probe.capture import Watch
 
 AT_ONCE = 256  # questions in flight: well below the usual limit of 1,024 descriptors, and of 1,024 neighbours
 ICMP_FILTER, SOL_RAW, ICMPV6_FILTER = 1, 255, 1  # linux/icmp.h, linux/icmpv6.h

@@ -20,7 +20,7 @@ from bascule.probe.question import Answer, Protocol, Question, Response
 from bascule.probe.world import Voice
 
 AT_ONCE = 4  # programs that it runs at the same time
-SILENT_S = 10.0  # a voice that says nothing for so long has gone; its programs are patient for a few seconds only
+SILENT_S = 30.0  # a voice that says nothing for so long has gone; an emulated guest on a busy machine takes its time
 PING_BYTES = 56
 _numbers = itertools.count(1)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 
 from bascule.errors import Place, Problem, SiteFault
 
@@ -32,6 +31,8 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     if len(near) > COMPARED:  # difflib is slow, and in a large file a wrong name may stand a thousand times
         begin, end = name[:3], name[-3:]
         near = [each for each in near if each.startswith(begin) or each.endswith(end)][:COMPARED]
+    from difflib import get_close_matches  # a file without mistakes does not need it
+
     return next(iter(get_close_matches(name, near, n=1, cutoff=0.6)), None)
 
 

@@ -195,7 +195,7 @@ class _Reader:
         place = self.place(event)
         if name == "<<" and not event.style:
             self.stop("ANCHOR", "merge key '<<' is not taken", event, "write the keys out; each thing is named once")
-        self.printable(name, place)
+        self.printable(event)
         first = self.found.keys.get(path)
         if first is not None:
             self.found.at(
@@ -213,14 +213,16 @@ class _Reader:
         """A scalar's text as it stands in the file; None for an empty plain one (``key:`` with nothing behind)."""
         if not event.style and event.value in {"", "~", "null"}:
             return None
-        self.printable(event.value, self.place(event))
+        self.printable(event)
         text: str = event.value
         return text
 
-    def printable(self, text: str, place: Place) -> None:
+    def printable(self, event: Any) -> None:
         """Invisible characters inside a value come from copying; they never match what they look like."""
+        text: str = event.value
         if text.isprintable():
             return
+        place = self.place(event)
         bad = next((character for character in text if not character.isprintable()), None)
         if bad is not None:
             self.found.spoiled.add(place)

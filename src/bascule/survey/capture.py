@@ -18,7 +18,8 @@ from bascule.survey.evidence import Collector, Heard
 from bascule.survey.filter import control_filter
 from bascule.survey.frame import Tags, unwrap
 from bascule.survey.quiet import SIGNALS, brought_up, why_not
-from bascule.survey.same_wire import Foot, Proof
+from bascule.survey.same_wire import Proof
+from bascule.survey.wire import Foot
 from bascule.system.ethtool import driver
 from bascule.system.packet import Listener, send_frame
 

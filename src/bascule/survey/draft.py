@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from bascule.model.values import IpAddress, IpNetwork
 from bascule.survey.facts import BELIEVED, Segment, clusters, native_vlan
 from bascule.survey.neighbours import port_words
-from bascule.survey.same_wire import Foot
 from bascule.survey.verdicts import Survey
+from bascule.survey.wire import Foot
 from bascule.survey.words import several, tag_words
 
 MOST = 8  # subnets of one network

@@ -19,7 +19,7 @@ from bascule.model.site import Host, Site
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
 from bascule.survey.frame import Tags
-from bascule.survey.same_wire import Foot, Wire, join
+from bascule.survey.wire import Foot, Wire, join
 from bascule.survey.words import tag_words
 
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations, product
-from typing import Literal, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from bascule.survey.evidence import Heard
 from bascule.survey.facts import Segment, clusters, native_vlan
@@ -14,48 +14,13 @@ from bascule.survey.findings import Lacp, Sender
 from bascule.survey.frame import Tags
 from bascule.survey.judge import Verdict
 from bascule.survey.neighbours import Port, bpdus, is_guest_mac, plain_name
-from bascule.survey.words import listed, several, tag_words
+from bascule.survey.wire import Foot, Kind, Wire, join
+from bascule.survey.words import listed, several
 
-Kind = Literal["plain", "trunk", "LAG"]
 K = TypeVar("K")
 
 MANY = 50  # subnets on one segment that are compared with another's, the most populated first
 FEW = 8  # VLANs in which one sender or one network may be and still say something
-
-
-class Foot(NamedTuple):
-    """One segment of one NIC: a place where a broadcast domain reaches the host."""
-
-    nic: str
-    tags: Tags
-
-    def __str__(self) -> str:
-        return self.nic if not self.tags else f"{self.nic} ({tag_words(self.tags)})"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wire:
-    """Two or more NICs on one wire, and the reasons. ``domains`` are the broadcast domains that they share.
-
-    ``proven`` are those of them, or parts of them, for which more speaks than a spanning tree without a VLAN: two quiet
-    access ports of one switch look alike to that, so what is heard on the one says nothing about the other.
-    """
-
-    nics: tuple[str, ...]
-    kind: Kind
-    domains: tuple[frozenset[Foot], ...]
-    reasons: tuple[str, ...]
-    proven: tuple[frozenset[Foot], ...] = ()
-
-    @property
-    def segments(self) -> tuple[Tags, ...]:
-        """The tags under which the domains arrive, untagged first."""
-        return tuple(sorted({foot.tags for domain in self.domains for foot in domain}))
-
-    @property
-    def presumed(self) -> bool:
-        """Whether some of its NICs are on it only because nothing speaks against it."""
-        return self.kind != "LAG" and not any({foot.nic for foot in domain} >= set(self.nics) for domain in self.proven)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,19 +118,6 @@ def _kind(nics: tuple[str, ...], shared: list[frozenset[Foot]], lags: Mapping[tu
     if any(set(nics) <= set(lag) for lag in lags):
         return "LAG"
     return "trunk" if any(foot.tags for domain in shared for foot in domain) else "plain"
-
-
-def join(groups: Iterable[frozenset[Foot]]) -> list[frozenset[Foot]]:
-    """Broadcast domains from groups of feet: two that share a foot are one."""
-    home: dict[Foot, set[Foot]] = {}
-    for group in groups:
-        merged = max((home[foot] for foot in group if foot in home), key=len, default=set())
-        for foot in group:
-            if foot not in merged:
-                more = home.get(foot, {foot})
-                merged |= more
-                home.update(dict.fromkeys(more, merged))
-    return list({id(domain): frozenset(domain) for domain in home.values()}.values())
 
 
 def _lags(ears: Mapping[str, Ear]) -> dict[tuple[str, ...], str]:

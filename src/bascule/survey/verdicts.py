@@ -24,7 +24,8 @@ from bascule.survey.judge import (
 )
 from bascule.survey.lines import Evidence, evidence
 from bascule.survey.neighbours import Device, Port, bpdus, devices, switch_port
-from bascule.survey.same_wire import Ear, Foot, Proof, Wire, same_wires
+from bascule.survey.same_wire import Ear, Proof, same_wires
+from bascule.survey.wire import Foot, Wire
 from bascule.survey.words import several, tag_words
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shutil
 import subprocess
-from collections.abc import Container, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from bascule.errors import CommandFailed, MissingTool, NotPermitted, Problem
@@ -132,14 +134,15 @@ def run_all(
     namespace: Namespace | None = None,
     optional: Container[str] = (),
     timeout_s: float = 60.0,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> list[str]:
-    """Run several programs side by side and take what each prints on stdout.
+    """Run several programs side by side, and ``meanwhile`` beside them, and take what each prints on stdout.
 
-    The text is empty for a tool of ``optional`` that is not here, may not be used, or finds its part of the kernel
-    missing. Raises as ``run`` does, for the first that failed.
+    They print into memory and never wait for us. The text is empty for a tool of ``optional`` that is not here, may
+    not be used, or finds its part of the kernel missing. Raises as ``run`` does, for the first that failed.
     """
     with contextlib.ExitStack() as stack:
-        started: list[tuple[Sequence[str], subprocess.Popen[str] | None]] = []
+        started: list[tuple[Sequence[str], _Started | None]] = []
         with namespace.entered() if namespace else contextlib.nullcontext():
             for argv in commands:
                 try:
@@ -149,28 +152,77 @@ def run_all(
                         raise
                     started.append((argv, None))
                     continue
-                process = subprocess.Popen(
-                    (tool, *argv[1:]),
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    text=True,
-                    encoding="utf-8",
-                    errors="replace",
-                    env={**os.environ, "LC_ALL": "C"},
-                )
-                stack.enter_context(process)
-                stack.callback(process.kill)
-                started.append((argv, process))
+                started.append((argv, stack.enter_context(_Started((tool, *argv[1:])))))
+        meanwhile()
+        until = time.monotonic() + timeout_s
         texts = []
         for argv, running in started:
-            stdout, stderr = running.communicate(timeout=timeout_s) if running else ("", "")
-            if running and running.returncode:
-                error = failure(Result(tuple(argv), running.returncode, stdout, stderr))
+            status, stdout, stderr = running.end(until - time.monotonic()) if running else (0, "", "")
+            if status:
+                error = failure(Result(tuple(argv), status, stdout, stderr))
                 if argv[0] not in optional or not (isinstance(error, NotPermitted) or UNKNOWN_TO_KERNEL in stderr):
                     raise error
             texts.append(stdout)
     return texts
+
+
+class _Started:
+    """A program that prints into memory; killed on the way out if it still runs."""
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        self.argv = argv
+        self.files = [os.memfd_create(name, os.MFD_CLOEXEC) for name in ("stdout", "stderr")]
+        try:
+            out, err = self.files
+            self.process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env={**os.environ, "LC_ALL": "C"}
+            )
+        except BaseException:
+            self._close()
+            raise
+
+    def end(self, patience_s: float) -> tuple[int, str, str]:
+        """Its exit status, and what it printed. Raises CommandFailed when it does not end in time."""
+        try:
+            _wait(self.process, max(patience_s, 0.0))
+        except subprocess.TimeoutExpired as late:
+            words = " ".join(self.argv)
+            raise CommandFailed(Problem(code="COMMAND-SLOW", message=f"'{words}' did not end in time")) from late
+        out, err = (self._text(file) for file in self.files)
+        return self.process.returncode, out, err
+
+    @staticmethod
+    def _text(file: int) -> str:
+        return os.pread(file, os.fstat(file).st_size, 0).decode(errors="replace")
+
+    def _close(self) -> None:
+        for file in self.files:
+            os.close(file)
+
+    def __enter__(self) -> _Started:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._close()
+
+
+def _wait(process: subprocess.Popen[bytes], patience_s: float) -> None:
+    """Until it ends. Popen.wait with a limit looks every 50 ms; a kernel before 5.3 has nothing better."""
+    try:
+        pidfd = os.pidfd_open(process.pid)
+    except OSError:
+        process.wait(patience_s)
+        return
+    try:
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        if not poll.poll(patience_s * 1000):
+            raise subprocess.TimeoutExpired(process.args, patience_s)
+    finally:
+        os.close(pidfd)
+    process.wait()
 
 
 def failure(result: Result) -> NotPermitted | CommandFailed:

@@ -39,4 +39,8 @@ def write_sysctls(values: Mapping[str, str], *, namespace: Namespace | None = No
     """Set several kernel parameters. Raises OSError."""
     with namespace.entered() if namespace else contextlib.nullcontext():
         for key, value in values.items():
-            (SYSCTL / key).write_text(value)
+            fd = os.open(f"{SYSCTL}/{key}", os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.write(fd, value.encode())
+            finally:
+                os.close(fd)

@@ -7,12 +7,13 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from bascule.errors import BasculeError
 from bascule.guests import tiny
 from bascule.guests.kernel import GuestImage
 from bascule.guests.protocol import Plug
-from bascule.guests.real import Kind, RealGuests
+from bascule.guests.real import LibvirtGuests, QemuGuests, RealGuests
 from bascule.model.site import Guest, Service, Site
 from bascule.model.values import IfName, IpInterface, Mac
 from bascule.observe.memory import observe_memory
@@ -35,7 +36,7 @@ class VirtualMachines:
 
     def __init__(
         self,
-        kind: Kind,
+        kind: Literal["qemu", "libvirt"],
         site: Site,
         wiring: Wiring,
         rooms: Mapping[str, Namespace],
@@ -57,14 +58,20 @@ class VirtualMachines:
         self._found: dict[tuple[str, Mac], tuple[IpInterface, ...]] = {}
         self._dumb: set[str] = set()
         self._hosts: dict[str, RealGuests] = {}
-        for number, host in enumerate(dict.fromkeys(site.guests[name].host for name in wiring.guests)):
+        for number, (host, own) in enumerate(wiring.realms.items()):
             guests = {
                 name: self._tiny(site.guests[name], end, image)
                 for name, end in wiring.guests.items()
                 if site.guests[name].host == host
             }
+            if not guests and not own:
+                continue
             # a short path: a socket's name has at most 107 bytes, a guest's 63
-            self._hosts[host] = RealGuests(kind, rooms[host], guests, accel=accel, folder=folder / f"vm{number}")
+            below = folder / f"vm{number}"
+            if kind == "libvirt":
+                self._hosts[host] = LibvirtGuests(rooms[host], guests, own, accel=accel, folder=below)
+            else:
+                self._hosts[host] = QemuGuests(rooms[host], guests, accel=accel, folder=below)
 
     def _tiny(self, guest: Guest, end: End, image: GuestImage) -> Guest:
         wishes = {
@@ -88,12 +95,11 @@ class VirtualMachines:
         count = sum(len(service.ports) for service in guest.serves if service.protocol == "tcp")
         if count <= PORTS:
             return guest.serves
-        asked = {
-            port
-            for wish in self._site.expectations
-            if wish.target == guest.name and wish.service.protocol == "tcp"
-            for port in ports_of(wish.service, SPOKEN_AT_MOST)
-        }
+        services = [wish.service for wish in self._site.expectations if wish.target == guest.name]
+        services += [
+            x.service for one in self._wiring.realms[guest.host] for x in one.forwards if x.guest == guest.name
+        ]
+        asked = {port for x in services if x.protocol == "tcp" for port in ports_of(x, SPOKEN_AT_MOST)}
         served: dict[Service, None] = {}
         for service in guest.serves:
             if service.protocol == "tcp":
@@ -101,7 +107,8 @@ class VirtualMachines:
                 served |= {Service("tcp", port, port): None for port in sorted(few)}
             else:
                 served[service] = None
-        text = f"serves {len(served)} of its {count:,} ports: those that are asked"
+        left = sum(service.protocol == "tcp" for service in served)
+        text = f"serves {left} of its {count:,} ports: those that are asked"
         self._notes.append(Note(kind="unsupported", subject=guest.name, text=text))
         return tuple(served)
 
@@ -120,9 +127,10 @@ class VirtualMachines:
         if self._kind == "qemu":
             for server in networks.serve(self._wiring, self._rooms, self._folder):
                 self._stack.callback(server.stop)
-        for host, guests in self._hosts.items():
-            guests.define_networks(self._wiring.realms[host])
-            notes += guests.boot()
+        for guests in self._hosts.values():
+            guests.launch()
+        for guests in self._hosts.values():
+            notes += guests.wait()
             self._dumb |= guests.silent
         return notes
 
@@ -148,6 +156,11 @@ class VirtualMachines:
             for nic in end.nics:
                 has = said.get(nic.mac, ())
                 self._found[name, nic.mac] = has
+                if nic.dhcp and nic.bridge and not has:
+                    asker = leases.Asker(
+                        endpoint=name, namespace=self._room(name), link=nic.link, mac=nic.mac, segment=nic.segment
+                    )
+                    notes.append(leases.nothing(asker))
                 if nic.dhcp:
                     found[name, nic.link] = tuple(address for address in has if address not in nic.addresses)
         return found, notes

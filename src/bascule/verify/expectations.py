@@ -6,33 +6,22 @@ network: a dead guest or a dead service proves nothing and is ``unproven``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from bascule.errors import Place
-from bascule.model.site import NOWHERE, Expectation, Service, Site, Verdict
+from bascule.model.site import NOWHERE, Expectation, Site, Verdict
 from bascule.model.values import IpAddress
 from bascule.probe.ask import ask
 from bascule.probe.capture import Track, Tracker, Watch
 from bascule.probe.protocols import ANSWERED_BY_ALL
-from bascule.probe.question import (
-    PATIENCE_S,
-    PORTS_AT_MOST,
-    SPOKEN_AT_MOST,
-    Answer,
-    Protocol,
-    Question,
-    Response,
-    ports_of,
-)
-from bascule.probe.world import Foot, World
+from bascule.probe.question import Answer, Protocol, Question, Response
+from bascule.probe.world import World
 from bascule.verify.borders import Borders
-from bascule.verify.endpoints import Endpoints, Stand
+from bascule.verify.cases import Case, Control, prepare
+from bascule.verify.endpoints import Endpoints
 from bascule.verify.trail import Trails
 from bascule.verify.witness import Hop, Witness
-
-NEGATIVE_PATIENCE_S = 0.5  # for what should not be answered; asked when the wires are known to work
-CONTROLS = 3  # endpoints that are asked whether the target lives
 
 UNPROVEN, NOT_ASKED = "unproven", "not asked"
 
@@ -63,25 +52,6 @@ class Outcome:
         }
 
 
-@dataclass(slots=True)
-class _Case:
-    """The questions of one expectation, by address of the target; all ports of a range for each."""
-
-    wish: Expectation
-    ways: list[list[Question]] = field(default_factory=list)
-    controls: list[_Control] = field(default_factory=list)  # one per way of a no-reach
-    refusal: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Control:
-    """The same question from others on the target's own network; each list is one endpoint's."""
-
-    stand: Stand
-    lists: tuple[tuple[Question, ...], ...]
-    strangers: tuple[str, ...]  # who else is in the file but cannot be asked from here
-
-
 @dataclass(frozen=True, slots=True)
 class _Reply:
     answer: Answer
@@ -101,7 +71,7 @@ def judge(site: Site, world: World, endpoints: Endpoints | None = None) -> tuple
     """
     endpoints = endpoints or Endpoints(site, world)
     borders = Borders(site, endpoints)
-    cases = [_prepare(wish, endpoints) for wish in site.expectations]
+    cases = [prepare(wish, endpoints) for wish in site.expectations]
     positive = [case for case in cases if case.wish.verdict is Verdict.REACH]
     negative = [case for case in cases if case.wish.verdict is Verdict.NO_REACH]
     first = [question for case in positive for way in case.ways[:1] for question in way]
@@ -130,59 +100,6 @@ def _ask(world: World, borders: Borders, questions: Sequence[Question]) -> dict[
     return replies
 
 
-def _prepare(wish: Expectation, endpoints: Endpoints) -> _Case:
-    case = _Case(wish)
-    if not endpoints.feet(wish.source):
-        case.refusal = f"nobody can ask from {wish.source} here"
-        return case
-    if not endpoints.stands(wish.target):
-        case.refusal = f"no address of {wish.target} is known here"
-        return case
-    protocol = wish.service.protocol
-    if not any(foot.asks(protocol) for foot in endpoints.feet(wish.source)):
-        case.refusal = f"{wish.source} cannot ask by {protocol} here"
-        return case
-    if not any(stand.foot is None or stand.foot.answers(protocol) for stand in endpoints.stands(wish.target)):
-        case.refusal = f"{wish.target} answers nothing by {protocol} here"
-        return case
-    is_positive = wish.verdict is Verdict.REACH
-    patience = PATIENCE_S if is_positive else NEGATIVE_PATIENCE_S
-    for foot, stand in endpoints.ways(wish.source, wish.target):
-        case.ways.append(list(_questions(foot, stand, wish.service, patience)))
-        if not is_positive:
-            case.controls.append(_control(wish, stand, endpoints))
-    return case
-
-
-def _control(wish: Expectation, stand: Stand, endpoints: Endpoints) -> _Control:
-    others: dict[str, Foot] = {}
-    for neighbour in endpoints.neighbours(stand, wish.source, wish.target):
-        if neighbour.asks(wish.service.protocol):
-            others.setdefault(neighbour.endpoint, neighbour)
-    lists = [
-        tuple(_questions(other, stand, wish.service, PATIENCE_S, via_own=True))
-        for other in list(others.values())[:CONTROLS]
-    ]
-    known = {wish.source, wish.target}
-    strangers = [name for name in endpoints.names if name not in known and not endpoints.feet(name)]
-    return _Control(stand, tuple(lists), tuple(strangers))
-
-
-def _questions(
-    foot: Foot, stand: Stand, service: Service, patience_s: float, *, via_own: bool = False
-) -> Iterable[Question]:
-    slow = foot.voice or (stand.foot and stand.foot.voice)
-    for port in ports_of(service, SPOKEN_AT_MOST if slow else PORTS_AT_MOST):
-        yield Question(
-            source=foot,
-            protocol=Protocol(service.protocol),
-            address=stand.address.ip,
-            port=port,
-            patience_s=patience_s,
-            via=foot.link if via_own and service.protocol != "arp" else None,  # the control stays on that network
-        )
-
-
 class _Judging:
     """Turns replies into outcomes."""
 
@@ -200,7 +117,7 @@ class _Judging:
         self.replies = replies
         self.trails = Trails(site, world, borders)
 
-    def outcome(self, case: _Case) -> Outcome:
+    def outcome(self, case: Case) -> Outcome:
         """The verdict on one expectation."""
         if case.refusal:
             return _not_asked(case.wish, case.refusal)
@@ -210,7 +127,7 @@ class _Judging:
 
     # reach
 
-    def _reach(self, case: _Case) -> Outcome:
+    def _reach(self, case: Case) -> Outcome:
         asked = [[self.replies[question] for question in way] for way in case.ways if way[0] in self.replies]
         whole = next((replies for replies in asked if all(reply.answer.ok for reply in replies)), None)
         if whole is None:
@@ -254,7 +171,7 @@ class _Judging:
             for reply in lost
         )
 
-    def _apart(self, case: _Case) -> tuple[str, Place | None] | None:
+    def _apart(self, case: Case) -> tuple[str, Place | None] | None:
         """For a question that was lost between networks: who stands where, and the guest's line."""
         wish = case.wish
         theirs = {stand.network for stand in self.endpoints.stands(wish.target)}
@@ -281,7 +198,7 @@ class _Judging:
 
     # no-reach
 
-    def _no_reach(self, case: _Case) -> Outcome:
+    def _no_reach(self, case: Case) -> Outcome:
         replies = [self.replies[question] for way in case.ways for question in way]
         passed = next((reply for reply in replies if reply.answer.ok), None)
         if passed is not None:
@@ -307,7 +224,7 @@ class _Judging:
         witness = replace(self._witness(replies[0], case.wish), control="; ".join(proofs))
         return Outcome(expectation=case.wish, observed=Verdict.NO_REACH, ok=True, witness=witness)
 
-    def _proof(self, wish: Expectation, control: _Control) -> tuple[bool | None, str]:
+    def _proof(self, wish: Expectation, control: Control) -> tuple[bool | None, str]:
         """Whether the same question passes from the target's own network; None where nobody there is ours."""
         stand, lists = control.stand, control.lists
         service = f"{stand.address.ip} by {wish.service}"

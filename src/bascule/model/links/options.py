@@ -55,7 +55,8 @@ class LinkOptions:
 
     def as_json(self) -> dict[str, Any]:
         """All options that differ from the kernel's defaults."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        kind: Any = type(self)
+        return {name: value for name, default in _defaults(kind) if (value := getattr(self, name)) != default}
 
 
 @cache

@@ -1,0 +1,93 @@
+"""An expectation as questions: who asks whom, and who else shows that the target lives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from bascule.model.site import Expectation, Service, Verdict
+from bascule.probe.question import PATIENCE_S, PORTS_AT_MOST, SPOKEN_AT_MOST, Protocol, Question, ports_of
+from bascule.probe.world import Foot
+from bascule.verify.endpoints import Endpoints, Stand
+
+NEGATIVE_PATIENCE_S = 0.5  # for what should not be answered; asked when the wires are known to work
+CONTROLS = 3  # endpoints that are asked whether the target lives
+
+
+@dataclass(slots=True)
+class Case:
+    """The questions of one expectation, by address of the target; all ports of a range for each."""
+
+    wish: Expectation
+    ways: list[list[Question]] = field(default_factory=list)
+    controls: list[Control] = field(default_factory=list)  # one per way of a no-reach
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """The same question from others on the target's own network; each list is one endpoint's."""
+
+    stand: Stand
+    lists: tuple[tuple[Question, ...], ...]
+    strangers: tuple[str, ...]  # who else is in the file but cannot be asked from here
+
+
+def prepare(wish: Expectation, endpoints: Endpoints) -> Case:
+    """What to ask for an expectation, or why it cannot be asked here."""
+    case = Case(wish)
+    if not endpoints.feet(wish.source):
+        case.refusal = f"nobody can ask from {wish.source} here"
+        return case
+    if not endpoints.stands(wish.target):
+        case.refusal = f"no address of {wish.target} is known here"
+        return case
+    protocol = wish.service.protocol
+    if not any(foot.asks(protocol) for foot in endpoints.feet(wish.source)):
+        case.refusal = f"{wish.source} cannot ask by {protocol} here"
+        return case
+    every = endpoints.ways(wish.source, wish.target)
+    ways = [(foot, stand) for foot, stand in every if foot.asks(protocol) and _answers(stand, protocol)]
+    if not ways:
+        case.refusal = f"{wish.target} answers nothing by {protocol} here"
+        return case
+    is_positive = wish.verdict is Verdict.REACH
+    patience = PATIENCE_S if is_positive else NEGATIVE_PATIENCE_S
+    for foot, stand in ways:
+        case.ways.append(list(_questions(foot, stand, wish.service, patience)))
+        if not is_positive:
+            case.controls.append(_control(wish, stand, endpoints))
+    return case
+
+
+def _answers(stand: Stand, protocol: str) -> bool:
+    return stand.foot is None or stand.foot.answers(protocol)
+
+
+def _control(wish: Expectation, stand: Stand, endpoints: Endpoints) -> Control:
+    others: dict[str, Foot] = {}
+    for neighbour in endpoints.neighbours(stand, wish.source, wish.target):
+        if neighbour.asks(wish.service.protocol):
+            others.setdefault(neighbour.endpoint, neighbour)
+    lists = [
+        tuple(_questions(other, stand, wish.service, PATIENCE_S, via_own=True))
+        for other in list(others.values())[:CONTROLS]
+    ]
+    known = {wish.source, wish.target}
+    strangers = [name for name in endpoints.names if name not in known and not endpoints.feet(name)]
+    return Control(stand, tuple(lists), tuple(strangers))
+
+
+def _questions(
+    foot: Foot, stand: Stand, service: Service, patience_s: float, *, via_own: bool = False
+) -> Iterable[Question]:
+    slow = foot.voice or (stand.foot and stand.foot.voice)
+    for port in ports_of(service, SPOKEN_AT_MOST if slow else PORTS_AT_MOST):
+        yield Question(
+            source=foot,
+            protocol=Protocol(service.protocol),
+            address=stand.address.ip,
+            port=port,
+            patience_s=patience_s,
+            via=foot.link if via_own and service.protocol != "arp" else None,  # the control stays on that network
+        )
