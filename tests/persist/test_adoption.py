@@ -55,7 +55,7 @@ unit=/etc/systemd/system/NetworkManager.service.d/50-bascule.conf
 case $1 in
 stop) kill $(pidof NetworkManager); while pidof NetworkManager >/dev/null; do sleep 0.02; done ;;
 start)
-    NetworkManager; until nmcli general >/dev/null 2>&1; do sleep 0.02; done
+    until nmcli general >/dev/null 2>&1; do pidof NetworkManager >/dev/null || NetworkManager; sleep 0.1; done
     [ ! -e $unit ] || sed -n 's/\\$\\$/$/g; s/^ExecStartPost=-//p' $unit | sh ;;
 esac
 END
