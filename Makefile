@@ -1,7 +1,7 @@
 # make demo   sets everything up and rehearses examples/production.yaml
 # make test   sets everything up and passes every test
 # make vm-test   what needs a kernel or a reboot of its own, under QEMU
-.PHONY: demo test vm-test soak lint format pictures bench bench-quick clean tools dev-tools vm-tools browser-tools bench-tools
+.PHONY: demo test vm-test soak lint format pictures captures bench bench-quick clean tools dev-tools vm-tools browser-tools bench-tools
 
 PYTHON ?= python3
 VENV   := .venv
@@ -41,6 +41,10 @@ format: $(VENV)/.dev
 # the drawings in the documentation, from the site files beside them; `make test` fails where one is old
 pictures: $(VENV)/.dev
 	UPDATE=1 $(BIN)/pytest -q -n 0 tests/draw/test_pictures.py
+
+# frames of a made-up building, for the survey of the how-to "find your cables"
+captures: $(VENV)/.dev
+	$(BIN)/python -m tests.survey.captures
 
 tools:
 	@scripts/need ip bridge nft dnsmasq venv

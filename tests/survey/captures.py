@@ -1,6 +1,6 @@
-"""The captures of examples/captures, made of the frames that a building with one Cisco switch sends.
+"""Captures to try the survey on, made of the frames that a building with one Cisco switch sends.
 
-``python -m tests.survey.captures`` writes them; the how-to judges them, and a test holds the files to this page.
+``make captures`` writes them into ``var/captures``; the how-to judges them.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from bascule.system.files import replace_file
 from tests.survey.frames import HSRP, UDP, arp, cdp, dhcp_offer, ip_frame, lldp, pvst
 from tests.survey.hearing import many
 
-FOLDER = Path(__file__).parents[2] / "examples/captures"
+FOLDER = Path(__file__).parents[2] / "var/captures"
 SECONDS = 30
 START = 1_760_000_000  # a Thursday in October 2025
 HELLO_S = 2  # the spanning tree's
@@ -58,7 +59,11 @@ def capture(frames: Sequence[bytes]) -> bytes:
     return data
 
 
-if __name__ == "__main__":
-    FOLDER.mkdir(exist_ok=True)
+def write() -> None:
+    """Put them where the how-to looks for them; two at once write the same."""
     for nic, frames in WIRES.items():
-        (FOLDER / f"{nic}.pcap").write_bytes(capture(frames))
+        replace_file(FOLDER / f"{nic}.pcap", capture(frames), mode=0o644)
+
+
+if __name__ == "__main__":
+    write()
