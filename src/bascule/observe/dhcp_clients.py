@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bascule.model.dhcp import KINDS, Client
-from bascule.system.managers import in_first_namespace, networkd_has, networkmanager_has
+from bascule.model.values import IfName
+from bascule.system.managers import in_first_namespace, networkd_has, networkmanager_links
 from bascule.system.process import Program, programs
 
 NETWORKD_LEASES = Path("/run/systemd/netif/leases")  # a file for each link that has one, named by its index
@@ -35,16 +36,22 @@ def _name(argv: tuple[str, ...]) -> str:
     return Path(argv[1]).name if first == "busybox" and len(argv) > 1 else first
 
 
-def daemon_of(link: str) -> Client | None:
-    """The manager that keeps the lease of a link itself, if there is one."""
+def daemons_of(links: Iterable[IfName]) -> dict[IfName, Client]:
+    """The managers that keep the leases of links themselves, for each link that one has."""
     if not in_first_namespace():
-        return None  # it answers for the machine's own links only
+        return {}  # they answer for the machine's own links only
+    managed = networkmanager_links()
+    found: dict[IfName, Client] = {}
+    for link in links:
+        if _has_networkd_lease(link) and networkd_has(link):
+            found[link] = Client(kind="networkd", links=(link,), daemon="systemd-networkd")
+        elif link in managed:
+            found[link] = Client(kind="NetworkManager", links=(link,), daemon="NetworkManager")
+    return found
+
+
+def _has_networkd_lease(link: str) -> bool:
     try:
-        index = socket.if_nametoindex(link)
+        return NETWORKD_LEASES.exists() and (NETWORKD_LEASES / str(socket.if_nametoindex(link))).exists()
     except OSError:
-        return None
-    if (NETWORKD_LEASES / str(index)).exists() and networkd_has(link):
-        return Client(kind="networkd", links=(link,), daemon="systemd-networkd")
-    if networkmanager_has(link):
-        return Client(kind="NetworkManager", links=(link,), daemon="NetworkManager")
-    return None
+        return False

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from bascule.model.site import Host
 from bascule.model.state import HostState
-from bascule.observe.dhcp_clients import daemon_of, dhcp_clients
+from bascule.observe.dhcp_clients import daemons_of, dhcp_clients
 from bascule.plan.leases import Leases, Move, Names, leases, moves
 from bascule.system.resolved import link_names
 
@@ -17,7 +17,7 @@ def leases_here(host: Host, observed: HostState, wanted: HostState) -> Leases:
     moved = moves(host, observed, wanted)
     if not moved:
         return Leases()
-    daemons = {move.link: daemon for move in moved if (daemon := daemon_of(move.link)) is not None}
+    daemons = daemons_of(move.link for move in moved)
     return leases(moved, dhcp_clients(), daemons, tuple(_names(moved)), sees_all=os.geteuid() == 0)
 
 

@@ -40,6 +40,13 @@ def networkmanager_has(link: str) -> bool:
     return bool(words) and "unmanaged" not in words
 
 
+def networkmanager_links() -> frozenset[str]:
+    """All links that NetworkManager runs and manages, in one question."""
+    lines = _answer("nmcli", "-t", "-e", "no", "-f", "STATE,DEVICE", "device").splitlines()
+    states = (line.partition(":") for line in lines)
+    return frozenset(link for state, _, link in states if state != "unmanaged")
+
+
 def networkmanager_take(link: str, *, manage: bool) -> None:
     """Tell NetworkManager to leave a link alone, or to mind it again, until the next boot. Raises CommandFailed."""
     run(("nmcli", "device", "set", link, "managed", "yes" if manage else "no"))
