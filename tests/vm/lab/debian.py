@@ -15,7 +15,8 @@ from pathlib import Path
 from tests.vm.lab.cache import ROOT, Unavailable, alone, call, folder, forget, scratch, tool
 from tests.vm.lab.kernel import FIRST, Kernel
 
-SUITE, MIRROR, PYTHON = "bookworm", "http://deb.debian.org/debian", "3.11"
+SUITE, PYTHON = "bookworm", "3.11"
+MIRROR = os.environ.get("BASCULE_DEBIAN_MIRROR", "")  # debootstrap has one of its own
 PACKAGES = (
     *("systemd-sysv", "udev", "dbus", "kmod", "procps", "python3", "iproute2", "nftables", "ethtool", "iputils-ping"),
     *(
@@ -128,7 +129,7 @@ def _bootstrap(tree: Path) -> None:
     cache = folder("debs")
     call(
         *(make, "--variant=minbase", f"--cache-dir={cache}", f"--include={','.join(PACKAGES)}"),
-        *(SUITE, tree, os.environ.get("BASCULE_DEBIAN_MIRROR", MIRROR)),
+        *(SUITE, str(tree), *([MIRROR] if MIRROR else [])),
         timeout_s=900,
     )
 
