@@ -151,9 +151,10 @@ def verify(site_file: str, *, host: str | None = None) -> Verified:
     """The checks of this host and the expectations that it can ask, live."""
     from bascule.plan.hardware import find_nics
     from bascule.probe.live import live_world
-    from bascule.verify.checks import check_host, read_neighbours
+    from bascule.verify.checks import read_neighbours
     from bascule.verify.endpoints import Endpoints
     from bascule.verify.expectations import judge
+    from bascule.verify.host import check_host
 
     site = load(site_file)
     chosen = choose_host(site, host)
@@ -225,8 +226,9 @@ def _in_the_twin(
     from bascule.system.clock import Clock
     from bascule.system.sandbox import privilege
     from bascule.twin import Twin
-    from bascule.verify.checks import check_host, second_plan, way_back
+    from bascule.verify.checks import second_plan, way_back
     from bascule.verify.expectations import judge
+    from bascule.verify.host import check_host
 
     clock = Clock(progress)
     clock.lap("building the twin")

@@ -13,7 +13,8 @@ from bascule.model.state import Address, HostState, Link
 from bascule.model.values import IfName, Mac
 from bascule.probe.live import live_world
 from bascule.system.run import run
-from bascule.verify.checks import Check, check_host, check_links
+from bascule.verify.checks import Check, check_links
+from bascule.verify.host import check_host
 from tests import sites
 from tests.worlds import HOST, Builder, building, production, read_state
 

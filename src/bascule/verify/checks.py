@@ -1,4 +1,4 @@
-"""The checks of a bridged host: what must be so, read from its state and asked with real frames."""
+"""The checks of a bridged host that its state alone answers, and what the other checks are made of."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from bascule.model.site import Bridge, GuestNic, Host, PlugKind, Site
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName, IpInterface, Mac
 from bascule.plan.change import Plan
-from bascule.probe.world import World
 from bascule.system.netns import Namespace
 from bascule.system.run import run
 
@@ -29,21 +28,6 @@ class Check:
     def as_json(self) -> dict[str, object]:
         """The check for ``--json``."""
         return {"id": self.id, "subject": self.subject, "ok": self.ok, "detail": self.detail}
-
-
-def check_host(site: Site, host: Host, state: HostState, world: World) -> tuple[Check, ...]:
-    """All checks of one host: its bridges and NICs from ``state``, then each guest with real frames.
-
-    Raises NotPermitted, MissingTool or CommandFailed where the host cannot be read or asked.
-    """
-    from bascule.verify.guests import check_guests
-    from bascule.verify.networks import check_networks
-
-    return (
-        *check_links(site, host, state),
-        *check_networks(site, host, state, world),
-        *check_guests(site, host, state, world),
-    )
 
 
 def check_links(site: Site, host: Host, state: HostState) -> Iterator[Check]:
