@@ -55,7 +55,7 @@ _ours: set[int] = set()  # our ends of the pipes of all sandboxes that run now
 
 
 def privilege() -> Privilege | None:
-    """From inside: whose rights this sandbox is made with; None outside of one."""
+    """From inside: whose rights it is made with; None outside of one."""
     return _made_with[-1] if _made_with else None
 
 
