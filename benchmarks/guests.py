@@ -96,7 +96,8 @@ def lost(image: GuestImage, change: Callable[[Place], None]) -> int:
         argv = ("ping", "-n", "-i", str(EVERY_S), "-W", "1", "-w", "4", "10.0.0.5")
         pings = Daemon(argv, there.wires["br3"], Path("/run/ping"))
         time.sleep(1.0)
-        change(there)
+        with there.host.entered():  # where `bascule guest replug` would run
+            change(there)
         wait(lambda: not pings.is_alive, 15, "ping to end")
         figures = pings.output.split("ping statistics ---")[1].split()
         return int(figures[0]) - int(figures[3])

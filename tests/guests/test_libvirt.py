@@ -243,7 +243,8 @@ def lost_frames(image: GuestImage) -> tuple[int, int]:
             ("ping", "-n", "-i", "0.005", "-W", "1", "-w", "2", "10.0.0.5"), there.wires["br3"], Path("/run/p")
         )
         time.sleep(0.5)
-        there.driver.move("g1", there.mac, BR4)
+        with there.host.entered():  # where `bascule guest replug` would run
+            there.driver.move("g1", there.mac, BR4)
         wait(lambda: not pings.is_alive, 10, "ping to end")
         figures = pings.output.split("ping statistics ---")[1].split()
         return int(figures[0]), int(figures[0]) - int(figures[3])

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 
 from bascule.errors import BasculeError, Problem
 from bascule.guests import domain_xml
+from bascule.guests.announce import announce, forget_elsewhere
 from bascule.guests.domain_xml import Element
-from bascule.model.values import Mac
+from bascule.model.values import IfName, Mac
 from bascule.system.iproute import batch
 from bascule.system.libvirt import DomainText, Hypervisor, connect
 
@@ -34,20 +35,25 @@ def find_domain(hypervisor: Hypervisor, name: str) -> DomainText | None:
 def plug_live(hypervisor: Hypervisor, name: str, live: Element, moved: Element) -> None:
     """Link down, then the move and link up in one call, so that a guest misses little and renews its lease.
 
-    libvirt takes the tap from the bridge of which it knows. Where somebody put it by hand on the very bridge that is
-    meant, the kernel calls it busy; it is let go then, and libvirt plugs it in again.
+    The wire is told where it is now, for it may be silent. libvirt takes the tap from the bridge of which it knows.
+    Where somebody put it by hand on the very bridge that is meant, the kernel calls it busy; it is let go then, and
+    libvirt plugs it in again.
     """
+    element = live.find("target")
+    tap, mac = IfName(element.get("dev", "") if element is not None else ""), Mac(domain_xml.mac_of(live))
+    forget_elsewhere(mac, tap)
     if domain_xml.is_up(live):
         hypervisor.update_device(name, domain_xml.text(domain_xml.linked(live, up=False)), live=True)
     try:
         hypervisor.update_device(name, domain_xml.text(moved), live=True)
     except BasculeError as error:
-        target = live.find("target")
-        if error.problems[0].code != "LIBVIRT-PORT-BUSY" or target is None:
+        if error.problems[0].code != "LIBVIRT-PORT-BUSY" or not tap:
             raise
-        if batch("ip", f"link set dev {target.get('dev')} nomaster\n") is not None:
+        if batch("ip", f"link set dev {tap} nomaster\n") is not None:
             raise
         hypervisor.update_device(name, domain_xml.text(moved), live=True)
+    if tap:
+        announce(tap, mac)
 
 
 def wait_released(hypervisor: Hypervisor, name: str, mac: Mac) -> None:

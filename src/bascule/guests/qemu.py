@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from bascule.errors import BasculeError, CommandFailed, Problem
 from bascule.guests import qemu_command, taps
+from bascule.guests.announce import announce, forget_elsewhere
 from bascule.guests.protocol import Plug
 from bascule.guests.qemu_command import Boot, Files
 from bascule.model.domain import Domain, DomainNic
@@ -112,9 +113,11 @@ class QemuDriver:
         try:
             for plug in plugs:
                 moved.append(plug)
+                forget_elsewhere(plug.nic.mac, plug.nic.tap, namespace=self._namespace)
                 self._set_link(plug.nic, up=False)
                 self._ip([f"link set dev {plug.nic.tap} mtu {plug.mtu} master {plug.bridge}"])
                 self._set_link(plug.nic, up=True)
+                announce(plug.nic.tap, plug.nic.mac, namespace=self._namespace)
         except BasculeError:
             for plug in moved:
                 master = links[plug.nic.tap]

@@ -1,0 +1,69 @@
+"""Tell the wire where a guest is now: a switch sends to the port where it last heard a MAC, and a server may be silent.
+
+A bridge that heard the guest through another port would send its frames back where they came from until the guest
+speaks, and that can be minutes. So what the host's bridges learned is forgotten before the move, and afterwards a frame
+with the guest's MAC as its source goes out of the bridge's other ports, as QEMU does it after a migration (RARP, RFC
+903). Nothing depends on either; what cannot be done is left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+from bascule.errors import BasculeError
+from bascule.model.values import IfName, Mac
+from bascule.system.iproute import batch
+from bascule.system.netns import Namespace
+from bascule.system.packet import send_frame
+from bascule.system.run import run
+
+ETH_RARP, REVERSE_REQUEST = 0x8035, 3
+
+
+def forget_elsewhere(mac: Mac, tap: IfName, *, namespace: Namespace | None = None) -> None:
+    """Take what bridges of this host learned of a MAC at other ports than the guest's own tap."""
+    with contextlib.suppress(BasculeError, ValueError):
+        learned = _read(namespace, "bridge", "-j", "fdb", "show")
+        lines = [_line(entry) for entry in learned if entry.get("mac") == mac and _is_stale(entry, tap)]
+        if lines:
+            batch("bridge", "".join(f"{line}\n" for line in lines), namespace=namespace)
+
+
+def announce(tap: IfName, mac: Mac, *, namespace: Namespace | None = None) -> None:
+    """Let whoever is behind the other ports of the tap's bridge learn the way to the guest."""
+    with contextlib.suppress(BasculeError, ValueError, OSError):
+        here = _read(namespace, "ip", "-j", "link", "show", "dev", tap)
+        master = next((link.get("master") for link in here), None)
+        ports = _read(namespace, "ip", "-j", "-d", "link", "show", "master", master) if master else []
+        others = [port["ifname"] for port in ports if port["ifname"] != tap and not _is_tap(port)]
+        with namespace.entered() if namespace else contextlib.nullcontext():
+            for port in others:  # taps are left out: guests learn no ways
+                send_frame(port, reverse_arp(mac))
+
+
+def reverse_arp(mac: Mac) -> bytes:
+    """A reverse ARP request for one's own MAC, to all: it asks nobody anything and only shows where it comes from."""
+    own = bytes.fromhex(mac.replace(":", ""))
+    body = struct.pack("!HHBBH", 1, 0x0800, 6, 4, REVERSE_REQUEST) + own + bytes(4) + own + bytes(4)
+    return (b"\xff" * 6 + own + struct.pack("!H", ETH_RARP) + body).ljust(60, b"\0")
+
+
+def _is_tap(port: Mapping[str, Any]) -> bool:
+    return bool(port.get("linkinfo", {}).get("info_kind") == "tun")
+
+
+def _is_stale(entry: Mapping[str, Any], tap: IfName) -> bool:
+    return bool(entry.get("master")) and entry.get("state") not in {"permanent", "static"} and entry["ifname"] != tap
+
+
+def _line(entry: Mapping[str, Any]) -> str:
+    vlan = f" vlan {entry['vlan']}" if "vlan" in entry else ""
+    return f"fdb del {entry['mac']} dev {entry['ifname']} master{vlan}"
+
+
+def _read(namespace: Namespace | None, *argv: str) -> list[dict[str, Any]]:
+    return [entry for entry in json.loads(run(argv, namespace=namespace).stdout or "[]") if entry]
