@@ -33,6 +33,8 @@ mount -t sysfs sysfs "$WORK/room/sys"
 mount -t tmpfs tmpfs "$WORK/room/run"
 mount -t tmpfs tmpfs "$WORK/room/tmp"
 mount --bind /dev "$WORK/room/dev"
+mkdir -p "$WORK/room$TOP"
+mount --bind "$TOP" "$WORK/room$TOP" # it may lie below /tmp, or on a disk of its own, which no layer shows
 rm -rf "$WORK/room/etc/network/interfaces" "$WORK/room/etc/network/interfaces.d"
 rm -rf "$WORK/room/etc/netplan" "$WORK/room/etc/systemd/network"
 cp -a "$FILES/." "$WORK/room/"
@@ -108,6 +110,7 @@ def ask(
         ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "sh", "-c", ROOM],
         env={
             **os.environ,
+            "TOP": str(TOP),
             "WORK": str(work),
             "SETS": layers,
             "FILES": str(room),
