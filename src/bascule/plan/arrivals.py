@@ -22,7 +22,10 @@ def with_what_came(wanted: HostState, before: HostState, now: HostState, clients
         if seen is None or seen.addresses == link.addresses:
             continue
         known = {a.ip for a in link.addresses} | ({a.ip for a in old.addresses} if old is not None else set())
-        new = tuple(a for a in seen.addresses if a.ip not in known and (a.dynamic or name in clients))
+        # the kernel makes link-local ones when a carrier comes, which may be just now
+        new = tuple(
+            a for a in seen.addresses if a.ip not in known and (a.dynamic or a.is_link_local or name in clients)
+        )
         if new:
             links[name] = replace(link, addresses=link.addresses + new)
     asked, had = set(wanted.routes), set(before.routes)
