@@ -50,5 +50,7 @@ def test_ways_are_forgotten_and_the_wire_is_told(lab: Lab) -> None:
 
 def test_where_the_tap_is_not_here_nothing_is_done(lab: Lab) -> None:
     host = lab.host("eth0")
+    before = lab.ip(host, "link show")
     announce(TAP, MAC, namespace=host)
     forget_elsewhere(MAC, TAP, namespace=host)
+    assert lab.ip(host, "link show") == before
