@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bascule.apply import decide
+from bascule.apply import boot_guard, decide
 from bascule.apply.adopt import adopt, at_rest
 from bascule.apply.crew import ANYBODY, Asked
 from bascule.apply.keep import Keeper, find_keeper
+from bascule.apply.place import here
 from bascule.apply.prepare import Prepared, prepare
 from bascule.apply.transaction import Done, Wish
 from bascule.apply.transaction import apply as make
@@ -31,13 +32,15 @@ if TYPE_CHECKING:
 class Ready:
     """A change that may be made: the plan, who keeps it over a restart (or why nobody), and what to mind.
 
-    ``files`` are those that will be written or removed for it.
+    ``files`` are those that will be written or removed for it; ``no_boot_guard`` says why a machine that loses its
+    power before they are confirmed would boot them.
     """
 
     prepared: Prepared
     keeper: Keeper | None
     files: tuple[str, ...] = ()
     not_kept: str = ""
+    no_boot_guard: str = ""
     remarks: tuple[str, ...] = ()
 
 
@@ -70,7 +73,12 @@ def ready(
         remarks += insist_live(site, chosen, wanted, observed, seconds=survey_s, progress=progress)
     files = tuple(keeper.paths(prepared.wanted)) if keeper else ()
     return Ready(
-        prepared=prepared, keeper=keeper, files=files, not_kept=not_kept, remarks=tuple(dict.fromkeys(remarks))
+        prepared=prepared,
+        keeper=keeper,
+        files=files,
+        not_kept=not_kept,
+        no_boot_guard=boot_guard.gap(here()) if any(path.startswith(boot_guard.OWN) for path in files) else "",
+        remarks=tuple(dict.fromkeys(remarks)),
     )
 
 

@@ -87,13 +87,18 @@ def _timer(place: Place, folder: Folder, window_s: float) -> Guard:
             "--property=Restart=on-abnormal",
             "--timer-property=AccuracySec=100ms",
             f"--description=Takes back Bascule's change {folder.number} unless it is confirmed",
-            *(f"--setenv={key}={os.environ[key]}" for key in ("BASCULE_STATE_DIR", "PYTHONPATH") if key in os.environ),
+            *(f"--setenv={key}={value}" for key, value in handed_over().items()),
             "--",
             *_command(place, folder),
         )
     )
     maker = os.getpid()
     return Guard({"kind": "systemd", "unit": f"{unit}.timer", "maker": maker, "started": start_time(maker)})
+
+
+def handed_over() -> dict[str, str]:
+    """What whoever takes back must know of our environment."""
+    return {key: os.environ[key] for key in ("BASCULE_STATE_DIR", "PYTHONPATH") if key in os.environ}
 
 
 def _process(place: Place, folder: Folder) -> Guard:
