@@ -92,7 +92,7 @@ def remove(folder: Folder) -> None:
         with contextlib.suppress(OSError):
             for half in UNITS.glob(f".{name}.*.new"):  # of one who was killed while he wrote it
                 remove_file(half)
-            if _quoted(folder.path) in (UNITS / name).read_text():
+            if _is_for(folder, name):
                 remove_file(_link(name))
                 remove_file(UNITS / name)
 
@@ -100,9 +100,17 @@ def remove(folder: Folder) -> None:
 def stands(folder: Folder, name: str = EARLY) -> bool:
     """Whether a boot takes this change back."""
     try:
-        return _link(name).is_symlink() and _quoted(folder.path) in (UNITS / name).read_text()
+        return _link(name).is_symlink() and _is_for(folder, name)
     except OSError:
         return False
+
+
+def _is_for(folder: Folder, name: str) -> bool:
+    return _whose(folder) in (UNITS / name).read_text().splitlines()
+
+
+def _whose(folder: Folder) -> str:
+    return f"# for {folder.path}"
 
 
 def _link(name: str) -> Path:
@@ -113,6 +121,7 @@ def _early(place: Place, folder: Folder) -> str:
     """As a firewall's unit: before network-pre.target, and so before whoever configures the network."""
     return "\n".join([
         HEADER,
+        _whose(folder),
         "[Unit]",
         f"Description=Puts back the files of Bascule's change {folder.number}, which nobody confirmed",
         "DefaultDependencies=no",
@@ -131,6 +140,7 @@ def _late(place: Place, folder: Folder) -> str:
     """When the machine has started: it asks libvirt, and starts and stops units, which waits for nobody then."""
     return "\n".join([
         HEADER,
+        _whose(folder),
         "[Unit]",
         f"Description=Takes back what else belongs to Bascule's change {folder.number}, which nobody confirmed",
         *_conditions(place),
