@@ -5,7 +5,8 @@ Beside :mod:`bascule.workflow`, so that the verbs that only read do not import w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,11 @@ from bascule.apply.prepare import Prepared, prepare
 from bascule.apply.transaction import Done, Wish
 from bascule.apply.transaction import apply as make
 from bascule.errors import BasculeError
+from bascule.observe.kernel import begin
 from bascule.plan.batch import tools
 from bascule.plan.change import Note
 from bascule.survey.loops import declared_wires, loop_problems
+from bascule.system.doorbell import Doorbell
 from bascule.system.run import require_tools
 from bascule.workflow import choose_host, load
 
@@ -41,6 +44,7 @@ class Ready:
     remarks: tuple[str, ...] = ()
 
 
+@contextmanager
 def ready(
     site_file: str,
     *,
@@ -49,15 +53,29 @@ def ready(
     survey_s: float | None = None,
     progress: Progress | None = None,
     asked: Asked = ANYBODY,
-) -> Ready:
-    """Everything that can say no before anything is changed.
+) -> Iterator[Ready]:
+    """Everything that can say no before anything is changed; within, the kernel's word is kept that nothing moved.
 
     A loop, guests that the memory cannot hold, two configuration systems at once, and with ``survey_s`` a wire that
     is another than the file says: each is an error with its reason.
     """
-    site = load(site_file)
-    chosen = choose_host(site, host)
-    prepared = prepare(site, chosen, asked=asked)
+    with Doorbell() as bell:
+        yield _ready(site_file, host, root, survey_s, progress, asked, bell)
+
+
+def _ready(
+    site_file: str,
+    host: str | None,
+    root: str | None,
+    survey_s: float | None,
+    progress: Progress | None,
+    asked: Asked,
+    bell: Doorbell,
+) -> Ready:
+    with begin() as begun:  # while the file is read
+        site = load(site_file)
+        chosen = choose_host(site, host)
+        prepared = prepare(site, chosen, asked=asked, begun=begun, bell=bell)
     require_tools(tools(prepared.plan))
     remarks = [note.text for note in _memory(prepared, site_file)]
     if problems := loop_problems(prepared.wanted, declared_wires(site, chosen), prepared.observed):

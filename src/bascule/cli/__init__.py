@@ -61,6 +61,9 @@ def group() -> None:
 
 def main() -> None:
     """The entry point: runs a verb and turns what goes wrong into words and an exit status."""
-    from bascule.cli.entry import run
+    from bascule.cli.entry import end, run
 
-    run(group)
+    try:
+        run(group)
+    except SystemExit as stop:
+        end(stop.code)
