@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bascule.apply import decide
-from bascule.apply.adopt import adopt, at_rest
 from bascule.apply.crew import ANYBODY, Asked
+from bascule.apply.guard import Woken, woken
 from bascule.apply.keep import Keeper, find_keeper
+from bascule.apply.place import here
 from bascule.apply.prepare import Prepared, prepare
 from bascule.apply.transaction import Done, Wish
 from bascule.apply.transaction import apply as make
@@ -42,6 +42,7 @@ class Ready:
     files: tuple[str, ...] = ()
     not_kept: str = ""
     remarks: tuple[str, ...] = ()
+    waiting: Woken | None = None  # a dead-man, while somebody reads the plan
 
 
 @contextmanager
@@ -60,7 +61,9 @@ def ready(
     is another than the file says: each is an error with its reason.
     """
     with Doorbell() as bell:
-        yield _ready(site_file, host, root, survey_s, progress, asked, bell)
+        found = _ready(site_file, host, root, survey_s, progress, asked, bell)
+        with woken(here(), wanted=bool(found.prepared.plan)) as waiting:
+            yield replace(found, waiting=waiting)
 
 
 def _ready(
@@ -113,8 +116,12 @@ def apply(
     probes: Sequence[str] = (),
 ) -> Done:
     """Checkpoint, dead-man, change, checks, files; then it waits for `confirm` where a window is given."""
-    wish = Wish(window_s=window_s, agree=agree, tell=tell, probes=probes, writer=given.keeper)
-    with at_rest({change.subject for change in given.prepared.plan.changes} if given.keeper else ()):
+    wish = Wish(window_s=window_s, agree=agree, tell=tell, probes=probes, writer=given.keeper, waiting=given.waiting)
+    if given.keeper is None:  # in a namespace, whose links no manager takes over
+        return make(given.prepared, wish)
+    from bascule.apply.adopt import adopt, at_rest
+
+    with at_rest({change.subject for change in given.prepared.plan.changes}):
         done = make(given.prepared, wish)
     if window_s is None:
         for fault in adopt(done.written):
@@ -124,6 +131,9 @@ def apply(
 
 def confirm(tell: Callable[[str], None]) -> int:
     """Keep the change that waits, and let the configuration system know its new files; the change's number."""
+    from bascule.apply import decide
+    from bascule.apply.adopt import adopt
+
     number, files = decide.confirm()
     for fault in adopt(files):
         tell(f"warning: the change is confirmed, but the reader of its files does not follow yet: {fault}")
