@@ -17,8 +17,8 @@ import click
 from bascule.errors import BasculeError, Problem, UsageFault
 
 # between two looks for cyclic garbage; a large host is some 100,000 objects that stay, and Python's own 700 would have
-# them looked at again and again: 7 % of the time of a plan
-ALLOCATIONS = 50_000
+# them looked at again and again: 10 % of the time of a plan, whose process soon ends and gives everything back
+ALLOCATIONS = 500_000
 
 
 def run(group: click.Command) -> NoReturn:
