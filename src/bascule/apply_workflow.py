@@ -5,22 +5,25 @@ Beside :mod:`bascule.workflow`, so that the verbs that only read do not import w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bascule.apply import boot_guard, decide
-from bascule.apply.adopt import adopt, at_rest
+from bascule.apply import boot_guard
 from bascule.apply.crew import ANYBODY, Asked
+from bascule.apply.guard import Woken, woken
 from bascule.apply.keep import Keeper, find_keeper
 from bascule.apply.place import here
 from bascule.apply.prepare import Prepared, prepare
 from bascule.apply.transaction import Done, Wish
 from bascule.apply.transaction import apply as make
 from bascule.errors import BasculeError
+from bascule.observe.kernel import begin
 from bascule.plan.batch import tools
 from bascule.plan.change import Note
 from bascule.survey.loops import declared_wires, loop_problems
+from bascule.system.doorbell import Doorbell
 from bascule.system.run import require_tools
 from bascule.workflow import choose_host, load
 
@@ -42,8 +45,10 @@ class Ready:
     not_kept: str = ""
     no_boot_guard: str = ""
     remarks: tuple[str, ...] = ()
+    waiting: Woken | None = None  # a dead-man, while somebody reads the plan
 
 
+@contextmanager
 def ready(
     site_file: str,
     *,
@@ -52,15 +57,31 @@ def ready(
     survey_s: float | None = None,
     progress: Progress | None = None,
     asked: Asked = ANYBODY,
-) -> Ready:
-    """Everything that can say no before anything is changed.
+) -> Iterator[Ready]:
+    """Everything that can say no before anything is changed; within, the kernel's word is kept that nothing moved.
 
     A loop, guests that the memory cannot hold, two configuration systems at once, and with ``survey_s`` a wire that
     is another than the file says: each is an error with its reason.
     """
-    site = load(site_file)
-    chosen = choose_host(site, host)
-    prepared = prepare(site, chosen, asked=asked)
+    with Doorbell() as bell:
+        found = _ready(site_file, host, root, survey_s, progress, asked, bell)
+        with woken(here(), wanted=bool(found.prepared.plan)) as waiting:
+            yield replace(found, waiting=waiting)
+
+
+def _ready(
+    site_file: str,
+    host: str | None,
+    root: str | None,
+    survey_s: float | None,
+    progress: Progress | None,
+    asked: Asked,
+    bell: Doorbell,
+) -> Ready:
+    with begin() as begun:  # while the file is read
+        site = load(site_file)
+        chosen = choose_host(site, host)
+        prepared = prepare(site, chosen, asked=asked, begun=begun, bell=bell)
     require_tools(tools(prepared.plan))
     remarks = [note.text for note in _memory(prepared, site_file)]
     if problems := loop_problems(prepared.wanted, declared_wires(site, chosen), prepared.observed):
@@ -103,8 +124,12 @@ def apply(
     probes: Sequence[str] = (),
 ) -> Done:
     """Checkpoint, dead-man, change, checks, files; then it waits for `confirm` where a window is given."""
-    wish = Wish(window_s=window_s, agree=agree, tell=tell, probes=probes, writer=given.keeper)
-    with at_rest({change.subject for change in given.prepared.plan.changes} if given.keeper else ()):
+    wish = Wish(window_s=window_s, agree=agree, tell=tell, probes=probes, writer=given.keeper, waiting=given.waiting)
+    if given.keeper is None:  # in a namespace, whose links no manager takes over
+        return make(given.prepared, wish)
+    from bascule.apply.adopt import adopt, at_rest
+
+    with at_rest({change.subject for change in given.prepared.plan.changes}):
         done = make(given.prepared, wish)
     if window_s is None:
         for fault in adopt(done.written):
@@ -114,6 +139,9 @@ def apply(
 
 def confirm(tell: Callable[[str], None]) -> int:
     """Keep the change that waits, and let the configuration system know its new files; the change's number."""
+    from bascule.apply import decide
+    from bascule.apply.adopt import adopt
+
     number, files = decide.confirm()
     for fault in adopt(files):
         tell(f"warning: the change is confirmed, but the reader of its files does not follow yet: {fault}")

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from bascule.apply.crew import ANYBODY, Asked
 from bascule.errors import BasculeError, Problem, UsageFault
 from bascule.model.state_json import from_json, to_json
-from bascule.observe.kernel import observe
+from bascule.observe.kernel import begin, observe
 from bascule.plan.batch import tools
 from bascule.plan.change import Note
 from bascule.plan.make import make_plan
@@ -85,16 +86,17 @@ def plan(
 
     ``asked`` says who runs the guests; for a saved state nobody is asked.
     """
-    site = load(site_file)
-    chosen = choose_host(site, host)
-    if observed_file:
-        observed = _saved(observed_file)
-        found, wanted = make_plan(site, chosen, observed)
-    else:
-        from bascule.apply.prepare import prepare  # what apply would do here: the same code
+    with nullcontext() if observed_file else begin() as begun:
+        site = load(site_file)
+        chosen = choose_host(site, host)
+        if observed_file:
+            observed = _saved(observed_file)
+            found, wanted = make_plan(site, chosen, observed)
+        else:
+            from bascule.apply.prepare import prepare  # what apply would do here: the same code
 
-        ready = prepare(site, chosen, asked=asked)
-        observed, wanted, found = ready.observed, ready.wanted, _runnable(ready.plan)
+            ready = prepare(site, chosen, asked=asked, begun=begun)
+            observed, wanted, found = ready.observed, ready.wanted, _runnable(ready.plan)
     if save_to:
         Path(save_to).write_text(json.dumps(to_json(observed), indent=1) + "\n")
     refuse_loops(site, chosen, observed, wanted)

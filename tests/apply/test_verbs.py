@@ -88,6 +88,16 @@ def test_an_addition_waits_where_it_is_asked_to(addition: Bed) -> None:
     assert "nobody confirmed it in time" in late.stderr
 
 
+def test_status_tells_of_a_change_that_came_back_after_one_that_stands(bed: Bed) -> None:
+    bed.apply("--no-confirm")
+    bed.ip("link set vnet1 nomaster")
+    bed.apply("--confirm-within", "1s")
+    words = wait_for(lambda: bed.status()["words"], lambda words: "taken back" in words and "nothing" in words)
+    assert "change 2 was taken back" in words
+    assert "dead-man: nobody confirmed it in time; change 1 stands" in words
+    assert bed.status()["ok"]
+
+
 def test_what_detaches_waits_by_itself(bed: Bed) -> None:
     document = json.loads(bed.apply("--json").stdout)
     assert document["confirm_within_s"] == 60

@@ -22,7 +22,6 @@ from bascule.apply.place import Place
 from bascule.errors import BasculeError, NotPermitted, Problem
 from bascule.system import durable
 from bascule.system.files import remove_file
-from bascule.system.mounts import needs_network
 
 BY = "the boot after it"  # as the journal says who took it back
 OWN = "/etc/"  # files of the machine itself; with --root they lie elsewhere
@@ -52,6 +51,8 @@ def gap(place: Place) -> str:
     """Why no boot takes a change of this machine back; empty where it does."""
     if not SYSTEMD.is_dir():
         return "systemd, which would take them back, does not run here"
+    from bascule.system.mounts import needs_network
+
     with contextlib.suppress(OSError):
         for path in _needs(place):
             if needs_network(path):

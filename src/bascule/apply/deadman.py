@@ -1,13 +1,14 @@
 """The dead-man: takes the change back when nobody confirms it in time, or when the one who makes it dies half-way.
 
-``python -m bascule.apply.deadman FOLDER LOCK [ALIVE READY]`` (descriptors). It runs in a session of its own, or as a
-systemd unit. It has imported what the way back needs, and nothing else, before it says that it is ready, and asks
-nothing of the network.
+``python -m bascule.apply.deadman FOLDER LOCK`` as a systemd unit, or with two descriptors in a session of its own: on
+the first it is told of folder and lock, and hears when whoever told it ends; on the second it says that it watches. It
+has imported what the way back needs, and nothing else, before it does, and asks nothing of the network.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
 import signal
@@ -21,6 +22,7 @@ from bascule.apply.checkpoint import Entry, Folder, Status
 from bascule.errors import BasculeError
 from bascule.system import boot
 from bascule.system.lockfile import Lock, LockHeld, end_holder, start_time
+from bascule.system.process import open_log
 
 STEP_S = 0.5  # how often it looks at the clock and at the journal
 STUCK_S = 5.0  # how long it waits at the deadline for whoever holds the lock, before it ends him
@@ -30,17 +32,41 @@ HALF_WAY = "the apply that made it ended half-way"
 
 def main(arguments: list[str]) -> int:
     """Wait, then act if it is needed. Exit status: 0 nothing to do or taken back, 1 not taken back."""
-    folder = Folder(Path(arguments[0]))
-    lock_path = Path(arguments[1])
-    alive, ready = (int(arguments[2]), int(arguments[3])) if len(arguments) > 2 else (-1, -1)
+    alive, ready = (int(arguments[0]), int(arguments[1])) if arguments[0].isdigit() else (-1, -1)
+    charge = arguments if ready < 0 else _charge(alive)
+    if not charge:
+        return 0  # there was no change to watch over
+    folder, lock_path = Folder(Path(charge[0])), Path(charge[1])
     told = _Told()
     with contextlib.suppress(BasculeError):  # a damaged checkpoint is told when it is needed
         beside.load(folder.besides())
     if ready >= 0:
+        _write_to(folder.log)
         os.write(ready, f"{os.getpid()}\n".encode())
         os.close(ready)
     why = wait(folder, alive, told)
     return act(folder, lock_path, why) if why else 0
+
+
+def _charge(told: int) -> list[str]:
+    """Folder and lock, when we are told; nothing when whoever woke us ends before."""
+    line = b""
+    while not line.endswith(b"\n"):
+        part = os.read(told, 4096)
+        if not part:
+            return []
+        line += part
+    charge: list[str] = json.loads(line)
+    return charge
+
+
+def _write_to(path: Path) -> None:
+    """What we say from now on is for whoever reads the checkpoint; a full disk does not stop us."""
+    with contextlib.suppress(OSError):
+        log = open_log(path)
+        for fd in (1, 2):
+            os.dup2(log, fd)
+        os.close(log)
 
 
 class _Told:

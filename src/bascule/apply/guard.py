@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
 import shutil
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ class Guard:
     facts: dict[str, Any]
     alive: int = -1  # while we hold this open, the dead-man knows that we live
     ready: int = -1
-    _closed: bool = field(default=False, repr=False)
+    said: int = -1  # what it prints until it is ready
 
     def wait_ready(self) -> None:
         """Until it says that it watches. Raises BasculeError when it does not."""
@@ -46,11 +48,12 @@ class Guard:
         os.close(self.ready)
         self.ready = -1
         if not line.strip().isdigit():
+            said = os.pread(self.said, 65536, 0).decode(errors="replace").strip()
             raise BasculeError(
                 Problem(
                     code="NOT-ARMED",
                     message="the dead-man did not start, so nothing was changed",
-                    hint="see deadman.log in the newest folder of the state directory's checkpoints",
+                    hint=f"it said: {said.splitlines()[-1]}" if said else "it was ended, or the machine is very busy",
                 )
             )
         pid = int(line)
@@ -58,21 +61,86 @@ class Guard:
 
     def let_go(self) -> None:
         """We end; the dead-man decides alone from now on."""
-        if self.alive >= 0:
-            os.close(self.alive)
-            self.alive = -1
+        for name in ("alive", "ready", "said"):
+            if getattr(self, name) >= 0:
+                os.close(getattr(self, name))
+                setattr(self, name, -1)
 
 
-def arm(place: Place, folder: Folder, window_s: float) -> Guard:
-    """Start a dead-man for a checkpoint; it may still be getting ready when this returns."""
-    if place.is_main and SYSTEMD.is_dir() and shutil.which("systemd-run"):
+@dataclass(slots=True)
+class Woken:
+    """A dead-man without a charge: it has imported what it needs while others read the plan, and waits to be told.
+
+    If nobody tells it of a change, it ends with us.
+    """
+
+    tell: int
+    ready: int
+    said: int
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it has not been told of a change yet."""
+        return self.tell >= 0
+
+    def charge(self, place: Place, folder: Folder) -> Guard:
+        """Give it a change to watch over; it is not needed to watch over another one."""
+        with contextlib.suppress(BrokenPipeError):  # it has died; `wait_ready` says so
+            os.write(self.tell, json.dumps([str(folder.path), str(place.lock)]).encode() + b"\n")
+        guard = Guard({"kind": "process", "pid": 0, "started": 0}, self.tell, self.ready, self.said)
+        self.tell = self.ready = self.said = -1
+        return guard
+
+    def close(self) -> None:
+        """Let it go, if it still has no charge."""
+        for fd in (self.tell, self.ready, self.said):
+            if fd >= 0:
+                os.close(fd)
+        self.tell = self.ready = self.said = -1
+
+
+@contextlib.contextmanager
+def woken(place: Place, *, wanted: bool) -> Iterator[Woken | None]:
+    """A dead-man that gets ready already, where one will be wanted; systemd has its own way to start one."""
+    found = _wake() if wanted and not _by_systemd(place) else None
+    try:
+        yield found
+    finally:
+        if found is not None:
+            found.close()
+
+
+def arm(place: Place, folder: Folder, window_s: float, waiting: Woken | None = None) -> Guard:
+    """Have a dead-man watch over a checkpoint; it may still be getting ready when this returns."""
+    if _by_systemd(place):
         with contextlib.suppress(CommandFailed):
             return _timer(place, folder, window_s)
-    return _process(place, folder)
+    chosen = waiting if waiting is not None and waiting.is_free else _wake()
+    return chosen.charge(place, folder)
 
 
-def _command(place: Place, folder: Folder) -> list[str]:
-    return [sys.executable, "-P", "-m", "bascule.apply.deadman", str(folder.path), str(place.lock)]
+def _by_systemd(place: Place) -> bool:
+    return place.is_main and SYSTEMD.is_dir() and shutil.which("systemd-run") is not None
+
+
+def _command(*words: str) -> list[str]:
+    return [sys.executable, "-P", "-m", "bascule.apply.deadman", *words]
+
+
+def _wake() -> Woken:
+    told, tell = os.pipe2(os.O_CLOEXEC)
+    ready, ready_write = os.pipe2(os.O_CLOEXEC)
+    said = os.memfd_create("deadman", os.MFD_CLOEXEC)
+    try:
+        process.spawn_detached(_command(str(told), str(ready_write)), log=said, keep=(told, ready_write))
+    except BaseException:
+        for fd in (tell, ready, said):
+            os.close(fd)
+        raise
+    finally:
+        os.close(told)
+        os.close(ready_write)
+    return Woken(tell, ready, said)
 
 
 def _timer(place: Place, folder: Folder, window_s: float) -> Guard:
@@ -89,7 +157,7 @@ def _timer(place: Place, folder: Folder, window_s: float) -> Guard:
             f"--description=Takes back Bascule's change {folder.number} unless it is confirmed",
             *(f"--setenv={key}={value}" for key, value in handed_over().items()),
             "--",
-            *_command(place, folder),
+            *_command(str(folder.path), str(place.lock)),
         )
     )
     maker = os.getpid()
@@ -99,22 +167,6 @@ def _timer(place: Place, folder: Folder, window_s: float) -> Guard:
 def handed_over() -> dict[str, str]:
     """What whoever takes back must know of our environment."""
     return {key: os.environ[key] for key in ("BASCULE_STATE_DIR", "PYTHONPATH") if key in os.environ}
-
-
-def _process(place: Place, folder: Folder) -> Guard:
-    alive_read, alive = os.pipe2(os.O_CLOEXEC)
-    ready, ready_write = os.pipe2(os.O_CLOEXEC)
-    try:
-        argv = [*_command(place, folder), str(alive_read), str(ready_write)]
-        process.spawn_detached(argv, log=folder.log, keep=(alive_read, ready_write))
-    except BaseException:
-        os.close(alive)
-        os.close(ready)
-        raise
-    finally:
-        os.close(alive_read)
-        os.close(ready_write)
-    return Guard({"kind": "process", "pid": 0, "started": 0}, alive, ready)
 
 
 def lives(facts: dict[str, Any] | None) -> bool:

@@ -12,12 +12,14 @@ from bascule.apply.joint import plan_jointly
 from bascule.apply.place import Place, here
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
-from bascule.observe.kernel import observe
+from bascule.observe.kernel import begin, finish, read_parameters
 from bascule.observe.leases import leases_here
 from bascule.observe.management import Management, management
 from bascule.plan.change import Change, Note, Plan, Risk
 from bascule.plan.leases import Leases
 from bascule.plan.target import sysctl_keys
+from bascule.system.doorbell import Doorbell
+from bascule.system.run import Running
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,7 @@ class Prepared:
     asked: Asked = NOBODY  # whom the administrator means, for when it has to be planned again
     besides: tuple[Beside, ...] = ()  # what is done beside the kernel's part
     leases: Leases = field(default_factory=Leases)
+    bell: Doorbell | None = None  # has rung if the host may have changed since it was observed
 
     @property
     def must_be_confirmed(self) -> bool:
@@ -57,29 +60,47 @@ class Prepared:
         return tuple(change for change in self.plan.changes if change.risk is Risk.MANAGEMENT)
 
 
-def prepare(site: Site, host: Host, place: Place | None = None, *, asked: Asked = NOBODY) -> Prepared:
+def prepare(
+    site: Site,
+    host: Host,
+    place: Place | None = None,
+    *,
+    asked: Asked = NOBODY,
+    begun: Running | None = None,
+    bell: Doorbell | None = None,
+) -> Prepared:
     """Observe this host and plan; with ``asked`` also for whoever runs its guests.
 
+    ``begun`` is a look at the host that was begun while the site file was read, ``bell`` was hung up before it.
     Raises BasculeError with every NIC that the file names and the host does not have, MissingTool, NotPermitted.
     """
     place = place or here()
     crew = muster(asked, site, host, servers=place.state / "networks")
-    observed = look(crew.site, host)
+    observed = look(crew.site, host, begun)
     added = added_before(site, host, place)
-    return _planned(site, host, observed, crew, asked, management(observed), added)
+    return replace(_planned(site, host, observed, crew, asked, management(observed), added), bell=bell)
 
 
 def again(prepared: Prepared, place: Place) -> Prepared:
     """The same, observed anew; planned anew only if anything that the plan was made from may be another now."""
     site, host, asked = prepared.site, prepared.host, prepared.asked
-    crew = muster(asked, site, host, servers=place.state / "networks")
-    observed = look(crew.site, host)
-    line, added = management(observed), added_before(site, host, place)
-    before = (prepared.observed, prepared.crew, prepared.line, prepared.added)
+    crew, added = muster(asked, site, host, servers=place.state / "networks"), added_before(site, host, place)
     others = crew.seen is not None or host.virtual_networks  # whose state is in no HostState
-    if others or (observed, crew, line, added) != before or prepared.leases != Leases():
-        return _planned(site, host, observed, crew, asked, line, added)
-    return prepared
+    alone = not others and prepared.leases == Leases() and (crew, added) == (prepared.crew, prepared.added)
+    if alone and _is_still(prepared):
+        return prepared
+    observed = look(crew.site, host)
+    line = management(observed)
+    if alone and (observed, line) == (prepared.observed, prepared.line):
+        return prepared
+    return _planned(site, host, observed, crew, asked, line, added)
+
+
+def _is_still(prepared: Prepared) -> bool:
+    """Whether the kernel has told of no change since it was observed; of its parameters it tells nothing."""
+    if prepared.bell is None or prepared.bell.rang():
+        return False
+    return read_parameters(_keys(prepared.crew.site, prepared.host)) == prepared.observed.sysctls
 
 
 def _planned(
@@ -110,9 +131,14 @@ def _planned(
     )
 
 
-def look(site: Site, host: Host) -> HostState:
+def look(site: Site, host: Host, begun: Running | None = None) -> HostState:
     """The state of this host, with the kernel parameters that its plan looks at."""
-    return observe(sysctls=sysctl_keys(host, tuple(nic.tap for nic in site.guest_nics(host.name))))
+    with begun or begin() as running:
+        return finish(running, sysctls=_keys(site, host))
+
+
+def _keys(site: Site, host: Host) -> tuple[str, ...]:
+    return sysctl_keys(host, tuple(nic.tap for nic in site.guest_nics(host.name)))
 
 
 def added_before(site: Site, host: Host, place: Place) -> dict[str, frozenset[str]]:

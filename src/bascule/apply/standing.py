@@ -54,8 +54,8 @@ def standing(place: Place | None = None) -> Standing:
         found = Standing(words=_none(place), busy=busy if busy.is_alive else None)
     else:
         found = _Story(folder, entry, folder.read(), busy).tell()
-        if entry.status is Status.CONFIRMED and (back := _taken_back(place)):
-            found = replace(found, words=f"{found.words}, and {back}")
+        if entry.status is Status.CONFIRMED and (later := _taken_back(place, after=folder.number)):
+            found = replace(found, words=f"nothing is armed; {later}; change {folder.number} stands")
     servers = _servers(place)
     return replace(
         found, servers=tuple(words for words, _ in servers), ok=found.ok and all(well for _, well in servers)
@@ -74,10 +74,10 @@ def _none(place: Place) -> str:
     return f"nothing is armed; {_taken_back(place) or 'Bascule has changed nothing here'}"
 
 
-def _taken_back(place: Place) -> str:
-    """What became of the newest change, if it was taken back."""
+def _taken_back(place: Place, *, after: int = 0) -> str:
+    """What became of the last change of all, if it was made after that one and is taken back; empty otherwise."""
     found = checkpoints.newest(place)
-    if found is None or found[1].status is not Status.TAKEN_BACK:
+    if found is None or found[0].number <= after:
         return ""
     folder, entry = found
     return f"change {folder.number} was taken back at {clock_words(entry.at)} by {entry.by}"

@@ -12,7 +12,7 @@ from bascule.apply.back import Back, back_up, differences, go_back
 from bascule.apply.checkpoint import Checkpoint, Facts, Folder, Status
 from bascule.apply.engine import execute
 from bascule.apply.exclusive import lock
-from bascule.apply.guard import Guard, arm, stand_down
+from bascule.apply.guard import Guard, Woken, arm, stand_down
 from bascule.apply.joint import without_moves
 from bascule.apply.place import Place, here, refused
 from bascule.apply.prepare import Prepared, added_by, again
@@ -50,7 +50,7 @@ class Wish:
 
     ``window_s`` None keeps the change without a confirmation. ``agree`` is asked once more when the host moved while
     the administrator read the plan. ``probes`` are HOST:PORT that must still answer, besides those that are asked
-    anyway; ``verify`` says what does not hold after the change.
+    anyway; ``verify`` says what does not hold after the change. ``waiting`` is a dead-man that was woken before.
     """
 
     window_s: float | None = WINDOW_S
@@ -59,6 +59,7 @@ class Wish:
     probes: Sequence[str] = ()
     verify: Verify | None = None
     writer: Writer | None = None
+    waiting: Woken | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,7 +211,7 @@ class _Transaction:
         self.kept = self._keep()
         self.folder = checkpoints.write(self.place, self._checkpoint(), facts, deadline_s=deadline_s, besides=self.kept)
         try:
-            self.guard = arm(self.place, self.folder, self.wish.window_s or limit_s)
+            self.guard = arm(self.place, self.folder, self.wish.window_s or limit_s, self.wish.waiting)
         except BaseException:
             durable.remove_folder(self.folder.path)
             raise

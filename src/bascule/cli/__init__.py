@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import keyword
+import os
 
 import click
 
@@ -61,6 +62,11 @@ def group() -> None:
 
 def main() -> None:
     """The entry point: runs a verb and turns what goes wrong into words and an exit status."""
-    from bascule.cli.entry import run
+    from bascule.cli.entry import end, run
 
-    run(group)
+    # no plug-in has a say in a site file, and to look for one opens the metadata of every package there is
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    try:
+        run(group)
+    except SystemExit as stop:
+        end(stop.code)

@@ -81,8 +81,7 @@ def command(
     """
     from bascule import apply_workflow
     from bascule.apply.crew import Asked
-    from bascule.cli.common import say
-    from bascule.errors import BasculeError, Problem, UsageFault
+    from bascule.errors import Problem, UsageFault
 
     if "--no-confirm" in sys.argv[1:] and confirm_within is not None:
         hint = "leave one of them out"
@@ -94,14 +93,24 @@ def command(
         hint = "say --yes where nobody can be asked; the checkpoint is written all the same"
         raise UsageFault(Problem(code="NOT-ASKED", message="there is no terminal to ask on", hint=hint))
     asked = Asked(driver=driver or "", uri=connect, lasting=root is None)
-    ready = apply_workflow.ready(
+    with apply_workflow.ready(
         site_file,
         host=host,
         root=root,
         survey_s=survey_seconds if survey else None,
         progress=progress(survey_seconds, as_json=as_json) if survey else None,
         asked=asked,
-    )
+    ) as ready:
+        window_s = None if no_confirm else confirm_within or (DEFAULT_S if ready.prepared.must_be_confirmed else None)
+        return _make(ready, window_s=window_s, asking=asking, as_json=as_json, probes=probes)
+
+
+def _make(ready: Ready, *, window_s: float | None, asking: bool, as_json: bool, probes: tuple[str, ...]) -> int:
+    """Show it, ask, make it; the exit status."""
+    from bascule import apply_workflow
+    from bascule.cli.common import say
+    from bascule.errors import BasculeError, Problem
+
     prepared = ready.prepared
     show = say if as_json else click.echo
     try:
@@ -111,7 +120,6 @@ def command(
         raise BasculeError(Problem(code="OUTPUT-GONE", message=text, hint="do not pipe it into head")) from gone
     if not prepared.plan and not ready.files:
         return _finish(ready, None, as_json=as_json)
-    window_s = None if no_confirm else confirm_within or (DEFAULT_S if prepared.must_be_confirmed else None)
     _warn(ready, window_s, say)
     if asking and not _agrees(window_s):
         say("nothing was changed")

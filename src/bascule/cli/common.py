@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import sys
 import textwrap
@@ -94,6 +95,11 @@ def table(rows: Iterable[tuple[str, ...]], *, indent: int, columns: int) -> list
         ).rstrip()
         for row in listed
     ]
+
+
+def stay() -> None:
+    """For a verb that may run for days: look for cyclic garbage before there is much of it."""
+    gc.set_threshold(10_000)
 
 
 def say(text: str) -> None:

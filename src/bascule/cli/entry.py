@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import errno
 import gc
 import json
 import os
 import sys
+import threading
 from typing import Any, NoReturn
 
 import click
@@ -14,8 +17,8 @@ import click
 from bascule.errors import BasculeError, Problem, UsageFault
 
 # between two looks for cyclic garbage; a large host is some 100,000 objects that stay, and Python's own 700 would have
-# them looked at again and again: 7 % of the time of a plan
-ALLOCATIONS = 50_000
+# them looked at again and again: 10 % of the time of a plan, whose process soon ends and gives everything back
+ALLOCATIONS = 500_000
 
 
 def run(group: click.Command) -> NoReturn:
@@ -74,6 +77,18 @@ def _fill_closed() -> None:
 def leave(status: int) -> NoReturn:
     """End with a status."""
     raise SystemExit(status)
+
+
+def end(status: object) -> NoReturn:
+    """Leave the process at once: to take a large host's state apart, object by object, takes 50 ms (measured)."""
+    if not isinstance(status, int) or threading.active_count() > 1:
+        raise SystemExit(status)
+    atexit._run_exitfuncs()  # noqa: SLF001  # there is no other way to have them run before _exit
+    with contextlib.suppress(OSError):  # whoever read it has gone; what had to be said was flushed before
+        sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        sys.stderr.flush()
+    os._exit(status)
 
 
 def from_os_error(error: OSError) -> BasculeError:

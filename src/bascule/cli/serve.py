@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from bascule.cli.common import host_option, json_option, say
+from bascule.cli.common import host_option, json_option, say, stay
 from bascule.errors import MissingTool, Problem
 
 LISTEN = "127.0.0.1:8474"
@@ -58,6 +58,7 @@ def command(
             say(BEYOND)
         say("it reads only; Ctrl-C ends it")
 
+    stay()
     serve(source, door, ready=ready)
     say("ended")
     return 0

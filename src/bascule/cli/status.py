@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bascule.cli.common import json_option, table, width
+from bascule.cli.common import json_option, stay, table, width
 
 if TYPE_CHECKING:
     from bascule.apply.standing import Standing
@@ -83,6 +83,7 @@ def _watch(seen: Standing, *, as_json: bool) -> None:
     from bascule.apply.standing import standing
     from bascule.system.doorbell import Doorbell
 
+    stay()
     with Doorbell() as bell:
         try:
             while True:

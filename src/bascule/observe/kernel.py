@@ -17,7 +17,7 @@ from bascule.model.values import IfName, Mac
 from bascule.observe.nftables import read_tables
 from bascule.system.links import wireless_links
 from bascule.system.netns import Namespace
-from bascule.system.run import run_all
+from bascule.system.run import Running, run_all
 from bascule.system.sysctl import read_sysctls
 
 FOREVER = 0xFFFFFFFF  # seconds; the kernel's INFINITY_LIFE_TIME
@@ -34,8 +34,13 @@ def observe(*, sysctls: Iterable[str] = (), namespace: Namespace | None = None) 
     ``sysctls`` names the files below /proc/sys to read; those that do not exist are left out, as is the whole
     of IPv6 where the kernel lacks it. Raises MissingTool, NotPermitted, CommandFailed.
     """
-    parameters: dict[str, str] = {}
-    links, addresses, routes4, routes6, rules4, rules6, tables = run_all(
+    with begin(namespace) as begun:
+        return finish(begun, sysctls=sysctls, namespace=namespace)
+
+
+def begin(namespace: Namespace | None = None) -> Running:
+    """Start to look: what needs no site file may run while that is read."""
+    return Running(
         (
             ("ip", "-j", "-d", "link", "show"),
             ("ip", "-j", "addr", "show"),
@@ -47,8 +52,13 @@ def observe(*, sysctls: Iterable[str] = (), namespace: Namespace | None = None) 
         ),
         namespace=namespace,
         optional={"nft"},
-        meanwhile=lambda: parameters.update(read_sysctls((FORWARDING[6], *sysctls), namespace=namespace)),
     )
+
+
+def finish(begun: Running, *, sysctls: Iterable[str] = (), namespace: Namespace | None = None) -> HostState:
+    """What was there when ``begin`` was called, as ``observe`` says it."""
+    parameters = read_parameters(sysctls, namespace=namespace)  # while the programs run
+    links, addresses, routes4, routes6, rules4, rules6, tables = begun.texts()
     raw_links = _parse("ip link", links)
     by_name = {entry["ifname"]: entry.get("addr_info", ()) for entry in _parse("ip addr", addresses)}
     connected = {pair for name, entries in by_name.items() for entry in entries for pair in _connected(name, entry)}
@@ -85,6 +95,11 @@ def observe(*, sysctls: Iterable[str] = (), namespace: Namespace | None = None) 
         sysctls=parameters,
         tables=read_tables(tables, namespace=namespace),
     )
+
+
+def read_parameters(sysctls: Iterable[str], *, namespace: Namespace | None = None) -> Mapping[str, str]:
+    """The kernel parameters of a state: what is asked for, and what Bascule always wants to know."""
+    return read_sysctls((FORWARDING[6], *sysctls), namespace=namespace)
 
 
 def _parse(what: str, text: str) -> list[dict[str, Any]]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-from bascule.plan.change import Change, Command, Plan, Tool
+from bascule.plan.change import Change, Command, Plan, Tool, are_plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,15 +18,14 @@ class Batch:
     @property
     def text(self) -> str:
         """The input of ``ip -batch -`` or ``bridge -batch -``: a line per command."""
-        return "".join(" ".join(_quote(word) for word in command.words) + "\n" for command in self.commands)
+        return "".join(_line(command.words) + "\n" for command in self.commands)
 
 
-_PLAIN = re.compile(r"[A-Za-z0-9_.:/@%+,=~-]+")
-
-
-def _quote(word: str) -> str:
-    """A word as iproute2's batch reader takes it: it knows double quotes, and no escapes within them."""
-    return word if _PLAIN.fullmatch(word) else '"' + word.replace('"', "") + '"'
+def _line(words: tuple[str, ...]) -> str:
+    """Words as iproute2's batch reader takes them: it knows double quotes, and no escapes within them."""
+    if are_plain(words):
+        return " ".join(words)
+    return " ".join(word if are_plain((word,)) else '"' + word.replace('"', "") + '"' for word in words)
 
 
 def batches(plan: Plan) -> tuple[Batch, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Container
 from dataclasses import dataclass
@@ -44,7 +45,17 @@ class Command:
             return f"sysctl -q -w {shlex.quote(f'{key}={value}')}"
         if self.tool == "nft":
             return "nft -f - <<'.'\n" + self.words[0].rstrip("\n") + "\n."
-        return f"{self.tool} {shlex.join(self.words)}"
+        return f"{self.tool} {' '.join(self.words) if are_plain(self.words) else shlex.join(self.words)}"
+
+
+_PLAIN = re.compile(r"[A-Za-z0-9_.:/@%+,=-]+")
+_PLAIN_LINE = re.compile(rf"{_PLAIN.pattern}(?: {_PLAIN.pattern})*")
+
+
+def are_plain(words: tuple[str, ...]) -> bool:
+    """Whether words need no quotes, for no reader; asked of a whole line at once, for there are thousands."""
+    line = " ".join(words)
+    return line.count(" ") == len(words) - 1 and _PLAIN_LINE.fullmatch(line) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,50 +10,75 @@ import time
 from pathlib import Path
 from typing import Self
 
-# linux/rtnetlink.h: RTMGRP_LINK, IPV4_IFADDR, IPV4_ROUTE, IPV4_RULE, IPV6_IFADDR, IPV6_ROUTE
-_GROUPS = 0x1 | 0x10 | 0x40 | 0x80 | 0x100 | 0x400
+# linux/rtnetlink.h: RTMGRP_LINK, IPV4_IFADDR, IPV4_ROUTE, IPV4_RULE, IPV6_IFADDR, IPV6_ROUTE, and RTNLGRP_IPV6_RULE
+_GROUPS = 0x1 | 0x10 | 0x40 | 0x80 | 0x100 | 0x400 | 1 << 18
+_NETFILTER, _NFTABLES = 12, 1 << 6  # linux/netlink.h and nfnetlink.h: NETLINK_NETFILTER, NFNLGRP_NFTABLES
 _QUIET_S = 0.05  # a change seldom comes alone: ring once for what comes together
 _STORM_S = 0.5  # and once in this time where they do not cease
 
 
 class Doorbell:
-    """An open AF_NETLINK socket of the namespace in which it was made."""
+    """Open AF_NETLINK sockets of the namespace in which it was made."""
 
-    __slots__ = ("_sock",)
+    __slots__ = ("_socks", "hears_all")
 
     def __init__(self) -> None:
-        self._sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
-        self._sock.setblocking(False)
-        self._sock.bind((0, _GROUPS))
+        self._socks = [_listen(socket.NETLINK_ROUTE, _GROUPS)]
+        try:
+            self._socks.append(_listen(_NETFILTER, _NFTABLES))
+        except OSError:  # not permitted, or a kernel without nftables
+            self.hears_all = False
+        else:
+            self.hears_all = True
+
+    def rang(self) -> bool:
+        """Whether anything may have changed since it was made, as far as the kernel tells: parameters have no bell."""
+        return not self.hears_all or bool(select.select(self._socks, [], [], 0)[0])
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Whether it rang within the time; what rings in quick succession counts as one."""
-        if not select.select([self._sock], [], [], timeout_s)[0]:
+        ringing = select.select(self._socks, [], [], timeout_s)[0]
+        if not ringing:
             return False
         end = time.monotonic() + _STORM_S
-        while time.monotonic() < end and select.select([self._sock], [], [], _QUIET_S)[0]:
-            self._drain()
+        while time.monotonic() < end and ringing:
+            for sock in ringing:
+                _drain(sock)
+            ringing = select.select(self._socks, [], [], _QUIET_S)[0]
         return True
-
-    def _drain(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                try:
-                    self._sock.recv(1 << 20)
-                except OSError as error:
-                    if error.errno == errno.ENOBUFS:  # notifications were lost; it rang all the same
-                        continue
-                    raise
 
     def close(self) -> None:
         """Listen no more."""
-        self._sock.close()
+        for sock in self._socks:
+            sock.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _listen(protocol: int, groups: int) -> socket.socket:
+    sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
+    try:
+        sock.setblocking(False)
+        sock.bind((0, groups))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _drain(sock: socket.socket) -> None:
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            try:
+                sock.recv(1 << 20)
+            except OSError as error:
+                if error.errno == errno.ENOBUFS:  # notifications were lost; it rang all the same
+                    continue
+                raise
 
 
 def namespace_cookie() -> int:

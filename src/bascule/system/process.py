@@ -18,13 +18,15 @@ GONE_S = 2.0  # how long a killed process may take to leave the machine
 _started: list[subprocess.Popen[bytes]] = []  # not ours to wait for; held so that nobody complains about them
 
 
-def spawn_detached(argv: Sequence[str], *, log: Path, keep: Sequence[int] = ()) -> subprocess.Popen[bytes]:
+def spawn_detached(argv: Sequence[str], *, log: Path | int, keep: Sequence[int] = ()) -> subprocess.Popen[bytes]:
     """Start a program in a session of its own, with nothing of ours but the descriptors of ``keep``.
 
-    What it prints goes to ``log``. Raises OSError.
+    What it prints goes to ``log``, a file or a descriptor. Raises OSError.
     """
-    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    try:
+    with contextlib.ExitStack() as stack:
+        out = log if isinstance(log, int) else open_log(log)
+        if out != log:
+            stack.callback(os.close, out)
         process = subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
@@ -34,10 +36,13 @@ def spawn_detached(argv: Sequence[str], *, log: Path, keep: Sequence[int] = ()) 
             pass_fds=tuple(keep),
             start_new_session=True,
         )
-    finally:
-        os.close(out)
     _started.append(process)
     return process
+
+
+def open_log(path: Path) -> int:
+    """A file that is only added to. Raises OSError."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,9 @@ import select
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from bascule.errors import CommandFailed, MissingTool, NotPermitted, Problem
 from bascule.system.netns import Namespace
@@ -134,40 +135,77 @@ def run_all(
     namespace: Namespace | None = None,
     optional: Container[str] = (),
     timeout_s: float = 60.0,
-    meanwhile: Callable[[], object] = lambda: None,
 ) -> list[str]:
-    """Run several programs side by side, and ``meanwhile`` beside them, and take what each prints on stdout.
+    """Run several programs side by side and take what each prints on stdout.
 
-    They print into memory and never wait for us. The text is empty for a tool of ``optional`` that is not here, may
-    not be used, or finds its part of the kernel missing. Raises as ``run`` does, for the first that failed.
+    The text is empty for a tool of ``optional`` that is not here, may not be used, or finds its part of the kernel
+    missing. Raises as ``run`` does, for the first that failed.
     """
-    with contextlib.ExitStack() as stack:
-        started: list[tuple[Sequence[str], _Started | None]] = []
-        with namespace.entered() if namespace else contextlib.nullcontext():
-            for argv in commands:
-                try:
-                    tool = find_tool(argv[0])
-                except MissingTool:
-                    if argv[0] not in optional:
-                        raise
-                    started.append((argv, None))
-                    continue
-                started.append((argv, stack.enter_context(_Started((tool, *argv[1:])))))
-        meanwhile()
+    with Running(commands, namespace=namespace, optional=optional) as running:
+        return running.texts(timeout_s)
+
+
+class Running:
+    """Programs that run side by side; they print into memory and never wait for us.
+
+    Those that still run are killed on the way out. A tool that is missing is told when its text is asked for.
+    """
+
+    __slots__ = ("_optional", "_programs")
+
+    def __init__(
+        self, commands: Iterable[Sequence[str]], *, namespace: Namespace | None = None, optional: Container[str] = ()
+    ) -> None:
+        self._optional = optional
+        self._programs: list[tuple[Sequence[str], _Started | MissingTool]] = []
+        try:
+            with namespace.entered() if namespace else contextlib.nullcontext():
+                for argv in commands:
+                    self._programs.append((argv, _start(argv)))
+        except BaseException:
+            self.close()
+            raise
+
+    def texts(self, timeout_s: float = 60.0) -> list[str]:
+        """What each printed, when all have ended. Raises as ``run`` does, for the first that failed."""
         until = time.monotonic() + timeout_s
-        texts = []
-        for argv, running in started:
-            status, stdout, stderr = running.end(until - time.monotonic()) if running else (0, "", "")
-            if status:
-                error = failure(Result(tuple(argv), status, stdout, stderr))
-                if argv[0] not in optional or not (isinstance(error, NotPermitted) or UNKNOWN_TO_KERNEL in stderr):
-                    raise error
-            texts.append(stdout)
-    return texts
+        return [self._text(argv, program, until) for argv, program in self._programs]
+
+    def _text(self, argv: Sequence[str], program: _Started | MissingTool, until: float) -> str:
+        if isinstance(program, MissingTool):
+            if argv[0] not in self._optional:
+                raise program
+            return ""
+        status, stdout, stderr = program.end(until - time.monotonic())
+        if status:
+            error = failure(Result(tuple(argv), status, stdout, stderr))
+            if argv[0] not in self._optional or not (isinstance(error, NotPermitted) or UNKNOWN_TO_KERNEL in stderr):
+                raise error
+        return stdout
+
+    def close(self) -> None:
+        """End what still runs."""
+        for _, program in self._programs:
+            if isinstance(program, _Started):
+                program.close()
+        self._programs.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _start(argv: Sequence[str]) -> _Started | MissingTool:
+    try:
+        return _Started((find_tool(argv[0]), *argv[1:]))
+    except MissingTool as missing:
+        return missing
 
 
 class _Started:
-    """A program that prints into memory; killed on the way out if it still runs."""
+    """A program that prints into memory."""
 
     def __init__(self, argv: Sequence[str]) -> None:
         self.argv = argv
@@ -178,7 +216,7 @@ class _Started:
                 argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env={**os.environ, "LC_ALL": "C"}
             )
         except BaseException:
-            self._close()
+            self._forget()
             raise
 
     def end(self, patience_s: float) -> tuple[int, str, str]:
@@ -195,17 +233,15 @@ class _Started:
     def _text(file: int) -> str:
         return os.pread(file, os.fstat(file).st_size, 0).decode(errors="replace")
 
-    def _close(self) -> None:
-        for file in self.files:
-            os.close(file)
-
-    def __enter__(self) -> _Started:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """End it, if it still runs, and forget what it printed."""
         self.process.kill()
         self.process.wait()
-        self._close()
+        self._forget()
+
+    def _forget(self) -> None:
+        for file in self.files:
+            os.close(file)
 
 
 def _wait(process: subprocess.Popen[bytes], patience_s: float) -> None:

@@ -1,0 +1,71 @@
+"""The second look before a change is spared where the kernel told of nothing: so it must tell of everything."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bascule import workflow
+from bascule.apply.place import here
+from bascule.apply.prepare import Prepared, again, prepare
+from bascule.observe.kernel import observe
+from bascule.system import run as programs
+from bascule.system.doorbell import Doorbell
+from tests.apply.hosts import Bed, environment
+
+MOVES = {
+    "a link is new": "ip link add ve7 type veth peer name ve8",
+    "a link goes down": "ip link set vnet1 down",
+    "an MTU": "ip link set vnet1 mtu 1400",
+    "an alias": "ip link set vnet1 alias somebody",
+    "a port leaves": "ip link set vnet2 nomaster",
+    "a port's flag": "bridge link set dev vnet2 isolated on",
+    "a bridge's option": "ip link set old0 type bridge ageing_time 1000",
+    "a bridge's option by its file": (
+        "unshare --mount sh -c 'mount -t sysfs sysfs /sys && echo 2000 > /sys/class/net/old0/bridge/ageing_time'"
+    ),
+    "how IPv6 addresses are made": "ip link set vnet1 addrgenmode none",
+    "an address": "ip address add 10.9.9.9/32 dev lo",
+    "an IPv6 address": "ip address add fd77::7/128 dev lo nodad",
+    "a route": "ip route add 10.77.0.0/16 via 10.0.0.1",
+    "a route in a table of its own": "ip route add blackhole 10.78.0.0/16 table 77",
+    "an IPv6 route": "ip -6 route add blackhole fd78::/64",
+    "a rule": "ip rule add from 10.79.0.0/16 lookup main priority 79",
+    "an IPv6 rule": "ip -6 rule add from fd79::/64 lookup main priority 79",
+    "a parameter": "sysctl -q -w net/ipv4/conf/all/forwarding=1 net/ipv6/conf/all/forwarding=1",
+    "a parameter that nobody is told of": "sysctl -q -w net/ipv6/conf/eth4/accept_ra=2",
+    "a table of Bascule's": "nft add table inet bascule_other",
+}
+
+
+def _prepared(bed: Bed, bell: Doorbell) -> Prepared:
+    site = workflow.load(str(bed.site))
+    return prepare(site, site.hosts["h"], bell=bell)
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_what_moves_is_seen(bed: Bed, move: str) -> None:
+    with bed.host.entered(), environment(bed.env), Doorbell() as bell:
+        prepared = _prepared(bed, bell)
+        programs.run(("sh", "-c", MOVES[move]))
+        fresh = again(prepared, here())
+        seen = observe(sysctls=prepared.observed.sysctls)
+        assert seen != prepared.observed, "this moves nothing"
+        assert fresh.observed == seen
+
+
+def test_where_nothing_moved_no_program_runs(addition: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    with addition.host.entered(), environment(addition.env):
+        with Doorbell() as settling:
+            while settling.wait(1.5):  # the kernel tells of a new link's carrier once in a second
+                pass
+        with Doorbell() as bell:
+            _nothing_moved(_prepared(addition, bell), monkeypatch)
+
+
+def _nothing_moved(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "find_tool", lambda name: pytest.fail(f"{name} was run"))
+    assert again(prepared, here()) is prepared
+    with pytest.raises(pytest.fail.Exception):  # as it would without the bell
+        again(replace(prepared, bell=None), here())
