@@ -74,6 +74,8 @@ def command(
 ) -> int:
     """Change this host as the site file says; it comes back by itself unless you run `bascule confirm`.
 
+    That holds for its configuration files, too, if the machine loses its power before (where systemd starts it).
+
     Exit status: 0 done or nothing to do, 1 failed, 64 usage, 65 bad site file, 75 a step or a check failed and the
     change was taken back, 77 not permitted.
 
