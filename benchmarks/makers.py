@@ -59,12 +59,15 @@ class Peer:
         return found
 
     def clear(self) -> None:
-        """Take the bridges away at once, as a group, and put the ports back."""
-        made = [str(link["ifname"]) for link in self.links() if link.get("linkinfo", {}).get("info_kind") == "bridge"]
-        lines = "".join(f"link set dev {name} group 4711\n" for name in made)
-        if made:
-            run_tool(("ip", "-batch", "-"), stdin=lines + "link del group 4711\n", namespace=self.host)
+        """Take the bridges away and put the ports back."""
+        self.unmake()
         self.ground.restore()
+
+    def unmake(self) -> Run:
+        """Take the bridges away as one group: no way is faster."""
+        made = [str(link["ifname"]) for link in self.links() if link.get("linkinfo", {}).get("info_kind") == "bridge"]
+        lines = [*(f"link set dev {name} group 4711\n" for name in made), *("link del group 4711\n" for _ in made[:1])]
+        return process(("ip", "-batch", "-"), stdin="".join(lines).encode(), namespace=self.host)
 
     def of(self, bridge: int) -> list[str]:
         """The ports of one bridge."""

@@ -99,6 +99,23 @@ def test_routes_and_name_servers() -> None:
     }
 
 
+def test_a_nic_without_an_address_waits_for_no_router_that_never_spoke() -> None:
+    """It carries a VLAN, say. NetworkManager gives it up at every boot if it is to find a router in vain."""
+    own = Address(ip="fe80::5054:ff:fe00:4/64", scope="link")
+    silent = HostState.of([nic("eth4", ETH4, addresses=(own,))])
+    assert config("{nics: {eth4: {}}}", silent).links[IfName("eth4")].ipv6 == Ipv6.LINK_LOCAL
+    heard = HostState.of(
+        [nic("eth4", ETH4, addresses=(own,))],
+        routes=(Route(dst="::/0", dev="eth4", gateway="fe80::1", protocol="ra", metric=1024),),
+    )
+    assert config("{nics: {eth4: {}}}", heard).links[IfName("eth4")].ipv6 == Ipv6.AUTO
+    told = Address(ip="2001:db8::4/64", dynamic=True, valid_s=100, preferred_s=100)
+    got = HostState.of([nic("eth4", ETH4, addresses=(own, told))])
+    assert config("{nics: {eth4: {}}}", got).links[IfName("eth4")].ipv6 == Ipv6.AUTO
+    speaks = config("{nics: {eth4: {address: 10.0.0.4/24}}}", silent)
+    assert speaks.links[IfName("eth4")].ipv6 == Ipv6.AUTO
+
+
 def test_foreign_links_do_not_belong_to_a_running_configuration() -> None:
     docker = Link(name=IfName("docker0"), options=Bridge(), mac=Mac("02:42:00:00:00:01"))
     inside = nic("eth9", "52:54:00:00:00:09", master=IfName("docker0"))

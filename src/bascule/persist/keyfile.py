@@ -54,11 +54,10 @@ def _link(link: LinkConfig, config: NetworkConfig, gaps: Gaps) -> str:
     if not link.onboot:
         head.append(("autoconnect", "false"))
     own: Items = []
+    # no autoconnect-slaves: a port comes up by itself, and with it twice at boot, where 1.42 then loses a bond
     if isinstance(options, Bridge):
-        head.append(("autoconnect-slaves", "1"))
         own = _bridge(link, options, gaps)
     elif isinstance(options, Bond):
-        head.append(("autoconnect-slaves", "1"))
         own = _bond(options)
     elif isinstance(options, Vlan):
         own = [("flags", "1"), ("id", str(options.id)), ("parent", str(link.parent))]

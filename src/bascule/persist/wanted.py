@@ -82,10 +82,21 @@ class _Wanted:
         return self._mac(name) if name else None
 
     def _ipv6(self, name: IfName, *, speaks: bool) -> c.Ipv6:
-        """As the state has it; the kernel's own way (advertisements decide) for a link on which the host speaks."""
+        """As the state has it; the kernel's own way (advertisements decide) for a link on which the host speaks.
+
+        Where it does not, and has heard no router, a link-local address is all: NetworkManager takes a link down that
+        waits for a router in vain, and the boot waits with it.
+        """
         link = self.state.links.get(name) if self.state else None
-        quiet = makes_no_ipv6(link) if link else not speaks
-        return c.Ipv6.OFF if quiet else c.Ipv6.AUTO
+        if makes_no_ipv6(link) if link else not speaks:
+            return c.Ipv6.OFF
+        return c.Ipv6.AUTO if speaks or self._hears_router(name) else c.Ipv6.LINK_LOCAL
+
+    def _hears_router(self, name: IfName) -> bool:
+        if self.state is None:
+            return False
+        made = (a.dynamic and ":" in a.ip and not a.is_link_local for a in self.state.links[name].addresses)
+        return any(made) or any(route.dev == name and route.protocol == "ra" for route in self.state.routes)
 
     def _nic(self, nic: Nic) -> None:
         self.links[nic.name] = c.LinkConfig(

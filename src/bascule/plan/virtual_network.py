@@ -13,13 +13,16 @@ import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bascule.errors import Place, Problem, SiteFault
-from bascule.model.domain import Lease, Reservation
 from bascule.model.links import Bridge
 from bascule.model.site import GuestNic, Host, Mode, PlugKind, Service, Site, VirtualNetwork
 from bascule.model.state import FORWARDING, Address, Link
 from bascule.model.values import IFNAME_MAX, IfName, IpAddress, IpInterface, IpNetwork, Mac, parse_mac
+
+if TYPE_CHECKING:  # each plan looks here; most hosts have no virtual network
+    from bascule.model.domain import Lease, Reservation
 
 BRIDGE_PREFIX = "vn-"
 TABLE_PREFIX = "inet bascule_"  # of the nft table of a virtual network, before its name
@@ -177,6 +180,8 @@ def _host_address(subnet: IpNetwork) -> IpInterface:
 
 def _reservations(network: VirtualNetwork, nics: list[GuestNic], taken: set[IpAddress]) -> list[Reservation]:
     """A fixed address for each NIC: the declared one; for DHCP guests one of the range that follows from the MAC."""
+    from bascule.model.domain import Reservation
+
     found = [
         Reservation(mac=nic.mac, address=address.ip, name=nic.guest)
         for nic in nics
@@ -210,6 +215,8 @@ def pid_file(one: Realm, folder: Path) -> Path:
 
 def parse_leases(text: str, network: str = "") -> tuple[Lease, ...]:
     """The leases in dnsmasq's file: ``EXPIRES MAC ADDRESS NAME CLIENT`` in each line; IPv6 ones carry no MAC."""
+    from bascule.model.domain import Lease
+
     found = []
     for line in text.splitlines():
         words = line.split()

@@ -20,6 +20,7 @@ from bascule.site.findings import Findings, Path, shown
 Tree = dict[str, Any]
 
 DEPTH_MAX = 16  # a right file needs 6
+_ENDS = {yaml.DocumentEndEvent, yaml.MappingEndEvent, yaml.SequenceEndEvent}
 LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 _BAD = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff\ufeff]")
@@ -148,22 +149,24 @@ class _Reader:
         # open collections: (path, container, the key that waits for its value)
         stack: list[tuple[Path, dict[str, Any] | list[Any]]] = []
         waiting: list[str | None] = []
-        for event in stream:
-            if isinstance(event, yaml.DocumentEndEvent):
-                return top
-            if isinstance(event, yaml.CollectionEndEvent):
+        for event in stream:  # thousands: what is seldom asked is asked in functions
+            kind = type(event)
+            if kind in _ENDS:
+                if kind is yaml.DocumentEndEvent:
+                    return top
                 stack.pop()
                 waiting.pop()
                 continue
-            self.refuse_magic(event)
-            scalar = isinstance(event, yaml.ScalarEvent)
-            if stack and isinstance(stack[-1][1], dict) and waiting[-1] is None:
+            if kind is yaml.AliasEvent or event.anchor or event.tag:
+                self.refuse_magic(event)
+            scalar = kind is yaml.ScalarEvent
+            if waiting and waiting[-1] is None and type(stack[-1][1]) is dict:
                 if not scalar:
                     self.stop("YAML", "a list or mapping cannot be a key", event, "write 'key: value'")
                 waiting[-1] = self.key(event, stack[-1])
                 continue
             path: Path = ()
-            value: Any = self.text(event) if scalar else {} if isinstance(event, yaml.MappingStartEvent) else []
+            value: Any = self.text(event) if scalar else {} if kind is yaml.MappingStartEvent else []
             if stack:
                 parent_path, parent = stack[-1]
                 if isinstance(parent, list):
@@ -195,7 +198,8 @@ class _Reader:
         place = self.place(event)
         if name == "<<" and not event.style:
             self.stop("ANCHOR", "merge key '<<' is not taken", event, "write the keys out; each thing is named once")
-        self.printable(event)
+        if not name.isprintable():
+            self.refuse_unprintable(event)
         first = self.found.keys.get(path)
         if first is not None:
             self.found.at(
@@ -213,29 +217,26 @@ class _Reader:
         """A scalar's text as it stands in the file; None for an empty plain one (``key:`` with nothing behind)."""
         if not event.style and event.value in {"", "~", "null"}:
             return None
-        self.printable(event)
         text: str = event.value
+        if not text.isprintable():
+            self.refuse_unprintable(event)
         return text
 
-    def printable(self, event: Any) -> None:
+    def refuse_unprintable(self, event: Any) -> None:
         """Invisible characters inside a value come from copying; they never match what they look like."""
-        text: str = event.value
-        if text.isprintable():
-            return
-        place = self.place(event)
-        bad = next((character for character in text if not character.isprintable()), None)
-        if bad is not None:
-            self.found.spoiled.add(place)
-            self.found.at(
-                "CONTROL-CHARACTER",
-                f"{shown(text)} holds {_name(bad)}",
-                place,
-                "type it anew: no value of a site file has line breaks or invisible characters",
-            )
+        place, text = self.place(event), event.value
+        bad = next(character for character in text if not character.isprintable())
+        self.found.spoiled.add(place)
+        self.found.at(
+            "CONTROL-CHARACTER",
+            f"{shown(text)} holds {_name(bad)}",
+            place,
+            "type it anew: no value of a site file has line breaks or invisible characters",
+        )
 
     def refuse_magic(self, event: Any) -> None:
         """Anchors, aliases and tags."""
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+        if event.anchor:
             sign = "*" if isinstance(event, yaml.AliasEvent) else "&"
             self.stop(
                 "ANCHOR",
@@ -253,7 +254,8 @@ class _Reader:
 
     def place(self, event: Any) -> Place:
         """Where an event begins."""
-        return Place(self.found.file, event.start_mark.line + 1, event.start_mark.column + 1)
+        mark = event.start_mark
+        return Place(self.found.file, mark.line + 1, mark.column + 1)
 
     def stop(self, code: str, message: str, event: Any, hint: str) -> None:
         """Note a problem that ends the reading."""

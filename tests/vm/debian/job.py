@@ -82,6 +82,12 @@ def wait_until(done: Callable[[], Any], timeout_s: float) -> Any:
     return left
 
 
+def journal(manager: str) -> list[str]:
+    """What the manager itself says about this boot."""
+    words = ("journalctl", "--boot", "--unit", UNITS[manager], "--output", "cat")
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.splitlines()[-80:]
+
+
 def masters(state: HostState) -> dict[str, str]:
     """Where the guests' taps are plugged in."""
     return {name: str(link.master) for name, link in state.links.items() if name in TAPS}
@@ -134,7 +140,7 @@ def write(manager: str) -> None:
 def look_again(manager: str) -> None:
     """Second boot: what came up by itself, and what a restart of the manager does to it."""
     left = wait_until(plan_left, SETTLE_S)
-    say("after the reboot nothing is left to do", ok=not left, detail=left)
+    say("after the reboot nothing is left to do", ok=not left, detail=[*left, *(left and journal(manager))])
     plug()
     restart(manager)
     change_and_cut()
