@@ -174,7 +174,7 @@ def cut() -> None:
     time.sleep(60)
 
 
-def after_the_cut(_manager: str) -> None:
+def after_the_cut(manager: str) -> None:
     """Third boot: as if that change had never been."""
     wait_until(lambda: "was taken back" not in status()["words"], 60)
     words = status()["words"]
@@ -187,7 +187,7 @@ def after_the_cut(_manager: str) -> None:
     say("it had something to put back", ok=bool(told and re.search("[1-9][0-9]* files", told[0])), detail=told)
     say("nothing waits for itself", ok="ordering cycle" not in said, detail=told)
     left = wait_until(plan_left, SETTLE_S)
-    say("after the loss of power nothing is left to do", ok=not left, detail=left)
+    say("after the loss of power nothing is left to do", ok=not left, detail=[*left, *(left and journal(manager))])
     links = sorted({"br0", "vn-lab"} & set(observe().links))
     say("nothing of the change was made again", ok=not links, detail=links)
     units = [str(path) for path in UNIT_FILES.rglob("*") if "bascule-" in path.name]
