@@ -134,8 +134,8 @@ def machine(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     real = place.here
     for module in (transaction, decide):  # this namespace is the machine's own, and systemd starts it
         monkeypatch.setattr(module, "here", lambda: dataclasses.replace(real(), is_main=True))
-    monkeypatch.setattr(boot_guard, "SYSTEMD", tmp_path)
-    monkeypatch.setattr(guard, "SYSTEMD", tmp_path / "no")
+    monkeypatch.setattr(boot_guard, "has_systemd", lambda: True)
+    monkeypatch.setattr(guard, "has_systemd", lambda: False)
     monkeypatch.setattr(boot_guard, "OWN", f"{tmp_path}/etc/")
     monkeypatch.setattr(boot_guard, "UNITS", machine.units)
     monkeypatch.setattr(servers, "UNITS", machine.units)

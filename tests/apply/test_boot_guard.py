@@ -251,7 +251,7 @@ def test_a_state_that_comes_over_the_network_is_told(tmp_path: Path, monkeypatch
     (tmp_path / "fstab").write_text("/dev/sda /srv/iscsi xfs rw,_netdev 0 0\n# old\n")
     monkeypatch.setattr(mounts, "MOUNTS", table)
     monkeypatch.setattr(mounts, "FSTAB", tmp_path / "fstab")
-    monkeypatch.setattr(boot_guard, "SYSTEMD", tmp_path)
+    monkeypatch.setattr(boot_guard, "has_systemd", lambda: True)
     for state, there in (("/srv/a b/bascule", False), ("/srv/iscsi", False), ("/var/lib/bascule", True)):
         place = Place(Path(state), tmp_path, is_main=True)
         gap = boot_guard.gap(place)

@@ -17,10 +17,11 @@ from typing import Any
 
 from bascule.apply import beside
 from bascule.apply.checkpoint import Folder
-from bascule.apply.guard import SYSTEMD, handed_over
+from bascule.apply.guard import handed_over
 from bascule.apply.place import Place
 from bascule.errors import BasculeError, NotPermitted, Problem
 from bascule.system import durable
+from bascule.system.boot import has_systemd
 from bascule.system.files import remove_file
 
 BY = "the boot after it"  # as the journal says who took it back
@@ -49,7 +50,7 @@ def is_needed(place: Place, files: Iterable[str], besides: Mapping[str, Any]) ->
 
 def gap(place: Place) -> str:
     """Why no boot takes a change of this machine back; empty where it does."""
-    if not SYSTEMD.is_dir():
+    if not has_systemd():
         return "systemd, which would take them back, does not run here"
     from bascule.system.mounts import needs_network
 
