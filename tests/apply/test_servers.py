@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -155,6 +156,31 @@ def test_the_unit_runs_the_very_server_and_goes_again(tmp_path: Path, monkeypatc
     assert ("systemctl", "disable", "--now", unit.name) in calls
     assert not unit.exists()
     assert not (tmp_path / "state" / "lab.sh").exists()
+
+
+def test_a_network_without_a_server_is_not_made_again_when_it_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = site(networks=(replace(virtual_network(Mode.NAT), dhcp=None),))
+    one, calls = realm(told), []
+    monkeypatch.setattr(servers, "UNITS", tmp_path)
+    monkeypatch.setattr(servers, "run", lambda argv, **_: calls.append(argv))
+    _, wanted = make_plan(told, told.hosts["h"], HostState())
+    part = ServerPart(folder=tmp_path, servers=plan_servers([one], tmp_path, wanted, lasting=True), lasting=True)
+    part.make(wanted)
+    assert (tmp_path / "bascule-network-lab.service").exists()
+    assert not any(change.arguments for change in part.servers), "it has no dnsmasq"
+    (change,) = plan_servers([], tmp_path, HostState(), lasting=True)
+    assert change.as_change().subject == "start of lab"
+    assert plan_servers([], tmp_path, HostState(), lasting=False) == ()
+    gone = ServerPart(folder=tmp_path, servers=(change,), lasting=True)
+    kept = gone.keep()
+    gone.make(HostState())
+    assert ("systemctl", "disable", "--now", "bascule-network-lab.service") in calls
+    assert not list(tmp_path.glob("*lab*"))
+    assert plan_servers([], tmp_path, HostState(), lasting=True) == ()
+    assert servers.go_back(kept) == ((), ())
+    assert (tmp_path / "bascule-network-lab.service").exists()
 
 
 def test_of_libvirts_network_only_the_rules_are_loaded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,7 +62,6 @@ class Checkpoint:
 
     before: HostState
     wanted: HostState
-    commands: tuple[str, ...] = ()
     site: str = ""
     site_path: str = ""
     site_digest: str = ""
@@ -295,7 +294,6 @@ def _to_json(one: Checkpoint) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         **{name: getattr(one, name) for name in plain},
-        "commands": list(one.commands),
         "leases": [asdict(handover) for handover in one.leases],
         "files": [
             {
@@ -328,7 +326,6 @@ def _read(path: Path) -> Checkpoint:
         return Checkpoint(
             before=from_json(data.pop("before")),
             wanted=from_json(data.pop("wanted")),
-            commands=tuple(data.pop("commands")),
             files=files,
             leases=leases,
             **data,

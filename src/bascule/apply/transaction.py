@@ -21,7 +21,6 @@ from bascule.errors import BasculeError, CommandFailed, NotPermitted, Problem, T
 from bascule.model.state import HostState
 from bascule.observe.kernel import observe
 from bascule.plan.arrivals import with_what_came
-from bascule.plan.batch import script
 from bascule.plan.change import Plan
 from bascule.plan.diff import diff
 from bascule.system import boot, durable, signals
@@ -190,7 +189,6 @@ class _Transaction:
         return Checkpoint.now(
             before=self.prepared.observed,
             wanted=self.prepared.wanted,
-            commands=tuple(script(self.prepared.plan).splitlines()),
             site=site.name,
             site_path=site.path,
             site_digest=site.digest,

@@ -41,10 +41,11 @@ class ServerChange:
     action: str
     reason: str
     rules_only: bool = False  # libvirt makes the network, and knows nothing of its forwards
+    served: bool = True  # before, by a dnsmasq
 
     def as_change(self) -> Change:
         """The change as the plan prints it."""
-        what = "start" if self.arguments == () else "dnsmasq"
+        what = "start" if self.arguments == () or not (self.arguments or self.served) else "dnsmasq"
         return Change(subject=f"{what} of {self.name}", action=self.action, reason=self.reason, stage=Phase.SERVER)
 
 
@@ -97,7 +98,17 @@ def plan_servers(
         if name not in declared and bridge_name(name) not in wanted.links:
             reason = f"its bridge {bridge_name(name)} goes away"
             changes.append(ServerChange(name=name, arguments=None, action="ended", reason=reason))
+    kept = {one.name for one in realms if one.forwards or not by_libvirt}
+    for name in _started(folder) if lasting else ():
+        if name not in now and name not in kept and bridge_name(name) not in wanted.links:
+            action, reason = "not made again when the machine starts", f"its bridge {bridge_name(name)} goes away"
+            changes.append(ServerChange(name=name, arguments=None, action=action, reason=reason, served=False))
     return tuple(changes)
+
+
+def _started(folder: Path) -> list[str]:
+    """The networks that systemd makes when the machine starts."""
+    return sorted(script.stem for script in folder.glob("*.sh"))
 
 
 def _starts(
