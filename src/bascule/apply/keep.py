@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bascule.model.dhcp.identity import ClientId
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
+from bascule.model.values import IfName
 from bascule.observe.files import read_tree
 from bascule.observe.manager import detect
 from bascule.system.netns import is_machines_own
 
 if TYPE_CHECKING:  # where nothing is kept, as in a namespace, no dialect is imported
+    from bascule.persist.config import NetworkConfig
+    from bascule.persist.dialect import Dialect, Files
     from bascule.persist.writer import Writing
 
 
@@ -26,6 +30,7 @@ class Keeper:
     dialect: str
     root: str = "/"
     _writing: Writing | None = field(default=None, init=False)
+    _leased: Mapping[IfName, ClientId] | None = field(default=None, init=False)  # as it was before the change
 
     def paths(self, wanted: HostState) -> Sequence[str]:
         """Every file that will be made, changed or deleted.
@@ -41,10 +46,23 @@ class Keeper:
         includes = ifupdown_parse.includes if self.dialect == "ifupdown" else None
         existing = read_tree(self.root, (*speech.READS, sysctls.PATH), includes).files
         stamp = Stamp(self.site.name, self.host.name, self.site.digest)
-        config = wanted_config(self.site, self.host, wanted)
+        config = self._identified(wanted_config(self.site, self.host, wanted), speech, existing)
         besides = sysctls.render(self.site, self.host, wanted)
         self._writing = prepare(speech, config, existing, stamp=stamp, root=self.root, besides=besides)
         return [str(Path(self.root, path)) for path in (*self._writing.files, *self._writing.removed)]
+
+    def _identified(self, config: NetworkConfig, speech: Dialect, existing: Files) -> NetworkConfig:
+        """Each link that asks by DHCP stays the one that its server knows."""
+        if not any(link.dhcp4 for link in config.links.values()):
+            return config
+        from bascule.observe.client_ids import client_ids
+        from bascule.persist.client_ids import with_client_ids
+
+        nics = {name: link.pin_mac for name, link in config.links.items() if not link.options.kind}
+        before = speech.parse(existing, nics).config
+        if self._leased is None:
+            self._leased = client_ids(self.dialect, {**before.links, **config.links})
+        return with_client_ids(config, before, self._leased)
 
     def write(self, wanted: HostState) -> Sequence[str]:
         """Put the files in place; their paths."""
