@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from bascule.apply import boot_guard
 from bascule.apply.crew import ANYBODY, Asked
 from bascule.apply.guard import Woken, woken
 from bascule.apply.keep import Keeper, find_keeper
@@ -34,13 +35,15 @@ if TYPE_CHECKING:
 class Ready:
     """A change that may be made: the plan, who keeps it over a restart (or why nobody), and what to mind.
 
-    ``files`` are those that will be written or removed for it.
+    ``files`` are those that will be written or removed for it; ``no_boot_guard`` says why a machine that loses its
+    power before they are confirmed would boot them.
     """
 
     prepared: Prepared
     keeper: Keeper | None
     files: tuple[str, ...] = ()
     not_kept: str = ""
+    no_boot_guard: str = ""
     remarks: tuple[str, ...] = ()
     waiting: Woken | None = None  # a dead-man, while somebody reads the plan
 
@@ -91,7 +94,12 @@ def _ready(
         remarks += insist_live(site, chosen, wanted, observed, seconds=survey_s, progress=progress)
     files = tuple(keeper.paths(prepared.wanted)) if keeper else ()
     return Ready(
-        prepared=prepared, keeper=keeper, files=files, not_kept=not_kept, remarks=tuple(dict.fromkeys(remarks))
+        prepared=prepared,
+        keeper=keeper,
+        files=files,
+        not_kept=not_kept,
+        no_boot_guard=boot_guard.gap(here()) if any(path.startswith(boot_guard.OWN) for path in files) else "",
+        remarks=tuple(dict.fromkeys(remarks)),
     )
 
 

@@ -55,7 +55,7 @@ class Faults:
 
     def install(self) -> None:
         """For the rest of this process's life."""
-        for target, name in ((os, "fsync"), (os, "replace"), (os, "posix_fallocate"), (os, "unlink")):
+        for target, name in ((os, "fsync"), (os, "replace"), (os, "posix_fallocate"), (os, "unlink"), (os, "symlink")):
             mock.patch.object(target, name, self.wrap(name, getattr(target, name))).start()
         mock.patch.object(os, "write", self.write).start()
         mock.patch.object(engine, "run_batch", self.batch).start()

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 
 from bascule.apply import adopt_ifupdown, adopt_networkmanager
-from bascule.errors import BasculeError
+from bascule.apply.regenerate import NETPLAN, regenerate, tell
 from bascule.model.values import IfName
 from bascule.observe.files import read_tree
 from bascule.persist import ifupdown
@@ -18,32 +17,27 @@ from bascule.persist.config import LinkConfig
 from bascule.persist.dialect import dialect
 from bascule.persist.writer import is_ours
 from bascule.system.managers import runs_here
-from bascule.system.run import run
 
 FOLDERS = {
-    "netplan": ("/etc/netplan/",),
+    "netplan": (NETPLAN,),
     "networkd": ("/etc/systemd/network/",),
     "keyfile": ("/etc/NetworkManager/system-connections/",),
     "ifupdown": ("/etc/network/",),
 }
-GENERATORS = ("/usr/libexec/netplan/generate", "/usr/lib/netplan/generate")
 NETWORK_MANAGER_READS = (*FOLDERS["keyfile"], "/etc/NetworkManager/", "/etc/sysconfig/network-scripts/")
 
 
 def adopt(paths: Iterable[str]) -> tuple[str, ...]:
     """Let whoever reads these files know them, and take the links for his own as they are."""
     told = tuple(paths)
-    faults: list[str] = []
-    if _any(told, FOLDERS["netplan"]):
-        generator = next((path for path in GENERATORS if Path(path).exists()), None)
-        faults += _told(generator) if generator else _told("netplan", "generate")
+    faults = regenerate(told)
     if _any(told, (*FOLDERS["netplan"], *FOLDERS["networkd"])) and runs_here("systemd-networkd"):
-        faults += _told("networkctl", "reload")
+        faults += tell("networkctl", "reload")
     if runs_here("NetworkManager"):
         if ours := _ours("keyfile"):
             faults += adopt_networkmanager.adopt(ours, changed=_any(told, FOLDERS["keyfile"]))
         elif _any(told, NETWORK_MANAGER_READS):
-            faults += _told("nmcli", "general", "reload", "conf") + _told("nmcli", "connection", "reload")
+            faults += tell("nmcli", "general", "reload", "conf") + tell("nmcli", "connection", "reload")
     if _any(told, FOLDERS["ifupdown"]):
         faults += adopt_ifupdown.adopt(_ours("ifupdown"))
     return tuple(faults)
@@ -78,14 +72,6 @@ def _ours(name: str) -> Mapping[IfName, LinkConfig]:
     if name == "ifupdown" and files:
         files[ifupdown.MAIN] = ifupdown.SCAFFOLD  # what leads to ours
     return speech.parse(files).config.links
-
-
-def _told(*command: str) -> list[str]:
-    try:
-        run(command, timeout_s=20.0)
-    except BasculeError as error:
-        return [problem.message for problem in error.problems]
-    return []
 
 
 def _any(paths: Sequence[str], folders: Sequence[str]) -> bool:

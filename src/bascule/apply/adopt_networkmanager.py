@@ -21,11 +21,11 @@ from bascule.errors import BasculeError
 from bascule.model.values import IfName
 from bascule.persist.config import LinkConfig
 from bascule.persist.keyfile import path_of, profile_uuid
+from bascule.system.boot import has_systemd
 from bascule.system.durable import make_folder
 from bascule.system.run import run
 
 NOTES = Path("/run/NetworkManager/devices")  # by ifindex
-SYSTEMD = Path("/run/systemd/system")  # sd_booted(3)
 LINKS = Path("/sys/class/net")
 # what does not outlive a restart, and would be lost for a change that has nothing to do with it
 FRAGILE = frozenset({"vpn", "802-11-wireless", "gsm", "cdma", "pppoe", "adsl", "bluetooth"})
@@ -46,7 +46,7 @@ def adopt(ours: Mapping[IfName, LinkConfig], *, changed: bool) -> list[str]:
         if not changed and mine.keys() <= {row.uuid for row in active}:
             return []
         fragile = ", ".join(row.name for row in active if row.kind in FRAGILE)
-        if fragile or not SYSTEMD.is_dir():
+        if fragile or not has_systemd():
             # only loaded: to reload would also forget those that are gone, and take down what is still active by them
             run(("nmcli", "connection", "load", *(f"/{path_of(name)}" for name in ours)))
             reason = f"which would end {fragile} now" if fragile else "and there is no systemd to do it"
@@ -76,7 +76,7 @@ def at_rest(links: Mapping[IfName, str]) -> Iterator[None]:
     ``links`` are theirs with their kinds. One whose profile of ours went gets the one back that it had before, and
     with it whoever keeps its lease.
     """
-    if not SYSTEMD.is_dir():
+    if not has_systemd():
         yield
         return
     run(("systemctl", "stop", "NetworkManager"))

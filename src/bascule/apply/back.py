@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bascule.apply import beside, lease
+from bascule.apply import beside, boot_guard, lease
 from bascule.apply.beside import Way
 from bascule.apply.checkpoint import Checkpoint, FileBackup, Folder, Status
 from bascule.apply.engine import execute
@@ -60,7 +60,7 @@ def go_back(folder: Folder, *, by: str, keep: Sequence[int] = ()) -> Back:
     _note(folder, Status.TAKING_BACK, by=by)
     checkpoint = folder.read()
     here = folder.is_of_this_boot
-    kept, damaged = _kept(folder)
+    kept, damaged = besides_of(folder)
     words, wrong = _beside(folder, checkpoint, kept, keep=keep)
     taps = [tap for part in kept.values() for tap in part.get("taps", ())]
     back = _here(folder, checkpoint, keep, taps) if here else Back(after_reboot=True)
@@ -74,10 +74,12 @@ def go_back(folder: Folder, *, by: str, keep: Sequence[int] = ()) -> Back:
         after_reboot=back.after_reboot,
     )
     _note(folder, Status.TAKEN_BACK if whole.ok else Status.FAILED, by=by, left=list(whole.left))
+    if whole.ok:
+        boot_guard.remove(folder)
     return whole
 
 
-def _kept(folder: Folder) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+def besides_of(folder: Folder) -> tuple[Mapping[str, Any], tuple[str, ...]]:
     """What it takes for the parts beside the kernel's, and what is wrong with that."""
     try:
         return folder.besides(), ()

@@ -55,6 +55,20 @@ def load(kinds: Mapping[str, Any]) -> None:
         from bascule.guests import servers  # noqa: F401
 
 
+def lasts(kept: Mapping[str, Any]) -> bool:
+    """Whether anything of them outlives a restart: definitions of guests, units of networks."""
+    return "guests" in kept or bool(kept.get("servers", {}).get("lasting"))
+
+
+def files_back(kept: Mapping[str, Any]) -> Way:
+    """Put back those of their files that systemd reads when the machine starts; the paths, and what went wrong."""
+    if "servers" not in kept:
+        return (), ()
+    from bascule.guests import servers
+
+    return servers.files_back(kept["servers"])
+
+
 def names(kept: Mapping[str, Any]) -> tuple[str, ...]:
     """What the parts are about, a line for each kind of thing, for people."""
     found: dict[str, list[str]] = {}

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bascule.apply.guard import SYSTEMD
 from bascule.errors import BasculeError, NotPermitted
 from bascule.guests.places import qemu_folder
 from bascule.model.site import Host, Site
 from bascule.plan.change import Note
+from bascule.system.boot import has_systemd
 from bascule.system.netns import is_machines_own
 
 if TYPE_CHECKING:  # a host without guests loads neither libvirt's binding nor an XML parser
@@ -51,7 +51,7 @@ class Crew:
 def muster(asked: Asked, site: Site, host: Host, *, servers: Path | None = None) -> Crew:
     """Ask who is there. Raises what a driver raises that was asked for by name."""
     seen, notes = _seen(asked, site, host)
-    lasting = asked.lasting and host.persist != "none" and is_machines_own() and SYSTEMD.is_dir()
+    lasting = asked.lasting and host.persist != "none" and is_machines_own() and has_systemd()
     ours = seen is None or not seen.is_libvirt or any(one.forwards for one in host.virtual_networks.values())
     if host.virtual_networks and ours and asked.lasting and is_machines_own() and not lasting:
         why = "the file says 'persist: none'" if host.persist == "none" else "systemd does not run here"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bascule.apply import boot_guard
 from bascule.apply import checkpoint as checkpoints
 from bascule.apply.adopt import adopt, at_rest
 from bascule.apply.back import Back, go_back
@@ -48,6 +50,7 @@ def confirm(place: Place | None = None) -> tuple[int, tuple[str, ...]]:
             message = f"{text}; the change is NOT confirmed and will be taken back"
             raise BasculeError(Problem(code="NOT-CONFIRMED", message=message, hint=problem.hint)) from error
         stand_down(entry.guard)
+        boot_guard.remove(folder)
     return folder.number, tuple(file.path for file in folder.read().files)
 
 
@@ -60,14 +63,15 @@ def _pending(place: Place) -> tuple[Folder, Status]:
 
 
 def _nothing_waits(place: Place) -> Problem:
-    words = "nothing waits for a confirmation"
+    words, hint = "nothing waits for a confirmation", "see 'bascule status'"
     if found := checkpoints.newest(place):
         folder, entry = found
         if entry.status is Status.TAKEN_BACK:
             words += f": change {folder.number} was taken back by {entry.by or 'undo'}"
+            hint = "'bascule apply' makes it again"
         elif entry.status is Status.CONFIRMED:
             words += f": change {folder.number} is confirmed already"
-    return Problem(code="NOTHING-ARMED", message=words, hint="see 'bascule status'")
+    return Problem(code="NOTHING-ARMED", message=words, hint=hint)
 
 
 def _not_confirmed(folder: Folder, status: Status | None) -> Problem:
@@ -103,12 +107,24 @@ def take_back(place: Place | None = None, *, leave: bool = False) -> Undone:
             if folder is None or entry is None:  # the dead-man was quicker
                 raise BasculeError(_nothing_waits(place))
             with signals.undisturbed():
+                _guard_boot(place, folder)
                 back = go_back(folder, by="undo", keep=(held.fd,))
                 if leave and not back.ok:
                     folder.note(Status.TAKEN_BACK, by="undo --leave", left=list(back.left))
+                    boot_guard.remove(folder)
                 if leave or back.ok:
                     stand_down(entry.guard)
         return Undone(number=folder.number, was=entry.status, back=back, closed=leave or back.ok)
+
+
+def _guard_boot(place: Place, folder: Folder) -> None:
+    """Power may be lost on the way back, too, and leave some files old and some new. No reason not to go it."""
+    if boot_guard.stands(folder) or not place.is_main:
+        return
+    with contextlib.suppress(BasculeError):
+        besides = folder.besides()
+        if boot_guard.is_needed(place, (file.path for file in folder.read().files), besides):
+            boot_guard.install(place, folder, besides)
 
 
 def undo(tell: Callable[[str], None], *, leave: bool = False) -> Undone:

@@ -10,19 +10,18 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from bascule.apply.checkpoint import Folder
 from bascule.apply.place import Place
 from bascule.errors import BasculeError, CommandFailed, Problem
 from bascule.system import process
+from bascule.system.boot import has_systemd
 from bascule.system.lockfile import start_time
 from bascule.system.run import run
 
 EARLY_S = 5.0  # a timer starts the dead-man early: it waits for the deadline itself, and misses its maker meanwhile
 READY_S = 20.0  # how long a loaded machine may take to start Python
-SYSTEMD = Path("/run/systemd/system")  # there when systemd is process 1 (sd_booted(3))
 
 
 @dataclass(slots=True)
@@ -120,7 +119,7 @@ def arm(place: Place, folder: Folder, window_s: float, waiting: Woken | None = N
 
 
 def _by_systemd(place: Place) -> bool:
-    return place.is_main and SYSTEMD.is_dir() and shutil.which("systemd-run") is not None
+    return place.is_main and has_systemd() and shutil.which("systemd-run") is not None
 
 
 def _command(*words: str) -> list[str]:
@@ -155,13 +154,18 @@ def _timer(place: Place, folder: Folder, window_s: float) -> Guard:
             "--property=Restart=on-abnormal",
             "--timer-property=AccuracySec=100ms",
             f"--description=Takes back Bascule's change {folder.number} unless it is confirmed",
-            *(f"--setenv={key}={os.environ[key]}" for key in ("BASCULE_STATE_DIR", "PYTHONPATH") if key in os.environ),
+            *(f"--setenv={key}={value}" for key, value in handed_over().items()),
             "--",
             *_command(str(folder.path), str(place.lock)),
         )
     )
     maker = os.getpid()
     return Guard({"kind": "systemd", "unit": f"{unit}.timer", "maker": maker, "started": start_time(maker)})
+
+
+def handed_over() -> dict[str, str]:
+    """What whoever takes back must know of our environment."""
+    return {key: os.environ[key] for key in ("BASCULE_STATE_DIR", "PYTHONPATH") if key in os.environ}
 
 
 def lives(facts: dict[str, Any] | None) -> bool:

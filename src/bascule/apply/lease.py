@@ -18,6 +18,7 @@ from bascule.errors import BasculeError, MissingTool
 from bascule.model.dhcp import KINDS, Client, Handover, Start
 from bascule.observe.dhcp_clients import dhcp_clients
 from bascule.system import durable
+from bascule.system.boot import has_systemd
 from bascule.system.managers import in_first_namespace
 from bascule.system.process import end_with_children, programs, spawn_detached
 from bascule.system.resolved import link_names, set_link_names
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 BOUND_S = 15.0  # for a client to hear from its server again: RFC 2131's first three tries, and STP
 HOME_S = 5.0  # the same on the way back, which waits for nobody
 FOREVER = 0xFFFFFFFF  # RFC 2131: a lease without an end
-SYSTEMD = Path("/run/systemd/system")  # there when systemd is process 1 (sd_booted(3))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +173,7 @@ def _command(argv: Sequence[str]) -> list[str]:
         words = [find_tool(argv[0]), *argv[1:]]
     except MissingTool:
         words = [find_tool("busybox"), *argv]  # an applet that has no link of its own
-    if in_first_namespace() and SYSTEMD.is_dir() and shutil.which("systemd-run"):
+    if in_first_namespace() and has_systemd() and shutil.which("systemd-run"):
         return ["systemd-run", "--scope", "--quiet", "--collect", f"--description=DHCP client: {argv[0]}", "--", *words]
     return words
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
+from bascule.apply import boot_guard
 from bascule.apply import checkpoint as checkpoints
 from bascule.apply.back import differences
 from bascule.apply.checkpoint import Checkpoint, Entry, Folder, Status
@@ -116,9 +117,7 @@ class _Story:
         if status is Status.CONFIRMED:
             return True, f"nothing is armed; change {n} is confirmed"
         if not self.folder.is_of_this_boot:
-            left = [*(["files"] if self.checkpoint.files else []), *self.folder.besides()]
-            rest = f"'bascule undo' puts its {' and '.join(left)} back" if left else "'bascule undo' closes it"
-            return False, f"change {n} was not confirmed before the machine was restarted; the kernel lost it; {rest}"
+            return self._after_a_restart(n, working=working)
         if working and status is not Status.APPLIED:
             return True, f"bascule {self.busy.verb} (process {self.busy.pid}) is at work on change {n}"
         if status is Status.APPLIED and left_s is not None and left_s > 0:
@@ -136,6 +135,21 @@ class _Story:
             return True, f"change {n} was given up before anything was changed"
         who = f"{guard_words(self.entry)} takes it back" if watched else "'bascule undo' takes it back"
         return watched, f"change {n} was ended half-way; {who}"
+
+    def _after_a_restart(self, n: int, *, working: bool) -> tuple[bool, str]:
+        lost = f"change {n} was not confirmed before the machine was restarted; the kernel lost it"
+        if working:
+            return True, f"{lost}; bascule {self.busy.verb} (process {self.busy.pid}) takes the rest of it back"
+        if self.entry.status is Status.FAILED:
+            return False, f"{lost}; the way back is not complete; 'bascule undo' tries again"
+        left = [*(["files"] if self.checkpoint.files else []), *self.folder.besides()]
+        if self.entry.status is Status.TAKING_BACK and self.entry.by == boot_guard.BY:
+            rest = f"{boot_guard.BY} has put its files back; 'bascule undo' does the rest"
+            if boot_guard.stands(self.folder, boot_guard.LATE):
+                rest += f", if {boot_guard.LATE} does not"
+        else:
+            rest = f"'bascule undo' puts its {' and '.join(left)} back" if left else "'bascule undo' closes it"
+        return False, f"{lost}; {rest}"
 
 
 def drift(checkpoint: Checkpoint, now: HostState | None = None) -> tuple[str, ...]:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from bascule.apply import boot_guard, lease
 from bascule.apply import checkpoint as checkpoints
-from bascule.apply import lease
 from bascule.apply.back import Back, back_up, differences, go_back
 from bascule.apply.checkpoint import Checkpoint, Facts, Folder, Status
 from bascule.apply.engine import execute
@@ -94,6 +94,7 @@ def refuse_if_pending(place: Place) -> None:
         return
     if entry.status is Status.ARMED:  # we hold the lock: its maker is dead, and he had not begun
         folder.note(Status.DROPPED, by="apply")
+        boot_guard.remove(folder)
         stand_down(entry.guard)
         return
     raise BasculeError(
@@ -116,13 +117,18 @@ class _Transaction:
     folder: Folder = field(init=False)
     probes: Probes = field(init=False)
     kept: dict[str, Any] = field(init=False)  # what it takes to take back the parts beside the kernel's
+    files: tuple[str, ...] = field(init=False, default=())  # that will be written or removed
     dhcp_answers: bool = field(init=False, default=False)
 
     def run(self) -> Done:
         self._ready()
         try:
             try:
+                self._guard_boot()
                 self.folder.note(Status.CHANGING)
+            except BasculeError:
+                self._give_up()
+                raise
             except OSError as error:
                 self._give_up()
                 raise refused(self.folder.path, error) from error
@@ -180,6 +186,7 @@ class _Transaction:
 
     def _checkpoint(self) -> Checkpoint:
         site, writer = self.prepared.site, self.wish.writer
+        self.files = tuple(writer.paths(self.prepared.wanted)) if writer else ()
         return Checkpoint.now(
             before=self.prepared.observed,
             wanted=self.prepared.wanted,
@@ -190,7 +197,7 @@ class _Transaction:
             host=self.prepared.host.name,
             window_s=self.wish.window_s or 0.0,
             leases=self.prepared.leases.handovers,
-            files=back_up(writer.paths(self.prepared.wanted)) if writer else (),
+            files=back_up(self.files),
         )
 
     def _keep(self) -> dict[str, Any]:
@@ -209,12 +216,18 @@ class _Transaction:
             durable.remove_folder(self.folder.path)
             raise
 
+    def _guard_boot(self) -> None:
+        """What the next boot would read is not written before that boot would take it back."""
+        if boot_guard.is_needed(self.place, self.files, self.kept):
+            boot_guard.install(self.place, self.folder, self.kept)
+
     def _give_up(self) -> None:
         """Nothing was changed: no checkpoint, no dead-man."""
         try:
             self.folder.note(Status.DROPPED)
         except OSError:
             durable.remove_folder(self.folder.path)
+        boot_guard.remove(self.folder)
         stand_down(self.guard.facts)
         self.guard.let_go()
 
@@ -241,6 +254,7 @@ class _Transaction:
         written = tuple(self.wish.writer.write(self.prepared.wanted)) if self.wish.writer else ()
         if self.wish.window_s is None:
             self.folder.note(Status.CONFIRMED, by="apply")
+            boot_guard.remove(self.folder)
             stand_down(self.guard.facts)
         else:
             self.folder.note(Status.APPLIED, deadline_s=boot.boottime_s() + self.wish.window_s)

@@ -74,6 +74,8 @@ def command(
 ) -> int:
     """Change this host as the site file says; it comes back by itself unless you run `bascule confirm`.
 
+    That holds for its configuration files, too, if the machine loses its power before (where systemd starts it).
+
     Exit status: 0 done or nothing to do, 1 failed, 64 usage, 65 bad site file, 75 a step or a check failed and the
     change was taken back, 77 not permitted.
 
@@ -157,6 +159,8 @@ def _warn(ready: Ready, window_s: float | None, say: Callable[[str], None]) -> N
     if ready.keeper is not None:
         words = count(len(ready.files), "file") if ready.files else "its files say so already"
         say(f"\nkept over a restart by: {ready.keeper.dialect}, below {ready.keeper.root} ({words})")
+    if window_s is not None and ready.no_boot_guard:
+        say(f"mind: a loss of power before 'bascule confirm' would boot the new files; {ready.no_boot_guard}")
     if prepared.line is not None and prepared.crossing:
         what = ", ".join(dict.fromkeys(change.subject for change in prepared.crossing))
         say(f"\nyour own line (from {prepared.line.peer}) runs over {what}")

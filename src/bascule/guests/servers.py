@@ -24,6 +24,7 @@ from bascule.plan.diff import diff
 from bascule.plan.step import Phase
 from bascule.plan.virtual_network import Realm, bridge_name, dnsmasq_arguments, needs_server, table_key
 from bascule.system import durable
+from bascule.system.files import remove_file
 from bascule.system.run import find_tool, run
 
 UNITS = Path("/etc/systemd/system")
@@ -158,7 +159,8 @@ class ServerPart:
         if change.arguments is None:
             run(("systemctl", "disable", "--now", unit.name), check=False)
             stop(change.name, self.folder)
-            _remove((script, unit))
+            remove_file(script)
+            remove_file(unit)
         else:
             if not change.arguments:
                 stop(change.name, self.folder)  # libvirt's own wants its ports
@@ -189,16 +191,11 @@ def _one_back(
     name: str, words: Sequence[str] | None, folder: Path, texts: Mapping[str, str | None], *, lasting: bool
 ) -> None:
     now = running(folder).get(name)
-    files = _files(name, folder)
-    unit = files[1]
-    changed = [path for path in files if _text(path) != texts.get(str(path))]
+    unit = _unit_path(name)
     if lasting and texts.get(str(unit)) is None:
         run(("systemctl", "disable", "--now", unit.name), check=False)
-    for path in changed:
-        text = texts.get(str(path))
-        if text is not None:
-            durable.write_whole(path, text.encode(), mode=0o700 if path.suffix == ".sh" else 0o644)
-    _remove(path for path in changed if texts.get(str(path)) is None)
+    for path in _files(name, folder):
+        _file_back(path, texts.get(str(path)))
     if lasting:
         run(("systemctl", "daemon-reload"))
     if words is None:
@@ -210,6 +207,34 @@ def _one_back(
     elif now != tuple(words):
         stop(name, folder)
         start(name, words)
+
+
+def files_back(kept: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Only the scripts and units, before systemd runs them; the paths, and what went wrong."""
+    done, faults = [], []
+    for path, text in kept["files"].items() if kept["lasting"] else ():
+        try:
+            if _file_back(Path(path), text):
+                done.append(path)
+        except OSError as error:
+            faults.append(f"{path}: {error.strerror or error}")
+    return tuple(done), tuple(faults)
+
+
+def _file_back(path: Path, text: str | None) -> bool:
+    """A script or unit as it was; whether it was not."""
+    if _text(path) == text:
+        return False
+    link = UNITS / "multi-user.target.wants" / path.name
+    if text is None:
+        for each in (link, path) if path.parent == UNITS else (path,):
+            remove_file(each)
+    else:
+        durable.write_whole(path, text.encode(), mode=0o700 if path.suffix == ".sh" else 0o644)
+        if path.parent == UNITS:
+            durable.make_folder(link.parent, mode=0o755)
+            durable.link(link, path)
+    return True
 
 
 def _unmake(name: str, *, rules_only: bool) -> None:
@@ -262,11 +287,6 @@ def _text(path: Path) -> str | None:
         return path.read_text()
     except FileNotFoundError:
         return None
-
-
-def _remove(paths: Iterable[Path]) -> None:
-    for path in paths:
-        path.unlink(missing_ok=True)
 
 
 def unit_text(name: str, arguments: Sequence[str], folder: Path) -> str:

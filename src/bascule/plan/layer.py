@@ -46,18 +46,25 @@ class Layer:
 
     def _silent(self, name: IfName) -> None:
         """No address of its own and none that it makes by itself."""
+        self._set(name, **self._silence(name))
+
+    def _silence(self, name: IfName) -> dict[str, Any]:
+        """What the link then has; its routes go, and the parameter is set."""
         if self.host.as_found and name in self.observed.links:
-            return
-        self._set(name, addresses=(), addrgenmode="none")
+            return {}
         if self.observed.has_ipv6:
             self.sysctls[accept_ra(name)] = "0"
-        self.routes = [route for route in self.routes if route.dev != name]
+        if any(route.dev == name for route in self.routes):
+            self.routes = [route for route in self.routes if route.dev != name]
+        return {"addresses": (), "addrgenmode": "none"}
 
     def _enslave(self, name: IfName, master: IfName, port: BridgePort | None) -> None:
+        """A port, which is silent: what it hears is its master's."""
         link = self.links[name]
         stays = link.master == master
         kept = (link.port if stays else None) or port
-        self._set(name, up=True, master=master, port=kept, vlans=link.vlans if stays else ())
+        vlans = link.vlans if stays else ()
+        self._set(name, **self._silence(name), up=True, master=master, port=kept, vlans=vlans)
 
     def _set(self, name: IfName, **values: Any) -> None:
         """A link with other values; the same object where it has them already, which is soon compared."""

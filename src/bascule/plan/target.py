@@ -234,7 +234,6 @@ class _Target(GuestLayer):
         )
         self._because(name, f"{name} bonds {', '.join(nics)} ({mode})", place)
         for nic in nics:
-            self._silent(nic)
             self._enslave(nic, name, None)
 
     def _vlan(self, bridge: DeclaredBridge, name: IfName, uplink: IfName) -> None:
@@ -315,7 +314,6 @@ class _Target(GuestLayer):
                 self.sysctls[arp_ignore(bridge.name)] = "1"
         if port is not None:
             self._set(port, mtu=mtu if bridge.mtu else self.links[port].mtu)
-            self._silent(port)
             self._enslave(port, bridge.name, BridgePort())
             self.reasons.setdefault(port, f"{port} is the uplink of {bridge.name}")
             if bridge.vlan_aware:

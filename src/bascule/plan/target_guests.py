@@ -126,7 +126,6 @@ class GuestLayer(Layer):
             self.notes.append(Note(kind="waiting", subject=nic.tap, text=text))
             return False
         self._set(nic.tap, mtu=self.links[bridge].mtu)
-        self._silent(nic.tap)
         self._enslave(nic.tap, bridge, BridgePort())
         self._because(nic.tap, f"{nic.guest} is plugged into {bridge}", nic.place)
         return True

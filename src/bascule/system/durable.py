@@ -12,13 +12,21 @@ from typing import Any
 ROOM = 16 * 1024  # bytes kept free for a journal, so that it can be written to when the disk is full
 
 
-def make_folder(path: Path) -> None:
+def make_folder(path: Path, *, mode: int = 0o700) -> None:
     """Make a folder that only its owner may enter, with its parents, known to the disk when this returns."""
     if path.is_dir():
         return
-    make_folder(path.parent)
+    make_folder(path.parent, mode=mode)
     with contextlib.suppress(FileExistsError):
-        path.mkdir(mode=0o700)
+        path.mkdir(mode=mode)
+    sync_folder(path.parent)
+
+
+def link(path: Path, target: Path) -> None:
+    """A symbolic link, known to the disk; whatever else stands in its place goes. Raises OSError."""
+    if not (path.is_symlink() and path.readlink() == target):
+        path.unlink(missing_ok=True)
+        path.symlink_to(target)
     sync_folder(path.parent)
 
 

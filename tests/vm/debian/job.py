@@ -2,13 +2,15 @@
 
 First boot: `apply`, which writes the files of the manager that is there; guests are plugged in; the manager is
 restarted; changes that nobody confirms come back by systemd's timer. Then a reboot, and nothing may be left to do,
-before and after another restart of the manager. Started once per boot as ``job.py MANAGER``. What it finds leaves on
-the second serial line, a JSON object per line.
+before and after another restart of the manager. Then a change that nobody confirms, and the power goes: the third boot
+must come up as if it had never been. Started once per boot as ``job.py MANAGER``. What it finds leaves on the second
+serial line, a JSON object per line.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -18,9 +20,13 @@ from typing import Any
 
 from bascule.model.state import HostState
 from bascule.observe.kernel import observe
+from bascule.system.durable import write_whole
 
 SITE = str(Path(__file__).parent / "site.yaml")
-STAGE = Path("/var/lib/lab-stage")
+OTHER = Path("/var/lib/lab-other.yaml")  # the same host with its address on a bridge, and a network of its own
+STAGE, FILES = Path("/var/lib/lab-stage"), Path("/var/lib/lab-files")
+READ_AT_BOOT = ("/etc/systemd/network", "/etc/netplan", "/etc/network", "/etc/NetworkManager", "/etc/sysctl.d")
+UNIT_FILES = Path("/etc/systemd/system")
 DIALECTS = {"networkd": "networkd", "NetworkManager": "keyfile", "netplan": "netplan", "ifupdown": "ifupdown"}
 UNITS = {
     "networkd": "systemd-networkd",
@@ -137,8 +143,64 @@ def look_again(manager: str) -> None:
     say("after the reboot nothing is left to do", ok=not left, detail=[*left, *(left and journal(manager))])
     plug()
     restart(manager)
+    change_and_cut()
+
+
+def change_and_cut() -> None:
+    """A change that nobody confirms, and the power goes: no process is told, and nothing else gets to the disk."""
+    text = Path(SITE).read_text()
+    text = text.replace("    bridges:\n", "    bridges:\n      br0: {uplink: eth0, address: from-uplink}\n")
+    OTHER.write_text(
+        text.replace("guests:\n", "    virtual_networks:\n      lab: {mode: open, subnet: 192.168.150.0/24}\nguests:\n")
+    )
+    before = read_at_boot()
+    FILES.write_text(json.dumps(before))
+    write_whole(STAGE, b"cut")
+    subprocess.run(("sync",), check=True)
+    wrong = sh(*BASCULE, "apply", str(OTHER), "--yes", "--confirm-within", "600s")
+    say("a change that nobody confirms", ok=not wrong, detail=wrong)
+    new = sorted(path for path, text in read_at_boot().items() if before.get(path) != text)
+    say("it is in the files", ok=bool(new), detail=new)
+    units = sorted(path.name for path in UNIT_FILES.glob("*.wants/bascule-*"))
+    wanted = ["bascule-boot-rest.service", "bascule-boot.service", "bascule-network-lab.service"]
+    say("the next boot is prepared", ok=units == wanted, detail=units)
+    cut()
+
+
+def cut() -> None:
+    """The machine starts anew at once; what is not on the disk is lost."""
+    Path("/proc/sys/kernel/sysrq").write_text("1")
+    Path("/proc/sysrq-trigger").write_text("b")
+    time.sleep(60)
+
+
+def after_the_cut(manager: str) -> None:
+    """Third boot: as if that change had never been."""
+    wait_until(lambda: "was taken back" not in status()["words"], 60)
+    words = status()["words"]
+    say("the boot after the loss of power took it back", ok="by the boot after it" in words, detail=words)
+    now, before = read_at_boot(), json.loads(FILES.read_text())
+    wrong = sorted(path for path in {*now, *before} if now.get(path) != before.get(path))
+    say("the files are as before", ok=not wrong, detail=wrong)
+    said = subprocess.run(("journalctl", "-b", "--no-pager", "-o", "cat"), capture_output=True, text=True).stdout
+    told = [line for line in said.splitlines() if "files put back" in line or "ordering cycle" in line]
+    say("it had something to put back", ok=bool(told and re.search("[1-9][0-9]* files", told[0])), detail=told)
+    say("nothing waits for itself", ok="ordering cycle" not in said, detail=told)
+    left = wait_until(plan_left, SETTLE_S)
+    say("after the loss of power nothing is left to do", ok=not left, detail=[*left, *(left and journal(manager))])
+    links = sorted({"br0", "vn-lab"} & set(observe().links))
+    say("nothing of the change was made again", ok=not links, detail=links)
+    units = [str(path) for path in UNIT_FILES.rglob("*") if "bascule-" in path.name]
+    say("no unit of the change is left", ok=not units, detail=units)
     say("done", ok=True)
     subprocess.run(("systemctl", "poweroff", "--force"), check=True)
+
+
+def read_at_boot() -> dict[str, str]:
+    """The files that a manager reads when the machine starts."""
+    found = [file for top in READ_AT_BOOT for file in Path(top).rglob("*")]
+    found += UNIT_FILES.glob("NetworkManager.service.d/*")
+    return {str(file): file.read_text() for file in found if file.is_file() and not file.name.startswith(".")}
 
 
 def dead_man() -> None:
@@ -196,7 +258,7 @@ def main() -> None:
     """Which boot is it?"""
     manager = sys.argv[1]
     try:
-        (look_again if STAGE.exists() else write)(manager)
+        {"": write, "rebooted": look_again, "cut": after_the_cut}[STAGE.read_text() if STAGE.exists() else ""](manager)
     except BaseException as error:
         import traceback
 

@@ -1,0 +1,121 @@
+"""The boot after a loss of power takes back a change that nobody confirmed.
+
+``python -m bascule.apply.at_boot files|rest FOLDER LOCK``, started by the units of :mod:`bascule.apply.boot_guard`.
+The kernel has forgotten the change. ``files`` puts back what was written for it, before anybody reads it; ``rest``
+what only a running machine can take back. Whoever runs it for nothing, or a second time, does no harm.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from bascule.apply import beside, boot_guard
+from bascule.apply.back import besides_of, restore
+from bascule.apply.checkpoint import Checkpoint, Entry, FileBackup, Folder, Status
+from bascule.apply.regenerate import regenerate, tell
+from bascule.errors import BasculeError
+from bascule.persist import sysctls
+from bascule.system import durable
+from bascule.system.lockfile import Lock, LockHeld
+from bascule.system.sysctl import read_sysctls, write_sysctl
+
+PARAMETERS = Path("/", sysctls.PATH)
+
+
+def main(arguments: list[str]) -> int:
+    """Take back what is to be taken back. Exit status: 0 nothing to do or done, 1 not done."""
+    what, folder, lock = arguments[0], Folder(Path(arguments[1])), Path(arguments[2])
+    try:
+        durable.make_folder(lock.parent)
+        with Lock.take(lock, "boot"):
+            return act(what, folder)
+    except LockHeld:
+        return 0  # somebody is at it in this very boot, and decides
+    except (BasculeError, OSError) as error:
+        print(f"change {folder.number} was not taken back: {error}", flush=True)
+        return 1
+
+
+def act(what: str, folder: Folder) -> int:
+    """The same, under the lock."""
+    entry = folder.last()
+    if entry is None or not entry.status.is_open:
+        boot_guard.remove(folder)
+        return 0
+    if folder.is_of_this_boot:
+        return 0  # it waits for its confirmation
+    if entry.status is Status.ARMED:  # nothing had been changed for it
+        folder.note(Status.DROPPED, by=boot_guard.BY)
+        boot_guard.remove(folder)
+        return 0
+    if what == "files":
+        return _files(folder, entry)
+    if entry.status is Status.TAKING_BACK and entry.by == boot_guard.BY:
+        return _rest(folder, entry)
+    return 1  # the files come first
+
+
+def _files(folder: Folder, entry: Entry) -> int:
+    checkpoint = folder.read()
+    kept, damaged = besides_of(folder)
+    parameters = _named(checkpoint)
+    done, faults = restore(_still(checkpoint.files, entry))
+    more, wrong = beside.files_back(kept)
+    _set(parameters)
+    faults += damaged + wrong + tuple(regenerate(file.path for file in checkpoint.files))
+    if any(path.startswith(f"{boot_guard.UNITS}/") for path in (*done, *more)):
+        faults += tuple(tell("systemctl", "daemon-reload"))  # it has read them already
+    return _note(folder, faults, rest=beside.lasts(kept), words=f"{len(done) + len(more)} files put back")
+
+
+def _rest(folder: Folder, entry: Entry) -> int:
+    kept, damaged = besides_of(folder)
+    words, wrong = beside.go_back(kept, folder.made(), rebooted=True)
+    return _note(folder, entry.left + damaged + wrong, rest=False, words="; ".join((*beside.names(kept), *words)))
+
+
+def _note(folder: Folder, faults: tuple[str, ...], *, rest: bool, words: str) -> int:
+    status = Status.TAKING_BACK if rest else Status.FAILED if faults else Status.TAKEN_BACK
+    folder.note(status, by=boot_guard.BY, left=list(faults))
+    print(f"change {folder.number} is {status}: {words}", *faults, sep="\n  ", flush=True)
+    if status is Status.TAKEN_BACK:
+        boot_guard.remove(folder)
+    return 1 if faults else 0
+
+
+def _still(files: Iterable[FileBackup], entry: Entry) -> tuple[FileBackup, ...]:
+    """Those that are to be put back.
+
+    A way back that has failed before has named the files that it could not put back; what became of the others since
+    is somebody's work.
+    """
+    if entry.status is not Status.FAILED:
+        return tuple(files)
+    return tuple(file for file in files if any(line.startswith(f"{file.path}: ") for line in entry.left))
+
+
+def _named(checkpoint: Checkpoint) -> Mapping[str, str]:
+    """The kernel parameters that the unconfirmed file has set for the links that are there already, as they were.
+
+    udev does so as soon as it finds a link (99-systemd.rules), which is before any unit.
+    """
+    before, wanted = checkpoint.before.sysctls, checkpoint.wanted.sysctls
+    try:
+        named = {line.partition("=")[0].strip() for line in PARAMETERS.read_text().splitlines()}
+    except OSError:
+        return {}
+    now = read_sysctls(key for key in named if before.get(key, wanted.get(key)) != wanted.get(key))
+    return {key: before[key] for key, value in now.items() if value == wanted.get(key)}
+
+
+def _set(parameters: Mapping[str, str]) -> None:
+    for key, value in parameters.items():
+        with contextlib.suppress(OSError):  # its link has just gone
+            write_sysctl(key, value)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

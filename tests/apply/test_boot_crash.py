@@ -1,0 +1,344 @@
+"""The power is cut at every write of an apply, of its way back, of the boot that finishes it: old files or kept ones.
+
+Nothing survives such a cut but the disk: no dead-man, no kernel state. What is asked at each point is whether the next
+boot has what takes the files back, or need not have it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from bascule import workflow
+from bascule.apply import at_boot, back, boot_guard, decide, guard, place, probes, transaction
+from bascule.apply.checkpoint import Folder, Status, newest
+from bascule.apply.prepare import prepare
+from bascule.apply.transaction import Wish
+from bascule.errors import BasculeError
+from bascule.guests import servers
+from bascule.model.site import Site
+from bascule.model.state import HostState
+from bascule.system.files import remove_file, replace_file
+from tests.apply.crash import REAL_WRITE, Faults, NoGuard, in_child
+from tests.apply.hosts import ADDITION, Bed, environment, furnish
+from tests.lab import Lab
+
+SOAK = bool(os.environ.get("BASCULE_SOAK"))
+BEFORE = {"gone": "gone\n", "same": "same\n", "text": "before\n"}
+AFTER = {"new": "new\n", "same": "same\n", "text": "after\n"}
+
+
+class Writer:
+    """As a configuration system has one: a file that changes, one that comes, one that goes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def paths(self, wanted: HostState) -> Sequence[str]:
+        return [str(self.folder / name) for name in ("text", "new", "gone")]
+
+    def write(self, wanted: HostState) -> Sequence[str]:
+        for name in ("text", "new"):
+            replace_file(self.folder / name, AFTER[name].encode(), mode=0o644)
+        remove_file(self.folder / "gone")
+        return self.paths(wanted)
+
+
+class Machine:
+    """A host where the kernel has all of the site already, so that only files are written; its /etc, its units."""
+
+    def __init__(self, bed: Bed, top: Path) -> None:
+        self.bed, self.etc, self.units = bed, top / "etc/network", top / "etc/systemd/system"
+        self.site: Site = workflow.load(str(bed.site))
+        self.boots = 0
+        self.renew()
+
+    def renew(self) -> None:
+        """The files as before; nothing of an earlier change."""
+        for folder in (self.etc, self.bed.state):
+            shutil.rmtree(folder, ignore_errors=True)
+        self.etc.mkdir(parents=True)
+        self.units.mkdir(parents=True, exist_ok=True)
+        for name, text in BEFORE.items():
+            (self.etc / name).write_text(text)
+
+    def files(self) -> dict[str, str]:
+        return {path.name: path.read_text() for path in sorted(self.etc.iterdir()) if not _is_half(path)}
+
+    def left(self) -> list[Path]:
+        """What is left of the units, whole."""
+        return [p for p in self.units.rglob("*") if (p.is_symlink() or not p.is_dir()) and not _is_half(p)]
+
+    def apply(self, window_s: float | None = 60.0) -> None:
+        transaction.apply(prepare(self.site, self.site.hosts["h"]), Wish(window_s=window_s, writer=Writer(self.etc)))
+
+    def runs(self) -> list[Path]:
+        """What the next boot would run. A unit without its link is nobody's; the next change writes over it."""
+        return [path for path in self.left() if path.is_symlink()]
+
+    def child(self, work: Callable[[], object], at: int | None = None) -> tuple[int, int]:
+        """Do it in a process whose power is cut at a point: how it ended, and how many points it has."""
+        read, write = os.pipe()
+
+        def all_of_it() -> None:
+            with self.bed.host.entered():
+                NoGuard.install()
+                mock.patch("bascule.system.boot.boot_id", lambda: f"boot-{self.boots}").start()
+                faults = Faults(at)
+                faults.install()
+                result = work()
+                REAL_WRITE(write, str(faults.count).encode())
+                raise SystemExit(result or 0)
+
+        status = in_child(all_of_it)
+        os.close(write)
+        count = int(os.read(read, 64) or 0)
+        os.close(read)
+        return status, count
+
+    def boot(self, at: int | None = None, what: str = "files") -> tuple[int, int]:
+        """The next boot runs the unit, if there is one."""
+        unit = self.units / (boot_guard.EARLY if what == "files" else boot_guard.LATE)
+        link = self.units / f"{boot_guard.WANTED_BY[unit.name]}.wants" / unit.name
+        if not (link.is_symlink() and unit.exists()):
+            return 0, 0
+        self.boots += 1
+        folder, lock = unit.read_text().partition("ExecStart=")[2].split('"')[11:14:2]
+        return self.child(lambda: at_boot.main([what, folder, lock]), at)
+
+    def status(self) -> str:
+        with self.bed.host.entered():
+            found = newest(place.here())
+        return str(found[1].status) if found else "none"
+
+
+def _is_half(path: Path) -> bool:
+    """What was beside its place when the power went; nobody reads it, and whoever removes the units takes it along."""
+    return path.name.startswith(".")
+
+
+@pytest.fixture
+def machine(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+    monkeypatch.setattr(probes, "BEFORE_S", 0.05)
+    bed = furnish(lab, tmp_path, ADDITION)
+    bed.calm()
+    bed.apply("--no-confirm")
+    machine = Machine(bed, tmp_path)
+    real = place.here
+    for module in (transaction, decide):  # this namespace is the machine's own, and systemd starts it
+        monkeypatch.setattr(module, "here", lambda: dataclasses.replace(real(), is_main=True))
+    monkeypatch.setattr(boot_guard, "has_systemd", lambda: True)
+    monkeypatch.setattr(guard, "has_systemd", lambda: False)
+    monkeypatch.setattr(boot_guard, "OWN", f"{tmp_path}/etc/")
+    monkeypatch.setattr(boot_guard, "UNITS", machine.units)
+    monkeypatch.setattr(servers, "UNITS", machine.units)
+    monkeypatch.setattr(boot_guard, "MARK", tmp_path / "run/bascule/boot-guard")
+    with environment(bed.env):
+        yield machine
+
+
+def assert_old_or_kept(machine: Machine, what: str) -> None:
+    """After the boot: the files of before, unless the change was confirmed; and nothing of ours left."""
+    confirmed = machine.status() == "confirmed"
+    assert machine.files() == (AFTER if confirmed else BEFORE), what
+    assert machine.runs() == [], what
+    assert machine.status() in {"confirmed", "taken-back", "none"}, what
+
+
+@pytest.mark.parametrize("window_s", [60.0, None])
+def test_the_power_is_cut_at_every_write_of_apply(machine: Machine, window_s: float | None) -> None:
+    assert machine.child(lambda: machine.apply(window_s))[0] == 0  # makes the folders
+    machine.boot()
+    machine.renew()
+    status, total = machine.child(lambda: machine.apply(window_s))
+    assert (status, total > 50) == (0, True)
+    assert machine.files() == AFTER
+    assert bool(machine.left()) is (window_s is not None)
+    ends = set()
+    for at in range(1, total + 1, 1 if SOAK or window_s else 3):
+        machine.boot()
+        machine.renew()
+        assert machine.child(lambda: machine.apply(window_s), at)[0] == -9, at
+        if machine.files() != BEFORE and machine.status() != "confirmed":
+            assert machine.runs(), at  # the unit is there before the first file
+        assert machine.boot()[0] == 0, at
+        if machine.status() == "armed":  # nothing was changed; the next apply or undo closes it
+            assert machine.files() == BEFORE
+            continue
+        assert_old_or_kept(machine, f"apply killed at point {at} of {total}")
+        ends.add(machine.status())
+    assert ends >= ({"taken-back", "none"} if window_s else {"taken-back", "none", "confirmed"})
+
+
+@pytest.mark.parametrize("verb", ["confirm", "undo", "undo of a confirmed one"])
+def test_the_power_is_cut_at_every_write_of_a_decision(machine: Machine, verb: str) -> None:
+    def decided() -> None:
+        decide.confirm() if verb == "confirm" else decide.take_back()
+
+    def made() -> None:
+        machine.boot()
+        machine.renew()
+        assert machine.child(lambda: machine.apply(None if verb.endswith("one") else 60.0))[0] == 0
+
+    made()
+    status, total = machine.child(decided)
+    assert (status, total > 5) == (0, True)
+    assert_old_or_kept(machine, f"{verb} without a crash")
+    assert machine.left() == []
+    for at in range(1, total + 1):
+        made()
+        assert machine.child(decided, at)[0] == -9
+        assert machine.boot()[0] == 0, at
+        assert_old_or_kept(machine, f"{verb} killed at point {at} of {total}")
+
+
+def test_the_power_is_cut_at_every_write_of_the_boot_after(machine: Machine) -> None:
+    def made() -> None:
+        machine.renew()
+        assert machine.child(machine.apply)[0] == 0
+        assert machine.files() == AFTER
+
+    made()
+    status, total = machine.boot()
+    assert (status, total > 10) == (0, True)
+    assert_old_or_kept(machine, "a boot without a crash")
+    assert machine.left() == []
+    for at in range(1, total + 1):
+        made()
+        assert machine.boot(at)[0] == -9
+        assert machine.boot()[0] == 0
+        assert_old_or_kept(machine, f"boot killed at point {at} of {total}")
+
+
+def test_a_file_that_cannot_be_put_back_is_tried_again_and_no_other(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What others did to the files that are back already, after a boot that could not finish, is theirs."""
+    assert machine.child(machine.apply)[0] == 0
+    real = back.restore
+
+    def full(files: Any) -> Any:
+        return real([file for file in files if not file.path.endswith("text")])[0], (
+            f"{machine.etc}/text: No space left on device",
+        )
+
+    monkeypatch.setattr(at_boot, "restore", full)
+    assert machine.boot()[0] == 1
+    assert machine.status() == "failed"
+    assert machine.left()
+    assert machine.files() == {**BEFORE, "text": AFTER["text"]}
+    (machine.etc / "gone").write_text("by hand\n")
+    monkeypatch.setattr(at_boot, "restore", real)
+    assert machine.boot()[0] == 0
+    assert machine.status() == "taken-back"
+    assert machine.files() == {**BEFORE, "gone": "by hand\n"}
+    assert machine.left() == []
+
+
+def test_the_units_of_networks_go_back_as_files_and_the_rest_later(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """systemd's own part is played by a recorder here."""
+    folder = machine.bed.state / "networks"
+    said = machine.bed.state.parent / "said"  # by a process of its own
+
+    def record(argv: Sequence[str], **_: Any) -> list[str]:
+        with said.open("a") as file:
+            file.write(" ".join(argv) + "\n")
+        return []
+
+    monkeypatch.setattr(servers, "run", record)
+    monkeypatch.setattr(at_boot, "tell", lambda *argv: record(argv))
+    kept = {
+        "folder": str(folder),
+        "lasting": True,
+        "rules_only": [],
+        "running": {"fresh": None, "old": None},
+        "files": {
+            str(folder / "fresh.sh"): None,
+            str(machine.units / "bascule-network-fresh.service"): None,
+            str(folder / "old.sh"): "old script\n",
+            str(machine.units / "bascule-network-old.service"): "old unit\n",
+        },
+    }
+    part = mock.Mock(kind="servers", changes=(), moved_taps=frozenset(), own_links=frozenset())
+    part.keep = lambda: kept
+    part.made = dict
+    wants = machine.units / "multi-user.target.wants"
+
+    def make(_: HostState) -> tuple[()]:
+        folder.mkdir(parents=True)
+        wants.mkdir(exist_ok=True)
+        (folder / "fresh.sh").write_text("new script\n")
+        (folder / "old.sh").write_text("another script\n")
+        (machine.units / "bascule-network-fresh.service").write_text("new unit\n")
+        (wants / "bascule-network-fresh.service").symlink_to(machine.units / "bascule-network-fresh.service")
+        return ()
+
+    part.make = make
+
+    def apply() -> None:
+        prepared = prepare(machine.site, machine.site.hosts["h"])
+        monkeypatch.setattr(transaction, "again", lambda prepared, _: prepared)
+        transaction.apply(dataclasses.replace(prepared, besides=(part,)), Wish(writer=Writer(machine.etc)))
+
+    assert machine.child(apply)[0] == 0
+    assert {path.name for path in machine.left()} >= {boot_guard.EARLY, boot_guard.LATE}
+    machine.boots += 1
+    assert machine.boot(what="rest") == (1, mock.ANY)  # the files come first
+    assert machine.boot()[0] == 0
+    assert machine.files() == BEFORE
+    assert (folder / "old.sh").read_text() == "old script\n"
+    assert not (folder / "fresh.sh").exists()
+    names = {path.name for path in machine.left()}
+    assert names == {"bascule-network-old.service", boot_guard.EARLY, boot_guard.LATE}
+    assert (wants / "bascule-network-old.service").is_symlink()
+    assert not (wants / "bascule-network-fresh.service").is_symlink()
+    assert said.read_text() == "systemctl daemon-reload\n"
+    assert machine.status() == "taking-back"
+    assert "the boot after it has put its files back" in machine.bed.run("status").stdout
+    assert machine.boot(what="rest")[0] == 0
+    assert machine.status() == "taken-back"
+    assert "ip link del dev vn-fresh" in said.read_text()
+    assert {path.name for path in machine.left()} == {"bascule-network-old.service"}
+
+
+def test_a_parameter_that_udev_set_by_the_new_file_goes_back(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A NIC that became a port, and must hear routers again."""
+    key, value = "net/ipv6/conf/eth4/accept_ra", Path("/proc/sys/net/ipv6/conf/eth4/accept_ra")
+    assert machine.child(machine.apply)[0] == 0
+    (file,) = machine.bed.state.glob("*/checkpoints/*/checkpoint.json")
+    read = Folder.read
+    known = read(Folder(file.parent))
+    before = dataclasses.replace(known.before, sysctls={**known.before.sysctls, key: "1"})
+    wanted = dataclasses.replace(known.wanted, sysctls={**known.wanted.sysctls, key: "0"})
+    monkeypatch.setattr(Folder, "read", lambda _: dataclasses.replace(known, before=before, wanted=wanted))
+    text = machine.bed.state.parent / "60-bascule.conf"
+    monkeypatch.setattr(at_boot, "PARAMETERS", text)
+    for named, found in (("net/ipv6/conf/eth4/arp = 0", "0"), (f"{key} = 0", "1")):
+        text.write_text(f"# a line of ours\n{named}\nnet/ipv6/conf/gone/accept_ra = 0\n")
+        with machine.bed.host.entered():
+            value.write_text("0")
+            at_boot._set(at_boot._named(Folder(file.parent).read()))
+            assert value.read_text().strip() == found
+
+
+def test_a_checkpoint_that_cannot_be_read_is_said(machine: Machine, capfd: pytest.CaptureFixture[str]) -> None:
+    assert machine.child(machine.apply)[0] == 0
+    (file,) = machine.bed.state.glob("*/checkpoints/*/checkpoint.json")
+    file.write_text("{")
+    assert machine.boot()[0] == 1
+    assert "was not taken back: " in capfd.readouterr().out
+    assert machine.left()
+    with machine.bed.host.entered(), pytest.raises(BasculeError):
+        Folder(file.parent).read()
+    last = Folder(file.parent).last()
+    assert last is not None
+    assert last.status is Status.APPLIED
