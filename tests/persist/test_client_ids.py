@@ -9,8 +9,8 @@ import pytest
 from bascule.model.dhcp import ClientId
 from bascule.model.links import Bond, Vlan
 from bascule.model.values import IfName, Vid
-from bascule.observe import client_ids as observed
-from bascule.persist.client_ids import with_client_ids
+from bascule.observe.client_id import client_id
+from bascule.persist.client_ids import client_ids, with_client_ids
 from bascule.persist.config import LinkConfig, NetworkConfig
 from bascule.persist.dialect import dialect
 from bascule.persist.importing import Sources, import_sources
@@ -23,8 +23,12 @@ NOTHING = NetworkConfig()
 BRIDGED = NetworkConfig.of([nic("eth0", master=BR0), bridge("br0", dhcp4=True)])
 
 
+def told(config: NetworkConfig, before: NetworkConfig, leased: dict[IfName, ClientId]) -> NetworkConfig:
+    return with_client_ids(config, client_ids(config, before, leased.get))
+
+
 def whose(config: NetworkConfig, before: NetworkConfig, leased: dict[IfName, ClientId]) -> dict[str, ClientId]:
-    links = with_client_ids(config, before, leased).links
+    links = told(config, before, leased).links
     return {name: link.client_id for name, link in links.items() if link.client_id is not None}
 
 
@@ -47,15 +51,15 @@ def test_the_bridge_is_whom_the_server_knows() -> None:
     before = NetworkConfig.of([nic("eth0", dhcp4=True)])
     assert whose(BRIDGED, before, {ETH0: HIS}) == {"br0": HIS}
     assert whose(BRIDGED, NOTHING, {ETH0: HIS}) == {"br0": HIS}, "the installer's file is away"
-    told = NetworkConfig.of([nic("eth0", dhcp4=True, client_id=OTHER)])
-    assert whose(BRIDGED, told, {}) == {"br0": OTHER}, "its manager rests: what its file said"
+    said = NetworkConfig.of([nic("eth0", dhcp4=True, client_id=OTHER)])
+    assert whose(BRIDGED, said, {}) == {"br0": OTHER}, "its manager rests: what its file said"
     assert whose(BRIDGED, before, {}) == {}, "no lease, no line"
 
 
 def test_it_stays_so() -> None:
-    mine = with_client_ids(BRIDGED, NOTHING, {ETH0: HIS})
+    mine = told(BRIDGED, NOTHING, {ETH0: HIS})
     for leased in ({}, {BR0: HIS}, {BR0: OTHER, ETH0: OTHER}):
-        assert with_client_ids(BRIDGED, mine, leased) == mine
+        assert told(BRIDGED, mine, leased) == mine
     other_nic = NetworkConfig.of([nic("eth1", master=BR0), bridge("br0", dhcp4=True), nic("eth0")])
     assert whose(other_nic, mine, {ETH1: OTHER}) == {"br0": HIS}, "its uplink is another one now"
     renamed = NetworkConfig.of([nic("wan", master=BR0), bridge("br0", dhcp4=True)])
@@ -64,7 +68,7 @@ def test_it_stays_so() -> None:
 
 
 def test_and_gives_it_back() -> None:
-    mine = with_client_ids(BRIDGED, NOTHING, {ETH0: HIS})
+    mine = told(BRIDGED, NOTHING, {ETH0: HIS})
     alone = NetworkConfig.of([nic("eth0", dhcp4=True)])
     assert whose(alone, mine, {BR0: HIS}) == {"eth0": HIS}
     assert whose(alone, mine, {}) == {"eth0": HIS}
@@ -95,22 +99,23 @@ def networkd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_what_networkd_keeps(networkd: Path) -> None:
-    here = [IfName("lo"), IfName("none0")]
-    assert observed.client_ids("networkd", here) == {}
+    here = IfName("lo")
+    assert client_id("networkd", here) is None
     lease = networkd / "leases" / "1"
     lease.write_text(
         "# This is private data. Do not parse.\nADDRESS=10.0.0.5\nCLIENTID=ff0000000700020000ab1101020304\n"
     )
-    assert observed.client_ids("netplan", here) == {"lo": HIS}, "the machine's own DUID is not written down"
-    assert observed.client_ids("ifupdown", here) == {}
+    assert client_id("netplan", here) == HIS, "the machine's own DUID is not written down"
+    assert client_id("networkd", IfName("none0")) is None
+    assert client_id("ifupdown", here) is None
     lease.write_text("CLIENTID=ff000000070004" + "ab" * 16 + "\n")
-    assert observed.client_ids("networkd", here) == {"lo": ClientId(iaid=7, duid="0004" + "ab" * 16)}
+    assert client_id("networkd", here) == ClientId(iaid=7, duid="0004" + "ab" * 16)
     lease.write_text("CLIENTID=015254000000aa\n")
-    assert observed.client_ids("networkd", here) == {"lo": ClientId(by_mac=True)}
+    assert client_id("networkd", here) == ClientId(by_mac=True)
     (networkd / "links" / "1").write_text("ADMIN_STATE=configured\nDHCP6_CLIENT_IAID=0x5de26c15\n")
-    assert observed.client_ids("networkd", here) == {"lo": ClientId(by_mac=True, iaid=0x5DE26C15)}
+    assert client_id("networkd", here) == ClientId(by_mac=True, iaid=0x5DE26C15)
     lease.write_bytes(b"\xff\0CLIENTID=zz\n")
-    assert observed.client_ids("networkd", here) == {}
+    assert client_id("networkd", here) is None
 
 
 FOREIGN = {

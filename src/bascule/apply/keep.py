@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bascule.model.dhcp.identity import ClientId
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
-from bascule.model.values import IfName
 from bascule.observe.files import read_tree
 from bascule.observe.manager import detect
 from bascule.system.netns import is_machines_own
 
 if TYPE_CHECKING:  # where nothing is kept, as in a namespace, no dialect is imported
+    from bascule.model.dhcp.identity import ClientId
+    from bascule.model.values import IfName
     from bascule.persist.config import NetworkConfig
     from bascule.persist.dialect import Dialect, Files
     from bascule.persist.writer import Writing
@@ -30,7 +31,7 @@ class Keeper:
     dialect: str
     root: str = "/"
     _writing: Writing | None = field(default=None, init=False)
-    _leased: Mapping[IfName, ClientId] | None = field(default=None, init=False)  # as it was before the change
+    _ids: Mapping[IfName, ClientId | None] = field(default_factory=dict, init=False)
 
     def paths(self, wanted: HostState) -> Sequence[str]:
         """Every file that will be made, changed or deleted.
@@ -52,17 +53,15 @@ class Keeper:
         return [str(Path(self.root, path)) for path in (*self._writing.files, *self._writing.removed)]
 
     def _identified(self, config: NetworkConfig, speech: Dialect, existing: Files) -> NetworkConfig:
-        """Each link that asks by DHCP stays the one that its server knows."""
-        if not any(link.dhcp4 for link in config.links.values()):
-            return config
-        from bascule.observe.client_ids import client_ids
-        from bascule.persist.client_ids import with_client_ids
+        """Each link that asks by DHCP stays the one that its server knows; decided once, before the change."""
+        from bascule.observe.client_id import client_id
+        from bascule.persist.client_ids import client_ids, with_client_ids
 
-        nics = {name: link.pin_mac for name, link in config.links.items() if not link.options.kind}
-        before = speech.parse(existing, nics).config
-        if self._leased is None:
-            self._leased = client_ids(self.dialect, {**before.links, **config.links})
-        return with_client_ids(config, before, self._leased)
+        if any(link.dhcp4 and name not in self._ids for name, link in config.links.items()):
+            nics = {name: link.pin_mac for name, link in config.links.items() if not link.options.kind}
+            before = speech.parse(existing, nics).config
+            self._ids = client_ids(config, before, partial(client_id, self.dialect))
+        return with_client_ids(config, self._ids)
 
     def write(self, wanted: HostState) -> Sequence[str]:
         """Put the files in place; their paths."""
