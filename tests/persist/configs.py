@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from bascule.model.dhcp import ClientId
 from bascule.model.links import Bond, Bridge, BridgePort, LinkOptions, Physical, Vlan
 from bascule.model.state import PortVlans
 from bascule.model.values import IfName, Mac, Vid
@@ -66,6 +67,13 @@ BONDS = st.builds(
     ad_lacp_rate=st.sampled_from(["slow", "fast"]),
 )
 
+CLIENT_IDS = st.none() | st.builds(
+    ClientId,
+    by_mac=st.booleans(),
+    iaid=st.none() | st.integers(0, 2**32 - 1),
+    duid=st.sampled_from(["", "", "000300015254000000aa", "0004" + "ab" * 16]),
+)
+
 
 @st.composite
 def routes(draw: st.DrawFn) -> StaticRoute:
@@ -96,6 +104,7 @@ def address_part(draw: st.DrawFn, *, rich: bool) -> dict[str, Any]:
     servers = [text for text in ("10.0.0.53", "2001:db8::53") if both or (v6 if ":" in text else v4 or dhcp)]
     return {
         "dhcp4": dhcp,
+        "client_id": draw(CLIENT_IDS) if rich else None,
         "ipv6": draw(st.sampled_from(list(Ipv6))),
         "addresses": (*v4, *v6),
         "routes": tuple(draw(st.lists(routes(), max_size=3))) if rich and (v4 or dhcp) else (),

@@ -48,13 +48,21 @@ def at_rest(touched: Collection[str] | None = None) -> Iterator[None]:
     """A manager that has taken links over does not meddle while they are changed.
 
     ``touched`` are those that will be, None stands for all of ours. Afterwards it knows nothing of them, until
-    ``adopt`` tells it.
+    ``adopt`` tells it; where it fails they are as before, and it has them again at once: it keeps their leases.
     """
-    owned: set[str] = set()
+    owned: dict[IfName, str] = {}
     if runs_here("NetworkManager"):
-        owned = {name for name in _ours("keyfile") if touched is None or name in touched}
-    with adopt_networkmanager.at_rest(owned) if owned else contextlib.nullcontext():
+        ours = {name: link for name, link in _ours("keyfile").items() if touched is None or name in touched}
+        owned = adopt_networkmanager.had(ours) if ours else {}
+    if not owned:
         yield
+        return
+    try:
+        with adopt_networkmanager.at_rest(owned):
+            yield
+    except BaseException:
+        adopt(())
+        raise
 
 
 def _ours(name: str) -> Mapping[IfName, LinkConfig]:

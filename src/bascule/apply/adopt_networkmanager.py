@@ -16,11 +16,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bascule.apply.place import here
 from bascule.errors import BasculeError
 from bascule.model.values import IfName
 from bascule.persist.config import LinkConfig
 from bascule.persist.keyfile import path_of, profile_uuid
 from bascule.system.boot import has_systemd
+from bascule.system.durable import make_folder
 from bascule.system.run import run
 
 NOTES = Path("/run/NetworkManager/devices")  # by ifindex
@@ -50,6 +52,7 @@ def adopt(ours: Mapping[IfName, LinkConfig], *, changed: bool) -> list[str]:
             reason = f"which would end {fragile} now" if fragile else "and there is no systemd to do it"
             hint = "'systemctl restart NetworkManager'"
             return [f"NetworkManager takes the profiles over when it starts again, {reason}: {hint}"]
+        _remember(links, active)
         _restart(links)
         left = _wait(mine)
     except BasculeError as error:
@@ -57,9 +60,22 @@ def adopt(ours: Mapping[IfName, LinkConfig], *, changed: bool) -> list[str]:
     return [f"NetworkManager does not have {', '.join(left)} as its own yet: see 'nmcli device'"] if left else []
 
 
+def had(ours: Mapping[IfName, LinkConfig]) -> dict[IfName, str]:
+    """Those links, with their kinds, that have the profile of ours: all, where it does not tell."""
+    try:
+        active = {row.uuid for row in _active()}
+    except BasculeError:
+        active = {profile_uuid(name) for name in ours}
+    return {name: link.options.kind for name, link in ours.items() if profile_uuid(name) in active}
+
+
 @contextlib.contextmanager
-def at_rest(names: Iterable[str]) -> Iterator[None]:
-    """It is down while links are put back, and forgets which profiles they had: it would take those from them."""
+def at_rest(links: Mapping[IfName, str]) -> Iterator[None]:
+    """It is down while links are put back, and forgets which profiles they had: it would take those from them.
+
+    ``links`` are theirs with their kinds. One whose profile of ours went gets the one back that it had before, and
+    with it whoever keeps its lease.
+    """
     if not has_systemd():
         yield
         return
@@ -67,9 +83,9 @@ def at_rest(names: Iterable[str]) -> Iterator[None]:
     try:
         yield
     finally:
-        for name in names:
+        for name in links:
             with contextlib.suppress(OSError):
-                (NOTES / (LINKS / name / "ifindex").read_text().strip()).unlink()
+                _put_back(name)
         run(("systemctl", "start", "NetworkManager"))
 
 
@@ -77,24 +93,55 @@ def at_rest(names: Iterable[str]) -> Iterator[None]:
 class _Active:
     uuid: str
     kind: str
+    device: str
+    file: str
     name: str
 
 
 def _active() -> list[_Active]:
     """The active connections."""
-    text = run(("nmcli", "-t", "-e", "no", "-f", "UUID,TYPE,NAME", "connection", "show", "--active")).stdout
-    rows = [line.split(":", 2) for line in text.splitlines()]
-    return [_Active(*row) for row in rows if len(row) == 3]
+    text = run(
+        ("nmcli", "-t", "-e", "no", "-f", "UUID,TYPE,DEVICE,FILENAME,NAME", "connection", "show", "--active")
+    ).stdout
+    rows = [line.split(":", 4) for line in text.splitlines()]
+    return [_Active(*row) for row in rows if len(row) == 5]
+
+
+def _note(uuid: str, kind: str) -> str:
+    return f"[device]\nmanaged=true\nconnection-uuid={uuid}\nnm-owned={'true' if kind else 'false'}\n"
+
+
+def _index(name: str) -> str:
+    return (LINKS / name / "ifindex").read_text().strip()
+
+
+def _before() -> Path:
+    """Notes on the profiles that links had before they got ours, by the links' names; they go with a restart."""
+    return here().runtime / "networkmanager"
+
+
+def _remember(links: Mapping[IfName, str], active: Iterable[_Active]) -> None:
+    for row in active:
+        name = IfName(row.device)
+        # below /run stands what it made up itself for a link that it found configured
+        if name in links and row.uuid != profile_uuid(name) and not row.file.startswith("/run/"):
+            make_folder(_before())
+            (_before() / name).write_text(_note(row.uuid, links[name]))
+
+
+def _put_back(name: IfName) -> None:
+    note, before = NOTES / _index(name), _before() / name
+    if before.exists() and not Path("/", path_of(name)).exists():
+        note.write_text(before.read_text())
+    else:
+        note.unlink()
 
 
 def _restart(links: Mapping[IfName, str]) -> None:
     notes = Path(tempfile.mkdtemp(prefix="bascule-", dir="/run"))
     try:
         for name, kind in links.items():
-            owned = "true" if kind else "false"
-            index = (LINKS / name / "ifindex").read_text().strip()
-            text = f"[device]\nmanaged=true\nconnection-uuid={profile_uuid(name)}\nnm-owned={owned}\n"
-            (notes / index).write_text(text)
+            (notes / _index(name)).write_text(_note(profile_uuid(name), kind))
         copy = f"cp -f {notes}/* {NOTES}/" if links else ":"
         run(("systemctl", "daemon-reload"))
         run((*RESTART, f"systemctl stop NetworkManager; {copy}; systemctl start NetworkManager"))

@@ -27,6 +27,7 @@ from bascule.system.process import open_log
 STEP_S = 0.5  # how often it looks at the clock and at the journal
 STUCK_S = 5.0  # how long it waits at the deadline for whoever holds the lock, before it ends him
 TRIES = 5
+TOLD = "it was told to end"
 HALF_WAY = "the apply that made it ended half-way"
 
 
@@ -91,7 +92,7 @@ def wait(folder: Folder, alive: int, told: _Told) -> str:
         if not folder.path.is_dir():
             return ""  # the checkpoint was given up before anything was changed
         if told.now:
-            return "it was told to end"
+            return TOLD
         left_s = (entry.deadline_s if entry and entry.deadline_s is not None else 0.0) - boot.boottime_s()
         if left_s <= 0:
             return "nobody confirmed it in time"
@@ -136,6 +137,7 @@ def act(folder: Folder, lock_path: Path, why: str) -> int:
                     f"taken back because {why}: {back.changes} changes" if back.ok else f"still different: {back.left}"
                 )
                 if back.ok:
+                    _followed(why)
                     return 0
             time.sleep(1)
     return 1
@@ -149,6 +151,17 @@ def _lock(path: Path) -> Lock:
         except LockHeld:
             end_holder(path)
             wait_s = 1.0
+
+
+def _followed(why: str) -> None:
+    """NetworkManager, which was at rest for a change of links that it had, has them again and keeps their leases."""
+    if why == TOLD:  # the machine is going down
+        return
+    with contextlib.suppress(Exception):  # the host is as before, whatever becomes of this
+        from bascule.apply.adopt import adopt  # only now: nothing that the way back needs
+
+        for fault in adopt(()):
+            _say(fault)
 
 
 def _say(text: str) -> None:

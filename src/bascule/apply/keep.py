@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,10 @@ from bascule.observe.manager import detect
 from bascule.system.netns import is_machines_own
 
 if TYPE_CHECKING:  # where nothing is kept, as in a namespace, no dialect is imported
+    from bascule.model.dhcp.identity import ClientId
+    from bascule.model.values import IfName
+    from bascule.persist.config import NetworkConfig
+    from bascule.persist.dialect import Dialect, Files
     from bascule.persist.writer import Writing
 
 
@@ -26,6 +31,7 @@ class Keeper:
     dialect: str
     root: str = "/"
     _writing: Writing | None = field(default=None, init=False)
+    _ids: Mapping[IfName, ClientId | None] = field(default_factory=dict, init=False)
 
     def paths(self, wanted: HostState) -> Sequence[str]:
         """Every file that will be made, changed or deleted.
@@ -41,10 +47,21 @@ class Keeper:
         includes = ifupdown_parse.includes if self.dialect == "ifupdown" else None
         existing = read_tree(self.root, (*speech.READS, sysctls.PATH), includes).files
         stamp = Stamp(self.site.name, self.host.name, self.site.digest)
-        config = wanted_config(self.site, self.host, wanted)
+        config = self._identified(wanted_config(self.site, self.host, wanted), speech, existing)
         besides = sysctls.render(self.site, self.host, wanted)
         self._writing = prepare(speech, config, existing, stamp=stamp, root=self.root, besides=besides)
         return [str(Path(self.root, path)) for path in (*self._writing.files, *self._writing.removed)]
+
+    def _identified(self, config: NetworkConfig, speech: Dialect, existing: Files) -> NetworkConfig:
+        """Each link that asks by DHCP stays the one that its server knows; decided once, before the change."""
+        from bascule.observe.client_id import client_id
+        from bascule.persist.client_ids import client_ids, with_client_ids
+
+        if any(link.dhcp4 and name not in self._ids for name, link in config.links.items()):
+            nics = {name: link.pin_mac for name, link in config.links.items() if not link.options.kind}
+            before = speech.parse(existing, nics).config
+            self._ids = client_ids(config, before, partial(client_id, self.dialect))
+        return with_client_ids(config, self._ids)
 
     def write(self, wanted: HostState) -> Sequence[str]:
         """Put the files in place; their paths."""

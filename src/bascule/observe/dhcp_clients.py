@@ -8,10 +8,9 @@ from pathlib import Path
 
 from bascule.model.dhcp import KINDS, Client
 from bascule.model.values import IfName
-from bascule.system.managers import in_first_namespace, networkd_has, networkmanager_links
+from bascule.system.managers import NETWORKD_LEASES, in_first_namespace, networkd_has, networkmanager_links
 from bascule.system.process import Program, programs
 
-NETWORKD_LEASES = Path("/run/systemd/netif/leases")  # a file for each link that has one, named by its index
 NM_HELPER = "nm-dhcp-helper"  # the script of a dhclient that NetworkManager has started
 
 

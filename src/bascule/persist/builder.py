@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from bascule.model.dhcp.identity import ClientId
 from bascule.model.links import Bond, Bridge, BridgePort, Dummy, LinkOptions, Physical, Vlan
 from bascule.model.state import PortVlans
 from bascule.model.values import IfName, Mac, parse_ifname
@@ -38,6 +39,7 @@ class Draft:
     mac: Mac | None = None
     mtu: int | None = None
     dhcp4: bool = False
+    client_id: ClientId = ClientId()
     ipv6: Ipv6 = Ipv6.OFF
     onboot: bool = True
 
@@ -53,6 +55,7 @@ class Draft:
             mac=self.mac,
             mtu=self.mtu,
             dhcp4=self.dhcp4,
+            client_id=self.client_id,
             ipv6=self.ipv6,
             addresses=tuple(self.addresses),
             routes=tuple(self.routes),

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
+from bascule.model.dhcp.identity import ClientId
 from bascule.model.links import Bridge, BridgePort, LinkOptions, Physical
 from bascule.model.state import PortVlans
 from bascule.model.values import IfName, Mac
@@ -58,7 +59,8 @@ class LinkConfig:
 
     ``pin_mac`` and ``pin_path`` tie the name to a piece of hardware (its permanent MAC, its udev ``ID_PATH``);
     ``mac`` is the address that the link is given. ``mtu`` None leaves it to the kernel. ``vlans`` of a port are
-    the VLANs that it is given on a VLAN-aware bridge, empty for the bridge's default.
+    the VLANs that it is given on a VLAN-aware bridge, empty for the bridge's default. ``client_id`` None leaves it
+    to the DHCP client who the link is for its server.
     """
 
     name: IfName
@@ -70,6 +72,7 @@ class LinkConfig:
     mac: Mac | None = None
     mtu: int | None = None
     dhcp4: bool = False
+    client_id: ClientId | None = None
     ipv6: Ipv6 = Ipv6.OFF
     addresses: tuple[str, ...] = ()
     routes: tuple[StaticRoute, ...] = ()
@@ -84,6 +87,8 @@ class LinkConfig:
         if self.master is not None:  # a port speaks for nobody: the bridge or bond carries the addresses
             for name, empty in _PORT_HAS_NONE:
                 put(self, name, empty)
+        if self.client_id is not None and (not self.dhcp4 or self.client_id == ClientId()):
+            put(self, "client_id", None)
         if self.addresses or self.dns or self.routes or self.vlans:  # most links of a large host have none
             put(self, "addresses", v4_first(dict.fromkeys(self.addresses)))
             put(self, "dns", v4_first(dict.fromkeys(self.dns)))

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar, cast
 
 from bascule.errors import BasculeError, Problem, UsageFault
 from bascule.model.values import IfName, Mac, parse_ifname
-from bascule.persist.config import MAIN_TABLE, NetworkConfig, StaticRoute
+from bascule.persist.config import MAIN_TABLE, LinkConfig, NetworkConfig, StaticRoute
 
 T = TypeVar("T")
 
@@ -116,6 +116,11 @@ class Gaps:
         for pattern in config.unmanaged:
             if not _PATTERN.fullmatch(pattern):
                 self.add("the host", "unmanaged", pattern, "a name, or the beginning of a name and '*'")
+
+    def check_client_id(self, link: LinkConfig) -> None:
+        """Dialects whose DHCP client puts its identifier together by itself."""
+        if link.client_id is not None:
+            self.add(link.name, "DHCP client identifier", link.client_id, "dhclient makes its own")
 
 
 DOMAIN = re.compile(r"~?[A-Za-z0-9_][A-Za-z0-9_.-]*")

@@ -128,6 +128,7 @@ def _port(link: LinkConfig, config: NetworkConfig, gaps: Gaps) -> Lines:
 def _ip(link: LinkConfig, gaps: Gaps) -> Lines:
     v4, v6 = link.split()
     out: Lines = [("BOOTPROTO", "dhcp" if link.dhcp4 else "none")]
+    gaps.check_client_id(link)
     if link.dhcp4 and v4:
         gaps.add(link.name, "address", ", ".join(v4), "the scripts ignore IPADDR where BOOTPROTO=dhcp")
     for number, address in enumerate(v4):

@@ -70,6 +70,7 @@ def _link(link: LinkConfig, config: NetworkConfig, members: list[LinkConfig], ga
     low = _low(link, config, members, gaps)
     v4, v6 = link.split()
     heads: list[tuple[str, Lines]] = []
+    gaps.check_client_id(link)
     if link.dhcp4:
         heads.append(("inet dhcp", []))
     heads += [("inet static", [f"address {address}"]) for address in v4]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 
+from bascule.model.dhcp.identity import ClientId, colons
 from bascule.model.links import Bond, Bridge, Dummy, Vlan
 from bascule.model.state import PortVlans
 from bascule.persist import ini, linkfile, nmconf
@@ -148,6 +149,8 @@ def _ip(link: LinkConfig, gaps: Gaps) -> tuple[Items, Items]:
     families = []
     for method, addresses, ipv6 in ((method4, v4, False), (method6, v6, True)):
         items: Items = [("method", method)]
+        if link.client_id and method in {"auto", "dhcp"}:
+            items += _client_id(link, link.client_id, gaps, ipv6=ipv6)
         items += [(f"address{number}", address) for number, address in enumerate(addresses, 1)]
         routes = [route for route in link.routes if route.is_ipv6 == ipv6]
         servers = [server for server in link.dns if (":" in server) == ipv6]
@@ -165,6 +168,19 @@ def _ip(link: LinkConfig, gaps: Gaps) -> tuple[Items, Items]:
             gaps.add(link.name, "search", " ".join(link.search), "the link has no address")
         families[0 if method4 != "disabled" else 1].append(("dns-search", ";".join(link.search) + ";"))
     return families[0], families[1]
+
+
+def _client_id(link: LinkConfig, said: ClientId, gaps: Gaps, *, ipv6: bool) -> Items:
+    """Who it is to its server (nm-settings(5)): left alone, the MAC for DHCPv4, for DHCPv6 an IAID of the link's name.
+
+    ``duid`` of dhcp-client-id is put together from dhcp-iaid and the machine's DUID.
+    """
+    out: Items = []
+    if said.iaid is None and said.duid:
+        gaps.add(link.name, "DHCP client identifier", said, "a DUID stands together with an IAID")
+    if not ipv6 and (said.by_mac or said.iaid is not None):
+        out.append(("dhcp-client-id", "mac" if said.by_mac else colons(said.identifier) or "duid"))
+    return [*out, ("dhcp-iaid", str(said.iaid))] if said.iaid is not None else out
 
 
 def _routes(routes: list[StaticRoute], *, gateway: bool) -> Items:

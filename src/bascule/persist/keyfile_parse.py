@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
+from bascule.model.dhcp.identity import ClientId
 from bascule.model.state import PortVlans
 from bascule.model.values import IfName, Mac, parse_mac, parse_vid
 from bascule.persist import ini, linkfile, nmconf
@@ -258,9 +260,26 @@ class _Reader:
             except ValueError as wrong:
                 self.leave(family, "dns", str(wrong))
         draft.search += _list(self.value(family, "dns-search"))
+        self._client_id(draft, family)
         for key in ("ignore-auto-routes", "ignore-auto-dns", "never-default"):
             if self.value(family, key) == "true" and (draft.dhcp4 if family == "ipv4" else draft.ipv6 is Ipv6.AUTO):
                 self.leave(family, key, "what to take of a lease is not taken over")
+
+    def _client_id(self, draft: Draft, family: str) -> None:
+        """Who the link is to its DHCP server, as far as it is told without the link's name and connection."""
+        section = self.sections[family]
+        said, text = draft.client_id, section.get("dhcp-client-id").strip()
+        iaid = section.get("dhcp-iaid").strip()
+        if iaid.isdigit() and draft.dhcp4:
+            number = self.take(family, "dhcp-iaid", parse_number)
+            said = said if number is None else replace(said, iaid=number)
+        if family == "ipv4" and (text == "mac" or (text == "duid" and said.iaid is not None)):
+            self.taken.add((family, "dhcp-client-id"))
+            said = replace(said, by_mac=text == "mac")
+        elif family == "ipv4" and (whole := ClientId.of(text)) is not None and not whole.by_mac:
+            self.taken.add((family, "dhcp-client-id"))
+            said = whole
+        draft.client_id = said
 
     def _addresses(self, draft: Draft, family: str, item: ini.Item) -> None:
         """``address1=192.168.1.10/24,192.168.1.1``: the gateway behind the comma is the old way."""

@@ -1,7 +1,8 @@
 """netplan: YAML below /etc/netplan for networkd (netplan-yaml.md).
 
-netplan has no word for multicast snooping, VLAN filtering or most port options. networkd has, so they stand in
-drop-ins beside the units that netplan generates (10-netplan-NAME), as netplan's own documentation does it.
+netplan has no word for multicast snooping, VLAN filtering, a DHCP client's IAID and DUID or most port options. networkd
+has, so they stand in drop-ins beside the units that netplan generates (10-netplan-NAME), as netplan's own documentation
+does it.
 """
 
 from __future__ import annotations
@@ -125,6 +126,8 @@ def _ip(link: LinkConfig) -> dict[str, Any]:
     out: dict[str, Any] = {}
     if link.dhcp4:
         out["dhcp4"] = True
+    if link.client_id and link.client_id.by_mac:
+        out["dhcp-identifier"] = "mac"
     if link.ipv6 is Ipv6.DHCP:
         out["dhcp6"] = True
     if link.ipv6 is Ipv6.OFF:
@@ -178,6 +181,7 @@ def _dropins(link: LinkConfig, gaps: Gaps) -> dict[str, str]:
         used.append(("Bridge", networkd.port(link, BridgePort(**rest), gaps)))
     used += networkd.vlans(link)
     used.append(("Network", networkd.keep(link)))
+    used.append(("DHCPv4", [item for item in networkd.client_id(link) if item[0] != "ClientIdentifier"]))
     for sections, kind in ((made, "netdev"), (used, "network")):
         text = ini.write(sections)
         if text:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
@@ -32,7 +33,14 @@ from bascule.persist.dialect import (
 from bascule.persist.ini import read
 from bascule.persist.networkd_parse import FOLDER as UNITS
 from bascule.persist.networkd_parse import Reader
-from bascule.persist.networkd_words import FLAG_FIELD, parse_bridge_vlan, span_ms, span_ticks
+from bascule.persist.networkd_words import (
+    DHCP4,
+    FLAG_FIELD,
+    parse_bridge_vlan,
+    put_client_id,
+    span_ms,
+    span_ticks,
+)
 
 FOLDER = "etc/netplan"
 UNIT = "10-netplan-"  # how netplan calls what it generates for networkd
@@ -56,7 +64,7 @@ BOND = {
 }
 SILENT = words(
     """
-    renderer optional critical dhcp-identifier optional-addresses ignore-carrier ipv6-privacy emit-lldp match set-name
+    renderer optional critical optional-addresses ignore-carrier ipv6-privacy emit-lldp match set-name
     ipv6-address-generation ipv6-mtu interfaces
     """
 )
@@ -394,6 +402,8 @@ def _port_dropin(path: str, section: Any, draft: Draft, reader: Reader) -> None:
     for item in section.items:
         if section.name == "Bridge" and item.key in FLAG_FIELD:
             reader.put(path, section, item, partial(_flag, draft, item.key))
+        elif section.name in DHCP4:
+            reader.put(path, section, item, lambda _, a=section, b=item: put_client_id(draft, a, b))  # type: ignore[misc]
         elif (section.name, item.key) != ("Network", "KeepConfiguration"):
             reader.leave(path, section, item, "not taken beside netplan")
 
@@ -421,6 +431,12 @@ def _vid(draft: Draft, text: str) -> None:
     draft.options["id"] = parse_vid(text)
 
 
+def _identifier(draft: Draft, text: str) -> None:
+    if text not in {"mac", "duid"}:
+        raise ValueError(f"'{text}' is neither mac nor duid")
+    draft.client_id = replace(draft.client_id, by_mac=text == "mac")
+
+
 def _gateway(draft: Draft, text: str) -> None:
     gateway = parse_ip(text)
     draft.routes.append(StaticRoute(dst=default_of(gateway), gateway=gateway))
@@ -430,6 +446,7 @@ _SIMPLE: dict[str, Callable[[Draft, str], None]] = {
     "macaddress": _set("mac", parse_mac),
     "mtu": _set("mtu", parse_mtu),
     "dhcp4": _set("dhcp4", parse_bool),
+    "dhcp-identifier": _identifier,
     "activation-mode": _set("onboot", lambda text: text not in {"manual", "off"}),
     "id": _vid,
     "gateway4": _gateway,

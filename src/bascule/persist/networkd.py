@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from bascule.model.dhcp.identity import ClientId, colons
 from bascule.model.links import Bond, Bridge, BridgePort, Vlan
 from bascule.persist import ini, linkfile
 from bascule.persist.config import MAIN_TABLE, Ipv6, LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.dialect import Gaps, seconds
 from bascule.persist.networkd_parse import FOLDER, parse
-from bascule.persist.networkd_words import BOND, PORT_FLAGS, TIMES
+from bascule.persist.networkd_words import BOND, DUID_TYPES, PORT_FLAGS, TIMES
 
 __all__ = ["NAME", "READS", "parse", "render"]
 
@@ -122,6 +123,7 @@ def _network(link: LinkConfig, config: NetworkConfig, above: list[str], gaps: Ga
     if link.is_bridge:
         network.append(("ConfigureWithoutCarrier", "yes"))
     network += [("VLAN", name) for name in above]
+    out.append(("DHCPv4", client_id(link)))
     out += [("Route", _route(route)) for route in link.routes if not route.is_plain_default]
     if link.port is not None:
         out.append(("Bridge", port(link, link.port, gaps)))
@@ -134,6 +136,19 @@ def keep(link: LinkConfig) -> Items:
     Some 50 ms without the address; the leased ones it must be free to drop.
     """
     return [("KeepConfiguration", "static")] if link.addresses and not link.dhcp4 else []
+
+
+def client_id(link: LinkConfig) -> Items:
+    """[DHCPv4]: who it is to its server. networkd takes the IAID for DHCPv6 as well (networkd-dhcp-common.c)."""
+    said = link.client_id or ClientId()
+    out: Items = [("ClientIdentifier", "mac")] if said.by_mac else []
+    if said.iaid is not None:
+        out.append(("IAID", str(said.iaid)))
+    if said.duid:
+        number = int(said.duid[:4], 16)  # which only new versions take as one
+        kind = next((word for word, known in DUID_TYPES.items() if known == number), str(number))
+        out += [("DUIDType", kind), ("DUIDRawData", colons(said.duid[4:]))]
+    return out
 
 
 def _ip(link: LinkConfig, network: Items) -> None:

@@ -23,7 +23,7 @@ from bascule.persist.dialect import (
     parse_table,
 )
 from bascule.persist.ini import Item, Section
-from bascule.persist.networkd_words import FLAG_FIELD, NETDEV, SILENT, parse_bridge_vlan
+from bascule.persist.networkd_words import DHCP4, FLAG_FIELD, NETDEV, SILENT, parse_bridge_vlan, put_client_id
 
 FOLDER = "etc/systemd/network"
 
@@ -228,6 +228,8 @@ class _Network:
         elif section.name == "Bridge" and key in FLAG_FIELD:
             name, inverse = FLAG_FIELD[key]
             draft.port[name] = parse_bool(text) != inverse
+        elif section.name in DHCP4:
+            put_client_id(draft, section, item)
         elif section.name == "VLAN" and key in {"Id", "Protocol"}:
             raise ValueError("belongs into a .netdev")
         else:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+from bascule.model.dhcp.identity import parse_duid
 from bascule.model.state import PortVlans
 from bascule.model.values import parse_mac, parse_vid
 from bascule.persist.bonding import parse_bond_option
 from bascule.persist.builder import Draft
 from bascule.persist.dialect import parse_bool, parse_mtu, parse_number, words
-from bascule.persist.ini import Section
+from bascule.persist.ini import Item, Section
 
 TIMES = {
     "forward_delay": "ForwardDelaySec",
@@ -43,6 +45,9 @@ FLAG_FIELD = {key: (name, inverse) for name, (key, inverse) in PORT_FLAGS.items(
 SILENT = words(
     "RequiredForOnline ConfigureWithoutCarrier IgnoreCarrierLoss Description KeepConfiguration LLDP EmitLLDP"
 )
+
+DHCP4 = frozenset({"DHCPv4", "DHCP"})  # the second is what it was called at first
+DUID_TYPES = {"link-layer-time": 1, "vendor": 2, "link-layer": 3, "uuid": 4}  # RFC 8415 section 11
 
 _SPAN = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|msec|s|sec|min|us|)")
 _SPAN_MS = {"ms": 1, "msec": 1, "s": 1000, "sec": 1000, "": 1000, "min": 60000, "us": 0.001}
@@ -82,6 +87,26 @@ def parse_bridge_vlan(section: Section) -> list[PortVlans]:
         PortVlans(first=first, last=last, pvid=first == pvid, untagged=untagged)
         for (first, last), untagged in ranges.items()
     ]
+
+
+def put_client_id(draft: Draft, section: Section, item: Item) -> None:
+    """A word of [DHCPv4] on who the link is to its server. Raises ValueError for every other one."""
+    said = draft.client_id
+    if item.key == "IAID":
+        draft.client_id = replace(said, iaid=parse_number(item.value))
+    elif item.key == "ClientIdentifier" and item.value in {"mac", "duid"}:
+        draft.client_id = replace(said, by_mac=item.value == "mac")
+    elif item.key in {"DUIDType", "DUIDRawData"}:
+        draft.client_id = replace(said, duid=_duid(section.get("DUIDType"), section.get("DUIDRawData")))
+    else:
+        raise ValueError("not taken")
+
+
+def _duid(kind: str, raw: str) -> str:
+    if not kind or not raw:
+        raise ValueError("a DUID is taken only with both DUIDType= and DUIDRawData=")
+    number = DUID_TYPES[kind] if kind in DUID_TYPES else parse_number(kind, 0, 65535)
+    return parse_duid(f"{number:04x}{raw}")
 
 
 def _option(field: str, parse: Callable[[str], Any]) -> Callable[[Draft, str], None]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from bascule.model.dhcp.identity import ClientId
 from bascule.model.links import Bond, Bridge, BridgePort, Dummy, Vlan
 from bascule.model.state import PortVlans
 from bascule.model.values import IfName, Mac
@@ -48,6 +49,11 @@ FOOT = """
   `bridge-ports-condone-regex` keeps ifupdown2 from taking the guests' taps off their bridge; ifupdown passes over it.
   `no-auto-down` keeps `ifdown -a`, and so a restart of networking.service, from deleting the bridges; to ifupdown2 that
   line is part of a comment.
+* **Who asks by DHCP.** Where systemd-networkd or NetworkManager has a lease that goes over to another link, `bascule
+  apply` reads from it who the link is to its server, and writes that down for the link that gets it. networkd says it
+  with `ClientIdentifier=`, `IAID=`, `DUIDType=` and `DUIDRawData=`, a keyfile with `dhcp-client-id` and `dhcp-iaid`;
+  netplan knows `dhcp-identifier: mac` alone, so the rest stands in a drop-in. `bascule import` notes it, since a site
+  file has no word for it. ifupdown and ifcfg leave it to dhclient: it goes by the MAC, or by what its lease file says.
 * **Hardware pins** are udev `.link` files (`/etc/systemd/network/10-NAME.link`) for keyfile, networkd and ifupdown,
   `match` and `set-name` for netplan, `HWADDR` for ifcfg.
 * **The guests' taps** (`vnet*`, `tap*`, `macvtap*` and the names in the site file) are marked as not theirs for
@@ -60,6 +66,7 @@ those suffice. Foreign files are never touched; every file that Bascule writes b
 
 ETH = IfName("eth4")
 BR = IfName("br3")
+DUID = "0004" + "ab" * 16  # of type UUID
 
 
 def _nic(**fields: Any) -> NetworkConfig:
@@ -96,6 +103,8 @@ def probes() -> Iterator[tuple[str, NetworkConfig]]:
     yield "a static IPv4 address", _nic(addresses=("192.0.2.5/24",))
     yield "several addresses, IPv4 and IPv6", _nic(addresses=("192.0.2.5/24", "192.0.2.6/24", "2001:db8::5/64"))
     yield "DHCP", _nic(dhcp4=True)
+    yield "DHCP: the MAC as client identifier", _nic(dhcp4=True, client_id=ClientId(by_mac=True))
+    yield "DHCP: IAID and DUID that the server knows", _nic(dhcp4=True, client_id=ClientId(iaid=7, duid=DUID))
     yield "DHCP beside a static IPv4 address", _nic(dhcp4=True, addresses=("192.0.2.5/24",))
     yield "IPv6 by router advertisement", _nic(ipv6=Ipv6.AUTO)
     yield "DHCPv6", _nic(ipv6=Ipv6.DHCP)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from bascule.model.links import Bond, Bridge, Other, Physical, Veth, Vlan
 from bascule.model.state import HostState, Link, PortVlans
 from bascule.model.values import IfName
-from bascule.persist.config import MAIN_TABLE, Ipv6, LinkConfig, NetworkConfig, StaticRoute
+from bascule.persist.config import MAIN_TABLE, Ipv6, LinkConfig, NetworkConfig, StaticRoute, replace_fields
 
 FOREIGN = re.compile(  # bridges that other programs make, name and remove as they please
     r"docker[0-9]+|br-[0-9a-f]{12}|virbr[0-9]+(-nic)?|lxcbr[0-9]+|lxdbr[0-9]+|incusbr[0-9]+|cni[0-9]+|podman[0-9]+"
@@ -118,7 +118,8 @@ def conflicts(kernel: NetworkConfig, files: NetworkConfig) -> Iterator[str]:
         else:
             if have.onboot and not say.onboot:
                 yield f"{name}: is up, but its files do not bring it up at boot"
-            yield from differences(name, have, say, "in the kernel", "in the files")
+            known = replace_fields(have, client_id=say.client_id)  # of which the kernel knows nothing
+            yield from differences(name, known, say, "in the kernel", "in the files")
 
 
 def differences(name: str, have: LinkConfig, say: LinkConfig, here: str, there: str) -> Iterator[str]:
@@ -133,6 +134,9 @@ def differences(name: str, have: LinkConfig, say: LinkConfig, here: str, there: 
     ):
         if mine != theirs:
             yield f"{name}: {word} is {mine} {here}, {theirs} {there}"
+    if have.dhcp4 and say.dhcp4 and have.client_id != say.client_id:
+        mine, theirs = (str(link.client_id or "left to the client") for link in (have, say))
+        yield f"{name}: who it is to its DHCP server is {mine} {here}, {theirs} {there}"
     if set(have.addresses) != set(say.addresses):
         mine, theirs = (", ".join(addresses) or "none" for addresses in (have.addresses, say.addresses))
         yield f"{name}: addresses are {mine} {here}, {theirs} {there}"
@@ -161,6 +165,7 @@ def together(kernel: NetworkConfig, files: NetworkConfig) -> NetworkConfig:
                 mac=have.mac,
                 mtu=have.mtu,
                 dhcp4=have.dhcp4 or say.dhcp4,
+                client_id=say.client_id,
                 ipv6=have.ipv6,
                 addresses=have.addresses,
                 routes=have.routes,

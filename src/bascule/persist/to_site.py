@@ -143,6 +143,9 @@ class _Writer:
         addresses = [*link.addresses, *(["dhcp"] if link.dhcp4 else [])]
         if addresses:
             out["address"] = _one_or_many(addresses)
+        if link.client_id is not None:
+            words = "'bascule apply' keeps it on this host, elsewhere another lease may come"
+            self.note(f"{link.name}: is {link.client_id} to its DHCP server; a site file has no word for it; {words}")
         gateways, routes = [], []
         for route in link.routes:
             if route.is_plain_default and route.is_ipv6 not in self.gateways:

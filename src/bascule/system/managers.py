@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
+import socket
 from pathlib import Path
 
 from bascule.errors import MissingTool
 from bascule.system.run import run
 
+NETWORKD_LEASES = Path("/run/systemd/netif/leases")  # a file for each link that has one, named by its index
+NETWORKD_LINKS = Path("/run/systemd/netif/links")
 NETWORKD_BUSY = frozenset({"configuring", "configured", "pending", "failed"})  # networkctl(1), SETUP
 
 
@@ -59,6 +63,37 @@ def networkd_has(link: str) -> bool:
     except (ValueError, AttributeError):
         return False  # older than its JSON (systemd 249)
     return state in NETWORKD_BUSY
+
+
+def networkd_dhcp(link: str) -> tuple[str, str]:
+    """Option 61 of the lease that networkd has on a link, and its IAID for DHCPv6, in hexadecimal; "" for what is not.
+
+    ``CLIENTID=`` of the lease (sd-dhcp-lease.c, dhcp_lease_save), ``DHCP6_CLIENT_IAID=`` of the link's state
+    (networkd-dhcp6.c, link_serialize_dhcp6_client; since 249). Both files are named by the link's index.
+    """
+    if not in_first_namespace():
+        return "", ""
+    return _said(NETWORKD_LEASES, link, r"CLIENTID=([0-9a-f]+)"), _said(
+        NETWORKD_LINKS, link, r"DHCP6_CLIENT_IAID=0x([0-9a-f]{1,8})"
+    )
+
+
+def _said(folder: Path, link: str, line: str) -> str:
+    try:
+        text = (folder / str(socket.if_nametoindex(link))).read_text(errors="replace")
+    except OSError:
+        return ""
+    found = re.search(f"^{line}$", text, re.MULTILINE)
+    return found[1] if found else ""
+
+
+def networkmanager_dhcp(link: str) -> tuple[str, str]:
+    """The same of NetworkManager, which shows both among the options of its leases (nm-dhcp-options.c)."""
+    text = _answer("nmcli", "-t", "-e", "no", "-f", "DHCP4,DHCP6", "device", "show", link)
+    keys = ("dhcp_client_identifier", "iaid")
+    found = [re.search(rf":{key} = ([0-9a-f:]+)$", text, re.MULTILINE) for key in keys]
+    own, iaid = (each[1].replace(":", "") if each else "" for each in found)
+    return own, iaid
 
 
 def _answer(*argv: str) -> str:

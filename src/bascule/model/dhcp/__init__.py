@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from bascule.model.dhcp import dhclient, dhcpcd, udhcpc
 from bascule.model.dhcp.client import Client, Handover, Kind, Start
+from bascule.model.dhcp.identity import ClientId
 
 KINDS: Mapping[str, Kind] = {kind.NAME: kind for kind in (dhclient, dhcpcd, udhcpc)}
 
-__all__ = ["KINDS", "Client", "Handover", "Kind", "Start"]
+__all__ = ["KINDS", "Client", "ClientId", "Handover", "Kind", "Start"]

@@ -1,0 +1,222 @@
+"""A lease that a manager keeps goes on under the bridge, also when it takes the bridge over: real ones, a real server.
+
+The server goes by the client identifier, as dnsmasq, dhcpd and Kea do by default, and gives IPv6 addresses as well.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.persist.readers import ask
+from tests.persist.test_adoption import BUS, SYSTEMD
+from tests.persist.test_readers import MANAGER
+
+SITE = """\
+site: leased
+networks:
+  internal: {subnet: 192.168.1.0/24}
+hosts:
+  vmserver:
+    nics:
+      eth2: {network: internal}
+    bridges:
+      br2: {uplink: eth2, address: from-uplink}
+"""
+# udev has seen every link, and calls the NIC by its slot, as it does with hardware: of that name networkd makes the
+# IAID (netif-util.c, net_get_persistent_name); for a bridge there is none
+UDEV = """\
+mkdir -p /run/udev/data /run/systemd/netif/links /run/systemd/netif/leases /run/systemd/netif/lldp
+for i in $(seq 60); do echo I:1 >/run/udev/data/n$i; done
+printf 'I:1\\nE:ID_NET_NAME_PATH=enp2s0\\n' >/run/udev/data/n$(cat /sys/class/net/eth2/ifindex)
+chown -R systemd-network:systemd-network /run/systemd/netif
+start() { /lib/systemd/systemd-networkd >>/tmp/log 2>&1 & pid=$!; }
+stop() { kill $pid; wait $pid || true; }
+"""
+GENERATE = "/usr/libexec/netplan/generate; "
+
+
+@dataclass(frozen=True, kw_only=True)
+class Host:
+    """A manager whose installer let eth2 ask by DHCP; ``identifier`` is what it then says of itself."""
+
+    file: str
+    text: str
+    identifier: str
+    kept: str  # what the bridge's file must say
+    before: str = UDEV + BUS
+    up: str = "start"
+    renew: str = "networkctl renew br2; answered 0"
+    restart: str = "stop; start"
+
+
+UNIT = "etc/systemd/network/50-eth2.network"
+NETWORK = "[Match]\nName=eth2\n\n[Network]\nDHCP=ipv4\n"
+YAML = "etc/netplan/00-installer.yaml"
+NETPLAN = "network:\n  version: 2\n  ethernets:\n    eth2:\n      dhcp4: true\n"
+PROFILE = """\
+[connection]
+id=lan
+uuid=11111111-1111-1111-1111-111111111112
+type=ethernet
+interface-name=eth2
+
+[ipv4]
+method=auto
+"""
+MANAGED = {"before": MANAGER + SYSTEMD, "renew": ":"}
+NM = "etc/NetworkManager/system-connections/lan.nmconnection"
+PLANNED = {"up": f"{GENERATE}start", "restart": f"stop; {GENERATE}start"}
+DUID = "00:04:01:02:03:04:05:06:07:08:09:0a:0b:0c:0d:0e:0f:10"
+OWN = "00:02:00:00:ab:11:.*"  # the machine's own DUID
+HOSTS = {
+    "networkd": Host(file=UNIT, text=NETWORK, identifier=f"ff:5d:e2:6c:15:{OWN}", kept="IAID=1575119893"),
+    "networkd, its own words": Host(
+        file=UNIT,
+        text=f"{NETWORK}\n[DHCPv4]\nIAID=7\nDUIDType=uuid\nDUIDRawData={DUID[6:]}\n",
+        identifier=f"ff:00:00:00:07:{DUID}",
+        kept=f"IAID=7 DUIDType=uuid DUIDRawData={DUID[6:]}",
+    ),
+    "netplan": Host(file=YAML, text=NETPLAN, identifier=f"ff:5d:e2:6c:15:{OWN}", kept="IAID=1575119893", **PLANNED),
+    "netplan, by the MAC": Host(
+        file=YAML,
+        text=f"{NETPLAN}      dhcp-identifier: mac\n",
+        identifier="01:MAC",
+        kept="dhcp-identifier: mac IAID=1575119893",
+        **PLANNED,
+    ),
+    "keyfile": Host(
+        file=NM, text=PROFILE, identifier="01:MAC", kept="dhcp-client-id=mac dhcp-iaid=75918208", **MANAGED
+    ),
+    "keyfile, by its DUID": Host(
+        file=NM,
+        text=f"{PROFILE}dhcp-client-id=duid\n",
+        identifier=f"ff:04:86:6b:80:{OWN}",
+        kept="dhcp-client-id=duid dhcp-iaid=75918208",
+        **MANAGED,
+    ),
+}
+ROOM = """\
+export PATH={bin}:/usr/local/sbin:/usr/sbin:/sbin:$PATH
+unshare --net sleep 1000 & building=$!
+sleep 0.3
+ip link set eth2p netns $building; ip link set eth2 up
+cat >/tmp/building <<'END'
+ip addr add 192.168.1.1/24 dev eth2p; ip addr add 2001:db8::1/64 dev eth2p nodad; ip link set eth2p up
+for i in $(seq 50); do ip -6 addr show dev eth2p scope link -tentative | grep -q fe80 && break; sleep 0.1; done
+dnsmasq --conf-file=/dev/null --port=0 --bind-interfaces --interface=eth2p --enable-ra --no-ping --user=root \\
+    --dhcp-range=192.168.1.100,192.168.1.199,2m --dhcp-range=2001:db8::100,2001:db8::1ff,64,2m \\
+    {option} --dhcp-authoritative --dhcp-leasefile=/tmp/leases --pid-file=/run/server.pid --log-facility=/tmp/server
+END
+nsenter -t $building -n sh -e /tmp/building
+count() {{ grep -c "$1" /tmp/server || true; }}
+note() {{ acks=$(count DHCPACK); replies=$(count DHCPREPLY); }}
+answered() {{ # the server has heard of it since, by DHCPv6 as well
+    for i in $(seq 200); do
+        [ $(count DHCPACK) -gt $acks ] && [ $(count DHCPREPLY) -ge $((replies + $1)) ] && sleep 0.5 && return
+        sleep 0.1
+    done
+    echo '### SILENT'
+}}
+report() {{ echo "### $1"; grep -v ^duid /tmp/leases; echo; ip -o addr show scope global dynamic; }}
+{before}
+note
+{up}
+answered 1
+report before
+"""
+SCRIPT = """\
+mv /{file} /root/kept
+bascule apply /site.yaml --yes --confirm-within 60s >/tmp/apply 2>&1 || {{ cat /tmp/apply >&2; exit 1; }}
+report applied
+note; bascule confirm >/dev/null; answered 1
+report confirmed
+note; {renew}
+report renewed
+note; {restart}; answered 1
+report restarted
+dhcp() {{ grep -rhE 'IAID|iaid|DUID|dhcp-|Identifier' $(grep -rl '^# Written by bascule' /etc) || true; }}
+echo '### files'; dhcp
+bascule apply /site.yaml --yes --no-confirm >/tmp/again
+echo '### again'; dhcp
+mv /root/kept /{file}
+while [ -e /sys/class/net/br2 ]; do note; bascule undo >/dev/null; done
+answered 1
+report undone
+echo '### server'; cat /tmp/server
+"""
+
+
+BACK = """\
+renews() {{ note; sleep 8; [ $(count DHCPACK) -gt $acks ] && echo "$1 renews" || echo "$1 is silent"; }}
+mv /{file} /root/kept
+bascule apply /site.yaml --yes --confirm-within 60s
+! bascule apply /site.yaml --yes --no-confirm # one waits already
+mv /root/kept /{file}
+bascule undo; sleep 2; renews eth2
+mv /{file} /root/kept
+bascule apply /site.yaml --yes --no-confirm; sleep 2; renews br2
+sed -i 's/from-uplink/from-uplink, stp: true/' /site.yaml
+bascule apply /site.yaml --yes --confirm-within 2s
+for i in $(seq 100); do bascule status | grep -q 'taken back' && break; sleep 0.2; done
+sleep 2; renews br2
+# somebody who answers before the change and not after it
+nsenter -t $building -n python3 -c 'import socket; socket.create_server(("192.168.1.1", 80)).accept()' &
+sleep 0.5
+! bascule apply /site.yaml --yes --no-confirm --probe 192.168.1.1:80; sleep 2; renews br2
+ip -o -4 addr show scope global
+"""
+
+
+def run(tmp_path: Path, host: Host, script: str, option: str = "") -> str:
+    """What the script said, on a host that has its lease."""
+    if shutil.which("dnsmasq") is None:
+        pytest.skip("dnsmasq is not here (apt-get install dnsmasq-base)")
+    told = (ROOM + script).format(
+        bin=Path(sys.executable).parent,
+        option=option,
+        **{key: getattr(host, key) for key in ("file", "before", "up", "renew", "restart")},
+    )
+    seen = ask(tmp_path, (), {host.file: host.text, "site.yaml": SITE}, told, nics=("eth2",), timeout_s=110)
+    print(seen.stdout, seen.stderr)
+    assert seen.status == 0, seen.stdout + seen.stderr
+    return seen.stdout
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("name", ["networkd", "keyfile"])
+def test_taken_back_its_manager_keeps_the_lease(name: str, tmp_path: Path) -> None:
+    said = run(tmp_path, HOSTS[name], BACK, "--dhcp-option=option:T1,4")
+    assert re.findall(r"(?:eth2|br2) (?:renews|is silent)", said) == ["eth2 renews"] + ["br2 renews"] * 3
+    assert re.search(r"^[0-9]+: br2 +inet 192", said.splitlines()[-1])
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("name", HOSTS)
+def test_the_server_sees_the_same_client_all_the_time(name: str, tmp_path: Path) -> None:
+    host = HOSTS[name]
+    out = run(tmp_path, host, SCRIPT)
+    assert "SILENT" not in out, "nobody keeps the lease"
+    said = dict(part.split("\n", 1) for part in out.split("### ")[1:])
+    leases, on = {}, {}
+    for when in ("before", "applied", "confirmed", "renewed", "restarted", "undone"):
+        given, _, here = said[when].partition("\n\n")
+        leases[when] = sorted(line.split()[1:3] + line.split()[4:] for line in given.splitlines())
+        on[when] = sorted(tuple(line.split()[index] for index in (1, 3)) for line in here.splitlines())
+    four, six = leases["before"]
+    if ":" in four[1]:
+        four, six = six, four
+    assert re.fullmatch(host.identifier.replace("MAC", four[0]), four[2]), four
+    for when, found in leases.items():
+        assert found == leases["before"], f"{when}: for the server there was another client"
+        link = "eth2" if when in {"before", "undone"} else "br2"
+        assert on[when] == [(link, f"{four[1]}/24"), (link, f"{six[1]}/128")], when
+    for word in ("DHCPRELEASE", "DHCPNAK", "DHCPDECLINE"):
+        assert word not in said["server"]
+    assert set(host.kept.split()) <= set(said["files"].split())
+    assert said["again"] == said["files"]
