@@ -45,4 +45,10 @@ def _put_right(link: Link, seen: Link, now: HostState) -> Link:
     port = link.port
     if port is not None and seen.port is not None and port.cost is None:
         port = replace(port, cost=seen.port.cost)  # the kernel derives it from the port's speed
-    return replace(link, addresses=addresses, altnames=seen.altnames, master=master, port=port)
+    # who makes the link-local address, the kernel or NetworkManager, is no drift while there is one, or none
+    mode = seen.addrgenmode if _makes_its_own(link) == _makes_its_own(seen) else link.addrgenmode
+    return replace(link, addresses=addresses, altnames=seen.altnames, master=master, port=port, addrgenmode=mode)
+
+
+def _makes_its_own(link: Link) -> bool:
+    return link.addrgenmode != "none" or any(address.is_link_local for address in link.addresses)

@@ -1,0 +1,35 @@
+"""What is drift, and what a manager does to a link that is his."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bascule.model.links import Bridge
+from bascule.model.state import Address, HostState, Link
+from bascule.model.values import IfName, Mac
+from bascule.plan.diff import diff
+from bascule.plan.drift import drift_goal
+
+LOCAL = Address(ip="fe80::5054:ff:fe00:1/64", scope="link")
+SILENT = Link(
+    name=IfName("br0"), options=Bridge(), up=True, mac=Mac("52:54:00:00:00:01"), alias="bascule:s", addrgenmode="none"
+)
+BY_THE_KERNEL = replace(SILENT, addrgenmode="eui64", addresses=(LOCAL,))
+BY_A_MANAGER = replace(SILENT, addresses=(LOCAL,))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "seen", "told"),
+    [
+        (BY_THE_KERNEL, BY_A_MANAGER, ()),
+        (BY_A_MANAGER, BY_THE_KERNEL, ()),
+        (SILENT, BY_THE_KERNEL, ("br0: IPv6 addresses by eui64",)),
+        (BY_THE_KERNEL, SILENT, ("br0: no IPv6 address of its own",)),
+    ],
+)
+def test_who_makes_the_link_local_address_is_no_drift(wanted: Link, seen: Link, told: tuple[str, ...]) -> None:
+    now = HostState.of([seen])
+    goal = drift_goal(HostState(), HostState.of([wanted]), now)
+    assert tuple(f"{change.subject}: {change.action}" for change in diff(goal, now).changes) == told
