@@ -1,5 +1,5 @@
 """``python -m bascule``."""
 
-from bascule.cli import main
+from bascule.cli import program
 
-main()
+program()

@@ -61,12 +61,19 @@ def group() -> None:
 
 
 def main() -> None:
-    """The entry point: runs a verb and turns what goes wrong into words and an exit status."""
-    from bascule.cli.entry import end, run
+    """Run a verb and turn what goes wrong into words and an exit status: ends with SystemExit."""
+    from bascule.cli.entry import run
 
     # no plug-in has a say in a site file, and to look for one opens the metadata of every package there is
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    run(group)
+
+
+def program() -> None:
+    """The entry point of a process that is nothing else: it ends with the verb."""
+    from bascule.cli.entry import end
+
     try:
-        run(group)
+        main()
     except SystemExit as stop:
         end(stop.code)
