@@ -34,11 +34,12 @@ class InRoom(Peer):
         return process(self.room.argv("sh", "-ec", script), namespace=self.host, timeout_s=PATIENCE_S + 30)
 
     def until_done(self) -> str:
-        """Shell words that end when every port is on its bridge."""
+        """Shell words that end when every port is on its bridge, and every bridge is up."""
         wanted, steps = self.bridges * self.ports, PATIENCE_S * 20
         count = "$(ip -o link show type veth | grep -c ' master br')"
+        up = "$(ip -o link show up type bridge | grep -c ': br')"
         return (
-            f"n=0; until [ {count} = {wanted} ]; do n=$((n+1)); [ $n -lt {steps} ] || "
+            f"n=0; until [ {count} = {wanted} ] && [ {up} = {self.bridges} ]; do n=$((n+1)); [ $n -lt {steps} ] || "
             f"{{ echo only {count} of {wanted} ports after {PATIENCE_S} s >&2; exit 1; }}; sleep 0.05; done"
         )
 
