@@ -106,11 +106,6 @@ class LinkConfig:
         """Whether other links can be its ports."""
         return isinstance(self.options, Bridge)
 
-    @property
-    def has_ipv4(self) -> bool:
-        """Whether it speaks IPv4 at all."""
-        return self.dhcp4 or any(":" not in text for text in self.addresses)
-
     def split(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Its addresses by family."""
         return by_family(self.addresses)

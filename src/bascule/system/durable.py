@@ -13,7 +13,7 @@ ROOM = 16 * 1024  # bytes kept free for a journal, so that it can be written to 
 
 
 def make_folder(path: Path, *, mode: int = 0o700) -> None:
-    """Make a folder that only its owner may enter, with its parents, known to the disk when this returns."""
+    """Make a folder with its parents, known to the disk when this returns; only its owner may enter, unless told."""
     if path.is_dir():
         return
     make_folder(path.parent, mode=mode)
