@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bascule.apply import boot_guard
@@ -22,6 +22,7 @@ from bascule.errors import BasculeError
 from bascule.observe.kernel import begin
 from bascule.plan.batch import tools
 from bascule.plan.change import Note
+from bascule.records import dataclass
 from bascule.survey.loops import declared_wires, loop_problems
 from bascule.system.doorbell import Doorbell
 from bascule.system.run import require_tools

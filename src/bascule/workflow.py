@@ -7,7 +7,7 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -21,6 +21,7 @@ from bascule.plan.batch import tools
 from bascule.plan.change import Note
 from bascule.plan.make import make_plan
 from bascule.plan.target import sysctl_keys
+from bascule.records import dataclass
 from bascule.site import parse
 from bascule.system.files import read_bytes
 from bascule.system.netns import Namespace

@@ -13,7 +13,6 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from bascule.apply.place import here
@@ -21,6 +20,7 @@ from bascule.errors import BasculeError
 from bascule.model.values import IfName
 from bascule.persist.config import LinkConfig
 from bascule.persist.keyfile import path_of, profile_uuid
+from bascule.records import dataclass
 from bascule.system.boot import has_systemd
 from bascule.system.durable import make_folder
 from bascule.system.run import run

@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from bascule.observe.kernel import observe
 from bascule.plan.change import Change, Plan
 from bascule.plan.diff import diff
 from bascule.plan.undo import settle, undo, with_bridges_left
+from bascule.records import dataclass
 from bascule.system import boot, durable
 
 PASSES = 4  # looks at most: what the kernel does by itself on the way needs one more, what others do now and then too

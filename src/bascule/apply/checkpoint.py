@@ -10,7 +10,7 @@ import base64
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from bascule.errors import BasculeError, Problem
 from bascule.model.dhcp import Handover
 from bascule.model.state import HostState
 from bascule.model.state_json import from_json, to_json
+from bascule.records import dataclass
 from bascule.system import boot, durable
 
 SCHEMA = "bascule/checkpoint/1"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from bascule.errors import BasculeError, NotPermitted
 from bascule.guests.places import qemu_folder
 from bascule.model.site import Host, Site
 from bascule.plan.change import Note
+from bascule.records import dataclass
 from bascule.system.boot import has_systemd
 from bascule.system.netns import is_machines_own
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from bascule.apply import boot_guard
 from bascule.apply import checkpoint as checkpoints
@@ -15,6 +14,7 @@ from bascule.apply.exclusive import lock
 from bascule.apply.guard import stand_down
 from bascule.apply.place import Place, here, refused
 from bascule.errors import BasculeError, Problem
+from bascule.records import dataclass
 from bascule.system import signals
 
 PATIENCE_S = 30.0  # for an apply or a dead-man that is just at it

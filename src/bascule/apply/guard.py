@@ -9,12 +9,12 @@ import select
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from bascule.apply.checkpoint import Folder
 from bascule.apply.place import Place
 from bascule.errors import BasculeError, CommandFailed, Problem
+from bascule.records import dataclass
 from bascule.system import process
 from bascule.system.boot import has_systemd
 from bascule.system.lockfile import start_time

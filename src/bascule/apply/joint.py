@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from bascule.plan.change import Note, Plan
 from bascule.plan.make import make_plan
 from bascule.plan.step import Phase
 from bascule.plan.virtual_network import realms
+from bascule.records import dataclass
 
 if TYPE_CHECKING:
     from bascule.apply.beside import Beside

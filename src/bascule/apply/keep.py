@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.observe.files import read_tree
 from bascule.observe.manager import detect
+from bascule.records import dataclass
 from bascule.system.netns import is_machines_own
 
 if TYPE_CHECKING:  # where nothing is kept, as in a namespace, no dialect is imported

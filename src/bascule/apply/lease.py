@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from bascule.apply.checkpoint import Folder
 from bascule.errors import BasculeError, MissingTool
 from bascule.model.dhcp import KINDS, Client, Handover, Start
 from bascule.observe.dhcp_clients import dhcp_clients
+from bascule.records import dataclass
 from bascule.system import durable
 from bascule.system.boot import has_systemd
 from bascule.system.managers import in_first_namespace

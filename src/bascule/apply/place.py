@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from bascule.errors import BasculeError, NotPermitted, Problem
+from bascule.records import dataclass
 from bascule.system import durable
 from bascule.system.doorbell import namespace_cookie
 

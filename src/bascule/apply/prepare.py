@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from bascule.apply.beside import Beside
 from bascule.apply.checkpoint import Status, latest
@@ -18,6 +18,7 @@ from bascule.observe.management import Management, management
 from bascule.plan.change import Change, Note, Plan, Risk
 from bascule.plan.leases import Leases
 from bascule.plan.target import sysctl_keys
+from bascule.records import dataclass
 from bascule.system.doorbell import Doorbell
 from bascule.system.run import Running
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from ipaddress import ip_address, ip_interface
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from bascule.model.values import IfName, IpAddress, Mac
 from bascule.probe.dhcp import Client, discover
 from bascule.probe.question import Answer, Protocol, Question
 from bascule.probe.world import Foot
+from bascule.records import dataclass
 from bascule.system.netns import Namespace
 from bascule.system.run import run
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from bascule.apply import boot_guard
 from bascule.apply import checkpoint as checkpoints
@@ -15,6 +15,7 @@ from bascule.model.state import HostState
 from bascule.observe.kernel import observe
 from bascule.plan.diff import diff
 from bascule.plan.drift import drift_goal
+from bascule.records import dataclass
 from bascule.system import boot
 from bascule.system.lockfile import Holder, holder
 

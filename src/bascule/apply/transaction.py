@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol
 
 from bascule.apply import boot_guard, lease
@@ -23,6 +23,7 @@ from bascule.observe.kernel import observe
 from bascule.plan.arrivals import with_what_came
 from bascule.plan.change import Plan
 from bascule.plan.diff import diff
+from bascule.records import dataclass
 from bascule.system import boot, durable, signals
 from bascule.system.lockfile import Lock
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 from bascule.cli.common import count, seconds, table, wrapped
 from bascule.plan.change import Change, Note, Plan, Risk
 from bascule.plan.step import Phase
+from bascule.records import dataclass
 
 NOTE_WORDS = {
     "foreign": "left alone",

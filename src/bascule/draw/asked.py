@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from bascule.draw.path import Highlight, find_path
 from bascule.draw.scene import Path, Scene
 from bascule.model.site import NOWHERE, Expectation
+from bascule.records import dataclass
 
 REACHED = {"reach": True, "no-reach": False}
 

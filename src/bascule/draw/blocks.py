@@ -9,7 +9,9 @@ that two wires of different kinds never lie on each other.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from bascule.records import dataclass
 
 Point = tuple[int, int]
 Points = list[Point]

@@ -7,13 +7,14 @@ next free place in its column, so the others stay where they are until another c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import pairwise
 
 from bascule.draw.blocks import Block, Box, Exit, Metrics, Points, box, flipped, ports, rows, spread, wrap
 from bascule.draw.hostblock import HostLayout, Notes, words_of
 from bascule.draw.rails import in_order
 from bascule.draw.scene import Edge, Layer, Scene
+from bascule.records import dataclass
 
 DEPTHS = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 32, 40, 50, 64, 80, 100, 130, 160, 200)
 

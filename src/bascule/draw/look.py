@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from bascule.draw.scene import LinkState, Presence
 from bascule.model.state import HostState, Link
+from bascule.records import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import pairwise
 
@@ -30,6 +29,7 @@ from bascule.draw.scene import (
 )
 from bascule.errors import Problem, UsageFault
 from bascule.model.site import Forward, Service
+from bascule.records import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

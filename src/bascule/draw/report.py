@@ -7,7 +7,7 @@ harm in it. Radio buttons show the way of each frame in the picture, by mouse, f
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from html import escape
 
 from bascule.draw.asked import Asked, chain, rightness, ways_of
@@ -17,6 +17,7 @@ from bascule.draw.report_style import PAGE
 from bascule.draw.scene import Path, Scene
 from bascule.draw.style import STYLE
 from bascule.model.site import Site
+from bascule.records import dataclass
 
 COLLAPSE = 12  # from how many alike guests on one box stands for all
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"

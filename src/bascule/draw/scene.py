@@ -6,10 +6,11 @@ A scene knows nothing of pixels or columns. Every drawing, also JSON, dot and me
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum, StrEnum
 
 from bascule.model.site import Forward
+from bascule.records import dataclass
 
 
 class Layer(IntEnum):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from bascule.draw.scene import Edge, Kind, Layer, Node, Scene
+from bascule.records import dataclass
 
 
 @dataclass(slots=True, kw_only=True)

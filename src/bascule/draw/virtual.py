@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from ipaddress import ip_interface
 
 from bascule.draw.look import look_at, without_uplink
@@ -13,6 +12,7 @@ from bascule.model.site import Bridge, Host, Mode, VirtualNetwork
 from bascule.model.state import HostState, Link
 from bascule.model.values import IpInterface
 from bascule.plan.virtual_network import bridge_name
+from bascule.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

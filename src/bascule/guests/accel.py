@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from bascule.errors import BasculeError
+from bascule.records import dataclass
 from bascule.system.run import run
 
 # A boot sector that writes 0x10 to port 0xf4, where QEMU's isa-debug-exit ends the process with (0x10 << 1) | 1.

@@ -7,7 +7,7 @@ the moves known to libvirt, pulses the cables so that guests renew, and writes d
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 
 from bascule.model.domain import Domain, DomainNic
@@ -15,6 +15,7 @@ from bascule.model.site import Guest, GuestNic, Host, PlugKind, Site
 from bascule.model.values import IfName
 from bascule.plan.change import Change, Note, Risk
 from bascule.plan.step import Phase
+from bascule.records import dataclass
 
 REPLUG_S = 0.1  # measured: 8 to 18 ms between link down and up; the guest's own renewal comes on top
 

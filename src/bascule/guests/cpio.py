@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from bascule.records import dataclass
 
 _TRAILER = "TRAILER!!!"
 

@@ -6,7 +6,6 @@ What is not known here (other namespaces, comments, devices, options of a NIC) g
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TypeAlias
 
@@ -16,6 +15,7 @@ from lxml.builder import E
 from bascule.errors import BasculeError, Problem
 from bascule.model.site import Guest, GuestNic, PlugKind
 from bascule.model.values import IfName, Mac
+from bascule.records import dataclass
 
 Element: TypeAlias = etree._Element  # noqa: SLF001  lxml's own name for its element type
 NAMESPACE = "https://bascule.dev/xml/guest/1"  # the mark of a domain or network that Bascule wrote

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from bascule.errors import Problem
 from bascule.model.domain import Domain
@@ -12,6 +11,7 @@ from bascule.model.site import GuestNic
 from bascule.model.state import HostState
 from bascule.model.values import Mac
 from bascule.plan.change import Note
+from bascule.records import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from bascule.errors import Problem
 from bascule.guests.changes import find_nic
@@ -13,6 +13,7 @@ from bascule.model.sightings import SOURCES, FdbEntry, Sighting
 from bascule.model.site import Site
 from bascule.model.state import HostState
 from bascule.model.values import IfName, IpAddress, Mac, parse_mac
+from bascule.records import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

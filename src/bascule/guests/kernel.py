@@ -11,12 +11,12 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 from bascule.errors import BasculeError, MissingTool, Problem
 from bascule.guests import tiny
+from bascule.records import dataclass
 from bascule.system.run import find_tool, run
 
 OLD_S = 7 * 86400

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from bascule.errors import BasculeError
@@ -15,6 +14,7 @@ from bascule.guests.protocol import Plug
 from bascule.model.site import Guest, GuestNic, PlugKind
 from bascule.model.values import IfName, Mac
 from bascule.plan.change import Note
+from bascule.records import dataclass
 from bascule.system.libvirt import DomainText, Hypervisor
 
 

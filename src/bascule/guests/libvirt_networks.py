@@ -7,7 +7,6 @@ plugged in again after.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from bascule.errors import BasculeError, CommandFailed, Problem
 from bascule.guests import domain_xml, network_xml
@@ -16,6 +15,7 @@ from bascule.model.domain import Domain, LibvirtNetwork
 from bascule.plan.change import Change, Risk
 from bascule.plan.step import Phase
 from bascule.plan.virtual_network import Realm
+from bascule.records import dataclass
 from bascule.system.iproute import batch
 from bascule.system.libvirt import Hypervisor, NetworkText
 from bascule.system.netns import Namespace

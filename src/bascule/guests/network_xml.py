@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from lxml import etree
 from lxml.builder import E
 
@@ -12,6 +10,7 @@ from bascule.model.domain import LibvirtNetwork, Reservation
 from bascule.model.site import Mode
 from bascule.model.values import IpInterface
 from bascule.plan.virtual_network import Realm
+from bascule.records import dataclass
 
 _LIBVIRT_MODE = {Mode.NAT: "nat", Mode.ROUTED: "route", Mode.OPEN: "open"}
 

@@ -7,7 +7,7 @@ from it is in :mod:`bascule.guests.part_back`, which needs neither the site file
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any, ClassVar
 
 from bascule.errors import BasculeError, Problem
@@ -23,6 +23,7 @@ from bascule.model.state import HostState
 from bascule.model.values import IfName
 from bascule.plan.change import Change, Note
 from bascule.plan.virtual_network import bridge_of
+from bascule.records import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

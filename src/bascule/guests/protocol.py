@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from bascule.model.site import GuestNic
 from bascule.model.state import PortVlans
 from bascule.model.values import IfName
 from bascule.plan.change import Note
+from bascule.records import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

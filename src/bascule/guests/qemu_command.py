@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from bascule.model.site import Guest, GuestNic
 from bascule.model.values import IfName, Mac
+from bascule.records import dataclass
 
 PROGRAM = "qemu-system-x86_64"
 

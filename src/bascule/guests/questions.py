@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from bascule.errors import CommandFailed, Problem
+from bascule.records import dataclass
 from bascule.system.line_socket import LineSocket
 
 _numbers = itertools.count(1)

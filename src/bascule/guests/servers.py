@@ -12,7 +12,7 @@ import select
 import shlex
 import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,6 +23,7 @@ from bascule.plan.change import Change, Note
 from bascule.plan.diff import diff
 from bascule.plan.step import Phase
 from bascule.plan.virtual_network import Realm, bridge_name, dnsmasq_arguments, needs_server, table_key
+from bascule.records import dataclass
 from bascule.system import durable
 from bascule.system.files import remove_file
 from bascule.system.run import find_tool, run

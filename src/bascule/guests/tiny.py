@@ -11,12 +11,13 @@ import contextlib
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from bascule.errors import BasculeError
 from bascule.guests import cpio
 from bascule.model.site import Guest, GuestNic, Service, StaticRoute
 from bascule.model.values import IpAddress, IpInterface, Mac, parse_mac
+from bascule.records import dataclass
 
 MEMORY = 96 << 20  # bytes that the tiny guest needs, measured: 64 MiB is too little to unpack the archive on 6.1
 PORT_MEMORY = 512 << 10  # bytes for each port that it serves: a process that listens

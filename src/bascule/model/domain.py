@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from bascule.model.values import IpAddress, IpInterface, Mac
+from bascule.records import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from bascule.model.values import IfName, IpAddress, Mac
+from bascule.records import dataclass
 
 SOURCES = ("agent", "lease", "snooped", "neighbour", "heard", "declared")  # the most trustworthy first
 

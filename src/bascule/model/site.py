@@ -6,12 +6,13 @@ Each value that stands in the file knows its place there (``place``), which neve
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Literal
 
 from bascule.errors import Place
 from bascule.model.values import IfName, IpAddress, IpInterface, IpNetwork, Mac, Vid
+from bascule.records import dataclass
 
 NOWHERE = Place("", 0, 0)
 

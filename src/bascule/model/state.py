@@ -8,12 +8,13 @@ for the pictures and the messages, but do not take part in comparison.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import Any
 
 from bascule.model.links import Bridge, BridgePort, LinkOptions
 from bascule.model.values import IfName, Mac
+from bascule.records import dataclass
 
 MARK = "bascule:"  # the alias of every link that Bascule made starts with it; nothing without it is ever deleted
 FORWARDING = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}  # whether a host routes, by IP version

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
+from bascule.records import dataclass
 from bascule.system.files import find_below, read_below
 
 FILES_MAX = 50_000  # one host with 10,000 bridges has 30,000

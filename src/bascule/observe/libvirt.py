@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from lxml import etree
 
 from bascule.model.domain import Domain, DomainNic, Lease, LibvirtNetwork, Reservation
 from bascule.model.values import IpAddress, IpInterface, Mac, parse_mac
+from bascule.records import dataclass
 from bascule.system.libvirt import DomainText, Hypervisor, NetworkText
 
 _UNITS = {  # libvirt.org/formatdomain.html, "Memory Allocation": b and KB are decimal, k and KiB binary

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from bascule.errors import CommandFailed, NotPermitted
 from bascule.model.links import Bridge, Tap
 from bascule.model.state import HostState
 from bascule.model.values import IfName
+from bascule.records import dataclass
 from bascule.system.netns import Namespace
 from bascule.system.run import run
 

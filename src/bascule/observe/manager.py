@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from bascule.errors import BasculeError, Problem
+from bascule.records import dataclass
 from bascule.system.files import find_below, read_below
 from bascule.system.managers import runs_here
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import Any
 
 from bascule.model.dhcp.identity import ClientId
@@ -12,6 +12,7 @@ from bascule.model.state import PortVlans
 from bascule.model.values import IfName, Mac, parse_ifname
 from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.dialect import DOMAIN, PATH, Left, Leftovers, Parsed
+from bascule.records import dataclass
 
 KINDS: dict[str, type[LinkOptions]] = {"": Physical, "bridge": Bridge, "bond": Bond, "vlan": Vlan, "dummy": Dummy}
 OPTIONS = {kind: frozenset(f.name for f in fields(options)) for kind, options in KINDS.items()}

@@ -8,7 +8,7 @@ can be exact: ports carry no addresses, IPv4 comes before IPv6, routes are sorte
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -16,6 +16,7 @@ from bascule.model.dhcp.identity import ClientId
 from bascule.model.links import Bridge, BridgePort, LinkOptions, Physical
 from bascule.model.state import PortVlans
 from bascule.model.values import IfName, Mac
+from bascule.records import dataclass
 
 MAIN_TABLE = 254  # linux/rtnetlink.h RT_TABLE_MAIN
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from ipaddress import ip_address, ip_interface, ip_network
 from typing import Protocol, TypeVar, cast
 
 from bascule.errors import BasculeError, Problem, UsageFault
 from bascule.model.values import IfName, Mac, parse_ifname
 from bascule.persist.config import MAIN_TABLE, LinkConfig, NetworkConfig, StaticRoute
+from bascule.records import dataclass
 
 T = TypeVar("T")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -28,6 +28,7 @@ from bascule.persist.dialect import (
     words,
 )
 from bascule.persist.ifupdown_hooks import hook, vlan_range
+from bascule.records import dataclass
 
 MAIN = "etc/network/interfaces"
 FOLDER = "etc/network/interfaces.d/"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from bascule.errors import BasculeError, Problem, SiteFault, UsageFault
@@ -15,6 +15,7 @@ from bascule.persist.config import NetworkConfig
 from bascule.persist.dialect import NAMES, Files, Left, Parsed, dialect, printable, seconds
 from bascule.persist.running import conflicts, running_config, together
 from bascule.persist.to_site import host_entry
+from bascule.records import dataclass
 from bascule.site import parse as parse_site
 from bascule.site.write import site_text
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from bascule.persist.dialect import Leftovers
+from bascule.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

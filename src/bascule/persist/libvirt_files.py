@@ -5,13 +5,14 @@ Elements as in libvirt's formatdomain and formatnetwork. What is only running, a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import ip_network
 from typing import Any
 from xml.etree import ElementTree as ET
 
 from bascule.model.values import parse_ifname, parse_label, parse_mac
 from bascule.persist.dialect import Files, Left, Leftovers
+from bascule.records import dataclass
 
 FOLDER = "etc/libvirt/qemu/"
 NETWORKS = f"{FOLDER}networks/"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from bascule.persist.dialect import Leftovers
+from bascule.records import dataclass
 
 _PLAIN = re.compile(
     r"[ \t]*([A-Za-z_][A-Za-z0-9_]*)=(?:\"([^\"\\$`]*)\"|'([^']*)'|([^\s\"'\\$`;&|<>()#]*))(?:[ \t]+#.*)?[ \t]*"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import ip_address, ip_interface
 from typing import Any
 
 from bascule.model.links import Bond, Bridge, Dummy, Vlan
 from bascule.model.values import IfName
 from bascule.persist.config import MAIN_TABLE, LinkConfig, NetworkConfig, StaticRoute
+from bascule.records import dataclass
 
 
 @dataclass(slots=True)

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from bascule.model.values import IfName
 from bascule.persist.config import LinkConfig, NetworkConfig
 from bascule.persist.dialect import Dialect
 from bascule.persist.running import differences
+from bascule.records import dataclass
 from bascule.system.files import remove_file, replace_file
 from bascule.system.run import run
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from bascule.plan.change import Change, Command, Plan, Tool, are_plain
+from bascule.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

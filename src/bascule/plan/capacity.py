@@ -6,12 +6,13 @@ KSM (merged pages) is left out: what it saves today it may not save when a guest
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from bascule.errors import BasculeError
 from bascule.model.domain import Domain
 from bascule.model.site import Guest, Host, PlugKind, Site
 from bascule.plan.change import Note
+from bascule.records import dataclass
 
 MIB, GIB = 1 << 20, 1 << 30
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Container
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal
+
+from bascule.records import dataclass
 
 Tool = Literal["ip", "ip -6", "bridge", "sysctl", "nft"]
 

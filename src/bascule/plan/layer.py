@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from bascule.errors import Place
@@ -14,6 +14,7 @@ from bascule.model.values import IfName
 from bascule.plan.change import Note
 from bascule.plan.target_networks import accept_ra
 from bascule.plan.virtual_network import Realm
+from bascule.records import dataclass
 
 
 @dataclass(slots=True)

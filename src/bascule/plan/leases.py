@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from bascule.model.dhcp import Client, Handover
 from bascule.model.site import Host
 from bascule.model.state import Address, HostState
 from bascule.model.values import IfName
 from bascule.plan.change import Note
+from bascule.records import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

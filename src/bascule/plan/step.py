@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum
 
 from bascule.plan.change import Change, Command, Risk
+from bascule.records import dataclass
 
 PLUG_S = 0.01  # how long a port that moves between bridges is deaf: measured below 10 ms, see benchmarks/
 

@@ -7,7 +7,7 @@ difference is the plan.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 
 from bascule.errors import BasculeError, Place, Problem
@@ -24,6 +24,7 @@ from bascule.plan.target_guests import GuestLayer, arp_ignore, ranges
 from bascule.plan.target_networks import accept_ra, kept_tables, network_sysctl_keys
 from bascule.plan.virtual_network import bridge_name
 from bascule.plan.wireless import refuse_wireless
+from bascule.records import dataclass
 
 PROTOCOL = "66"  # of the routes that Bascule makes (rtm_protocol; 66 is unassigned in iproute2's rt_protos)
 ZERO = {4: "0.0.0.0/0", 6: "::/0"}

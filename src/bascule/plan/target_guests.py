@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from bascule.errors import BasculeError, Problem
 from bascule.model.links import PORTS_MAX, BridgePort
@@ -22,6 +22,7 @@ from bascule.plan.target_networks import (
     why_forwarding,
 )
 from bascule.plan.virtual_network import TABLE_PREFIX, Realm, bridge_name, realms, tables
+from bascule.records import dataclass
 
 
 def arp_ignore(name: IfName) -> str:

@@ -9,12 +9,13 @@ is different on the links that the plan touches counts as ours.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from typing import Any, TypeVar
 
 from bascule.model.state import Address, HostState, Link, Route, Rule, link_of
 from bascule.model.values import IfName
 from bascule.plan.move import stand_in
+from bascule.records import dataclass
 
 T = TypeVar("T")
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from bascule.model.links import Bridge
 from bascule.model.site import GuestNic, Host, Mode, PlugKind, Service, Site, VirtualNetwork
 from bascule.model.state import FORWARDING, Address, Link
 from bascule.model.values import IFNAME_MAX, IfName, IpAddress, IpInterface, IpNetwork, Mac, parse_mac
+from bascule.records import dataclass
 
 if TYPE_CHECKING:  # each plan looks here; most hosts have no virtual network
     from bascule.model.domain import Lease, Reservation

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from bascule.errors import BasculeError, Place, Problem
 from bascule.model.site import Host, PlugKind, Site
 from bascule.model.state import HostState
 from bascule.model.values import IfName
+from bascule.records import dataclass
 
 WHY = "an access point takes frames of the NIC's own MAC only, so no guest is ever answered"
 FIX = "use a wired NIC, or a virtual network (mode: nat or routed)"

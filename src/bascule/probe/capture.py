@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Self
 
@@ -14,6 +13,7 @@ from bascule.probe import bpf, frames
 from bascule.probe.parse import Frame, Packet, parse_frame
 from bascule.probe.question import Answer, Protocol, Question, Response
 from bascule.probe.world import Point
+from bascule.records import dataclass
 from bascule.system.sockets import SO_TIMESTAMPNS, await_timestamps, close_all, open_packet, read_stamp
 
 OTHERHOST, OUTGOING = 3, 4  # linux/if_packet.h

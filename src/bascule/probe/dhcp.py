@@ -12,12 +12,12 @@ import random
 import select
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 
 from bascule.model.values import Mac
 from bascule.probe import bpf, frames
 from bascule.probe.parse import Dhcp, Frame, parse_dhcp, parse_frame
+from bascule.records import dataclass
 from bascule.system.netns import Namespace
 from bascule.system.sockets import close_all, open_packet
 

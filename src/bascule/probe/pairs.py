@@ -21,12 +21,12 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from bascule.errors import BasculeError, NotPermitted, Problem
 from bascule.probe import bpf, frames
 from bascule.probe.world import Foot
+from bascule.records import dataclass
 from bascule.system.parallel import cores, side_by_side
 from bascule.system.sockets import close_all, forget_neighbours, open_packet
 

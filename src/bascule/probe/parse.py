@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import IPv4Address, IPv6Address
 
 from bascule.model.values import IpAddress, Mac
 from bascule.probe import frames
+from bascule.records import dataclass
 
 _EXTENSIONS = {0, 43, 60}  # hop-by-hop, routing and destination options (RFC 8200)
 

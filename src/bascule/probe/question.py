@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from ipaddress import IPv4Address
 
 from bascule.model.site import Service
 from bascule.model.values import IfName, IpAddress, Mac
 from bascule.probe.world import Foot
+from bascule.records import dataclass
 
 PATIENCE_S = 1.5  # for a question that should be answered: long enough for a second ARP or SYN of the kernel (1 s)
 PORTS_AT_MOST = 256  # of a range; beyond that, as many spread evenly

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from bascule.model.values import IfName, IpInterface, Mac
+from bascule.records import dataclass
 from bascule.system.netns import Namespace
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from bascule.errors import Place, Problem, SiteFault
+from bascule.records import dataclass
 
 Path = tuple[str | int, ...]  # the way from the top of the file to a value: ("guests", "guest_01", "nics", 0, "mac")
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import copy
-from dataclasses import dataclass
 from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError
 
+from bascule.records import dataclass
 from bascule.site import document as d
 from bascule.site.findings import Findings, Path, nearest, shown
 from bascule.site.tree import Tree

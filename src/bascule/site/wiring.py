@@ -6,9 +6,10 @@ Lenient on purpose: a reference that leads nowhere gives None here and its own p
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from bascule.model.values import IfName, IpAddress, IpInterface, IpNetwork
+from bascule.records import dataclass
 from bascule.site import document as d
 from bascule.site.findings import Findings, Path
 from bascule.site.shape import Draft

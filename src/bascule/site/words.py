@@ -6,7 +6,7 @@ A ``Word`` names the error code, the parser and the JSON schema of one kind of s
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Annotated, Any
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -21,6 +21,7 @@ from bascule.model.values import (
     Mac,
     Vid,
 )
+from bascule.records import dataclass
 from bascule.site import parsers as p
 from bascule.site.findings import nearest, shown
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 from bascule.model.site import Host, Nic, SwitchPort
+from bascule.records import dataclass
 from bascule.survey.neighbours import Port, plain_name
 
 Status = Literal["right", "swapped", "wrong port", "wrong switch", "wrong VLAN", "unknown"]

@@ -9,11 +9,12 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import FrameType
 
 from bascule.model.state import HostState
 from bascule.model.values import IfName
+from bascule.records import dataclass
 from bascule.survey.evidence import Collector, Heard
 from bascule.survey.filter import control_filter
 from bascule.survey.frame import Tags, unwrap

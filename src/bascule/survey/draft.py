@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from bascule.model.values import IpAddress, IpNetwork
+from bascule.records import dataclass
 from bascule.survey.facts import BELIEVED, Segment, clusters, native_vlan
 from bascule.survey.neighbours import port_words
 from bascule.survey.verdicts import Survey

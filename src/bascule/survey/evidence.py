@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from types import MappingProxyType
 from typing import TypeVar
 
+from bascule.records import dataclass
 from bascule.survey.decoders import dissect
 from bascule.survey.findings import Finding
 from bascule.survey.frame import Tags

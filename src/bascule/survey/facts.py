@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
 
 from bascule.model.values import IpAddress, IpNetwork
+from bascule.records import dataclass
 from bascule.survey.evidence import UNTAGGED, Heard
 from bascule.survey.findings import Asks, Gateway, Name, Sender, Server, Subnet
 from bascule.survey.frame import Tags

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from bascule.errors import Problem
 from bascule.model.values import IfName
+from bascule.records import dataclass
 from bascule.survey.verdicts import NicVerdict, Survey
 
 

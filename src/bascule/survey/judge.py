@@ -8,10 +8,10 @@ falls when a second network, declared or not, fits as well. Below SURE_ENOUGH th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from bascule.model.site import Host, Network, Site
 from bascule.model.values import IpAddress, IpNetwork
+from bascule.records import dataclass
 from bascule.survey.facts import BELIEVED, Prefixes, Segment, clusters
 from bascule.survey.neighbours import Port
 from bascule.survey.words import listed, several

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from bascule.model.values import IpNetwork
+from bascule.records import dataclass
 from bascule.survey.evidence import Heard
 from bascule.survey.facts import Segment, clusters
 from bascule.survey.findings import Lacp, Remark, Routing

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from bascule.errors import Problem
 from bascule.model.links import Bond as BondLink
@@ -18,6 +17,7 @@ from bascule.model.links import Veth, Vlan
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
+from bascule.records import dataclass
 from bascule.survey.frame import Tags
 from bascule.survey.wire import Foot, Wire, join
 from bascule.survey.words import tag_words

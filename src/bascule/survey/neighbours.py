@@ -7,8 +7,8 @@ the switch; where it stays open who it is, the answer is nobody.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from bascule.records import dataclass
 from bascule.survey.evidence import UNTAGGED, Heard
 from bascule.survey.findings import Bpdu, Neighbour
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from mmap import mmap
 from typing import NamedTuple
+
+from bascule.records import dataclass
 
 ETHERNET = 1  # LINKTYPE_ETHERNET
 PCAP = {  # magic number: byte order, ticks per second

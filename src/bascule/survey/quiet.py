@@ -10,12 +10,12 @@ from __future__ import annotations
 import contextlib
 import signal
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from bascule.errors import CommandFailed, Problem
 from bascule.model.links import Veth
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
+from bascule.records import dataclass
 from bascule.system import managers
 from bascule.system.heir import Heir
 from bascule.system.iproute import batch

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import combinations, product
 from typing import NamedTuple, TypeVar
 
+from bascule.records import dataclass
 from bascule.survey.evidence import Heard
 from bascule.survey.facts import Segment, clusters, native_vlan
 from bascule.survey.findings import Lacp, Sender

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from mmap import mmap
 
 from bascule.errors import BasculeError, Problem, SiteFault, UsageFault
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.observe.kernel import observe
+from bascule.records import dataclass
 from bascule.survey.capture import Progress, listen
 from bascule.survey.choose import choose
 from bascule.survey.evidence import Collector, Heard

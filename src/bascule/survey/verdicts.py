@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from bascule.model.site import Host, Nic, Site
 from bascule.model.values import IfName, Vid
+from bascule.records import dataclass
 from bascule.survey.cabling import Cabling, check_cabling
 from bascule.survey.evidence import UNTAGGED, Heard
 from bascule.survey.facts import Segment, native_vlan, segments

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from bascule.records import dataclass
 from bascule.survey.frame import Tags
 from bascule.survey.words import tag_words
 

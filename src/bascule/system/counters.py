@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from bascule.records import dataclass
 
 _DEV = Path("/proc/thread-self/net/dev")
 

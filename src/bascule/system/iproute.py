@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from bascule.records import dataclass
 from bascule.system.netns import Namespace
 from bascule.system.run import run
 

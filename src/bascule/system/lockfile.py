@@ -8,9 +8,10 @@ import json
 import os
 import signal
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+
+from bascule.records import dataclass
 
 _STEP_S = 0.02
 

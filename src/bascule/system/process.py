@@ -8,9 +8,9 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from bascule.records import dataclass
 from bascule.system.lockfile import start_time
 
 GONE_S = 2.0  # how long a killed process may take to leave the machine

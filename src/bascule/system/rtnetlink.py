@@ -12,11 +12,11 @@ import os
 import socket
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from bascule.errors import BasculeError, CommandFailed, NotPermitted, Problem
 from bascule.model.values import IpAddress, IpInterface, IpNetwork, Mac
+from bascule.records import dataclass
 from bascule.system.netns import Namespace
 
 NEWLINK, DELLINK, NEWADDR, NEWROUTE, SETLINK = 16, 17, 20, 24, 19  # RTM_*

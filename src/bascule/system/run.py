@@ -9,10 +9,10 @@ import shutil
 import subprocess
 import time
 from collections.abc import Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Self
 
 from bascule.errors import CommandFailed, MissingTool, NotPermitted, Problem
+from bascule.records import dataclass
 from bascule.system.netns import Namespace
 
 PACKAGES = {  # the package that brings a tool: Debian/Ubuntu, Fedora/RHEL, SUSE

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from bascule.errors import MissingTool, NotPermitted, Problem
 from bascule.model.site import Site
+from bascule.records import dataclass
 from bascule.system.netns import Namespace
 from bascule.system.run import require_tools
 from bascule.twin.ends import Wiring

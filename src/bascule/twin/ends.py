@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from bascule.model.links import Physical
 from bascule.model.site import GuestNic, Host, Mode, Network, PlugKind, Site, StaticRoute
@@ -12,6 +12,7 @@ from bascule.model.state import HostState
 from bascule.model.values import IFNAME_MAX, IfName, IpAddress, IpInterface, Mac, Vid, derive_mac, tap_mac
 from bascule.plan.change import Note
 from bascule.plan.virtual_network import Realm, bridge_of, realms
+from bascule.records import dataclass
 
 SWITCH_MTU = 9216  # bytes: a switch passes every frame that a host may be set to send
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from bascule.errors import BasculeError
 from bascule.model.site import Host, Site, virtual_segment
@@ -12,6 +11,7 @@ from bascule.plan.change import Note
 from bascule.plan.virtual_network import Realm
 from bascule.probe import dhcp
 from bascule.probe.dhcp import Lease
+from bascule.records import dataclass
 from bascule.system import links, rtnetlink
 from bascule.system.netns import Namespace
 from bascule.twin.ends import Wiring

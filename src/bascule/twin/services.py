@@ -15,11 +15,11 @@ import select
 import socket
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 
 from bascule.errors import BasculeError, CommandFailed, Problem
 from bascule.model.site import Service
+from bascule.records import dataclass
 from bascule.system.netns import Namespace
 from bascule.system.run import run
 from bascule.system.workers import Worker

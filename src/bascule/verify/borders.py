@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from bascule.errors import Place
 from bascule.model.site import Mode, PlugKind, Site, VirtualNetwork, virtual_segment
 from bascule.model.values import IpAddress
 from bascule.plan.virtual_network import PortForward, Realm, realms
 from bascule.probe.question import Answer, Question, Response
+from bascule.records import dataclass
 from bascule.system.run import run
 from bascule.verify.endpoints import Endpoints
 from bascule.verify.witness import Hop

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from bascule.model.site import Expectation, Service, Verdict
 from bascule.probe.question import PATIENCE_S, PORTS_AT_MOST, SPOKEN_AT_MOST, Protocol, Question, ports_of
 from bascule.probe.world import Foot
+from bascule.records import dataclass
 from bascule.verify.endpoints import Endpoints, Stand
 
 NEGATIVE_PATIENCE_S = 0.5  # for what should not be answered; asked when the wires are known to work

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from ipaddress import ip_interface
 
 from bascule.model.links import Bridge as BridgeOptions
@@ -12,6 +11,7 @@ from bascule.model.site import Bridge, GuestNic, Host, PlugKind, Site
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName, IpInterface, Mac
 from bascule.plan.change import Plan
+from bascule.records import dataclass
 from bascule.system.netns import Namespace
 from bascule.system.run import run
 

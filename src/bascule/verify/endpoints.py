@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from bascule.model.site import Guest, Machine, Site, virtual_segment
 from bascule.model.values import IpAddress, IpInterface, Mac
 from bascule.probe.world import Foot, World
+from bascule.records import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

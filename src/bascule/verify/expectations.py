@@ -7,7 +7,7 @@ network: a dead guest or a dead service proves nothing and is ``unproven``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from bascule.errors import Place
 from bascule.model.site import NOWHERE, Expectation, Site, Verdict
@@ -17,6 +17,7 @@ from bascule.probe.capture import Track, Tracker, Watch
 from bascule.probe.protocols import ANSWERED_BY_ALL
 from bascule.probe.question import Answer, Protocol, Question, Response
 from bascule.probe.world import World
+from bascule.records import dataclass
 from bascule.verify.borders import Borders
 from bascule.verify.cases import Case, Control, prepare
 from bascule.verify.endpoints import Endpoints

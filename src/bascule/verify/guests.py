@@ -7,7 +7,7 @@ NIC's, and (3) its traffic within that network is unrestricted.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from bascule.model.site import GuestNic, Host, PlugKind, Service, Site
 from bascule.model.state import HostState
@@ -17,6 +17,7 @@ from bascule.probe.ask import ask
 from bascule.probe.protocols import ANSWERED_BY_ALL
 from bascule.probe.question import Answer, Protocol, Question, Response
 from bascule.probe.world import Foot, World
+from bascule.records import dataclass
 from bascule.verify.checks import Check, own_tap, read_fdb, read_neighbours
 from bascule.verify.endpoints import Endpoints, Stand
 

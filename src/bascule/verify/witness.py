@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from bascule.errors import Place
 from bascule.model.values import IpAddress
+from bascule.records import dataclass
 
 Direction = Literal["in", "out"]
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from bascule.errors import Problem, UsageFault
+from bascule.records import dataclass
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 

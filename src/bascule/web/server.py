@@ -8,10 +8,10 @@ import secrets
 import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import uvicorn
 
+from bascule.records import dataclass
 from bascule.system.listen import listen
 from bascule.web.address import Listen
 from bascule.web.app import make_app

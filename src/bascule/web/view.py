@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -16,6 +15,7 @@ from bascule.model.links import Bridge, Loopback, Macvtap, Tap
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState, Link
 from bascule.plan.change import Plan
+from bascule.records import dataclass
 from bascule.system.counters import Count
 from bascule.verify.checks import Check
 from bascule.verify.expectations import Outcome

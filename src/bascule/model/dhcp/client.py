@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from bascule.model.values import IfName
+from bascule.records import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

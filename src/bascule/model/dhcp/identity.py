@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from bascule.records import dataclass
 
 BY_MAC, BY_IAID = "01", "ff"  # the first byte of option 61: RFC 2132 section 9.14 (Ethernet), RFC 4361 section 6.1
 

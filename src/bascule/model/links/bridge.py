@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from bascule.model.links.options import LinkOptions, option
+from bascule.records import dataclass
 
 PORTS_MAX = 1023  # of one bridge: port numbers have 10 bits and 0 is none (BR_PORT_BITS in net/bridge/br_private.h)
 

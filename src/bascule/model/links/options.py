@@ -7,9 +7,11 @@ A kind is one small file with one frozen dataclass. Its fields carry the names t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from functools import cache, lru_cache
 from typing import Any, ClassVar, Self
+
+from bascule.records import dataclass
 
 ON_OFF = {True: "on", False: "off"}
 

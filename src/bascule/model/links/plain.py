@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from bascule.model.links.options import LinkOptions, option
+from bascule.records import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

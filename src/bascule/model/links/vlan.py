@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from bascule.model.links.options import LinkOptions, option
+from bascule.records import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 
+from bascule.records import dataclass
 from bascule.site.checks.networks import is_edge, known_network
 from bascule.site.findings import Path
 from bascule.site.wiring import Segment, Wiring, host_address

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from bascule.model.values import IpAddress, IpNetwork
+from bascule.records import dataclass
 from bascule.site.findings import Path, suggest
 from bascule.site.wiring import Wiring
 

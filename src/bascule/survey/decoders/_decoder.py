@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from socket import AF_INET6, inet_ntoa, inet_ntop
 
+from bascule.records import dataclass
 from bascule.survey.findings import Findings
 from bascule.survey.frame import Key, Malformed, Packet
 

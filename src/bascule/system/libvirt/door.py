@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 from bascule.errors import BasculeError, CommandFailed, MissingTool, NotPermitted, Problem
+from bascule.records import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

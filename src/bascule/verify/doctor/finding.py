@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from bascule.model.domain import Domain, LibvirtNetwork
 from bascule.model.site import Site
 from bascule.model.state import HostState
 from bascule.observe.manager import Managers
+from bascule.records import dataclass
 
 
 class Severity(StrEnum):
