@@ -59,7 +59,7 @@ class Faults:
             mock.patch.object(target, name, self.wrap(name, getattr(target, name))).start()
         mock.patch.object(os, "write", self.write).start()
         mock.patch.object(engine, "run_batch", self.batch).start()
-        mock.patch("bascule.apply.engine.write_sysctl", self.wrap("sysctl", sysctl.write_sysctl)).start()
+        mock.patch.object(sysctl.Parameters, "write", self.wrap("sysctl", sysctl.Parameters.write)).start()
 
 
 REAL_WRITE = os.write

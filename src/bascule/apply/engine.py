@@ -15,7 +15,7 @@ from bascule.plan.diff import diff
 from bascule.system.iproute import batch as run_batch
 from bascule.system.netns import Namespace
 from bascule.system.run import require_tools, run
-from bascule.system.sysctl import write_sysctl
+from bascule.system.sysctl import Parameters
 
 Observe = Callable[[], HostState]
 
@@ -93,12 +93,12 @@ def _through_iproute(batch: Batch, namespace: Namespace | None, keep: Sequence[i
 
 
 def _through_sysctl(batch: Batch, namespace: Namespace | None) -> None:
-    for command, change in zip(batch.commands, batch.changes, strict=True):
-        key, value = command.words
-        try:
-            write_sysctl(key, value, namespace=namespace)
-        except OSError as error:
-            raise _failed(change, command, error.strerror or str(error)) from error
+    with Parameters(namespace) as parameters:
+        for command, change in zip(batch.commands, batch.changes, strict=True):
+            try:
+                parameters.write(*command.words)
+            except OSError as error:
+                raise _failed(change, command, error.strerror or str(error)) from error
 
 
 def _failed(change: Change, command: Command, reason: str) -> CommandFailed | NotPermitted:

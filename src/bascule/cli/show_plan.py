@@ -44,10 +44,13 @@ def headline(host: str, plan: Plan) -> str:
     return f"{host}: {count(len(plan.changes), 'change')}; risk: {plan.risk.words}; {loss}"
 
 
+_BORDERS = (Phase.DETACH, Phase.ROUTE, Phase.LOWER)
+_STAGES: dict[int, int] = {phase: sum(phase >= border for border in _BORDERS) for phase in Phase}
+
+
 def _stage(change: Change) -> int:
     """Changes of one link that follow each other closely are told in one line."""
-    borders = (Phase.DETACH, Phase.ROUTE, Phase.LOWER)
-    return sum(change.stage >= border for border in borders)
+    return _STAGES[change.stage]
 
 
 @dataclass(frozen=True, slots=True)

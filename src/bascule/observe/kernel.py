@@ -43,7 +43,8 @@ def begin(namespace: Namespace | None = None) -> Running:
     return Running(
         (
             ("ip", "-j", "-d", "link", "show"),
-            ("ip", "-j", "addr", "show"),
+            ("ip", "-4", "-j", "addr", "show"),  # of one family, so that it leaves out the links that have none
+            ("ip", "-6", "-j", "addr", "show"),
             ("ip", "-4", "-j", "-d", "route", "show", "table", "all"),
             ("ip", "-6", "-j", "-d", "route", "show", "table", "all"),
             ("ip", "-4", "-j", "rule", "show"),
@@ -58,9 +59,11 @@ def begin(namespace: Namespace | None = None) -> Running:
 def finish(begun: Running, *, sysctls: Iterable[str] = (), namespace: Namespace | None = None) -> HostState:
     """What was there when ``begin`` was called, as ``observe`` says it."""
     parameters = read_parameters(sysctls, namespace=namespace)  # while the programs run
-    links, addresses, routes4, routes6, rules4, rules6, tables = begun.texts()
+    links, addresses4, addresses6, routes4, routes6, rules4, rules6, tables = begun.texts()
     raw_links = _parse("ip link", links)
-    by_name = {entry["ifname"]: entry.get("addr_info", ()) for entry in _parse("ip addr", addresses)}
+    by_name: dict[str, list[Json]] = {}
+    for entry in (*_parse("ip -4 addr", addresses4), *_parse("ip -6 addr", addresses6)):
+        by_name.setdefault(entry["ifname"], []).extend(entry.get("addr_info", ()))
     connected = {pair for name, entries in by_name.items() for entry in entries for pair in _connected(name, entry)}
     filtering = {entry["ifname"] for entry in raw_links if _filters_vlans(entry)}
     tagging = filtering | {entry["ifname"] for entry in raw_links if entry.get("master") in filtering}

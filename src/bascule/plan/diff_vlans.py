@@ -30,11 +30,11 @@ def vlan_steps(old: Link, new: Link, before: HostState, after: HostState) -> Ite
         return  # it gets what every port gets, and that is all it shall have
     start = _spread(default_vlans(bridge.options)) if joins else _held(old, before.links)
     goal = _held(new, after.links)
+    if start == goal:
+        return
     removed = [vid for vid in start if vid not in goal]
     changed = [vid for vid in start if vid in goal and goal[vid] != start[vid]]
     added = {vid: flags for vid, flags in goal.items() if start.get(vid) != flags}
-    if not removed and not added:
-        return
     own = ("self",) if new is bridge else ()
     without = _ranges(dict.fromkeys(removed, (False, False)))
     commands = (

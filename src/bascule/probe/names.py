@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
+import os
 import socket
 import struct
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ def look_up(
         door.settimeout(timeout_s)
         door.connect((str(server), 53))
         for name, version in names:
-            number = secrets.token_bytes(2)
+            number = os.urandom(2)
             door.send(question(number, name, AAAA if version == 6 else A))
             with contextlib.suppress(OSError, ValueError, IndexError, struct.error):
                 while not (reply := door.recv(4096)).startswith(number):

@@ -15,7 +15,7 @@ time are asked by all, and what they learned is taken back before the next are a
 
 from __future__ import annotations
 
-import secrets
+import os
 import select
 import socket
 import struct
@@ -120,7 +120,7 @@ class _Asking:
         self.addresses = tuple(addresses)
         self.packed = [address.packed for address in addresses]
         self.number = {packed: number for number, packed in enumerate(self.packed)}
-        self.identifier = secrets.randbits(16)
+        self.identifier = int.from_bytes(os.urandom(2), "big")
         self.sockets: dict[int, socket.socket] = {}
         self.arp_ok = bytearray(self.count * self.count)
         self.icmp_ok = bytearray(self.count * self.count)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from dataclasses import field
 from enum import StrEnum
 from ipaddress import IPv4Address
@@ -54,7 +54,7 @@ class Question:
     patience_s: float = PATIENCE_S
     size: int = 0
     via: IfName | None = None
-    token: bytes = field(default_factory=lambda: secrets.token_bytes(8), compare=False, repr=False)
+    token: bytes = field(default_factory=lambda: os.urandom(8), compare=False, repr=False)
 
     def __str__(self) -> str:
         service = f"{self.protocol}/{self.port}" if self.port else str(self.protocol)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import field
+from typing import Protocol
 
 from bascule.errors import Place, Problem, SiteFault
 from bascule.records import dataclass
@@ -60,13 +61,20 @@ def _shape(name: str) -> str:
     return re.sub(r"[0-9]+", "#", name)
 
 
+class Mark(Protocol):
+    """Where something begins; both count from 0."""
+
+    line: int
+    column: int
+
+
 @dataclass(slots=True)
 class Findings:
     """All problems of one file, and where everything in it stands."""
 
     file: str
-    values: dict[Path, Place] = field(default_factory=dict)
-    keys: dict[Path, Place] = field(default_factory=dict)
+    values: dict[Path, Mark] = field(default_factory=dict)
+    keys: dict[Path, Mark] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     broken: set[Path] = field(default_factory=set)
     containers: set[Path] = field(default_factory=set)  # paths of mappings and lists
@@ -75,10 +83,15 @@ class Findings:
     def place(self, path: Path, *, key: bool = False) -> Place:
         """Where a value (or its key) stands; for what is not in the file, where its nearest parent stands."""
         if key and path in self.keys:
-            return self.keys[path]
+            return self.at_mark(self.keys[path])
         while path and path not in self.values:
             path = path[:-1]
-        return self.values.get(path) or Place(self.file, 1, 1)
+        mark = self.values.get(path)
+        return Place(self.file, 1, 1) if mark is None else self.at_mark(mark)
+
+    def at_mark(self, mark: Mark) -> Place:
+        """The parser's mark as people count."""
+        return Place(self.file, mark.line + 1, mark.column + 1)
 
     def item(self, path: Path) -> Place:
         """Where something is shown as a second place: an entry at its name, a value where it stands."""

@@ -23,7 +23,7 @@ DEPTH_MAX = 16  # a right file needs 6
 _ENDS = {yaml.DocumentEndEvent, yaml.MappingEndEvent, yaml.SequenceEndEvent}
 LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
-_BAD = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff\ufeff]")
+_BAD = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff\ufeff]"
 
 _HINTS = {
     "mapping values are not allowed": "a ': ' too many on this line, or a line above that is indented too far;"
@@ -77,7 +77,8 @@ def _decode(data: bytes, found: Findings) -> str | None:
             "save the file as UTF-8; in Latin-1 files it is often an umlaut or accent in a comment",
         )
         return None
-    bad = _BAD.search(text)
+    plain = text.replace("\n", "").isprintable()  # nearly always; the pattern takes longer to compile than to search
+    bad = None if plain else re.search(_BAD, text)
     if bad:
         line = text.count("\n", 0, bad.start()) + 1
         column = bad.start() - text.rfind("\n", 0, bad.start())
@@ -182,7 +183,7 @@ class _Reader:
                         path = (*path, f"(again, line {event.start_mark.line + 1})")
             else:
                 top = value
-            self.found.values[path] = self.place(event)
+            self.found.values[path] = event.start_mark
             if not scalar:
                 self.found.containers.add(path)
                 if len(stack) >= DEPTH_MAX:
@@ -195,22 +196,20 @@ class _Reader:
         """A key; a second one of the same name is reported with both places."""
         name: str = event.value
         path = (*parent[0], name)
-        place = self.place(event)
         if name == "<<" and not event.style:
             self.stop("ANCHOR", "merge key '<<' is not taken", event, "write the keys out; each thing is named once")
         if not name.isprintable():
             self.refuse_unprintable(event)
-        first = self.found.keys.get(path)
-        if first is not None:
+        if path in self.found.keys:
             self.found.at(
                 "DUPLICATE-KEY",
                 f"key {shown(name)} stands twice in one mapping",
-                place,
+                self.place(event),
                 "remove one of them, or give the second another name",
-                (("first here", first),),
+                (("first here", self.found.place(path, key=True)),),
             )
         else:
-            self.found.keys[path] = place
+            self.found.keys[path] = event.start_mark
         return name
 
     def text(self, event: Any) -> str | None:
@@ -254,8 +253,7 @@ class _Reader:
 
     def place(self, event: Any) -> Place:
         """Where an event begins."""
-        mark = event.start_mark
-        return Place(self.found.file, mark.line + 1, mark.column + 1)
+        return self.found.at_mark(event.start_mark)
 
     def stop(self, code: str, message: str, event: Any, hint: str) -> None:
         """Note a problem that ends the reading."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
+import os
 import selectors
 import signal
 import threading
@@ -195,7 +195,7 @@ class _Room:
             if mac is None:
                 continue
             for tags in collector.finish().segments or ((),):
-                token = MARK + secrets.token_bytes(16)
+                token = MARK + os.urandom(16)
                 with contextlib.suppress(OSError):  # no carrier: nothing leaves, nothing is proved
                     self.marks[token] = Foot(nic, tags)
                     send_frame(nic, _frame(mac, tags, token))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 import sys
 from collections.abc import Iterator
@@ -184,7 +183,7 @@ def replace_file(path: Path, data: bytes, *, mode: int, owner: tuple[int, int] |
     ``owner`` is (uid, gid). Raises OSError; nothing is left behind then.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name[:200]}.{secrets.token_hex(4)}"
+    temporary = path.parent / f".{path.name[:200]}.{os.urandom(4).hex()}"
     try:
         temporary.touch(mode=0o600, exist_ok=False)
         with temporary.open("wb") as stream:

@@ -44,11 +44,12 @@ class LinkOptions:
         words: list[str] = []
         if before is not None and self == before:
             return ()
-        for f in fields(self):
-            value = getattr(self, f.name)
-            if value is None or value == (f.default if before is None else getattr(before, f.name)):
+        kind: Any = type(self)
+        for name, default, arg, flag in _arguments(kind):
+            value = getattr(self, name)
+            if value is None or value == (default if before is None else getattr(before, name)):
                 continue  # None: whatever the kernel chooses
-            words += [f.metadata.get("arg") or f.name, ON_OFF[bool(value)] if f.metadata.get("flag") else str(value)]
+            words += [arg, ON_OFF[bool(value)] if flag else str(value)]
         return tuple(words)
 
     def must_be_remade(self, before: Self) -> bool:
@@ -64,6 +65,13 @@ class LinkOptions:
 @cache
 def _defaults(cls: Any) -> tuple[tuple[str, Any], ...]:
     return tuple((f.name, f.default) for f in fields(cls))
+
+
+@cache
+def _arguments(cls: Any) -> tuple[tuple[str, Any, str, bool], ...]:
+    return tuple(
+        (f.name, f.default, f.metadata.get("arg") or f.name, bool(f.metadata.get("flag"))) for f in fields(cls)
+    )
 
 
 @lru_cache(maxsize=4096)
