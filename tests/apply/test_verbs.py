@@ -227,6 +227,7 @@ def test_a_way_back_that_cannot_end_can_be_closed(bed: Bed) -> None:
     assert "undo --leave" in first.stderr
     status = bed.status()
     assert (status["ok"], status["status"]) == (False, "failed")
+    assert (status["seconds_left"], status["until"]) == (None, None), "nothing takes it back by itself any more"
     refused = bed.run("apply", str(bed.site), "--yes")
     assert refused.returncode == 1
     assert "is still failed" in refused.stderr

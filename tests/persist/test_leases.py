@@ -53,6 +53,7 @@ class Host:
     kept: str  # what the bridge's file must say
     before: str = UDEV + BUS
     up: str = "start"
+    again: str = "networkctl reload"
     renew: str = "networkctl renew br2; answered 0"
     restart: str = "stop; start"
 
@@ -73,7 +74,7 @@ method=auto
 """
 MANAGED = {"before": MANAGER + SYSTEMD, "renew": ":"}
 NM = "etc/NetworkManager/system-connections/lan.nmconnection"
-PLANNED = {"up": f"{GENERATE}start", "restart": f"stop; {GENERATE}start"}
+PLANNED = {"up": f"{GENERATE}start", "again": f"{GENERATE}networkctl reload", "restart": f"stop; {GENERATE}start"}
 DUID = "00:04:01:02:03:04:05:06:07:08:09:0a:0b:0c:0d:0e:0f:10"
 OWN = "00:02:00:00:ab:11:.*"  # the machine's own DUID
 HOSTS = {
@@ -177,6 +178,26 @@ ip -o -4 addr show scope global
 """
 
 
+SILENT = """\
+look() {{ echo "### $1"; ip -o -4 addr show scope global dynamic; ip route show default; }}
+mv /{file} /root/kept
+bascule apply /site.yaml --yes --confirm-within 60s >/dev/null
+bascule undo 2>&1 # and the installer's file is not back
+sleep 1; look undone
+mv /root/kept /{file}; note; {again}; answered 0
+look home
+mv /{file} /root/kept
+bascule apply /site.yaml --yes --confirm-within 60s >/dev/null
+kill -STOP $(cat /run/server.pid)
+look applied
+ping -q -i 0.05 -w 4 192.168.1.1 >/tmp/ping & ping=$!
+sleep 0.5; bascule confirm 2>&1
+wait $ping || true; look confirmed; grep transmitted /tmp/ping
+note; kill -CONT $(cat /run/server.pid); answered 0
+look answered
+"""
+
+
 def run(tmp_path: Path, host: Host, script: str, option: str = "") -> str:
     """What the script said, on a host that has its lease."""
     if shutil.which("dnsmasq") is None:
@@ -184,7 +205,7 @@ def run(tmp_path: Path, host: Host, script: str, option: str = "") -> str:
     told = (ROOM + script).format(
         bin=Path(sys.executable).parent,
         option=option,
-        **{key: getattr(host, key) for key in ("file", "before", "up", "renew", "restart")},
+        **{key: getattr(host, key) for key in ("file", "before", "up", "again", "renew", "restart")},
     )
     seen = ask(tmp_path, (), {host.file: host.text, "site.yaml": SITE}, told, nics=("eth2",), timeout_s=270)
     print(seen.stdout, seen.stderr)
@@ -197,6 +218,25 @@ def test_taken_back_its_manager_keeps_the_lease(name: str, tmp_path: Path) -> No
     said = run(tmp_path, HOSTS[name], BACK, "--dhcp-option=option:T1,4")
     assert re.findall(r"(?:eth2|br2) (?:renews|is silent)", said) == ["eth2 renews"] + ["br2 renews"] * 3
     assert re.search(r"^[0-9]+: br2 +inet 192", said.splitlines()[-1])
+
+
+@pytest.mark.parametrize("name", ["networkd", "netplan"])
+def test_a_leased_address_stays_where_nobody_renews_it(name: str, tmp_path: Path) -> None:
+    """The server is silent when networkd takes the bridge, and there is no file for the NIC when the bridge goes."""
+    said = run(tmp_path, HOSTS[name], SILENT)
+    parts = dict(part.split("\n", 1) for part in said.split("### ")[1:])
+    address = re.search(r"inet (\S+)", parts["applied"])
+    assert address
+    for when, link in (("undone", "eth2"), ("home", "eth2"), ("confirmed", "br2"), ("answered", "br2")):
+        assert re.search(rf"^[0-9]+: {link} +inet {address[1]} ", parts[when]), when
+        assert re.search(rf"^default via 192.168.1.1 dev {link} ", parts[when], re.MULTILINE), when
+    assert re.search(f"no file for eth2 any more; {address[1]}.* lasts? only for the", parts["before"])
+    assert re.search(f"not answered systemd-networkd on br2 yet; {address[1]}.* lasts? only for the", parts["applied"])
+    left = {when: int(found[1]) for when, text in parts.items() if (found := re.search("valid_lft ([0-9]+)s", text))}
+    assert left["confirmed"] < left["applied"], "the lease is no longer than the server made it"
+    assert left["answered"] > left["confirmed"], "networkd sets what its server says"
+    lost = re.search(r"([0-9]+) packets transmitted, ([0-9]+) received", parts["confirmed"])
+    assert lost and int(lost[1]) - int(lost[2]) <= 25, "a second and a quarter"
 
 
 @pytest.mark.parametrize("name", HOSTS)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from bascule.apply import adopt_ifupdown, adopt_networkmanager
+from bascule.apply import adopt_ifupdown, adopt_networkd, adopt_networkmanager
 from bascule.apply.regenerate import NETPLAN, regenerate, tell
 from bascule.model.values import IfName
 from bascule.observe.files import read_tree
@@ -32,7 +32,7 @@ def adopt(paths: Iterable[str]) -> tuple[str, ...]:
     told = tuple(paths)
     faults = regenerate(told)
     if _any(told, (*FOLDERS["netplan"], *FOLDERS["networkd"])) and runs_here("systemd-networkd"):
-        faults += tell("networkctl", "reload")
+        faults += adopt_networkd.reload()
     if runs_here("NetworkManager"):
         if ours := _ours("keyfile"):
             faults += adopt_networkmanager.adopt(ours, changed=_any(told, FOLDERS["keyfile"]))

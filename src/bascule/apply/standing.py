@@ -93,8 +93,8 @@ class _Story:
 
     def tell(self) -> Standing:
         n, entry = self.folder.number, self.entry
-        here_s = boot.boottime_s()
-        left_s = entry.deadline_s - here_s if entry.deadline_s is not None and entry.status.is_open else None
+        runs = entry.status in {Status.ARMED, Status.CHANGING, Status.APPLIED} and self.folder.is_of_this_boot
+        left_s = entry.deadline_s - boot.boottime_s() if runs and entry.deadline_s is not None else None
         watched = lives(entry.guard) if entry.status.is_open else False
         working = self.busy.is_alive
         ok, words = self._words(n, left_s, watched=watched, working=working)

@@ -242,11 +242,12 @@ class _Transaction:
             self.wish.tell(f"mind: {fault}")
         self._beside()
         applied = self._look()
-        if leases and (swept := self._missing(applied)):
-            execute(swept, keep=(self.held.fd,))  # by a client's script, which knows its own addresses only
+        if missing := self._missing(applied):  # a client's script swept it off, or a manager has just renewed its lease
+            execute(missing, keep=(self.held.fd,))
             applied = self._look()
+            missing = self._missing(applied)
         self.folder.write_applied(applied)
-        _require("the kernel does not have what was asked for", tuple(differences(self._missing(applied))))
+        _require("the kernel does not have what was asked for", tuple(differences(missing)))
         _require("what answered before the change does not answer after it", self.probes(applied))
         if self.wish.verify is not None:
             _require("a check does not hold", self.wish.verify())
