@@ -8,11 +8,17 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bascule import workflow
+from bascule.apply import engine
+from bascule.apply.prepare import prepare
+from bascule.apply.transaction import Wish, apply
+from bascule.plan.change import Plan
 from bascule.system.run import find_tool
-from tests.apply.hosts import Bed, difference, furnish, wait_for
+from tests.apply.hosts import Bed, difference, environment, furnish, wait_for
 from tests.lab import Lab
 
 SITE = """\
@@ -81,6 +87,25 @@ def test_no_ping_is_lost_on_the_way_and_back(bed: Bed) -> None:
     assert undone.returncode == 0, undone.stderr
     assert max(lost.values()) <= UNNOTICED, lost
     assert difference(before, bed.calm()) == []
+
+
+def test_a_manager_that_renews_in_the_middle_of_it_takes_nothing_back(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It sets the address on the NIC again, as it has just done when its server answered; once."""
+    renewals = iter((True,))
+
+    def execute(plan: Plan, **rest: Any) -> None:
+        engine.execute(plan, **rest)
+        if next(renewals, False):
+            bed.ip("addr add 10.0.0.5/24 brd + dev eth0 valid_lft 3600 preferred_lft 3600")
+
+    monkeypatch.setattr("bascule.apply.transaction.execute", execute)
+    site = workflow.load(str(bed.site))
+    with bed.host.entered(), environment(bed.env):
+        apply(prepare(site, site.hosts["h"]), Wish(window_s=60.0))
+    assert (addresses(bed, "eth0"), set(addresses(bed, "br0"))) == ({}, {"10.0.0.5", "fd00::5", "fd00::99"})
+    assert bed.run("undo").returncode == 0
 
 
 def test_a_renewed_lease_stays_renewed(bed: Bed) -> None:
