@@ -24,12 +24,13 @@ from bascule.plan.batch import tools
 from bascule.plan.change import Note
 from bascule.records import dataclass
 from bascule.survey.loops import declared_wires, loop_problems
+from bascule.system.clock import Progress, unseen
 from bascule.system.doorbell import Doorbell
 from bascule.system.run import require_tools
 from bascule.workflow import choose_host, load
 
 if TYPE_CHECKING:
-    from bascule.survey.capture import Progress
+    from bascule.survey.capture import Progress as Heard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +57,7 @@ def ready(
     host: str | None = None,
     root: str | None = None,
     survey_s: float | None = None,
-    progress: Progress | None = None,
+    progress: Heard | None = None,
     asked: Asked = ANYBODY,
 ) -> Iterator[Ready]:
     """Everything that can say no before anything is changed; within, the kernel's word is kept that nothing moved.
@@ -75,7 +76,7 @@ def _ready(
     host: str | None,
     root: str | None,
     survey_s: float | None,
-    progress: Progress | None,
+    progress: Heard | None,
     asked: Asked,
     bell: Doorbell,
 ) -> Ready:
@@ -123,9 +124,18 @@ def apply(
     agree: Callable[[Prepared], bool],
     tell: Callable[[str], None],
     probes: Sequence[str] = (),
+    progress: Progress = unseen,
 ) -> Done:
     """Checkpoint, dead-man, change, checks, files; then it waits for `confirm` where a window is given."""
-    wish = Wish(window_s=window_s, agree=agree, tell=tell, probes=probes, writer=given.keeper, waiting=given.waiting)
+    wish = Wish(
+        window_s=window_s,
+        agree=agree,
+        tell=tell,
+        probes=probes,
+        writer=given.keeper,
+        waiting=given.waiting,
+        progress=progress,
+    )
     if given.keeper is None:  # in a namespace, whose links no manager takes over
         return make(given.prepared, wish)
     from bascule.apply.adopt import adopt, at_rest
@@ -133,17 +143,21 @@ def apply(
     with at_rest({change.subject for change in given.prepared.plan.changes}):
         done = make(given.prepared, wish)
     if window_s is None:
-        for fault in adopt(done.written):
+        faults = adopt(done.written, progress)
+        progress("")
+        for fault in faults:
             tell(f"warning: the files are written, but their reader does not follow yet: {fault}")
     return done
 
 
-def confirm(tell: Callable[[str], None]) -> int:
+def confirm(tell: Callable[[str], None], progress: Progress = unseen) -> int:
     """Keep the change that waits, and let the configuration system know its new files; the change's number."""
     from bascule.apply import decide
     from bascule.apply.adopt import adopt
 
     number, files = decide.confirm()
-    for fault in adopt(files):
+    faults = adopt(files, progress)
+    progress("")
+    for fault in faults:
         tell(f"warning: the change is confirmed, but the reader of its files does not follow yet: {fault}")
     return number

@@ -122,10 +122,21 @@ def test_without_a_terminal_somebody_must_have_said_yes(bed: Bed) -> None:
 
 @pytest.mark.parametrize(("answer", "made"), [(b"n\n", False), (b"y\n", True)])
 def test_it_asks_on_a_terminal(bed: Bed, answer: bytes, made: bool) -> None:
+    text = on_a_terminal(bed, "apply", str(bed.site), answer=answer)
+    assert b"make this change; it comes back after 60 s unless you confirm?" in text
+    assert ("br3" in bed.raw()["links"]) is made
+    assert (b"nothing was changed" in text) is not made
+    if made:
+        steps = [b"makes the change", b"asks what answered before the change, ", b"\r\x1b[K\r\nchange 1 is made"]
+        assert [step for step in steps if step in text] == steps
+        assert b"takes the change back" in on_a_terminal(bed, "undo")
+
+
+def on_a_terminal(bed: Bed, *words: str, answer: bytes = b"") -> bytes:
     leader, follower = pty.openpty()
     with bed.host.entered():
         process = subprocess.Popen(
-            (sys.executable, "-m", "bascule", "apply", str(bed.site)), env={**os.environ, **bed.env},
+            (sys.executable, "-m", "bascule", *words), env={**os.environ, **bed.env},
             stdin=follower, stdout=follower, stderr=follower,
         )  # fmt: skip
     os.close(follower)
@@ -138,11 +149,7 @@ def test_it_asks_on_a_terminal(bed: Bed, answer: bytes, made: bool) -> None:
         pass
     process.wait()
     os.close(leader)
-    assert b"make this change; it comes back after 60 s unless you confirm?" in text
-    assert ("br3" in bed.raw()["links"]) is made
-    assert (b"nothing was changed" in text) is not made
-    if made:
-        assert bed.run("undo").returncode == 0
+    return text
 
 
 def test_one_at_a_time(bed: Bed) -> None:

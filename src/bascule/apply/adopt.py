@@ -16,6 +16,7 @@ from bascule.persist import ifupdown
 from bascule.persist.config import LinkConfig
 from bascule.persist.dialect import dialect
 from bascule.persist.writer import is_ours
+from bascule.system.clock import Progress, unseen
 from bascule.system.managers import runs_here
 
 FOLDERS = {
@@ -27,9 +28,11 @@ FOLDERS = {
 NETWORK_MANAGER_READS = (*FOLDERS["keyfile"], "/etc/NetworkManager/", "/etc/sysconfig/network-scripts/")
 
 
-def adopt(paths: Iterable[str]) -> tuple[str, ...]:
+def adopt(paths: Iterable[str], progress: Progress = unseen) -> tuple[str, ...]:
     """Let whoever reads these files know them, and take the links for his own as they are."""
     told = tuple(paths)
+    if told:
+        progress("lets the host's configuration system read its files")
     faults = regenerate(told)
     if _any(told, (*FOLDERS["netplan"], *FOLDERS["networkd"])) and runs_here("systemd-networkd"):
         faults += adopt_networkd.reload()

@@ -22,6 +22,7 @@ from bascule.plan.diff import diff
 from bascule.plan.undo import settle, undo, with_bridges_left
 from bascule.records import dataclass
 from bascule.system import boot, durable
+from bascule.system.clock import Progress, unseen
 
 PASSES = 4  # looks at most: what the kernel does by itself on the way needs one more, what others do now and then too
 PAUSE_S = 0.3  # before a way back that failed is tried again
@@ -53,7 +54,7 @@ def observer(checkpoint: Checkpoint) -> Observe:
     return lambda: observe(sysctls=keys)
 
 
-def go_back(folder: Folder, *, by: str, keep: Sequence[int] = ()) -> Back:
+def go_back(folder: Folder, *, by: str, keep: Sequence[int] = (), progress: Progress = unseen) -> Back:
     """Take the change back and write down how it went. The caller holds the lock.
 
     Raises BasculeError when the checkpoint cannot be read.
@@ -64,7 +65,7 @@ def go_back(folder: Folder, *, by: str, keep: Sequence[int] = ()) -> Back:
     kept, damaged = besides_of(folder)
     words, wrong = _beside(folder, checkpoint, kept, keep=keep)
     taps = [tap for part in kept.values() for tap in part.get("taps", ())]
-    back = _here(folder, checkpoint, keep, taps) if here else Back(after_reboot=True)
+    back = _here(folder, checkpoint, keep, taps, progress) if here else Back(after_reboot=True)
     files, faults = restore(checkpoint.files)
     whole = Back(
         left=back.left + damaged + wrong + faults,
@@ -116,13 +117,14 @@ def _note(folder: Folder, status: Status, **values: object) -> None:
         folder.note(status, **values)
 
 
-def _here(folder: Folder, checkpoint: Checkpoint, keep: Sequence[int], taps: Sequence[str]) -> Back:
+def _here(folder: Folder, checkpoint: Checkpoint, keep: Sequence[int], taps: Sequence[str], progress: Progress) -> Back:
     """The kernel, and the DHCP clients around it: they leave before their link goes, and come when theirs is back."""
     homeward = [handover.back for handover in checkpoint.leases]
     lease.end(homeward)
-    back = kernel_back(checkpoint, folder.applied(), keep=keep, ours=taps)
+    back = kernel_back(checkpoint, folder.applied(), keep=keep, ours=taps, progress=progress)
     if not homeward:
         return back
+    progress(f"waits for the DHCP server, {lease.HOME_S:.0f} s at most")
     begun = lease.begin(homeward, folder, patience_s=lease.HOME_S)
     again = kernel_back(
         checkpoint, folder.applied(), keep=keep, ours=taps
@@ -136,7 +138,12 @@ def _here(folder: Folder, checkpoint: Checkpoint, keep: Sequence[int], taps: Seq
 
 
 def kernel_back(
-    checkpoint: Checkpoint, applied: HostState | None, *, keep: Sequence[int] = (), ours: Iterable[str] = ()
+    checkpoint: Checkpoint,
+    applied: HostState | None,
+    *,
+    keep: Sequence[int] = (),
+    ours: Iterable[str] = (),
+    progress: Progress = unseen,
 ) -> Back:
     """The kernel's part: to the goal, in as many looks as it takes, and then the comparison.
 
@@ -153,6 +160,7 @@ def kernel_back(
         plan = diff(now, with_bridges_left(goal, now) if attempt == 0 else goal)
         if not plan and attempt > 0:
             break
+        progress("takes the change back")
         try:
             execute(plan, keep=keep)
             failed = None

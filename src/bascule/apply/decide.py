@@ -16,6 +16,7 @@ from bascule.apply.place import Place, here, refused
 from bascule.errors import BasculeError, Problem
 from bascule.records import dataclass
 from bascule.system import signals
+from bascule.system.clock import Progress, unseen
 
 PATIENCE_S = 30.0  # for an apply or a dead-man that is just at it
 
@@ -90,7 +91,7 @@ def _not_confirmed(folder: Folder, status: Status | None) -> Problem:
     )
 
 
-def take_back(place: Place | None = None, *, leave: bool = False) -> Undone:
+def take_back(place: Place | None = None, *, leave: bool = False, progress: Progress = unseen) -> Undone:
     """Take the last change back, confirmed or not; with ``leave`` it is closed even where something still differs.
 
     Raises BasculeError when there is none.
@@ -108,7 +109,7 @@ def take_back(place: Place | None = None, *, leave: bool = False) -> Undone:
                 raise BasculeError(_nothing_waits(place))
             with signals.undisturbed():
                 _guard_boot(place, folder)
-                back = go_back(folder, by="undo", keep=(held.fd,))
+                back = go_back(folder, by="undo", keep=(held.fd,), progress=progress)
                 if leave and not back.ok:
                     folder.note(Status.TAKEN_BACK, by="undo --leave", left=list(back.left))
                     boot_guard.remove(folder)
@@ -127,10 +128,12 @@ def _guard_boot(place: Place, folder: Folder) -> None:
             boot_guard.install(place, folder, besides)
 
 
-def undo(tell: Callable[[str], None], *, leave: bool = False) -> Undone:
+def undo(tell: Callable[[str], None], *, leave: bool = False, progress: Progress = unseen) -> Undone:
     """Take the last change back, confirmed or not, and let the configuration system follow."""
     with at_rest():
-        undone = take_back(leave=leave)
-    for fault in adopt(undone.back.files):
+        undone = take_back(leave=leave, progress=progress)
+    faults = adopt(undone.back.files, progress)
+    progress("")
+    for fault in faults:
         tell(f"warning: the change is taken back, but the reader of its files does not follow yet: {fault}")
     return undone

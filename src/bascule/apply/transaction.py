@@ -25,6 +25,7 @@ from bascule.plan.change import Plan
 from bascule.plan.diff import diff
 from bascule.records import dataclass
 from bascule.system import boot, durable, signals
+from bascule.system.clock import Progress, unseen
 from bascule.system.lockfile import Lock
 
 WINDOW_S = 60.0  # to confirm in, unless told otherwise
@@ -51,6 +52,7 @@ class Wish:
     ``window_s`` None keeps the change without a confirmation. ``agree`` is asked once more when the host moved while
     the administrator read the plan. ``probes`` are HOST:PORT that must still answer, besides those that are asked
     anyway; ``verify`` says what does not hold after the change. ``waiting`` is a dead-man that was woken before.
+    ``progress`` is told what goes on, ``tell`` what to mind.
     """
 
     window_s: float | None = WINDOW_S
@@ -60,6 +62,7 @@ class Wish:
     verify: Verify | None = None
     writer: Writer | None = None
     waiting: Woken | None = None
+    progress: Progress = unseen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +147,7 @@ class _Transaction:
                 checked=self.probes.names,
             )
         finally:
+            self.wish.progress("")
             self.guard.let_go()
 
     # ---- before
@@ -233,9 +237,12 @@ class _Transaction:
     # ---- the change
 
     def _change(self) -> tuple[str, ...]:
-        leases = self.prepared.leases.handovers
+        leases, progress = self.prepared.leases.handovers, self.wish.progress
+        progress("makes the change")
         lease.end(leases)
         execute(without_moves(self.prepared.plan, self.prepared.moved_taps), keep=(self.held.fd,))
+        if leases:
+            progress(f"waits for the DHCP server, {lease.BOUND_S:.0f} s at most")
         begun = lease.begin(leases, self.folder, patience_s=lease.BOUND_S)
         self._require_leases(begun)
         for fault in lease.give_names(self.prepared.leases.names):
@@ -248,6 +255,7 @@ class _Transaction:
             missing = self._missing(applied)
         self.folder.write_applied(applied)
         _require("the kernel does not have what was asked for", tuple(differences(missing)))
+        progress(f"asks what answered before the change, {self.probes.patience_s:.0f} s at most")
         _require("what answered before the change does not answer after it", self.probes(applied))
         if self.wish.verify is not None:
             _require("a check does not hold", self.wish.verify())
@@ -266,6 +274,7 @@ class _Transaction:
         if not parts:
             return
         for part in parts:
+            self.wish.progress(f"changes the {part.kind}")
             for note in part.make(wanted):
                 self.wish.tell(f"{note.kind}: {note.subject}: {note.text}")
         if moved := self.prepared.moved_taps:
@@ -291,7 +300,7 @@ class _Transaction:
 
     def _take_back(self, failed: BaseException) -> BaseException:
         with signals.undisturbed():
-            back = go_back(self.folder, by="apply", keep=(self.held.fd,))
+            back = go_back(self.folder, by="apply", keep=(self.held.fd,), progress=self.wish.progress)
             if back.ok:
                 stand_down(self.guard.facts)
         return told(failed, back)

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bascule.cli.common import count, driver_options, host_option, json_option, seconds, site_argument, width
+from bascule.cli.common import count, driver_options, host_option, json_option, seconds, site_argument, steps, width
 from bascule.cli.listening import progress, survey_options
 
 if TYPE_CHECKING:
     from bascule.apply.prepare import Prepared
     from bascule.apply.transaction import Done
     from bascule.apply_workflow import Ready
+    from bascule.system.clock import Progress
 
 DEFAULT_S = 60.0
 
@@ -126,12 +127,14 @@ def _make(ready: Ready, *, window_s: float | None, asking: bool, as_json: bool, 
     if asking and not _agrees(window_s):
         say("nothing was changed")
         return 1
+    doing = steps(as_json=as_json)
     done = apply_workflow.apply(
         ready,
         window_s=window_s,
         agree=lambda fresh: _again(fresh, asking=asking, window_s=window_s, show=show),
-        tell=_careful(say),
+        tell=_careful(say, doing),
         probes=probes,
+        progress=doing,
     )
     return _finish(ready, done, as_json=as_json)
 
@@ -142,10 +145,11 @@ def _plan(prepared: Prepared) -> str:
     return show_plan(prepared.host.name, prepared.plan, columns=width())
 
 
-def _careful(say: Callable[[str], None]) -> Callable[[str], None]:
+def _careful(say: Callable[[str], None], doing: Progress) -> Callable[[str], None]:
     """The terminal may be gone by then; the change goes on."""
 
     def tell(text: str) -> None:
+        doing("")
         with contextlib.suppress(OSError):
             say(text)
 

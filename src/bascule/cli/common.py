@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import shutil
 import sys
@@ -9,6 +10,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import click
+
+from bascule.system.clock import Progress, unseen
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -110,6 +113,20 @@ def stay() -> None:
 def say(text: str) -> None:
     """Progress and remarks: to stderr, so that stdout stays data."""
     print(text, file=sys.stderr, flush=True)
+
+
+def steps(*, as_json: bool) -> Progress:
+    """Where a person watches: what goes on, in one line on stderr that is written over, and gone at the end."""
+    if as_json or not sys.stderr.isatty():
+        return unseen
+
+    def tell(step: str) -> None:
+        words = f"{step} …" if step else ""
+        with contextlib.suppress(OSError):  # the terminal has gone; the work goes on
+            sys.stderr.write("\r\x1b[K" + words[: width() - 1])
+            sys.stderr.flush()
+
+    return tell
 
 
 PLAIN = str.maketrans({"→": "->", "–": "-", "—": "-", "≤": "<=", "≥": ">=", "…": "...", "×": "x", "µ": "u", "·": "-"})

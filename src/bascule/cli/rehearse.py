@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bascule.cli.common import host_option, json_option, say, seconds, show, site_argument, table, width, wrapped
+from bascule.cli.common import host_option, json_option, say, seconds, show, site_argument, steps, table, width, wrapped
 from bascule.errors import Problem, UsageFault
 
 if TYPE_CHECKING:
@@ -54,10 +53,9 @@ def command(
     from bascule.cli.entry import emit
 
     _look_ahead(site_file, highlight, report_file)
-    is_watched = sys.stderr.isatty() and not as_json
-    seen = workflow.rehearse(site_file, host=host, guests=guests, progress=_progress if is_watched else None)
-    if is_watched:
-        _progress("")
+    progress = steps(as_json=as_json)
+    seen = workflow.rehearse(site_file, host=host, guests=guests, progress=progress)
+    progress("")
     if seen.changed:
         say(f"warning: {site_file} changed meanwhile; the verdicts are about what it said at the start")
     chosen = _chosen(seen.outcomes, highlight)
@@ -104,11 +102,6 @@ def _write_report(seen: Rehearsal, site_file: str, report_file: str, chosen: int
 
     page = show_report(seen, site_file, now=datetime.now().astimezone(), chosen=chosen)
     Path(report_file).write_text(page, encoding="utf-8", errors="replace")
-
-
-def _progress(step: str) -> None:
-    """One line that is written over, and gone at the end."""
-    print(f"\r\033[K{step}", end="", file=sys.stderr, flush=True)
 
 
 def _in_words(seen: Rehearsal, *, picture: bool, columns: int, chosen: int | None = None) -> str:

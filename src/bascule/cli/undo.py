@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bascule.cli.common import count, json_option, say, table, width
+from bascule.cli.common import count, json_option, say, steps, table, width
 
 
 @click.command()
@@ -19,7 +19,7 @@ def command(*, as_json: bool, leave: bool) -> int:
     from bascule.apply.decide import undo
     from bascule.cli.entry import emit
 
-    undone = undo(say, leave=leave)
+    undone = undo(say, leave=leave, progress=steps(as_json=as_json))
     back = undone.back
     if as_json:
         emit(

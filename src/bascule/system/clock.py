@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from time import perf_counter
 
-Progress = Callable[[str], None]
+Progress = Callable[[str], None]  # is told what goes on now; nothing when that is over
+
+
+def unseen(_: str) -> None:
+    """Progress that nobody watches."""
 
 
 class Clock:
@@ -23,7 +27,7 @@ class Clock:
         self.end()
         self._name, self._begun = name, perf_counter()
         if self._progress:
-            self._progress(f"{name} …")
+            self._progress(name)
 
     def end(self) -> None:
         """The lap ends."""
