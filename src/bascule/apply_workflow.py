@@ -47,7 +47,7 @@ class Ready:
     not_kept: str = ""
     no_boot_guard: str = ""
     remarks: tuple[str, ...] = ()
-    waiting: Woken | None = None  # a dead-man, while somebody reads the plan
+    waiting: Woken | None = None  # a dead-man, in case that there is something to do
 
 
 @contextmanager
@@ -65,10 +65,8 @@ def ready(
     A loop, guests that the memory cannot hold, two configuration systems at once, and with ``survey_s`` a wire that
     is another than the file says: each is an error with its reason.
     """
-    with Doorbell() as bell:
-        found = _ready(site_file, host, root, survey_s, progress, asked, bell)
-        with woken(here(), wanted=bool(found.prepared.plan)) as waiting:
-            yield replace(found, waiting=waiting)
+    with Doorbell() as bell, woken(here()) as waiting:
+        yield replace(_ready(site_file, host, root, survey_s, progress, asked, bell), waiting=waiting)
 
 
 def _ready(

@@ -1,8 +1,8 @@
 """The standard library's ``dataclass``, whose methods are made when they are first called.
 
 ``dataclasses`` writes and compiles up to eleven methods of each class while its module is imported, half a
-millisecond a class: with hundreds of classes a third of a short verb, for methods that are mostly never called. Here
-a class gets its fields and slots from the standard library, and each method is compiled at its first call. What comes
+millisecond a class: with a hundred classes a sixth of a short verb, for methods that are mostly never called. Here a
+class gets its fields and slots from the standard library, and each method is compiled at its first call. What comes
 out is a dataclass in all that a program can see of it; type checkers see the standard library's own.
 """
 

@@ -68,7 +68,7 @@ class Guard:
 
 @dataclass(slots=True)
 class Woken:
-    """A dead-man without a charge: it has imported what it needs while others read the plan, and waits to be told.
+    """A dead-man without a charge: it has imported what it needs while the plan is made, and waits to be told.
 
     If nobody tells it of a change, it ends with us.
     """
@@ -99,9 +99,9 @@ class Woken:
 
 
 @contextlib.contextmanager
-def woken(place: Place, *, wanted: bool) -> Iterator[Woken | None]:
-    """A dead-man that gets ready already, where one will be wanted; systemd has its own way to start one."""
-    found = _wake() if wanted and not _by_systemd(place) else None
+def woken(place: Place) -> Iterator[Woken | None]:
+    """A dead-man that gets ready already; systemd has its own way to start one."""
+    found = None if _by_systemd(place) else _wake()
     try:
         yield found
     finally:
