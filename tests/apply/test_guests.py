@@ -14,10 +14,13 @@ from unittest import mock
 import pytest
 
 from bascule import workflow
-from bascule.apply import decide
+from bascule.apply import at_boot, decide
+from bascule.apply import checkpoint as checkpoints
 from bascule.apply.crew import Asked
+from bascule.apply.place import here
 from bascule.apply.prepare import prepare
 from bascule.apply.transaction import Wish, apply
+from bascule.errors import BasculeError
 from bascule.guests import libvirt_undo
 from bascule.guests.kernel import GuestImage
 from bascule.system.libvirt import binding
@@ -166,6 +169,51 @@ def watched(image: GuestImage) -> None:
         wait_until(lambda: seen(there) == before, 20, "the dead-man")
 
 
+def power_cut(image: GuestImage) -> None:
+    """A guest that starts with the machine finds the bridge of an unconfirmed change gone, and the boot mends that."""
+    with libvirt_host(image) as there:
+        run(("virsh", "-q", "-c", there.libvirt.uri, "autostart", "g1"))
+        before = seen(there)
+
+        def on(boot: str, work: Callable[[], object]) -> None:
+            def child() -> None:
+                with there.host.entered(), environment({"BASCULE_STATE_DIR": str(there.folder / "state")}):
+                    mock.patch("bascule.system.boot.boot_id", lambda: boot).start()
+                    NoGuard.install()
+                    work()
+
+            assert in_child(child) == 0
+
+        def make() -> None:
+            site = workflow.load(str(there.site))
+            asked = Asked(driver="libvirt", uri=there.libvirt.uri)
+            apply(prepare(site, site.hosts["h"], asked=asked), Wish(window_s=60.0))
+
+        def take_back(what: str) -> Callable[[], None]:
+            def work() -> None:
+                folder = checkpoints.latest(here())
+                assert folder is not None
+                assert at_boot.act(what, folder) == 0
+
+            return work
+
+        on("first", make)
+        made(there)
+        there.hypervisor().stop_domain("g1")
+        run(("ip", "link", "del", "br4"), namespace=there.host)
+        with pytest.raises(BasculeError, match="br4"):  # as libvirt tries to when it starts
+            there.hypervisor().start_domain("g1")
+        on("second", take_back("files"))
+        assert not there.domain().running, "libvirt runs only later"
+        on("second", take_back("rest"))
+        assert there.domain().running
+        after = seen(there)
+        assert "virbr0" in [master for link, master in after[1].items() if link.startswith("vnet")]
+        assert after[0]["domains"]["g1"][2] == before[0]["domains"]["g1"][2]
+        assert after[0]["networks"] == before[0]["networks"]
+        assert "g2" not in after[0]["domains"]
+
+
 def bad_days(image: GuestImage) -> None:
     with libvirt_host(image) as there:
         before = seen(there)
@@ -306,7 +354,7 @@ def by_hand(image: GuestImage) -> None:
         assert "eth4 cannot become a port of br4 while the macvtap" in refused.stderr
 
 
-@pytest.mark.parametrize("scenario", [whole, killed, watched, bad_days, other_hands, by_hand])
+@pytest.mark.parametrize("scenario", [whole, killed, watched, power_cut, bad_days, other_hands, by_hand])
 @pytest.mark.timeout(600)
 def test_host_and_guests_are_one_change(image: GuestImage, scenario: Callable[[GuestImage], None]) -> None:
     sandboxed(scenario, image)

@@ -100,7 +100,7 @@ def _one(kind: str, kept: Mapping[str, Any], made: Mapping[str, Any] | None, *, 
     if kind == "guests":
         from bascule.guests import part_back
 
-        return part_back.go_back(kept, made)
+        return part_back.go_back(kept, made, rebooted=rebooted)
     if kind == "servers":
         from bascule.guests import servers
 

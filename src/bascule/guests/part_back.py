@@ -24,14 +24,17 @@ from bascule.system.libvirt import DomainText, Hypervisor, NetworkText, connect
 Way = tuple[tuple[str, ...], tuple[str, ...]]  # what was kept for others, and what went wrong
 
 
-def go_back(kept: Mapping[str, Any], made: Mapping[str, Any] | None) -> Way:
-    """Take the hypervisor's part back. ``made`` is what it was right after the change, None if it never got so far."""
+def go_back(kept: Mapping[str, Any], made: Mapping[str, Any] | None, *, rebooted: bool = False) -> Way:
+    """Take the hypervisor's part back. ``made`` is what it was right after the change, None if it never got so far.
+
+    After a restart of the machine a guest that starts with it is started, where it could not by its changed definition.
+    """
     way = _Way()
     after = made or {}
     if kept["driver"] == "qemu":
         _qemu(way, kept, after)
     else:
-        _libvirt(way, kept, after)
+        _libvirt(way, kept, after, rebooted=rebooted)
     return tuple(way.kept), tuple(way.faults)
 
 
@@ -53,7 +56,7 @@ class _Way:
         return True
 
 
-def _libvirt(way: _Way, kept: Mapping[str, Any], made: Mapping[str, Any]) -> None:
+def _libvirt(way: _Way, kept: Mapping[str, Any], made: Mapping[str, Any], *, rebooted: bool) -> None:
     """Networks that were there first, then guests back onto them, then what is new goes away."""
     before = [DomainText(**text) for text in kept["guests"]]
     applied = [DomainText(**text) for text in made.get("guests", ())]
@@ -65,13 +68,27 @@ def _libvirt(way: _Way, kept: Mapping[str, Any], made: Mapping[str, Any]) -> Non
     for name, text in networks.items():
         if text is not None:
             way.step(lambda name=name, text=text: restore_network(driver.hypervisor, name, text))  # type: ignore[misc]
+    missed = [text.name for text in before if rebooted and _could_not_start(driver, text)]
     way.step(lambda: driver.restore(before, applied))
+    for name in missed:
+        way.step(lambda name=name: _start(driver, name))  # type: ignore[misc]
     after = {text.name: text for text in applied}
     for name in kept["made"]:
         way.step(lambda name=name: _forget(driver, name, after.get(name)))  # type: ignore[misc]
     for name, text in networks.items():
         if text is None:
             way.step(lambda name=name: restore_network(driver.hypervisor, name, None))  # type: ignore[misc]
+
+
+def _could_not_start(driver: LibvirtDriver, before: DomainText) -> bool:
+    """Whether libvirt would have started a guest with the machine, and has not, by another definition."""
+    now = driver.find(before.name) if before.autostart else None
+    return now is not None and not now.running and now.next != before.next
+
+
+def _start(driver: LibvirtDriver, name: str) -> tuple[str, ...]:
+    driver.start(name)
+    return (f"guest {name} starts with the machine, and did not by its changed definition; it is started now",)
 
 
 def load() -> None:
