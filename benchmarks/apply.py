@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
+import re
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -53,12 +56,31 @@ def two_hundred(rounds: int, slow_rounds: int) -> tuple[list[Row], dict[str, str
                 slow.append(peer.go())
                 peer.see()
                 peer.clear()
+        ours.go()
+        home_s = until_home(ours)
     rows = told(*map(Usage.of, (apply, floor, idle, undo, unmade)))
+    rows.append(Row(f"undo until every port is back, {BRIDGES} bridges", "last port", "—", home_s, "s", float("inf")))
     if slow:
         name = f"ifup -a of ifupdown2 by apply, {BRIDGES} bridges"
         theirs, mine = Usage.of(slow), Usage.of(apply)
         rows.append(Row(name, mine, theirs, ratio(theirs, mine), "×", 15.0, at_most=False))
     return rows, left_out
+
+
+def until_home(ours: Ours) -> float:
+    """Seconds from the start of an undo to the last port that is back; what is left then is to delete the bridges."""
+    with tempfile.TemporaryFile("w+") as heard:
+        with ours.host.entered():
+            monitor = subprocess.Popen(("ip", "-ts", "-o", "monitor", "link"), stdout=heard)
+        time.sleep(0.3)
+        begun = dt.datetime.now()
+        ours.undo()
+        time.sleep(0.3)
+        monitor.terminate()
+        monitor.wait()
+        heard.seek(0)
+        stamps = re.findall(r"^\[(\S+)\] [0-9]+: [et][0-9]", heard.read(), re.MULTILINE)
+    return (dt.datetime.fromisoformat(stamps[-1]) - begun).total_seconds()
 
 
 def _ifupdown2(ground: Ground, folder: Path) -> tuple[Ifupdown2 | None, dict[str, str]]:
