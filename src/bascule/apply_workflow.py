@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bascule.apply import boot_guard
+from bascule.apply.checkpoint import Folder
 from bascule.apply.crew import ANYBODY, Asked
 from bascule.apply.guard import Woken, woken
 from bascule.apply.keep import Keeper, find_keeper
@@ -136,26 +137,34 @@ def apply(
     )
     if given.keeper is None:  # in a namespace, whose links no manager takes over
         return make(given.prepared, wish)
-    from bascule.apply.adopt import adopt, at_rest
+    from bascule.apply.adopt import at_rest
 
     with at_rest({change.subject for change in given.prepared.plan.changes}):
         done = make(given.prepared, wish)
     if window_s is None:
-        faults = adopt(done.written, progress)
-        progress("")
-        for fault in faults:
-            tell(f"warning: the files are written, but their reader does not follow yet: {fault}")
+        _follow(done.folder, "the files are written", tell, progress)
     return done
 
 
 def confirm(tell: Callable[[str], None], progress: Progress = unseen) -> int:
     """Keep the change that waits, and let the configuration system know its new files; the change's number."""
     from bascule.apply import decide
-    from bascule.apply.adopt import adopt
 
-    number, files = decide.confirm()
+    folder = decide.confirm()
+    _follow(folder, "the change is confirmed and its files are written", tell, progress)
+    return folder.number
+
+
+def _follow(folder: Folder, so_far: str, tell: Callable[[str], None], progress: Progress) -> None:
+    """Let whoever reads the files take the links over; then nothing is left of what he did meanwhile."""
+    from bascule.apply.adopt import adopt
+    from bascule.apply.strays import sweep
+
+    files = tuple(file.path for file in folder.read().files)
     faults = adopt(files, progress)
+    swept = sweep(folder) if files else ()
     progress("")
     for fault in faults:
-        tell(f"warning: the change is confirmed, but the reader of its files does not follow yet: {fault}")
-    return number
+        tell(f"warning: {so_far}, but their reader does not follow yet: {fault}")
+    for line in swept:
+        tell(f"mind: set again on a port by others, and taken off: {line}")

@@ -14,7 +14,10 @@ import pytest
 
 from bascule import workflow
 from bascule.apply import engine
+from bascule.apply.checkpoint import latest
+from bascule.apply.place import here
 from bascule.apply.prepare import prepare
+from bascule.apply.strays import sweep
 from bascule.apply.transaction import Wish, apply
 from bascule.plan.change import Plan
 from bascule.system.run import find_tool
@@ -106,6 +109,31 @@ def test_a_manager_that_renews_in_the_middle_of_it_takes_nothing_back(
         apply(prepare(site, site.hosts["h"]), Wish(window_s=60.0))
     assert (addresses(bed, "eth0"), set(addresses(bed, "br0"))) == ({}, {"10.0.0.5", "fd00::5", "fd00::99"})
     assert bed.run("undo").returncode == 0
+
+
+def test_what_a_manager_sets_again_on_the_port_is_seen_and_goes(bed: Bed) -> None:
+    """NetworkManager may, between apply and confirm: it minds that the kernel has dropped a route of its own."""
+    before = bed.calm()
+    bed.apply()
+    stray = "default via 10.0.0.1 dev eth0 proto dhcp src 10.0.0.5 metric 100"
+    bed.ip("addr add 10.0.0.5/24 dev eth0 noprefixroute")
+    bed.ip(f"route append {stray} onlink")
+    assert len([line for line in bed.ip("route").splitlines() if line.startswith("default")]) == 2
+    plan = json.loads(bed.run("plan", str(bed.site), "--json").stdout)
+    assert [(c["subject"], c["action"]) for c in plan["changes"]] == [
+        ("eth0", "no longer route default via 10.0.0.1 dev eth0"), ("eth0", "no longer 10.0.0.5/24"),
+    ]  # fmt: skip
+    with bed.host.entered(), environment(bed.env):
+        folder = latest(here())
+        assert folder is not None
+        swept = sweep(folder)
+        assert swept == ("eth0: no longer route default via 10.0.0.1 dev eth0", "eth0: no longer 10.0.0.5/24")
+        assert sweep(folder) == ()
+    assert [line for line in bed.ip("route").splitlines() if line.startswith("default")] == [
+        "default via 10.0.0.1 dev br0 proto dhcp src 10.0.0.5 metric 100 "
+    ]
+    assert bed.run("undo").returncode == 0
+    assert difference(before, bed.calm()) == []
 
 
 def test_a_renewed_lease_stays_renewed(bed: Bed) -> None:

@@ -126,7 +126,10 @@ answered() {{ # the server has heard of it since, by DHCPv6 as well
     done
     echo '### SILENT'
 }}
-report() {{ echo "### $1"; grep -v ^duid /tmp/leases; echo; ip -o addr show scope global dynamic; }}
+report() {{
+    echo "### $1"; grep -v ^duid /tmp/leases; echo
+    ip -o addr show scope global dynamic | sed 's/^/address /'; ip route | sed 's/^/route /'
+}}
 {before}
 note
 {up}
@@ -247,9 +250,12 @@ def test_the_server_sees_the_same_client_all_the_time(name: str, tmp_path: Path)
     said = dict(part.split("\n", 1) for part in out.split("### ")[1:])
     leases, on = {}, {}
     for when in ("before", "applied", "confirmed", "renewed", "restarted", "undone"):
-        given, _, here = said[when].partition("\n\n")
+        given, _, rest = said[when].partition("\n\n")
+        here = [line.removeprefix("address ") for line in rest.splitlines() if line.startswith("address ")]
+        if when in {"confirmed", "renewed", "restarted"}:
+            assert not re.search("^route .* dev eth2", rest, re.MULTILINE), "a port hears nobody"
         leases[when] = sorted(line.split()[1:3] + line.split()[4:] for line in given.splitlines())
-        on[when] = sorted(tuple(line.split()[index] for index in (1, 3)) for line in here.splitlines())
+        on[when] = sorted(tuple(line.split()[index] for index in (1, 3)) for line in here)
     four, six = leases["before"]
     if ":" in four[1]:
         four, six = six, four

@@ -31,8 +31,8 @@ class Undone:
     closed: bool = True
 
 
-def confirm(place: Place | None = None) -> tuple[int, tuple[str, ...]]:
-    """Keep the change that waits; its number, and the files that came with it.
+def confirm(place: Place | None = None) -> Folder:
+    """Keep the change that waits.
 
     Raises BasculeError when nothing waits: taken back already, ended half-way, or confirmed before.
     """
@@ -52,7 +52,7 @@ def confirm(place: Place | None = None) -> tuple[int, tuple[str, ...]]:
             raise BasculeError(Problem(code="NOT-CONFIRMED", message=message, hint=problem.hint)) from error
         stand_down(entry.guard)
         boot_guard.remove(folder)
-    return folder.number, tuple(file.path for file in folder.read().files)
+    return folder
 
 
 def _pending(place: Place) -> tuple[Folder, Status]:

@@ -27,7 +27,8 @@ def route_steps(
     kept = set(before.routes)
     wanted = set(after.routes)
     taken = {_slot(route) for route in after.routes}
-    slots = {_slot(route): route for route in before.routes}
+    held = {_slot(route) for route in after.routes if route in kept and route.dev not in {*lost, *reset}}
+    slots = {_slot(route): route for route in reversed(before.routes)}  # the first is the one that counts
     # a gateway must be on the link: by a connected route that a manager wrote itself, if the address brings none
     for route in sorted(after.routes, key=lambda route: bool(route.gateway or route.nexthops)):
         if route not in kept or route.dev in lost or route.dev in reset:
@@ -41,7 +42,9 @@ def route_steps(
                 risk=Risk.CHANGES if old is not None else Risk.ADDITION,
             )
     for route in before.routes:
-        if route not in wanted and _slot(route) not in taken and route.dev not in lost:
+        slot = _slot(route)
+        goes_by_itself = route.dev in lost or (slot in taken and slot not in held and slots[slot] == route)
+        if route not in wanted and not goes_by_itself:
             yield step(
                 _when_old(route, lowered, reset),
                 route.dev or route.dst,
@@ -59,7 +62,7 @@ def _when_old(route: Route, lowered: Collection[IfName], reset: Collection[IfNam
 
 
 def _slot(route: Route) -> tuple[str, str, int]:
-    """Routes with one of these in common replace each other (IPv4: destination, table and metric)."""
+    """What `ip route replace` goes by (IPv4: destination, table and metric); of several it overwrites the first."""
     return route.dst, route.table, route.metric
 
 
