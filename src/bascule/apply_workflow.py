@@ -161,8 +161,11 @@ def _follow(folder: Folder, so_far: str, tell: Callable[[str], None], progress: 
     from bascule.apply.strays import sweep
 
     files = tuple(file.path for file in folder.read().files)
-    faults = adopt(files, progress)
-    swept = sweep(folder) if files else ()
+    faults, swept = adopt(files, progress), tuple[str, ...]()
+    try:
+        swept = sweep(folder) if files else ()
+    except BasculeError as error:  # the change stands all the same
+        faults += tuple(problem.message for problem in error.problems)
     progress("")
     for fault in faults:
         tell(f"warning: {so_far}, but their reader does not follow yet: {fault}")

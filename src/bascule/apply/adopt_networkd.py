@@ -29,7 +29,14 @@ Leased = Mapping[IfName, tuple[Address, ...]]
 
 def reload() -> list[str]:
     """Let it read its files; what could not be done, in words, and what stays only as long as its lease."""
-    before, begun = observe(), time.monotonic()
+    try:
+        return _reload(observe())
+    except BasculeError as error:  # the change stands, whatever cannot be seen or put back now
+        return [problem.message for problem in error.problems]
+
+
+def _reload(before: HostState) -> list[str]:
+    begun = time.monotonic()
     leased = _leased(before)
     waiting = {name for name in leased if not _has_lease(name)}  # they get one only now
     faults = tell("networkctl", "reload")
@@ -78,10 +85,7 @@ def _bring_back(before: HostState, now: HostState, lost: Leased, elapsed_s: floa
     links = {name: replace(link, addresses=(*link.addresses, *left.get(name, ()))) for name, link in now.links.items()}
     families = {(str(name), ":" in address.ip) for name, addresses in lost.items() for address in addresses}
     routes = [each for each in before.routes if (each.dev, ":" in each.dst) in families and each not in now.routes]
-    try:
-        execute(diff(now, replace(now, links=links, routes=(*now.routes, *routes))))
-    except BasculeError as error:
-        return [problem.message for problem in error.problems]
+    execute(diff(now, replace(now, links=links, routes=(*now.routes, *routes))))
     return [_told(name, addresses) for name, addresses in left.items()]
 
 

@@ -101,7 +101,12 @@ class Woken:
 @contextlib.contextmanager
 def woken(place: Place) -> Iterator[Woken | None]:
     """A dead-man that gets ready already; systemd has its own way to start one."""
-    found = None if _by_systemd(place) else _wake()
+    found = None
+    if not _by_systemd(place):
+        with contextlib.suppress(
+            OSError
+        ):  # whoever arms one tries again, and says so: the site file's faults come first
+            found = _wake()
     try:
         yield found
     finally:

@@ -9,7 +9,6 @@ from dataclasses import replace
 
 from bascule.apply.checkpoint import Checkpoint, Folder
 from bascule.apply.engine import execute
-from bascule.errors import BasculeError
 from bascule.model.state import HostState
 from bascule.observe.kernel import observe
 from bascule.plan.change import Plan
@@ -17,13 +16,9 @@ from bascule.plan.diff import diff
 
 
 def sweep(folder: Folder) -> tuple[str, ...]:
-    """Take it off the ports that the change made; what was taken off, or could not be, a line for each link."""
-    checkpoint = folder.read()
-    try:
-        plan = _plan(checkpoint, observe())
-        execute(plan)
-    except BasculeError as error:
-        return tuple(problem.message for problem in error.problems)
+    """Take it off the ports that the change made; what was taken off, a line for each. Raises BasculeError."""
+    plan = _plan(folder.read(), observe())
+    execute(plan)
     return tuple(f"{change.subject}: {change.action}" for change in plan.changes)
 
 
