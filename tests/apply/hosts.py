@@ -45,8 +45,12 @@ hosts:
       br3: {uplink: eth4}
 """
 
+MACS = {"eth0": "02:00:00:00:00:10", "eth4": "02:00:00:00:00:14"}  # the same each time, for states that were recorded
+
 FURNITURE = """\
 link set lo up
+link set vnet1 address 02:00:00:00:01:01
+link set vnet2 address 02:00:00:00:01:02
 link add old0 type bridge
 link set old0 up
 addr add 192.168.7.1/24 dev old0
@@ -126,8 +130,8 @@ def furnish(lab: Lab, tmp_path: Path, site: str = SITE, *, dad: bool = False) ->
                 Path("/proc/sys/net/ipv6/conf/default/accept_dad").write_text("0")
     bed = Bed(lab, host, wire, tmp_path / "state", tmp_path / "site.yaml")
     bed.site.write_text(site)
-    for nic in ("eth0", "eth4"):
-        lab.ip(host, f"link add {nic} type veth peer name {nic}w")
+    for nic, mac in MACS.items():
+        lab.ip(host, f"link add {nic} address {mac} type veth peer name {nic}w")
         with wire.entered():
             fd = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
         with host.entered():

@@ -133,7 +133,7 @@ def libvirt_host(image: GuestImage, *, site: str = SITE) -> Iterator[LibvirtHost
     """To be used in a sandbox."""
     lab = Lab()
     host, wire = lab.namespace("host"), lab.namespace("wire")
-    lab.ip(wire, "link add eth0 type veth peer name eth4")
+    lab.ip(wire, "link add eth0 type veth peer name eth4 address 02:00:00:00:00:14")
     lab.ip(wire, f"link set eth4 netns /proc/{os.getpid()}/fd/{host.fd}")
     lab.ip(wire, "addr add 10.0.0.9/24 dev eth0")
     lab.ip(wire, "link set eth0 up")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from bascule.apply.place import Place, refused
 from bascule.errors import BasculeError, Problem
+from bascule.system import durable
 from bascule.system.lockfile import Lock, LockHeld
 
 
 def lock(place: Place, verb: str, *, wait_s: float = 0.0) -> Lock:
     """The host's lock. Raises BasculeError naming who holds it."""
     try:
+        durable.make_folder(place.runtime)  # /run is empty after a restart
         return Lock.take(place.lock, verb, wait_s=wait_s)
     except LockHeld as held:
         who = held.holder
