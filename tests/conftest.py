@@ -1,10 +1,24 @@
 from __future__ import annotations
 
+import compileall
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.lab import Lab, open_lab
+
+SRC = Path(__file__).parents[1] / "src"
+
+# the programs that tests start keep their bytecode, as a user's do: without it each of them compiles the whole project
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile the project once, before hundreds of programs start from it; the workers find it done."""
+    if not hasattr(config, "workerinput"):
+        compileall.compile_dir(str(SRC), quiet=2)
 
 
 @pytest.fixture
