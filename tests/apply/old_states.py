@@ -4,6 +4,7 @@ A folder below ``states-VERSION`` was written by :mod:`tests.apply.record_states
 
 * ``site.yaml``, the file that was applied,
 * ``made.sh``, the commands that were run on the kernel, as ``bascule plan --commands`` printed them,
+* ``made-then.sh``, those of a second change, which the state is about, with guests that ran by then,
 * ``servers.json``, the words of each dnsmasq that was started,
 * ``root-before`` and ``root``, the files below ``--root`` before and after,
 * ``state``, the state directory: ``host`` is the folder of the network namespace, ``guests`` that of bare QEMU.
@@ -99,7 +100,7 @@ class OldState:
         self.folder = STATES / name
         self.words = words or Words(bed)
         self.root = bed.site.parent / "root"
-        shutil.copy(self.folder / "site.yaml", bed.site)
+        bed.site.write_text(self.words.fill((self.folder / "site.yaml").read_text(), watcher=0, window_s=0.0))
         if (self.folder / "root-before").exists():
             shutil.copytree(self.folder / "root-before", self.root, symlinks=True)
 
@@ -115,10 +116,10 @@ class OldState:
             text = self.words.fill(file.read_text(), watcher=watcher, window_s=window_s, boot_id=boot_id)
             place.write_text(text)
 
-    def make(self) -> None:
+    def make(self, script: str = "made.sh") -> None:
         """The kernel as the change left it, and its servers."""
         with self.bed.host.entered():
-            subprocess.run(("sh", "-e", str(self.folder / "made.sh")), check=True, stdin=subprocess.DEVNULL)
+            subprocess.run(("sh", "-e", str(self.folder / script)), check=True, stdin=subprocess.DEVNULL)
             for words in self.servers().values():
                 (self.bed.state / key(self.bed.host) / "networks").mkdir(parents=True, exist_ok=True)
                 subprocess.run(("dnsmasq", *words), check=True, env=_with_sbin())

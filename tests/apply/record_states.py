@@ -149,7 +149,7 @@ def keep_state(bed: Bed, into: Path, words: Words) -> None:
     if (bed.state / "guests").exists():
         copy_tree(bed.state / "guests", into / "guests", words)
     for path in sorted(into.rglob("*")):
-        if path.is_file() and path.suffix in {".log", ".pid", ".leases"}:
+        if path.is_file() and (path.suffix in {".log", ".pid", ".leases"} or path.name == "pid"):
             path.unlink()
 
 

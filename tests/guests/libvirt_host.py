@@ -43,6 +43,23 @@ guests:
   g2: {host: h, memory: 128MiB, nics: [{network: lab, address: dhcp}]}
 """
 
+QEMU_SITE = """\
+site: t
+networks: {lan: {subnet: 10.0.0.0/24}}
+hosts:
+  h:
+    nics: {eth4: {network: lan}}
+    bridges: {br4: {uplink: eth4}, br5: {uplink: none}}
+guests:
+  g1:
+    host: h
+    memory: 128MiB
+    kernel: KERNEL
+    initrd: INITRD
+    cmdline: 'CMDLINE'
+    nics: [{bridge: PLUG, address: 10.0.0.5/24, mac: 'MAC'}]
+"""
+
 
 @dataclass
 class LibvirtHost:
@@ -128,15 +145,38 @@ def wait_until(done: Callable[[], bool], seconds: float, what: str) -> None:
         time.sleep(0.05)
 
 
-@contextlib.contextmanager
-def libvirt_host(image: GuestImage, *, site: str = SITE) -> Iterator[LibvirtHost]:
-    """To be used in a sandbox."""
+def _wired() -> tuple[Lab, Namespace, Namespace]:
+    """A host whose eth4 is plugged into a machine that has 10.0.0.9."""
     lab = Lab()
     host, wire = lab.namespace("host"), lab.namespace("wire")
     lab.ip(wire, "link add eth0 type veth peer name eth4 address 02:00:00:00:00:14")
     lab.ip(wire, f"link set eth4 netns /proc/{os.getpid()}/fd/{host.fd}")
     lab.ip(wire, "addr add 10.0.0.9/24 dev eth0")
     lab.ip(wire, "link set eth0 up")
+    return lab, host, wire
+
+
+def qemu_site(image: GuestImage) -> str:
+    """The site file, but for the bridge that the guest is plugged into."""
+    made = guest("g1", nic("g1", 0, "br4", "10.0.0.5/24"), image=image)
+    text = QEMU_SITE.replace("KERNEL", str(image.kernel)).replace("INITRD", str(image.initrd))
+    return text.replace("CMDLINE", made.cmdline).replace("MAC", made.nics[0].mac)
+
+
+@contextlib.contextmanager
+def qemu_host() -> Iterator[LibvirtHost]:
+    """The same host without libvirt: bare QEMU runs its guests. To be used in a sandbox."""
+    lab, host, wire = _wired()
+    folder = Path("/run/bare")
+    folder.mkdir()
+    yield LibvirtHost(lab, host, wire, None, folder)
+    lab.close()
+
+
+@contextlib.contextmanager
+def libvirt_host(image: GuestImage, *, site: str = SITE) -> Iterator[LibvirtHost]:
+    """To be used in a sandbox."""
+    lab, host, wire = _wired()
     lab.ip(host, "link set eth4 up")
     folder = Path("/run/libvirt-host")
     folder.mkdir()

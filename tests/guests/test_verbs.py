@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,10 +12,8 @@ import pytest
 from bascule.guests.kernel import GuestImage
 from bascule.system.run import run
 from bascule.system.sandbox import sandboxed
-from tests.guests.libvirt_host import LibvirtHost, libvirt_host, wait_until
+from tests.guests.libvirt_host import LibvirtHost, libvirt_host, qemu_host, qemu_site, wait_until
 from tests.guests.test_libvirt import image
-from tests.guests.values import guest, nic
-from tests.lab import Lab
 
 __all__ = ["image"]
 
@@ -123,37 +119,13 @@ def with_libvirt(image: GuestImage) -> None:
         assert there.master("g1.0") == "br4"
 
 
-QEMU_SITE = """\
-site: t
-networks: {lan: {subnet: 10.0.0.0/24}}
-hosts:
-  h:
-    nics: {eth4: {network: lan}}
-    bridges: {br4: {uplink: eth4}, br5: {uplink: none}}
-guests:
-  g1:
-    host: h
-    memory: 128MiB
-    kernel: KERNEL
-    initrd: INITRD
-    cmdline: 'CMDLINE'
-    nics: [{bridge: PLUG, address: 10.0.0.5/24, mac: 'MAC'}]
-"""
-
-
 def with_qemu(image: GuestImage) -> None:
-    lab = Lab()
-    host, wire = lab.namespace("host"), lab.namespace("wire")
-    lab.ip(wire, "link add eth0 type veth peer name eth4")
-    lab.ip(wire, f"link set eth4 netns /proc/{os.getpid()}/fd/{host.fd}")
-    lab.ip(wire, "addr add 10.0.0.9/24 dev eth0")
-    lab.ip(wire, "link set eth0 up")
-    folder = Path("/run/bare")
-    folder.mkdir()
-    there = LibvirtHost(lab, host, wire, None, folder)
-    made = guest("g1", nic("g1", 0, "br4", "10.0.0.5/24"), image=image)
-    text = QEMU_SITE.replace("KERNEL", str(image.kernel)).replace("INITRD", str(image.initrd))
-    text = text.replace("CMDLINE", made.cmdline).replace("MAC", made.nics[0].mac)
+    with qemu_host() as there:
+        bare(there, image)
+
+
+def bare(there: LibvirtHost, image: GuestImage) -> None:
+    text = qemu_site(image)
 
     def ok(*words: str) -> str:
         return " ".join(there.ok(*words, connect=False).split())
@@ -201,7 +173,6 @@ def with_qemu(image: GuestImage) -> None:
     ok("guest", "stop", "g1")
     there.run("undo", connect=False)
     assert rows(there, connect=False)["g1", 0]["plug"]["into"] == "br5"
-    lab.close()
 
 
 @pytest.mark.timeout(400)
