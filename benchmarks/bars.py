@@ -5,11 +5,10 @@ The page lists every promise, also those whose benchmark could not run: what is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Bar:
+class Bar(Struct, frozen=True):
     """A promise in words, and how the names of the rows begin that decide it."""
 
     about: str

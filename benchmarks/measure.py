@@ -12,8 +12,10 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from bascule.system.netns import Namespace
 
@@ -35,8 +37,7 @@ os.write(int(answer), json.dumps(cost).encode())
 NOT_A_USERS = ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "PYTHONPROFILEIMPORTTIME")
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """One process from start to end: wall and CPU seconds (with its children), peak memory of the largest in MiB."""
 
     wall_s: float
@@ -44,8 +45,7 @@ class Run:
     peak_mib: float
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
+class Figures(Struct, frozen=True):
     """Smallest, middle and largest of several runs."""
 
     minimum: float
@@ -63,8 +63,7 @@ class Figures:
         return {key: round(value, 6) for key, value in asdict(self).items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(Struct, frozen=True):
     """Wall time, CPU time and peak memory of several runs of one program."""
 
     wall_s: Figures
@@ -84,8 +83,7 @@ class Usage:
         return {key: getattr(self, key).as_json() for key in ("wall_s", "cpu_s", "peak_mib")}
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One line of the table: a claim, what was measured, and whether it holds. A ratio is ours by peer, or as named.
 
     ``ours`` and ``peer`` are programs where programs were timed, else words. A limit of infinity makes no claim: the
@@ -124,8 +122,7 @@ class Row:
         return {**asdict(self), **told, **timed}
 
 
-@dataclass(frozen=True, slots=True)
-class Curve:
+class Curve(Struct, frozen=True):
     """One job over growing sizes: ``unit`` is what is counted (bridges, guests), ``points`` the usage at each size."""
 
     name: str
@@ -166,8 +163,7 @@ class Curve:
 MEASURABLE_S = 0.02  # of CPU time: below that the clock and the start-up say more than the work
 
 
-@dataclass(frozen=True, slots=True)
-class Findings:
+class Findings(Struct, frozen=True):
     """What a benchmark found: claims, curves, and what it could not run, with the reason."""
 
     rows: Sequence[Row] = ()

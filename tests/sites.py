@@ -19,6 +19,7 @@ from bascule.model.site import (
     PlugKind,
     Service,
     Site,
+    SiteSource,
     Verdict,
 )
 from bascule.model.values import IfName, Mac
@@ -88,7 +89,7 @@ def production(*wishes: Expectation, guests: tuple[Guest, ...] | None = None) ->
         guests={g.name: g for g in guests},
         machines={m.name: m for m in machines},
         expectations=wishes,
-        path=FILE,
+        source=SiteSource(path=FILE),
     )
 
 

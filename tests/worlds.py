@@ -15,7 +15,7 @@ from ipaddress import ip_interface
 import pytest
 
 from bascule.model.links import read_kind
-from bascule.model.state import Address, HostState, Link
+from bascule.model.state import Address, HostState, Link, LinkFacts
 from bascule.model.values import IfName, Mac
 from bascule.probe.world import Foot, Point, World
 from bascule.system.netns import Namespace
@@ -215,7 +215,7 @@ def read_state(builder: Builder) -> HostState:
                 name=IfName(item["ifname"]),
                 options=read_kind(info.get("info_kind", ""), info.get("info_data", {})),
                 up="UP" in item["flags"],
-                carrier="LOWER_UP" in item["flags"],
+                facts=LinkFacts(carrier="LOWER_UP" in item["flags"]),
                 mac=Mac(item["address"]) if item.get("address") else None,
                 mtu=item["mtu"],
                 master=IfName(item["master"]) if "master" in item else None,

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bascule.apply import boot_guard
 from bascule.apply.checkpoint import Folder
@@ -23,7 +25,6 @@ from bascule.errors import BasculeError
 from bascule.observe.kernel import begin
 from bascule.plan.batch import tools
 from bascule.plan.change import Note
-from bascule.records import dataclass
 from bascule.survey.loops import declared_wires, loop_problems
 from bascule.system.clock import Progress, unseen
 from bascule.system.doorbell import Doorbell
@@ -34,8 +35,7 @@ if TYPE_CHECKING:
     from bascule.survey.capture import Progress as Heard
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ready:
+class Ready(Struct, frozen=True, kw_only=True):
     """A change that may be made: the plan, who keeps it over a restart (or why nobody), and what to mind.
 
     ``files`` are those that will be written or removed for it; ``no_boot_guard`` says why a machine that loses its

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import ClassVar, NamedTuple
 
-from bascule.records import dataclass
+from msgspec import Struct
 
 
 class Place(NamedTuple):
@@ -29,8 +29,7 @@ class Place(NamedTuple):
         return f"{self.file}:{self.line}:{self.column}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class Problem(Struct, frozen=True, kw_only=True):
     """One thing that is wrong.
 
     ``code`` is stable and meant for machines; ``message`` is one sentence without a full stop; ``also`` names

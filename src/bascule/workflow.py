@@ -7,11 +7,13 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bascule.apply.crew import ANYBODY, Asked
 from bascule.errors import BasculeError, Problem, UsageFault
@@ -21,7 +23,6 @@ from bascule.plan.batch import tools
 from bascule.plan.change import Note
 from bascule.plan.make import make_plan
 from bascule.plan.target import sysctl_keys
-from bascule.records import dataclass
 from bascule.site import parse
 from bascule.system.files import read_bytes
 from bascule.system.netns import Namespace
@@ -64,8 +65,7 @@ def choose_host(site: Site, name: str | None) -> Host:
     return site.hosts[here] if here in site.hosts else next(iter(site.hosts.values()))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
+class Planned(Struct, frozen=True, kw_only=True):
     """A plan with what it was made from and what it leads to."""
 
     site: Site
@@ -136,8 +136,7 @@ def _saved(path: str) -> HostState:
         raise BasculeError.of("STATE-FILE", f"'{path}' is no saved state: {error}") from error
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verified:
+class Verified(Struct, frozen=True, kw_only=True):
     """What this host showed about itself."""
 
     host: Host
@@ -170,8 +169,7 @@ def verify(site_file: str, *, host: str | None = None) -> Verified:
         return Verified(host=chosen, checks=checks, outcomes=judge(site, world, endpoints))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rehearsal:
+class Rehearsal(Struct, frozen=True, kw_only=True):
     """What a rehearsal showed. ``observed`` names the hosts that started as this machine was found."""
 
     site: Site
@@ -215,7 +213,7 @@ def rehearse(
         site=site,
         cast=cast,
         observed=tuple(observed),
-        changed=sha256(read_bytes(site_file)).hexdigest() != site.digest,
+        changed=sha256(read_bytes(site_file)).hexdigest() != site.source.digest,
         timings={**clock.laps, **found.pop("timings"), "total": clock.total()},
         **found,
     )
@@ -299,7 +297,7 @@ def render(site_file: str, dialect_name: str, *, host: str | None = None, here: 
     chosen = choose_host(site, host)
     state = make_plan(site, chosen, look(site, chosen))[1] if here else None
     config = wanted_config(site, chosen, state)
-    stamp = Stamp(site.name, chosen.name, site.digest)
+    stamp = Stamp(site.name, chosen.name, site.source.digest)
     told = unpinned(chosen, config), unsaid(chosen)
     if dialect_name == commands.NAME:
         return Rendered(chosen, commands.render(config, stamp.line()), *told)
@@ -308,8 +306,7 @@ def render(site_file: str, dialect_name: str, *, host: str | None = None, here: 
     return Rendered(chosen, files, *told)
 
 
-@dataclass(frozen=True, slots=True)
-class Rendered:
+class Rendered(Struct, frozen=True):
     """Configuration files by path, the bridges whose MAC is left open, and what no dialect has words for."""
 
     host: Host

@@ -9,9 +9,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from bascule.system.netns import Namespace
 from tests.lab import Lab
@@ -69,8 +70,7 @@ rule add from 10.0.0.5 lookup 77 priority 500
 SSH = "10.0.0.1 40000 10.0.0.5 22"
 
 
-@dataclass
-class Bed:
+class Bed(Struct):
     """A host between cables, with its own state directory."""
 
     lab: Lab

@@ -6,7 +6,6 @@ boot has what takes the files back, or need not have it.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from msgspec.structs import replace
 
 from bascule import workflow
 from bascule.apply import at_boot, back, boot_guard, decide, guard, place, probes, transaction
@@ -133,7 +133,7 @@ def machine(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     machine = Machine(bed, tmp_path)
     real = place.here
     for module in (transaction, decide):  # this namespace is the machine's own, and systemd starts it
-        monkeypatch.setattr(module, "here", lambda: dataclasses.replace(real(), is_main=True))
+        monkeypatch.setattr(module, "here", lambda: replace(real(), is_main=True))
     monkeypatch.setattr(boot_guard, "has_systemd", lambda: True)
     monkeypatch.setattr(guard, "has_systemd", lambda: False)
     monkeypatch.setattr(boot_guard, "OWN", f"{tmp_path}/etc/")
@@ -287,7 +287,7 @@ def test_the_units_of_networks_go_back_as_files_and_the_rest_later(
     def apply() -> None:
         prepared = prepare(machine.site, machine.site.hosts["h"])
         monkeypatch.setattr(transaction, "again", lambda prepared, _: prepared)
-        transaction.apply(dataclasses.replace(prepared, besides=(part,)), Wish(writer=Writer(machine.etc)))
+        transaction.apply(replace(prepared, besides=(part,)), Wish(writer=Writer(machine.etc)))
 
     assert machine.child(apply)[0] == 0
     assert {path.name for path in machine.left()} >= {boot_guard.EARLY, boot_guard.LATE}
@@ -319,9 +319,9 @@ def test_a_parameter_that_udev_set_by_the_new_file_goes_back(machine: Machine, m
     (file,) = machine.bed.state.glob("*/checkpoints/*/checkpoint.json")
     read = Folder.read
     known = read(Folder(file.parent))
-    before = dataclasses.replace(known.before, sysctls={**known.before.sysctls, key: "1"})
-    wanted = dataclasses.replace(known.wanted, sysctls={**known.wanted.sysctls, key: "0"})
-    monkeypatch.setattr(Folder, "read", lambda _: dataclasses.replace(known, before=before, wanted=wanted))
+    before = replace(known.before, sysctls={**known.before.sysctls, key: "1"})
+    wanted = replace(known.wanted, sysctls={**known.wanted.sysctls, key: "0"})
+    monkeypatch.setattr(Folder, "read", lambda _: replace(known, before=before, wanted=wanted))
     text = machine.bed.state.parent / "60-bascule.conf"
     monkeypatch.setattr(at_boot, "PARAMETERS", text)
     for named, found in (("net/ipv6/conf/eth4/arp = 0", "0"), (f"{key} = 0", "1")):

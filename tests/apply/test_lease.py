@@ -11,11 +11,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import Struct
 
 from bascule.observe.dhcp_clients import dhcp_clients
 from bascule.system.process import programs
@@ -47,8 +47,7 @@ echo ready; exec sleep 600
 """
 
 
-@dataclass
-class Leased:
+class Leased(Struct):
     """A host whose only address is leased. Its files and its name are its own: clients write /etc/resolv.conf."""
 
     bed: Bed

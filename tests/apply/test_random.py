@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from bascule.apply.back import kernel_back
 from bascule.apply.checkpoint import Checkpoint
 from bascule.apply.engine import execute
 from bascule.model.links import Bridge, BridgePort
+from bascule.model.moment import Lifetime
 from bascule.model.state import MARK, Address, HostState, Link, Route
 from bascule.model.values import IfName, Mac
 from bascule.observe.kernel import observe
@@ -88,7 +89,9 @@ def build(wish: Mapping[str, Any], base: HostState) -> HostState:
         link = links[IfName(name)]
         if ":" in ip and not link.up:
             continue  # the kernel gives it no route until the link is up, and then in its own time
-        address = Address(ip=ip, dynamic=lifetime is not None, valid_s=lifetime, preferred_s=lifetime)
+        address = Address(
+            ip=ip, dynamic=lifetime is not None, lifetime=Lifetime(valid_s=lifetime, preferred_s=lifetime)
+        )
         links[IfName(name)] = replace(link, addresses=(*link.addresses, address))
         gateway = GATEWAYS.get(ip[:5]) or GATEWAYS.get(ip[:4])
         if link.up and gateway:

@@ -7,8 +7,9 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from bascule.system.netns import Namespace
 
@@ -37,8 +38,7 @@ bascule.cli.main()
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(Struct, frozen=True):
     """Programs by name with how often each was started, and which of HEAVY were imported."""
 
     programs: dict[str, int]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from ipaddress import ip_address, ip_interface, ip_network
+from typing import Any
 
 from bascule.model.links import Bridge as Bridge_
 from bascule.model.links import BridgePort, LinkOptions, Loopback, Physical, Tap, Veth
@@ -26,11 +27,12 @@ from bascule.model.site import (
     PlugKind,
     Service,
     Site,
+    SiteSource,
     SwitchPort,
     Verdict,
     VirtualNetwork,
 )
-from bascule.model.state import Address, HostState, Link
+from bascule.model.state import Address, HostState, Link, LinkFacts
 from bascule.model.values import IfName, Mac, Vid, derive_mac, derive_tap
 
 TCP80 = Service("tcp", 80, 80)
@@ -111,7 +113,7 @@ def site(
         guests={g.name: g for g in guests},
         machines={m.name: m for m in machines},
         expectations=tuple(expect),
-        digest="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        source=SiteSource(digest="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"),
     )
 
 
@@ -261,10 +263,12 @@ def drifted() -> tuple[Site, HostState]:
     """The production site and a host on which a few things are not as the file says."""
     tap = Tap(type="tap")
 
-    def link(name: str, options: LinkOptions, master: str | None = None, **rest: object) -> Link:
-        given = {"up": True, "carrier": True, "operstate": "UP", **rest}
+    def link(name: str, options: LinkOptions, master: str | None = None, **rest: Any) -> Link:
+        seen: dict[str, Any] = {"carrier": True, "operstate": "UP"}
+        seen |= {k: v for k, v in rest.items() if k in LinkFacts.__struct_fields__}
+        given = {"up": True} | {k: v for k, v in rest.items() if k not in seen}
         where = IfName(master) if master else None
-        return Link(name=IfName(name), options=options, master=where, **given)  # type: ignore[arg-type]
+        return Link(name=IfName(name), options=options, master=where, facts=LinkFacts(**seen), **given)
 
     state = HostState.of(
         [

@@ -25,10 +25,11 @@ from bascule.model.site import (
     PlugKind,
     Service,
     Site,
+    SiteSource,
     SwitchPort,
     VirtualNetwork,
 )
-from bascule.model.state import Address, HostState, Link, PortVlans
+from bascule.model.state import Address, HostState, Link, LinkFacts, PortVlans
 from bascule.model.values import IfName, Mac, Vid
 from tests.draw.sites import guest, plug
 
@@ -54,7 +55,14 @@ def sites(draw: st.DrawFn, *, most_guests: int = 12) -> Site:
     for number in range(draw(st.integers(0, 4))):
         feet: list[str] = draw(st.lists(st.sampled_from(sorted(networks)), max_size=3) if networks else st.just([]))
         machines[f"m{number}"] = draw(_machines(f"m{number}", feet, [*guests, *networks]))
-    return Site(name="random", networks=networks, hosts=hosts, guests=guests, machines=machines, digest="0" * 64)
+    return Site(
+        name="random",
+        networks=networks,
+        hosts=hosts,
+        guests=guests,
+        machines=machines,
+        source=SiteSource(digest="0" * 64),
+    )
 
 
 @st.composite
@@ -158,14 +166,19 @@ def states(draw: st.DrawFn, site: Site, host: str) -> HostState:
                 name=name,
                 options=options,
                 up=draw(st.booleans()),
-                carrier=draw(st.booleans()),
                 mac=Mac("52:54:00:00:00:01"),
                 master=draw(st.sampled_from([None, *(m for m in masters if m != name)])),
                 parent=draw(st.sampled_from([None, *others])),
                 port=BridgePort(isolated=True) if draw(st.booleans()) else None,
                 vlans=(PortVlans(first=1, last=4, pvid=True),),
                 addresses=(Address(ip="192.168.0.1/24"),) if draw(st.booleans()) else (),
-                stp_port_state=draw(st.sampled_from(["", "blocking", "forwarding"])),
+                facts=draw(
+                    st.builds(
+                        LinkFacts,
+                        carrier=st.booleans(),
+                        stp_port_state=st.sampled_from(["", "blocking", "forwarding"]),
+                    )
+                ),
             )
         )
     return HostState.of(links)

@@ -89,7 +89,7 @@ def test_each_network_has_a_line_style_of_its_own_besides_its_colour() -> None:
 def test_title_date_and_hash_are_inside() -> None:
     site = sites.production()
     drawing = draw(site, format="svg", date="2026-11-22")
-    for words in ("production", "2026-11-22", site.digest):
+    for words in ("production", "2026-11-22", site.source.digest):
         assert words in drawing
     assert "2026" not in draw(site, format="svg")
 
@@ -106,13 +106,15 @@ def test_states_are_words_and_not_only_colours() -> None:
 
 def test_a_host_as_wanted_shows_no_difference() -> None:
     from bascule.model.links import Bridge, Physical, Tap
-    from bascule.model.state import Address, HostState, Link
+    from bascule.model.state import Address, HostState, Link, LinkFacts
     from bascule.model.values import IfName
 
     def link(name: str, options: Any, master: str | None = None, *ips: str) -> Link:
         where = IfName(master) if master else None
         own = tuple(Address(ip=ip) for ip in ips)
-        return Link(name=IfName(name), options=options, master=where, up=True, carrier=True, addresses=own)
+        return Link(
+            name=IfName(name), options=options, master=where, up=True, facts=LinkFacts(carrier=True), addresses=own
+        )
 
     state = HostState.of(
         [

@@ -8,9 +8,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from bascule.guests.domain_xml import build
 from bascule.guests.kernel import GuestImage
@@ -61,8 +62,7 @@ guests:
 """
 
 
-@dataclass
-class LibvirtHost:
+class LibvirtHost(Struct):
     """The host, the machine on its wire, and its libvirt. ``g1`` runs on libvirt's default network."""
 
     lab: Lab

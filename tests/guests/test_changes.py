@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
+from msgspec.structs import replace
 
 from bascule.guests.changes import Act, plan_guests, waiting, with_live_taps
 from bascule.model.domain import Domain, DomainNic
@@ -53,12 +52,10 @@ def test_what_needs_a_restart_says_so() -> None:
 
 
 def test_a_guest_of_somebody_else_is_known_by_its_number_unless_the_file_gives_a_mac() -> None:
-    other = dataclasses.replace(
-        domain("network", "default"), nics=(DomainNic(index=0, kind="network", into="default"),)
-    )
+    other = replace(domain("network", "default"), nics=(DomainNic(index=0, kind="network", into="default"),))
     assert [c.act for c in plan_guests([other], site(G1), "h")] == [Act.REPLUG]
-    given: GuestNic = dataclasses.replace(NIC, mac_given=True)
-    bare = dataclasses.replace(other, next_nics=other.nics)
+    given: GuestNic = replace(NIC, mac_given=True)
+    bare = replace(other, next_nics=other.nics)
     assert [c.act for c in plan_guests([bare], site(guest("g1", given)), "h")] == [Act.ATTACH]
 
 
@@ -74,17 +71,17 @@ def test_what_waits_for_a_start_is_no_change_any_more() -> None:
 
 
 def test_a_cable_that_is_out_is_put_in_again() -> None:
-    out = dataclasses.replace(domain("bridge", "br4").nics[0], link_up=False)
-    (change,) = plan_guests([dataclasses.replace(domain("bridge", "br4"), nics=(out,))], site(G1), "h")
+    out = replace(domain("bridge", "br4").nics[0], link_up=False)
+    (change,) = plan_guests([replace(domain("bridge", "br4"), nics=(out,))], site(G1), "h")
     assert change.as_change().action == "its cable is put into bridge br4 again"
 
 
 def test_the_plan_is_about_the_taps_that_run() -> None:
-    nics = (dataclasses.replace(domain("network", "default").nics[0], tap="vnet7"),)
-    running = dataclasses.replace(domain("network", "default"), nics=nics)
+    nics = (replace(domain("network", "default").nics[0], tap="vnet7"),)
+    running = replace(domain("network", "default"), nics=nics)
     told = site(G1)
     assert [n.tap for n in with_live_taps(told, told.hosts["h"], [running]).guest_nics("h")] == ["vnet7"]
-    off = dataclasses.replace(running, running=False)
+    off = replace(running, running=False)
     assert with_live_taps(told, told.hosts["h"], [off]) == told
-    macvtap = dataclasses.replace(running, nics=(dataclasses.replace(nics[0], kind="direct", tap="macvtap0"),))
+    macvtap = replace(running, nics=(replace(nics[0], kind="direct", tap="macvtap0"),))
     assert with_live_taps(told, told.hosts["h"], [macvtap]) == told

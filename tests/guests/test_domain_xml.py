@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import replace
 from functools import cache
 from ipaddress import ip_address, ip_interface
 from pathlib import Path
 
 import pytest
 from lxml import etree
+from msgspec.structs import replace
 
 from bascule.errors import BasculeError
 from bascule.guests import domain_xml, network_xml

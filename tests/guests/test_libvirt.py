@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import threading
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import Struct
 
 from bascule.errors import BasculeError
 from bascule.guests import libvirt_undo, libvirtd, network_xml
@@ -47,8 +47,7 @@ def image() -> GuestImage:
         pytest.skip(str(error).splitlines()[0])
 
 
-@dataclasses.dataclass
-class Place:
+class Place(Struct):
     """A host with two bridges, its libvirt, and a guest on br3 with a machine on either bridge that can ask it."""
 
     host: Namespace

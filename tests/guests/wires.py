@@ -6,10 +6,11 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_interface
 from pathlib import Path
+
+from msgspec import Struct
 
 from bascule.apply.engine import execute, take_back
 from bascule.guests.namespace import NamespaceDriver
@@ -29,8 +30,7 @@ from tests.lab import Lab
 HOST, LAN, GATEWAY = "10.9.0.1", "10.9.0.9", "192.168.122.1"
 
 
-@dataclass(frozen=True)
-class Street:
+class Street(Struct, frozen=True):
     """The host, a machine on its LAN with a route to the guests, and the guests' rooms."""
 
     host: Namespace

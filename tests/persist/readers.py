@@ -11,12 +11,12 @@ import os
 import subprocess
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import Struct
 
 TOP = Path(__file__).parents[2]
 READERS = TOP / "var" / "readers"
@@ -64,8 +64,7 @@ def unpacked() -> Path:
     return READERS
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """What a script left behind: its words, and the kernel's state at its end."""
 
     stdout: str

@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import re
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from msgspec import Struct
 
 from tests.persist.readers import ask
 from tests.persist.test_readers import MANAGER, NETWORKD
@@ -32,8 +32,7 @@ guests:
 """
 
 
-@dataclass(frozen=True)
-class Host:
+class Host(Struct, frozen=True):
     """A manager: the installer's files for eth2, how it starts, reloads and restarts."""
 
     files: dict[str, str]

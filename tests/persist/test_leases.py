@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from msgspec import Struct
 
 from tests.persist.readers import ask
 from tests.persist.test_adoption import BUS, SYSTEMD
@@ -43,8 +43,7 @@ stop() { kill $pid; wait $pid || true; }
 GENERATE = "/usr/libexec/netplan/generate; "
 
 
-@dataclass(frozen=True, kw_only=True)
-class Host:
+class Host(Struct, frozen=True, kw_only=True):
     """A manager whose installer let eth2 ask by DHCP; ``identifier`` is what it then says of itself."""
 
     file: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bascule.model.links import Bond, Bridge, Physical, Vlan
+from bascule.model.moment import Lifetime
 from bascule.model.state import Address, HostState, Link, PortVlans, Route
 from bascule.model.values import IfName, Mac
 from bascule.persist.config import Ipv6, NetworkConfig, StaticRoute
@@ -109,7 +110,7 @@ def test_a_nic_without_an_address_waits_for_no_router_that_never_spoke() -> None
         routes=(Route(dst="::/0", dev="eth4", gateway="fe80::1", protocol="ra", metric=1024),),
     )
     assert config("{nics: {eth4: {}}}", heard).links[IfName("eth4")].ipv6 == Ipv6.AUTO
-    told = Address(ip="2001:db8::4/64", dynamic=True, valid_s=100, preferred_s=100)
+    told = Address(ip="2001:db8::4/64", dynamic=True, lifetime=Lifetime(valid_s=100, preferred_s=100))
     got = HostState.of([nic("eth4", ETH4, addresses=(own, told))])
     assert config("{nics: {eth4: {}}}", got).links[IfName("eth4")].ipv6 == Ipv6.AUTO
     speaks = config("{nics: {eth4: {address: 10.0.0.4/24}}}", silent)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_interface
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from bascule.model.values import IfName, Mac
 from bascule.probe import spoken
@@ -42,7 +42,7 @@ def foot(room: Namespace, spoken_by: Voice) -> Foot:
 
 def question(source: Foot, protocol: str, **rest: object) -> Question:
     made = Question(source=source, protocol=Protocol(protocol), address=TARGET, patience_s=1.0)
-    return dataclasses.replace(made, **rest)  # type: ignore[arg-type]  # a test's own words
+    return replace(made, **rest)
 
 
 SAID = [
@@ -135,9 +135,9 @@ def as_real(scene: Builder, name: str, one: Voice) -> World:
     own = world.feet[name][0]
     host = scene.namespaces[HOST]
     far = Point(node=name, namespace=host, link=own.link, tap=IfName(f"{name}.0"), mac=own.mac)
-    return dataclasses.replace(
+    return replace(
         world,
-        feet={**world.feet, name: (dataclasses.replace(own, namespace=host, voice=one),)},
+        feet={**world.feet, name: (replace(own, namespace=host, voice=one),)},
         points=(*(point for point in world.points if point.node != name), far),
         patience=2.0,
     )

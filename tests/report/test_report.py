@@ -7,13 +7,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from bascule import workflow
 from bascule.cli.rehearse import _in_words
@@ -97,7 +97,7 @@ def test_says_everything(seen: Rehearsal, page: Page) -> None:
             assert said(str(command)) in page.text
     for name in seen.timings:
         assert name == "total" or name in page.text
-    assert seen.site.digest in page.text
+    assert seen.site.source.digest in page.text
     assert "2026-01-02 12:00 UTC" in page.text
     assert SLIP in page.text
 

@@ -81,7 +81,7 @@ def test_places_point_into_the_file(production: Site) -> None:
 def test_the_digest_is_of_the_bytes(production: Site) -> None:
     changed = parse(PRODUCTION.read_bytes() + b"# a comment\n", "production.yaml")
     assert changed == production
-    assert changed.digest != production.digest
+    assert changed.source.digest != production.source.digest
 
 
 def test_every_key(full: Site) -> None:

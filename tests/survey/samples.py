@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bascule.survey.findings import (
     Asks,
@@ -93,8 +94,7 @@ from tests.survey.frames import (
 )
 
 
-@dataclass(frozen=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """A frame, the decoder that must take it, and what it must say."""
 
     decoder: str

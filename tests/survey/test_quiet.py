@@ -51,7 +51,7 @@ def test_networkmanager_is_told_to_keep_off_and_to_mind_it_again(
         before = observe()
         with brought_up(["eth4"], before) as raised:
             assert raised == ("eth4",)
-            assert observe().links[IfName("eth4")].carrier
+            assert observe().links[IfName("eth4")].facts.carrier
         assert observe() == before
     lines = [line.split()[-1] for line in log.read_text().splitlines() if line.startswith("device set eth4 managed")]
     assert lines == told

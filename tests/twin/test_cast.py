@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from bascule.errors import BasculeError, CommandFailed, MissingTool, NotPermitted, Problem
 from bascule.guests import kernel, libvirtd, tiny
@@ -120,7 +120,7 @@ def test_more_than_a_command_line_holds_is_refused() -> None:
 
 
 def test_a_guest_of_many_ports_serves_those_that_are_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(virtual_machines, "observe_memory", lambda: dataclasses.replace(FREE))
+    monkeypatch.setattr(virtual_machines, "observe_memory", lambda: replace(FREE))
     site = production(guests=by_name(guest("wide", "br3", "192.168.1.5/24", serves=("tcp/1000-60000", "udp/7"))))
     made = Cast(kind="qemu", accel=Accel(name="tcg", reason=""), image=IMAGE)
     played = made.play(site, wire(site, ["vmserver"], {}), {"vmserver": None}, tmp_path)  # type: ignore[dict-item]

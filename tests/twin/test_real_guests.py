@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
 import re
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from bascule import workflow
 from bascule.errors import BasculeError
@@ -116,12 +116,12 @@ def panicking(image: GuestImage | None, folder: Path) -> GuestImage:
     assert image is not None
     nothing = folder / "nothing.cpio"
     nothing.write_bytes(bytes(512))
-    return dataclasses.replace(image, initrd=nothing)
+    return replace(image, initrd=nothing)
 
 
 def test_a_dead_guest_proves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = cast("qemu")
-    dead = dataclasses.replace(found, image=panicking(found.image, tmp_path))
+    dead = replace(found, image=panicking(found.image, tmp_path))
     monkeypatch.setattr(Cast, "of", lambda kind: dead)
     site = tmp_path / "dead.yaml"
     site.write_text(DEAD)

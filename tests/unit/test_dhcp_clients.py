@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from bascule.apply.lease import give_names
 from bascule.model.dhcp import KINDS, Client, Handover
 from bascule.model.links import Bridge as BridgeOptions
 from bascule.model.links import Veth
+from bascule.model.moment import Lifetime
 from bascule.model.site import Bridge, Host, Nic
 from bascule.model.state import Address, HostState, Link
 from bascule.model.values import IfName
@@ -20,7 +21,7 @@ from bascule.system.process import Program
 from bascule.system.resolved import link_names
 
 ETH0, BR0 = IfName("eth0"), IfName("br0")
-LEASED = Address(ip="10.0.0.5/24", dynamic=True, valid_s=600)
+LEASED = Address(ip="10.0.0.5/24", dynamic=True, lifetime=Lifetime(valid_s=600))
 
 
 def on(kind: str, words: str) -> Handover:

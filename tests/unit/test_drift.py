@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from bascule.model.links import Bridge
 from bascule.model.state import Address, HostState, Link

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from bascule.model.links import Bridge as BridgeOptions
 from bascule.model.links import Physical
 from bascule.model.site import GuestNic
-from bascule.model.state import Address, HostState, Link
+from bascule.model.state import Address, HostState, Link, LinkFacts
 from bascule.model.values import IfName, Mac
 from bascule.probe.live import live_world
 from bascule.system.run import run
@@ -25,7 +25,7 @@ def link(name: str, *, master: str | None = None, bridge: bool = False, mac: str
          carrier: bool = True, addresses: tuple[str, ...] = (), delay: int = 0, stp: int = 0) -> Link:  # fmt: skip
     options = BridgeOptions(forward_delay=delay, stp_state=stp) if bridge else Physical()
     return Link(
-        name=IfName(name), options=options, up=up, carrier=carrier, mac=Mac(mac),
+        name=IfName(name), options=options, up=up, facts=LinkFacts(carrier=carrier), mac=Mac(mac),
         master=IfName(master) if master else None, addresses=tuple(Address(ip=ip) for ip in addresses),
     )  # fmt: skip
 
@@ -101,7 +101,7 @@ def scene() -> Iterator[Builder]:
 def guests(scene: Builder, site: object = None, **world: object) -> dict[tuple[str, str], Check]:
     used = site or SITE
     assert isinstance(used, type(SITE))
-    where = replace(scene.world, **world)  # type: ignore[arg-type]  # a test's own fields
+    where = replace(scene.world, **world)
     checks = check_host(used, used.hosts[HOST], read_state(scene), where)
     return {(check.id, check.subject): check for check in checks}
 

@@ -86,7 +86,9 @@ def test_what_cannot_be_asked_is_not_green(scene: Builder) -> None:
 def test_nobody_at_home_is_found_by_the_search_for_it(scene: Builder) -> None:
     ghost = sites.guest("ghost", "52:54:00:00:99:99", "br3", "192.168.1.99/24", line=60)
     site = sites.production(sites.expect("desk", "ghost", "reach"), sites.expect("customer", "ghost", "no-reach"))
-    site = type(site)(**{**{f: getattr(site, f) for f in site.__slots__}, "guests": {**site.guests, "ghost": ghost}})
+    site = type(site)(
+        **{**{f: getattr(site, f) for f in site.__struct_fields__}, "guests": {**site.guests, "ghost": ghost}}
+    )
     lost, dead = judge(site, scene.world)
     assert (lost.observed, lost.ok) == ("no-reach", False)
     assert lost.witness.sentence.startswith("desk asked the wire for 192.168.1.99, crossed br3")

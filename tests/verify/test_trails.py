@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
-from dataclasses import replace
 from ipaddress import ip_interface
 
 import pytest
+from msgspec.structs import replace
 
 from bascule.model.site import Expectation, MachineNic
 from bascule.model.values import IfName

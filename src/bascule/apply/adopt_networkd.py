@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from bascule.apply.engine import execute
 from bascule.apply.regenerate import tell
 from bascule.errors import BasculeError
+from bascule.model.moment import Lifetime
 from bascule.model.state import Address, HostState
 from bascule.model.values import IfName
 from bascule.observe.kernel import observe
@@ -90,13 +92,15 @@ def _bring_back(before: HostState, now: HostState, lost: Leased, elapsed_s: floa
 
 
 def _aged(address: Address, elapsed_s: float) -> Address:
-    valid_s, preferred_s = (s and max(int(s - elapsed_s), 1) for s in (address.valid_s, address.preferred_s))
-    return replace(address, valid_s=valid_s, preferred_s=preferred_s)
+    valid_s, preferred_s = (
+        s and max(int(s - elapsed_s), 1) for s in (address.lifetime.valid_s, address.lifetime.preferred_s)
+    )
+    return replace(address, lifetime=Lifetime(valid_s=valid_s, preferred_s=preferred_s))
 
 
 def _told(name: IfName, addresses: tuple[Address, ...]) -> str:
     listed = " and ".join(address.ip for address in addresses)
-    left_s = min(address.valid_s or 0 for address in addresses)
+    left_s = min(address.lifetime.valid_s or 0 for address in addresses)
     lasts = f"{listed} {'last' if len(addresses) > 1 else 'lasts'} only for the {left_s} s that are left of the lease"
     if networkd_has(name):
         return f"the DHCP server has not answered systemd-networkd on {name} yet; {lasts}"

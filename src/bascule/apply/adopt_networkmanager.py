@@ -15,12 +15,13 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from msgspec import Struct
+
 from bascule.apply.place import here
 from bascule.errors import BasculeError
 from bascule.model.values import IfName
 from bascule.persist.config import LinkConfig
 from bascule.persist.keyfile import path_of, profile_uuid
-from bascule.records import dataclass
 from bascule.system.boot import has_systemd
 from bascule.system.durable import make_folder
 from bascule.system.run import run
@@ -89,8 +90,7 @@ def at_rest(links: Mapping[IfName, str]) -> Iterator[None]:
         run(("systemctl", "start", "NetworkManager"))
 
 
-@dataclass(frozen=True, slots=True)
-class _Active:
+class _Active(Struct, frozen=True):
     uuid: str
     kind: str
     device: str

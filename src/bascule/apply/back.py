@@ -6,9 +6,11 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bascule.apply import beside, boot_guard, lease
 from bascule.apply.beside import Way
@@ -20,7 +22,6 @@ from bascule.observe.kernel import observe
 from bascule.plan.change import Change, Plan
 from bascule.plan.diff import diff
 from bascule.plan.undo import settle, undo, with_bridges_left
-from bascule.records import dataclass
 from bascule.system import boot, durable
 from bascule.system.clock import Progress, unseen
 
@@ -28,8 +29,7 @@ PASSES = 4  # looks at most: what the kernel does by itself on the way needs one
 PAUSE_S = 0.3  # before a way back that failed is tried again
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Back:
+class Back(Struct, frozen=True, kw_only=True):
     """How the way back went: ``left`` still differs from before, ``kept`` differs because others wanted it so."""
 
     left: tuple[str, ...] = ()

@@ -10,17 +10,18 @@ import base64
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import asdict, replace
 
 from bascule.apply.place import Place, refused
 from bascule.errors import BasculeError, Problem
 from bascule.model.dhcp import Handover
 from bascule.model.state import HostState
 from bascule.model.state_json import from_json, to_json
-from bascule.records import dataclass
 from bascule.system import boot, durable
 
 SCHEMA = "bascule/checkpoint/1"
@@ -46,8 +47,7 @@ class Status(StrEnum):
         return self not in {Status.CONFIRMED, Status.TAKEN_BACK, Status.DROPPED}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileBackup:
+class FileBackup(Struct, frozen=True, kw_only=True):
     """A file as it was; ``content`` None means that there was none."""
 
     path: str
@@ -57,8 +57,7 @@ class FileBackup:
     gid: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checkpoint:
+class Checkpoint(Struct, frozen=True, kw_only=True):
     """What it takes to go back. Times named ``boottime_s`` count from the boot called ``boot_id``."""
 
     before: HostState
@@ -80,8 +79,7 @@ class Checkpoint:
         return cls(boot_id=boot.boot_id(), boottime_s=boot.boottime_s(), made_at=time.time(), **values)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class Facts(Struct, frozen=True, kw_only=True):
     """The little that later plans need to know, in a file of its own: a checkpoint may be large.
 
     ``added`` are the addresses on each link that Bascule has put there, by this change or an earlier one.
@@ -92,8 +90,7 @@ class Facts:
     added: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """The last word about a checkpoint."""
 
     status: Status
@@ -105,8 +102,7 @@ class Entry:
     left: tuple[str, ...] = ()  # what still differs from before, of a failed way back
 
 
-@dataclass(frozen=True, slots=True)
-class Folder:
+class Folder(Struct, frozen=True):
     """A checkpoint on the disk."""
 
     path: Path

@@ -6,11 +6,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from bascule.errors import BasculeError, NotPermitted
 from bascule.guests.places import qemu_folder
 from bascule.model.site import Host, Site
 from bascule.plan.change import Note
-from bascule.records import dataclass
 from bascule.system.boot import has_systemd
 from bascule.system.netns import is_machines_own
 
@@ -21,8 +22,7 @@ if TYPE_CHECKING:  # a host without guests loads neither libvirt's binding nor a
 SOCKETS = ("libvirt-sock", "virtqemud-sock")  # below /run/libvirt: the one daemon, or the one for QEMU alone
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(Struct, frozen=True, kw_only=True):
     """Whom the administrator means: a driver's name, ``none``, or "" for whoever is there; libvirt's connection."""
 
     driver: str = "none"
@@ -33,8 +33,7 @@ class Asked:
 NOBODY, ANYBODY = Asked(), Asked(driver="")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Crew:
+class Crew(Struct, frozen=True, kw_only=True):
     """Who runs the guests and what he knows, None where nobody does; ``notes`` say why libvirt could not be asked.
 
     ``site`` is the file with the taps that its running guests have now. ``servers`` is where the dnsmasq of networks

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
+from msgspec import Struct
+
 from bascule.apply import boot_guard
 from bascule.apply import checkpoint as checkpoints
 from bascule.apply.adopt import adopt, at_rest
@@ -14,15 +16,13 @@ from bascule.apply.exclusive import lock
 from bascule.apply.guard import stand_down
 from bascule.apply.place import Place, here, refused
 from bascule.errors import BasculeError, Problem
-from bascule.records import dataclass
 from bascule.system import signals
 from bascule.system.clock import Progress, unseen
 
 PATIENCE_S = 30.0  # for an apply or a dead-man that is just at it
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Undone:
+class Undone(Struct, frozen=True, kw_only=True):
     """What was taken back, and how it went."""
 
     number: int

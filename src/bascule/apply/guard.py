@@ -11,10 +11,11 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from msgspec import Struct
+
 from bascule.apply.checkpoint import Folder
 from bascule.apply.place import Place
 from bascule.errors import BasculeError, CommandFailed, Problem
-from bascule.records import dataclass
 from bascule.system import process
 from bascule.system.boot import has_systemd
 from bascule.system.lockfile import start_time
@@ -24,8 +25,7 @@ EARLY_S = 5.0  # a timer starts the dead-man early: it waits for the deadline it
 READY_S = 20.0  # how long a loaded machine may take to start Python
 
 
-@dataclass(slots=True)
-class Guard:
+class Guard(Struct):
     """An armed dead-man. ``facts`` go into the journal, so that anybody can see whether it still lives."""
 
     facts: dict[str, Any]
@@ -66,8 +66,7 @@ class Guard:
                 setattr(self, name, -1)
 
 
-@dataclass(slots=True)
-class Woken:
+class Woken(Struct):
     """A dead-man without a charge: it has imported what it needs while the plan is made, and waits to be told.
 
     If nobody tells it of a change, it ends with us.

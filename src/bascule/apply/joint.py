@@ -6,6 +6,8 @@ from collections.abc import Container, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from bascule.apply.crew import Crew
 from bascule.errors import BasculeError, Problem
 from bascule.model.site import Host, Site
@@ -14,7 +16,6 @@ from bascule.plan.change import Note, Plan
 from bascule.plan.make import make_plan
 from bascule.plan.step import Phase
 from bascule.plan.virtual_network import realms
-from bascule.records import dataclass
 
 if TYPE_CHECKING:
     from bascule.apply.beside import Beside
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
 MOVES = {Phase.DETACH, Phase.ENSLAVE, Phase.PORT}  # what a driver does to a tap itself, or drops by doing it
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Joint:
+class Joint(Struct, frozen=True, kw_only=True):
     """The whole plan of a host, the kernel's state that it leads to, and the parts beside it."""
 
     plan: Plan

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.observe.files import read_tree
 from bascule.observe.manager import detect
-from bascule.records import dataclass
 from bascule.system.netns import is_machines_own
 
 if TYPE_CHECKING:  # where nothing is kept, as in a namespace, no dialect is imported
@@ -23,16 +23,15 @@ if TYPE_CHECKING:  # where nothing is kept, as in a namespace, no dialect is imp
     from bascule.persist.writer import Writing
 
 
-@dataclass(slots=True)
-class Keeper:
+class Keeper(Struct):
     """Writes the files of one dialect below ``root``; what it will touch is decided before anything is changed."""
 
     site: Site
     host: Host
     dialect: str
     root: str = "/"
-    _writing: Writing | None = field(default=None, init=False)
-    _ids: Mapping[IfName, ClientId | None] = field(default_factory=dict, init=False)
+    _writing: Writing | None = None
+    _ids: Mapping[IfName, ClientId | None] = {}
 
     def paths(self, wanted: HostState) -> Sequence[str]:
         """Every file that will be made, changed or deleted.
@@ -47,7 +46,7 @@ class Keeper:
         speech = dialect(self.dialect)
         includes = ifupdown_parse.includes if self.dialect == "ifupdown" else None
         existing = read_tree(self.root, (*speech.READS, sysctls.PATH), includes).files
-        stamp = Stamp(self.site.name, self.host.name, self.site.digest)
+        stamp = Stamp(self.site.name, self.host.name, self.site.source.digest)
         config = self._identified(wanted_config(self.site, self.host, wanted), speech, existing)
         besides = sysctls.render(self.site, self.host, wanted)
         self._writing = prepare(speech, config, existing, stamp=stamp, root=self.root, besides=besides)

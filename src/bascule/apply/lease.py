@@ -9,15 +9,15 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from bascule.apply.checkpoint import Folder
 from bascule.errors import BasculeError, MissingTool
 from bascule.model.dhcp import KINDS, Client, Handover, Start
 from bascule.observe.dhcp_clients import dhcp_clients
-from bascule.records import dataclass
 from bascule.system import durable
 from bascule.system.boot import has_systemd
 from bascule.system.managers import in_first_namespace
@@ -33,8 +33,7 @@ HOME_S = 5.0  # the same on the way back, which waits for nobody
 FOREVER = 0xFFFFFFFF  # RFC 2131: a lease without an end
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Begun:
+class Begun(Struct, frozen=True, kw_only=True):
     """How it went: what could not be started or got another address, and what still waits for its server."""
 
     failed: tuple[str, ...] = ()
@@ -97,12 +96,11 @@ def _is(client: Client, handover: Handover, link: str) -> bool:
     return client.kind == handover.kind and family and link in client.links and not client.daemon
 
 
-@dataclass(slots=True, kw_only=True)
-class _Started:
+class _Started(Struct, kw_only=True):
     handover: Handover
     start_: Start
     log: Path
-    process: subprocess.Popen[bytes] = field(repr=False)
+    process: subprocess.Popen[bytes]
 
     @classmethod
     def start(cls, handover: Handover, folder: Folder) -> _Started:

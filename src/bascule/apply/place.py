@@ -9,16 +9,16 @@ import contextlib
 import os
 from pathlib import Path
 
+from msgspec import Struct
+
 from bascule.errors import BasculeError, NotPermitted, Problem
-from bascule.records import dataclass
 from bascule.system import durable
 from bascule.system.doorbell import namespace_cookie
 
 STATE, RUNTIME = Path("/var/lib/bascule"), Path("/run/bascule")
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """The folders of one network namespace. ``is_main`` says whether it is the machine's own."""
 
     state: Path

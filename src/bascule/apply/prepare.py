@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from bascule.apply.beside import Beside
 from bascule.apply.checkpoint import Status, latest
@@ -18,13 +20,11 @@ from bascule.observe.management import Management, management
 from bascule.plan.change import Change, Note, Plan, Risk
 from bascule.plan.leases import Leases
 from bascule.plan.target import sysctl_keys
-from bascule.records import dataclass
 from bascule.system.doorbell import Doorbell
 from bascule.system.run import Running
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
+class Prepared(Struct, frozen=True, kw_only=True):
     """A plan for this host with what it was made from and what it leads to."""
 
     site: Site

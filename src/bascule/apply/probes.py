@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from ipaddress import ip_address, ip_interface
 from pathlib import Path
 
+from msgspec import Struct
+
 from bascule.apply.prepare import Prepared
 from bascule.errors import BasculeError, CommandFailed, Problem, UsageFault
 from bascule.model.site import GuestNic, PlugKind
@@ -19,7 +21,6 @@ from bascule.model.values import IfName, IpAddress, Mac
 from bascule.probe.dhcp import Client, discover
 from bascule.probe.question import Answer, Protocol, Question
 from bascule.probe.world import Foot
-from bascule.records import dataclass
 from bascule.system.netns import Namespace
 from bascule.system.run import run
 
@@ -30,8 +31,7 @@ RESOLVERS = (Path("/run/systemd/resolve/resolv.conf"), Path("/etc/resolv.conf"))
 ZERO = {"0.0.0.0/0", "::/0"}
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
+class Probe(Struct, frozen=True):
     """One thing to ask. ``link`` says from where, in a state of the host; None where it cannot be asked."""
 
     name: str
@@ -172,7 +172,7 @@ def _guests(prepared: Prepared) -> Iterator[Probe]:
 def _runs(nic: GuestNic, state: HostState) -> bool:
     link = state.links.get(nic.tap)
     plain = nic.plug is PlugKind.BRIDGE and nic.vlan is None and not nic.vlans  # a tagged one does not hear the bridge
-    return plain and link is not None and link.carrier
+    return plain and link is not None and link.facts.carrier
 
 
 def _bridge_of(tap: IfName) -> Callable[[HostState], IfName | None]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bascule.apply import boot_guard
 from bascule.apply import checkpoint as checkpoints
@@ -15,13 +17,11 @@ from bascule.model.state import HostState
 from bascule.observe.kernel import observe
 from bascule.plan.diff import diff
 from bascule.plan.drift import drift_goal
-from bascule.records import dataclass
 from bascule.system import boot
 from bascule.system.lockfile import Holder, holder
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Standing(Struct, frozen=True, kw_only=True):
     """The last change that is not taken back, and the host against it.
 
     ``words`` says what was found and what finishes it; ``ok`` is False when somebody must act.
@@ -84,8 +84,7 @@ def _taken_back(place: Place, *, after: int = 0) -> str:
     return f"change {folder.number} was taken back at {clock_words(entry.at)} by {entry.by}"
 
 
-@dataclass(slots=True)
-class _Story:
+class _Story(Struct):
     folder: Folder
     entry: Entry
     checkpoint: Checkpoint

@@ -5,7 +5,7 @@ A NIC that is a port hears nobody answer, so a route by it leads nowhere.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from bascule.apply.checkpoint import Checkpoint, Folder
 from bascule.apply.engine import execute

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import field
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from bascule.apply import boot_guard, lease
 from bascule.apply import checkpoint as checkpoints
@@ -23,7 +24,6 @@ from bascule.observe.kernel import observe
 from bascule.plan.arrivals import with_what_came
 from bascule.plan.change import Plan
 from bascule.plan.diff import diff
-from bascule.records import dataclass
 from bascule.system import boot, durable, signals
 from bascule.system.clock import Progress, unseen
 from bascule.system.lockfile import Lock
@@ -45,8 +45,7 @@ class Writer(Protocol):
         """Write them; the paths that were written. Raises BasculeError or OSError."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class Wish(Struct, frozen=True, kw_only=True):
     """How it shall be done.
 
     ``window_s`` None keeps the change without a confirmation. ``agree`` is asked once more when the host moved while
@@ -65,8 +64,7 @@ class Wish:
     progress: Progress = unseen
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
+class Done(Struct, frozen=True, kw_only=True):
     """A change that was made."""
 
     prepared: Prepared
@@ -110,18 +108,18 @@ def refuse_if_pending(place: Place) -> None:
     )
 
 
-@dataclass(slots=True)
 class _Transaction:
-    place: Place
-    held: Lock
-    prepared: Prepared
-    wish: Wish
-    guard: Guard = field(init=False)
-    folder: Folder = field(init=False)
-    probes: Probes = field(init=False)
-    kept: dict[str, Any] = field(init=False)  # what it takes to take back the parts beside the kernel's
-    files: tuple[str, ...] = field(init=False, default=())  # that will be written or removed
-    dhcp_answers: bool = field(init=False, default=False)
+    """One change on its way, from the checkpoint to the probes."""
+
+    guard: Guard
+    folder: Folder
+    probes: Probes
+    kept: dict[str, Any]  # what it takes to take back the parts beside the kernel's
+
+    def __init__(self, place: Place, held: Lock, prepared: Prepared, wish: Wish) -> None:
+        self.place, self.held, self.prepared, self.wish = place, held, prepared, wish
+        self.files: tuple[str, ...] = ()  # that will be written or removed
+        self.dhcp_answers = False
 
     def run(self) -> Done:
         self._ready()
@@ -195,8 +193,8 @@ class _Transaction:
             before=self.prepared.observed,
             wanted=self.prepared.wanted,
             site=site.name,
-            site_path=site.path,
-            site_digest=site.digest,
+            site_path=site.source.path,
+            site_digest=site.source.digest,
             host=self.prepared.host.name,
             window_s=self.wish.window_s or 0.0,
             leases=self.prepared.leases.handovers,

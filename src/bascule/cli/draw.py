@@ -123,7 +123,7 @@ def _way(site: Site, highlight: str | None, witness: str | None) -> Highlight | 
     if witness is None:
         return Highlight(source=meant[0], target=meant[1], service=service_of(meant[2]))
     way, digest = from_rehearsal(witness, meant)
-    if digest != site.digest:
+    if digest != site.source.digest:
         say(f"warning: {witness} is about another version of the site file; the way may have changed")
     return way
 

@@ -150,7 +150,7 @@ def _as_json(seen: Rehearsal) -> dict[str, Any]:
     return {
         "ok": seen.ok,
         "site": seen.site.name,
-        "sha256": seen.site.digest,
+        "sha256": seen.site.source.digest,
         "privilege": seen.privilege,
         **seen.cast.as_json(),
         "observed": list(seen.observed),

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import Any
 
+from msgspec import Struct
+
 from bascule.cli.common import count, seconds, table, wrapped
 from bascule.plan.change import Change, Note, Plan, Risk
 from bascule.plan.step import Phase
-from bascule.records import dataclass
 
 NOTE_WORDS = {
     "foreign": "left alone",
@@ -53,8 +54,7 @@ def _stage(change: Change) -> int:
     return _STAGES[change.stage]
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """What happens to one link in one go. ``risk`` is nothing for a mere addition."""
 
     subject: str

@@ -29,7 +29,7 @@ def show_report(seen: Rehearsal, site_file: str, *, now: datetime, chosen: int |
         ("rights", seen.privilege),
         ("guests", seen.cast.words),
         ("bascule", __version__),
-        ("sha256", seen.site.digest),
+        ("sha256", seen.site.source.digest),
     )
     changed = f"{site_file} changed meanwhile; the verdicts are about what it said at the start"
     page = Report(

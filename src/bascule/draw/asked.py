@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from msgspec import Struct
+
 from bascule.draw.path import Highlight, find_path
 from bascule.draw.scene import Path, Scene
 from bascule.model.site import NOWHERE, Expectation
-from bascule.records import dataclass
 
 REACHED = {"reach": True, "no-reach": False}
 
@@ -39,8 +40,7 @@ class Came(Protocol):
     def witness(self) -> Seen: ...  # noqa: D102
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(Struct, frozen=True, kw_only=True):
     """An expectation in words, with its witness; ``hops`` are the (node, link) places where the frame was seen."""
 
     source: str

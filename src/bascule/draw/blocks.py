@@ -9,16 +9,14 @@ that two wires of different kinds never lie on each other.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import field
 
-from bascule.records import dataclass
+from msgspec import Struct, field
 
 Point = tuple[int, int]
 Points = list[Point]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metrics:
+class Metrics(Struct, frozen=True, kw_only=True):
     """The unit is one character cell for text and one CSS pixel for SVG."""
 
     grid: int  # even; every position of a box is a multiple of it
@@ -49,8 +47,7 @@ class Metrics:
         return self.grid // 2
 
 
-@dataclass(slots=True, kw_only=True)
-class Box:
+class Box(Struct, kw_only=True):
     """A rectangle for an element; ``node`` is its id, ``lines`` its text, the first the label."""
 
     node: str
@@ -63,8 +60,7 @@ class Box:
     lead: int = 0  # room above the text
 
 
-@dataclass(slots=True, kw_only=True)
-class Exit:
+class Exit(Struct, kw_only=True):
     """Wires that leave a block at its bottom, all for the same element."""
 
     key: str
@@ -72,8 +68,7 @@ class Exit:
     edges: tuple[str, ...]
 
 
-@dataclass(slots=True, kw_only=True)
-class Block:
+class Block(Struct, kw_only=True):
     """See above. ``paths`` has each wire as far as it has come, from its upper end."""
 
     w: int = 0

@@ -44,7 +44,7 @@ def build(
             arrows.append(arrow)
     return Scene(
         site=site.name,
-        digest=site.digest,
+        digest=site.source.digest,
         nodes=sheet.nodes,
         edges=tuple(e for e in sheet.edges.values() if e.upper in sheet.nodes and e.lower in sheet.nodes),
         arrows=tuple(arrows),

@@ -7,20 +7,19 @@ next free place in its column, so the others stay where they are until another c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import field
 from itertools import pairwise
+
+from msgspec import Struct, field
 
 from bascule.draw.blocks import Block, Box, Exit, Metrics, Points, box, flipped, ports, rows, spread, wrap
 from bascule.draw.hostblock import HostLayout, Notes, words_of
 from bascule.draw.rails import in_order
 from bascule.draw.scene import Edge, Layer, Scene
-from bascule.records import dataclass
 
 DEPTHS = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 32, 40, 50, 64, 80, 100, 130, 160, 200)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rail:
+class Rail(Struct, frozen=True, kw_only=True):
     """A network of the building: a line from ``left`` to ``right`` at ``y``, and the box that its label fills."""
 
     node: str
@@ -30,8 +29,7 @@ class Rail:
     label: Box
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
+class Layout(Struct, frozen=True, kw_only=True):
     """A scene with a place for everything. ``wires`` has the corners of each wire, from its upper end."""
 
     width: int

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from msgspec import Struct
+
 from bascule.draw.scene import LinkState, Presence
 from bascule.model.state import HostState, Link
-from bascule.records import dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class Look(Struct, frozen=True, kw_only=True):
     """What was seen of one declared element."""
 
     presence: Presence = Presence.DECLARED
@@ -28,9 +28,9 @@ def link_state(link: Link) -> LinkState:
     """Down, no carrier, blocked by or waiting for STP, isolated or up: the first of these that is so."""
     if not link.up:
         return LinkState.DOWN
-    if not link.carrier:
+    if not link.facts.carrier:
         return LinkState.NO_CARRIER
-    stp = link.stp_port_state.lower()
+    stp = link.facts.stp_port_state.lower()
     if stp == "blocking":
         return LinkState.BLOCKED
     if stp in {"listening", "learning"}:
@@ -58,8 +58,8 @@ def link_details(link: Link) -> tuple[str, ...]:
     for vlan in link.vlans:
         span = f"VLAN {vlan.first}" + (f"-{vlan.last}" if vlan.last != vlan.first else "")
         details.append(" ".join([span, *(w for w, on in (("pvid", vlan.pvid), ("untagged", vlan.untagged)) if on)]))
-    if link.bus:
-        details.append(f"bus {link.bus}")
+    if link.facts.bus:
+        details.append(f"bus {link.facts.bus}")
     return tuple(details)
 
 
@@ -165,7 +165,7 @@ def has_mac(mac: str | None) -> Fault:
     """The link must have this MAC, if one is wanted; hardware may show it as its permanent one."""
 
     def fault(link: Link) -> str | None:
-        if mac is None or mac in {link.mac, link.permanent_mac}:
+        if mac is None or mac in {link.mac, link.facts.permanent_mac}:
             return None
         return f"{link.name} has the MAC {link.mac}, and should have {mac}"
 

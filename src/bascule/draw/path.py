@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from itertools import pairwise
 
+from msgspec import Struct
+
 from bascule.draw.scene import (
     Edge,
     Kind,
@@ -29,11 +31,9 @@ from bascule.draw.scene import (
 )
 from bascule.errors import Problem, UsageFault
 from bascule.model.site import Forward, Service
-from bascule.records import dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Highlight:
+class Highlight(Struct, frozen=True, kw_only=True):
     """A question whose way is to be shown.
 
     ``hops`` are the places where the frame was seen, in order: each the name of an endpoint, host or network, and
@@ -49,8 +49,7 @@ class Highlight:
     sentence: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
+class _Step(Struct, frozen=True):
     node: str
     network: str | None
 

@@ -7,8 +7,10 @@ harm in it. Radio buttons show the way of each frame in the picture, by mouse, f
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from html import escape
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bascule.draw.asked import Asked, chain, rightness, ways_of
 from bascule.draw.build import build
@@ -17,7 +19,6 @@ from bascule.draw.report_style import PAGE
 from bascule.draw.scene import Path, Scene
 from bascule.draw.style import STYLE
 from bascule.model.site import Site
-from bascule.records import dataclass
 
 COLLAPSE = 12  # from how many alike guests on one box stands for all
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -25,8 +26,7 @@ SIGNS = {True: "✓", False: "✗", None: "–"}
 CLASSES = {True: "ok", False: "bad", None: "open"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanRow:
+class PlanRow(Struct, frozen=True, kw_only=True):
     """A line of a plan: which link, what happens to it, and why."""
 
     subject: str
@@ -35,8 +35,7 @@ class PlanRow:
     risk: str = ""  # nothing where it is a mere addition
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanPart:
+class PlanPart(Struct, frozen=True, kw_only=True):
     """The plan of one host. ``notes`` are a subject, what it does, and the words."""
 
     host: str
@@ -47,8 +46,7 @@ class PlanPart:
     commands: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckRow:
+class CheckRow(Struct, frozen=True, kw_only=True):
     """A check in words; ``ok`` is None where it could not be asked."""
 
     subject: str
@@ -57,8 +55,7 @@ class CheckRow:
     detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class Report(Struct, frozen=True, kw_only=True):
     """All that the page says. ``facts`` are a name and a value each; ``timings`` are seconds by step."""
 
     site: Site

@@ -6,11 +6,11 @@ A scene knows nothing of pixels or columns. Every drawing, also JSON, dot and me
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import field
 from enum import IntEnum, StrEnum
 
+from msgspec import Struct, field
+
 from bascule.model.site import Forward
-from bascule.records import dataclass
 
 
 class Layer(IntEnum):
@@ -70,8 +70,7 @@ CUT = {LinkState.NO_CARRIER, LinkState.DOWN}
 HELD = {LinkState.BLOCKED, LinkState.WAITING}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
+class Node(Struct, frozen=True, kw_only=True):
     """An element. ``notes`` are drawn under the label; ``details`` are what a reader asks for by pointing at it."""
 
     id: str
@@ -102,8 +101,7 @@ class Node:
         return tuple(words)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Edge:
+class Edge(Struct, frozen=True, kw_only=True):
     """A wire from an upper element to a lower one; ``network`` gives it colour and line style."""
 
     upper: str
@@ -119,8 +117,7 @@ class Edge:
         return f"{self.upper}>{self.lower}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrow:
+class Arrow(Struct, frozen=True, kw_only=True):
     """Who may go out through a machine: from one of its networks to another, under its own address."""
 
     machine: str  # node id
@@ -129,8 +126,7 @@ class Arrow:
     to: str  # name of a network
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Path:
+class Path(Struct, frozen=True, kw_only=True):
     """The way of a frame through the scene, and where it ends."""
 
     source: str
@@ -146,8 +142,7 @@ class Path:
         return self.nodes[-1] if self.nodes else ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
+class Scene(Struct, frozen=True, kw_only=True):
     """A whole picture's content. ``networks`` has the building's networks in their order: it gives each its style."""
 
     site: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from html import escape
+
+from msgspec.structs import replace
 
 from bascule.draw.blocks import Box, Metrics, Points
 from bascule.draw.canvas import cells

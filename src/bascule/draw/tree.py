@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import field
+
+from msgspec import Struct, field
 
 from bascule.draw.scene import Edge, Kind, Layer, Node, Scene
-from bascule.records import dataclass
 
 
-@dataclass(slots=True, kw_only=True)
-class Tree:
+class Tree(Struct, kw_only=True):
     """A host's elements in drawing order.
 
     ``children`` stand on one element; ``feet`` are what an element with several legs stands on alone (a bond on its

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from ipaddress import ip_interface
 
+from msgspec import Struct
+
 from bascule.draw.look import look_at, without_uplink
 from bascule.draw.scene import Kind, Layer, Node, Presence, exit_id, link_id, virtual_id
 from bascule.draw.sheet import Sheet
@@ -12,11 +14,9 @@ from bascule.model.site import Bridge, Host, Mode, VirtualNetwork
 from bascule.model.state import HostState, Link
 from bascule.model.values import IpInterface
 from bascule.plan.virtual_network import bridge_name
-from bascule.records import dataclass
 
 
-@dataclass(frozen=True, slots=True)
-class WayOut:
+class WayOut(Struct, frozen=True):
     """Where the host's own traffic leaves: the link with its gateway, else the first one with an address."""
 
     link: str

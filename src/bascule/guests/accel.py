@@ -6,8 +6,9 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+from msgspec import Struct
+
 from bascule.errors import BasculeError
-from bascule.records import dataclass
 from bascule.system.run import run
 
 # A boot sector that writes 0x10 to port 0xf4, where QEMU's isa-debug-exit ends the process with (0x10 << 1) | 1.
@@ -19,8 +20,7 @@ PROOF_S = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Accel:
+class Accel(Struct, frozen=True, kw_only=True):
     """What guests run on: ``kvm``, or ``tcg`` (QEMU's own emulation) with the reason."""
 
     name: str

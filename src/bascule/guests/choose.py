@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from bascule.errors import BasculeError, MissingTool, Problem
 from bascule.guests.accel import accel

@@ -8,13 +8,12 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterable
 
-from bascule.records import dataclass
+from msgspec import Struct
 
 _TRAILER = "TRAILER!!!"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Struct, frozen=True, kw_only=True):
     """A file, directory, link or device. ``path`` has no leading slash; ``mode`` holds type and permissions."""
 
     path: str

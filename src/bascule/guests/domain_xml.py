@@ -11,11 +11,11 @@ from typing import TypeAlias
 
 from lxml import etree
 from lxml.builder import E
+from msgspec import Struct
 
 from bascule.errors import BasculeError, Problem
 from bascule.model.site import Guest, GuestNic, PlugKind
 from bascule.model.values import IfName, Mac
-from bascule.records import dataclass
 
 Element: TypeAlias = etree._Element  # noqa: SLF001  lxml's own name for its element type
 NAMESPACE = "https://bascule.dev/xml/guest/1"  # the mark of a domain or network that Bascule wrote
@@ -25,8 +25,7 @@ _PARSER = etree.XMLParser(resolve_entities=False, no_network=True, remove_blank_
 _BELONGS_TO_SOURCE = ("virtualport", "actual")  # says how the old plug is reached; meaningless at another kind of plug
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class Source(Struct, frozen=True, kw_only=True):
     """What a NIC is plugged into. ``switch`` is ``openvswitch`` where the bridge is one of Open vSwitch."""
 
     kind: PlugKind

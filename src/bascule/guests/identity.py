@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from msgspec import Struct
+
 from bascule.errors import Problem
 from bascule.model.domain import Domain
 from bascule.model.sightings import FdbEntry
@@ -11,11 +13,9 @@ from bascule.model.site import GuestNic
 from bascule.model.state import HostState
 from bascule.model.values import Mac
 from bascule.plan.change import Note
-from bascule.records import dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Holder:
+class Holder(Struct, frozen=True, kw_only=True):
     """Who has a MAC."""
 
     words: str

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bascule.errors import Problem
 from bascule.guests.changes import find_nic
@@ -13,11 +15,9 @@ from bascule.model.sightings import SOURCES, FdbEntry, Sighting
 from bascule.model.site import Site
 from bascule.model.state import HostState
 from bascule.model.values import IfName, IpAddress, Mac, parse_mac
-from bascule.records import dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class Row(Struct, frozen=True, kw_only=True):
     """One NIC of one domain. ``addresses`` are the best known first; ``remarks`` say what is not as it should be."""
 
     domain: Domain
@@ -29,8 +29,7 @@ class Row:
     remarks: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inventory:
+class Inventory(Struct, frozen=True, kw_only=True):
     """All rows, and the MACs that are not one NIC's alone."""
 
     rows: tuple[Row, ...] = ()

@@ -14,9 +14,10 @@ from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 
+from msgspec import Struct
+
 from bascule.errors import BasculeError, MissingTool, Problem
 from bascule.guests import tiny
-from bascule.records import dataclass
 from bascule.system.run import find_tool, run
 
 OLD_S = 7 * 86400
@@ -28,8 +29,7 @@ _NEEDED = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GuestImage:
+class GuestImage(Struct, frozen=True, kw_only=True):
     """A kernel and an initramfs on disk; ``origin`` says where the kernel is from."""
 
     kernel: Path

@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import ClassVar
 
+from msgspec import Struct
+
 from bascule.errors import BasculeError
 from bascule.guests import domain_xml
 from bascule.guests.domain_xml import Element, Source
@@ -14,12 +16,10 @@ from bascule.guests.protocol import Plug
 from bascule.model.site import Guest, GuestNic, PlugKind
 from bascule.model.values import IfName, Mac
 from bascule.plan.change import Note
-from bascule.records import dataclass
 from bascule.system.libvirt import DomainText, Hypervisor
 
 
-@dataclass(frozen=True, slots=True)
-class _Nic:
+class _Nic(Struct, frozen=True):
     """A NIC as libvirt has it: in the running domain and in its definition; None where it is not."""
 
     live: Element | None

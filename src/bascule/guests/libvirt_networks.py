@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from msgspec import Struct
+
 from bascule.errors import BasculeError, CommandFailed, Problem
 from bascule.guests import domain_xml, network_xml
 from bascule.guests.network_xml import NetUpdate, NetworkDiff
@@ -15,14 +17,12 @@ from bascule.model.domain import Domain, LibvirtNetwork
 from bascule.plan.change import Change, Risk
 from bascule.plan.step import Phase
 from bascule.plan.virtual_network import Realm
-from bascule.records import dataclass
 from bascule.system.iproute import batch
 from bascule.system.libvirt import Hypervisor, NetworkText
 from bascule.system.netns import Namespace
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkChange:
+class NetworkChange(Struct, frozen=True, kw_only=True):
     """How one virtual network gets where it shall be. ``guests`` run on it now; a restart cuts them."""
 
     realm: Realm

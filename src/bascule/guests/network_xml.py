@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from lxml import etree
 from lxml.builder import E
+from msgspec import Struct
 
 from bascule.guests.domain_xml import NAMESPACE, Element, parse, text
 from bascule.model.domain import LibvirtNetwork, Reservation
 from bascule.model.site import Mode
 from bascule.model.values import IpInterface
 from bascule.plan.virtual_network import Realm
-from bascule.records import dataclass
 
 _LIBVIRT_MODE = {Mode.NAT: "nat", Mode.ROUTED: "route", Mode.OPEN: "open"}
 
@@ -97,8 +97,7 @@ def edited(xml: str, one: Realm) -> str:
     return text(root) + "\n"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetUpdate:
+class NetUpdate(Struct, frozen=True, kw_only=True):
     """One call of libvirt's net-update: changes what runs and what is defined, and cuts nobody off."""
 
     command: str  # add-last, modify, delete
@@ -110,8 +109,7 @@ class NetUpdate:
         return f"net-update {self.command} {self.section} {self.xml}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkDiff:
+class NetworkDiff(Struct, frozen=True, kw_only=True):
     """How a network gets from what it is to what is declared: by updates, or (``redefine`` says why) by a restart."""
 
     updates: tuple[NetUpdate, ...] = ()

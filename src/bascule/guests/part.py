@@ -7,8 +7,10 @@ from it is in :mod:`bascule.guests.part_back`, which needs neither the site file
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
 from typing import Any, ClassVar
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from bascule.errors import BasculeError, Problem
 from bascule.guests import choose
@@ -23,11 +25,9 @@ from bascule.model.state import HostState
 from bascule.model.values import IfName
 from bascule.plan.change import Change, Note
 from bascule.plan.virtual_network import bridge_of
-from bascule.records import dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class Seen(Struct, frozen=True, kw_only=True):
     """A driver and what it knows at one moment."""
 
     driver: choose.Driver
@@ -40,8 +40,7 @@ class Seen:
         return self.driver.name == "libvirt"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GuestPart:
+class GuestPart(Struct, frozen=True, kw_only=True):
     """What whoever runs the guests has to do, and to whom."""
 
     seen: Seen

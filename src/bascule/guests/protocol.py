@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Protocol
 
+from msgspec import Struct
+
 from bascule.model.site import GuestNic
 from bascule.model.state import PortVlans
 from bascule.model.values import IfName
 from bascule.plan.change import Note
-from bascule.records import dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plug:
+class Plug(Struct, frozen=True, kw_only=True):
     """Where a guest's NIC belongs: its tap on ``bridge``, both ends with ``mtu`` bytes.
 
     ``vlans`` are those of the tap on a VLAN-aware bridge; None on any other, and where the plan sets them.

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from msgspec import Struct
+
 from bascule.model.site import Guest, GuestNic
 from bascule.model.values import IfName, Mac
-from bascule.records import dataclass
 
 PROGRAM = "qemu-system-x86_64"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Files:
+class Files(Struct, frozen=True, kw_only=True):
     """What a guest's process keeps in its folder."""
 
     folder: Path
@@ -44,8 +44,7 @@ class Files:
         return self.folder / "qemu.log"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Boot:
+class Boot(Struct, frozen=True, kw_only=True):
     """A kernel without boot loader."""
 
     kernel: str

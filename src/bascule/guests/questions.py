@@ -6,15 +6,15 @@ import itertools
 import time
 from pathlib import Path
 
+from msgspec import Struct
+
 from bascule.errors import CommandFailed, Problem
-from bascule.records import dataclass
 from bascule.system.line_socket import LineSocket
 
 _numbers = itertools.count(1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(Struct, frozen=True, kw_only=True):
     """What came of a question: ``ok``, what the other side said, and how long it took in seconds."""
 
     ok: bool

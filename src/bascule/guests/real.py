@@ -10,9 +10,10 @@ import contextlib
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Self
+
+from msgspec.structs import replace
 
 from bascule.errors import BasculeError
 from bascule.guests import domain_xml, taps, tiny

@@ -12,9 +12,11 @@ import select
 import shlex
 import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bascule.errors import BasculeError, CommandFailed, Problem
 from bascule.guests.virtual_network import leases_in
@@ -23,7 +25,6 @@ from bascule.plan.change import Change, Note
 from bascule.plan.diff import diff
 from bascule.plan.step import Phase
 from bascule.plan.virtual_network import Realm, bridge_name, dnsmasq_arguments, needs_server, table_key
-from bascule.records import dataclass
 from bascule.system import durable
 from bascule.system.files import remove_file
 from bascule.system.run import find_tool, run
@@ -33,8 +34,7 @@ END_S = 3.0  # how long a dnsmasq may take to end
 MARK = "# Bascule writes this file and takes it away again"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerChange:
+class ServerChange(Struct, frozen=True, kw_only=True):
     """What happens to one network's server. ``arguments`` None ends it; () is a network without a dnsmasq."""
 
     name: str
@@ -121,8 +121,7 @@ def _starts(
     return _text(script) == again and _text(unit) == unit_text(name, arguments, folder)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerPart:
+class ServerPart(Struct, frozen=True, kw_only=True):
     """The servers' part of a change; ``lasting`` where systemd starts them with the machine."""
 
     folder: Path

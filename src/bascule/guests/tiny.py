@@ -11,13 +11,14 @@ import contextlib
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bascule.errors import BasculeError
 from bascule.guests import cpio
 from bascule.model.site import Guest, GuestNic, Service, StaticRoute
 from bascule.model.values import IpAddress, IpInterface, Mac, parse_mac
-from bascule.records import dataclass
 
 MEMORY = 96 << 20  # bytes that the tiny guest needs, measured: 64 MiB is too little to unpack the archive on 6.1
 PORT_MEMORY = 512 << 10  # bytes for each port that it serves: a process that listens
@@ -165,8 +166,7 @@ def archive(busybox: bytes, modules: Mapping[str, bytes]) -> bytes:
     return cpio.archive(entries)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class Wish(Struct, frozen=True, kw_only=True):
     """What a NIC of the tiny guest is told beside its own addresses: gateways, other routes, its MTU in bytes."""
 
     gateways: tuple[IpAddress, ...] = ()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from bascule.model.values import IpAddress, IpInterface, Mac
-from bascule.records import dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DomainNic:
+class DomainNic(Struct, frozen=True, kw_only=True):
     """A NIC of a domain. ``kind`` is libvirt's (bridge, network, direct, ethernet, user, hostdev…).
 
     ``into`` is what the XML names: the bridge, the network or the NIC; ``bridge`` is the bridge behind it where it is
@@ -34,8 +34,7 @@ class DomainNic:
         return f"{self.kind} {self.into}".strip()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Domain:
+class Domain(Struct, frozen=True, kw_only=True):
     """A virtual server that libvirt or Bascule's own QEMU driver knows.
 
     ``nics`` are those of now (of the definition while it is shut off), ``next_nics`` those of the next start.
@@ -68,8 +67,7 @@ def _plugs(nics: tuple[DomainNic, ...]) -> tuple[tuple[Mac | None, str, str], ..
     return tuple((nic.mac, nic.kind, nic.into) for nic in nics)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reservation:
+class Reservation(Struct, frozen=True, kw_only=True):
     """A fixed address for a MAC in a virtual network, with its DNS name."""
 
     mac: Mac | None
@@ -77,8 +75,7 @@ class Reservation:
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LibvirtNetwork:
+class LibvirtNetwork(Struct, frozen=True, kw_only=True):
     """A network that libvirt keeps. ``mode`` is its forward mode; no forward element is ``isolated``."""
 
     name: str
@@ -94,8 +91,7 @@ class LibvirtNetwork:
     portgroups: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lease:
+class Lease(Struct, frozen=True, kw_only=True):
     """An address that a DHCP server has given: ``expires`` is in seconds since the epoch."""
 
     mac: Mac

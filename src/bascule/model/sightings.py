@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from bascule.model.values import IfName, IpAddress, Mac
-from bascule.records import dataclass
 
 SOURCES = ("agent", "lease", "snooped", "neighbour", "heard", "declared")  # the most trustworthy first
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sighting:
+class Sighting(Struct, frozen=True, kw_only=True):
     """An address of a MAC. ``age_s`` is how long ago it was confirmed, None where the source does not say."""
 
     mac: Mac
@@ -19,8 +19,7 @@ class Sighting:
     where: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FdbEntry:
+class FdbEntry(Struct, frozen=True, kw_only=True):
     """A MAC that a bridge has learned on one of its ports."""
 
     mac: Mac

@@ -6,19 +6,29 @@ Each value that stands in the file knows its place there (``place``), which neve
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import field
 from enum import StrEnum
 from typing import Literal
 
+from msgspec import Struct, field
+
 from bascule.errors import Place
+from bascule.model.moment import Moment
 from bascule.model.values import IfName, IpAddress, IpInterface, IpNetwork, Mac, Vid
-from bascule.records import dataclass
-
-NOWHERE = Place("", 0, 0)
 
 
-def _place() -> Place:
-    return field(default=NOWHERE, compare=False, repr=False)
+class SitePlace(Place):
+    """Where a value of the site file is written; values compare by what they say, so two of these are always equal."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SitePlace) or tuple.__eq__(self, other)
+
+    def __hash__(self) -> int:
+        return 0
+
+
+NOWHERE = SitePlace("", 0, 0)
 
 
 class Verdict(StrEnum):
@@ -45,8 +55,7 @@ class PlugKind(StrEnum):
     DIRECT = "direct"
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
+class Service(Struct, frozen=True):
     """``tcp/80``, ``udp/5000-5010``, ``icmp`` or ``arp``; ports are 0 where the protocol has none."""
 
     protocol: Literal["tcp", "udp", "icmp", "arp"]
@@ -68,38 +77,34 @@ class Service:
         return self.protocol == other.protocol and self.first <= other.first and other.last <= self.last
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Network:
+class Network(Struct, frozen=True, kw_only=True):
     """A layer-2 network that exists in the building; ``vlan`` where it arrives tagged."""
 
     name: str
     subnets: tuple[IpNetwork, ...] = ()
     gateways: tuple[IpAddress, ...] = ()
     vlan: Vid | None = None
-    place: Place = _place()
+    place: Place = NOWHERE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SwitchPort:
+class SwitchPort(Struct, frozen=True, kw_only=True):
     """The cabling as it should be."""
 
     name: str
     port: str
-    place: Place = _place()
+    place: Place = NOWHERE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StaticRoute:
+class StaticRoute(Struct, frozen=True, kw_only=True):
     """A network that lies behind a router; ``metric`` None leaves it to the kernel."""
 
     to: IpNetwork
     via: IpAddress
     metric: int | None = None
-    place: Place = _place()
+    place: Place = NOWHERE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Nic:
+class Nic(Struct, frozen=True, kw_only=True):
     """A NIC of a host. No address means that it carries guests only."""
 
     name: IfName
@@ -114,7 +119,7 @@ class Nic:
     path: str | None = None
     mtu: int | None = None
     switch: SwitchPort | None = None
-    place: Place = _place()
+    place: Place = NOWHERE
 
     @property
     def has_address(self) -> bool:
@@ -122,19 +127,17 @@ class Nic:
         return bool(self.addresses) or self.dhcp
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bond:
+class Bond(Struct, frozen=True, kw_only=True):
     """Several NICs as one uplink."""
 
     name: IfName
     nics: tuple[IfName, ...]
     mode: str = "active-backup"
     mtu: int | None = None
-    place: Place = _place()
+    place: Place = NOWHERE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bridge:
+class Bridge(Struct, frozen=True, kw_only=True):
     """A bridge of a host; ``uplink`` None means that it has no NIC on purpose."""
 
     name: IfName
@@ -150,7 +153,7 @@ class Bridge:
     vlan_aware: bool = False
     stp: bool = False
     mtu: int | None = None
-    place: Place = _place()
+    place: Place = NOWHERE
 
     @property
     def port(self) -> IfName | None:
@@ -165,30 +168,27 @@ class Bridge:
         return bool(self.addresses) or self.dhcp or self.from_uplink
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DhcpRange:
+class DhcpRange(Struct, frozen=True, kw_only=True):
     """The addresses that a DHCP server hands out, both ends included."""
 
     first: IpAddress
     last: IpAddress
-    place: Place = _place()
+    place: Place = NOWHERE
 
     def __str__(self) -> str:
         return f"{self.first}-{self.last}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Forward:
+class Forward(Struct, frozen=True, kw_only=True):
     """A port of the host that leads to a guest behind NAT."""
 
     host_port: int
     guest: str
     service: Service
-    place: Place = _place()
+    place: Place = NOWHERE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VirtualNetwork:
+class VirtualNetwork(Struct, frozen=True, kw_only=True):
     """A host-only network in one of libvirt's modes."""
 
     name: str
@@ -196,11 +196,10 @@ class VirtualNetwork:
     subnets: tuple[IpNetwork, ...] = ()
     dhcp: DhcpRange | None = None
     forwards: tuple[Forward, ...] = ()
-    place: Place = _place()
+    place: Place = NOWHERE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Host:
+class Host(Struct, frozen=True, kw_only=True):
     """A machine that runs guests."""
 
     name: str
@@ -212,7 +211,7 @@ class Host:
     bridges: Mapping[IfName, Bridge] = field(default_factory=dict)
     virtual_networks: Mapping[str, VirtualNetwork] = field(default_factory=dict)
     serves: tuple[Service, ...] = ()
-    place: Place = _place()
+    place: Place = NOWHERE
 
     def uplink_nics(self, bridge: Bridge) -> tuple[Nic, ...]:
         """The NICs that carry a bridge: one, the members of its bond, or none."""
@@ -228,8 +227,7 @@ class Host:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GuestNic:
+class GuestNic(Struct, frozen=True, kw_only=True):
     """A NIC of a guest. ``mac`` and ``tap`` are always filled; ``mac_given`` says whether the file named the MAC."""
 
     guest: str
@@ -243,11 +241,10 @@ class GuestNic:
     dhcp: bool = False
     vlan: Vid | None = None
     vlans: tuple[tuple[Vid, Vid], ...] = ()  # ranges of a trunk
-    place: Place = _place()
+    place: Place = NOWHERE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Guest:
+class Guest(Struct, frozen=True, kw_only=True):
     """A virtual server."""
 
     name: str
@@ -261,11 +258,10 @@ class Guest:
     cmdline: str = ""
     nics: tuple[GuestNic, ...] = ()
     serves: tuple[Service, ...] = ()
-    place: Place = _place()
+    place: Place = NOWHERE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MachineNic:
+class MachineNic(Struct, frozen=True, kw_only=True):
     """A machine's foot in a network."""
 
     network: str
@@ -273,29 +269,26 @@ class MachineNic:
     dhcp: bool = False
     mac: Mac | None = None
     routes: tuple[StaticRoute, ...] = ()
-    place: Place = _place()
+    place: Place = NOWHERE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DhcpServer:
+class DhcpServer(Struct, frozen=True, kw_only=True):
     """A DHCP (and DNS) server that a machine runs on one network."""
 
     network: str
     range: DhcpRange
-    place: Place = _place()
+    place: Place = NOWHERE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Masquerade:
+class Masquerade(Struct, frozen=True, kw_only=True):
     """Who may go out through a machine under the machine's own address."""
 
     sources: tuple[str, ...]  # guests, machines, hosts or networks
     to: str  # a network
-    place: Place = _place()
+    place: Place = NOWHERE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
+class Machine(Struct, frozen=True, kw_only=True):
     """What else stands on the networks: never touched, played in the twin.
 
     A machine with NICs in several networks forwards nothing but what ``masquerade`` and ``routes`` say.
@@ -306,11 +299,10 @@ class Machine:
     dhcp: DhcpServer | None = None
     masquerade: Masquerade | None = None
     serves: tuple[Service, ...] = ()
-    place: Place = _place()
+    place: Place = NOWHERE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expectation:
+class Expectation(Struct, frozen=True, kw_only=True):
     """One access criterion: who must, or must not, reach whom."""
 
     source: str
@@ -318,11 +310,17 @@ class Expectation:
     service: Service
     verdict: Verdict
     seen_as: str | None = None
-    place: Place = _place()
+    place: Place = NOWHERE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
+class SiteSource(Moment, frozen=True, kw_only=True):
+    """The file that a site was read from, with the SHA-256 of its bytes."""
+
+    path: str = ""
+    digest: str = ""
+
+
+class Site(Struct, frozen=True, kw_only=True):
     """The whole file. ``digest`` is the SHA-256 of its bytes in hexadecimal."""
 
     name: str
@@ -331,8 +329,7 @@ class Site:
     guests: Mapping[str, Guest] = field(default_factory=dict)
     machines: Mapping[str, Machine] = field(default_factory=dict)
     expectations: tuple[Expectation, ...] = ()
-    path: str = field(default="", compare=False)
-    digest: str = field(default="", compare=False)
+    source: SiteSource = SiteSource()
 
     def guests_on(self, host: str) -> Iterator[Guest]:
         """The guests of one host, in the order of the file."""

@@ -1,31 +1,32 @@
 """What a host's network is, in the kernel's own terms, as one frozen value.
 
 The same type says what is (observed), what shall be (wanted) and what was (checkpoint), so there is one diff.
-Facts that belong to the moment and not to the configuration (carrier, indexes, remaining lifetimes) are kept
-for the pictures and the messages, but do not take part in comparison.
+Facts that belong to the moment and not to the configuration (carrier, indexes, remaining lifetimes) are values of
+their own, which take no part in comparison.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
+from msgspec import Struct, field
+from msgspec.structs import force_setattr
+
 from bascule.model.links import Bridge, BridgePort, LinkOptions
+from bascule.model.moment import FOREVER, Lifetime, Moment
 from bascule.model.values import IfName, Mac
-from bascule.records import dataclass
 
 MARK = "bascule:"  # the alias of every link that Bascule made starts with it; nothing without it is ever deleted
 FORWARDING = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}  # whether a host routes, by IP version
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Address:
+class Address(Struct, frozen=True, kw_only=True, order=True):
     """An address on a link: ``ip`` is written with its prefix length, as in 192.168.1.10/24.
 
-    ``dynamic`` ones have a lifetime (a DHCP lease, SLAAC); ``valid_s`` and ``preferred_s`` are the seconds that
-    remain, None for ever.
+    ``dynamic`` ones have a lifetime (a DHCP lease, SLAAC).
     """
 
     ip: str
@@ -36,8 +37,7 @@ class Address:
     metric: int = 0
     flags: tuple[str, ...] = ()  # of noprefixroute, nodad, home, mngtmpaddr, autojoin, temporary, deprecated…
     dynamic: bool = False
-    valid_s: int | None = field(default=None, compare=False)
-    preferred_s: int | None = field(default=None, compare=False)
+    lifetime: Lifetime = FOREVER
 
     @property
     def is_link_local(self) -> bool:
@@ -45,8 +45,7 @@ class Address:
         return self.ip.startswith("fe80:")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Route:
+class Route(Struct, frozen=True, kw_only=True, order=True):
     """A route that the kernel did not make by itself. ``dst`` is a prefix; the default is 0.0.0.0/0 or ::/0."""
 
     dst: str
@@ -61,7 +60,7 @@ class Route:
     flags: tuple[str, ...] = ()  # onlink…
     nexthops: tuple[str, ...] = ()  # of a multipath route, each as `nexthop …` words of ip-route(8)
     extra: tuple[str, ...] = ()  # further words for `ip route add` (mtu 1400…)
-    expires_s: int | None = field(default=None, compare=False)
+    lifetime: Lifetime = FOREVER
 
     @property
     def is_ipv6(self) -> bool:
@@ -69,8 +68,7 @@ class Route:
         return ":" in self.dst
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Rule:
+class Rule(Struct, frozen=True, kw_only=True, order=True):
     """A policy routing rule (ip-rule(8)), as the words that would make it."""
 
     priority: int
@@ -78,8 +76,7 @@ class Rule:
     ipv6: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class PortVlans:
+class PortVlans(Struct, frozen=True, kw_only=True, order=True):
     """A range of VLANs on a bridge port or on the bridge itself."""
 
     first: int
@@ -88,8 +85,19 @@ class PortVlans:
     untagged: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
+class LinkFacts(Moment, frozen=True, kw_only=True):
+    """What a link shows of itself at the moment, and of its hardware."""
+
+    index: int = 0
+    carrier: bool = False
+    operstate: str = ""
+    stp_port_state: str = ""
+    permanent_mac: Mac | None = None
+    bus: str = ""  # "pci/0000:03:00.0" of hardware
+    wireless: bool = False
+
+
+class Link(Struct, frozen=True, kw_only=True):
     """One network interface."""
 
     name: IfName
@@ -106,13 +114,12 @@ class Link:
     alias: str = ""
     altnames: tuple[str, ...] = ()
     group: str = "default"  # ip-link(8): links of one group can be deleted in one go
-    index: int = field(default=0, compare=False)
-    carrier: bool = field(default=False, compare=False)
-    operstate: str = field(default="", compare=False)
-    stp_port_state: str = field(default="", compare=False)
-    permanent_mac: Mac | None = field(default=None, compare=False)
-    bus: str = field(default="", compare=False)  # "pci/0000:03:00.0" of hardware
-    wireless: bool = field(default=False, compare=False)
+    facts: LinkFacts = LinkFacts()
+
+    @property
+    def hardware_mac(self) -> Mac | None:
+        """The MAC that the hardware came with, where the kernel tells it; else the one that the link wears."""
+        return self.facts.permanent_mac or self.mac
 
     @property
     def is_bridge(self) -> bool:
@@ -129,8 +136,7 @@ def _frozen(mapping: Mapping[Any, Any]) -> Mapping[Any, Any]:
     return MappingProxyType(dict(mapping))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostState:
+class HostState(Struct, frozen=True, kw_only=True, dict=True):
     """A host's network: links by name, routes, rules, the sysctls that were asked for, and our nft tables.
 
     ``sysctls`` maps a path below /proc/sys with slashes (``net/ipv4/ip_forward``) to its text. ``tables`` maps
@@ -142,13 +148,12 @@ class HostState:
     rules: tuple[Rule, ...] = ()
     sysctls: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     tables: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    _ports: dict[str, tuple[Link, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("links", "sysctls", "tables"):
-            object.__setattr__(self, name, _frozen(getattr(self, name)))
-        object.__setattr__(self, "routes", tuple(sorted(self.routes)))
-        object.__setattr__(self, "rules", tuple(sorted(self.rules)))
+            force_setattr(self, name, _frozen(getattr(self, name)))
+        force_setattr(self, "routes", tuple(sorted(self.routes)))
+        force_setattr(self, "rules", tuple(sorted(self.rules)))
 
     @classmethod
     def of(cls, links: Iterable[Link], **rest: Any) -> HostState:
@@ -162,12 +167,15 @@ class HostState:
 
     def ports(self, bridge: str) -> tuple[Link, ...]:
         """The links whose master is ``bridge``, in the order of their names."""
-        if not self._ports:  # of all masters at once: a host of a thousand bridges is asked for each
-            found: dict[str, list[Link]] = {"": []}
-            for link in sorted((x for x in self.links.values() if x.master), key=lambda x: x.name):
-                found.setdefault(link.master or "", []).append(link)
-            self._ports.update((master, tuple(links)) for master, links in found.items())
         return self._ports.get(bridge, ())
+
+    @cached_property
+    def _ports(self) -> Mapping[str, tuple[Link, ...]]:
+        """Of all masters at once: a host of a thousand bridges is asked for each."""
+        found: dict[str, list[Link]] = {}
+        for link in sorted((x for x in self.links.values() if x.master), key=lambda x: x.name):
+            found.setdefault(link.master or "", []).append(link)
+        return {master: tuple(links) for master, links in found.items()}
 
 
 def link_of(sysctl: str) -> str:

@@ -6,12 +6,12 @@ Everything that equals its default is left out, so a dump reads well and an old 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
-from functools import cache
 from typing import Any
 
 from bascule.model.links import KINDS, BridgePort, LinkOptions, Other
-from bascule.model.state import Address, HostState, Link, PortVlans, Route, Rule
+from bascule.model.moment import Lifetime, Moment
+from bascule.model.state import Address, HostState, Link, LinkFacts, PortVlans, Route, Rule
+from bascule.model.structs import defaults_of
 
 SCHEMA = "bascule/state/1"
 
@@ -23,7 +23,7 @@ def to_json(state: HostState) -> Json:
     return {
         "schema": SCHEMA,
         "links": [_link_to(link) for link in sorted(state.links.values(), key=lambda link: link.name)],
-        "routes": [_plain(route) for route in state.routes],
+        "routes": [_route_to(route) for route in state.routes],
         "rules": [_plain(rule) for rule in state.rules],
         "sysctls": dict(sorted(state.sysctls.items())),
         "tables": dict(sorted(state.tables.items())),
@@ -37,7 +37,7 @@ def from_json(data: Any) -> HostState:
     try:
         return HostState.of(
             (_link_from(entry) for entry in data["links"]),
-            routes=tuple(Route(**_tuples(entry)) for entry in data["routes"]),
+            routes=tuple(map(_route_from, data["routes"])),
             rules=tuple(Rule(**_tuples(entry)) for entry in data["rules"]),
             sysctls=data["sysctls"],
             tables=data["tables"],
@@ -47,26 +47,41 @@ def from_json(data: Any) -> HostState:
 
 
 def _plain(value: Any) -> Json:
-    """A flat dataclass without its defaults."""
+    """A flat value without its defaults."""
     return {
         name: list(item) if isinstance(item, tuple) else item
-        for name, default in _fields(value.__class__)
+        for name, default in defaults_of(value.__class__)
         if (item := getattr(value, name)) != default
     }
-
-
-@cache
-def _fields(kind: Any) -> tuple[tuple[str, Any], ...]:
-    """Names and defaults; MISSING, where there is none, equals nothing."""
-    return tuple((f.name, f.default) for f in fields(kind))
 
 
 def _tuples(entry: Mapping[str, Any]) -> Json:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
 
 
+def _split(entry: Mapping[str, Any], moment: type[Moment]) -> tuple[Json, Json]:
+    """What belongs to the moment, and the rest; both stand side by side in the document."""
+    names = moment.__struct_fields__
+    return {k: v for k, v in entry.items() if k in names}, {k: v for k, v in entry.items() if k not in names}
+
+
+def _address_from(entry: Mapping[str, Any]) -> Address:
+    lifetime, rest = _split(entry, Lifetime)
+    return Address(**_tuples(rest), lifetime=Lifetime(**lifetime))
+
+
+def _route_to(route: Route) -> Json:
+    expires = route.lifetime.valid_s
+    return _plain(route) | ({} if expires is None else {"expires_s": expires})
+
+
+def _route_from(entry: Mapping[str, Any]) -> Route:
+    rest = {key: value for key, value in entry.items() if key != "expires_s"}
+    return Route(**_tuples(rest), lifetime=Lifetime(valid_s=entry.get("expires_s")))
+
+
 def _link_to(link: Link) -> Json:
-    entry = _plain(link)
+    entry = _plain(link) | _plain(link.facts)
     entry["kind"] = link.options.info_kind if isinstance(link.options, Other) else link.options.kind
     entry["options"] = link.options.as_json()
     if link.port is not None:
@@ -74,18 +89,20 @@ def _link_to(link: Link) -> Json:
     if link.vlans:
         entry["vlans"] = [_plain(vlan) for vlan in link.vlans]
     if link.addresses:
-        entry["addresses"] = [_plain(address) for address in link.addresses]
+        entry["addresses"] = [_plain(address) | _plain(address.lifetime) for address in link.addresses]
     return entry
 
 
 def _link_from(entry: Mapping[str, Any]) -> Link:
-    rest = {key: value for key, value in entry.items() if key not in {"kind", "options", "port", "vlans", "addresses"}}
+    facts, rest = _split(entry, LinkFacts)
+    rest = {key: value for key, value in rest.items() if key not in {"kind", "options", "port", "vlans", "addresses"}}
     kind = KINDS.get(entry["kind"], Other)
     options: LinkOptions = kind(**entry["options"])
     return Link(
         **_tuples(rest),
         options=options,
+        facts=LinkFacts(**facts),
         port=BridgePort(**entry["port"]) if "port" in entry else None,
         vlans=tuple(PortVlans(**vlan) for vlan in entry.get("vlans", ())),
-        addresses=tuple(Address(**_tuples(address)) for address in entry.get("addresses", ())),
+        addresses=tuple(map(_address_from, entry.get("addresses", ()))),
     )

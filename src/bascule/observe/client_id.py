@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from bascule.model.dhcp.identity import ClientId
 from bascule.model.values import IfName

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from bascule.records import dataclass
+from msgspec import Struct
+
 from bascule.system.files import find_below, read_below
 
 FILES_MAX = 50_000  # one host with 10,000 bridges has 30,000
 
 
-@dataclass(frozen=True, slots=True)
-class Tree:
+class Tree(Struct, frozen=True):
     """The files by their path without leading slash, and those that could not be read, each with the reason."""
 
     files: dict[str, str]

@@ -12,7 +12,8 @@ from typing import Any
 
 from bascule.errors import CommandFailed, Problem
 from bascule.model.links import BridgePort, read_kind
-from bascule.model.state import FORWARDING, Address, HostState, Link, PortVlans, Route, Rule
+from bascule.model.moment import Lifetime
+from bascule.model.state import FORWARDING, Address, HostState, Link, LinkFacts, PortVlans, Route, Rule
 from bascule.model.values import IfName, Mac
 from bascule.observe.nftables import read_tables
 from bascule.system.links import wireless_links
@@ -164,13 +165,15 @@ def read_link(
         alias=entry.get("ifalias", ""),
         altnames=tuple(sorted(entry.get("altnames", ()))),
         group=str(entry.get("group", "default")),
-        index=entry.get("ifindex", 0),
-        carrier="LOWER_UP" in flags,
-        operstate=entry.get("operstate", ""),
-        stp_port_state="" if port is None else str(port.get("state", "")),
-        permanent_mac=Mac(permanent) if (permanent := _permanent(entry, mac if not kind else None)) else None,
-        bus=f"{entry['parentbus']}/{entry['parentdev']}" if "parentbus" in entry and "parentdev" in entry else "",
-        wireless=wireless,
+        facts=LinkFacts(
+            index=entry.get("ifindex", 0),
+            carrier="LOWER_UP" in flags,
+            operstate=entry.get("operstate", ""),
+            stp_port_state="" if port is None else str(port.get("state", "")),
+            permanent_mac=Mac(permanent) if (permanent := _permanent(entry, mac if not kind else None)) else None,
+            bus=f"{entry['parentbus']}/{entry['parentdev']}" if "parentbus" in entry and "parentdev" in entry else "",
+            wireless=wireless,
+        ),
     )
 
 
@@ -194,8 +197,10 @@ def read_address(link: str, entry: Json) -> Address:
         metric=entry.get("metric", 0),
         flags=tuple(flag for flag in ADDRESS_FLAGS if entry.get(flag)),
         dynamic=valid != FOREVER,
-        valid_s=None if valid == FOREVER else valid,
-        preferred_s=None if preferred == FOREVER else preferred,
+        lifetime=Lifetime(
+            valid_s=None if valid == FOREVER else valid,
+            preferred_s=None if preferred == FOREVER else preferred,
+        ),
     )
 
 
@@ -246,7 +251,7 @@ def read_route(entry: Json, default: str, connected: Container[tuple[str, str]] 
         flags=tuple(flag for flag in ROUTE_FLAGS if flag in entry.get("flags", ())),
         nexthops=tuple(_nexthop(hop) for hop in entry.get("nexthops", ())),
         extra=tuple(extra),
-        expires_s=entry.get("expires"),
+        lifetime=Lifetime(valid_s=entry.get("expires")),
     )
 
 

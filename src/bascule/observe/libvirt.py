@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from lxml import etree
+from msgspec import Struct
 
 from bascule.model.domain import Domain, DomainNic, Lease, LibvirtNetwork, Reservation
 from bascule.model.values import IpAddress, IpInterface, Mac, parse_mac
-from bascule.records import dataclass
 from bascule.system.libvirt import DomainText, Hypervisor, NetworkText
 
 _UNITS = {  # libvirt.org/formatdomain.html, "Memory Allocation": b and KB are decimal, k and KiB binary
@@ -32,8 +32,7 @@ _UNITS = {  # libvirt.org/formatdomain.html, "Memory Allocation": b and KB are d
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Libvirt:
+class Libvirt(Struct, frozen=True, kw_only=True):
     """What libvirt knows at one moment."""
 
     domains: tuple[Domain, ...] = ()

@@ -8,17 +8,17 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
 
+from msgspec import Struct
+
 from bascule.errors import CommandFailed, NotPermitted
 from bascule.model.links import Bridge, Tap
 from bascule.model.state import HostState
 from bascule.model.values import IfName
-from bascule.records import dataclass
 from bascule.system.netns import Namespace
 from bascule.system.run import run
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Management:
+class Management(Struct, frozen=True, kw_only=True):
     """The line: who sits at the far end, which of our addresses he talks to, and the links that carry it."""
 
     peer: str

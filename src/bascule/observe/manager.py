@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from msgspec import Struct
+
 from bascule.errors import BasculeError, Problem
-from bascule.records import dataclass
 from bascule.system.files import find_below, read_below
 from bascule.system.managers import runs_here
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manager:
+class Manager(Struct, frozen=True, kw_only=True):
     """A configuration system that is there.
 
     ``enabled`` says that it starts at boot, ``running`` that it runs now, ``configures`` that there are files of
@@ -30,8 +30,7 @@ class Manager:
         return f"{self.dialect} ({self.service}): {'; '.join(self.evidence)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Managers:
+class Managers(Struct, frozen=True):
     """All that were found."""
 
     found: tuple[Manager, ...] = ()

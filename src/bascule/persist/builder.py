@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import field, fields
 from typing import Any
+
+from msgspec import Struct, field
 
 from bascule.model.dhcp.identity import ClientId
 from bascule.model.links import Bond, Bridge, BridgePort, Dummy, LinkOptions, Physical, Vlan
@@ -12,14 +13,12 @@ from bascule.model.state import PortVlans
 from bascule.model.values import IfName, Mac, parse_ifname
 from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.dialect import DOMAIN, PATH, Left, Leftovers, Parsed
-from bascule.records import dataclass
 
 KINDS: dict[str, type[LinkOptions]] = {"": Physical, "bridge": Bridge, "bond": Bond, "vlan": Vlan, "dummy": Dummy}
-OPTIONS = {kind: frozenset(f.name for f in fields(options)) for kind, options in KINDS.items()}
+OPTIONS = {kind: frozenset(f for f in options.__struct_fields__) for kind, options in KINDS.items()}
 
 
-@dataclass(slots=True)
-class Draft:
+class Draft(Struct):
     """A link under construction. ``file`` and ``line`` say where it was first named."""
 
     name: IfName

@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from ipaddress import ip_address, ip_interface, ip_network
 from typing import Protocol, TypeVar, cast
 
+from msgspec import Struct
+
 from bascule.errors import BasculeError, Problem, UsageFault
 from bascule.model.values import IfName, Mac, parse_ifname
 from bascule.persist.config import MAIN_TABLE, LinkConfig, NetworkConfig, StaticRoute
-from bascule.records import dataclass
 
 T = TypeVar("T")
 
@@ -19,8 +20,7 @@ Files = Mapping[str, str]  # a path without leading slash ("etc/sysconfig/networ
 Hardware = Mapping[IfName, Mac | None]  # the NICs that are known to be there, with their MACs
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Left:
+class Left(Struct, frozen=True, order=True):
     """Something in a file that could not be taken over; ``line`` counts from 1, 0 stands for the whole file."""
 
     file: str
@@ -33,8 +33,7 @@ class Left:
         return f"{place}: {self.text}: {self.why}" if self.text else f"{place}: {self.why}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parsed:
+class Parsed(Struct, frozen=True, kw_only=True):
     """What the files say, and what of them could not be taken over."""
 
     config: NetworkConfig

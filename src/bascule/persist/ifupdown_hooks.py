@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import fields
 from typing import Any
 
-from bascule.model.links import Bridge, BridgePort
+from bascule.model.links import Bridge, BridgePort, LinkOptions
 from bascule.model.state import PortVlans
+from bascule.model.structs import defaults_of
 from bascule.model.values import parse_vid
 from bascule.persist.builder import Builder, Draft
 from bascule.persist.config import StaticRoute
@@ -23,9 +23,6 @@ from bascule.persist.dialect import (
     parse_route_words,
     ticks,
 )
-
-BRIDGE_FIELDS = {f.name: f for f in fields(Bridge)}
-PORT_FIELDS = {str(f.metadata.get("arg") or f.name): f for f in fields(BridgePort)}
 
 _NOTHING = re.compile(
     r"(ifconfig \S+ (0\.0\.0\.0 )?(up|down)|ip link set( dev)? \S+ (up|down)|true|:"
@@ -85,9 +82,9 @@ def _ip(builder: Builder, draft: Draft, rest: list[str], file: str, line: int) -
     if rest[:1] == ["dev"]:
         rest = rest[1:]
     if rest[1:3] == ["type", "bridge"]:
-        return _options(builder.draft(rest[0], file, line).options, BRIDGE_FIELDS, rest[3:])
+        return _options(builder.draft(rest[0], file, line).options, Bridge, rest[3:])
     if rest[1:3] == ["type", "bridge_slave"]:
-        return _options(builder.draft(rest[0], file, line).port, PORT_FIELDS, rest[3:])
+        return _options(builder.draft(rest[0], file, line).port, BridgePort, rest[3:])
     if rest[1:2] == ["mtu"] and len(rest) == 3:
         builder.draft(rest[0], file, line).mtu = parse_mtu(rest[2])
         return True
@@ -97,14 +94,15 @@ def _ip(builder: Builder, draft: Draft, rest: list[str], file: str, line: int) -
     return False
 
 
-def _options(into: dict[str, Any], known: dict[str, Any], words: list[str]) -> bool:
+def _options(into: dict[str, Any], kind: type[LinkOptions], words: list[str]) -> bool:
     """``hairpin on cost 100``: an option's name and its value, for ever."""
     values: dict[str, Any] = {}
+    known, defaults = kind.argument_fields(), dict(defaults_of(kind))
     while words:
         if len(words) < 2 or words[0] not in known:
             raise ValueError(f"'{words[0]}' is not taken")
         field = known[words[0]]
-        values[field.name] = parse_bool(words[1]) if field.metadata.get("flag") else parse_number(words[1])
+        values[field] = parse_bool(words[1]) if isinstance(defaults[field], bool) else parse_number(words[1])
         words = words[2:]
     into.update(values)
     return True

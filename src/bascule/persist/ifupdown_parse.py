@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import field
 from fnmatch import fnmatchcase
 from typing import Any
+
+from msgspec import Struct, field
 
 from bascule.model.state import PortVlans
 from bascule.model.values import parse_ifname, parse_mac, parse_vid
@@ -28,7 +29,6 @@ from bascule.persist.dialect import (
     words,
 )
 from bascule.persist.ifupdown_hooks import hook, vlan_range
-from bascule.records import dataclass
 
 MAIN = "etc/network/interfaces"
 FOLDER = "etc/network/interfaces.d/"
@@ -51,16 +51,14 @@ SILENT = words(
 _RUN_PARTS = re.compile(r"[A-Za-z0-9_.-]+")  # names that source-directory takes
 
 
-@dataclass(slots=True)
-class _Line:
+class _Line(Struct):
     file: str
     number: int
     words: list[str]
     text: str
 
 
-@dataclass(slots=True)
-class _Stanza:
+class _Stanza(Struct):
     """``iface NAME FAMILY METHOD`` and its options."""
 
     name: str

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import field, replace
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from bascule.errors import BasculeError, Problem, SiteFault, UsageFault
 from bascule.model.links import Bridge
@@ -15,13 +17,11 @@ from bascule.persist.config import NetworkConfig
 from bascule.persist.dialect import NAMES, Files, Left, Parsed, dialect, printable, seconds
 from bascule.persist.running import conflicts, running_config, together
 from bascule.persist.to_site import host_entry
-from bascule.records import dataclass
 from bascule.site import parse as parse_site
 from bascule.site.write import site_text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Imported:
+class Imported(Struct, frozen=True, kw_only=True):
     """A site file, where it came from, and everything that it does not say.
 
     ``conflicts`` are facts that kernel and files tell differently (the file has the kernel's), ``left`` lines of
@@ -37,8 +37,7 @@ class Imported:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sources:
+class Sources(Struct, frozen=True, kw_only=True):
     """What an import is made from.
 
     ``state`` None means that only files are at hand. ``chosen`` says that the dialect is the person's choice among
@@ -147,7 +146,7 @@ def _parsed(sources: Sources) -> Parsed:
     hardware = {}
     for link in sources.state.links.values() if sources.state else ():
         if not link.options.kind or link.options.kind == "veth":
-            hardware[link.name] = link.permanent_mac or link.mac
+            hardware[link.name] = link.hardware_mac
     return dialect(sources.dialect).parse(sources.files, hardware)
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import field
+
+from msgspec import Struct, field
 
 from bascule.persist.dialect import Leftovers
-from bascule.records import dataclass
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(Struct, frozen=True):
     """``key=value`` with its line."""
 
     key: str
@@ -18,8 +17,7 @@ class Item:
     line: int
 
 
-@dataclass(slots=True)
-class Section:
+class Section(Struct):
     """``[name]`` and what stands under it."""
 
     name: str

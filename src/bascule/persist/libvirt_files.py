@@ -5,14 +5,14 @@ Elements as in libvirt's formatdomain and formatnetwork. What is only running, a
 
 from __future__ import annotations
 
-from dataclasses import field
 from ipaddress import ip_network
 from typing import Any
 from xml.etree import ElementTree as ET
 
+from msgspec import Struct, field
+
 from bascule.model.values import parse_ifname, parse_label, parse_mac
 from bascule.persist.dialect import Files, Left, Leftovers
-from bascule.records import dataclass
 
 FOLDER = "etc/libvirt/qemu/"
 NETWORKS = f"{FOLDER}networks/"
@@ -21,8 +21,7 @@ READS = (f"{FOLDER}*.xml", f"{NETWORKS}*.xml")
 UNITS = {"b": 1, "bytes": 1, "kib": 2**10, "k": 2**10, "mib": 2**20, "m": 2**20, "gib": 2**30, "g": 2**30}
 
 
-@dataclass(slots=True)
-class Libvirt:
+class Libvirt(Struct):
     """Guests and virtual networks as entries of a site file, by name."""
 
     guests: dict[str, dict[str, Any]] = field(default_factory=dict)

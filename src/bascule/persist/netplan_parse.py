@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
 
 import yaml
+from msgspec.structs import replace
 
 from bascule.model.values import IfName, parse_ifname, parse_mac, parse_vid
 from bascule.persist import linkfile

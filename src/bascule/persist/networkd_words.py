@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from bascule.model.dhcp.identity import parse_duid
 from bascule.model.state import PortVlans

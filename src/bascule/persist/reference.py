@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from bascule.model.dhcp.identity import ClientId
 from bascule.model.links import Bond, Bridge, BridgePort, Dummy, Vlan
@@ -139,7 +140,7 @@ def probes() -> Iterator[tuple[str, NetworkConfig]]:
     yield "bridge: another default PVID", _bridge(vlan_filtering=1, vlan_default_pvid=99)
     yield "bridge: VLANs of a port", _vlan_aware()
     default = BridgePort()
-    for name in BridgePort.__slots__:
+    for name in BridgePort.__struct_fields__:
         before = getattr(default, name)
         value = not before if isinstance(before, bool) else 50
         yield f"port: {name}", _port(**{name: value})

@@ -6,8 +6,9 @@ import re
 import shlex
 from collections.abc import Iterator
 
+from msgspec import Struct
+
 from bascule.persist.dialect import Leftovers
-from bascule.records import dataclass
 
 _PLAIN = re.compile(
     r"[ \t]*([A-Za-z_][A-Za-z0-9_]*)=(?:\"([^\"\\$`]*)\"|'([^']*)'|([^\s\"'\\$`;&|<>()#]*))(?:[ \t]+#.*)?[ \t]*"
@@ -18,8 +19,7 @@ _SAFE = re.compile(r"[A-Za-z0-9_.:/%+@,=-]+")
 MAX_CONTINUED = 200  # lines that one quoted or continued assignment may take
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(Struct, frozen=True):
     """``KEY=value`` with its line."""
 
     key: str

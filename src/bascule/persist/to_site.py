@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import field
 from ipaddress import ip_address, ip_interface
 from typing import Any
+
+from msgspec import Struct, field
 
 from bascule.model.links import Bond, Bridge, Dummy, Vlan
 from bascule.model.values import IfName
 from bascule.persist.config import MAIN_TABLE, LinkConfig, NetworkConfig, StaticRoute
-from bascule.records import dataclass
 
 
-@dataclass(slots=True)
-class HostEntry:
+class HostEntry(Struct):
     """The parts of a site file that one host fills; ``notes`` say what could not be said."""
 
     networks: dict[str, dict[str, Any]] = field(default_factory=dict)

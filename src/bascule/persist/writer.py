@@ -9,12 +9,13 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
+from msgspec import Struct
+
 from bascule.errors import BasculeError, Problem
 from bascule.model.values import IfName
 from bascule.persist.config import LinkConfig, NetworkConfig
 from bascule.persist.dialect import Dialect
 from bascule.persist.running import differences
-from bascule.records import dataclass
 from bascule.system.files import remove_file, replace_file
 from bascule.system.run import run
 
@@ -23,8 +24,7 @@ MARK = "# Written by bascule "
 SECRET = ("etc/NetworkManager/system-connections/", "etc/netplan/")  # NetworkManager and netplan want them closed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Writing:
+class Writing(Struct, frozen=True, kw_only=True):
     """What will be written and removed, decided before anything is touched.
 
     ``kept`` are links that foreign files configure already, exactly as wanted.
@@ -39,8 +39,7 @@ class Writing:
         return bool(self.files or self.removed)
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(Struct, frozen=True):
     """The first line of every file that Bascule writes: for whom, from which site file, and what stands below it."""
 
     site: str

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from bascule.plan.change import Change, Command, Plan, Tool, are_plain
-from bascule.records import dataclass
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Struct, frozen=True):
     """Commands for one run of one tool; ``changes`` names for each command the change that it belongs to."""
 
     tool: Tool

@@ -6,13 +6,14 @@ KSM (merged pages) is left out: what it saves today it may not save when a guest
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bascule.errors import BasculeError
 from bascule.model.domain import Domain
 from bascule.model.site import Guest, Host, PlugKind, Site
 from bascule.plan.change import Note
-from bascule.records import dataclass
 
 MIB, GIB = 1 << 20, 1 << 30
 
@@ -30,8 +31,7 @@ RESERVE_SHARE = 20  # a twentieth of what is above that
 NEXT_SIZES = (512 * MIB, 1 * GIB, 2 * GIB, 4 * GIB, 8 * GIB, 16 * GIB, 32 * GIB, 64 * GIB)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
+class Node(Struct, frozen=True, kw_only=True):
     """A NUMA node: memory in bytes, and its huge pages by size as (total, free)."""
 
     number: int
@@ -40,8 +40,7 @@ class Node:
     hugepages: Mapping[int, tuple[int, int]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
+class Memory(Struct, frozen=True, kw_only=True):
     """A host's memory in bytes. ``available`` is the kernel's MemAvailable; ``source`` says where it is from."""
 
     total: int
@@ -52,8 +51,7 @@ class Memory:
     source: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Need:
+class Need(Struct, frozen=True, kw_only=True):
     """What one guest needs, in bytes. ``measured`` is what its process has resident now beside the guest's memory."""
 
     name: str
@@ -77,8 +75,7 @@ class Need:
         return self.total if self.hugepage is None else self.overhead + self.page_tables
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UplinkLoad:
+class UplinkLoad(Struct, frozen=True, kw_only=True):
     """The guests whose frames share an uplink."""
 
     uplink: str
@@ -92,8 +89,7 @@ class UplinkLoad:
         return self.speed / len(self.guests) if self.speed and self.guests else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Room:
+class Room(Struct, frozen=True, kw_only=True):
     """Whether one more guest of a size fits: ``left`` bytes would remain (negative: are missing)."""
 
     size: int
@@ -105,8 +101,7 @@ class Room:
         return self.left >= 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Capacity:
+class Capacity(Struct, frozen=True, kw_only=True):
     """The account of one host. ``limit`` is what guests may take; ``used`` what they take, in bytes."""
 
     host: str

@@ -8,7 +8,7 @@ from collections.abc import Container
 from enum import IntEnum
 from typing import Literal
 
-from bascule.records import dataclass
+from msgspec import Struct
 
 Tool = Literal["ip", "ip -6", "bridge", "sysctl", "nft"]
 
@@ -32,8 +32,7 @@ class Risk(IntEnum):
         }[self]
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True):
     """One line for one tool: the words behind ``ip``, behind ``bridge``, ``KEY=VALUE`` of sysctl, or an nft script."""
 
     tool: Tool
@@ -59,8 +58,7 @@ def are_plain(words: tuple[str, ...]) -> bool:
     return line.count(" ") == len(words) - 1 and _PLAIN_LINE.fullmatch(line) is not None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Change(Struct, frozen=True, kw_only=True):
     """One thing that will be different, why, and what it means for whom.
 
     ``subject`` is the link (or route, sysctl, table), ``action`` what happens to it, ``reason`` the declaration
@@ -80,8 +78,7 @@ class Change:
     commands: tuple[Command, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
+class Note(Struct, frozen=True, kw_only=True):
     """Something that the plan does not change but the reader should know: foreign, waiting, not yet possible."""
 
     kind: Literal["foreign", "waiting", "unsupported", "warning", "along"]
@@ -89,8 +86,7 @@ class Note:
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """The changes in the order in which they are made."""
 
     changes: tuple[Change, ...] = ()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import replace
 from ipaddress import ip_interface
+
+from msgspec.structs import replace
 
 from bascule.model.state import Address, Link
 from bascule.plan.change import Command, Risk
@@ -105,6 +106,6 @@ def _address_words(verb: str, name: str, address: Address) -> list[str]:
     if address.metric:
         words += ["metric", str(address.metric)]
     words += [flag for flag in address.flags if flag in {"noprefixroute", "nodad", "home", "mngtmpaddr", "autojoin"}]
-    if address.valid_s is not None:
-        words += ["valid_lft", str(address.valid_s), "preferred_lft", str(address.preferred_s or 0)]
+    if address.lifetime.valid_s is not None:
+        words += ["valid_lft", str(address.lifetime.valid_s), "preferred_lft", str(address.lifetime.preferred_s or 0)]
     return words

@@ -94,8 +94,8 @@ def _route_words(route: Route) -> list[str]:
     ):
         words += [key, value] if value else []
     words += [*route.flags, *route.extra]
-    if route.expires_s is not None:
-        words += ["expires", str(route.expires_s)]
+    if route.lifetime.valid_s is not None:
+        words += ["expires", str(route.lifetime.valid_s)]
     return words + [word for hop in route.nexthops for word in hop.split()]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from bascule.model.state import HostState, Link
 
@@ -25,7 +25,7 @@ def drift_goal(before: HostState, wanted: HostState, now: HostState) -> HostStat
             continue
         links[name] = _put_right(link, seen, now)
     kept = {*now.links, *links}
-    routes = [r for r in wanted.routes if r.dev in ours and r.protocol not in OTHERS and r.expires_s is None]
+    routes = [r for r in wanted.routes if r.dev in ours and r.protocol not in OTHERS and r.lifetime.valid_s is None]
     have = set(now.routes)
     missing = tuple(r for r in routes if r not in have and r.dev in kept)
     return HostState(

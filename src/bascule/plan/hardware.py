@@ -52,7 +52,7 @@ def _problem(nic: Nic, observed: HostState) -> Problem | None:
     if nic.mac is not None and pinned is None:
         return Problem(
             code="NIC-OTHER",
-            message=f"'{nic.name}' has MAC {link.permanent_mac or link.mac} on this host, the file pins {nic.mac}",
+            message=f"'{nic.name}' has MAC {link.hardware_mac} on this host, the file pins {nic.mac}",
             place=nic.place,
             hint="was the card replaced? then write its new MAC into the file",
         )
@@ -70,8 +70,11 @@ def _pinned(nic: Nic, observed: HostState) -> Link | None:
     for link in observed.links.values():
         if link.options.kind in {"bridge", "vlan", "bond"}:
             continue  # they wear the MAC of a NIC
-        if nic.mac is not None and nic.mac in {link.permanent_mac, link.mac if link.permanent_mac is None else None}:
+        if nic.mac is not None and nic.mac in {
+            link.facts.permanent_mac,
+            link.mac if link.facts.permanent_mac is None else None,
+        }:
             return link
-        if nic.path is not None and link.bus.endswith(nic.path):
+        if nic.path is not None and link.facts.bus.endswith(nic.path):
             return link
     return None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field, replace
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from bascule.errors import Place
 from bascule.model.links import BridgePort
@@ -14,11 +16,9 @@ from bascule.model.values import IfName
 from bascule.plan.change import Note
 from bascule.plan.target_networks import accept_ra
 from bascule.plan.virtual_network import Realm
-from bascule.records import dataclass
 
 
-@dataclass(slots=True)
-class Layer:
+class Layer(Struct):
     """Links, routes, sysctls and rules as they shall be, with the reasons; ``observed`` stays what it was."""
 
     site: Site

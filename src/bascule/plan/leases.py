@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from msgspec import Struct
+
 from bascule.model.dhcp import Client, Handover
 from bascule.model.site import Host
 from bascule.model.state import Address, HostState
 from bascule.model.values import IfName
 from bascule.plan.change import Note
-from bascule.records import dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Move:
+class Move(Struct, frozen=True, kw_only=True):
     """Where a link's addresses go to; ``to`` is empty where they go away and the link becomes a silent port."""
 
     link: IfName
@@ -21,8 +21,7 @@ class Move:
     addresses: tuple[Address, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Names:
+class Names(Struct, frozen=True, kw_only=True):
     """What systemd-resolved knows for a link, in resolvectl(1)'s words, and the link that shall have it as well."""
 
     link: IfName
@@ -30,8 +29,7 @@ class Names:
     facts: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Leases:
+class Leases(Struct, frozen=True, kw_only=True):
     """The clients that go on elsewhere, the name servers that go along, and what the plan says about that."""
 
     handovers: tuple[Handover, ...] = ()
@@ -133,5 +131,5 @@ def _orphans(move: Move) -> Iterator[Note]:
     for address in move.addresses:
         if address.dynamic and ":" not in address.ip:
             words = f"{address.ip} has a lifetime, and no DHCP client was found that keeps it: on {move.to} it ends "
-            words += f"in {address.valid_s} s unless one is started there"
+            words += f"in {address.lifetime.valid_s} s unless one is started there"
             yield Note(kind="warning", subject=move.link, text=words)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from bascule.model.links import Bond
 from bascule.model.state import HostState, Link
@@ -51,5 +52,5 @@ def leaves_bond(old: Link, new: Link, before: HostState, deleted: Collection[str
 def let_go(old: Link, new: Link, before: HostState, deleted: Collection[str]) -> Link:
     """The link as the kernel leaves it when its master lets go of it; ``deleted`` are gone before all else."""
     if leaves_bond(old, new, before, deleted):
-        old = replace(old, up=False, mac=old.permanent_mac or old.mac)
+        old = replace(old, up=False, mac=old.hardware_mac)
     return replace(old, master=None, port=None, vlans=()) if old.master in deleted else old

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
 from enum import IntEnum
 
+from msgspec import Struct, field
+
 from bascule.plan.change import Change, Command, Risk
-from bascule.records import dataclass
 
 PLUG_S = 0.01  # how long a port that moves between bridges is deaf: measured below 10 ms, see benchmarks/
 
@@ -49,8 +49,7 @@ CUTTING = {
 }  # dangerous on the management path
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
+class Context(Struct, frozen=True, kw_only=True):
     """What the difference alone cannot tell.
 
     Why a link is wanted, which guests it shall carry and which it carries now, and the links on which the
@@ -64,8 +63,7 @@ class Context:
     otherwise: str = "it is not in the file any more"
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """A change before its reason is known."""
 
     phase: Phase

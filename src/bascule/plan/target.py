@@ -7,8 +7,10 @@ difference is the plan.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from types import MappingProxyType
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bascule.errors import BasculeError, Place, Problem
 from bascule.model.links import Bond, Bridge, BridgePort, Vlan
@@ -24,7 +26,6 @@ from bascule.plan.target_guests import GuestLayer, arp_ignore, ranges
 from bascule.plan.target_networks import accept_ra, kept_tables, network_sysctl_keys
 from bascule.plan.virtual_network import bridge_name
 from bascule.plan.wireless import refuse_wireless
-from bascule.records import dataclass
 
 PROTOCOL = "66"  # of the routes that Bascule makes (rtm_protocol; 66 is unassigned in iproute2's rt_protos)
 ZERO = {4: "0.0.0.0/0", 6: "::/0"}
@@ -32,8 +33,7 @@ UNTAGGED = (PortVlans(first=1, last=1, pvid=True, untagged=True),)  # what the k
 MIIMON_MS = 100  # how often a bond looks at its members' carrier
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Target(Struct, frozen=True, kw_only=True):
     """The wanted state, why each link is in it, and what the plan cannot or need not do.
 
     ``guests`` are those that a link shall carry, ``running`` those whose frames cross it now.
@@ -81,7 +81,6 @@ def target(
     return _Target(site=site, host=host, observed=observed, added=added, by_libvirt=by_libvirt).target()
 
 
-@dataclass(slots=True)
 class _Target(GuestLayer):
     """Lays the declarations over the observed state, link by link."""
 
@@ -147,7 +146,7 @@ class _Target(GuestLayer):
         if name in members:
             return
         if isinstance(master.options, Bond):
-            link = replace(link, mac=link.permanent_mac or link.mac)
+            link = replace(link, mac=link.hardware_mac)
         if master.name in {*self.host.bridges, *self.host.bonds} or master.alias == self.mark:
             link = replace(link, master=None, port=None, vlans=())
         self.links[name] = link

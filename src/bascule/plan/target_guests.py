@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from bascule.errors import BasculeError, Problem
 from bascule.model.links import PORTS_MAX, BridgePort
@@ -22,7 +23,6 @@ from bascule.plan.target_networks import (
     why_forwarding,
 )
 from bascule.plan.virtual_network import TABLE_PREFIX, Realm, bridge_name, realms, tables
-from bascule.records import dataclass
 
 
 def arp_ignore(name: IfName) -> str:
@@ -30,7 +30,6 @@ def arp_ignore(name: IfName) -> str:
     return f"net/ipv4/conf/{name}/arp_ignore"
 
 
-@dataclass(slots=True)
 class GuestLayer(Layer):
     """Lays virtual networks, and then the taps of guests that are there."""
 

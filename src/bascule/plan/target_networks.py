@@ -6,7 +6,8 @@ The network itself (addresses, rules, names) is decided in :mod:`bascule.plan.vi
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from bascule.errors import BasculeError, Problem
 from bascule.model.links import Bridge

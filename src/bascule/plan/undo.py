@@ -9,13 +9,15 @@ is different on the links that the plan touches counts as ours.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import field, fields, replace
 from typing import Any, TypeVar
 
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from bascule.model.moment import Lifetime
 from bascule.model.state import Address, HostState, Link, Route, Rule, link_of
 from bascule.model.values import IfName
 from bascule.plan.move import stand_in
-from bascule.records import dataclass
 
 T = TypeVar("T")
 
@@ -24,8 +26,7 @@ NO_MAC = "00:00:00:00:00:00"  # of a bridge without ports that has none of its o
 WORDS = {"mac": "MAC", "mtu": "MTU", "master": "bridge", "up": "up", "vlans": "VLANs", "addrgenmode": "IPv6 addresses"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Undo:
+class Undo(Struct, frozen=True, kw_only=True):
     """Where to go, and what stays different from before because somebody else wanted it so."""
 
     goal: HostState
@@ -91,8 +92,7 @@ def with_bridges_left(goal: HostState, now: HostState) -> HostState:
     return replace(goal, links=links)
 
 
-@dataclass(slots=True, kw_only=True)
-class _Merge:
+class _Merge(Struct, kw_only=True):
     before: HostState
     wanted: HostState
     now: HostState
@@ -188,10 +188,10 @@ class _Merge:
 
     def _options(self, old: Link, seen: Link, planned: Link | None, after: Link | None) -> Any:
         values = {}
-        for one in fields(old.options):
-            mine = getattr(old.options, one.name)
-            pair = tuple(getattr(x.options, one.name, mine) if x else mine for x in (planned, after))
-            values[one.name] = self._facet(old.name, one.name, mine, getattr(seen.options, one.name), pair)
+        for one in old.options.__struct_fields__:
+            mine = getattr(old.options, one)
+            pair = tuple(getattr(x.options, one, mine) if x else mine for x in (planned, after))
+            values[one] = self._facet(old.name, one, mine, getattr(seen.options, one), pair)
         return type(old.options)(**values)
 
     def _facet(self, name: str, facet: str, old: T, seen: T, ours: tuple[Any, ...]) -> T:
@@ -242,20 +242,22 @@ class _Merge:
         """Addresses to put back, with the time that their leases have left."""
         for address in lost:
             aged = self._aged(address, now)
-            if aged.valid_s is not None and aged.valid_s <= 0:
+            if aged.lifetime.valid_s is not None and aged.lifetime.valid_s <= 0:
                 self.kept.append(f"{name}: the lease of {address.ip} has ended")
             else:
                 yield aged
 
     def _aged(self, address: Address, now: Mapping[str, Address]) -> Address:
-        if address.valid_s is None:
+        if address.lifetime.valid_s is None:
             return address
         renewed = now.get(address.ip)
-        if renewed is not None and renewed.valid_s is not None:
-            return replace(address, valid_s=renewed.valid_s, preferred_s=renewed.preferred_s)
+        if renewed is not None and renewed.lifetime.valid_s is not None:
+            return replace(
+                address, lifetime=Lifetime(valid_s=renewed.lifetime.valid_s, preferred_s=renewed.lifetime.preferred_s)
+            )
         passed = round(self.elapsed_s)
-        preferred = None if address.preferred_s is None else max(address.preferred_s - passed, 0)
-        return replace(address, valid_s=address.valid_s - passed, preferred_s=preferred)
+        preferred = None if address.lifetime.preferred_s is None else max(address.lifetime.preferred_s - passed, 0)
+        return replace(address, lifetime=Lifetime(valid_s=address.lifetime.valid_s - passed, preferred_s=preferred))
 
     # ---- routes, rules, sysctls, tables
 
@@ -268,7 +270,7 @@ class _Merge:
                 continue
             if route not in now:
                 if self.applied is not None and route in after:
-                    if route.expires_s is None:
+                    if route.lifetime.valid_s is None:
                         self.kept.append(f"the route {route.dst} {route.gateway or route.dev} is gone")
                     continue
                 if route.protocol == "ra":
@@ -289,7 +291,7 @@ class _Merge:
             if _slot(route) in back:
                 self.kept.append(f"the route {route.dst} by {route.dev} gives way to the one before")
                 continue
-            if route.expires_s is None and route.protocol not in {"ra", "dhcp"}:
+            if route.lifetime.valid_s is None and route.protocol not in {"ra", "dhcp"}:
                 self.kept.append(f"the route {route.dst} by {route.gateway or route.dev} is new")
             yield route
 
@@ -298,8 +300,12 @@ class _Merge:
         others = (*self.now.routes, *back)
         if any(r.protocol == "ra" and (r.dst, r.table, r.dev) == (route.dst, route.table, route.dev) for r in others):
             return None
-        left = None if route.expires_s is None else route.expires_s - round(self.elapsed_s)
-        return None if left is not None and left <= 0 else replace(stand_in(route, route.dev), expires_s=left)
+        left = None if route.lifetime.valid_s is None else route.lifetime.valid_s - round(self.elapsed_s)
+        return (
+            None
+            if left is not None and left <= 0
+            else replace(stand_in(route, route.dev), lifetime=Lifetime(valid_s=left))
+        )
 
     def _set(self, before: tuple[T, ...], wanted: tuple[T, ...], now: tuple[T, ...], after: tuple[T, ...]) -> list[T]:
         found = [one for one in before if one in now or self.applied is None or one not in after]

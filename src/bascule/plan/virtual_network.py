@@ -14,12 +14,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from bascule.errors import Place, Problem, SiteFault
 from bascule.model.links import Bridge
 from bascule.model.site import GuestNic, Host, Mode, PlugKind, Service, Site, VirtualNetwork
 from bascule.model.state import FORWARDING, Address, Link
 from bascule.model.values import IFNAME_MAX, IfName, IpAddress, IpInterface, IpNetwork, Mac, parse_mac
-from bascule.records import dataclass
 
 if TYPE_CHECKING:  # each plan looks here; most hosts have no virtual network
     from bascule.model.domain import Lease, Reservation
@@ -29,8 +30,7 @@ TABLE_PREFIX = "inet bascule_"  # of the nft table of a virtual network, before 
 LEASE = "1h"  # dnsmasq's own default (dnsmasq(8), --dhcp-range)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PortForward:
+class PortForward(Struct, frozen=True, kw_only=True):
     """A port of the host that leads to a guest's address; a range of ports keeps its width on the host."""
 
     host_port: int
@@ -45,8 +45,7 @@ class PortForward:
         return range(self.host_port, self.host_port + len(self.service.ports))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Realm:
+class Realm(Struct, frozen=True, kw_only=True):
     """A virtual network with everything resolved that the site file leaves to rule."""
 
     name: str

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec import Struct
+
 from bascule.errors import BasculeError, Place, Problem
 from bascule.model.site import Host, PlugKind, Site
 from bascule.model.state import HostState
 from bascule.model.values import IfName
-from bascule.records import dataclass
 
 WHY = "an access point takes frames of the NIC's own MAC only, so no guest is ever answered"
 FIX = "use a wired NIC, or a virtual network (mode: nat or routed)"
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(Struct, frozen=True):
     """A NIC that carries guests' own MACs to the wire: what it is, as ``the uplink of br3``, and where that stands."""
 
     nic: IfName
@@ -42,7 +42,7 @@ def refuse_wireless(site: Site, host: Host, observed: HostState) -> None:
     problems = []
     for use in uses(site, host):
         link = observed.links.get(use.nic)
-        if link is not None and link.wireless and (use.bridge is None or link.master != use.bridge):
+        if link is not None and link.facts.wireless and (use.bridge is None or link.master != use.bridge):
             text = f"NIC '{use.nic}' is wireless and {use.words}: {WHY}"
             problems.append(Problem(code="WIRELESS", message=text, place=use.place, hint=FIX))
     if problems:

@@ -10,9 +10,10 @@ import struct
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from bascule.errors import NotPermitted, Problem
 from bascule.probe import bpf, frames

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Self
 
+from msgspec import Struct
+
 from bascule.errors import NotPermitted, Problem
 from bascule.probe import bpf, frames
 from bascule.probe.parse import Frame, Packet, parse_frame
 from bascule.probe.question import Answer, Protocol, Question, Response
 from bascule.probe.world import Point
-from bascule.records import dataclass
 from bascule.system.sockets import SO_TIMESTAMPNS, await_timestamps, close_all, open_packet, read_stamp
 
 OTHERHOST, OUTGOING = 3, 4  # linux/if_packet.h
@@ -24,8 +25,7 @@ SPANS = 12  # of ports in a filter: older kernels give a filter 20 KiB (net.core
 Ears = dict[str, list[Point]]  # by the link where one listens
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sighting:
+class Sighting(Struct, frozen=True, kw_only=True):
     """A frame at a point. ``time_ns`` is the kernel's; ``outgoing`` as the point's own namespace sees it.
 
     ``addressed`` is False for a unicast frame whose MAC is not the link's: it passes, or is not meant for it.
@@ -143,8 +143,7 @@ def _spans(ports: set[int]) -> list[tuple[int, int]]:
     return [(row[start], row[end - 1]) for start, end in pairwise(cuts)]
 
 
-@dataclass(frozen=True, slots=True)
-class Track:
+class Track(Struct, frozen=True):
     """Where a question's frames, their replies, and the search for the next neighbour were seen, in order of time."""
 
     asked: tuple[Sighting, ...] = ()

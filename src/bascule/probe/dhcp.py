@@ -14,10 +14,11 @@ import time
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Interface
 
+from msgspec import Struct
+
 from bascule.model.values import Mac
 from bascule.probe import bpf, frames
 from bascule.probe.parse import Dhcp, Frame, parse_dhcp, parse_frame
-from bascule.records import dataclass
 from bascule.system.netns import Namespace
 from bascule.system.sockets import close_all, open_packet
 
@@ -29,8 +30,7 @@ STALLED_S = 0.5
 AT_ONCE = 64  # clients: every DISCOVER reaches everybody on the wire, so the cost grows with the square
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Client:
+class Client(Struct, frozen=True, kw_only=True):
     """A NIC that wants an address."""
 
     namespace: Namespace
@@ -39,8 +39,7 @@ class Client:
     hostname: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lease:
+class Lease(Struct, frozen=True, kw_only=True):
     """What a server gave, or offered. Times are in seconds; renewal and rebinding at 1/2 and 7/8 of the lease."""
 
     address: IPv4Interface

@@ -23,10 +23,11 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from ipaddress import IPv4Address
 
+from msgspec import Struct
+
 from bascule.errors import BasculeError, NotPermitted, Problem
 from bascule.probe import bpf, frames
 from bascule.probe.world import Foot
-from bascule.records import dataclass
 from bascule.system.parallel import cores, side_by_side
 from bascule.system.sockets import close_all, forget_neighbours, open_packet
 
@@ -37,8 +38,7 @@ TRIES = 4
 BUFFER_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Miss:
+class Miss(Struct, frozen=True):
     """A pair that failed, and what did not come back: ``arp``, ``icmp``, or both. ``other_mac``: who answered ARP."""
 
     source: str
@@ -53,8 +53,7 @@ class Miss:
         return f"{self.source} → {self.target}: {self.other_mac} answers ARP in its place" if self.other_mac else words
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Matrix:
+class Matrix(Struct, frozen=True, kw_only=True):
     """Who reaches whom. ``misses`` are the pairs that failed, ``broadcasts`` the feet whose broadcast got no answer."""
 
     names: tuple[str, ...]

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import field
 from ipaddress import IPv4Address, IPv6Address
+
+from msgspec import Struct, field
 
 from bascule.model.values import IpAddress, Mac
 from bascule.probe import frames
-from bascule.records import dataclass
 
 _EXTENSIONS = {0, 43, 60}  # hop-by-hop, routing and destination options (RFC 8200)
 
 
-@dataclass(frozen=True, slots=True)
-class Arp:
+class Arp(Struct, frozen=True):
     """An ARP request or reply, IPv4 over Ethernet."""
 
     operation: int
@@ -24,8 +23,7 @@ class Arp:
     target: IPv4Address
 
 
-@dataclass(frozen=True, slots=True)
-class Neighbour:
+class Neighbour(Struct, frozen=True):
     """A neighbour solicitation or advertisement; ``link`` is the link-layer address it carries."""
 
     is_solicitation: bool
@@ -33,8 +31,7 @@ class Neighbour:
     link: Mac | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Packet:
+class Packet(Struct, frozen=True, kw_only=True):
     """An IP packet's header and what is needed of the one behind it. Ports, flags and the like are 0 where absent."""
 
     src: IpAddress
@@ -60,8 +57,7 @@ class Packet:
         return self.protocol == frames.TCP and self.tcp_flags & 0x12 == 0x02
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
+class Frame(Struct, frozen=True, kw_only=True):
     """An Ethernet frame; ``vlans`` are its tags from outside to inside."""
 
     dst: Mac
@@ -72,8 +68,7 @@ class Frame:
     packet: Packet | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dhcp:
+class Dhcp(Struct, frozen=True, kw_only=True):
     """A DHCP message. ``yours`` is the address that a server offers, ``server`` its identifier."""
 
     is_reply: bool

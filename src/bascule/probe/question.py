@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import field
 from enum import StrEnum
 from ipaddress import IPv4Address
+
+from msgspec import Struct, field
 
 from bascule.model.site import Service
 from bascule.model.values import IfName, IpAddress, Mac
 from bascule.probe.world import Foot
-from bascule.records import dataclass
 
 PATIENCE_S = 1.5  # for a question that should be answered: long enough for a second ARP or SYN of the kernel (1 s)
 PORTS_AT_MOST = 256  # of a range; beyond that, as many spread evenly
@@ -38,8 +38,7 @@ class Response(StrEnum):
     NOT_ASKED = "could not be asked"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class Question(Struct, frozen=True, kw_only=True):
     """What is asked, from where, and for how long one waits.
 
     ``size`` makes an ICMP or UDP question an IP packet of that many bytes that must not be fragmented; ``via`` binds
@@ -54,15 +53,14 @@ class Question:
     patience_s: float = PATIENCE_S
     size: int = 0
     via: IfName | None = None
-    token: bytes = field(default_factory=lambda: os.urandom(8), compare=False, repr=False)
+    token: bytes = field(default_factory=lambda: os.urandom(8))
 
     def __str__(self) -> str:
         service = f"{self.protocol}/{self.port}" if self.port else str(self.protocol)
         return f"{self.source.endpoint} ({self.source.link}) asks {self.address or 'everybody'} by {service}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(Struct, frozen=True, kw_only=True):
     """What came back.
 
     ``address`` and ``mac`` are of whoever answered; ``seen`` is the address that the other side saw as the asker's,

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
 from pathlib import Path
 
+from msgspec import Struct, field
+
 from bascule.model.values import IfName, IpInterface, Mac
-from bascule.records import dataclass
 from bascule.system.netns import Namespace
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Voice:
+class Voice(Struct, frozen=True, kw_only=True):
     """How a system asks whose sockets are its own, not ours: in lines over a socket of ours (``probe/spoken.py``).
 
     ``asks`` and ``answers`` are the protocols that it can.
@@ -23,8 +22,7 @@ class Voice:
     answers: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Foot:
+class Foot(Struct, frozen=True, kw_only=True):
     """A NIC of an endpoint (host, guest or machine) from which questions can be asked.
 
     ``network`` is the building's network behind it or a host's virtual one (as ``lab of vmhost``), None on a bridge
@@ -48,8 +46,7 @@ class Foot:
         return self.voice is None or protocol in self.voice.answers
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
+class Point(Struct, frozen=True, kw_only=True):
     """A link where passing frames can be seen. ``node`` is the endpoint or switch that it belongs to.
 
     A link that is in no namespace, with the MAC ``mac``, is seen at the other end of its wire, ``tap``: what goes out
@@ -64,8 +61,7 @@ class Point:
     mac: Mac | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class World:
+class World(Struct, frozen=True, kw_only=True):
     """All feet by endpoint, all points, and the namespace of each host.
 
     ``patience`` is how many times longer than usual one waits for an answer: whose processor is played is slow.

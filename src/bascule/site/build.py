@@ -63,13 +63,12 @@ class _Builder:
                 )
                 for path, each in self.draft.expectations()
             ),
-            path=self.file,
-            digest=hashlib.sha256(data).hexdigest(),
+            source=m.SiteSource(path=self.file, digest=hashlib.sha256(data).hexdigest()),
         )
 
     def at(self, path: Path) -> Place:
         """Where an entry begins."""
-        return self.found.place(path, key=True)
+        return m.SitePlace(*self.found.place(path, key=True))
 
     def host(self, name: str, host: d.Host) -> m.Host:
         top: Path = ("hosts", name)

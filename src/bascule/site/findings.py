@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import field
 from typing import Protocol
 
+from msgspec import Struct, field
+
 from bascule.errors import Place, Problem, SiteFault
-from bascule.records import dataclass
 
 Path = tuple[str | int, ...]  # the way from the top of the file to a value: ("guests", "guest_01", "nics", 0, "mac")
 
@@ -68,8 +68,7 @@ class Mark(Protocol):
     column: int
 
 
-@dataclass(slots=True)
-class Findings:
+class Findings(Struct):
     """All problems of one file, and where everything in it stands."""
 
     file: str

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from copy import copy
 from typing import Any, get_args, get_origin
 
+from msgspec import Struct
 from pydantic import ValidationError
 
-from bascule.records import dataclass
 from bascule.site import document as d
 from bascule.site.findings import Findings, Path, nearest, shown
 from bascule.site.tree import Tree
@@ -30,8 +30,7 @@ _BINDING = {  # optional keys without which the entry would be another thing: it
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(Struct, frozen=True):
     """The document, and which of the written expectations it still holds."""
 
     document: d.Document

@@ -6,17 +6,16 @@ Lenient on purpose: a reference that leads nowhere gives None here and its own p
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import field
+
+from msgspec import Struct, field
 
 from bascule.model.values import IfName, IpAddress, IpInterface, IpNetwork
-from bascule.records import dataclass
 from bascule.site import document as d
 from bascule.site.findings import Findings, Path
 from bascule.site.shape import Draft
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(Struct, frozen=True):
     """A broadcast domain. ``realm`` names where its addresses must be unique: the building, or one host's own net."""
 
     key: tuple[str, ...]
@@ -27,8 +26,7 @@ class Segment:
     closed: bool = False  # no wire leads out: nobody but the file's own guests is there
 
 
-@dataclass(frozen=True, slots=True)
-class Foot:
+class Foot(Struct, frozen=True):
     """One NIC of a speaker: a guest, a host or a machine."""
 
     owner: str
@@ -41,8 +39,7 @@ class Foot:
     segment: Segment | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Wiring:
+class Wiring(Struct, frozen=True):
     """Segments and feet of a draft."""
 
     draft: Draft

@@ -6,9 +6,9 @@ A ``Word`` names the error code, the parser and the JSON schema of one kind of s
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import field
 from typing import Annotated, Any
 
+from msgspec import Struct
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
@@ -21,7 +21,6 @@ from bascule.model.values import (
     Mac,
     Vid,
 )
-from bascule.records import dataclass
 from bascule.site import parsers as p
 from bascule.site.findings import nearest, shown
 
@@ -33,14 +32,16 @@ def fault(code: str, message: str, hint: str | None = None) -> PydanticCustomErr
     return PydanticCustomError(code, "{message}", {"message": message, "hint": hint})
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(Struct, frozen=True):
     """One kind of scalar: ``noun`` completes "… is not"."""
 
     code: str
     noun: str
     parse: Callable[[str], Any]
-    schema: dict[str, Any] = field(hash=False)
+    schema: dict[str, Any]
+
+    def __hash__(self) -> int:
+        return hash((self.code, self.noun))
 
     def read(self, value: object) -> Any:
         """From the tree's text to the value."""

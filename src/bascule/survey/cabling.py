@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
+from msgspec import Struct
+
 from bascule.model.site import Host, Nic, SwitchPort
-from bascule.records import dataclass
 from bascule.survey.neighbours import Port, plain_name
 
 Status = Literal["right", "swapped", "wrong port", "wrong switch", "wrong VLAN", "unknown"]
@@ -33,8 +34,7 @@ _LONG = {  # Cisco's and others' long names for the short ones that people write
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cabling:
+class Cabling(Struct, frozen=True, kw_only=True):
     """The contract of one NIC and what became of it; ``other`` is the NIC with which it is swapped."""
 
     nic: str

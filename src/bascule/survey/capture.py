@@ -9,12 +9,12 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import field
 from types import FrameType
+
+from msgspec import Struct, field
 
 from bascule.model.state import HostState
 from bascule.model.values import IfName
-from bascule.records import dataclass
 from bascule.survey.evidence import Collector, Heard
 from bascule.survey.filter import control_filter
 from bascule.survey.frame import Tags, unwrap
@@ -33,8 +33,7 @@ LAST_WORDS_S = 1.0  # how long the wires are given to carry an active frame
 Progress = Callable[[float, Mapping[str, int]], None]
 
 
-@dataclass(slots=True)
-class Listening:
+class Listening(Struct):
     """What a capture brought: the summaries, the proofs, and the signal that ended it early (0: none)."""
 
     heard: dict[str, Heard] = field(default_factory=dict)
@@ -99,7 +98,7 @@ def listen(
             link = now.links.get(IfName(nic))
             result.heard[nic] = room.collectors[nic].finish(
                 seconds=lasted,
-                carrier=link.carrier if link is not None and link.up else None,
+                carrier=link.facts.carrier if link is not None and link.up else None,
                 driver=driver(nic),
                 raised=nic in raised,
                 own_macs=macs.get(nic, frozenset()),
@@ -118,7 +117,7 @@ def _own_macs(state: HostState) -> dict[str, frozenset[str]]:
     """The MACs that only this NIC wears; a bond gives all members one, which proves nothing."""
     worn: dict[str, set[str]] = {}
     for link in state.links.values():
-        for mac in {link.mac, link.permanent_mac} - {None}:
+        for mac in {link.mac, link.facts.permanent_mac} - {None}:
             worn.setdefault(str(mac), set()).add(link.name)
     above = {
         link.name: {link.master, *(x.name for x in state.links.values() if x.parent == link.name)}

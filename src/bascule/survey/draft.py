@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+from msgspec import Struct
+
 from bascule.model.values import IpAddress, IpNetwork
-from bascule.records import dataclass
 from bascule.survey.facts import BELIEVED, Segment, clusters, native_vlan
 from bascule.survey.neighbours import port_words
 from bascule.survey.verdicts import Survey
@@ -15,8 +16,7 @@ from bascule.survey.words import several, tag_words
 MOST = 8  # subnets of one network
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proposal:
+class Proposal(Struct, frozen=True, kw_only=True):
     """A network that seems to exist: where it was heard, and from what its subnet and gateway were read."""
 
     name: str

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import field, replace
 from types import MappingProxyType
 from typing import TypeVar
 
-from bascule.records import dataclass
+from msgspec import Struct, field
+from msgspec.structs import replace
+
 from bascule.survey.decoders import dissect
 from bascule.survey.findings import Finding
 from bascule.survey.frame import Tags
@@ -20,8 +21,7 @@ UNTAGGED: Tags = ()
 F = TypeVar("F", bound=Finding)
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(Struct, frozen=True):
     """A finding, who sent it (a MAC), and in how many frames."""
 
     finding: Finding
@@ -33,8 +33,7 @@ def _empty() -> Mapping[Tags, tuple[Fact, ...]]:
     return MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
+class Heard(Struct, frozen=True, kw_only=True):
     """Everything that one NIC heard.
 
     ``facts`` are kept per tag: () is untagged, (30,) came with tag 30, (100, 30) with two; ``sizes`` says how many

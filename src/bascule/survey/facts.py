@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import field
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
 
+from msgspec import Struct, field
+
 from bascule.model.values import IpAddress, IpNetwork
-from bascule.records import dataclass
 from bascule.survey.evidence import UNTAGGED, Heard
 from bascule.survey.findings import Asks, Gateway, Name, Sender, Server, Subnet
 from bascule.survey.frame import Tags
@@ -23,8 +23,7 @@ BELIEVED = 3  # senders that are more than somebody's mistake
 WIDEST = 12  # an ARP request over more than this is a wrongly configured host, not a subnet
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Segment:
+class Segment(Struct, frozen=True, kw_only=True):
     """What speaks on one segment. Counts are frames.
 
     ``senders`` maps an address to the frames that carried it and ``macs`` to those who sent them, ``asked`` to the

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from bascule.records import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Neighbour:
+class Neighbour(Struct, frozen=True, kw_only=True):
     """A device that names itself. ``roles`` are its enabled capabilities in plain words (see survey/neighbours.py)."""
 
     protocol: str
@@ -25,8 +24,7 @@ class Neighbour:
     domain: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bpdu:
+class Bpdu(Struct, frozen=True, kw_only=True):
     """A spanning tree frame. Bridge ids are written ``priority.mac`` with four hexadecimal digits of priority."""
 
     variant: str  # STP, RSTP, MSTP, PVST+, RPVST+
@@ -37,8 +35,7 @@ class Bpdu:
     region: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lacp:
+class Lacp(Struct, frozen=True, kw_only=True):
     """Both ends of an aggregated link as the sender sees them; a system is ``priority.mac``."""
 
     system: str
@@ -47,32 +44,28 @@ class Lacp:
     partner: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Sender:
+class Sender(Struct, frozen=True):
     """Somebody who has this address sends on this wire."""
 
     ip: str
     how: str
 
 
-@dataclass(frozen=True, slots=True)
-class Asks:
+class Asks(Struct, frozen=True):
     """An ARP request: the sender takes the target to be on its own subnet."""
 
     sender: str
     target: str
 
 
-@dataclass(frozen=True, slots=True)
-class Subnet:
+class Subnet(Struct, frozen=True):
     """A prefix that somebody states outright, as 192.168.1.0/24."""
 
     network: str
     how: str
 
 
-@dataclass(frozen=True, slots=True)
-class Gateway:
+class Gateway(Struct, frozen=True):
     """An address that is offered or kept up as the way out. ``detail`` is the group of a virtual one."""
 
     ip: str
@@ -80,16 +73,14 @@ class Gateway:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
+class Server(Struct, frozen=True):
     """A server that showed itself: a DHCP server, a relay, a multicast querier."""
 
     kind: str
     ip: str
 
 
-@dataclass(frozen=True, slots=True)
-class Routing:
+class Routing(Struct, frozen=True):
     """A routing protocol's hello."""
 
     protocol: str
@@ -97,16 +88,14 @@ class Routing:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+class Name(Struct, frozen=True):
     """A host's or a domain's name."""
 
     text: str
     how: str
 
 
-@dataclass(frozen=True, slots=True)
-class Remark:
+class Remark(Struct, frozen=True):
     """What does not name a network but explains a wire: a trunk that is being negotiated, a port that is closed."""
 
     kind: str

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from bascule.errors import Problem
 from bascule.model.values import IfName
-from bascule.records import dataclass
 from bascule.survey.verdicts import NicVerdict, Survey
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Insisted:
+class Insisted(Struct, frozen=True, kw_only=True):
     """What a survey says to a change: problems stop it, remarks are for the reader (wires that cannot be told)."""
 
     problems: tuple[Problem, ...] = ()

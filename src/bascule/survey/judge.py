@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from msgspec import Struct
+
 from bascule.model.site import Host, Network, Site
 from bascule.model.values import IpAddress, IpNetwork
-from bascule.records import dataclass
 from bascule.survey.facts import BELIEVED, Prefixes, Segment, clusters
 from bascule.survey.neighbours import Port
 from bascule.survey.words import listed, several
@@ -33,8 +34,7 @@ SAME_WIRE = 2.5  # another NIC of the same wire was recognised
 ELSEWHERE = 1.0  # points that a network loses when the tag is another than the declared one
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Point:
+class Point(Struct, frozen=True, order=True):
     """One reason: what it weighs, its kind (a decoder's or a field's word), the sentence, and the frames behind it."""
 
     weight: float
@@ -43,8 +43,7 @@ class Point:
     frames: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class Candidate(Struct, frozen=True, kw_only=True):
     """A declared network on one segment."""
 
     network: str
@@ -56,8 +55,7 @@ class Candidate:
         return max(0.0, sum(point.weight for point in self.points))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(Struct, frozen=True, kw_only=True):
     """What is on one segment. ``network`` is None where it cannot be told; ``why`` then says why not."""
 
     segment: Segment

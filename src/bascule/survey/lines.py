@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from msgspec import Struct
+
 from bascule.model.values import IpNetwork
-from bascule.records import dataclass
 from bascule.survey.evidence import Heard
 from bascule.survey.facts import Segment, clusters
 from bascule.survey.findings import Lacp, Remark, Routing
@@ -16,8 +17,7 @@ from bascule.survey.words import listed, several, tag_words
 MOST = 12  # lines of one kind
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(Struct, frozen=True):
     """One line of evidence and the frames behind it."""
 
     kind: str

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 
+from msgspec import Struct
+
 from bascule.errors import Problem
 from bascule.model.links import Bond as BondLink
 from bascule.model.links import Bridge as BridgeLink
@@ -17,14 +19,12 @@ from bascule.model.links import Veth, Vlan
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
-from bascule.records import dataclass
 from bascule.survey.frame import Tags
 from bascule.survey.wire import Foot, Wire, join
 from bascule.survey.words import tag_words
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loop:
+class Loop(Struct, frozen=True, kw_only=True):
     """A closed way: bridges and links alternate with the wires, as the frames go round."""
 
     path: tuple[str, ...]

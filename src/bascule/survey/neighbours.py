@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 
-from bascule.records import dataclass
+from msgspec import Struct
+
 from bascule.survey.evidence import UNTAGGED, Heard
 from bascule.survey.findings import Bpdu, Neighbour
 
@@ -31,8 +32,7 @@ _GENERAL_OS = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Device:
+class Device(Struct, frozen=True, kw_only=True):
     """A neighbour and what it was taken for: switch, phone, access point, host, guest or unknown."""
 
     role: str
@@ -42,8 +42,7 @@ class Device:
     frames: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Port:
+class Port(Struct, frozen=True, kw_only=True):
     """The switch port at the other end. ``name`` and ``port`` are empty where only the spanning tree speaks."""
 
     name: str = ""

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import field
 from mmap import mmap
 from typing import NamedTuple
 
-from bascule.records import dataclass
+from msgspec import Struct, field
 
 ETHERNET = 1  # LINKTYPE_ETHERNET
 PCAP = {  # magic number: byte order, ticks per second
@@ -38,8 +37,7 @@ class NotACapture(ValueError):
     """The file is no capture that can be judged; the message says why."""
 
 
-@dataclass(slots=True)
-class Capture:
+class Capture(Struct):
     """The frames of a file. ``notes`` are filled while ``frames`` is read: cut short, other link types."""
 
     data: bytes | mmap

@@ -11,11 +11,12 @@ import contextlib
 import signal
 from collections.abc import Iterable, Iterator
 
+from msgspec import Struct
+
 from bascule.errors import CommandFailed, Problem
 from bascule.model.links import Veth
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
-from bascule.records import dataclass
 from bascule.system import managers
 from bascule.system.heir import Heir
 from bascule.system.iproute import batch
@@ -25,8 +26,7 @@ from bascule.system.sysctl import read_sysctls, write_sysctl
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Before:
+class _Before(Struct, frozen=True, kw_only=True):
     link: Link
     arp: bool
     ipv6_off: str | None  # the text of disable_ipv6; None where the kernel has no IPv6

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations, product
 from typing import NamedTuple, TypeVar
 
-from bascule.records import dataclass
+from msgspec import Struct
+
 from bascule.survey.evidence import Heard
 from bascule.survey.facts import Segment, clusters, native_vlan
 from bascule.survey.findings import Lacp, Sender
@@ -23,8 +24,7 @@ MANY = 50  # subnets on one segment that are compared with another's, the most p
 FEW = 8  # VLANs in which one sender or one network may be and still say something
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
+class Proof(Struct, frozen=True):
     """A frame that left one NIC and came in at another (``--active``)."""
 
     sent: Foot
@@ -38,8 +38,7 @@ class Tie(NamedTuple):
     proven: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ear:
+class Ear(Struct, frozen=True, kw_only=True):
     """All that is known of one NIC before the wires are compared."""
 
     heard: Heard

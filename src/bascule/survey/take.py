@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from mmap import mmap
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bascule.errors import BasculeError, Problem, SiteFault, UsageFault
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.observe.kernel import observe
-from bascule.records import dataclass
 from bascule.survey.capture import Progress, listen
 from bascule.survey.choose import choose
 from bascule.survey.evidence import Collector, Heard
@@ -21,8 +22,7 @@ from bascule.survey.pcap import Capture, NotACapture
 from bascule.survey.verdicts import Survey, judge
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
+class Taken(Struct, frozen=True, kw_only=True):
     """The survey, the state before it (None for captures), remarks, and the signal that ended it early (or 0)."""
 
     survey: Survey

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import field
+
+from msgspec import Struct, field
 
 from bascule.model.site import Host, Nic, Site
 from bascule.model.values import IfName, Vid
-from bascule.records import dataclass
 from bascule.survey.cabling import Cabling, check_cabling
 from bascule.survey.evidence import UNTAGGED, Heard
 from bascule.survey.facts import Segment, native_vlan, segments
@@ -30,8 +30,7 @@ from bascule.survey.wire import Foot, Wire
 from bascule.survey.words import several, tag_words
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NicVerdict:
+class NicVerdict(Struct, frozen=True, kw_only=True):
     """What is on one NIC.
 
     ``network`` is the declared one if it is there, else the one of the untagged frames, else the only tagged one;
@@ -75,8 +74,7 @@ class NicVerdict:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Survey:
+class Survey(Struct, frozen=True, kw_only=True):
     """The verdicts of all NICs and the wires that they share."""
 
     nics: Mapping[str, NicVerdict]

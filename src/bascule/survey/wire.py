@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
-from bascule.records import dataclass
+from msgspec import Struct
+
 from bascule.survey.frame import Tags
 from bascule.survey.words import tag_words
 
@@ -22,8 +23,7 @@ class Foot(NamedTuple):
         return self.nic if not self.tags else f"{self.nic} ({tag_words(self.tags)})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wire:
+class Wire(Struct, frozen=True, kw_only=True):
     """Two or more NICs on one wire, and the reasons. ``domains`` are the broadcast domains that they share.
 
     ``proven`` are those of them, or parts of them, for which more speaks than a spanning tree without a VLAN: two quiet

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bascule.records import dataclass
+from msgspec import Struct
 
 _DEV = Path("/proc/thread-self/net/dev")
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
+class Count(Struct, frozen=True):
     """Since the link was made: what the host received from it and sent by it, in bytes and frames."""
 
     rx_bytes: int

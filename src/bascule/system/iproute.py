@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from bascule.records import dataclass
+from msgspec import Struct
+
 from bascule.system.netns import Namespace
 from bascule.system.run import run
 
 _FAILED = re.compile(r"Command failed -:(\d+)")
 
 
-@dataclass(frozen=True, slots=True)
-class BatchError:
+class BatchError(Struct, frozen=True):
     """The line that failed (counted from 0; None when the tool did not say) and the kernel's reason."""
 
     line: int | None

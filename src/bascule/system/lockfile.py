@@ -11,13 +11,12 @@ import time
 from pathlib import Path
 from typing import Self
 
-from bascule.records import dataclass
+from msgspec import Struct
 
 _STEP_S = 0.02
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(Struct, frozen=True):
     """Who has the lock; ``pid`` is 0 where the file does not say."""
 
     pid: int = 0

@@ -10,7 +10,8 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from bascule.records import dataclass
+from msgspec import Struct
+
 from bascule.system.lockfile import start_time
 
 GONE_S = 2.0  # how long a killed process may take to leave the machine
@@ -45,8 +46,7 @@ def open_log(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Program:
+class Program(Struct, frozen=True, kw_only=True):
     """A process in our network namespace. ``started`` tells it from a later one with the same number."""
 
     pid: int

@@ -14,9 +14,10 @@ import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from msgspec import Struct
+
 from bascule.errors import BasculeError, CommandFailed, NotPermitted, Problem
 from bascule.model.values import IpAddress, IpInterface, IpNetwork, Mac
-from bascule.records import dataclass
 from bascule.system.netns import Namespace
 
 NEWLINK, DELLINK, NEWADDR, NEWROUTE, SETLINK = 16, 17, 20, 24, 19  # RTM_*
@@ -38,8 +39,7 @@ _HAS_IPV6 = Path("/proc/net/if_inet6").exists()
 _CHUNK = 64  # acknowledgements that surely fit into a socket's default buffer
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True):
     """One request; ``what`` says in iproute2's words what it asks for."""
 
     kind: int
@@ -48,8 +48,7 @@ class Message:
     what: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class End:
+class End(Struct, frozen=True, kw_only=True):
     """One end of a veth pair, down: the kernel refuses to make one that is up before the other is there.
 
     ``namespace`` None is the one that the message is sent in; ``master`` is an index.

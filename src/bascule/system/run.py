@@ -11,8 +11,9 @@ import time
 from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Self
 
+from msgspec import Struct
+
 from bascule.errors import CommandFailed, MissingTool, NotPermitted, Problem
-from bascule.records import dataclass
 from bascule.system.netns import Namespace
 
 PACKAGES = {  # the package that brings a tool: Debian/Ubuntu, Fedora/RHEL, SUSE
@@ -29,8 +30,7 @@ UNKNOWN_TO_KERNEL = "Protocol not supported"  # EPROTONOSUPPORT: a netlink famil
 SBIN = ("/usr/sbin", "/sbin", "/usr/local/sbin")  # not in an ordinary user's PATH on Debian
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Struct, frozen=True):
     """What a program left behind."""
 
     argv: tuple[str, ...]

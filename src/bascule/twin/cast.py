@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
+from msgspec import Struct
+
 from bascule.errors import MissingTool, NotPermitted, Problem
 from bascule.model.site import Site
-from bascule.records import dataclass
 from bascule.system.netns import Namespace
 from bascule.system.run import require_tools
 from bascule.twin.ends import Wiring
@@ -24,8 +25,7 @@ KINDS: tuple[str, ...] = get_args(Kind)
 TUN = Path("/dev/net/tun")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cast:
+class Cast(Struct, frozen=True, kw_only=True):
     """``accel`` and ``image`` are those of virtual machines."""
 
     kind: Kind = "namespace"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import field
+
+from msgspec import Struct, field
 
 from bascule.model.links import Physical
 from bascule.model.site import GuestNic, Host, Mode, Network, PlugKind, Site, StaticRoute
@@ -12,13 +13,11 @@ from bascule.model.state import HostState
 from bascule.model.values import IFNAME_MAX, IfName, IpAddress, IpInterface, Mac, Vid, derive_mac, tap_mac
 from bascule.plan.change import Note
 from bascule.plan.virtual_network import Realm, bridge_of, realms
-from bascule.records import dataclass
 
 SWITCH_MTU = 9216  # bytes: a switch passes every frame that a host may be set to send
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cable:
+class Cable(Struct, frozen=True, kw_only=True):
     """From a NIC to the building: ``port`` is its name there, ``native`` the network that it is on untagged."""
 
     node: str
@@ -30,8 +29,7 @@ class Cable:
     tagged: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndNic:
+class EndNic(Struct, frozen=True, kw_only=True):
     """A NIC of a guest or a machine, in the twin's terms."""
 
     link: IfName
@@ -47,8 +45,7 @@ class EndNic:
     mtu: int = 1500
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class End:
+class End(Struct, frozen=True, kw_only=True):
     """A guest or a machine: its NICs; ``routes`` are default routes as (link, gateway), at most one per family."""
 
     name: str
@@ -61,8 +58,7 @@ class End:
         return tuple((x.plug, x.bridge, x) for x in self.nics if x.plug is not None and x.bridge is not None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Standing(Struct, frozen=True, kw_only=True):
     """A guest's tap that an observed host has already."""
 
     host: str
@@ -71,8 +67,7 @@ class Standing:
     mtu: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wiring:
+class Wiring(Struct, frozen=True, kw_only=True):
     """Everything that the twin is made of before a plan is applied."""
 
     switches: Mapping[str, IfName] = field(default_factory=dict)  # network → its bridge in the building

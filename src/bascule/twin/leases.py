@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from msgspec import Struct
+
 from bascule.errors import BasculeError
 from bascule.model.site import Host, Site, virtual_segment
 from bascule.model.values import IfName, IpInterface, Mac
@@ -11,7 +13,6 @@ from bascule.plan.change import Note
 from bascule.plan.virtual_network import Realm
 from bascule.probe import dhcp
 from bascule.probe.dhcp import Lease
-from bascule.records import dataclass
 from bascule.system import links, rtnetlink
 from bascule.system.netns import Namespace
 from bascule.twin.ends import Wiring
@@ -19,8 +20,7 @@ from bascule.twin.ends import Wiring
 NOBODY_S = 1.0  # how long to ask where the file names no server
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asker:
+class Asker(Struct, frozen=True, kw_only=True):
     """A NIC that takes its address by DHCP, and the network whose server should answer."""
 
     endpoint: str
@@ -30,8 +30,7 @@ class Asker:
     segment: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostLink:
+class HostLink(Struct, frozen=True, kw_only=True):
     """A link on which a host itself speaks; ``segment`` is the network there, as a guest's NIC has it."""
 
     link: IfName

@@ -17,9 +17,10 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from ipaddress import IPv6Address
 
+from msgspec import Struct
+
 from bascule.errors import BasculeError, CommandFailed, Problem
 from bascule.model.site import Service
-from bascule.records import dataclass
 from bascule.system.netns import Namespace
 from bascule.system.run import run
 from bascule.system.workers import Worker
@@ -34,8 +35,7 @@ TABLE = "bascule_services"
 DNS = 53
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
+class Offer(Struct, frozen=True, kw_only=True):
     """What one endpoint serves; ``others`` are ports that a program of its own answers on."""
 
     endpoint: str

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bascule.errors import Place
 from bascule.model.site import Mode, PlugKind, Site, VirtualNetwork, virtual_segment
 from bascule.model.values import IpAddress
 from bascule.plan.virtual_network import PortForward, Realm, realms
 from bascule.probe.question import Answer, Question, Response
-from bascule.records import dataclass
 from bascule.system.run import run
 from bascule.verify.endpoints import Endpoints
 from bascule.verify.witness import Hop
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(Struct, frozen=True):
     """Why a frame passed or did not, and the line of the file that has it so."""
 
     words: str
@@ -27,8 +27,7 @@ class Reason:
         return f"{self.words} ({self.place.file}:{self.place.line})" if self.place.file else self.words
 
 
-@dataclass(frozen=True, slots=True)
-class Border:
+class Border(Struct, frozen=True):
     """A virtual network with its host."""
 
     host: str

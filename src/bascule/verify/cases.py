@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import field
+
+from msgspec import Struct, field
 
 from bascule.model.site import Expectation, Service, Verdict
 from bascule.probe.question import PATIENCE_S, PORTS_AT_MOST, SPOKEN_AT_MOST, Protocol, Question, ports_of
 from bascule.probe.world import Foot
-from bascule.records import dataclass
 from bascule.verify.endpoints import Endpoints, Stand
 
 NEGATIVE_PATIENCE_S = 0.5  # for what should not be answered; asked when the wires are known to work
 CONTROLS = 3  # endpoints that are asked whether the target lives
 
 
-@dataclass(slots=True)
-class Case:
+class Case(Struct):
     """The questions of one expectation, by address of the target; all ports of a range for each."""
 
     wish: Expectation
@@ -25,8 +24,7 @@ class Case:
     refusal: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Control:
+class Control(Struct, frozen=True):
     """The same question from others on the target's own network; each list is one endpoint's."""
 
     stand: Stand

@@ -6,18 +6,18 @@ import json
 from collections.abc import Iterator
 from ipaddress import ip_interface
 
+from msgspec import Struct
+
 from bascule.model.links import Bridge as BridgeOptions
 from bascule.model.site import Bridge, GuestNic, Host, PlugKind, Site
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName, IpInterface, Mac
 from bascule.plan.change import Plan
-from bascule.records import dataclass
 from bascule.system.netns import Namespace
 from bascule.system.run import run
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
+class Check(Struct, frozen=True, kw_only=True):
     """One thing that must be so. ``ok`` is None where it could not be asked; ``detail`` says why, or what was seen."""
 
     id: str
@@ -86,7 +86,7 @@ def is_up(what: str, name: str, link: Link | None) -> Check:
         return Check(id=what, subject=name, ok=False, detail="is not there")
     if not link.up:
         return Check(id=what, subject=name, ok=False, detail="is down")
-    if not link.carrier and what == "nic-up":
+    if not link.facts.carrier and what == "nic-up":
         return Check(
             id=what, subject=name, ok=False, detail="is up, but has no carrier: no cable, or the far end is down"
         )

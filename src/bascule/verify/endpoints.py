@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import field
+
+from msgspec import Struct, field
 
 from bascule.model.site import Guest, Machine, Site, virtual_segment
 from bascule.model.values import IpAddress, IpInterface, Mac
 from bascule.probe.world import Foot, World
-from bascule.records import dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stand:
+class Stand(Struct, frozen=True, kw_only=True):
     """An address of an endpoint on a network; ``foot`` is None where we cannot ask from it (a live guest)."""
 
     endpoint: str
@@ -21,8 +20,7 @@ class Stand:
     foot: Foot | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoints:
+class Endpoints(Struct, frozen=True):
     """A site's endpoints in a world. ``learned`` maps MACs to addresses that the host has as neighbours (leases)."""
 
     site: Site

@@ -7,7 +7,9 @@ network: a dead guest or a dead service proves nothing and is ``unproven``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bascule.errors import Place
 from bascule.model.site import NOWHERE, Expectation, Site, Verdict
@@ -17,7 +19,6 @@ from bascule.probe.capture import Track, Tracker, Watch
 from bascule.probe.protocols import ANSWERED_BY_ALL
 from bascule.probe.question import Answer, Protocol, Question, Response
 from bascule.probe.world import World
-from bascule.records import dataclass
 from bascule.verify.borders import Borders
 from bascule.verify.cases import Case, Control, prepare
 from bascule.verify.endpoints import Endpoints
@@ -27,8 +28,7 @@ from bascule.verify.witness import Hop, Witness
 UNPROVEN, NOT_ASKED = "unproven", "not asked"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(Struct, frozen=True, kw_only=True):
     """An expectation and what came of it: ``observed`` is reach, no-reach, unproven or not asked.
 
     ``ok`` is None where the question cannot be asked from here.
@@ -53,8 +53,7 @@ class Outcome:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class _Reply:
+class _Reply(Struct, frozen=True):
     answer: Answer
     track: Track
 

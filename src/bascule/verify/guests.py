@@ -7,7 +7,9 @@ NIC's, and (3) its traffic within that network is unrestricted.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from bascule.model.site import GuestNic, Host, PlugKind, Service, Site
 from bascule.model.state import HostState
@@ -17,7 +19,6 @@ from bascule.probe.ask import ask
 from bascule.probe.protocols import ANSWERED_BY_ALL
 from bascule.probe.question import Answer, Protocol, Question, Response
 from bascule.probe.world import Foot, World
-from bascule.records import dataclass
 from bascule.verify.checks import Check, own_tap, read_fdb, read_neighbours
 from bascule.verify.endpoints import Endpoints, Stand
 
@@ -26,8 +27,7 @@ UNSERVED_PORT = 61000  # where nobody listens: a refusal from the other side its
 Replies = Mapping[Question, Answer]
 
 
-@dataclass(slots=True)
-class _Inquiry:
+class _Inquiry(Struct):
     """The questions about one guest NIC. ``missing`` says why some could not be put."""
 
     nic: GuestNic

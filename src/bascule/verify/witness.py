@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import field
 from typing import Literal
+
+from msgspec import Struct
 
 from bascule.errors import Place
 from bascule.model.values import IpAddress
-from bascule.records import dataclass
 
 Direction = Literal["in", "out"]
 
 
-@dataclass(frozen=True, slots=True)
-class Hop:
+class Hop(Struct, frozen=True):
     """A link that a frame passed: ``node`` is the endpoint, host or network that the link belongs to.
 
     ``sender`` and ``receiver`` are the addresses in its packet there, ``port`` the one that it goes to: a router on
@@ -24,13 +23,12 @@ class Hop:
     link: str
     direction: Direction
     bridge: str = ""  # of which the link is a port
-    sender: IpAddress | None = field(default=None, compare=False)
-    receiver: IpAddress | None = field(default=None, compare=False)
-    port: int = field(default=0, compare=False)
+    sender: IpAddress | None = None
+    receiver: IpAddress | None = None
+    port: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Witness:
+class Witness(Struct, frozen=True, kw_only=True):
     """Why a verdict is believed.
 
     ``hops`` are the links that the question's frame passed, in order; ``control`` is the question that passed where

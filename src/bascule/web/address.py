@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from msgspec import Struct
+
 from bascule.errors import Problem, UsageFault
-from bascule.records import dataclass
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
-@dataclass(frozen=True, slots=True)
-class Listen:
+class Listen(Struct, frozen=True):
     """An address and a port; port 0 stands for any free one."""
 
     address: IPv4Address | IPv6Address

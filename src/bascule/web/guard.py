@@ -14,7 +14,8 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import parse_qs
 
-from bascule.records import dataclass
+from msgspec import Struct
+
 from bascule.web.address import host_of
 
 Scope = MutableMapping[str, Any]
@@ -50,8 +51,7 @@ WANTED = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>ba
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """A status and a sentence (or a page)."""
 
     status: int
@@ -59,8 +59,7 @@ class Refusal:
     html: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Guard:
+class Guard(Struct, frozen=True):
     """``names`` are the hosts that a browser may have in its address bar; ``any_ip`` allows every address in numbers.
 
     An address in numbers cannot be rebound: it takes a name to lead a browser from one server to another.

@@ -10,8 +10,8 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 
 import uvicorn
+from msgspec import Struct
 
-from bascule.records import dataclass
 from bascule.system.listen import listen
 from bascule.web.address import Listen
 from bascule.web.app import make_app
@@ -24,8 +24,7 @@ GOODBYE_S = 2  # how long requests may take to end
 TOKEN_BYTES = 24
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Door:
+class Door(Struct, frozen=True, kw_only=True):
     """An open socket, the address to open in a browser, and the token that it wants, if any."""
 
     sock: socket.socket

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from msgspec import Struct
+
 from bascule.draw import make_scene
 from bascule.draw.asked import Asked, asked, chain, rightness, ways_of
 from bascule.draw.embed import embed
@@ -15,7 +17,6 @@ from bascule.model.links import Bridge, Loopback, Macvtap, Tap
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState, Link
 from bascule.plan.change import Plan
-from bascule.records import dataclass
 from bascule.system.counters import Count
 from bascule.verify.checks import Check
 from bascule.verify.expectations import Outcome
@@ -25,8 +26,7 @@ COLLAPSE = 12  # from how many alike guests on one box stands for all
 MIN_S = 0.05  # below this, two readings of the counters tell no rate
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asking:
+class Asking(Struct, frozen=True, kw_only=True):
     """The last time that the questions were asked: ``at`` is when, in words; ``digest`` is of the file then."""
 
     at: str = ""
@@ -48,13 +48,13 @@ def state_document(
 ) -> dict[str, Any]:
     """All but the learned MACs and the traffic, which change all the time."""
     scene = make_scene(site, observed={host.name: observed}, collapse=COLLAPSE)
-    answers = asked(asking.outcomes) if asking.digest == site.digest else ()
+    answers = asked(asking.outcomes) if asking.digest == site.source.digest else ()
     ways = ways_of(scene, answers)
     owners = {str(nic.tap): nic.guest for nic in site.guest_nics(host.name)}
     return {
         "site": site.name,
         "host": host.name,
-        "sha256": site.digest,
+        "sha256": site.source.digest,
         "problems": list(problems),
         "svg": embed(scene, ways, right=rightness(answers), live=True),
         "changes": _changes(plan),
@@ -64,7 +64,7 @@ def state_document(
             "at": asking.at,
             "running": asking.running,
             "problem": asking.problem,
-            "stale": bool(asking.at) and asking.digest != site.digest,
+            "stale": bool(asking.at) and asking.digest != site.source.digest,
             "broken": [_broken(check) for check in asking.checks if check.ok is False],
             "checks": len([check for check in asking.checks if check.ok is not None]),
         },

@@ -8,9 +8,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
+
+from msgspec.structs import replace
 
 from bascule import workflow
 from bascule.errors import BasculeError
@@ -60,7 +61,7 @@ class Watcher:
         return True
 
     def _verify(self, site_file: str) -> None:
-        digest = self.source.site.digest
+        digest = self.source.site.source.digest
         now = datetime.now().astimezone().strftime("%H:%M:%S")
         try:
             seen = workflow.verify(site_file, host=self.source.host.name)

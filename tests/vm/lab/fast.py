@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from tests.vm.lab import image, machine
 from tests.vm.lab.kernel import kernel
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ran:
+class Ran(Struct, frozen=True, kw_only=True):
     """What a job left: its console, what it wrote to /dev/ttyS1, and the seconds from power-on to power-off."""
 
     console: str

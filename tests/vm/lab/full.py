@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from tests.vm.lab import debian, image, machine
 from tests.vm.lab.kernel import kernel
@@ -15,8 +16,7 @@ NICS = 6
 CMDLINE = f"{machine.CMDLINE} root=/dev/vda rw net.ifnames=0 systemd.show_status=0 systemd.firstboot=off"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Found(Struct, frozen=True, kw_only=True):
     """What a job said, its console, and the seconds that it took."""
 
     findings: tuple[dict[str, Any], ...]

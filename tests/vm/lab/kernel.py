@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from tests.vm.lab.cache import Unavailable, alone, call, folder, scratch, tool
 
@@ -34,8 +35,7 @@ FIRST = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kernel:
+class Kernel(Struct, frozen=True, kw_only=True):
     """An image to boot, and the root below which its ``lib/modules`` are."""
 
     version: str

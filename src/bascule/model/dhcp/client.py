@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Protocol
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from bascule.model.values import IfName
-from bascule.records import dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Client:
+class Client(Struct, frozen=True, kw_only=True):
     """A program that keeps leases. ``links`` is empty where it looks after all of them.
 
     ``daemon`` names the one that does it itself or has started the program: it is told by its files, never moved.
@@ -30,8 +30,7 @@ class Client:
         return self.daemon or f"{self.kind} (process {self.pid})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Handover:
+class Handover(Struct, frozen=True, kw_only=True):
     """A client that goes on with its lease on another link. ``argv`` is its command line on ``home``.
 
     The lease is for one of ``addresses``; most likely for the first.
@@ -50,8 +49,7 @@ class Handover:
         return replace(self, link=self.to, to=self.link)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
+class Start(Struct, frozen=True, kw_only=True):
     """How a client begins on its new link.
 
     ``bound`` finds the address in what the client prints once it has its lease. ``carry`` are lease files and where

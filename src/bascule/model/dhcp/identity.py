@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from bascule.records import dataclass
+from msgspec import Struct
+from msgspec.structs import force_setattr
 
 BY_MAC, BY_IAID = "01", "ff"  # the first byte of option 61: RFC 2132 section 9.14 (Ethernet), RFC 4361 section 6.1
 
@@ -12,8 +13,7 @@ _DUID = re.compile(r"([0-9a-f]{2}){3,130}")  # RFC 8415 section 11.1: two bytes 
 _IDENTIFIER = re.compile(r"ff([0-9a-f]{8})(000[1-4]([0-9a-f]{2}){1,128})")  # the types of DUIDs that there are
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientId:
+class ClientId(Struct, frozen=True, kw_only=True):
     """What a DHCP client says of itself, as far as it would not make the same up on another link.
 
     ``by_mac``: its DHCPv4 identifier is the MAC, else it is put together from IAID and DUID. ``iaid`` counts for
@@ -26,7 +26,7 @@ class ClientId:
 
     def __post_init__(self) -> None:
         if self.by_mac and self.duid:
-            object.__setattr__(self, "duid", "")
+            force_setattr(self, "duid", "")
 
     @classmethod
     def of(cls, identifier: str) -> ClientId | None:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
-from bascule.model.links.options import LinkOptions, option
-from bascule.records import dataclass
+from bascule.model.links.options import LinkOptions
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bond(LinkOptions):
+class Bond(LinkOptions, frozen=True, kw_only=True):
     """The mode and the link monitoring; ``miimon`` is in milliseconds."""
 
     kind: ClassVar[str] = "bond"
+    fixed: ClassVar[frozenset[str]] = frozenset({"mode"})
+    argument_names: ClassVar[Mapping[str, str]] = {"ad_lacp_rate": "lacp_rate"}
 
-    mode: str = option("balance-rr", fixed=True)
-    miimon: int = option(0)
-    updelay: int = option(0)
-    downdelay: int = option(0)
-    xmit_hash_policy: str = option("layer2")
-    ad_lacp_rate: str = option("slow", arg="lacp_rate")
+    mode: str = "balance-rr"
+    miimon: int = 0
+    updelay: int = 0
+    downdelay: int = 0
+    xmit_hash_policy: str = "layer2"
+    ad_lacp_rate: str = "slow"

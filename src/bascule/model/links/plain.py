@@ -5,68 +5,66 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
-from bascule.model.links.options import LinkOptions, option
-from bascule.records import dataclass
+from bascule.model.links.options import LinkOptions
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Physical(LinkOptions):
+class Physical(LinkOptions, frozen=True, kw_only=True):
     """A NIC of the hardware (the kernel reports no kind)."""
 
     kind: ClassVar[str] = ""
     virtual: ClassVar[bool] = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loopback(LinkOptions):
+class Loopback(LinkOptions, frozen=True, kw_only=True):
     """The loopback link of a network namespace."""
 
     kind: ClassVar[str] = "loopback"
     virtual: ClassVar[bool] = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tap(LinkOptions):
+class Tap(LinkOptions, frozen=True, kw_only=True):
     """A tun or tap link; it lives as long as its process holds it, unless it is persistent."""
 
     kind: ClassVar[str] = "tun"
     virtual: ClassVar[bool] = False
 
-    type: str = option("tun", fixed=True)
-    persist: bool = option(False, fixed=True)
+    fixed: ClassVar[frozenset[str]] = frozenset({"type", "persist"})
+
+    type: str = "tun"
+    persist: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Veth(LinkOptions):
+class Veth(LinkOptions, frozen=True, kw_only=True):
     """One end of a virtual cable."""
 
     kind: ClassVar[str] = "veth"
     virtual: ClassVar[bool] = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Macvtap(LinkOptions):
+class Macvtap(LinkOptions, frozen=True, kw_only=True):
     """A guest's end that sits directly on a NIC, beside the host's stack."""
 
     kind: ClassVar[str] = "macvtap"
 
-    mode: str = option("vepa", fixed=True)
+    fixed: ClassVar[frozenset[str]] = frozenset({"mode"})
+
+    mode: str = "vepa"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dummy(LinkOptions):
+class Dummy(LinkOptions, frozen=True, kw_only=True):
     """A link that swallows what it is given."""
 
     kind: ClassVar[str] = "dummy"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Other(LinkOptions):
+class Other(LinkOptions, frozen=True, kw_only=True):
     """A kind that Bascule has no file for: seen, drawn, never made or changed."""
 
     virtual: ClassVar[bool] = False
 
-    info_kind: str = option("", fixed=True)
+    fixed: ClassVar[frozenset[str]] = frozenset({"info_kind"})
+
+    info_kind: str = ""
 
     @classmethod
     def read(cls, info: Mapping[str, Any]) -> Self:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from bascule.model.links.options import LinkOptions, option
-from bascule.records import dataclass
+from bascule.model.links.options import LinkOptions
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Vlan(LinkOptions):
+class Vlan(LinkOptions, frozen=True, kw_only=True):
     """The tag that the link puts on and takes off."""
 
     kind: ClassVar[str] = "vlan"
+    fixed: ClassVar[frozenset[str]] = frozenset({"protocol", "id"})
 
-    protocol: str = option("802.1Q", fixed=True)
-    id: int = option(0, fixed=True)
+    protocol: str = "802.1Q"
+    id: int = 0

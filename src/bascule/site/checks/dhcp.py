@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 
-from bascule.records import dataclass
+from msgspec import Struct
+
 from bascule.site.checks.networks import is_edge, known_network
 from bascule.site.findings import Path
 from bascule.site.wiring import Segment, Wiring, host_address
 
 
-@dataclass(frozen=True, slots=True)
-class _Server:
+class _Server(Struct, frozen=True):
     label: str
     segment: Segment
     first: IPv4Address

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from bascule.model.values import IpAddress, IpNetwork
-from bascule.records import dataclass
 from bascule.site.findings import Path, suggest
 from bascule.site.wiring import Wiring
 
@@ -34,8 +35,7 @@ def known_network(wiring: Wiring, name: str | None, path: Path) -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
-class _Declared:
+class _Declared(Struct, frozen=True):
     subnet: IpNetwork
     label: str
     path: Path

@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator
 from ipaddress import IPv4Network, IPv6Network
 from socket import AF_INET6, inet_ntoa, inet_ntop
 
-from bascule.records import dataclass
+from msgspec import Struct
+
 from bascule.survey.findings import Findings
 from bascule.survey.frame import Key, Malformed, Packet
 
 __all__ = ["Decoder", "Malformed", "Packet", "domains", "ip4", "ip6", "mac", "prefix4", "prefix6", "text", "tlvs"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decoder:
+class Decoder(Struct, frozen=True, kw_only=True):
     """One protocol: where its frames are found, what they prove, who says so, and the function that reads them."""
 
     name: str

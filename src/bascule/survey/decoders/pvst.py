@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from bascule.survey.decoders._decoder import Decoder, Malformed, Packet, tlvs
 from bascule.survey.decoders.stp import read

@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping
 from typing import Protocol
 
+from msgspec import Struct
+
 from bascule.errors import BasculeError, CommandFailed, MissingTool, NotPermitted, Problem
-from bascule.records import dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DomainText:
+class DomainText(Struct, frozen=True, kw_only=True):
     """A domain as libvirt writes it.
 
     ``now`` is the live XML (the definition while shut off), ``next`` the definition that the next start takes; both
@@ -26,8 +26,7 @@ class DomainText:
     next: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkText:
+class NetworkText(Struct, frozen=True, kw_only=True):
     """A network as libvirt writes it."""
 
     name: str
@@ -38,8 +37,7 @@ class NetworkText:
     next: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeaseText:
+class LeaseText(Struct, frozen=True, kw_only=True):
     """A lease of a network of libvirt's; ``expires`` in seconds since the epoch."""
 
     mac: str

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 from bascule.model.domain import Domain, LibvirtNetwork
 from bascule.model.site import Site
 from bascule.model.state import HostState
 from bascule.observe.manager import Managers
-from bascule.records import dataclass
 
 
 class Severity(StrEnum):
@@ -22,8 +22,7 @@ class Severity(StrEnum):
     PROBLEM = "problem"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(Struct, frozen=True, kw_only=True):
     """One thing: what it is about, what was seen (``evidence``), and what to do."""
 
     id: str
@@ -45,8 +44,7 @@ class Finding:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BaseChain:
+class BaseChain(Struct, frozen=True, kw_only=True):
     """An nftables or iptables chain that the kernel calls at a hook."""
 
     family: str
@@ -59,8 +57,7 @@ class BaseChain:
         return f"chain {self.name} of table {self.family} {self.table} (hook {self.hook}, policy {self.policy})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class Facts(Struct, frozen=True, kw_only=True):
     """Everything that the looks need, observed once. None means that it could not be seen."""
 
     distribution: str = ""  # ID of /etc/os-release

@@ -1,0 +1,28 @@
+"""Facts of the moment: kept for pictures, messages and the way back, and no part of a comparison."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Moment(Struct, frozen=True, eq=False):
+    """What is seen with a value and says nothing of its configuration: two of a kind always compare equal."""
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) or NotImplemented
+
+    def __ne__(self, other: object) -> bool:
+        return type(self) is not type(other) and NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+
+class Lifetime(Moment, frozen=True, kw_only=True):
+    """The seconds that an address or a route still has, None for ever."""
+
+    valid_s: int | None = None
+    preferred_s: int | None = None
+
+
+FOREVER = Lifetime()
