@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,7 +97,7 @@ def table_key(network: str) -> str:
 
 
 def realm(site: Site, host: Host, network: VirtualNetwork) -> Realm:
-    """Resolve a virtual network. Raises SiteFault for forwards that lead nowhere or take the same port twice."""
+    """Resolve a virtual network. Raises SiteFault for forwards that lead nowhere."""
     problems: list[Problem] = []
     addresses = tuple(_host_address(subnet) for subnet in network.subnets)
     nics = [nic for nic in site.guest_nics(host.name) if nic.plug is PlugKind.NETWORK and nic.into == network.name]
@@ -142,7 +142,7 @@ def realm(site: Site, host: Host, network: VirtualNetwork) -> Realm:
 
 
 def realms(site: Site, host: Host) -> tuple[Realm, ...]:
-    """Every virtual network of a host. Raises SiteFault with all problems, two forwards of one port among them."""
+    """Every virtual network of a host. Raises SiteFault with all problems."""
     found: list[Realm] = []
     problems: list[Problem] = []
     for network in host.virtual_networks.values():
@@ -150,26 +150,9 @@ def realms(site: Site, host: Host) -> tuple[Realm, ...]:
             found.append(realm(site, host, network))
         except SiteFault as fault:
             problems += fault.problems
-    problems += _twice(host, found)
     if problems:
         raise SiteFault(*problems)
     return tuple(found)
-
-
-def _twice(host: Host, found: Iterable[Realm]) -> Iterator[Problem]:
-    seen: dict[tuple[str, int], PortForward] = {}
-    for forward in (forward for one in found for forward in one.forwards):
-        for port in forward.host_ports:
-            first = seen.setdefault((forward.service.protocol, port), forward)
-            if first is not forward:
-                yield Problem(
-                    code="FORWARD-TWICE",
-                    message=f"{forward.service.protocol} port {port} of {host.name} is forwarded "
-                    f"to '{first.guest}' and to '{forward.guest}'",
-                    place=forward.place,
-                    also=(("the first one", first.place),) if first.place else (),
-                )
-                break
 
 
 def _host_address(subnet: IpNetwork) -> IpInterface:
