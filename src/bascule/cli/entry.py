@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import click
 
-from bascule.errors import BasculeError, Problem, UsageFault
+from bascule.errors import BasculeError, NotPermitted, Problem, UsageFault
 
 # between two looks for cyclic garbage; a large host is some 100,000 objects that stay, and Python's own 700 would have
 # them looked at again and again: 10 % of the time of a plan, whose process soon ends and gives everything back
@@ -101,7 +101,8 @@ def from_os_error(error: OSError) -> BasculeError:
         errno.EROFS: "the file system is read-only; point BASCULE_STATE_DIR elsewhere if it is Bascule's own state",
     }
     words = f"{subject}{error.strerror or error}"
-    return BasculeError(Problem(code="SYSTEM", message=words, hint=hints.get(error.errno or 0)))
+    problem = Problem(code="SYSTEM", message=words, hint=hints.get(error.errno or 0))
+    return NotPermitted(problem) if error.errno in {errno.EPERM, errno.EACCES} else BasculeError(problem)
 
 
 def report(error: BasculeError, *, as_json: bool) -> None:
