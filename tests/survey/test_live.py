@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from bascule.site import parse
-from bascule.system.net.netns import Namespace
+from bascule.system.netns import Namespace
 from tests.lab import Lab
 from tests.survey.building import Building, wait_for
 from tests.survey.frames import BOOTP, DHCP, IP, UDP, Ether, arp, pvst

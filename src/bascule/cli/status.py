@@ -81,10 +81,10 @@ def _watch(seen: Standing, *, as_json: bool) -> None:
     import time
 
     from bascule.apply.standing import standing
-    from bascule.system.net.monitor import NetlinkMonitor
+    from bascule.system.doorbell import Doorbell
 
     stay()
-    with NetlinkMonitor() as bell:
+    with Doorbell() as bell:
         try:
             while True:
                 bell.wait(1.0)

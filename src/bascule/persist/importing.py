@@ -91,10 +91,11 @@ def import_sources(sources: Sources, *, as_found: bool = False) -> Imported:
         site = parse_site(text.encode(), "the imported site file")
     except SiteFault as fault:
         hint = "; ".join(remarks[:5]) or "the host's own configuration says so"
+        follow = "1 problem follows" if len(fault.problems) == 1 else f"{len(fault.problems)} problems follow"
         raise BasculeError(
             Problem(
                 code="IMPORT",
-                message=f"what was found makes no site file ({len(fault.problems)} problems follow)",
+                message=f"what was found makes no site file ({follow})",
                 hint=hint,
             ),
             *fault.problems,

@@ -1,1 +1,0 @@
-"""Files, locks and mounts."""

@@ -1,1 +1,0 @@
-"""The kernel's network: links, namespaces, parameters, sockets."""
