@@ -6,7 +6,9 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-JOBS   ?= 2
+# most tests wait for a kernel, a daemon or a guest most of the time
+JOBS   ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
+VM_JOBS ?= 2
 # as pip does for an installed package: a verb of a tree in place must not compile itself each time it is run
 COMPILE = @$(BIN)/python -m compileall -q src
 
@@ -19,7 +21,7 @@ test: dev-tools vm-tools browser-tools $(VENV)/.dev
 # VLANs, bonds and VLAN-aware bridges on Debian's kernel, and a reboot for each network manager: some ten minutes
 vm-test: dev-tools $(VENV)/.dev
 	@WISHED=1 scripts/need qemu-system-x86_64 busybox debootstrap mke2fs
-	BASCULE_VM=1 $(BIN)/pytest -n $(JOBS) --dist worksteal -rA --show-capture=no tests/vm
+	BASCULE_VM=1 $(BIN)/pytest -n $(VM_JOBS) --dist worksteal -rA --show-capture=no tests/vm
 
 # every kill point, 250 random pairs of states, 100,000 hostile frames for each decoder, 20,000 broken files for each
 # dialect: some twenty minutes

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import compileall
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,9 @@ SRC = Path(__file__).parents[1] / "src"
 
 # the programs that tests start keep their bytecode, as a user's do: without it each of them compiles the whole project
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# whoever runs the tests in the background may have these ignored, and what tests start would inherit that
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_configure(config: pytest.Config) -> None:

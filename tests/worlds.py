@@ -20,6 +20,7 @@ from bascule.model.values import IfName, Mac
 from bascule.probe.world import Foot, Point, World
 from bascule.system.netns import Namespace
 from bascule.system.run import run
+from tests.patience import patient
 
 HOST = "vmserver"
 
@@ -164,7 +165,7 @@ class Builder:
 
     def settle(self, patience_s: float = 5.0) -> None:
         """Wait until every port forwards: the kernel tells a bridge of a new carrier up to a second late."""
-        end = time.monotonic() + patience_s
+        end = time.monotonic() + patient(patience_s)
         for node in (HOST, "building"):
             while time.monotonic() < end:
                 ports = json.loads(

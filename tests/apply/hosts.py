@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from bascule.system.netns import Namespace
 from tests.lab import Lab
+from tests.patience import patient
 
 SITE = """\
 site: t
@@ -244,7 +245,7 @@ def _of_the_kernel(address: dict[str, Any], state: dict[str, Any]) -> bool:
 
 def wait_for(ask: Any, good: Any, timeout_s: float = 10.0) -> Any:
     """The first answer that is good, or the last one there was."""
-    until = time.monotonic() + timeout_s
+    until = time.monotonic() + patient(timeout_s)
     while True:
         found = ask()
         if good(found) or time.monotonic() > until:

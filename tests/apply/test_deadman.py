@@ -21,6 +21,7 @@ from bascule.apply.transaction import Wish, apply
 from bascule.system import durable
 from tests.apply.crash import Faults, ForkedGuard, in_child
 from tests.apply.hosts import Bed, difference, environment, wait_for
+from tests.patience import HUNG_S
 
 
 def journal(bed: Bed) -> list[dict[str, Any]]:
@@ -89,7 +90,7 @@ def test_two_of_them_act_once(bed: Bed) -> None:
         rivals = [
             subprocess.Popen((sys.executable, "-m", "bascule.apply.deadman", str(folder), str(lock))) for _ in range(2)
         ]
-    assert [rival.wait(20) for rival in rivals] == [0, 0]
+    assert [rival.wait(HUNG_S) for rival in rivals] == [0, 0]
     assert back(bed, before) == []
     assert [record["status"] for record in journal(bed)].count("taking-back") == 1
 

@@ -355,6 +355,5 @@ def by_hand(image: GuestImage) -> None:
 
 
 @pytest.mark.parametrize("scenario", [whole, killed, watched, power_cut, bad_days, other_hands, by_hand])
-@pytest.mark.timeout(600)
 def test_host_and_guests_are_one_change(image: GuestImage, scenario: Callable[[GuestImage], None]) -> None:
     sandboxed(scenario, image)

@@ -9,6 +9,7 @@ import pytest
 
 from bascule.system.netns import Namespace
 from tests.lab import Lab
+from tests.patience import patient
 
 PRODUCTION = Path(__file__).parents[2] / "examples" / "production.yaml"
 NICS = ("eth2", "eth3", "eth4", "eth5")
@@ -71,7 +72,7 @@ def test_the_dead_man_puts_files_back(machine: Machine) -> None:
     before = machine.files()
     assert machine.apply("--confirm-within", "1s")[0] == 0
     assert machine.files() != before
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + patient(20)
     while machine.files() != before and time.monotonic() < deadline:
         time.sleep(0.1)
     assert machine.files() == before

@@ -14,6 +14,7 @@ import pytest
 
 from tests.apply.hosts import Bed, difference, furnish, wait_for
 from tests.lab import Lab
+from tests.patience import HUNG_S
 
 SITE = """\
 site: cut
@@ -70,7 +71,7 @@ def ssh(bed: Bed, tmp_path: Path) -> Iterator[Ssh]:
         return session
 
     try:
-        if not wait_for(lambda: log_in("true").communicate(timeout=10)[0] == "", bool, 10):
+        if not wait_for(lambda: log_in("true").communicate(timeout=HUNG_S)[0] == "", bool, 10):
             pytest.skip(f"the sshd of this machine lets nobody in: {log_in('true').communicate()[0]}")
         yield log_in
     finally:
@@ -97,13 +98,13 @@ def test_the_line_is_cut_and_comes_back(bed: Bed, ssh: Ssh) -> None:
     assert "10.0.0.77" in bed.ip("-br addr")
     assert "10.0.0.5" not in bed.ip("-br addr")
     dead = ssh("true")
-    dead.communicate(timeout=20)
+    dead.communicate(timeout=HUNG_S)
     assert dead.returncode == 255, "nobody reaches the old address now"
-    told = " ".join(session.communicate(timeout=30)[0].split())
+    told = " ".join(session.communicate(timeout=HUNG_S)[0].split())
     assert "your own line (from 10.0.0.1 to 10.0.0.5) runs over it; 10.0.0.5 goes away with it" in told
     assert session.returncode == 255, "ssh itself gave the line up"
     assert wait_for(lambda: difference(before, bed.raw()), lambda left: not left, 20) == []
-    again = wait_for(lambda: ssh(bascule("status")).communicate(timeout=20)[0], lambda text: "taken back" in text)
+    again = wait_for(lambda: ssh(bascule("status")).communicate(timeout=HUNG_S)[0], lambda text: "taken back" in text)
     assert "was taken back" in again
     assert "by dead-man: nobody confirmed it in time" in again
 
@@ -111,7 +112,7 @@ def test_the_line_is_cut_and_comes_back(bed: Bed, ssh: Ssh) -> None:
 def test_the_line_holds_where_the_address_moves(bed: Bed, ssh: Ssh) -> None:
     bed.site.write_text(SITE % ", address: from-uplink")
     session = ssh(bascule(f"apply {bed.site} --yes --confirm-within 30s") + " && " + bascule("confirm"))
-    text = session.communicate(timeout=40)[0]
+    text = session.communicate(timeout=HUNG_S)[0]
     assert session.returncode == 0, text
     assert "your address stays 10.0.0.5, on br0" in text
     assert "is confirmed" in text
@@ -123,5 +124,5 @@ def test_under_sudo_the_line_is_found_all_the_same(bed: Bed, ssh: Ssh) -> None:
     """sudo drops SSH_CONNECTION; the session above it still has it."""
     bed.site.write_text(SITE % ", address: from-uplink")
     session = ssh("env -u SSH_CONNECTION " + bascule(f"apply {bed.site} --yes --confirm-within 30s") + "; exit $?")
-    assert "your own line (from 10.0.0.1)" in session.communicate(timeout=40)[0]
+    assert "your own line (from 10.0.0.1)" in session.communicate(timeout=HUNG_S)[0]
     assert bed.run("undo").returncode == 0

@@ -52,8 +52,6 @@ STORY = [  # a host is changed and put back; the programs that each verb may sta
 ]
 SAME_FOR_ANY_SIZE = ["plan SITE", "import", "apply SITE --yes --no-confirm", "status", "undo"]
 
-pytestmark = pytest.mark.timeout(400)  # whole programs one after the other, each with its interpreter
-
 
 def site(bridges: int) -> str:
     lines = ["site: cost", "networks: {n: {subnet: 10.0.0.0/16}}", "hosts:", "  h:", "    nics:"]

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.patience import HUNG_S, patient
+
 ROOT = Path(__file__).parents[2]
 PRODUCTION = ROOT / "examples" / "production.yaml"
 BASCULE = (sys.executable, "-m", "bascule")
@@ -124,11 +126,11 @@ def test_a_file_that_changes_meanwhile_is_named(tmp_path: Path) -> None:
     process = subprocess.Popen(
         (*BASCULE, "rehearse", str(file), "--json"), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + patient(20)
     while not _children(process.pid) and time.monotonic() < deadline:  # the twin has begun: the file has been read
         time.sleep(0.005)
     file.write_text("site: another\n")
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=HUNG_S)
     assert json.loads(stdout)["changed_meanwhile"] is True
     assert f"{file} changed meanwhile" in stderr
 
@@ -142,12 +144,12 @@ def test_ctrl_c_says_one_line() -> None:
         text=True,
         start_new_session=True,
     )
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + patient(20)
     while not _children(process.pid) and time.monotonic() < deadline:
         time.sleep(0.005)
     time.sleep(0.2)
     os.killpg(process.pid, signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=30)
+    stdout, stderr = process.communicate(timeout=HUNG_S)
     assert process.returncode == 130
     assert stdout == ""
     assert stderr.strip() == "interrupted; nothing is left behind"

@@ -16,6 +16,7 @@ from tests.draw import sites
 from tests.draw.geometry import crossings, crossings_of_dot
 from tests.draw.strategies import observed_sites
 from tests.draw.test_geometry import calm
+from tests.patience import HUNG_S
 
 pytestmark = pytest.mark.skipif(shutil.which("dot") is None, reason="graphviz is not installed")
 
@@ -27,7 +28,7 @@ def count(site: Site, observed: Any = None, *, networks: bool = False) -> int:
 
 def count_of_dot(site: Site, observed: Any = None) -> int:
     graph = draw(site, format="dot", observed=observed, collapse=None)
-    done = subprocess.run(("dot", "-Tplain"), input=graph, capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(("dot", "-Tplain"), input=graph, capture_output=True, text=True, check=True, timeout=HUNG_S)
     return crossings_of_dot(done.stdout)
 
 

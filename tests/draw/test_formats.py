@@ -17,6 +17,7 @@ from bascule.model.site import Host, Mode, Site
 from tests.draw import sites
 from tests.draw.strategies import observed_sites
 from tests.draw.test_geometry import calm
+from tests.patience import HUNG_S
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -209,7 +210,7 @@ def test_mermaid_keeps_words_inside_their_quotes(words: str) -> None:
 @pytest.mark.parametrize("make", [sites.production, sites.trunk, sites.lab])
 def test_graphviz_takes_the_dot(make: Any) -> None:
     drawn = draw(make(), format="dot", highlight=None)
-    done = subprocess.run(["dot", "-Tsvg"], input=drawn.encode(), capture_output=True, timeout=60)
+    done = subprocess.run(["dot", "-Tsvg"], input=drawn.encode(), capture_output=True, timeout=HUNG_S)
     assert done.returncode == 0, done.stderr
     assert not done.stderr
 

@@ -22,6 +22,7 @@ from bascule.system.netns import Namespace
 from bascule.system.run import run
 from tests.guests.values import guest, nic
 from tests.lab import Lab
+from tests.patience import patient
 
 DEFAULT = """<network><name>default</name><forward mode='nat'/><bridge name='virbr0' stp='on' delay='0'/>
 <ip address='192.168.122.1' netmask='255.255.255.0'><dhcp><range start='192.168.122.2' end='192.168.122.254'/></dhcp>
@@ -139,9 +140,9 @@ def lines(xml: str) -> tuple[str, ...]:
 
 
 def wait_until(done: Callable[[], bool], seconds: float, what: str) -> None:
-    end = time.monotonic() + seconds
+    end = time.monotonic() + patient(seconds)
     while not done():
-        assert time.monotonic() < end, f"waited {seconds} s for {what}"
+        assert time.monotonic() < end, f"waited {patient(seconds):g} s for {what}"
         time.sleep(0.05)
 
 

@@ -13,6 +13,7 @@ from bascule.guests.announce import announce, forget_elsewhere, reverse_arp
 from bascule.model.values import IfName, Mac
 from bascule.system.run import run
 from tests.lab import Lab
+from tests.patience import HUNG_S
 
 pytestmark = pytest.mark.kernel
 MAC, OTHER, TAP = Mac("52:54:00:00:00:07"), Mac("52:54:00:00:00:08"), IfName("vnet0")
@@ -35,7 +36,7 @@ def test_ways_are_forgotten_and_the_wire_is_told(lab: Lab) -> None:
 
     with host.entered(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0003)) as ear:
         ear.bind(("eth0-wire", 0x0003))
-        ear.settimeout(5)
+        ear.settimeout(HUNG_S)
         announce(TAP, MAC, namespace=host)
         while (frame := ear.recv(2048)) != reverse_arp(MAC):
             assert frame  # IPv6 of the links themselves

@@ -32,6 +32,7 @@ from tests.guests.test_virtual_network import ADDRESSES, ALWAYS, EXPECTED, two_g
 from tests.guests.values import guest, nic, realm
 from tests.guests.wires import plug_in, street, verdicts
 from tests.lab import Lab
+from tests.patience import patient
 
 BR4 = Source(kind=PlugKind.BRIDGE, into="br4")
 
@@ -98,9 +99,9 @@ def place(image: GuestImage, *, boot: bool = True) -> Iterator[Place]:
 
 
 def wait(done: Callable[[], bool], seconds: float, what: str) -> None:
-    end = time.monotonic() + seconds
+    end = time.monotonic() + patient(seconds)
     while not done():
-        assert time.monotonic() < end, f"waited {seconds} s for {what}"
+        assert time.monotonic() < end, f"waited {patient(seconds):g} s for {what}"
         time.sleep(0.05)
 
 

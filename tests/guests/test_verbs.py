@@ -175,11 +175,9 @@ def bare(there: LibvirtHost, image: GuestImage) -> None:
     assert rows(there, connect=False)["g1", 0]["plug"]["into"] == "br5"
 
 
-@pytest.mark.timeout(400)
 def test_with_libvirt(image: GuestImage) -> None:
     sandboxed(with_libvirt, image)
 
 
-@pytest.mark.timeout(400)
 def test_with_bare_qemu(image: GuestImage) -> None:
     sandboxed(with_qemu, image)

@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 from msgspec import Struct
 
+from tests.patience import patient
+
 TOP = Path(__file__).parents[2]
 READERS = TOP / "var" / "readers"
 
@@ -118,7 +120,7 @@ def ask(
         },
         capture_output=True,
         text=True,
-        timeout=timeout_s,
+        timeout=patient(timeout_s),
     )
     if "wrong fs type" in done.stderr or ("mount: " in done.stderr and "@@@" not in done.stdout):
         pytest.skip(f"no overlay file system here: {done.stderr.strip().splitlines()[0]}")

@@ -17,7 +17,7 @@ from tests.persist.readers import ask
 from tests.persist.test_adoption import BUS, SYSTEMD
 from tests.persist.test_readers import MANAGER
 
-pytestmark = [pytest.mark.kernel, pytest.mark.timeout(300)]  # managers that settle, leases that are renewed
+pytestmark = pytest.mark.kernel
 
 SITE = """\
 site: leased

@@ -22,6 +22,7 @@ import pytest
 
 from bascule.system.netns import Namespace
 from tests.lab import Lab
+from tests.patience import patient
 
 
 class Building:
@@ -116,7 +117,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def wait_for(what: Callable[[], bool], *, timeout_s: float = 10.0) -> None:
     """Poll until it is so."""
-    until = time.monotonic() + timeout_s
+    until = time.monotonic() + patient(timeout_s)
     while not what():
         assert time.monotonic() < until, "it did not happen in time"
         time.sleep(0.1)

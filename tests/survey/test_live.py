@@ -18,6 +18,7 @@ import pytest
 from bascule.site import parse
 from bascule.system.netns import Namespace
 from tests.lab import Lab
+from tests.patience import HUNG_S
 from tests.survey.building import Building, wait_for
 from tests.survey.frames import BOOTP, DHCP, IP, UDP, Ether, arp, pvst
 from tests.survey.hearing import many
@@ -298,7 +299,7 @@ def test_killed_half_way_it_leaves_the_nics_as_they_were(building: Building, sto
     assert "inet6" not in building.lab.ip(building.host, "addr show eth2")
     time.sleep(1)
     process.send_signal(stop)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=HUNG_S)
     assert building.lab.ip(building.host, "-d link show") == before
     if stop == signal.SIGINT:  # judges what was heard so far
         assert process.returncode == 0
@@ -320,7 +321,7 @@ def test_killed_for_good_its_heir_puts_the_nics_back(building: Building) -> None
         )
     wait_for(lambda: "LOWER_UP" in building.lab.ip(building.host, "link show eth2"))
     process.kill()
-    assert process.wait(20) == -signal.SIGKILL
+    assert process.wait(HUNG_S) == -signal.SIGKILL
     wait_for(lambda: building.lab.ip(building.host, "-d link show") == before)
 
 
@@ -348,7 +349,7 @@ def test_a_nic_that_goes_away_meanwhile_is_said(building: Building) -> None:
     time.sleep(0.5)
     building.lab.ip(wire, "link del peer")
     building.lab.ip(wire, "link del peer3")
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=HUNG_S)
     assert process.returncode == 0, err
     assert any("disturbed" in warning for warning in json.loads(out)["nics"]["eth2"]["warnings"])
 

@@ -24,6 +24,7 @@ from bascule.twin import Cast
 from bascule.twin.cast import Kind
 from bascule.verify.witness import Witness
 from bascule.workflow import Rehearsal
+from tests.patience import HUNG_S, patient
 
 ROOT = Path(__file__).parents[2]
 SLIP = ROOT / "examples" / "slip.yaml"  # guest_03 on br4
@@ -123,11 +124,12 @@ def test_a_dead_guest_proves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     found = cast("qemu")
     dead = replace(found, image=panicking(found.image, tmp_path))
     monkeypatch.setattr(Cast, "of", lambda kind: dead)
+    monkeypatch.setattr("bascule.guests.real.BOOT_S", HUNG_S)
     site = tmp_path / "dead.yaml"
     site.write_text(DEAD)
     start = time.monotonic()
     seen = workflow.rehearse(str(site), guests="qemu")
-    assert time.monotonic() - start < 50  # it need not wait until a living one would have booted
+    assert time.monotonic() - start < HUNG_S  # it need not wait until a living one would have booted
     assert [(x.observed, x.ok) for x in seen.outcomes] == [
         ("no-reach", False),
         ("unproven", False),
@@ -194,15 +196,15 @@ def test_whatever_ends_it_ends_its_guests(number: signal.Signals) -> None:
     cast("qemu")
     argv = (sys.executable, "-m", "bascule", "rehearse", str(SLIP), "--guests", "qemu")
     running = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    end = time.monotonic() + 60
+    end = time.monotonic() + patient(60)
     while len(mine := machines(running.pid)) < 3:
         assert time.monotonic() < end
         assert running.poll() is None
         time.sleep(0.05)
     running.send_signal(number)
-    _, errors = running.communicate(timeout=20)
+    _, errors = running.communicate(timeout=HUNG_S)
     assert "Traceback" not in errors
-    end = time.monotonic() + 10
+    end = time.monotonic() + patient(10)
     while any(Path("/proc", str(pid), "cmdline").exists() for pid in mine):
         assert time.monotonic() < end, f"still there: {mine}"
         time.sleep(0.05)

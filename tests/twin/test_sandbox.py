@@ -20,6 +20,7 @@ import pytest
 
 from bascule.errors import BasculeError, Problem, SiteFault
 from bascule.system.sandbox import Privilege, privilege, sandboxed
+from tests.patience import HUNG_S, patient
 from tests.twin.stage import inside
 
 pytestmark = pytest.mark.kernel
@@ -81,7 +82,7 @@ def nothing_left() -> Iterator[str]:
     mark = f"BASCULE_MARK={uuid.uuid4()}"
     before = surroundings()
     yield mark
-    end = time.monotonic() + 5
+    end = time.monotonic() + patient(5)
     while processes(mark) and time.monotonic() < end:
         time.sleep(0.01)
     assert processes(mark) == []
@@ -182,7 +183,7 @@ def test_nothing_is_left_after_success_and_failure(then: str, status: int) -> No
     skip_without_sandbox()
     with nothing_left() as mark:
         process = start(mark, then)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=HUNG_S)
         assert (process.returncode, out.startswith("up 1 ")) == (status, True), err
 
 
@@ -205,7 +206,7 @@ def test_nothing_is_left_after_a_signal(number: signal.Signals, to_group: bool) 
             assert process.stdout.readline().startswith("up 1 ")
             assert len(processes(mark)) >= 4  # itself, warden, init, services, dnsmasq: the mark finds them
             (os.killpg if to_group else os.kill)(process.pid, number)
-            process.wait(timeout=10)
+            process.wait(timeout=HUNG_S)
             assert process.stderr.read() == ""
         assert process.returncode == (130 if number is signal.SIGINT else -number)
 
@@ -215,18 +216,22 @@ def test_two_at_once_do_not_disturb_each_other() -> None:
     with nothing_left() as mark:
         both = [start(mark, "time.sleep(0.3)") for _ in range(2)]
         for process in both:
-            out, err = process.communicate(timeout=30)
+            out, err = process.communicate(timeout=HUNG_S)
             assert (process.returncode, out.startswith("up 1 ")) == (0, True), err
 
 
 def test_threads_may_have_a_sandbox_each_and_wait_for_their_own_only() -> None:
     skip_without_sandbox()
     with ThreadPoolExecutor(1) as pool:
-        slow = pool.submit(lambda: sandboxed(lambda: time.sleep(1.5)))
-        time.sleep(0.05)
-        start = time.monotonic()
+        (inside, begun), (leave, end) = os.pipe(), os.pipe()
+        slow = pool.submit(lambda: sandboxed(lambda: (os.write(begun, b"."), os.read(leave, 1))))
+        assert os.read(inside, 1) == b"."
         assert sandboxed(lambda: 1) == 1
-        assert not slow.done() and time.monotonic() - start < 1.3
+        assert not slow.done()
+        os.write(end, b".")
+        assert slow.result() == (1, b".")
+        for fd in (inside, begun, leave, end):
+            os.close(fd)
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(lambda n: sandboxed(lambda: n * 2), range(8))) == [n * 2 for n in range(8)]
 
@@ -246,7 +251,7 @@ def as_nobody() -> tuple[str, ...]:
 def test_an_ordinary_user_gets_a_user_namespace() -> None:
     with nothing_left() as mark:
         process = start(mark, "pass", as_nobody())
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=HUNG_S)
         if "SANDBOX-FORBIDDEN" in err:
             pytest.skip(err)
         assert (process.returncode, out) == (0, "up 1 user namespace\n"), err
@@ -257,7 +262,7 @@ def test_an_ordinary_user_rehearses_the_production_scenario() -> None:
     with nothing_left() as mark:
         key, _, value = mark.partition("=")
         env = {**os.environ, key: value, "PYTHONPATH": str(ROOT / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
-        done = subprocess.run(words, env=env, capture_output=True, text=True, cwd="/", timeout=60)
+        done = subprocess.run(words, env=env, capture_output=True, text=True, cwd="/", timeout=HUNG_S)
         if "SANDBOX-FORBIDDEN" in done.stderr:
             pytest.skip(done.stderr)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -287,7 +292,7 @@ def test_forbidden_user_namespaces_are_named_with_the_way_out() -> None:
     )
     with nothing_left() as mark:
         process = start(mark, "pass", forbid)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=HUNG_S)
         if "AssertionError" in err:
             pytest.skip("no user namespace can be made here at all")
         assert process.returncode == 77
@@ -311,7 +316,7 @@ def test_a_chroot_without_a_mount_of_its_own_is_named(tmp_path: Path) -> None:
     )
     with nothing_left() as mark:
         process = start(mark, "pass", enter)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=HUNG_S)
     assert process.returncode == 77, err
     assert "this is a chroot whose / is no mount point: 'mount --bind DIR DIR'" in err
     assert "Traceback" not in err
@@ -328,11 +333,11 @@ def test_a_read_only_proc_sys_is_one_clear_error() -> None:
     )
     with nothing_left() as mark:
         process = start(mark, "pass", (*freeze, *as_nobody()))
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=HUNG_S)
         assert process.returncode == 77, err
         assert "error[SYSCTL-READ-ONLY]: net.ipv4.ip_forward of 'dmz' cannot be set to 1: Read-only file system" in err
         assert "hint: " in err and "Traceback" not in err
         # real root may mount a fresh /proc over it, and gets on
         process = start(mark, "pass", freeze)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=HUNG_S)
         assert (process.returncode, out) == (0, "up 1 root\n"), err

@@ -15,6 +15,7 @@ from typing import Any, Self
 import pytest
 
 from bascule.system.netns import Namespace
+from tests.patience import HUNG_S, patient
 
 FLAGS = (
     "--headless",
@@ -58,10 +59,10 @@ class Browser:
         self.path = f"/session/{session['sessionId']}"
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=HUNG_S)
         try:
             with self.room.entered():
-                connection.sock = socket.create_connection(("127.0.0.1", self.port), timeout=60)
+                connection.sock = socket.create_connection(("127.0.0.1", self.port), timeout=HUNG_S)
             connection.request(method, self.path + path, None if body is None else json.dumps(body))
             answer = json.loads(connection.getresponse().read())["value"]
         finally:
@@ -82,7 +83,7 @@ class Browser:
         """Seconds until what a script returns is as wanted."""
         start = time.monotonic()
         while not wanted(found := self.script(words)):
-            assert time.monotonic() - start < within_s, f"{words}: {found!r}"
+            assert time.monotonic() - start < patient(within_s), f"{words}: {found!r}"
             time.sleep(0.03)
         return time.monotonic() - start
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 from bascule.system.netns import Namespace
+from tests.patience import HUNG_S, patient
 
 
 class Served:
@@ -41,9 +42,9 @@ class Served:
         self.address = self.told["url"].split("/")[2].rpartition(":")[0].strip("[]")
 
     def connect(self) -> http.client.HTTPConnection:
-        connection = http.client.HTTPConnection(self.address, self.port, timeout=30)
+        connection = http.client.HTTPConnection(self.address, self.port, timeout=HUNG_S)
         with self.room.entered():
-            connection.sock = socket.create_connection((self.address, self.port), timeout=30)
+            connection.sock = socket.create_connection((self.address, self.port), timeout=HUNG_S)
         return connection
 
     def ask(self, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], str]:
@@ -68,7 +69,7 @@ class Served:
         if self.process.poll() is None:
             self.process.send_signal(number)
         try:
-            _, errors = self.process.communicate(timeout=20)
+            _, errors = self.process.communicate(timeout=HUNG_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.communicate()
@@ -97,7 +98,7 @@ class Stream:
 
     def until(self, kind: str, wanted: Callable[[Any], bool], *, within_s: float = 20.0) -> Any:
         """The first event of a kind that is as wanted."""
-        end = time.monotonic() + within_s
+        end = time.monotonic() + patient(within_s)
         for name, data in self.events():
             if name == kind and wanted(data):
                 return data
