@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 
 from bascule.errors import BasculeError
-from bascule.system.netns import Namespace
-from bascule.system.sandbox import sandboxed
+from bascule.system.net.netns import Namespace
+from bascule.system.process.sandbox import sandboxed
 from benchmarks.layout import Ground, scratch
 from benchmarks.makers import BASCULE, Floor, Ours, planned
 from benchmarks.managers import Ifupdown2

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Mapping
 
-from bascule.system.sandbox import sandboxed
+from bascule.system.process.sandbox import sandboxed
 from benchmarks.layout import Ground, scratch, site_text
 from benchmarks.makers import BASCULE
 from benchmarks.measure import Curve, Findings, Run, Usage, process

@@ -22,10 +22,10 @@ from bascule.plan.make import make_plan
 from bascule.plan.target import sysctl_keys
 from bascule.plan.virtual_network import nft_script, realm, sysctls
 from bascule.site import parse
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
+from bascule.system.net.sysctl import write_sysctls
+from bascule.system.process.sandbox import sandboxed
 from bascule.system.run import run as run_tool
-from bascule.system.sandbox import sandboxed
-from bascule.system.sysctl import write_sysctls
 from benchmarks.measure import Figures, Findings, Row, tool
 
 RULES = (0, 10, 1000)

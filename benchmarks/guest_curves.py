@@ -11,8 +11,8 @@ import sys
 import time
 
 from bascule.probe.pairs import ask_pairs
+from bascule.system.process.sandbox import sandboxed
 from bascule.system.run import run as run_tool
-from bascule.system.sandbox import sandboxed
 from bascule.twin import Twin
 from benchmarks import questions
 from benchmarks.measure import Curve, Findings, Run, Usage, process

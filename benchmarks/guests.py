@@ -16,9 +16,9 @@ from bascule.errors import BasculeError
 from bascule.guests import domain_xml, libvirtd
 from bascule.guests.kernel import GuestImage, guest_image
 from bascule.system.libvirt import binding
+from bascule.system.process.sandbox import sandboxed
+from bascule.system.process.workers import Daemon
 from bascule.system.run import run as run_tool
-from bascule.system.sandbox import sandboxed
-from bascule.system.workers import Daemon
 from benchmarks.makers import BASCULE
 from benchmarks.measure import Row, in_turn, process
 

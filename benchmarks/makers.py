@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bascule.guests.libvirtd import PrivateLibvirt
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
 from bascule.system.run import run as run_tool
 from benchmarks.layout import PORTS, Ground, site_text
 from benchmarks.measure import Run, process

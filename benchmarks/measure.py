@@ -17,7 +17,7 @@ from typing import Any, Literal
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
 
 # Starts a program and says what it cost. A process of its own, because the kernel counts the memory of whoever starts
 # a program as the program's: behind a large benchmark every peer would look as large.

@@ -11,7 +11,7 @@ import contextlib
 import subprocess
 
 from bascule.errors import BasculeError
-from bascule.system.sandbox import sandboxed
+from bascule.system.process.sandbox import sandboxed
 from benchmarks.layout import PORTS, Ground, scratch
 from benchmarks.makers import Bare, Floor, Libvirt, Ours, Peer
 from benchmarks.managers import Ifupdown, Ifupdown2, Netplan, Networkd, NetworkManager

@@ -25,7 +25,7 @@ from tests.survey import fuzz
 from tests.survey.frames import arp, bpdu, dhcp_offer, lldp
 from tests.survey.samples import SAMPLES
 
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
 from bascule.system.run import run as run_tool
 from benchmarks.makers import BASCULE
 from benchmarks.measure import Findings, Row, Run, Usage, process, tool

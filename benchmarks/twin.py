@@ -16,8 +16,8 @@ from pathlib import Path
 
 from bascule.model.site import Bridge, Guest, GuestNic, Host, Machine, MachineNic, Network, Nic, PlugKind, Service, Site
 from bascule.model.values import IfName, derive_mac, derive_tap
+from bascule.system.process.sandbox import sandboxed
 from bascule.system.run import run as run_tool
-from bascule.system.sandbox import sandboxed
 from bascule.twin import Twin
 from benchmarks.measure import Figures, Findings, Row, Run, Usage, process, ratio, tool
 

@@ -18,7 +18,7 @@ from bascule.model.links import read_kind
 from bascule.model.state import Address, HostState, Link, LinkFacts
 from bascule.model.values import IfName, Mac
 from bascule.probe.world import Foot, Point, World
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 from tests.patience import patient
 

@@ -27,7 +27,7 @@ from bascule.plan.batch import tools
 from bascule.plan.change import Note
 from bascule.survey.loops import declared_wires, loop_problems
 from bascule.system.clock import Progress, unseen
-from bascule.system.doorbell import Doorbell
+from bascule.system.net.monitor import NetlinkMonitor
 from bascule.system.run import require_tools
 from bascule.workflow import choose_host, load
 
@@ -66,7 +66,7 @@ def ready(
     A loop, guests that the memory cannot hold, two configuration systems at once, and with ``survey_s`` a wire that
     is another than the file says: each is an error with its reason.
     """
-    with Doorbell() as bell, woken(here()) as waiting:
+    with NetlinkMonitor() as bell, woken(here()) as waiting:
         yield replace(_ready(site_file, host, root, survey_s, progress, asked, bell), waiting=waiting)
 
 
@@ -77,7 +77,7 @@ def _ready(
     survey_s: float | None,
     progress: Heard | None,
     asked: Asked,
-    bell: Doorbell,
+    bell: NetlinkMonitor,
 ) -> Ready:
     with begin() as begun:  # while the file is read
         site = load(site_file)

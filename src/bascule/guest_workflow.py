@@ -21,8 +21,8 @@ from bascule.observe.neighbours import fdb, sightings
 from bascule.plan.capacity import Capacity, Memory, merged, needs_of_domains, needs_of_site, uplink_loads
 from bascule.plan.capacity import capacity as account
 from bascule.system.libvirt import Hypervisor, connect
-from bascule.system.links import link_names
-from bascule.system.netns import Namespace
+from bascule.system.net.links import link_names
+from bascule.system.net.netns import Namespace
 
 if TYPE_CHECKING:
     from bascule.guests.choose import Driver

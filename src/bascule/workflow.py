@@ -24,8 +24,8 @@ from bascule.plan.change import Note
 from bascule.plan.make import make_plan
 from bascule.plan.target import sysctl_keys
 from bascule.site import parse
-from bascule.system.files import read_bytes
-from bascule.system.netns import Namespace
+from bascule.system.disk.files import read_bytes
+from bascule.system.net.netns import Namespace
 from bascule.system.run import require_tools
 
 # what one verb alone needs is imported by it: half of the time of a small `plan` would be imports
@@ -194,7 +194,7 @@ def rehearse(
 ) -> Rehearsal:
     """The whole site in a twin: the plan by the same engine, every check and expectation, and the way back."""
     from bascule.system.clock import Clock
-    from bascule.system.sandbox import sandboxed
+    from bascule.system.process.sandbox import sandboxed
     from bascule.twin import Cast
     from bascule.twin import tools as tools_of_twin
 
@@ -225,7 +225,7 @@ def _in_the_twin(
     """The fields of a Rehearsal that come out of the sandbox."""
     from bascule.apply.engine import apply_or_take_back, take_back
     from bascule.system.clock import Clock
-    from bascule.system.sandbox import privilege
+    from bascule.system.process.sandbox import privilege
     from bascule.twin import Twin
     from bascule.verify.checks import second_plan, way_back
     from bascule.verify.expectations import judge
@@ -276,7 +276,7 @@ def _start(look_: Observe, room: Namespace, observed: HostState | None) -> HostS
 
 def _observed_here(site: Site, names: Sequence[str]) -> dict[str, HostState]:
     """The state of this machine, if it has every NIC of one of the hosts and therefore is that host."""
-    from bascule.system.links import link_names
+    from bascule.system.net.links import link_names
 
     here = link_names()  # the names alone, so that an ordinary user may rehearse somebody else's host
     for name in names:
@@ -318,7 +318,7 @@ class Rendered(Struct, frozen=True):
 def write_below(folder: str, files: Mapping[str, str]) -> None:
     """Put rendered files below a folder; one that stands there and is not Bascule's is never replaced."""
     from bascule.persist.writer import is_edited, is_ours, mode_of
-    from bascule.system.files import replace_file
+    from bascule.system.disk.files import replace_file
 
     there = [Path(folder, path) for path in files if Path(folder, path).exists()]
     texts = {path: path.read_text(errors="replace").removeprefix("#!/bin/sh\n") for path in there}

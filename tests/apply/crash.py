@@ -11,7 +11,7 @@ from typing import Any
 from unittest import mock
 
 from bascule.apply import engine, guard
-from bascule.system import iproute, sysctl
+from bascule.system.net import iproute, sysctl
 
 
 class Faults:
@@ -95,7 +95,7 @@ class ForkedGuard:
                 finally:
                     os._exit(70)
 
-        mock.patch("bascule.system.process.spawn_detached", spawn).start()
+        mock.patch("bascule.system.process.programs.spawn_detached", spawn).start()
 
 
 def in_child(work: Callable[[], None]) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
 from tests.lab import Lab
 from tests.patience import patient
 

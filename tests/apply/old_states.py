@@ -27,7 +27,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
 from tests.apply.hosts import Bed, raw
 
 STATES = Path(__file__).parent / "states-0.1.0"

@@ -10,7 +10,7 @@ from bascule.apply.place import here
 from bascule.apply.prepare import Prepared, again, prepare
 from bascule.observe.kernel import observe
 from bascule.system import run as programs
-from bascule.system.doorbell import Doorbell
+from bascule.system.net.monitor import NetlinkMonitor
 from tests.apply.hosts import Bed, environment
 
 MOVES = {
@@ -38,14 +38,14 @@ MOVES = {
 }
 
 
-def _prepared(bed: Bed, bell: Doorbell) -> Prepared:
+def _prepared(bed: Bed, bell: NetlinkMonitor) -> Prepared:
     site = workflow.load(str(bed.site))
     return prepare(site, site.hosts["h"], bell=bell)
 
 
 @pytest.mark.parametrize("move", MOVES)
 def test_what_moves_is_seen(bed: Bed, move: str) -> None:
-    with bed.host.entered(), environment(bed.env), Doorbell() as bell:
+    with bed.host.entered(), environment(bed.env), NetlinkMonitor() as bell:
         prepared = _prepared(bed, bell)
         programs.run(("sh", "-c", MOVES[move]))
         fresh = again(prepared, here())
@@ -56,10 +56,10 @@ def test_what_moves_is_seen(bed: Bed, move: str) -> None:
 
 def test_where_nothing_moved_no_program_runs(addition: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
     with addition.host.entered(), environment(addition.env):
-        with Doorbell() as settling:
+        with NetlinkMonitor() as settling:
             while settling.wait(1.5):  # the kernel tells of a new link's carrier once in a second
                 pass
-        with Doorbell() as bell:
+        with NetlinkMonitor() as bell:
             _nothing_moved(_prepared(addition, bell), monkeypatch)
 
 

@@ -25,7 +25,7 @@ from bascule.errors import BasculeError
 from bascule.guests import servers
 from bascule.model.site import Site
 from bascule.model.state import HostState
-from bascule.system.files import remove_file, replace_file
+from bascule.system.disk.files import remove_file, replace_file
 from tests.apply.crash import REAL_WRITE, Faults, NoGuard, in_child
 from tests.apply.hosts import ADDITION, Bed, environment, furnish
 from tests.lab import Lab

@@ -20,7 +20,7 @@ import pytest
 from bascule.apply import boot_guard
 from bascule.apply.checkpoint import Folder
 from bascule.apply.place import Place
-from bascule.system import mounts
+from bascule.system.disk import mounts
 from tests.apply.hosts import ADDITION, Bed, furnish
 from tests.lab import Lab
 

@@ -17,7 +17,7 @@ from bascule.apply.place import here
 from bascule.apply.prepare import prepare
 from bascule.apply.transaction import Wish, apply
 from bascule.model.site import Site
-from bascule.system.lockfile import holder
+from bascule.system.disk.lockfile import holder
 from tests.apply.crash import REAL_WRITE, Faults, ForkedGuard, NoGuard, in_child
 from tests.apply.hosts import Bed, difference, environment, furnish, wait_for
 from tests.lab import Lab

@@ -18,7 +18,7 @@ from bascule import workflow
 from bascule.apply import deadman, probes, transaction
 from bascule.apply.prepare import prepare
 from bascule.apply.transaction import Wish, apply
-from bascule.system import durable
+from bascule.system.disk import durable
 from tests.apply.crash import Faults, ForkedGuard, in_child
 from tests.apply.hosts import Bed, difference, environment, wait_for
 from tests.patience import HUNG_S

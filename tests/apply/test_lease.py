@@ -18,7 +18,7 @@ import pytest
 from msgspec import Struct
 
 from bascule.observe.dhcp_clients import dhcp_clients
-from bascule.system.process import programs
+from bascule.system.process.programs import programs
 from bascule.system.run import find_tool
 from tests.apply.hosts import Bed, difference, furnish, wait_for
 from tests.lab import Lab

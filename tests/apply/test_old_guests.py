@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from bascule.guests.kernel import GuestImage
+from bascule.system.process.sandbox import sandboxed
 from bascule.system.run import run
-from bascule.system.sandbox import sandboxed
 from tests.apply.old_states import OldState, look
 from tests.apply.record_guests import bed_of, words_of
 from tests.apply.test_old_states import BEFORE, all_differences

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
 
 # of everything that takes more than some ten milliseconds to import; a verb imports what it uses and nothing else
 HEAVY = ("asyncio", "libvirt", "lxml", "pydantic", "scapy", "starlette", "uvicorn", "yaml")

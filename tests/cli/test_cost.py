@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bascule.system.doorbell import Doorbell
-from bascule.system.netns import Namespace
+from bascule.system.net.monitor import NetlinkMonitor
+from bascule.system.net.netns import Namespace
 from tests.cli.cost import Cost, cost
 from tests.cli.test_rehearse import ROOT
 from tests.lab import Lab
@@ -66,7 +66,7 @@ def told(lab: Lab, folder: Path, bridges: int, lines: Iterable[str]) -> list[Cos
     host = lab.host(*(f"e{i}" for i in range(bridges)))
     for i in range(bridges):
         lab.tap(host, f"t{i}")
-    with host.entered(), Doorbell() as settling:
+    with host.entered(), NetlinkMonitor() as settling:
         while settling.wait(1.2):  # the kernel tells of a new link's carrier once in a second
             pass
     folder.mkdir()

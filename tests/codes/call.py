@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
 
 Done = subprocess.CompletedProcess[str]
 BASCULE = (sys.executable, "-m", "bascule")

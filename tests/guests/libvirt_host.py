@@ -18,7 +18,7 @@ from bascule.guests.kernel import GuestImage
 from bascule.guests.libvirtd import PrivateLibvirt
 from bascule.model.site import PlugKind
 from bascule.system.libvirt import DomainText, Hypervisor
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 from tests.guests.values import guest, nic
 from tests.lab import Lab

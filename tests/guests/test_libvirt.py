@@ -24,10 +24,10 @@ from bascule.model.domain import Domain, DomainNic
 from bascule.model.site import Guest, Mode, PlugKind
 from bascule.model.values import IfName
 from bascule.observe import libvirt
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
+from bascule.system.process.sandbox import sandboxed
+from bascule.system.process.workers import Daemon
 from bascule.system.run import run
-from bascule.system.sandbox import sandboxed
-from bascule.system.workers import Daemon
 from tests.guests.test_virtual_network import ADDRESSES, ALWAYS, EXPECTED, two_guests
 from tests.guests.values import guest, nic, realm
 from tests.guests.wires import plug_in, street, verdicts

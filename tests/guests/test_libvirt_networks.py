@@ -20,8 +20,8 @@ from bascule.model.site import Mode, PlugKind
 from bascule.observe import libvirt
 from bascule.plan.change import Risk
 from bascule.plan.virtual_network import Realm
+from bascule.system.process.sandbox import sandboxed
 from bascule.system.run import run
-from bascule.system.sandbox import sandboxed
 from tests.guests.test_libvirt import image, wait
 from tests.guests.test_virtual_network import ADDRESSES, FORWARDED, G1
 from tests.guests.values import SSH, guest, nic, realm, site, virtual_network

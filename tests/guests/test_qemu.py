@@ -18,8 +18,8 @@ from bascule.guests.questions import ask
 from bascule.guests.tiny import READY, Wish, as_tiny
 from bascule.model.site import Mode, PlugKind, Service
 from bascule.model.values import IfName
+from bascule.system.process.sandbox import sandboxed
 from bascule.system.run import run
-from bascule.system.sandbox import sandboxed
 from tests.guests.test_libvirt import wait
 from tests.guests.values import guest, nic, realm, site, virtual_network
 from tests.guests.wires import GATEWAY, running, seen_as, serving, street

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from bascule.guests.kernel import GuestImage
+from bascule.system.process.sandbox import sandboxed
 from bascule.system.run import run
-from bascule.system.sandbox import sandboxed
 from tests.guests.libvirt_host import LibvirtHost, libvirt_host, qemu_host, qemu_site, wait_until
 from tests.guests.test_libvirt import image
 

@@ -12,8 +12,8 @@ from bascule.model.site import Forward, Mode, PlugKind, Service, Site
 from bascule.model.values import IFNAME_MAX
 from bascule.observe.kernel import observe
 from bascule.plan.virtual_network import bridge_name, nft_script, nft_table, parse_leases, realms, tables
+from bascule.system.net.sysctl import read_sysctls, write_sysctl
 from bascule.system.run import run
-from bascule.system.sysctl import read_sysctls, write_sysctl
 from tests.guests.values import SSH, guest, nic, realm, site, virtual_network
 from tests.guests.wires import HOST, LAN, forwarded, plug_in, running, seen_as, serving, street, verdicts
 from tests.lab import Lab

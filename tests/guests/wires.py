@@ -20,9 +20,9 @@ from bascule.model.site import Guest, Site
 from bascule.model.values import IfName
 from bascule.plan.make import make_plan
 from bascule.plan.virtual_network import realms
-from bascule.system import rtnetlink
-from bascule.system.netns import Namespace
-from bascule.system.rtnetlink import End, Rtnetlink
+from bascule.system.net import rtnetlink
+from bascule.system.net.netns import Namespace
+from bascule.system.net.rtnetlink import End, Rtnetlink
 from bascule.system.run import run
 from bascule.workflow import look
 from tests.lab import Lab

@@ -17,7 +17,7 @@ from bascule.plan.make import make_plan
 from bascule.probe import frames
 from bascule.probe.parse import parse_frame
 from bascule.site import parse
-from bascule.system.sandbox import sandboxed
+from bascule.system.process.sandbox import sandboxed
 from bascule.twin import Twin
 from bascule.workflow import look, rehearse
 

@@ -14,7 +14,7 @@ from bascule.errors import CommandFailed
 from bascule.model.site import Site
 from bascule.plan.make import make_plan
 from bascule.site import parse
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
 from bascule.workflow import look
 from tests.lab import Lab
 

@@ -16,9 +16,9 @@ from bascule.observe.nftables import PRIORITIES
 from bascule.plan.diff import diff
 from bascule.plan.virtual_network import realms, tables
 from bascule.site import parse
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
+from bascule.system.net.sysctl import read_sysctls, write_sysctl
 from bascule.system.run import run
-from bascule.system.sysctl import read_sysctls, write_sysctl
 from tests.lab import Lab
 
 pytestmark = pytest.mark.kernel

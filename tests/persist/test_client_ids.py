@@ -14,7 +14,7 @@ from bascule.persist.client_ids import client_ids, with_client_ids
 from bascule.persist.config import LinkConfig, NetworkConfig
 from bascule.persist.dialect import dialect
 from bascule.persist.importing import Sources, import_sources
-from bascule.system import managers
+from bascule.system.net import managers
 from tests.persist.configs import bridge, nic
 
 ETH0, ETH1, BR0 = IfName("eth0"), IfName("eth1"), IfName("br0")

@@ -13,7 +13,7 @@ from bascule.observe.files import read_tree
 from bascule.persist import writer
 from bascule.persist.config import NetworkConfig
 from bascule.persist.dialect import NAMES, Inexpressible, dialect
-from bascule.system.files import replace_file
+from bascule.system.disk.files import replace_file
 from tests.persist.configs import bridge, nic, recipe
 
 STAMP = writer.Stamp("production", "vmserver", "ab" * 32)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bascule.probe.names import A, addresses, look_up, question
-from bascule.system.workers import Daemon
+from bascule.system.process.workers import Daemon
 from tests.lab import Lab
 
 

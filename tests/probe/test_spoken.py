@@ -16,7 +16,7 @@ from bascule.probe.ask import ask
 from bascule.probe.capture import Tracker, Watch
 from bascule.probe.question import Answer, Protocol, Question, Response
 from bascule.probe.world import Foot, Point, Voice, World
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
 from bascule.verify.expectations import judge
 from tests import sites
 from tests.probe.test_capture import WAY_OUT, places

@@ -13,7 +13,7 @@ import pytest
 
 from bascule.guests import tiny
 from bascule.probe.world import Voice
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 
 Speaker = Callable[[str, str], str | None]  # number and words of a question to the line that is answered, if any

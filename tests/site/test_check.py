@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bascule.errors import NotPermitted
-from bascule.system.files import read_bytes
+from bascule.system.disk.files import read_bytes
 
 ROOT = Path(__file__).parent.parent.parent
 BASCULE = [sys.executable, "-c", "from bascule.cli import main; main()"]

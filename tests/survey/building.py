@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
 from tests.lab import Lab
 from tests.patience import patient
 

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bascule.system.files import replace_file
+from bascule.system.disk.files import replace_file
 from tests.survey.frames import HSRP, UDP, arp, cdp, dhcp_offer, ip_frame, lldp, pvst
 from tests.survey.hearing import many
 

@@ -14,7 +14,7 @@ from bascule.model.state import Address, HostState, Link
 from bascule.model.values import IfName, Mac
 from bascule.survey.choose import choose
 from bascule.survey.quiet import why_not
-from bascule.system import managers
+from bascule.system.net import managers
 from tests.lab import Lab
 from tests.survey.hearing import site
 

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from bascule.survey.filter import AD_PKTTYPE, OUTGOING, control_filter
-from bascule.system.packet import Instruction, Listener
+from bascule.system.net.packet import Instruction, Listener
 from tests.lab import Lab
 from tests.survey import fuzz
 from tests.survey.frames import HOST, IP, UDP, Dot1Q, Ether, IPv6, arp, pvst

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from bascule.site import parse
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
 from tests.lab import Lab
 from tests.patience import HUNG_S
 from tests.survey.building import Building, wait_for

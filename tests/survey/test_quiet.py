@@ -13,8 +13,8 @@ import pytest
 from bascule.model.values import IfName
 from bascule.observe.kernel import observe
 from bascule.survey.quiet import brought_up, why_not
-from bascule.system import managers
-from bascule.system.netns import Namespace
+from bascule.system.net import managers
+from bascule.system.net.netns import Namespace
 from tests.lab import Lab
 
 NMCLI = '#!/bin/sh\necho "$@" >>{log}\n[ "$2" = GENERAL.STATE ] && echo "{state}"\nexit 0\n'

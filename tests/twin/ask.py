@@ -6,7 +6,7 @@ import errno
 import socket
 import struct
 
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
 
 WAIT_S = 0.4
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from bascule.errors import NotPermitted
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
+from bascule.system.process.sandbox import sandboxed
 from bascule.system.run import run
-from bascule.system.sandbox import sandboxed
 from bascule.twin import Twin
 
 PLAN = """link add br3 type bridge forward_delay 0

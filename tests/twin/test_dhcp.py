@@ -20,9 +20,9 @@ from bascule.model.values import Mac
 from bascule.probe import frames
 from bascule.probe.dhcp import Client, acquire, discover
 from bascule.probe.parse import Dhcp, parse_dhcp, parse_frame
-from bascule.system import rtnetlink
-from bascule.system.netns import Namespace
-from bascule.system.rtnetlink import End
+from bascule.system.net import rtnetlink
+from bascule.system.net.netns import Namespace
+from bascule.system.net.rtnetlink import End
 from tests.patience import patient
 from tests.twin.stage import inside
 

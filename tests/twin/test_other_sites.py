@@ -19,8 +19,8 @@ from bascule.model.site import DhcpRange, DhcpServer, Machine, MachineNic
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName, Mac
 from bascule.probe import dhcp
-from bascule.system import rtnetlink
-from bascule.system.netns import Namespace
+from bascule.system.net import rtnetlink
+from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 from bascule.twin import Twin, leases
 from bascule.twin import dnsmasq as dns

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from bascule.errors import BasculeError, Problem, SiteFault
-from bascule.system.sandbox import Privilege, privilege, sandboxed
+from bascule.system.process.sandbox import Privilege, privilege, sandboxed
 from tests.patience import HUNG_S, patient
 from tests.twin.stage import inside
 
@@ -30,7 +30,7 @@ NOBODY = 65534
 
 RAISE = """
 import sys, time
-from bascule.system.sandbox import privilege, sandboxed
+from bascule.system.process.sandbox import privilege, sandboxed
 from bascule.errors import BasculeError
 from bascule.twin import Twin
 from tests.twin.sites import production

@@ -17,8 +17,8 @@ from bascule.model.state import Address, HostState, Link
 from bascule.model.values import IfName
 from bascule.observe.dhcp_clients import dhcp_clients
 from bascule.plan.leases import Move, Names, leases, moves
-from bascule.system.process import Program
-from bascule.system.resolved import link_names
+from bascule.system.net.resolved import link_names
+from bascule.system.process.programs import Program
 
 ETH0, BR0 = IfName("eth0"), IfName("br0")
 LEASED = Address(ip="10.0.0.5/24", dynamic=True, lifetime=Lifetime(valid_s=600))
@@ -171,8 +171,8 @@ def test_name_servers_go_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / "default-route.eth0").write_text("Link 2 (eth0): yes\n")
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     assert link_names("eth0") == {}, "in another namespace, or without systemd-resolved, nobody is asked"
-    monkeypatch.setattr("bascule.system.resolved.in_first_namespace", lambda: True)
-    monkeypatch.setattr("bascule.system.resolved.SOCKET", tmp_path)
+    monkeypatch.setattr("bascule.system.net.resolved.in_first_namespace", lambda: True)
+    monkeypatch.setattr("bascule.system.net.resolved.SOCKET", tmp_path)
     facts = {"dns": "10.0.0.53 fd00::53", "domain": "example.org ~corp", "default-route": "yes"}
     assert link_names("eth0") == facts
     assert link_names("br0") == {}

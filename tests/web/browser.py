@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import pytest
 
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
 from tests.patience import HUNG_S, patient
 
 FLAGS = (

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
 from tests.patience import HUNG_S, patient
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
 from tests.lab import Lab, open_lab
 from tests.web.browser import Browser
 from tests.web.client import Served

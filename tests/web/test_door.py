@@ -7,8 +7,8 @@ from ipaddress import ip_address
 import pytest
 
 from bascule.errors import BasculeError, UsageFault
-from bascule.system.counters import Count
-from bascule.system.listen import listen
+from bascule.system.net.counters import Count
+from bascule.system.net.listen import listen
 from bascule.web.address import Listen, host_of, parse_listen
 from bascule.web.guard import Guard
 from bascule.web.server import open_door

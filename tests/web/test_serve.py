@@ -18,7 +18,7 @@ import pytest
 
 from bascule.model.state_json import to_json
 from bascule.observe.kernel import observe
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
 from tests.lab import Lab, open_lab
 from tests.web.client import Served
 

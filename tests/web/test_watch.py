@@ -11,7 +11,7 @@ import pytest
 
 from bascule import workflow
 from bascule.errors import BasculeError
-from bascule.system.doorbell import Doorbell
+from bascule.system.net.monitor import NetlinkMonitor
 from bascule.system.run import run
 from bascule.web.hub import Hub
 from bascule.web.source import Source
@@ -33,7 +33,7 @@ def test_the_bell_rings_in_a_storm(lab: Lab) -> None:
             run(("ip", "-batch", "-"), namespace=room, stdin=lines)
 
     with room.entered():
-        bell = Doorbell()
+        bell = NetlinkMonitor()
     thread = threading.Thread(target=storm)
     thread.start()
     try:

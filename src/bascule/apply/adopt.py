@@ -17,7 +17,7 @@ from bascule.persist.config import LinkConfig
 from bascule.persist.dialect import dialect
 from bascule.persist.writer import is_ours
 from bascule.system.clock import Progress, unseen
-from bascule.system.managers import runs_here
+from bascule.system.net.managers import runs_here
 
 FOLDERS = {
     "netplan": (NETPLAN,),

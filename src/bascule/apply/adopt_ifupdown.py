@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bascule.model.values import IfName
 from bascule.persist.config import LinkConfig
-from bascule.system.files import replace_file
+from bascule.system.disk.files import replace_file
 
 FOLDER = Path("/run/network")
 STATE, LOCK = FOLDER / "ifstate", FOLDER / ".ifstate.lock"

@@ -20,7 +20,7 @@ from bascule.model.state import Address, HostState
 from bascule.model.values import IfName
 from bascule.observe.kernel import observe
 from bascule.plan.diff import diff
-from bascule.system.managers import networkd_dhcp, networkd_has
+from bascule.system.net.managers import networkd_dhcp, networkd_has
 
 SETTLE_S = 1.0  # in which networkd begins with a link
 ANSWER_S = 0.5  # for the server to answer in

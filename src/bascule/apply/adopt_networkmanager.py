@@ -23,7 +23,7 @@ from bascule.model.values import IfName
 from bascule.persist.config import LinkConfig
 from bascule.persist.keyfile import path_of, profile_uuid
 from bascule.system.boot import has_systemd
-from bascule.system.durable import make_folder
+from bascule.system.disk.durable import make_folder
 from bascule.system.run import run
 
 NOTES = Path("/run/NetworkManager/devices")  # by ifindex

@@ -18,9 +18,9 @@ from bascule.apply.checkpoint import Checkpoint, Entry, FileBackup, Folder, Stat
 from bascule.apply.regenerate import regenerate, tell
 from bascule.errors import BasculeError
 from bascule.persist import sysctls
-from bascule.system import durable
-from bascule.system.lockfile import Lock, LockHeld
-from bascule.system.sysctl import read_sysctls, write_sysctl
+from bascule.system.disk import durable
+from bascule.system.disk.lockfile import Lock, LockHeld
+from bascule.system.net.sysctl import read_sysctls, write_sysctl
 
 PARAMETERS = Path("/", sysctls.PATH)
 

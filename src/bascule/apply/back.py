@@ -22,8 +22,9 @@ from bascule.observe.kernel import observe
 from bascule.plan.change import Change, Plan
 from bascule.plan.diff import diff
 from bascule.plan.undo import settle, undo, with_bridges_left
-from bascule.system import boot, durable
+from bascule.system import boot
 from bascule.system.clock import Progress, unseen
+from bascule.system.disk import durable
 
 PASSES = 4  # looks at most: what the kernel does by itself on the way needs one more, what others do now and then too
 PAUSE_S = 0.3  # before a way back that failed is tried again

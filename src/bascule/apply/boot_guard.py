@@ -20,9 +20,9 @@ from bascule.apply.checkpoint import Folder
 from bascule.apply.guard import handed_over
 from bascule.apply.place import Place
 from bascule.errors import BasculeError, NotPermitted, Problem
-from bascule.system import durable
 from bascule.system.boot import has_systemd
-from bascule.system.files import remove_file
+from bascule.system.disk import durable
+from bascule.system.disk.files import remove_file
 
 BY = "the boot after it"  # as the journal says who took it back
 OWN = "/etc/"  # files of the machine itself; with --root they lie elsewhere
@@ -52,7 +52,7 @@ def gap(place: Place) -> str:
     """Why no boot takes a change of this machine back; empty where it does."""
     if not has_systemd():
         return "systemd, which would take them back, does not run here"
-    from bascule.system.mounts import needs_network
+    from bascule.system.disk.mounts import needs_network
 
     with contextlib.suppress(OSError):
         for path in _needs(place):

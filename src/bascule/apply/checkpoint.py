@@ -22,7 +22,8 @@ from bascule.errors import BasculeError, Problem
 from bascule.model.dhcp import Handover
 from bascule.model.state import HostState
 from bascule.model.state_json import from_json, to_json
-from bascule.system import boot, durable
+from bascule.system import boot
+from bascule.system.disk import durable
 
 SCHEMA = "bascule/checkpoint/1"
 BESIDES, MADE = "besides.json", "besides-made.json"

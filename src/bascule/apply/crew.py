@@ -13,7 +13,7 @@ from bascule.guests.places import qemu_folder
 from bascule.model.site import Host, Site
 from bascule.plan.change import Note
 from bascule.system.boot import has_systemd
-from bascule.system.netns import is_machines_own
+from bascule.system.net.netns import is_machines_own
 
 if TYPE_CHECKING:  # a host without guests loads neither libvirt's binding nor an XML parser
     from bascule.guests.choose import Driver

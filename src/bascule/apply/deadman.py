@@ -21,8 +21,8 @@ from bascule.apply.back import go_back
 from bascule.apply.checkpoint import Entry, Folder, Status
 from bascule.errors import BasculeError
 from bascule.system import boot
-from bascule.system.lockfile import Lock, LockHeld, end_holder, start_time
-from bascule.system.process import open_log
+from bascule.system.disk.lockfile import Lock, LockHeld, end_holder, start_time
+from bascule.system.process.programs import open_log
 
 STEP_S = 0.5  # how often it looks at the clock and at the journal
 STUCK_S = 5.0  # how long it waits at the deadline for whoever holds the lock, before it ends him

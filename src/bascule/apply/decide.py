@@ -16,8 +16,8 @@ from bascule.apply.exclusive import lock
 from bascule.apply.guard import stand_down
 from bascule.apply.place import Place, here, refused
 from bascule.errors import BasculeError, Problem
-from bascule.system import signals
 from bascule.system.clock import Progress, unseen
+from bascule.system.process import signals
 
 PATIENCE_S = 30.0  # for an apply or a dead-man that is just at it
 

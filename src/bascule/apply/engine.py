@@ -12,10 +12,10 @@ from bascule.model.state import HostState
 from bascule.plan.batch import Batch, batches, tools
 from bascule.plan.change import Change, Command, Plan
 from bascule.plan.diff import diff
-from bascule.system.iproute import batch as run_batch
-from bascule.system.netns import Namespace
+from bascule.system.net.iproute import batch as run_batch
+from bascule.system.net.netns import Namespace
+from bascule.system.net.sysctl import Parameters
 from bascule.system.run import require_tools, run
-from bascule.system.sysctl import Parameters
 
 Observe = Callable[[], HostState]
 

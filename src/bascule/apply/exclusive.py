@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bascule.apply.place import Place, refused
 from bascule.errors import BasculeError, Problem
-from bascule.system import durable
-from bascule.system.lockfile import Lock, LockHeld
+from bascule.system.disk import durable
+from bascule.system.disk.lockfile import Lock, LockHeld
 
 
 def lock(place: Place, verb: str, *, wait_s: float = 0.0) -> Lock:

@@ -16,9 +16,9 @@ from msgspec import Struct
 from bascule.apply.checkpoint import Folder
 from bascule.apply.place import Place
 from bascule.errors import BasculeError, CommandFailed, Problem
-from bascule.system import process
 from bascule.system.boot import has_systemd
-from bascule.system.lockfile import start_time
+from bascule.system.disk.lockfile import start_time
+from bascule.system.process import programs as process
 from bascule.system.run import run
 
 EARLY_S = 5.0  # a timer starts the dead-man early: it waits for the deadline itself, and misses its maker meanwhile

@@ -13,7 +13,7 @@ from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.observe.files import read_tree
 from bascule.observe.manager import detect
-from bascule.system.netns import is_machines_own
+from bascule.system.net.netns import is_machines_own
 
 if TYPE_CHECKING:  # where nothing is kept, as in a namespace, no dialect is imported
     from bascule.model.dhcp.identity import ClientId

@@ -18,11 +18,11 @@ from bascule.apply.checkpoint import Folder
 from bascule.errors import BasculeError, MissingTool
 from bascule.model.dhcp import KINDS, Client, Handover, Start
 from bascule.observe.dhcp_clients import dhcp_clients
-from bascule.system import durable
 from bascule.system.boot import has_systemd
-from bascule.system.managers import in_first_namespace
-from bascule.system.process import end_with_children, programs, spawn_detached
-from bascule.system.resolved import link_names, set_link_names
+from bascule.system.disk import durable
+from bascule.system.net.managers import in_first_namespace
+from bascule.system.net.resolved import link_names, set_link_names
+from bascule.system.process.programs import end_with_children, programs, spawn_detached
 from bascule.system.run import find_tool, run
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from bascule.errors import BasculeError, NotPermitted, Problem
-from bascule.system import durable
-from bascule.system.doorbell import namespace_cookie
+from bascule.system.disk import durable
+from bascule.system.net.monitor import namespace_cookie
 
 STATE, RUNTIME = Path("/var/lib/bascule"), Path("/run/bascule")
 

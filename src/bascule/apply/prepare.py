@@ -20,7 +20,7 @@ from bascule.observe.management import Management, management
 from bascule.plan.change import Change, Note, Plan, Risk
 from bascule.plan.leases import Leases
 from bascule.plan.target import sysctl_keys
-from bascule.system.doorbell import Doorbell
+from bascule.system.net.monitor import NetlinkMonitor
 from bascule.system.run import Running
 
 
@@ -38,7 +38,7 @@ class Prepared(Struct, frozen=True, kw_only=True):
     asked: Asked = NOBODY  # whom the administrator means, for when it has to be planned again
     besides: tuple[Beside, ...] = ()  # what is done beside the kernel's part
     leases: Leases = field(default_factory=Leases)
-    bell: Doorbell | None = None  # has rung if the host may have changed since it was observed
+    bell: NetlinkMonitor | None = None  # has rung if the host may have changed since it was observed
 
     @property
     def must_be_confirmed(self) -> bool:
@@ -68,7 +68,7 @@ def prepare(
     *,
     asked: Asked = NOBODY,
     begun: Running | None = None,
-    bell: Doorbell | None = None,
+    bell: NetlinkMonitor | None = None,
 ) -> Prepared:
     """Observe this host and plan; with ``asked`` also for whoever runs its guests.
 

@@ -21,7 +21,7 @@ from bascule.model.values import IfName, IpAddress, Mac
 from bascule.probe.dhcp import Client, discover
 from bascule.probe.question import Answer, Protocol, Question
 from bascule.probe.world import Foot
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 
 BEFORE_S = 1.0  # how long one may take to answer before the change

@@ -18,7 +18,7 @@ from bascule.observe.kernel import observe
 from bascule.plan.diff import diff
 from bascule.plan.drift import drift_goal
 from bascule.system import boot
-from bascule.system.lockfile import Holder, holder
+from bascule.system.disk.lockfile import Holder, holder
 
 
 class Standing(Struct, frozen=True, kw_only=True):

@@ -24,9 +24,11 @@ from bascule.observe.kernel import observe
 from bascule.plan.arrivals import with_what_came
 from bascule.plan.change import Plan
 from bascule.plan.diff import diff
-from bascule.system import boot, durable, signals
+from bascule.system import boot
 from bascule.system.clock import Progress, unseen
-from bascule.system.lockfile import Lock
+from bascule.system.disk import durable
+from bascule.system.disk.lockfile import Lock
+from bascule.system.process import signals
 
 WINDOW_S = 60.0  # to confirm in, unless told otherwise
 LOCK_S = 1.0  # for a dead-man that is just finishing

@@ -25,7 +25,7 @@ def command(*, nics: tuple[str, ...], seconds: int, every: bool, as_json: bool) 
     from bascule.errors import BasculeError, MissingTool, Problem, UsageFault
     from bascule.observe.kernel import observe
     from bascule.survey.choose import choose
-    from bascule.system.ethtool import identify
+    from bascule.system.net.ethtool import identify
 
     if every == bool(nics):
         message = "name the NICs that shall blink, or say --all" if not nics else "name NICs or say --all, not both"

@@ -19,7 +19,7 @@ def command(site: str, *, as_json: bool) -> int:
     """Every problem of the site file SITE ('-': standard input), with its place and a hint. Reads only."""
     from bascule.errors import SiteFault
     from bascule.site import parse
-    from bascule.system.files import read_bytes
+    from bascule.system.disk.files import read_bytes
 
     data = read_bytes(site)
     try:

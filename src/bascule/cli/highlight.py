@@ -55,7 +55,7 @@ def from_rehearsal(path: str, meant: Question) -> tuple[Highlight, str]:
     Raises UsageFault.
     """
     from bascule.draw.path import Highlight
-    from bascule.system.files import read_bytes
+    from bascule.system.disk.files import read_bytes
 
     try:
         document: Any = json.loads(read_bytes(path, limit=WITNESS_MAX))

@@ -81,10 +81,10 @@ def _watch(seen: Standing, *, as_json: bool) -> None:
     import time
 
     from bascule.apply.standing import standing
-    from bascule.system.doorbell import Doorbell
+    from bascule.system.net.monitor import NetlinkMonitor
 
     stay()
-    with Doorbell() as bell:
+    with NetlinkMonitor() as bell:
         try:
             while True:
                 bell.wait(1.0)

@@ -102,7 +102,7 @@ def _site(path: str, host: str | None) -> tuple[Site, Host]:
 
 def _captures(pairs: tuple[str, ...], nics: tuple[str, ...]) -> dict[str, list[tuple[str, bytes | mmap]]]:
     from bascule.errors import Problem, UsageFault
-    from bascule.system.mapped import map_file
+    from bascule.system.disk.mapped import map_file
 
     found: dict[str, list[tuple[str, bytes | mmap]]] = {}
     for pair in pairs:

@@ -16,9 +16,9 @@ from typing import Any
 
 from bascule.errors import BasculeError
 from bascule.model.values import IfName, Mac
-from bascule.system.iproute import batch
-from bascule.system.netns import Namespace
-from bascule.system.packet import send_frame
+from bascule.system.net.iproute import batch
+from bascule.system.net.netns import Namespace
+from bascule.system.net.packet import send_frame
 from bascule.system.run import run
 
 ETH_RARP, REVERSE_REQUEST = 0x8035, 3

@@ -17,9 +17,9 @@ from bascule.model.domain import Domain, LibvirtNetwork
 from bascule.plan.change import Change, Risk
 from bascule.plan.step import Phase
 from bascule.plan.virtual_network import Realm
-from bascule.system.iproute import batch
 from bascule.system.libvirt import Hypervisor, NetworkText
-from bascule.system.netns import Namespace
+from bascule.system.net.iproute import batch
+from bascule.system.net.netns import Namespace
 
 
 class NetworkChange(Struct, frozen=True, kw_only=True):

@@ -14,8 +14,8 @@ from bascule.guests import domain_xml
 from bascule.guests.announce import announce, forget_elsewhere
 from bascule.guests.domain_xml import Element
 from bascule.model.values import IfName, Mac
-from bascule.system.iproute import batch
 from bascule.system.libvirt import DomainText, Hypervisor, connect
+from bascule.system.net.iproute import batch
 
 RELEASE_S = 20.0  # how long a guest may take to let go of a NIC; an idle Linux needs less than one second
 ASK_AGAIN_S = 3.0  # a guest that has just been given the NIC (PCI Express: for 5 s) does not hear the first request

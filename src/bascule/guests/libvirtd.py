@@ -19,9 +19,9 @@ from typing import Self
 
 from bascule.errors import BasculeError, CommandFailed, MissingTool, NotPermitted, Problem
 from bascule.system.libvirt import Hypervisor, connect
-from bascule.system.netns import Namespace
-from bascule.system.orphanage import Orphanage
-from bascule.system.workers import Daemon
+from bascule.system.net.netns import Namespace
+from bascule.system.process.subreaper import Subreaper
+from bascule.system.process.workers import Daemon
 
 START_S = 20.0  # measured: 0.5 s on an idle machine
 _NEEDED = ("libvirtd", "virtlogd", "qemu-system-x86_64", "dnsmasq")
@@ -99,7 +99,7 @@ class PrivateLibvirt:
             # libvirt closes every possible descriptor one by one before it starts a guest: few are quicker
             start = f"ulimit -n 1024; exec libvirtd --pid-file {shlex.quote(str(self._pid_file))}"
             argv = ("nsenter", f"--mount=/proc/{self._logger.pid}/ns/mnt", "sh", "-c", start)
-            self._orphanage = Orphanage(argv, namespace, folder / "libvirtd.log")
+            self._orphanage = Subreaper(argv, namespace, folder / "libvirtd.log")
         except BaseException:
             self._logger.stop()
             raise
@@ -131,7 +131,7 @@ class PrivateLibvirt:
         """A connection to it."""
         return connect(self.uri)
 
-    def _wait(self, done: Callable[[], bool], program: Daemon | Orphanage) -> None:
+    def _wait(self, done: Callable[[], bool], program: Daemon | Subreaper) -> None:
         end = time.monotonic() + START_S
         while not done():
             if time.monotonic() > end or (isinstance(program, Daemon) and not program.is_alive):

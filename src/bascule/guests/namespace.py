@@ -11,9 +11,9 @@ from bascule.guests.protocol import Plug
 from bascule.model.site import GuestNic
 from bascule.model.values import IfName, Mac, tap_mac
 from bascule.plan.change import Note
-from bascule.system import links, rtnetlink
-from bascule.system.netns import Namespace
-from bascule.system.rtnetlink import End, Message, Rtnetlink
+from bascule.system.net import links, rtnetlink
+from bascule.system.net.netns import Namespace
+from bascule.system.net.rtnetlink import End, Message, Rtnetlink
 
 
 class NamespaceDriver:

@@ -22,8 +22,8 @@ from bascule.model.site import Guest, GuestNic, PlugKind
 from bascule.model.values import IfName, tap_mac
 from bascule.plan.change import Note
 from bascule.plan.virtual_network import bridge_name
-from bascule.system.iproute import batch
-from bascule.system.netns import Namespace
+from bascule.system.net.iproute import batch
+from bascule.system.net.netns import Namespace
 from bascule.system.qmp import Qmp
 from bascule.system.run import run
 

@@ -28,8 +28,8 @@ from bascule.model.site import Guest, GuestNic
 from bascule.model.values import IfName, IpInterface, Mac
 from bascule.plan.change import Note
 from bascule.plan.virtual_network import Realm
-from bascule.system.iproute import batch
-from bascule.system.netns import Namespace
+from bascule.system.net.iproute import batch
+from bascule.system.net.netns import Namespace
 
 BOOT_S = 60.0  # an emulated guest on a busy machine; measured 3 s on an idle one
 MORE_S = 5.0  # for each guest more, all of which boot at the same time

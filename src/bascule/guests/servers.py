@@ -25,8 +25,8 @@ from bascule.plan.change import Change, Note
 from bascule.plan.diff import diff
 from bascule.plan.step import Phase
 from bascule.plan.virtual_network import Realm, bridge_name, dnsmasq_arguments, needs_server, table_key
-from bascule.system import durable
-from bascule.system.files import remove_file
+from bascule.system.disk import durable
+from bascule.system.disk.files import remove_file
 from bascule.system.run import find_tool, run
 
 UNITS = Path("/etc/systemd/system")

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from bascule.errors import CommandFailed, Problem
 from bascule.guests.protocol import Plug
 from bascule.plan.diff_vlans import port_words
-from bascule.system import iproute
-from bascule.system.netns import Namespace
-from bascule.system.sysctl import write_sysctls
+from bascule.system.net import iproute
+from bascule.system.net.netns import Namespace
+from bascule.system.net.sysctl import write_sysctls
 
 
 def tag(plugs: Sequence[Plug], host: Namespace | None) -> None:

@@ -17,9 +17,9 @@ from bascule.plan.virtual_network import (
     nft_script,
     parse_leases,
 )
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
+from bascule.system.process.workers import Daemon
 from bascule.system.run import run
-from bascule.system.workers import Daemon
 
 
 def set_rules(one: Realm, *, namespace: Namespace | None = None) -> None:

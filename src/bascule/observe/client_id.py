@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from bascule.model.dhcp.identity import ClientId
 from bascule.model.values import IfName
-from bascule.system.managers import networkd_dhcp, networkmanager_dhcp
+from bascule.system.net.managers import networkd_dhcp, networkmanager_dhcp
 
 ASK = {"networkd": networkd_dhcp, "netplan": networkd_dhcp, "keyfile": networkmanager_dhcp}  # by dialect
 MACHINES_OWN = "00020000ab11"  # DUID-EN with systemd's number; networkd makes the rest of it from /etc/machine-id

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from bascule.model.dhcp import KINDS, Client
 from bascule.model.values import IfName
-from bascule.system.managers import NETWORKD_LEASES, in_first_namespace, networkd_has, networkmanager_links
-from bascule.system.process import Program, programs
+from bascule.system.net.managers import NETWORKD_LEASES, in_first_namespace, networkd_has, networkmanager_links
+from bascule.system.process.programs import Program, programs
 
 NM_HELPER = "nm-dhcp-helper"  # the script of a dhclient that NetworkManager has started
 

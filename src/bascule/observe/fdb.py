@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
 from bascule.system.run import run_all
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from bascule.system.files import find_below, read_below
+from bascule.system.disk.files import find_below, read_below
 
 FILES_MAX = 50_000  # one host with 10,000 bridges has 30,000
 

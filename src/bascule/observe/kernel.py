@@ -16,10 +16,10 @@ from bascule.model.moment import Lifetime
 from bascule.model.state import FORWARDING, Address, HostState, Link, LinkFacts, PortVlans, Route, Rule
 from bascule.model.values import IfName, Mac
 from bascule.observe.nftables import read_tables
-from bascule.system.links import wireless_links
-from bascule.system.netns import Namespace
+from bascule.system.net.links import wireless_links
+from bascule.system.net.netns import Namespace
+from bascule.system.net.sysctl import read_sysctls
 from bascule.system.run import Running, run_all
-from bascule.system.sysctl import read_sysctls
 
 FOREVER = 0xFFFFFFFF  # seconds; the kernel's INFINITY_LIFE_TIME
 ADDRESS_FLAGS = ("noprefixroute", "nodad", "home", "mngtmpaddr", "autojoin", "temporary")

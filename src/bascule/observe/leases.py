@@ -9,7 +9,7 @@ from bascule.model.site import Host
 from bascule.model.state import HostState
 from bascule.observe.dhcp_clients import daemons_of, dhcp_clients
 from bascule.plan.leases import Leases, Move, Names, leases, moves
-from bascule.system.resolved import link_names
+from bascule.system.net.resolved import link_names
 
 
 def leases_here(host: Host, observed: HostState, wanted: HostState) -> Leases:

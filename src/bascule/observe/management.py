@@ -14,7 +14,7 @@ from bascule.errors import CommandFailed, NotPermitted
 from bascule.model.links import Bridge, Tap
 from bascule.model.state import HostState
 from bascule.model.values import IfName
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 
 

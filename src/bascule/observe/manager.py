@@ -8,8 +8,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from bascule.errors import BasculeError, Problem
-from bascule.system.files import find_below, read_below
-from bascule.system.managers import runs_here
+from bascule.system.disk.files import find_below, read_below
+from bascule.system.net.managers import runs_here
 
 
 class Manager(Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from typing import Any
 
 from bascule.model.sightings import FdbEntry, Sighting
 from bascule.model.values import IfName, parse_mac
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 
 _GONE = {"FAILED", "INCOMPLETE", "NOARP"}

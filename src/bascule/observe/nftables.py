@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
 from bascule.system.run import run_all
 
 PREFIX = "bascule"  # of the name of every nft table that Bascule makes

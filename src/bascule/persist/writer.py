@@ -16,7 +16,7 @@ from bascule.model.values import IfName
 from bascule.persist.config import LinkConfig, NetworkConfig
 from bascule.persist.dialect import Dialect
 from bascule.persist.running import differences
-from bascule.system.files import remove_file, replace_file
+from bascule.system.disk.files import remove_file, replace_file
 from bascule.system.run import run
 
 MARK = "# Written by bascule "

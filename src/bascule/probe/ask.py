@@ -34,7 +34,7 @@ from bascule.probe.protocols import (
 from bascule.probe.question import Answer, Protocol, Question, Response
 from bascule.probe.spoken import Conversation, Spoken
 from bascule.probe.world import Voice
-from bascule.system.sockets import close_all, open_packet
+from bascule.system.net.sockets import close_all, open_packet
 
 if TYPE_CHECKING:
     from bascule.probe.capture import Watch

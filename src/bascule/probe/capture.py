@@ -15,7 +15,7 @@ from bascule.probe import bpf, frames
 from bascule.probe.parse import Frame, Packet, parse_frame
 from bascule.probe.question import Answer, Protocol, Question, Response
 from bascule.probe.world import Point
-from bascule.system.sockets import SO_TIMESTAMPNS, await_timestamps, close_all, open_packet, read_stamp
+from bascule.system.net.sockets import SO_TIMESTAMPNS, await_timestamps, close_all, open_packet, read_stamp
 
 OTHERHOST, OUTGOING = 3, 4  # linux/if_packet.h
 BUFFER_BYTES = 4 << 20

@@ -19,8 +19,8 @@ from msgspec import Struct
 from bascule.model.values import Mac
 from bascule.probe import bpf, frames
 from bascule.probe.parse import Dhcp, Frame, parse_dhcp, parse_frame
-from bascule.system.netns import Namespace
-from bascule.system.sockets import close_all, open_packet
+from bascule.system.net.netns import Namespace
+from bascule.system.net.sockets import close_all, open_packet
 
 DOMAIN, MTU, CLIENT_ID = 15, 26, 61  # RFC 2132
 WISHES = bytes((frames.OPT_MASK, frames.OPT_ROUTER, frames.OPT_DNS, DOMAIN, MTU))

@@ -10,7 +10,7 @@ from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
 from bascule.plan.virtual_network import realms
 from bascule.probe.world import Foot, Point, World
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
 
 
 def live_world(site: Site, host: Host, state: HostState, namespace: Namespace) -> World:

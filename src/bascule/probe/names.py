@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address
 
 from bascule.model.values import IpAddress
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
 
 A, AAAA, IN = 1, 28, 1
 POINTER = 0xC0

@@ -11,7 +11,7 @@ from bascule.model.sightings import Sighting
 from bascule.model.values import IpAddress, Mac
 from bascule.probe import bpf, frames
 from bascule.probe.parse import Frame, parse_dhcp, parse_frame
-from bascule.system.packet import Instruction, Listener
+from bascule.system.net.packet import Instruction, Listener
 
 _DHCP_PORTS = {67, 68}
 

@@ -28,8 +28,8 @@ from msgspec import Struct
 from bascule.errors import BasculeError, NotPermitted, Problem
 from bascule.probe import bpf, frames
 from bascule.probe.world import Foot
-from bascule.system.parallel import cores, side_by_side
-from bascule.system.sockets import close_all, forget_neighbours, open_packet
+from bascule.system.net.sockets import close_all, forget_neighbours, open_packet
+from bascule.system.process.parallel import cores, side_by_side
 
 LEARNED_AT_ONCE = 400  # neighbour entries that the targets of one round may make; below gc_thresh2 (512)
 WORKERS, SOURCES_PER_WORKER = 4, 25  # processes at most, and what makes one worth its start

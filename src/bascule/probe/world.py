@@ -8,7 +8,7 @@ from pathlib import Path
 from msgspec import Struct, field
 
 from bascule.model.values import IfName, IpInterface, Mac
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
 
 
 class Voice(Struct, frozen=True, kw_only=True):

@@ -1,6 +1,6 @@
 """What the person wrote: YAML text → tree with places → document → checks → Site; every problem of a file at once.
 
-Pure: the caller reads the file (``bascule.system.files.read_bytes``) and hands in its bytes.
+Pure: the caller reads the file (``bascule.system.disk.files.read_bytes``) and hands in its bytes.
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ from bascule.survey.frame import Tags, unwrap
 from bascule.survey.quiet import SIGNALS, brought_up, why_not
 from bascule.survey.same_wire import Proof
 from bascule.survey.wire import Foot
-from bascule.system.ethtool import driver
-from bascule.system.packet import Listener, send_frame
+from bascule.system.net.ethtool import driver
+from bascule.system.net.packet import Listener, send_frame
 
 TICK_S = 0.25  # how often progress is told and a stop is noticed
 EXPERIMENTAL = 0x88B5  # IEEE Std 802 local experimental EtherType 1

@@ -7,7 +7,7 @@ never passes. The kernel has taken the outer VLAN tag off before; one or two fur
 from __future__ import annotations
 
 from bascule.survey.frame import ETHER_TYPES, ICMP6_TYPES, IP_PROTOCOLS, UDP_PORTS
-from bascule.system.packet import SNAPLEN, Instruction
+from bascule.system.net.packet import SNAPLEN, Instruction
 
 # linux/bpf_common.h: class | size | mode
 LD_W, LD_H, LD_B = 0x20, 0x28, 0x30

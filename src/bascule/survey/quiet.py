@@ -17,11 +17,11 @@ from bascule.errors import CommandFailed, Problem
 from bascule.model.links import Veth
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
-from bascule.system import managers
-from bascule.system.heir import Heir
-from bascule.system.iproute import batch
+from bascule.system.net import managers
+from bascule.system.net.iproute import batch
+from bascule.system.net.sysctl import read_sysctls, write_sysctl
+from bascule.system.process.on_death import OnDeath
 from bascule.system.run import run
-from bascule.system.sysctl import read_sysctls, write_sysctl
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -70,7 +70,7 @@ def brought_up(nics: Iterable[str], state: HostState) -> Iterator[tuple[str, ...
         )
         for link in quiet
     ]
-    with Heir(lambda: _put_back(before)):
+    with OnDeath(lambda: _put_back(before)):
         try:
             with _unbroken():
                 _bring_up(before)

@@ -14,7 +14,7 @@ from typing import Self
 from msgspec import Struct
 
 from bascule.errors import CommandFailed, MissingTool, NotPermitted, Problem
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
 
 PACKAGES = {  # the package that brings a tool: Debian/Ubuntu, Fedora/RHEL, SUSE
     "ip": ("iproute2", "iproute", "iproute2"),

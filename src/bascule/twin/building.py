@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 from bascule.errors import BasculeError, MissingTool, NotPermitted, Problem
 from bascule.model.state import FORWARDING
 from bascule.model.values import IfName
-from bascule.system import links, rtnetlink
-from bascule.system.netns import Namespace
-from bascule.system.rtnetlink import Message, Rtnetlink
-from bascule.system.sysctl import read_sysctls, write_sysctl
+from bascule.system.net import links, rtnetlink
+from bascule.system.net.netns import Namespace
+from bascule.system.net.rtnetlink import Message, Rtnetlink
+from bascule.system.net.sysctl import read_sysctls, write_sysctl
 from bascule.twin.ends import SWITCH_MTU, Cable, End, Wiring
 
 BUILDING = "the building"  # no endpoint can be called so

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from bascule.errors import MissingTool, NotPermitted, Problem
 from bascule.model.site import Site
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
 from bascule.system.run import require_tools
 from bascule.twin.ends import Wiring
 from bascule.twin.players import NamespacePlayers, Players

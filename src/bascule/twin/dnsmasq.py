@@ -8,8 +8,8 @@ from pathlib import Path
 
 from bascule.errors import CommandFailed, Problem
 from bascule.model.site import DhcpServer, Machine, Site
-from bascule.system.netns import Namespace
-from bascule.system.workers import Daemon
+from bascule.system.net.netns import Namespace
+from bascule.system.process.workers import Daemon
 from bascule.twin.ends import End
 from bascule.twin.router import declared_addresses
 

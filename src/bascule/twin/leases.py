@@ -13,8 +13,8 @@ from bascule.plan.change import Note
 from bascule.plan.virtual_network import Realm
 from bascule.probe import dhcp
 from bascule.probe.dhcp import Lease
-from bascule.system import links, rtnetlink
-from bascule.system.netns import Namespace
+from bascule.system.net import links, rtnetlink
+from bascule.system.net.netns import Namespace
 from bascule.twin.ends import Wiring
 
 NOBODY_S = 1.0  # how long to ask where the file names no server

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 
 from bascule.errors import MissingTool, Problem
 from bascule.model.values import IfName
-from bascule.system import links, rtnetlink
-from bascule.system.netns import Namespace
+from bascule.system.net import links, rtnetlink
+from bascule.system.net.netns import Namespace
 from bascule.twin.building import kernel_makes
 from bascule.twin.ends import EndNic, Wiring
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from bascule.errors import BasculeError, CommandFailed, Problem
 from bascule.guests.virtual_network import NetworkServer
 from bascule.plan.virtual_network import needs_server
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
 from bascule.twin.ends import Wiring
 
 

@@ -13,7 +13,7 @@ from bascule.model.site import Site
 from bascule.model.values import IfName, IpInterface
 from bascule.plan.change import Note
 from bascule.probe.world import Foot, Point
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
 from bascule.twin import building, macvtap, networks
 from bascule.twin.ends import End, EndNic, Standing, Wiring
 from bascule.twin.services import Offer, Services

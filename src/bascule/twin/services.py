@@ -21,9 +21,9 @@ from msgspec import Struct
 
 from bascule.errors import BasculeError, CommandFailed, Problem
 from bascule.model.site import Service
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
+from bascule.system.process.workers import Worker
 from bascule.system.run import run
-from bascule.system.workers import Worker
 
 GREETING = b"bascule"
 _BACKLOG = 1024

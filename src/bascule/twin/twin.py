@@ -18,11 +18,11 @@ from bascule.plan.target_networks import set_aside
 from bascule.plan.virtual_network import needs_server, realms
 from bascule.probe.dhcp import Lease
 from bascule.probe.world import World
-from bascule.system import links, rtnetlink
-from bascule.system.netns import Namespace
+from bascule.system.net import links, rtnetlink
+from bascule.system.net.netns import Namespace
+from bascule.system.process.sandbox import privilege
+from bascule.system.process.workers import Daemon
 from bascule.system.run import run
-from bascule.system.sandbox import privilege
-from bascule.system.workers import Daemon
 from bascule.twin import building, dnsmasq, leases, router
 from bascule.twin.building import BUILDING
 from bascule.twin.cast import Cast

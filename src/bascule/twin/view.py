@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from bascule.model.site import Site
 from bascule.probe.world import Foot, Point, World
-from bascule.system import links
-from bascule.system.netns import Namespace
+from bascule.system.net import links
+from bascule.system.net.netns import Namespace
 from bascule.twin.building import BUILDING
 from bascule.twin.ends import End, Wiring
 from bascule.twin.leases import host_links

@@ -21,7 +21,7 @@ from bascule.observe.memory import observe_memory
 from bascule.plan.change import Note
 from bascule.probe.question import SPOKEN_AT_MOST, ports_of
 from bascule.probe.world import Foot, Point, Voice
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
 from bascule.twin import leases, networks
 from bascule.twin.ends import End, EndNic, Standing, Wiring
 from bascule.twin.players import Addresses

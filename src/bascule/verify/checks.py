@@ -13,7 +13,7 @@ from bascule.model.site import Bridge, GuestNic, Host, PlugKind, Site
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName, IpInterface, Mac
 from bascule.plan.change import Plan
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 import uvicorn
 from msgspec import Struct
 
-from bascule.system.listen import listen
+from bascule.system.net.listen import listen
 from bascule.web.address import Listen
 from bascule.web.app import make_app
 from bascule.web.guard import Guard

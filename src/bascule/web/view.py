@@ -17,7 +17,7 @@ from bascule.model.links import Bridge, Loopback, Macvtap, Tap
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState, Link
 from bascule.plan.change import Plan
-from bascule.system.counters import Count
+from bascule.system.net.counters import Count
 from bascule.verify.checks import Check
 from bascule.verify.expectations import Outcome
 from bascule.verify.words import WORDS

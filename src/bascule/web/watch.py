@@ -20,8 +20,8 @@ from bascule.plan.change import Plan
 from bascule.plan.make import make_plan
 from bascule.plan.target_networks import are_others
 from bascule.plan.virtual_network import realms
-from bascule.system.counters import Count, read_counters
-from bascule.system.doorbell import Doorbell
+from bascule.system.net.counters import Count, read_counters
+from bascule.system.net.monitor import NetlinkMonitor
 from bascule.web.hub import Hub
 from bascule.web.source import Source, first
 from bascule.web.view import Asking, rates, state_document
@@ -78,7 +78,7 @@ class Watcher:
         while not self._ended.is_set():
             self.hub.watched.wait()
             try:
-                with Doorbell() as bell:
+                with NetlinkMonitor() as bell:
                     self._watch(bell)
             except (BasculeError, OSError) as error:
                 self.hub.publish("trouble", {"words": first(error)})
@@ -87,7 +87,7 @@ class Watcher:
                 self.hub.publish("trouble", {"words": f"Bascule itself is at fault: {type(fault).__name__}: {fault}"})
                 time.sleep(TICK_S)
 
-    def _watch(self, bell: Doorbell) -> None:
+    def _watch(self, bell: NetlinkMonitor) -> None:
         """Until the last client has gone."""
         told: dict[str, Mapping[str, Any]] = {}
         counts: tuple[float, dict[str, Count]] = (time.monotonic(), read_counters())

@@ -20,7 +20,7 @@ from typing import Any
 
 from bascule.model.state import HostState
 from bascule.observe.kernel import observe
-from bascule.system.durable import write_whole
+from bascule.system.disk.durable import write_whole
 
 SITE = str(Path(__file__).parent / "site.yaml")
 OTHER = Path("/var/lib/lab-other.yaml")  # the same host with its address on a bridge, and a network of its own

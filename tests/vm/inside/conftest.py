@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 
 from bascule.errors import BasculeError
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 
 FEATURES = {

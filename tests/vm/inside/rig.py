@@ -16,8 +16,8 @@ from bascule.model.state import HostState
 from bascule.plan.change import Plan
 from bascule.plan.make import make_plan
 from bascule.site import parse
-from bascule.system import links, rtnetlink
-from bascule.system.netns import Namespace
+from bascule.system.net import links, rtnetlink
+from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 from bascule.workflow import look
 from tests.lab import Lab

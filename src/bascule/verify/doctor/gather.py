@@ -14,10 +14,10 @@ from bascule.guests.accel import accel
 from bascule.model.site import Site
 from bascule.observe import kernel, libvirt, manager
 from bascule.system.libvirt import connect
-from bascule.system.links import wireless_links
-from bascule.system.netns import is_machines_own
+from bascule.system.net.links import wireless_links
+from bascule.system.net.netns import is_machines_own
+from bascule.system.net.sysctl import read_sysctls
 from bascule.system.run import find_tool, run
-from bascule.system.sysctl import read_sysctls
 from bascule.verify.doctor.bridge_filter import CALLS
 from bascule.verify.doctor.finding import BaseChain, Facts
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bascule.errors import BasculeError
-from bascule.system.managers import in_first_namespace
+from bascule.system.net.managers import in_first_namespace
 from bascule.system.run import run
 
 SOCKET = Path("/run/systemd/resolve/io.systemd.Resolve")  # there while it runs

@@ -27,8 +27,8 @@ from pathlib import Path
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from bascule.errors import BasculeError, NotPermitted, Problem
-from bascule.system.netns import CLONE_NEWNET, call
-from bascule.system.workers import die_with_parent, fork, is_gone
+from bascule.system.net.netns import CLONE_NEWNET, call
+from bascule.system.process.workers import die_with_parent, fork, is_gone
 
 P = ParamSpec("P")
 R = TypeVar("R")

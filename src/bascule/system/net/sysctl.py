@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Self
 
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
 
 SYSCTL = Path("/proc/sys")
 PART = 4096  # bytes that are read at once; room for more of them takes longer to make than a parameter to read

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from bascule.system.lockfile import start_time
+from bascule.system.disk.lockfile import start_time
 
 GONE_S = 2.0  # how long a killed process may take to leave the machine
 

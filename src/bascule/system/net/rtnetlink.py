@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from bascule.errors import BasculeError, CommandFailed, NotPermitted, Problem
 from bascule.model.values import IpAddress, IpInterface, IpNetwork, Mac
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
 
 NEWLINK, DELLINK, NEWADDR, NEWROUTE, SETLINK = 16, 17, 20, 24, 19  # RTM_*
 _ERROR = 2  # NLMSG_ERROR

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-from bascule.system.netns import Namespace, call
+from bascule.system.net.netns import Namespace, call
 
 ETH_P_ALL = 0x0003  # linux/if_ether.h
 SO_ATTACH_FILTER = 26  # asm-generic/socket.h; Python has no names for these

@@ -1,4 +1,4 @@
-"""The kernel's notifications of network changes, as a doorbell: it rings, and one looks again."""
+"""The kernel's notifications of network changes: one is told that something changed, and looks again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _QUIET_S = 0.05  # a change seldom comes alone: ring once for what comes togethe
 _STORM_S = 0.5  # and once in this time where they do not cease
 
 
-class Doorbell:
+class NetlinkMonitor:
     """Open AF_NETLINK sockets of the namespace in which it was made."""
 
     __slots__ = ("_socks", "hears_all")

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from bascule.system.workers import fork
+from bascule.system.process.workers import fork
 
 
-class Heir:
+class OnDeath:
     """While inside, a forked process waits for our end; it does the duty only if we end inside.
 
     It lives in a session of its own and heeds no signal that a terminal, a closed line or a service manager sends. The
@@ -43,7 +43,7 @@ class Heir:
 
 
 def _wait(reader: int, duty: Callable[[], None]) -> None:
-    """The heir's whole life; it does not return."""
+    """The forked process's whole life; it does not return."""
     status = 0
     try:
         os.setsid()

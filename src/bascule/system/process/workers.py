@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bascule.system.netns import Namespace, call
+from bascule.system.net.netns import Namespace, call
 from bascule.system.run import find_tool
 
 _PR_SET_PDEATHSIG = 1

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from bascule.errors import BasculeError
-from bascule.system.workers import die_with_parent, fork
+from bascule.system.process.workers import die_with_parent, fork
 
 T = TypeVar("T")
 R = TypeVar("R")

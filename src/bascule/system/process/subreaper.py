@@ -13,14 +13,14 @@ import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bascule.system.netns import Namespace, call
+from bascule.system.net.netns import Namespace, call
+from bascule.system.process.workers import Worker
 from bascule.system.run import find_tool
-from bascule.system.workers import Worker
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
-class Orphanage:
+class Subreaper:
     """A process that starts one program on request, takes in what that leaves behind, and buries it."""
 
     def __init__(self, argv: Sequence[str], namespace: Namespace, log: Path) -> None:

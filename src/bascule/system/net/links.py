@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from bascule.model.values import Mac
-from bascule.system.netns import Namespace
+from bascule.system.net.netns import Namespace
 
 _GET_FLAGS, _GET_MAC = 0x8913, 0x8927  # SIOCGIFFLAGS, SIOCGIFHWADDR
 _UP, _RUNNING = 0x1, 0x40

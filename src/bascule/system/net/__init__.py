@@ -1,0 +1,1 @@
+"""The kernel's network: links, namespaces, parameters, sockets."""
