@@ -22,6 +22,7 @@ from bascule.apply.prepare import Prepared, prepare
 from bascule.apply.transaction import Done, Wish
 from bascule.apply.transaction import apply as make
 from bascule.errors import BasculeError
+from bascule.host.identity import choose_host, is_here
 from bascule.observe.kernel import begin
 from bascule.plan.batch import tools
 from bascule.plan.change import Note
@@ -29,7 +30,7 @@ from bascule.survey.loops import declared_wires, loop_problems
 from bascule.system.clock import Progress, unseen
 from bascule.system.net.monitor import NetlinkMonitor
 from bascule.system.run import require_tools
-from bascule.workflow import choose_host, load
+from bascule.workflow import load
 
 if TYPE_CHECKING:
     from bascule.survey.capture import Progress as Heard
@@ -108,7 +109,7 @@ def _memory(prepared: Prepared, site_file: str) -> tuple[Note, ...]:
     """What the guests' memory says to this host, if this is the host and any guest declares its memory."""
     if not any(guest.memory for guest in prepared.site.guests_on(prepared.host.name)):
         return ()
-    from bascule.guest_workflow import capacity, is_here
+    from bascule.guest_workflow import capacity
     from bascule.plan.capacity import gate
 
     if not is_here(prepared.host):

@@ -5,7 +5,6 @@ Beside :mod:`bascule.workflow`, so that verbs that never ask libvirt do not impo
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Iterable
 from itertools import chain
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING
 from bascule.apply.crew import see
 from bascule.apply.place import here
 from bascule.errors import BasculeError, Problem, UsageFault
-from bascule.model.site import GuestNic, Host, Site
+from bascule.host.identity import choose_host, is_here
+from bascule.model.site import GuestNic, Site
 from bascule.observe import kernel
 from bascule.observe.memory import measured_overheads, nic_speeds, observe_memory
 from bascule.observe.neighbours import fdb, sightings
@@ -22,7 +22,6 @@ from bascule.plan.capacity import Capacity, Memory, merged, needs_of_domains, ne
 from bascule.plan.capacity import capacity as account
 from bascule.system.libvirt import Hypervisor, connect
 from bascule.system.net.links import link_names
-from bascule.system.net.netns import Namespace
 
 if TYPE_CHECKING:
     from bascule.guests.choose import Driver
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
 def capacity(site_file: str, *, host: str | None = None, uri: str | None = None) -> Capacity:
     """The account of a host's memory: the file's guests, and on the host itself what it has and what runs there."""
-    from bascule.workflow import choose_host, load
+    from bascule.workflow import load
 
     site = load(site_file)
     chosen = choose_host(site, host)
@@ -52,19 +51,11 @@ def capacity(site_file: str, *, host: str | None = None, uri: str | None = None)
     return account(chosen.name, memory, declared, uplink_loads(site, chosen))
 
 
-def is_here(host: Host) -> bool:
-    """Whether we are on this host: by its name, or by all of its NICs; a lone ``eth0`` is on too many machines."""
-    if platform.node().partition(".")[0] == host.name:
-        return True
-    with Namespace.current() as here:
-        return len(host.nics) > 1 and set(host.nics) <= link_names(here)
-
-
 def doctor(site_file: str | None, *, host: str | None = None, uri: str | None = None) -> tuple[Finding, ...]:
     """What on this host will bite."""
     from bascule.verify.doctor import examine
     from bascule.verify.doctor.gather import gather
-    from bascule.workflow import choose_host, load
+    from bascule.workflow import load
 
     site = load(site_file) if site_file else None
     return examine(gather(site, choose_host(site, host).name if site else "", uri=uri))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -17,6 +16,7 @@ from msgspec.structs import replace
 
 from bascule.apply.crew import ANYBODY, Asked
 from bascule.errors import BasculeError, Problem, UsageFault
+from bascule.host.identity import choose_host, name_for_site, started_as_found
 from bascule.model.state_json import from_json, to_json
 from bascule.observe.kernel import begin, observe
 from bascule.plan.batch import tools
@@ -46,23 +46,6 @@ STATE_MAX = 256 << 20  # bytes; 1,000 bridges with 5,000 taps are about 5 MiB
 def load(site_file: str) -> Site:
     """Read and check the site file."""
     return parse(read_bytes(site_file), site_file)
-
-
-def choose_host(site: Site, name: str | None) -> Host:
-    """The host that is meant: by name, by being the only one, or by being the one that we are on."""
-    if name is not None:
-        if name not in site.hosts:
-            known = ", ".join(site.hosts) or "none"
-            raise UsageFault(
-                Problem(code="HOST", message=f"the site file has no host '{name}'", hint=f"it has: {known}")
-            )
-        return site.hosts[name]
-    here = platform.node().partition(".")[0]
-    if len(site.hosts) != 1 and here not in site.hosts:
-        known = ", ".join(site.hosts) or "none"
-        hint = f"say which with --host: {known}"
-        raise UsageFault(Problem(code="HOST", message=f"the site file has {len(site.hosts)} hosts", hint=hint))
-    return site.hosts[here] if here in site.hosts else next(iter(site.hosts.values()))
 
 
 class Planned(Struct, frozen=True, kw_only=True):
@@ -276,14 +259,8 @@ def _start(look_: Observe, room: Namespace, observed: HostState | None) -> HostS
 
 def _observed_here(site: Site, names: Sequence[str]) -> dict[str, HostState]:
     """The state of this machine, if it has every NIC of one of the hosts and therefore is that host."""
-    from bascule.system.net.links import link_names
-
-    here = link_names()  # the names alone, so that an ordinary user may rehearse somebody else's host
-    for name in names:
-        host = site.hosts[name]
-        if host.nics and here.issuperset(host.nics):
-            return {name: look(site, host)}
-    return {}
+    host = started_as_found(site, names)
+    return {host.name: look(site, host)} if host is not None else {}
 
 
 def render(site_file: str, dialect_name: str, *, host: str | None = None, here: bool = False) -> Rendered:
@@ -347,7 +324,7 @@ def import_host(
     top = root or "/"
     if not Path(top).is_dir():
         raise UsageFault(Problem(code="ROOT", message=f"'{top}' is no folder", hint="name the folder above etc/"))
-    name = host or _hostname(root)
+    name = host or name_for_site(root)
     chosen = dialect_name or detect(top).choose() or guess_dialect(top, lambda reads: bool(read_tree(top, reads).files))
     includes = ifupdown_parse.includes if chosen == "ifupdown" else None
     tree = read_tree(top, dialect(chosen).READS, includes) if chosen else read_tree(top, ())
@@ -368,19 +345,3 @@ def import_host(
         if make_plan(imported.site, there, look(imported.site, there), by_libvirt=True)[0]:  # its files told of them
             imported = import_sources(sources, as_found=True)
     return imported
-
-
-def _hostname(root: str | None) -> str:
-    """What the host calls itself, as a name that a site file takes."""
-    text = platform.node()
-    if root is not None:
-        text = next((line.strip() for line in _lines(Path(root, "etc/hostname"))), "")
-    label = "".join(ch for ch in text.partition(".")[0] if ch.isascii() and (ch.isalnum() or ch in "-_"))
-    return label.lstrip("-_")[:63] or "host"
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(errors="replace").splitlines()
-    except OSError:
-        return []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,19 +82,19 @@ def command(
 def _read(site_file: str | None, host: str | None, *, live: bool) -> tuple[Site, dict[str, HostState]]:
     """The site, and the state of the host that we are on, if it is asked for."""
     from bascule import workflow
+    from bascule.host.identity import as_found, choose_host
 
     if site_file is None:
-        from bascule.model.site import Host, Site
         from bascule.observe.kernel import observe
 
-        name = host or platform.node().partition(".")[0] or "host"
-        return Site(name=name, hosts={name: Host(name=name)}), {name: observe()}
+        site, found = as_found(host)
+        return site, {found.name: observe()}
     site = workflow.load(site_file)
     if not live:
         if host is not None:
-            workflow.choose_host(site, host)
+            choose_host(site, host)
         return site, {}
-    chosen = workflow.choose_host(site, host)
+    chosen = choose_host(site, host)
     return site, {chosen.name: workflow.look(site, chosen)}
 
 

@@ -96,8 +96,9 @@ def define(
     from bascule.errors import Problem, UsageFault
     from bascule.guest_workflow import check_macs
     from bascule.guests import choose
+    from bascule.host.identity import choose_host
     from bascule.plan.change import Note
-    from bascule.workflow import choose_host, load
+    from bascule.workflow import load
 
     site = load(site_file)
     chosen = choose_host(site, host)

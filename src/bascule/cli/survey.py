@@ -52,6 +52,7 @@ def command(
     from bascule.cli.entry import emit
     from bascule.cli.show_survey import show_survey, survey_as_json
     from bascule.errors import Problem, UsageFault
+    from bascule.host.identity import name_for_site
     from bascule.survey.loops import find_loops
     from bascule.survey.take import survey_captures, survey_live
 
@@ -73,7 +74,7 @@ def command(
         say(f"ended by {signal.Signals(taken.stopped_by).name}; every NIC is as it was")
         raise SystemExit(128 + taken.stopped_by)
     ok = not taken.survey.contradictions and not loops
-    name = chosen.name if chosen is not None else _own_name()
+    name = chosen.name if chosen is not None else name_for_site()
     if as_json:
         emit("survey", {"ok": ok, **survey_as_json(taken.survey, host=name, loops=loops)})
     else:
@@ -81,23 +82,12 @@ def command(
     return 0 if ok else 1
 
 
-def _own_name() -> str:
-    """The name of the machine for the draft, if a site file may call a host so."""
-    import platform
-
-    from bascule.model.values import parse_label
-
-    try:
-        return parse_label(platform.node().partition(".")[0])
-    except ValueError:
-        return "host"
-
-
 def _site(path: str, host: str | None) -> tuple[Site, Host]:
     from bascule import workflow
+    from bascule.host.identity import choose_host
 
     site = workflow.load(path)
-    return site, workflow.choose_host(site, host)
+    return site, choose_host(site, host)
 
 
 def _captures(pairs: tuple[str, ...], nics: tuple[str, ...]) -> dict[str, list[tuple[str, bytes | mmap]]]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import platform
 from pathlib import Path
 
 from bascule import workflow
 from bascule.errors import BasculeError
-from bascule.model.site import Host, Site
+from bascule.host.identity import as_found, choose_host
 
 Stamp = tuple[int, int, int]
 
@@ -22,13 +21,11 @@ class Source:
         self._stamp: Stamp | None = None
         self.problem = ""
         if site_file is None:
-            name = host or platform.node().partition(".")[0] or "host"
-            self.host = Host(name=name)
-            self.site = Site(name=name, hosts={name: self.host})
+            self.site, self.host = as_found(host)
         else:
             self._stamp = _stamp(site_file)
             self.site = workflow.load(site_file)
-            self.host = workflow.choose_host(self.site, host)
+            self.host = choose_host(self.site, host)
 
     def renew(self) -> bool:
         """Read the file again if it is another one; whether anything is different now."""
@@ -40,7 +37,7 @@ class Source:
         self._stamp = stamp
         try:
             site = workflow.load(self.site_file)
-            host = workflow.choose_host(site, self._wish)
+            host = choose_host(site, self._wish)
         except (BasculeError, OSError) as error:
             self.problem = f"the site file is wrong now, and this is its last good version: {first(error)}"
             return True

@@ -1,0 +1,1 @@
+"""Where it runs: this machine or a network namespace of it, and which host of a site file that is."""
