@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from functools import cache
 from ipaddress import ip_address, ip_interface
 from pathlib import Path
@@ -64,9 +63,9 @@ def assert_valid(kind: str, xml: str) -> None:
 PLAIN = guest("g1", nic("g1", 0, "br3", "192.168.1.33/24"), nic("g1", 1, "lab", plug=PlugKind.NETWORK))
 GUESTS = {
     "diskless": PLAIN,
-    "disks": dataclasses.replace(PLAIN, disks=("/var/lib/a.qcow2", "/dev/vg0/b"), vcpus=4, memory=8 << 30),
-    "installed from an ISO": dataclasses.replace(PLAIN, disks=("/a.img",), iso="/iso/debian, 12.iso"),
-    "kernel": dataclasses.replace(PLAIN, kernel="/k", initrd="/i", cmdline="console=ttyS0 a=<b>&c"),
+    "disks": replace(PLAIN, disks=("/var/lib/a.qcow2", "/dev/vg0/b"), vcpus=4, memory=8 << 30),
+    "installed from an ISO": replace(PLAIN, disks=("/a.img",), iso="/iso/debian, 12.iso"),
+    "kernel": replace(PLAIN, kernel="/k", initrd="/i", cmdline="console=ttyS0 a=<b>&c"),
     "macvtap": guest("g2", nic("g2", 0, "eth4", plug=PlugKind.DIRECT)),
     "without NIC": guest("g3"),
 }

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from bascule.apply.prepare import Prepared
 from bascule.errors import BasculeError, CommandFailed, Problem, UsageFault
-from bascule.model.site import GuestNic, PlugKind
+from bascule.model.site import GuestNic
 from bascule.model.state import HostState
 from bascule.model.values import IfName, IpAddress, Mac
 from bascule.probe.dhcp import Client, discover
@@ -171,7 +171,7 @@ def _guests(prepared: Prepared) -> Iterator[Probe]:
 
 def _runs(nic: GuestNic, state: HostState) -> bool:
     link = state.links.get(nic.tap)
-    plain = nic.plug is PlugKind.BRIDGE and nic.vlan is None and not nic.vlans  # a tagged one does not hear the bridge
+    plain = nic.bridge is not None and nic.vlan is None and not nic.vlans  # a tagged one does not hear the bridge
     return plain and link is not None and link.facts.carrier
 
 

@@ -8,7 +8,7 @@ from bascule.draw import alike
 from bascule.draw.look import Look, has_master, has_parent, look_at
 from bascule.draw.scene import Kind, Layer, LinkState, Node, Presence, guest_id, link_id, virtual_id
 from bascule.draw.sheet import Sheet
-from bascule.model.site import Guest, GuestNic, Host, PlugKind, Service, Site
+from bascule.model.site import Guest, GuestNic, Host, Service, Site
 from bascule.model.state import HostState
 
 
@@ -28,9 +28,9 @@ def add_guests(
 
 
 def _look(host: Host, nic: GuestNic, sheet: Sheet, observed: HostState | None) -> Look:
-    if nic.plug is PlugKind.BRIDGE:
+    if nic.bridge:
         return look_at(observed, nic.tap, [has_master(nic.into)])
-    if nic.plug is PlugKind.DIRECT:
+    if nic.shared_nic:
         return look_at(observed, nic.tap, [has_parent(nic.into)])
     want = virtual_id(host.name, nic.into)
     bridge = next((key.rsplit("/", 1)[1] for key, owner in sheet.aliases.items() if owner == want), None)
@@ -107,7 +107,7 @@ def _add_tap(
 ) -> None:
     network = site.network_of(nic)
     name = network.name if network and not nic.vlans else None
-    direct = nic.plug is PlugKind.DIRECT
+    direct = nic.shared_nic is not None
     vlans = _vlans(nic)
     details = [f"MAC {nic.mac} (the guest's)"]
     if vlans:
@@ -132,7 +132,7 @@ def _add_tap(
         sheet.aliases[link_id(host.name, tap)] = node.id
     there = Presence.PRESENT if look.presence is Presence.DRIFTED else look.presence  # what drifted is the other end
     sheet.wire(guest_id(nic.guest), node.id, network=name, presence=there)
-    into = virtual_id(host.name, nic.into) if nic.plug is PlugKind.NETWORK else link_id(host.name, nic.into)
+    into = virtual_id(host.name, nic.into) if nic.virtual_network else link_id(host.name, nic.into)
     link = observed.links.get(nic.tap) if observed else None
     actual = None
     if look.drift and link is not None and (link.master or link.parent):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import ip_interface
 
 from msgspec import Struct
 
@@ -11,9 +10,9 @@ from bascule.draw.look import look_at, without_uplink
 from bascule.draw.scene import Kind, Layer, Node, Presence, exit_id, link_id, virtual_id
 from bascule.draw.sheet import Sheet
 from bascule.model.site import Bridge, Host, Mode, VirtualNetwork
-from bascule.model.state import HostState, Link
+from bascule.model.state import HostState
 from bascule.model.values import IpInterface
-from bascule.plan.virtual_network import bridge_name
+from bascule.plan.target_networks import standing_bridge
 
 
 class WayOut(Struct, frozen=True):
@@ -26,7 +25,7 @@ class WayOut(Struct, frozen=True):
 
 def add_virtual(sheet: Sheet, host: Host, network: VirtualNetwork, observed: HostState | None) -> None:
     """Put a virtual network on the sheet, with the step through which it leads out."""
-    link = virtual_bridge(network, observed)
+    link = standing_bridge(network, observed) if observed is not None else None
     look = look_at(observed, link.name if link else "", ())
     mode = {Mode.NAT: "NAT", Mode.ROUTED: "routed", Mode.ISOLATED: "isolated", Mode.OPEN: "open"}[network.mode]
     details = [f"virtual network, {mode}", *(f"subnet {subnet}" for subnet in network.subnets)]
@@ -123,16 +122,3 @@ def own_addresses(host: Host, bridge: Bridge) -> tuple[IpInterface, ...]:
 
 def _first(addresses: Sequence[IpInterface]) -> str:
     return addresses[0].ip.compressed if addresses else "the host's address"
-
-
-def virtual_bridge(network: VirtualNetwork, observed: HostState | None) -> Link | None:
-    """The bridge that carries a virtual network: Bascule's, else one with an address in its subnet, whoever made it."""
-    if observed is None:
-        return None
-    if (own := observed.links.get(bridge_name(network.name))) is not None:
-        return own
-    for link in sorted(observed.links.values(), key=lambda link: link.name):
-        addresses = [ip_interface(address.ip).ip for address in link.addresses]
-        if link.is_bridge and any(ip in subnet for ip in addresses for subnet in network.subnets):
-            return link
-    return None

@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.model.domain import Domain, DomainNic
-from bascule.model.site import Guest, GuestNic, Host, PlugKind, Site
+from bascule.model.site import Guest, GuestNic, Host, Site
 from bascule.model.values import IfName
 from bascule.plan.change import Change, Note, Risk
 from bascule.plan.step import Phase
@@ -153,7 +153,7 @@ def _is_at(nic: DomainNic, wanted: GuestNic) -> bool:
 def _restart(now: DomainNic, wanted: GuestNic) -> str:
     if now.kind == "direct" and (now.kind, now.into) != (wanted.plug.value, wanted.into):
         return "a macvtap cannot be moved while the guest runs"
-    if wanted.plug is PlugKind.DIRECT and now.kind != "direct":
+    if wanted.shared_nic and now.kind != "direct":
         return "a NIC cannot become a macvtap while the guest runs"
     return "" if now.kind in {"bridge", "network", "direct"} else f"a NIC of type '{now.kind}' cannot be moved"
 
@@ -175,7 +175,7 @@ def with_live_taps(site: Site, host: Host, domains: Sequence[Domain]) -> Site:
 def _as_it_runs(guest: Guest, domain: Domain) -> Guest:
     def live(nic: GuestNic) -> GuestNic:
         now = find_nic(domain.nics, nic)
-        kinds = {"direct"} if nic.plug is PlugKind.DIRECT else {"bridge", "network"}
+        kinds = {"direct"} if nic.shared_nic else {"bridge", "network"}
         if now is None or not now.tap or now.kind not in kinds:
             return nic
         return replace(nic, tap=IfName(now.tap))

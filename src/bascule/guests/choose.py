@@ -18,11 +18,9 @@ from bascule.model.domain import Domain, DomainNic
 from bascule.model.site import Guest, GuestNic, PlugKind
 from bascule.model.values import IfName, Mac, derive_mac, derive_tap
 from bascule.plan.change import Note
-from bascule.plan.virtual_network import bridge_of
 from bascule.system.libvirt import connect
 from bascule.system.run import find_tool, run
 
-DRIVERS = ("libvirt", "qemu")
 Driver = LibvirtDriver | QemuDriver
 
 
@@ -177,7 +175,7 @@ def _guest_nic(domain: Domain, nic: DomainNic) -> GuestNic:
 
 def plug_for(nic: GuestNic) -> Plug:
     """Where a NIC belongs, with the MTU that its bridge has now."""
-    bridge = bridge_of(nic) or IfName(nic.into)
+    bridge = nic.master or IfName(nic.into)
     words = run(("ip", "-o", "link", "show", "dev", str(bridge)), check=False).stdout.split()
     mtu = int(words[words.index("mtu") + 1]) if "mtu" in words else 1500
     return Plug(nic=nic, bridge=bridge, mtu=mtu)

@@ -20,11 +20,10 @@ from bascule.guests.libvirt_networks import NetworkChange, apply_networks
 from bascule.guests.protocol import Plug
 from bascule.guests.qemu import QemuDriver
 from bascule.model.domain import Domain, LibvirtNetwork
-from bascule.model.site import GuestNic, PlugKind
+from bascule.model.site import GuestNic
 from bascule.model.state import HostState
 from bascule.model.values import IfName
 from bascule.plan.change import Change, Note
-from bascule.plan.virtual_network import bridge_of
 
 
 class Seen(Struct, frozen=True, kw_only=True):
@@ -140,7 +139,7 @@ def _make(
     if change.nic is None:
         return choose.define(driver, change.guest)
     nic = _as_there(change.nic, domain)
-    bridge = bridge_of(nic) or IfName(nic.into)
+    bridge = nic.master or IfName(nic.into)
     plug = Plug(nic=nic, bridge=bridge, mtu=mtus.get(bridge, 1500))
     if isinstance(driver, LibvirtDriver):
         return driver.attach([plug]) if change.act is Act.ATTACH else driver.replug([plug])
@@ -158,7 +157,7 @@ def _make(
 
 def _refuse_macvtap(change: GuestChange) -> None:
     nic = change.nic
-    if nic is not None and nic.plug is PlugKind.DIRECT:
+    if nic is not None and nic.shared_nic:
         raise BasculeError(
             Problem(
                 code="PLUG-UNSUPPORTED",

@@ -19,9 +19,8 @@ from bascule.guests.protocol import Plug
 from bascule.guests.qemu_command import Boot, Files
 from bascule.model.domain import Domain, DomainNic
 from bascule.model.site import Guest, GuestNic, PlugKind
-from bascule.model.values import IfName, tap_mac
+from bascule.model.values import IfName, bridge_name, tap_mac
 from bascule.plan.change import Note
-from bascule.plan.virtual_network import bridge_name
 from bascule.system.net.iproute import batch
 from bascule.system.net.netns import Namespace
 from bascule.system.qmp import Qmp
@@ -137,7 +136,7 @@ class QemuDriver:
                 hint="use the libvirt driver, or a bridge",
             )
             for nic in nics
-            if nic.plug is PlugKind.DIRECT
+            if nic.shared_nic
         ]
         if problems:
             raise BasculeError(*problems)

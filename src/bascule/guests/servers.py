@@ -21,10 +21,11 @@ from msgspec.structs import replace
 from bascule.errors import BasculeError, CommandFailed, Problem
 from bascule.guests.virtual_network import leases_in
 from bascule.model.state import FORWARDING, HostState, link_of
+from bascule.model.values import bridge_name
 from bascule.plan.change import Change, Note
 from bascule.plan.diff import diff
 from bascule.plan.step import Phase
-from bascule.plan.virtual_network import Realm, bridge_name, dnsmasq_arguments, needs_server, table_key
+from bascule.plan.virtual_network import Realm, dnsmasq_arguments, needs_server, table_key
 from bascule.system.disk import durable
 from bascule.system.disk.files import remove_file
 from bascule.system.run import find_tool, run

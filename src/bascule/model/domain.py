@@ -87,8 +87,6 @@ class LibvirtNetwork(Struct, frozen=True, kw_only=True):
     addresses: tuple[IpInterface, ...] = ()
     ranges: tuple[tuple[IpAddress, IpAddress], ...] = ()
     reservations: tuple[Reservation, ...] = ()
-    forward_devices: tuple[str, ...] = ()
-    portgroups: tuple[str, ...] = ()
 
 
 class Lease(Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from msgspec import Struct, field
 
 from bascule.errors import Place
 from bascule.model.moment import Moment
-from bascule.model.values import IfName, IpAddress, IpInterface, IpNetwork, Mac, Vid
+from bascule.model.values import IfName, IpAddress, IpInterface, IpNetwork, Mac, Vid, bridge_name
 
 
 class SitePlace(Place):
@@ -243,6 +243,26 @@ class GuestNic(Struct, frozen=True, kw_only=True):
     vlans: tuple[tuple[Vid, Vid], ...] = ()  # ranges of a trunk
     place: Place = NOWHERE
 
+    @property
+    def bridge(self) -> IfName | None:
+        """The bridge that the file names; None on a virtual network and where it shares a NIC."""
+        return IfName(self.into) if self.plug is PlugKind.BRIDGE else None
+
+    @property
+    def virtual_network(self) -> str | None:
+        """The virtual network of its host that it is plugged into; None elsewhere."""
+        return self.into if self.plug is PlugKind.NETWORK else None
+
+    @property
+    def shared_nic(self) -> IfName | None:
+        """The NIC of its host that it shares by macvtap; None where its tap is a port of a bridge."""
+        return IfName(self.into) if self.plug is PlugKind.DIRECT else None
+
+    @property
+    def master(self) -> IfName | None:
+        """The bridge that its tap is a port of, by Bascule's name for it; None where it shares a NIC."""
+        return bridge_name(self.into) if self.plug is PlugKind.NETWORK else self.bridge
+
 
 class Guest(Struct, frozen=True, kw_only=True):
     """A virtual server."""
@@ -355,20 +375,20 @@ class Site(Struct, frozen=True, kw_only=True):
     def network_of(self, nic: GuestNic) -> Network | None:
         """The building's network that a guest NIC stands on; None behind a virtual network or a bridge without NIC."""
         host = self.hosts[self.guests[nic.guest].host]
-        if nic.plug is PlugKind.BRIDGE:
-            bridge = host.bridges[IfName(nic.into)]
+        if nic.bridge is not None:
+            bridge = host.bridges[nic.bridge]
             if nic.vlan is not None and bridge.uplink is not None:
                 return self.network_of_vlan(nic.vlan)
             return self.network_of_bridge(host, bridge)
-        if nic.plug is PlugKind.DIRECT:
-            name = host.nics[IfName(nic.into)].network
+        if nic.shared_nic is not None:
+            name = host.nics[nic.shared_nic].network
             return self.networks[name] if name else None
         return None
 
     def segment_of(self, nic: GuestNic) -> str | None:
         """What the broadcast domain of a guest NIC is called: the building's network, or a host's virtual one."""
-        if nic.plug is PlugKind.NETWORK:
-            return virtual_segment(self.guests[nic.guest].host, nic.into)
+        if nic.virtual_network is not None:
+            return virtual_segment(self.guests[nic.guest].host, nic.virtual_network)
         network = self.network_of(nic)
         return network.name if network else None
 

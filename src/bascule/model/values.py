@@ -83,6 +83,18 @@ def derive_tap(guest: str, index: int) -> IfName:
     return IfName(guest[: IFNAME_MAX - len(suffix)] + suffix)
 
 
+BRIDGE_PREFIX = "vn-"  # of the bridge of a virtual network, before the network's name
+
+
+def bridge_name(network: str) -> IfName:
+    """The bridge of a virtual network: ``vn-`` and its name, shortened with a hash where that is too long."""
+    plain = BRIDGE_PREFIX + network
+    if len(plain) <= IFNAME_MAX:
+        return IfName(plain)
+    digest = hashlib.sha256(network.encode()).hexdigest()[:4]
+    return IfName(plain[: IFNAME_MAX - 5] + "~" + digest)
+
+
 def tap_mac(guest_mac: Mac) -> Mac:
     """The MAC of the host's end of a tap: the guest's with first byte fe, so that no bridge takes it for its own."""
     return Mac("fe" + guest_mac[2:])

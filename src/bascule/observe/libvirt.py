@@ -165,9 +165,6 @@ def network(text: NetworkText) -> LibvirtNetwork:
     """One network from its XML."""
     root = etree.fromstring(text.now.encode(), _PARSER)
     forward = root.find("forward")
-    devices = (
-        [] if forward is None else [forward.get("dev", ""), *(i.get("dev", "") for i in forward.iterfind("interface"))]
-    )
     return LibvirtNetwork(
         name=text.name,
         mode="isolated" if forward is None else forward.get("mode", "nat"),
@@ -181,8 +178,6 @@ def network(text: NetworkText) -> LibvirtNetwork:
             for element in root.iterfind("ip/dhcp/range")
         ),
         reservations=tuple(_reservation(element) for element in root.iterfind("ip/dhcp/host") if element.get("ip")),
-        forward_devices=tuple(dict.fromkeys(device for device in devices if device)),
-        portgroups=tuple(element.get("name", "") for element in root.iterfind("portgroup")),
     )
 
 

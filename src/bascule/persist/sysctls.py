@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bascule.model.site import Host, PlugKind, Site
+from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 
 PATH = "etc/sysctl.d/60-bascule.conf"
@@ -18,7 +18,7 @@ def render(site: Site, host: Host, state: HostState | None = None) -> Mapping[st
 
     ``state`` is what a plan leads to: it tells the NICs that take router advertisements on a host that routes.
     """
-    guests = {nic.into for nic in site.guest_nics(host.name) if nic.plug is PlugKind.DIRECT}
+    guests = {nic.shared_nic for nic in site.guest_nics(host.name)}
     shared = [nic.name for nic in host.nics.values() if nic.name in guests and not nic.has_address]
     silent = [*(bridge.name for bridge in host.bridges.values() if not bridge.has_address), *shared]
     ports = [bridge.port for bridge in host.bridges.values() if bridge.port]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from bascule.model.links import Bond, Bridge, Physical, Vlan
 from bascule.model.site import Bridge as DeclaredBridge
-from bascule.model.site import Host, Nic, PlugKind, Site, StaticRoute
+from bascule.model.site import Host, Nic, Site, StaticRoute
 from bascule.model.state import HostState, PortVlans
 from bascule.model.values import IfName, IpAddress, IpInterface, Mac
 from bascule.persist import config as c
@@ -62,7 +62,7 @@ class _Wanted:
                 self._enslave(member, bond.name)
         for bridge in host.bridges.values():
             self._bridge(bridge)
-        taps = [nic.tap for nic in self.site.guest_nics(host.name) if nic.plug is PlugKind.BRIDGE]
+        taps = [nic.tap for nic in self.site.guest_nics(host.name) if nic.bridge]
         other = [tap for tap in taps if not tap.startswith(("tap", "vnet", "macvtap"))]
         return c.NetworkConfig.of(self.links.values(), (*GUEST_TAPS, *other))
 
@@ -170,7 +170,7 @@ class _Wanted:
         """The uplink carries every VLAN of the bridge's guests, tagged, and the untagged one (as plan.target)."""
         vids: set[int] = set()
         for nic in self.site.guest_nics(self.host.name):
-            if nic.plug is PlugKind.BRIDGE and nic.into == bridge.name:
+            if nic.bridge == bridge.name:
                 vids |= {int(nic.vlan)} if nic.vlan is not None else set()
                 vids |= {vid for first, last in nic.vlans for vid in range(first, last + 1)}
         return (PortVlans(first=1, last=1, pvid=True, untagged=True), *ranges(vids - {1}))

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from bascule.errors import BasculeError
 from bascule.model.domain import Domain
-from bascule.model.site import Guest, Host, PlugKind, Site
+from bascule.model.site import Guest, Host, Site
 from bascule.plan.change import Note
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -298,13 +298,9 @@ def uplink_loads(site: Site, host: Host, speeds: Mapping[str, int] | None = None
     """The declared guests behind each bridge's uplink and behind each NIC with macvtaps."""
     behind: dict[tuple[str, str], list[str]] = {}
     for nic in site.guest_nics(host.name):
-        if nic.plug is PlugKind.BRIDGE:
-            bridge = next((b for b in host.bridges.values() if b.name == nic.into), None)
-            key = (str(bridge.uplink or "") if bridge else "", nic.into)
-        elif nic.plug is PlugKind.DIRECT:
-            key = (nic.into, "")
-        else:
-            key = ("", nic.into)
+        bridge = host.bridges.get(nic.bridge) if nic.bridge else None
+        uplink = nic.shared_nic or (bridge.uplink if bridge else None) or ""
+        key = (str(uplink), "" if nic.shared_nic else nic.into)
         if nic.guest not in behind.setdefault(key, []):
             behind[key].append(nic.guest)
     return tuple(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bascule.model.site import GuestNic, Host, PlugKind, Site
+from bascule.model.site import GuestNic, Host, Site
 from bascule.model.values import IfName
 from bascule.plan.change import Note
 
@@ -14,7 +14,7 @@ FIX = "plug it into a bridge, or give guest and host a second NIC on an isolated
 
 def macvtap_notes(site: Site, host: Host) -> Iterator[Note]:
     """A warning for each guest that shares a NIC of the host, and what it can reach all the same."""
-    nics = [nic for nic in site.guest_nics(host.name) if nic.plug is PlugKind.DIRECT]
+    nics = [nic for nic in site.guest_nics(host.name) if nic.shared_nic]
     for nic in nics:
         text = (
             f"is plugged into {nic.into} directly (macvtap): {TRAP}; {_beside(nic, nics)}{_round(site, host, nic)}{FIX}"

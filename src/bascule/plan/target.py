@@ -15,16 +15,15 @@ from msgspec.structs import replace
 from bascule.errors import BasculeError, Place, Problem
 from bascule.model.links import Bond, Bridge, BridgePort, Vlan
 from bascule.model.site import Bridge as DeclaredBridge
-from bascule.model.site import Host, Nic, PlugKind, Site, StaticRoute
+from bascule.model.site import Host, Nic, Site, StaticRoute
 from bascule.model.state import Address, HostState, Link, PortVlans, Route
-from bascule.model.values import IfName, IpAddress, IpInterface, derive_mac
+from bascule.model.values import IfName, IpAddress, IpInterface, bridge_name, derive_mac
 from bascule.plan.change import Note
 from bascule.plan.hardware import find_nics
 from bascule.plan.macvtap import macvtap_notes
 from bascule.plan.move import heir, inherit, moved_routes, slaac_keys
 from bascule.plan.target_guests import GuestLayer, arp_ignore, ranges
 from bascule.plan.target_networks import accept_ra, kept_tables, network_sysctl_keys
-from bascule.plan.virtual_network import bridge_name
 from bascule.plan.wireless import refuse_wireless
 
 PROTOCOL = "66"  # of the routes that Bascule makes (rtm_protocol; 66 is unassigned in iproute2's rt_protos)
@@ -357,7 +356,7 @@ class _Target(GuestLayer):
         """The uplink of a VLAN-aware bridge carries every VLAN of its guests, tagged, and the untagged one."""
         vids: set[int] = set()
         for nic in self.site.guest_nics(self.host.name):
-            if nic.plug is PlugKind.BRIDGE and nic.into == bridge.name:
+            if nic.bridge == bridge.name:
                 vids |= {nic.vlan} if nic.vlan is not None else set()
                 vids |= {vid for first, last in nic.vlans for vid in range(first, last + 1)}
         if bridge.port is not None:

@@ -9,9 +9,9 @@ from msgspec.structs import replace
 from bascule.errors import BasculeError, Problem
 from bascule.model.links import PORTS_MAX, BridgePort
 from bascule.model.site import Bridge as DeclaredBridge
-from bascule.model.site import GuestNic, PlugKind
+from bascule.model.site import GuestNic
 from bascule.model.state import PortVlans
-from bascule.model.values import IfName
+from bascule.model.values import IfName, bridge_name
 from bascule.plan.change import Note
 from bascule.plan.layer import Layer
 from bascule.plan.target_networks import (
@@ -22,7 +22,7 @@ from bascule.plan.target_networks import (
     network_link,
     why_forwarding,
 )
-from bascule.plan.virtual_network import TABLE_PREFIX, Realm, bridge_name, realms, tables
+from bascule.plan.virtual_network import TABLE_PREFIX, Realm, realms, tables
 
 
 def arp_ignore(name: IfName) -> str:
@@ -79,13 +79,13 @@ class GuestLayer(Layer):
     # ---- guests
 
     def _guest(self, nic: GuestNic) -> None:
-        if nic.plug is PlugKind.NETWORK:
+        if nic.virtual_network is not None:
             self._on_network(nic)
             return
-        if nic.plug is PlugKind.DIRECT:
+        if nic.bridge is None:
             self._direct(nic)
             return
-        bridge = self.host.bridges[IfName(nic.into)]
+        bridge = self.host.bridges[nic.bridge]
         way = {bridge.name, bridge.port, bridge.uplink, *(n.name for n in self.host.uplink_nics(bridge))}
         if self._plug(nic, bridge.name, way) and bridge.vlan_aware:
             self._set(nic.tap, vlans=port_vlans(nic))

@@ -18,14 +18,13 @@ from msgspec import Struct
 
 from bascule.errors import Place, Problem, SiteFault
 from bascule.model.links import Bridge
-from bascule.model.site import GuestNic, Host, Mode, PlugKind, Service, Site, VirtualNetwork
+from bascule.model.site import GuestNic, Host, Mode, Service, Site, VirtualNetwork
 from bascule.model.state import FORWARDING, Address, Link
-from bascule.model.values import IFNAME_MAX, IfName, IpAddress, IpInterface, IpNetwork, Mac, parse_mac
+from bascule.model.values import IfName, IpAddress, IpInterface, IpNetwork, Mac, bridge_name, parse_mac
 
 if TYPE_CHECKING:  # each plan looks here; most hosts have no virtual network
     from bascule.model.domain import Lease, Reservation
 
-BRIDGE_PREFIX = "vn-"
 TABLE_PREFIX = "inet bascule_"  # of the nft table of a virtual network, before its name
 LEASE = "1h"  # dnsmasq's own default (dnsmasq(8), --dhcp-range)
 
@@ -64,22 +63,6 @@ class Realm(Struct, frozen=True, kw_only=True):
         return tuple(address.network for address in self.addresses)
 
 
-def bridge_name(network: str) -> IfName:
-    """The bridge of a virtual network: ``vn-`` and its name, shortened with a hash where that is too long."""
-    plain = BRIDGE_PREFIX + network
-    if len(plain) <= IFNAME_MAX:
-        return IfName(plain)
-    digest = hashlib.sha256(network.encode()).hexdigest()[:4]
-    return IfName(plain[: IFNAME_MAX - 5] + "~" + digest)
-
-
-def bridge_of(nic: GuestNic) -> IfName | None:
-    """The bridge of its host that a guest NIC ends at; None where it shares a NIC (macvtap)."""
-    if nic.plug is PlugKind.DIRECT:
-        return None
-    return bridge_name(nic.into) if nic.plug is PlugKind.NETWORK else IfName(nic.into)
-
-
 def bridge_mac(site: str, host: str, network: str) -> Mac:
     """The stable MAC of a virtual network's bridge, so that guests keep their gateway's over a restart."""
     digest = hashlib.sha256(f"{site}\0{host}\0{network}\0bridge".encode()).digest()
@@ -99,8 +82,8 @@ def table_key(network: str) -> str:
 def realm(site: Site, host: Host, network: VirtualNetwork) -> Realm:
     """Resolve a virtual network. Raises SiteFault for forwards that lead nowhere."""
     problems: list[Problem] = []
-    addresses = tuple(_host_address(subnet) for subnet in network.subnets)
-    nics = [nic for nic in site.guest_nics(host.name) if nic.plug is PlugKind.NETWORK and nic.into == network.name]
+    addresses = tuple(host_address(subnet) for subnet in network.subnets)
+    nics = [nic for nic in site.guest_nics(host.name) if nic.virtual_network == network.name]
     reservations = _reservations(network, nics, {address.ip for address in addresses})
     by_mac = {one.mac: one.address for one in reservations}
     forwards = []
@@ -155,7 +138,7 @@ def realms(site: Site, host: Host) -> tuple[Realm, ...]:
     return tuple(found)
 
 
-def _host_address(subnet: IpNetwork) -> IpInterface:
+def host_address(subnet: IpNetwork) -> IpInterface:
     """The host takes the first address of a subnet, as libvirt's default network does."""
     return ipaddress.ip_interface(f"{subnet.network_address + 1}/{subnet.prefixlen}")
 

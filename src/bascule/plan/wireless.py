@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from bascule.errors import BasculeError, Place, Problem
-from bascule.model.site import Host, PlugKind, Site
+from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.model.values import IfName
 
@@ -30,8 +30,8 @@ def uses(site: Site, host: Host) -> Iterator[Use]:
         for nic in host.uplink_nics(bridge):
             yield Use(nic.name, f"the uplink of {bridge.name}", bridge.place, bridge.name)
     for plug in site.guest_nics(host.name):
-        if plug.plug is PlugKind.DIRECT:
-            yield Use(IfName(plug.into), f"what {plug.guest} is plugged into", plug.place)
+        if plug.shared_nic is not None:
+            yield Use(plug.shared_nic, f"what {plug.guest} is plugged into", plug.place)
 
 
 def refuse_wireless(site: Site, host: Host, observed: HostState) -> None:

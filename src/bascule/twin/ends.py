@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from msgspec import Struct, field
 
 from bascule.model.links import Physical
-from bascule.model.site import GuestNic, Host, Mode, Network, PlugKind, Site, StaticRoute
+from bascule.model.site import GuestNic, Host, Mode, Network, Site, StaticRoute
 from bascule.model.state import HostState
 from bascule.model.values import IFNAME_MAX, IfName, IpAddress, IpInterface, Mac, Vid, derive_mac, tap_mac
 from bascule.plan.change import Note
-from bascule.plan.virtual_network import Realm, bridge_of, realms
+from bascule.plan.virtual_network import Realm, realms
 
 SWITCH_MTU = 9216  # bytes: a switch passes every frame that a host may be set to send
 
@@ -195,7 +195,7 @@ def _guest_end(
                 segment=site.segment_of(nic),
                 gateways=network.gateways if network else _host_gateways(nic, own),
                 plug=nic,
-                bridge=bridge_of(nic),
+                bridge=nic.master,
                 mtu=_mtu(host, nic, state),
             )
         )
@@ -205,7 +205,7 @@ def _guest_end(
 def _host_gateways(nic: GuestNic, own: Sequence[Realm]) -> tuple[IpAddress, ...]:
     """The host is the router of its virtual networks, but of an isolated one."""
     for one in own:
-        if nic.plug is PlugKind.NETWORK and nic.into == one.name and one.mode is not Mode.ISOLATED:
+        if nic.virtual_network == one.name and one.mode is not Mode.ISOLATED:
             return tuple(address.ip for address in one.addresses)
     return ()
 
@@ -213,11 +213,11 @@ def _host_gateways(nic: GuestNic, own: Sequence[Realm]) -> tuple[IpAddress, ...]
 def _mtu(host: Host, nic: GuestNic, state: HostState | None) -> int:
     """As the plan wants it: of the bridge, else of the NIC below it, as declared or as it was found."""
     seen = {name: link.mtu for name, link in state.links.items()} if state else {}
-    if nic.plug is PlugKind.DIRECT:
-        return host.nics[IfName(nic.into)].mtu or seen.get(IfName(nic.into), 1500)
-    if nic.plug is PlugKind.NETWORK:
+    if nic.shared_nic:
+        return host.nics[nic.shared_nic].mtu or seen.get(nic.shared_nic, 1500)
+    if nic.bridge is None:
         return 1500
-    bridge = host.bridges[IfName(nic.into)]
+    bridge = host.bridges[nic.bridge]
     below = [x.mtu or seen.get(x.name) for x in host.uplink_nics(bridge)]
     return bridge.mtu or next(filter(None, below), 1500)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from ipaddress import collapse_addresses, ip_network
 
-from bascule.model.site import Machine, Mode, PlugKind, Site
+from bascule.model.site import Machine, Mode, Site
 from bascule.model.values import IpNetwork
 
 TABLE = "bascule_twin"
@@ -33,7 +33,7 @@ def _behind(site: Site, name: str) -> list[str]:
     guest = site.guests.get(name)
     own = site.hosts[guest.host].virtual_networks if guest else {}
     nics = guest.nics if guest else ()
-    is_hidden = any(nic.plug is PlugKind.NETWORK and own[nic.into].mode is Mode.NAT for nic in nics)
+    is_hidden = any(nic.virtual_network and own[nic.virtual_network].mode is Mode.NAT for nic in nics)
     return declared_addresses(site, guest.host) if guest and is_hidden else []
 
 

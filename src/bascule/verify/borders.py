@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.errors import Place
-from bascule.model.site import Mode, PlugKind, Site, VirtualNetwork, virtual_segment
+from bascule.model.site import Mode, Site, VirtualNetwork, virtual_segment
 from bascule.model.values import IpAddress
 from bascule.plan.virtual_network import PortForward, Realm, realms
 from bascule.probe.question import Answer, Question, Response
@@ -97,7 +97,7 @@ class Borders:
         one, other = question.source.endpoint, target
         for host, guest in ((one, other), (other, one)):
             for nic in self._endpoints.site.guests[guest].nics if guest in self._endpoints.site.guests else ():
-                is_own = self._endpoints.site.guests[guest].host == host and nic.plug is PlugKind.DIRECT
+                is_own = self._endpoints.site.guests[guest].host == host and nic.shared_nic is not None
                 if is_own and any(foot.link == nic.into for foot in self._endpoints.feet(host)):
                     words = f"{host} and {guest} share {nic.into} by macvtap, which passes nothing between them"
                     return Reason(words, nic.place)

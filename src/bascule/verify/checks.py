@@ -9,7 +9,7 @@ from ipaddress import ip_interface
 from msgspec import Struct
 
 from bascule.model.links import Bridge as BridgeOptions
-from bascule.model.site import Bridge, GuestNic, Host, PlugKind, Site
+from bascule.model.site import Bridge, GuestNic, Host, Site
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName, IpInterface, Mac
 from bascule.plan.change import Plan
@@ -67,7 +67,7 @@ def _check_bridge(site: Site, host: Host, bridge: Bridge, state: HostState) -> I
         detail = f"{link.mac}, as {port.name}" if ok else f"{link.mac}, but {port.name} has {port.mac}"
         yield Check(id="bridge-mac", subject=bridge.name, ok=ok, detail=detail)
     yield _has_stp(bridge, link)
-    taps = [nic for nic in site.guest_nics(host.name) if nic.plug is PlugKind.BRIDGE and nic.into == bridge.name]
+    taps = [nic for nic in site.guest_nics(host.name) if nic.bridge == bridge.name]
     for nic in taps:
         yield is_member("tap", nic.tap, bridge.name, state.links.get(nic.tap))
     strangers = sorted({x.name for x in state.ports(bridge.name)} - {nic.tap for nic in taps} - {bridge.port})

@@ -11,10 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from bascule.model.site import GuestNic, Host, PlugKind, Service, Site
+from bascule.model.site import GuestNic, Host, Service, Site
 from bascule.model.state import HostState
 from bascule.model.values import IfName, IpAddress, Mac
-from bascule.plan.virtual_network import bridge_of
 from bascule.probe.ask import ask
 from bascule.probe.protocols import ANSWERED_BY_ALL
 from bascule.probe.question import Answer, Protocol, Question, Response
@@ -68,7 +67,7 @@ def check_guests(site: Site, host: Host, state: HostState, world: World) -> Iter
         if (into := _bridge(inquiry.nic, state)) is not None:
             yield own_tap(inquiry.nic, into, learned)
         yield _recipe(inquiry, host, replies)
-        yield from (_within if inquiry.nic.plug is PlugKind.NETWORK else _properties)(inquiry, replies)
+        yield from (_within if inquiry.nic.virtual_network else _properties)(inquiry, replies)
 
 
 def _inquire(nic: GuestNic, host: Host, state: HostState, endpoints: Endpoints) -> _Inquiry:
@@ -93,7 +92,7 @@ def _inquire(nic: GuestNic, host: Host, state: HostState, endpoints: Endpoints) 
     others = sorted(
         (f for f in endpoints.neighbours(stands[0], nic.guest) if f.asks("arp") and not _is_trap(f, host, nic)),
         # from outside, if there is one; on a virtual network that are the other guests
-        key=lambda foot: (foot.endpoint in site.guests) != (nic.plug is PlugKind.NETWORK),
+        key=lambda foot: (foot.endpoint in site.guests) != (nic.virtual_network is not None),
     )
     inquiry.other = other = next(iter(others), None)
     if other is None:
@@ -139,18 +138,18 @@ def _host_foot(host: Host, nic: GuestNic, state: HostState, endpoints: Endpoints
 
 def _is_trap(foot: Foot, host: Host, nic: GuestNic) -> bool:
     """Whether the foot is the host's own on a NIC that the guest shares: they cannot talk to each other."""
-    return nic.plug is PlugKind.DIRECT and (foot.endpoint, foot.link) == (host.name, nic.into)
+    return (foot.endpoint, foot.link) == (host.name, nic.shared_nic)
 
 
 def _bridge(nic: GuestNic, state: HostState) -> IfName | None:
     """The bridge of a NIC that has one; libvirt may have given a virtual network's another name than we."""
     tap = state.links.get(nic.tap)
-    return tap.master if nic.plug is PlugKind.NETWORK and tap and tap.master else bridge_of(nic)
+    return tap.master if nic.virtual_network and tap and tap.master else nic.master
 
 
 def _mtu(nic: GuestNic, host: Host, state: HostState) -> int:
     """The largest IP packet of the way, in bytes: what tap, bridge and uplink take."""
-    bridge = host.bridges.get(IfName(nic.into)) if nic.plug is PlugKind.BRIDGE else None
+    bridge = host.bridges.get(nic.bridge) if nic.bridge else None
     names = [
         name for name in (nic.tap, _bridge(nic, state) or IfName(nic.into), bridge.port if bridge else None) if name
     ]
@@ -208,7 +207,7 @@ def _recipe(inquiry: _Inquiry, host: Host, replies: Replies) -> Check:
     nic = inquiry.nic
     if not inquiry.recipe:
         where = "is not there" if nic.vlan is None else f"hears nothing of VLAN {nic.vlan} itself"
-        if nic.plug is PlugKind.DIRECT:
+        if nic.shared_nic:
             where = "is shared by macvtap, which passes nothing between host and guest"
         why = inquiry.missing or f"{host.name} has no {_other_nic(nic)} on its network, and {nic.into} {where}"
         return Check(id="arp-from-host", subject=nic.guest, ok=None, detail=f"not asked, because {why}")
@@ -224,7 +223,7 @@ def _recipe(inquiry: _Inquiry, host: Host, replies: Replies) -> Check:
 
 
 def _other_nic(nic: GuestNic) -> str:
-    return "other NIC" if nic.plug is PlugKind.DIRECT else "NIC"
+    return "other NIC" if nic.shared_nic else "NIC"
 
 
 def _within(inquiry: _Inquiry, replies: Replies) -> Iterator[Check]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from bascule.model.site import Host, PlugKind, Site, virtual_segment
+from bascule.model.site import Host, Site, virtual_segment
 from bascule.model.state import FORWARDING, HostState, Link
 from bascule.model.values import IfName, IpAddress
-from bascule.plan.target_networks import rivals
+from bascule.plan.target_networks import standing_bridge
 from bascule.plan.virtual_network import TABLE_PREFIX, Realm, needs_server, realms, sysctls, tables
 from bascule.probe.names import look_up
 from bascule.probe.world import World
@@ -22,14 +22,14 @@ def check_networks(site: Site, host: Host, state: HostState, world: World) -> It
     own = realms(site, host)
     for one in own:
         yield from check_network(site, host, one, state)
-        link = bridge_link_of(one, state)
+        link = standing_bridge(host.virtual_networks[one.name], state)
         if needs_server(one) and one.addresses and link is not None:
             yield from _check_server(host, one, link.name, world)
 
 
 def check_network(site: Site, host: Host, one: Realm, state: HostState) -> Iterator[Check]:
     """What the state alone says of one. Pure."""
-    link = bridge_link_of(one, state)
+    link = standing_bridge(host.virtual_networks[one.name], state)
     yield is_up("bridge-up", link.name if link else one.bridge, link)
     if link is None:
         return
@@ -46,13 +46,8 @@ def check_network(site: Site, host: Host, one: Realm, state: HostState) -> Itera
         detail = f"{' and '.join(words[key] for key in off or wanted)} {'not ' if off else ''}routed"
         yield Check(id="forwarding", subject=link.name, ok=not off, detail=detail)
     for nic in site.guest_nics(host.name):
-        if nic.plug is PlugKind.NETWORK and nic.into == one.name:
+        if nic.virtual_network == one.name:
             yield is_member("tap", nic.tap, link.name, state.links.get(nic.tap))
-
-
-def bridge_link_of(one: Realm, state: HostState) -> Link | None:
-    """The network's bridge: ours, or the one with its address that libvirt made under another name."""
-    return state.links.get(one.bridge) or next((x for x in rivals(one, state) if x.is_bridge), None)
 
 
 def _rules(one: Realm, link: Link, state: HostState) -> Check:

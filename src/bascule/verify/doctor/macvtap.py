@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bascule.model.site import PlugKind
 from bascule.plan.macvtap import FIX, TRAP
 from bascule.verify.doctor.finding import Facts, Finding, Severity
 
@@ -12,7 +11,7 @@ from bascule.verify.doctor.finding import Facts, Finding, Severity
 def look(facts: Facts) -> Iterator[Finding]:
     """Each guest with a direct NIC."""
     for nic in facts.site.guest_nics(facts.host) if facts.site and facts.host else ():
-        if nic.plug is PlugKind.DIRECT:
+        if nic.shared_nic:
             text = f"its NIC {nic.index} is a macvtap: {TRAP}"
             yield Finding(
                 id="macvtap",

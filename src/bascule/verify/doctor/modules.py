@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bascule.model.site import PlugKind
 from bascule.verify.doctor.finding import Facts, Finding, Severity
 
 _ALWAYS = {"tun": "taps", "bridge": "bridges"}
@@ -23,7 +22,7 @@ def look(facts: Facts) -> Iterator[Finding]:
             needed["8021q"] = "VLANs"
         if host.bonds:
             needed["bonding"] = "bonds"
-        if any(nic.plug is PlugKind.DIRECT for nic in facts.site.guest_nics(facts.host)):
+        if any(nic.shared_nic for nic in facts.site.guest_nics(facts.host)):
             needed["macvtap"] = "direct NICs"
     gone = {name: why for name, why in needed.items() if name not in facts.modules}
     if gone:
