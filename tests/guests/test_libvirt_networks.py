@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from ipaddress import ip_interface
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from bascule.errors import BasculeError
 from bascule.guests.domain_xml import Source
@@ -49,7 +49,7 @@ def test_a_restart_names_the_guests_that_it_cuts_and_an_update_does_not() -> Non
     said = change.as_change()
     assert (said.risk, said.guests) == (Risk.DETACHES, ("g1",))
     assert "its mode is nat and shall be route" in said.reason
-    ranged = dataclasses.replace(now, ranges=lab_realm(Mode.NAT).ranges)
+    ranged = replace(now, ranges=lab_realm(Mode.NAT).ranges)
     (change,) = plan_networks([ranged], domains, [lab_realm(Mode.NAT, "192.168.122.21/24")])
     assert change.action == "update"
     assert change.as_change().guests == ()
@@ -77,7 +77,7 @@ def scenario(image: GuestImage) -> None:
         def vm_answers() -> bool:
             return run(("ping", "-c1", "-W1", "192.168.122.30"), namespace=there.host, check=False).status == 0
 
-        empty = dataclasses.replace(plain, reservations=(), names=())
+        empty = replace(plain, reservations=(), names=())
         assert bring(empty) == ["define"]
         driver = LibvirtDriver(hypervisor)
         made = guest("vm", nic("vm", 0, "lab", "192.168.122.30/24", plug=PlugKind.NETWORK), image=image)
@@ -90,7 +90,7 @@ def scenario(image: GuestImage) -> None:
         )
 
         # a reservation is an update, and the guest stays where it is
-        assert bring(dataclasses.replace(plain, names=())) == ["update"]
+        assert bring(replace(plain, names=())) == ["update"]
         assert "master vn-lab" in run(("ip", "link", "show", "vm.0"), namespace=there.host).stdout
 
         # and the way back from it is one, too
@@ -123,7 +123,7 @@ def scenario(image: GuestImage) -> None:
 
         # one that cannot be: the network is as it was
         before = {text.name: text.next for text in hypervisor.networks()}
-        taken = dataclasses.replace(plain, name="second", bridge=plain.bridge)
+        taken = replace(plain, name="second", bridge=plain.bridge)
         seen = libvirt.observe(hypervisor)
         with pytest.raises(BasculeError):
             apply_networks(hypervisor, plan_networks(seen.networks, seen.domains, [taken]), namespace=there.host)
