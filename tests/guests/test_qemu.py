@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from bascule.errors import BasculeError
 from bascule.guests import libvirtd
@@ -107,7 +107,7 @@ def two_guests(image: GuestImage) -> None:
 
         # a bridge that is not there: said, and the guest as it was
         with pytest.raises(BasculeError, match="br8"):
-            driver.replug([plugs[1], dataclasses.replace(plugs[0], bridge=IfName("br8"))])
+            driver.replug([plugs[1], replace(plugs[0], bridge=IfName("br8"))])
         assert f"master {one.bridge}" in run(("ip", "link", "show", "g1.0"), namespace=host).stdout
         wait(lambda: pings("g2", leased), 20, "the guest after a failed move")
 
@@ -133,7 +133,7 @@ def test_real_guests_take_addresses_answer_ask_and_are_moved(image: GuestImage) 
 def wrong(image: GuestImage) -> None:
     lab = Lab()
     host = lab.namespace("host")
-    broken = dataclasses.replace(guest("g1", nic("g1", 0, "br0")), disks=("/nowhere/disk.qcow2",))
+    broken = replace(guest("g1", nic("g1", 0, "br0")), disks=("/nowhere/disk.qcow2",))
     driver = QemuDriver(Path("/run/guests"), {"g1": broken}, accel="tcg", namespace=host)
     with pytest.raises(BasculeError, match="br0") as caught:
         driver.attach([Plug(nic=broken.nics[0], bridge=IfName("br0"))])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from ipaddress import ip_address, ip_interface, ip_network
+
+from msgspec.structs import replace
 
 from bascule.guests import tiny
 from bascule.guests.kernel import GuestImage
@@ -40,8 +41,8 @@ def guest(name: str, *nics: GuestNic, serves: tuple[Service, ...] = (), image: G
     made = Guest(name=name, host="h", memory=tiny.MEMORY, nics=nics, serves=serves)
     if image is None:
         return made
-    made = dataclasses.replace(made, kernel=str(image.kernel), initrd=str(image.initrd))
-    return dataclasses.replace(made, cmdline=tiny.command_line(made))
+    made = replace(made, kernel=str(image.kernel), initrd=str(image.initrd))
+    return replace(made, cmdline=tiny.command_line(made))
 
 
 def virtual_network(
