@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from msgspec.structs import replace
 from tests.guests.test_inventory import made_up_host
 from tests.guests.test_libvirt import BR4, Place, place, wait
 
@@ -118,5 +118,5 @@ def take_out_and_in(there: Place) -> None:
     if element is None:
         raise LookupError("the guest has no NIC")
     there.driver.remove("g1", there.mac)
-    nic = dataclasses.replace(there.guest.nics[0], into="br4")
+    nic = replace(there.guest.nics[0], into="br4")
     there.driver.add("g1", there.mac, domain_xml.Source.of(nic), tap=nic.tap)
