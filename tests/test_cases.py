@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bascule.cli.show_plan import show_plan
+from bascule.cli.show.plan import show_plan
 from bascule.errors import BasculeError
 from bascule.model.state_json import from_json, to_json
 from bascule.plan.batch import script

@@ -16,8 +16,8 @@ import pytest
 from msgspec.structs import replace
 
 from bascule import workflow
-from bascule.cli.rehearse import _in_words
-from bascule.cli.show_report import show_report
+from bascule.cli.show.report import show_report
+from bascule.cli.verbs.rehearse import _in_words
 from bascule.draw.asked import Asked
 from bascule.draw.report import CheckRow, PlanPart, PlanRow, Report, report
 from bascule.draw.report_style import COLOURS

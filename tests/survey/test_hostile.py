@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bascule.cli.show_survey import show_survey, survey_as_json
+from bascule.cli.show.survey import show_survey, survey_as_json
 from bascule.survey.decoders import BY_KEY, DECODERS, Decoder, dissect
 from bascule.survey.evidence import FACT_LIMIT, Collector
 from bascule.survey.frame import Packet

@@ -292,7 +292,7 @@ def test_a_probe_before_an_address_and_link_local_addresses_are_no_senders() -> 
 
 @pytest.mark.parametrize("columns", [80, 120])
 def test_it_reads_well_at_a_terminals_width(columns: int) -> None:
-    from bascule.cli.show_survey import show_survey
+    from bascule.cli.show.survey import show_survey
 
     loud = [*INTERNAL, dhcp_offer(), ra(), lldp(port="Gi0/9"), cdp(), pvst(40)]
     loud += many("10.30.0", 4, "10.30.0.1", tags=(30,))

@@ -40,11 +40,11 @@ class Verbs(click.Group):
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command object of ``cli/<verb>.py``."""
+        """The command object of ``cli/verbs/<verb>.py``."""
         if cmd_name not in VERBS:
             return None
         name = cmd_name.replace("-", "_") + "_" * keyword.iskeyword(cmd_name)  # import_.py
-        module = importlib.import_module(f"bascule.cli.{name}")
+        module = importlib.import_module(f"bascule.cli.verbs.{name}")
         command: click.Command = module.command
         return command
 

@@ -110,7 +110,7 @@ def _columns(columns: int | None) -> int:
 
 def _way(site: Site, highlight: str | None, witness: str | None) -> Highlight | None:
     """What the file promises, or what a rehearsal saw."""
-    from bascule.cli.highlight import ends, from_rehearsal, service_of
+    from bascule.cli.show.highlight import ends, from_rehearsal, service_of
     from bascule.draw.path import Highlight
 
     if highlight is None:

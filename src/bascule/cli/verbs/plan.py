@@ -42,7 +42,7 @@ def command(
     from bascule import workflow
     from bascule.apply.crew import Asked
     from bascule.cli.entry import emit
-    from bascule.cli.show_plan import plan_as_json, show_plan
+    from bascule.cli.show.plan import plan_as_json, show_plan
     from bascule.errors import Problem, UsageFault
     from bascule.plan.batch import script
 

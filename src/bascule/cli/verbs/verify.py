@@ -21,7 +21,7 @@ def command(*, site_file: str, host: str | None, as_json: bool) -> int:
     """
     from bascule import workflow
     from bascule.cli.entry import emit
-    from bascule.cli.show_verdicts import broken, show_checks, show_outcomes, tally
+    from bascule.cli.show.verdicts import broken, show_checks, show_outcomes, tally
 
     seen = workflow.verify(site_file, host=host)
     if as_json:

@@ -59,7 +59,7 @@ def list_(
     that it heard on the guest's own tap. Exit status: 1 when a MAC is not one NIC's alone.
     """
     from bascule.cli.entry import emit
-    from bascule.cli.show_guests import as_document, as_text
+    from bascule.cli.show.guests import as_document, as_text
     from bascule.guest_workflow import inventory
 
     found = inventory(site_file, driver=driver, uri=connect, listen_s=listen)

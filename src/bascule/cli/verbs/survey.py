@@ -50,7 +50,7 @@ def command(
 
     from bascule.cli.common import say
     from bascule.cli.entry import emit
-    from bascule.cli.show_survey import show_survey, survey_as_json
+    from bascule.cli.show.survey import show_survey, survey_as_json
     from bascule.errors import Problem, UsageFault
     from bascule.host.identity import name_for_site
     from bascule.survey.loops import find_loops

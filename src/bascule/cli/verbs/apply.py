@@ -140,7 +140,7 @@ def _make(ready: Ready, *, window_s: float | None, asking: bool, as_json: bool, 
 
 
 def _plan(prepared: Prepared) -> str:
-    from bascule.cli.show_plan import show_plan
+    from bascule.cli.show.plan import show_plan
 
     return show_plan(prepared.host.name, prepared.plan, columns=width())
 
@@ -185,7 +185,7 @@ def _again(fresh: Prepared, *, asking: bool, window_s: float | None, show: Calla
 
 def _finish(ready: Ready, done: Done | None, *, as_json: bool) -> int:
     from bascule.cli.entry import emit
-    from bascule.cli.show_plan import plan_as_json
+    from bascule.cli.show.plan import plan_as_json
 
     prepared = ready.prepared
     try:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from bascule import __version__
 from bascule.cli.common import seconds
-from bascule.cli.show_plan import NOTE_WORDS, headline, outages_of, rows_of
-from bascule.cli.show_verdicts import tally
+from bascule.cli.show.plan import NOTE_WORDS, headline, outages_of, rows_of
+from bascule.cli.show.verdicts import tally
 from bascule.draw.asked import asked
 from bascule.draw.report import CheckRow, PlanPart, PlanRow, Report, report
 from bascule.verify.words import WORDS

@@ -80,7 +80,7 @@ def _look_ahead(site_file: str, highlight: str | None, report_file: str | None) 
             raise UsageFault(Problem(code="REPORT", message=message, hint="make it first, or name another"))
     if highlight is not None and site_file != "-":  # standard input can be read once
         from bascule import workflow
-        from bascule.cli.highlight import choose, ends
+        from bascule.cli.show.highlight import choose, ends
 
         site = workflow.load(site_file)
         choose(ends(highlight), [((wish.source, wish.target, str(wish.service)), None) for wish in site.expectations])
@@ -89,7 +89,7 @@ def _look_ahead(site_file: str, highlight: str | None, report_file: str | None) 
 def _chosen(outcomes: Sequence[Outcome], highlight: str | None) -> int | None:
     if highlight is None:
         return None
-    from bascule.cli.highlight import choose, ends
+    from bascule.cli.show.highlight import choose, ends
 
     asked = [((x.expectation.source, x.expectation.target, str(x.expectation.service)), x.ok) for x in outcomes]
     return choose(ends(highlight), asked)
@@ -98,7 +98,7 @@ def _chosen(outcomes: Sequence[Outcome], highlight: str | None) -> int | None:
 def _write_report(seen: Rehearsal, site_file: str, report_file: str, chosen: int | None) -> None:
     from datetime import datetime
 
-    from bascule.cli.show_report import show_report
+    from bascule.cli.show.report import show_report
 
     page = show_report(seen, site_file, now=datetime.now().astimezone(), chosen=chosen)
     Path(report_file).write_text(page, encoding="utf-8", errors="replace")
@@ -106,8 +106,8 @@ def _write_report(seen: Rehearsal, site_file: str, report_file: str, chosen: int
 
 def _in_words(seen: Rehearsal, *, picture: bool, columns: int, chosen: int | None = None) -> str:
     from bascule.cli.common import speaks_utf8
-    from bascule.cli.show_plan import show_plan
-    from bascule.cli.show_verdicts import broken, show_checks, show_outcomes, tally
+    from bascule.cli.show.plan import show_plan
+    from bascule.cli.show.verdicts import broken, show_checks, show_outcomes, tally
     from bascule.draw import draw
 
     start = f"{', '.join(seen.observed)} as found on this machine" if seen.observed else "NICs only, nothing set up"
@@ -145,7 +145,7 @@ def _way(outcome: Outcome) -> Highlight:
 
 
 def _as_json(seen: Rehearsal) -> dict[str, Any]:
-    from bascule.cli.show_plan import plan_as_json
+    from bascule.cli.show.plan import plan_as_json
 
     return {
         "ok": seen.ok,

@@ -1,0 +1,1 @@
+"""What the verbs return, as words for people and as JSON for machines."""

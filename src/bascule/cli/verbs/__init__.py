@@ -1,0 +1,1 @@
+"""One file per verb, each with its command; imported when the verb is asked for."""
