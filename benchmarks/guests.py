@@ -13,12 +13,13 @@ from tests.guests.test_inventory import made_up_host
 from tests.guests.test_libvirt import BR4, Place, place, wait
 
 from bascule.errors import BasculeError
-from bascule.guests import domain_xml, libvirtd
-from bascule.guests.kernel import GuestImage, guest_image
+from bascule.guests import domain_xml
 from bascule.system.libvirt import binding
 from bascule.system.process.sandbox import sandboxed
 from bascule.system.process.workers import Daemon
 from bascule.system.run import run as run_tool
+from bascule.twin.test_guest import libvirtd
+from bascule.twin.test_guest.kernel import GuestImage, guest_image
 from benchmarks.makers import BASCULE
 from benchmarks.measure import Row, in_turn, process
 

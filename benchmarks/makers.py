@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bascule.guests.libvirtd import PrivateLibvirt
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run as run_tool
+from bascule.twin.test_guest.libvirtd import PrivateLibvirt
 from benchmarks.layout import PORTS, Ground, site_text
 from benchmarks.measure import Run, process
 

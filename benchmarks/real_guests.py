@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bascule.errors import BasculeError
-from bascule.guests import libvirtd
 from bascule.twin import Cast
+from bascule.twin.test_guest import libvirtd
 from benchmarks.makers import BASCULE
 from benchmarks.measure import Row, Usage, process
 from benchmarks.rehearse import SITE

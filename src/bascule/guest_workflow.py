@@ -24,7 +24,7 @@ from bascule.system.libvirt import Hypervisor, connect
 from bascule.system.net.links import link_names
 
 if TYPE_CHECKING:
-    from bascule.guests.choose import Driver
+    from bascule.guests.choice import Driver
     from bascule.guests.inventory import Inventory
     from bascule.model.domain import Domain
     from bascule.model.sightings import Sighting
@@ -69,7 +69,7 @@ def inventory(
     With ``listen_s`` also with what guests and DHCP servers say meanwhile on the bridges.
     """
     from bascule.guests.inventory import agent_sightings, join, lease_sightings
-    from bascule.guests.places import qemu_folder
+    from bascule.guests.paths import qemu_folder
     from bascule.guests.qemu import QemuDriver
     from bascule.guests.virtual_network import leases_in
     from bascule.observe.libvirt import Libvirt, observe

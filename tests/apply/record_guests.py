@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import shutil
 
-from bascule.guests.kernel import GuestImage, guest_image
 from bascule.system.process.sandbox import sandboxed
+from bascule.twin.test_guest.kernel import GuestImage, guest_image
 from tests.apply.hosts import Bed
 from tests.apply.old_states import STATES, Words
 from tests.apply.record_states import keep_state

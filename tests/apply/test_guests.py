@@ -22,10 +22,10 @@ from bascule.apply.prepare import prepare
 from bascule.apply.transaction import Wish, apply
 from bascule.errors import BasculeError
 from bascule.guests import libvirt_undo
-from bascule.guests.kernel import GuestImage
 from bascule.system.libvirt import binding
 from bascule.system.process.sandbox import sandboxed
 from bascule.system.run import run
+from bascule.twin.test_guest.kernel import GuestImage
 from tests.apply.crash import Faults, NoGuard, in_child
 from tests.apply.hosts import environment
 from tests.guests.libvirt_host import SITE, LibvirtHost, libvirt_host, wait_until

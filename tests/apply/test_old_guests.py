@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from bascule.guests.kernel import GuestImage
 from bascule.system.process.sandbox import sandboxed
 from bascule.system.run import run
+from bascule.twin.test_guest.kernel import GuestImage
 from tests.apply.old_states import OldState, look
 from tests.apply.record_guests import bed_of, words_of
 from tests.apply.test_old_states import BEFORE, all_differences

@@ -14,12 +14,12 @@ from typing import Any
 from msgspec import Struct
 
 from bascule.guests.domain_xml import build
-from bascule.guests.kernel import GuestImage
-from bascule.guests.libvirtd import PrivateLibvirt
 from bascule.model.site import PlugKind
 from bascule.system.libvirt import DomainText, Hypervisor
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
+from bascule.twin.test_guest.kernel import GuestImage
+from bascule.twin.test_guest.libvirtd import PrivateLibvirt
 from tests.guests.values import guest, nic
 from tests.lab import Lab
 from tests.patience import patient

@@ -14,11 +14,9 @@ import pytest
 from msgspec import Struct
 
 from bascule.errors import BasculeError
-from bascule.guests import libvirt_undo, libvirtd, network_xml
+from bascule.guests import libvirt_undo, network_xml
 from bascule.guests.domain_xml import Source
-from bascule.guests.kernel import GuestImage, guest_image
 from bascule.guests.libvirt import LibvirtDriver
-from bascule.guests.libvirtd import PrivateLibvirt
 from bascule.guests.protocol import Plug
 from bascule.model.domain import Domain, DomainNic
 from bascule.model.site import Guest, Mode, PlugKind
@@ -28,6 +26,9 @@ from bascule.system.net.netns import Namespace
 from bascule.system.process.sandbox import sandboxed
 from bascule.system.process.workers import Daemon
 from bascule.system.run import run
+from bascule.twin.test_guest import libvirtd
+from bascule.twin.test_guest.kernel import GuestImage, guest_image
+from bascule.twin.test_guest.libvirtd import PrivateLibvirt
 from tests.guests.test_virtual_network import ADDRESSES, ALWAYS, EXPECTED, two_guests
 from tests.guests.values import guest, nic, realm
 from tests.guests.wires import plug_in, street, verdicts

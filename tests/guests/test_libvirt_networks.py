@@ -10,10 +10,8 @@ from msgspec.structs import replace
 
 from bascule.errors import BasculeError
 from bascule.guests.domain_xml import Source
-from bascule.guests.kernel import GuestImage
 from bascule.guests.libvirt import LibvirtDriver
 from bascule.guests.libvirt_networks import apply_networks, plan_networks, restore_network
-from bascule.guests.libvirtd import PrivateLibvirt
 from bascule.guests.virtual_network import set_rules
 from bascule.model.domain import Domain, DomainNic, LibvirtNetwork
 from bascule.model.site import Mode, PlugKind
@@ -22,6 +20,8 @@ from bascule.plan.change import Risk
 from bascule.plan.virtual_network import Realm
 from bascule.system.process.sandbox import sandboxed
 from bascule.system.run import run
+from bascule.twin.test_guest.kernel import GuestImage
+from bascule.twin.test_guest.libvirtd import PrivateLibvirt
 from tests.guests.test_libvirt import image, wait
 from tests.guests.test_virtual_network import ADDRESSES, FORWARDED, G1
 from tests.guests.values import SSH, guest, nic, realm, site, virtual_network

@@ -9,17 +9,17 @@ import pytest
 from msgspec.structs import replace
 
 from bascule.errors import BasculeError
-from bascule.guests import libvirtd
-from bascule.guests.kernel import GuestImage, guest_image
+from bascule.guests.agent import ask
 from bascule.guests.protocol import Plug
 from bascule.guests.qemu import QemuDriver
 from bascule.guests.qemu_command import Files
-from bascule.guests.questions import ask
-from bascule.guests.tiny import READY, Wish, as_tiny
 from bascule.model.site import Mode, PlugKind, Service
 from bascule.model.values import IfName
 from bascule.system.process.sandbox import sandboxed
 from bascule.system.run import run
+from bascule.twin.test_guest import libvirtd
+from bascule.twin.test_guest.init import READY, NicSettings, as_test_guest
+from bascule.twin.test_guest.kernel import GuestImage, guest_image
 from tests.guests.test_libvirt import wait
 from tests.guests.values import guest, nic, realm, site, virtual_network
 from tests.guests.wires import GATEWAY, running, seen_as, serving, street
@@ -50,9 +50,9 @@ def two_guests(image: GuestImage) -> None:
     with running(told, host, Path("/run/net")) as network:
         lab.ip(host, "link add br9 type bridge forward_delay 0")
         lab.ip(host, "link set br9 up")
-        wishes = {"g2": {0: Wish(gateways=(one.addresses[0].ip,))}}
+        wishes = {"g2": {0: NicSettings(gateways=(one.addresses[0].ip,))}}
         files = (str(image.kernel), str(image.initrd))
-        played = {name: as_tiny(made, *files, wishes.get(name)) for name, made in told.guests.items()}
+        played = {name: as_test_guest(made, *files, wishes.get(name)) for name, made in told.guests.items()}
         folder = Path("/run/guests")
         driver = QemuDriver(folder, played, accel="tcg", namespace=host)
 

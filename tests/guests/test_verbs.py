@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from bascule.guests.kernel import GuestImage
 from bascule.system.process.sandbox import sandboxed
 from bascule.system.run import run
+from bascule.twin.test_guest.kernel import GuestImage
 from tests.guests.libvirt_host import LibvirtHost, libvirt_host, qemu_host, qemu_site, wait_until
 from tests.guests.test_libvirt import image
 

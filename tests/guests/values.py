@@ -6,8 +6,6 @@ from ipaddress import ip_address, ip_interface, ip_network
 
 from msgspec.structs import replace
 
-from bascule.guests import tiny
-from bascule.guests.kernel import GuestImage
 from bascule.model.site import (
     DhcpRange,
     Forward,
@@ -22,6 +20,8 @@ from bascule.model.site import (
 )
 from bascule.model.values import derive_mac, derive_tap
 from bascule.plan.virtual_network import Realm, realms
+from bascule.twin.test_guest import init
+from bascule.twin.test_guest.kernel import GuestImage
 
 
 def nic(guest: str, index: int, into: str, *addresses: str, plug: PlugKind = PlugKind.BRIDGE) -> GuestNic:
@@ -38,11 +38,11 @@ def nic(guest: str, index: int, into: str, *addresses: str, plug: PlugKind = Plu
 
 
 def guest(name: str, *nics: GuestNic, serves: tuple[Service, ...] = (), image: GuestImage | None = None) -> Guest:
-    made = Guest(name=name, host="h", memory=tiny.MEMORY, nics=nics, serves=serves)
+    made = Guest(name=name, host="h", memory=init.MEMORY, nics=nics, serves=serves)
     if image is None:
         return made
     made = replace(made, kernel=str(image.kernel), initrd=str(image.initrd))
-    return replace(made, cmdline=tiny.command_line(made))
+    return replace(made, cmdline=init.command_line(made))
 
 
 def virtual_network(

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from bascule.guests import tiny
 from bascule.probe.world import Voice
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
+from bascule.twin.test_guest import init
 
 Speaker = Callable[[str, str], str | None]  # number and words of a question to the line that is answered, if any
 
@@ -49,7 +49,7 @@ def voice(folder: Path, speaker: Speaker, *, lines: int | None = None) -> Iterat
                     talk.sendall(f"{said}\n".encode())
 
         threading.Thread(target=listen, daemon=True).start()
-        yield Voice(path=path, asks=tiny.SPEAKS, answers=tiny.SPEAKS)
+        yield Voice(path=path, asks=init.SPEAKS, answers=init.SPEAKS)
         door.shutdown(socket.SHUT_RDWR)
 
 
@@ -64,9 +64,9 @@ def busybox(folder: Path, room: Namespace) -> Speaker:
     for applet in ("arping", "ip", "mount", "nc", "ping", "sh"):
         (tools / applet).symlink_to(tool)
     for name in ("heard", "offer"):
-        (scripts / name).write_text(tiny.SCRIPTS[name].replace("#!/bin/sh", f"#!{tools}/sh"))
+        (scripts / name).write_text(init.SCRIPTS[name].replace("#!/bin/sh", f"#!{tools}/sh"))
         (scripts / name).chmod(0o755)
-    script = tiny.QUESTION.replace("/heard", f"{scripts}/heard").replace("/offer", f"{scripts}/offer")
+    script = init.QUESTION.replace("/heard", f"{scripts}/heard").replace("/offer", f"{scripts}/offer")
     around = f"PATH={tools}; mount -t sysfs sysfs /sys; {script}\nquestion $words 2>&1"
 
     def speak(number: str, words: str) -> str:

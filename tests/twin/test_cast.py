@@ -10,12 +10,12 @@ import pytest
 from msgspec.structs import replace
 
 from bascule.errors import BasculeError, CommandFailed, MissingTool, NotPermitted, Problem
-from bascule.guests import kernel, libvirtd, tiny
 from bascule.guests.accel import Accel
-from bascule.guests.kernel import GuestImage
 from bascule.plan.capacity import Memory
 from bascule.twin import Cast, cast, virtual_machines
 from bascule.twin.ends import wire
+from bascule.twin.test_guest import init, kernel, libvirtd
+from bascule.twin.test_guest.kernel import GuestImage
 from tests.twin.sites import by_name, guest, production
 
 
@@ -114,7 +114,7 @@ def test_more_guests_than_the_memory_holds_are_refused(monkeypatch: pytest.Monke
 
 def test_more_than_a_command_line_holds_is_refused() -> None:
     many = guest("many", "br3", "192.168.1.5/24", serves=tuple(f"tcp/{port}" for port in range(1000, 1800, 2)))
-    ((code, words),) = problems(lambda: tiny.command_line(many))
+    ((code, words),) = problems(lambda: init.command_line(many))
     assert code == "GUEST-WORDS"
     assert "'many'" in words
 

@@ -18,10 +18,10 @@ from msgspec.structs import replace
 
 from bascule import workflow
 from bascule.errors import BasculeError
-from bascule.guests import libvirtd
-from bascule.guests.kernel import GuestImage
 from bascule.twin import Cast
 from bascule.twin.cast import Kind
+from bascule.twin.test_guest import libvirtd
+from bascule.twin.test_guest.kernel import GuestImage
 from bascule.verify.witness import Witness
 from bascule.workflow import Rehearsal
 from tests.patience import HUNG_S, patient
@@ -124,7 +124,7 @@ def test_a_dead_guest_proves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     found = cast("qemu")
     dead = replace(found, image=panicking(found.image, tmp_path))
     monkeypatch.setattr(Cast, "of", lambda kind: dead)
-    monkeypatch.setattr("bascule.guests.real.BOOT_S", HUNG_S)
+    monkeypatch.setattr("bascule.twin.test_guest.pool.BOOT_S", HUNG_S)
     site = tmp_path / "dead.yaml"
     site.write_text(DEAD)
     start = time.monotonic()

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from bascule.errors import BasculeError, NotPermitted
-from bascule.guests.places import qemu_folder
+from bascule.guests.paths import qemu_folder
 from bascule.model.site import Host, Site
 from bascule.plan.change import Note
 from bascule.system.boot import has_systemd
 from bascule.system.net.netns import is_machines_own
 
 if TYPE_CHECKING:  # a host without guests loads neither libvirt's binding nor an XML parser
-    from bascule.guests.choose import Driver
+    from bascule.guests.choice import Driver
     from bascule.guests.part import Seen
 
 SOCKETS = ("libvirt-sock", "virtqemud-sock")  # below /run/libvirt: the one daemon, or the one for QEMU alone
@@ -70,28 +70,28 @@ def _seen(asked: Asked, site: Site, host: Host) -> tuple[Seen | None, tuple[Note
     if asked.driver == "none" or not (concerned or asked.driver):
         return None, ()
     if asked.driver or asked.uri is not None:
-        from bascule.guests import choose
+        from bascule.guests import choice
 
-        return see(choose.choose(asked.driver or "libvirt", uri=asked.uri)), ()
+        return see(choice.choose(asked.driver or "libvirt", uri=asked.uri)), ()
     return _whoever_is_there()
 
 
 def _whoever_is_there() -> tuple[Seen | None, tuple[Note, ...]]:
     notes: tuple[Note, ...] = ()
     if libvirt_may_be_here():
-        from bascule.guests import choose
+        from bascule.guests import choice
 
         try:
-            return see(choose.choose("libvirt")), ()
+            return see(choice.choose("libvirt")), ()
         except BasculeError as error:
             why = "; ".join(problem.message for problem in error.problems)
             if isinstance(error, NotPermitted):
                 text = f"could not be asked, so its guests and networks are not in this plan: {why}"
                 notes = (Note(kind="warning", subject="libvirt", text=text),)
     if any(qemu_folder().glob("*/guest.json")):
-        from bascule.guests import choose
+        from bascule.guests import choice
 
-        return see(choose.choose("qemu")), notes
+        return see(choice.choose("qemu")), notes
     return None, notes
 
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 
 from bascule.errors import BasculeError, Problem
 from bascule.guests import domain_xml
-from bascule.guests.announce import announce, forget_elsewhere
 from bascule.guests.domain_xml import Element
+from bascule.guests.gratuitous_arp import announce, forget_elsewhere
 from bascule.model.values import IfName, Mac
 from bascule.system.libvirt import DomainText, Hypervisor, connect
 from bascule.system.net.iproute import batch

@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from bascule.errors import BasculeError, Problem
-from bascule.guests import choose
+from bascule.guests import choice
 from bascule.guests.changes import Act, GuestChange, find_nic
 from bascule.guests.libvirt import LibvirtDriver
 from bascule.guests.libvirt_networks import NetworkChange, apply_networks
@@ -29,7 +29,7 @@ from bascule.plan.change import Change, Note
 class Seen(Struct, frozen=True, kw_only=True):
     """A driver and what it knows at one moment."""
 
-    driver: choose.Driver
+    driver: choice.Driver
     domains: tuple[Domain, ...] = ()
     networks: tuple[LibvirtNetwork, ...] = ()
 
@@ -134,10 +134,10 @@ def _facts(driver: QemuDriver, names: Iterable[str]) -> dict[str, Any]:
 
 
 def _make(
-    driver: choose.Driver, change: GuestChange, domain: Domain | None, mtus: Mapping[str, int]
+    driver: choice.Driver, change: GuestChange, domain: Domain | None, mtus: Mapping[str, int]
 ) -> tuple[Note, ...]:
     if change.nic is None:
-        return choose.define(driver, change.guest)
+        return choice.define(driver, change.guest)
     nic = _as_there(change.nic, domain)
     bridge = nic.master or IfName(nic.into)
     plug = Plug(nic=nic, bridge=bridge, mtu=mtus.get(bridge, 1500))
@@ -146,12 +146,12 @@ def _make(
     _refuse_macvtap(change)
     notes: tuple[Note, ...] = ()
     if change.act is Act.ATTACH:
-        choose.remember(driver, nic.guest, lambda nics: (*nics, nic))  # before, so that the way back knows of it
+        choice.remember(driver, nic.guest, lambda nics: (*nics, nic))  # before, so that the way back knows of it
         notes = driver.attach([plug])
     else:
         if change.act is Act.REPLUG:
             notes = driver.replug([plug])
-        choose.remember(driver, nic.guest, lambda nics: tuple(nic if n.index == nic.index else n for n in nics))
+        choice.remember(driver, nic.guest, lambda nics: tuple(nic if n.index == nic.index else n for n in nics))
     return notes
 
 

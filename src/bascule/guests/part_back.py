@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bascule.errors import BasculeError
-from bascule.guests import choose
+from bascule.guests import choice
 from bascule.guests.libvirt import LibvirtDriver
 from bascule.guests.libvirt_networks import restore_network
 from bascule.guests.libvirt_undo import RECONNECT_S
-from bascule.guests.places import qemu_folder
+from bascule.guests.paths import qemu_folder
 from bascule.guests.protocol import Plug
 from bascule.guests.qemu import QemuDriver, guest_of
 from bascule.model.values import IfName
@@ -124,7 +124,7 @@ def _forget(driver: LibvirtDriver, name: str, made: DomainText | None) -> tuple[
 
 
 def _qemu(way: _Way, kept: Mapping[str, Any], made: Mapping[str, Any]) -> None:
-    driver = QemuDriver(qemu_folder(), choose.known_guests(), accel="")
+    driver = QemuDriver(qemu_folder(), choice.known_guests(), accel="")
     after = made.get("guests", {})
     for name, facts in kept["guests"].items():
         way.step(lambda name=name, facts=facts: _put_back(driver, name, facts, after.get(name)))  # type: ignore[misc]
@@ -150,7 +150,7 @@ def _put_back(
     for nic in old.nics if running else ():
         bridge = facts["bridges"].get(nic.tap)
         if bridge and (made is None or now.get(nic.tap) != bridge):  # a crash may have left its cable out
-            driver.replug([Plug(nic=nic, bridge=IfName(bridge), mtu=choose.plug_for(nic).mtu)])
+            driver.replug([Plug(nic=nic, bridge=IfName(bridge), mtu=choice.plug_for(nic).mtu)])
     return tuple(said)
 
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from bascule.errors import BasculeError, CommandFailed, Problem
 from bascule.guests import qemu_command, taps
-from bascule.guests.announce import announce, forget_elsewhere
+from bascule.guests.gratuitous_arp import announce, forget_elsewhere
 from bascule.guests.protocol import Plug
 from bascule.guests.qemu_command import Boot, Files
 from bascule.model.domain import Domain, DomainNic

@@ -1,7 +1,7 @@
 """Questions that another system asks for us, in lines over a socket: a virtual machine has no namespace of ours.
 
 We write ``NUMBER WORDS``, it answers ``NUMBER STATUS WHAT-ITS-PROGRAM-SAID``, many at a time, in any order. The other
-half of this language stands in :mod:`bascule.guests.tiny`; what its programs say is busybox's own wording.
+half of this language stands in :mod:`bascule.twin.test_guest.init`; what its programs say is busybox's own wording.
 """
 
 from __future__ import annotations

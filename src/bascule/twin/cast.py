@@ -18,7 +18,7 @@ from bascule.twin.players import NamespacePlayers, Players
 
 if TYPE_CHECKING:  # real guests bring much with them that a rehearsal with namespaces does not wait for
     from bascule.guests.accel import Accel
-    from bascule.guests.kernel import GuestImage
+    from bascule.twin.test_guest.kernel import GuestImage
 
 Kind = Literal["namespace", "qemu", "libvirt"]
 KINDS: tuple[str, ...] = get_args(Kind)
@@ -37,9 +37,9 @@ class Cast(Struct, frozen=True, kw_only=True):
         """Find what such guests need. Raises MissingTool or NotPermitted with what to install, or who to be."""
         if kind == "namespace":
             return cls()
-        from bascule.guests import libvirtd
         from bascule.guests.accel import accel
-        from bascule.guests.kernel import busybox, guest_image
+        from bascule.twin.test_guest import libvirtd
+        from bascule.twin.test_guest.kernel import busybox, guest_image
 
         problems: list[Problem] = []
         needed = [_require_taps, lambda: require_tools(["qemu-system-x86_64"]), busybox]

@@ -11,10 +11,7 @@ from typing import Literal
 from msgspec.structs import replace
 
 from bascule.errors import BasculeError
-from bascule.guests import tiny
-from bascule.guests.kernel import GuestImage
 from bascule.guests.protocol import Plug
-from bascule.guests.real import LibvirtGuests, QemuGuests, RealGuests
 from bascule.model.site import Guest, Service, Site
 from bascule.model.values import IfName, IpInterface, Mac
 from bascule.observe.memory import observe_memory
@@ -25,6 +22,9 @@ from bascule.system.net.netns import Namespace
 from bascule.twin import leases, networks
 from bascule.twin.ends import End, EndNic, Standing, Wiring
 from bascule.twin.players import Addresses
+from bascule.twin.test_guest import init
+from bascule.twin.test_guest.kernel import GuestImage
+from bascule.twin.test_guest.pool import LibvirtPool, QemuPool, VmPool
 
 EMULATED_PATIENCE = 5.0  # an emulated processor is some twenty times slower, and shared by all guests
 OVERHEAD = 64 << 20  # bytes that QEMU takes beside a guest's own memory, measured
@@ -33,7 +33,7 @@ LEASE_S, NOBODY_S = 20.0, 2.0  # how long one waits for a lease: where the file 
 
 
 class VirtualMachines:
-    """One :class:`RealGuests` for each host that has guests."""
+    """One :class:`VmPool` for each host that has guests."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class VirtualMachines:
         self._notes: list[Note] = []
         self._found: dict[tuple[str, Mac], tuple[IpInterface, ...]] = {}
         self._dumb: set[str] = set()
-        self._hosts: dict[str, RealGuests] = {}
+        self._hosts: dict[str, VmPool] = {}
         for number, (host, own) in enumerate(wiring.realms.items()):
             guests = {
                 name: self._tiny(site.guests[name], end, image)
@@ -70,13 +70,13 @@ class VirtualMachines:
             # a short path: a socket's name has at most 107 bytes, a guest's 63
             below = folder / f"vm{number}"
             if kind == "libvirt":
-                self._hosts[host] = LibvirtGuests(rooms[host], guests, own, accel=accel, folder=below)
+                self._hosts[host] = LibvirtPool(rooms[host], guests, own, accel=accel, folder=below)
             else:
-                self._hosts[host] = QemuGuests(rooms[host], guests, accel=accel, folder=below)
+                self._hosts[host] = QemuPool(rooms[host], guests, accel=accel, folder=below)
 
     def _tiny(self, guest: Guest, end: End, image: GuestImage) -> Guest:
         wishes = {
-            plug.index: tiny.Wish(
+            plug.index: init.NicSettings(
                 gateways=tuple(gateway for link, gateway in end.routes if link == nic.link),
                 routes=nic.routes,
                 mtu=nic.mtu if nic.mtu != 1500 else None,
@@ -89,7 +89,7 @@ class VirtualMachines:
                 self._notes.append(Note(kind="unsupported", subject=guest.name, text=f"{text}; it is not asked"))
         played = tuple(nic for nic in guest.nics if nic.index in wishes)
         less = replace(guest, nics=played, serves=self._served(guest))
-        return tiny.as_tiny(less, str(image.kernel), str(image.initrd), wishes)
+        return init.as_test_guest(less, str(image.kernel), str(image.initrd), wishes)
 
     def _served(self, guest: Guest) -> tuple[Service, ...]:
         """What the guest serves; of very many ports only those that will be asked."""
@@ -166,7 +166,7 @@ class VirtualMachines:
                     found[name, nic.link] = tuple(address for address in has if address not in nic.addresses)
         return found, notes
 
-    def _of(self, guest: str) -> RealGuests:
+    def _of(self, guest: str) -> VmPool:
         return self._hosts[self._site.guests[guest].host]
 
     def links(self) -> Iterator[tuple[Namespace, str]]:
@@ -189,8 +189,8 @@ class VirtualMachines:
             network=nic.segment,
             voice=Voice(
                 path=self._of(end.name).questions(end.name),
-                asks=frozenset() if end.name in self._dumb or nic.bridge is None else tiny.SPEAKS,
-                answers=frozenset() if nic.bridge is None else tiny.SPEAKS,
+                asks=frozenset() if end.name in self._dumb or nic.bridge is None else init.SPEAKS,
+                answers=frozenset() if nic.bridge is None else init.SPEAKS,
             ),
         )
 
@@ -209,7 +209,7 @@ class VirtualMachines:
 
 def _require_memory(guests: int) -> None:
     """Refuse what would have the kernel kill somebody's process. Raises BasculeError."""
-    wanted = guests * (tiny.MEMORY + OVERHEAD)
+    wanted = guests * (init.MEMORY + OVERHEAD)
     free = observe_memory().available
     if free is not None and wanted > free:
         raise BasculeError.of(

@@ -16,20 +16,21 @@ from typing import Self
 from msgspec.structs import replace
 
 from bascule.errors import BasculeError
-from bascule.guests import domain_xml, taps, tiny
+from bascule.guests import domain_xml, taps
+from bascule.guests.agent import ask
 from bascule.guests.libvirt import LibvirtDriver
 from bascule.guests.libvirt_networks import apply_networks, plan_networks
-from bascule.guests.libvirtd import PrivateLibvirt
 from bascule.guests.protocol import Plug
 from bascule.guests.qemu import QemuDriver
 from bascule.guests.qemu_command import Files
-from bascule.guests.questions import ask
 from bascule.model.site import Guest, GuestNic
 from bascule.model.values import IfName, IpInterface, Mac
 from bascule.plan.change import Note
 from bascule.plan.virtual_network import Realm
 from bascule.system.net.iproute import batch
 from bascule.system.net.netns import Namespace
+from bascule.twin.test_guest import init
+from bascule.twin.test_guest.libvirtd import PrivateLibvirt
 
 BOOT_S = 60.0  # an emulated guest on a busy machine; measured 3 s on an idle one
 MORE_S = 5.0  # for each guest more, all of which boot at the same time
@@ -37,7 +38,7 @@ PANIC = "Kernel panic"
 ANSWER_S = 15.0  # to a question about itself
 
 
-class RealGuests(ABC):
+class VmPool(ABC):
     """The guests of one host, which have been made tiny. Who runs them is left to the two below."""
 
     def __init__(self, host: Namespace, guests: Mapping[str, Guest], *, accel: str, folder: Path) -> None:
@@ -72,7 +73,7 @@ class RealGuests(ABC):
         missing = [
             Note(kind="unsupported", subject=name, text=f"{service}: the tiny guest of a twin has no UDP server")
             for name, guest in self._guests.items()
-            for service in tiny.not_served(guest)
+            for service in init.not_served(guest)
         ]
         return (*missing, *self._wait(BOOT_S + MORE_S * len(self._guests)))
 
@@ -83,7 +84,7 @@ class RealGuests(ABC):
         while waiting:
             for name in list(waiting):
                 waiting[name] = said = self.console(name)
-                if tiny.READY in said:
+                if init.READY in said:
                     del waiting[name]
             if time.monotonic() > end or all(PANIC in said for said in waiting.values()):
                 break
@@ -113,7 +114,7 @@ class RealGuests(ABC):
         """
         end = time.monotonic() + timeout_s
         while True:
-            found = tiny.parse_addresses(ask(self.questions(name), "address", timeout_s=ANSWER_S).said)
+            found = init.parse_addresses(ask(self.questions(name), "address", timeout_s=ANSWER_S).said)
             if all(found.get(mac) for mac in wanted) or time.monotonic() > end:
                 return found
             time.sleep(0.1)
@@ -128,7 +129,7 @@ class RealGuests(ABC):
         self.close()
 
 
-class QemuGuests(RealGuests):
+class QemuPool(VmPool):
     """Bare QEMU processes on taps that are made and plugged as on a host without libvirt."""
 
     def __init__(self, host: Namespace, guests: Mapping[str, Guest], *, accel: str, folder: Path) -> None:
@@ -142,16 +143,16 @@ class QemuGuests(RealGuests):
         return notes
 
     def launch(self) -> None:
-        """As RealGuests says."""
+        """As VmPool says."""
         self._driver.start(list(self._guests))
 
     def close(self) -> None:
-        """As RealGuests says."""
+        """As VmPool says."""
         for name in self._guests:
             self._driver.stop(name)
 
 
-class LibvirtGuests(RealGuests):
+class LibvirtPool(VmPool):
     """Domains and virtual networks of a libvirt of our own; it makes the taps when it starts them."""
 
     def __init__(
@@ -166,7 +167,7 @@ class LibvirtGuests(RealGuests):
         self._hypervisor = self._libvirt.connect()
 
     def create(self, standing: Sequence[tuple[GuestNic, Mac, int]]) -> None:
-        """As RealGuests says; they go when their guest starts."""
+        """As VmPool says; they go when their guest starts."""
         super().create(standing)
         self._standing += [nic.tap for nic, _, _ in standing]
 
@@ -203,7 +204,7 @@ class LibvirtGuests(RealGuests):
         )
 
     def close(self) -> None:
-        """As RealGuests says."""
+        """As VmPool says."""
         self._hypervisor.close()
         self._libvirt.close()
 

@@ -11,7 +11,7 @@ from bascule.errors import BasculeError, MissingTool, Problem
 from bascule.guests.accel import accel
 from bascule.guests.domain_xml import Source
 from bascule.guests.libvirt import LibvirtDriver
-from bascule.guests.places import qemu_folder
+from bascule.guests.paths import qemu_folder
 from bascule.guests.protocol import Plug
 from bascule.guests.qemu import QemuDriver, guest_of
 from bascule.model.domain import Domain, DomainNic

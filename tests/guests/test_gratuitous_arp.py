@@ -9,7 +9,7 @@ import socket
 
 import pytest
 
-from bascule.guests.announce import announce, forget_elsewhere, reverse_arp
+from bascule.guests.gratuitous_arp import announce, forget_elsewhere, reverse_arp
 from bascule.model.values import IfName, Mac
 from bascule.system.run import run
 from tests.lab import Lab

@@ -17,8 +17,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from bascule.errors import BasculeError, MissingTool, Problem
-from bascule.guests import tiny
 from bascule.system.run import find_tool, run
+from bascule.twin.test_guest import init
 
 OLD_S = 7 * 86400
 BUSYBOXES = (Path("/usr/bin/busybox"), Path("/bin/busybox"))
@@ -117,7 +117,7 @@ def _modules(root: Path, version: str) -> Mapping[str, bytes] | None:
         if not {"virtio_net"} <= files.keys() | inside:
             continue
         found = {name: _read(files[name]) for name in _NEEDED if name in files}
-        return tiny.load_order(tiny.MODULES, found)
+        return init.load_order(init.MODULES, found)
     return None
 
 
@@ -142,7 +142,7 @@ def _read(path: Path) -> bytes:
 
 
 def _image(kernel: Path, modules: Mapping[str, bytes], busybox: bytes, folder: Path, *, origin: str) -> GuestImage:
-    content = tiny.archive(busybox, modules)
+    content = init.archive(busybox, modules)
     folder.mkdir(parents=True, exist_ok=True)
     # by its content, so that another Bascule that runs at the same time does not change what boots here
     initrd = folder / f"initrd-{kernel.name.removeprefix('vmlinuz-')}-{sha256(content).hexdigest()[:12]}.cpio"

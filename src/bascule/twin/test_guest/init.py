@@ -16,9 +16,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.errors import BasculeError
-from bascule.guests import cpio
 from bascule.model.site import Guest, GuestNic, Service, StaticRoute
 from bascule.model.values import IpAddress, IpInterface, Mac, parse_mac
+from bascule.twin.test_guest import cpio
 
 MEMORY = 96 << 20  # bytes that the tiny guest needs, measured: 64 MiB is too little to unpack the archive on 6.1
 PORT_MEMORY = 512 << 10  # bytes for each port that it serves: a process that listens
@@ -166,7 +166,7 @@ def archive(busybox: bytes, modules: Mapping[str, bytes]) -> bytes:
     return cpio.archive(entries)
 
 
-class Wish(Struct, frozen=True, kw_only=True):
+class NicSettings(Struct, frozen=True, kw_only=True):
     """What a NIC of the tiny guest is told beside its own addresses: gateways, other routes, its MTU in bytes."""
 
     gateways: tuple[IpAddress, ...] = ()
@@ -174,9 +174,9 @@ class Wish(Struct, frozen=True, kw_only=True):
     mtu: int | None = None
 
 
-def as_tiny(guest: Guest, kernel: str, initrd: str, wishes: Mapping[int, Wish] | None = None) -> Guest:
-    """The guest with its own NICs and ports, but the tiny system in place of its own; ``wishes`` by NIC index."""
-    line = command_line(guest, wishes)
+def as_test_guest(guest: Guest, kernel: str, initrd: str, settings: Mapping[int, NicSettings] | None = None) -> Guest:
+    """The guest with its own NICs and ports, but the tiny system in place of its own; ``settings`` by NIC index."""
+    line = command_line(guest, settings)
     ports = sum(len(service.ports) for service in guest.serves if service.protocol == "tcp")
     memory = MEMORY + ports * PORT_MEMORY
     return replace(guest, kernel=kernel, initrd=initrd, cmdline=line, memory=memory, vcpus=1, disks=(), iso=None)
@@ -193,10 +193,10 @@ def parse_addresses(said: str) -> dict[Mac, tuple[IpInterface, ...]]:
     return found
 
 
-def command_line(guest: Guest, wishes: Mapping[int, Wish] | None = None) -> str:
+def command_line(guest: Guest, settings: Mapping[int, NicSettings] | None = None) -> str:
     """The kernel's command line for a guest."""
     words = ["console=ttyS0", "quiet", "panic=-1", *_QUICKLY, f"bascule.name={guest.name}"]
-    words += [_nic(nic, (wishes or {}).get(nic.index, Wish())) for nic in guest.nics]
+    words += [_nic(nic, (settings or {}).get(nic.index, NicSettings())) for nic in guest.nics]
     ports = [_ports(service) for service in guest.serves if service.protocol == "tcp"]
     if ports:
         words.append(f"bascule.serve={','.join(ports)}")
@@ -210,10 +210,10 @@ def command_line(guest: Guest, wishes: Mapping[int, Wish] | None = None) -> str:
     return line
 
 
-def _nic(nic: GuestNic, wish: Wish) -> str:
-    parts = [str(nic.mac), *(["dhcp"] if nic.dhcp else []), *map(str, nic.addresses), *map(str, wish.gateways)]
-    parts += [f"{route.to}@{route.via}" for route in wish.routes]
-    parts += [f"mtu={wish.mtu}"] if wish.mtu else []
+def _nic(nic: GuestNic, setting: NicSettings) -> str:
+    parts = [str(nic.mac), *(["dhcp"] if nic.dhcp else []), *map(str, nic.addresses), *map(str, setting.gateways)]
+    parts += [f"{route.to}@{route.via}" for route in setting.routes]
+    parts += [f"mtu={setting.mtu}"] if setting.mtu else []
     return f"bascule.nic={','.join(parts)}"
 
 
