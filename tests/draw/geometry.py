@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 from itertools import combinations, pairwise, product
 
-from bascule.draw.blocks import Box, Metrics, Point
-from bascule.draw.layout import Layout
-from bascule.draw.scene import Layer, Scene
+from bascule.draw.layout.arrange import Layout
+from bascule.draw.layout.blocks import Box, Metrics, Point
+from bascule.draw.scene.elements import Layer, Scene
 
 Segment = tuple[Point, Point]
 Spot = tuple[float, float]

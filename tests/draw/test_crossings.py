@@ -10,7 +10,7 @@ import pytest
 from hypothesis import Phase, given, seed, settings
 
 from bascule.draw import draw, make_scene
-from bascule.draw.svg import lay_out
+from bascule.draw.formats.svg import lay_out
 from bascule.model.site import Site
 from tests.draw import sites
 from tests.draw.geometry import crossings, crossings_of_dot

@@ -10,8 +10,9 @@ from xml.etree import ElementTree as ET
 import pytest
 from hypothesis import given, settings
 
-from bascule.draw import FORMATS, draw
-from bascule.draw.canvas import cells
+from bascule.draw import draw
+from bascule.draw.formats import FORMATS
+from bascule.draw.formats.canvas import cells
 from bascule.errors import UsageFault
 from bascule.model.site import Host, Mode, Site
 from tests.draw import sites
@@ -81,7 +82,7 @@ def test_hover_shows_mac_addresses_mtu_and_vlans() -> None:
 
 
 def test_each_network_has_a_line_style_of_its_own_besides_its_colour() -> None:
-    from bascule.draw.style import DARK, DASHES, LIGHT, network_style
+    from bascule.draw.formats.style import DARK, DASHES, LIGHT, network_style
 
     assert len(set(DASHES)) == len(DASHES) == len(set(LIGHT)) == len(set(DARK))
     assert len({network_style(number) for number in range(64)}) == 64

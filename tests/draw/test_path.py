@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bascule.draw import Highlight, draw, make_scene
-from bascule.draw.scene import Path
+from bascule.draw.scene.elements import Path
 from bascule.errors import UsageFault
 from bascule.model.site import Mode, Site
 from tests.draw import sites

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from bascule.draw import draw
-from bascule.draw.canvas import cells
+from bascule.draw.formats.canvas import cells
 from tests.draw import sites
 from tests.draw.golden import FOLDER, GOLDEN
 

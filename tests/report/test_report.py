@@ -18,10 +18,10 @@ from msgspec.structs import replace
 from bascule import workflow
 from bascule.cli.show.report import show_report
 from bascule.cli.verbs.rehearse import _in_words
-from bascule.draw.asked import Asked
-from bascule.draw.report import CheckRow, PlanPart, PlanRow, Report, report
-from bascule.draw.report_style import COLOURS
-from bascule.draw.style import STYLE
+from bascule.draw.answers import Answered
+from bascule.draw.formats.style import STYLE
+from bascule.draw.report.page import CheckRow, PlanPart, PlanRow, Report, report
+from bascule.draw.report.style import COLOURS
 from bascule.workflow import Rehearsal
 
 ROOT = Path(__file__).parents[2]
@@ -166,7 +166,7 @@ HOSTILE = "</style></svg><script>alert(1)</script><img src=x onerror=alert(1)>\"
 
 def test_hostile_words_stay_words(seen: Rehearsal) -> None:
     site = replace(seen.site, name=HOSTILE)
-    asked = Asked(
+    answered = Answered(
         source="customer",
         target="guest_01",
         service=HOSTILE,
@@ -196,7 +196,7 @@ def test_hostile_words_stay_words(seen: Rehearsal) -> None:
             ),
         ),
         checks=(CheckRow(subject=HOSTILE, what=HOSTILE, ok=None, detail=HOSTILE),),
-        asked=(asked,),
+        answers=(answered,),
         notes=((HOSTILE, HOSTILE),),
         timings=((HOSTILE, 1.0),),
     )

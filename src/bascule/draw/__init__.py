@@ -1,4 +1,4 @@
-"""Show it: the scene (what), the layout (where), and one small file per format. Pure; nothing here reads or writes."""
+"""Show it: scene/ (what), layout/ (where), and one file per format in formats/. Pure; nothing here reads or writes."""
 
 from __future__ import annotations
 
@@ -6,19 +6,15 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from bascule.draw.build import build
-from bascule.draw.path import Highlight, find_path
-from bascule.draw.scene import Scene
+from bascule.draw.formats import FORMATS, Options
+from bascule.draw.scene.elements import Scene
+from bascule.draw.scene.path import Highlight, find_path
+from bascule.draw.scene.site import build
 from bascule.errors import Problem, UsageFault
 from bascule.model.site import Site
 from bascule.model.state import HostState
 
-__all__ = ["FORMATS", "Highlight", "Scene", "draw", "make_scene"]
-
-FORMATS = ("text", "svg", "mermaid", "dot", "json")
-
-COLLAPSE = {"text": 6, "svg": 12, "mermaid": 12, "dot": 12, "json": None}
-"""From how many alike guests on a format shows one element with a count; JSON always has them all."""
+__all__ = ["Highlight", "Scene", "draw", "make_scene"]
 
 
 def draw(
@@ -41,30 +37,12 @@ def draw(
 
     Raises UsageFault for an unknown format or endpoint.
     """
-    if format not in FORMATS:
+    if (chosen := FORMATS.get(format)) is None:
         hint = f"one of {', '.join(FORMATS)}"
         raise UsageFault(Problem(code="FORMAT", message=f"'{format}' is no format of a drawing", hint=hint))
-    limit = COLLAPSE[format] if isinstance(collapse, str) else collapse
+    limit = chosen.collapse if isinstance(collapse, str) else collapse
     scene = make_scene(site, observed=observed, highlight=highlight, collapse=limit)
-    if format == "text":
-        from bascule.draw.text import text
-
-        return text(scene, width=width, ascii=ascii, date=date)
-    if format == "svg":
-        from bascule.draw.svg import svg
-
-        return svg(scene, date=date)
-    if format == "mermaid":
-        from bascule.draw.mermaid import mermaid
-
-        return mermaid(scene)
-    if format == "dot":
-        from bascule.draw.dot import dot
-
-        return dot(scene)
-    from bascule.draw.json import json_text
-
-    return json_text(scene, date=date)
+    return chosen.render(scene, Options(width=width, ascii=ascii, date=date))
 
 
 def make_scene(

@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from bascule.draw.report_style import BASE, COLOURS
-from bascule.draw.style import STYLE
+from bascule.draw.formats.style import STYLE
+from bascule.draw.report.style import BASE, COLOURS
 from bascule.web.guard import App, Guard, Guarded
 from bascule.web.hub import MOST, Full, Hub
 from bascule.web.watch import Watcher

@@ -9,10 +9,10 @@ from typing import Any
 from msgspec import Struct
 
 from bascule.draw import make_scene
-from bascule.draw.asked import Asked, asked, chain, rightness, ways_of
-from bascule.draw.embed import embed
-from bascule.draw.look import link_state
-from bascule.draw.scene import Path, Scene, link_id
+from bascule.draw.answers import Answered, answers, chain, rightness, ways_of
+from bascule.draw.formats.embed import embed
+from bascule.draw.scene.compare import link_state
+from bascule.draw.scene.elements import Path, Scene, link_id
 from bascule.model.links import Bridge, Loopback, Macvtap, Tap
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState, Link
@@ -48,15 +48,15 @@ def state_document(
 ) -> dict[str, Any]:
     """All but the learned MACs and the traffic, which change all the time."""
     scene = make_scene(site, observed={host.name: observed}, collapse=COLLAPSE)
-    answers = asked(asking.outcomes) if asking.digest == site.source.digest else ()
-    ways = ways_of(scene, answers)
+    answered = answers(asking.outcomes) if asking.digest == site.source.digest else ()
+    ways = ways_of(scene, answered)
     owners = {str(nic.tap): nic.guest for nic in site.guest_nics(host.name)}
     return {
         "site": site.name,
         "host": host.name,
         "sha256": site.source.digest,
         "problems": list(problems),
-        "svg": embed(scene, ways, right=rightness(answers), live=True),
+        "svg": embed(scene, ways, right=rightness(answered), live=True),
         "changes": _changes(plan),
         "drift": [words for node in scene.nodes.values() for words in node.drift],
         "ports": [_port(host, owners, link) for link in _in_order(observed)],
@@ -68,7 +68,7 @@ def state_document(
             "broken": [_broken(check) for check in asking.checks if check.ok is False],
             "checks": len([check for check in asking.checks if check.ok is not None]),
         },
-        "asks": _asks(site, scene, answers, ways),
+        "asks": _asks(site, scene, answered, ways),
     }
 
 
@@ -87,10 +87,10 @@ def _changes(plan: Plan | None) -> list[dict[str, Any]]:
     return found
 
 
-def _asks(site: Site, scene: Scene, answers: Sequence[Asked], ways: Mapping[str, Path]) -> list[dict[str, Any]]:
+def _asks(site: Site, scene: Scene, answered: Sequence[Answered], ways: Mapping[str, Path]) -> list[dict[str, Any]]:
     listed = []
     for place, wish in enumerate(site.expectations):
-        answer = answers[place] if place < len(answers) else None
+        answer = answered[place] if place < len(answered) else None
         entry: dict[str, Any] = {
             "from": wish.source,
             "to": wish.target,

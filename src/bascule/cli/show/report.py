@@ -9,8 +9,8 @@ from bascule import __version__
 from bascule.cli.common import seconds
 from bascule.cli.show.plan import NOTE_WORDS, headline, outages_of, rows_of
 from bascule.cli.show.verdicts import tally
-from bascule.draw.asked import asked
-from bascule.draw.report import CheckRow, PlanPart, PlanRow, Report, report
+from bascule.draw.answers import answers
+from bascule.draw.report.page import CheckRow, PlanPart, PlanRow, Report, report
 from bascule.verify.words import WORDS
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def show_report(seen: Rehearsal, site_file: str, *, now: datetime, chosen: int |
         checks=tuple(
             CheckRow(subject=c.subject, what=WORDS.get(c.id, c.id), ok=c.ok, detail=c.detail) for c in seen.checks
         ),
-        asked=asked(seen.outcomes),
+        answers=answers(seen.outcomes),
         notes=tuple((note.subject, note.text) for note in seen.notes),
         timings=tuple((name, value) for name, value in seen.timings.items() if name != "total"),
         chosen=chosen,

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from bascule.cli.common import NARROWEST, host_option, json_option, say, speaks_utf8, width
+from bascule.draw.formats import FORMATS, of_file
 from bascule.errors import Problem, UsageFault
 
 if TYPE_CHECKING:
     from bascule.draw import Highlight
     from bascule.model.site import Site
     from bascule.model.state import HostState
-
-SUFFIXES = {".svg": "svg", ".txt": "text", ".mmd": "mermaid", ".mermaid": "mermaid", ".dot": "dot", ".gv": "dot"}
 
 
 @click.command()
@@ -26,7 +25,7 @@ SUFFIXES = {".svg": "svg", ".txt": "text", ".mmd": "mermaid", ".mermaid": "merma
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["text", "svg", "mermaid", "dot", "json"]),
+    type=click.Choice(list(FORMATS)),
     help="What to draw; text, or what the name of the output file says.",
 )
 @click.option("-o", "--output", metavar="FILE", help="Write there instead of to stdout.")
@@ -60,7 +59,7 @@ def command(
     """
     from bascule.draw import draw
 
-    form = "json" if as_json else form or _form_of(output)
+    form = "json" if as_json else form or of_file(output or "")
     site, observed = _read(site_file, host, live=live)
     drawing = draw(
         site,
@@ -98,10 +97,6 @@ def _read(site_file: str | None, host: str | None, *, live: bool) -> tuple[Site,
     return site, {chosen.name: workflow.look(site, chosen)}
 
 
-def _form_of(output: str | None) -> str:
-    return SUFFIXES.get(Path(output).suffix.lower(), "text") if output else "text"
-
-
 def _columns(columns: int | None) -> int:
     if columns is not None and columns < NARROWEST:
         raise UsageFault(Problem(code="USAGE", message=f"--width {columns} is less than {NARROWEST} columns"))
@@ -111,7 +106,7 @@ def _columns(columns: int | None) -> int:
 def _way(site: Site, highlight: str | None, witness: str | None) -> Highlight | None:
     """What the file promises, or what a rehearsal saw."""
     from bascule.cli.show.highlight import ends, from_rehearsal, service_of
-    from bascule.draw.path import Highlight
+    from bascule.draw.scene.path import Highlight
 
     if highlight is None:
         if witness is not None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct, field
 
-from bascule.draw.scene import Edge, Kind, Layer, Node, Scene
+from bascule.draw.scene.elements import Edge, Kind, Layer, Node, Scene
 
 
 class Tree(Struct, kw_only=True):

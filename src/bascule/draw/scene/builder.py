@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bascule.draw.scene import Edge, LinkState, Node, Presence
+from bascule.draw.scene.elements import Edge, LinkState, Node, Presence
 
 
-class Sheet:
+class SceneBuilder:
     """Elements and wires by their ids, in the order in which they came."""
 
     def __init__(self) -> None:
@@ -14,7 +14,7 @@ class Sheet:
         self.aliases: dict[str, str] = {}  # the id of a link that is drawn as a part of another element: that element
 
     def add(self, node: Node) -> Node:
-        """Put an element on the sheet; the first with an id stays."""
+        """Add an element to the scene; the first with an id stays."""
         return self.nodes.setdefault(node.id, node)
 
     def wire(
@@ -27,7 +27,7 @@ class Sheet:
         presence: Presence = Presence.DECLARED,
         state: LinkState = LinkState.UNKNOWN,
     ) -> None:
-        """Put a wire on the sheet; an equal one stays single."""
+        """Add a wire to the scene; an equal one stays single."""
         edge = Edge(upper=upper, lower=lower, label=label, network=network, presence=presence, state=state)
         self.edges.setdefault(edge.id, edge)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bascule.draw.blocks import Box
-from bascule.draw.layout import Layout
-from bascule.draw.scene import CUT, HELD, LinkState, Path, Scene
+from bascule.draw.layout.arrange import Layout
+from bascule.draw.layout.blocks import Box
+from bascule.draw.scene.elements import CUT, HELD, LinkState, Path, Scene
 
 SOCKET = 12
 """The width of a NIC's sign."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from enum import Enum
 
-from bascule.draw.blocks import Block, Box, Exit, Metrics, box, ports, rows, seat, spread, wrap
-from bascule.draw.rails import in_order
-from bascule.draw.scene import Kind, Layer, Node, Scene
-from bascule.draw.tree import Tree, plant
+from bascule.draw.layout.blocks import Block, Box, Exit, Metrics, box, ports, rows, seat, spread, wrap
+from bascule.draw.layout.crossing_order import in_order
+from bascule.draw.layout.tree import Tree, plant
+from bascule.draw.scene.elements import Kind, Layer, Node, Scene
 
 SHORT = 16
 """The longest short note, in characters: a dotted quad and ``tcp/8000-8100`` fit."""

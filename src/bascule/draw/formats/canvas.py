@@ -9,8 +9,8 @@ from __future__ import annotations
 import unicodedata
 from itertools import pairwise
 
-from bascule.draw.blocks import Points
-from bascule.draw.layout import Layout
+from bascule.draw.layout.arrange import Layout
+from bascule.draw.layout.blocks import Points
 
 UP, DOWN, LEFT, RIGHT = 1, 2, 4, 8
 

@@ -4,52 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from bascule.draw import alike
-from bascule.draw.look import Look, has_master, has_parent, look_at
-from bascule.draw.scene import Kind, Layer, LinkState, Node, Presence, guest_id, link_id, virtual_id
-from bascule.draw.sheet import Sheet
+from bascule.draw.scene import grouping
+from bascule.draw.scene.builder import SceneBuilder
+from bascule.draw.scene.compare import Comparison, compare, has_master, has_parent
+from bascule.draw.scene.elements import Kind, Layer, LinkState, Node, Presence, guest_id, link_id, virtual_id
 from bascule.model.site import Guest, GuestNic, Host, Service, Site
 from bascule.model.state import HostState
 
 
 def add_guests(
-    sheet: Sheet, site: Site, host: Host, groups: Iterable[Sequence[Guest]], observed: HostState | None
+    builder: SceneBuilder, site: Site, host: Host, groups: Iterable[Sequence[Guest]], observed: HostState | None
 ) -> None:
-    """Put the guests on the sheet; alike ones that the host shows in different states stand apart again."""
+    """Add the guests to the scene; alike ones that the host shows in different states stand apart again."""
     for group in groups:
         by_look: dict[object, list[Guest]] = {}
         for guest in group:
-            looks = [_look(host, nic, sheet, observed) for nic in guest.nics]
+            looks = [_look(host, nic, builder, observed) for nic in guest.nics]
             by_look.setdefault(
                 tuple((look.presence, look.state, look.isolated, bool(look.drift)) for look in looks), []
             ).append(guest)
         for members in by_look.values():
-            _add_guest(sheet, site, host, members, observed)
+            _add_guest(builder, site, host, members, observed)
 
 
-def _look(host: Host, nic: GuestNic, sheet: Sheet, observed: HostState | None) -> Look:
+def _look(host: Host, nic: GuestNic, builder: SceneBuilder, observed: HostState | None) -> Comparison:
     if nic.bridge:
-        return look_at(observed, nic.tap, [has_master(nic.into)])
+        return compare(observed, nic.tap, [has_master(nic.into)])
     if nic.shared_nic:
-        return look_at(observed, nic.tap, [has_parent(nic.into)])
+        return compare(observed, nic.tap, [has_parent(nic.into)])
     want = virtual_id(host.name, nic.into)
-    bridge = next((key.rsplit("/", 1)[1] for key, owner in sheet.aliases.items() if owner == want), None)
-    return look_at(observed, nic.tap, [has_master(bridge)] if bridge else [])
+    bridge = next((key.rsplit("/", 1)[1] for key, owner in builder.aliases.items() if owner == want), None)
+    return compare(observed, nic.tap, [has_master(bridge)] if bridge else [])
 
 
-def _add_guest(sheet: Sheet, site: Site, host: Host, members: Sequence[Guest], observed: HostState | None) -> None:
+def _add_guest(
+    builder: SceneBuilder, site: Site, host: Host, members: Sequence[Guest], observed: HostState | None
+) -> None:
     guest = members[0]
     many = len(members) > 1
-    looks = [_look(host, nic, sheet, observed) for nic in guest.nics]
+    looks = [_look(host, nic, builder, observed) for nic in guest.nics]
     absent = bool(looks) and all(look.presence is Presence.WANTED for look in looks)
     seen = observed is not None and bool(looks)
     networks = {network.name if (network := site.network_of(nic)) else None for nic in guest.nics}
-    sheet.add(
+    builder.add(
         Node(
             id=guest_id(guest.name),
             layer=Layer.GUEST,
             kind=Kind.GUEST,
-            label=f"{alike.span([m.name for m in members])} ×{len(members)}" if many else guest.name,
+            label=f"{grouping.span([m.name for m in members])} ×{len(members)}" if many else guest.name,
             notes=_notes(guest, many=many),
             details=_details(members),
             host=host.name,
@@ -60,7 +62,7 @@ def _add_guest(sheet: Sheet, site: Site, host: Host, members: Sequence[Guest], o
     )
     for place, nic in enumerate(guest.nics):
         taps = [member.nics[place].tap for member in members]
-        _add_tap(sheet, site, host, nic, looks[place], taps, observed)
+        _add_tap(builder, site, host, nic, looks[place], taps, observed)
 
 
 def _notes(guest: Guest, *, many: bool) -> tuple[str, ...]:
@@ -97,11 +99,11 @@ def _vlans(nic: GuestNic) -> str:
 
 
 def _add_tap(
-    sheet: Sheet,
+    builder: SceneBuilder,
     site: Site,
     host: Host,
     nic: GuestNic,
-    look: Look,
+    look: Comparison,
     taps: Sequence[str],
     observed: HostState | None,
 ) -> None:
@@ -127,17 +129,19 @@ def _add_tap(
         drift=look.drift,
         members=tuple(taps) if len(taps) > 1 else (),
     )
-    sheet.add(node)
+    builder.add(node)
     for tap in taps[1:]:
-        sheet.aliases[link_id(host.name, tap)] = node.id
+        builder.aliases[link_id(host.name, tap)] = node.id
     there = Presence.PRESENT if look.presence is Presence.DRIFTED else look.presence  # what drifted is the other end
-    sheet.wire(guest_id(nic.guest), node.id, network=name, presence=there)
+    builder.wire(guest_id(nic.guest), node.id, network=name, presence=there)
     into = virtual_id(host.name, nic.into) if nic.virtual_network else link_id(host.name, nic.into)
     link = observed.links.get(nic.tap) if observed else None
     actual = None
     if look.drift and link is not None and (link.master or link.parent):
         actual = link_id(host.name, str(link.parent if direct else link.master))
-    moved = actual is not None and sheet.aliases.get(actual, actual) != into
-    sheet.wire(node.id, into, network=name, presence=Presence.WANTED if look.drift else look.presence, state=look.state)
+    moved = actual is not None and builder.aliases.get(actual, actual) != into
+    builder.wire(
+        node.id, into, network=name, presence=Presence.WANTED if look.drift else look.presence, state=look.state
+    )
     if moved and actual is not None:
-        sheet.wire(node.id, sheet.aliases.get(actual, actual), presence=Presence.DRIFTED, state=look.state)
+        builder.wire(node.id, builder.aliases.get(actual, actual), presence=Presence.DRIFTED, state=look.state)

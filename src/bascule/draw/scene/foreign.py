@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 
-from bascule.draw.look import is_isolated, link_details, link_state, without_uplink
-from bascule.draw.scene import Kind, Layer, Node, Presence, link_id, self_id
-from bascule.draw.sheet import Sheet
+from bascule.draw.scene.builder import SceneBuilder
+from bascule.draw.scene.compare import is_isolated, link_details, link_state, without_uplink
+from bascule.draw.scene.elements import Kind, Layer, Node, Presence, link_id, self_id
 from bascule.model.links import Bond, Bridge, Loopback, Macvtap, Physical, Tap, Veth, Vlan
 from bascule.model.site import Host
 from bascule.model.state import HostState, Link
 
 
-def add_foreign(sheet: Sheet, host: Host, observed: HostState) -> None:
-    """Put every link on the sheet that the file does not know, with its wires.
+def add_foreign(builder: SceneBuilder, host: Host, observed: HostState) -> None:
+    """Add every link to the scene that the file does not know, with its wires.
 
     On a host of which the file says nothing at all (``draw --live`` without a file) nothing is called foreign.
     """
@@ -22,14 +22,14 @@ def add_foreign(sheet: Sheet, host: Host, observed: HostState) -> None:
     links = sorted(observed.links.values(), key=_by_name)  # the kernel's order is that in which they were made
     for link in links:
         key = link_id(host.name, link.name)
-        if isinstance(link.options, Loopback) or key in sheet.nodes or key in sheet.aliases:
+        if isinstance(link.options, Loopback) or key in builder.nodes or key in builder.aliases:
             continue
         ports = (port for port in links if port.master == link.name)
         has_uplink = any(isinstance(port.options, Physical | Bond | Vlan) for port in ports)
-        sheet.add(_node(host, link, presence, has_uplink=has_uplink))
+        builder.add(_node(host, link, presence, has_uplink=has_uplink))
         own = [address.ip for address in link.addresses if not address.is_link_local]
         if own:
-            sheet.add(
+            builder.add(
                 Node(
                     id=self_id(host.name, link.name),
                     layer=Layer.SWITCH,
@@ -41,14 +41,14 @@ def add_foreign(sheet: Sheet, host: Host, observed: HostState) -> None:
                     presence=presence,
                 )
             )
-            sheet.wire(self_id(host.name, link.name), key, presence=presence)
+            builder.wire(self_id(host.name, link.name), key, presence=presence)
     for link in links:
         key = link_id(host.name, link.name)
-        key = sheet.aliases.get(key, key)
+        key = builder.aliases.get(key, key)
         if link.master is not None:
-            _wire(sheet, key, link_id(host.name, link.master), link, presence)
+            _wire(builder, key, link_id(host.name, link.master), link, presence)
         if link.parent is not None and isinstance(link.options, Vlan | Macvtap):
-            _wire(sheet, key, link_id(host.name, link.parent), link, presence)
+            _wire(builder, key, link_id(host.name, link.parent), link, presence)
 
 
 def _by_name(link: Link) -> list[tuple[int, str]]:
@@ -56,20 +56,20 @@ def _by_name(link: Link) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", link.name)]
 
 
-def _wire(sheet: Sheet, link: str, other: str, seen: Link, presence: Presence) -> None:
+def _wire(builder: SceneBuilder, link: str, other: str, seen: Link, presence: Presence) -> None:
     """A wire between two links that are both drawn, unless the file has said it already."""
-    other = sheet.aliases.get(other, other)
-    if link not in sheet.nodes or other not in sheet.nodes or link == other:
+    other = builder.aliases.get(other, other)
+    if link not in builder.nodes or other not in builder.nodes or link == other:
         return
-    if sheet.are_wired(link, other):
+    if builder.are_wired(link, other):
         return
     upper, lower = link, other
-    if seen.master is not None and sheet.nodes[link].layer > sheet.nodes[other].layer:
+    if seen.master is not None and builder.nodes[link].layer > builder.nodes[other].layer:
         upper, lower = other, link  # a NIC, bond or VLAN link is drawn below the bridge that it is a port of
-    declared = Presence.FOREIGN not in {sheet.nodes[link].presence, sheet.nodes[other].presence}
+    declared = Presence.FOREIGN not in {builder.nodes[link].presence, builder.nodes[other].presence}
     if declared and presence is Presence.FOREIGN:
         presence = Presence.DRIFTED
-    sheet.wire(upper, lower, presence=presence, state=link_state(seen))
+    builder.wire(upper, lower, presence=presence, state=link_state(seen))
 
 
 def _node(host: Host, link: Link, presence: Presence, *, has_uplink: bool) -> Node:

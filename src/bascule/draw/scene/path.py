@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from msgspec import Struct
 
-from bascule.draw.scene import (
+from bascule.draw.scene.elements import (
     Edge,
     Kind,
     Layer,

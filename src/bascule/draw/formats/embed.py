@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from html import escape
 
-from bascule.draw.layout import Layout
-from bascule.draw.legend import legend
-from bascule.draw.scene import Path, Scene
-from bascule.draw.signs import way_end
-from bascule.draw.svg import MARGIN, body, corners, describe, inner_width, lay_out, way
+from bascule.draw.formats.glyphs import way_end
+from bascule.draw.formats.legend import legend
+from bascule.draw.formats.svg import MARGIN, body, corners, describe, inner_width, lay_out, way
+from bascule.draw.layout.arrange import Layout
+from bascule.draw.scene.elements import Path, Scene
 
 GAP = 28
 

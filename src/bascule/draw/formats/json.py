@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from bascule.draw.scene import Scene
+from bascule.draw.formats import Options
+from bascule.draw.scene.elements import Scene
 
 
-def document(scene: Scene, *, date: str | None = None) -> dict[str, Any]:
+def _document(scene: Scene, date: str | None) -> dict[str, Any]:
     """The scene as plain values; empty ones are left out."""
     nodes = [
         _lean(
@@ -62,9 +63,9 @@ def document(scene: Scene, *, date: str | None = None) -> dict[str, Any]:
     return data
 
 
-def json_text(scene: Scene, *, date: str | None = None) -> str:
+def render(scene: Scene, options: Options) -> str:
     """One document with the schema's name, as every verb's ``--json`` prints it."""
-    return json.dumps({"schema": "bascule/draw/1", "ok": True, **document(scene, date=date)}, indent=2) + "\n"
+    return json.dumps({"schema": "bascule/draw/1", "ok": True, **_document(scene, options.date)}, indent=2) + "\n"
 
 
 def _lean(values: dict[str, Any]) -> dict[str, Any]:

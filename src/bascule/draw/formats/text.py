@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from bascule.draw.blocks import Metrics
-from bascule.draw.canvas import Canvas, cells, plain
-from bascule.draw.layout import Layout, fit
-from bascule.draw.outline import outline
-from bascule.draw.scene import Kind, Layer, LinkState, Presence, Scene
+from bascule.draw.formats import Options
+from bascule.draw.formats.canvas import Canvas, cells, plain
+from bascule.draw.formats.outline import outline
+from bascule.draw.layout.arrange import Layout, fit
+from bascule.draw.layout.blocks import Metrics
+from bascule.draw.scene.elements import Kind, Layer, LinkState, Presence, Scene
 
 MIN_WIDTH = 40
 
@@ -35,17 +36,17 @@ RAILS = "═━─╍┅┄╌╴"
 """The line styles of the networks, in their order; ASCII has its own."""
 
 
-def text(scene: Scene, *, width: int = 80, ascii: bool = False, date: str | None = None) -> str:  # noqa: A002 - the word that users know
+def render(scene: Scene, options: Options) -> str:
     """The picture, then what it cannot show: differences from the file, the highlighted way, the legend.
 
     Where the host is too wide for the columns, the same content comes as an outline.
     """
-    width = max(width, MIN_WIDTH)
+    width = max(options.width, MIN_WIDTH)
     layout = fit(scene, METRICS, width=width)
     body = _picture(scene, layout).lines() if layout else outline(scene, width)
-    lines = [*_head(scene, date, width), *body, *_notes(scene, layout, width)]
+    lines = [*_head(scene, options.date, width), *body, *_notes(scene, layout, width)]
     out = "\n".join(line.rstrip() for line in lines).rstrip("\n") + "\n"
-    return plain(out) if ascii else out
+    return plain(out) if options.ascii else out
 
 
 def _head(scene: Scene, date: str | None, width: int) -> list[str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import textwrap
 
-from bascule.draw.scene import Layer, Node, Scene
-from bascule.draw.tree import Tree, plant
+from bascule.draw.layout.tree import Tree, plant
+from bascule.draw.scene.elements import Layer, Node, Scene
 
 
 def outline(scene: Scene, width: int) -> list[str]:

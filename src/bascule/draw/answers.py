@@ -1,4 +1,4 @@
-"""Questions and what came of them, as a page tells and draws them."""
+"""Expectations with what was observed of them, in words and as ways through a picture."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from bascule.draw.path import Highlight, find_path
-from bascule.draw.scene import Path, Scene
+from bascule.draw.scene.elements import Path, Scene
+from bascule.draw.scene.path import Highlight, find_path
 from bascule.model.site import NOWHERE, Expectation
 
 REACHED = {"reach": True, "no-reach": False}
 
 
-class Seen(Protocol):
+class WitnessLike(Protocol):
     """What verify's Witness has, as far as it is told here."""
 
     @property
@@ -27,7 +27,7 @@ class Seen(Protocol):
     def way(self) -> tuple[tuple[str, str], ...]: ...  # noqa: D102
 
 
-class Came(Protocol):
+class OutcomeLike(Protocol):
     """What verify's Outcome has: this folder and that one do not know each other."""
 
     @property
@@ -37,10 +37,10 @@ class Came(Protocol):
     @property
     def ok(self) -> bool | None: ...  # noqa: D102
     @property
-    def witness(self) -> Seen: ...  # noqa: D102
+    def witness(self) -> WitnessLike: ...  # noqa: D102
 
 
-class Asked(Struct, frozen=True, kw_only=True):
+class Answered(Struct, frozen=True, kw_only=True):
     """An expectation in words, with its witness; ``hops`` are the (node, link) places where the frame was seen."""
 
     source: str
@@ -62,10 +62,10 @@ class Asked(Struct, frozen=True, kw_only=True):
         return f"{self.source} → {self.target} {self.service}"
 
 
-def asked(outcomes: Iterable[Came]) -> tuple[Asked, ...]:
-    """Expectations and what came of them, in words."""
+def answers(outcomes: Iterable[OutcomeLike]) -> tuple[Answered, ...]:
+    """Expectations with what was observed, in words."""
     return tuple(
-        Asked(
+        Answered(
             source=one.expectation.source,
             target=one.expectation.target,
             service=str(one.expectation.service),
@@ -83,10 +83,10 @@ def asked(outcomes: Iterable[Came]) -> tuple[Asked, ...]:
     )
 
 
-def ways_of(scene: Scene, asked: Sequence[Asked]) -> dict[str, Path]:
+def ways_of(scene: Scene, answered: Sequence[Answered]) -> dict[str, Path]:
     """The way of each question's frame, by key; those that nobody asked or saw have none."""
     ways = {}
-    for place, one in enumerate(asked):
+    for place, one in enumerate(answered):
         if one.hops:
             reached = REACHED.get(one.observed)
             asking = Highlight(
@@ -96,9 +96,9 @@ def ways_of(scene: Scene, asked: Sequence[Asked]) -> dict[str, Path]:
     return ways
 
 
-def rightness(asked: Sequence[Asked]) -> dict[str, bool | None]:
+def rightness(answered: Sequence[Answered]) -> dict[str, bool | None]:
     """Whether each question came out as it should, by the key of its way."""
-    return {f"w{place}": one.ok for place, one in enumerate(asked)}
+    return {f"w{place}": one.ok for place, one in enumerate(answered)}
 
 
 def chain(scene: Scene, path: Path) -> list[str]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from bascule.draw.scene import Layer, LinkState, Node, Presence, Scene
+from bascule.draw.formats import Options
+from bascule.draw.scene.elements import Layer, LinkState, Node, Presence, Scene
 
 BAD = "#c4162a"
 DASHES = ("solid", "dashed", "dotted", "bold")
 _SHAPES = {Layer.NETWORK: "box", Layer.MACHINE: "box3d", Layer.GUEST: "box", Layer.TAP: "plain"}
 
 
-def dot(scene: Scene) -> str:
+def render(scene: Scene, _: Options) -> str:
     """A digraph with one cluster for each host and one rank for each layer."""
     lines = [
         f"digraph {_quote(scene.site)} {{",

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
-from bascule.draw.scene import LinkState, Presence
+from bascule.draw.scene.elements import LinkState, Presence
 from bascule.model.state import HostState, Link
 
 
-class Look(Struct, frozen=True, kw_only=True):
+class Comparison(Struct, frozen=True, kw_only=True):
     """What was seen of one declared element."""
 
     presence: Presence = Presence.DECLARED
@@ -63,16 +63,16 @@ def link_details(link: Link) -> tuple[str, ...]:
     return tuple(details)
 
 
-def look_at(observed: HostState | None, name: str, faults: Iterable[Fault] = ()) -> Look:
+def compare(observed: HostState | None, name: str, faults: Iterable[Fault] = ()) -> Comparison:
     """Compare one link with what was observed; ``faults`` are asked only if the link is there."""
     if observed is None:
-        return Look()
+        return Comparison()
     link = next((link for key, link in observed.links.items() if key == name), None)
     if link is None:
-        return Look(presence=Presence.WANTED)
+        return Comparison(presence=Presence.WANTED)
     drift = tuple(words for words in (fault(link) for fault in faults) if words)
     presence = Presence.DRIFTED if drift else Presence.PRESENT
-    return Look(
+    return Comparison(
         presence=presence,
         state=link_state(link),
         isolated=is_isolated(link),

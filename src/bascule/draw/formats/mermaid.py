@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bascule.draw.scene import Kind, Layer, LinkState, Node, Presence, Scene
+from bascule.draw.formats import Options
+from bascule.draw.scene.elements import Kind, Layer, LinkState, Node, Presence, Scene
 
 _OPEN = {
     Kind.NETWORK: ("[/", "/]"),
@@ -12,7 +13,7 @@ _OPEN = {
 }
 
 
-def mermaid(scene: Scene) -> str:
+def render(scene: Scene, _: Options) -> str:
     """A flowchart from top to bottom, with one subgraph for each host."""
     names = {key: f"n{place}" for place, key in enumerate(scene.nodes)}
     lines = ["flowchart TB"]

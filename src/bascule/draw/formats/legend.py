@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from html import escape
 
-from bascule.draw.canvas import cells
-from bascule.draw.layout import Layout
-from bascule.draw.scene import CUT, HELD, Kind, LinkState, Presence, Scene, network_id
-from bascule.draw.signs import BAD, socket, state_class, wire_sign
-from bascule.draw.style import network_style
+from bascule.draw.formats.canvas import cells
+from bascule.draw.formats.glyphs import BAD, socket, state_class, wire_sign
+from bascule.draw.formats.style import network_style
+from bascule.draw.layout.arrange import Layout
+from bascule.draw.scene.elements import CUT, HELD, Kind, LinkState, Presence, Scene, network_id
 
 STEP = 24
 _NOTE = 6.7

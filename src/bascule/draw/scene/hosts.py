@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from bascule.draw.guests import add_guests
-from bascule.draw.look import (
+from bascule.draw.scene.builder import SceneBuilder
+from bascule.draw.scene.compare import (
     Fault,
+    compare,
     has_addresses,
     has_mac,
     has_master,
@@ -14,28 +15,27 @@ from bascule.draw.look import (
     has_no_address,
     has_parent,
     is_kind,
-    look_at,
     option_is,
     without_uplink,
 )
-from bascule.draw.scene import Kind, Layer, Node, Presence, link_id, network_id, self_id
-from bascule.draw.sheet import Sheet
-from bascule.draw.virtual import add_virtual, own_addresses
+from bascule.draw.scene.elements import Kind, Layer, Node, Presence, link_id, network_id, self_id
+from bascule.draw.scene.guests import add_guests
+from bascule.draw.scene.virtual import add_virtual, own_addresses
 from bascule.model.site import Bridge, Guest, Host, Nic, Site
 from bascule.model.state import HostState
 from bascule.model.values import IfName, IpAddress, IpInterface
 
 
 def add_host(
-    sheet: Sheet, site: Site, host: Host, groups: Iterable[Sequence[Guest]], observed: HostState | None
+    builder: SceneBuilder, site: Site, host: Host, groups: Iterable[Sequence[Guest]], observed: HostState | None
 ) -> None:
-    """Put everything that the file says about a host on the sheet."""
+    """Add everything that the file says about a host to the scene."""
     for nic in host.nics.values():
-        _add_nic(sheet, site, host, nic, observed)
+        _add_nic(builder, site, host, nic, observed)
     for bond in host.bonds.values():
         enslaved = next((b.name for b in host.bridges.values() if b.uplink == bond.name and b.port == bond.name), None)
-        look = look_at(observed, bond.name, [is_kind("bond"), has_master(enslaved), has_mtu(bond.mtu)])
-        sheet.add(
+        look = compare(observed, bond.name, [is_kind("bond"), has_master(enslaved), has_mtu(bond.mtu)])
+        builder.add(
             Node(
                 id=link_id(host.name, bond.name),
                 layer=Layer.MIDDLE,
@@ -50,23 +50,23 @@ def add_host(
             )
         )
         for member in bond.nics:
-            nic_node = sheet.nodes.get(link_id(host.name, member))
+            nic_node = builder.nodes.get(link_id(host.name, member))
             network = nic_node.network if nic_node else None
-            sheet.wire(link_id(host.name, bond.name), link_id(host.name, member), network=network)
+            builder.wire(link_id(host.name, bond.name), link_id(host.name, member), network=network)
     for bridge in host.bridges.values():
-        _add_bridge(sheet, site, host, bridge, observed)
+        _add_bridge(builder, site, host, bridge, observed)
     for virtual in host.virtual_networks.values():
-        add_virtual(sheet, host, virtual, observed)
-    add_guests(sheet, site, host, groups, observed)
+        add_virtual(builder, host, virtual, observed)
+    add_guests(builder, site, host, groups, observed)
 
 
-def _add_nic(sheet: Sheet, site: Site, host: Host, nic: Nic, observed: HostState | None) -> None:
+def _add_nic(builder: SceneBuilder, site: Site, host: Host, nic: Nic, observed: HostState | None) -> None:
     bond = next((bond.name for bond in host.bonds.values() if nic.name in bond.nics), None)
     bridge = next((b for b in host.bridges.values() if b.uplink == nic.name and b.port == nic.name), None)
     master = bond or (bridge.name if bridge else None)
     faults: list[Fault] = [has_master(master), has_mac(nic.mac), has_mtu(nic.mtu)]
     faults.append(has_no_address() if master else has_addresses(nic.addresses))
-    look = look_at(observed, nic.name, faults)
+    look = compare(observed, nic.name, faults)
     details = [f"network {nic.network}" if nic.network else "no network named"]
     details += [f"address {address}" for address in nic.addresses] + (["address by dhcp"] if nic.dhcp else [])
     if nic.mac and not look.details:
@@ -97,15 +97,15 @@ def _add_nic(sheet: Sheet, site: Site, host: Host, nic: Nic, observed: HostState
         isolated=look.isolated,
         drift=look.drift,
     )
-    sheet.add(node)
+    builder.add(node)
     moved = bridge is not None and bridge.from_uplink
     if nic.has_address and not moved:
         _add_self(
-            sheet, host, nic.name, nic.addresses, nic.gateways, dhcp=nic.dhcp, network=nic.network, observed=observed
+            builder, host, nic.name, nic.addresses, nic.gateways, dhcp=nic.dhcp, network=nic.network, observed=observed
         )
     cable = Presence.WANTED if look.presence is Presence.WANTED else Presence.DECLARED
     for name in reached:
-        sheet.wire(node.id, network_id(name), network=name, presence=cable, state=look.state)
+        builder.wire(node.id, network_id(name), network=name, presence=cable, state=look.state)
 
 
 def _networks(site: Site, host: Host, nic: Nic) -> Iterable[str]:
@@ -130,7 +130,7 @@ def _networks(site: Site, host: Host, nic: Nic) -> Iterable[str]:
 
 
 def _add_self(
-    sheet: Sheet,
+    builder: SceneBuilder,
     host: Host,
     link: str,
     addresses: Sequence[IpInterface],
@@ -149,7 +149,7 @@ def _add_self(
         presence = Presence.PRESENT if there else Presence.DRIFTED if own else Presence.WANTED
     others = [ip for ip in own if ip not in words]
     told = [f"has {ip}" for ip in others] if dhcp or presence is Presence.DRIFTED else []
-    sheet.add(
+    builder.add(
         Node(
             id=self_id(host.name, link),
             layer=Layer.SWITCH,
@@ -168,10 +168,10 @@ def _add_self(
         )
     )
     wire = Presence.WANTED if presence is Presence.WANTED else Presence.DECLARED
-    sheet.wire(self_id(host.name, link), link_id(host.name, link), network=network, presence=wire)
+    builder.wire(self_id(host.name, link), link_id(host.name, link), network=network, presence=wire)
 
 
-def _add_bridge(sheet: Sheet, site: Site, host: Host, bridge: Bridge, observed: HostState | None) -> None:
+def _add_bridge(builder: SceneBuilder, site: Site, host: Host, bridge: Bridge, observed: HostState | None) -> None:
     network = site.network_of_bridge(host, bridge)
     name = network.name if network else None
     own = own_addresses(host, bridge)
@@ -180,7 +180,7 @@ def _add_bridge(sheet: Sheet, site: Site, host: Host, bridge: Bridge, observed: 
     faults += [option_is("vlan_filtering", int(bridge.vlan_aware), "VLAN filtering")]
     if not bridge.has_address:
         faults.append(has_no_address())
-    look = look_at(observed, bridge.name, faults)
+    look = compare(observed, bridge.name, faults)
     notes = [words for words, on in (("VLAN-aware", bridge.vlan_aware), ("STP", bridge.stp)) if on]
     if bridge.uplink is None:
         notes.append("no uplink")
@@ -202,18 +202,18 @@ def _add_bridge(sheet: Sheet, site: Site, host: Host, bridge: Bridge, observed: 
         state=look.state if bridge.uplink else without_uplink(look.state),
         drift=look.drift,
     )
-    sheet.add(node)
+    builder.add(node)
     if bridge.has_address:
         nics = host.uplink_nics(bridge) if bridge.from_uplink else ()
         gateways = bridge.gateways or tuple(gateway for nic in nics for gateway in nic.gateways)
         dhcp = bridge.dhcp or any(nic.dhcp for nic in nics)
-        _add_self(sheet, host, bridge.name, own, gateways, dhcp=dhcp, network=node.network, observed=observed)
+        _add_self(builder, host, bridge.name, own, gateways, dhcp=dhcp, network=node.network, observed=observed)
     if bridge.uplink is None or bridge.port is None:
         return
     below = link_id(host.name, bridge.uplink)
     if bridge.port != bridge.uplink:
         faults = [is_kind("vlan"), has_parent(bridge.uplink), has_master(bridge.name)]
-        seen = look_at(observed, bridge.port, [*faults, option_is("id", int(bridge.vlan or 0), "the VLAN")])
+        seen = compare(observed, bridge.port, [*faults, option_is("id", int(bridge.vlan or 0), "the VLAN")])
         vlan = Node(
             id=link_id(host.name, bridge.port),
             layer=Layer.MIDDLE,
@@ -227,12 +227,12 @@ def _add_bridge(sheet: Sheet, site: Site, host: Host, bridge: Bridge, observed: 
             state=seen.state,
             drift=seen.drift,
         )
-        sheet.add(vlan)
-        sheet.wire(node.id, vlan.id, network=name, presence=seen.presence, state=seen.state)
-        sheet.wire(vlan.id, below, network=name)
+        builder.add(vlan)
+        builder.wire(node.id, vlan.id, network=name, presence=seen.presence, state=seen.state)
+        builder.wire(vlan.id, below, network=name)
         return
-    lower = sheet.nodes.get(below)
+    lower = builder.nodes.get(below)
     link = observed.links.get(bridge.uplink) if observed else None
     apart = observed is not None and (link is None or link.master != bridge.name)
     presence = Presence.WANTED if apart else Presence.DECLARED
-    sheet.wire(node.id, below, network=node.network, presence=presence, state=lower.state if lower else look.state)
+    builder.wire(node.id, below, network=node.network, presence=presence, state=lower.state if lower else look.state)

@@ -12,12 +12,12 @@ from html import escape
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bascule.draw.asked import Asked, chain, rightness, ways_of
-from bascule.draw.build import build
-from bascule.draw.embed import embed, way_style
-from bascule.draw.report_style import PAGE
-from bascule.draw.scene import Path, Scene
-from bascule.draw.style import STYLE
+from bascule.draw.answers import Answered, chain, rightness, ways_of
+from bascule.draw.formats.embed import embed, way_style
+from bascule.draw.formats.style import STYLE
+from bascule.draw.report.style import PAGE
+from bascule.draw.scene.elements import Path, Scene
+from bascule.draw.scene.site import build
 from bascule.model.site import Site
 
 COLLAPSE = 12  # from how many alike guests on one box stands for all
@@ -65,7 +65,7 @@ class Report(Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     plans: tuple[PlanPart, ...] = ()
     checks: tuple[CheckRow, ...] = ()
-    asked: tuple[Asked, ...] = ()
+    answers: tuple[Answered, ...] = ()
     notes: tuple[tuple[str, str], ...] = ()
     timings: tuple[tuple[str, float], ...] = ()
     chosen: int | None = None  # the expectation whose way is shown first; None for the first that did not hold
@@ -74,9 +74,9 @@ class Report(Struct, frozen=True, kw_only=True):
 def report(page: Report) -> str:
     """The page. Equal input gives equal bytes."""
     scene = build(page.site, None, collapse=COLLAPSE)
-    ways = ways_of(scene, page.asked)
+    ways = ways_of(scene, page.answers)
     if page.chosen is None:
-        first = (place for place, one in enumerate(page.asked) if one.ok is False and f"w{place}" in ways)
+        first = (place for place, one in enumerate(page.answers) if one.ok is False and f"w{place}" in ways)
         page = replace(page, chosen=next(first, None))
     rules = "".join(way_style(key, f"body:has(#{key}:checked)") for key in ways)
     parts = [
@@ -131,13 +131,13 @@ def _head(page: Report) -> Iterable[str]:
 
 def _broken(page: Report) -> Iterable[str]:
     checks = [check for check in page.checks if check.ok is False]
-    asked = [(place, one) for place, one in enumerate(page.asked) if one.ok is not True]
-    if not checks and not asked:
+    unmet = [(place, one) for place, one in enumerate(page.answers) if one.ok is not True]
+    if not checks and not unmet:
         return
     yield '<section class="broken" aria-labelledby="h-broken"><h2 id="h-broken">What does not hold</h2><ul>'
     for check in checks:
         yield f"<li><strong>{_e(check.subject)}, {_e(check.what)}</strong>: {_e(check.detail)}</li>"
-    for place, one in asked:
+    for place, one in unmet:
         must = f"must be {one.wish}" + (f", seen as {one.seen_as}" if one.seen_as else "")
         where = f' <span class="place">{_e(one.place)}</span>' if one.place else ""
         yield (
@@ -155,10 +155,10 @@ def _picture(page: Report, scene: Scene, ways: dict[str, Path]) -> Iterable[str]
         '<label class="zoom"><input type="checkbox" id="full-size"> full size</label>'
         '<div class="picture" tabindex="0" role="group" aria-label="Picture; scrolls at full size">'
     )
-    yield embed(scene, ways, right=rightness(page.asked))
+    yield embed(scene, ways, right=rightness(page.answers))
     yield "</div></div>"
     yield '<div class="asks">'
-    if page.asked:
+    if page.answers:
         yield from _asks(page, scene, ways)
     else:
         yield "<h2>Expectations</h2><p>The site file expects nothing of anybody.</p>"
@@ -176,7 +176,7 @@ def _asks(page: Report, scene: Scene, ways: dict[str, Path]) -> Iterable[str]:
         f'<li class="whole"><input type="radio" name="way" id="all"{none}>'
         '<label for="all">the whole picture</label></li>'
     )
-    for place, one in enumerate(page.asked):
+    for place, one in enumerate(page.answers):
         key = f"w{place}"
         choice = (" checked" if page.chosen == place else "") if key in ways else " disabled"
         yield f'<li class="ask {CLASSES[one.ok]}" id="ask-{place}">'
@@ -196,7 +196,7 @@ def _asks(page: Report, scene: Scene, ways: dict[str, Path]) -> Iterable[str]:
     yield "</ul></fieldset>"
 
 
-def _question(one: Asked) -> str:
+def _question(one: Answered) -> str:
     wish = {"reach": "must reach", "no-reach": "must not reach"}.get(one.wish, one.wish)
     sign = f'<span class="sig" aria-hidden="true">{SIGNS[one.ok]}</span>'
     words = [f"<b>{_e(one.source)}</b> {wish} <b>{_e(one.target)}</b>", f'<span class="svc">{_e(one.service)}</span>']

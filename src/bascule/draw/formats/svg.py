@@ -8,15 +8,16 @@ from html import escape
 
 from msgspec.structs import replace
 
-from bascule.draw.blocks import Box, Metrics, Points
-from bascule.draw.canvas import cells
-from bascule.draw.hostblock import Notes
-from bascule.draw.layout import Layout, Rail, page
-from bascule.draw.legend import entry_width, legend
-from bascule.draw.scene import Edge, Kind, Layer, LinkState, Node, Path, Presence, Scene, wire_state
-from bascule.draw.signs import SOCKET, arrows, one_way, socket, state_class, way_end, wire_sign
-from bascule.draw.style import STYLE, network_style
-from bascule.draw.wires import merged, nets
+from bascule.draw.formats import Options
+from bascule.draw.formats.canvas import cells
+from bascule.draw.formats.glyphs import SOCKET, arrows, one_way, socket, state_class, way_end, wire_sign
+from bascule.draw.formats.legend import entry_width, legend
+from bascule.draw.formats.style import STYLE, network_style
+from bascule.draw.formats.svg_wires import merged, nets
+from bascule.draw.layout.arrange import Layout, Rail, page
+from bascule.draw.layout.blocks import Box, Metrics, Points
+from bascule.draw.layout.hostblock import Notes
+from bascule.draw.scene.elements import Edge, Kind, Layer, LinkState, Node, Path, Presence, Scene, wire_state
 
 TITLE, LABEL, NOTE = 12.1, 7.9, 6.7
 """The width of one character at 20, 13 and 11 px in the widest of the usual monospaced fonts."""
@@ -55,12 +56,12 @@ Tag = Callable[[str], tuple[str, str]]
 """What an element's group bears besides, by the element's id: further classes, and attributes."""
 
 
-def svg(scene: Scene, *, date: str | None = None) -> str:
+def render(scene: Scene, options: Options) -> str:
     """The whole picture as one SVG document."""
     layout, m = lay_out(scene)
     inner = max(inner_width(scene, layout), int(cells(scene.site) * TITLE))
     signs, signs_height = legend(scene, layout, inner)
-    foot = _foot(scene, date, inner)
+    foot = _foot(scene, options.date, inner)
     width = inner + 2 * MARGIN
     below = MARGIN + HEAD + layout.height + 28
     height = below + signs_height + len(foot) * ROW + MARGIN

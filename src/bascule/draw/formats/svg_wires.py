@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 
-from bascule.draw.blocks import Point, Points
+from bascule.draw.layout.blocks import Point, Points
 
 Span = tuple[int, int, int]  # the fixed coordinate, then from and to
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from bascule.draw.look import look_at, without_uplink
-from bascule.draw.scene import Kind, Layer, Node, Presence, exit_id, link_id, virtual_id
-from bascule.draw.sheet import Sheet
+from bascule.draw.scene.builder import SceneBuilder
+from bascule.draw.scene.compare import compare, without_uplink
+from bascule.draw.scene.elements import Kind, Layer, Node, Presence, exit_id, link_id, virtual_id
 from bascule.model.site import Bridge, Host, Mode, VirtualNetwork
 from bascule.model.state import HostState
 from bascule.model.values import IpInterface
@@ -23,10 +23,10 @@ class WayOut(Struct, frozen=True):
     network: str | None
 
 
-def add_virtual(sheet: Sheet, host: Host, network: VirtualNetwork, observed: HostState | None) -> None:
-    """Put a virtual network on the sheet, with the step through which it leads out."""
+def add_virtual(builder: SceneBuilder, host: Host, network: VirtualNetwork, observed: HostState | None) -> None:
+    """Add a virtual network to the scene, with the step through which it leads out."""
     link = standing_bridge(network, observed) if observed is not None else None
-    look = look_at(observed, link.name if link else "", ())
+    look = compare(observed, link.name if link else "", ())
     mode = {Mode.NAT: "NAT", Mode.ROUTED: "routed", Mode.ISOLATED: "isolated", Mode.OPEN: "open"}[network.mode]
     details = [f"virtual network, {mode}", *(f"subnet {subnet}" for subnet in network.subnets)]
     if network.dhcp:
@@ -34,7 +34,7 @@ def add_virtual(sheet: Sheet, host: Host, network: VirtualNetwork, observed: Hos
     notes = [mode, *(str(subnet) for subnet in network.subnets)]
     if link:
         notes.insert(0, link.name)
-        sheet.aliases[link_id(host.name, link.name)] = virtual_id(host.name, network.name)
+        builder.aliases[link_id(host.name, link.name)] = virtual_id(host.name, network.name)
     if network.mode is Mode.ISOLATED:
         notes.append("no way out")
     node = Node(
@@ -48,7 +48,7 @@ def add_virtual(sheet: Sheet, host: Host, network: VirtualNetwork, observed: Hos
         presence=look.presence,
         state=without_uplink(look.state),
     )
-    sheet.add(node)
+    builder.add(node)
     if network.mode is Mode.ISOLATED:
         return
     way = way_out(site_host=host)
@@ -63,10 +63,10 @@ def add_virtual(sheet: Sheet, host: Host, network: VirtualNetwork, observed: Hos
         host=host.name,
         presence=Presence.WANTED if look.presence is Presence.WANTED else Presence.DECLARED,
     )
-    sheet.add(step)
-    sheet.wire(node.id, step.id, presence=step.presence)
+    builder.add(step)
+    builder.wire(node.id, step.id, presence=step.presence)
     if way:
-        sheet.wire(step.id, link_id(host.name, way.link), network=way.network)
+        builder.wire(step.id, link_id(host.name, way.link), network=way.network)
 
 
 def _step_notes(network: VirtualNetwork, way: WayOut | None) -> tuple[str, ...]:

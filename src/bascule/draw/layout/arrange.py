@@ -11,10 +11,10 @@ from itertools import pairwise
 
 from msgspec import Struct, field
 
-from bascule.draw.blocks import Block, Box, Exit, Metrics, Points, box, flipped, ports, rows, spread, wrap
-from bascule.draw.hostblock import HostLayout, Notes, words_of
-from bascule.draw.rails import in_order
-from bascule.draw.scene import Edge, Layer, Scene
+from bascule.draw.layout.blocks import Block, Box, Exit, Metrics, Points, box, flipped, ports, rows, spread, wrap
+from bascule.draw.layout.crossing_order import in_order
+from bascule.draw.layout.hostblock import HostLayout, Notes, words_of
+from bascule.draw.scene.elements import Edge, Layer, Scene
 
 DEPTHS = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 32, 40, 50, 64, 80, 100, 130, 160, 200)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from bascule.draw import alike
-from bascule.draw.foreign import add_foreign
-from bascule.draw.guests import service_notes
-from bascule.draw.hosts import add_host
-from bascule.draw.scene import Arrow, Kind, Layer, Node, Scene, machine_id, network_id
-from bascule.draw.sheet import Sheet
+from bascule.draw.scene import grouping
+from bascule.draw.scene.builder import SceneBuilder
+from bascule.draw.scene.elements import Arrow, Kind, Layer, Node, Scene, machine_id, network_id
+from bascule.draw.scene.foreign import add_foreign
+from bascule.draw.scene.guests import service_notes
+from bascule.draw.scene.hosts import add_host
 from bascule.model.site import Machine, Network, Site
 from bascule.model.state import HostState
 
@@ -27,31 +27,31 @@ def build(
     speaks of elsewhere always keep their own.
     """
     observed = observed or {}
-    sheet = Sheet()
-    apart = alike.untouched(site) | set(apart)
+    builder = SceneBuilder()
+    apart = grouping.untouched(site) | set(apart)
     for host in site.hosts.values():
         state = observed.get(host.name)
-        groups = alike.groups(site.guests_on(host.name), from_count=collapse, apart=apart)
-        add_host(sheet, site, host, groups, state)
+        groups = grouping.groups(site.guests_on(host.name), from_count=collapse, apart=apart)
+        add_host(builder, site, host, groups, state)
         if state is not None:
-            add_foreign(sheet, host, state)
+            add_foreign(builder, host, state)
     for network in site.networks.values():
-        sheet.add(_network(network))
+        builder.add(_network(network))
     arrows = []
     for machine in site.machines.values():
-        _add_machine(sheet, site, machine)
+        _add_machine(builder, site, machine)
         if (arrow := _arrow(site, machine)) is not None:
             arrows.append(arrow)
     return Scene(
         site=site.name,
         digest=site.source.digest,
-        nodes=sheet.nodes,
-        edges=tuple(e for e in sheet.edges.values() if e.upper in sheet.nodes and e.lower in sheet.nodes),
+        nodes=builder.nodes,
+        edges=tuple(e for e in builder.edges.values() if e.upper in builder.nodes and e.lower in builder.nodes),
         arrows=tuple(arrows),
         networks=tuple(site.networks),
         hosts={host.name: f"{_gib(host.memory)} memory" if host.memory else "" for host in site.hosts.values()},
         observed=frozenset(name for name in observed if name in site.hosts),
-        aliases=sheet.aliases,
+        aliases=builder.aliases,
     )
 
 
@@ -73,7 +73,7 @@ def _network(network: Network) -> Node:
     )
 
 
-def _add_machine(sheet: Sheet, site: Site, machine: Machine) -> None:
+def _add_machine(builder: SceneBuilder, site: Site, machine: Machine) -> None:
     notes = [nic.addresses[0].ip.compressed if nic.addresses else "dhcp" for nic in machine.nics]
     details = []
     for nic in machine.nics:
@@ -102,10 +102,10 @@ def _add_machine(sheet: Sheet, site: Site, machine: Machine) -> None:
         details=tuple(details),
         network=machine.nics[0].network if len({nic.network for nic in machine.nics}) == 1 else None,
     )
-    sheet.add(node)
+    builder.add(node)
     for nic in machine.nics:
         if nic.network in site.networks:
-            sheet.wire(network_id(nic.network), node.id, network=nic.network)
+            builder.wire(network_id(nic.network), node.id, network=nic.network)
 
 
 def _arrow(site: Site, machine: Machine) -> Arrow | None:

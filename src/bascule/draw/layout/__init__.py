@@ -1,0 +1,1 @@
+"""Where everything stands, in the units of a medium: pixels or character cells. Pure and deterministic."""
