@@ -22,8 +22,8 @@ def parse(data: bytes, file: str) -> Site:
     from bascule.site.build import build
     from bascule.site.checks import CHECKS
     from bascule.site.findings import Findings
-    from bascule.site.shape import shape
     from bascule.site.tree import read_tree
+    from bascule.site.validate import validate
     from bascule.site.wiring import wire
 
     found = Findings(file)
@@ -31,9 +31,9 @@ def parse(data: bytes, file: str) -> Site:
     if tree is None:
         found.raise_all()
         raise AssertionError("a tree is missing without a problem")  # read_tree notes one whenever it gives None
-    draft = shape(tree, found)
-    wiring = wire(draft, found)
+    checked = validate(tree, found)
+    wiring = wire(checked, found)
     for check in CHECKS:
         check(wiring)
     found.raise_all()
-    return build(draft, found, data)
+    return build(checked, found, data)

@@ -11,12 +11,12 @@ from bascule.model.values import IfName, IpInterface, Mac, derive_mac, derive_ta
 from bascule.site import document as d
 from bascule.site.checks.access import service_of
 from bascule.site.findings import Findings, Path
-from bascule.site.shape import Draft
+from bascule.site.validate import ValidatedDocument
 
 
-def build(draft: Draft, found: Findings, data: bytes) -> m.Site:
+def build(checked: ValidatedDocument, found: Findings, data: bytes) -> m.Site:
     """The site of a document without problems."""
-    return _Builder(draft, found).site(data)
+    return _Builder(checked, found).site(data)
 
 
 def _static(addresses: tuple[IpInterface | Literal["dhcp", "from-uplink"], ...]) -> tuple[IpInterface, ...]:
@@ -24,9 +24,9 @@ def _static(addresses: tuple[IpInterface | Literal["dhcp", "from-uplink"], ...])
 
 
 class _Builder:
-    def __init__(self, draft: Draft, found: Findings) -> None:
-        self.draft = draft
-        self.document = draft.document
+    def __init__(self, checked: ValidatedDocument, found: Findings) -> None:
+        self.checked = checked
+        self.document = checked.document
         self.found = found
         self.file = found.file
         guests = self.document.guests.values()
@@ -61,7 +61,7 @@ class _Builder:
                     seen_as=each.seen_as,
                     place=self.at(path),
                 )
-                for path, each in self.draft.expectations()
+                for path, each in self.checked.expectations()
             ),
             source=m.SiteSource(path=self.file, digest=hashlib.sha256(data).hexdigest()),
         )

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
-from bascule.site import words as w
+from bascule.site import scalars as s
 from bascule.site.findings import shown
 
 
@@ -23,7 +23,7 @@ class OneOrMany:
 def _as_tuple(value: object) -> object:
     if isinstance(value, list):
         if not value:
-            raise w.fault("TYPE", "the list is empty", "give a value, or leave the key out")
+            raise s.fault("TYPE", "the list is empty", "give a value, or leave the key out")
         return tuple(value)
     return (value,)
 
@@ -34,7 +34,7 @@ def _as_list(value: object) -> object:
     if not isinstance(value, list):
         what = "a mapping" if isinstance(value, dict) else shown(value)
         hint = f"write [{value}]" if isinstance(value, str) else "put it in [ ], or behind '- '"
-        raise w.fault("TYPE", f"{what} stands where a list was expected", hint)
+        raise s.fault("TYPE", f"{what} stands where a list was expected", hint)
     return tuple(value)
 
 
@@ -43,15 +43,15 @@ def _as_section(value: object) -> object:
         return {}
     if not isinstance(value, dict):
         what = "a list" if isinstance(value, list) else shown(value)
-        raise w.fault("TYPE", f"{what} stands where a mapping was expected", "write each entry as 'NAME: {…}'")
+        raise s.fault("TYPE", f"{what} stands where a mapping was expected", "write each entry as 'NAME: {…}'")
     return value
 
 
 T = TypeVar("T")
 Many = Annotated[tuple[T, ...], BeforeValidator(_as_tuple), OneOrMany]
 Listed = Annotated[tuple[T, ...], BeforeValidator(_as_list)]
-Named = Annotated[dict[w.Label, T], BeforeValidator(_as_section)]
-NamedLink = Annotated[dict[w.LinkName, T], BeforeValidator(_as_section)]
+Named = Annotated[dict[s.Label, T], BeforeValidator(_as_section)]
+NamedLink = Annotated[dict[s.LinkName, T], BeforeValidator(_as_section)]
 
 
 class Entry(BaseModel):
@@ -67,7 +67,7 @@ class Entry(BaseModel):
         if not isinstance(value, dict):
             what = "a list" if isinstance(value, list) else shown(value)
             keys = ", ".join(field.alias or name for name, field in cls.model_fields.items())
-            raise w.fault("TYPE", f"{what} stands where the keys of {cls.noun()} were expected", f"its keys: {keys}")
+            raise s.fault("TYPE", f"{what} stands where the keys of {cls.noun()} were expected", f"its keys: {keys}")
         return value
 
     @classmethod
@@ -81,9 +81,9 @@ class Network(Entry):
 
     model_config = ConfigDict(title="a network")
 
-    subnet: Many[w.Subnet] = Field((), description="Its subnet, or a list of them, IPv4 and IPv6 alike.")
-    gateway: Many[w.Address] = Field((), description="The router that leads out of it, one per address family.")
-    vlan: w.VlanId | None = Field(None, description="The VLAN tag with which it arrives; left out where untagged.")
+    subnet: Many[s.Subnet] = Field((), description="Its subnet, or a list of them, IPv4 and IPv6 alike.")
+    gateway: Many[s.Address] = Field((), description="The router that leads out of it, one per address family.")
+    vlan: s.VlanId | None = Field(None, description="The VLAN tag with which it arrives; left out where untagged.")
 
 
 class Switch(Entry):
@@ -91,8 +91,8 @@ class Switch(Entry):
 
     model_config = ConfigDict(title="a switch port")
 
-    name: w.Text = Field(description="The switch's name, as its LLDP frames tell it.")
-    port: w.Text = Field(description="The port's name on that switch.")
+    name: s.Text = Field(description="The switch's name, as its LLDP frames tell it.")
+    port: s.Text = Field(description="The port's name on that switch.")
 
 
 class Route(Entry):
@@ -100,9 +100,9 @@ class Route(Entry):
 
     model_config = ConfigDict(title="a route")
 
-    to: w.Subnet = Field(description="The network behind the router.")
-    via: w.Address = Field(description="The router, on this link's network.")
-    metric: w.Metric | None = Field(None, description="Its rank among routes to the same network; the lowest wins.")
+    to: s.Subnet = Field(description="The network behind the router.")
+    via: s.Address = Field(description="The router, on this link's network.")
+    metric: s.Metric | None = Field(None, description="Its rank among routes to the same network; the lowest wins.")
 
 
 class Nic(Entry):
@@ -110,15 +110,15 @@ class Nic(Entry):
 
     model_config = ConfigDict(title="a NIC of a host")
 
-    network: w.Label | None = Field(None, description="The network on its wire (a name under 'networks').")
-    address: Many[w.NicAddress] = Field((), description="The host's own address here, 'dhcp', or a list of them.")
-    gateway: Many[w.Address] = Field((), description="The host's default gateway; one per host and address family.")
+    network: s.Label | None = Field(None, description="The network on its wire (a name under 'networks').")
+    address: Many[s.NicAddress] = Field((), description="The host's own address here, 'dhcp', or a list of them.")
+    gateway: Many[s.Address] = Field((), description="The host's default gateway; one per host and address family.")
     routes: Listed[Route] = Field((), description="Networks behind other routers than the default gateway.")
-    dns: Many[w.Address] = Field((), description="Name servers, for the configuration that is kept over a reboot.")
-    search: Many[w.Text] = Field((), description="Domains in which bare names are looked up.")
-    mac: w.MacWord | None = Field(None, description="Pins the name to the NIC with this MAC.")
-    path: w.Text | None = Field(None, description="Pins the name to the NIC in this slot (udev's ID_PATH).")
-    mtu: w.Mtu | None = Field(None, description="Bytes; left as it is if not given.")
+    dns: Many[s.Address] = Field((), description="Name servers, for the configuration that is kept over a reboot.")
+    search: Many[s.Text] = Field((), description="Domains in which bare names are looked up.")
+    mac: s.MacWord | None = Field(None, description="Pins the name to the NIC with this MAC.")
+    path: s.Text | None = Field(None, description="Pins the name to the NIC in this slot (udev's ID_PATH).")
+    mtu: s.Mtu | None = Field(None, description="Bytes; left as it is if not given.")
     switch: Switch | None = Field(None, description="The switch port that it should be plugged into.")
 
 
@@ -138,11 +138,11 @@ class Bond(Entry):
 
     model_config = ConfigDict(title="a bond")
 
-    nics: Listed[w.LinkName] = Field(description="Its members (names under 'nics'); they carry no address.")
-    mode: Annotated[str, w.choice(*BOND_MODES, noun="a bonding mode")] = Field(
+    nics: Listed[s.LinkName] = Field(description="Its members (names under 'nics'); they carry no address.")
+    mode: Annotated[str, s.choice(*BOND_MODES, noun="a bonding mode")] = Field(
         "active-backup", description="The kernel's bonding mode; 802.3ad needs LACP on the switch."
     )
-    mtu: w.Mtu | None = Field(None, description="Bytes.")
+    mtu: s.Mtu | None = Field(None, description="Bytes.")
 
 
 class Bridge(Entry):
@@ -150,20 +150,20 @@ class Bridge(Entry):
 
     model_config = ConfigDict(title="a bridge", json_schema_extra={"required": ["uplink"]})
 
-    uplink: w.Uplink | None = Field(
+    uplink: s.Uplink | None = Field(
         None, description="The NIC or bond under it, or 'none' for a bridge without a NIC on purpose."
     )
-    address: Many[w.BridgeAddress] = Field(
+    address: Many[s.BridgeAddress] = Field(
         (), description="The host's own address on the bridge; 'from-uplink' moves the NIC's addresses here."
     )
-    gateway: Many[w.Address] = Field((), description="The host's default gateway; one per host and address family.")
+    gateway: Many[s.Address] = Field((), description="The host's default gateway; one per host and address family.")
     routes: Listed[Route] = Field((), description="Networks behind other routers than the default gateway.")
-    dns: Many[w.Address] = Field((), description="Name servers, for the configuration that is kept over a reboot.")
-    search: Many[w.Text] = Field((), description="Domains in which bare names are looked up.")
-    vlan: w.VlanId | None = Field(None, description="The bridge sits on this VLAN of the uplink (eth4.30).")
-    vlan_aware: w.Boolean = Field(False, description="The bridge keeps tags apart itself; guests choose their VLAN.")
-    stp: w.Boolean = Field(False, description="Spanning tree; off with one uplink, so that no port waits 30 s.")
-    mtu: w.Mtu | None = Field(None, description="Bytes.")
+    dns: Many[s.Address] = Field((), description="Name servers, for the configuration that is kept over a reboot.")
+    search: Many[s.Text] = Field((), description="Domains in which bare names are looked up.")
+    vlan: s.VlanId | None = Field(None, description="The bridge sits on this VLAN of the uplink (eth4.30).")
+    vlan_aware: s.Boolean = Field(False, description="The bridge keeps tags apart itself; guests choose their VLAN.")
+    stp: s.Boolean = Field(False, description="Spanning tree; off with one uplink, so that no port waits 30 s.")
+    mtu: s.Mtu | None = Field(None, description="Bytes.")
 
 
 class Forward(Entry):
@@ -171,9 +171,9 @@ class Forward(Entry):
 
     model_config = ConfigDict(title="a port forward")
 
-    host: w.Port = Field(description="The port on the host.")
-    to: w.Label = Field(description="The guest; it has a NIC on this virtual network.")
-    service: w.Served = Field(description="The guest's port.")
+    host: s.Port = Field(description="The port on the host.")
+    to: s.Label = Field(description="The guest; it has a NIC on this virtual network.")
+    service: s.Served = Field(description="The guest's port.")
 
 
 MODES = ("nat", "routed", "isolated", "open")
@@ -184,12 +184,12 @@ class VirtualNetwork(Entry):
 
     model_config = ConfigDict(title="a virtual network")
 
-    mode: Annotated[str, w.choice(*MODES, noun="a mode of a virtual network")] = Field(
+    mode: Annotated[str, s.choice(*MODES, noun="a mode of a virtual network")] = Field(
         description="nat: out under the host's address; routed: out under their own; isolated: not out at all; "
         "open: as routed, without any firewall rule."
     )
-    subnet: Many[w.Subnet] = Field((), description="Its subnet, or a list of them. nat and routed need one.")
-    dhcp: w.SpanWord | None = Field(None, description="The IPv4 addresses that the host hands out, both ends included.")
+    subnet: Many[s.Subnet] = Field((), description="Its subnet, or a list of them. nat and routed need one.")
+    dhcp: s.SpanWord | None = Field(None, description="The IPv4 addresses that the host hands out, both ends included.")
     forwards: Listed[Forward] = Field((), description="Ports of the host that lead to guests (nat and routed).")
 
 
@@ -201,11 +201,11 @@ class Host(Entry):
 
     model_config = ConfigDict(title="a host")
 
-    memory: w.Size | None = Field(None, description="Its memory, as KiB, MiB, GiB or TiB.")
-    persist: Annotated[str, w.choice(*DIALECTS, noun="a configuration system")] | None = Field(
+    memory: s.Size | None = Field(None, description="Its memory, as KiB, MiB, GiB or TiB.")
+    persist: Annotated[str, s.choice(*DIALECTS, noun="a configuration system")] | None = Field(
         None, description="The configuration system that keeps the network over a reboot; found out if not given."
     )
-    as_found: w.Boolean = Field(
+    as_found: s.Boolean = Field(
         False,
         description="What is there already keeps its bridge options, MACs and IPv6 settings; "
         "Bascule's own defaults are put only on what it makes.",
@@ -214,7 +214,7 @@ class Host(Entry):
     bonds: NamedLink[Bond] = Field(default_factory=dict, description="Its bonds, by name.")
     bridges: NamedLink[Bridge] = Field(default_factory=dict, description="Its bridges, by name.")
     virtual_networks: Named[VirtualNetwork] = Field(default_factory=dict, description="Its host-only networks.")
-    serves: Listed[w.Served] = Field((), description="The ports on which the host itself answers.")
+    serves: Listed[s.Served] = Field((), description="The ports on which the host itself answers.")
 
 
 class GuestNic(Entry):
@@ -222,14 +222,14 @@ class GuestNic(Entry):
 
     model_config = ConfigDict(title="a NIC of a guest")
 
-    bridge: w.LinkName | None = Field(None, description="The bridge of the guest's host.")
-    network: w.Label | None = Field(None, description="The virtual network of the guest's host.")
-    direct: w.LinkName | None = Field(None, description="The NIC of the guest's host that it shares (macvtap).")
-    mac: w.GuestMac | None = Field(None, description="Its MAC; derived from site, guest and index if not given.")
-    address: Many[w.NicAddress] = Field((), description="The guest's address, 'dhcp', or a list of them.")
-    tap: w.LinkName | None = Field(None, description="Its tap on the host where the default name will not do.")
-    vlan: w.VlanId | None = Field(None, description="Its VLAN on a VLAN-aware bridge (access port).")
-    vlans: Many[w.VlanRange] = Field((), description="Its VLANs on a VLAN-aware bridge (trunk port).")
+    bridge: s.LinkName | None = Field(None, description="The bridge of the guest's host.")
+    network: s.Label | None = Field(None, description="The virtual network of the guest's host.")
+    direct: s.LinkName | None = Field(None, description="The NIC of the guest's host that it shares (macvtap).")
+    mac: s.GuestMac | None = Field(None, description="Its MAC; derived from site, guest and index if not given.")
+    address: Many[s.NicAddress] = Field((), description="The guest's address, 'dhcp', or a list of them.")
+    tap: s.LinkName | None = Field(None, description="Its tap on the host where the default name will not do.")
+    vlan: s.VlanId | None = Field(None, description="Its VLAN on a VLAN-aware bridge (access port).")
+    vlans: Many[s.VlanRange] = Field((), description="Its VLANs on a VLAN-aware bridge (trunk port).")
 
 
 class Guest(Entry):
@@ -237,16 +237,16 @@ class Guest(Entry):
 
     model_config = ConfigDict(title="a guest")
 
-    host: w.Label = Field(description="The host that runs it.")
-    memory: w.Size | None = Field(None, description="Its memory, as KiB, MiB, GiB or TiB.")
-    vcpus: w.Count = Field(1, description="Its virtual processors.")
-    disk: Many[w.Text] = Field((), description="Its disk, an image file or a block device, or a list of them.")
-    iso: w.Text | None = Field(None, description="The image of its CD drive, to install from.")
-    kernel: w.Text | None = Field(None, description="A kernel to start without a boot loader.")
-    initrd: w.Text | None = Field(None, description="The initramfs of that kernel.")
-    cmdline: w.Text | None = Field(None, description="The command line of that kernel.")
+    host: s.Label = Field(description="The host that runs it.")
+    memory: s.Size | None = Field(None, description="Its memory, as KiB, MiB, GiB or TiB.")
+    vcpus: s.Count = Field(1, description="Its virtual processors.")
+    disk: Many[s.Text] = Field((), description="Its disk, an image file or a block device, or a list of them.")
+    iso: s.Text | None = Field(None, description="The image of its CD drive, to install from.")
+    kernel: s.Text | None = Field(None, description="A kernel to start without a boot loader.")
+    initrd: s.Text | None = Field(None, description="The initramfs of that kernel.")
+    cmdline: s.Text | None = Field(None, description="The command line of that kernel.")
     nics: Listed[GuestNic] = Field((), description="Its NICs, in order.")
-    serves: Listed[w.Served] = Field((), description="The ports on which it answers.")
+    serves: Listed[s.Served] = Field((), description="The ports on which it answers.")
 
 
 class MachineNic(Entry):
@@ -254,9 +254,9 @@ class MachineNic(Entry):
 
     model_config = ConfigDict(title="a NIC of a machine")
 
-    network: w.Label = Field(description="The network that it stands on.")
-    address: Many[w.NicAddress] = Field((), description="Its address, 'dhcp', or a list of them.")
-    mac: w.MacWord | None = Field(None, description="Its MAC, where it matters.")
+    network: s.Label = Field(description="The network that it stands on.")
+    address: Many[s.NicAddress] = Field((), description="Its address, 'dhcp', or a list of them.")
+    mac: s.MacWord | None = Field(None, description="Its MAC, where it matters.")
     routes: Listed[Route] = Field((), description="Networks that it finds behind other routers than the gateway.")
 
 
@@ -265,8 +265,8 @@ class Dhcp(Entry):
 
     model_config = ConfigDict(title="a DHCP server")
 
-    network: w.Label = Field(description="The network that it serves; the machine stands on it.")
-    range: w.SpanWord = Field(description="The IPv4 addresses that it hands out, both ends included.")
+    network: s.Label = Field(description="The network that it serves; the machine stands on it.")
+    range: s.SpanWord = Field(description="The IPv4 addresses that it hands out, both ends included.")
 
 
 class Masquerade(Entry):
@@ -274,8 +274,8 @@ class Masquerade(Entry):
 
     model_config = ConfigDict(title="a masquerade")
 
-    from_: Many[w.Label] = Field(alias="from", description="Guests, machines, hosts or networks.")
-    to: w.Label = Field(description="The network outside.")
+    from_: Many[s.Label] = Field(alias="from", description="Guests, machines, hosts or networks.")
+    to: s.Label = Field(description="The network outside.")
 
 
 class Machine(Entry):
@@ -286,7 +286,7 @@ class Machine(Entry):
     nics: Listed[MachineNic] = Field((), description="Its NICs.")
     dhcp: Dhcp | None = Field(None, description="The DHCP and DNS server that it runs.")
     masquerade: Masquerade | None = Field(None, description="Whom it lets out under its own address.")
-    serves: Listed[w.Served] = Field((), description="The ports on which it answers.")
+    serves: Listed[s.Served] = Field((), description="The ports on which it answers.")
 
 
 class Expect(Entry):
@@ -294,13 +294,13 @@ class Expect(Entry):
 
     model_config = ConfigDict(title="an expectation")
 
-    from_: w.Label = Field(alias="from", description="The guest, host or machine that asks.")
-    to: w.Label = Field(description="The guest, host or machine that is asked.")
-    service: w.ServiceWord | None = Field(None, description="What is asked: icmp (default), arp, tcp/80, udp/53.")
-    verdict: Annotated[str, w.choice("reach", "no-reach", noun="a verdict")] = Field(
+    from_: s.Label = Field(alias="from", description="The guest, host or machine that asks.")
+    to: s.Label = Field(description="The guest, host or machine that is asked.")
+    service: s.ServiceWord | None = Field(None, description="What is asked: icmp (default), arp, tcp/80, udp/53.")
+    verdict: Annotated[str, s.choice("reach", "no-reach", noun="a verdict")] = Field(
         description="reach: an answer must come; no-reach: none may come."
     )
-    seen_as: w.Label | None = Field(None, description="Whose address the target must see (masquerading).")
+    seen_as: s.Label | None = Field(None, description="Whose address the target must see (masquerading).")
 
 
 class Document(Entry):
@@ -308,7 +308,7 @@ class Document(Entry):
 
     model_config = ConfigDict(title="a site file")
 
-    site: w.Label = Field(description="The site's name; derived MACs hang on it.")
+    site: s.Label = Field(description="The site's name; derived MACs hang on it.")
     networks: Named[Network] = Field(default_factory=dict, description="The networks that exist in the building.")
     hosts: Named[Host] = Field(default_factory=dict, description="The machines that run guests.")
     guests: Named[Guest] = Field(default_factory=dict, description="The virtual servers.")

@@ -9,8 +9,8 @@ from pydantic.fields import FieldInfo
 
 from bascule.site import document as d
 from bascule.site.codes import CODES
-from bascule.site.shape import entry_in, holds
-from bascule.site.words import Word
+from bascule.site.scalars import Scalar
+from bascule.site.validate import entry_in, holds
 
 _HEAD = """\
 <!-- Made by `python -m bascule.site.reference`; a test fails when it is stale. Edit the models instead. -->
@@ -78,9 +78,9 @@ def _entries(model: type[d.Entry], path: str) -> Iterator[tuple[str, type[d.Entr
             yield from _entries(inner, f"{path}.{key}{suffix}".lstrip("."))
 
 
-def _word(part: Any) -> Word | None:
+def _word(part: Any) -> Scalar | None:
     """The word inside an annotation."""
-    if isinstance(part, Word):
+    if isinstance(part, Scalar):
         return part
     inside = (*get_args(part), *getattr(part, "__metadata__", ()))
     return next((word for each in inside if (word := _word(each)) is not None), None)
@@ -93,7 +93,7 @@ def _value(info: FieldInfo) -> str:
         if holds(info.annotation, dict):
             return "NAME: its keys"
         return "list of entries" if holds(info.annotation, tuple) else "its keys"
-    word = next((each for each in info.metadata if isinstance(each, Word)), None) or _word(info.annotation)
+    word = next((each for each in info.metadata if isinstance(each, Scalar)), None) or _word(info.annotation)
     if word is None:
         return ""
     choices = word.schema.get("enum")

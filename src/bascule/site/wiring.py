@@ -12,7 +12,7 @@ from msgspec import Struct, field
 from bascule.model.values import IfName, IpAddress, IpInterface, IpNetwork
 from bascule.site import document as d
 from bascule.site.findings import Findings, Path
-from bascule.site.shape import Draft
+from bascule.site.validate import ValidatedDocument
 
 
 class Segment(Struct, frozen=True):
@@ -40,9 +40,9 @@ class Foot(Struct, frozen=True):
 
 
 class Wiring(Struct, frozen=True):
-    """Segments and feet of a draft."""
+    """Segments and feet of a file."""
 
-    draft: Draft
+    checked: ValidatedDocument
     found: Findings
     feet: tuple[Foot, ...] = ()
     by_owner: dict[str, list[Foot]] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class Wiring(Struct, frozen=True):
     @property
     def document(self) -> d.Document:
         """The document."""
-        return self.draft.document
+        return self.checked.document
 
     def network(self, name: str | None) -> Segment | None:
         """The segment of a network of the building."""
@@ -111,14 +111,14 @@ class Wiring(Struct, frozen=True):
         return any(b.uplink == nic and "from-uplink" in b.address for b in self.document.hosts[host].bridges.values())
 
 
-def wire(draft: Draft, found: Findings) -> Wiring:
+def wire(checked: ValidatedDocument, found: Findings) -> Wiring:
     """Every foot of the document."""
-    wiring = Wiring(draft, found)
+    wiring = Wiring(checked, found)
     feet = tuple(_feet(wiring))
     owners: dict[str, list[Foot]] = {}
     for foot in feet:
         owners.setdefault(foot.owner, []).append(foot)
-    return Wiring(draft, found, feet, owners)
+    return Wiring(checked, found, feet, owners)
 
 
 def _feet(wiring: Wiring) -> Iterator[Foot]:

@@ -16,7 +16,7 @@ _SECTIONS = ("hosts", "guests", "machines")
 def check_access(wiring: Wiring) -> None:
     """Each expectation by itself, then against the others; each masquerade."""
     groups: dict[tuple[str, str], list[tuple[Path, d.Expect]]] = {}
-    for path, entry in wiring.draft.expectations():
+    for path, entry in wiring.checked.expectations():
         source = _endpoint(wiring, entry.from_, (*path, "from"))
         target = _endpoint(wiring, entry.to, (*path, "to"))
         if entry.from_ == entry.to:

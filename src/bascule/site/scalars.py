@@ -1,6 +1,6 @@
 """The words of the site file: each scalar is parsed here, once, from its text.
 
-A ``Word`` names the error code, the parser and the JSON schema of one kind of scalar; pydantic only carries it.
+A ``Scalar`` names the error code, the parser and the JSON schema of one kind of scalar; pydantic only carries it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def fault(code: str, message: str, hint: str | None = None) -> PydanticCustomErr
     return PydanticCustomError(code, "{message}", {"message": message, "hint": hint})
 
 
-class Word(Struct, frozen=True):
+class Scalar(Struct, frozen=True):
     """One kind of scalar: ``noun`` completes "… is not"."""
 
     code: str
@@ -64,7 +64,7 @@ class Word(Struct, frozen=True):
         return dict(self.schema)
 
 
-def choice(*words: str, noun: str) -> Word:
+def choice(*words: str, noun: str) -> Scalar:
     """One of a few words."""
 
     def parse(text: str) -> str:
@@ -75,7 +75,11 @@ def choice(*words: str, noun: str) -> Word:
             f"{shown(text)} is not {noun}", f"did you mean '{close}'?" if close else f"one of {', '.join(words)}"
         )
 
-    return Word("CHOICE", noun, parse, {"enum": list(words)})
+    return Scalar("CHOICE", noun, parse, {"enum": list(words)})
+
+
+def _integer(minimum: int, maximum: int, example: int) -> dict[str, Any]:
+    return {"type": "integer", "minimum": minimum, "maximum": maximum, "examples": [example]}
 
 
 def _schema(pattern: str, *examples: str) -> dict[str, Any]:
@@ -89,31 +93,31 @@ _INTERFACE = rf"({_DOTS}/[0-9]{{1,2}}|{_COLONS}/[0-9]{{1,3}})"
 _MACS = r"^[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}$"
 _PORTS = r"(tcp|udp)/[0-9]{1,5}(-[0-9]{1,5})?"
 
-Label = Annotated[str, Word("NAME", "a name", p.read_label, _schema(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"))]
+Label = Annotated[str, Scalar("NAME", "a name", p.read_label, _schema(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"))]
 LinkName = Annotated[
     IfName,
-    Word(
+    Scalar(
         "NAME", "a link's name", p.read_ifname, _schema(r"^[A-Za-z0-9_~+=@][A-Za-z0-9_.~+=@-]{0,14}$", "eth4", "enp3s0")
     ),
 ]
 Uplink = Annotated[
     IfName,
-    Word(
+    Scalar(
         "NAME",
         "a NIC, a bond or 'none'",
         p.read_uplink,
         _schema(r"^[A-Za-z0-9_~+=@][A-Za-z0-9_.~+=@-]{0,14}$", "eth4", "bond0", "none"),
     ),
 ]
-MacWord = Annotated[Mac, Word("MAC", "a MAC address", p.read_mac, _schema(_MACS, "52:54:00:28:23:af"))]
-GuestMac = Annotated[Mac, Word("MAC", "a guest's MAC address", p.read_guest_mac, _schema(_MACS, "52:54:00:28:23:af"))]
+MacWord = Annotated[Mac, Scalar("MAC", "a MAC address", p.read_mac, _schema(_MACS, "52:54:00:28:23:af"))]
+GuestMac = Annotated[Mac, Scalar("MAC", "a guest's MAC address", p.read_guest_mac, _schema(_MACS, "52:54:00:28:23:af"))]
 Address = Annotated[
     IpAddress,
-    Word("ADDRESS", "an address", p.read_address, _schema(rf"^({_DOTS}|{_COLONS})$", "192.168.1.1", "2001:db8::1")),
+    Scalar("ADDRESS", "an address", p.read_address, _schema(rf"^({_DOTS}|{_COLONS})$", "192.168.1.1", "2001:db8::1")),
 ]
 NicAddress = Annotated[
     IpInterface | p.HostWord,
-    Word(
+    Scalar(
         "ADDRESS",
         "an address with its prefix length, or 'dhcp'",
         p.read_interface_or_dhcp,
@@ -122,7 +126,7 @@ NicAddress = Annotated[
 ]
 BridgeAddress = Annotated[
     IpInterface | p.HostWord,
-    Word(
+    Scalar(
         "ADDRESS",
         "an address with its prefix length, 'dhcp' or 'from-uplink'",
         p.read_bridge_address,
@@ -130,17 +134,16 @@ BridgeAddress = Annotated[
     ),
 ]
 Subnet = Annotated[
-    IpNetwork, Word("SUBNET", "a subnet", p.read_subnet, _schema(rf"^{_INTERFACE}$", "192.168.1.0/24", "2001:db8::/64"))
+    IpNetwork,
+    Scalar("SUBNET", "a subnet", p.read_subnet, _schema(rf"^{_INTERFACE}$", "192.168.1.0/24", "2001:db8::/64")),
 ]
 VlanId = Annotated[
     Vid,
-    Word(
-        "VLAN-RANGE", "a VLAN number", p.read_vid, {"type": "integer", "minimum": 1, "maximum": 4094, "examples": [30]}
-    ),
+    Scalar("VLAN-RANGE", "a VLAN number", p.read_vid, _integer(1, 4094, 30)),
 ]
 VlanRange = Annotated[
     tuple[Vid, Vid],
-    Word(
+    Scalar(
         "VLAN-RANGE",
         "a VLAN number or range",
         p.read_vid_range,
@@ -155,43 +158,45 @@ VlanRange = Annotated[
 ]
 Mtu = Annotated[
     int,
-    Word(
+    Scalar(
         "MTU",
         "an MTU",
         p.read_mtu,
-        {"type": "integer", "minimum": p.MTU_MIN, "maximum": p.MTU_MAX, "examples": [1500, 9000]},
+        _integer(p.MTU_MIN, p.MTU_MAX, 1500, 9000),
     ),
 ]
 Count = Annotated[
     int,
-    Word("COUNT", "a number", p.read_count, {"type": "integer", "minimum": 1, "maximum": p.COUNT_MAX, "examples": [2]}),
+    Scalar("COUNT", "a number", p.read_count, _integer(1, p.COUNT_MAX, 2)),
 ]
 Metric = Annotated[
     int,
-    Word("TYPE", "a metric", p.read_metric, {"type": "integer", "minimum": 1, "maximum": 2**32 - 1, "examples": [100]}),
+    Scalar("TYPE", "a metric", p.read_metric, _integer(1, 2**32 - 1, 100)),
 ]
 Size = Annotated[
-    int, Word("SIZE", "a size of memory", p.read_size, _schema(r"^[0-9]+(\.[0-9]+)? ?[KMGT]iB$", "8GiB", "512MiB"))
+    int, Scalar("SIZE", "a size of memory", p.read_size, _schema(r"^[0-9]+(\.[0-9]+)? ?[KMGT]iB$", "8GiB", "512MiB"))
 ]
 ServiceWord = Annotated[
-    Service, Word("SERVICE", "a service", p.read_service, _schema(rf"^({_PORTS}|icmp|arp)$", "icmp", "arp", "tcp/80"))
+    Service, Scalar("SERVICE", "a service", p.read_service, _schema(rf"^({_PORTS}|icmp|arp)$", "icmp", "arp", "tcp/80"))
 ]
 Served = Annotated[
     Service,
-    Word("SERVICE", "a served port", p.read_served, _schema(rf"^{_PORTS}$", "tcp/80", "tcp/8000-8100", "udp/53")),
+    Scalar("SERVICE", "a served port", p.read_served, _schema(rf"^{_PORTS}$", "tcp/80", "tcp/8000-8100", "udp/53")),
 ]
 Port = Annotated[
     int,
-    Word("PORT", "a port number", p.read_port, {"type": "integer", "minimum": 1, "maximum": 65535, "examples": [2222]}),
+    Scalar("PORT", "a port number", p.read_port, _integer(1, 65535, 2222)),
 ]
 SpanWord = Annotated[
     p.Span,
-    Word(
+    Scalar(
         "RANGE", "a range of addresses", p.read_span, _schema(rf"^{_DOTS} ?- ?{_DOTS}$", "192.168.1.100-192.168.1.199")
     ),
 ]
 Boolean = Annotated[
     bool,
-    Word("TYPE", "true or false", p.read_boolean, {"enum": [True, False, "on", "off", "yes", "no"], "default": False}),
+    Scalar(
+        "TYPE", "true or false", p.read_boolean, {"enum": [True, False, "on", "off", "yes", "no"], "default": False}
+    ),
 ]
-Text = Annotated[str, Word("TYPE", "a text", p.read_text, {"type": ["string", "integer"]})]
+Text = Annotated[str, Scalar("TYPE", "a text", p.read_text, {"type": ["string", "integer"]})]

@@ -30,7 +30,7 @@ _BINDING = {  # optional keys without which the entry would be another thing: it
 }
 
 
-class Draft(Struct, frozen=True):
+class ValidatedDocument(Struct, frozen=True):
     """The document, and which of the written expectations it still holds."""
 
     document: d.Document
@@ -42,18 +42,18 @@ class Draft(Struct, frozen=True):
             yield ("expect", index), entry
 
 
-def shape(tree: Tree, found: Findings) -> Draft:
+def validate(tree: Tree, found: Findings) -> ValidatedDocument:
     """The document; faults go to ``found``."""
     try:
         document = d.Document.model_validate(tree)
-        return Draft(document, tuple(range(len(document.expect))))
+        return ValidatedDocument(document, tuple(range(len(document.expect))))
     except ValidationError as error:
         for fault in error.errors(include_url=False, include_input=False):
             _report(fault, found)
     return _rest(tree, found)
 
 
-def _rest(tree: Tree, found: Findings) -> Draft:
+def _rest(tree: Tree, found: Findings) -> ValidatedDocument:
     """The document without its broken entries."""
     rest = _without(tree, (), found)
     rest.setdefault("site", "unnamed")
@@ -62,7 +62,7 @@ def _rest(tree: Tree, found: Findings) -> Draft:
     if isinstance(listed, list):
         kept = tuple(index for index in range(len(listed)) if ("expect", index) not in found.broken)
         rest["expect"] = [listed[index] for index in kept]
-    return Draft(d.Document.model_validate(rest), kept)
+    return ValidatedDocument(d.Document.model_validate(rest), kept)
 
 
 def _without(tree: Tree, path: Path, found: Findings) -> Tree:
