@@ -78,8 +78,8 @@ def choice(*words: str, noun: str) -> Scalar:
     return Scalar("CHOICE", noun, parse, {"enum": list(words)})
 
 
-def _integer(minimum: int, maximum: int, example: int) -> dict[str, Any]:
-    return {"type": "integer", "minimum": minimum, "maximum": maximum, "examples": [example]}
+def _integer(minimum: int, maximum: int, *examples: int) -> dict[str, Any]:
+    return {"type": "integer", "minimum": minimum, "maximum": maximum, "examples": [*examples]}
 
 
 def _schema(pattern: str, *examples: str) -> dict[str, Any]:
