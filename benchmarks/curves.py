@@ -19,7 +19,7 @@ from benchmarks.measure import Curve, Findings, Run, Usage, process
 SIZES = (1, 10, 50, 200, 1000)  # bridges
 QUICK = (1, 10, 50)
 DIALECT = "networkd"
-OBSERVE = (sys.executable, "-c", "from bascule.observe.kernel import observe; observe()")
+OBSERVE = (sys.executable, "-c", "from bascule.providers.observe import observe; observe()")
 
 JOBS = {  # what is measured, and what it is called in the table
     "check": "check: read the site file",

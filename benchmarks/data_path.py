@@ -17,10 +17,10 @@ from pathlib import Path
 
 from bascule.apply.engine import execute
 from bascule.model.values import IfName
-from bascule.observe.kernel import observe
 from bascule.plan.make import make_plan
 from bascule.plan.target import sysctl_keys
 from bascule.plan.virtual_network import nft_script, realm, sysctls
+from bascule.providers.observe import observe
 from bascule.site import parse
 from bascule.system.net.netns import Namespace
 from bascule.system.net.sysctl import write_sysctls

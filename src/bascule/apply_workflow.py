@@ -23,9 +23,9 @@ from bascule.apply.transaction import Done, Wish
 from bascule.apply.transaction import apply as make
 from bascule.errors import BasculeError
 from bascule.host.identity import choose_host, is_here
-from bascule.observe.kernel import begin
 from bascule.plan.batch import tools
 from bascule.plan.change import Note
+from bascule.providers.observe import begin
 from bascule.survey.loops import declared_wires, loop_problems
 from bascule.system.clock import Progress, unseen
 from bascule.system.net.monitor import NetlinkMonitor

@@ -15,11 +15,11 @@ from bascule.apply.place import here
 from bascule.errors import BasculeError, Problem, UsageFault
 from bascule.host.identity import choose_host, is_here
 from bascule.model.site import GuestNic, Site
-from bascule.observe import kernel
 from bascule.observe.memory import measured_overheads, nic_speeds, observe_memory
 from bascule.observe.neighbours import fdb, sightings
 from bascule.plan.capacity import Capacity, Memory, merged, needs_of_domains, needs_of_site, uplink_loads
 from bascule.plan.capacity import capacity as account
+from bascule.providers.observe import observe as observe_host
 from bascule.system.libvirt import Hypervisor, connect
 from bascule.system.net.links import link_names
 
@@ -80,7 +80,7 @@ def inventory(
     bare = QemuDriver(qemu_folder(), {}, accel="").domains() if driver != "libvirt" and uri is None else ()
     running = [domain.name for domain in seen.domains if domain.running] if hypervisor else []
     agents = [agent_sightings(hypervisor.agent_addresses(name)) for name in running] if hypervisor else []
-    state = kernel.observe()
+    state = observe_host()
     said: tuple[Sighting, ...] = ()
     if listen_s is not None:
         from bascule.probe.overhear import overhear
@@ -127,7 +127,7 @@ def check_macs(driver: Driver, nics: Iterable[GuestNic]) -> tuple[Note, ...]:
     from bascule.guests.identity import alive_elsewhere, taken
 
     wanted, domains = tuple(nics), see(driver).domains
-    if problems := taken(wanted, domains, kernel.observe()):
+    if problems := taken(wanted, domains, observe_host()):
         raise BasculeError(*problems)
     return alive_elsewhere(wanted, fdb())
 

@@ -17,12 +17,12 @@ from msgspec.structs import replace
 from bascule.apply.crew import ANYBODY, Asked
 from bascule.errors import BasculeError, Problem, UsageFault
 from bascule.host.identity import choose_host, name_for_site, started_as_found
-from bascule.model.state_json import from_json, to_json
-from bascule.observe.kernel import begin, observe
 from bascule.plan.batch import tools
 from bascule.plan.change import Note
 from bascule.plan.make import make_plan
 from bascule.plan.target import sysctl_keys
+from bascule.providers.json import from_json, to_json
+from bascule.providers.observe import begin, observe
 from bascule.site import parse
 from bascule.system.disk.files import read_bytes
 from bascule.system.net.netns import Namespace

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from bascule import workflow
 from bascule.apply.place import here
 from bascule.apply.prepare import Prepared, again, prepare
-from bascule.observe.kernel import observe
+from bascule.providers.observe import observe
 from bascule.system import run as programs
 from bascule.system.net.monitor import NetlinkMonitor
 from tests.apply.hosts import Bed, environment

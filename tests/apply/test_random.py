@@ -18,8 +18,8 @@ from bascule.model.links import Bridge, BridgePort
 from bascule.model.moment import Lifetime
 from bascule.model.state import MARK, Address, HostState, Link, Route
 from bascule.model.values import IfName, Mac
-from bascule.observe.kernel import observe
 from bascule.plan.diff import diff
+from bascule.providers.observe import observe
 from tests.apply.hosts import Bed, difference, furnish, wait_for
 from tests.lab import Lab
 

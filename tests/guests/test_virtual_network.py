@@ -10,8 +10,8 @@ import pytest
 from bascule.errors import BasculeError, SiteFault
 from bascule.model.site import Forward, Mode, PlugKind, Service, Site
 from bascule.model.values import IFNAME_MAX, bridge_name
-from bascule.observe.kernel import observe
 from bascule.plan.virtual_network import nft_script, nft_table, parse_leases, realms, tables
+from bascule.providers.observe import observe
 from bascule.system.net.sysctl import read_sysctls, write_sysctl
 from bascule.system.run import run
 from tests.guests.values import SSH, guest, nic, realm, site, virtual_network

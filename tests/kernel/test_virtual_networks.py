@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from bascule.observe.kernel import observe
-from bascule.observe.nftables import PRIORITIES
 from bascule.plan.diff import diff
 from bascule.plan.virtual_network import realms, tables
+from bascule.providers.nft.observe import PRIORITIES
+from bascule.providers.observe import observe
 from bascule.site import parse
 from bascule.system.net.netns import Namespace
 from bascule.system.net.sysctl import read_sysctls, write_sysctl

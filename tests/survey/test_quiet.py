@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bascule.model.values import IfName
-from bascule.observe.kernel import observe
+from bascule.providers.observe import observe
 from bascule.survey.quiet import brought_up, why_not
 from bascule.system.net import managers
 from bascule.system.net.netns import Namespace

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from bascule.model.state_json import to_json
-from bascule.observe.kernel import observe
+from bascule.providers.observe import observe
 from bascule.system.net.netns import Namespace
 from tests.lab import Lab, open_lab
 from tests.web.client import Served

@@ -18,8 +18,8 @@ from bascule.errors import BasculeError
 from bascule.model.moment import Lifetime
 from bascule.model.state import Address, HostState
 from bascule.model.values import IfName
-from bascule.observe.kernel import observe
 from bascule.plan.diff import diff
+from bascule.providers.observe import observe
 from bascule.system.net.managers import networkd_dhcp, networkd_has
 
 SETTLE_S = 1.0  # in which networkd begins with a link

@@ -18,10 +18,12 @@ from bascule.apply.checkpoint import Checkpoint, FileBackup, Folder, Status
 from bascule.apply.engine import execute
 from bascule.errors import BasculeError
 from bascule.model.state import HostState
-from bascule.observe.kernel import observe
 from bascule.plan.change import Change, Plan
 from bascule.plan.diff import diff
-from bascule.plan.undo import settle, undo, with_bridges_left
+from bascule.plan.merge import settle, way_back
+from bascule.providers.kernel.merge import with_bridges_left
+from bascule.providers.observe import observe
+from bascule.providers.protocol import ThreeWay
 from bascule.system import boot
 from bascule.system.clock import Progress, unseen
 from bascule.system.disk import durable
@@ -106,7 +108,8 @@ def _beside(folder: Folder, checkpoint: Checkpoint, kept: Mapping[str, Any], *, 
 def _stand_in(checkpoint: Checkpoint, applied: HostState | None, *, keep: Sequence[int]) -> None:
     """Make the links that were there before and are not there now, such as the bridge that a guest goes back to."""
     now = observer(checkpoint)()
-    goal = undo(checkpoint.before, checkpoint.wanted, now, applied=applied).goal
+    change = ThreeWay(before=checkpoint.before, wanted=checkpoint.wanted, now=now, applied=applied)
+    goal = way_back(change).goal
     missing = {name: link for name, link in goal.links.items() if name not in now.links and link.options.virtual}
     if missing:
         execute(diff(now, replace(now, links={**now.links, **missing})), keep=keep)
@@ -153,7 +156,15 @@ def kernel_back(
     look = observer(checkpoint)
     now = look()
     elapsed_s = boot.boottime_s() - checkpoint.boottime_s
-    way = undo(checkpoint.before, checkpoint.wanted, now, applied=applied, elapsed_s=elapsed_s, ours=ours)
+    change = ThreeWay(
+        before=checkpoint.before,
+        wanted=checkpoint.wanted,
+        now=now,
+        applied=applied,
+        elapsed_s=elapsed_s,
+        moved=frozenset(ours),
+    )
+    way = way_back(change)
     goal = way.goal
     failed: BasculeError | None = None
     changes = 0
@@ -170,7 +181,8 @@ def kernel_back(
             time.sleep(PAUSE_S)
         changes += len(plan.changes)
         now = look()
-        goal = settle(goal, now, checkpoint.wanted)
+        change = replace(change, now=now)
+        goal = settle(goal, change)
     left = [*differences(diff(now, goal))]
     if failed is not None and left:
         left += [problem.message for problem in failed.problems]

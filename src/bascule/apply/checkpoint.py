@@ -21,7 +21,7 @@ from bascule.apply.place import Place, refused
 from bascule.errors import BasculeError, Problem
 from bascule.model.dhcp import Handover
 from bascule.model.state import HostState
-from bascule.model.state_json import from_json, to_json
+from bascule.providers.json import from_json, to_json
 from bascule.system import boot
 from bascule.system.disk import durable
 

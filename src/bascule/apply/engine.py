@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bascule.errors import BasculeError, CommandFailed, NotPermitted, Problem
+from bascule.errors import BasculeError, Problem
+from bascule.host.live import LiveHost
 from bascule.model.state import HostState
-from bascule.plan.batch import Batch, batches, tools
-from bascule.plan.change import Change, Command, Plan
+from bascule.plan.batch import batches, tools
+from bascule.plan.change import Plan
 from bascule.plan.diff import diff
-from bascule.system.net.iproute import batch as run_batch
 from bascule.system.net.netns import Namespace
-from bascule.system.net.sysctl import Parameters
-from bascule.system.run import require_tools, run
+from bascule.system.run import require_tools
 
 Observe = Callable[[], HostState]
 
@@ -29,13 +28,9 @@ def execute(plan: Plan, *, namespace: Namespace | None = None, keep: Sequence[in
     kernel's reason.
     """
     require_tools(tools(plan))
-    for batch in batches(plan):
-        if batch.tool in {"ip", "ip -6", "bridge"}:
-            _through_iproute(batch, namespace, keep)
-        elif batch.tool == "sysctl":
-            _through_sysctl(batch, namespace)
-        else:
-            run(("nft", "-f", "-"), stdin=batch.commands[0].words[0], namespace=namespace, keep=keep)
+    where = LiveHost(namespace)
+    for provider, batch in batches(plan):
+        provider.effects().execute(batch, where=where, keep=keep)
 
 
 def apply_or_take_back(plan: Plan, before: HostState, observe: Observe, *, namespace: Namespace | None = None) -> None:
@@ -69,43 +64,3 @@ def _told(left: Plan) -> tuple[Problem, ...]:
             hint="see 'bascule plan --commands' for what it would take",
         ),
     )
-
-
-# what was to be taken away is away: NetworkManager takes its own addresses off a NIC that becomes a port, too
-GONE: dict[tuple[str, ...], str] = {
-    ("address", "del"): "Cannot assign requested address",
-    ("route", "del"): "No such process",
-    ("rule", "del"): "No such file or directory",
-}
-
-
-def _through_iproute(batch: Batch, namespace: Namespace | None, keep: Sequence[int]) -> None:
-    while True:
-        error = run_batch(batch.tool, batch.text, namespace=namespace, keep=keep)
-        if error is None:
-            return
-        index = error.line if error.line is not None else len(batch.commands) - 1
-        if error.line is None or GONE.get(batch.commands[index].words[:2]) != error.reason:
-            raise _failed(batch.changes[index], batch.commands[index], error.reason)
-        if index + 1 == len(batch.commands):
-            return
-        batch = Batch(batch.tool, batch.commands[index + 1 :], batch.changes[index + 1 :])
-
-
-def _through_sysctl(batch: Batch, namespace: Namespace | None) -> None:
-    with Parameters(namespace) as parameters:
-        for command, change in zip(batch.commands, batch.changes, strict=True):
-            try:
-                parameters.write(*command.words)
-            except OSError as error:
-                raise _failed(change, command, error.strerror or str(error)) from error
-
-
-def _failed(change: Change, command: Command, reason: str) -> CommandFailed | NotPermitted:
-    refused = reason in {"Operation not permitted", "Permission denied"}
-    problem = Problem(
-        code="NOT-PERMITTED" if refused else "STEP-FAILED",
-        message=f"{change.subject}: {change.action}: the kernel says '{reason}'",
-        hint="run it as root" if refused else f"the command was: {command}",
-    )
-    return NotPermitted(problem) if refused else CommandFailed(problem)

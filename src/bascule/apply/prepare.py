@@ -14,12 +14,14 @@ from bascule.apply.joint import plan_jointly
 from bascule.apply.place import Place, here
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
-from bascule.observe.kernel import begin, finish, read_parameters
 from bascule.observe.leases import leases_here
 from bascule.observe.management import Management, management
 from bascule.plan.change import Change, Note, Plan, Risk
 from bascule.plan.leases import Leases
 from bascule.plan.target import sysctl_keys
+from bascule.providers.effects import Scope
+from bascule.providers.kernel.observe import read_parameters
+from bascule.providers.observe import look as look_at
 from bascule.system.net.monitor import NetlinkMonitor
 from bascule.system.run import Running
 
@@ -136,8 +138,7 @@ def _planned(
 
 def look(site: Site, host: Host, begun: Running | None = None) -> HostState:
     """The state of this host, with the kernel parameters that its plan looks at."""
-    with begun or begin() as running:
-        return finish(running, sysctls=_keys(site, host))
+    return look_at(Scope(sysctls=_keys(site, host)), begun)
 
 
 def _keys(site: Site, host: Host) -> tuple[str, ...]:

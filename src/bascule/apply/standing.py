@@ -14,9 +14,9 @@ from bascule.apply.checkpoint import Checkpoint, Entry, Folder, Status
 from bascule.apply.guard import lives
 from bascule.apply.place import Place, here
 from bascule.model.state import HostState
-from bascule.observe.kernel import observe
 from bascule.plan.diff import diff
 from bascule.plan.drift import drift_goal
+from bascule.providers.observe import observe
 from bascule.system import boot
 from bascule.system.disk.lockfile import Holder, holder
 

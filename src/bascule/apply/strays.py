@@ -10,9 +10,9 @@ from msgspec.structs import replace
 from bascule.apply.checkpoint import Checkpoint, Folder
 from bascule.apply.engine import execute
 from bascule.model.state import HostState
-from bascule.observe.kernel import observe
 from bascule.plan.change import Plan
 from bascule.plan.diff import diff
+from bascule.providers.observe import observe
 
 
 def sweep(folder: Folder) -> tuple[str, ...]:

@@ -20,10 +20,10 @@ from bascule.apply.prepare import Prepared, added_by, again
 from bascule.apply.probes import Probes, dhcp_answers
 from bascule.errors import BasculeError, CommandFailed, NotPermitted, Problem, TakenBack
 from bascule.model.state import HostState
-from bascule.observe.kernel import observe
 from bascule.plan.arrivals import with_what_came
 from bascule.plan.change import Plan
 from bascule.plan.diff import diff
+from bascule.providers.observe import observe
 from bascule.system import boot
 from bascule.system.clock import Progress, unseen
 from bascule.system.disk import durable

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from bascule.errors import CommandFailed, Problem
 from bascule.guests.protocol import Plug
-from bascule.plan.diff_vlans import port_words
+from bascule.providers.kernel.diff.vlans import port_words
 from bascule.system.net import iproute
 from bascule.system.net.netns import Namespace
 from bascule.system.net.sysctl import write_sysctls

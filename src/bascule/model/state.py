@@ -137,10 +137,12 @@ def _frozen(mapping: Mapping[Any, Any]) -> Mapping[Any, Any]:
 
 
 class HostState(Struct, frozen=True, kw_only=True, dict=True):
-    """A host's network: links by name, routes, rules, the sysctls that were asked for, and our nft tables.
+    """A host's network: links by name, routes, rules, the sysctls that were asked for, our nft tables, and more.
 
     ``sysctls`` maps a path below /proc/sys with slashes (``net/ipv4/ip_forward``) to its text. ``tables`` maps
-    ``family name`` of each nft table that Bascule owns to its rules as nft's own text.
+    ``family name`` of each nft table that Bascule owns to its rules as nft's own text. ``parts`` has what further
+    providers keep (libvirt, qemu, dnsmasq), by their names; one that was not asked has no entry, for unknown is not
+    empty.
     """
 
     links: Mapping[IfName, Link] = field(default_factory=lambda: MappingProxyType({}))
@@ -148,9 +150,10 @@ class HostState(Struct, frozen=True, kw_only=True, dict=True):
     rules: tuple[Rule, ...] = ()
     sysctls: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     tables: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    parts: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
-        for name in ("links", "sysctls", "tables"):
+        for name in ("links", "sysctls", "tables", "parts"):
             force_setattr(self, name, _frozen(getattr(self, name)))
         force_setattr(self, "routes", tuple(sorted(self.routes)))
         force_setattr(self, "rules", tuple(sorted(self.rules)))

@@ -1,48 +1,48 @@
-"""A plan's commands as the fewest runs of their tools, in order."""
+"""A plan's commands as the fewest calls of those who run them, in order."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import groupby
+
 from msgspec import Struct
 
-from bascule.plan.change import Change, Command, Plan, Tool, are_plain
+from bascule.plan.change import Change, Command, Plan
+from bascule.providers import PROVIDERS, of_tool
+from bascule.providers.protocol import Provider
 
 
 class Batch(Struct, frozen=True):
-    """Commands for one run of one tool; ``changes`` names for each command the change that it belongs to."""
+    """Neighbouring commands; ``changes`` names for each command the change that it belongs to."""
 
-    tool: Tool
     commands: tuple[Command, ...]
     changes: tuple[Change, ...]
 
+    def by_tool(self) -> Iterator[Batch]:
+        """The same in pieces of one tool each."""
+        return (Batch(*zip(*part, strict=True)) for _, part in groupby(self._pairs, lambda pair: pair[0].tool))
+
     @property
-    def text(self) -> str:
-        """The input of ``ip -batch -`` or ``bridge -batch -``: a line per command."""
-        return "".join(_line(command.words) + "\n" for command in self.commands)
+    def _pairs(self) -> Iterator[tuple[Command, Change]]:
+        return zip(self.commands, self.changes, strict=True)
+
+    def after(self, index: int) -> Batch:
+        """What is left when the command of this number is done."""
+        return Batch(self.commands[index + 1 :], self.changes[index + 1 :])
 
 
-def _line(words: tuple[str, ...]) -> str:
-    """Words as iproute2's batch reader takes them: it knows double quotes, and no escapes within them."""
-    if are_plain(words):
-        return " ".join(words)
-    return " ".join(word if are_plain((word,)) else '"' + word.replace('"', "") + '"' for word in words)
-
-
-def batches(plan: Plan) -> tuple[Batch, ...]:
-    """Neighbouring commands of one tool together; an nft script stands alone."""
-    found: list[tuple[Tool, list[Command], list[Change]]] = []
-    for change in plan.changes:
-        for command in change.commands:
-            if not found or found[-1][0] != command.tool or command.tool == "nft":
-                found.append((command.tool, [], []))
-            found[-1][1].append(command)
-            found[-1][2].append(change)
-    return tuple(Batch(tool, tuple(commands), tuple(changes)) for tool, commands, changes in found)
+def batches(plan: Plan) -> Iterator[tuple[Provider, Batch]]:
+    """Neighbouring commands of one provider together."""
+    pairs = ((command, change) for change in plan.changes for command in change.commands)
+    for provider, part in groupby(pairs, lambda pair: of_tool(pair[0].tool)):
+        yield provider, Batch(*zip(*part, strict=True))
 
 
 def tools(plan: Plan) -> tuple[str, ...]:
     """The programs that it takes to run a plan."""
+    programs = frozenset[str]().union(*(provider.programs for provider in PROVIDERS))
     used = dict.fromkeys(command.tool.partition(" ")[0] for command in plan.commands)
-    return tuple(tool for tool in used if tool != "sysctl")  # written by ourselves
+    return tuple(tool for tool in used if tool in programs)
 
 
 def script(plan: Plan) -> str:

@@ -10,8 +10,6 @@ from typing import Literal
 
 from msgspec import Struct
 
-Tool = Literal["ip", "ip -6", "bridge", "sysctl", "nft"]
-
 
 class Risk(IntEnum):
     """What a change may cost, from harmless to dangerous."""
@@ -33,19 +31,22 @@ class Risk(IntEnum):
 
 
 class Command(Struct, frozen=True):
-    """One line for one tool: the words behind ``ip``, behind ``bridge``, ``KEY=VALUE`` of sysctl, or an nft script."""
+    """One call of a tool: the words behind its name, and what it reads from its standard input.
 
-    tool: Tool
+    The words of ``sysctl`` are a key and its value.
+    """
+
+    tool: str
     words: tuple[str, ...]
+    stdin: str = ""
 
     def __str__(self) -> str:
         """A line that an administrator can paste."""
         if self.tool == "sysctl":
             key, value = self.words
             return f"sysctl -q -w {shlex.quote(f'{key}={value}')}"
-        if self.tool == "nft":
-            return "nft -f - <<'.'\n" + self.words[0].rstrip("\n") + "\n."
-        return f"{self.tool} {' '.join(self.words) if are_plain(self.words) else shlex.join(self.words)}"
+        line = f"{self.tool} {' '.join(self.words) if are_plain(self.words) else shlex.join(self.words)}"
+        return f"{line} <<'.'\n{self.stdin.rstrip(chr(10))}\n." if self.stdin else line
 
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.:/@%+,=-]+")

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from bascule.errors import BasculeError, Problem, SiteFault, UsageFault
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
-from bascule.observe.kernel import observe
+from bascule.providers.observe import observe
 from bascule.survey.capture import Progress, listen
 from bascule.survey.choose import choose
 from bascule.survey.evidence import Collector, Heard

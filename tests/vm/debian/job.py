@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bascule.model.state import HostState
-from bascule.observe.kernel import observe
+from bascule.providers.observe import observe
 from bascule.system.disk.durable import write_whole
 
 SITE = str(Path(__file__).parent / "site.yaml")

@@ -23,7 +23,7 @@ def command(*, nics: tuple[str, ...], seconds: int, every: bool, as_json: bool) 
     from bascule.cli.common import say
     from bascule.cli.entry import emit
     from bascule.errors import BasculeError, MissingTool, Problem, UsageFault
-    from bascule.observe.kernel import observe
+    from bascule.providers.observe import observe
     from bascule.survey.choose import choose
     from bascule.system.net.ethtool import identify
 

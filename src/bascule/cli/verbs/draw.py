@@ -84,7 +84,7 @@ def _read(site_file: str | None, host: str | None, *, live: bool) -> tuple[Site,
     from bascule.host.identity import as_found, choose_host
 
     if site_file is None:
-        from bascule.observe.kernel import observe
+        from bascule.providers.observe import observe
 
         site, found = as_found(host)
         return site, {found.name: observe()}

@@ -12,7 +12,8 @@ from typing import Any
 from bascule.errors import BasculeError
 from bascule.guests.accel import accel
 from bascule.model.site import Site
-from bascule.observe import kernel, libvirt, manager
+from bascule.observe import libvirt, manager
+from bascule.providers.observe import observe
 from bascule.system.libvirt import connect
 from bascule.system.net.links import wireless_links
 from bascule.system.net.netns import is_machines_own
@@ -34,7 +35,7 @@ def gather(site: Site | None = None, host: str = "", *, uri: str | None = None, 
     zones, default_zone = _zones()
     state = None
     with contextlib.suppress(BasculeError):
-        state = kernel.observe()
+        state = observe()
     return Facts(
         distribution=release.get("ID", ""),
         like=tuple(release.get("ID_LIKE", "").split()),

@@ -18,6 +18,8 @@ from bascule.model.moment import Lifetime
 from bascule.model.state import Address, HostState, Link, Route, Rule, link_of
 from bascule.model.values import IfName
 from bascule.plan.move import stand_in
+from bascule.providers.merging import merge_mapping
+from bascule.providers.protocol import Merged, ThreeWay
 
 T = TypeVar("T")
 
@@ -26,31 +28,16 @@ NO_MAC = "00:00:00:00:00:00"  # of a bridge without ports that has none of its o
 WORDS = {"mac": "MAC", "mtu": "MTU", "master": "bridge", "up": "up", "vlans": "VLANs", "addrgenmode": "IPv6 addresses"}
 
 
-class Undo(Struct, frozen=True, kw_only=True):
-    """Where to go, and what stays different from before because somebody else wanted it so."""
-
-    goal: HostState
-    kept: tuple[str, ...] = ()
-
-
-def undo(
-    before: HostState,
-    wanted: HostState,
-    now: HostState,
-    *,
-    applied: HostState | None = None,
-    elapsed_s: float = 0.0,
-    ours: Iterable[str] = (),
-) -> Undo:
-    """The state to go back to.
-
-    ``applied`` is what was observed right after the change, None if it was ended before. ``elapsed_s`` is the time
-    since ``before`` was observed: by that much the lifetimes of leases have gone down. ``ours`` are links that the
-    change moved by other ways than the kernel's plan (libvirt's taps): they go back, wherever they are.
-    """
+def merge(change: ThreeWay) -> Merged:
+    """The state to go back to, and what stays different from before because somebody else wanted it so."""
     return _Merge(
-        before=before, wanted=wanted, now=now, applied=applied, elapsed_s=elapsed_s, ours=frozenset(ours)
-    ).undo()
+        before=change.before,
+        wanted=change.wanted,
+        now=change.now,
+        applied=change.applied,
+        elapsed_s=change.elapsed_s,
+        moved=change.moved,
+    ).merge()
 
 
 def settle(goal: HostState, now: HostState, wanted: HostState) -> HostState:
@@ -99,12 +86,12 @@ class _Merge(Struct, kw_only=True):
     applied: HostState | None
     elapsed_s: float
     kept: list[str] = field(default_factory=list)
-    ours: frozenset[str] = frozenset()
+    moved: frozenset[str] = frozenset()
     touched: frozenset[str] = frozenset()
     now_ips: Mapping[str, Address] = field(default_factory=dict)  # on any link: a lease may have moved
 
-    def undo(self) -> Undo:
-        self.touched = self.ours | frozenset(self._touched() if self.applied is None else ())
+    def merge(self) -> Merged:
+        self.touched = self.moved | frozenset(self._touched() if self.applied is None else ())
         self.now_ips = {address.ip: address for link in self.now.links.values() for address in link.addresses}
         links = dict(self._links())
         for name, link in links.items():
@@ -115,9 +102,8 @@ class _Merge(Struct, kw_only=True):
             routes=tuple(self._routes(links)),
             rules=tuple(self._set(self.before.rules, self.wanted.rules, self.now.rules, self._after().rules)),
             sysctls=self._sysctls(links),
-            tables=self._mapping(self.before.tables, self.wanted.tables, self.now.tables, self._after().tables),
         )
-        return Undo(goal=state, kept=tuple(self.kept))
+        return Merged(part=state, kept=tuple(self.kept))
 
     def _after(self) -> HostState:
         return self.applied if self.applied is not None else self.wanted
@@ -316,22 +302,10 @@ class _Merge(Struct, kw_only=True):
 
     def _sysctls(self, links: Mapping[IfName, Link]) -> dict[str, str]:
         """Parameters of links that are not there any more went with them."""
-        found = self._mapping(self.before.sysctls, self.wanted.sysctls, self.now.sysctls, self._after().sysctls)
+        states = (self.before, self.wanted, self.now, self._after())
+        found = merge_mapping(*(state.sysctls for state in states), kept=self.kept)
         there = {*links, "all", "default", ""}
         return {key: value for key, value in found.items() if link_of(key) in there}
-
-    def _mapping(
-        self, before: Mapping[str, str], wanted: Mapping[str, str], now: Mapping[str, str], after: Mapping[str, str]
-    ) -> dict[str, str]:
-        found = {}
-        for key, value in before.items():
-            seen = now.get(key)
-            if seen in {value, None} or wanted.get(key) != value or after.get(key) != value:
-                found[key] = value
-            else:
-                self.kept.append(f"{key} is now {seen}")
-                found[key] = seen or ""
-        return found | {key: value for key, value in now.items() if key not in before and key not in wanted}
 
 
 def _slot(route: Route) -> tuple[object, ...]:

@@ -10,11 +10,11 @@ from bascule.model.links import Bond, Bridge
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
 from bascule.plan.change import Command, Risk
-from bascule.plan.diff_addresses import address_steps
-from bascule.plan.diff_ports import master_steps, port_steps
-from bascule.plan.diff_vlans import default_vlans, vlan_steps
-from bascule.plan.stacking import joins_bond
 from bascule.plan.step import Phase, Step, ip, step
+from bascule.providers.kernel.diff.addresses import address_steps
+from bascule.providers.kernel.diff.ports import master_steps, port_steps
+from bascule.providers.kernel.diff.vlans import default_vlans, vlan_steps
+from bascule.providers.kernel.link_stack import joins_bond
 
 
 def must_be_remade(old: Link, new: Link) -> bool:

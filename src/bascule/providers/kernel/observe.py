@@ -1,12 +1,9 @@
-"""The kernel's network state, read through iproute2's JSON into a HostState.
-
-A full read is a handful of programs side by side: a link, an address and a route dump each, whatever their number.
-"""
+"""The kernel's network state, read through iproute2's JSON."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_network
 from typing import Any
 
@@ -15,11 +12,10 @@ from bascule.model.links import BridgePort, read_kind
 from bascule.model.moment import Lifetime
 from bascule.model.state import FORWARDING, Address, HostState, Link, LinkFacts, PortVlans, Route, Rule
 from bascule.model.values import IfName, Mac
-from bascule.observe.nftables import read_tables
 from bascule.system.net.links import wireless_links
 from bascule.system.net.netns import Namespace
 from bascule.system.net.sysctl import read_sysctls
-from bascule.system.run import Running, run_all
+from bascule.system.run import run_all
 
 FOREVER = 0xFFFFFFFF  # seconds; the kernel's INFINITY_LIFE_TIME
 ADDRESS_FLAGS = ("noprefixroute", "nodad", "home", "mngtmpaddr", "autojoin", "temporary")
@@ -29,38 +25,27 @@ DEFAULT_RULES = {(0, "local"), (32766, "main"), (32767, "default")}
 Json = Mapping[str, Any]
 
 
-def observe(*, sysctls: Iterable[str] = (), namespace: Namespace | None = None) -> HostState:
-    """What is there now, in the given network namespace or the one we are in.
+PROGRAMS: tuple[tuple[str, ...], ...] = (
+    ("ip", "-j", "-d", "link", "show"),
+    ("ip", "-4", "-j", "addr", "show"),  # of one family, so that it leaves out the links that have none
+    ("ip", "-6", "-j", "addr", "show"),
+    ("ip", "-4", "-j", "-d", "route", "show", "table", "all"),
+    ("ip", "-6", "-j", "-d", "route", "show", "table", "all"),
+    ("ip", "-4", "-j", "rule", "show"),
+    ("ip", "-6", "-j", "rule", "show"),
+)
+
+
+def read(
+    texts: Callable[[], Sequence[str]], *, sysctls: Iterable[str] = (), namespace: Namespace | None = None
+) -> HostState:
+    """The kernel's part, from what the programs printed.
 
     ``sysctls`` names the files below /proc/sys to read; those that do not exist are left out, as is the whole
-    of IPv6 where the kernel lacks it. Raises MissingTool, NotPermitted, CommandFailed.
+    of IPv6 where the kernel lacks it.
     """
-    with begin(namespace) as begun:
-        return finish(begun, sysctls=sysctls, namespace=namespace)
-
-
-def begin(namespace: Namespace | None = None) -> Running:
-    """Start to look: what needs no site file may run while that is read."""
-    return Running(
-        (
-            ("ip", "-j", "-d", "link", "show"),
-            ("ip", "-4", "-j", "addr", "show"),  # of one family, so that it leaves out the links that have none
-            ("ip", "-6", "-j", "addr", "show"),
-            ("ip", "-4", "-j", "-d", "route", "show", "table", "all"),
-            ("ip", "-6", "-j", "-d", "route", "show", "table", "all"),
-            ("ip", "-4", "-j", "rule", "show"),
-            ("ip", "-6", "-j", "rule", "show"),
-            ("nft", "-j", "list", "tables"),
-        ),
-        namespace=namespace,
-        optional={"nft"},
-    )
-
-
-def finish(begun: Running, *, sysctls: Iterable[str] = (), namespace: Namespace | None = None) -> HostState:
-    """What was there when ``begin`` was called, as ``observe`` says it."""
     parameters = read_parameters(sysctls, namespace=namespace)  # while the programs run
-    links, addresses4, addresses6, routes4, routes6, rules4, rules6, tables = begun.texts()
+    links, addresses4, addresses6, routes4, routes6, rules4, rules6 = texts()
     raw_links = _parse("ip link", links)
     by_name: dict[str, list[Json]] = {}
     for entry in (*_parse("ip -4 addr", addresses4), *_parse("ip -6 addr", addresses6)):
@@ -97,7 +82,6 @@ def finish(begun: Running, *, sysctls: Iterable[str] = (), namespace: Namespace 
             if (rule := read_rule(entry, ipv6=ipv6)) is not None
         ),
         sysctls=parameters,
-        tables=read_tables(tables, namespace=namespace),
     )
 
 

@@ -1,0 +1,17 @@
+"""Who keeps which part of a host's state: the one list, in the order in which their parts build on one another."""
+
+from __future__ import annotations
+
+from bascule.providers.kernel import KERNEL
+from bascule.providers.nft import NFT
+from bascule.providers.protocol import Provider
+
+PROVIDERS: tuple[Provider, ...] = (KERNEL, NFT)
+
+
+def of_tool(tool: str) -> Provider:
+    """The provider that executes the commands of a tool."""
+    return _BY_TOOL[tool]
+
+
+_BY_TOOL = {tool: provider for provider in PROVIDERS for tool in provider.tools}

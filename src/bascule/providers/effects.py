@@ -1,0 +1,59 @@
+"""How a part of a host's state is seen and changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from msgspec import Struct, field
+
+from bascule.host.live import HERE, LiveHost
+from bascule.model.site import Host, Site
+from bascule.plan.batch import Batch
+from bascule.plan.change import Note
+
+
+class Scope(Struct, frozen=True, kw_only=True):
+    """What to look at, and where.
+
+    ``where`` is the host that is looked at, ``sysctls`` are paths below /proc/sys. ``state`` is Bascule's folder for
+    this host, None where nothing of Bascule's own servers is to be looked at. ``driver``
+    names who runs the guests: ``libvirt``, ``qemu``, ``none``, or "" for whoever is there; ``uri`` is libvirt's.
+    ``known`` are the parts of a checkpoint: a provider that has one there looks again, whatever else is asked.
+    """
+
+    site: Site | None = None
+    host: Host | None = None
+    where: LiveHost = HERE
+    sysctls: tuple[str, ...] = ()
+    state: Path | None = None
+    driver: str = "none"
+    uri: str | None = None
+    known: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Effects(Protocol):
+    """How a part is seen and changed."""
+
+    def programs(self) -> tuple[tuple[str, ...], ...]:
+        """The programs that ``read`` wants the output of.
+
+        Those of all providers run side by side, while the site file is read.
+        """
+
+    def read(self, texts: Callable[[], Sequence[str]], scope: Scope) -> Any:
+        """The part as it is, from the programs' output and from what it asks itself; None leaves no entry.
+
+        ``texts`` waits for the programs: what takes time of its own is better done before.
+
+        Raises BasculeError where it cannot be seen and was asked for by name.
+        """
+
+    def execute(self, batch: Batch, *, where: LiveHost, keep: Sequence[int]) -> tuple[Note, ...]:
+        """Run the commands in order and stop at the first that fails; what somebody should mind.
+
+        A command says all that it takes: connection, names and texts stand in its words and its input. ``keep`` are
+        descriptors that a program inherits: the lock holds as long as one of them still runs.
+        Raises CommandFailed or NotPermitted with the change's subject and action and the reason.
+        """

@@ -1,0 +1,148 @@
+"""The steps that lead the kernel from one state to another, in an order that it takes.
+
+It costs no frame needlessly: a bridge is up and has the host's address before the NIC is enslaved, and routes move
+before the old address is deleted (see ``step.Phase``).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterator
+
+from bascule.model.state import FORWARDING, HostState, Link, link_of
+from bascule.model.values import IfName
+from bascule.plan.change import Command, Risk
+from bascule.plan.step import PLUG_S, Phase, Step, ip, step
+from bascule.providers.kernel.diff.addresses import out_of_order
+from bascule.providers.kernel.diff.links import (
+    as_created,
+    create,
+    creation_order,
+    differing,
+    link_steps,
+    must_be_remade,
+)
+from bascule.providers.kernel.diff.routes import route_steps, rule_steps
+from bascule.providers.kernel.link_stack import carriers, depth, joins_bond, leaves_bond, let_go, with_what_sits_on
+
+MANY = 4  # links; as many are deleted as a group
+FIRST_GROUP = 0xBA5C  # of the numbers that are tried for it
+
+
+def steps(before: HostState, after: HostState) -> list[Step]:
+    """What turns the kernel's part of ``before`` into that of ``after``; nothing when they say the same.
+
+    Links that only ``before`` has are deleted if their kind can be made again, links that only ``after`` has are made
+    if it can; a tap or a NIC that comes or goes is nobody's to make.
+    """
+    stacked = {Phase.SETTINGS, Phase.RAISE, Phase.LINK_UP}  # a VLAN comes up after its NIC, and its frames fit into it
+
+    def order(one: Step) -> tuple[Phase, int]:
+        return one.phase, depth(one.subject, after.links) if one.phase in stacked else 0
+
+    return sorted(_steps(before, after), key=order)  # stable: links keep their order in a phase
+
+
+def _steps(before: HostState, after: HostState) -> Iterator[Step]:
+    gone = [link for name, link in before.links.items() if name not in after.links and link.options.virtual]
+    changed = {name for name, link in after.links.items() if before.links.get(name) != link}
+    remade = {
+        name
+        for name in changed
+        if name in before.links
+        and after.links[name].options.virtual
+        and must_be_remade(before.links[name], after.links[name])
+    }
+    swept = with_what_sits_on(remade, before.links)
+    gone = [link for link in gone if link.name not in swept]
+    remade = swept & after.links.keys()
+    for name in sorted(remade, key=lambda x: (-depth(x, before.links), x)):
+        words = f"is made anew: {differing(before.links[name], after.links[name])} cannot change in place"
+        yield step(Phase.REMAKE, name, words, ip("link", "del", "dev", name), risk=Risk.DETACHES, outage_s=PLUG_S)
+    had = {address.ip for link in before.links.values() for address in link.addresses}
+    carrying, lowered = carriers(after.links), set()
+    affected = changed | remade | {name for name, link in after.links.items() if link.master in remade}
+    for link in creation_order(after.links):
+        old = None if link.name in remade else before.links.get(link.name)
+        if link.name not in affected or (old is None and not link.options.virtual):
+            continue
+        if old is None:
+            yield create(link)
+            old, released = as_created(link), False
+        else:
+            released = leaves_bond(old, link, before, remade)
+            old = let_go(old, link, before, remade)
+            if old.up and joins_bond(old, link, after):
+                lowered.add(link.name)
+        yield from link_steps(old, link, before, after, had, carries=link.name in carrying, released=released)
+    yield from _sysctl_steps(before, after, remade)
+    lost = {link.name for link in gone} | remade
+    reset = {
+        name
+        for name in changed - remade
+        if name in before.links and out_of_order(before.links[name], after.links[name])
+    }
+    yield from route_steps(before, after, lost, lowered=lowered, reset=reset)
+    yield from rule_steps(before, after)
+    yield from _deletions(sorted(gone, key=lambda x: (-depth(x.name, before.links), x.name)), before, after)
+
+
+def _deletions(gone: list[Link], before: HostState, after: HostState) -> Iterator[Step]:
+    """The kernel waits for every processor with each link that it deletes, or once for all links of a group."""
+    ports: dict[str, list[str]] = {}
+    for name, port in before.links.items() if gone else ():
+        if port.master is not None and after.links.get(name, port).master == port.master:
+            ports.setdefault(port.master, []).append(name)
+    group = _free_group(before) if len(gone) >= MANY else ""
+    for link in gone:
+        left = ", ".join(sorted(ports.get(link.name, ())))
+        words = f"delete {link.options.kind}" + (f", which leaves {left} without a master" if left else "")
+        command = ip("link", "set", "dev", link.name, "group", group) if group else ip("link", "del", "dev", link.name)
+        last = (ip("link", "del", "group", group),) if group and link is gone[-1] else ()
+        yield step(Phase.DELETE, link.name, words, command, *last, risk=Risk.DETACHES)
+
+
+def _free_group(state: HostState) -> str:
+    """A group number that no link has."""
+    taken = {link.group for link in state.links.values()}
+    return next(str(number) for number in itertools.count(FIRST_GROUP) if str(number) not in taken)
+
+
+_SYSCTL_WORDS = {
+    ("accept_ra", "0"): "take no router advertisements",
+    ("accept_ra", "1"): "take router advertisements",
+    ("accept_ra", "2"): "take router advertisements though it routes",
+    ("arp_ignore", "1"): "answer ARP for its own addresses only",
+    ("ip_forward", "1"): "route IPv4 between all links",
+    ("ip_forward", "0"): "route no IPv4",
+    ("forwarding", "1"): "route IPv6 between all links",
+    ("forwarding", "0"): "route no IPv6",
+}
+_SET_ALONG = {"net/ipv4/conf/all/accept_redirects": FORWARDING[4]}  # by the kernel: a router takes none, a host does
+
+
+def _is_there(name: str, before: HostState, after: HostState) -> bool:
+    """Whether a link, or no link at all, has the parameter by then: a tap that has gone does not come back."""
+    if name in {"", "all", "default"}:
+        return True
+    link = after.links.get(IfName(name))
+    return link is not None and (name in before.links or link.options.virtual)
+
+
+def _sysctl_steps(before: HostState, after: HostState, remade: Collection[IfName]) -> Iterator[Step]:
+    """Whether to forward comes last: with IPv6 the kernel drops what routers advertised to links not ready for it."""
+    known = dict(before.sysctls)
+    late = (*FORWARDING.values(), *_SET_ALONG)
+    for key in sorted(after.sysctls, key=lambda key: (late.index(key) + 1 if key in late else 0, key)):
+        value = after.sysctls[key]
+        if known.get(key) == value and not remade:
+            continue  # nearly all of thousands
+        name = link_of(key)
+        if not _is_there(name, before, after):
+            continue
+        if known.get(key) != value or name in remade:
+            words = _SYSCTL_WORDS.get((key.rpartition("/")[2], value), f"{key} = {value}")
+            risk = Risk.CHANGES if key in FORWARDING.values() else Risk.ADDITION
+            subject = key if name in {"", "all", "default"} else name
+            yield step(Phase.SETTINGS, subject, words, Command("sysctl", (key, value)), risk=risk)
+            known |= {other: str(1 - int(value)) for other, by in _SET_ALONG.items() if by == key and other in known}

@@ -1,0 +1,83 @@
+"""The kernel is seen through iproute2's JSON and changed through its batches; its parameters stand in /proc/sys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from bascule.errors import CommandFailed, NotPermitted, Problem
+from bascule.host.live import LiveHost
+from bascule.model.state import HostState
+from bascule.plan.batch import Batch
+from bascule.plan.change import Change, Command, Note, are_plain
+from bascule.providers.effects import Scope
+from bascule.providers.kernel.observe import PROGRAMS, read
+from bascule.system.net.iproute import batch as run_batch
+from bascule.system.net.netns import Namespace
+from bascule.system.net.sysctl import Parameters
+
+
+class KernelEffects:
+    """A full read is a handful of programs side by side, a change one run of ``ip -batch`` for all its neighbours."""
+
+    def programs(self) -> tuple[tuple[str, ...], ...]:
+        """A link, an address, a route and a rule dump each, whatever their number."""
+        return PROGRAMS
+
+    def read(self, texts: Callable[[], Sequence[str]], scope: Scope) -> HostState:
+        """Links, routes, rules and the parameters of the scope."""
+        return read(texts, sysctls=scope.sysctls, namespace=scope.where.namespace)
+
+    def execute(self, batch: Batch, *, where: LiveHost, keep: Sequence[int]) -> tuple[Note, ...]:
+        """Run the commands; raises CommandFailed or NotPermitted with the step, the object and the kernel's reason."""
+        for part in batch.by_tool():
+            if part.commands[0].tool == "sysctl":
+                _through_sysctl(part, where.namespace)
+            else:
+                _through_iproute(part, where.namespace, keep)
+        return ()
+
+
+# what was to be taken away is away: NetworkManager takes its own addresses off a NIC that becomes a port, too
+GONE: dict[tuple[str, ...], str] = {
+    ("address", "del"): "Cannot assign requested address",
+    ("route", "del"): "No such process",
+    ("rule", "del"): "No such file or directory",
+}
+
+
+def _through_iproute(batch: Batch, namespace: Namespace | None, keep: Sequence[int]) -> None:
+    while batch.commands:
+        text = "".join(_line(command.words) + "\n" for command in batch.commands)
+        error = run_batch(batch.commands[0].tool, text, namespace=namespace, keep=keep)
+        if error is None:
+            return
+        index = error.line if error.line is not None else len(batch.commands) - 1
+        if error.line is None or GONE.get(batch.commands[index].words[:2]) != error.reason:
+            raise _failed(batch.changes[index], batch.commands[index], error.reason)
+        batch = batch.after(index)
+
+
+def _line(words: tuple[str, ...]) -> str:
+    """Words as iproute2's batch reader takes them: it knows double quotes, and no escapes within them."""
+    if are_plain(words):
+        return " ".join(words)
+    return " ".join(word if are_plain((word,)) else '"' + word.replace('"', "") + '"' for word in words)
+
+
+def _through_sysctl(batch: Batch, namespace: Namespace | None) -> None:
+    with Parameters(namespace) as parameters:
+        for command, change in zip(batch.commands, batch.changes, strict=True):
+            try:
+                parameters.write(*command.words)
+            except OSError as error:
+                raise _failed(change, command, error.strerror or str(error)) from error
+
+
+def _failed(change: Change, command: Command, reason: str) -> CommandFailed | NotPermitted:
+    refused = reason in {"Operation not permitted", "Permission denied"}
+    problem = Problem(
+        code="NOT-PERMITTED" if refused else "STEP-FAILED",
+        message=f"{change.subject}: {change.action}: the kernel says '{reason}'",
+        hint="run it as root" if refused else f"the command was: {command}",
+    )
+    return NotPermitted(problem) if refused else CommandFailed(problem)

@@ -1,0 +1,134 @@
+"""What a provider is: the one place where a part of a host's state is compared, merged, observed and changed.
+
+A provider keeps one part of :class:`HostState`: the kernel its links, routes, rules and parameters; nft the tables of
+Bascule; libvirt, QEMU and dnsmasq what they keep. Its face (:class:`Provider`) is pure and cheap to import: what only
+some hosts need (an XML parser, a library) is imported by the method that needs it. What looks at the host and changes
+it
+(:class:`bascule.providers.effects.Effects`) is another module, which nothing pure imports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec import Struct, field
+
+from bascule.model.site import Host, Site
+from bascule.model.state import HostState
+from bascule.plan.change import Note
+from bascule.plan.step import Step
+
+if TYPE_CHECKING:
+    from bascule.providers.effects import Effects
+
+
+class Surroundings(Struct, frozen=True, kw_only=True):
+    """What a plan is made from beside the site file and the host's state.
+
+    ``added`` are the addresses that earlier changes of Bascule put on links, ``management`` the links on which the
+    administrator's own line to the host runs, ``learned`` the port behind which each MAC was heard last (the FDB).
+    ``lasting`` says that what is made may be started again with the machine.
+    """
+
+    added: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    management: frozenset[str] = frozenset()
+    learned: Mapping[str, Any] = field(default_factory=dict)
+    lasting: bool = False
+
+
+class Wanted(Struct, frozen=True, kw_only=True):
+    """A provider's part as the site file wants it.
+
+    ``part`` None leaves the part without an entry. ``reasons`` and ``guests`` are by a step's subject, as in
+    :class:`Context`.
+    """
+
+    part: Any = None
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    guests: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: tuple[Note, ...] = ()
+
+
+class ThreeWay(Struct, frozen=True, kw_only=True):
+    """What a way back is decided from: what stood, what was to be made, what was made, what stands now.
+
+    ``applied`` was observed right after the change; None when it was ended half-way. ``elapsed_s`` is the time since
+    ``before`` was observed, by which leases have aged. ``moved`` are the links that a provider other than the kernel
+    put under another master. ``rebooted`` says that the kernel that was changed runs no more.
+    """
+
+    before: HostState
+    wanted: HostState
+    now: HostState
+    applied: HostState | None = None
+    elapsed_s: float = 0.0
+    moved: frozenset[str] = frozenset()
+    rebooted: bool = False
+
+
+class Merged(Struct, frozen=True, kw_only=True):
+    """A part to go back to, and what stays different from before because somebody else wanted it so, in words."""
+
+    part: Any
+    kept: tuple[str, ...] = ()
+
+
+class Provider(Protocol):
+    """One part of a host's state, pure."""
+
+    @property
+    def name(self) -> str:
+        """As in ``HostState.parts``, in a checkpoint and in words."""
+
+    @property
+    def tools(self) -> frozenset[str]:
+        """The ``tool`` of each command that it executes."""
+
+    @property
+    def programs(self) -> frozenset[str]:
+        """Those of its tools that are programs, which must be installed to run them."""
+
+    def part(self, state: HostState) -> Any:
+        """Its part of a state; None where it was not asked: unknown is not empty."""
+
+    def with_part(self, state: HostState, part: Any) -> HostState:
+        """The state with another part; None takes the entry away."""
+
+    def as_it_runs(self, site: Site, host: Host, observed: HostState) -> Site:
+        """The site with what running guests have now in place of derived names (a tap of libvirt's choice)."""
+
+    def want(
+        self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: Surroundings
+    ) -> Wanted:
+        """The part that the site file asks for; ``wanted`` has the parts of the providers before it in PROVIDERS.
+
+        Raises BasculeError for what cannot be made.
+        """
+
+    def diff(self, before: HostState, after: HostState) -> Iterable[Step]:
+        """The steps that lead from the one part to the other, each with its exact commands."""
+
+    def merge(self, change: ThreeWay) -> Merged:
+        """The part to go back to. It differs from ``now`` only by what the change did."""
+
+    def settle(self, goal: HostState, change: ThreeWay) -> Any:
+        """The part of the goal for another look, with ``change.now`` seen anew: what came meanwhile is left alone."""
+
+    def lasts(self, before: HostState, wanted: HostState) -> bool:
+        """Whether something of the change outlives a restart of the machine."""
+
+    def files(self, state: HostState) -> Mapping[str, tuple[str, int]]:
+        """The files that systemd reads when the machine starts, by path: text and mode.
+
+        The boot after a power cut puts back those of ``before``, and removes those that only ``wanted`` has.
+        """
+
+    def to_json(self, part: Any) -> Any:
+        """The part as plain dicts, lists, strings and numbers."""
+
+    def from_json(self, data: Any) -> Any:
+        """The part from a checkpoint. Raises ValueError when the document is not one."""
+
+    def effects(self) -> Effects:
+        """How it is seen and changed; imported by this call."""
