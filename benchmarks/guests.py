@@ -13,7 +13,7 @@ from tests.guests.test_inventory import made_up_host
 from tests.guests.test_libvirt import BR4, Place, place, wait
 
 from bascule.errors import BasculeError
-from bascule.guests import domain_xml
+from bascule.providers.libvirt import domain_xml
 from bascule.system.libvirt import binding
 from bascule.system.process.sandbox import sandboxed
 from bascule.system.process.workers import Daemon
@@ -120,4 +120,4 @@ def take_out_and_in(there: Place) -> None:
         raise LookupError("the guest has no NIC")
     there.driver.remove("g1", there.mac)
     nic = replace(there.guest.nics[0], into="br4")
-    there.driver.add("g1", there.mac, domain_xml.Source.of(nic), tap=nic.tap)
+    there.driver.add("g1", there.mac, nic.attachment, tap=nic.tap)

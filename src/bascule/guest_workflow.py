@@ -72,7 +72,7 @@ def inventory(
     from bascule.guests.paths import qemu_folder
     from bascule.guests.qemu import QemuDriver
     from bascule.guests.virtual_network import leases_in
-    from bascule.observe.libvirt import Libvirt, observe
+    from bascule.providers.libvirt.parse import Libvirt, observe
 
     site = _load(site_file) if site_file else None
     hypervisor = None if driver == "qemu" else _connect(uri, needed=driver == "libvirt" or uri is not None)
@@ -152,6 +152,6 @@ def _domains(uri: str | None) -> tuple[Domain, ...]:
     hypervisor = _connect(uri, needed=uri is not None)
     if hypervisor is None:
         return ()
-    from bascule.observe.libvirt import observe
+    from bascule.providers.libvirt.parse import observe
 
     return observe(hypervisor).domains

@@ -13,9 +13,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from bascule.guests.domain_xml import build
+from bascule.model.domain import DomainText
 from bascule.model.site import PlugKind
-from bascule.system.libvirt import DomainText, Hypervisor
+from bascule.providers.libvirt.domain_xml import build
+from bascule.system.libvirt import Hypervisor
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 from bascule.twin.test_guest.kernel import GuestImage

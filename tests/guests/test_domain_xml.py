@@ -11,12 +11,10 @@ from lxml import etree
 from msgspec.structs import replace
 
 from bascule.errors import BasculeError
-from bascule.guests import domain_xml, network_xml
-from bascule.guests.domain_xml import Source
-from bascule.model.domain import LibvirtNetwork, Reservation
-from bascule.model.site import Guest, Mode, PlugKind
-from bascule.observe import libvirt
-from bascule.system.libvirt import DomainText, NetworkText
+from bascule.model.domain import DomainText, LibvirtNetwork, NetworkText, Reservation
+from bascule.model.site import Attachment, Guest, Mode, PlugKind
+from bascule.providers.libvirt import domain_xml, network_xml
+from bascule.providers.libvirt import parse as libvirt
 from tests.guests.values import SSH, guest, nic, realm, site, virtual_network
 
 SCHEMAS = Path("/usr/share/libvirt/schemas")
@@ -91,7 +89,7 @@ def test_a_replug_changes_the_plug_and_nothing_else() -> None:
     root = domain_xml.parse(HAND_MADE)
     old = domain_xml.find(root, "52:54:00:aa:bb:01")
     assert old is not None
-    new = domain_xml.replugged(old, Source(kind=PlugKind.BRIDGE, into="br4"))
+    new = domain_xml.replugged(old, Attachment(PlugKind.BRIDGE, "br4"))
     old.getparent().replace(old, new)  # type: ignore[union-attr]  # it was found below devices
     text = domain_xml.text(root)
     assert_valid("domain", text)
@@ -102,18 +100,16 @@ def test_a_replug_changes_the_plug_and_nothing_else() -> None:
     assert canonical(text) == canonical(want)
 
 
-def test_moving_off_open_vswitch_forgets_its_port_and_back_gets_one() -> None:
+def test_moving_off_open_vswitch_forgets_its_port_and_staying_keeps_it() -> None:
     element = domain_xml.parse(
         "<interface type='bridge'><mac address='52:54:00:00:00:01'/><source bridge='ovs0'/>"
         "<virtualport type='openvswitch'><parameters interfaceid='09b11c53-8b5c-4eeb-8f00-d84eaa0aaa4f'/></virtualport>"
         "</interface>"
     )
-    plain = domain_xml.replugged(element, Source(kind=PlugKind.BRIDGE, into="br3"))
+    plain = domain_xml.replugged(element, Attachment(PlugKind.BRIDGE, "br3"))
     assert plain.find("virtualport") is None
-    back = domain_xml.replugged(plain, Source(kind=PlugKind.BRIDGE, into="ovs0", switch="openvswitch"))
-    port = back.find("virtualport")
-    assert port is not None
-    assert port.get("type") == "openvswitch"
+    same = domain_xml.replugged(element, Attachment(PlugKind.BRIDGE, "ovs0"))
+    assert domain_xml.text(same) == domain_xml.text(element)
 
 
 def test_an_existing_definition_is_brought_to_the_file_with_all_else_kept() -> None:
@@ -144,16 +140,16 @@ def test_a_nic_without_a_mac_in_the_file_is_the_one_of_its_number() -> None:
 @pytest.mark.parametrize(
     ("kind", "source", "to", "reason"),
     [
-        ("bridge", "bridge='br3'", Source(kind=PlugKind.BRIDGE, into="br4"), None),
-        ("network", "network='default'", Source(kind=PlugKind.BRIDGE, into="br4"), None),
-        ("bridge", "bridge='br3'", Source(kind=PlugKind.NETWORK, into="lab"), None),
-        ("direct", "dev='eth4'", Source(kind=PlugKind.BRIDGE, into="br4"), "macvtap NIC"),
-        ("direct", "dev='eth4'", Source(kind=PlugKind.DIRECT, into="eth4"), None),
-        ("bridge", "bridge='br3'", Source(kind=PlugKind.DIRECT, into="eth4"), "cannot become a macvtap"),
-        ("user", "", Source(kind=PlugKind.BRIDGE, into="br4"), "type 'user'"),
+        ("bridge", "bridge='br3'", Attachment(PlugKind.BRIDGE, "br4"), None),
+        ("network", "network='default'", Attachment(PlugKind.BRIDGE, "br4"), None),
+        ("bridge", "bridge='br3'", Attachment(PlugKind.NETWORK, "lab"), None),
+        ("direct", "dev='eth4'", Attachment(PlugKind.BRIDGE, "br4"), "macvtap NIC"),
+        ("direct", "dev='eth4'", Attachment(PlugKind.DIRECT, "eth4"), None),
+        ("bridge", "bridge='br3'", Attachment(PlugKind.DIRECT, "eth4"), "cannot become a macvtap"),
+        ("user", "", Attachment(PlugKind.BRIDGE, "br4"), "type 'user'"),
     ],
 )
-def test_what_libvirt_can_do_live(kind: str, source: str, to: Source, reason: str | None) -> None:
+def test_what_libvirt_can_do_live(kind: str, source: str, to: Attachment, reason: str | None) -> None:
     element = domain_xml.parse(f"<interface type='{kind}'><source {source}/></interface>")
     said = domain_xml.why_not_live(element, to)
     assert (said is None) if reason is None else (said is not None and reason in said)

@@ -16,8 +16,8 @@ from bascule.model.links import Bridge, Tap
 from bascule.model.sightings import FdbEntry, Sighting
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName, Mac
-from bascule.observe import libvirt
 from bascule.observe.neighbours import fdb, sightings
+from bascule.providers.libvirt import parse as libvirt
 from bascule.system.libvirt import binding, connect
 from bascule.system.run import run
 from tests.lab import Lab

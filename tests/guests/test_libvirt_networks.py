@@ -9,15 +9,14 @@ import pytest
 from msgspec.structs import replace
 
 from bascule.errors import BasculeError
-from bascule.guests.domain_xml import Source
 from bascule.guests.libvirt import LibvirtDriver
 from bascule.guests.libvirt_networks import apply_networks, plan_networks, restore_network
 from bascule.guests.virtual_network import set_rules
 from bascule.model.domain import Domain, DomainNic, LibvirtNetwork
-from bascule.model.site import Mode, PlugKind
-from bascule.observe import libvirt
+from bascule.model.site import Attachment, Mode, PlugKind
 from bascule.plan.change import Risk
 from bascule.plan.virtual_network import Realm
+from bascule.providers.libvirt import parse as libvirt
 from bascule.system.process.sandbox import sandboxed
 from bascule.system.run import run
 from bascule.twin.test_guest.kernel import GuestImage
@@ -131,7 +130,7 @@ def scenario(image: GuestImage) -> None:
 
         # a network that is not there is refused before anything is written
         with pytest.raises(BasculeError, match="libvirt has no network 'nowhere'"):
-            driver.move("vm", made.nics[0].mac, Source(kind=PlugKind.NETWORK, into="nowhere"))
+            driver.move("vm", made.nics[0].mac, Attachment(PlugKind.NETWORK, "nowhere"))
     lab.close()
 
 

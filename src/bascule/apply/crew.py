@@ -109,7 +109,7 @@ def see(driver: Driver) -> Seen:
     """Ask a driver for everything."""
     from bascule.guests.libvirt import LibvirtDriver
     from bascule.guests.part import Seen
-    from bascule.observe.libvirt import observe
+    from bascule.providers.libvirt.parse import observe
 
     if isinstance(driver, LibvirtDriver):
         seen = observe(driver.hypervisor)

@@ -9,13 +9,12 @@ from msgspec.structs import replace
 
 from bascule.errors import BasculeError, MissingTool, Problem
 from bascule.guests.accel import accel
-from bascule.guests.domain_xml import Source
 from bascule.guests.libvirt import LibvirtDriver
 from bascule.guests.paths import qemu_folder
 from bascule.guests.protocol import Plug
 from bascule.guests.qemu import QemuDriver, guest_of
 from bascule.model.domain import Domain, DomainNic
-from bascule.model.site import Guest, GuestNic, PlugKind
+from bascule.model.site import Attachment, Guest, GuestNic, PlugKind
 from bascule.model.values import IfName, Mac, derive_mac, derive_tap
 from bascule.plan.change import Note
 from bascule.system.libvirt import connect
@@ -92,7 +91,7 @@ def find_nic(domain: Domain, word: str | None) -> DomainNic:
     )
 
 
-def replug(driver: Driver, domain: Domain, nic: DomainNic, to: Source) -> tuple[Note, ...]:
+def replug(driver: Driver, domain: Domain, nic: DomainNic, to: Attachment) -> tuple[Note, ...]:
     """Move a NIC, or put its cable in again where it is already."""
     if isinstance(driver, LibvirtDriver):
         return driver.move(domain.name, _mac(nic), to)
@@ -110,7 +109,9 @@ def unplug(driver: Driver, domain: Domain, nic: DomainNic) -> None:
     driver.unplug([_guest_nic(domain, nic)])
 
 
-def attach(driver: Driver, domain: Domain, to: Source, *, mac: Mac | None, tap: IfName | None, model: str) -> DomainNic:
+def attach(
+    driver: Driver, domain: Domain, to: Attachment, *, mac: Mac | None, tap: IfName | None, model: str
+) -> DomainNic:
     """Give a guest one more NIC; MAC and tap are derived where they are not given."""
     index = max((nic.index for nic in domain.nics), default=-1) + 1
     made = DomainNic(

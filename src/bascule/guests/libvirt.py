@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar
 
 from msgspec import Struct
 
 from bascule.errors import BasculeError
-from bascule.guests import domain_xml
-from bascule.guests.domain_xml import Element, Source
 from bascule.guests.libvirt_undo import WayBack, find_domain, plug_live, wait_released
 from bascule.guests.protocol import Plug
-from bascule.model.site import Guest, GuestNic, PlugKind
+from bascule.model.domain import DomainText
+from bascule.model.site import Attachment, Guest, GuestNic, PlugKind
 from bascule.model.values import IfName, Mac
 from bascule.plan.change import Note
-from bascule.system.libvirt import DomainText, Hypervisor
+from bascule.providers.libvirt import domain_xml
+from bascule.providers.libvirt.domain_xml import Element
+from bascule.system.libvirt import Hypervisor
 
 
 class _Nic(Struct, frozen=True):
@@ -31,9 +32,8 @@ class LibvirtDriver:
 
     name: ClassVar[str] = "libvirt"
 
-    def __init__(self, hypervisor: Hypervisor, *, openvswitch: Collection[str] = ()) -> None:
+    def __init__(self, hypervisor: Hypervisor) -> None:
         self.hypervisor = hypervisor
-        self.openvswitch = openvswitch  # names of bridges that Open vSwitch owns
 
     # -- whole guests -------------------------------------------------------------------------------------------
 
@@ -103,20 +103,19 @@ class LibvirtDriver:
                 notes += self._move(plug.nic.guest, plug.nic.mac, self._source(plug), tap=plug.nic.tap)
         return tuple(notes)
 
-    def _source(self, plug: Plug) -> Source:
+    def _source(self, plug: Plug) -> Attachment:
         if plug.nic.plug is not PlugKind.BRIDGE:
-            return Source.of(plug.nic)
-        switch = "openvswitch" if plug.bridge in self.openvswitch else ""
-        return Source(kind=PlugKind.BRIDGE, into=plug.bridge, switch=switch)
+            return plug.nic.attachment
+        return Attachment(PlugKind.BRIDGE, plug.bridge)
 
     # -- NICs of any domain, in the site file or not ------------------------------------------------------------
 
-    def move(self, name: str, mac: Mac, to: Source) -> tuple[Note, ...]:
+    def move(self, name: str, mac: Mac, to: Attachment) -> tuple[Note, ...]:
         """Re-plug one NIC: link down, move, link up, in what runs and in the definition."""
         with self.all_or_nothing([name]):
             return tuple(self._move(name, mac, to))
 
-    def add(self, name: str, mac: Mac, to: Source, *, tap: IfName | None, model: str = "virtio") -> None:
+    def add(self, name: str, mac: Mac, to: Attachment, *, tap: IfName | None, model: str = "virtio") -> None:
         """Give a domain one more NIC."""
         with self.all_or_nothing([name]):
             self._add(name, domain_xml.new_interface(to, mac=mac, tap=tap, model=model))
@@ -137,14 +136,14 @@ class LibvirtDriver:
             if element is not None and domain_xml.is_up(element) != up:
                 self.hypervisor.update_device(name, domain_xml.text(domain_xml.linked(element, up=up)), live=live)
 
-    def _attach(self, nic: GuestNic, to: Source) -> None:
+    def _attach(self, nic: GuestNic, to: Attachment) -> None:
         self._add(nic.guest, domain_xml.new_interface(to, mac=nic.mac, tap=nic.tap))
 
     def _add(self, name: str, element: Element) -> None:
         domain = self.hypervisor.domain(name)
         mac = Mac(domain_xml.mac_of(element))
         kind, into = domain_xml.plug_of(element)
-        self._refuse_unknown_network(Source(kind=PlugKind(kind), into=into))
+        self._refuse_unknown_network(Attachment(PlugKind(kind), into))
         self._refuse_taken(name, mac)
         xml = domain_xml.text(element)
         if domain.running:
@@ -152,7 +151,7 @@ class LibvirtDriver:
         if domain.persistent:
             self.hypervisor.attach_device(name, xml, live=False)
 
-    def _refuse_unknown_network(self, to: Source) -> None:
+    def _refuse_unknown_network(self, to: Attachment) -> None:
         """A definition takes any name; the guest would not start later."""
         if to.kind is not PlugKind.NETWORK:
             return
@@ -189,7 +188,7 @@ class LibvirtDriver:
             )
         return _Nic(live, config)
 
-    def _move(self, name: str, mac: Mac, to: Source, *, tap: IfName | None = None) -> Iterator[Note]:
+    def _move(self, name: str, mac: Mac, to: Attachment, *, tap: IfName | None = None) -> Iterator[Note]:
         nic = self._nic(name, mac)
         self._refuse_unknown_network(to)
         waiting: str | None = None
@@ -211,7 +210,7 @@ class LibvirtDriver:
                 )
             yield Note(kind="waiting", subject=f"{name} {mac}", text=text)
 
-    def _move_live(self, name: str, live: Element, to: Source) -> str | None:
+    def _move_live(self, name: str, live: Element, to: Attachment) -> str | None:
         """Link down, then the move and link up in one call, so that the guest misses as little as possible.
 
         The reason, if libvirt says that this cannot be done while the guest runs; the cable is in again then.

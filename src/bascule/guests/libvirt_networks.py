@@ -11,13 +11,13 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from bascule.errors import BasculeError, CommandFailed, Problem
-from bascule.guests import domain_xml, network_xml
-from bascule.guests.network_xml import NetUpdate, NetworkDiff
-from bascule.model.domain import Domain, LibvirtNetwork
+from bascule.model.domain import Domain, LibvirtNetwork, NetworkText
 from bascule.plan.change import Change, Risk
 from bascule.plan.step import Phase
 from bascule.plan.virtual_network import Realm
-from bascule.system.libvirt import Hypervisor, NetworkText
+from bascule.providers.libvirt import domain_xml, network_xml
+from bascule.providers.libvirt.network_xml import NetUpdate, NetworkDiff
+from bascule.system.libvirt import Hypervisor
 from bascule.system.net.iproute import batch
 from bascule.system.net.netns import Namespace
 

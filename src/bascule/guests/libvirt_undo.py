@@ -10,11 +10,12 @@ import time
 from collections.abc import Iterator, Sequence
 
 from bascule.errors import BasculeError, Problem
-from bascule.guests import domain_xml
-from bascule.guests.domain_xml import Element
 from bascule.guests.gratuitous_arp import announce, forget_elsewhere
+from bascule.model.domain import DomainText
 from bascule.model.values import IfName, Mac
-from bascule.system.libvirt import DomainText, Hypervisor, connect
+from bascule.providers.libvirt import domain_xml
+from bascule.providers.libvirt.domain_xml import Element
+from bascule.system.libvirt import Hypervisor, connect
 from bascule.system.net.iproute import batch
 
 RELEASE_S = 20.0  # how long a guest may take to let go of a NIC; an idle Linux needs less than one second

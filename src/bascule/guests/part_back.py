@@ -18,8 +18,9 @@ from bascule.guests.libvirt_undo import RECONNECT_S
 from bascule.guests.paths import qemu_folder
 from bascule.guests.protocol import Plug
 from bascule.guests.qemu import QemuDriver, guest_of
+from bascule.model.domain import DomainText, NetworkText
 from bascule.model.values import IfName
-from bascule.system.libvirt import DomainText, Hypervisor, NetworkText, connect
+from bascule.system.libvirt import Hypervisor, connect
 
 Way = tuple[tuple[str, ...], tuple[str, ...]]  # what was kept for others, and what went wrong
 

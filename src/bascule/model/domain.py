@@ -57,15 +57,6 @@ class Domain(Struct, frozen=True, kw_only=True):
     kind: str = ""  # kvm, qemu (TCG), test…
     video: bool = False
 
-    @property
-    def is_pending(self) -> bool:
-        """Whether the next start will plug a NIC elsewhere than it is plugged now."""
-        return self.running and self.persistent and _plugs(self.nics) != _plugs(self.next_nics)
-
-
-def _plugs(nics: tuple[DomainNic, ...]) -> tuple[tuple[Mac | None, str, str], ...]:
-    return tuple((nic.mac, nic.kind, nic.into) for nic in nics)
-
 
 class Reservation(Struct, frozen=True, kw_only=True):
     """A fixed address for a MAC in a virtual network, with its DNS name."""
@@ -97,3 +88,38 @@ class Lease(Struct, frozen=True, kw_only=True):
     name: str = ""
     network: str = ""
     expires: int = 0
+
+
+class DomainText(Struct, frozen=True, kw_only=True):
+    """A domain as libvirt writes it.
+
+    ``now`` is the live XML (the definition while shut off), ``next`` the definition that the next start takes; both
+    are the same text for a domain without definition.
+    """
+
+    name: str
+    running: bool
+    persistent: bool
+    autostart: bool
+    now: str
+    next: str
+
+
+class NetworkText(Struct, frozen=True, kw_only=True):
+    """A network as libvirt writes it."""
+
+    name: str
+    active: bool
+    persistent: bool
+    autostart: bool
+    now: str
+    next: str
+
+
+class LeaseText(Struct, frozen=True, kw_only=True):
+    """A lease of a network of libvirt's; ``expires`` in seconds since the epoch."""
+
+    mac: str
+    address: str
+    name: str
+    expires: int

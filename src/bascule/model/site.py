@@ -55,6 +55,16 @@ class PlugKind(StrEnum):
     DIRECT = "direct"
 
 
+class Attachment(Struct, frozen=True):
+    """What a guest NIC is plugged into: a bridge, a virtual network of its host, or a NIC that it shares (macvtap)."""
+
+    kind: PlugKind
+    into: str
+
+    def __str__(self) -> str:
+        return f"{self.kind.value} {self.into}"
+
+
 class Service(Struct, frozen=True):
     """``tcp/80``, ``udp/5000-5010``, ``icmp`` or ``arp``; ports are 0 where the protocol has none."""
 
@@ -242,6 +252,11 @@ class GuestNic(Struct, frozen=True, kw_only=True):
     vlan: Vid | None = None
     vlans: tuple[tuple[Vid, Vid], ...] = ()  # ranges of a trunk
     place: Place = NOWHERE
+
+    @property
+    def attachment(self) -> Attachment:
+        """What it is plugged into, as one value."""
+        return Attachment(self.plug, self.into)
 
     @property
     def bridge(self) -> IfName | None:

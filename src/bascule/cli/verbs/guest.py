@@ -11,7 +11,7 @@ from bascule.cli.common import json_option, say, show
 
 if TYPE_CHECKING:
     from bascule.guests.choice import Driver
-    from bascule.guests.domain_xml import Source
+    from bascule.model.site import Attachment
     from bascule.plan.change import Note
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -281,20 +281,19 @@ def detach(*, name: str, nic: str | None, driver: str | None, connect: str | Non
 
 def _domains(acts: Driver) -> tuple[Any, ...]:
     from bascule.guests.libvirt import LibvirtDriver
-    from bascule.observe.libvirt import observe
+    from bascule.providers.libvirt.parse import observe
 
     return observe(acts.hypervisor).domains if isinstance(acts, LibvirtDriver) else acts.domains()
 
 
-def _source(bridge: str | None, network: str | None, direct: str | None) -> Source:
-    from bascule.guests.domain_xml import Source
+def _source(bridge: str | None, network: str | None, direct: str | None) -> Attachment:
     from bascule.model.site import PlugKind
 
     given = {PlugKind.BRIDGE: bridge, PlugKind.NETWORK: network, PlugKind.DIRECT: direct}
     chosen = [(kind, into) for kind, into in given.items() if into]
     if len(chosen) != 1:
         raise click.UsageError("say where to, with exactly one of --bridge, --network and --direct")
-    return Source(kind=chosen[0][0], into=chosen[0][1])
+    return Attachment(*chosen[0])
 
 
 def _report(verb: str, words: str, notes: Iterable[Note], *, as_json: bool) -> None:

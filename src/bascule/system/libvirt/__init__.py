@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import Literal
 
-from bascule.system.libvirt.door import DomainText, Hypervisor, LeaseText, NetworkText
+from bascule.system.libvirt.door import Hypervisor
 
-__all__ = ["SYSTEM", "DomainText", "Hypervisor", "LeaseText", "NetworkText", "connect", "default_uri"]
+__all__ = ["SYSTEM", "Hypervisor", "connect", "default_uri"]
 
 SYSTEM = "qemu:///system"
 

@@ -6,44 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Protocol
 
-from msgspec import Struct
-
 from bascule.errors import BasculeError, CommandFailed, MissingTool, NotPermitted, Problem
-
-
-class DomainText(Struct, frozen=True, kw_only=True):
-    """A domain as libvirt writes it.
-
-    ``now`` is the live XML (the definition while shut off), ``next`` the definition that the next start takes; both
-    are the same text for a domain without definition.
-    """
-
-    name: str
-    running: bool
-    persistent: bool
-    autostart: bool
-    now: str
-    next: str
-
-
-class NetworkText(Struct, frozen=True, kw_only=True):
-    """A network as libvirt writes it."""
-
-    name: str
-    active: bool
-    persistent: bool
-    autostart: bool
-    now: str
-    next: str
-
-
-class LeaseText(Struct, frozen=True, kw_only=True):
-    """A lease of a network of libvirt's; ``expires`` in seconds since the epoch."""
-
-    mac: str
-    address: str
-    name: str
-    expires: int
+from bascule.model.domain import DomainText, LeaseText, NetworkText
 
 
 class Hypervisor(Protocol):

@@ -7,7 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 from bascule.errors import BasculeError, MissingTool
-from bascule.system.libvirt.door import DomainText, LeaseText, NetworkText, libvirt_error, no_way_in
+from bascule.model.domain import DomainText, LeaseText, NetworkText
+from bascule.system.libvirt.door import libvirt_error, no_way_in
 from bascule.system.run import run
 
 

@@ -16,7 +16,7 @@ from typing import Self
 from msgspec.structs import replace
 
 from bascule.errors import BasculeError
-from bascule.guests import domain_xml, taps
+from bascule.guests import taps
 from bascule.guests.agent import ask
 from bascule.guests.libvirt import LibvirtDriver
 from bascule.guests.libvirt_networks import apply_networks, plan_networks
@@ -27,6 +27,7 @@ from bascule.model.site import Guest, GuestNic
 from bascule.model.values import IfName, IpInterface, Mac
 from bascule.plan.change import Note
 from bascule.plan.virtual_network import Realm
+from bascule.providers.libvirt import domain_xml
 from bascule.system.net.iproute import batch
 from bascule.system.net.netns import Namespace
 from bascule.twin.test_guest import init

@@ -12,7 +12,8 @@ from typing import Any
 from bascule.errors import BasculeError
 from bascule.guests.accel import accel
 from bascule.model.site import Site
-from bascule.observe import libvirt, manager
+from bascule.observe import manager
+from bascule.providers.libvirt import parse as libvirt
 from bascule.providers.observe import observe
 from bascule.system.libvirt import connect
 from bascule.system.net.links import wireless_links

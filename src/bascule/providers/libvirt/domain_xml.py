@@ -11,10 +11,9 @@ from typing import TypeAlias
 
 from lxml import etree
 from lxml.builder import E
-from msgspec import Struct
 
 from bascule.errors import BasculeError, Problem
-from bascule.model.site import Guest, GuestNic, PlugKind
+from bascule.model.site import Attachment, Guest, GuestNic, PlugKind
 from bascule.model.values import IfName, Mac
 
 Element: TypeAlias = etree._Element  # noqa: SLF001  lxml's own name for its element type
@@ -23,22 +22,6 @@ DEFAULT_MEMORY = 1 << 30  # bytes; where the site file says nothing
 _FREE_PORTS = 10  # for the devices below and a few NICs more
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True, remove_blank_text=False)
 _BELONGS_TO_SOURCE = ("virtualport", "actual")  # says how the old plug is reached; meaningless at another kind of plug
-
-
-class Source(Struct, frozen=True, kw_only=True):
-    """What a NIC is plugged into. ``switch`` is ``openvswitch`` where the bridge is one of Open vSwitch."""
-
-    kind: PlugKind
-    into: str
-    switch: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.kind.value} {self.into}"
-
-    @classmethod
-    def of(cls, nic: GuestNic) -> Source:
-        """The plug that the site file declares."""
-        return cls(kind=nic.plug, into=nic.into)
 
 
 def parse(xml: str) -> Element:
@@ -150,10 +133,10 @@ def _disks(guest: Guest) -> Iterator[Element]:
 
 def interface(nic: GuestNic, *, model: str = "virtio") -> Element:
     """The NIC of a domain. The plan sets VLANs on the tap: libvirt does so on a Linux bridge from 11.0 only."""
-    return new_interface(Source.of(nic), mac=nic.mac, tap=nic.tap, model=model)
+    return new_interface(nic.attachment, mac=nic.mac, tap=nic.tap, model=model)
 
 
-def new_interface(to: Source, *, mac: Mac, tap: IfName | None = None, model: str = "virtio") -> Element:
+def new_interface(to: Attachment, *, mac: Mac, tap: IfName | None = None, model: str = "virtio") -> Element:
     """A NIC plugged somewhere."""
     root = E.interface(E.mac(address=mac), type=to.kind.value)
     _point(root, to)
@@ -163,7 +146,7 @@ def new_interface(to: Source, *, mac: Mac, tap: IfName | None = None, model: str
     return root
 
 
-def _point(root: Element, to: Source) -> None:
+def _point(root: Element, to: Attachment) -> None:
     root.set("type", to.kind.value)
     for child in root.findall("source"):
         root.remove(child)
@@ -176,8 +159,6 @@ def _point(root: Element, to: Source) -> None:
             source = E.source(dev=to.into, mode="bridge")
     mac = root.find("mac")
     root.insert(0 if mac is None else root.index(mac) + 1, source)
-    if to.switch:
-        root.insert(root.index(source) + 1, E.virtualport(type=to.switch))
 
 
 def interfaces(root: Element) -> list[Element]:
@@ -205,11 +186,10 @@ def plug_of(element: Element) -> tuple[str, str]:
     return kind, source.get(kind) or source.get("dev") or ""
 
 
-def replugged(element: Element, to: Source) -> Element:
+def replugged(element: Element, to: Attachment) -> Element:
     """A copy of the NIC that is plugged elsewhere; MAC, model, filters, bandwidth and all else stay."""
     copy = etree.fromstring(etree.tostring(element, with_tail=False), _PARSER)
-    switch = copy.find("virtualport")
-    if plug_of(copy) != (to.kind.value, to.into) or (switch is None) == bool(to.switch):
+    if plug_of(copy) != (to.kind.value, to.into):
         for name in _BELONGS_TO_SOURCE:
             for child in copy.findall(name):
                 copy.remove(child)
@@ -233,7 +213,7 @@ def is_up(element: Element) -> bool:
     return link is None or link.get("state") != "down"
 
 
-def why_not_live(element: Element, to: Source) -> str | None:
+def why_not_live(element: Element, to: Attachment) -> str | None:
     """The reason why libvirt cannot move this NIC while the guest runs; None if it can.
 
     libvirt moves a NIC only where both ends are bridges (virDomainUpdateDeviceFlags; qemuDomainChangeNet).
@@ -280,7 +260,7 @@ def edited(xml: str, guest: Guest, *, nic_model: str = "virtio") -> tuple[str, l
         if old is None:
             devices.append(interface(nic, model=nic_model))
         else:
-            new = named(replugged(old, Source.of(nic)), nic.tap)
+            new = named(replugged(old, nic.attachment), nic.tap)
             new.tail = old.tail
             devices.replace(old, new)
     unknown = [element for element in interfaces(root) if mac_of(element) not in declared]

@@ -9,9 +9,9 @@ from typing import Any
 from lxml import etree
 from msgspec import Struct
 
-from bascule.model.domain import Domain, DomainNic, Lease, LibvirtNetwork, Reservation
+from bascule.model.domain import Domain, DomainNic, DomainText, Lease, LibvirtNetwork, NetworkText, Reservation
 from bascule.model.values import IpAddress, IpInterface, Mac, parse_mac
-from bascule.system.libvirt import DomainText, Hypervisor, NetworkText
+from bascule.system.libvirt import Hypervisor
 
 _UNITS = {  # libvirt.org/formatdomain.html, "Memory Allocation": b and KB are decimal, k and KiB binary
     "b": 1,

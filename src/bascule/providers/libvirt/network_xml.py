@@ -6,11 +6,11 @@ from lxml import etree
 from lxml.builder import E
 from msgspec import Struct
 
-from bascule.guests.domain_xml import NAMESPACE, Element, parse, text
 from bascule.model.domain import LibvirtNetwork, Reservation
 from bascule.model.site import Mode
 from bascule.model.values import IpInterface
 from bascule.plan.virtual_network import Realm
+from bascule.providers.libvirt.domain_xml import NAMESPACE, Element, parse, text
 
 _LIBVIRT_MODE = {Mode.NAT: "nat", Mode.ROUTED: "route", Mode.OPEN: "open"}
 
