@@ -22,7 +22,6 @@ from bascule.twin import Twin
 from benchmarks.measure import Figures, Row
 
 GUESTS, BRIDGES, SAMPLE = 200, 4, 100
-LIMIT_S = 4.0
 PLAN = "".join(
     f"link add br{n} type bridge forward_delay 0 mcast_snooping 0\nlink set br{n} addrgenmode none\n"
     f"link set eth{n} up master br{n}\nlink set br{n} up\n"
@@ -94,7 +93,7 @@ def run(*, quick: bool) -> list[Row]:
             "",
             statistics.median(ours),
             "s",
-            LIMIT_S,
+            float("inf"),
         )
     ]
     if peer:
@@ -106,7 +105,7 @@ def run(*, quick: bool) -> list[Row]:
                 f"{Figures.of(peer)} s",
                 statistics.median(peer) / each,
                 "×",
-                10,
+                30,
                 at_most=False,
                 note="" if not quick else "quick",
             )

@@ -1,9 +1,10 @@
 """A network of 200 guests, up and gone: ours against Mininet's, each run as a whole program, in turn.
 
-Ours: 200 guests on 4 bridges of a host with 4 NICs on 4 networks with a machine each, addresses and a served port in
-every guest. Mininet's (``apt-get install mininet``): 200 hosts with addresses on one Linux bridge. Both run in network
-namespaces of their own and include their interpreter's start. "gone" is the time from the end of the work until the
-last process has ended; the kernel frees the namespaces in the background after that, for both.
+The floor is what ``ip`` itself needs for 200 named namespaces, each with a cable to a bridge and an address, and for
+their end. Ours: 200 guests on 4 bridges of a host with 4 NICs on 4 networks with a machine each, addresses and a served
+port in every guest. Mininet's (``apt-get install mininet``): 200 hosts with addresses on one Linux bridge. Both run in
+network namespaces of their own and include their interpreter's start. "gone" is the time from the end of the work until
+the last process has ended; the kernel frees the namespaces in the background after that, for both.
 """
 
 from __future__ import annotations
@@ -22,6 +23,22 @@ from bascule.twin import Twin
 from benchmarks.measure import Figures, Findings, Row, Run, Usage, process, ratio, tool
 
 GUESTS, BRIDGES = 200, 4
+FLOOR = """\
+import subprocess, sys, time
+def ip(words, lines):
+    subprocess.run(("ip", *words, "-batch", "-"), input="".join(line + "\\n" for line in lines), text=True, check=True)
+guests, bridges = int(sys.argv[1]), int(sys.argv[2])
+subprocess.run(("mount", "-t", "tmpfs", "none", "/run"), check=True)
+start = time.perf_counter()
+ip((), [f"netns add g{n}" for n in range(guests)] + [f"link add br{n} up type bridge" for n in range(bridges)]
+    + [f"link add t{n} up master br{n % bridges} type veth peer name eth0 netns g{n}" for n in range(guests)])
+for n in range(guests):
+    ip(("-n", f"g{n}"), ["link set lo up", f"addr add 10.{n % bridges}.1.{n // bridges + 1}/16 dev eth0",
+        "link set eth0 up"])
+up = time.perf_counter()
+subprocess.run(("ip", "-all", "netns", "delete"), check=True)
+open(sys.argv[3], "w").write(f"{up - start} {time.perf_counter() - up}")
+"""
 MININET = ("--switch", "lxbr", "--controller", "none", "--topo", f"single,{GUESTS}", "--test", "none")
 
 
@@ -86,6 +103,8 @@ def run(*, quick: bool) -> Findings:
     theirs: list[Run] = []
     ups: list[float] = []
     gones: list[float] = []
+    bare_ups: list[float] = []
+    bare_gones: list[float] = []
     left_out: dict[str, str] = {}
     with tempfile.NamedTemporaryFile("r") as told:
         for _ in range(1 if quick else 3):
@@ -94,15 +113,22 @@ def run(*, quick: bool) -> Findings:
             ups.append(up)
             gones.append(gone)
             time.sleep(1)  # what the kernel frees in the background is not counted against the next
+            floor = (sys.executable, "-S", "-c", FLOOR, str(GUESTS), str(BRIDGES), told.name)
+            process(("unshare", "-n", "-m", *floor))
+            up, gone = map(float, Path(told.name).read_text().split())
+            bare_ups.append(up)
+            bare_gones.append(gone)
+            time.sleep(1)
             try:
                 theirs.append(process(("unshare", "-n", "-m", tool("mn"), *MININET)))
                 time.sleep(1)
             except (LookupError, RuntimeError) as why:
                 left_out["Mininet"] = str(why)
-    raised, left = Figures.of(ups), Figures.of(gones)
+    raised, left, bare, freed = map(Figures.of, (ups, gones, bare_ups, bare_gones))
+    what = f"twin of {GUESTS} guests on {BRIDGES} bridges, up, by as many namespaces and cables of `ip`"
     rows = [
-        Row(f"twin of {GUESTS} guests on {BRIDGES} bridges, up", f"{raised} s", "", raised.median, "s", 1.5),
-        Row("the same, gone", f"{left} s", "", left.median, "s", 0.2),
+        Row(what, f"{raised} s", f"{bare} s", raised.median / bare.median, "×", 1.0),
+        Row("the same, gone, by theirs", f"{left} s", f"{freed} s", left.median / freed.median, "×", 1.0),
     ]
     if theirs:
         mine, peer = Usage.of(ours), Usage.of(theirs)
