@@ -7,7 +7,7 @@ from enum import IntEnum
 
 from msgspec import Struct, field
 
-from bascule.plan.change import Change, Command, Risk
+from bascule.plan.change import About, Change, Command, Risk
 
 PLUG_S = 0.01  # how long a port that moves between bridges is deaf: measured below 10 ms, see benchmarks/
 
@@ -72,6 +72,7 @@ class Step(Struct, frozen=True):
     commands: tuple[Command, ...]
     risk: Risk = Risk.ADDITION
     outage_s: float = 0.0
+    about: About = "existence"
     undeclared: bool = False  # the link stays, but this about it is in the file no more
 
     def change(self, context: Context) -> Change:
@@ -81,6 +82,7 @@ class Step(Struct, frozen=True):
         return Change(
             subject=self.subject,
             action=self.action,
+            about=self.about,
             reason=context.otherwise if self.undeclared else context.reasons.get(self.subject, context.otherwise),
             risk=Risk.MANAGEMENT if cuts else self.risk,
             guests=context.guests.get(self.subject, ()),
@@ -98,10 +100,11 @@ def step(
     *commands: Command,
     risk: Risk = Risk.ADDITION,
     outage_s: float = 0.0,
+    about: About = "existence",
     undeclared: bool = False,
 ) -> Step:
     """A step with its commands behind its words."""
-    return Step(phase, subject, action, commands, risk, outage_s, undeclared)
+    return Step(phase, subject, action, commands, risk, outage_s, about, undeclared)
 
 
 def ip(*words: str) -> Command:

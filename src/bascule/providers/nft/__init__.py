@@ -47,11 +47,18 @@ class NftProvider(PlainProvider):
                 clear = f"table {name}\ndelete table {name}\n"  # nft applies a file at once or not at all
                 there = name in before.tables
                 words, risk = ("replace its rules", Risk.CHANGES) if there else ("load its rules", Risk.ADDITION)
-                yield step(Phase.RULES, f"nft {name}", words, Command("nft", ("-f", "-"), clear + text), risk=risk)
+                yield step(
+                    Phase.RULES,
+                    f"nft {name}",
+                    words,
+                    Command("nft", ("-f", "-"), clear + text),
+                    risk=risk,
+                    about="ruleset",
+                )
         for name in sorted(before.tables):
             if name not in after.tables:
                 command = Command("nft", ("-f", "-"), f"delete table {name}\n")
-                yield step(Phase.OLD_RULES, f"nft {name}", "delete its rules", command)
+                yield step(Phase.OLD_RULES, f"nft {name}", "delete its rules", command, about="ruleset")
 
     def merge(self, change: ThreeWay) -> Merged:
         """Tables that the change altered as they were; what others altered since stays, and is named."""

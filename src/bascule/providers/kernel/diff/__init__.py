@@ -144,5 +144,5 @@ def _sysctl_steps(before: HostState, after: HostState, remade: Collection[IfName
             words = _SYSCTL_WORDS.get((key.rpartition("/")[2], value), f"{key} = {value}")
             risk = Risk.CHANGES if key in FORWARDING.values() else Risk.ADDITION
             subject = key if name in {"", "all", "default"} else name
-            yield step(Phase.SETTINGS, subject, words, Command("sysctl", (key, value)), risk=risk)
+            yield step(Phase.SETTINGS, subject, words, Command("sysctl", (key, value)), risk=risk, about="parameter")
             known |= {other: str(1 - int(value)) for other, by in _SET_ALONG.items() if by == key and other in known}

@@ -33,7 +33,9 @@ def address_steps(
     if again:
         commands = [_delete(new.name, a) for a in reversed(old.addresses) if a.ip in again]
         commands += [ip(*_address_words("replace", new.name, a)) for a in new.addresses if a.ip in again]
-        yield step(fresh, new.name, f"addresses {', '.join(again)} in order", *commands, risk=Risk.CHANGES)
+        yield step(
+            fresh, new.name, f"addresses {', '.join(again)} in order", *commands, risk=Risk.CHANGES, about="addresses"
+        )
     for address in new.addresses:
         raised = new.up and not old.up and ":" in address.ip and not address.is_link_local
         if (address in kept and not raised) or address.ip in again:
@@ -42,7 +44,7 @@ def address_steps(
         if ":" in address.ip and address.ip not in had and address.ip in elsewhere and "nodad" not in address.flags:
             at_once = replace(address, flags=(*address.flags, "nodad"))
             commands.insert(0, ip(*_address_words("replace", new.name, at_once)))
-        yield step(fresh, new.name, f"address {address.ip}", *commands)
+        yield step(fresh, new.name, f"address {address.ip}", *commands, about="addresses")
     for address in reversed(old.addresses):  # the kernel deletes an IPv4 subnet's other addresses with its first one
         if address.ip in ips or address.ip in again or (address.is_link_local and new.addrgenmode != "none"):
             continue  # the kernel would make its own link-local address again
@@ -52,11 +54,12 @@ def address_steps(
             f"no longer {address.ip}",
             _delete(new.name, address),
             risk=Risk.CHANGES if not address.is_link_local else Risk.ADDITION,
+            about="addresses",
         )
     if prefixes := _stale_prefixes(old, new):
         # the kernel leaves a leased prefix behind, and would look for neighbours where the address no longer is
         commands = [Command("ip -6", ("route", "flush", *p, "dev", new.name, "proto", "kernel")) for p in prefixes]
-        yield step(stale, new.name, "no longer the advertised prefixes", *commands)
+        yield step(stale, new.name, "no longer the advertised prefixes", *commands, about="addresses")
 
 
 def _stale_prefixes(old: Link, new: Link) -> list[tuple[str, ...]]:

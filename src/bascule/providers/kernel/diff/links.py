@@ -89,9 +89,16 @@ def link_steps(
         # the routes of an address come with it only on a link that is up
         early = isinstance(new.options, Bridge | Bond) or carries or bool(new.addresses)
         phase = Phase.RAISE if early and not released else Phase.LINK_UP
-        yield step(phase, new.name, "set up", ip("link", "set", "dev", new.name, "up"))
+        yield step(phase, new.name, "set up", ip("link", "set", "dev", new.name, "up"), about="up")
     elif old.up and not new.up:
-        yield step(Phase.LOWER, new.name, "set down", ip("link", "set", "dev", new.name, "down"), risk=Risk.DETACHES)
+        yield step(
+            Phase.LOWER,
+            new.name,
+            "set down",
+            ip("link", "set", "dev", new.name, "down"),
+            risk=Risk.DETACHES,
+            about="up",
+        )
     yield from address_steps(
         old,
         new,
@@ -106,7 +113,13 @@ def _settings(old: Link, new: Link, *, released: bool) -> Iterator[Step]:
     own = Phase.PORT if released else Phase.SETTINGS  # the bond's MAC and MTU are taken off before
     if new.addrgenmode != old.addrgenmode:
         words = "no IPv6 address of its own" if new.addrgenmode == "none" else f"IPv6 addresses by {new.addrgenmode}"
-        yield step(Phase.SETTINGS, name, words, ip("link", "set", "dev", name, "addrgenmode", new.addrgenmode))
+        yield step(
+            Phase.SETTINGS,
+            name,
+            words,
+            ip("link", "set", "dev", name, "addrgenmode", new.addrgenmode),
+            about="addrgenmode",
+        )
     if type(new.options) is type(old.options) and (changed := new.options.arguments(old.options)):
         yield step(
             Phase.SETTINGS,
@@ -114,6 +127,7 @@ def _settings(old: Link, new: Link, *, released: bool) -> Iterator[Step]:
             f"set {' '.join(changed)}",
             *_option_commands(old, new, changed),
             risk=_option_risk(old, new),
+            about="options",
         )
     if new.mac is not None and new.mac != old.mac:
         yield step(
@@ -122,23 +136,34 @@ def _settings(old: Link, new: Link, *, released: bool) -> Iterator[Step]:
             f"change MAC from {old.mac} to {new.mac}",
             ip("link", "set", "dev", name, "address", new.mac),
             risk=Risk.CHANGES,
+            about="mac",
         )
     if new.mtu and new.mtu != old.mtu:
         action = f"change MTU from {old.mtu} to {new.mtu} bytes" if old.mtu else f"set MTU to {new.mtu} bytes"
         # a bridge takes the MTU only while its ports allow it, so it comes after them
         phase = Phase.LINK_UP if isinstance(new.options, Bridge) and old.mtu == 0 else own
         risk = Risk.CHANGES if old.mtu else Risk.ADDITION
-        yield step(phase, name, action, ip("link", "set", "dev", name, "mtu", str(new.mtu)), risk=risk)
+        yield step(phase, name, action, ip("link", "set", "dev", name, "mtu", str(new.mtu)), risk=risk, about="mtu")
     if new.alias != old.alias:
-        yield step(Phase.SETTINGS, name, "mark", ip("link", "set", "dev", name, "alias", new.alias))
+        yield step(Phase.SETTINGS, name, "mark", ip("link", "set", "dev", name, "alias", new.alias), about="mark")
     if new.group != old.group:
-        yield step(Phase.SETTINGS, name, f"group {new.group}", ip("link", "set", "dev", name, "group", new.group))
+        yield step(
+            Phase.SETTINGS,
+            name,
+            f"group {new.group}",
+            ip("link", "set", "dev", name, "group", new.group),
+            about="group",
+        )
     for altname in old.altnames:
         if altname not in new.altnames:
-            yield step(Phase.SETTINGS, name, f"drop the name {altname}", _altname("del", name, altname))
+            yield step(
+                Phase.SETTINGS, name, f"drop the name {altname}", _altname("del", name, altname), about="altnames"
+            )
     for altname in new.altnames:
         if altname not in old.altnames:
-            yield step(Phase.SETTINGS, name, f"add the name {altname}", _altname("add", name, altname))
+            yield step(
+                Phase.SETTINGS, name, f"add the name {altname}", _altname("add", name, altname), about="altnames"
+            )
 
 
 def _altname(verb: str, name: str, altname: str) -> Command:

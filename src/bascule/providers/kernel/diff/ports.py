@@ -30,6 +30,7 @@ def master_steps(old: Link, new: Link, before: HostState, after: HostState) -> I
                 f"leave {old.master}",
                 ip("link", "set", "dev", name, "nomaster"),
                 risk=Risk.DETACHES,
+                about="master",
             )
         return
     master = after.links[new.master]
@@ -46,6 +47,7 @@ def master_steps(old: Link, new: Link, before: HostState, after: HostState) -> I
         *up,
         risk=Risk.DETACHES if old.master else Risk.ADDITION,
         outage_s=max(PLUG_S if old.master or old.addresses else 0.0, _forward_delay_s(master)),
+        about="master",
     )
 
 
@@ -56,4 +58,4 @@ def port_steps(old: Link, new: Link) -> Iterator[Step]:
         reference = BridgePort() if moved or old.port is None else old.port
         if words := new.port.arguments(reference):
             command = ip("link", "set", "dev", new.name, "type", "bridge_slave", *words)
-            yield step(Phase.PORT, new.name, f"port {' '.join(words)}", command)
+            yield step(Phase.PORT, new.name, f"port {' '.join(words)}", command, about="port")

@@ -40,6 +40,7 @@ def route_steps(
                 f"route {_route_name(route)}{instead}",
                 ip("route", "replace", *_route_words(route)),
                 risk=Risk.CHANGES if old is not None else Risk.ADDITION,
+                about="routes",
             )
     for route in before.routes:
         slot = _slot(route)
@@ -51,6 +52,7 @@ def route_steps(
                 f"no longer route {_route_name(route)}",
                 ip("route", "del", *_route_words(route)),
                 risk=Risk.CHANGES,
+                about="routes",
                 undeclared=True,
             )
 
@@ -112,4 +114,6 @@ def rule_steps(before: HostState, after: HostState) -> Iterator[Step]:
 def _rule(verb: str, rule: Rule) -> Step:
     words = ("rule", verb, "priority", str(rule.priority), *rule.words)
     action = f"{verb} rule {rule.priority}: {' '.join(rule.words)}"
-    return step(Phase.RULE, "rule", action, Command("ip -6" if rule.ipv6 else "ip", words), risk=Risk.CHANGES)
+    return step(
+        Phase.RULE, "rule", action, Command("ip -6" if rule.ipv6 else "ip", words), risk=Risk.CHANGES, about="rules"
+    )

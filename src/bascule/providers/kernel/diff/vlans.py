@@ -43,7 +43,9 @@ def vlan_steps(old: Link, new: Link, before: HostState, after: HostState) -> Ite
     )
     words = ", ".join(_words(vlan) for vlan in _ranges(goal)) or "none"
     cuts = (removed or changed) and not joins  # who takes a VLAN from a working port cuts it off
-    yield step(Phase.PORT, new.name, f"VLANs {words}", *commands, risk=Risk.DETACHES if cuts else Risk.ADDITION)
+    yield step(
+        Phase.PORT, new.name, f"VLANs {words}", *commands, risk=Risk.DETACHES if cuts else Risk.ADDITION, about="vlans"
+    )
 
 
 def port_words(name: str, vlans: tuple[PortVlans, ...]) -> list[str]:
