@@ -60,17 +60,17 @@ def are_plain(words: tuple[str, ...]) -> bool:
 
 
 About = Literal[
-    "existence", "up", "mac", "mtu", "options", "master", "port", "vlans", "addresses", "addrgenmode", "mark", "altnames",
-    "group", "routes", "rules", "parameter", "ruleset", "guest", "network", "server",
+    "existence", "up", "mac", "mtu", "options", "master", "port", "vlans", "addresses", "addrgenmode", "mark",
+    "altnames", "group", "routes", "rules", "parameter", "ruleset", "guest", "network", "server",
 ]  # fmt: skip
 
 
 class Change(Struct, frozen=True, kw_only=True):
     """One thing that will be different, why, and what it means for whom.
 
-    ``subject`` is the link (or route, sysctl, table), ``action`` what happens to it, ``about`` which of its facets
-    that is, ``reason`` the declaration behind it, ``guests`` the guests whose frames go through it; ``cuts`` those of them that run and lose frames for
-    about ``outage_s`` seconds.
+    ``subject`` is the link (or route, sysctl, table), ``action`` what happens to it, ``about`` which of its facets that
+    is, ``reason`` the declaration behind it, ``guests`` the guests whose frames go through it; ``cuts`` those of them
+    that run and lose frames for about ``outage_s`` seconds.
     ``stage`` is the phase of the plan in which it is made.
     """
 
