@@ -26,10 +26,11 @@ from bascule.host.identity import choose_host, is_here
 from bascule.plan.batch import tools
 from bascule.plan.change import Note
 from bascule.providers.observe import begin
-from bascule.survey.loops import declared_wires, loop_problems
 from bascule.system.clock import Progress, unseen
 from bascule.system.net.monitor import NetlinkMonitor
 from bascule.system.run import require_tools
+from bascule.topology.loops import loop_problems
+from bascule.topology.wires import declared_wires
 from bascule.workflow import load
 
 if TYPE_CHECKING:

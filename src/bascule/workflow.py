@@ -99,7 +99,8 @@ def _runnable(found: Plan) -> Plan:
 
 def refuse_loops(site: Site, host: Host, observed: HostState, wanted: HostState) -> None:
     """Raise a problem for every loop that the wanted state would close, as far as the file knows the wires."""
-    from bascule.survey.loops import declared_wires, loop_problems
+    from bascule.topology.loops import loop_problems
+    from bascule.topology.wires import declared_wires
 
     problems = loop_problems(wanted, declared_wires(site, host), observed)
     if problems:

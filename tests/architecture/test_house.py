@@ -25,8 +25,8 @@ NOT_YET = {
     *("Source", "Holder", "Answer", "Client", "Lease", "Sighting", "Verdict", "Link", "Libvirt", "Draft", "Names"),
     *("Neighbour", "Packet", "Dhcp", "Asking", "Foot", "Point", "Segment", "Wiring", "End"),
     *("persist/ifcfg_parse.py", "persist/ifupdown_parse.py", "persist/netplan_parse.py"),
-    *("draw/hosts.py:_add_bridge", "plan/target.py:_bridge", "survey/filter.py:_layer"),
-    *("draw", "plan", "persist", "apply", "survey", "guests", "survey/decoders"),
+    *("plan/target.py:_bridge", "survey/filter.py:_layer"),
+    *("plan", "persist", "apply", "survey", "guests", "survey/decoders"),
     *("guests/namespace.py", "guests/real.py", "twin/players.py", "twin/virtual_machines.py"),
     *("model/dhcp/dhclient.py",),
 }

@@ -11,11 +11,12 @@ from bascule.model.values import IfName, Mac
 from bascule.survey.cabling import is_port
 from bascule.survey.draft import draft, propose
 from bascule.survey.insist import insist
-from bascule.survey.loops import declared_wires, find_loops, loop_problems
 from bascule.survey.neighbours import Port
 from bascule.survey.same_wire import Proof
 from bascule.survey.verdicts import Survey, judge
-from bascule.survey.wire import Foot, Wire
+from bascule.topology.layer2 import CableEnd
+from bascule.topology.loops import find_loops, loop_problems
+from bascule.topology.wires import Wire, declared_wires
 from tests.survey.frames import SWITCH, arp, bpdu, cdp, dhcp_offer, lacp, lldp, pvst, ra
 from tests.survey.hearing import SITE, hear, judged, many, site
 
@@ -99,7 +100,7 @@ def test_one_tree_without_a_vlan_makes_no_network_known() -> None:
 
 def test_a_frame_that_went_round_proves_the_wire() -> None:
     ears = {nic: hear(nic, arp("10.0.0.9", "10.0.0.1")) for nic in ("eth1", "eth2")}
-    (wire,) = judge(ears, proofs=[Proof(Foot("eth1", ()), Foot("eth2", (30,)))]).wires
+    (wire,) = judge(ears, proofs=[Proof(CableEnd("eth1", ()), CableEnd("eth2", (30,)))]).wires
     assert wire.nics == ("eth1", "eth2")
     assert wire.reasons[0] == "a frame sent on eth1 came in on eth2 (VLAN 30)"
 
@@ -118,7 +119,7 @@ def link(
 
 
 def shared(*nics: str, tags: tuple[int, ...] = ()) -> Wire:
-    feet = frozenset(Foot(nic, tags) for nic in nics)
+    feet = frozenset(CableEnd(nic, tags) for nic in nics)
     return Wire(nics=nics, kind="plain", domains=(feet,), reasons=("both hear the same senders",), proven=(feet,))
 
 
@@ -174,7 +175,7 @@ LOOPS = {
             Wire(
                 nics=("eth4", "eth5"),
                 kind="trunk",
-                domains=(frozenset({Foot("eth4", (30,)), Foot("eth5", ())}),),
+                domains=(frozenset({CableEnd("eth4", (30,)), CableEnd("eth5", ())}),),
                 reasons=("x",),
             )
         ],
@@ -189,7 +190,7 @@ LOOPS = {
             Wire(
                 nics=("eth4", "eth5"),
                 kind="trunk",
-                domains=(frozenset({Foot("eth4", (30,)), Foot("eth5", ())}),),
+                domains=(frozenset({CableEnd("eth4", (30,)), CableEnd("eth5", ())}),),
                 reasons=("x",),
             )
         ],
@@ -289,7 +290,7 @@ def test_the_file_knows_the_wire_under_vlan_bridges() -> None:
         " bridges: {br1: {uplink: eth4, vlan: 30}, br2: {uplink: eth5, vlan: 30}}}}\n"
     )
     (wire,) = declared_wires(read, host)
-    assert wire.domains == (frozenset({Foot("eth4", (30,)), Foot("eth5", (30,))}),)
+    assert wire.domains == (frozenset({CableEnd("eth4", (30,)), CableEnd("eth5", (30,))}),)
 
 
 def test_the_file_itself_knows_wires() -> None:

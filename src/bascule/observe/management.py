@@ -11,11 +11,11 @@ from pathlib import Path
 from msgspec import Struct
 
 from bascule.errors import CommandFailed, NotPermitted
-from bascule.model.links import Bridge, Tap
 from bascule.model.state import HostState
 from bascule.model.values import IfName
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
+from bascule.topology.management import management_path
 
 
 class Management(Struct, frozen=True, kw_only=True):
@@ -85,24 +85,9 @@ def management(
     if device not in state.links or route.get("type") == "local" or device == "lo":
         return None
     return Management(
-        peer=peer, address=address, device=device, gateway=route.get("gateway", ""), links=path(state, device)
+        peer=peer,
+        address=address,
+        device=device,
+        gateway=route.get("gateway", ""),
+        links=management_path(state, device),
     )
-
-
-def path(state: HostState, device: IfName) -> frozenset[str]:
-    """The links below a device that frames of the host pass: its uplinks and what those sit on, and its master."""
-    found: set[str] = set()
-    waiting = [device]
-    while waiting:
-        name = waiting.pop()
-        link = state.links.get(name)
-        if link is None or name in found:
-            continue
-        found.add(name)
-        ports = [port for port in state.ports(name) if not isinstance(port.options, Tap)]
-        waiting += [port.name for port in ports]
-        if link.parent is not None and link.options.kind in {"vlan", "macvtap", "macvlan"}:
-            waiting.append(link.parent)
-        if link.master is not None and not isinstance(link.options, Bridge):
-            waiting.append(link.master)
-    return frozenset(found)

@@ -20,9 +20,9 @@ from bascule.survey.filter import control_filter
 from bascule.survey.frame import Tags, unwrap
 from bascule.survey.quiet import SIGNALS, brought_up, why_not
 from bascule.survey.same_wire import Proof
-from bascule.survey.wire import Foot
 from bascule.system.net.ethtool import driver
 from bascule.system.net.packet import Listener, send_frame
+from bascule.topology.layer2 import CableEnd
 
 TICK_S = 0.25  # how often progress is told and a stop is noticed
 EXPERIMENTAL = 0x88B5  # IEEE Std 802 local experimental EtherType 1
@@ -137,7 +137,7 @@ class _Room:
         self.collectors = {nic: Collector(nic) for nic in listeners}
         self.stop = stop
         self.troubles: dict[str, list[str]] = {nic: [] for nic in listeners}
-        self.marks: dict[bytes, Foot] = {}
+        self.marks: dict[bytes, CableEnd] = {}
         self.proofs: list[Proof] = []
 
     def hear(self, until: float, progress: Progress | None) -> None:
@@ -182,7 +182,7 @@ class _Room:
         sent = self.marks.get(data[at : at + len(MARK) + 16])
         if packet is None or sent is None or packet.key != ("ether", EXPERIMENTAL):
             return False
-        proof = Proof(sent, Foot(nic, packet.tags))
+        proof = Proof(sent, CableEnd(nic, packet.tags))
         if proof not in self.proofs:
             self.proofs.append(proof)
         return True
@@ -196,7 +196,7 @@ class _Room:
             for tags in collector.finish().segments or ((),):
                 token = MARK + os.urandom(16)
                 with contextlib.suppress(OSError):  # no carrier: nothing leaves, nothing is proved
-                    self.marks[token] = Foot(nic, tags)
+                    self.marks[token] = CableEnd(nic, tags)
                     send_frame(nic, _frame(mac, tags, token))
         self.hear(time.monotonic() + LAST_WORDS_S, None)
         return tuple(self.proofs)

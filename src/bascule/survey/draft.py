@@ -10,8 +10,8 @@ from bascule.model.values import IpAddress, IpNetwork
 from bascule.survey.facts import BELIEVED, Segment, clusters, native_vlan
 from bascule.survey.neighbours import port_words
 from bascule.survey.verdicts import Survey
-from bascule.survey.wire import Foot
-from bascule.survey.words import several, tag_words
+from bascule.survey.words import several
+from bascule.topology.layer2 import CableEnd, tag_words
 
 MOST = 8  # subnets of one network
 
@@ -20,7 +20,7 @@ class Proposal(Struct, frozen=True, kw_only=True):
     """A network that seems to exist: where it was heard, and from what its subnet and gateway were read."""
 
     name: str
-    feet: tuple[Foot, ...]
+    feet: tuple[CableEnd, ...]
     subnets: tuple[IpNetwork, ...] = ()
     gateways: tuple[str, ...] = ()
     vlan: int | None = None
@@ -32,10 +32,10 @@ def propose(survey: Survey) -> tuple[Proposal, ...]:
     joined = [domain for wire in survey.wires for domain in wire.domains]
     together = {foot for domain in joined for foot in domain}
     alone = [
-        frozenset({Foot(nic, tags)})
+        frozenset({CableEnd(nic, tags)})
         for nic, verdict in survey.nics.items()
         for tags in verdict.segments
-        if Foot(nic, tags) not in together
+        if CableEnd(nic, tags) not in together
     ]
     proposals: list[Proposal] = []
     names: set[str] = set()
@@ -49,7 +49,7 @@ def propose(survey: Survey) -> tuple[Proposal, ...]:
     return tuple(proposals)
 
 
-def _proposal(feet: tuple[Foot, ...], segments: list[Segment], taken: set[str]) -> Proposal | None:
+def _proposal(feet: tuple[CableEnd, ...], segments: list[Segment], taken: set[str]) -> Proposal | None:
     if all(seg.is_silent and not seg.tags for seg in segments):
         return None
     best = max(segments, key=lambda seg: (len(seg.stated), len(seg.senders)))

@@ -9,7 +9,7 @@ from bascule.survey.facts import Segment
 from bascule.survey.findings import Lacp, Neighbour
 from bascule.survey.frame import Tags
 from bascule.survey.neighbours import Port, bpdus, is_guest_mac, nested
-from bascule.survey.words import tag_words
+from bascule.topology.layer2 import tag_words
 
 FIRMWARE_LLDP = ("i40e", "ice")  # Intel X710/XL710 and E810: an agent in the NIC's firmware takes LLDP frames away
 FORWARDING_S = 45.0  # twice the usual forward delay of IEEE 802.1D, and some time to hear somebody

@@ -12,7 +12,8 @@ from bascule.survey.evidence import Heard
 from bascule.survey.facts import Segment, clusters
 from bascule.survey.findings import Lacp, Remark, Routing
 from bascule.survey.neighbours import SWITCH, Device, bpdus, nested, port_words
-from bascule.survey.words import listed, several, tag_words
+from bascule.survey.words import listed, several
+from bascule.topology.layer2 import tag_words
 
 MOST = 12  # lines of one kind
 

@@ -15,8 +15,9 @@ from bascule.survey.findings import Lacp, Sender
 from bascule.survey.frame import Tags
 from bascule.survey.judge import Verdict
 from bascule.survey.neighbours import Port, bpdus, is_guest_mac, plain_name
-from bascule.survey.wire import Foot, Kind, Wire, join
 from bascule.survey.words import listed, several
+from bascule.topology.layer2 import CableEnd
+from bascule.topology.wires import Wire, WireKind, join
 
 K = TypeVar("K")
 
@@ -27,8 +28,8 @@ FEW = 8  # VLANs in which one sender or one network may be and still say somethi
 class Proof(Struct, frozen=True):
     """A frame that left one NIC and came in at another (``--active``)."""
 
-    sent: Foot
-    heard: Foot
+    sent: CableEnd
+    heard: CableEnd
 
 
 class Tie(NamedTuple):
@@ -77,7 +78,7 @@ class Ear(Struct, frozen=True, kw_only=True):
 
 def same_wires(ears: Mapping[str, Ear], proofs: Iterable[Proof] = ()) -> tuple[Wire, ...]:
     """The wires on which more than one NIC hangs."""
-    ties: dict[frozenset[Foot], Tie] = {}
+    ties: dict[frozenset[CableEnd], Tie] = {}
     for proof in proofs:
         if proof.sent.nic != proof.heard.nic:
             ties[frozenset((proof.sent, proof.heard))] = Tie(f"a frame sent on {proof.sent} came in on {proof.heard}")
@@ -85,8 +86,8 @@ def same_wires(ears: Mapping[str, Ear], proofs: Iterable[Proof] = ()) -> tuple[W
         for pair, tie in _compare(ears[one], ears[two]):
             ties.setdefault(pair, tie)
     lags = _lags(ears)
-    by_nics: dict[tuple[str, ...], list[frozenset[Foot]]] = defaultdict(list)
-    wire_of: dict[Foot, tuple[str, ...]] = {}
+    by_nics: dict[tuple[str, ...], list[frozenset[CableEnd]]] = defaultdict(list)
+    wire_of: dict[CableEnd, tuple[str, ...]] = {}
     for domain in join(ties):
         nics = tuple(sorted({foot.nic for foot in domain}))
         by_nics[nics].append(domain)
@@ -94,11 +95,11 @@ def same_wires(ears: Mapping[str, Ear], proofs: Iterable[Proof] = ()) -> tuple[W
     reasons: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for pair, tie in ties.items():
         reasons[wire_of[min(pair)]].append(tie.reason)
-    proven: dict[tuple[str, ...], list[frozenset[Foot]]] = defaultdict(list)
+    proven: dict[tuple[str, ...], list[frozenset[CableEnd]]] = defaultdict(list)
     for domain in join(pair for pair, tie in ties.items() if tie.proven):
         proven[wire_of[min(domain)]].append(domain)
     for nics, words in lags.items():
-        by_nics.setdefault(nics, [frozenset(Foot(nic, ()) for nic in nics)])
+        by_nics.setdefault(nics, [frozenset(CableEnd(nic, ()) for nic in nics)])
         reasons[nics].append(words)
     return tuple(
         Wire(
@@ -113,7 +114,7 @@ def same_wires(ears: Mapping[str, Ear], proofs: Iterable[Proof] = ()) -> tuple[W
     )
 
 
-def _kind(nics: tuple[str, ...], shared: list[frozenset[Foot]], lags: Mapping[tuple[str, ...], str]) -> Kind:
+def _kind(nics: tuple[str, ...], shared: list[frozenset[CableEnd]], lags: Mapping[tuple[str, ...], str]) -> WireKind:
     if any(set(nics) <= set(lag) for lag in lags):
         return "LAG"
     return "trunk" if any(foot.tags for domain in shared for foot in domain) else "plain"
@@ -131,9 +132,9 @@ def _lags(ears: Mapping[str, Ear]) -> dict[tuple[str, ...], str]:
     return {tuple(sorted(nics)): words for (words, _), nics in sorted(ends.items(), key=str) if len(nics) > 1}
 
 
-def _compare(one: Ear, two: Ear) -> Iterable[tuple[frozenset[Foot], Tie]]:
+def _compare(one: Ear, two: Ear) -> Iterable[tuple[frozenset[CableEnd], Tie]]:
     for tags, other in _candidates(one, two):
-        feet = frozenset((Foot(one.heard.nic, tags), Foot(two.heard.nic, other)))
+        feet = frozenset((CableEnd(one.heard.nic, tags), CableEnd(two.heard.nic, other)))
         tie = _tie(one, tags, two, other)
         if tie is not None:
             yield feet, tie

@@ -17,9 +17,9 @@ from bascule.survey.choose import choose
 from bascule.survey.evidence import Collector, Heard
 from bascule.survey.findings import Sender
 from bascule.survey.insist import insist
-from bascule.survey.loops import loop_problems
 from bascule.survey.pcap import Capture, NotACapture
 from bascule.survey.verdicts import Survey, judge
+from bascule.topology.loops import loop_problems
 
 
 class Taken(Struct, frozen=True, kw_only=True):

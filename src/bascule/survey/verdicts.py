@@ -26,8 +26,9 @@ from bascule.survey.judge import (
 from bascule.survey.lines import Evidence, evidence
 from bascule.survey.neighbours import Device, Port, bpdus, devices, switch_port
 from bascule.survey.same_wire import Ear, Proof, same_wires
-from bascule.survey.wire import Foot, Wire
-from bascule.survey.words import several, tag_words
+from bascule.survey.words import several
+from bascule.topology.layer2 import CableEnd, tag_words
+from bascule.topology.wires import Wire
 
 
 class NicVerdict(Struct, frozen=True, kw_only=True):
@@ -129,12 +130,12 @@ def _verdicts(
     site: Site | None,
     host: Host | None,
     port: Port | None,
-    extra: Mapping[Foot, Candidate],
+    extra: Mapping[CableEnd, Candidate],
 ) -> dict[Tags, Verdict]:
     if site is None:
         return {}
     return {
-        tags: judge_segment(seg, site, host, port, [extra[foot]] if (foot := Foot(nic, tags)) in extra else [])
+        tags: judge_segment(seg, site, host, port, [extra[foot]] if (foot := CableEnd(nic, tags)) in extra else [])
         for tags, seg in segs.items()
     }
 
@@ -143,9 +144,9 @@ def _from_others(
     wires: Iterable[Wire],
     verdicts: Mapping[str, Mapping[Tags, Verdict]],
     segments: Mapping[str, Mapping[Tags, Segment]],
-) -> dict[Foot, Candidate]:
+) -> dict[CableEnd, Candidate]:
     """What the sure feet of a broadcast domain tell its unsure ones, where it is proven that it is one."""
-    told: dict[Foot, Candidate] = {}
+    told: dict[CableEnd, Candidate] = {}
     for domain in (domain for wire in wires for domain in wire.proven):
         sure = {
             foot: verdict.network

@@ -7,11 +7,12 @@ from typing import Any
 
 from bascule.cli.common import count, table, wrapped
 from bascule.survey.draft import draft, propose
-from bascule.survey.loops import Loop
 from bascule.survey.neighbours import Port, port_words
 from bascule.survey.verdicts import NicVerdict, Survey
-from bascule.survey.wire import Wire
-from bascule.survey.words import listed, tag_words
+from bascule.survey.words import listed
+from bascule.topology.layer2 import tag_words
+from bascule.topology.loops import Loop
+from bascule.topology.wires import Wire
 
 DASH = "-"
 

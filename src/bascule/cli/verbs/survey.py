@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mmap import mmap
 
     from bascule.model.site import Host, Site
-    from bascule.survey.loops import Loop
+    from bascule.topology.loops import Loop
 
 
 @click.command()
@@ -53,8 +53,8 @@ def command(
     from bascule.cli.show.survey import show_survey, survey_as_json
     from bascule.errors import Problem, UsageFault
     from bascule.host.identity import name_for_site
-    from bascule.survey.loops import find_loops
     from bascule.survey.take import survey_captures, survey_live
+    from bascule.topology.loops import find_loops
 
     if host is not None and site_file is None:
         raise UsageFault(Problem(code="USAGE", message="--host names a host of the site file: give --site, too"))

@@ -208,31 +208,43 @@ def _add_bridge(builder: SceneBuilder, site: Site, host: Host, bridge: Bridge, o
         gateways = bridge.gateways or tuple(gateway for nic in nics for gateway in nic.gateways)
         dhcp = bridge.dhcp or any(nic.dhcp for nic in nics)
         _add_self(builder, host, bridge.name, own, gateways, dhcp=dhcp, network=node.network, observed=observed)
-    if bridge.uplink is None or bridge.port is None:
-        return
-    below = link_id(host.name, bridge.uplink)
-    if bridge.port != bridge.uplink:
-        faults = [is_kind("vlan"), has_parent(bridge.uplink), has_master(bridge.name)]
-        seen = compare(observed, bridge.port, [*faults, option_is("id", int(bridge.vlan or 0), "the VLAN")])
+    if bridge.uplink is not None and bridge.port is not None:
+        _add_uplink(builder, host, bridge, node, bridge.uplink, bridge.port, observed)
+
+
+def _add_uplink(
+    builder: SceneBuilder,
+    host: Host,
+    bridge: Bridge,
+    node: Node,
+    uplink: IfName,
+    port: IfName,
+    observed: HostState | None,
+) -> None:
+    """The wire from a bridge to its uplink, with the VLAN link between them if there is one."""
+    below = link_id(host.name, uplink)
+    if port != uplink:
+        faults = [is_kind("vlan"), has_parent(uplink), has_master(bridge.name)]
+        seen = compare(observed, port, [*faults, option_is("id", int(bridge.vlan or 0), "the VLAN")])
         vlan = Node(
-            id=link_id(host.name, bridge.port),
+            id=link_id(host.name, port),
             layer=Layer.MIDDLE,
             kind=Kind.VLAN,
-            label=bridge.port,
+            label=port,
             notes=(f"VLAN {bridge.vlan}",),
-            details=seen.details or (f"VLAN {bridge.vlan} of {bridge.uplink}",),
+            details=seen.details or (f"VLAN {bridge.vlan} of {uplink}",),
             host=host.name,
-            network=name,
+            network=node.network,
             presence=seen.presence,
             state=seen.state,
             drift=seen.drift,
         )
         builder.add(vlan)
-        builder.wire(node.id, vlan.id, network=name, presence=seen.presence, state=seen.state)
-        builder.wire(vlan.id, below, network=name)
+        builder.wire(node.id, vlan.id, network=node.network, presence=seen.presence, state=seen.state)
+        builder.wire(vlan.id, below, network=node.network)
         return
     lower = builder.nodes.get(below)
-    link = observed.links.get(bridge.uplink) if observed else None
+    link = observed.links.get(uplink) if observed else None
     apart = observed is not None and (link is None or link.master != bridge.name)
     presence = Presence.WANTED if apart else Presence.DECLARED
-    builder.wire(node.id, below, network=node.network, presence=presence, state=lower.state if lower else look.state)
+    builder.wire(node.id, below, network=node.network, presence=presence, state=lower.state if lower else node.state)

@@ -1,0 +1,26 @@
+"""Over which links of a host the administrator's own line runs. Pure."""
+
+from __future__ import annotations
+
+from bascule.model.links import Tap
+from bascule.model.state import HostState
+from bascule.model.values import IfName
+from bascule.topology.layer2 import switch_kind
+
+
+def management_path(state: HostState, device: IfName) -> frozenset[str]:
+    """The links below a device that frames of the host pass: its uplinks and what those sit on, and its master."""
+    found: set[str] = set()
+    waiting = [device]
+    while waiting:
+        name = waiting.pop()
+        link = state.links.get(name)
+        if link is None or name in found:
+            continue
+        found.add(name)
+        waiting += [port.name for port in state.ports(name) if not isinstance(port.options, Tap)]
+        if link.parent is not None and link.options.kind in {"vlan", "macvtap", "macvlan"}:
+            waiting.append(link.parent)
+        if link.master is not None and switch_kind(link) is None:
+            waiting.append(link.master)
+    return frozenset(found)
