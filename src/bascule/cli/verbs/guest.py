@@ -287,7 +287,7 @@ def _domains(acts: Driver) -> tuple[Any, ...]:
 
 
 def _source(bridge: str | None, network: str | None, direct: str | None) -> Attachment:
-    from bascule.model.site import PlugKind
+    from bascule.model.site import Attachment, PlugKind
 
     given = {PlugKind.BRIDGE: bridge, PlugKind.NETWORK: network, PlugKind.DIRECT: direct}
     chosen = [(kind, into) for kind, into in given.items() if into]
