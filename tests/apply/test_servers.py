@@ -101,7 +101,10 @@ def test_a_server_that_does_not_start_takes_the_change_back(bed: Bed) -> None:
     before = bed.raw()
     done = bed.run("apply", str(bed.site), "--yes", PATH=_without_dnsmasq(bed))
     assert done.returncode == 75, done.stdout + done.stderr
-    assert "dnsmasq of virtual network 'lab' did not start: failed to bind DHCP server socket" in done.stderr
+    assert (
+        "error[DNSMASQ]: dnsmasq of virtual network 'lab' did not start: failed to bind DHCP server socket"
+        in done.stderr
+    )
     assert difference(before, bed.raw()) == []
 
 

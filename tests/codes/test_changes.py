@@ -207,6 +207,17 @@ def test_a_nic_that_cannot_be_brought_up_to_listen(bed: Bed) -> None:
     )
 
 
+def test_a_link_of_the_name_that_is_something_else(bed: Bed) -> None:
+    bed.ip("link add br3 type veth peer name br3w")
+    done = run(bed, "plan", str(bed.site))
+    assert_error(done, "NOT-A-BRIDGE", "'br3' exists on this host and is no bridge", hint="take the other link away")
+    bed.ip("link add bond0 type veth peer name bond0w")
+    text = bed.site.read_text().replace("    bridges:\n", "    bonds: {bond0: {nics: [eth4]}}\n    bridges:\n")
+    bed.site.write_text(text.replace("uplink: eth4", "uplink: bond0"))
+    done = run(bed, "plan", str(bed.site))
+    assert_error(done, "NOT-A-BOND", "'bond0' exists on this host and is no bond", hint="take the other link away")
+
+
 def test_json_tells_the_same(bed: Bed) -> None:
     done = run(bed, "undo", "--json")
     document = json.loads(done.stdout or done.stderr)

@@ -114,7 +114,7 @@ def two_guests(image: GuestImage) -> None:
         seen = {domain.name: domain for domain in driver.domains()}
         assert seen["g1"].running
         assert seen["g1"].nics[0].bridge == one.bridge
-        with pytest.raises(BasculeError, match="'g1' runs"):
+        with pytest.raises(BasculeError, match=r"error\[GUEST-RUNS\]: 'g1' runs"):
             driver.undefine("g1")
         for name in ("g1", "g2"):
             driver.stop(name)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
+from msgspec.structs import replace
 
 from bascule.errors import BasculeError
 from bascule.probe.pairs import ask_pairs
@@ -77,3 +78,9 @@ def test_who_has_no_address_is_named(scene: Builder) -> None:
     bare = scene.guest("bare", "br0", network="net")
     with pytest.raises(BasculeError, match="bare has no IPv4 address"):
         ask_pairs([*feet(scene), bare])
+
+
+def test_who_has_no_ipv4_address_is_named(scene: Builder) -> None:
+    (foot, *_) = feet(scene)
+    with pytest.raises(BasculeError, match=r"error\[NO-IPV4\]: g00 has no IPv4 address on "):
+        ask_pairs([replace(foot, addresses=())])

@@ -157,8 +157,7 @@ def start(driver: Driver, name: str) -> None:
 
 
 def _mac(nic: DomainNic) -> Mac:
-    if nic.mac is None:
-        raise BasculeError.of("NIC-WITHOUT-MAC", f"NIC {nic.index} ({nic.where}) has no MAC to be found by")
+    assert nic.mac is not None, "libvirt and bare QEMU give each NIC a MAC"
     return nic.mac
 
 
