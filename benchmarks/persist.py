@@ -15,10 +15,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+from bascule.model.dialects import persistent
 from bascule.model.links import Bridge
 from bascule.model.values import IfName
 from bascule.persist.config import LinkConfig, NetworkConfig
-from bascule.persist.dialect import NAMES, dialect
+from bascule.persist.dialect import dialect
 from benchmarks.floors import Interpreter
 from benchmarks.makers import BASCULE
 from benchmarks.measure import Figures, Row, Usage, process
@@ -33,15 +34,15 @@ def run(*, quick: bool) -> list[Row]:
     rendered = dialect("keyfile").render(config)
     files = {path: text for path, text in rendered.items() if path.startswith("etc/NetworkManager/")}
     ours, peer = [], []
-    taken: dict[str, list[float]] = {name: [] for name in NAMES}
+    taken: dict[str, list[float]] = {name: [] for name in persistent()}
     for _ in range(runs):  # all in turn
         ours.append(cpu_s(lambda: dialect("keyfile").parse(files)))
         peer.append(cpu_s(lambda: read_by_configparser(files)))
-        for name in NAMES:
+        for name in persistent():
             taken[name].append(cpu_s(partial(there_and_back, name, config)))
     mine, theirs = Figures.of(ours), Figures.of(peer)
     rows = []
-    for name in NAMES:
+    for name in persistent():
         figures = Figures.of(taken[name])
         rows.append(
             Row(
@@ -86,7 +87,7 @@ def read_by_configparser(files: Mapping[str, str]) -> None:
 def imported(config: NetworkConfig, runs: int, read_s: float) -> Row:
     """The whole program, for the slowest of the five."""
     found: dict[str, tuple[Usage, Usage]] = {}
-    for name in NAMES:
+    for name in persistent():
         with tempfile.TemporaryDirectory() as folder:
             for path, text in dialect(name).render(config).items():
                 place = Path(folder, path)

@@ -16,13 +16,13 @@ from bascule.apply import boot_guard
 from bascule.apply.checkpoint import Folder
 from bascule.apply.crew import ANYBODY, Asked
 from bascule.apply.guard import Woken, woken
-from bascule.apply.keep import Keeper, find_keeper
 from bascule.apply.place import here
 from bascule.apply.prepare import Prepared, prepare
 from bascule.apply.transaction import Done, Wish
 from bascule.apply.transaction import apply as make
 from bascule.errors import BasculeError
 from bascule.host.identity import choose_host, is_here
+from bascule.persist.persister import Persister, find_persister
 from bascule.plan.batch import tools
 from bascule.plan.change import Note
 from bascule.providers.observe import begin
@@ -45,7 +45,7 @@ class Ready(Struct, frozen=True, kw_only=True):
     """
 
     prepared: Prepared
-    keeper: Keeper | None
+    persister: Persister | None
     files: tuple[str, ...] = ()
     not_kept: str = ""
     no_boot_guard: str = ""
@@ -89,16 +89,16 @@ def _ready(
     remarks = [note.text for note in _memory(prepared, site_file)]
     if problems := loop_problems(prepared.wanted, declared_wires(site, chosen), prepared.observed):
         raise BasculeError(*problems)
-    keeper, not_kept = find_keeper(site, chosen, root=root)
+    persister, not_kept = find_persister(site, chosen, root=root)
     if survey_s is not None:  # last, because it takes its time
         from bascule.survey.take import insist_live
 
         wanted, observed = prepared.wanted, prepared.observed
         remarks += insist_live(site, chosen, wanted, observed, seconds=survey_s, progress=progress)
-    files = tuple(keeper.paths(prepared.wanted)) if keeper else ()
+    files = tuple(persister.paths(prepared.wanted)) if persister else ()
     return Ready(
         prepared=prepared,
-        keeper=keeper,
+        persister=persister,
         files=files,
         not_kept=not_kept,
         no_boot_guard=boot_guard.gap(here()) if any(path.startswith(boot_guard.OWN) for path in files) else "",
@@ -133,13 +133,13 @@ def apply(
         agree=agree,
         tell=tell,
         probes=probes,
-        writer=given.keeper,
+        writer=given.persister,
         waiting=given.waiting,
         progress=progress,
     )
-    if given.keeper is None:  # in a namespace, whose links no manager takes over
+    if given.persister is None:  # in a namespace, whose links no manager takes over
         return make(given.prepared, wish)
-    from bascule.apply.adopt import at_rest
+    from bascule.persist.takeover import at_rest
 
     with at_rest({change.subject for change in given.prepared.plan.changes}):
         done = make(given.prepared, wish)
@@ -159,11 +159,11 @@ def confirm(tell: Callable[[str], None], progress: Progress = unseen) -> int:
 
 def _follow(folder: Folder, so_far: str, tell: Callable[[str], None], progress: Progress) -> None:
     """Let whoever reads the files take the links over; then nothing is left of what he did meanwhile."""
-    from bascule.apply.adopt import adopt
     from bascule.apply.strays import sweep
+    from bascule.persist.takeover import take_over
 
     files = tuple(file.path for file in folder.read().files)
-    faults, swept = adopt(files, progress), tuple[str, ...]()
+    faults, swept = take_over(files, progress), tuple[str, ...]()
     try:
         swept = sweep(folder) if files else ()
     except BasculeError as error:  # the change stands all the same

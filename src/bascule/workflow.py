@@ -15,8 +15,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.apply.crew import ANYBODY, Asked
-from bascule.errors import BasculeError, Problem, UsageFault
-from bascule.host.identity import choose_host, name_for_site, started_as_found
+from bascule.errors import BasculeError, Problem
+from bascule.host.identity import choose_host, started_as_found
 from bascule.plan.batch import tools
 from bascule.plan.change import Note
 from bascule.plan.make import make_plan
@@ -31,9 +31,9 @@ from bascule.system.run import require_tools
 # what one verb alone needs is imported by it: half of the time of a small `plan` would be imports
 if TYPE_CHECKING:
     from bascule.apply.engine import Observe
+    from bascule.importer.importing import Imported
     from bascule.model.site import Host, Site
     from bascule.model.state import HostState
-    from bascule.persist.importing import Imported
     from bascule.plan.change import Plan
     from bascule.system.clock import Progress
     from bascule.twin.cast import Cast, Kind
@@ -266,22 +266,21 @@ def _observed_here(site: Site, names: Sequence[str]) -> dict[str, HostState]:
 
 def render(site_file: str, dialect_name: str, *, host: str | None = None, here: bool = False) -> Rendered:
     """A host's configuration files; with ``here`` the MACs that the file leaves open come from this machine."""
-    from bascule.persist import commands, sysctls
+    from bascule.model.dialects import writable
+    from bascule.persist import sysctls
     from bascule.persist.dialect import dialect
     from bascule.persist.wanted import unpinned, unsaid, wanted_config
     from bascule.persist.writer import Stamp
 
+    spoken = dialect(dialect_name, writable)
     site = load(site_file)
     chosen = choose_host(site, host)
     state = make_plan(site, chosen, look(site, chosen))[1] if here else None
     config = wanted_config(site, chosen, state)
+    besides = sysctls.render(site, chosen, state) if spoken.own else {}  # commands are read by nobody at boot
     stamp = Stamp(site.name, chosen.name, site.source.digest)
-    told = unpinned(chosen, config), unsaid(chosen)
-    if dialect_name == commands.NAME:
-        return Rendered(chosen, commands.render(config, stamp.line()), *told)
-    texts = {**dialect(dialect_name).render(config), **sysctls.render(site, chosen, state)}
-    files = {path: stamp.on(text) for path, text in texts.items()}
-    return Rendered(chosen, files, *told)
+    files = {path: stamp.on(text) for path, text in {**spoken.render(config), **besides}.items()}
+    return Rendered(chosen, files, unpinned(chosen, config), unsaid(chosen))
 
 
 class Rendered(Struct, frozen=True):
@@ -299,7 +298,7 @@ def write_below(folder: str, files: Mapping[str, str]) -> None:
     from bascule.system.disk.files import replace_file
 
     there = [Path(folder, path) for path in files if Path(folder, path).exists()]
-    texts = {path: path.read_text(errors="replace").removeprefix("#!/bin/sh\n") for path in there}
+    texts = {path: path.read_text(errors="replace") for path in there}
     words = {path: "is there and not Bascule's" for path, text in texts.items() if not is_ours(text)}
     words |= {path: "was edited since Bascule wrote it" for path, text in texts.items() if is_edited(text)}
     if words:
@@ -316,33 +315,14 @@ def import_host(
 ) -> Imported:
     """A site file from what is here, or from the files below ``root`` alone; its plan is empty."""
     from bascule.apply.crew import libvirt_may_be_here
-    from bascule.observe.files import read_tree
-    from bascule.observe.manager import detect
-    from bascule.persist import ifupdown_parse, libvirt_files
-    from bascule.persist.dialect import dialect
-    from bascule.persist.importing import Sources, guess_dialect, import_sources
+    from bascule.importer.gather import gather
+    from bascule.importer.importing import import_sources
 
-    top = root or "/"
-    if not Path(top).is_dir():
-        raise UsageFault(Problem(code="ROOT", message=f"'{top}' is no folder", hint="name the folder above etc/"))
-    name = host or name_for_site(root)
-    chosen = dialect_name or detect(top).choose() or guess_dialect(top, lambda reads: bool(read_tree(top, reads).files))
-    includes = ifupdown_parse.includes if chosen == "ifupdown" else None
-    tree = read_tree(top, dialect(chosen).READS, includes) if chosen else read_tree(top, ())
-    sources = Sources(
-        host=name,
-        site=site_name or name,
-        dialect=chosen,
-        files=tree.files,
-        skipped=tree.skipped,
-        libvirt=read_tree(top, libvirt_files.READS).files,
-        state=None if root else observe(),
-        chosen=root is None and dialect_name is not None,
-        libvirt_rests=root is None and not libvirt_may_be_here(),
-    )
+    rests = root is None and not libvirt_may_be_here()
+    sources = gather(root=root, dialect_name=dialect_name, host=host, site_name=site_name, libvirt_rests=rests)
     imported = import_sources(sources)
     if sources.state is not None:
-        there = imported.site.hosts[name]
+        there = imported.site.hosts[sources.host]
         if make_plan(imported.site, there, look(imported.site, there), by_libvirt=True)[0]:  # its files told of them
             imported = import_sources(sources, as_found=True)
     return imported

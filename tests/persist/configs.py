@@ -10,8 +10,8 @@ from bascule.model.dhcp import ClientId
 from bascule.model.links import Bond, Bridge, BridgePort, LinkOptions, Physical, Vlan
 from bascule.model.state import PortVlans
 from bascule.model.values import IfName, Mac, Vid
-from bascule.persist.bonding import HASHES, MODES
 from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig, StaticRoute
+from bascule.persist.formats.bonding import HASHES, MODES
 
 MACS = st.integers(0, 2**24 - 1).map(lambda n: Mac(f"52:54:00:{n >> 16:02x}:{n >> 8 & 255:02x}:{n & 255:02x}"))
 V4 = st.builds(lambda a, b, p: f"10.{a}.{b}.7/{p}", st.integers(0, 255), st.integers(0, 255), st.integers(8, 32))

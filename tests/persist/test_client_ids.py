@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from bascule.importer.importing import Sources, import_sources
 from bascule.model.dhcp import ClientId
 from bascule.model.links import Bond, Vlan
 from bascule.model.values import IfName, Vid
-from bascule.observe.client_id import client_id
 from bascule.persist.client_ids import client_ids, with_client_ids
 from bascule.persist.config import LinkConfig, NetworkConfig
 from bascule.persist.dialect import dialect
-from bascule.persist.importing import Sources, import_sources
 from bascule.system.net import managers
 from tests.persist.configs import bridge, nic
 
@@ -100,22 +99,22 @@ def networkd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_what_networkd_keeps(networkd: Path) -> None:
     here = IfName("lo")
-    assert client_id("networkd", here) is None
+    assert dialect("networkd").takeover.client_id(here) is None
     lease = networkd / "leases" / "1"
     lease.write_text(
         "# This is private data. Do not parse.\nADDRESS=10.0.0.5\nCLIENTID=ff0000000700020000ab1101020304\n"
     )
-    assert client_id("netplan", here) == HIS, "the machine's own DUID is not written down"
-    assert client_id("networkd", IfName("none0")) is None
-    assert client_id("ifupdown", here) is None
+    assert dialect("netplan").takeover.client_id(here) == HIS, "the machine's own DUID is not written down"
+    assert dialect("networkd").takeover.client_id(IfName("none0")) is None
+    assert dialect("ifupdown").takeover.client_id(here) is None
     lease.write_text("CLIENTID=ff000000070004" + "ab" * 16 + "\n")
-    assert client_id("networkd", here) == ClientId(iaid=7, duid="0004" + "ab" * 16)
+    assert dialect("networkd").takeover.client_id(here) == ClientId(iaid=7, duid="0004" + "ab" * 16)
     lease.write_text("CLIENTID=015254000000aa\n")
-    assert client_id("networkd", here) == ClientId(by_mac=True)
+    assert dialect("networkd").takeover.client_id(here) == ClientId(by_mac=True)
     (networkd / "links" / "1").write_text("ADMIN_STATE=configured\nDHCP6_CLIENT_IAID=0x5de26c15\n")
-    assert client_id("networkd", here) == ClientId(by_mac=True, iaid=0x5DE26C15)
+    assert dialect("networkd").takeover.client_id(here) == ClientId(by_mac=True, iaid=0x5DE26C15)
     lease.write_bytes(b"\xff\0CLIENTID=zz\n")
-    assert client_id("networkd", here) is None
+    assert dialect("networkd").takeover.client_id(here) is None
 
 
 FOREIGN = {

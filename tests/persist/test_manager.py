@@ -6,7 +6,7 @@ import pytest
 
 from bascule.errors import BasculeError
 from bascule.model.site import Site
-from bascule.observe.manager import detect
+from bascule.persist.detect import detect
 from bascule.site import parse
 from bascule.verify.doctor import Facts, Finding, Severity, examine
 
@@ -46,6 +46,7 @@ HOSTS = {
         [f"{WANTS}/networking.service", f"{WANTS}/NetworkManager.service", "etc/network/interfaces"],
         "ifupdown",
     ),
+    "sles": ([f"{WANTS}/wicked.service", "etc/sysconfig/network/ifcfg-eth0"], "wicked"),
     "container": (["etc/network/interfaces"], None),
     "empty": ([], None),
 }

@@ -5,8 +5,10 @@ import os
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from bascule.model.dialects import persistent
 from bascule.persist.config import NetworkConfig
-from bascule.persist.dialect import NAMES, Inexpressible, dialect
+from bascule.persist.dialect import dialect
+from bascule.persist.gaps import Inexpressible
 from tests.persist.configs import configs, recipe
 
 EXAMPLES = 1000 if os.environ.get("BASCULE_SOAK") else 40
@@ -14,7 +16,7 @@ LIMITS = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[H
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", persistent())
 @LIMITS
 @given(config=configs())
 def test_what_is_rendered_is_parsed_back_or_named_as_a_gap(name: str, config: NetworkConfig) -> None:
@@ -29,7 +31,7 @@ def test_what_is_rendered_is_parsed_back_or_named_as_a_gap(name: str, config: Ne
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", persistent())
 @LIMITS
 @given(config=configs(rich=False))
 def test_rendering_is_stable(name: str, config: NetworkConfig) -> None:
@@ -40,7 +42,7 @@ def test_rendering_is_stable(name: str, config: NetworkConfig) -> None:
     assert dialect(name).render(dialect(name).parse(files).config) == files
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", persistent())
 def test_every_dialect_says_the_production_scenario(name: str) -> None:
     parsed = dialect(name).parse(dialect(name).render(recipe()))
     assert parsed.left == ()

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from bascule import workflow
-from bascule.persist.dialect import NAMES, Inexpressible, dialect
+from bascule.model.dialects import persistent, readable
+from bascule.persist.dialect import dialect
+from bascule.persist.gaps import Inexpressible
 from bascule.persist.wanted import wanted_config
 
 SAMPLES = sorted(path for path in (Path(__file__).parent / "samples").iterdir() if path.is_dir())
@@ -20,7 +22,7 @@ SAMPLES = sorted(path for path in (Path(__file__).parent / "samples").iterdir() 
 
 def dialect_of(sample: Path) -> str:
     first = sample.name.partition("-")[0]
-    return first if first in NAMES else "ifcfg"
+    return first if first in readable() else "ifcfg"
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.name)
@@ -32,7 +34,7 @@ def test_a_tree_becomes_its_site_file(sample: Path) -> None:
     assert imported.text == golden.read_text()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", persistent())
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.name)
 def test_what_was_imported_migrates_to_every_dialect(sample: Path, name: str) -> None:
     site = workflow.load(str(sample / "site.yaml"))

@@ -8,11 +8,13 @@ import pytest
 
 from bascule.apply.back import back_up, restore
 from bascule.errors import BasculeError
+from bascule.model.dialects import persistent
 from bascule.model.values import IfName
-from bascule.observe.files import read_tree
 from bascule.persist import writer
 from bascule.persist.config import NetworkConfig
-from bascule.persist.dialect import NAMES, Inexpressible, dialect
+from bascule.persist.dialect import dialect
+from bascule.persist.files import read_tree
+from bascule.persist.gaps import Inexpressible
 from bascule.system.disk.files import replace_file
 from tests.persist.configs import bridge, nic, recipe
 
@@ -20,7 +22,7 @@ STAMP = writer.Stamp("production", "vmserver", "ab" * 32)
 
 
 def on_disk(root: Path, name: str) -> dict[str, str]:
-    return read_tree(root, dialect(name).READS).files
+    return read_tree(root, dialect(name).reads).files
 
 
 def prepare(root: Path, name: str, config: NetworkConfig) -> writer.Writing:
@@ -35,7 +37,7 @@ def tree(root: Path) -> dict[str, tuple[bytes, int]]:
     }
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", persistent())
 def test_files_are_written_marked_and_read_back(name: str, tmp_path: Path) -> None:
     writer.commit(prepare(tmp_path, name, recipe()))
     files = on_disk(tmp_path, name)
@@ -48,7 +50,7 @@ def test_files_are_written_marked_and_read_back(name: str, tmp_path: Path) -> No
     assert not prepare(tmp_path, name, recipe()), "a second time there is nothing to write"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", persistent())
 def test_restore_puts_everything_back(name: str, tmp_path: Path) -> None:
     smaller = NetworkConfig.of([nic("eth4", master=IfName("br3")), bridge("br3")], ["vnet*"])
     writer.commit(prepare(tmp_path, name, smaller))
@@ -93,7 +95,7 @@ def test_files_of_links_that_are_no_longer_wanted_go(tmp_path: Path) -> None:
 
 
 def test_modes(tmp_path: Path) -> None:
-    for name in NAMES:
+    for name in persistent():
         writer.commit(prepare(tmp_path, name, recipe()))
     for path, (_, mode) in tree(tmp_path).items():
         closed = "system-connections" in path or "netplan/" in path
@@ -114,7 +116,7 @@ FOREIGN = {
 }
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", persistent())
 def test_a_foreign_file_that_says_something_else_is_named_and_left(name: str, tmp_path: Path) -> None:
     path, text = FOREIGN[name]
     (tmp_path / path).parent.mkdir(parents=True)
@@ -128,7 +130,7 @@ def test_a_foreign_file_that_says_something_else_is_named_and_left(name: str, tm
     assert tree(tmp_path) == before
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", persistent())
 def test_a_foreign_file_that_says_the_same_keeps_its_link(name: str, tmp_path: Path) -> None:
     """The installer wrote eth2 as it is wanted: Bascule writes the rest and leaves eth2 to that file."""
     own = NetworkConfig.of([recipe().links[IfName("eth2")]])
@@ -144,7 +146,7 @@ def test_a_foreign_file_that_says_the_same_keeps_its_link(name: str, tmp_path: P
     assert parsed.config == recipe()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", persistent())
 def test_a_file_of_ours_that_somebody_edited_is_named_and_left(name: str, tmp_path: Path) -> None:
     writer.commit(prepare(tmp_path, name, recipe()))
     path = next(path for path, text in on_disk(tmp_path, name).items() if "br4" in text)

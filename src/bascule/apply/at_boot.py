@@ -15,9 +15,9 @@ from pathlib import Path
 from bascule.apply import beside, boot_guard
 from bascule.apply.back import besides_of, restore
 from bascule.apply.checkpoint import Checkpoint, Entry, FileBackup, Folder, Status
-from bascule.apply.regenerate import regenerate, tell
 from bascule.errors import BasculeError
 from bascule.persist import sysctls
+from bascule.persist.takeover import regenerate, tell
 from bascule.system.disk import durable
 from bascule.system.disk.lockfile import Lock, LockHeld
 from bascule.system.net.sysctl import read_sysctls, write_sysctl

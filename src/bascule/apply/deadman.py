@@ -158,9 +158,9 @@ def _followed(why: str) -> None:
     if why == TOLD:  # the machine is going down
         return
     with contextlib.suppress(Exception):  # the host is as before, whatever becomes of this
-        from bascule.apply.adopt import adopt  # only now: nothing that the way back needs
+        from bascule.persist.takeover import take_over  # only now: nothing that the way back needs
 
-        for fault in adopt(()):
+        for fault in take_over(()):
             _say(fault)
 
 

@@ -9,13 +9,13 @@ from msgspec import Struct
 
 from bascule.apply import boot_guard
 from bascule.apply import checkpoint as checkpoints
-from bascule.apply.adopt import adopt, at_rest
 from bascule.apply.back import Back, go_back
 from bascule.apply.checkpoint import Folder, Status
 from bascule.apply.exclusive import lock
 from bascule.apply.guard import stand_down
 from bascule.apply.place import Place, here, refused
 from bascule.errors import BasculeError, Problem
+from bascule.persist.takeover import at_rest, take_over
 from bascule.system.clock import Progress, unseen
 from bascule.system.process import signals
 
@@ -132,7 +132,7 @@ def undo(tell: Callable[[str], None], *, leave: bool = False, progress: Progress
     """Take the last change back, confirmed or not, and let the configuration system follow."""
     with at_rest():
         undone = take_back(leave=leave, progress=progress)
-    faults = adopt(undone.back.files, progress)
+    faults = take_over(undone.back.files, progress)
     progress("")
     for fault in faults:
         tell(f"warning: the change is taken back, but the reader of its files does not follow yet: {fault}")

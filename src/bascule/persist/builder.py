@@ -12,7 +12,8 @@ from bascule.model.links import Bond, Bridge, BridgePort, Dummy, LinkOptions, Ph
 from bascule.model.state import PortVlans
 from bascule.model.values import IfName, Mac, parse_ifname
 from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig, StaticRoute
-from bascule.persist.dialect import DOMAIN, PATH, Left, Leftovers, Parsed
+from bascule.persist.gaps import DOMAIN, PATH
+from bascule.persist.parsed import Left, Leftovers, Parsed
 
 KINDS: dict[str, type[LinkOptions]] = {"": Physical, "bridge": Bridge, "bond": Bond, "vlan": Vlan, "dummy": Dummy}
 OPTIONS = {kind: frozenset(f for f in options.__struct_fields__) for kind, options in KINDS.items()}

@@ -8,11 +8,13 @@ from typing import Any
 from msgspec.structs import replace
 
 from bascule.model.dhcp.identity import ClientId
+from bascule.model.dialects import persistent
 from bascule.model.links import Bond, Bridge, BridgePort, Dummy, Vlan
 from bascule.model.state import PortVlans
 from bascule.model.values import IfName, Mac
 from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig, StaticRoute
-from bascule.persist.dialect import NAMES, Inexpressible, dialect
+from bascule.persist.dialect import dialect, dialects
+from bascule.persist.gaps import Inexpressible
 
 HEAD = """\
 <!-- Made by `python -m bascule.persist.reference`; a test fails when it is stale. -->
@@ -25,31 +27,14 @@ an error that names the key and the dialect before anything is written (`DIALECT
 
 | dialect | files | read by |
 |---|---|---|
-| `ifcfg` | `/etc/sysconfig/network-scripts/ifcfg-*`, `route-*` | RHEL 5–8: network-scripts, NetworkManager |
-| `keyfile` | `/etc/NetworkManager/system-connections/*.nmconnection` | NetworkManager |
-| `networkd` | `/etc/systemd/network/*.netdev`, `*.network` | systemd-networkd |
-| `netplan` | `/etc/netplan/60-bascule.yaml`, drop-ins for networkd | netplan with networkd |
-| `ifupdown` | `/etc/network/interfaces.d/bascule` | ifupdown, ifupdown2 |
+"""
+
+NOTES = """
+## What to know about each
 
 """
 
-FOOT = """
-## What to know about each
-
-* **ifcfg**. `IPV6INIT=no` keeps the scripts away from IPv6; the kernel still makes its link-local address. SUSE's files
-  of the same stem (`/etc/sysconfig/network/ifcfg-*`) are read by `bascule import`, not written.
-* **keyfile**. NetworkManager sets `forward-delay`, `hello-time` and `max-age` only together with STP; without STP the
-  kernel does not use them. It gives each default route a metric of its own. Its own default for a bridge is STP on, so
-  `stp=false` is always written.
-  A drop-in of its unit keeps ports without IPv6 addresses, which it gives back to every link when it stops.
-* **networkd**. Bridges are configured without carrier and are not waited for at boot. `KeepConfiguration=static` stands
-  with addresses that are written down: a reload would take them away for a moment.
-* **netplan**. What it has no word for (multicast snooping, VLAN filtering, most port options) stands in drop-ins beside
-  the units that it generates, `/etc/systemd/network/10-netplan-NAME.netdev.d/`. They need the renderer networkd.
-* **ifupdown**. What neither reader has a word for stands as an `up` line with the `ip` or `bridge` command. The line
-  `bridge-ports-condone-regex` keeps ifupdown2 from taking the guests' taps off their bridge; ifupdown passes over it.
-  `no-auto-down` keeps `ifdown -a`, and so a restart of networking.service, from deleting the bridges; to ifupdown2 that
-  line is part of a comment.
+FOOT = """\
 * **Who asks by DHCP.** Where systemd-networkd or NetworkManager has a lease that goes over to another link, `bascule
   apply` reads from it who the link is to its server, and writes that down for the link that gets it. networkd says it
   with `ClientIdentifier=`, `IAID=`, `DUIDType=` and `DUIDRawData=`, a keyfile with `dhcp-client-id` and `dhcp-iaid`;
@@ -171,11 +156,14 @@ def can_say(name: str, config: NetworkConfig) -> bool:
 
 def page() -> str:
     """The whole page."""
-    lines = ["| | " + " | ".join(NAMES) + " |", "|---|" + "---|" * len(NAMES)]
+    names = persistent()
+    files = [f"| `{each.name}` | {each.files} | {each.readers} |" for each in dialects() if each.files]
+    table = ["| | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
     for what, config in probes():
-        cells = ["yes" if can_say(name, config) else "–" for name in NAMES]
-        lines.append(f"| {what} | " + " | ".join(cells) + " |")
-    return HEAD + "\n".join(lines) + "\n" + FOOT
+        cells = ["yes" if can_say(name, config) else "–" for name in names]
+        table.append(f"| {what} | " + " | ".join(cells) + " |")
+    notes = [f"* **{each.name}**. {each.notes}" for each in dialects() if each.notes]
+    return HEAD + "\n".join(files) + "\n\n" + "\n".join(table) + "\n" + NOTES + "\n".join(notes) + "\n" + FOOT
 
 
 if __name__ == "__main__":

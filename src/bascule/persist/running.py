@@ -1,14 +1,13 @@
-"""The kernel's state as a configuration, and where the files say something else."""
+"""The kernel's state as a configuration."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from bascule.model.links import Bond, Bridge, Other, Physical, Veth, Vlan
 from bascule.model.state import HostState, Link, PortVlans
 from bascule.model.values import IfName
-from bascule.persist.config import MAIN_TABLE, Ipv6, LinkConfig, NetworkConfig, StaticRoute, replace_fields
+from bascule.persist.config import MAIN_TABLE, Ipv6, LinkConfig, NetworkConfig, StaticRoute
 
 FOREIGN = re.compile(  # bridges that other programs make, name and remove as they please
     r"docker[0-9]+|br-[0-9a-f]{12}|virbr[0-9]+(-nic)?|lxcbr[0-9]+|lxdbr[0-9]+|incusbr[0-9]+|cni[0-9]+|podman[0-9]+"
@@ -103,77 +102,3 @@ def _vlans(link: Link, master: Link | None) -> tuple[PortVlans, ...]:
     pvid = master.options.vlan_default_pvid
     default = (PortVlans(first=pvid, last=pvid, pvid=True, untagged=True),) if pvid else ()
     return () if tuple(link.vlans) == default else tuple(link.vlans)
-
-
-def conflicts(kernel: NetworkConfig, files: NetworkConfig) -> Iterator[str]:
-    """Where the files, which decide at the next boot, say something else than the kernel has."""
-    for name in sorted({*kernel.links, *files.links}):
-        have, say = kernel.links.get(name), files.links.get(name)
-        if say is None:
-            if have is not None and (have.options.kind or have.addresses):
-                yield f"{name}: the kernel has it, no file configures it: it is gone after a reboot"
-        elif have is None:
-            if say.onboot:
-                yield f"{name}: configured in the files, but the kernel does not have it"
-        else:
-            if have.onboot and not say.onboot:
-                yield f"{name}: is up, but its files do not bring it up at boot"
-            known = replace_fields(have, client_id=say.client_id)  # of which the kernel knows nothing
-            yield from differences(name, known, say, "in the kernel", "in the files")
-
-
-def differences(name: str, have: LinkConfig, say: LinkConfig, here: str, there: str) -> Iterator[str]:
-    """In words, what two configurations of one link differ by; ``here`` and ``there`` say where each stands."""
-    if have.options.kind != say.options.kind:
-        yield f"{name}: a {have.options.kind or 'NIC'} {here}, a {say.options.kind or 'NIC'} {there}"
-    for word, mine, theirs in (
-        ("master", have.master or "none", say.master or "none"),
-        ("MTU", have.mtu or 1500, say.mtu or 1500),
-        ("MAC", have.mac or say.mac, say.mac or have.mac),
-        ("DHCP", "on" if have.dhcp4 else "off", "on" if say.dhcp4 else "off"),
-    ):
-        if mine != theirs:
-            yield f"{name}: {word} is {mine} {here}, {theirs} {there}"
-    if have.dhcp4 and say.dhcp4 and have.client_id != say.client_id:
-        mine, theirs = (str(link.client_id or "left to the client") for link in (have, say))
-        yield f"{name}: who it is to its DHCP server is {mine} {here}, {theirs} {there}"
-    if set(have.addresses) != set(say.addresses):
-        mine, theirs = (", ".join(addresses) or "none" for addresses in (have.addresses, say.addresses))
-        yield f"{name}: addresses are {mine} {here}, {theirs} {there}"
-    seen, told = ({(r.dst, r.gateway) for r in link.routes} for link in (have, say))
-    for dst, gateway in sorted(seen ^ told):
-        where = (here, there) if (dst, gateway) in seen else (there, here)
-        yield f"{name}: the route to {dst} via {gateway or 'the link'} is {where[0]}, not {where[1]}"
-
-
-def together(kernel: NetworkConfig, files: NetworkConfig) -> NetworkConfig:
-    """The kernel's facts, with what only files can say: DHCP, name servers, hardware pins."""
-    links: list[LinkConfig] = []
-    for name, have in kernel.links.items():
-        say = files.links.get(name)
-        if say is None:
-            links.append(have)
-            continue
-        links.append(
-            LinkConfig(
-                name=name,
-                options=have.options,
-                master=have.master,
-                parent=have.parent,
-                pin_mac=say.pin_mac,
-                pin_path=say.pin_path,
-                mac=have.mac,
-                mtu=have.mtu,
-                dhcp4=have.dhcp4 or say.dhcp4,
-                client_id=say.client_id,
-                ipv6=have.ipv6,
-                addresses=have.addresses,
-                routes=have.routes,
-                dns=say.dns,
-                search=say.search,
-                port=have.port,
-                vlans=have.vlans,
-                onboot=have.onboot,
-            )
-        )
-    return NetworkConfig.of(links, files.unmanaged)

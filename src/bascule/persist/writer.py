@@ -13,13 +13,14 @@ from msgspec import Struct
 
 from bascule.errors import BasculeError, Problem
 from bascule.model.values import IfName
+from bascule.persist.compare import differences
 from bascule.persist.config import LinkConfig, NetworkConfig
 from bascule.persist.dialect import Dialect
-from bascule.persist.running import differences
 from bascule.system.disk.files import remove_file, replace_file
 from bascule.system.run import run
 
 MARK = "# Written by bascule "
+SHEBANG = "#!/bin/sh\n"
 
 SECRET = ("etc/NetworkManager/system-connections/", "etc/netplan/")  # NetworkManager and netplan want them closed
 
@@ -46,14 +47,15 @@ class Stamp(Struct, frozen=True):
     host: str
     digest: str  # of the site file
 
-    def line(self, text: str | None = None) -> str:
-        """The line; with ``text`` also that text's digest, which tells an edited file from an untouched one."""
-        below = "" if text is None else f", text {_digest(text)}"
-        source = f"sha256 {self.digest[:16] or 'none'}{below}"
+    def line(self, text: str) -> str:
+        """The line, with the text's digest, which tells an edited file from an untouched one."""
+        source = f"sha256 {self.digest[:16] or 'none'}, text {_digest(text)}"
         return f"{MARK}for host {self.host} of site {self.site} ({source}); edit the site file, not this one\n"
 
     def on(self, text: str) -> str:
-        """A whole file."""
+        """A whole file; the first line of a script stays the first."""
+        if text.startswith(SHEBANG):
+            return SHEBANG + self.line(text.removeprefix(SHEBANG)) + text.removeprefix(SHEBANG)
         return self.line(text) + text
 
 
@@ -63,12 +65,12 @@ def _digest(text: str) -> str:
 
 def is_ours(text: str) -> bool:
     """Whether a file carries the mark."""
-    return text.startswith(MARK)
+    return text.removeprefix(SHEBANG).startswith(MARK)
 
 
 def is_edited(text: str) -> bool:
     """Whether somebody changed a file of ours since it was written."""
-    line, _, below = text.partition("\n")
+    line, _, below = text.removeprefix(SHEBANG).partition("\n")
     said = re.search(r", text ([0-9a-f]{16})\)", line)
     return said is not None and said[1] != _digest(below)
 
@@ -95,12 +97,11 @@ def prepare(
         raise BasculeError(*problems)
     mine = NetworkConfig.of((link for link in config.links.values() if link.name not in kept), config.unmanaged)
     wanted = {**dialect.render(mine), **(besides or {})}
-    only_if_missing: Iterable[str] = getattr(dialect, "ONLY_IF_MISSING", ())
     files: dict[str, str] = {}
     problems = []
     for path, text in wanted.items():
         full = stamp.on(text)
-        if path in only_if_missing and path in existing:
+        if path in dialect.scaffold and path in existing:
             continue
         if path in foreign:
             problems.append(_foreign(Path(root, path)))
@@ -175,7 +176,7 @@ def _drowned(dialect: Dialect, config: NetworkConfig, after: Mapping[str, str]) 
             continue
         if have is None:
             message = f"what Bascule would write for {name} would not be read"
-            hint = f"see that /{getattr(dialect, 'MAIN', 'etc')} includes it: source /etc/network/interfaces.d/*"
+            hint = f"see that /{next(iter(dialect.scaffold), 'etc')} includes it: source /etc/network/interfaces.d/*"
         else:
             told = list(differences(name, want, have, "wanted", "with the other files that are there"))
             message = f"other files would change what Bascule writes for {name}"

@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
+from bascule.model.dialects import persistent
 from bascule.site import scalars as s
 from bascule.site.findings import shown
 
@@ -193,16 +194,13 @@ class VirtualNetwork(Entry):
     forwards: Listed[Forward] = Field((), description="Ports of the host that lead to guests (nat and routed).")
 
 
-DIALECTS = ("ifcfg", "keyfile", "networkd", "netplan", "ifupdown", "none")
-
-
 class Host(Entry):
     """A machine that runs guests."""
 
     model_config = ConfigDict(title="a host")
 
     memory: s.Size | None = Field(None, description="Its memory, as KiB, MiB, GiB or TiB.")
-    persist: Annotated[str, s.choice(*DIALECTS, noun="a configuration system")] | None = Field(
+    persist: Annotated[str, s.choice(*persistent(), "none", noun="a configuration system")] | None = Field(
         None, description="The configuration system that keeps the network over a reboot; found out if not given."
     )
     as_found: s.Boolean = Field(

@@ -160,9 +160,9 @@ def _warn(ready: Ready, window_s: float | None, say: Callable[[str], None]) -> N
     prepared = ready.prepared
     for remark in ready.remarks:
         say(f"\nmind: {remark}")
-    if ready.keeper is not None:
+    if ready.persister is not None:
         words = count(len(ready.files), "file") if ready.files else "its files say so already"
-        say(f"\nkept over a restart by: {ready.keeper.dialect}, below {ready.keeper.root} ({words})")
+        say(f"\nkept over a restart by: {ready.persister.dialect}, below {ready.persister.root} ({words})")
     if window_s is not None and ready.no_boot_guard:
         say(f"mind: a loss of power before 'bascule confirm' would boot the new files; {ready.no_boot_guard}")
     if prepared.line is not None and prepared.crossing:
@@ -197,7 +197,7 @@ def _finish(ready: Ready, done: Done | None, *, as_json: bool) -> int:
                     "ok": True,
                     "changed": done is not None,
                     **document,
-                    **(_done_json(done, kept=ready.keeper is not None) if done else {}),
+                    **(_done_json(done, kept=ready.persister is not None) if done else {}),
                 },
             )
         elif done is not None:
@@ -239,11 +239,11 @@ def _done_words(ready: Ready, done: Done) -> str:
         lines.append(f"{again}run 'bascule confirm' within {seconds(done.window_s)}, or it is taken back")
     else:
         lines.append("'bascule undo' takes it back")
-    if ready.keeper is None:
+    if ready.persister is None:
         lines.append(f"no configuration files were written: {ready.not_kept}")
         lines.append("the change will not outlive a restart of the machine")
     elif done.written:
         lines.append(f"written: {', '.join(done.written)}")
     else:
-        lines.append(f"the files of {ready.keeper.dialect} said so already")
+        lines.append(f"the files of {ready.persister.dialect} said so already")
     return "\n".join(lines)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from bascule.cli.common import count, json_option, say
+from bascule.model.dialects import readable
 
 
 @click.command()
 @json_option
 @click.option("--root", metavar="DIR", help="Read the files below DIR (DIR/etc/…) alone, not this host's kernel.")
-@click.option("--dialect", metavar="DIALECT", help="ifcfg, keyfile, networkd, netplan or ifupdown; found if not given.")
+@click.option("--dialect", metavar="DIALECT", help=f"One of {', '.join(readable())}; found if not given.")
 @click.option("--host", metavar="NAME", help="What the site file shall call the host.")
 @click.option("--site", "site_name", metavar="NAME", help="The site's name; the host's if not given.")
 def command(*, as_json: bool, root: str | None, dialect: str | None, host: str | None, site_name: str | None) -> int:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import click
 
 from bascule.cli.common import count, host_option, json_option, say, site_argument
-
-DIALECTS = ("ifcfg", "keyfile", "networkd", "netplan", "ifupdown", "commands")
+from bascule.model.dialects import writable
 
 
 @click.command()
 @site_argument
 @host_option
 @json_option
-@click.option("--dialect", required=True, metavar="DIALECT", help=f"One of {', '.join(DIALECTS)}.")
+@click.option("--dialect", required=True, metavar="DIALECT", help=f"One of {', '.join(writable())}.")
 @click.option("-o", "--output", metavar="DIR", help="Write the files below DIR (DIR/etc/…) instead of printing them.")
 @click.option("--here", is_flag=True, help="This machine is the host: pin bridges to the MACs of its NICs.")
 def command(*, site_file: str, host: str | None, as_json: bool, dialect: str, output: str | None, here: bool) -> int:
@@ -27,11 +26,7 @@ def command(*, site_file: str, host: str | None, as_json: bool, dialect: str, ou
     """
     from bascule import workflow
     from bascule.cli.entry import emit
-    from bascule.errors import Problem, UsageFault
 
-    if dialect not in DIALECTS:
-        hint = f"one of {', '.join(DIALECTS)}"
-        raise UsageFault(Problem(code="DIALECT", message=f"'{dialect}' is no dialect", hint=hint))
     rendered = workflow.render(site_file, dialect, host=host, here=here)
     if output is not None:
         workflow.write_below(output, rendered.files)

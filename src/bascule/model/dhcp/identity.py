@@ -9,6 +9,8 @@ from msgspec.structs import force_setattr
 
 BY_MAC, BY_IAID = "01", "ff"  # the first byte of option 61: RFC 2132 section 9.14 (Ethernet), RFC 4361 section 6.1
 
+MACHINES_OWN = "00020000ab11"  # DUID-EN with systemd's number; networkd makes the rest of it from /etc/machine-id
+
 _DUID = re.compile(r"([0-9a-f]{2}){3,130}")  # RFC 8415 section 11.1: two bytes of type, at most 128 behind
 _IDENTIFIER = re.compile(r"ff([0-9a-f]{8})(000[1-4]([0-9a-f]{2}){1,128})")  # the types of DUIDs that there are
 
@@ -36,6 +38,14 @@ class ClientId(Struct, frozen=True, kw_only=True):
             return cls(by_mac=True)
         found = _IDENTIFIER.fullmatch(text)
         return cls(iaid=int(found[1], 16), duid=found[2]) if found else None
+
+    @classmethod
+    def of_lease(cls, identifier: str, iaid: str) -> ClientId | None:
+        """From option 61 of a lease and the IAID for DHCPv6, both in hexadecimal, "" for what is not known."""
+        said = cls.of(identifier)
+        if said is not None and said.by_mac:
+            return cls(by_mac=True, iaid=int(iaid, 16) if iaid else None)  # which then counts for DHCPv6 alone
+        return cls(iaid=said.iaid) if said is not None and said.duid.startswith(MACHINES_OWN) else said
 
     @property
     def identifier(self) -> str:

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from bascule.model.domain import Domain, LibvirtNetwork
 from bascule.model.site import Site
 from bascule.model.state import HostState
-from bascule.observe.manager import Managers
+from bascule.persist.manager import Managers
 
 
 class Severity(StrEnum):

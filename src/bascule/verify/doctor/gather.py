@@ -12,7 +12,7 @@ from typing import Any
 from bascule.errors import BasculeError
 from bascule.guests.accel import accel
 from bascule.model.site import Site
-from bascule.observe import manager
+from bascule.persist.detect import detect
 from bascule.providers.libvirt import parse as libvirt
 from bascule.providers.observe import observe
 from bascule.system.libvirt import connect
@@ -56,7 +56,7 @@ def gather(site: Site | None = None, host: str = "", *, uri: str | None = None, 
         zones=zones,
         default_zone=default_zone,
         dns_sockets=_dns_sockets(),
-        managers=manager.detect(root) if is_machines_own() or root != Path("/") else None,
+        managers=detect(root) if is_machines_own() or root != Path("/") else None,
         wireless=wireless_links(root),
         site=site,
         host=host,

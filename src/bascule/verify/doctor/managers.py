@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bascule.model.dialects import persistent
 from bascule.verify.doctor.finding import Facts, Finding, Severity
 
 
@@ -28,6 +29,16 @@ def look(facts: Facts) -> Iterator[Finding]:
             fix=f"write 'persist: NAME' under the host in the site file, and turn the other off ({off})"
             if not chosen
             else off,
+        )
+    elif found and found[0].dialect not in persistent():
+        yield Finding(
+            id="managers",
+            severity=Severity.NOTE,
+            subject="configuration",
+            text=f"{found[0].service} configures this host's network, and Bascule does not write its files: "
+            "a change will not outlive a restart",
+            evidence=evidence,
+            fix="write what 'bascule render SITE --dialect commands' says into its files",
         )
     elif found:
         yield Finding(

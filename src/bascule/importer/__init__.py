@@ -1,0 +1,1 @@
+"""From what is there to a site file whose plan is empty."""

@@ -1,0 +1,67 @@
+"""What an import is made from, gathered from this host or from the files below a root."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bascule.errors import Problem, UsageFault
+from bascule.host.identity import name_for_site
+from bascule.importer.importing import Sources
+from bascule.importer.libvirt_files import READS as LIBVIRT
+from bascule.persist.detect import detect
+from bascule.persist.dialect import dialect, dialects
+from bascule.persist.files import read_tree
+from bascule.providers.observe import observe
+
+
+def gather(
+    *, root: str | None, dialect_name: str | None, host: str | None, site_name: str | None, libvirt_rests: bool
+) -> Sources:
+    """With ``root`` the files below it alone, else this host's kernel as well.
+
+    ``libvirt_rests`` says that no libvirt answers here. Raises UsageFault for a root or a dialect that is none, and
+    BasculeError where two configuration systems are at work and no dialect is named.
+    """
+    top = root or "/"
+    if not Path(top).is_dir():
+        raise UsageFault(Problem(code="ROOT", message=f"'{top}' is no folder", hint="name the folder above etc/"))
+    name = host or name_for_site(root)
+    chosen = dialect_name or detect(top).choose() or _only(_with_files(top), top)
+    if chosen:
+        known = dialect(chosen)
+        tree = read_tree(top, known.reads, known.includes)
+    else:
+        tree = read_tree(top, ())
+    return Sources(
+        host=name,
+        site=site_name or name,
+        dialect=chosen,
+        files=tree.files,
+        skipped=tree.skipped,
+        libvirt=read_tree(top, LIBVIRT).files,
+        state=None if root else observe(),
+        others=() if tree.files else tuple(_with_files(top)),
+        chosen=root is None and dialect_name is not None,
+        libvirt_rests=libvirt_rests,
+    )
+
+
+def _with_files(root: str) -> list[str]:
+    """The dialects that have files of their own below a root."""
+    return [each.name for each in dialects() if each.own and read_tree(root, each.own).files]
+
+
+def _only(there: list[str], root: str) -> str | None:
+    """The only dialect, for a root that no manager claims; None where there is none.
+
+    Raises UsageFault where there are several.
+    """
+    if len(there) > 1:
+        raise UsageFault(
+            Problem(
+                code="DIALECT",
+                message=f"below '{root}' are files of several configuration systems: {', '.join(there)}",
+                hint=f"say which with --dialect {there[0]}",
+            )
+        )
+    return there[0] if there else None

@@ -1,0 +1,215 @@
+"""From what is there to a site file: files in any dialect, the kernel's state and libvirt's definitions, pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from bascule.errors import BasculeError, Problem, SiteFault
+from bascule.importer import libvirt_files
+from bascule.importer.compare import conflicts, together
+from bascule.importer.to_site import host_entry
+from bascule.model.links import Bridge
+from bascule.model.site import Site
+from bascule.model.state import HostState
+from bascule.persist.config import NetworkConfig
+from bascule.persist.dialect import dialect
+from bascule.persist.formats.values import seconds
+from bascule.persist.parsed import Files, Left, Parsed, printable
+from bascule.persist.running import running_config
+from bascule.site import parse as parse_site
+from bascule.site.write import site_text
+
+
+class Imported(Struct, frozen=True, kw_only=True):
+    """A site file, where it came from, and everything that it does not say.
+
+    ``conflicts`` are facts that kernel and files tell differently (the file has the kernel's), ``left`` lines of
+    files that were not taken, ``notes`` what a site file has no word for.
+    """
+
+    text: str
+    document: Mapping[str, Any]
+    site: Site
+    dialect: str | None
+    conflicts: tuple[str, ...] = ()
+    left: tuple[Left, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Sources(Struct, frozen=True, kw_only=True):
+    """What an import is made from.
+
+    ``state`` None means that only files are at hand; ``others`` are the dialects that have files where this one has
+    none. ``chosen`` says that the dialect is the person's choice among several, which the site file then repeats.
+    ``libvirt_rests`` that libvirt's files are there and it does not answer.
+    """
+
+    host: str
+    site: str
+    dialect: str | None
+    files: Files = field(default_factory=dict)
+    skipped: tuple[tuple[str, str], ...] = ()
+    libvirt: Files = field(default_factory=dict)
+    state: HostState | None = None
+    others: tuple[str, ...] = ()
+    chosen: bool = False
+    libvirt_rests: bool = False
+
+
+def import_sources(sources: Sources, *, as_found: bool = False) -> Imported:
+    """The site file of one host.
+
+    Raises BasculeError if what was found contradicts itself so that no site file can say it; the problems name why.
+    """
+    parsed = _parsed(sources)
+    notes: list[str] = []
+    told: tuple[str, ...] = ()
+    if sources.state is not None:
+        kernel, aside = running_config(sources.state)
+        notes += aside
+        if sources.dialect is not None:
+            told = tuple(conflicts(kernel, parsed.config))
+        config = together(kernel, parsed.config)
+    else:
+        config = parsed.config
+        notes += _defaults(config)
+    if sources.dialect is not None and not sources.files:
+        others = f"; there are files of {', '.join(sources.others)}" if sources.others else ""
+        notes.append(f"no files of dialect {sources.dialect} were found{others}")
+    virtual = libvirt_files.parse(sources.libvirt, sources.host)
+    if sources.libvirt_rests and virtual.networks:  # a plan would make them, as networks of Bascule's own
+        names = ", ".join(virtual.networks)
+        notes.append(
+            f"virtual networks left out, libvirt has them and does not answer: {names} (start it, import again)"
+        )
+        virtual = replace(virtual, networks={})
+    entry = host_entry(config)
+    document = _document(sources, entry.networks, entry.host, virtual, notes, as_found=as_found)
+    notes += entry.notes
+    left = (*parsed.left, *virtual.left, *(Left(path, 0, "", f"not read: {why}") for path, why in sources.skipped))
+    remarks = [*told, *notes, *(str(each) for each in left)]
+    text = site_text(document, _comments(sources, told, notes, left))
+    try:
+        site = parse_site(text.encode(), "the imported site file")
+    except SiteFault as fault:
+        hint = "; ".join(remarks[:5]) or "the host's own configuration says so"
+        follow = "1 problem follows" if len(fault.problems) == 1 else f"{len(fault.problems)} problems follow"
+        raise BasculeError(
+            Problem(
+                code="IMPORT",
+                message=f"what was found makes no site file ({follow})",
+                hint=hint,
+            ),
+            *fault.problems,
+        ) from fault
+    return Imported(
+        text=text,
+        document=document,
+        site=site,
+        dialect=sources.dialect,
+        conflicts=told,
+        left=left,
+        notes=tuple(notes),
+    )
+
+
+def _parsed(sources: Sources) -> Parsed:
+    if sources.dialect is None:
+        return Parsed(config=NetworkConfig())
+    hardware = {}
+    for link in sources.state.links.values() if sources.state else ():
+        if not link.options.kind or link.options.kind == "veth":
+            hardware[link.name] = link.hardware_mac
+    return dialect(sources.dialect).parse(sources.files, hardware)
+
+
+_TIMES = ("forward_delay", "hello_time", "max_age", "ageing_time")
+_SAID = (*_TIMES, "priority", "vlan_default_pvid", "mcast_querier")
+
+
+def _defaults(config: NetworkConfig) -> list[str]:
+    """Bridge options that a site file leaves to Bascule's own defaults."""
+    notes = []
+    for link in config.links.values():
+        options = link.options
+        if not isinstance(options, Bridge):
+            continue
+        own = Bridge(
+            stp_state=options.stp_state,
+            forward_delay=1500 if options.stp_state else 0,
+            mcast_snooping=options.mcast_snooping,
+            vlan_filtering=options.vlan_filtering,
+        )
+        odd = {key: getattr(options, key) for key in _SAID if getattr(options, key) != getattr(own, key)}
+        if odd:
+            told = ", ".join(
+                f"{key} {seconds(value)} s" if key in _TIMES else f"{key} {value}" for key, value in odd.items()
+            )
+            notes.append(f"{link.name}: {told} in the files; Bascule's own default takes its place")
+    return notes
+
+
+def _document(
+    sources: Sources,
+    networks: dict[str, Any],
+    host: dict[str, Any],
+    virtual: libvirt_files.Libvirt,
+    notes: list[str],
+    *,
+    as_found: bool,
+) -> dict[str, Any]:
+    """The whole file as a tree; guests that hang on nothing here are left out with a note."""
+    entry: dict[str, Any] = {"persist": sources.dialect} if sources.dialect and sources.chosen else {}
+    if as_found:
+        entry["as_found"] = True
+    entry |= host
+    if virtual.networks:
+        entry["virtual_networks"] = virtual.networks
+    guests = {}
+    for name, guest in virtual.guests.items():
+        missing = [
+            f"{key} {nic[key]}"
+            for nic in guest.get("nics", ())
+            for key, there in (
+                ("bridge", host.get("bridges", {})),
+                ("network", virtual.networks),
+                ("direct", host.get("nics", {})),
+            )
+            if key in nic and nic[key] not in there
+        ]
+        if missing:
+            notes.append(f"guest {name}: left out, {', '.join(missing)} is not there")
+        else:
+            guests[name] = guest
+    document: dict[str, Any] = {"site": sources.site}
+    if networks:
+        document["networks"] = networks
+    document["hosts"] = {sources.host: entry}
+    if guests:
+        document["guests"] = guests
+    return document
+
+
+def _comments(sources: Sources, told: tuple[str, ...], notes: list[str], left: tuple[Left, ...]) -> list[str]:
+    """What stands at the head of the file."""
+    origin = [f"the {sources.dialect} files"] if sources.dialect else []
+    if sources.state is not None:
+        origin.insert(0, "the kernel's state")
+    if sources.libvirt:
+        origin.append("libvirt's definitions")
+    out = [
+        f"Imported from {', '.join(origin) or 'nothing'}.",
+        "Which network is on the wire of a NIC, no configuration says: 'bascule survey' finds out.",
+    ]
+    for title, lines in (
+        ("Kernel and files disagree (the kernel's word stands below):", told),
+        ("Not said below:", notes),
+        ("Not taken from the files:", [str(each) for each in left]),
+    ):
+        if lines:
+            out += ["", title, *(f"  {printable(line)}" for line in lines)]
+    return out

@@ -1,0 +1,6 @@
+"""Forms and files that several dialects share, and where the latter lie."""
+
+from __future__ import annotations
+
+LINK_FILES = ("etc/systemd/network/*.link",)  # of udev: see linkfile
+NETWORK_MANAGER_CONF = ("etc/NetworkManager/NetworkManager.conf", "etc/NetworkManager/conf.d/*.conf")

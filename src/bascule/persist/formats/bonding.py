@@ -1,0 +1,34 @@
+"""The bonding driver's words, which ifcfg, ifupdown, keyfile and netplan share (kernel: networking/bonding.rst)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bascule.persist.formats.values import parse_number
+
+MODES = ("balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb")
+HASHES = ("layer2", "layer3+4", "layer2+3", "encap2+3", "encap3+4", "vlan+srcmac")
+RATES = ("slow", "fast")
+
+
+def parse_bond_option(key: str, text: str) -> tuple[str, Any]:
+    """A field of model.links.Bond and its value. Raises ValueError for what is not taken."""
+    key = key.replace("-", "_")
+    if key == "mode":
+        return "mode", _word(text, MODES)
+    if key == "xmit_hash_policy":
+        return key, _word(text, HASHES)
+    if key in {"lacp_rate", "ad_lacp_rate"}:
+        return "ad_lacp_rate", _word(text, RATES)
+    if key in {"miimon", "updelay", "downdelay"}:
+        return key, parse_number(text)
+    raise ValueError(f"the bond option '{key}' is not taken")
+
+
+def _word(text: str, words: tuple[str, ...]) -> str:
+    """The driver takes each word by name or by number."""
+    if text in words:
+        return text
+    if text.isascii() and text.isdigit() and len(text) == 1 and int(text) < len(words):
+        return words[int(text)]
+    raise ValueError(f"'{text}' is none of {', '.join(words)}")

@@ -1,0 +1,154 @@
+"""Values as all dialects write them. Each ``parse_…`` raises ValueError with a sentence."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address, ip_interface, ip_network
+
+from bascule.model.values import parse_ifname
+from bascule.persist.config import MAIN_TABLE, StaticRoute
+
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
+_TRUE = {"yes", "true", "on", "1", "y", "t"}
+_FALSE = {"no", "false", "off", "0", "n", "f"}
+
+
+def parse_bool(text: str) -> bool:
+    """yes/no in any of the usual spellings."""
+    word = text.strip().lower()
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    raise ValueError(f"'{text}' is neither yes nor no")
+
+
+def parse_number(text: str, low: int = 0, high: int = 2**32 - 1) -> int:
+    """A decimal whole number within bounds."""
+    text = text.strip()
+    if not (text.isascii() and text.isdigit() and len(text) < 12):
+        raise ValueError(f"'{text}' is not a whole number")
+    if not low <= int(text) <= high:
+        raise ValueError(f"{int(text)} is not in {low}–{high}")
+    return int(text)
+
+
+def parse_mtu(text: str) -> int:
+    """An MTU in bytes: 68 (RFC 791) to 65,535."""
+    return parse_number(text, 68, 65535)
+
+
+def parse_address(text: str, prefix: str | None = None) -> str:
+    """An address with its prefix length in one spelling; without one it stands alone (/32, /128)."""
+    text = text.strip()
+    if "%" in text:
+        raise ValueError(f"'{text}' has a zone")
+    if prefix is not None and "/" not in text:
+        text = f"{text}/{prefix.strip()}"
+    try:
+        return ip_interface(text).with_prefixlen
+    except ValueError:
+        raise ValueError(f"'{text}' is not an IP address with a prefix length") from None
+
+
+def parse_ip(text: str) -> str:
+    """An address without prefix length in one spelling."""
+    try:
+        if "%" in text:
+            raise ValueError
+        return str(ip_address(text.strip()))
+    except ValueError:
+        raise ValueError(f"'{text}' is not an IP address") from None
+
+
+def parse_prefix(text: str, mask: str | None = None) -> str:
+    """A route's destination in one spelling; host bits are cut off, as the tools do."""
+    text = text.strip()
+    if "%" in text:
+        raise ValueError(f"'{text}' has a zone")
+    if mask and "/" not in text:
+        text = f"{text}/{mask}"
+    try:
+        return str(ip_network(text, strict=False))
+    except ValueError:
+        raise ValueError(f"'{text}' is not an IP network") from None
+
+
+def words(text: str) -> frozenset[str]:
+    """A set of words, written down as a paragraph."""
+    return frozenset(text.split())
+
+
+def default_of(gateway: str) -> str:
+    """The default destination in the gateway's family."""
+    return "::/0" if ":" in gateway else "0.0.0.0/0"
+
+
+def seconds(ticks: int) -> str:
+    """Kernel ticks (100 are a second) as seconds, with decimals only where needed."""
+    whole, rest = divmod(ticks, 100)
+    return f"{whole}.{rest:02d}".rstrip("0").rstrip(".") if rest else str(whole)
+
+
+def ticks(text: str, limit: int = 2**31) -> int:
+    """Seconds, possibly with decimals, as kernel ticks."""
+    if not _SECONDS.fullmatch(text.strip()):
+        raise ValueError(f"'{text}' is not a number of seconds")
+    value = round(float(text) * 100)
+    if not 0 <= value <= limit:
+        raise ValueError(f"{text} s is out of bounds")
+    return value
+
+
+def parse_table(text: str) -> int:
+    """A routing table by number or by one of the kernel's names."""
+    known = {"main": MAIN_TABLE, "local": 255, "default": 253}
+    return known.get(text.strip()) or parse_number(text, 1)
+
+
+def route_words(route: StaticRoute, dev: str) -> str:
+    """A route as ip-route(8) takes it behind ``ip route add``."""
+    out = [route.dst if not route.dst.endswith("/0") else "default"]
+    if route.gateway:
+        out += ["via", route.gateway]
+    out += ["dev", dev]
+    if route.metric:
+        out += ["metric", str(route.metric)]
+    if route.table != MAIN_TABLE:
+        out += ["table", str(route.table)]
+    if route.prefsrc:
+        out += ["src", route.prefsrc]
+    if route.onlink:
+        out.append("onlink")
+    return " ".join(out)
+
+
+def parse_route_words(given: list[str], *, ipv6: bool = False) -> tuple[StaticRoute, str]:
+    """The words behind ``ip route add`` as a route and its ``dev`` ("" if none is named)."""
+    if not given:
+        raise ValueError("a route without destination")
+    dst, rest = given[0], given[1:]
+    values: dict[str, str] = {}
+    onlink = False
+    while rest:
+        key = rest.pop(0)
+        if key == "onlink":
+            onlink = True
+        elif key in {"via", "dev", "metric", "table", "src"} and rest:
+            values[key] = rest.pop(0)
+        elif key in {"proto", "scope"} and rest:
+            rest.pop(0)  # who made it, and what follows from the gateway
+        else:
+            raise ValueError(f"'{key}' of a route is not taken")
+    gateway = parse_ip(values["via"]) if "via" in values else ""
+    if dst == "default":
+        dst = "::/0" if ipv6 or ":" in gateway else "0.0.0.0/0"
+    route = StaticRoute(
+        dst=parse_prefix(dst),
+        gateway=gateway,
+        metric=parse_number(values.get("metric", "0")),
+        table=parse_table(values.get("table", "main")),
+        prefsrc=parse_ip(values["src"]) if "src" in values else "",
+        onlink=onlink,
+    )
+    return route, str(parse_ifname(values["dev"])) if "dev" in values else ""

@@ -1,0 +1,21 @@
+"""ifcfg: the network-scripts of RHEL 5 to 8 and their kin, as in the classic recipe (ifcfg-br3, ifcfg-eth4)."""
+
+from __future__ import annotations
+
+from bascule.persist.dialect import Dialect
+from bascule.persist.formats import NETWORK_MANAGER_CONF
+
+_FOLDER = "etc/sysconfig/network-scripts"
+
+DIALECT = Dialect(
+    name="ifcfg",
+    reads=(
+        "etc/sysconfig/network",
+        *(f"{_FOLDER}/{stem}-*" for stem in ("ifcfg", "route", "route6", "rule", "rule6")),
+        *NETWORK_MANAGER_CONF,
+    ),
+    own=(f"{_FOLDER}/ifcfg-[!l]*", f"{_FOLDER}/ifcfg-l[!o]*"),
+    files="`/etc/sysconfig/network-scripts/ifcfg-*`, `route-*`",
+    readers="RHEL 5–8: network-scripts, NetworkManager",
+    notes="`IPV6INIT=no` keeps the scripts away from IPv6; the kernel still makes its link-local address.",
+)

@@ -1,0 +1,400 @@
+"""Reading network-scripts as they are found: several files for one link, aliases, old and new keys."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address, ip_interface
+from typing import Any
+
+from bascule.model.values import IfName, Mac, parse_ifname, parse_mac, parse_vid
+from bascule.persist.builder import Builder, Draft
+from bascule.persist.config import Ipv6, StaticRoute
+from bascule.persist.formats import sysfs
+from bascule.persist.formats.bonding import parse_bond_option
+from bascule.persist.formats.shell import Assignment, assignments
+from bascule.persist.formats.values import (
+    default_of,
+    parse_address,
+    parse_bool,
+    parse_ip,
+    parse_mtu,
+    parse_number,
+    parse_prefix,
+    parse_route_words,
+    ticks,
+    words,
+)
+from bascule.persist.keyfile import nmconf
+from bascule.persist.parsed import Files, Hardware, Parsed
+
+FOLDER = "etc/sysconfig/network-scripts"
+GLOBAL = "etc/sysconfig/network"
+
+SKIPPED = (  # what the scripts themselves pass over (network-functions, `get_config_by_…`)
+    "~",
+    ".bak",
+    ".old",
+    ".orig",
+    ".rpmnew",
+    ".rpmorig",
+    ".rpmsave",
+    ".swp",
+)
+
+TYPES = {"ethernet": "", "bridge": "bridge", "bond": "bond", "vlan": "vlan"}
+
+SILENT = words(
+    # nothing that a network would differ by, or what other keys say already
+    """
+    NAME UUID NM_CONTROLLED USERCTL NETWORK BROADCAST SLAVE BONDING_MASTER HOTPLUG PROXY_METHOD BROWSER_ONLY
+    IPV4_FAILURE_FATAL IPV6_FAILURE_FATAL IPV6FORWARDING DEFROUTE PEERDNS PEERROUTES IPV6_DEFROUTE
+    IPV6_PEERDNS IPV6_PEERROUTES IPV6_ADDR_GEN_MODE IPV6_PRIVACY NOZEROCONF LINKDELAY ARPCHECK
+    AUTOCONNECT_PRIORITY DEVICETYPE PERSISTENT_DHCLIENT REORDER_HDR ONPARENT NETBOOT AUTOCONNECT_SLAVES
+    DHCLIENT_IGNORE_GATEWAY IPV6_DISABLED VLAN_FLAGS GVRP
+    """
+)
+
+_NUMBERED = re.compile(r"(IPADDR|NETMASK|PREFIX|GATEWAY|DNS)([0-9]{0,4})")
+
+
+def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
+    """The meaning of the files."""
+    builder = Builder()
+    names = {mac: name for name, mac in (hardware or {}).items() if mac}
+    gateways: list[tuple[Assignment, str]] = []
+    settings = _global(files, builder, gateways)
+    for path in sorted(path for path in files if path.startswith(f"{FOLDER}/ifcfg-")):
+        suffix = path.removeprefix(f"{FOLDER}/ifcfg-")
+        if suffix.endswith(SKIPPED):
+            builder.left.add(path, 0, "", "passed over, as the scripts do with such a name")
+        elif suffix != "lo":
+            _Reader(builder, path, suffix, names, settings).read(files[path])
+    for path in sorted(path for path in files if re.match(rf"{FOLDER}/(route|rule)6?-", path)):
+        _route_file(path, files[path], builder)
+    _implied(builder)
+    for assignment, device in gateways:
+        _global_gateway(assignment, device, builder)
+    builder.unmanaged += nmconf.parse(files, builder.left)
+    return builder.finish()
+
+
+def _global(files: Files, builder: Builder, gateways: list[tuple[Assignment, str]]) -> dict[str, str]:
+    found = {a.key: a for a in assignments(GLOBAL, files.get(GLOBAL, ""), builder.left)}
+    for key in ("GATEWAY", "IPV6_DEFAULTGW"):
+        if key in found:
+            device = found.get("GATEWAYDEV") or found.get("IPV6_DEFAULTDEV")
+            gateways.append((found[key], device.value if device else ""))
+    known = {"GATEWAY", "GATEWAYDEV", "IPV6_DEFAULTGW", "IPV6_DEFAULTDEV", "NETWORKING", "NETWORKING_IPV6", "HOSTNAME"}
+    for key, assignment in found.items():
+        if key not in known and key not in SILENT:
+            builder.left.add(GLOBAL, assignment.line, f"{key}={assignment.value}", "not taken")
+    return {key: assignment.value for key, assignment in found.items()}
+
+
+def _global_gateway(assignment: Assignment, device: str, builder: Builder) -> None:
+    """The gateway of /etc/sysconfig/network belongs to GATEWAYDEV, or to the link in whose subnet it lies."""
+    try:
+        gateway = parse_ip(assignment.value)
+    except ValueError as wrong:
+        builder.left.add(GLOBAL, assignment.line, f"{assignment.key}={assignment.value}", str(wrong))
+        return
+    route = StaticRoute(dst=default_of(gateway), gateway=gateway)
+    for draft in builder.drafts.values():
+        near = any(ip_address(gateway) in ip_interface(address).network for address in draft.addresses)
+        if draft.name == device or (not device and near):
+            if not any(other.is_plain_default and other.is_ipv6 == route.is_ipv6 for other in draft.routes):
+                draft.routes.append(route)
+            return
+    builder.left.add(GLOBAL, assignment.line, f"{assignment.key}={assignment.value}", "no link has it in its subnet")
+
+
+class _Reader:
+    """One ifcfg file."""
+
+    def __init__(
+        self, builder: Builder, path: str, suffix: str, names: dict[Mac, IfName], settings: dict[str, str]
+    ) -> None:
+        self.builder = builder
+        self.path = path
+        self.suffix = suffix
+        self.names = names
+        self.settings = settings
+        self.found: dict[str, Assignment] = {}
+
+    def leave(self, key: str, why: str) -> None:
+        assignment = self.found[key]
+        self.builder.left.add(self.path, assignment.line, f"{key}={assignment.value}", why)
+
+    def value(self, key: str) -> str:
+        found = self.found.get(key)
+        return found.value.strip() if found else ""
+
+    def take(self, key: str, parse: Any) -> Any:
+        """The parsed value of a key; None if it is missing, empty or wrong."""
+        text = self.value(key)
+        if not text:
+            return None
+        try:
+            return parse(text)
+        except ValueError as wrong:
+            self.leave(key, str(wrong))
+            return None
+
+    def read(self, text: str) -> None:
+        self.found = {a.key: a for a in assignments(self.path, text, self.builder.left)}
+        kind = self._kind()
+        if kind is None or not self.found:
+            return
+        hwaddr = self.take("HWADDR", parse_mac)
+        name = self.value("DEVICE") or self.names.get(hwaddr, "") or self.suffix
+        base, colon, _ = name.partition(":")  # eth0:1 is an alias: an address of eth0
+        line = self.found["DEVICE"].line if "DEVICE" in self.found else 0
+        try:
+            draft = self.builder.draft(base, self.path, line)
+        except ValueError as wrong:
+            self.builder.left.add(self.path, line, name, str(wrong))
+            return
+        if colon:
+            self._addresses(draft)
+            return
+        draft.kind = kind or draft.kind
+        if draft.kind == "":
+            draft.pin_mac = hwaddr
+        elif hwaddr is not None:
+            self.leave("HWADDR", "only hardware is known by its MAC; MACADDR gives one to a link")
+        draft.mac = self.take("MACADDR", parse_mac)
+        draft.mtu = self.take("MTU", parse_mtu)
+        onboot = self.take("ONBOOT", parse_bool)
+        draft.onboot = True if onboot is None else onboot
+        self._master(draft)
+        self._options(draft)
+        self._ip(draft)
+        self._rest()
+
+    def _kind(self) -> str | None:
+        """The kind of link; None for one that is not taken."""
+        text = self.value("TYPE").lower()
+        if self.value("VLAN").lower() in {"yes", "true"}:
+            return "vlan"
+        if self.value("BONDING_OPTS") or self.value("BONDING_MASTER").lower() == "yes":
+            return "bond"
+        if text and text not in TYPES:
+            self.leave("TYPE", "links of this type are not taken")
+            return None
+        for key in ("OVS_BRIDGE", "TEAM_MASTER", "ESSID"):
+            if key in self.found:
+                self.leave(key, "such a link is not taken")
+                return None
+        return TYPES.get(text, "")
+
+    def _master(self, draft: Draft) -> None:
+        bridge, bond = self.value("BRIDGE"), self.value("MASTER")
+        for key, master in (("BRIDGE", bridge), ("MASTER", bond)):
+            if master and not (key == "MASTER" and bridge):
+                self.builder.enslave(draft.name, master, self.path, self.found[key].line)
+                self.builder.implied[master] = "bridge" if key == "BRIDGE" else "bond"
+            elif master:
+                self.leave(key, f"it is a port of {bridge} as well")
+
+    def _options(self, draft: Draft) -> None:
+        if draft.kind == "bridge":
+            for key, field, parse in (
+                ("STP", "stp_state", lambda text: int(parse_bool(text))),
+                ("DELAY", "forward_delay", ticks),
+                ("AGEING", "ageing_time", ticks),
+                ("PRIO", "priority", lambda text: parse_number(text, 0, 65535)),
+            ):
+                value = self.take(key, parse)
+                if value is not None:
+                    draft.options[field] = value
+            self._words("BRIDGING_OPTS", sysfs.BRIDGE_FIELD, draft.options)
+        elif "BRIDGING_OPTS" in self.found:
+            self._words("BRIDGING_OPTS", sysfs.PORT_FIELD, draft.port)
+        if draft.kind == "bond":
+            for word in self.value("BONDING_OPTS").split():
+                key, _, text = word.partition("=")
+                try:
+                    field, value = parse_bond_option(key, text)
+                    draft.options[field] = value
+                except ValueError as wrong:
+                    self.leave("BONDING_OPTS", str(wrong))
+        if draft.kind == "vlan":
+            self._vlan(draft)
+
+    def _words(self, key: str, fields: dict[str, str], into: dict[str, Any]) -> None:
+        flags = {"hairpin", "guard", "root_block", "fastleave", "learning", "flood", "mcast_flood", "bcast_flood"}
+        flags |= {"mcast_to_unicast", "neigh_suppress", "isolated"}
+        for word in self.value(key).split():
+            name, _, text = word.partition("=")
+            if name not in fields:
+                self.leave(key, f"the option '{name}' is not taken")
+                continue
+            try:
+                number = parse_number(text)
+            except ValueError as wrong:
+                self.leave(key, str(wrong))
+                continue
+            into[fields[name]] = bool(number) if fields is sysfs.PORT_FIELD and fields[name] in flags else number
+
+    def _vlan(self, draft: Draft) -> None:
+        dotted = re.fullmatch(r"(.+)\.([0-9]{1,4})", draft.name)
+        worded = re.fullmatch(r"vlan([0-9]{1,4})", draft.name)
+        parent = self.value("PHYSDEV") or (dotted[1] if dotted else "")
+        vid = self.value("VLAN_ID") or (dotted[2] if dotted else worded[1] if worded else "")
+        try:
+            draft.parent = parse_ifname(parent)
+            draft.options["id"] = parse_vid(vid.lstrip("0") or vid)
+        except ValueError as wrong:
+            self.builder.left.add(self.path, draft.line, draft.name, str(wrong))
+
+    def _addresses(self, draft: Draft) -> None:
+        numbers = {m[2] for key in self.found if (m := _NUMBERED.fullmatch(key)) and m[1] == "IPADDR"}
+        for suffix in sorted(numbers, key=lambda text: int(text) if text else -1):
+            key = f"IPADDR{suffix}"
+            if not self.value(key):
+                continue
+            prefix = self.value(f"PREFIX{suffix}") or self.value(f"NETMASK{suffix}") or _classful(self.value(key))
+            address = self.take(key, lambda text, prefix=prefix: parse_address(text, prefix))
+            if address is not None:
+                draft.addresses.append(address)
+        for key in self.found:
+            match = _NUMBERED.fullmatch(key)
+            if match and match[1] == "GATEWAY":
+                gateway = self.take(key, parse_ip)
+                if gateway is not None:
+                    draft.routes.append(StaticRoute(dst=default_of(gateway), gateway=gateway))
+
+    def _ip(self, draft: Draft) -> None:
+        proto = self.value("BOOTPROTO").lower()
+        if proto in {"dhcp", "bootp"}:
+            draft.dhcp4 = True
+            for key in [key for key in self.found if key.startswith("IPADDR") and self.value(key)]:
+                self.leave(key, "the scripts ignore it where BOOTPROTO=dhcp")
+                del self.found[key]
+        elif proto not in {"", "none", "static"}:
+            self.leave("BOOTPROTO", "neither none, static nor dhcp")
+        self._addresses(draft)
+        servers = sorted(
+            (int(m[2] or 0), key) for key in self.found if (m := _NUMBERED.fullmatch(key)) and m[1] == "DNS"
+        )
+        draft.dns += [server for _, key in servers if (server := self.take(key, parse_ip)) is not None]
+        draft.search += self.value("DOMAIN").split()
+        if self.value("DEFROUTE").lower() == "no":
+            draft.routes = [route for route in draft.routes if not route.is_plain_default]
+        if draft.dhcp4:
+            for key in ("DEFROUTE", "PEERDNS", "PEERROUTES"):
+                if self.value(key).lower() == "no":
+                    self.leave(key, "what to take of a lease is not taken over")
+        self._ip6(draft)
+
+    def _ip6(self, draft: Draft) -> None:
+        init = self.take("IPV6INIT", parse_bool)
+        if not init or self.settings.get("NETWORKING_IPV6", "yes").lower() == "no":
+            for key in ("IPV6ADDR", "IPV6ADDR_SECONDARIES", "IPV6_DEFAULTGW"):
+                if self.value(key):
+                    self.leave(key, "IPV6INIT is not yes, so the scripts ignore it")
+            return
+        auto = self.take("IPV6_AUTOCONF", parse_bool)
+        draft.ipv6 = Ipv6.LINK_LOCAL if auto is False else Ipv6.AUTO
+        if self.take("DHCPV6C", parse_bool):
+            draft.ipv6 = Ipv6.DHCP
+        for key in ("IPV6ADDR", "IPV6ADDR_SECONDARIES"):
+            for text in self.value(key).split():
+                try:
+                    draft.addresses.append(_six(parse_address(text, None if "/" in text else "64")))
+                except ValueError as wrong:
+                    self.leave(key, str(wrong))
+        gateway = self.take("IPV6_DEFAULTGW", lambda text: parse_ip(text.partition("%")[0]))
+        if gateway is not None:
+            draft.routes.append(StaticRoute(dst=default_of(gateway), gateway=gateway))
+
+    def _rest(self) -> None:
+        for key in self.found:
+            if key not in SILENT and key not in _TAKEN and not _NUMBERED.fullmatch(key):
+                self.leave(key, "not taken")
+
+
+_TAKEN = words(
+    """
+    DEVICE TYPE HWADDR MACADDR MTU ONBOOT BRIDGE MASTER STP DELAY AGEING PRIO BRIDGING_OPTS BONDING_OPTS VLAN
+    PHYSDEV VLAN_ID BOOTPROTO DOMAIN IPV6INIT IPV6_AUTOCONF DHCPV6C IPV6ADDR IPV6ADDR_SECONDARIES
+    IPV6_DEFAULTGW OVS_BRIDGE TEAM_MASTER
+    """
+)
+
+
+def _six(address: str) -> str:
+    if ":" not in address:
+        raise ValueError(f"'{address}' is not an IPv6 address")
+    return address
+
+
+def _classful(address: str) -> str | None:
+    """Without NETMASK and PREFIX the scripts take the class's own (ipcalc --netmask)."""
+    first = address.partition(".")[0]
+    if not (first.isascii() and first.isdigit() and len(first) < 4):
+        return None
+    return "8" if int(first) < 128 else "16" if int(first) < 192 else "24"
+
+
+def _route_file(path: str, text: str, builder: Builder) -> None:
+    kind, _, name = path.removeprefix(f"{FOLDER}/").partition("-")
+    left = builder.left
+    if name.endswith(SKIPPED):
+        left.add(path, 0, "", "passed over, as the scripts do with such a name")
+        return
+    if kind.startswith("rule"):
+        left.add(path, 0, "", "policy routing rules are not taken")
+        return
+    try:
+        draft = builder.draft(name, path, 0)
+    except ValueError as wrong:
+        left.add(path, 0, name, str(wrong))
+        return
+    if re.search(r"^\s*ADDRESS[0-9]+=", text, re.MULTILINE):
+        _old_routes(path, text, draft, builder)
+        return
+    for number, line in enumerate(text.split("\n"), 1):
+        route_words = line.partition("#")[0].split()
+        if not route_words:
+            continue
+        try:
+            route, dev = parse_route_words(route_words, ipv6=kind == "route6")
+        except ValueError as wrong:
+            left.add(path, number, line, str(wrong))
+            continue
+        if dev and dev != name:
+            left.add(path, number, line, f"a route on {dev} in the file of {name}")
+        else:
+            draft.routes.append(route)
+
+
+def _old_routes(path: str, text: str, draft: Draft, builder: Builder) -> None:
+    """``ADDRESS0= NETMASK0= GATEWAY0=``, the way of RHEL 3 and of the desktop tool."""
+    found = {a.key: a for a in assignments(path, text, builder.left)}
+    used: set[str] = set()
+    for key, assignment in found.items():
+        if not (match := re.fullmatch(r"ADDRESS([0-9]+)", key)):
+            continue
+        mask, gateway, metric = (found.get(f"{word}{match[1]}") for word in ("NETMASK", "GATEWAY", "METRIC"))
+        used |= {key, *(a.key for a in (mask, gateway, metric) if a)}
+        try:
+            draft.routes.append(
+                StaticRoute(
+                    dst=parse_prefix(assignment.value, mask.value if mask else _classful(assignment.value)),
+                    gateway=parse_ip(gateway.value) if gateway else "",
+                    metric=parse_number(metric.value) if metric else 0,
+                )
+            )
+        except ValueError as wrong:
+            builder.left.add(path, assignment.line, f"{key}={assignment.value}", str(wrong))
+    for key, assignment in found.items():
+        if key not in used:
+            builder.left.add(path, assignment.line, f"{key}={assignment.value}", "not taken")
+
+
+def _implied(builder: Builder) -> None:
+    """A bridge that a port names is made by the scripts even without a file of its own."""
+    for draft in list(builder.drafts.values()):
+        if draft.master is not None and draft.master not in builder.drafts:
+            builder.draft(draft.master, draft.file, draft.line).kind = builder.implied.get(draft.master, "bridge")

@@ -1,0 +1,155 @@
+"""ifcfg: the network-scripts of RHEL 5 to 8 and their kin, as in the classic recipe (ifcfg-br3, ifcfg-eth4).
+
+Keys as the scripts read them (initscripts, sysconfig.txt); where NetworkManager's reader of the same files knows a
+second spelling (PHYSDEV and VLAN_ID, IPV6INIT=no), both are served.
+"""
+
+from __future__ import annotations
+
+import re
+
+from bascule.model.links import Bond, Bridge, Dummy, Vlan
+from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig, by_family
+from bascule.persist.formats import sysfs
+from bascule.persist.formats.shell import assign
+from bascule.persist.formats.values import route_words, seconds
+from bascule.persist.gaps import Gaps
+from bascule.persist.ifcfg.parse import FOLDER, SKIPPED
+from bascule.persist.keyfile import nmconf
+
+NAME = "ifcfg"
+Lines = list[tuple[str, str]]
+
+
+def render(config: NetworkConfig) -> dict[str, str]:
+    """The files. Raises Inexpressible."""
+    gaps = Gaps(NAME)
+    gaps.check_names(config, SKIPPED)
+    files: dict[str, str] = {}
+    for link in config.links.values():
+        lines = _link(link, config, gaps)
+        files[f"{FOLDER}/ifcfg-{link.name}"] = "".join(assign(key, value) + "\n" for key, value in lines)
+        _routes(link, files)
+    gaps.check()
+    return files | nmconf.render(config)
+
+
+def _link(link: LinkConfig, config: NetworkConfig, gaps: Gaps) -> Lines:
+    out: Lines = [("DEVICE", link.name)]
+    options = link.options
+    if isinstance(options, Bridge):
+        out += _bridge(options)
+    elif isinstance(options, Bond):
+        out += _bond(options)
+    elif isinstance(options, Vlan):
+        out += _vlan(link, options, gaps)
+    else:
+        out.append(("TYPE", "Ethernet"))
+        if isinstance(options, Dummy):
+            gaps.add(link.name, "kind", "dummy")
+    if link.pin_path:
+        gaps.add(link.name, "path", link.pin_path, "it knows hardware by its MAC only")
+    if link.pin_mac:
+        out.append(("HWADDR", link.pin_mac))
+    if link.mac:
+        out.append(("MACADDR", link.mac))
+    out.append(("ONBOOT", "yes" if link.onboot else "no"))
+    if link.mtu is not None:
+        out.append(("MTU", str(link.mtu)))
+    out += _port(link, config, gaps) if link.master else _ip(link, gaps)
+    if link.vlans:
+        gaps.add(link.name, "vlans", ", ".join(f"{v.first}-{v.last}" for v in link.vlans))
+    return out
+
+
+def _bridge(options: Bridge) -> Lines:
+    out: Lines = [("TYPE", "Bridge"), ("STP", "on" if options.stp_state else "off")]
+    out.append(("DELAY", seconds(options.forward_delay)))
+    defaults = Bridge()
+    words = [
+        f"{file}={getattr(options, name)}"
+        for name, file in sysfs.BRIDGE.items()
+        if getattr(options, name) != getattr(defaults, name)
+    ]
+    return [*out, ("BRIDGING_OPTS", " ".join(words))] if words else out
+
+
+def _bond(options: Bond) -> Lines:
+    words = [f"mode={options.mode}", f"miimon={options.miimon}"]
+    words += [f"{key}={getattr(options, key)}" for key in ("updelay", "downdelay") if getattr(options, key)]
+    if options.xmit_hash_policy != "layer2":
+        words.append(f"xmit_hash_policy={options.xmit_hash_policy}")
+    if options.ad_lacp_rate != "slow":
+        words.append(f"lacp_rate={options.ad_lacp_rate}")
+    return [("TYPE", "Bond"), ("BONDING_MASTER", "yes"), ("BONDING_OPTS", " ".join(words))]
+
+
+def _vlan(link: LinkConfig, options: Vlan, gaps: Gaps) -> Lines:
+    """The scripts take the number from the name alone: eth4.30, or vlan30 with PHYSDEV."""
+    dotted = re.fullmatch(r"(.+)\.([0-9]{1,4})", link.name)
+    worded = re.fullmatch(r"vlan([0-9]{1,4})", link.name)
+    fits = (dotted and dotted[1] == link.parent and int(dotted[2]) == options.id) or (
+        worded and int(worded[1]) == options.id
+    )
+    if not fits:
+        gaps.add(link.name, "name", link.name, f"a VLAN is called {link.parent}.{options.id} or vlan{options.id}")
+    if options.protocol != "802.1Q":
+        gaps.add(link.name, "protocol", options.protocol)
+    return [("TYPE", "Vlan"), ("VLAN", "yes"), ("PHYSDEV", str(link.parent)), ("VLAN_ID", str(options.id))]
+
+
+def _port(link: LinkConfig, config: NetworkConfig, gaps: Gaps) -> Lines:
+    master = config.links.get(link.master) if link.master else None
+    if master is not None and isinstance(master.options, Bond):
+        return [("BOOTPROTO", "none"), ("MASTER", master.name), ("SLAVE", "yes")]
+    out: Lines = [("BOOTPROTO", "none"), ("BRIDGE", str(link.master))]
+    if link.port is not None:
+        words = []
+        for key, value in link.port.as_json().items():
+            if key not in sysfs.PORT:
+                gaps.add(link.name, key, value)
+            else:
+                words.append(f"{sysfs.PORT[key]}={int(value)}")
+        out.append(("BRIDGING_OPTS", " ".join(words)))
+    return out
+
+
+def _ip(link: LinkConfig, gaps: Gaps) -> Lines:
+    v4, v6 = link.split()
+    out: Lines = [("BOOTPROTO", "dhcp" if link.dhcp4 else "none")]
+    gaps.check_client_id(link)
+    if link.dhcp4 and v4:
+        gaps.add(link.name, "address", ", ".join(v4), "the scripts ignore IPADDR where BOOTPROTO=dhcp")
+    for number, address in enumerate(v4):
+        suffix = str(number) if number else ""
+        ip, _, prefix = address.partition("/")
+        out += [(f"IPADDR{suffix}", ip), (f"PREFIX{suffix}", prefix)]
+    gateways4, gateways6 = by_family(route.gateway for route in link.routes if route.is_plain_default)
+    if gateways4:
+        out.append(("GATEWAY", gateways4[0]))
+    out.append(("IPV6INIT", "no" if link.ipv6 is Ipv6.OFF else "yes"))
+    if link.ipv6 is not Ipv6.OFF:
+        out.append(("IPV6_AUTOCONF", "yes" if link.ipv6 is Ipv6.AUTO else "no"))
+    if link.ipv6 is Ipv6.DHCP:
+        out.append(("DHCPV6C", "yes"))
+    if v6:
+        out.append(("IPV6ADDR", v6[0]))
+    if v6[1:]:
+        out.append(("IPV6ADDR_SECONDARIES", " ".join(v6[1:])))
+    if gateways6:
+        out.append(("IPV6_DEFAULTGW", gateways6[0]))
+    out += [(f"DNS{number}", server) for number, server in enumerate(link.dns, 1)]
+    if link.search:
+        out.append(("DOMAIN", " ".join(link.search)))
+    return out
+
+
+def _routes(link: LinkConfig, files: dict[str, str]) -> None:
+    """What GATEWAY and IPV6_DEFAULTGW do not say stands in files of their own."""
+    said: set[bool] = set()
+    for route in link.routes:
+        if route.is_plain_default and route.is_ipv6 not in said:
+            said.add(route.is_ipv6)
+            continue
+        path = f"{FOLDER}/route{'6' if route.is_ipv6 else ''}-{link.name}"
+        files[path] = files.get(path, "") + route_words(route, link.name) + "\n"

@@ -1,0 +1,30 @@
+"""ifupdown: /etc/network/interfaces of Debian and its kin, in words that ifupdown and ifupdown2 both read."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from bascule.persist.dialect import Dialect
+from bascule.persist.formats import LINK_FILES
+
+MAIN = "etc/network/interfaces"
+SCAFFOLD = """\
+source /etc/network/interfaces.d/*
+
+auto lo
+iface lo inet loopback
+"""
+
+DIALECT = Dialect(
+    name="ifupdown",
+    reads=(MAIN, "etc/network/interfaces.d/**", *LINK_FILES),
+    own=(MAIN, "etc/network/interfaces.d/*"),
+    scaffold=MappingProxyType({MAIN: SCAFFOLD}),  # a host that has the file keeps it; it must source interfaces.d
+    files="`/etc/network/interfaces.d/bascule`",
+    readers="ifupdown, ifupdown2",
+    notes="""\
+What neither reader has a word for stands as an `up` line with the `ip` or `bridge` command. The line
+  `bridge-ports-condone-regex` keeps ifupdown2 from taking the guests' taps off their bridge; ifupdown passes over it.
+  `no-auto-down` keeps `ifdown -a`, and so a restart of networking.service, from deleting the bridges; to ifupdown2 that
+  line is part of a comment.""",
+)

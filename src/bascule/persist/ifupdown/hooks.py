@@ -1,0 +1,178 @@
+"""The commands that stand in ``up`` and ``pre-up`` lines: those that say what the network is are taken."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import Any
+
+from bascule.model.links import Bridge, BridgePort, LinkOptions
+from bascule.model.state import PortVlans
+from bascule.model.structs import defaults_of
+from bascule.model.values import parse_vid
+from bascule.persist.builder import Builder, Draft
+from bascule.persist.config import StaticRoute
+from bascule.persist.formats.values import (
+    default_of,
+    parse_address,
+    parse_bool,
+    parse_ip,
+    parse_mtu,
+    parse_number,
+    parse_prefix,
+    parse_route_words,
+    ticks,
+)
+
+_NOTHING = re.compile(
+    r"(ifconfig \S+ (0\.0\.0\.0 )?(up|down)|ip link set( dev)? \S+ (up|down)|true|:"
+    r"|ip link set( dev)? \S+ addrgenmode none|ip -6 addr(ess)? flush dev \S+ scope link"
+    r"|(ip( -[46])?|) ?route del .*|brctl (delif|delbr) .*|ip addr(ess)? del .*|ip link del.*|sleep [0-9.]+)"
+)
+
+
+def hook(builder: Builder, draft: Draft, file: str, line: int, option: str, text: str) -> None:
+    """One command line; what is not understood is left over."""
+    command = re.sub(r"\$\{?IFACE\}?|--", lambda m: draft.name if m[0] != "--" else "", text)
+    command = re.sub(r"\s*\|\|\s*(true|:)\s*$", "", command)
+    for part in re.split(r"\s*(?:&&|;)\s*", command.strip()):
+        try:
+            if part and not _understood(builder, draft, part, file, line, is_down=option.endswith("down")):
+                raise ValueError("a command; files are read, not run")
+        except ValueError as wrong:
+            builder.left.add(file, line, f"{option} {text}", str(wrong))
+            return
+
+
+def _understood(builder: Builder, draft: Draft, part: str, file: str, line: int, *, is_down: bool) -> bool:
+    part = re.sub(r"\s+", " ", re.sub(r"^(/usr)?/s?bin/", "", part)).strip()
+    if _NOTHING.fullmatch(part):
+        return True
+    if is_down:
+        return False
+    words = shlex.split(part)
+    tool, rest = words[0] if words else "", words[1:]
+    if tool == "ip":
+        return _ip(builder, draft, rest, file, line)
+    if tool == "route" and rest[:1] == ["add"]:
+        draft.routes.append(_old_route(rest[1:]))
+        return True
+    if tool == "bridge" and rest[:2] == ["vlan", "add"]:
+        return _vlan(builder, rest[2:], file, line)
+    if tool == "brctl":
+        return _brctl(builder, rest, file, line)
+    return False
+
+
+def _ip(builder: Builder, draft: Draft, rest: list[str], file: str, line: int) -> bool:
+    ipv6 = rest[:1] == ["-6"]
+    if rest[:1] in (["-6"], ["-4"]):
+        rest = rest[1:]
+    if rest[:2] in (["route", "add"], ["route", "append"], ["route", "replace"]):
+        route, dev = parse_route_words(rest[2:], ipv6=ipv6)
+        target = builder.draft(dev, file, line) if dev else draft
+        target.routes.append(route)
+        return True
+    if rest[:1] in (["addr"], ["address"]) and rest[1:2] == ["add"] and rest[3:4] == ["dev"] and len(rest) == 5:
+        builder.draft(rest[4], file, line).addresses.append(parse_address(rest[2]))
+        return True
+    if rest[:2] != ["link", "set"]:
+        return False
+    rest = rest[2:]
+    if rest[:1] == ["dev"]:
+        rest = rest[1:]
+    if rest[1:3] == ["type", "bridge"]:
+        return _options(builder.draft(rest[0], file, line).options, Bridge, rest[3:])
+    if rest[1:3] == ["type", "bridge_slave"]:
+        return _options(builder.draft(rest[0], file, line).port, BridgePort, rest[3:])
+    if rest[1:2] == ["mtu"] and len(rest) == 3:
+        builder.draft(rest[0], file, line).mtu = parse_mtu(rest[2])
+        return True
+    if rest[1:2] == ["master"] and len(rest) == 3:
+        builder.enslave(rest[0], rest[2], file, line)
+        return True
+    return False
+
+
+def _options(into: dict[str, Any], kind: type[LinkOptions], words: list[str]) -> bool:
+    """``hairpin on cost 100``: an option's name and its value, for ever."""
+    values: dict[str, Any] = {}
+    known, defaults = kind.argument_fields(), dict(defaults_of(kind))
+    while words:
+        if len(words) < 2 or words[0] not in known:
+            raise ValueError(f"'{words[0]}' is not taken")
+        field = known[words[0]]
+        values[field] = parse_bool(words[1]) if isinstance(defaults[field], bool) else parse_number(words[1])
+        words = words[2:]
+    into.update(values)
+    return True
+
+
+def _vlan(builder: Builder, words: list[str], file: str, line: int) -> bool:
+    """``bridge vlan add dev eth4 vid 10-20 pvid untagged``."""
+    values: dict[str, str] = {}
+    flags: set[str] = set()
+    while words:
+        if words[0] in {"dev", "vid"} and len(words) > 1:
+            values[words[0]] = words[1]
+            words = words[2:]
+        elif words[0] in {"pvid", "untagged", "self", "master"}:
+            flags.add(words.pop(0))
+        else:
+            return False
+    if set(values) != {"dev", "vid"}:
+        return False
+    builder.draft(values["dev"], file, line).vlans.append(vlan_range(values["vid"], flags))
+    return True
+
+
+def vlan_range(text: str, flags: set[str]) -> PortVlans:
+    """``10`` or ``10-20``."""
+    first, dash, last = text.partition("-")
+    low, high = parse_vid(first), parse_vid(last if dash else first)
+    if low > high:
+        raise ValueError(f"'{text}' is not a range of VLANs")
+    return PortVlans(first=low, last=high, pvid="pvid" in flags, untagged="untagged" in flags)
+
+
+def _brctl(builder: Builder, words: list[str], file: str, line: int) -> bool:
+    """The classic recipe: ``brctl addbr br3``, ``brctl addif br3 eth4``, ``brctl setfd br3 0``."""
+    if len(words) < 2:
+        return False
+    verb, name, *values = words
+    if verb == "addbr" and not values:
+        builder.draft(name, file, line).kind = "bridge"
+    elif verb == "addif" and values:
+        builder.draft(name, file, line).kind = "bridge"
+        for port in values:
+            builder.enslave(port, name, file, line)
+    elif verb == "stp" and len(values) == 1:
+        builder.draft(name, file, line).options["stp_state"] = int(parse_bool(values[0]))
+    elif verb in {"setfd", "sethello", "setmaxage", "setageing"} and len(values) == 1:
+        field = {"setfd": "forward_delay", "sethello": "hello_time", "setmaxage": "max_age", "setageing": "ageing_time"}
+        builder.draft(name, file, line).options[field[verb]] = ticks(values[0])
+    else:
+        return False
+    return True
+
+
+def _old_route(words: list[str]) -> StaticRoute:
+    """``route add -net 10.0.0.0 netmask 255.0.0.0 gw 192.168.1.1 dev eth0``."""
+    dst = ""
+    values: dict[str, str] = {}
+    is_host = False
+    while words:
+        word = words.pop(0)
+        if word in {"-net", "-host"}:
+            is_host = word == "-host"
+        elif word in {"gw", "netmask", "dev", "metric"} and words:
+            values[word] = words.pop(0)
+        elif not dst:
+            dst = word
+        else:
+            raise ValueError(f"'{word}' of a route is not taken")
+    gateway = parse_ip(values["gw"]) if "gw" in values else ""
+    if dst == "default":
+        dst = default_of(gateway)
+    mask = "32" if is_host else values.get("netmask")
+    return StaticRoute(dst=parse_prefix(dst, mask), gateway=gateway, metric=parse_number(values.get("metric", "0")))

@@ -1,0 +1,188 @@
+"""ifupdown: /etc/network/interfaces of Debian and its kin, in words that ifupdown and ifupdown2 both read.
+
+What neither has a word for stands as an ``up`` line with the ``ip`` command that an administrator would type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bascule.model.links import Bond, Bridge, Dummy, Vlan
+from bascule.model.values import IfName
+from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig
+from bascule.persist.formats import linkfile
+from bascule.persist.formats.values import route_words, seconds
+from bascule.persist.gaps import Gaps
+from bascule.persist.ifupdown import MAIN, SCAFFOLD
+from bascule.persist.ifupdown.parse import SECONDS
+
+NAME = "ifupdown"
+FILE = "etc/network/interfaces.d/bascule"
+
+Lines = list[str]
+
+
+def render(config: NetworkConfig) -> dict[str, str]:
+    """The files. Raises Inexpressible."""
+    gaps = Gaps(NAME)
+    gaps.check_names(config)
+    ports = config.ports()
+    stanzas = []
+    for link in config.in_order():  # links come up in the order in which they stand
+        if isinstance(link.options, Dummy):
+            gaps.add(link.name, "kind", "dummy")
+        members = [config.links[name] for name in ports.get(link.name, ())]
+        stanzas += _link(link, config, members, gaps)
+    gaps.check()
+    files = {MAIN: SCAFFOLD, FILE: _stays(config, ports) + "\n".join(stanzas)}
+    return files | linkfile.render(config)
+
+
+def _stays(config: NetworkConfig, ports: Mapping[IfName, Sequence[IfName]]) -> str:
+    """What ``ifdown -a``, and so a restart of networking.service, shall leave up: it would take the guests' bridges.
+
+    ifupdown2 takes nothing down that its files name, and calls the word an error. To it the line belongs to the
+    comment, which it continues at the backslash; ifupdown continues no comments.
+    """
+    names: set[IfName] = set()
+    below = {link.name for link in config.links.values() if link.is_bridge}
+    while below:
+        names |= below
+        links = [config.links[name] for name in below if name in config.links]
+        near = {link.parent for link in links if link.parent}
+        below = near.union(*(ports.get(link.name, ()) for link in links)) - names
+    if not names:
+        return ""
+    comment = "# a restart leaves these up, for the guests (to ifupdown2 a comment): \\"
+    return f"{comment}\nno-auto-down {' '.join(sorted(names))}\n\n"
+
+
+def _link(link: LinkConfig, config: NetworkConfig, members: list[LinkConfig], gaps: Gaps) -> Lines:
+    low = _low(link, config, members, gaps)
+    v4, v6 = link.split()
+    heads: list[tuple[str, Lines]] = []
+    gaps.check_client_id(link)
+    if link.dhcp4:
+        heads.append(("inet dhcp", []))
+    heads += [("inet static", [f"address {address}"]) for address in v4]
+    if not heads:
+        heads.append(("inet manual", []))
+    heads[0] = (heads[0][0], low + heads[0][1])
+    if link.ipv6 is Ipv6.DHCP:
+        heads.append(("inet6 dhcp", []))
+    elif link.ipv6 is Ipv6.AUTO:
+        heads.append(("inet6 manual", ["accept_ra 1"]))  # ifupdown2 has no `inet6 auto`
+    elif link.ipv6 is Ipv6.LINK_LOCAL and not v6:
+        heads.append(("inet6 manual", []))
+    ra_off = ["accept_ra 0"] if link.ipv6 is Ipv6.LINK_LOCAL else []
+    if link.is_bridge:
+        ra_off.append("dad-attempts 0")  # without carrier duplicate detection does not end, and ifup would fail
+    heads += [("inet6 static", [f"address {address}", *ra_off]) for address in v6]
+    _routes(link, heads)
+    if link.dns:
+        heads[0][1].append("dns-nameservers " + " ".join(link.dns))
+    if link.search:
+        heads[0][1].append("dns-search " + " ".join(link.search))
+    heads[0][1].extend(_hooks(link, members))
+    out = [f"auto {link.name}\n" if number == 0 and link.onboot else "" for number in range(len(heads))]
+    for number, (head, lines) in enumerate(heads):
+        out[number] += f"iface {link.name} {head}\n" + "".join(f"    {line}\n" for line in lines)
+    return out
+
+
+def _low(link: LinkConfig, config: NetworkConfig, members: list[LinkConfig], gaps: Gaps) -> Lines:
+    """What belongs to the link itself and not to an address family."""
+    options = link.options
+    names = " ".join(member.name for member in members) or "none"
+    out: Lines = []
+    if isinstance(options, Bridge):
+        out += [f"bridge-ports {names}", f"bridge-stp {'on' if options.stp_state else 'off'}"]
+        out += [
+            f"{key} {seconds(getattr(options, field))}"
+            for key, field in SECONDS.items()
+            if getattr(options, field) % 100 == 0
+            and (field == "forward_delay" or getattr(options, field) != getattr(Bridge(), field))
+        ]
+        if not options.stp_state:
+            out.append("bridge-maxwait 0")  # no guest, no carrier: do not wait for the bridge at boot
+        if options.priority != 32768:
+            out.append(f"bridge-bridgeprio {options.priority}")
+        if options.vlan_filtering:
+            out.append("bridge-vlan-aware yes")
+        if config.unmanaged:
+            out.append(f"bridge-ports-condone-regex {condone(config.unmanaged)}")
+    elif isinstance(options, Bond):
+        out += [f"bond-slaves {names}", f"bond-mode {options.mode}", f"bond-miimon {options.miimon}"]
+        for field, value in options.as_json().items():
+            if field not in {"mode", "miimon"}:
+                out.append(f"bond-{field.removeprefix('ad_').replace('_', '-')} {value}")
+    elif isinstance(options, Vlan):
+        out += [f"vlan-raw-device {link.parent}", f"vlan-id {options.id}"]
+        if link.name not in {f"{link.parent}.{options.id}", f"vlan{options.id}"}:
+            gaps.add(link.name, "name", link.name, f"a VLAN is called {link.parent}.{options.id} or vlan{options.id}")
+        if options.protocol != "802.1Q":
+            gaps.add(link.name, "protocol", options.protocol, "ifupdown2 knows it, ifupdown does not")
+    if link.mac:
+        out.append(f"hwaddress {link.mac}")
+    if link.mtu is not None:
+        out.append(f"mtu {link.mtu}")
+    return out
+
+
+def condone(patterns: tuple[str, ...]) -> str:
+    """The names as the regular expression that keeps ifupdown2 from taking the guests' taps off the bridge.
+
+    Without a backslash, at which ifupdown2 joins lines wherever it stands. Names have no other sign with a meaning.
+    """
+    return "^(" + "|".join(pattern.replace(".", "[.]").replace("*", ".*") for pattern in patterns) + ")$"
+
+
+def _routes(link: LinkConfig, heads: list[tuple[str, Lines]]) -> None:
+    """A gateway stands with the first address of its family; everything else is an ``up`` line of its last stanza."""
+    said: set[bool] = set()
+    for route in link.routes:
+        family = "inet6" if route.is_ipv6 else "inet"
+        static = next((lines for head, lines in heads if head == f"{family} static"), None)
+        if route.is_plain_default and static is not None and route.is_ipv6 not in said:
+            said.add(route.is_ipv6)
+            static.append(f"gateway {route.gateway}")
+            continue
+        mine = [lines for head, lines in heads if head.startswith(f"{family} ")]
+        ip = "ip -6" if route.is_ipv6 else "ip"
+        (mine or [heads[-1][1]])[-1].append(f"up {ip} route add {route_words(route, link.name)}")
+
+
+def _hooks(link: LinkConfig, members: list[LinkConfig]) -> Lines:
+    """What there is no word for, as commands."""
+    out: Lines = []
+    options, default = link.options, Bridge()
+    if isinstance(options, Bridge):
+        words = []
+        for field in (*SECONDS.values(), "vlan_default_pvid", "mcast_snooping", "mcast_querier"):
+            value = getattr(options, field)
+            if value != getattr(default, field) and (field not in SECONDS.values() or value % 100):
+                words += [field, str(value)]
+        if words:
+            out.append(f"up ip link set dev {link.name} type bridge {' '.join(words)}")
+        for member in members:
+            if member.port is not None:
+                out.append(f"up ip link set dev {member.name} type bridge_slave {' '.join(member.port.arguments())}")
+            out += _vlans(member, "")
+        out += _vlans(link, " self")
+    if link.ipv6 is Ipv6.OFF:
+        out.append("ipv6-addrgen off")  # ifupdown2 would set it on again whenever it reloads; ifupdown passes over it
+        if link.options.kind:  # it does not exist before it is up
+            out.append(f"up ip link set dev {link.name} addrgenmode none")
+            out.append(f"up ip -6 address flush dev {link.name} scope link")
+        else:
+            out.append(f"pre-up ip link set dev {link.name} addrgenmode none")
+    return out
+
+
+def _vlans(link: LinkConfig, suffix: str) -> Lines:
+    out = []
+    for vlan in link.vlans:
+        span = str(vlan.first) if vlan.first == vlan.last else f"{vlan.first}-{vlan.last}"
+        flags = " pvid" * vlan.pvid + " untagged" * vlan.untagged
+        out.append(f"up bridge vlan add dev {link.name} vid {span}{flags}{suffix}")
+    return out

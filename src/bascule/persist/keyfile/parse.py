@@ -1,0 +1,347 @@
+"""Reading NetworkManager's profiles as they are found: old and new words, masters by name, UUID or id."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from msgspec.structs import replace
+
+from bascule.model.dhcp.identity import ClientId
+from bascule.model.state import PortVlans
+from bascule.model.values import IfName, Mac, parse_mac, parse_vid
+from bascule.persist.builder import Builder, Draft
+from bascule.persist.config import Ipv6, StaticRoute
+from bascule.persist.formats import ini, linkfile
+from bascule.persist.formats.bonding import parse_bond_option
+from bascule.persist.formats.ini import Section
+from bascule.persist.formats.values import (
+    default_of,
+    parse_address,
+    parse_bool,
+    parse_ip,
+    parse_mtu,
+    parse_number,
+    parse_prefix,
+    parse_table,
+    words,
+)
+from bascule.persist.keyfile import FOLDER, nmconf
+from bascule.persist.parsed import Files, Hardware, Parsed
+
+TIMES = {  # field of a bridge: key, its bounds and NetworkManager's default, all in seconds (nm-setting-bridge.c)
+    "forward_delay": ("forward-delay", 0, 30, 15),
+    "hello_time": ("hello-time", 0, 10, 2),
+    "max_age": ("max-age", 0, 40, 20),
+    "ageing_time": ("ageing-time", 0, 1_000_000, 300),
+}
+
+TYPES = {"ethernet": "", "802-3-ethernet": "", "bridge": "bridge", "bond": "bond", "vlan": "vlan", "dummy": "dummy"}
+
+SILENT = words(
+    # keys that do not change what the network is
+    """
+    id uuid type interface-name timestamp permissions autoconnect-slaves autoconnect-ports
+    autoconnect-priority autoconnect-retries read-only stable-id lldp llmnr mdns flags may-fail addr-gen-mode
+    ip6-privacy mac-address-blacklist mac-address-denylist wait-device-timeout dhcp-timeout ra-timeout
+    auto-negotiate interface-name-match generate-mac-address-mask multi-connect
+    """
+)
+SILENT_SECTIONS = {"proxy", "user", "ipv4-options"}
+
+
+def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
+    """The meaning of the files."""
+    builder = Builder()
+    names = {mac: name for name, mac in (hardware or {}).items() if mac}
+    profiles: list[tuple[str, dict[str, Section]]] = []
+    called: dict[str, str] = {}  # UUID or id of a profile: the name of its link
+    for path in sorted(path for path in files if path.startswith(f"{FOLDER}/")):
+        if path.endswith(("~", ".bak", ".rpmsave", ".swp")):
+            builder.left.add(path, 0, "", "passed over, as NetworkManager does with such a name")
+            continue
+        sections = _merged(path, files[path], builder)
+        if "connection" not in sections:
+            builder.left.add(path, 0, "", "no [connection]: not a profile")
+            continue
+        profiles.append((path, sections))
+        connection = sections["connection"]
+        link = connection.get("interface-name")
+        if link:
+            called |= {key: link for key in (connection.get("uuid"), connection.get("id")) if key}
+    for path, sections in profiles:
+        _Reader(builder, path, sections, called, names).read()
+    linkfile.parse(files, builder)
+    builder.unmanaged += nmconf.parse(files, builder.left)
+    return builder.finish()
+
+
+def _merged(path: str, text: str, builder: Builder) -> dict[str, Section]:
+    """GLib takes a section that comes twice as one."""
+    found: dict[str, Section] = {}
+    for section in ini.read(path, text, builder.left):
+        name = {"802-3-ethernet": "ethernet"}.get(section.name, section.name)
+        found.setdefault(name, Section(name, section.line)).items.extend(section.items)
+    return found
+
+
+class _Reader:
+    """One profile."""
+
+    def __init__(
+        self,
+        builder: Builder,
+        path: str,
+        sections: dict[str, Section],
+        called: dict[str, str],
+        names: dict[Mac, IfName],
+    ) -> None:
+        self.builder = builder
+        self.path = path
+        self.sections = sections
+        self.called = called
+        self.names = names
+        self.taken: set[tuple[str, str]] = set()
+
+    def leave(self, section: str, key: str, why: str) -> None:
+        found = self.sections[section]
+        line = next((item.line for item in reversed(found.items) if item.key == key), found.line)
+        self.taken.add((section, key))
+        self.builder.left.add(self.path, line, f"[{section}] {key}={found.get(key)}", why)
+
+    def value(self, section: str, key: str) -> str:
+        self.taken.add((section, key))
+        return self.sections[section].get(key).strip() if section in self.sections else ""
+
+    def take(self, section: str, key: str, parse: Any) -> Any:
+        text = self.value(section, key)
+        if not text:
+            return None
+        try:
+            return parse(text)
+        except ValueError as wrong:
+            self.leave(section, key, str(wrong))
+            return None
+
+    def read(self) -> None:
+        kind = self.value("connection", "type")
+        if kind not in TYPES:
+            self.leave("connection", "type", "links of this type are not taken")
+            return
+        pin = self.take("ethernet", "mac-address", parse_mac)
+        name = self.value("connection", "interface-name") or self.names.get(pin, "")
+        if not name:
+            self.leave("connection", "id", "no interface-name, and its MAC is not among the known NICs")
+            return
+        try:
+            draft = self.builder.draft(name, self.path, self.sections["connection"].line)
+        except ValueError as wrong:
+            self.leave("connection", "interface-name", str(wrong))
+            return
+        if draft.file != self.path:
+            self.builder.left.add(self.path, 0, name, f"another profile of it stands in {draft.file}")
+            return
+        draft.kind = TYPES[kind]
+        if pin is not None and draft.kind:
+            self.leave("ethernet", "mac-address", "only hardware is known by its MAC")
+        elif pin is not None:
+            draft.pin_mac = pin
+        draft.mac = self.take("ethernet", "cloned-mac-address", parse_mac) or self.take(
+            "bridge", "mac-address", parse_mac
+        )
+        draft.mtu = self.take("ethernet", "mtu", lambda text: parse_mtu(text) if text != "0" else None)
+        onboot = self.take("connection", "autoconnect", parse_bool)
+        draft.onboot = True if onboot is None else onboot
+        self._master(draft)
+        self._own(draft)
+        self._port(draft)
+        if "ipv4" in self.sections:
+            self._family(draft, "ipv4")
+        elif draft.master is None:
+            draft.dhcp4 = True  # NetworkManager's default is method=auto
+        if "ipv6" in self.sections:
+            self._family(draft, "ipv6")
+        elif draft.master is None:
+            draft.ipv6 = Ipv6.AUTO
+        self._rest()
+
+    def _master(self, draft: Draft) -> None:
+        for key in ("master", "controller"):
+            master = self.value("connection", key)
+            if master:
+                self.builder.enslave(draft.name, self.called.get(master, master), self.path, draft.line)
+        for key in ("slave-type", "port-type"):
+            kind = self.value("connection", key)
+            if kind not in {"", "bridge", "bond"}:
+                self.leave("connection", key, "such a port is not taken")
+                draft.master = None
+
+    def _own(self, draft: Draft) -> None:
+        if draft.kind == "bridge":
+            self._bridge(draft)
+        elif draft.kind == "bond":
+            self._bond(draft)
+        elif draft.kind == "vlan":
+            parent = self.value("vlan", "parent")
+            draft.parent = IfName(self.called.get(parent, parent)) or None
+            vid = self.take("vlan", "id", parse_vid)
+            if vid is not None:
+                draft.options["id"] = vid
+            protocol = self.value("vlan", "protocol")
+            if protocol:
+                draft.options["protocol"] = {"802.1q": "802.1Q"}.get(protocol.lower(), protocol)
+
+    def _bridge(self, draft: Draft) -> None:
+        stp = self.take("bridge", "stp", parse_bool)
+        draft.options["stp_state"] = int(stp is not False)
+        for name, (key, _, high, default) in TIMES.items():
+            value = self.take("bridge", key, lambda text, high=high: parse_number(text, 0, high))
+            draft.options[name] = 100 * (default if value is None else value)
+        for key, field, parse in (
+            ("priority", "priority", lambda text: parse_number(text, 0, 65535)),
+            ("multicast-snooping", "mcast_snooping", lambda text: int(parse_bool(text))),
+            ("multicast-querier", "mcast_querier", lambda text: int(parse_bool(text))),
+            ("vlan-filtering", "vlan_filtering", lambda text: int(parse_bool(text))),
+            ("vlan-default-pvid", "vlan_default_pvid", lambda text: parse_number(text, 0, 4094)),
+        ):
+            value = self.take("bridge", key, parse)
+            if value is not None:
+                draft.options[field] = value
+        draft.vlans += self.take("bridge", "vlans", parse_vlans) or []
+
+    def _bond(self, draft: Draft) -> None:
+        section = self.sections.get("bond", Section("bond", 0))
+        draft.options["miimon"] = 100  # what NetworkManager sets where neither miimon nor arp_interval is given
+        for item in section.items:
+            words = item.value.split(",") if item.key == "options" else [f"{item.key}={item.value}"]
+            self.taken.add(("bond", item.key))
+            for word in words:
+                key, _, text = word.partition("=")
+                try:
+                    field, value = parse_bond_option(key.strip(), text.strip())
+                    draft.options[field] = value
+                except ValueError as wrong:
+                    self.builder.left.add(self.path, item.line, f"[bond] {word}", str(wrong))
+
+    def _port(self, draft: Draft) -> None:
+        for key, field, parse in (
+            ("priority", "priority", lambda text: parse_number(text, 0, 63)),
+            ("path-cost", "cost", lambda text: parse_number(text, 0, 65535)),
+            ("hairpin-mode", "hairpin", parse_bool),
+        ):
+            value = self.take("bridge-port", key, parse)
+            if value is not None:
+                draft.port[field] = value
+        draft.vlans += self.take("bridge-port", "vlans", parse_vlans) or []
+
+    def _family(self, draft: Draft, family: str) -> None:
+        method = self.value(family, "method") or "auto"
+        if family == "ipv4":
+            draft.dhcp4 = method == "auto"
+        else:
+            modes = {"auto": Ipv6.AUTO, "dhcp": Ipv6.DHCP, "link-local": Ipv6.LINK_LOCAL, "manual": Ipv6.LINK_LOCAL}
+            draft.ipv6 = modes.get(method, Ipv6.OFF)
+        known = {"auto", "manual", "disabled", "ignore", *(("dhcp", "link-local") if family == "ipv6" else ())}
+        if method not in known:
+            self.leave(family, "method", "this method is not taken")
+        for item in self.sections[family].items:
+            if re.fullmatch(r"address(es)?[0-9]*", item.key):
+                self._addresses(draft, family, item)
+            elif re.fullmatch(r"routes?[0-9]*", item.key):
+                self._route(draft, family, item)
+        gateway = self.take(family, "gateway", parse_ip)
+        if gateway is not None and gateway not in {"0.0.0.0", "::"}:
+            draft.routes.append(StaticRoute(dst=default_of(gateway), gateway=gateway))
+        for server in _list(self.value(family, "dns")):
+            try:
+                draft.dns.append(parse_ip(server))
+            except ValueError as wrong:
+                self.leave(family, "dns", str(wrong))
+        draft.search += _list(self.value(family, "dns-search"))
+        self._client_id(draft, family)
+        for key in ("ignore-auto-routes", "ignore-auto-dns", "never-default"):
+            if self.value(family, key) == "true" and (draft.dhcp4 if family == "ipv4" else draft.ipv6 is Ipv6.AUTO):
+                self.leave(family, key, "what to take of a lease is not taken over")
+
+    def _client_id(self, draft: Draft, family: str) -> None:
+        """Who the link is to its DHCP server, as far as it is told without the link's name and connection."""
+        section = self.sections[family]
+        said, text = draft.client_id, section.get("dhcp-client-id").strip()
+        iaid = section.get("dhcp-iaid").strip()
+        if iaid.isdigit() and draft.dhcp4:
+            number = self.take(family, "dhcp-iaid", parse_number)
+            said = said if number is None else replace(said, iaid=number)
+        if family == "ipv4" and (text == "mac" or (text == "duid" and said.iaid is not None)):
+            self.taken.add((family, "dhcp-client-id"))
+            said = replace(said, by_mac=text == "mac")
+        elif family == "ipv4" and (whole := ClientId.of(text)) is not None and not whole.by_mac:
+            self.taken.add((family, "dhcp-client-id"))
+            said = whole
+        draft.client_id = said
+
+    def _addresses(self, draft: Draft, family: str, item: ini.Item) -> None:
+        """``address1=192.168.1.10/24,192.168.1.1``: the gateway behind the comma is the old way."""
+        self.taken.add((family, item.key))
+        for text in filter(None, item.value.split(";")):
+            parts = re.split(r"[,\s]+", text.strip())
+            try:
+                draft.addresses.append(parse_address(parts[0], "24" if family == "ipv4" else "64"))
+                if len(parts) > 1 and parts[1] not in {"0.0.0.0", "::", ""}:
+                    gateway = parse_ip(parts[1])
+                    draft.routes.append(StaticRoute(dst=default_of(gateway), gateway=gateway))
+            except ValueError as wrong:
+                self.builder.left.add(self.path, item.line, f"[{family}] {item.key}={item.value}", str(wrong))
+
+    def _route(self, draft: Draft, family: str, item: ini.Item) -> None:
+        self.taken |= {(family, item.key), (family, f"{item.key}_options")}
+        extra: dict[str, str] = {}
+        for word in _list(self.sections[family].get(f"{item.key}_options").replace(",", ";")):
+            key, _, text = word.partition("=")
+            extra[key.strip()] = text.strip()
+        parts = [part.strip() for part in item.value.rstrip(";").split(",")]
+        try:
+            unknown = set(extra) - {"table", "src", "onlink"}
+            if unknown:
+                raise ValueError(f"the route's option '{min(unknown)}' is not taken")
+            gateway = parse_ip(parts[1]) if len(parts) > 1 and parts[1] else ""
+            draft.routes.append(
+                StaticRoute(
+                    dst=parse_prefix(parts[0]),
+                    gateway="" if gateway in {"0.0.0.0", "::"} else gateway,
+                    metric=parse_number(parts[2]) if len(parts) > 2 and parts[2] else 0,
+                    table=parse_table(extra.get("table", "main")),
+                    prefsrc=parse_ip(extra["src"]) if "src" in extra else "",
+                    onlink=parse_bool(extra.get("onlink", "no")),
+                )
+            )
+        except ValueError as wrong:
+            self.builder.left.add(self.path, item.line, f"[{family}] {item.key}={item.value}", str(wrong))
+
+    def _rest(self) -> None:
+        for section in self.sections.values():
+            if section.name in SILENT_SECTIONS:
+                continue
+            for item in section.items:
+                if item.key not in SILENT and (section.name, item.key) not in self.taken:
+                    self.builder.left.add(
+                        self.path, item.line, f"[{section.name}] {item.key}={item.value}", "not taken"
+                    )
+
+
+def _list(text: str) -> list[str]:
+    return [word.strip() for word in text.split(";") if word.strip()]
+
+
+def parse_vlans(text: str) -> list[PortVlans]:
+    """``10 pvid untagged, 20-29``."""
+    found = []
+    for part in text.replace(";", ",").split(","):
+        words = part.split()
+        if not words:
+            continue
+        first, dash, last = words[0].partition("-")
+        low, high = parse_vid(first), parse_vid(last) if dash else parse_vid(first)
+        if low > high or set(words[1:]) - {"pvid", "untagged"}:
+            raise ValueError(f"'{part.strip()}' is not a range of VLANs")
+        found.append(PortVlans(first=low, last=high, pvid="pvid" in words, untagged="untagged" in words))
+    return found

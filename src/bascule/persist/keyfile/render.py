@@ -1,0 +1,207 @@
+"""keyfile: NetworkManager's own profiles (nm-settings-keyfile(5), nm-settings(5)).
+
+Two defaults of NetworkManager differ from the kernel's and are always written down: a bridge has STP on, and a
+profile of a bridge or bond does not start its ports.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+from bascule.model.dhcp.identity import ClientId, colons
+from bascule.model.links import Bond, Bridge, Dummy, Vlan
+from bascule.model.state import PortVlans
+from bascule.persist.config import MAIN_TABLE, Ipv6, LinkConfig, NetworkConfig, StaticRoute
+from bascule.persist.formats import ini, linkfile
+from bascule.persist.gaps import Gaps
+from bascule.persist.keyfile import FOLDER, nmconf
+from bascule.persist.keyfile.parse import TIMES
+
+NAME = "keyfile"
+
+NAMESPACE = uuid.UUID("6f3c1b0e-0f1c-5d55-9d2e-626173637565")
+PORT_WORDS = {"priority": "priority", "cost": "path-cost", "hairpin": "hairpin-mode"}
+
+Items = list[tuple[str, str]]
+
+
+def render(config: NetworkConfig) -> dict[str, str]:
+    """The files. Raises Inexpressible."""
+    gaps = Gaps(NAME)
+    gaps.check_names(config)
+    files = {path_of(link.name): _link(link, config, gaps) for link in config.links.values()}
+    gaps.check()
+    return files | linkfile.render(config) | nmconf.render(config) | nmconf.quiet(config)
+
+
+def path_of(name: str) -> str:
+    """The file of a link's profile."""
+    return f"{FOLDER}/{name}.nmconnection"
+
+
+def profile_uuid(name: str) -> str:
+    """The same for one link for ever, so that a profile that is written anew stays the same one."""
+    return str(uuid.uuid5(NAMESPACE, name))
+
+
+def _link(link: LinkConfig, config: NetworkConfig, gaps: Gaps) -> str:
+    options = link.options
+    kind = options.kind or "ethernet"
+    head: Items = [("id", link.name), ("uuid", profile_uuid(link.name)), ("type", kind)]
+    head.append(("interface-name", link.name))
+    if not link.onboot:
+        head.append(("autoconnect", "false"))
+    own: Items = []
+    # no autoconnect-slaves: a port comes up by itself, and with it twice at boot, where 1.42 then loses a bond
+    if isinstance(options, Bridge):
+        own = _bridge(link, options, gaps)
+    elif isinstance(options, Bond):
+        own = _bond(options)
+    elif isinstance(options, Vlan):
+        own = [("flags", "1"), ("id", str(options.id)), ("parent", str(link.parent))]
+        if options.protocol != "802.1Q":
+            own.append(("protocol", options.protocol))
+    elif not isinstance(options, Dummy) and kind != "ethernet":
+        gaps.add(link.name, "kind", kind)
+    sections: list[tuple[str, Items]] = [("connection", head)]
+    if kind != "ethernet":
+        sections.append((kind, own))
+    sections.append(("ethernet", _ethernet(link)))
+    if link.master is not None:
+        master = config.links.get(link.master)
+        head += [("master", link.master), ("slave-type", master.options.kind if master else "bridge")]
+        sections.append(("bridge-port", _port(link, gaps)))
+    else:
+        v4, v6 = _ip(link, gaps)
+        sections += [("ipv4", v4), ("ipv6", v6)]
+    return ini.write(sections)
+
+
+def _ethernet(link: LinkConfig) -> Items:
+    out: Items = []
+    if link.mac:
+        out.append(("cloned-mac-address", link.mac))
+    if link.pin_mac:
+        out.append(("mac-address", link.pin_mac))
+    if link.mtu is not None:
+        out.append(("mtu", str(link.mtu)))
+    return out
+
+
+def _bridge(link: LinkConfig, options: Bridge, gaps: Gaps) -> Items:
+    out: Items = [("stp", "true" if options.stp_state else "false")]
+    for name, (key, low, high, default) in TIMES.items():
+        value = getattr(options, name)
+        whole, rest = divmod(value, 100)
+        if rest or not low <= whole <= high:
+            gaps.add(link.name, name, f"{value / 100:g} s", f"whole seconds from {low} to {high}")
+        if whole != default:
+            out.append((key, str(whole)))
+    if options.priority != 32768:
+        out.append(("priority", str(options.priority)))
+    if not options.mcast_snooping:
+        out.append(("multicast-snooping", "false"))
+    if options.mcast_querier:
+        out.append(("multicast-querier", "true"))
+    if options.vlan_filtering:
+        out.append(("vlan-filtering", "true"))
+    if options.vlan_default_pvid != 1:
+        out.append(("vlan-default-pvid", str(options.vlan_default_pvid)))
+    return [*out, ("vlans", vlan_words(link.vlans))] if link.vlans else out
+
+
+def _bond(options: Bond) -> Items:
+    out: Items = [("mode", options.mode), ("miimon", str(options.miimon))]
+    out += [(key, str(getattr(options, key))) for key in ("updelay", "downdelay") if getattr(options, key)]
+    if options.xmit_hash_policy != "layer2":
+        out.append(("xmit_hash_policy", options.xmit_hash_policy))
+    if options.ad_lacp_rate != "slow":
+        out.append(("lacp_rate", options.ad_lacp_rate))
+    return out
+
+
+def _port(link: LinkConfig, gaps: Gaps) -> Items:
+    out: Items = []
+    for key, value in link.port.as_json().items() if link.port else ():
+        if key not in PORT_WORDS:
+            gaps.add(link.name, key, value)
+        else:
+            out.append((PORT_WORDS[key], str(value).lower()))
+    return [*out, ("vlans", vlan_words(link.vlans))] if link.vlans else out
+
+
+def vlan_words(vlans: tuple[PortVlans, ...]) -> str:
+    """As ``bridge-port.vlans`` has them: ``10 pvid untagged, 20-29``."""
+    words = []
+    for vlan in vlans:
+        text = f"{vlan.first}-{vlan.last}" if vlan.last != vlan.first else str(vlan.first)
+        words.append(text + " pvid" * vlan.pvid + " untagged" * vlan.untagged)
+    return ", ".join(words)
+
+
+def _ip(link: LinkConfig, gaps: Gaps) -> tuple[Items, Items]:
+    v4, v6 = link.split()
+    method4 = "auto" if link.dhcp4 else "manual" if v4 else "disabled"
+    method6 = {Ipv6.OFF: "disabled", Ipv6.LINK_LOCAL: "manual" if v6 else "link-local"}.get(link.ipv6, str(link.ipv6))
+    families = []
+    for method, addresses, ipv6 in ((method4, v4, False), (method6, v6, True)):
+        items: Items = [("method", method)]
+        if link.client_id and method in {"auto", "dhcp"}:
+            items += _client_id(link, link.client_id, gaps, ipv6=ipv6)
+        items += [(f"address{number}", address) for number, address in enumerate(addresses, 1)]
+        routes = [route for route in link.routes if route.is_ipv6 == ipv6]
+        servers = [server for server in link.dns if (":" in server) == ipv6]
+        if method == "disabled":
+            for route in routes:
+                gaps.add(link.name, "route", route.dst, f"the link speaks no {'IPv6' if ipv6 else 'IPv4'}")
+        if method in {"disabled", "link-local"}:
+            for server in servers:
+                gaps.add(link.name, "dns", server, f"the link has no {'IPv6' if ipv6 else 'IPv4'} address")
+        if servers:
+            items.append(("dns", ";".join(servers) + ";"))
+        families.append(items + _routes(routes, gateway=method == "manual"))
+    if link.search:
+        if method4 == "disabled" and method6 in {"disabled", "link-local"}:
+            gaps.add(link.name, "search", " ".join(link.search), "the link has no address")
+        families[0 if method4 != "disabled" else 1].append(("dns-search", ";".join(link.search) + ";"))
+    return families[0], families[1]
+
+
+def _client_id(link: LinkConfig, said: ClientId, gaps: Gaps, *, ipv6: bool) -> Items:
+    """Who it is to its server (nm-settings(5)): left alone, the MAC for DHCPv4, for DHCPv6 an IAID of the link's name.
+
+    ``duid`` of dhcp-client-id is put together from dhcp-iaid and the machine's DUID.
+    """
+    out: Items = []
+    if said.iaid is None and said.duid:
+        gaps.add(link.name, "DHCP client identifier", said, "a DUID stands together with an IAID")
+    if not ipv6 and (said.by_mac or said.iaid is not None):
+        out.append(("dhcp-client-id", "mac" if said.by_mac else colons(said.identifier) or "duid"))
+    return [*out, ("dhcp-iaid", str(said.iaid))] if said.iaid is not None else out
+
+
+def _routes(routes: list[StaticRoute], *, gateway: bool) -> Items:
+    out: Items = []
+    number = 0
+    for route in routes:
+        if gateway and route.is_plain_default:
+            out.append(("gateway", route.gateway))
+            gateway = False
+            continue
+        number += 1
+        words = [route.dst]
+        if route.gateway or route.metric:
+            words.append(route.gateway or ("::" if route.is_ipv6 else "0.0.0.0"))
+        if route.metric:
+            words.append(str(route.metric))
+        out.append((f"route{number}", ",".join(words)))
+        extra = []
+        if route.table != MAIN_TABLE:
+            extra.append(f"table={route.table}")
+        if route.prefsrc:
+            extra.append(f"src={route.prefsrc}")
+        if route.onlink:
+            extra.append("onlink=true")
+        if extra:
+            out.append((f"route{number}_options", ",".join(extra)))
+    return out

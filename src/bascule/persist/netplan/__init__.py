@@ -1,0 +1,26 @@
+"""netplan: YAML below /etc/netplan for networkd (netplan-yaml.md)."""
+
+from __future__ import annotations
+
+from bascule.persist.dialect import Dialect
+from bascule.persist.formats import LINK_FILES
+
+FOLDER = "etc/netplan"
+_UNITS = "etc/systemd/network"
+
+DIALECT = Dialect(
+    name="netplan",
+    reads=(
+        f"{FOLDER}/*.yaml",
+        f"{_UNITS}/*-bascule-unmanaged.network",
+        f"{_UNITS}/10-netplan-*.netdev.d/*.conf",
+        f"{_UNITS}/10-netplan-*.network.d/*.conf",
+        *LINK_FILES,
+    ),
+    own=(f"{FOLDER}/*.yaml",),
+    files=f"`/{FOLDER}/60-bascule.yaml`, drop-ins for networkd",
+    readers="netplan with networkd",
+    notes="""\
+What it has no word for (multicast snooping, VLAN filtering, most port options) stands in drop-ins beside
+  the units that it generates, `/etc/systemd/network/10-netplan-NAME.netdev.d/`. They need the renderer networkd.""",
+)

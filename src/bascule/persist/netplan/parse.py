@@ -1,0 +1,457 @@
+"""Reading netplan's files as netplan does: in the order of their names, mappings merged, lists joined."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import Any
+
+import yaml
+from msgspec.structs import replace
+
+from bascule.model.values import IfName, parse_ifname, parse_mac, parse_vid
+from bascule.persist.builder import Builder, Draft
+from bascule.persist.config import Ipv6, StaticRoute
+from bascule.persist.formats import linkfile
+from bascule.persist.formats.bonding import parse_bond_option
+from bascule.persist.formats.ini import read
+from bascule.persist.formats.values import (
+    default_of,
+    parse_address,
+    parse_bool,
+    parse_ip,
+    parse_mtu,
+    parse_number,
+    parse_prefix,
+    parse_table,
+    words,
+)
+from bascule.persist.netplan import FOLDER
+from bascule.persist.networkd import FOLDER as UNITS
+from bascule.persist.networkd.parse import Reader
+from bascule.persist.networkd.words import (
+    DHCP4,
+    FLAG_FIELD,
+    parse_bridge_vlan,
+    put_client_id,
+    span_ms,
+    span_ticks,
+)
+from bascule.persist.parsed import Files, Hardware, Parsed
+
+UNIT = "10-netplan-"  # how netplan calls what it generates for networkd
+DROPIN = "50-bascule.conf"
+
+KINDS = {"ethernets": "", "bridges": "bridge", "bonds": "bond", "vlans": "vlan", "dummy-devices": "dummy"}
+BRIDGE = {
+    "ageing-time": "ageing_time",
+    "aging-time": "ageing_time",
+    "forward-delay": "forward_delay",
+    "hello-time": "hello_time",
+    "max-age": "max_age",
+}
+BOND = {
+    "mode": "mode",
+    "mii-monitor-interval": "miimon",
+    "up-delay": "updelay",
+    "down-delay": "downdelay",
+    "transmit-hash-policy": "xmit_hash_policy",
+    "lacp-rate": "ad_lacp_rate",
+}
+SILENT = words(
+    """
+    renderer optional critical optional-addresses ignore-carrier ipv6-privacy emit-lldp match set-name
+    ipv6-address-generation ipv6-mtu interfaces
+    """
+)
+
+DEEPEST = 40  # levels of nesting; a netplan file has seven
+
+Node = yaml.Node
+
+
+def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
+    """The meaning of the files."""
+    builder = Builder()
+    documents = []
+    for path in sorted(path for path in files if path.startswith(f"{FOLDER}/") and path.endswith((".yaml", ".yml"))):
+        network = _network(path, files[path], builder)
+        if network is not None:
+            documents.append((path, network))
+    reader = _Reader(builder, hardware or {})
+    for path, network in documents:
+        reader.names(path, network)
+    for path, network in documents:
+        reader.read(path, network)
+    reader.enslave()
+    for draft in builder.drafts.values():
+        reader.settle(draft)
+    linkfile.parse(files, builder)
+    _dropins(files, builder)
+    return builder.finish()
+
+
+def _network(path: str, text: str, builder: Builder) -> yaml.MappingNode | None:
+    """The mapping under ``network:``."""
+    loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+    try:
+        _check_depth(text)
+        root = yaml.compose(text, Loader=loader)
+    except ValueError as wrong:
+        builder.left.add(path, 0, "", str(wrong))
+        return None
+    except yaml.MarkedYAMLError as wrong:
+        line = wrong.problem_mark.line + 1 if wrong.problem_mark else 0
+        builder.left.add(path, line, "", f"not YAML: {wrong.problem or wrong.context}")
+        return None
+    except yaml.YAMLError as wrong:
+        builder.left.add(path, 0, "", f"not YAML: {str(wrong).splitlines()[0]}")
+        return None
+    if root is not None and not isinstance(root, yaml.MappingNode):
+        builder.left.add(path, 1, "", "not a mapping with 'network:'")
+    for key, value in pairs(root):
+        if key.value == "network" and isinstance(value, yaml.MappingNode):
+            return value
+        builder.left.add(path, key.start_mark.line + 1, str(key.value), "only 'network:' is taken")
+    return None
+
+
+def _check_depth(text: str) -> None:
+    """Libyaml's composer recurses in C: what is nested absurdly must not reach it."""
+    depth = deepest = 0
+    for bracket in re.findall(r"[\[{}\]]", text):
+        depth = depth + 1 if bracket in "[{" else max(0, depth - 1)
+        deepest = max(deepest, depth)
+    if deepest > DEEPEST or re.search(r"(?:[-?:][ \t]+){20}|^[ ]{200}", text, re.MULTILINE):
+        raise ValueError("nested too deeply for a configuration")
+
+
+def pairs(node: Node | None) -> list[tuple[yaml.ScalarNode, Node]]:
+    """The entries of a mapping whose keys are scalars; nothing for another node."""
+    if not isinstance(node, yaml.MappingNode):
+        return []
+    return [(key, value) for key, value in node.value if isinstance(key, yaml.ScalarNode)]
+
+
+def text_of(node: Node) -> str:
+    """A scalar's text."""
+    if not isinstance(node, yaml.ScalarNode):
+        raise ValueError("a single value is expected")
+    return str(node.value)
+
+
+def texts_of(node: Node) -> list[str]:
+    """A list of scalars."""
+    if not isinstance(node, yaml.SequenceNode):
+        raise ValueError("a list is expected")
+    return [text_of(item) for item in node.value]
+
+
+class _Reader:
+    """All files, onto the same drafts."""
+
+    def __init__(self, builder: Builder, hardware: Hardware) -> None:
+        self.builder = builder
+        self.hardware = hardware
+        self.called: dict[str, list[str]] = {}  # netplan's ids and the links that they stand for
+        self.matched: dict[str, dict[str, Node]] = {}
+        self.members: list[tuple[str, str, str, int]] = []
+        self.local: dict[str, bool] = {}
+        self.accept: dict[str, bool] = {}
+        self.dhcp6: set[str] = set()
+        self.manager: dict[str, str] = {}
+        self.renderer = "networkd"
+        self.stp: dict[str, bool | None] = {}
+
+    def leave(self, path: str, node: Node, text: str, why: str) -> None:
+        self.builder.left.add(path, node.start_mark.line + 1, text, why)
+
+    def names(self, path: str, network: yaml.MappingNode) -> None:
+        """Which links the ids stand for: the id itself, ``set-name``, or the known NICs that ``match`` fits."""
+        for group, definitions in pairs(network):
+            if group.value == "renderer" and isinstance(definitions, yaml.ScalarNode):
+                self.renderer = definitions.value
+            if group.value not in KINDS:
+                continue
+            for name, body in pairs(definitions):
+                ident = str(name.value)
+                keys = {str(key.value): value for key, value in pairs(body)}
+                known = self.matched.setdefault(ident, {})
+                known.update({key: keys[key] for key in ("match", "set-name") if key in keys})
+                self.called[ident] = self._names(ident, known) if known else [ident]
+
+    def _names(self, ident: str, known: dict[str, Node]) -> list[str]:
+        if isinstance(known.get("set-name"), yaml.ScalarNode):
+            return [str(known["set-name"].value)]
+        if "match" not in known:
+            return [ident]
+        wanted = {str(key.value): str(value.value) for key, value in pairs(known["match"])}
+        fits: list[str] = []
+        for nic, mac in self.hardware.items():
+            by_name = fnmatchcase(nic, wanted.get("name", "*"))
+            by_mac = "macaddress" not in wanted or (mac is not None and mac == wanted["macaddress"].lower())
+            if wanted and by_name and by_mac:
+                fits.append(nic)
+        if not fits and set(wanted) == {"name"} and not set(wanted["name"]) & set("*?["):
+            fits.append(wanted["name"])
+        return fits
+
+    def read(self, path: str, network: yaml.MappingNode) -> None:
+        """One file."""
+        for group, definitions in pairs(network):
+            if group.value in KINDS:
+                for name, body in pairs(definitions):
+                    self._definition(path, KINDS[group.value], name, body)
+            elif group.value not in {"version", "renderer"}:
+                self.leave(path, group, str(group.value), "such links are not taken")
+
+    def _definition(self, path: str, kind: str, ident: yaml.ScalarNode, body: Node) -> None:
+        names = self.called[str(ident.value)]
+        if not names:
+            self.leave(path, ident, str(ident.value), "its match fits no known NIC, and it has no set-name")
+        for name in names:
+            try:
+                draft = self.builder.draft(name, path, ident.start_mark.line + 1)
+            except ValueError as wrong:
+                self.leave(path, ident, name, str(wrong))
+                continue
+            if draft.kind and draft.kind != kind:
+                self.leave(path, ident, name, f"it is a {draft.kind} already")
+                continue
+            draft.kind = kind
+            for key, value in pairs(body):
+                try:
+                    self._key(path, draft, str(key.value), value)
+                except ValueError as wrong:
+                    shown = value.value if isinstance(value, yaml.ScalarNode) else ""
+                    self.leave(path, key, f"{draft.name}: {key.value}: {shown}".rstrip(": "), str(wrong))
+
+    def _key(self, path: str, draft: Draft, key: str, node: Node) -> None:
+        simple = _SIMPLE.get(key)
+        if simple is not None:
+            simple(draft, text_of(node))
+        elif key == "interfaces":
+            for item in texts_of(node):
+                self.members.append((item, draft.name, path, node.start_mark.line + 1))
+        elif key == "parameters":
+            self._parameters(path, draft, node)
+        elif key == "match":
+            for word, value in pairs(node):
+                if word.value == "macaddress":
+                    draft.pin_mac = parse_mac(text_of(value))
+        elif key == "renderer":
+            self.manager[draft.name] = text_of(node)
+        elif key == "addresses":
+            self._addresses(draft, node)
+        elif key == "routes":
+            self._routes(path, draft, node)
+        elif key == "nameservers":
+            self._nameservers(draft, node)
+        elif key == "dhcp6":
+            (self.dhcp6.add if parse_bool(text_of(node)) else self.dhcp6.discard)(draft.name)
+        elif key == "accept-ra":
+            self.accept[draft.name] = parse_bool(text_of(node))
+        elif key == "link-local":
+            self.local[draft.name] = "ipv6" in texts_of(node)
+        elif key == "link":
+            named = self.called.get(text_of(node), [text_of(node)])
+            if len(named) != 1:
+                raise ValueError("stands for no link, or for several")
+            draft.parent = parse_ifname(named[0])
+        elif key not in SILENT:
+            raise ValueError("not taken")
+
+    def _parameters(self, path: str, draft: Draft, node: Node) -> None:
+        if draft.kind == "bridge":
+            self.stp.setdefault(draft.name, None)
+        for key, value in pairs(node):
+            try:
+                self._parameter(draft, str(key.value), value)
+            except ValueError as wrong:
+                self.leave(path, key, f"{draft.name}: {key.value}", str(wrong))
+
+    def _parameter(self, draft: Draft, key: str, value: Node) -> None:
+        if draft.kind == "bond" and key in BOND:
+            text = text_of(value)
+            field = BOND[key]
+            if field in {"miimon", "updelay", "downdelay"} and not text.isdigit():
+                text = str(round(span_ms(text)))
+            draft.options[field] = parse_bond_option(field, text)[1]
+        elif draft.kind == "bridge" and key == "stp":
+            self.stp[draft.name] = parse_bool(text_of(value))
+        elif draft.kind == "bridge" and key == "priority":
+            draft.options["priority"] = parse_number(text_of(value), 0, 65535)
+        elif draft.kind == "bridge" and key in BRIDGE:
+            draft.options[BRIDGE[key]] = span_ticks(text_of(value))
+        elif draft.kind == "bridge" and key in {"path-cost", "port-priority"}:
+            for port, number in pairs(value):
+                names = self.called.get(str(port.value), [str(port.value)])
+                for name in names:
+                    high = 65535 if key == "path-cost" else 63
+                    member = self.builder.draft(name, draft.file, draft.line)
+                    field = "cost" if key == "path-cost" else "priority"
+                    member.port[field] = parse_number(text_of(number), 0, high)
+        else:
+            raise ValueError("not taken")
+
+    def _addresses(self, draft: Draft, node: Node) -> None:
+        if not isinstance(node, yaml.SequenceNode):
+            raise ValueError("a list is expected")
+        for item in node.value:
+            if isinstance(item, yaml.ScalarNode):
+                draft.addresses.append(parse_address(_with_prefix(item.value)))
+                continue
+            for address, options in pairs(item):
+                draft.addresses.append(parse_address(_with_prefix(str(address.value))))
+                if pairs(options):
+                    raise ValueError(f"lifetime and label of {address.value} are not taken")
+
+    def _nameservers(self, draft: Draft, node: Node) -> None:
+        for key, value in pairs(node):
+            if key.value == "addresses":
+                draft.dns += [parse_ip(text) for text in texts_of(value)]
+            elif key.value == "search":
+                draft.search += texts_of(value)
+
+    def _routes(self, path: str, draft: Draft, node: Node) -> None:
+        if not isinstance(node, yaml.SequenceNode):
+            raise ValueError("a list is expected")
+        for item in node.value:
+            try:
+                draft.routes.append(_route(item))
+            except ValueError as wrong:
+                self.leave(path, item, f"{draft.name}: route", str(wrong))
+
+    def enslave(self) -> None:
+        """Ports are named by their masters."""
+        for ident, master, path, line in self.members:
+            for name in self.called.get(ident, [ident]):
+                self.builder.enslave(name, master, path, line)
+
+    def settle(self, draft: Draft) -> None:
+        """What follows from several keys together."""
+        if draft.kind == "bridge":
+            # netplan says STP=true as soon as any parameter is given; without one networkd leaves the kernel's off
+            manager = self.manager.get(draft.name, self.renderer)
+            stp = self.stp.get(draft.name, manager == "NetworkManager")
+            draft.options["stp_state"] = int(True if stp is None else stp)
+        local = self.local.get(draft.name, draft.master is None)
+        if draft.name in self.dhcp6:
+            draft.ipv6 = Ipv6.DHCP
+        elif self.accept.get(draft.name, local):
+            draft.ipv6 = Ipv6.AUTO
+        else:
+            draft.ipv6 = Ipv6.LINK_LOCAL if local else Ipv6.OFF
+
+
+def _with_prefix(text: str) -> str:
+    if "/" not in text:
+        raise ValueError(f"'{text}' has no prefix length")
+    return text
+
+
+def _route(node: Node) -> StaticRoute:
+    values = {str(key.value): text_of(value) for key, value in pairs(node)}
+    unknown = set(values) - {"to", "via", "metric", "table", "from", "on-link", "scope", "type"}
+    if unknown or values.get("type", "unicast") != "unicast":
+        raise ValueError(f"'{min(unknown, default='type')}' of a route is not taken")
+    gateway = parse_ip(values["via"]) if "via" in values else ""
+    to = values.get("to", "")
+    return StaticRoute(
+        dst=default_of(gateway) if to in {"default", "0/0"} else parse_prefix(to),
+        gateway=gateway,
+        metric=parse_number(values.get("metric", "0")),
+        table=parse_table(values.get("table", "main")),
+        prefsrc=parse_ip(values["from"]) if "from" in values else "",
+        onlink=parse_bool(values.get("on-link", "no")),
+    )
+
+
+def _dropins(files: Files, builder: Builder) -> None:
+    """What stands beside netplan's generated units."""
+    reader = Reader(builder, files)
+    for unit, paths in reader.dropins.items():
+        name = unit.removeprefix(f"{UNITS}/{UNIT}")
+        stem, _, kind = name.rpartition(".")
+        draft = builder.drafts.get(IfName(stem))
+        if draft is None or kind not in {"netdev", "network"}:
+            for path in paths:
+                builder.left.add(path, 0, "", "belongs to no link that netplan generates")
+            continue
+        for path in paths:
+            for section in read(path, files[path], builder.left, continued=True):
+                if kind == "netdev":
+                    reader.netdev_section(path, section, draft)
+                else:
+                    _port_dropin(path, section, draft, reader)
+    for path in reader.units(".network"):
+        reader.network(path, reader.unit(path), {}, set())
+
+
+def _port_dropin(path: str, section: Any, draft: Draft, reader: Reader) -> None:
+    if section.name == "BridgeVLAN":
+        try:
+            draft.vlans += parse_bridge_vlan(section)
+        except ValueError as wrong:
+            reader.builder.left.add(path, section.line, "[BridgeVLAN]", str(wrong))
+        return
+    for item in section.items:
+        if section.name == "Bridge" and item.key in FLAG_FIELD:
+            reader.put(path, section, item, partial(_flag, draft, item.key))
+        elif section.name in DHCP4:
+            reader.put(path, section, item, lambda _, a=section, b=item: put_client_id(draft, a, b))  # type: ignore[misc]
+        elif (section.name, item.key) != ("Network", "KeepConfiguration"):
+            reader.leave(path, section, item, "not taken beside netplan")
+
+
+def _flag(draft: Draft, key: str, text: str) -> None:
+    field, inverse = FLAG_FIELD[key]
+    draft.port[field] = parse_bool(text) != inverse
+
+
+def _set(field: str, parse: Callable[[str], Any]) -> Callable[[Draft, str], None]:
+    def put(draft: Draft, text: str) -> None:
+        setattr(draft, field, parse(text))
+
+    return put
+
+
+def _port_flag(field: str) -> Callable[[Draft, str], None]:
+    def put(draft: Draft, text: str) -> None:
+        draft.port[field] = parse_bool(text)
+
+    return put
+
+
+def _vid(draft: Draft, text: str) -> None:
+    draft.options["id"] = parse_vid(text)
+
+
+def _identifier(draft: Draft, text: str) -> None:
+    if text not in {"mac", "duid"}:
+        raise ValueError(f"'{text}' is neither mac nor duid")
+    draft.client_id = replace(draft.client_id, by_mac=text == "mac")
+
+
+def _gateway(draft: Draft, text: str) -> None:
+    gateway = parse_ip(text)
+    draft.routes.append(StaticRoute(dst=default_of(gateway), gateway=gateway))
+
+
+_SIMPLE: dict[str, Callable[[Draft, str], None]] = {
+    "macaddress": _set("mac", parse_mac),
+    "mtu": _set("mtu", parse_mtu),
+    "dhcp4": _set("dhcp4", parse_bool),
+    "dhcp-identifier": _identifier,
+    "activation-mode": _set("onboot", lambda text: text not in {"manual", "off"}),
+    "id": _vid,
+    "gateway4": _gateway,
+    "gateway6": _gateway,
+    "hairpin": _port_flag("hairpin"),
+    "port-mac-learning": _port_flag("learning"),
+    "neigh-suppress": _port_flag("neigh_suppress"),
+}
+
+__all__ = ["DROPIN", "FOLDER", "UNIT", "parse"]

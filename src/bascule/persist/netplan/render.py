@@ -1,0 +1,181 @@
+"""netplan: YAML below /etc/netplan for networkd (netplan-yaml.md).
+
+netplan has no word for multicast snooping, VLAN filtering, a DHCP client's IAID and DUID or most port options. networkd
+has, so they stand in drop-ins beside the units that netplan generates (10-netplan-NAME), as netplan's own documentation
+does it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bascule.model.links import Bond, Bridge, BridgePort, Dummy, Vlan
+from bascule.persist.config import MAIN_TABLE, Ipv6, LinkConfig, NetworkConfig, StaticRoute
+from bascule.persist.formats import ini, linkfile
+from bascule.persist.gaps import Gaps
+from bascule.persist.netplan import FOLDER
+from bascule.persist.netplan.parse import DROPIN, UNIT
+from bascule.persist.networkd import render as networkd
+from bascule.site.write import block
+
+NAME = "netplan"
+FILE = f"{FOLDER}/60-bascule.yaml"
+OWN_BRIDGE_WORDS = {  # field: netplan's parameter
+    "ageing_time": "ageing-time",
+    "priority": "priority",
+    "hello_time": "hello-time",
+    "max_age": "max-age",
+}
+
+
+def render(config: NetworkConfig) -> dict[str, str]:
+    """The files. Raises Inexpressible."""
+    gaps = Gaps(NAME)
+    gaps.check_names(config)
+    files: dict[str, str] = {}
+    groups: dict[str, dict[str, Any]] = {"ethernets": {}, "bonds": {}, "bridges": {}, "vlans": {}}
+    ports = config.ports()
+    for link in config.links.values():
+        members = [config.links[name] for name in ports.get(link.name, ())]
+        if isinstance(link.options, Dummy):
+            gaps.add(link.name, "kind", "dummy", "netplan before 1.0 knows no such link")
+        group = {"bond": "bonds", "bridge": "bridges", "vlan": "vlans"}.get(link.options.kind, "ethernets")
+        groups[group][link.name] = _link(link, members)
+        files |= _dropins(link, gaps)
+    gaps.check()
+    tree = {"network": {"version": 2, "renderer": "networkd", **{key: value for key, value in groups.items() if value}}}
+    files[FILE] = "\n".join(block(tree, 0, 3)) + "\n"
+    if config.unmanaged:
+        files[f"{linkfile.FOLDER}/05-bascule-unmanaged.network"] = ini.write(networkd.unmanaged(config.unmanaged))
+    by_path = {name: link for name, link in config.links.items() if link.pin_path}
+    return files | linkfile.render(NetworkConfig(links=by_path))
+
+
+def _link(link: LinkConfig, members: list[LinkConfig]) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    if link.pin_mac and not link.pin_path:
+        out["match"] = {"macaddress": link.pin_mac}
+        out["set-name"] = link.name
+    options = link.options
+    if isinstance(options, Bridge | Bond):
+        out["interfaces"] = [member.name for member in members]
+    if isinstance(options, Bridge):
+        out["parameters"] = _bridge(options, members)
+    elif isinstance(options, Bond):
+        out["parameters"] = _bond(options)
+    elif isinstance(options, Vlan):
+        out |= {"id": int(options.id), "link": link.parent}
+    if link.mac:
+        out["macaddress"] = link.mac
+    if link.mtu is not None:
+        out["mtu"] = link.mtu
+    if not link.onboot:
+        out["activation-mode"] = "manual"
+    if link.is_bridge:
+        out["optional"] = True  # a bridge without guests has no carrier; boot must not wait for it
+    if link.master is None:
+        out |= _ip(link)
+    return out
+
+
+def _bridge(options: Bridge, members: list[LinkConfig]) -> dict[str, Any]:
+    default = Bridge()
+    out: dict[str, Any] = {"stp": bool(options.stp_state), "forward-delay": _span(options.forward_delay)}
+    for name, key in OWN_BRIDGE_WORDS.items():
+        value = getattr(options, name)
+        if value != getattr(default, name):
+            out[key] = value if name == "priority" else _span(value)
+    costs = {member.name: member.port.cost for member in members if member.port and member.port.cost is not None}
+    priorities = {member.name: member.port.priority for member in members if member.port and member.port.priority != 32}
+    if costs:
+        out["path-cost"] = costs
+    if priorities:
+        out["port-priority"] = priorities
+    return out
+
+
+def _span(ticks: int) -> Any:
+    """Whole seconds as a number, else milliseconds."""
+    return ticks // 100 if ticks % 100 == 0 else f"{ticks * 10}ms"
+
+
+def _bond(options: Bond) -> dict[str, Any]:
+    out: dict[str, Any] = {"mode": options.mode}
+    if options.miimon:
+        out["mii-monitor-interval"] = options.miimon
+    if options.updelay:
+        out["up-delay"] = options.updelay
+    if options.downdelay:
+        out["down-delay"] = options.downdelay
+    if options.xmit_hash_policy != "layer2":
+        out["transmit-hash-policy"] = options.xmit_hash_policy
+    if options.ad_lacp_rate != "slow":
+        out["lacp-rate"] = options.ad_lacp_rate
+    return out
+
+
+def _ip(link: LinkConfig) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    if link.dhcp4:
+        out["dhcp4"] = True
+    if link.client_id and link.client_id.by_mac:
+        out["dhcp-identifier"] = "mac"
+    if link.ipv6 is Ipv6.DHCP:
+        out["dhcp6"] = True
+    if link.ipv6 is Ipv6.OFF:
+        out["link-local"] = []
+    out["accept-ra"] = link.ipv6 in {Ipv6.AUTO, Ipv6.DHCP}
+    if link.addresses:
+        out["addresses"] = list(link.addresses)
+    if link.routes:
+        out["routes"] = [_route(route) for route in link.routes]
+    servers: dict[str, Any] = {}
+    if link.dns:
+        servers["addresses"] = list(link.dns)
+    if link.search:
+        servers["search"] = list(link.search)
+    if servers:
+        out["nameservers"] = servers
+    return out
+
+
+def _route(route: StaticRoute) -> dict[str, Any]:
+    out: dict[str, Any] = {"to": "default" if route.gateway and route.dst.endswith("/0") else route.dst}
+    if route.gateway:
+        out["via"] = route.gateway
+    else:
+        out["scope"] = "link"
+    if route.metric:
+        out["metric"] = route.metric
+    if route.table != MAIN_TABLE:
+        out["table"] = route.table
+    if route.prefsrc:
+        out["from"] = route.prefsrc
+    if route.onlink:
+        out["on-link"] = True
+    return out
+
+
+def _dropins(link: LinkConfig, gaps: Gaps) -> dict[str, str]:
+    """What only networkd has words for."""
+    files: dict[str, str] = {}
+    options, default = link.options, Bridge()
+    made: networkd.Sections = []
+    if isinstance(options, Bridge):
+        said = {"STP", "ForwardDelaySec", "AgeingTimeSec", "HelloTimeSec", "MaxAgeSec", "Priority"}
+        if options != default:
+            made.append(("Bridge", [item for item in networkd.bridge(options) if item[0] not in said]))
+    elif isinstance(options, Vlan) and options.protocol != "802.1Q":
+        made.append(("VLAN", [("Protocol", options.protocol.lower())]))
+    used: networkd.Sections = []
+    if link.port is not None:
+        rest = {key: value for key, value in link.port.as_json().items() if key not in {"cost", "priority"}}
+        used.append(("Bridge", networkd.port(link, BridgePort(**rest), gaps)))
+    used += networkd.vlans(link)
+    used.append(("Network", networkd.keep(link)))
+    used.append(("DHCPv4", [item for item in networkd.client_id(link) if item[0] != "ClientIdentifier"]))
+    for sections, kind in ((made, "netdev"), (used, "network")):
+        text = ini.write(sections)
+        if text:
+            files[f"{linkfile.FOLDER}/{UNIT}{link.name}.{kind}.d/{DROPIN}"] = text
+    return files

@@ -1,0 +1,25 @@
+"""networkd: systemd's .netdev and .network units (systemd.netdev(5), systemd.network(5))."""
+
+from __future__ import annotations
+
+from bascule.persist.dialect import Dialect
+from bascule.persist.formats import LINK_FILES
+
+FOLDER = "etc/systemd/network"
+
+DIALECT = Dialect(
+    name="networkd",
+    reads=(
+        f"{FOLDER}/*.netdev",
+        f"{FOLDER}/*.network",
+        f"{FOLDER}/*.netdev.d/*.conf",
+        f"{FOLDER}/*.network.d/*.conf",
+        *LINK_FILES,
+    ),
+    own=(f"{FOLDER}/*.netdev", f"{FOLDER}/*[!d].network"),
+    files=f"`/{FOLDER}/*.netdev`, `*.network`",
+    readers="systemd-networkd",
+    notes="""\
+Bridges are configured without carrier and are not waited for at boot. `KeepConfiguration=static` stands
+  with addresses that are written down: a reload would take them away for a moment.""",
+)

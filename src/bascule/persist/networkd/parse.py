@@ -1,0 +1,327 @@
+"""Reading networkd's units as networkd does: files sorted by name, the first .network that matches a link wins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+
+from bascule.model.values import IfName, Mac, parse_ifname, parse_mac
+from bascule.persist.builder import KINDS, Builder, Draft
+from bascule.persist.config import Ipv6, StaticRoute
+from bascule.persist.formats import ini, linkfile
+from bascule.persist.formats.ini import Item, Section
+from bascule.persist.formats.values import (
+    default_of,
+    parse_address,
+    parse_bool,
+    parse_ip,
+    parse_mtu,
+    parse_number,
+    parse_prefix,
+    parse_table,
+)
+from bascule.persist.networkd import FOLDER
+from bascule.persist.networkd.words import DHCP4, FLAG_FIELD, NETDEV, SILENT, parse_bridge_vlan, put_client_id
+from bascule.persist.parsed import Files, Hardware, Parsed
+
+_GLOB = set("*?[!")
+
+Located = tuple[str, Section]  # a section and the file that it stands in
+
+
+def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
+    """The meaning of the files."""
+    builder = Builder()
+    reader = Reader(builder, files)
+    linkfile.parse(files, builder)
+    for path in reader.units(".netdev"):
+        reader.netdev(path)
+    units = [(path, reader.unit(path)) for path in reader.units(".network")]
+    for name, mac in (hardware or {}).items():
+        if any(matches(sections, name, mac) for _, sections in units):
+            builder.draft(name, "", 0)
+    for path, sections in units:
+        reader.named(path, sections)
+    claimed: set[str] = set()
+    for path, sections in units:
+        reader.network(path, sections, hardware or {}, claimed)
+    return builder.finish()
+
+
+class Reader:
+    """Takes units apart; netplan's drop-ins are read by it as well."""
+
+    def __init__(self, builder: Builder, files: Files) -> None:
+        self.builder = builder
+        self.files = files
+        self.dropins = self._dropin_index()
+
+    def _dropin_index(self) -> dict[str, list[str]]:
+        index: dict[str, list[str]] = {}
+        for path in sorted(self.files):
+            folder, _, name = path.rpartition("/")
+            if folder.endswith(".d") and name.endswith(".conf"):
+                index.setdefault(folder[:-2], []).append(path)
+        return index
+
+    def units(self, ending: str) -> list[str]:
+        """The paths of units in the order of their names."""
+        return sorted(path for path in self.files if path.endswith(ending) and path.rpartition("/")[0] == FOLDER)
+
+    def unit(self, path: str) -> list[Located]:
+        """A unit's sections, then those of its drop-ins, each with the file that it stands in."""
+        return [
+            (where, section)
+            for where in (path, *self.dropins.get(path, ()))
+            for section in ini.read(where, self.files[where], self.builder.left, continued=True)
+        ]
+
+    def leave(self, path: str, section: Section, item: Item, why: str) -> None:
+        """An item that is not taken."""
+        self.builder.left.add(path, item.line, f"[{section.name}] {item.key}={item.value}", why)
+
+    def put(self, path: str, section: Section, item: Item, action: Callable[[str], None]) -> None:
+        """Do something with a value; what it cannot take is left over."""
+        try:
+            action(item.value)
+        except ValueError as wrong:
+            self.leave(path, section, item, str(wrong))
+
+    def netdev(self, path: str) -> None:
+        """A .netdev: a link to be made."""
+        sections = self.unit(path)
+        head = {item.key: item for _, section in sections if section.name == "NetDev" for item in section.items}
+        name, kind = head.get("Name"), head.get("Kind")
+        if name is None or kind is None:
+            self.builder.left.add(path, 0, "", "no Name= or no Kind= in [NetDev]")
+            return
+        if kind.value not in KINDS or not kind.value:
+            self.builder.left.add(path, kind.line, f"Kind={kind.value}", "links of this kind are not taken")
+            return
+        try:
+            draft = self.builder.draft(name.value, path, name.line)
+        except ValueError as wrong:
+            self.builder.left.add(path, name.line, f"Name={name.value}", str(wrong))
+            return
+        if draft.kind:
+            self.builder.left.add(path, 0, name.value, f"made in {draft.file} already")
+            return
+        draft.kind = kind.value
+        for where, section in sections:
+            self.netdev_section(where, section, draft)
+
+    def netdev_section(self, path: str, section: Section, draft: Draft) -> None:
+        """One section of a .netdev."""
+        for item in section.items:
+            known = NETDEV.get((section.name, item.key))
+            if known is not None:
+                self.put(path, section, item, lambda text, known=known: known(draft, text))  # type: ignore[misc]
+            elif not (section.name == "NetDev" and item.key in {"Name", "Kind"}) and item.key not in SILENT:
+                self.leave(path, section, item, "not taken")
+
+    def named(self, path: str, sections: list[Located]) -> None:
+        """Links that a [Match] names outright are there, and so are those that VLAN= and Bridge= name."""
+        if self._is_unmanaged(sections):
+            return
+        for where, section in sections:
+            for item in section.items if section.name == "Match" else ():
+                if item.key == "Name" and not item.value.startswith("!"):
+                    for word in item.value.split():
+                        if not set(word) & _GLOB:
+                            self._name(word, where, item)
+
+    def _name(self, word: str, path: str, item: Item) -> None:
+        try:
+            self.builder.draft(word, path, item.line)
+        except ValueError as wrong:
+            self.builder.left.add(path, item.line, f"Name={word}", str(wrong))
+
+    @staticmethod
+    def _is_unmanaged(sections: list[Located]) -> bool:
+        return any(
+            section.name == "Link" and section.get("Unmanaged").lower() in {"yes", "true", "1", "on"}
+            for _, section in sections
+        )
+
+    def network(self, path: str, sections: list[Located], hardware: Hardware, claimed: set[str]) -> None:
+        """A .network, for every link that it matches and that no file before it has matched."""
+        if self._is_unmanaged(sections):
+            for _, section in sections:
+                for item in section.items if section.name == "Match" else ():
+                    if item.key == "Name":
+                        self.builder.unmanaged += item.value.split()
+                    else:
+                        self.leave(path, section, item, "only names are taken for links that are left alone")
+            return
+        links = [
+            draft
+            for draft in self._candidates(sections)
+            if draft.name not in claimed and matches(sections, draft.name, draft.pin_mac or hardware.get(draft.name))
+        ]
+        if not links:
+            match = next((section for _, section in sections if section.name == "Match"), None)
+            what = "; ".join(f"{item.key}={item.value}" for item in match.items) if match else ""
+            why = "no link that is known matches, or an earlier file has it" if match else "no [Match]"
+            self.builder.left.add(path, match.line if match else 0, what, why)
+        for draft in links:
+            claimed.add(draft.name)
+            _Network(self, draft).read(sections)
+
+    def _candidates(self, sections: list[Located]) -> list[Draft]:
+        """The links that a [Match] may mean: those that it names outright, else all."""
+        drafts = self.builder.drafts
+        items = [item for _, section in sections if section.name == "Match" for item in section.items]
+        if len(items) == 1 and items[0].key == "Name" and not set(items[0].value) & _GLOB:
+            return [drafts[IfName(word)] for word in items[0].value.split() if word in drafts]
+        return list(drafts.values())
+
+
+class _Network:
+    """One .network for one link."""
+
+    def __init__(self, reader: Reader, draft: Draft) -> None:
+        self.reader = reader
+        self.draft = draft
+        self.link_local: str | None = None
+        self.accept_ra: bool | None = None
+        self.dhcp6 = False
+        self.speaks = False
+
+    def read(self, sections: list[Located]) -> None:
+        for path, section in sections:
+            if section.name in {"Route", "Address", "BridgeVLAN"}:
+                try:
+                    getattr(self, f"_{section.name.lower()}")(section)
+                except ValueError as wrong:
+                    self.reader.builder.left.add(path, section.line, f"[{section.name}]", str(wrong))
+                continue
+            for item in section.items:
+                if section.name != "Match" and item.key not in SILENT:
+                    self.reader.put(path, section, item, lambda _, a=section, b=item, p=path: self._item(p, a, b))  # type: ignore[misc]
+        draft = self.draft
+        bridged = draft.master is not None
+        local = (self.link_local or ("no" if bridged else "ipv6")).lower() in {"yes", "true", "ipv6", "1", "on"}
+        if self.dhcp6:
+            draft.ipv6 = Ipv6.DHCP
+        elif self.accept_ra if self.accept_ra is not None else local:
+            draft.ipv6 = Ipv6.AUTO
+        else:
+            draft.ipv6 = Ipv6.LINK_LOCAL if local else Ipv6.OFF
+
+    def _item(self, path: str, section: Section, item: Item) -> None:
+        draft, key, text = self.draft, item.key, item.value
+        if section.name == "Network":
+            self._network(path, item)
+        elif section.name == "Link" and key == "MACAddress":
+            draft.mac = parse_mac(text)
+        elif section.name == "Link" and key == "MTUBytes":
+            draft.mtu = parse_mtu(text)
+        elif section.name == "Link" and key == "ActivationPolicy":
+            draft.onboot = text in {"up", "always-up"}
+        elif section.name == "Link" and key == "Unmanaged":
+            parse_bool(text)
+        elif section.name == "Bridge" and key in {"Cost", "Priority"}:
+            draft.port[key.lower()] = parse_number(text, 0, 65535 if key == "Cost" else 63)
+        elif section.name == "Bridge" and key in FLAG_FIELD:
+            name, inverse = FLAG_FIELD[key]
+            draft.port[name] = parse_bool(text) != inverse
+        elif section.name in DHCP4:
+            put_client_id(draft, section, item)
+        elif section.name == "VLAN" and key in {"Id", "Protocol"}:
+            raise ValueError("belongs into a .netdev")
+        else:
+            raise ValueError("not taken")
+
+    def _network(self, path: str, item: Item) -> None:
+        draft, key, text = self.draft, item.key, item.value
+        builder = self.reader.builder
+        if key in {"Bridge", "Bond"}:
+            builder.enslave(draft.name, text, path, item.line)
+        elif key == "VLAN":
+            for name in text.split():
+                above = builder.drafts.get(parse_ifname(name))
+                if above is None or above.kind != "vlan":
+                    raise ValueError(f"no .netdev makes the VLAN {name}")
+                above.parent = draft.name
+        elif key == "DHCP":
+            word = {"both": "yes", "v4": "ipv4", "v6": "ipv6"}.get(text.lower(), text.lower())
+            draft.dhcp4 = word == "ipv4" or (word != "ipv6" and parse_bool(word))
+            self.dhcp6 = word == "ipv6" or (word != "ipv4" and parse_bool(word))
+        elif key == "Address":
+            draft.addresses.append(parse_address(text))
+        elif key == "Gateway":
+            gateway = parse_ip(text)
+            draft.routes.append(StaticRoute(dst=default_of(gateway), gateway=gateway))
+        elif key == "DNS":
+            draft.dns += [parse_ip(word) for word in text.split()]
+        elif key == "Domains":
+            draft.search += text.split()
+        elif key == "LinkLocalAddressing":
+            self.link_local = text
+        elif key == "IPv6AcceptRA":
+            self.accept_ra = parse_bool(text)
+        else:
+            raise ValueError("not taken")
+
+    def _address(self, section: Section) -> None:
+        for item in section.items:
+            if item.key != "Address":
+                raise ValueError(f"'{item.key}' of an address is not taken")
+            self.draft.addresses.append(parse_address(item.value))
+
+    def _route(self, section: Section) -> None:
+        values = {item.key: item.value for item in section.items}
+        unknown = set(values) - {
+            "Destination",
+            "Gateway",
+            "Metric",
+            "Table",
+            "PreferredSource",
+            "GatewayOnLink",
+            "Scope",
+        }
+        if unknown:
+            raise ValueError(f"'{min(unknown)}' of a route is not taken")
+        gateway = parse_ip(values["Gateway"]) if "Gateway" in values else ""
+        if not gateway and "Destination" not in values:
+            raise ValueError("a route without destination")
+        self.draft.routes.append(
+            StaticRoute(
+                dst=parse_prefix(values.get("Destination") or default_of(gateway)),
+                gateway=gateway,
+                metric=parse_number(values.get("Metric", "0")),
+                table=parse_table(values.get("Table", "main")),
+                prefsrc=parse_ip(values["PreferredSource"]) if "PreferredSource" in values else "",
+                onlink=parse_bool(values.get("GatewayOnLink", "no")),
+            )
+        )
+
+    def _bridgevlan(self, section: Section) -> None:
+        self.draft.vlans += parse_bridge_vlan(section)
+
+
+def matches(sections: list[Located], name: str, mac: Mac | None) -> bool:
+    """Whether a link is among those of [Match]."""
+    seen = False
+    for _, section in sections:
+        if section.name != "Match":
+            continue
+        for item in section.items:
+            seen = True
+            if item.key in {"Name", "OriginalName"}:
+                if not matches_name(item.value, name):
+                    return False
+            elif item.key in {"MACAddress", "PermanentMACAddress"}:
+                if mac is None or mac not in {word.lower().replace("-", ":") for word in item.value.split()}:
+                    return False
+            elif not (item.key == "Type" and item.value == "ether" and mac is not None):
+                return False
+    return seen
+
+
+def matches_name(patterns: str, name: str) -> bool:
+    """Name= of [Match]: several patterns, ``!`` in front of the first turns the list round."""
+    inverse = patterns.startswith("!")
+    words = patterns.removeprefix("!").split()
+    hit = name in words or any(fnmatchcase(name, word) for word in words if set(word) & _GLOB)
+    return hit != inverse

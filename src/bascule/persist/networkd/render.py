@@ -1,0 +1,198 @@
+"""networkd: systemd's .netdev and .network units (systemd.netdev(5), systemd.network(5))."""
+
+from __future__ import annotations
+
+from bascule.model.dhcp.identity import ClientId, colons
+from bascule.model.links import Bond, Bridge, BridgePort, Vlan
+from bascule.persist.config import MAIN_TABLE, Ipv6, LinkConfig, NetworkConfig, StaticRoute
+from bascule.persist.formats import ini, linkfile
+from bascule.persist.formats.values import seconds
+from bascule.persist.gaps import Gaps
+from bascule.persist.networkd import FOLDER
+from bascule.persist.networkd.words import BOND, DUID_TYPES, PORT_FLAGS, TIMES
+
+NAME = "networkd"
+Items = list[tuple[str, str]]
+Sections = list[tuple[str, Items]]
+
+
+def render(config: NetworkConfig) -> dict[str, str]:
+    """The files. Raises Inexpressible."""
+    gaps = Gaps(NAME)
+    gaps.check_names(config)
+    above: dict[str, list[str]] = {}
+    for link in config.links.values():
+        if link.parent is not None:
+            above.setdefault(link.parent, []).append(link.name)
+    files: dict[str, str] = {}
+    for link in config.links.values():
+        if link.options.kind:
+            files[f"{FOLDER}/10-{link.name}.netdev"] = ini.write(netdev(link))
+        files[f"{FOLDER}/10-{link.name}.network"] = ini.write(_network(link, config, above.get(link.name, []), gaps))
+    gaps.check()
+    if config.unmanaged:
+        files[f"{FOLDER}/05-bascule-unmanaged.network"] = ini.write(unmanaged(config.unmanaged))
+    return files | linkfile.render(config)
+
+
+def unmanaged(patterns: tuple[str, ...]) -> Sections:
+    """The mark on links that networkd must leave alone; it sorts before every other file."""
+    return [("Match", [("Name", " ".join(patterns))]), ("Link", [("Unmanaged", "yes")])]
+
+
+def netdev(link: LinkConfig) -> Sections:
+    """How a virtual link is made."""
+    options = link.options
+    head: Items = [("Name", link.name), ("Kind", options.kind)]
+    if link.mac:
+        head.append(("MACAddress", link.mac))
+    if link.mtu is not None:
+        head.append(("MTUBytes", str(link.mtu)))
+    out: Sections = [("NetDev", head)]
+    if isinstance(options, Bridge):
+        out.append(("Bridge", bridge(options)))
+    elif isinstance(options, Bond):
+        out.append(("Bond", bond(options)))
+    elif isinstance(options, Vlan):
+        words = [("Id", str(options.id))]
+        if options.protocol != "802.1Q":
+            words.append(("Protocol", options.protocol.lower()))
+        out.append(("VLAN", words))
+    return out
+
+
+def bridge(options: Bridge) -> Items:
+    """[Bridge] of a .netdev: STP and the delay are always said, the rest where it differs from the kernel's."""
+    default = Bridge()
+    out: Items = [("STP", "yes" if options.stp_state else "no"), ("ForwardDelaySec", seconds(options.forward_delay))]
+    for name, key in TIMES.items():
+        if name != "forward_delay" and getattr(options, name) != getattr(default, name):
+            out.append((key, seconds(getattr(options, name))))
+    if options.priority != default.priority:
+        out.append(("Priority", str(options.priority)))
+    if options.vlan_filtering:
+        out.append(("VLANFiltering", "yes"))
+    if options.vlan_default_pvid != default.vlan_default_pvid:
+        out.append(("DefaultPVID", str(options.vlan_default_pvid) if options.vlan_default_pvid else "none"))
+    if not options.mcast_snooping:
+        out.append(("MulticastSnooping", "no"))
+    if options.mcast_querier:
+        out.append(("MulticastQuerier", "yes"))
+    return out
+
+
+def bond(options: Bond) -> Items:
+    """[Bond] of a .netdev; times are written in milliseconds."""
+    default = Bond()
+    out: Items = [("Mode", options.mode)]
+    for name, key in BOND.items():
+        value = getattr(options, name)
+        if value != getattr(default, name):
+            out.append((key, f"{value}ms" if isinstance(value, int) else value))
+    return out
+
+
+def _network(link: LinkConfig, config: NetworkConfig, above: list[str], gaps: Gaps) -> Sections:
+    low: Items = []
+    if not link.options.kind:  # a virtual link has its MAC and MTU in its .netdev
+        if link.mac:
+            low.append(("MACAddress", link.mac))
+        if link.mtu is not None:
+            low.append(("MTUBytes", str(link.mtu)))
+    if not link.onboot:
+        low.append(("ActivationPolicy", "manual"))
+    if link.is_bridge:
+        low.append(("RequiredForOnline", "no"))  # a bridge without guests has no carrier; boot must not wait for it
+    out: Sections = [("Match", [("Name", link.name)]), ("Link", low)]
+    network: Items = []
+    if link.master is not None:
+        master = config.links.get(link.master)
+        network.append(("Bond" if master and isinstance(master.options, Bond) else "Bridge", link.master))
+    out.append(("Network", network))
+    _ip(link, network)
+    network += keep(link)
+    if link.is_bridge:
+        network.append(("ConfigureWithoutCarrier", "yes"))
+    network += [("VLAN", name) for name in above]
+    out.append(("DHCPv4", client_id(link)))
+    out += [("Route", _route(route)) for route in link.routes if not route.is_plain_default]
+    if link.port is not None:
+        out.append(("Bridge", port(link, link.port, gaps)))
+    return out + vlans(link)
+
+
+def keep(link: LinkConfig) -> Items:
+    """Without it networkd takes a link's address away when it meets the link or reads its file anew, and sets it again.
+
+    Some 50 ms without the address; the leased ones it must be free to drop.
+    """
+    return [("KeepConfiguration", "static")] if link.addresses and not link.dhcp4 else []
+
+
+def client_id(link: LinkConfig) -> Items:
+    """[DHCPv4]: who it is to its server. networkd takes the IAID for DHCPv6 as well (networkd-dhcp-common.c)."""
+    said = link.client_id or ClientId()
+    out: Items = [("ClientIdentifier", "mac")] if said.by_mac else []
+    if said.iaid is not None:
+        out.append(("IAID", str(said.iaid)))
+    if said.duid:
+        number = int(said.duid[:4], 16)  # which only new versions take as one
+        kind = next((word for word, known in DUID_TYPES.items() if known == number), str(number))
+        out += [("DUIDType", kind), ("DUIDRawData", colons(said.duid[4:]))]
+    return out
+
+
+def _ip(link: LinkConfig, network: Items) -> None:
+    if link.dhcp4 or link.ipv6 is Ipv6.DHCP:
+        both = link.dhcp4 and link.ipv6 is Ipv6.DHCP
+        network.append(("DHCP", "yes" if both else "ipv4" if link.dhcp4 else "ipv6"))
+    network += [("Address", address) for address in link.addresses]
+    network += [("Gateway", route.gateway) for route in link.routes if route.is_plain_default]
+    network += [("DNS", server) for server in link.dns]
+    if link.search:
+        network.append(("Domains", " ".join(link.search)))
+    network.append(("LinkLocalAddressing", "no" if link.ipv6 is Ipv6.OFF else "ipv6"))
+    network.append(("IPv6AcceptRA", "yes" if link.ipv6 in {Ipv6.AUTO, Ipv6.DHCP} else "no"))
+
+
+def _route(route: StaticRoute) -> Items:
+    out: Items = [("Destination", route.dst)]
+    if route.gateway:
+        out.append(("Gateway", route.gateway))
+    if route.metric:
+        out.append(("Metric", str(route.metric)))
+    if route.table != MAIN_TABLE:
+        out.append(("Table", str(route.table)))
+    if route.prefsrc:
+        out.append(("PreferredSource", route.prefsrc))
+    if route.onlink:
+        out.append(("GatewayOnLink", "yes"))
+    return out
+
+
+def port(link: LinkConfig, options: BridgePort, gaps: Gaps) -> Items:
+    """[Bridge] of a port's .network."""
+    out: Items = []
+    for name, value in options.as_json().items():
+        if name in PORT_FLAGS:
+            key, inverse = PORT_FLAGS[name]
+            out.append((key, "yes" if value != inverse else "no"))
+        elif name in {"cost", "priority"}:
+            out.append((name.capitalize(), str(value)))
+        else:
+            gaps.add(link.name, name, value)
+    return out
+
+
+def vlans(link: LinkConfig) -> Sections:
+    """One [BridgeVLAN] for each range; networkd knows the PVID apart from the ranges."""
+    out: Sections = []
+    for vlan in link.vlans:
+        text = f"{vlan.first}-{vlan.last}" if vlan.last != vlan.first else str(vlan.first)
+        items = [("VLAN", text)]
+        if vlan.pvid:
+            items.append(("PVID", str(vlan.first)))
+        if vlan.untagged:
+            items.append(("EgressUntagged", text))
+        out.append(("BridgeVLAN", items))
+    return out

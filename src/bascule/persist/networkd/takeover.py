@@ -1,0 +1,125 @@
+"""systemd-networkd takes over the links that a change made, or gives them up again.
+
+From a link that it configures anew, or has no file for any more, it takes off what it has not put there itself, a
+leased address as well. That is back when the server has answered, 36 ms later with networkd 252 and dnsmasq, but with
+a silent server never: then it is put back for as long as the lease lasts, and networkd sets it when it is answered.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping
+
+from msgspec.structs import replace
+
+from bascule.apply.engine import execute
+from bascule.errors import BasculeError
+from bascule.model.dhcp.identity import ClientId
+from bascule.model.moment import Lifetime
+from bascule.model.state import Address, HostState
+from bascule.model.values import IfName
+from bascule.persist.manager import Ours, Takeover, concerns
+from bascule.persist.takeover import tell
+from bascule.plan.diff import diff
+from bascule.providers.observe import observe
+from bascule.system.net.managers import networkd_dhcp, networkd_has, runs_here
+
+SETTLE_S = 1.0  # in which networkd begins with a link
+ANSWER_S = 0.5  # for the server to answer in
+LOOK_S = 0.1
+
+Leased = Mapping[IfName, tuple[Address, ...]]
+
+
+GENERATED = "/run/systemd/network/"  # what generators, netplan's for one, make for it
+FOLDERS = ("/etc/systemd/network/", GENERATED)
+
+
+class _Networkd(Takeover):
+    def follow(self, paths: Collection[str], ours: Ours) -> list[str]:
+        del ours  # it tells by the files alone which links are its own
+        return _read_anew() if concerns(paths, FOLDERS) and runs_here("systemd-networkd") else []
+
+    def client_id(self, link: IfName) -> ClientId | None:
+        return ClientId.of_lease(*networkd_dhcp(link))
+
+
+TAKEOVER = _Networkd()
+
+
+def _read_anew() -> list[str]:
+    """Let it read its files; what could not be done, in words, and what stays only as long as its lease."""
+    try:
+        return _reload(observe())
+    except BasculeError as error:  # the change stands, whatever cannot be seen or put back now
+        return [problem.message for problem in error.problems]
+
+
+def _reload(before: HostState) -> list[str]:
+    begun = time.monotonic()
+    leased = _leased(before)
+    waiting = {name for name in leased if not _has_lease(name)}  # they get one only now
+    faults = tell("networkctl", "reload")
+    if not leased:
+        return faults
+    gone_since: float | None = None
+    while True:
+        time.sleep(LOOK_S)
+        now = observe()
+        lost = {name: gone for name, all_ in leased.items() if (gone := _lost(name, all_, now))}
+        moment = time.monotonic()
+        if not lost:
+            gone_since = None
+            if moment > begun + SETTLE_S or (waiting and all(_has_lease(name) for name in waiting)):
+                return faults
+        elif gone_since is None:
+            gone_since = moment
+        elif moment > gone_since + ANSWER_S:
+            return faults + _bring_back(before, now, lost, moment - begun)
+
+
+def _leased(state: HostState) -> Leased:
+    """Addresses that will run out; the kernel makes link-local ones itself."""
+    found = {
+        name: tuple(address for address in link.addresses if address.dynamic and not address.is_link_local)
+        for name, link in state.links.items()
+    }
+    return {name: addresses for name, addresses in found.items() if addresses}
+
+
+def _has_lease(link: IfName) -> bool:
+    return bool(networkd_dhcp(link)[0])
+
+
+def _lost(name: IfName, addresses: tuple[Address, ...], now: HostState) -> tuple[Address, ...]:
+    """What a link had and has no more; nothing where it went with the link, or was another one's turn."""
+    link = now.links.get(name)
+    if link is None:
+        return ()
+    families = {":" in address.ip for address in link.addresses if address.dynamic and not address.is_link_local}
+    return tuple(address for address in addresses if (":" in address.ip) not in families)
+
+
+def _bring_back(before: HostState, now: HostState, lost: Leased, elapsed_s: float) -> list[str]:
+    left = {name: tuple(_aged(address, elapsed_s) for address in addresses) for name, addresses in lost.items()}
+    links = {name: replace(link, addresses=(*link.addresses, *left.get(name, ()))) for name, link in now.links.items()}
+    families = {(str(name), ":" in address.ip) for name, addresses in lost.items() for address in addresses}
+    routes = [each for each in before.routes if (each.dev, ":" in each.dst) in families and each not in now.routes]
+    execute(diff(now, replace(now, links=links, routes=(*now.routes, *routes))))
+    return [_told(name, addresses) for name, addresses in left.items()]
+
+
+def _aged(address: Address, elapsed_s: float) -> Address:
+    valid_s, preferred_s = (
+        s and max(int(s - elapsed_s), 1) for s in (address.lifetime.valid_s, address.lifetime.preferred_s)
+    )
+    return replace(address, lifetime=Lifetime(valid_s=valid_s, preferred_s=preferred_s))
+
+
+def _told(name: IfName, addresses: tuple[Address, ...]) -> str:
+    listed = " and ".join(address.ip for address in addresses)
+    left_s = min(address.lifetime.valid_s or 0 for address in addresses)
+    lasts = f"{listed} {'last' if len(addresses) > 1 else 'lasts'} only for the {left_s} s that are left of the lease"
+    if networkd_has(name):
+        return f"the DHCP server has not answered systemd-networkd on {name} yet; {lasts}"
+    return f"systemd-networkd has no file for {name} any more; {lasts}: put back what was moved away for the change"

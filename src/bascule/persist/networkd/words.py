@@ -1,0 +1,166 @@
+"""networkd's words for the options of links, and how their values are read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from msgspec.structs import replace
+
+from bascule.model.dhcp.identity import parse_duid
+from bascule.model.state import PortVlans
+from bascule.model.values import parse_mac, parse_vid
+from bascule.persist.builder import Draft
+from bascule.persist.formats.bonding import parse_bond_option
+from bascule.persist.formats.ini import Item, Section
+from bascule.persist.formats.values import parse_bool, parse_mtu, parse_number, words
+
+TIMES = {
+    "forward_delay": "ForwardDelaySec",
+    "hello_time": "HelloTimeSec",
+    "max_age": "MaxAgeSec",
+    "ageing_time": "AgeingTimeSec",
+}
+BOND = {
+    "miimon": "MIIMonitorSec",
+    "updelay": "UpDelaySec",
+    "downdelay": "DownDelaySec",
+    "xmit_hash_policy": "TransmitHashPolicy",
+    "ad_lacp_rate": "LACPTransmitRate",
+}
+PORT_FLAGS = {  # field of a port: key, and whether the key says the opposite
+    "hairpin": ("HairPin", False),
+    "guard": ("UseBPDU", True),
+    "root_block": ("AllowPortToBeRoot", True),
+    "fastleave": ("FastLeave", False),
+    "learning": ("Learning", False),
+    "flood": ("UnicastFlood", False),
+    "mcast_flood": ("MulticastFlood", False),
+    "mcast_to_unicast": ("MulticastToUnicast", False),
+    "neigh_suppress": ("NeighborSuppression", False),
+    "isolated": ("Isolated", False),
+}
+FLAG_FIELD = {key: (name, inverse) for name, (key, inverse) in PORT_FLAGS.items()}
+
+SILENT = words(
+    "RequiredForOnline ConfigureWithoutCarrier IgnoreCarrierLoss Description KeepConfiguration LLDP EmitLLDP"
+)
+
+DHCP4 = frozenset({"DHCPv4", "DHCP"})  # the second is what it was called at first
+DUID_TYPES = {"link-layer-time": 1, "vendor": 2, "link-layer": 3, "uuid": 4}  # RFC 8415 section 11
+
+_SPAN = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|msec|s|sec|min|us|)")
+_SPAN_MS = {"ms": 1, "msec": 1, "s": 1000, "sec": 1000, "": 1000, "min": 60000, "us": 0.001}
+
+
+def span_ms(text: str) -> float:
+    """A time span of systemd.time(7) in milliseconds; a bare number counts seconds."""
+    found = _SPAN.findall(text)
+    if not found or re.sub(r"\s", "", _SPAN.sub("", text)) or len(text) > 40:
+        raise ValueError(f"'{text}' is not a span of time")
+    return sum(float(number) * _SPAN_MS[unit] for number, unit in found)
+
+
+def span_ticks(text: str) -> int:
+    """A time span in the kernel's ticks."""
+    return parse_number(str(round(span_ms(text) / 10)))
+
+
+def parse_bridge_vlan(section: Section) -> list[PortVlans]:
+    """A [BridgeVLAN]: ranges, the untagged ones among them, and the PVID."""
+    ranges: dict[tuple[int, int], bool] = {}
+    pvid = 0
+    for item in section.items:
+        if item.key in {"VLAN", "EgressUntagged"}:
+            first, dash, last = item.value.partition("-")
+            span = int(parse_vid(first)), int(parse_vid(last if dash else first))
+            if span[0] > span[1]:
+                raise ValueError(f"'{item.value}' is not a range of VLANs")
+            ranges[span] = ranges.get(span, False) or item.key == "EgressUntagged"
+        elif item.key == "PVID":
+            pvid = int(parse_vid(item.value))
+        else:
+            raise ValueError(f"'{item.key}' of a VLAN is not taken")
+    if pvid and not any(first == pvid for first, _ in ranges):
+        ranges[pvid, pvid] = False
+    return [
+        PortVlans(first=first, last=last, pvid=first == pvid, untagged=untagged)
+        for (first, last), untagged in ranges.items()
+    ]
+
+
+def put_client_id(draft: Draft, section: Section, item: Item) -> None:
+    """A word of [DHCPv4] on who the link is to its server. Raises ValueError for every other one."""
+    said = draft.client_id
+    if item.key == "IAID":
+        draft.client_id = replace(said, iaid=parse_number(item.value))
+    elif item.key == "ClientIdentifier" and item.value in {"mac", "duid"}:
+        draft.client_id = replace(said, by_mac=item.value == "mac")
+    elif item.key in {"DUIDType", "DUIDRawData"}:
+        draft.client_id = replace(said, duid=_duid(section.get("DUIDType"), section.get("DUIDRawData")))
+    else:
+        raise ValueError("not taken")
+
+
+def _duid(kind: str, raw: str) -> str:
+    if not kind or not raw:
+        raise ValueError("a DUID is taken only with both DUIDType= and DUIDRawData=")
+    number = DUID_TYPES[kind] if kind in DUID_TYPES else parse_number(kind, 0, 65535)
+    return parse_duid(f"{number:04x}{raw}")
+
+
+def _option(field: str, parse: Callable[[str], Any]) -> Callable[[Draft, str], None]:
+    def put(draft: Draft, text: str) -> None:
+        draft.options[field] = parse(text)
+
+    return put
+
+
+def _bond(field: str) -> Callable[[Draft, str], None]:
+    def put(draft: Draft, text: str) -> None:
+        if field in {"miimon", "updelay", "downdelay"}:
+            draft.options[field] = parse_number(str(round(span_ms(text))))
+        else:
+            draft.options[field] = parse_bond_option(field, text)[1]
+
+    return put
+
+
+def _attribute(field: str, parse: Callable[[str], Any]) -> Callable[[Draft, str], None]:
+    def put(draft: Draft, text: str) -> None:
+        setattr(draft, field, parse(text))
+
+    return put
+
+
+def _flag(text: str) -> int:
+    return int(parse_bool(text))
+
+
+def _pvid(text: str) -> int:
+    return 0 if text == "none" else parse_number(text, 0, 4094)
+
+
+def _protocol(text: str) -> str:
+    known = {"802.1q": "802.1Q", "802.1ad": "802.1ad"}
+    if text.lower() not in known:
+        raise ValueError(f"'{text}' is neither 802.1q nor 802.1ad")
+    return known[text.lower()]
+
+
+NETDEV: dict[tuple[str, str], Callable[[Draft, str], None]] = {
+    ("NetDev", "MACAddress"): _attribute("mac", lambda text: None if text == "none" else parse_mac(text)),
+    ("NetDev", "MTUBytes"): _attribute("mtu", parse_mtu),
+    ("Bridge", "STP"): _option("stp_state", _flag),
+    ("Bridge", "Priority"): _option("priority", lambda text: parse_number(text, 0, 65535)),
+    ("Bridge", "VLANFiltering"): _option("vlan_filtering", _flag),
+    ("Bridge", "DefaultPVID"): _option("vlan_default_pvid", _pvid),
+    ("Bridge", "MulticastSnooping"): _option("mcast_snooping", _flag),
+    ("Bridge", "MulticastQuerier"): _option("mcast_querier", _flag),
+    ("VLAN", "Id"): _option("id", parse_vid),
+    ("VLAN", "Protocol"): _option("protocol", _protocol),
+    ("Bond", "Mode"): _option("mode", lambda text: parse_bond_option("mode", text)[1]),
+    **{("Bridge", key): _option(field, span_ticks) for field, key in TIMES.items()},
+    **{("Bond", key): _bond(field) for field, key in BOND.items()},
+}

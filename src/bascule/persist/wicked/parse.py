@@ -1,0 +1,189 @@
+"""Reading SUSE's files as wicked does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from ipaddress import ip_address, ip_interface
+from typing import Any
+
+from bascule.model.values import parse_ifname, parse_mac, parse_vid
+from bascule.persist.builder import Builder, Draft
+from bascule.persist.config import Ipv6, StaticRoute
+from bascule.persist.formats.bonding import parse_bond_option
+from bascule.persist.formats.shell import Assignment, assignments
+from bascule.persist.formats.values import (
+    default_of,
+    parse_address,
+    parse_bool,
+    parse_ip,
+    parse_mtu,
+    parse_number,
+    parse_prefix,
+    ticks,
+    words,
+)
+from bascule.persist.parsed import Files, Hardware, Parsed
+from bascule.persist.wicked import FOLDER
+
+SKIPPED = ("~", ".bak", ".old", ".orig", ".rpmnew", ".rpmsave", ".scpmbackup", ".template")
+SILENT = words(
+    """
+    NAME BROADCAST NETWORK REMOTE_IPADDR USERCONTROL _NM_NAME UNIQUE ETHTOOL_OPTIONS BRIDGE_PATHCOSTS
+    BRIDGE_PORTPRIORITIES DHCLIENT_SET_DEFAULT_ROUTE PREFIXLEN NETMASK LABEL INTERFACETYPE BRIDGE VLAN
+    ETHERDEVICE VLAN_ID BONDING_MASTER STARTMODE BOOTPROTO LLADDR MTU
+    """
+)
+
+_OF_ADDRESS = re.compile(r"(NETMASK|PREFIXLEN|BROADCAST|LABEL|REMOTE_IPADDR)_")
+
+BRIDGE: dict[str, tuple[str, Callable[[str], int]]] = {
+    "BRIDGE_STP": ("stp_state", lambda text: int(parse_bool(text))),
+    "BRIDGE_FORWARDDELAY": ("forward_delay", ticks),
+    "BRIDGE_HELLOTIME": ("hello_time", ticks),
+    "BRIDGE_MAXAGE": ("max_age", ticks),
+    "BRIDGE_AGEINGTIME": ("ageing_time", ticks),
+    "BRIDGE_PRIORITY": ("priority", lambda text: parse_number(text, 0, 65535)),
+}
+
+
+def parse(files: Files, hardware: Hardware | None = None) -> Parsed:  # noqa: ARG001  # every dialect has this shape
+    """The meaning of the files."""
+    builder = Builder()
+    for path in sorted(path for path in files if path.startswith(f"{FOLDER}/ifcfg-")):
+        name = path.removeprefix(f"{FOLDER}/ifcfg-")
+        if name.endswith(SKIPPED):
+            builder.left.add(path, 0, "", "passed over, as the scripts do with such a name")
+        elif name != "lo":
+            try:
+                draft = builder.draft(name, path, 0)
+            except ValueError as wrong:
+                builder.left.add(path, 0, name, str(wrong))
+                continue
+            _Reader(builder, path, draft).read(files[path])
+    for path in sorted(path for path in files if re.match(rf"{FOLDER}/(ifroute-|routes$)", path)):
+        _routes(path, files[path], builder)
+    return builder.finish()
+
+
+class _Reader:
+    """One file."""
+
+    def __init__(self, builder: Builder, path: str, draft: Draft) -> None:
+        self.builder = builder
+        self.path = path
+        self.draft = draft
+        self.found: dict[str, Assignment] = {}
+
+    def value(self, key: str) -> str:
+        return self.found[key].value.strip() if key in self.found else ""
+
+    def leave(self, key: str, why: str) -> None:
+        self.builder.left.add(self.path, self.found[key].line, f"{key}={self.found[key].value}", why)
+
+    def take(self, key: str, parse: Callable[[str], Any]) -> Any:
+        if not self.value(key):
+            return None
+        try:
+            return parse(self.value(key))
+        except ValueError as wrong:
+            self.leave(key, str(wrong))
+            return None
+
+    def read(self, text: str) -> None:
+        self.found = {a.key: a for a in assignments(self.path, text, self.builder.left)}
+        draft = self.draft
+        draft.onboot = self.value("STARTMODE").lower() in {
+            "auto",
+            "boot",
+            "onboot",
+            "hotplug",
+            "nfsroot",
+            "ifplugd",
+            "",
+        }
+        draft.mac = self.take("LLADDR", parse_mac)
+        draft.mtu = self.take("MTU", parse_mtu)
+        if self.value("BRIDGE").lower() == "yes":
+            draft.kind = "bridge"
+        elif self.value("BONDING_MASTER").lower() == "yes":
+            draft.kind = "bond"
+            draft.options["miimon"] = 0
+        elif self.value("ETHERDEVICE"):
+            self._vlan()
+        boot = self.value("BOOTPROTO").lower()
+        draft.dhcp4 = boot in {"dhcp", "dhcp4", "dhcp+autoip"}
+        draft.ipv6 = Ipv6.AUTO if boot == "dhcp" else Ipv6.DHCP if boot == "dhcp6" else Ipv6.OFF
+        if boot not in {"dhcp", "dhcp4", "dhcp6", "dhcp+autoip", "static", "none", ""}:
+            self.leave("BOOTPROTO", "neither static nor dhcp")
+        for key in self.found:
+            self._key(key)
+
+    def _key(self, key: str) -> None:
+        draft = self.draft
+        if key.startswith("IPADDR"):
+            suffix = key.removeprefix("IPADDR")
+            prefix = self.value(f"PREFIXLEN{suffix}") or self.value(f"NETMASK{suffix}") or None
+            address = self.take(key, lambda text: parse_address(text, prefix))
+            if address is not None:
+                draft.addresses.append(address)
+        elif key == "BRIDGE_PORTS":
+            for port in self.value(key).split():
+                self.builder.enslave(port, draft.name, self.path, self.found[key].line)
+        elif re.fullmatch(r"BONDING_SLAVE_?[0-9]+", key):
+            if self.value(key):
+                self.builder.enslave(self.value(key), draft.name, self.path, self.found[key].line)
+        elif key == "BONDING_MODULE_OPTS":
+            for word in self.value(key).split():
+                name, _, text = word.partition("=")
+                try:
+                    field, value = parse_bond_option(name, text)
+                    draft.options[field] = value
+                except ValueError as wrong:
+                    self.leave(key, str(wrong))
+        elif key in BRIDGE:
+            field, parse = BRIDGE[key]
+            value = self.take(key, parse)
+            if value is not None and draft.kind == "bridge":
+                draft.options[field] = value
+        elif self.value(key) and key not in SILENT and not _OF_ADDRESS.match(key):
+            self.leave(key, "not taken")
+
+    def _vlan(self) -> None:
+        draft = self.draft
+        number = re.search(r"([0-9]{1,4})$", draft.name)
+        try:
+            draft.options["id"] = parse_vid(self.value("VLAN_ID") or (number[1] if number else ""))
+            draft.parent = parse_ifname(self.value("ETHERDEVICE"))
+            draft.kind = "vlan"
+        except ValueError as wrong:
+            self.leave("ETHERDEVICE", str(wrong))
+
+
+def _routes(path: str, text: str, builder: Builder) -> None:
+    """``destination gateway netmask interface``; a dash stands for nothing."""
+    own = path.removeprefix(f"{FOLDER}/ifroute-") if "ifroute-" in path else ""
+    for number, line in enumerate(text.split("\n"), 1):
+        cells = [("" if cell == "-" else cell) for cell in line.partition("#")[0].split()]
+        if not cells:
+            continue
+        dst, gateway, mask, link = (*cells, "", "", "", "")[:4]
+        try:
+            via = parse_ip(gateway) if gateway and gateway not in {"0.0.0.0", "::"} else ""
+            route = StaticRoute(
+                dst=default_of(via) if dst == "default" else parse_prefix(dst, mask or None), gateway=via
+            )
+            name = link or own or _nearest(via, builder)
+            if not name:
+                raise ValueError("no link has the gateway in its subnet")
+            builder.draft(name, path, number).routes.append(route)
+        except ValueError as wrong:
+            builder.left.add(path, number, line, str(wrong))
+
+
+def _nearest(gateway: str, builder: Builder) -> str:
+    """The link in whose subnet a gateway lies."""
+    for draft in builder.drafts.values():
+        if gateway and any(ip_address(gateway) in ip_interface(address).network for address in draft.addresses):
+            return draft.name
+    return ""
