@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bascule.apply.engine import execute
+from bascule.host.live import LiveHost
 from bascule.model.values import IfName
 from bascule.plan.make import make_plan
 from bascule.plan.target import sysctl_keys
@@ -141,7 +142,7 @@ class Way:
         site = parse(BRIDGED.encode(), "path.yaml")
         host = site.hosts["h"]
         state = observe(sysctls=sysctl_keys(host, (IfName("t0"),)), namespace=self.host)
-        execute(make_plan(site, host, state)[0], namespace=self.host)
+        execute(make_plan(site, host, state)[0], where=LiveHost(self.host))
         self._one_network(rules)
 
     def _one_network(self, rules: int) -> None:

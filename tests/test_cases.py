@@ -18,6 +18,8 @@ from bascule.model.state_json import from_json, to_json
 from bascule.plan.batch import script
 from bascule.plan.diff import diff
 from bascule.plan.make import make_plan
+from bascule.plan.merge import first_pass, way_back
+from bascule.providers.protocol import ThreeWay
 from bascule.site import parse
 
 CASES = Path(__file__).parent / "cases"
@@ -47,7 +49,9 @@ def test_case(name: str) -> None:
         return
     same(folder / "plan.txt", show_plan(host.name, plan, columns=COLUMNS) + "\n")
     same(folder / "commands.txt", script(plan))
-    same(folder / "undo.txt", script(diff(wanted, observed)))
+    goal = way_back(ThreeWay(before=observed, wanted=wanted, now=wanted, applied=wanted)).part
+    same(folder / "undo.txt", script(diff(wanted, first_pass(goal, wanted))))
+    assert not diff(goal, observed), "the way back does not lead to what was before"
     again, _ = make_plan(site, host, wanted)
     assert not again, f"a second plan is not empty: {[(c.subject, c.action) for c in again.changes]}"
 

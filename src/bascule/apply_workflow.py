@@ -29,8 +29,6 @@ from bascule.providers.observe import begin
 from bascule.system.clock import Progress, unseen
 from bascule.system.net.monitor import NetlinkMonitor
 from bascule.system.run import require_tools
-from bascule.topology.loops import loop_problems
-from bascule.topology.wires import declared_wires
 from bascule.workflow import load
 
 if TYPE_CHECKING:
@@ -87,8 +85,6 @@ def _ready(
         prepared = prepare(site, chosen, asked=asked, begun=begun, bell=bell)
     require_tools(tools(prepared.plan))
     remarks = [note.text for note in _memory(prepared, site_file)]
-    if problems := loop_problems(prepared.wanted, declared_wires(site, chosen), prepared.observed):
-        raise BasculeError(*problems)
     persister, not_kept = find_persister(site, chosen, root=root)
     if survey_s is not None:  # last, because it takes its time
         from bascule.survey.take import insist_live

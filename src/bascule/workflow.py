@@ -15,14 +15,16 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.apply.crew import ANYBODY, Asked
+from bascule.apply.place import here as state_folder
+from bascule.apply.prepare import Prepared, added_before, look, prepare, prepare_from
 from bascule.errors import BasculeError, Problem
 from bascule.host.identity import choose_host, started_as_found
+from bascule.host.live import LiveHost
+from bascule.observe.management import management
 from bascule.plan.batch import tools
 from bascule.plan.change import Note
-from bascule.plan.make import make_plan
-from bascule.plan.target import sysctl_keys
 from bascule.providers.json import from_json, to_json
-from bascule.providers.observe import begin, observe
+from bascule.providers.observe import begin
 from bascule.site import parse
 from bascule.system.disk.files import read_bytes
 from bascule.system.net.netns import Namespace
@@ -30,10 +32,11 @@ from bascule.system.run import require_tools
 
 # what one verb alone needs is imported by it: half of the time of a small `plan` would be imports
 if TYPE_CHECKING:
-    from bascule.apply.engine import Observe
+    from bascule.apply.rollback.passes import Look
     from bascule.importer.importing import Imported
     from bascule.model.site import Host, Site
     from bascule.model.state import HostState
+    from bascule.observe.management import Management
     from bascule.plan.change import Plan
     from bascule.system.clock import Progress
     from bascule.twin.cast import Cast, Kind
@@ -48,16 +51,6 @@ def load(site_file: str) -> Site:
     return parse(read_bytes(site_file), site_file)
 
 
-class Planned(Struct, frozen=True, kw_only=True):
-    """A plan with what it was made from and what it leads to."""
-
-    site: Site
-    host: Host
-    observed: HostState
-    wanted: HostState
-    plan: Plan
-
-
 def plan(
     site_file: str,
     *,
@@ -65,7 +58,7 @@ def plan(
     observed_file: str | None = None,
     save_to: str | None = None,
     asked: Asked = ANYBODY,
-) -> Planned:
+) -> Prepared:
     """What would change on this host, or on the one whose state was saved; ``save_to`` keeps what was observed.
 
     ``asked`` says who runs the guests; for a saved state nobody is asked.
@@ -74,17 +67,13 @@ def plan(
         site = load(site_file)
         chosen = choose_host(site, host)
         if observed_file:
-            observed = _saved(observed_file)
-            found, wanted = make_plan(site, chosen, observed)
+            found = prepare_from(site, chosen, _saved(observed_file))
         else:
-            from bascule.apply.prepare import prepare  # what apply would do here: the same code
-
-            ready = prepare(site, chosen, asked=asked, begun=begun)
-            observed, wanted, found = ready.observed, ready.wanted, _runnable(ready.plan)
+            ready = prepare(site, chosen, asked=asked, begun=begun)  # what apply would do here: the same code
+            found = replace(ready, plan=_runnable(ready.plan))
     if save_to:
-        Path(save_to).write_text(json.dumps(to_json(observed), indent=1) + "\n")
-    refuse_loops(site, chosen, observed, wanted)
-    return Planned(site=site, host=chosen, observed=observed, wanted=wanted, plan=found)
+        Path(save_to).write_text(json.dumps(to_json(found.observed), indent=1) + "\n")
+    return found
 
 
 def _runnable(found: Plan) -> Plan:
@@ -95,22 +84,6 @@ def _runnable(found: Plan) -> Plan:
         return found
     note = Note(kind="warning", subject="nft", text="shows its tables to root alone: rules may stand already")
     return replace(found, notes=(*found.notes, note))
-
-
-def refuse_loops(site: Site, host: Host, observed: HostState, wanted: HostState) -> None:
-    """Raise a problem for every loop that the wanted state would close, as far as the file knows the wires."""
-    from bascule.topology.loops import loop_problems
-    from bascule.topology.wires import declared_wires
-
-    problems = loop_problems(wanted, declared_wires(site, host), observed)
-    if problems:
-        raise BasculeError(*problems)
-
-
-def look(site: Site, host: Host, namespace: Namespace | None = None) -> HostState:
-    """The state of a host, with the kernel parameters that its plan looks at."""
-    taps = tuple(nic.tap for nic in site.guest_nics(host.name))
-    return observe(sysctls=sysctl_keys(host, taps), namespace=namespace)
 
 
 def _saved(path: str) -> HostState:
@@ -187,27 +160,36 @@ def rehearse(
     site = load(site_file)
     names = tuple(site.hosts) if host is None else (choose_host(site, host).name,)
     require_tools(tools_of_twin(site))
-    observed = _observed_here(site, names)
+    found_here = _observed_here(site, names)
     if guests != "namespace":
         clock.lap("looking for KVM and a kernel")
     cast = Cast.of(guests)
     clock.end()
-    found = sandboxed(_in_the_twin, site, names, observed, cast, progress)
+    found = sandboxed(_in_the_twin, site, names, found_here, cast, progress)
     return Rehearsal(
         site=site,
         cast=cast,
-        observed=tuple(observed),
+        observed=tuple(found_here),
         changed=sha256(read_bytes(site_file)).hexdigest() != site.source.digest,
         timings={**clock.laps, **found.pop("timings"), "total": clock.total()},
         **found,
     )
 
 
+class _Here(Struct, frozen=True, kw_only=True):
+    """What a plan for this machine is made from, where it is one of the hosts that are rehearsed."""
+
+    observed: HostState
+    line: Management | None
+    added: Mapping[str, frozenset[str]]
+
+
 def _in_the_twin(
-    site: Site, names: Sequence[str], observed: Mapping[str, HostState], cast: Cast, progress: Progress | None
+    site: Site, names: Sequence[str], found: Mapping[str, _Here], cast: Cast, progress: Progress | None
 ) -> dict[str, Any]:
     """The fields of a Rehearsal that come out of the sandbox."""
-    from bascule.apply.engine import apply_or_take_back, take_back
+    from bascule.apply.rollback.passes import apply_or_roll_back, roll_back
+    from bascule.providers.protocol import ThreeWay
     from bascule.system.clock import Clock
     from bascule.system.process.sandbox import privilege
     from bascule.twin import Twin
@@ -217,14 +199,22 @@ def _in_the_twin(
 
     clock = Clock(progress)
     clock.lap("building the twin")
-    with Twin.raise_(site, hosts=names, observed=observed, cast=cast) as twin:
+    with Twin.raise_(site, hosts=names, observed={n: one.observed for n, one in found.items()}, cast=cast) as twin:
         clock.lap("applying the plan")
+        hosts = {name: LiveHost(twin.host(name)) for name in names}
         looks = {name: partial(look, site, site.hosts[name], twin.host(name)) for name in names}
-        before = {name: _start(looks[name], twin.host(name), twin.observed.get(name)) for name in names}
-        plan_ = partial(make_plan, site, by_libvirt=cast.by_libvirt)
-        plans = {name: plan_(site.hosts[name], before[name])[0] for name in names}
-        for name in names:
-            apply_or_take_back(plans[name], before[name], looks[name], namespace=twin.host(name))
+
+        def prepared(name: str, state: HostState) -> Prepared:
+            here = found.get(name)
+            line, added = (here.line, here.added) if here is not None else (None, {})
+            return prepare_from(site, site.hosts[name], state, line=line, added=added, by_libvirt=cast.by_libvirt)
+
+        plans = {name: prepared(name, _start(looks[name], hosts[name], twin.observed.get(name))) for name in names}
+        made = {}
+        for name, one in plans.items():
+            change = ThreeWay(before=one.observed, wanted=one.wanted, now=one.observed)
+            apply_or_roll_back(one.plan, change, looks[name], where=hosts[name])
+            made[name] = replace(change, applied=looks[name]())
         clock.lap("starting the guests")
         twin.plug_guests()
         twin.start_guests()
@@ -232,15 +222,15 @@ def _in_the_twin(
         world = twin.world()
         after = {name: looks[name]() for name in names}
         checks = [check for name in names for check in check_host(site, site.hosts[name], after[name], world)]
-        checks += [second_plan(name, plan_(site.hosts[name], after[name])[0]) for name in names]
+        checks += [second_plan(name, prepared(name, after[name]).plan) for name in names]
         clock.lap("asking the expectations")
         outcomes = judge(site, world)
         clock.lap("going the way back")
-        checks += [way_back(name, take_back(before[name], looks[name], namespace=twin.host(name))) for name in names]
+        checks += [way_back(n, roll_back(change, looks[n], where=hosts[n]).left) for n, change in made.items()]
         clock.end()
         return {
             "privilege": str(privilege() or ""),
-            "plans": plans,
+            "plans": {name: one.plan for name, one in plans.items()},
             "checks": tuple(checks),
             "outcomes": outcomes,
             "notes": tuple(twin.notes),
@@ -248,20 +238,23 @@ def _in_the_twin(
         }
 
 
-def _start(look_: Observe, room: Namespace, observed: HostState | None) -> HostState:
+def _start(look_: Look, where: LiveHost, observed: HostState | None) -> HostState:
     """Bring a host of the twin into the state in which the real one was seen; what it then is."""
     from bascule.apply.engine import execute
     from bascule.plan.diff import diff
 
     if observed is not None:
-        execute(diff(look_(), observed), namespace=room)
+        execute(diff(look_(), observed), where=where)
     return look_()
 
 
-def _observed_here(site: Site, names: Sequence[str]) -> dict[str, HostState]:
-    """The state of this machine, if it has every NIC of one of the hosts and therefore is that host."""
+def _observed_here(site: Site, names: Sequence[str]) -> dict[str, _Here]:
+    """What this machine's plan is made from, if it has every NIC of one of the hosts and therefore is that host."""
     host = started_as_found(site, names)
-    return {host.name: look(site, host)} if host is not None else {}
+    if host is None:
+        return {}
+    state = look(site, host)
+    return {host.name: _Here(observed=state, line=management(state), added=added_before(site, host, state_folder()))}
 
 
 def render(site_file: str, dialect_name: str, *, host: str | None = None, here: bool = False) -> Rendered:
@@ -275,7 +268,7 @@ def render(site_file: str, dialect_name: str, *, host: str | None = None, here: 
     spoken = dialect(dialect_name, writable)
     site = load(site_file)
     chosen = choose_host(site, host)
-    state = make_plan(site, chosen, look(site, chosen))[1] if here else None
+    state = prepare(site, chosen).wanted if here else None
     config = wanted_config(site, chosen, state)
     besides = sysctls.render(site, chosen, state) if spoken.own else {}  # commands are read by nobody at boot
     stamp = Stamp(site.name, chosen.name, site.source.digest)
@@ -323,6 +316,7 @@ def import_host(
     imported = import_sources(sources)
     if sources.state is not None:
         there = imported.site.hosts[sources.host]
-        if make_plan(imported.site, there, look(imported.site, there), by_libvirt=True)[0]:  # its files told of them
+        # the networks that its files told of are libvirt's, whether it runs or rests
+        if prepare_from(imported.site, there, look(imported.site, there), by_libvirt=True).plan:
             imported = import_sources(sources, as_found=True)
     return imported

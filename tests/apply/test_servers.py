@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from bascule import workflow
+from bascule.apply.prepare import look
 from bascule.guests import servers
 from bascule.guests.servers import ServerPart, make_again, plan_servers
 from bascule.model.site import Mode, PlugKind
@@ -125,14 +125,14 @@ def test_the_script_of_a_unit_makes_the_network_again(lab: Lab, tmp_path: Path) 
     """What systemd runs when the machine starts leads to what the plan wanted, and a second run changes nothing."""
     room = lab.namespace("host")
     told = site(guest("g", nic("g", 0, "lab", "dhcp", plug=PlugKind.NETWORK)), networks=(virtual_network(Mode.NAT),))
-    _, wanted = make_plan(told, told.hosts["h"], workflow.look(told, told.hosts["h"], room))
+    _, wanted = make_plan(told, told.hosts["h"], look(told, told.hosts["h"], room))
     first = make_again("lab", wanted)
     script = tmp_path / "lab.sh"
     script.write_text(first)
     for _ in range(2):
         with room.entered():
             run(("sh", str(script)))
-        plan, again = make_plan(told, told.hosts["h"], workflow.look(told, told.hosts["h"], room))
+        plan, again = make_plan(told, told.hosts["h"], look(told, told.hosts["h"], room))
         assert plan.changes == ()
         assert make_again("lab", again) == first
 

@@ -12,19 +12,22 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from bascule.apply.engine import execute, take_back
+from bascule.apply.engine import execute
+from bascule.apply.prepare import look
+from bascule.apply.rollback.passes import roll_back
 from bascule.guests.namespace import NamespaceDriver
 from bascule.guests.protocol import Plug
 from bascule.guests.virtual_network import NetworkServer
+from bascule.host.live import LiveHost
 from bascule.model.site import Guest, Site
 from bascule.model.values import IfName
 from bascule.plan.make import make_plan
 from bascule.plan.virtual_network import realms
+from bascule.providers.protocol import ThreeWay
 from bascule.system.net import rtnetlink
 from bascule.system.net.netns import Namespace
 from bascule.system.net.rtnetlink import End, Rtnetlink
 from bascule.system.run import run
-from bascule.workflow import look
 from tests.lab import Lab
 
 HOST, LAN, GATEWAY = "10.9.0.1", "10.9.0.9", "192.168.122.1"
@@ -54,14 +57,16 @@ def running(told: Site, host: Namespace, folder: Path) -> Iterator[NetworkServer
     """The virtual network of a site, made on its host by the plan, with its server; taken back at the end."""
     described = told.hosts["h"]
     before = look(told, described, host)
-    execute(make_plan(told, described, before)[0], namespace=host)
+    execute(make_plan(told, described, before)[0], where=LiveHost(host))
     server = NetworkServer(realms(told, described)[0], host, folder)
     try:
         server.wait()
         yield server
     finally:
         server.stop()
-        assert not take_back(before, partial(look, told, described, host), namespace=host)
+        made = look(told, described, host)
+        change = ThreeWay(before=before, wanted=made, now=made, applied=made)
+        assert roll_back(change, partial(look, told, described, host), where=LiveHost(host)).ok
 
 
 def plug_in(lab: Lab, there: Street, guests: list[Guest], bridge: str, addresses: dict[str, str]) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from bascule.apply.engine import execute
+from bascule.apply.prepare import look
+from bascule.host.live import LiveHost
 from bascule.model.values import Mac
 from bascule.plan.make import make_plan
 from bascule.probe import frames
@@ -19,7 +21,7 @@ from bascule.probe.parse import parse_frame
 from bascule.site import parse
 from bascule.system.process.sandbox import sandboxed
 from bascule.twin import Twin
-from bascule.workflow import look, rehearse
+from bascule.workflow import rehearse
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -30,7 +32,7 @@ def who_answers(text: bytes, asker: str, address: str) -> tuple[set[Mac | None],
     host = site.hosts["vmserver"]
     with Twin.raise_(site) as twin:
         room = twin.host("vmserver")
-        execute(make_plan(site, host, look(site, host, room))[0], namespace=room)
+        execute(make_plan(site, host, look(site, host, room))[0], where=LiveHost(room))
         twin.plug_guests()
         twin.start_guests()
         foot = twin.world().feet[asker][0]

@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 
-from bascule.apply.engine import apply_or_take_back, execute
+from bascule.apply.engine import execute
+from bascule.apply.prepare import look
+from bascule.apply.rollback.passes import apply_or_roll_back
 from bascule.errors import CommandFailed
+from bascule.host.live import LiveHost
 from bascule.model.site import Site
 from bascule.plan.make import make_plan
+from bascule.providers.protocol import ThreeWay
 from bascule.site import parse
 from bascule.system.net.netns import Namespace
-from bascule.workflow import look
 from tests.lab import Lab
 
 PRODUCTION = Path(__file__).parents[2] / "examples" / "production.yaml"
@@ -48,7 +51,7 @@ def test_apply_then_nothing_is_left_to_do(lab: Lab, site: Site) -> None:
     host = lab.host(*NICS)
     vmserver = site.hosts["vmserver"]
     plan, _ = make_plan(site, vmserver, look(site, vmserver, host))
-    execute(plan, namespace=host)
+    execute(plan, where=LiveHost(host))
     again, _ = make_plan(site, vmserver, look(site, vmserver, host))
     assert not again, [(change.subject, change.action) for change in again.changes]
     facts, routes = raw(lab, host)
@@ -70,7 +73,7 @@ def test_taps_of_running_guests_belong_to_the_plan(lab: Lab, site: Site) -> None
     moved = [change for change in plan.changes if change.subject == "guest_02.0" and change.cuts]
     assert [change.cuts for change in moved] == [("guest_02",)]
     assert moved[0].outage_s > 0
-    execute(plan, namespace=host)
+    execute(plan, where=LiveHost(host))
     assert raw(lab, host)[0]["guest_02.0"][1] == "br3"
 
 
@@ -83,7 +86,7 @@ def test_foreign_links_are_listed_and_left_alone(lab: Lab, site: Site) -> None:
     before = raw(lab, host)[0]["docker0"]
     plan, _ = make_plan(site, vmserver, look(site, vmserver, host))
     assert "docker0" in {note.subject for note in plan.notes if note.kind == "foreign"}
-    execute(plan, namespace=host)
+    execute(plan, where=LiveHost(host))
     assert raw(lab, host)[0]["docker0"] == before
 
 
@@ -94,9 +97,10 @@ def test_a_failed_step_is_named_and_taken_back(lab: Lab, site: Site) -> None:
     lab.ip(host, "link property add dev eth2-wire altname br4")
     before = look(site, vmserver, host)
     facts = raw(lab, host)
-    plan, _ = make_plan(site, vmserver, before)
+    plan, wanted = make_plan(site, vmserver, before)
+    change = ThreeWay(before=before, wanted=wanted, now=before)
     with pytest.raises(CommandFailed) as failed:
-        apply_or_take_back(plan, before, partial(look, site, vmserver, host), namespace=host)
+        apply_or_roll_back(plan, change, partial(look, site, vmserver, host), where=LiveHost(host))
     words = str(failed.value)
     assert "br4: create bridge" in words
     assert "File exists" in words

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bascule.host.live import LiveHost
 from bascule.model.site import Mode
 from bascule.site import parse
 from bascule.workflow import rehearse
@@ -211,14 +212,14 @@ def test_a_dead_guest_behind_nat_is_unproven(tmp_path: Path) -> None:
 
     def work() -> tuple[str, bool | None, str]:
         from bascule.apply.engine import execute
+        from bascule.apply.prepare import look
         from bascule.plan.make import make_plan
         from bascule.system.run import run
         from bascule.verify.expectations import judge
-        from bascule.workflow import look
 
         with Twin.raise_(site) as twin:
             host = site.hosts["h"]
-            execute(make_plan(site, host, look(site, host, twin.host("h")))[0], namespace=twin.host("h"))
+            execute(make_plan(site, host, look(site, host, twin.host("h")))[0], where=LiveHost(twin.host("h")))
             twin.plug_guests()
             twin.start_guests()
             run(("ip", "link", "set", "eth0", "down"), namespace=twin.end("g1"))

@@ -4,49 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.apply import beside, boot_guard, lease
 from bascule.apply.beside import Way
 from bascule.apply.checkpoint import Checkpoint, FileBackup, Folder, Status
 from bascule.apply.engine import execute
+from bascule.apply.rollback.passes import Back, roll_back
 from bascule.errors import BasculeError
 from bascule.model.state import HostState
-from bascule.plan.change import Change, Plan
-from bascule.plan.diff import diff
-from bascule.plan.merge import settle, way_back
-from bascule.providers.kernel.merge import with_bridges_left
+from bascule.plan.diff import diff, moved_links
+from bascule.plan.merge import way_back
 from bascule.providers.observe import observe
 from bascule.providers.protocol import ThreeWay
 from bascule.system import boot
 from bascule.system.clock import Progress, unseen
 from bascule.system.disk import durable
-
-PASSES = 4  # looks at most: what the kernel does by itself on the way needs one more, what others do now and then too
-PAUSE_S = 0.3  # before a way back that failed is tried again
-
-
-class Back(Struct, frozen=True, kw_only=True):
-    """How the way back went: ``left`` still differs from before, ``kept`` differs because others wanted it so."""
-
-    left: tuple[str, ...] = ()
-    kept: tuple[str, ...] = ()
-    changes: int = 0
-    files: tuple[str, ...] = ()
-    besides: tuple[str, ...] = ()  # what went back beside the kernel's part and the files
-    after_reboot: bool = False
-
-    @property
-    def ok(self) -> bool:
-        """Whether the host is as it was before, in all that we touched."""
-        return not self.left
-
 
 Observe = Callable[[], HostState]
 
@@ -109,7 +86,7 @@ def _stand_in(checkpoint: Checkpoint, applied: HostState | None, *, keep: Sequen
     """Make the links that were there before and are not there now, such as the bridge that a guest goes back to."""
     now = observer(checkpoint)()
     change = ThreeWay(before=checkpoint.before, wanted=checkpoint.wanted, now=now, applied=applied)
-    goal = way_back(change).goal
+    goal = way_back(change).part
     missing = {name: link for name, link in goal.links.items() if name not in now.links and link.options.virtual}
     if missing:
         execute(diff(now, replace(now, links={**now.links, **missing})), keep=keep)
@@ -149,53 +126,16 @@ def kernel_back(
     ours: Iterable[str] = (),
     progress: Progress = unseen,
 ) -> Back:
-    """The kernel's part: to the goal, in as many looks as it takes, and then the comparison.
-
-    ``ours`` are links that another part of the change moved.
-    """
-    look = observer(checkpoint)
-    now = look()
-    elapsed_s = boot.boottime_s() - checkpoint.boottime_s
+    """The kernel's part. ``ours`` are links that another part of the change moved."""
     change = ThreeWay(
         before=checkpoint.before,
         wanted=checkpoint.wanted,
-        now=now,
+        now=checkpoint.before,
         applied=applied,
-        elapsed_s=elapsed_s,
-        moved=frozenset(ours),
+        elapsed_s=boot.boottime_s() - checkpoint.boottime_s,
+        moved=frozenset(ours) | moved_links(checkpoint.before, checkpoint.wanted),
     )
-    way = way_back(change)
-    goal = way.goal
-    failed: BasculeError | None = None
-    changes = 0
-    for attempt in range(PASSES):
-        plan = diff(now, with_bridges_left(goal, now) if attempt == 0 else goal)
-        if not plan and attempt > 0:
-            break
-        progress("takes the change back")
-        try:
-            execute(plan, keep=keep)
-            failed = None
-        except BasculeError as error:
-            failed = error
-            time.sleep(PAUSE_S)
-        changes += len(plan.changes)
-        now = look()
-        change = replace(change, now=now)
-        goal = settle(goal, change)
-    left = [*differences(diff(now, goal))]
-    if failed is not None and left:
-        left += [problem.message for problem in failed.problems]
-    return Back(left=tuple(left), kept=way.kept, changes=changes)
-
-
-def differences(plan: Plan) -> Iterable[str]:
-    """What a plan would still have to do, a line for each thing."""
-    return (_line(change) for change in plan.changes)
-
-
-def _line(change: Change) -> str:
-    return f"{change.subject}: {change.action}"
+    return roll_back(change, observer(checkpoint), keep=keep, progress=progress)
 
 
 def back_up(paths: Iterable[str]) -> tuple[FileBackup, ...]:

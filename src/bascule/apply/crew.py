@@ -45,6 +45,12 @@ class Crew(Struct, frozen=True, kw_only=True):
     notes: tuple[Note, ...] = ()
     servers: Path | None = None
     lasting: bool = False
+    networks_by_libvirt: bool = False  # though it was not asked: the file is made of what its own files say
+
+    @property
+    def by_libvirt(self) -> bool:
+        """Whether bridge and rules of the virtual networks are libvirt's."""
+        return self.networks_by_libvirt or (self.seen is not None and self.seen.is_libvirt)
 
 
 def muster(asked: Asked, site: Site, host: Host, *, servers: Path | None = None) -> Crew:

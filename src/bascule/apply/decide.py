@@ -9,11 +9,12 @@ from msgspec import Struct
 
 from bascule.apply import boot_guard
 from bascule.apply import checkpoint as checkpoints
-from bascule.apply.back import Back, go_back
+from bascule.apply.back import go_back
 from bascule.apply.checkpoint import Folder, Status
 from bascule.apply.exclusive import lock
 from bascule.apply.guard import stand_down
 from bascule.apply.place import Place, here, refused
+from bascule.apply.rollback.passes import Back
 from bascule.errors import BasculeError, Problem
 from bascule.persist.takeover import at_rest, take_over
 from bascule.system.clock import Progress, unseen

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
-from types import MappingProxyType
+from collections.abc import Container
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from bascule.apply.crew import Crew
-from bascule.errors import BasculeError, Problem
+from bascule.errors import BasculeError
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.plan.change import Note, Plan
-from bascule.plan.make import make_plan
+from bascule.plan.make import NOWHERE, make_plan
 from bascule.plan.step import Phase
 from bascule.plan.virtual_network import realms
+from bascule.providers.protocol import Surroundings
 
 if TYPE_CHECKING:
     from bascule.apply.beside import Beside
+    from bascule.guests.part import Seen
     from bascule.guests.servers import ServerPart
 
 MOVES = {Phase.DETACH, Phase.ENSLAVE, Phase.PORT}  # what a driver does to a tap itself, or drops by doing it
@@ -33,36 +34,31 @@ class Joint(Struct, frozen=True, kw_only=True):
 
 
 def plan_jointly(
-    site: Site,
-    host: Host,
-    observed: HostState,
-    crew: Crew,
-    *,
-    added: Mapping[str, frozenset[str]] = MappingProxyType({}),
-    management: frozenset[str] = frozenset(),
+    site: Site, host: Host, observed: HostState, crew: Crew, surroundings: Surroundings = NOWHERE
 ) -> Joint:
     """The plan for this host with everything that is asked of libvirt or bare QEMU.
 
-    Where nobody runs guests it is the kernel's plan. Raises BasculeError for what the kernel's plan refuses, and for a
-    MAC that a new NIC would share with another.
+    Where nobody runs guests it is the kernel's plan. Raises BasculeError for what the kernel's plan refuses, for a MAC
+    that a new NIC would share with another, and for a loop that it would close.
     """
-    seen = crew.seen
-    if seen is None:
-        plan, wanted = make_plan(site, host, observed, added=added, management=management)
-        refuse_shared(observed, wanted)
-        parts = _servers(site, host, crew, wanted, by_libvirt=False)
-        behind = tuple(change for one in parts for change in one.changes)
-        return Joint(
-            plan=Plan(changes=(*plan.changes, *behind), notes=(*plan.notes, *crew.notes)), wanted=wanted, besides=parts
-        )
+    plan, wanted = make_plan(crew.site, host, observed, surroundings, by_libvirt=crew.by_libvirt)
+    servers = _servers(site, host, crew, wanted)
+    if crew.seen is None:
+        behind = tuple(change for one in servers for change in one.changes)
+        notes = (*plan.notes, *crew.notes)
+        return Joint(plan=Plan(changes=(*plan.changes, *behind), notes=notes), wanted=wanted, besides=servers)
+    return _with_guests(site, host, observed, crew, crew.seen, Joint(plan=plan, wanted=wanted, besides=servers))
+
+
+def _with_guests(site: Site, host: Host, observed: HostState, crew: Crew, seen: Seen, alone: Joint) -> Joint:
+    """The kernel's plan and the servers together with what whoever runs the guests does."""
     from bascule.guests import changes
     from bascule.guests.identity import alive_elsewhere, conflicts, taken
     from bascule.guests.libvirt_networks import plan_networks
     from bascule.guests.part import GuestPart
     from bascule.observe.neighbours import fdb
 
-    plan, wanted = make_plan(crew.site, host, observed, added=added, management=management, by_libvirt=seen.is_libvirt)
-    refuse_shared(observed, wanted)
+    plan = alone.plan
     part = GuestPart(
         seen=seen,
         networks=plan_networks(seen.networks, seen.domains, realms(site, host)) if seen.is_libvirt else (),
@@ -77,46 +73,25 @@ def plan_jointly(
     said += changes.waiting(seen.domains, site, host.name)
     early = without_moves(plan, part.moved_taps)
     late = tuple(x for x in plan.changes if x not in early.changes and x.stage not in {Phase.DETACH, Phase.ENSLAVE})
-    servers = _servers(site, host, crew, wanted, by_libvirt=seen.is_libvirt)
     # libvirt's own dnsmasq wants the ports of ours
-    order: tuple[Beside, ...] = (*servers, part) if seen.is_libvirt else (part, *servers)
+    order: tuple[Beside, ...] = (*alone.besides, part) if seen.is_libvirt else (part, *alone.besides)
     besides = tuple(one for one in order if one.changes)
     told = [change for one in besides for change in one.changes]
     whole = Plan(changes=(*early.changes, *told, *late), notes=(*plan.notes, *crew.notes, *said))
-    return Joint(plan=whole, wanted=wanted, besides=besides)
+    return Joint(plan=whole, wanted=alone.wanted, besides=besides)
 
 
-def _servers(site: Site, host: Host, crew: Crew, wanted: HostState, *, by_libvirt: bool) -> tuple[ServerPart, ...]:
+def _servers(site: Site, host: Host, crew: Crew, wanted: HostState) -> tuple[ServerPart, ...]:
     """The servers of virtual networks of our own; those that are left of them where libvirt makes the networks now."""
     if crew.servers is None or not (host.virtual_networks or crew.servers.is_dir()):
         return ()
     from bascule.guests.servers import ServerPart, plan_servers
 
     networks = realms(site, host)
-    changes = plan_servers(networks, crew.servers, wanted, lasting=crew.lasting, by_libvirt=by_libvirt)
+    changes = plan_servers(networks, crew.servers, wanted, lasting=crew.lasting, by_libvirt=crew.by_libvirt)
     return (ServerPart(folder=crew.servers, servers=changes, lasting=crew.lasting),) if changes else ()
 
 
 def without_moves(plan: Plan, taps: Container[str]) -> Plan:
     """The changes that come before the hypervisor's part: all but what is about the bridge of a tap that it moves."""
     return Plan(changes=tuple(x for x in plan.changes if not (x.subject in taps and x.stage in MOVES)))
-
-
-def refuse_shared(observed: HostState, wanted: HostState) -> None:
-    """Raise a problem for each NIC that shall become a port while a macvtap sits on it: the kernel calls it busy."""
-    problems = []
-    for link in observed.links.values():
-        kind = getattr(link.options, "info_kind", "") or link.options.kind
-        if kind not in {"macvtap", "macvlan"} or link.parent is None or link.parent not in wanted.links:
-            continue
-        master = wanted.links[link.parent].master
-        if master is not None and master != observed.links[link.parent].master and link.name in wanted.links:
-            problems.append(
-                Problem(
-                    code="NIC-SHARED",
-                    message=f"{link.parent} cannot become a port of {master} while the {kind} {link.name} sits on it",
-                    hint="shut down the guest that it belongs to; `bascule guest list` shows which",
-                )
-            )
-    if problems:
-        raise BasculeError(*problems)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -12,6 +13,7 @@ from bascule.apply.checkpoint import Status, latest
 from bascule.apply.crew import NOBODY, Asked, Crew, muster
 from bascule.apply.joint import plan_jointly
 from bascule.apply.place import Place, here
+from bascule.host.live import LiveHost
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.observe.leases import leases_here
@@ -22,7 +24,9 @@ from bascule.plan.target import sysctl_keys
 from bascule.providers.effects import Scope
 from bascule.providers.kernel.observe import read_parameters
 from bascule.providers.observe import look as look_at
+from bascule.providers.protocol import Surroundings
 from bascule.system.net.monitor import NetlinkMonitor
+from bascule.system.net.netns import Namespace
 from bascule.system.run import Running
 
 
@@ -79,9 +83,26 @@ def prepare(
     """
     place = place or here()
     crew = muster(asked, site, host, servers=place.state / "networks")
-    observed = look(crew.site, host, begun)
-    added = added_before(site, host, place)
-    return replace(_planned(site, host, observed, crew, asked, management(observed), added), bell=bell)
+    observed = look(crew.site, host, begun=begun)
+    line, added = management(observed), added_before(site, host, place)
+    return replace(_planned(site, host, observed, crew, asked, line, added, is_here=True), bell=bell)
+
+
+def prepare_from(
+    site: Site,
+    host: Host,
+    observed: HostState,
+    *,
+    line: Management | None = None,
+    added: Mapping[str, frozenset[str]] = MappingProxyType({}),
+    by_libvirt: bool = False,
+) -> Prepared:
+    """Plan from a state that was observed before or elsewhere, in a file or in a twin; nobody is asked.
+
+    ``by_libvirt``: the virtual networks are libvirt's all the same. Raises BasculeError as ``prepare`` does.
+    """
+    crew = Crew(site=site, networks_by_libvirt=by_libvirt)
+    return _planned(site, host, observed, crew, NOBODY, line, added, is_here=False)
 
 
 def again(prepared: Prepared, place: Place) -> Prepared:
@@ -96,7 +117,7 @@ def again(prepared: Prepared, place: Place) -> Prepared:
     line = management(observed)
     if alone and (observed, line) == (prepared.observed, prepared.line):
         return prepared
-    return _planned(site, host, observed, crew, asked, line, added)
+    return _planned(site, host, observed, crew, asked, line, added, is_here=True)
 
 
 def _is_still(prepared: Prepared) -> bool:
@@ -116,10 +137,13 @@ def _planned(
     asked: Asked,
     line: Management | None,
     added: Mapping[str, frozenset[str]],
+    *,
+    is_here: bool,
 ) -> Prepared:
-    joint = plan_jointly(site, host, observed, crew, added=added, management=line.links if line else frozenset())
+    surroundings = Surroundings(added=added, management=line.links if line else frozenset(), lasting=crew.lasting)
+    joint = plan_jointly(site, host, observed, crew, surroundings)
     wanted = joint.wanted
-    found = leases_here(host, observed, wanted) if joint.plan else Leases()
+    found = leases_here(host, observed, wanted) if joint.plan and is_here else Leases()
     told = _told(replace(joint.plan, notes=(*joint.plan.notes, *found.notes)), line, wanted)
     return Prepared(
         site=site,
@@ -136,9 +160,9 @@ def _planned(
     )
 
 
-def look(site: Site, host: Host, begun: Running | None = None) -> HostState:
-    """The state of this host, with the kernel parameters that its plan looks at."""
-    return look_at(Scope(sysctls=_keys(site, host)), begun)
+def look(site: Site, host: Host, namespace: Namespace | None = None, *, begun: Running | None = None) -> HostState:
+    """The state of a host, with the kernel parameters that its plan looks at."""
+    return look_at(Scope(where=LiveHost(namespace), sysctls=_keys(site, host)), begun)
 
 
 def _keys(site: Site, host: Host) -> tuple[str, ...]:

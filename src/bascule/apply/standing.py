@@ -9,10 +9,10 @@ from msgspec.structs import replace
 
 from bascule.apply import boot_guard
 from bascule.apply import checkpoint as checkpoints
-from bascule.apply.back import differences
 from bascule.apply.checkpoint import Checkpoint, Entry, Folder, Status
 from bascule.apply.guard import lives
 from bascule.apply.place import Place, here
+from bascule.apply.rollback.passes import differences
 from bascule.model.state import HostState
 from bascule.plan.diff import diff
 from bascule.plan.drift import drift_goal

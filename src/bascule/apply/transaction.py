@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from bascule.apply import boot_guard, lease
 from bascule.apply import checkpoint as checkpoints
-from bascule.apply.back import Back, back_up, differences, go_back
+from bascule.apply.back import back_up, go_back
 from bascule.apply.checkpoint import Checkpoint, Facts, Folder, Status
 from bascule.apply.engine import execute
 from bascule.apply.exclusive import lock
@@ -18,6 +18,7 @@ from bascule.apply.joint import without_moves
 from bascule.apply.place import Place, here, refused
 from bascule.apply.prepare import Prepared, added_by, again
 from bascule.apply.probes import Probes, dhcp_answers
+from bascule.apply.rollback.passes import Back, differences
 from bascule.errors import BasculeError, CommandFailed, NotPermitted, Problem, TakenBack
 from bascule.model.state import HostState
 from bascule.plan.arrivals import with_what_came

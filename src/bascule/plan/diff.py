@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from msgspec.structs import replace
+
 from bascule.model.state import HostState
 from bascule.plan.change import Plan
-from bascule.plan.step import Context
+from bascule.plan.step import Context, Phase, Step
 from bascule.providers import PROVIDERS
 
 PLAIN = Context()
@@ -13,16 +17,41 @@ PLAIN = Context()
 def diff(before: HostState, after: HostState, context: Context = PLAIN) -> Plan:
     """The plan that turns ``before`` into ``after``; empty when they say the same.
 
-    A provider keeps the order of its own steps within a phase.
+    A provider keeps the order of its own steps within a phase; one whose part is unknown in either state is left out.
     """
-    found = [
-        step
-        for provider in PROVIDERS
-        if provider.part(before) is not None and provider.part(after) is not None
-        for step in provider.diff(before, after)
-    ]
+    found = list(_steps(before, after))
+    if moved := moved_links(before, after):
+        made = made_links(after)
+        found = [late for one in found if (late := _around(one, moved, made)) is not None]
     found.sort(key=lambda step: step.phase)
     return Plan(changes=tuple(step.change(context) for step in found))
+
+
+def _steps(before: HostState, after: HostState) -> Iterator[Step]:
+    for provider in PROVIDERS:
+        if provider.part(before) is not None and provider.part(after) is not None:
+            yield from provider.diff(before, after)
+
+
+def moved_links(before: HostState, after: HostState) -> frozenset[str]:
+    """The links that whoever runs the guests puts on their bridges himself."""
+    return frozenset[str]().union(*(provider.moves(before, after) for provider in PROVIDERS))
+
+
+def made_links(after: HostState) -> frozenset[str]:
+    """The links that another provider than the kernel makes and alters."""
+    return frozenset[str]().union(*(provider.makes(after) for provider in PROVIDERS))
+
+
+def _around(one: Step, moved: frozenset[str], made: frozenset[str]) -> Step | None:
+    """A step that leaves the moving of links to another provider, and comes after it where it needs it done."""
+    if one.subject in moved and one.phase in {Phase.DETACH, Phase.ENSLAVE}:
+        return None
+    if one.subject in moved and one.phase is Phase.PORT:
+        return replace(one, phase=Phase.LATE_PORT)
+    if one.phase is Phase.DELETE and one.subject not in made:
+        return replace(one, phase=Phase.LATE_DELETE)
+    return one
 
 
 def same(one: HostState, other: HostState) -> bool:

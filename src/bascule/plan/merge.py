@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
-
 from bascule.model.state import HostState
 from bascule.providers import PROVIDERS
-from bascule.providers.protocol import ThreeWay
+from bascule.providers.protocol import Merged, ThreeWay
 
 
-class WayBack(Struct, frozen=True, kw_only=True):
-    """Where to go, and what stays different from before because somebody else wanted it so, in words."""
-
-    goal: HostState
-    kept: tuple[str, ...] = ()
-
-
-def way_back(change: ThreeWay) -> WayBack:
+def way_back(change: ThreeWay) -> Merged:
     """The state to go back to: what the change altered as it was before, what other hands altered as it is now."""
     goal, kept = change.now, list[str]()
     for provider in PROVIDERS:
@@ -25,7 +16,15 @@ def way_back(change: ThreeWay) -> WayBack:
         merged = provider.merge(change)
         goal = provider.with_part(goal, merged.part)
         kept += merged.kept
-    return WayBack(goal=goal, kept=tuple(kept))
+    return Merged(part=goal, kept=tuple(kept))
+
+
+def first_pass(goal: HostState, now: HostState) -> HostState:
+    """The goal for the first of several passes."""
+    for provider in PROVIDERS:
+        if provider.part(goal) is not None:
+            goal = provider.with_part(goal, provider.first_pass(goal, now))
+    return goal
 
 
 def settle(goal: HostState, change: ThreeWay) -> HostState:

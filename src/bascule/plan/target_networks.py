@@ -98,11 +98,6 @@ def _shared(one: Realm, link: Link) -> list[str]:
     return [address.ip for address in link.addresses if address.ip in map(str, one.addresses)]
 
 
-def are_others(own: Iterable[Realm], observed: HostState) -> bool:
-    """Whether somebody else made virtual networks of this host, for a look that asks no libvirt."""
-    return any(rivals(one, observed) for one in own)
-
-
 def set_aside(own: Iterable[Realm], observed: HostState) -> tuple[HostState, tuple[Link, ...]]:
     """The state without what others made of a host's virtual networks, for a twin that plays them by ours; those."""
     gone = {link.name: link for one in own for link in rivals(one, observed) if link.options.virtual}

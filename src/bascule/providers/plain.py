@@ -33,6 +33,18 @@ class PlainProvider:
         """The site as it is."""
         return site
 
+    def moves(self, before: HostState, after: HostState) -> frozenset[str]:  # for others
+        """None."""
+        return frozenset()
+
+    def makes(self, after: HostState) -> frozenset[str]:  # for others
+        """None."""
+        return frozenset()
+
+    def first_pass(self, goal: HostState, now: HostState) -> Any:  # for others
+        """It goes there at once."""
+        return self.part(goal)
+
     def settle(self, goal: HostState, change: ThreeWay) -> Any:  # for others
         """Nothing of it comes by itself."""
         return self.part(goal)

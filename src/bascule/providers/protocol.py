@@ -109,8 +109,17 @@ class Provider(Protocol):
     def diff(self, before: HostState, after: HostState) -> Iterable[Step]:
         """The steps that lead from the one part to the other, each with its exact commands."""
 
+    def moves(self, before: HostState, after: HostState) -> frozenset[str]:
+        """The links that its own steps put under another master, so that the kernel's must not."""
+
+    def makes(self, after: HostState) -> frozenset[str]:
+        """The links that it makes and alters itself, so that nobody else looks for them."""
+
     def merge(self, change: ThreeWay) -> Merged:
         """The part to go back to. It differs from ``now`` only by what the change did."""
+
+    def first_pass(self, goal: HostState, now: HostState) -> Any:
+        """The part of the goal for the first of several passes, where it must be reached in stages."""
 
     def settle(self, goal: HostState, change: ThreeWay) -> Any:
         """The part of the goal for another look, with ``change.now`` seen anew: what came meanwhile is left alone."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from ipaddress import ip_interface
 
 from msgspec import Struct
@@ -176,7 +176,8 @@ def second_plan(host: str, plan: Plan) -> Check:
     return Check(id="nothing-left-to-do", subject=host, ok=not plan, detail=rest or "a second plan is empty")
 
 
-def way_back(host: str, left: Plan) -> Check:
+def way_back(host: str, left: Sequence[str]) -> Check:
     """The undo was rehearsed too: the host is as it was before."""
-    rest = "; ".join(f"{change.subject}: {change.action}" for change in left.changes)
-    return Check(id="way-back", subject=host, ok=not left, detail=rest or "undone, the host is as it was before")
+    return Check(
+        id="way-back", subject=host, ok=not left, detail="; ".join(left) or "undone, the host is as it was before"
+    )

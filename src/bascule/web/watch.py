@@ -14,12 +14,12 @@ from typing import Any
 from msgspec.structs import replace
 
 from bascule import workflow
+from bascule.apply.crew import ANYBODY
+from bascule.apply.prepare import look, prepare
 from bascule.errors import BasculeError
+from bascule.model.state import HostState
 from bascule.observe.fdb import learned
 from bascule.plan.change import Plan
-from bascule.plan.make import make_plan
-from bascule.plan.target_networks import are_others
-from bascule.plan.virtual_network import realms
 from bascule.system.net.counters import Count, read_counters
 from bascule.system.net.monitor import NetlinkMonitor
 from bascule.web.hub import Hub
@@ -124,12 +124,14 @@ class Watcher:
 
     def _look(self) -> dict[str, Any]:
         site, host = self.source.site, self.source.host
-        observed = workflow.look(site, host)
         problems = [self.source.problem] if self.source.problem else []
+        observed: HostState | None = None
         plan: Plan | None = None
         if self.source.site_file is not None:
             try:
-                plan, _ = make_plan(site, host, observed, by_libvirt=are_others(realms(site, host), observed))
+                found = prepare(site, host, asked=ANYBODY)
+                observed, plan = found.observed, found.plan
             except BasculeError as error:
                 problems.append(first(error))
-        return state_document(site, host, observed, plan=plan, problems=problems, asking=self._asking)
+        seen = observed or look(site, host)
+        return state_document(site, host, seen, plan=plan, problems=problems, asking=self._asking)

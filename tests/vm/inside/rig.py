@@ -7,19 +7,21 @@ import select
 import socket
 import struct
 import time
-from functools import partial
 from typing import Any
 
-from bascule.apply.engine import execute, take_back
+from bascule.apply.engine import execute
+from bascule.apply.prepare import look
+from bascule.apply.rollback.passes import roll_back
+from bascule.host.live import LiveHost
 from bascule.model.site import Site
 from bascule.model.state import HostState
 from bascule.plan.change import Plan
 from bascule.plan.make import make_plan
+from bascule.providers.protocol import ThreeWay
 from bascule.site import parse
 from bascule.system.net import links, rtnetlink
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
-from bascule.workflow import look
 from tests.lab import Lab
 
 ETHERTYPE = 0x88B5  # IEEE 802 local experimental
@@ -68,7 +70,7 @@ class Rig:
     def apply(self) -> Plan:
         """Plan, execute, and see that nothing is left to do."""
         plan = self.plan()
-        execute(plan, namespace=self.room)
+        execute(plan, where=LiveHost(self.room))
         left = self.plan()
         assert not left, [(change.subject, change.action) for change in left.changes]
         links.wait_until_running({self.room: [name for name in self.cables if links.is_up(self.room, name)]})
@@ -76,8 +78,9 @@ class Rig:
 
     def undo(self, before: HostState) -> None:
         """Take back, and see that nothing differs."""
-        left = take_back(before, partial(look, self.site, self._host, self.room), namespace=self.room)
-        assert not left, [(change.subject, change.action) for change in left.changes]
+        made = self.look()
+        change = ThreeWay(before=before, wanted=made, now=made, applied=made)
+        assert roll_back(change, self.look, where=LiveHost(self.room)).ok
 
     def ip(self, words: str) -> str:
         """Run ``ip`` on the host."""

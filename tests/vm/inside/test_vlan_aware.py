@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from bascule.apply.engine import apply_or_take_back
+from bascule.apply.prepare import prepare_from
+from bascule.apply.rollback.passes import apply_or_roll_back
 from bascule.errors import CommandFailed
+from bascule.host.live import LiveHost
+from bascule.providers.protocol import ThreeWay
 from bascule.system.run import run
 from tests.lab import Lab
 from tests.vm.inside.rig import Rig
@@ -146,10 +149,11 @@ def test_a_failure_half_way_is_taken_back(lab: Lab) -> None:
     rig.apply()
     before, facts = rig.look(), rig.facts()
     rig.declare(SITE)
-    plan = rig.plan()
+    ready = prepare_from(rig.site, next(iter(rig.site.hosts.values())), before)
     rig.ip("link del trunk.0")  # a guest stops at the wrong moment
     with pytest.raises(CommandFailed):
-        apply_or_take_back(plan, before, rig.look, namespace=rig.room)
+        change = ThreeWay(before=before, wanted=ready.wanted, now=before)
+        apply_or_roll_back(ready.plan, change, rig.look, where=LiveHost(rig.room))
     after = rig.facts()
     for one in (after[0], after[1], facts[0], facts[1]):
         one.pop("trunk.0", None)

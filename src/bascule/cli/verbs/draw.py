@@ -81,6 +81,7 @@ def command(
 def _read(site_file: str | None, host: str | None, *, live: bool) -> tuple[Site, dict[str, HostState]]:
     """The site, and the state of the host that we are on, if it is asked for."""
     from bascule import workflow
+    from bascule.apply.prepare import look
     from bascule.host.identity import as_found, choose_host
 
     if site_file is None:
@@ -94,7 +95,7 @@ def _read(site_file: str | None, host: str | None, *, live: bool) -> tuple[Site,
             choose_host(site, host)
         return site, {}
     chosen = choose_host(site, host)
-    return site, {chosen.name: workflow.look(site, chosen)}
+    return site, {chosen.name: look(site, chosen)}
 
 
 def _columns(columns: int | None) -> int:

@@ -1,0 +1,1 @@
+"""The way back of a change: the three-way merge, played in as many looks as it takes."""
