@@ -2,7 +2,8 @@
 
 ``python -m tests.apply.record_states NAME…`` (all of them without a name), as root, with the version installed whose
 states are wanted: everything goes through its command line. What is written, and how it is put back, is told in
-:mod:`tests.apply.old_states`.
+:mod:`tests.apply.old_states`. Guests are in :mod:`tests.apply.record_guests`, a leased address in tests/apply/
+test_old_leases.py.
 """
 
 from __future__ import annotations
