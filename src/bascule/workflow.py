@@ -108,7 +108,7 @@ class Verified(Struct, frozen=True, kw_only=True):
 
 def verify(site_file: str, *, host: str | None = None) -> Verified:
     """The checks of this host and the expectations that it can ask, live."""
-    from bascule.plan.hardware import find_nics
+    from bascule.apply.prepare import prepare
     from bascule.probe.live import live_world
     from bascule.verify.checks import read_neighbours
     from bascule.verify.endpoints import Endpoints
@@ -117,11 +117,10 @@ def verify(site_file: str, *, host: str | None = None) -> Verified:
 
     site = load(site_file)
     chosen = choose_host(site, host)
-    state = look(site, chosen)
-    find_nics(chosen, state)
+    ready = prepare(site, chosen, asked=ANYBODY)
     with Namespace.current(chosen.name) as here:
-        world = live_world(site, chosen, state, here)
-        checks = check_host(site, chosen, state, world)
+        world = live_world(site, chosen, ready.observed, here)
+        checks = check_host(site, chosen, ready.observed, world, ready.plan)
         endpoints = Endpoints(site, world, read_neighbours(here))  # after the checks, which made guests speak
         return Verified(host=chosen, checks=checks, outcomes=judge(site, world, endpoints))
 
@@ -221,8 +220,11 @@ def _in_the_twin(
         clock.lap("checking")
         world = twin.world()
         after = {name: looks[name]() for name in names}
-        checks = [check for name in names for check in check_host(site, site.hosts[name], after[name], world)]
-        checks += [second_plan(name, prepared(name, after[name]).plan) for name in names]
+        again = {name: prepared(name, after[name]).plan for name in names}
+        checks = [
+            check for name in names for check in check_host(site, site.hosts[name], after[name], world, again[name])
+        ]
+        checks += [second_plan(name, again[name]) for name in names]
         clock.lap("asking the expectations")
         outcomes = judge(site, world)
         clock.lap("going the way back")

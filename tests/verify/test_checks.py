@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -11,39 +12,46 @@ from bascule.model.links import Physical
 from bascule.model.site import GuestNic
 from bascule.model.state import Address, HostState, Link, LinkFacts
 from bascule.model.values import IfName, Mac
+from bascule.plan.change import Plan
+from bascule.plan.make import make_plan
 from bascule.probe.live import live_world
 from bascule.system.run import run
-from bascule.verify.checks import Check, check_links
+from bascule.verify.checks import Check
 from bascule.verify.host import check_host
+from bascule.verify.state import Facts, check_links
 from tests import sites
 from tests.worlds import HOST, Builder, building, production, read_state
 
 SITE = sites.production()
 
 
-def link(name: str, *, master: str | None = None, bridge: bool = False, mac: str = "52:54:00:aa:00:01", up: bool = True,
-         carrier: bool = True, addresses: tuple[str, ...] = (), delay: int = 0, stp: int = 0) -> Link:  # fmt: skip
-    options = BridgeOptions(forward_delay=delay, stp_state=stp) if bridge else Physical()
+def link(
+    name: str, *, master: str | None = None, mac: str = "52:54:00:aa:00:01", addresses: tuple[str, ...] = ()
+) -> Link:
     return Link(
-        name=IfName(name), options=options, up=up, facts=LinkFacts(carrier=carrier), mac=Mac(mac),
+        name=IfName(name), options=Physical(), up=True, facts=LinkFacts(carrier=True), mac=Mac(mac),
         master=IfName(master) if master else None, addresses=tuple(Address(ip=ip) for ip in addresses),
     )  # fmt: skip
 
 
-def good() -> dict[str, Link]:
+def good() -> HostState:
+    """The host as the file wants it, with the guests' taps on their bridges."""
     links = [
         link("eth2", addresses=("192.168.1.10/24",)), link("eth3", addresses=("129.230.1.10/16",)),
-        link("br3", bridge=True, mac="52:54:00:aa:00:03"), link("eth4", master="br3", mac="52:54:00:aa:00:03"),
-        link("br4", bridge=True, mac="52:54:00:aa:00:04"), link("eth5", master="br4", mac="52:54:00:aa:00:04"),
-        link("guest_01.0", master="br4"), link("guest_02.0", master="br3"), link("guest_03.0", master="br3"),
+        link("eth4", mac="52:54:00:aa:00:03"), link("eth5", mac="52:54:00:aa:00:04"),
+        link("guest_01.0"), link("guest_02.0"), link("guest_03.0"),
     ]  # fmt: skip
-    return {x.name: x for x in links}
+    return make_plan(SITE, SITE.hosts[HOST], HostState.of(links))[1]
 
 
-def wrong(*links: Link, without: str = "") -> list[tuple[str, str, str]]:
-    state = good() | {x.name: x for x in links}
-    state.pop(without, None)
-    checks = check_links(SITE, SITE.hosts[HOST], HostState.of(state.values()))
+def wrong(change: str = "eth2", without: str = "", **values: Any) -> list[tuple[str, str, str]]:
+    """What does not hold when one link is otherwise."""
+    state = good()
+    links: dict[IfName, Link] = {**state.links, IfName(change): replace(state.links[IfName(change)], **values)}
+    links.pop(IfName(without), None)
+    seen = replace(state, links=links)
+    facts = Facts(make_plan(SITE, SITE.hosts[HOST], seen)[0])
+    checks = [*check_links(SITE, SITE.hosts[HOST], seen, facts), *facts.rest()]
     return [(check.id, check.subject, check.detail) for check in checks if check.ok is not True]
 
 
@@ -51,44 +59,66 @@ def test_a_good_host_is_all_green() -> None:
     assert wrong() == []
 
 
+CHANGE_MAC = "to do: change MAC from 52:54:00:aa:00:99 to 52:54:00:aa:00:03"
+STP = BridgeOptions(stp_state=1, forward_delay=1500, mcast_snooping=0)
+
+
 @pytest.mark.parametrize(
-    ("broken", "expected"),
+    ("broken", "values", "expected"),
     [
-        (link("br3", bridge=True, mac="52:54:00:aa:00:03", up=False), ("bridge-up", "br3", "is down")),
+        ("br3", {"up": False}, ("bridge-up", "br3", "is down; to do: set up")),
         (
-            link("eth4", master="br3", mac="52:54:00:aa:00:03", carrier=False),
+            "eth4",
+            {"facts": LinkFacts(carrier=False)},
             ("nic-up", "eth4", "is up, but has no carrier: no cable, or the far end is down"),
         ),
         (
-            link("eth4", master="br3", mac="52:54:00:aa:00:03", addresses=("192.168.1.11/24",)),
-            ("no-address", "eth4", "192.168.1.11/24"),
+            "eth4",
+            {"addresses": (Address(ip="192.168.1.11/24"),)},
+            ("no-address", "eth4", "192.168.1.11/24; to do: no longer 192.168.1.11/24"),
         ),
         (
-            link("br3", bridge=True, mac="52:54:00:aa:00:99"),
-            ("bridge-mac", "br3", "52:54:00:aa:00:99, but eth4 has 52:54:00:aa:00:03"),
+            "br3",
+            {"mac": Mac("52:54:00:aa:00:99")},
+            (
+                "bridge-mac",
+                "br3",
+                "52:54:00:aa:00:99, but eth4 has 52:54:00:aa:00:03; " + CHANGE_MAC,
+            ),
+        ),
+        ("eth4", {"master": None}, ("uplink-on-bridge", "eth4", "port of nothing; to do: become a port of br3")),
+        (
+            "guest_03.0",
+            {"master": None, "port": None},
+            ("tap-on-bridge", "guest_03.0", "port of nothing; to do: become a port of br3"),
         ),
         (
-            link("eth4", master="br4", mac="52:54:00:aa:00:03"),
-            ("uplink-on-bridge", "eth4", "port of br4, should be on br3"),
+            "br4",
+            {"options": STP},
+            ("stp", "br4", "STP on, forward delay 15 s; to do: set stp_state 0 forward_delay 0"),
         ),
-        (link("guest_03.0"), ("tap-on-bridge", "guest_03.0", "port of nothing, should be on br3")),
-        (
-            link("br4", bridge=True, mac="52:54:00:aa:00:04", delay=1500, stp=1),
-            ("stp", "br4", "STP on, forward delay 15 s; wanted STP off"),
-        ),
-        (link("br3", mac="52:54:00:aa:00:03"), ("stp", "br3", "is no bridge but a NIC")),
-        (link("eth2"), ("address", "eth2", "192.168.1.10/24 is missing")),
-        (link("other", master="br3"), ("other-ports", "br3", "not in the file, left alone: other")),
+        ("eth2", {"addresses": ()}, ("address", "eth2", "192.168.1.10/24 is missing; to do: address 192.168.1.10/24")),
+        ("br3", {"mtu": 1400}, ("as-declared", "br3", "to do: change MTU from 1400 to 1500 bytes")),
     ],
 )
-def test_each_fault_is_named(broken: Link, expected: tuple[str, str, str]) -> None:
-    assert expected in wrong(broken)
+def test_each_fault_is_named_with_what_the_plan_would_do(
+    broken: str, values: dict[str, Any], expected: tuple[str, str, str]
+) -> None:
+    assert wrong(broken, **values) == [expected]
+
+
+def test_a_port_that_nobody_declared_is_told() -> None:
+    state = good()
+    seen = replace(state, links={**state.links, IfName("other"): link("other", master="br3")})
+    checks = check_links(SITE, SITE.hosts[HOST], seen, Facts(Plan()))
+    found = [(check.subject, check.ok, check.detail) for check in checks if check.id == "other-ports"]
+    assert found == [("br3", None, "not in the file, left alone: other")]
 
 
 def test_what_is_not_there_is_named() -> None:
-    assert ("bridge-up", "br3", "is not there") in wrong(without="br3")
+    missing = "is not there; to do: create bridge with MAC 52:54:00:aa:00:03; set up"
+    assert ("bridge-up", "br3", missing) in wrong(without="br3")
     assert ("tap-on-bridge", "guest_02.0", "is not there; should be a port of br3") in wrong(without="guest_02.0")
-    assert ("nic-up", "eth4", "is not there") in wrong(without="eth4")
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +132,7 @@ def guests(scene: Builder, site: object = None, **world: object) -> dict[tuple[s
     used = site or SITE
     assert isinstance(used, type(SITE))
     where = replace(scene.world, **world)
-    checks = check_host(used, used.hosts[HOST], read_state(scene), where)
+    checks = check_host(used, used.hosts[HOST], read_state(scene), where, Plan())
     return {(check.id, check.subject): check for check in checks}
 
 
@@ -122,7 +152,7 @@ def test_proper_virtual_servers(scene: Builder) -> None:
 @pytest.mark.kernel
 def test_a_live_host_says_what_it_cannot_ask(scene: Builder) -> None:
     world = live_world(SITE, SITE.hosts[HOST], read_state(scene), scene.namespaces[HOST])
-    checks = {(c.id, c.subject): c for c in check_host(SITE, SITE.hosts[HOST], read_state(scene), world)}
+    checks = {(c.id, c.subject): c for c in check_host(SITE, SITE.hosts[HOST], read_state(scene), world, Plan())}
     assert all(check.ok for check in checks.values())
     detail = checks["in-broadcast-domain", "guest_01"].detail
     assert detail.endswith("from guest_01 itself: not asked, because it is not ours to ask from")

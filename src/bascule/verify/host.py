@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
+from bascule.plan.change import Plan
 from bascule.probe.world import World
-from bascule.verify.checks import Check, check_links
+from bascule.verify.checks import Check
 from bascule.verify.guests import check_guests
-from bascule.verify.networks import check_networks
+from bascule.verify.networks import check_networks, check_servers
+from bascule.verify.state import Facts, check_links
 
 
-def check_host(site: Site, host: Host, state: HostState, world: World) -> tuple[Check, ...]:
-    """All checks of one host: its bridges and NICs from ``state``, then each guest with real frames.
+def check_host(site: Site, host: Host, state: HostState, world: World, plan: Plan) -> tuple[Check, ...]:
+    """All checks of one host: its state held against ``plan``, which is made from it, then each guest with real frames.
 
     Raises NotPermitted, MissingTool or CommandFailed where the host cannot be read or asked.
     """
+    facts = Facts(plan)
+    state_half = (*check_links(site, host, state, facts), *check_networks(site, host, state, facts))
     return (
-        *check_links(site, host, state),
-        *check_networks(site, host, state, world),
+        *state_half,
+        *facts.rest(),
+        *check_servers(site, host, state, world),
         *check_guests(site, host, state, world),
     )

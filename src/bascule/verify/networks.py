@@ -11,56 +11,55 @@ from bascule.plan.target_networks import standing_bridge
 from bascule.plan.virtual_network import TABLE_PREFIX, Realm, needs_server, realms, sysctls, tables
 from bascule.probe.names import look_up
 from bascule.probe.world import World
-from bascule.verify.checks import Check, has_address, is_member, is_up
+from bascule.verify.checks import Check
+from bascule.verify.state import Facts, bridge_up, has_address, tap_on_bridge
 
 Asked = tuple[str, int]  # a name, and the IP version of the address that is wanted
 DNS_S = 1.0  # to wait for the server: it is on this host
 
 
-def check_networks(site: Site, host: Host, state: HostState, world: World) -> Iterator[Check]:
-    """Every virtual network of a host. Raises NotPermitted where nothing can be asked."""
-    own = realms(site, host)
-    for one in own:
-        yield from check_network(site, host, one, state)
+def check_networks(site: Site, host: Host, state: HostState, facts: Facts) -> Iterator[Check]:
+    """The bridge, addresses, rules and routing of every virtual network. Pure."""
+    for one in realms(site, host):
+        link = standing_bridge(host.virtual_networks[one.name], state)
+        name = link.name if link else one.bridge
+        yield bridge_up(name, link, facts)
+        if link is None:
+            continue
+        for address in one.addresses:
+            yield has_address(name, str(address), link, facts)
+        if link.is_ours or one.forwards:  # libvirt knows no forwards, so these stand in our table beside it
+            yield _rules(one, link, state, facts)
+        else:
+            detail = "not Bascule's bridge: its rules are for whoever made it"
+            yield Check(id="rules", subject=name, ok=None, detail=detail)
+        if wanted := sysctls(one):
+            yield _forwarding(name, [key for key in FORWARDING.values() if key in wanted], facts)
+        for nic in site.guest_nics(host.name):
+            if nic.virtual_network == one.name:
+                yield tap_on_bridge(nic.tap, name, state.links.get(nic.tap), facts)
+
+
+def check_servers(site: Site, host: Host, state: HostState, world: World) -> Iterator[Check]:
+    """The name server of every virtual network that has one, by asking it. Raises NotPermitted where one cannot ask."""
+    for one in realms(site, host):
         link = standing_bridge(host.virtual_networks[one.name], state)
         if needs_server(one) and one.addresses and link is not None:
             yield from _check_server(host, one, link.name, world)
 
 
-def check_network(site: Site, host: Host, one: Realm, state: HostState) -> Iterator[Check]:
-    """What the state alone says of one. Pure."""
-    link = standing_bridge(host.virtual_networks[one.name], state)
-    yield is_up("bridge-up", link.name if link else one.bridge, link)
-    if link is None:
-        return
-    for address in one.addresses:
-        yield has_address(link.name, address, link)
-    if link.is_ours or one.forwards:  # libvirt knows no forwards, so these stand in our table beside it
-        yield _rules(one, link, state)
-    else:
-        detail = "not Bascule's bridge: its rules are for whoever made it"
-        yield Check(id="rules", subject=link.name, ok=None, detail=detail)
-    if wanted := sysctls(one):
-        off = [key for key in wanted if state.sysctls.get(key) != "1"]
-        words = {key: f"IPv{version}" for version, key in FORWARDING.items()}
-        detail = f"{' and '.join(words[key] for key in off or wanted)} {'not ' if off else ''}routed"
-        yield Check(id="forwarding", subject=link.name, ok=not off, detail=detail)
-    for nic in site.guest_nics(host.name):
-        if nic.virtual_network == one.name:
-            yield is_member("tap", nic.tap, link.name, state.links.get(nic.tap))
-
-
-def _rules(one: Realm, link: Link, state: HostState) -> Check:
+def _rules(one: Realm, link: Link, state: HostState, facts: Facts) -> Check:
     name = TABLE_PREFIX + one.name
-    wanted, seen = tables(one).get(name), state.tables.get(name)
-    if wanted is None:
-        detail = f"none, as mode {one.mode} has it" if seen is None else f"nft {name} is there, but is not wanted"
-    elif seen is None:
-        detail = f"nft {name} is not there"
-    else:
-        same = wanted == seen
-        detail = f"nft {name}, as mode {one.mode} has it" if same else f"nft {name} is another one than the file says"
-    return Check(id="rules", subject=link.name, ok=wanted == seen, detail=detail)
+    seen = f"nft {name}" if name in state.tables else "none" if name not in tables(one) else f"nft {name} is not there"
+    return facts.check("rules", link.name, f"{seen}, as mode {one.mode} has it", "ruleset", of=f"nft {name}")
+
+
+def _forwarding(name: str, keys: list[str], facts: Facts) -> Check:
+    words = {key: f"IPv{version}" for version, key in FORWARDING.items()}
+    checks = [facts.check("forwarding", name, words[key], "parameter", of=key) for key in keys]
+    off = [check.detail for check in checks if not check.ok]
+    detail = f"{' and '.join(words[key] for key in keys)} routed" if not off else "; ".join(off)
+    return Check(id="forwarding", subject=name, ok=not off, detail=detail)
 
 
 def _check_server(host: Host, one: Realm, bridge: IfName, world: World) -> Iterator[Check]:

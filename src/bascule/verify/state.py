@@ -1,0 +1,155 @@
+"""What the host's state says: every difference that the plan would change is a check that does not hold, in its words.
+
+The plan is the only comparison. What is said here beside it is what was seen, and what a plan cannot change: a cable
+that is not plugged in, a lease that has not come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bascule.model.links import Bridge as BridgeOptions
+from bascule.model.site import Bridge, Host, Site
+from bascule.model.state import HostState, Link
+from bascule.model.values import IfName
+from bascule.plan.change import About, Change, Plan
+from bascule.verify.checks import Check
+
+LINK: tuple[About, ...] = ("existence", "up")
+
+
+class Facts:
+    """The facts of a host, each held against the plan; ``rest`` are the changes that no fact has told of yet."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._told: set[int] = set()
+
+    def check(self, what: str, subject: str, seen: str, *about: About, of: str = "", words: str = "") -> Check:
+        """Whether the plan leaves a facet of ``of`` (the subject itself, if not said) as it is.
+
+        ``words`` narrows it to the changes that name them; ``seen`` says what is there.
+        """
+        found = [
+            change
+            for change in self._plan.changes
+            if change.subject == (of or subject) and change.about in about and words in change.action
+        ]
+        return self._check(what, subject, seen, found)
+
+    def rest(self) -> Iterator[Check]:
+        """A failed check for every change that no other check has told of."""
+        for change in self._plan.changes:
+            if id(change) not in self._told:
+                yield self._check("as-declared", change.subject, "", [change])
+
+    def _check(self, what: str, subject: str, seen: str, found: list[Change]) -> Check:
+        self._told |= set(map(id, found))
+        to_do = "to do: " + "; ".join(change.action for change in found)
+        detail = seen if not found else f"{seen}; {to_do}" if seen else to_do
+        return Check(id=what, subject=subject, ok=not found, detail=detail)
+
+
+def check_links(site: Site, host: Host, state: HostState, facts: Facts) -> Iterator[Check]:
+    """The host's bridges and NICs. Pure."""
+    for bridge in host.bridges.values():
+        yield from _bridge(site, host, bridge, state, facts)
+    for nic in host.nics.values():
+        if not host.is_enslaved(nic.name) and nic.has_address:
+            link = state.links.get(nic.name)
+            yield nic_up(nic.name, link, facts)
+            for address in nic.addresses:
+                yield has_address(nic.name, str(address), link, facts)
+            if nic.dhcp:
+                yield _lease(nic.name, link)
+
+
+def _bridge(site: Site, host: Host, bridge: Bridge, state: HostState, facts: Facts) -> Iterator[Check]:
+    link = state.links.get(bridge.name)
+    yield bridge_up(bridge.name, link, facts)
+    if link is None:
+        return
+    if not bridge.has_address:
+        yield _no_address(link, facts)
+    for address in bridge.addresses:
+        yield has_address(bridge.name, str(address), link, facts)
+    if bridge.dhcp or bridge.from_uplink:
+        yield _lease(bridge.name, link)
+    for below in host.uplink_nics(bridge):
+        if below.name != bridge.port:  # a member of a bond, or what a VLAN link sits on
+            yield nic_up(below.name, state.links.get(below.name), facts)
+    port = state.links.get(bridge.port) if bridge.port else None
+    if bridge.port:
+        yield nic_up(bridge.port, port, facts)
+    if port is not None:
+        yield _member("uplink-on-bridge", port, facts)
+        yield _no_address(port, facts)
+        same = f"{link.mac}, as {port.name}" if link.mac == port.mac else f"{link.mac}, but {port.name} has {port.mac}"
+        yield facts.check("bridge-mac", bridge.name, same, "mac")
+    yield _spanning_tree(link, facts)
+    taps = [nic.tap for nic in site.guest_nics(host.name) if nic.bridge == bridge.name]
+    for tap in taps:
+        yield tap_on_bridge(tap, bridge.name, state.links.get(tap), facts)
+    strangers = sorted({x.name for x in state.ports(bridge.name)} - {*taps, bridge.port})
+    if strangers:
+        detail = f"not in the file, left alone: {', '.join(strangers)}"
+        yield Check(id="other-ports", subject=bridge.name, ok=None, detail=detail)
+
+
+def bridge_up(name: str, link: Link | None, facts: Facts) -> Check:
+    """Whether a bridge is there and up."""
+    return facts.check("bridge-up", name, _up_words(link), *LINK)
+
+
+def nic_up(name: IfName, link: Link | None, facts: Facts) -> Check:
+    """Whether a NIC is there, up, and has a carrier."""
+    check = facts.check("nic-up", name, _up_words(link), *LINK)
+    if link is None or (link.up and not link.facts.carrier):
+        detail = "is up, but has no carrier: no cable, or the far end is down" if link else "is not there"
+        return Check(id="nic-up", subject=name, ok=False, detail=detail)
+    return check
+
+
+def _up_words(link: Link | None) -> str:
+    return "is not there" if link is None else "up" if link.up else "is down"
+
+
+def _no_address(link: Link, facts: Facts) -> Check:
+    found = [address.ip for address in link.addresses]
+    foreign = [address.ip for address in link.addresses if not address.is_link_local]
+    seen = "none" if not found else ("only " if not foreign else "") + ", ".join(foreign or found)
+    return facts.check("no-address", link.name, seen, "addresses")
+
+
+def has_address(name: str, address: str, link: Link | None, facts: Facts) -> Check:
+    """Whether a link has an address of the host."""
+    found = [a.ip for a in link.addresses if not a.is_link_local] if link else []
+    seen = address if address in found else f"{address} is missing" + (f", has {', '.join(found)}" if found else "")
+    return facts.check("address", name, seen, "addresses", words=address)
+
+
+def _lease(name: str, link: Link | None) -> Check:
+    found = [a.ip for a in link.addresses if not a.is_link_local] if link else []
+    return Check(id="address", subject=name, ok=bool(found), detail=", ".join(found) or "has none: no lease yet")
+
+
+def _member(what: str, link: Link, facts: Facts) -> Check:
+    return facts.check(what, link.name, f"port of {link.master or 'nothing'}", "master")
+
+
+def tap_on_bridge(tap: IfName, bridge: str, link: Link | None, facts: Facts) -> Check:
+    """Whether a guest's tap is a port of its bridge."""
+    if link is None:
+        detail = f"is not there; should be a port of {bridge}"
+        return Check(id="tap-on-bridge", subject=tap, ok=False, detail=detail)
+    return _member("tap-on-bridge", link, facts)
+
+
+def _spanning_tree(link: Link, facts: Facts) -> Check:
+    options = link.options
+    if not isinstance(options, BridgeOptions):
+        return facts.check("stp", link.name, f"is no bridge but {options.kind or 'a NIC'}", "existence")
+    seen = f"STP {'on' if options.stp_state else 'off'}, forward delay {options.forward_delay / 100:g} s"
+    if not options.stp_state and options.forward_delay:
+        seen += ", which does nothing without STP"
+    return facts.check("stp", link.name, seen, "options", words="stp_state")
