@@ -11,6 +11,7 @@ WORDS = {  # the ids of checks as people read them
     "tap-on-bridge": "tap",
     "bridge-mac": "MAC of its NIC",
     "stp": "spanning tree",
+    "as-declared": "as declared",
     "other-ports": "other ports",
     "mac-on-own-port": "MAC on its own port",
     "arp-from-host": "ARP from the host",

@@ -75,8 +75,10 @@ def tally(checks: Sequence[Check], outcomes: Sequence[Outcome]) -> str:
         [check for check in checks if check.ok is not None],
         [outcome for outcome in outcomes if outcome.ok is not None],
     )
-    bad = sum(check.ok is False for check in asked[0]) + sum(outcome.ok is False for outcome in asked[1])
-    whole = f"{count(len(asked[0]), 'check')} and {count(len(asked[1]), 'expectation')}"
+    bad = [sum(one.ok is False for one in some) for some in asked]
+    counted = [count(len(asked[0]), "check"), count(len(asked[1]), "expectation")]
     unasked = len(checks) + len(outcomes) - len(asked[0]) - len(asked[1])
     rest = f"; {unasked} could not be asked from here" if unasked else ""
-    return f"{bad} of {whole} did not hold{rest}" if bad else f"{whole} hold{rest}"
+    if any(bad):
+        return " and ".join(f"{n} of {words}" for n, words in zip(bad, counted, strict=True)) + f" did not hold{rest}"
+    return f"{' and '.join(counted)} hold{rest}"
