@@ -23,12 +23,13 @@ def nic(name: str, mac: str, **fields: object) -> Link:
     return Link(name=IfName(name), options=Physical(), mac=Mac(mac), up=True, **fields)  # type: ignore[arg-type]
 
 
-ETH4 = "52:54:00:00:00:04"
+ETH4, ETH5 = "52:54:00:00:00:04", "52:54:00:00:00:05"
 
 
 def test_a_bridge_wears_the_mac_that_the_file_pins() -> None:
     text = (
-        f"{{nics: {{eth4: {{mac: '{ETH4}', mtu: 9000}}}}, bridges: {{br3: {{uplink: eth4}}, br9: {{uplink: none}}}}}}"
+        f"{{nics: {{eth4: {{mac: '{ETH4}', mtu: 9000}}, eth5: {{}}}},"
+        " bridges: {br3: {uplink: eth4}, br5: {uplink: eth5}, br9: {uplink: none}}}"
     )
     found = config(text)
     bridge = found.links[IfName("br3")]
@@ -36,7 +37,9 @@ def test_a_bridge_wears_the_mac_that_the_file_pins() -> None:
     assert found.links[IfName("eth4")].master == "br3"
     assert found.links[IfName("eth4")].pin_mac == ETH4
     site = parse(f"site: s\nhosts: {{h: {text}}}".encode(), "s")
-    assert unpinned(site.hosts["h"], found) == ("br9",)
+    assert unpinned(site.hosts["h"], found) == ("br5",)
+    bare = target(site, site.hosts["h"], HostState.of([nic("eth4", ETH4), nic("eth5", ETH5)])).state
+    assert found.links[IfName("br9")].mac == bare.links[IfName("br9")].mac, "as a plan would make it"
 
 
 def test_or_the_one_that_the_nic_has() -> None:
@@ -123,3 +126,28 @@ def test_foreign_links_do_not_belong_to_a_running_configuration() -> None:
     found, left = running_config(HostState.of([docker, inside, nic("eth0", ETH4)]))
     assert set(found.links) == {"eth0"}
     assert left == ("docker0: left out, another program makes and removes it",)
+
+
+def test_the_nic_under_a_bridge_gets_the_mtu_of_the_bridge() -> None:
+    """As the plan sets it; the bridge alone would be too large for its port after a restart."""
+    found = config("{nics: {eth4: {}}, bridges: {br3: {uplink: eth4, mtu: 9000}}}")
+    assert {link.mtu for link in found.links.values()} == {9000}
+
+
+def test_files_say_what_the_plan_leads_to() -> None:
+    """What is rendered, read as a state, is what the target has: neither makes anything of the site file by itself."""
+    text = (
+        "{nics: {eth2: {address: 192.0.2.5/24, gateway: 192.0.2.1}, eth4: {}, eth5: {}, eth6: {mtu: 9000}},"
+        " bonds: {bond0: {nics: [eth4, eth5], mode: active-backup}},"
+        " bridges: {br2: {uplink: eth2, address: from-uplink}, br3: {uplink: bond0, vlan: 30},"
+        " br6: {uplink: eth6, vlan_aware: true, stp: true}}}"
+    )
+    state = HostState.of([nic(f"eth{n}", f"52:54:00:00:00:0{n}") for n in (2, 4, 5, 6)])
+    site = parse(f"site: s\nnetworks: {{n: {{vlan: 30}}}}\nhosts: {{h: {text}}}\n".encode(), "s")
+    wanted = target(site, site.hosts["h"], state).state
+    found = config(text, state)
+    running, _ = running_config(wanted)
+    for name, link in found.links.items():
+        have = running.links[name]
+        for field in ("options", "master", "parent", "mac", "mtu", "addresses", "routes", "port", "onboot"):
+            assert getattr(link, field) == getattr(have, field), (name, field)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 
 from bascule.model.links import Bond, Bridge, Other, Physical, Veth, Vlan
-from bascule.model.state import HostState, Link, PortVlans
+from bascule.model.state import HostState, Link, PortVlans, Route
 from bascule.model.values import IfName
 from bascule.persist.config import MAIN_TABLE, Ipv6, LinkConfig, NetworkConfig, StaticRoute
 
@@ -21,14 +22,15 @@ def running_config(state: HostState) -> tuple[NetworkConfig, tuple[str, ...]]:
     """What the kernel has, and the links that were left out, each with the reason."""
     links: dict[IfName, LinkConfig] = {}
     left: list[str] = []
+    routes = routes_by_link(state)
     for name, link in state.links.items():
         reason = _left_out(link, state)
         if reason is None:
-            links[name] = _link(link, state)
+            links[name] = link_config(link, state, routes)
         elif reason:
             left.append(f"{name}: {reason}")
-    for name, link_config in list(links.items()):
-        if link_config.master is not None and link_config.master not in links:
+    for name, each in list(links.items()):
+        if each.master is not None and each.master not in links:
             del links[name]
     return NetworkConfig.of(links.values()), tuple(left)
 
@@ -55,7 +57,17 @@ def _left_out(link: Link, state: HostState) -> str | None:
     return "" if kind in {"loopback", "tun", "veth", "macvtap"} else f"left out, links of kind '{kind}' are not taken"
 
 
-def _link(link: Link, state: HostState) -> LinkConfig:
+def routes_by_link(state: HostState) -> Mapping[str, Sequence[Route]]:
+    """The routes that somebody wrote down, by the link that they lead over."""
+    found: dict[str, list[Route]] = {}
+    for route in state.routes:
+        if route.protocol not in MADE_ELSEWHERE and route.kind == "unicast":
+            found.setdefault(route.dev, []).append(route)
+    return found
+
+
+def link_config(link: Link, state: HostState, written: Mapping[str, Sequence[Route]]) -> LinkConfig:
+    """One link of a state as a configuration; ``written`` are the state's routes by link."""
     options = link.options if isinstance(link.options, Bridge | Bond | Vlan) else Physical()
     master = state.links.get(link.master) if link.master else None
     own = tuple(a for a in link.addresses if not a.dynamic and not a.is_link_local and a.scope != "link")
@@ -69,8 +81,7 @@ def _link(link: Link, state: HostState) -> LinkConfig:
             prefsrc=route.prefsrc,
             onlink="onlink" in route.flags,
         )
-        for route in state.routes
-        if route.dev == link.name and route.protocol not in MADE_ELSEWHERE and route.kind == "unicast"
+        for route in written.get(link.name, ())
     )
     ra = state.sysctls.get(f"net/ipv6/conf/{link.name}/accept_ra", "1") != "0"
     mode = Ipv6.OFF if makes_no_ipv6(link) else Ipv6.AUTO if ra else Ipv6.LINK_LOCAL

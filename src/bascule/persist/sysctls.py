@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bascule.model.site import Host, Site
-from bascule.model.state import HostState
+from bascule.model.state import FORWARDING, HostState
+from bascule.model.values import IfName
+from bascule.persist.wanted import declared_state
 
 PATH = "etc/sysctl.d/60-bascule.conf"
 
@@ -18,13 +20,15 @@ def render(site: Site, host: Host, state: HostState | None = None) -> Mapping[st
 
     ``state`` is what a plan leads to: it tells the NICs that take router advertisements on a host that routes.
     """
-    guests = {nic.shared_nic for nic in site.guest_nics(host.name)}
-    shared = [nic.name for nic in host.nics.values() if nic.name in guests and not nic.has_address]
-    silent = [*(bridge.name for bridge in host.bridges.values() if not bridge.has_address), *shared]
-    ports = [bridge.port for bridge in host.bridges.values() if bridge.port]
-    ports += [nic for bond in host.bonds.values() for nic in bond.nics]
-    lines = [f"net/ipv4/conf/{name}/arp_ignore = 1" for name in silent]
-    lines += [f"net/ipv6/conf/{name}/accept_ra = 0" for name in dict.fromkeys([*silent, *ports])]
+    said = declared_state(site, host)
+    wanted = {key: value for key, value in said.sysctls.items() if key not in FORWARDING.values()}
+    silent = {key.split("/")[3] for key in wanted if key.endswith("/arp_ignore")}
+
+    def rank(key: str) -> tuple[bool, bool, bool]:
+        name = IfName(key.split("/")[3])
+        return not key.endswith("/arp_ignore"), name not in silent, said.links[name].master not in host.bridges
+
+    lines = [f"{key} = {wanted[key]}" for key in sorted(wanted, key=rank)]
     there = state.sysctls if state is not None else {}
     lines += [f"{key} = 2" for nic in host.nics if there.get(key := f"net/ipv6/conf/{nic}/accept_ra") == "2"]
     return {PATH: "".join(f"{line}\n" for line in lines)} if lines else {}
