@@ -26,7 +26,7 @@ from bascule.system.net.links import link_names
 if TYPE_CHECKING:
     from bascule.guests.choice import Driver
     from bascule.guests.inventory import Inventory
-    from bascule.model.domain import Domain
+    from bascule.model.domain import Domain, Lease
     from bascule.model.sightings import Sighting
     from bascule.plan.change import Note
     from bascule.verify.doctor import Finding
@@ -72,13 +72,12 @@ def inventory(
     from bascule.guests.paths import qemu_folder
     from bascule.guests.qemu import QemuDriver
     from bascule.guests.virtual_network import leases_in
-    from bascule.providers.libvirt.parse import Libvirt, observe
 
     site = _load(site_file) if site_file else None
     hypervisor = None if driver == "qemu" else _connect(uri, needed=driver == "libvirt" or uri is not None)
-    seen = observe(hypervisor, leases=True) if hypervisor else Libvirt()
+    domains, given = _everything(hypervisor) if hypervisor else ((), ())
     bare = QemuDriver(qemu_folder(), {}, accel="").domains() if driver != "libvirt" and uri is None else ()
-    running = [domain.name for domain in seen.domains if domain.running] if hypervisor else []
+    running = [domain.name for domain in domains if domain.running] if hypervisor else []
     agents = [agent_sightings(hypervisor.agent_addresses(name)) for name in running] if hypervisor else []
     state = observe_host()
     said: tuple[Sighting, ...] = ()
@@ -93,10 +92,17 @@ def inventory(
         *sightings(),
         *said,
         *lease_sightings(own, now=time.time()),
-        *lease_sightings(seen.leases, now=time.time()),
+        *lease_sightings(given, now=time.time()),
         *chain.from_iterable(agents),
     )
-    return join((*seen.domains, *bare), state=state, sightings=known, fdb=fdb(), site=site)
+    return join((*domains, *bare), state=state, sightings=known, fdb=fdb(), site=site)
+
+
+def _everything(hypervisor: Hypervisor) -> tuple[tuple[Domain, ...], tuple[Lease, ...]]:
+    from bascule.providers.libvirt.observe import leases, observe
+
+    seen = observe(hypervisor)
+    return seen.seen_domains, leases(hypervisor, seen.seen_networks)
 
 
 def refuse_unknown(driver: Driver, kind: str, into: str) -> None:
@@ -124,7 +130,7 @@ def check_macs(driver: Driver, nics: Iterable[GuestNic]) -> tuple[Note, ...]:
 
     Raises BasculeError with one problem for each MAC that a domain or a link of this host has.
     """
-    from bascule.guests.identity import alive_elsewhere, taken
+    from bascule.providers.guest_identity import alive_elsewhere, taken
 
     wanted, domains = tuple(nics), see(driver).domains
     if problems := taken(wanted, domains, observe_host()):
@@ -152,6 +158,6 @@ def _domains(uri: str | None) -> tuple[Domain, ...]:
     hypervisor = _connect(uri, needed=uri is not None)
     if hypervisor is None:
         return ()
-    from bascule.providers.libvirt.parse import observe
+    from bascule.providers.libvirt.observe import observe
 
-    return observe(hypervisor).domains
+    return observe(hypervisor).seen_domains

@@ -10,12 +10,12 @@ import pytest
 from bascule.apply.crew import Crew
 from bascule.apply.joint import plan_jointly, without_moves
 from bascule.errors import BasculeError
-from bascule.guests.changes import with_live_taps
 from bascule.guests.part import Seen
 from bascule.model.domain import Domain, DomainNic
 from bascule.model.links import Bridge, BridgePort, Macvtap, Tap, Veth
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName, Mac
+from bascule.providers.guest_nics import with_live_taps
 from bascule.site import parse
 
 SITE = b"""\

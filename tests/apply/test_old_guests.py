@@ -46,7 +46,8 @@ class WithLibvirt:
         network = self.document("besides-made.json")["guests"]["networks"]["lab"]
         libvirt = self.there.hypervisor()
         libvirt.define_network(network["next"])
-        libvirt.start_network("lab", autostart=network["autostart"])
+        libvirt.start_network("lab")
+        libvirt.set_autostart("lab", on=network["autostart"])
         found = MACHINE.search(self.was.next)
         assert found is not None
         libvirt.define_domain(MACHINE.sub(found[0], told["g2"]["next"]))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from bascule.guests.changes import Act, plan_guests, waiting, with_live_taps
+from bascule.guests.changes import Act, plan_guests
 from bascule.model.domain import Domain, DomainNic
 from bascule.model.site import GuestNic
 from bascule.plan.change import Risk
+from bascule.providers.guest_nics import waiting, with_live_taps
 from tests.guests.values import guest, nic, site
 
 NIC = nic("g1", 0, "br4")

@@ -143,7 +143,7 @@ def test_a_nic_without_a_mac_in_the_file_is_the_one_of_its_number() -> None:
         ("bridge", "bridge='br3'", Attachment(PlugKind.BRIDGE, "br4"), None),
         ("network", "network='default'", Attachment(PlugKind.BRIDGE, "br4"), None),
         ("bridge", "bridge='br3'", Attachment(PlugKind.NETWORK, "lab"), None),
-        ("direct", "dev='eth4'", Attachment(PlugKind.BRIDGE, "br4"), "macvtap NIC"),
+        ("direct", "dev='eth4'", Attachment(PlugKind.BRIDGE, "br4"), "a macvtap cannot be moved"),
         ("direct", "dev='eth4'", Attachment(PlugKind.DIRECT, "eth4"), None),
         ("bridge", "bridge='br3'", Attachment(PlugKind.DIRECT, "eth4"), "cannot become a macvtap"),
         ("user", "", Attachment(PlugKind.BRIDGE, "br4"), "type 'user'"),

@@ -17,7 +17,7 @@ from bascule.model.sightings import FdbEntry, Sighting
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName, Mac
 from bascule.observe.neighbours import fdb, sightings
-from bascule.providers.libvirt import parse as libvirt
+from bascule.providers.libvirt import observe as libvirt
 from bascule.system.libvirt import binding, connect
 from bascule.system.run import run
 from tests.lab import Lab
@@ -151,11 +151,13 @@ def test_both_ways_to_libvirt_say_the_same(through, tmp_path) -> None:  # type: 
         pytest.skip("libvirt's Python binding cannot be loaded (make vm-tools)")
     (tmp_path / "node.xml").write_text(made_up_host(3))
     uri = f"test://{tmp_path}/node.xml"
-    found = libvirt.observe(connect(uri, through=through), leases=True)
-    assert found == libvirt.observe(connect(uri, through="binding"), leases=True)
-    assert [d.name for d in found.domains] == ["g0", "g1", "g2", "test"]
-    assert found.domains[1].nics[0].bridge == "virbr0"
-    assert found.domains[1].memory == 1 << 30
+    hypervisor, other = connect(uri, through=through), connect(uri, through="binding")
+    found, again = libvirt.observe(hypervisor), libvirt.observe(other)
+    assert (found.seen_domains, found.seen_networks) == (again.seen_domains, again.seen_networks)
+    assert libvirt.leases(hypervisor, found.seen_networks) == libvirt.leases(other, found.seen_networks)
+    assert [d.name for d in found.seen_domains] == ["g0", "g1", "g2", "test"]
+    assert found.seen_domains[1].nics[0].bridge == "virbr0"
+    assert found.seen_domains[1].memory == 1 << 30
 
 
 def test_two_hundred_domains_are_read_and_joined(tmp_path) -> None:  # type: ignore[no-untyped-def]
@@ -164,7 +166,7 @@ def test_two_hundred_domains_are_read_and_joined(tmp_path) -> None:  # type: ign
     (tmp_path / "node.xml").write_text(made_up_host(200))
     start = time.monotonic()
     found = libvirt.observe(connect(f"test://{tmp_path}/node.xml"))
-    rows = join(found.domains).rows
+    rows = join(found.seen_domains).rows
     took = time.monotonic() - start
     assert len([row for row in rows if row.nic]) == 200
     print(json.dumps({"domains": 201, "seconds": round(took, 3)}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import threading
 import time
@@ -21,7 +22,7 @@ from bascule.model.domain import Domain, DomainNic
 from bascule.model.site import Attachment, Guest, Mode, PlugKind
 from bascule.model.values import IfName
 from bascule.providers.libvirt import network_xml
-from bascule.providers.libvirt import parse as libvirt
+from bascule.providers.libvirt import observe as libvirt
 from bascule.system.net.netns import Namespace
 from bascule.system.process.sandbox import sandboxed
 from bascule.system.process.workers import Daemon
@@ -66,7 +67,14 @@ class Place(Struct):
         return self.domain().nics[0]
 
     def domain(self) -> Domain:
-        return libvirt.observe(self.libvirt.connect()).domains[0]
+        return libvirt.observe(self.libvirt.connect()).seen_domains[0]
+
+    def ip(self, words: str) -> None:
+        run(("ip", *words.split()), namespace=self.host)
+
+    def links(self) -> dict[str, str]:
+        rows = json.loads(run(("ip", "-j", "link", "show"), namespace=self.host).stdout)
+        return {row["ifname"]: row.get("master", "") for row in rows}
 
     def master(self) -> str:
         words = run(("ip", "-o", "link", "show", "g1.0"), namespace=self.host).stdout
@@ -258,9 +266,10 @@ def agree(mode: Mode) -> dict[str, str | None]:
     with PrivateLibvirt(there.host, Path("/run/libvirt-test")) as running:
         hypervisor = running.connect()
         hypervisor.define_network(network_xml.build(realm(told)))
-        hypervisor.start_network("lab", autostart=True)
+        hypervisor.start_network("lab")
+        hypervisor.set_autostart("lab", on=True)
         plug_in(lab, there, list(told.guests.values()), realm(told).bridge, ADDRESSES)
-        (seen,) = libvirt.observe(hypervisor).networks
+        (seen,) = libvirt.observe(hypervisor).seen_networks
         assert (seen.mode, seen.active, seen.autostart) == (network_xml.libvirt_mode(realm(told)), True, True)
         assert not network_xml.diff(seen, realm(told))
         found = verdicts(there, ADDRESSES)

@@ -16,7 +16,7 @@ from bascule.model.domain import Domain, DomainNic, LibvirtNetwork
 from bascule.model.site import Attachment, Mode, PlugKind
 from bascule.plan.change import Risk
 from bascule.plan.virtual_network import Realm
-from bascule.providers.libvirt import parse as libvirt
+from bascule.providers.libvirt import observe as libvirt
 from bascule.system.process.sandbox import sandboxed
 from bascule.system.run import run
 from bascule.twin.test_guest.kernel import GuestImage
@@ -65,12 +65,12 @@ def scenario(image: GuestImage) -> None:
 
         def bring(one: Realm) -> list[str]:
             seen = libvirt.observe(hypervisor)
-            changes = plan_networks(seen.networks, seen.domains, [one])
+            changes = plan_networks(seen.seen_networks, seen.seen_domains, [one])
             if one.forwards:
                 set_rules(one, namespace=there.host)  # the kernel's part of the plan
             apply_networks(hypervisor, changes, namespace=there.host)
             after = libvirt.observe(hypervisor)
-            assert plan_networks(after.networks, after.domains, [one]) == ()
+            assert plan_networks(after.seen_networks, after.seen_domains, [one]) == ()
             return [change.action for change in changes]
 
         def vm_answers() -> bool:
@@ -125,7 +125,9 @@ def scenario(image: GuestImage) -> None:
         taken = replace(plain, name="second", bridge=plain.bridge)
         seen = libvirt.observe(hypervisor)
         with pytest.raises(BasculeError):
-            apply_networks(hypervisor, plan_networks(seen.networks, seen.domains, [taken]), namespace=there.host)
+            apply_networks(
+                hypervisor, plan_networks(seen.seen_networks, seen.seen_domains, [taken]), namespace=there.host
+            )
         assert {text.name: text.next for text in hypervisor.networks()} == before
 
         # a network that is not there is refused before anything is written

@@ -64,7 +64,7 @@ def muster(asked: Asked, site: Site, host: Host, *, servers: Path | None = None)
         notes = (*notes, Note(kind="warning", subject="virtual networks", text=text))
     if seen is None:
         return Crew(site=site, notes=notes, servers=servers, lasting=lasting)
-    from bascule.guests.changes import with_live_taps
+    from bascule.providers.guest_nics import with_live_taps
 
     as_it_runs = with_live_taps(site, host, seen.domains)
     return Crew(site=as_it_runs, seen=seen, notes=notes, servers=servers, lasting=lasting)
@@ -115,9 +115,9 @@ def see(driver: Driver) -> Seen:
     """Ask a driver for everything."""
     from bascule.guests.libvirt import LibvirtDriver
     from bascule.guests.part import Seen
-    from bascule.providers.libvirt.parse import observe
+    from bascule.providers.libvirt.observe import observe
 
     if isinstance(driver, LibvirtDriver):
         seen = observe(driver.hypervisor)
-        return Seen(driver=driver, domains=seen.domains, networks=seen.networks)
+        return Seen(driver=driver, domains=seen.seen_domains, networks=seen.seen_networks)
     return Seen(driver=driver, domains=driver.domains())

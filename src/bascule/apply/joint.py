@@ -53,10 +53,11 @@ def plan_jointly(
 def _with_guests(site: Site, host: Host, observed: HostState, crew: Crew, seen: Seen, alone: Joint) -> Joint:
     """The kernel's plan and the servers together with what whoever runs the guests does."""
     from bascule.guests import changes
-    from bascule.guests.identity import alive_elsewhere, conflicts, taken
     from bascule.guests.libvirt_networks import plan_networks
     from bascule.guests.part import GuestPart
     from bascule.observe.neighbours import fdb
+    from bascule.providers.guest_identity import alive_elsewhere, conflicts, taken
+    from bascule.providers.guest_nics import waiting
 
     plan = alone.plan
     part = GuestPart(
@@ -70,7 +71,7 @@ def _with_guests(site: Site, host: Host, observed: HostState, crew: Crew, seen: 
         raise BasculeError(*problems)
     said = [Note(kind="warning", subject=host.name, text=p.message) for p in conflicts(seen.domains, observed, learned)]
     said += alive_elsewhere(new, learned)
-    said += changes.waiting(seen.domains, site, host.name)
+    said += waiting(seen.domains, site, host.name)
     early = without_moves(plan, part.moved_taps)
     late = tuple(x for x in plan.changes if x not in early.changes and x.stage not in {Phase.DETACH, Phase.ENSLAVE})
     # libvirt's own dnsmasq wants the ports of ours

@@ -6,17 +6,16 @@ the moves known to libvirt, pulses the cables so that guests renew, and writes d
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-from bascule.model.domain import Domain, DomainNic
-from bascule.model.site import Guest, GuestNic, Host, Site
-from bascule.model.values import IfName
-from bascule.plan.change import Change, Note, Risk
+from bascule.model.domain import Domain
+from bascule.model.site import Guest, GuestNic, Site
+from bascule.plan.change import Change, Risk
 from bascule.plan.step import Phase
+from bascule.providers.guest_nics import find_nic, is_at, restart_reason
 
 REPLUG_S = 0.1  # measured: 8 to 18 ms between link down and up; the guest's own renewal comes on top
 
@@ -100,14 +99,14 @@ def _guest(guest: Guest, domain: Domain | None) -> Iterator[GuestChange]:
         now, later = find_nic(domain.nics, nic), find_nic(domain.next_nics, nic)
         if now is None and later is None:
             yield GuestChange(act=Act.ATTACH, guest=guest, nic=nic, live=domain.running)
-        elif domain.running and now is not None and not _is_at(now, nic):
-            restart = _restart(now, nic)
-            if restart and later is not None and _is_at(later, nic):
+        elif domain.running and now is not None and not is_at(now, nic):
+            restart = restart_reason(now, nic)
+            if restart and later is not None and is_at(later, nic):
                 continue  # all that can be done is done; ``waiting`` says so
             yield GuestChange(
                 act=Act.REPLUG, guest=guest, nic=nic, before=now.where, live=True, restart=restart, tap=now.tap
             )
-        elif later is not None and not _is_at(later, nic):
+        elif later is not None and not is_at(later, nic):
             yield GuestChange(act=Act.REDEFINE, guest=guest, nic=nic, before=later.where)
 
 
@@ -120,64 +119,3 @@ def new_nics(changes: Iterable[GuestChange]) -> tuple[GuestNic, ...]:
         elif change.act is Act.ATTACH and change.nic is not None:
             found.append(change.nic)
     return tuple(found)
-
-
-def waiting(domains: Iterable[Domain], site: Site, host: str) -> Iterator[Note]:
-    """What is written already and waits for a guest's next start."""
-    there = {domain.name: domain for domain in domains if domain.running}
-    for guest in site.guests_on(host):
-        for nic in guest.nics if guest.name in there else ():
-            domain = there[guest.name]
-            now, later = find_nic(domain.nics, nic), find_nic(domain.next_nics, nic)
-            if now is None or later is None or _is_at(now, nic) or not _is_at(later, nic):
-                continue
-            if why := _restart(now, nic):
-                text = f"NIC {nic.index} is on {now.where} until it is shut down and started again ({why})"
-                yield Note(kind="waiting", subject=guest.name, text=text)
-
-
-def find_nic(nics: Sequence[DomainNic], wanted: GuestNic) -> DomainNic | None:
-    """The NIC that the file means: by its MAC, or by its number where the file gives no MAC."""
-    for nic in nics:
-        if nic.mac == wanted.mac:
-            return nic
-    if wanted.mac_given:
-        return None
-    return next((nic for nic in nics if nic.index == wanted.index), None)
-
-
-def _is_at(nic: DomainNic, wanted: GuestNic) -> bool:
-    return (nic.kind, nic.into) == (wanted.plug.value, wanted.into) and nic.link_up
-
-
-def _restart(now: DomainNic, wanted: GuestNic) -> str:
-    if now.kind == "direct" and (now.kind, now.into) != (wanted.plug.value, wanted.into):
-        return "a macvtap cannot be moved while the guest runs"
-    if wanted.shared_nic and now.kind != "direct":
-        return "a NIC cannot become a macvtap while the guest runs"
-    return "" if now.kind in {"bridge", "network", "direct"} else f"a NIC of type '{now.kind}' cannot be moved"
-
-
-def with_live_taps(site: Site, host: Host, domains: Sequence[Domain]) -> Site:
-    """The site with the taps that its running guests have now.
-
-    A guest that somebody else defined has a tap of libvirt's choice (vnet7) until its next start; the plan is about
-    that one then.
-    """
-    running = {domain.name: domain for domain in domains if domain.running}
-    guests = {
-        name: _as_it_runs(guest, running[name]) if guest.host == host.name and name in running else guest
-        for name, guest in site.guests.items()
-    }
-    return replace(site, guests=guests)
-
-
-def _as_it_runs(guest: Guest, domain: Domain) -> Guest:
-    def live(nic: GuestNic) -> GuestNic:
-        now = find_nic(domain.nics, nic)
-        kinds = {"direct"} if nic.shared_nic else {"bridge", "network"}
-        if now is None or not now.tap or now.kind not in kinds:
-            return nic
-        return replace(nic, tap=IfName(now.tap))
-
-    return replace(guest, nics=tuple(map(live, guest.nics)))

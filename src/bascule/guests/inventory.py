@@ -8,13 +8,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.errors import Problem
-from bascule.guests.changes import find_nic
-from bascule.guests.identity import conflicts
 from bascule.model.domain import Domain, DomainNic, Lease
 from bascule.model.sightings import SOURCES, FdbEntry, Sighting
 from bascule.model.site import Site
 from bascule.model.state import HostState
 from bascule.model.values import IfName, IpAddress, Mac, parse_mac
+from bascule.providers.guest_identity import conflicts
+from bascule.providers.guest_nics import find_nic
 
 
 class Row(Struct, frozen=True, kw_only=True):

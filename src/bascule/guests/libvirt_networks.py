@@ -123,7 +123,8 @@ def _make(
         hypervisor.define_network(xml)
     if change.action == "restart":
         hypervisor.stop_network(name)
-    hypervisor.start_network(name, autostart=True)
+    hypervisor.start_network(name)
+    hypervisor.set_autostart(name, on=True)
     if change.action == "restart":
         plug_in_again(hypervisor, name, namespace=namespace)
 
@@ -173,7 +174,7 @@ def restore_network(
             hypervisor.undefine_network(name)
         return
     if now is not None and before.active and now.active and now.now != before.now:
-        way = network_xml.way_back(now.now, before.now)
+        way = network_xml.updates(now.now, before.now)
         for update in way or ():
             _update(hypervisor, name, update, live=True)
         if way is None:
@@ -184,7 +185,7 @@ def restore_network(
     if not before.active and now is not None and now.active:
         hypervisor.stop_network(name)
     if before.active and (now is None or not now.active):
-        hypervisor.start_network(name, autostart=before.autostart)
+        hypervisor.start_network(name)
         plug_in_again(hypervisor, name, namespace=namespace)
     if before.persistent:
         hypervisor.set_autostart(name, on=before.autostart)

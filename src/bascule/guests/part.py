@@ -14,7 +14,7 @@ from msgspec.structs import asdict, replace
 
 from bascule.errors import BasculeError, Problem
 from bascule.guests import choice
-from bascule.guests.changes import Act, GuestChange, find_nic
+from bascule.guests.changes import Act, GuestChange
 from bascule.guests.libvirt import LibvirtDriver
 from bascule.guests.libvirt_networks import NetworkChange, apply_networks
 from bascule.guests.protocol import Plug
@@ -24,6 +24,7 @@ from bascule.model.site import GuestNic
 from bascule.model.state import HostState
 from bascule.model.values import IfName
 from bascule.plan.change import Change, Note
+from bascule.providers.guest_nics import find_nic
 
 
 class Seen(Struct, frozen=True, kw_only=True):

@@ -79,6 +79,8 @@ class Step(Struct, frozen=True):
     outage_s: float = 0.0
     about: About = "existence"
     undeclared: bool = False  # the link stays, but this about it is in the file no more
+    moves: tuple[str, ...] = ()  # taps that it puts on their bridge itself
+    makes: tuple[str, ...] = ()  # links that it makes and alters itself
 
     def change(self, context: Context) -> Change:
         """The step with its reason, its guests, and the risk that it has for this administrator."""
@@ -107,9 +109,11 @@ def step(
     outage_s: float = 0.0,
     about: About = "existence",
     undeclared: bool = False,
+    moves: tuple[str, ...] = (),
+    makes: tuple[str, ...] = (),
 ) -> Step:
     """A step with its commands behind its words."""
-    return Step(phase, subject, action, commands, risk, outage_s, about, undeclared)
+    return Step(phase, subject, action, commands, risk, outage_s, about, undeclared, moves, makes)
 
 
 def ip(*words: str) -> Command:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from bascule.providers.kernel import KERNEL
+from bascule.providers.libvirt import LIBVIRT
 from bascule.providers.nft import NFT
 from bascule.providers.protocol import Provider
 
-PROVIDERS: tuple[Provider, ...] = (KERNEL, NFT)
+PROVIDERS: tuple[Provider, ...] = (KERNEL, NFT, LIBVIRT)
 
 
 def of_tool(tool: str) -> Provider:

@@ -21,6 +21,7 @@ class Scope(Struct, frozen=True, kw_only=True):
     this host, None where nothing of Bascule's own servers is to be looked at. ``driver``
     names who runs the guests: ``libvirt``, ``qemu``, ``none``, or "" for whoever is there; ``uri`` is libvirt's.
     ``known`` are the parts of a checkpoint: a provider that has one there looks again, whatever else is asked.
+    ``notes`` takes what the reader of a plan should know of a part that could not be seen.
     """
 
     site: Site | None = None
@@ -31,6 +32,7 @@ class Scope(Struct, frozen=True, kw_only=True):
     driver: str = "none"
     uri: str | None = None
     known: Mapping[str, Any] = field(default_factory=dict)
+    notes: list[Note] = field(default_factory=list)
 
 
 class Effects(Protocol):

@@ -281,9 +281,9 @@ def detach(*, name: str, nic: str | None, driver: str | None, connect: str | Non
 
 def _domains(acts: Driver) -> tuple[Any, ...]:
     from bascule.guests.libvirt import LibvirtDriver
-    from bascule.providers.libvirt.parse import observe
+    from bascule.providers.libvirt.observe import observe
 
-    return observe(acts.hypervisor).domains if isinstance(acts, LibvirtDriver) else acts.domains()
+    return observe(acts.hypervisor).seen_domains if isinstance(acts, LibvirtDriver) else acts.domains()
 
 
 def _source(bridge: str | None, network: str | None, direct: str | None) -> Attachment:

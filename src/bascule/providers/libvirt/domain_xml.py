@@ -15,6 +15,7 @@ from lxml.builder import E
 from bascule.errors import BasculeError, Problem
 from bascule.model.site import Attachment, Guest, GuestNic, PlugKind
 from bascule.model.values import IfName, Mac
+from bascule.providers.guest_nics import why_next_start
 
 Element: TypeAlias = etree._Element  # noqa: SLF001  lxml's own name for its element type
 NAMESPACE = "https://bascule.dev/xml/guest/1"  # the mark of a domain or network that Bascule wrote
@@ -161,6 +162,35 @@ def _point(root: Element, to: Attachment) -> None:
     root.insert(0 if mac is None else root.index(mac) + 1, source)
 
 
+def copied(element: Element) -> Element:
+    """A copy that stands alone."""
+    return etree.fromstring(etree.tostring(element, with_tail=False), _PARSER)
+
+
+def essence(element: Element, *, without: str = "") -> bytes:
+    """What a document says, whatever the space between; ``without`` the elements below a path."""
+    copy = copied(element)
+    for child in copy.findall(without) if without else ():
+        parent = child.getparent()
+        if parent is not None:
+            parent.remove(child)
+    for each in copy.iter():
+        each.text = (each.text or "").strip() or None
+        each.tail = None
+    return etree.tostring(copy, method="c14n")
+
+
+def same(one: Element, other: Element) -> bool:
+    """Whether two NICs are plugged alike."""
+    return plug_of(one) == plug_of(other) and is_up(one) == is_up(other)
+
+
+def tap_of(element: Element) -> IfName:
+    """The host's end of a NIC, empty where libvirt has not chosen one yet."""
+    target = element.find("target")
+    return IfName("" if target is None else target.get("dev", ""))
+
+
 def interfaces(root: Element) -> list[Element]:
     """The NICs in their order."""
     return root.findall("devices/interface")
@@ -188,7 +218,7 @@ def plug_of(element: Element) -> tuple[str, str]:
 
 def replugged(element: Element, to: Attachment) -> Element:
     """A copy of the NIC that is plugged elsewhere; MAC, model, filters, bandwidth and all else stay."""
-    copy = etree.fromstring(etree.tostring(element, with_tail=False), _PARSER)
+    copy = copied(element)
     if plug_of(copy) != (to.kind.value, to.into):
         for name in _BELONGS_TO_SOURCE:
             for child in copy.findall(name):
@@ -199,7 +229,7 @@ def replugged(element: Element, to: Attachment) -> Element:
 
 def linked(element: Element, *, up: bool) -> Element:
     """A copy of the NIC with its cable in or out."""
-    copy = etree.fromstring(etree.tostring(element, with_tail=False), _PARSER)
+    copy = copied(element)
     for child in copy.findall("link"):
         copy.remove(child)
     if not up:  # a cable that is in needs no word: the XML is then as it was before somebody pulled it
@@ -214,21 +244,8 @@ def is_up(element: Element) -> bool:
 
 
 def why_not_live(element: Element, to: Attachment) -> str | None:
-    """The reason why libvirt cannot move this NIC while the guest runs; None if it can.
-
-    libvirt moves a NIC only where both ends are bridges (virDomainUpdateDeviceFlags; qemuDomainChangeNet).
-    """
-    kind, into = plug_of(element)
-    if (kind, into) == (to.kind.value, to.into):
-        return None
-    backed = {PlugKind.BRIDGE.value, PlugKind.NETWORK.value}
-    if kind == "direct":
-        return f"a macvtap NIC (direct {into}) cannot be moved while the guest runs"
-    if to.kind is PlugKind.DIRECT:
-        return f"a running guest's NIC cannot become a macvtap on {to.into}"
-    if kind not in backed:
-        return f"a NIC of type '{kind}' cannot be moved while the guest runs"
-    return None
+    """The reason why libvirt cannot move this NIC while the guest runs; None if it can."""
+    return why_next_start(*plug_of(element), to)
 
 
 def edited(xml: str, guest: Guest, *, nic_model: str = "virtio") -> tuple[str, list[str]]:
@@ -269,7 +286,7 @@ def edited(xml: str, guest: Guest, *, nic_model: str = "virtio") -> tuple[str, l
 
 def named(element: Element, tap: IfName) -> Element:
     """A copy of the NIC whose host's end has this name from the next start on."""
-    copy = etree.fromstring(etree.tostring(element, with_tail=False), _PARSER)
+    copy = copied(element)
     target = copy.find("target")
     if target is None:
         target = E.target()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lxml import etree
 from lxml.builder import E
 from msgspec import Struct
@@ -10,7 +12,7 @@ from bascule.model.domain import LibvirtNetwork, Reservation
 from bascule.model.site import Mode
 from bascule.model.values import IpInterface
 from bascule.plan.virtual_network import Realm
-from bascule.providers.libvirt.domain_xml import NAMESPACE, Element, parse, text
+from bascule.providers.libvirt.domain_xml import NAMESPACE, Element, essence, parse, text
 
 _LIBVIRT_MODE = {Mode.NAT: "nat", Mode.ROUTED: "route", Mode.OPEN: "open"}
 
@@ -169,15 +171,44 @@ def _hosts(now: LibvirtNetwork, one: Realm) -> list[NetUpdate]:
 _LIVE = {"range": "ip-dhcp-range", "host": "ip-dhcp-host"}  # what net-update changes without cutting anybody off
 
 
-def way_back(now: str, before: str) -> tuple[NetUpdate, ...] | None:
-    """The updates that lead back from what runs to what ran; None where that takes a restart."""
-    new, old = parse(now), parse(before)
-    here, there = _taken_out(new), _taken_out(old)
-    if _essence(new) != _essence(old):
+def updates(now: str, wanted: str) -> tuple[NetUpdate, ...] | None:
+    """The updates that lead from what runs to what shall run; None where that takes a restart."""
+    if now == wanted:
+        return ()
+    old, new = parse(now), parse(wanted)
+    here, there = _taken_out(old), _taken_out(new)
+    if _essence(old) != _essence(new):
         return None
     gone = [entry for entry in here if entry not in there]
-    back = [entry for entry in there if entry not in here]
-    return (*(_update("delete", entry) for entry in gone), *(_update("add-last", entry) for entry in back))
+    come = [entry for entry in there if entry not in here]
+    return (*(_update("delete", entry) for entry in gone), *(_update("add-last", entry) for entry in come))
+
+
+def updated(xml: str, changes: Sequence[NetUpdate]) -> str:
+    """A network's document after updates."""
+    root = parse(xml)
+    for one in changes:
+        dhcp = _dhcp(root, max(one.parent, 0))
+        entry = parse(one.xml)
+        for old in list(dhcp) if one.command == "delete" else ():
+            if text(old) == text(entry):
+                dhcp.remove(old)
+        if one.command == "add-last":
+            dhcp.append(entry)
+    return text(root) + "\n" if changes else xml
+
+
+def _dhcp(root: Element, index: int) -> Element:
+    ip = root.findall("ip")[index]
+    found = ip.find("dhcp")
+    if found is None:
+        found = etree.SubElement(ip, "dhcp")
+    return found
+
+
+def is_other(one: str, other: str) -> bool:
+    """Whether two documents of a network say different things."""
+    return one != other and _essence(parse(one)) != _essence(parse(other))
 
 
 def _update(command: str, entry: tuple[int, str, str]) -> NetUpdate:
@@ -197,9 +228,6 @@ def _taken_out(root: Element) -> list[tuple[int, str, str]]:
 
 
 def _essence(root: Element) -> bytes:
-    """What is left, without what says only how it is used at the moment, and without the space between."""
+    """What is left, without what says only how it is used at the moment."""
     root.attrib.pop("connections", None)
-    for element in root.iter():
-        element.text = (element.text or "").strip() or None
-        element.tail = None
-    return etree.tostring(root, method="c14n")
+    return essence(root)

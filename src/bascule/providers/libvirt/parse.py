@@ -1,17 +1,14 @@
-"""libvirt's domains, NICs, taps and networks as frozen values, read through :mod:`bascule.system.libvirt`."""
+"""libvirt's documents as values: domains with their NICs and taps, networks with their DHCP."""
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
 from typing import Any
 
 from lxml import etree
-from msgspec import Struct
 
-from bascule.model.domain import Domain, DomainNic, DomainText, Lease, LibvirtNetwork, NetworkText, Reservation
+from bascule.model.domain import Domain, DomainNic, DomainText, LibvirtNetwork, NetworkText, Reservation
 from bascule.model.values import IpAddress, IpInterface, Mac, parse_mac
-from bascule.system.libvirt import Hypervisor
 
 _UNITS = {  # libvirt.org/formatdomain.html, "Memory Allocation": b and KB are decimal, k and KiB binary
     "b": 1,
@@ -30,39 +27,6 @@ _UNITS = {  # libvirt.org/formatdomain.html, "Memory Allocation": b and KB are d
     "TiB": 1024**4,
 }
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False)
-
-
-class Libvirt(Struct, frozen=True, kw_only=True):
-    """What libvirt knows at one moment."""
-
-    domains: tuple[Domain, ...] = ()
-    networks: tuple[LibvirtNetwork, ...] = ()
-    leases: tuple[Lease, ...] = ()
-
-    @property
-    def bridges(self) -> dict[str, str]:
-        """The bridge of each network that has one."""
-        return {network.name: network.bridge for network in self.networks if network.bridge}
-
-
-def observe(hypervisor: Hypervisor, *, leases: bool = False) -> Libvirt:
-    """Ask libvirt for everything; ``leases`` too, which is one more question for each active network."""
-    networks = tuple(network(text) for text in hypervisor.networks())
-    bridges = {one.name: one.bridge for one in networks}
-    return Libvirt(
-        domains=tuple(domain(text, bridges) for text in hypervisor.domains()),
-        networks=networks,
-        leases=tuple(_leases(hypervisor, networks)) if leases else (),
-    )
-
-
-def _leases(hypervisor: Hypervisor, networks: Iterable[LibvirtNetwork]) -> Iterable[Lease]:
-    for one in networks:
-        if not (one.active and one.ranges):
-            continue
-        for text in hypervisor.leases(one.name):
-            address, mac = ipaddress.ip_address(text.address), parse_mac(text.mac)
-            yield Lease(mac=mac, address=address, name=text.name, network=one.name, expires=text.expires)
 
 
 def domain(text: DomainText, bridges: dict[str, str] | None = None) -> Domain:

@@ -179,13 +179,12 @@ class Binding:
         with _words(f"undefining network '{name}'"):
             self._conn.networkLookupByName(name).undefine()
 
-    def start_network(self, name: str, *, autostart: bool) -> None:
+    def start_network(self, name: str) -> None:
         """Start it."""
         with _words(f"starting network '{name}'"):
             network = self._conn.networkLookupByName(name)
             if not network.isActive():
                 network.create()
-        self.set_autostart(name, on=autostart)
 
     def set_autostart(self, network: str, *, on: bool) -> None:
         """Whether it starts with the host."""

@@ -51,8 +51,8 @@ class Hypervisor(Protocol):
     def undefine_network(self, name: str) -> None:
         """Take a network's definition away."""
 
-    def start_network(self, name: str, *, autostart: bool) -> None:
-        """Start a network, now and (``autostart``) whenever the host starts."""
+    def start_network(self, name: str) -> None:
+        """Start a network; one that runs is left alone."""
 
     def set_autostart(self, network: str, *, on: bool) -> None:
         """Whether a network starts with the host."""

@@ -158,11 +158,10 @@ class Virsh:
         """Take a definition away."""
         self._ask(f"undefining network '{name}'", "net-undefine", "--network", name)
 
-    def start_network(self, name: str, *, autostart: bool) -> None:
+    def start_network(self, name: str) -> None:
         """Start it."""
         if name not in self._names("net-list", "--name"):
             self._ask(f"starting network '{name}'", "net-start", "--network", name)
-        self.set_autostart(name, on=autostart)
 
     def set_autostart(self, network: str, *, on: bool) -> None:
         """Whether it starts with the host."""

@@ -13,7 +13,8 @@ from bascule.errors import BasculeError
 from bascule.guests.accel import accel
 from bascule.model.site import Site
 from bascule.persist.detect import detect
-from bascule.providers.libvirt import parse as libvirt
+from bascule.providers.libvirt import observe as libvirt
+from bascule.providers.libvirt.state import LibvirtState
 from bascule.providers.observe import observe
 from bascule.system.libvirt import connect
 from bascule.system.net.links import wireless_links
@@ -51,8 +52,8 @@ def gather(site: Site | None = None, host: str = "", *, uri: str | None = None, 
         chain_names=names,
         state=state,
         libvirt_error=error,
-        domains=seen.domains,
-        networks=seen.networks,
+        domains=seen.seen_domains,
+        networks=seen.seen_networks,
         zones=zones,
         default_zone=default_zone,
         dns_sockets=_dns_sockets(),
@@ -96,7 +97,7 @@ def _kvm(tools: dict[str, bool]) -> tuple[bool | None, str]:
     return None, "the probe guest could not be started"
 
 
-def _libvirt(uri: str | None) -> tuple[str, libvirt.Libvirt]:
+def _libvirt(uri: str | None) -> tuple[str, LibvirtState]:
     try:
         hypervisor = connect(uri)
         try:
@@ -104,7 +105,7 @@ def _libvirt(uri: str | None) -> tuple[str, libvirt.Libvirt]:
         finally:
             hypervisor.close()
     except BasculeError as error:
-        return error.problems[0].message, libvirt.Libvirt()
+        return error.problems[0].message, LibvirtState(uri="")
 
 
 def _chains() -> tuple[tuple[BaseChain, ...] | None, frozenset[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bascule.guests.identity import conflicts
+from bascule.providers.guest_identity import conflicts
 from bascule.verify.doctor.finding import Facts, Finding, Severity
 
 

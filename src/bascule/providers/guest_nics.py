@@ -1,0 +1,89 @@
+"""A guest's NICs as the file means them and as whoever runs the guest has them, side by side; for libvirt and QEMU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from msgspec.structs import replace
+
+from bascule.model.domain import Domain, DomainNic
+from bascule.model.site import Attachment, Guest, GuestNic, Host, PlugKind, Site
+from bascule.model.values import IfName
+from bascule.plan.change import Note
+
+
+def find_nic(nics: Sequence[DomainNic], wanted: GuestNic) -> DomainNic | None:
+    """The NIC that the file means: by its MAC, or by its number where the file gives no MAC."""
+    for nic in nics:
+        if nic.mac == wanted.mac:
+            return nic
+    if wanted.mac_given:
+        return None
+    return next((nic for nic in nics if nic.index == wanted.index), None)
+
+
+def is_at(nic: DomainNic, wanted: GuestNic) -> bool:
+    """Whether a NIC is plugged where the file says, with its cable in."""
+    return (nic.kind, nic.into) == (wanted.plug.value, wanted.into) and nic.link_up
+
+
+def restart_reason(now: DomainNic, wanted: GuestNic) -> str:
+    """Why a running guest's NIC gets where the file says at its next start only."""
+    return why_next_start(now.kind, now.into, wanted.attachment) or ""
+
+
+def why_next_start(kind: str, into: str, to: Attachment) -> str | None:
+    """The reason why a NIC of this kind gets there at the guest's next start only; None if it can be moved at once.
+
+    libvirt moves a NIC only where both ends are bridges (virDomainUpdateDeviceFlags; qemuDomainChangeNet).
+    """
+    if (kind, into) == (to.kind.value, to.into):
+        return None
+    if kind == "direct":
+        return "a macvtap cannot be moved while the guest runs"
+    if to.kind is PlugKind.DIRECT:
+        return "a NIC cannot become a macvtap while the guest runs"
+    if kind not in {PlugKind.BRIDGE.value, PlugKind.NETWORK.value}:
+        return f"a NIC of type '{kind}' cannot be moved"
+    return None
+
+
+def waiting(domains: Iterable[Domain], site: Site, host: str) -> Iterator[Note]:
+    """A word for each NIC whose move waits for its guest's next start."""
+    there = {domain.name: domain for domain in domains}
+    for guest in site.guests_on(host):
+        domain = there.get(guest.name)
+        if domain is None or not domain.running:
+            continue
+        for nic in guest.nics:
+            now, later = find_nic(domain.nics, nic), find_nic(domain.next_nics, nic)
+            if now is None or later is None or is_at(now, nic) or not is_at(later, nic):
+                continue
+            if why := restart_reason(now, nic):
+                text = f"NIC {nic.index} is on {now.where} until it is shut down and started again ({why})"
+                yield Note(kind="waiting", subject=guest.name, text=text)
+
+
+def with_live_taps(site: Site, host: Host, domains: Sequence[Domain]) -> Site:
+    """The site with the taps that its running guests have now.
+
+    A guest that somebody else defined has a tap of libvirt's choice (vnet7) until its next start; the plan is about
+    that one then.
+    """
+    running = {domain.name: domain for domain in domains if domain.running}
+    guests = {
+        name: _as_it_runs(guest, running[name]) if guest.host == host.name and name in running else guest
+        for name, guest in site.guests.items()
+    }
+    return replace(site, guests=guests)
+
+
+def _as_it_runs(guest: Guest, domain: Domain) -> Guest:
+    def live(nic: GuestNic) -> GuestNic:
+        now = find_nic(domain.nics, nic)
+        kinds = {"direct"} if nic.shared_nic else {"bridge", "network"}
+        if now is None or not now.tap or now.kind not in kinds:
+            return nic
+        return replace(nic, tap=IfName(now.tap))
+
+    return replace(guest, nics=tuple(map(live, guest.nics)))

@@ -1,0 +1,90 @@
+"""libvirt: its domains and virtual networks, each as libvirt writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from bascule.model.site import Host, Site
+from bascule.model.state import HostState
+from bascule.plan.step import Step
+from bascule.providers.plain import PlainProvider
+from bascule.providers.protocol import Merged, Surroundings, ThreeWay, Wanted
+
+if TYPE_CHECKING:
+    from bascule.providers.effects import Effects
+
+
+class LibvirtProvider(PlainProvider):
+    """An XML parser is loaded only where libvirt was asked."""
+
+    name: ClassVar[str] = "libvirt"
+    tools: ClassVar[frozenset[str]] = frozenset({"virsh"})  # its binding does the same, so no program is needed
+
+    def as_it_runs(self, site: Site, host: Host, observed: HostState) -> Site:
+        """The site with the taps that running guests have now."""
+        part = self.part(observed)
+        if part is None:
+            return site
+        from bascule.providers.guest_nics import with_live_taps
+
+        return with_live_taps(site, host, part.seen_domains)
+
+    def want(
+        self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: Surroundings
+    ) -> Wanted:
+        """The file's networks, guests and NICs over what is there."""
+        part = self.part(observed)
+        if part is None:
+            return Wanted()
+        from bascule.providers.libvirt.want import want
+
+        return want(site, host, observed, part, surroundings.learned.values())
+
+    def diff(self, before: HostState, after: HostState) -> Iterable[Step]:
+        """Lines of ``virsh``."""
+        old, new = self.part(before), self.part(after)
+        if old is new or old == new:
+            return ()
+        from bascule.providers.libvirt.diff import steps
+
+        return steps(old, new)
+
+    def merge(self, change: ThreeWay) -> Merged:
+        """Domain by domain, NIC by NIC."""
+        from bascule.providers.libvirt.merge import merge
+
+        before, wanted, now = map(self.part, (change.before, change.wanted, change.now))
+        applied = self.part(change.applied) if change.applied is not None else None
+        return merge(before, wanted, now, applied, rebooted=change.rebooted)
+
+    def settle(self, goal: HostState, change: ThreeWay) -> Any:
+        """Decided anew: what others did to their own domains meanwhile is left alone."""
+        return self.merge(change).part
+
+    def lasts(self, before: HostState, wanted: HostState) -> bool:
+        """Definitions of guests and networks do."""
+        return bool(self.part(before) != self.part(wanted))
+
+    def to_json(self, part: Any) -> Any:
+        """The documents in their order."""
+        from msgspec import to_builtins
+
+        return to_builtins(part)
+
+    def from_json(self, data: Any) -> Any:
+        """The same back."""
+        from msgspec import convert
+
+        from bascule.providers.libvirt.state import LibvirtState
+
+        return convert(data, LibvirtState)
+
+    def effects(self) -> Effects:
+        """Libvirt's own library, or ``virsh``."""
+        from bascule.providers.libvirt.effects import LibvirtEffects
+
+        return LibvirtEffects()
+
+
+LIBVIRT = LibvirtProvider()

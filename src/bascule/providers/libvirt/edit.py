@@ -1,0 +1,112 @@
+"""Domains with other NICs, as text: what a guest shall be is its present document, edited."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from bascule.model.domain import DomainText
+from bascule.model.site import Attachment
+from bascule.model.values import IfName
+from bascule.providers.libvirt import domain_xml
+from bascule.providers.libvirt.domain_xml import Element
+
+Edit = Callable[[Element], None]
+CHOSEN_BY_LIBVIRT = ("vnet", "macvtap", "macvlan")  # prefixes that libvirt takes out of a definition again
+
+
+def edited(domain: DomainText, *, live: Edit | None = None, config: Edit | None = None) -> DomainText:
+    """The domain after edits of the running document and of the definition; whichever it has."""
+    now, later = domain.now, domain.next
+    if domain.running and live is not None:
+        now = _apply(now, live)
+    if domain.persistent and config is not None:
+        later = _apply(later, config)
+    if not domain.running:
+        now = later
+    elif not domain.persistent:
+        later = now
+    return replace(domain, now=now, next=later)
+
+
+def _apply(xml: str, edit: Edit) -> str:
+    root = domain_xml.parse(xml)
+    before = domain_xml.text(root)
+    edit(root)
+    after = domain_xml.text(root)
+    return xml if after == before else after + "\n"
+
+
+def replug(domain: DomainText, mac: str, to: Attachment, *, tap: IfName | None = None) -> DomainText:
+    """The NIC plugged elsewhere with its cable in, live where libvirt can do that, and in the definition.
+
+    ``tap`` is the name of its tap from the next start on.
+    """
+    later_tap = None if tap is None or tap.startswith(CHOSEN_BY_LIBVIRT) else tap
+
+    def live(root: Element) -> None:
+        element = domain_xml.find(root, mac)
+        if element is not None and domain_xml.why_not_live(element, to) is None:
+            swap(element, domain_xml.linked(domain_xml.replugged(element, to), up=True))
+
+    def config(root: Element) -> None:
+        element = domain_xml.find(root, mac)
+        if element is not None:
+            new = domain_xml.linked(domain_xml.replugged(element, to), up=True)
+            swap(element, domain_xml.named(new, later_tap) if later_tap else new)
+
+    return edited(domain, live=live, config=config)
+
+
+def set_link(domain: DomainText, mac: str, *, up: bool) -> DomainText:
+    """The NIC with its cable in or out."""
+
+    def edit(root: Element) -> None:
+        element = domain_xml.find(root, mac)
+        if element is not None and domain_xml.is_up(element) != up:
+            swap(element, domain_xml.linked(element, up=up))
+
+    return edited(domain, live=edit, config=edit)
+
+
+def attach(domain: DomainText, element: Element) -> DomainText:
+    """The domain with one more NIC."""
+
+    def edit(root: Element) -> None:
+        add(root, element)
+
+    return edited(domain, live=edit, config=edit)
+
+
+def detach(domain: DomainText, mac: str) -> DomainText:
+    """The domain without a NIC."""
+
+    def edit(root: Element) -> None:
+        element = domain_xml.find(root, mac)
+        if element is not None:
+            remove(element)
+
+    return edited(domain, live=edit, config=edit)
+
+
+def add(root: Element, element: Element) -> None:
+    """Put a copy of a NIC behind those that are there."""
+    devices = root.find("devices")
+    if devices is not None:
+        devices.append(domain_xml.copied(element))
+
+
+def remove(element: Element) -> None:
+    """Take a NIC out of its document."""
+    parent = element.getparent()
+    if parent is not None:
+        parent.remove(element)
+
+
+def swap(old: Element, new: Element) -> None:
+    """Put a NIC in the place of another."""
+    parent = old.getparent()
+    if parent is not None:
+        new.tail = old.tail
+        parent.replace(old, new)

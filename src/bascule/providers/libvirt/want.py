@@ -1,0 +1,130 @@
+"""libvirt's networks and domains as the site file wants them, over what is there.
+
+Networks, domains and NICs that the file does not know are left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from bascule.errors import BasculeError
+from bascule.model.domain import Domain, DomainNic, DomainText, NetworkText
+from bascule.model.sightings import FdbEntry
+from bascule.model.site import Guest, GuestNic, Host, Site
+from bascule.model.state import HostState
+from bascule.plan.change import Note
+from bascule.plan.virtual_network import Realm, realms
+from bascule.providers.guest_identity import alive_elsewhere, conflicts, taken
+from bascule.providers.guest_nics import find_nic, is_at, restart_reason, waiting
+from bascule.providers.libvirt import domain_xml, edit, network_xml
+from bascule.providers.libvirt.diff import nic_subject
+from bascule.providers.libvirt.state import LibvirtState
+from bascule.providers.protocol import Wanted
+
+
+class _Target(Struct, kw_only=True):
+    """What is wanted, as it is put together."""
+
+    domains: dict[str, DomainText]
+    networks: dict[str, NetworkText]
+    reasons: dict[str, str] = field(default_factory=dict)
+    guests: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    new: list[GuestNic] = field(default_factory=list)
+
+
+def want(site: Site, host: Host, observed: HostState, state: LibvirtState, learned: Iterable[FdbEntry]) -> Wanted:
+    """The part of the site file. Raises BasculeError for a MAC that a new NIC would share with another."""
+    target = _Target(domains=dict(state.domains), networks=dict(state.networks))
+    seen = {network.name: network for network in state.seen_networks}
+    for one in realms(site, host):
+        there = state.networks.get(one.name)
+        if there is None:
+            xml = network_xml.build(one)
+            text = NetworkText(name=one.name, active=True, persistent=True, autostart=True, now=xml, next=xml)
+            _set_network(target, one, text, network_xml.NetworkDiff())
+            continue
+        change = network_xml.diff(seen[one.name], one)
+        if change or not (there.active and there.autostart):
+            _set_network(target, one, _network(there, one, change), change)
+            on_it = [d.name for d in state.seen_domains if d.running and _is_on(d.nics, one.name)]
+            if change.redefine and there.active:
+                target.guests[f"network {one.name}"] = tuple(on_it)
+    domains = {domain.name: domain for domain in state.seen_domains}
+    for guest in site.guests_on(host.name):
+        _guest(target, guest, domains.get(guest.name), state.accel)
+    learned = tuple(learned)
+    if problems := taken(target.new, state.seen_domains, observed):
+        raise BasculeError(*problems)
+    notes = [
+        *(
+            Note(kind="warning", subject=host.name, text=p.message)
+            for p in conflicts(state.seen_domains, observed, learned)
+        ),
+        *alive_elsewhere(target.new, learned),
+        *waiting(state.seen_domains, site, host.name),
+    ]
+    part = replace(state, domains=target.domains, networks=target.networks)
+    return Wanted(part=part, reasons=target.reasons, guests=target.guests, notes=tuple(notes))
+
+
+def _is_on(nics: Iterable[DomainNic], network: str) -> bool:
+    return any((nic.kind, nic.into) == ("network", network) for nic in nics)
+
+
+def _network(there: NetworkText, one: Realm, change: network_xml.NetworkDiff) -> NetworkText:
+    now, later = there.now, there.next
+    if change.redefine:
+        now = later = network_xml.edited(there.next, one)
+    elif change.updates:
+        now, later = network_xml.updated(now, change.updates), network_xml.updated(later, change.updates)
+    return replace(there, active=True, persistent=True, autostart=True, now=now, next=later)
+
+
+def _set_network(target: _Target, one: Realm, text: NetworkText, change: network_xml.NetworkDiff) -> None:
+    target.networks[one.name] = text
+    reason = "; ".join(change.redefine) or "; ".join(map(str, change.updates))
+    target.reasons[f"network {one.name}"] = reason or f"the site file declares virtual network '{one.name}'"
+
+
+def _guest(target: _Target, guest: Guest, domain: Domain | None, accel: str) -> None:
+    name = guest.name
+    if domain is None:
+        xml = domain_xml.build(guest, accel=accel)
+        text = DomainText(name=name, running=False, persistent=True, autostart=False, now=xml, next=xml)
+        target.domains[name] = text
+        target.reasons[name] = f"the site file declares guest {name} and no domain has this name"
+        target.guests[name] = (name,)
+        target.new += guest.nics
+        return
+    for nic in guest.nics:
+        before = target.domains[name]
+        after, mac = _plugged(before, domain, nic)
+        if after == before:
+            continue
+        target.domains[name] = after
+        subject = nic_subject(before, after, mac)
+        declared = f" ({nic.place.file}:{nic.place.line})" if nic.place.file else ""
+        target.reasons[subject] = f"{name} is declared on {nic.attachment}{declared}"
+        target.guests[subject] = (name,)
+        if find_nic((*domain.nics, *domain.next_nics), nic) is None:
+            target.new.append(nic)
+
+
+def _plugged(text: DomainText, domain: Domain, nic: GuestNic) -> tuple[DomainText, str]:
+    """The domain with this NIC where the file says, and the MAC that it has there."""
+    now, later = find_nic(domain.nics, nic), find_nic(domain.next_nics, nic)
+    found = now or later
+    if found is None:
+        return edit.attach(text, domain_xml.interface(nic)), nic.mac
+    if found.mac is None:
+        return text, nic.mac
+    if domain.running and now is not None and not is_at(now, nic):
+        if restart_reason(now, nic) and later is not None and is_at(later, nic):
+            return text, found.mac  # all that can be done is done; ``waiting`` says so
+        return edit.replug(text, found.mac, nic.attachment, tap=nic.tap), found.mac
+    if later is not None and not is_at(later, nic):
+        return edit.replug(text, found.mac, nic.attachment, tap=nic.tap), found.mac
+    return text, found.mac
