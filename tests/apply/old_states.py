@@ -6,7 +6,7 @@ A folder below ``states-VERSION`` was written by :mod:`tests.apply.record_states
 * ``made.sh``, the commands that were run on the kernel, as ``bascule plan --commands`` printed them,
 * ``made-then.sh``, those of a second change, which the state is about, with guests that ran by then,
 * ``servers.json``, the words of each dnsmasq that was started,
-* ``root-before`` and ``root``, the files below ``--root`` before and after,
+* ``root-before`` and ``root``, the files below ``--root`` before and after; ``etc`` are the machine's own,
 * ``state``, the state directory: ``host`` is the folder of the network namespace, ``guests`` that of bare QEMU.
 
 What is bound to a machine stands between two ``@``: see ``Words``. The host itself is made by
@@ -50,14 +50,18 @@ def boottime_s() -> float:
 
 
 class Words:
-    """What stands for what is bound to the machine, the moment or the folder; ``more`` are others of the kind."""
+    """What stands for what is bound to the machine, the moment or the folder; ``more`` are others of the kind.
 
-    def __init__(self, bed: Bed, more: Mapping[str, str] | None = None) -> None:
+    ``own`` is the folder of the host's namespace in the state directory, where it is the machine's.
+    """
+
+    def __init__(self, bed: Bed, more: Mapping[str, str] | None = None, *, own: str = "") -> None:
         folder = bed.site.parent
+        self.own = own or key(bed.host)
         self.paths = {
             "SITE": str(bed.site),
             "ROOT": str(folder / "root"),
-            "HOST": str(bed.state / key(bed.host)),
+            "HOST": str(bed.state / self.own),
             "STATE": str(bed.state),
             **(more or {}),
         }
@@ -111,7 +115,7 @@ class OldState:
             shutil.copytree(self.folder / "root", self.root, symlinks=True)
         for file in sorted(path for path in (self.folder / "state").rglob("*") if path.is_file()):
             first, *rest = file.relative_to(self.folder / "state").parts
-            place = self.bed.state.joinpath(key(self.bed.host) if first == "host" else first, *rest)
+            place = self.bed.state.joinpath(self.words.own if first == "host" else first, *rest)
             place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             text = self.words.fill(file.read_text(), watcher=watcher, window_s=window_s, boot_id=boot_id)
             place.write_text(text)
@@ -121,7 +125,7 @@ class OldState:
         with self.bed.host.entered():
             subprocess.run(("sh", "-e", str(self.folder / script)), check=True, stdin=subprocess.DEVNULL)
             for words in self.servers().values():
-                (self.bed.state / key(self.bed.host) / "networks").mkdir(parents=True, exist_ok=True)
+                (self.bed.state / self.words.own / "networks").mkdir(parents=True, exist_ok=True)
                 subprocess.run(("dnsmasq", *words), check=True, env=_with_sbin())
 
     def servers(self) -> dict[str, list[str]]:
@@ -135,7 +139,7 @@ class OldState:
     @property
     def checkpoint(self) -> Path:
         """The folder of the recorded change."""
-        return max((self.bed.state / key(self.bed.host) / "checkpoints").iterdir())
+        return max((self.bed.state / self.words.own / "checkpoints").iterdir())
 
     def started(self, module: str, *words: str) -> subprocess.CompletedProcess[str]:
         """A command that a timer or unit of that version holds; it finds whatever is installed now."""
