@@ -10,12 +10,12 @@ import subprocess
 import sys
 import time
 
-from bascule.probe.pairs import ask_pairs
 from bascule.system.process.sandbox import sandboxed
 from bascule.system.run import run as run_tool
 from bascule.twin import Twin
 from benchmarks import questions
 from benchmarks.measure import Curve, Findings, Run, Usage, process
+from benchmarks.ping_matrix import ask_pairs
 
 SIZES = (10, 50, 200, 1000)
 QUICK = (10, 50)

@@ -15,11 +15,11 @@ from ipaddress import ip_interface, ip_network
 
 from bascule.model.site import Bridge, Guest, GuestNic, Host, Network, Nic, PlugKind, Site
 from bascule.model.values import IfName, derive_mac, derive_tap
-from bascule.probe.pairs import ask_pairs
 from bascule.system.process.sandbox import sandboxed
 from bascule.system.run import run as run_program
 from bascule.twin import Twin
 from benchmarks.measure import Figures, Row
+from benchmarks.ping_matrix import ask_pairs
 
 GUESTS, BRIDGES, SAMPLE = 200, 4, 100
 PLAN = "".join(

@@ -190,7 +190,7 @@ def _cpu(pid: int) -> float:
 
 
 def _count(data: bytes) -> int:
-    from bascule.survey.pcap import Capture
+    from bascule.frames.pcap import Capture
 
     return sum(1 for _ in Capture(data).frames())
 

@@ -82,9 +82,9 @@ def inventory(
     state = observe_host()
     said: tuple[Sighting, ...] = ()
     if listen_s is not None:
-        from bascule.probe.overhear import overhear
+        from bascule.probe.sniff import sniff
 
-        said = overhear([name for name, link in state.links.items() if link.is_bridge and link.up], listen_s)
+        said = sniff([name for name, link in state.links.items() if link.is_bridge and link.up], listen_s)
     own = chain.from_iterable(
         leases_in(file, file.stem) for file in sorted((here().state / "networks").glob("*.leases"))
     )

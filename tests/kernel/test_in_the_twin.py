@@ -13,11 +13,11 @@ import pytest
 
 from bascule.apply.engine import execute
 from bascule.apply.prepare import look
+from bascule.frames.codecs import arp, ethernet
+from bascule.frames.packet import read_frame
 from bascule.host.live import LiveHost
 from bascule.model.values import Mac
 from bascule.plan.make import make_plan
-from bascule.probe import frames
-from bascule.probe.parse import parse_frame
 from bascule.site import parse
 from bascule.system.process.sandbox import sandboxed
 from bascule.twin import Twin
@@ -37,16 +37,16 @@ def who_answers(text: bytes, asker: str, address: str) -> tuple[set[Mac | None],
         twin.start_guests()
         foot = twin.world().feet[asker][0]
         with foot.namespace.entered():
-            door = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(frames.ETH_ARP))
-            door.bind((foot.link, frames.ETH_ARP))
+            door = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ethernet.ARP))
+            door.bind((foot.link, ethernet.ARP))
         own = IPv4Address(str(foot.addresses[0].ip))
-        request = frames.arp(frames.ARP_REQUEST, frames.mac_bytes(foot.mac), own, IPv4Address(address))
+        request = arp.build(arp.REQUEST, ethernet.mac_bytes(foot.mac), own, IPv4Address(address))
         heard: set[Mac | None] = set()
         door.send(request)
         end = time.monotonic() + 0.5
         while (left := end - time.monotonic()) > 0 and select.select([door], [], [], left)[0]:
-            frame = parse_frame(door.recv(2000))
-            if frame and frame.arp and frame.arp.operation == frames.ARP_REPLY:
+            frame = read_frame(door.recv(2000))
+            if frame and frame.arp and frame.arp.operation == arp.REPLY:
                 heard.add(frame.src)
         door.close()
         return heard, look(site, host, room).links[host.nics["eth2"].name].mac  # type: ignore[index]

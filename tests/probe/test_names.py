@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bascule.probe.names import A, addresses, look_up, question
+from bascule.frames.codecs.dns import A, addresses, question
+from bascule.probe.names import look_up
 from bascule.system.process.workers import Daemon
 from tests.lab import Lab
 

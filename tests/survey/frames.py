@@ -11,7 +11,7 @@ import logging
 import struct
 import warnings
 
-from bascule.survey.frame import Tags
+from bascule.frames.envelope import Tags
 
 logging.getLogger("scapy.runtime").setLevel(logging.ERROR)  # it warns of the routes of the machine that runs the tests
 with warnings.catch_warnings():

@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 import sys
 import time
+from ipaddress import ip_address
 
-from bascule.survey.decoders import BY_KEY, DECODERS, dissect
-from bascule.survey.frame import Packet
+from bascule.frames.decoders import BY_KEY, DECODERS, dissect
+from bascule.frames.envelope import IpHeader, Packet
 from tests.survey.samples import SAMPLES, Sample
 
 SLOWEST_S = 0.25  # for one frame; a decoder that loops needs seconds, a busy machine's pause does not
@@ -44,7 +45,9 @@ def body(decoder_name: str, chance: random.Random) -> Packet:
     noise = chance.randbytes(chance.randrange(200))
     if key[0] == "icmp6":
         noise = bytes([key[1]]) + noise
-    return Packet(key, "00:00:00:00:00:01", (), noise, chance.choice(("", "10.0.0.1", "fe80::1")))
+    source = chance.choice(("", "10.0.0.1", "fe80::1"))
+    header = IpHeader(ip_address(source).packed, b"", 0, 64) if source else None
+    return Packet(key, "ff:ff:ff:ff:ff:ff", "00:00:00:00:00:01", (), noise, header)
 
 
 def run(number: int, seed: int) -> dict[str, int]:

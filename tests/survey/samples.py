@@ -5,7 +5,8 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bascule.survey.findings import (
+from bascule.frames.envelope import Tags
+from bascule.frames.findings import (
     Asks,
     Bpdu,
     Finding,
@@ -19,7 +20,6 @@ from bascule.survey.findings import (
     Server,
     Subnet,
 )
-from bascule.survey.frame import Tags
 from tests.survey.frames import (
     ARP,
     BOOTP,

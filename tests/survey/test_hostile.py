@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bascule.cli.show.survey import show_survey, survey_as_json
-from bascule.survey.decoders import BY_KEY, DECODERS, Decoder, dissect
+from bascule.frames.decoder import Decoder
+from bascule.frames.decoders import BY_KEY, DECODERS, dissect
+from bascule.frames.envelope import Packet
+from bascule.frames.pcap import Capture, NotACapture
 from bascule.survey.evidence import FACT_LIMIT, Collector
-from bascule.survey.frame import Packet
-from bascule.survey.pcap import Capture, NotACapture
 from bascule.survey.verdicts import judge
 from tests.survey import fuzz
 from tests.survey.frames import arp
@@ -34,7 +35,7 @@ def test_a_body_of_noise_never_raises(decoder: Decoder, data: st.DataObject) -> 
     noise = data.draw(st.binary(max_size=200))
     if key[0] == "icmp6":
         noise = bytes([key[1]]) + noise.ljust(3, b"\0")
-    seen = dissect(fuzz.frame_of(Packet(key, "", (), noise)))
+    seen = dissect(fuzz.frame_of(Packet(key, "", "", (), noise)))
     assert seen.decoder == decoder.name
     assert not (seen.skip and seen.findings)
 

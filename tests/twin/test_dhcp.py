@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bascule.frames.codecs import dhcp
+from bascule.frames.packet import read_frame
 from bascule.model.values import Mac
-from bascule.probe import frames
-from bascule.probe.dhcp import Client, acquire, discover
-from bascule.probe.parse import Dhcp, parse_dhcp, parse_frame
+from bascule.probe.dhcp_client import DhcpClient, acquire, discover
 from bascule.system.net import rtnetlink
 from bascule.system.net.netns import Namespace
 from bascule.system.net.rtnetlink import End
@@ -30,12 +30,12 @@ pytestmark = pytest.mark.kernel
 
 MAC, SERVER_MAC = Mac("52:54:00:00:00:aa"), Mac("52:54:00:00:00:01")
 Answer = tuple[int, str] | tuple[int, str, int]  # message type, server's address, another transaction
-Behaviour = Callable[[Dhcp], list[Answer]]
+Behaviour = Callable[[dhcp.DhcpMessage], list[Answer]]
 
 
 def reply(xid: int, kind: int, server: str) -> bytes:
     """A server's answer as a frame, written out here so that the client is not tested with its own hands."""
-    yours = bytes(4) if kind == frames.DHCP_NAK else IPv4Address("10.0.0.77").packed
+    yours = bytes(4) if kind == dhcp.NAK else IPv4Address("10.0.0.77").packed
     mac = bytes.fromhex(MAC.replace(":", ""))
     bootp = struct.pack("!BBBBIHH4s4s4s4s", 2, 1, 6, 0, xid, 0, 0, bytes(4), yours, bytes(4), bytes(4))
     options = b"\x35\x01" + bytes((kind,)) + b"\x36\x04" + IPv4Address(server).packed
@@ -47,9 +47,9 @@ def reply(xid: int, kind: int, server: str) -> bytes:
 
 
 @contextmanager
-def server(behaviour: Behaviour) -> Iterator[tuple[Namespace, list[Dhcp]]]:
+def server(behaviour: Behaviour) -> Iterator[tuple[Namespace, list[dhcp.DhcpMessage]]]:
     """A wire with a client's NIC eth0 on it, and a server that behaves so at its other end."""
-    heard: list[Dhcp] = []
+    heard: list[dhcp.DhcpMessage] = []
     stop = threading.Event()
     with Namespace.new("client") as client, Namespace.new("server") as far:
         rtnetlink.change(client, [rtnetlink.add_veth(End(name="eth0", mac=MAC), End(name="s", namespace=far))])
@@ -63,8 +63,8 @@ def server(behaviour: Behaviour) -> Iterator[tuple[Namespace, list[Dhcp]]]:
             while not stop.is_set():
                 if not select.select([door], [], [], 0.02)[0]:
                     continue
-                frame = parse_frame(door.recv(2000))
-                question = parse_dhcp(frame.packet.payload) if frame and frame.packet else None
+                frame = read_frame(door.recv(2000))
+                question = dhcp.read(frame.packet.payload) if frame and frame.packet else None
                 if question is None or question.is_reply:
                     continue
                 heard.append(question)
@@ -84,7 +84,7 @@ def server(behaviour: Behaviour) -> Iterator[tuple[Namespace, list[Dhcp]]]:
 def ask(behaviour: Behaviour, timeout_s: float = 2.0, *, only_look: bool = False) -> Any:
     def work() -> Any:
         with server(behaviour) as (namespace, heard):
-            client = Client(namespace=namespace, link="eth0", mac=MAC, hostname="g")
+            client = DhcpClient(namespace=namespace, link="eth0", mac=MAC, hostname="g")
             start = time.monotonic()
             if only_look:
                 found: Any = discover([client], wait_s=timeout_s)[client]
@@ -95,18 +95,18 @@ def ask(behaviour: Behaviour, timeout_s: float = 2.0, *, only_look: bool = False
     return inside(work)
 
 
-def good(question: Dhcp) -> list[Answer]:
-    if question.type == frames.DHCP_DISCOVER:
-        return [(frames.DHCP_OFFER, "10.0.0.1")]
-    return [(frames.DHCP_ACK, "10.0.0.1")]
+def good(question: dhcp.DhcpMessage) -> list[Answer]:
+    if question.type == dhcp.DISCOVER:
+        return [(dhcp.OFFER, "10.0.0.1")]
+    return [(dhcp.ACK, "10.0.0.1")]
 
 
 def test_four_messages_make_a_lease() -> None:
     lease, heard, _ = ask(good)
-    assert [q.type for q in heard] == [frames.DHCP_DISCOVER, frames.DHCP_REQUEST]
-    assert heard[1].address(frames.OPT_ADDRESS) == IPv4Address("10.0.0.77")
+    assert [q.type for q in heard] == [dhcp.DISCOVER, dhcp.REQUEST]
+    assert heard[1].address(dhcp.ADDRESS) == IPv4Address("10.0.0.77")
     assert heard[1].server == IPv4Address("10.0.0.1")
-    assert heard[0].options[frames.OPT_HOSTNAME] == b"g"
+    assert heard[0].options[dhcp.HOSTNAME] == b"g"
     assert heard[0].xid == heard[1].xid
     assert str(lease.address) == "10.0.0.77/24"
     assert (lease.lease_s, lease.server_mac, [str(r) for r in lease.routers]) == (600, SERVER_MAC, ["10.0.0.1"])
@@ -122,22 +122,22 @@ def test_silence_is_no_lease_and_ends_in_time() -> None:
 def test_after_a_refusal_it_begins_anew() -> None:
     refused: list[int] = []
 
-    def refuse_once(question: Dhcp) -> list[Answer]:
-        if question.type == frames.DHCP_REQUEST and not refused:
+    def refuse_once(question: dhcp.DhcpMessage) -> list[Answer]:
+        if question.type == dhcp.REQUEST and not refused:
             refused.append(question.xid)
-            return [(frames.DHCP_NAK, "10.0.0.1")]
+            return [(dhcp.NAK, "10.0.0.1")]
         return good(question)
 
     lease, heard, _ = ask(refuse_once)
     assert lease is not None
     kinds = [q.type for q in heard]
-    assert kinds == [frames.DHCP_DISCOVER, frames.DHCP_REQUEST] * 2
+    assert kinds == [dhcp.DISCOVER, dhcp.REQUEST] * 2
     assert heard[0].xid != heard[2].xid
 
 
 def test_a_server_that_always_refuses_does_not_keep_it_running_in_a_circle() -> None:
-    def refuse(question: Dhcp) -> list[Answer]:
-        return [(frames.DHCP_NAK, "10.0.0.1")] if question.type == frames.DHCP_REQUEST else good(question)
+    def refuse(question: dhcp.DhcpMessage) -> list[Answer]:
+        return [(dhcp.NAK, "10.0.0.1")] if question.type == dhcp.REQUEST else good(question)
 
     lease, heard, _ = ask(refuse, 0.7)
     assert lease is None
@@ -145,20 +145,18 @@ def test_a_server_that_always_refuses_does_not_keep_it_running_in_a_circle() -> 
 
 
 def test_all_offers_are_seen_and_none_is_taken() -> None:
-    offers, heard, _ = ask(
-        lambda q: [(frames.DHCP_OFFER, "10.0.0.1"), (frames.DHCP_OFFER, "10.0.0.2")], 0.2, only_look=True
-    )
+    offers, heard, _ = ask(lambda q: [(dhcp.OFFER, "10.0.0.1"), (dhcp.OFFER, "10.0.0.2")], 0.2, only_look=True)
     assert {str(offer.server) for offer in offers} == {"10.0.0.1", "10.0.0.2"}
-    assert {q.type for q in heard} == {frames.DHCP_DISCOVER}
+    assert {q.type for q in heard} == {dhcp.DISCOVER}
 
 
 def test_answers_to_others_are_not_taken() -> None:
-    lease, heard, _ = ask(lambda q: [(frames.DHCP_OFFER, "10.0.0.1", q.xid ^ 1)], 0.3)
+    lease, heard, _ = ask(lambda q: [(dhcp.OFFER, "10.0.0.1", q.xid ^ 1)], 0.3)
     assert lease is None
-    assert {q.type for q in heard} == {frames.DHCP_DISCOVER}
+    assert {q.type for q in heard} == {dhcp.DISCOVER}
 
 
 @given(st.binary(max_size=600))
 def test_no_bytes_make_the_reader_stumble(junk: bytes) -> None:
-    parse_dhcp(junk)
-    parse_dhcp(b"\x02\x01\x06" + bytes(233) + b"\x63\x82\x53\x63" + junk)
+    dhcp.read(junk)
+    dhcp.read(b"\x02\x01\x06" + bytes(233) + b"\x63\x82\x53\x63" + junk)

@@ -18,7 +18,7 @@ from bascule.model.links import Physical, Tap
 from bascule.model.site import DhcpRange, DhcpServer, Machine, MachineNic
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName, Mac
-from bascule.probe import dhcp
+from bascule.probe import dhcp_client
 from bascule.system.net import rtnetlink
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
@@ -163,10 +163,10 @@ def test_a_silent_network_does_not_keep_the_guests_of_others_waiting() -> None:
             apply(twin)
             twin.plug_guests()
             everybody = list(leases.askers(twin.site, twin.hosts, twin.wiring, {n: twin.end(n) for n in everyone}))
-            clients = [dhcp.Client(namespace=a.namespace, link=a.link, mac=a.mac) for a in everybody]
+            clients = [dhcp_client.DhcpClient(namespace=a.namespace, link=a.link, mac=a.mac) for a in everybody]
             for name, end in twin.wiring.guests.items():
                 settle(end, twin.end(name))
-            found = dhcp.acquire(clients, timeout_s=1)
+            found = dhcp_client.acquire(clients, timeout_s=1)
             return {a.endpoint for a, c in zip(everybody, clients, strict=True) if found[c]}
 
     everyone = [*(g.name for g in crowd), "lucky", "dmz", "desk", "customer", "vmserver"]

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from bascule.errors import NotPermitted, Problem
-from bascule.probe import bpf, frames
-from bascule.probe.parse import parse_frame
+from bascule.frames import bpf, filters
+from bascule.frames.codecs import icmp, ip
+from bascule.frames.packet import read_frame
 from bascule.probe.protocols import (
     BANNER_PATIENCE_S,
     IP_MTU_DISCOVER,
@@ -34,7 +35,8 @@ from bascule.probe.protocols import (
 from bascule.probe.question import Answer, Protocol, Question, Response
 from bascule.probe.spoken import Conversation, Spoken
 from bascule.probe.world import Voice
-from bascule.system.net.sockets import close_all, open_packet
+from bascule.system.net.packet import open_packet
+from bascule.system.net.sockets import close_all
 
 if TYPE_CHECKING:
     from bascule.probe.capture import Watch
@@ -207,18 +209,18 @@ class _Loop:
 
     def _icmp_socket(self, question: Question, askings: dict[int, Asking]) -> socket.socket:
         is_ipv6 = isinstance(question.address, IPv6Address)
-        family, protocol = (socket.AF_INET6, frames.ICMPV6) if is_ipv6 else (socket.AF_INET, frames.ICMP)
+        family, protocol = (socket.AF_INET6, ip.ICMPV6) if is_ipv6 else (socket.AF_INET, ip.ICMP)
         sock = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, protocol)
         with _closed_on_error(sock):
             _never_fragment(sock, is_ipv6=is_ipv6)
             _bind(sock, question.via)
             if is_ipv6:
                 blocked = [0xFFFFFFFF] * 8  # a set bit blocks that type
-                for kind in (1, 2, 3, frames.ECHO6_REPLY):
+                for kind in (1, 2, 3, icmp.ECHO6_REPLY):
                     blocked[kind >> 5] &= ~(1 << (kind & 31))
-                sock.setsockopt(frames.ICMPV6, ICMPV6_FILTER, struct.pack("=8I", *blocked))
+                sock.setsockopt(ip.ICMPV6, ICMPV6_FILTER, struct.pack("=8I", *blocked))
             else:
-                wanted = sum(1 << kind for kind in (frames.ECHO_REPLY, 3, 11))
+                wanted = sum(1 << kind for kind in (icmp.ECHO_REPLY, 3, 11))
                 sock.setsockopt(SOL_RAW, ICMP_FILTER, struct.pack("=I", 0xFFFFFFFF ^ wanted))
 
         def read(_: int) -> None:
@@ -236,7 +238,7 @@ class _Loop:
         return sock
 
     def _link_socket(self, question: Question, askings: dict[int, Asking]) -> socket.socket:
-        program = bpf.program(*bpf.neighbour_answers(), bpf.dhcp_to_client(), refuse_outgoing=True)
+        program = bpf.any_of(*filters.neighbour_answers(), filters.dhcp_to_client(), refuse_outgoing=True)
         sock = open_packet(question.source.link, program)
 
         def read(_: int) -> None:
@@ -245,7 +247,7 @@ class _Loop:
                     data = sock.recv(2048)
                 except OSError:
                     return
-                frame = parse_frame(data)
+                frame = read_frame(data)
                 for asking in list(askings.values()) if frame else ():
                     if frame and isinstance(asking, Link):
                         asking.hear(frame)

@@ -10,12 +10,13 @@ from typing import Self
 
 from msgspec import Struct
 
-from bascule.errors import NotPermitted, Problem
-from bascule.probe import bpf, frames
-from bascule.probe.parse import Frame, Packet, parse_frame
+from bascule.frames import bpf, filters
+from bascule.frames.codecs import arp, icmp, ip
+from bascule.frames.packet import Frame, IpPacket, read_frame
 from bascule.probe.question import Answer, Protocol, Question, Response
 from bascule.probe.world import Point
-from bascule.system.net.sockets import SO_TIMESTAMPNS, await_timestamps, close_all, open_packet, read_stamp
+from bascule.system.net.packet import SO_TIMESTAMPNS, open_packet
+from bascule.system.net.sockets import await_timestamps, close_all, read_stamp
 
 OTHERHOST, OUTGOING = 3, 4  # linux/if_packet.h
 BUFFER_BYTES = 4 << 20
@@ -59,10 +60,6 @@ class Watch:
             for ears in list(self._by_namespace.values())[:1]:
                 with next(iter(ears.values()))[0].namespace.entered():
                     await_timestamps()
-        except PermissionError as error:
-            self.__exit__()
-            words = f"no packet socket: {error.strerror}"
-            raise NotPermitted(Problem(code="RAW-SOCKET", message=words, hint="run it as root")) from error
         except BaseException:
             self.__exit__()
             raise
@@ -91,11 +88,11 @@ class Watch:
     def _read(self, sock: socket.socket, ears: Ears) -> None:
         while True:
             try:
-                data, control, _, address = sock.recvmsg(bpf.SNAP, 64)
+                data, control, _, address = sock.recvmsg(bpf.SNAPLEN, 64)
             except OSError:
                 return
             points = ears.get(address[0], ())
-            frame = parse_frame(data) if points else None
+            frame = read_frame(data) if points else None
             if frame is not None:
                 stamp, kind = _stamp(control), address[2]
                 self._seen += _sightings(points, stamp, kind, frame)
@@ -121,16 +118,16 @@ def _stamp(control: list[tuple[int, int, bytes]]) -> int:
     return 0
 
 
-def _program(questions: Sequence[Question]) -> list[bpf.Instruction]:
-    blocks = [bpf.arp_frames(), bpf.neighbour_discovery()]
+def _program(questions: Sequence[Question]) -> tuple[bpf.Instruction, ...]:
+    blocks = [filters.arp_frames(), filters.neighbour_discovery()]
     if any(question.protocol is Protocol.ICMP for question in questions):
-        blocks += bpf.echoes()
+        blocks += filters.echoes()
     if any(question.protocol is Protocol.DHCP for question in questions):
-        blocks += bpf.port_blocks(frames.UDP, [(67, 68)])
-    for protocol, number in ((Protocol.TCP, frames.TCP), (Protocol.UDP, frames.UDP)):
+        blocks += filters.ports(ip.UDP, [(67, 68)])
+    for protocol, number in ((Protocol.TCP, ip.TCP), (Protocol.UDP, ip.UDP)):
         ports = {question.port for question in questions if question.protocol is protocol}
-        blocks += bpf.port_blocks(number, _spans(ports))
-    return bpf.program(*blocks)
+        blocks += filters.ports(number, _spans(ports))
+    return bpf.any_of(*blocks)
 
 
 def _spans(ports: set[int]) -> list[tuple[int, int]]:
@@ -179,7 +176,7 @@ class Tracker:
         packet = seen.frame.packet
         if seen.frame.arp or (packet and packet.neighbour):
             self._neighbours.append(seen)
-        elif packet and packet.protocol == frames.TCP:
+        elif packet and packet.protocol == ip.TCP:
             if packet.is_first:
                 self._opening.setdefault(packet.tcp_sequence, []).append(seen)
                 if seen.outgoing:
@@ -192,7 +189,7 @@ class Tracker:
         elif packet:
             for mark in set(_marks(packet)):
                 self._marked.setdefault(mark, []).append(seen)
-            if packet.protocol in {frames.ICMP, frames.ICMPV6} and seen.outgoing and seen.point.tap:
+            if packet.protocol in {ip.ICMP, ip.ICMPV6} and seen.outgoing and seen.point.tap:
                 spoken = (seen.point.node, packet.dst, packet.payload[4:8])
                 self._spoken.setdefault(spoken, set()).add(packet.payload[:8])
 
@@ -261,17 +258,17 @@ class Tracker:
 def _parties(frame: Frame) -> tuple[str, object, bool]:
     """Of a neighbour frame: the asker's MAC (or the receiver's), the address it is about, whether it asks."""
     if frame.arp:
-        is_request = frame.arp.operation == frames.ARP_REQUEST
+        is_request = frame.arp.operation == arp.REQUEST
         return frame.src, (frame.arp.target if is_request else frame.arp.sender), is_request
     neighbour = frame.packet.neighbour if frame.packet else None
     return frame.src, neighbour.target if neighbour else None, bool(neighbour and neighbour.is_solicitation)
 
 
-def _marks(packet: Packet) -> Iterator[bytes]:
+def _marks(packet: IpPacket) -> Iterator[bytes]:
     """Everything in a payload that may be a token: where the question has it, and where a reply repeats it."""
     payload = packet.payload
     yield payload[:8]
-    if packet.protocol != frames.UDP:
+    if packet.protocol != ip.UDP:
         return
     if payload.startswith(b"bascule "):
         yield payload.split(b" ", 3)[-1][:8]
@@ -290,5 +287,5 @@ def _is_question(question: Question, seen: Sighting) -> bool:
     if packet is None:
         return False
     if question.protocol is Protocol.ICMP:
-        return packet.type in {frames.ECHO_REQUEST, frames.ECHO6_REQUEST}
+        return packet.type in {icmp.ECHO_REQUEST, icmp.ECHO6_REQUEST}
     return packet.source_port != (question.port or 67) and not packet.payload.startswith(b"bascule ")

@@ -12,10 +12,9 @@ from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, ClassVar
 
+from bascule.frames.codecs import arp, dhcp, ethernet, icmp, ip
+from bascule.frames.packet import Frame, read_packet
 from bascule.model.values import IpAddress
-from bascule.probe import frames
-from bascule.probe.dhcp import CLIENT_ID
-from bascule.probe.parse import Frame, parse_dhcp, parse_packet
 from bascule.probe.question import Answer, Protocol, Question, Response
 
 IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, PMTUDISC_PROBE = 10, 23, 3  # linux/in.h, linux/in6.h: never fragment
@@ -124,13 +123,13 @@ def destination(question: Question) -> tuple[Any, ...]:
 
 def icmp_error(protocol: int, kind: int, code: int) -> str:
     """An ICMP error in words."""
-    if kind == 3 and protocol == frames.ICMP:
+    if kind == 3 and protocol == ip.ICMP:
         return UNREACHABLE.get(code, f"unreachable, code {code}")
-    if kind == 1 and protocol == frames.ICMPV6:
+    if kind == 1 and protocol == ip.ICMPV6:
         return UNREACHABLE6.get(code, f"unreachable, code {code}")
-    if kind == 2 and protocol == frames.ICMPV6:
+    if kind == 2 and protocol == ip.ICMPV6:
         return "packet too big"
-    return "time exceeded" if (protocol, kind) in {(frames.ICMP, 11), (frames.ICMPV6, 3)} else f"ICMP error {kind}"
+    return "time exceeded" if (protocol, kind) in {(ip.ICMP, 11), (ip.ICMPV6, 3)} else f"ICMP error {kind}"
 
 
 class Icmp(Asking):
@@ -148,7 +147,7 @@ class Icmp(Asking):
 
     def send(self) -> None:
         """One echo request."""
-        build = frames.echo6 if self.is_ipv6 else frames.echo
+        build = icmp.echo6 if self.is_ipv6 else icmp.echo
         payload = self.question.token + bytes((len(self.tries) & 0xFF,)) + self.filling
         self.tries.append(time.perf_counter())
         self.sock.sendto(build(self.identifier, self.sequence, payload), self.to)
@@ -159,13 +158,13 @@ class Icmp(Asking):
         if isinstance(sender, IPv6Address):
             if len(data) < 8:
                 return None
-            kind, code, sequence, protocol = data[0], data[1], int.from_bytes(data[6:8], "big"), frames.ICMPV6
-            quoted = parse_packet(data[8:]) if kind < 128 else None
+            kind, code, sequence, protocol = data[0], data[1], int.from_bytes(data[6:8], "big"), ip.ICMPV6
+            quoted = read_packet(data[8:]) if kind < 128 else None
         else:
-            packet = parse_packet(data)
-            if packet is None or packet.protocol != frames.ICMP:
+            packet = read_packet(data)
+            if packet is None or packet.protocol != ip.ICMP:
                 return None
-            kind, code, sequence, protocol = packet.type, packet.code, packet.sequence, frames.ICMP
+            kind, code, sequence, protocol = packet.type, packet.code, packet.sequence, ip.ICMP
             quoted, data = packet.quoted, b"\0" * 8 + packet.payload
         asking = askings.get(quoted.sequence if quoted else sequence)
         if not isinstance(asking, Icmp):
@@ -175,7 +174,7 @@ class Icmp(Asking):
                 asking.finish(
                     Response.UNREACHABLE, f"{sender} says: {icmp_error(protocol, kind, code)}", address=sender
                 )
-        elif kind in {frames.ECHO_REPLY, frames.ECHO6_REPLY} and data[8:16] == asking.question.token:
+        elif kind in {icmp.ECHO_REPLY, icmp.ECHO6_REPLY} and data[8:16] == asking.question.token:
             asking.sent = asking.tries[data[16]] if len(data) > 16 and data[16] < len(asking.tries) else asking.sent
             asking.replied(address=sender)
         return asking
@@ -188,15 +187,15 @@ class Link(Asking):
         """One broadcast (or group) frame."""
         question = self.question
         foot, address = question.source, question.address
-        mac = frames.mac_bytes(foot.mac)
+        mac = ethernet.mac_bytes(foot.mac)
         if question.protocol is Protocol.DHCP:
-            options = [(CLIENT_ID, b"\x01" + mac), (frames.OPT_WISHES, bytes((frames.OPT_MASK,)))]
-            message = frames.dhcp(frames.DHCP_DISCOVER, self.xid, mac, options)
-            self.sock.send(frames.dhcp_frame(mac, message))
+            options = [(dhcp.CLIENT_ID, b"\x01" + mac), (dhcp.WISHES, bytes((dhcp.MASK,)))]
+            message = dhcp.build(dhcp.DISCOVER, self.xid, mac, options)
+            self.sock.send(dhcp.frame(mac, message))
         elif isinstance(address, IPv6Address):
-            self.sock.send(frames.solicitation(mac, own_address6(question, mac), address))
+            self.sock.send(icmp.solicitation(mac, own_address6(question, mac), address))
         elif address is not None:
-            self.sock.send(frames.arp(frames.ARP_REQUEST, mac, own_address(question), address))
+            self.sock.send(arp.build(arp.REQUEST, mac, own_address(question), address))
 
     @property
     def xid(self) -> int:
@@ -207,13 +206,13 @@ class Link(Asking):
         """One frame from the NIC, which may be the answer."""
         question, packet = self.question, frame.packet
         if question.protocol is Protocol.DHCP:
-            offer = parse_dhcp(packet.payload) if packet and packet.port == 68 else None
-            if packet and offer and offer.is_reply and offer.xid == self.xid and offer.type == frames.DHCP_OFFER:
+            offer = dhcp.read(packet.payload) if packet and packet.port == 68 else None
+            if packet and offer and offer.is_reply and offer.xid == self.xid and offer.type == dhcp.OFFER:
                 self.replied(address=offer.server or packet.src, mac=frame.src, offered=offer.yours)
         elif frame.arp:
-            arp = frame.arp
-            if arp.operation == frames.ARP_REPLY and arp.sender == question.address:
-                self.replied(address=arp.sender, mac=arp.sender_mac)
+            said = frame.arp
+            if said.operation == arp.REPLY and said.sender == question.address:
+                self.replied(address=said.sender, mac=said.sender_mac)
         elif packet and packet.neighbour and not packet.neighbour.is_solicitation:
             neighbour = packet.neighbour
             if neighbour.target == question.address:
@@ -326,8 +325,8 @@ def offending(sock: socket.socket) -> tuple[IpAddress, str] | None:
         _, origin, icmp_type, icmp_code = struct.unpack("=IBBB", data[:7])
         if origin == 2 and len(data) >= 24:  # SO_EE_ORIGIN_ICMP; then a sockaddr_in
             sender = IPv4Address(data[20:24])
-            return sender, f"{sender} says: {icmp_error(frames.ICMP, icmp_type, icmp_code)}"
+            return sender, f"{sender} says: {icmp_error(ip.ICMP, icmp_type, icmp_code)}"
         if origin == 3 and len(data) >= 40:  # SO_EE_ORIGIN_ICMP6; then a sockaddr_in6
             sender6 = IPv6Address(data[24:40])
-            return sender6, f"{sender6} says: {icmp_error(frames.ICMPV6, icmp_type, icmp_code)}"
+            return sender6, f"{sender6} says: {icmp_error(ip.ICMPV6, icmp_type, icmp_code)}"
     return None

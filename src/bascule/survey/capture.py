@@ -13,11 +13,11 @@ from types import FrameType
 
 from msgspec import Struct, field
 
+from bascule.frames.control_filter import control_filter
+from bascule.frames.envelope import Tags, unwrap
 from bascule.model.state import HostState
 from bascule.model.values import IfName
 from bascule.survey.evidence import Collector, Heard
-from bascule.survey.filter import control_filter
-from bascule.survey.frame import Tags, unwrap
 from bascule.survey.quiet import SIGNALS, brought_up, why_not
 from bascule.survey.same_wire import Proof
 from bascule.system.net.ethtool import driver

@@ -10,9 +10,9 @@ from typing import TypeVar
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from bascule.survey.decoders import dissect
-from bascule.survey.findings import Finding
-from bascule.survey.frame import Tags
+from bascule.frames.decoders import dissect
+from bascule.frames.envelope import Tags
+from bascule.frames.findings import Finding
 
 RAW_LIMIT = 20_000  # distinct frames that wait for being decoded; control frames repeat, so each is decoded once
 FACT_LIMIT = 50_000  # distinct facts of one NIC; a flood of made-up addresses must not eat the memory

@@ -12,10 +12,10 @@ from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
 
 from msgspec import Struct, field
 
+from bascule.frames.envelope import Tags
+from bascule.frames.findings import Asks, Gateway, Name, Sender, Server, Subnet
 from bascule.model.values import IpAddress, IpNetwork
 from bascule.survey.evidence import UNTAGGED, Heard
-from bascule.survey.findings import Asks, Gateway, Name, Sender, Server, Subnet
-from bascule.survey.frame import Tags
 from bascule.survey.neighbours import SWITCH, Device, bpdus
 
 TYPICAL = 24  # the prefix length that is guessed where senders and targets lie closer together than that

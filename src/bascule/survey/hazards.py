@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from bascule.frames.envelope import Tags
+from bascule.frames.findings import Lacp, Neighbour
 from bascule.survey.evidence import UNTAGGED, Heard
 from bascule.survey.facts import Segment
-from bascule.survey.findings import Lacp, Neighbour
-from bascule.survey.frame import Tags
 from bascule.survey.neighbours import Port, bpdus, is_guest_mac, nested
 from bascule.topology.layer2 import tag_words
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
+from bascule.frames.findings import Lacp, Remark, Routing
 from bascule.model.values import IpNetwork
 from bascule.survey.evidence import Heard
 from bascule.survey.facts import Segment, clusters
-from bascule.survey.findings import Lacp, Remark, Routing
 from bascule.survey.neighbours import SWITCH, Device, bpdus, nested, port_words
 from bascule.survey.words import listed, several
 from bascule.topology.layer2 import tag_words

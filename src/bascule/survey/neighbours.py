@@ -10,8 +10,8 @@ import re
 
 from msgspec import Struct
 
+from bascule.frames.findings import Bpdu, Neighbour
 from bascule.survey.evidence import UNTAGGED, Heard
-from bascule.survey.findings import Bpdu, Neighbour
 
 # protocols that end at the next device; the others are forwarded, or only explain
 DIRECT = ("LLDP", "CDP", "EDP", "FDP", "UDLD")

@@ -9,10 +9,10 @@ from typing import NamedTuple, TypeVar
 
 from msgspec import Struct
 
+from bascule.frames.envelope import Tags
+from bascule.frames.findings import Lacp, Sender
 from bascule.survey.evidence import Heard
 from bascule.survey.facts import Segment, clusters, native_vlan
-from bascule.survey.findings import Lacp, Sender
-from bascule.survey.frame import Tags
 from bascule.survey.judge import Verdict
 from bascule.survey.neighbours import Port, bpdus, is_guest_mac, plain_name
 from bascule.survey.words import listed, several

@@ -9,15 +9,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.errors import BasculeError, Problem, SiteFault, UsageFault
+from bascule.frames.findings import Sender
+from bascule.frames.pcap import Capture, NotACapture
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.providers.observe import observe
 from bascule.survey.capture import Progress, listen
 from bascule.survey.choose import choose
 from bascule.survey.evidence import Collector, Heard
-from bascule.survey.findings import Sender
 from bascule.survey.insist import insist
-from bascule.survey.pcap import Capture, NotACapture
 from bascule.survey.verdicts import Survey, judge
 from bascule.topology.loops import loop_problems
 

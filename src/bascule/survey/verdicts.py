@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct, field
 
+from bascule.frames.envelope import Tags
 from bascule.model.site import Host, Nic, Site
 from bascule.model.values import IfName, Vid
 from bascule.survey.cabling import Cabling, check_cabling
 from bascule.survey.evidence import UNTAGGED, Heard
 from bascule.survey.facts import Segment, native_vlan, segments
-from bascule.survey.frame import Tags
 from bascule.survey.hazards import hazards
 from bascule.survey.judge import (
     SAME_WIRE,

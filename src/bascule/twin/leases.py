@@ -11,8 +11,8 @@ from bascule.model.site import Host, Site, virtual_segment
 from bascule.model.values import IfName, IpInterface, Mac
 from bascule.plan.change import Note
 from bascule.plan.virtual_network import Realm
-from bascule.probe import dhcp
-from bascule.probe.dhcp import Lease
+from bascule.probe import dhcp_client
+from bascule.probe.dhcp_client import DhcpLease
 from bascule.system.net import links, rtnetlink
 from bascule.system.net.netns import Namespace
 from bascule.twin.ends import Wiring
@@ -84,17 +84,19 @@ def served_segments(site: Site, wiring: Wiring) -> set[str]:
     return served | {virtual_segment(host, x.name) for host, own in wiring.realms.items() for x in own if x.ranges}
 
 
-def acquire(site: Site, wiring: Wiring, wanting: Iterable[Asker], *, timeout_s: float) -> dict[Asker, Lease | None]:
+def acquire(site: Site, wiring: Wiring, wanting: Iterable[Asker], *, timeout_s: float) -> dict[Asker, DhcpLease | None]:
     """Real exchanges, all at once. Where the file names no server they end sooner."""
     served = served_segments(site, wiring)
-    found: dict[Asker, Lease | None] = {}
-    groups: dict[bool, dict[dhcp.Client, Asker]] = {True: {}, False: {}}
+    found: dict[Asker, DhcpLease | None] = {}
+    groups: dict[bool, dict[dhcp_client.DhcpClient, Asker]] = {True: {}, False: {}}
     for asker in wanting:
-        client = dhcp.Client(namespace=asker.namespace, link=asker.link, mac=asker.mac, hostname=asker.endpoint)
+        client = dhcp_client.DhcpClient(
+            namespace=asker.namespace, link=asker.link, mac=asker.mac, hostname=asker.endpoint
+        )
         groups[asker.segment in served][client] = asker
     for hopeful, clients in groups.items():
         wait_s = timeout_s if hopeful else min(NOBODY_S, timeout_s)
-        for client, lease in dhcp.acquire(tuple(clients), timeout_s=wait_s).items():
+        for client, lease in dhcp_client.acquire(tuple(clients), timeout_s=wait_s).items():
             found[clients[client]] = lease
     return found
 
@@ -110,7 +112,7 @@ def take(
     site: Site,
     wiring: Wiring,
     rooms: Mapping[str, Namespace],
-    leases: Mapping[tuple[str, IfName], Lease],
+    leases: Mapping[tuple[str, IfName], DhcpLease],
 ) -> None:
     """Put the leased addresses on their links, and a default route where there is none yet."""
     ends = {**wiring.guests, **wiring.machines}

@@ -16,7 +16,7 @@ from bascule.plan.change import Note
 from bascule.plan.target_guests import port_vlans
 from bascule.plan.target_networks import set_aside
 from bascule.plan.virtual_network import needs_server, realms
-from bascule.probe.dhcp import Lease
+from bascule.probe.dhcp_client import DhcpLease
 from bascule.probe.world import World
 from bascule.system.net import links, rtnetlink
 from bascule.system.net.netns import Namespace
@@ -60,7 +60,7 @@ class Twin:
         self.observed, aside = self._without_libvirts(observed)
         self.wiring = wire(site, self.hosts, self.observed)
         self.notes: list[Note] = [*self.wiring.notes, *aside]
-        self.leases: dict[tuple[str, IfName], Lease] = {}
+        self.leases: dict[tuple[str, IfName], DhcpLease] = {}
         self.given: dict[tuple[str, IfName], tuple[IpInterface, ...]] = {}  # by us, and what guests say they got
         self._stack = contextlib.ExitStack()
         self._rooms: dict[str, Namespace] = {}

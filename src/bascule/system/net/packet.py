@@ -1,46 +1,90 @@
-"""AF_PACKET: listen on a link behind a kernel filter, and send a raw frame."""
+"""AF_PACKET: one opener for all who listen on a link behind a kernel filter, and the sender of a raw frame."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import socket
 import struct
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from bascule.errors import MissingTool, NotPermitted, Problem, UsageFault
+from bascule.system.net.netns import call
 
-# linux/if_packet.h, linux/if_ether.h, asm-generic/socket.h
+# linux/if_packet.h, linux/if_ether.h, asm-generic/socket.h; Python has no names for these
 SOL_PACKET = 263
 PACKET_ADD_MEMBERSHIP, PACKET_STATISTICS, PACKET_AUXDATA, PACKET_IGNORE_OUTGOING = 1, 6, 8, 23
 PACKET_MR_PROMISC = 1
-SO_ATTACH_FILTER, SO_RCVBUFFORCE = 26, 33
-ETH_P_ALL = 3
+SO_ATTACH_FILTER, SO_RCVBUFFORCE, SO_TIMESTAMPNS = 26, 33, 35
+ETH_P_ALL = 0x0003
 TP_STATUS_VLAN_VALID = 1 << 4
 AUXDATA = struct.Struct("=IIIHHHH")  # struct tpacket_auxdata: status, len, snaplen, mac, net, vlan_tci, vlan_tpid
 
 SNAPLEN = 2048  # no control frame is longer
 BUFFER = 16 * 1024 * 1024  # bytes of receive buffer: bursts are kept while the reader is busy
+NO_FAMILY = {errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.ENOSYS}
+
+Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, constant (linux/filter.h: sock_filter)
 
 
-class Instruction(NamedTuple):
-    """One instruction of classic BPF (linux/filter.h)."""
+def open_packet(
+    link: str | None,
+    program: Sequence[Instruction] = (),
+    *,
+    protocol: int = ETH_P_ALL,
+    timestamps: bool = False,
+    buffer_bytes: int = 0,
+) -> socket.socket:
+    """A non-blocking socket on the frames of one link, or of all links, of the namespace that one is in.
 
-    code: int
-    jt: int
-    jf: int
-    k: int
+    It hears nothing before its filter is in place; with ``protocol`` 0 it hears nothing at all and only sends. Raises
+    NotPermitted, MissingTool where the kernel has no packet sockets, OSError for a link that is not there.
+    """
+    sock = _open()
+    try:
+        if program:
+            attach_filter(sock, program)
+        if timestamps:
+            sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        if buffer_bytes:
+            try:
+                sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, buffer_bytes)
+            except OSError:  # without CAP_NET_ADMIN the kernel gives what net.core.rmem_max allows
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
+        index = socket.if_nametoindex(link) if link else 0  # Python's bind() knows no "all links"
+        address = struct.pack("=HHiHBB8x", socket.AF_PACKET, socket.htons(protocol), index, 0, 0, 0)  # sockaddr_ll
+        call("bind", sock.fileno(), address, len(address))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
-class _Program(ctypes.Structure):
-    _fields_ = (("len", ctypes.c_ushort), ("filter", ctypes.c_void_p))
+def _open() -> socket.socket:
+    try:
+        return socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, 0)
+    except PermissionError as error:
+        problem = Problem(code="RAW-SOCKET", message=f"no packet socket: {error.strerror}", hint="run it as root")
+        raise NotPermitted(problem) from error
+    except OSError as error:
+        if error.errno not in NO_FAMILY:
+            raise
+        problem = Problem(code="NO-AF-PACKET", message=f"the kernel has no packet sockets: {error.strerror}")
+        raise MissingTool(problem) from error
+
+
+def attach_filter(sock: socket.socket, program: Sequence[Instruction]) -> None:
+    """Let the kernel keep from the socket what a classic BPF program refuses."""
+    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in program))
+    header = struct.pack("HP", len(program), ctypes.addressof(code))  # struct sock_fprog, padded as the compiler does
+    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, header)
 
 
 class Listener:
     """An open ear on one link: promiscuous, behind a filter, deaf to what the host itself sends there.
 
-    Raises NotPermitted, UsageFault for a link that is not there.
+    Raises NotPermitted, MissingTool, UsageFault for a link that is not there.
     """
 
     def __init__(self, link: str, program: Sequence[Instruction]) -> None:
@@ -50,24 +94,22 @@ class Listener:
         except OSError as error:
             problem = Problem(code="NO-LINK", message=f"there is no link '{link}'")
             raise UsageFault(problem) from error
-        self._socket = open_raw(link)
         try:
-            raw = b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
-            buffer = ctypes.create_string_buffer(raw)
-            shape = _Program(len(program), ctypes.cast(buffer, ctypes.c_void_p))
-            # the filter goes in before the bind, so that nothing unwanted is queued in between
-            self._socket.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, bytes(shape))
+            self._socket = open_packet(link, program, buffer_bytes=BUFFER)
+        except NotPermitted as refusal:
+            raise NotPermitted(
+                Problem(
+                    code="NOT-PERMITTED",
+                    message=f"listening on '{link}' was refused: it needs CAP_NET_RAW",
+                    hint="run it as root, or judge captures with --pcap NIC=FILE",
+                )
+            ) from refusal
+        try:
             self._socket.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
             with contextlib.suppress(OSError):  # kernels before 4.20; the filter drops them as well
                 self._socket.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
-            try:
-                self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER)
-            except OSError:  # without CAP_NET_ADMIN the system's limit holds
-                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
             membership = struct.pack("=iHH8s", index, PACKET_MR_PROMISC, 0, b"")
             self._socket.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, membership)
-            self._socket.bind((link, ETH_P_ALL))
-            self._socket.setblocking(False)
         except BaseException:
             self._socket.close()
             raise
@@ -107,25 +149,7 @@ class Listener:
         self._socket.close()
 
 
-def open_raw(link: str) -> socket.socket:
-    """A packet socket that is not bound yet. Raises NotPermitted, MissingTool."""
-    try:
-        return socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
-    except PermissionError as error:
-        raise NotPermitted(
-            Problem(
-                code="NOT-PERMITTED",
-                message=f"listening on '{link}' was refused: it needs CAP_NET_RAW",
-                hint="run it as root, or judge captures with --pcap NIC=FILE",
-            )
-        ) from error
-    except OSError as error:
-        problem = Problem(code="NO-AF-PACKET", message=f"the kernel has no packet sockets: {error.strerror}")
-        raise MissingTool(problem) from error
-
-
 def send_frame(link: str, data: bytes) -> None:
-    """Send one frame as it is. Raises NotPermitted, OSError."""
-    with open_raw(link) as raw:
-        raw.bind((link, 0))
+    """Send one frame as it is. Raises NotPermitted, MissingTool, OSError."""
+    with open_packet(link, protocol=0) as raw:
         raw.send(data)

@@ -1,0 +1,1 @@
+"""Frames as bytes, once for probing and for surveying: codecs, dissector, filters, capture files. Pure."""

@@ -1,0 +1,55 @@
+"""ARP for IPv4 over Ethernet (RFC 826)."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+
+from msgspec import Struct
+
+from bascule.frames.codecs import ethernet
+from bascule.model.values import Mac
+
+REQUEST, REPLY = 1, 2
+SIZE = 28
+HEADS = (b"\x00\x01\x08\x00\x06\x04", b"\x00\x06\x08\x00\x06\x04")  # Ethernet, IEEE 802 (RFC 1042); IPv4; sizes
+
+
+class Arp(Struct, frozen=True):
+    """An ARP request or reply."""
+
+    operation: int
+    sender_mac: Mac
+    sender: IPv4Address
+    target_mac: Mac
+    target: IPv4Address
+
+
+def build(
+    operation: int,
+    sender_mac: bytes,
+    sender: IPv4Address,
+    target: IPv4Address,
+    *,
+    target_mac: bytes = ethernet.UNKNOWN,
+    dst: bytes = ethernet.BROADCAST,
+) -> bytes:
+    """The whole frame. ``dst`` may be one MAC: a neighbour is probed by unicast (RFC 1122, 2.3.2.1)."""
+    body = HEADS[0] + operation.to_bytes(2, "big") + sender_mac + sender.packed + target_mac + target.packed
+    return ethernet.frame(dst, sender_mac, ethernet.ARP, body)
+
+
+def fields(body: bytes) -> tuple[int, bytes, bytes, bytes, bytes] | None:
+    """Operation, sender's MAC and address, target's MAC and address as bytes; None for other hardware or protocols."""
+    if len(body) < SIZE or body[:6] not in HEADS:
+        return None
+    return body[6] << 8 | body[7], body[8:14], body[14:18], body[18:24], body[24:28]
+
+
+def read(body: bytes) -> Arp | None:
+    """The packet as values."""
+    found = fields(body)
+    if found is None:
+        return None
+    operation, sender_mac, sender, target_mac, target = found
+    mac = ethernet.mac_text
+    return Arp(operation, mac(sender_mac), IPv4Address(sender), mac(target_mac), IPv4Address(target))

@@ -1,0 +1,29 @@
+"""Ethernet: addresses, types, the frame around a payload (IEEE Std 802.3)."""
+
+from __future__ import annotations
+
+from bascule.model.values import Mac
+
+IPV4, ARP, IPV6 = 0x0800, 0x0806, 0x86DD  # EtherTypes
+VLAN = 0x8100  # IEEE Std 802.1Q
+TPIDS = frozenset({VLAN, 0x88A8, 0x9100, 0x9200})  # tag protocols: also 802.1ad and what came before it
+EXPERIMENTAL = 0x88B5  # IEEE Std 802, local experimental EtherType 1
+
+BROADCAST = b"\xff" * 6
+UNKNOWN = b"\x00" * 6
+
+
+def mac_bytes(mac: str) -> bytes:
+    """Six bytes of a MAC as text."""
+    return bytes.fromhex(mac.replace(":", ""))
+
+
+def mac_text(mac: bytes) -> Mac:
+    """A MAC as text."""
+    return Mac(mac.hex(":"))
+
+
+def frame(dst: bytes, src: bytes, ethertype: int, payload: bytes, tags: tuple[int, ...] = ()) -> bytes:
+    """An Ethernet II frame, with 802.1Q tags from outside to inside; the kernel and the NIC pad short ones."""
+    tagged = b"".join(VLAN.to_bytes(2, "big") + tag.to_bytes(2, "big") for tag in tags)
+    return dst + src + tagged + ethertype.to_bytes(2, "big") + payload

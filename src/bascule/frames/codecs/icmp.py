@@ -1,0 +1,58 @@
+"""ICMP echo (RFC 792, RFC 4443) and neighbour discovery (RFC 4861)."""
+
+from __future__ import annotations
+
+import struct
+from ipaddress import IPv6Address
+
+from msgspec import Struct
+
+from bascule.frames.codecs import ethernet
+from bascule.frames.codecs.ip import ICMPV6, checksum, packet, pseudo
+from bascule.model.values import Mac
+
+ECHO_REPLY, ECHO_REQUEST = 0, 8
+ECHO6_REQUEST, ECHO6_REPLY = 128, 129
+SOLICITATION, ADVERTISEMENT = 135, 136
+
+
+class NeighbourDiscovery(Struct, frozen=True):
+    """A neighbour solicitation or advertisement; ``link`` is the link-layer address it carries."""
+
+    is_solicitation: bool
+    target: IPv6Address
+    link: Mac | None
+
+
+def echo(identifier: int, sequence: int, payload: bytes) -> bytes:
+    """An ICMP echo request."""
+    body = struct.pack("!BBHHH", ECHO_REQUEST, 0, 0, identifier, sequence) + payload
+    return body[:2] + checksum(body).to_bytes(2, "big") + body[4:]
+
+
+def echo6(identifier: int, sequence: int, payload: bytes) -> bytes:
+    """An ICMPv6 echo request without checksum: the kernel fills it in on a raw ICMPv6 socket (RFC 3542, 3.1)."""
+    return struct.pack("!BBHHH", ECHO6_REQUEST, 0, 0, identifier, sequence) + payload
+
+
+def solicitation(sender_mac: bytes, sender: IPv6Address, target: IPv6Address) -> bytes:
+    """The whole frame of a neighbour solicitation to the target's solicited-node group."""
+    group = IPv6Address(b"\xff\x02" + bytes(9) + b"\x01\xff" + target.packed[13:])
+    body = struct.pack("!BBHI", SOLICITATION, 0, 0, 0) + target.packed + b"\x01\x01" + sender_mac
+    total = checksum(pseudo(sender, group, ICMPV6, len(body)) + body)
+    body = body[:2] + total.to_bytes(2, "big") + body[4:]
+    dst = b"\x33\x33" + group.packed[12:]  # RFC 2464, 7
+    return ethernet.frame(dst, sender_mac, ethernet.IPV6, packet(sender, group, ICMPV6, body, ttl=255))
+
+
+def read_discovery(body: bytes) -> NeighbourDiscovery | None:
+    """A solicitation or advertisement from its ICMPv6 type on; None for other messages and for a cut one."""
+    kind = body[0] if body else 0
+    if kind not in {SOLICITATION, ADVERTISEMENT} or len(body) < 24:
+        return None
+    wanted, link, options = (1 if kind == SOLICITATION else 2), None, body[24:]
+    while len(options) >= 8 and options[1]:
+        if options[0] == wanted and options[1] == 1:
+            link = ethernet.mac_text(options[2:8])
+        options = options[options[1] * 8 :]
+    return NeighbourDiscovery(kind == SOLICITATION, IPv6Address(body[8:24]), link)

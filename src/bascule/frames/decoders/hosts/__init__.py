@@ -1,0 +1,1 @@
+"""What hosts say: whose address is whose, and who hands them out."""

@@ -1,0 +1,52 @@
+"""DHCP for IPv6: servers, relays and the addresses that they give."""
+
+from __future__ import annotations
+
+from bascule.frames.decoder import Decoder, Malformed, Packet, domains, ip6, prefix6, tlvs
+from bascule.frames.findings import Finding, Findings, Name, Remark, Server, Subnet
+
+ADVERTISE, REPLY, RELAY_FORWARD, RELAY_REPLY = 2, 7, 12, 13
+IA_NA, IA_ADDRESS, RELAY_MESSAGE, DOMAINS = 3, 5, 9, 24
+
+
+def decode(packet: Packet) -> Findings:
+    """Advertisements and replies, also inside a relay's envelope (at most 8 of them)."""
+    return tuple(_message(packet.body, packet.ip_src, depth=0))
+
+
+def _message(body: bytes, source: str, *, depth: int) -> list[Finding]:
+    if len(body) < 4:
+        raise Malformed("is shorter than its header")
+    kind = body[0]
+    if kind in (RELAY_FORWARD, RELAY_REPLY):
+        if len(body) < 34 or depth > 8:
+            raise Malformed("is shorter than a relay's header" if depth <= 8 else "is relayed more than 8 times")
+        link = ip6(body[2:18])
+        found: list[Finding] = [] if link == "::" else [Server("DHCPv6 relay", link)]
+        for code, value in tlvs(body, 34, header_counts=False):
+            if code == RELAY_MESSAGE:
+                found += _message(value, source, depth=depth + 1)
+        return found
+    if kind not in (ADVERTISE, REPLY):
+        return [Remark("dhcp6", "a client asks for an IPv6 address")]
+    found = [Server("DHCPv6 server", source)] if source else []
+    for code, value in tlvs(body, 4, header_counts=False):
+        if code == IA_NA and len(value) >= 12:
+            for inner, data in tlvs(value, 12, header_counts=False):
+                if inner == IA_ADDRESS and len(data) >= 24:
+                    found.append(Subnet(prefix6(data[:16], 64), "DHCPv6 address"))
+        elif code == DOMAINS:
+            found += [Name(name, "DHCPv6 domain") for name in domains(value)]
+    return found
+
+
+DECODER = Decoder(
+    name="dhcp6",
+    title="DHCPv6",
+    keys=(("udp", 546), ("udp", 547)),
+    where="UDP ports 546 and 547",
+    proves="the server, the relay, the /64 of an address that is given, the domain",
+    weight="strong; an address says nothing of its prefix length, /64 is assumed",
+    source="RFC 8415, RFC 3646",
+    decode=decode,
+)

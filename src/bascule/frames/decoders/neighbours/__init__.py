@@ -1,0 +1,1 @@
+"""Announcements with which devices name themselves and their port."""

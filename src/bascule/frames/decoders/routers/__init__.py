@@ -1,0 +1,1 @@
+"""What routers say: virtual gateways and routing protocols."""

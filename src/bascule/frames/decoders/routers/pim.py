@@ -1,0 +1,33 @@
+"""PIM: multicast routers greet each other."""
+
+from __future__ import annotations
+
+from bascule.frames.decoder import Decoder, Malformed, Packet
+from bascule.frames.findings import Findings, Routing, Sender
+
+HELLO = 0
+
+
+def decode(packet: Packet) -> Findings:
+    """The sender of a hello; the rest may come from elsewhere."""
+    body = packet.body
+    if len(body) < 4:
+        raise Malformed("is shorter than its header")
+    if body[0] >> 4 != 2:
+        raise Malformed(f"has the unknown version {body[0] >> 4}")
+    if body[0] & 15 != HELLO:
+        return ()
+    routing = Routing("PIM", packet.ip_src)
+    return (routing, Sender(packet.ip_src, "PIM")) if packet.key[0] == "ip" else (routing,)
+
+
+DECODER = Decoder(
+    name="pim",
+    title="PIM hello",
+    keys=(("ip", 103), ("ip6", 103)),
+    where="IP protocol 103",
+    proves="a router's address",
+    weight="medium: a sender in the subnet",
+    source="RFC 7761 section 4.9",
+    decode=decode,
+)

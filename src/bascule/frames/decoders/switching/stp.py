@@ -1,0 +1,57 @@
+"""STP, RSTP and MSTP: which switched network this is, and through which port of which bridge."""
+
+from __future__ import annotations
+
+import struct
+
+from bascule.frames.decoder import Decoder, Malformed, Packet, text
+from bascule.frames.findings import Bpdu, Findings
+
+VARIANTS = {0: "STP", 2: "RSTP", 3: "MSTP", 4: "MSTP"}  # protocol version; 4 is SPB, which keeps MSTP's layout
+
+
+def read(body: bytes) -> Bpdu:
+    """A BPDU from its protocol identifier on; a topology change notification has no ids."""
+    if len(body) < 4:
+        raise Malformed("is shorter than a BPDU")
+    protocol, version, kind = struct.unpack_from("!HBB", body)
+    if protocol != 0:
+        raise Malformed(f"has the unknown protocol identifier 0x{protocol:04x}")
+    variant = VARIANTS.get(version, "STP")
+    if kind == 0x80:
+        return Bpdu(variant=variant)
+    if kind not in (0, 2) or len(body) < 35:
+        raise Malformed("is shorter than a configuration BPDU" if kind in (0, 2) else f"has the unknown type {kind}")
+    (port,) = struct.unpack_from("!H", body, 25)
+    region = ""
+    if variant == "MSTP" and len(body) >= 102:
+        region = text(body[39:71])
+    return Bpdu(
+        variant=variant,
+        root=_bridge_id(body[5:13]),
+        bridge=_bridge_id(body[17:25]),
+        port=port & 0xFFF,
+        region=region,
+    )
+
+
+def _bridge_id(data: bytes) -> str:
+    return f"{data[:2].hex()}.{data[2:].hex(':')}"
+
+
+def decode(packet: Packet) -> Findings:
+    """One BPDU."""
+    return (read(packet.body),)
+
+
+DECODER = Decoder(
+    name="stp",
+    title="STP, RSTP, MSTP",
+    keys=(("llc", 0x42),),
+    where="LLC 0x42, to 01:80:c2:00:00:00",
+    proves="root and bridge id, port: NICs that hear the same root hang on one switched network",
+    weight="strong for the same wire; a VLAN is not in it, so two access ports of one switch look alike",
+    source="IEEE 802.1D-2004 clause 9, IEEE 802.1Q-2018 clause 14",
+    groups=("01:80:c2:00:00:00",),
+    decode=decode,
+)

@@ -1,0 +1,200 @@
+"""A DHCP client of many NICs at once, with its own frames (RFC 2131, options from RFC 2132).
+
+It speaks on AF_PACKET sockets, so it needs no address and can ask from inside any namespace. It asks for unicast
+answers (broadcast flag 0): with hundreds of clients on a wire a broadcast answer would wake all of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import random
+import select
+import time
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Interface
+
+from msgspec import Struct
+
+from bascule.frames import bpf, filters
+from bascule.frames.codecs import dhcp, ethernet
+from bascule.frames.packet import Frame, read_frame
+from bascule.model.values import Mac
+from bascule.system.net.netns import Namespace
+from bascule.system.net.packet import open_packet
+from bascule.system.net.sockets import close_all
+
+WISHES = bytes((dhcp.MASK, dhcp.ROUTER, dhcp.DNS, dhcp.DOMAIN, dhcp.MTU))
+FIRST_WAIT_S = 0.25  # RFC 2131 says 4 s, for servers that are far away and many clients that wake at once
+TRIES = 4
+STALLED_S = 0.5
+AT_ONCE = 64  # clients: every DISCOVER reaches everybody on the wire, so the cost grows with the square
+
+
+class DhcpClient(Struct, frozen=True, kw_only=True):
+    """A NIC that wants an address."""
+
+    namespace: Namespace
+    link: str
+    mac: Mac
+    hostname: str = ""
+
+
+class DhcpLease(Struct, frozen=True, kw_only=True):
+    """What a server gave, or offered. Times are in seconds; renewal and rebinding at 1/2 and 7/8 of the lease."""
+
+    address: IPv4Interface
+    server: IPv4Address
+    server_mac: Mac
+    routers: tuple[IPv4Address, ...] = ()
+    dns: tuple[IPv4Address, ...] = ()
+    domain: str = ""
+    mtu: int | None = None
+    lease_s: int = 0
+
+
+_ANSWERS = bpf.any_of(filters.dhcp_to_client(), refuse_outgoing=True)  # others' questions never reach this process
+
+
+class _Exchange:
+    """One client's exchange."""
+
+    def __init__(self, client: DhcpClient) -> None:
+        self.client = client
+        with client.namespace.entered():
+            self.socket = open_packet(client.link, _ANSWERS, protocol=ethernet.IPV4)
+        self.xid = random.getrandbits(32)
+        self.request: DhcpLease | None = None  # the offer that was taken
+        self.offers: list[DhcpLease] = []
+        self.lease: DhcpLease | None = None
+        self.tries = 0
+        self.started = time.monotonic()
+        self.next = 0.0
+
+
+def acquire(clients: Sequence[DhcpClient], *, timeout_s: float = 5.0) -> dict[DhcpClient, DhcpLease | None]:
+    """A lease for each, by DISCOVER, OFFER, REQUEST, ACK; None where no server gave one.
+
+    It gives up when ``timeout_s`` pass in which nobody got a lease and nobody was left to begin.
+    """
+    with contextlib.ExitStack() as stack:
+        states = _states(clients, stack)
+        queue = iter(states)
+        asking = list(itertools.islice(queue, AT_ONCE))
+        end, stalled = time.monotonic() + timeout_s, time.monotonic() + STALLED_S
+        while asking and time.monotonic() < end:
+            _round(asking, min(end, stalled))
+            rest = [state for state in asking if not state.lease]
+            got_on = len(rest) < len(asking)
+            if not got_on and time.monotonic() < stalled:
+                continue
+            # places are free, or nobody gets on: one dead server must not keep the clients of others waiting
+            more = list(itertools.islice(queue, max(0, AT_ONCE - len(rest)) if got_on else AT_ONCE))
+            asking = rest + more
+            stalled = time.monotonic() + STALLED_S
+            if got_on or more:
+                end = time.monotonic() + timeout_s
+    return {state.client: state.lease for state in states}
+
+
+def discover(clients: Sequence[DhcpClient], *, wait_s: float = 1.0) -> dict[DhcpClient, tuple[DhcpLease, ...]]:
+    """All offers that come within the time; nothing is requested, so no server keeps anything."""
+    with contextlib.ExitStack() as stack:
+        states = _states(clients, stack)
+        end = time.monotonic() + wait_s
+        while time.monotonic() < end:
+            _round(states, end, take=False)
+    return {state.client: tuple(state.offers) for state in states}
+
+
+def _states(clients: Sequence[DhcpClient], stack: contextlib.ExitStack) -> list[_Exchange]:
+    states: list[_Exchange] = []
+    stack.callback(lambda: close_all([state.socket for state in states]))
+    for client in clients:
+        states.append(_Exchange(client))  # noqa: PERF401  # one by one: those that are open are closed if one fails
+    return states
+
+
+def _round(states: Sequence[_Exchange], end: float, *, take: bool = True) -> None:
+    """Send what is due, wait for something to come or for the next to be due, read what came."""
+    for state in states:
+        if time.monotonic() >= state.next:
+            _ask(state)
+    poll = select.poll()
+    by_fd = {state.socket.fileno(): state for state in states}
+    for fd in by_fd:
+        poll.register(fd, select.POLLIN)
+    due = min((state.next for state in states), default=end)
+    for fd, _ in poll.poll(1000 * max(0.0, min(due, end) - time.monotonic())):
+        _read(by_fd[fd], take=take)
+
+
+def _ask(state: _Exchange) -> None:
+    """Send the question of the current state. Waiting doubles with each try, with a tenth of chance (RFC 2131 4.1)."""
+    state.tries += 1
+    if state.tries > TRIES:
+        state.request = None  # the server that offered has gone: begin anew
+        state.tries = 1
+    _wait(state, FIRST_WAIT_S * 2 ** (state.tries - 1))
+    mac = ethernet.mac_bytes(state.client.mac)
+    options: list[tuple[int, bytes]] = [(dhcp.CLIENT_ID, b"\x01" + mac), (dhcp.WISHES, WISHES)]
+    kind = dhcp.DISCOVER
+    if state.request is not None:
+        kind = dhcp.REQUEST
+        options.append((dhcp.ADDRESS, state.request.address.ip.packed))
+        options.append((dhcp.SERVER, state.request.server.packed))
+    if state.client.hostname:
+        options.append((dhcp.HOSTNAME, state.client.hostname.encode()))
+    with contextlib.suppress(OSError):  # a link that is down now: the next try may find it up
+        state.socket.send(dhcp.frame(mac, dhcp.build(kind, state.xid, mac, options)))
+
+
+def _wait(state: _Exchange, seconds: float) -> None:
+    state.next = time.monotonic() + seconds * random.uniform(0.9, 1.1)
+
+
+def _read(state: _Exchange, *, take: bool) -> None:
+    while True:
+        try:
+            frame = read_frame(state.socket.recv(2048))
+        except OSError:  # nothing more, or the link went down under us
+            return
+        if frame is not None and frame.packet is not None:
+            message = dhcp.read(frame.packet.payload)
+            if message and message.is_reply and (message.xid, message.mac) == (state.xid, state.client.mac):
+                _answered(state, message, frame, take=take)
+
+
+def _answered(state: _Exchange, message: dhcp.DhcpMessage, frame: Frame, *, take: bool) -> None:
+    offer = _lease(message, frame)
+    if state.lease is not None:
+        return
+    if message.type == dhcp.OFFER and offer is not None and state.request is None:
+        state.offers.append(offer)
+        if take:
+            state.request, state.tries = offer, 0
+            _ask(state)
+    elif message.type == dhcp.ACK and offer is not None and state.request is not None:
+        state.lease = offer
+    elif message.type == dhcp.NAK and state.request is not None:
+        # anew, but not at once: a server that always refuses must not keep us running in a circle
+        state.request, state.tries, state.xid = None, 0, random.getrandbits(32)
+        _wait(state, FIRST_WAIT_S)
+
+
+def _lease(message: dhcp.DhcpMessage, frame: Frame) -> DhcpLease | None:
+    server = message.server
+    if server is None or not int(message.yours):
+        return None
+    prefix = int.from_bytes(message.mask, "big").bit_count() if message.mask else 32
+    options = message.options
+    return DhcpLease(
+        address=IPv4Interface((int(message.yours), prefix)),
+        server=server,
+        server_mac=frame.src,
+        routers=message.addresses(dhcp.ROUTER),
+        dns=message.addresses(dhcp.DNS),
+        domain=options.get(dhcp.DOMAIN, b"").decode("ascii", "replace").rstrip("\0"),
+        mtu=int.from_bytes(options[dhcp.MTU], "big") if dhcp.MTU in options else None,
+        lease_s=int.from_bytes(options.get(dhcp.LEASE, b""), "big"),
+    )
