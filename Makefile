@@ -18,7 +18,7 @@ demo: tools $(VENV)/.installed
 test: dev-tools vm-tools browser-tools $(VENV)/.dev
 	$(BIN)/pytest -n $(JOBS) --dist worksteal tests
 
-# VLANs, bonds and VLAN-aware bridges on Debian's kernel, and a reboot for each network manager: some ten minutes
+# VLANs, bonds and VLAN-aware bridges on Debian's kernel, and reboots for each network manager: some fifteen minutes
 vm-test: dev-tools $(VENV)/.dev
 	@WISHED=1 scripts/need qemu-system-x86_64 busybox debootstrap mke2fs
 	BASCULE_VM=1 $(BIN)/pytest -n $(VM_JOBS) --dist worksteal -rA --show-capture=no tests/vm

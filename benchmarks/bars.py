@@ -61,7 +61,7 @@ BARS = (
     Bar("guests", "guest list of 200 domains within 3 times interpreter and virsh", "guests", "guest list"),
     Bar(
         "guests",
-        "the production scenario with three QEMU guests under 30 s",
+        "production with three QEMU guests within 8 bare boots",
         "real_guests",
         "rehearse --guests qemu",
     ),

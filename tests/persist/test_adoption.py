@@ -143,7 +143,7 @@ ip link set eth2p netns $building
 nsenter -t $building -n sh -c 'ip addr add 192.168.1.1/24 dev eth2p; ip link set eth2p up'
 {before}
 {up}
-for i in $(seq 100); do ip -4 route show default | grep -q 'dev eth2' && break; sleep 0.1; done
+for i in $(seq 600); do ip -4 route show default | grep -q 'dev eth2' && break; sleep 0.1; done
 [ -z "{away}" ] || mv {away} /root/
 count() {{ nsenter -t $building -n ping -D -O -i 0.02 -w 100 $1 | grep -v 'bytes from' >/tmp/ping-$1 & }}
 count 192.168.1.10
@@ -154,7 +154,7 @@ ip link add vnet0 type veth peer name eth0 netns $guest
 bascule apply /site.yaml --yes --no-confirm >>/tmp/apply 2>&1 || true
 ip link set vnet0 master br2 up
 nsenter -t $guest -n sh -c 'ip addr add 192.168.1.77/24 dev eth0; ip link set eth0 up'
-for i in $(seq 50); do nsenter -t $building -n ping -q -c 1 -w 1 192.168.1.77 >/dev/null && break; sleep 0.1; done
+for i in $(seq 600); do nsenter -t $building -n ping -q -c 1 -w 1 192.168.1.77 >/dev/null && break; sleep 0.1; done
 count 192.168.1.77
 sleep 1
 {reload}

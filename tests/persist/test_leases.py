@@ -110,7 +110,7 @@ sleep 0.3
 ip link set eth2p netns $building; ip link set eth2 up
 cat >/tmp/building <<'END'
 ip addr add 192.168.1.1/24 dev eth2p; ip addr add 2001:db8::1/64 dev eth2p nodad; ip link set eth2p up
-for i in $(seq 50); do ip -6 addr show dev eth2p scope link -tentative | grep -q fe80 && break; sleep 0.1; done
+for i in $(seq 600); do ip -6 addr show dev eth2p scope link -tentative | grep -q fe80 && break; sleep 0.1; done
 dnsmasq --conf-file=/dev/null --port=0 --bind-interfaces --interface=eth2p --enable-ra --no-ping --user=root \\
     --dhcp-range=192.168.1.100,192.168.1.199,2m --dhcp-range=2001:db8::100,2001:db8::1ff,64,2m \\
     {option} --dhcp-authoritative --dhcp-leasefile=/tmp/leases --pid-file=/run/server.pid --log-facility=/tmp/server
@@ -119,7 +119,7 @@ nsenter -t $building -n sh -e /tmp/building
 count() {{ grep -c "$1" /tmp/server || true; }}
 note() {{ acks=$(count DHCPACK); replies=$(count DHCPREPLY); }}
 answered() {{ # the server has heard of it since, by DHCPv6 as well
-    for i in $(seq 200); do
+    for i in $(seq 1200); do
         [ $(count DHCPACK) -gt $acks ] && [ $(count DHCPREPLY) -ge $((replies + $1)) ] && sleep 0.5 && return
         sleep 0.1
     done
@@ -133,7 +133,7 @@ report() {{
 note
 {up}
 answered 1
-for i in $(seq 50); do ip -6 addr show dev eth2 tentative | grep -q inet6 || break; sleep 0.1; done
+for i in $(seq 600); do ip -6 addr show dev eth2 tentative | grep -q inet6 || break; sleep 0.1; done
 sleep 2 # a manager sets what it has just learned more than once
 report before
 """
@@ -160,7 +160,11 @@ echo '### server'; cat /tmp/server
 
 
 BACK = """\
-renews() {{ note; sleep 8; [ $(count DHCPACK) -gt $acks ] && echo "$1 renews" || echo "$1 is silent"; }}
+renews() {{ # every four seconds; by itself it would ask after a minute
+    note
+    for i in $(seq 400); do [ $(count DHCPACK) -gt $acks ] && echo "$1 renews" && return; sleep 0.1; done
+    echo "$1 is silent"
+}}
 mv /{file} /root/kept
 bascule apply /site.yaml --yes --confirm-within 60s
 ! bascule apply /site.yaml --yes --no-confirm # one waits already
@@ -170,7 +174,7 @@ mv /{file} /root/kept
 bascule apply /site.yaml --yes --no-confirm; sleep 2; renews br2
 sed -i 's/from-uplink/from-uplink, stp: true/' /site.yaml
 bascule apply /site.yaml --yes --confirm-within 2s
-for i in $(seq 100); do bascule status | grep -q 'taken back' && break; sleep 0.2; done
+for i in $(seq 600); do bascule status | grep -q 'taken back' && break; sleep 0.2; done
 sleep 2; renews br2
 # somebody who answers before the change and not after it
 nsenter -t $building -n python3 -c 'import socket; socket.create_server(("192.168.1.1", 80)).accept()' &

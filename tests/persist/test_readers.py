@@ -38,7 +38,7 @@ is_ready() {
     ip -br -4 addr show eth2 | grep -q / && ip -br link show master br4 2>/dev/null | grep -q eth5 &&
     ip -br link show master br3 2>/dev/null | grep -q eth4 && ip -br link show br4 | grep -qw UP
 }
-until_ready() { for i in $(seq 150); do if is_ready; then sleep 0.3; return; fi; sleep 0.1; done; }
+until_ready() { for i in $(seq 1500); do if is_ready; then sleep 0.3; return; fi; sleep 0.1; done; }
 plug_guest() {
     ip link add vnet0 type veth peer name guest0
     ip link set vnet0 master br3 up

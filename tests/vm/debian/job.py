@@ -3,8 +3,8 @@
 First boot: `apply`, which writes the files of the manager that is there; guests are plugged in; the manager is
 restarted; changes that nobody confirms come back by systemd's timer. Then a reboot, and nothing may be left to do,
 before and after another restart of the manager. Then a change that nobody confirms, and the power goes: the third boot
-must come up as if it had never been. Started once per boot as ``job.py MANAGER``. What it finds leaves on the second
-serial line, a JSON object per line.
+must come up as if it had never been. Started once per boot as ``job.py MANAGER SECONDS``: what a bare boot took just
+now, by which every limit here is measured. What it finds leaves on the second serial line, a JSON object per line.
 """
 
 from __future__ import annotations
@@ -41,26 +41,39 @@ RESTARTS = {
     "ifupdown": ("systemctl", "restart", "networking"),
 }
 TAPS = ("web.0", "access.0", "tagged.0")
-SETTLE_S = 90.0
 BASCULE = (sys.executable, "-m", "bascule")
-QUIET_S = 6.0  # how long a restarted manager is watched
+
+
+def boots(number: float) -> float:
+    """The seconds of so many bare boots (each three seconds or so)."""
+    return number * float(sys.argv[2])
+
+
+PROGRAM, SETTLE, SOON = 80, 30, 10  # at most, in bare boots: for a program, for a manager, for what comes at once
+QUIET = 2  # how long a restarted manager is watched
+CONFIRM, LONG = 12, 100  # how long a change waits for its confirmation; and where nobody may wait for that
 
 
 def say(check: str, *, ok: bool, detail: Any = "") -> None:
     """One finding."""
     with Path("/dev/ttyS1").open("w") as line:
-        line.write(json.dumps({"check": check, "ok": ok, "detail": detail}) + "\n")
+        line.write(json.dumps({"check": check, "ok": ok, "detail": detail, "at": uptime_s()}) + "\n")
+
+
+def uptime_s() -> float:
+    """Since the boot, for whoever looks where the time goes."""
+    return float(Path("/proc/uptime").read_text().split()[0])
 
 
 def sh(*argv: str) -> str:
     """Run a program; what it said if it failed."""
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=boots(PROGRAM))
     return "" if done.returncode == 0 else f"{' '.join(argv)}: {done.stdout}{done.stderr}".strip()
 
 
 def typed(check: str, *words: str, want: str = "") -> None:
     """Run a verb, which must end well and say ``want``."""
-    done = subprocess.run((*BASCULE, *words), capture_output=True, text=True, timeout=240)
+    done = subprocess.run((*BASCULE, *words), capture_output=True, text=True, timeout=boots(PROGRAM))
     said = done.stdout + done.stderr
     ok = done.returncode == 0 and want in said and "warning: " not in said
     say(check, ok=ok, detail="" if ok else f"{done.returncode}: {said[-1500:]}")
@@ -68,15 +81,15 @@ def typed(check: str, *words: str, want: str = "") -> None:
 
 def plan_left() -> list[str]:
     """What `bascule plan` would still change."""
-    done = subprocess.run((*BASCULE, "plan", SITE, "--json"), capture_output=True, text=True, timeout=240)
+    done = subprocess.run((*BASCULE, "plan", SITE, "--json"), capture_output=True, text=True, timeout=boots(PROGRAM))
     if done.returncode != 0:
         return [done.stderr]
     return [f"{c['subject']}: {c['action']}" for c in json.loads(done.stdout)["changes"]]
 
 
-def wait_until(done: Callable[[], Any], timeout_s: float) -> Any:
-    """Poll until there is nothing left; what is left at the end."""
-    end = time.monotonic() + timeout_s
+def wait_until(done: Callable[[], Any], limit: float) -> Any:
+    """Poll until there is nothing left, for so many bare boots; what is left at the end."""
+    end = time.monotonic() + boots(limit)
     while (left := done()) and time.monotonic() < end:
         time.sleep(1)
     return left
@@ -109,14 +122,14 @@ def restart(manager: str) -> None:
     with subprocess.Popen(("ip", "-o", "monitor", "link"), stdout=subprocess.PIPE, text=True) as monitor:
         wrong = sh(*RESTARTS[manager])
         say(" ".join(RESTARTS[manager]), ok=not wrong, detail=wrong)
-        time.sleep(QUIET_S)
+        time.sleep(boots(QUIET))
         monitor.terminate()
         events = monitor.stdout.read().splitlines() if monitor.stdout else []
     moved = [line for line in events if any(f" {tap}:" in line for tap in TAPS) and " master " not in line]
     say("no tap leaves its bridge", ok=not moved and masters(observe()) == masters(before), detail=moved[:5])
     if manager == "networkd":
         dead_man()
-    left = wait_until(plan_left, 30)
+    left = wait_until(plan_left, SETTLE)
     say("after the restart nothing is left to do", ok=not left, detail=left)
 
 
@@ -128,7 +141,7 @@ def write(manager: str) -> None:
     wrong = sh("systemctl", "enable", "--now", UNITS[manager])
     say(f"enable {UNITS[manager]}", ok=not wrong, detail=wrong)
     typed("apply", "apply", SITE, "--yes", "--no-confirm", want=f"kept over a restart by: {DIALECTS[manager]},")
-    left = wait_until(plan_left, 30)
+    left = wait_until(plan_left, SETTLE)
     say("after apply nothing is left to do", ok=not left, detail=left)
     plug()
     restart(manager)
@@ -139,7 +152,7 @@ def write(manager: str) -> None:
 
 def look_again(manager: str) -> None:
     """Second boot: what came up by itself, and what a restart of the manager does to it."""
-    left = wait_until(plan_left, SETTLE_S)
+    left = wait_until(plan_left, SETTLE)
     say("after the reboot nothing is left to do", ok=not left, detail=[*left, *(left and journal(manager))])
     plug()
     restart(manager)
@@ -157,7 +170,7 @@ def change_and_cut() -> None:
     FILES.write_text(json.dumps(before))
     write_whole(STAGE, b"cut")
     subprocess.run(("sync",), check=True)
-    wrong = sh(*BASCULE, "apply", str(OTHER), "--yes", "--confirm-within", "600s")
+    wrong = sh(*BASCULE, "apply", str(OTHER), "--yes", "--confirm-within", f"{boots(LONG):.0f}s")
     say("a change that nobody confirms", ok=not wrong, detail=wrong)
     new = sorted(path for path, text in read_at_boot().items() if before.get(path) != text)
     say("it is in the files", ok=bool(new), detail=new)
@@ -176,7 +189,7 @@ def cut() -> None:
 
 def after_the_cut(manager: str) -> None:
     """Third boot: as if that change had never been."""
-    wait_until(lambda: "was taken back" not in status()["words"], 60)
+    wait_until(lambda: "was taken back" not in status()["words"], SETTLE)
     words = status()["words"]
     say("the boot after the loss of power took it back", ok="by the boot after it" in words, detail=words)
     now, before = read_at_boot(), json.loads(FILES.read_text())
@@ -186,7 +199,7 @@ def after_the_cut(manager: str) -> None:
     told = [line for line in said.splitlines() if "files put back" in line or "ordering cycle" in line]
     say("it had something to put back", ok=bool(told and re.search("[1-9][0-9]* files", told[0])), detail=told)
     say("nothing waits for itself", ok="ordering cycle" not in said, detail=told)
-    left = wait_until(plan_left, SETTLE_S)
+    left = wait_until(plan_left, SETTLE)
     say("after the loss of power nothing is left to do", ok=not left, detail=[*left, *(left and journal(manager))])
     links = sorted({"br0", "vn-lab"} & set(observe().links))
     say("nothing of the change was made again", ok=not links, detail=links)
@@ -209,11 +222,12 @@ def dead_man() -> None:
     changed(confirmed=True)
     sh("ip", "link", "set", "dev", TAPS[0], "nomaster")
     killed = "import os, sys; from bascule.apply import transaction as t; t.execute = lambda *_, **__: os.kill(0, 9)"
-    rest = "sys.argv = ['bascule', 'apply', sys.argv[1], '--yes']; from bascule.cli import main; main()"
+    rest = "sys.argv = ['bascule', 'apply', *sys.argv[1:]]; from bascule.cli import main; main()"
+    words = (SITE, "--yes", "--confirm-within", f"{boots(LONG):.0f}s")
     subprocess.run(
-        (sys.executable, "-c", f"{killed}; {rest}", SITE), capture_output=True, check=False, start_new_session=True
+        (sys.executable, "-c", f"{killed}; {rest}", *words), capture_output=True, check=False, start_new_session=True
     )  # it kills its whole group
-    wait_until(lambda: "taken back" not in status()["words"], 60)
+    wait_until(lambda: "taken back" not in status()["words"], SETTLE)
     found = status()["words"]
     say("a killed apply is missed before the deadline", ok="ended half-way" in found, detail=found)
     sh("ip", "link", "set", "dev", TAPS[0], "master", "br1")  # as it was before all this
@@ -222,7 +236,7 @@ def dead_man() -> None:
 def changed(*, confirmed: bool) -> None:
     """A change that waits; if nobody is to confirm it, its dead-man is killed, and systemd starts it again."""
     sh("ip", "link", "set", "dev", TAPS[0], "nomaster")
-    wrong = sh(*BASCULE, "apply", SITE, "--yes", "--confirm-within", "40s")
+    wrong = sh(*BASCULE, "apply", SITE, "--yes", "--confirm-within", f"{boots(CONFIRM):.0f}s")
     state = status()
     timer = str(state.get("watched_by")).startswith("the timer bascule-deadman-")
     say("the timer watches", ok=not wrong and timer, detail=wrong or state)
@@ -231,14 +245,14 @@ def changed(*, confirmed: bool) -> None:
         say("confirm", ok=not wrong, detail=wrong)
     else:
         service = f"bascule-deadman-{state.get('change')}.service"
-        left = wait_until(lambda: sh("systemctl", "is-active", service), 20)
+        left = wait_until(lambda: sh("systemctl", "is-active", service), SOON)
         say("it has started the dead-man early", ok=not left, detail=left)
         sh("systemctl", "kill", "--signal=KILL", service)
-        wait_until(lambda: TAPS[0] in plugged(), 90)
+        wait_until(lambda: TAPS[0] in plugged(), CONFIRM + SETTLE)
     ended = "keeps it" if confirmed else "takes it back"
     say(f"the dead-man {ended}", ok=(TAPS[0] in plugged()) is confirmed, detail=status()["words"])
     none = "! systemctl list-units --all --plain --no-legend 'bascule-deadman*' | grep ."
-    left = wait_until(lambda: sh("sh", "-c", none), 20)
+    left = wait_until(lambda: sh("sh", "-c", none), SOON)
     say("no unit is left", ok=not left, detail=left)
 
 

@@ -41,7 +41,8 @@ def forget(place: Path) -> None:
     newest_first = sorted(place.glob("*.ext4"), key=lambda each: each.stat().st_mtime, reverse=True)
     for old in newest_first[1:]:
         old.unlink()
-        old.with_suffix(".cpio").unlink(missing_ok=True)
+        for suffix in (".cpio", ".memory"):
+            old.with_suffix(suffix).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

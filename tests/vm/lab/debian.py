@@ -9,11 +9,11 @@ import os
 import shutil
 import sys
 import tomllib
-from hashlib import sha256
 from pathlib import Path
 
-from tests.vm.lab.cache import ROOT, Unavailable, alone, call, folder, forget, scratch, tool
+from tests.vm.lab.cache import ROOT, Unavailable, call, folder, tool
 from tests.vm.lab.kernel import FIRST, Kernel
+from tests.vm.lab.machine import pack_first
 
 SUITE, PYTHON = "bookworm", "3.11"
 MIRROR = os.environ.get("BASCULE_DEBIAN_MIRROR", "")  # debootstrap has one of its own
@@ -72,7 +72,7 @@ Description=The lab's job
 After=multi-user.target
 [Service]
 Type=oneshot
-TimeoutStartSec=1200
+TimeoutStartSec=infinity
 ExecStart=/bin/sh /opt/job
 StandardOutput=tty
 StandardError=tty
@@ -80,48 +80,42 @@ TTYPath=/dev/ttyS0
 [Install]
 WantedBy=graphical.target
 """
-JOB_SCRIPT = """cd /project 2>/dev/null || { mkdir -p /project && cd /project && tar xf /dev/vdb; }
-. ./vm-job || { echo "machine: the job failed"; systemctl poweroff --force; }
+# the first boot ends in the loop: the machine is kept like that, and its job comes on the second disk when it goes on
+WAITS = "waits for a job"
+JOB_SCRIPT = f"""cd /project 2>/dev/null || {{
+    echo "{WAITS}" >/dev/ttyS1
+    until blockdev --flushbufs /dev/vdb && head -c 512 /dev/vdb | grep -aq ustar; do sleep 0.2; done
+    mkdir -p /project && cd /project && tar xf /dev/vdb --warning=no-timestamp
+    date -s "@$(cat vm-clock)"
+}}
+. ./vm-job || {{ echo "machine: the job failed"; systemctl poweroff --force; }}
 """
 
 
-def image(kernel: Kernel) -> tuple[Path, Path]:
+def key(kernel: Kernel) -> str:
+    """What the file system is made from: if this text changes, it is another."""
+    return "\n".join((Path(__file__).read_text(), kernel.version, *_dependencies()))
+
+
+def make(kernel: Kernel, half: Path, initrd: Path, disk: Path) -> None:
     """The first root file system (cpio) and the disk (ext4). Raises Unavailable with the reason."""
-    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    text = "\n".join((Path(__file__).read_text(), kernel.version, *dependencies))
-    digest = sha256(text.encode()).hexdigest()[:16]
-    place = folder("debian")
-    initrd, disk = place / f"{digest}.cpio", place / f"{digest}.ext4"
-    with alone(place):
-        if not disk.exists():
-            if os.geteuid() != 0:
-                raise Unavailable(
-                    "making the Debian machine needs root, once (debootstrap): run `make vm-test` as root"
-                )
-            forget(place)
-            with scratch(place) as half:
-                _first(half / "first", kernel, half / "initrd")
-                tree = half / "tree"
-                _bootstrap(tree)
-                _libraries(tree, dependencies)
-                _settle(tree, kernel)
-                _pack(tree, half / "disk")
-                (half / "initrd").rename(initrd)
-                (half / "disk").rename(disk)
-    return initrd, disk
+    if os.geteuid() != 0:
+        raise Unavailable("making the Debian machine needs root, once (debootstrap): run `make vm-test` as root")
+    programs = {"init": INIT.format(modules=" ".join(FIRST)).encode()}
+    programs["bin/busybox"] = Path(tool("busybox", "busybox-static")).read_bytes()
+    pack_first(
+        half / "first", programs | {f"modules/{name}.ko": kernel.module(name).read_bytes() for name in FIRST}, initrd
+    )
+    tree = half / "tree"
+    _bootstrap(tree)
+    _libraries(tree, _dependencies())
+    _settle(tree, kernel)
+    _pack(tree, disk)
 
 
-def _first(tree: Path, kernel: Kernel, target: Path) -> None:
-    busybox = tool("busybox", "busybox-static")
-    for name in ("bin", "modules"):
-        (tree / name).mkdir(parents=True)
-    shutil.copy(busybox, tree / "bin/busybox")
-    for name in FIRST:
-        shutil.copy(kernel.module(name), tree / "modules" / f"{name}.ko")
-    (tree / "init").write_text(INIT.format(modules=" ".join(FIRST)))
-    (tree / "init").chmod(0o755)
-    names = sorted(str(path.relative_to(tree)) for path in tree.rglob("*"))
-    target.write_bytes(call(busybox, "cpio", "-o", "-H", "newc", cwd=tree, stdin="\n".join(names).encode() + b"\n"))
+def _dependencies() -> list[str]:
+    found: list[str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    return found
 
 
 def _bootstrap(tree: Path) -> None:

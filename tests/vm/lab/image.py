@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tests.vm.lab.cache import ROOT, Unavailable, alone, call, folder, forget, scratch, tool
 from tests.vm.lab.kernel import FIRST, Kernel
+from tests.vm.lab.machine import pack_first
 
 TOOLS = {
     "ip": "iproute2",
@@ -54,6 +55,7 @@ STDLIB_LEFT_OUT = (
     "*.a",
 )
 SPARE_MB = 48
+VENV = Path("/venv")  # where the environment of the tests is in the machine, wherever the checkout's is
 
 INIT = """#!/bin/busybox sh
 /bin/busybox mkdir -p /proc /sys /dev /low /new
@@ -76,10 +78,11 @@ exec /bin/busybox switch_root /new/root /bin/sh /start
 # the project arrives as a tar on the second disk; the result leaves on the second serial line
 START = """#!/bin/sh
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8
-mkdir -p /run /tmp /root /var/tmp /var/lib/misc /project
-mount -t tmpfs none /run
-mount -t tmpfs none /tmp
-mkdir -p /dev/shm && mount -t tmpfs none /dev/shm
+mkdir -p /root /var/tmp /var/lib/misc /project
+for each in /run /tmp /dev/shm; do
+    mkdir -p $each
+    [ "$(ls -A $each)" ] || mount -t tmpfs none $each # unless this machine's Python stands there
+done
 echo /sbin/modprobe >/proc/sys/kernel/modprobe
 modprobe tun
 ip link set lo up
@@ -114,7 +117,7 @@ def image(kernel: Kernel) -> tuple[Path, Path]:
 
 def _versions(tools: Iterable[Path]) -> Iterator[str]:
     yield sys.version
-    yield sys.prefix  # everything in it lies at its own path: another checkout's machine would not find its Python
+    yield sys.base_prefix  # it lies at its own path: a machine made for another Python would not find this one
     yield platform.platform()
     yield Path(__file__).read_text()
     for each in tools:
@@ -128,16 +131,8 @@ def _site_packages() -> Path:
 
 
 def _first(tree: Path, busybox: Path, kernel: Kernel, target: Path) -> None:
-    for name in ("bin", "modules"):
-        (tree / name).mkdir(parents=True)
-    shutil.copy(busybox, tree / "bin/busybox")
-    for name in FIRST:
-        shutil.copy(kernel.module(name), tree / "modules" / f"{name}.ko")
-    (tree / "init").write_text(INIT.format(modules=" ".join(FIRST)))
-    (tree / "init").chmod(0o755)
-    names = sorted(str(path.relative_to(tree)) for path in tree.rglob("*"))
-    packed = call(busybox, "cpio", "-o", "-H", "newc", cwd=tree, stdin="\n".join(names).encode() + b"\n")
-    target.write_bytes(packed)
+    programs = {"init": INIT.format(modules=" ".join(FIRST)).encode(), "bin/busybox": busybox.read_bytes()}
+    pack_first(tree, programs | {f"modules/{name}.ko": kernel.module(name).read_bytes() for name in FIRST}, target)
 
 
 def _furnish(tree: Path, busybox: Path, kernel: Kernel, tools: dict[str, Path]) -> None:
@@ -179,13 +174,29 @@ def _furnish(tree: Path, busybox: Path, kernel: Kernel, tools: dict[str, Path]) 
         elif data.exists():
             _copy(data, tree)
     objects = [*programs, *(path for path in tree.rglob("*.so*") if path.is_file() and not path.is_symlink())]
-    for library in sorted(_libraries([Path("/") / each.relative_to(tree) for each in objects])):
-        _copy(library, tree)
+    for library in sorted(_libraries([_original(each, tree) for each in objects])):
+        if not _at(tree, library).exists() and not (_in_venv() and library.is_relative_to(sys.prefix)):
+            _copy(library, tree)
+
+
+def python() -> str:
+    """The interpreter's path in the machine."""
+    return str(VENV / "bin/python") if _in_venv() else sys.executable
+
+
+def _in_venv() -> bool:
+    return sys.prefix != sys.base_prefix
 
 
 def _python(tree: Path) -> None:
-    """The interpreter, its library with the compiled files, and the packages of the tests, each at its own path."""
+    """The interpreter and its library, compiled, each at its own path; the packages of the tests."""
     executable = Path(sys.executable)
+    if _in_venv():
+        executable = executable.resolve()
+        link = _at(tree, Path(python()))
+        link.parent.mkdir(parents=True)
+        link.symlink_to(executable)
+        shutil.copy(Path(sys.prefix) / "pyvenv.cfg", _at(tree, VENV))
     while executable.is_symlink():
         link = _at(tree, executable)
         link.parent.mkdir(parents=True, exist_ok=True)
@@ -196,11 +207,14 @@ def _python(tree: Path) -> None:
     library = Path(sysconfig.get_paths()["stdlib"])
     shutil.copytree(library, _at(tree, library), ignore=shutil.ignore_patterns(*STDLIB_LEFT_OUT), symlinks=True)
     packages = _site_packages()
-    ignored = shutil.ignore_patterns(*LEFT_OUT)
-    shutil.copytree(packages, _at(tree, packages), ignore=ignored, dirs_exist_ok=True)
-    settings = Path(sys.prefix) / "pyvenv.cfg"
-    if settings.exists():
-        _copy(settings, tree)
+    there = VENV / packages.relative_to(sys.prefix) if _in_venv() else packages
+    shutil.copytree(packages, _at(tree, there), ignore=shutil.ignore_patterns(*LEFT_OUT), dirs_exist_ok=True)
+
+
+def _original(copied: Path, tree: Path) -> Path:
+    """Where a file of the machine is on this one."""
+    there = Path("/") / copied.relative_to(tree)
+    return sys.prefix / there.relative_to(VENV) if _in_venv() and there.is_relative_to(VENV) else there
 
 
 def _at(tree: Path, path: Path) -> Path:
