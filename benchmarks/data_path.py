@@ -17,10 +17,12 @@ from pathlib import Path
 
 from bascule.apply.engine import execute
 from bascule.host.live import LiveHost
+from bascule.model.ruleset.text import table_text
 from bascule.model.values import IfName
 from bascule.plan.make import make_plan
 from bascule.plan.target import sysctl_keys
-from bascule.plan.virtual_network import nft_script, realm, sysctls
+from bascule.plan.virtual_network import realm, sysctls
+from bascule.policy.network_rules import network_table
 from bascule.providers.observe import observe
 from bascule.site import parse
 from bascule.system.net.netns import Namespace
@@ -168,7 +170,9 @@ class Way:
         bridge = f"link add {one.bridge} type bridge forward_delay 0 mcast_snooping 0"
         batch(self.host, bridge, f"link set {one.bridge} up", f"addr add {one.addresses[0]} dev {one.bridge}")
         batch(self.host, f"link set t0 master {one.bridge}", "addr add 10.9.0.1/24 dev e0")
-        run_tool(("nft", "-f", "-"), stdin=nft_script(one), namespace=self.host)
+        table = network_table(one, "bascule:path")
+        assert table is not None
+        run_tool(("nft", "-f", "-"), stdin=table_text(table), namespace=self.host)
         write_sysctls(sysctls(one), namespace=self.host)
         batch(self.guest, "addr add 192.168.9.2/24 dev eth0", f"route add default via {one.addresses[0].ip}")
         batch(self.wire, f"addr add {WIRE}/24 dev eth0")

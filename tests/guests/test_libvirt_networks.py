@@ -11,11 +11,12 @@ from msgspec.structs import replace
 from bascule.errors import BasculeError
 from bascule.guests.libvirt import LibvirtDriver
 from bascule.guests.libvirt_networks import apply_networks, plan_networks, restore_network
-from bascule.guests.virtual_network import set_rules
 from bascule.model.domain import Domain, DomainNic, LibvirtNetwork
+from bascule.model.ruleset.text import replacing_text
 from bascule.model.site import Attachment, Mode, PlugKind
 from bascule.plan.change import Risk
 from bascule.plan.virtual_network import Realm
+from bascule.policy.network_rules import network_table
 from bascule.providers.libvirt import observe as libvirt
 from bascule.system.process.sandbox import sandboxed
 from bascule.system.run import run
@@ -67,7 +68,9 @@ def scenario(image: GuestImage) -> None:
             seen = libvirt.observe(hypervisor)
             changes = plan_networks(seen.seen_networks, seen.seen_domains, [one])
             if one.forwards:
-                set_rules(one, namespace=there.host)  # the kernel's part of the plan
+                table = network_table(one, "bascule:t")
+                assert table is not None
+                run(("nft", "-f", "-"), stdin=replacing_text(table), namespace=there.host)  # nft's part of the plan
             apply_networks(hypervisor, changes, namespace=there.host)
             after = libvirt.observe(hypervisor)
             assert plan_networks(after.seen_networks, after.seen_domains, [one]) == ()

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from bascule.errors import BasculeError, SiteFault
+from bascule.model.ruleset.text import replacing_text
 from bascule.model.site import Forward, Mode, PlugKind, Service, Site
 from bascule.model.values import IFNAME_MAX, bridge_name
-from bascule.plan.virtual_network import nft_script, nft_table, parse_leases, realms, tables
+from bascule.plan.virtual_network import parse_leases, realms
+from bascule.policy.network_rules import network_table
 from bascule.providers.observe import observe
 from bascule.system.net.sysctl import read_sysctls, write_sysctl
 from bascule.system.run import run
@@ -80,13 +82,13 @@ def test_a_forward_opens_one_port_from_lan_host_and_sibling_and_nothing_else(
 @pytest.mark.kernel
 @pytest.mark.parametrize("mode", list(Mode))
 def test_what_nft_lists_is_what_was_written_so_that_a_second_plan_is_empty(lab: Lab, mode: Mode) -> None:
-    """The host's state compares tables by nft's own text."""
     told = two_guests(mode, SSH, Forward(host_port=9000, guest="g2", service=Service("udp", 5000, 5001)))
     one, host = realm(told), lab.namespace("host")
-    run(("nft", "-f", "-"), stdin=nft_script(one), namespace=host)
-    assert observe(namespace=host).tables == tables(one)
-    run(("nft", "-f", "-"), stdin=nft_script(one), namespace=host)
-    assert observe(namespace=host).tables == tables(one)
+    table = network_table(one, "bascule:t")
+    assert table is not None
+    for _ in range(2):
+        run(("nft", "-f", "-"), stdin=replacing_text(table), namespace=host)
+        assert observe(namespace=host).tables == {table.key: table}
 
 
 @pytest.mark.kernel
@@ -143,7 +145,7 @@ def test_names_fit_into_the_kernel_and_stay_apart() -> None:
 
 
 def test_an_open_network_without_forwards_has_no_rules() -> None:
-    assert nft_table(realm(two_guests(Mode.OPEN))) == "table inet bascule_lab {\n}\n"
+    assert network_table(realm(two_guests(Mode.OPEN)), "bascule:t") is None
 
 
 def test_leases_are_read_and_what_is_no_lease_is_passed_over() -> None:

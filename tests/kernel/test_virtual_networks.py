@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from bascule.plan.diff import diff
-from bascule.plan.virtual_network import realms, tables
-from bascule.providers.nft.observe import PRIORITIES
+from bascule.plan.virtual_network import realms
+from bascule.policy.network_rules import network_table
 from bascule.providers.observe import observe
 from bascule.site import parse
 from bascule.system.net.netns import Namespace
@@ -89,7 +89,8 @@ def test_what_is_made_is_what_was_planned_and_the_way_back_is_whole(host: Namesp
     assert "nothing to do" in bascule("plan", "--exit-code")
     site = parse(FILE.encode(), "site.yaml")
     described = site.hosts["vmhost"]
-    wanted = {key: text for one in realms(site, described) for key, text in tables(one).items()}
+    own = [network_table(one, "bascule:lodge") for one in realms(site, described)]
+    wanted = {table.key: table for table in own if table is not None}
     now = observe(sysctls=KEYS, namespace=host)
     assert now.tables == wanted
     assert {key.rpartition("_")[2] for key in wanted} == {"lab", "quiet", "road-works.2"}
@@ -116,7 +117,7 @@ def test_what_others_do_to_a_network_is_drift_and_is_put_right(host: Namespace, 
     for words in ("nft inet bascule_lab", "nft inet bascule_quiet", "192.168.160.1/24", "route no IPv4"):
         assert words in told
     plan = bascule("plan", "--exit-code", status=2)
-    assert "replace its rules [changes" in plan
+    assert "replace its rules: - forward: accept [changes" in plan
     assert "route IPv4 between all links [changes" in plan
     assert "because virtual network lab is reached by routing" in plan
     bascule("apply", "--yes")
@@ -183,19 +184,6 @@ def test_without_nft_nothing_is_begun(lab: Lab, host: Namespace, tmp_path: Path)
         assert "error[TOOL-MISSING]: 'nft' is not in PATH" in done.stderr
         assert "apt-get install nftables" in done.stderr
     assert lab.ip(host, "-br link") == before
-
-
-def test_priorities_are_read_as_numbers_however_nft_lists_them(host: Namespace) -> None:
-    chains = "\n".join(
-        f"chain c{n} {{ type filter hook {hook} priority {name} + {n}; }}"
-        for n, (name, hook) in enumerate((("filter", "forward"), ("mangle", "prerouting"), ("security", "input")))
-    )
-    run(("nft", "-f", "-"), stdin=f"table inet bascule_x {{ {chains}\n}}\n", namespace=host)
-    text = observe(namespace=host).tables["inet bascule_x"]
-    for words in ("priority 0;", f"priority {PRIORITIES['mangle'] + 1};", f"priority {PRIORITIES['security'] + 2};"):
-        assert words in text
-    again = observe(namespace=host)
-    assert not diff(again, again)
 
 
 def test_what_libvirt_made_is_refused_by_the_plan_and_set_aside_in_the_twin(

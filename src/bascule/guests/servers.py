@@ -25,7 +25,8 @@ from bascule.model.values import bridge_name
 from bascule.plan.change import Change, Note
 from bascule.plan.diff import diff
 from bascule.plan.step import Phase
-from bascule.plan.virtual_network import Realm, dnsmasq_arguments, needs_server, table_key
+from bascule.plan.virtual_network import Realm, dnsmasq_arguments, needs_server
+from bascule.policy.network_rules import table_key
 from bascule.system.disk import durable
 from bascule.system.disk.files import remove_file
 from bascule.system.run import find_tool, run

@@ -14,17 +14,10 @@ from bascule.plan.virtual_network import (
     Realm,
     dnsmasq_arguments,
     lease_file,
-    nft_script,
     parse_leases,
 )
 from bascule.system.net.netns import Namespace
 from bascule.system.process.workers import Daemon
-from bascule.system.run import run
-
-
-def set_rules(one: Realm, *, namespace: Namespace | None = None) -> None:
-    """The network's own nft table, replaced in one transaction; also beside a network that libvirt runs."""
-    run(("nft", "-f", "-"), stdin=nft_script(one), namespace=namespace)
 
 
 def leases_in(file: Path, network: str = "") -> tuple[Lease, ...]:

@@ -17,6 +17,7 @@ from msgspec.structs import force_setattr
 
 from bascule.model.links import Bridge, BridgePort, LinkOptions
 from bascule.model.moment import FOREVER, Lifetime, Moment
+from bascule.model.ruleset.rules import AnyTable
 from bascule.model.values import IfName, Mac
 
 MARK = "bascule:"  # the alias of every link that Bascule made starts with it; nothing without it is ever deleted
@@ -137,19 +138,19 @@ def _frozen(mapping: Mapping[Any, Any]) -> Mapping[Any, Any]:
 
 
 class HostState(Struct, frozen=True, kw_only=True, dict=True):
-    """A host's network: links by name, routes, rules, the sysctls that were asked for, our nft tables, and more.
+    """A host's network: links by name, routes, rules, the sysctls that were asked for, nft's tables, and more.
 
     ``sysctls`` maps a path below /proc/sys with slashes (``net/ipv4/ip_forward``) to its text. ``tables`` maps
-    ``family name`` of each nft table that Bascule owns to its rules as nft's own text. ``parts`` has what further
-    providers keep (libvirt, qemu, dnsmasq), by their names; one that was not asked has no entry, for unknown is not
-    empty.
+    ``family name`` of each table of nftables to its rules, or to what is seen of a table of others. ``parts`` has what
+    further providers keep (libvirt, qemu, dnsmasq), by their names; one that was not asked has no entry, for unknown is
+    not empty.
     """
 
     links: Mapping[IfName, Link] = field(default_factory=lambda: MappingProxyType({}))
     routes: tuple[Route, ...] = ()
     rules: tuple[Rule, ...] = ()
     sysctls: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    tables: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    tables: Mapping[str, AnyTable] = field(default_factory=lambda: MappingProxyType({}))
     parts: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:

@@ -5,11 +5,16 @@ Everything that equals its default is left out, so a dump reads well and an old 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from bascule.model.links import KINDS, BridgePort, LinkOptions, Other
 from bascule.model.moment import Lifetime, Moment
+from bascule.model.ruleset.rules import AnyTable
+from bascule.model.ruleset.text_0_1_0 import read_0_1_0
 from bascule.model.state import Address, HostState, Link, LinkFacts, PortVlans, Route, Rule
 from bascule.model.structs import defaults_of
 
@@ -26,7 +31,7 @@ def to_json(state: HostState) -> Json:
         "routes": [_route_to(route) for route in state.routes],
         "rules": [_plain(rule) for rule in state.rules],
         "sysctls": dict(sorted(state.sysctls.items())),
-        "tables": dict(sorted(state.tables.items())),
+        "tables": tables_to_json(state.tables),
     }
 
 
@@ -40,10 +45,30 @@ def from_json(data: Any) -> HostState:
             routes=tuple(map(_route_from, data["routes"])),
             rules=tuple(Rule(**_tuples(entry)) for entry in data["rules"]),
             sysctls=data["sysctls"],
-            tables=data["tables"],
+            tables=tables_from_json(data["tables"]),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"the dump of a host's state is damaged: {error}") from error
+
+
+def tables_to_json(tables: Mapping[str, AnyTable]) -> Json:
+    """Tables of nftables by their keys."""
+    return {key: msgspec.json.decode(msgspec.json.encode(table)) for key, table in sorted(tables.items())}
+
+
+def tables_from_json(data: Mapping[str, Any]) -> dict[str, AnyTable]:
+    """The same back. Raises ValueError for what is none.
+
+    A dump of version 0.1.0 has texts; one in no form of its own was of somebody else's, and is left out.
+    """
+    found: dict[str, AnyTable] = {}
+    for key, told in data.items():
+        if not isinstance(told, str):
+            found[key] = msgspec.convert(told, AnyTable)
+            continue
+        with contextlib.suppress(ValueError):
+            found[key] = read_0_1_0(told)
+    return found
 
 
 def _plain(value: Any) -> Json:

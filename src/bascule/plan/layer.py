@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from bascule.errors import Place
 from bascule.model.links import BridgePort
+from bascule.model.ruleset.rules import AnyTable
 from bascule.model.site import Host, Site
 from bascule.model.state import MARK, HostState, Link, Route
 from bascule.model.values import IfName
@@ -29,7 +30,7 @@ class Layer(Struct):
     links: dict[IfName, Link] = field(default_factory=dict)
     routes: list[Route] = field(default_factory=list)
     sysctls: dict[str, str] = field(default_factory=dict)
-    tables: dict[str, str] = field(default_factory=dict)
+    tables: Mapping[str, AnyTable] = field(default_factory=dict)
     realms: tuple[Realm, ...] = ()
     reasons: dict[str, str] = field(default_factory=dict)
     guests: dict[str, list[str]] = field(default_factory=dict)

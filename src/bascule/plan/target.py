@@ -23,7 +23,7 @@ from bascule.plan.hardware import find_nics
 from bascule.plan.macvtap import macvtap_notes
 from bascule.plan.move import heir, inherit, moved_routes, slaac_keys
 from bascule.plan.target_guests import GuestLayer, arp_ignore, ranges
-from bascule.plan.target_networks import accept_ra, kept_tables, network_sysctl_keys
+from bascule.plan.target_networks import accept_ra, network_sysctl_keys
 from bascule.plan.wireless import refuse_wireless
 
 PROTOCOL = "66"  # of the routes that Bascule makes (rtm_protocol; 66 is unassigned in iproute2's rt_protos)
@@ -90,7 +90,6 @@ class _Target(GuestLayer):
         self.links = {name: link for name, link in self.observed.links.items() if name not in outdated}
         self.routes = [route for route in self.observed.routes if route.protocol != PROTOCOL]
         self.sysctls = dict(self.observed.sysctls)
-        self.tables = kept_tables(self.observed, self.mark, self.host.virtual_networks)
         self._give_back()
         for name in (*self.host.nics, *self.host.bonds):
             self._leave(name)

@@ -15,14 +15,14 @@ from bascule.model.values import IfName, bridge_name
 from bascule.plan.change import Note
 from bascule.plan.layer import Layer
 from bascule.plan.target_networks import (
-    MODES,
     accept_ra,
     forwarding,
     left_behind,
     network_link,
     why_forwarding,
 )
-from bascule.plan.virtual_network import TABLE_PREFIX, Realm, realms, tables
+from bascule.plan.virtual_network import Realm, realms
+from bascule.policy.host_tables import host_tables
 
 
 def arp_ignore(name: IfName) -> str:
@@ -37,16 +37,18 @@ class GuestLayer(Layer):
 
     def _networks(self) -> None:
         networks = self.host.virtual_networks
+        self.realms = realms(self.site, self.host)
+        found = host_tables(self.site, self.host, self.observed, self.realms, by_libvirt=self.by_libvirt)
+        self.tables = found.tables
+        self.reasons |= found.reasons
+        self.guests |= {subject: list(guests) for subject, guests in found.guests.items()}
         if self.by_libvirt:
             for name in networks:
                 text = f"is virtual network {name}, which libvirt makes and changes"
                 self.notes.append(Note(kind="foreign", subject=bridge_name(name), text=text))
                 if bridge_name(name) not in self.links:
                     self.reasons[bridge_name(name)] = f"libvirt makes virtual network {name} from now on"
-            for one in realms(self.site, self.host):
-                self._forwards(one)
             return
-        self.realms = realms(self.site, self.host)
         for one in self.realms:
             self._network(one)
         changed, notes = forwarding(self.realms, self.host, self.observed, self.links)
@@ -56,25 +58,12 @@ class GuestLayer(Layer):
             if (network := why_forwarding(key, self.realms, networks)) is not None:
                 self._because(key, f"virtual network {network.name} is reached by routing", network.place)
 
-    def _forwards(self, one: Realm) -> None:
-        """Our table beside a network of libvirt's, which knows no port forwards."""
-        self.tables.pop(table := TABLE_PREFIX + one.name, None)
-        words = f"libvirt makes virtual network {one.name}, with rules of its own"
-        if one.forwards:
-            self.tables |= tables(one)
-            words = f"virtual network {one.name} is declared with port forwards"
-        self._because(f"nft {table}", words, self.host.virtual_networks[one.name].place)
-
     def _network(self, one: Realm) -> None:
         network = self.host.virtual_networks[one.name]
         self.links[one.bridge] = network_link(one, network, self.observed, self.mark)
         if self.observed.has_ipv6:
             self.sysctls[accept_ra(one.bridge)] = "0"  # a guest must not become the host's router
-        self.tables.pop(table := TABLE_PREFIX + one.name, None)
-        self.tables |= tables(one)
-        words = f"virtual network {one.name} is declared {one.mode}"
-        self._because(one.bridge, words, network.place)
-        self._because(f"nft {table}", f"{words}: {MODES[one.mode]}", network.place)
+        self._because(one.bridge, f"virtual network {one.name} is declared {one.mode}", network.place)
 
     # ---- guests
 
@@ -112,7 +101,6 @@ class GuestLayer(Layer):
                 self.reasons[name] = f"libvirt plugs {nic.guest} into {nic.into}"
             return
         self._plug(nic, bridge, {bridge})
-        self.guests.setdefault(f"nft {TABLE_PREFIX}{nic.into}", []).append(nic.guest)
 
     def _plug(self, nic: GuestNic, bridge: IfName, way: set[IfName | None]) -> bool:
         """A guest's tap on its bridge; whether there is one. ``way`` are the links that its frames cross as well."""

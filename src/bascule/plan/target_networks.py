@@ -12,11 +12,11 @@ from msgspec.structs import replace
 
 from bascule.errors import BasculeError, Problem
 from bascule.model.links import Bridge
-from bascule.model.site import Host, Mode, VirtualNetwork
+from bascule.model.site import Host, VirtualNetwork
 from bascule.model.state import FORWARDING, HostState, Link
 from bascule.model.values import BRIDGE_PREFIX, IfName, bridge_name
 from bascule.plan.change import Note
-from bascule.plan.virtual_network import TABLE_PREFIX, Realm, bridge_link, host_address, sysctls
+from bascule.plan.virtual_network import Realm, bridge_link, host_address, sysctls
 
 FORWARD4, FORWARD6 = FORWARDING[4], FORWARDING[6]
 REDIRECTS = "net/ipv4/conf/all/accept_redirects"  # the kernel sets it along with ip_forward (ip-sysctl)
@@ -110,17 +110,6 @@ def set_aside(own: Iterable[Realm], observed: HostState) -> tuple[HostState, tup
     return replace(observed, links=links, routes=routes), tuple(gone.values())
 
 
-def kept_tables(observed: HostState, mark: str, declared: Iterable[str]) -> dict[str, str]:
-    """Our tables without those of networks that the file no longer has; a marked bridge tells whose they were."""
-    gone = set(_names(observed)) - set(declared)
-    ours = {name for name in gone if (link := observed.links.get(bridge_name(name))) is not None and link.alias == mark}
-    return {key: text for key, text in observed.tables.items() if key.removeprefix(TABLE_PREFIX) not in ours}
-
-
-def _names(observed: HostState) -> Iterator[str]:
-    return (key.removeprefix(TABLE_PREFIX) for key in observed.tables if key.startswith(TABLE_PREFIX))
-
-
 def left_behind(observed: HostState, mark: str, realms: Iterable[Realm]) -> Iterator[Note]:
     """What stays when the last network that needed it is taken out of the file: others may have come to need it."""
     realms = tuple(realms)
@@ -178,11 +167,3 @@ def why_forwarding(key: str, realms: Iterable[Realm], networks: Mapping[str, Vir
     """The first network that needs the host to route."""
     names = [one.name for one in realms if key in sysctls(one)]
     return networks[names[0]] if names else None
-
-
-MODES = {
-    Mode.NAT: "its guests go out under the host's address",
-    Mode.ROUTED: "its guests go in and out under their own addresses",
-    Mode.ISOLATED: "nothing goes in or out",
-    Mode.OPEN: "no rule of its own but those of its forwards",
-}

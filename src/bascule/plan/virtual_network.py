@@ -1,9 +1,6 @@
-"""A virtual network in the kernel's terms: bridge, addresses, sysctls, an nft table of its own, dnsmasq's words.
+"""A virtual network in the kernel's terms: bridge, addresses, sysctls, dnsmasq's words.
 
-The rules say what libvirt's four modes mean (libvirt.org/formatnetwork.html#connectivity), so that a network that
-Bascule makes by itself gives the same verdicts as the one that libvirt makes. They match by ``iifname``: the bridge
-may go and come back, and the rules still hold. They stand in a table of their own and accept nothing for others:
-a packet that another table drops stays dropped.
+Its rules are in :mod:`bascule.policy.network_rules`.
 """
 
 from __future__ import annotations
@@ -25,7 +22,6 @@ from bascule.model.values import IfName, IpAddress, IpInterface, IpNetwork, Mac,
 if TYPE_CHECKING:  # each plan looks here; most hosts have no virtual network
     from bascule.model.domain import Lease, Reservation
 
-TABLE_PREFIX = "inet bascule_"  # of the nft table of a virtual network, before its name
 LEASE = "1h"  # dnsmasq's own default (dnsmasq(8), --dhcp-range)
 
 
@@ -67,16 +63,6 @@ def bridge_mac(site: str, host: str, network: str) -> Mac:
     """The stable MAC of a virtual network's bridge, so that guests keep their gateway's over a restart."""
     digest = hashlib.sha256(f"{site}\0{host}\0{network}\0bridge".encode()).digest()
     return Mac("52:54:00:" + ":".join(f"{byte:02x}" for byte in digest[:3]))
-
-
-def table_name(network: str) -> str:
-    """The nft table of a virtual network, without its family (``inet``)."""
-    return f"bascule_{network}"
-
-
-def table_key(network: str) -> str:
-    """The same with its family, as ``HostState`` keeps it."""
-    return TABLE_PREFIX + network
 
 
 def realm(site: Site, host: Host, network: VirtualNetwork) -> Realm:
@@ -213,98 +199,6 @@ def bridge_link(one: Realm, alias: str) -> Link:
         addrgenmode="eui64" if any(subnet.version == 6 for subnet in one.subnets) else "none",
         alias=alias,
     )
-
-
-def tables(one: Realm) -> Mapping[str, str]:
-    """The network's own nft table as `HostState` keeps it: the text is the one that is observed."""
-    rules = nft_table(one)
-    return {} if "chain" not in rules else {TABLE_PREFIX + one.name: rules}
-
-
-def nft_script(one: Realm) -> str:
-    """The network's own table as an nft script that replaces it in one transaction."""
-    return f"table inet {table_name(one.name)}\ndelete table inet {table_name(one.name)}\n{nft_table(one)}"
-
-
-def nft_table(one: Realm) -> str:
-    """The network's own table as nft text; empty for `open` without forwards, which has no rules at all."""
-    chains = [("forward", _forward(one)), ("prerouting", _dnat(one)), ("output", _dnat(one, local=True))]
-    chains.append(("postrouting", _postrouting(one)))
-    kept = [(name, rules) for name, rules in chains if rules]
-    if not kept:
-        return f"table inet {table_name(one.name)} {{\n}}\n"
-    body = "\n".join(_chain(name, rules) for name, rules in kept)
-    return f"table inet {table_name(one.name)} {{\n{body}}}\n"
-
-
-_HOOKS = {
-    "forward": "type filter hook forward priority 0; policy accept;",
-    "prerouting": "type nat hook prerouting priority -100; policy accept;",
-    "output": "type nat hook output priority -100; policy accept;",
-    "postrouting": "type nat hook postrouting priority 100; policy accept;",
-}
-
-
-def _chain(name: str, rules: list[str]) -> str:
-    lines = "".join(f"\t\t{rule}\n" for rule in rules)
-    return f"\tchain {name} {{\n\t\t{_HOOKS[name]}\n{lines}\t}}\n"
-
-
-def _family(subnet: IpNetwork | IpAddress) -> str:
-    return "ip" if subnet.version == 4 else "ip6"
-
-
-def _forward(one: Realm) -> list[str]:
-    bridge = f'"{one.bridge}"'
-    dnat = [f"oifname {bridge} ct status dnat accept"] if one.forwards else []
-    if one.mode is Mode.OPEN:
-        return []
-    rules = [f"iifname {bridge} oifname {bridge} accept"]
-    if one.mode is not Mode.ISOLATED:
-        for subnet in one.subnets:
-            family = _family(subnet)
-            state = " ct state established,related" if one.mode is Mode.NAT else ""
-            rules.append(f"oifname {bridge} {family} daddr {subnet}{state} accept")
-            rules.append(f"iifname {bridge} {family} saddr {subnet} accept")
-    return [*rules, *dnat, f"oifname {bridge} reject", f"iifname {bridge} reject"]
-
-
-def _dnat(one: Realm, *, local: bool = False) -> list[str]:
-    """A port of any of the host's own addresses. Loopback ones stay out: the kernel routes nothing from 127.0.0.0/8."""
-    rules = []
-    for forward in one.forwards:
-        family, service = _family(forward.address), forward.service
-        own = f"{family} daddr != {'127.0.0.0/8' if family == 'ip' else '::1'} " if local else ""
-        match = f"fib daddr type local {own}{service.protocol} dport"
-        target = str(forward.address) if family == "ip" else f"[{forward.address}]"
-        if forward.host_ports == service.ports:  # one rule, and the port stays as it is
-            span = str(service).partition("/")[2]
-            rules.append(f"{match} {span} dnat {family} to {forward.address}")
-            continue
-        for port, inner in zip(forward.host_ports, service.ports, strict=True):
-            rules.append(f"{match} {port} dnat {family} to {target}:{inner}")
-    return rules
-
-
-def _postrouting(one: Realm) -> list[str]:
-    bridge = f'"{one.bridge}"'
-    # a sibling that asks the host's port must be answered through the host, not directly; by source and not by
-    # iifname, for where br_netfilter sees the packet on the bridge it has no input link left at this hook
-    rules = [
-        f"oifname {bridge} {_family(subnet)} saddr {subnet} ct status dnat masquerade"
-        for subnet in (one.subnets if one.forwards else ())
-    ]
-    if one.mode is not Mode.NAT:
-        return rules
-    for subnet in one.subnets:
-        family = _family(subnet)
-        quiet = ("224.0.0.0/24", "255.255.255.255") if family == "ip" else ("ff02::/16",)
-        rules += [f"{family} saddr {subnet} {family} daddr {group} return" for group in quiet]
-        out = f"{family} saddr {subnet} {family} daddr != {subnet}"
-        # not below 1024: a guest must not speak from the host's privileged ports (NFS trusts them)
-        rules += [f"meta l4proto {protocol} {out} masquerade to :1024-65535" for protocol in ("tcp", "udp")]
-        rules.append(f"{out} masquerade")
-    return rules
 
 
 def needs_server(one: Realm) -> bool:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 def merge_mapping(
-    before: Mapping[str, str],
-    wanted: Mapping[str, str],
-    now: Mapping[str, str],
-    after: Mapping[str, str],
+    before: Mapping[str, T],
+    wanted: Mapping[str, T],
+    now: Mapping[str, T],
+    after: Mapping[str, T],
     *,
     kept: list[str],
-) -> dict[str, str]:
-    """What each goes back to; ``kept`` gets a line for each that others have changed since."""
+    words: Callable[[str, T], str] = "{} is now {}".format,
+) -> dict[str, T]:
+    """What each goes back to; ``kept`` gets a line, by ``words``, for each that others have changed since."""
     found = {}
     for key, value in before.items():
         seen = now.get(key)
-        if seen in {value, None} or wanted.get(key) != value or after.get(key) != value:
+        if seen is None or seen == value or wanted.get(key) != value or after.get(key) != value:
             found[key] = value
         else:
-            kept.append(f"{key} is now {seen}")
-            found[key] = seen or ""
+            kept.append(words(key, seen))
+            found[key] = seen
     return found | {key: value for key, value in now.items() if key not in before and key not in wanted}

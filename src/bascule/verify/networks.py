@@ -8,7 +8,8 @@ from bascule.model.site import Host, Site, virtual_segment
 from bascule.model.state import FORWARDING, HostState, Link
 from bascule.model.values import IfName, IpAddress
 from bascule.plan.target_networks import standing_bridge
-from bascule.plan.virtual_network import TABLE_PREFIX, Realm, needs_server, realms, sysctls, tables
+from bascule.plan.virtual_network import Realm, needs_server, realms, sysctls
+from bascule.policy.network_rules import network_table, table_key
 from bascule.probe.names import look_up
 from bascule.probe.world import World
 from bascule.verify.checks import Check
@@ -49,8 +50,9 @@ def check_servers(site: Site, host: Host, state: HostState, world: World) -> Ite
 
 
 def _rules(one: Realm, link: Link, state: HostState, facts: Facts) -> Check:
-    name = TABLE_PREFIX + one.name
-    seen = f"nft {name}" if name in state.tables else "none" if name not in tables(one) else f"nft {name} is not there"
+    name = table_key(one.name)
+    none = "none" if network_table(one, "") is None else f"nft {name} is not there"
+    seen = f"nft {name}" if name in state.tables else none
     return facts.check("rules", link.name, f"{seen}, as mode {one.mode} has it", "ruleset", of=f"nft {name}")
 
 

@@ -1,4 +1,4 @@
-"""nft: the tables of Bascule's own."""
+"""nft: tables of rules, Bascule's own and those of others, which are seen and never touched."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec.structs import replace
 
+from bascule.model.ruleset.rules import AnyTable, ForeignTable, owned
+from bascule.model.ruleset.text import replacing_text
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
+from bascule.model.state_json import tables_from_json, tables_to_json
 from bascule.plan.change import Command, Risk
 from bascule.plan.step import Phase, Step, step
 from bascule.providers.merging import merge_mapping
+from bascule.providers.nft.words import changed_rules
 from bascule.providers.plain import PlainProvider
 from bascule.providers.protocol import Merged, Surroundings, ThreeWay, Wanted
 
@@ -20,13 +24,13 @@ if TYPE_CHECKING:
 
 
 class NftProvider(PlainProvider):
-    """Tables by ``family name``, each as nft's own text."""
+    """Tables by ``family name``; of those of others none is ever changed or deleted."""
 
     name: ClassVar[str] = "nft"
     tools: ClassVar[frozenset[str]] = frozenset({"nft"})
     programs: ClassVar[frozenset[str]] = tools
 
-    def part(self, state: HostState) -> Mapping[str, str]:
+    def part(self, state: HostState) -> Mapping[str, AnyTable]:
         """The tables."""
         return state.tables
 
@@ -42,43 +46,50 @@ class NftProvider(PlainProvider):
 
     def diff(self, before: HostState, after: HostState) -> Iterator[Step]:
         """Each table is replaced whole, in one transaction."""
-        for name, text in sorted(after.tables.items()):
-            if before.tables.get(name) != text:
-                clear = f"table {name}\ndelete table {name}\n"  # nft applies a file at once or not at all
-                there = name in before.tables
-                words, risk = ("replace its rules", Risk.CHANGES) if there else ("load its rules", Risk.ADDITION)
-                yield step(
-                    Phase.RULES,
-                    f"nft {name}",
-                    words,
-                    Command("nft", ("-f", "-"), clear + text),
-                    risk=risk,
-                    about="ruleset",
-                )
-        for name in sorted(before.tables):
+        old, new = owned(before.tables), owned(after.tables)
+        for name, table in sorted(new.items()):
+            if old.get(name) == table or isinstance(before.tables.get(name), ForeignTable):
+                continue
+            words, risk = "load its rules", Risk.ADDITION
+            if name in old:
+                words, risk = f"replace its rules: {changed_rules(old[name], table)}", Risk.CHANGES
+            load = _load(replacing_text(table))
+            yield step(Phase.RULES, f"nft {name}", words, load, risk=risk, about="ruleset")
+        for name in sorted(old):
             if name not in after.tables:
-                command = Command("nft", ("-f", "-"), f"delete table {name}\n")
-                yield step(Phase.OLD_RULES, f"nft {name}", "delete its rules", command, about="ruleset")
+                delete = _load(f"delete table {name}\n")
+                yield step(Phase.OLD_RULES, f"nft {name}", "delete its rules", delete, about="ruleset")
 
     def merge(self, change: ThreeWay) -> Merged:
         """Tables that the change altered as they were; what others altered since stays, and is named."""
         kept: list[str] = []
         states = (change.before, change.wanted, change.now, change.applied or change.wanted)
-        return Merged(part=merge_mapping(*(state.tables for state in states), kept=kept), kept=tuple(kept))
+        found = merge_mapping(*(owned(state.tables) for state in states), kept=kept, words=_changed_by_others)
+        others = {key: one for key, one in change.now.tables.items() if isinstance(one, ForeignTable)}
+        kept += [f"nft {key} is somebody else's now" for key in found if key in others]
+        return Merged(part=found | others, kept=tuple(kept))
 
     def to_json(self, part: Any) -> Any:
         """Tables are part of the host state's own document."""
-        return dict(sorted(part.items()))
+        return tables_to_json(part)
 
     def from_json(self, data: Any) -> Any:
         """The same back."""
-        return dict(data)
+        return tables_from_json(data)
 
     def effects(self) -> Effects:
         """How tables are listed and loaded."""
         from bascule.providers.nft.effects import NftEffects
 
         return NftEffects()
+
+
+def _load(text: str) -> Command:
+    return Command("nft", ("-f", "-"), text)
+
+
+def _changed_by_others(key: str, _: object) -> str:
+    return f"nft {key} has other rules by now"
 
 
 NFT = NftProvider()

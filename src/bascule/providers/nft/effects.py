@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from bascule.host.live import LiveHost
+from bascule.model.ruleset.rules import AnyTable
 from bascule.plan.batch import Batch
 from bascule.plan.change import Note
 from bascule.providers.effects import Scope
-from bascule.providers.nft.observe import read_tables
+from bascule.providers.nft.ownership import tables
 
 
 class NftEffects:
     """One transaction for each table."""
 
     def programs(self) -> tuple[tuple[str, ...], ...]:
-        """The names of all tables."""
-        return (("nft", "-j", "list", "tables"),)
+        """All rules of every family."""
+        return (("nft", "-j", "list", "ruleset"),)
 
-    def read(self, texts: Callable[[], Sequence[str]], scope: Scope) -> Mapping[str, str]:
-        """Those that Bascule owns."""
-        return read_tables(texts()[0], namespace=scope.where.namespace)
+    def read(self, texts: Callable[[], Sequence[str]], scope: Scope) -> Mapping[str, AnyTable]:
+        """Every table, ours and others'."""
+        return tables(texts()[0])
 
     def execute(self, batch: Batch, *, where: LiveHost, keep: Sequence[int]) -> tuple[Note, ...]:
         """Load each script. Raises CommandFailed with nft's own words."""

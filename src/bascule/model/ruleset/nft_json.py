@@ -1,0 +1,238 @@
+"""Tables as nft tells them: ``nft -j list ruleset`` (libnftables-json(5))."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from typing import Any
+
+from bascule.model.ruleset import rules as nft
+from bascule.model.ruleset.text import MARK_CHAIN
+
+MARK = "bascule:"  # how the mark of a table begins; the name of the site follows
+VERDICTS = {"accept", "drop", "continue", "return", "jump", "goto"}
+NATS = {"snat", "dnat", "masquerade", "redirect"}
+OF_THE_MOMENT = {"handle", "packets", "bytes", "expires", "index"}
+ORDINARY_REJECT = {"ip": "icmp", "ip6": "icmpv6", "inet": "icmpx", "bridge": "icmpx", "netdev": "icmpx"}
+
+Json = Mapping[str, Any]
+
+
+class NotUnderstood(Exception):
+    """Something that has no value here."""
+
+
+def read_ruleset(listing: str) -> dict[str, list[dict[str, Any]]]:
+    """``family name`` of each table → the objects that it consists of."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for entry in json.loads(listing or "{}").get("nftables", ()):
+        ((kind, told),) = entry.items()
+        if kind == "table":
+            found[f"{told['family']} {told['name']}"] = []
+        elif kind != "metainfo":
+            found[f"{told['family']} {told['table']}"].append(entry)
+    return found
+
+
+def mark_of(objects: Iterable[Json]) -> str:
+    """The mark that stands in a table, empty where there is none."""
+    for entry in objects:
+        rule = entry.get("rule", {})
+        if rule.get("chain") == MARK_CHAIN and str(rule.get("comment", "")).startswith(MARK):
+            return str(rule["comment"])
+    return ""
+
+
+def foreign(key: str, objects: Iterable[Json]) -> nft.ForeignTable:
+    """A table of others, of which only the numbers of the moment are left out."""
+    family, name = key.split(" ", 1)
+    return nft.ForeignTable(family, name, json.dumps([_lasting(entry) for entry in objects], sort_keys=True))
+
+
+def _lasting(told: Any) -> Any:
+    if isinstance(told, dict):
+        return {key: _lasting(value) for key, value in told.items() if key not in OF_THE_MOMENT}
+    return [_lasting(one) for one in told] if isinstance(told, list) else told
+
+
+def read_table(key: str, objects: Iterable[Json]) -> nft.Table:
+    """A table as a value. Raises NotUnderstood for a set that has none; a rule is kept as it was told."""
+    family, name = key.split(" ", 1)
+    objects = list(objects)
+    rules: dict[str, list[nft.Rule | nft.OpaqueRule]] = {}
+    for entry in objects:
+        if (told := entry.get("rule")) is not None:
+            rules.setdefault(told["chain"], []).append(read_rule(told))
+    mark = mark_of(objects)
+    return nft.Table(
+        family,
+        name,
+        tuple(
+            nft.Chain(chain["name"], tuple(rules.get(chain["name"], ())), _hook(chain))
+            for entry in objects
+            if (chain := entry.get("chain")) is not None and not (mark and chain["name"] == MARK_CHAIN)
+        ),
+        tuple(_set(entry) for entry in objects if "set" in entry or "map" in entry),
+        mark,
+    )
+
+
+def _hook(chain: Json) -> nft.Hook | None:
+    if "hook" not in chain:
+        return None
+    return nft.Hook(chain["type"], chain["hook"], chain["prio"], chain.get("policy", "accept"))
+
+
+def _set(entry: Json) -> nft.NamedSet | nft.NamedMap:
+    ((kind, told),) = entry.items()
+    type_ = told["type"]
+    words = type_ if isinstance(type_, str) else " . ".join(type_)
+    flags, elements = _words(told.get("flags", ())), told.get("elem", ())
+    if kind == "set":
+        return nft.named_set(told["name"], words, flags, (_value(_element(one)) for one in elements))
+    if told["map"] != "verdict":
+        raise NotUnderstood(f"map {told['name']}")
+    pairs = ((_value(_element(value)), _verdict(verdict)) for value, verdict in elements)
+    return nft.NamedMap(told["name"], words, tuple(sorted(flags)), nft.entries(pairs))
+
+
+def _element(told: Any) -> Any:
+    """An element without its comment and its time."""
+    return told["elem"]["val"] if isinstance(told, dict) and "elem" in told else told
+
+
+def read_rule(told: Json) -> nft.Rule | nft.OpaqueRule:
+    """One rule; whole as it was told where a word of it is not understood."""
+    try:
+        return nft.Rule(tuple(_statements(told["expr"], told["family"])), told.get("comment", ""))
+    except (NotUnderstood, KeyError, TypeError, ValueError):
+        kept = {key: told[key] for key in ("expr", "comment") if key in told}
+        return nft.OpaqueRule(json.dumps(_lasting(kept), sort_keys=True))
+
+
+def _statements(told: Iterable[Json], family: str) -> Iterator[nft.Statement]:
+    ordinary = {ORDINARY_REJECT.get(family)}
+    for entry in told:
+        ((kind, words),) = entry.items()
+        if kind in VERDICTS:
+            yield _verdict(entry)
+        elif kind in NATS:
+            yield _nat(kind, words or {})
+        elif kind == "reject":
+            yield _reject(words or {}, ordinary)
+        elif kind in _READERS:
+            yield (statement := _READERS[kind](words))
+            if isinstance(statement, nft.Match) and isinstance(statement.left, nft.Payload):
+                ordinary.add(ORDINARY_REJECT.get(statement.left.protocol))  # from then on of that version alone
+        else:
+            raise NotUnderstood(kind)
+
+
+def _match(told: Json) -> nft.Match:
+    right = told["right"]
+    if isinstance(right, dict) and "set" in right:
+        values = [_value(_element(one)) for one in right["set"]]
+    else:
+        values = [_value(one) for one in (right if isinstance(right, list) else (right,))]
+    return nft.match(_expression(told["left"]), *values, operator=told["op"])
+
+
+def _vmap(told: Json) -> nft.VerdictMap:
+    key, data = _expression(told["key"]), told["data"]
+    if isinstance(data, str):
+        return nft.VerdictMap(key, map=data.removeprefix("@"))
+    return nft.VerdictMap(key, nft.entries((_value(_element(value)), _verdict(one)) for value, one in data["set"]))
+
+
+def _verdict(told: Json) -> nft.Verdict:
+    ((name, words),) = told.items()
+    if name not in VERDICTS:
+        raise NotUnderstood(name)
+    return nft.Verdict(name, words["target"] if words else "")
+
+
+def _reject(told: Json, ordinary: Container[str | None]) -> nft.Reject:
+    protocol, code = told.get("type", ""), told.get("expr", "")
+    if code == "port-unreachable" and protocol in ordinary:
+        return nft.Reject()
+    return nft.Reject(protocol, code)
+
+
+def _nat(name: str, told: Json) -> nft.Nat:
+    _only(told, {"family", "addr", "port", "flags"})
+    address, port = _value(told.get("addr", "")), told.get("port")
+    if isinstance(address, int | nft.SetReference | nft.Tuple):
+        raise NotUnderstood(str(address))
+    read = None if port is None else _value(port)
+    if not isinstance(read, int | nft.Range | None):
+        raise NotUnderstood(str(read))
+    return nft.Nat(name, told.get("family", ""), address, read, _words(told.get("flags", ())))
+
+
+def _counter(told: object) -> nft.Counter:
+    if isinstance(told, str):
+        raise NotUnderstood(f"counter {told}")
+    return nft.Counter()
+
+
+def _log(told: Json | None) -> nft.Log:
+    told = told or {}
+    _only(told, {"prefix", "group", "level"})
+    return nft.Log(told.get("prefix", ""), told.get("group"), told.get("level", ""))
+
+
+_READERS: Mapping[str, Callable[[Any], nft.Statement]] = {
+    "match": _match,
+    "vmap": _vmap,
+    "counter": _counter,
+    "log": _log,
+}
+
+
+def _words(told: object) -> tuple[str, ...]:
+    """Flags: one is told as a word, several as a list."""
+    return (told,) if isinstance(told, str) else tuple(told)  # type: ignore[arg-type]  # of words
+
+
+def _only(told: Json, known: set[str]) -> None:
+    if more := told.keys() - known:
+        raise NotUnderstood(", ".join(sorted(more)))
+
+
+def _expression(told: Json) -> nft.Expression:
+    ((kind, words),) = told.items()
+    if kind == "concat":
+        parts = tuple(map(_expression, words))
+        if any(isinstance(part, nft.Concatenation) for part in parts):
+            raise NotUnderstood(kind)
+        return nft.Concatenation(parts)  # type: ignore[arg-type]  # none of them is one
+    if kind == "meta":
+        return nft.Meta(words["key"])
+    if kind == "payload":
+        return nft.Payload(words["protocol"], words["field"])
+    if kind == "ct":
+        _only(words, {"key", "dir"})
+        return nft.Ct(words["key"], words.get("dir", ""))
+    if kind == "fib":
+        return nft.Fib(_words(words["flags"]), words["result"])
+    raise NotUnderstood(kind)
+
+
+def _value(told: Any) -> nft.Value:
+    if isinstance(told, str):
+        if told.startswith("::") and "." in told:  # glibc writes ::ffff:192.0.2.1, everybody else numbers alone
+            return str(ipaddress.ip_address(told))
+        return nft.SetReference(told[1:]) if told.startswith("@") else told
+    if isinstance(told, int) and not isinstance(told, bool):
+        return told
+    if not isinstance(told, dict):
+        raise NotUnderstood(str(told))
+    ((kind, words),) = told.items()
+    if kind == "prefix":
+        return nft.Prefix(words["addr"], words["len"])
+    if kind == "range":
+        return nft.Range(*words)
+    if kind == "concat":
+        return nft.Tuple(tuple(_value(one) for one in words))  # type: ignore[misc]  # flat
+    raise NotUnderstood(kind)

@@ -1,0 +1,100 @@
+"""The tables of a host as its site file wants them, over those that are there; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from msgspec import Struct, field
+
+from bascule.errors import BasculeError, Problem
+from bascule.model.ruleset.rules import AnyTable, Table
+from bascule.model.site import Host, Mode, Site
+from bascule.model.state import MARK, HostState
+from bascule.model.values import bridge_name
+from bascule.plan.virtual_network import Realm
+from bascule.policy.network_rules import TABLE_PREFIX, network_table, table_key
+
+MODES = {
+    Mode.NAT: "its guests go out under the host's address",
+    Mode.ROUTED: "its guests go in and out under their own addresses",
+    Mode.ISOLATED: "nothing goes in or out",
+    Mode.OPEN: "no rule of its own but those of its forwards",
+}
+
+
+class HostTables(Struct, frozen=True, kw_only=True):
+    """Tables by their key; reasons and guests by the subject of a step, as in ``Context``."""
+
+    tables: Mapping[str, AnyTable]
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    guests: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def host_tables(
+    site: Site, host: Host, observed: HostState, networks: Iterable[Realm], *, by_libvirt: bool = False
+) -> HostTables:
+    """Every table: those of the site's networks as they shall be, those of others as they are.
+
+    Where libvirt makes the networks (``by_libvirt``), a network has a table only for its port forwards.
+    Raises BasculeError where a table of somebody else has the name that one of ours needs.
+    """
+    mark = MARK + site.name
+    networks = tuple(networks)
+    wanted = {
+        table.key: table
+        for one in networks
+        if (one.forwards or not by_libvirt) and (table := network_table(one, mark)) is not None
+    }
+    if taken := list(_taken(host, networks, wanted, observed, mark)):
+        raise BasculeError(*taken)
+    others = {key: one for key, one in observed.tables.items() if not _is_ours(one, host, observed, mark)}
+    guests: dict[str, list[str]] = {}
+    for nic in site.guest_nics(host.name) if not by_libvirt else ():
+        if nic.virtual_network is not None:
+            guests.setdefault(f"nft {table_key(nic.virtual_network)}", []).append(nic.guest)
+    return HostTables(
+        tables=others | wanted,
+        reasons={f"nft {table_key(one.name)}": _reason(host, one, by_libvirt=by_libvirt) for one in networks},
+        guests={subject: tuple(dict.fromkeys(some)) for subject, some in guests.items()},
+    )
+
+
+def _is_ours(table: AnyTable, host: Host, observed: HostState, mark: str) -> bool:
+    """Whether this site made a table. One without a mark is of version 0.1.0: its network, or its bridge, tells."""
+    if not isinstance(table, Table):
+        return False
+    if table.mark:
+        return table.mark == mark
+    network = table.name.removeprefix(TABLE_PREFIX)
+    bridge = observed.links.get(bridge_name(network))
+    return network in host.virtual_networks or (bridge is not None and bridge.alias == mark)
+
+
+def _taken(
+    host: Host, networks: Iterable[Realm], wanted: Mapping[str, Table], observed: HostState, mark: str
+) -> Iterator[Problem]:
+    for one in networks:
+        key = table_key(one.name)
+        there = observed.tables.get(key)
+        if key not in wanted or there is None or _is_ours(there, host, observed, mark):
+            continue
+        owner = there.mark.removeprefix(MARK) if isinstance(there, Table) else ""
+        whose = f"belongs to site '{owner}'" if owner else "is not Bascule's"
+        yield Problem(
+            code="TABLE-TAKEN",
+            message=f"virtual network '{one.name}' needs the nft table '{key}', and this host has one of that name "
+            f"that {whose}",
+            place=host.virtual_networks[one.name].place,
+            hint=f"look at it with `nft list table {key}` and take it away, or name the network differently",
+        )
+
+
+def _reason(host: Host, one: Realm, *, by_libvirt: bool) -> str:
+    if not by_libvirt:
+        words = f"virtual network {one.name} is declared {one.mode}: {MODES[one.mode]}"
+    elif one.forwards:
+        words = f"virtual network {one.name} is declared with port forwards"
+    else:
+        words = f"libvirt makes virtual network {one.name}, with rules of its own"
+    place = host.virtual_networks[one.name].place
+    return f"{words} ({place.file}:{place.line})" if place.file else words
