@@ -33,6 +33,7 @@ from bascule.system.run import require_tools
 # what one verb alone needs is imported by it: half of the time of a small `plan` would be imports
 if TYPE_CHECKING:
     from bascule.apply.rollback.passes import Look
+    from bascule.draw import SeenHost
     from bascule.importer.importing import Imported
     from bascule.model.site import Host, Site
     from bascule.model.state import HostState
@@ -91,6 +92,18 @@ def _saved(path: str) -> HostState:
         return from_json(json.loads(read_bytes(path, limit=STATE_MAX)))
     except ValueError as error:
         raise BasculeError.of("STATE-FILE", f"'{path}' is no saved state: {error}") from error
+
+
+def seen_host(site: Site, host: Host) -> SeenHost:
+    """What this host shows, and what the plan would change on it, for the picture."""
+    from bascule.draw import SeenHost
+
+    try:
+        found = prepare(site, host, asked=ANYBODY)
+    except BasculeError as error:
+        problems = tuple(problem.message for problem in error.problems)
+        return SeenHost(state=look(site, host), problems=problems)
+    return SeenHost(state=found.observed, changes=found.plan.changes)
 
 
 class Verified(Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
 
+from bascule.draw import SeenHost
 from bascule.model.links import Bridge as Bridge_
 from bascule.model.links import BridgePort, LinkOptions, Loopback, Physical, Tap, Veth
 from bascule.model.site import (
@@ -34,6 +35,7 @@ from bascule.model.site import (
 )
 from bascule.model.state import Address, HostState, Link, LinkFacts
 from bascule.model.values import IfName, Mac, Vid, derive_mac, derive_tap
+from bascule.plan.make import make_plan
 
 TCP80 = Service("tcp", 80, 80)
 
@@ -259,7 +261,7 @@ def trunk() -> Site:
     )
 
 
-def drifted() -> tuple[Site, HostState]:
+def drifted() -> tuple[Site, SeenHost]:
     """The production site and a host on which a few things are not as the file says."""
     tap = Tap(type="tap")
 
@@ -286,4 +288,5 @@ def drifted() -> tuple[Site, HostState]:
             link("eth7", Physical(), up=False, carrier=False),
         ]
     )
-    return production(), state
+    site = production()
+    return site, SeenHost(state=state, changes=make_plan(site, site.hosts["vmserver"], state)[0].changes)

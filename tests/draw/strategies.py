@@ -7,6 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from bascule.draw import SeenHost
 from bascule.model.links import Bond as BondLink
 from bascule.model.links import Bridge as BridgeLink
 from bascule.model.links import BridgePort, LinkOptions, Macvtap, Other, Physical, Tap, Veth, Vlan
@@ -185,7 +186,7 @@ def states(draw: st.DrawFn, site: Site, host: str) -> HostState:
 
 
 @st.composite
-def observed_sites(draw: st.DrawFn) -> tuple[Site, dict[str, HostState]]:
+def observed_sites(draw: st.DrawFn) -> tuple[Site, dict[str, SeenHost]]:
     """A site, and what was seen of some of its hosts."""
     site = draw(sites())
-    return site, {host: draw(states(site, host)) for host in site.hosts if draw(st.booleans())}
+    return site, {host: SeenHost(state=draw(states(site, host))) for host in site.hosts if draw(st.booleans())}

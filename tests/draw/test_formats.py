@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from hypothesis import given, settings
 
-from bascule.draw import draw
+from bascule.draw import SeenHost, draw
 from bascule.draw.formats import FORMATS
 from bascule.draw.formats.canvas import cells
 from bascule.errors import UsageFault
@@ -131,7 +131,7 @@ def test_a_host_as_wanted_shows_no_difference() -> None:
             link("guest_03.0", Tap(), "br3"),
         ]
     )
-    document = json.loads(draw(sites.production(), format="json", observed={"vmserver": state}))
+    document = json.loads(draw(sites.production(), format="json", observed={"vmserver": SeenHost(state=state)}))
     presences = {node["id"]: node["presence"] for node in document["nodes"] if node.get("host")}
     assert set(presences.values()) <= {"present", "declared"}
     assert presences["vmserver/link/br3"] == "present"

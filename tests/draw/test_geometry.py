@@ -157,7 +157,7 @@ def test_same_bytes_in_another_process(form: str) -> None:
 @given(observed_sites(), st.sampled_from(sorted(FORMATS)))
 def test_same_bytes_for_any_site(drawn: tuple[Any, Any], form: str) -> None:
     site, observed = drawn
-    again = {host: from_json(to_json(state)) for host, state in observed.items()}
+    again = {host: replace(seen, state=from_json(to_json(seen.state))) for host, seen in observed.items()}
     assert draw(site, format=form, observed=observed) == draw(deepcopy(site), format=form, observed=again)
 
 

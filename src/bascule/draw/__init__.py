@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 
 from bascule.draw.formats import FORMATS, Options
+from bascule.draw.scene.compare import SeenHost
 from bascule.draw.scene.elements import Scene
 from bascule.draw.scene.path import Highlight, find_path
 from bascule.draw.scene.site import build
 from bascule.errors import Problem, UsageFault
 from bascule.model.site import Site
-from bascule.model.state import HostState
 
-__all__ = ["Highlight", "Scene", "draw", "make_scene"]
+__all__ = ["Highlight", "Scene", "SeenHost", "draw", "make_scene"]
 
 
 def draw(
@@ -22,7 +22,7 @@ def draw(
     *,
     format: str = "text",  # noqa: A002 - the word that users know
     width: int = 80,
-    observed: Mapping[str, HostState] | None = None,
+    observed: Mapping[str, SeenHost] | None = None,
     highlight: Highlight | tuple[str, str] | tuple[str, str, Sequence[tuple[str, str]]] | None = None,
     ascii: bool = False,  # noqa: A002 - as above
     date: str | None = None,
@@ -48,7 +48,7 @@ def draw(
 def make_scene(
     site: Site,
     *,
-    observed: Mapping[str, HostState] | None = None,
+    observed: Mapping[str, SeenHost] | None = None,
     highlight: Highlight | tuple[str, str] | tuple[str, str, Sequence[tuple[str, str]]] | None = None,
     collapse: int | None = None,
 ) -> Scene:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from bascule.draw import make_scene
 from bascule.draw.answers import Answered, answers, chain, rightness, ways_of
 from bascule.draw.formats.embed import embed
-from bascule.draw.scene.compare import link_state
+from bascule.draw.scene.compare import SeenHost, link_state
 from bascule.draw.scene.elements import Path, Scene, link_id
 from bascule.model.links import Bridge, Loopback, Macvtap, Tap
 from bascule.model.site import Host, Site
@@ -47,7 +47,8 @@ def state_document(
     asking: Asking,
 ) -> dict[str, Any]:
     """All but the learned MACs and the traffic, which change all the time."""
-    scene = make_scene(site, observed={host.name: observed}, collapse=COLLAPSE)
+    seen = SeenHost(state=observed, changes=plan.changes if plan else ())
+    scene = make_scene(site, observed={host.name: seen}, collapse=COLLAPSE)
     answered = answers(asking.outcomes) if asking.digest == site.source.digest else ()
     ways = ways_of(scene, answered)
     owners = {str(nic.tap): nic.guest for nic in site.guest_nics(host.name)}
@@ -58,7 +59,7 @@ def state_document(
         "problems": list(problems),
         "svg": embed(scene, ways, right=rightness(answered), live=True),
         "changes": _changes(plan),
-        "drift": [words for node in scene.nodes.values() for words in node.drift],
+        "drift": list(scene.drift),
         "ports": [_port(host, owners, link) for link in _in_order(observed)],
         "asking": {
             "at": asking.at,

@@ -14,7 +14,6 @@ from bascule.errors import Problem, UsageFault
 if TYPE_CHECKING:
     from bascule.draw import Highlight
     from bascule.model.site import Site
-    from bascule.model.state import HostState
 
 
 @click.command()
@@ -78,24 +77,21 @@ def command(
     return 0
 
 
-def _read(site_file: str | None, host: str | None, *, live: bool) -> tuple[Site, dict[str, HostState]]:
-    """The site, and the state of the host that we are on, if it is asked for."""
+def _read(site_file: str | None, host: str | None, *, live: bool) -> tuple[Site, dict[str, SeenHost]]:
+    """The site, and what was seen of the host that we are on, if it is asked for."""
     from bascule import workflow
-    from bascule.apply.prepare import look
+    from bascule.draw import SeenHost
     from bascule.host.identity import as_found, choose_host
+    from bascule.providers.observe import observe
 
     if site_file is None:
-        from bascule.providers.observe import observe
-
         site, found = as_found(host)
-        return site, {found.name: observe()}
+        return site, {found.name: SeenHost(state=observe())}
     site = workflow.load(site_file)
-    if not live:
-        if host is not None:
-            choose_host(site, host)
+    chosen = choose_host(site, host) if live or host is not None else None
+    if chosen is None or not live:
         return site, {}
-    chosen = choose_host(site, host)
-    return site, {chosen.name: look(site, chosen)}
+    return site, {chosen.name: workflow.seen_host(site, chosen)}
 
 
 def _columns(columns: int | None) -> int:

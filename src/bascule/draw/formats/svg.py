@@ -115,7 +115,7 @@ def describe(scene: Scene) -> str:
         upper, lower = scene.nodes[edge.upper], scene.nodes[edge.lower]
         if upper.kind in {Kind.NIC, Kind.BRIDGE, Kind.BOND, Kind.VLAN}:
             words.append(f"{upper.label} leads to {lower.label}.")
-    words += [f"{m}." for node in scene.nodes.values() for m in node.drift]
+    words += [f"{m}." for m in scene.drift]
     if scene.path:
         words.append(f"{scene.path.end}.")
     return " ".join(words)
@@ -125,7 +125,7 @@ def _foot(scene: Scene, date: str | None, width: int) -> list[tuple[str, str]]:
     lines = []
     if scene.path:
         lines.append((f"{scene.path.source} to {scene.path.target}: {scene.path.end}", "label ink"))
-    lines += [(words, "mark") for node in scene.nodes.values() for words in node.drift]
+    lines += [(words, "mark") for words in scene.drift]
     origin = f"site {scene.site}" + (
         f", host {', '.join(sorted(scene.observed))} as observed" if scene.observed else ""
     )

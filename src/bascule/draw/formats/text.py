@@ -113,12 +113,11 @@ def _notes(scene: Scene, layout: Layout | None, width: int) -> list[str]:
     for node in scene.nodes.values():
         if node.members and node.layer is Layer.GUEST:
             lines += ["", *_wrap(f"{node.label}: {', '.join(node.members)}", width)]
-    drift = [words for node in scene.nodes.values() for words in node.drift]
     missing = [n.label for n in scene.nodes.values() if n.presence is Presence.WANTED and n.layer is not Layer.GUEST]
     foreign = [n.label for n in scene.nodes.values() if n.presence is Presence.FOREIGN and n.kind is not Kind.HOST]
-    if drift:
-        lines += ["", *_wrap("drifted (the host differs from the file):", width)]
-        for words in drift:
+    if scene.drift:
+        lines += ["", *_wrap("drifted (the plan would change):", width)]
+        for words in scene.drift:
             lines += _wrap(words, width, "  ")
     if missing:
         lines += ["", *_wrap(f"wanted (in the file, not on the host): {', '.join(missing)}", width)]

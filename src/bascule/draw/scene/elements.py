@@ -84,7 +84,7 @@ class Node(Struct, frozen=True, kw_only=True):
     presence: Presence = Presence.DECLARED
     state: LinkState = LinkState.UNKNOWN
     isolated: bool = False  # its bridge passes nothing on to the other isolated ports
-    drift: tuple[str, ...] = ()  # each a sentence: how the host differs from the file
+    drift: tuple[str, ...] = ()  # what the plan would change of it, in the plan's words
     members: tuple[str, ...] = ()  # the names behind one element that stands for many alike
     lets_in: tuple[Forward, ...] = ()  # of a translation: what is forwarded to a guest
 
@@ -154,6 +154,7 @@ class Scene(Struct, frozen=True, kw_only=True):
     hosts: Mapping[str, str] = field(default_factory=dict)  # name: what stands behind it in the frame's title
     observed: frozenset[str] = frozenset()  # the hosts that somebody looked at
     aliases: Mapping[str, str] = field(default_factory=dict)  # link id: the element that the link is a part of
+    drift: tuple[str, ...] = ()  # what the plan would change, of the elements and of all else
     path: Path | None = None
 
     def lower(self, node: str) -> tuple[Edge, ...]:

@@ -6,20 +6,19 @@ from collections.abc import Iterable, Sequence
 
 from bascule.draw.scene import grouping
 from bascule.draw.scene.builder import SceneBuilder
-from bascule.draw.scene.compare import Comparison, compare, has_master, has_parent
+from bascule.draw.scene.compare import Comparison, SeenHost, compare
 from bascule.draw.scene.elements import Kind, Layer, LinkState, Node, Presence, guest_id, link_id, virtual_id
 from bascule.model.site import Guest, GuestNic, Host, Service, Site
-from bascule.model.state import HostState
 
 
 def add_guests(
-    builder: SceneBuilder, site: Site, host: Host, groups: Iterable[Sequence[Guest]], observed: HostState | None
+    builder: SceneBuilder, site: Site, host: Host, groups: Iterable[Sequence[Guest]], observed: SeenHost | None
 ) -> None:
     """Add the guests to the scene; alike ones that the host shows in different states stand apart again."""
     for group in groups:
         by_look: dict[object, list[Guest]] = {}
         for guest in group:
-            looks = [_look(host, nic, builder, observed) for nic in guest.nics]
+            looks = [compare(observed, nic.tap) for nic in guest.nics]
             by_look.setdefault(
                 tuple((look.presence, look.state, look.isolated, bool(look.drift)) for look in looks), []
             ).append(guest)
@@ -27,22 +26,12 @@ def add_guests(
             _add_guest(builder, site, host, members, observed)
 
 
-def _look(host: Host, nic: GuestNic, builder: SceneBuilder, observed: HostState | None) -> Comparison:
-    if nic.bridge:
-        return compare(observed, nic.tap, [has_master(nic.into)])
-    if nic.shared_nic:
-        return compare(observed, nic.tap, [has_parent(nic.into)])
-    want = virtual_id(host.name, nic.into)
-    bridge = next((key.rsplit("/", 1)[1] for key, owner in builder.aliases.items() if owner == want), None)
-    return compare(observed, nic.tap, [has_master(bridge)] if bridge else [])
-
-
 def _add_guest(
-    builder: SceneBuilder, site: Site, host: Host, members: Sequence[Guest], observed: HostState | None
+    builder: SceneBuilder, site: Site, host: Host, members: Sequence[Guest], observed: SeenHost | None
 ) -> None:
     guest = members[0]
     many = len(members) > 1
-    looks = [_look(host, nic, builder, observed) for nic in guest.nics]
+    looks = [compare(observed, nic.tap) for nic in guest.nics]
     absent = bool(looks) and all(look.presence is Presence.WANTED for look in looks)
     seen = observed is not None and bool(looks)
     networks = {network.name if (network := site.network_of(nic)) else None for nic in guest.nics}
@@ -105,7 +94,7 @@ def _add_tap(
     nic: GuestNic,
     look: Comparison,
     taps: Sequence[str],
-    observed: HostState | None,
+    observed: SeenHost | None,
 ) -> None:
     network = site.network_of(nic)
     name = network.name if network and not nic.vlans else None
@@ -135,13 +124,13 @@ def _add_tap(
     there = Presence.PRESENT if look.presence is Presence.DRIFTED else look.presence  # what drifted is the other end
     builder.wire(guest_id(nic.guest), node.id, network=name, presence=there)
     into = virtual_id(host.name, nic.into) if nic.virtual_network else link_id(host.name, nic.into)
-    link = observed.links.get(nic.tap) if observed else None
+    link = observed.state.links.get(nic.tap) if observed else None
     actual = None
-    if look.drift and link is not None and (link.master or link.parent):
+    if look.misplaced and link is not None and (link.master or link.parent):
         actual = link_id(host.name, str(link.parent if direct else link.master))
     moved = actual is not None and builder.aliases.get(actual, actual) != into
     builder.wire(
-        node.id, into, network=name, presence=Presence.WANTED if look.drift else look.presence, state=look.state
+        node.id, into, network=name, presence=Presence.WANTED if look.misplaced else look.presence, state=look.state
     )
     if moved and actual is not None:
         builder.wire(node.id, builder.aliases.get(actual, actual), presence=Presence.DRIFTED, state=look.state)

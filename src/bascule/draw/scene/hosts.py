@@ -6,35 +6,25 @@ from collections.abc import Iterable, Sequence
 
 from bascule.draw.scene.builder import SceneBuilder
 from bascule.draw.scene.compare import (
-    Fault,
+    SeenHost,
     compare,
-    has_addresses,
-    has_mac,
-    has_master,
-    has_mtu,
-    has_no_address,
-    has_parent,
-    is_kind,
-    option_is,
     without_uplink,
 )
 from bascule.draw.scene.elements import Kind, Layer, Node, Presence, link_id, network_id, self_id
 from bascule.draw.scene.guests import add_guests
 from bascule.draw.scene.virtual import add_virtual, own_addresses
 from bascule.model.site import Bridge, Guest, Host, Nic, Site
-from bascule.model.state import HostState
 from bascule.model.values import IfName, IpAddress, IpInterface
 
 
 def add_host(
-    builder: SceneBuilder, site: Site, host: Host, groups: Iterable[Sequence[Guest]], observed: HostState | None
+    builder: SceneBuilder, site: Site, host: Host, groups: Iterable[Sequence[Guest]], observed: SeenHost | None
 ) -> None:
     """Add everything that the file says about a host to the scene."""
     for nic in host.nics.values():
         _add_nic(builder, site, host, nic, observed)
     for bond in host.bonds.values():
-        enslaved = next((b.name for b in host.bridges.values() if b.uplink == bond.name and b.port == bond.name), None)
-        look = compare(observed, bond.name, [is_kind("bond"), has_master(enslaved), has_mtu(bond.mtu)])
+        look = compare(observed, bond.name)
         builder.add(
             Node(
                 id=link_id(host.name, bond.name),
@@ -60,13 +50,9 @@ def add_host(
     add_guests(builder, site, host, groups, observed)
 
 
-def _add_nic(builder: SceneBuilder, site: Site, host: Host, nic: Nic, observed: HostState | None) -> None:
-    bond = next((bond.name for bond in host.bonds.values() if nic.name in bond.nics), None)
+def _add_nic(builder: SceneBuilder, site: Site, host: Host, nic: Nic, observed: SeenHost | None) -> None:
     bridge = next((b for b in host.bridges.values() if b.uplink == nic.name and b.port == nic.name), None)
-    master = bond or (bridge.name if bridge else None)
-    faults: list[Fault] = [has_master(master), has_mac(nic.mac), has_mtu(nic.mtu)]
-    faults.append(has_no_address() if master else has_addresses(nic.addresses))
-    look = compare(observed, nic.name, faults)
+    look = compare(observed, nic.name)
     details = [f"network {nic.network}" if nic.network else "no network named"]
     details += [f"address {address}" for address in nic.addresses] + (["address by dhcp"] if nic.dhcp else [])
     if nic.mac and not look.details:
@@ -138,10 +124,10 @@ def _add_self(
     *,
     dhcp: bool,
     network: str | None,
-    observed: HostState | None,
+    observed: SeenHost | None,
 ) -> None:
     words = [str(address) for address in addresses] + (["dhcp"] if dhcp else [])
-    seen = observed.links.get(IfName(link)) if observed else None
+    seen = observed.state.links.get(IfName(link)) if observed else None
     own = [address.ip for address in seen.addresses if not address.is_link_local] if seen else []
     presence = Presence.DECLARED
     if observed is not None:
@@ -171,16 +157,11 @@ def _add_self(
     builder.wire(self_id(host.name, link), link_id(host.name, link), network=network, presence=wire)
 
 
-def _add_bridge(builder: SceneBuilder, site: Site, host: Host, bridge: Bridge, observed: HostState | None) -> None:
+def _add_bridge(builder: SceneBuilder, site: Site, host: Host, bridge: Bridge, observed: SeenHost | None) -> None:
     network = site.network_of_bridge(host, bridge)
     name = network.name if network else None
     own = own_addresses(host, bridge)
-    faults = [is_kind("bridge"), has_mtu(bridge.mtu), has_addresses(own)]
-    faults += [option_is("stp_state", int(bridge.stp), "STP")]
-    faults += [option_is("vlan_filtering", int(bridge.vlan_aware), "VLAN filtering")]
-    if not bridge.has_address:
-        faults.append(has_no_address())
-    look = compare(observed, bridge.name, faults)
+    look = compare(observed, bridge.name)
     notes = [words for words, on in (("VLAN-aware", bridge.vlan_aware), ("STP", bridge.stp)) if on]
     if bridge.uplink is None:
         notes.append("no uplink")
@@ -219,13 +200,12 @@ def _add_uplink(
     node: Node,
     uplink: IfName,
     port: IfName,
-    observed: HostState | None,
+    observed: SeenHost | None,
 ) -> None:
     """The wire from a bridge to its uplink, with the VLAN link between them if there is one."""
     below = link_id(host.name, uplink)
     if port != uplink:
-        faults = [is_kind("vlan"), has_parent(uplink), has_master(bridge.name)]
-        seen = compare(observed, port, [*faults, option_is("id", int(bridge.vlan or 0), "the VLAN")])
+        seen = compare(observed, port)
         vlan = Node(
             id=link_id(host.name, port),
             layer=Layer.MIDDLE,
@@ -244,7 +224,7 @@ def _add_uplink(
         builder.wire(vlan.id, below, network=node.network)
         return
     lower = builder.nodes.get(below)
-    link = observed.links.get(uplink) if observed else None
+    link = observed.state.links.get(uplink) if observed else None
     apart = observed is not None and (link is None or link.master != bridge.name)
     presence = Presence.WANTED if apart else Presence.DECLARED
     builder.wire(node.id, below, network=node.network, presence=presence, state=lower.state if lower else node.state)

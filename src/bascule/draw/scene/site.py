@@ -6,17 +6,17 @@ from collections.abc import Iterable, Mapping
 
 from bascule.draw.scene import grouping
 from bascule.draw.scene.builder import SceneBuilder
+from bascule.draw.scene.compare import SeenHost
 from bascule.draw.scene.elements import Arrow, Kind, Layer, Node, Scene, machine_id, network_id
 from bascule.draw.scene.foreign import add_foreign
 from bascule.draw.scene.guests import service_notes
 from bascule.draw.scene.hosts import add_host
 from bascule.model.site import Machine, Network, Site
-from bascule.model.state import HostState
 
 
 def build(
     site: Site,
-    observed: Mapping[str, HostState] | None = None,
+    observed: Mapping[str, SeenHost] | None = None,
     *,
     collapse: int | None = None,
     apart: Iterable[str] = (),
@@ -30,11 +30,11 @@ def build(
     builder = SceneBuilder()
     apart = grouping.untouched(site) | set(apart)
     for host in site.hosts.values():
-        state = observed.get(host.name)
+        seen = observed.get(host.name)
         groups = grouping.groups(site.guests_on(host.name), from_count=collapse, apart=apart)
-        add_host(builder, site, host, groups, state)
-        if state is not None:
-            add_foreign(builder, host, state)
+        add_host(builder, site, host, groups, seen)
+        if seen is not None:
+            add_foreign(builder, host, seen.state)
     for network in site.networks.values():
         builder.add(_network(network))
     arrows = []
@@ -52,7 +52,17 @@ def build(
         hosts={host.name: f"{_gib(host.memory)} memory" if host.memory else "" for host in site.hosts.values()},
         observed=frozenset(name for name in observed if name in site.hosts),
         aliases=builder.aliases,
+        drift=_drift(builder, observed),
     )
+
+
+def _drift(builder: SceneBuilder, observed: Mapping[str, SeenHost]) -> tuple[str, ...]:
+    """What the plan would change: of the elements in their order, then what no element stands for."""
+    drawn = [words for node in builder.nodes.values() for words in node.drift]
+    told = set(drawn)
+    rest = [f"{change.subject}: {change.action}" for seen in observed.values() for change in seen.changes]
+    problems = [f"no plan can be made: {words}" for seen in observed.values() for words in seen.problems]
+    return (*problems, *drawn, *(words for words in rest if words not in told))
 
 
 def _network(network: Network) -> Node:

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from bascule.draw.scene.builder import SceneBuilder
-from bascule.draw.scene.compare import compare, without_uplink
+from bascule.draw.scene.compare import SeenHost, compare, without_uplink
 from bascule.draw.scene.elements import Kind, Layer, Node, Presence, exit_id, link_id, virtual_id
 from bascule.model.site import Bridge, Host, Mode, VirtualNetwork
-from bascule.model.state import HostState
 from bascule.model.values import IpInterface
 from bascule.plan.target_networks import standing_bridge
 
@@ -23,10 +22,10 @@ class WayOut(Struct, frozen=True):
     network: str | None
 
 
-def add_virtual(builder: SceneBuilder, host: Host, network: VirtualNetwork, observed: HostState | None) -> None:
+def add_virtual(builder: SceneBuilder, host: Host, network: VirtualNetwork, observed: SeenHost | None) -> None:
     """Add a virtual network to the scene, with the step through which it leads out."""
-    link = standing_bridge(network, observed) if observed is not None else None
-    look = compare(observed, link.name if link else "", ())
+    link = standing_bridge(network, observed.state) if observed is not None else None
+    look = compare(observed, link.name if link else "")
     mode = {Mode.NAT: "NAT", Mode.ROUTED: "routed", Mode.ISOLATED: "isolated", Mode.OPEN: "open"}[network.mode]
     details = [f"virtual network, {mode}", *(f"subnet {subnet}" for subnet in network.subnets)]
     if network.dhcp:
@@ -47,6 +46,7 @@ def add_virtual(builder: SceneBuilder, host: Host, network: VirtualNetwork, obse
         host=host.name,
         presence=look.presence,
         state=without_uplink(look.state),
+        drift=look.drift,
     )
     builder.add(node)
     if network.mode is Mode.ISOLATED:
