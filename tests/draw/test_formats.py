@@ -102,8 +102,8 @@ def test_states_are_words_and_not_only_colours() -> None:
         drawing = draw(site, format=form, observed={"vmserver": state}, width=120)
         for words in ("no carrier", "blocked by STP", "isolated", "down", "wanted", "drifted", "foreign"):
             assert words in drawing, (form, words)
-        assert "guest_02.0 is a port of br4, and should be one of br3" in drawing
-        assert "eth3 lacks the address 129.230.1.10/16" in drawing
+        assert "guest_02.0: become a port of br3 (from br4)" in drawing
+        assert "eth3: address 129.230.1.10/16" in drawing
 
 
 def test_a_host_as_wanted_shows_no_difference() -> None:

@@ -12,7 +12,7 @@ from bascule.draw.formats import FORMATS, of_file
 from bascule.errors import Problem, UsageFault
 
 if TYPE_CHECKING:
-    from bascule.draw import Highlight
+    from bascule.draw import Highlight, SeenHost
     from bascule.model.site import Site
 
 

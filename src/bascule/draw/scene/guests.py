@@ -129,8 +129,6 @@ def _add_tap(
     if look.misplaced and link is not None and (link.master or link.parent):
         actual = link_id(host.name, str(link.parent if direct else link.master))
     moved = actual is not None and builder.aliases.get(actual, actual) != into
-    builder.wire(
-        node.id, into, network=name, presence=Presence.WANTED if look.misplaced else look.presence, state=look.state
-    )
+    builder.wire(node.id, into, network=name, presence=Presence.WANTED if look.misplaced else there, state=look.state)
     if moved and actual is not None:
         builder.wire(node.id, builder.aliases.get(actual, actual), presence=Presence.DRIFTED, state=look.state)

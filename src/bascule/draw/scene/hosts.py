@@ -220,7 +220,8 @@ def _add_uplink(
             drift=seen.drift,
         )
         builder.add(vlan)
-        builder.wire(node.id, vlan.id, network=node.network, presence=seen.presence, state=seen.state)
+        wire = Presence.WANTED if seen.presence is Presence.WANTED or seen.misplaced else Presence.DECLARED
+        builder.wire(node.id, vlan.id, network=node.network, presence=wire, state=seen.state)
         builder.wire(vlan.id, below, network=node.network)
         return
     lower = builder.nodes.get(below)
