@@ -75,7 +75,7 @@ def the_same_mac_on_the_wire(there: LibvirtHost) -> None:
 def a_macvtap_without_a_definition(there: LibvirtHost) -> None:
     there.lab.ip(there.host, "link add eth5 type veth peer name eth5w")
     virsh(there, "undefine", "g1")
-    said = "a running guest's NIC cannot become a macvtap on eth5, and the domain has no definition"
+    said = "a NIC cannot become a macvtap while the guest runs, and the domain has no definition"
     wrong(there, "NIC-NOT-MOVED", said, "replug", "g1", "--direct", "eth5")
 
 
