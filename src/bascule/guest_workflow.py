@@ -71,7 +71,7 @@ def inventory(
     from bascule.guests.inventory import agent_sightings, join, lease_sightings
     from bascule.guests.paths import qemu_folder
     from bascule.guests.qemu import QemuDriver
-    from bascule.guests.virtual_network import leases_in
+    from bascule.providers.dnsmasq.observe import leases_in
 
     site = _load(site_file) if site_file else None
     hypervisor = None if driver == "qemu" else _connect(uri, needed=driver == "libvirt" or uri is not None)

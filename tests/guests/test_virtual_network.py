@@ -11,8 +11,9 @@ from bascule.errors import BasculeError, SiteFault
 from bascule.model.ruleset.text import replacing_text
 from bascule.model.site import Forward, Mode, PlugKind, Service, Site
 from bascule.model.values import IFNAME_MAX, bridge_name
-from bascule.plan.virtual_network import parse_leases, realms
+from bascule.plan.virtual_network import realms
 from bascule.policy.network_rules import network_table
+from bascule.providers.dnsmasq.arguments import parse_leases
 from bascule.providers.observe import observe
 from bascule.system.net.sysctl import read_sysctls, write_sysctl
 from bascule.system.run import run

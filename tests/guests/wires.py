@@ -17,7 +17,6 @@ from bascule.apply.prepare import look
 from bascule.apply.rollback.passes import roll_back
 from bascule.guests.namespace import NamespaceDriver
 from bascule.guests.protocol import Plug
-from bascule.guests.virtual_network import NetworkServer
 from bascule.host.live import LiveHost
 from bascule.model.site import Guest, Site
 from bascule.model.values import IfName
@@ -28,6 +27,7 @@ from bascule.system.net import rtnetlink
 from bascule.system.net.netns import Namespace
 from bascule.system.net.rtnetlink import End, Rtnetlink
 from bascule.system.run import run
+from bascule.twin.networks import NetworkServer
 from tests.lab import Lab
 
 HOST, LAN, GATEWAY = "10.9.0.1", "10.9.0.9", "192.168.122.1"

@@ -66,7 +66,7 @@ def standing(place: Place | None = None) -> Standing:
 def _servers(place: Place) -> tuple[tuple[str, bool], ...]:
     if not (place.state / "networks").is_dir():
         return ()
-    from bascule.guests.servers import standing as servers_standing
+    from bascule.providers.dnsmasq.observe import status as servers_standing
 
     return servers_standing(place.state / "networks")
 

@@ -19,14 +19,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.errors import BasculeError, CommandFailed, Problem
-from bascule.guests.virtual_network import leases_in
 from bascule.model.state import FORWARDING, HostState, link_of
 from bascule.model.values import bridge_name
 from bascule.plan.change import Change, Note
 from bascule.plan.diff import diff
 from bascule.plan.step import Phase
-from bascule.plan.virtual_network import Realm, dnsmasq_arguments, needs_server
+from bascule.plan.virtual_network import Realm, needs_server
 from bascule.policy.network_rules import table_key
+from bascule.providers.dnsmasq.arguments import arguments as dnsmasq_arguments
 from bascule.system.disk import durable
 from bascule.system.disk.files import remove_file
 from bascule.system.run import find_tool, run
@@ -85,7 +85,7 @@ def plan_servers(
         if by_libvirt and lasting and one.forwards and not _starts(one.name, (), folder, wanted, rules_only=True)
     ]
     for name, one in declared.items():
-        arguments = dnsmasq_arguments(one, folder) if needs_server(one) else ()
+        arguments = dnsmasq_arguments(one, str(folder)) if needs_server(one) else ()
         right = now.get(name, ()) == arguments
         if right and (not lasting or _starts(name, arguments, folder, wanted)):
             continue
@@ -342,16 +342,3 @@ def make_again(name: str, wanted: HostState, *, rules_only: bool = False) -> str
 
 def _lines(changes: Iterable[Change]) -> Iterator[str]:
     return (str(command) for change in changes for command in change.commands)
-
-
-def standing(folder: Path) -> tuple[tuple[str, bool], ...]:
-    """A word about each network's server, and whether it is well: those that run, and those that are gone."""
-    now = running(folder)
-    found = []
-    for file in sorted(folder.glob("*.pid")):
-        if file.stem in now:
-            leases = len(leases_in(folder / f"{file.stem}.leases"))
-            found.append((f"dnsmasq of {file.stem} runs (process {file.read_text().strip()}, {leases} leases)", True))
-        else:
-            found.append((f"dnsmasq of {file.stem} has ended; 'bascule apply' starts it again", False))
-    return tuple(found)

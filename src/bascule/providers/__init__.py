@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from bascule.providers.dnsmasq import DNSMASQ
+from bascule.providers.files import FILES
 from bascule.providers.kernel import KERNEL
 from bascule.providers.libvirt import LIBVIRT
 from bascule.providers.nft import NFT
 from bascule.providers.protocol import Provider
 
-PROVIDERS: tuple[Provider, ...] = (KERNEL, NFT, LIBVIRT)
+PROVIDERS: tuple[Provider, ...] = (KERNEL, NFT, DNSMASQ, LIBVIRT, FILES)
 
 
 def of_tool(tool: str) -> Provider:

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bascule.errors import BasculeError, CommandFailed, Problem
-from bascule.guests.virtual_network import NetworkServer
-from bascule.plan.virtual_network import needs_server
+from bascule.model.domain import Lease
+from bascule.plan.virtual_network import Realm, needs_server
+from bascule.providers.dnsmasq.arguments import arguments, lease_file
+from bascule.providers.dnsmasq.observe import leases_in
 from bascule.system.net.netns import Namespace
+from bascule.system.process.workers import Daemon
 from bascule.twin.ends import Wiring
 
 
@@ -34,3 +37,32 @@ def serve(wiring: Wiring, rooms: Mapping[str, Namespace], folder: Path) -> list[
             server.stop()
         raise
     return servers
+
+
+class NetworkServer:
+    """The dnsmasq of a virtual network beside us, in the namespace of its host; gone with ``stop``. For the twin."""
+
+    def __init__(self, one: Realm, namespace: Namespace, folder: Path) -> None:
+        """Start it; ``wait`` says whether it came up. Raises MissingTool."""
+        self.realm = one
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        argv = ("dnsmasq", *arguments(one, str(folder), upstream=False, foreground=True))
+        self._daemon = Daemon(argv, namespace, folder / f"{one.name}.log")
+
+    def wait(self) -> None:
+        """Until it listens. Raises CommandFailed with its own words when it does not."""
+        if not self._daemon.wait_for("started, version"):
+            words = " ".join(self._daemon.output.split()) or "it said nothing"
+            self.stop()
+            text = f"dnsmasq of virtual network '{self.realm.name}' did not start: {words}"
+            raise CommandFailed(Problem(code="DNSMASQ", message=text))
+
+    @property
+    def leases(self) -> tuple[Lease, ...]:
+        """What it has given until now."""
+        return leases_in(Path(lease_file(self.realm.name, str(self._folder))), self.realm.name)
+
+    def stop(self) -> None:
+        """End it."""
+        self._daemon.stop()

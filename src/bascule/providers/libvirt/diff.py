@@ -58,9 +58,10 @@ def _network(state: LibvirtState, name: str, before: NetworkText | None, after: 
         words = f"defined in libvirt ({_mode(after)})" + (", started" if after.active else "")
         words += ", started with the host" if after.autostart else ""
         commands = [define, *start, *_autostart(uri, name, None, after)]
-        yield step(Phase.VIRTUAL_NETWORK, subject, words, *commands, about="network")
+        bridges = _bridges(after)
+        yield step(Phase.VIRTUAL_NETWORK, subject, words, *commands, about="network", makes=bridges, moves=_taps(start))
         return
-    commands, later = [], before.next
+    commands, later, bridges = [], before.next, _bridges(before, after)
     autostart = _autostart(uri, name, before, after)
     if before.active and after.active:
         updates = network_xml.updates(before.now, after.now)
@@ -70,7 +71,15 @@ def _network(state: LibvirtState, name: str, before: NetworkText | None, after: 
             commands = [define, virsh(uri, "net-destroy", name), *start, *autostart]
             outage_s = RESTART_S if guests else 0.0
             yield step(
-                Phase.VIRTUAL_NETWORK, subject, words, *commands, risk=Risk.DETACHES, outage_s=outage_s, about="network"
+                Phase.VIRTUAL_NETWORK,
+                subject,
+                words,
+                *commands,
+                risk=Risk.DETACHES,
+                outage_s=outage_s,
+                about="network",
+                makes=bridges,
+                moves=_taps(start),
             )
             return
         for one in updates:
@@ -89,7 +98,21 @@ def _network(state: LibvirtState, name: str, before: NetworkText | None, after: 
     elif autostart and not commands:
         words = "started with the host" if after.autostart else "not started with the host any more"
     if commands or autostart:
-        yield step(Phase.VIRTUAL_NETWORK, subject, words, *commands, *autostart, about="network")
+        commands += autostart
+        yield step(
+            Phase.VIRTUAL_NETWORK, subject, words, *commands, about="network", makes=bridges, moves=_taps(commands)
+        )
+
+
+def _bridges(*networks: NetworkText) -> tuple[str, ...]:
+    """The bridges that libvirt makes for a network, as far as it is told their names."""
+    found = (domain_xml.parse(network.now).find("bridge") for network in networks)
+    return tuple(dict.fromkeys(bridge.get("name", "") for bridge in found if bridge is not None))
+
+
+def _taps(commands: list[Command]) -> tuple[str, ...]:
+    """The taps that are put on a bridge again."""
+    return tuple(command.words[3] for command in commands if command.tool == "ip")
 
 
 def _mode(network: NetworkText) -> str:

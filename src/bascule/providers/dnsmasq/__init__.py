@@ -1,0 +1,109 @@
+"""dnsmasq: the DHCP and name servers of a host's own virtual networks, and what makes these again at a start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from msgspec.structs import replace
+
+from bascule.model.site import Host, Site
+from bascule.model.state import HostState
+from bascule.plan.step import Step
+from bascule.providers.plain import PlainProvider
+from bascule.providers.protocol import Merged, Surroundings, ThreeWay, Wanted
+
+if TYPE_CHECKING:
+    from bascule.providers.dnsmasq.state import DnsmasqState
+    from bascule.providers.effects import Effects
+
+SYMLINK = 0o120777  # the mode of a file of ``files`` whose text is where it leads
+
+
+class DnsmasqProvider(PlainProvider):
+    """Where systemd starts the machine, each network is a unit of its own; elsewhere its dnsmasq is a plain daemon."""
+
+    name: ClassVar[str] = "dnsmasq"
+    tools: ClassVar[frozenset[str]] = frozenset({"dnsmasq", "pkill"})
+    programs: ClassVar[frozenset[str]] = frozenset({"dnsmasq"})
+
+    def want(
+        self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: Surroundings
+    ) -> Wanted:
+        """The servers of declared networks, none of those whose bridge goes away."""
+        part: DnsmasqState | None = self.part(observed)
+        if part is None:
+            return Wanted()
+        from bascule.providers.dnsmasq.want import want
+
+        by_libvirt = "libvirt" in observed.parts
+        return want(site, host, part, wanted, lasting=surroundings.lasting, by_libvirt=by_libvirt)
+
+    def diff(self, before: HostState, after: HostState) -> Iterable[Step]:
+        """Lines of dnsmasq and systemctl, and files."""
+        old, new = self.part(before), self.part(after)
+        if old == new:
+            return ()
+        from bascule.providers.dnsmasq.diff import steps
+
+        return steps(old, new, before)
+
+    def merge(self, change: ThreeWay) -> Merged:
+        """Servers, scripts and units of the networks that the change touched as they were.
+
+        After a restart of the machine, what a unit of the change has made of its network goes as well.
+        """
+        before, wanted, now = map(self.part, (change.before, change.wanted, change.now))
+        servers, unmade = dict(now.servers), []
+        for name in {**before.servers, **wanted.servers}:
+            old, new = before.servers.get(name), wanted.servers.get(name)
+            if old == new:
+                continue
+            servers.pop(name, None)
+            if old is not None:
+                servers[name] = old
+            if change.rebooted and new is not None and new.unit is not None and (old is None or old.unit is None):
+                unmade.append(name)
+        return Merged(part=replace(now, servers=servers, unmade=tuple(unmade)))
+
+    def lasts(self, before: HostState, wanted: HostState) -> bool:
+        """Units do."""
+        return self.files(before) != self.files(wanted)
+
+    def files(self, state: HostState) -> Mapping[str, tuple[str, int]]:
+        """Scripts and units, and the link by which a unit is enabled."""
+        part: DnsmasqState | None = self.part(state)
+        if part is None:
+            return {}
+        found: dict[str, tuple[str, int]] = {}
+        for name, server in part.servers.items():
+            if server.script is not None:
+                found[part.file(name, "sh")] = (server.script, 0o700)
+            if server.unit is not None:
+                found[part.unit_path(name)] = (server.unit, 0o644)
+                link = f"{part.units}/multi-user.target.wants/{part.unit_name(name)}"
+                found[link] = (part.unit_path(name), SYMLINK)
+        return found
+
+    def to_json(self, part: Any) -> Any:
+        """Words and texts."""
+        from msgspec import to_builtins
+
+        return to_builtins(part)
+
+    def from_json(self, data: Any) -> Any:
+        """The same back."""
+        from msgspec import convert
+
+        from bascule.providers.dnsmasq.state import DnsmasqState
+
+        return convert(data, DnsmasqState)
+
+    def effects(self) -> Effects:
+        """Processes by their pid files."""
+        from bascule.providers.dnsmasq.effects import DnsmasqEffects
+
+        return DnsmasqEffects()
+
+
+DNSMASQ = DnsmasqProvider()

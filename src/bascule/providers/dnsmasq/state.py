@@ -1,0 +1,47 @@
+"""The dnsmasq of a host's own virtual networks, and what starts them with the machine, as a value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct, field
+
+UNITS = "/etc/systemd/system"
+
+
+class Server(Struct, frozen=True, kw_only=True):
+    """What belongs to one network: ``arguments`` are the words behind the name of its dnsmasq, None where none runs.
+
+    ``script`` makes bridge and rules again, ``unit`` runs it (and the dnsmasq) when the machine starts; None where
+    there is no such file.
+    """
+
+    arguments: tuple[str, ...] | None = None
+    script: str | None = None
+    unit: str | None = None
+
+
+class DnsmasqState(Struct, frozen=True, kw_only=True):
+    """The servers by the names of their networks.
+
+    ``folder`` has their process ids, leases and scripts, ``units`` those of systemd; ``program`` is dnsmasq's path.
+    ``unmade`` are networks that a unit made when the machine started, and that shall not be.
+    """
+
+    folder: str
+    units: str = UNITS
+    program: str = "/usr/sbin/dnsmasq"
+    servers: Mapping[str, Server] = field(default_factory=dict)
+    unmade: tuple[str, ...] = ()
+
+    def file(self, network: str, suffix: str) -> str:
+        """A file of a network's own: ``pid``, ``leases`` or ``sh``."""
+        return f"{self.folder}/{network}.{suffix}"
+
+    def unit_name(self, network: str) -> str:
+        """How systemd calls what starts a network."""
+        return f"bascule-network-{network}.service"
+
+    def unit_path(self, network: str) -> str:
+        """Where that stands."""
+        return f"{self.units}/{self.unit_name(network)}"

@@ -1,0 +1,58 @@
+"""The servers that a site file's virtual networks want, over those that are there."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from bascule.model.site import Host, Site
+from bascule.model.state import HostState
+from bascule.model.values import bridge_name
+from bascule.plan.virtual_network import Realm, needs_server, realms
+from bascule.providers.dnsmasq.arguments import arguments
+from bascule.providers.dnsmasq.boot import script, unit
+from bascule.providers.dnsmasq.state import DnsmasqState, Server
+from bascule.providers.protocol import Wanted
+
+
+def want(site: Site, host: Host, state: DnsmasqState, wanted: HostState, *, lasting: bool, by_libvirt: bool) -> Wanted:
+    """Each network with its server; one whose bridge goes away loses it.
+
+    ``lasting``: also the units that start them with the machine. ``by_libvirt``: of a network with forwards only its
+    rules are ours, and nothing of the others.
+    """
+    servers, reasons = dict(state.servers), dict[str, str]()
+    own = realms(site, host)
+    for one in own:
+        if not by_libvirt:
+            _set(servers, one.name, _server(one, state, wanted, lasting=lasting))
+            _because(reasons, one.name, f"virtual network {one.name} is declared {one.mode}")
+        elif lasting and one.forwards:
+            again = script(one.name, wanted, rules_only=True)
+            servers[one.name] = Server(script=again, unit=unit(one.name, (), state))
+            _because(reasons, one.name, f"virtual network {one.name} is declared with port forwards")
+    declared = {one.name for one in own if not by_libvirt or (lasting and one.forwards)}
+    for name in state.servers:
+        if name not in declared and bridge_name(name) not in wanted.links:
+            server = state.servers[name]
+            if server.arguments is not None or lasting:
+                del servers[name]
+                _because(reasons, name, f"its bridge {bridge_name(name)} goes away")
+    return Wanted(part=replace(state, servers=servers), reasons=reasons)
+
+
+def _server(one: Realm, state: DnsmasqState, wanted: HostState, *, lasting: bool) -> Server:
+    words = arguments(one, state.folder) if needs_server(one) else None
+    before = state.servers.get(one.name, Server())
+    if not lasting:
+        return replace(before, arguments=words)
+    return Server(arguments=words, script=script(one.name, wanted), unit=unit(one.name, words, state))
+
+
+def _set(servers: dict[str, Server], name: str, server: Server) -> None:
+    servers.pop(name, None)
+    if server != Server():
+        servers[name] = server
+
+
+def _because(reasons: dict[str, str], name: str, words: str) -> None:
+    reasons[f"dnsmasq of {name}"] = reasons[f"start of {name}"] = words

@@ -1,0 +1,69 @@
+"""Files and units of systemd that other providers' steps write; configuration files of the host are persist's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from bascule.model.site import Host, Site
+from bascule.model.state import HostState
+from bascule.plan.change import Command
+from bascule.plan.step import Step
+from bascule.providers.plain import PlainProvider
+from bascule.providers.protocol import Merged, Surroundings, ThreeWay, Wanted
+
+if TYPE_CHECKING:
+    from bascule.providers.effects import Effects
+
+
+class FilesProvider(PlainProvider):
+    """It keeps no part of its own: what a file says belongs to whoever has it written."""
+
+    name: ClassVar[str] = "files"
+    tools: ClassVar[frozenset[str]] = frozenset({"install", "rm", "systemctl"})
+
+    def want(
+        self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: Surroundings
+    ) -> Wanted:
+        """Nothing of its own."""
+        return Wanted()
+
+    def diff(self, before: HostState, after: HostState) -> Iterable[Step]:
+        """Nothing of its own."""
+        return ()
+
+    def merge(self, change: ThreeWay) -> Merged:
+        """Nothing of its own."""
+        return Merged(part=None)
+
+    def to_json(self, part: Any) -> Any:
+        """Nothing of its own."""
+        return None
+
+    def from_json(self, data: Any) -> Any:
+        """Nothing of its own."""
+        return None
+
+    def effects(self) -> Effects:
+        """Files written whole, and systemctl."""
+        from bascule.providers.files.effects import FilesEffects
+
+        return FilesEffects()
+
+
+FILES = FilesProvider()
+
+
+def write(path: str, text: str, *, mode: int = 0o644) -> Command:
+    """A file with its folders, written whole."""
+    return Command("install", ("-D", "-m", f"{mode:04o}", "/dev/stdin", path), text)
+
+
+def remove(*paths: str) -> Command:
+    """Files away; one that is not there is no fault."""
+    return Command("rm", ("-f", *paths))
+
+
+def systemctl(*words: str) -> Command:
+    """A call of systemd's own tool."""
+    return Command("systemctl", words)
