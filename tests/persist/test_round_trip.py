@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from bascule.model.dialects import persistent
 from bascule.persist.config import NetworkConfig
 from bascule.persist.dialect import dialect
-from bascule.persist.gaps import Inexpressible
+from bascule.persist.formats.gaps import Inexpressible
 from tests.persist.configs import configs, recipe
 
 EXAMPLES = 1000 if os.environ.get("BASCULE_SOAK") else 40

@@ -14,7 +14,7 @@ import pytest
 from bascule import workflow
 from bascule.model.dialects import persistent, readable
 from bascule.persist.dialect import dialect
-from bascule.persist.gaps import Inexpressible
+from bascule.persist.formats.gaps import Inexpressible
 from bascule.persist.wanted import wanted_config
 
 SAMPLES = sorted(path for path in (Path(__file__).parent / "samples").iterdir() if path.is_dir())

@@ -14,7 +14,7 @@ from bascule.persist import writer
 from bascule.persist.config import NetworkConfig
 from bascule.persist.dialect import dialect
 from bascule.persist.files import read_tree
-from bascule.persist.gaps import Inexpressible
+from bascule.persist.formats.gaps import Inexpressible
 from bascule.system.disk.files import replace_file
 from tests.persist.configs import bridge, nic, recipe
 

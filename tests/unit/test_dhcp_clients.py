@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from bascule.apply.lease import give_names
-from bascule.model.dhcp import KINDS, Client, Handover
+from bascule.model.dhcp import KINDS, DhcpClient, Handover
 from bascule.model.links import Bridge as BridgeOptions
 from bascule.model.links import Veth
 from bascule.model.moment import Lifetime
@@ -106,25 +106,27 @@ def test_a_lease_changes_its_link() -> None:
     assert again.endswith('interface "br0";\n  fixed-address 10.0.0.5;\n  option dhcp-lease-time 7200;\n}\n')
 
 
-def told(client: Client | None, *, to: IfName | None = BR0, daemon: Client | None = None) -> tuple[list[str], int]:
+def told(
+    client: DhcpClient | None, *, to: IfName | None = BR0, daemon: DhcpClient | None = None
+) -> tuple[list[str], int]:
     move = Move(link=ETH0, to=to, addresses=(LEASED,))
     found = leases([move], [client] if client else [], {ETH0: daemon} if daemon else {})
     return [f"{note.kind}: {note.text}" for note in found.notes], len(found.handovers)
 
 
 def test_what_the_plan_says() -> None:
-    client = Client(kind="dhclient", links=("eth0",), argv=("dhclient", "eth0"), pid=7)
+    client = DhcpClient(kind="dhclient", links=("eth0",), argv=("dhclient", "eth0"), pid=7)
     words = "along: dhclient (process 7) goes on with its lease on br0; here it ends without giving it back"
     assert told(client) == ([words], 1)
     words = (
         "warning: dhclient (process 7) runs on it and would give it an address again: end it, this link becomes a port"
     )
     assert told(client, to=None) == ([words], 0)
-    everywhere = Client(kind="dhcpcd", argv=("dhcpcd:", "[manager]"), pid=8)
+    everywhere = DhcpClient(kind="dhcpcd", argv=("dhcpcd:", "[manager]"), pid=8)
     (text,), count = told(everywhere)
     assert text.startswith("warning: dhcpcd (process 8) was started for all links at once, so it stays")
     assert count == 0
-    networkd = Client(kind="networkd", links=("eth0",), daemon="systemd-networkd")
+    networkd = DhcpClient(kind="networkd", links=("eth0",), daemon="systemd-networkd")
     words = "along: systemd-networkd goes on with the lease of 10.0.0.5 on br0 when it reads the files of this change"
     assert told(None, daemon=networkd) == ([words], 0)
     (text,), count = told(None)
@@ -134,7 +136,7 @@ def test_what_the_plan_says() -> None:
     )
     nobody = leases([Move(link=ETH0, to=BR0, addresses=(LEASED,))], [], {}, sees_all=False)
     assert nobody.notes == (), "an ordinary user does not see who keeps it"
-    elsewhere = Client(kind="dhclient", links=("eth5",), argv=("dhclient", "eth5"), pid=9)
+    elsewhere = DhcpClient(kind="dhclient", links=("eth5",), argv=("dhclient", "eth5"), pid=9)
     assert told(elsewhere)[1] == 0
 
 

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from bascule.apply.checkpoint import Folder
 from bascule.errors import BasculeError, MissingTool
-from bascule.model.dhcp import KINDS, Client, Handover, Start
+from bascule.model.dhcp import KINDS, DhcpClient, Handover, Start
 from bascule.observe.dhcp_clients import dhcp_clients
 from bascule.system.boot import has_systemd
 from bascule.system.disk import durable
@@ -65,7 +65,7 @@ def begin(handovers: Iterable[Handover], folder: Folder, *, patience_s: float) -
         if any(_is(client, one, one.to) for client in running):
             continue
         try:
-            started.append(_Started.start(one, folder))
+            started.append(_StartedClient.start(one, folder))
         except (OSError, BasculeError) as error:
             failed.append(f"{one.kind} on {one.to} could not be started: {error}")
     waiting: list[str] = []
@@ -91,19 +91,19 @@ def give_names(names: Iterable[Names]) -> tuple[str, ...]:
     return tuple(faults)
 
 
-def _is(client: Client, handover: Handover, link: str) -> bool:
+def _is(client: DhcpClient, handover: Handover, link: str) -> bool:
     family = ("-6" in client.argv) == ("-6" in handover.argv)
     return client.kind == handover.kind and family and link in client.links and not client.daemon
 
 
-class _Started(Struct, kw_only=True):
+class _StartedClient(Struct, kw_only=True):
     handover: Handover
     start_: Start
     log: Path
     process: subprocess.Popen[bytes]
 
     @classmethod
-    def start(cls, handover: Handover, folder: Folder) -> _Started:
+    def start(cls, handover: Handover, folder: Folder) -> _StartedClient:
         """Its lease in its place, and off it goes, in a session of its own."""
         start = KINDS[handover.kind].start(handover)
         _carry(start)

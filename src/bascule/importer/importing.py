@@ -157,7 +157,7 @@ def _document(
     sources: Sources,
     networks: dict[str, Any],
     host: dict[str, Any],
-    virtual: libvirt_files.Libvirt,
+    virtual: libvirt_files.LibvirtFiles,
     notes: list[str],
     *,
     as_found: bool,

@@ -21,7 +21,7 @@ READS = (f"{FOLDER}*.xml", f"{NETWORKS}*.xml")
 UNITS = {"b": 1, "bytes": 1, "kib": 2**10, "k": 2**10, "mib": 2**20, "m": 2**20, "gib": 2**30, "g": 2**30}
 
 
-class Libvirt(Struct):
+class LibvirtFiles(Struct):
     """Guests and virtual networks as entries of a site file, by name."""
 
     guests: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -30,9 +30,9 @@ class Libvirt(Struct):
     left: list[Left] = field(default_factory=list)
 
 
-def parse(files: Files, host: str) -> Libvirt:
+def parse(files: Files, host: str) -> LibvirtFiles:
     """The definitions among the files; never raises for what stands in them."""
-    out, left = Libvirt(), Leftovers()
+    out, left = LibvirtFiles(), Leftovers()
     for path in sorted(path for path in files if path.startswith(NETWORKS) and path.endswith(".xml")):
         _each(path, files[path], "network", left, lambda root: _network(root, out))
     inside = (p for p in files if p.startswith(FOLDER) and p.endswith(".xml") and "/" not in p.removeprefix(FOLDER))
@@ -54,7 +54,7 @@ def _each(path: str, text: str, tag: str, left: Leftovers, take: Any) -> None:
         left.add(path, 0, "", str(wrong))
 
 
-def _network(root: ET.Element, out: Libvirt) -> None:
+def _network(root: ET.Element, out: LibvirtFiles) -> None:
     name = parse_label(root.findtext("name", "").strip())
     forward = root.find("forward")
     mode = forward.get("mode", "nat") if forward is not None else "isolated"
@@ -78,7 +78,7 @@ def _network(root: ET.Element, out: Libvirt) -> None:
     out.networks[name] = entry
 
 
-def _domain(root: ET.Element, path: str, host: str, out: Libvirt, left: Leftovers) -> None:
+def _domain(root: ET.Element, path: str, host: str, out: LibvirtFiles, left: Leftovers) -> None:
     name = parse_label(root.findtext("name", "").strip())
     guest: dict[str, Any] = {"host": host}
     memory = root.find("memory")
@@ -96,7 +96,7 @@ def _domain(root: ET.Element, path: str, host: str, out: Libvirt, left: Leftover
     out.guests[name] = guest
 
 
-def _interface(interface: ET.Element, out: Libvirt) -> dict[str, Any]:
+def _interface(interface: ET.Element, out: LibvirtFiles) -> dict[str, Any]:
     kind = interface.get("type", "")
     source = interface.find("source")
     where = source.attrib if source is not None else {}

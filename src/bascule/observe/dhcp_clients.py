@@ -6,7 +6,7 @@ import socket
 from collections.abc import Iterable
 from pathlib import Path
 
-from bascule.model.dhcp import KINDS, Client
+from bascule.model.dhcp import KINDS, DhcpClient
 from bascule.model.values import IfName
 from bascule.system.net.managers import NETWORKD_LEASES, in_first_namespace, networkd_has, networkmanager_links
 from bascule.system.process.programs import Program, programs
@@ -14,7 +14,7 @@ from bascule.system.process.programs import Program, programs
 NM_HELPER = "nm-dhcp-helper"  # the script of a dhclient that NetworkManager has started
 
 
-def dhcp_clients(running: Iterable[Program] | None = None) -> tuple[Client, ...]:
+def dhcp_clients(running: Iterable[Program] | None = None) -> tuple[DhcpClient, ...]:
     """The programs; a helper process of one counts with it."""
     listed = tuple(programs() if running is None else running)
     names = {program.pid: _name(program.argv) for program in listed}
@@ -26,7 +26,7 @@ def dhcp_clients(running: Iterable[Program] | None = None) -> tuple[Client, ...]
         argv = program.argv[1:] if Path(program.argv[0]).name == "busybox" else program.argv
         managed = names.get(program.parent) == "NetworkManager" or any(NM_HELPER in word for word in argv)
         daemon = "NetworkManager" if managed else ""
-        found.append(Client(kind=name, links=KINDS[name].links(argv), argv=argv, pid=program.pid, daemon=daemon))
+        found.append(DhcpClient(kind=name, links=KINDS[name].links(argv), argv=argv, pid=program.pid, daemon=daemon))
     return tuple(found)
 
 
@@ -35,17 +35,17 @@ def _name(argv: tuple[str, ...]) -> str:
     return Path(argv[1]).name if first == "busybox" and len(argv) > 1 else first
 
 
-def daemons_of(links: Iterable[IfName]) -> dict[IfName, Client]:
+def daemons_of(links: Iterable[IfName]) -> dict[IfName, DhcpClient]:
     """The managers that keep the leases of links themselves, for each link that one has."""
     if not in_first_namespace():
         return {}  # they answer for the machine's own links only
     managed = networkmanager_links()
-    found: dict[IfName, Client] = {}
+    found: dict[IfName, DhcpClient] = {}
     for link in links:
         if _has_networkd_lease(link) and networkd_has(link):
-            found[link] = Client(kind="networkd", links=(link,), daemon="systemd-networkd")
+            found[link] = DhcpClient(kind="networkd", links=(link,), daemon="systemd-networkd")
         elif link in managed:
-            found[link] = Client(kind="NetworkManager", links=(link,), daemon="NetworkManager")
+            found[link] = DhcpClient(kind="NetworkManager", links=(link,), daemon="NetworkManager")
     return found
 
 

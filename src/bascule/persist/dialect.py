@@ -5,8 +5,8 @@ parts are imported when they are used:
 
 * ``detect.py``: ``detect(root)`` yields the managers that read such files on a host
 * ``render.py``: ``render(config)`` makes the files, or raises Inexpressible with all that it has no word for
-* ``parse.py``: ``parse(files, hardware)`` says what files mean, and never raises for what stands in them;
-  ``includes(path, text)``, where files name further files, gives their patterns
+* ``parse.py``: ``parse(files, hardware)`` says what files mean, and never raises for what stands in them
+* ``includes.py``, where files name further files: ``includes(path, text)`` gives their patterns
 * ``takeover.py``: ``TAKEOVER``, how its manager takes over links that a change has made already
 """
 
@@ -61,7 +61,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     @property
     def includes(self) -> Callable[[str, str], list[str]] | None:
         """Gives the patterns of the files that a file (its path, its text) includes; None where no file does."""
-        return cast("Callable[[str, str], list[str]] | None", self._function("parse", "includes"))
+        return cast("Callable[[str, str], list[str]] | None", self._function("includes", "includes"))
 
     @property
     def takeover(self) -> Takeover:

@@ -12,7 +12,7 @@ from bascule.system.disk.files import find_below, read_below
 FILES_MAX = 50_000  # one host with 10,000 bridges has 30,000
 
 
-class Tree(Struct, frozen=True):
+class FileTree(Struct, frozen=True):
     """The files by their path without leading slash, and those that could not be read, each with the reason."""
 
     files: dict[str, str]
@@ -21,7 +21,7 @@ class Tree(Struct, frozen=True):
 
 def read_tree(
     root: str | Path, patterns: Iterable[str], includes: Callable[[str, str], list[str]] | None = None
-) -> Tree:
+) -> FileTree:
     """All files below ``root`` that fit the patterns, and those that they include.
 
     ``includes`` gives the patterns of the files that a file (its path, its text) includes. Symbolic links are
@@ -53,4 +53,4 @@ def read_tree(
                 if includes is not None:
                     following += includes(path, files[path])
         waiting = following
-    return Tree(files, tuple(sorted(skipped.items())))
+    return FileTree(files, tuple(sorted(skipped.items())))

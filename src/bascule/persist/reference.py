@@ -14,7 +14,7 @@ from bascule.model.state import PortVlans
 from bascule.model.values import IfName, Mac
 from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.dialect import dialect, dialects
-from bascule.persist.gaps import Inexpressible
+from bascule.persist.formats.gaps import Inexpressible
 
 HEAD = """\
 <!-- Made by `python -m bascule.persist.reference`; a test fails when it is stale. -->

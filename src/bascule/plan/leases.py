@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
-from bascule.model.dhcp import Client, Handover
+from bascule.model.dhcp import DhcpClient, Handover
 from bascule.model.site import Host
 from bascule.model.state import Address, HostState
 from bascule.model.values import IfName
@@ -66,8 +66,8 @@ def _heir(name: IfName, gone: Iterable[Address], wanted: HostState) -> IfName | 
 
 def leases(
     moved: Iterable[Move],
-    clients: Iterable[Client],
-    daemons: Mapping[IfName, Client],
+    clients: Iterable[DhcpClient],
+    daemons: Mapping[IfName, DhcpClient],
     names: Iterable[Names] = (),
     *,
     sees_all: bool = True,
@@ -97,7 +97,7 @@ def leases(
     return Leases(handovers=tuple(handovers), names=going, notes=tuple(notes))
 
 
-def _handover(client: Client, move: Move) -> Handover | None:
+def _handover(client: DhcpClient, move: Move) -> Handover | None:
     if move.to is None or client.daemon or not client.links:
         return None
     own = [a for a in move.addresses if (":" in a.ip) == ("-6" in client.argv)]
@@ -111,7 +111,7 @@ def _handover(client: Client, move: Move) -> Handover | None:
     )
 
 
-def _told(client: Client, move: Move, handover: Handover | None) -> Note:
+def _told(client: DhcpClient, move: Move, handover: Handover | None) -> Note:
     which = next((a.ip.partition("/")[0] for a in move.addresses if a.dynamic), "its address")
     if handover is not None:
         words = f"{client.name} goes on with its lease on {handover.to}; here it ends without giving it back"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bascule.model.dhcp import dhclient, dhcpcd, udhcpc
-from bascule.model.dhcp.client import Client, Handover, Kind, Start
+from bascule.model.dhcp.client import ClientKind, DhcpClient, Handover, Start
 from bascule.model.dhcp.identity import ClientId
 
-KINDS: Mapping[str, Kind] = {kind.NAME: kind for kind in (dhclient, dhcpcd, udhcpc)}
+KINDS: Mapping[str, ClientKind] = {kind.NAME: kind for kind in (dhclient, dhcpcd, udhcpc)}
 
-__all__ = ["KINDS", "Client", "ClientId", "Handover", "Kind", "Start"]
+__all__ = ["KINDS", "ClientId", "ClientKind", "DhcpClient", "Handover", "Start"]

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from bascule.model.values import IfName
 
 
-class Client(Struct, frozen=True, kw_only=True):
+class DhcpClient(Struct, frozen=True, kw_only=True):
     """A program that keeps leases. ``links`` is empty where it looks after all of them.
 
     ``daemon`` names the one that does it itself or has started the program: it is told by its files, never moved.
@@ -66,7 +66,7 @@ class Start(Struct, frozen=True, kw_only=True):
     seconds: Callable[[bytes], int | None] | None = None
 
 
-class Kind(Protocol):
+class ClientKind(Protocol):
     """What a client's command line and files look like."""
 
     NAME: str

@@ -25,7 +25,7 @@ def links(argv: Sequence[str]) -> tuple[str, ...]:
 
 
 def pid_files(argv: Sequence[str]) -> tuple[str, ...]:
-    """As its command line says, or the default."""
+    """Those that its command line names, or the default one."""
     named = tuple(path for option, path in pairwise(argv) if option == "-pf")
     return named or (f"/run/dhclient{'6' if '-6' in argv else ''}.pid",)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bascule.model.values import parse_mac
-from bascule.persist.builder import Builder
 from bascule.persist.config import LinkConfig, NetworkConfig
+from bascule.persist.formats.builder import Builder
 from bascule.persist.formats.ini import read, write
 from bascule.persist.parsed import Files
 

@@ -5,16 +5,27 @@ from __future__ import annotations
 from bascule.persist.dialect import Dialect
 from bascule.persist.formats import NETWORK_MANAGER_CONF
 
-_FOLDER = "etc/sysconfig/network-scripts"
+FOLDER = "etc/sysconfig/network-scripts"
+
+SKIPPED = (  # what the scripts themselves pass over (network-functions, `get_config_by_…`)
+    "~",
+    ".bak",
+    ".old",
+    ".orig",
+    ".rpmnew",
+    ".rpmorig",
+    ".rpmsave",
+    ".swp",
+)
 
 DIALECT = Dialect(
     name="ifcfg",
     reads=(
         "etc/sysconfig/network",
-        *(f"{_FOLDER}/{stem}-*" for stem in ("ifcfg", "route", "route6", "rule", "rule6")),
+        *(f"{FOLDER}/{stem}-*" for stem in ("ifcfg", "route", "route6", "rule", "rule6")),
         *NETWORK_MANAGER_CONF,
     ),
-    own=(f"{_FOLDER}/ifcfg-[!l]*", f"{_FOLDER}/ifcfg-l[!o]*"),
+    own=(f"{FOLDER}/ifcfg-[!l]*", f"{FOLDER}/ifcfg-l[!o]*"),
     files="`/etc/sysconfig/network-scripts/ifcfg-*`, `route-*`",
     readers="RHEL 5–8: network-scripts, NetworkManager",
     notes="`IPV6INIT=no` keeps the scripts away from IPv6; the kernel still makes its link-local address.",

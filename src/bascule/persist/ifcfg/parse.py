@@ -7,10 +7,10 @@ from ipaddress import ip_address, ip_interface
 from typing import Any
 
 from bascule.model.values import IfName, Mac, parse_ifname, parse_mac, parse_vid
-from bascule.persist.builder import Builder, Draft
 from bascule.persist.config import Ipv6, StaticRoute
 from bascule.persist.formats import sysfs
 from bascule.persist.formats.bonding import parse_bond_option
+from bascule.persist.formats.builder import Builder, LinkDraft
 from bascule.persist.formats.shell import Assignment, assignments
 from bascule.persist.formats.values import (
     default_of,
@@ -19,27 +19,15 @@ from bascule.persist.formats.values import (
     parse_ip,
     parse_mtu,
     parse_number,
-    parse_prefix,
-    parse_route_words,
     ticks,
     words,
 )
+from bascule.persist.ifcfg import FOLDER, SKIPPED
+from bascule.persist.ifcfg.routes import classful, read_routes
 from bascule.persist.keyfile import nmconf
 from bascule.persist.parsed import Files, Hardware, Parsed
 
-FOLDER = "etc/sysconfig/network-scripts"
 GLOBAL = "etc/sysconfig/network"
-
-SKIPPED = (  # what the scripts themselves pass over (network-functions, `get_config_by_…`)
-    "~",
-    ".bak",
-    ".old",
-    ".orig",
-    ".rpmnew",
-    ".rpmorig",
-    ".rpmsave",
-    ".swp",
-)
 
 TYPES = {"ethernet": "", "bridge": "bridge", "bond": "bond", "vlan": "vlan"}
 
@@ -68,9 +56,9 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
         if suffix.endswith(SKIPPED):
             builder.left.add(path, 0, "", "passed over, as the scripts do with such a name")
         elif suffix != "lo":
-            _Reader(builder, path, suffix, names, settings).read(files[path])
+            _IfcfgFile(builder, path, suffix, names, settings).read(files[path])
     for path in sorted(path for path in files if re.match(rf"{FOLDER}/(route|rule)6?-", path)):
-        _route_file(path, files[path], builder)
+        read_routes(path, files[path], builder)
     _implied(builder)
     for assignment, device in gateways:
         _global_gateway(assignment, device, builder)
@@ -108,7 +96,7 @@ def _global_gateway(assignment: Assignment, device: str, builder: Builder) -> No
     builder.left.add(GLOBAL, assignment.line, f"{assignment.key}={assignment.value}", "no link has it in its subnet")
 
 
-class _Reader:
+class _IfcfgFile:
     """One ifcfg file."""
 
     def __init__(
@@ -187,7 +175,7 @@ class _Reader:
                 return None
         return TYPES.get(text, "")
 
-    def _master(self, draft: Draft) -> None:
+    def _master(self, draft: LinkDraft) -> None:
         bridge, bond = self.value("BRIDGE"), self.value("MASTER")
         for key, master in (("BRIDGE", bridge), ("MASTER", bond)):
             if master and not (key == "MASTER" and bridge):
@@ -196,7 +184,7 @@ class _Reader:
             elif master:
                 self.leave(key, f"it is a port of {bridge} as well")
 
-    def _options(self, draft: Draft) -> None:
+    def _options(self, draft: LinkDraft) -> None:
         if draft.kind == "bridge":
             for key, field, parse in (
                 ("STP", "stp_state", lambda text: int(parse_bool(text))),
@@ -236,7 +224,7 @@ class _Reader:
                 continue
             into[fields[name]] = bool(number) if fields is sysfs.PORT_FIELD and fields[name] in flags else number
 
-    def _vlan(self, draft: Draft) -> None:
+    def _vlan(self, draft: LinkDraft) -> None:
         dotted = re.fullmatch(r"(.+)\.([0-9]{1,4})", draft.name)
         worded = re.fullmatch(r"vlan([0-9]{1,4})", draft.name)
         parent = self.value("PHYSDEV") or (dotted[1] if dotted else "")
@@ -247,13 +235,13 @@ class _Reader:
         except ValueError as wrong:
             self.builder.left.add(self.path, draft.line, draft.name, str(wrong))
 
-    def _addresses(self, draft: Draft) -> None:
+    def _addresses(self, draft: LinkDraft) -> None:
         numbers = {m[2] for key in self.found if (m := _NUMBERED.fullmatch(key)) and m[1] == "IPADDR"}
         for suffix in sorted(numbers, key=lambda text: int(text) if text else -1):
             key = f"IPADDR{suffix}"
             if not self.value(key):
                 continue
-            prefix = self.value(f"PREFIX{suffix}") or self.value(f"NETMASK{suffix}") or _classful(self.value(key))
+            prefix = self.value(f"PREFIX{suffix}") or self.value(f"NETMASK{suffix}") or classful(self.value(key))
             address = self.take(key, lambda text, prefix=prefix: parse_address(text, prefix))
             if address is not None:
                 draft.addresses.append(address)
@@ -264,7 +252,7 @@ class _Reader:
                 if gateway is not None:
                     draft.routes.append(StaticRoute(dst=default_of(gateway), gateway=gateway))
 
-    def _ip(self, draft: Draft) -> None:
+    def _ip(self, draft: LinkDraft) -> None:
         proto = self.value("BOOTPROTO").lower()
         if proto in {"dhcp", "bootp"}:
             draft.dhcp4 = True
@@ -287,7 +275,7 @@ class _Reader:
                     self.leave(key, "what to take of a lease is not taken over")
         self._ip6(draft)
 
-    def _ip6(self, draft: Draft) -> None:
+    def _ip6(self, draft: LinkDraft) -> None:
         init = self.take("IPV6INIT", parse_bool)
         if not init or self.settings.get("NETWORKING_IPV6", "yes").lower() == "no":
             for key in ("IPV6ADDR", "IPV6ADDR_SECONDARIES", "IPV6_DEFAULTGW"):
@@ -327,70 +315,6 @@ def _six(address: str) -> str:
     if ":" not in address:
         raise ValueError(f"'{address}' is not an IPv6 address")
     return address
-
-
-def _classful(address: str) -> str | None:
-    """Without NETMASK and PREFIX the scripts take the class's own (ipcalc --netmask)."""
-    first = address.partition(".")[0]
-    if not (first.isascii() and first.isdigit() and len(first) < 4):
-        return None
-    return "8" if int(first) < 128 else "16" if int(first) < 192 else "24"
-
-
-def _route_file(path: str, text: str, builder: Builder) -> None:
-    kind, _, name = path.removeprefix(f"{FOLDER}/").partition("-")
-    left = builder.left
-    if name.endswith(SKIPPED):
-        left.add(path, 0, "", "passed over, as the scripts do with such a name")
-        return
-    if kind.startswith("rule"):
-        left.add(path, 0, "", "policy routing rules are not taken")
-        return
-    try:
-        draft = builder.draft(name, path, 0)
-    except ValueError as wrong:
-        left.add(path, 0, name, str(wrong))
-        return
-    if re.search(r"^\s*ADDRESS[0-9]+=", text, re.MULTILINE):
-        _old_routes(path, text, draft, builder)
-        return
-    for number, line in enumerate(text.split("\n"), 1):
-        route_words = line.partition("#")[0].split()
-        if not route_words:
-            continue
-        try:
-            route, dev = parse_route_words(route_words, ipv6=kind == "route6")
-        except ValueError as wrong:
-            left.add(path, number, line, str(wrong))
-            continue
-        if dev and dev != name:
-            left.add(path, number, line, f"a route on {dev} in the file of {name}")
-        else:
-            draft.routes.append(route)
-
-
-def _old_routes(path: str, text: str, draft: Draft, builder: Builder) -> None:
-    """``ADDRESS0= NETMASK0= GATEWAY0=``, the way of RHEL 3 and of the desktop tool."""
-    found = {a.key: a for a in assignments(path, text, builder.left)}
-    used: set[str] = set()
-    for key, assignment in found.items():
-        if not (match := re.fullmatch(r"ADDRESS([0-9]+)", key)):
-            continue
-        mask, gateway, metric = (found.get(f"{word}{match[1]}") for word in ("NETMASK", "GATEWAY", "METRIC"))
-        used |= {key, *(a.key for a in (mask, gateway, metric) if a)}
-        try:
-            draft.routes.append(
-                StaticRoute(
-                    dst=parse_prefix(assignment.value, mask.value if mask else _classful(assignment.value)),
-                    gateway=parse_ip(gateway.value) if gateway else "",
-                    metric=parse_number(metric.value) if metric else 0,
-                )
-            )
-        except ValueError as wrong:
-            builder.left.add(path, assignment.line, f"{key}={assignment.value}", str(wrong))
-    for key, assignment in found.items():
-        if key not in used:
-            builder.left.add(path, assignment.line, f"{key}={assignment.value}", "not taken")
 
 
 def _implied(builder: Builder) -> None:

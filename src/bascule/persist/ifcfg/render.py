@@ -11,10 +11,10 @@ import re
 from bascule.model.links import Bond, Bridge, Dummy, Vlan
 from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig, by_family
 from bascule.persist.formats import sysfs
+from bascule.persist.formats.gaps import Gaps
 from bascule.persist.formats.shell import assign
 from bascule.persist.formats.values import route_words, seconds
-from bascule.persist.gaps import Gaps
-from bascule.persist.ifcfg.parse import FOLDER, SKIPPED
+from bascule.persist.ifcfg import FOLDER, SKIPPED
 from bascule.persist.keyfile import nmconf
 
 NAME = "ifcfg"

@@ -10,8 +10,8 @@ from bascule.model.links import Bridge, BridgePort, LinkOptions
 from bascule.model.state import PortVlans
 from bascule.model.structs import defaults_of
 from bascule.model.values import parse_vid
-from bascule.persist.builder import Builder, Draft
 from bascule.persist.config import StaticRoute
+from bascule.persist.formats.builder import Builder, LinkDraft
 from bascule.persist.formats.values import (
     default_of,
     parse_address,
@@ -31,7 +31,7 @@ _NOTHING = re.compile(
 )
 
 
-def hook(builder: Builder, draft: Draft, file: str, line: int, option: str, text: str) -> None:
+def hook(builder: Builder, draft: LinkDraft, file: str, line: int, option: str, text: str) -> None:
     """One command line; what is not understood is left over."""
     command = re.sub(r"\$\{?IFACE\}?|--", lambda m: draft.name if m[0] != "--" else "", text)
     command = re.sub(r"\s*\|\|\s*(true|:)\s*$", "", command)
@@ -44,7 +44,7 @@ def hook(builder: Builder, draft: Draft, file: str, line: int, option: str, text
             return
 
 
-def _understood(builder: Builder, draft: Draft, part: str, file: str, line: int, *, is_down: bool) -> bool:
+def _understood(builder: Builder, draft: LinkDraft, part: str, file: str, line: int, *, is_down: bool) -> bool:
     part = re.sub(r"\s+", " ", re.sub(r"^(/usr)?/s?bin/", "", part)).strip()
     if _NOTHING.fullmatch(part):
         return True
@@ -64,7 +64,7 @@ def _understood(builder: Builder, draft: Draft, part: str, file: str, line: int,
     return False
 
 
-def _ip(builder: Builder, draft: Draft, rest: list[str], file: str, line: int) -> bool:
+def _ip(builder: Builder, draft: LinkDraft, rest: list[str], file: str, line: int) -> bool:
     ipv6 = rest[:1] == ["-6"]
     if rest[:1] in (["-6"], ["-4"]):
         rest = rest[1:]

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
-from typing import Any
 
 from msgspec import Struct, field
 
 from bascule.model.state import PortVlans
-from bascule.model.values import parse_ifname, parse_mac, parse_vid
-from bascule.persist.builder import Builder, Draft
-from bascule.persist.config import Ipv6, StaticRoute
+from bascule.model.values import parse_ifname, parse_vid
+from bascule.persist.config import Ipv6
 from bascule.persist.formats import linkfile
 from bascule.persist.formats.bonding import parse_bond_option
+from bascule.persist.formats.builder import Builder, LinkDraft
 from bascule.persist.formats.values import (
-    default_of,
     parse_address,
-    parse_bool,
-    parse_ip,
-    parse_mtu,
     parse_number,
     ticks,
     words,
 )
 from bascule.persist.ifupdown import MAIN
 from bascule.persist.ifupdown.hooks import hook, vlan_range
+from bascule.persist.ifupdown.includes import Line, absolute, logical_lines, option_name
+from bascule.persist.ifupdown.words import BRIDGE, SIMPLE, patterns
 from bascule.persist.parsed import Files, Hardware, Parsed
 
 FOLDER = "etc/network/interfaces.d/"
@@ -37,6 +33,7 @@ SECONDS = {  # option: field of a bridge, both counted in time
     "bridge-maxage": "max_age",
     "bridge-ageing": "ageing_time",
 }
+ODD_TYPES = words("ovs-type ovs_type wpa-ssid type")
 HOOKS = words("up post-up pre-up down pre-down post-down")
 SILENT = words(
     """
@@ -49,27 +46,20 @@ SILENT = words(
 _RUN_PARTS = re.compile(r"[A-Za-z0-9_.-]+")  # names that source-directory takes
 
 
-class _Line(Struct):
-    file: str
-    number: int
-    words: list[str]
-    text: str
-
-
 class _Stanza(Struct):
     """``iface NAME FAMILY METHOD`` and its options."""
 
     name: str
     family: str
     method: str
-    head: _Line
-    options: list[_Line] = field(default_factory=list)
+    head: Line
+    options: list[Line] = field(default_factory=list)
 
 
 def parse(files: Files, hardware: Hardware | None = None) -> Parsed:  # noqa: ARG001  # every dialect has this shape
     """The meaning of the files."""
     builder = Builder()
-    reader = _Reader(builder, files)
+    reader = _InterfacesFiles(builder, files)
     if MAIN in files:
         reader.file(MAIN, ())
     for path in sorted(files):
@@ -80,43 +70,7 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:  # noqa: AR
     return builder.finish()
 
 
-def includes(path: str, text: str) -> list[str]:
-    """The patterns of the files that a file includes, without leading slash; for those who fetch files."""
-    found = []
-    for _, line in _logical(text):
-        parts = line.split()
-        if len(parts) > 1 and parts[0] in {"source", "source-directory"}:
-            found += [_absolute(part, path) + ("/*" * (parts[0] == "source-directory")) for part in parts[1:]]
-    return found
-
-
-def _absolute(pattern: str, path: str) -> str:
-    """A relative name is looked for beside the file that names it."""
-    if pattern.startswith("/"):
-        return pattern.lstrip("/").rstrip("/")
-    return f"{path.rpartition('/')[0]}/{pattern}".rstrip("/")
-
-
-def _logical(text: str) -> Iterator[tuple[int, str]]:
-    """Lines without comments, continued ones joined."""
-    pending, started = "", 0
-    for number, raw in enumerate(text.split("\n"), 1):
-        line = raw.rstrip("\r")
-        if not pending:
-            started = number
-            if line.lstrip().startswith("#"):
-                continue
-        if line.endswith("\\") and len(pending) < 65536:
-            pending += line[:-1] + " "
-            continue
-        joined, pending = (pending + line).strip(), ""
-        if joined:
-            yield started, joined
-    if pending.strip():
-        yield started, pending.strip()
-
-
-class _Reader:
+class _InterfacesFiles:
     """All files that the first one leads to."""
 
     def __init__(self, builder: Builder, files: Files) -> None:
@@ -129,7 +83,7 @@ class _Reader:
         self.vids: dict[str, list[PortVlans]] = {}
         self.pvids: dict[str, int] = {}
 
-    def leave(self, line: _Line, why: str) -> None:
+    def leave(self, line: Line, why: str) -> None:
         self.builder.left.add(line.file, line.number, line.text, why)
 
     def file(self, path: str, chain: tuple[str, ...]) -> None:
@@ -139,8 +93,8 @@ class _Reader:
         self.seen.add(path)
         self.current = None
         ignoring = False
-        for number, text in _logical(self.files[path]):
-            line = _Line(path, number, text.split(), text)
+        for number, text in logical_lines(self.files[path]):
+            line = Line(path, number, text.split(), text)
             first = line.words[0]
             if first in {"source", "source-directory"}:
                 self._source(line, (*chain, path))
@@ -160,9 +114,9 @@ class _Reader:
             elif not ignoring:
                 self.leave(line, "outside of a stanza")
 
-    def _source(self, line: _Line, chain: tuple[str, ...]) -> None:
+    def _source(self, line: Line, chain: tuple[str, ...]) -> None:
         for pattern in line.words[1:]:
-            wanted = _absolute(pattern, line.file)
+            wanted = absolute(pattern, line.file)
             directory = line.words[0] == "source-directory"
             if directory:
                 wanted += "/*"
@@ -186,14 +140,14 @@ class _Reader:
                     line, "there is no such file" if not directory else "there is no such folder, or it is empty"
                 )
 
-    def _auto(self, line: _Line) -> None:
+    def _auto(self, line: Line) -> None:
         for name in line.words[1:]:
             if set(name) & set("*?[/="):
                 self.leave(line, "patterns are not taken")
             elif line.words[0] in {"auto", "allow-auto", "allow-hotplug"}:
                 self.autos.add(name)
 
-    def _iface(self, line: _Line) -> bool:
+    def _iface(self, line: Line) -> bool:
         """Whether a stanza was opened."""
         name, family, method = ([*line.words[1:], "", "", ""])[:3]
         family, method = family or "inet", method or "manual"
@@ -217,7 +171,8 @@ class _Reader:
         """From stanzas to links."""
         for stanza in [*self.stanzas]:
             odd = next(
-                (line for line in stanza.options if _key(line) in {"ovs-type", "ovs_type", "wpa-ssid", "type"}), None
+                (line for line in stanza.options if option_name(line) in ODD_TYPES),
+                None,
             )
             if odd is not None:
                 self.leave(odd, f"such a link is not taken: {stanza.name} is left out")
@@ -238,9 +193,9 @@ class _Reader:
                 self._stanza(draft_or_none, stanza)
         self._vlans()
 
-    def _kind(self, draft: Draft, stanza: _Stanza) -> None:
+    def _kind(self, draft: LinkDraft, stanza: _Stanza) -> None:
         """What a link is follows from the options that it has; a VLAN may follow from its name alone."""
-        keys = {_key(line): line for line in stanza.options}
+        keys = {option_name(line): line for line in stanza.options}
         if "bridge-ports" in keys:
             draft.kind = "bridge"
         elif (
@@ -272,27 +227,27 @@ class _Reader:
             except ValueError as wrong:
                 self.leave(stanza.head, str(wrong))
 
-    def _stanza(self, draft: Draft, stanza: _Stanza) -> None:
+    def _stanza(self, draft: LinkDraft, stanza: _Stanza) -> None:
         if stanza.method == "dhcp" and stanza.family == "inet":
             draft.dhcp4 = True
         elif stanza.family == "inet6":
-            keys = {_key(line): line.words[-1] for line in stanza.options}
+            keys = {option_name(line): line.words[-1] for line in stanza.options}
             listens = keys.get("accept_ra", "0") not in {"0", "off"} or keys.get("autoconf", "0") == "1"
             mode = {"auto": Ipv6.AUTO, "dhcp": Ipv6.DHCP}.get(stanza.method, Ipv6.AUTO if listens else Ipv6.LINK_LOCAL)
             order = [Ipv6.OFF, Ipv6.LINK_LOCAL, Ipv6.AUTO, Ipv6.DHCP]
             draft.ipv6 = max(draft.ipv6, mode, key=order.index)
         netmask = next(
-            (line.words[1] for line in stanza.options if _key(line) == "netmask" and len(line.words) > 1), None
+            (line.words[1] for line in stanza.options if option_name(line) == "netmask" and len(line.words) > 1), None
         )
         for line in stanza.options:
-            key, text = _key(line), " ".join(line.words[1:])
+            key, text = option_name(line), " ".join(line.words[1:])
             try:
                 self._option(draft, stanza, key, text, line, netmask)
             except ValueError as wrong:
                 self.leave(line, str(wrong))
 
-    def _option(self, draft: Draft, stanza: _Stanza, key: str, text: str, line: _Line, netmask: str | None) -> None:
-        simple = _SIMPLE.get(key)
+    def _option(self, draft: LinkDraft, stanza: _Stanza, key: str, text: str, line: Line, netmask: str | None) -> None:
+        simple = SIMPLE.get(key)
         if key in HOOKS:
             hook(self.builder, draft, line.file, line.number, key, text)
         elif simple is not None:
@@ -300,29 +255,29 @@ class _Reader:
         elif key == "address":
             if stanza.method not in {"static", "manual"}:
                 raise ValueError(f"the method is {stanza.method}")
-            draft.addresses.append(parse_address(text, netmask or _default_mask(text)))
+            draft.addresses.append(parse_address(text, netmask or ("64" if ":" in text else None)))
         elif key in {"bridge-ports", "bond-slaves", "slaves"}:
             self._ports(draft, key, line)
         elif key == "bond-master":
             self.builder.enslave(draft.name, text, line.file, line.number)
         elif key in SECONDS and draft.kind == "bridge":
             draft.options[SECONDS[key]] = ticks(text)
-        elif key in _BRIDGE and draft.kind == "bridge":
-            field_name, parse = _BRIDGE[key]
+        elif key in BRIDGE and draft.kind == "bridge":
+            field_name, parse = BRIDGE[key]
             draft.options[field_name] = parse(text)
         elif key in {"bridge-pathcosts", "bridge-portprios", "bridge-pathcost", "bridge-portprio"}:
             self._per_port(key, line)
         elif key in {"bridge-vids", "bridge-access", "bridge-pvid"}:
             self._vlan_words(draft, key, line)
         elif key == "bridge-ports-condone-regex":
-            self.builder.unmanaged += _patterns(text)
+            self.builder.unmanaged += patterns(text)
         elif key.startswith("bond-") and key not in SILENT:
             name, value = parse_bond_option(key.removeprefix("bond-"), text)
             draft.options[name] = value
         elif key not in SILENT and key not in {"netmask", "accept_ra"}:
             raise ValueError("not taken")
 
-    def _ports(self, draft: Draft, key: str, line: _Line) -> None:
+    def _ports(self, draft: LinkDraft, key: str, line: Line) -> None:
         names = line.words[1:]
         regex = names[:1] == ["regex"] or names[:1] == ["all"] or names[:1] == ["glob"]
         if regex:
@@ -331,7 +286,7 @@ class _Reader:
             if name != "none":
                 self.builder.enslave(name, draft.name, line.file, line.number)
 
-    def _per_port(self, key: str, line: _Line) -> None:
+    def _per_port(self, key: str, line: Line) -> None:
         """``bridge-pathcosts eth4=100 eth5=4`` of ifupdown2, ``bridge_pathcost eth4 100`` of bridge-utils."""
         field_name = "cost" if "pathcost" in key else "priority"
         given = line.words[1:]
@@ -340,7 +295,7 @@ class _Reader:
             value = parse_number(number, 0, 65535)
             self.builder.draft(port, line.file, line.number).port[field_name] = value
 
-    def _vlan_words(self, draft: Draft, key: str, line: _Line) -> None:
+    def _vlan_words(self, draft: LinkDraft, key: str, line: Line) -> None:
         if key == "bridge-vids":
             self.vids.setdefault(draft.name, []).extend(vlan_range(word, set()) for word in line.words[1:])
         elif key == "bridge-access":
@@ -365,80 +320,3 @@ class _Reader:
             elif ranges or draft.name in self.pvids:
                 draft.vlans += [PortVlans(first=pvid, last=pvid, pvid=True, untagged=True)]
                 draft.vlans += [vlan for vlan in ranges if not (vlan.first == vlan.last == pvid)]
-
-
-def _key(line: _Line) -> str:
-    """Ifupdown takes ``bridge_ports`` for ``bridge-ports``."""
-    key = line.words[0]
-    return key.replace("_", "-") if key.startswith(("bridge_", "bond_", "vlan_", "dns_")) else key
-
-
-def _default_mask(text: str) -> str | None:
-    return "64" if ":" in text else None
-
-
-def _patterns(regex: str) -> list[str]:
-    """``^(tap.*|vnet.*)$`` back to names. Raises ValueError for any other expression."""
-    inner = re.fullmatch(r"\^\((.*)\)\$", regex)
-    parts = (inner[1] if inner else regex).split("|")
-    found = []
-    for part in parts:
-        name = part.removesuffix(".*").replace("[.]", r"\.")
-        plain = re.sub(r"\\(.)", r"\1", name)
-        if not re.fullmatch(r"(?:[A-Za-z0-9_~-]|\\.)+", name):
-            raise ValueError("only a list of names and beginnings of names is taken")
-        found.append(plain + "*" * part.endswith(".*"))
-    return found
-
-
-def _set(name: str, parse: Callable[[str], Any]) -> Callable[[Draft, str], None]:
-    def put(draft: Draft, text: str) -> None:
-        setattr(draft, name, parse(text))
-
-    return put
-
-
-def _gateway(draft: Draft, text: str) -> None:
-    gateway = parse_ip(text)
-    draft.routes.append(StaticRoute(dst=default_of(gateway), gateway=gateway))
-
-
-def _servers(draft: Draft, text: str) -> None:
-    draft.dns += [parse_ip(word) for word in text.split()]
-
-
-def _domains(draft: Draft, text: str) -> None:
-    draft.search += text.split()
-
-
-def _protocol(draft: Draft, text: str) -> None:
-    known = {"802.1q": "802.1Q", "802.1ad": "802.1ad"}
-    if text.lower() not in known:
-        raise ValueError(f"'{text}' is neither 802.1q nor 802.1ad")
-    draft.options["protocol"] = known[text.lower()]
-
-
-_SIMPLE: dict[str, Callable[[Draft, str], None]] = {
-    "hwaddress": _set("mac", lambda text: parse_mac(text.removeprefix("ether").strip())),
-    "bridge-hw": _set("mac", parse_mac),
-    "mtu": _set("mtu", parse_mtu),
-    "gateway": _gateway,
-    "dns-nameservers": _servers,
-    "dns-nameserver": _servers,
-    "dns-search": _domains,
-    "dns-domain": _domains,
-    "vlan-protocol": _protocol,
-}
-
-
-def _flag(text: str) -> int:
-    return int(parse_bool(text))
-
-
-_BRIDGE: dict[str, tuple[str, Callable[[str], int]]] = {
-    "bridge-stp": ("stp_state", _flag),
-    "bridge-bridgeprio": ("priority", lambda text: parse_number(text, 0, 65535)),
-    "bridge-vlan-aware": ("vlan_filtering", _flag),
-    "bridge-mcsnoop": ("mcast_snooping", _flag),
-    "bridge-mcquerier": ("mcast_querier", _flag),
-}

@@ -11,8 +11,8 @@ from bascule.model.links import Bond, Bridge, Dummy, Vlan
 from bascule.model.values import IfName
 from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig
 from bascule.persist.formats import linkfile
+from bascule.persist.formats.gaps import Gaps
 from bascule.persist.formats.values import route_words, seconds
-from bascule.persist.gaps import Gaps
 from bascule.persist.ifupdown import MAIN, SCAFFOLD
 from bascule.persist.ifupdown.parse import SECONDS
 

@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from bascule.model.dhcp.identity import ClientId
 from bascule.model.state import PortVlans
 from bascule.model.values import IfName, Mac, parse_mac, parse_vid
-from bascule.persist.builder import Builder, Draft
 from bascule.persist.config import Ipv6, StaticRoute
 from bascule.persist.formats import ini, linkfile
 from bascule.persist.formats.bonding import parse_bond_option
+from bascule.persist.formats.builder import Builder, LinkDraft
 from bascule.persist.formats.ini import Section
 from bascule.persist.formats.values import (
     default_of,
@@ -70,7 +70,7 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
         if link:
             called |= {key: link for key in (connection.get("uuid"), connection.get("id")) if key}
     for path, sections in profiles:
-        _Reader(builder, path, sections, called, names).read()
+        _Profile(builder, path, sections, called, names).read()
     linkfile.parse(files, builder)
     builder.unmanaged += nmconf.parse(files, builder.left)
     return builder.finish()
@@ -85,7 +85,7 @@ def _merged(path: str, text: str, builder: Builder) -> dict[str, Section]:
     return found
 
 
-class _Reader:
+class _Profile:
     """One profile."""
 
     def __init__(
@@ -165,7 +165,7 @@ class _Reader:
             draft.ipv6 = Ipv6.AUTO
         self._rest()
 
-    def _master(self, draft: Draft) -> None:
+    def _master(self, draft: LinkDraft) -> None:
         for key in ("master", "controller"):
             master = self.value("connection", key)
             if master:
@@ -176,7 +176,7 @@ class _Reader:
                 self.leave("connection", key, "such a port is not taken")
                 draft.master = None
 
-    def _own(self, draft: Draft) -> None:
+    def _own(self, draft: LinkDraft) -> None:
         if draft.kind == "bridge":
             self._bridge(draft)
         elif draft.kind == "bond":
@@ -191,7 +191,7 @@ class _Reader:
             if protocol:
                 draft.options["protocol"] = {"802.1q": "802.1Q"}.get(protocol.lower(), protocol)
 
-    def _bridge(self, draft: Draft) -> None:
+    def _bridge(self, draft: LinkDraft) -> None:
         stp = self.take("bridge", "stp", parse_bool)
         draft.options["stp_state"] = int(stp is not False)
         for name, (key, _, high, default) in TIMES.items():
@@ -209,7 +209,7 @@ class _Reader:
                 draft.options[field] = value
         draft.vlans += self.take("bridge", "vlans", parse_vlans) or []
 
-    def _bond(self, draft: Draft) -> None:
+    def _bond(self, draft: LinkDraft) -> None:
         section = self.sections.get("bond", Section("bond", 0))
         draft.options["miimon"] = 100  # what NetworkManager sets where neither miimon nor arp_interval is given
         for item in section.items:
@@ -223,7 +223,7 @@ class _Reader:
                 except ValueError as wrong:
                     self.builder.left.add(self.path, item.line, f"[bond] {word}", str(wrong))
 
-    def _port(self, draft: Draft) -> None:
+    def _port(self, draft: LinkDraft) -> None:
         for key, field, parse in (
             ("priority", "priority", lambda text: parse_number(text, 0, 63)),
             ("path-cost", "cost", lambda text: parse_number(text, 0, 65535)),
@@ -234,7 +234,7 @@ class _Reader:
                 draft.port[field] = value
         draft.vlans += self.take("bridge-port", "vlans", parse_vlans) or []
 
-    def _family(self, draft: Draft, family: str) -> None:
+    def _family(self, draft: LinkDraft, family: str) -> None:
         method = self.value(family, "method") or "auto"
         if family == "ipv4":
             draft.dhcp4 = method == "auto"
@@ -263,7 +263,7 @@ class _Reader:
             if self.value(family, key) == "true" and (draft.dhcp4 if family == "ipv4" else draft.ipv6 is Ipv6.AUTO):
                 self.leave(family, key, "what to take of a lease is not taken over")
 
-    def _client_id(self, draft: Draft, family: str) -> None:
+    def _client_id(self, draft: LinkDraft, family: str) -> None:
         """Who the link is to its DHCP server, as far as it is told without the link's name and connection."""
         section = self.sections[family]
         said, text = draft.client_id, section.get("dhcp-client-id").strip()
@@ -279,7 +279,7 @@ class _Reader:
             said = whole
         draft.client_id = said
 
-    def _addresses(self, draft: Draft, family: str, item: ini.Item) -> None:
+    def _addresses(self, draft: LinkDraft, family: str, item: ini.Item) -> None:
         """``address1=192.168.1.10/24,192.168.1.1``: the gateway behind the comma is the old way."""
         self.taken.add((family, item.key))
         for text in filter(None, item.value.split(";")):
@@ -292,7 +292,7 @@ class _Reader:
             except ValueError as wrong:
                 self.builder.left.add(self.path, item.line, f"[{family}] {item.key}={item.value}", str(wrong))
 
-    def _route(self, draft: Draft, family: str, item: ini.Item) -> None:
+    def _route(self, draft: LinkDraft, family: str, item: ini.Item) -> None:
         self.taken |= {(family, item.key), (family, f"{item.key}_options")}
         extra: dict[str, str] = {}
         for word in _list(self.sections[family].get(f"{item.key}_options").replace(",", ";")):

@@ -13,7 +13,7 @@ from bascule.model.links import Bond, Bridge, Dummy, Vlan
 from bascule.model.state import PortVlans
 from bascule.persist.config import MAIN_TABLE, Ipv6, LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.formats import ini, linkfile
-from bascule.persist.gaps import Gaps
+from bascule.persist.formats.gaps import Gaps
 from bascule.persist.keyfile import FOLDER, nmconf
 from bascule.persist.keyfile.parse import TIMES
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from fnmatch import fnmatchcase
-from functools import partial
-from typing import Any
 
 import yaml
 from msgspec.structs import replace
 
-from bascule.model.values import IfName, parse_ifname, parse_mac, parse_vid
-from bascule.persist.builder import Builder, Draft
+from bascule.model.values import parse_ifname, parse_mac, parse_vid
 from bascule.persist.config import Ipv6, StaticRoute
 from bascule.persist.formats import linkfile
 from bascule.persist.formats.bonding import parse_bond_option
-from bascule.persist.formats.ini import read
+from bascule.persist.formats.builder import Builder, LinkDraft, add_gateway, setter
 from bascule.persist.formats.values import (
     default_of,
     parse_address,
@@ -29,20 +25,13 @@ from bascule.persist.formats.values import (
     words,
 )
 from bascule.persist.netplan import FOLDER
-from bascule.persist.networkd import FOLDER as UNITS
-from bascule.persist.networkd.parse import Reader
+from bascule.persist.netplan.dropins import read_dropins
+from bascule.persist.netplan.nodes import Node, network_of, pairs, text_of, texts_of
 from bascule.persist.networkd.words import (
-    DHCP4,
-    FLAG_FIELD,
-    parse_bridge_vlan,
-    put_client_id,
     span_ms,
     span_ticks,
 )
 from bascule.persist.parsed import Files, Hardware, Parsed
-
-UNIT = "10-netplan-"  # how netplan calls what it generates for networkd
-DROPIN = "50-bascule.conf"
 
 KINDS = {"ethernets": "", "bridges": "bridge", "bonds": "bond", "vlans": "vlan", "dummy-devices": "dummy"}
 BRIDGE = {
@@ -67,20 +56,16 @@ SILENT = words(
     """
 )
 
-DEEPEST = 40  # levels of nesting; a netplan file has seven
-
-Node = yaml.Node
-
 
 def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
     """The meaning of the files."""
     builder = Builder()
     documents = []
     for path in sorted(path for path in files if path.startswith(f"{FOLDER}/") and path.endswith((".yaml", ".yml"))):
-        network = _network(path, files[path], builder)
+        network = network_of(path, files[path], builder)
         if network is not None:
             documents.append((path, network))
-    reader = _Reader(builder, hardware or {})
+    reader = _NetplanFiles(builder, hardware or {})
     for path, network in documents:
         reader.names(path, network)
     for path, network in documents:
@@ -89,67 +74,11 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
     for draft in builder.drafts.values():
         reader.settle(draft)
     linkfile.parse(files, builder)
-    _dropins(files, builder)
+    read_dropins(files, builder)
     return builder.finish()
 
 
-def _network(path: str, text: str, builder: Builder) -> yaml.MappingNode | None:
-    """The mapping under ``network:``."""
-    loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
-    try:
-        _check_depth(text)
-        root = yaml.compose(text, Loader=loader)
-    except ValueError as wrong:
-        builder.left.add(path, 0, "", str(wrong))
-        return None
-    except yaml.MarkedYAMLError as wrong:
-        line = wrong.problem_mark.line + 1 if wrong.problem_mark else 0
-        builder.left.add(path, line, "", f"not YAML: {wrong.problem or wrong.context}")
-        return None
-    except yaml.YAMLError as wrong:
-        builder.left.add(path, 0, "", f"not YAML: {str(wrong).splitlines()[0]}")
-        return None
-    if root is not None and not isinstance(root, yaml.MappingNode):
-        builder.left.add(path, 1, "", "not a mapping with 'network:'")
-    for key, value in pairs(root):
-        if key.value == "network" and isinstance(value, yaml.MappingNode):
-            return value
-        builder.left.add(path, key.start_mark.line + 1, str(key.value), "only 'network:' is taken")
-    return None
-
-
-def _check_depth(text: str) -> None:
-    """Libyaml's composer recurses in C: what is nested absurdly must not reach it."""
-    depth = deepest = 0
-    for bracket in re.findall(r"[\[{}\]]", text):
-        depth = depth + 1 if bracket in "[{" else max(0, depth - 1)
-        deepest = max(deepest, depth)
-    if deepest > DEEPEST or re.search(r"(?:[-?:][ \t]+){20}|^[ ]{200}", text, re.MULTILINE):
-        raise ValueError("nested too deeply for a configuration")
-
-
-def pairs(node: Node | None) -> list[tuple[yaml.ScalarNode, Node]]:
-    """The entries of a mapping whose keys are scalars; nothing for another node."""
-    if not isinstance(node, yaml.MappingNode):
-        return []
-    return [(key, value) for key, value in node.value if isinstance(key, yaml.ScalarNode)]
-
-
-def text_of(node: Node) -> str:
-    """A scalar's text."""
-    if not isinstance(node, yaml.ScalarNode):
-        raise ValueError("a single value is expected")
-    return str(node.value)
-
-
-def texts_of(node: Node) -> list[str]:
-    """A list of scalars."""
-    if not isinstance(node, yaml.SequenceNode):
-        raise ValueError("a list is expected")
-    return [text_of(item) for item in node.value]
-
-
-class _Reader:
+class _NetplanFiles:
     """All files, onto the same drafts."""
 
     def __init__(self, builder: Builder, hardware: Hardware) -> None:
@@ -228,7 +157,7 @@ class _Reader:
                     shown = value.value if isinstance(value, yaml.ScalarNode) else ""
                     self.leave(path, key, f"{draft.name}: {key.value}: {shown}".rstrip(": "), str(wrong))
 
-    def _key(self, path: str, draft: Draft, key: str, node: Node) -> None:
+    def _key(self, path: str, draft: LinkDraft, key: str, node: Node) -> None:
         simple = _SIMPLE.get(key)
         if simple is not None:
             simple(draft, text_of(node))
@@ -263,7 +192,7 @@ class _Reader:
         elif key not in SILENT:
             raise ValueError("not taken")
 
-    def _parameters(self, path: str, draft: Draft, node: Node) -> None:
+    def _parameters(self, path: str, draft: LinkDraft, node: Node) -> None:
         if draft.kind == "bridge":
             self.stp.setdefault(draft.name, None)
         for key, value in pairs(node):
@@ -272,7 +201,7 @@ class _Reader:
             except ValueError as wrong:
                 self.leave(path, key, f"{draft.name}: {key.value}", str(wrong))
 
-    def _parameter(self, draft: Draft, key: str, value: Node) -> None:
+    def _parameter(self, draft: LinkDraft, key: str, value: Node) -> None:
         if draft.kind == "bond" and key in BOND:
             text = text_of(value)
             field = BOND[key]
@@ -296,7 +225,7 @@ class _Reader:
         else:
             raise ValueError("not taken")
 
-    def _addresses(self, draft: Draft, node: Node) -> None:
+    def _addresses(self, draft: LinkDraft, node: Node) -> None:
         if not isinstance(node, yaml.SequenceNode):
             raise ValueError("a list is expected")
         for item in node.value:
@@ -308,14 +237,14 @@ class _Reader:
                 if pairs(options):
                     raise ValueError(f"lifetime and label of {address.value} are not taken")
 
-    def _nameservers(self, draft: Draft, node: Node) -> None:
+    def _nameservers(self, draft: LinkDraft, node: Node) -> None:
         for key, value in pairs(node):
             if key.value == "addresses":
                 draft.dns += [parse_ip(text) for text in texts_of(value)]
             elif key.value == "search":
                 draft.search += texts_of(value)
 
-    def _routes(self, path: str, draft: Draft, node: Node) -> None:
+    def _routes(self, path: str, draft: LinkDraft, node: Node) -> None:
         if not isinstance(node, yaml.SequenceNode):
             raise ValueError("a list is expected")
         for item in node.value:
@@ -330,7 +259,7 @@ class _Reader:
             for name in self.called.get(ident, [ident]):
                 self.builder.enslave(name, master, path, line)
 
-    def settle(self, draft: Draft) -> None:
+    def settle(self, draft: LinkDraft) -> None:
         """What follows from several keys together."""
         if draft.kind == "bridge":
             # netplan says STP=true as soon as any parameter is given; without one networkd leaves the kernel's off
@@ -369,89 +298,33 @@ def _route(node: Node) -> StaticRoute:
     )
 
 
-def _dropins(files: Files, builder: Builder) -> None:
-    """What stands beside netplan's generated units."""
-    reader = Reader(builder, files)
-    for unit, paths in reader.dropins.items():
-        name = unit.removeprefix(f"{UNITS}/{UNIT}")
-        stem, _, kind = name.rpartition(".")
-        draft = builder.drafts.get(IfName(stem))
-        if draft is None or kind not in {"netdev", "network"}:
-            for path in paths:
-                builder.left.add(path, 0, "", "belongs to no link that netplan generates")
-            continue
-        for path in paths:
-            for section in read(path, files[path], builder.left, continued=True):
-                if kind == "netdev":
-                    reader.netdev_section(path, section, draft)
-                else:
-                    _port_dropin(path, section, draft, reader)
-    for path in reader.units(".network"):
-        reader.network(path, reader.unit(path), {}, set())
-
-
-def _port_dropin(path: str, section: Any, draft: Draft, reader: Reader) -> None:
-    if section.name == "BridgeVLAN":
-        try:
-            draft.vlans += parse_bridge_vlan(section)
-        except ValueError as wrong:
-            reader.builder.left.add(path, section.line, "[BridgeVLAN]", str(wrong))
-        return
-    for item in section.items:
-        if section.name == "Bridge" and item.key in FLAG_FIELD:
-            reader.put(path, section, item, partial(_flag, draft, item.key))
-        elif section.name in DHCP4:
-            reader.put(path, section, item, lambda _, a=section, b=item: put_client_id(draft, a, b))  # type: ignore[misc]
-        elif (section.name, item.key) != ("Network", "KeepConfiguration"):
-            reader.leave(path, section, item, "not taken beside netplan")
-
-
-def _flag(draft: Draft, key: str, text: str) -> None:
-    field, inverse = FLAG_FIELD[key]
-    draft.port[field] = parse_bool(text) != inverse
-
-
-def _set(field: str, parse: Callable[[str], Any]) -> Callable[[Draft, str], None]:
-    def put(draft: Draft, text: str) -> None:
-        setattr(draft, field, parse(text))
-
-    return put
-
-
-def _port_flag(field: str) -> Callable[[Draft, str], None]:
-    def put(draft: Draft, text: str) -> None:
+def _port_flag(field: str) -> Callable[[LinkDraft, str], None]:
+    def put(draft: LinkDraft, text: str) -> None:
         draft.port[field] = parse_bool(text)
 
     return put
 
 
-def _vid(draft: Draft, text: str) -> None:
+def _vid(draft: LinkDraft, text: str) -> None:
     draft.options["id"] = parse_vid(text)
 
 
-def _identifier(draft: Draft, text: str) -> None:
+def _identifier(draft: LinkDraft, text: str) -> None:
     if text not in {"mac", "duid"}:
         raise ValueError(f"'{text}' is neither mac nor duid")
     draft.client_id = replace(draft.client_id, by_mac=text == "mac")
 
 
-def _gateway(draft: Draft, text: str) -> None:
-    gateway = parse_ip(text)
-    draft.routes.append(StaticRoute(dst=default_of(gateway), gateway=gateway))
-
-
-_SIMPLE: dict[str, Callable[[Draft, str], None]] = {
-    "macaddress": _set("mac", parse_mac),
-    "mtu": _set("mtu", parse_mtu),
-    "dhcp4": _set("dhcp4", parse_bool),
+_SIMPLE: dict[str, Callable[[LinkDraft, str], None]] = {
+    "macaddress": setter("mac", parse_mac),
+    "mtu": setter("mtu", parse_mtu),
+    "dhcp4": setter("dhcp4", parse_bool),
     "dhcp-identifier": _identifier,
-    "activation-mode": _set("onboot", lambda text: text not in {"manual", "off"}),
+    "activation-mode": setter("onboot", lambda text: text not in {"manual", "off"}),
     "id": _vid,
-    "gateway4": _gateway,
-    "gateway6": _gateway,
+    "gateway4": add_gateway,
+    "gateway6": add_gateway,
     "hairpin": _port_flag("hairpin"),
     "port-mac-learning": _port_flag("learning"),
     "neigh-suppress": _port_flag("neigh_suppress"),
 }
-
-__all__ = ["DROPIN", "FOLDER", "UNIT", "parse"]

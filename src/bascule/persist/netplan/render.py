@@ -12,9 +12,9 @@ from typing import Any
 from bascule.model.links import Bond, Bridge, BridgePort, Dummy, Vlan
 from bascule.persist.config import MAIN_TABLE, Ipv6, LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.formats import ini, linkfile
-from bascule.persist.gaps import Gaps
+from bascule.persist.formats.gaps import Gaps
 from bascule.persist.netplan import FOLDER
-from bascule.persist.netplan.parse import DROPIN, UNIT
+from bascule.persist.netplan.dropins import DROPIN, UNIT
 from bascule.persist.networkd import render as networkd
 from bascule.site.write import block
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from fnmatch import fnmatchcase
 
 from bascule.model.values import IfName, Mac, parse_ifname, parse_mac
-from bascule.persist.builder import KINDS, Builder, Draft
 from bascule.persist.config import Ipv6, StaticRoute
 from bascule.persist.formats import ini, linkfile
+from bascule.persist.formats.builder import KINDS, Builder, LinkDraft
 from bascule.persist.formats.ini import Item, Section
 from bascule.persist.formats.values import (
     default_of,
@@ -32,7 +32,7 @@ Located = tuple[str, Section]  # a section and the file that it stands in
 def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
     """The meaning of the files."""
     builder = Builder()
-    reader = Reader(builder, files)
+    reader = UnitReader(builder, files)
     linkfile.parse(files, builder)
     for path in reader.units(".netdev"):
         reader.netdev(path)
@@ -48,7 +48,7 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
     return builder.finish()
 
 
-class Reader:
+class UnitReader:
     """Takes units apart; netplan's drop-ins are read by it as well."""
 
     def __init__(self, builder: Builder, files: Files) -> None:
@@ -110,7 +110,7 @@ class Reader:
         for where, section in sections:
             self.netdev_section(where, section, draft)
 
-    def netdev_section(self, path: str, section: Section, draft: Draft) -> None:
+    def netdev_section(self, path: str, section: Section, draft: LinkDraft) -> None:
         """One section of a .netdev."""
         for item in section.items:
             known = NETDEV.get((section.name, item.key))
@@ -167,7 +167,7 @@ class Reader:
             claimed.add(draft.name)
             _Network(self, draft).read(sections)
 
-    def _candidates(self, sections: list[Located]) -> list[Draft]:
+    def _candidates(self, sections: list[Located]) -> list[LinkDraft]:
         """The links that a [Match] may mean: those that it names outright, else all."""
         drafts = self.builder.drafts
         items = [item for _, section in sections if section.name == "Match" for item in section.items]
@@ -179,7 +179,7 @@ class Reader:
 class _Network:
     """One .network for one link."""
 
-    def __init__(self, reader: Reader, draft: Draft) -> None:
+    def __init__(self, reader: UnitReader, draft: LinkDraft) -> None:
         self.reader = reader
         self.draft = draft
         self.link_local: str | None = None

@@ -6,8 +6,8 @@ from bascule.model.dhcp.identity import ClientId, colons
 from bascule.model.links import Bond, Bridge, BridgePort, Vlan
 from bascule.persist.config import MAIN_TABLE, Ipv6, LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.formats import ini, linkfile
+from bascule.persist.formats.gaps import Gaps
 from bascule.persist.formats.values import seconds
-from bascule.persist.gaps import Gaps
 from bascule.persist.networkd import FOLDER
 from bascule.persist.networkd.words import BOND, DUID_TYPES, PORT_FLAGS, TIMES
 

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from bascule.model.dhcp.identity import parse_duid
 from bascule.model.state import PortVlans
 from bascule.model.values import parse_mac, parse_vid
-from bascule.persist.builder import Draft
 from bascule.persist.formats.bonding import parse_bond_option
+from bascule.persist.formats.builder import LinkDraft
 from bascule.persist.formats.ini import Item, Section
 from bascule.persist.formats.values import parse_bool, parse_mtu, parse_number, words
 
@@ -90,7 +90,7 @@ def parse_bridge_vlan(section: Section) -> list[PortVlans]:
     ]
 
 
-def put_client_id(draft: Draft, section: Section, item: Item) -> None:
+def put_client_id(draft: LinkDraft, section: Section, item: Item) -> None:
     """A word of [DHCPv4] on who the link is to its server. Raises ValueError for every other one."""
     said = draft.client_id
     if item.key == "IAID":
@@ -110,15 +110,15 @@ def _duid(kind: str, raw: str) -> str:
     return parse_duid(f"{number:04x}{raw}")
 
 
-def _option(field: str, parse: Callable[[str], Any]) -> Callable[[Draft, str], None]:
-    def put(draft: Draft, text: str) -> None:
+def _option(field: str, parse: Callable[[str], Any]) -> Callable[[LinkDraft, str], None]:
+    def put(draft: LinkDraft, text: str) -> None:
         draft.options[field] = parse(text)
 
     return put
 
 
-def _bond(field: str) -> Callable[[Draft, str], None]:
-    def put(draft: Draft, text: str) -> None:
+def _bond(field: str) -> Callable[[LinkDraft, str], None]:
+    def put(draft: LinkDraft, text: str) -> None:
         if field in {"miimon", "updelay", "downdelay"}:
             draft.options[field] = parse_number(str(round(span_ms(text))))
         else:
@@ -127,8 +127,8 @@ def _bond(field: str) -> Callable[[Draft, str], None]:
     return put
 
 
-def _attribute(field: str, parse: Callable[[str], Any]) -> Callable[[Draft, str], None]:
-    def put(draft: Draft, text: str) -> None:
+def _attribute(field: str, parse: Callable[[str], Any]) -> Callable[[LinkDraft, str], None]:
+    def put(draft: LinkDraft, text: str) -> None:
         setattr(draft, field, parse(text))
 
     return put
@@ -149,7 +149,7 @@ def _protocol(text: str) -> str:
     return known[text.lower()]
 
 
-NETDEV: dict[tuple[str, str], Callable[[Draft, str], None]] = {
+NETDEV: dict[tuple[str, str], Callable[[LinkDraft, str], None]] = {
     ("NetDev", "MACAddress"): _attribute("mac", lambda text: None if text == "none" else parse_mac(text)),
     ("NetDev", "MTUBytes"): _attribute("mtu", parse_mtu),
     ("Bridge", "STP"): _option("stp_state", _flag),

@@ -8,9 +8,9 @@ from ipaddress import ip_address, ip_interface
 from typing import Any
 
 from bascule.model.values import parse_ifname, parse_mac, parse_vid
-from bascule.persist.builder import Builder, Draft
 from bascule.persist.config import Ipv6, StaticRoute
 from bascule.persist.formats.bonding import parse_bond_option
+from bascule.persist.formats.builder import Builder, LinkDraft
 from bascule.persist.formats.shell import Assignment, assignments
 from bascule.persist.formats.values import (
     default_of,
@@ -60,16 +60,16 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:  # noqa: AR
             except ValueError as wrong:
                 builder.left.add(path, 0, name, str(wrong))
                 continue
-            _Reader(builder, path, draft).read(files[path])
+            _WickedFile(builder, path, draft).read(files[path])
     for path in sorted(path for path in files if re.match(rf"{FOLDER}/(ifroute-|routes$)", path)):
         _routes(path, files[path], builder)
     return builder.finish()
 
 
-class _Reader:
+class _WickedFile:
     """One file."""
 
-    def __init__(self, builder: Builder, path: str, draft: Draft) -> None:
+    def __init__(self, builder: Builder, path: str, draft: LinkDraft) -> None:
         self.builder = builder
         self.path = path
         self.draft = draft

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from msgspec import Struct, field
@@ -12,14 +12,15 @@ from bascule.model.links import Bond, Bridge, BridgePort, Dummy, LinkOptions, Ph
 from bascule.model.state import PortVlans
 from bascule.model.values import IfName, Mac, parse_ifname
 from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig, StaticRoute
-from bascule.persist.gaps import DOMAIN, PATH
+from bascule.persist.formats.gaps import DOMAIN, PATH
+from bascule.persist.formats.values import default_of, parse_ip
 from bascule.persist.parsed import Left, Leftovers, Parsed
 
 KINDS: dict[str, type[LinkOptions]] = {"": Physical, "bridge": Bridge, "bond": Bond, "vlan": Vlan, "dummy": Dummy}
 OPTIONS = {kind: frozenset(f for f in options.__struct_fields__) for kind, options in KINDS.items()}
 
 
-class Draft(Struct):
+class LinkDraft(Struct):
     """A link under construction. ``file`` and ``line`` say where it was first named."""
 
     name: IfName
@@ -68,27 +69,42 @@ class Draft(Struct):
         )
 
 
+def setter(field: str, parse: Callable[[str], Any]) -> Callable[[LinkDraft, str], None]:
+    """What takes a text into one field of a link."""
+
+    def put(draft: LinkDraft, text: str) -> None:
+        setattr(draft, field, parse(text))
+
+    return put
+
+
+def add_gateway(draft: LinkDraft, text: str) -> None:
+    """A default gateway of either family."""
+    gateway = parse_ip(text)
+    draft.routes.append(StaticRoute(dst=default_of(gateway), gateway=gateway))
+
+
 class Builder:
     """All drafts of a host, and what could not be taken."""
 
     __slots__ = ("drafts", "implied", "left", "unmanaged")
 
     def __init__(self) -> None:
-        self.drafts: dict[IfName, Draft] = {}
+        self.drafts: dict[IfName, LinkDraft] = {}
         self.left = Leftovers()
         self.implied: dict[str, str] = {}  # masters that are named by their ports, and their kind
         self.unmanaged: list[str] = []
 
-    def draft(self, name: str, file: str, line: int) -> Draft:
+    def draft(self, name: str, file: str, line: int) -> LinkDraft:
         """The draft of a link, made if it is new. Raises ValueError for a name that the kernel does not take."""
         known = self.drafts.get(name)  # type: ignore[call-overload]  # a key is a checked name
         if known is not None:
             return known  # type: ignore[no-any-return]
-        draft = Draft(parse_ifname(name), file, line)
+        draft = LinkDraft(parse_ifname(name), file, line)
         self.drafts[draft.name] = draft
         return draft
 
-    def enslave(self, port: str, master: str, file: str, line: int) -> Draft | None:
+    def enslave(self, port: str, master: str, file: str, line: int) -> LinkDraft | None:
         """Put a link, which may be new, under a master; a second master is left over."""
         try:
             draft = self.draft(port, file, line)
@@ -119,7 +135,7 @@ class Builder:
             links.append(draft.build())
         return Parsed(config=NetworkConfig.of(links, self.unmanaged), left=self.left.done())
 
-    def _check_master(self, draft: Draft) -> None:
+    def _check_master(self, draft: LinkDraft) -> None:
         if draft.master is None:
             return
         master = self.drafts.get(draft.master)
@@ -128,7 +144,7 @@ class Builder:
             self.left.add(draft.file, draft.line, draft.name, f"its master {draft.master} {why}")
             draft.master = None
 
-    def _check_vlan(self, draft: Draft) -> bool:
+    def _check_vlan(self, draft: LinkDraft) -> bool:
         """Whether it had to be dropped."""
         if draft.parent is None or not draft.options.get("id"):
             self.left.add(draft.file, draft.line, draft.name, "a VLAN without its number or the link below it")
@@ -138,13 +154,13 @@ class Builder:
             self.draft(draft.parent, draft.file, draft.line)
         return False
 
-    def _check_options(self, draft: Draft) -> None:
+    def _check_options(self, draft: LinkDraft) -> None:
         known = OPTIONS[draft.kind]
         for key in [key for key in draft.options if key not in known]:
             what = draft.kind or "NIC"
             self.left.add(draft.file, draft.line, f"{draft.name}: {key} {draft.options.pop(key)}", f"it is a {what}")
 
-    def _check_words(self, draft: Draft) -> None:
+    def _check_words(self, draft: LinkDraft) -> None:
         """What a kind of link has no use for, and words that are none."""
         for key in ("stp_state", "vlan_filtering", "mcast_snooping", "mcast_querier"):
             if key in draft.options:
@@ -161,7 +177,7 @@ class Builder:
             self.left.add(draft.file, draft.line, word, "not a domain")
             draft.search.remove(word)
 
-    def _drop(self, draft: Draft) -> None:
+    def _drop(self, draft: LinkDraft) -> None:
         self.drafts.pop(draft.name, None)
         for other in self.drafts.values():
             if other.master == draft.name:

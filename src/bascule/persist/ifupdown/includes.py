@@ -1,0 +1,58 @@
+"""The lines of /etc/network/interfaces, and the files that they include."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+
+class Line(Struct):
+    """A logical line with the file and the number that it begins at."""
+
+    file: str
+    number: int
+    words: list[str]
+    text: str
+
+
+def includes(path: str, text: str) -> list[str]:
+    """The patterns of the files that a file includes, without leading slash; for those who fetch files."""
+    found = []
+    for _, line in logical_lines(text):
+        parts = line.split()
+        if len(parts) > 1 and parts[0] in {"source", "source-directory"}:
+            found += [absolute(part, path) + ("/*" * (parts[0] == "source-directory")) for part in parts[1:]]
+    return found
+
+
+def absolute(pattern: str, path: str) -> str:
+    """A relative name is looked for beside the file that names it."""
+    if pattern.startswith("/"):
+        return pattern.lstrip("/").rstrip("/")
+    return f"{path.rpartition('/')[0]}/{pattern}".rstrip("/")
+
+
+def logical_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Lines without comments, continued ones joined."""
+    pending, started = "", 0
+    for number, raw in enumerate(text.split("\n"), 1):
+        line = raw.rstrip("\r")
+        if not pending:
+            started = number
+            if line.lstrip().startswith("#"):
+                continue
+        if line.endswith("\\") and len(pending) < 65536:
+            pending += line[:-1] + " "
+            continue
+        joined, pending = (pending + line).strip(), ""
+        if joined:
+            yield started, joined
+    if pending.strip():
+        yield started, pending.strip()
+
+
+def option_name(line: Line) -> str:
+    """Ifupdown takes ``bridge_ports`` for ``bridge-ports``."""
+    key = line.words[0]
+    return key.replace("_", "-") if key.startswith(("bridge_", "bond_", "vlan_", "dns_")) else key

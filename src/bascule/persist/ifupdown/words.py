@@ -1,0 +1,65 @@
+"""The options of /etc/network/interfaces that say one thing each, and how their values are read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from bascule.model.values import parse_mac
+from bascule.persist.formats.builder import LinkDraft, add_gateway, setter
+from bascule.persist.formats.values import parse_bool, parse_ip, parse_mtu, parse_number
+
+
+def patterns(regex: str) -> list[str]:
+    """``^(tap.*|vnet.*)$`` back to names. Raises ValueError for any other expression."""
+    inner = re.fullmatch(r"\^\((.*)\)\$", regex)
+    parts = (inner[1] if inner else regex).split("|")
+    found = []
+    for part in parts:
+        name = part.removesuffix(".*").replace("[.]", r"\.")
+        plain = re.sub(r"\\(.)", r"\1", name)
+        if not re.fullmatch(r"(?:[A-Za-z0-9_~-]|\\.)+", name):
+            raise ValueError("only a list of names and beginnings of names is taken")
+        found.append(plain + "*" * part.endswith(".*"))
+    return found
+
+
+def _servers(draft: LinkDraft, text: str) -> None:
+    draft.dns += [parse_ip(word) for word in text.split()]
+
+
+def _domains(draft: LinkDraft, text: str) -> None:
+    draft.search += text.split()
+
+
+def _protocol(draft: LinkDraft, text: str) -> None:
+    known = {"802.1q": "802.1Q", "802.1ad": "802.1ad"}
+    if text.lower() not in known:
+        raise ValueError(f"'{text}' is neither 802.1q nor 802.1ad")
+    draft.options["protocol"] = known[text.lower()]
+
+
+SIMPLE: dict[str, Callable[[LinkDraft, str], None]] = {
+    "hwaddress": setter("mac", lambda text: parse_mac(text.removeprefix("ether").strip())),
+    "bridge-hw": setter("mac", parse_mac),
+    "mtu": setter("mtu", parse_mtu),
+    "gateway": add_gateway,
+    "dns-nameservers": _servers,
+    "dns-nameserver": _servers,
+    "dns-search": _domains,
+    "dns-domain": _domains,
+    "vlan-protocol": _protocol,
+}
+
+
+def _flag(text: str) -> int:
+    return int(parse_bool(text))
+
+
+BRIDGE: dict[str, tuple[str, Callable[[str], int]]] = {
+    "bridge-stp": ("stp_state", _flag),
+    "bridge-bridgeprio": ("priority", lambda text: parse_number(text, 0, 65535)),
+    "bridge-vlan-aware": ("vlan_filtering", _flag),
+    "bridge-mcsnoop": ("mcast_snooping", _flag),
+    "bridge-mcquerier": ("mcast_querier", _flag),
+}

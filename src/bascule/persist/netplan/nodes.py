@@ -1,0 +1,69 @@
+"""netplan's YAML as nodes with their lines, and never deeper than a configuration is."""
+
+from __future__ import annotations
+
+import re
+
+import yaml
+
+from bascule.persist.formats.builder import Builder
+
+DEEPEST = 40  # levels of nesting; a netplan file has seven
+
+Node = yaml.Node
+
+
+def network_of(path: str, text: str, builder: Builder) -> yaml.MappingNode | None:
+    """The mapping under ``network:``."""
+    loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+    try:
+        _check_depth(text)
+        root = yaml.compose(text, Loader=loader)
+    except ValueError as wrong:
+        builder.left.add(path, 0, "", str(wrong))
+        return None
+    except yaml.MarkedYAMLError as wrong:
+        line = wrong.problem_mark.line + 1 if wrong.problem_mark else 0
+        builder.left.add(path, line, "", f"not YAML: {wrong.problem or wrong.context}")
+        return None
+    except yaml.YAMLError as wrong:
+        builder.left.add(path, 0, "", f"not YAML: {str(wrong).splitlines()[0]}")
+        return None
+    if root is not None and not isinstance(root, yaml.MappingNode):
+        builder.left.add(path, 1, "", "not a mapping with 'network:'")
+    for key, value in pairs(root):
+        if key.value == "network" and isinstance(value, yaml.MappingNode):
+            return value
+        builder.left.add(path, key.start_mark.line + 1, str(key.value), "only 'network:' is taken")
+    return None
+
+
+def _check_depth(text: str) -> None:
+    """Libyaml's composer recurses in C: what is nested absurdly must not reach it."""
+    depth = deepest = 0
+    for bracket in re.findall(r"[\[{}\]]", text):
+        depth = depth + 1 if bracket in "[{" else max(0, depth - 1)
+        deepest = max(deepest, depth)
+    if deepest > DEEPEST or re.search(r"(?:[-?:][ \t]+){20}|^[ ]{200}", text, re.MULTILINE):
+        raise ValueError("nested too deeply for a configuration")
+
+
+def pairs(node: Node | None) -> list[tuple[yaml.ScalarNode, Node]]:
+    """The entries of a mapping whose keys are scalars; nothing for another node."""
+    if not isinstance(node, yaml.MappingNode):
+        return []
+    return [(key, value) for key, value in node.value if isinstance(key, yaml.ScalarNode)]
+
+
+def text_of(node: Node) -> str:
+    """A scalar's text."""
+    if not isinstance(node, yaml.ScalarNode):
+        raise ValueError("a single value is expected")
+    return str(node.value)
+
+
+def texts_of(node: Node) -> list[str]:
+    """A list of scalars."""
+    if not isinstance(node, yaml.SequenceNode):
+        raise ValueError("a list is expected")
+    return [text_of(item) for item in node.value]
