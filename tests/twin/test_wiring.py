@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bascule.model.links import Bond, Loopback, Physical, Tap, Veth
+from bascule.model.ruleset.text import replacing_text
 from bascule.model.site import Masquerade, Nic
 from bascule.model.state import HostState, Link
 from bascule.model.values import IFNAME_MAX, IfName, Mac, parse_ifname
+from bascule.policy.masquerade import redirect_table, router_table, sources
 from bascule.system.run import run
-from bascule.twin import router
 from bascule.twin.ends import Names, wire
-from bascule.twin.services import redirects
 from tests.twin.sites import Bridge, Host, by_name, guest, machine, network, nic, production, service
 from tests.twin.stage import inside
 
@@ -118,12 +118,12 @@ def test_sources_are_guests_machines_hosts_networks_and_leases() -> None:
     dmz = machine(
         "dmz", masquerade=Masquerade(sources=("guest_02", "guest_03", "desk", "vmserver", "internal"), to="internet")
     )
-    found = router.sources(site, dmz, {"guest_02": [ip_network("192.168.1.144")]})
+    found = sources(site, dmz, {"guest_02": [ip_network("192.168.1.144")]})
     assert {str(n) for n in found} == {
         "192.168.1.144/32", "192.168.1.33/32", "fd00:1::33/128", "192.168.1.50/32", "fd00:1::50/128",
         "192.168.1.10/32", "129.230.1.10/32", "192.168.1.0/24", "fd00:1::/64",
     }  # fmt: skip
-    assert router.sources(site, machine("desk")) == []
+    assert sources(site, machine("desk")) == []
 
 
 def nft_takes(*texts: str) -> None:
@@ -139,11 +139,11 @@ def nft_takes(*texts: str) -> None:
 def test_nft_takes_every_text() -> None:
     mixed = [ip_network("192.168.1.33"), ip_network("192.168.1.0/24"), ip_network("fd00::/64"), ip_network("fd00::1")]
     for allowed in ([], mixed[:1], mixed):
-        text = router.ruleset(["eth1", "eth2"], allowed)
-        assert "policy drop" in text
-        nft_takes(text, router.additions([ip_network("10.0.0.1"), ip_network("fd00:9::1")]))
-    nft_takes(redirects({service("tcp/1-65535"): 1, service("udp/1000-9000"): 1000}, frozenset({("tcp", 53)})))
-    assert router.additions([]) == ""
+        first, more = (router_table(["eth1", "eth2"], some) for some in (allowed, [*allowed, ip_network("10.0.0.1")]))
+        assert [c.hook.policy for c in first.chains if c.hook] == ["drop", "accept"]
+        nft_takes(replacing_text(first), replacing_text(more))
+    ranges = {service("tcp/1-65535"): 1, service("udp/1000-9000"): 1000}
+    nft_takes(replacing_text(redirect_table(ranges, frozenset({("tcp", 53)}))))
 
 
 def test_a_site_without_anything_is_an_empty_building() -> None:

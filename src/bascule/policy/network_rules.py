@@ -69,14 +69,15 @@ def _family(subnet: IpNetwork | IpAddress) -> str:
 
 
 def _source(subnet: IpNetwork) -> Match:
-    return match(Payload(_family(subnet), "saddr"), _prefix(subnet))
+    return match(Payload(_family(subnet), "saddr"), prefix(subnet))
 
 
 def _destination(subnet: IpNetwork, operator: str = "==") -> Match:
-    return match(Payload(_family(subnet), "daddr"), _prefix(subnet), operator=operator)
+    return match(Payload(_family(subnet), "daddr"), prefix(subnet), operator=operator)
 
 
-def _prefix(subnet: IpNetwork) -> Prefix:
+def prefix(subnet: IpNetwork) -> Prefix:
+    """A subnet as a value of rules."""
     return Prefix(str(subnet.network_address), subnet.prefixlen)
 
 

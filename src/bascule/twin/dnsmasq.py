@@ -8,10 +8,10 @@ from pathlib import Path
 
 from bascule.errors import CommandFailed, Problem
 from bascule.model.site import DhcpServer, Machine, Site
+from bascule.policy.masquerade import declared_addresses
 from bascule.system.net.netns import Namespace
 from bascule.system.process.workers import Daemon
 from bascule.twin.ends import End
-from bascule.twin.router import declared_addresses
 
 LEASE = "12h"
 

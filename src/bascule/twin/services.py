@@ -14,13 +14,15 @@ import os
 import select
 import socket
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from ipaddress import IPv6Address
 
 from msgspec import Struct
 
 from bascule.errors import BasculeError, CommandFailed, Problem
+from bascule.model.ruleset.text import table_text
 from bascule.model.site import Service
+from bascule.policy.masquerade import redirect_table
 from bascule.system.net.netns import Namespace
 from bascule.system.process.workers import Worker
 from bascule.system.run import run
@@ -31,7 +33,6 @@ _BURST = 64  # how much one socket may do before the others have their turn
 
 
 WIDE = 512  # ports: a longer range is led to one socket by nft, which costs a process; a socket costs 0.02 ms
-TABLE = "bascule_services"
 DNS = 53
 
 
@@ -89,20 +90,12 @@ def _open_offer(offer: Offer, doors: list[socket.socket]) -> Iterator[Problem]:
                 except OSError as refusal:
                     yield _problem(offer, protocol, port, refusal)
     if behind:
-        run(("nft", "-f", "-"), stdin=redirects(behind, offer.others), namespace=offer.namespace)
+        run(("nft", "-f", "-"), stdin=table_text(redirect_table(behind, offer.others)), namespace=offer.namespace)
 
 
 def _socket_of(service: Service, others: frozenset[tuple[str, int]]) -> int:
     """The port of a wide range on which its socket is."""
     return next(port for port in service.ports if (service.protocol, port) not in others)
-
-
-def redirects(behind: Mapping[Service, int], others: frozenset[tuple[str, int]]) -> str:
-    """The nft text that leads each range to its port, and leaves the ports of others alone."""
-    lines = [f"table inet {TABLE} {{", "\tchain prerouting {", "\t\ttype nat hook prerouting priority dstnat;"]
-    lines += [f"\t\t{protocol} dport {port} accept" for protocol, port in sorted(others)]
-    lines += [f"\t\t{x.protocol} dport {x.first}-{x.last} redirect to :{port}" for x, port in behind.items()]
-    return "\n".join((*lines, "\t}", "}", ""))
 
 
 def _problem(offer: Offer, protocol: str, port: int, refusal: OSError) -> Problem:

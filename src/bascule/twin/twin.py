@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Self
 
 from bascule.guests.protocol import Plug
-from bascule.model.site import Site
+from bascule.model.ruleset.text import replacing_text
+from bascule.model.site import Machine, Site
 from bascule.model.state import HostState
 from bascule.model.values import IfName, IpInterface, IpNetwork
 from bascule.plan.change import Note
 from bascule.plan.target_guests import port_vlans
 from bascule.plan.target_networks import set_aside
 from bascule.plan.virtual_network import needs_server, realms
+from bascule.policy.masquerade import router_table, sources
 from bascule.probe.dhcp_client import DhcpLease
 from bascule.probe.world import World
 from bascule.system.net import links, rtnetlink
@@ -23,7 +25,7 @@ from bascule.system.net.netns import Namespace
 from bascule.system.process.sandbox import privilege
 from bascule.system.process.workers import Daemon
 from bascule.system.run import run
-from bascule.twin import building, dnsmasq, leases, router
+from bascule.twin import building, dnsmasq, leases
 from bascule.twin.building import BUILDING
 from bascule.twin.cast import Cast
 from bascule.twin.ends import wire
@@ -148,13 +150,18 @@ class Twin:
         building.set_forwarding(self._rooms[host], on=forwards)
 
     def _make_router(self, name: str) -> None:
-        machine, end, room = self.site.machines[name], self.wiring.machines[name], self._rooms[name]
-        masquerade = machine.masquerade
-        building.set_forwarding(room, on=masquerade is not None)
-        if masquerade is not None:
-            outward = [nic.link for nic in end.nics if nic.network is not None and nic.network.name == masquerade.to]
-            text = router.ruleset(outward, router.sources(self.site, machine))
-            run(["nft", "-f", "-"], stdin=text, namespace=room)
+        machine = self.site.machines[name]
+        building.set_forwarding(self._rooms[name], on=machine.masquerade is not None)
+        self._load_rules(machine, {})
+
+    def _load_rules(self, machine: Machine, given: Mapping[str, list[IpNetwork]]) -> None:
+        """What a router lets out, with the addresses that DHCP has given by then."""
+        if machine.masquerade is None:
+            return
+        links = [(nic.link, nic.network) for nic in self.wiring.machines[machine.name].nics]
+        outward = [link for link, network in links if network is not None and network.name == machine.masquerade.to]
+        table = router_table(outward, sources(self.site, machine, given))
+        run(["nft", "-f", "-"], stdin=replacing_text(table), namespace=self._rooms[machine.name])
 
     def _serve(self, offers: Iterable[Offer]) -> None:
         services = Services(offers)
@@ -229,11 +236,9 @@ class Twin:
         for (endpoint, _), addresses in self.given.items():
             given.setdefault(endpoint, []).extend(ip_network(address.ip) for address in addresses)
         for machine in self.site.machines.values():
-            if machine.masquerade is None or len(machine.nics) < 2:
-                continue
-            late = [a for name in machine.masquerade.sources for a in given.get(name, ())]
-            if text := router.additions(late):
-                run(["nft", "-f", "-"], stdin=text, namespace=self._rooms[machine.name])
+            late = machine.masquerade.sources if machine.masquerade is not None and len(machine.nics) > 1 else ()
+            if any(given.get(name) for name in late):
+                self._load_rules(machine, given)
 
     def close(self) -> None:
         """Let go of everything; what is in no other hand is gone."""
