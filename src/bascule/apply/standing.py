@@ -153,11 +153,11 @@ class _Story(Struct):
 
 
 def drift(checkpoint: Checkpoint, now: HostState | None = None) -> tuple[str, ...]:
-    """What happened since to what the change made or altered, a line for each thing."""
+    """What it would take to put right what the change made or altered, a line for each thing, as a plan says it."""
     keys = sorted(checkpoint.wanted.sysctls)
     seen = now if now is not None else observe(sysctls=keys)
     goal = drift_goal(checkpoint.before, checkpoint.wanted, seen)
-    return tuple(differences(diff(goal, seen)))
+    return tuple(differences(diff(seen, goal)))
 
 
 def guard_words(entry: Entry) -> str:

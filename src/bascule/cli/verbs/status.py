@@ -54,7 +54,10 @@ def _words(now: Standing) -> str:
     if now.left:
         lines += ["what still differs from before:", *table([(x,) for x in now.left], indent=2, columns=width())]
     if now.drift:
-        lines += ["drifted since the change:", *table([(x,) for x in now.drift], indent=2, columns=width())]
+        lines += [
+            "drifted since the change; to put it right:",
+            *table([(x,) for x in now.drift], indent=2, columns=width()),
+        ]
     return "\n".join(lines)
 
 

@@ -48,6 +48,8 @@ def _document(scene: Scene, date: str | None) -> dict[str, Any]:
     data: dict[str, Any] = {"site": scene.site, "nodes": nodes, "edges": edges, "arrows": arrows}
     if scene.digest:
         data["sha256"] = scene.digest
+    if scene.drift:
+        data["drift"] = list(scene.drift)
     if date:
         data["date"] = date
     if scene.path:

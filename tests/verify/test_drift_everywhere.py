@@ -1,0 +1,74 @@
+"""What somebody changes on a bridged host is seen by plan, verify, status and draw alike, in the same words."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.apply.hosts import Bed, furnish
+from tests.lab import Lab
+
+DRIFTS = {  # what somebody does: whom the plan names, and what it would do
+    "ip link set br3 mtu 1400": ("br3", "change MTU from 1400 to 1500 bytes"),
+    "ip link set br3 address 02:00:00:00:0b:03": ("br3", "change MAC from 02:00:00:00:0b:03"),
+    "ip link set br0 type bridge stp_state 1": ("br0", "stp_state 0"),
+    "ip link set br0 type bridge mcast_snooping 1": ("br0", "mcast_snooping 0"),
+    "ip link set br3 addrgenmode eui64": ("br3", "no IPv6 address of its own"),
+    "ip link set eth4 addrgenmode eui64": ("eth4", "no IPv6 address of its own"),
+    "ip address add 10.1.0.77/24 dev eth4": ("eth4", "no longer 10.1.0.77/24"),
+    "sysctl net.ipv4.conf.br3.arp_ignore=0": ("br3", "answer ARP for its own addresses only"),
+    "sysctl net.ipv6.conf.eth4.accept_ra=1": ("eth4", "take no router advertisements"),
+    "ip link set vnet1 mtu 1300": ("vnet1", "change MTU from 1300 to 1500 bytes"),
+    "ip link set eth0 nomaster": ("eth0", "become a port of br0"),
+    "ip link set br3 down": ("br3", "set up"),
+}
+
+
+@pytest.fixture(scope="module")
+def drifted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
+    lab = Lab()
+    try:
+        bed = furnish(lab, tmp_path_factory.mktemp("drift"))
+        bed.apply("--confirm-within", "300s")
+        assert bed.run("confirm").returncode == 0
+        calm = json.loads(bed.run("plan", str(bed.site), "--json").stdout)
+        assert calm["changes"] == []
+        with bed.host.entered():
+            for command in DRIFTS:
+                tool, _, rest = command.partition(" ")
+                if tool == "sysctl":
+                    key, _, value = rest.partition("=")
+                    Path("/proc/sys", key.replace(".", "/")).write_text(value)
+                else:
+                    subprocess.run(command.split(), check=True, capture_output=True)
+        yield bed
+    finally:
+        lab.close()
+
+
+def told(bed: Bed, *words: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(bed.run(*words, "--json").stdout)
+    return document
+
+
+@pytest.mark.kernel
+def test_every_drift_is_seen_by_every_verb(drifted: Bed) -> None:
+    site = str(drifted.site)
+    by_verb = {
+        "plan": [(x["subject"], x["action"]) for x in told(drifted, "plan", site)["changes"]],
+        "verify": [(x["subject"], x["detail"]) for x in told(drifted, "verify", site)["checks"] if x["ok"] is False],
+        "status": [tuple(line.split(": ", 1)) for line in told(drifted, "status")["drift"]],
+        "draw": [tuple(line.split(": ", 1)) for line in told(drifted, "draw", site, "--live")["drift"]],
+    }
+    unseen = [
+        f"{verb}: {command}"
+        for command, (subject, action) in DRIFTS.items()
+        for verb, lines in by_verb.items()
+        if not any(who == subject and action in what for who, what in lines)
+    ]
+    assert unseen == []
