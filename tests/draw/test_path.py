@@ -63,7 +63,7 @@ def test_nat_lets_out_under_the_hosts_address() -> None:
 def test_isolated_has_no_way() -> None:
     path = way(sites.lab(Mode.ISOLATED), "vm1", "desk")
     assert not path.reached
-    assert path.end == "no wire leads from vm1 to desk"
+    assert path.end == "ends at lab: network lab is isolated: nothing leaves it"
 
 
 def test_a_tag_does_not_change_on_a_vlan_aware_bridge() -> None:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from bascule.draw.formats import FORMATS, Options
 from bascule.draw.scene.compare import SeenHost
 from bascule.draw.scene.elements import Scene
-from bascule.draw.scene.path import Highlight, find_path
+from bascule.draw.scene.highlight import Highlight, proven_path, witnessed_path
 from bascule.draw.scene.site import build
 from bascule.errors import Problem, UsageFault
 from bascule.model.site import Site
@@ -60,4 +60,7 @@ def make_scene(
         hops = tuple((str(node), str(link)) for node, link in rest[0]) if rest else ()
         highlight = Highlight(source=str(source), target=str(target), hops=hops)
     scene = build(site, observed, collapse=collapse, apart=(highlight.source, highlight.target))
-    return replace(scene, path=find_path(scene, highlight))
+    if highlight.hops:
+        return replace(scene, path=witnessed_path(scene, highlight))
+    states = {name: seen.state for name, seen in (observed or {}).items()}
+    return replace(scene, path=proven_path(scene, site, states, highlight))

@@ -8,7 +8,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from bascule.draw.scene.elements import Path, Scene
-from bascule.draw.scene.path import Highlight, find_path
+from bascule.draw.scene.highlight import Highlight, witnessed_path
 from bascule.model.site import NOWHERE, Expectation
 
 REACHED = {"reach": True, "no-reach": False}
@@ -92,7 +92,7 @@ def ways_of(scene: Scene, answered: Sequence[Answered]) -> dict[str, Path]:
             asking = Highlight(
                 source=one.source, target=one.target, hops=one.hops, reached=reached, sentence=one.sentence
             )
-            ways[f"w{place}"] = find_path(scene, asking)
+            ways[f"w{place}"] = witnessed_path(scene, asking)
     return ways
 
 

@@ -6,7 +6,6 @@ The network itself (addresses, rules, names) is decided in :mod:`bascule.plan.vi
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from ipaddress import ip_interface
 
 from msgspec.structs import replace
 
@@ -16,7 +15,7 @@ from bascule.model.site import Host, VirtualNetwork
 from bascule.model.state import FORWARDING, HostState, Link
 from bascule.model.values import BRIDGE_PREFIX, IfName, bridge_name
 from bascule.plan.change import Note
-from bascule.plan.virtual_network import Realm, bridge_link, host_address, sysctls
+from bascule.plan.virtual_network import Realm, bridge_link, sysctls
 
 FORWARD4, FORWARD6 = FORWARDING[4], FORWARDING[6]
 REDIRECTS = "net/ipv4/conf/all/accept_redirects"  # the kernel sets it along with ip_forward (ip-sysctl)
@@ -69,23 +68,6 @@ def network_link(one: Realm, network: VirtualNetwork, observed: HostState, mark:
         addrgenmode=wanted.addrgenmode,
         alias=mark,
     )
-
-
-def standing_bridge(network: VirtualNetwork, observed: HostState) -> Link | None:
-    """The bridge that carries a virtual network: Bascule's own, else one of others (libvirt names its own virbr0…).
-
-    Another's is known by the host's address in the network's subnet, or by any address of that subnet.
-    """
-    if (own := observed.links.get(bridge_name(network.name))) is not None:
-        return own
-    found: list[tuple[int, Link]] = []
-    for link in observed.links.values() if network.subnets else ():
-        addresses = [ip_interface(address.ip) for address in link.addresses] if link.is_bridge else []
-        if any(address in map(host_address, network.subnets) for address in addresses):
-            found.append((0, link))
-        elif any(address.ip in subnet for address in addresses for subnet in network.subnets):
-            found.append((1, link))
-    return min(found, key=lambda one: (one[0], one[1].name), default=(0, None))[1]
 
 
 def rivals(one: Realm, observed: HostState) -> tuple[Link, ...]:

@@ -6,7 +6,6 @@ Its rules are in :mod:`bascule.policy.network_rules`.
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from bascule.model.links import Bridge
 from bascule.model.site import GuestNic, Host, Mode, Service, Site, VirtualNetwork
 from bascule.model.state import FORWARDING, Address, Link
 from bascule.model.values import IfName, IpAddress, IpInterface, IpNetwork, Mac, bridge_name
+from bascule.topology.virtual_networks import host_address
 
 if TYPE_CHECKING:  # each plan looks here; most hosts have no virtual network
     from bascule.model.domain import Reservation
@@ -119,11 +119,6 @@ def realms(site: Site, host: Host) -> tuple[Realm, ...]:
     if problems:
         raise SiteFault(*problems)
     return tuple(found)
-
-
-def host_address(subnet: IpNetwork) -> IpInterface:
-    """The host takes the first address of a subnet, as libvirt's default network does."""
-    return ipaddress.ip_interface(f"{subnet.network_address + 1}/{subnet.prefixlen}")
 
 
 def _reservations(network: VirtualNetwork, nics: list[GuestNic], taken: set[IpAddress]) -> list[Reservation]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct, field
 
-from bascule.model.values import IfName, IpAddress, IpInterface, IpNetwork
+from bascule.model.values import IfName, IpInterface, IpNetwork
 from bascule.site import document as d
 from bascule.site.findings import Findings, Path
 from bascule.site.validate import ValidatedDocument
@@ -164,8 +164,3 @@ def _foot(
         elif not isinstance(each, str):
             addresses.append((each, where))
     return Foot(owner, kind, label, path, tuple(addresses), dhcp, from_uplink, segment)
-
-
-def host_address(subnet: IpNetwork) -> IpAddress:
-    """The address that the host takes in a virtual network's subnet: its first."""
-    return subnet.network_address + 1 if subnet.num_addresses > 2 else subnet.network_address

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from bascule.model.site import Host, Site, virtual_segment
 from bascule.model.state import FORWARDING, HostState, Link
 from bascule.model.values import IfName, IpAddress
-from bascule.plan.target_networks import standing_bridge
 from bascule.plan.virtual_network import Realm, needs_server, realms, sysctls
 from bascule.policy.network_rules import network_table, table_key
 from bascule.probe.names import look_up
 from bascule.probe.world import World
+from bascule.topology.virtual_networks import standing_bridge
 from bascule.verify.checks import Check
 from bascule.verify.state import Facts, bridge_up, has_address, tap_on_bridge
 

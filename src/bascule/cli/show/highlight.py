@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bascule.errors import Problem, UsageFault
 
 if TYPE_CHECKING:
-    from bascule.draw.scene.path import Highlight
+    from bascule.draw.scene.highlight import Highlight
     from bascule.model.site import Service
 
 Question = tuple[str, str, str]  # source, target, service
@@ -54,7 +54,7 @@ def from_rehearsal(path: str, meant: Question) -> tuple[Highlight, str]:
 
     Raises UsageFault.
     """
-    from bascule.draw.scene.path import Highlight
+    from bascule.draw.scene.highlight import Highlight
     from bascule.system.disk.files import read_bytes
 
     try:

@@ -103,7 +103,7 @@ def _columns(columns: int | None) -> int:
 def _way(site: Site, highlight: str | None, witness: str | None) -> Highlight | None:
     """What the file promises, or what a rehearsal saw."""
     from bascule.cli.show.highlight import ends, from_rehearsal, service_of
-    from bascule.draw.scene.path import Highlight
+    from bascule.draw.scene.highlight import Highlight
 
     if highlight is None:
         if witness is not None:

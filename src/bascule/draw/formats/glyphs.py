@@ -15,8 +15,12 @@ BAD = CUT | HELD | {LinkState.ISOLATED}
 
 
 def way_end(path: Path, box: Box) -> str:
-    """A tick or a cross at the element where the frame ends."""
-    sign, name = ("m-4 0l3 4l5 -8", "yes") if path.reached else ("m-4 -4l8 8m0 -8l-8 8", "no")
+    """A tick or a cross at the element where the frame ends; a question mark where nothing proves either."""
+    sign, name = {
+        True: ("m-4 0l3 4l5 -8", "yes"),
+        False: ("m-4 -4l8 8m0 -8l-8 8", "no"),
+        None: ("m-3 -2c0 -4 6 -4 6 0c0 2 -3 2 -3 4m0 2v1", "no"),
+    }[path.reached]
     x, y = box.x + box.w - 2, box.y + 2
     return f'<circle class="{name}" cx="{x}" cy="{y}" r="9"/><path class="sign" d="M{x} {y}{sign}"/>'
 

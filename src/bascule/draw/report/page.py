@@ -184,7 +184,7 @@ def _asks(page: Report, scene: Scene, ways: dict[str, Path]) -> Iterable[str]:
         yield f'<label for="{key}">{_question(one)}</label>'
         yield f'<div class="why" id="why-{place}">'
         if key in ways:
-            yield _hops(chain(scene, ways[key]), reached=ways[key].reached)
+            yield _hops(chain(scene, ways[key]), reached=bool(ways[key].reached))
         yield f"<p>{_e(one.sentence)}</p>"
         if one.control and one.ok:
             yield f'<p class="soft-text">while {_e(one.control)}</p>'

@@ -133,7 +133,7 @@ class Path(Struct, frozen=True, kw_only=True):
     target: str
     nodes: tuple[str, ...] = ()
     edges: tuple[str, ...] = ()
-    reached: bool = False
+    reached: bool | None = False  # None: nothing proves either
     end: str = ""  # a sentence
 
     @property

@@ -11,7 +11,7 @@ from bascule.draw.scene.compare import SeenHost, compare, without_uplink
 from bascule.draw.scene.elements import Kind, Layer, Node, Presence, exit_id, link_id, virtual_id
 from bascule.model.site import Bridge, Host, Mode, VirtualNetwork
 from bascule.model.values import IpInterface
-from bascule.plan.target_networks import standing_bridge
+from bascule.topology.virtual_networks import standing_bridge
 
 
 class WayOut(Struct, frozen=True):

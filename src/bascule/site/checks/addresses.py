@@ -5,7 +5,8 @@ from __future__ import annotations
 from bascule.model.values import IpAddress, IpInterface
 from bascule.site.checks.networks import is_edge
 from bascule.site.findings import Path
-from bascule.site.wiring import Foot, Segment, Wiring, host_address
+from bascule.site.wiring import Foot, Segment, Wiring
+from bascule.topology.virtual_networks import host_address
 
 IPV6_MTU_MIN = 1280  # RFC 8200, section 5
 
@@ -18,7 +19,7 @@ def check_addresses(wiring: Wiring) -> None:
         if foot.path[2] == "virtual_networks" and segment:
             for subnet in segment.subnets:
                 owner = f"host '{foot.owner}' itself (the first address of {segment.label})"
-                seen[(segment.realm, host_address(subnet))] = (owner, (*foot.path, "subnet"))
+                seen[(segment.realm, host_address(subnet).ip)] = (owner, (*foot.path, "subnet"))
         for address, path in foot.addresses:
             if segment and _in_subnet(wiring, foot, segment, address, path):
                 _edges(wiring, foot, segment, address, path)

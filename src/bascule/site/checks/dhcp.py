@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from bascule.site.checks.networks import is_edge, known_network
 from bascule.site.findings import Path
-from bascule.site.wiring import Segment, Wiring, host_address
+from bascule.site.wiring import Segment, Wiring
+from bascule.topology.virtual_networks import host_address
 
 
 class _Server(Struct, frozen=True):
@@ -108,8 +109,8 @@ def _over_fixed(wiring: Wiring, server: _Server) -> None:
             found.add("DHCP-STATIC", message, where, hint="make the range smaller", also=[("the range", server.path)])
     if server.segment.key[0] == "virtual":
         for subnet in server.segment.subnets:
-            if host_address(subnet) in server:
-                message = f"{words} holds {host_address(subnet)}, the host's own address"
+            if host_address(subnet).ip in server:
+                message = f"{words} holds {host_address(subnet).ip}, the host's own address"
                 found.add("DHCP-STATIC", message, server.path, hint="begin one later")
 
 

@@ -1,0 +1,71 @@
+"""The links of a host as the site file wires them: enough of a host's state to follow a frame. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bascule.model.links import Bond, Bridge, Macvtap, Physical, Tap, Vlan
+from bascule.model.site import GuestNic, Host, Network, Site
+from bascule.model.state import HostState, Link, PortVlans
+from bascule.model.values import IfName, Vid, bridge_name
+from bascule.topology.layer2 import ALL_VLANS, UNTAGGED
+
+
+def declared_links(site: Site, host: Host) -> HostState:
+    """NICs, bonds, bridges, virtual networks' bridges and guests' taps, each where the file puts it.
+
+    A reference that leads nowhere is left out.
+    """
+    links: dict[IfName, dict[str, Any]] = {name: {"options": Physical()} for name in host.nics}
+    for bond in host.bonds.values():
+        links[bond.name] = {"options": Bond(mode=bond.mode)}
+        for member in bond.nics:
+            links.setdefault(member, {"options": Physical()})["master"] = bond.name
+    for bridge in host.bridges.values():
+        options = Bridge(vlan_filtering=int(bridge.vlan_aware), stp_state=int(bridge.stp))
+        links[bridge.name] = {"options": options, "vlans": UNTAGGED if bridge.vlan_aware else ()}
+        if bridge.uplink is None or bridge.port is None or bridge.uplink not in links:
+            continue
+        if bridge.port == bridge.uplink:
+            links[bridge.port] |= {"master": bridge.name, "vlans": ALL_VLANS if bridge.vlan_aware else ()}
+        else:
+            options_ = Vlan(id=int(bridge.vlan or 0))
+            links[bridge.port] = {"options": options_, "parent": bridge.uplink, "master": bridge.name}
+    for network in host.virtual_networks:
+        links[bridge_name(network)] = {"options": Bridge()}
+    for nic in site.guest_nics(host.name):
+        if nic.shared_nic is not None:
+            links[nic.tap] = {"options": Macvtap(mode="bridge"), "parent": nic.shared_nic}
+        else:
+            known = host.bridges.get(nic.bridge) if nic.bridge else None
+            vlans = access_vlans(nic) if known is not None and known.vlan_aware else ()
+            links[nic.tap] = {"options": Tap(type="tap"), "master": nic.master, "vlans": vlans}
+    return HostState.of(Link(name=name, **rest) for name, rest in links.items())
+
+
+def access_vlans(nic: GuestNic) -> tuple[PortVlans, ...]:
+    """The VLANs of a guest's tap on a VLAN-aware switch: one access VLAN, or a trunk, or the untagged default."""
+    if nic.vlans:
+        return tuple(PortVlans(first=first, last=last) for first, last in nic.vlans)
+    vid = nic.vlan or 1
+    return (PortVlans(first=vid, last=vid, pvid=True, untagged=True),)
+
+
+def networks_on(site: Site, host: Host, nic: IfName) -> tuple[Network | None, tuple[Network, ...]]:
+    """The network that a NIC's cable carries untagged, and those that it carries with their tags, by name.
+
+    Tagged are those that the bridges on the NIC ask for, and the one that the NIC names where it has a VLAN.
+    """
+    declared = host.nics.get(nic)
+    named = site.networks.get(declared.network) if declared is not None and declared.network else None
+    vids: set[Vid] = {named.vlan} if named is not None and named.vlan is not None else set()
+    for bridge in host.bridges.values():
+        if not any(below.name == nic for below in host.uplink_nics(bridge)):
+            continue
+        if bridge.vlan is not None:
+            vids.add(bridge.vlan)
+        if bridge.vlan_aware:
+            vids |= {network.vlan for network in site.networks.values() if network.vlan is not None}
+    tagged = {found.name: found for vid in vids if (found := site.network_of_vlan(vid)) is not None}
+    native = named if named is not None and named.vlan is None else None
+    return native, tuple(tagged[name] for name in sorted(tagged))

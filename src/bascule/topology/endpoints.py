@@ -1,0 +1,243 @@
+"""Who speaks: guests, machines and hosts, with each NIC's place, addresses and routers. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from ipaddress import ip_address, ip_interface, ip_network
+
+from msgspec import Struct
+
+from bascule.model.site import NOWHERE, GuestNic, Host, Mode, Network, Site, StaticRoute, virtual_segment
+from bascule.model.state import HostState
+from bascule.model.values import IfName, IpAddress, IpInterface, IpNetwork, Mac, bridge_name, derive_mac
+from bascule.topology.virtual_networks import host_address, standing_bridge
+
+
+class EndpointKind(StrEnum):
+    """What an endpoint is."""
+
+    GUEST = "guest"
+    MACHINE = "machine"
+    HOST = "host"
+
+
+class EndpointNic(Struct, frozen=True, kw_only=True):
+    """A NIC of an endpoint. ``segment`` is the network's name, or a virtual one's; None where it is not known."""
+
+    link: IfName
+    mac: Mac | None = None
+    addresses: tuple[IpInterface, ...] = ()
+    dhcp: bool = False
+    leased: tuple[IpNetwork, ...] = ()  # where its address is, if a DHCP server that the file knows gives it
+    network: Network | None = None
+    segment: str | None = None
+    gateways: tuple[IpAddress, ...] = ()
+    routes: tuple[StaticRoute, ...] = ()
+    plug: GuestNic | None = None  # of a guest
+    mtu: int = 1500
+
+    @property
+    def bridge(self) -> IfName | None:
+        """Of a guest: the bridge of its host that its tap is a port of; None where it shares a NIC."""
+        return self.plug.master if self.plug is not None else None
+
+    def prefixes(self, version: int) -> tuple[IpNetwork, ...]:
+        """The subnets whose addresses it takes for its neighbours."""
+        own = [address.network for address in self.addresses if not address.is_link_local]
+        return tuple(subnet for subnet in (*own, *self.leased) if subnet.version == version)
+
+    def places(self) -> tuple[IpNetwork, ...]:
+        """Its addresses, each as a prefix of full length; a lease is somewhere in its subnet."""
+        own = (ip_network(address.ip) for address in self.addresses if not address.is_link_local)
+        return (*own, *self.leased)
+
+
+class Endpoint(Struct, frozen=True, kw_only=True):
+    """A guest, a machine or a host with its NICs."""
+
+    name: str
+    kind: EndpointKind
+    nics: tuple[EndpointNic, ...] = ()
+
+    @property
+    def routes(self) -> tuple[tuple[IfName, IpAddress], ...]:
+        """Its default routes as (link, gateway), at most one per family.
+
+        Of each family the first gateway that a NIC's own address can reach and that is not the endpoint itself.
+        """
+        return default_routes(self.nics)
+
+    @property
+    def plugs(self) -> tuple[tuple[GuestNic, IfName, EndpointNic], ...]:
+        """The NICs of a guest that end at a bridge of its host, each with that bridge."""
+        return tuple((x.plug, x.bridge, x) for x in self.nics if x.plug is not None and x.bridge is not None)
+
+
+def default_routes(nics: Iterable[EndpointNic], *, leased: bool = False) -> tuple[tuple[IfName, IpAddress], ...]:
+    """For each family the first gateway that a NIC's own address can reach and that is not the endpoint itself.
+
+    With ``leased`` what a DHCP server gives counts, too.
+    """
+    nics = tuple(nics)
+    own = {address.ip for nic in nics for address in nic.addresses}
+    routes: dict[int, tuple[IfName, IpAddress]] = {}
+    for nic in nics:
+        for gateway in nic.gateways:
+            near = nic.prefixes(gateway.version) if leased else [address.network for address in nic.addresses]
+            if gateway not in own and any(gateway in subnet for subnet in near):
+                routes.setdefault(gateway.version, (nic.link, gateway))
+    return tuple(routes.values())
+
+
+def guest_endpoint(site: Site, guest: str, observed: HostState | None = None) -> Endpoint:
+    """A guest; ``observed`` is its host's state, which tells the MTU where the file does not."""
+    host = site.hosts[site.guests[guest].host]
+    nics = []
+    for nic in site.guests[guest].nics:
+        network = site.network_of(nic)
+        virtual = host.virtual_networks.get(nic.virtual_network) if nic.virtual_network else None
+        gateways = network.gateways if network else ()
+        if virtual is not None and virtual.mode is not Mode.ISOLATED:  # the host is its router
+            gateways = tuple(host_address(subnet).ip for subnet in virtual.subnets)
+        nics.append(
+            EndpointNic(
+                link=IfName(f"eth{nic.index}"),
+                mac=nic.mac,
+                addresses=nic.addresses,
+                dhcp=nic.dhcp,
+                leased=_leased(site, host, nic, network) if nic.dhcp else (),
+                network=network,
+                segment=site.segment_of(nic),
+                gateways=gateways,
+                plug=nic,
+                mtu=_mtu(host, nic, observed),
+            )
+        )
+    return Endpoint(name=guest, kind=EndpointKind.GUEST, nics=tuple(nics))
+
+
+def machine_endpoint(site: Site, machine: str) -> Endpoint:
+    """A machine on the building's networks."""
+    nics = [
+        EndpointNic(
+            link=IfName(f"eth{index}"),
+            mac=nic.mac or derive_mac(site.name, f"machine/{machine}", index),
+            addresses=nic.addresses,
+            dhcp=nic.dhcp,
+            leased=_served(site, nic.network) if nic.dhcp else (),
+            network=site.networks[nic.network],
+            segment=nic.network,
+            gateways=site.networks[nic.network].gateways,
+            routes=nic.routes,
+        )
+        for index, nic in enumerate(site.machines[machine].nics)
+    ]
+    return Endpoint(name=machine, kind=EndpointKind.MACHINE, nics=tuple(nics))
+
+
+def host_endpoint(site: Site, host: Host, observed: HostState | None = None) -> Endpoint:
+    """A host by its addressed NICs and bridges, and on its virtual networks; as it was observed, where it was.
+
+    A bridge with ``address: from-uplink`` speaks for its NIC.
+    """
+    if observed is None:
+        return Endpoint(name=host.name, kind=EndpointKind.HOST, nics=tuple(_host_nics(site, host)))
+    declared = {nic.link: nic for nic in _host_nics(site, host)}
+    names = {link.name: name for name, one in host.virtual_networks.items() if (link := standing_bridge(one, observed))}
+    nics = []
+    for link in observed.links.values():
+        own = tuple(ip_interface(address.ip) for address in link.addresses if not address.is_link_local)
+        if not own or link.name == "lo":
+            continue
+        known = declared.get(bridge_name(names[link.name]) if link.name in names else link.name)
+        through = [route for route in observed.routes if route.dev == link.name and route.gateway]
+        nics.append(
+            EndpointNic(
+                link=link.name,
+                addresses=own,
+                network=known.network if known else None,
+                segment=known.segment if known else None,
+                gateways=tuple(ip_address(route.gateway) for route in through if route.dst.endswith("/0")),
+                routes=tuple(
+                    StaticRoute(to=ip_network(route.dst), via=ip_address(route.gateway), place=NOWHERE)
+                    for route in through
+                    if not route.dst.endswith("/0")
+                ),
+            )
+        )
+    return Endpoint(name=host.name, kind=EndpointKind.HOST, nics=tuple(nics))
+
+
+def _host_nics(site: Site, host: Host) -> Iterator[EndpointNic]:
+    moved = {bridge.uplink for bridge in host.bridges.values() if bridge.from_uplink}
+    for nic in host.nics.values():
+        if nic.has_address and nic.name not in moved:
+            yield EndpointNic(
+                link=nic.name,
+                addresses=nic.addresses,
+                dhcp=nic.dhcp,
+                leased=_served(site, nic.network) if nic.dhcp else (),
+                network=site.networks.get(nic.network) if nic.network else None,
+                segment=nic.network,
+                gateways=nic.gateways or (_offered(site, nic.network) if nic.dhcp else ()),
+                routes=nic.routes,
+            )
+    for bridge in host.bridges.values():
+        if not bridge.has_address:
+            continue
+        below = host.uplink_nics(bridge) if bridge.from_uplink else ()
+        network = site.network_of_bridge(host, bridge)
+        name = network.name if network else None
+        dhcp = bridge.dhcp or any(nic.dhcp for nic in below)
+        stated = bridge.gateways + tuple(gateway for nic in below for gateway in nic.gateways)
+        yield EndpointNic(
+            link=bridge.name,
+            addresses=bridge.addresses + tuple(address for nic in below for address in nic.addresses),
+            dhcp=dhcp,
+            leased=_served(site, name) if dhcp else (),
+            network=network,
+            segment=name,
+            gateways=stated or (_offered(site, name) if dhcp else ()),
+            routes=bridge.routes + tuple(route for nic in below for route in nic.routes),
+        )
+    for one in host.virtual_networks.values():
+        if one.subnets:
+            yield EndpointNic(
+                link=bridge_name(one.name),
+                addresses=tuple(host_address(subnet) for subnet in one.subnets),
+                segment=virtual_segment(host.name, one.name),
+            )
+
+
+def _served(site: Site, network: str | None) -> tuple[IpNetwork, ...]:
+    """The subnets of a network in which a machine gives addresses."""
+    known = site.networks.get(network or "")
+    servers = [machine.dhcp for machine in site.machines.values() if machine.dhcp and machine.dhcp.network == network]
+    subnets = known.subnets if known is not None else ()
+    return tuple(subnet for subnet in subnets if any(server.range.first in subnet for server in servers))
+
+
+def _offered(site: Site, network: str | None) -> tuple[IpAddress, ...]:
+    """The routers that a network's DHCP server names."""
+    known = site.networks.get(network or "")
+    return known.gateways if known is not None else ()
+
+
+def _leased(site: Site, host: Host, nic: GuestNic, network: Network | None) -> tuple[IpNetwork, ...]:
+    virtual = host.virtual_networks.get(nic.virtual_network) if nic.virtual_network else None
+    if virtual is None:
+        return _served(site, network.name if network else None)
+    return tuple(subnet for subnet in virtual.subnets if virtual.dhcp and virtual.dhcp.first in subnet)
+
+
+def _mtu(host: Host, nic: GuestNic, observed: HostState | None) -> int:
+    """Of a guest's NIC: of the bridge, else of the NIC below it, as declared or as it was found."""
+    seen = {name: link.mtu for name, link in observed.links.items()} if observed else {}
+    if nic.shared_nic is not None:
+        return host.nics[nic.shared_nic].mtu or seen.get(nic.shared_nic, 1500)
+    if nic.bridge is None:
+        return 1500
+    bridge = host.bridges[nic.bridge]
+    below = [x.mtu or seen.get(x.name) for x in host.uplink_nics(bridge)]
+    return bridge.mtu or next(filter(None, below), 1500)

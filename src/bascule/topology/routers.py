@@ -1,0 +1,90 @@
+"""What a machine or a host lets through that came in by one of its NICs and leaves by another. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from bascule.model.site import Mode, Service, Site
+from bascule.topology.endpoints import Endpoint, EndpointKind, EndpointNic
+from bascule.topology.graph import Topology
+
+
+class Forwarding(Struct, frozen=True, kw_only=True):
+    """Whether a router forwards; None where the file does not say. ``hides``: under its own address."""
+
+    allowed: bool | None
+    hides: bool = False
+    why: str = ""
+
+
+def forwarding(
+    topology: Topology,
+    router: Endpoint,
+    came_in: EndpointNic,
+    out: EndpointNic,
+    sender: tuple[Endpoint, EndpointNic],
+    goal: Endpoint,
+    service: Service | None,
+) -> Forwarding:
+    """Whether a packet goes on; ``sender`` is whose address it bears, with the NIC that it left by."""
+    if router.kind is EndpointKind.GUEST:
+        return Forwarding(allowed=None, why=f"the file does not say whether {router.name} forwards")
+    if router.kind is EndpointKind.HOST:
+        return _host_forwards(topology, router, came_in, out, goal, service)
+    rule = topology.site.machines[router.name].masquerade
+    if rule is None:
+        return Forwarding(allowed=False, why="it is not said to forward anything")
+    if out.segment == rule.to and came_in.segment != rule.to and _is_named(topology.site, rule.sources, *sender):
+        return Forwarding(allowed=True, hides=True)
+    why = f"it does not forward what comes from {sender[0].name} to {out.segment}"
+    return Forwarding(allowed=False, why=why)
+
+
+def _is_named(site: Site, sources: tuple[str, ...], sender: Endpoint, nic: EndpointNic) -> bool:
+    """Whether a packet's address is one of those that a machine masquerades."""
+    if sender.name in sources or any(sender.name in _hidden_behind(site, name) for name in sources):
+        return True
+    nets = [subnet for name in sources if name in site.networks for subnet in site.networks[name].subnets]
+    return any(place.version == net.version and place.subnet_of(net) for place in nic.places() for net in nets)  # type: ignore[arg-type]  # one family
+
+
+def _hidden_behind(site: Site, name: str) -> Iterator[str]:
+    """The host under whose address a guest of a NAT network is seen."""
+    guest = site.guests.get(name)
+    for nic in guest.nics if guest is not None else ():
+        network = site.hosts[guest.host].virtual_networks.get(nic.virtual_network or "") if guest is not None else None
+        if guest is not None and network is not None and network.mode is Mode.NAT:
+            yield guest.host
+
+
+def _host_forwards(
+    topology: Topology,
+    host: Endpoint,
+    came_in: EndpointNic,
+    out: EndpointNic,
+    goal: Endpoint,
+    service: Service | None,
+) -> Forwarding:
+    """What the modes of its virtual networks say."""
+    known = topology.site.hosts[host.name].virtual_networks
+    names = [topology.virtual_bridges.get((host.name, nic.link), "") for nic in (came_in, out)]
+    inner, outer = (known.get(name) for name in names)
+    for one in (inner, outer):
+        if one is not None and one.mode is Mode.ISOLATED:
+            return Forwarding(allowed=False, why=f"network {one.name} is isolated")
+    if inner is None and outer is None:
+        if any(one.mode is not Mode.ISOLATED for one in known.values()):
+            why = f"{host.name} routes for its virtual networks; whether for others the file does not say"
+            return Forwarding(allowed=None, why=why)
+        return Forwarding(allowed=False, why="it is not said to forward anything")
+    if outer is not None and outer.mode is Mode.NAT and outer is not inner:
+        return Forwarding(allowed=False, why=no_door(goal.name, service))
+    return Forwarding(allowed=True, hides=inner is not None and inner.mode is Mode.NAT and inner is not outer)
+
+
+def no_door(guest: str, service: Service | None) -> str:
+    """Why nothing from outside reaches a guest of a NAT network."""
+    asked = f" for {service}" if service else ""
+    return f"nothing gets in through masquerade, and no port is forwarded to {guest}{asked}"
