@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from bascule.model.links import Bridge
 from bascule.model.site import Mode, PlugKind, Site
-from bascule.model.state import HostState
+from bascule.model.state import HostState, Link
+from bascule.model.values import IfName
 from bascule.plan.make import make_plan
 from bascule.plan.step import Phase, Step
 from bascule.providers.dnsmasq import DNSMASQ, SYMLINK
@@ -92,7 +94,7 @@ def test_a_network_without_a_server_is_made_again_too_and_not_when_it_is_gone() 
     after = wanted(told, before, lasting=True)
     (one,) = steps(before, after)
     assert one.subject == "start of lab"
-    assert one.action == "its bridge and rules are made again when the machine starts"
+    assert one.action == "its bridge is made again when the machine starts"
     assert "ExecStart=/bin/true" in DNSMASQ.part(after).servers["lab"].unit
     gone = wanted(site(), after, lasting=True)
     (end,) = steps(after, gone)
@@ -101,22 +103,29 @@ def test_a_network_without_a_server_is_made_again_too_and_not_when_it_is_gone() 
     assert steps(after, wanted(site(), after)) == [], "where nothing may last, what lasts is left alone"
 
 
-def test_of_libvirts_network_only_the_rules_are_loaded_again() -> None:
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_unit_of_version_0_1_0_that_loads_the_rules_of_libvirts_network_goes(declared: bool) -> None:
+    """Rules are loaded by one unit for all; this one stayed for ever when the network left the file."""
     told = site(
         guest("g1", nic("g1", 0, "lab", "dhcp", plug=PlugKind.NETWORK)),
         networks=(virtual_network(Mode.NAT, forwards=(SSH,)),),
     )
+    told = told if declared else site()
     host = told.hosts["h"]
-    _, state = make_plan(told, host, HostState(), by_libvirt=True)
-    before = HostState(parts={"libvirt": object(), "dnsmasq": EMPTY})
-    found = DNSMASQ.want(told, host, before, state, Surroundings(lasting=True))
-    (one,) = steps(before, with_part(state, found.part))
-    assert (one.subject, one.action) == ("start of lab", "its rules are loaded again when the machine starts")
-    script = found.part.servers["lab"].script
-    assert "dnat ip to" in script
-    assert "ip link add" not in script
-    assert found.reasons["start of lab"] == "virtual network lab is declared with port forwards"
-    assert DNSMASQ.want(told, host, before, state, Surroundings()).part == EMPTY
+    old = Server(script="#!/bin/sh\nset -e\nnft -f - <<'.'\ntable inet bascule_lab\n.\n", unit="[Unit]\n")
+    bridge = Link(name=IfName("vn-lab"), options=Bridge())  # libvirt's
+    before = HostState.of([bridge], parts={"libvirt": object(), "dnsmasq": replace(EMPTY, servers={"lab": old})})
+    found = DNSMASQ.want(told, host, before, before, Surroundings(lasting=True))
+    (one,) = steps(before, DNSMASQ.with_part(before, found.part))
+    assert (one.subject, one.action) == ("start of lab", "not made again when the machine starts")
+    assert lines(one) == [
+        "systemctl disable --now bascule-network-lab.service",
+        "rm -f /state/networks/lab.sh",
+        "rm -f /etc/systemd/system/bascule-network-lab.service",
+        "systemctl daemon-reload",
+    ]
+    assert found.reasons["start of lab"] == "bascule-rules.service loads all rules"
+    assert DNSMASQ.want(told, host, before, before, Surroundings()).part == DNSMASQ.part(before)
 
 
 @pytest.mark.parametrize("lasting", [True, False])

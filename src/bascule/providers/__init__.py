@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bascule.providers.boot_rules import BOOT_RULES
 from bascule.providers.dnsmasq import DNSMASQ
 from bascule.providers.files import FILES
 from bascule.providers.kernel import KERNEL
@@ -9,7 +10,7 @@ from bascule.providers.libvirt import LIBVIRT
 from bascule.providers.nft import NFT
 from bascule.providers.protocol import Provider
 
-PROVIDERS: tuple[Provider, ...] = (KERNEL, NFT, DNSMASQ, LIBVIRT, FILES)
+PROVIDERS: tuple[Provider, ...] = (KERNEL, NFT, BOOT_RULES, DNSMASQ, LIBVIRT, FILES)
 
 
 def of_tool(tool: str) -> Provider:

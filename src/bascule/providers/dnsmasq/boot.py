@@ -10,26 +10,19 @@ from msgspec.structs import replace
 from bascule.model.state import FORWARDING, HostState, link_of
 from bascule.model.values import bridge_name
 from bascule.plan.step import Step
-from bascule.policy.network_rules import table_key
 from bascule.providers.dnsmasq.state import DnsmasqState
 
 MARK = "# Bascule writes this file and takes it away again"
 
 
-def script(name: str, wanted: HostState, *, rules_only: bool = False) -> str:
-    """A script that makes a network's bridge, rules and forwarding again."""
+def script(name: str, wanted: HostState) -> str:
+    """A script that makes a network's bridge and forwarding again; its rules are loaded before the network comes up."""
     from bascule.providers.kernel import KERNEL
-    from bascule.providers.nft import NFT
 
     bridge = bridge_name(name)
-    key = table_key(name)
     forwarding = {k: v for k, v in wanted.sysctls.items() if k in FORWARDING.values() and v == "1"}
     own = {k: v for k, v in wanted.sysctls.items() if link_of(k) == bridge}
-    rules = HostState(tables={key: wanted.tables[key]} if key in wanted.tables else {})
-    always = [*NFT.diff(HostState(), rules), *KERNEL.diff(HostState(), HostState(sysctls=forwarding))]
-    lines = ["#!/bin/sh", MARK, "set -e", *_lines(always)]
-    if rules_only:
-        return "\n".join([*lines, ""])
+    lines = ["#!/bin/sh", MARK, "set -e", *_lines(KERNEL.diff(HostState(), HostState(sysctls=forwarding)))]
     link = wanted.links[bridge]
     bare = replace(link, addresses=tuple(a for a in link.addresses if not a.is_link_local))  # the kernel makes those
     there = list(KERNEL.diff(HostState(), HostState(links={bridge: bare}, sysctls=own)))
@@ -43,7 +36,7 @@ def _lines(steps: Iterable[Step]) -> Iterator[str]:
 
 
 def unit(name: str, arguments: Sequence[str] | None, state: DnsmasqState) -> str:
-    """A systemd unit for a network: its bridge and rules, then its dnsmasq, if it has one."""
+    """A systemd unit for a network: its bridge, then its dnsmasq, if it has one."""
     lines = [
         MARK,
         "[Unit]",

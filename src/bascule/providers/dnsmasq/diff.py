@@ -74,6 +74,4 @@ def _words(old: Server, new: Server) -> str:
         return "ended"
     if new.unit is None:
         return "not made again when the machine starts"
-    if new.script is not None and "ip link add" not in new.script:
-        return "its rules are loaded again when the machine starts"
-    return "its bridge and rules are made again when the machine starts"
+    return "its bridge is made again when the machine starts"

@@ -17,26 +17,24 @@ from bascule.providers.protocol import Wanted
 def want(site: Site, host: Host, state: DnsmasqState, wanted: HostState, *, lasting: bool, by_libvirt: bool) -> Wanted:
     """Each network with its server; one whose bridge goes away loses it.
 
-    ``lasting``: also the units that start them with the machine. ``by_libvirt``: of a network with forwards only its
-    rules are ours, and nothing of the others.
+    ``lasting``: also the units that start them with the machine. ``by_libvirt``: libvirt makes the networks, and none
+    of these is ours.
     """
     servers, reasons = dict(state.servers), dict[str, str]()
-    own = realms(site, host)
+    own = () if by_libvirt else realms(site, host)
     for one in own:
-        if not by_libvirt:
-            _set(servers, one.name, _server(one, state, wanted, lasting=lasting))
-            _because(reasons, one.name, f"virtual network {one.name} is declared {one.mode}")
-        elif lasting and one.forwards:
-            again = script(one.name, wanted, rules_only=True)
-            servers[one.name] = Server(script=again, unit=unit(one.name, (), state))
-            _because(reasons, one.name, f"virtual network {one.name} is declared with port forwards")
-    declared = {one.name for one in own if not by_libvirt or (lasting and one.forwards)}
-    for name in state.servers:
-        if name not in declared and bridge_name(name) not in wanted.links:
-            server = state.servers[name]
-            if server.arguments is not None or lasting:
-                del servers[name]
-                _because(reasons, name, f"its bridge {bridge_name(name)} goes away")
+        _set(servers, one.name, _server(one, state, wanted, lasting=lasting))
+        _because(reasons, one.name, f"virtual network {one.name} is declared {one.mode}")
+    declared = {one.name for one in own}
+    for name, server in state.servers.items():
+        if name in declared or (server.arguments is None and not lasting):
+            continue
+        if loads_rules_only(server):
+            del servers[name]
+            _because(reasons, name, "bascule-rules.service loads all rules")
+        elif bridge_name(name) not in wanted.links:
+            del servers[name]
+            _because(reasons, name, f"its bridge {bridge_name(name)} goes away")
     return Wanted(part=replace(state, servers=servers), reasons=reasons)
 
 
@@ -46,6 +44,11 @@ def _server(one: Realm, state: DnsmasqState, wanted: HostState, *, lasting: bool
     if not lasting:
         return replace(before, arguments=words)
     return Server(arguments=words, script=script(one.name, wanted), unit=unit(one.name, words, state))
+
+
+def loads_rules_only(server: Server) -> bool:
+    """Whether it is a unit that version 0.1.0 wrote beside a network of libvirt's, for the rules of its forwards."""
+    return server.arguments is None and server.script is not None and "ip link add" not in server.script
 
 
 def _set(servers: dict[str, Server], name: str, server: Server) -> None:

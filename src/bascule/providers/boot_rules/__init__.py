@@ -1,0 +1,102 @@
+"""boot_rules: the one unit of systemd that loads Bascule's tables when the machine starts, and the file it loads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import msgspec
+from msgspec.structs import replace
+
+from bascule.model.ruleset.rules import Table, owned
+from bascule.model.ruleset.text import replacing_text
+from bascule.model.site import Host, Site
+from bascule.model.state import HostState
+from bascule.plan.step import Phase, Step, step
+from bascule.providers.boot_rules.state import UNIT_NAME, BootRules, unit_text
+from bascule.providers.files import remove, systemctl, write
+from bascule.providers.plain import PlainProvider
+from bascule.providers.protocol import Merged, Surroundings, ThreeWay, Wanted
+
+if TYPE_CHECKING:
+    from bascule.providers.effects import Effects
+
+SYMLINK = 0o120777  # the mode of a file of ``files`` whose text is where it leads
+HEADER = "# Bascule writes this file and takes it away again\n"
+SUBJECT = "rules at boot"
+
+
+class BootRulesProvider(PlainProvider):
+    """It stands behind nft, for it writes down the tables that nft shall have."""
+
+    name: ClassVar[str] = "boot_rules"
+    tools: ClassVar[frozenset[str]] = frozenset()  # files and systemctl are the tools of another provider
+
+    def want(
+        self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: Surroundings
+    ) -> Wanted:
+        """The file with every table of Bascule's, and the unit; neither where there is no table."""
+        now: BootRules | None = self.part(observed)
+        if now is None:
+            return Wanted()
+        tables = owned(wanted.tables)
+        reasons = {SUBJECT: f"nftables forgets {', '.join(tables)} with the machine" if tables else "no table is left"}
+        if not tables:
+            return Wanted(part=replace(now, rules=None, unit=None), reasons=reasons)
+        if not surroundings.lasting:
+            return Wanted(part=now)
+        return Wanted(part=replace(now, rules=rules_text(tables), unit=unit_text(now)), reasons=reasons)
+
+    def diff(self, before: HostState, after: HostState) -> Iterator[Step]:
+        """The file and the unit, written or taken away."""
+        old, new = self.part(before), self.part(after)
+        if old is None or new is None or old == new:
+            return
+        if new.unit is None:
+            gone = systemctl("disable", UNIT_NAME), remove(new.file, new.unit_path), systemctl("daemon-reload")
+            yield step(Phase.OLD_RULES, SUBJECT, "none are loaded any more", *gone, about="ruleset")
+            return
+        commands = [write(new.file, new.rules or "", mode=0o600)] if old.rules != new.rules else []
+        if old.unit != new.unit:
+            commands += [write(new.unit_path, new.unit), systemctl("daemon-reload"), systemctl("enable", UNIT_NAME)]
+        words = "are loaded before the network comes up" if old.unit is None else "are the new ones"
+        yield step(Phase.OLD_RULES, SUBJECT, words, *commands, about="ruleset")
+
+    def merge(self, change: ThreeWay) -> Merged:
+        """As they were, and what others have changed since is overwritten: nobody but Bascule writes these files."""
+        before = self.part(change.before)
+        return Merged(part=self.part(change.now) if before is None else before)
+
+    def lasts(self, before: HostState, wanted: HostState) -> bool:
+        """Whether the change altered what the next boot loads."""
+        return bool(self.part(before) != self.part(wanted))
+
+    def files(self, state: HostState) -> Mapping[str, tuple[str, int]]:
+        """What systemd reads, and what its unit does."""
+        part: BootRules | None = self.part(state)
+        if part is None or part.unit is None or part.rules is None:
+            return {}
+        enabled = {f"{part.units}/sysinit.target.wants/{UNIT_NAME}": (part.unit_path, SYMLINK)}
+        return {part.unit_path: (part.unit, 0o644), part.file: (part.rules, 0o600), **enabled}
+
+    def to_json(self, part: Any) -> Any:
+        """Its texts and paths."""
+        return msgspec.to_builtins(part)
+
+    def from_json(self, data: Any) -> Any:
+        """The same back. Raises ValueError for what is none."""
+        return msgspec.convert(data, BootRules)
+
+    def effects(self) -> Effects:
+        """Both files are read."""
+        from bascule.providers.boot_rules.effects import BootRulesEffects
+
+        return BootRulesEffects()
+
+
+BOOT_RULES = BootRulesProvider()
+
+
+def rules_text(tables: Mapping[str, Table]) -> str:
+    """The script that loads tables anew."""
+    return HEADER + "".join(replacing_text(table) for _, table in sorted(tables.items()))
