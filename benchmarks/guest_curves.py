@@ -53,11 +53,11 @@ def inside(size: int, *, ask: bool) -> tuple[float, float, float]:
         run_tool(("ip", "-batch", "-"), stdin=questions.PLAN, namespace=twin.host("host"))
         twin.plug_guests()
         twin.start_guests()
-        feet = [twin.world().feet[name][0] for name in site.guests]
+        attachments = [twin.probe_domain().attachments[name][0] for name in site.guests]
         up = time.perf_counter()
         cpu = time.process_time()
         if ask:
-            matrix = ask_pairs(feet)
+            matrix = ask_pairs(attachments)
             if not matrix.ok:
                 raise RuntimeError(f"{len(matrix.misses)} of {size * (size - 1)} pairs failed: {matrix.misses[0]}")
         asked = time.perf_counter() - up

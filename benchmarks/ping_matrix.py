@@ -1,12 +1,12 @@
-"""Everybody asks everybody: all ordered pairs of many feet, by ARP and by ICMP.
+"""Everybody asks everybody: all ordered pairs of many attachments, by ARP and by ICMP.
 
-What is asked. Each foot first broadcasts one ARP request, for the next foot in the row: so broadcasts of every foot
-are known to pass, and the switches learn where everybody is. Then, for each ordered pair, the source sends the target
-an ARP request to the target's own MAC (the unicast poll of RFC 1122, 2.3.2.1, which the kernel's neighbour probe
+What is asked. Each attachment first broadcasts one ARP request, for the next in the row: so broadcasts of all of
+them are known to pass, and the switches learn where everybody is. Then, for each ordered pair, the source sends the
+target an ARP request to the target's own MAC (the unicast poll of RFC 1122, 2.3.2.1, which the kernel's neighbour probe
 uses as well) and an ICMP echo request. Both are answered by the target's own kernel. A broadcast for each pair would
 prove no more about the wires, and would be copied to every port each time.
 
-What is expected of the feet: all in one subnet, each with an IPv4 address, in namespaces of ours.
+What is expected of the attachments: all in one subnet, each with an IPv4 address, in namespaces of ours.
 
 The kernel's neighbour table holds 1,024 entries for all namespaces together (net.ipv4.neigh.default.gc_thresh3), and
 refuses to forget what is younger than 5 s; a target without room for the asker does not answer. So a few targets at a
@@ -27,7 +27,7 @@ from msgspec import Struct
 
 from bascule.frames import bpf, filters
 from bascule.frames.codecs import arp, ethernet, icmp, ip
-from bascule.probe.world import Foot
+from bascule.probe.domain import ProbeAttachment
 from bascule.system.net.netns import Namespace
 from bascule.system.net.packet import open_packet
 from bascule.system.net.sockets import close_all
@@ -56,7 +56,7 @@ class Miss(Struct, frozen=True):
 
 
 class Matrix(Struct, frozen=True, kw_only=True):
-    """Who reaches whom. ``misses`` are the pairs that failed, ``broadcasts`` the feet whose broadcast got no answer."""
+    """Who reaches whom. ``misses`` are the pairs that failed, ``broadcasts`` those whose broadcast got no answer."""
 
     names: tuple[str, ...]
     misses: tuple[Miss, ...] = ()
@@ -78,19 +78,19 @@ class Matrix(Struct, frozen=True, kw_only=True):
         return f"{passed:,} of {self.pairs:,} ordered pairs answer ARP and ICMP, asked in {self.seconds:.2f} s"
 
 
-def ask_pairs(feet: Sequence[Foot], *, patience_s: float = PATIENCE_S) -> Matrix:
+def ask_pairs(attachments: Sequence[ProbeAttachment], *, patience_s: float = PATIENCE_S) -> Matrix:
     """Ask all ordered pairs; what is not answered is asked again until the patience is over.
 
-    The sources are shared out among the cores, one process for each. Raises ValueError where a foot has no IPv4
+    The sources are shared out among the cores, one process for each. Raises ValueError where an attachment has no IPv4
     address, NotPermitted where the kernel allows no packet sockets.
     """
     start = time.perf_counter()
-    addresses = [_address(foot) for foot in feet]
-    workers = max(1, min(cores(), WORKERS, len(feet) // SOURCES_PER_WORKER))
+    addresses = [_address(attachment) for attachment in attachments]
+    workers = max(1, min(cores(), WORKERS, len(attachments) // SOURCES_PER_WORKER))
     learned = LEARNED_AT_ONCE // workers  # the table is one for all
 
     def work(number: int) -> tuple[list[Miss], list[str]]:
-        asking = _Asking(feet, addresses, range(number, len(feet), workers), learned)
+        asking = _Asking(attachments, addresses, range(number, len(attachments), workers), learned)
         try:
             asking.open()
             silent = asking.broadcast(patience_s)
@@ -102,7 +102,7 @@ def ask_pairs(feet: Sequence[Foot], *, patience_s: float = PATIENCE_S) -> Matrix
     results = side_by_side(work, range(workers))
     misses = sorted((miss for found, _ in results for miss in found), key=lambda miss: (miss.source, miss.target))
     return Matrix(
-        names=tuple(foot.endpoint for foot in feet),
+        names=tuple(attachment.endpoint for attachment in attachments),
         misses=tuple(misses),
         broadcasts=tuple(sorted(name for _, silent in results for name in silent)),
         seconds=time.perf_counter() - start,
@@ -112,12 +112,14 @@ def ask_pairs(feet: Sequence[Foot], *, patience_s: float = PATIENCE_S) -> Matrix
 class _Asking:
     """One process's share: some sources, all targets. Pairs are numbered source * count + target."""
 
-    def __init__(self, feet: Sequence[Foot], addresses: Sequence[IPv4Address], sources: range, learned: int) -> None:
-        self.feet = tuple(feet)
-        self.count = len(feet)
+    def __init__(
+        self, attachments: Sequence[ProbeAttachment], addresses: Sequence[IPv4Address], sources: range, learned: int
+    ) -> None:
+        self.attachments = tuple(attachments)
+        self.count = len(attachments)
         self.sources = sources
         self.step = max(1, learned // max(1, len(sources)))  # targets at a time
-        self.macs = [ethernet.mac_bytes(foot.mac) for foot in feet]
+        self.macs = [ethernet.mac_bytes(attachment.mac) for attachment in attachments]
         self.addresses = tuple(addresses)
         self.packed = [address.packed for address in addresses]
         self.number = {packed: number for number, packed in enumerate(self.packed)}
@@ -129,17 +131,17 @@ class _Asking:
 
     def open(self) -> None:
         for source in self.sources:
-            foot = self.feet[source]
+            attachment = self.attachments[source]
             mine = filters.arp_replies_to(self.packed[source])
             program = bpf.any_of(mine, filters.echo_replies(self.identifier), refuse_outgoing=True, snaplen=64)
-            with foot.namespace.entered():
-                self.sockets[source] = open_packet(foot.link, program, buffer_bytes=BUFFER_BYTES)
+            with attachment.namespace.entered():
+                self.sockets[source] = open_packet(attachment.link, program, buffer_bytes=BUFFER_BYTES)
 
     def close(self) -> None:
         close_all(list(self.sockets.values()))
 
     def broadcast(self, patience_s: float) -> list[str]:
-        """One broadcast per foot, for the next in the row; whose got no answer."""
+        """One broadcast per attachment, for the next in the row; whose got no answer."""
         if self.count < 2:
             return []
         waiting = {source: (source + 1) % self.count for source in self.sources}
@@ -158,7 +160,7 @@ class _Asking:
         self.arp_ok = bytearray(self.count * self.count)  # each pair is still asked on its own
         for source in self.sources:
             self._forget((source + 1) % self.count, [source])
-        return [self.feet[source].endpoint for source in waiting]
+        return [self.attachments[source].endpoint for source in waiting]
 
     def all_pairs(self, patience_s: float) -> None:
         """Some targets at a time, each asked by everybody; then again what was lost."""
@@ -267,8 +269,10 @@ class _Asking:
         return missing
 
     def _forget(self, target: int, sources: Sequence[int]) -> None:
-        foot = self.feet[target]
-        _forget_neighbours(foot.namespace, foot.link, [self.packed[source] for source in sources if source != target])
+        attachment = self.attachments[target]
+        _forget_neighbours(
+            attachment.namespace, attachment.link, [self.packed[source] for source in sources if source != target]
+        )
 
     def misses(self) -> list[Miss]:
         """The pairs that failed."""
@@ -279,8 +283,8 @@ class _Asking:
                 other = self.others.get(pair, b"")
                 found.append(
                     Miss(
-                        self.feet[source].endpoint,
-                        self.feet[target].endpoint,
+                        self.attachments[source].endpoint,
+                        self.attachments[target].endpoint,
                         bool(self.arp_ok[pair]),
                         bool(self.icmp_ok[pair]),
                         other.hex(":"),
@@ -305,8 +309,8 @@ def _forget_neighbours(namespace: Namespace, link: str, addresses: Sequence[byte
             sock.send(b"".join(head + address for address in addresses[start : start + 500]))
 
 
-def _address(foot: Foot) -> IPv4Address:
-    for address in foot.addresses:
+def _address(attachment: ProbeAttachment) -> IPv4Address:
+    for address in attachment.addresses:
         if isinstance(address.ip, IPv4Address):
             return address.ip
-    raise ValueError(f"{foot.endpoint} has no IPv4 address on {foot.link}: no pairs to ask")
+    raise ValueError(f"{attachment.endpoint} has no IPv4 address on {attachment.link}: no pairs to ask")

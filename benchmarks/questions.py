@@ -66,19 +66,19 @@ def measure(what: Site, rounds: int) -> tuple[list[float], list[float]]:
         run_program(("ip", "-batch", "-"), stdin=PLAN, namespace=twin.host("host"))
         twin.plug_guests()
         twin.start_guests()
-        world = twin.world()
-        feet = [world.feet[name][0] for name in what.guests]
+        probe_domain = twin.probe_domain()
+        attachments = [probe_domain.attachments[name][0] for name in what.guests]
         for number in range(rounds):
             start = time.perf_counter()
-            matrix = ask_pairs(feet)
+            matrix = ask_pairs(attachments)
             ours.append(time.perf_counter() - start)
             if not matrix.ok:
                 raise RuntimeError(f"{len(matrix.misses)} pairs failed: {matrix.misses[0]}")
             for pair in range(SAMPLE // rounds if shutil.which("ping") else 0):
-                source = (pair * 7 + number) % len(feet)
-                target = feet[(source + 1 + pair) % len(feet)].addresses[0].ip
+                source = (pair * 7 + number) % len(attachments)
+                target = attachments[(source + 1 + pair) % len(attachments)].addresses[0].ip
                 start = time.perf_counter()
-                run_program(("ping", "-c", "1", "-W", "1", str(target)), namespace=feet[source].namespace)
+                run_program(("ping", "-c", "1", "-W", "1", str(target)), namespace=attachments[source].namespace)
                 peer.append(time.perf_counter() - start)
     return ours, peer
 

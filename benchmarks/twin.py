@@ -60,7 +60,7 @@ def site() -> Site:
     numbers = range(BRIDGES)
     nics = {IfName(f"eth{n}"): Nic(name=IfName(f"eth{n}"), network=f"net{n}") for n in numbers}
     bridges = {IfName(f"br{n}"): Bridge(name=IfName(f"br{n}"), uplink=IfName(f"eth{n}")) for n in numbers}
-    feet = {n: MachineNic(network=f"net{n}", addresses=(ip_interface(f"10.{n}.0.1/16"),)) for n in numbers}
+    attachments = {n: MachineNic(network=f"net{n}", addresses=(ip_interface(f"10.{n}.0.1/16"),)) for n in numbers}
     return Site(
         name="benchmark",
         networks={
@@ -71,7 +71,7 @@ def site() -> Site:
         },
         hosts={"host": Host(name="host", nics=nics, bridges=bridges)},
         guests={guest.name: guest for guest in map(guest, range(GUESTS))},
-        machines={f"gate{n}": Machine(name=f"gate{n}", nics=(feet[n],)) for n in numbers},
+        machines={f"gate{n}": Machine(name=f"gate{n}", nics=(attachments[n],)) for n in numbers},
     )
 
 
@@ -84,7 +84,7 @@ def rehearsed(what: Site) -> float:
         run_tool(("ip", "-batch", "-"), stdin=plan, namespace=twin.host("host"))
         twin.plug_guests()
         twin.start_guests()
-        ready = len(twin.world().feet)
+        ready = len(twin.probe_domain().attachments)
         if ready != GUESTS + BRIDGES + 1:
             raise RuntimeError(f"{ready} endpoints instead of {GUESTS + BRIDGES + 1}")
         return time.perf_counter()

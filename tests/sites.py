@@ -70,7 +70,7 @@ def production(*wishes: Expectation, guests: tuple[Guest, ...] | None = None) ->
     )
     host = Host(name="vmserver", nics={n.name: n for n in nics}, bridges={b.name: b for b in bridges})
     if guests is None:
-        guests = (  # the MACs that tests.worlds gives out in this order
+        guests = (  # the MACs that tests.domains gives out in this order
             guest("guest_01", "52:54:00:00:00:03", "br4", "129.230.1.21/16", line=26, serves="tcp/80 tcp/443"),
             guest("guest_02", "52:54:00:00:00:04", "br3", "192.168.1.102/24", line=31, serves="tcp/3389 tcp/8042"),
             guest("guest_03", "52:54:00:00:00:05", "br3", "192.168.1.33/24", line=36, serves="tcp/502"),

@@ -87,10 +87,10 @@ def _ready(
     remarks = [note.text for note in _memory(prepared, site_file)]
     persister, not_kept = find_persister(site, chosen, root=root)
     if survey_s is not None:  # last, because it takes its time
-        from bascule.survey.take import insist_live
+        from bascule.survey.run import gate_live
 
         wanted, observed = prepared.wanted, prepared.observed
-        remarks += insist_live(site, chosen, wanted, observed, seconds=survey_s, progress=progress)
+        remarks += gate_live(site, chosen, wanted, observed, seconds=survey_s, progress=progress)
     files = tuple(persister.paths(prepared.wanted)) if persister else ()
     return Ready(
         prepared=prepared,

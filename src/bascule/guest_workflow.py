@@ -16,11 +16,12 @@ from bascule.errors import BasculeError, Problem, UsageFault
 from bascule.host.identity import choose_host, is_here
 from bascule.model.site import GuestNic, Site
 from bascule.observe.memory import measured_overheads, nic_speeds, observe_memory
-from bascule.observe.neighbours import fdb, sightings
+from bascule.observe.neighbours import sightings
 from bascule.plan.capacity import Capacity, Memory, merged, needs_of_domains, needs_of_site, uplink_loads
 from bascule.plan.capacity import capacity as account
 from bascule.providers.observe import observe as observe_host
 from bascule.system.libvirt import Hypervisor, connect
+from bascule.system.net.fdb import read_fdb
 from bascule.system.net.links import link_names
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def inventory(
         *lease_sightings(given, now=time.time()),
         *chain.from_iterable(agents),
     )
-    return join((*domains, *bare), state=state, sightings=known, fdb=fdb(), site=site)
+    return join((*domains, *bare), state=state, sightings=known, fdb=read_fdb(), site=site)
 
 
 def _everything(hypervisor: Hypervisor) -> tuple[tuple[Domain, ...], tuple[Lease, ...]]:
@@ -135,7 +136,7 @@ def check_macs(driver: Driver, nics: Iterable[GuestNic]) -> tuple[Note, ...]:
     wanted, domains = tuple(nics), see(driver).domains
     if problems := taken(wanted, domains, observe_host()):
         raise BasculeError(*problems)
-    return alive_elsewhere(wanted, fdb())
+    return alive_elsewhere(wanted, read_fdb())
 
 
 def _load(site_file: str) -> Site:

@@ -122,7 +122,7 @@ class Verified(Struct, frozen=True, kw_only=True):
 def verify(site_file: str, *, host: str | None = None) -> Verified:
     """The checks of this host and the expectations that it can ask, live."""
     from bascule.apply.prepare import prepare
-    from bascule.probe.live import live_world
+    from bascule.probe.live import live_domain
     from bascule.verify.checks import read_neighbours
     from bascule.verify.endpoints import Endpoints
     from bascule.verify.expectations import judge
@@ -132,10 +132,10 @@ def verify(site_file: str, *, host: str | None = None) -> Verified:
     chosen = choose_host(site, host)
     ready = prepare(site, chosen, asked=ANYBODY)
     with Namespace.current(chosen.name) as here:
-        world = live_world(site, chosen, ready.observed, here)
-        checks = check_host(site, chosen, ready.observed, world, ready.plan)
-        endpoints = Endpoints(site, world, read_neighbours(here))  # after the checks, which made guests speak
-        return Verified(host=chosen, checks=checks, outcomes=judge(site, world, endpoints))
+        probe_domain = live_domain(site, chosen, ready.observed, here)
+        checks = check_host(site, chosen, ready.observed, probe_domain, ready.plan)
+        endpoints = Endpoints(site, probe_domain, read_neighbours(here))  # after the checks, which made guests speak
+        return Verified(host=chosen, checks=checks, outcomes=judge(site, probe_domain, endpoints))
 
 
 class Rehearsal(Struct, frozen=True, kw_only=True):
@@ -231,15 +231,17 @@ def _in_the_twin(
         twin.plug_guests()
         twin.start_guests()
         clock.lap("checking")
-        world = twin.world()
+        probe_domain = twin.probe_domain()
         after = {name: looks[name]() for name in names}
         again = {name: prepared(name, after[name]).plan for name in names}
         checks = [
-            check for name in names for check in check_host(site, site.hosts[name], after[name], world, again[name])
+            check
+            for name in names
+            for check in check_host(site, site.hosts[name], after[name], probe_domain, again[name])
         ]
         checks += [second_plan(name, again[name]) for name in names]
         clock.lap("asking the expectations")
-        outcomes = judge(site, world)
+        outcomes = judge(site, probe_domain)
         clock.lap("going the way back")
         checks += [way_back(n, roll_back(change, looks[n], where=hosts[n]).left) for n, change in made.items()]
         clock.end()

@@ -22,10 +22,10 @@ STAGES = {
 # what the rebuilding has not come to; it only gets shorter
 NOT_YET = {
     *("Facts", "Entry", "Asked", "Guard", "Place", "Standing", "Wish", "Row", "Seen", "Layer", "Node"),
-    *("Source", "Holder", "Answer", "Sighting", "Verdict", "Link", "Names"),
-    *("Asking", "Foot", "Point", "Segment", "Wiring", "End"),
+    *("Source", "Holder", "Answer", "Names"),
+    *("Wiring", "End"),
     *("plan/target.py:_bridge",),
-    *("plan", "apply", "survey", "guests"),
+    *("plan", "apply", "guests"),
     *("guests/namespace.py", "guests/real.py", "twin/players.py", "twin/virtual_machines.py"),
 }
 

@@ -16,9 +16,10 @@ from bascule.model.links import Bridge, Tap
 from bascule.model.sightings import FdbEntry, Sighting
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName, Mac
-from bascule.observe.neighbours import fdb, sightings
+from bascule.observe.neighbours import sightings
 from bascule.providers.libvirt import observe as libvirt
 from bascule.system.libvirt import binding, connect
+from bascule.system.net.fdb import read_fdb
 from bascule.system.run import run
 from tests.lab import Lab
 
@@ -122,7 +123,7 @@ def test_neighbours_and_fdb_of_a_live_bridge(lab: Lab) -> None:
     ]
     assert seen[0].age_s is not None
     assert seen[0].age_s < 60
-    assert [(e.port, e.bridge) for e in fdb(namespace=host) if e.mac == M1] == [("tap0", "br3")]
+    assert [(e.port, e.bridge) for e in read_fdb(host) if e.mac == M1] == [("tap0", "br3")]
 
 
 NODE = """<node><domain type='test'><name>test</name>

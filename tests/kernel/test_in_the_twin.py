@@ -35,12 +35,12 @@ def who_answers(text: bytes, asker: str, address: str) -> tuple[set[Mac | None],
         execute(make_plan(site, host, look(site, host, room))[0], where=LiveHost(room))
         twin.plug_guests()
         twin.start_guests()
-        foot = twin.world().feet[asker][0]
-        with foot.namespace.entered():
+        attachment = twin.probe_domain().attachments[asker][0]
+        with attachment.namespace.entered():
             door = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ethernet.ARP))
-            door.bind((foot.link, ethernet.ARP))
-        own = IPv4Address(str(foot.addresses[0].ip))
-        request = arp.build(arp.REQUEST, ethernet.mac_bytes(foot.mac), own, IPv4Address(address))
+            door.bind((attachment.link, ethernet.ARP))
+        own = IPv4Address(str(attachment.addresses[0].ip))
+        request = arp.build(arp.REQUEST, ethernet.mac_bytes(attachment.mac), own, IPv4Address(address))
         heard: set[Mac | None] = set()
         door.send(request)
         end = time.monotonic() + 0.5

@@ -11,7 +11,7 @@ import pytest
 from bascule.model.values import IfName
 from bascule.probe.ask import ask
 from bascule.probe.question import Answer, Protocol, Question, Response
-from tests.worlds import Builder, building, production
+from tests.domains import Builder, building, production
 
 pytestmark = pytest.mark.kernel
 
@@ -27,10 +27,11 @@ def scene() -> Iterator[Builder]:
 
 def question(
     scene: Builder, name: str, protocol: str, address: str | None = None, port: int = 0, *, patience_s: float = 1.5,
-    size: int = 0, via: str | None = None, foot: int = 0,
+    size: int = 0, via: str | None = None, attachment: int = 0,
 ) -> Question:  # fmt: skip
     return Question(
-        source=scene.world.feet[name][foot], protocol=Protocol(protocol), port=port, patience_s=patience_s, size=size,
+        source=scene.probe_domain.attachments[name][attachment], protocol=Protocol(protocol), port=port,
+        patience_s=patience_s, size=size,
         address=ip_address(address) if address else None, via=IfName(via) if via else None,
     )  # fmt: skip
 
@@ -52,7 +53,7 @@ def test_each_way_of_asking_gets_its_reply(scene: Builder) -> None:
     answers = ask(questions)
     assert [answer.response for answer in answers] == [Response.REPLY] * len(questions)
     assert [answer.question for answer in answers] == questions
-    guest_02, guest_03 = (scene.world.feet[name][0].mac for name in ("guest_02", "guest_03"))
+    guest_02, guest_03 = (scene.probe_domain.attachments[name][0].mac for name in ("guest_02", "guest_03"))
     assert answers[0].mac == guest_03
     assert answers[4].mac == guest_02
     assert answers[2].seen == answers[3].seen == ip_address("192.168.1.50")

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from bascule.probe.ask import ask
-from bascule.probe.capture import Sighting, Track, Tracker, Watch
+from bascule.probe.capture import CapturedFrame, Track, Tracker, Watch
 from bascule.probe.question import Protocol, Question
-from tests.worlds import Builder, building, production
+from tests.domains import Builder, building, production
 
 pytestmark = pytest.mark.kernel
 
@@ -29,16 +29,16 @@ def scene() -> Iterator[Builder]:
 
 def follow(scene: Builder, name: str, protocol: str, address: str, port: int = 0, patience_s: float = 1.5) -> Track:
     question = Question(
-        source=scene.world.feet[name][0], protocol=Protocol(protocol), address=ip_address(address), port=port,
-        patience_s=patience_s,
+        source=scene.probe_domain.attachments[name][0],
+        protocol=Protocol(protocol), address=ip_address(address), port=port, patience_s=patience_s,
     )  # fmt: skip
-    with Watch(scene.world.points, [question]) as watch:
+    with Watch(scene.probe_domain.points, [question]) as watch:
         answers = ask([question], watch=watch)
-        return Tracker(watch.sightings).follow(answers[0])
+        return Tracker(watch.captured).follow(answers[0])
 
 
-def places(sightings: tuple[Sighting, ...]) -> list[tuple[str, str, bool]]:
-    return list(dict.fromkeys((s.point.node, str(s.point.link), s.outgoing) for s in sightings))
+def places(captured: tuple[CapturedFrame, ...]) -> list[tuple[str, str, bool]]:
+    return list(dict.fromkeys((s.point.node, str(s.point.link), s.outgoing) for s in captured))
 
 
 @pytest.mark.parametrize(("protocol", "port"), [("icmp", 0), ("udp", 5000), ("tcp", 80)])
@@ -61,14 +61,14 @@ def test_a_dropped_question_is_last_seen_where_it_was_dropped(scene: Builder) ->
 
 
 def test_two_questions_alike_are_told_apart(scene: Builder) -> None:
-    foot = scene.world.feet["desk"][0]
+    attachment = scene.probe_domain.attachments["desk"][0]
     questions = [
-        Question(source=foot, protocol=Protocol.ICMP, address=ip_address("192.168.1.33"), size=size)
+        Question(source=attachment, protocol=Protocol.ICMP, address=ip_address("192.168.1.33"), size=size)
         for size in (100, 200)
     ]
-    with Watch(scene.world.points, questions) as watch:
+    with Watch(scene.probe_domain.points, questions) as watch:
         answers = ask(questions, watch=watch)
-        tracker = Tracker(watch.sightings)
+        tracker = Tracker(watch.captured)
     tracks = [tracker.follow(answer) for answer in answers]
     assert [places(track.asked)[-1] for track in tracks] == [("guest_03", "eth0", False)] * 2
     assert not {id(s) for s in tracks[0].asked} & {id(s) for s in tracks[1].asked}

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 from benchmarks.ping_matrix import ask_pairs
 
-from bascule.probe.world import Foot
+from bascule.probe.domain import ProbeAttachment
 from bascule.system.run import run
-from tests.worlds import HOST, Builder, building
+from tests.domains import HOST, Builder, building
 
 pytestmark = pytest.mark.kernel
 COUNT = 12
@@ -28,22 +28,22 @@ def scene() -> Iterator[Builder]:
         yield builder
 
 
-def feet(scene: Builder) -> list[Foot]:
-    return [scene.world.feet[f"g{number:02}"][0] for number in range(COUNT)]
+def attachments(scene: Builder) -> list[ProbeAttachment]:
+    return [scene.probe_domain.attachments[f"g{number:02}"][0] for number in range(COUNT)]
 
 
 def test_all_pairs_pass_and_nobody_remembers(scene: Builder) -> None:
-    matrix = ask_pairs(feet(scene))
+    matrix = ask_pairs(attachments(scene))
     assert matrix.ok, matrix.misses
     assert matrix.pairs == COUNT * (COUNT - 1)
     assert matrix.broadcasts == ()
-    for foot in feet(scene):
-        assert json.loads(run(["ip", "-j", "neigh", "show"], namespace=foot.namespace).stdout) == []
+    for attachment in attachments(scene):
+        assert json.loads(run(["ip", "-j", "neigh", "show"], namespace=attachment.namespace).stdout) == []
 
 
 def test_a_dead_guest_is_missed_by_all_and_misses_all(scene: Builder) -> None:
     scene.ip("g03", "link set eth0 down")
-    matrix = ask_pairs(feet(scene), patience_s=0.3)
+    matrix = ask_pairs(attachments(scene), patience_s=0.3)
     assert {(miss.source, miss.target) for miss in matrix.misses} == {
         pair for n in range(COUNT) if n != 3 for pair in ((f"g{n:02}", "g03"), ("g03", f"g{n:02}"))
     }
@@ -54,20 +54,20 @@ def test_a_dead_guest_is_missed_by_all_and_misses_all(scene: Builder) -> None:
 def test_isolated_ports_lose_only_each_other(scene: Builder) -> None:
     run(["bridge", "link", "set", "dev", "g00.0", "isolated", "on"], namespace=scene.namespaces[HOST])
     run(["bridge", "link", "set", "dev", "g02.0", "isolated", "on"], namespace=scene.namespaces[HOST])
-    matrix = ask_pairs(feet(scene), patience_s=0.3)
+    matrix = ask_pairs(attachments(scene), patience_s=0.3)
     assert {(miss.source, miss.target) for miss in matrix.misses} == {("g00", "g02"), ("g02", "g00")}
 
 
 def test_a_guest_that_hides_from_ping_still_answers_arp(scene: Builder) -> None:
     scene.sysctl("g05", "net/ipv4/icmp_echo_ignore_all", "1")
-    matrix = ask_pairs(feet(scene), patience_s=0.3)
+    matrix = ask_pairs(attachments(scene), patience_s=0.3)
     assert {(miss.target, miss.arp, miss.icmp) for miss in matrix.misses} == {("g05", True, False)}
     assert len(matrix.misses) == COUNT - 1
 
 
 def test_an_unplugged_bridge_splits_the_world(scene: Builder) -> None:
     scene.ip(HOST, "link set eth1 nomaster")
-    matrix = ask_pairs(feet(scene), patience_s=0.3)
+    matrix = ask_pairs(attachments(scene), patience_s=0.3)
     assert len(matrix.misses) == COUNT * COUNT // 2
     assert all(int(miss.source[1:]) % 2 != int(miss.target[1:]) % 2 for miss in matrix.misses)
 
@@ -75,4 +75,4 @@ def test_an_unplugged_bridge_splits_the_world(scene: Builder) -> None:
 def test_who_has_no_address_is_named(scene: Builder) -> None:
     bare = scene.guest("bare", "br0", network="net")
     with pytest.raises(ValueError, match="bare has no IPv4 address"):
-        ask_pairs([*feet(scene), bare])
+        ask_pairs([*attachments(scene), bare])

@@ -13,7 +13,7 @@ from bascule.model.links import Bond, Bridge, Loopback, Physical, Tap, Veth, Vla
 from bascule.model.state import Address, HostState, Link
 from bascule.model.values import IfName, Mac
 from bascule.survey.choose import choose
-from bascule.survey.quiet import why_not
+from bascule.survey.listen_up import why_not
 from bascule.system.net import managers
 from tests.lab import Lab
 from tests.survey.hearing import site

@@ -10,10 +10,10 @@ from bascule.model.state import HostState, Link, PortVlans
 from bascule.model.values import IfName, Mac
 from bascule.survey.cabling import is_port
 from bascule.survey.draft import draft, propose
-from bascule.survey.insist import insist
 from bascule.survey.neighbours import Port
-from bascule.survey.same_wire import Proof
+from bascule.survey.shared_segment import Proof
 from bascule.survey.verdicts import Survey, judge
+from bascule.survey.wire_gate import wire_gate
 from bascule.topology.layer2 import CableEnd
 from bascule.topology.loops import find_loops, loop_problems
 from bascule.topology.wires import Wire, declared_wires
@@ -119,8 +119,8 @@ def link(
 
 
 def shared(*nics: str, tags: tuple[int, ...] = ()) -> Wire:
-    feet = frozenset(CableEnd(nic, tags) for nic in nics)
-    return Wire(nics=nics, kind="plain", domains=(feet,), reasons=("both hear the same senders",), proven=(feet,))
+    ends = frozenset(CableEnd(nic, tags) for nic in nics)
+    return Wire(nics=nics, kind="plain", domains=(ends,), reasons=("both hear the same senders",), proven=(ends,))
 
 
 BR = Bridge()
@@ -364,12 +364,12 @@ def test_the_right_port_whose_vlan_only_the_spanning_tree_tells() -> None:
 
 def test_apply_is_refused_on_a_wrong_wire_and_told_what_is_unsure() -> None:
     survey = judged(hear("eth2", *INTERNET, ra()), hear("eth3", ra()), hear("eth5"))
-    said = insist(survey)
+    said = wire_gate(survey)
     assert [problem.code for problem in said.problems] == ["WRONG-WIRE"]
     assert "declared internal, but hears internet" in said.problems[0].message
     assert said.problems[0].place is not None
     assert said.remarks == ("eth5: cannot tell whether it is on internal: nothing was heard in 30 s",)
-    swapped = insist(judged(hear("eth2", lldp(port="Gi0/3")), hear("eth3", lldp(port="Gi0/2"))))
+    swapped = wire_gate(judged(hear("eth2", lldp(port="Gi0/3")), hear("eth3", lldp(port="Gi0/2"))))
     assert [problem.code for problem in swapped.problems] == ["WRONG-CABLE", "WRONG-CABLE"]
 
 

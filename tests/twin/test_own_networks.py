@@ -223,7 +223,7 @@ def test_a_dead_guest_behind_nat_is_unproven(tmp_path: Path) -> None:
             twin.plug_guests()
             twin.start_guests()
             run(("ip", "link", "set", "eth0", "down"), namespace=twin.end("g1"))
-            (outcome,) = judge(site, twin.world())
+            (outcome,) = judge(site, twin.probe_domain())
             return outcome.observed, outcome.ok, outcome.witness.sentence
 
     observed, ok, sentence = inside(work)

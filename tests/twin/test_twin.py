@@ -26,7 +26,7 @@ def played() -> dict[str, Any]:
             apply(twin)
             twin.plug_guests()
             twin.start_guests()
-            world = twin.world()
+            probe_domain = twin.probe_domain()
             g1, g2, g3, desk, customer = (twin.end(x) for x in ("guest_01", "guest_02", "guest_03", "desk", "customer"))
             lease = twin.leases["guest_02", IfName("eth0")]
             leased = str(lease.address.ip)
@@ -38,12 +38,13 @@ def played() -> dict[str, Any]:
                 "routes6": ip(g3, "-6 route show default"),
                 "switches": ip(twin.end("the building"), "-d link show type bridge"),
                 "lease": lease,
-                "feet": {
-                    name: [(f.link, f.mac, tuple(map(str, f.addresses)), f.network) for f in feet]
-                    for name, feet in world.feet.items()
+                "attachments": {
+                    name: [(f.link, f.mac, tuple(map(str, f.addresses)), f.network) for f in attachments]
+                    for name, attachments in probe_domain.attachments.items()
                 },
                 "points": [
-                    (p.node, p.link, p.master, bool(ip(p.namespace, f"link show {p.link}"))) for p in world.points
+                    (p.node, p.link, p.master, bool(ip(p.namespace, f"link show {p.link}")))
+                    for p in probe_domain.points
                 ],
                 "notes": twin.notes,
                 "desk to guest_02 tcp": ask.tcp(desk, leased, 8042),
@@ -84,7 +85,7 @@ def test_taps_have_the_declared_name_and_a_mac_that_starts_with_fe(played: dict[
 
 
 def test_a_guest_has_its_mac_and_its_addresses_at_once(played: dict[str, Any]) -> None:
-    assert played["guest"]["address"] == played["feet"]["guest_03"][0][1]
+    assert played["guest"]["address"] == played["attachments"]["guest_03"][0][1]
     addresses = {(a["local"], a.get("tentative", False)) for a in played["guest"]["addr_info"]}
     assert addresses == {("192.168.1.33", False), ("fd00:1::33", False)}
 
@@ -151,12 +152,12 @@ def test_dns_knows_the_names(played: dict[str, Any]) -> None:
 
 
 def test_the_world_has_a_foot_for_everybody_and_a_point_on_every_link(played: dict[str, Any]) -> None:
-    assert set(played["feet"]) == {"vmserver", "guest_01", "guest_02", "guest_03", "dmz", "desk", "customer"}
-    assert [(f[0], f[2]) for f in played["feet"]["vmserver"]] == [
+    assert set(played["attachments"]) == {"vmserver", "guest_01", "guest_02", "guest_03", "dmz", "desk", "customer"}
+    assert [(f[0], f[2]) for f in played["attachments"]["vmserver"]] == [
         ("eth2", ("192.168.1.10/24",)),
         ("eth3", ("129.230.1.10/16",)),
     ]
-    assert played["feet"]["guest_02"][0][2] == (str(played["lease"].address),)
+    assert played["attachments"]["guest_02"][0][2] == (str(played["lease"].address),)
     points = {(node, link): master for node, link, master, _ in played["points"]}
     assert points["vmserver", "eth4"] == "br3"
     assert points["vmserver", "guest_03.0"] == "br3"

@@ -14,13 +14,13 @@ from bascule.model.state import Address, HostState, Link, LinkFacts
 from bascule.model.values import IfName, Mac
 from bascule.plan.change import Plan
 from bascule.plan.make import make_plan
-from bascule.probe.live import live_world
+from bascule.probe.live import live_domain
 from bascule.system.run import run
 from bascule.verify.checks import Check
 from bascule.verify.host import check_host
 from bascule.verify.state import Facts, check_links
 from tests import sites
-from tests.worlds import HOST, Builder, building, production, read_state
+from tests.domains import HOST, Builder, building, production, read_state
 
 SITE = sites.production()
 
@@ -128,10 +128,10 @@ def scene() -> Iterator[Builder]:
         yield builder
 
 
-def guests(scene: Builder, site: object = None, **world: object) -> dict[tuple[str, str], Check]:
+def guests(scene: Builder, site: object = None, **probe_domain: object) -> dict[tuple[str, str], Check]:
     used = site or SITE
     assert isinstance(used, type(SITE))
-    where = replace(scene.world, **world)
+    where = replace(scene.probe_domain, **probe_domain)
     checks = check_host(used, used.hosts[HOST], read_state(scene), where, Plan())
     return {(check.id, check.subject): check for check in checks}
 
@@ -151,8 +151,8 @@ def test_proper_virtual_servers(scene: Builder) -> None:
 
 @pytest.mark.kernel
 def test_a_live_host_says_what_it_cannot_ask(scene: Builder) -> None:
-    world = live_world(SITE, SITE.hosts[HOST], read_state(scene), scene.namespaces[HOST])
-    checks = {(c.id, c.subject): c for c in check_host(SITE, SITE.hosts[HOST], read_state(scene), world, Plan())}
+    probe_domain = live_domain(SITE, SITE.hosts[HOST], read_state(scene), scene.namespaces[HOST])
+    checks = {(c.id, c.subject): c for c in check_host(SITE, SITE.hosts[HOST], read_state(scene), probe_domain, Plan())}
     assert all(check.ok for check in checks.values())
     detail = checks["in-broadcast-domain", "guest_01"].detail
     assert detail.endswith("from guest_01 itself: not asked, because it is not ours to ask from")
@@ -160,8 +160,8 @@ def test_a_live_host_says_what_it_cannot_ask(scene: Builder) -> None:
 
 @pytest.mark.kernel
 def test_alone_on_its_network_is_not_green(scene: Builder) -> None:
-    feet = {"guest_01": scene.world.feet["guest_01"]}
-    checks = guests(scene, feet=feet)
+    attachments = {"guest_01": scene.probe_domain.attachments["guest_01"]}
+    checks = guests(scene, attachments=attachments)
     for name in ("in-broadcast-domain", "like-any-nic", "unrestricted-within"):
         assert checks[name, "guest_01"].ok is None
         assert checks[name, "guest_01"].detail == "not asked, because nobody else stands on internet to ask from"
@@ -175,8 +175,10 @@ def test_a_guest_behind_another_mac_is_found(scene: Builder) -> None:
 
     guest = SITE.guests["guest_03"]
     site = replace(SITE, guests={**SITE.guests, "guest_03": replace(guest, nics=tuple(map(claims, guest.nics)))})
-    feet = {name: feet for name, feet in scene.world.feet.items() if name != "guest_03"}
-    checks = guests(scene, site, feet=feet)
+    attachments = {
+        name: attachments for name, attachments in scene.probe_domain.attachments.items() if name != "guest_03"
+    }
+    checks = guests(scene, site, attachments=attachments)
     assert checks["mac-on-own-port", "guest_03"].ok is False
     assert checks["arp-from-host", "guest_03"].detail == (
         "192.168.1.33 ether 52:54:00:00:00:05 eth2, should be 52:54:00:de:ad:01"

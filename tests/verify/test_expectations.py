@@ -8,7 +8,7 @@ import pytest
 from bascule.model.site import Expectation
 from bascule.verify.expectations import Outcome, judge
 from tests import sites
-from tests.worlds import Builder, building, production
+from tests.domains import Builder, building, production
 
 pytestmark = pytest.mark.kernel
 
@@ -21,11 +21,11 @@ def scene() -> Iterator[Builder]:
 
 
 def outcome(scene: Builder, wish: Expectation) -> Outcome:
-    return judge(sites.production(wish), scene.world)[0]
+    return judge(sites.production(wish), scene.probe_domain)[0]
 
 
 def test_production_holds_with_its_witnesses(scene: Builder) -> None:
-    outcomes = judge(sites.production(*sites.WISHES), scene.world)
+    outcomes = judge(sites.production(*sites.WISHES), scene.probe_domain)
     assert [(o.observed, o.ok) for o in outcomes] == [
         ("reach", True), ("no-reach", True), ("reach", True), ("reach", True), ("no-reach", True), ("reach", True),
     ]  # fmt: skip
@@ -89,7 +89,7 @@ def test_nobody_at_home_is_found_by_the_search_for_it(scene: Builder) -> None:
     site = type(site)(
         **{**{f: getattr(site, f) for f in site.__struct_fields__}, "guests": {**site.guests, "ghost": ghost}}
     )
-    lost, dead = judge(site, scene.world)
+    lost, dead = judge(site, scene.probe_domain)
     assert (lost.observed, lost.ok) == ("no-reach", False)
     assert lost.witness.sentence.startswith("desk asked the wire for 192.168.1.99, crossed br3")
     assert lost.witness.sentence.endswith("never arrived at ghost")

@@ -1,4 +1,4 @@
-"""Where a question is lost, and why: each test breaks one thing in a world of its own."""
+"""Where a question is lost, and why: each test breaks one thing in a probe_domain of its own."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from msgspec.structs import replace
 
 from bascule.model.site import Expectation, MachineNic
 from bascule.model.values import IfName
-from bascule.probe.live import live_world
-from bascule.probe.world import World
+from bascule.probe.domain import ProbeDomain
+from bascule.probe.live import live_domain
 from bascule.system.run import run
 from bascule.verify.expectations import Outcome, judge
 from tests import sites
-from tests.worlds import HOST, Builder, building, production, read_state
+from tests.domains import HOST, Builder, building, production, read_state
 
 pytestmark = pytest.mark.kernel
 
@@ -29,7 +29,7 @@ def scene() -> Iterator[Builder]:
 
 
 def outcome(scene: Builder, wish: Expectation) -> Outcome:
-    return judge(sites.production(wish), scene.world)[0]
+    return judge(sites.production(wish), scene.probe_domain)[0]
 
 
 def test_a_dead_guest_is_no_isolation(scene: Builder) -> None:
@@ -98,8 +98,8 @@ def test_the_wrong_bridge_is_found_and_named(scene: Builder) -> None:
     scene.ip(HOST, "link set guest_03.0 master br4")
     scene.settle()
     scene.ip("guest_03", "address flush dev eth0", "address add 129.230.1.33/16 dev eth0")
-    scene.feet["guest_03"] = [
-        replace(scene.feet["guest_03"][0], addresses=(ip_interface("129.230.1.33/16"),), network="internet")
+    scene.attachments["guest_03"] = [
+        replace(scene.attachments["guest_03"][0], addresses=(ip_interface("129.230.1.33/16"),), network="internet")
     ]
     scene.points = [replace(p, master=IfName("br4")) if p.link == "guest_03.0" else p for p in scene.points]
     moved = sites.guest("guest_03", "52:54:00:00:00:05", "br4", "129.230.1.33/16", line=34, serves="tcp/502")
@@ -107,7 +107,7 @@ def test_the_wrong_bridge_is_found_and_named(scene: Builder) -> None:
         sites.expect("guest_03", "customer", "no-reach"), sites.expect("desk", "guest_03", "reach", "tcp/502")
     )
     site = replace(site, guests={**site.guests, "guest_03": moved})
-    out, lost = judge(site, scene.world)
+    out, lost = judge(site, scene.probe_domain)
     assert (out.observed, out.ok) == ("reach", False)
     assert out.witness.sentence.startswith("left guest_03, crossed br4 and eth5, arrived at customer, reply from")
     assert out.witness.sentence.endswith("because of production.yaml:34:12 (guest_03 is plugged into br4)")
@@ -123,7 +123,7 @@ def test_nobody_else_on_the_network_proves_nothing(scene: Builder) -> None:
     lonely = sites.guest("lonely", "52:54:00:00:00:0b", "br9", "10.9.9.9/24", line=70)
     site = sites.production(sites.expect("customer", "lonely", "no-reach"))
     site = replace(site, guests={**site.guests, "lonely": lonely})
-    alone = judge(site, scene.world)[0]
+    alone = judge(site, scene.probe_domain)[0]
     assert (alone.observed, alone.ok) == ("unproven", False)
     assert "nobody else on 10.9.9.0/24 can show that lonely answers at all" in alone.witness.sentence
 
@@ -133,9 +133,9 @@ def test_two_families_and_two_feet(scene: Builder) -> None:
     scene.ip("guest_02", "address flush dev eth0", "address add fd00::102/64 dev eth0 nodad")
     scene.ip("desk", "address add fd00::50/64 dev eth0 nodad")
     for name, address in (("guest_02", "fd00::102/64"), ("desk", "fd00::50/64")):
-        foot = scene.feet[name][0]
-        old = foot.addresses if name == "desk" else ()
-        scene.feet[name] = [replace(foot, addresses=(*old, ip_interface(address)))]
+        attachment = scene.attachments[name][0]
+        old = attachment.addresses if name == "desk" else ()
+        scene.attachments[name] = [replace(attachment, addresses=(*old, ip_interface(address)))]
     six = outcome(scene, sites.expect("desk", "guest_02", "reach", "tcp/3389", seen_as="desk"))
     assert six.ok, six
     assert six.witness.seen_as == "fd00::50 (desk)"
@@ -145,9 +145,9 @@ def test_two_families_and_two_feet(scene: Builder) -> None:
     assert far.ok
 
 
-def live(scene: Builder) -> World:
+def live(scene: Builder) -> ProbeDomain:
     site = sites.production()
-    return live_world(site, site.hosts[HOST], read_state(scene), scene.namespaces[HOST])
+    return live_domain(site, site.hosts[HOST], read_state(scene), scene.namespaces[HOST])
 
 
 def test_a_live_host_asks_what_it_can(scene: Builder) -> None:

@@ -55,9 +55,9 @@ def _with_guests(site: Site, host: Host, observed: HostState, crew: Crew, seen: 
     from bascule.guests import changes
     from bascule.guests.libvirt_networks import plan_networks
     from bascule.guests.part import GuestPart
-    from bascule.observe.neighbours import fdb
     from bascule.providers.guest_identity import alive_elsewhere, conflicts, taken
     from bascule.providers.guest_nics import waiting
+    from bascule.system.net.fdb import read_fdb
 
     plan = alone.plan
     part = GuestPart(
@@ -65,7 +65,7 @@ def _with_guests(site: Site, host: Host, observed: HostState, crew: Crew, seen: 
         networks=plan_networks(seen.networks, seen.domains, realms(site, host)) if seen.is_libvirt else (),
         guests=changes.plan_guests(seen.domains, site, host.name),
     )
-    learned = fdb()
+    learned = read_fdb()
     new = changes.new_nics(part.guests)
     if problems := taken(new, seen.domains, observed):
         raise BasculeError(*problems)

@@ -19,8 +19,8 @@ from bascule.model.site import GuestNic
 from bascule.model.state import HostState
 from bascule.model.values import IfName, IpAddress, Mac
 from bascule.probe.dhcp_client import DhcpClient, discover
+from bascule.probe.domain import ProbeAttachment
 from bascule.probe.question import Answer, Protocol, Question
-from bascule.probe.world import Foot
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 
@@ -85,18 +85,22 @@ def _patience_s(prepared: Prepared) -> float:
 def _ask(probes: Sequence[Probe], state: HostState, patience_s: float) -> list[str]:
     """What came back for each, empty where it answered."""
     with Namespace.current() as here:
-        feet: dict[IfName, Foot] = {}
+        attachments: dict[IfName, ProbeAttachment] = {}
         questions: dict[int, Question] = {}
         for index, probe in enumerate(probes):
             name = probe.link(state)
-            foot = feet.get(name) if name else None
-            if name is not None and foot is None:
-                foot = _foot(state, name, here)
-            if name is None or foot is None:
+            attachment = attachments.get(name) if name else None
+            if name is not None and attachment is None:
+                attachment = _attachment(state, name, here)
+            if name is None or attachment is None:
                 continue
-            feet[name] = foot
+            attachments[name] = attachment
             questions[index] = Question(
-                source=foot, protocol=probe.protocol, address=probe.address, port=probe.port, patience_s=patience_s
+                source=attachment,
+                protocol=probe.protocol,
+                address=probe.address,
+                port=probe.port,
+                patience_s=patience_s,
             )
         answers: dict[int, Answer] = {}
         if questions:  # on a host that nobody can answer, nobody is asked
@@ -109,11 +113,11 @@ def _ask(probes: Sequence[Probe], state: HostState, patience_s: float) -> list[s
     ]
 
 
-def _foot(state: HostState, name: IfName, here: Namespace) -> Foot | None:
+def _attachment(state: HostState, name: IfName, here: Namespace) -> ProbeAttachment | None:
     link = state.links.get(name)
     if link is None or not link.up:
         return None
-    return Foot(
+    return ProbeAttachment(
         endpoint="this host",
         namespace=here,
         link=name,

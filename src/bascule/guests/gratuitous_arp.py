@@ -10,25 +10,25 @@ from __future__ import annotations
 
 import contextlib
 import json
-import struct
 from collections.abc import Mapping
 from typing import Any
 
 from bascule.errors import BasculeError
+from bascule.frames.codecs import arp, ethernet
+from bascule.model.sightings import FdbEntry
 from bascule.model.values import IfName, Mac
+from bascule.system.net.fdb import read_fdb
 from bascule.system.net.iproute import batch
 from bascule.system.net.netns import Namespace
 from bascule.system.net.packet import send_frame
 from bascule.system.run import run
 
-ETH_RARP, REVERSE_REQUEST = 0x8035, 3
-
 
 def forget_elsewhere(mac: Mac, tap: IfName, *, namespace: Namespace | None = None) -> None:
     """Take what bridges of this host learned of a MAC at other ports than the guest's own tap."""
     with contextlib.suppress(BasculeError, ValueError):
-        learned = _read(namespace, "bridge", "-j", "fdb", "show")
-        lines = [_line(entry) for entry in learned if entry.get("mac") == mac and _is_stale(entry, tap)]
+        learned = [entry for entry in read_fdb(namespace) if entry.mac == mac and not entry.static]
+        lines = [_line(entry) for entry in learned if entry.port != tap]
         if lines:
             batch("bridge", "".join(f"{line}\n" for line in lines), namespace=namespace)
 
@@ -47,22 +47,16 @@ def announce(tap: IfName, mac: Mac, *, namespace: Namespace | None = None) -> No
 
 def reverse_arp(mac: Mac) -> bytes:
     """A reverse ARP request for one's own MAC, to all: it asks nobody anything and only shows where it comes from."""
-    own = bytes.fromhex(mac.replace(":", ""))
-    body = struct.pack("!HHBBH", 1, 0x0800, 6, 4, REVERSE_REQUEST) + own + bytes(4) + own + bytes(4)
-    return (b"\xff" * 6 + own + struct.pack("!H", ETH_RARP) + body).ljust(60, b"\0")
+    return arp.reverse_request(ethernet.mac_bytes(mac)).ljust(60, b"\0")
 
 
 def _is_tap(port: Mapping[str, Any]) -> bool:
     return bool(port.get("linkinfo", {}).get("info_kind") == "tun")
 
 
-def _is_stale(entry: Mapping[str, Any], tap: IfName) -> bool:
-    return bool(entry.get("master")) and entry.get("state") not in {"permanent", "static"} and entry["ifname"] != tap
-
-
-def _line(entry: Mapping[str, Any]) -> str:
-    vlan = f" vlan {entry['vlan']}" if "vlan" in entry else ""
-    return f"fdb del {entry['mac']} dev {entry['ifname']} master{vlan}"
+def _line(entry: FdbEntry) -> str:
+    vlan = f" vlan {entry.vlan}" if entry.vlan is not None else ""
+    return f"fdb del {entry.mac} dev {entry.port} master{vlan}"
 
 
 def _read(namespace: Namespace | None, *argv: str) -> list[dict[str, Any]]:

@@ -25,5 +25,6 @@ class FdbEntry(Struct, frozen=True, kw_only=True):
     mac: Mac
     port: IfName
     bridge: IfName
+    vlan: int | None = None
     age_s: float | None = None
     static: bool = False

@@ -1,4 +1,4 @@
-"""The host's ARP and ND caches and its bridges' forwarding databases, with ages in seconds."""
+"""The host's ARP and ND caches, with ages in seconds."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import ipaddress
 import json
 from typing import Any
 
-from bascule.model.sightings import FdbEntry, Sighting
-from bascule.model.values import IfName, parse_mac
+from bascule.model.sightings import Sighting
+from bascule.model.values import parse_mac
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 
@@ -33,30 +33,6 @@ def sightings(*, namespace: Namespace | None = None) -> tuple[Sighting, ...]:
                 source="neighbour",
                 age_s=None if age is None else float(age),
                 where=row["dev"],
-            )
-        )
-    return tuple(found)
-
-
-def fdb(*, namespace: Namespace | None = None) -> tuple[FdbEntry, ...]:
-    """What the bridges have learned; the links' own MACs and group addresses are left out."""
-    rows = _json(("bridge", "-j", "-s", "fdb", "show"), namespace)
-    found = []
-    for row in rows:
-        if "master" not in row or row.get("state") == "permanent":
-            continue
-        try:
-            mac = parse_mac(row["mac"])
-        except ValueError:
-            continue
-        age = row.get("updated")
-        found.append(
-            FdbEntry(
-                mac=mac,
-                port=IfName(row["ifname"]),
-                bridge=IfName(row["master"]),
-                age_s=None if age is None else float(age),
-                static=row.get("state") == "static",
             )
         )
     return tuple(found)

@@ -19,6 +19,8 @@ from bascule.errors import NotPermitted, Problem
 from bascule.frames import bpf, filters
 from bascule.frames.codecs import icmp, ip
 from bascule.frames.packet import read_frame
+from bascule.probe.domain import GuestAgent
+from bascule.probe.guest_agent import AgentLine, AgentQuestion
 from bascule.probe.protocols import (
     BANNER_PATIENCE_S,
     IP_MTU_DISCOVER,
@@ -26,15 +28,13 @@ from bascule.probe.protocols import (
     IPV6_MTU_DISCOVER,
     IPV6_RECVERR,
     PMTUDISC_PROBE,
-    Asking,
     Datagram,
     Icmp,
-    Link,
+    LinkLayer,
+    PendingQuestion,
     Stream,
 )
 from bascule.probe.question import Answer, Protocol, Question, Response
-from bascule.probe.spoken import Conversation, Spoken
-from bascule.probe.world import Voice
 from bascule.system.net.packet import open_packet
 from bascule.system.net.sockets import close_all
 
@@ -64,10 +64,10 @@ class _Loop:
         self.selector = selectors.DefaultSelector()
         self.timers: list[tuple[float, int, Callable[[], None]]] = []
         self.ticket = 0
-        self.shared: dict[tuple[object, ...], tuple[socket.socket, dict[int, Asking]]] = {}
-        self.spoken: dict[Voice, Conversation] = {}
-        self.finished: list[Asking] = []
-        self.active: set[Asking] = set()
+        self.shared: dict[tuple[object, ...], tuple[socket.socket, dict[int, PendingQuestion]]] = {}
+        self.agents: dict[GuestAgent, AgentLine] = {}
+        self.finished: list[PendingQuestion] = []
+        self.active: set[PendingQuestion] = set()
         self.watch = watch
         for sock, read in watch.readers() if watch else ():
             self.selector.register(sock, selectors.EVENT_READ, read)
@@ -78,7 +78,7 @@ class _Loop:
         for asking in self.active:
             if isinstance(asking, Stream | Datagram):
                 asking.sock.close()
-        close_all([sock for sock, _ in self.shared.values()] + [line.socket for line in self.spoken.values()])
+        close_all([sock for sock, _ in self.shared.values()] + [line.socket for line in self.agents.values()])
 
     def run(self, questions: Sequence[Question]) -> tuple[Answer, ...]:
         """All answers, in order."""
@@ -114,8 +114,8 @@ class _Loop:
                 raise NotPermitted(
                     Problem(code="RAW-SOCKET", message=f"no raw socket: {error.strerror}", hint="run it as root")
                 ) from error
-            asking = Asking(question, index, None, 0)  # type: ignore[arg-type]  # it is over before it has a socket
-            what = "nobody listens to us there" if question.source.voice else question.via or question.source.link
+            asking = PendingQuestion(question, index, None, 0)  # type: ignore[arg-type]  # it is over before it has a socket
+            what = "nobody listens to us there" if question.source.agent else question.via or question.source.link
             asking.finish(Response.NOT_ASKED, f"{what}: {error.strerror}")
         self.active.add(asking)
         if asking.answer is None:
@@ -123,7 +123,7 @@ class _Loop:
             self._send(asking)
         self._settle(asking)
 
-    def _send(self, asking: Asking) -> None:
+    def _send(self, asking: PendingQuestion) -> None:
         if asking.answer is not None:
             return
         asking.sent = time.perf_counter()
@@ -140,14 +140,14 @@ class _Loop:
         self.ticket += 1
         heapq.heappush(self.timers, (time.monotonic() + delay_s, self.ticket, call))
 
-    def _expire(self, asking: Asking) -> None:
+    def _expire(self, asking: PendingQuestion) -> None:
         if asking in self.active:
             asking.give_up()
             if asking.answer is None:
                 self._at(asking.patience_s, lambda: self._expire(asking))
             self._settle(asking)
 
-    def _settle(self, asking: Asking) -> None:
+    def _settle(self, asking: PendingQuestion) -> None:
         """Take a question that has its answer out of the loop."""
         if asking.answer is None or asking not in self.active:
             return
@@ -164,50 +164,50 @@ class _Loop:
 
     # sockets; the caller is in the question's namespace
 
-    def _open(self, index: int, question: Question) -> Asking:
-        if question.source.voice:
-            return Spoken(question, index, self._conversation(question.source.voice))
+    def _open(self, index: int, question: Question) -> PendingQuestion:
+        if question.source.agent:
+            return AgentQuestion(question, index, self._agent_line(question.source.agent))
         self.ticket += 1
         sequence = self.ticket & 0xFFFF or 1
         if question.protocol is Protocol.ICMP:
             return self._share(question, index, sequence, self._icmp_socket, Icmp)
         if question.protocol in {Protocol.ARP, Protocol.DHCP}:
-            return self._share(question, index, sequence, self._link_socket, Link)
+            return self._share(question, index, sequence, self._link_socket, LinkLayer)
         return self._own(question, index, sequence)
 
-    def _conversation(self, voice: Voice) -> Conversation:
-        if voice not in self.spoken:
-            conversation = self.spoken[voice] = Conversation(voice)
+    def _agent_line(self, agent: GuestAgent) -> AgentLine:
+        if agent not in self.agents:
+            line = self.agents[agent] = AgentLine(agent)
 
             def read(_: int) -> None:
-                for asking in conversation.read():
+                for asking in line.read():
                     self._settle(asking)
-                if conversation.is_over:
-                    self.selector.unregister(conversation.socket)
+                if line.is_over:
+                    self.selector.unregister(line.socket)
 
-            self.selector.register(conversation.socket, selectors.EVENT_READ, read)
-        return self.spoken[voice]
+            self.selector.register(line.socket, selectors.EVENT_READ, read)
+        return self.agents[agent]
 
     def _share(
         self,
         question: Question,
         index: int,
         sequence: int,
-        make: Callable[[Question, dict[int, Asking]], socket.socket],
-        kind: type[Asking],
-    ) -> Asking:
+        make: Callable[[Question, dict[int, PendingQuestion]], socket.socket],
+        kind: type[PendingQuestion],
+    ) -> PendingQuestion:
         source = question.source
         link = question.via if kind is Icmp else source.link
         key = (kind, source.namespace.identity, isinstance(question.address, IPv6Address) and kind is Icmp, link)
         if key not in self.shared:
-            askings: dict[int, Asking] = {}
+            askings: dict[int, PendingQuestion] = {}
             self.shared[key] = (make(question, askings), askings)
         sock, askings = self.shared[key]
         asking = kind(question, index, sock, sequence)
         askings[sequence] = asking
         return asking
 
-    def _icmp_socket(self, question: Question, askings: dict[int, Asking]) -> socket.socket:
+    def _icmp_socket(self, question: Question, askings: dict[int, PendingQuestion]) -> socket.socket:
         is_ipv6 = isinstance(question.address, IPv6Address)
         family, protocol = (socket.AF_INET6, ip.ICMPV6) if is_ipv6 else (socket.AF_INET, ip.ICMP)
         sock = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, protocol)
@@ -237,7 +237,7 @@ class _Loop:
         self.selector.register(sock, selectors.EVENT_READ, read)
         return sock
 
-    def _link_socket(self, question: Question, askings: dict[int, Asking]) -> socket.socket:
+    def _link_socket(self, question: Question, askings: dict[int, PendingQuestion]) -> socket.socket:
         program = bpf.any_of(*filters.neighbour_answers(), filters.dhcp_to_client(), refuse_outgoing=True)
         sock = open_packet(question.source.link, program)
 
@@ -249,14 +249,14 @@ class _Loop:
                     return
                 frame = read_frame(data)
                 for asking in list(askings.values()) if frame else ():
-                    if frame and isinstance(asking, Link):
+                    if frame and isinstance(asking, LinkLayer):
                         asking.hear(frame)
                     self._settle(asking)
 
         self.selector.register(sock, selectors.EVENT_READ, read)
         return sock
 
-    def _own(self, question: Question, index: int, sequence: int) -> Asking:
+    def _own(self, question: Question, index: int, sequence: int) -> PendingQuestion:
         is_ipv6 = isinstance(question.address, IPv6Address)
         is_stream = question.protocol is Protocol.TCP
         family = socket.AF_INET6 if is_ipv6 else socket.AF_INET

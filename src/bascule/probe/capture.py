@@ -13,8 +13,8 @@ from msgspec import Struct
 from bascule.frames import bpf, filters
 from bascule.frames.codecs import arp, icmp, ip
 from bascule.frames.packet import Frame, IpPacket, read_frame
+from bascule.probe.domain import CapturePoint
 from bascule.probe.question import Answer, Protocol, Question, Response
-from bascule.probe.world import Point
 from bascule.system.net.packet import SO_TIMESTAMPNS, open_packet
 from bascule.system.net.sockets import await_timestamps, close_all, read_stamp
 
@@ -23,17 +23,17 @@ BUFFER_BYTES = 4 << 20
 SPANS = 12  # of ports in a filter: older kernels give a filter 20 KiB (net.core.optmem_max)
 
 
-Ears = dict[str, list[Point]]  # by the link where one listens
+Ears = dict[str, list[CapturePoint]]  # by the link where one listens
 
 
-class Sighting(Struct, frozen=True, kw_only=True):
+class CapturedFrame(Struct, frozen=True, kw_only=True):
     """A frame at a point. ``time_ns`` is the kernel's; ``outgoing`` as the point's own namespace sees it.
 
     ``addressed`` is False for a unicast frame whose MAC is not the link's: it passes, or is not meant for it.
     """
 
     time_ns: int
-    point: Point
+    point: CapturePoint
     outgoing: bool
     addressed: bool
     frame: Frame
@@ -42,14 +42,14 @@ class Sighting(Struct, frozen=True, kw_only=True):
 class Watch:
     """Sockets at all points, one per namespace, that hear what belongs to the questions. A context manager."""
 
-    def __init__(self, points: Iterable[Point], questions: Sequence[Question]) -> None:
+    def __init__(self, points: Iterable[CapturePoint], questions: Sequence[Question]) -> None:
         self._by_namespace: dict[tuple[int, int], Ears] = {}
         for point in points:
             ears = self._by_namespace.setdefault(point.namespace.identity, {})
             ears.setdefault(point.tap or point.link, []).append(point)
         self._program = _program(questions)
         self._sockets: list[tuple[socket.socket, Ears]] = []
-        self._seen: list[Sighting] = []
+        self._seen: list[CapturedFrame] = []
 
     def __enter__(self) -> Self:
         try:
@@ -80,7 +80,7 @@ class Watch:
             self._read(sock, ears)
 
     @property
-    def sightings(self) -> tuple[Sighting, ...]:
+    def captured(self) -> tuple[CapturedFrame, ...]:
         """Everything seen until now, in the order of time."""
         self._seen.sort(key=lambda seen: seen.time_ns)
         return tuple(self._seen)
@@ -95,19 +95,19 @@ class Watch:
             frame = read_frame(data) if points else None
             if frame is not None:
                 stamp, kind = _stamp(control), address[2]
-                self._seen += _sightings(points, stamp, kind, frame)
+                self._seen += _captured(points, stamp, kind, frame)
 
 
-def _sightings(points: Iterable[Point], stamp: int, kind: int, frame: Frame) -> Iterator[Sighting]:
+def _captured(points: Iterable[CapturePoint], stamp: int, kind: int, frame: Frame) -> Iterator[CapturedFrame]:
     """A frame at one link, as its points see it; those at the far end of the wire after it, if it goes there."""
     is_outgoing = kind == OUTGOING
     for point in sorted(points, key=lambda point: (point.tap is not None) == is_outgoing):
         outgoing = is_outgoing if point.tap is None else not is_outgoing
         addressed = kind != OTHERHOST if point.tap is None else outgoing or _is_for(point, frame)
-        yield Sighting(time_ns=stamp, point=point, outgoing=outgoing, addressed=addressed, frame=frame)
+        yield CapturedFrame(time_ns=stamp, point=point, outgoing=outgoing, addressed=addressed, frame=frame)
 
 
-def _is_for(point: Point, frame: Frame) -> bool:
+def _is_for(point: CapturePoint, frame: Frame) -> bool:
     return frame.dst == point.mac or bool(int(frame.dst[:2], 16) & 1)
 
 
@@ -143,9 +143,9 @@ def _spans(ports: set[int]) -> list[tuple[int, int]]:
 class Track(Struct, frozen=True):
     """Where a question's frames, their replies, and the search for the next neighbour were seen, in order of time."""
 
-    asked: tuple[Sighting, ...] = ()
-    replied: tuple[Sighting, ...] = ()
-    sought: tuple[Sighting, ...] = ()
+    asked: tuple[CapturedFrame, ...] = ()
+    replied: tuple[CapturedFrame, ...] = ()
+    sought: tuple[CapturedFrame, ...] = ()
 
     @property
     def rtt_ms(self) -> float | None:
@@ -159,20 +159,20 @@ class Track(Struct, frozen=True):
 
 
 class Tracker:
-    """Finds the frames of each question among many sightings."""
+    """Finds the frames of each question among many captured."""
 
-    def __init__(self, sightings: Sequence[Sighting]) -> None:
-        self._marked: dict[bytes, list[Sighting]] = {}  # ICMP and UDP, by what may be a token
-        self._spoken: dict[tuple[str, object, bytes], set[bytes]] = {}  # the tokens of echoes that are not ours
-        self._opening: dict[int, list[Sighting]] = {}  # TCP, by sequence number
-        self._opened: dict[int, list[Sighting]] = {}  # TCP, by the sequence number that is acknowledged
+    def __init__(self, captured: Sequence[CapturedFrame]) -> None:
+        self._marked: dict[bytes, list[CapturedFrame]] = {}  # ICMP and UDP, by what may be a token
+        self._agent_echoes: dict[tuple[str, object, bytes], set[bytes]] = {}  # the tokens of echoes that are not ours
+        self._opening: dict[int, list[CapturedFrame]] = {}  # TCP, by sequence number
+        self._opened: dict[int, list[CapturedFrame]] = {}  # TCP, by the sequence number that is acknowledged
         self._left: dict[tuple[object, ...], set[int]] = {}  # by endpoint, source port and destination
         self._dialled: dict[tuple[object, ...], set[int]] = {}  # by endpoint, destination and its port
-        self._neighbours: list[Sighting] = []
-        for seen in sightings:
+        self._neighbours: list[CapturedFrame] = []
+        for seen in captured:
             self._sort(seen)
 
-    def _sort(self, seen: Sighting) -> None:
+    def _sort(self, seen: CapturedFrame) -> None:
         packet = seen.frame.packet
         if seen.frame.arp or (packet and packet.neighbour):
             self._neighbours.append(seen)
@@ -190,16 +190,16 @@ class Tracker:
             for mark in set(_marks(packet)):
                 self._marked.setdefault(mark, []).append(seen)
             if packet.protocol in {ip.ICMP, ip.ICMPV6} and seen.outgoing and seen.point.tap:
-                spoken = (seen.point.node, packet.dst, packet.payload[4:8])
-                self._spoken.setdefault(spoken, set()).add(packet.payload[:8])
+                echo = (seen.point.node, packet.dst, packet.payload[4:8])
+                self._agent_echoes.setdefault(echo, set()).add(packet.payload[:8])
 
     def follow(self, answer: Answer) -> Track:
-        """All sightings of one question."""
+        """All captured of one question."""
         question = answer.question
         if question.protocol is Protocol.ARP:
             return self._link_layer(question)
-        asked: list[Sighting] = []
-        replied: list[Sighting] = []
+        asked: list[CapturedFrame] = []
+        replied: list[CapturedFrame] = []
         if question.protocol is Protocol.TCP:
             for sequence in self._sequences(answer):
                 asked += self._opening[sequence]
@@ -214,23 +214,23 @@ class Tracker:
     def _sequences(self, answer: Answer) -> set[int]:
         """The sequence numbers with which the asker opened its connection, seen at its own NIC."""
         question = answer.question
-        if question.source.voice:  # its source port is its own affair, but no two of its questions are alike
+        if question.source.agent:  # its source port is its own affair, but no two of its questions are alike
             return self._dialled.get((question.source.endpoint, question.address, question.port), set())
         return self._left.get((question.source.endpoint, answer.source_port, question.address), set())
 
     def _tokens(self, answer: Answer) -> set[bytes]:
         """What marks the frames of a question: its token, or what another's ping put into its place.
 
-        That begins with the time, so that no two are the same; we know the filling after it (see ``spoken.py``).
+        That begins with the time, so that no two are the same; we know the filling after it (see ``guest_agent.py``).
         """
         question = answer.question
-        if question.source.voice:
-            return self._spoken.get((question.source.endpoint, question.address, answer.filling * 4), set())
-        return {question.token[:4] if question.protocol is Protocol.DHCP else question.token}
+        if question.source.agent:
+            return self._agent_echoes.get((question.source.endpoint, question.address, answer.filling * 4), set())
+        return {question.token.mark[:4] if question.protocol is Protocol.DHCP else question.token.mark}
 
     def _link_layer(self, question: Question) -> Track:
-        asked: list[Sighting] = []
-        replied: list[Sighting] = []
+        asked: list[CapturedFrame] = []
+        replied: list[CapturedFrame] = []
         for seen in self._neighbours:
             sender, target, is_request = _parties(seen.frame)
             if is_request and sender == question.source.mac and target == question.address:
@@ -239,7 +239,7 @@ class Tracker:
                 replied.append(seen)
         return Track(tuple(asked), tuple(replied))
 
-    def _search(self, question: Question) -> Iterator[Sighting]:
+    def _search(self, question: Question) -> Iterator[CapturedFrame]:
         """Requests for a neighbour that left the asker: the question itself could not follow them."""
         home = question.source.endpoint
         wanted = {
@@ -282,7 +282,7 @@ def _marks(packet: IpPacket) -> Iterator[bytes]:
         yield payload[4:8]
 
 
-def _is_question(question: Question, seen: Sighting) -> bool:
+def _is_question(question: Question, seen: CapturedFrame) -> bool:
     packet = seen.frame.packet
     if packet is None:
         return False

@@ -1,4 +1,4 @@
-"""A live host as a world: only its own NICs can ask, and all its links can listen."""
+"""A live host as a probe domain: only its own NICs can ask, and all its links can listen."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from bascule.model.site import Host, Site, virtual_segment
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
 from bascule.plan.virtual_network import realms
-from bascule.probe.world import Foot, Point, World
+from bascule.probe.domain import CapturePoint, ProbeAttachment, ProbeDomain
 from bascule.system.net.netns import Namespace
 
 
-def live_world(site: Site, host: Host, state: HostState, namespace: Namespace) -> World:
-    """The feet are the host's links with an address; ``namespace`` is the one in which ``state`` was observed."""
+def live_domain(site: Site, host: Host, state: HostState, namespace: Namespace) -> ProbeDomain:
+    """The host's links with an address are its attachments; ``namespace`` is where ``state`` was observed."""
     links = [link for link in state.links.values() if link.up and not isinstance(link.options, Loopback)]
-    feet = tuple(
-        Foot(
+    attachments = tuple(
+        ProbeAttachment(
             endpoint=host.name,
             namespace=namespace,
             link=link.name,
@@ -28,8 +28,10 @@ def live_world(site: Site, host: Host, state: HostState, namespace: Namespace) -
         for link in links
         if link.mac and any(not address.is_link_local for address in link.addresses)
     )
-    points = tuple(Point(node=host.name, namespace=namespace, link=link.name, master=link.master) for link in links)
-    return World(feet={host.name: feet}, points=points, hosts={host.name: namespace})
+    points = tuple(
+        CapturePoint(node=host.name, namespace=namespace, link=link.name, master=link.master) for link in links
+    )
+    return ProbeDomain(attachments={host.name: attachments}, points=points, hosts={host.name: namespace})
 
 
 def network_of(site: Site, host: Host, link: Link) -> str | None:

@@ -47,7 +47,7 @@ ANSWERED_BY_ALL = frozenset({53, 123})  # UDP ports for which we have a question
 
 def udp_payload(question: Question) -> bytes:
     """Something that a real server answers, with the question's token in it."""
-    token = question.token
+    token = question.token.mark
     if question.port == 53:  # RFC 1035: the A record of a name that does not exist
         name = token.hex().encode()
         labels = bytes((len(name),)) + name + b"\x07bascule\x07invalid\0"
@@ -57,7 +57,7 @@ def udp_payload(question: Question) -> bytes:
     return token.ljust(max(8, question.size - 28), b"\0") if question.size else token
 
 
-class Asking:
+class PendingQuestion:
     """A question on its way. The loop calls ``send`` at the start and again each ``retry_s``; ``hear`` takes data."""
 
     retry_s: ClassVar[float] = 0.2
@@ -132,13 +132,13 @@ def icmp_error(protocol: int, kind: int, code: int) -> str:
     return "time exceeded" if (protocol, kind) in {(ip.ICMP, 11), (ip.ICMPV6, 3)} else f"ICMP error {kind}"
 
 
-class Icmp(Asking):
+class Icmp(PendingQuestion):
     """Echo over a raw ICMP socket that all questions of a namespace share."""
 
     def __init__(self, question: Question, index: int, sock: socket.socket, sequence: int) -> None:
         super().__init__(question, index, sock, sequence)
         self.is_ipv6 = isinstance(question.address, IPv6Address)
-        self.identifier = int.from_bytes(question.token[:2], "big")
+        self.identifier = int.from_bytes(question.token.mark[:2], "big")
         self.to = destination(Question(source=question.source, protocol=question.protocol, address=question.address,
                                        via=question.via))  # fmt: skip
         size = question.size - (48 if self.is_ipv6 else 28)
@@ -148,12 +148,12 @@ class Icmp(Asking):
     def send(self) -> None:
         """One echo request."""
         build = icmp.echo6 if self.is_ipv6 else icmp.echo
-        payload = self.question.token + bytes((len(self.tries) & 0xFF,)) + self.filling
+        payload = self.question.token.mark + bytes((len(self.tries) & 0xFF,)) + self.filling
         self.tries.append(time.perf_counter())
         self.sock.sendto(build(self.identifier, self.sequence, payload), self.to)
 
     @staticmethod
-    def hear(data: bytes, sender: IpAddress, askings: Mapping[int, Asking]) -> Asking | None:
+    def hear(data: bytes, sender: IpAddress, askings: Mapping[int, PendingQuestion]) -> PendingQuestion | None:
         """One ICMP message: the question that it answers, if any."""
         if isinstance(sender, IPv6Address):
             if len(data) < 8:
@@ -174,20 +174,20 @@ class Icmp(Asking):
                 asking.finish(
                     Response.UNREACHABLE, f"{sender} says: {icmp_error(protocol, kind, code)}", address=sender
                 )
-        elif kind in {icmp.ECHO_REPLY, icmp.ECHO6_REPLY} and data[8:16] == asking.question.token:
+        elif kind in {icmp.ECHO_REPLY, icmp.ECHO6_REPLY} and data[8:16] == asking.question.token.mark:
             asking.sent = asking.tries[data[16]] if len(data) > 16 and data[16] < len(asking.tries) else asking.sent
             asking.replied(address=sender)
         return asking
 
 
-class Link(Asking):
-    """ARP, neighbour solicitation or DHCP discover: a raw frame on the foot's own NIC."""
+class LinkLayer(PendingQuestion):
+    """ARP, neighbour solicitation or DHCP discover: a raw frame on the attachment's own NIC."""
 
     def send(self) -> None:
         """One broadcast (or group) frame."""
         question = self.question
-        foot, address = question.source, question.address
-        mac = ethernet.mac_bytes(foot.mac)
+        attachment, address = question.source, question.address
+        mac = ethernet.mac_bytes(attachment.mac)
         if question.protocol is Protocol.DHCP:
             options = [(dhcp.CLIENT_ID, b"\x01" + mac), (dhcp.WISHES, bytes((dhcp.MASK,)))]
             message = dhcp.build(dhcp.DISCOVER, self.xid, mac, options)
@@ -200,7 +200,7 @@ class Link(Asking):
     @property
     def xid(self) -> int:
         """The transaction of a DHCP question."""
-        return int.from_bytes(self.question.token[:4], "big")
+        return int.from_bytes(self.question.token.mark[:4], "big")
 
     def hear(self, frame: Frame) -> None:
         """One frame from the NIC, which may be the answer."""
@@ -234,7 +234,7 @@ def own_address6(question: Question, mac: bytes) -> IPv6Address:
     return IPv6Address(b"\xfe\x80" + bytes(6) + bytes((mac[0] ^ 2,)) + mac[1:3] + b"\xff\xfe" + mac[3:])
 
 
-class Stream(Asking):
+class Stream(PendingQuestion):
     """A TCP connection of its own; then what the server says about us."""
 
     retry_s = 3600.0  # the kernel repeats the SYN
@@ -285,7 +285,7 @@ class Stream(Asking):
             self.finish(Response.REPLY, rtt_ms=self.connected_ms, address=address, seen=greeting(self.heard))
 
 
-class Datagram(Asking):
+class Datagram(PendingQuestion):
     """A connected UDP socket of its own."""
 
     def send(self) -> None:

@@ -8,13 +8,14 @@ from ipaddress import IPv4Address
 
 from msgspec import Struct, field
 
+from bascule.model.moment import Moment
 from bascule.model.site import Service
 from bascule.model.values import IfName, IpAddress, Mac
-from bascule.probe.world import Foot
+from bascule.probe.domain import ProbeAttachment
 
 PATIENCE_S = 1.5  # for a question that should be answered: long enough for a second ARP or SYN of the kernel (1 s)
 PORTS_AT_MOST = 256  # of a range; beyond that, as many spread evenly
-SPOKEN_AT_MOST = 32  # where a program is started for each: an emulated guest starts ten in a second
+AGENT_ASKS_AT_MOST = 32  # where a program is started for each: an emulated guest starts ten in a second
 
 
 class Protocol(StrEnum):
@@ -38,22 +39,28 @@ class Response(StrEnum):
     NOT_ASKED = "could not be asked"
 
 
+class Token(Moment, frozen=True):
+    """What marks the frames of one question; two questions that ask the same compare equal whatever their marks."""
+
+    mark: bytes
+
+
 class Question(Struct, frozen=True, kw_only=True):
     """What is asked, from where, and for how long one waits.
 
     ``size`` makes an ICMP or UDP question an IP packet of that many bytes that must not be fragmented; ``via`` binds
-    it to one NIC instead of leaving the choice to the routes (ARP and DHCP always use the foot's own). ``token``
+    it to one NIC instead of leaving the choice to the routes (ARP and DHCP always use the attachment's own). ``token``
     marks its frames, so that they are recognised wherever they pass, behind NAT as well.
     """
 
-    source: Foot
+    source: ProbeAttachment
     protocol: Protocol
     address: IpAddress | None = None
     port: int = 0
     patience_s: float = PATIENCE_S
     size: int = 0
     via: IfName | None = None
-    token: bytes = field(default_factory=lambda: os.urandom(8))
+    token: Token = field(default_factory=lambda: Token(os.urandom(8)))
 
     def __str__(self) -> str:
         service = f"{self.protocol}/{self.port}" if self.port else str(self.protocol)

@@ -13,19 +13,19 @@ from types import FrameType
 
 from msgspec import Struct, field
 
+from bascule.frames.codecs import ethernet
 from bascule.frames.control_filter import control_filter
 from bascule.frames.envelope import Tags, unwrap
 from bascule.model.state import HostState
 from bascule.model.values import IfName
 from bascule.survey.evidence import Collector, Heard
-from bascule.survey.quiet import SIGNALS, brought_up, why_not
-from bascule.survey.same_wire import Proof
+from bascule.survey.listen_up import SIGNALS, brought_up, why_not
+from bascule.survey.shared_segment import Proof
 from bascule.system.net.ethtool import driver
 from bascule.system.net.packet import Listener, send_frame
 from bascule.topology.layer2 import CableEnd
 
 TICK_S = 0.25  # how often progress is told and a stop is noticed
-EXPERIMENTAL = 0x88B5  # IEEE Std 802 local experimental EtherType 1
 MARK = b"bascule survey "
 LAST_WORDS_S = 1.0  # how long the wires are given to carry an active frame
 
@@ -86,7 +86,7 @@ def listen(
         raised = stack.enter_context(brought_up(nics, state))
         for listener in listeners.values():
             listener.forgive()
-        room = _Room(listeners, stop)
+        room = _Capture(listeners, stop)
         started = time.monotonic()
         room.hear(started + seconds, progress)
         if active and not stop.signal:
@@ -129,7 +129,7 @@ def _own_macs(state: HostState) -> dict[str, frozenset[str]]:
     }
 
 
-class _Room:
+class _Capture:
     """The selector loop over all ears."""
 
     def __init__(self, listeners: Mapping[str, Listener], stop: _Stop) -> None:
@@ -180,7 +180,7 @@ class _Room:
             return False
         packet = unwrap(data, tags)
         sent = self.marks.get(data[at : at + len(MARK) + 16])
-        if packet is None or sent is None or packet.key != ("ether", EXPERIMENTAL):
+        if packet is None or sent is None or packet.key != ("ether", ethernet.EXPERIMENTAL):
             return False
         proof = Proof(sent, CableEnd(nic, packet.tags))
         if proof not in self.proofs:
@@ -213,7 +213,5 @@ class _Room:
 
 def _frame(mac: str, tags: Tags, token: bytes) -> bytes:
     """A broadcast of the shortest size, so that every switch floods it; its EtherType means nothing to anybody."""
-    head = b"\xff" * 6 + bytes.fromhex(mac.replace(":", ""))
-    for tag in tags:
-        head += (0x8100).to_bytes(2, "big") + tag.to_bytes(2, "big")
-    return (head + EXPERIMENTAL.to_bytes(2, "big") + token).ljust(60, b"\0")
+    frame = ethernet.frame(ethernet.BROADCAST, ethernet.mac_bytes(mac), ethernet.EXPERIMENTAL, token, tags)
+    return frame.ljust(60, b"\0")

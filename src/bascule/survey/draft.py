@@ -7,7 +7,7 @@ import re
 from msgspec import Struct
 
 from bascule.model.values import IpAddress, IpNetwork
-from bascule.survey.facts import BELIEVED, Segment, clusters, native_vlan
+from bascule.survey.facts import BELIEVED, WireSegment, clusters, native_vlan
 from bascule.survey.neighbours import port_words
 from bascule.survey.verdicts import Survey
 from bascule.survey.words import several
@@ -20,7 +20,7 @@ class Proposal(Struct, frozen=True, kw_only=True):
     """A network that seems to exist: where it was heard, and from what its subnet and gateway were read."""
 
     name: str
-    feet: tuple[CableEnd, ...]
+    ends: tuple[CableEnd, ...]
     subnets: tuple[IpNetwork, ...] = ()
     gateways: tuple[str, ...] = ()
     vlan: int | None = None
@@ -30,7 +30,7 @@ class Proposal(Struct, frozen=True, kw_only=True):
 def propose(survey: Survey) -> tuple[Proposal, ...]:
     """One network for each broadcast domain in which somebody speaks."""
     joined = [domain for wire in survey.wires for domain in wire.domains]
-    together = {foot for domain in joined for foot in domain}
+    together = {end for domain in joined for end in domain}
     alone = [
         frozenset({CableEnd(nic, tags)})
         for nic, verdict in survey.nics.items()
@@ -40,16 +40,16 @@ def propose(survey: Survey) -> tuple[Proposal, ...]:
     proposals: list[Proposal] = []
     names: set[str] = set()
     for domain in sorted((*joined, *alone), key=sorted):
-        feet = tuple(sorted(domain))
-        segments = [seg for foot in feet if (seg := survey.nics[foot.nic].segments.get(foot.tags)) is not None]
-        proposal = _proposal(feet, segments, names)
+        ends = tuple(sorted(domain))
+        segments = [seg for end in ends if (seg := survey.nics[end.nic].segments.get(end.tags)) is not None]
+        proposal = _proposal(ends, segments, names)
         if proposal is not None:
             names.add(proposal.name)
             proposals.append(proposal)
     return tuple(proposals)
 
 
-def _proposal(feet: tuple[CableEnd, ...], segments: list[Segment], taken: set[str]) -> Proposal | None:
+def _proposal(ends: tuple[CableEnd, ...], segments: list[WireSegment], taken: set[str]) -> Proposal | None:
     if all(seg.is_silent and not seg.tags for seg in segments):
         return None
     best = max(segments, key=lambda seg: (len(seg.stated), len(seg.senders)))
@@ -57,8 +57,8 @@ def _proposal(feet: tuple[CableEnd, ...], segments: list[Segment], taken: set[st
     subnets = tuple(
         net for version in (4, 6) for net in _believed([item for item in nets if item[0].version == version])
     )
-    tags = {foot.tags for foot in feet if foot.tags}
-    vlan = next(iter(tags))[0] if len(tags) == 1 and all(foot.tags for foot in feet) else None
+    tags = {end.tags for end in ends if end.tags}
+    vlan = next(iter(tags))[0] if len(tags) == 1 and all(end.tags for end in ends) else None
     doubled = next((found for found in sorted(tags) if len(found) > 1), None)
     number = vlan or next((vid for seg in segments if (vid := native_vlan(seg)) is not None), None)
     if not subnets and number is None:
@@ -73,7 +73,7 @@ def _proposal(feet: tuple[CableEnd, ...], segments: list[Segment], taken: set[st
         reasons.append(f"it comes with two tags ({tag_words(doubled)}): have the switch take one off")
     return Proposal(
         name=_name(segments, number, subnets, taken),
-        feet=feet,
+        ends=ends,
         subnets=subnets,
         gateways=_gateways(best, subnets),
         vlan=vlan,
@@ -86,7 +86,7 @@ def _believed(nets: list[tuple[IpNetwork, int, bool]]) -> list[IpNetwork]:
     return [net for net, _, stated in nets if stated][:MOST] or [net for net, _, _ in nets[:1]]
 
 
-def _name(segments: list[Segment], vid: int | None, subnets: tuple[IpNetwork, ...], taken: set[str]) -> str:
+def _name(segments: list[WireSegment], vid: int | None, subnets: tuple[IpNetwork, ...], taken: set[str]) -> str:
     named = next((seg.vlan_names[vid] for seg in segments if vid in seg.vlan_names), "") if vid is not None else ""
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", named).strip("-._")
     if not plain or plain.lower() in ("default", "vlan1"):
@@ -100,7 +100,7 @@ def _name(segments: list[Segment], vid: int | None, subnets: tuple[IpNetwork, ..
     return name
 
 
-def _gateways(seg: Segment, subnets: tuple[IpNetwork, ...]) -> tuple[str, ...]:
+def _gateways(seg: WireSegment, subnets: tuple[IpNetwork, ...]) -> tuple[str, ...]:
     """A gateway per subnet: stated ones first, else the address that most senders ask for."""
     found = []
     for net in subnets:
@@ -138,7 +138,7 @@ def draft(survey: Survey, host: str) -> str:
         lines.append(f"  {one.name}: {{{', '.join(keys)}}}  # {one.why}")
     lines += ["hosts:", f"  {host}:", "    nics:"]
     for nic, verdict in survey.nics.items():
-        mine = [(foot.tags, one.name) for one in proposals for foot in one.feet if foot.nic == nic]
+        mine = [(end.tags, one.name) for one in proposals for end in one.ends if end.nic == nic]
         mine.sort()
         keys = [f"network: {mine[0][1]}"] if mine else []
         port = port_words(verdict.port.port, verdict.port.port_text) if verdict.port is not None else ""

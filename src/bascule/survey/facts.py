@@ -23,7 +23,7 @@ BELIEVED = 3  # senders that are more than somebody's mistake
 WIDEST = 12  # an ARP request over more than this is a wrongly configured host, not a subnet
 
 
-class Segment(Struct, frozen=True, kw_only=True):
+class WireSegment(Struct, frozen=True, kw_only=True):
     """What speaks on one segment. Counts are frames.
 
     ``senders`` maps an address to the frames that carried it and ``macs`` to those who sent them, ``asked`` to the
@@ -74,14 +74,14 @@ def _address(text: str) -> IpAddress | None:
     return None if useless or (ip.version == 4 and int(ip) == 0xFFFFFFFF) else ip
 
 
-def segments(heard: Heard, devices: Iterable[Device]) -> dict[Tags, Segment]:
+def segments(heard: Heard, devices: Iterable[Device]) -> dict[Tags, WireSegment]:
     """Every segment of a NIC; the untagged one is there even if nothing was heard on it."""
     known = tuple(devices)
     names = {vid: name for device in known for vid, name in device.said.vlan_names if name}
     return {tags: _segment(heard, tags, known, names) for tags in sorted({UNTAGGED, *heard.facts})}
 
 
-def _segment(heard: Heard, tags: Tags, devices: Iterable[Device], vlan_names: Mapping[int, str]) -> Segment:
+def _segment(heard: Heard, tags: Tags, devices: Iterable[Device], vlan_names: Mapping[int, str]) -> WireSegment:
     senders: Counter[IpAddress] = Counter()
     asked: Counter[IpAddress] = Counter()
     pairs: set[tuple[IpAddress, IpAddress]] = set()
@@ -103,7 +103,7 @@ def _segment(heard: Heard, tags: Tags, devices: Iterable[Device], vlan_names: Ma
     gateways: Counter[tuple[IpAddress, str, str]] = Counter()
     for gateway, _, frames in heard.of(Gateway, tags):
         gateways[ip_address(gateway.ip), gateway.how, gateway.detail] += frames
-    return Segment(
+    return WireSegment(
         tags=tags,
         frames=heard.sizes.get(tags, 0),
         macs={ip: frozenset(seen) for ip, seen in macs.items()},
@@ -138,14 +138,14 @@ def _native(heard: Heard, devices: Iterable[Device]) -> Mapping[tuple[int, str],
     return found
 
 
-def native_vlan(seg: Segment) -> int | None:
+def native_vlan(seg: WireSegment) -> int | None:
     """The VLAN of the untagged frames, if all that speak of it agree."""
     numbers = {vid for vid, _ in seg.native}
     return numbers.pop() if len(numbers) == 1 else None
 
 
 def clusters(
-    seg: Segment, addresses: Iterable[IpAddress] | None = None, *, declared: Iterable[IpNetwork] = ()
+    seg: WireSegment, addresses: Iterable[IpAddress] | None = None, *, declared: Iterable[IpNetwork] = ()
 ) -> list[tuple[IpNetwork, int, bool]]:
     """The subnets that the senders seem to be in: each with its number of senders, and whether it was stated.
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from bascule.frames.envelope import Tags
 from bascule.frames.findings import Lacp, Neighbour
 from bascule.survey.evidence import UNTAGGED, Heard
-from bascule.survey.facts import Segment
+from bascule.survey.facts import WireSegment
 from bascule.survey.neighbours import Port, bpdus, is_guest_mac, nested
 from bascule.topology.layer2 import tag_words
 
@@ -15,7 +15,7 @@ FIRMWARE_LLDP = ("i40e", "ice")  # Intel X710/XL710 and E810: an agent in the NI
 FORWARDING_S = 45.0  # twice the usual forward delay of IEEE 802.1D, and some time to hear somebody
 
 
-def hazards(heard: Heard, port: Port | None, segments: Mapping[Tags, Segment]) -> Iterator[str]:
+def hazards(heard: Heard, port: Port | None, segments: Mapping[Tags, WireSegment]) -> Iterator[str]:
     """Each as one sentence with what to do."""
     yield from heard.notes
     if heard.raised and heard.seconds < FORWARDING_S and bpdus(heard) and not any(s.senders for s in segments.values()):

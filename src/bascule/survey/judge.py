@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from bascule.model.site import Host, Network, Site
 from bascule.model.values import IpAddress, IpNetwork
-from bascule.survey.facts import BELIEVED, Prefixes, Segment, clusters
+from bascule.survey.facts import BELIEVED, Prefixes, WireSegment, clusters
 from bascule.survey.neighbours import Port
 from bascule.survey.words import listed, several
 
@@ -34,7 +34,7 @@ SAME_WIRE = 2.5  # another NIC of the same wire was recognised
 ELSEWHERE = 1.0  # points that a network loses when the tag is another than the declared one
 
 
-class Point(Struct, frozen=True, order=True):
+class Indication(Struct, frozen=True, order=True):
     """One reason: what it weighs, its kind (a decoder's or a field's word), the sentence, and the frames behind it."""
 
     weight: float
@@ -47,7 +47,7 @@ class Candidate(Struct, frozen=True, kw_only=True):
     """A declared network on one segment."""
 
     network: str
-    points: tuple[Point, ...]
+    points: tuple[Indication, ...]
 
     @property
     def score(self) -> float:
@@ -55,10 +55,10 @@ class Candidate(Struct, frozen=True, kw_only=True):
         return max(0.0, sum(point.weight for point in self.points))
 
 
-class Verdict(Struct, frozen=True, kw_only=True):
+class SegmentVerdict(Struct, frozen=True, kw_only=True):
     """What is on one segment. ``network`` is None where it cannot be told; ``why`` then says why not."""
 
-    segment: Segment
+    segment: WireSegment
     network: str | None = None
     confidence: float = 0.0
     best: Candidate | None = None
@@ -85,8 +85,8 @@ def senders_weight(number: int) -> float:
 
 
 def judge_segment(
-    seg: Segment, site: Site, host: Host | None, port: Port | None, extra: Iterable[Candidate] = ()
-) -> Verdict:
+    seg: WireSegment, site: Site, host: Host | None, port: Port | None, extra: Iterable[Candidate] = ()
+) -> SegmentVerdict:
     """Which network of the site one segment is. ``extra`` are points that other NICs give."""
     more = {candidate.network: candidate.points for candidate in extra}
     homes = members(seg, site)
@@ -103,7 +103,7 @@ def judge_segment(
     foreign = _foreign(seg, site, homes[None])
     best = candidates[0] if candidates and candidates[0].score > 0 else None
     if best is None:
-        return Verdict(segment=seg, foreign=foreign, why=_why_nothing(seg, foreign))
+        return SegmentVerdict(segment=seg, foreign=foreign, why=_why_nothing(seg, foreign))
     alien = _alien(foreign, site.networks[best.network])
     rivals = tuple(c for c in candidates[1:] if c.score >= RIVAL * best.score)
     second = max(alien, candidates[1].score if len(candidates) > 1 else 0.0)
@@ -116,8 +116,10 @@ def judge_segment(
     elif confidence < SURE_ENOUGH:
         why = f"the evidence is thin: {best.points[0].detail}"
     else:
-        return Verdict(segment=seg, network=best.network, confidence=confidence, best=best, foreign=foreign)
-    return Verdict(segment=seg, confidence=min(confidence, SURE_ENOUGH - 0.01), best=best, foreign=foreign, why=why)
+        return SegmentVerdict(segment=seg, network=best.network, confidence=confidence, best=best, foreign=foreign)
+    return SegmentVerdict(
+        segment=seg, confidence=min(confidence, SURE_ENOUGH - 0.01), best=best, foreign=foreign, why=why
+    )
 
 
 def _alien(foreign: tuple[tuple[IpNetwork, int, bool], ...], network: Network) -> float:
@@ -129,32 +131,34 @@ def _alien(foreign: tuple[tuple[IpNetwork, int, bool], ...], network: Network) -
     return max(weights, default=0.0)
 
 
-def _why_nothing(seg: Segment, foreign: tuple[tuple[IpNetwork, int, bool], ...]) -> str:
+def _why_nothing(seg: WireSegment, foreign: tuple[tuple[IpNetwork, int, bool], ...]) -> str:
     if foreign:
         return f"hears {foreign[0][0]}, which the file does not declare"
     return "nothing was heard that names a network" if seg.is_silent else "what was heard fits no declared network"
 
 
-def _points(seg: Segment, network: Network, inside: list[IpAddress]) -> list[Point]:
-    points: list[Point] = []
+def _points(seg: WireSegment, network: Network, inside: list[IpAddress]) -> list[Indication]:
+    points: list[Indication] = []
     for (net, how), number in seg.stated.items():
         if net in network.subnets or any(
             _within(net, subnet) and how == "DHCPv6 address" for subnet in network.subnets
         ):
-            points.append(Point(STATED, _kind(how), f"{how} states {net}", number))
+            points.append(Indication(STATED, _kind(how), f"{how} states {net}", number))
         elif any(_overlap(net, subnet) for subnet in network.subnets):
-            points.append(Point(1.0, _kind(how), f"{how} states {net}, the file says {_list(network.subnets)}", number))
+            points.append(
+                Indication(1.0, _kind(how), f"{how} states {net}, the file says {_list(network.subnets)}", number)
+            )
     points += _gateway_points(seg, network)
     if inside:
         asked = sum(seg.senders[ip] for ip in inside)
         homes = (net for net in network.subnets if any(ip in net for ip in inside))
         number = seg.machines(inside)
         words = f"{several(number, 'sender')} in {_list(homes)}"
-        points.append(Point(senders_weight(number), "arp", words, asked))
+        points.append(Indication(senders_weight(number), "arp", words, asked))
     return points
 
 
-def _gateway_points(seg: Segment, network: Network) -> list[Point]:
+def _gateway_points(seg: WireSegment, network: Network) -> list[Indication]:
     points = []
     gateways = set(network.gateways)
     for (ip, how, detail), number in seg.gateways.items():
@@ -165,20 +169,22 @@ def _gateway_points(seg: Segment, network: Network) -> list[Point]:
                 if virtual
                 else f"{how} hands out {ip}, the gateway of {network.name}"
             )
-            points.append(Point(GATEWAY_VIRTUAL if virtual else GATEWAY_STATED, _kind(how), words, number))
+            points.append(Indication(GATEWAY_VIRTUAL if virtual else GATEWAY_STATED, _kind(how), words, number))
     for ip in network.gateways:
         if ip in seg.senders:
             points.append(
-                Point(GATEWAY_SPEAKS, "gateway", f"{ip}, the gateway of {network.name}, speaks", seg.senders[ip])
+                Indication(GATEWAY_SPEAKS, "gateway", f"{ip}, the gateway of {network.name}, speaks", seg.senders[ip])
             )
         elif seg.askers.get(ip, 0) >= BELIEVED:
             points.append(
-                Point(GATEWAY_ASKED, "gateway", f"{ip}, the gateway of {network.name}, is asked for", seg.asked[ip])
+                Indication(
+                    GATEWAY_ASKED, "gateway", f"{ip}, the gateway of {network.name}, is asked for", seg.asked[ip]
+                )
             )
     return points
 
 
-def _vlan_points(seg: Segment, network: Network, *, has_points: bool) -> list[Point]:
+def _vlan_points(seg: WireSegment, network: Network, *, has_points: bool) -> list[Indication]:
     points = []
     if seg.tags == () and network.vlan is not None:
         for vid in sorted({vid for vid, _ in seg.native}):
@@ -186,32 +192,32 @@ def _vlan_points(seg: Segment, network: Network, *, has_points: bool) -> list[Po
             words = f"{' and '.join(said)} {'say' if len(said) > 1 else 'says'} that untagged is VLAN {vid}"
             frames = sum(seg.native[vid, how] for how in said)
             if vid == network.vlan:
-                points.append(Point(VLAN_SAID, _kind(said[0]), words, frames))
+                points.append(Indication(VLAN_SAID, _kind(said[0]), words, frames))
             elif has_points:
-                points.append(Point(-ELSEWHERE, _kind(said[0]), f"{words}, not {network.vlan}", frames))
+                points.append(Indication(-ELSEWHERE, _kind(said[0]), f"{words}, not {network.vlan}", frames))
     elif seg.tags and network.vlan == seg.vid and len(seg.tags) == 1:
-        points.append(Point(VLAN_TAG, "vlan", f"frames are tagged {seg.vid}", seg.frames))
+        points.append(Indication(VLAN_TAG, "vlan", f"frames are tagged {seg.vid}", seg.frames))
     elif seg.tags and has_points:
         wanted = f"VLAN {network.vlan}" if network.vlan is not None else "untagged"
         words = f"frames are {seg.words}, the file says {wanted}"
-        points.append(Point(-ELSEWHERE, "vlan", words, seg.frames))
+        points.append(Indication(-ELSEWHERE, "vlan", words, seg.frames))
     return points
 
 
-def _cabling(seg: Segment, network: Network, host: Host | None, port: Port | None) -> list[Point]:
+def _cabling(seg: WireSegment, network: Network, host: Host | None, port: Port | None) -> list[Indication]:
     from bascule.survey.cabling import is_port
 
     if host is None or port is None or not port.name:
         return []
     tag = network.vlan if seg.tags else None
     return [
-        Point(CABLING, "switch", f"{port.words} is declared for {nic.name} and {network.name}", port.frames)
+        Indication(CABLING, "switch", f"{port.words} is declared for {nic.name} and {network.name}", port.frames)
         for nic in host.nics.values()
         if nic.network == network.name and nic.switch is not None and is_port(nic.switch, port) and tag == seg.vid
     ][:1]
 
 
-def members(seg: Segment, site: Site) -> Mapping[str | None, list[IpAddress]]:
+def members(seg: WireSegment, site: Site) -> Mapping[str | None, list[IpAddress]]:
     """The senders of each declared network, by the longest prefix that holds them; under None those of no network."""
     found: dict[str | None, list[IpAddress]] = {None: [], **{name: [] for name in site.networks}}
     nets: dict[IpNetwork, list[str]] = {}
@@ -226,7 +232,7 @@ def members(seg: Segment, site: Site) -> Mapping[str | None, list[IpAddress]]:
     return found
 
 
-def _foreign(seg: Segment, site: Site, strangers: list[IpAddress]) -> tuple[tuple[IpNetwork, int, bool], ...]:
+def _foreign(seg: WireSegment, site: Site, strangers: list[IpAddress]) -> tuple[tuple[IpNetwork, int, bool], ...]:
     """Subnets on the segment that no network of the file has."""
     declared = [subnet for network in site.networks.values() for subnet in network.subnets]
     return tuple(
@@ -236,7 +242,7 @@ def _foreign(seg: Segment, site: Site, strangers: list[IpAddress]) -> tuple[tupl
     )
 
 
-def other_senders(seg: Segment, mine: str, site: Site) -> Mapping[str, int]:
+def other_senders(seg: WireSegment, mine: str, site: Site) -> Mapping[str, int]:
     """How many senders of each other declared network speak on a segment, where they are three or more."""
     own = site.networks[mine]
     homes = members(seg, site)

@@ -10,7 +10,7 @@ from msgspec import Struct
 from bascule.frames.findings import Lacp, Remark, Routing
 from bascule.model.values import IpNetwork
 from bascule.survey.evidence import Heard
-from bascule.survey.facts import Segment, clusters
+from bascule.survey.facts import WireSegment, clusters
 from bascule.survey.neighbours import SWITCH, Device, bpdus, nested, port_words
 from bascule.survey.words import listed, several
 from bascule.topology.layer2 import tag_words
@@ -27,7 +27,7 @@ class Evidence(Struct, frozen=True):
 
 
 def evidence(
-    heard: Heard, devices: Iterable[Device], segments: Iterable[Segment], declared: Iterable[IpNetwork] = ()
+    heard: Heard, devices: Iterable[Device], segments: Iterable[WireSegment], declared: Iterable[IpNetwork] = ()
 ) -> tuple[Evidence, ...]:
     """Everything that was heard, strongest kinds first; senders are summed up by the declared subnets."""
     lines = [*_devices(devices), *_trees(heard), *_lags(heard)]
@@ -105,7 +105,7 @@ def _lags(heard: Heard) -> Iterator[Evidence]:
         yield Evidence("lacp", words, frames)
 
 
-def _segment(heard: Heard, seg: Segment, declared: tuple[IpNetwork, ...]) -> Iterator[Evidence]:
+def _segment(heard: Heard, seg: WireSegment, declared: tuple[IpNetwork, ...]) -> Iterator[Evidence]:
     where = f" ({tag_words(seg.tags)})" if seg.tags else ""
     for (net, how), frames in sorted(seg.stated.items(), key=lambda item: -item[1])[:MOST]:
         yield Evidence(how.split()[0].lower(), f"{how} states {net}{where}", frames)

@@ -11,21 +11,21 @@ from bascule.model.site import Host, Nic, Site
 from bascule.model.values import IfName, Vid
 from bascule.survey.cabling import Cabling, check_cabling
 from bascule.survey.evidence import UNTAGGED, Heard
-from bascule.survey.facts import Segment, native_vlan, segments
+from bascule.survey.facts import WireSegment, native_vlan, segments
 from bascule.survey.hazards import hazards
 from bascule.survey.judge import (
     SAME_WIRE,
     VERY_LIKELY,
     Candidate,
-    Point,
-    Verdict,
+    Indication,
+    SegmentVerdict,
     confidence_words,
     judge_segment,
     other_senders,
 )
 from bascule.survey.lines import Evidence, evidence
 from bascule.survey.neighbours import Device, Port, bpdus, devices, switch_port
-from bascule.survey.same_wire import Ear, Proof, same_wires
+from bascule.survey.shared_segment import NicEvidence, Proof, shared_segments
 from bascule.survey.words import several
 from bascule.topology.layer2 import CableEnd, tag_words
 from bascule.topology.wires import Wire
@@ -49,8 +49,8 @@ class NicVerdict(Struct, frozen=True, kw_only=True):
     vlans: tuple[int, ...] = ()
     native_vlan: int | None = None
     port: Port | None = None
-    verdicts: Mapping[Tags, Verdict] = field(default_factory=dict)
-    segments: Mapping[Tags, Segment] = field(default_factory=dict)
+    verdicts: Mapping[Tags, SegmentVerdict] = field(default_factory=dict)
+    segments: Mapping[Tags, WireSegment] = field(default_factory=dict)
     evidence: tuple[Evidence, ...] = ()
     warnings: tuple[str, ...] = ()
     cabling: Cabling | None = None
@@ -105,8 +105,8 @@ def judge(
     ports = {nic: switch_port(ear, seen[nic]) for nic, ear in others.items()}
     segs = {nic: segments(ear, seen[nic]) for nic, ear in others.items()}
     verdicts = {nic: _verdicts(nic, own, site, host, ports[nic][0], {}) for nic, own in segs.items()}
-    ears = {nic: Ear.of(ear, ports[nic][0], verdicts[nic], segs[nic]) for nic, ear in heard.items()}
-    wires = same_wires(ears, proofs)
+    nics_evidence = {nic: NicEvidence.of(ear, ports[nic][0], verdicts[nic], segs[nic]) for nic, ear in heard.items()}
+    wires = shared_segments(nics_evidence, proofs)
     if site is not None and (extra := _from_others(wires, verdicts, segs)):
         verdicts = {nic: _verdicts(nic, own, site, host, ports[nic][0], extra) for nic, own in segs.items()}
     networks = {nic: tuple(v.network for v in found.values() if v.network) for nic, found in verdicts.items()}
@@ -126,40 +126,38 @@ def judge(
 
 def _verdicts(
     nic: str,
-    segs: Mapping[Tags, Segment],
+    segs: Mapping[Tags, WireSegment],
     site: Site | None,
     host: Host | None,
     port: Port | None,
     extra: Mapping[CableEnd, Candidate],
-) -> dict[Tags, Verdict]:
+) -> dict[Tags, SegmentVerdict]:
     if site is None:
         return {}
     return {
-        tags: judge_segment(seg, site, host, port, [extra[foot]] if (foot := CableEnd(nic, tags)) in extra else [])
+        tags: judge_segment(seg, site, host, port, [extra[end]] if (end := CableEnd(nic, tags)) in extra else [])
         for tags, seg in segs.items()
     }
 
 
 def _from_others(
     wires: Iterable[Wire],
-    verdicts: Mapping[str, Mapping[Tags, Verdict]],
-    segments: Mapping[str, Mapping[Tags, Segment]],
+    verdicts: Mapping[str, Mapping[Tags, SegmentVerdict]],
+    segments: Mapping[str, Mapping[Tags, WireSegment]],
 ) -> dict[CableEnd, Candidate]:
-    """What the sure feet of a broadcast domain tell its unsure ones, where it is proven that it is one."""
+    """What the sure ends of a broadcast domain tell its unsure ones, where it is proven that it is one."""
     told: dict[CableEnd, Candidate] = {}
     for domain in (domain for wire in wires for domain in wire.proven):
         sure = {
-            foot: verdict.network
-            for foot in domain
-            if (verdict := verdicts[foot.nic].get(foot.tags)) and verdict.network
+            end: verdict.network for end in domain if (verdict := verdicts[end.nic].get(end.tags)) and verdict.network
         }
         if len(set(sure.values())) != 1:
             continue
         source, network = min(sure.items())
-        for foot in domain - set(sure):
+        for end in domain - set(sure):
             words = f"on one wire with {source}, which is {network}"
             frames = segments[source.nic][source.tags].frames
-            told[foot] = Candidate(network=str(network), points=(Point(SAME_WIRE, "wire", words, frames),))
+            told[end] = Candidate(network=str(network), points=(Indication(SAME_WIRE, "wire", words, frames),))
     return told
 
 
@@ -169,8 +167,8 @@ def _nic(
     host: Host | None,
     seen: tuple[Device, ...],
     found: tuple[Port | None, tuple[str, ...]],
-    verdicts: Mapping[Tags, Verdict],
-    segments: Mapping[Tags, Segment],
+    verdicts: Mapping[Tags, SegmentVerdict],
+    segments: Mapping[Tags, WireSegment],
     contradiction: str,
     cabling: Cabling | None,
 ) -> NicVerdict:
@@ -211,7 +209,7 @@ def _nic(
     )
 
 
-def _choose(verdicts: Mapping[Tags, Verdict], nic: Nic | None, site: Site | None) -> Verdict | None:
+def _choose(verdicts: Mapping[Tags, SegmentVerdict], nic: Nic | None, site: Site | None) -> SegmentVerdict | None:
     """The verdict that stands for the NIC."""
     sure = [verdict for _, verdict in sorted(verdicts.items()) if verdict.network is not None]
     if nic is not None and nic.network is not None:
@@ -227,14 +225,14 @@ def _choose(verdicts: Mapping[Tags, Verdict], nic: Nic | None, site: Site | None
     if len(sure) == 1:
         return sure[0]
     every = ", ".join(f"{verdict.network} {verdict.segment.words}" for verdict in sure)
-    return Verdict(segment=sure[0].segment, why=f"a trunk: {every}")
+    return SegmentVerdict(segment=sure[0].segment, why=f"a trunk: {every}")
 
 
 def _contradiction(
     heard: Heard,
     host: Host | None,
     site: Site | None,
-    verdicts: Mapping[Tags, Verdict],
+    verdicts: Mapping[Tags, SegmentVerdict],
 ) -> str:
     """One sentence where the file's word and the wire's differ; empty where they agree or the wire says too little."""
     nic = host.nics.get(IfName(heard.nic)) if host is not None else None
@@ -271,7 +269,7 @@ def _contradiction(
     return f"declared {nic.network}, but hears {' and '.join(dict.fromkeys(hears))}"
 
 
-def _mixed(verdicts: Mapping[Tags, Verdict], site: Site, nic: Nic | None) -> list[str]:
+def _mixed(verdicts: Mapping[Tags, SegmentVerdict], site: Site, nic: Nic | None) -> list[str]:
     said = []
     for tags, verdict in sorted(verdicts.items()):
         if verdict.network is None:
@@ -294,7 +292,7 @@ def _pvst_tagged(heard: Heard) -> set[int]:
     return {bpdu.vlan for bpdu, _, _, tags in bpdus(heard) if bpdu.vlan is not None and tags}
 
 
-def _why(heard: Heard, chosen: Verdict | None, segments: Mapping[Tags, Segment]) -> str:
+def _why(heard: Heard, chosen: SegmentVerdict | None, segments: Mapping[Tags, WireSegment]) -> str:
     if chosen is not None and chosen.network is not None:
         return ""
     if heard.frames + heard.ignored == 0:

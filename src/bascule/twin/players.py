@@ -12,7 +12,7 @@ from bascule.guests.protocol import Plug
 from bascule.model.site import Site
 from bascule.model.values import IfName, IpInterface
 from bascule.plan.change import Note
-from bascule.probe.world import Foot, Point
+from bascule.probe.domain import CapturePoint, ProbeAttachment
 from bascule.system.net.netns import Namespace
 from bascule.twin import building, macvtap, networks
 from bascule.twin.ends import End, EndNic, Standing, Wiring
@@ -44,10 +44,10 @@ class Players(Protocol):
     def links(self) -> Iterator[tuple[Namespace, str]]:
         """The links that must run before a frame can pass."""
 
-    def foot(self, end: End, nic: EndNic, leased: tuple[IpInterface, ...]) -> Foot:
+    def attachment(self, end: End, nic: EndNic, leased: tuple[IpInterface, ...]) -> ProbeAttachment:
         """From where a guest asks."""
 
-    def point(self, end: End, nic: EndNic) -> Point | None:
+    def point(self, end: End, nic: EndNic) -> CapturePoint | None:
         """Where the frames of a guest's NIC are seen, if it is played."""
 
     def close(self) -> None:
@@ -107,9 +107,9 @@ class NamespacePlayers:
             for plug, _, _ in end.plugs:
                 yield host, plug.tap
 
-    def foot(self, end: End, nic: EndNic, leased: tuple[IpInterface, ...]) -> Foot:
+    def attachment(self, end: End, nic: EndNic, leased: tuple[IpInterface, ...]) -> ProbeAttachment:
         """As Players says."""
-        return Foot(
+        return ProbeAttachment(
             endpoint=end.name,
             namespace=self._rooms[end.name],
             link=nic.link,
@@ -118,9 +118,9 @@ class NamespacePlayers:
             network=nic.segment,
         )
 
-    def point(self, end: End, nic: EndNic) -> Point:
+    def point(self, end: End, nic: EndNic) -> CapturePoint:
         """As Players says."""
-        return Point(node=end.name, namespace=self._rooms[end.name], link=nic.link)
+        return CapturePoint(node=end.name, namespace=self._rooms[end.name], link=nic.link)
 
     def close(self) -> None:
         """As Players says."""

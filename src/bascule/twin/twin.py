@@ -19,7 +19,7 @@ from bascule.plan.target_networks import set_aside
 from bascule.plan.virtual_network import needs_server, realms
 from bascule.policy.masquerade import router_table, sources
 from bascule.probe.dhcp_client import DhcpLease
-from bascule.probe.world import World
+from bascule.probe.domain import ProbeDomain
 from bascule.system.net import links, rtnetlink
 from bascule.system.net.netns import Namespace
 from bascule.system.process.sandbox import privilege
@@ -50,7 +50,7 @@ def tools(site: Site) -> Iterator[str]:
 class Twin:
     """Made by ``raise_``; a context manager that lets go of everything at its end.
 
-    The order of use: ``raise_``, apply the plan in ``host(name)``, ``plug_guests``, ``start_guests``, ``world``.
+    The order of use: ``raise_``, apply the plan in ``host(name)``, ``plug_guests``, ``start_guests``, ``probe_domain``.
     """
 
     players: Players
@@ -203,7 +203,7 @@ class Twin:
         self._lease(dhcp_timeout_s)
         self._let_out()
 
-    def world(self) -> World:
+    def probe_domain(self) -> ProbeDomain:
         """From where one can ask and where one can listen, with the addresses that the leases gave."""
         return look(self.site, self.hosts, self.wiring, self._rooms, self.given, self.players)
 

@@ -1,11 +1,11 @@
-"""The twin as a world that can be asked."""
+"""The twin as a probe domain that can be asked."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
 from bascule.model.site import Site
-from bascule.probe.world import Foot, Point, World
+from bascule.probe.domain import CapturePoint, ProbeAttachment, ProbeDomain
 from bascule.system.net import links
 from bascule.system.net.netns import Namespace
 from bascule.twin.building import BUILDING
@@ -21,25 +21,29 @@ def look(
     rooms: Mapping[str, Namespace],
     given: Addresses,
     players: Players,
-) -> World:
-    """Feet of every host, guest and machine, and a point on every link that frames can cross."""
+) -> ProbeDomain:
+    """Attachments of every host, guest and machine, and a point on every link that frames can cross."""
     hosts = tuple(hosts)
-    feet: dict[str, tuple[Foot, ...]] = {
-        name: tuple(_host_feet(site, name, wiring, rooms[name], given)) for name in hosts
+    attachments: dict[str, tuple[ProbeAttachment, ...]] = {
+        name: tuple(_host_attachments(site, name, wiring, rooms[name], given)) for name in hosts
     }
     for name, end in wiring.guests.items():
-        feet[name] = tuple(players.foot(end, nic, given.get((name, nic.link), ())) for nic in end.nics)
+        attachments[name] = tuple(players.attachment(end, nic, given.get((name, nic.link), ())) for nic in end.nics)
     for name, end in wiring.machines.items():
-        feet[name] = tuple(_machine_feet(end, rooms[name], given))
+        attachments[name] = tuple(_machine_attachments(end, rooms[name], given))
     points = (*_guest_points(site, wiring, rooms, players), *_cable_points(site, wiring, rooms))
-    return World(feet=feet, points=points, hosts={name: rooms[name] for name in hosts}, patience=players.patience)
+    return ProbeDomain(
+        attachments=attachments, points=points, hosts={name: rooms[name] for name in hosts}, patience=players.patience
+    )
 
 
-def _host_feet(site: Site, name: str, wiring: Wiring, room: Namespace, given: Addresses) -> Iterator[Foot]:
+def _host_attachments(
+    site: Site, name: str, wiring: Wiring, room: Namespace, given: Addresses
+) -> Iterator[ProbeAttachment]:
     for at in host_links(site, site.hosts[name], wiring.realms[name]):
         mac = links.mac_of(room, at.link)
         if mac is not None:
-            yield Foot(
+            yield ProbeAttachment(
                 endpoint=name,
                 namespace=room,
                 link=at.link,
@@ -49,9 +53,9 @@ def _host_feet(site: Site, name: str, wiring: Wiring, room: Namespace, given: Ad
             )
 
 
-def _machine_feet(end: End, room: Namespace, given: Addresses) -> Iterator[Foot]:
+def _machine_attachments(end: End, room: Namespace, given: Addresses) -> Iterator[ProbeAttachment]:
     for nic in end.nics:
-        yield Foot(
+        yield ProbeAttachment(
             endpoint=end.name,
             namespace=room,
             link=nic.link,
@@ -61,7 +65,9 @@ def _machine_feet(end: End, room: Namespace, given: Addresses) -> Iterator[Foot]
         )
 
 
-def _guest_points(site: Site, wiring: Wiring, rooms: Mapping[str, Namespace], players: Players) -> Iterator[Point]:
+def _guest_points(
+    site: Site, wiring: Wiring, rooms: Mapping[str, Namespace], players: Players
+) -> Iterator[CapturePoint]:
     for end in wiring.guests.values():
         host = site.guests[end.name].host
         for nic in end.nics:
@@ -69,10 +75,10 @@ def _guest_points(site: Site, wiring: Wiring, rooms: Mapping[str, Namespace], pl
             if point is not None:
                 yield point
             if nic.plug is not None and nic.bridge is not None:
-                yield Point(node=host, namespace=rooms[host], link=nic.plug.tap, master=nic.bridge)
+                yield CapturePoint(node=host, namespace=rooms[host], link=nic.plug.tap, master=nic.bridge)
 
 
-def _cable_points(site: Site, wiring: Wiring, rooms: Mapping[str, Namespace]) -> Iterator[Point]:
+def _cable_points(site: Site, wiring: Wiring, rooms: Mapping[str, Namespace]) -> Iterator[CapturePoint]:
     """Both ends of each cable that is plugged in; the far one belongs to the network that is its switch."""
     for cable in wiring.cables:
         if cable.native is None and not cable.tagged:
@@ -81,9 +87,9 @@ def _cable_points(site: Site, wiring: Wiring, rooms: Mapping[str, Namespace]) ->
         if cable.node in site.hosts:
             bridges = site.hosts[cable.node].bridges.values()
             master = next((bridge.name for bridge in bridges if bridge.port == cable.link), None)
-        yield Point(node=cable.node, namespace=rooms[cable.node], link=cable.link, master=master)
+        yield CapturePoint(node=cable.node, namespace=rooms[cable.node], link=cable.link, master=master)
         switch = cable.native or cable.tagged[0]
-        yield Point(
+        yield CapturePoint(
             node=switch,
             namespace=rooms[BUILDING],
             link=cable.port,

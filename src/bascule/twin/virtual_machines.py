@@ -16,8 +16,8 @@ from bascule.model.site import Guest, Service, Site
 from bascule.model.values import IfName, IpInterface, Mac
 from bascule.observe.memory import observe_memory
 from bascule.plan.change import Note
-from bascule.probe.question import SPOKEN_AT_MOST, ports_of
-from bascule.probe.world import Foot, Point, Voice
+from bascule.probe.domain import CapturePoint, GuestAgent, ProbeAttachment
+from bascule.probe.question import AGENT_ASKS_AT_MOST, ports_of
 from bascule.system.net.netns import Namespace
 from bascule.twin import leases, networks
 from bascule.twin.ends import End, EndNic, Standing, Wiring
@@ -100,7 +100,7 @@ class VirtualMachines:
         services += [
             x.service for one in self._wiring.realms[guest.host] for x in one.forwards if x.guest == guest.name
         ]
-        asked = {port for x in services if x.protocol == "tcp" for port in ports_of(x, SPOKEN_AT_MOST)}
+        asked = {port for x in services if x.protocol == "tcp" for port in ports_of(x, AGENT_ASKS_AT_MOST)}
         served: dict[Service, None] = {}
         for service in guest.serves:
             if service.protocol == "tcp":
@@ -178,27 +178,27 @@ class VirtualMachines:
     def _room(self, guest: str) -> Namespace:
         return self._rooms[self._site.guests[guest].host]
 
-    def foot(self, end: End, nic: EndNic, leased: tuple[IpInterface, ...]) -> Foot:
-        """As Players says: it asks in its own voice, and its addresses are those that it says it has."""
-        return Foot(
+    def attachment(self, end: End, nic: EndNic, leased: tuple[IpInterface, ...]) -> ProbeAttachment:
+        """As Players says: it asks in its own agent, and its addresses are those that it says it has."""
+        return ProbeAttachment(
             endpoint=end.name,
             namespace=self._room(end.name),
             link=nic.link,
             mac=nic.mac,
             addresses=self._found.get((end.name, nic.mac)) or nic.addresses + leased,
             network=nic.segment,
-            voice=Voice(
+            agent=GuestAgent(
                 path=self._of(end.name).questions(end.name),
                 asks=frozenset() if end.name in self._dumb or nic.bridge is None else init.SPEAKS,
                 answers=frozenset() if nic.bridge is None else init.SPEAKS,
             ),
         )
 
-    def point(self, end: End, nic: EndNic) -> Point | None:
+    def point(self, end: End, nic: EndNic) -> CapturePoint | None:
         """As Players says: at the tap, the host's end of its wire."""
         if nic.plug is None or nic.bridge is None:
             return None
-        return Point(node=end.name, namespace=self._room(end.name), link=nic.link, tap=nic.plug.tap, mac=nic.mac)
+        return CapturePoint(node=end.name, namespace=self._room(end.name), link=nic.link, tap=nic.plug.tap, mac=nic.mac)
 
     def close(self) -> None:
         """As Players says."""

@@ -98,7 +98,7 @@ class Borders:
         for host, guest in ((one, other), (other, one)):
             for nic in self._endpoints.site.guests[guest].nics if guest in self._endpoints.site.guests else ():
                 is_own = self._endpoints.site.guests[guest].host == host and nic.shared_nic is not None
-                if is_own and any(foot.link == nic.into for foot in self._endpoints.feet(host)):
+                if is_own and any(attachment.link == nic.into for attachment in self._endpoints.attachments(host)):
                     words = f"{host} and {guest} share {nic.into} by macvtap, which passes nothing between them"
                     return Reason(words, nic.place)
         return None
@@ -124,12 +124,12 @@ class Borders:
             (a.ip for a in question.source.addresses if question.address and a.version == question.address.version),
             None,
         )
-        foot = next(
-            (x for x in self._endpoints.feet(target) if any(a.ip == question.address for a in x.addresses)), None
+        attachment = next(
+            (x for x in self._endpoints.attachments(target) if any(a.ip == question.address for a in x.addresses)), None
         )
-        if own is None or foot is None or not any(hop.node == target for hop in hops):
+        if own is None or attachment is None or not any(hop.node == target for hop in hops):
             return None
-        back = run(("ip", "-j", "route", "get", str(own)), namespace=foot.namespace, check=False)
+        back = run(("ip", "-j", "route", "get", str(own)), namespace=attachment.namespace, check=False)
         if back.status == 0 and '"gateway"' not in back.stdout and home.host != target:
             return None
         words = f"{target} has no route back by {home.host} to {own}: network {home.network.name}, {home.network.mode}"

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from msgspec import Struct, field
 
 from bascule.model.site import Expectation, Service, Verdict
-from bascule.probe.question import PATIENCE_S, PORTS_AT_MOST, SPOKEN_AT_MOST, Protocol, Question, ports_of
-from bascule.probe.world import Foot
+from bascule.probe.domain import ProbeAttachment
+from bascule.probe.question import AGENT_ASKS_AT_MOST, PATIENCE_S, PORTS_AT_MOST, Protocol, Question, ports_of
 from bascule.verify.endpoints import Endpoints, Stand
 
 NEGATIVE_PATIENCE_S = 0.5  # for what should not be answered; asked when the wires are known to work
@@ -35,36 +35,38 @@ class Control(Struct, frozen=True):
 def prepare(wish: Expectation, endpoints: Endpoints) -> Case:
     """What to ask for an expectation, or why it cannot be asked here."""
     case = Case(wish)
-    if not endpoints.feet(wish.source):
+    if not endpoints.attachments(wish.source):
         case.refusal = f"nobody can ask from {wish.source} here"
         return case
     if not endpoints.stands(wish.target):
         case.refusal = f"no address of {wish.target} is known here"
         return case
     protocol = wish.service.protocol
-    if not any(foot.asks(protocol) for foot in endpoints.feet(wish.source)):
+    if not any(attachment.asks(protocol) for attachment in endpoints.attachments(wish.source)):
         case.refusal = f"{wish.source} cannot ask by {protocol} here"
         return case
     every = endpoints.ways(wish.source, wish.target)
-    ways = [(foot, stand) for foot, stand in every if foot.asks(protocol) and _answers(stand, protocol)]
+    ways = [
+        (attachment, stand) for attachment, stand in every if attachment.asks(protocol) and _answers(stand, protocol)
+    ]
     if not ways:
         case.refusal = f"{wish.target} answers nothing by {protocol} here"
         return case
     is_positive = wish.verdict is Verdict.REACH
     patience = PATIENCE_S if is_positive else NEGATIVE_PATIENCE_S
-    for foot, stand in ways:
-        case.ways.append(list(_questions(foot, stand, wish.service, patience)))
+    for attachment, stand in ways:
+        case.ways.append(list(_questions(attachment, stand, wish.service, patience)))
         if not is_positive:
             case.controls.append(_control(wish, stand, endpoints))
     return case
 
 
 def _answers(stand: Stand, protocol: str) -> bool:
-    return stand.foot is None or stand.foot.answers(protocol)
+    return stand.attachment is None or stand.attachment.answers(protocol)
 
 
 def _control(wish: Expectation, stand: Stand, endpoints: Endpoints) -> Control:
-    others: dict[str, Foot] = {}
+    others: dict[str, ProbeAttachment] = {}
     for neighbour in endpoints.neighbours(stand, wish.source, wish.target):
         if neighbour.asks(wish.service.protocol):
             others.setdefault(neighbour.endpoint, neighbour)
@@ -73,20 +75,20 @@ def _control(wish: Expectation, stand: Stand, endpoints: Endpoints) -> Control:
         for other in list(others.values())[:CONTROLS]
     ]
     known = {wish.source, wish.target}
-    strangers = [name for name in endpoints.names if name not in known and not endpoints.feet(name)]
+    strangers = [name for name in endpoints.names if name not in known and not endpoints.attachments(name)]
     return Control(stand, tuple(lists), tuple(strangers))
 
 
 def _questions(
-    foot: Foot, stand: Stand, service: Service, patience_s: float, *, via_own: bool = False
+    attachment: ProbeAttachment, stand: Stand, service: Service, patience_s: float, *, via_own: bool = False
 ) -> Iterable[Question]:
-    slow = foot.voice or (stand.foot and stand.foot.voice)
-    for port in ports_of(service, SPOKEN_AT_MOST if slow else PORTS_AT_MOST):
+    slow = attachment.agent or (stand.attachment and stand.attachment.agent)
+    for port in ports_of(service, AGENT_ASKS_AT_MOST if slow else PORTS_AT_MOST):
         yield Question(
-            source=foot,
+            source=attachment,
             protocol=Protocol(service.protocol),
             address=stand.address.ip,
             port=port,
             patience_s=patience_s,
-            via=foot.link if via_own and service.protocol != "arp" else None,  # the control stays on that network
+            via=attachment.link if via_own and service.protocol != "arp" else None,  # the control stays on that network
         )

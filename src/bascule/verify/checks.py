@@ -11,6 +11,7 @@ from msgspec import Struct
 from bascule.model.site import GuestNic
 from bascule.model.values import IfName, IpInterface, Mac
 from bascule.plan.change import Plan
+from bascule.system.net.fdb import read_fdb
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 
@@ -28,12 +29,11 @@ class Check(Struct, frozen=True, kw_only=True):
         return {"id": self.id, "subject": self.subject, "ok": self.ok, "detail": self.detail}
 
 
-def read_fdb(namespace: Namespace) -> dict[Mac, set[tuple[str, str]]]:
+def ports_of_macs(namespace: Namespace) -> dict[Mac, set[tuple[str, str]]]:
     """The links, each with its bridge, on which each MAC was learned in a host's namespace."""
     learned: dict[Mac, set[tuple[str, str]]] = {}
-    for entry in json.loads(run(["bridge", "-j", "fdb", "show"], namespace=namespace).stdout or "[]"):
-        if entry.get("master") and entry.get("state") != "permanent":
-            learned.setdefault(Mac(entry["mac"]), set()).add((entry["ifname"], entry["master"]))
+    for entry in read_fdb(namespace):
+        learned.setdefault(entry.mac, set()).add((entry.port, entry.bridge))
     return learned
 
 

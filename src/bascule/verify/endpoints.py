@@ -1,4 +1,4 @@
-"""Who is who: the feet and addresses of endpoints, and who stands on the same network."""
+"""Who is who: the attachments and addresses of endpoints, and who stands on the same network."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ from msgspec import Struct, field
 
 from bascule.model.site import Guest, Machine, Site, virtual_segment
 from bascule.model.values import IpAddress, IpInterface, Mac
-from bascule.probe.world import Foot, World
+from bascule.probe.domain import ProbeAttachment, ProbeDomain
 
 
 class Stand(Struct, frozen=True, kw_only=True):
-    """An address of an endpoint on a network; ``foot`` is None where we cannot ask from it (a live guest)."""
+    """An address of an endpoint on a network; ``attachment`` is None where we cannot ask from it (a live guest)."""
 
     endpoint: str
     address: IpInterface
     network: str | None
-    foot: Foot | None = None
+    attachment: ProbeAttachment | None = None
 
 
 class Endpoints(Struct, frozen=True):
-    """A site's endpoints in a world. ``learned`` maps MACs to addresses that the host has as neighbours (leases)."""
+    """A site's endpoints in a probe domain. ``learned`` maps MACs to the host's neighbours' addresses (leases)."""
 
     site: Site
-    world: World
+    probe_domain: ProbeDomain
     learned: Mapping[Mac, tuple[IpInterface, ...]] = field(default_factory=dict)
 
-    def feet(self, name: str) -> tuple[Foot, ...]:
+    def attachments(self, name: str) -> tuple[ProbeAttachment, ...]:
         """From where the endpoint can ask; empty where it is not ours."""
-        return self.world.feet.get(name, ())
+        return self.probe_domain.attachments.get(name, ())
 
     def stands(self, name: str) -> tuple[Stand, ...]:
         """All addresses of an endpoint, IPv4 first: as observed, else as declared. Link-local ones do not count."""
-        feet = self.feet(name)
-        if feet:
+        attachments = self.attachments(name)
+        if attachments:
             found = [
-                Stand(endpoint=name, address=address, network=foot.network, foot=foot)
-                for foot in feet
-                for address in foot.addresses
+                Stand(endpoint=name, address=address, network=attachment.network, attachment=attachment)
+                for attachment in attachments
+                for address in attachment.addresses
             ]
         else:
             found = list(self._declared(name))
@@ -53,10 +53,10 @@ class Endpoints(Struct, frozen=True):
                 for address in nic.addresses or self.learned.get(nic.mac, ()):
                     yield Stand(endpoint=name, address=address, network=self.site.segment_of(nic))
         elif owner is not None:
-            for foot in owner.nics:
-                known = self.learned.get(foot.mac, ()) if foot.mac else ()
-                for address in foot.addresses or known:
-                    yield Stand(endpoint=name, address=address, network=foot.network)
+            for attachment in owner.nics:
+                known = self.learned.get(attachment.mac, ()) if attachment.mac else ()
+                for address in attachment.addresses or known:
+                    yield Stand(endpoint=name, address=address, network=attachment.network)
         elif name in self.site.hosts:
             for host_nic in self.site.hosts[name].nics.values():
                 for address in host_nic.addresses:
@@ -69,26 +69,28 @@ class Endpoints(Struct, frozen=True):
 
     def owner(self, address: IpAddress) -> str | None:
         """The endpoint that has an address."""
-        for name in (*self.names, *self.world.feet):
+        for name in (*self.names, *self.probe_domain.attachments):
             if any(stand.address.ip == address for stand in self.stands(name)):
                 return name
         return None
 
-    def neighbours(self, stand: Stand, *without: str) -> Iterator[Foot]:
-        """Feet of others on the network of an address with one of its family: machines, then guests, then hosts."""
+    def neighbours(self, stand: Stand, *without: str) -> Iterator[ProbeAttachment]:
+        """Others' attachments on an address' network with one of its family: machines, then guests, then hosts."""
         version = stand.address.version
         for name in self.names:
-            for foot in self.feet(name) if name not in without else ():
-                if self.shares(foot, stand) and any(address.version == version for address in foot.addresses):
-                    yield foot
+            for attachment in self.attachments(name) if name not in without else ():
+                if self.shares(attachment, stand) and any(
+                    address.version == version for address in attachment.addresses
+                ):
+                    yield attachment
 
-    def ways(self, source: str, target: str) -> tuple[tuple[Foot, Stand], ...]:
+    def ways(self, source: str, target: str) -> tuple[tuple[ProbeAttachment, Stand], ...]:
         """From where to ask for which address of the target: those on a common network first."""
         pairs = [(self.nearest(source, stand), stand) for stand in self.stands(target)]
         found = [
-            (foot, stand)
-            for foot, stand in pairs
-            if foot is not None and (self.shares(foot, stand) or not self.is_inside(stand))
+            (attachment, stand)
+            for attachment, stand in pairs
+            if attachment is not None and (self.shares(attachment, stand) or not self.is_inside(stand))
         ]
         return tuple(sorted(found, key=lambda pair: not self.shares(*pair)))
 
@@ -97,14 +99,18 @@ class Endpoints(Struct, frozen=True):
         host = self.site.hosts.get(stand.endpoint)
         return host is not None and stand.network in {virtual_segment(host.name, x) for x in host.virtual_networks}
 
-    def shares(self, foot: Foot, stand: Stand) -> bool:
-        """Whether a foot is in the broadcast domain of an address, as far as the file tells."""
-        if foot.network is not None or stand.network is not None:
-            return foot.network == stand.network
-        return any(own.network == stand.address.network for own in foot.addresses)
+    def shares(self, attachment: ProbeAttachment, stand: Stand) -> bool:
+        """Whether an attachment is in the broadcast domain of an address, as far as the file tells."""
+        if attachment.network is not None or stand.network is not None:
+            return attachment.network == stand.network
+        return any(own.network == stand.address.network for own in attachment.addresses)
 
-    def nearest(self, name: str, stand: Stand) -> Foot | None:
-        """The foot of an endpoint that asks for an address: on its network, else one that has an address at all."""
-        feet = [foot for foot in self.feet(name) if any(a.version == stand.address.version for a in foot.addresses)]
-        near = [foot for foot in feet if self.shares(foot, stand)]
-        return next(iter(near or feet or self.feet(name)), None)
+    def nearest(self, name: str, stand: Stand) -> ProbeAttachment | None:
+        """Where an endpoint asks for an address: the attachment on its network, else one that has an address at all."""
+        attachments = [
+            attachment
+            for attachment in self.attachments(name)
+            if any(a.version == stand.address.version for a in attachment.addresses)
+        ]
+        near = [attachment for attachment in attachments if self.shares(attachment, stand)]
+        return next(iter(near or attachments or self.attachments(name)), None)

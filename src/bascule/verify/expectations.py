@@ -16,9 +16,9 @@ from bascule.model.site import NOWHERE, Expectation, Site, Verdict
 from bascule.model.values import IpAddress
 from bascule.probe.ask import ask
 from bascule.probe.capture import Track, Tracker, Watch
+from bascule.probe.domain import ProbeDomain
 from bascule.probe.protocols import ANSWERED_BY_ALL
 from bascule.probe.question import Answer, Protocol, Question, Response
-from bascule.probe.world import World
 from bascule.verify.borders import Borders
 from bascule.verify.cases import Case, Control, prepare
 from bascule.verify.endpoints import Endpoints
@@ -60,37 +60,37 @@ class _Reply(Struct, frozen=True):
     @property
     def is_unsaid(self) -> bool:
         """Whether somebody who asks for us did not say what came of it."""
-        return self.answer.response is Response.NOT_ASKED and self.answer.question.source.voice is not None
+        return self.answer.response is Response.NOT_ASKED and self.answer.question.source.agent is not None
 
 
-def judge(site: Site, world: World, endpoints: Endpoints | None = None) -> tuple[Outcome, ...]:
+def judge(site: Site, probe_domain: ProbeDomain, endpoints: Endpoints | None = None) -> tuple[Outcome, ...]:
     """Ask every expectation of the site, many at once: first what should pass, then what should not.
 
     ``endpoints`` may bring addresses that were learned (a live guest's lease). Raises NotPermitted where the kernel
     allows no raw sockets.
     """
-    endpoints = endpoints or Endpoints(site, world)
+    endpoints = endpoints or Endpoints(site, probe_domain)
     borders = Borders(site, endpoints)
     cases = [prepare(wish, endpoints) for wish in site.expectations]
     positive = [case for case in cases if case.wish.verdict is Verdict.REACH]
     negative = [case for case in cases if case.wish.verdict is Verdict.NO_REACH]
     first = [question for case in positive for way in case.ways[:1] for question in way]
     first += [question for case in negative for control in case.controls for some in control.lists for question in some]
-    replies = _ask(world, borders, first)
+    replies = _ask(probe_domain, borders, first)
     lost = [case for case in positive if case.ways[1:] and not all(replies[q].answer.ok for q in case.ways[0])]
-    replies |= _ask(world, borders, [question for case in lost for way in case.ways[1:] for question in way])
-    replies |= _ask(world, borders, [question for case in negative for way in case.ways for question in way])
-    judging = _Judging(site, world, endpoints, borders, replies)
+    replies |= _ask(probe_domain, borders, [question for case in lost for way in case.ways[1:] for question in way])
+    replies |= _ask(probe_domain, borders, [question for case in negative for way in case.ways for question in way])
+    judging = _Judging(site, probe_domain, endpoints, borders, replies)
     return tuple(judging.outcome(case) for case in cases)
 
 
-def _ask(world: World, borders: Borders, questions: Sequence[Question]) -> dict[Question, _Reply]:
+def _ask(probe_domain: ProbeDomain, borders: Borders, questions: Sequence[Question]) -> dict[Question, _Reply]:
     unique = list(dict.fromkeys(questions))  # equal questions are asked once: their tokens do not count
     if not unique:
         return {}
-    with Watch(world.points, [*unique, *borders.led_on(unique)]) as watch:
-        answers = ask(unique, watch=watch, patience=world.patience)
-        tracker = Tracker(watch.sightings)
+    with Watch(probe_domain.points, [*unique, *borders.led_on(unique)]) as watch:
+        answers = ask(unique, watch=watch, patience=probe_domain.patience)
+        tracker = Tracker(watch.captured)
     replies = {}
     for question, answer in zip(unique, answers, strict=True):
         track = tracker.follow(answer)
@@ -106,7 +106,7 @@ class _Judging:
     def __init__(
         self,
         site: Site,
-        world: World,
+        probe_domain: ProbeDomain,
         endpoints: Endpoints,
         borders: Borders,
         replies: dict[Question, _Reply],
@@ -115,7 +115,7 @@ class _Judging:
         self.endpoints = endpoints
         self.borders = borders
         self.replies = replies
-        self.trails = Trails(site, world, borders)
+        self.trails = Trails(site, probe_domain, borders)
 
     def outcome(self, case: Case) -> Outcome:
         """The verdict on one expectation."""
@@ -164,7 +164,7 @@ class _Judging:
 
     def _is_mute(self, wish: Expectation, lost: Sequence[_Reply]) -> bool:
         """Whether silence says nothing: a UDP server that is not ours need not answer what it does not know."""
-        if wish.service.protocol != "udp" or self.endpoints.feet(wish.target):
+        if wish.service.protocol != "udp" or self.endpoints.attachments(wish.target):
             return False
         return all(
             reply.answer.response is Response.SILENCE and reply.answer.question.port not in ANSWERED_BY_ALL
@@ -175,7 +175,7 @@ class _Judging:
         """For a question that was lost between networks: who stands where, and the guest's line."""
         wish = case.wish
         theirs = {stand.network for stand in self.endpoints.stands(wish.target)}
-        ours = {foot.network for foot in self.endpoints.feet(wish.source)}
+        ours = {attachment.network for attachment in self.endpoints.attachments(wish.source)}
         if ours & theirs or None in ours | theirs:
             return None
         words = [f"{name} is on {', '.join(sorted(map(str, on)))}" for name, on in
@@ -188,7 +188,9 @@ class _Judging:
         seen = {self._seen(reply, target) for reply in replies}
         for address in seen:
             if address is None:
-                ok = False if self.endpoints.feet(target) else None  # not ours: its side cannot be seen from here
+                ok = (
+                    False if self.endpoints.attachments(target) else None
+                )  # not ours: its side cannot be seen from here
                 return ok, f"but whose address {target} saw cannot be told from here (should be {wanted})"
             owner = self.endpoints.owner(address)
             own = {stand.address.ip for stand in self.endpoints.stands(wanted)}
@@ -302,7 +304,7 @@ class _Judging:
             place = getattr(self.site.machines.get(name) or self.site.hosts.get(name), "place", NOWHERE)
             if place != NOWHERE:
                 return (
-                    f"{name} stands on {', '.join(sorted({str(f.network) for f in self.endpoints.feet(name)}))}",
+                    f"{name} stands on {', '.join(sorted({str(f.network) for f in self.endpoints.attachments(name)}))}",
                     place,
                 )
         return "the expectation itself", wish.place

@@ -15,10 +15,10 @@ from bascule.model.site import GuestNic, Host, Service, Site
 from bascule.model.state import HostState
 from bascule.model.values import IfName, IpAddress, Mac
 from bascule.probe.ask import ask
+from bascule.probe.domain import ProbeAttachment, ProbeDomain
 from bascule.probe.protocols import ANSWERED_BY_ALL
 from bascule.probe.question import Answer, Protocol, Question, Response
-from bascule.probe.world import Foot, World
-from bascule.verify.checks import Check, own_tap, read_fdb, read_neighbours
+from bascule.verify.checks import Check, own_tap, ports_of_macs, read_neighbours
 from bascule.verify.endpoints import Endpoints, Stand
 
 UNSERVED_PORT = 61000  # where nobody listens: a refusal from the other side itself shows that frames pass both ways
@@ -31,7 +31,7 @@ class _Inquiry(Struct):
 
     nic: GuestNic
     stands: tuple[Stand, ...] = ()
-    other: Foot | None = None
+    other: ProbeAttachment | None = None
     recipe: list[Question] = field(default_factory=list)  # ARP from the host, as the classic recipe ends
     inward: list[Question] = field(default_factory=list)  # ARP: from the other for the guest
     outward: list[Question] = field(default_factory=list)  # ARP: from the guest for the other
@@ -48,7 +48,7 @@ class _Inquiry(Struct):
             yield self.lease
 
 
-def check_guests(site: Site, host: Host, state: HostState, world: World) -> Iterator[Check]:
+def check_guests(site: Site, host: Host, state: HostState, probe_domain: ProbeDomain) -> Iterator[Check]:
     """Per guest NIC: MAC on its own port, ARP from the host, and the three properties.
 
     Behind a virtual network a guest is no server on the building's wire; there its lease and its traffic with its
@@ -57,12 +57,12 @@ def check_guests(site: Site, host: Host, state: HostState, world: World) -> Iter
     nics = list(site.guest_nics(host.name))
     if not nics:
         return
-    namespace = world.hosts[host.name]
-    endpoints = Endpoints(site, world, read_neighbours(namespace))
+    namespace = probe_domain.hosts[host.name]
+    endpoints = Endpoints(site, probe_domain, read_neighbours(namespace))
     inquiries = [_inquire(nic, host, state, endpoints) for nic in nics]
     questions = list(dict.fromkeys(question for inquiry in inquiries for question in inquiry.questions))
-    replies = dict(zip(questions, ask(questions, patience=world.patience), strict=True))
-    learned = read_fdb(namespace)  # afterwards: a guest that was silent has spoken now
+    replies = dict(zip(questions, ask(questions, patience=probe_domain.patience), strict=True))
+    learned = ports_of_macs(namespace)  # afterwards: a guest that was silent has spoken now
     for inquiry in inquiries:
         if (into := _bridge(inquiry.nic, state)) is not None:
             yield own_tap(inquiry.nic, into, learned)
@@ -73,11 +73,11 @@ def check_guests(site: Site, host: Host, state: HostState, world: World) -> Iter
 def _inquire(nic: GuestNic, host: Host, state: HostState, endpoints: Endpoints) -> _Inquiry:
     site = endpoints.site
     name = site.segment_of(nic)
-    own = next((foot for foot in endpoints.feet(nic.guest) if foot.mac == nic.mac), None)
+    own = next((attachment for attachment in endpoints.attachments(nic.guest) if attachment.mac == nic.mac), None)
     stands = tuple(
         stand
         for stand in endpoints.stands(nic.guest)
-        if (stand.foot == own if own else stand.network == name and _is_of(nic, stand, endpoints))
+        if (stand.attachment == own if own else stand.network == name and _is_of(nic, stand, endpoints))
     )
     inquiry = _Inquiry(nic, stands)
     if not stands:
@@ -86,13 +86,13 @@ def _inquire(nic: GuestNic, host: Host, state: HostState, endpoints: Endpoints) 
     if own is not None and not own.answers("arp"):
         inquiry.missing = f"{nic.guest} is not played on this NIC"
         return inquiry
-    asker = _host_foot(host, nic, state, endpoints, stands[0])
+    asker = _host_attachment(host, nic, state, endpoints, stands[0])
     if asker:
         inquiry.recipe = [_arp(asker, stands[0].address.ip)]
     others = sorted(
         (f for f in endpoints.neighbours(stands[0], nic.guest) if f.asks("arp") and not _is_trap(f, host, nic)),
         # from outside, if there is one; on a virtual network that are the other guests
-        key=lambda foot: (foot.endpoint in site.guests) != (nic.virtual_network is not None),
+        key=lambda attachment: (attachment.endpoint in site.guests) != (nic.virtual_network is not None),
     )
     inquiry.other = other = next(iter(others), None)
     if other is None:
@@ -117,28 +117,30 @@ def _is_of(nic: GuestNic, stand: Stand, endpoints: Endpoints) -> bool:
     return stand.address in nic.addresses or stand.address in endpoints.learned.get(nic.mac, ())
 
 
-def _arp(foot: Foot, address: IpAddress) -> Question:
-    return Question(source=foot, protocol=Protocol.ARP, address=address)
+def _arp(attachment: ProbeAttachment, address: IpAddress) -> Question:
+    return Question(source=attachment, protocol=Protocol.ARP, address=address)
 
 
-def _host_foot(host: Host, nic: GuestNic, state: HostState, endpoints: Endpoints, stand: Stand) -> Foot | None:
+def _host_attachment(
+    host: Host, nic: GuestNic, state: HostState, endpoints: Endpoints, stand: Stand
+) -> ProbeAttachment | None:
     """The host's own NIC on the guest's network; where it has none, the bridge itself asks, without an address."""
-    for foot in endpoints.feet(host.name):
-        if endpoints.shares(foot, stand) and not _is_trap(foot, host, nic):
-            return foot
+    for attachment in endpoints.attachments(host.name):
+        if endpoints.shares(attachment, stand) and not _is_trap(attachment, host, nic):
+            return attachment
     name = _bridge(nic, state)
     bridge = state.links.get(name) if name else None
     if bridge is None or bridge.mac is None or nic.vlan is not None:
         return None  # of a VLAN-aware bridge the host sees the untagged frames
-    return Foot(
-        endpoint=host.name, namespace=endpoints.world.hosts[host.name], link=bridge.name, mac=bridge.mac,
+    return ProbeAttachment(
+        endpoint=host.name, namespace=endpoints.probe_domain.hosts[host.name], link=bridge.name, mac=bridge.mac,
         network=stand.network,
     )  # fmt: skip
 
 
-def _is_trap(foot: Foot, host: Host, nic: GuestNic) -> bool:
-    """Whether the foot is the host's own on a NIC that the guest shares: they cannot talk to each other."""
-    return (foot.endpoint, foot.link) == (host.name, nic.shared_nic)
+def _is_trap(attachment: ProbeAttachment, host: Host, nic: GuestNic) -> bool:
+    """Whether the attachment is the host's own on a NIC that the guest shares: they cannot talk to each other."""
+    return (attachment.endpoint, attachment.link) == (host.name, nic.shared_nic)
 
 
 def _bridge(nic: GuestNic, state: HostState) -> IfName | None:
@@ -157,7 +159,7 @@ def _mtu(nic: GuestNic, host: Host, state: HostState) -> int:
 
 
 def _traffic(
-    inquiry: _Inquiry, own: Foot | None, other: Foot, mtu: int, endpoints: Endpoints
+    inquiry: _Inquiry, own: ProbeAttachment | None, other: ProbeAttachment, mtu: int, endpoints: Endpoints
 ) -> Iterator[tuple[str, Question]]:
     site, guest = endpoints.site, inquiry.nic.guest
     serves = site.guests[guest].serves
@@ -167,7 +169,7 @@ def _traffic(
         if mute:
             why = "only its clients know its questions" if own is None else f"{guest} serves no UDP here"
             inquiry.mute.append(f"{', '.join(map(str, mute))} not asked, because {why}")
-    silent = [foot.endpoint for foot in (other, own) if foot and not foot.asks("udp")]
+    silent = [attachment.endpoint for attachment in (other, own) if attachment and not attachment.asks("udp")]
     if silent:
         inquiry.mute.append(f"UDP from {' and '.join(silent)} not asked, because it cannot ask so")
     for stand in inquiry.stands:
@@ -182,20 +184,20 @@ def _traffic(
 
 
 def _talk(
-    foot: Foot, name: str, address: IpAddress, serves: Sequence[Service], mtu: int, *, every: bool
+    attachment: ProbeAttachment, name: str, address: IpAddress, serves: Sequence[Service], mtu: int, *, every: bool
 ) -> Iterator[tuple[str, Question]]:
     """ICMP small and as large as the MTU, TCP and UDP. ``every``: also to a port where nobody listens."""
-    head = f"{foot.endpoint} → {name}"
-    base = Question(source=foot, protocol=Protocol.ICMP, address=address, via=foot.link)
+    head = f"{attachment.endpoint} → {name}"
+    base = Question(source=attachment, protocol=Protocol.ICMP, address=address, via=attachment.link)
     yield f"{head} icmp", base
     yield f"{head} {mtu} bytes", replace(base, size=mtu)
-    serves = [service for service in serves if foot.asks(service.protocol)]
+    serves = [service for service in serves if attachment.asks(service.protocol)]
     asked = {Protocol(s.protocol) for s in serves if s.ports}
     for service in serves:
         for port in dict.fromkeys((service.first, service.last)) if service.ports else ():
             yield f"{head} {service.protocol}/{port}", replace(base, protocol=Protocol(service.protocol), port=port)
     for protocol in (Protocol.TCP, Protocol.UDP):
-        if every and protocol not in asked and foot.asks(protocol):
+        if every and protocol not in asked and attachment.asks(protocol):
             yield f"{head} {protocol}", replace(base, protocol=protocol, port=UNSERVED_PORT)
 
 
@@ -257,7 +259,7 @@ def _properties(inquiry: _Inquiry, replies: Replies) -> Iterator[Check]:
         yield Check(id=name, subject=inquiry.nic.guest, ok=not faults, detail=detail)
 
 
-def _other(inquiry: _Inquiry) -> Foot:
+def _other(inquiry: _Inquiry) -> ProbeAttachment:
     if inquiry.other is None:
         raise ValueError("nobody to ask from")  # _properties has ruled it out
     return inquiry.other

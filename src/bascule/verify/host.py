@@ -5,14 +5,14 @@ from __future__ import annotations
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.plan.change import Plan
-from bascule.probe.world import World
+from bascule.probe.domain import ProbeDomain
 from bascule.verify.checks import Check
 from bascule.verify.guests import check_guests
 from bascule.verify.networks import check_networks, check_servers
 from bascule.verify.state import Facts, check_links
 
 
-def check_host(site: Site, host: Host, state: HostState, world: World, plan: Plan) -> tuple[Check, ...]:
+def check_host(site: Site, host: Host, state: HostState, probe_domain: ProbeDomain, plan: Plan) -> tuple[Check, ...]:
     """All checks of one host: its state held against ``plan``, which is made from it, then each guest with real frames.
 
     Raises NotPermitted, MissingTool or CommandFailed where the host cannot be read or asked.
@@ -22,6 +22,6 @@ def check_host(site: Site, host: Host, state: HostState, world: World, plan: Pla
     return (
         *state_half,
         *facts.rest(),
-        *check_servers(site, host, state, world),
-        *check_guests(site, host, state, world),
+        *check_servers(site, host, state, probe_domain),
+        *check_guests(site, host, state, probe_domain),
     )

@@ -9,8 +9,8 @@ from bascule.model.state import FORWARDING, HostState, Link
 from bascule.model.values import IfName, IpAddress
 from bascule.plan.virtual_network import Realm, needs_server, realms, sysctls
 from bascule.policy.network_rules import network_table, table_key
+from bascule.probe.domain import ProbeDomain
 from bascule.probe.names import look_up
-from bascule.probe.world import World
 from bascule.topology.virtual_networks import standing_bridge
 from bascule.verify.checks import Check
 from bascule.verify.state import Facts, bridge_up, has_address, tap_on_bridge
@@ -41,12 +41,12 @@ def check_networks(site: Site, host: Host, state: HostState, facts: Facts) -> It
                 yield tap_on_bridge(nic.tap, name, state.links.get(nic.tap), facts)
 
 
-def check_servers(site: Site, host: Host, state: HostState, world: World) -> Iterator[Check]:
+def check_servers(site: Site, host: Host, state: HostState, probe_domain: ProbeDomain) -> Iterator[Check]:
     """The name server of every virtual network that has one, by asking it. Raises NotPermitted where one cannot ask."""
     for one in realms(site, host):
         link = standing_bridge(host.virtual_networks[one.name], state)
         if needs_server(one) and one.addresses and link is not None:
-            yield from _check_server(host, one, link.name, world)
+            yield from _check_server(host, one, link.name, probe_domain)
 
 
 def _rules(one: Realm, link: Link, state: HostState, facts: Facts) -> Check:
@@ -64,14 +64,19 @@ def _forwarding(name: str, keys: list[str], facts: Facts) -> Check:
     return Check(id="forwarding", subject=name, ok=not off, detail=detail)
 
 
-def _check_server(host: Host, one: Realm, bridge: IfName, world: World) -> Iterator[Check]:
+def _check_server(host: Host, one: Realm, bridge: IfName, probe_domain: ProbeDomain) -> Iterator[Check]:
     """A guest asks where we can ask from one, else the host itself does."""
     server = one.addresses[0].ip
     segment = virtual_segment(host.name, one.name)
-    others = [foot for name, some in world.feet.items() if name != host.name for foot in some]
-    feet = [foot for foot in others if foot.network == segment and foot.voice is None]
-    feet += [foot for foot in world.feet.get(host.name, ()) if foot.link == bridge]
-    asker = next((foot for foot in feet if any(a.version == server.version for a in foot.addresses)), None)
+    others = [attachment for name, some in probe_domain.attachments.items() if name != host.name for attachment in some]
+    attachments = [attachment for attachment in others if attachment.network == segment and attachment.agent is None]
+    attachments += [
+        attachment for attachment in probe_domain.attachments.get(host.name, ()) if attachment.link == bridge
+    ]
+    asker = next(
+        (attachment for attachment in attachments if any(a.version == server.version for a in attachment.addresses)),
+        None,
+    )
     if asker is None:
         detail = "not asked, because nobody on it can be asked from"
         yield Check(id="name-server", subject=bridge, ok=None, detail=detail)

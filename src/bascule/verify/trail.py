@@ -1,13 +1,13 @@
-"""From sightings to a path and its sentence: ``left guest_03, crossed br3 and eth4, arrived at dmz, not forwarded``."""
+"""From captured to a path and its sentence: ``left guest_03, crossed br3 and eth4, arrived at dmz, not forwarded``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from bascule.model.site import Nic, Site
-from bascule.probe.capture import Sighting, Track
+from bascule.probe.capture import CapturedFrame, Track
+from bascule.probe.domain import ProbeDomain
 from bascule.probe.question import Answer, Response
-from bascule.probe.world import World
 from bascule.verify.borders import Borders
 from bascule.verify.witness import Hop
 
@@ -15,25 +15,29 @@ from bascule.verify.witness import Hop
 class Trails:
     """Knows which links are endpoints' own, taps of guests, NICs of hosts and ports of switches."""
 
-    def __init__(self, site: Site, world: World, borders: Borders) -> None:
+    def __init__(self, site: Site, probe_domain: ProbeDomain, borders: Borders) -> None:
         self.site = site
         self.borders = borders
-        self.own = {(foot.endpoint, foot.link) for feet in world.feet.values() for foot in feet}
+        self.own = {
+            (attachment.endpoint, attachment.link)
+            for attachments in probe_domain.attachments.values()
+            for attachment in attachments
+        }
         self.taps: dict[str, str] = {nic.tap: nic.guest for host in site.hosts for nic in site.guest_nics(host)}
         self.nics: dict[tuple[str, str], Nic] = {
             (host.name, name): nic for host in site.hosts.values() for name, nic in host.nics.items()
         }
-        self.feet_of = {name: len(feet) for name, feet in world.feet.items()}
+        self.feet_of = {name: len(attachments) for name, attachments in probe_domain.attachments.items()}
 
-    def hops(self, sightings: Sequence[Sighting], target: str = "") -> tuple[Hop, ...]:
+    def hops(self, captured: Sequence[CapturedFrame], target: str = "") -> tuple[Hop, ...]:
         """The links that the frame passed, each once per direction, without the dead ends of a flooding bridge.
 
         Of a broadcast that the target heard, the others who heard it are left out as well.
         """
-        group = [seen for seen in sightings if int(seen.frame.dst[:2], 16) & 1]
+        group = [seen for seen in captured if int(seen.frame.dst[:2], 16) & 1]
         was_heard = any(seen.point.node == target and not seen.outgoing for seen in group)
         found: dict[tuple[str, str, bool], Hop] = {}
-        for seen in sightings:
+        for seen in captured:
             point = seen.point
             if not seen.outgoing and not seen.addressed and point.master is None:
                 continue  # a flooded frame that is not for this NIC
@@ -169,13 +173,13 @@ class Trails:
         back = self.sentence(hops, answer, source)
         return f"{sentence.removesuffix(', which did not answer')}; its answer {back}"
 
-    def search(self, sightings: Sequence[Sighting], answer: Answer, target: str) -> str:
+    def search(self, captured: Sequence[CapturedFrame], answer: Answer, target: str) -> str:
         """A question that never left, because a neighbour did not answer: who heard the search for it."""
-        first = sightings[0]
+        first = captured[0]
         arp, packet = first.frame.arp, first.frame.packet
         wanted = arp.target if arp else packet.neighbour.target if packet and packet.neighbour else "?"
         source = answer.question.source.endpoint
-        hops = self.hops(sightings)
+        hops = self.hops(captured)
         crossed = {hop.bridge: hop for hop in hops if hop.bridge and hop.node in self.site.hosts}
         heard = sorted({hop.node for hop in hops if hop.direction == "in" and not hop.bridge} - {source})
         words = [f"{source} asked the wire for {wanted}"]
@@ -188,7 +192,7 @@ class Trails:
         return ", ".join(words)
 
 
-def _hop(seen: Sighting) -> Hop:
+def _hop(seen: CapturedFrame) -> Hop:
     packet = seen.frame.packet
     return Hop(
         seen.point.node,

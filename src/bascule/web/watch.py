@@ -18,9 +18,9 @@ from bascule.apply.crew import ANYBODY
 from bascule.apply.prepare import look, prepare
 from bascule.errors import BasculeError
 from bascule.model.state import HostState
-from bascule.observe.fdb import learned
 from bascule.plan.change import Plan
 from bascule.system.net.counters import Count, read_counters
+from bascule.system.net.fdb import learned_by_port, read_fdb
 from bascule.system.net.monitor import NetlinkMonitor
 from bascule.web.hub import Hub
 from bascule.web.source import Source, first
@@ -109,7 +109,7 @@ class Watcher:
                 fresh = (time.monotonic(), read_counters())
                 self.hub.publish("traffic", {"rates": rates(counts[1], fresh[1], fresh[0] - counts[0])})
                 counts = fresh
-                self._tell(told, "learned", {"macs": learned()})
+                self._tell(told, "learned", {"macs": learned_by_port(read_fdb())})
             until = counts[0] + TICK_S
             if is_due:
                 until = min(until, not_before)

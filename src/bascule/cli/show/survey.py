@@ -47,7 +47,7 @@ def _table(survey: Survey, columns: int) -> str:
     for nic in survey.nics.values():
         tail = (_vlans(nic), nic.port.words if nic.port else DASH)
         if survey.site is None:
-            names = [one.name for one in proposals for foot in one.feet if foot.nic == nic.nic]
+            names = [one.name for one in proposals for end in one.ends if end.nic == nic.nic]
             rows.append((nic.nic, listed(names, most=2) or DASH, count(nic.heard.frames, "frame"), *tail))
             continue
         name = nic.network or DASH
@@ -107,7 +107,7 @@ def survey_as_json(survey: Survey, *, host: str, loops: Iterable[Loop] = ()) -> 
                 "subnets": [str(net) for net in one.subnets],
                 "gateways": list(one.gateways),
                 "vlan": one.vlan,
-                "feet": [{"nic": foot.nic, "tags": list(foot.tags)} for foot in one.feet],
+                "feet": [{"nic": end.nic, "tags": list(end.tags)} for end in one.ends],
                 "why": one.why,
             }
             for one in propose(survey)

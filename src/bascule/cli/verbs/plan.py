@@ -51,11 +51,11 @@ def command(
         raise UsageFault(Problem(code="USAGE", message="--survey listens on this host; --observed is about another"))
     planned = workflow.plan(site_file, host=host, observed_file=observed, save_to=save_observed, asked=asked)
     if survey:
-        from bascule.survey.take import insist_live
+        from bascule.survey.run import gate_live
 
         tell = progress(survey_seconds, as_json=as_json)
         about = planned.site, planned.host, planned.wanted, planned.observed
-        for remark in insist_live(*about, seconds=survey_seconds, progress=tell):
+        for remark in gate_live(*about, seconds=survey_seconds, progress=tell):
             say(f"mind: {remark}")
     if as_json:
         emit("plan", {"ok": True, **plan_as_json(planned.host.name, planned.plan)})

@@ -53,7 +53,7 @@ def command(
     from bascule.cli.show.survey import show_survey, survey_as_json
     from bascule.errors import Problem, UsageFault
     from bascule.host.identity import name_for_site
-    from bascule.survey.take import survey_captures, survey_live
+    from bascule.survey.run import survey_captures, survey_live
     from bascule.topology.loops import find_loops
 
     if host is not None and site_file is None:

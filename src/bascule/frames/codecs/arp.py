@@ -1,4 +1,4 @@
-"""ARP for IPv4 over Ethernet (RFC 826)."""
+"""ARP for IPv4 over Ethernet (RFC 826), and its reverse (RFC 903)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from msgspec import Struct
 from bascule.frames.codecs import ethernet
 from bascule.model.values import Mac
 
-REQUEST, REPLY = 1, 2
+REQUEST, REPLY, REVERSE_REQUEST = 1, 2, 3
 SIZE = 28
 HEADS = (b"\x00\x01\x08\x00\x06\x04", b"\x00\x06\x08\x00\x06\x04")  # Ethernet, IEEE 802 (RFC 1042); IPv4; sizes
 
@@ -36,6 +36,12 @@ def build(
     """The whole frame. ``dst`` may be one MAC: a neighbour is probed by unicast (RFC 1122, 2.3.2.1)."""
     body = HEADS[0] + operation.to_bytes(2, "big") + sender_mac + sender.packed + target_mac + target.packed
     return ethernet.frame(dst, sender_mac, ethernet.ARP, body)
+
+
+def reverse_request(mac: bytes) -> bytes:
+    """The broadcast frame of a reverse ARP request for one's own address."""
+    body = HEADS[0] + REVERSE_REQUEST.to_bytes(2, "big") + mac + bytes(4) + mac + bytes(4)
+    return ethernet.frame(ethernet.BROADCAST, mac, ethernet.REVERSE_ARP, body)
 
 
 def fields(body: bytes) -> tuple[int, bytes, bytes, bytes, bytes] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bascule.model.values import Mac
 
-IPV4, ARP, IPV6 = 0x0800, 0x0806, 0x86DD  # EtherTypes
+IPV4, ARP, REVERSE_ARP, IPV6 = 0x0800, 0x0806, 0x8035, 0x86DD  # EtherTypes
 VLAN = 0x8100  # IEEE Std 802.1Q
 TPIDS = frozenset({VLAN, 0x88A8, 0x9100, 0x9200})  # tag protocols: also 802.1ad and what came before it
 EXPERIMENTAL = 0x88B5  # IEEE Std 802, local experimental EtherType 1

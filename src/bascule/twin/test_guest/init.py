@@ -30,7 +30,7 @@ MODULES = ("virtio_pci", "virtio_net")  # what it loads; dependencies follow
 
 QUESTION = r"""
 # questions come over the second serial port, one in a line with its number, and are asked side by side; the other half
-# of this language is probe/spoken.py
+# of this language is probe/guest_agent.py
 again() { tries=$1; shift; while ! "$@"; do tries=$((tries - 1)); [ "$tries" -gt 0 ] || return 1; done; }
 question() {
     what=$1 address=$3 wait=$4 link=

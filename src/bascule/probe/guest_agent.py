@@ -15,12 +15,12 @@ from collections import deque
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from bascule.model.values import IpAddress, parse_mac
-from bascule.probe.protocols import Asking, greeting
+from bascule.probe.domain import GuestAgent
+from bascule.probe.protocols import PendingQuestion, greeting
 from bascule.probe.question import Answer, Protocol, Question, Response
-from bascule.probe.world import Voice
 
 AT_ONCE = 4  # programs that it runs at the same time
-SILENT_S = 30.0  # a voice that says nothing for so long has gone; an emulated guest on a busy machine takes its time
+SILENT_S = 30.0  # a agent that says nothing for so long has gone; an emulated guest on a busy machine takes its time
 PING_BYTES = 56
 _numbers = itertools.count(1)
 
@@ -31,14 +31,14 @@ _NEIGHBOUR = re.compile(r"lladdr ([0-9a-fA-F:]{17})")
 _LEASE = re.compile(r"lease (\S+) from (\S+)")
 
 
-class Spoken(Asking):
-    """A question in somebody else's mouth. Nothing is known of it until the answer comes."""
+class AgentQuestion(PendingQuestion):
+    """A question that a guest agent asks. Nothing is known of it until the answer comes."""
 
     retry_s = 3600.0  # it tries again by itself
 
-    def __init__(self, question: Question, index: int, conversation: Conversation) -> None:
-        super().__init__(question, index, conversation.socket, 0)
-        self.conversation = conversation
+    def __init__(self, question: Question, index: int, line: AgentLine) -> None:
+        super().__init__(question, index, line.socket, 0)
+        self.line = line
         number = next(_numbers)
         self.number = f"q{number}"
         self.filling = number & 0xFF
@@ -50,7 +50,7 @@ class Spoken(Asking):
 
     def send(self) -> None:
         """Wait for a turn."""
-        self.conversation.queue(self)
+        self.line.queue(self)
 
     def understand(self, status: str, said: str) -> None:
         """The answer in its words."""
@@ -58,7 +58,7 @@ class Spoken(Asking):
 
     def give_up(self) -> None:
         """Nothing was said: then nothing was asked, as far as we know. While it talks, each waits for its turn."""
-        if self.conversation.is_over or time.monotonic() > self.conversation.heard_s + SILENT_S:
+        if self.line.is_over or time.monotonic() > self.line.heard_s + SILENT_S:
             self.finish(Response.NOT_ASKED, f"{self.question.source.endpoint} did not say what came of it")
 
     def words(self) -> str:
@@ -75,10 +75,10 @@ class Spoken(Asking):
                 return f"{head} {question.port}"
             case Protocol.ARP | Protocol.DHCP:
                 return head
-        raise ValueError(f"no voice asks {question.protocol}")  # see Foot.asks
+        raise ValueError(f"no agent asks {question.protocol}")  # see ProbeAttachment.asks
 
 
-def understand(asking: Spoken, status: int, said: str) -> Answer:
+def understand(asking: AgentQuestion, status: int, said: str) -> Answer:
     """What busybox said, as an answer."""
     question, address = asking.question, asking.question.address
     response, detail, seen, mac = Response.SILENCE, "", None, None
@@ -126,25 +126,25 @@ def _address(text: str) -> IpAddress | None:
     return None
 
 
-class Conversation:
-    """The line to one voice. A loop reads it when ``socket`` is readable, until it ``is_over``."""
+class AgentLine:
+    """The line to one agent. A loop reads it when ``socket`` is readable, until it ``is_over``."""
 
-    def __init__(self, voice: Voice) -> None:
+    def __init__(self, agent: GuestAgent) -> None:
         """Raises OSError where nobody holds the other end."""
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.is_over = False
         self.heard_s = time.monotonic()
         self._buffer = b""
-        self._waiting: deque[Spoken] = deque()
-        self._asked: dict[str, Spoken] = {}
+        self._waiting: deque[AgentQuestion] = deque()
+        self._asked: dict[str, AgentQuestion] = {}
         try:
-            self.socket.connect(str(voice.path))
+            self.socket.connect(str(agent.path))
             self.socket.setblocking(False)
         except OSError:
             self.socket.close()
             raise
 
-    def queue(self, asking: Spoken) -> None:
+    def queue(self, asking: AgentQuestion) -> None:
         """Ask it when it is its turn."""
         self._waiting.append(asking)
         self._go_on()
@@ -159,7 +159,7 @@ class Conversation:
             except OSError:  # so few lines always fit into the socket's buffer: nobody is there any more
                 self.is_over = True
 
-    def read(self) -> list[Spoken]:
+    def read(self) -> list[AgentQuestion]:
         """The questions that have their answer now; all of them when it is over."""
         done = []
         try:

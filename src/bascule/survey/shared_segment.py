@@ -12,8 +12,8 @@ from msgspec import Struct
 from bascule.frames.envelope import Tags
 from bascule.frames.findings import Lacp, Sender
 from bascule.survey.evidence import Heard
-from bascule.survey.facts import Segment, clusters, native_vlan
-from bascule.survey.judge import Verdict
+from bascule.survey.facts import WireSegment, clusters, native_vlan
+from bascule.survey.judge import SegmentVerdict
 from bascule.survey.neighbours import Port, bpdus, is_guest_mac, plain_name
 from bascule.survey.words import listed, several
 from bascule.topology.layer2 import CableEnd
@@ -33,29 +33,33 @@ class Proof(Struct, frozen=True):
 
 
 class Tie(NamedTuple):
-    """Why two feet are in one broadcast domain, and whether that is proven or only presumed."""
+    """Why two ends are in one broadcast domain, and whether that is proven or only presumed."""
 
     reason: str
     proven: bool = True
 
 
-class Ear(Struct, frozen=True, kw_only=True):
+class NicEvidence(Struct, frozen=True, kw_only=True):
     """All that is known of one NIC before the wires are compared."""
 
     heard: Heard
     port: Port | None
-    verdicts: Mapping[Tags, Verdict]
-    segments: Mapping[Tags, Segment]
+    verdicts: Mapping[Tags, SegmentVerdict]
+    segments: Mapping[Tags, WireSegment]
     senders: Mapping[Tags, frozenset[tuple[str, str]]]  # MAC and address
     sources: Mapping[Tags, frozenset[str]]  # MACs
     roots: Mapping[Tags, frozenset[str]]
 
     @classmethod
     def of(
-        cls, heard: Heard, port: Port | None, verdicts: Mapping[Tags, Verdict], segments: Mapping[Tags, Segment]
-    ) -> Ear:
+        cls,
+        heard: Heard,
+        port: Port | None,
+        verdicts: Mapping[Tags, SegmentVerdict],
+        segments: Mapping[Tags, WireSegment],
+    ) -> NicEvidence:
         """With the sets that are compared for every pair of NICs, made once."""
-        feet = tuple(sorted({(), *heard.segments}))
+        ends = tuple(sorted({(), *heard.segments}))
         everywhere: set[str] = set()  # the one spanning tree of STP, RSTP and MSTP holds for all VLANs of a wire
         own: dict[Tags, set[str]] = defaultdict(set)
         for tree, _, _, at in bpdus(heard):
@@ -69,27 +73,27 @@ class Ear(Struct, frozen=True, kw_only=True):
                 tags: frozenset(
                     (src, said.ip) for said, src, _ in heard.of(Sender, tags) if not said.ip.startswith("fe80:")
                 )
-                for tags in feet
+                for tags in ends
             },
-            sources={tags: frozenset(fact.src for fact in heard.facts.get(tags, ())) for tags in feet},
-            roots={tags: frozenset(everywhere | own.get(tags, set())) for tags in feet},
+            sources={tags: frozenset(fact.src for fact in heard.facts.get(tags, ())) for tags in ends},
+            roots={tags: frozenset(everywhere | own.get(tags, set())) for tags in ends},
         )
 
 
-def same_wires(ears: Mapping[str, Ear], proofs: Iterable[Proof] = ()) -> tuple[Wire, ...]:
+def shared_segments(nics_evidence: Mapping[str, NicEvidence], proofs: Iterable[Proof] = ()) -> tuple[Wire, ...]:
     """The wires on which more than one NIC hangs."""
     ties: dict[frozenset[CableEnd], Tie] = {}
     for proof in proofs:
         if proof.sent.nic != proof.heard.nic:
             ties[frozenset((proof.sent, proof.heard))] = Tie(f"a frame sent on {proof.sent} came in on {proof.heard}")
-    for one, two in combinations(sorted(ears), 2):
-        for pair, tie in _compare(ears[one], ears[two]):
+    for one, two in combinations(sorted(nics_evidence), 2):
+        for pair, tie in _compare(nics_evidence[one], nics_evidence[two]):
             ties.setdefault(pair, tie)
-    lags = _lags(ears)
+    lags = _lags(nics_evidence)
     by_nics: dict[tuple[str, ...], list[frozenset[CableEnd]]] = defaultdict(list)
     wire_of: dict[CableEnd, tuple[str, ...]] = {}
     for domain in join(ties):
-        nics = tuple(sorted({foot.nic for foot in domain}))
+        nics = tuple(sorted({end.nic for end in domain}))
         by_nics[nics].append(domain)
         wire_of.update(dict.fromkeys(domain, nics))
     reasons: dict[tuple[str, ...], list[str]] = defaultdict(list)
@@ -117,13 +121,13 @@ def same_wires(ears: Mapping[str, Ear], proofs: Iterable[Proof] = ()) -> tuple[W
 def _kind(nics: tuple[str, ...], shared: list[frozenset[CableEnd]], lags: Mapping[tuple[str, ...], str]) -> WireKind:
     if any(set(nics) <= set(lag) for lag in lags):
         return "LAG"
-    return "trunk" if any(foot.tags for domain in shared for foot in domain) else "plain"
+    return "trunk" if any(end.tags for domain in shared for end in domain) else "plain"
 
 
-def _lags(ears: Mapping[str, Ear]) -> dict[tuple[str, ...], str]:
+def _lags(nics_evidence: Mapping[str, NicEvidence]) -> dict[tuple[str, ...], str]:
     """NICs whose switch ports belong to one aggregated link."""
     ends: dict[tuple[str, object], set[str]] = defaultdict(set)
-    for nic, ear in ears.items():
+    for nic, ear in nics_evidence.items():
         for said, src, _ in ear.heard.of(Lacp):
             if not is_guest_mac(src):
                 ends[f"LACP system {said.system[5:]} key {said.key}", said.key].add(nic)
@@ -132,16 +136,16 @@ def _lags(ears: Mapping[str, Ear]) -> dict[tuple[str, ...], str]:
     return {tuple(sorted(nics)): words for (words, _), nics in sorted(ends.items(), key=str) if len(nics) > 1}
 
 
-def _compare(one: Ear, two: Ear) -> Iterable[tuple[frozenset[CableEnd], Tie]]:
+def _compare(one: NicEvidence, two: NicEvidence) -> Iterable[tuple[frozenset[CableEnd], Tie]]:
     for tags, other in _candidates(one, two):
-        feet = frozenset((CableEnd(one.heard.nic, tags), CableEnd(two.heard.nic, other)))
+        ends = frozenset((CableEnd(one.heard.nic, tags), CableEnd(two.heard.nic, other)))
         tie = _tie(one, tags, two, other)
         if tie is not None:
-            yield feet, tie
+            yield ends, tie
 
 
-def _candidates(one: Ear, two: Ear) -> list[tuple[Tags, Tags]]:
-    """The feet that may be one: of the same tag, untagged and any, or with the same senders or the same network.
+def _candidates(one: NicEvidence, two: NicEvidence) -> list[tuple[Tags, Tags]]:
+    """The ends that may be one: of the same tag, untagged and any, or with the same senders or the same network.
 
     All pairs would be millions on two trunks with every VLAN. Who is in many VLANs tells none of them.
     """
@@ -153,7 +157,7 @@ def _candidates(one: Ear, two: Ear) -> list[tuple[Tags, Tags]]:
 
 
 def _meetings(one: Mapping[Tags, frozenset[K]], two: Mapping[Tags, frozenset[K]]) -> Iterator[tuple[Tags, Tags]]:
-    """The pairs of feet on which the same is heard."""
+    """The pairs of ends on which the same is heard."""
     here, there = _index(one), _index(two)
     for key in here.keys() & there.keys():
         if len(here[key]) <= FEW and len(there[key]) <= FEW:
@@ -169,12 +173,12 @@ def _index(sets: Mapping[Tags, frozenset[K]]) -> dict[K, list[Tags]]:
     return found
 
 
-def _networks(ear: Ear) -> dict[Tags, frozenset[str]]:
+def _networks(ear: NicEvidence) -> dict[Tags, frozenset[str]]:
     return {tags: frozenset({found.network}) for tags, found in ear.verdicts.items() if found.network is not None}
 
 
-def _tie(one: Ear, tags: Tags, two: Ear, other: Tags) -> Tie | None:
-    """Why two feet are in one broadcast domain; None where they are not, or nobody knows."""
+def _tie(one: NicEvidence, tags: Tags, two: NicEvidence, other: Tags) -> Tie | None:
+    """Why two ends are in one broadcast domain; None where they are not, or nobody knows."""
     heard = _hears_itself(one, tags, two, other) or _hears_itself(two, other, one, tags)
     if heard:
         return Tie(heard)
@@ -199,7 +203,7 @@ def _tie(one: Ear, tags: Tags, two: Ear, other: Tags) -> Tie | None:
     return Tie(words, proven=False)
 
 
-def _hears_itself(one: Ear, tags: Tags, two: Ear, other: Tags) -> str:
+def _hears_itself(one: NicEvidence, tags: Tags, two: NicEvidence, other: Tags) -> str:
     """``one`` hears a frame that the host sent on ``two``."""
     if other not in (tags, ()) or (other == () and tags and tags in two.heard.facts):
         return ""
@@ -209,19 +213,19 @@ def _hears_itself(one: Ear, tags: Tags, two: Ear, other: Tags) -> str:
     return ""
 
 
-def _vid(ear: Ear, tags: Tags) -> int | None:
+def _vid(ear: NicEvidence, tags: Tags) -> int | None:
     if tags:
         return tags[0] if len(tags) == 1 else None
     return native_vlan(ear.segments[()]) if () in ear.segments else None
 
 
-def _same_switch(one: Ear, two: Ear) -> bool:
+def _same_switch(one: NicEvidence, two: NicEvidence) -> bool:
     if one.port is None or two.port is None or not one.port.name or not two.port.name:
         return False
     return plain_name(one.port.name) == plain_name(two.port.name)
 
 
-def _disagree(one: Ear, two: Ear) -> bool:
+def _disagree(one: NicEvidence, two: NicEvidence) -> bool:
     """Different networks, or different subnets, on the untagged frames of two NICs."""
     here, there = one.verdicts.get(()), two.verdicts.get(())
     if here and there and here.network and there.network:

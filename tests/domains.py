@@ -17,7 +17,7 @@ import pytest
 from bascule.model.links import read_kind
 from bascule.model.state import Address, HostState, Link, LinkFacts
 from bascule.model.values import IfName, Mac
-from bascule.probe.world import Foot, Point, World
+from bascule.probe.domain import CapturePoint, ProbeAttachment, ProbeDomain
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 from tests.patience import patient
@@ -60,8 +60,8 @@ class Builder:
 
     def __init__(self) -> None:
         self.namespaces: dict[str, Namespace] = {}
-        self.feet: dict[str, list[Foot]] = {}
-        self.points: list[Point] = []
+        self.attachments: dict[str, list[ProbeAttachment]] = {}
+        self.points: list[CapturePoint] = []
         self.servers: list[int] = []
         self._macs = 0
         for name in (HOST, "building"):
@@ -105,12 +105,12 @@ class Builder:
     def port(self, node: str, link: str, bridge: str, owner: str | None = None) -> None:
         self.ip(node, f"link set {link} addrgenmode none master {bridge} up")
         self.points.append(
-            Point(node=owner or node, namespace=self.namespaces[node], link=IfName(link), master=IfName(bridge))
+            CapturePoint(node=owner or node, namespace=self.namespaces[node], link=IfName(link), master=IfName(bridge))
         )
 
-    def foot(
+    def attachment(
         self, name: str, link: str, addresses: Sequence[str], network: str | None, gateway: str | None = None
-    ) -> Foot:
+    ) -> ProbeAttachment:
         """The NIC of an endpoint, up, with its addresses."""
         self._macs += 1
         mac = f"52:54:00:00:{self._macs >> 8:02x}:{self._macs & 255:02x}"
@@ -121,7 +121,7 @@ class Builder:
         )
         if gateway:
             self.ip(name, f"route add default via {gateway}")
-        foot = Foot(
+        attachment = ProbeAttachment(
             endpoint=name,
             namespace=self.namespaces[name],
             link=IfName(link),
@@ -129,15 +129,17 @@ class Builder:
             addresses=tuple(ip_interface(a) for a in addresses),
             network=network,
         )
-        self.feet.setdefault(name, []).append(foot)
-        self.points.append(Point(node=name, namespace=foot.namespace, link=foot.link))
-        return foot
+        self.attachments.setdefault(name, []).append(attachment)
+        self.points.append(CapturePoint(node=name, namespace=attachment.namespace, link=attachment.link))
+        return attachment
 
-    def guest(self, name: str, bridge: str, *addresses: str, network: str | None, gateway: str | None = None) -> Foot:
+    def guest(
+        self, name: str, bridge: str, *addresses: str, network: str | None, gateway: str | None = None
+    ) -> ProbeAttachment:
         """A guest behind a tap-like port of a bridge of the host."""
         self.cable(HOST, f"{name}.0", name, "eth0")
         self.port(HOST, f"{name}.0", bridge)
-        return self.foot(name, "eth0", addresses, network, gateway)
+        return self.attachment(name, "eth0", addresses, network, gateway)
 
     def network(self, name: str) -> None:
         """A switch of the building."""
@@ -154,14 +156,16 @@ class Builder:
             self.ip(HOST, f"link set {bridge} address {mac}")
             self.port(HOST, nic, bridge)
         else:
-            self.foot(HOST, nic, addresses, network)
+            self.attachment(HOST, nic, addresses, network)
 
-    def machine(self, name: str, network: str, *addresses: str, nic: str = "eth0", gateway: str | None = None) -> Foot:
-        """A machine's foot on a network of the building."""
+    def machine(
+        self, name: str, network: str, *addresses: str, nic: str = "eth0", gateway: str | None = None
+    ) -> ProbeAttachment:
+        """A machine's attachment on a network of the building."""
         self.node(name)
         self.cable("building", f"{name}-{nic}", name, nic)
         self.port("building", f"{name}-{nic}", network, owner=network)
-        return self.foot(name, nic, addresses, network, gateway)
+        return self.attachment(name, nic, addresses, network, gateway)
 
     def settle(self, patience_s: float = 5.0) -> None:
         """Wait until every port forwards: the kernel tells a bridge of a new carrier up to a second late."""
@@ -190,9 +194,9 @@ class Builder:
         self.servers.append(pid)
 
     @property
-    def world(self) -> World:
-        return World(
-            feet={name: tuple(feet) for name, feet in self.feet.items()},
+    def probe_domain(self) -> ProbeDomain:
+        return ProbeDomain(
+            attachments={name: tuple(attachments) for name, attachments in self.attachments.items()},
             points=tuple(self.points),
             hosts={HOST: self.namespaces[HOST]},
         )

@@ -11,17 +11,17 @@ import pytest
 from msgspec.structs import replace
 
 from bascule.model.values import IfName, Mac
-from bascule.probe import spoken
+from bascule.probe import guest_agent
 from bascule.probe.ask import ask
 from bascule.probe.capture import Tracker, Watch
+from bascule.probe.domain import CapturePoint, GuestAgent, ProbeAttachment, ProbeDomain
 from bascule.probe.question import Answer, Protocol, Question, Response
-from bascule.probe.world import Foot, Point, Voice, World
 from bascule.system.net.netns import Namespace
 from bascule.verify.expectations import judge
 from tests import sites
+from tests.domains import HOST, Builder, building, production
+from tests.probe.agents import Speaker, agent, busybox
 from tests.probe.test_capture import WAY_OUT, places
-from tests.probe.voices import Speaker, busybox, voice
-from tests.worlds import HOST, Builder, building, production
 
 pytestmark = pytest.mark.kernel
 
@@ -34,13 +34,15 @@ def room() -> Iterator[Namespace]:
         yield here
 
 
-def foot(room: Namespace, spoken_by: Voice) -> Foot:
+def attachment(room: Namespace, spoken_by: GuestAgent) -> ProbeAttachment:
     address = ip_interface("10.0.0.5/24")
     mac = Mac("52:54:00:00:00:05")
-    return Foot(endpoint="g", namespace=room, link=IfName("eth0"), mac=mac, addresses=(address,), voice=spoken_by)
+    return ProbeAttachment(
+        endpoint="g", namespace=room, link=IfName("eth0"), mac=mac, addresses=(address,), agent=spoken_by
+    )
 
 
-def question(source: Foot, protocol: str, **rest: object) -> Question:
+def question(source: ProbeAttachment, protocol: str, **rest: object) -> Question:
     made = Question(source=source, protocol=Protocol(protocol), address=TARGET, patience_s=1.0)
     return replace(made, **rest)
 
@@ -65,8 +67,8 @@ SAID = [
 
 @pytest.mark.parametrize(("protocol", "said", "words"), SAID, ids=[f"{p}-{s[:30]}" for p, s, _ in SAID])
 def test_what_its_programs_say(tmp_path: Path, room: Namespace, protocol: str, said: str, words: str) -> None:
-    with voice(tmp_path, lambda number, _: f"{number} {said}") as one:
-        (answer,) = ask([question(foot(room, one), protocol, port=80 if protocol == "tcp" else 0)])
+    with agent(tmp_path, lambda number, _: f"{number} {said}") as one:
+        (answer,) = ask([question(attachment(room, one), protocol, port=80 if protocol == "tcp" else 0)])
     assert answer.words == words
     assert str(answer.seen) == ("10.7.7.7" if "10.7.7.7" in said else "None")
 
@@ -78,16 +80,16 @@ def test_how_it_is_asked(tmp_path: Path, room: Namespace) -> None:
         heard.append(words)
         return f"{number} 1 nothing"
 
-    with voice(tmp_path, speak) as one:
-        mine = foot(room, one)
+    with agent(tmp_path, speak) as one:
+        mine = attachment(room, one)
         ask([question(mine, "icmp", size=1400, via=IfName("eth0")), question(mine, "tcp", port=80)], patience=3.0)
     icmp, tcp = sorted(heard)
     assert icmp.split()[:5] == ["icmp", "52:54:00:00:00:05", "10.0.0.9", "3", "1372"]
     assert tcp == "tcp - 10.0.0.9 3 80"
 
 
-def asked(room: Namespace, one: Voice, count: int = 20) -> tuple[Answer, ...]:
-    mine = foot(room, one)
+def asked(room: Namespace, one: GuestAgent, count: int = 20) -> tuple[Answer, ...]:
+    mine = attachment(room, one)
     return ask([question(mine, "tcp", port=port) for port in range(1, 1 + count)])
 
 
@@ -97,7 +99,7 @@ def test_many_at_a_time_in_any_order_and_old_answers_are_passed_over(tmp_path: P
         time.sleep((port * 7 % 5) / 100)
         return f"q0 0 open bascule 10.0.0.99 1\nrubbish\n{number} 0 open bascule 10.0.0.{port} 1"
 
-    with voice(tmp_path, speak) as one:
+    with agent(tmp_path, speak) as one:
         seen = [str(answer.seen) for answer in asked(room, one)]
     assert seen == [f"10.0.0.{port}" for port in range(1, 21)]
 
@@ -106,15 +108,15 @@ def test_many_at_a_time_in_any_order_and_old_answers_are_passed_over(tmp_path: P
 def test_who_says_nothing_or_hangs_up_was_not_asked(
     tmp_path: Path, room: Namespace, monkeypatch: pytest.MonkeyPatch, lines: int | None
 ) -> None:
-    monkeypatch.setattr(spoken, "SILENT_S", 0.3)
-    with voice(tmp_path, lambda *_: None, lines=lines) as one:
+    monkeypatch.setattr(guest_agent, "SILENT_S", 0.3)
+    with agent(tmp_path, lambda *_: None, lines=lines) as one:
         answers = asked(room, one)
     assert {answer.response for answer in answers} == {Response.NOT_ASKED}
     assert {answer.detail for answer in answers} == {"g did not say what came of it"}
 
 
 def test_a_line_to_nobody(tmp_path: Path, room: Namespace) -> None:
-    nobody = Voice(path=tmp_path / "nobody", asks=frozenset(), answers=frozenset())
+    nobody = GuestAgent(path=tmp_path / "nobody", asks=frozenset(), answers=frozenset())
     (answer,) = asked(room, nobody, 1)
     assert answer.words.startswith("could not be asked: nobody listens to us there")
 
@@ -129,16 +131,16 @@ def scene() -> Iterator[Builder]:
         yield builder
 
 
-def as_real(scene: Builder, name: str, one: Voice) -> World:
-    """The scene's world with one guest that speaks for itself, and whose namespace nobody enters."""
-    world = scene.world
-    own = world.feet[name][0]
+def as_real(scene: Builder, name: str, one: GuestAgent) -> ProbeDomain:
+    """The scene's probe_domain with one guest that speaks for itself, and whose namespace nobody enters."""
+    probe_domain = scene.probe_domain
+    own = probe_domain.attachments[name][0]
     host = scene.namespaces[HOST]
-    far = Point(node=name, namespace=host, link=own.link, tap=IfName(f"{name}.0"), mac=own.mac)
+    far = CapturePoint(node=name, namespace=host, link=own.link, tap=IfName(f"{name}.0"), mac=own.mac)
     return replace(
-        world,
-        feet={**world.feet, name: (replace(own, namespace=host, voice=one),)},
-        points=(*(point for point in world.points if point.node != name), far),
+        probe_domain,
+        attachments={**probe_domain.attachments, name: (replace(own, namespace=host, agent=one),)},
+        points=(*(point for point in probe_domain.points if point.node != name), far),
         patience=2.0,
     )
 
@@ -152,18 +154,18 @@ def speaker(scene: Builder, tmp_path_factory: pytest.TempPathFactory) -> Speaker
 def test_its_frames_are_followed_behind_nat_and_back(
     scene: Builder, speaker: Speaker, tmp_path: Path, protocol: str, port: int
 ) -> None:
-    with voice(tmp_path, speaker) as one:
-        world = as_real(scene, "guest_02", one)
+    with agent(tmp_path, speaker) as one:
+        probe_domain = as_real(scene, "guest_02", one)
         made = Question(
-            source=world.feet["guest_02"][0],
+            source=probe_domain.attachments["guest_02"][0],
             protocol=Protocol(protocol),
             address=ip_address("129.230.200.9"),
             port=port,
         )
         ask([made])  # the neighbours and switches learn the way
-        with Watch(world.points, [made]) as watch:
+        with Watch(probe_domain.points, [made]) as watch:
             (answer,) = ask([made], watch=watch)
-            track = Tracker(watch.sightings).follow(answer)
+            track = Tracker(watch.captured).follow(answer)
     assert answer.ok
     assert places(track.asked) == WAY_OUT
     assert places(track.replied) == [(node, link, not out) for node, link, out in reversed(WAY_OUT)]
@@ -180,22 +182,22 @@ def test_the_verdicts_are_those_of_a_namespace(scene: Builder, speaker: Speaker,
         sites.expect("customer", "guest_02", "no-reach"),
     ]
     site = sites.production(*wishes)
-    light = judge(site, scene.world)
-    with voice(tmp_path, speaker) as one:
+    light = judge(site, scene.probe_domain)
+    with agent(tmp_path, speaker) as one:
         real = judge(site, as_real(scene, "guest_02", one))
     assert [(x.observed, x.ok, x.witness.way) for x in real] == [(x.observed, x.ok, x.witness.way) for x in light]
     assert [x.ok for x in real] == [True, True, True, False, True, True]
 
 
 def test_silence_of_its_own_is_no_isolation(scene: Builder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spoken, "SILENT_S", 0.3)
+    monkeypatch.setattr(guest_agent, "SILENT_S", 0.3)
     wishes = [
         sites.expect("guest_02", "customer", "no-reach"),
         sites.expect("guest_02", "customer", "reach"),
         sites.expect("guest_02", "dmz", "no-reach", "udp/53"),
         sites.expect("dmz", "guest_02", "no-reach", "udp/7"),
     ]
-    with voice(tmp_path, lambda *_: None) as one:
+    with agent(tmp_path, lambda *_: None) as one:
         outcomes = judge(sites.production(*wishes), as_real(scene, "guest_02", one))
     assert [(x.observed, x.ok) for x in outcomes] == [("not asked", None)] * 4
     assert "did not say what came of it" in outcomes[0].witness.sentence

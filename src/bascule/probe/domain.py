@@ -11,8 +11,8 @@ from bascule.model.values import IfName, IpInterface, Mac
 from bascule.system.net.netns import Namespace
 
 
-class Voice(Struct, frozen=True, kw_only=True):
-    """How a system asks whose sockets are its own, not ours: in lines over a socket of ours (``probe/spoken.py``).
+class GuestAgent(Struct, frozen=True, kw_only=True):
+    """How a system asks whose sockets are its own, not ours: in lines over a socket of ours (``probe/guest_agent.py``).
 
     ``asks`` and ``answers`` are the protocols that it can.
     """
@@ -22,11 +22,11 @@ class Voice(Struct, frozen=True, kw_only=True):
     answers: frozenset[str]
 
 
-class Foot(Struct, frozen=True, kw_only=True):
+class ProbeAttachment(Struct, frozen=True, kw_only=True):
     """A NIC of an endpoint (host, guest or machine) from which questions can be asked.
 
     ``network`` is the building's network behind it or a host's virtual one (as ``lab of vmhost``), None on a bridge
-    without NIC. Where a ``voice`` asks, ``namespace`` is the one that its wire ends in.
+    without NIC. Where an ``agent`` asks, ``namespace`` is the one that its wire ends in.
     """
 
     endpoint: str
@@ -35,18 +35,18 @@ class Foot(Struct, frozen=True, kw_only=True):
     mac: Mac
     addresses: tuple[IpInterface, ...] = ()
     network: str | None = None
-    voice: Voice | None = None
+    agent: GuestAgent | None = None
 
     def asks(self, protocol: str) -> bool:
         """Whether one can ask so from here."""
-        return self.voice is None or protocol in self.voice.asks
+        return self.agent is None or protocol in self.agent.asks
 
     def answers(self, protocol: str) -> bool:
         """Whether its silence would say anything about the wires: whether it would answer such a question at all."""
-        return self.voice is None or protocol in self.voice.answers
+        return self.agent is None or protocol in self.agent.answers
 
 
-class Point(Struct, frozen=True, kw_only=True):
+class CapturePoint(Struct, frozen=True, kw_only=True):
     """A link where passing frames can be seen. ``node`` is the endpoint or switch that it belongs to.
 
     A link that is in no namespace, with the MAC ``mac``, is seen at the other end of its wire, ``tap``: what goes out
@@ -61,13 +61,13 @@ class Point(Struct, frozen=True, kw_only=True):
     mac: Mac | None = None
 
 
-class World(Struct, frozen=True, kw_only=True):
-    """All feet by endpoint, all points, and the namespace of each host.
+class ProbeDomain(Struct, frozen=True, kw_only=True):
+    """All attachments by endpoint, all points, and the namespace of each host.
 
     ``patience`` is how many times longer than usual one waits for an answer: whose processor is played is slow.
     """
 
-    feet: Mapping[str, tuple[Foot, ...]] = field(default_factory=dict)
-    points: tuple[Point, ...] = ()
+    attachments: Mapping[str, tuple[ProbeAttachment, ...]] = field(default_factory=dict)
+    points: tuple[CapturePoint, ...] = ()
     hosts: Mapping[str, Namespace] = field(default_factory=dict)
     patience: float = 1.0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bascule.probe.world import Voice
+from bascule.probe.domain import GuestAgent
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 from bascule.twin.test_guest import init
@@ -20,7 +20,7 @@ Speaker = Callable[[str, str], str | None]  # number and words of a question to 
 
 
 @contextlib.contextmanager
-def voice(folder: Path, speaker: Speaker, *, lines: int | None = None) -> Iterator[Voice]:
+def agent(folder: Path, speaker: Speaker, *, lines: int | None = None) -> Iterator[GuestAgent]:
     """Somebody at the other end of a socket, who hangs up after so many lines."""
     path = folder / "ask"
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
@@ -49,7 +49,7 @@ def voice(folder: Path, speaker: Speaker, *, lines: int | None = None) -> Iterat
                     talk.sendall(f"{said}\n".encode())
 
         threading.Thread(target=listen, daemon=True).start()
-        yield Voice(path=path, asks=init.SPEAKS, answers=init.SPEAKS)
+        yield GuestAgent(path=path, asks=init.SPEAKS, answers=init.SPEAKS)
         door.shutdown(socket.SHUT_RDWR)
 
 

@@ -9,14 +9,14 @@ from bascule.model.values import IfName
 from bascule.survey.verdicts import NicVerdict, Survey
 
 
-class Insisted(Struct, frozen=True, kw_only=True):
+class WireGate(Struct, frozen=True, kw_only=True):
     """What a survey says to a change: problems stop it, remarks are for the reader (wires that cannot be told)."""
 
     problems: tuple[Problem, ...] = ()
     remarks: tuple[str, ...] = ()
 
 
-def insist(survey: Survey) -> Insisted:
+def wire_gate(survey: Survey) -> WireGate:
     """A problem for every NIC on a wrong wire, a remark for every declared one that could not be recognised."""
     problems = []
     remarks = []
@@ -44,7 +44,7 @@ def insist(survey: Survey) -> Insisted:
         if nic.declared is not None and nic.network != nic.declared and not nic.wrong:
             why = nic.why or f"it hears {nic.network}, and nothing of {nic.declared}"
             remarks.append(f"{nic.nic}: cannot tell whether it is on {nic.declared}: {why}")
-    return Insisted(problems=tuple(problems), remarks=tuple(remarks))
+    return WireGate(problems=tuple(problems), remarks=tuple(remarks))
 
 
 def _where(nic: NicVerdict) -> str:

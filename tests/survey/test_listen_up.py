@@ -12,7 +12,7 @@ import pytest
 
 from bascule.model.values import IfName
 from bascule.providers.observe import observe
-from bascule.survey.quiet import brought_up, why_not
+from bascule.survey.listen_up import brought_up, why_not
 from bascule.system.net import managers
 from bascule.system.net.netns import Namespace
 from tests.lab import Lab

@@ -17,12 +17,12 @@ from bascule.providers.observe import observe
 from bascule.survey.capture import Progress, listen
 from bascule.survey.choose import choose
 from bascule.survey.evidence import Collector, Heard
-from bascule.survey.insist import insist
 from bascule.survey.verdicts import Survey, judge
+from bascule.survey.wire_gate import wire_gate
 from bascule.topology.loops import loop_problems
 
 
-class Taken(Struct, frozen=True, kw_only=True):
+class SurveyRun(Struct, frozen=True, kw_only=True):
     """The survey, the state before it (None for captures), remarks, and the signal that ended it early (or 0)."""
 
     survey: Survey
@@ -39,12 +39,12 @@ def survey_live(
     host: Host | None = None,
     active: bool = False,
     progress: Progress | None = None,
-) -> Taken:
+) -> SurveyRun:
     """Listen on this host's NICs and judge. Raises UsageFault, NotPermitted, MissingTool, CommandFailed."""
     state = observe()
     nics, remarks = choose(state, names, host)
     listening = listen(nics, state, seconds=seconds, observe=observe, active=active, progress=progress)
-    return Taken(
+    return SurveyRun(
         survey=judge(listening.heard, site, host, listening.proofs),
         state=state,
         remarks=remarks,
@@ -52,7 +52,7 @@ def survey_live(
     )
 
 
-def insist_live(
+def gate_live(
     site: Site,
     host: Host,
     wanted: HostState,
@@ -69,7 +69,7 @@ def insist_live(
     taken = survey_live(host.nics, seconds=seconds, site=site, host=host, progress=progress)
     if taken.stopped_by:
         raise BasculeError.of("INTERRUPTED", "the survey was interrupted; nothing was changed")
-    said = insist(taken.survey)
+    said = wire_gate(taken.survey)
     if problems := (*said.problems, *loop_problems(wanted, taken.survey.wires, observed)):
         raise BasculeError(*problems)
     return (*taken.remarks, *said.remarks)
@@ -77,7 +77,7 @@ def insist_live(
 
 def survey_captures(
     files: Mapping[str, Iterable[tuple[str, bytes | mmap]]], *, site: Site | None = None, host: Host | None = None
-) -> Taken:
+) -> SurveyRun:
     """Judge capture files: for each NIC the names and contents of its files.
 
     Raises UsageFault with every file that is no capture, SiteFault for a NIC that the host does not declare.
@@ -113,7 +113,7 @@ def survey_captures(
         heard[nic] = replace(ear, own_macs=_own_macs(ear, host)) if host is not None else ear
     if problems:
         raise UsageFault(*problems)
-    return Taken(survey=judge(heard, site, host))
+    return SurveyRun(survey=judge(heard, site, host))
 
 
 def _own_macs(heard: Heard, host: Host) -> frozenset[str]:

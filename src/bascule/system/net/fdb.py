@@ -1,0 +1,49 @@
+"""The MACs that the bridges have learned, and on which port (bridge(8), fdb)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from bascule.model.sightings import FdbEntry
+from bascule.model.values import IfName, parse_mac
+from bascule.system.net.netns import Namespace
+from bascule.system.run import run
+
+
+def read_fdb(namespace: Namespace | None = None) -> tuple[FdbEntry, ...]:
+    """Every entry of every bridge, with its age in seconds; the links' own MACs are left out.
+
+    Raises MissingTool, CommandFailed.
+    """
+    text = run(("bridge", "-j", "-s", "fdb", "show"), namespace=namespace).stdout.strip()
+    found = []
+    for row in json.loads(text) if text else []:
+        if "master" not in row or "mac" not in row or row.get("state") == "permanent":
+            continue
+        try:
+            mac = parse_mac(row["mac"])
+        except ValueError:
+            continue
+        age = row.get("updated")
+        found.append(
+            FdbEntry(
+                mac=mac,
+                port=IfName(row["ifname"]),
+                bridge=IfName(row["master"]),
+                vlan=row.get("vlan"),
+                age_s=None if age is None else float(age),
+                static=row.get("state") == "static",
+            )
+        )
+    return tuple(found)
+
+
+def learned_by_port(entries: Iterable[FdbEntry]) -> dict[str, tuple[str, ...]]:
+    """Port → the MACs learned behind it, each once, with ``vlan N`` where the bridge keeps VLANs apart."""
+    found: dict[str, dict[str, None]] = {}
+    for entry in entries:
+        if not entry.static:
+            vlan = f" vlan {entry.vlan}" if entry.vlan is not None else ""
+            found.setdefault(entry.port, {})[f"{entry.mac}{vlan}"] = None
+    return {port: tuple(macs) for port, macs in found.items()}
