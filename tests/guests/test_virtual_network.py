@@ -94,7 +94,7 @@ def test_what_nft_lists_is_what_was_written_so_that_a_second_plan_is_empty(lab: 
 
 @pytest.mark.kernel
 def test_a_guest_gets_its_reservation_its_name_and_its_gateway(lab: Lab, tmp_path: Path) -> None:
-    from bascule.probe.dhcp_client import DhcpClient, acquire
+    from bascule.probe.dhcp_client import DhcpNic, acquire
 
     told = site(
         guest("g1", nic("g1", 0, "lab", "dhcp", plug=PlugKind.NETWORK)),
@@ -108,7 +108,7 @@ def test_a_guest_gets_its_reservation_its_name_and_its_gateway(lab: Lab, tmp_pat
         wanted = one.reservations[0]
         assert IPv4Address("192.168.122.100") <= IPv4Address(str(wanted.address)) <= IPv4Address("192.168.122.200")
         assert one.forwards[0].address == wanted.address
-        client = DhcpClient(namespace=there.rooms["g1"], link="eth0", mac=told.guests["g1"].nics[0].mac)
+        client = DhcpNic(namespace=there.rooms["g1"], link="eth0", mac=told.guests["g1"].nics[0].mac)
         lease = acquire([client])[client]
         assert lease is not None
         assert lease.address.ip == wanted.address

@@ -11,13 +11,13 @@ from bascule.frames.findings import (
     Bpdu,
     Finding,
     Gateway,
+    HeardServer,
     Lacp,
     Name,
     Neighbour,
     Remark,
     Routing,
     Sender,
-    Server,
     Subnet,
 )
 from tests.survey.frames import (
@@ -277,7 +277,7 @@ SAMPLES = (
         "dhcp4",
         dhcp_offer(),
         (
-            Server("DHCP server", "192.168.1.1"),
+            HeardServer("DHCP server", "192.168.1.1"),
             Subnet("192.168.1.0/24", "DHCP"),
             Gateway("192.168.1.1", "DHCP"),
             Name("lab.example", "DHCP domain"),
@@ -299,7 +299,7 @@ SAMPLES = (
             )
         ),
         (
-            Server("DHCP relay", "10.9.0.1"),
+            HeardServer("DHCP relay", "10.9.0.1"),
             Remark("dhcp", "relay agent information (option 82): circuit Gi0/5, remote 001b"),
         ),
         title="relay",
@@ -315,7 +315,7 @@ SAMPLES = (
             / DHCP6OptDNSDomains(dnsdomains=["lab.example."])
         ),
         (
-            Server("DHCPv6 server", "fe80::1"),
+            HeardServer("DHCPv6 server", "fe80::1"),
             Subnet("2001:db8:1::/64", "DHCPv6 address"),
             Name("lab.example", "DHCPv6 domain"),
         ),
@@ -329,7 +329,7 @@ SAMPLES = (
             / DHCP6_RelayForward(linkaddr="2001:db8:2::1")
             / DHCP6OptRelayMsg(message=DHCP6_Advertise())
         ),
-        (Server("DHCPv6 relay", "2001:db8:2::1"), Server("DHCPv6 server", "fe80::1")),
+        (HeardServer("DHCPv6 relay", "2001:db8:2::1"), HeardServer("DHCPv6 server", "fe80::1")),
         title="relay",
     ),
     Sample(
@@ -361,12 +361,12 @@ SAMPLES = (
             / IPv6ExtHdrHopByHop(options=[RouterAlert()])
             / ICMPv6MLQuery()
         ),
-        (Server("MLD querier", "fe80::1"),),
+        (HeardServer("MLD querier", "fe80::1"),),
     ),
     Sample(
         "igmp",
         ip_frame(IGMP(type=0x11), src="10.1.2.1", dst="224.0.0.1"),
-        (Sender("10.1.2.1", "IGMP"), Server("IGMP querier", "10.1.2.1")),
+        (Sender("10.1.2.1", "IGMP"), HeardServer("IGMP querier", "10.1.2.1")),
     ),
     Sample(
         "hsrp",

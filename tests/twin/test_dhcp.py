@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from bascule.frames.codecs import dhcp
 from bascule.frames.packet import read_frame
 from bascule.model.values import Mac
-from bascule.probe.dhcp_client import DhcpClient, acquire, discover
+from bascule.probe.dhcp_client import DhcpNic, acquire, discover
 from bascule.system.net import rtnetlink
 from bascule.system.net.netns import Namespace
 from bascule.system.net.rtnetlink import End
@@ -84,7 +84,7 @@ def server(behaviour: Behaviour) -> Iterator[tuple[Namespace, list[dhcp.DhcpMess
 def ask(behaviour: Behaviour, timeout_s: float = 2.0, *, only_look: bool = False) -> Any:
     def work() -> Any:
         with server(behaviour) as (namespace, heard):
-            client = DhcpClient(namespace=namespace, link="eth0", mac=MAC, hostname="g")
+            client = DhcpNic(namespace=namespace, link="eth0", mac=MAC, hostname="g")
             start = time.monotonic()
             if only_look:
                 found: Any = discover([client], wait_s=timeout_s)[client]

@@ -163,7 +163,7 @@ def test_a_silent_network_does_not_keep_the_guests_of_others_waiting() -> None:
             apply(twin)
             twin.plug_guests()
             everybody = list(leases.askers(twin.site, twin.hosts, twin.wiring, {n: twin.end(n) for n in everyone}))
-            clients = [dhcp_client.DhcpClient(namespace=a.namespace, link=a.link, mac=a.mac) for a in everybody]
+            clients = [dhcp_client.DhcpNic(namespace=a.namespace, link=a.link, mac=a.mac) for a in everybody]
             for name, end in twin.wiring.guests.items():
                 settle(end, twin.end(name))
             found = dhcp_client.acquire(clients, timeout_s=1)

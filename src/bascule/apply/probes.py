@@ -18,7 +18,7 @@ from bascule.errors import BasculeError, CommandFailed, Problem, UsageFault
 from bascule.model.site import GuestNic
 from bascule.model.state import HostState
 from bascule.model.values import IfName, IpAddress, Mac
-from bascule.probe.dhcp_client import DhcpClient, discover
+from bascule.probe.dhcp_client import DhcpNic, discover
 from bascule.probe.domain import ProbeAttachment
 from bascule.probe.question import Answer, Protocol, Question
 from bascule.system.net.netns import Namespace
@@ -71,7 +71,7 @@ def dhcp_answers(prepared: Prepared) -> bool:
     if not links:
         return False
     with Namespace.current() as here:
-        clients = [DhcpClient(namespace=here, link=n, mac=prepared.observed.links[n].mac or Mac("")) for n in links]
+        clients = [DhcpNic(namespace=here, link=n, mac=prepared.observed.links[n].mac or Mac("")) for n in links]
         return all(discover(clients, wait_s=BEFORE_S).values())
 
 

@@ -73,7 +73,7 @@ class Gateway(Struct, frozen=True):
     detail: str = ""
 
 
-class Server(Struct, frozen=True):
+class HeardServer(Struct, frozen=True):
     """A server that showed itself: a DHCP server, a relay, a multicast querier."""
 
     kind: str
@@ -102,5 +102,5 @@ class Remark(Struct, frozen=True):
     text: str
 
 
-Finding = Neighbour | Bpdu | Lacp | Sender | Asks | Subnet | Gateway | Server | Routing | Name | Remark
+Finding = Neighbour | Bpdu | Lacp | Sender | Asks | Subnet | Gateway | HeardServer | Routing | Name | Remark
 Findings = tuple[Finding, ...]

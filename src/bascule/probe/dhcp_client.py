@@ -31,7 +31,7 @@ STALLED_S = 0.5
 AT_ONCE = 64  # clients: every DISCOVER reaches everybody on the wire, so the cost grows with the square
 
 
-class DhcpClient(Struct, frozen=True, kw_only=True):
+class DhcpNic(Struct, frozen=True, kw_only=True):
     """A NIC that wants an address."""
 
     namespace: Namespace
@@ -59,7 +59,7 @@ _ANSWERS = bpf.any_of(filters.dhcp_to_client(), refuse_outgoing=True)  # others'
 class _Exchange:
     """One client's exchange."""
 
-    def __init__(self, client: DhcpClient) -> None:
+    def __init__(self, client: DhcpNic) -> None:
         self.client = client
         with client.namespace.entered():
             self.socket = open_packet(client.link, _ANSWERS, protocol=ethernet.IPV4)
@@ -72,7 +72,7 @@ class _Exchange:
         self.next = 0.0
 
 
-def acquire(clients: Sequence[DhcpClient], *, timeout_s: float = 5.0) -> dict[DhcpClient, DhcpLease | None]:
+def acquire(clients: Sequence[DhcpNic], *, timeout_s: float = 5.0) -> dict[DhcpNic, DhcpLease | None]:
     """A lease for each, by DISCOVER, OFFER, REQUEST, ACK; None where no server gave one.
 
     It gives up when ``timeout_s`` pass in which nobody got a lease and nobody was left to begin.
@@ -97,7 +97,7 @@ def acquire(clients: Sequence[DhcpClient], *, timeout_s: float = 5.0) -> dict[Dh
     return {state.client: state.lease for state in states}
 
 
-def discover(clients: Sequence[DhcpClient], *, wait_s: float = 1.0) -> dict[DhcpClient, tuple[DhcpLease, ...]]:
+def discover(clients: Sequence[DhcpNic], *, wait_s: float = 1.0) -> dict[DhcpNic, tuple[DhcpLease, ...]]:
     """All offers that come within the time; nothing is requested, so no server keeps anything."""
     with contextlib.ExitStack() as stack:
         states = _states(clients, stack)
@@ -107,7 +107,7 @@ def discover(clients: Sequence[DhcpClient], *, wait_s: float = 1.0) -> dict[Dhcp
     return {state.client: tuple(state.offers) for state in states}
 
 
-def _states(clients: Sequence[DhcpClient], stack: contextlib.ExitStack) -> list[_Exchange]:
+def _states(clients: Sequence[DhcpNic], stack: contextlib.ExitStack) -> list[_Exchange]:
     states: list[_Exchange] = []
     stack.callback(lambda: close_all([state.socket for state in states]))
     for client in clients:

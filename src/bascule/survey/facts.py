@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
 from msgspec import Struct, field
 
 from bascule.frames.envelope import Tags
-from bascule.frames.findings import Asks, Gateway, Name, Sender, Server, Subnet
+from bascule.frames.findings import Asks, Gateway, HeardServer, Name, Sender, Subnet
 from bascule.model.values import IpAddress, IpNetwork
 from bascule.survey.evidence import UNTAGGED, Heard
 from bascule.survey.neighbours import SWITCH, Device, bpdus
@@ -113,17 +113,17 @@ def _segment(heard: Heard, tags: Tags, devices: Iterable[Device], vlan_names: Ma
         askers={ip: len(seen) for ip, seen in askers.items()},
         stated=stated,
         gateways=gateways,
-        servers=_count(heard, tags, Server),
+        servers=_count(heard, tags, HeardServer),
         names=_count(heard, tags, Name),
         native=_native(heard, devices) if tags == UNTAGGED else {},
         vlan_names=vlan_names,
     )
 
 
-def _count(heard: Heard, tags: Tags, kind: type[Server] | type[Name]) -> Mapping[tuple[str, str], int]:
+def _count(heard: Heard, tags: Tags, kind: type[HeardServer] | type[Name]) -> Mapping[tuple[str, str], int]:
     counted: Counter[tuple[str, str]] = Counter()
     for said, _, frames in heard.of(kind, tags):
-        counted[(said.kind, said.ip) if isinstance(said, Server) else (said.text, said.how)] += frames
+        counted[(said.kind, said.ip) if isinstance(said, HeardServer) else (said.text, said.how)] += frames
     return counted
 
 

@@ -88,11 +88,9 @@ def acquire(site: Site, wiring: Wiring, wanting: Iterable[Asker], *, timeout_s: 
     """Real exchanges, all at once. Where the file names no server they end sooner."""
     served = served_segments(site, wiring)
     found: dict[Asker, DhcpLease | None] = {}
-    groups: dict[bool, dict[dhcp_client.DhcpClient, Asker]] = {True: {}, False: {}}
+    groups: dict[bool, dict[dhcp_client.DhcpNic, Asker]] = {True: {}, False: {}}
     for asker in wanting:
-        client = dhcp_client.DhcpClient(
-            namespace=asker.namespace, link=asker.link, mac=asker.mac, hostname=asker.endpoint
-        )
+        client = dhcp_client.DhcpNic(namespace=asker.namespace, link=asker.link, mac=asker.mac, hostname=asker.endpoint)
         groups[asker.segment in served][client] = asker
     for hopeful, clients in groups.items():
         wait_s = timeout_s if hopeful else min(NOBODY_S, timeout_s)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bascule.frames.codecs import dhcp
 from bascule.frames.codecs.ip import address_text
 from bascule.frames.decoder import Decoder, Malformed, Packet, prefix4, text
-from bascule.frames.findings import Finding, Findings, Gateway, Name, Remark, Server, Subnet
+from bascule.frames.findings import Finding, Findings, Gateway, HeardServer, Name, Remark, Subnet
 
 
 def decode(packet: Packet) -> Findings:
@@ -19,13 +19,13 @@ def decode(packet: Packet) -> Findings:
         raise Malformed(f"has option {said.cut} that overruns the frame")
     found: list[Finding] = []
     if int(said.relay):
-        found.append(Server("DHCP relay", str(said.relay)))
+        found.append(HeardServer("DHCP relay", str(said.relay)))
     if (agent := said.options.get(dhcp.RELAY_AGENT)) is not None:
         found.append(Remark("dhcp", f"relay agent information (option 82): {_agent(agent)}"))
     if not said.is_reply or said.type not in (dhcp.OFFER, dhcp.ACK):
         return tuple(found) if said.is_reply or found else (Remark("dhcp", "a client asks for an address"),)
     if said.server is not None:
-        found.append(Server("DHCP server", str(said.server)))
+        found.append(HeardServer("DHCP server", str(said.server)))
     if said.mask is not None and int(said.yours):
         found.append(Subnet(prefix4(str(said.yours), address_text(said.mask)), "DHCP"))
     found += [Gateway(str(router), "DHCP") for router in said.addresses(dhcp.ROUTER)]

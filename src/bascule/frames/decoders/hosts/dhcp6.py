@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bascule.frames.decoder import Decoder, Malformed, Packet, domains, ip6, prefix6, tlvs
-from bascule.frames.findings import Finding, Findings, Name, Remark, Server, Subnet
+from bascule.frames.findings import Finding, Findings, HeardServer, Name, Remark, Subnet
 
 ADVERTISE, REPLY, RELAY_FORWARD, RELAY_REPLY = 2, 7, 12, 13
 IA_NA, IA_ADDRESS, RELAY_MESSAGE, DOMAINS = 3, 5, 9, 24
@@ -22,14 +22,14 @@ def _message(body: bytes, source: str, *, depth: int) -> list[Finding]:
         if len(body) < 34 or depth > 8:
             raise Malformed("is shorter than a relay's header" if depth <= 8 else "is relayed more than 8 times")
         link = ip6(body[2:18])
-        found: list[Finding] = [] if link == "::" else [Server("DHCPv6 relay", link)]
+        found: list[Finding] = [] if link == "::" else [HeardServer("DHCPv6 relay", link)]
         for code, value in tlvs(body, 34, header_counts=False):
             if code == RELAY_MESSAGE:
                 found += _message(value, source, depth=depth + 1)
         return found
     if kind not in (ADVERTISE, REPLY):
         return [Remark("dhcp6", "a client asks for an IPv6 address")]
-    found = [Server("DHCPv6 server", source)] if source else []
+    found = [HeardServer("DHCPv6 server", source)] if source else []
     for code, value in tlvs(body, 4, header_counts=False):
         if code == IA_NA and len(value) >= 12:
             for inner, data in tlvs(value, 12, header_counts=False):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bascule.frames.decoder import Decoder, Malformed, Packet
-from bascule.frames.findings import Findings, Sender, Server
+from bascule.frames.findings import Findings, HeardServer, Sender
 
 QUERY = 0x11
 
@@ -15,7 +15,7 @@ def decode(packet: Packet) -> Findings:
     if packet.ip_src in ("", "0.0.0.0"):  # a snooping switch may query without an address (RFC 4541)
         return ()
     heard = Sender(packet.ip_src, "IGMP")
-    return (heard, Server("IGMP querier", packet.ip_src)) if packet.body[0] == QUERY else (heard,)
+    return (heard, HeardServer("IGMP querier", packet.ip_src)) if packet.body[0] == QUERY else (heard,)
 
 
 DECODER = Decoder(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bascule.frames.decoder import Decoder, Malformed, Packet
-from bascule.frames.findings import Findings, Server
+from bascule.frames.findings import Findings, HeardServer
 
 QUERY, REPORT, DONE, REPORT2 = 130, 131, 132, 143
 
@@ -12,7 +12,7 @@ def decode(packet: Packet) -> Findings:
     """The querier, if this is a query."""
     if len(packet.body) < (8 if packet.body[0] == REPORT2 else 24):
         raise Malformed("is shorter than its fixed part")
-    return (Server("MLD querier", packet.ip_src),) if packet.body[0] == QUERY and packet.ip_src != "::" else ()
+    return (HeardServer("MLD querier", packet.ip_src),) if packet.body[0] == QUERY and packet.ip_src != "::" else ()
 
 
 DECODER = Decoder(
