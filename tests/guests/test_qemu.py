@@ -12,9 +12,9 @@ from bascule.errors import BasculeError
 from bascule.guests.agent import ask
 from bascule.guests.protocol import Plug
 from bascule.guests.qemu import QemuDriver
-from bascule.guests.qemu_command import Files
 from bascule.model.site import Mode, PlugKind, Service
 from bascule.model.values import IfName
+from bascule.providers.qemu.command_line import Files
 from bascule.system.process.sandbox import sandboxed
 from bascule.system.run import run
 from bascule.twin.test_guest import libvirtd

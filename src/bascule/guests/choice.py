@@ -12,11 +12,12 @@ from bascule.guests.accel import accel
 from bascule.guests.libvirt import LibvirtDriver
 from bascule.guests.paths import qemu_folder
 from bascule.guests.protocol import Plug
-from bascule.guests.qemu import QemuDriver, guest_of
+from bascule.guests.qemu import QemuDriver
 from bascule.model.domain import Domain, DomainNic
 from bascule.model.site import Attachment, Guest, GuestNic, PlugKind
 from bascule.model.values import IfName, Mac, derive_mac, derive_tap
 from bascule.plan.change import Note
+from bascule.providers.qemu.state import guest_of
 from bascule.system.libvirt import connect
 from bascule.system.run import find_tool, run
 

@@ -17,9 +17,10 @@ from bascule.guests.libvirt_networks import restore_network
 from bascule.guests.libvirt_undo import RECONNECT_S
 from bascule.guests.paths import qemu_folder
 from bascule.guests.protocol import Plug
-from bascule.guests.qemu import QemuDriver, guest_of
+from bascule.guests.qemu import QemuDriver
 from bascule.model.domain import DomainText, NetworkText
 from bascule.model.values import IfName
+from bascule.providers.qemu.state import guest_of
 from bascule.system.libvirt import Hypervisor, connect
 
 Way = tuple[tuple[str, ...], tuple[str, ...]]  # what was kept for others, and what went wrong

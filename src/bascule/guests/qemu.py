@@ -13,20 +13,22 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from bascule.errors import BasculeError, CommandFailed, Problem
-from bascule.guests import qemu_command, taps
+from bascule.guests import taps
 from bascule.guests.gratuitous_arp import announce, forget_elsewhere
 from bascule.guests.protocol import Plug
-from bascule.guests.qemu_command import Boot, Files
-from bascule.model.domain import Domain, DomainNic
-from bascule.model.site import Guest, GuestNic, PlugKind
-from bascule.model.values import IfName, bridge_name, tap_mac
+from bascule.host.live import LiveHost
+from bascule.model.domain import Domain
+from bascule.model.site import Guest, GuestNic
+from bascule.model.values import tap_mac
 from bascule.plan.change import Note
+from bascule.providers.qemu import command_line
+from bascule.providers.qemu.command_line import Boot, Files
+from bascule.providers.qemu.effects import observe, process_of
+from bascule.providers.qemu.state import DEFAULT_MEMORY, definition, domain
 from bascule.system.net.iproute import batch
 from bascule.system.net.netns import Namespace
 from bascule.system.qmp import Qmp
 from bascule.system.run import run
-
-DEFAULT_MEMORY = 1 << 30  # bytes; where the site file says nothing
 
 
 class QemuDriver:
@@ -82,10 +84,10 @@ class QemuDriver:
                 with self._monitor(nic.guest) as monitor:
                     if not _has(monitor, nic):
                         continue
-                    monitor.ask("device_del", id=qemu_command.device_id(nic.index))
-                    while monitor.wait_event("DEVICE_DELETED").get("device") != qemu_command.device_id(nic.index):
+                    monitor.ask("device_del", id=command_line.device_id(nic.index))
+                    while monitor.wait_event("DEVICE_DELETED").get("device") != command_line.device_id(nic.index):
                         pass
-                    monitor.ask("netdev_del", id=qemu_command.netdev_id(nic.index))
+                    monitor.ask("netdev_del", id=command_line.netdev_id(nic.index))
         there = self._links()
         self._ip([f"link del dev {nic.tap}" for nic in nics if nic.tap in there])
         return ()
@@ -145,14 +147,14 @@ class QemuDriver:
         with self._monitor(nic.guest) as monitor:
             if _has(monitor, nic):
                 return
-            monitor.ask("netdev_add", **qemu_command.netdev(nic.tap, nic.index))
-            monitor.ask("device_add", **qemu_command.device(nic.mac, nic.index))
+            monitor.ask("netdev_add", **command_line.netdev(nic.tap, nic.index))
+            monitor.ask("device_add", **command_line.device(nic.mac, nic.index))
 
     def _set_link(self, nic: GuestNic, *, up: bool) -> None:
         if not self.is_running(nic.guest):
             return  # the tap alone has no cable to pull
         with self._monitor(nic.guest) as monitor:
-            monitor.ask("set_link", name=qemu_command.device_id(nic.index), up=up)
+            monitor.ask("set_link", name=command_line.device_id(nic.index), up=up)
 
     def _links(self) -> dict[str, str]:
         """The master of each link, "" where it has none."""
@@ -179,7 +181,7 @@ class QemuDriver:
         folder = self._files(guest.name).folder
         folder.mkdir(parents=True, exist_ok=True)
         half = folder / "guest.json.new"
-        half.write_text(json.dumps(_facts(guest), indent=1) + "\n")
+        half.write_text(json.dumps(definition(guest), indent=1) + "\n")
         half.rename(folder / "guest.json")
 
     def definition(self, name: str) -> dict[str, Any]:
@@ -218,7 +220,7 @@ class QemuDriver:
         boot = None
         if guest.kernel:
             boot = Boot(kernel=guest.kernel, initrd=guest.initrd, cmdline=guest.cmdline)
-        return qemu_command.arguments(
+        return command_line.arguments(
             guest,
             accel=self._accel,
             memory=guest.memory or DEFAULT_MEMORY,
@@ -251,36 +253,12 @@ class QemuDriver:
         return self._pid(name) is not None
 
     def _pid(self, name: str) -> int | None:
-        files = self._files(name)
-        with contextlib.suppress(OSError, ValueError):
-            pid = int(files.pid.read_text())
-            line = Path(f"/proc/{pid}/cmdline").read_bytes()
-            if str(files.monitor).encode() in line:  # not another process that got the number later
-                return pid
-        return None
+        return process_of(self._folder / name)
 
     def domains(self) -> tuple[Domain, ...]:
         """What is defined here, running or not, in the shape in which libvirt's domains are seen."""
-        links = self._links()
-        found = []
-        for path in sorted(self._folder.glob("*/guest.json")):
-            facts = json.loads(path.read_text())
-            running = self.is_running(facts["name"])
-            nics = tuple(_nic(row, links) for row in facts["nics"])
-            later = tuple(_nic(row, {}) for row in facts["nics"])
-            found.append(
-                Domain(
-                    name=facts["name"],
-                    driver=self.name,
-                    running=running,
-                    memory=facts["memory"],
-                    vcpus=facts["vcpus"],
-                    nics=nics,
-                    next_nics=later,
-                    kind=self._accel,
-                )
-            )
-        return tuple(found)
+        seen = observe(self._folder, LiveHost(self._namespace))
+        return tuple(domain(guest, self._accel) for guest in seen.guests.values())
 
     def _monitor(self, name: str) -> Qmp:
         return Qmp(self._files(name).monitor)
@@ -290,54 +268,4 @@ class QemuDriver:
 
 
 def _has(monitor: Qmp, nic: GuestNic) -> bool:
-    return any(qemu_command.device_id(nic.index) == row.get("name") for row in monitor.ask("query-rx-filter"))
-
-
-def _facts(guest: Guest) -> dict[str, Any]:
-    return {
-        "name": guest.name,
-        "memory": guest.memory or DEFAULT_MEMORY,
-        "vcpus": guest.vcpus,
-        "disks": list(guest.disks),
-        "iso": guest.iso,
-        "kernel": guest.kernel,
-        "initrd": guest.initrd,
-        "cmdline": guest.cmdline,
-        "host": guest.host,
-        "nics": [
-            {"index": nic.index, "plug": nic.plug.value, "into": nic.into, "mac": nic.mac, "tap": nic.tap}
-            for nic in guest.nics
-        ],
-    }
-
-
-def guest_of(facts: Mapping[str, Any]) -> Guest:
-    """The guest as it was defined."""
-    nics = tuple(
-        GuestNic(
-            guest=facts["name"],
-            index=row["index"],
-            plug=PlugKind(row["plug"]),
-            into=row["into"],
-            mac=row["mac"],
-            tap=IfName(row["tap"]),
-        )
-        for row in facts["nics"]
-    )
-    keys = ("name", "host", "memory", "vcpus", "iso", "kernel", "initrd", "cmdline")
-    return Guest(**{key: facts[key] for key in keys}, disks=tuple(facts["disks"]), nics=nics)
-
-
-def _nic(row: Mapping[str, Any], links: Mapping[str, str]) -> DomainNic:
-    """A NIC where its tap is now; one whose tap is not there, where it will be plugged."""
-    meant = bridge_name(row["into"]) if row["plug"] == PlugKind.NETWORK else row["into"]
-    master = links.get(row["tap"], meant)
-    return DomainNic(
-        index=row["index"],
-        kind=row["plug"] if master == meant else PlugKind.BRIDGE.value,
-        into=row["into"] if master == meant else master,
-        mac=row["mac"],
-        tap=row["tap"],
-        bridge=master if row["tap"] in links else "",
-        model="virtio",
-    )
+    return any(command_line.device_id(nic.index) == row.get("name") for row in monitor.ask("query-rx-filter"))

@@ -9,8 +9,9 @@ from bascule.providers.kernel import KERNEL
 from bascule.providers.libvirt import LIBVIRT
 from bascule.providers.nft import NFT
 from bascule.providers.protocol import Provider
+from bascule.providers.qemu import QEMU
 
-PROVIDERS: tuple[Provider, ...] = (KERNEL, NFT, BOOT_RULES, DNSMASQ, LIBVIRT, FILES)
+PROVIDERS: tuple[Provider, ...] = (KERNEL, NFT, BOOT_RULES, DNSMASQ, LIBVIRT, QEMU, FILES)
 
 
 def of_tool(tool: str) -> Provider:

@@ -10,6 +10,7 @@ from msgspec import Struct, field
 
 from bascule.host.live import HERE, LiveHost
 from bascule.model.site import Host, Site
+from bascule.model.state import HostState
 from bascule.plan.batch import Batch
 from bascule.plan.change import Note
 
@@ -22,6 +23,7 @@ class Scope(Struct, frozen=True, kw_only=True):
     names who runs the guests: ``libvirt``, ``qemu``, ``none``, or "" for whoever is there; ``uri`` is libvirt's.
     ``known`` are the parts of a checkpoint: a provider that has one there looks again, whatever else is asked.
     ``notes`` takes what the reader of a plan should know of a part that could not be seen.
+    ``seen`` is what the providers before have read.
     """
 
     site: Site | None = None
@@ -33,6 +35,7 @@ class Scope(Struct, frozen=True, kw_only=True):
     uri: str | None = None
     known: Mapping[str, Any] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
+    seen: HostState = HostState()
 
 
 class Effects(Protocol):

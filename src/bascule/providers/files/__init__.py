@@ -64,6 +64,11 @@ def remove(*paths: str) -> Command:
     return Command("rm", ("-f", *paths))
 
 
+def remove_folder(path: str) -> Command:
+    """A folder away with all that is in it."""
+    return Command("rm", ("-rf", path))
+
+
 def systemctl(*words: str) -> Command:
     """A call of systemd's own tool."""
     return Command("systemctl", words)

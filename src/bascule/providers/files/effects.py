@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -41,6 +42,8 @@ def _one(command: Command) -> None:
         path = Path(command.words[-1])
         durable.make_folder(path.parent)
         durable.write_whole(path, command.stdin.encode(), mode=int(command.words[2], 8))
+    elif command.words[0] == "-rf":
+        shutil.rmtree(command.words[1], ignore_errors=True)
     elif command.tool == "rm":
         for name in command.words[1:]:
             remove_file(Path(name))

@@ -22,12 +22,12 @@ from bascule.guests.libvirt import LibvirtDriver
 from bascule.guests.libvirt_networks import apply_networks, plan_networks
 from bascule.guests.protocol import Plug
 from bascule.guests.qemu import QemuDriver
-from bascule.guests.qemu_command import Files
 from bascule.model.site import Guest, GuestNic
 from bascule.model.values import IfName, IpInterface, Mac
 from bascule.plan.change import Note
 from bascule.plan.virtual_network import Realm
 from bascule.providers.libvirt import domain_xml
+from bascule.providers.qemu.command_line import Files
 from bascule.system.net.iproute import batch
 from bascule.system.net.netns import Namespace
 from bascule.twin.test_guest import init

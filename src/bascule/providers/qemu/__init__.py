@@ -1,0 +1,92 @@
+"""QEMU without libvirt: guests that Bascule starts itself, each with a file and a monitor of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from msgspec.structs import replace
+
+from bascule.model.site import Host, Site
+from bascule.model.state import HostState
+from bascule.plan.step import Step
+from bascule.providers.plain import PlainProvider
+from bascule.providers.protocol import Merged, Surroundings, ThreeWay, Wanted
+
+if TYPE_CHECKING:
+    from bascule.providers.effects import Effects
+
+
+class QemuProvider(PlainProvider):
+    """What is said to a monitor is printed as what socat would bring there."""
+
+    name: ClassVar[str] = "qemu"
+    tools: ClassVar[frozenset[str]] = frozenset({"socat"})  # the words go over a socket of our own
+
+    def as_it_runs(self, site: Site, host: Host, observed: HostState) -> Site:
+        """The site with the taps that running guests have now."""
+        part = self.part(observed)
+        if part is None:
+            return site
+        from bascule.providers.guest_nics import with_live_taps
+
+        return with_live_taps(site, host, part.seen_domains)
+
+    def want(
+        self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: Surroundings
+    ) -> Wanted:
+        """The file's guests and NICs over what is there."""
+        part = self.part(observed)
+        if part is None:
+            return Wanted()
+        from bascule.providers.qemu.want import want
+
+        return want(site, host, observed, part, surroundings.learned.values())
+
+    def diff(self, before: HostState, after: HostState) -> Iterable[Step]:
+        """Lines of ip, words to monitors, and files."""
+        old, new = self.part(before), self.part(after)
+        if old == new:
+            return ()
+        from bascule.providers.qemu.diff import steps
+
+        return steps(old, new, after)
+
+    def merge(self, change: ThreeWay) -> Merged:
+        """Guest by guest."""
+        from bascule.providers.qemu.merge import merge
+
+        before, wanted, now = map(self.part, (change.before, change.wanted, change.now))
+        applied = self.part(change.applied) if change.applied is not None else None
+        return merge(before, wanted, now, applied)
+
+    def settle(self, goal: HostState, change: ThreeWay) -> Any:
+        """Decided anew; a cable that was pulsed once is not pulsed again."""
+        return replace(self.merge(change).part, again=())
+
+    def lasts(self, before: HostState, wanted: HostState) -> bool:
+        """Definitions do."""
+        return bool(self.part(before) != self.part(wanted))
+
+    def to_json(self, part: Any) -> Any:
+        """Definitions as they stand in their files."""
+        from msgspec import to_builtins
+
+        return to_builtins(part)
+
+    def from_json(self, data: Any) -> Any:
+        """The same back."""
+        from msgspec import convert
+
+        from bascule.providers.qemu.state import QemuState
+
+        return convert(data, QemuState)
+
+    def effects(self) -> Effects:
+        """Files, processes and monitors."""
+        from bascule.providers.qemu.effects import QemuEffects
+
+        return QemuEffects()
+
+
+QEMU = QemuProvider()

@@ -1,0 +1,103 @@
+"""How bare QEMU guests are looked at, and their monitors told."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bascule.host.live import LiveHost
+from bascule.model.values import IfName, Mac
+from bascule.plan.batch import Batch
+from bascule.plan.change import Command, Note
+from bascule.providers.effects import Scope
+from bascule.providers.qemu.state import QemuGuest, QemuState
+
+
+class QemuEffects:
+    """A guest is known by its folder, and runs while the process of its pid file has its monitor."""
+
+    def programs(self) -> tuple[tuple[str, ...], ...]:
+        """None: there may be no guest at all."""
+        return ()
+
+    def read(self, texts: Callable[[], Sequence[str]], scope: Scope) -> QemuState | None:  # no texts
+        """The guests that were defined; None where libvirt runs the guests, or nobody ever defined one unasked."""
+        from bascule.guests.paths import qemu_folder
+
+        known: QemuState | None = scope.known.get("qemu")
+        if known is not None:
+            return observe(Path(known.folder), scope.where)
+        if scope.driver not in {"", "qemu"} or (not scope.driver and scope.uri is not None):
+            return None
+        folder = qemu_folder()
+        if not scope.driver and ("libvirt" in scope.seen.parts or not any(folder.glob("*/guest.json"))):
+            return None
+        return observe(folder, scope.where)
+
+    def execute(self, batch: Batch, *, where: LiveHost, keep: Sequence[int]) -> tuple[Note, ...]:
+        """Tell the monitors. Raises CommandFailed with QEMU's own words."""
+        for command in batch.commands:
+            tell(command, where)
+        return ()
+
+
+def observe(folder: Path, where: LiveHost) -> QemuState:
+    """All guests with a definition below a folder."""
+    files = sorted(folder.glob("*/guest.json"))
+    links = _masters(where) if files else {}
+    guests = {}
+    for path in files:
+        facts = json.loads(path.read_text())
+        taps = {row["tap"]: links[row["tap"]] for row in facts["nics"] if row["tap"] in links}
+        guests[facts["name"]] = QemuGuest(
+            definition=facts, running=process_of(folder / facts["name"]) is not None, bridges=taps
+        )
+    return QemuState(folder=str(folder), guests=guests)
+
+
+def _masters(where: LiveHost) -> dict[str, str]:
+    """The master of each link, "" where it has none."""
+    rows = json.loads(where.run(("ip", "-j", "link", "show")).stdout)
+    return {row["ifname"]: row.get("master", "") for row in rows}
+
+
+def process_of(folder: Path) -> int | None:
+    """The process of a guest's folder: the one of its pid file, with its monitor on the command line."""
+    with contextlib.suppress(OSError, ValueError):
+        pid = int((folder / "pid").read_text())
+        line = Path(f"/proc/{pid}/cmdline").read_bytes()
+        if str(folder / "qmp").encode() in line:  # not another process that got the number later
+            return pid
+    return None
+
+
+def tell(command: Command, where: LiveHost) -> None:
+    """One word to a monitor. Where a NIC's cable is moved the wire is told where the guest is, for it may be silent."""
+    from bascule.guests.gratuitous_arp import announce, forget_elsewhere
+    from bascule.system.qmp import Qmp
+
+    path = Path(command.words[-1].partition(":")[2])
+    message = json.loads(command.stdin.splitlines()[-1])
+    arguments: Mapping[str, Any] = message["arguments"]
+    moved = _nic(path.parent, str(arguments.get("name", ""))) if message["execute"] == "set_link" else None
+    if moved and not arguments["up"]:
+        forget_elsewhere(*moved, namespace=where.namespace)
+    with Qmp(path) as qmp:
+        qmp.ask(message["execute"], **arguments)
+        while message["execute"] == "device_del":
+            if qmp.wait_event("DEVICE_DELETED").get("device") == arguments["id"]:
+                break
+    if moved and arguments["up"]:
+        mac, tap = moved
+        announce(tap, mac, namespace=where.namespace)
+
+
+def _nic(folder: Path, device: str) -> tuple[Mac, IfName] | None:
+    with contextlib.suppress(OSError, ValueError):
+        for row in json.loads((folder / "guest.json").read_text())["nics"]:
+            if device == f"nic{row['index']}":
+                return Mac(row["mac"]), IfName(row["tap"])
+    return None

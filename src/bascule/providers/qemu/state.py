@@ -1,0 +1,112 @@
+"""Bare QEMU guests as a value: what each was defined as, whether it runs, and where its taps are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from msgspec import Struct, field
+
+from bascule.model.domain import Domain, DomainNic
+from bascule.model.site import Guest, GuestNic, PlugKind
+from bascule.model.values import IfName, bridge_name
+
+DEFAULT_MEMORY = 1 << 30  # bytes; where the site file says nothing
+
+
+class QemuGuest(Struct, frozen=True, kw_only=True):
+    """One guest. ``definition`` is its ``guest.json``; ``bridges`` has the bridge of each tap that is there, or ""."""
+
+    definition: Mapping[str, Any]
+    running: bool = False
+    bridges: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> Sequence[Mapping[str, Any]]:
+        """The NICs of its definition."""
+        rows: Sequence[Mapping[str, Any]] = self.definition["nics"]
+        return rows
+
+
+class QemuState(Struct, frozen=True, kw_only=True, dict=True):
+    """The guests by name; ``folder`` has one folder for each. ``again`` are taps whose cable is pulsed once more."""
+
+    folder: str
+    guests: Mapping[str, QemuGuest] = field(default_factory=dict)
+    again: tuple[str, ...] = ()
+
+    @cached_property
+    def seen_domains(self) -> tuple[Domain, ...]:
+        """The same in the shape in which libvirt's domains are seen."""
+        return tuple(domain(guest) for guest in self.guests.values())
+
+
+def row(nic: GuestNic) -> dict[str, Any]:
+    """A NIC as a definition keeps it."""
+    return {"index": nic.index, "plug": nic.plug.value, "into": nic.into, "mac": nic.mac, "tap": nic.tap}
+
+
+def definition(guest: Guest) -> dict[str, Any]:
+    """What ``guest.json`` says of a guest."""
+    return {
+        "name": guest.name,
+        "memory": guest.memory or DEFAULT_MEMORY,
+        "vcpus": guest.vcpus,
+        "disks": list(guest.disks),
+        "iso": guest.iso,
+        "kernel": guest.kernel,
+        "initrd": guest.initrd,
+        "cmdline": guest.cmdline,
+        "host": guest.host,
+        "nics": [row(nic) for nic in guest.nics],
+    }
+
+
+def guest_of(facts: Mapping[str, Any]) -> Guest:
+    """The guest as it was defined."""
+    keys = ("name", "host", "memory", "vcpus", "iso", "kernel", "initrd", "cmdline")
+    nics = tuple(nic_of(facts["name"], one) for one in facts["nics"])
+    return Guest(**{key: facts[key] for key in keys}, disks=tuple(facts["disks"]), nics=nics)
+
+
+def nic_of(guest: str, one: Mapping[str, Any]) -> GuestNic:
+    """A NIC of a definition."""
+    return GuestNic(
+        guest=guest,
+        index=one["index"],
+        plug=PlugKind(one["plug"]),
+        into=one["into"],
+        mac=one["mac"],
+        tap=IfName(one["tap"]),
+    )
+
+
+def domain(guest: QemuGuest, accel: str = "") -> Domain:
+    """A guest in the shape in which libvirt's domains are seen."""
+    facts = guest.definition
+    return Domain(
+        name=facts["name"],
+        driver="qemu",
+        running=guest.running,
+        memory=facts["memory"],
+        vcpus=facts["vcpus"],
+        nics=tuple(_nic(one, guest.bridges) for one in guest.rows),
+        next_nics=tuple(_nic(one, {}) for one in guest.rows),
+        kind=accel,
+    )
+
+
+def _nic(one: Mapping[str, Any], bridges: Mapping[str, str]) -> DomainNic:
+    """A NIC where its tap is now; one whose tap is not there, where it will be plugged."""
+    meant = bridge_name(one["into"]) if one["plug"] == PlugKind.NETWORK else one["into"]
+    master = bridges.get(one["tap"], meant)
+    return DomainNic(
+        index=one["index"],
+        kind=one["plug"] if master == meant else PlugKind.BRIDGE.value,
+        into=one["into"] if master == meant else master,
+        mac=one["mac"],
+        tap=one["tap"],
+        bridge=master if one["tap"] in bridges else "",
+        model="virtio",
+    )

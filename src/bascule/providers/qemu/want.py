@@ -1,0 +1,109 @@
+"""Bare QEMU guests as the site file wants them, over what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from bascule.errors import BasculeError, Problem
+from bascule.model.domain import Domain
+from bascule.model.sightings import FdbEntry
+from bascule.model.site import GuestNic, Host, Site
+from bascule.model.state import HostState
+from bascule.plan.change import Note
+from bascule.providers.guest_identity import alive_elsewhere, conflicts, taken
+from bascule.providers.guest_nics import find_nic, is_at, waiting
+from bascule.providers.protocol import Wanted
+from bascule.providers.qemu.state import QemuGuest, QemuState, definition, row
+
+
+def want(site: Site, host: Host, observed: HostState, state: QemuState, learned: Iterable[FdbEntry]) -> Wanted:
+    """The part of the site file. Raises BasculeError for a NIC that bare QEMU cannot plug, or a MAC that is taken."""
+    guests = dict(state.guests)
+    reasons: dict[str, str] = {}
+    concerned: dict[str, tuple[str, ...]] = {}
+    new: list[GuestNic] = []
+    domains = {one.name: one for one in state.seen_domains}
+    for guest in site.guests_on(host.name):
+        there = state.guests.get(guest.name)
+        concerned[guest.name] = (guest.name,)
+        if there is None:
+            guests[guest.name] = QemuGuest(definition=definition(guest))
+            reasons[guest.name] = f"the site file declares guest {guest.name} and no domain has this name"
+            new += guest.nics
+            continue
+        for nic in guest.nics:
+            before = guests[guest.name]
+            after = _plugged(before, domains[guest.name], nic)
+            if after == before:
+                continue
+            refuse_macvtap(nic)
+            guests[guest.name] = after
+            subject = f"{guest.name}, NIC {nic.index}"
+            declared = f" ({nic.place.file}:{nic.place.line})" if nic.place.file else ""
+            reasons[subject] = f"{guest.name} is declared on {nic.attachment}{declared}"
+            concerned[subject] = (guest.name,)
+            if find_nic(domains[guest.name].nics, nic) is None:
+                new.append(nic)
+    learned = tuple(learned)
+    if problems := taken(new, state.seen_domains, observed):
+        raise BasculeError(*problems)
+    shared = conflicts(state.seen_domains, observed, learned)
+    notes = [
+        *(Note(kind="warning", subject=host.name, text=problem.message) for problem in shared),
+        *alive_elsewhere(new, learned),
+        *waiting(state.seen_domains, site, host.name),
+    ]
+    return Wanted(part=replace(state, guests=guests), reasons=reasons, guests=concerned, notes=tuple(notes))
+
+
+def refuse_macvtap(nic: GuestNic) -> None:
+    """Raise a problem for a NIC that shares one of the host's: only libvirt can do that."""
+    if nic.shared_nic:
+        raise BasculeError(
+            Problem(
+                code="PLUG-UNSUPPORTED",
+                message=f"'{nic.guest}', NIC {nic.index}: bare QEMU cannot be plugged into macvtap on {nic.into}",
+                place=nic.place if nic.place.line else None,
+                hint="let libvirt run it (--driver libvirt), or use a bridge",
+            )
+        )
+
+
+def _plugged(guest: QemuGuest, seen: Domain, nic: GuestNic) -> QemuGuest:
+    now, later = find_nic(seen.nics, nic), find_nic(seen.next_nics, nic)
+    if now is None or later is None:
+        return attach(guest, nic)
+    if guest.running and now.bridge and not is_at(now, nic):
+        return replug(guest, now.index, nic)
+    if not is_at(later, nic):
+        return replug(guest, now.index, nic, live=False)
+    return guest
+
+
+def attach(guest: QemuGuest, nic: GuestNic) -> QemuGuest:
+    """The guest with one more NIC."""
+    facts = {**guest.definition, "nics": [*guest.rows, row(nic)]}
+    bridges = {**guest.bridges, str(nic.tap): str(nic.master or "")} if guest.running else guest.bridges
+    return replace(guest, definition=facts, bridges=bridges)
+
+
+def detach(guest: QemuGuest, index: int) -> QemuGuest:
+    """The guest without a NIC."""
+    gone = {one["tap"] for one in guest.rows if one["index"] == index}
+    facts = {**guest.definition, "nics": [one for one in guest.rows if one["index"] != index]}
+    return replace(guest, definition=facts, bridges={tap: on for tap, on in guest.bridges.items() if tap not in gone})
+
+
+def replug(guest: QemuGuest, index: int, to: GuestNic, *, live: bool = True) -> QemuGuest:
+    """The NIC of this number plugged where another one is; it keeps its MAC and its tap."""
+
+    def other(one: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {**one, "plug": to.plug.value, "into": to.into} if one["index"] == index else one
+
+    taps = [one["tap"] for one in guest.rows if one["index"] == index and one["tap"] in guest.bridges]
+    bridges = {**guest.bridges, **{tap: str(to.master or "") for tap in taps}} if live else guest.bridges
+    facts = {**guest.definition, "nics": [other(one) for one in guest.rows]}
+    return replace(guest, definition=facts, bridges=bridges)
