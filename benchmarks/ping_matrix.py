@@ -31,7 +31,7 @@ from bascule.probe.domain import ProbeAttachment
 from bascule.system.net.netns import Namespace
 from bascule.system.net.packet import open_packet
 from bascule.system.net.sockets import close_all
-from bascule.system.process.parallel import cores, side_by_side
+from benchmarks.parallel import cores, side_by_side
 
 LEARNED_AT_ONCE = 400  # neighbour entries that the targets of one round may make; below gc_thresh2 (512)
 WORKERS, SOURCES_PER_WORKER = 4, 25  # processes at most, and what makes one worth its start

@@ -5,9 +5,9 @@ import signal
 from pathlib import Path
 
 import pytest
+from benchmarks.parallel import cores, side_by_side
 
 from bascule.errors import BasculeError
-from bascule.system.process.parallel import cores, side_by_side
 
 
 def test_results_come_in_order_from_processes_of_their_own() -> None:

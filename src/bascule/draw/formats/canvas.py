@@ -167,7 +167,7 @@ class Canvas:
             bits |= value
         return bits
 
-    def write(self, x: int, y: int, text: str, *, solid: bool = True) -> None:
+    def write(self, x: int, y: int, text: str) -> None:
         """Text from a cell on; a wide sign takes two cells."""
         for sign in text:
             if _wide(sign) == 0:
