@@ -84,7 +84,7 @@ def _picture(scene: Scene, layout: Layout) -> Canvas:
         if box.shape == "chip":
             for row, line in enumerate(box.lines):
                 pad = (box.w - cells(line)) // 2
-                canvas.write(box.x + pad, box.y + row, line, solid=True)
+                canvas.write(box.x + pad, box.y + row, line)
         elif box.shape != "frame":
             node = scene.nodes[box.node]
             border = "heavy" if box.node in hot else "double" if box.shape == "bar" else "light"
