@@ -103,7 +103,7 @@ def test_a_table_of_the_bridge_family_does_not_drift(host: Namespace) -> None:
     load(host, ACCEPT_ALL.replace("guard", "bascule_guard"))
     first = observe(namespace=host).tables["bridge bascule_guard"]
     assert isinstance(first, ForeignTable)
-    assert '"prio": -200' in first.content
+    assert '"prio":-200' in first.content
     assert observe(namespace=host).tables["bridge bascule_guard"] == first
 
 

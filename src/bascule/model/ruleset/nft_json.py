@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import Any
+
+import msgspec
 
 from bascule.model.ruleset import rules as nft
 from bascule.model.ruleset.text import MARK_CHAIN
@@ -13,7 +14,7 @@ from bascule.model.ruleset.text import MARK_CHAIN
 MARK = "bascule:"  # how the mark of a table begins; the name of the site follows
 VERDICTS = {"accept", "drop", "continue", "return", "jump", "goto"}
 NATS = {"snat", "dnat", "masquerade", "redirect"}
-OF_THE_MOMENT = {"handle", "packets", "bytes", "expires", "index"}
+OF_THE_MOMENT = {"packets", "bytes", "expires"}  # of an element of a set
 ORDINARY_REJECT = {"ip": "icmp", "ip6": "icmpv6", "inet": "icmpx", "bridge": "icmpx", "netdev": "icmpx"}
 
 Json = Mapping[str, Any]
@@ -26,7 +27,7 @@ class NotUnderstood(Exception):
 def read_ruleset(listing: str) -> dict[str, list[dict[str, Any]]]:
     """``family name`` of each table → the objects that it consists of."""
     found: dict[str, list[dict[str, Any]]] = {}
-    for entry in json.loads(listing or "{}").get("nftables", ()):
+    for entry in msgspec.json.decode(listing or "{}").get("nftables", ()):
         ((kind, told),) = entry.items()
         if kind == "table":
             found[f"{told['family']} {told['name']}"] = []
@@ -47,13 +48,32 @@ def mark_of(objects: Iterable[Json]) -> str:
 def foreign(key: str, objects: Iterable[Json]) -> nft.ForeignTable:
     """A table of others, of which only the numbers of the moment are left out."""
     family, name = key.split(" ", 1)
-    return nft.ForeignTable(family, name, json.dumps([_lasting(entry) for entry in objects], sort_keys=True))
+    return nft.ForeignTable(family, name, _text([_lasting(entry) for entry in objects]))
 
 
-def _lasting(told: Any) -> Any:
+def _lasting(entry: Json) -> Json:
+    """An object without what is of the moment; others may have thousands of rules, so these are looked at flatly."""
+    ((kind, told),) = entry.items()
+    kept = {key: value for key, value in told.items() if key != "handle"}
+    if kind == "rule":
+        kept["expr"] = _uncounted(told["expr"])
+    elif "elem" in kept:
+        kept["elem"] = _timeless(kept["elem"])
+    return {kind: kept}
+
+
+def _uncounted(statements: Iterable[Json]) -> list[Json]:
+    return [{"counter": None} if isinstance(one.get("counter"), dict) else one for one in statements]
+
+
+def _timeless(told: Any) -> Any:
     if isinstance(told, dict):
-        return {key: _lasting(value) for key, value in told.items() if key not in OF_THE_MOMENT}
-    return [_lasting(one) for one in told] if isinstance(told, list) else told
+        return {key: _timeless(value) for key, value in told.items() if key not in OF_THE_MOMENT}
+    return [_timeless(one) for one in told] if isinstance(told, list) else told
+
+
+def _text(told: object) -> str:
+    return msgspec.json.encode(told, order="sorted").decode()
 
 
 def read_table(key: str, objects: Iterable[Json]) -> nft.Table:
@@ -107,8 +127,8 @@ def read_rule(told: Json) -> nft.Rule | nft.OpaqueRule:
     try:
         return nft.Rule(tuple(_statements(told["expr"], told["family"])), told.get("comment", ""))
     except (NotUnderstood, KeyError, TypeError, ValueError):
-        kept = {key: told[key] for key in ("expr", "comment") if key in told}
-        return nft.OpaqueRule(json.dumps(_lasting(kept), sort_keys=True))
+        comment = {"comment": told["comment"]} if "comment" in told else {}
+        return nft.OpaqueRule(_text({"expr": _uncounted(told["expr"])} | comment))
 
 
 def _statements(told: Iterable[Json], family: str) -> Iterator[nft.Statement]:
