@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from msgspec import Struct
 
-from bascule.observe.dhcp_clients import dhcp_clients
+from bascule.dhcp.clients import dhcp_clients
 from bascule.system.process.programs import programs
 from bascule.system.run import find_tool
 from tests.apply.hosts import Bed, difference, furnish, wait_for
@@ -210,7 +210,7 @@ def test_a_bridge_that_asks_for_itself_gets_the_client(leased: Leased) -> None:
 
 KILLED = """\
 import os, sys
-from bascule.apply import lease
+from bascule.dhcp import lease
 lease.begin = lambda *_, **__: os.kill(os.getpid(), 9)
 sys.argv[0] = "bascule"
 from bascule.cli import main

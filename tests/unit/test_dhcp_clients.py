@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from bascule.apply.lease import give_names
+from bascule.dhcp.clients import dhcp_clients
+from bascule.dhcp.lease import give_names
 from bascule.model.dhcp import KINDS, DhcpClient, Handover
 from bascule.model.links import Bridge as BridgeOptions
 from bascule.model.links import Veth
@@ -15,7 +16,6 @@ from bascule.model.moment import Lifetime
 from bascule.model.site import Bridge, Host, Nic
 from bascule.model.state import Address, HostState, Link
 from bascule.model.values import IfName
-from bascule.observe.dhcp_clients import dhcp_clients
 from bascule.plan.leases import Move, Names, leases, moves
 from bascule.system.net.resolved import link_names
 from bascule.system.process.programs import Program

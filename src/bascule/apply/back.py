@@ -10,11 +10,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from bascule.apply import beside, boot_guard, lease
+from bascule.apply import beside, boot_guard
 from bascule.apply.beside import Way
 from bascule.apply.checkpoint import Checkpoint, FileBackup, Folder, Status
 from bascule.apply.engine import execute
 from bascule.apply.rollback.passes import Back, roll_back
+from bascule.dhcp import lease
 from bascule.errors import BasculeError
 from bascule.model.state import HostState
 from bascule.plan.diff import diff, moved_links
@@ -106,7 +107,7 @@ def _here(folder: Folder, checkpoint: Checkpoint, keep: Sequence[int], taps: Seq
     if not homeward:
         return back
     progress(f"waits for the DHCP server, {lease.HOME_S:.0f} s at most")
-    begun = lease.begin(homeward, folder, patience_s=lease.HOME_S)
+    begun = lease.begin(homeward, folder.path, patience_s=lease.HOME_S)
     again = kernel_back(
         checkpoint, folder.applied(), keep=keep, ours=taps
     )  # their scripts may sweep off what is not theirs

@@ -13,10 +13,10 @@ from bascule.apply.checkpoint import Status, latest
 from bascule.apply.crew import NOBODY, Asked, Crew, muster
 from bascule.apply.joint import plan_jointly
 from bascule.apply.place import Place, here
+from bascule.dhcp.leases import leases_here
 from bascule.host.live import LiveHost
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
-from bascule.observe.leases import leases_here
 from bascule.observe.management import Management, management
 from bascule.plan.change import Change, Note, Plan, Risk
 from bascule.plan.leases import Leases

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from bascule.apply import boot_guard, lease
+from bascule.apply import boot_guard
 from bascule.apply import checkpoint as checkpoints
 from bascule.apply.back import back_up, go_back
 from bascule.apply.checkpoint import Checkpoint, Facts, Folder, Status
@@ -19,6 +19,7 @@ from bascule.apply.place import Place, here, refused
 from bascule.apply.prepare import Prepared, added_by, again
 from bascule.apply.probes import Probes, dhcp_answers
 from bascule.apply.rollback.passes import Back, differences
+from bascule.dhcp import lease
 from bascule.errors import BasculeError, CommandFailed, NotPermitted, Problem, TakenBack
 from bascule.model.state import HostState
 from bascule.plan.arrivals import with_what_came
@@ -244,7 +245,7 @@ class _Transaction:
         execute(without_moves(self.prepared.plan, self.prepared.moved_taps), keep=(self.held.fd,))
         if leases:
             progress(f"waits for the DHCP server, {lease.BOUND_S:.0f} s at most")
-        begun = lease.begin(leases, self.folder, patience_s=lease.BOUND_S)
+        begun = lease.begin(leases, self.folder.path, patience_s=lease.BOUND_S)
         self._require_leases(begun)
         for fault in lease.give_names(self.prepared.leases.names):
             self.wish.tell(f"mind: {fault}")

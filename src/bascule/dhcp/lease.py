@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from bascule.apply.checkpoint import Folder
+from bascule.dhcp.clients import dhcp_clients
 from bascule.errors import BasculeError, MissingTool
 from bascule.model.dhcp import KINDS, DhcpClient, Handover, Start
-from bascule.observe.dhcp_clients import dhcp_clients
 from bascule.system.boot import has_systemd
 from bascule.system.disk import durable
 from bascule.system.net.managers import in_first_namespace
@@ -54,8 +53,11 @@ def end(handovers: Iterable[Handover]) -> None:
                     Path(path).unlink(missing_ok=True)
 
 
-def begin(handovers: Iterable[Handover], folder: Folder, *, patience_s: float) -> Begun:
-    """Start them on the links that they go to, where they do not run already, and wait until they have their leases."""
+def begin(handovers: Iterable[Handover], folder: Path, *, patience_s: float) -> Begun:
+    """Start them on the links that they go to, where they do not run already, and wait until they have their leases.
+
+    ``folder`` is that of the change: what they print stands there, and beside it the scripts that they run.
+    """
     coming = tuple(handovers)
     running = dhcp_clients() if coming else ()
     until = time.monotonic() + patience_s
@@ -103,12 +105,12 @@ class _StartedClient(Struct, kw_only=True):
     process: subprocess.Popen[bytes]
 
     @classmethod
-    def start(cls, handover: Handover, folder: Folder) -> _StartedClient:
+    def start(cls, handover: Handover, folder: Path) -> _StartedClient:
         """Its lease in its place, and off it goes, in a session of its own."""
         start = KINDS[handover.kind].start(handover)
         _carry(start)
         argv = [word.replace("{script}", _script(handover, start, folder)) for word in start.argv]
-        log = folder.path / f"{handover.kind}-{handover.to}.log"
+        log = folder / f"{handover.kind}-{handover.to}.log"
         log.unlink(missing_ok=True)
         return cls(handover=handover, start_=start, log=log, process=spawn_detached(_command(argv), log=log))
 
@@ -155,11 +157,11 @@ def _carry(start: Start) -> None:
         durable.write_whole(Path(target), data, mode=status.st_mode & 0o7777, owner=(status.st_uid, status.st_gid))
 
 
-def _script(handover: Handover, start: Start, folder: Folder) -> str:
+def _script(handover: Handover, start: Start, folder: Path) -> str:
     """A script of ours between a client and its own, for as long as the client runs."""
     if not start.script:
         return ""
-    path = folder.path.parent.parent / "clients" / f"{handover.kind}-{handover.to}"
+    path = folder.parent.parent / "clients" / f"{handover.kind}-{handover.to}"
     durable.make_folder(path.parent)
     durable.write_whole(path, start.script.encode(), mode=0o755)
     path.with_name(path.name + ".bound").unlink(missing_ok=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 
+from bascule.dhcp.clients import daemons_of, dhcp_clients
 from bascule.model.site import Host
 from bascule.model.state import HostState
-from bascule.observe.dhcp_clients import daemons_of, dhcp_clients
 from bascule.plan.leases import Leases, Move, Names, leases, moves
 from bascule.system.net.resolved import link_names
 
