@@ -369,7 +369,9 @@ def test_apply_is_refused_on_a_wrong_wire_and_told_what_is_unsure() -> None:
     assert "declared internal, but hears internet" in said.problems[0].message
     assert said.problems[0].place is not None
     assert said.remarks == ("eth5: cannot tell whether it is on internal: nothing was heard in 30 s",)
-    swapped = wire_gate(judged(hear("eth2", lldp(port="Gi0/3")), hear("eth3", lldp(port="Gi0/2"))))
+    swapped = wire_gate(
+        judged(hear("eth2", lldp(port="Gi0/3", pvid=None)), hear("eth3", lldp(port="Gi0/2", pvid=None)))
+    )
     assert [problem.code for problem in swapped.problems] == ["WRONG-CABLE", "WRONG-CABLE"]
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 from msgspec import Struct
 
 from bascule.model.site import Host, Nic, SwitchPort
-from bascule.survey.neighbours import Port, plain_name
+from bascule.survey.neighbours import Port, same_name
 
 Status = Literal["right", "swapped", "wrong port", "wrong switch", "wrong VLAN", "unknown"]
 
@@ -72,7 +72,7 @@ def is_port(declared: SwitchPort, heard: Port) -> bool:
 
 def is_switch(declared: SwitchPort, heard: Port) -> bool:
     """Whether the declared switch is the one that speaks."""
-    return bool(heard.name) and plain_name(declared.name) == plain_name(heard.name)
+    return bool(heard.name) and same_name(declared.name, heard.name)
 
 
 def check_cabling(

@@ -11,10 +11,9 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
-from bascule.model.site import Host, Network, Site
+from bascule.model.site import Network, Site
 from bascule.model.values import IpAddress, IpNetwork
 from bascule.survey.facts import BELIEVED, Prefixes, WireSegment, clusters
-from bascule.survey.neighbours import Port
 from bascule.survey.words import listed, several
 
 HALF = 1.5  # points that give a confidence of one half when nothing speaks against it
@@ -29,7 +28,6 @@ GATEWAY_SPEAKS = 2.5  # it sends ARP itself
 GATEWAY_ASKED = 1.0  # three or more ask for it
 VLAN_SAID = 3.5  # PVST, LLDP or CDP give the declared VLAN's number for the untagged frames
 VLAN_TAG = 2.5  # frames carry the declared tag
-CABLING = 2.0  # the switch port is declared for a NIC of this network
 SAME_WIRE = 2.5  # another NIC of the same wire was recognised
 ELSEWHERE = 1.0  # points that a network loses when the tag is another than the declared one
 
@@ -84,9 +82,7 @@ def senders_weight(number: int) -> float:
     return (0.0, 0.8, 1.5)[number] if number < BELIEVED else min(2.2 + 0.1 * (number - BELIEVED), 3.0)
 
 
-def judge_segment(
-    seg: WireSegment, site: Site, host: Host | None, port: Port | None, extra: Iterable[Candidate] = ()
-) -> SegmentVerdict:
+def judge_segment(seg: WireSegment, site: Site, extra: Iterable[Candidate] = ()) -> SegmentVerdict:
     """Which network of the site one segment is. ``extra`` are points that other NICs give."""
     more = {candidate.network: candidate.points for candidate in extra}
     homes = members(seg, site)
@@ -94,7 +90,6 @@ def judge_segment(
     for network in site.networks.values():
         points = [
             *_points(seg, network, homes[network.name]),
-            *_cabling(seg, network, host, port),
             *more.get(network.name, ()),
         ]
         points += _vlan_points(seg, network, has_points=bool(points))
@@ -202,19 +197,6 @@ def _vlan_points(seg: WireSegment, network: Network, *, has_points: bool) -> lis
         words = f"frames are {seg.words}, the file says {wanted}"
         points.append(Indication(-ELSEWHERE, "vlan", words, seg.frames))
     return points
-
-
-def _cabling(seg: WireSegment, network: Network, host: Host | None, port: Port | None) -> list[Indication]:
-    from bascule.survey.cabling import is_port
-
-    if host is None or port is None or not port.name:
-        return []
-    tag = network.vlan if seg.tags else None
-    return [
-        Indication(CABLING, "switch", f"{port.words} is declared for {nic.name} and {network.name}", port.frames)
-        for nic in host.nics.values()
-        if nic.network == network.name and nic.switch is not None and is_port(nic.switch, port) and tag == seg.vid
-    ][:1]
 
 
 def members(seg: WireSegment, site: Site) -> Mapping[str | None, list[IpAddress]]:

@@ -43,12 +43,17 @@ class Device(Struct, frozen=True, kw_only=True):
 
 
 class Port(Struct, frozen=True, kw_only=True):
-    """The switch port at the other end. ``name`` and ``port`` are empty where only the spanning tree speaks."""
+    """The switch port at the other end. ``name`` and ``port`` are empty where only the spanning tree speaks.
+
+    ``chassis`` is the switch's own MAC where it tells it (LLDP, EDP), ``mac`` the one with which the port speaks.
+    """
 
     name: str = ""
     port: str = ""
     port_text: str = ""
     via: str = ""
+    chassis: str = ""
+    mac: str = ""
     bridge: str = ""
     stp_port: int = 0
     lag: int | None = None
@@ -129,13 +134,12 @@ def switch_port(heard: Heard, seen: tuple[Device, ...]) -> tuple[Port | None, tu
     tree = sorted(bpdus(heard), key=lambda item: (item[3] != UNTAGGED, -item[2]))
     bridge, stp_port = (tree[0][0].bridge, tree[0][0].port) if tree else ("", 0)
     told = [device for device in seen if device.role == SWITCH and device.said.protocol in DIRECT and device.said.port]
-    names = {plain_name(device.said.name or device.said.chassis) for device in told}
-    if len(names) > 1:
+    if _are_several(told):
         # several bridges behind one dumb switch: the one that also sends the BPDUs is the next hop, if there is one
         senders = {src for _, src, _, _ in tree}
         made = [device for device in told if not _is_general(device.said)]
         backed = [device for device in made or told if device.mac in senders] or made
-        if len({plain_name(device.said.name or device.said.chassis) for device in backed}) != 1:
+        if not backed or _are_several(backed):
             listed = ", ".join(sorted(device.said.name or device.said.chassis for device in told))
             return None, (f"several switches are heard ({listed}): an unmanaged switch stands between",)
         told = backed
@@ -150,6 +154,8 @@ def switch_port(heard: Heard, seen: tuple[Device, ...]) -> tuple[Port | None, tu
             name=best.name or best.chassis,
             port=best.port,
             port_text=best.port_text,
+            chassis=next((chassis for device in told if (chassis := own_chassis(device.said))), ""),
+            mac=told[0].mac,
             via=" and ".join(dict.fromkeys(device.said.protocol for device in told)),
             bridge=bridge,
             stp_port=stp_port,
@@ -171,7 +177,52 @@ def port_words(port: str, description: str) -> str:
     return description if description and named else port
 
 
-def plain_name(name: str) -> str:
-    """A device's name for comparison: CDP appends a serial number in parentheses, others a domain."""
-    bare = name.split("(", maxsplit=1)[0].strip().lower()
-    return bare if re.fullmatch(r"[0-9.:a-f]+", bare) else bare.split(".")[0]
+def own_chassis(said: Neighbour) -> str:
+    """The MAC by which a switch identifies itself; a serial number or a name as the chassis may be anybody's."""
+    return said.chassis if _MAC.fullmatch(said.chassis) else ""
+
+
+def same_switch(one: Port, two: Port) -> bool:
+    """Whether two ports belong to one switch. A name is no identity: many are called "Switch".
+
+    The chassis decides, together with the name. Where one of them does not tell it (CDP), the names and the MACs of
+    the ports do: a switch numbers its ports one after the other, so they differ in the last byte only.
+    """
+    if not one.name or not two.name or not same_name(one.name, two.name):
+        return False
+    if one.chassis and two.chassis:
+        return one.chassis == two.chassis
+    return bool(one.mac) and one.mac[:14] == two.mac[:14]
+
+
+def _are_several(told: list[Device]) -> bool:
+    """Whether the devices that name themselves on one wire are more than one."""
+    return any(not _is_one(told[0], device) for device in told[1:])
+
+
+def _is_one(one: Device, two: Device) -> bool:
+    mine, theirs = own_chassis(one.said), own_chassis(two.said)
+    if mine and theirs:
+        return mine == theirs
+    return one.mac == two.mac or same_name(one.said.name or one.said.chassis, two.said.name or two.said.chassis)
+
+
+def same_name(one: str, two: str) -> bool:
+    """Whether two names may be one device's: CDP appends a serial number in parentheses, others a domain.
+
+    Two domains that differ are two devices; a domain that one of them leaves out is not held against it.
+    """
+    mine, theirs = _bare(one), _bare(two)
+    if mine == theirs:
+        return True
+    is_short = "." not in mine or "." not in theirs
+    return is_short and not _is_number(mine) and not _is_number(theirs) and mine.split(".")[0] == theirs.split(".")[0]
+
+
+def _bare(name: str) -> str:
+    return name.split("(", maxsplit=1)[0].strip().lower()
+
+
+def _is_number(bare: str) -> bool:
+    """A MAC or an IP address, whose dots are no domain's."""
+    return bool(re.fullmatch(r"[0-9.:a-f]+", bare))

@@ -12,9 +12,9 @@ from msgspec import Struct
 from bascule.frames.envelope import Tags
 from bascule.frames.findings import Lacp, Sender
 from bascule.survey.evidence import Heard
-from bascule.survey.facts import WireSegment, clusters, native_vlan
+from bascule.survey.facts import BELIEVED, WireSegment, clusters, native_vlan
 from bascule.survey.judge import SegmentVerdict
-from bascule.survey.neighbours import Port, bpdus, is_guest_mac, plain_name
+from bascule.survey.neighbours import Port, bpdus, is_guest_mac, same_switch
 from bascule.survey.words import listed, several
 from bascule.topology.layer2 import CableEnd
 from bascule.topology.wires import Wire, WireKind, join
@@ -132,7 +132,7 @@ def _lags(nics_evidence: Mapping[str, NicEvidence]) -> dict[tuple[str, ...], str
             if not is_guest_mac(src):
                 ends[f"LACP system {said.system[5:]} key {said.key}", said.key].add(nic)
         if ear.port is not None and ear.port.lag:
-            ends[f"{ear.port.via} of {ear.port.name} says aggregated port {ear.port.lag}", 0].add(nic)
+            ends[f"{ear.port.via} of {ear.port.name} says aggregated port {ear.port.lag}", ear.port.chassis].add(nic)
     return {tuple(sorted(nics)): words for (words, _), nics in sorted(ends.items(), key=str) if len(nics) > 1}
 
 
@@ -189,11 +189,12 @@ def _tie(one: NicEvidence, tags: Tags, two: NicEvidence, other: Tags) -> Tie | N
         return Tie(f"both hear {several(len(shared), 'sender')} alike: {which}")
     vid, other_vid = _vid(one, tags), _vid(two, other)
     tree = one.roots[tags] & two.roots[other]
-    if vid is not None and vid == other_vid:
+    if vid is not None and vid == other_vid and (tree or _same_switch(one, two)):
+        if _are_apart(one, tags, two, other):
+            return None
         if tree:
             return Tie(f"both hear the spanning tree of root {sorted(tree)[0][5:]} and are in VLAN {vid}")
-        if _same_switch(one, two):
-            return Tie(f"both are in VLAN {vid} of {one.port.name if one.port else ''}")
+        return Tie(f"both are in VLAN {vid} of {one.port.name if one.port else ''}")
     here, there = one.verdicts.get(tags), two.verdicts.get(other)
     if here and there and here.network and here.network == there.network:
         return Tie(f"both carry {here.network}")
@@ -220,9 +221,22 @@ def _vid(ear: NicEvidence, tags: Tags) -> int | None:
 
 
 def _same_switch(one: NicEvidence, two: NicEvidence) -> bool:
-    if one.port is None or two.port is None or not one.port.name or not two.port.name:
-        return False
-    return plain_name(one.port.name) == plain_name(two.port.name)
+    return one.port is not None and two.port is not None and same_switch(one.port, two.port)
+
+
+def _are_apart(one: NicEvidence, tags: Tags, two: NicEvidence, other: Tags) -> bool:
+    """Whether each end has subnets that are stated or have some senders, and none of them meets one of the other's.
+
+    Whatever a switch says, that is not one wire.
+    """
+    mine, theirs = (
+        [net for net, number, stated in clusters(end.segments[at])[:MANY] if stated or number >= BELIEVED]
+        if at in end.segments
+        else []
+        for end, at in ((one, tags), (two, other))
+    )
+    pairs = [(ours, others) for ours in mine for others in theirs if ours.version == others.version]
+    return bool(pairs) and not any(ours.overlaps(others) for ours, others in pairs)
 
 
 def _disagree(one: NicEvidence, two: NicEvidence) -> bool:

@@ -104,11 +104,11 @@ def judge(
     seen = {nic: devices(ear) for nic, ear in others.items()}
     ports = {nic: switch_port(ear, seen[nic]) for nic, ear in others.items()}
     segs = {nic: segments(ear, seen[nic]) for nic, ear in others.items()}
-    verdicts = {nic: _verdicts(nic, own, site, host, ports[nic][0], {}) for nic, own in segs.items()}
+    verdicts = {nic: _verdicts(nic, own, site, {}) for nic, own in segs.items()}
     nics_evidence = {nic: NicEvidence.of(ear, ports[nic][0], verdicts[nic], segs[nic]) for nic, ear in heard.items()}
     wires = shared_segments(nics_evidence, proofs)
     if site is not None and (extra := _from_others(wires, verdicts, segs)):
-        verdicts = {nic: _verdicts(nic, own, site, host, ports[nic][0], extra) for nic, own in segs.items()}
+        verdicts = {nic: _verdicts(nic, own, site, extra) for nic, own in segs.items()}
     networks = {nic: tuple(v.network for v in found.values() if v.network) for nic, found in verdicts.items()}
     heard_ports = {nic: port for nic, (port, _) in ports.items()}
     against = {nic: _contradiction(ear, host, site, verdicts[nic]) for nic, ear in others.items()}
@@ -128,14 +128,12 @@ def _verdicts(
     nic: str,
     segs: Mapping[Tags, WireSegment],
     site: Site | None,
-    host: Host | None,
-    port: Port | None,
     extra: Mapping[CableEnd, Candidate],
 ) -> dict[Tags, SegmentVerdict]:
     if site is None:
         return {}
     return {
-        tags: judge_segment(seg, site, host, port, [extra[end]] if (end := CableEnd(nic, tags)) in extra else [])
+        tags: judge_segment(seg, site, [extra[end]] if (end := CableEnd(nic, tags)) in extra else [])
         for tags, seg in segs.items()
     }
 
@@ -188,7 +186,7 @@ def _nic(
         for tags, verdict in sorted(verdicts.items())
         if verdict.network is not None and verdict.best is not None
         for point in verdict.best.points
-        if point.kind in ("wire", "switch", "gateway", "vlan")
+        if point.kind in ("wire", "gateway", "vlan")
     ]
     return NicVerdict(
         nic=heard.nic,

@@ -20,11 +20,16 @@ FIXED = 240  # bytes before the options, with the cookie
 
 
 class DhcpMessage(Struct, frozen=True, kw_only=True):
-    """A DHCP message. ``yours`` is the address that a server offers, ``relay`` the agent that forwarded it."""
+    """A DHCP message.
+
+    ``yours`` is the address that a server offers, ``client`` one that the client has already, ``relay`` the agent that
+    forwarded the message.
+    """
 
     is_reply: bool
     xid: int
     mac: Mac
+    client: IPv4Address
     yours: IPv4Address
     relay: IPv4Address
     type: int
@@ -86,6 +91,7 @@ def read(payload: bytes) -> DhcpMessage | None:
         is_reply=payload[0] == 2,
         xid=int.from_bytes(payload[4:8], "big"),
         mac=ethernet.mac_text(payload[28:34]),
+        client=IPv4Address(payload[12:16]),
         yours=IPv4Address(payload[16:20]),
         relay=IPv4Address(payload[24:28]),
         type=options[TYPE][0] if options.get(TYPE) else 0,

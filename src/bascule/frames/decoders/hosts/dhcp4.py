@@ -24,10 +24,13 @@ def decode(packet: Packet) -> Findings:
         found.append(Remark("dhcp", f"relay agent information (option 82): {_agent(agent)}"))
     if not said.is_reply or said.type not in (dhcp.OFFER, dhcp.ACK):
         return tuple(found) if said.is_reply or found else (Remark("dhcp", "a client asks for an address"),)
+    if packet.ports[1] == dhcp.SERVER_PORT:  # to a relay, whose client is on another wire
+        return tuple(found)
     if said.server is not None:
         found.append(HeardServer("DHCP server", str(said.server)))
-    if said.mask is not None and int(said.yours):
-        found.append(Subnet(prefix4(str(said.yours), address_text(said.mask)), "DHCP"))
+    given = said.yours if int(said.yours) else said.client  # an answer to DHCPINFORM gives no address
+    if said.mask is not None and int(given):
+        found.append(Subnet(prefix4(str(given), address_text(said.mask)), "DHCP"))
     found += [Gateway(str(router), "DHCP") for router in said.addresses(dhcp.ROUTER)]
     if dhcp.DOMAIN in said.options:
         found.append(Name(text(said.options[dhcp.DOMAIN]), "DHCP domain"))
