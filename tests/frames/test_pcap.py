@@ -95,8 +95,8 @@ def test_a_file_that_is_cut_short_gives_what_it_has(data: bytes) -> None:
         (b"", "empty"),
         (gzip.compress(pcap()), "compressed"),
         (b"hello world, this is text", "neither pcap nor pcapng"),
-        (pcap(link=113), "link type is 113"),
-        (pcapng(link=113), "link type is 113"),
+        (pcap(link=127), "link type is 127"),
+        (pcapng(link=127), "link type is 127"),
         (pcap()[:10], "ends inside its header"),
     ],
 )
@@ -163,3 +163,52 @@ def test_the_wrong_thing_typed_is_answered_in_words(
         main()
     assert left.value.code == status
     assert message in capsys.readouterr().err
+
+
+def named(order: str, name: str, link: int = 1) -> bytes:
+    return block(order, 1, struct.pack(order + "HHI", link, 0, 0) + option(order, 2, name.encode()))
+
+
+def enhanced(order: str, number: int, frame: bytes, *, original: int | None = None) -> bytes:
+    head = struct.pack(order + "IIIII", number, 0, 1000, len(frame), original or len(frame))
+    return block(order, 6, head + frame.ljust((len(frame) + 3) // 4 * 4, b"\0"))
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_of_several_interfaces_that_of_the_nic_is_read(order: str) -> None:
+    one, two = (arp(f"10.0.0.{n}", "10.0.0.9") for n in (1, 2))
+    data = section(order) + named(order, "eth3") + named(order, "eth4") + enhanced(order, 0, one)
+    data += enhanced(order, 1, two)
+    capture = Capture(data, "eth4")
+    assert [record.data for record in capture.frames()] == [two]
+    assert capture.notes == ["1 frames of the interface eth3 were left out"]
+    with pytest.raises(NotACapture, match=r"several interfaces \(eth3, eth4\), and none of them is eth5"):
+        list(Capture(data, "eth5").frames())
+    alone = section(order) + named(order, "ens3") + enhanced(order, 0, one)
+    assert [record.data for record in Capture(alone, "eth4").frames()] == [one]
+
+
+def test_frames_that_are_cut_are_told() -> None:
+    frame = lldp()[:96]
+    old = pcap(frames=())[:24] + struct.pack("<IIII", 1, 0, 96, 400) + frame
+    new = section("<") + named("<", "eth4") + enhanced("<", 0, frame, original=400)
+    for data in (old, new):
+        capture = Capture(data, "eth4")
+        assert [record.data for record in capture.frames()] == [frame]
+        assert capture.notes == ["1 frames are cut at 96 bytes: capture with tcpdump -s 0"]
+
+
+def test_linux_cooked_captures_are_read_with_a_warning() -> None:
+    frame = arp("10.0.0.1", "10.0.0.9")
+    cooked = struct.pack("!HHH", 1, 1, 6) + frame[6:12] + b"\0\0" + frame[12:]
+    cooked2 = frame[12:14] + struct.pack("!HIHBB", 0, 3, 1, 1, 6) + frame[6:12] + b"\0\0" + frame[14:]
+    sent = struct.pack("!HHH", 4, 1, 6) + cooked[6:]
+    for link, records in ((113, (cooked, sent)), (276, (cooked2,))):
+        capture = Capture(pcap(link=link, frames=records))
+        assert [record.data for record in capture.frames()] == [frame]
+        assert "taken on 'any'" in capture.notes[0]
+    within = section("<") + named("<", "any", 113) + enhanced("<", 0, cooked)
+    assert [record.data for record in Capture(within, "eth4").frames()] == [frame]
+    other = cooked2[:4] + struct.pack("!I", 4) + cooked2[8:]
+    with pytest.raises(NotACapture, match="several links"):
+        list(Capture(pcap(link=276, frames=(cooked2, other))).frames())

@@ -98,7 +98,7 @@ def survey_captures(
         collector, notes = Collector(nic), []
         first, last = 0, 0
         for name, data in captures:
-            capture = Capture(data)
+            capture = Capture(data, nic)
             try:
                 for record in capture.frames():
                     collector.add(record.data)
