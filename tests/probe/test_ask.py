@@ -58,7 +58,7 @@ def test_each_way_of_asking_gets_its_reply(scene: Builder) -> None:
     assert answers[4].mac == guest_02
     assert answers[2].seen == answers[3].seen == ip_address("192.168.1.50")
     assert answers[6].seen == ip_address("fd00::50")
-    assert all(answer.rtt_ms is not None and answer.rtt_ms < 1000 for answer in answers)
+    assert all(answer.rtt_ms is not None and answer.rtt_ms < 60_000 for answer in answers)
 
 
 def test_what_comes_back_instead(scene: Builder) -> None:
