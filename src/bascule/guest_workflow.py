@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from bascule.apply.crew import see
 from bascule.apply.place import here
 from bascule.errors import BasculeError, Problem, UsageFault
 from bascule.host.identity import choose_host, is_here
@@ -25,8 +24,8 @@ from bascule.system.net.fdb import read_fdb
 from bascule.system.net.links import link_names
 
 if TYPE_CHECKING:
-    from bascule.guests.choice import Driver
     from bascule.guests.inventory import Inventory
+    from bascule.guests.runtime import GuestRuntime
     from bascule.model.domain import Domain, Lease
     from bascule.model.sightings import Sighting
     from bascule.plan.change import Note
@@ -71,13 +70,14 @@ def inventory(
     """
     from bascule.guests.inventory import agent_sightings, join, lease_sightings
     from bascule.guests.paths import qemu_folder
-    from bascule.guests.qemu import QemuDriver
+    from bascule.host.live import HERE
     from bascule.providers.dnsmasq.observe import leases_in
+    from bascule.providers.qemu.effects import observe as bare_guests
 
     site = _load(site_file) if site_file else None
     hypervisor = None if driver == "qemu" else _connect(uri, needed=driver == "libvirt" or uri is not None)
     domains, given = _everything(hypervisor) if hypervisor else ((), ())
-    bare = QemuDriver(qemu_folder(), {}, accel="").domains() if driver != "libvirt" and uri is None else ()
+    bare = bare_guests(qemu_folder(), HERE).seen_domains if driver != "libvirt" and uri is None else ()
     running = [domain.name for domain in domains if domain.running] if hypervisor else []
     agents = [agent_sightings(hypervisor.agent_addresses(name)) for name in running] if hypervisor else []
     state = observe_host()
@@ -106,12 +106,12 @@ def _everything(hypervisor: Hypervisor) -> tuple[tuple[Domain, ...], tuple[Lease
     return seen.seen_domains, leases(hypervisor, seen.seen_networks)
 
 
-def refuse_unknown(driver: Driver, kind: str, into: str) -> None:
+def refuse_unknown(runtime: GuestRuntime, kind: str, into: str) -> None:
     """Raise a problem for a bridge or NIC that this host does not have: a definition takes any name.
 
     Only where libvirt is this machine's own; another one's links are not seen from here.
     """
-    uri = getattr(getattr(driver, "hypervisor", None), "uri", "")
+    uri = runtime.uri
     if kind not in {"bridge", "direct"} or ("//" in uri and not uri.partition("//")[2].startswith("/")):
         return
     if uri.startswith("test:") or into in link_names():
@@ -126,14 +126,14 @@ def refuse_unknown(driver: Driver, kind: str, into: str) -> None:
     )
 
 
-def check_macs(driver: Driver, nics: Iterable[GuestNic]) -> tuple[Note, ...]:
+def check_macs(runtime: GuestRuntime, nics: Iterable[GuestNic]) -> tuple[Note, ...]:
     """Whether these NICs, about to be written, have their MACs for themselves; what the wire shows of them.
 
     Raises BasculeError with one problem for each MAC that a domain or a link of this host has.
     """
     from bascule.providers.guest_identity import alive_elsewhere, taken
 
-    wanted, domains = tuple(nics), see(driver).domains
+    wanted, domains = tuple(nics), runtime.domains()
     if problems := taken(wanted, domains, observe_host()):
         raise BasculeError(*problems)
     return alive_elsewhere(wanted, read_fdb())

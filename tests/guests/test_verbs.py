@@ -152,7 +152,7 @@ def bare(there: LibvirtHost, image: GuestImage) -> None:
     ok("guest", "start", "g1")
 
     wrong(there, "there is no bridge 'br9' on this host", "replug", "g1", "--bridge", "br9", connect=False)
-    wrong(there, "cannot plug into macvtap on eth4", "replug", "g1", "--direct", "eth4", connect=False)
+    wrong(there, "cannot be plugged into macvtap on eth4", "replug", "g1", "--direct", "eth4", connect=False)
     ok("guest", "replug", "g1", "--bridge", "br4")
     wait_until(there.answers, 60, "g1 on br4")
     ok("guest", "unplug", "g1")

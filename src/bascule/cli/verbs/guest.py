@@ -10,7 +10,6 @@ import click
 from bascule.cli.common import json_option, say, show
 
 if TYPE_CHECKING:
-    from bascule.guests.choice import Driver
     from bascule.model.site import Attachment
     from bascule.plan.change import Note
 
@@ -95,7 +94,7 @@ def define(
     """
     from bascule.errors import Problem, UsageFault
     from bascule.guest_workflow import check_macs
-    from bascule.guests import choice
+    from bascule.guests.detect import detect
     from bascule.host.identity import choose_host
     from bascule.plan.change import Note
     from bascule.workflow import load
@@ -108,17 +107,17 @@ def define(
         known = ", ".join(guests) or "none"
         message = f"host '{chosen.name}' has no guest '{unknown[0]}' in the site file"
         raise UsageFault(Problem(code="GUEST-UNKNOWN", message=message, hint=f"it has: {known}"))
-    acts = choice.choose(driver, uri=connect, guests=guests)
-    there = {domain.name for domain in _domains(acts)}
-    notes = list(check_macs(acts, [nic for name in names or guests for nic in guests[name].nics]))
+    runtime = detect(driver, uri=connect, guests=guests)
+    there = {domain.name for domain in runtime.domains()}
+    notes = list(check_macs(runtime, [nic for name in names or guests for nic in guests[name].nics]))
     for name in names or guests:
         guest = guests[name]
-        notes += choice.define(acts, guest, nic_model=nic_model)
+        notes += runtime.define(guest, nic_model=nic_model)
         if name not in there and not (guest.disks or guest.iso or guest.kernel):
             text = "it has no disk, ISO or kernel in the site file: it would boot from the network"
             notes.append(Note(kind="warning", subject=name, text=text))
         if then_start:
-            choice.start(acts, name)
+            runtime.start(name)
     done = tuple(names or guests)
     _report(
         "guest-define",
@@ -135,12 +134,12 @@ def define(
 @json_option
 def start(*, names: tuple[str, ...], driver: str | None, connect: str | None, as_json: bool) -> int:
     """Start guests; those that run are left alone."""
-    from bascule.guests import choice
+    from bascule.guests.detect import detect, find_domain
 
-    acts = choice.choose(driver, uri=connect)
-    there = _domains(acts)
-    for domain in [choice.find_domain(there, name) for name in names]:  # all are known before the first is started
-        choice.start(acts, domain.name)
+    runtime = detect(driver, uri=connect)
+    there = runtime.domains()
+    for domain in [find_domain(there, name) for name in names]:  # all are known before the first is started
+        runtime.start(domain.name)
     _report("guest-start", f"started: {', '.join(names)}", (), as_json=as_json)
     return 0
 
@@ -151,13 +150,13 @@ def start(*, names: tuple[str, ...], driver: str | None, connect: str | None, as
 @json_option
 def stop(*, names: tuple[str, ...], driver: str | None, connect: str | None, as_json: bool) -> int:
     """Pull the plug of guests, as a power cut would."""
-    from bascule.guests import choice
+    from bascule.guests.detect import detect, find_domain
 
-    acts = choice.choose(driver, uri=connect)
-    there = _domains(acts)
-    for domain in [choice.find_domain(there, name) for name in names]:
+    runtime = detect(driver, uri=connect)
+    there = runtime.domains()
+    for domain in [find_domain(there, name) for name in names]:
         if domain.running:
-            acts.stop(domain.name)
+            runtime.stop(domain.name)
     _report("guest-stop", f"stopped: {', '.join(names)}", (), as_json=as_json)
     return 0
 
@@ -187,14 +186,14 @@ def replug(
     Example: bascule guest replug guest_01 --bridge br4
     """
     from bascule.guest_workflow import refuse_unknown
-    from bascule.guests import choice
+    from bascule.guests.detect import detect, find_domain, find_nic
 
     to = _source(bridge, network, direct)
-    acts = choice.choose(driver, uri=connect)
-    domain = choice.find_domain(_domains(acts), name)
-    found = choice.find_nic(domain, nic)
-    refuse_unknown(acts, to.kind.value, to.into)
-    notes = choice.replug(acts, domain, found, to)
+    runtime = detect(driver, uri=connect)
+    domain = find_domain(runtime.domains(), name)
+    found = find_nic(domain, nic)
+    refuse_unknown(runtime, to.kind.value, to.into)
+    notes = runtime.replug(domain, found, to)
     later = any(note.kind == "waiting" for note in notes) or not domain.running
     words = f"{name}, NIC {found.index} ({found.mac}): {found.where} -> {to}" + (
         " at its next start" if later else ", live"
@@ -210,12 +209,12 @@ def replug(
 @json_option
 def unplug(*, name: str, nic: str | None, driver: str | None, connect: str | None, as_json: bool) -> int:
     """Pull the cable: the guest sees its link go down, the NIC stays. `replug` puts it in again."""
-    from bascule.guests import choice
+    from bascule.guests.detect import detect, find_domain, find_nic
 
-    acts = choice.choose(driver, uri=connect)
-    domain = choice.find_domain(_domains(acts), name)
-    found = choice.find_nic(domain, nic)
-    choice.unplug(acts, domain, found)
+    runtime = detect(driver, uri=connect)
+    domain = find_domain(runtime.domains(), name)
+    found = find_nic(domain, nic)
+    runtime.unplug(domain, found)
     _report(
         "guest-unplug", f"{name}, NIC {found.index} ({found.mac}): unplugged from {found.where}", (), as_json=as_json
     )
@@ -245,7 +244,7 @@ def attach(
 ) -> int:
     """Give a guest one more NIC, also while it runs, and for every start from now on."""
     from bascule.guest_workflow import refuse_unknown
-    from bascule.guests import choice
+    from bascule.guests.detect import detect, find_domain
     from bascule.model.values import parse_ifname, parse_mac
 
     to = _source(bridge, network, direct)
@@ -254,10 +253,10 @@ def attach(
         end = parse_ifname(tap) if tap else None
     except ValueError as wrong:
         raise click.UsageError(str(wrong)) from wrong
-    acts = choice.choose(driver, uri=connect)
-    domain = choice.find_domain(_domains(acts), name)
-    refuse_unknown(acts, to.kind.value, to.into)
-    made = choice.attach(acts, domain, to, mac=given, tap=end, model=model)
+    runtime = detect(driver, uri=connect)
+    domain = find_domain(runtime.domains(), name)
+    refuse_unknown(runtime, to.kind.value, to.into)
+    made = runtime.attach(domain, to, mac=given, tap=end, model=model)
     _report("guest-attach", f"{name}, NIC {made.index} ({made.mac}): on {to}, tap {made.tap}", (), as_json=as_json)
     return 0
 
@@ -269,21 +268,14 @@ def attach(
 @json_option
 def detach(*, name: str, nic: str | None, driver: str | None, connect: str | None, as_json: bool) -> int:
     """Take a NIC out of a guest, now and for every start."""
-    from bascule.guests import choice
+    from bascule.guests.detect import detect, find_domain, find_nic
 
-    acts = choice.choose(driver, uri=connect)
-    domain = choice.find_domain(_domains(acts), name)
-    found = choice.find_nic(domain, nic)
-    choice.detach(acts, domain, found)
+    runtime = detect(driver, uri=connect)
+    domain = find_domain(runtime.domains(), name)
+    found = find_nic(domain, nic)
+    runtime.detach(domain, found)
     _report("guest-detach", f"{name}, NIC {found.index} ({found.mac}): taken out", (), as_json=as_json)
     return 0
-
-
-def _domains(acts: Driver) -> tuple[Any, ...]:
-    from bascule.guests.libvirt import LibvirtDriver
-    from bascule.providers.libvirt.observe import observe
-
-    return observe(acts.hypervisor).seen_domains if isinstance(acts, LibvirtDriver) else acts.domains()
 
 
 def _source(bridge: str | None, network: str | None, direct: str | None) -> Attachment:

@@ -1,0 +1,134 @@
+"""Guests that bare QEMU runs, for the verbs about guests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from msgspec.structs import replace
+
+from bascule.errors import BasculeError
+from bascule.guests.paths import qemu_folder
+from bascule.guests.protocol import Plug
+from bascule.guests.qemu import QemuDriver
+from bascule.guests.runtime import bring, bring_or_take_back, run
+from bascule.host.live import HERE
+from bascule.model.domain import Domain, DomainNic
+from bascule.model.site import Attachment, Guest, GuestNic
+from bascule.model.state import HostState
+from bascule.model.values import IfName, Mac, derive_mac, derive_tap
+from bascule.plan.change import Change, Note
+from bascule.providers.observe import observe as observe_host
+from bascule.providers.qemu import QEMU
+from bascule.providers.qemu.diff import monitor
+from bascule.providers.qemu.effects import observe
+from bascule.providers.qemu.state import QemuGuest, QemuState, definition, guest_of
+from bascule.providers.qemu.want import attach, detach, refuse_macvtap, replug
+
+
+class QemuRuntime:
+    """The guests of this host; those of the site file and those that were defined before."""
+
+    name: ClassVar[str] = "qemu"
+    uri: ClassVar[str] = ""
+
+    def __init__(self, *, accel: str, guests: Mapping[str, Guest] | None = None) -> None:
+        self._accel = accel
+        self._guests = dict(guests or {})
+
+    def _look(self, _: BasculeError | None = None) -> HostState:
+        """The links too, for a tap takes its MTU from its bridge."""
+        return QEMU.with_part(observe_host(), observe(qemu_folder(), HERE))
+
+    def _state(self) -> QemuState:
+        return observe(qemu_folder(), HERE)
+
+    def domains(self) -> tuple[Domain, ...]:
+        """All guests that were defined."""
+        return tuple(replace(domain, kind=self._accel) for domain in self._state().seen_domains)
+
+    def define(self, guest: Guest, *, nic_model: str = "virtio") -> tuple[Note, ...]:  # virtio it is
+        """Keep what the guest is, so that it can be started and listed later."""
+        before = self._look()
+        part: QemuState = QEMU.part(before)
+        there = part.guests.get(guest.name)
+        made = QemuGuest(definition=definition(guest))
+        if there is not None:
+            made = replace(there, definition=definition(guest))
+        bring(QEMU, before, _with(part, made), HERE)
+        return ()
+
+    def start(self, name: str) -> None:
+        """The taps, then the guest."""
+        known = {one: guest_of(guest.definition) for one, guest in self._state().guests.items()}
+        driver = QemuDriver(qemu_folder(), known | self._guests, accel=self._accel)
+        links = observe_host().links
+        plugs = []
+        for nic in known[name].nics:
+            bridge = nic.master or IfName(nic.into)
+            plugs.append(Plug(nic=nic, bridge=bridge, mtu=links[bridge].mtu if bridge in links else 1500))
+        driver.attach(plugs)
+        driver.start([name])
+
+    def stop(self, name: str) -> None:
+        """Pull the plug, taps away."""
+        known = {one: guest_of(guest.definition) for one, guest in self._state().guests.items()}
+        QemuDriver(qemu_folder(), known, accel=self._accel).stop(name)
+
+    def replug(self, domain: Domain, nic: DomainNic, to: Attachment) -> tuple[Note, ...]:
+        """Move a NIC, or put its cable in again."""
+        other = _nic(domain.name, nic, to)
+        refuse_macvtap(other)
+        before = self._look()
+        part: QemuState = QEMU.part(before)
+        guest = part.guests[domain.name]
+        moved = _with(part, replug(guest, nic.index, other))
+        if guest.bridges.get(nic.tap) == other.master:
+            moved = replace(moved, again=(nic.tap,))
+        return self._change(before, moved)
+
+    def unplug(self, domain: Domain, nic: DomainNic) -> None:
+        """Pull the cable; nobody would remember that of a guest that does not run."""
+        if not domain.running:
+            hint = "it has a cable while it runs only; `bascule guest detach` takes the NIC out"
+            raise BasculeError.of("GUEST-OFF", f"'{domain.name}' does not run", hint=hint)
+        out = monitor(f"{qemu_folder()}/{domain.name}/qmp", "set_link", name=f"nic{nic.index}", up=False)
+        subject = f"{domain.name}, NIC {nic.index}"
+        run((Change(subject=subject, action="its cable is pulled", reason="", commands=(out,)),), HERE)
+
+    def attach(self, domain: Domain, to: Attachment, *, mac: Mac | None, tap: IfName | None, model: str) -> DomainNic:
+        """Give a guest one more NIC, now and at every start."""
+        index = max((nic.index for nic in domain.nics), default=-1) + 1
+        made = DomainNic(
+            index=index,
+            kind=to.kind.value,
+            into=to.into,
+            mac=mac or derive_mac("", domain.name, index),
+            tap=tap or derive_tap(domain.name, index),
+            model=model,
+        )
+        nic = _nic(domain.name, made, to)
+        refuse_macvtap(nic)
+        self._edit(domain.name, lambda guest: attach(guest, nic))
+        return made
+
+    def detach(self, domain: Domain, nic: DomainNic) -> None:
+        """Take a NIC away."""
+        self._edit(domain.name, lambda guest: detach(guest, nic.index))
+
+    def _edit(self, name: str, change: Any) -> tuple[Note, ...]:
+        before = self._look()
+        part: QemuState = QEMU.part(before)
+        return self._change(before, _with(part, change(part.guests[name])))
+
+    def _change(self, before: HostState, part: QemuState) -> tuple[Note, ...]:
+        return bring_or_take_back(QEMU, before, part, HERE, self._look)
+
+
+def _with(state: QemuState, guest: QemuGuest) -> QemuState:
+    return replace(state, guests={**state.guests, guest.definition["name"]: guest})
+
+
+def _nic(guest: str, nic: DomainNic, to: Attachment) -> GuestNic:
+    assert nic.mac is not None, "a definition has a MAC for each NIC"
+    return GuestNic(guest=guest, index=nic.index, plug=to.kind, into=to.into, mac=nic.mac, tap=IfName(nic.tap))
