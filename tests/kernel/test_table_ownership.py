@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from bascule.model.links import Bridge
 from bascule.model.ruleset.rules import ForeignTable, Table
 from bascule.model.ruleset.text import replacing_text
+from bascule.model.site import Mode, PlugKind, Site
+from bascule.model.state import Link
+from bascule.model.values import IfName
+from bascule.plan.virtual_network import realms
+from bascule.policy.host_tables import host_tables
+from bascule.providers.dnsmasq.state import DnsmasqState, Server
+from bascule.providers.nft import NFT
 from bascule.providers.observe import observe
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 from tests.apply.old_states import STATES
+from tests.guests.values import SSH, guest, nic, site, virtual_network
 from tests.lab import Lab
 
 pytestmark = pytest.mark.kernel
@@ -136,6 +146,43 @@ def test_a_table_of_version_0_1_0_is_taken_over(host: Namespace, bascule: Call) 
     assert after.mark == "bascule:lodge"
     bascule("undo")
     assert observe(namespace=host).tables["inet bascule_mine"] == before
+
+
+def bring(host: Namespace, told: Site, *, scripts: Collection[str] = ()) -> list[str]:
+    """nft's part of a change where libvirt makes the networks; what was done to which table."""
+    part = DnsmasqState(folder="/state", servers={name: Server(script="") for name in scripts})
+    bridge = Link(name=IfName("vn-lab"), options=Bridge())  # libvirt's, which stays when the network leaves the file
+    before = replace(observe(namespace=host), links={bridge.name: bridge}, parts={"dnsmasq": part})
+    described = told.hosts["h"]
+    found = host_tables(told, described, before, realms(told, described), by_libvirt=True)
+    steps = list(NFT.diff(before, replace(before, tables=found.tables)))
+    for one in steps:
+        for command in one.commands:
+            load(host, command.stdin)
+    assert observe(namespace=host).tables == found.tables
+    return [f"{one.subject}: {one.action}" for one in steps]
+
+
+FORWARDED = site(
+    guest("g1", nic("g1", 0, "lab", "dhcp", plug=PlugKind.NETWORK)),
+    networks=(virtual_network(Mode.NAT, forwards=(SSH,)),),
+)
+
+
+def test_the_forwards_beside_a_network_of_libvirts_go_when_it_leaves_the_file(host: Namespace) -> None:
+    """The table went only where a bridge of ours told of it, and this one is libvirt's."""
+    assert bring(host, FORWARDED) == ["nft inet bascule_lab: load its rules"]
+    assert bring(host, FORWARDED) == []
+    assert bring(host, site(networks=(virtual_network(Mode.NAT),))) == ["nft inet bascule_lab: delete its rules"]
+    bring(host, FORWARDED)
+    assert bring(host, site()) == ["nft inet bascule_lab: delete its rules"]
+    assert listing(host) == ""
+
+
+def test_those_that_version_0_1_0_made_go_where_its_script_tells_of_them(host: Namespace) -> None:
+    load(host, old_table("lab"))
+    assert bring(host, site()) == []
+    assert bring(host, site(), scripts=["lab"]) == ["nft inet bascule_lab: delete its rules"]
 
 
 @pytest.mark.parametrize(

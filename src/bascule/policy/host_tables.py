@@ -60,14 +60,19 @@ def host_tables(
 
 
 def _is_ours(table: AnyTable, host: Host, observed: HostState, mark: str) -> bool:
-    """Whether this site made a table. One without a mark is of version 0.1.0: its network, or its bridge, tells."""
+    """Whether this site made a table.
+
+    One without a mark is of version 0.1.0: that its network is declared tells, or its bridge, or, where libvirt made
+    the bridge, that Bascule's folder on this host still has the script that loads the table when the machine starts.
+    """
     if not isinstance(table, Table):
         return False
     if table.mark:
         return table.mark == mark
     network = table.name.removeprefix(TABLE_PREFIX)
     bridge = observed.links.get(bridge_name(network))
-    return network in host.virtual_networks or (bridge is not None and bridge.alias == mark)
+    scripts = getattr(observed.parts.get("dnsmasq"), "servers", ())
+    return network in host.virtual_networks or network in scripts or (bridge is not None and bridge.alias == mark)
 
 
 def _taken(
