@@ -21,7 +21,7 @@ from bascule.model.ruleset.text import table_text
 from bascule.model.values import IfName
 from bascule.plan.make import make_plan
 from bascule.plan.target import sysctl_keys
-from bascule.plan.virtual_network import realm, sysctls
+from bascule.plan.virtual_network import resolved_network, sysctls
 from bascule.policy.network_rules import network_table
 from bascule.providers.observe import observe
 from bascule.site import parse
@@ -166,7 +166,7 @@ class Way:
             "guests: {g: {host: h, nics: [{network: lab, address: 192.168.9.2/24}]}}\n"
         )
         site = parse(text.encode(), "path.yaml")
-        one = realm(site, site.hosts["h"], site.hosts["h"].virtual_networks["lab"])
+        one = resolved_network(site, site.hosts["h"], site.hosts["h"].virtual_networks["lab"])
         bridge = f"link add {one.bridge} type bridge forward_delay 0 mcast_snooping 0"
         batch(self.host, bridge, f"link set {one.bridge} up", f"addr add {one.addresses[0]} dev {one.bridge}")
         batch(self.host, f"link set t0 master {one.bridge}", "addr add 10.9.0.1/24 dev e0")

@@ -17,7 +17,7 @@ from bascule.model.state import HostState
 from bascule.plan.make import make_plan
 from bascule.system.run import run
 from tests.apply.hosts import Bed, difference, furnish, wait_for
-from tests.guests.values import SSH, guest, nic, realm, site, virtual_network
+from tests.guests.values import SSH, guest, nic, resolved_network, site, virtual_network
 from tests.lab import Lab
 
 SITE = """\
@@ -140,7 +140,7 @@ def test_the_script_of_a_unit_makes_the_network_again(lab: Lab, tmp_path: Path) 
 def test_the_unit_runs_the_very_server_and_goes_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """systemd's own part is played by a recorder here; a machine with systemd is in tests/vm."""
     told = site(networks=(virtual_network(Mode.NAT),))
-    one, calls = realm(told), []
+    one, calls = resolved_network(told), []
     monkeypatch.setattr(servers, "UNITS", tmp_path / "units")
     (tmp_path / "units").mkdir()
     monkeypatch.setattr(servers, "run", lambda argv, **_: calls.append(argv))
@@ -165,7 +165,7 @@ def test_a_network_without_a_server_is_not_made_again_when_it_is_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = site(networks=(replace(virtual_network(Mode.NAT), dhcp=None),))
-    one, calls = realm(told), []
+    one, calls = resolved_network(told), []
     monkeypatch.setattr(servers, "UNITS", tmp_path)
     monkeypatch.setattr(servers, "run", lambda argv, **_: calls.append(argv))
     _, wanted = make_plan(told, told.hosts["h"], HostState())
@@ -191,7 +191,7 @@ def test_of_libvirts_network_only_the_rules_are_loaded_again(tmp_path: Path, mon
         guest("g1", nic("g1", 0, "lab", "dhcp", plug=PlugKind.NETWORK)),
         networks=(virtual_network(Mode.NAT, forwards=(SSH,)),),
     )
-    one = realm(told)
+    one = resolved_network(told)
     monkeypatch.setattr(servers, "UNITS", tmp_path)
     _, wanted = make_plan(told, told.hosts["h"], HostState(), by_libvirt=True)
     (change,) = plan_servers([one], tmp_path, wanted, lasting=True, by_libvirt=True)

@@ -15,7 +15,7 @@ from bascule.model.domain import DomainText, LibvirtNetwork, NetworkText, Reserv
 from bascule.model.site import Attachment, Guest, Mode, PlugKind
 from bascule.providers.libvirt import domain_xml, network_xml
 from bascule.providers.libvirt import parse as libvirt
-from tests.guests.values import SSH, guest, nic, realm, site, virtual_network
+from tests.guests.values import SSH, guest, nic, resolved_network, site, virtual_network
 
 SCHEMAS = Path("/usr/share/libvirt/schemas")
 
@@ -179,10 +179,10 @@ def test_every_kind_of_network_is_valid_and_needs_no_change_after_it_was_made(mo
         guest("g1", nic("g1", 0, "lab", "dhcp", plug=PlugKind.NETWORK)),
         networks=(virtual_network(mode, forwards=forwards, subnets=subnets),),
     )
-    xml = network_xml.build(realm(told))
+    xml = network_xml.build(resolved_network(told))
     assert_valid("network", xml)
     read = libvirt.network(NetworkText(name="lab", active=True, persistent=True, autostart=True, now=xml, next=xml))
-    assert not network_xml.diff(read, realm(told))
+    assert not network_xml.diff(read, resolved_network(told))
 
 
 def made(**other: object) -> LibvirtNetwork:
@@ -196,16 +196,16 @@ def made(**other: object) -> LibvirtNetwork:
     return LibvirtNetwork(**facts | other)  # type: ignore[arg-type]
 
 
-def wanted_realm(mode: Mode = Mode.NAT, **other: object):  # type: ignore[no-untyped-def]
+def wanted_network(mode: Mode = Mode.NAT, **other: object):  # type: ignore[no-untyped-def]
     told = site(
         guest("g1", nic("g1", 0, "lab", "192.168.122.21/24", plug=PlugKind.NETWORK)),
         networks=(virtual_network(mode, **other),),  # type: ignore[arg-type]
     )
-    return realm(told)
+    return resolved_network(told)
 
 
 def test_a_new_reservation_is_an_update_that_cuts_nobody() -> None:
-    found = network_xml.diff(made(), wanted_realm())
+    found = network_xml.diff(made(), wanted_network())
     assert found.redefine == ()
     assert [(u.command, u.section) for u in found.updates] == [("add-last", "ip-dhcp-host")]
     assert 'ip="192.168.122.21"' in found.updates[0].xml
@@ -214,15 +214,15 @@ def test_a_new_reservation_is_an_update_that_cuts_nobody() -> None:
 def test_a_reservation_that_takes_ours_goes_and_foreign_ones_stay() -> None:
     theirs = Reservation(mac=None, address=ip_address("192.168.122.21"), name="x")
     other = Reservation(mac=None, address=ip_address("192.168.122.77"), name="y")
-    found = network_xml.diff(made(reservations=(theirs, other)), wanted_realm())
+    found = network_xml.diff(made(reservations=(theirs, other)), wanted_network())
     assert [u.command for u in found.updates] == ["delete", "add-last"]
     assert "192.168.122.77" not in str(found.updates)
 
 
 def test_another_mode_or_subnet_needs_a_restart_and_says_why() -> None:
-    assert network_xml.diff(made(), wanted_realm(Mode.ROUTED)).redefine == ("its mode is nat and shall be route",)
-    assert network_xml.diff(made(), wanted_realm(forwards=(SSH,))).redefine == ("its mode is nat and shall be open",)
-    moved = network_xml.diff(made(addresses=(ip_interface("10.0.0.1/24"),)), wanted_realm())
+    assert network_xml.diff(made(), wanted_network(Mode.ROUTED)).redefine == ("its mode is nat and shall be route",)
+    assert network_xml.diff(made(), wanted_network(forwards=(SSH,))).redefine == ("its mode is nat and shall be open",)
+    moved = network_xml.diff(made(addresses=(ip_interface("10.0.0.1/24"),)), wanted_network())
     assert moved.redefine == ("its addresses are 10.0.0.1/24 and shall be 192.168.122.1/24",)
 
 
@@ -231,7 +231,7 @@ def test_an_edited_network_keeps_what_it_had() -> None:
     <forward mode='nat'><nat><port start='1024' end='65535'/></nat></forward><bridge name='virbr0' stp='on' delay='0'/>
     <!-- Bob's --><dns><txt name='a' value='b'/></dns>
     <ip address='10.0.0.1' netmask='255.255.255.0'/><portgroup name='slow'/></network>"""
-    text = network_xml.edited(xml, wanted_realm(Mode.ROUTED))
+    text = network_xml.edited(xml, wanted_network(Mode.ROUTED))
     assert_valid("network", text)
     for kept in ("c7a5fdbd", "Bob's", "txt", "portgroup", "virbr0"):
         assert kept in text

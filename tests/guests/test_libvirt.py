@@ -31,7 +31,7 @@ from bascule.twin.test_guest import libvirtd
 from bascule.twin.test_guest.kernel import GuestImage, guest_image
 from bascule.twin.test_guest.libvirtd import PrivateLibvirt
 from tests.guests.test_virtual_network import ADDRESSES, ALWAYS, EXPECTED, two_guests
-from tests.guests.values import guest, nic, realm
+from tests.guests.values import guest, nic, resolved_network
 from tests.guests.wires import plug_in, street, verdicts
 from tests.lab import Lab
 from tests.patience import patient
@@ -265,13 +265,17 @@ def agree(mode: Mode) -> dict[str, str | None]:
     there = street(lab, "g1", "g2")
     with PrivateLibvirt(there.host, Path("/run/libvirt-test")) as running:
         hypervisor = running.connect()
-        hypervisor.define_network(network_xml.build(realm(told)))
+        hypervisor.define_network(network_xml.build(resolved_network(told)))
         hypervisor.start_network("lab")
         hypervisor.set_autostart("lab", on=True)
-        plug_in(lab, there, list(told.guests.values()), realm(told).bridge, ADDRESSES)
+        plug_in(lab, there, list(told.guests.values()), resolved_network(told).bridge, ADDRESSES)
         (seen,) = libvirt.observe(hypervisor).seen_networks
-        assert (seen.mode, seen.active, seen.autostart) == (network_xml.libvirt_mode(realm(told)), True, True)
-        assert not network_xml.diff(seen, realm(told))
+        assert (seen.mode, seen.active, seen.autostart) == (
+            network_xml.libvirt_mode(resolved_network(told)),
+            True,
+            True,
+        )
+        assert not network_xml.diff(seen, resolved_network(told))
         found = verdicts(there, ADDRESSES)
         hypervisor.stop_network("lab")
     lab.close()

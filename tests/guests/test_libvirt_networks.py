@@ -15,7 +15,7 @@ from bascule.model.domain import Domain, DomainNic, LibvirtNetwork
 from bascule.model.ruleset.text import replacing_text
 from bascule.model.site import Attachment, Mode, PlugKind
 from bascule.plan.change import Risk
-from bascule.plan.virtual_network import Realm
+from bascule.plan.virtual_network import ResolvedNetwork
 from bascule.policy.network_rules import network_table
 from bascule.providers.libvirt import observe as libvirt
 from bascule.system.process.sandbox import sandboxed
@@ -24,18 +24,18 @@ from bascule.twin.test_guest.kernel import GuestImage
 from bascule.twin.test_guest.libvirtd import PrivateLibvirt
 from tests.guests.test_libvirt import image, wait
 from tests.guests.test_virtual_network import ADDRESSES, FORWARDED, G1
-from tests.guests.values import SSH, guest, nic, realm, site, virtual_network
+from tests.guests.values import SSH, guest, nic, resolved_network, site, virtual_network
 from tests.guests.wires import HOST, LAN, forwarded, plug_in, seen_as, serving, street
 from tests.lab import Lab
 
 __all__ = ["image"]
 
 
-def lab_realm(mode: Mode, *addresses: str, **other: object) -> Realm:
+def lab_network(mode: Mode, *addresses: str, **other: object) -> ResolvedNetwork:
     guests = [
         guest(f"g{n}", nic(f"g{n}", 0, "lab", a, plug=PlugKind.NETWORK)) for n, a in enumerate(addresses, start=1)
     ]
-    return realm(site(*guests, networks=(virtual_network(mode, **other),)))  # type: ignore[arg-type]
+    return resolved_network(site(*guests, networks=(virtual_network(mode, **other),)))  # type: ignore[arg-type]
 
 
 def test_a_restart_names_the_guests_that_it_cuts_and_an_update_does_not() -> None:
@@ -44,27 +44,27 @@ def test_a_restart_names_the_guests_that_it_cuts_and_an_update_does_not() -> Non
     )
     on_it = DomainNic(index=0, kind="network", into="lab")
     domains = [Domain(name="g1", running=True, nics=(on_it,)), Domain(name="off", nics=(on_it,))]
-    (change,) = plan_networks([now], domains, [lab_realm(Mode.ROUTED)])
+    (change,) = plan_networks([now], domains, [lab_network(Mode.ROUTED)])
     assert (change.action, change.guests) == ("restart", ("g1",))
     said = change.as_change()
     assert (said.risk, said.guests) == (Risk.DETACHES, ("g1",))
     assert "its mode is nat and shall be route" in said.reason
-    ranged = replace(now, ranges=lab_realm(Mode.NAT).ranges)
-    (change,) = plan_networks([ranged], domains, [lab_realm(Mode.NAT, "192.168.122.21/24")])
+    ranged = replace(now, ranges=lab_network(Mode.NAT).ranges)
+    (change,) = plan_networks([ranged], domains, [lab_network(Mode.NAT, "192.168.122.21/24")])
     assert change.action == "update"
     assert change.as_change().guests == ()
-    assert plan_networks([ranged], domains, [lab_realm(Mode.NAT)]) == ()
+    assert plan_networks([ranged], domains, [lab_network(Mode.NAT)]) == ()
     assert plan_networks([ranged], domains, []) == ()
 
 
 def scenario(image: GuestImage) -> None:
     lab = Lab()
     there = street(lab, "g1", "g2")
-    plain = lab_realm(Mode.NAT, *ADDRESSES.values())
+    plain = lab_network(Mode.NAT, *ADDRESSES.values())
     with PrivateLibvirt(there.host, Path("/run/libvirt-test")) as running:
         hypervisor = running.connect()
 
-        def bring(one: Realm) -> list[str]:
+        def bring(one: ResolvedNetwork) -> list[str]:
             seen = libvirt.observe(hypervisor)
             changes = plan_networks(seen.seen_networks, seen.seen_domains, [one])
             if one.forwards:
@@ -107,7 +107,7 @@ def scenario(image: GuestImage) -> None:
         assert "master vn-lab" in run(("ip", "link", "show", "vm.0"), namespace=there.host).stdout
 
         # forwards need the network restarted: the guest is plugged in again, and the port leads in
-        forwarding = lab_realm(Mode.NAT, *ADDRESSES.values(), forwards=(SSH,))
+        forwarding = lab_network(Mode.NAT, *ADDRESSES.values(), forwards=(SSH,))
         assert bring(forwarding) == ["restart"]
         assert "master vn-lab" in run(("ip", "link", "show", "vm.0"), namespace=there.host).stdout
         wait(

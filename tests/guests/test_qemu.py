@@ -21,7 +21,7 @@ from bascule.twin.test_guest import libvirtd
 from bascule.twin.test_guest.init import READY, NicSettings, as_test_guest
 from bascule.twin.test_guest.kernel import GuestImage, guest_image
 from tests.guests.test_libvirt import wait
-from tests.guests.values import guest, nic, realm, site, virtual_network
+from tests.guests.values import guest, nic, resolved_network, site, virtual_network
 from tests.guests.wires import GATEWAY, running, seen_as, serving, street
 from tests.lab import Lab
 
@@ -45,7 +45,7 @@ def two_guests(image: GuestImage) -> None:
     g1 = guest("g1", nic("g1", 0, "lab", "dhcp", plug=PlugKind.NETWORK), serves=(Service("tcp", 80, 82),))
     g2 = guest("g2", nic("g2", 0, "lab", "192.168.122.22/24", plug=PlugKind.NETWORK))
     told = site(g1, g2, networks=(virtual_network(Mode.NAT),))
-    one = realm(told)
+    one = resolved_network(told)
     leased = str(one.reservations[1].address)
     with running(told, host, Path("/run/net")) as network:
         lab.ip(host, "link add br9 type bridge forward_delay 0")

@@ -11,13 +11,13 @@ from bascule.errors import BasculeError, SiteFault
 from bascule.model.ruleset.text import replacing_text
 from bascule.model.site import Forward, Mode, PlugKind, Service, Site
 from bascule.model.values import IFNAME_MAX, bridge_name
-from bascule.plan.virtual_network import realms
+from bascule.plan.virtual_network import resolved_networks
 from bascule.policy.network_rules import network_table
 from bascule.providers.dnsmasq.arguments import parse_leases
 from bascule.providers.observe import observe
 from bascule.system.net.sysctl import read_sysctls, write_sysctl
 from bascule.system.run import run
-from tests.guests.values import SSH, guest, nic, realm, site, virtual_network
+from tests.guests.values import SSH, guest, nic, resolved_network, site, virtual_network
 from tests.guests.wires import HOST, LAN, forwarded, plug_in, running, seen_as, serving, street, verdicts
 from tests.lab import Lab
 
@@ -45,7 +45,7 @@ def test_each_mode_lets_through_what_its_name_says(lab: Lab, tmp_path: Path, mod
     told = two_guests(mode)
     there = street(lab, "g1", "g2")
     with running(told, there.host, tmp_path) as network:
-        plug_in(lab, there, list(told.guests.values()), network.realm.bridge, ADDRESSES)
+        plug_in(lab, there, list(told.guests.values()), network.resolved_network.bridge, ADDRESSES)
         assert verdicts(there, ADDRESSES) == ALWAYS | EXPECTED[mode]
     assert "vn-lab" not in lab.ip(there.host, "link show")
     assert "bascule" not in run(("nft", "list", "ruleset"), namespace=there.host).stdout
@@ -63,7 +63,7 @@ def test_a_forward_opens_one_port_from_lan_host_and_sibling_and_nothing_else(
     elif br_netfilter == "1":
         pytest.skip("the kernel has no br_netfilter loaded")
     with running(told, there.host, tmp_path) as network:
-        plug_in(lab, there, list(told.guests.values()), network.realm.bridge, ADDRESSES)
+        plug_in(lab, there, list(told.guests.values()), network.resolved_network.bridge, ADDRESSES)
         with serving(there.rooms["g1"], 22), serving(there.rooms["g1"], 80), serving(there.rooms["g1"], 8003):
             assert forwarded(there) == FORWARDED
             assert seen_as(there.host, HOST, 2222) is not None
@@ -84,7 +84,7 @@ def test_a_forward_opens_one_port_from_lan_host_and_sibling_and_nothing_else(
 @pytest.mark.parametrize("mode", list(Mode))
 def test_what_nft_lists_is_what_was_written_so_that_a_second_plan_is_empty(lab: Lab, mode: Mode) -> None:
     told = two_guests(mode, SSH, Forward(host_port=9000, guest="g2", service=Service("udp", 5000, 5001)))
-    one, host = realm(told), lab.namespace("host")
+    one, host = resolved_network(told), lab.namespace("host")
     table = network_table(one, "bascule:t")
     assert table is not None
     for _ in range(2):
@@ -100,7 +100,7 @@ def test_a_guest_gets_its_reservation_its_name_and_its_gateway(lab: Lab, tmp_pat
         guest("g1", nic("g1", 0, "lab", "dhcp", plug=PlugKind.NETWORK)),
         networks=(virtual_network(Mode.NAT, forwards=(SSH,)),),
     )
-    one = realm(told)
+    one = resolved_network(told)
     there = street(lab, "g1")
     with running(told, there.host, tmp_path) as network:
         plug_in(lab, there, list(told.guests.values()), one.bridge, {})
@@ -134,7 +134,7 @@ def test_a_forward_that_leads_nowhere_is_named() -> None:
     nowhere = Forward(host_port=80, guest="nobody", service=Service("tcp", 80, 80))
     told = two_guests(Mode.NAT, SSH, nowhere)
     with pytest.raises(SiteFault, match="which has no address in virtual network 'lab'") as caught:
-        realms(told, told.hosts["h"])
+        resolved_networks(told, told.hosts["h"])
     assert [p.code for p in caught.value.problems] == ["FORWARD-NOWHERE"]
 
 
@@ -146,7 +146,7 @@ def test_names_fit_into_the_kernel_and_stay_apart() -> None:
 
 
 def test_an_open_network_without_forwards_has_no_rules() -> None:
-    assert network_table(realm(two_guests(Mode.OPEN)), "bascule:t") is None
+    assert network_table(resolved_network(two_guests(Mode.OPEN)), "bascule:t") is None
 
 
 def test_leases_are_read_and_what_is_no_lease_is_passed_over() -> None:

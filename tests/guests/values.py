@@ -19,7 +19,7 @@ from bascule.model.site import (
     VirtualNetwork,
 )
 from bascule.model.values import derive_mac, derive_tap
-from bascule.plan.virtual_network import Realm, realms
+from bascule.plan.virtual_network import ResolvedNetwork, resolved_networks
 from bascule.twin.test_guest import init
 from bascule.twin.test_guest.kernel import GuestImage
 
@@ -63,8 +63,8 @@ def site(*guests: Guest, networks: tuple[VirtualNetwork, ...] = ()) -> Site:
     return Site(name="test", hosts={"h": host}, guests={one.name: one for one in guests})
 
 
-def realm(of: Site) -> Realm:
-    return realms(of, of.hosts["h"])[0]
+def resolved_network(of: Site) -> ResolvedNetwork:
+    return resolved_networks(of, of.hosts["h"])[0]
 
 
 SSH = Forward(host_port=2222, guest="g1", service=Service("tcp", 22, 22))

@@ -21,7 +21,7 @@ from bascule.host.live import LiveHost
 from bascule.model.site import Guest, Site
 from bascule.model.values import IfName
 from bascule.plan.make import make_plan
-from bascule.plan.virtual_network import realms
+from bascule.plan.virtual_network import resolved_networks
 from bascule.providers.protocol import ThreeWay
 from bascule.system.net import rtnetlink
 from bascule.system.net.netns import Namespace
@@ -58,7 +58,7 @@ def running(told: Site, host: Namespace, folder: Path) -> Iterator[NetworkServer
     described = told.hosts["h"]
     before = look(told, described, host)
     execute(make_plan(told, described, before)[0], where=LiveHost(host))
-    server = NetworkServer(realms(told, described)[0], host, folder)
+    server = NetworkServer(resolved_networks(told, described)[0], host, folder)
     try:
         server.wait()
         yield server

@@ -14,7 +14,7 @@ from bascule.model.ruleset.text import replacing_text
 from bascule.model.site import Mode, PlugKind, Site
 from bascule.model.state import Link
 from bascule.model.values import IfName
-from bascule.plan.virtual_network import realms
+from bascule.plan.virtual_network import resolved_networks
 from bascule.policy.host_tables import host_tables
 from bascule.providers.dnsmasq.state import DnsmasqState, Server
 from bascule.providers.nft import NFT
@@ -154,7 +154,7 @@ def bring(host: Namespace, told: Site, *, scripts: Collection[str] = ()) -> list
     bridge = Link(name=IfName("vn-lab"), options=Bridge())  # libvirt's, which stays when the network leaves the file
     before = replace(observe(namespace=host), links={bridge.name: bridge}, parts={"dnsmasq": part})
     described = told.hosts["h"]
-    found = host_tables(told, described, before, realms(told, described), by_libvirt=True)
+    found = host_tables(told, described, before, resolved_networks(told, described), by_libvirt=True)
     steps = list(NFT.diff(before, replace(before, tables=found.tables)))
     for one in steps:
         for command in one.commands:

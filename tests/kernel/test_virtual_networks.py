@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bascule.plan.diff import diff
-from bascule.plan.virtual_network import realms
+from bascule.plan.virtual_network import resolved_networks
 from bascule.policy.network_rules import network_table
 from bascule.providers.observe import observe
 from bascule.site import parse
@@ -89,12 +89,12 @@ def test_what_is_made_is_what_was_planned_and_the_way_back_is_whole(host: Namesp
     assert "nothing to do" in bascule("plan", "--exit-code")
     site = parse(FILE.encode(), "site.yaml")
     described = site.hosts["vmhost"]
-    own = [network_table(one, "bascule:lodge") for one in realms(site, described)]
+    own = [network_table(one, "bascule:lodge") for one in resolved_networks(site, described)]
     wanted = {table.key: table for table in own if table is not None}
     now = observe(sysctls=KEYS, namespace=host)
     assert now.tables == wanted
     assert {key.rpartition("_")[2] for key in wanted} == {"lab", "quiet", "road-works.2"}
-    for one in realms(site, described):
+    for one in resolved_networks(site, described):
         link = now.links[one.bridge]
         assert link.is_ours
         assert {a.ip for a in link.addresses if not a.is_link_local} == set(map(str, one.addresses))
@@ -111,7 +111,7 @@ def test_what_others_do_to_a_network_is_drift_and_is_put_right(host: Namespace, 
     assert "drifted" not in bascule("status")
     run(("nft", "insert", "rule", "inet", "bascule_lab", "forward", "accept"), namespace=host)
     run(("nft", "delete", "table", "inet", "bascule_quiet"), namespace=host)
-    run(("ip", "address", "del", "192.168.160.1/24", "dev", realm_bridge("road-works.2")), namespace=host)
+    run(("ip", "address", "del", "192.168.160.1/24", "dev", network_bridge("road-works.2")), namespace=host)
     write_sysctl("net/ipv4/ip_forward", "0", namespace=host)
     told = bascule("status")
     for words in ("nft inet bascule_lab", "nft inet bascule_quiet", "192.168.160.1/24", "route no IPv4"):
@@ -124,9 +124,9 @@ def test_what_others_do_to_a_network_is_drift_and_is_put_right(host: Namespace, 
     assert "nothing to do" in bascule("plan", "--exit-code")
 
 
-def realm_bridge(name: str) -> str:
+def network_bridge(name: str) -> str:
     site = parse(FILE.encode(), "site.yaml")
-    return next(one.bridge for one in realms(site, site.hosts["vmhost"]) if one.name == name)
+    return next(one.bridge for one in resolved_networks(site, site.hosts["vmhost"]) if one.name == name)
 
 
 def test_a_network_that_leaves_the_file_goes_with_all_that_is_ours(

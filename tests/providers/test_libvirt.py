@@ -18,7 +18,7 @@ from bascule.plan.step import Step
 from bascule.providers.libvirt import LIBVIRT, domain_xml, edit, network_xml
 from bascule.providers.libvirt.state import LibvirtState
 from bascule.providers.protocol import Surroundings, ThreeWay
-from tests.guests.test_libvirt_networks import lab_realm
+from tests.guests.test_libvirt_networks import lab_network
 from tests.guests.values import guest, nic, site, virtual_network
 
 NIC = nic("g1", 0, "br4")
@@ -146,7 +146,7 @@ def test_the_plan_is_about_the_taps_that_run() -> None:
 
 
 def net(one: object = None, **other: object) -> NetworkText:
-    xml = network_xml.build(lab_realm(Mode.NAT) if one is None else one)  # type: ignore[arg-type]
+    xml = network_xml.build(lab_network(Mode.NAT) if one is None else one)  # type: ignore[arg-type]
     values = {"name": "lab", "active": True, "persistent": True, "autostart": True, "now": xml, "next": xml}
     return NetworkText(**(values | other))  # type: ignore[arg-type]
 

@@ -14,7 +14,7 @@ from bascule.model.state import HostState
 from bascule.plan.change import Note, Plan
 from bascule.plan.make import NOWHERE, make_plan
 from bascule.plan.step import Phase
-from bascule.plan.virtual_network import realms
+from bascule.plan.virtual_network import resolved_networks
 from bascule.providers.protocol import Surroundings
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _with_guests(site: Site, host: Host, observed: HostState, crew: Crew, seen: 
     plan = alone.plan
     part = GuestPart(
         seen=seen,
-        networks=plan_networks(seen.networks, seen.domains, realms(site, host)) if seen.is_libvirt else (),
+        networks=plan_networks(seen.networks, seen.domains, resolved_networks(site, host)) if seen.is_libvirt else (),
         guests=changes.plan_guests(seen.domains, site, host.name),
     )
     learned = read_fdb()
@@ -88,7 +88,7 @@ def _servers(site: Site, host: Host, crew: Crew, wanted: HostState) -> tuple[Ser
         return ()
     from bascule.guests.servers import ServerPart, plan_servers
 
-    networks = realms(site, host)
+    networks = resolved_networks(site, host)
     changes = plan_servers(networks, crew.servers, wanted, lasting=crew.lasting, by_libvirt=crew.by_libvirt)
     return (ServerPart(folder=crew.servers, servers=changes, lasting=crew.lasting),) if changes else ()
 

@@ -14,7 +14,7 @@ from bascule.errors import BasculeError, CommandFailed, Problem
 from bascule.model.domain import Domain, LibvirtNetwork, NetworkText
 from bascule.plan.change import Change, Risk
 from bascule.plan.step import Phase
-from bascule.plan.virtual_network import Realm
+from bascule.plan.virtual_network import ResolvedNetwork
 from bascule.providers.libvirt import domain_xml, network_xml
 from bascule.providers.libvirt.network_xml import NetUpdate, NetworkDiff
 from bascule.system.libvirt import Hypervisor
@@ -25,7 +25,7 @@ from bascule.system.net.netns import Namespace
 class NetworkChange(Struct, frozen=True, kw_only=True):
     """How one virtual network gets where it shall be. ``guests`` run on it now; a restart cuts them."""
 
-    realm: Realm
+    resolved_network: ResolvedNetwork
     action: str  # define, update, restart, start
     diff: NetworkDiff
     guests: tuple[str, ...] = ()
@@ -35,14 +35,14 @@ class NetworkChange(Struct, frozen=True, kw_only=True):
         cuts = self.action == "restart"
         reasons = "; ".join(self.diff.redefine) or "; ".join(map(str, self.diff.updates))
         return Change(
-            subject=f"network {self.realm.name}",
+            subject=f"network {self.resolved_network.name}",
             action={
-                "define": f"defined in libvirt ({self.realm.mode}), started, started with the host",
+                "define": f"defined in libvirt ({self.resolved_network.mode}), started, started with the host",
                 "start": "started, and started with the host",
                 "update": "changed while it runs",
                 "restart": "stopped, defined anew and started; its guests are plugged in again",
             }[self.action],
-            reason=reasons or f"the site file declares virtual network '{self.realm.name}'",
+            reason=reasons or f"the site file declares virtual network '{self.resolved_network.name}'",
             risk=Risk.DETACHES if cuts else Risk.ADDITION,
             guests=self.guests if cuts else (),
             cuts=self.guests if cuts else (),
@@ -52,16 +52,16 @@ class NetworkChange(Struct, frozen=True, kw_only=True):
 
 
 def plan_networks(
-    networks: Iterable[LibvirtNetwork], domains: Iterable[Domain], realms: Iterable[Realm]
+    networks: Iterable[LibvirtNetwork], domains: Iterable[Domain], resolved_networks: Iterable[ResolvedNetwork]
 ) -> tuple[NetworkChange, ...]:
     """What must change in libvirt's networks. Networks that the site file does not declare are left alone. Pure."""
     there = {network.name: network for network in networks}
     domains = tuple(domains)
     found = []
-    for one in realms:
+    for one in resolved_networks:
         now = there.get(one.name)
         if now is None:
-            found.append(NetworkChange(realm=one, action="define", diff=NetworkDiff()))
+            found.append(NetworkChange(resolved_network=one, action="define", diff=NetworkDiff()))
             continue
         diff = network_xml.diff(now, one)
         on_it = tuple(
@@ -71,11 +71,13 @@ def plan_networks(
         )
         if diff.redefine:
             action = "restart" if now.active else "define"
-            found.append(NetworkChange(realm=one, action=action, diff=diff, guests=on_it if now.active else ()))
+            found.append(
+                NetworkChange(resolved_network=one, action=action, diff=diff, guests=on_it if now.active else ())
+            )
         elif diff.updates:
-            found.append(NetworkChange(realm=one, action="update", diff=diff, guests=on_it))
+            found.append(NetworkChange(resolved_network=one, action="update", diff=diff, guests=on_it))
         elif not (now.active and now.autostart):
-            found.append(NetworkChange(realm=one, action="start", diff=diff))
+            found.append(NetworkChange(resolved_network=one, action="start", diff=diff))
     return tuple(found)
 
 
@@ -92,17 +94,22 @@ def apply_networks(
     try:
         for change in changes:
             done.append(change)
-            _make(hypervisor, change, before.get(change.realm.name), namespace=namespace)
+            _make(hypervisor, change, before.get(change.resolved_network.name), namespace=namespace)
     except BasculeError as error:
         problems = list(error.problems)
         for change in reversed(done):
             try:
-                restore_network(hypervisor, change.realm.name, before.get(change.realm.name), namespace=namespace)
+                restore_network(
+                    hypervisor,
+                    change.resolved_network.name,
+                    before.get(change.resolved_network.name),
+                    namespace=namespace,
+                )
             except BasculeError as worse:
                 problems += [
                     Problem(
                         code="NETWORK-NOT-RESTORED",
-                        message=f"network '{change.realm.name}' is not as it was: {p.message}",
+                        message=f"network '{change.resolved_network.name}' is not as it was: {p.message}",
                         hint="look at it with `virsh net-dumpxml`",
                     )
                     for p in worse.problems
@@ -113,13 +120,17 @@ def apply_networks(
 def _make(
     hypervisor: Hypervisor, change: NetworkChange, before: NetworkText | None, *, namespace: Namespace | None
 ) -> None:
-    name = change.realm.name
+    name = change.resolved_network.name
     if change.action == "update":
         for update in change.diff.updates:
             _update(hypervisor, name, update, live=before is not None and before.active)
         return
     if change.action != "start":
-        xml = network_xml.build(change.realm) if before is None else network_xml.edited(before.next, change.realm)
+        xml = (
+            network_xml.build(change.resolved_network)
+            if before is None
+            else network_xml.edited(before.next, change.resolved_network)
+        )
         hypervisor.define_network(xml)
     if change.action == "restart":
         hypervisor.stop_network(name)

@@ -62,7 +62,7 @@ class GuestPart(Struct, frozen=True, kw_only=True):
     @property
     def own_links(self) -> frozenset[str]:
         """The bridges of libvirt's networks."""
-        return frozenset(change.realm.bridge for change in self.networks)
+        return frozenset(change.resolved_network.bridge for change in self.networks)
 
     def keep(self) -> dict[str, Any]:
         """What it takes to go back, of this moment. Raises BasculeError."""
@@ -78,7 +78,9 @@ class GuestPart(Struct, frozen=True, kw_only=True):
             "made": self._made(),
             "taps": sorted(self.moved_taps),
             "networks": {
-                change.realm.name: asdict(there[change.realm.name]) if change.realm.name in there else None
+                change.resolved_network.name: asdict(there[change.resolved_network.name])
+                if change.resolved_network.name in there
+                else None
                 for change in self.networks
             },
         }
@@ -92,7 +94,11 @@ class GuestPart(Struct, frozen=True, kw_only=True):
         there = {text.name: text for text in driver.hypervisor.networks()}
         return {
             "guests": [asdict(text) for text in driver.snapshot(names)],
-            "networks": {c.realm.name: asdict(there[c.realm.name]) for c in self.networks if c.realm.name in there},
+            "networks": {
+                c.resolved_network.name: asdict(there[c.resolved_network.name])
+                for c in self.networks
+                if c.resolved_network.name in there
+            },
         }
 
     def _names(self) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from bascule.model.values import bridge_name
 from bascule.plan.change import Change, Note
 from bascule.plan.diff import diff
 from bascule.plan.step import Phase
-from bascule.plan.virtual_network import Realm, needs_server
+from bascule.plan.virtual_network import ResolvedNetwork, needs_server
 from bascule.policy.network_rules import table_key
 from bascule.providers.dnsmasq.arguments import arguments as dnsmasq_arguments
 from bascule.system.disk import durable
@@ -64,7 +64,12 @@ def running(folder: Path) -> dict[str, tuple[str, ...]]:
 
 
 def plan_servers(
-    realms: Sequence[Realm], folder: Path, wanted: HostState, *, lasting: bool, by_libvirt: bool = False
+    resolved_networks: Sequence[ResolvedNetwork],
+    folder: Path,
+    wanted: HostState,
+    *,
+    lasting: bool,
+    by_libvirt: bool = False,
 ) -> tuple[ServerChange, ...]:
     """What must change so that each network has its server; one whose bridge goes away loses it.
 
@@ -72,7 +77,7 @@ def plan_servers(
     rules are ours, and nothing of the others.
     """
     now = running(folder)
-    declared = {one.name: one for one in realms if not by_libvirt}
+    declared = {one.name: one for one in resolved_networks if not by_libvirt}
     changes = [
         ServerChange(
             name=one.name,
@@ -81,7 +86,7 @@ def plan_servers(
             reason=f"virtual network {one.name} is declared with port forwards",
             rules_only=True,
         )
-        for one in realms
+        for one in resolved_networks
         if by_libvirt and lasting and one.forwards and not _starts(one.name, (), folder, wanted, rules_only=True)
     ]
     for name, one in declared.items():
@@ -101,7 +106,7 @@ def plan_servers(
         if name not in declared and bridge_name(name) not in wanted.links:
             reason = f"its bridge {bridge_name(name)} goes away"
             changes.append(ServerChange(name=name, arguments=None, action="ended", reason=reason))
-    kept = {one.name for one in realms if one.forwards or not by_libvirt}
+    kept = {one.name for one in resolved_networks if one.forwards or not by_libvirt}
     for name in _started(folder) if lasting else ():
         if name not in now and name not in kept and bridge_name(name) not in wanted.links:
             action, reason = "not made again when the machine starts", f"its bridge {bridge_name(name)} goes away"

@@ -16,7 +16,7 @@ from bascule.model.state import MARK, HostState, Link, Route
 from bascule.model.values import IfName
 from bascule.plan.change import Note
 from bascule.plan.target_networks import accept_ra
-from bascule.plan.virtual_network import Realm
+from bascule.plan.virtual_network import ResolvedNetwork
 
 
 class Layer(Struct):
@@ -31,7 +31,7 @@ class Layer(Struct):
     routes: list[Route] = field(default_factory=list)
     sysctls: dict[str, str] = field(default_factory=dict)
     tables: Mapping[str, AnyTable] = field(default_factory=dict)
-    realms: tuple[Realm, ...] = ()
+    resolved_networks: tuple[ResolvedNetwork, ...] = ()
     reasons: dict[str, str] = field(default_factory=dict)
     guests: dict[str, list[str]] = field(default_factory=dict)
     running: dict[str, list[str]] = field(default_factory=dict)

@@ -373,7 +373,7 @@ class _Target(GuestLayer):
 
     def _declared(self, name: IfName) -> set[str]:
         nic, bridge = self.host.nics.get(name), self.host.bridges.get(name)
-        own = next((one for one in self.realms if one.bridge == name), None)
+        own = next((one for one in self.resolved_networks if one.bridge == name), None)
         handed = self.host.uplink_nics(bridge) if bridge and bridge.from_uplink else ()
         return {str(ip) for thing in (nic, bridge, own, *handed) if thing for ip in thing.addresses}
 

@@ -21,7 +21,7 @@ from bascule.plan.target_networks import (
     network_link,
     why_forwarding,
 )
-from bascule.plan.virtual_network import Realm, realms
+from bascule.plan.virtual_network import ResolvedNetwork, resolved_networks
 from bascule.policy.host_tables import host_tables
 
 
@@ -37,8 +37,8 @@ class GuestLayer(Layer):
 
     def _networks(self) -> None:
         networks = self.host.virtual_networks
-        self.realms = realms(self.site, self.host)
-        found = host_tables(self.site, self.host, self.observed, self.realms, by_libvirt=self.by_libvirt)
+        self.resolved_networks = resolved_networks(self.site, self.host)
+        found = host_tables(self.site, self.host, self.observed, self.resolved_networks, by_libvirt=self.by_libvirt)
         self.tables = found.tables
         self.reasons |= found.reasons
         self.guests |= {subject: list(guests) for subject, guests in found.guests.items()}
@@ -49,16 +49,16 @@ class GuestLayer(Layer):
                 if bridge_name(name) not in self.links:
                     self.reasons[bridge_name(name)] = f"libvirt makes virtual network {name} from now on"
             return
-        for one in self.realms:
+        for one in self.resolved_networks:
             self._network(one)
-        changed, notes = forwarding(self.realms, self.host, self.observed, self.links)
+        changed, notes = forwarding(self.resolved_networks, self.host, self.observed, self.links)
         self.sysctls |= changed
-        self.notes += (*notes, *left_behind(self.observed, self.mark, self.realms))
+        self.notes += (*notes, *left_behind(self.observed, self.mark, self.resolved_networks))
         for key in changed:
-            if (network := why_forwarding(key, self.realms, networks)) is not None:
+            if (network := why_forwarding(key, self.resolved_networks, networks)) is not None:
                 self._because(key, f"virtual network {network.name} is reached by routing", network.place)
 
-    def _network(self, one: Realm) -> None:
+    def _network(self, one: ResolvedNetwork) -> None:
         network = self.host.virtual_networks[one.name]
         self.links[one.bridge] = network_link(one, network, self.observed, self.mark)
         if self.observed.has_ipv6:

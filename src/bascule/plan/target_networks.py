@@ -15,7 +15,7 @@ from bascule.model.site import Host, VirtualNetwork
 from bascule.model.state import FORWARDING, HostState, Link
 from bascule.model.values import BRIDGE_PREFIX, IfName, bridge_name
 from bascule.plan.change import Note
-from bascule.plan.virtual_network import Realm, bridge_link, sysctls
+from bascule.plan.virtual_network import ResolvedNetwork, bridge_link, sysctls
 
 FORWARD4, FORWARD6 = FORWARDING[4], FORWARDING[6]
 REDIRECTS = "net/ipv4/conf/all/accept_redirects"  # the kernel sets it along with ip_forward (ip-sysctl)
@@ -32,7 +32,7 @@ def network_sysctl_keys(host: Host) -> tuple[str, ...]:
     return (*own, *FORWARDING.values(), REDIRECTS)
 
 
-def network_link(one: Realm, network: VirtualNetwork, observed: HostState, mark: str) -> Link:
+def network_link(one: ResolvedNetwork, network: VirtualNetwork, observed: HostState, mark: str) -> Link:
     """The bridge of a virtual network, over the one that is there.
 
     Raises BasculeError where its name or its address belongs to a link that is not ours.
@@ -70,17 +70,17 @@ def network_link(one: Realm, network: VirtualNetwork, observed: HostState, mark:
     )
 
 
-def rivals(one: Realm, observed: HostState) -> tuple[Link, ...]:
+def rivals(one: ResolvedNetwork, observed: HostState) -> tuple[Link, ...]:
     """Links of others that stand where the network's bridge shall be: of its name, or with its address."""
     found = (x for x in observed.links.values() if x.name == one.bridge or _shared(one, x))
     return tuple(link for link in found if not link.is_ours)
 
 
-def _shared(one: Realm, link: Link) -> list[str]:
+def _shared(one: ResolvedNetwork, link: Link) -> list[str]:
     return [address.ip for address in link.addresses if address.ip in map(str, one.addresses)]
 
 
-def set_aside(own: Iterable[Realm], observed: HostState) -> tuple[HostState, tuple[Link, ...]]:
+def set_aside(own: Iterable[ResolvedNetwork], observed: HostState) -> tuple[HostState, tuple[Link, ...]]:
     """The state without what others made of a host's virtual networks, for a twin that plays them by ours; those."""
     gone = {link.name: link for one in own for link in rivals(one, observed) if link.options.virtual}
     links = {
@@ -92,13 +92,13 @@ def set_aside(own: Iterable[Realm], observed: HostState) -> tuple[HostState, tup
     return replace(observed, links=links, routes=routes), tuple(gone.values())
 
 
-def left_behind(observed: HostState, mark: str, realms: Iterable[Realm]) -> Iterator[Note]:
+def left_behind(observed: HostState, mark: str, resolved_networks: Iterable[ResolvedNetwork]) -> Iterator[Note]:
     """What stays when the last network that needed it is taken out of the file: others may have come to need it."""
-    realms = tuple(realms)
+    resolved_networks = tuple(resolved_networks)
     ours = {x.name for x in observed.links.values() if x.alias == mark and x.name.startswith(BRIDGE_PREFIX)}
-    if not ours - {one.bridge for one in realms}:
+    if not ours - {one.bridge for one in resolved_networks}:
         return
-    needed = {key for one in realms for key in sysctls(one)}
+    needed = {key for one in resolved_networks for key in sysctls(one)}
     for key in FORWARDING.values():
         if observed.sysctls.get(key) == "1" and key not in needed:
             text = "stays on, for others on this host may need it by now"
@@ -106,10 +106,10 @@ def left_behind(observed: HostState, mark: str, realms: Iterable[Realm]) -> Iter
 
 
 def forwarding(
-    realms: Iterable[Realm], host: Host, observed: HostState, links: Mapping[IfName, Link]
+    resolved_networks: Iterable[ResolvedNetwork], host: Host, observed: HostState, links: Mapping[IfName, Link]
 ) -> tuple[dict[str, str], tuple[Note, ...]]:
     """What turns the host into a router, as far as it is none yet, and what the administrator should know of it."""
-    changed = {key: "1" for one in realms for key in sysctls(one) if observed.sysctls.get(key) != "1"}
+    changed = {key: "1" for one in resolved_networks for key in sysctls(one) if observed.sysctls.get(key) != "1"}
     notes = []
     if FORWARD4 in changed and REDIRECTS in observed.sysctls:
         changed[REDIRECTS] = "0"
@@ -145,7 +145,9 @@ def _between(host: Host, links: Mapping[IfName, Link]) -> Iterator[Note]:
         yield Note(kind="warning", subject=host.name, text=f"{text}; forbid it in the host's own firewall")
 
 
-def why_forwarding(key: str, realms: Iterable[Realm], networks: Mapping[str, VirtualNetwork]) -> VirtualNetwork | None:
+def why_forwarding(
+    key: str, resolved_networks: Iterable[ResolvedNetwork], networks: Mapping[str, VirtualNetwork]
+) -> VirtualNetwork | None:
     """The first network that needs the host to route."""
-    names = [one.name for one in realms if key in sysctls(one)]
+    names = [one.name for one in resolved_networks if key in sysctls(one)]
     return networks[names[0]] if names else None

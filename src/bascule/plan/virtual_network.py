@@ -37,7 +37,7 @@ class PortForward(Struct, frozen=True, kw_only=True):
         return range(self.host_port, self.host_port + len(self.service.ports))
 
 
-class Realm(Struct, frozen=True, kw_only=True):
+class ResolvedNetwork(Struct, frozen=True, kw_only=True):
     """A virtual network with everything resolved that the site file leaves to rule."""
 
     name: str
@@ -62,7 +62,7 @@ def bridge_mac(site: str, host: str, network: str) -> Mac:
     return Mac("52:54:00:" + ":".join(f"{byte:02x}" for byte in digest[:3]))
 
 
-def realm(site: Site, host: Host, network: VirtualNetwork) -> Realm:
+def resolved_network(site: Site, host: Host, network: VirtualNetwork) -> ResolvedNetwork:
     """Resolve a virtual network. Raises SiteFault for forwards that lead nowhere."""
     problems: list[Problem] = []
     addresses = tuple(host_address(subnet) for subnet in network.subnets)
@@ -94,7 +94,7 @@ def realm(site: Site, host: Host, network: VirtualNetwork) -> Realm:
         )
     if problems:
         raise SiteFault(*problems)
-    return Realm(
+    return ResolvedNetwork(
         name=network.name,
         mode=network.mode,
         bridge=bridge_name(network.name),
@@ -107,13 +107,13 @@ def realm(site: Site, host: Host, network: VirtualNetwork) -> Realm:
     )
 
 
-def realms(site: Site, host: Host) -> tuple[Realm, ...]:
+def resolved_networks(site: Site, host: Host) -> tuple[ResolvedNetwork, ...]:
     """Every virtual network of a host. Raises SiteFault with all problems."""
-    found: list[Realm] = []
+    found: list[ResolvedNetwork] = []
     problems: list[Problem] = []
     for network in host.virtual_networks.values():
         try:
-            found.append(realm(site, host, network))
+            found.append(resolved_network(site, host, network))
         except SiteFault as fault:
             problems += fault.problems
     if problems:
@@ -146,14 +146,14 @@ def _reservations(network: VirtualNetwork, nics: list[GuestNic], taken: set[IpAd
     return found
 
 
-def sysctls(one: Realm) -> Mapping[str, str]:
+def sysctls(one: ResolvedNetwork) -> Mapping[str, str]:
     """What the kernel must be told so that it routes for this network; paths below /proc/sys."""
     if one.mode is Mode.ISOLATED:
         return {}
     return {FORWARDING[subnet.version]: "1" for subnet in one.subnets}
 
 
-def bridge_link(one: Realm, alias: str) -> Link:
+def bridge_link(one: ResolvedNetwork, alias: str) -> Link:
     """The network's bridge as it shall be; ``alias`` is Bascule's mark."""
     return Link(
         name=one.bridge,
@@ -167,6 +167,6 @@ def bridge_link(one: Realm, alias: str) -> Link:
     )
 
 
-def needs_server(one: Realm) -> bool:
+def needs_server(one: ResolvedNetwork) -> bool:
     """Whether a dnsmasq belongs to the network."""
     return bool(one.ranges or one.names or any(subnet.version == 6 for subnet in one.subnets))

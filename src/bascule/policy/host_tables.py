@@ -11,7 +11,7 @@ from bascule.model.ruleset.rules import AnyTable, Table
 from bascule.model.site import Host, Mode, Site
 from bascule.model.state import MARK, HostState
 from bascule.model.values import bridge_name
-from bascule.plan.virtual_network import Realm
+from bascule.plan.virtual_network import ResolvedNetwork
 from bascule.policy.network_rules import TABLE_PREFIX, network_table, table_key
 
 MODES = {
@@ -31,7 +31,7 @@ class HostTables(Struct, frozen=True, kw_only=True):
 
 
 def host_tables(
-    site: Site, host: Host, observed: HostState, networks: Iterable[Realm], *, by_libvirt: bool = False
+    site: Site, host: Host, observed: HostState, networks: Iterable[ResolvedNetwork], *, by_libvirt: bool = False
 ) -> HostTables:
     """Every table: those of the site's networks as they shall be, those of others as they are.
 
@@ -76,7 +76,7 @@ def _is_ours(table: AnyTable, host: Host, observed: HostState, mark: str) -> boo
 
 
 def _taken(
-    host: Host, networks: Iterable[Realm], wanted: Mapping[str, Table], observed: HostState, mark: str
+    host: Host, networks: Iterable[ResolvedNetwork], wanted: Mapping[str, Table], observed: HostState, mark: str
 ) -> Iterator[Problem]:
     for one in networks:
         key = table_key(one.name)
@@ -94,7 +94,7 @@ def _taken(
         )
 
 
-def _reason(host: Host, one: Realm, *, by_libvirt: bool) -> str:
+def _reason(host: Host, one: ResolvedNetwork, *, by_libvirt: bool) -> str:
     if not by_libvirt:
         words = f"virtual network {one.name} is declared {one.mode}: {MODES[one.mode]}"
     elif one.forwards:

@@ -29,7 +29,7 @@ from bascule.model.ruleset.rules import (
 )
 from bascule.model.site import Mode
 from bascule.model.values import IpAddress, IpNetwork
-from bascule.plan.virtual_network import Realm
+from bascule.plan.virtual_network import ResolvedNetwork
 
 FAMILY = "inet"
 TABLE_PREFIX = "bascule_"  # of the name of a network's table
@@ -49,7 +49,7 @@ def table_key(network: str) -> str:
     return f"{FAMILY} {TABLE_PREFIX}{network}"
 
 
-def network_table(one: Realm, mark: str) -> Table | None:
+def network_table(one: ResolvedNetwork, mark: str) -> Table | None:
     """The network's own table; None for `open` without forwards, which has no rules at all."""
     chains = (
         Chain(name, rules, HOOKS[name])
@@ -81,7 +81,7 @@ def prefix(subnet: IpNetwork) -> Prefix:
     return Prefix(str(subnet.network_address), subnet.prefixlen)
 
 
-def _forward(one: Realm) -> Iterator[Rule]:
+def _forward(one: ResolvedNetwork) -> Iterator[Rule]:
     into, out_of = match(Meta("oifname"), one.bridge), match(Meta("iifname"), one.bridge)
     if one.mode is Mode.OPEN:
         return
@@ -97,7 +97,7 @@ def _forward(one: Realm) -> Iterator[Rule]:
     yield Rule((out_of, REJECT))
 
 
-def _dnat(one: Realm, *, local: bool = False) -> Iterator[Rule]:
+def _dnat(one: ResolvedNetwork, *, local: bool = False) -> Iterator[Rule]:
     """A port of any of the host's own addresses. Loopback ones stay out: the kernel routes nothing from 127.0.0.0/8."""
     for forward in one.forwards:
         family, service = _family(forward.address), forward.service
@@ -114,7 +114,7 @@ def _dnat(one: Realm, *, local: bool = False) -> Iterator[Rule]:
             yield Rule((*here, match(port, outer), Nat("dnat", family, address, inner)))
 
 
-def _postrouting(one: Realm) -> Iterator[Rule]:
+def _postrouting(one: ResolvedNetwork) -> Iterator[Rule]:
     into = match(Meta("oifname"), one.bridge)
     # a sibling that asks the host's port must be answered through the host, not directly; by source and not by
     # iifname, for where br_netfilter sees the packet on the bridge it has no input link left at this hook

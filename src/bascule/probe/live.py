@@ -8,7 +8,7 @@ from bascule.model.links import Loopback
 from bascule.model.site import Host, Site, virtual_segment
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
-from bascule.plan.virtual_network import realms
+from bascule.plan.virtual_network import resolved_networks
 from bascule.probe.domain import CapturePoint, ProbeAttachment, ProbeDomain
 from bascule.system.net.netns import Namespace
 
@@ -36,7 +36,7 @@ def live_domain(site: Site, host: Host, state: HostState, namespace: Namespace) 
 
 def network_of(site: Site, host: Host, link: Link) -> str | None:
     """The network behind a link of the host, the building's or a virtual one, as far as the file tells."""
-    for one in realms(site, host):
+    for one in resolved_networks(site, host):
         has_address = any(ip_interface(address.ip) in one.addresses for address in link.addresses)
         if link.name == one.bridge or has_address:  # libvirt may have given it another name
             return virtual_segment(host.name, one.name)

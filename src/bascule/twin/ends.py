@@ -12,7 +12,7 @@ from bascule.model.site import GuestNic, Host, Mode, Network, Site, StaticRoute
 from bascule.model.state import HostState
 from bascule.model.values import IFNAME_MAX, IfName, IpAddress, IpInterface, Mac, Vid, derive_mac, tap_mac
 from bascule.plan.change import Note
-from bascule.plan.virtual_network import Realm, realms
+from bascule.plan.virtual_network import ResolvedNetwork, resolved_networks
 
 SWITCH_MTU = 9216  # bytes: a switch passes every frame that a host may be set to send
 
@@ -73,7 +73,7 @@ class Wiring(Struct, frozen=True, kw_only=True):
     switches: Mapping[str, IfName] = field(default_factory=dict)  # network → its bridge in the building
     vids: Mapping[str, Vid] = field(default_factory=dict)  # of the networks that arrive tagged
     cables: tuple[Cable, ...] = ()
-    realms: Mapping[str, tuple[Realm, ...]] = field(default_factory=dict)  # of each host
+    resolved_networks: Mapping[str, tuple[ResolvedNetwork, ...]] = field(default_factory=dict)  # of each host
     guests: Mapping[str, End] = field(default_factory=dict)
     machines: Mapping[str, End] = field(default_factory=dict)
     taps: tuple[Standing, ...] = ()
@@ -104,7 +104,7 @@ def wire(site: Site, hosts: Iterable[str], observed: Mapping[str, HostState]) ->
     names = Names()
     notes: list[Note] = []
     switches = {name: names.give(name) for name in site.networks}
-    own = {host.name: realms(site, host) for host in chosen}
+    own = {host.name: resolved_networks(site, host) for host in chosen}
     guests = {
         guest.name: _guest_end(site, host, guest.name, own[host.name], notes, observed.get(host.name))
         for host in chosen
@@ -131,7 +131,7 @@ def wire(site: Site, hosts: Iterable[str], observed: Mapping[str, HostState]) ->
         switches=switches,
         vids={name: network.vlan for name, network in site.networks.items() if network.vlan is not None},
         cables=tuple(cables),
-        realms=own,
+        resolved_networks=own,
         guests=guests,
         machines=machines,
         taps=tuple(taps),
@@ -177,7 +177,7 @@ def _tagged(site: Site, host: Host, nic: IfName) -> Iterator[Network]:
 
 
 def _guest_end(
-    site: Site, host: Host, guest: str, own: Sequence[Realm], notes: list[Note], state: HostState | None
+    site: Site, host: Host, guest: str, own: Sequence[ResolvedNetwork], notes: list[Note], state: HostState | None
 ) -> End:
     nics: list[EndNic] = []
     for nic in site.guests[guest].nics:
@@ -202,7 +202,7 @@ def _guest_end(
     return End(name=guest, nics=tuple(nics), routes=default_routes(nics))
 
 
-def _host_gateways(nic: GuestNic, own: Sequence[Realm]) -> tuple[IpAddress, ...]:
+def _host_gateways(nic: GuestNic, own: Sequence[ResolvedNetwork]) -> tuple[IpAddress, ...]:
     """The host is the router of its virtual networks, but of an isolated one."""
     for one in own:
         if nic.virtual_network == one.name and one.mode is not Mode.ISOLATED:

@@ -10,7 +10,7 @@ from bascule.errors import BasculeError
 from bascule.model.site import Host, Site, virtual_segment
 from bascule.model.values import IfName, IpInterface, Mac
 from bascule.plan.change import Note
-from bascule.plan.virtual_network import Realm
+from bascule.plan.virtual_network import ResolvedNetwork
 from bascule.probe import dhcp_client
 from bascule.probe.dhcp_client import DhcpLease
 from bascule.system.net import links, rtnetlink
@@ -39,7 +39,7 @@ class HostLink(Struct, frozen=True, kw_only=True):
     dhcp: bool
 
 
-def host_links(site: Site, host: Host, own: Iterable[Realm] = ()) -> Iterator[HostLink]:
+def host_links(site: Site, host: Host, own: Iterable[ResolvedNetwork] = ()) -> Iterator[HostLink]:
     """The addressed NICs and bridges of a host, with those of its virtual networks.
 
     A bridge with ``address: from-uplink`` speaks for its NIC.
@@ -81,7 +81,9 @@ def askers(site: Site, hosts: Iterable[str], wiring: Wiring, rooms: Mapping[str,
 def served_segments(site: Site, wiring: Wiring) -> set[str]:
     """Where the file says that somebody gives addresses."""
     served = {machine.dhcp.network for machine in site.machines.values() if machine.dhcp is not None}
-    return served | {virtual_segment(host, x.name) for host, own in wiring.realms.items() for x in own if x.ranges}
+    return served | {
+        virtual_segment(host, x.name) for host, own in wiring.resolved_networks.items() for x in own if x.ranges
+    }
 
 
 def acquire(site: Site, wiring: Wiring, wanting: Iterable[Asker], *, timeout_s: float) -> dict[Asker, DhcpLease | None]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bascule.errors import BasculeError, CommandFailed, Problem
 from bascule.model.domain import Lease
-from bascule.plan.virtual_network import Realm, needs_server
+from bascule.plan.virtual_network import ResolvedNetwork, needs_server
 from bascule.providers.dnsmasq.arguments import arguments, lease_file
 from bascule.providers.dnsmasq.observe import leases_in
 from bascule.system.net.netns import Namespace
@@ -23,7 +23,7 @@ def serve(wiring: Wiring, rooms: Mapping[str, Namespace], folder: Path) -> list[
     servers: list[NetworkServer] = []
     problems: list[Problem] = []
     try:
-        for host, own in wiring.realms.items():
+        for host, own in wiring.resolved_networks.items():
             servers += [NetworkServer(one, rooms[host], folder / host) for one in own if needs_server(one)]
         for server in servers:
             try:
@@ -42,9 +42,9 @@ def serve(wiring: Wiring, rooms: Mapping[str, Namespace], folder: Path) -> list[
 class NetworkServer:
     """The dnsmasq of a virtual network beside us, in the namespace of its host; gone with ``stop``. For the twin."""
 
-    def __init__(self, one: Realm, namespace: Namespace, folder: Path) -> None:
+    def __init__(self, one: ResolvedNetwork, namespace: Namespace, folder: Path) -> None:
         """Start it; ``wait`` says whether it came up. Raises MissingTool."""
-        self.realm = one
+        self.resolved_network = one
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         argv = ("dnsmasq", *arguments(one, str(folder), upstream=False, foreground=True))
@@ -55,13 +55,13 @@ class NetworkServer:
         if not self._daemon.wait_for("started, version"):
             words = " ".join(self._daemon.output.split()) or "it said nothing"
             self.stop()
-            text = f"dnsmasq of virtual network '{self.realm.name}' did not start: {words}"
+            text = f"dnsmasq of virtual network '{self.resolved_network.name}' did not start: {words}"
             raise CommandFailed(Problem(code="DNSMASQ", message=text))
 
     @property
     def leases(self) -> tuple[Lease, ...]:
         """What it has given until now."""
-        return leases_in(Path(lease_file(self.realm.name, str(self._folder))), self.realm.name)
+        return leases_in(Path(lease_file(self.resolved_network.name, str(self._folder))), self.resolved_network.name)
 
     def stop(self) -> None:
         """End it."""

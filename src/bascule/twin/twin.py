@@ -16,7 +16,7 @@ from bascule.model.values import IfName, IpInterface, IpNetwork
 from bascule.plan.change import Note
 from bascule.plan.target_guests import port_vlans
 from bascule.plan.target_networks import set_aside
-from bascule.plan.virtual_network import needs_server, realms
+from bascule.plan.virtual_network import needs_server, resolved_networks
 from bascule.policy.masquerade import router_table, sources
 from bascule.probe.dhcp_client import DhcpLease
 from bascule.probe.domain import ProbeDomain
@@ -40,7 +40,7 @@ def tools(site: Site) -> Iterator[str]:
     """The programs without which the twin of this site cannot be played."""
     yield from ("ip", "bridge")
     machines = site.machines.values()
-    own = [one for host in site.hosts.values() for one in realms(site, host)]
+    own = [one for host in site.hosts.values() for one in resolved_networks(site, host)]
     if own or any(machine.masquerade for machine in machines):
         yield "nft"
     if any(map(needs_server, own)) or any(machine.dhcp for machine in machines):
@@ -136,7 +136,7 @@ class Twin:
         """Observed hosts without the virtual networks that somebody else made there: the twin plays them by ours."""
         states, notes = dict(observed), []
         for name, state in observed.items():
-            states[name], gone = set_aside(realms(self.site, self.site.hosts[name]), state)
+            states[name], gone = set_aside(resolved_networks(self.site, self.site.hosts[name]), state)
             text = "is on this machine what the twin plays by a network of Bascule's own"
             notes += [Note(kind="foreign", subject=link.name, text=text) for link in gone]
         return states, notes

@@ -40,7 +40,7 @@ def look(
 def _host_attachments(
     site: Site, name: str, wiring: Wiring, room: Namespace, given: Addresses
 ) -> Iterator[ProbeAttachment]:
-    for at in host_links(site, site.hosts[name], wiring.realms[name]):
+    for at in host_links(site, site.hosts[name], wiring.resolved_networks[name]):
         mac = links.mac_of(room, at.link)
         if mac is not None:
             yield ProbeAttachment(

@@ -59,7 +59,7 @@ class VirtualMachines:
         self._found: dict[tuple[str, Mac], tuple[IpInterface, ...]] = {}
         self._dumb: set[str] = set()
         self._hosts: dict[str, VmPool] = {}
-        for number, (host, own) in enumerate(wiring.realms.items()):
+        for number, (host, own) in enumerate(wiring.resolved_networks.items()):
             guests = {
                 name: self._tiny(site.guests[name], end, image)
                 for name, end in wiring.guests.items()
@@ -98,7 +98,10 @@ class VirtualMachines:
             return guest.serves
         services = [wish.service for wish in self._site.expectations if wish.target == guest.name]
         services += [
-            x.service for one in self._wiring.realms[guest.host] for x in one.forwards if x.guest == guest.name
+            x.service
+            for one in self._wiring.resolved_networks[guest.host]
+            for x in one.forwards
+            if x.guest == guest.name
         ]
         asked = {port for x in services if x.protocol == "tcp" for port in ports_of(x, AGENT_ASKS_AT_MOST)}
         served: dict[Service, None] = {}

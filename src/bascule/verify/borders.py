@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from bascule.errors import Place
 from bascule.model.site import Mode, Site, VirtualNetwork, virtual_segment
 from bascule.model.values import IpAddress
-from bascule.plan.virtual_network import PortForward, Realm, realms
+from bascule.plan.virtual_network import PortForward, ResolvedNetwork, resolved_networks
 from bascule.probe.question import Answer, Question, Response
 from bascule.system.run import run
 from bascule.verify.endpoints import Endpoints
@@ -32,7 +32,7 @@ class Border(Struct, frozen=True):
 
     host: str
     network: VirtualNetwork
-    realm: Realm
+    resolved_network: ResolvedNetwork
 
     def reason(self, words: str) -> Reason:
         """Words with the network's own line behind them."""
@@ -47,21 +47,23 @@ class Borders:
         self._borders = {
             virtual_segment(host.name, one.name): Border(host.name, host.virtual_networks[one.name], one)
             for host in site.hosts.values()
-            for one in realms(site, host)
+            for one in resolved_networks(site, host)
         }
 
     def bridges(self, host: str) -> frozenset[str]:
         """The bridges of a host's virtual networks."""
-        return frozenset(border.realm.bridge for border in self._borders.values() if border.host == host)
+        return frozenset(border.resolved_network.bridge for border in self._borders.values() if border.host == host)
 
     def forward(self, host: str, protocol: str, port: int) -> PortForward | None:
         """What a port of a host leads to."""
-        found = [x for border in self._borders.values() if border.host == host for x in border.realm.forwards]
+        found = [
+            x for border in self._borders.values() if border.host == host for x in border.resolved_network.forwards
+        ]
         return next((x for x in found if x.service.protocol == protocol and port in x.host_ports), None)
 
     def led_on(self, questions: Iterable[Question]) -> Iterator[Question]:
         """The same questions as they go on behind a forward, under another port."""
-        found = [forward for border in self._borders.values() for forward in border.realm.forwards]
+        found = [forward for border in self._borders.values() for forward in border.resolved_network.forwards]
         for question in questions:
             for forward in found:
                 if forward.service.protocol == question.protocol and question.port in forward.host_ports:
@@ -112,7 +114,7 @@ class Borders:
             return there.reason(f"network {name} lets in answers only") if mode is Mode.NAT else None
         if answer.question.source.endpoint == there.host:
             return None
-        subnet = next((s for s in there.realm.subnets if answer.question.address in s), None)
+        subnet = next((s for s in there.resolved_network.subnets if answer.question.address in s), None)
         if mode in {Mode.NAT, Mode.ISOLATED}:
             return there.reason(f"{subnet} exists inside of {there.host} only: network {name}, {mode}")
         asker = answer.question.source.endpoint
@@ -141,7 +143,7 @@ class Borders:
         if home is not None and home.network.mode is Mode.ISOLATED:
             return None
         for border in self._borders.values():
-            for forward in border.realm.forwards:
+            for forward in border.resolved_network.forwards:
                 same = forward.guest == target and forward.service.protocol == question.protocol
                 if same and question.port in forward.service.ports and forward.place:
                     port = forward.host_port + question.port - forward.service.first

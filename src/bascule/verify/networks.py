@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from bascule.model.site import Host, Site, virtual_segment
 from bascule.model.state import FORWARDING, HostState, Link
 from bascule.model.values import IfName, IpAddress
-from bascule.plan.virtual_network import Realm, needs_server, realms, sysctls
+from bascule.plan.virtual_network import ResolvedNetwork, needs_server, resolved_networks, sysctls
 from bascule.policy.network_rules import network_table, table_key
 from bascule.probe.domain import ProbeDomain
 from bascule.probe.names import look_up
@@ -21,7 +21,7 @@ DNS_S = 1.0  # to wait for the server: it is on this host
 
 def check_networks(site: Site, host: Host, state: HostState, facts: Facts) -> Iterator[Check]:
     """The bridge, addresses, rules and routing of every virtual network. Pure."""
-    for one in realms(site, host):
+    for one in resolved_networks(site, host):
         link = standing_bridge(host.virtual_networks[one.name], state)
         name = link.name if link else one.bridge
         yield bridge_up(name, link, facts)
@@ -43,13 +43,13 @@ def check_networks(site: Site, host: Host, state: HostState, facts: Facts) -> It
 
 def check_servers(site: Site, host: Host, state: HostState, probe_domain: ProbeDomain) -> Iterator[Check]:
     """The name server of every virtual network that has one, by asking it. Raises NotPermitted where one cannot ask."""
-    for one in realms(site, host):
+    for one in resolved_networks(site, host):
         link = standing_bridge(host.virtual_networks[one.name], state)
         if needs_server(one) and one.addresses and link is not None:
             yield from _check_server(host, one, link.name, probe_domain)
 
 
-def _rules(one: Realm, link: Link, state: HostState, facts: Facts) -> Check:
+def _rules(one: ResolvedNetwork, link: Link, state: HostState, facts: Facts) -> Check:
     name = table_key(one.name)
     none = "none" if network_table(one, "") is None else f"nft {name} is not there"
     seen = f"nft {name}" if name in state.tables else none
@@ -64,7 +64,7 @@ def _forwarding(name: str, keys: list[str], facts: Facts) -> Check:
     return Check(id="forwarding", subject=name, ok=not off, detail=detail)
 
 
-def _check_server(host: Host, one: Realm, bridge: IfName, probe_domain: ProbeDomain) -> Iterator[Check]:
+def _check_server(host: Host, one: ResolvedNetwork, bridge: IfName, probe_domain: ProbeDomain) -> Iterator[Check]:
     """A guest asks where we can ask from one, else the host itself does."""
     server = one.addresses[0].ip
     segment = virtual_segment(host.name, one.name)

@@ -7,7 +7,7 @@ import ipaddress
 from bascule.model.domain import Lease
 from bascule.model.site import Mode
 from bascule.model.values import parse_mac
-from bascule.plan.virtual_network import Realm
+from bascule.plan.virtual_network import ResolvedNetwork
 
 LEASE = "1h"  # dnsmasq's own default (dnsmasq(8), --dhcp-range)
 
@@ -36,7 +36,7 @@ def parse_leases(text: str, network: str = "") -> tuple[Lease, ...]:
     return tuple(found)
 
 
-def arguments(one: Realm, folder: str, *, upstream: bool = True, foreground: bool = False) -> tuple[str, ...]:
+def arguments(one: ResolvedNetwork, folder: str, *, upstream: bool = True, foreground: bool = False) -> tuple[str, ...]:
     """The words behind ``dnsmasq`` for this network: DHCP, reservations and names, on its bridge alone.
 
     ``folder`` takes its lease and process id files; ``upstream`` False keeps it from asking the host's own name

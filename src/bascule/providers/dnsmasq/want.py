@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.model.values import bridge_name
-from bascule.plan.virtual_network import Realm, needs_server, realms
+from bascule.plan.virtual_network import ResolvedNetwork, needs_server, resolved_networks
 from bascule.providers.dnsmasq.arguments import arguments
 from bascule.providers.dnsmasq.boot import script, unit
 from bascule.providers.dnsmasq.state import DnsmasqState, Server
@@ -21,7 +21,7 @@ def want(site: Site, host: Host, state: DnsmasqState, wanted: HostState, *, last
     of these is ours.
     """
     servers, reasons = dict(state.servers), dict[str, str]()
-    own = () if by_libvirt else realms(site, host)
+    own = () if by_libvirt else resolved_networks(site, host)
     for one in own:
         _set(servers, one.name, _server(one, state, wanted, lasting=lasting))
         _because(reasons, one.name, f"virtual network {one.name} is declared {one.mode}")
@@ -38,7 +38,7 @@ def want(site: Site, host: Host, state: DnsmasqState, wanted: HostState, *, last
     return Wanted(part=replace(state, servers=servers), reasons=reasons)
 
 
-def _server(one: Realm, state: DnsmasqState, wanted: HostState, *, lasting: bool) -> Server:
+def _server(one: ResolvedNetwork, state: DnsmasqState, wanted: HostState, *, lasting: bool) -> Server:
     words = arguments(one, state.folder) if needs_server(one) else None
     before = state.servers.get(one.name, Server())
     if not lasting:

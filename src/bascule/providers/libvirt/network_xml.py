@@ -11,13 +11,13 @@ from msgspec import Struct
 from bascule.model.domain import LibvirtNetwork, Reservation
 from bascule.model.site import Mode
 from bascule.model.values import IpInterface
-from bascule.plan.virtual_network import Realm
+from bascule.plan.virtual_network import ResolvedNetwork
 from bascule.providers.libvirt.domain_xml import NAMESPACE, Element, essence, parse, text
 
 _LIBVIRT_MODE = {Mode.NAT: "nat", Mode.ROUTED: "route", Mode.OPEN: "open"}
 
 
-def libvirt_mode(one: Realm) -> str:
+def libvirt_mode(one: ResolvedNetwork) -> str:
     """The forward mode that libvirt is given.
 
     A network with port forwards is ``open`` to libvirt: its own rules of `nat` reject every new connection to a guest,
@@ -28,7 +28,7 @@ def libvirt_mode(one: Realm) -> str:
     return _LIBVIRT_MODE.get(one.mode, "isolated")
 
 
-def build(one: Realm) -> str:
+def build(one: ResolvedNetwork) -> str:
     """A network as libvirt defines it."""
     mark = etree.Element(f"{{{NAMESPACE}}}network", nsmap={"bascule": NAMESPACE})
     mark.set("name", one.name)
@@ -46,7 +46,7 @@ def build(one: Realm) -> str:
     return text(root) + "\n"
 
 
-def _set_forward(root: Element, one: Realm) -> None:
+def _set_forward(root: Element, one: ResolvedNetwork) -> None:
     mode = libvirt_mode(one)
     old = root.find("forward")
     if mode == "isolated":
@@ -64,7 +64,7 @@ def _set_forward(root: Element, one: Realm) -> None:
         old.append(E.nat(ipv6="yes"))  # libvirt routes IPv6 out unchanged otherwise
 
 
-def _ip(one: Realm, address: IpInterface) -> Element:
+def _ip(one: ResolvedNetwork, address: IpInterface) -> Element:
     family = "ipv6" if address.version == 6 else "ipv4"
     element = E.ip(family=family, address=str(address.ip), prefix=str(address.network.prefixlen))
     ranges = [E.range(start=str(a), end=str(b)) for a, b in one.ranges if a in address.network]
@@ -84,7 +84,7 @@ def host(entry: Reservation) -> Element:
     return E.host(**words)
 
 
-def edited(xml: str, one: Realm) -> str:
+def edited(xml: str, one: ResolvedNetwork) -> str:
     """The definition with mode, bridge, addresses and DHCP as declared; whatever else stands in it stays."""
     root = parse(xml)
     _set_forward(root, one)
@@ -121,7 +121,7 @@ class NetworkDiff(Struct, frozen=True, kw_only=True):
         return bool(self.updates or self.redefine)
 
 
-def diff(now: LibvirtNetwork, one: Realm) -> NetworkDiff:
+def diff(now: LibvirtNetwork, one: ResolvedNetwork) -> NetworkDiff:
     """What must change. Reservations that the site file does not know are left, unless they take one of ours."""
     reasons = []
     mode = libvirt_mode(one)
@@ -144,7 +144,7 @@ def _parent(now: LibvirtNetwork, address: object) -> int:
     return next((index for index, own in enumerate(now.addresses) if address in own.network), 0)
 
 
-def _ranges(now: LibvirtNetwork, one: Realm) -> list[NetUpdate]:
+def _ranges(now: LibvirtNetwork, one: ResolvedNetwork) -> list[NetUpdate]:
     def update(command: str, pair: tuple[object, object]) -> NetUpdate:
         xml = text(E.range(start=str(pair[0]), end=str(pair[1])))
         return NetUpdate(command=command, section="ip-dhcp-range", xml=xml, parent=_parent(now, pair[0]))
@@ -153,7 +153,7 @@ def _ranges(now: LibvirtNetwork, one: Realm) -> list[NetUpdate]:
     return gone + [update("add-last", pair) for pair in one.ranges if pair not in now.ranges]
 
 
-def _hosts(now: LibvirtNetwork, one: Realm) -> list[NetUpdate]:
+def _hosts(now: LibvirtNetwork, one: ResolvedNetwork) -> list[NetUpdate]:
     found = []
     for entry in one.reservations if one.ranges else ():
         if any((old.mac, old.address, old.name) == (entry.mac, entry.address, entry.name) for old in now.reservations):

@@ -16,7 +16,7 @@ from bascule.model.sightings import FdbEntry
 from bascule.model.site import Guest, GuestNic, Host, Site
 from bascule.model.state import HostState
 from bascule.plan.change import Note
-from bascule.plan.virtual_network import Realm, realms
+from bascule.plan.virtual_network import ResolvedNetwork, resolved_networks
 from bascule.providers.guest_identity import alive_elsewhere, conflicts, taken
 from bascule.providers.guest_nics import find_nic, is_at, restart_reason, waiting
 from bascule.providers.libvirt import domain_xml, edit, network_xml
@@ -39,7 +39,7 @@ def want(site: Site, host: Host, observed: HostState, state: LibvirtState, learn
     """The part of the site file. Raises BasculeError for a MAC that a new NIC would share with another."""
     target = _Target(domains=dict(state.domains), networks=dict(state.networks))
     seen = {network.name: network for network in state.seen_networks}
-    for one in realms(site, host):
+    for one in resolved_networks(site, host):
         there = state.networks.get(one.name)
         if there is None:
             xml = network_xml.build(one)
@@ -74,7 +74,7 @@ def _is_on(nics: Iterable[DomainNic], network: str) -> bool:
     return any((nic.kind, nic.into) == ("network", network) for nic in nics)
 
 
-def _network(there: NetworkText, one: Realm, change: network_xml.NetworkDiff) -> NetworkText:
+def _network(there: NetworkText, one: ResolvedNetwork, change: network_xml.NetworkDiff) -> NetworkText:
     now, later = there.now, there.next
     if change.redefine:
         now = later = network_xml.edited(there.next, one)
@@ -83,7 +83,7 @@ def _network(there: NetworkText, one: Realm, change: network_xml.NetworkDiff) ->
     return replace(there, active=True, persistent=True, autostart=True, now=now, next=later)
 
 
-def _set_network(target: _Target, one: Realm, text: NetworkText, change: network_xml.NetworkDiff) -> None:
+def _set_network(target: _Target, one: ResolvedNetwork, text: NetworkText, change: network_xml.NetworkDiff) -> None:
     target.networks[one.name] = text
     reason = "; ".join(change.redefine) or "; ".join(map(str, change.updates))
     target.reasons[f"network {one.name}"] = reason or f"the site file declares virtual network '{one.name}'"

@@ -25,7 +25,7 @@ from bascule.guests.qemu import QemuDriver
 from bascule.model.site import Guest, GuestNic
 from bascule.model.values import IfName, IpInterface, Mac
 from bascule.plan.change import Note
-from bascule.plan.virtual_network import Realm
+from bascule.plan.virtual_network import ResolvedNetwork
 from bascule.providers.libvirt import domain_xml
 from bascule.providers.qemu.command_line import Files
 from bascule.system.net.iproute import batch
@@ -157,11 +157,17 @@ class LibvirtPool(VmPool):
     """Domains and virtual networks of a libvirt of our own; it makes the taps when it starts them."""
 
     def __init__(
-        self, host: Namespace, guests: Mapping[str, Guest], realms: Sequence[Realm], *, accel: str, folder: Path
+        self,
+        host: Namespace,
+        guests: Mapping[str, Guest],
+        resolved_networks: Sequence[ResolvedNetwork],
+        *,
+        accel: str,
+        folder: Path,
     ) -> None:
         """Start libvirtd in the host's namespace. Raises MissingTool, NotPermitted or CommandFailed."""
         super().__init__(host, guests, accel=accel, folder=folder)
-        self._realms = realms
+        self._networks = resolved_networks
         self._plugs: list[Plug] = []
         self._standing: list[IfName] = []
         self._libvirt = PrivateLibvirt(host, folder.with_name(f"{folder.name}-libvirt"))
@@ -179,7 +185,7 @@ class LibvirtPool(VmPool):
 
     def launch(self) -> None:
         """The virtual networks, then the domains. Raises BasculeError with libvirt's own words."""
-        apply_networks(self._hypervisor, plan_networks((), (), self._realms), namespace=self._host)
+        apply_networks(self._hypervisor, plan_networks((), (), self._networks), namespace=self._host)
         if self._standing:  # libvirt starts no guest whose tap is there
             batch("ip", "".join(f"link del dev {tap}\n" for tap in self._standing), namespace=self._host)
         driver = LibvirtDriver(self._hypervisor)

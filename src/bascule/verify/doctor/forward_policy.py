@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bascule.model.site import Mode
-from bascule.plan.virtual_network import realms
+from bascule.plan.virtual_network import resolved_networks
 from bascule.verify.doctor.finding import Facts, Finding, Severity
 
 FAMILIES = {4: ("ip", "inet"), 6: ("ip6", "inet")}
@@ -17,7 +17,7 @@ def look(facts: Facts) -> Iterator[Finding]:
         return
     dropping = [chain for chain in facts.chains or () if chain.hook == "forward" and chain.policy == "drop"]
     docker = any(name.startswith("DOCKER") for name in facts.chain_names)
-    for one in realms(facts.site, facts.site.hosts[facts.host]):
+    for one in resolved_networks(facts.site, facts.site.hosts[facts.host]):
         if one.mode is Mode.ISOLATED:
             continue
         families = {family for subnet in one.subnets for family in FAMILIES[subnet.version]}
