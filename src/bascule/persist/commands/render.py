@@ -14,6 +14,7 @@ from bascule.model.links import Bond, Bridge, Dummy, Vlan
 from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig
 from bascule.persist.formats import sysfs
 from bascule.persist.formats.values import route_words, seconds
+from bascule.persist.formats.vlans import bridge_commands
 
 IP_FILE = "commands-ip.sh"
 BRCTL_FILE = "commands-brctl.sh"
@@ -145,17 +146,8 @@ def _ports(link: LinkConfig, members: list[LinkConfig]) -> Lines:
         if member.port is not None:
             words = " ".join(member.port.arguments())
             out.append(f"ip link set dev {_q(member.name)} type bridge_slave {words}")
-        out += _vlans(member, "")
-    return out + _vlans(link, " self")
-
-
-def _vlans(link: LinkConfig, suffix: str) -> Lines:
-    out: Lines = []
-    for vlan in link.vlans:
-        span = str(vlan.first) if vlan.first == vlan.last else f"{vlan.first}-{vlan.last}"
-        flags = " pvid" * vlan.pvid + " untagged" * vlan.untagged
-        out.append(f"bridge vlan add dev {_q(link.name)} vid {span}{flags}{suffix}")
-    return out
+        out += bridge_commands(member, _q(member.name))
+    return out + bridge_commands(link, _q(link.name))
 
 
 def _address_ip(link: LinkConfig) -> Lines:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from msgspec import Struct
 
+from bascule.persist.formats.bonding import parse_bond_option
+from bascule.persist.formats.builder import Builder
 from bascule.persist.parsed import Leftovers
 
 _PLAIN = re.compile(
@@ -81,6 +84,46 @@ def _from_words(file: str, number: int, line: str, words: list[str], left: Lefto
     for match in found:
         if match:
             yield Assignment(match[1], match[2], number)
+
+
+class AssignmentFile:
+    """A file of assignments whose keys are taken one by one; what is wrong is left over with its line."""
+
+    def __init__(self, builder: Builder, path: str) -> None:
+        self.builder = builder
+        self.path = path
+        self.found: dict[str, Assignment] = {}
+
+    def load(self, text: str) -> None:
+        """The assignments; of several to one key the last counts."""
+        self.found = {a.key: a for a in assignments(self.path, text, self.builder.left)}
+
+    def leave(self, key: str, why: str) -> None:
+        """A key that is not taken."""
+        assignment = self.found[key]
+        self.builder.left.add(self.path, assignment.line, f"{key}={assignment.value}", why)
+
+    def value(self, key: str) -> str:
+        """The text of a key, empty where it is missing."""
+        return self.found[key].value.strip() if key in self.found else ""
+
+    def take(self, key: str, parse: Callable[[str], Any]) -> Any:
+        """The parsed value of a key; None if it is missing, empty or wrong."""
+        try:
+            return parse(self.value(key)) if self.value(key) else None
+        except ValueError as wrong:
+            self.leave(key, str(wrong))
+            return None
+
+    def bond_options(self, key: str, into: dict[str, Any]) -> None:
+        """The bonding driver's ``name=value`` words."""
+        for word in self.value(key).split():
+            name, _, text = word.partition("=")
+            try:
+                field, value = parse_bond_option(name, text)
+                into[field] = value
+            except ValueError as wrong:
+                self.leave(key, str(wrong))
 
 
 def assign(key: str, value: str) -> str:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from ipaddress import ip_address, ip_interface
 from typing import Any
 
 from bascule.model.values import IfName, Mac, parse_ifname, parse_mac, parse_vid
 from bascule.persist.config import Ipv6, StaticRoute
 from bascule.persist.formats import sysfs
-from bascule.persist.formats.bonding import parse_bond_option
 from bascule.persist.formats.builder import Builder, LinkDraft
-from bascule.persist.formats.shell import Assignment, assignments
+from bascule.persist.formats.shell import Assignment, AssignmentFile, assignments
 from bascule.persist.formats.values import (
     default_of,
     parse_address,
@@ -22,6 +22,7 @@ from bascule.persist.formats.values import (
     ticks,
     words,
 )
+from bascule.persist.formats.vlans import from_name
 from bascule.persist.ifcfg import FOLDER, SKIPPED
 from bascule.persist.ifcfg.routes import classful, read_routes
 from bascule.persist.keyfile import nmconf
@@ -96,40 +97,19 @@ def _global_gateway(assignment: Assignment, device: str, builder: Builder) -> No
     builder.left.add(GLOBAL, assignment.line, f"{assignment.key}={assignment.value}", "no link has it in its subnet")
 
 
-class _IfcfgFile:
+class _IfcfgFile(AssignmentFile):
     """One ifcfg file."""
 
     def __init__(
         self, builder: Builder, path: str, suffix: str, names: dict[Mac, IfName], settings: dict[str, str]
     ) -> None:
-        self.builder = builder
-        self.path = path
+        super().__init__(builder, path)
         self.suffix = suffix
         self.names = names
         self.settings = settings
-        self.found: dict[str, Assignment] = {}
-
-    def leave(self, key: str, why: str) -> None:
-        assignment = self.found[key]
-        self.builder.left.add(self.path, assignment.line, f"{key}={assignment.value}", why)
-
-    def value(self, key: str) -> str:
-        found = self.found.get(key)
-        return found.value.strip() if found else ""
-
-    def take(self, key: str, parse: Any) -> Any:
-        """The parsed value of a key; None if it is missing, empty or wrong."""
-        text = self.value(key)
-        if not text:
-            return None
-        try:
-            return parse(text)
-        except ValueError as wrong:
-            self.leave(key, str(wrong))
-            return None
 
     def read(self, text: str) -> None:
-        self.found = {a.key: a for a in assignments(self.path, text, self.builder.left)}
+        self.load(text)
         kind = self._kind()
         if kind is None or not self.found:
             return
@@ -199,13 +179,7 @@ class _IfcfgFile:
         elif "BRIDGING_OPTS" in self.found:
             self._words("BRIDGING_OPTS", sysfs.PORT_FIELD, draft.port)
         if draft.kind == "bond":
-            for word in self.value("BONDING_OPTS").split():
-                key, _, text = word.partition("=")
-                try:
-                    field, value = parse_bond_option(key, text)
-                    draft.options[field] = value
-                except ValueError as wrong:
-                    self.leave("BONDING_OPTS", str(wrong))
+            self.bond_options("BONDING_OPTS", draft.options)
         if draft.kind == "vlan":
             self._vlan(draft)
 
@@ -225,12 +199,10 @@ class _IfcfgFile:
             into[fields[name]] = bool(number) if fields is sysfs.PORT_FIELD and fields[name] in flags else number
 
     def _vlan(self, draft: LinkDraft) -> None:
-        dotted = re.fullmatch(r"(.+)\.([0-9]{1,4})", draft.name)
-        worded = re.fullmatch(r"vlan([0-9]{1,4})", draft.name)
-        parent = self.value("PHYSDEV") or (dotted[1] if dotted else "")
-        vid = self.value("VLAN_ID") or (dotted[2] if dotted else worded[1] if worded else "")
+        parent, vid = from_name(draft.name)
+        vid = self.value("VLAN_ID") or vid
         try:
-            draft.parent = parse_ifname(parent)
+            draft.parent = parse_ifname(self.value("PHYSDEV") or parent)
             draft.options["id"] = parse_vid(vid.lstrip("0") or vid)
         except ValueError as wrong:
             self.builder.left.add(self.path, draft.line, draft.name, str(wrong))
@@ -242,7 +214,7 @@ class _IfcfgFile:
             if not self.value(key):
                 continue
             prefix = self.value(f"PREFIX{suffix}") or self.value(f"NETMASK{suffix}") or classful(self.value(key))
-            address = self.take(key, lambda text, prefix=prefix: parse_address(text, prefix))
+            address = self.take(key, partial(parse_address, prefix=prefix))
             if address is not None:
                 draft.addresses.append(address)
         for key in self.found:

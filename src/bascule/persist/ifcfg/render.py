@@ -6,14 +6,13 @@ second spelling (PHYSDEV and VLAN_ID, IPV6INIT=no), both are served.
 
 from __future__ import annotations
 
-import re
-
 from bascule.model.links import Bond, Bridge, Dummy, Vlan
 from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig, by_family
 from bascule.persist.formats import sysfs
 from bascule.persist.formats.gaps import Gaps
 from bascule.persist.formats.shell import assign
 from bascule.persist.formats.values import route_words, seconds
+from bascule.persist.formats.vlans import from_name
 from bascule.persist.ifcfg import FOLDER, SKIPPED
 from bascule.persist.keyfile import nmconf
 
@@ -86,12 +85,8 @@ def _bond(options: Bond) -> Lines:
 
 def _vlan(link: LinkConfig, options: Vlan, gaps: Gaps) -> Lines:
     """The scripts take the number from the name alone: eth4.30, or vlan30 with PHYSDEV."""
-    dotted = re.fullmatch(r"(.+)\.([0-9]{1,4})", link.name)
-    worded = re.fullmatch(r"vlan([0-9]{1,4})", link.name)
-    fits = (dotted and dotted[1] == link.parent and int(dotted[2]) == options.id) or (
-        worded and int(worded[1]) == options.id
-    )
-    if not fits:
+    parent, vid = from_name(link.name)
+    if not vid or int(vid) != options.id or parent not in {"", link.parent}:
         gaps.add(link.name, "name", link.name, f"a VLAN is called {link.parent}.{options.id} or vlan{options.id}")
     if options.protocol != "802.1Q":
         gaps.add(link.name, "protocol", options.protocol)

@@ -19,6 +19,7 @@ from bascule.persist.formats.values import (
     ticks,
     words,
 )
+from bascule.persist.formats.vlans import from_name
 from bascule.persist.ifupdown import MAIN
 from bascule.persist.ifupdown.hooks import hook, vlan_range
 from bascule.persist.ifupdown.includes import Line, absolute, logical_lines, option_name
@@ -203,22 +204,12 @@ class _InterfacesFiles:
             or "slaves" in keys
         ):
             draft.kind = draft.kind or "bond"
-        dotted = re.fullmatch(r"(.+)\.([0-9]{1,4})", draft.name)
-        worded = re.fullmatch(r"vlan([0-9]{1,4})", draft.name)
-        raw = keys.get("vlan-raw-device")
-        if draft.kind in {"", "vlan"} and (raw is not None or dotted):
+        parent, text = from_name(draft.name)
+        raw, ident = keys.get("vlan-raw-device"), keys.get("vlan-id")
+        if draft.kind in {"", "vlan"} and (raw is not None or parent):
             draft.kind = "vlan"
-            ident = keys.get("vlan-id")
-            text = (
-                ident.words[1]
-                if ident and len(ident.words) > 1
-                else dotted[2]
-                if dotted
-                else worded[1]
-                if worded
-                else ""
-            )
-            parent = raw.words[1] if raw and len(raw.words) > 1 else dotted[1] if dotted else ""
+            text = ident.words[1] if ident and len(ident.words) > 1 else text
+            parent = raw.words[1] if raw and len(raw.words) > 1 else parent
             try:
                 if text:
                     draft.options["id"] = parse_vid(text.lstrip("0") or text)

@@ -13,6 +13,7 @@ from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig
 from bascule.persist.formats import linkfile
 from bascule.persist.formats.gaps import Gaps
 from bascule.persist.formats.values import route_words, seconds
+from bascule.persist.formats.vlans import bridge_commands
 from bascule.persist.ifupdown import MAIN, SCAFFOLD
 from bascule.persist.ifupdown.parse import SECONDS
 
@@ -167,8 +168,8 @@ def _hooks(link: LinkConfig, members: list[LinkConfig]) -> Lines:
         for member in members:
             if member.port is not None:
                 out.append(f"up ip link set dev {member.name} type bridge_slave {' '.join(member.port.arguments())}")
-            out += _vlans(member, "")
-        out += _vlans(link, " self")
+            out += [f"up {command}" for command in bridge_commands(member, member.name)]
+        out += [f"up {command}" for command in bridge_commands(link, link.name)]
     if link.ipv6 is Ipv6.OFF:
         out.append("ipv6-addrgen off")  # ifupdown2 would set it on again whenever it reloads; ifupdown passes over it
         if link.options.kind:  # it does not exist before it is up
@@ -176,13 +177,4 @@ def _hooks(link: LinkConfig, members: list[LinkConfig]) -> Lines:
             out.append(f"up ip -6 address flush dev {link.name} scope link")
         else:
             out.append(f"pre-up ip link set dev {link.name} addrgenmode none")
-    return out
-
-
-def _vlans(link: LinkConfig, suffix: str) -> Lines:
-    out = []
-    for vlan in link.vlans:
-        span = str(vlan.first) if vlan.first == vlan.last else f"{vlan.first}-{vlan.last}"
-        flags = " pvid" * vlan.pvid + " untagged" * vlan.untagged
-        out.append(f"up bridge vlan add dev {link.name} vid {span}{flags}{suffix}")
     return out

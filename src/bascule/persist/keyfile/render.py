@@ -14,6 +14,7 @@ from bascule.model.state import PortVlans
 from bascule.persist.config import MAIN_TABLE, Ipv6, LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.formats import ini, linkfile
 from bascule.persist.formats.gaps import Gaps
+from bascule.persist.formats.vlans import with_flags
 from bascule.persist.keyfile import FOLDER, nmconf
 from bascule.persist.keyfile.parse import TIMES
 
@@ -107,7 +108,7 @@ def _bridge(link: LinkConfig, options: Bridge, gaps: Gaps) -> Items:
         out.append(("vlan-filtering", "true"))
     if options.vlan_default_pvid != 1:
         out.append(("vlan-default-pvid", str(options.vlan_default_pvid)))
-    return [*out, ("vlans", vlan_words(link.vlans))] if link.vlans else out
+    return [*out, ("vlans", _vlans(link.vlans))] if link.vlans else out
 
 
 def _bond(options: Bond) -> Items:
@@ -127,16 +128,11 @@ def _port(link: LinkConfig, gaps: Gaps) -> Items:
             gaps.add(link.name, key, value)
         else:
             out.append((PORT_WORDS[key], str(value).lower()))
-    return [*out, ("vlans", vlan_words(link.vlans))] if link.vlans else out
+    return [*out, ("vlans", _vlans(link.vlans))] if link.vlans else out
 
 
-def vlan_words(vlans: tuple[PortVlans, ...]) -> str:
-    """As ``bridge-port.vlans`` has them: ``10 pvid untagged, 20-29``."""
-    words = []
-    for vlan in vlans:
-        text = f"{vlan.first}-{vlan.last}" if vlan.last != vlan.first else str(vlan.first)
-        words.append(text + " pvid" * vlan.pvid + " untagged" * vlan.untagged)
-    return ", ".join(words)
+def _vlans(vlans: tuple[PortVlans, ...]) -> str:
+    return ", ".join(map(with_flags, vlans))
 
 
 def _ip(link: LinkConfig, gaps: Gaps) -> tuple[Items, Items]:

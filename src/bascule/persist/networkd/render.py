@@ -8,6 +8,7 @@ from bascule.persist.config import MAIN_TABLE, Ipv6, LinkConfig, NetworkConfig, 
 from bascule.persist.formats import ini, linkfile
 from bascule.persist.formats.gaps import Gaps
 from bascule.persist.formats.values import seconds
+from bascule.persist.formats.vlans import span
 from bascule.persist.networkd import FOLDER
 from bascule.persist.networkd.words import BOND, DUID_TYPES, PORT_FLAGS, TIMES
 
@@ -188,11 +189,10 @@ def vlans(link: LinkConfig) -> Sections:
     """One [BridgeVLAN] for each range; networkd knows the PVID apart from the ranges."""
     out: Sections = []
     for vlan in link.vlans:
-        text = f"{vlan.first}-{vlan.last}" if vlan.last != vlan.first else str(vlan.first)
-        items = [("VLAN", text)]
+        items = [("VLAN", span(vlan))]
         if vlan.pvid:
             items.append(("PVID", str(vlan.first)))
         if vlan.untagged:
-            items.append(("EgressUntagged", text))
+            items.append(("EgressUntagged", span(vlan)))
         out.append(("BridgeVLAN", items))
     return out

@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from ipaddress import ip_address, ip_interface
-from typing import Any
 
 from bascule.model.values import parse_ifname, parse_mac, parse_vid
 from bascule.persist.config import Ipv6, StaticRoute
-from bascule.persist.formats.bonding import parse_bond_option
 from bascule.persist.formats.builder import Builder, LinkDraft
-from bascule.persist.formats.shell import Assignment, assignments
+from bascule.persist.formats.shell import AssignmentFile
 from bascule.persist.formats.values import (
     default_of,
     parse_address,
@@ -35,6 +33,7 @@ SILENT = words(
     """
 )
 
+STARTS = words("auto boot onboot hotplug nfsroot ifplugd")
 _OF_ADDRESS = re.compile(r"(NETMASK|PREFIXLEN|BROADCAST|LABEL|REMOTE_IPADDR)_")
 
 BRIDGE: dict[str, tuple[str, Callable[[str], int]]] = {
@@ -66,42 +65,17 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:  # noqa: AR
     return builder.finish()
 
 
-class _WickedFile:
+class _WickedFile(AssignmentFile):
     """One file."""
 
     def __init__(self, builder: Builder, path: str, draft: LinkDraft) -> None:
-        self.builder = builder
-        self.path = path
+        super().__init__(builder, path)
         self.draft = draft
-        self.found: dict[str, Assignment] = {}
-
-    def value(self, key: str) -> str:
-        return self.found[key].value.strip() if key in self.found else ""
-
-    def leave(self, key: str, why: str) -> None:
-        self.builder.left.add(self.path, self.found[key].line, f"{key}={self.found[key].value}", why)
-
-    def take(self, key: str, parse: Callable[[str], Any]) -> Any:
-        if not self.value(key):
-            return None
-        try:
-            return parse(self.value(key))
-        except ValueError as wrong:
-            self.leave(key, str(wrong))
-            return None
 
     def read(self, text: str) -> None:
-        self.found = {a.key: a for a in assignments(self.path, text, self.builder.left)}
+        self.load(text)
         draft = self.draft
-        draft.onboot = self.value("STARTMODE").lower() in {
-            "auto",
-            "boot",
-            "onboot",
-            "hotplug",
-            "nfsroot",
-            "ifplugd",
-            "",
-        }
+        draft.onboot = self.value("STARTMODE").lower() in {*STARTS, ""}
         draft.mac = self.take("LLADDR", parse_mac)
         draft.mtu = self.take("MTU", parse_mtu)
         if self.value("BRIDGE").lower() == "yes":
@@ -134,13 +108,7 @@ class _WickedFile:
             if self.value(key):
                 self.builder.enslave(self.value(key), draft.name, self.path, self.found[key].line)
         elif key == "BONDING_MODULE_OPTS":
-            for word in self.value(key).split():
-                name, _, text = word.partition("=")
-                try:
-                    field, value = parse_bond_option(name, text)
-                    draft.options[field] = value
-                except ValueError as wrong:
-                    self.leave(key, str(wrong))
+            self.bond_options(key, draft.options)
         elif key in BRIDGE:
             field, parse = BRIDGE[key]
             value = self.take(key, parse)
