@@ -22,10 +22,8 @@ def changed_rules(before: Table, after: Table) -> str:
         for rule in _only_in(first.get(name), second.get(name))
     ]
     if not lines:
-        marked = "they are marked as Bascule's, and stay what they are"
-        return (
-            marked if before.chains == after.chains and before.sets == after.sets else "what they hang on or refer to"
-        )
+        stays = before.chains == after.chains and before.sets == after.sets
+        return "they stay, and are marked as Bascule's" if stays else "their order, hooks or sets"
     shown = lines if len(lines) <= SHOWN + 1 else [*lines[:SHOWN], f"and {len(lines) - SHOWN} more"]
     return "; ".join(shown)
 
