@@ -10,6 +10,8 @@ from __future__ import annotations
 import logging
 import struct
 import warnings
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from bascule.frames.envelope import Tags
 
@@ -148,6 +150,8 @@ def lldp(
     lag: int | None = None,
     clause: int = 1,
     voice: int | None = None,
+    med: int | None = None,
+    inventory: Mapping[int, str] = MappingProxyType({}),
 ) -> bytes:
     """LLDP as a switch sends it; ``roles`` are scapy's names of the enabled capabilities.
 
@@ -179,6 +183,10 @@ def lldp(
     if lag is not None:
         code, subtype = (0x0080C2, 7) if clause == 1 else (0x00120F, 3)
         frame /= LLDPDUGenericOrganisationSpecific(org_code=code, subtype=subtype, data=struct.pack("!BI", 3, lag))
+    if med is not None:
+        frame /= LLDPDUGenericOrganisationSpecific(org_code=0x0012BB, subtype=1, data=struct.pack("!HB", 0x21, med))
+    for number, words in inventory.items():
+        frame /= LLDPDUGenericOrganisationSpecific(org_code=0x0012BB, subtype=number, data=words.encode())
     if voice is not None:
         policy = struct.pack("!I", 1 << 24 | 1 << 22 | voice << 9 | 5 << 6 | 46)
         frame /= LLDPDUGenericOrganisationSpecific(org_code=0x0012BB, subtype=2, data=policy)
@@ -359,5 +367,14 @@ MST = bytes(
         portid=0x8005,
         pathcost=0,
     )
-    / (b"\0" + struct.pack("!H", 64) + b"\0" + b"campus".ljust(32, b"\0") + bytes(2 + 16 + 4 + 8 + 1 + 1))
+    / (
+        b"\0"
+        + struct.pack("!H", 64)
+        + b"\0"
+        + b"campus".ljust(32, b"\0")
+        + bytes(2 + 16 + 4)
+        + b"\x80\0"
+        + bytes.fromhex(SWITCH.replace(":", ""))
+        + bytes(1 + 1)
+    )
 )

@@ -13,6 +13,7 @@ class Neighbour(Struct, frozen=True, kw_only=True):
     port: str = ""
     port_text: str = ""
     platform: str = ""
+    inventory: str = ""
     chassis: str = ""
     roles: tuple[str, ...] = ()
     native_vlan: int | None = None

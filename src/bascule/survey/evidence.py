@@ -105,6 +105,7 @@ class Collector:
             self._segments[at] += frames  # any tagged frame, control or not, proves that its VLAN is on the wire
             if not decoder:
                 self._ignored += frames
+            is_used = True
             for finding in findings:
                 key = (at, src, finding)
                 before = facts.get(key)
@@ -113,7 +114,9 @@ class Collector:
                 elif len(facts) < FACT_LIMIT:
                     facts[key] = frames
                 else:
-                    self._overflow += frames
+                    is_used = False
+            if not is_used:
+                self._overflow += frames
         self._raw.clear()
 
     def finish(

@@ -18,6 +18,7 @@ from bascule.model.values import IpAddress, IpNetwork
 from bascule.survey.evidence import UNTAGGED, Heard
 from bascule.survey.neighbours import SWITCH, Device, bpdus
 
+BRIDGE_ID = "STP bridge id"  # its system id extension is the VLAN (IEEE 802.1t), which Cisco's access ports fill in
 TYPICAL = 24  # the prefix length that is guessed where senders and targets lie closer together than that
 BELIEVED = 3  # senders that are more than somebody's mistake
 WIDEST = 12  # an ARP request over more than this is a wrongly configured host, not a subnet
@@ -26,9 +27,9 @@ WIDEST = 12  # an ARP request over more than this is a wrongly configured host, 
 class WireSegment(Struct, frozen=True, kw_only=True):
     """What speaks on one segment. Counts are frames.
 
-    ``senders`` maps an address to the frames that carried it and ``macs`` to those who sent them, ``asked`` to the
-    frames that asked for it and ``askers`` to how many machines those were, ``stated`` a subnet to who stated it and
-    how often.
+    ``senders`` maps an address to the frames that carried it, ``macs`` to those who sent them and ``heard_by`` to the
+    protocols, ``asked`` to the frames that asked for it and ``askers`` to how many machines those were, ``stated`` a
+    subnet to who stated it and how often.
     ``native`` are the VLAN numbers that the untagged frames of this wire belong to, each with its source.
     """
 
@@ -36,6 +37,7 @@ class WireSegment(Struct, frozen=True, kw_only=True):
     frames: int = 0
     macs: Mapping[IpAddress, frozenset[str]] = field(default_factory=dict)
     senders: Mapping[IpAddress, int] = field(default_factory=dict)
+    heard_by: Mapping[IpAddress, frozenset[str]] = field(default_factory=dict)
     pairs: frozenset[tuple[IpAddress, IpAddress]] = frozenset()
     asked: Mapping[IpAddress, int] = field(default_factory=dict)
     askers: Mapping[IpAddress, int] = field(default_factory=dict)
@@ -61,6 +63,11 @@ class WireSegment(Struct, frozen=True, kw_only=True):
         every = list(addresses)
         return min(len(every), len({mac for ip in every for mac in self.macs.get(ip, ())}))
 
+    def evidence_kind(self, addresses: Iterable[IpAddress]) -> str:
+        """``arp`` or ``nd`` where some of these addresses were heard so, else ``senders``."""
+        protocols = {how for ip in addresses for how in self.heard_by.get(ip, ())}
+        return "arp" if "ARP" in protocols else "nd" if "ND" in protocols else "senders"
+
     @property
     def is_silent(self) -> bool:
         """Nothing on it says which network it is."""
@@ -71,7 +78,7 @@ class WireSegment(Struct, frozen=True, kw_only=True):
 def _address(text: str) -> IpAddress | None:
     ip = ip_address(text)
     useless = ip.is_loopback or ip.is_multicast or ip.is_unspecified or ip.is_link_local
-    return None if useless or (ip.version == 4 and int(ip) == 0xFFFFFFFF) else ip
+    return None if useless or (ip.version == 4 and (int(ip) == 0xFFFFFFFF or int(ip) >> 24 == 0)) else ip
 
 
 def segments(heard: Heard, devices: Iterable[Device]) -> dict[Tags, WireSegment]:
@@ -83,6 +90,7 @@ def segments(heard: Heard, devices: Iterable[Device]) -> dict[Tags, WireSegment]
 
 def _segment(heard: Heard, tags: Tags, devices: Iterable[Device], vlan_names: Mapping[int, str]) -> WireSegment:
     senders: Counter[IpAddress] = Counter()
+    heard_by: dict[IpAddress, set[str]] = defaultdict(set)
     asked: Counter[IpAddress] = Counter()
     pairs: set[tuple[IpAddress, IpAddress]] = set()
     macs: dict[IpAddress, set[str]] = defaultdict(set)
@@ -90,6 +98,7 @@ def _segment(heard: Heard, tags: Tags, devices: Iterable[Device], vlan_names: Ma
     for said, src, frames in heard.of(Sender, tags):
         if (ip := _address(said.ip)) is not None:
             senders[ip] += frames
+            heard_by[ip].add(said.how)
             macs[ip].add(src)
     for ask, src, frames in heard.of(Asks, tags):
         sender, target = _address(ask.sender), _address(ask.target)
@@ -108,6 +117,7 @@ def _segment(heard: Heard, tags: Tags, devices: Iterable[Device], vlan_names: Ma
         frames=heard.sizes.get(tags, 0),
         macs={ip: frozenset(seen) for ip, seen in macs.items()},
         senders=senders,
+        heard_by={ip: frozenset(how) for ip, how in heard_by.items()},
         pairs=frozenset(pairs),
         asked=asked,
         askers={ip: len(seen) for ip, seen in askers.items()},
@@ -132,6 +142,11 @@ def _native(heard: Heard, devices: Iterable[Device]) -> Mapping[tuple[int, str],
     for bpdu, _, frames, tags in bpdus(heard):
         if bpdu.vlan is not None and tags == UNTAGGED:
             found[bpdu.vlan, "PVST"] += frames
+    if not any(bpdu.vlan is not None for bpdu, _, _, _ in bpdus(heard)):
+        # not VLAN 1: on a trunk the IEEE BPDU says 1 whatever is native
+        for bpdu, _, frames, tags in bpdus(heard):
+            if tags == UNTAGGED and bpdu.variant in ("STP", "RSTP") and (vid := int(bpdu.bridge[:4], 16) & 0xFFF) > 1:
+                found[vid, BRIDGE_ID] += frames
     for device in devices:
         if device.role == SWITCH and device.said.native_vlan is not None:
             found[device.said.native_vlan, device.said.protocol] += device.frames

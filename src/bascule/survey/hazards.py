@@ -37,7 +37,8 @@ def hazards(heard: Heard, port: Port | None, segments: Mapping[Tags, WireSegment
         if len(servers) > 1:
             where = f"in {tag_words(tags)}" if tags else "on this wire"
             yield f"{len(servers)} DHCP servers answer {where}: {', '.join(servers)}"
-    if any(not said.partner and not is_guest_mac(src) for said, src, _ in heard.of(Lacp)):
+    ports = {(said.system, said.port) for said, src, _ in heard.of(Lacp) if not is_guest_mac(src)}
+    if ports - {(said.system, said.port) for said, _, _ in heard.of(Lacp) if said.partner}:
         yield (
             "the switch wants to bundle this port with others (LACP) and hears nobody: a NIC alone may get no traffic "
             "here; put it in a bond of mode 802.3ad"

@@ -149,7 +149,7 @@ def _points(seg: WireSegment, network: Network, inside: list[IpAddress]) -> list
         homes = (net for net in network.subnets if any(ip in net for ip in inside))
         number = seg.machines(inside)
         words = f"{several(number, 'sender')} in {_list(homes)}"
-        points.append(Indication(senders_weight(number), "arp", words, asked))
+        points.append(Indication(senders_weight(number), seg.evidence_kind(inside), words, asked))
     return points
 
 

@@ -56,6 +56,8 @@ def _devices(devices: Iterable[Device]) -> Iterator[Evidence]:
             words += f", voice VLAN {said.voice_vlan}"
         if said.mtu is not None:
             words += f", frames up to {said.mtu} bytes"
+        if said.inventory:
+            words += f", {said.inventory}"
         if said.domain:
             words += f", VTP domain {said.domain}"
         if said.addresses:
@@ -119,7 +121,7 @@ def _segment(heard: Heard, seg: WireSegment, declared: tuple[IpNetwork, ...]) ->
             inside = sorted((ip for ip in seg.senders if ip in net), key=int)
             words = f"{several(number, 'sender')} in {net}{'' if stated or net in declared else ' or wider'}{where}"
             yield Evidence(
-                "arp" if net.version == 4 else "nd",
+                seg.evidence_kind(inside),
                 f"{words}: {listed(map(str, inside), most=3)}",
                 sum(seg.senders[ip] for ip in inside),
             )

@@ -9,17 +9,19 @@ from __future__ import annotations
 import re
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bascule.frames.findings import Bpdu, Neighbour
+from bascule.frames.vendors import hypervisor
 from bascule.survey.evidence import UNTAGGED, Heard
 
 # protocols that end at the next device; the others are forwarded, or only explain
 DIRECT = ("LLDP", "CDP", "EDP", "FDP", "UDLD")
 SWITCH = "switch"
+NO_SWITCH = ("host", "phone", "access point", "guest")
 
-_PHONE = re.compile(r"\bphone\b|\bSEP[0-9A-F]{12}\b|polycom|yealink|snom|LLDP-MED endpoint", re.IGNORECASE)
+_PHONE = re.compile(r"\bphone\b|\bSEP[0-9A-F]{12}\b|polycom|yealink|snom", re.IGNORECASE)
 _ACCESS_POINT = re.compile(r"\bAIR-|\baccess point\b|\bAP\d{2,}|aironet|\bC91\d\d\b", re.IGNORECASE)
-_GUEST_MAC = re.compile(r"(52|fe):54:00:", re.IGNORECASE)
 _NETWORK_OS = re.compile(
     r"cumulus|sonic|opx|dent\b|switch|vyos|openwrt|nx-os|eos\b|routeros|\busw-|\bus-\d|edgeos|unifi|onyx|picos|arubaos",
     re.IGNORECASE,
@@ -69,8 +71,8 @@ class Port(Struct, frozen=True, kw_only=True):
 
 
 def is_guest_mac(mac: str) -> bool:
-    """A MAC of QEMU's or libvirt's range: a guest's own, or a tap's (fe:54:00)."""
-    return bool(_GUEST_MAC.match(mac))
+    """A MAC of a hypervisor's range: a guest's own, or a tap's (fe:54:00)."""
+    return bool(hypervisor(mac))
 
 
 def bpdus(heard: Heard) -> list[tuple[Bpdu, str, int, tuple[int, ...]]]:
@@ -95,6 +97,12 @@ def devices(heard: Heard) -> tuple[Device, ...]:
     for said, src, frames in heard.of(Neighbour):
         role, why = _role(said, src, bridges)
         found.append(Device(role=role, why=why, said=said, mac=src, frames=frames))
+    # who is a host by one protocol is a host by all: lldpd speaks CDP, EDP and FDP as well
+    others = {device.mac: device for device in found if device.role in NO_SWITCH}
+    found = [
+        replace(device, role=others[device.mac].role, why=others[device.mac].why) if device.mac in others else device
+        for device in found
+    ]
     return tuple(sorted(found, key=lambda device: (device.role != SWITCH, -device.frames, device.said.name)))
 
 
@@ -141,11 +149,16 @@ def switch_port(heard: Heard, seen: tuple[Device, ...]) -> tuple[Port | None, tu
         backed = [device for device in made or told if device.mac in senders] or made
         if not backed or _are_several(backed):
             listed = ", ".join(sorted(device.said.name or device.said.chassis for device in told))
-            return None, (f"several switches are heard ({listed}): an unmanaged switch stands between",)
+            why = "an unmanaged switch, a mirror port or a tunnel stands between"
+            return None, (f"several switches are heard ({listed}): {why}",)
         told = backed
+    macs = sorted({bpdu.bridge[5:] for bpdu, _, _, _ in tree})
     if not told:
         if not bridge:
             return None, ()
+        if len(macs) > 1:
+            count = "two" if len(macs) == 2 else str(len(macs))
+            return None, (f"{count} bridges send BPDUs here ({', '.join(macs)}): none of them is taken for the switch",)
         return Port(bridge=bridge, stp_port=stp_port, via=tree[0][0].variant, frames=tree[0][2]), ()
     told.sort(key=lambda device: DIRECT.index(device.said.protocol))
     best = told[0].said

@@ -11,7 +11,7 @@ from bascule.model.site import Host, Nic, Site
 from bascule.model.values import IfName, Vid
 from bascule.survey.cabling import Cabling, check_cabling
 from bascule.survey.evidence import UNTAGGED, Heard
-from bascule.survey.facts import WireSegment, native_vlan, segments
+from bascule.survey.facts import BRIDGE_ID, WireSegment, native_vlan, segments
 from bascule.survey.hazards import hazards
 from bascule.survey.judge import (
     SAME_WIRE,
@@ -250,7 +250,8 @@ def _contradiction(
         alien = expected
     else:
         # a trunk's tag may be silent for a while; PVST is not, and a wire without any tag is hardly a trunk
-        natives = [(how, vid) for vid, how in sorted(untagged.segment.native) if how == "PVST" and vid != declared.vlan]
+        told = [(how, vid) for vid, how in sorted(untagged.segment.native) if how in ("PVST", BRIDGE_ID)]
+        natives = [(how, vid) for how, vid in told if vid != declared.vlan]
         if not natives and any(heard.segments):
             return ""
         clear = [untagged] if untagged.network and (natives or untagged.confidence >= VERY_LIKELY) else []

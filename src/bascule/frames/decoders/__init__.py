@@ -6,13 +6,14 @@ import struct
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from bascule.frames.codecs.ip import address_text
 from bascule.frames.decoder import Decoder
 from bascule.frames.decoders.hosts import arp, dhcp4, dhcp6, igmp, mld, names, nd
 from bascule.frames.decoders.neighbours import cdp, edp, fdp, lldp, mndp, udld
 from bascule.frames.decoders.routers import eigrp, glbp, hsrp, ospf, pim, rip, vrrp
 from bascule.frames.decoders.switching import dtp, eapol, lacp, pvst, stp, vtp
 from bascule.frames.envelope import Key, Malformed, Packet, Tags, unwrap
-from bascule.frames.findings import Findings
+from bascule.frames.findings import Findings, Remark, Sender, Subnet
 
 DECODERS: tuple[Decoder, ...] = tuple(
     module.DECODER
@@ -31,6 +32,8 @@ def by_key(decoders: Iterable[Decoder]) -> Mapping[Key, Decoder]:
 
 
 BY_KEY = by_key(DECODERS)
+ALL = "ff:ff:ff:ff:ff:ff"
+TUNNEL = "01:00:0c:cd:cd:d0"  # Cisco, layer 2 protocol tunnelling
 
 
 class Dissection(NamedTuple):
@@ -41,6 +44,35 @@ class Dissection(NamedTuple):
     tags: Tags = ()
     findings: Findings = ()
     skip: str = ""
+
+
+def _of_this_wire(packet: Packet, findings: Findings) -> Findings:
+    """Without the IP sources that may be elsewhere; and the subnet that a directed broadcast shows.
+
+    A frame to a single MAC may have crossed a router, so its IP source says nothing of this wire; neighbour discovery
+    never crosses one.
+    """
+    if packet.ip is None or packet.key[0] == "icmp6":
+        return findings
+    if not packet.is_to_group:
+        return tuple(found for found in findings if type(found) is not Sender)
+    net = directed_broadcast(packet.ip.src, packet.ip.dst) if packet.dst == ALL else None
+    return (*findings, Subnet(net, "directed broadcast")) if net else findings
+
+
+def directed_broadcast(src: bytes, dst: bytes) -> str | None:
+    """The sender's subnet where it follows from the broadcast address alone: 10.0.4.131 to 10.0.5.255 is a /23.
+
+    The host part covers all in which the two differ, and is all ones in the broadcast address.
+    """
+    if len(src) != 4 or dst == b"\xff" * 4 or dst[0] >= 224 or src[0] in (0, 127):
+        return None
+    target = int.from_bytes(dst, "big")
+    fewest = (int.from_bytes(src, "big") ^ target).bit_length()
+    ones = (~target & (target + 1)).bit_length() - 1  # at the end of the address
+    if fewest != ones or not 8 < ones <= 16:  # up to /24 a shorter prefix would fit as well
+        return None
+    return f"{address_text(((target >> ones) << ones).to_bytes(4, 'big'))}/{32 - ones}"
 
 
 def dissect(data: bytes, stripped: Tags = (), decoders: Mapping[Key, Decoder] = BY_KEY) -> Dissection:
@@ -55,7 +87,10 @@ def dissect(data: bytes, stripped: Tags = (), decoders: Mapping[Key, Decoder] = 
             decoder = decoders.get(packet.key)
         if decoder is None:
             return Dissection(tags=packet.tags)
-        return Dissection(decoder.name, packet.src, packet.tags, decoder.decode(packet))
+        if packet.dst == TUNNEL:
+            words = f"{decoder.title} of somebody else passes here in a tunnel (L2PT)"
+            return Dissection(decoder.name, packet.src, packet.tags, (Remark("l2pt", words),))
+        return Dissection(decoder.name, packet.src, packet.tags, _of_this_wire(packet, decoder.decode(packet)))
     except Malformed as wrong:
         reason = f"{decoder.title if decoder else 'a frame'} {wrong}"
     except (struct.error, IndexError, ValueError):

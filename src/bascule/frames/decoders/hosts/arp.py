@@ -5,7 +5,8 @@ from __future__ import annotations
 from bascule.frames.codecs.arp import REQUEST, SIZE, fields
 from bascule.frames.codecs.ip import address_text
 from bascule.frames.decoder import Decoder, Malformed, Packet
-from bascule.frames.findings import Asks, Findings, Sender
+from bascule.frames.findings import Asks, Findings, Gateway, Sender
+from bascule.frames.vendors import virtual_gateway
 
 
 def decode(packet: Packet) -> Findings:
@@ -16,10 +17,12 @@ def decode(packet: Packet) -> Findings:
         raise Malformed("is shorter than an ARP packet for Ethernet and IPv4" if is_short else "is not for IPv4")
     operation, _, own, _, wanted = found
     sender, target = address_text(own), address_text(wanted)
-    if sender == "0.0.0.0" or sender.startswith("169.254."):
+    if sender.startswith(("0.", "127.", "169.254.")):
         return ()
-    heard = Sender(sender, "ARP")
-    return (heard, Asks(sender, target)) if operation == REQUEST and target != sender else (heard,)
+    heard: Findings = (Sender(sender, "ARP"),)
+    if (shared := virtual_gateway(packet.src)) is not None:
+        heard = (Gateway(sender, shared.protocol, f"group {shared.group}"),)
+    return (*heard, Asks(sender, target)) if operation == REQUEST and target != sender else heard
 
 
 DECODER = Decoder(

@@ -10,6 +10,7 @@ from bascule.frames.findings import Finding, Findings, Name, Sender
 
 HOW = {5353: "mDNS", 5355: "LLMNR", 137: "NBNS"}
 REGISTRATION = 5
+BROWSER = "__MSBROWSE__"
 
 
 def decode(packet: Packet) -> Findings:
@@ -24,7 +25,9 @@ def decode(packet: Packet) -> Findings:
         found.append(Sender(packet.ip_src, how))
     if how == "NBNS":
         if flags >> 11 & 15 == REGISTRATION and questions:
-            found.append(Name(_netbios(_name(body, 12)[0]), how))
+            name = _netbios(_name(body, 12)[0])
+            if BROWSER not in name:  # every master browser registers it
+                found.append(Name(name, how))
         return tuple(found)
     if flags & 0x8000 and answers:
         offset = 12

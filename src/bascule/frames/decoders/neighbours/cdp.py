@@ -33,7 +33,7 @@ def read(body: bytes, protocol: str) -> Neighbour:
         if kind == 1:
             said["name"] = text(value)
         elif kind == 2:
-            said["addresses"] = tuple(addresses(value))
+            said["addresses"] = tuple(address for address in addresses(value) if address not in ("0.0.0.0", "::"))
         elif kind == 3:
             said["port"] = text(value)
         elif kind == 4 and len(value) == 4:
@@ -96,6 +96,6 @@ DECODER = Decoder(
     proves="switch, port, native VLAN, VTP domain, management address, voice VLAN",
     weight="decisive for the port, if the sender is a switch: phones and access points send it, too",
     source="Cisco, Catalyst Layer 3 switch software guide, frame formats of CDP; RFC 2922 for comparison",
-    groups=("01:00:0c:cc:cc:cc",),
+    groups=("01:00:0c:cc:cc:cc", "01:00:0c:cd:cd:d0"),
     decode=decode,
 )

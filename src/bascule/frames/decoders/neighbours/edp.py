@@ -27,7 +27,7 @@ def decode(packet: Packet) -> Findings:
         if element == 0:
             break
         if element == DISPLAY:
-            name = text(value)
+            name = text(value.split(b"\0", maxsplit=1)[0])
         elif element == INFO and len(value) >= 4:
             slot, number = struct.unpack_from("!HH", value)
             port = f"{slot + 1}:{number + 1}"  # counted from 0 on the wire, from 1 on the front

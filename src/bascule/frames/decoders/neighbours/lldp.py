@@ -22,6 +22,8 @@ ROLES = (  # IEEE 802.1AB-2016 table 8-4, bit 0 first
 )
 DOT1, DOT3, MED = b"\x00\x80\xc2", b"\x00\x12\x0f", b"\x00\x12\xbb"
 CHASSIS_MAC, PORT_MAC = 4, 3
+MED_CLASSES = {1: "station", 2: "station", 3: "phone", 4: "bridge"}  # ANSI/TIA-1057 table 11: class I to III, network
+MED_INVENTORY = (9, 10)  # manufacturer and model
 
 
 def decode(packet: Packet) -> Findings:
@@ -53,14 +55,16 @@ def decode(packet: Packet) -> Findings:
             said["platform"] = text(value, 200)
         elif kind == 7 and length >= 4:
             enabled = value[2] << 8 | value[3]
-            said["roles"] = tuple(dict.fromkeys(role for bit, role in enumerate(ROLES) if enabled >> bit & 1))
+            roles = (role for bit, role in enumerate(ROLES) if enabled >> bit & 1)
+            said["roles"] = tuple(dict.fromkeys((*said.get("roles", ()), *roles)))
         elif kind == 8:
             addresses += _management(value)
         elif kind == 127 and length >= 4:
             _organisation(value[:3], value[3], value[4:], said, names)
     if seen[:3] != [1, 2, 3]:
         raise Malformed("does not begin with chassis, port and time to live")
-    return (Neighbour(vlan_names=tuple(names), addresses=tuple(dict.fromkeys(addresses)), **said),)
+    said["addresses"] = tuple(dict.fromkeys(address for address in addresses if address not in ("0.0.0.0", "::")))
+    return (Neighbour(vlan_names=tuple(names), **said),)
 
 
 def _identity(value: bytes, mac_subtype: int, *, address: int) -> str:
@@ -100,8 +104,10 @@ def _organisation(
         elif subtype == 3 and len(value) >= 5 and value[0] & 2:
             said["lag"] = int.from_bytes(value[1:5], "big")
     elif organisation == MED:
-        if subtype == 1 and len(value) >= 3 and value[2] in (1, 2, 3):
-            said["platform"] = (said.get("platform", "") + " (LLDP-MED endpoint)").strip()
+        if subtype == 1 and len(value) >= 3 and value[2] in MED_CLASSES:
+            said["roles"] = (*said.get("roles", ()), MED_CLASSES[value[2]])
+        elif subtype in MED_INVENTORY and value:
+            said["inventory"] = f"{said.get('inventory', '')} {text(value, 32)}".strip()
         elif subtype == 2 and len(value) >= 4 and value[0] == 1:
             vlan = int.from_bytes(value[1:4], "big") >> 9 & 0xFFF
             if 1 <= vlan <= 4094:

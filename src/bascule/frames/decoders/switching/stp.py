@@ -5,8 +5,9 @@ from __future__ import annotations
 import struct
 
 from bascule.frames.decoder import Decoder, Malformed, Packet, text
-from bascule.frames.findings import Bpdu, Findings
+from bascule.frames.findings import Bpdu, Findings, Remark
 
+GARP, GVRP = b"\0\1", "01:80:c2:00:00:21"  # IEEE 802.1D-2004 clause 12
 VARIANTS = {0: "STP", 2: "RSTP", 3: "MSTP", 4: "MSTP"}  # protocol version; 4 is SPB, which keeps MSTP's layout
 
 
@@ -23,13 +24,13 @@ def read(body: bytes) -> Bpdu:
     if kind not in (0, 2) or len(body) < 35:
         raise Malformed("is shorter than a configuration BPDU" if kind in (0, 2) else f"has the unknown type {kind}")
     (port,) = struct.unpack_from("!H", body, 25)
-    region = ""
+    region, sender = "", body[17:25]
     if variant == "MSTP" and len(body) >= 102:
-        region = text(body[39:71])
+        region, sender = text(body[39:71]), body[93:101]  # bytes 17 to 24 are the regional root, the sender is behind
     return Bpdu(
         variant=variant,
         root=_bridge_id(body[5:13]),
-        bridge=_bridge_id(body[17:25]),
+        bridge=_bridge_id(sender),
         port=port & 0xFFF,
         region=region,
     )
@@ -40,7 +41,11 @@ def _bridge_id(data: bytes) -> str:
 
 
 def decode(packet: Packet) -> Findings:
-    """One BPDU."""
+    """One BPDU; GARP, which has the same LLC, tells who wants which VLAN or group."""
+    if packet.body[:2] == GARP and packet.dst == GVRP:
+        return (Remark("gvrp", "GVRP is spoken here: the port is a trunk"),)
+    if packet.body[:2] == GARP:
+        return ()
     return (read(packet.body),)
 
 
