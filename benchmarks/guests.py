@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from msgspec.structs import replace
 from tests.guests.test_inventory import made_up_host
 from tests.guests.test_libvirt import BR4, Place, place, wait
 
 from bascule.errors import BasculeError
-from bascule.providers.libvirt import domain_xml
+from bascule.model.site import Attachment, PlugKind
+from bascule.model.values import IfName
 from bascule.system.libvirt import binding
 from bascule.system.process.sandbox import sandboxed
 from bascule.system.process.workers import Daemon
@@ -109,19 +109,15 @@ def lost(image: GuestImage, change: Callable[[Place], None]) -> int:
 
 
 def move(there: Place) -> None:
-    there.driver.move("g1", there.mac, BR4)
+    there.runtime.replug(there.domain(), there.nic(), BR4)
 
 
 def pull(there: Place) -> None:
-    for up in (False, True):
-        there.driver.set_link("g1", there.mac, up=up)
+    there.runtime.unplug(there.domain(), there.nic())
+    there.runtime.replug(there.domain(), there.nic(), Attachment(PlugKind.BRIDGE, "br3"))
 
 
 def take_out_and_in(there: Place) -> None:
-    hypervisor = there.driver.hypervisor
-    element = domain_xml.find(domain_xml.parse(hypervisor.domain("g1").now), there.mac)
-    if element is None:
-        raise LookupError("the guest has no NIC")
-    there.driver.remove("g1", there.mac)
-    nic = replace(there.guest.nics[0], into="br4")
-    there.driver.add("g1", there.mac, nic.attachment, tap=nic.tap)
+    nic = there.nic()
+    there.runtime.detach(there.domain(), nic)
+    there.runtime.attach(there.domain(), BR4, mac=nic.mac, tap=IfName(nic.tap), model="virtio")

@@ -10,19 +10,19 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from msgspec import Struct
 
 from bascule.errors import BasculeError
-from bascule.guests import libvirt_undo
-from bascule.guests.libvirt import LibvirtDriver
-from bascule.guests.protocol import Plug
-from bascule.model.domain import Domain, DomainNic
+from bascule.guests.libvirt_runtime import LibvirtRuntime
+from bascule.host.live import LiveHost
+from bascule.model.domain import Domain, DomainNic, DomainText
 from bascule.model.site import Attachment, Guest, Mode, PlugKind
-from bascule.model.values import IfName
 from bascule.providers.libvirt import network_xml
 from bascule.providers.libvirt import observe as libvirt
+from bascule.system.libvirt import binding
 from bascule.system.net.netns import Namespace
 from bascule.system.process.sandbox import sandboxed
 from bascule.system.process.workers import Daemon
@@ -56,7 +56,7 @@ class Place(Struct):
     host: Namespace
     wires: dict[str, Namespace]
     libvirt: PrivateLibvirt
-    driver: LibvirtDriver
+    runtime: LibvirtRuntime
     guest: Guest
 
     @property
@@ -96,11 +96,11 @@ def place(image: GuestImage, *, boot: bool = True) -> Iterator[Place]:
         lab.ip(wires[bridge], "addr add 10.0.0.9/24 dev eth0")
         lab.ip(wires[bridge], "link set eth0 up")
     with PrivateLibvirt(host, Path("/run/libvirt-test")) as running:
-        driver = LibvirtDriver(running.connect())
+        runtime = LibvirtRuntime(running.uri, where=LiveHost(host), accelerator="tcg")
         made = guest("g1", nic("g1", 0, "br3", "10.0.0.5/24"), image=image)
-        driver.define(made, accel="tcg")
-        driver.start("g1")
-        there = Place(host, wires, running, driver, made)
+        runtime.define(made)
+        runtime.start("g1")
+        there = Place(host, wires, running, runtime, made)
         if boot:
             wait(lambda: answers(there, "br3"), 60, "the guest to answer on br3")
         yield there
@@ -131,12 +131,16 @@ def problem(action: Callable[[], object]) -> str:
     raise AssertionError("no error came")
 
 
+def text(there: Place) -> DomainText:
+    return there.runtime.state().domains["g1"]
+
+
 def replug_scenario(image: GuestImage) -> None:
     with place(image) as there:
+        runtime = there.runtime
         assert there.mac in neighbour(there, "br3")
         assert there.master() == "br3"
-        notes = there.driver.replug([Plug(nic=there.guest.nics[0], bridge=IfName("br4"))])
-        assert notes == ()
+        assert runtime.replug(there.domain(), there.nic(), BR4) == ()
         assert there.master() == "br4"
         wait(lambda: answers(there, "br4"), 10, "the guest on br4")
         assert there.mac in neighbour(there, "br4")
@@ -145,67 +149,60 @@ def replug_scenario(image: GuestImage) -> None:
         assert domain.nics[0].into == domain.next_nics[0].into == "br4"
         assert domain.nics[0].link_up
 
-        there.driver.unplug([there.guest.nics[0]])
+        runtime.unplug(there.domain(), there.nic())
         assert not there.nic().link_up
         assert not answers(there, "br4")
-        there.driver.replug([Plug(nic=there.guest.nics[0], bridge=IfName("br4"))])
+        runtime.replug(there.domain(), there.nic(), BR4)
         wait(lambda: answers(there, "br4"), 10, "the guest with its cable in again")
 
-        extra = nic("g1", 1, "br3")
-        there.driver.attach([Plug(nic=extra, bridge=IfName("br3"))])
+        br3 = Attachment(PlugKind.BRIDGE, "br3")
+        extra = runtime.attach(there.domain(), br3, mac=None, tap=None, model="virtio")
         assert [n.mac for n in there.domain().nics] == [there.mac, extra.mac]
         assert there.domain().nics[1].tap == extra.tap
-        taken = problem(lambda: there.driver.attach([Plug(nic=extra, bridge=IfName("br4"))]))
+        taken = problem(lambda: runtime.attach(there.domain(), BR4, mac=extra.mac, tap=None, model="virtio"))
         assert f"domain 'g1' already has a NIC with the MAC {extra.mac}" in taken
-        there.driver.detach([extra])
+        runtime.detach(there.domain(), there.domain().nics[1])
         assert [n.mac for n in there.domain().nics] == [there.mac]
 
 
 def bad_days(image: GuestImage) -> None:
     with place(image) as there:
-        before = there.driver.snapshot(["g1"])
+        before, runtime = text(there), there.runtime
+
+        def moved(to: Attachment) -> str:
+            domain = there.domain()
+            return problem(lambda: runtime.replug(domain, domain.nics[0], to))
 
         # a bridge that is not there: said by name, and the guest is as it was, with its cable in
-        nowhere = Attachment(PlugKind.BRIDGE, "br9")
-        said = problem(lambda: there.driver.move("g1", there.mac, nowhere))
+        said = moved(Attachment(PlugKind.BRIDGE, "br9"))
         assert "LIBVIRT-NO-BRIDGE" in said
         assert "br9" in said
-        assert there.driver.snapshot(["g1"]) == before
+        assert text(there) == before
         assert answers(there, "br3")
 
-        # two NICs in one call, the second impossible: the first goes back, too
-        plugs = [
-            Plug(nic=there.guest.nics[0], bridge=IfName("br4")),
-            Plug(nic=nic("g1", 7, "br4"), bridge=IfName("br4")),
-        ]
-        assert "NIC-MISSING" in problem(lambda: there.driver.replug(plugs))
-        assert there.master() == "br3"
-        assert there.driver.snapshot(["g1"]) == before
-
         # what libvirt cannot do live takes effect at the next start, and is said
-        direct = Attachment(PlugKind.DIRECT, "br3-wire")
-        (note,) = there.driver.move("g1", there.mac, direct)
+        (note,) = runtime.replug(there.domain(), there.nic(), Attachment(PlugKind.DIRECT, "br3-wire"))
         assert "when the guest is shut down and started" in note.text
         assert [there.nic().where, there.domain().next_nics[0].where] == ["bridge br3", "direct br3-wire"]
-        there.driver.restore(before)
-        assert there.driver.snapshot(["g1"]) == before
+        runtime.replug(there.domain(), there.nic(), Attachment(PlugKind.BRIDGE, "br3"))
+        assert text(there) == before
 
         # libvirtd dies in the middle, between link down and the move
-        real = there.driver.hypervisor.update_device
+        real = binding.Binding.update_device
         calls = 0
 
-        def dies(name: str, xml: str, *, live: bool) -> None:
+        def dies(self: binding.Binding, name: str, xml: str, *, live: bool) -> None:
             nonlocal calls
             calls += 1
             if calls == 2:
                 there.libvirt.kill()
-            real(name, xml, live=live)
+            real(self, name, xml, live=live)
 
-        there.driver.hypervisor.update_device = dies  # type: ignore[method-assign]  # the crash needs its moment
-        again = threading.Timer(1.0, there.libvirt.start)
-        again.start()
-        said = problem(lambda: there.driver.move("g1", there.mac, BR4))
-        again.join()
+        with mock.patch.object(binding.Binding, "update_device", dies):
+            again = threading.Timer(1.0, there.libvirt.start)
+            again.start()
+            said = moved(BR4)
+            again.join()
         assert "LIBVIRT-GONE" in said
         assert "GUEST-NOT-RESTORED" not in said
         assert there.nic().link_up
@@ -213,28 +210,24 @@ def bad_days(image: GuestImage) -> None:
         wait(lambda: answers(there, "br3"), 5, "the guest after libvirtd died")
 
         # it dies and does not come back: what may be wrong is named
-        there.driver.hypervisor = there.libvirt.connect()
-        there.libvirt.kill()
-        libvirt_undo.RECONNECT_S = 0.5
-        said = problem(lambda: there.driver.restore(before))
+        calls = 0
+        with mock.patch.object(binding.Binding, "update_device", dies), mock.patch.object(libvirt, "RECONNECT_S", 0.5):
+            said = moved(BR4)
         assert "libvirt does not come back" in said
         assert there.mac in said
         there.libvirt.start()
-        there.driver.hypervisor = there.libvirt.connect()
+        runtime.replug(there.domain(), there.nic(), Attachment(PlugKind.BRIDGE, "br3"))
 
         # the guest is destroyed while it is being moved: its definition is as before
-        real = there.driver.hypervisor.update_device
-
-        def destroyed(name: str, xml: str, *, live: bool) -> None:
+        def destroyed(self: binding.Binding, name: str, xml: str, *, live: bool) -> None:
             there.libvirt.connect().stop_domain("g1")
-            real(name, xml, live=live)
+            real(self, name, xml, live=live)
 
-        there.driver.hypervisor.update_device = destroyed  # type: ignore[method-assign]
-        said = problem(lambda: there.driver.move("g1", there.mac, BR4))
+        with mock.patch.object(binding.Binding, "update_device", destroyed):
+            said = moved(BR4)
         assert "not running" in said
-        (now,) = there.driver.snapshot(["g1"])
-        assert now.next == before[0].next
-        assert not now.running
+        assert text(there).next == before.next
+        assert not text(there).running
 
 
 def lost_frames(image: GuestImage) -> tuple[int, int]:
@@ -251,8 +244,7 @@ def lost_frames(image: GuestImage) -> tuple[int, int]:
             ("ping", "-n", "-i", "0.005", "-W", "1", "-w", "2", "10.0.0.5"), there.wires["br3"], Path("/run/p")
         )
         time.sleep(0.5)
-        with there.host.entered():  # where `bascule guest replug` would run
-            there.driver.move("g1", there.mac, BR4)
+        there.runtime.replug(there.domain(), there.nic(), BR4)
         wait(lambda: not pings.is_alive, 10, "ping to end")
         figures = pings.output.split("ping statistics ---")[1].split()
         return int(figures[0]), int(figures[0]) - int(figures[3])

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_interface
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
 from bascule.errors import BasculeError
-from bascule.guests.libvirt import LibvirtDriver
-from bascule.guests.libvirt_networks import apply_networks, plan_networks, restore_network
-from bascule.model.domain import Domain, DomainNic, LibvirtNetwork
+from bascule.guests import runtime
+from bascule.guests.libvirt_runtime import LibvirtRuntime
+from bascule.host.live import LiveHost
 from bascule.model.ruleset.text import replacing_text
 from bascule.model.site import Attachment, Mode, PlugKind
-from bascule.plan.change import Risk
+from bascule.model.state import HostState
 from bascule.plan.virtual_network import ResolvedNetwork
 from bascule.policy.network_rules import network_table
+from bascule.providers.libvirt import LIBVIRT, network_xml
 from bascule.providers.libvirt import observe as libvirt
+from bascule.providers.libvirt.diff import steps
+from bascule.providers.libvirt.state import LibvirtState
+from bascule.providers.libvirt.want import network_text
 from bascule.system.process.sandbox import sandboxed
 from bascule.system.run import run
 from bascule.twin.test_guest.kernel import GuestImage
@@ -38,25 +41,6 @@ def lab_network(mode: Mode, *addresses: str, **other: object) -> ResolvedNetwork
     return resolved_network(site(*guests, networks=(virtual_network(mode, **other),)))  # type: ignore[arg-type]
 
 
-def test_a_restart_names_the_guests_that_it_cuts_and_an_update_does_not() -> None:
-    now = LibvirtNetwork(
-        name="lab", mode="nat", active=True, autostart=True, addresses=(ip_interface("192.168.122.1/24"),)
-    )
-    on_it = DomainNic(index=0, kind="network", into="lab")
-    domains = [Domain(name="g1", running=True, nics=(on_it,)), Domain(name="off", nics=(on_it,))]
-    (change,) = plan_networks([now], domains, [lab_network(Mode.ROUTED)])
-    assert (change.action, change.guests) == ("restart", ("g1",))
-    said = change.as_change()
-    assert (said.risk, said.guests) == (Risk.DETACHES, ("g1",))
-    assert "its mode is nat and shall be route" in said.reason
-    ranged = replace(now, ranges=lab_network(Mode.NAT).ranges)
-    (change,) = plan_networks([ranged], domains, [lab_network(Mode.NAT, "192.168.122.21/24")])
-    assert change.action == "update"
-    assert change.as_change().guests == ()
-    assert plan_networks([ranged], domains, [lab_network(Mode.NAT)]) == ()
-    assert plan_networks([ranged], domains, []) == ()
-
-
 def scenario(image: GuestImage) -> None:
     lab = Lab()
     there = street(lab, "g1", "g2")
@@ -64,27 +48,35 @@ def scenario(image: GuestImage) -> None:
     with PrivateLibvirt(there.host, Path("/run/libvirt-test")) as running:
         hypervisor = running.connect()
 
-        def bring(one: ResolvedNetwork) -> list[str]:
-            seen = libvirt.observe(hypervisor)
-            changes = plan_networks(seen.seen_networks, seen.seen_domains, [one])
+        def part(one: ResolvedNetwork) -> tuple[LibvirtState, LibvirtState]:
+            """libvirt's part now, and with the network as it shall be."""
+            now = libvirt.observe(hypervisor)
+            seen = next((n for n in now.seen_networks if n.name == one.name), None)
+            if seen is None:
+                text = network_xml.text_of(one)
+            else:
+                text = network_text(now.networks[one.name], one, network_xml.diff(seen, one))
+            return now, replace(now, networks={**now.networks, one.name: text})
+
+        def bring(one: ResolvedNetwork) -> str:
+            now, wanted = part(one)
             if one.forwards:
                 table = network_table(one, "bascule:t")
                 assert table is not None
                 run(("nft", "-f", "-"), stdin=replacing_text(table), namespace=there.host)  # nft's part of the plan
-            apply_networks(hypervisor, changes, namespace=there.host)
-            after = libvirt.observe(hypervisor)
-            assert plan_networks(after.seen_networks, after.seen_domains, [one]) == ()
-            return [change.action for change in changes]
+            (step,) = steps(now, wanted)
+            runtime.bring(LIBVIRT, HostState(parts={"libvirt": now}), wanted, LiveHost(there.host))
+            assert list(steps(*part(one))) == []
+            return step.action.partition(",")[0].partition(" in libvirt")[0]
 
         def vm_answers() -> bool:
             return run(("ping", "-c1", "-W1", "192.168.122.30"), namespace=there.host, check=False).status == 0
 
         empty = replace(plain, reservations=(), names=())
-        assert bring(empty) == ["define"]
-        driver = LibvirtDriver(hypervisor)
-        made = guest("vm", nic("vm", 0, "lab", "192.168.122.30/24", plug=PlugKind.NETWORK), image=image)
-        driver.define(made, accel="tcg")
-        driver.start("vm")
+        assert bring(empty) == "defined"
+        guests = LibvirtRuntime(running.uri, where=LiveHost(there.host), accelerator="tcg")
+        guests.define(guest("vm", nic("vm", 0, "lab", "192.168.122.30/24", plug=PlugKind.NETWORK), image=image))
+        guests.start("vm")
         wait(
             lambda: run(("ping", "-c1", "-W1", "192.168.122.30"), namespace=there.host, check=False).status == 0,
             60,
@@ -92,23 +84,23 @@ def scenario(image: GuestImage) -> None:
         )
 
         # a reservation is an update, and the guest stays where it is
-        assert bring(replace(plain, names=())) == ["update"]
+        assert bring(replace(plain, names=())) == "changed while it runs"
         assert "master vn-lab" in run(("ip", "link", "show", "vm.0"), namespace=there.host).stdout
 
         # and the way back from it is one, too
-        (text,) = hypervisor.networks()
-        hypervisor.update_network(
-            "lab", "add-last", "ip-dhcp-host", "<host mac='52:54:00:00:00:99' ip='192.168.122.99'/>", parent=0
-        )
-        restore_network(hypervisor, "lab", text, namespace=there.host)
-        (again,) = hypervisor.networks()
-        assert again.next == text.next
+        before = libvirt.observe(hypervisor)
+        more = "<host mac='52:54:00:00:00:99' ip='192.168.122.99'/>"
+        hypervisor.update_network("lab", "add-last", "ip-dhcp-host", more, parent=0)
+        now = libvirt.observe(hypervisor)
+        runtime.bring(LIBVIRT, HostState(parts={"libvirt": now}), before, LiveHost(there.host))
+        again = libvirt.observe(hypervisor).networks["lab"]
+        assert again.next == before.networks["lab"].next
         assert "192.168.122.99" not in again.now
         assert "master vn-lab" in run(("ip", "link", "show", "vm.0"), namespace=there.host).stdout
 
         # forwards need the network restarted: the guest is plugged in again, and the port leads in
         forwarding = lab_network(Mode.NAT, *ADDRESSES.values(), forwards=(SSH,))
-        assert bring(forwarding) == ["restart"]
+        assert bring(forwarding) == "stopped"
         assert "master vn-lab" in run(("ip", "link", "show", "vm.0"), namespace=there.host).stdout
         wait(
             lambda: run(("ping", "-c1", "-W1", "192.168.122.30"), namespace=there.host, check=False).status == 0,
@@ -123,19 +115,13 @@ def scenario(image: GuestImage) -> None:
             assert seen_as(there.lan, G1, 22) is None
             assert seen_as(there.rooms["g2"], LAN, 80) == HOST
 
-        # one that cannot be: the network is as it was
-        before = {text.name: text.next for text in hypervisor.networks()}
-        taken = replace(plain, name="second", bridge=plain.bridge)
-        seen = libvirt.observe(hypervisor)
-        with pytest.raises(BasculeError):
-            apply_networks(
-                hypervisor, plan_networks(seen.seen_networks, seen.seen_domains, [taken]), namespace=there.host
-            )
-        assert {text.name: text.next for text in hypervisor.networks()} == before
-
-        # a network that is not there is refused before anything is written
+        # one that cannot be is said in libvirt's words, and a network that is not there before anything is written
+        now, wanted = part(replace(plain, name="second", bridge=plain.bridge))
+        with pytest.raises(BasculeError, match="bridge name 'vn-lab' already in use"):
+            runtime.bring(LIBVIRT, HostState(parts={"libvirt": now}), wanted, LiveHost(there.host))
+        (domain,) = guests.domains()
         with pytest.raises(BasculeError, match="libvirt has no network 'nowhere'"):
-            driver.move("vm", made.nics[0].mac, Attachment(PlugKind.NETWORK, "nowhere"))
+            guests.replug(domain, domain.nics[0], Attachment(PlugKind.NETWORK, "nowhere"))
     lab.close()
 
 

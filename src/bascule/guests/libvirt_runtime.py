@@ -53,8 +53,7 @@ class LibvirtRuntime:
         before = state.domains.get(guest.name)
         if before is None:
             xml = domain_xml.build(guest, accel=self._accelerator or accel().name, nic_model=nic_model)
-            made = DomainText(name=guest.name, running=False, persistent=True, autostart=False, now=xml, next=xml)
-            self._change(state, made)
+            self._change(state, domain_xml.text_of(guest.name, xml))
             return ()
         xml, unknown = domain_xml.edited(before.next, guest, nic_model=nic_model)
         self._change(state, replace(before, next=xml, now=before.now if before.running else xml))

@@ -13,6 +13,7 @@ from lxml import etree
 from lxml.builder import E
 
 from bascule.errors import BasculeError, Problem
+from bascule.model.domain import DomainText
 from bascule.model.site import Attachment, Guest, GuestNic, PlugKind
 from bascule.model.values import IfName, Mac
 from bascule.providers.guest_nics import why_next_start
@@ -88,6 +89,11 @@ def build(
     root.append(devices)
     etree.indent(root)
     return text(root) + "\n"
+
+
+def text_of(name: str, xml: str, *, running: bool = False) -> DomainText:
+    """A domain as it is wanted where there is none."""
+    return DomainText(name=name, running=running, persistent=True, autostart=False, now=xml, next=xml)
 
 
 def _ports(machine: str) -> Iterator[Element]:

@@ -8,7 +8,7 @@ from lxml import etree
 from lxml.builder import E
 from msgspec import Struct
 
-from bascule.model.domain import LibvirtNetwork, Reservation
+from bascule.model.domain import LibvirtNetwork, NetworkText, Reservation
 from bascule.model.site import Mode
 from bascule.model.values import IpInterface
 from bascule.plan.virtual_network import ResolvedNetwork
@@ -44,6 +44,12 @@ def build(one: ResolvedNetwork) -> str:
         root.append(_ip(one, address))
     etree.indent(root)
     return text(root) + "\n"
+
+
+def text_of(one: ResolvedNetwork) -> NetworkText:
+    """The network as it is wanted where there is none: running, and started with the host."""
+    xml = build(one)
+    return NetworkText(name=one.name, active=True, persistent=True, autostart=True, now=xml, next=xml)
 
 
 def _set_forward(root: Element, one: ResolvedNetwork) -> None:

@@ -42,13 +42,11 @@ def want(site: Site, host: Host, observed: HostState, state: LibvirtState, learn
     for one in resolved_networks(site, host):
         there = state.networks.get(one.name)
         if there is None:
-            xml = network_xml.build(one)
-            text = NetworkText(name=one.name, active=True, persistent=True, autostart=True, now=xml, next=xml)
-            _set_network(target, one, text, network_xml.NetworkDiff())
+            _set_network(target, one, network_xml.text_of(one), network_xml.NetworkDiff())
             continue
         change = network_xml.diff(seen[one.name], one)
         if change or not (there.active and there.autostart):
-            _set_network(target, one, _network(there, one, change), change)
+            _set_network(target, one, network_text(there, one, change), change)
             on_it = [d.name for d in state.seen_domains if d.running and _is_on(d.nics, one.name)]
             if change.redefine and there.active:
                 target.guests[f"network {one.name}"] = tuple(on_it)
@@ -74,7 +72,8 @@ def _is_on(nics: Iterable[DomainNic], network: str) -> bool:
     return any((nic.kind, nic.into) == ("network", network) for nic in nics)
 
 
-def _network(there: NetworkText, one: ResolvedNetwork, change: network_xml.NetworkDiff) -> NetworkText:
+def network_text(there: NetworkText, one: ResolvedNetwork, change: network_xml.NetworkDiff) -> NetworkText:
+    """A network that is there, as it shall be."""
     now, later = there.now, there.next
     if change.redefine:
         now = later = network_xml.edited(there.next, one)
@@ -92,9 +91,7 @@ def _set_network(target: _Target, one: ResolvedNetwork, text: NetworkText, chang
 def _guest(target: _Target, guest: Guest, domain: Domain | None, accel: str) -> None:
     name = guest.name
     if domain is None:
-        xml = domain_xml.build(guest, accel=accel)
-        text = DomainText(name=name, running=False, persistent=True, autostart=False, now=xml, next=xml)
-        target.domains[name] = text
+        target.domains[name] = domain_xml.text_of(name, domain_xml.build(guest, accel=accel))
         target.reasons[name] = f"the site file declares guest {name} and no domain has this name"
         target.guests[name] = (name,)
         target.new += guest.nics

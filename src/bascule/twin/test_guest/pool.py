@@ -18,15 +18,17 @@ from msgspec.structs import replace
 from bascule.errors import BasculeError
 from bascule.guests import taps
 from bascule.guests.agent import ask
-from bascule.guests.libvirt import LibvirtDriver
-from bascule.guests.libvirt_networks import apply_networks, plan_networks
 from bascule.guests.protocol import Plug
 from bascule.guests.qemu import QemuDriver
+from bascule.guests.runtime import bring
+from bascule.host.live import LiveHost
 from bascule.model.site import Guest, GuestNic
+from bascule.model.state import HostState
 from bascule.model.values import IfName, IpInterface, Mac
 from bascule.plan.change import Note
 from bascule.plan.virtual_network import ResolvedNetwork
-from bascule.providers.libvirt import domain_xml
+from bascule.providers.libvirt import LIBVIRT, domain_xml, network_xml
+from bascule.providers.libvirt.observe import observe
 from bascule.providers.qemu.command_line import Files
 from bascule.system.net.iproute import batch
 from bascule.system.net.netns import Namespace
@@ -185,14 +187,15 @@ class LibvirtPool(VmPool):
 
     def launch(self) -> None:
         """The virtual networks, then the domains. Raises BasculeError with libvirt's own words."""
-        apply_networks(self._hypervisor, plan_networks((), (), self._networks), namespace=self._host)
         if self._standing:  # libvirt starts no guest whose tap is there
             batch("ip", "".join(f"link del dev {tap}\n" for tap in self._standing), namespace=self._host)
-        driver = LibvirtDriver(self._hypervisor)
         for name in self._guests:
             self._files(name).folder.mkdir(parents=True, exist_ok=True)
-            self._hypervisor.define_domain(self._domain(name))
-            driver.start(name)
+        now = observe(self._hypervisor)
+        networks = {one.name: network_xml.text_of(one) for one in self._networks}
+        domains = {name: domain_xml.text_of(name, self._domain(name), running=True) for name in self._guests}
+        part = replace(now, networks=networks, domains=domains)
+        bring(LIBVIRT, HostState(parts={LIBVIRT.name: now}), part, LiveHost(self._host))
         taps.tag(self._plugs, self._host)
         taps.quiet(self._plugs, self._host)
         taps.silence(self._plugs, self._host)
