@@ -18,9 +18,12 @@ from bascule.draw.formats import FORMATS
 from bascule.draw.formats import svg as svg_module
 from bascule.draw.formats import text as text_module
 from bascule.draw.layout.arrange import arrange, page
+from bascule.draw.layout.blocks import Box
 from bascule.draw.layout.hostblock import Notes
-from bascule.model.site import Site
+from bascule.draw.layout.tree import plant
+from bascule.model.site import Bond, Forward, Mode, PlugKind, Site
 from bascule.model.state_json import from_json, to_json
+from bascule.model.values import IfName
 from tests.draw import sites
 from tests.draw.geometry import faults
 from tests.draw.strategies import observed_sites
@@ -84,29 +87,73 @@ def test_a_page_of_any_site_is_no_ribbon(drawn: tuple[Any, Any]) -> None:
     assert int(root.get("width", "")) <= 2 * int(root.get("height", ""))
 
 
+def reading_order(site: Site) -> tuple[int, dict[tuple[str, ...], list[str]]]:
+    """The depth of the columns, and the guests of each bridge (or shared NIC) in the order in which one reads them.
+
+    Guests that stand on one element are read down its columns. Those that hang on what others stand on, as on a bond's
+    NIC, are drawn above all, and read line by line.
+    """
+    scene = make_scene(site)
+    layout, _ = svg_module.lay_out(scene)
+    above = {key for host in scene.hosts for key in plant(scene, host).loose}
+
+    boxes = {box.node: box for box in layout.boxes}
+
+    def place(box: Box) -> tuple[int, int]:
+        if box.node not in above:
+            return (box.x, box.y)
+        feet = [boxes[edge.lower] for edge in scene.lower(box.node)] or [box]
+        foot = max(below.y + below.h for below in feet)
+        return (foot, box.x)  # those of one line stand on one level, whatever their heights
+
+    found: dict[tuple[str, ...], list[str]] = {}
+    for box in sorted(layout.boxes, key=place):
+        guest = site.guests.get(box.node.removeprefix("guest/"))
+        into = {nic.into for nic in guest.nics} if guest else set()
+        if guest and len(into) == 1 and guest.name != "one-more":
+            found.setdefault((guest.host, next(iter(into))), []).append(guest.name)
+    return layout.depth, found
+
+
 @calm
 @given(random_sites(), st.data())
 def test_one_more_guest_leaves_the_others_in_their_order(site: Site, data: st.DataObject) -> None:
-    """On each bridge down the columns, from column to column: who searched a guest there finds it there."""
+    """On each bridge: who searched a guest there finds it there."""
     hosts = [host for host in site.hosts.values() if host.bridges]
     assume(hosts)
     host = data.draw(st.sampled_from(hosts))
     bridge = data.draw(st.sampled_from(sorted(host.bridges)))
     more = replace(site, guests={**site.guests, "one-more": sites.guest("one-more", host.name, sites.plug(bridge))})
-
-    def order(site: Site) -> tuple[int, dict[tuple[str, ...], list[str]]]:
-        layout, _ = svg_module.lay_out(make_scene(site))
-        found: dict[tuple[str, ...], list[str]] = {}
-        for box in sorted(layout.boxes, key=lambda box: (box.x, box.y)):
-            guest = site.guests.get(box.node.removeprefix("guest/"))
-            into = {nic.into for nic in guest.nics} if guest else set()
-            if guest and len(into) == 1 and guest.name != "one-more":
-                found.setdefault((guest.host, next(iter(into))), []).append(guest.name)
-        return layout.depth, found
-
-    before, after = order(site), order(more)
+    before, after = reading_order(site), reading_order(more)
     assume(before[0] == after[0])  # else there are more, or fewer, columns
     assert before == after
+
+
+def test_one_more_guest_leaves_those_on_a_bonds_nic_in_their_order() -> None:
+    """They are drawn above all, line by line; a wider host breaks the lines elsewhere."""
+    host = sites.host(
+        "host0",
+        *(sites.nic(f"eth{number}", None, "10.9.1.1/24" if number == 1 else "") for number in range(4)),
+        Bond(name=IfName("bond0"), nics=(IfName("eth0"), IfName("eth1"))),
+        sites.bridge("br0", None),
+        sites.bridge("br1", None, from_uplink=True),
+        sites.virtual(Mode.NAT, "lab0", [Forward(host_port=2222, guest="host0-g0", service=sites.TCP80)]),
+    )
+    shared = sites.plug("eth0", "10.1.2.3/24", PlugKind.DIRECT)
+    guests = [
+        sites.guest("host0-g0", "host0"),
+        sites.guest("host0-g1", "host0", shared),
+        sites.guest("host0-g2", "host0", sites.plug("br0"), sites.plug("br0"), sites.plug("br1")),
+        sites.guest("host0-g3", "host0", shared),
+    ]
+    site = sites.site("t", [], [host], guests)
+    more = sites.site("t", [], [host], [*guests, sites.guest("one-more", "host0", sites.plug("br1"))])
+    lines = []
+    for one in (site, more):
+        boxes = svg_module.lay_out(make_scene(one))[0].boxes
+        lines.append(len({box.y for box in boxes if box.node in {"guest/host0-g1", "guest/host0-g3"}}))
+    assert lines == [2, 1], "the lines break at the same place, so nothing is asked here"
+    assert reading_order(site)[1] == reading_order(more)[1] == {("host0", "eth0"): ["host0-g1", "host0-g3"]}
 
 
 def test_one_more_guest_moves_nobody_but_at_few_thresholds() -> None:
