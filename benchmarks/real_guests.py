@@ -11,7 +11,7 @@ from tests.vm.lab import machine
 from tests.vm.lab.kernel import Kernel
 
 from bascule.errors import BasculeError
-from bascule.twin import Cast
+from bascule.twin import BackendChoice
 from bascule.twin.test_guest import libvirtd
 from bascule.twin.test_guest.kernel import guest_image
 from benchmarks.makers import BASCULE
@@ -22,7 +22,7 @@ from benchmarks.rehearse import SITE
 def run(*, quick: bool) -> list[Row]:
     """Raises LookupError where QEMU or a guest's kernel is missing."""
     try:
-        Cast.of("qemu")
+        BackendChoice.of("qemu")
     except BasculeError as why:
         raise LookupError(str(why).splitlines()[0]) from why
     kinds = ["qemu"] if libvirtd.missing() else ["qemu", "libvirt"]

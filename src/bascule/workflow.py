@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from bascule.observe.management import Management
     from bascule.plan.change import Plan
     from bascule.system.clock import Progress
-    from bascule.twin.cast import Cast, Kind
+    from bascule.twin.backend_choice import BackendChoice, BackendKind
     from bascule.verify.checks import Check
     from bascule.verify.expectations import Outcome
 
@@ -142,7 +142,7 @@ class Rehearsal(Struct, frozen=True, kw_only=True):
     """What a rehearsal showed. ``observed`` names the hosts that started as this machine was found."""
 
     site: Site
-    cast: Cast
+    backend: BackendChoice
     privilege: str
     plans: Mapping[str, Plan]
     checks: tuple[Check, ...]
@@ -159,12 +159,12 @@ class Rehearsal(Struct, frozen=True, kw_only=True):
 
 
 def rehearse(
-    site_file: str, *, host: str | None = None, guests: Kind = "namespace", progress: Progress | None = None
+    site_file: str, *, host: str | None = None, guests: BackendKind = "namespace", progress: Progress | None = None
 ) -> Rehearsal:
     """The whole site in a twin: the plan by the same engine, every check and expectation, and the way back."""
     from bascule.system.clock import Clock
     from bascule.system.process.sandbox import sandboxed
-    from bascule.twin import Cast
+    from bascule.twin import BackendChoice
     from bascule.twin import tools as tools_of_twin
 
     clock = Clock(progress)
@@ -175,12 +175,12 @@ def rehearse(
     found_here = _observed_here(site, names)
     if guests != "namespace":
         clock.lap("looking for KVM and a kernel")
-    cast = Cast.of(guests)
+    backend = BackendChoice.of(guests)
     clock.end()
-    found = sandboxed(_in_the_twin, site, names, found_here, cast, progress)
+    found = sandboxed(_in_the_twin, site, names, found_here, backend, progress)
     return Rehearsal(
         site=site,
-        cast=cast,
+        backend=backend,
         observed=tuple(found_here),
         changed=sha256(read_bytes(site_file)).hexdigest() != site.source.digest,
         timings={**clock.laps, **found.pop("timings"), "total": clock.total()},
@@ -197,7 +197,7 @@ class _Here(Struct, frozen=True, kw_only=True):
 
 
 def _in_the_twin(
-    site: Site, names: Sequence[str], found: Mapping[str, _Here], cast: Cast, progress: Progress | None
+    site: Site, names: Sequence[str], found: Mapping[str, _Here], backend: BackendChoice, progress: Progress | None
 ) -> dict[str, Any]:
     """The fields of a Rehearsal that come out of the sandbox."""
     from bascule.apply.rollback.passes import apply_or_roll_back, roll_back
@@ -211,7 +211,7 @@ def _in_the_twin(
 
     clock = Clock(progress)
     clock.lap("building the twin")
-    with Twin.raise_(site, hosts=names, observed={n: one.observed for n, one in found.items()}, cast=cast) as twin:
+    with Twin.raise_(site, hosts=names, observed={n: one.observed for n, one in found.items()}, guests=backend) as twin:
         clock.lap("applying the plan")
         hosts = {name: LiveHost(twin.host(name)) for name in names}
         looks = {name: partial(look, site, site.hosts[name], twin.host(name)) for name in names}
@@ -219,7 +219,7 @@ def _in_the_twin(
         def prepared(name: str, state: HostState) -> Prepared:
             here = found.get(name)
             line, added = (here.line, here.added) if here is not None else (None, {})
-            return prepare_from(site, site.hosts[name], state, line=line, added=added, by_libvirt=cast.by_libvirt)
+            return prepare_from(site, site.hosts[name], state, line=line, added=added, by_libvirt=backend.by_libvirt)
 
         plans = {name: prepared(name, _start(looks[name], hosts[name], twin.observed.get(name))) for name in names}
         made = {}

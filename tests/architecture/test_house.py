@@ -26,7 +26,7 @@ NOT_YET = {
     *("Wiring", "End"),
     *("plan/target.py:_bridge",),
     *("plan", "apply", "guests"),
-    *("guests/namespace.py", "guests/real.py", "twin/players.py", "twin/virtual_machines.py"),
+    *("guests/namespace.py", "guests/real.py"),
 }
 
 

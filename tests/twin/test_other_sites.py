@@ -22,10 +22,10 @@ from bascule.probe import dhcp_client
 from bascule.system.net import rtnetlink
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
+from bascule.topology.endpoints import Endpoint, EndpointKind, EndpointNic
 from bascule.twin import Twin, leases
 from bascule.twin import dnsmasq as dns
-from bascule.twin.building import kernel_makes, settle
-from bascule.twin.ends import End, EndNic
+from bascule.twin.fabric import kernel_makes, settle
 from tests.twin import ask
 from tests.twin.sites import Bridge, Host, by_name, guest, machine, network, nic, production
 from tests.twin.stage import PLAN, apply, inside, ip
@@ -131,8 +131,10 @@ def test_wide_port_ranges_answer_on_every_port() -> None:
 
     def work() -> Any:
         with Twin.raise_(production(machines=by_name(wide, other))) as twin:
-            room = twin.end("other")
-            return [ask.tcp(room, "192.168.1.50", p) for p in (1, 80, 65535)], ask.udp(room, "192.168.1.50", 40000)
+            namespace = twin.end("other")
+            return [ask.tcp(namespace, "192.168.1.50", p) for p in (1, 80, 65535)], ask.udp(
+                namespace, "192.168.1.50", 40000
+            )
 
     answers, datagram = inside(work)
     assert [a.startswith("bascule 192.168.1.51 ") for a in answers] == [True] * 3
@@ -179,12 +181,13 @@ def test_a_taken_port_of_dnsmasq_is_one_clear_error(port: int, kind: socket.Sock
     dmz = site.machines["dmz"]
 
     def work() -> None:
-        with Namespace.new("dmz") as room:
-            run(("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "x"), namespace=room)
-            end = End(
+        with Namespace.new("dmz") as namespace:
+            run(("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "x"), namespace=namespace)
+            end = Endpoint(
+                kind=EndpointKind.MACHINE,
                 name="dmz",
                 nics=(
-                    EndNic(
+                    EndpointNic(
                         link=IfName("eth0"),
                         mac=Mac("52:54:00:00:00:01"),
                         addresses=(ip_interface("192.168.1.1/24"),),
@@ -192,13 +195,13 @@ def test_a_taken_port_of_dnsmasq_is_one_clear_error(port: int, kind: socket.Sock
                     ),
                 ),
             )
-            settle(end, room)
-            with room.entered():
+            settle(end, namespace)
+            with namespace.entered():
                 taken = socket.socket(socket.AF_INET, kind)
                 taken.bind(("", port))
                 if kind is socket.SOCK_STREAM:
                     taken.listen()
-            dns.start(site, [dmz], [end], [room], Path("/run"))
+            dns.start(site, [dmz], [end], [namespace], Path("/run"))
 
     with pytest.raises(CommandFailed) as caught:
         inside(work)

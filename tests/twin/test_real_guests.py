@@ -18,8 +18,8 @@ from msgspec.structs import replace
 
 from bascule import workflow
 from bascule.errors import BasculeError
-from bascule.twin import Cast
-from bascule.twin.cast import Kind
+from bascule.twin import BackendChoice
+from bascule.twin.backend_choice import BackendKind
 from bascule.twin.test_guest import libvirtd
 from bascule.twin.test_guest.kernel import GuestImage
 from bascule.verify.witness import Witness
@@ -31,13 +31,13 @@ SLIP = ROOT / "examples" / "slip.yaml"  # guest_03 on br4
 pytestmark = pytest.mark.kernel
 
 
-def cast(kind: Kind) -> Cast:
+def backend(kind: BackendKind) -> BackendChoice:
     """What such guests need here, on QEMU's own processor; a skip where it is missing."""
     why = libvirtd.missing() if kind == "libvirt" else None
     if why:
         pytest.skip(why)
     try:
-        return Cast.of(kind)
+        return BackendChoice.of(kind)
     except BasculeError as error:
         pytest.skip(str(error).splitlines()[0])
 
@@ -61,8 +61,8 @@ def plain(witness: Witness) -> str:
     ("site", "kind"),
     [("slip.yaml", "qemu"), ("slip.yaml", "libvirt"), ("nat.yaml", "qemu"), ("nat.yaml", "libvirt")],
 )
-def test_real_guests_and_namespaces_agree(site: str, kind: Kind) -> None:
-    cast(kind)
+def test_real_guests_and_namespaces_agree(site: str, kind: BackendKind) -> None:
+    backend(kind)
     real = workflow.rehearse(str(ROOT / "examples" / site), guests=kind)
     assert asked(real) == asked(light(site))  # to the hop
     checks = {(check.id, check.subject): check.ok for check in light(site).checks}
@@ -81,7 +81,7 @@ def test_real_guests_and_namespaces_agree(site: str, kind: Kind) -> None:
 
 
 def test_the_production_scenario_holds_with_real_guests() -> None:
-    cast("qemu")
+    backend("qemu")
     argv = (sys.executable, "-m", "bascule", "rehearse", "examples/production.yaml", "--guests", "qemu", "--json")
     done = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT, check=False)
     told = json.loads(done.stdout)
@@ -121,9 +121,9 @@ def panicking(image: GuestImage | None, folder: Path) -> GuestImage:
 
 
 def test_a_dead_guest_proves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = cast("qemu")
+    found = backend("qemu")
     dead = replace(found, image=panicking(found.image, tmp_path))
-    monkeypatch.setattr(Cast, "of", lambda kind: dead)
+    monkeypatch.setattr(BackendChoice, "of", lambda kind: dead)
     monkeypatch.setattr("bascule.twin.test_guest.pool.BOOT_S", HUNG_S)
     site = tmp_path / "dead.yaml"
     site.write_text(DEAD)
@@ -174,7 +174,7 @@ expect:
 
 
 def test_several_nics_both_families_many_ports_and_what_cannot_be_asked(tmp_path: Path) -> None:
-    cast("qemu")
+    backend("qemu")
     site = tmp_path / "wide.yaml"
     site.write_text(WIDE)
     seen = workflow.rehearse(str(site), guests="qemu")
@@ -193,7 +193,7 @@ def test_several_nics_both_families_many_ports_and_what_cannot_be_asked(tmp_path
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_whatever_ends_it_ends_its_guests(number: signal.Signals) -> None:
-    cast("qemu")
+    backend("qemu")
     argv = (sys.executable, "-m", "bascule", "rehearse", str(SLIP), "--guests", "qemu")
     running = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     end = time.monotonic() + patient(60)

@@ -14,21 +14,21 @@ from bascule.model.state import HostState, Link
 from bascule.model.values import IFNAME_MAX, IfName, Mac, parse_ifname
 from bascule.policy.masquerade import redirect_table, router_table, sources
 from bascule.system.run import run
-from bascule.twin.ends import Names, wire
+from bascule.twin.wiring import LinkNames, wire
 from tests.twin.sites import Bridge, Host, by_name, guest, machine, network, nic, production, service
 from tests.twin.stage import inside
 
 
 @given(st.lists(st.text(min_size=1, max_size=30), max_size=30))
 def test_names_of_links_are_always_short_and_never_taken_twice(wishes: list[str]) -> None:
-    names = Names()
+    names = LinkNames()
     given_out = [names.give(wish.replace("/", "-").replace(":", "-").strip() or "x") for wish in wishes]
     assert len(set(given_out)) == len(given_out)
     assert all(len(name.encode()) <= IFNAME_MAX for name in given_out)
 
 
 def test_a_name_that_fits_stays_as_it_is() -> None:
-    names = Names()
+    names = LinkNames()
     assert [names.give("dmz.0"), names.give("vmserver.eth4")] == ["dmz.0", "vmserver.eth4"]
     long = [names.give("a-very-long-machine-name.0"), names.give("a-very-long-machine-name.1")]
     assert len({*long}) == 2 and all(parse_ifname(name) for name in long)

@@ -13,6 +13,8 @@ from bascule.model.state import HostState
 from bascule.model.values import IfName, IpAddress, IpInterface, IpNetwork, Mac, bridge_name, derive_mac
 from bascule.topology.virtual_networks import host_address, standing_bridge
 
+NO_MAC = Mac("00:00:00:00:00:00")  # of a host's own NIC: its hardware says it
+
 
 class EndpointKind(StrEnum):
     """What an endpoint is."""
@@ -26,7 +28,7 @@ class EndpointNic(Struct, frozen=True, kw_only=True):
     """A NIC of an endpoint. ``segment`` is the network's name, or a virtual one's; None where it is not known."""
 
     link: IfName
-    mac: Mac | None = None
+    mac: Mac = NO_MAC
     addresses: tuple[IpInterface, ...] = ()
     dhcp: bool = False
     leased: tuple[IpNetwork, ...] = ()  # where its address is, if a DHCP server that the file knows gives it

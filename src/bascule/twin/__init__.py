@@ -1,6 +1,6 @@
 """Rehearse: the site's networks, machines, hosts and guests, played in throw-away namespaces."""
 
-from bascule.twin.cast import Cast
+from bascule.twin.backend_choice import BackendChoice
 from bascule.twin.twin import Twin, tools
 
-__all__ = ["Cast", "Twin", "tools"]
+__all__ = ["BackendChoice", "Twin", "tools"]

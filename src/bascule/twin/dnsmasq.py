@@ -11,7 +11,7 @@ from bascule.model.site import DhcpServer, Machine, Site
 from bascule.policy.masquerade import declared_addresses
 from bascule.system.net.netns import Namespace
 from bascule.system.process.workers import Daemon
-from bascule.twin.ends import End
+from bascule.topology.endpoints import Endpoint
 
 LEASE = "12h"
 
@@ -19,7 +19,7 @@ LEASE = "12h"
 PORTS = frozenset({("tcp", 53), ("udp", 53), ("udp", 67)})  # dnsmasq's own, also where the machine declares them
 
 
-def arguments(site: Site, machine: Machine, server: DhcpServer, end: End, folder: Path) -> tuple[str, ...]:
+def arguments(site: Site, machine: Machine, server: DhcpServer, end: Endpoint, folder: Path) -> tuple[str, ...]:
     """The command line; ``folder`` takes the leases."""
     inside = [nic for nic in end.nics if nic.network is not None and nic.network.name == server.network]
     dns_everywhere = any(53 in service.ports for service in machine.serves)
@@ -56,17 +56,17 @@ def arguments(site: Site, machine: Machine, server: DhcpServer, end: End, folder
 
 
 def start(
-    site: Site, machines: Sequence[Machine], ends: Iterable[End], rooms: Iterable[Namespace], folder: Path
+    site: Site, machines: Sequence[Machine], ends: Iterable[Endpoint], namespaces: Iterable[Namespace], folder: Path
 ) -> list[Daemon]:
     """One for each machine, at the same time; returns when all of them listen.
 
     Raises MissingTool, or CommandFailed with one problem per server that did not start.
     """
     daemons: list[Daemon] = []
-    for machine, end, room in zip(machines, ends, rooms, strict=True):
+    for machine, end, namespace in zip(machines, ends, namespaces, strict=True):
         if machine.dhcp is not None:
             argv = arguments(site, machine, machine.dhcp, end, folder)
-            daemons.append(Daemon(argv, room, folder / f"{machine.name}.log"))
+            daemons.append(Daemon(argv, namespace, folder / f"{machine.name}.log"))
     serving = [machine for machine in machines if machine.dhcp is not None]
     problems = [
         _problem(machine, daemon)

@@ -7,15 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from msgspec import Struct
 
 from bascule.errors import BasculeError
-from bascule.model.site import Host, Site, virtual_segment
-from bascule.model.values import IfName, IpInterface, Mac
+from bascule.model.site import Site, virtual_segment
+from bascule.model.values import IfName, Mac
 from bascule.plan.change import Note
-from bascule.plan.virtual_network import ResolvedNetwork
 from bascule.probe import dhcp_client
 from bascule.probe.dhcp_client import DhcpLease
 from bascule.system.net import links, rtnetlink
 from bascule.system.net.netns import Namespace
-from bascule.twin.ends import Wiring
+from bascule.topology.endpoints import host_endpoint
+from bascule.twin.wiring import Wiring
 
 NOBODY_S = 1.0  # how long to ask where the file names no server
 
@@ -30,52 +30,18 @@ class Asker(Struct, frozen=True, kw_only=True):
     segment: str | None
 
 
-class HostLink(Struct, frozen=True, kw_only=True):
-    """A link on which a host itself speaks; ``segment`` is the network there, as a guest's NIC has it."""
-
-    link: IfName
-    segment: str | None
-    addresses: tuple[IpInterface, ...]
-    dhcp: bool
-
-
-def host_links(site: Site, host: Host, own: Iterable[ResolvedNetwork] = ()) -> Iterator[HostLink]:
-    """The addressed NICs and bridges of a host, with those of its virtual networks.
-
-    A bridge with ``address: from-uplink`` speaks for its NIC.
-    """
-    moved = {bridge.uplink for bridge in host.bridges.values() if bridge.from_uplink}
-    for nic in host.nics.values():
-        if nic.has_address and nic.name not in moved:
-            yield HostLink(link=nic.name, segment=nic.network, addresses=nic.addresses, dhcp=nic.dhcp)
-    for bridge in host.bridges.values():
-        if bridge.has_address:
-            uplinks = host.uplink_nics(bridge) if bridge.from_uplink else ()
-            network = site.network_of_bridge(host, bridge)
-            yield HostLink(
-                link=bridge.name,
-                segment=network.name if network else None,
-                addresses=bridge.addresses + tuple(address for nic in uplinks for address in nic.addresses),
-                dhcp=bridge.dhcp or any(nic.dhcp for nic in uplinks),
-            )
-    for one in own:
-        if one.addresses:
-            segment = virtual_segment(host.name, one.name)
-            yield HostLink(link=one.bridge, segment=segment, addresses=one.addresses, dhcp=False)
-
-
-def askers(site: Site, hosts: Iterable[str], wiring: Wiring, rooms: Mapping[str, Namespace]) -> Iterator[Asker]:
+def askers(site: Site, hosts: Iterable[str], wiring: Wiring, namespaces: Mapping[str, Namespace]) -> Iterator[Asker]:
     """Every NIC whose address is ``dhcp`` and whose namespace is ours."""
     for end in (*wiring.guests.values(), *wiring.machines.values()):
-        room = rooms.get(end.name)
-        for nic in end.nics if room else ():
-            if nic.dhcp and room:
-                yield Asker(endpoint=end.name, namespace=room, link=nic.link, mac=nic.mac, segment=nic.segment)
+        namespace = namespaces.get(end.name)
+        for nic in end.nics if namespace else ():
+            if nic.dhcp and namespace:
+                yield Asker(endpoint=end.name, namespace=namespace, link=nic.link, mac=nic.mac, segment=nic.segment)
     for name in hosts:
-        for at in host_links(site, site.hosts[name]):
-            mac = links.mac_of(rooms[name], at.link) if at.dhcp else None
+        for at in host_endpoint(site, site.hosts[name]).nics:
+            mac = links.mac_of(namespaces[name], at.link) if at.dhcp else None
             if mac is not None:
-                yield Asker(endpoint=name, namespace=rooms[name], link=at.link, mac=mac, segment=at.segment)
+                yield Asker(endpoint=name, namespace=namespaces[name], link=at.link, mac=mac, segment=at.segment)
 
 
 def served_segments(site: Site, wiring: Wiring) -> set[str]:
@@ -111,7 +77,7 @@ def nothing(asker: Asker) -> Note:
 def take(
     site: Site,
     wiring: Wiring,
-    rooms: Mapping[str, Namespace],
+    namespaces: Mapping[str, Namespace],
     leases: Mapping[tuple[str, IfName], DhcpLease],
 ) -> None:
     """Put the leased addresses on their links, and a default route where there is none yet."""
@@ -123,14 +89,14 @@ def take(
         if any(gateway.version == 4 for gateway in gateways):
             routed.add(name)
     for (endpoint, link), lease in leases.items():
-        room = rooms[endpoint]
-        index = links.index_of(room, link)
+        namespace = namespaces[endpoint]
+        index = links.index_of(namespace, link)
         messages = [rtnetlink.add_address(index, lease.address)]
         if endpoint not in routed and lease.routers:
             messages.append(rtnetlink.add_route(index, lease.routers[0]))
             routed.add(endpoint)
         try:
-            rtnetlink.change(room, messages)
+            rtnetlink.change(namespace, messages)
         except BasculeError:
             if endpoint not in site.hosts:  # a host may have both already, from its observed state
                 raise

@@ -11,16 +11,17 @@ from bascule.errors import MissingTool, Problem
 from bascule.model.values import IfName
 from bascule.system.net import links, rtnetlink
 from bascule.system.net.netns import Namespace
-from bascule.twin.building import kernel_makes
-from bascule.twin.ends import EndNic, Wiring
+from bascule.topology.endpoints import EndpointNic
+from bascule.twin.fabric import kernel_makes
+from bascule.twin.wiring import Wiring
 
 
-def shared(wiring: Wiring) -> Iterator[tuple[str, EndNic]]:
+def shared(wiring: Wiring) -> Iterator[tuple[str, EndpointNic]]:
     """The guests' NICs without a bridge, each with its guest."""
     return ((end.name, nic) for end in wiring.guests.values() for nic in end.nics if nic.bridge is None)
 
 
-def share(wiring: Wiring, hosts: Mapping[str, str], rooms: Mapping[str, Namespace]) -> None:
+def share(wiring: Wiring, hosts: Mapping[str, str], namespaces: Mapping[str, Namespace]) -> None:
     """Give them to their guests; ``hosts`` maps each guest to its host. The NICs are up by now.
 
     Raises MissingTool where the kernel has no macvlan, else as Rtnetlink.send.
@@ -30,8 +31,8 @@ def share(wiring: Wiring, hosts: Mapping[str, str], rooms: Mapping[str, Namespac
         if nic.plug is None:
             continue
         host = hosts[guest]
-        parent = links.index_of(rooms[host], nic.plug.into)
-        end = rtnetlink.End(name=nic.link, mac=nic.mac, namespace=rooms[guest])
+        parent = links.index_of(namespaces[host], nic.plug.into)
+        end = rtnetlink.End(name=nic.link, mac=nic.mac, namespace=namespaces[guest])
         messages.setdefault(host, []).append(rtnetlink.add_macvlan(end, parent))
     if messages and not kernel_makes(lambda parent: rtnetlink.add_macvlan(rtnetlink.End(name=IfName("m")), parent)):
         raise MissingTool(
@@ -42,4 +43,4 @@ def share(wiring: Wiring, hosts: Mapping[str, str], rooms: Mapping[str, Namespac
             )
         )
     for host, some in messages.items():
-        rtnetlink.change(rooms[host], some)
+        rtnetlink.change(namespaces[host], some)

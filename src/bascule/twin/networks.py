@@ -12,10 +12,10 @@ from bascule.providers.dnsmasq.arguments import arguments, lease_file
 from bascule.providers.dnsmasq.observe import leases_in
 from bascule.system.net.netns import Namespace
 from bascule.system.process.workers import Daemon
-from bascule.twin.ends import Wiring
+from bascule.twin.wiring import Wiring
 
 
-def serve(wiring: Wiring, rooms: Mapping[str, Namespace], folder: Path) -> list[NetworkServer]:
+def serve(wiring: Wiring, namespaces: Mapping[str, Namespace], folder: Path) -> list[NetworkServer]:
     """A dnsmasq for each network that has addresses or names to give; returns when all of them listen.
 
     Raises MissingTool, or CommandFailed with one problem per server that did not start; none runs then.
@@ -24,7 +24,7 @@ def serve(wiring: Wiring, rooms: Mapping[str, Namespace], folder: Path) -> list[
     problems: list[Problem] = []
     try:
         for host, own in wiring.resolved_networks.items():
-            servers += [NetworkServer(one, rooms[host], folder / host) for one in own if needs_server(one)]
+            servers += [NetworkServer(one, namespaces[host], folder / host) for one in own if needs_server(one)]
         for server in servers:
             try:
                 server.wait()
@@ -64,5 +64,5 @@ class NetworkServer:
         return leases_in(Path(lease_file(self.resolved_network.name, str(self._folder))), self.resolved_network.name)
 
     def stop(self) -> None:
-        """End it."""
+        """Endpoint it."""
         self._daemon.stop()

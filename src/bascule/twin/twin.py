@@ -25,13 +25,13 @@ from bascule.system.net.netns import Namespace
 from bascule.system.process.sandbox import privilege
 from bascule.system.process.workers import Daemon
 from bascule.system.run import run
-from bascule.twin import building, dnsmasq, leases
-from bascule.twin.building import BUILDING
-from bascule.twin.cast import Cast
-from bascule.twin.ends import wire
-from bascule.twin.players import Players
+from bascule.twin import dnsmasq, fabric, leases
+from bascule.twin.backend import GuestBackend
+from bascule.twin.backend_choice import BackendChoice
+from bascule.twin.fabric import FABRIC
 from bascule.twin.services import Offer, Services
 from bascule.twin.view import look
+from bascule.twin.wiring import wire
 
 FOLDER = Path("/run/bascule-twin")  # private to the sandbox
 
@@ -53,11 +53,13 @@ class Twin:
     The order of use: ``raise_``, apply the plan in ``host(name)``, ``plug_guests``, ``start_guests``, ``probe_domain``.
     """
 
-    players: Players
+    backend: GuestBackend
 
-    def __init__(self, site: Site, hosts: Iterable[str], observed: Mapping[str, HostState], cast: Cast) -> None:
+    def __init__(
+        self, site: Site, hosts: Iterable[str], observed: Mapping[str, HostState], guests: BackendChoice
+    ) -> None:
         self.site = site
-        self.cast = cast
+        self.guests = guests
         self.hosts = tuple(hosts)
         self.observed, aside = self._without_libvirts(observed)
         self.wiring = wire(site, self.hosts, self.observed)
@@ -65,7 +67,7 @@ class Twin:
         self.leases: dict[tuple[str, IfName], DhcpLease] = {}
         self.given: dict[tuple[str, IfName], tuple[IpInterface, ...]] = {}  # by us, and what guests say they got
         self._stack = contextlib.ExitStack()
-        self._rooms: dict[str, Namespace] = {}
+        self._namespaces: dict[str, Namespace] = {}
         self._daemons: list[Daemon] = []
 
     @classmethod
@@ -75,19 +77,19 @@ class Twin:
         *,
         hosts: Iterable[str] | None = None,
         observed: Mapping[str, HostState] | None = None,
-        cast: Cast | None = None,
+        guests: BackendChoice | None = None,
     ) -> Self:
         """Build it: hosts with their NICs and nothing else, the building, the machines with all that they run.
 
         Must be called inside ``system.sandbox.sandboxed``. ``hosts`` are all of the site if not given. An observed
-        host gets stand-ins for its taps and foreign links; its other state is the caller's to apply. The ``cast`` says
-        who plays the guests, namespaces if not given.
+        host gets stand-ins for its taps and foreign links; its other state is the caller's to apply. ``guests`` says
+        what they are, namespaces if not given.
 
         Raises MissingTool, NotPermitted or CommandFailed.
         """
         if privilege() is None:
             raise RuntimeError("a twin is raised inside of a sandbox only: it would be seen, and outlive us")
-        twin = cls(site, site.hosts if hosts is None else hosts, observed or {}, cast or Cast())
+        twin = cls(site, site.hosts if hosts is None else hosts, observed or {}, guests or BackendChoice())
         try:
             twin._build()
         except BaseException:
@@ -98,26 +100,26 @@ class Twin:
     def _build(self) -> None:
         wiring = self.wiring
         FOLDER.mkdir(parents=True, exist_ok=True)
-        names = (BUILDING, *self.hosts, *wiring.machines, *self.cast.rooms(wiring))
-        self._rooms = building.make_namespaces(names)
-        for room in self._rooms.values():
-            self._stack.callback(room.close)
+        names = (FABRIC, *self.hosts, *wiring.machines, *self.guests.namespaces(wiring))
+        self._namespaces = fabric.make_namespaces(names)
+        for namespace in self._namespaces.values():
+            self._stack.callback(namespace.close)
         for host in self.hosts:
-            building.trust_addresses(self._rooms[host])
-        self.players = self.cast.play(self.site, wiring, self._rooms, FOLDER)
-        self._stack.callback(self.players.close)
-        building.lay(wiring, self._rooms)
+            fabric.trust_addresses(self._namespaces[host])
+        self.backend = self.guests.play(self.site, wiring, self._namespaces, FOLDER)
+        self._stack.callback(self.backend.close)
+        fabric.lay(wiring, self._namespaces)
         for host in self.hosts:
             self._furnish(host)
         for name, end in wiring.machines.items():
-            building.settle(end, self._rooms[name])
+            fabric.settle(end, self._namespaces[name])
             if len(end.nics) > 1:
                 self._make_router(name)
         self._daemons = dnsmasq.start(
             self.site,
             list(self.site.machines.values()),
             [wiring.machines[name] for name in self.site.machines],
-            [self._rooms[name] for name in self.site.machines],
+            [self._namespaces[name] for name in self.site.machines],
             FOLDER,
         )
         for daemon in self._daemons:
@@ -125,7 +127,7 @@ class Twin:
         self._serve(
             Offer(
                 endpoint=machine.name,
-                namespace=self._rooms[machine.name],
+                namespace=self._namespaces[machine.name],
                 services=machine.serves,
                 others=dnsmasq.PORTS if machine.dhcp is not None else frozenset(),
             )
@@ -143,15 +145,15 @@ class Twin:
 
     def _furnish(self, host: str) -> None:
         """What a host has that no plan makes: its loopback, standing taps of guests, and whether it forwards."""
-        rtnetlink.change(self._rooms[host], [rtnetlink.set_link("lo", up=True)])
-        self.players.create(host, [tap for tap in self.wiring.taps if tap.host == host])
+        rtnetlink.change(self._namespaces[host], [rtnetlink.set_link("lo", up=True)])
+        self.backend.create(host, [tap for tap in self.wiring.taps if tap.host == host])
         state = self.observed.get(host)
         forwards = state is not None and state.sysctls.get("net/ipv4/ip_forward") == "1"
-        building.set_forwarding(self._rooms[host], on=forwards)
+        fabric.set_forwarding(self._namespaces[host], on=forwards)
 
     def _make_router(self, name: str) -> None:
         machine = self.site.machines[name]
-        building.set_forwarding(self._rooms[name], on=machine.masquerade is not None)
+        fabric.set_forwarding(self._namespaces[name], on=machine.masquerade is not None)
         self._load_rules(machine, {})
 
     def _load_rules(self, machine: Machine, given: Mapping[str, list[IpNetwork]]) -> None:
@@ -161,7 +163,7 @@ class Twin:
         links = [(nic.link, nic.network) for nic in self.wiring.machines[machine.name].nics]
         outward = [link for link, network in links if network is not None and network.name == machine.masquerade.to]
         table = router_table(outward, sources(self.site, machine, given))
-        run(["nft", "-f", "-"], stdin=replacing_text(table), namespace=self._rooms[machine.name])
+        run(["nft", "-f", "-"], stdin=replacing_text(table), namespace=self._namespaces[machine.name])
 
     def _serve(self, offers: Iterable[Offer]) -> None:
         services = Services(offers)
@@ -169,11 +171,11 @@ class Twin:
 
     def host(self, name: str) -> Namespace:
         """The namespace of a host: apply its plan here."""
-        return self._rooms[name]
+        return self._namespaces[name]
 
     def end(self, name: str) -> Namespace:
         """The namespace of a machine, host, or guest that is one."""
-        return self._rooms[name]
+        return self._namespaces[name]
 
     def plug_guests(self) -> None:
         """Make the taps of all guests, each on its bridge. Raises CommandFailed where a bridge is not there."""
@@ -184,7 +186,7 @@ class Twin:
                 for guest in self.site.guests_on(host)
                 for plug, bridge, nic in self.wiring.guests[guest.name].plugs
             ]
-            self.notes += self.players.plug(host, plugs)
+            self.notes += self.backend.plug(host, plugs)
 
     def start_guests(self, *, dhcp_timeout_s: float = 5.0) -> None:
         """Addresses, leases and services of all guests; leases of hosts and machines that want one, too.
@@ -192,9 +194,9 @@ class Twin:
         The servers of the hosts' virtual networks come first: their bridges are there by now. A NIC that gets no
         lease becomes a note: the questions about it will fail and say so.
         """
-        self.notes += self.players.start()
+        self.notes += self.backend.start()
         self._serve(
-            Offer(endpoint=name, namespace=self._rooms[name], services=self.site.hosts[name].serves)
+            Offer(endpoint=name, namespace=self._namespaces[name], services=self.site.hosts[name].serves)
             for name in self.hosts
         )
         for node, link in links.wait_until_running(self._ports()):
@@ -205,28 +207,28 @@ class Twin:
 
     def probe_domain(self) -> ProbeDomain:
         """From where one can ask and where one can listen, with the addresses that the leases gave."""
-        return look(self.site, self.hosts, self.wiring, self._rooms, self.given, self.players)
+        return look(self.site, self.hosts, self.wiring, self._namespaces, self.given, self.backend)
 
     def _ports(self) -> dict[Namespace, list[str]]:
         """Both ends of every cable whose host's end is up, and of every tap."""
-        found: dict[Namespace, list[str]] = {room: [] for room in self._rooms.values()}
+        found: dict[Namespace, list[str]] = {namespace: [] for namespace in self._namespaces.values()}
         for cable in self.wiring.cables:
-            if links.is_up(self._rooms[cable.node], cable.link):
-                found[self._rooms[cable.node]].append(cable.link)
-                found[self._rooms[BUILDING]].append(cable.port)
-        for room, link in self.players.links():
-            found[room].append(link)
+            if links.is_up(self._namespaces[cable.node], cable.link):
+                found[self._namespaces[cable.node]].append(cable.link)
+                found[self._namespaces[FABRIC]].append(cable.port)
+        for namespace, link in self.backend.links():
+            found[namespace].append(link)
         return found
 
     def _lease(self, timeout_s: float) -> None:
-        askers = leases.askers(self.site, self.hosts, self.wiring, self._rooms)
+        askers = leases.askers(self.site, self.hosts, self.wiring, self._namespaces)
         for asker, lease in leases.acquire(self.site, self.wiring, askers, timeout_s=timeout_s).items():
             if lease is None:
                 self.notes.append(leases.nothing(asker))
             else:
                 self.leases[asker.endpoint, asker.link] = lease
-        leases.take(self.site, self.wiring, self._rooms, self.leases)
-        own, notes = self.players.addresses()
+        leases.take(self.site, self.wiring, self._namespaces, self.leases)
+        own, notes = self.backend.addresses()
         self.notes += notes
         self.given = {where: (lease.address,) for where, lease in self.leases.items()} | dict(own)
 

@@ -8,44 +8,45 @@ from bascule.model.site import Site
 from bascule.probe.domain import CapturePoint, ProbeAttachment, ProbeDomain
 from bascule.system.net import links
 from bascule.system.net.netns import Namespace
-from bascule.twin.building import BUILDING
-from bascule.twin.ends import End, Wiring
-from bascule.twin.leases import host_links
-from bascule.twin.players import Addresses, Players
+from bascule.topology.endpoints import Endpoint, host_endpoint
+from bascule.twin.backend import Addresses, GuestBackend
+from bascule.twin.fabric import FABRIC
+from bascule.twin.wiring import Wiring
 
 
 def look(
     site: Site,
     hosts: Iterable[str],
     wiring: Wiring,
-    rooms: Mapping[str, Namespace],
+    namespaces: Mapping[str, Namespace],
     given: Addresses,
-    players: Players,
+    backend: GuestBackend,
 ) -> ProbeDomain:
     """Attachments of every host, guest and machine, and a point on every link that frames can cross."""
     hosts = tuple(hosts)
     attachments: dict[str, tuple[ProbeAttachment, ...]] = {
-        name: tuple(_host_attachments(site, name, wiring, rooms[name], given)) for name in hosts
+        name: tuple(_host_attachments(site, name, namespaces[name], given)) for name in hosts
     }
     for name, end in wiring.guests.items():
-        attachments[name] = tuple(players.attachment(end, nic, given.get((name, nic.link), ())) for nic in end.nics)
+        attachments[name] = tuple(backend.attachment(end, nic, given.get((name, nic.link), ())) for nic in end.nics)
     for name, end in wiring.machines.items():
-        attachments[name] = tuple(_machine_attachments(end, rooms[name], given))
-    points = (*_guest_points(site, wiring, rooms, players), *_cable_points(site, wiring, rooms))
+        attachments[name] = tuple(_machine_attachments(end, namespaces[name], given))
+    points = (*_guest_points(site, wiring, namespaces, backend), *_cable_points(site, wiring, namespaces))
     return ProbeDomain(
-        attachments=attachments, points=points, hosts={name: rooms[name] for name in hosts}, patience=players.patience
+        attachments=attachments,
+        points=points,
+        hosts={name: namespaces[name] for name in hosts},
+        patience=backend.patience,
     )
 
 
-def _host_attachments(
-    site: Site, name: str, wiring: Wiring, room: Namespace, given: Addresses
-) -> Iterator[ProbeAttachment]:
-    for at in host_links(site, site.hosts[name], wiring.resolved_networks[name]):
-        mac = links.mac_of(room, at.link)
+def _host_attachments(site: Site, name: str, namespace: Namespace, given: Addresses) -> Iterator[ProbeAttachment]:
+    for at in host_endpoint(site, site.hosts[name]).nics:
+        mac = links.mac_of(namespace, at.link)
         if mac is not None:
             yield ProbeAttachment(
                 endpoint=name,
-                namespace=room,
+                namespace=namespace,
                 link=at.link,
                 mac=mac,
                 addresses=at.addresses + given.get((name, at.link), ()),
@@ -53,11 +54,11 @@ def _host_attachments(
             )
 
 
-def _machine_attachments(end: End, room: Namespace, given: Addresses) -> Iterator[ProbeAttachment]:
+def _machine_attachments(end: Endpoint, namespace: Namespace, given: Addresses) -> Iterator[ProbeAttachment]:
     for nic in end.nics:
         yield ProbeAttachment(
             endpoint=end.name,
-            namespace=room,
+            namespace=namespace,
             link=nic.link,
             mac=nic.mac,
             addresses=nic.addresses + given.get((end.name, nic.link), ()),
@@ -66,19 +67,19 @@ def _machine_attachments(end: End, room: Namespace, given: Addresses) -> Iterato
 
 
 def _guest_points(
-    site: Site, wiring: Wiring, rooms: Mapping[str, Namespace], players: Players
+    site: Site, wiring: Wiring, namespaces: Mapping[str, Namespace], backend: GuestBackend
 ) -> Iterator[CapturePoint]:
     for end in wiring.guests.values():
         host = site.guests[end.name].host
         for nic in end.nics:
-            point = players.point(end, nic)
+            point = backend.point(end, nic)
             if point is not None:
                 yield point
             if nic.plug is not None and nic.bridge is not None:
-                yield CapturePoint(node=host, namespace=rooms[host], link=nic.plug.tap, master=nic.bridge)
+                yield CapturePoint(node=host, namespace=namespaces[host], link=nic.plug.tap, master=nic.bridge)
 
 
-def _cable_points(site: Site, wiring: Wiring, rooms: Mapping[str, Namespace]) -> Iterator[CapturePoint]:
+def _cable_points(site: Site, wiring: Wiring, namespaces: Mapping[str, Namespace]) -> Iterator[CapturePoint]:
     """Both ends of each cable that is plugged in; the far one belongs to the network that is its switch."""
     for cable in wiring.cables:
         if cable.native is None and not cable.tagged:
@@ -87,11 +88,11 @@ def _cable_points(site: Site, wiring: Wiring, rooms: Mapping[str, Namespace]) ->
         if cable.node in site.hosts:
             bridges = site.hosts[cable.node].bridges.values()
             master = next((bridge.name for bridge in bridges if bridge.port == cable.link), None)
-        yield CapturePoint(node=cable.node, namespace=rooms[cable.node], link=cable.link, master=master)
+        yield CapturePoint(node=cable.node, namespace=namespaces[cable.node], link=cable.link, master=master)
         switch = cable.native or cable.tagged[0]
         yield CapturePoint(
             node=switch,
-            namespace=rooms[BUILDING],
+            namespace=namespaces[FABRIC],
             link=cable.port,
             master=wiring.switches[switch] if cable.native else None,
         )

@@ -19,12 +19,13 @@ from bascule.plan.change import Note
 from bascule.probe.domain import CapturePoint, GuestAgent, ProbeAttachment
 from bascule.probe.question import AGENT_ASKS_AT_MOST, ports_of
 from bascule.system.net.netns import Namespace
+from bascule.topology.endpoints import Endpoint, EndpointNic
 from bascule.twin import leases, networks
-from bascule.twin.ends import End, EndNic, Standing, Wiring
-from bascule.twin.players import Addresses
+from bascule.twin.backend import Addresses
 from bascule.twin.test_guest import init
 from bascule.twin.test_guest.kernel import GuestImage
 from bascule.twin.test_guest.pool import LibvirtPool, QemuPool, VmPool
+from bascule.twin.wiring import StandingTap, Wiring
 
 EMULATED_PATIENCE = 5.0  # an emulated processor is some twenty times slower, and shared by all guests
 OVERHEAD = 64 << 20  # bytes that QEMU takes beside a guest's own memory, measured
@@ -40,7 +41,7 @@ class VirtualMachines:
         kind: Literal["qemu", "libvirt"],
         site: Site,
         wiring: Wiring,
-        rooms: Mapping[str, Namespace],
+        namespaces: Mapping[str, Namespace],
         *,
         accel: str,
         image: GuestImage,
@@ -54,7 +55,7 @@ class VirtualMachines:
         self._site = site
         self._wiring = wiring
         self._ends = wiring.guests
-        self._rooms = rooms
+        self._namespaces = namespaces
         self._notes: list[Note] = []
         self._found: dict[tuple[str, Mac], tuple[IpInterface, ...]] = {}
         self._dumb: set[str] = set()
@@ -70,11 +71,11 @@ class VirtualMachines:
             # a short path: a socket's name has at most 107 bytes, a guest's 63
             below = folder / f"vm{number}"
             if kind == "libvirt":
-                self._hosts[host] = LibvirtPool(rooms[host], guests, own, accel=accel, folder=below)
+                self._hosts[host] = LibvirtPool(namespaces[host], guests, own, accel=accel, folder=below)
             else:
-                self._hosts[host] = QemuPool(rooms[host], guests, accel=accel, folder=below)
+                self._hosts[host] = QemuPool(namespaces[host], guests, accel=accel, folder=below)
 
-    def _tiny(self, guest: Guest, end: End, image: GuestImage) -> Guest:
+    def _tiny(self, guest: Guest, end: Endpoint, image: GuestImage) -> Guest:
         wishes = {
             plug.index: init.NicSettings(
                 gateways=tuple(gateway for link, gateway in end.routes if link == nic.link),
@@ -116,20 +117,20 @@ class VirtualMachines:
         self._notes.append(Note(kind="unsupported", subject=guest.name, text=text))
         return tuple(served)
 
-    def create(self, host: str, standing: Sequence[Standing]) -> None:
-        """As Players says."""
+    def create(self, host: str, standing: Sequence[StandingTap]) -> None:
+        """Persistent taps, which the virtual machines open later."""
         if standing:
             self._hosts[host].create([(tap.nic, tap.mac, tap.mtu) for tap in standing])
 
     def plug(self, host: str, plugs: Sequence[Plug]) -> Iterable[Note]:
-        """As Players says."""
+        """Each virtual machine's NICs by its driver."""
         return self._hosts[host].plug(plugs) if plugs else ()
 
     def start(self) -> Iterable[Note]:
-        """As Players says; whoever does not boot cannot be asked, and a note says so."""
+        """Boot them all; whoever does not boot cannot be asked, and a note says so."""
         notes = [*self._notes]
         if self._kind == "qemu":
-            for server in networks.serve(self._wiring, self._rooms, self._folder):
+            for server in networks.serve(self._wiring, self._namespaces, self._folder):
                 self._stack.callback(server.stop)
         for guests in self._hosts.values():
             guests.launch()
@@ -139,7 +140,7 @@ class VirtualMachines:
         return notes
 
     def addresses(self) -> tuple[Addresses, Iterable[Note]]:
-        """As Players says, in the guests' own words."""
+        """The addresses that the guests say they have."""
         served = leases.served_segments(self._site, self._wiring)
         notes: list[Note] = []
         found: dict[tuple[str, IfName], tuple[IpInterface, ...]] = {}
@@ -173,16 +174,16 @@ class VirtualMachines:
         return self._hosts[self._site.guests[guest].host]
 
     def links(self) -> Iterator[tuple[Namespace, str]]:
-        """As Players says: a tap runs when its virtual machine holds the other end."""
+        """The taps: each runs when its virtual machine holds the other end."""
         for name, end in self._ends.items():
             for plug, _, _ in end.plugs:
                 yield self._room(name), plug.tap
 
     def _room(self, guest: str) -> Namespace:
-        return self._rooms[self._site.guests[guest].host]
+        return self._namespaces[self._site.guests[guest].host]
 
-    def attachment(self, end: End, nic: EndNic, leased: tuple[IpInterface, ...]) -> ProbeAttachment:
-        """As Players says: it asks in its own agent, and its addresses are those that it says it has."""
+    def attachment(self, end: Endpoint, nic: EndpointNic, leased: tuple[IpInterface, ...]) -> ProbeAttachment:
+        """Its agent asks, and its addresses are those that it says it has."""
         return ProbeAttachment(
             endpoint=end.name,
             namespace=self._room(end.name),
@@ -197,14 +198,14 @@ class VirtualMachines:
             ),
         )
 
-    def point(self, end: End, nic: EndNic) -> CapturePoint | None:
-        """As Players says: at the tap, the host's end of its wire."""
+    def point(self, end: Endpoint, nic: EndpointNic) -> CapturePoint | None:
+        """At the tap, the host's end of its wire."""
         if nic.plug is None or nic.bridge is None:
             return None
         return CapturePoint(node=end.name, namespace=self._room(end.name), link=nic.link, tap=nic.plug.tap, mac=nic.mac)
 
     def close(self) -> None:
-        """As Players says."""
+        """Stop the virtual machines, and what serves them."""
         for guests in self._hosts.values():
             guests.close()
         self._stack.close()

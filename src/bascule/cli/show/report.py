@@ -27,7 +27,7 @@ def show_report(seen: Rehearsal, site_file: str, *, now: datetime, chosen: int |
         ("took", seconds(seen.timings["total"])),
         ("start", start),
         ("rights", seen.privilege),
-        ("guests", seen.cast.words),
+        ("guests", seen.backend.words),
         ("bascule", __version__),
         ("sha256", seen.site.source.digest),
     )

@@ -13,7 +13,7 @@ from bascule.errors import Problem, UsageFault
 
 if TYPE_CHECKING:
     from bascule.draw import Highlight
-    from bascule.twin.cast import Kind
+    from bascule.twin.backend_choice import BackendKind
     from bascule.verify.expectations import Outcome
     from bascule.workflow import Rehearsal
 
@@ -37,7 +37,7 @@ def command(
     site_file: str,
     host: str | None,
     as_json: bool,
-    guests: Kind,
+    guests: BackendKind,
     no_picture: bool,
     highlight: str | None,
     report_file: str | None,
@@ -113,8 +113,8 @@ def _in_words(seen: Rehearsal, *, picture: bool, columns: int, chosen: int | Non
     start = f"{', '.join(seen.observed)} as found on this machine" if seen.observed else "NICs only, nothing set up"
     headline = f"{seen.site.name}: rehearsed in a twin (with the rights of {seen.privilege}; start: {start})"
     parts = [wrapped(headline, indent=0, columns=columns)]
-    if seen.cast.accel is not None:
-        parts.append("guests  " + wrapped(seen.cast.words, indent=8, columns=columns))
+    if seen.backend.accel is not None:
+        parts.append("guests  " + wrapped(seen.backend.words, indent=8, columns=columns))
     if picture:
         way = None if chosen is None else _way(seen.outcomes[chosen])
         parts.append(draw(seen.site, width=columns, ascii=not speaks_utf8(), highlight=way).rstrip())
@@ -152,7 +152,7 @@ def _as_json(seen: Rehearsal) -> dict[str, Any]:
         "site": seen.site.name,
         "sha256": seen.site.source.digest,
         "privilege": seen.privilege,
-        **seen.cast.as_json(),
+        **seen.backend.as_json(),
         "observed": list(seen.observed),
         "plans": [plan_as_json(name, plan) for name, plan in seen.plans.items()],
         "checks": [check.as_json() for check in seen.checks],

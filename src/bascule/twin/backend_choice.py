@@ -13,27 +13,27 @@ from bascule.errors import MissingTool, NotPermitted, Problem
 from bascule.model.site import Site
 from bascule.system.net.netns import Namespace
 from bascule.system.run import require_tools
-from bascule.twin.ends import Wiring
-from bascule.twin.players import NamespacePlayers, Players
+from bascule.twin.backend import GuestBackend, NamespaceGuests
+from bascule.twin.wiring import Wiring
 
 if TYPE_CHECKING:  # real guests bring much with them that a rehearsal with namespaces does not wait for
     from bascule.guests.accel import Accel
     from bascule.twin.test_guest.kernel import GuestImage
 
-Kind = Literal["namespace", "qemu", "libvirt"]
-KINDS: tuple[str, ...] = get_args(Kind)
+BackendKind = Literal["namespace", "qemu", "libvirt"]
+KINDS: tuple[str, ...] = get_args(BackendKind)
 TUN = Path("/dev/net/tun")
 
 
-class Cast(Struct, frozen=True, kw_only=True):
+class BackendChoice(Struct, frozen=True, kw_only=True):
     """``accel`` and ``image`` are those of virtual machines."""
 
-    kind: Kind = "namespace"
+    kind: BackendKind = "namespace"
     accel: Accel | None = None
     image: GuestImage | None = None
 
     @classmethod
-    def of(cls, kind: Kind) -> Cast:
+    def of(cls, kind: BackendKind) -> BackendChoice:
         """Find what such guests need. Raises MissingTool or NotPermitted with what to install, or who to be."""
         if kind == "namespace":
             return cls()
@@ -67,23 +67,25 @@ class Cast(Struct, frozen=True, kw_only=True):
         return f"virtual machines by {by} on {how} ({self.accel.reason}); kernel {self.image.kernel.name}"
 
     def as_json(self) -> dict[str, object]:
-        """The cast for ``--json``."""
+        """The choice for ``--json``."""
         if self.accel is None or self.image is None:
             return {"guests": self.kind}
         accel = {"name": self.accel.name, "reason": self.accel.reason}
         return {"guests": self.kind, "accelerator": accel, "kernel": str(self.image.kernel)}
 
-    def rooms(self, wiring: Wiring) -> tuple[str, ...]:
+    def namespaces(self, wiring: Wiring) -> tuple[str, ...]:
         """The guests that are namespaces of the twin."""
         return tuple(wiring.guests) if self.kind == "namespace" else ()
 
-    def play(self, site: Site, wiring: Wiring, rooms: Mapping[str, Namespace], folder: Path) -> Players:
+    def play(self, site: Site, wiring: Wiring, namespaces: Mapping[str, Namespace], folder: Path) -> GuestBackend:
         """Bring them in; nobody is started yet."""
         if self.kind == "namespace" or self.accel is None or self.image is None:
-            return NamespacePlayers(site, wiring, rooms, folder)
+            return NamespaceGuests(site, wiring, namespaces, folder)
         from bascule.twin.virtual_machines import VirtualMachines
 
-        return VirtualMachines(self.kind, site, wiring, rooms, accel=self.accel.name, image=self.image, folder=folder)
+        return VirtualMachines(
+            self.kind, site, wiring, namespaces, accel=self.accel.name, image=self.image, folder=folder
+        )
 
 
 def _require_taps() -> None:

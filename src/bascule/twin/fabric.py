@@ -12,9 +12,10 @@ from bascule.system.net import links, rtnetlink
 from bascule.system.net.netns import Namespace
 from bascule.system.net.rtnetlink import Message, Rtnetlink
 from bascule.system.net.sysctl import read_sysctls, write_sysctl
-from bascule.twin.ends import SWITCH_MTU, Cable, End, Wiring
+from bascule.topology.endpoints import Endpoint
+from bascule.twin.wiring import SWITCH_MTU, Cable, Wiring
 
-BUILDING = "the building"  # no endpoint can be called so
+FABRIC = "the building"  # no endpoint can be called so
 
 
 def make_namespaces(names: Iterable[str]) -> dict[str, Namespace]:
@@ -39,26 +40,26 @@ def make_namespaces(names: Iterable[str]) -> dict[str, Namespace]:
     return made
 
 
-def lay(wiring: Wiring, rooms: Mapping[str, Namespace]) -> None:
+def lay(wiring: Wiring, namespaces: Mapping[str, Namespace]) -> None:
     """The switches in the building, and every cable from them to hosts and machines."""
-    building = rooms[BUILDING]
+    building = namespaces[FABRIC]
     switches = wiring.switches
     with Rtnetlink(building) as door:
         door.send(rtnetlink.add_bridge(bridge) for bridge in switches.values())
         door.send(message for bridge in switches.values() for message in rtnetlink.quiet(bridge))
         door.send(rtnetlink.set_link(bridge, up=True) for bridge in switches.values())
         masters = {name: links.index_of(building, bridge) for name, bridge in switches.items()}
-        door.send(_cable(cable, masters, rooms[cable.node]) for cable in wiring.cables)
+        door.send(_cable(cable, masters, namespaces[cable.node]) for cable in wiring.cables)
         door.send(message for cable in wiring.cables for message in rtnetlink.quiet(cable.port))
         door.send(rtnetlink.set_link(cable.port, up=True) for cable in wiring.cables)
         _lay_vlans(wiring, building, door, masters)
 
 
-def _cable(cable: Cable, masters: Mapping[str, int], room: Namespace) -> Message:
+def _cable(cable: Cable, masters: Mapping[str, int], namespace: Namespace) -> Message:
     master = masters[cable.native] if cable.native else None
     return rtnetlink.add_veth(
         rtnetlink.End(name=cable.port, mtu=max(SWITCH_MTU, cable.mtu or 0), master=master),
-        rtnetlink.End(name=cable.link, mac=cable.mac, mtu=cable.mtu, namespace=room),
+        rtnetlink.End(name=cable.link, mac=cable.mac, mtu=cable.mtu, namespace=namespace),
     )
 
 
@@ -90,27 +91,27 @@ def _lay_vlans(wiring: Wiring, building: Namespace, door: Rtnetlink, masters: Ma
 
 def kernel_makes(link: Callable[[int], Message]) -> bool:
     """Whether the kernel makes such a link on another one: asked by making one in a namespace of its own."""
-    with Namespace.new("probe") as room, Rtnetlink(room) as door:
+    with Namespace.new("probe") as namespace, Rtnetlink(namespace) as door:
         door.send([rtnetlink.add_bridge("b")])
         try:
-            door.send([link(links.index_of(room, "b"))])
+            door.send([link(links.index_of(namespace, "b"))])
         except BasculeError:
             return False
     return True
 
 
-def settle(end: End, room: Namespace) -> None:
+def settle(end: Endpoint, namespace: Namespace) -> None:
     """Bring an end's links up and give it its declared addresses and default routes."""
     if not end.nics:
         return
-    with Rtnetlink(room) as door:
-        present = links.link_names(room)
+    with Rtnetlink(namespace) as door:
+        present = links.link_names(namespace)
         messages: list[Message] = [rtnetlink.set_link("lo", up=True)]
         indexes: dict[IfName, int] = {}
         for nic in end.nics:
             if nic.link not in present:
                 continue
-            indexes[nic.link] = links.index_of(room, nic.link)
+            indexes[nic.link] = links.index_of(namespace, nic.link)
             messages += rtnetlink.quiet(nic.link)
             messages.append(rtnetlink.set_link(nic.link, up=True))
             messages += [rtnetlink.add_address(indexes[nic.link], address) for address in nic.addresses]
@@ -124,32 +125,32 @@ def settle(end: End, room: Namespace) -> None:
         door.send(messages)
 
 
-def trust_addresses(room: Namespace) -> None:
+def trust_addresses(namespace: Namespace) -> None:
     """No duplicate address detection on links to come: for a second, the host could not use what it was given.
 
     Where /proc/sys is read-only, IPv6 has to wait.
     """
     with contextlib.suppress(OSError):
         for whose in ("all", "default"):
-            write_sysctl(f"net/ipv6/conf/{whose}/accept_dad", "0", namespace=room)
+            write_sysctl(f"net/ipv6/conf/{whose}/accept_dad", "0", namespace=namespace)
 
 
-def set_forwarding(room: Namespace, *, on: bool) -> None:
+def set_forwarding(namespace: Namespace, *, on: bool) -> None:
     """Said either way, because a new namespace takes over what the machine around it has.
 
     Raises NotPermitted where /proc/sys is read-only and the value is not right already.
     """
     value = "1" if on else "0"
-    for key, now in read_sysctls(FORWARDING.values(), namespace=room).items():
+    for key, now in read_sysctls(FORWARDING.values(), namespace=namespace).items():
         if now == value:
             continue  # not written, so a read-only /proc/sys only hurts where it must
         try:
-            write_sysctl(key, value, namespace=room)
+            write_sysctl(key, value, namespace=namespace)
         except OSError as refusal:
             name = key.replace("/", ".")
             problem = Problem(
                 code="SYSCTL-READ-ONLY",
-                message=f"{name} of '{room.name}' cannot be set to {value}: {refusal.strerror} (/proc/sys)",
+                message=f"{name} of '{namespace.name}' cannot be set to {value}: {refusal.strerror} (/proc/sys)",
                 hint="a container mounts /proc/sys read-only: start it with --privileged, or rehearse outside of it",
             )
             raise NotPermitted(problem) from refusal

@@ -12,10 +12,10 @@ from msgspec.structs import replace
 from bascule.errors import BasculeError, CommandFailed, MissingTool, NotPermitted, Problem
 from bascule.guests.accel import Accel
 from bascule.plan.capacity import Memory
-from bascule.twin import Cast, cast, virtual_machines
-from bascule.twin.ends import wire
+from bascule.twin import BackendChoice, backend_choice, virtual_machines
 from bascule.twin.test_guest import init, kernel, libvirtd
 from bascule.twin.test_guest.kernel import GuestImage
+from bascule.twin.wiring import wire
 from tests.twin.sites import by_name, guest, production
 
 
@@ -27,27 +27,27 @@ def problems(action: object, kind: type[BasculeError] = BasculeError) -> list[tu
 
 @pytest.fixture
 def taps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(cast, "TUN", Path("/dev/null"))
+    monkeypatch.setattr(backend_choice, "TUN", Path("/dev/null"))
     yield
 
 
 def test_namespaces_need_nothing() -> None:
-    assert Cast.of("namespace") == Cast()
-    assert Cast().as_json() == {"guests": "namespace"}
-    assert Cast().words == "namespaces"
+    assert BackendChoice.of("namespace") == BackendChoice()
+    assert BackendChoice().as_json() == {"guests": "namespace"}
+    assert BackendChoice().words == "namespaces"
 
 
 def test_all_that_is_missing_is_said_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(cast, "TUN", tmp_path / "tun")
+    monkeypatch.setattr(backend_choice, "TUN", tmp_path / "tun")
     monkeypatch.setattr(kernel, "BUSYBOXES", (tmp_path / "busybox",))
     monkeypatch.setenv("PATH", str(tmp_path))
-    said = dict(problems(lambda: Cast.of("qemu"), MissingTool))
+    said = dict(problems(lambda: BackendChoice.of("qemu"), MissingTool))
     assert set(said) == {"TUN-MISSING", "TOOL-MISSING", "BUSYBOX-MISSING"}
     assert "modprobe tun" in said["TUN-MISSING"]
     assert "apt-get install qemu-system-x86," in said["TOOL-MISSING"]
     assert "busybox-static" in said["BUSYBOX-MISSING"]
     monkeypatch.setattr(libvirtd, "missing", lambda: "libvirtd is not installed")
-    said = dict(problems(lambda: Cast.of("libvirt"), MissingTool))
+    said = dict(problems(lambda: BackendChoice.of("libvirt"), MissingTool))
     assert "libvirt-daemon-system" in said["LIBVIRTD-MISSING"]
     assert "TOOL-MISSING" in said
 
@@ -65,7 +65,7 @@ def test_taps_that_may_not_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "open", refuse)
-    ((code, words),) = problems(cast._require_taps, NotPermitted)
+    ((code, words),) = problems(backend_choice._require_taps, NotPermitted)
     assert code == "TUN-FORBIDDEN"
     assert "chmod 666 /dev/net/tun" in words
 
@@ -96,7 +96,7 @@ IMAGE = GuestImage(kernel=Path("/boot/vmlinuz"), initrd=Path("/initrd"), origin=
 
 
 def test_the_cast_says_on_what_it_runs() -> None:
-    made = Cast(kind="qemu", accel=Accel(name="tcg", reason="there is no /dev/kvm"), image=IMAGE)
+    made = BackendChoice(kind="qemu", accel=Accel(name="tcg", reason="there is no /dev/kvm"), image=IMAGE)
     assert "bare QEMU on TCG, QEMU's own processor (there is no /dev/kvm); kernel vmlinuz" in made.words
     accelerator = {"name": "tcg", "reason": "there is no /dev/kvm"}
     assert made.as_json() == {"guests": "qemu", "accelerator": accelerator, "kernel": "/boot/vmlinuz"}
@@ -106,7 +106,7 @@ def test_more_guests_than_the_memory_holds_are_refused(monkeypatch: pytest.Monke
     free = Memory(total=1 << 30, available=400 << 20, swap=0, hugepages={}, nodes=(), source="a test")
     monkeypatch.setattr(virtual_machines, "observe_memory", lambda: free)
     site = production()
-    made = Cast(kind="qemu", accel=Accel(name="tcg", reason=""), image=IMAGE)
+    made = BackendChoice(kind="qemu", accel=Accel(name="tcg", reason=""), image=IMAGE)
     ((code, words),) = problems(lambda: made.play(site, wire(site, ["vmserver"], {}), {}, tmp_path))
     assert code == "GUESTS-MEMORY"
     assert words.startswith("3 virtual machines want 0.5 GiB, and 0.4 GiB are available; ")
@@ -122,7 +122,7 @@ def test_more_than_a_command_line_holds_is_refused() -> None:
 def test_a_guest_of_many_ports_serves_those_that_are_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(virtual_machines, "observe_memory", lambda: replace(FREE))
     site = production(guests=by_name(guest("wide", "br3", "192.168.1.5/24", serves=("tcp/1000-60000", "udp/7"))))
-    made = Cast(kind="qemu", accel=Accel(name="tcg", reason=""), image=IMAGE)
+    made = BackendChoice(kind="qemu", accel=Accel(name="tcg", reason=""), image=IMAGE)
     played = made.play(site, wire(site, ["vmserver"], {}), {"vmserver": None}, tmp_path)  # type: ignore[dict-item]
     (notes,) = [note.text for note in played._notes]  # type: ignore[attr-defined]
     assert notes == "serves 2 of its 59,001 ports: those that are asked"
