@@ -161,8 +161,10 @@ echo '### server'; cat /tmp/server
 
 BACK = """\
 renews() {{ # every four seconds; by itself it would ask after a minute
+    # one who asked in vain, because his link was a port just then, asks again only after half of what is left until T2
+    # (RFC 2131, 4.4.5), which is 50 s here
     note
-    for i in $(seq 400); do [ $(count DHCPACK) -gt $acks ] && echo "$1 renews" && return; sleep 0.1; done
+    for i in $(seq 900); do [ $(count DHCPACK) -gt $acks ] && echo "$1 renews" && return; sleep 0.1; done
     echo "$1 is silent"
 }}
 mv /{file} /root/kept
