@@ -13,7 +13,7 @@ import pytest
 from bascule.errors import BasculeError
 from bascule.guests.agent import ask
 from bascule.guests.namespace import NamespaceDriver
-from bascule.guests.protocol import Plug
+from bascule.guests.plug import Plug
 from bascule.guests.taps import tag
 from bascule.model.site import Service
 from bascule.model.state import PortVlans

@@ -16,7 +16,7 @@ from bascule.apply.engine import execute
 from bascule.apply.prepare import look
 from bascule.apply.rollback.passes import roll_back
 from bascule.guests.namespace import NamespaceDriver
-from bascule.guests.protocol import Plug
+from bascule.guests.plug import Plug
 from bascule.host.live import LiveHost
 from bascule.model.site import Guest, Site
 from bascule.model.values import IfName

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from bascule.apply.engine import execute
 from bascule.errors import BasculeError
-from bascule.guests.protocol import Plug
+from bascule.guests.plug import Plug
 from bascule.guests.qemu import QemuDriver
 from bascule.host.live import LiveHost
 from bascule.model.links import Bridge
@@ -179,7 +179,8 @@ def real(image: GuestImage) -> None:
     folder = Path("/run/guests")
     made = guest("g1", nic("g1", 0, "br3", "10.0.0.5/24"), image=image)
     driver = QemuDriver(folder, {"g1": made}, accel="tcg", namespace=host)
-    driver.define(made)
+    (folder / "g1").mkdir(parents=True)
+    (folder / "g1" / "guest.json").write_text(json.dumps(definition(made)))
     driver.attach([Plug(nic=made.nics[0], bridge=IfName("br3"))])
     driver.start(["g1"])
     console = folder / "g1" / "console.log"

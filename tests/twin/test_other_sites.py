@@ -12,7 +12,7 @@ import pytest
 
 from bascule.errors import BasculeError, CommandFailed, MissingTool
 from bascule.guests.namespace import NamespaceDriver
-from bascule.guests.protocol import GuestDriver, Plug
+from bascule.guests.plug import Plug
 from bascule.model.links import Bridge as BridgeKind
 from bascule.model.links import Physical, Tap
 from bascule.model.site import DhcpRange, DhcpServer, Machine, MachineNic
@@ -78,7 +78,7 @@ def test_guests_can_be_unplugged_replugged_and_detached() -> None:
             apply(twin)
             twin.plug_guests()
             twin.start_guests()
-            driver: GuestDriver = NamespaceDriver(twin.host("vmserver"), {"guest_03": twin.end("guest_03")})
+            driver = NamespaceDriver(twin.host("vmserver"), {"guest_03": twin.end("guest_03")})
             plug = twin.site.guests["guest_03"].nics[0]
             desk, guest_03 = twin.end("desk"), twin.end("guest_03")
             seen = [ask.ping(desk, "192.168.1.33")]

@@ -11,7 +11,7 @@ from bascule.errors import BasculeError, MissingTool, Problem
 from bascule.guests.accel import accel
 from bascule.guests.libvirt import LibvirtDriver
 from bascule.guests.paths import qemu_folder
-from bascule.guests.protocol import Plug
+from bascule.guests.plug import Plug
 from bascule.guests.qemu import QemuDriver
 from bascule.model.domain import Domain, DomainNic
 from bascule.model.site import Attachment, Guest, GuestNic, PlugKind

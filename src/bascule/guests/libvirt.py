@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from bascule.errors import BasculeError
 from bascule.guests.libvirt_undo import WayBack, find_domain, plug_live, wait_released
-from bascule.guests.protocol import Plug
+from bascule.guests.plug import Plug
 from bascule.model.domain import DomainText
 from bascule.model.site import Attachment, Guest, GuestNic, PlugKind
 from bascule.model.values import IfName, Mac

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from bascule.errors import CommandFailed, Problem
 from bascule.guests import taps
-from bascule.guests.protocol import Plug
+from bascule.guests.plug import Plug
 from bascule.model.site import GuestNic
 from bascule.model.values import IfName, Mac, tap_mac
 from bascule.plan.change import Note
@@ -31,7 +31,7 @@ class NamespaceDriver:
             rtnetlink.change(self._host, [self._pair(nic, mtu, mac) for nic, mac, mtu in taps])
 
     def attach(self, plugs: Sequence[Plug]) -> tuple[Note, ...]:
-        """As GuestDriver says; a tap that is there already is only plugged in."""
+        """Give guests these NICs, the MTU of a tap set before it is enslaved; one that is there is only plugged in."""
         masters = self._masters(plugs)
         with Rtnetlink(self._host) as door:
             have = links.link_names(self._host)
@@ -46,17 +46,17 @@ class NamespaceDriver:
         return ()
 
     def detach(self, nics: Sequence[GuestNic]) -> tuple[Note, ...]:
-        """As GuestDriver says."""
+        """Take NICs away from their guests, taps and all."""
         rtnetlink.change(self._host, [rtnetlink.delete_link(nic.tap) for nic in nics])
         return ()
 
     def unplug(self, nics: Sequence[GuestNic]) -> tuple[Note, ...]:
-        """As GuestDriver says: the guest's end loses its carrier when the tap goes down."""
+        """Pull the cable: the guest's end loses its carrier when the tap goes down."""
         rtnetlink.change(self._host, [rtnetlink.set_link(nic.tap, up=False) for nic in nics])
         return ()
 
     def replug(self, plugs: Sequence[Plug]) -> tuple[Note, ...]:
-        """As GuestDriver says."""
+        """Link down, to the bridge, link up: the guest sees it and renews its lease."""
         masters = self._masters(plugs)
         self.unplug([plug.nic for plug in plugs])
         rtnetlink.change(

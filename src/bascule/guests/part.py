@@ -17,7 +17,7 @@ from bascule.guests import choice
 from bascule.guests.changes import Act, GuestChange
 from bascule.guests.libvirt import LibvirtDriver
 from bascule.guests.libvirt_networks import NetworkChange, apply_networks
-from bascule.guests.protocol import Plug
+from bascule.guests.plug import Plug
 from bascule.guests.qemu import QemuDriver
 from bascule.model.domain import Domain, LibvirtNetwork
 from bascule.model.site import GuestNic

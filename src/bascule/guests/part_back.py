@@ -16,7 +16,7 @@ from bascule.guests.libvirt import LibvirtDriver
 from bascule.guests.libvirt_networks import restore_network
 from bascule.guests.libvirt_undo import RECONNECT_S
 from bascule.guests.paths import qemu_folder
-from bascule.guests.protocol import Plug
+from bascule.guests.plug import Plug
 from bascule.guests.qemu import QemuDriver
 from bascule.model.domain import DomainText, NetworkText
 from bascule.model.values import IfName

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from bascule.errors import BasculeError, CommandFailed, Problem
 from bascule.guests import taps
 from bascule.guests.gratuitous_arp import announce, forget_elsewhere
-from bascule.guests.protocol import Plug
+from bascule.guests.plug import Plug
 from bascule.host.live import LiveHost
 from bascule.model.domain import Domain
 from bascule.model.site import Guest, GuestNic

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from bascule.errors import BasculeError
 from bascule.guests.paths import qemu_folder
-from bascule.guests.protocol import Plug
+from bascule.guests.plug import Plug
 from bascule.guests.qemu import QemuDriver
 from bascule.guests.runtime import bring, bring_or_take_back, run
 from bascule.host.live import HERE

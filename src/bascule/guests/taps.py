@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Sequence
 
 from bascule.errors import CommandFailed, Problem
-from bascule.guests.protocol import Plug
+from bascule.guests.plug import Plug
 from bascule.providers.kernel.diff.vlans import port_words
 from bascule.system.net import iproute
 from bascule.system.net.netns import Namespace

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bascule.guests.namespace import NamespaceDriver
-from bascule.guests.protocol import Plug
+from bascule.guests.plug import Plug
 from bascule.model.site import Site
 from bascule.model.values import IfName, IpInterface
 from bascule.plan.change import Note

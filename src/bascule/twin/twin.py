@@ -8,7 +8,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Self
 
-from bascule.guests.protocol import Plug
+from bascule.guests.plug import Plug
 from bascule.model.ruleset.text import replacing_text
 from bascule.model.site import Machine, Site
 from bascule.model.state import HostState

@@ -11,7 +11,7 @@ from typing import Literal
 from msgspec.structs import replace
 
 from bascule.errors import BasculeError
-from bascule.guests.protocol import Plug
+from bascule.guests.plug import Plug
 from bascule.model.site import Guest, Service, Site
 from bascule.model.values import IfName, IpInterface, Mac
 from bascule.observe.memory import observe_memory

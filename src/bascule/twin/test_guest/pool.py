@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from bascule.errors import BasculeError
 from bascule.guests import taps
 from bascule.guests.agent import ask
-from bascule.guests.protocol import Plug
+from bascule.guests.plug import Plug
 from bascule.guests.qemu import QemuDriver
 from bascule.guests.runtime import bring
 from bascule.host.live import LiveHost
