@@ -14,8 +14,8 @@ import pytest
 from msgspec import Struct
 
 from tests.persist.readers import ask
-from tests.persist.test_adoption import BUS, SYSTEMD
 from tests.persist.test_readers import MANAGER
+from tests.persist.test_takeover import BUS, SYSTEMD
 
 pytestmark = pytest.mark.kernel
 
