@@ -1,323 +1,312 @@
-"""The page to read first: each verb as a few straight lines over the folders below."""
+"""The page to read first: every verb as a few straight lines over the folders below.
+
+Whatever takes a site takes the path of its file, or a Site that was read before. What one verb alone needs is
+imported by it: half of the time of a small `plan` would be imports.
+"""
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
-from functools import partial
-from hashlib import sha256
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from msgspec import Struct
-from msgspec.structs import replace
+from bascule.errors import BasculeError, SiteFault
+from bascule.system.clock import Clock, Progress, unseen
 
-from bascule.apply.crew import ANYBODY, Asked
-from bascule.apply.place import here as state_folder
-from bascule.apply.prepare import Prepared, added_before, look, prepare, prepare_from
-from bascule.errors import BasculeError, Problem
-from bascule.host.identity import choose_host, started_as_found
-from bascule.host.live import LiveHost
-from bascule.observe.management import management
-from bascule.plan.batch import tools
-from bascule.plan.change import Note
-from bascule.providers.json import from_json, to_json
-from bascule.providers.observe import begin
-from bascule.site import parse
-from bascule.system.disk.files import read_bytes
-from bascule.system.net.netns import Namespace
-from bascule.system.run import require_tools
-
-# what one verb alone needs is imported by it: half of the time of a small `plan` would be imports
 if TYPE_CHECKING:
-    from bascule.apply.rollback.passes import Look
+    from mmap import mmap
+
+    from bascule.apply.crew import Asked
+    from bascule.apply.decide import Undone
+    from bascule.apply.prepare import Prepared
+    from bascule.apply.ready import Ready
+    from bascule.apply.standing import Standing
+    from bascule.apply.transaction import Done
     from bascule.draw import SeenHost
+    from bascule.errors import Problem
+    from bascule.guests.inventory import Inventory
     from bascule.importer.importing import Imported
     from bascule.model.site import Host, Site
     from bascule.model.state import HostState
-    from bascule.observe.management import Management
-    from bascule.plan.change import Plan
-    from bascule.system.clock import Progress
-    from bascule.twin.backend_choice import BackendChoice, BackendKind
-    from bascule.verify.checks import Check
-    from bascule.verify.expectations import Outcome
+    from bascule.persist.rendering import Rendered
+    from bascule.plan.capacity import Capacity
+    from bascule.rehearsal import Rehearsal
+    from bascule.survey.capture import Progress as Heard
+    from bascule.survey.run import SurveyRun
+    from bascule.twin.backend_choice import BackendKind
+    from bascule.verify.doctor import Finding
+    from bascule.verify.live import Verified
 
-STATE_MAX = 256 << 20  # bytes; 1,000 bridges with 5,000 taps are about 5 MiB
+    SiteLike = Site | str
 
 
-def load(site_file: str) -> Site:
-    """Read and check the site file."""
-    return parse(read_bytes(site_file), site_file)
+# ---- the file
+
+
+def load(site: SiteLike) -> Site:
+    """Read and check a site file. Raises SiteFault with every problem of it, at its place."""
+    if not isinstance(site, str):
+        return site
+    from bascule.site import parse
+    from bascule.system.disk.files import read_bytes
+
+    return parse(read_bytes(site), site)
+
+
+def check(site_file: str) -> tuple[Problem, ...]:
+    """Every problem of a site file, none where it is right."""
+    try:
+        load(site_file)
+    except SiteFault as fault:
+        return fault.problems
+    return ()
+
+
+def load_for(site: SiteLike, host: str | None) -> tuple[Site, Host]:
+    """A site with the host that is meant: by name, by being the only one, or by being the one that we are on."""
+    from bascule.host.identity import choose_host
+
+    found = load(site)
+    return found, choose_host(found, host)
+
+
+# ---- what would change
 
 
 def plan(
-    site_file: str,
-    *,
-    host: str | None = None,
-    observed_file: str | None = None,
-    save_to: str | None = None,
-    asked: Asked = ANYBODY,
+    site: SiteLike, *, host: str | None = None, observed: HostState | None = None, asked: Asked | None = None
 ) -> Prepared:
-    """What would change on this host, or on the one whose state was saved; ``save_to`` keeps what was observed.
+    """What would change on this host, or on the one whose state was saved.
 
-    ``asked`` says who runs the guests; for a saved state nobody is asked.
+    ``asked`` says who runs the guests, whoever is there if it is not given; for a saved state nobody is asked.
     """
-    with nullcontext() if observed_file else begin() as begun:
-        site = load(site_file)
-        chosen = choose_host(site, host)
-        if observed_file:
-            found = prepare_from(site, chosen, _saved(observed_file))
-        else:
-            ready = prepare(site, chosen, asked=asked, begun=begun)  # what apply would do here: the same code
-            found = replace(ready, plan=_runnable(ready.plan))
-    if save_to:
-        Path(save_to).write_text(json.dumps(to_json(found.observed), indent=1) + "\n")
-    return found
+    from bascule.apply.crew import ANYBODY
+    from bascule.apply.prepare import prepare, prepare_from, runnable
+    from bascule.providers.observe import begin
 
-
-def _runnable(found: Plan) -> Plan:
-    """See that the plan's programs are here. An ordinary user is told what he could not see."""
-    needed = tools(found)
-    require_tools(needed)
-    if "nft" not in needed or os.geteuid() == 0:
-        return found
-    note = Note(kind="warning", subject="nft", text="shows its tables to root alone: rules may stand already")
-    return replace(found, notes=(*found.notes, note))
-
-
-def _saved(path: str) -> HostState:
-    try:
-        return from_json(json.loads(read_bytes(path, limit=STATE_MAX)))
-    except ValueError as error:
-        raise BasculeError.of("STATE-FILE", f"'{path}' is no saved state: {error}") from error
-
-
-def seen_host(site: Site, host: Host) -> SeenHost:
-    """What this host shows, and what the plan would change on it, for the picture."""
-    from bascule.draw import SeenHost
-
-    try:
-        found = prepare(site, host, asked=ANYBODY)
-    except BasculeError as error:
-        problems = tuple(problem.message for problem in error.problems)
-        return SeenHost(state=look(site, host), problems=problems)
-    return SeenHost(state=found.observed, changes=found.plan.changes)
-
-
-class Verified(Struct, frozen=True, kw_only=True):
-    """What this host showed about itself."""
-
-    host: Host
-    checks: tuple[Check, ...]
-    outcomes: tuple[Outcome, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Whether everything that could be asked from here holds."""
-        return all(check.ok is not False for check in self.checks) and all(x.ok is not False for x in self.outcomes)
-
-
-def verify(site_file: str, *, host: str | None = None) -> Verified:
-    """The checks of this host and the expectations that it can ask, live."""
-    from bascule.apply.prepare import prepare
-    from bascule.probe.live import live_domain
-    from bascule.verify.checks import read_neighbours
-    from bascule.verify.endpoints import Endpoints
-    from bascule.verify.expectations import judge
-    from bascule.verify.host import check_host
-
-    site = load(site_file)
-    chosen = choose_host(site, host)
-    ready = prepare(site, chosen, asked=ANYBODY)
-    with Namespace.current(chosen.name) as here:
-        probe_domain = live_domain(site, chosen, ready.observed, here)
-        checks = check_host(site, chosen, ready.observed, probe_domain, ready.plan)
-        endpoints = Endpoints(site, probe_domain, read_neighbours(here))  # after the checks, which made guests speak
-        return Verified(host=chosen, checks=checks, outcomes=judge(site, probe_domain, endpoints))
-
-
-class Rehearsal(Struct, frozen=True, kw_only=True):
-    """What a rehearsal showed. ``observed`` names the hosts that started as this machine was found."""
-
-    site: Site
-    backend: BackendChoice
-    privilege: str
-    plans: Mapping[str, Plan]
-    checks: tuple[Check, ...]
-    outcomes: tuple[Outcome, ...]
-    notes: tuple[Note, ...]
-    timings: Mapping[str, float]  # seconds
-    observed: tuple[str, ...] = ()
-    changed: bool = False  # the site file is another one now
-
-    @property
-    def ok(self) -> bool:
-        """Whether every check and every expectation held, as far as it could be asked, and none was left unproven."""
-        return all(check.ok is not False for check in self.checks) and all(x.ok is True for x in self.outcomes)
+    if observed is not None:
+        return prepare_from(*load_for(site, host), observed)
+    with begin() as begun:  # while the file is read
+        return runnable(prepare(*load_for(site, host), asked=asked or ANYBODY, begun=begun))
 
 
 def rehearse(
-    site_file: str, *, host: str | None = None, guests: BackendKind = "namespace", progress: Progress | None = None
+    site: SiteLike, *, host: str | None = None, guests: BackendKind = "namespace", progress: Progress | None = None
 ) -> Rehearsal:
     """The whole site in a twin: the plan by the same engine, every check and expectation, and the way back."""
-    from bascule.system.clock import Clock
+    from bascule.rehearsal import Rehearsal, changed_since, in_the_twin, known_here
     from bascule.system.process.sandbox import sandboxed
+    from bascule.system.run import require_tools
     from bascule.twin import BackendChoice
     from bascule.twin import tools as tools_of_twin
 
     clock = Clock(progress)
     clock.lap("reading the file")
-    site = load(site_file)
-    names = tuple(site.hosts) if host is None else (choose_host(site, host).name,)
-    require_tools(tools_of_twin(site))
-    found_here = _observed_here(site, names)
+    read = load(site)
+    names = tuple(read.hosts) if host is None else (load_for(read, host)[1].name,)
+    require_tools(tools_of_twin(read))
+    here = known_here(read, names)
     if guests != "namespace":
         clock.lap("looking for KVM and a kernel")
     backend = BackendChoice.of(guests)
     clock.end()
-    found = sandboxed(_in_the_twin, site, names, found_here, backend, progress)
-    return Rehearsal(
-        site=site,
-        backend=backend,
-        observed=tuple(found_here),
-        changed=sha256(read_bytes(site_file)).hexdigest() != site.source.digest,
-        timings={**clock.laps, **found.pop("timings"), "total": clock.total()},
-        **found,
+    found = sandboxed(in_the_twin, read, names, here, backend, progress)
+    times = {**clock.laps, **found.pop("timings"), "total": clock.total()}
+    return Rehearsal(site=read, backend=backend, observed=tuple(here), changed=changed_since(read), timings=times, **found)
+
+
+# ---- the change
+
+
+@contextmanager
+def ready(
+    site: SiteLike,
+    *,
+    host: str | None = None,
+    root: str | None = None,
+    survey_s: float | None = None,
+    progress: Heard | None = None,
+    asked: Asked | None = None,
+) -> Iterator[Ready]:
+    """Everything that can say no before anything is changed; within, the kernel's word is kept that nothing moved.
+
+    A loop, guests that the memory cannot hold, two configuration systems at once, and with ``survey_s`` a wire that
+    is another than the file says: each is an error with its reason.
+    """
+    from bascule.apply.crew import ANYBODY
+    from bascule.apply.guard import woken
+    from bascule.apply.place import here
+    from bascule.apply.prepare import prepare
+    from bascule.apply.ready import Ready
+    from bascule.persist.persister import find_persister
+    from bascule.plan.batch import tools
+    from bascule.providers.observe import begin
+    from bascule.system.net.monitor import NetlinkMonitor
+    from bascule.system.run import require_tools
+
+    with NetlinkMonitor() as bell, woken(here()) as waiting:
+        with begin() as begun:  # while the file is read
+            prepared = prepare(*load_for(site, host), asked=asked or ANYBODY, begun=begun, bell=bell)
+        require_tools(tools(prepared.plan))
+        remarks = memory_remarks(prepared)
+        persister, not_kept = find_persister(prepared.site, prepared.host, root=root)
+        if survey_s is not None:  # last, because it takes its time
+            remarks += gate(prepared, seconds=survey_s, progress=progress)
+        yield Ready.of(prepared, persister, not_kept=not_kept, remarks=remarks, waiting=waiting)
+
+
+def gate(prepared: Prepared, *, seconds: float, progress: Heard | None = None) -> tuple[str, ...]:
+    """Listen on the wires first: raises BasculeError where one is another than the file says, or closes a loop."""
+    from bascule.survey.run import gate_live
+
+    about = prepared.site, prepared.host, prepared.wanted, prepared.observed
+    return tuple(gate_live(*about, seconds=seconds, progress=progress))
+
+
+def apply(
+    given: Ready,
+    *,
+    window_s: float | None,
+    agree: Callable[[Prepared], bool] = lambda _: True,
+    tell: Callable[[str], None] = print,
+    probes: Sequence[str] = (),
+    progress: Progress = unseen,
+) -> Done:
+    """Checkpoint, dead-man, change, checks, files; then it waits for `confirm` where a window is given, in seconds.
+
+    ``agree`` is asked again where the host has moved meanwhile. Raises TakenBack when a step or a check failed.
+    """
+    from bascule.apply.transaction import Wish
+    from bascule.apply.transaction import apply as make
+
+    wish = Wish(
+        window_s=window_s,
+        agree=agree,
+        tell=tell,
+        probes=probes,
+        writer=given.persister,
+        waiting=given.waiting,
+        progress=progress,
     )
+    if given.persister is None:  # in a namespace, whose links no manager takes over
+        return make(given.prepared, wish)
+    from bascule.apply.follow import follow
+    from bascule.persist.takeover import at_rest
+
+    with at_rest({change.subject for change in given.prepared.plan.changes}):
+        done = make(given.prepared, wish)
+    if window_s is None:
+        follow(done.folder, "the files are written", tell, progress)
+    return done
 
 
-class _Here(Struct, frozen=True, kw_only=True):
-    """What a plan for this machine is made from, where it is one of the hosts that are rehearsed."""
+def confirm(tell: Callable[[str], None] = print, progress: Progress = unseen) -> int:
+    """Keep the change that waits, and let the configuration system know its new files; the change's number."""
+    from bascule.apply import decide
+    from bascule.apply.follow import follow
 
-    observed: HostState
-    line: Management | None
-    added: Mapping[str, frozenset[str]]
-
-
-def _in_the_twin(
-    site: Site, names: Sequence[str], found: Mapping[str, _Here], backend: BackendChoice, progress: Progress | None
-) -> dict[str, Any]:
-    """The fields of a Rehearsal that come out of the sandbox."""
-    from bascule.apply.rollback.passes import apply_or_roll_back, roll_back
-    from bascule.providers.protocol import ThreeWay
-    from bascule.system.clock import Clock
-    from bascule.system.process.sandbox import privilege
-    from bascule.twin import Twin
-    from bascule.verify.checks import second_plan, way_back
-    from bascule.verify.expectations import judge
-    from bascule.verify.host import check_host
-
-    clock = Clock(progress)
-    clock.lap("building the twin")
-    with Twin.raise_(site, hosts=names, observed={n: one.observed for n, one in found.items()}, guests=backend) as twin:
-        clock.lap("applying the plan")
-        hosts = {name: LiveHost(twin.host(name)) for name in names}
-        looks = {name: partial(look, site, site.hosts[name], twin.host(name)) for name in names}
-
-        def prepared(name: str, state: HostState) -> Prepared:
-            here = found.get(name)
-            line, added = (here.line, here.added) if here is not None else (None, {})
-            return prepare_from(site, site.hosts[name], state, line=line, added=added, by_libvirt=backend.by_libvirt)
-
-        plans = {name: prepared(name, _start(looks[name], hosts[name], twin.observed.get(name))) for name in names}
-        made = {}
-        for name, one in plans.items():
-            change = ThreeWay(before=one.observed, wanted=one.wanted, now=one.observed)
-            apply_or_roll_back(one.plan, change, looks[name], where=hosts[name])
-            made[name] = replace(change, applied=looks[name]())
-        clock.lap("starting the guests")
-        twin.plug_guests()
-        twin.start_guests()
-        clock.lap("checking")
-        probe_domain = twin.probe_domain()
-        after = {name: looks[name]() for name in names}
-        again = {name: prepared(name, after[name]).plan for name in names}
-        checks = [
-            check
-            for name in names
-            for check in check_host(site, site.hosts[name], after[name], probe_domain, again[name])
-        ]
-        checks += [second_plan(name, again[name]) for name in names]
-        clock.lap("asking the expectations")
-        outcomes = judge(site, probe_domain)
-        clock.lap("going the way back")
-        checks += [way_back(n, roll_back(change, looks[n], where=hosts[n]).left) for n, change in made.items()]
-        clock.end()
-        return {
-            "privilege": str(privilege() or ""),
-            "plans": {name: one.plan for name, one in plans.items()},
-            "checks": tuple(checks),
-            "outcomes": outcomes,
-            "notes": tuple(twin.notes),
-            "timings": clock.laps,
-        }
+    folder = decide.confirm()
+    follow(folder, "the change is confirmed and its files are written", tell, progress)
+    return folder.number
 
 
-def _start(look_: Look, where: LiveHost, observed: HostState | None) -> HostState:
-    """Bring a host of the twin into the state in which the real one was seen; what it then is."""
-    from bascule.apply.engine import execute
-    from bascule.plan.diff import diff
+def undo(tell: Callable[[str], None] = print, *, leave: bool = False, progress: Progress = unseen) -> Undone:
+    """Take the last change back, confirmed or not; with ``leave`` it is closed even where something still differs."""
+    from bascule.apply import decide
 
-    if observed is not None:
-        execute(diff(look_(), observed), where=where)
-    return look_()
+    return decide.undo(tell, leave=leave, progress=progress)
 
 
-def _observed_here(site: Site, names: Sequence[str]) -> dict[str, _Here]:
-    """What this machine's plan is made from, if it has every NIC of one of the hosts and therefore is that host."""
-    host = started_as_found(site, names)
-    if host is None:
-        return {}
-    state = look(site, host)
-    return {host.name: _Here(observed=state, line=management(state), added=added_before(site, host, state_folder()))}
+def status() -> Standing:
+    """What is armed, what was left unfinished, and what has drifted."""
+    from bascule.apply.standing import standing
+
+    return standing()
 
 
-def render(site_file: str, dialect_name: str, *, host: str | None = None, here: bool = False) -> Rendered:
+# ---- is it so?
+
+
+def verify(site: SiteLike, *, host: str | None = None) -> Verified:
+    """The checks of this host and the expectations that it can ask, live."""
+    from bascule.apply.crew import ANYBODY
+    from bascule.apply.prepare import prepare
+    from bascule.verify.live import verify_live
+
+    read, chosen = load_for(site, host)
+    found = prepare(read, chosen, asked=ANYBODY)
+    return verify_live(read, chosen, found.observed, found.plan)
+
+
+def doctor(site: SiteLike | None = None, *, host: str | None = None, uri: str | None = None) -> tuple[Finding, ...]:
+    """What on this host will bite, each with its evidence and a fix."""
+    from bascule.verify.doctor import examine
+    from bascule.verify.doctor.gather import gather
+
+    if site is None:
+        return examine(gather(None, "", uri=uri))
+    read, chosen = load_for(site, host)
+    return examine(gather(read, chosen.name, uri=uri))
+
+
+def capacity(site: SiteLike, *, host: str | None = None, uri: str | None = None) -> Capacity:
+    """The account of a host's memory: the file's guests, and on the host itself what it has and what runs there."""
+    from bascule.guests.memory import memory_account
+
+    return memory_account(*load_for(site, host), uri=uri)
+
+
+def memory_remarks(prepared: Prepared) -> tuple[str, ...]:
+    """What the guests' memory says to this host, if this is the host and any guest declares its memory."""
+    from bascule.host.identity import is_here
+
+    site, host = prepared.site, prepared.host
+    if not any(guest.memory for guest in site.guests_on(host.name)) or not is_here(host):
+        return ()
+    from bascule.plan import capacity as accounts
+
+    return tuple(dict.fromkeys(note.text for note in accounts.gate(capacity(site, host=host.name))))
+
+
+# ---- which wire is this?
+
+
+def survey(
+    nics: Sequence[str] = (),
+    *,
+    seconds: float = 30.0,
+    site: SiteLike | None = None,
+    host: str | None = None,
+    active: bool = False,
+    captures: Mapping[str, Sequence[tuple[str, bytes | mmap]]] | None = None,
+    progress: Heard | None = None,
+) -> SurveyRun:
+    """Which network is on which wire: by listening on this host's NICs, or from ``captures`` by NIC."""
+    from bascule.survey.run import survey_captures, survey_live
+
+    read, chosen = load_for(site, host) if site is not None else (None, None)
+    if captures is not None:
+        return survey_captures(captures, site=read, host=chosen)
+    return survey_live(nics, seconds=seconds, site=read, host=chosen, active=active, progress=progress)
+
+
+def blink(nic: str, seconds: int = 10) -> None:
+    """Let the LED at a NIC's port blink. Raises MissingTool where its driver cannot."""
+    from bascule.system.net.ethtool import identify
+
+    identify(nic, seconds)
+
+
+# ---- files
+
+
+def render(site: SiteLike, dialect: str, *, host: str | None = None, here: bool = False) -> Rendered:
     """A host's configuration files; with ``here`` the MACs that the file leaves open come from this machine."""
-    from bascule.model.dialects import writable
-    from bascule.persist import sysctls
-    from bascule.persist.dialect import dialect
-    from bascule.persist.wanted import unpinned, unsaid, wanted_config
-    from bascule.persist.writer import Stamp
+    from bascule.apply.prepare import prepare
+    from bascule.persist.rendering import render_files
 
-    spoken = dialect(dialect_name, writable)
-    site = load(site_file)
-    chosen = choose_host(site, host)
-    state = prepare(site, chosen).wanted if here else None
-    config = wanted_config(site, chosen, state)
-    besides = sysctls.render(site, chosen, state) if spoken.own else {}  # commands are read by nobody at boot
-    stamp = Stamp(site.name, chosen.name, site.source.digest)
-    files = {path: stamp.on(text) for path, text in {**spoken.render(config), **besides}.items()}
-    return Rendered(chosen, files, unpinned(chosen, config), unsaid(chosen))
-
-
-class Rendered(Struct, frozen=True):
-    """Configuration files by path, the bridges whose MAC is left open, and what no dialect has words for."""
-
-    host: Host
-    files: Mapping[str, str]
-    unpinned: tuple[str, ...]
-    unsaid: tuple[str, ...]
-
-
-def write_below(folder: str, files: Mapping[str, str]) -> None:
-    """Put rendered files below a folder; one that stands there and is not Bascule's is never replaced."""
-    from bascule.persist.writer import is_edited, is_ours, mode_of
-    from bascule.system.disk.files import replace_file
-
-    there = [Path(folder, path) for path in files if Path(folder, path).exists()]
-    texts = {path: path.read_text(errors="replace") for path in there}
-    words = {path: "is there and not Bascule's" for path, text in texts.items() if not is_ours(text)}
-    words |= {path: "was edited since Bascule wrote it" for path, text in texts.items() if is_edited(text)}
-    if words:
-        hint = "name an empty folder with -o, or move them away"
-        raise BasculeError(
-            *(Problem(code="FILE-FOREIGN", message=f"'{path}' {why}", hint=hint) for path, why in words.items())
-        )
-    for path, text in files.items():
-        replace_file(Path(folder, path), text.encode(), mode=mode_of(path))
+    read, chosen = load_for(site, host)
+    return render_files(read, chosen, dialect, prepare(read, chosen).wanted if here else None)
 
 
 def import_host(
@@ -325,6 +314,7 @@ def import_host(
 ) -> Imported:
     """A site file from what is here, or from the files below ``root`` alone; its plan is empty."""
     from bascule.apply.crew import libvirt_may_be_here
+    from bascule.apply.prepare import look, prepare_from
     from bascule.importer.gather import gather
     from bascule.importer.importing import import_sources
 
@@ -337,3 +327,57 @@ def import_host(
         if prepare_from(imported.site, there, look(imported.site, there), by_libvirt=True).plan:
             imported = import_sources(sources, as_found=True)
     return imported
+
+
+# ---- pictures
+
+
+def seen_host(site: Site, host: Host) -> SeenHost:
+    """What this host shows, and what the plan would change on it, for the picture."""
+    from bascule.apply.crew import ANYBODY
+    from bascule.apply.prepare import look, prepare
+    from bascule.draw import SeenHost
+
+    try:
+        found = prepare(site, host, asked=ANYBODY)
+    except BasculeError as error:
+        problems = tuple(problem.message for problem in error.problems)
+        return SeenHost(state=look(site, host), problems=problems)
+    return SeenHost(state=found.observed, changes=found.plan.changes)
+
+
+def seen(site: SiteLike | None = None, *, host: str | None = None) -> tuple[Site, Mapping[str, SeenHost]]:
+    """A site and its host as seen here; without a file this machine, of which nothing is declared."""
+    from bascule.draw import SeenHost
+    from bascule.host.identity import as_found
+    from bascule.providers.observe import observe
+
+    if site is None:
+        made, found = as_found(host)
+        return made, {found.name: SeenHost(state=observe())}
+    read, chosen = load_for(site, host)
+    return read, {chosen.name: seen_host(read, chosen)}
+
+
+def draw(site: SiteLike, *, form: str = "svg", observed: Mapping[str, SeenHost] | None = None, width: int = 100) -> str:
+    """The picture of a site, or of it and what was ``seen``: svg, text, mermaid, dot or json."""
+    from bascule.draw import draw as picture
+
+    return picture(load(site), format=form, observed=observed, width=width)
+
+
+# ---- guests
+
+
+def guests(
+    site: SiteLike | None = None, *, driver: str | None = None, uri: str | None = None, listen_s: float | None = None
+) -> Inventory:
+    """Who is who on this host: the guests of every driver, joined with what the kernel and libvirt know.
+
+    With ``listen_s`` also with what guests and DHCP servers say meanwhile on the bridges.
+    """
+    from bascule.apply.place import here
+    from bascule.guests.gather import gather
+
+    networks = here().state / "networks"
+    return gather(networks, load(site) if site is not None else None, driver=driver, uri=uri, listen_s=listen_s)

@@ -22,7 +22,7 @@ from bascule.draw.answers import Answered
 from bascule.draw.formats.style import STYLE
 from bascule.draw.report.page import CheckRow, PlanPart, PlanRow, Report, report
 from bascule.draw.report.style import COLOURS
-from bascule.workflow import Rehearsal
+from bascule.rehearsal import Rehearsal
 
 ROOT = Path(__file__).parents[2]
 SLIP = "examples/slip.yaml"

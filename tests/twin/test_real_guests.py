@@ -20,10 +20,10 @@ from bascule import workflow
 from bascule.errors import BasculeError
 from bascule.twin import BackendChoice
 from bascule.twin.backend_choice import BackendKind
+from bascule.rehearsal import Rehearsal
 from bascule.twin.test_guest import libvirtd
 from bascule.twin.test_guest.kernel import GuestImage
 from bascule.verify.witness import Witness
-from bascule.workflow import Rehearsal
 from tests.patience import HUNG_S, patient
 
 ROOT = Path(__file__).parents[2]

@@ -13,6 +13,7 @@ from bascule import workflow
 from bascule.errors import BasculeError
 from bascule.system.net.monitor import NetlinkMonitor
 from bascule.system.run import run
+from bascule.verify.live import Verified
 from bascule.web.hub import Hub
 from bascule.web.source import Source
 from bascule.web.watch import Watcher
@@ -49,7 +50,7 @@ def test_the_bell_rings_in_a_storm(lab: Lab) -> None:
 def test_the_questions_are_asked_once_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
-    def slow(site_file: str, *, host: str | None = None) -> workflow.Verified:
+    def slow(site_file: str, *, host: str | None = None) -> Verified:
         begun.set()
         go_on.wait(HUNG_S)
         raise BasculeError.of("X", "the host has no legs", hint="give it some")

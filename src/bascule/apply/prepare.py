@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -18,6 +19,7 @@ from bascule.host.live import LiveHost
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.observe.management import Management, management
+from bascule.plan.batch import tools
 from bascule.plan.change import Change, Note, Plan, Risk
 from bascule.plan.leases import Leases
 from bascule.plan.target import sysctl_keys
@@ -27,7 +29,7 @@ from bascule.providers.observe import look as look_at
 from bascule.providers.protocol import Surroundings
 from bascule.system.net.monitor import NetlinkMonitor
 from bascule.system.net.netns import Namespace
-from bascule.system.run import Running
+from bascule.system.run import Running, require_tools
 
 
 class Prepared(Struct, frozen=True, kw_only=True):
@@ -210,3 +212,18 @@ def address_place(state: HostState, address: str) -> str:
         if any(one.ip.partition("/")[0] == address for one in link.addresses):
             return name
     return ""
+
+
+def runnable(prepared: Prepared) -> Prepared:
+    """See that the plan's programs are here. An ordinary user is told what he could not see. Raises MissingTool."""
+    needed = tools(prepared.plan)
+    require_tools(needed)
+    if "nft" not in needed or may_read_tables():
+        return prepared
+    note = Note(kind="warning", subject="nft", text="shows its tables to root alone: rules may stand already")
+    return replace(prepared, plan=replace(prepared.plan, notes=(*prepared.plan.notes, note)))
+
+
+def may_read_tables() -> bool:
+    """Whether nft shows us its tables: it does to root."""
+    return os.geteuid() == 0

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bascule.workflow import Rehearsal, rehearse
+from bascule.rehearsal import Rehearsal
+from bascule.workflow import rehearse
 
 TAGGED = """\
 site: tagged

@@ -15,7 +15,7 @@ from bascule.verify.words import WORDS
 
 if TYPE_CHECKING:
     from bascule.plan.change import Plan
-    from bascule.workflow import Rehearsal
+    from bascule.rehearsal import Rehearsal
 
 
 def show_report(seen: Rehearsal, site_file: str, *, now: datetime, chosen: int | None = None) -> str:

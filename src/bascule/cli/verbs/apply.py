@@ -14,8 +14,8 @@ from bascule.cli.listening import progress, survey_options
 
 if TYPE_CHECKING:
     from bascule.apply.prepare import Prepared
+    from bascule.apply.ready import Ready
     from bascule.apply.transaction import Done
-    from bascule.apply_workflow import Ready
     from bascule.system.clock import Progress
 
 DEFAULT_S = 60.0
@@ -82,7 +82,7 @@ def command(
 
     Example: bascule apply site.yaml --confirm-within 60s
     """
-    from bascule import apply_workflow
+    from bascule import workflow
     from bascule.apply.crew import Asked
     from bascule.errors import Problem, UsageFault
 
@@ -96,7 +96,7 @@ def command(
         hint = "say --yes where nobody can be asked; the checkpoint is written all the same"
         raise UsageFault(Problem(code="NOT-ASKED", message="there is no terminal to ask on", hint=hint))
     asked = Asked(driver=driver or "", uri=connect, lasting=root is None)
-    with apply_workflow.ready(
+    with workflow.ready(
         site_file,
         host=host,
         root=root,
@@ -110,7 +110,7 @@ def command(
 
 def _make(ready: Ready, *, window_s: float | None, asking: bool, as_json: bool, probes: tuple[str, ...]) -> int:
     """Show it, ask, make it; the exit status."""
-    from bascule import apply_workflow
+    from bascule import workflow
     from bascule.cli.common import say
     from bascule.errors import BasculeError, Problem
 
@@ -128,7 +128,7 @@ def _make(ready: Ready, *, window_s: float | None, asking: bool, as_json: bool, 
         say("nothing was changed")
         return 1
     doing = steps(as_json=as_json)
-    done = apply_workflow.apply(
+    done = workflow.apply(
         ready,
         window_s=window_s,
         agree=lambda fresh: _again(fresh, asking=asking, window_s=window_s, show=show),

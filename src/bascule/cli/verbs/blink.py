@@ -20,12 +20,12 @@ def command(*, nics: tuple[str, ...], seconds: int, every: bool, as_json: bool) 
 
     Example: bascule blink --all --seconds 5
     """
+    from bascule import workflow
     from bascule.cli.common import say
     from bascule.cli.entry import emit
     from bascule.errors import BasculeError, MissingTool, Problem, UsageFault
     from bascule.providers.observe import observe
     from bascule.survey.choose import choose
-    from bascule.system.net.ethtool import identify
 
     if every == bool(nics):
         message = "name the NICs that shall blink, or say --all" if not nics else "name NICs or say --all, not both"
@@ -38,7 +38,7 @@ def command(*, nics: tuple[str, ...], seconds: int, every: bool, as_json: bool) 
     for nic in chosen:
         say(f"{nic}: blinking for {seconds} s …")
         try:
-            identify(nic, seconds)
+            workflow.blink(nic, seconds)
             results.append({"nic": nic, "ok": True})
         except MissingTool as cannot:
             if cannot.problems[0].code == "TOOL-MISSING":

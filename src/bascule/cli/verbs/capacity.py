@@ -25,10 +25,10 @@ def command(*, site_file: str, host: str | None, as_json: bool, connect: str | N
 
     Example: bascule capacity site.yaml
     """
-    from bascule import guest_workflow
+    from bascule import workflow
     from bascule.cli.entry import emit
 
-    found = guest_workflow.capacity(site_file, host=host, uri=connect)
+    found = workflow.capacity(site_file, host=host, uri=connect)
     if as_json:
         emit("capacity", as_document(found))
     else:

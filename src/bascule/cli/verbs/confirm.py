@@ -14,11 +14,11 @@ def command(*, as_json: bool) -> int:
 
     Exit status: 0 kept, 1 nothing waits for it (taken back already, or confirmed before).
     """
-    from bascule.apply_workflow import confirm
+    from bascule import workflow
     from bascule.cli.common import say, steps
     from bascule.cli.entry import emit
 
-    number = confirm(say, steps(as_json=as_json))
+    number = workflow.confirm(say, steps(as_json=as_json))
     if as_json:
         emit("confirm", {"ok": True, "change": number})
     else:

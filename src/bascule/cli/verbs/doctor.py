@@ -21,10 +21,10 @@ def command(*, site_file: str | None, host: str | None, as_json: bool, connect: 
 
     Example: bascule doctor site.yaml
     """
-    from bascule import guest_workflow
+    from bascule import workflow
     from bascule.cli.entry import emit
 
-    findings = guest_workflow.doctor(site_file, host=host, uri=connect)
+    findings = workflow.doctor(site_file, host=host, uri=connect)
     bad = [finding for finding in findings if finding.severity == "problem"]
     if as_json:
         emit("doctor", {"ok": not bad, "findings": [finding.as_json() for finding in findings]})

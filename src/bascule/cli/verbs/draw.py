@@ -12,6 +12,8 @@ from bascule.draw.formats import FORMATS, of_file
 from bascule.errors import Problem, UsageFault
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bascule.draw import Highlight, SeenHost
     from bascule.model.site import Site
 
@@ -77,21 +79,15 @@ def command(
     return 0
 
 
-def _read(site_file: str | None, host: str | None, *, live: bool) -> tuple[Site, dict[str, SeenHost]]:
+def _read(site_file: str | None, host: str | None, *, live: bool) -> tuple[Site, Mapping[str, SeenHost]]:
     """The site, and what was seen of the host that we are on, if it is asked for."""
     from bascule import workflow
-    from bascule.draw import SeenHost
-    from bascule.host.identity import as_found, choose_host
-    from bascule.providers.observe import observe
 
-    if site_file is None:
-        site, found = as_found(host)
-        return site, {found.name: SeenHost(state=observe())}
-    site = workflow.load(site_file)
-    chosen = choose_host(site, host) if live or host is not None else None
-    if chosen is None or not live:
-        return site, {}
-    return site, {chosen.name: workflow.seen_host(site, chosen)}
+    if live or site_file is None:
+        return workflow.seen(site_file, host=host)
+    if host is not None:
+        return workflow.load_for(site_file, host)[0], {}
+    return workflow.load(site_file), {}
 
 
 def _columns(columns: int | None) -> int:

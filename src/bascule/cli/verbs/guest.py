@@ -57,11 +57,11 @@ def list_(
     it listens (--listen), the host's ARP and ND cache, the site file. "on the wire" is the bridge's word for a MAC
     that it heard on the guest's own tap. Exit status: 1 when a MAC is not one NIC's alone.
     """
+    from bascule import workflow
     from bascule.cli.entry import emit
     from bascule.cli.show.guests import as_document, as_text
-    from bascule.guest_workflow import inventory
 
-    found = inventory(site_file, driver=driver, uri=connect, listen_s=listen)
+    found = workflow.guests(site_file, driver=driver, uri=connect, listen_s=listen)
     if as_json:
         emit("guest-list", as_document(found))
     else:
@@ -93,7 +93,7 @@ def define(
     An existing definition is brought to the file's memory, processors and NICs; all else in it stays.
     """
     from bascule.errors import Problem, UsageFault
-    from bascule.guest_workflow import check_macs
+    from bascule.guests.checks import check_macs
     from bascule.guests.detect import detect
     from bascule.host.identity import choose_host
     from bascule.plan.change import Note
@@ -185,7 +185,7 @@ def replug(
 
     Example: bascule guest replug guest_01 --bridge br4
     """
-    from bascule.guest_workflow import refuse_unknown
+    from bascule.guests.checks import refuse_unknown
     from bascule.guests.detect import detect, find_domain, find_nic
 
     to = _source(bridge, network, direct)
@@ -243,7 +243,7 @@ def attach(
     as_json: bool,
 ) -> int:
     """Give a guest one more NIC, also while it runs, and for every start from now on."""
-    from bascule.guest_workflow import refuse_unknown
+    from bascule.guests.checks import refuse_unknown
     from bascule.guests.detect import detect, find_domain
     from bascule.model.values import parse_ifname, parse_mac
 

@@ -45,17 +45,18 @@ def command(
     from bascule.cli.show.plan import plan_as_json, show_plan
     from bascule.errors import Problem, UsageFault
     from bascule.plan.batch import script
+    from bascule.providers.state_file import read_state, save_state
 
     asked = Asked(driver=driver or "", uri=connect)
     if survey and observed:
         raise UsageFault(Problem(code="USAGE", message="--survey listens on this host; --observed is about another"))
-    planned = workflow.plan(site_file, host=host, observed_file=observed, save_to=save_observed, asked=asked)
+    state = read_state(observed) if observed else None
+    planned = workflow.plan(site_file, host=host, observed=state, asked=asked)
+    if save_observed:
+        save_state(save_observed, planned.observed)
     if survey:
-        from bascule.survey.run import gate_live
-
         tell = progress(survey_seconds, as_json=as_json)
-        about = planned.site, planned.host, planned.wanted, planned.observed
-        for remark in gate_live(*about, seconds=survey_seconds, progress=tell):
+        for remark in workflow.gate(planned, seconds=survey_seconds, progress=tell):
             say(f"mind: {remark}")
     if as_json:
         emit("plan", {"ok": True, **plan_as_json(planned.host.name, planned.plan)})

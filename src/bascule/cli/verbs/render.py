@@ -26,10 +26,11 @@ def command(*, site_file: str, host: str | None, as_json: bool, dialect: str, ou
     """
     from bascule import workflow
     from bascule.cli.entry import emit
+    from bascule.persist.rendering import write_below
 
     rendered = workflow.render(site_file, dialect, host=host, here=here)
     if output is not None:
-        workflow.write_below(output, rendered.files)
+        write_below(output, rendered.files)
     if as_json:
         files = dict(rendered.files)
         emit(

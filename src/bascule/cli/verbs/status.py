@@ -20,9 +20,9 @@ def command(*, as_json: bool, watch: bool) -> int:
 
     Reads only. Exit status: 0, or 1 when somebody must act.
     """
-    from bascule.apply.standing import standing
+    from bascule import workflow
 
-    now = standing()
+    now = workflow.status()
     _show(now, as_json=as_json)
     if watch:
         _watch(now, as_json=as_json)
@@ -83,7 +83,7 @@ def _watch(seen: Standing, *, as_json: bool) -> None:
     import json
     import time
 
-    from bascule.apply.standing import standing
+    from bascule import workflow
     from bascule.system.net.monitor import NetlinkMonitor
 
     stay()
@@ -91,7 +91,7 @@ def _watch(seen: Standing, *, as_json: bool) -> None:
         try:
             while True:
                 bell.wait(1.0)
-                now = standing()
+                now = workflow.status()
                 events = [("drifted", line) for line in now.drift if line not in seen.drift]
                 events += [("back", line) for line in seen.drift if line not in now.drift]
                 if (now.status, now.number) != (seen.status, seen.number):

@@ -12,9 +12,6 @@ from bascule.cli.listening import SURVEY_S, progress
 if TYPE_CHECKING:
     from mmap import mmap
 
-    from bascule.model.site import Host, Site
-    from bascule.topology.loops import Loop
-
 
 @click.command()
 @click.argument("nics", metavar="[NIC]...", nargs=-1)
@@ -48,46 +45,41 @@ def command(
     """
     import signal
 
+    from bascule import workflow
     from bascule.cli.common import say
     from bascule.cli.entry import emit
     from bascule.cli.show.survey import show_survey, survey_as_json
     from bascule.errors import Problem, UsageFault
     from bascule.host.identity import name_for_site
-    from bascule.survey.run import survey_captures, survey_live
     from bascule.topology.loops import find_loops
 
     if host is not None and site_file is None:
         raise UsageFault(Problem(code="USAGE", message="--host names a host of the site file: give --site, too"))
-    site, chosen = _site(site_file, host) if site_file else (None, None)
-    if pcap:
-        if active:
-            raise UsageFault(Problem(code="USAGE", message="--active sends frames; a capture cannot answer"))
-        taken = survey_captures(_captures(pcap, nics), site=site, host=chosen)
-        loops: tuple[Loop, ...] = ()
-    else:
-        tell = progress(seconds, as_json=as_json)
-        taken = survey_live(nics, seconds=seconds, site=site, host=chosen, active=active, progress=tell)
-        loops = find_loops(taken.state, taken.survey.wires) if taken.state is not None else ()
+    if pcap and active:
+        raise UsageFault(Problem(code="USAGE", message="--active sends frames; a capture cannot answer"))
+    about = workflow.load_for(site_file, host) if site_file else None
+    taken = workflow.survey(
+        nics,
+        seconds=seconds,
+        site=about[0] if about else None,
+        host=about[1].name if about else None,
+        active=active,
+        captures=_captures(pcap, nics) if pcap else None,
+        progress=None if pcap else progress(seconds, as_json=as_json),
+    )
+    loops = find_loops(taken.state, taken.survey.wires) if taken.state is not None else ()
     for remark in taken.remarks:
         say(remark)
     if taken.stopped_by and taken.stopped_by != signal.SIGINT:
         say(f"ended by {signal.Signals(taken.stopped_by).name}; every NIC is as it was")
         raise SystemExit(128 + taken.stopped_by)
     ok = not taken.survey.contradictions and not loops
-    name = chosen.name if chosen is not None else name_for_site()
+    name = about[1].name if about else name_for_site()
     if as_json:
         emit("survey", {"ok": ok, **survey_as_json(taken.survey, host=name, loops=loops)})
     else:
         click.echo(show_survey(taken.survey, columns=width(), host=name, loops=loops))
     return 0 if ok else 1
-
-
-def _site(path: str, host: str | None) -> tuple[Site, Host]:
-    from bascule import workflow
-    from bascule.host.identity import choose_host
-
-    site = workflow.load(path)
-    return site, choose_host(site, host)
 
 
 def _captures(pairs: tuple[str, ...], nics: tuple[str, ...]) -> dict[str, list[tuple[str, bytes | mmap]]]:

@@ -16,10 +16,10 @@ def command(*, as_json: bool, leave: bool) -> int:
     What other hands changed meanwhile (a guest that started, a lease that was renewed) is kept and named.
     Exit status: 0 the host is as it was before, 1 there is nothing to take back or something still differs.
     """
-    from bascule.apply.decide import undo
+    from bascule import workflow
     from bascule.cli.entry import emit
 
-    undone = undo(say, leave=leave, progress=steps(as_json=as_json))
+    undone = workflow.undo(say, leave=leave, progress=steps(as_json=as_json))
     back = undone.back
     if as_json:
         emit(

@@ -1,0 +1,26 @@
+"""After a change: whoever reads the files takes the links over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bascule.apply.checkpoint import Folder
+from bascule.apply.strays import sweep
+from bascule.errors import BasculeError
+from bascule.persist.takeover import take_over
+from bascule.system.clock import Progress
+
+
+def follow(folder: Folder, so_far: str, tell: Callable[[str], None], progress: Progress) -> None:
+    """Let whoever reads the files take the links over; then nothing is left of what he did meanwhile."""
+    files = tuple(file.path for file in folder.read().files)
+    faults, swept = take_over(files, progress), tuple[str, ...]()
+    try:
+        swept = sweep(folder) if files else ()
+    except BasculeError as error:  # the change stands all the same
+        faults += tuple(problem.message for problem in error.problems)
+    progress("")
+    for fault in faults:
+        tell(f"warning: {so_far}, but their reader does not follow yet: {fault}")
+    for line in swept:
+        tell(f"mind: set again on a port by others, and taken off: {line}")

@@ -1,0 +1,76 @@
+"""Who is who on this host, from everybody who knows: hypervisors, agents, leases, neighbours and the wire."""
+
+from __future__ import annotations
+
+import time
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bascule.errors import BasculeError
+from bascule.guests.inventory import Inventory, agent_sightings, join, lease_sightings
+from bascule.guests.paths import qemu_folder
+from bascule.host.live import HERE
+from bascule.model.site import Site
+from bascule.observe.neighbours import sightings
+from bascule.providers.dnsmasq.observe import leases_in
+from bascule.providers.qemu.effects import observe as bare_guests
+from bascule.providers.observe import observe as observe_host
+from bascule.system.libvirt import Hypervisor, connect
+from bascule.system.net.fdb import read_fdb
+
+if TYPE_CHECKING:
+    from bascule.model.domain import Domain, Lease
+    from bascule.model.sightings import Sighting
+
+
+def gather(
+    networks: Path,
+    site: Site | None = None,
+    *,
+    driver: str | None = None,
+    uri: str | None = None,
+    listen_s: float | None = None,
+) -> Inventory:
+    """Who is who on this host: the domains of every driver, joined with what the kernel and libvirt know.
+
+    ``networks`` is the folder of our own networks' servers.
+    With ``listen_s`` also with what guests and DHCP servers say meanwhile on the bridges.
+    """
+    hypervisor = None if driver == "qemu" else libvirt_or_none(uri, needed=driver == "libvirt" or uri is not None)
+    domains, given = _everything(hypervisor) if hypervisor else ((), ())
+    bare = bare_guests(qemu_folder(), HERE).seen_domains if driver != "libvirt" and uri is None else ()
+    running = [domain.name for domain in domains if domain.running] if hypervisor else []
+    agents = [agent_sightings(hypervisor.agent_addresses(name)) for name in running] if hypervisor else []
+    state = observe_host()
+    said: tuple[Sighting, ...] = ()
+    if listen_s is not None:
+        from bascule.probe.sniff import sniff
+
+        said = sniff([name for name, link in state.links.items() if link.is_bridge and link.up], listen_s)
+    own = chain.from_iterable(leases_in(file, file.stem) for file in sorted(networks.glob("*.leases")))
+    known = (
+        *sightings(),
+        *said,
+        *lease_sightings(own, now=time.time()),
+        *lease_sightings(given, now=time.time()),
+        *chain.from_iterable(agents),
+    )
+    return join((*domains, *bare), state=state, sightings=known, fdb=read_fdb(), site=site)
+
+
+def _everything(hypervisor: Hypervisor) -> tuple[tuple[Domain, ...], tuple[Lease, ...]]:
+    from bascule.providers.libvirt.observe import leases, observe
+
+    seen = observe(hypervisor)
+    return seen.seen_domains, leases(hypervisor, seen.seen_networks)
+
+
+def libvirt_or_none(uri: str | None, *, needed: bool) -> Hypervisor | None:
+    """Libvirt's connection, None where it does not answer and is not needed. Raises BasculeError."""
+    try:
+        return connect(uri)
+    except BasculeError:
+        if needed:
+            raise
+        return None

@@ -1,0 +1,138 @@
+"""A rehearsal: the plan in a twin by the engine that changes a host, every check and expectation, and the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from bascule.apply.engine import execute
+from bascule.apply.place import here as state_folder
+from bascule.apply.prepare import Prepared, added_before, look, prepare_from
+from bascule.apply.rollback.passes import apply_or_roll_back, roll_back
+from bascule.host.identity import started_as_found
+from bascule.host.live import LiveHost
+from bascule.observe.management import Management, management
+from bascule.plan.change import Note, Plan
+from bascule.plan.diff import diff
+from bascule.providers.protocol import ThreeWay
+from bascule.system.clock import Clock
+from bascule.system.disk.files import read_bytes
+from bascule.system.process.sandbox import privilege
+from bascule.twin import Twin
+from bascule.verify.checks import Check, second_plan, way_back
+from bascule.verify.expectations import Outcome, judge
+from bascule.verify.host import check_host
+
+if TYPE_CHECKING:
+    from bascule.apply.rollback.passes import Look
+    from bascule.model.site import Site
+    from bascule.model.state import HostState
+    from bascule.system.clock import Progress
+    from bascule.twin.backend_choice import BackendChoice
+
+
+class Rehearsal(Struct, frozen=True, kw_only=True):
+    """What a rehearsal showed. ``observed`` names the hosts that started as this machine was found."""
+
+    site: Site
+    backend: BackendChoice
+    privilege: str
+    plans: Mapping[str, Plan]
+    checks: tuple[Check, ...]
+    outcomes: tuple[Outcome, ...]
+    notes: tuple[Note, ...]
+    timings: Mapping[str, float]  # seconds
+    observed: tuple[str, ...] = ()
+    changed: bool = False  # the site file is another one now
+
+    @property
+    def ok(self) -> bool:
+        """Whether every check and every expectation held, as far as it could be asked, and none was left unproven."""
+        return all(check.ok is not False for check in self.checks) and all(x.ok is True for x in self.outcomes)
+
+
+class KnownHost(Struct, frozen=True, kw_only=True):
+    """What a plan for this machine is made from, where it is one of the hosts that are rehearsed."""
+
+    observed: HostState
+    line: Management | None
+    added: Mapping[str, frozenset[str]]
+
+
+def in_the_twin(
+    site: Site, names: Sequence[str], found: Mapping[str, KnownHost], backend: BackendChoice, progress: Progress | None
+) -> dict[str, Any]:
+    """The fields of a Rehearsal that come out of the sandbox."""
+    clock = Clock(progress)
+    clock.lap("building the twin")
+    with Twin.raise_(site, hosts=names, observed={n: one.observed for n, one in found.items()}, guests=backend) as twin:
+        clock.lap("applying the plan")
+        hosts = {name: LiveHost(twin.host(name)) for name in names}
+        looks = {name: partial(look, site, site.hosts[name], twin.host(name)) for name in names}
+
+        def prepared(name: str, state: HostState) -> Prepared:
+            here = found.get(name)
+            line, added = (here.line, here.added) if here is not None else (None, {})
+            return prepare_from(site, site.hosts[name], state, line=line, added=added, by_libvirt=backend.by_libvirt)
+
+        plans = {name: prepared(name, _start(looks[name], hosts[name], twin.observed.get(name))) for name in names}
+        made = {}
+        for name, one in plans.items():
+            change = ThreeWay(before=one.observed, wanted=one.wanted, now=one.observed)
+            apply_or_roll_back(one.plan, change, looks[name], where=hosts[name])
+            made[name] = replace(change, applied=looks[name]())
+        clock.lap("starting the guests")
+        twin.plug_guests()
+        twin.start_guests()
+        clock.lap("checking")
+        probe_domain = twin.probe_domain()
+        after = {name: looks[name]() for name in names}
+        again = {name: prepared(name, after[name]).plan for name in names}
+        checks = [
+            check
+            for name in names
+            for check in check_host(site, site.hosts[name], after[name], probe_domain, again[name])
+        ]
+        checks += [second_plan(name, again[name]) for name in names]
+        clock.lap("asking the expectations")
+        outcomes = judge(site, probe_domain)
+        clock.lap("going the way back")
+        checks += [way_back(n, roll_back(change, looks[n], where=hosts[n]).left) for n, change in made.items()]
+        clock.end()
+        return {
+            "privilege": str(privilege() or ""),
+            "plans": {name: one.plan for name, one in plans.items()},
+            "checks": tuple(checks),
+            "outcomes": outcomes,
+            "notes": tuple(twin.notes),
+            "timings": clock.laps,
+        }
+
+
+def _start(look_: Look, where: LiveHost, observed: HostState | None) -> HostState:
+    """Bring a host of the twin into the state in which the real one was seen; what it then is."""
+    if observed is not None:
+        execute(diff(look_(), observed), where=where)
+    return look_()
+
+
+def known_here(site: Site, names: Sequence[str]) -> dict[str, KnownHost]:
+    """What this machine's plan is made from, if it has every NIC of one of the hosts and therefore is that host."""
+    host = started_as_found(site, names)
+    if host is None:
+        return {}
+    state = look(site, host)
+    return {
+        host.name: KnownHost(observed=state, line=management(state), added=added_before(site, host, state_folder()))
+    }
+
+
+def changed_since(site: Site) -> bool:
+    """Whether the site's file is another one by now; a site that was read from none has not changed."""
+    source = site.source
+    return bool(source.digest and source.path) and sha256(read_bytes(source.path)).hexdigest() != source.digest

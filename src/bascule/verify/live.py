@@ -1,0 +1,37 @@
+"""The live host: its checks, and the expectations that it can ask."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from bascule.model.site import Host, Site
+from bascule.model.state import HostState
+from bascule.plan.change import Plan
+from bascule.probe.live import live_domain
+from bascule.system.net.netns import Namespace
+from bascule.verify.checks import Check, read_neighbours
+from bascule.verify.endpoints import Endpoints
+from bascule.verify.expectations import Outcome, judge
+from bascule.verify.host import check_host
+
+
+class Verified(Struct, frozen=True, kw_only=True):
+    """What this host showed about itself."""
+
+    host: Host
+    checks: tuple[Check, ...]
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything that could be asked from here holds."""
+        return all(check.ok is not False for check in self.checks) and all(x.ok is not False for x in self.outcomes)
+
+
+def verify_live(site: Site, host: Host, state: HostState, plan: Plan) -> Verified:
+    """Ask a host in the network namespace that we are in; ``plan`` was made from its ``state``."""
+    with Namespace.current(host.name) as here:
+        probe_domain = live_domain(site, host, state, here)
+        checks = check_host(site, host, state, probe_domain, plan)
+        endpoints = Endpoints(site, probe_domain, read_neighbours(here))  # after the checks, which made guests speak
+        return Verified(host=host, checks=checks, outcomes=judge(site, probe_domain, endpoints))
