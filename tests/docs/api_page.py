@@ -38,7 +38,7 @@ def _functions() -> Iterator[str]:
     for name in api.__all__:
         thing = getattr(api, name)
         if inspect.isfunction(thing):
-            signature = re.sub(r"'([^']*)'", r"\1", str(_readable(inspect.signature(thing))))
+            signature = re.sub(r"'([^']*)'", r"\1", str(_readable(inspect.signature(thing))).replace("Ellipsis", "..."))
             yield from (
                 f"### {name}",
                 "",
