@@ -105,8 +105,8 @@ def test_a_larger_host_takes_no_more_programs(lab: Lab, tmp_path: Path) -> None:
 def test_a_rehearsal_starts_few_programs(lab: Lab, tmp_path: Path) -> None:
     found = _cost(tmp_path, "rehearse", str(ROOT / "examples" / "first.yaml"), namespace=lab.namespace("anywhere"))
     assert found.status == 0, found.said
-    assert found.programs["ip"] <= 33
-    assert sum(found.programs.values()) <= 38
+    assert found.programs["ip"] <= 40  # the way back is the real one: it looks once more, before and after
+    assert sum(found.programs.values()) <= 46
     assert found.modules == SITE_FILE
 
 

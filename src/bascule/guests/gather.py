@@ -14,8 +14,8 @@ from bascule.host.live import HERE
 from bascule.model.site import Site
 from bascule.observe.neighbours import sightings
 from bascule.providers.dnsmasq.observe import leases_in
-from bascule.providers.qemu.effects import observe as bare_guests
 from bascule.providers.observe import observe as observe_host
+from bascule.providers.qemu.effects import observe as bare_guests
 from bascule.system.libvirt import Hypervisor, connect
 from bascule.system.net.fdb import read_fdb
 
