@@ -112,7 +112,9 @@ def rehearse(
     clock.end()
     found = sandboxed(in_the_twin, read, names, here, backend, progress)
     times = {**clock.laps, **found.pop("timings"), "total": clock.total()}
-    return Rehearsal(site=read, backend=backend, observed=tuple(here), changed=changed_since(read), timings=times, **found)
+    return Rehearsal(
+        site=read, backend=backend, observed=tuple(here), changed=changed_since(read), timings=times, **found
+    )
 
 
 # ---- the change

@@ -18,9 +18,9 @@ from msgspec.structs import replace
 
 from bascule import workflow
 from bascule.errors import BasculeError
+from bascule.rehearsal import Rehearsal
 from bascule.twin import BackendChoice
 from bascule.twin.backend_choice import BackendKind
-from bascule.rehearsal import Rehearsal
 from bascule.twin.test_guest import libvirtd
 from bascule.twin.test_guest.kernel import GuestImage
 from bascule.verify.witness import Witness

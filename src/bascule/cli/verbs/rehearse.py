@@ -13,8 +13,8 @@ from bascule.errors import Problem, UsageFault
 
 if TYPE_CHECKING:
     from bascule.draw import Highlight
-    from bascule.twin.backend_choice import BackendKind
     from bascule.rehearsal import Rehearsal
+    from bascule.twin.backend_choice import BackendKind
     from bascule.verify.expectations import Outcome
 
 
