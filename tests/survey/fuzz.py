@@ -47,7 +47,7 @@ def body(decoder_name: str, chance: random.Random) -> Packet:
         noise = bytes([key[1]]) + noise
     source = chance.choice(("", "10.0.0.1", "fe80::1"))
     header = IpHeader(ip_address(source).packed, b"", 0, 64) if source else None
-    return Packet(key, "ff:ff:ff:ff:ff:ff", "00:00:00:00:00:01", (), noise, header)
+    return Packet(key, b"\xff" * 6, "00:00:00:00:00:01", (), noise, header)
 
 
 def run(number: int, seed: int) -> dict[str, int]:

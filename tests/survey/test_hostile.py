@@ -35,7 +35,7 @@ def test_a_body_of_noise_never_raises(decoder: Decoder, data: st.DataObject) -> 
     noise = data.draw(st.binary(max_size=200))
     if key[0] == "icmp6":
         noise = bytes([key[1]]) + noise.ljust(3, b"\0")
-    seen = dissect(fuzz.frame_of(Packet(key, "", "", (), noise)))
+    seen = dissect(fuzz.frame_of(Packet(key, b"", "", (), noise)))
     assert seen.decoder == decoder.name
     assert not (seen.skip and seen.findings)
 

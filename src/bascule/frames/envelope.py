@@ -29,10 +29,10 @@ class IpHeader(NamedTuple):
 
 
 class Packet(NamedTuple):
-    """A frame without its envelopes. MACs are text; ``ports`` are source and destination of a UDP datagram."""
+    """A frame without its envelopes. ``dst`` is six bytes, ``src`` text; ``ports`` are UDP's, source first."""
 
     key: Key
-    dst: str
+    dst: bytes
     src: str
     tags: Tags
     body: bytes
@@ -47,18 +47,12 @@ class Packet(NamedTuple):
     @property
     def is_to_group(self) -> bool:
         """Whether it was sent to a group address (broadcast is one), so that it did not cross a router."""
-        return bool(int(self.dst[:2], 16) & 1)
+        return bool(self.dst and self.dst[0] & 1)
 
 
-class _Outside(NamedTuple):
-    """What the Ethernet header says."""
+_Outside = tuple[bytes, str, Tags]  # destination, source and tags
 
-    dst: str
-    src: str
-    tags: Tags
-
-
-_NO_ETHERNET = _Outside("", "", ())
+_NO_ETHERNET: _Outside = (b"", "", ())
 
 
 def unwrap(data: bytes, stripped: Tags = ()) -> Packet:
@@ -80,7 +74,7 @@ def unwrap(data: bytes, stripped: Tags = ()) -> Packet:
             tags = (*tags, vid)
         offset += 4
         kind = data[offset] << 8 | data[offset + 1]
-    outside = _Outside(data[:6].hex(":"), data[6:12].hex(":"), tags)
+    outside = (data[:6], data[6:12].hex(":"), tags)
     offset += 2
     if kind == IPV4:
         return _ipv4(data, offset, outside)

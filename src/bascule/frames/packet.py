@@ -62,7 +62,7 @@ def read_frame(data: bytes) -> Frame | None:
     except Malformed:
         return Frame(dst=ethernet.mac_text(data[:6]), src=ethernet.mac_text(data[6:12]))
     return Frame(
-        dst=Mac(found.dst),
+        dst=ethernet.mac_text(found.dst),
         src=Mac(found.src),
         vlans=found.tags,
         arp=arp.read(found.body) if found.key == ("ether", ethernet.ARP) else None,

@@ -31,6 +31,8 @@ def hypervisor(mac: str) -> str:
 
 def virtual_gateway(mac: str) -> VirtualGateway | None:
     """Which routers share a MAC: VRRP (RFC 5798, 7.3), HSRP versions 1 and 2 (RFC 2281, 5.1), GLBP."""
+    if not mac.startswith("00:0"):
+        return None
     if mac.startswith(("00:00:5e:00:01:", "00:00:5e:00:02:")):
         return VirtualGateway("VRRP", int(mac[15:], 16))
     if mac.startswith("00:00:0c:07:ac:"):

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from ipaddress import ip_address
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bascule.model.values import IpAddress, IpNetwork
+from bascule.survey.cabling import plain_port
 from bascule.survey.facts import BELIEVED, WireSegment, clusters, native_vlan
 from bascule.survey.neighbours import port_words
 from bascule.survey.verdicts import Survey
@@ -14,6 +18,8 @@ from bascule.survey.words import several
 from bascule.topology.layer2 import CableEnd, tag_words
 
 MOST = 8  # subnets of one network
+VIDS = range(1, 4095)
+VIRTUAL = ("HSRP", "VRRP", "GLBP")
 
 
 class Proposal(Struct, frozen=True, kw_only=True):
@@ -44,9 +50,45 @@ def propose(survey: Survey) -> tuple[Proposal, ...]:
         segments = [seg for end in ends if (seg := survey.nics[end.nic].segments.get(end.tags)) is not None]
         proposal = _proposal(ends, segments, names)
         if proposal is not None:
+            proposal = _apart(proposal, proposals)
             names.add(proposal.name)
             proposals.append(proposal)
     return tuple(proposals)
+
+
+def _apart(proposal: Proposal, others: list[Proposal]) -> Proposal:
+    """Without what another network has already: a site file has each subnet and each VLAN once."""
+    subnets: list[IpNetwork] = []
+    reasons = [proposal.why]
+    for net in proposal.subnets:
+        taken = next((one.name for one in others for other in one.subnets if _overlap(net, other)), "")
+        if taken:
+            reasons.append(f"{net} as well, which {taken} has: see whether it is one wire")
+        elif not any(_overlap(net, other) for other in subnets):
+            subnets.append(net)
+    vlan = proposal.vlan
+    if vlan is not None and (rival := next((one.name for one in others if one.vlan == vlan), "")):
+        reasons.append(f"tagged {vlan}, as {rival}: see whether it is one network")
+        vlan = None
+    gateways = tuple(text for text in proposal.gateways if _is_near(ip_address(text), subnets))
+    return replace(proposal, subnets=tuple(subnets), gateways=gateways, vlan=vlan, why="; ".join(reasons))
+
+
+def _overlap(one: IpNetwork, two: IpNetwork) -> bool:
+    return one.version == two.version and one.overlaps(two)
+
+
+def _is_near(gateway: IpAddress, subnets: Iterable[IpNetwork]) -> bool:
+    """Whether a network with these subnets can have the gateway: it is in one, or link-local beside one."""
+    return any(
+        net.version == gateway.version and (gateway.is_link_local or (gateway in net and _is_host(gateway, net)))
+        for net in subnets
+    )
+
+
+def _is_host(ip: IpAddress, net: IpNetwork) -> bool:
+    """Whether a NIC can have the address: it is not the network's own, nor the broadcast address."""
+    return net.version == 6 or net.prefixlen >= 31 or ip not in (net.network_address, net.broadcast_address)
 
 
 def _proposal(ends: tuple[CableEnd, ...], segments: list[WireSegment], taken: set[str]) -> Proposal | None:
@@ -59,6 +101,7 @@ def _proposal(ends: tuple[CableEnd, ...], segments: list[WireSegment], taken: se
     )
     tags = {end.tags for end in ends if end.tags}
     vlan = next(iter(tags))[0] if len(tags) == 1 and all(end.tags for end in ends) else None
+    vlan = vlan if vlan in VIDS else None
     doubled = next((found for found in sorted(tags) if len(found) > 1), None)
     number = vlan or next((vid for seg in segments if (vid := native_vlan(seg)) is not None), None)
     if not subnets and number is None:
@@ -68,14 +111,19 @@ def _proposal(ends: tuple[CableEnd, ...], segments: list[WireSegment], taken: se
         how = sorted({how for stated, how in best.stated if stated == net})
         senders = several(best.machines(ip for ip in best.senders if ip in net), "sender")
         told = " and ".join(how) + ("" if senders.startswith("0 ") else f", {senders}")
-        reasons.append(told if how else f"ARP of {senders}: at least this wide")
+        inside = [ip for ip in best.senders if ip in net]
+        source = {"arp": "ARP of ", "nd": "ND of "}.get(best.evidence_kind(inside), "")
+        reasons.append(told if how else f"{source}{senders}: at least this wide")
     if doubled is not None:  # a VLAN of its own for a bridge, but what is in it still has a tag
         reasons.append(f"it comes with two tags ({tag_words(doubled)}): have the switch take one off")
+    gateways, guess = _gateways(best, subnets)
+    if guess:
+        reasons.append(guess)
     return Proposal(
         name=_name(segments, number, subnets, taken),
         ends=ends,
         subnets=subnets,
-        gateways=_gateways(best, subnets),
+        gateways=gateways,
         vlan=vlan,
         why="; ".join(reasons) or "no subnet could be read: too few senders",
     )
@@ -100,21 +148,32 @@ def _name(segments: list[WireSegment], vid: int | None, subnets: tuple[IpNetwork
     return name
 
 
-def _gateways(seg: WireSegment, subnets: tuple[IpNetwork, ...]) -> tuple[str, ...]:
-    """A gateway per subnet: stated ones first, else the address that most senders ask for."""
-    found = []
+def _gateways(seg: WireSegment, subnets: tuple[IpNetwork, ...]) -> tuple[tuple[str, ...], str]:
+    """A gateway for each IP version: one that is stated or kept up, else the address that most senders ask for.
+
+    The words say where one is a guess.
+    """
+    found: dict[int, str] = {}
+    guess = ""
     for net in subnets:
-        virtual = [ip for ip, how, _ in seg.gateways if ip in net and how in ("HSRP", "VRRP", "GLBP")]
-        stated = [ip for ip, how, _ in seg.gateways if ip in net and how not in ("HSRP", "VRRP", "GLBP")]
+        if net.version in found:
+            continue
+        near = [(how, ip) for ip, how, _ in seg.gateways if _is_near(ip, [net])]
+        near.sort(key=lambda item: (item[0] in VIRTUAL, item[1].is_link_local, int(item[1])))
+        if near:
+            found[net.version] = str(near[0][1])
+            continue
         askers: dict[IpAddress, set[IpAddress]] = {}
         for sender, target in seg.pairs:
-            if sender in net and target in net:
+            if sender in net and target in net and _is_host(target, net):
                 askers.setdefault(target, set()).add(sender)
         most = sorted(askers.items(), key=lambda item: (-len(item[1]), str(item[0])))
-        clear = most and len(most[0][1]) >= 2 and (len(most) == 1 or len(most[0][1]) > len(most[1][1]))
-        choice = (stated or virtual or ([most[0][0]] if clear else []))[:1]
-        found += [str(ip) for ip in choice]
-    return tuple(found)
+        if most and len(most[0][1]) >= 2 and (len(most) == 1 or len(most[0][1]) > len(most[1][1])):
+            gateway, asking = most[0]
+            found[net.version] = str(gateway)
+            if len(asking) < BELIEVED:
+                guess = f"gateway {gateway} is a guess: {several(len(asking), 'sender')} ask for it"
+    return tuple(found.values()), guess
 
 
 def draft(survey: Survey, host: str) -> str:
@@ -137,12 +196,15 @@ def draft(survey: Survey, host: str) -> str:
             keys.append(f"vlan: {one.vlan}")
         lines.append(f"  {one.name}: {{{', '.join(keys)}}}  # {one.why}")
     lines += ["hosts:", f"  {host}:", "    nics:"]
+    cabled: set[tuple[str, str]] = set()  # a port takes one cable: a second NIC that hears it stands behind something
     for nic, verdict in survey.nics.items():
         mine = [(end.tags, one.name) for one in proposals for end in one.ends if end.nic == nic]
         mine.sort()
         keys = [f"network: {mine[0][1]}"] if mine else []
         port = port_words(verdict.port.port, verdict.port.port_text) if verdict.port is not None else ""
-        if verdict.port is not None and verdict.port.name and port:
+        cable = (verdict.port.name.lower(), plain_port(port)) if verdict.port is not None and port else ("", "")
+        if verdict.port is not None and verdict.port.name and port and cable not in cabled:
+            cabled.add(cable)
             keys.append(f"switch: {{name: {_quoted(verdict.port.name)}, port: {_quoted(port)}}}")
         more = [f"{name} tagged {tags[0]}" for tags, name in mine[1:] if tags]
         remark = (

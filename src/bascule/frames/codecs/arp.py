@@ -44,18 +44,18 @@ def reverse_request(mac: bytes) -> bytes:
     return ethernet.frame(ethernet.BROADCAST, mac, ethernet.REVERSE_ARP, body)
 
 
-def fields(body: bytes) -> tuple[int, bytes, bytes, bytes, bytes] | None:
-    """Operation, sender's MAC and address, target's MAC and address as bytes; None for other hardware or protocols."""
+def parties(body: bytes) -> tuple[int, bytes, bytes] | None:
+    """Operation, sender's and target's address as bytes; None for other hardware or protocols."""
     if len(body) < SIZE or body[:6] not in HEADS:
         return None
-    return body[6] << 8 | body[7], body[8:14], body[14:18], body[18:24], body[24:28]
+    return body[7], body[14:18], body[24:28]
 
 
 def read(body: bytes) -> Arp | None:
     """The packet as values."""
-    found = fields(body)
+    found = parties(body)
     if found is None:
         return None
-    operation, sender_mac, sender, target_mac, target = found
+    operation, sender, target = found
     mac = ethernet.mac_text
-    return Arp(operation, mac(sender_mac), IPv4Address(sender), mac(target_mac), IPv4Address(target))
+    return Arp(operation, mac(body[8:14]), IPv4Address(sender), mac(body[18:24]), IPv4Address(target))

@@ -6,13 +6,14 @@ import struct
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from bascule.frames.codecs import ethernet
 from bascule.frames.codecs.ip import address_text
 from bascule.frames.decoder import Decoder
 from bascule.frames.decoders.hosts import arp, dhcp4, dhcp6, igmp, mld, names, nd
 from bascule.frames.decoders.neighbours import cdp, edp, fdp, lldp, mndp, udld
 from bascule.frames.decoders.routers import eigrp, glbp, hsrp, ospf, pim, rip, vrrp
 from bascule.frames.decoders.switching import dtp, eapol, lacp, pvst, stp, vtp
-from bascule.frames.envelope import Key, Malformed, Packet, Tags, unwrap
+from bascule.frames.envelope import IpHeader, Key, Malformed, Packet, Tags, unwrap
 from bascule.frames.findings import Findings, Remark, Sender, Subnet
 
 DECODERS: tuple[Decoder, ...] = tuple(
@@ -32,8 +33,7 @@ def by_key(decoders: Iterable[Decoder]) -> Mapping[Key, Decoder]:
 
 
 BY_KEY = by_key(DECODERS)
-ALL = "ff:ff:ff:ff:ff:ff"
-TUNNEL = "01:00:0c:cd:cd:d0"  # Cisco, layer 2 protocol tunnelling
+TUNNEL = ethernet.mac_bytes("01:00:0c:cd:cd:d0")  # Cisco, layer 2 protocol tunnelling
 
 
 class Dissection(NamedTuple):
@@ -46,17 +46,17 @@ class Dissection(NamedTuple):
     skip: str = ""
 
 
-def _of_this_wire(packet: Packet, findings: Findings) -> Findings:
+def _of_this_wire(packet: Packet, header: IpHeader, findings: Findings) -> Findings:
     """Without the IP sources that may be elsewhere; and the subnet that a directed broadcast shows.
 
     A frame to a single MAC may have crossed a router, so its IP source says nothing of this wire; neighbour discovery
     never crosses one.
     """
-    if packet.ip is None or packet.key[0] == "icmp6":
+    if packet.key[0] == "icmp6":
         return findings
     if not packet.is_to_group:
         return tuple(found for found in findings if type(found) is not Sender)
-    net = directed_broadcast(packet.ip.src, packet.ip.dst) if packet.dst == ALL else None
+    net = directed_broadcast(header.src, header.dst) if packet.dst == ethernet.BROADCAST else None
     return (*findings, Subnet(net, "directed broadcast")) if net else findings
 
 
@@ -90,7 +90,10 @@ def dissect(data: bytes, stripped: Tags = (), decoders: Mapping[Key, Decoder] = 
         if packet.dst == TUNNEL:
             words = f"{decoder.title} of somebody else passes here in a tunnel (L2PT)"
             return Dissection(decoder.name, packet.src, packet.tags, (Remark("l2pt", words),))
-        return Dissection(decoder.name, packet.src, packet.tags, _of_this_wire(packet, decoder.decode(packet)))
+        findings = decoder.decode(packet)
+        if packet.ip is not None:
+            findings = _of_this_wire(packet, packet.ip, findings)
+        return Dissection(decoder.name, packet.src, packet.tags, findings)
     except Malformed as wrong:
         reason = f"{decoder.title if decoder else 'a frame'} {wrong}"
     except (struct.error, IndexError, ValueError):

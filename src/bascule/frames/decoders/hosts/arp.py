@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from bascule.frames.codecs.arp import REQUEST, SIZE, fields
+from bascule.frames.codecs.arp import REQUEST, SIZE, parties
 from bascule.frames.codecs.ip import address_text
 from bascule.frames.decoder import Decoder, Malformed, Packet
 from bascule.frames.findings import Asks, Findings, Gateway, Sender
 from bascule.frames.vendors import virtual_gateway
 
+MUTE = (0, 127)  # the first byte of what is nobody's address
+
 
 def decode(packet: Packet) -> Findings:
     """The sender, and for a request whom it takes for a neighbour; probes and 169.254/16 are mute."""
-    found = fields(packet.body)
+    found = parties(packet.body)
     if found is None:
         is_short = len(packet.body) < SIZE
         raise Malformed("is shorter than an ARP packet for Ethernet and IPv4" if is_short else "is not for IPv4")
-    operation, _, own, _, wanted = found
-    sender, target = address_text(own), address_text(wanted)
-    if sender.startswith(("0.", "127.", "169.254.")):
+    operation, own, wanted = found
+    sender = address_text(own)
+    if own[0] in MUTE or sender.startswith("169.254."):
         return ()
-    heard: Findings = (Sender(sender, "ARP"),)
-    if (shared := virtual_gateway(packet.src)) is not None:
-        heard = (Gateway(sender, shared.protocol, f"group {shared.group}"),)
-    return (*heard, Asks(sender, target)) if operation == REQUEST and target != sender else heard
+    shared = virtual_gateway(packet.src) if packet.src[:4] == "00:0" else None
+    heard = Gateway(sender, shared.protocol, f"group {shared.group}") if shared else Sender(sender, "ARP")
+    return (heard, Asks(sender, address_text(wanted))) if operation == REQUEST and own != wanted else (heard,)
 
 
 DECODER = Decoder(

@@ -7,7 +7,7 @@ import struct
 from bascule.frames.decoder import Decoder, Malformed, Packet, text
 from bascule.frames.findings import Bpdu, Findings, Remark
 
-GARP, GVRP = b"\0\1", "01:80:c2:00:00:21"  # IEEE 802.1D-2004 clause 12
+GARP, GVRP = b"\0\1", bytes.fromhex("0180c2000021")  # IEEE 802.1D-2004 clause 12
 VARIANTS = {0: "STP", 2: "RSTP", 3: "MSTP", 4: "MSTP"}  # protocol version; 4 is SPB, which keeps MSTP's layout
 
 
