@@ -21,9 +21,8 @@ STAGES = {
 
 # what the rebuilding has not come to; it only gets shorter
 NOT_YET = {
-    *("Facts", "Entry", "Asked", "Guard", "Place", "Standing", "Wish", "Row", "Seen", "Layer", "Node"),
-    *("Source", "Holder", "Answer", "Names"),
-    *("Wiring", "End"),
+    *("Facts", "Entry", "Asked", "Guard", "Place", "Wish", "Row", "Seen", "Layer", "Node"),
+    *("Source", "Holder", "Answer"),
     *("plan/target.py:_bridge",),
     *("plan", "apply", "guests"),
     *("guests/namespace.py", "guests/real.py"),

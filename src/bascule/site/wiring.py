@@ -1,4 +1,4 @@
-"""Who stands where: segments (broadcast domains) and feet (a speaker's NIC in a segment), as the document tells it.
+"""Who stands where: broadcast domains, and the NICs of speakers in them, as the document tells it.
 
 Lenient on purpose: a reference that leads nowhere gives None here and its own problem elsewhere.
 """
@@ -15,7 +15,7 @@ from bascule.site.findings import Findings, Path
 from bascule.site.validate import ValidatedDocument
 
 
-class Segment(Struct, frozen=True):
+class BroadcastDomain(Struct, frozen=True):
     """A broadcast domain. ``realm`` names where its addresses must be unique: the building, or one host's own net."""
 
     key: tuple[str, ...]
@@ -26,7 +26,7 @@ class Segment(Struct, frozen=True):
     closed: bool = False  # no wire leads out: nobody but the file's own guests is there
 
 
-class Foot(Struct, frozen=True):
+class SpeakerNic(Struct, frozen=True):
     """One NIC of a speaker: a guest, a host or a machine."""
 
     owner: str
@@ -36,34 +36,34 @@ class Foot(Struct, frozen=True):
     addresses: tuple[tuple[IpInterface, Path], ...] = ()
     dhcp: Path | None = None
     from_uplink: bool = False
-    segment: Segment | None = None
+    segment: BroadcastDomain | None = None
 
 
-class Wiring(Struct, frozen=True):
+class DocumentWiring(Struct, frozen=True):
     """Segments and feet of a file."""
 
     checked: ValidatedDocument
     found: Findings
-    feet: tuple[Foot, ...] = ()
-    by_owner: dict[str, list[Foot]] = field(default_factory=dict)
+    feet: tuple[SpeakerNic, ...] = ()
+    by_owner: dict[str, list[SpeakerNic]] = field(default_factory=dict)
 
     @property
     def document(self) -> d.Document:
         """The document."""
         return self.checked.document
 
-    def network(self, name: str | None) -> Segment | None:
+    def network(self, name: str | None) -> BroadcastDomain | None:
         """The segment of a network of the building."""
         network = self.document.networks.get(name) if name else None
         if network is None or name is None:
             return None
-        return Segment(("network", name), f"network '{name}'", network.subnet, (), name)
+        return BroadcastDomain(("network", name), f"network '{name}'", network.subnet, (), name)
 
-    def network_of_vlan(self, vid: int | None) -> Segment | None:
+    def network_of_vlan(self, vid: int | None) -> BroadcastDomain | None:
         """The segment of the network that arrives with a tag."""
         return next((self.network(name) for name, each in self.document.networks.items() if each.vlan == vid), None)
 
-    def of_link(self, host: str, name: IfName) -> Segment | None:
+    def of_link(self, host: str, name: IfName) -> BroadcastDomain | None:
         """The untagged segment on a NIC or bond."""
         entry = self.document.hosts[host]
         bond = entry.bonds.get(name)
@@ -73,27 +73,31 @@ class Wiring(Struct, frozen=True):
                 return self.network(known.network)
         return None
 
-    def of_bridge(self, host: str, name: IfName) -> Segment | None:
+    def of_bridge(self, host: str, name: IfName) -> BroadcastDomain | None:
         """The segment behind a bridge."""
         bridge = self.document.hosts[host].bridges.get(name)
         if bridge is None or bridge.uplink is None:
             return None
         if bridge.uplink == "none":
-            return Segment(("bridge", host, name), f"bridge '{name}'", (), ("bridge", host, name), None, closed=True)
+            return BroadcastDomain(
+                ("bridge", host, name), f"bridge '{name}'", (), ("bridge", host, name), None, closed=True
+            )
         if bridge.vlan is not None:
             return self.network_of_vlan(bridge.vlan)
         return self.of_link(host, bridge.uplink)
 
-    def of_virtual(self, host: str, name: str) -> Segment | None:
+    def of_virtual(self, host: str, name: str) -> BroadcastDomain | None:
         """The segment of a virtual network."""
         virtual = self.document.hosts[host].virtual_networks.get(name)
         if virtual is None:
             return None
         own = ("virtual", host, name)
         hidden = virtual.mode in {"nat", "isolated"}
-        return Segment(own, f"virtual network '{name}'", virtual.subnet, own if hidden else (), None, closed=True)
+        return BroadcastDomain(
+            own, f"virtual network '{name}'", virtual.subnet, own if hidden else (), None, closed=True
+        )
 
-    def of_guest_nic(self, guest: d.Guest, nic: d.GuestNic) -> Segment | None:
+    def of_guest_nic(self, guest: d.Guest, nic: d.GuestNic) -> BroadcastDomain | None:
         """The segment that a guest NIC stands in; None where it cannot be told."""
         if guest.host not in self.document.hosts:
             return None
@@ -111,17 +115,17 @@ class Wiring(Struct, frozen=True):
         return any(b.uplink == nic and "from-uplink" in b.address for b in self.document.hosts[host].bridges.values())
 
 
-def wire(checked: ValidatedDocument, found: Findings) -> Wiring:
+def wire(checked: ValidatedDocument, found: Findings) -> DocumentWiring:
     """Every foot of the document."""
-    wiring = Wiring(checked, found)
+    wiring = DocumentWiring(checked, found)
     feet = tuple(_feet(wiring))
-    owners: dict[str, list[Foot]] = {}
+    owners: dict[str, list[SpeakerNic]] = {}
     for foot in feet:
         owners.setdefault(foot.owner, []).append(foot)
-    return Wiring(checked, found, feet, owners)
+    return DocumentWiring(checked, found, feet, owners)
 
 
-def _feet(wiring: Wiring) -> Iterator[Foot]:
+def _feet(wiring: DocumentWiring) -> Iterator[SpeakerNic]:
     document = wiring.document
     for name, host in document.hosts.items():
         top: Path = ("hosts", name)
@@ -136,7 +140,7 @@ def _feet(wiring: Wiring) -> Iterator[Foot]:
         for net in host.virtual_networks:
             path = (*top, "virtual_networks", net)
             segment = wiring.of_virtual(name, net)
-            yield Foot(name, "hosts", f"virtual network '{net}'", path, segment=segment)
+            yield SpeakerNic(name, "hosts", f"virtual network '{net}'", path, segment=segment)
     for name, guest in document.guests.items():
         for index, guest_nic in enumerate(guest.nics):
             path = ("guests", name, "nics", index)
@@ -150,8 +154,8 @@ def _feet(wiring: Wiring) -> Iterator[Foot]:
 
 
 def _foot(
-    owner: str, kind: str, label: str, path: Path, given: tuple[IpInterface | str, ...], segment: Segment | None
-) -> Foot:
+    owner: str, kind: str, label: str, path: Path, given: tuple[IpInterface | str, ...], segment: BroadcastDomain | None
+) -> SpeakerNic:
     addresses: list[tuple[IpInterface, Path]] = []
     dhcp: Path | None = None
     from_uplink = False
@@ -163,4 +167,4 @@ def _foot(
             from_uplink = True
         elif not isinstance(each, str):
             addresses.append((each, where))
-    return Foot(owner, kind, label, path, tuple(addresses), dhcp, from_uplink, segment)
+    return SpeakerNic(owner, kind, label, path, tuple(addresses), dhcp, from_uplink, segment)

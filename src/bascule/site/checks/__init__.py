@@ -16,9 +16,9 @@ from bascule.site.checks.networks import check_networks
 from bascule.site.checks.plugs import check_plugs
 from bascule.site.checks.uplinks import check_uplinks
 from bascule.site.checks.virtual import check_virtual
-from bascule.site.wiring import Wiring
+from bascule.site.wiring import DocumentWiring
 
-CHECKS: tuple[Callable[[Wiring], None], ...] = (
+CHECKS: tuple[Callable[[DocumentWiring], None], ...] = (
     check_names,
     check_networks,
     check_uplinks,

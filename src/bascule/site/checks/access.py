@@ -8,12 +8,12 @@ from bascule.model.site import Service
 from bascule.site import document as d
 from bascule.site.checks.networks import known_network
 from bascule.site.findings import Path, suggest
-from bascule.site.wiring import Foot, Wiring
+from bascule.site.wiring import DocumentWiring, SpeakerNic
 
 _SECTIONS = ("hosts", "guests", "machines")
 
 
-def check_access(wiring: Wiring) -> None:
+def check_access(wiring: DocumentWiring) -> None:
     """Each expectation by itself, then against the others; each masquerade."""
     groups: dict[tuple[str, str], list[tuple[Path, d.Expect]]] = {}
     for path, entry in wiring.checked.expectations():
@@ -38,7 +38,7 @@ def service_of(entry: d.Expect) -> Service:
     return entry.service or Service("icmp")
 
 
-def _endpoint(wiring: Wiring, name: str, path: Path) -> bool:
+def _endpoint(wiring: DocumentWiring, name: str, path: Path) -> bool:
     """Whether the name is a host, guest or machine that stands in the document."""
     document = wiring.document
     if name in document.guests or name in document.machines or name in document.hosts:
@@ -52,7 +52,7 @@ def _endpoint(wiring: Wiring, name: str, path: Path) -> bool:
     return False
 
 
-def _provable(wiring: Wiring, entry: d.Expect, path: Path) -> None:
+def _provable(wiring: DocumentWiring, entry: d.Expect, path: Path) -> None:
     """Ends without an address cannot ask or answer; a port that nobody serves never answers, whatever the network."""
     found, service = wiring.found, service_of(entry)
     for name, key in ((entry.from_, "from"), (entry.to, "to")):
@@ -85,7 +85,7 @@ def _provable(wiring: Wiring, entry: d.Expect, path: Path) -> None:
         )
 
 
-def _past_macvtap(wiring: Wiring, entry: d.Expect, path: Path) -> None:
+def _past_macvtap(wiring: DocumentWiring, entry: d.Expect, path: Path) -> None:
     """Macvtap hands no frames between a host and its guest; only another NIC, round the switch, does."""
     document = wiring.document
     pairs = ((entry.from_, entry.to), (entry.to, entry.from_))
@@ -105,23 +105,23 @@ def _past_macvtap(wiring: Wiring, entry: d.Expect, path: Path) -> None:
         )
 
 
-def _partly_broken(wiring: Wiring, name: str) -> bool:
+def _partly_broken(wiring: DocumentWiring, name: str) -> bool:
     return any(p[:2] in {(section, name) for section in _SECTIONS} for p in wiring.found.broken)
 
 
-def _where(wiring: Wiring, name: str) -> Path:
+def _where(wiring: DocumentWiring, name: str) -> Path:
     return next((section, name) for section in _SECTIONS if name in getattr(wiring.document, section))
 
 
-def _speaks(wiring: Wiring, name: str) -> bool:
-    def speaks(foot: Foot) -> bool:
+def _speaks(wiring: DocumentWiring, name: str) -> bool:
+    def speaks(foot: SpeakerNic) -> bool:
         virtual = foot.path[2] == "virtual_networks" and foot.segment is not None and bool(foot.segment.subnets)
         return bool(foot.addresses) or foot.dhcp is not None or foot.from_uplink or virtual
 
     return any(speaks(foot) for foot in wiring.by_owner.get(name, ()))
 
 
-def _apart(wiring: Wiring, one: str, other: str) -> bool:
+def _apart(wiring: DocumentWiring, one: str, other: str) -> bool:
     segments = [[foot.segment for foot in wiring.by_owner.get(name, ())] for name in (one, other)]
     if None in segments[0] or None in segments[1]:
         return False  # something stands on a wire that the file does not know
@@ -129,7 +129,7 @@ def _apart(wiring: Wiring, one: str, other: str) -> bool:
     return not keys[0] & keys[1]
 
 
-def _serves(wiring: Wiring, name: str) -> tuple[Service, ...]:
+def _serves(wiring: DocumentWiring, name: str) -> tuple[Service, ...]:
     entry = getattr(wiring.document, str(_where(wiring, name)[0]))[name]
     services: tuple[Service, ...] = entry.serves
     if isinstance(entry, d.Host):  # a forwarded port is answered for the guest behind it
@@ -143,7 +143,7 @@ def _serves(wiring: Wiring, name: str) -> tuple[Service, ...]:
     return services
 
 
-def _served(wiring: Wiring, name: str, service: Service) -> bool:
+def _served(wiring: DocumentWiring, name: str, service: Service) -> bool:
     """Whether every asked port is among the served ones, in one entry or in several."""
     ports: set[int] = set()
     for each in _serves(wiring, name):
@@ -154,7 +154,7 @@ def _served(wiring: Wiring, name: str, service: Service) -> bool:
     return ports >= set(service.ports)
 
 
-def _seen_as(wiring: Wiring, entry: d.Expect, path: Path) -> None:
+def _seen_as(wiring: DocumentWiring, entry: d.Expect, path: Path) -> None:
     if entry.seen_as is None:
         return
     where = (*path, "seen_as")
@@ -171,7 +171,7 @@ def _overlap(one: Service, other: Service) -> bool:
     return one.protocol == other.protocol and one.first <= other.last and other.first <= one.last
 
 
-def _against(wiring: Wiring, group: list[tuple[Path, d.Expect]]) -> None:
+def _against(wiring: DocumentWiring, group: list[tuple[Path, d.Expect]]) -> None:
     for index, (path, entry) in enumerate(group):
         service = service_of(entry)
         for earlier, other in group[:index]:
@@ -194,7 +194,7 @@ def _against(wiring: Wiring, group: list[tuple[Path, d.Expect]]) -> None:
             break
 
 
-def _masquerade(wiring: Wiring, name: str, entry: d.Masquerade) -> None:
+def _masquerade(wiring: DocumentWiring, name: str, entry: d.Masquerade) -> None:
     document, found = wiring.document, wiring.found
     path: Path = ("machines", name, "masquerade")
     feet = wiring.by_owner.get(name, [])
@@ -227,7 +227,7 @@ def _stands(networks: set[str]) -> str:
     return f"it stands on {', '.join(sorted(networks))}" if networks else "give it a NIC there"
 
 
-def _networks_of(wiring: Wiring, name: str) -> set[str | None]:
+def _networks_of(wiring: DocumentWiring, name: str) -> set[str | None]:
     """The networks of the building from which an endpoint's packets come; None for a wire that is not known."""
     networks: set[str | None] = set()
     for foot in wiring.by_owner.get(name, ()):

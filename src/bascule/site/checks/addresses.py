@@ -5,13 +5,13 @@ from __future__ import annotations
 from bascule.model.values import IpAddress, IpInterface
 from bascule.site.checks.networks import is_edge
 from bascule.site.findings import Path
-from bascule.site.wiring import Foot, Segment, Wiring
+from bascule.site.wiring import BroadcastDomain, DocumentWiring, SpeakerNic
 from bascule.topology.virtual_networks import host_address
 
 IPV6_MTU_MIN = 1280  # RFC 8200, section 5
 
 
-def check_addresses(wiring: Wiring) -> None:
+def check_addresses(wiring: DocumentWiring) -> None:
     """Every address of every foot, and the gateways and MTUs of the host's own."""
     seen: dict[tuple[tuple[str, ...], IpAddress], tuple[str, Path]] = {}
     for foot in wiring.feet:
@@ -31,7 +31,9 @@ def check_addresses(wiring: Wiring) -> None:
             _routes(wiring, foot)
 
 
-def _in_subnet(wiring: Wiring, foot: Foot, segment: Segment, address: IpInterface, path: Path) -> bool:
+def _in_subnet(
+    wiring: DocumentWiring, foot: SpeakerNic, segment: BroadcastDomain, address: IpInterface, path: Path
+) -> bool:
     if address.is_link_local:
         return False
     if not segment.subnets:
@@ -69,7 +71,9 @@ def _in_subnet(wiring: Wiring, foot: Foot, segment: Segment, address: IpInterfac
     return True
 
 
-def _edges(wiring: Wiring, foot: Foot, segment: Segment, address: IpInterface, path: Path) -> None:
+def _edges(
+    wiring: DocumentWiring, foot: SpeakerNic, segment: BroadcastDomain, address: IpInterface, path: Path
+) -> None:
     for subnet in segment.subnets or (address.network,):
         edge = is_edge(address.ip, subnet) if subnet.version == address.version else None
         if edge:
@@ -82,8 +86,8 @@ def _edges(wiring: Wiring, foot: Foot, segment: Segment, address: IpInterface, p
 
 
 def _once(
-    wiring: Wiring,
-    foot: Foot,
+    wiring: DocumentWiring,
+    foot: SpeakerNic,
     address: IpInterface,
     path: Path,
     seen: dict[tuple[tuple[str, ...], IpAddress], tuple[str, Path]],
@@ -109,7 +113,7 @@ def _once(
         seen[key] = (foot.label, path)
 
 
-def _dhcp_words(wiring: Wiring, foot: Foot) -> None:
+def _dhcp_words(wiring: DocumentWiring, foot: SpeakerNic) -> None:
     """'dhcp' or 'from-uplink' twice in a list."""
     words: dict[str, Path] = {}
     for index, each in enumerate(_given(wiring, foot)):
@@ -120,7 +124,7 @@ def _dhcp_words(wiring: Wiring, foot: Foot) -> None:
             words.setdefault(each, path)
 
 
-def _given(wiring: Wiring, foot: Foot) -> tuple[object, ...]:
+def _given(wiring: DocumentWiring, foot: SpeakerNic) -> tuple[object, ...]:
     document = wiring.document
     if foot.path[2] == "virtual_networks":
         return ()
@@ -131,7 +135,7 @@ def _given(wiring: Wiring, foot: Foot) -> tuple[object, ...]:
     return tuple(nics[int(foot.path[3])].address)
 
 
-def _link(wiring: Wiring, foot: Foot) -> None:
+def _link(wiring: DocumentWiring, foot: SpeakerNic) -> None:
     """The gateway of a host's NIC or bridge is a neighbour; IPv6 needs an MTU of 1280."""
     found = wiring.found
     path, name = foot.path, foot.path[3]
@@ -163,7 +167,7 @@ def _link(wiring: Wiring, foot: Foot) -> None:
         )
 
 
-def _routes(wiring: Wiring, foot: Foot) -> None:
+def _routes(wiring: DocumentWiring, foot: SpeakerNic) -> None:
     """The router of a machine's route is its neighbour, and another one than itself."""
     nic = wiring.document.machines[foot.owner].nics[int(foot.path[3])]
     near = [address.network for address, _ in foot.addresses] + list(foot.segment.subnets if foot.segment else ())

@@ -9,13 +9,13 @@ from msgspec import Struct
 
 from bascule.site.checks.networks import is_edge, known_network
 from bascule.site.findings import Path
-from bascule.site.wiring import Segment, Wiring
+from bascule.site.wiring import BroadcastDomain, DocumentWiring
 from bascule.topology.virtual_networks import host_address
 
 
 class _Server(Struct, frozen=True):
     label: str
-    segment: Segment
+    segment: BroadcastDomain
     first: IPv4Address
     last: IPv4Address
     path: Path  # of the range
@@ -24,7 +24,7 @@ class _Server(Struct, frozen=True):
         return isinstance(address, IPv4Address) and self.first <= address <= self.last
 
 
-def check_dhcp(wiring: Wiring) -> None:
+def check_dhcp(wiring: DocumentWiring) -> None:
     """Every server's range, and every NIC that asks."""
     servers = list(_servers(wiring))
     for index, server in enumerate(servers):
@@ -42,7 +42,7 @@ def check_dhcp(wiring: Wiring) -> None:
     _answered(wiring, {server.segment.key for server in servers})
 
 
-def _servers(wiring: Wiring) -> Iterator[_Server]:
+def _servers(wiring: DocumentWiring) -> Iterator[_Server]:
     document = wiring.document
     for host, entry in document.hosts.items():
         for name, virtual in entry.virtual_networks.items():
@@ -69,7 +69,7 @@ def _servers(wiring: Wiring) -> Iterator[_Server]:
             yield _Server(f"machine '{name}'", segment, *machine.dhcp.range, (*path, "range"))
 
 
-def _inside(wiring: Wiring, server: _Server) -> bool:
+def _inside(wiring: DocumentWiring, server: _Server) -> bool:
     subnets = [s for s in server.segment.subnets if s.version == 4]
     if any(server.first in s and server.last in s for s in subnets):
         for end in (server.first, server.last):
@@ -90,7 +90,7 @@ def _inside(wiring: Wiring, server: _Server) -> bool:
     return False
 
 
-def _over_fixed(wiring: Wiring, server: _Server) -> None:
+def _over_fixed(wiring: DocumentWiring, server: _Server) -> None:
     found = wiring.found
     words = f"the DHCP range {server.first}-{server.last} of {server.label}"
     hint = "take an address outside the range, or make the range smaller"
@@ -114,7 +114,7 @@ def _over_fixed(wiring: Wiring, server: _Server) -> None:
                 found.add("DHCP-STATIC", message, server.path, hint="begin one later")
 
 
-def _answered(wiring: Wiring, served: set[tuple[str, ...]]) -> None:
+def _answered(wiring: DocumentWiring, served: set[tuple[str, ...]]) -> None:
     """Who asks on a known segment is answered there: by a declared range, or by someone who serves udp/67."""
     if any(path[0] in {"machines", "hosts"} for path in wiring.found.broken):
         return

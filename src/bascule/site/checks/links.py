@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from bascule.model.values import derive_tap
 from bascule.site.findings import Path
-from bascule.site.wiring import Wiring
+from bascule.site.wiring import DocumentWiring
 
 
-def check_links(wiring: Wiring) -> None:
+def check_links(wiring: DocumentWiring) -> None:
     """Every link of a host has its own name, derived ones included."""
     found = wiring.found
     for host, entry in wiring.document.hosts.items():

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from bascule.model.values import Mac
 from bascule.site.findings import Path
-from bascule.site.wiring import Wiring
+from bascule.site.wiring import DocumentWiring
 
 _KINDS = {"networks": "network", "hosts": "host", "guests": "guest", "machines": "machine"}
 
 
-def check_names(wiring: Wiring) -> None:
+def check_names(wiring: DocumentWiring) -> None:
     """Networks, hosts, guests and machines share one set of names: expectations and masquerades speak of them all."""
     _shared_names(wiring)
     _macs(wiring)
     _hardware(wiring)
 
 
-def _shared_names(wiring: Wiring) -> None:
+def _shared_names(wiring: DocumentWiring) -> None:
     first: dict[str, Path] = {}
     document = wiring.document
     for section, kind in _KINDS.items():
@@ -47,7 +47,7 @@ def _shared_names(wiring: Wiring) -> None:
                 )
 
 
-def _macs(wiring: Wiring) -> None:
+def _macs(wiring: DocumentWiring) -> None:
     first: dict[Mac, tuple[str, Path]] = {}
 
     def see(mac: Mac | None, label: str, path: Path) -> None:
@@ -76,7 +76,7 @@ def _macs(wiring: Wiring) -> None:
             see(machine_nic.mac, f"machine '{name}'", ("machines", name, "nics", index))
 
 
-def _hardware(wiring: Wiring) -> None:
+def _hardware(wiring: DocumentWiring) -> None:
     """One slot holds one NIC; one switch port holds one plug."""
     ports: dict[tuple[str, str], tuple[str, Path]] = {}
     for host, entry in wiring.document.hosts.items():

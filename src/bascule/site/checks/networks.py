@@ -6,10 +6,10 @@ from msgspec import Struct
 
 from bascule.model.values import IpAddress, IpNetwork
 from bascule.site.findings import Path, suggest
-from bascule.site.wiring import Wiring
+from bascule.site.wiring import DocumentWiring
 
 
-def check_networks(wiring: Wiring) -> None:
+def check_networks(wiring: DocumentWiring) -> None:
     """Subnets do not overlap, gateways are in them, tags are unique, and references to networks lead somewhere."""
     _subnets(wiring)
     _gateways(wiring)
@@ -23,7 +23,7 @@ def check_networks(wiring: Wiring) -> None:
             known_network(wiring, machine_nic.network, ("machines", name, "nics", index, "network"))
 
 
-def known_network(wiring: Wiring, name: str | None, path: Path) -> bool:
+def known_network(wiring: DocumentWiring, name: str | None, path: Path) -> bool:
     """Whether the name is a network's; a problem is noted if not (and not already known to be broken)."""
     networks = wiring.document.networks
     if name is None or name in networks or wiring.found.is_broken(("networks", name)):
@@ -47,7 +47,7 @@ class _Declared(Struct, frozen=True):
         return None not in (self.host, other.host) and self.host != other.host and (self.hidden or other.hidden)
 
 
-def _declared(wiring: Wiring) -> list[_Declared]:
+def _declared(wiring: DocumentWiring) -> list[_Declared]:
     declared: list[_Declared] = []
     for name, network in wiring.document.networks.items():
         for index, subnet in enumerate(network.subnet):
@@ -61,7 +61,7 @@ def _declared(wiring: Wiring) -> list[_Declared]:
     return declared
 
 
-def _subnets(wiring: Wiring) -> None:
+def _subnets(wiring: DocumentWiring) -> None:
     # sorted like this, subnets that hold the next one lie on a stack: subnets are nested or apart
     order = sorted(
         _declared(wiring), key=lambda e: (e.subnet.version, int(e.subnet.network_address), e.subnet.prefixlen)
@@ -95,7 +95,7 @@ def is_edge(address: IpAddress, subnet: IpNetwork) -> str | None:
     return None
 
 
-def _gateways(wiring: Wiring) -> None:
+def _gateways(wiring: DocumentWiring) -> None:
     for name, network in wiring.document.networks.items():
         families: dict[int, Path] = {}
         for index, gateway in enumerate(network.gateway):
@@ -126,7 +126,7 @@ def _gateways(wiring: Wiring) -> None:
             families.setdefault(gateway.version, path)
 
 
-def _tags(wiring: Wiring) -> None:
+def _tags(wiring: DocumentWiring) -> None:
     tagged: dict[int, str] = {}
     for name, network in wiring.document.networks.items():
         if network.vlan is None:

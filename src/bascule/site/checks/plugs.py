@@ -10,13 +10,13 @@ from bascule.model.values import IfName
 from bascule.site import document as d
 from bascule.site.checks.uplinks import unknown_vlan
 from bascule.site.findings import Path, suggest
-from bascule.site.wiring import Wiring
+from bascule.site.wiring import DocumentWiring
 
 _TABLE = {"bridge": "bridges", "network": "virtual_networks", "direct": "nics"}
 _NOUN = {"bridge": "bridge", "network": "virtual network", "direct": "NIC"}
 
 
-def check_plugs(wiring: Wiring) -> None:
+def check_plugs(wiring: DocumentWiring) -> None:
     """Each guest is on a known host, and each of its NICs in exactly one thing that exists there."""
     document, found = wiring.document, wiring.found
     for name, guest in document.guests.items():
@@ -51,7 +51,7 @@ def check_plugs(wiring: Wiring) -> None:
             _serves(wiring, (section, name, "serves"), entry.serves)
 
 
-def _room(wiring: Wiring) -> None:
+def _room(wiring: DocumentWiring) -> None:
     """The kernel numbers the ports of a bridge, and refuses the first that it has no number for (EXFULL)."""
     document = wiring.document
     plugged: dict[tuple[str, str, str], list[Path]] = {}
@@ -74,7 +74,7 @@ def _room(wiring: Wiring) -> None:
             )
 
 
-def _exists(wiring: Wiring, guest: d.Guest, key: str, target: str, path: Path) -> bool:
+def _exists(wiring: DocumentWiring, guest: d.Guest, key: str, target: str, path: Path) -> bool:
     document, found = wiring.document, wiring.found
     table: Mapping[str, object] = getattr(document.hosts[guest.host], _TABLE[key])
     if target in table:
@@ -109,7 +109,7 @@ def _exists(wiring: Wiring, guest: d.Guest, key: str, target: str, path: Path) -
     return False
 
 
-def _direct(wiring: Wiring, host: str, nic: IfName, path: Path) -> None:
+def _direct(wiring: DocumentWiring, host: str, nic: IfName, path: Path) -> None:
     """The kernel hands a NIC's frames to one taker: a bridge, a bond or macvtap (EBUSY otherwise)."""
     entry = wiring.document.hosts[host]
     for name, bridge in entry.bridges.items():
@@ -132,7 +132,7 @@ def _direct(wiring: Wiring, host: str, nic: IfName, path: Path) -> None:
             )
 
 
-def _untagged(wiring: Wiring, guest: d.Guest, nic: d.GuestNic, name: str, path: Path) -> None:
+def _untagged(wiring: DocumentWiring, guest: d.Guest, nic: d.GuestNic, name: str, path: Path) -> None:
     """A guest without a tag hears nothing of a network that arrives tagged."""
     segment = wiring.of_guest_nic(guest, nic)
     network = wiring.document.networks.get(segment.network or "") if segment else None
@@ -154,7 +154,7 @@ def _untagged(wiring: Wiring, guest: d.Guest, nic: d.GuestNic, name: str, path: 
     )
 
 
-def _tagged(wiring: Wiring, guest: d.Guest, nic: d.GuestNic, index: int, path: Path) -> None:
+def _tagged(wiring: DocumentWiring, guest: d.Guest, nic: d.GuestNic, index: int, path: Path) -> None:
     """Tags of a guest NIC are the bridge's business, so the bridge must be aware of them."""
     found = wiring.found
     key = "vlan" if nic.vlan is not None else "vlans"
@@ -184,7 +184,7 @@ def _tagged(wiring: Wiring, guest: d.Guest, nic: d.GuestNic, index: int, path: P
         unknown_vlan(wiring, nic.vlan, (*path, "vlan"))
 
 
-def _serves(wiring: Wiring, path: Path, services: tuple[Any, ...]) -> None:
+def _serves(wiring: DocumentWiring, path: Path, services: tuple[Any, ...]) -> None:
     for index, service in enumerate(services):
         for earlier in range(index):
             other = services[earlier]

@@ -5,17 +5,17 @@ from __future__ import annotations
 from bascule.model.values import IFNAME_MAX, IfName
 from bascule.site import document as d
 from bascule.site.findings import Path, suggest
-from bascule.site.wiring import Wiring
+from bascule.site.wiring import DocumentWiring
 
 
-def check_uplinks(wiring: Wiring) -> None:
+def check_uplinks(wiring: DocumentWiring) -> None:
     """Uplinks exist and are free; what is enslaved has no address; tags fit the networks."""
     for host, entry in wiring.document.hosts.items():
         _Host(wiring, host, entry).check()
 
 
 class _Host:
-    def __init__(self, wiring: Wiring, name: str, entry: d.Host) -> None:
+    def __init__(self, wiring: DocumentWiring, name: str, entry: d.Host) -> None:
         self.wiring = wiring
         self.found = wiring.found
         self.name = name
@@ -288,7 +288,7 @@ class _Host:
                 first.setdefault(gateway.version, (name, where))
 
 
-def unknown_vlan(wiring: Wiring, vid: int, path: Path) -> None:
+def unknown_vlan(wiring: DocumentWiring, vid: int, path: Path) -> None:
     """Note a tag with which no network arrives."""
     networks = wiring.document.networks
     if any(network.vlan == vid for network in networks.values()) or any(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from bascule.site import document as d
 from bascule.site.findings import Path, suggest
-from bascule.site.wiring import Wiring
+from bascule.site.wiring import DocumentWiring
 
 
-def check_virtual(wiring: Wiring) -> None:
+def check_virtual(wiring: DocumentWiring) -> None:
     """Each mode has what it needs, and each forward leads to a guest behind it."""
     for host, entry in wiring.document.hosts.items():
         taken: dict[tuple[str, int], Path] = {}
@@ -34,7 +34,7 @@ def check_virtual(wiring: Wiring) -> None:
 
 
 def _forward(
-    wiring: Wiring, host: str, network: str, forward: d.Forward, path: Path, taken: dict[tuple[str, int], Path]
+    wiring: DocumentWiring, host: str, network: str, forward: d.Forward, path: Path, taken: dict[tuple[str, int], Path]
 ) -> None:
     found = wiring.found
     guest = wiring.document.guests.get(forward.to)
