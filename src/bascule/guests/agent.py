@@ -15,11 +15,10 @@ _numbers = itertools.count(1)
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """What came of a question: ``ok``, what the other side said, and how long it took in seconds."""
+    """What came of a question: whether it was answered, and what the other side said."""
 
     ok: bool
     said: str
-    took_s: float
 
 
 def ask(path: Path, question: str, *, timeout_s: float) -> Answer:
@@ -36,7 +35,7 @@ def ask(path: Path, question: str, *, timeout_s: float) -> Answer:
                 head, _, rest = line.receive().strip().partition(" ")
                 if head == number:
                     status, _, said = rest.partition(" ")
-                    return Answer(ok=status == "0", said=said.strip(), took_s=time.monotonic() - start)
+                    return Answer(ok=status == "0", said=said.strip())
     except OSError as error:
         raise _silent(question, str(error)) from error
     raise _silent(question, f"no answer within {timeout_s:g} s")

@@ -6,9 +6,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bascule.model.site import PlugKind
 from bascule.model.state import HostState
-from bascule.model.values import IfName, Mac, bridge_name, tap_mac
+from bascule.model.values import IfName, Mac, tap_mac
 from bascule.plan.change import Command, Risk
 from bascule.plan.step import Phase, Step, ip, step
 from bascule.providers.files import remove_folder, write
@@ -131,8 +130,3 @@ class _Guest:
 
 def _where(row: Mapping[str, Any]) -> str:
     return f"{row['plug']} {row['into']}"
-
-
-def meant_bridge(row: Mapping[str, Any]) -> str:
-    """The bridge that a NIC of a definition belongs on."""
-    return str(bridge_name(row["into"]) if row["plug"] == PlugKind.NETWORK else row["into"])

@@ -32,11 +32,6 @@ def file(path: str, content: bytes, *, executable: bool = False) -> Entry:
     return Entry(path=path, mode=stat.S_IFREG | (0o755 if executable else 0o644), content=content)
 
 
-def symlink(path: str, target: str) -> Entry:
-    """A symbolic link."""
-    return Entry(path=path, mode=stat.S_IFLNK | 0o777, content=target.encode())
-
-
 def console() -> Entry:
     """``/dev/console``, without which the first process has no output."""
     return Entry(path="dev/console", mode=stat.S_IFCHR | 0o600, device=(5, 1))
