@@ -78,7 +78,8 @@ def in_the_twin(
         def prepared(name: str, state: HostState) -> Prepared:
             here = found.get(name)
             line, added = (here.line, here.added) if here is not None else (None, {})
-            return prepare_from(site, site.hosts[name], state, line=line, added=added, by_libvirt=backend.by_libvirt)
+            made = backend.by_libvirt
+            return prepare_from(site, site.hosts[name], state, line=line, added=added, networks_are_made=made)
 
         plans = {name: prepared(name, _start(looks[name], hosts[name], twin.observed.get(name))) for name in names}
         made = {}

@@ -16,8 +16,8 @@ from bascule.system.clock import Clock, Progress, unseen
 if TYPE_CHECKING:
     from mmap import mmap
 
-    from bascule.apply.crew import Asked
     from bascule.apply.decide import Undone
+    from bascule.apply.options import DriverChoice
     from bascule.apply.prepare import Prepared
     from bascule.apply.ready import Ready
     from bascule.apply.standing import Standing
@@ -74,20 +74,20 @@ def load_for(site: SiteLike, host: str | None) -> tuple[Site, Host]:
 
 
 def plan(
-    site: SiteLike, *, host: str | None = None, observed: HostState | None = None, asked: Asked | None = None
+    site: SiteLike, *, host: str | None = None, observed: HostState | None = None, choice: DriverChoice | None = None
 ) -> Prepared:
     """What would change on this host, or on the one whose state was saved.
 
-    ``asked`` says who runs the guests, whoever is there if it is not given; for a saved state nobody is asked.
+    ``choice`` says who runs the guests, whoever is there if it is not given; for a saved state nobody is asked.
     """
-    from bascule.apply.crew import ANYBODY
+    from bascule.apply.options import ANY_DRIVER
     from bascule.apply.prepare import prepare, prepare_from, runnable
     from bascule.providers.observe import begin
 
     if observed is not None:
         return prepare_from(*load_for(site, host), observed)
     with begin() as begun:  # while the file is read
-        return runnable(prepare(*load_for(site, host), asked=asked or ANYBODY, begun=begun))
+        return runnable(prepare(*load_for(site, host), choice=choice or ANY_DRIVER, begun=begun))
 
 
 def rehearse(
@@ -128,15 +128,15 @@ def ready(
     root: str | None = None,
     survey_s: float | None = None,
     progress: Heard | None = None,
-    asked: Asked | None = None,
+    choice: DriverChoice | None = None,
 ) -> Iterator[Ready]:
     """Everything that can say no before anything is changed; within, the kernel's word is kept that nothing moved.
 
     A loop, guests that the memory cannot hold, two configuration systems at once, and with ``survey_s`` a wire that
     is another than the file says: each is an error with its reason.
     """
-    from bascule.apply.crew import ANYBODY
     from bascule.apply.guard import woken
+    from bascule.apply.options import ANY_DRIVER
     from bascule.apply.place import here
     from bascule.apply.prepare import prepare
     from bascule.apply.ready import Ready
@@ -148,7 +148,7 @@ def ready(
 
     with NetlinkMonitor() as bell, woken(here()) as waiting:
         with begin() as begun:  # while the file is read
-            prepared = prepare(*load_for(site, host), asked=asked or ANYBODY, begun=begun, bell=bell)
+            prepared = prepare(*load_for(site, host), choice=choice or ANY_DRIVER, begun=begun, bell=bell)
         require_tools(tools(prepared.plan))
         remarks = memory_remarks(prepared)
         persister, not_kept = find_persister(prepared.site, prepared.host, root=root)
@@ -231,12 +231,12 @@ def status() -> Standing:
 
 def verify(site: SiteLike, *, host: str | None = None) -> Verified:
     """The checks of this host and the expectations that it can ask, live."""
-    from bascule.apply.crew import ANYBODY
+    from bascule.apply.options import ANY_DRIVER
     from bascule.apply.prepare import prepare
     from bascule.verify.live import verify_live
 
     read, chosen = load_for(site, host)
-    found = prepare(read, chosen, asked=ANYBODY)
+    found = prepare(read, chosen, choice=ANY_DRIVER)
     return verify_live(read, chosen, found.observed, found.plan)
 
 
@@ -315,10 +315,10 @@ def import_host(
     *, root: str | None = None, dialect_name: str | None = None, host: str | None = None, site_name: str | None = None
 ) -> Imported:
     """A site file from what is here, or from the files below ``root`` alone; its plan is empty."""
-    from bascule.apply.crew import libvirt_may_be_here
     from bascule.apply.prepare import look, prepare_from
     from bascule.importer.gather import gather
     from bascule.importer.importing import import_sources
+    from bascule.providers.libvirt.effects import may_be_here as libvirt_may_be_here
 
     rests = root is None and not libvirt_may_be_here()
     sources = gather(root=root, dialect_name=dialect_name, host=host, site_name=site_name, libvirt_rests=rests)
@@ -326,7 +326,7 @@ def import_host(
     if sources.state is not None:
         there = imported.site.hosts[sources.host]
         # the networks that its files told of are libvirt's, whether it runs or rests
-        if prepare_from(imported.site, there, look(imported.site, there), by_libvirt=True).plan:
+        if prepare_from(imported.site, there, look(imported.site, there), networks_are_made=True).plan:
             imported = import_sources(sources, as_found=True)
     return imported
 
@@ -336,12 +336,12 @@ def import_host(
 
 def seen_host(site: Site, host: Host) -> SeenHost:
     """What this host shows, and what the plan would change on it, for the picture."""
-    from bascule.apply.crew import ANYBODY
+    from bascule.apply.options import ANY_DRIVER
     from bascule.apply.prepare import look, prepare
     from bascule.draw import SeenHost
 
     try:
-        found = prepare(site, host, asked=ANYBODY)
+        found = prepare(site, host, choice=ANY_DRIVER)
     except BasculeError as error:
         problems = tuple(problem.message for problem in error.problems)
         return SeenHost(state=look(site, host), problems=problems)

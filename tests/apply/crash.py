@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from bascule.apply import engine, guard
+from bascule.apply import guard
+from bascule.providers.kernel import effects
 from bascule.system.net import iproute, sysctl
 
 
@@ -58,7 +59,7 @@ class Faults:
         for target, name in ((os, "fsync"), (os, "replace"), (os, "posix_fallocate"), (os, "unlink"), (os, "symlink")):
             mock.patch.object(target, name, self.wrap(name, getattr(target, name))).start()
         mock.patch.object(os, "write", self.write).start()
-        mock.patch.object(engine, "run_batch", self.batch).start()
+        mock.patch.object(effects, "run_batch", self.batch).start()
         mock.patch.object(sysctl.Parameters, "write", self.wrap("sysctl", sysctl.Parameters.write)).start()
 
 

@@ -51,7 +51,7 @@ def test_what_moves_is_seen(bed: Bed, move: str) -> None:
         fresh = again(prepared, here())
         seen = observe(sysctls=prepared.observed.sysctls)
         assert seen != prepared.observed, "this moves nothing"
-        assert fresh.observed == seen
+        assert replace(fresh.observed, parts={}) == seen
 
 
 def test_where_nothing_moved_no_program_runs(addition: Bed, monkeypatch: pytest.MonkeyPatch) -> None:

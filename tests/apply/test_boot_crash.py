@@ -17,14 +17,16 @@ import pytest
 from msgspec.structs import replace
 
 from bascule import workflow
-from bascule.apply import at_boot, back, boot_guard, decide, guard, place, probes, transaction
+from bascule.apply import at_boot, boot_guard, decide, guard, place, probes, transaction
 from bascule.apply.checkpoint import Folder, Status, newest
 from bascule.apply.prepare import prepare
+from bascule.apply.rollback import go_back
 from bascule.apply.transaction import Wish
 from bascule.errors import BasculeError
-from bascule.guests import servers
 from bascule.model.site import Site
 from bascule.model.state import HostState
+from bascule.plan.diff import diff
+from bascule.providers.dnsmasq.state import DnsmasqState, Server
 from bascule.system.disk.files import remove_file, replace_file
 from tests.apply.crash import REAL_WRITE, Faults, NoGuard, in_child
 from tests.apply.hosts import ADDITION, Bed, environment, furnish
@@ -138,7 +140,8 @@ def machine(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     monkeypatch.setattr(guard, "has_systemd", lambda: False)
     monkeypatch.setattr(boot_guard, "OWN", f"{tmp_path}/etc/")
     monkeypatch.setattr(boot_guard, "UNITS", machine.units)
-    monkeypatch.setattr(servers, "UNITS", machine.units)
+    monkeypatch.setattr("bascule.providers.boot_rules.effects.UNITS", str(machine.units))
+    monkeypatch.setattr("bascule.providers.dnsmasq.effects.UNITS", str(machine.units))
     monkeypatch.setattr(boot_guard, "MARK", tmp_path / "run/bascule/boot-guard")
     with environment(bed.env):
         yield machine
@@ -222,7 +225,7 @@ def test_a_file_that_cannot_be_put_back_is_tried_again_and_no_other(
 ) -> None:
     """What others did to the files that are back already, after a boot that could not finish, is theirs."""
     assert machine.child(machine.apply)[0] == 0
-    real = back.restore
+    real = go_back.restore
 
     def full(files: Any) -> Any:
         return real([file for file in files if not file.path.endswith("text")])[0], (
@@ -254,40 +257,30 @@ def test_the_units_of_networks_go_back_as_files_and_the_rest_later(
             file.write(" ".join(argv) + "\n")
         return []
 
-    monkeypatch.setattr(servers, "run", record)
+    monkeypatch.setattr("bascule.providers.files.effects.run", record)
     monkeypatch.setattr(at_boot, "tell", lambda *argv: record(argv))
-    kept = {
-        "folder": str(folder),
-        "lasting": True,
-        "rules_only": [],
-        "running": {"fresh": None, "old": None},
-        "files": {
-            str(folder / "fresh.sh"): None,
-            str(machine.units / "bascule-network-fresh.service"): None,
-            str(folder / "old.sh"): "old script\n",
-            str(machine.units / "bascule-network-old.service"): "old unit\n",
-        },
-    }
-    part = mock.Mock(kind="servers", changes=(), moved_taps=frozenset(), own_links=frozenset())
-    part.keep = lambda: kept
-    part.made = dict
+    before = DnsmasqState(
+        folder=str(folder), units=str(machine.units), servers={"old": Server(script="old script\n", unit="old unit\n")}
+    )
+    after = {"fresh": Server(script="new script\n", unit="new unit\n")}
+    after["old"] = Server(script="another script\n", unit="old unit\n")
+    wanted = replace(before, servers=after)
     wants = machine.units / "multi-user.target.wants"
-
-    def make(_: HostState) -> tuple[()]:
-        folder.mkdir(parents=True)
-        wants.mkdir(exist_ok=True)
-        (folder / "fresh.sh").write_text("new script\n")
-        (folder / "old.sh").write_text("another script\n")
-        (machine.units / "bascule-network-fresh.service").write_text("new unit\n")
-        (wants / "bascule-network-fresh.service").symlink_to(machine.units / "bascule-network-fresh.service")
-        return ()
-
-    part.make = make
+    folder.mkdir(parents=True)
+    wants.mkdir(exist_ok=True)
+    (folder / "old.sh").write_text("old script\n")
+    (machine.units / "bascule-network-old.service").write_text("old unit\n")
+    (wants / "bascule-network-old.service").symlink_to(machine.units / "bascule-network-old.service")
 
     def apply() -> None:
         prepared = prepare(machine.site, machine.site.hosts["h"])
         monkeypatch.setattr(transaction, "again", lambda prepared, _: prepared)
-        transaction.apply(replace(prepared, besides=(part,)), Wish(writer=Writer(machine.etc)))
+        here = replace(prepared.observed, parts={"dnsmasq": before})
+        there = replace(prepared.wanted, parts={"dnsmasq": wanted})
+        prepared = replace(prepared, observed=here, wanted=there, plan=diff(here, there))
+        transaction.apply(prepared, Wish(writer=Writer(machine.etc)))
+        fresh = wants / "bascule-network-fresh.service"  # systemd would have made it
+        fresh.symlink_to(machine.units / fresh.name)
 
     assert machine.child(apply)[0] == 0
     assert {path.name for path in machine.left()} >= {boot_guard.EARLY, boot_guard.LATE}
@@ -301,14 +294,15 @@ def test_the_units_of_networks_go_back_as_files_and_the_rest_later(
     assert names == {"bascule-network-old.service", boot_guard.EARLY, boot_guard.LATE}
     assert (wants / "bascule-network-old.service").is_symlink()
     assert not (wants / "bascule-network-fresh.service").is_symlink()
-    assert said.read_text() == "systemctl daemon-reload\n"
+    assert said.read_text().splitlines()[-1] == "systemctl daemon-reload"
     assert machine.status() == "taking-back"
     said_so = machine.bed.run("status").stdout
     assert "the boot after it has put its files back" in said_so
     assert "until" not in said_so, "its time counted from another boot"
+    machine.bed.lab.ip(machine.bed.host, "link add vn-fresh type bridge")  # its unit did, at a boot that came before
     assert machine.boot(what="rest")[0] == 0
     assert machine.status() == "taken-back"
-    assert "ip link del dev vn-fresh" in said.read_text()
+    assert "vn-fresh" not in machine.bed.raw()["links"]
     assert {path.name for path in machine.left()} == {"bascule-network-old.service"}
 
 

@@ -18,8 +18,10 @@ from pathlib import Path
 import pytest
 
 from bascule.apply import boot_guard
-from bascule.apply.checkpoint import Folder
+from bascule.apply.checkpoint import Checkpoint, FileBackup, Folder
 from bascule.apply.place import Place
+from bascule.model.state import HostState
+from bascule.providers.libvirt.state import LibvirtState
 from bascule.system.disk import mounts
 from tests.apply.hosts import ADDITION, Bed, furnish
 from tests.lab import Lab
@@ -150,8 +152,9 @@ def test_an_undo_that_loses_its_power_is_finished(machine: Machine) -> None:
     """The change is confirmed, so its unit has gone: the way back brings one of its own."""
     before = machine.files()
     killed = (
-        "import os; from pathlib import Path; from bascule.apply import back, decide; "
-        "back.durable.sync_folder = lambda path: os._exit(9) if 'network' in str(path) else None; decide.take_back()"
+        "import os; from pathlib import Path; "
+        "from bascule.apply import decide; from bascule.apply.rollback import go_back; "
+        "go_back.durable.sync_folder = lambda path: os._exit(9) if 'network' in str(path) else None; decide.take_back()"
     )
     done = machine.run(f"{apply(machine, '--no-confirm')} && {sys.executable} -c {shlex.quote(killed)}")
     assert done.returncode == 9, done.stdout + done.stderr
@@ -224,7 +227,8 @@ def test_systemd_reads_the_units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("PYTHONPATH", f"/srv/{odd}")
     place = Place(tmp_path / odd / "host", tmp_path / "run", is_main=True)
     folder = Folder(place.checkpoints / "000001")
-    boot_guard.install(place, folder, {"guests": {}})
+    before, wanted = (HostState(parts={"libvirt": LibvirtState(uri=uri)}) for uri in ("test:///a", "test:///b"))
+    boot_guard.install(place, folder, Checkpoint(before=before, wanted=wanted))
     for name in (boot_guard.EARLY, boot_guard.LATE):
         done = subprocess.run(
             ("systemd-analyze", "verify", "--man=no", tmp_path / "units" / name), capture_output=True, text=True,
@@ -257,5 +261,9 @@ def test_a_state_that_comes_over_the_network_is_told(tmp_path: Path, monkeypatch
         gap = boot_guard.gap(place)
         assert (gap == "") is there
         assert there or f"'{state}', which it takes to go back, is reached over the network only" in gap
-        assert boot_guard.is_needed(place, ["/etc/network/interfaces.d/bascule"], {}) is there
-    assert not boot_guard.is_needed(place, ["/srv/image/etc/network/interfaces"], {})
+        assert boot_guard.is_needed(place, _checkpoint("/etc/network/interfaces.d/bascule")) is there
+    assert not boot_guard.is_needed(place, _checkpoint("/srv/image/etc/network/interfaces"))
+
+
+def _checkpoint(path: str) -> Checkpoint:
+    return Checkpoint(before=HostState(), wanted=HostState(), files=(FileBackup(path=path),))

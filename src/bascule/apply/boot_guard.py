@@ -11,14 +11,12 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
-from bascule.apply import beside
-from bascule.apply.checkpoint import Folder
+from bascule.apply.checkpoint import Checkpoint, Folder
 from bascule.apply.guard import handed_over
 from bascule.apply.place import Place
+from bascule.apply.rollback import parts
 from bascule.errors import BasculeError, NotPermitted, Problem
 from bascule.system.boot import has_systemd
 from bascule.system.disk import durable
@@ -42,9 +40,10 @@ HYPERVISORS = tuple(
 )
 
 
-def is_needed(place: Place, files: Iterable[str], besides: Mapping[str, Any]) -> bool:
+def is_needed(place: Place, checkpoint: Checkpoint) -> bool:
     """Whether a change leaves anything that the next boot would read, and systemd makes that boot."""
-    lasting = any(path.startswith(OWN) for path in files) or beside.lasts(besides)
+    files = any(file.path.startswith(OWN) for file in checkpoint.files)
+    lasting = files or parts.last(checkpoint.before, checkpoint.wanted)
     return lasting and place.is_main and not gap(place)
 
 
@@ -61,10 +60,10 @@ def gap(place: Place) -> str:
     return ""
 
 
-def install(place: Place, folder: Folder, besides: Mapping[str, Any]) -> None:
+def install(place: Place, folder: Folder, checkpoint: Checkpoint) -> None:
     """Have the units on the disk. Raises BasculeError where they cannot be there; none is then."""
     texts = {EARLY: _early(place, folder)}
-    if beside.lasts(besides):
+    if parts.last(checkpoint.before, checkpoint.wanted):
         texts[LATE] = _late(place, folder)
     try:
         durable.make_folder(MARK.parent)

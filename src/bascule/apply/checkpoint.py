@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 from msgspec.structs import asdict, replace
@@ -25,8 +25,11 @@ from bascule.providers.json import from_json, to_json
 from bascule.system import boot
 from bascule.system.disk import durable
 
+if TYPE_CHECKING:
+    from bascule.providers.old_parts import OldParts
+
 SCHEMA = "bascule/checkpoint/1"
-BESIDES, MADE = "besides.json", "besides-made.json"
+BESIDES, MADE = "besides.json", "besides-made.json"  # of version 0.1.0: the parts of guests and servers
 KEPT = 20  # finished checkpoints that stay for the curious
 
 
@@ -73,6 +76,7 @@ class Checkpoint(Struct, frozen=True, kw_only=True):
     made_at: float = 0.0  # the wall clock's seconds, for people only
     files: tuple[FileBackup, ...] = ()
     leases: tuple[Handover, ...] = ()  # DHCP clients that go on elsewhere
+    moved: frozenset[str] | None = None  # links that a hypervisor moved, where version 0.1.0 wrote them down
 
     @classmethod
     def now(cls, **values: Any) -> Checkpoint:
@@ -83,12 +87,14 @@ class Checkpoint(Struct, frozen=True, kw_only=True):
 class Facts(Struct, frozen=True, kw_only=True):
     """The little that later plans need to know, in a file of its own: a checkpoint may be large.
 
-    ``added`` are the addresses on each link that Bascule has put there, by this change or an earlier one.
+    ``added`` are the addresses on each link that Bascule has put there, by this change or an earlier one, ``parts`` the
+    providers beside the kernel and nft that the change knows.
     """
 
     site: str
     host: str
     added: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    parts: Sequence[str] = ()
 
 
 class Entry(Struct, frozen=True):
@@ -120,7 +126,25 @@ class Folder(Struct, frozen=True):
 
     def read(self) -> Checkpoint:
         """The checkpoint. Raises BasculeError when the file is damaged."""
-        return _read(self.path / "checkpoint.json")
+        one, kept = _read(self.path / "checkpoint.json"), _document(self.path / BESIDES)
+        old = self._old_parts(kept)
+        if old is None:
+            return one
+        before, wanted = replace(one.before, parts=old.before), replace(one.wanted, parts=old.wanted)
+        moved = frozenset(tap for part in kept.values() for tap in part.get("taps", ()))
+        return replace(one, before=before, wanted=wanted, moved=moved)
+
+    def _old_parts(self, kept: Mapping[str, Any]) -> OldParts | None:
+        """The parts of a change of version 0.1.0."""
+        if not kept:
+            return None
+        from bascule.providers.old_parts import parts
+
+        try:
+            made = _document(self.path / MADE)
+        except BasculeError:  # a disk lost it; the way back is decided without it
+            made = {}
+        return parts(kept, made)
 
     def facts(self) -> Facts | None:
         """What later plans need to know; None where it cannot be read."""
@@ -132,26 +156,13 @@ class Folder(Struct, frozen=True):
     def applied(self) -> HostState | None:
         """The state right after the change, if it got that far."""
         try:
-            return from_json(json.loads((self.path / "applied.json").read_bytes()))
+            state = from_json(json.loads((self.path / "applied.json").read_bytes()))
         except FileNotFoundError:
             return None
         except ValueError:
             return None  # written whole or not at all; a damaged disk must not stop the way back
-
-    def besides(self) -> dict[str, Any]:
-        """What it takes to take back the parts beside the kernel's, by their kinds; empty where there is none."""
-        return _document(self.path / BESIDES)
-
-    def made(self) -> dict[str, Any]:
-        """Those parts right after the change; empty if it did not get that far, or a disk lost it."""
-        try:
-            return _document(self.path / MADE)
-        except BasculeError:
-            return {}
-
-    def write_made(self, parts: Mapping[str, Any]) -> None:
-        """Keep what the parts beside the kernel's led to."""
-        durable.write_whole(self.path / MADE, _dump(dict(parts)))
+        old = self._old_parts(_document(self.path / BESIDES))
+        return state if old is None or old.applied is None else replace(state, parts=old.applied)
 
     def write_applied(self, state: HostState) -> None:
         """Keep what the change led to."""
@@ -182,9 +193,7 @@ class Folder(Struct, frozen=True):
         return entry is not None and self.entries()[0].boot_id == boot.boot_id()
 
 
-def write(
-    place: Place, checkpoint: Checkpoint, facts: Facts, *, deadline_s: float, besides: Mapping[str, Any] | None = None
-) -> Folder:
+def write(place: Place, checkpoint: Checkpoint, facts: Facts, *, deadline_s: float) -> Folder:
     """Bring a checkpoint to the disk, complete with its journal.
 
     Raises BasculeError where that cannot be done; nothing has been changed then.
@@ -195,8 +204,6 @@ def write(
         durable.make_folder(folder.path)
         durable.write_whole(folder.path / "checkpoint.json", _dump(_to_json(checkpoint)))
         durable.write_whole(folder.path / "facts.json", _dump(asdict(facts)))
-        if besides:
-            durable.write_whole(folder.path / BESIDES, _dump(dict(besides)))
         durable.new_journal(folder.path / "journal")
         folder.note(Status.ARMED, deadline_s=deadline_s)
     except OSError as error:
@@ -206,11 +213,9 @@ def write(
     return folder
 
 
-def rewrite(folder: Folder, checkpoint: Checkpoint, besides: Mapping[str, Any]) -> None:
+def rewrite(folder: Folder, checkpoint: Checkpoint) -> None:
     """Another checkpoint in the place of one that nothing was changed for yet. Raises OSError."""
     durable.write_whole(folder.path / "checkpoint.json", _dump(_to_json(checkpoint)))
-    if besides:
-        durable.write_whole(folder.path / BESIDES, _dump(dict(besides)))
 
 
 def folders(place: Place) -> Iterator[Folder]:

@@ -16,9 +16,9 @@ import sys
 import time
 from pathlib import Path
 
-from bascule.apply import beside
-from bascule.apply.back import go_back
 from bascule.apply.checkpoint import Entry, Folder, Status
+from bascule.apply.rollback import parts
+from bascule.apply.rollback.go_back import go_back
 from bascule.errors import BasculeError
 from bascule.system import boot
 from bascule.system.disk.lockfile import Lock, LockHeld, end_holder, start_time
@@ -39,8 +39,8 @@ def main(arguments: list[str]) -> int:
         return 0  # there was no change to watch over
     folder, lock_path = Folder(Path(charge[0])), Path(charge[1])
     told = _Told()
-    with contextlib.suppress(BasculeError):  # a damaged checkpoint is told when it is needed
-        beside.load(folder.besides())
+    facts = folder.facts()
+    parts.load(facts.parts if facts else ())
     if ready >= 0:
         _write_to(folder.log)
         os.write(ready, f"{os.getpid()}\n".encode())

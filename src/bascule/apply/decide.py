@@ -9,11 +9,11 @@ from msgspec import Struct
 
 from bascule.apply import boot_guard
 from bascule.apply import checkpoint as checkpoints
-from bascule.apply.back import go_back
 from bascule.apply.checkpoint import Folder, Status
 from bascule.apply.exclusive import lock
 from bascule.apply.guard import stand_down
 from bascule.apply.place import Place, here, refused
+from bascule.apply.rollback.go_back import go_back
 from bascule.apply.rollback.passes import Back
 from bascule.errors import BasculeError, Problem
 from bascule.persist.takeover import at_rest, take_over
@@ -124,9 +124,9 @@ def _guard_boot(place: Place, folder: Folder) -> None:
     if boot_guard.stands(folder) or not place.is_main:
         return
     with contextlib.suppress(BasculeError):
-        besides = folder.besides()
-        if boot_guard.is_needed(place, (file.path for file in folder.read().files), besides):
-            boot_guard.install(place, folder, besides)
+        checkpoint = folder.read()
+        if boot_guard.is_needed(place, checkpoint):
+            boot_guard.install(place, folder, checkpoint)
 
 
 def undo(tell: Callable[[str], None], *, leave: bool = False, progress: Progress = unseen) -> Undone:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bascule.errors import BasculeError
 from bascule.host.live import HERE, LiveHost
 from bascule.plan.batch import batches, tools
 from bascule.plan.change import Note, Plan
 from bascule.system.run import require_tools
 
 
-def execute(plan: Plan, *, where: LiveHost = HERE, keep: Sequence[int] = ()) -> tuple[Note, ...]:
+def execute(
+    plan: Plan, *, where: LiveHost = HERE, keep: Sequence[int] = (), faults: list[BasculeError] | None = None
+) -> tuple[Note, ...]:
     """Run the commands in order and stop at the first that fails; what somebody should mind.
 
-    ``keep`` are descriptors that the programs inherit: the lock holds as long as one of them still runs.
+    ``keep`` are descriptors that the programs inherit: the lock holds as long as one of them still runs. Where
+    ``faults`` is given, what fails is put there and does not stop the other providers.
 
     Raises MissingTool before anything is done; CommandFailed or NotPermitted with the step, the object and the
     reason.
@@ -21,5 +25,10 @@ def execute(plan: Plan, *, where: LiveHost = HERE, keep: Sequence[int] = ()) -> 
     require_tools(tools(plan))
     notes: list[Note] = []
     for provider, batch in batches(plan):
-        notes += provider.effects().execute(batch, where=where, keep=keep)
+        try:
+            notes += provider.effects().execute(batch, where=where, keep=keep)
+        except BasculeError as error:
+            if faults is None:
+                raise
+            faults.append(error)
     return tuple(notes)

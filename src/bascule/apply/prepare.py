@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from bascule.apply.beside import Beside
 from bascule.apply.checkpoint import Status, latest
-from bascule.apply.crew import NOBODY, Asked, Crew, muster
-from bascule.apply.joint import plan_jointly
+from bascule.apply.options import NO_DRIVER, DriverChoice
 from bascule.apply.place import Place, here
 from bascule.dhcp.leases import leases_here
 from bascule.host.live import LiveHost
@@ -22,13 +20,18 @@ from bascule.observe.management import Management, management
 from bascule.plan.batch import tools
 from bascule.plan.change import Change, Note, Plan, Risk
 from bascule.plan.leases import Leases
+from bascule.plan.make import make_plan, site_as_it_runs
 from bascule.plan.target import sysctl_keys
+from bascule.providers import PROVIDERS
 from bascule.providers.effects import Scope
 from bascule.providers.kernel.observe import read_parameters
 from bascule.providers.observe import look as look_at
+from bascule.providers.observe import look_at_parts
 from bascule.providers.protocol import Surroundings
+from bascule.system.boot import has_systemd
+from bascule.system.net.fdb import read_fdb
 from bascule.system.net.monitor import NetlinkMonitor
-from bascule.system.net.netns import Namespace
+from bascule.system.net.netns import Namespace, is_machines_own
 from bascule.system.run import Running, require_tools
 
 
@@ -41,10 +44,8 @@ class Prepared(Struct, frozen=True, kw_only=True):
     wanted: HostState
     plan: Plan
     line: Management | None = None
-    crew: Crew  # who runs the guests
     added: Mapping[str, frozenset[str]] = field(default_factory=dict)  # what confirmed changes had put on links before
-    asked: Asked = NOBODY  # whom the administrator means, for when it has to be planned again
-    besides: tuple[Beside, ...] = ()  # what is done beside the kernel's part
+    choice: DriverChoice = NO_DRIVER  # for when it has to be planned again
     leases: Leases = field(default_factory=Leases)
     bell: NetlinkMonitor | None = None  # has rung if the host may have changed since it was observed
 
@@ -52,11 +53,6 @@ class Prepared(Struct, frozen=True, kw_only=True):
     def must_be_confirmed(self) -> bool:
         """Whether it is dangerous enough to insist on a confirmation."""
         return self.plan.risk >= Risk.DETACHES
-
-    @property
-    def moved_taps(self) -> frozenset[str]:
-        """The taps that whoever runs the guests puts on their bridges himself."""
-        return frozenset(tap for part in self.besides for tap in part.moved_taps)
 
     def is_like(self, other: Prepared) -> bool:
         """Whether the same would be done; the seconds that are left of a lease may differ."""
@@ -74,20 +70,21 @@ def prepare(
     host: Host,
     place: Place | None = None,
     *,
-    asked: Asked = NOBODY,
+    choice: DriverChoice = NO_DRIVER,
     begun: Running | None = None,
     bell: NetlinkMonitor | None = None,
 ) -> Prepared:
-    """Observe this host and plan; with ``asked`` also for whoever runs its guests.
+    """Observe this host and plan; with ``choice`` also for whoever runs its guests.
 
     ``begun`` is a look at the host that was begun while the site file was read, ``bell`` was hung up before it.
-    Raises BasculeError with every NIC that the file names and the host does not have, MissingTool, NotPermitted.
+    Raises BasculeError with every NIC that the file names and the host does not have, MissingTool, NotPermitted, and
+    what a driver raises that was asked for by name.
     """
     place = place or here()
-    crew = muster(asked, site, host, servers=place.state / "networks")
-    observed = look(crew.site, host, begun=begun)
+    notes: list[Note] = []
+    observed = look_here(site, host, place, choice, begun=begun, notes=notes)
     line, added = management(observed), added_before(site, host, place)
-    return replace(_planned(site, host, observed, crew, asked, line, added, is_here=True), bell=bell)
+    return _planned(site, host, observed, choice=choice, line=line, added=added, bell=bell, notes=notes, is_here=True)
 
 
 def prepare_from(
@@ -97,56 +94,66 @@ def prepare_from(
     *,
     line: Management | None = None,
     added: Mapping[str, frozenset[str]] = MappingProxyType({}),
-    by_libvirt: bool = False,
+    networks_are_made: bool = False,
 ) -> Prepared:
     """Plan from a state that was observed before or elsewhere, in a file or in a twin; nobody is asked.
 
-    ``by_libvirt``: the virtual networks are libvirt's all the same. Raises BasculeError as ``prepare`` does.
+    ``networks_are_made``: somebody else makes the virtual networks. Raises BasculeError as ``prepare`` does.
     """
-    crew = Crew(site=site, networks_by_libvirt=by_libvirt)
-    return _planned(site, host, observed, crew, NOBODY, line, added, is_here=False)
+    return _planned(site, host, observed, line=line, added=added, networks_are_made=networks_are_made)
 
 
 def again(prepared: Prepared, place: Place) -> Prepared:
-    """The same, observed anew; planned anew only if anything that the plan was made from may be another now."""
-    site, host, asked = prepared.site, prepared.host, prepared.asked
-    crew, added = muster(asked, site, host, servers=place.state / "networks"), added_before(site, host, place)
-    others = crew.seen is not None or host.virtual_networks  # whose state is in no HostState
-    alone = not others and prepared.leases == Leases() and (crew, added) == (prepared.crew, prepared.added)
-    if alone and _is_still(prepared):
+    """The same, observed anew; planned anew only if anything that the plan was made from is another now."""
+    site, host, choice = prepared.site, prepared.host, prepared.choice
+    added = added_before(site, host, place)
+    same = prepared.leases == Leases() and added == prepared.added
+    if same and _is_still(prepared, place):
         return prepared
-    observed = look(crew.site, host)
+    notes: list[Note] = []
+    observed = look_here(site, host, place, choice, notes=notes)
     line = management(observed)
-    if alone and (observed, line) == (prepared.observed, prepared.line):
+    if same and (observed, line) == (prepared.observed, prepared.line):
         return prepared
-    return _planned(site, host, observed, crew, asked, line, added, is_here=True)
+    return _planned(site, host, observed, choice=choice, line=line, added=added, notes=notes, is_here=True)
 
 
-def _is_still(prepared: Prepared) -> bool:
+def _is_still(prepared: Prepared, place: Place) -> bool:
     """Whether the kernel has told of no change since it was observed; of its parameters it tells nothing."""
     if prepared.bell is None or prepared.bell.rang():
         return False
     known = prepared.observed.sysctls  # of a link that comes, the kernel would have told
-    keys = [key for key in _keys(prepared.crew.site, prepared.host) if key in known or "/conf/" not in key]
-    return read_parameters(keys) == known
+    keys = [key for key in _keys(prepared.site, prepared.host) if key in known or "/conf/" not in key]
+    if read_parameters(keys) != known:
+        return False
+    scope = _scope(prepared.site, prepared.host, place, prepared.choice)
+    return look_at_parts(scope).parts == prepared.observed.parts
 
 
 def _planned(
     site: Site,
     host: Host,
     observed: HostState,
-    crew: Crew,
-    asked: Asked,
+    *,
+    choice: DriverChoice = NO_DRIVER,
     line: Management | None,
     added: Mapping[str, frozenset[str]],
-    *,
-    is_here: bool,
+    bell: NetlinkMonitor | None = None,
+    notes: Sequence[Note] = (),
+    networks_are_made: bool = False,
+    is_here: bool = False,
 ) -> Prepared:
-    surroundings = Surroundings(added=added, management=line.links if line else frozenset(), lasting=crew.lasting)
-    joint = plan_jointly(site, host, observed, crew, surroundings)
-    wanted = joint.wanted
-    found = leases_here(host, observed, wanted) if joint.plan and is_here else Leases()
-    told = _told(replace(joint.plan, notes=(*joint.plan.notes, *found.notes)), line, wanted)
+    """The one place that makes plans from a site file."""
+    surroundings = Surroundings(
+        added=added,
+        management=line.links if line else frozenset(),
+        learned={entry.mac: entry for entry in read_fdb()} if is_here and _guests_run(observed) else {},
+        lasting=_lasts(host, choice),
+        networks_are_made=networks_are_made,
+    )
+    plan, wanted = make_plan(site, host, observed, surroundings)
+    found = leases_here(host, observed, wanted) if plan and is_here else Leases()
+    told = _told(replace(plan, notes=(*plan.notes, *notes, *found.notes)), line, wanted)
     return Prepared(
         site=site,
         host=host,
@@ -154,21 +161,54 @@ def _planned(
         wanted=wanted,
         plan=told,
         line=line,
-        crew=crew,
+        choice=choice,
         added=added,
         leases=found,
-        asked=asked,
-        besides=joint.besides,
+        bell=bell,
     )
 
 
-def look(site: Site, host: Host, namespace: Namespace | None = None, *, begun: Running | None = None) -> HostState:
-    """The state of a host, with the kernel parameters that its plan looks at."""
-    return look_at(Scope(where=LiveHost(namespace), sysctls=_keys(site, host)), begun)
+def look_here(
+    site: Site,
+    host: Host,
+    place: Place,
+    choice: DriverChoice,
+    *,
+    begun: Running | None = None,
+    notes: list[Note] | None = None,
+) -> HostState:
+    """The state of this host with all that its plan looks at: parameters, servers of ours, whoever runs the guests."""
+    return look_at(replace(_scope(site, host, place, choice), notes=[] if notes is None else notes), begun)
+
+
+def _scope(site: Site, host: Host, place: Place, choice: DriverChoice) -> Scope:
+    return Scope(
+        site=site,
+        host=host,
+        parameters=lambda seen: _keys(site_as_it_runs(site, host, seen), host),
+        state=place.state,
+        driver=choice.driver,
+        uri=choice.uri,
+        lasting=_lasts(host, choice),
+    )
+
+
+def look(site: Site, host: Host, namespace: Namespace | None = None) -> HostState:
+    """What kernel and nft show of a host, with the kernel parameters that its plan looks at."""
+    return look_at(Scope(where=LiveHost(namespace), sysctls=_keys(site, host)))
 
 
 def _keys(site: Site, host: Host) -> tuple[str, ...]:
     return sysctl_keys(host, tuple(nic.tap for nic in site.guest_nics(host.name)))
+
+
+def _guests_run(observed: HostState) -> bool:
+    return any(one.runs_guests and one.part(observed) is not None for one in PROVIDERS)
+
+
+def _lasts(host: Host, choice: DriverChoice) -> bool:
+    """Whether systemd may start again with the machine what is made of a host."""
+    return choice.lasting and host.persist != "none" and is_machines_own() and has_systemd()
 
 
 def added_before(site: Site, host: Host, place: Place) -> dict[str, frozenset[str]]:

@@ -12,6 +12,7 @@ from bascule.apply import checkpoint as checkpoints
 from bascule.apply.checkpoint import Checkpoint, Entry, Folder, Status
 from bascule.apply.guard import lives
 from bascule.apply.place import Place, here
+from bascule.apply.rollback import parts
 from bascule.apply.rollback.passes import differences
 from bascule.model.state import HostState
 from bascule.plan.diff import diff
@@ -142,7 +143,8 @@ class _Story(Struct):
             return True, f"{lost}; bascule {self.busy.verb} (process {self.busy.pid}) takes the rest of it back"
         if self.entry.status is Status.FAILED:
             return False, f"{lost}; the way back is not complete; 'bascule undo' tries again"
-        left = [*(["files"] if self.checkpoint.files else []), *self.folder.besides()]
+        besides = parts.names(self.checkpoint.before, self.checkpoint.wanted)
+        left = [*(["files"] if self.checkpoint.files else []), *besides]
         if self.entry.status is Status.TAKING_BACK and self.entry.by == boot_guard.BY:
             rest = f"{boot_guard.BY} has put its files back; 'bascule undo' does the rest"
             if boot_guard.stands(self.folder, boot_guard.LATE):

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bascule.apply import boot_guard
 from bascule.apply import checkpoint as checkpoints
-from bascule.apply.back import back_up, go_back
 from bascule.apply.checkpoint import Checkpoint, Facts, Folder, Status
 from bascule.apply.engine import execute
 from bascule.apply.exclusive import lock
 from bascule.apply.guard import Guard, Woken, arm, stand_down
-from bascule.apply.joint import without_moves
 from bascule.apply.place import Place, here, refused
 from bascule.apply.prepare import Prepared, added_by, again
 from bascule.apply.probes import Probes, dhcp_answers
+from bascule.apply.rollback.go_back import back_up, go_back
 from bascule.apply.rollback.passes import Back, differences
 from bascule.dhcp import lease
 from bascule.errors import BasculeError, CommandFailed, NotPermitted, Problem, TakenBack
 from bascule.model.state import HostState
 from bascule.plan.arrivals import with_what_came
 from bascule.plan.change import Plan
-from bascule.plan.diff import diff
-from bascule.providers.observe import observe
+from bascule.plan.diff import diff, made_links
+from bascule.plan.step import Phase
+from bascule.providers.effects import Scope
+from bascule.providers.observe import look as look_at
 from bascule.system import boot
 from bascule.system.clock import Progress, unseen
 from bascule.system.disk import durable
@@ -118,7 +120,7 @@ class _Transaction:
     guard: Guard
     folder: Folder
     probes: Probes
-    kept: dict[str, Any]  # what it takes to take back the parts beside the kernel's
+    checkpoint: Checkpoint
 
     def __init__(self, place: Place, held: Lock, prepared: Prepared, wish: Wish) -> None:
         self.place, self.held, self.prepared, self.wish = place, held, prepared, wish
@@ -164,10 +166,10 @@ class _Transaction:
                 fresh = again(self.prepared, self.place)  # while the dead-man gets ready
                 if fresh.is_like(self.prepared):
                     moved = fresh.observed != self.prepared.observed
-                    self.prepared, before = fresh, self.kept
-                    self.kept = self._keep()
-                    if moved or self.kept != before:
-                        checkpoints.rewrite(self.folder, self._checkpoint(), self.kept)
+                    self.prepared = fresh
+                    if moved:
+                        self.checkpoint = self._checkpoint()
+                        checkpoints.rewrite(self.folder, self.checkpoint)
                     self.guard.wait_ready()
                     self.folder.note(Status.ARMED, guard=self.guard.facts)
                     return
@@ -205,16 +207,18 @@ class _Transaction:
             files=back_up(self.files),
         )
 
-    def _keep(self) -> dict[str, Any]:
-        return {part.kind: part.keep() for part in self.prepared.besides}
-
     def _arm(self) -> None:
         limit_s = GUARD_S + (self.wish.window_s or 0.0)
         deadline_s = boot.boottime_s() + limit_s
         prepared = self.prepared
-        facts = Facts(site=prepared.site.name, host=prepared.host.name, added=added_by(prepared, self.place))
-        self.kept = self._keep()
-        self.folder = checkpoints.write(self.place, self._checkpoint(), facts, deadline_s=deadline_s, besides=self.kept)
+        facts = Facts(
+            site=prepared.site.name,
+            host=prepared.host.name,
+            added=added_by(prepared, self.place),
+            parts=tuple(prepared.observed.parts),
+        )
+        self.checkpoint = self._checkpoint()
+        self.folder = checkpoints.write(self.place, self.checkpoint, facts, deadline_s=deadline_s)
         try:
             self.guard = arm(self.place, self.folder, self.wish.window_s or limit_s, self.wish.waiting)
         except BaseException:
@@ -223,8 +227,8 @@ class _Transaction:
 
     def _guard_boot(self) -> None:
         """What the next boot would read is not written before that boot would take it back."""
-        if boot_guard.is_needed(self.place, self.files, self.kept):
-            boot_guard.install(self.place, self.folder, self.kept)
+        if boot_guard.is_needed(self.place, self.checkpoint):
+            boot_guard.install(self.place, self.folder, self.checkpoint)
 
     def _give_up(self) -> None:
         """Nothing was changed: no checkpoint, no dead-man."""
@@ -242,14 +246,15 @@ class _Transaction:
         leases, progress = self.prepared.leases.handovers, self.wish.progress
         progress("makes the change")
         lease.end(leases)
-        execute(without_moves(self.prepared.plan, self.prepared.moved_taps), keep=(self.held.fd,))
+        plan = self.prepared.plan
+        self._execute(plan.before(Phase.END_SERVER))
         if leases:
             progress(f"waits for the DHCP server, {lease.BOUND_S:.0f} s at most")
         begun = lease.begin(leases, self.folder.path, patience_s=lease.BOUND_S)
         self._require_leases(begun)
         for fault in lease.give_names(self.prepared.leases.names):
             self.wish.tell(f"mind: {fault}")
-        self._beside()
+        self._execute(plan.since(Phase.END_SERVER))
         applied = self._look()
         if missing := self._missing(applied):  # a client's script swept it off, or a manager has just renewed its lease
             execute(missing, keep=(self.held.fd,))
@@ -270,29 +275,25 @@ class _Transaction:
             self.folder.note(Status.APPLIED, deadline_s=boot.boottime_s() + self.wish.window_s)
         return written
 
-    def _beside(self) -> None:
-        """The parts beside the kernel's, and then what a tap that one of them moved has lost on the way: its VLANs."""
-        parts, wanted = self.prepared.besides, self.prepared.wanted
-        if not parts:
-            return
-        for part in parts:
-            self.wish.progress(f"changes the {part.kind}")
-            for note in part.make(wanted):
-                self.wish.tell(f"{note.kind}: {note.subject}: {note.text}")
-        if moved := self.prepared.moved_taps:
-            execute(diff(self._look(), wanted).only(moved), keep=(self.held.fd,))
-        self.folder.write_made({part.kind: part.made() for part in parts})
+    def _execute(self, plan: Plan) -> None:
+        for note in execute(plan, keep=(self.held.fd,)):
+            self.wish.tell(f"{note.kind}: {note.subject}: {note.text}")
 
     def _look(self) -> HostState:
-        return observe(sysctls=sorted({*self.prepared.observed.sysctls, *self.prepared.wanted.sysctls}))
+        prepared = self.prepared
+        keys = tuple(sorted({*prepared.observed.sysctls, *prepared.wanted.sysctls}))
+        return look_at(Scope(sysctls=keys, known=prepared.observed.parts, state=self.place.state))
 
     def _missing(self, applied: HostState) -> Plan:
-        """What the plan asked for and the kernel does not have; what others do meanwhile is not our concern."""
+        """What the plan asked for and kernel and nft do not have; what others do meanwhile is not our concern.
+
+        Whoever keeps another part has said so himself if he did not do what he was told.
+        """
         subjects = {change.subject for change in self.prepared.plan.changes}
-        subjects -= {name for part in self.prepared.besides for name in part.own_links}
+        subjects -= made_links(self.prepared.observed, self.prepared.wanted)
         theirs = {handover.to for handover in self.prepared.leases.handovers}
         goal = with_what_came(self.prepared.wanted, self.prepared.observed, applied, theirs)
-        return diff(applied, goal).only(subjects)
+        return diff(replace(applied, parts={}), replace(goal, parts={})).only(subjects)
 
     def _require_leases(self, begun: lease.Begun) -> None:
         """A server that did not answer before need not answer now."""

@@ -110,6 +110,14 @@ class Plan(Struct, frozen=True, kw_only=True):
         """The worst class among the changes."""
         return max((change.risk for change in self.changes), default=Risk.ADDITION)
 
+    def before(self, stage: int) -> Plan:
+        """The changes of the phases before one."""
+        return Plan(changes=tuple(change for change in self.changes if change.stage < stage))
+
+    def since(self, stage: int) -> Plan:
+        """The changes of a phase and those behind it."""
+        return Plan(changes=tuple(change for change in self.changes if change.stage >= stage))
+
     def only(self, subjects: Container[str]) -> Plan:
         """The changes of some subjects."""
         return Plan(changes=tuple(change for change in self.changes if change.subject in subjects))

@@ -20,8 +20,9 @@ def diff(before: HostState, after: HostState, context: Context = PLAIN) -> Plan:
     A provider keeps the order of its own steps within a phase; one whose part is unknown in either state is left out.
     """
     found = list(_steps(before, after))
-    if moved := moved_links(before, after):
-        made = made_links(after)
+    moved = frozenset(link for one in found for link in one.moves)
+    made = frozenset(link for one in found for link in one.makes)
+    if moved or made:
         found = [late for one in found if (late := _around(one, moved, made)) is not None]
     found.sort(key=lambda step: step.phase)
     return Plan(changes=tuple(step.change(context) for step in found))
@@ -35,12 +36,18 @@ def _steps(before: HostState, after: HostState) -> Iterator[Step]:
 
 def moved_links(before: HostState, after: HostState) -> frozenset[str]:
     """The links that whoever runs the guests puts on their bridges himself."""
-    return frozenset[str]().union(*(provider.moves(before, after) for provider in PROVIDERS))
+    return frozenset(link for one in _others(before, after) for link in one.moves)
 
 
-def made_links(after: HostState) -> frozenset[str]:
+def made_links(before: HostState, after: HostState) -> frozenset[str]:
     """The links that another provider than the kernel makes and alters."""
-    return frozenset[str]().union(*(provider.makes(after) for provider in PROVIDERS))
+    return frozenset(link for one in _others(before, after) for link in one.makes)
+
+
+def _others(before: HostState, after: HostState) -> Iterator[Step]:
+    """The steps of providers whose parts are not the kernel's links themselves."""
+    if before.parts and after.parts:
+        yield from _steps(HostState(parts=before.parts), HostState(parts=after.parts))
 
 
 def _around(one: Step, moved: frozenset[str], made: frozenset[str]) -> Step | None:
@@ -49,7 +56,7 @@ def _around(one: Step, moved: frozenset[str], made: frozenset[str]) -> Step | No
         return None
     if one.subject in moved and one.phase is Phase.PORT:
         return replace(one, phase=Phase.LATE_PORT)
-    if one.phase is Phase.DELETE and one.subject not in made:
+    if one.phase is Phase.DELETE and moved and one.subject not in made:
         return replace(one, phase=Phase.LATE_DELETE)
     return one
 

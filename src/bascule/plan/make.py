@@ -11,6 +11,7 @@ from bascule.plan.change import Plan
 from bascule.plan.diff import diff
 from bascule.plan.step import Context
 from bascule.plan.target import target
+from bascule.providers import PROVIDERS
 from bascule.providers.protocol import Surroundings
 from bascule.topology.loops import loop_problems
 from bascule.topology.wires import declared_wires
@@ -19,24 +20,40 @@ NOWHERE = Surroundings()
 
 
 def make_plan(
-    site: Site, host: Host, observed: HostState, surroundings: Surroundings = NOWHERE, *, by_libvirt: bool = False
+    site: Site, host: Host, observed: HostState, surroundings: Surroundings = NOWHERE
 ) -> tuple[Plan, HostState]:
     """The plan and the state that it leads to.
 
-    ``by_libvirt``: libvirt runs this host's guests, so bridge, rules and forwarding of its virtual networks are
-    libvirt's, and of them only a note is left here.
+    Where a provider makes the virtual networks (libvirt, where it was asked), bridge, rules and forwarding are its own.
     Raises BasculeError with every NIC that the file names and the host does not have, for a NIC that a macvtap holds,
-    and for every loop that would be closed, as far as the file knows the wires.
+    for every loop that would be closed, as far as the file knows the wires, and for what a provider cannot make.
     """
-    wanted = target(site, host, observed, surroundings.added, by_libvirt=by_libvirt)
+    told = site_as_it_runs(site, host, observed)
+    made = surroundings.networks_are_made or any(one.makes_networks and one.part(observed) for one in PROVIDERS)
+    wanted = target(told, host, observed, surroundings.added, by_libvirt=made)
     refuse_shared(observed, wanted.state)
     if problems := loop_problems(wanted.state, declared_wires(site, host), observed):
         raise BasculeError(*problems)
-    context = Context(
-        reasons=wanted.reasons, guests=wanted.guests, running=wanted.running, management=surroundings.management
-    )
-    plan = diff(observed, wanted.state, context)
-    return replace(plan, notes=wanted.notes), wanted.state
+    state, reasons, guests, notes = wanted.state, dict(wanted.reasons), dict(wanted.guests), list(wanted.notes)
+    running = dict(wanted.running)
+    for provider in PROVIDERS:
+        if provider.part(observed) is None:
+            continue
+        asked = provider.want(told, host, observed, state, surroundings)
+        state = provider.with_part(state, asked.part)
+        reasons |= asked.reasons
+        guests |= asked.guests
+        running |= asked.guests  # a step of theirs that costs an outage cuts those that it is about
+        notes += asked.notes
+    context = Context(reasons=reasons, guests=guests, running=running, management=surroundings.management)
+    return replace(diff(observed, state, context), notes=tuple(notes)), state
+
+
+def site_as_it_runs(site: Site, host: Host, observed: HostState) -> Site:
+    """The site with what its running guests have now: a tap of libvirt's choice until their next start."""
+    for provider in PROVIDERS:
+        site = provider.as_it_runs(site, host, observed)
+    return site
 
 
 def refuse_shared(observed: HostState, wanted: HostState) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from bascule.model.state import HostState
 from bascule.providers import PROVIDERS
 from bascule.providers.protocol import Merged, ThreeWay
@@ -17,6 +19,13 @@ def way_back(change: ThreeWay) -> Merged:
         goal = provider.with_part(goal, merged.part)
         kept += merged.kept
     return Merged(part=goal, kept=tuple(kept))
+
+
+def parts_alone(change: ThreeWay) -> ThreeWay:
+    """The same of the parts that are not the kernel's and nft's."""
+    before, wanted, now = (HostState(parts=x.parts) for x in (change.before, change.wanted, change.now))
+    applied = None if change.applied is None else HostState(parts=change.applied.parts)
+    return replace(change, before=before, wanted=wanted, now=now, applied=applied)
 
 
 def first_pass(goal: HostState, now: HostState) -> HostState:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,8 +22,10 @@ class Scope(Struct, frozen=True, kw_only=True):
     this host, None where nothing of Bascule's own servers is to be looked at. ``driver``
     names who runs the guests: ``libvirt``, ``qemu``, ``none``, or "" for whoever is there; ``uri`` is libvirt's.
     ``known`` are the parts of a checkpoint: a provider that has one there looks again, whatever else is asked.
-    ``notes`` takes what the reader of a plan should know of a part that could not be seen.
-    ``seen`` is what the providers before have read.
+    ``lasting`` says that what is made may be started again with the machine. ``seen`` has what the providers before
+    this one have read. ``parameters`` gives further paths below /proc/sys from that, of the taps that guests have.
+    ``notes`` takes what the reader of a plan should know of a part that could not be seen; ``faults``, where it is
+    given, what is wrong with one that cannot be seen, which is then left out.
     """
 
     site: Site | None = None
@@ -34,8 +36,11 @@ class Scope(Struct, frozen=True, kw_only=True):
     driver: str = "none"
     uri: str | None = None
     known: Mapping[str, Any] = field(default_factory=dict)
-    notes: list[Note] = field(default_factory=list)
+    lasting: bool = False
     seen: HostState = HostState()
+    parameters: Callable[[HostState], Iterable[str]] | None = None
+    notes: list[Note] = field(default_factory=list)
+    faults: list[str] | None = None
 
 
 class Effects(Protocol):

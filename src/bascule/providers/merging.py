@@ -27,3 +27,8 @@ def merge_mapping(
             kept.append(words(key, seen))
             found[key] = seen
     return found | {key: value for key, value in now.items() if key not in before and key not in wanted}
+
+
+def changed(before: Mapping[str, object], after: Mapping[str, object]) -> tuple[str, ...]:
+    """The names whose values differ, or that only one of the two has."""
+    return tuple(name for name in {**before, **after} if before.get(name) != after.get(name))

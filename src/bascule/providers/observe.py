@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 
+from msgspec.structs import replace
+
+from bascule.errors import BasculeError
 from bascule.host.live import LiveHost
 from bascule.model.state import HostState
 from bascule.providers import PROVIDERS
 from bascule.providers.effects import Scope
+from bascule.providers.kernel import KERNEL
+from bascule.providers.nft import NFT
 from bascule.system.net.netns import Namespace
 from bascule.system.run import Running
 
 OPTIONAL = {"nft"}  # a host without it has no tables
+_WITH_PROGRAMS = (KERNEL, NFT)
 
 
 def observe(*, sysctls: Iterable[str] = (), namespace: Namespace | None = None) -> HostState:
@@ -24,19 +30,42 @@ def observe(*, sysctls: Iterable[str] = (), namespace: Namespace | None = None) 
 
 
 def look(scope: Scope, begun: Running | None = None) -> HostState:
-    """The state of a host, of every provider that is asked; ``begun`` is what ``begin`` gave."""
-    state, first = HostState(), 0
+    """The state of a host, of every provider that is asked; ``begun`` is what ``begin`` gave.
+
+    The kernel comes last: which of its parameters count follows from what the others say, and its programs run
+    meanwhile.
+    """
     with begun or begin(scope.where) as running:
         texts = cache(running.texts)
-        for provider in PROVIDERS:
+        state = look_at_parts(scope)
+        if scope.parameters is not None:
+            scope = replace(scope, sysctls=(*scope.sysctls, *scope.parameters(state)))
+        first = 0
+        for provider in _WITH_PROGRAMS:
             effects = provider.effects()
-            end = first + len(effects.programs())
-            part = effects.read(lambda own=slice(first, end): texts()[own], scope)  # type: ignore[misc]
-            state, first = provider.with_part(state, part), end
+            own = slice(first, first := first + len(effects.programs()))
+            state = provider.with_part(state, effects.read(lambda own=own: texts()[own], scope))  # type: ignore[misc]
+    return state
+
+
+def look_at_parts(scope: Scope) -> HostState:
+    """Only what those say who are no programs: files, servers, whoever runs the guests."""
+    state = HostState()
+    for provider in PROVIDERS:
+        if provider in _WITH_PROGRAMS:
+            continue
+        try:
+            part = provider.effects().read(list, replace(scope, seen=state))
+        except BasculeError as error:
+            if scope.faults is None:
+                raise
+            scope.faults.extend(f"{provider.name}: {problem.message}" for problem in error.problems)
+            continue
+        state = provider.with_part(state, part)
     return state
 
 
 def begin(where: LiveHost | None = None) -> Running:
     """Start to look: what needs no site file may run while that is read."""
-    programs = [argv for provider in PROVIDERS for argv in provider.effects().programs()]
+    programs = [argv for provider in _WITH_PROGRAMS for argv in provider.effects().programs()]
     return Running(programs, namespace=where.namespace if where else None, optional=OPTIONAL)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec.structs import replace
 
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.providers.protocol import ThreeWay
+
+if TYPE_CHECKING:
+    from bascule.providers.effects import Effects
 
 
 class PlainProvider:
@@ -19,6 +22,8 @@ class PlainProvider:
     name: ClassVar[str]
     tools: ClassVar[frozenset[str]]
     programs: ClassVar[frozenset[str]] = frozenset()
+    runs_guests: ClassVar[bool] = False
+    makes_networks: ClassVar[bool] = False
 
     def part(self, state: HostState) -> Any:
         """Its part of a state; None where it was not asked."""
@@ -33,14 +38,6 @@ class PlainProvider:
         """The site as it is."""
         return site
 
-    def moves(self, before: HostState, after: HostState) -> frozenset[str]:  # for others
-        """None."""
-        return frozenset()
-
-    def makes(self, after: HostState) -> frozenset[str]:  # for others
-        """None."""
-        return frozenset()
-
     def first_pass(self, goal: HostState, now: HostState) -> Any:  # for others
         """It goes there at once."""
         return self.part(goal)
@@ -49,6 +46,10 @@ class PlainProvider:
         """Nothing of it comes by itself."""
         return self.part(goal)
 
+    def names(self, before: HostState, wanted: HostState) -> tuple[str, ...]:  # for others
+        """Nothing that is told apart."""
+        return ()
+
     def lasts(self, before: HostState, wanted: HostState) -> bool:  # for others
         """It goes with the kernel."""
         return False
@@ -56,3 +57,11 @@ class PlainProvider:
     def files(self, state: HostState) -> Mapping[str, tuple[str, int]]:  # for others
         """It has none."""
         return MappingProxyType({})
+
+    def load(self) -> None:
+        """Its effects bring in what it needs."""
+        self.effects()
+
+    def effects(self) -> Effects:
+        """How it is seen and changed."""
+        raise NotImplementedError

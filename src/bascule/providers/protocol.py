@@ -28,13 +28,15 @@ class Surroundings(Struct, frozen=True, kw_only=True):
 
     ``added`` are the addresses that earlier changes of Bascule put on links, ``management`` the links on which the
     administrator's own line to the host runs, ``learned`` the port behind which each MAC was heard last (the FDB).
-    ``lasting`` says that what is made may be started again with the machine.
+    ``lasting`` says that what is made may be started again with the machine, ``networks_are_made`` that somebody else
+    makes the virtual networks, though he is not asked.
     """
 
     added: Mapping[str, frozenset[str]] = field(default_factory=dict)
     management: frozenset[str] = frozenset()
     learned: Mapping[str, Any] = field(default_factory=dict)
     lasting: bool = False
+    networks_are_made: bool = False
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -89,6 +91,14 @@ class Provider(Protocol):
     def programs(self) -> frozenset[str]:
         """Those of its tools that are programs, which must be installed to run them."""
 
+    @property
+    def runs_guests(self) -> bool:
+        """Whether it runs guests, whose MACs must be found nowhere else."""
+
+    @property
+    def makes_networks(self) -> bool:
+        """Whether it makes the virtual networks of the site file itself, bridges, rules and all."""
+
     def part(self, state: HostState) -> Any:
         """Its part of a state; None where it was not asked: unknown is not empty."""
 
@@ -109,12 +119,6 @@ class Provider(Protocol):
     def diff(self, before: HostState, after: HostState) -> Iterable[Step]:
         """The steps that lead from the one part to the other, each with its exact commands."""
 
-    def moves(self, before: HostState, after: HostState) -> frozenset[str]:
-        """The links that its own steps put under another master, so that the kernel's must not."""
-
-    def makes(self, after: HostState) -> frozenset[str]:
-        """The links that it makes and alters itself, so that nobody else looks for them."""
-
     def merge(self, change: ThreeWay) -> Merged:
         """The part to go back to. It differs from ``now`` only by what the change did."""
 
@@ -123,6 +127,9 @@ class Provider(Protocol):
 
     def settle(self, goal: HostState, change: ThreeWay) -> Any:
         """The part of the goal for another look, with ``change.now`` seen anew: what came meanwhile is left alone."""
+
+    def names(self, before: HostState, wanted: HostState) -> tuple[str, ...]:
+        """What of the part a change is about, a line for each kind of thing, for people."""
 
     def lasts(self, before: HostState, wanted: HostState) -> bool:
         """Whether something of the change outlives a restart of the machine."""
@@ -138,6 +145,9 @@ class Provider(Protocol):
 
     def from_json(self, data: Any) -> Any:
         """The part from a checkpoint. Raises ValueError when the document is not one."""
+
+    def load(self) -> None:
+        """Import all that the way back may need, while there is time."""
 
     def effects(self) -> Effects:
         """How it is seen and changed; imported by this call."""

@@ -14,7 +14,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from bascule import workflow
-from bascule.apply.crew import ANYBODY
+from bascule.apply.options import ANY_DRIVER
 from bascule.apply.prepare import look, prepare
 from bascule.errors import BasculeError
 from bascule.model.state import HostState
@@ -129,7 +129,7 @@ class Watcher:
         plan: Plan | None = None
         if self.source.site_file is not None:
             try:
-                found = prepare(site, host, asked=ANYBODY)
+                found = prepare(site, host, choice=ANY_DRIVER)
                 observed, plan = found.observed, found.plan
             except BasculeError as error:
                 problems.append(first(error))

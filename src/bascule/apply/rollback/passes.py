@@ -7,7 +7,7 @@ check all go it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,10 +15,11 @@ from msgspec.structs import replace
 from bascule.apply.engine import execute
 from bascule.errors import BasculeError, Problem
 from bascule.host.live import HERE, LiveHost
-from bascule.model.state import HostState
+from bascule.model.state import HostState, Link
+from bascule.model.values import IfName
 from bascule.plan.change import Plan
 from bascule.plan.diff import diff
-from bascule.plan.merge import first_pass, settle, way_back
+from bascule.plan.merge import first_pass, parts_alone, settle, way_back
 from bascule.providers.protocol import ThreeWay
 from bascule.system.clock import Progress, unseen
 
@@ -49,32 +50,71 @@ def roll_back(
 ) -> Back:
     """Go to what the merge says, in as many looks as it takes, and then compare.
 
-    ``look`` observes the host anew; what ``change`` says of now is not read.
+    Guests and servers go back first, while what they are plugged into is there, old and new; what the kernel then
+    shows is merged. ``look`` observes the host anew; what ``change`` says of now is not read.
     """
+    run = _Run(look, where, keep, progress)
     change = replace(change, now=look())
-    way = way_back(change)
-    goal = way.part
-    failed: BasculeError | None = None
-    changes = 0
-    for attempt in range(PASSES):
-        now = change.now
-        plan = diff(now, first_pass(goal, now) if attempt == 0 else goal)
-        if not plan and attempt > 0:
-            break
-        progress("takes the change back")
-        try:
-            execute(plan, where=where, keep=keep)
-            failed = None
-        except BasculeError as error:
-            failed = error
-            time.sleep(PAUSE_S)
-        changes += len(plan.changes)
-        change = replace(change, now=look())
-        goal = settle(goal, change)
-    left = [*differences(diff(change.now, goal))]
-    if failed is not None and left:
-        left += [problem.message for problem in failed.problems]
-    return Back(left=tuple(left), kept=way.kept, changes=changes)
+    run.goal = change.now
+    kept: tuple[str, ...] = ()
+    if change.now.parts:
+        others = way_back(parts_alone(change))
+        kept = others.kept
+        if others.part.parts != change.now.parts:
+            links = change.now.links if change.rebooted else _with_missing(way_back(change).part, change.now)
+            goal = replace(change.now, links=links, parts=others.part.parts)
+            change = run.until_there(change, goal, goal, _settle_parts)
+    if not change.rebooted:  # a restart has taken away what kernel and nft had
+        merged = way_back(change)
+        kept += merged.kept
+        goal = merged.part
+        change = run.until_there(change, goal, first_pass(goal, change.now), settle)
+    left = [*differences(diff(change.now, run.goal))]
+    if left:
+        left += [problem.message for error in run.failed for problem in error.problems]
+    return Back(left=tuple(left), kept=tuple(dict.fromkeys(kept)), changes=run.changes)
+
+
+def _with_missing(goal: HostState, now: HostState) -> Mapping[IfName, Link]:
+    """The links of now and those that were there before, such as the bridge that a guest goes back to."""
+    return {**{n: x for n, x in goal.links.items() if x.options.virtual}, **now.links}
+
+
+def _settle_parts(goal: HostState, change: ThreeWay) -> HostState:
+    """The same for the parts of others, with the kernel as it is now."""
+    return replace(change.now, parts=settle(replace(change.now, parts=goal.parts), change).parts)
+
+
+class _Run:
+    """Looks, changes, and looks again. ``failed`` is what the last change could not do."""
+
+    def __init__(self, look: Look, where: LiveHost, keep: Sequence[int], progress: Progress) -> None:
+        self.look, self.where, self.keep, self.progress = look, where, keep, progress
+        self.goal = HostState()
+        self.failed: list[BasculeError] = []
+        self.changes = 0
+
+    def until_there(
+        self, change: ThreeWay, goal: HostState, first: HostState, again: Callable[[HostState, ThreeWay], HostState]
+    ) -> ThreeWay:
+        """To ``goal`` by way of ``first``; ``again`` gives the goal for another look. The change as it is seen then."""
+        self.goal = goal
+        for attempt in range(PASSES):
+            plan = diff(change.now, first if attempt == 0 else self.goal)
+            if not plan and attempt > 0:
+                break
+            self.progress("takes the change back")
+            self.failed = []
+            try:
+                execute(plan, where=self.where, keep=self.keep, faults=self.failed)
+            except BasculeError as error:  # a program that it takes is missing
+                self.failed.append(error)
+            if self.failed:
+                time.sleep(PAUSE_S)
+            self.changes += len(plan.changes)
+            change = replace(change, now=self.look())
+            self.goal = again(self.goal, change)
+        return change
 
 
 def apply_or_roll_back(plan: Plan, change: ThreeWay, look: Look, *, where: LiveHost = HERE) -> None:

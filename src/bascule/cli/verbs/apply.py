@@ -83,7 +83,7 @@ def command(
     Example: bascule apply site.yaml --confirm-within 60s
     """
     from bascule import workflow
-    from bascule.apply.crew import Asked
+    from bascule.apply.options import DriverChoice
     from bascule.errors import Problem, UsageFault
 
     if "--no-confirm" in sys.argv[1:] and confirm_within is not None:
@@ -95,14 +95,14 @@ def command(
     if asking and not sys.stdin.isatty():
         hint = "say --yes where nobody can be asked; the checkpoint is written all the same"
         raise UsageFault(Problem(code="NOT-ASKED", message="there is no terminal to ask on", hint=hint))
-    asked = Asked(driver=driver or "", uri=connect, lasting=root is None)
+    choice = DriverChoice(driver=driver or "", uri=connect, lasting=root is None)
     with workflow.ready(
         site_file,
         host=host,
         root=root,
         survey_s=survey_seconds if survey else None,
         progress=progress(survey_seconds, as_json=as_json) if survey else None,
-        asked=asked,
+        choice=choice,
     ) as ready:
         window_s = None if no_confirm else confirm_within or (DEFAULT_S if ready.prepared.must_be_confirmed else None)
         return _make(ready, window_s=window_s, asking=asking, as_json=as_json, probes=probes)

@@ -40,18 +40,18 @@ def command(
     Example: bascule plan site.yaml --commands
     """
     from bascule import workflow
-    from bascule.apply.crew import Asked
+    from bascule.apply.options import DriverChoice
     from bascule.cli.entry import emit
     from bascule.cli.show.plan import plan_as_json, show_plan
     from bascule.errors import Problem, UsageFault
     from bascule.plan.batch import script
     from bascule.providers.state_file import read_state, save_state
 
-    asked = Asked(driver=driver or "", uri=connect)
+    choice = DriverChoice(driver=driver or "", uri=connect)
     if survey and observed:
         raise UsageFault(Problem(code="USAGE", message="--survey listens on this host; --observed is about another"))
     state = read_state(observed) if observed else None
-    planned = workflow.plan(site_file, host=host, observed=state, asked=asked)
+    planned = workflow.plan(site_file, host=host, observed=state, choice=choice)
     if save_observed:
         save_state(save_observed, planned.observed)
     if survey:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.plan.step import Step
+from bascule.providers.merging import changed
 from bascule.providers.plain import PlainProvider
 from bascule.providers.protocol import Merged, Surroundings, ThreeWay, Wanted
 
@@ -65,6 +66,11 @@ class DnsmasqProvider(PlainProvider):
             if change.rebooted and new is not None and new.unit is not None and (old is None or old.unit is None):
                 unmade.append(name)
         return Merged(part=replace(now, servers=servers, unmade=tuple(unmade)))
+
+    def names(self, before: HostState, wanted: HostState) -> tuple[str, ...]:
+        """The networks whose servers it changes."""
+        some = changed(self.part(before).servers, self.part(wanted).servers)
+        return (f"dnsmasq of {', '.join(some)}",) if some else ()
 
     def lasts(self, before: HostState, wanted: HostState) -> bool:
         """Units do."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.plan.step import Step
+from bascule.providers.merging import changed
 from bascule.providers.plain import PlainProvider
 from bascule.providers.protocol import Merged, Surroundings, ThreeWay, Wanted
 
@@ -19,6 +20,8 @@ class LibvirtProvider(PlainProvider):
     """An XML parser is loaded only where libvirt was asked."""
 
     name: ClassVar[str] = "libvirt"
+    runs_guests: ClassVar[bool] = True
+    makes_networks: ClassVar[bool] = True
     tools: ClassVar[frozenset[str]] = frozenset({"virsh"})  # its binding does the same, so no program is needed
 
     def as_it_runs(self, site: Site, host: Host, observed: HostState) -> Site:
@@ -61,6 +64,15 @@ class LibvirtProvider(PlainProvider):
     def settle(self, goal: HostState, change: ThreeWay) -> Any:
         """Decided anew: what others did to their own domains meanwhile is left alone."""
         return self.merge(change).part
+
+    def names(self, before: HostState, wanted: HostState) -> tuple[str, ...]:
+        """The guests and networks that it changes."""
+        old, new = self.part(before), self.part(wanted)
+        found = {
+            "guests": changed(old.domains, new.domains),
+            "networks of libvirt": changed(old.networks, new.networks),
+        }
+        return tuple(f"{words} {', '.join(some)}" for words, some in found.items() if some)
 
     def lasts(self, before: HostState, wanted: HostState) -> bool:
         """Definitions of guests and networks do."""

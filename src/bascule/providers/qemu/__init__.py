@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.plan.step import Step
+from bascule.providers.merging import changed
 from bascule.providers.plain import PlainProvider
 from bascule.providers.protocol import Merged, Surroundings, ThreeWay, Wanted
 
@@ -21,6 +22,7 @@ class QemuProvider(PlainProvider):
     """What is said to a monitor is printed as what socat would bring there."""
 
     name: ClassVar[str] = "qemu"
+    runs_guests: ClassVar[bool] = True
     tools: ClassVar[frozenset[str]] = frozenset({"socat"})  # the words go over a socket of our own
 
     def as_it_runs(self, site: Site, host: Host, observed: HostState) -> Site:
@@ -63,6 +65,11 @@ class QemuProvider(PlainProvider):
     def settle(self, goal: HostState, change: ThreeWay) -> Any:
         """Decided anew; a cable that was pulsed once is not pulsed again."""
         return replace(self.merge(change).part, again=())
+
+    def names(self, before: HostState, wanted: HostState) -> tuple[str, ...]:
+        """The guests that it changes."""
+        some = changed(self.part(before).guests, self.part(wanted).guests)
+        return (f"guests {', '.join(some)}",) if some else ()
 
     def lasts(self, before: HostState, wanted: HostState) -> bool:
         """Definitions do."""

@@ -1,21 +1,19 @@
-"""The order of a joint plan, and what its kernel's part leaves to whoever runs the guests."""
+"""The order of a plan with guests, and what its kernel's part leaves to whoever runs them."""
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from bascule.apply.crew import Crew
-from bascule.apply.joint import plan_jointly, without_moves
 from bascule.errors import BasculeError
-from bascule.guests.part import Seen
-from bascule.model.domain import Domain, DomainNic
+from bascule.model.domain import DomainText
 from bascule.model.links import Bridge, BridgePort, Macvtap, Tap, Veth
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName, Mac
-from bascule.providers.guest_nics import with_live_taps
+from bascule.plan.make import make_plan
+from bascule.providers.libvirt.state import LibvirtState
 from bascule.site import parse
 
 SITE = b"""\
@@ -46,32 +44,39 @@ def observed(*more: Link) -> HostState:
     )
 
 
-def crew() -> Crew:
-    site = parse(SITE, "site.yaml")
-    nics = (DomainNic(index=0, kind="network", into="default", mac=Mac("52:54:00:00:00:01"), tap="vnet7"),)
-    domains = (Domain(name="g1", running=True, nics=nics, next_nics=nics),)
-    driver = cast("Any", SimpleNamespace(name="libvirt"))
-    seen = Seen(driver=driver, domains=domains)
-    return Crew(site=with_live_taps(site, site.hosts["h"], domains), seen=seen)
+GUEST = """\
+<domain type='kvm'>
+  <name>g1</name>
+  <devices>
+    <interface type='network'>
+      <mac address='52:54:00:00:00:01'/>
+      <source network='default' bridge='virbr0'/>
+      <target dev='vnet7'/>
+    </interface>
+  </devices>
+</domain>
+"""
 
 
-@pytest.mark.kernel
 def test_the_tap_is_moved_by_libvirt_and_gets_its_vlan_behind_that() -> None:
     site = parse(SITE, "site.yaml")
-    joint = plan_jointly(site, site.hosts["h"], observed(), crew())
-    told = [(change.subject, change.action) for change in joint.plan.changes]
+    domain = DomainText(name="g1", running=True, persistent=True, autostart=False, now=GUEST, next=GUEST)
+    before = replace(observed(), parts={"libvirt": LibvirtState(uri="qemu:///system", domains={"g1": domain})})
+    plan, wanted = make_plan(site, site.hosts["h"], before)
+    told = [(change.subject, change.action) for change in plan.changes]
     (moved,) = [number for number, (subject, _) in enumerate(told) if subject == "g1, NIC 0"]
     tagged = [number for number, (subject, action) in enumerate(told) if subject == "vnet7" and "VLAN" in action]
     assert tagged
     assert min(tagged) > moved
     assert not [action for subject, action in told if subject == "vnet7" and "port of" in action]
-    assert joint.wanted.links[IfName("vnet7")].master == "br4"
-    early = without_moves(joint.plan, {"vnet7"})
-    assert not [c for c in early.changes if c.subject == "vnet7" and "VLAN" in c.action]
+    assert wanted.links[IfName("vnet7")].master == "br4"
+    assert plan.changes[moved].cuts == ("g1",)
+    assert plan.changes[moved].reason == "g1 is declared on bridge br4 (site.yaml:8)"
+    assert [command.tool for command in plan.changes[moved].commands] == ["virsh"] * 3
 
 
 def test_a_nic_with_a_macvtap_on_it_cannot_become_a_port() -> None:
     site = parse(SITE, "site.yaml")
     shared = observed(link("macvtap0", Macvtap(), parent=IfName("eth4")))
     with pytest.raises(BasculeError, match="eth4 cannot become a port of br4 while the macvtap macvtap0 sits on it"):
-        plan_jointly(site, site.hosts["h"], shared, Crew(site=site))
+        make_plan(site, site.hosts["h"], shared)

@@ -1,0 +1,155 @@
+"""Go back to a checkpoint, look whether we are there, say what is not: for `bascule undo` and the dead-man alike."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from bascule.apply import boot_guard
+from bascule.apply.checkpoint import Checkpoint, FileBackup, Folder, Status
+from bascule.apply.rollback import parts
+from bascule.apply.rollback.passes import Back, roll_back
+from bascule.dhcp import lease
+from bascule.plan.diff import moved_links
+from bascule.providers.protocol import ThreeWay
+from bascule.system import boot
+from bascule.system.clock import Progress, unseen
+from bascule.system.disk import durable
+
+
+def go_back(folder: Folder, *, by: str, keep: Sequence[int] = (), progress: Progress = unseen) -> Back:
+    """Take the change back and write down how it went. The caller holds the lock.
+
+    Raises BasculeError when the checkpoint cannot be read.
+    """
+    note(folder, Status.TAKING_BACK, by=by)
+    checkpoint = folder.read()
+    back = (_here if folder.is_of_this_boot else after_reboot)(folder, checkpoint, keep, progress)
+    files, faults = restore(checkpoint.files)
+    whole = replace(back, left=back.left + faults, files=files)
+    note(folder, Status.TAKEN_BACK if whole.ok else Status.FAILED, by=by, left=list(whole.left))
+    if whole.ok:
+        boot_guard.remove(folder)
+    return whole
+
+
+def note(folder: Folder, status: Status, **values: object) -> None:
+    """The way back does not depend on a disk that takes the note."""
+    with contextlib.suppress(OSError):
+        folder.note(status, **values)
+
+
+def _here(folder: Folder, checkpoint: Checkpoint, keep: Sequence[int], progress: Progress) -> Back:
+    """The host, and the DHCP clients around it: they leave before their link goes, and come when theirs is back."""
+    homeward = [handover.back for handover in checkpoint.leases]
+    lease.end(homeward)
+    back = _all_parts(folder, checkpoint, keep, progress)
+    if not homeward:
+        return back
+    progress(f"waits for the DHCP server, {lease.HOME_S:.0f} s at most")
+    begun = lease.begin(homeward, folder.path, patience_s=lease.HOME_S)
+    again = _all_parts(folder, checkpoint, keep, progress)  # their scripts may sweep off what is not theirs
+    return replace(
+        again,
+        left=again.left + begun.failed,
+        kept=tuple(dict.fromkeys(back.kept + again.kept + begun.waiting)),
+        changes=back.changes + again.changes,
+    )
+
+
+def _all_parts(folder: Folder, checkpoint: Checkpoint, keep: Sequence[int], progress: Progress) -> Back:
+    before, wanted = checkpoint.before, checkpoint.wanted
+    change = ThreeWay(
+        before=before,
+        wanted=wanted,
+        now=before,
+        applied=folder.applied(),
+        elapsed_s=boot.boottime_s() - checkpoint.boottime_s,
+        moved=moved_links(before, wanted) if checkpoint.moved is None else checkpoint.moved,
+    )
+    look = parts.Looker(checkpoint, folder)
+    back = roll_back(change, look, keep=keep, progress=progress)
+    besides = parts.names(before, wanted, without=look.missed)
+    return replace(back, left=(*back.left, *look.faults), besides=besides)
+
+
+def after_reboot(folder: Folder, checkpoint: Checkpoint, keep: Sequence[int] = (), progress: Progress = unseen) -> Back:
+    """What outlives a restart goes back after one, too: definitions of guests, servers and units of networks."""
+    before, wanted, applied = checkpoint.before, checkpoint.wanted, folder.applied()
+    if not before.parts:
+        return Back(after_reboot=True)
+    change = ThreeWay(before=before, wanted=wanted, now=before, applied=applied, rebooted=True)
+    look = parts.Looker(checkpoint, folder)
+    back = roll_back(change, look, keep=keep, progress=progress)
+    besides = parts.names(before, wanted, without=look.missed)
+    return replace(back, left=(*back.left, *look.faults), besides=besides, after_reboot=True)
+
+
+def back_up(paths: Iterable[str]) -> tuple[FileBackup, ...]:
+    """Files as they are now. Raises OSError for one that is there and cannot be read."""
+    found = []
+    for name in paths:
+        path = Path(name)
+        try:
+            status = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            found.append(FileBackup(path=name))
+            continue
+        found.append(
+            FileBackup(
+                path=name,
+                content=path.read_bytes(),
+                mode=status.st_mode & 0o7777,
+                uid=status.st_uid,
+                gid=status.st_gid,
+            )
+        )
+    return tuple(found)
+
+
+def restore(files: Iterable[FileBackup]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Put files back; the paths that were put back, and what went wrong."""
+    done, faults = [], []
+    for file in files:
+        try:
+            if _restore(file):
+                done.append(file.path)
+        except OSError as error:
+            faults.append(f"{file.path}: {error.strerror or error}")
+    return tuple(done), tuple(faults)
+
+
+def _restore(file: FileBackup) -> bool:
+    """A file, or a link, as it was; whether it was not. Raises OSError."""
+    path = Path(file.path)
+    if file.content is None:
+        if not os.path.lexists(path):
+            return False
+        path.unlink(missing_ok=True)
+        durable.sync_folder(path.parent)
+    elif stat.S_ISLNK(file.mode):
+        target = Path(file.content.decode())
+        if path.is_symlink() and path.readlink() == target:
+            return False
+        durable.make_folder(path.parent, mode=0o755)
+        durable.link(path, target)
+    else:
+        if back_up_or_none(file.path) == file:
+            return False
+        path.parent.mkdir(parents=True, exist_ok=True)
+        owner = (file.uid, file.gid) if os.geteuid() == 0 else None
+        durable.write_whole(path, file.content, mode=file.mode, owner=owner)
+    return True
+
+
+def back_up_or_none(path: str) -> FileBackup | None:
+    """A file as it is now, None where that cannot be read."""
+    try:
+        return back_up((path,))[0]
+    except OSError:
+        return None

@@ -1,0 +1,61 @@
+"""The parts of a change that are not the kernel's and nft's: what they are about, what of them outlives a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bascule.apply.checkpoint import Checkpoint, FileBackup, Folder
+from bascule.model.state import HostState
+from bascule.providers import PROVIDERS
+from bascule.providers.effects import Scope
+from bascule.providers.observe import look
+
+
+class Looker:
+    """Looks at the host, again and again, at all that a checkpoint knows.
+
+    ``faults`` says what could not be seen; it is not looked for again.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, folder: Folder) -> None:
+        self.faults: list[str] = []
+        self.missed: set[str] = set()
+        self._keys = tuple(sorted({*checkpoint.before.sysctls, *checkpoint.wanted.sysctls}))
+        self._known = dict(checkpoint.before.parts)
+        self._state = folder.path.parent.parent
+
+    def __call__(self) -> HostState:
+        """The host as it is now."""
+        state = look(Scope(sysctls=self._keys, known=self._known, state=self._state, faults=self.faults))
+        self.missed |= self._known.keys() - state.parts.keys()
+        self._known = {name: part for name, part in self._known.items() if name not in self.missed}
+        return state
+
+
+def names(before: HostState, wanted: HostState, without: Iterable[str] = ()) -> tuple[str, ...]:
+    """What the parts of a change are about, a line for each kind of thing, for people."""
+    told = (one for one in PROVIDERS if one.name in before.parts and one.name not in without)
+    return tuple(line for one in told for line in one.names(before, wanted))
+
+
+def last(before: HostState, wanted: HostState) -> bool:
+    """Whether any part of a change outlives a restart: definitions of guests, units of networks."""
+    return any(one.lasts(before, wanted) for one in PROVIDERS if one.name in before.parts)
+
+
+def boot_files(before: HostState, wanted: HostState) -> tuple[FileBackup, ...]:
+    """The files of parts that systemd reads when the machine starts, as they were before the change."""
+    found: dict[str, FileBackup] = {}
+    for one in PROVIDERS:
+        if one.name in before.parts:
+            found |= {path: FileBackup(path=path) for path in one.files(wanted)}
+            for path, (text, mode) in one.files(before).items():
+                found[path] = FileBackup(path=path, content=text.encode(), mode=mode)
+    return tuple(found.values())
+
+
+def load(names_: Iterable[str]) -> None:
+    """Import what the way back of these parts needs, while there is time."""
+    for one in PROVIDERS:
+        if one.name in names_:
+            one.load()
