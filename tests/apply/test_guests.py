@@ -21,7 +21,6 @@ from bascule.apply.place import here
 from bascule.apply.prepare import prepare
 from bascule.apply.transaction import Wish, apply
 from bascule.errors import BasculeError
-from bascule.guests import libvirt_undo
 from bascule.system.libvirt import binding
 from bascule.system.process.sandbox import sandboxed
 from bascule.system.run import run
@@ -258,8 +257,8 @@ def bad_days(image: GuestImage) -> None:
                 site = workflow.load(str(there.site))
                 with there.host.entered(), environment({"BASCULE_STATE_DIR": str(there.folder / "state")}):
                     mock.patch.object(binding.Binding, "update_device", dies).start()
-                    libvirt_undo.RECONNECT_S = 60.0 if revive_s else 0.5  # a busy machine starts it late
-                    mock.patch("bascule.providers.libvirt.observe.RECONNECT_S", libvirt_undo.RECONNECT_S).start()
+                    patience_s = 60.0 if revive_s else 0.5  # a busy machine starts it late
+                    mock.patch("bascule.providers.libvirt.observe.RECONNECT_S", patience_s).start()
                     choice = DriverChoice(driver="libvirt", uri=there.libvirt.uri)
                     try:
                         apply(prepare(site, site.hosts["h"], choice=choice), Wish(window_s=60.0))
