@@ -151,6 +151,7 @@ def lldp(
     clause: int = 1,
     voice: int | None = None,
     med: int | None = None,
+    label: str = "uplink of vmserver",
     inventory: Mapping[int, str] = MappingProxyType({}),
 ) -> bytes:
     """LLDP as a switch sends it; ``roles`` are scapy's names of the enabled capabilities.
@@ -162,7 +163,7 @@ def lldp(
         / LLDPDUChassisID(subtype=4, id=chassis)
         / LLDPDUPortID(subtype=5, id=port)
         / LLDPDUTimeToLive(ttl=120)
-        / LLDPDUPortDescription(description="uplink of vmserver")
+        / LLDPDUPortDescription(description=label)
         / LLDPDUSystemName(system_name=name)
         / LLDPDUSystemDescription(description=describes)
     )

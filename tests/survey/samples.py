@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -38,6 +40,7 @@ from tests.survey.frames import (
     HSRP,
     IGMP,
     IP,
+    LLC,
     MNDP,
     MST,
     RIP,
@@ -55,6 +58,7 @@ from tests.survey.frames import (
     DHCP6OptRelayMsg,
     Dot1AD,
     Dot1Q,
+    Dot3,
     DTPDomain,
     DTPNeighbor,
     DTPStatus,
@@ -118,7 +122,48 @@ SWITCH_SAID = Neighbour(
     mtu=9216,
 )
 
+PAGP = (
+    bytes((1, 0))
+    + bytes.fromhex("001b54aabb05" + "0280" + "00000005" + "00000001" + "00000000")
+    + bytes(20)
+    + struct.pack("!HH", 0, 2)
+    + struct.pack("!HH", 1, 7)
+    + b"sw1"
+    + struct.pack("!HH", 2, 9)
+    + b"Gi0/5"
+)
+ISIS = bytes.fromhex(
+    "831b01000f010000" + "01" + "000000000001" + "001e" + "0000" + "40" + "00000000000101" + "84040a010203"
+)
+# MVRP: version 0, attribute VID of 2 bytes; three VLANs from 10 on, then the end marks
+MVRP = bytes.fromhex("00" + "0102" + "0003" + "000a" + "51" + "0000" + "0000")
+# PPPoE: version and type, PADO, no session; AC-Name "bras1"
+PADO = bytes.fromhex("11070000" + "0009" + "01020005") + b"bras1"
+
 SAMPLES = (
+    Sample(
+        "pagp",
+        cisco(0x0104, PAGP),
+        (
+            Neighbour(protocol="PAgP", name="sw1", port="Gi0/5", chassis=SWITCH, roles=("switch",)),
+            Remark("pagp", "the switch would bundle this port with others (PAgP)"),
+        ),
+    ),
+    Sample(
+        "isis",
+        bytes(Dot3(src=ROUTER, dst="01:80:c2:00:00:14") / LLC(dsap=0xFE, ssap=0xFE, ctrl=3) / ISIS),
+        (Routing("IS-IS", "10.1.2.3", "level 1"), Sender("10.1.2.3", "IS-IS")),
+    ),
+    Sample(
+        "mvrp",
+        bytes(Ether(src=SWITCH, dst="01:80:c2:00:00:21", type=0x88F5) / MVRP),
+        (Remark("mvrp", "MVRP declares VLAN 10-12: the port is a trunk"),),
+    ),
+    Sample(
+        "pppoe",
+        bytes(Ether(src=ROUTER, dst=HOST, type=0x8863) / PADO),
+        (Remark("pppoe", "the PPPoE access concentrator bras1 answers: this wire is an access line"),),
+    ),
     Sample("arp", arp("10.1.2.3", "10.1.2.1"), (Sender("10.1.2.3", "ARP"), Asks("10.1.2.3", "10.1.2.1"))),
     Sample(
         "arp",

@@ -30,6 +30,7 @@ from bascule.frames.bpf import (
 from bascule.frames.codecs import ethernet, ip
 from bascule.frames.decoder import Decoder
 from bascule.frames.decoders import DECODERS
+from bascule.frames.envelope import AUTHENTICATION
 
 IEEE_GROUPS = (0x0180C200, 0x0030)  # 01:80:c2:00:00:00 and up: STP, LACP, LLDP, EAPOL, GVRP
 PAUSE = 0x8808  # MAC control: flow control of the link, never of interest
@@ -132,6 +133,7 @@ def _ipv6(asm: Assembler, shift: int, values: dict[str, set[int]]) -> None:
     asm.add(JEQ, ip.ICMPV6, f"icmp6 {shift}")
     for protocol in sorted(values["ip6"]):
         asm.add(JEQ, protocol, take)
+    asm.add(JEQ, AUTHENTICATION, f"ah {shift}")
     asm.add(JEQ, 0, "", drop)  # hop-by-hop options: MLD is behind them
     asm.add(LD_B, 54 + shift)
     asm.add(JEQ, ip.ICMPV6, "", drop)
@@ -142,6 +144,11 @@ def _ipv6(asm: Assembler, shift: int, values: dict[str, set[int]]) -> None:
     asm.label(f"type {shift}")
     for kind in sorted(values["icmp6"]):
         asm.add(JEQ, kind, take)
+    asm.add(JA, 0, drop)
+    asm.label(f"ah {shift}")
+    asm.add(LD_B, 54 + shift)
+    for protocol in sorted(values["ip6"]):
+        asm.add(JEQ, protocol, take)
     asm.add(JA, 0, drop)
     asm.label(f"udp6 {shift}")
     for offset in (56, 54):

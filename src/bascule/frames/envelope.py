@@ -11,7 +11,8 @@ from bascule.frames.codecs.ip import ICMPV6, UDP, address_text
 Tags = tuple[int, ...]  # VLAN numbers from outer to inner; () is untagged (a priority tag, VLAN 0, counts as none)
 Key = tuple[str, int]  # where a decoder is found: ("ether", 0x88cc), ("udp", 67), …
 
-EXTENSION_HEADERS = frozenset({0, 43, 60})  # hop-by-hop, routing, destination options (RFC 8200)
+AUTHENTICATION = 51  # RFC 4302: OSPFv3 may stand behind it
+EXTENSION_HEADERS = frozenset({0, 43, 60, AUTHENTICATION})  # hop-by-hop, routing, destination options (RFC 8200)
 FRAGMENT = "fragment"  # the key of a later fragment, which carries no ports: no decoder has it
 
 
@@ -133,7 +134,8 @@ def _ipv6(data: bytes, offset: int, outside: _Outside) -> Packet:
             break
         if end < offset + 8:
             raise Malformed("ends inside an IPv6 extension header")
-        proto, offset = data[offset], offset + 8 * (data[offset + 1] + 1)
+        size = 4 * (data[offset + 1] + 2) if proto == AUTHENTICATION else 8 * (data[offset + 1] + 1)
+        proto, offset = data[offset], offset + size
     else:
         raise Malformed("has more than 8 IPv6 extension headers")
     return _transport("ip6", data[offset:end], outside, IpHeader(src, dst, proto, ttl))

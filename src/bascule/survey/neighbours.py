@@ -16,7 +16,7 @@ from bascule.frames.vendors import hypervisor
 from bascule.survey.evidence import UNTAGGED, Heard
 
 # protocols that end at the next device; the others are forwarded, or only explain
-DIRECT = ("LLDP", "CDP", "EDP", "FDP", "UDLD")
+DIRECT = ("LLDP", "CDP", "EDP", "FDP", "UDLD", "PAgP")
 SWITCH = "switch"
 NO_SWITCH = ("host", "phone", "access point", "guest")
 
@@ -27,7 +27,11 @@ _NETWORK_OS = re.compile(
     re.IGNORECASE,
 )
 _MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
-_INTERFACE = re.compile(r"[a-z]{2,}-?\d+(/\d+)*(\.\d+)?", re.IGNORECASE)
+_INTERFACE = re.compile(  # an interface's name, and not what somebody called it
+    r"(ae|ge|xe|et|te|fe|fa|gi|eth|ether|ethernet|(fast|(ten)?gigabit)ethernet|en[opsx]?\d*[a-z]?|swp|lan|port|sfp)-?"
+    r"\d+(/\d+)*(\.\d+)?",
+    re.IGNORECASE,
+)
 _GENERAL_OS = re.compile(
     r"linux|debian|ubuntu|red hat|centos|fedora|suse|freebsd|openbsd|netbsd|windows|vmware|esxi|darwin|proxmox|xen",
     re.IGNORECASE,

@@ -6,7 +6,8 @@ from bascule.frames.decoder import Decoder, Malformed, Packet, domains, ip6, pre
 from bascule.frames.findings import Finding, Findings, HeardServer, Name, Remark, Subnet
 
 ADVERTISE, REPLY, RELAY_FORWARD, RELAY_REPLY = 2, 7, 12, 13
-IA_NA, IA_ADDRESS, RELAY_MESSAGE, DOMAINS = 3, 5, 9, 24
+IA_ADDRESS, RELAY_MESSAGE, DOMAINS = 5, 9, 24
+IDENTITIES = {3: 12, 4: 4}  # IA_NA and IA_TA, and where their options begin
 
 
 def decode(packet: Packet) -> Findings:
@@ -31,8 +32,8 @@ def _message(body: bytes, source: str, *, depth: int) -> list[Finding]:
         return [Remark("dhcp6", "a client asks for an IPv6 address")]
     found = [HeardServer("DHCPv6 server", source)] if source else []
     for code, value in tlvs(body, 4, header_counts=False):
-        if code == IA_NA and len(value) >= 12:
-            for inner, data in tlvs(value, 12, header_counts=False):
+        if code in IDENTITIES and len(value) >= IDENTITIES[code]:
+            for inner, data in tlvs(value, IDENTITIES[code], header_counts=False):
                 if inner == IA_ADDRESS and len(data) >= 24:
                     found.append(Subnet(prefix6(data[:16], 64), "DHCPv6 address"))
         elif code == DOMAINS:
