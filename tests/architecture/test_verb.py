@@ -17,7 +17,7 @@ from bascule.errors import BasculeError
 def ponder(*, wrong: bool) -> int:
     """Think."""
     if wrong:
-        raise BasculeError.of("NO-THOUGHT", "nothing came to mind", hint="wait")
+        raise BasculeError.of("HOST", "nothing came to mind", hint="wait")
     click.echo("a thought")
     return 1
 
@@ -44,5 +44,5 @@ def test_one_entry_makes_a_verb(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert run(monkeypatch, "ponder") == 1
     assert capsys.readouterr().out == "a thought\n"
     assert run(monkeypatch, "ponder", "--wrong") == 1
-    assert capsys.readouterr().err == "error[NO-THOUGHT]: nothing came to mind\nhint: wait\n"
+    assert capsys.readouterr().err == "error[HOST]: nothing came to mind\nhint: wait\n"
     assert run(monkeypatch, "ponder", "--wrnog") == 64
