@@ -11,9 +11,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.apply.engine import execute
-from bascule.apply.place import here as state_folder
 from bascule.apply.prepare import Prepared, added_before, look, prepare_from
 from bascule.apply.rollback.passes import apply_or_roll_back, roll_back
+from bascule.apply.state_directory import here as state_folder
 from bascule.host.identity import started_as_found
 from bascule.host.live import LiveHost
 from bascule.observe.management import Management, management

@@ -16,12 +16,12 @@ from bascule.system.clock import Clock, Progress, unseen
 if TYPE_CHECKING:
     from mmap import mmap
 
-    from bascule.apply.decide import Undone
+    from bascule.apply.commit import Undone
+    from bascule.apply.host_status import HostStatus
     from bascule.apply.options import DriverChoice
     from bascule.apply.prepare import Prepared
     from bascule.apply.ready import Ready
-    from bascule.apply.standing import Standing
-    from bascule.apply.transaction import Done
+    from bascule.apply.transaction import ApplyResult
     from bascule.draw import SeenHost
     from bascule.errors import Problem
     from bascule.guests.inventory import Inventory
@@ -135,18 +135,18 @@ def ready(
     A loop, guests that the memory cannot hold, two configuration systems at once, and with ``survey_s`` a wire that
     is another than the file says: each is an error with its reason.
     """
-    from bascule.apply.guard import woken
     from bascule.apply.options import ANY_DRIVER
-    from bascule.apply.place import here
     from bascule.apply.prepare import prepare
     from bascule.apply.ready import Ready
+    from bascule.apply.rollback.watchdog import standby
+    from bascule.apply.state_directory import here
     from bascule.persist.persister import find_persister
     from bascule.plan.batch import tools
     from bascule.providers.observe import begin
     from bascule.system.net.monitor import NetlinkMonitor
     from bascule.system.run import require_tools
 
-    with NetlinkMonitor() as bell, woken(here()) as waiting:
+    with NetlinkMonitor() as bell, standby(here()) as waiting:
         with begin() as begun:  # while the file is read
             prepared = prepare(*load_for(site, host), choice=choice or ANY_DRIVER, begun=begun, bell=bell)
         require_tools(tools(prepared.plan))
@@ -173,15 +173,15 @@ def apply(
     tell: Callable[[str], None] = print,
     probes: Sequence[str] = (),
     progress: Progress = unseen,
-) -> Done:
+) -> ApplyResult:
     """Checkpoint, dead-man, change, checks, files; then it waits for `confirm` where a window is given, in seconds.
 
     ``agree`` is asked again where the host has moved meanwhile. Raises TakenBack when a step or a check failed.
     """
-    from bascule.apply.transaction import Wish
+    from bascule.apply.transaction import ApplyOptions
     from bascule.apply.transaction import apply as make
 
-    wish = Wish(
+    wish = ApplyOptions(
         window_s=window_s,
         agree=agree,
         tell=tell,
@@ -204,7 +204,7 @@ def apply(
 
 def confirm(tell: Callable[[str], None] = print, progress: Progress = unseen) -> int:
     """Keep the change that waits, and let the configuration system know its new files; the change's number."""
-    from bascule.apply import decide
+    from bascule.apply import commit as decide
     from bascule.apply.follow import follow
 
     folder = decide.confirm()
@@ -214,16 +214,16 @@ def confirm(tell: Callable[[str], None] = print, progress: Progress = unseen) ->
 
 def undo(tell: Callable[[str], None] = print, *, leave: bool = False, progress: Progress = unseen) -> Undone:
     """Take the last change back, confirmed or not; with ``leave`` it is closed even where something still differs."""
-    from bascule.apply import decide
+    from bascule.apply import commit as decide
 
     return decide.undo(tell, leave=leave, progress=progress)
 
 
-def status() -> Standing:
+def status() -> HostStatus:
     """What is armed, what was left unfinished, and what has drifted."""
-    from bascule.apply.standing import standing
+    from bascule.apply.host_status import host_status
 
-    return standing()
+    return host_status()
 
 
 # ---- is it so?
@@ -378,7 +378,7 @@ def guests(
 
     With ``listen_s`` also with what guests and DHCP servers say meanwhile on the bridges.
     """
-    from bascule.apply.place import here
+    from bascule.apply.state_directory import here
     from bascule.guests.gather import gather
 
     networks = here().state / "networks"

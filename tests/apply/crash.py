@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from bascule.apply import guard
+from bascule.apply.rollback import watchdog as guard
 from bascule.providers.kernel import effects
 from bascule.system.net import iproute, sysctl
 
@@ -71,7 +71,7 @@ class NoGuard:
 
     @staticmethod
     def install() -> None:
-        mock.patch("bascule.apply.transaction.arm", lambda *_: guard.Guard({"kind": "process", "pid": 0})).start()
+        mock.patch("bascule.apply.transaction.arm", lambda *_: guard.Watchdog({"kind": "process", "pid": 0})).start()
 
 
 class ForkedGuard:

@@ -6,8 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from bascule import workflow
-from bascule.apply.place import here
 from bascule.apply.prepare import Prepared, again, prepare
+from bascule.apply.state_directory import here
 from bascule.providers.observe import observe
 from bascule.system import run as programs
 from bascule.system.net.monitor import NetlinkMonitor

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from bascule import workflow
-from bascule.apply.decide import take_back
+from bascule.apply.commit import take_back
 from bascule.apply.prepare import prepare
-from bascule.apply.transaction import Wish, apply
+from bascule.apply.transaction import ApplyOptions, apply
 from bascule.errors import CommandFailed, Problem, TakenBack
 from bascule.model.state import HostState
 from tests.apply.hosts import Bed, difference, environment, wait_for
@@ -155,7 +155,7 @@ def assert_files_as_before(etc: Path) -> None:
 def test_files_come_back_too(bed: Bed, etc: Path) -> None:
     site = workflow.load(str(bed.site))
     with bed.host.entered(), environment(bed.env):
-        done = apply(prepare(site, site.hosts["h"]), Wish(window_s=None, writer=Files(etc)))
+        done = apply(prepare(site, site.hosts["h"]), ApplyOptions(window_s=None, writer=Files(etc)))
         assert len(done.written) == 2
         undone = take_back()
     assert undone.back.ok
@@ -166,7 +166,7 @@ def test_a_writer_that_fails_takes_everything_back(bed: Bed, etc: Path) -> None:
     before = bed.raw()
     site = workflow.load(str(bed.site))
     with bed.host.entered(), environment(bed.env), pytest.raises(TakenBack, match="the dialect says no"):
-        apply(prepare(site, site.hosts["h"]), Wish(writer=Files(etc, fail=True)))
+        apply(prepare(site, site.hosts["h"]), ApplyOptions(writer=Files(etc, fail=True)))
     assert_files_as_before(etc)
     assert difference(before, bed.raw()) == []
 
@@ -175,7 +175,7 @@ def test_a_check_that_does_not_hold_takes_everything_back(bed: Bed) -> None:
     before = bed.raw()
     site = workflow.load(str(bed.site))
     with bed.host.entered(), environment(bed.env), pytest.raises(TakenBack, match="guest g does not answer"):
-        apply(prepare(site, site.hosts["h"]), Wish(verify=lambda: ["guest g does not answer"]))
+        apply(prepare(site, site.hosts["h"]), ApplyOptions(verify=lambda: ["guest g does not answer"]))
     assert difference(before, bed.raw()) == []
 
 

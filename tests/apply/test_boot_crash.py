@@ -17,11 +17,15 @@ import pytest
 from msgspec.structs import replace
 
 from bascule import workflow
-from bascule.apply import at_boot, boot_guard, decide, guard, place, probes, transaction
-from bascule.apply.checkpoint import Folder, Status, newest
+from bascule.apply import at_boot, probes, transaction
+from bascule.apply import commit as decide
+from bascule.apply import state_directory as place
 from bascule.apply.prepare import prepare
+from bascule.apply.rollback import boot_unit as boot_guard
 from bascule.apply.rollback import go_back
-from bascule.apply.transaction import Wish
+from bascule.apply.rollback import watchdog as guard
+from bascule.apply.rollback.checkpoint import Folder, Status, newest
+from bascule.apply.transaction import ApplyOptions
 from bascule.errors import BasculeError
 from bascule.model.site import Site
 from bascule.model.state import HostState
@@ -79,7 +83,9 @@ class Machine:
         return [p for p in self.units.rglob("*") if (p.is_symlink() or not p.is_dir()) and not _is_half(p)]
 
     def apply(self, window_s: float | None = 60.0) -> None:
-        transaction.apply(prepare(self.site, self.site.hosts["h"]), Wish(window_s=window_s, writer=Writer(self.etc)))
+        transaction.apply(
+            prepare(self.site, self.site.hosts["h"]), ApplyOptions(window_s=window_s, writer=Writer(self.etc))
+        )
 
     def runs(self) -> list[Path]:
         """What the next boot would run. A unit without its link is nobody's; the next change writes over it."""
@@ -278,7 +284,7 @@ def test_the_units_of_networks_go_back_as_files_and_the_rest_later(
         here = replace(prepared.observed, parts={"dnsmasq": before})
         there = replace(prepared.wanted, parts={"dnsmasq": wanted})
         prepared = replace(prepared, observed=here, wanted=there, plan=diff(here, there))
-        transaction.apply(prepared, Wish(writer=Writer(machine.etc)))
+        transaction.apply(prepared, ApplyOptions(writer=Writer(machine.etc)))
         fresh = wants / "bascule-network-fresh.service"  # systemd would have made it
         fresh.symlink_to(machine.units / fresh.name)
 

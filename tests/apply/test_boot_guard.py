@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from bascule.apply import boot_guard
-from bascule.apply.checkpoint import Checkpoint, FileBackup, Folder
-from bascule.apply.place import Place
+from bascule.apply.rollback import boot_unit as boot_guard
+from bascule.apply.rollback.checkpoint import Checkpoint, FileBackup, Folder
+from bascule.apply.state_directory import StateDirectory
 from bascule.model.state import HostState
 from bascule.providers.libvirt.state import LibvirtState
 from bascule.system.disk import mounts
@@ -225,7 +225,7 @@ def test_systemd_reads_the_units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(boot_guard, "UNITS", tmp_path / "units")
     monkeypatch.setattr(boot_guard, "MARK", tmp_path / "run" / "mark")
     monkeypatch.setenv("PYTHONPATH", f"/srv/{odd}")
-    place = Place(tmp_path / odd / "host", tmp_path / "run", is_main=True)
+    place = StateDirectory(tmp_path / odd / "host", tmp_path / "run", is_main=True)
     folder = Folder(place.checkpoints / "000001")
     before, wanted = (HostState(parts={"libvirt": LibvirtState(uri=uri)}) for uri in ("test:///a", "test:///b"))
     boot_guard.install(place, folder, Checkpoint(before=before, wanted=wanted))
@@ -257,7 +257,7 @@ def test_a_state_that_comes_over_the_network_is_told(tmp_path: Path, monkeypatch
     monkeypatch.setattr(mounts, "FSTAB", tmp_path / "fstab")
     monkeypatch.setattr(boot_guard, "has_systemd", lambda: True)
     for state, there in (("/srv/a b/bascule", False), ("/srv/iscsi", False), ("/var/lib/bascule", True)):
-        place = Place(Path(state), tmp_path, is_main=True)
+        place = StateDirectory(Path(state), tmp_path, is_main=True)
         gap = boot_guard.gap(place)
         assert (gap == "") is there
         assert there or f"'{state}', which it takes to go back, is reached over the network only" in gap

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from bascule import workflow
-from bascule.apply import decide, probes
-from bascule.apply.checkpoint import newest
-from bascule.apply.place import here
+from bascule.apply import commit as decide
+from bascule.apply import probes
 from bascule.apply.prepare import prepare
-from bascule.apply.transaction import Wish, apply
+from bascule.apply.rollback.checkpoint import newest
+from bascule.apply.state_directory import here
+from bascule.apply.transaction import ApplyOptions, apply
 from bascule.model.site import Site
 from bascule.system.disk.lockfile import holder
 from tests.apply.crash import REAL_WRITE, Faults, ForkedGuard, NoGuard, in_child
@@ -30,7 +31,7 @@ EVERY = 1 if SOAK else 7  # of the points, each run another one in turn
 
 def make(bed: Bed, window_s: float | None = 60.0) -> None:
     prepared = prepare(SITES[bed.site], SITES[bed.site].hosts["h"])
-    apply(prepared, Wish(window_s=window_s))
+    apply(prepared, ApplyOptions(window_s=window_s))
 
 
 def attempt(

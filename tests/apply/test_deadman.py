@@ -17,7 +17,7 @@ import pytest
 from bascule import workflow
 from bascule.apply import deadman, probes, transaction
 from bascule.apply.prepare import prepare
-from bascule.apply.transaction import Wish, apply
+from bascule.apply.transaction import ApplyOptions, apply
 from bascule.system.disk import durable
 from tests.apply.crash import Faults, ForkedGuard, in_child
 from tests.apply.hosts import Bed, difference, environment, wait_for
@@ -112,7 +112,7 @@ def in_process(bed: Bed, faults: Faults | None = None, **wish: Any) -> None:
             ForkedGuard.install()
             if faults:
                 faults.install()
-            apply(prepare(site, site.hosts["h"]), Wish(**wish))
+            apply(prepare(site, site.hosts["h"]), ApplyOptions(**wish))
 
     assert in_child(work) in {0, -signal.SIGKILL}
 

@@ -14,12 +14,13 @@ from unittest import mock
 import pytest
 
 from bascule import workflow
-from bascule.apply import at_boot, decide
-from bascule.apply import checkpoint as checkpoints
+from bascule.apply import at_boot
+from bascule.apply import commit as decide
 from bascule.apply.options import DriverChoice
-from bascule.apply.place import here
 from bascule.apply.prepare import prepare
-from bascule.apply.transaction import Wish, apply
+from bascule.apply.rollback import checkpoint as checkpoints
+from bascule.apply.state_directory import here
+from bascule.apply.transaction import ApplyOptions, apply
 from bascule.errors import BasculeError
 from bascule.system.libvirt import binding
 from bascule.system.process.sandbox import sandboxed
@@ -114,7 +115,7 @@ def killed(image: GuestImage) -> None:
             return in_child(child), json.loads(names.read_text()) if at is None else []
 
         def make() -> None:
-            apply(prepare(site, site.hosts["h"], choice=choice), Wish(window_s=60.0))
+            apply(prepare(site, site.hosts["h"], choice=choice), ApplyOptions(window_s=60.0))
 
         def back() -> None:
             assert decide.take_back().back.ok
@@ -162,7 +163,7 @@ def watched(image: GuestImage) -> None:
             with there.host.entered(), environment({"BASCULE_STATE_DIR": str(there.folder / "state")}):
                 mock.patch.object(binding.Binding, "update_device", dies).start()
                 choice = DriverChoice(driver="libvirt", uri=there.libvirt.uri)
-                apply(prepare(site, site.hosts["h"], choice=choice), Wish(window_s=60.0))
+                apply(prepare(site, site.hosts["h"], choice=choice), ApplyOptions(window_s=60.0))
 
         assert in_child(child) == -signal.SIGKILL
         wait_until(lambda: seen(there) == before, 20, "the dead-man")
@@ -186,7 +187,7 @@ def power_cut(image: GuestImage) -> None:
         def make() -> None:
             site = workflow.load(str(there.site))
             choice = DriverChoice(driver="libvirt", uri=there.libvirt.uri)
-            apply(prepare(site, site.hosts["h"], choice=choice), Wish(window_s=60.0))
+            apply(prepare(site, site.hosts["h"], choice=choice), ApplyOptions(window_s=60.0))
 
         def take_back(what: str) -> Callable[[], None]:
             def work() -> None:
@@ -261,7 +262,7 @@ def bad_days(image: GuestImage) -> None:
                     mock.patch("bascule.providers.libvirt.observe.RECONNECT_S", patience_s).start()
                     choice = DriverChoice(driver="libvirt", uri=there.libvirt.uri)
                     try:
-                        apply(prepare(site, site.hosts["h"], choice=choice), Wish(window_s=60.0))
+                        apply(prepare(site, site.hosts["h"], choice=choice), ApplyOptions(window_s=60.0))
                     except BaseException as error:
                         said.write_text(str(error))
                         raise

@@ -14,11 +14,11 @@ import pytest
 
 from bascule import workflow
 from bascule.apply import engine
-from bascule.apply.checkpoint import latest
-from bascule.apply.place import here
+from bascule.apply.port_cleanup import clean_ports
 from bascule.apply.prepare import prepare
-from bascule.apply.strays import sweep
-from bascule.apply.transaction import Wish, apply
+from bascule.apply.rollback.checkpoint import latest
+from bascule.apply.state_directory import here
+from bascule.apply.transaction import ApplyOptions, apply
 from bascule.plan.change import Note, Plan
 from bascule.system.run import find_tool
 from tests.apply.hosts import Bed, difference, environment, furnish, wait_for
@@ -107,7 +107,7 @@ def test_a_manager_that_renews_in_the_middle_of_it_takes_nothing_back(
     monkeypatch.setattr("bascule.apply.transaction.execute", execute)
     site = workflow.load(str(bed.site))
     with bed.host.entered(), environment(bed.env):
-        apply(prepare(site, site.hosts["h"]), Wish(window_s=60.0))
+        apply(prepare(site, site.hosts["h"]), ApplyOptions(window_s=60.0))
     assert (addresses(bed, "eth0"), set(addresses(bed, "br0"))) == ({}, {"10.0.0.5", "fd00::5", "fd00::99"})
     assert bed.run("undo").returncode == 0
 
@@ -127,9 +127,9 @@ def test_what_a_manager_sets_again_on_the_port_is_seen_and_goes(bed: Bed) -> Non
     with bed.host.entered(), environment(bed.env):
         folder = latest(here())
         assert folder is not None
-        swept = sweep(folder)
+        swept = clean_ports(folder)
         assert swept == ("eth0: no longer route default via 10.0.0.1 dev eth0", "eth0: no longer 10.0.0.5/24")
-        assert sweep(folder) == ()
+        assert clean_ports(folder) == ()
     assert [line for line in bed.ip("route").splitlines() if line.startswith("default")] == [
         "default via 10.0.0.1 dev br0 proto dhcp src 10.0.0.5 metric 100 "
     ]

@@ -14,7 +14,7 @@ import pytest
 
 from bascule import workflow
 from bascule.apply.prepare import Prepared, prepare
-from bascule.apply.transaction import Wish, apply
+from bascule.apply.transaction import ApplyOptions, apply
 from bascule.errors import BasculeError
 from tests.apply.hosts import ADDITION, Bed, difference, environment, wait_for
 
@@ -303,11 +303,11 @@ def test_a_plan_that_is_out_of_date_is_made_again(bed: Bed) -> None:
         bed.ip("link set vnet1 nomaster")
         bed.ip("link set vnet1 mtu 1400")
         with pytest.raises(BasculeError, match="the host's network changed while the plan was made"):
-            apply(prepared, Wish(agree=agree, tell=told.append))
+            apply(prepared, ApplyOptions(agree=agree, tell=told.append))
         assert told == ["the host changed since the plan was made; planned again"]
         assert "vnet1" in asked[0]
         assert "br3" not in bed.raw()["links"]
-        apply(prepared, Wish(agree=agree, tell=told.append))
+        apply(prepared, ApplyOptions(agree=agree, tell=told.append))
         assert bed.raw()["links"]["vnet1"]["master"] == "br3"
     undone = bed.run("undo")
     assert undone.returncode == 0, undone.stderr

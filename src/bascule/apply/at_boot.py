@@ -1,6 +1,7 @@
 """The boot after a loss of power takes back a change that nobody confirmed.
 
-``python -m bascule.apply.at_boot files|rest FOLDER LOCK``, started by the units of :mod:`bascule.apply.boot_guard`.
+``python -m bascule.apply.at_boot files|rest FOLDER LOCK``, started by the units of
+:mod:`bascule.apply.rollback.boot_unit`.
 The kernel has forgotten the change. ``files`` puts back what was written for it, before anybody reads it; ``rest``
 what only a running machine can take back. Whoever runs it for nothing, or a second time, does no harm.
 """
@@ -12,9 +13,9 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from bascule.apply import boot_guard
-from bascule.apply.checkpoint import Checkpoint, Entry, FileBackup, Folder, Status
+from bascule.apply.rollback import boot_unit as boot_guard
 from bascule.apply.rollback import parts
+from bascule.apply.rollback.checkpoint import Checkpoint, FileBackup, Folder, LogEntry, Status
 from bascule.apply.rollback.go_back import after_reboot, restore
 from bascule.errors import BasculeError
 from bascule.persist import sysctls
@@ -59,7 +60,7 @@ def act(what: str, folder: Folder) -> int:
     return 1  # the files come first
 
 
-def _files(folder: Folder, entry: Entry) -> int:
+def _files(folder: Folder, entry: LogEntry) -> int:
     checkpoint = folder.read()
     before, wanted = checkpoint.before, checkpoint.wanted
     parameters = _named(checkpoint)
@@ -71,7 +72,7 @@ def _files(folder: Folder, entry: Entry) -> int:
     return _note(folder, faults, rest=parts.last(before, wanted), words=f"{len(done)} files put back")
 
 
-def _rest(folder: Folder, entry: Entry) -> int:
+def _rest(folder: Folder, entry: LogEntry) -> int:
     back = after_reboot(folder, folder.read())
     return _note(folder, entry.left + back.left, rest=False, words="; ".join((*back.besides, *back.kept)))
 
@@ -85,7 +86,7 @@ def _note(folder: Folder, faults: tuple[str, ...], *, rest: bool, words: str) ->
     return 1 if faults else 0
 
 
-def _still(files: Iterable[FileBackup], entry: Entry) -> tuple[FileBackup, ...]:
+def _still(files: Iterable[FileBackup], entry: LogEntry) -> tuple[FileBackup, ...]:
     """Those that are to be put back.
 
     A way back that has failed before has named the files that it could not put back; what became of the others since

@@ -16,8 +16,8 @@ import sys
 import time
 from pathlib import Path
 
-from bascule.apply.checkpoint import Entry, Folder, Status
 from bascule.apply.rollback import parts
+from bascule.apply.rollback.checkpoint import Folder, LogEntry, Status
 from bascule.apply.rollback.go_back import go_back
 from bascule.errors import BasculeError
 from bascule.system import boot
@@ -108,13 +108,13 @@ def wait(folder: Folder, alive: int, told: _Told) -> str:
                 return HALF_WAY
 
 
-def _maker_died(entry: Entry) -> bool:
+def _maker_died(entry: LogEntry) -> bool:
     """A timer's dead-man holds no end of a pipe; the journal says who its maker is."""
     facts = entry.guard or {}
     return "maker" in facts and start_time(facts["maker"]) != facts.get("started")
 
 
-def _last(folder: Folder) -> Entry | None:
+def _last(folder: Folder) -> LogEntry | None:
     try:
         return folder.last()
     except OSError:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bascule.apply.checkpoint import Folder
-from bascule.apply.strays import sweep
+from bascule.apply.port_cleanup import clean_ports
+from bascule.apply.rollback.checkpoint import Folder
 from bascule.errors import BasculeError
 from bascule.persist.takeover import take_over
 from bascule.system.clock import Progress
@@ -16,7 +16,7 @@ def follow(folder: Folder, so_far: str, tell: Callable[[str], None], progress: P
     files = tuple(file.path for file in folder.read().files)
     faults, swept = take_over(files, progress), tuple[str, ...]()
     try:
-        swept = sweep(folder) if files else ()
+        swept = clean_ports(folder) if files else ()
     except BasculeError as error:  # the change stands all the same
         faults += tuple(problem.message for problem in error.problems)
     progress("")

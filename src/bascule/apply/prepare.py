@@ -9,9 +9,9 @@ from types import MappingProxyType
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from bascule.apply.checkpoint import Status, latest
 from bascule.apply.options import NO_DRIVER, DriverChoice
-from bascule.apply.place import Place, here
+from bascule.apply.rollback.checkpoint import Status, latest
+from bascule.apply.state_directory import StateDirectory, here
 from bascule.dhcp.leases import leases_here
 from bascule.host.live import LiveHost
 from bascule.model.site import Host, Site
@@ -68,7 +68,7 @@ class Prepared(Struct, frozen=True, kw_only=True):
 def prepare(
     site: Site,
     host: Host,
-    place: Place | None = None,
+    place: StateDirectory | None = None,
     *,
     choice: DriverChoice = NO_DRIVER,
     begun: Running | None = None,
@@ -103,7 +103,7 @@ def prepare_from(
     return _planned(site, host, observed, line=line, added=added, networks_are_made=networks_are_made)
 
 
-def again(prepared: Prepared, place: Place) -> Prepared:
+def again(prepared: Prepared, place: StateDirectory) -> Prepared:
     """The same, observed anew; planned anew only if anything that the plan was made from is another now."""
     site, host, choice = prepared.site, prepared.host, prepared.choice
     added = added_before(site, host, place)
@@ -118,7 +118,7 @@ def again(prepared: Prepared, place: Place) -> Prepared:
     return _planned(site, host, observed, choice=choice, line=line, added=added, notes=notes, is_here=True)
 
 
-def _is_still(prepared: Prepared, place: Place) -> bool:
+def _is_still(prepared: Prepared, place: StateDirectory) -> bool:
     """Whether the kernel has told of no change since it was observed; of its parameters it tells nothing."""
     if prepared.bell is None or prepared.bell.rang():
         return False
@@ -171,7 +171,7 @@ def _planned(
 def look_here(
     site: Site,
     host: Host,
-    place: Place,
+    place: StateDirectory,
     choice: DriverChoice,
     *,
     begun: Running | None = None,
@@ -181,7 +181,7 @@ def look_here(
     return look_at(replace(_scope(site, host, place, choice), notes=[] if notes is None else notes), begun)
 
 
-def _scope(site: Site, host: Host, place: Place, choice: DriverChoice) -> Scope:
+def _scope(site: Site, host: Host, place: StateDirectory, choice: DriverChoice) -> Scope:
     return Scope(
         site=site,
         host=host,
@@ -211,7 +211,7 @@ def _lasts(host: Host, choice: DriverChoice) -> bool:
     return choice.lasting and host.persist != "none" and is_machines_own() and has_systemd()
 
 
-def added_before(site: Site, host: Host, place: Place) -> dict[str, frozenset[str]]:
+def added_before(site: Site, host: Host, place: StateDirectory) -> dict[str, frozenset[str]]:
     """The addresses that confirmed changes of this site put on links, as far as they are known."""
     try:
         folder = latest(place, where=Status.CONFIRMED)
@@ -223,7 +223,7 @@ def added_before(site: Site, host: Host, place: Place) -> dict[str, frozenset[st
     return {link: frozenset(ips) for link, ips in facts.added.items()}
 
 
-def added_by(prepared: Prepared, place: Place) -> dict[str, tuple[str, ...]]:
+def added_by(prepared: Prepared, place: StateDirectory) -> dict[str, tuple[str, ...]]:
     """The addresses on each link that Bascule has put there, this change included; one that moved was not added."""
     before = added_before(prepared.site, prepared.host, place)
     had = {address.ip for link in prepared.observed.links.values() for address in link.addresses}

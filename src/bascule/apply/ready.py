@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from bascule.apply import boot_guard
-from bascule.apply.guard import Woken
-from bascule.apply.place import here
 from bascule.apply.prepare import Prepared
+from bascule.apply.rollback import boot_unit as boot_guard
+from bascule.apply.rollback.watchdog import StandbyWatchdog
+from bascule.apply.state_directory import here
 from bascule.persist.persister import Persister
 
 
@@ -26,7 +26,7 @@ class Ready(Struct, frozen=True, kw_only=True):
     not_kept: str = ""
     no_boot_guard: str = ""
     remarks: tuple[str, ...] = ()
-    waiting: Woken | None = None  # a dead-man, in case that there is something to do
+    waiting: StandbyWatchdog | None = None  # a dead-man, in case that there is something to do
 
     @classmethod
     def of(
@@ -36,7 +36,7 @@ class Ready(Struct, frozen=True, kw_only=True):
         *,
         not_kept: str,
         remarks: Iterable[str],
-        waiting: Woken | None,
+        waiting: StandbyWatchdog | None,
     ) -> Ready:
         """With the files that the persister will touch. Raises BasculeError for what no file can say."""
         files = tuple(persister.paths(prepared.wanted)) if persister else ()

@@ -8,17 +8,17 @@ from typing import Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bascule.apply import boot_guard
-from bascule.apply import checkpoint as checkpoints
-from bascule.apply.checkpoint import Checkpoint, Facts, Folder, Status
 from bascule.apply.engine import execute
-from bascule.apply.exclusive import lock
-from bascule.apply.guard import Guard, Woken, arm, stand_down
-from bascule.apply.place import Place, here, refused
+from bascule.apply.lock import lock
 from bascule.apply.prepare import Prepared, added_by, again
 from bascule.apply.probes import Probes, dhcp_answers
+from bascule.apply.rollback import boot_unit as boot_guard
+from bascule.apply.rollback import checkpoint as checkpoints
+from bascule.apply.rollback.checkpoint import ChangeFacts, Checkpoint, Folder, Status
 from bascule.apply.rollback.go_back import back_up, go_back
 from bascule.apply.rollback.passes import Back, differences
+from bascule.apply.rollback.watchdog import StandbyWatchdog, Watchdog, arm, stand_down
+from bascule.apply.state_directory import StateDirectory, here, refused
 from bascule.dhcp import lease
 from bascule.errors import BasculeError, CommandFailed, NotPermitted, Problem, TakenBack
 from bascule.model.state import HostState
@@ -51,12 +51,12 @@ class Writer(Protocol):
         """Write them; the paths that were written. Raises BasculeError or OSError."""
 
 
-class Wish(Struct, frozen=True, kw_only=True):
+class ApplyOptions(Struct, frozen=True, kw_only=True):
     """How it shall be done.
 
     ``window_s`` None keeps the change without a confirmation. ``agree`` is asked once more when the host moved while
     the administrator read the plan. ``probes`` are HOST:PORT that must still answer, besides those that are asked
-    anyway; ``verify`` says what does not hold after the change. ``waiting`` is a dead-man that was woken before.
+    anyway; ``verify`` says what does not hold after the change. ``waiting`` is a dead-man that was standby before.
     ``progress`` is told what goes on, ``tell`` what to mind.
     """
 
@@ -66,11 +66,11 @@ class Wish(Struct, frozen=True, kw_only=True):
     probes: Sequence[str] = ()
     verify: Verify | None = None
     writer: Writer | None = None
-    waiting: Woken | None = None
+    waiting: StandbyWatchdog | None = None
     progress: Progress = unseen
 
 
-class Done(Struct, frozen=True, kw_only=True):
+class ApplyResult(Struct, frozen=True, kw_only=True):
     """A change that was made."""
 
     prepared: Prepared
@@ -80,7 +80,7 @@ class Done(Struct, frozen=True, kw_only=True):
     checked: tuple[str, ...] = ()  # what answered before the change and answers after it
 
 
-def apply(prepared: Prepared, wish: Wish) -> Done:
+def apply(prepared: Prepared, wish: ApplyOptions) -> ApplyResult:
     """Make the change; the dead-man watches until it is confirmed, or only until it is made when no window is wanted.
 
     Raises TakenBack when a step or a check failed and the host is as before; BasculeError when it is not, or when
@@ -93,7 +93,7 @@ def apply(prepared: Prepared, wish: Wish) -> Done:
         return _Transaction(place, held, prepared, wish).run()
 
 
-def refuse_if_pending(place: Place) -> None:
+def refuse_if_pending(place: StateDirectory) -> None:
     """One change at a time: the last one must be confirmed or taken back first."""
     folder = checkpoints.latest(place)
     entry = folder.last() if folder else None
@@ -117,17 +117,17 @@ def refuse_if_pending(place: Place) -> None:
 class _Transaction:
     """One change on its way, from the checkpoint to the probes."""
 
-    guard: Guard
+    guard: Watchdog
     folder: Folder
     probes: Probes
     checkpoint: Checkpoint
 
-    def __init__(self, place: Place, held: Lock, prepared: Prepared, wish: Wish) -> None:
+    def __init__(self, place: StateDirectory, held: Lock, prepared: Prepared, wish: ApplyOptions) -> None:
         self.place, self.held, self.prepared, self.wish = place, held, prepared, wish
         self.files: tuple[str, ...] = ()  # that will be written or removed
         self.dhcp_answers = False
 
-    def run(self) -> Done:
+    def run(self) -> ApplyResult:
         self._ready()
         try:
             try:
@@ -143,7 +143,7 @@ class _Transaction:
                 written = self._change()
             except BaseException as failed:  # Ctrl-C as well: the host must not stay half changed
                 raise self._take_back(failed) from failed
-            return Done(
+            return ApplyResult(
                 prepared=self.prepared,
                 folder=self.folder,
                 window_s=self.wish.window_s,
@@ -211,7 +211,7 @@ class _Transaction:
         limit_s = GUARD_S + (self.wish.window_s or 0.0)
         deadline_s = boot.boottime_s() + limit_s
         prepared = self.prepared
-        facts = Facts(
+        facts = ChangeFacts(
             site=prepared.site.name,
             host=prepared.host.name,
             added=added_by(prepared, self.place),

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from bascule.apply import boot_guard
-from bascule.apply.checkpoint import Checkpoint, FileBackup, Folder, Status
+from bascule.apply.rollback import boot_unit as boot_guard
 from bascule.apply.rollback import parts
+from bascule.apply.rollback.checkpoint import Checkpoint, FileBackup, Folder, Status
 from bascule.apply.rollback.passes import Back, roll_back
 from bascule.dhcp import lease
 from bascule.plan.diff import moved_links

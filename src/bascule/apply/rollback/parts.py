@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bascule.apply.checkpoint import Checkpoint, FileBackup, Folder
+from bascule.apply.rollback.checkpoint import Checkpoint, FileBackup, Folder
 from bascule.model.state import HostState
 from bascule.providers import PROVIDERS
 from bascule.providers.effects import Scope

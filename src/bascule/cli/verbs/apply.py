@@ -15,7 +15,7 @@ from bascule.cli.listening import progress, survey_options
 if TYPE_CHECKING:
     from bascule.apply.prepare import Prepared
     from bascule.apply.ready import Ready
-    from bascule.apply.transaction import Done
+    from bascule.apply.transaction import ApplyResult
     from bascule.system.clock import Progress
 
 DEFAULT_S = 60.0
@@ -183,7 +183,7 @@ def _again(fresh: Prepared, *, asking: bool, window_s: float | None, show: Calla
     return not asking or _agrees(window_s)
 
 
-def _finish(ready: Ready, done: Done | None, *, as_json: bool) -> int:
+def _finish(ready: Ready, done: ApplyResult | None, *, as_json: bool) -> int:
     from bascule.cli.entry import emit
     from bascule.cli.show.plan import plan_as_json
 
@@ -207,7 +207,7 @@ def _finish(ready: Ready, done: Done | None, *, as_json: bool) -> int:
     return 0
 
 
-def _done_json(done: Done, *, kept: bool) -> dict[str, Any]:
+def _done_json(done: ApplyResult, *, kept: bool) -> dict[str, Any]:
     return {
         "change": done.folder.number,
         "confirm_within_s": done.window_s,
@@ -217,7 +217,7 @@ def _done_json(done: Done, *, kept: bool) -> dict[str, Any]:
     }
 
 
-def _done_words(ready: Ready, done: Done) -> str:
+def _done_words(ready: Ready, done: ApplyResult) -> str:
     from bascule.apply.prepare import address_place
 
     prepared = ready.prepared

@@ -9,7 +9,7 @@ import click
 from bascule.cli.common import json_option, stay, table, width
 
 if TYPE_CHECKING:
-    from bascule.apply.standing import Standing
+    from bascule.apply.host_status import HostStatus
 
 
 @click.command()
@@ -29,7 +29,7 @@ def command(*, as_json: bool, watch: bool) -> int:
     return 0 if now.ok else 1
 
 
-def _show(now: Standing, *, as_json: bool) -> None:
+def _show(now: HostStatus, *, as_json: bool) -> None:
     from bascule.cli.entry import emit
 
     if as_json:
@@ -38,8 +38,8 @@ def _show(now: Standing, *, as_json: bool) -> None:
         click.echo(_words(now))
 
 
-def _words(now: Standing) -> str:
-    from bascule.apply.standing import clock_words
+def _words(now: HostStatus) -> str:
+    from bascule.apply.host_status import clock_words
 
     lines = [now.words]
     facts = []
@@ -61,7 +61,7 @@ def _words(now: Standing) -> str:
     return "\n".join(lines)
 
 
-def _as_json(now: Standing) -> dict[str, Any]:
+def _as_json(now: HostStatus) -> dict[str, Any]:
     return {
         "words": now.words,
         "change": now.number,
@@ -78,7 +78,7 @@ def _as_json(now: Standing) -> dict[str, Any]:
     }
 
 
-def _watch(seen: Standing, *, as_json: bool) -> None:
+def _watch(seen: HostStatus, *, as_json: bool) -> None:
     """Print what is new each time the kernel reports a change, until Ctrl-C."""
     import json
     import time

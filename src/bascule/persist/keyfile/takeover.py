@@ -17,7 +17,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from bascule.apply.place import here
+from bascule.apply.state_directory import here
 from bascule.errors import BasculeError
 from bascule.model.dhcp.identity import ClientId
 from bascule.model.values import IfName

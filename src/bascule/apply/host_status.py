@@ -7,13 +7,13 @@ import time
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bascule.apply import boot_guard
-from bascule.apply import checkpoint as checkpoints
-from bascule.apply.checkpoint import Checkpoint, Entry, Folder, Status
-from bascule.apply.guard import lives
-from bascule.apply.place import Place, here
+from bascule.apply.rollback import boot_unit as boot_guard
+from bascule.apply.rollback import checkpoint as checkpoints
 from bascule.apply.rollback import parts
+from bascule.apply.rollback.checkpoint import Checkpoint, Folder, LogEntry, Status
 from bascule.apply.rollback.passes import differences
+from bascule.apply.rollback.watchdog import lives
+from bascule.apply.state_directory import StateDirectory, here
 from bascule.model.state import HostState
 from bascule.plan.diff import diff
 from bascule.plan.drift import drift_goal
@@ -22,7 +22,7 @@ from bascule.system import boot
 from bascule.system.disk.lockfile import Holder, holder
 
 
-class Standing(Struct, frozen=True, kw_only=True):
+class HostStatus(Struct, frozen=True, kw_only=True):
     """The last change that is not taken back, and the host against it.
 
     ``words`` says what was found and what finishes it; ``ok`` is False when somebody must act.
@@ -43,7 +43,7 @@ class Standing(Struct, frozen=True, kw_only=True):
     servers: tuple[str, ...] = ()  # the dnsmasq of networks of our own, and those that are gone
 
 
-def standing(place: Place | None = None) -> Standing:
+def host_status(place: StateDirectory | None = None) -> HostStatus:
     """Look.
 
     Raises BasculeError when the checkpoint is damaged, MissingTool or NotPermitted when nothing can be seen.
@@ -53,7 +53,7 @@ def standing(place: Place | None = None) -> Standing:
     entry = folder.last() if folder else None
     busy = holder(place.lock)
     if folder is None or entry is None:
-        found = Standing(words=_none(place), busy=busy if busy.is_alive else None)
+        found = HostStatus(words=_none(place), busy=busy if busy.is_alive else None)
     else:
         found = _Story(folder, entry, folder.read(), busy).tell()
         if entry.status is Status.CONFIRMED and (later := _taken_back(place, after=folder.number)):
@@ -64,7 +64,7 @@ def standing(place: Place | None = None) -> Standing:
     )
 
 
-def _servers(place: Place) -> tuple[tuple[str, bool], ...]:
+def _servers(place: StateDirectory) -> tuple[tuple[str, bool], ...]:
     if not (place.state / "networks").is_dir():
         return ()
     from bascule.providers.dnsmasq.observe import status as servers_standing
@@ -72,11 +72,11 @@ def _servers(place: Place) -> tuple[tuple[str, bool], ...]:
     return servers_standing(place.state / "networks")
 
 
-def _none(place: Place) -> str:
+def _none(place: StateDirectory) -> str:
     return f"nothing is armed; {_taken_back(place) or 'Bascule has changed nothing here'}"
 
 
-def _taken_back(place: Place, *, after: int = 0) -> str:
+def _taken_back(place: StateDirectory, *, after: int = 0) -> str:
     """What became of the last change of all, if it was made after that one and is taken back; empty otherwise."""
     found = checkpoints.newest(place)
     if found is None or found[0].number <= after:
@@ -87,18 +87,18 @@ def _taken_back(place: Place, *, after: int = 0) -> str:
 
 class _Story(Struct):
     folder: Folder
-    entry: Entry
+    entry: LogEntry
     checkpoint: Checkpoint
     busy: Holder
 
-    def tell(self) -> Standing:
+    def tell(self) -> HostStatus:
         n, entry = self.folder.number, self.entry
         runs = entry.status in {Status.ARMED, Status.CHANGING, Status.APPLIED} and self.folder.is_of_this_boot
         left_s = entry.deadline_s - boot.boottime_s() if runs and entry.deadline_s is not None else None
         watched = lives(entry.guard) if entry.status.is_open else False
         working = self.busy.is_alive
         ok, words = self._words(n, left_s, watched=watched, working=working)
-        return Standing(
+        return HostStatus(
             words=words,
             ok=ok,
             number=n,
@@ -162,7 +162,7 @@ def drift(checkpoint: Checkpoint, now: HostState | None = None) -> tuple[str, ..
     return tuple(differences(diff(seen, goal)))
 
 
-def guard_words(entry: Entry) -> str:
+def guard_words(entry: LogEntry) -> str:
     """The dead-man by its name."""
     facts = entry.guard or {}
     return (

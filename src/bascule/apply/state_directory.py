@@ -18,7 +18,7 @@ from bascule.system.net.monitor import namespace_cookie
 STATE, RUNTIME = Path("/var/lib/bascule"), Path("/run/bascule")
 
 
-class Place(Struct, frozen=True):
+class StateDirectory(Struct, frozen=True):
     """The folders of one network namespace. ``is_main`` says whether it is the machine's own."""
 
     state: Path
@@ -44,13 +44,13 @@ class Place(Struct, frozen=True):
                 raise refused(folder, error) from error
 
 
-def here() -> Place:
+def here() -> StateDirectory:
     """The folders of the network namespace that we are in; nothing is made yet."""
     main = _is_main()
     key = "host" if main else f"netns-{namespace_cookie()}"
     own = os.environ.get("BASCULE_STATE_DIR")
     state, runtime = (Path(own).absolute(), Path(own).absolute() / "run") if own else (STATE, RUNTIME)
-    return Place(state / key, runtime / key, is_main=main)
+    return StateDirectory(state / key, runtime / key, is_main=main)
 
 
 def _is_main() -> bool:

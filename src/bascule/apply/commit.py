@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from bascule.apply import boot_guard
-from bascule.apply import checkpoint as checkpoints
-from bascule.apply.checkpoint import Folder, Status
-from bascule.apply.exclusive import lock
-from bascule.apply.guard import stand_down
-from bascule.apply.place import Place, here, refused
+from bascule.apply.lock import lock
+from bascule.apply.rollback import boot_unit as boot_guard
+from bascule.apply.rollback import checkpoint as checkpoints
+from bascule.apply.rollback.checkpoint import Folder, Status
 from bascule.apply.rollback.go_back import go_back
 from bascule.apply.rollback.passes import Back
+from bascule.apply.rollback.watchdog import stand_down
+from bascule.apply.state_directory import StateDirectory, here, refused
 from bascule.errors import BasculeError, Problem
 from bascule.persist.takeover import at_rest, take_over
 from bascule.system.clock import Progress, unseen
@@ -32,7 +32,7 @@ class Undone(Struct, frozen=True, kw_only=True):
     closed: bool = True
 
 
-def confirm(place: Place | None = None) -> Folder:
+def confirm(place: StateDirectory | None = None) -> Folder:
     """Keep the change that waits.
 
     Raises BasculeError when nothing waits: taken back already, ended half-way, or confirmed before.
@@ -56,7 +56,7 @@ def confirm(place: Place | None = None) -> Folder:
     return folder
 
 
-def _pending(place: Place) -> tuple[Folder, Status]:
+def _pending(place: StateDirectory) -> tuple[Folder, Status]:
     folder = checkpoints.latest(place)
     entry = folder.last() if folder else None
     if folder is None or entry is None or not entry.status.is_open:
@@ -64,7 +64,7 @@ def _pending(place: Place) -> tuple[Folder, Status]:
     return folder, entry.status
 
 
-def _nothing_waits(place: Place) -> Problem:
+def _nothing_waits(place: StateDirectory) -> Problem:
     words, hint = "nothing waits for a confirmation", "see 'bascule status'"
     if found := checkpoints.newest(place):
         folder, entry = found
@@ -92,7 +92,7 @@ def _not_confirmed(folder: Folder, status: Status | None) -> Problem:
     )
 
 
-def take_back(place: Place | None = None, *, leave: bool = False, progress: Progress = unseen) -> Undone:
+def take_back(place: StateDirectory | None = None, *, leave: bool = False, progress: Progress = unseen) -> Undone:
     """Take the last change back, confirmed or not; with ``leave`` it is closed even where something still differs.
 
     Raises BasculeError when there is none.
@@ -119,7 +119,7 @@ def take_back(place: Place | None = None, *, leave: bool = False, progress: Prog
         return Undone(number=folder.number, was=entry.status, back=back, closed=leave or back.ok)
 
 
-def _guard_boot(place: Place, folder: Folder) -> None:
+def _guard_boot(place: StateDirectory, folder: Folder) -> None:
     """Power may be lost on the way back, too, and leave some files old and some new. No reason not to go it."""
     if boot_guard.stands(folder) or not place.is_main:
         return

@@ -13,10 +13,10 @@ import contextlib
 import sys
 from pathlib import Path
 
-from bascule.apply.checkpoint import Checkpoint, Folder
-from bascule.apply.guard import handed_over
-from bascule.apply.place import Place
 from bascule.apply.rollback import parts
+from bascule.apply.rollback.checkpoint import Checkpoint, Folder
+from bascule.apply.rollback.watchdog import handed_over
+from bascule.apply.state_directory import StateDirectory
 from bascule.errors import BasculeError, NotPermitted, Problem
 from bascule.system.boot import has_systemd
 from bascule.system.disk import durable
@@ -40,14 +40,14 @@ HYPERVISORS = tuple(
 )
 
 
-def is_needed(place: Place, checkpoint: Checkpoint) -> bool:
+def is_needed(place: StateDirectory, checkpoint: Checkpoint) -> bool:
     """Whether a change leaves anything that the next boot would read, and systemd makes that boot."""
     files = any(file.path.startswith(OWN) for file in checkpoint.files)
     lasting = files or parts.last(checkpoint.before, checkpoint.wanted)
     return lasting and place.is_main and not gap(place)
 
 
-def gap(place: Place) -> str:
+def gap(place: StateDirectory) -> str:
     """Why no boot takes a change of this machine back; empty where it does."""
     if not has_systemd():
         return "systemd, which would take them back, does not run here"
@@ -60,7 +60,7 @@ def gap(place: Place) -> str:
     return ""
 
 
-def install(place: Place, folder: Folder, checkpoint: Checkpoint) -> None:
+def install(place: StateDirectory, folder: Folder, checkpoint: Checkpoint) -> None:
     """Have the units on the disk. Raises BasculeError where they cannot be there; none is then."""
     texts = {EARLY: _early(place, folder)}
     if parts.last(checkpoint.before, checkpoint.wanted):
@@ -118,7 +118,7 @@ def _link(name: str) -> Path:
     return UNITS / f"{WANTED_BY[name]}.wants" / name
 
 
-def _early(place: Place, folder: Folder) -> str:
+def _early(place: StateDirectory, folder: Folder) -> str:
     """As a firewall's unit: before network-pre.target, and so before whoever configures the network."""
     return "\n".join([
         HEADER,
@@ -137,7 +137,7 @@ def _early(place: Place, folder: Folder) -> str:
     ])  # fmt: skip
 
 
-def _late(place: Place, folder: Folder) -> str:
+def _late(place: StateDirectory, folder: Folder) -> str:
     """When the machine has started: it asks libvirt, and starts and stops units, which waits for nobody then."""
     return "\n".join([
         HEADER,
@@ -151,12 +151,12 @@ def _late(place: Place, folder: Folder) -> str:
     ])  # fmt: skip
 
 
-def _conditions(place: Place) -> list[str]:
+def _conditions(place: StateDirectory) -> list[str]:
     needs = " ".join(_quoted(path) for path in _needs(place))
     return [f"RequiresMountsFor={needs}", f"ConditionPathExists=!{MARK}"]
 
 
-def _service(place: Place, folder: Folder, what: str, limit: str) -> list[str]:
+def _service(place: StateDirectory, folder: Folder, what: str, limit: str) -> list[str]:
     words = (sys.executable, "-P", "-m", "bascule.apply.at_boot", what, str(folder.path), str(place.lock))
     return [
         "",
@@ -172,7 +172,7 @@ def _install(name: str) -> list[str]:
     return ["", "[Install]", f"WantedBy={WANTED_BY[name]}", ""]
 
 
-def _needs(place: Place) -> list[Path]:
+def _needs(place: StateDirectory) -> list[Path]:
     """Where the checkpoint, the interpreter and Bascule lie."""
     paths = (place.state, Path(sys.executable), Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parent)
     return list(dict.fromkeys(path.absolute() for path in paths))

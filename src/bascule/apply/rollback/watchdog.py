@@ -13,8 +13,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from bascule.apply.checkpoint import Folder
-from bascule.apply.place import Place
+from bascule.apply.rollback.checkpoint import Folder
+from bascule.apply.state_directory import StateDirectory
 from bascule.errors import BasculeError, CommandFailed, Problem
 from bascule.system.boot import has_systemd
 from bascule.system.disk.lockfile import start_time
@@ -25,7 +25,7 @@ EARLY_S = 5.0  # a timer starts the dead-man early: it waits for the deadline it
 READY_S = 20.0  # how long a loaded machine may take to start Python
 
 
-class Guard(Struct):
+class Watchdog(Struct):
     """An armed dead-man. ``facts`` go into the journal, so that anybody can see whether it still lives."""
 
     facts: dict[str, Any]
@@ -66,7 +66,7 @@ class Guard(Struct):
                 setattr(self, name, -1)
 
 
-class Woken(Struct):
+class StandbyWatchdog(Struct):
     """A dead-man without a charge: it has imported what it needs while the plan is made, and waits to be told.
 
     If nobody tells it of a change, it ends with us.
@@ -81,11 +81,11 @@ class Woken(Struct):
         """Whether it has not been told of a change yet."""
         return self.tell >= 0
 
-    def charge(self, place: Place, folder: Folder) -> Guard:
+    def charge(self, place: StateDirectory, folder: Folder) -> Watchdog:
         """Give it a change to watch over; it is not needed to watch over another one."""
         with contextlib.suppress(BrokenPipeError):  # it has died; `wait_ready` says so
             os.write(self.tell, json.dumps([str(folder.path), str(place.lock)]).encode() + b"\n")
-        guard = Guard({"kind": "process", "pid": 0, "started": 0}, self.tell, self.ready, self.said)
+        guard = Watchdog({"kind": "process", "pid": 0, "started": 0}, self.tell, self.ready, self.said)
         self.tell = self.ready = self.said = -1
         return guard
 
@@ -98,7 +98,7 @@ class Woken(Struct):
 
 
 @contextlib.contextmanager
-def woken(place: Place) -> Iterator[Woken | None]:
+def standby(place: StateDirectory) -> Iterator[StandbyWatchdog | None]:
     """A dead-man that gets ready already; systemd has its own way to start one."""
     found = None
     if not _by_systemd(place):
@@ -113,7 +113,7 @@ def woken(place: Place) -> Iterator[Woken | None]:
             found.close()
 
 
-def arm(place: Place, folder: Folder, window_s: float, waiting: Woken | None = None) -> Guard:
+def arm(place: StateDirectory, folder: Folder, window_s: float, waiting: StandbyWatchdog | None = None) -> Watchdog:
     """Have a dead-man watch over a checkpoint; it may still be getting ready when this returns."""
     if _by_systemd(place):
         with contextlib.suppress(CommandFailed):
@@ -122,7 +122,7 @@ def arm(place: Place, folder: Folder, window_s: float, waiting: Woken | None = N
     return chosen.charge(place, folder)
 
 
-def _by_systemd(place: Place) -> bool:
+def _by_systemd(place: StateDirectory) -> bool:
     return place.is_main and has_systemd() and shutil.which("systemd-run") is not None
 
 
@@ -130,7 +130,7 @@ def _command(*words: str) -> list[str]:
     return [sys.executable, "-P", "-m", "bascule.apply.deadman", *words]
 
 
-def _wake() -> Woken:
+def _wake() -> StandbyWatchdog:
     told, tell = os.pipe2(os.O_CLOEXEC)
     ready, ready_write = os.pipe2(os.O_CLOEXEC)
     said = os.memfd_create("deadman", os.MFD_CLOEXEC)
@@ -143,10 +143,10 @@ def _wake() -> Woken:
     finally:
         os.close(told)
         os.close(ready_write)
-    return Woken(tell, ready, said)
+    return StandbyWatchdog(tell, ready, said)
 
 
-def _timer(place: Place, folder: Folder, window_s: float) -> Guard:
+def _timer(place: StateDirectory, folder: Folder, window_s: float) -> Watchdog:
     unit = f"bascule-deadman-{folder.number}"
     run(
         (
@@ -164,7 +164,7 @@ def _timer(place: Place, folder: Folder, window_s: float) -> Guard:
         )
     )
     maker = os.getpid()
-    return Guard({"kind": "systemd", "unit": f"{unit}.timer", "maker": maker, "started": start_time(maker)})
+    return Watchdog({"kind": "systemd", "unit": f"{unit}.timer", "maker": maker, "started": start_time(maker)})
 
 
 def handed_over() -> dict[str, str]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, field
 from msgspec.structs import asdict, replace
 
-from bascule.apply.place import Place, refused
+from bascule.apply.state_directory import StateDirectory, refused
 from bascule.errors import BasculeError, Problem
 from bascule.model.dhcp import Handover
 from bascule.model.state import HostState
@@ -84,7 +84,7 @@ class Checkpoint(Struct, frozen=True, kw_only=True):
         return cls(boot_id=boot.boot_id(), boottime_s=boot.boottime_s(), made_at=time.time(), **values)
 
 
-class Facts(Struct, frozen=True, kw_only=True):
+class ChangeFacts(Struct, frozen=True, kw_only=True):
     """The little that later plans need to know, in a file of its own: a checkpoint may be large.
 
     ``added`` are the addresses on each link that Bascule has put there, by this change or an earlier one, ``parts`` the
@@ -97,7 +97,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     parts: Sequence[str] = ()
 
 
-class Entry(Struct, frozen=True):
+class LogEntry(Struct, frozen=True):
     """The last word about a checkpoint."""
 
     status: Status
@@ -146,10 +146,10 @@ class Folder(Struct, frozen=True):
             made = {}
         return parts(kept, made)
 
-    def facts(self) -> Facts | None:
+    def facts(self) -> ChangeFacts | None:
         """What later plans need to know; None where it cannot be read."""
         try:
-            return Facts(**json.loads((self.path / "facts.json").read_bytes()))
+            return ChangeFacts(**json.loads((self.path / "facts.json").read_bytes()))
         except (OSError, ValueError, TypeError):
             return None
 
@@ -168,13 +168,13 @@ class Folder(Struct, frozen=True):
         """Keep what the change led to."""
         durable.write_whole(self.path / "applied.json", _dump(to_json(state)))
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[LogEntry]:
         """All that happened, oldest first."""
         return [_entry(record) for record in durable.records(self.path / "journal")]
 
-    def last(self) -> Entry | None:
+    def last(self) -> LogEntry | None:
         """How it stands; None when it was never finished writing, and then nothing was changed."""
-        found: Entry | None = None
+        found: LogEntry | None = None
         for entry in self.entries():
             keep_guard = entry if entry.guard is not None or found is None else replace(entry, guard=found.guard)
             late = found is not None and keep_guard.deadline_s is None
@@ -193,7 +193,7 @@ class Folder(Struct, frozen=True):
         return entry is not None and self.entries()[0].boot_id == boot.boot_id()
 
 
-def write(place: Place, checkpoint: Checkpoint, facts: Facts, *, deadline_s: float) -> Folder:
+def write(place: StateDirectory, checkpoint: Checkpoint, facts: ChangeFacts, *, deadline_s: float) -> Folder:
     """Bring a checkpoint to the disk, complete with its journal.
 
     Raises BasculeError where that cannot be done; nothing has been changed then.
@@ -218,7 +218,7 @@ def rewrite(folder: Folder, checkpoint: Checkpoint) -> None:
     durable.write_whole(folder.path / "checkpoint.json", _dump(_to_json(checkpoint)))
 
 
-def folders(place: Place) -> Iterator[Folder]:
+def folders(place: StateDirectory) -> Iterator[Folder]:
     """All checkpoints, the last one first."""
     try:
         names = sorted((entry.name for entry in place.checkpoints.iterdir() if entry.name.isdigit()), reverse=True)
@@ -230,7 +230,7 @@ def folders(place: Place) -> Iterator[Folder]:
         yield Folder(place.checkpoints / name)
 
 
-def latest(place: Place, *, where: Status | None = None) -> Folder | None:
+def latest(place: StateDirectory, *, where: Status | None = None) -> Folder | None:
     """The last checkpoint that is not taken back (or that stands as asked)."""
     for folder in folders(place):
         entry = folder.last()
@@ -241,7 +241,7 @@ def latest(place: Place, *, where: Status | None = None) -> Folder | None:
     return None
 
 
-def newest(place: Place) -> tuple[Folder, Entry] | None:
+def newest(place: StateDirectory) -> tuple[Folder, LogEntry] | None:
     """The last checkpoint of all that anything was changed for, taken back or not."""
     for folder in folders(place):
         entry = folder.last()
@@ -250,11 +250,11 @@ def newest(place: Place) -> tuple[Folder, Entry] | None:
     return None
 
 
-def _next(place: Place) -> int:
+def _next(place: StateDirectory) -> int:
     return max((folder.number for folder in folders(place)), default=0) + 1
 
 
-def _prune(place: Place) -> None:
+def _prune(place: StateDirectory) -> None:
     for folder in list(folders(place))[KEPT:]:
         entry = folder.last()
         if entry is None or not entry.status.is_open:
@@ -265,8 +265,8 @@ def _remove(folder: Folder) -> None:
     durable.remove_folder(folder.path)
 
 
-def _entry(record: dict[str, Any]) -> Entry:
-    return Entry(
+def _entry(record: dict[str, Any]) -> LogEntry:
+    return LogEntry(
         status=Status(record["status"]),
         deadline_s=record.get("deadline_s"),
         boot_id=record.get("boot_id", ""),

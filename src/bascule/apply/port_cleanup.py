@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from bascule.apply.checkpoint import Checkpoint, Folder
 from bascule.apply.engine import execute
+from bascule.apply.rollback.checkpoint import Checkpoint, Folder
 from bascule.model.state import HostState
 from bascule.plan.change import Plan
 from bascule.plan.diff import diff
 from bascule.providers.observe import observe
 
 
-def sweep(folder: Folder) -> tuple[str, ...]:
+def clean_ports(folder: Folder) -> tuple[str, ...]:
     """Take it off the ports that the change made; what was taken off, a line for each. Raises BasculeError."""
     plan = _plan(folder.read(), observe())
     execute(plan)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from bascule.apply.place import Place, refused
+from bascule.apply.state_directory import StateDirectory, refused
 from bascule.errors import BasculeError, Problem
 from bascule.system.disk import durable
 from bascule.system.disk.lockfile import Lock, LockHeld
 
 
-def lock(place: Place, verb: str, *, wait_s: float = 0.0) -> Lock:
+def lock(place: StateDirectory, verb: str, *, wait_s: float = 0.0) -> Lock:
     """The host's lock. Raises BasculeError naming who holds it."""
     try:
         durable.make_folder(place.runtime)  # /run is empty after a restart
