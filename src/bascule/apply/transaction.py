@@ -22,9 +22,9 @@ from bascule.apply.state_directory import StateDirectory, here, refused
 from bascule.dhcp import lease
 from bascule.errors import BasculeError, CommandFailed, NotPermitted, Problem, TakenBack
 from bascule.model.state import HostState
-from bascule.plan.arrivals import with_what_came
 from bascule.plan.change import Plan
 from bascule.plan.diff import diff, made_links
+from bascule.plan.dynamic_state import with_what_came
 from bascule.plan.step import Phase
 from bascule.providers.effects import Scope
 from bascule.providers.observe import look as look_at

@@ -50,7 +50,7 @@ def _moves(host: Host, observed: HostState, wanted: HostState) -> Iterator[Move]
         enslaved = later is not None and later.master is not None and later.master != link.master
         if not gone and not enslaved:
             continue
-        to = _heir(name, gone, wanted)
+        to = _successor(name, gone, wanted)
         if to is None and later is not None and later.master is not None:
             bridge = host.bridges.get(later.master)
             to = bridge.name if bridge is not None and bridge.dhcp else None
@@ -58,7 +58,7 @@ def _moves(host: Host, observed: HostState, wanted: HostState) -> Iterator[Move]
             yield Move(link=name, to=to, addresses=gone)
 
 
-def _heir(name: IfName, gone: Iterable[Address], wanted: HostState) -> IfName | None:
+def _successor(name: IfName, gone: Iterable[Address], wanted: HostState) -> IfName | None:
     ips = {address.ip for address in gone}
     takers = (n for n, link in wanted.links.items() if n != name and ips & {a.ip for a in link.addresses})
     return next(takers, None) if ips else None

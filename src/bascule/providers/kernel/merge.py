@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from bascule.model.moment import Lifetime
 from bascule.model.state import Address, HostState, Link, Route, Rule, link_of
 from bascule.model.values import IfName
-from bascule.plan.move import stand_in
+from bascule.plan.address_migration import stand_in
 from bascule.providers.merging import merge_mapping
 from bascule.providers.protocol import Merged, ThreeWay
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bascule.plan.macvtap import FIX, TRAP
+from bascule.plan.target.macvtap import FIX, TRAP
 from bascule.verify.doctor.finding import Facts, Finding, Severity
 
 

@@ -18,13 +18,13 @@ from bascule.model.site import Bridge as DeclaredBridge
 from bascule.model.site import Host, Nic, Site, StaticRoute
 from bascule.model.state import Address, HostState, Link, PortVlans, Route
 from bascule.model.values import IfName, IpAddress, IpInterface, bridge_name, derive_mac
+from bascule.plan.address_migration import address_successor, inherit, moved_routes, slaac_keys
 from bascule.plan.change import Note
-from bascule.plan.hardware import find_nics
-from bascule.plan.macvtap import macvtap_notes
-from bascule.plan.move import heir, inherit, moved_routes, slaac_keys
-from bascule.plan.target_guests import GuestLayer, arp_ignore, ranges
-from bascule.plan.target_networks import accept_ra, network_sysctl_keys
-from bascule.plan.wireless import refuse_wireless
+from bascule.plan.target.guests import GuestLayer, arp_ignore, ranges
+from bascule.plan.target.hardware import find_nics
+from bascule.plan.target.macvtap import macvtap_notes
+from bascule.plan.target.networks import accept_ra, network_sysctl_keys
+from bascule.plan.target.wireless import refuse_wireless
 
 PROTOCOL = "66"  # of the routes that Bascule makes (rtm_protocol; 66 is unassigned in iproute2's rt_protos)
 ZERO = {4: "0.0.0.0/0", 6: "::/0"}
@@ -339,7 +339,7 @@ class _Target(GuestLayer):
         """The host's own addresses go back to the NIC when the bridge that had taken them goes."""
         for name, bridge in self.observed.links.items():
             added = self.added.get(name, frozenset())
-            nic = heir(bridge, self.observed, added) if name not in self.links else None
+            nic = address_successor(bridge, self.observed, added) if name not in self.links else None
             if nic is None:
                 continue
             self.links[nic.name] = inherit(self.links[nic.name], bridge, added)

@@ -13,8 +13,8 @@ from bascule.model.site import GuestNic
 from bascule.model.state import PortVlans
 from bascule.model.values import IfName, bridge_name
 from bascule.plan.change import Note
-from bascule.plan.layer import Layer
-from bascule.plan.target_networks import (
+from bascule.plan.target.builder import Layer
+from bascule.plan.target.networks import (
     accept_ra,
     forwarding,
     left_behind,

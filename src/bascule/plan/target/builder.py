@@ -15,7 +15,7 @@ from bascule.model.site import Host, Site
 from bascule.model.state import MARK, HostState, Link, Route
 from bascule.model.values import IfName
 from bascule.plan.change import Note
-from bascule.plan.target_networks import accept_ra
+from bascule.plan.target.networks import accept_ra
 from bascule.plan.virtual_network import ResolvedNetwork
 
 

@@ -51,7 +51,7 @@ def one_router(routes: Sequence[Route], dev: str) -> list[Route]:
     return [r for r in routes if r.protocol != "ra" or r.dev != dev or best[r.dst, r.table] == r]
 
 
-def heir(bridge: Link, observed: HostState, added: Collection[str]) -> Link | None:
+def address_successor(bridge: Link, observed: HostState, added: Collection[str]) -> Link | None:
     """The NIC that a bridge's addresses go back to when the bridge goes: the port whose MAC it wears.
 
     None when the bridge has no addresses but those that Bascule itself put there (``added``).

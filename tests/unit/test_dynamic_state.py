@@ -5,7 +5,7 @@ from __future__ import annotations
 from bascule.model.links import Physical
 from bascule.model.state import Address, HostState, Link
 from bascule.model.values import IfName
-from bascule.plan.arrivals import with_what_came
+from bascule.plan.dynamic_state import with_what_came
 
 NIC = IfName("eth4")
 FRESH = Address(ip="fe80::5054:ff:fe00:1/64", scope="link")
