@@ -97,9 +97,10 @@ def test_a_rehearsal_without_enough_namespaces() -> None:
 
 
 @pytest.mark.kernel
-def test_a_rehearsal_that_may_not_send_raw_frames(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", [PLAIN, Path(PRODUCTION).read_text()], ids=["plain", "with DHCP"])
+def test_a_rehearsal_that_may_not_send_raw_frames(tmp_path: Path, text: str) -> None:
     file = tmp_path / "site.yaml"
-    file.write_text(PLAIN)
+    file.write_text(text)
     done = bascule("rehearse", str(file), before=("setpriv", "--bounding-set=-net_raw", "--inh-caps=-net_raw"))
     assert_error(done, "RAW-SOCKET", "socket: Operation not permitted", status=77, hint="run it as root")
 

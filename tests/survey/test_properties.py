@@ -11,7 +11,9 @@ from bascule.cli.show.survey import survey_as_json
 from bascule.frames.codecs import arp as arp_codec
 from bascule.survey.draft import draft
 from bascule.survey.evidence import Collector, Heard
+from bascule.survey.run import survey_captures
 from bascule.survey.verdicts import judge
+from tests.frames.test_pcap import pcap, pcapng
 from tests.survey.frames import arp, cdp, dhcp_offer, lldp, pvst
 from tests.survey.hearing import SITE, hear, many, site
 from tests.survey.samples import SAMPLES
@@ -77,3 +79,14 @@ def test_arp_of_ieee_802_is_read() -> None:
     ieee = frame.replace(b"\0\1\x08\0\6\4", b"\0\6\x08\0\6\4")
     verdict = judge({"eth5": heard("eth5", [ieee])}, *site()).nics["eth5"]
     assert any("192.168.1.7" in line.detail for line in verdict.evidence)
+
+
+def test_one_capture_in_every_form_gives_one_document() -> None:
+    forms = [form(order, nano=nano) for form in (pcap, pcapng) for order in "<>" for nano in (False, True)]
+    read, host = site()
+    documents = [
+        survey_as_json(survey_captures({"eth5": [("file", data)]}, site=read, host=host).survey, host="h")
+        for data in forms
+    ]
+    assert len(documents) == 8
+    assert all(document == documents[0] for document in documents)
