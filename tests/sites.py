@@ -19,9 +19,9 @@ from bascule.model.site import (
     PlugKind,
     Service,
     Site,
-    SiteSource,
     Verdict,
 )
+from bascule.model.site_place import SiteSource
 from bascule.model.values import IfName, Mac
 
 FILE = "production.yaml"

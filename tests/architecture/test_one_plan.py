@@ -33,4 +33,4 @@ def test_one_place_makes_plans() -> None:
 def test_one_merge_leads_back() -> None:
     """The two-state way back, which forgets what others did meanwhile, is called nowhere."""
     places = {place.partition(":")[0] for place in calls_of("roll_back")}
-    assert {"apply/rollback/go_back.py", "apply/rollback/passes.py", "workflow.py"} <= places
+    assert {"apply/rollback/go_back.py", "apply/rollback/passes.py", "rehearsal.py"} <= places

@@ -28,11 +28,11 @@ from bascule.model.site import (
     PlugKind,
     Service,
     Site,
-    SiteSource,
     SwitchPort,
     Verdict,
     VirtualNetwork,
 )
+from bascule.model.site_place import SiteSource
 from bascule.model.state import Address, HostState, Link, LinkFacts
 from bascule.model.values import IfName, Mac, Vid, derive_mac, derive_tap
 from bascule.plan.make import make_plan

@@ -26,10 +26,10 @@ from bascule.model.site import (
     PlugKind,
     Service,
     Site,
-    SiteSource,
     SwitchPort,
     VirtualNetwork,
 )
+from bascule.model.site_place import SiteSource
 from bascule.model.state import Address, HostState, Link, LinkFacts, PortVlans
 from bascule.model.values import IfName, Mac, Vid
 from tests.draw.sites import guest, plug

@@ -14,7 +14,7 @@ from bascule.plan.capacity import (
     MIB,
     Capacity,
     Memory,
-    Node,
+    NumaNode,
     capacity,
     gate,
     guest_need,
@@ -85,7 +85,7 @@ def test_huge_pages_are_counted_once_and_missed_aloud() -> None:
 
 
 def test_a_guest_bound_to_a_node_that_is_too_small() -> None:
-    nodes = tuple(Node(number=n, memory=8 * GIB, free=8 * GIB, hugepages={}) for n in (0, 1))
+    nodes = tuple(NumaNode(number=n, memory=8 * GIB, free=8 * GIB, hugepages={}) for n in (0, 1))
     memory = Memory(total=16 * GIB, hugepages={}, nodes=nodes)
     found = capacity("h", memory, [guest_need("db", 9 * GIB, nodes=(1,))])
     assert any("NUMA node 1 has 8 GiB" in text and "db" in text for text in found.warnings)
@@ -113,7 +113,7 @@ def test_reading_proc_and_sys(tmp_path: Path) -> None:
         (tmp_path / path).write_text(text)
 
     put("proc/meminfo", "MemTotal:       16384 kB\nMemAvailable:    8192 kB\nSwapTotal: 0 kB\n")
-    put("sys/devices/system/node/node0/meminfo", "Node 0 MemTotal:  16000 kB\nNode 0 MemFree:  8000 kB\n")
+    put("sys/devices/system/node/node0/meminfo", "NumaNode 0 MemTotal:  16000 kB\nNode 0 MemFree:  8000 kB\n")
     put("sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "4\n")
     put("sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "1\n")
     found = observe_memory(tmp_path)

@@ -16,7 +16,7 @@ import pytest
 from msgspec import Struct
 
 from bascule.errors import BasculeError
-from bascule.guests.libvirt_runtime import LibvirtRuntime
+from bascule.guests.runtimes.libvirt import LibvirtRuntime
 from bascule.host.live import LiveHost
 from bascule.model.domain import Domain, DomainNic, DomainText
 from bascule.model.site import Attachment, Guest, Mode, PlugKind

@@ -8,8 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from bascule.errors import BasculeError
-from bascule.guests import runtime
-from bascule.guests.libvirt_runtime import LibvirtRuntime
+from bascule.guests.runtimes import runtime
+from bascule.guests.runtimes.libvirt import LibvirtRuntime
 from bascule.host.live import LiveHost
 from bascule.model.ruleset.text import replacing_text
 from bascule.model.site import Attachment, Mode, PlugKind

@@ -9,10 +9,10 @@ import pytest
 from msgspec.structs import replace
 
 from bascule.errors import BasculeError
-from bascule.guests import runtime
 from bascule.guests.agent import ask
 from bascule.guests.plug import Plug
-from bascule.guests.qemu import QemuDriver
+from bascule.guests.runtimes import runtime
+from bascule.guests.runtimes.qemu_process import QemuDriver
 from bascule.host.live import LiveHost
 from bascule.model.site import Mode, PlugKind, Service
 from bascule.model.state import HostState

@@ -29,16 +29,22 @@ from bascule.model.ruleset.rules import (
     Table,
     Tuple,
     Value,
-    Verdict,
     VerdictMap,
     entries,
     match,
     named_set,
 )
+from bascule.model.ruleset.rules import VerdictStatement as Verdict
 
 PORTS = st.integers(1, 65535)
 VERDICTS = [Verdict("accept"), Verdict("drop"), Verdict("jump", "side")]
-ENDS = [Verdict("return"), Verdict("continue"), Verdict("goto", "side"), Reject(), Reject("icmpx", "admin-prohibited")]
+ENDS = [
+    Verdict("return"),
+    Verdict("continue"),
+    Verdict("goto", "side"),
+    Reject(),
+    Reject("icmpx", "admin-prohibited"),
+]
 FINAL: st.SearchStrategy[Verdict | Reject] = st.sampled_from([*VERDICTS, *ENDS])
 LINKS = st.text("abcdefgh-.~0123456789", min_size=1, max_size=15).filter(lambda name: name[0] not in ".-")
 

@@ -21,7 +21,7 @@ from bascule.model.ruleset.rules import (
     Rule,
     Table,
     Value,
-    Verdict,
+    VerdictStatement,
     match,
 )
 from bascule.model.ruleset.text import replacing_text
@@ -78,7 +78,7 @@ FAMILIES: dict[
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_reads_back_with_priorities_as_numbers(host: Namespace, family: str) -> None:
     hook, left, value = FAMILIES[family]
-    rule = Rule((match(left, value, operator="!="), Counter(), Verdict("drop")))
+    rule = Rule((match(left, value, operator="!="), Counter(), VerdictStatement("drop")))
     table = Table(family, "bascule_family", (Chain("guard", (rule,), hook),), mark="bascule:lodge")
     assert loaded(host, table) == table
     run(("nft", "delete", "table", family, "bascule_family"), namespace=host)
@@ -90,7 +90,7 @@ def test_an_ingress_chain_is_read_with_its_rules(host: Namespace) -> None:
     run(("nft", "-f", "-"), stdin=text + "ether type arp drop\n}\n}\n", namespace=host)
     chain = listed(host)["netdev t"].chains[0]
     assert chain.hook == Hook("filter", "ingress", -500)
-    assert chain.rules == (Rule((match(Payload("ether", "type"), "arp"), Verdict("drop"))),)
+    assert chain.rules == (Rule((match(Payload("ether", "type"), "arp"), VerdictStatement("drop"))),)
     run(("nft", "delete", "table", "netdev", "t"), namespace=host)
 
 
@@ -113,7 +113,7 @@ SAYINGS = {  # as somebody may write it, and as it is in the normal form
 def test_what_says_the_same_is_the_same(host: Namespace, text: str) -> None:
     run(("nft", "-f", "-"), stdin=f"table inet t {{\nchain c {{\n{text}\n}}\n}}\n", namespace=host)
     ((rule,),) = (chain.rules for chain in listed(host)["inet t"].chains)
-    assert rule == Rule((SAYINGS[text], Verdict("accept")))
+    assert rule == Rule((SAYINGS[text], VerdictStatement("accept")))
     run(("nft", "delete", "table", "inet", "t"), namespace=host)
 
 
@@ -123,5 +123,5 @@ def test_a_rule_with_something_unknown_is_kept_as_it_was_told(host: Namespace) -
     first, second = listed(host)["inet t"].chains[0].rules
     assert isinstance(first, OpaqueRule)
     assert "packets" not in first.content
-    assert second == Rule((Verdict("accept"),))
+    assert second == Rule((VerdictStatement("accept"),))
     run(("nft", "delete", "table", "inet", "t"), namespace=host)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from bascule.model.ruleset.rules import AnyTable, Chain, ForeignTable, Hook, Meta, Rule, Table, Verdict, match
+from bascule.model.ruleset.rules import AnyTable, Chain, ForeignTable, Hook, Meta, Rule, Table, VerdictStatement, match
 from bascule.model.state import HostState
 from bascule.providers.nft import NFT
 from bascule.providers.protocol import ThreeWay
 
-ACCEPT, DROP = Rule((Verdict("accept"),)), Rule((Verdict("drop"),))
+ACCEPT, DROP = Rule((VerdictStatement("accept"),)), Rule((VerdictStatement("drop"),))
 FORWARD = Hook("filter", "forward", 0)
 
 
@@ -27,14 +27,14 @@ THEIRS = ForeignTable("inet", "bascule_lab", "[]")
 
 
 def test_a_change_says_which_rules_come_and_go() -> None:
-    link = Rule((match(Meta("iifname"), "vn-lab"), Verdict("drop")))
+    link = Rule((match(Meta("iifname"), "vn-lab"), VerdictStatement("drop")))
     assert said(state(table(ACCEPT, DROP)), state(table(link, DROP))) == [
         'nft inet bascule_lab: replace its rules: - forward: accept; + forward: iifname "vn-lab" drop'
     ]
     assert said(state(table(ACCEPT, ACCEPT)), state(table(ACCEPT))) == [
         "nft inet bascule_lab: replace its rules: - forward: accept"
     ]
-    many = [Rule((match(Meta("mark"), number), Verdict("drop"))) for number in range(1, 8)]
+    many = [Rule((match(Meta("mark"), number), VerdictStatement("drop"))) for number in range(1, 8)]
     (words,) = said(state(table()), state(table(*many)))
     assert words.endswith("+ forward: mark 4 drop; and 3 more")
 

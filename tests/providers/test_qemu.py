@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from bascule.apply.engine import execute
 from bascule.errors import BasculeError
 from bascule.guests.plug import Plug
-from bascule.guests.qemu import QemuDriver
+from bascule.guests.runtimes.qemu_process import QemuDriver
 from bascule.host.live import LiveHost
 from bascule.model.links import Bridge
 from bascule.model.site import Guest, PlugKind, Site

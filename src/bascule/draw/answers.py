@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from bascule.draw.scene.elements import Path, Scene
 from bascule.draw.scene.highlight import Highlight, witnessed_path
-from bascule.model.site import NOWHERE, Expectation
+from bascule.model.site import Expectation
+from bascule.model.site_place import NOWHERE
 
 REACHED = {"reach": True, "no-reach": False}
 

@@ -14,14 +14,14 @@ from bascule.system.line_socket import LineSocket
 _numbers = itertools.count(1)
 
 
-class Answer(Struct, frozen=True, kw_only=True):
+class AgentAnswer(Struct, frozen=True, kw_only=True):
     """What came of a question: whether it was answered, and what the other side said."""
 
     ok: bool
     said: str
 
 
-def ask(path: Path, question: str, *, timeout_s: float) -> Answer:
+def ask(path: Path, question: str, *, timeout_s: float) -> AgentAnswer:
     """Put one question and wait for its answer; an answer to an older question is passed over.
 
     Raises CommandFailed when the guest says nothing in time.
@@ -35,7 +35,7 @@ def ask(path: Path, question: str, *, timeout_s: float) -> Answer:
                 head, _, rest = line.receive().strip().partition(" ")
                 if head == number:
                     status, _, said = rest.partition(" ")
-                    return Answer(ok=status == "0", said=said.strip())
+                    return AgentAnswer(ok=status == "0", said=said.strip())
     except OSError as error:
         raise _silent(question, str(error)) from error
     raise _silent(question, f"no answer within {timeout_s:g} s")

@@ -13,7 +13,7 @@ from bascule.system.net.fdb import read_fdb
 from bascule.system.net.links import link_names
 
 if TYPE_CHECKING:
-    from bascule.guests.runtime import GuestRuntime
+    from bascule.guests.runtimes.runtime import GuestRuntime
 
 
 def refuse_unknown(runtime: GuestRuntime, kind: str, into: str) -> None:

@@ -17,7 +17,7 @@ from bascule.providers.guest_identity import conflicts
 from bascule.providers.guest_nics import find_nic
 
 
-class Row(Struct, frozen=True, kw_only=True):
+class GuestRow(Struct, frozen=True, kw_only=True):
     """One NIC of one domain. ``addresses`` are the best known first; ``remarks`` say what is not as it should be."""
 
     domain: Domain
@@ -32,7 +32,7 @@ class Row(Struct, frozen=True, kw_only=True):
 class Inventory(Struct, frozen=True, kw_only=True):
     """All rows, and the MACs that are not one NIC's alone."""
 
-    rows: tuple[Row, ...] = ()
+    rows: tuple[GuestRow, ...] = ()
     problems: tuple[Problem, ...] = ()
 
 
@@ -83,12 +83,12 @@ def join(
         by_mac.setdefault(sighting.mac, []).append(sighting)
     networks = _networks(site)
     heard = {(entry.mac, str(entry.port)): entry.age_s for entry in fdb if not entry.static}
-    rows: list[Row] = []
+    rows: list[GuestRow] = []
     for domain in domains:
         found = [_row(domain, nic, state, by_mac, networks) for nic in domain.nics]
         rows += [
             replace(row, heard_s=heard.get((row.nic.mac, row.nic.tap))) if row.nic and row.nic.mac else row
-            for row in found or [Row(domain=domain, nic=None)]
+            for row in found or [GuestRow(domain=domain, nic=None)]
         ]
     return Inventory(rows=tuple(rows), problems=conflicts(domains, state, fdb))
 
@@ -99,7 +99,7 @@ def _row(
     state: HostState | None,
     by_mac: Mapping[Mac, list[Sighting]],
     networks: Mapping[str, str],
-) -> Row:
+) -> GuestRow:
     link = state.links.get(IfName(nic.tap)) if state and nic.tap else None
     said = nic.bridge or (nic.into if nic.kind == "bridge" else "")
     bridge = (link.master or "") if link is not None else said
@@ -119,7 +119,7 @@ def _row(
     best: dict[IpAddress, Sighting] = {}
     for sighting in found:
         best.setdefault(sighting.address, sighting)
-    return Row(
+    return GuestRow(
         domain=domain,
         nic=nic,
         bridge=bridge,

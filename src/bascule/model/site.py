@@ -12,23 +12,8 @@ from typing import Literal
 from msgspec import Struct, field
 
 from bascule.errors import Place
-from bascule.model.moment import Moment
+from bascule.model.site_place import NOWHERE, SiteSource
 from bascule.model.values import IfName, IpAddress, IpInterface, IpNetwork, Mac, Vid, bridge_name
-
-
-class SitePlace(Place):
-    """Where a value of the site file is written; values compare by what they say, so two of these are always equal."""
-
-    __slots__ = ()
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, SitePlace) or tuple.__eq__(self, other)
-
-    def __hash__(self) -> int:
-        return 0
-
-
-NOWHERE = SitePlace("", 0, 0)
 
 
 class Verdict(StrEnum):
@@ -346,13 +331,6 @@ class Expectation(Struct, frozen=True, kw_only=True):
     verdict: Verdict
     seen_as: str | None = None
     place: Place = NOWHERE
-
-
-class SiteSource(Moment, frozen=True, kw_only=True):
-    """The file that a site was read from, with the SHA-256 of its bytes."""
-
-    path: str = ""
-    digest: str = ""
 
 
 class Site(Struct, frozen=True, kw_only=True):

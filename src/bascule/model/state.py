@@ -69,7 +69,7 @@ class Route(Struct, frozen=True, kw_only=True, order=True):
         return ":" in self.dst
 
 
-class Rule(Struct, frozen=True, kw_only=True, order=True):
+class RoutingRule(Struct, frozen=True, kw_only=True, order=True):
     """A policy routing rule (ip-rule(8)), as the words that would make it."""
 
     priority: int
@@ -148,7 +148,7 @@ class HostState(Struct, frozen=True, kw_only=True, dict=True):
 
     links: Mapping[IfName, Link] = field(default_factory=lambda: MappingProxyType({}))
     routes: tuple[Route, ...] = ()
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[RoutingRule, ...] = ()
     sysctls: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     tables: Mapping[str, AnyTable] = field(default_factory=lambda: MappingProxyType({}))
     parts: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))

@@ -15,7 +15,7 @@ from bascule.model.links import KINDS, BridgePort, LinkOptions, Other
 from bascule.model.moment import Lifetime, Moment
 from bascule.model.ruleset.rules import AnyTable
 from bascule.model.ruleset.text_0_1_0 import read_0_1_0
-from bascule.model.state import Address, HostState, Link, LinkFacts, PortVlans, Route, Rule
+from bascule.model.state import Address, HostState, Link, LinkFacts, PortVlans, Route, RoutingRule
 from bascule.model.structs import defaults_of
 
 SCHEMA = "bascule/state/1"
@@ -43,7 +43,7 @@ def from_json(data: Any) -> HostState:
         return HostState.of(
             (_link_from(entry) for entry in data["links"]),
             routes=tuple(map(_route_from, data["routes"])),
-            rules=tuple(Rule(**_tuples(entry)) for entry in data["rules"]),
+            rules=tuple(RoutingRule(**_tuples(entry)) for entry in data["rules"]),
             sysctls=data["sysctls"],
             tables=tables_from_json(data["tables"]),
         )

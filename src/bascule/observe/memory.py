@@ -6,7 +6,7 @@ import contextlib
 import re
 from pathlib import Path
 
-from bascule.plan.capacity import Memory, Node
+from bascule.plan.capacity import Memory, NumaNode
 
 _HUGE = re.compile(r"hugepages-(\d+)kB")
 
@@ -15,7 +15,7 @@ def observe_memory(root: Path = Path("/")) -> Memory:
     """The memory of this host; ``root`` for a test's own /proc and /sys. Raises OSError without /proc."""
     facts = _meminfo(root / "proc/meminfo")
     nodes = tuple(
-        Node(
+        NumaNode(
             number=int(folder.name.removeprefix("node")),
             memory=_node(folder, "MemTotal"),
             free=_node(folder, "MemFree"),

@@ -31,7 +31,7 @@ RESERVE_SHARE = 20  # a twentieth of what is above that
 NEXT_SIZES = (512 * MIB, 1 * GIB, 2 * GIB, 4 * GIB, 8 * GIB, 16 * GIB, 32 * GIB, 64 * GIB)
 
 
-class Node(Struct, frozen=True, kw_only=True):
+class NumaNode(Struct, frozen=True, kw_only=True):
     """A NUMA node: memory in bytes, and its huge pages by size as (total, free)."""
 
     number: int
@@ -47,7 +47,7 @@ class Memory(Struct, frozen=True, kw_only=True):
     available: int | None = None
     swap: int = 0
     hugepages: Mapping[int, tuple[int, int]]
-    nodes: tuple[Node, ...] = ()
+    nodes: tuple[NumaNode, ...] = ()
     source: str = ""
 
 

@@ -24,7 +24,7 @@ from bascule.model.ruleset.rules import (
     Rule,
     Statement,
     Table,
-    Verdict,
+    VerdictStatement,
     match,
 )
 from bascule.model.site import Mode
@@ -39,7 +39,7 @@ HOOKS = {
     "output": Hook("nat", "output", -100),
     "postrouting": Hook("nat", "postrouting", 100),
 }
-ACCEPT, RETURN, REJECT, MASQUERADE = Verdict("accept"), Verdict("return"), Reject(), Nat("masquerade")
+ACCEPT, RETURN, REJECT, MASQUERADE = VerdictStatement("accept"), VerdictStatement("return"), Reject(), Nat("masquerade")
 UNPRIVILEGED = Range(1024, 65535)
 NOT_MASQUERADED = {4: (Prefix("224.0.0.0", 24), "255.255.255.255"), 6: (Prefix("ff02::", 16),)}
 

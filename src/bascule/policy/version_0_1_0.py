@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bascule.model.ruleset.rules import Fib, Match, Meta, Nat, OpaqueRule, Rule, Table, Verdict
+from bascule.model.ruleset.rules import Fib, Match, Meta, Nat, OpaqueRule, Rule, Table, VerdictStatement
 from bascule.model.values import bridge_name
 from bascule.policy.network_rules import FAMILY, HOOKS, TABLE_PREFIX
 
@@ -27,6 +27,6 @@ def _is_known(chain: str, rule: Rule | OpaqueRule, bridge: str) -> bool:
     if chain == "forward":
         return bool(links)
     if chain == "postrouting":
-        return last == Verdict("return") or (isinstance(last, Nat) and last.name == "masquerade")
+        return last == VerdictStatement("return") or (isinstance(last, Nat) and last.name == "masquerade")
     first = tests[0] if tests else None
     return isinstance(first, Match) and isinstance(first.left, Fib) and isinstance(last, Nat) and last.name == "dnat"

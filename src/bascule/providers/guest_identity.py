@@ -15,7 +15,7 @@ from bascule.model.values import Mac
 from bascule.plan.change import Note
 
 
-class Holder(Struct, frozen=True, kw_only=True):
+class MacHolder(Struct, frozen=True, kw_only=True):
     """Who has a MAC."""
 
     words: str
@@ -27,18 +27,18 @@ def conflicts(
 ) -> tuple[Problem, ...]:
     """One problem for each MAC that two have; two domains that share all of their MACs are a clone and its original."""
     domains = tuple(domains)
-    holders: dict[Mac, list[Holder]] = {}
+    holders: dict[Mac, list[MacHolder]] = {}
     for domain in domains:
         for mac in dict.fromkeys(nic.mac for nic in (*domain.nics, *domain.next_nics) if nic.mac):
             shut = "" if domain.running else " (shut off)"
-            holders.setdefault(mac, []).append(Holder(words=f"domain '{domain.name}'{shut}", domain=domain.name))
+            holders.setdefault(mac, []).append(MacHolder(words=f"domain '{domain.name}'{shut}", domain=domain.name))
         twice = [nic.mac for nic in domain.nics if nic.mac]
         for mac in sorted({mac for mac in twice if twice.count(mac) > 1}):
-            holders[mac].append(Holder(words=f"another NIC of '{domain.name}'"))
+            holders[mac].append(MacHolder(words=f"another NIC of '{domain.name}'"))
     for link in state.links.values() if state else ():
         if link.mac in holders and not _is_host_end(link.mac, domains):
             kind = "bridge" if link.is_bridge else "link"
-            holders[link.mac].append(Holder(words=f"{kind} {link.name} of this host"))
+            holders[link.mac].append(MacHolder(words=f"{kind} {link.name} of this host"))
     problems = list(_clones(domains, holders))
     problems += [_shared(mac, found) for mac, found in holders.items() if len(found) > 1]
     problems += _reserved(domains)
@@ -93,7 +93,7 @@ def _is_host_end(mac: Mac, domains: tuple[Domain, ...]) -> bool:
     return any(nic.kind == "direct" and nic.mac == mac for domain in domains for nic in domain.nics)
 
 
-def _clones(domains: tuple[Domain, ...], holders: dict[Mac, list[Holder]]) -> Iterable[Problem]:
+def _clones(domains: tuple[Domain, ...], holders: dict[Mac, list[MacHolder]]) -> Iterable[Problem]:
     by_macs: dict[frozenset[Mac], list[Domain]] = {}
     for domain in domains:
         macs = frozenset(nic.mac for nic in domain.nics if nic.mac)
@@ -113,7 +113,7 @@ def _clones(domains: tuple[Domain, ...], holders: dict[Mac, list[Holder]]) -> It
         )
 
 
-def _shared(mac: Mac, found: list[Holder]) -> Problem:
+def _shared(mac: Mac, found: list[MacHolder]) -> Problem:
     return Problem(
         code="MAC-TWICE",
         message=f"{mac} belongs to {_and([holder.words for holder in found])}",

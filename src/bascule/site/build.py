@@ -7,6 +7,7 @@ from typing import Literal
 
 from bascule.errors import Place
 from bascule.model import site as m
+from bascule.model.site_place import SitePlace, SiteSource
 from bascule.model.values import IfName, IpInterface, Mac, derive_mac, derive_tap
 from bascule.site import document as d
 from bascule.site.checks.access import service_of
@@ -63,12 +64,12 @@ class _Builder:
                 )
                 for path, each in self.checked.expectations()
             ),
-            source=m.SiteSource(path=self.file, digest=hashlib.sha256(data).hexdigest()),
+            source=SiteSource(path=self.file, digest=hashlib.sha256(data).hexdigest()),
         )
 
     def at(self, path: Path) -> Place:
         """Where an entry begins."""
-        return m.SitePlace(*self.found.place(path, key=True))
+        return SitePlace(*self.found.place(path, key=True))
 
     def host(self, name: str, host: d.Host) -> m.Host:
         top: Path = ("hosts", name)

@@ -8,7 +8,8 @@ from ipaddress import ip_address, ip_interface, ip_network
 
 from msgspec import Struct
 
-from bascule.model.site import NOWHERE, GuestNic, Host, Mode, Network, Site, StaticRoute, virtual_segment
+from bascule.model.site import GuestNic, Host, Mode, Network, Site, StaticRoute, virtual_segment
+from bascule.model.site_place import NOWHERE
 from bascule.model.state import HostState
 from bascule.model.values import IfName, IpAddress, IpInterface, IpNetwork, Mac, bridge_name, derive_mac
 from bascule.topology.virtual_networks import host_address, standing_bridge

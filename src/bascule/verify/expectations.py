@@ -12,7 +12,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.errors import Place
-from bascule.model.site import NOWHERE, Expectation, Site, Verdict
+from bascule.model.site import Expectation, Site, Verdict
+from bascule.model.site_place import NOWHERE
 from bascule.model.values import IpAddress
 from bascule.probe.ask import ask
 from bascule.probe.capture import Track, Tracker, Watch

@@ -9,7 +9,7 @@ from bascule.probe.domain import ProbeDomain
 from bascule.verify.checks import Check
 from bascule.verify.guests import check_guests
 from bascule.verify.networks import check_networks, check_servers
-from bascule.verify.state import Facts, check_links
+from bascule.verify.state import StateFacts, check_links
 
 
 def check_host(site: Site, host: Host, state: HostState, probe_domain: ProbeDomain, plan: Plan) -> tuple[Check, ...]:
@@ -17,7 +17,7 @@ def check_host(site: Site, host: Host, state: HostState, probe_domain: ProbeDoma
 
     Raises NotPermitted, MissingTool or CommandFailed where the host cannot be read or asked.
     """
-    facts = Facts(plan)
+    facts = StateFacts(plan)
     state_half = (*check_links(site, host, state, facts), *check_networks(site, host, state, facts))
     return (
         *state_half,

@@ -13,13 +13,13 @@ from bascule.probe.domain import ProbeDomain
 from bascule.probe.names import look_up
 from bascule.topology.virtual_networks import standing_bridge
 from bascule.verify.checks import Check
-from bascule.verify.state import Facts, bridge_up, has_address, tap_on_bridge
+from bascule.verify.state import StateFacts, bridge_up, has_address, tap_on_bridge
 
 Asked = tuple[str, int]  # a name, and the IP version of the address that is wanted
 DNS_S = 1.0  # to wait for the server: it is on this host
 
 
-def check_networks(site: Site, host: Host, state: HostState, facts: Facts) -> Iterator[Check]:
+def check_networks(site: Site, host: Host, state: HostState, facts: StateFacts) -> Iterator[Check]:
     """The bridge, addresses, rules and routing of every virtual network. Pure."""
     for one in resolved_networks(site, host):
         link = standing_bridge(host.virtual_networks[one.name], state)
@@ -49,14 +49,14 @@ def check_servers(site: Site, host: Host, state: HostState, probe_domain: ProbeD
             yield from _check_server(host, one, link.name, probe_domain)
 
 
-def _rules(one: ResolvedNetwork, link: Link, state: HostState, facts: Facts) -> Check:
+def _rules(one: ResolvedNetwork, link: Link, state: HostState, facts: StateFacts) -> Check:
     name = table_key(one.name)
     none = "none" if network_table(one, "") is None else f"nft {name} is not there"
     seen = f"nft {name}" if name in state.tables else none
     return facts.check("rules", link.name, f"{seen}, as mode {one.mode} has it", "ruleset", of=f"nft {name}")
 
 
-def _forwarding(name: str, keys: list[str], facts: Facts) -> Check:
+def _forwarding(name: str, keys: list[str], facts: StateFacts) -> Check:
     words = {key: f"IPv{version}" for version, key in FORWARDING.items()}
     checks = [facts.check("forwarding", name, words[key], "parameter", of=key) for key in keys]
     off = [check.detail for check in checks if not check.ok]

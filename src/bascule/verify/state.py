@@ -18,7 +18,7 @@ from bascule.verify.checks import Check
 LINK: tuple[About, ...] = ("existence", "up")
 
 
-class Facts:
+class StateFacts:
     """The facts of a host, each held against the plan; ``rest`` are the changes that no fact has told of yet."""
 
     def __init__(self, plan: Plan) -> None:
@@ -50,7 +50,7 @@ class Facts:
         return Check(id=what, subject=subject, ok=not found, detail=detail)
 
 
-def check_links(site: Site, host: Host, state: HostState, facts: Facts) -> Iterator[Check]:
+def check_links(site: Site, host: Host, state: HostState, facts: StateFacts) -> Iterator[Check]:
     """The host's bridges and NICs. Pure."""
     for bridge in host.bridges.values():
         yield from _bridge(site, host, bridge, state, facts)
@@ -64,7 +64,7 @@ def check_links(site: Site, host: Host, state: HostState, facts: Facts) -> Itera
                 yield _lease(nic.name, link)
 
 
-def _bridge(site: Site, host: Host, bridge: Bridge, state: HostState, facts: Facts) -> Iterator[Check]:
+def _bridge(site: Site, host: Host, bridge: Bridge, state: HostState, facts: StateFacts) -> Iterator[Check]:
     link = state.links.get(bridge.name)
     yield bridge_up(bridge.name, link, facts)
     if link is None:
@@ -96,12 +96,12 @@ def _bridge(site: Site, host: Host, bridge: Bridge, state: HostState, facts: Fac
         yield Check(id="other-ports", subject=bridge.name, ok=None, detail=detail)
 
 
-def bridge_up(name: str, link: Link | None, facts: Facts) -> Check:
+def bridge_up(name: str, link: Link | None, facts: StateFacts) -> Check:
     """Whether a bridge is there and up."""
     return facts.check("bridge-up", name, _up_words(link), *LINK)
 
 
-def nic_up(name: IfName, link: Link | None, facts: Facts) -> Check:
+def nic_up(name: IfName, link: Link | None, facts: StateFacts) -> Check:
     """Whether a NIC is there, up, and has a carrier."""
     check = facts.check("nic-up", name, _up_words(link), *LINK)
     if link is None or (link.up and not link.facts.carrier):
@@ -114,14 +114,14 @@ def _up_words(link: Link | None) -> str:
     return "is not there" if link is None else "up" if link.up else "is down"
 
 
-def _no_address(link: Link, facts: Facts) -> Check:
+def _no_address(link: Link, facts: StateFacts) -> Check:
     found = [address.ip for address in link.addresses]
     foreign = [address.ip for address in link.addresses if not address.is_link_local]
     seen = "none" if not found else ("only " if not foreign else "") + ", ".join(foreign or found)
     return facts.check("no-address", link.name, seen, "addresses")
 
 
-def has_address(name: str, address: str, link: Link | None, facts: Facts) -> Check:
+def has_address(name: str, address: str, link: Link | None, facts: StateFacts) -> Check:
     """Whether a link has an address of the host."""
     found = [a.ip for a in link.addresses if not a.is_link_local] if link else []
     seen = address if address in found else f"{address} is missing" + (f", has {', '.join(found)}" if found else "")
@@ -133,11 +133,11 @@ def _lease(name: str, link: Link | None) -> Check:
     return Check(id="address", subject=name, ok=bool(found), detail=", ".join(found) or "has none: no lease yet")
 
 
-def _member(what: str, link: Link, facts: Facts) -> Check:
+def _member(what: str, link: Link, facts: StateFacts) -> Check:
     return facts.check(what, link.name, f"port of {link.master or 'nothing'}", "master")
 
 
-def tap_on_bridge(tap: IfName, bridge: str, link: Link | None, facts: Facts) -> Check:
+def tap_on_bridge(tap: IfName, bridge: str, link: Link | None, facts: StateFacts) -> Check:
     """Whether a guest's tap is a port of its bridge."""
     if link is None:
         detail = f"is not there; should be a port of {bridge}"
@@ -145,7 +145,7 @@ def tap_on_bridge(tap: IfName, bridge: str, link: Link | None, facts: Facts) -> 
     return _member("tap-on-bridge", link, facts)
 
 
-def _spanning_tree(link: Link, facts: Facts) -> Check:
+def _spanning_tree(link: Link, facts: StateFacts) -> Check:
     options = link.options
     if not isinstance(options, BridgeOptions):
         return facts.check("stp", link.name, f"is no bridge but {options.kind or 'a NIC'}", "existence")

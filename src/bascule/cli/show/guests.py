@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from bascule.cli.common import table, width
 
 if TYPE_CHECKING:
-    from bascule.guests.inventory import Inventory, Row
+    from bascule.guests.inventory import GuestRow, Inventory
 
 
 def as_document(found: Inventory) -> dict[str, Any]:
@@ -19,7 +19,7 @@ def as_document(found: Inventory) -> dict[str, Any]:
     }
 
 
-def _row_document(row: Row) -> dict[str, Any]:
+def _row_document(row: GuestRow) -> dict[str, Any]:
     domain, nic = row.domain, row.nic
     facts: dict[str, Any] = {"guest": domain.name, "driver": domain.driver, "running": domain.running}
     if nic is None:
@@ -51,7 +51,7 @@ def as_text(found: Inventory) -> str:
     return "\n".join(lines)
 
 
-def _row_text(row: Row) -> tuple[str, ...]:
+def _row_text(row: GuestRow) -> tuple[str, ...]:
     state = "runs" if row.domain.running else "off"
     nic = row.nic
     if nic is None:

@@ -54,7 +54,7 @@ def _stage(change: Change) -> int:
     return _STAGES[change.stage]
 
 
-class Row(Struct, frozen=True):
+class PlanLine(Struct, frozen=True):
     """What happens to one link in one go. ``risk`` is nothing for a mere addition."""
 
     subject: str
@@ -63,9 +63,9 @@ class Row(Struct, frozen=True):
     reason: str
 
 
-def rows_of(changes: Iterable[Change]) -> list[Row]:
+def rows_of(changes: Iterable[Change]) -> list[PlanLine]:
     """The changes as they are told: those of one link that follow each other closely together."""
-    rows: list[Row] = []
+    rows: list[PlanLine] = []
     for _, some in groupby(changes, key=_stage):
         by_subject: dict[str, list[Change]] = {}
         for change in some:
@@ -77,7 +77,7 @@ def rows_of(changes: Iterable[Change]) -> list[Row]:
             unnamed = [guest for guest in group[0].guests if guest not in named]
             guests = f"; carries {', '.join(unnamed)}" if unnamed else ""
             words = "" if risk is Risk.ADDITION else risk.words
-            rows.append(Row(subject, actions, words, f"{group[0].reason}{guests}"))
+            rows.append(PlanLine(subject, actions, words, f"{group[0].reason}{guests}"))
     return rows
 
 

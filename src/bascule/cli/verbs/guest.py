@@ -94,7 +94,7 @@ def define(
     """
     from bascule.errors import Problem, UsageFault
     from bascule.guests.checks import check_macs
-    from bascule.guests.detect import detect
+    from bascule.guests.runtimes.detect import detect
     from bascule.host.identity import choose_host
     from bascule.plan.change import Note
     from bascule.workflow import load
@@ -134,7 +134,7 @@ def define(
 @json_option
 def start(*, names: tuple[str, ...], driver: str | None, connect: str | None, as_json: bool) -> int:
     """Start guests; those that run are left alone."""
-    from bascule.guests.detect import detect, find_domain
+    from bascule.guests.runtimes.detect import detect, find_domain
 
     runtime = detect(driver, uri=connect)
     there = runtime.domains()
@@ -150,7 +150,7 @@ def start(*, names: tuple[str, ...], driver: str | None, connect: str | None, as
 @json_option
 def stop(*, names: tuple[str, ...], driver: str | None, connect: str | None, as_json: bool) -> int:
     """Pull the plug of guests, as a power cut would."""
-    from bascule.guests.detect import detect, find_domain
+    from bascule.guests.runtimes.detect import detect, find_domain
 
     runtime = detect(driver, uri=connect)
     there = runtime.domains()
@@ -186,7 +186,7 @@ def replug(
     Example: bascule guest replug guest_01 --bridge br4
     """
     from bascule.guests.checks import refuse_unknown
-    from bascule.guests.detect import detect, find_domain, find_nic
+    from bascule.guests.runtimes.detect import detect, find_domain, find_nic
 
     to = _source(bridge, network, direct)
     runtime = detect(driver, uri=connect)
@@ -209,7 +209,7 @@ def replug(
 @json_option
 def unplug(*, name: str, nic: str | None, driver: str | None, connect: str | None, as_json: bool) -> int:
     """Pull the cable: the guest sees its link go down, the NIC stays. `replug` puts it in again."""
-    from bascule.guests.detect import detect, find_domain, find_nic
+    from bascule.guests.runtimes.detect import detect, find_domain, find_nic
 
     runtime = detect(driver, uri=connect)
     domain = find_domain(runtime.domains(), name)
@@ -244,7 +244,7 @@ def attach(
 ) -> int:
     """Give a guest one more NIC, also while it runs, and for every start from now on."""
     from bascule.guests.checks import refuse_unknown
-    from bascule.guests.detect import detect, find_domain
+    from bascule.guests.runtimes.detect import detect, find_domain
     from bascule.model.values import parse_ifname, parse_mac
 
     to = _source(bridge, network, direct)
@@ -268,7 +268,7 @@ def attach(
 @json_option
 def detach(*, name: str, nic: str | None, driver: str | None, connect: str | None, as_json: bool) -> int:
     """Take a NIC out of a guest, now and for every start."""
-    from bascule.guests.detect import detect, find_domain, find_nic
+    from bascule.guests.runtimes.detect import detect, find_domain, find_nic
 
     runtime = detect(driver, uri=connect)
     domain = find_domain(runtime.domains(), name)

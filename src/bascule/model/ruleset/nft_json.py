@@ -165,11 +165,11 @@ def _vmap(told: Json) -> nft.VerdictMap:
     return nft.VerdictMap(key, nft.entries((_value(_element(value)), _verdict(one)) for value, one in data["set"]))
 
 
-def _verdict(told: Json) -> nft.Verdict:
+def _verdict(told: Json) -> nft.VerdictStatement:
     ((name, words),) = told.items()
     if name not in VERDICTS:
         raise NotUnderstood(name)
-    return nft.Verdict(name, words["target"] if words else "")
+    return nft.VerdictStatement(name, words["target"] if words else "")
 
 
 def _reject(told: Json, ordinary: Container[str | None]) -> nft.Reject:

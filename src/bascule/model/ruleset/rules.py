@@ -105,7 +105,7 @@ class Match(Part, frozen=True):
     operator: str = "=="
 
 
-class Verdict(Part, frozen=True):
+class VerdictStatement(Part, frozen=True):
     """accept, drop, continue, return, or jump and goto with the chain that they lead to."""
 
     name: str
@@ -116,7 +116,7 @@ class VerdictMap(Part, frozen=True):
     """A verdict by a value: of a map in the rule itself, or of a named one."""
 
     key: Expression
-    entries: tuple[tuple[Value, Verdict], ...] = ()
+    entries: tuple[tuple[Value, VerdictStatement], ...] = ()
     map: str = ""
 
 
@@ -149,7 +149,7 @@ class Log(Part, frozen=True):
     level: str = ""
 
 
-Statement = Match | Verdict | VerdictMap | Reject | Nat | Counter | Log
+Statement = Match | VerdictStatement | VerdictMap | Reject | Nat | Counter | Log
 
 
 class Rule(Part, frozen=True):
@@ -200,7 +200,7 @@ class NamedMap(Part, frozen=True):
     name: str
     type: str
     flags: tuple[str, ...] = ()
-    entries: tuple[tuple[Value, Verdict], ...] = ()
+    entries: tuple[tuple[Value, VerdictStatement], ...] = ()
 
 
 class Table(Part, frozen=True):
@@ -259,7 +259,7 @@ def named_set(name: str, type_: str, flags: Iterable[str] = (), elements: Iterab
     return NamedSet(name, type_, flags, _normal(elements, merge=merged))
 
 
-def entries(pairs: Iterable[tuple[Value, Verdict]]) -> tuple[tuple[Value, Verdict], ...]:
+def entries(pairs: Iterable[tuple[Value, VerdictStatement]]) -> tuple[tuple[Value, VerdictStatement], ...]:
     """The entries of a map in the normal form."""
     return tuple(sorted(((_plain(value), verdict) for value, verdict in pairs), key=lambda pair: _order(pair[0])))
 

@@ -28,8 +28,8 @@ from bascule.model.ruleset.rules import (
     Table,
     Tuple,
     Value,
-    Verdict,
     VerdictMap,
+    VerdictStatement,
 )
 
 MARK_CHAIN = "bascule"  # holds the mark of a table, see Table
@@ -41,7 +41,7 @@ def table_text(table: Table) -> str:
     """The table as it is loaded where there is none of its name."""
     parts = [_set(one) for one in table.sets] + [_chain(chain) for chain in table.chains]
     if table.mark:
-        parts.append(_chain(Chain(MARK_CHAIN, (Rule((Verdict("return"),), table.mark),))))
+        parts.append(_chain(Chain(MARK_CHAIN, (Rule((VerdictStatement("return"),), table.mark),))))
     body = "\n".join(parts)
     return f"table {table.key} {{\n{body}}}\n"
 
@@ -90,7 +90,7 @@ def _statement(statement: Statement) -> str:
         case Match(left, right, operator):
             sign = "" if operator in {"==", "in"} else f"{operator} "
             return f"{_expression(left)} {sign}{_right(right, left, flags=operator == 'in')}"
-        case Verdict():
+        case VerdictStatement():
             return _verdict(statement)
         case VerdictMap(key, pairs, name):
             entries = (f"{_value(value, quoted=key in NAMES)} : {_verdict(verdict)}" for value, verdict in pairs)
@@ -108,7 +108,7 @@ def _statement(statement: Statement) -> str:
             return " ".join(("log", *words))
 
 
-def _verdict(verdict: Verdict) -> str:
+def _verdict(verdict: VerdictStatement) -> str:
     return f"{verdict.name} {verdict.target}" if verdict.target else verdict.name
 
 

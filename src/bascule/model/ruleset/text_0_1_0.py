@@ -21,7 +21,7 @@ from bascule.model.ruleset.rules import (
     Statement,
     Table,
     Value,
-    Verdict,
+    VerdictStatement,
     match,
 )
 
@@ -97,7 +97,7 @@ def _port(text: str) -> int | Range:
 
 def _last(text: str) -> Statement:
     if text in {"accept", "return"}:
-        return Verdict(text)
+        return VerdictStatement(text)
     if text == "reject":
         return Reject()
     found = _NAT.fullmatch(text)

@@ -15,7 +15,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from bascule.model.moment import Lifetime
-from bascule.model.state import Address, HostState, Link, Route, Rule, link_of
+from bascule.model.state import Address, HostState, Link, Route, RoutingRule, link_of
 from bascule.model.values import IfName
 from bascule.plan.address_migration import stand_in
 from bascule.providers.merging import merge_mapping
@@ -324,4 +324,4 @@ def _word(facet: str) -> str:
 def _value(value: object) -> str:
     if value is None:
         return "none"
-    return f"rule {value.priority} {' '.join(value.words)}" if isinstance(value, Rule) else str(value)
+    return f"rule {value.priority} {' '.join(value.words)}" if isinstance(value, RoutingRule) else str(value)

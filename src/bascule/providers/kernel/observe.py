@@ -10,7 +10,7 @@ from typing import Any
 from bascule.errors import CommandFailed, Problem
 from bascule.model.links import BridgePort, read_kind
 from bascule.model.moment import Lifetime
-from bascule.model.state import FORWARDING, Address, HostState, Link, LinkFacts, PortVlans, Route, Rule
+from bascule.model.state import FORWARDING, Address, HostState, Link, LinkFacts, PortVlans, Route, RoutingRule
 from bascule.model.values import IfName, Mac
 from bascule.system.net.links import wireless_links
 from bascule.system.net.netns import Namespace
@@ -247,7 +247,7 @@ def _nexthop(hop: Json) -> str:
     return " ".join(words + [flag for flag in ROUTE_FLAGS if flag in hop.get("flags", ())])
 
 
-def read_rule(entry: Json, *, ipv6: bool) -> Rule | None:
+def read_rule(entry: Json, *, ipv6: bool) -> RoutingRule | None:
     """One entry of ``ip -j rule``; None for the three that every kernel starts with."""
     priority, table = entry["priority"], str(entry.get("table", ""))
     if (priority, table) in DEFAULT_RULES and entry.get("src", "all") == "all":
@@ -270,4 +270,4 @@ def read_rule(entry: Json, *, ipv6: bool) -> Rule | None:
         words += ["lookup", table]
     if "action" in entry and entry["action"] != "to_tbl":
         words.append(str(entry["action"]))
-    return Rule(priority=priority, words=tuple(words), ipv6=ipv6)
+    return RoutingRule(priority=priority, words=tuple(words), ipv6=ipv6)

@@ -19,8 +19,8 @@ from bascule.errors import BasculeError
 from bascule.guests import taps
 from bascule.guests.agent import ask
 from bascule.guests.plug import Plug
-from bascule.guests.qemu import QemuDriver
-from bascule.guests.runtime import bring
+from bascule.guests.runtimes.qemu_process import QemuDriver
+from bascule.guests.runtimes.runtime import bring
 from bascule.host.live import LiveHost
 from bascule.model.site import Guest, GuestNic
 from bascule.model.state import HostState
@@ -146,11 +146,11 @@ class QemuPool(VmPool):
         return notes
 
     def launch(self) -> None:
-        """As VmPool says."""
+        """Start the virtual machines; what they print is awaited elsewhere."""
         self._driver.start(list(self._guests))
 
     def close(self) -> None:
-        """As VmPool says."""
+        """End the virtual machines and what was made for them."""
         for name in self._guests:
             self._driver.stop(name)
 
@@ -176,7 +176,7 @@ class LibvirtPool(VmPool):
         self._hypervisor = self._libvirt.connect()
 
     def create(self, standing: Sequence[tuple[GuestNic, Mac, int]]) -> None:
-        """As VmPool says; they go when their guest starts."""
+        """Make the taps of guests that stand on bridges; libvirt replaces them when their guest starts."""
         super().create(standing)
         self._standing += [nic.tap for nic, _, _ in standing]
 
@@ -214,7 +214,7 @@ class LibvirtPool(VmPool):
         )
 
     def close(self) -> None:
-        """As VmPool says."""
+        """End the virtual machines and what was made for them."""
         self._hypervisor.close()
         self._libvirt.close()
 

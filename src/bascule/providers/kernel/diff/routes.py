@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from bascule.model.state import HostState, Route, Rule
+from bascule.model.state import HostState, Route, RoutingRule
 from bascule.model.values import IfName
 from bascule.plan.change import Command, Risk
 from bascule.plan.step import Phase, Step, ip, step
@@ -111,7 +111,7 @@ def rule_steps(before: HostState, after: HostState) -> Iterator[Step]:
             yield _rule("del", rule)
 
 
-def _rule(verb: str, rule: Rule) -> Step:
+def _rule(verb: str, rule: RoutingRule) -> Step:
     words = ("rule", verb, "priority", str(rule.priority), *rule.words)
     action = f"{verb} rule {rule.priority}: {' '.join(rule.words)}"
     return step(

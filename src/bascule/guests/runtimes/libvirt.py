@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from bascule.errors import BasculeError, Problem
 from bascule.guests.accel import accel
-from bascule.guests.runtime import bring, bring_or_take_back
+from bascule.guests.runtimes.runtime import bring, bring_or_take_back
 from bascule.host.live import HERE, LiveHost
 from bascule.model.domain import Domain, DomainNic, DomainText
 from bascule.model.site import Attachment, Guest, PlugKind

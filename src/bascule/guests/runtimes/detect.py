@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from bascule.errors import BasculeError, MissingTool, Problem
-from bascule.guests.runtime import GuestRuntime
+from bascule.guests.runtimes.runtime import GuestRuntime
 from bascule.model.domain import Domain, DomainNic
 from bascule.model.site import Guest
 from bascule.system.run import find_tool
@@ -21,7 +21,7 @@ def detect(
     """
     silent: tuple[Problem, ...] = ()
     if name in {None, "libvirt"}:
-        from bascule.guests.libvirt_runtime import LibvirtRuntime
+        from bascule.guests.runtimes.libvirt import LibvirtRuntime
 
         try:
             return LibvirtRuntime(uri)
@@ -34,7 +34,7 @@ def detect(
     except MissingTool as missing:
         raise MissingTool(*silent, *missing.problems) from missing
     from bascule.guests.accel import accel
-    from bascule.guests.qemu_runtime import QemuRuntime
+    from bascule.guests.runtimes.qemu import QemuRuntime
 
     return QemuRuntime(accel=accel().name, guests=guests)
 

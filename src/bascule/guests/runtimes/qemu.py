@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from bascule.errors import BasculeError
 from bascule.guests.paths import qemu_folder
 from bascule.guests.plug import Plug
-from bascule.guests.qemu import QemuDriver
-from bascule.guests.runtime import bring, bring_or_take_back, run
+from bascule.guests.runtimes.qemu_process import QemuDriver
+from bascule.guests.runtimes.runtime import bring, bring_or_take_back, run
 from bascule.host.live import HERE
 from bascule.model.domain import Domain, DomainNic
 from bascule.model.site import Attachment, Guest, GuestNic

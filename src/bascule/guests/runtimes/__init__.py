@@ -1,0 +1,1 @@
+"""Who runs the guests: libvirt or QEMU alone, behind one interface."""
