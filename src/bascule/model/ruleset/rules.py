@@ -105,7 +105,7 @@ class Match(Part, frozen=True):
     operator: str = "=="
 
 
-class VerdictStatement(Part, frozen=True):
+class VerdictStatement(Part, frozen=True, tag="verdict"):
     """accept, drop, continue, return, or jump and goto with the chain that they lead to."""
 
     name: str
