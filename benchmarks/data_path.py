@@ -20,7 +20,7 @@ from bascule.host.live import LiveHost
 from bascule.model.ruleset.text import table_text
 from bascule.model.values import IfName
 from bascule.plan.make import make_plan
-from bascule.plan.target import sysctl_keys
+from bascule.plan.target.sysctls import sysctl_keys
 from bascule.plan.virtual_network import resolved_network, sysctls
 from bascule.policy.network_rules import network_table
 from bascule.providers.observe import observe

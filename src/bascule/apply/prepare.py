@@ -21,7 +21,7 @@ from bascule.plan.batch import tools
 from bascule.plan.change import Change, Note, Plan, Risk
 from bascule.plan.leases import Leases
 from bascule.plan.make import make_plan, site_as_it_runs
-from bascule.plan.target import sysctl_keys
+from bascule.plan.target.sysctls import sysctl_keys
 from bascule.providers import PROVIDERS
 from bascule.providers.effects import Scope
 from bascule.providers.kernel.observe import read_parameters

@@ -86,10 +86,13 @@ class Change(Struct, frozen=True, kw_only=True):
     commands: tuple[Command, ...] = ()
 
 
+NoteKind = Literal["foreign", "waiting", "unsupported", "warning", "along"]
+
+
 class Note(Struct, frozen=True, kw_only=True):
     """Something that the plan does not change but the reader should know: foreign, waiting, not yet possible."""
 
-    kind: Literal["foreign", "waiting", "unsupported", "warning", "along"]
+    kind: NoteKind
     subject: str
     text: str
 

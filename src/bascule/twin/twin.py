@@ -14,8 +14,8 @@ from bascule.model.site import Machine, Site
 from bascule.model.state import HostState
 from bascule.model.values import IfName, IpInterface, IpNetwork
 from bascule.plan.change import Note
-from bascule.plan.target.guests import port_vlans
 from bascule.plan.target.networks import set_aside
+from bascule.plan.target.port_vlans import port_vlans
 from bascule.plan.virtual_network import needs_server, resolved_networks
 from bascule.policy.masquerade import router_table, sources
 from bascule.probe.dhcp_client import DhcpLease

@@ -14,24 +14,26 @@ from bascule.model.ruleset.rules import AnyTable
 from bascule.model.site import Host, Site
 from bascule.model.state import MARK, HostState, Link, Route
 from bascule.model.values import IfName
-from bascule.plan.change import Note
-from bascule.plan.target.networks import accept_ra
-from bascule.plan.virtual_network import ResolvedNetwork
+from bascule.plan.change import Note, NoteKind
+from bascule.plan.target.sysctls import accept_ra
 
 
-class Layer(Struct):
-    """Links, routes, sysctls and rules as they shall be, with the reasons; ``observed`` stays what it was."""
+class TargetBuilder(Struct, kw_only=True):
+    """What was asked (``site`` to ``by_libvirt``), which stays as it is, and what has been laid so far.
+
+    ``guests`` are those that a link shall carry, ``running`` those whose frames cross it now.
+    """
 
     site: Site
     host: Host
     observed: HostState
     added: Mapping[str, frozenset[str]]
     by_libvirt: bool = False
-    links: dict[IfName, Link] = field(default_factory=dict)
-    routes: list[Route] = field(default_factory=list)
-    sysctls: dict[str, str] = field(default_factory=dict)
+
+    links: dict[IfName, Link]
+    routes: list[Route]
+    sysctls: dict[str, str]
     tables: Mapping[str, AnyTable] = field(default_factory=dict)
-    resolved_networks: tuple[ResolvedNetwork, ...] = ()
     reasons: dict[str, str] = field(default_factory=dict)
     guests: dict[str, list[str]] = field(default_factory=dict)
     running: dict[str, list[str]] = field(default_factory=dict)
@@ -42,34 +44,35 @@ class Layer(Struct):
         """What links of ours carry for this site."""
         return MARK + self.site.name
 
-    def _because(self, name: str, text: str, place: Place) -> None:
-        where = f" ({place.file}:{place.line})" if place.file else ""
-        self.reasons[name] = f"{text}{where}"
-
-    def _silent(self, name: IfName) -> None:
-        """No address of its own and none that it makes by itself."""
-        self._set(name, **self._silence(name))
-
-    def _silence(self, name: IfName) -> dict[str, Any]:
-        """What the link then has; its routes go, and the parameter is set."""
-        if self.host.as_found and name in self.observed.links:
-            return {}
-        if self.observed.has_ipv6:
-            self.sysctls[accept_ra(name)] = "0"
-        if any(route.dev == name for route in self.routes):
-            self.routes = [route for route in self.routes if route.dev != name]
-        return {"addresses": (), "addrgenmode": "none"}
-
-    def _enslave(self, name: IfName, master: IfName, port: BridgePort | None) -> None:
-        """A port, which is silent: what it hears is its master's."""
-        link = self.links[name]
-        stays = link.master == master
-        kept = (link.port if stays else None) or port
-        vlans = link.vlans if stays else ()
-        self._set(name, **self._silence(name), up=True, master=master, port=kept, vlans=vlans)
-
-    def _set(self, name: IfName, **values: Any) -> None:
+    def set(self, name: IfName, **values: Any) -> None:
         """A link with other values; the same object where it has them already, which is soon compared."""
         link = self.links[name]
         if any(getattr(link, key) != value for key, value in values.items()):
             self.links[name] = replace(link, **values)
+
+    def silence(self, name: IfName) -> None:
+        """No address of its own and none that it makes by itself; its routes go."""
+        if self.host.as_found and name in self.observed.links:
+            return
+        if self.observed.has_ipv6:
+            self.sysctls[accept_ra(name)] = "0"
+        if any(route.dev == name for route in self.routes):
+            self.routes = [route for route in self.routes if route.dev != name]
+        self.set(name, addresses=(), addrgenmode="none")
+
+    def enslave(self, name: IfName, master: IfName, port: BridgePort | None) -> None:
+        """Make a link a port, which is silent: what it hears is its master's. One that is a port already stays one."""
+        link = self.links[name]
+        stays = link.master == master
+        self.silence(name)
+        kept = (link.port if stays else None) or port
+        self.set(name, up=True, master=master, port=kept, vlans=link.vlans if stays else ())
+
+    def because(self, name: str, text: str, place: Place) -> None:
+        """Say why a link or a parameter is what it is, and which line of the file says so."""
+        where = f" ({place.file}:{place.line})" if place.file else ""
+        self.reasons[name] = f"{text}{where}"
+
+    def note(self, kind: NoteKind, subject: str, text: str) -> None:
+        """Say what the plan cannot or need not do."""
+        self.notes.append(Note(kind=kind, subject=subject, text=text))

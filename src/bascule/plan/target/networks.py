@@ -15,24 +15,47 @@ from bascule.model.site import Host, VirtualNetwork
 from bascule.model.state import FORWARDING, HostState, Link
 from bascule.model.values import BRIDGE_PREFIX, IfName, bridge_name
 from bascule.plan.change import Note
-from bascule.plan.virtual_network import ResolvedNetwork, bridge_link, sysctls
+from bascule.plan.target.builder import TargetBuilder
+from bascule.plan.target.sysctls import REDIRECTS, accept_ra
+from bascule.plan.virtual_network import ResolvedNetwork, bridge_link, resolved_networks, sysctls
+from bascule.policy.host_tables import host_tables
 
 FORWARD4, FORWARD6 = FORWARDING[4], FORWARDING[6]
-REDIRECTS = "net/ipv4/conf/all/accept_redirects"  # the kernel sets it along with ip_forward (ip-sysctl)
 
 
-def accept_ra(name: str) -> str:
-    """The key that says whether a link takes router advertisements."""
-    return f"net/ipv6/conf/{name}/accept_ra"
+def lay_networks(build: TargetBuilder) -> tuple[ResolvedNetwork, ...]:
+    """The virtual networks with their rules and what makes the host route for them; those that they are.
+
+    Where libvirt makes them, only rules of the host's own are laid, and what libvirt does is said.
+    """
+    networks = build.host.virtual_networks
+    resolved = resolved_networks(build.site, build.host)
+    found = host_tables(build.site, build.host, build.observed, resolved, by_libvirt=build.by_libvirt)
+    build.tables = found.tables
+    build.reasons |= found.reasons
+    build.guests |= {subject: list(guests) for subject, guests in found.guests.items()}
+    if build.by_libvirt:
+        for name in networks:
+            build.note("foreign", bridge_name(name), f"is virtual network {name}, which libvirt makes and changes")
+            if bridge_name(name) not in build.links:
+                build.reasons[bridge_name(name)] = f"libvirt makes virtual network {name} from now on"
+        return resolved
+    for one in resolved:
+        network = networks[one.name]
+        build.links[one.bridge] = _bridge(one, network, build.observed, build.mark)
+        if build.observed.has_ipv6:
+            build.sysctls[accept_ra(one.bridge)] = "0"  # a guest must not become the host's router
+        build.because(one.bridge, f"virtual network {one.name} is declared {one.mode}", network.place)
+    changed, notes = _forwarding(resolved, build.host, build.observed, build.links)
+    build.sysctls |= changed
+    build.notes += (*notes, *_left_behind(build.observed, build.mark, resolved))
+    for key in changed:
+        if (needing := _why_forwarding(key, resolved, networks)) is not None:
+            build.because(key, f"virtual network {needing.name} is reached by routing", needing.place)
+    return resolved
 
 
-def network_sysctl_keys(host: Host) -> tuple[str, ...]:
-    """The kernel parameters that virtual networks may change."""
-    own = [accept_ra(bridge_name(name)) for name in host.virtual_networks]
-    return (*own, *FORWARDING.values(), REDIRECTS)
-
-
-def network_link(one: ResolvedNetwork, network: VirtualNetwork, observed: HostState, mark: str) -> Link:
+def _bridge(one: ResolvedNetwork, network: VirtualNetwork, observed: HostState, mark: str) -> Link:
     """The bridge of a virtual network, over the one that is there.
 
     Raises BasculeError where its name or its address belongs to a link that is not ours.
@@ -92,7 +115,7 @@ def set_aside(own: Iterable[ResolvedNetwork], observed: HostState) -> tuple[Host
     return replace(observed, links=links, routes=routes), tuple(gone.values())
 
 
-def left_behind(observed: HostState, mark: str, resolved_networks: Iterable[ResolvedNetwork]) -> Iterator[Note]:
+def _left_behind(observed: HostState, mark: str, resolved_networks: Iterable[ResolvedNetwork]) -> Iterator[Note]:
     """What stays when the last network that needed it is taken out of the file: others may have come to need it."""
     resolved_networks = tuple(resolved_networks)
     ours = {x.name for x in observed.links.values() if x.alias == mark and x.name.startswith(BRIDGE_PREFIX)}
@@ -105,7 +128,7 @@ def left_behind(observed: HostState, mark: str, resolved_networks: Iterable[Reso
             yield Note(kind="warning", subject=key.replace("/", "."), text=text)
 
 
-def forwarding(
+def _forwarding(
     resolved_networks: Iterable[ResolvedNetwork], host: Host, observed: HostState, links: Mapping[IfName, Link]
 ) -> tuple[dict[str, str], tuple[Note, ...]]:
     """What turns the host into a router, as far as it is none yet, and what the administrator should know of it."""
@@ -145,7 +168,7 @@ def _between(host: Host, links: Mapping[IfName, Link]) -> Iterator[Note]:
         yield Note(kind="warning", subject=host.name, text=f"{text}; forbid it in the host's own firewall")
 
 
-def why_forwarding(
+def _why_forwarding(
     key: str, resolved_networks: Iterable[ResolvedNetwork], networks: Mapping[str, VirtualNetwork]
 ) -> VirtualNetwork | None:
     """The first network that needs the host to route."""

@@ -1,0 +1,105 @@
+"""The host's own addresses and routes in the wanted state: declared, and moving between a NIC and its bridge."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from bascule.model.site import StaticRoute
+from bascule.model.state import Address, Link, Route
+from bascule.model.values import IfName, IpAddress, IpInterface
+from bascule.plan.address_migration import address_successor, inherit, moved_routes, slaac_keys
+from bascule.plan.target.builder import TargetBuilder
+from bascule.plan.target.sysctls import accept_ra
+
+PROTOCOL = "66"  # of the routes that Bascule makes (rtm_protocol; 66 is unassigned in iproute2's rt_protos)
+ZERO = {4: "0.0.0.0/0", 6: "::/0"}
+
+
+def add_addresses(
+    build: TargetBuilder,
+    name: IfName,
+    addresses: tuple[IpInterface, ...],
+    gateways: tuple[IpAddress, ...],
+    routes: tuple[StaticRoute, ...],
+) -> None:
+    """The host has these addresses on the link, and its default routes and these others over it."""
+    link = build.links[name]
+    have = {address.ip for address in link.addresses}
+    new = tuple(Address(ip=str(ip)) for ip in addresses if str(ip) not in have)
+    build.links[name] = replace(link, addresses=link.addresses + new)
+    for gateway in gateways:
+        _default_route(build, name, gateway)
+    for route in routes:
+        _static_route(build, name, route)
+
+
+def _default_route(build: TargetBuilder, name: IfName, gateway: IpAddress) -> None:
+    dst = ZERO[gateway.version]
+    own = [r for r in build.observed.routes if r.protocol == PROTOCOL]
+    found = (*build.routes, *own)  # those of others may have moved here from a NIC, whatever metric they have
+    rivals = [r for r in found if r.dst == dst and r.table == "main" and r.kind == "unicast"]
+    fitting = [r for r in rivals if r.dev == name and r.gateway == str(gateway)]
+    if fitting:
+        build.routes += [r for r in fitting if r not in build.routes]
+        return
+    metric = 1024 if gateway.version == 6 else 0
+    for rival in rivals:
+        if rival.metric == metric:
+            build.routes = [r for r in build.routes if r != rival]
+        elif rival.protocol != PROTOCOL:
+            text = f"default route via {rival.gateway or 'link'} on {rival.dev} with metric {rival.metric} stays"
+            build.note("warning", rival.dev, text)
+    build.routes.append(Route(dst=dst, dev=name, gateway=str(gateway), metric=metric, protocol=PROTOCOL))
+
+
+def _static_route(build: TargetBuilder, name: IfName, route: StaticRoute) -> None:
+    """A network behind another router; whoever made a route that is there already, it is the same route."""
+    metric = route.metric or (1024 if route.to.version == 6 else 0)
+    wanted = (str(route.to), name, str(route.via), metric, "main")
+    there = [r for r in build.observed.routes if (r.dst, r.dev, r.gateway, r.metric, r.table) == wanted]
+    if there:
+        build.routes += [r for r in there if r.protocol == PROTOCOL]
+    else:
+        build.routes.append(
+            Route(dst=str(route.to), dev=name, gateway=str(route.via), metric=metric, protocol=PROTOCOL)
+        )
+
+
+def wait_for_dhcp(build: TargetBuilder, name: IfName) -> None:
+    """Say that an address is still to come, where none has."""
+    if not any(address.dynamic and ":" not in address.ip for address in build.links[name].addresses):
+        text = "its address comes by DHCP from the host's own client; Bascule asks for none itself"
+        build.note("waiting", name, text)
+
+
+def take_over(build: TargetBuilder, bridge: IfName, uplink: Link) -> None:
+    """The host's own addresses move from the NIC to the bridge, with its routes, leases and how it hears routers.
+
+    Link-local addresses stay behind, unless the NIC's were not made by the kernel (NetworkManager makes its own).
+    """
+    if uplink.master == bridge:
+        return  # they have moved already
+    link = build.links[bridge]
+    there = {address.ip for address in link.addresses}
+    by_hand = uplink.addrgenmode == "none"
+    moved = tuple(a for a in uplink.addresses if a.ip not in there and (by_hand or not a.is_link_local))
+    build.links[bridge] = replace(link, addresses=link.addresses + moved, addrgenmode=uplink.addrgenmode)
+    build.routes = moved_routes(build.routes, uplink.name, bridge)
+    for old, new in zip(slaac_keys(uplink.name), slaac_keys(bridge), strict=True):
+        if old in build.observed.sysctls:
+            build.sysctls[new] = build.observed.sysctls[old]
+
+
+def give_back(build: TargetBuilder) -> None:
+    """The host's own addresses go back to the NIC when the bridge that had taken them goes."""
+    for name, bridge in build.observed.links.items():
+        added = build.added.get(name, frozenset())
+        nic = address_successor(bridge, build.observed, added) if name not in build.links else None
+        if nic is None:
+            continue
+        build.links[nic.name] = inherit(build.links[nic.name], bridge, added)
+        build.routes = moved_routes(build.routes, name, nic.name)
+        build.reasons[nic.name] = f"{nic.name} gets its addresses back from {name}, which is not in the file any more"
+        if any(address.dynamic and ":" in address.ip for address in bridge.addresses):
+            routes_for_others = build.observed.sysctls.get("net/ipv6/conf/all/forwarding") == "1"
+            build.sysctls[accept_ra(nic.name)] = "2" if routes_for_others else "1"

@@ -1,0 +1,108 @@
+"""The declared bridges in the wanted state: the bridge, who speaks on it, and its uplink."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from msgspec.structs import replace
+
+from bascule.errors import BasculeError, Problem
+from bascule.model.links import PORTS_MAX, Bridge, BridgePort
+from bascule.model.site import Bridge as DeclaredBridge
+from bascule.model.state import Link
+from bascule.model.values import IfName, derive_mac
+from bascule.plan.target.addresses import add_addresses, take_over, wait_for_dhcp
+from bascule.plan.target.bonds_and_vlans import lay_vlan, occupied
+from bascule.plan.target.builder import TargetBuilder
+from bascule.plan.target.port_vlans import lay_trunk, learn_vlans
+from bascule.plan.target.sysctls import arp_ignore
+
+
+def lay_bridge(build: TargetBuilder, bridge: DeclaredBridge) -> None:
+    """A bridge with its uplink. Raises BasculeError when a link of another kind has its name."""
+    before, port = build.observed.links.get(bridge.name), bridge.port
+    if before is not None and not before.is_bridge:
+        what = f"'{bridge.name}' exists on this host and is no bridge"
+        raise occupied("NOT-A-BRIDGE", what, "bridge", bridge.place)
+    if port is not None and bridge.uplink is not None and port != bridge.uplink:
+        lay_vlan(build, bridge, port, bridge.uplink)
+    uplink = build.links[port] if port is not None else None
+    known = before.options if before and isinstance(before.options, Bridge) else Bridge()
+    build.links[bridge.name] = _link(build, bridge, before, known, uplink)
+    if bridge.vlan_aware and not known.vlan_filtering:
+        learn_vlans(build, bridge.name)
+    behind = f"uplink {port}" if port else "no uplink, on purpose"
+    build.because(bridge.name, f"{bridge.name} is declared with {behind}", bridge.place)
+    _lay_addresses(build, bridge, uplink)
+    if port is not None:
+        _lay_uplink(build, bridge, port)
+
+
+def _link(
+    build: TargetBuilder, bridge: DeclaredBridge, before: Link | None, known: Bridge, uplink: Link | None
+) -> Link:
+    """The bridge itself; it wears its uplink's MAC. One on a host that is taken as found keeps what it has."""
+    seen = uplink or before
+    mac = seen.mac if seen else derive_mac(build.site.name, build.host.name + "/" + bridge.name, 0)
+    mtu = bridge.mtu or (seen.mtu if seen else 1500)
+    delay, snooping = 1500 if bridge.stp else 0, 0
+    if before is not None and not bridge.stp and not known.stp_state:
+        delay = known.forward_delay  # without STP it does nothing
+    if build.host.as_found and before is not None:
+        mac, mtu = before.mac, bridge.mtu or before.mtu
+        delay, snooping = known.forward_delay, known.mcast_snooping
+    options = replace(
+        known,
+        stp_state=int(bridge.stp),
+        forward_delay=delay,
+        vlan_filtering=int(bridge.vlan_aware),
+        mcast_snooping=snooping,
+    )
+    new = before or Link(name=bridge.name, options=options, alias=build.mark)
+    return replace(new, options=options, up=True, mac=mac, mtu=mtu)
+
+
+def _lay_addresses(build: TargetBuilder, bridge: DeclaredBridge, uplink: Link | None) -> None:
+    """Those that the uplink hands over, or the bridge's own; without any the host is silent there."""
+    if bridge.from_uplink and uplink is not None:
+        take_over(build, bridge.name, uplink)
+        for nic in build.host.uplink_nics(bridge):
+            add_addresses(build, bridge.name, nic.addresses, nic.gateways, nic.routes)
+    elif bridge.has_address:
+        add_addresses(build, bridge.name, bridge.addresses, bridge.gateways, bridge.routes)
+        if bridge.dhcp:
+            wait_for_dhcp(build, bridge.name)
+    else:
+        build.silence(bridge.name)
+        # Linux answers ARP for any of its addresses on any link: the host's own NIC may be on this network, too
+        if not (build.host.as_found and bridge.name in build.observed.links):
+            build.sysctls[arp_ignore(bridge.name)] = "1"
+
+
+def _lay_uplink(build: TargetBuilder, bridge: DeclaredBridge, port: IfName) -> None:
+    build.set(port, mtu=bridge.mtu or build.links[port].mtu)
+    build.enslave(port, bridge.name, BridgePort())
+    build.reasons.setdefault(port, f"{port} is the uplink of {bridge.name}")
+    if bridge.vlan_aware:
+        lay_trunk(build, bridge, port)
+
+
+def refuse_full(build: TargetBuilder) -> None:
+    """Raise a problem for each bridge that would need more port numbers than the kernel has.
+
+    Ports that others put there count as well.
+    """
+    ports = Counter(link.master for link in build.links.values() if link.master in build.host.bridges)
+    full = [build.host.bridges[name] for name, number in ports.items() if name and number > PORTS_MAX]
+    if full:
+        raise BasculeError(*(_crowded(build, bridge, ports[bridge.name]) for bridge in full))
+
+
+def _crowded(build: TargetBuilder, bridge: DeclaredBridge, number: int) -> Problem:
+    now = sum(1 for link in build.observed.links.values() if link.master == bridge.name)
+    return Problem(
+        code="BRIDGE-FULL",
+        message=f"bridge '{bridge.name}' has {now:,} ports and would have {number:,}; the kernel takes {PORTS_MAX:,}",
+        place=bridge.place,
+        hint="spread the guests over several bridges, or take ports away that the file does not name",
+    )

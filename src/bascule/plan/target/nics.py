@@ -1,0 +1,55 @@
+"""The host's NICs in the wanted state."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from bascule.model.links import Bond
+from bascule.model.site import Nic
+from bascule.model.values import IfName
+from bascule.plan.target.addresses import add_addresses, wait_for_dhcp
+from bascule.plan.target.builder import TargetBuilder
+
+
+def lay_nics(build: TargetBuilder) -> None:
+    """Each NIC that the file names; first all of them, and the bonds, leave where they no longer belong."""
+    for name in (*build.host.nics, *build.host.bonds):
+        _leave(build, name)
+    for nic in build.host.nics.values():
+        _lay_nic(build, nic)
+
+
+def _leave(build: TargetBuilder, name: IfName) -> None:
+    """Out of the bridge or bond of ours that the file no longer puts it into; then it wears its own MAC again."""
+    host = build.host
+    link = build.links.get(name)
+    master = build.observed.links.get(link.master) if link is not None and link.master is not None else None
+    if link is None or master is None:
+        return
+    members = {name for bond in host.bonds.values() if bond.name == master.name for name in bond.nics}
+    members |= {b.port for b in host.bridges.values() if b.name == master.name and b.port}
+    if name in members:
+        return
+    if isinstance(master.options, Bond):
+        link = replace(link, mac=link.hardware_mac)
+    if master.name in {*host.bridges, *host.bonds} or master.alias == build.mark:
+        link = replace(link, master=None, port=None, vlans=())
+    build.links[name] = link
+
+
+def _lay_nic(build: TargetBuilder, nic: Nic) -> None:
+    build.set(nic.name, up=True, mtu=nic.mtu or build.links[nic.name].mtu)
+    network = f" on {nic.network}" if nic.network else ""
+    if build.host.is_enslaved(nic.name):
+        takers = [b.name for b in build.host.bridges.values() if b.from_uplink and b.port == nic.name]
+        words = f"hands its addresses to {takers[0]}" if takers else f"carries guests only{network}"
+        build.because(nic.name, f"{nic.name} {words}", nic.place)
+        return
+    if nic.has_address:
+        words = ", ".join([*map(str, nic.addresses), *(["DHCP"] if nic.dhcp else [])])
+        build.because(nic.name, f"{nic.name} is the host's own NIC{network}: {words}", nic.place)
+    else:
+        build.because(nic.name, f"{nic.name} is declared{network}", nic.place)
+    add_addresses(build, nic.name, nic.addresses, nic.gateways, nic.routes)
+    if nic.dhcp:
+        wait_for_dhcp(build, nic.name)

@@ -1,0 +1,40 @@
+"""The kernel parameters that a target looks at and sets: their keys, as paths below /proc/sys."""
+
+from __future__ import annotations
+
+from bascule.model.site import Host
+from bascule.model.state import FORWARDING
+from bascule.model.values import IfName, bridge_name
+from bascule.plan.address_migration import slaac_keys
+
+REDIRECTS = "net/ipv4/conf/all/accept_redirects"  # the kernel sets it along with ip_forward (ip-sysctl)
+
+
+def accept_ra(name: str) -> str:
+    """The key that says whether a link takes router advertisements."""
+    return f"net/ipv6/conf/{name}/accept_ra"
+
+
+def arp_ignore(name: str) -> str:
+    """The key that says whether a link answers ARP for the addresses of others."""
+    return f"net/ipv4/conf/{name}/arp_ignore"
+
+
+def sysctl_keys(host: Host, taps: tuple[IfName, ...] = ()) -> tuple[str, ...]:
+    """All that a plan for this host looks at."""
+    quiet = dict.fromkeys((*host.bridges, *host.nics, *_ports(host), *taps))
+    moving = [name for b in host.bridges.values() if b.from_uplink and b.port for name in (b.name, b.port)]
+    return (
+        *map(accept_ra, quiet),
+        *map(arp_ignore, (*host.bridges, *host.nics)),
+        *(key for name in moving for key in slaac_keys(name) if not key.endswith("/accept_ra")),
+        *(accept_ra(bridge_name(name)) for name in host.virtual_networks),
+        *FORWARDING.values(),
+        REDIRECTS,
+    )
+
+
+def _ports(host: Host) -> list[IfName]:
+    names = [bridge.port for bridge in host.bridges.values() if bridge.port]
+    names += [nic for bond in host.bonds.values() for nic in bond.nics]
+    return list(dict.fromkeys(names))
