@@ -35,6 +35,7 @@ lint: dev-tools $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/vulture
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

@@ -25,7 +25,7 @@ from ipaddress import IPv4Address
 
 from msgspec import Struct
 
-from bascule.frames import bpf, filters
+from bascule.frames import bpf
 from bascule.frames.codecs import arp, ethernet, icmp, ip
 from bascule.probe.domain import ProbeAttachment
 from bascule.system.net.netns import Namespace
@@ -38,6 +38,27 @@ WORKERS, SOURCES_PER_WORKER = 4, 25  # processes at most, and what makes one wor
 PATIENCE_S = 1.0
 TRIES = 4
 BUFFER_BYTES = 1 << 20
+
+
+def arp_replies_to(address: bytes) -> bpf.Block:
+    """ARP replies for one IPv4 address (in the field of the target)."""
+    wanted = int.from_bytes(address, "big")
+    return [
+        *bpf.loads((bpf.LD_H, 12, ethernet.ARP), (bpf.LD_H, 20, arp.REPLY)),
+        (bpf.LD_W, 38, "", ""),
+        *bpf.one_of([wanted]),
+    ]
+
+
+def echo_replies(identifier: int) -> bpf.Block:
+    """ICMP echo replies over IPv4 with our identifier."""
+    return [
+        *bpf.loads((bpf.LD_H, 12, ethernet.IPV4), (bpf.LD_B, 23, ip.ICMP)),
+        (bpf.LDX_MSH, 14, "", ""),
+        *bpf.loads((bpf.LD_B_X, 14, icmp.ECHO_REPLY)),
+        (bpf.LD_H_X, 18, "", ""),
+        *bpf.one_of([identifier]),
+    ]
 
 
 class Miss(Struct, frozen=True):
@@ -132,8 +153,8 @@ class _Asking:
     def open(self) -> None:
         for source in self.sources:
             attachment = self.attachments[source]
-            mine = filters.arp_replies_to(self.packed[source])
-            program = bpf.any_of(mine, filters.echo_replies(self.identifier), refuse_outgoing=True, snaplen=64)
+            mine = arp_replies_to(self.packed[source])
+            program = bpf.any_of(mine, echo_replies(self.identifier), refuse_outgoing=True, snaplen=64)
             with attachment.namespace.entered():
                 self.sockets[source] = open_packet(attachment.link, program, buffer_bytes=BUFFER_BYTES)
 

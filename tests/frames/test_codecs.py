@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from benchmarks.ping_matrix import arp_replies_to
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -139,7 +140,7 @@ def test_filters_take_what_they_name() -> None:
         "low": (bpf.any_of(*filters.ports(ip.UDP, [(3, 65535)])), set()),
         "syn": (bpf.any_of(*filters.ports(ip.TCP, [(70, 90)])), {syn}),
         "answers": (bpf.any_of(*filters.neighbour_answers()), {arp_reply}),
-        "mine": (bpf.any_of(filters.arp_replies_to(FOUR2.packed)), {arp_reply}),
+        "mine": (bpf.any_of(arp_replies_to(FOUR2.packed)), {arp_reply}),
         "all": (
             bpf.any_of(filters.arp_frames(), filters.neighbour_discovery(), *filters.echoes()),
             {arp_request, arp_reply, asks, echo, echo6},

@@ -12,7 +12,6 @@ from bascule.frames.bpf import (
     LD_B_X,
     LD_H,
     LD_H_X,
-    LD_W,
     LDX_MSH,
     NEXT,
     Block,
@@ -50,11 +49,6 @@ def neighbour_answers() -> list[Block]:
     ]
 
 
-def arp_replies_to(address: bytes) -> Block:
-    """ARP replies for one IPv4 address (in the field of the target)."""
-    return [*loads((*TYPE, ARP), (LD_H, 20, arp.REPLY)), (LD_W, 38, "", ""), *one_of([int.from_bytes(address, "big")])]
-
-
 def neighbour_discovery() -> Block:
     """Neighbour solicitations and advertisements."""
     return [*_over_ipv6(ip.ICMPV6), (LD_B, HEADER6, "", ""), *one_of([icmp.SOLICITATION, icmp.ADVERTISEMENT])]
@@ -73,16 +67,6 @@ def dhcp_to_client() -> Block:
 def dhcp_from_server() -> Block:
     """DHCP of IPv4 from a server."""
     return [*_over_ipv4(ip.UDP), (LD_H_X, HEADER, "", ""), *one_of([dhcp.SERVER_PORT])]
-
-
-def echo_replies(identifier: int) -> Block:
-    """ICMP echo replies over IPv4 with our identifier."""
-    return [
-        *_over_ipv4(ip.ICMP),
-        *loads((LD_B_X, HEADER, icmp.ECHO_REPLY)),
-        (LD_H_X, HEADER + 4, "", ""),
-        *one_of([identifier]),
-    ]
 
 
 def echoes() -> list[Block]:

@@ -37,7 +37,6 @@ class Phase(IntEnum):
     OLD_RULES = 19
     END_SERVER = 20  # whose ports libvirt's own may want
     VIRTUAL_NETWORK = 21  # what whoever runs the guests does, when the kernel has everything that they are plugged into
-    HYPERVISOR = 21
     GUEST = 22
     SERVER = 23
     LATE_PORT = 24  # of taps that whoever runs the guests has moved: their VLANs

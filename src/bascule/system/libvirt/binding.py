@@ -236,11 +236,6 @@ class Binding:
             if row.get("hwaddr")
         }
 
-    def capabilities(self) -> str:
-        """The host's capabilities."""
-        with _words("asking for the host's capabilities"):
-            return str(self._conn.getCapabilities())
-
     def close(self) -> None:
         """End the connection; one that is already broken is no complaint."""
         with contextlib.suppress(self._lv.libvirtError):

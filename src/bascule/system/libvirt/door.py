@@ -71,9 +71,6 @@ class Hypervisor(Protocol):
     def agent_addresses(self, name: str) -> Mapping[str, tuple[str, ...]]:
         """What the guest's own agent says: addresses (``ip/prefix``) by MAC; empty without an agent."""
 
-    def capabilities(self) -> str:
-        """The host's capabilities as XML."""
-
     def close(self) -> None:
         """End the connection."""
 

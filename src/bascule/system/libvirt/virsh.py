@@ -212,10 +212,6 @@ class Virsh:
                 found[words[1]] = (*found.get(words[1], ()), words[3])
         return found
 
-    def capabilities(self) -> str:
-        """The host's capabilities."""
-        return self._ask("asking for the host's capabilities", "capabilities")
-
     def close(self) -> None:
         """Nothing is held."""
 
