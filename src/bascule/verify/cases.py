@@ -9,7 +9,7 @@ from msgspec import Struct, field
 from bascule.model.site import Expectation, Service, Verdict
 from bascule.probe.domain import ProbeAttachment
 from bascule.probe.question import AGENT_ASKS_AT_MOST, PATIENCE_S, PORTS_AT_MOST, Protocol, Question, ports_of
-from bascule.verify.endpoints import Endpoints, Stand
+from bascule.verify.endpoints import EndpointAddress, Endpoints
 
 NEGATIVE_PATIENCE_S = 0.5  # for what should not be answered; asked when the wires are known to work
 CONTROLS = 3  # endpoints that are asked whether the target lives
@@ -27,7 +27,7 @@ class Case(Struct):
 class Control(Struct, frozen=True):
     """The same question from others on the target's own network; each list is one endpoint's."""
 
-    stand: Stand
+    stand: EndpointAddress
     lists: tuple[tuple[Question, ...], ...]
     strangers: tuple[str, ...]  # who else is in the file but cannot be asked from here
 
@@ -61,11 +61,11 @@ def prepare(wish: Expectation, endpoints: Endpoints) -> Case:
     return case
 
 
-def _answers(stand: Stand, protocol: str) -> bool:
+def _answers(stand: EndpointAddress, protocol: str) -> bool:
     return stand.attachment is None or stand.attachment.answers(protocol)
 
 
-def _control(wish: Expectation, stand: Stand, endpoints: Endpoints) -> Control:
+def _control(wish: Expectation, stand: EndpointAddress, endpoints: Endpoints) -> Control:
     others: dict[str, ProbeAttachment] = {}
     for neighbour in endpoints.neighbours(stand, wish.source, wish.target):
         if neighbour.asks(wish.service.protocol):
@@ -80,7 +80,7 @@ def _control(wish: Expectation, stand: Stand, endpoints: Endpoints) -> Control:
 
 
 def _questions(
-    attachment: ProbeAttachment, stand: Stand, service: Service, patience_s: float, *, via_own: bool = False
+    attachment: ProbeAttachment, stand: EndpointAddress, service: Service, patience_s: float, *, via_own: bool = False
 ) -> Iterable[Question]:
     slow = attachment.agent or (stand.attachment and stand.attachment.agent)
     for port in ports_of(service, AGENT_ASKS_AT_MOST if slow else PORTS_AT_MOST):

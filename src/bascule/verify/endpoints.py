@@ -11,7 +11,7 @@ from bascule.model.values import IpAddress, IpInterface, Mac
 from bascule.probe.domain import ProbeAttachment, ProbeDomain
 
 
-class Stand(Struct, frozen=True, kw_only=True):
+class EndpointAddress(Struct, frozen=True, kw_only=True):
     """An address of an endpoint on a network; ``attachment`` is None where we cannot ask from it (a live guest)."""
 
     endpoint: str
@@ -31,12 +31,12 @@ class Endpoints(Struct, frozen=True):
         """From where the endpoint can ask; empty where it is not ours."""
         return self.probe_domain.attachments.get(name, ())
 
-    def stands(self, name: str) -> tuple[Stand, ...]:
+    def stands(self, name: str) -> tuple[EndpointAddress, ...]:
         """All addresses of an endpoint, IPv4 first: as observed, else as declared. Link-local ones do not count."""
         attachments = self.attachments(name)
         if attachments:
             found = [
-                Stand(endpoint=name, address=address, network=attachment.network, attachment=attachment)
+                EndpointAddress(endpoint=name, address=address, network=attachment.network, attachment=attachment)
                 for attachment in attachments
                 for address in attachment.addresses
             ]
@@ -46,21 +46,21 @@ class Endpoints(Struct, frozen=True):
             sorted((stand for stand in found if not stand.address.is_link_local), key=lambda s: s.address.version)
         )
 
-    def _declared(self, name: str) -> Iterator[Stand]:
+    def _declared(self, name: str) -> Iterator[EndpointAddress]:
         owner: Guest | Machine | None = self.site.guests.get(name) or self.site.machines.get(name)
         if isinstance(owner, Guest):
             for nic in owner.nics:
                 for address in nic.addresses or self.learned.get(nic.mac, ()):
-                    yield Stand(endpoint=name, address=address, network=self.site.segment_of(nic))
+                    yield EndpointAddress(endpoint=name, address=address, network=self.site.segment_of(nic))
         elif owner is not None:
             for attachment in owner.nics:
                 known = self.learned.get(attachment.mac, ()) if attachment.mac else ()
                 for address in attachment.addresses or known:
-                    yield Stand(endpoint=name, address=address, network=attachment.network)
+                    yield EndpointAddress(endpoint=name, address=address, network=attachment.network)
         elif name in self.site.hosts:
             for host_nic in self.site.hosts[name].nics.values():
                 for address in host_nic.addresses:
-                    yield Stand(endpoint=name, address=address, network=host_nic.network)
+                    yield EndpointAddress(endpoint=name, address=address, network=host_nic.network)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -74,7 +74,7 @@ class Endpoints(Struct, frozen=True):
                 return name
         return None
 
-    def neighbours(self, stand: Stand, *without: str) -> Iterator[ProbeAttachment]:
+    def neighbours(self, stand: EndpointAddress, *without: str) -> Iterator[ProbeAttachment]:
         """Others' attachments on an address' network with one of its family: machines, then guests, then hosts."""
         version = stand.address.version
         for name in self.names:
@@ -84,7 +84,7 @@ class Endpoints(Struct, frozen=True):
                 ):
                     yield attachment
 
-    def ways(self, source: str, target: str) -> tuple[tuple[ProbeAttachment, Stand], ...]:
+    def ways(self, source: str, target: str) -> tuple[tuple[ProbeAttachment, EndpointAddress], ...]:
         """From where to ask for which address of the target: those on a common network first."""
         pairs = [(self.nearest(source, stand), stand) for stand in self.stands(target)]
         found = [
@@ -94,18 +94,18 @@ class Endpoints(Struct, frozen=True):
         ]
         return tuple(sorted(found, key=lambda pair: not self.shares(*pair)))
 
-    def is_inside(self, stand: Stand) -> bool:
+    def is_inside(self, stand: EndpointAddress) -> bool:
         """Whether it is a host's own address on one of its virtual networks: nobody else means the host by it."""
         host = self.site.hosts.get(stand.endpoint)
         return host is not None and stand.network in {virtual_segment(host.name, x) for x in host.virtual_networks}
 
-    def shares(self, attachment: ProbeAttachment, stand: Stand) -> bool:
+    def shares(self, attachment: ProbeAttachment, stand: EndpointAddress) -> bool:
         """Whether an attachment is in the broadcast domain of an address, as far as the file tells."""
         if attachment.network is not None or stand.network is not None:
             return attachment.network == stand.network
         return any(own.network == stand.address.network for own in attachment.addresses)
 
-    def nearest(self, name: str, stand: Stand) -> ProbeAttachment | None:
+    def nearest(self, name: str, stand: EndpointAddress) -> ProbeAttachment | None:
         """Where an endpoint asks for an address: the attachment on its network, else one that has an address at all."""
         attachments = [
             attachment

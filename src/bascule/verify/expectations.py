@@ -20,10 +20,10 @@ from bascule.probe.capture import Track, Tracker, Watch
 from bascule.probe.domain import ProbeDomain
 from bascule.probe.protocols import ANSWERED_BY_ALL
 from bascule.probe.question import Answer, Protocol, Question, Response
-from bascule.verify.borders import Borders
 from bascule.verify.cases import Case, Control, prepare
 from bascule.verify.endpoints import Endpoints
-from bascule.verify.trail import Trails
+from bascule.verify.nat_boundary import Borders
+from bascule.verify.path_trace import Trails
 from bascule.verify.witness import Hop, Witness
 
 UNPROVEN, NOT_ASKED = "unproven", "not asked"

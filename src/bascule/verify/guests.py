@@ -19,7 +19,7 @@ from bascule.probe.domain import ProbeAttachment, ProbeDomain
 from bascule.probe.protocols import ANSWERED_BY_ALL
 from bascule.probe.question import Answer, Protocol, Question, Response
 from bascule.verify.checks import Check, own_tap, ports_of_macs, read_neighbours
-from bascule.verify.endpoints import Endpoints, Stand
+from bascule.verify.endpoints import EndpointAddress, Endpoints
 
 UNSERVED_PORT = 61000  # where nobody listens: a refusal from the other side itself shows that frames pass both ways
 
@@ -30,7 +30,7 @@ class _Inquiry(Struct):
     """The questions about one guest NIC. ``missing`` says why some could not be put."""
 
     nic: GuestNic
-    stands: tuple[Stand, ...] = ()
+    stands: tuple[EndpointAddress, ...] = ()
     other: ProbeAttachment | None = None
     recipe: list[Question] = field(default_factory=list)  # ARP from the host, as the classic recipe ends
     inward: list[Question] = field(default_factory=list)  # ARP: from the other for the guest
@@ -113,7 +113,7 @@ def _inquire(nic: GuestNic, host: Host, state: HostState, endpoints: Endpoints) 
     return inquiry
 
 
-def _is_of(nic: GuestNic, stand: Stand, endpoints: Endpoints) -> bool:
+def _is_of(nic: GuestNic, stand: EndpointAddress, endpoints: Endpoints) -> bool:
     return stand.address in nic.addresses or stand.address in endpoints.learned.get(nic.mac, ())
 
 
@@ -122,7 +122,7 @@ def _arp(attachment: ProbeAttachment, address: IpAddress) -> Question:
 
 
 def _host_attachment(
-    host: Host, nic: GuestNic, state: HostState, endpoints: Endpoints, stand: Stand
+    host: Host, nic: GuestNic, state: HostState, endpoints: Endpoints, stand: EndpointAddress
 ) -> ProbeAttachment | None:
     """The host's own NIC on the guest's network; where it has none, the bridge itself asks, without an address."""
     for attachment in endpoints.attachments(host.name):

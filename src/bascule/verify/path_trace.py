@@ -8,7 +8,7 @@ from bascule.model.site import Nic, Site
 from bascule.probe.capture import CapturedFrame, Track
 from bascule.probe.domain import ProbeDomain
 from bascule.probe.question import Answer, Response
-from bascule.verify.borders import Borders
+from bascule.verify.nat_boundary import Borders
 from bascule.verify.witness import Hop
 
 
