@@ -26,6 +26,8 @@ DRIFTS = {  # what somebody does: whom the plan names, and what it would do
     "ip link set vnet1 mtu 1300": ("vnet1", "change MTU from 1300 to 1500 bytes"),
     "ip link set eth0 nomaster": ("eth0", "become a port of br0"),
     "ip link set br3 down": ("br3", "set up"),
+    "bridge link set dev eth4 isolated on": ("eth4", "isolated off"),
+    "ip link set br3 type bridge ageing_time 100": ("br3", "ageing_time 30000"),
 }
 
 

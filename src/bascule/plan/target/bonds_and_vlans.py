@@ -20,7 +20,10 @@ def lay_bond(build: TargetBuilder, bond: DeclaredBond) -> None:
     before, first = build.links.get(bond.name), build.links[bond.nics[0]]
     if before is not None and not isinstance(before.options, Bond):
         raise occupied("NOT-A-BOND", f"'{bond.name}' exists on this host and is no bond", "bond", bond.place)
-    options = before.options if before and isinstance(before.options, Bond) else Bond(miimon=MIIMON_MS)
+    options = Bond(miimon=MIIMON_MS)
+    if before is not None and isinstance(before.options, Bond):
+        rate = before.options.ad_lacp_rate  # the kernel changes it only while the bond is down
+        options = replace(options, ad_lacp_rate=rate) if build.made(before) else before.options
     build.links[bond.name] = replace(
         before or Link(name=bond.name, options=options, mac=first.mac, alias=build.mark),
         options=replace(options, mode=bond.mode),

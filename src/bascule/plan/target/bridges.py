@@ -28,7 +28,7 @@ def lay_bridge(build: TargetBuilder, bridge: DeclaredBridge) -> None:
         lay_vlan(build, bridge, port, bridge.uplink)
     uplink = build.links[port] if port is not None else None
     known = before.options if before and isinstance(before.options, Bridge) else Bridge()
-    build.links[bridge.name] = _link(build, bridge, before, known, uplink)
+    build.links[bridge.name] = _bridge_link(build, bridge, before, known, uplink)
     if bridge.vlan_aware and not known.vlan_filtering:
         learn_vlans(build, bridge.name)
     behind = f"uplink {port}" if port else "no uplink, on purpose"
@@ -38,10 +38,13 @@ def lay_bridge(build: TargetBuilder, bridge: DeclaredBridge) -> None:
         _lay_uplink(build, bridge, port)
 
 
-def _link(
+def _bridge_link(
     build: TargetBuilder, bridge: DeclaredBridge, before: Link | None, known: Bridge, uplink: Link | None
 ) -> Link:
-    """The bridge itself; it wears its uplink's MAC. One on a host that is taken as found keeps what it has."""
+    """The bridge itself; it wears its uplink's MAC. One on a host that is taken as found keeps what it has.
+
+    Options that the file cannot say are those that it was made with, where it is ours; of one that was found they stay.
+    """
     seen = uplink or before
     mac = seen.mac if seen else derive_mac(build.site.name, build.host.name + "/" + bridge.name, 0)
     mtu = bridge.mtu or (seen.mtu if seen else 1500)
@@ -51,6 +54,8 @@ def _link(
     if build.host.as_found and before is not None:
         mac, mtu = before.mac, bridge.mtu or before.mtu
         delay, snooping = known.forward_delay, known.mcast_snooping
+    if before is not None and build.made(before):
+        known = Bridge(vlan_default_pvid=known.vlan_default_pvid)  # the kernel changes it only without VLAN filtering
     options = replace(
         known,
         stp_state=int(bridge.stp),
@@ -82,6 +87,9 @@ def _lay_addresses(build: TargetBuilder, bridge: DeclaredBridge, uplink: Link | 
 def _lay_uplink(build: TargetBuilder, bridge: DeclaredBridge, port: IfName) -> None:
     build.set(port, mtu=bridge.mtu or build.links[port].mtu)
     build.enslave(port, bridge.name, BridgePort())
+    kept = build.links[port].port or BridgePort()
+    if not build.host.as_found:
+        build.set(port, port=BridgePort(priority=kept.priority, cost=kept.cost))  # no flags: the file has none
     build.reasons.setdefault(port, f"{port} is the uplink of {bridge.name}")
     if bridge.vlan_aware:
         lay_trunk(build, bridge, port)

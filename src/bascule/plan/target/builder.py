@@ -44,6 +44,10 @@ class TargetBuilder(Struct, kw_only=True):
         """What links of ours carry for this site."""
         return MARK + self.site.name
 
+    def made(self, link: Link) -> bool:
+        """Whether a link is as we make it in what the file cannot say: ours, on a host that is not taken as found."""
+        return link.alias == self.mark and not self.host.as_found
+
     def set(self, name: IfName, **values: Any) -> None:
         """A link with other values; the same object where it has them already, which is soon compared."""
         link = self.links[name]

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from msgspec.structs import replace
 
 from bascule.errors import BasculeError, Problem
-from bascule.model.links import Bridge
 from bascule.model.site import Host, VirtualNetwork
 from bascule.model.state import FORWARDING, HostState, Link
 from bascule.model.values import BRIDGE_PREFIX, IfName, bridge_name
@@ -77,11 +76,10 @@ def _bridge(one: ResolvedNetwork, network: VirtualNetwork, observed: HostState, 
         )
     if before is None:
         return wanted
-    known = before.options if isinstance(before.options, Bridge) else Bridge()
     local = tuple(a for a in before.addresses if a.is_link_local) if wanted.addrgenmode != "none" else ()
     return replace(
         before,
-        options=replace(known, stp_state=0, forward_delay=0, mcast_snooping=0, vlan_filtering=0),
+        options=wanted.options,
         up=True,
         mac=wanted.mac,
         master=None,
