@@ -6,7 +6,6 @@ What is not known here (other namespaces, comments, devices, options of a NIC) g
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 from typing import TypeAlias
 
 from lxml import etree
@@ -121,7 +120,7 @@ def _disks(guest: Guest) -> Iterator[Element]:
     for index, path in enumerate(guest.disks):
         block = path.startswith("/dev/")
         yield E.disk(
-            E.driver(name="qemu", type="qcow2" if PurePosixPath(path).suffix == ".qcow2" else "raw"),
+            E.driver(name="qemu", type="qcow2" if path.endswith(".qcow2") else "raw"),
             E.source(**{"dev" if block else "file": path}),
             E.target(dev=f"vd{chr(ord('a') + index)}", bus="virtio"),
             type="block" if block else "file",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -11,6 +11,9 @@ from bascule.model.site import Guest, GuestNic
 from bascule.model.values import IfName, Mac
 
 PROGRAM = "qemu-system-x86_64"
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Files(Struct, frozen=True, kw_only=True):
@@ -77,7 +80,7 @@ def arguments(
         words += ["-kernel", boot.kernel, "-append", boot.cmdline]
         words += ["-initrd", boot.initrd] if boot.initrd else []
     for path in guest.disks:
-        form = "qcow2" if PurePosixPath(path).suffix == ".qcow2" else "raw"
+        form = "qcow2" if path.endswith(".qcow2") else "raw"
         words += ["-drive", f"file={_escaped(path)},format={form},if=virtio"]
     if guest.iso:
         words += ["-drive", f"file={_escaped(guest.iso)},format=raw,media=cdrom,readonly=on"]
