@@ -59,9 +59,15 @@ def test_over_random_sites_fewer_than_dot() -> None:
     @settings(calm, max_examples=100, database=None, phases=[Phase.generate])
     @given(observed_sites())
     def measure(drawn: tuple[Any, Any]) -> None:
+        try:
+            theirs = count_of_dot(*drawn)
+        except subprocess.CalledProcessError as gave_up:  # links that sit on one another in a ring: dot ranks none
+            assert "trouble in init_rank" in gave_up.stderr
+            return
         ours.append(count(*drawn))
-        dots.append(count_of_dot(*drawn))
+        dots.append(theirs)
 
     measure()
+    assert len(dots) > 90
     assert sum(dots) > 100  # else the sites are too simple to say anything
     assert sum(ours) <= sum(dots)
