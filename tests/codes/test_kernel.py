@@ -61,8 +61,8 @@ os.execv(sys.argv[1], sys.argv[1:])
 # Whether a kernel has VLAN or macvlan links is asked by making one; the answer is played, whatever this kernel has.
 WITHOUT_LINKS = """\
 import sys
-from bascule.twin import building, macvtap
-building.kernel_makes = macvtap.kernel_makes = lambda link: False
+from bascule.twin import fabric, macvtap
+fabric.kernel_makes = macvtap.kernel_makes = lambda link: False
 from bascule.cli import program
 program()
 """
