@@ -15,8 +15,6 @@ from __future__ import annotations
 
 from typing import ClassVar, NamedTuple
 
-from msgspec import Struct
-
 
 class Place(NamedTuple):
     """A position in a file: line and column count from 1."""
@@ -29,7 +27,7 @@ class Place(NamedTuple):
         return f"{self.file}:{self.line}:{self.column}"
 
 
-class Problem(Struct, frozen=True, kw_only=True):
+class Problem(NamedTuple):
     """One thing that is wrong.
 
     ``code`` is stable and meant for machines; ``message`` is one sentence without a full stop; ``also`` names

@@ -64,7 +64,7 @@ def _values() -> Iterator[str]:
         module, _, name = where.partition(":")
         kind = getattr(importlib.import_module(module), name)
         yield from (f"### {name}", "", f"`from {module} import {name}`", "", inspect.getdoc(kind) or "", "")
-        yield from (f"* `{field}`: `{kind.__annotations__[field]}`" for field in kind.__struct_fields__)
+        yield from (f"* `{field}`: `{kind.__annotations__[field]}`" for field in kind.__annotations__)
         yield ""
 
 
