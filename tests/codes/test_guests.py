@@ -178,8 +178,8 @@ def bare_qemu(image: GuestImage) -> None:
         there.ok("apply", str(there.site), "--yes", "--driver", "qemu", "--no-confirm", connect=False)
         wrong(there, "GUEST-OFF", "'g1' does not run", "unplug", "g1", hint="`bascule guest detach`", connect=False)
         there.ok("guest", "start", "g1", connect=False)
-        wrong(there, "PLUG-UNSUPPORTED", "'g1', NIC 0: the qemu driver cannot plug into macvtap on eth4", "replug",
-              "g1", "--direct", "eth4", hint="use the libvirt driver", connect=False)  # fmt: skip
+        wrong(there, "PLUG-UNSUPPORTED", "'g1', NIC 0: bare QEMU cannot be plugged into macvtap on eth4", "replug",
+              "g1", "--direct", "eth4", hint="let libvirt run it (--driver libvirt)", connect=False)  # fmt: skip
 
         # its monitor is gone, and then its tap
         (monitor,) = (there.folder / "state" / "guests" / "g1").glob("*qmp*")
@@ -188,8 +188,8 @@ def bare_qemu(image: GuestImage) -> None:
               "br5", hint="`bascule guest list` shows what runs", connect=False)  # fmt: skip
         monitor.with_suffix(".aside").rename(monitor)
         there.lab.ip(there.host, "link del g1.0")
-        wrong(there, "TAP-MISSING", "there is no tap 'g1.0': its guest does not run", "replug", "g1", "--bridge", "br5",
-              connect=False)  # fmt: skip
+        wrong(there, "TAP-MISSING", "there is no tap 'g1.0': it was taken away while its guest runs", "replug", "g1",
+              "--bridge", "br5", hint="`bascule guest stop` and `bascule guest start`", connect=False)  # fmt: skip
         there.ok("guest", "stop", "g1", connect=False)
 
         # QEMU's own words

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from bascule.errors import BasculeError, Problem
+from bascule.errors import BasculeError, CommandFailed, Problem
 from bascule.model.domain import Domain
 from bascule.model.sightings import FdbEntry
 from bascule.model.site import GuestNic, Host, Site
@@ -98,12 +98,25 @@ def detach(guest: QemuGuest, index: int) -> QemuGuest:
 
 
 def replug(guest: QemuGuest, index: int, to: GuestNic, *, live: bool = True) -> QemuGuest:
-    """The NIC of this number plugged where another one is; it keeps its MAC and its tap."""
+    """The NIC of this number plugged where another one is; it keeps its MAC and its tap.
+
+    Raises CommandFailed where it shall move while its guest runs, and its tap is gone.
+    """
 
     def other(one: Mapping[str, Any]) -> Mapping[str, Any]:
         return {**one, "plug": to.plug.value, "into": to.into} if one["index"] == index else one
 
-    taps = [one["tap"] for one in guest.rows if one["index"] == index and one["tap"] in guest.bridges]
-    bridges = {**guest.bridges, **{tap: str(to.master or "") for tap in taps}} if live else guest.bridges
+    taps = [one["tap"] for one in guest.rows if one["index"] == index] if live and guest.running else []
+    if gone := [tap for tap in taps if tap not in guest.bridges]:
+        raise CommandFailed(*(_tap_missing(tap) for tap in gone))
+    bridges = {**guest.bridges, **{tap: str(to.master or "") for tap in taps}}
     facts = {**guest.definition, "nics": [other(one) for one in guest.rows]}
     return replace(guest, definition=facts, bridges=bridges)
+
+
+def _tap_missing(tap: str) -> Problem:
+    return Problem(
+        code="TAP-MISSING",
+        message=f"there is no tap '{tap}': it was taken away while its guest runs",
+        hint="`bascule guest stop` and `bascule guest start` make it again",
+    )
