@@ -204,19 +204,19 @@ def apply(
 
 def confirm(tell: Callable[[str], None] = print, progress: Progress = unseen) -> int:
     """Keep the change that waits, and let the configuration system know its new files; the change's number."""
-    from bascule.apply import commit as decide
+    from bascule.apply import commit
     from bascule.apply.follow import follow
 
-    folder = decide.confirm()
+    folder = commit.confirm()
     follow(folder, "the change is confirmed and its files are written", tell, progress)
     return folder.number
 
 
 def undo(tell: Callable[[str], None] = print, *, leave: bool = False, progress: Progress = unseen) -> Undone:
     """Take the last change back, confirmed or not; with ``leave`` it is closed even where something still differs."""
-    from bascule.apply import commit as decide
+    from bascule.apply import commit
 
-    return decide.undo(tell, leave=leave, progress=progress)
+    return commit.undo(tell, leave=leave, progress=progress)
 
 
 def status() -> HostStatus:

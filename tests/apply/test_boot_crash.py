@@ -17,12 +17,10 @@ import pytest
 from msgspec.structs import replace
 
 from bascule import workflow
-from bascule.apply import at_boot, probes, transaction
-from bascule.apply import commit as decide
+from bascule.apply import at_boot, commit, probes, transaction
 from bascule.apply import state_directory as place
 from bascule.apply.prepare import prepare
-from bascule.apply.rollback import boot_unit as boot_guard
-from bascule.apply.rollback import go_back
+from bascule.apply.rollback import boot_unit, go_back
 from bascule.apply.rollback import watchdog as guard
 from bascule.apply.rollback.checkpoint import Folder, Status, newest
 from bascule.apply.transaction import ApplyOptions
@@ -113,8 +111,8 @@ class Machine:
 
     def boot(self, at: int | None = None, what: str = "files") -> tuple[int, int]:
         """The next boot runs the unit, if there is one."""
-        unit = self.units / (boot_guard.EARLY if what == "files" else boot_guard.LATE)
-        link = self.units / f"{boot_guard.WANTED_BY[unit.name]}.wants" / unit.name
+        unit = self.units / (boot_unit.EARLY if what == "files" else boot_unit.LATE)
+        link = self.units / f"{boot_unit.WANTED_BY[unit.name]}.wants" / unit.name
         if not (link.is_symlink() and unit.exists()):
             return 0, 0
         self.boots += 1
@@ -140,15 +138,15 @@ def machine(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     bed.apply("--no-confirm")
     machine = Machine(bed, tmp_path)
     real = place.here
-    for module in (transaction, decide):  # this namespace is the machine's own, and systemd starts it
+    for module in (transaction, commit):  # this namespace is the machine's own, and systemd starts it
         monkeypatch.setattr(module, "here", lambda: replace(real(), is_main=True))
-    monkeypatch.setattr(boot_guard, "has_systemd", lambda: True)
+    monkeypatch.setattr(boot_unit, "has_systemd", lambda: True)
     monkeypatch.setattr(guard, "has_systemd", lambda: False)
-    monkeypatch.setattr(boot_guard, "OWN", f"{tmp_path}/etc/")
-    monkeypatch.setattr(boot_guard, "UNITS", machine.units)
+    monkeypatch.setattr(boot_unit, "OWN", f"{tmp_path}/etc/")
+    monkeypatch.setattr(boot_unit, "UNITS", machine.units)
     monkeypatch.setattr("bascule.providers.boot_rules.effects.UNITS", str(machine.units))
     monkeypatch.setattr("bascule.providers.dnsmasq.effects.UNITS", str(machine.units))
-    monkeypatch.setattr(boot_guard, "MARK", tmp_path / "run/bascule/boot-guard")
+    monkeypatch.setattr(boot_unit, "MARK", tmp_path / "run/bascule/boot-guard")
     with environment(bed.env):
         yield machine
 
@@ -189,7 +187,7 @@ def test_the_power_is_cut_at_every_write_of_apply(machine: Machine, window_s: fl
 @pytest.mark.parametrize("verb", ["confirm", "undo", "undo of a confirmed one"])
 def test_the_power_is_cut_at_every_write_of_a_decision(machine: Machine, verb: str) -> None:
     def decided() -> None:
-        decide.confirm() if verb == "confirm" else decide.take_back()
+        commit.confirm() if verb == "confirm" else commit.take_back()
 
     def made() -> None:
         machine.boot()
@@ -289,7 +287,7 @@ def test_the_units_of_networks_go_back_as_files_and_the_rest_later(
         fresh.symlink_to(machine.units / fresh.name)
 
     assert machine.child(apply)[0] == 0
-    assert {path.name for path in machine.left()} >= {boot_guard.EARLY, boot_guard.LATE}
+    assert {path.name for path in machine.left()} >= {boot_unit.EARLY, boot_unit.LATE}
     machine.boots += 1
     assert machine.boot(what="rest") == (1, mock.ANY)  # the files come first
     assert machine.boot()[0] == 0
@@ -297,7 +295,7 @@ def test_the_units_of_networks_go_back_as_files_and_the_rest_later(
     assert (folder / "old.sh").read_text() == "old script\n"
     assert not (folder / "fresh.sh").exists()
     names = {path.name for path in machine.left()}
-    assert names == {"bascule-network-old.service", boot_guard.EARLY, boot_guard.LATE}
+    assert names == {"bascule-network-old.service", boot_unit.EARLY, boot_unit.LATE}
     assert (wants / "bascule-network-old.service").is_symlink()
     assert not (wants / "bascule-network-fresh.service").is_symlink()
     assert said.read_text().splitlines()[-1] == "systemctl daemon-reload"

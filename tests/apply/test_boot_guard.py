@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from bascule.apply.rollback import boot_unit as boot_guard
+from bascule.apply.rollback import boot_unit
 from bascule.apply.rollback.checkpoint import Checkpoint, FileBackup, Folder
 from bascule.apply.state_directory import StateDirectory
 from bascule.model.state import HostState
@@ -73,11 +73,11 @@ class Machine:
 
     def started(self) -> str:
         """What systemd runs first at the next boot; empty where it has nothing of ours."""
-        link = self.units / "sysinit.target.wants" / boot_guard.EARLY
+        link = self.units / "sysinit.target.wants" / boot_unit.EARLY
         if not link.is_symlink():
             return ""
-        assert str(link.readlink()) == f"/etc/systemd/system/{boot_guard.EARLY}"
-        lines = (self.units / boot_guard.EARLY).read_text().splitlines()
+        assert str(link.readlink()) == f"/etc/systemd/system/{boot_unit.EARLY}"
+        lines = (self.units / boot_unit.EARLY).read_text().splitlines()
         said = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith(("After=", "Before=")))
         given = [line.partition("=")[2] for line in lines if line.startswith("Environment=")]
         return f"env -i {' '.join(given)} {said['ExecStart']}"
@@ -222,26 +222,26 @@ def test_in_a_network_of_its_own_it_touches_no_unit(lab: Lab, tmp_path: Path) ->
 def test_systemd_reads_the_units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, odd: str) -> None:
     if not shutil.which("systemd-analyze"):
         pytest.skip("systemd-analyze is not here")
-    monkeypatch.setattr(boot_guard, "UNITS", tmp_path / "units")
-    monkeypatch.setattr(boot_guard, "MARK", tmp_path / "run" / "mark")
+    monkeypatch.setattr(boot_unit, "UNITS", tmp_path / "units")
+    monkeypatch.setattr(boot_unit, "MARK", tmp_path / "run" / "mark")
     monkeypatch.setenv("PYTHONPATH", f"/srv/{odd}")
     place = StateDirectory(tmp_path / odd / "host", tmp_path / "run", is_main=True)
     folder = Folder(place.checkpoints / "000001")
     before, wanted = (HostState(parts={"libvirt": LibvirtState(uri=uri)}) for uri in ("test:///a", "test:///b"))
-    boot_guard.install(place, folder, Checkpoint(before=before, wanted=wanted))
-    for name in (boot_guard.EARLY, boot_guard.LATE):
+    boot_unit.install(place, folder, Checkpoint(before=before, wanted=wanted))
+    for name in (boot_unit.EARLY, boot_unit.LATE):
         done = subprocess.run(
             ("systemd-analyze", "verify", "--man=no", tmp_path / "units" / name), capture_output=True, text=True,
             env={**os.environ, "SYSTEMD_UNIT_PATH": f"{tmp_path}/units:/usr/lib/systemd/system:/lib/systemd/system"},
         )  # fmt: skip
         ours = [line for line in done.stderr.splitlines() if "bascule" in line or "cycle" in line]
         assert ours == []
-        assert boot_guard.stands(folder, name)
+        assert boot_unit.stands(folder, name)
     other = Folder(place.checkpoints / "000002")
-    boot_guard.remove(other)  # those of another change stay
-    assert boot_guard.stands(folder)
+    boot_unit.remove(other)  # those of another change stay
+    assert boot_unit.stands(folder)
     (tmp_path / "units" / ".bascule-boot.service.77.new").touch()  # of one who was killed while he wrote it
-    boot_guard.remove(folder)
+    boot_unit.remove(folder)
     assert not [path for path in (tmp_path / "units").rglob("*") if not path.is_dir()]
 
 
@@ -255,14 +255,14 @@ def test_a_state_that_comes_over_the_network_is_told(tmp_path: Path, monkeypatch
     (tmp_path / "fstab").write_text("/dev/sda /srv/iscsi xfs rw,_netdev 0 0\n# old\n")
     monkeypatch.setattr(mounts, "MOUNTS", table)
     monkeypatch.setattr(mounts, "FSTAB", tmp_path / "fstab")
-    monkeypatch.setattr(boot_guard, "has_systemd", lambda: True)
+    monkeypatch.setattr(boot_unit, "has_systemd", lambda: True)
     for state, there in (("/srv/a b/bascule", False), ("/srv/iscsi", False), ("/var/lib/bascule", True)):
         place = StateDirectory(Path(state), tmp_path, is_main=True)
-        gap = boot_guard.gap(place)
+        gap = boot_unit.gap(place)
         assert (gap == "") is there
         assert there or f"'{state}', which it takes to go back, is reached over the network only" in gap
-        assert boot_guard.is_needed(place, _checkpoint("/etc/network/interfaces.d/bascule")) is there
-    assert not boot_guard.is_needed(place, _checkpoint("/srv/image/etc/network/interfaces"))
+        assert boot_unit.is_needed(place, _checkpoint("/etc/network/interfaces.d/bascule")) is there
+    assert not boot_unit.is_needed(place, _checkpoint("/srv/image/etc/network/interfaces"))
 
 
 def _checkpoint(path: str) -> Checkpoint:

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from bascule import workflow
-from bascule.apply import commit as decide
-from bascule.apply import probes
+from bascule.apply import commit, probes
 from bascule.apply.prepare import prepare
 from bascule.apply.rollback.checkpoint import newest
 from bascule.apply.state_directory import here
@@ -70,7 +69,7 @@ def undo(bed: Bed, at: int | None = None) -> tuple[int, int]:
         with bed.host.entered():
             faults = Faults(at)
             faults.install()
-            undone = decide.take_back()
+            undone = commit.take_back()
             counted(write, faults.count)
             raise SystemExit(0 if undone.back.ok else 1)
 

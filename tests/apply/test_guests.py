@@ -14,8 +14,7 @@ from unittest import mock
 import pytest
 
 from bascule import workflow
-from bascule.apply import at_boot
-from bascule.apply import commit as decide
+from bascule.apply import at_boot, commit
 from bascule.apply.options import DriverChoice
 from bascule.apply.prepare import prepare
 from bascule.apply.rollback import checkpoint as checkpoints
@@ -118,7 +117,7 @@ def killed(image: GuestImage) -> None:
             apply(prepare(site, site.hosts["h"], choice=choice), ApplyOptions(window_s=60.0))
 
         def back() -> None:
-            assert decide.take_back().back.ok
+            assert commit.take_back().back.ok
 
         def interesting(names: list[str]) -> list[int]:
             calls = [n for n, name in enumerate(names, 1) if name.startswith("libvirt")]

@@ -13,8 +13,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from bascule.apply.rollback import boot_unit as boot_guard
-from bascule.apply.rollback import parts
+from bascule.apply.rollback import boot_unit, parts
 from bascule.apply.rollback.checkpoint import Checkpoint, FileBackup, Folder, LogEntry, Status
 from bascule.apply.rollback.go_back import after_reboot, restore
 from bascule.errors import BasculeError
@@ -45,17 +44,17 @@ def act(what: str, folder: Folder) -> int:
     """The same, under the lock."""
     entry = folder.last()
     if entry is None or not entry.status.is_open:
-        boot_guard.remove(folder)
+        boot_unit.remove(folder)
         return 0
     if folder.is_of_this_boot:
         return 0  # it waits for its confirmation
     if entry.status is Status.ARMED:  # nothing had been changed for it
-        folder.note(Status.DROPPED, by=boot_guard.BY)
-        boot_guard.remove(folder)
+        folder.note(Status.DROPPED, by=boot_unit.BY)
+        boot_unit.remove(folder)
         return 0
     if what == "files":
         return _files(folder, entry)
-    if entry.status is Status.TAKING_BACK and entry.by == boot_guard.BY:
+    if entry.status is Status.TAKING_BACK and entry.by == boot_unit.BY:
         return _rest(folder, entry)
     return 1  # the files come first
 
@@ -67,7 +66,7 @@ def _files(folder: Folder, entry: LogEntry) -> int:
     done, faults = restore((*_still(checkpoint.files, entry), *parts.boot_files(before, wanted)))
     _set(parameters)
     faults += tuple(regenerate(file.path for file in checkpoint.files))
-    if any(path.startswith(f"{boot_guard.UNITS}/") for path in done):
+    if any(path.startswith(f"{boot_unit.UNITS}/") for path in done):
         faults += tuple(tell("systemctl", "daemon-reload"))  # it has read them already
     return _note(folder, faults, rest=parts.last(before, wanted), words=f"{len(done)} files put back")
 
@@ -79,10 +78,10 @@ def _rest(folder: Folder, entry: LogEntry) -> int:
 
 def _note(folder: Folder, faults: tuple[str, ...], *, rest: bool, words: str) -> int:
     status = Status.TAKING_BACK if rest else Status.FAILED if faults else Status.TAKEN_BACK
-    folder.note(status, by=boot_guard.BY, left=list(faults))
+    folder.note(status, by=boot_unit.BY, left=list(faults))
     print(f"change {folder.number} is {status}: {words}", *faults, sep="\n  ", flush=True)
     if status is Status.TAKEN_BACK:
-        boot_guard.remove(folder)
+        boot_unit.remove(folder)
     return 1 if faults else 0
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from bascule.apply.lock import lock
-from bascule.apply.rollback import boot_unit as boot_guard
+from bascule.apply.rollback import boot_unit
 from bascule.apply.rollback import checkpoint as checkpoints
 from bascule.apply.rollback.checkpoint import Folder, Status
 from bascule.apply.rollback.go_back import go_back
@@ -52,7 +52,7 @@ def confirm(place: StateDirectory | None = None) -> Folder:
             message = f"{text}; the change is NOT confirmed and will be taken back"
             raise BasculeError(Problem(code="NOT-CONFIRMED", message=message, hint=problem.hint)) from error
         stand_down(entry.guard)
-        boot_guard.remove(folder)
+        boot_unit.remove(folder)
     return folder
 
 
@@ -113,7 +113,7 @@ def take_back(place: StateDirectory | None = None, *, leave: bool = False, progr
                 back = go_back(folder, by="undo", keep=(held.fd,), progress=progress)
                 if leave and not back.ok:
                     folder.note(Status.TAKEN_BACK, by="undo --leave", left=list(back.left))
-                    boot_guard.remove(folder)
+                    boot_unit.remove(folder)
                 if leave or back.ok:
                     stand_down(entry.guard)
         return Undone(number=folder.number, was=entry.status, back=back, closed=leave or back.ok)
@@ -121,12 +121,12 @@ def take_back(place: StateDirectory | None = None, *, leave: bool = False, progr
 
 def _guard_boot(place: StateDirectory, folder: Folder) -> None:
     """Power may be lost on the way back, too, and leave some files old and some new. No reason not to go it."""
-    if boot_guard.stands(folder) or not place.is_main:
+    if boot_unit.stands(folder) or not place.is_main:
         return
     with contextlib.suppress(BasculeError):
         checkpoint = folder.read()
-        if boot_guard.is_needed(place, checkpoint):
-            boot_guard.install(place, folder, checkpoint)
+        if boot_unit.is_needed(place, checkpoint):
+            boot_unit.install(place, folder, checkpoint)
 
 
 def undo(tell: Callable[[str], None], *, leave: bool = False, progress: Progress = unseen) -> Undone:

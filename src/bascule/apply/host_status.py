@@ -7,9 +7,8 @@ import time
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bascule.apply.rollback import boot_unit as boot_guard
+from bascule.apply.rollback import boot_unit, parts
 from bascule.apply.rollback import checkpoint as checkpoints
-from bascule.apply.rollback import parts
 from bascule.apply.rollback.checkpoint import Checkpoint, Folder, LogEntry, Status
 from bascule.apply.rollback.passes import differences
 from bascule.apply.rollback.watchdog import lives
@@ -145,10 +144,10 @@ class _Story(Struct):
             return False, f"{lost}; the way back is not complete; 'bascule undo' tries again"
         besides = parts.names(self.checkpoint.before, self.checkpoint.wanted)
         left = [*(["files"] if self.checkpoint.files else []), *besides]
-        if self.entry.status is Status.TAKING_BACK and self.entry.by == boot_guard.BY:
-            rest = f"{boot_guard.BY} has put its files back; 'bascule undo' does the rest"
-            if boot_guard.stands(self.folder, boot_guard.LATE):
-                rest += f", if {boot_guard.LATE} does not"
+        if self.entry.status is Status.TAKING_BACK and self.entry.by == boot_unit.BY:
+            rest = f"{boot_unit.BY} has put its files back; 'bascule undo' does the rest"
+            if boot_unit.stands(self.folder, boot_unit.LATE):
+                rest += f", if {boot_unit.LATE} does not"
         else:
             rest = f"'bascule undo' puts its {' and '.join(left)} back" if left else "'bascule undo' closes it"
         return False, f"{lost}; {rest}"

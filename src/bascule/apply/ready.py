@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from bascule.apply.prepare import Prepared
-from bascule.apply.rollback import boot_unit as boot_guard
+from bascule.apply.rollback import boot_unit
 from bascule.apply.rollback.watchdog import StandbyWatchdog
 from bascule.apply.state_directory import here
 from bascule.persist.persister import Persister
@@ -45,7 +45,7 @@ class Ready(Struct, frozen=True, kw_only=True):
             persister=persister,
             files=files,
             not_kept=not_kept,
-            no_boot_guard=boot_guard.gap(here()) if any(path.startswith(boot_guard.OWN) for path in files) else "",
+            no_boot_guard=boot_unit.gap(here()) if any(path.startswith(boot_unit.OWN) for path in files) else "",
             remarks=tuple(dict.fromkeys(remarks)),
             waiting=waiting,
         )

@@ -12,7 +12,7 @@ from bascule.apply.engine import execute
 from bascule.apply.lock import lock
 from bascule.apply.prepare import Prepared, added_by, again
 from bascule.apply.probes import Probes, dhcp_answers
-from bascule.apply.rollback import boot_unit as boot_guard
+from bascule.apply.rollback import boot_unit
 from bascule.apply.rollback import checkpoint as checkpoints
 from bascule.apply.rollback.checkpoint import ChangeFacts, Checkpoint, Folder, Status
 from bascule.apply.rollback.go_back import back_up, go_back
@@ -101,7 +101,7 @@ def refuse_if_pending(place: StateDirectory) -> None:
         return
     if entry.status is Status.ARMED:  # we hold the lock: its maker is dead, and he had not begun
         folder.note(Status.DROPPED, by="apply")
-        boot_guard.remove(folder)
+        boot_unit.remove(folder)
         stand_down(entry.guard)
         return
     raise BasculeError(
@@ -227,8 +227,8 @@ class _Transaction:
 
     def _guard_boot(self) -> None:
         """What the next boot would read is not written before that boot would take it back."""
-        if boot_guard.is_needed(self.place, self.checkpoint):
-            boot_guard.install(self.place, self.folder, self.checkpoint)
+        if boot_unit.is_needed(self.place, self.checkpoint):
+            boot_unit.install(self.place, self.folder, self.checkpoint)
 
     def _give_up(self) -> None:
         """Nothing was changed: no checkpoint, no dead-man."""
@@ -236,7 +236,7 @@ class _Transaction:
             self.folder.note(Status.DROPPED)
         except OSError:
             durable.remove_folder(self.folder.path)
-        boot_guard.remove(self.folder)
+        boot_unit.remove(self.folder)
         stand_down(self.guard.facts)
         self.guard.let_go()
 
@@ -269,7 +269,7 @@ class _Transaction:
         written = tuple(self.wish.writer.write(self.prepared.wanted)) if self.wish.writer else ()
         if self.wish.window_s is None:
             self.folder.note(Status.CONFIRMED, by="apply")
-            boot_guard.remove(self.folder)
+            boot_unit.remove(self.folder)
             stand_down(self.guard.facts)
         else:
             self.folder.note(Status.APPLIED, deadline_s=boot.boottime_s() + self.wish.window_s)

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from bascule.apply.rollback import boot_unit as boot_guard
-from bascule.apply.rollback import parts
+from bascule.apply.rollback import boot_unit, parts
 from bascule.apply.rollback.checkpoint import Checkpoint, FileBackup, Folder, Status
 from bascule.apply.rollback.passes import Back, roll_back
 from bascule.dhcp import lease
@@ -34,7 +33,7 @@ def go_back(folder: Folder, *, by: str, keep: Sequence[int] = (), progress: Prog
     whole = replace(back, left=back.left + faults, files=files)
     note(folder, Status.TAKEN_BACK if whole.ok else Status.FAILED, by=by, left=list(whole.left))
     if whole.ok:
-        boot_guard.remove(folder)
+        boot_unit.remove(folder)
     return whole
 
 
