@@ -16,6 +16,9 @@ from msgspec import Struct
 from bascule.errors import CommandFailed, MissingTool, NotPermitted, Problem
 from bascule.system.net.netns import Namespace
 
+HUNG_S = 300.0  # a program that has not ended by then hangs; on a busy machine systemctl alone took over a minute
+
+
 PACKAGES = {  # the package that brings a tool: Debian/Ubuntu, Fedora/RHEL, SUSE
     "ip": ("iproute2", "iproute", "iproute2"),
     "bridge": ("iproute2", "iproute", "iproute2"),
@@ -77,7 +80,7 @@ def run(
     stdin: str | None = None,
     namespace: Namespace | None = None,
     check: bool = True,
-    timeout_s: float = 60.0,
+    timeout_s: float = HUNG_S,
     keep: Sequence[int] = (),
 ) -> Result:
     """Run a program to its end, in another network namespace if one is given, and take its text.
@@ -134,7 +137,7 @@ def run_all(
     *,
     namespace: Namespace | None = None,
     optional: Container[str] = (),
-    timeout_s: float = 60.0,
+    timeout_s: float = HUNG_S,
 ) -> list[str]:
     """Run several programs side by side and take what each prints on stdout.
 
@@ -166,7 +169,7 @@ class Running:
             self.close()
             raise
 
-    def texts(self, timeout_s: float = 60.0) -> list[str]:
+    def texts(self, timeout_s: float = HUNG_S) -> list[str]:
         """What each printed, when all have ended. Raises as ``run`` does, for the first that failed."""
         until = time.monotonic() + timeout_s
         return [self._text(argv, program, until) for argv, program in self._programs]
