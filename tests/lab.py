@@ -5,16 +5,34 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import socket
 import struct
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from bascule.system.net.netns import Namespace
+from bascule.system.net.netns import Namespace, call
 from bascule.system.run import run
 
 TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x0002, 0x1000  # linux/if_tun.h
+CLONE_NEWUTS = 0x04000000  # linux/sched.h
+
+
+@contextlib.contextmanager
+def called(hostname: str) -> Iterator[None]:
+    """Be on a machine of this name for a while, with what is started meanwhile; on this one for ``""``."""
+    if not hostname:
+        yield
+        return
+    home = os.open("/proc/thread-self/ns/uts", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        call("unshare", CLONE_NEWUTS)
+        socket.sethostname(hostname)
+        yield
+    finally:
+        call("setns", home, CLONE_NEWUTS)
+        os.close(home)
 
 
 class Lab:
@@ -42,20 +60,24 @@ class Lab:
         with namespace.entered():
             fd = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
             fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TAP | IFF_NO_PI))
-        self._stack.callback(lambda: os.close(fd))
+        self.keep(lambda: os.close(fd))
         return fd
+
+    def keep(self, close: Callable[[], object]) -> None:
+        """Something that lives as long as the lab, and how it is let go of."""
+        self._stack.callback(close)
 
     def ip(self, namespace: Namespace, words: str) -> str:
         """Run ``ip`` in a namespace."""
         return run(("ip", *words.split()), namespace=namespace).stdout
 
     def bascule(
-        self, namespace: Namespace, *words: str, env: dict[str, str] | None = None
+        self, namespace: Namespace, *words: str, env: dict[str, str] | None = None, hostname: str = ""
     ) -> subprocess.CompletedProcess[str]:
-        """Run the command line in a namespace, as an administrator would."""
+        """Run the command line in a namespace, as an administrator would on a machine of that name."""
         import sys
 
-        with namespace.entered():
+        with namespace.entered(), called(hostname):
             return subprocess.run(
                 (sys.executable, "-m", "bascule", *words),
                 capture_output=True,
