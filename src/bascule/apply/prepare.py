@@ -124,7 +124,7 @@ def _is_still(prepared: Prepared, place: StateDirectory) -> bool:
         return False
     known = prepared.observed.sysctls  # of a link that comes, the kernel would have told
     keys = [key for key in _keys(prepared.site, prepared.host) if key in known or "/conf/" not in key]
-    if read_parameters(keys) != known:
+    if read_parameters((*keys, *(key for key in known if key not in set(keys)))) != known:
         return False
     scope = _scope(prepared.site, prepared.host, place, prepared.choice)
     return look_at_parts(scope).parts == prepared.observed.parts

@@ -23,6 +23,8 @@ from bascule.model.values import IfName, Mac
 MARK = "bascule:"  # the alias of every link that Bascule made starts with it; nothing without it is ever deleted
 FORWARDING = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}  # whether a host routes, by IP version
 
+BY_SECRET = {"stable_secret", "random"}  # values of addrgenmode that make addresses from a secret (RFC 7217)
+
 
 class Address(Struct, frozen=True, kw_only=True, order=True):
     """An address on a link: ``ip`` is written with its prefix length, as in 192.168.1.10/24.
@@ -39,6 +41,11 @@ class Address(Struct, frozen=True, kw_only=True, order=True):
     flags: tuple[str, ...] = ()  # of noprefixroute, nodad, home, mngtmpaddr, autojoin, temporary, deprecated…
     dynamic: bool = False
     lifetime: Lifetime = FOREVER
+
+    @property
+    def is_temporary(self) -> bool:
+        """Made by the kernel for a while, beside an address that manages it (RFC 8981)."""
+        return "temporary" in self.flags
 
     @property
     def is_link_local(self) -> bool:
@@ -87,7 +94,10 @@ class PortVlans(Struct, frozen=True, kw_only=True, order=True):
 
 
 class LinkFacts(Moment, frozen=True, kw_only=True):
-    """What a link shows of itself at the moment, and of its hardware."""
+    """What a link shows of itself at the moment, and of its hardware.
+
+    ``temporaries`` are its temporary IPv6 addresses (RFC 8981): the kernel makes and ends them beside their parent.
+    """
 
     index: int = 0
     carrier: bool = False
@@ -96,6 +106,7 @@ class LinkFacts(Moment, frozen=True, kw_only=True):
     permanent_mac: Mac | None = None
     bus: str = ""  # "pci/0000:03:00.0" of hardware
     wireless: bool = False
+    temporaries: tuple[Address, ...] = ()
 
 
 class Link(Struct, frozen=True, kw_only=True):
@@ -180,6 +191,11 @@ class HostState(Struct, frozen=True, kw_only=True, dict=True):
         for link in sorted((x for x in self.links.values() if x.master), key=lambda x: x.name):
             found.setdefault(link.master or "", []).append(link)
         return {master: tuple(links) for master, links in found.items()}
+
+
+def secret_key(link: str) -> str:
+    """The kernel parameter from which a link makes its stable addresses; only root may read it."""
+    return f"net/ipv6/conf/{link}/stable_secret"
 
 
 def link_of(sysctl: str) -> str:

@@ -90,6 +90,10 @@ def _split(entry: Mapping[str, Any], moment: type[Moment]) -> tuple[Json, Json]:
     return {k: v for k, v in entry.items() if k in names}, {k: v for k, v in entry.items() if k not in names}
 
 
+def _address_to(address: Address) -> Json:
+    return _plain(address) | _plain(address.lifetime)
+
+
 def _address_from(entry: Mapping[str, Any]) -> Address:
     lifetime, rest = _split(entry, Lifetime)
     return Address(**_tuples(rest), lifetime=Lifetime(**lifetime))
@@ -107,6 +111,8 @@ def _route_from(entry: Mapping[str, Any]) -> Route:
 
 def _link_to(link: Link) -> Json:
     entry = _plain(link) | _plain(link.facts)
+    if link.facts.temporaries:
+        entry["temporaries"] = [_address_to(address) for address in link.facts.temporaries]
     entry["kind"] = link.options.info_kind if isinstance(link.options, Other) else link.options.kind
     entry["options"] = link.options.as_json()
     if link.port is not None:
@@ -114,20 +120,22 @@ def _link_to(link: Link) -> Json:
     if link.vlans:
         entry["vlans"] = [_plain(vlan) for vlan in link.vlans]
     if link.addresses:
-        entry["addresses"] = [_plain(address) | _plain(address.lifetime) for address in link.addresses]
+        entry["addresses"] = [_address_to(address) for address in link.addresses]
     return entry
 
 
 def _link_from(entry: Mapping[str, Any]) -> Link:
+    """A link; a dump of 0.1.0 has temporary addresses among the others."""
     facts, rest = _split(entry, LinkFacts)
+    addresses = tuple(map(_address_from, (*entry.get("addresses", ()), *facts.pop("temporaries", ()))))
     rest = {key: value for key, value in rest.items() if key not in {"kind", "options", "port", "vlans", "addresses"}}
     kind = KINDS.get(entry["kind"], Other)
     options: LinkOptions = kind(**entry["options"])
     return Link(
         **_tuples(rest),
         options=options,
-        facts=LinkFacts(**facts),
+        facts=LinkFacts(**facts, temporaries=tuple(a for a in addresses if a.is_temporary)),
         port=BridgePort(**entry["port"]) if "port" in entry else None,
         vlans=tuple(PortVlans(**vlan) for vlan in entry.get("vlans", ())),
-        addresses=tuple(map(_address_from, entry.get("addresses", ()))),
+        addresses=tuple(a for a in addresses if not a.is_temporary),
     )

@@ -7,15 +7,57 @@ from collections.abc import Collection, Sequence
 from msgspec.structs import replace
 
 from bascule.model.links import Tap
-from bascule.model.state import HostState, Link, Route
+from bascule.model.state import HostState, Link, Route, secret_key
 from bascule.model.values import IfName
 
 SLAAC = ("accept_ra", "autoconf", "use_tempaddr")  # how a link deals with router advertisements (ip-sysctl.rst)
+SPEAKER = {  # further parameters of the link on which a host speaks: how it answers, filters and routes
+    4: (
+        "accept_local", "accept_redirects", "accept_source_route", "arp_accept", "arp_announce", "arp_filter",
+        "arp_ignore", "arp_notify", "bc_forwarding", "disable_policy", "disable_xfrm", "drop_gratuitous_arp",
+        "drop_unicast_in_l2_multicast", "force_igmp_version", "forwarding", "ignore_routes_with_linkdown",
+        "log_martians", "medium_id", "promote_secondaries", "proxy_arp", "proxy_arp_pvlan", "route_localnet",
+        "rp_filter", "secure_redirects", "send_redirects", "shared_media", "src_valid_mark", "tag",
+    ),
+    6: (
+        "accept_dad", "accept_ra_defrtr", "accept_ra_from_local", "accept_ra_min_hop_limit", "accept_ra_min_lft",
+        "accept_ra_mtu", "accept_ra_pinfo", "accept_ra_rt_info_max_plen", "accept_ra_rt_info_min_plen",
+        "accept_ra_rtr_pref", "accept_redirects", "accept_source_route", "accept_untracked_na", "dad_transmits",
+        "disable_ipv6", "drop_unicast_in_l2_multicast", "drop_unsolicited_na", "force_mld_version", "forwarding",
+        "hop_limit", "ignore_routes_with_linkdown", "keep_addr_on_down", "max_addresses", "max_desync_factor",
+        "ndisc_notify", "optimistic_dad", "proxy_ndp", "ra_defrtr_metric", "regen_max_retry",
+        "router_solicitation_interval", "router_solicitations", "suppress_frag_ndisc", "temp_prefered_lft",
+        "temp_valid_lft", "use_oif_addrs_only", "use_optimistic",
+    ),
+}  # fmt: skip
 
 
 def slaac_keys(link: str) -> tuple[str, ...]:
-    """The kernel parameters that go with an address that moves."""
+    """The kernel parameters that go with an address that moves, whatever they are."""
     return tuple(f"net/ipv6/conf/{link}/{key}" for key in SLAAC)
+
+
+def speaker_keys(link: str) -> tuple[str, ...]:
+    """The kernel parameters that go with an address that moves, where somebody has set them."""
+    return tuple(f"net/ipv{version}/conf/{link}/{key}" for version, keys in SPEAKER.items() for key in keys)
+
+
+def moved_parameters(observed: HostState, old: str, new: str) -> dict[str, str]:
+    """What the kernel parameters of a link shall be that takes the addresses of another one.
+
+    Those that are as the kernel gives them to every link are not set. A link that is made now begins with the defaults.
+    """
+    there = new if new in observed.links else "default"
+    seen, found = observed.sysctls, {}
+    for key, now, goal in zip(speaker_keys(old), speaker_keys(there), speaker_keys(new), strict=True):
+        if key in seen and seen.get(now) != seen[key]:
+            found[goal] = seen[key]
+    for key, goal in zip(slaac_keys(old), slaac_keys(new), strict=True):
+        if key in seen:
+            found[goal] = seen[key]
+    if secret_key(old) in seen:
+        found[secret_key(new)] = seen[secret_key(old)]
+    return found
 
 
 def moved_routes(routes: Sequence[Route], old: IfName, new: IfName) -> list[Route]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from bascule.model.site import StaticRoute
-from bascule.model.state import Address, Link, Route
+from bascule.model.state import BY_SECRET, Address, Link, Route
 from bascule.model.values import IfName, IpAddress, IpInterface
-from bascule.plan.address_migration import address_successor, inherit, moved_routes, slaac_keys
+from bascule.plan.address_migration import address_successor, inherit, moved_parameters, moved_routes
 from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.target.sysctls import accept_ra
 
@@ -85,9 +85,14 @@ def take_over(build: TargetBuilder, bridge: IfName, uplink: Link) -> None:
     moved = tuple(a for a in uplink.addresses if a.ip not in there and (by_hand or not a.is_link_local))
     build.links[bridge] = replace(link, addresses=link.addresses + moved, addrgenmode=uplink.addrgenmode)
     build.routes = moved_routes(build.routes, uplink.name, bridge)
-    for old, new in zip(slaac_keys(uplink.name), slaac_keys(bridge), strict=True):
-        if old in build.observed.sysctls:
-            build.sysctls[new] = build.observed.sysctls[old]
+    build.sysctls |= moved_parameters(build.observed, uplink.name, bridge)
+    if uplink.facts.temporaries:
+        text = "its temporary IPv6 addresses end, and the kernel makes new ones on "
+        build.note("warning", uplink.name, f"{text}{bridge}: a connection that uses one of them breaks")
+    if uplink.addrgenmode in BY_SECRET and uplink.facts.permanent_mac is not None:
+        text = f"the kernel makes its stable IPv6 addresses from the secret and the card's own MAC, and {bridge} has no"
+        text += " card: what moves stays until its lifetime ends, then the next advertisement brings another one"
+        build.note("warning", uplink.name, text)
 
 
 def give_back(build: TargetBuilder) -> None:
@@ -99,6 +104,7 @@ def give_back(build: TargetBuilder) -> None:
             continue
         build.links[nic.name] = inherit(build.links[nic.name], bridge, added)
         build.routes = moved_routes(build.routes, name, nic.name)
+        build.sysctls |= moved_parameters(build.observed, name, nic.name)
         build.reasons[nic.name] = f"{nic.name} gets its addresses back from {name}, which is not in the file any more"
         if any(address.dynamic and ":" in address.ip for address in bridge.addresses):
             routes_for_others = build.observed.sysctls.get("net/ipv6/conf/all/forwarding") == "1"

@@ -38,10 +38,11 @@ class KernelEffects:
 
 
 # what was to be taken away is away: NetworkManager takes its own addresses off a NIC that becomes a port, too
-GONE: dict[tuple[str, ...], str] = {
-    ("address", "del"): "Cannot assign requested address",
-    ("route", "del"): "No such process",
-    ("rule", "del"): "No such file or directory",
+# (newer kernels have words of their own for an address)
+GONE: dict[tuple[str, ...], set[str]] = {
+    ("address", "del"): {"Cannot assign requested address", "ipv4: Address not found.", "ipv6: address not found."},
+    ("route", "del"): {"No such process"},
+    ("rule", "del"): {"No such file or directory"},
 }
 
 
@@ -52,7 +53,7 @@ def _through_iproute(batch: Batch, namespace: Namespace | None, keep: Sequence[i
         if error is None:
             return
         index = error.line if error.line is not None else len(batch.commands) - 1
-        if error.line is None or GONE.get(batch.commands[index].words[:2]) != error.reason:
+        if error.line is None or error.reason not in GONE.get(batch.commands[index].words[:2], ()):
             raise _failed(batch.changes[index], batch.commands[index], error.reason)
         batch = batch.after(index)
 

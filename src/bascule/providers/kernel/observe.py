@@ -10,7 +10,18 @@ from typing import Any
 from bascule.errors import CommandFailed, Problem
 from bascule.model.links import BridgePort, read_kind
 from bascule.model.moment import Lifetime
-from bascule.model.state import FORWARDING, Address, HostState, Link, LinkFacts, PortVlans, Route, RoutingRule
+from bascule.model.state import (
+    BY_SECRET,
+    FORWARDING,
+    Address,
+    HostState,
+    Link,
+    LinkFacts,
+    PortVlans,
+    Route,
+    RoutingRule,
+    secret_key,
+)
 from bascule.model.values import IfName, Mac
 from bascule.system.net.links import wireless_links
 from bascule.system.net.netns import Namespace
@@ -54,6 +65,9 @@ def read(
     filtering = {entry["ifname"] for entry in raw_links if _filters_vlans(entry)}
     tagging = filtering | {entry["ifname"] for entry in raw_links if entry.get("master") in filtering}
     vlans = {name: each for name, each in _vlans(namespace).items() if name in tagging} if filtering else {}
+    secret = [entry["ifname"] for entry in raw_links if entry.get("inet6_addr_gen_mode") in BY_SECRET]
+    if secret:
+        parameters = {**parameters, **read_sysctls(map(secret_key, secret), namespace=namespace)}
     wireless = wireless_links() if namespace is None else frozenset()  # sysfs tells of the one that we are in
     return HostState(
         links={
@@ -134,6 +148,7 @@ def read_link(
     port = info.get("info_slave_data", {}) if info.get("info_slave_kind") == "bridge" else None
     mac = entry.get("address") if entry.get("link_type") == "ether" else None
     flags = entry.get("flags", ())
+    found = tuple(read_address(name, address) for address in addresses)
     return Link(
         name=name,
         options=read_kind(kind, info.get("info_data", {})),
@@ -144,7 +159,7 @@ def read_link(
         parent=IfName(entry["link"]) if "link" in entry and "link_netnsid" not in entry else None,
         port=None if port is None else BridgePort.read(port),
         vlans=vlans,
-        addresses=tuple(read_address(name, address) for address in addresses),
+        addresses=tuple(address for address in found if not address.is_temporary),
         addrgenmode=entry.get("inet6_addr_gen_mode", "eui64"),
         alias=entry.get("ifalias", ""),
         altnames=tuple(sorted(entry.get("altnames", ()))),
@@ -157,6 +172,7 @@ def read_link(
             permanent_mac=Mac(permanent) if (permanent := _permanent(entry, mac if not kind else None)) else None,
             bus=f"{entry['parentbus']}/{entry['parentdev']}" if "parentbus" in entry and "parentdev" in entry else "",
             wireless=wireless,
+            temporaries=tuple(address for address in found if address.is_temporary),
         ),
     )
 

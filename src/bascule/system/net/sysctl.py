@@ -38,16 +38,20 @@ class Parameters:
         self._stack.close()
 
     def read(self, key: str) -> str | None:
-        """The text of one; None where the kernel has none of this name. Raises OSError."""
+        """The text of one; None where the kernel has none of this name, or no value that we may see. Raises OSError."""
         try:
             fd = self._open(key, os.O_RDONLY)
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
             return None
         try:
             data = part = os.read(fd, PART)
             while len(part) == PART:
                 data += (part := os.read(fd, PART))
             return data.decode().strip()
+        except OSError as error:
+            if error.errno == errno.EIO:  # a stable_secret that nobody has set
+                return None
+            raise
         finally:
             os.close(fd)
 

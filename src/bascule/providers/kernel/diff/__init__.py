@@ -62,6 +62,7 @@ def _steps(before: HostState, after: HostState) -> Iterator[Step]:
     had = {address.ip for link in before.links.values() for address in link.addresses}
     carrying, lowered = carriers(after.links), set()
     affected = changed | remade | {name for name, link in after.links.items() if link.master in remade}
+    yield from _sysctl_steps(before, after, remade, secrets=True)  # without its secret a link refuses the mode
     for link in creation_order(after.links):
         old = None if link.name in remade else before.links.get(link.name)
         if link.name not in affected or (old is None and not link.options.virtual):
@@ -129,19 +130,28 @@ def _is_there(name: str, before: HostState, after: HostState) -> bool:
     return link is not None and (name in before.links or link.options.virtual)
 
 
-def _sysctl_steps(before: HostState, after: HostState, remade: Collection[IfName]) -> Iterator[Step]:
-    """Whether to forward comes last: with IPv6 the kernel drops what routers advertised to links not ready for it."""
+def _sysctl_steps(
+    before: HostState, after: HostState, remade: Collection[IfName], *, secrets: bool = False
+) -> Iterator[Step]:
+    """Whether to forward comes last: with IPv6 the kernel drops what routers advertised to links not ready for it.
+
+    ``secrets``: only those from which links make addresses; else all others.
+    """
     known = dict(before.sysctls)
     late = (*FORWARDING.values(), *_SET_ALONG)
     for key in sorted(after.sysctls, key=lambda key: (late.index(key) + 1 if key in late else 0, key)):
         value = after.sysctls[key]
         if known.get(key) == value and not remade:
             continue  # nearly all of thousands
+        if key.endswith("/stable_secret") != secrets:
+            continue
         name = link_of(key)
         if not _is_there(name, before, after):
             continue
         if known.get(key) != value or name in remade:
             words = _SYSCTL_WORDS.get((key.rpartition("/")[2], value), f"{key} = {value}")
+            if secrets:
+                words = "the secret of its stable IPv6 addresses"
             risk = Risk.CHANGES if key in FORWARDING.values() else Risk.ADDITION
             subject = key if name in {"", "all", "default"} else name
             yield step(Phase.SETTINGS, subject, words, Command("sysctl", (key, value)), risk=risk, about="parameter")

@@ -45,6 +45,9 @@ def address_steps(
             at_once = replace(address, flags=(*address.flags, "nodad"))
             commands.insert(0, ip(*_address_words("replace", new.name, at_once)))
         yield step(fresh, new.name, f"address {address.ip}", *commands, about="addresses")
+    if old.facts.temporaries and not any(":" in a.ip and not a.is_link_local for a in new.addresses):
+        words = ("address", "flush", "dev", new.name, "temporary")  # they change by the hour: whichever there are then
+        yield step(stale, new.name, "no longer its temporary addresses", Command("ip -6", words), about="addresses")
     for address in reversed(old.addresses):  # the kernel deletes an IPv4 subnet's other addresses with its first one
         if address.ip in ips or address.ip in again or (address.is_link_local and new.addrgenmode != "none"):
             continue  # the kernel would make its own link-local address again
