@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -122,3 +123,39 @@ def test_d06_temporary_addresses_are_no_part_of_a_comparison() -> None:
     assert from_json(to_json(with_one)) == link("fd00:1::beef")
     (temporary,) = from_json(to_json(with_one)).links[IfName("eth0")].facts.temporaries
     assert temporary.ip == "fd00:1::abcd/64"
+
+
+def test_d06_a_lease_of_dhcpv6_goes_along_and_back(real_host: Field) -> None:
+    """The client asks from the bridge's link-local address, which is checked for duplicates first."""
+    field, path = real_host, real_host.site(IPV6)
+    needed = {"dnsmasq": "a DHCPv6 server", "dhclient": "a DHCPv6 client"}
+    for tool, words in needed.items():
+        if shutil.which(tool) is None and not Path(f"/usr/sbin/{tool}").exists():
+            pytest.skip(f"{words} is wanted ({tool})")
+    field.ip("addr add fd00:1::1/64 dev eth0 nodad", field.router)
+    with field.host.entered():
+        Path("/proc/sys/net/ipv6/conf/default/accept_dad").write_text("1")
+    with field.router.entered():
+        Path("/proc/sys/net/ipv6/conf/all/forwarding").write_text("1")
+        server = subprocess.Popen(
+            (find_tool("dnsmasq"), "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--interface=eth0",
+             "--enable-ra", "--ra-param=eth0,4,600", "--dhcp-range=fd00:1::100,fd00:1::1ff,64,300", "--leasefile-ro",
+             "--user=root", f"--pid-file={field.folder}/dnsmasq.pid"), stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+    client = (find_tool("dhclient"), "-6", "-pf", f"{field.folder}/dh6.pid", "-lf", f"{field.folder}/dh6.leases")
+    try:
+        asked = field.run(*client, "eth0")
+        leased = ipv6(field, "eth0")["lasting"]
+        assert leased, asked.stderr
+        done = field.bascule("apply", path, "--yes", "--confirm-within", "60s")
+        assert done.returncode == 0, done.stderr
+        assert "dhclient" in done.stdout
+        assert ipv6(field, "br0")["lasting"] == leased
+        assert ipv6(field, "eth0")["lasting"] == []
+        undone = field.bascule("undo")
+        assert undone.returncode == 0, undone.stdout + undone.stderr
+        assert ipv6(field, "eth0")["lasting"] == leased
+    finally:
+        field.run(*client, "-x", "eth0")
+        server.terminate()
+        server.wait()

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bascule.plan.leases import Names
 
 BOUND_S = 15.0  # for a client to hear from its server again: RFC 2131's first three tries, and STP
+PAUSE_S = 0.1  # between two looks at an address that is still checked for duplicates
 HOME_S = 5.0  # the same on the way back, which waits for nobody
 FOREVER = 0xFFFFFFFF  # RFC 2131: a lease without an end
 
@@ -66,6 +67,8 @@ def begin(handovers: Iterable[Handover], folder: Path, *, patience_s: float) -> 
     for one in coming:
         if any(_is(client, one, one.to) for client in running):
             continue
+        if "-6" in one.argv:
+            _await_link_local(one.to, until)
         try:
             started.append(_StartedClient.start(one, folder))
         except (OSError, BasculeError) as error:
@@ -76,6 +79,19 @@ def begin(handovers: Iterable[Handover], folder: Path, *, patience_s: float) -> 
         if words:
             (failed if final else waiting).append(f"{begun.handover.kind} on {begun.handover.to} {words}")
     return Begun(failed=tuple(failed), waiting=tuple(waiting))
+
+
+def _await_link_local(link: str, until: float) -> None:
+    """DHCPv6 is asked for from the link-local address, and dhclient ends at once where there is none (RFC 8415, 13.1).
+
+    On a link that has just come up the kernel looks for duplicates of it first, for a second or two.
+    """
+    words = ("ip", "-6", "-j", "addr", "show", "dev", link, "scope", "link", "-tentative")
+    while time.monotonic() < until:
+        with contextlib.suppress(BasculeError, ValueError):
+            if any(entry.get("addr_info") for entry in json.loads(run(words).stdout or "[]")):
+                return
+        time.sleep(PAUSE_S)
 
 
 def give_names(names: Iterable[Names]) -> tuple[str, ...]:

@@ -5,12 +5,13 @@ systemd applies it to a link that appears later, too (99-systemd.rules runs syst
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from bascule.model.site import Host, Site
 from bascule.model.state import FORWARDING, HostState
 from bascule.model.values import IfName
 from bascule.persist.wanted import declared_state
+from bascule.plan.address_migration import carried_keys
 
 PATH = "etc/sysctl.d/60-bascule.conf"
 
@@ -30,5 +31,14 @@ def render(site: Site, host: Host, state: HostState | None = None) -> Mapping[st
 
     lines = [f"{key} = {wanted[key]}" for key in sorted(wanted, key=rank)]
     there = state.sysctls if state is not None else {}
+    for bridge in host.bridges.values():
+        lines += _carried(bridge.name, there) if bridge.from_uplink else ()
     lines += [f"{key} = 2" for nic in host.nics if there.get(key := f"net/ipv6/conf/{nic}/accept_ra") == "2"]
     return {PATH: "".join(f"{line}\n" for line in lines)} if lines else {}
+
+
+def _carried(bridge: IfName, there: Mapping[str, str]) -> Iterator[str]:
+    """What came to a bridge with the host's address, and what no link has by itself."""
+    for key, default in zip(carried_keys(bridge), carried_keys("default"), strict=True):
+        if key in there and there.get(default, there[key]) != there[key]:
+            yield f"{key} = {there[key]}"

@@ -42,6 +42,11 @@ def speaker_keys(link: str) -> tuple[str, ...]:
     return tuple(f"net/ipv{version}/conf/{link}/{key}" for version, keys in SPEAKER.items() for key in keys)
 
 
+def carried_keys(link: str) -> tuple[str, ...]:
+    """Those of a link that its address may have brought along, for the time when the machine starts."""
+    return (*speaker_keys(link), f"net/ipv6/conf/{link}/use_tempaddr")
+
+
 def moved_parameters(observed: HostState, old: str, new: str) -> dict[str, str]:
     """What the kernel parameters of a link shall be that takes the addresses of another one.
 

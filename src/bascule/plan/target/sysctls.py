@@ -5,7 +5,7 @@ from __future__ import annotations
 from bascule.model.site import Host
 from bascule.model.state import FORWARDING
 from bascule.model.values import IfName, bridge_name
-from bascule.plan.address_migration import slaac_keys, speaker_keys
+from bascule.plan.address_migration import carried_keys, slaac_keys
 
 REDIRECTS = "net/ipv4/conf/all/accept_redirects"  # the kernel sets it along with ip_forward (ip-sysctl)
 
@@ -28,7 +28,7 @@ def sysctl_keys(host: Host, taps: tuple[IfName, ...] = ()) -> tuple[str, ...]:
         *map(accept_ra, quiet),
         *map(arp_ignore, (*host.bridges, *host.nics)),
         *(key for name in moving for key in slaac_keys(name) if not key.endswith("/accept_ra")),
-        *(key for name in dict.fromkeys((*moving, "default")) if moving for key in speaker_keys(name)),
+        *(key for name in dict.fromkeys((*moving, "default")) if moving for key in carried_keys(name)),
         *(accept_ra(bridge_name(name)) for name in host.virtual_networks),
         *FORWARDING.values(),
         REDIRECTS,
