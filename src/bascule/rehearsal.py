@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from bascule.apply.engine import execute
 from bascule.apply.prepare import Prepared, added_before, look, prepare_from
+from bascule.apply.ready import FILES, with_listed_files
 from bascule.apply.rollback.passes import apply_or_roll_back, roll_back
 from bascule.apply.state_directory import here as state_folder
 from bascule.host.identity import started_as_found
@@ -131,6 +132,19 @@ def known_here(site: Site, names: Sequence[str]) -> dict[str, KnownHost]:
     return {
         host.name: KnownHost(observed=state, line=management(state), added=added_before(site, host, state_folder()))
     }
+
+
+def with_files_here(
+    site: Site, found: Mapping[str, KnownHost], plans: Mapping[str, Plan], root: str | None
+) -> dict[str, Plan]:
+    """The plans of the hosts that this machine is, with the files that an apply would write and move."""
+    told = dict(plans)
+    for name, one in found.items():
+        made = prepare_from(site, site.hosts[name], one.observed, line=one.line, added=one.added)
+        listed = with_listed_files(made, root).plan
+        notes = tuple(note for note in listed.notes if note.subject == FILES)
+        told[name] = replace(told[name], files=listed.files, notes=(*told[name].notes, *notes))
+    return told
 
 
 def changed_since(site: Site) -> bool:

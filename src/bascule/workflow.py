@@ -74,27 +74,40 @@ def load_for(site: SiteLike, host: str | None) -> tuple[Site, Host]:
 
 
 def plan(
-    site: SiteLike, *, host: str | None = None, observed: HostState | None = None, choice: DriverChoice | None = None
+    site: SiteLike,
+    *,
+    host: str | None = None,
+    root: str | None = None,
+    observed: HostState | None = None,
+    choice: DriverChoice | None = None,
 ) -> Prepared:
-    """What would change on this host, or on the one whose state was saved.
+    """What would change on this host and in its files (those below ``root``), or on the one whose state was saved.
 
-    ``choice`` says who runs the guests, whoever is there if it is not given; for a saved state nobody is asked.
+    ``choice`` says who runs the guests, whoever is there if it is not given; for a saved state nobody is asked, and no
+    file is looked at.
     """
     from bascule.apply.options import ANY_DRIVER
     from bascule.apply.prepare import prepare, prepare_from, runnable
+    from bascule.apply.ready import with_listed_files
     from bascule.providers.observe import begin
 
     if observed is not None:
         return prepare_from(*load_for(site, host), observed)
     with begin() as begun:  # while the file is read
-        return runnable(prepare(*load_for(site, host), choice=choice or ANY_DRIVER, begun=begun))
+        found = runnable(prepare(*load_for(site, host), choice=choice or ANY_DRIVER, begun=begun))
+    return with_listed_files(found, root)
 
 
 def rehearse(
-    site: SiteLike, *, host: str | None = None, guests: BackendKind = "namespace", progress: Progress | None = None
+    site: SiteLike,
+    *,
+    host: str | None = None,
+    root: str | None = None,
+    guests: BackendKind = "namespace",
+    progress: Progress | None = None,
 ) -> Rehearsal:
     """The whole site in a twin: the plan by the same engine, every check and expectation, and the way back."""
-    from bascule.rehearsal import Rehearsal, changed_since, in_the_twin, known_here
+    from bascule.rehearsal import Rehearsal, changed_since, in_the_twin, known_here, with_files_here
     from bascule.system.process.sandbox import sandboxed
     from bascule.system.run import require_tools
     from bascule.twin import BackendChoice
@@ -111,6 +124,7 @@ def rehearse(
     backend = BackendChoice.of(guests)
     clock.end()
     found = sandboxed(in_the_twin, read, names, here, backend, progress)
+    found["plans"] = with_files_here(read, here, found["plans"], root)
     times = {**clock.laps, **found.pop("timings"), "total": clock.total()}
     return Rehearsal(
         site=read, backend=backend, observed=tuple(here), changed=changed_since(read), timings=times, **found

@@ -16,6 +16,7 @@ from bascule.apply.prepare import prepare
 from bascule.apply.transaction import ApplyOptions, apply
 from bascule.errors import CommandFailed, Problem, TakenBack
 from bascule.model.state import HostState
+from bascule.plan.file_change import FileChange
 from tests.apply.hosts import Bed, difference, environment, wait_for
 
 BASCULE = f"{sys.executable} -m bascule"
@@ -121,8 +122,12 @@ class Files:
     def __init__(self, folder: Path, fail: bool = False) -> None:
         self.folder, self.fail = folder, fail
 
-    def paths(self, wanted: HostState) -> Sequence[str]:
-        return [str(self.folder / name) for name in ("old", "new", "gone")]
+    def changes(self, wanted: HostState) -> Sequence[FileChange]:
+        after = {"old": "other", "new": "new", "gone": None}
+        return [
+            FileChange(path=str(self.folder / name), action="write" if text else "remove", new=text)
+            for name, text in after.items()
+        ]
 
     def write(self, wanted: HostState) -> Sequence[str]:
         (self.folder / "old").write_text("other")

@@ -20,7 +20,7 @@ from bascule import workflow
 from bascule.apply import at_boot, commit, probes, transaction
 from bascule.apply import state_directory as place
 from bascule.apply.prepare import prepare
-from bascule.apply.rollback import boot_unit, go_back
+from bascule.apply.rollback import boot_unit, files
 from bascule.apply.rollback import watchdog as guard
 from bascule.apply.rollback.checkpoint import Folder, Status, newest
 from bascule.apply.transaction import ApplyOptions
@@ -28,6 +28,7 @@ from bascule.errors import BasculeError
 from bascule.model.site import Site
 from bascule.model.state import HostState
 from bascule.plan.diff import diff
+from bascule.plan.file_change import FileChange
 from bascule.providers.dnsmasq.state import DnsmasqState, Server
 from bascule.system.disk.files import remove_file, replace_file
 from tests.apply.crash import REAL_WRITE, Faults, NoGuard, in_child
@@ -45,14 +46,19 @@ class Writer:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def paths(self, wanted: HostState) -> Sequence[str]:
-        return [str(self.folder / name) for name in ("text", "new", "gone")]
+    def changes(self, wanted: HostState) -> Sequence[FileChange]:
+        both = {**BEFORE, **AFTER}
+        return [
+            FileChange(path=str(self.folder / name), action="write" if name in AFTER else "remove", new=AFTER.get(name))
+            for name in both
+            if BEFORE.get(name) != AFTER.get(name)
+        ]
 
     def write(self, wanted: HostState) -> Sequence[str]:
         for name in ("text", "new"):
             replace_file(self.folder / name, AFTER[name].encode(), mode=0o644)
         remove_file(self.folder / "gone")
-        return self.paths(wanted)
+        return [one.path for one in self.changes(wanted)]
 
 
 class Machine:
@@ -229,12 +235,11 @@ def test_a_file_that_cannot_be_put_back_is_tried_again_and_no_other(
 ) -> None:
     """What others did to the files that are back already, after a boot that could not finish, is theirs."""
     assert machine.child(machine.apply)[0] == 0
-    real = go_back.restore
+    real = files.restore
 
     def full(files: Any) -> Any:
-        return real([file for file in files if not file.path.endswith("text")])[0], (
-            f"{machine.etc}/text: No space left on device",
-        )
+        done, _, kept = real([file for file in files if not file.path.endswith("text")])
+        return done, (f"{machine.etc}/text: No space left on device",), kept
 
     monkeypatch.setattr(at_boot, "restore", full)
     assert machine.boot()[0] == 1

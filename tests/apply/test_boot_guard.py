@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from bascule.apply.rollback import boot_unit
-from bascule.apply.rollback.checkpoint import Checkpoint, FileBackup, Folder
+from bascule.apply.rollback.checkpoint import Checkpoint, Folder
+from bascule.apply.rollback.files import FileBackup
 from bascule.apply.state_directory import StateDirectory
 from bascule.model.state import HostState
 from bascule.providers.libvirt.state import LibvirtState

@@ -89,15 +89,18 @@ def test_files_alone_are_written_where_the_kernel_has_all(machine: Machine) -> N
     assert json.loads(out)["changed"] is False
 
 
-def test_a_foreign_file_for_our_link_stops_it_before_anything_changes(machine: Machine) -> None:
+def test_a_foreign_file_for_our_link_is_moved_with_the_change_and_comes_back(machine: Machine) -> None:
     foreign = machine.networkd / "20-wired.network"
     foreign.write_text("[Match]\nName=eth4\n\n[Network]\nDHCP=yes\n")
-    status, _, err = machine.apply()
-    assert status == 1
-    assert "error[FILE-FOREIGN]" in err
-    assert "20-wired.network" in err
+    before = machine.files()
+    status, out, err = machine.apply("--confirm-within", "60s")
+    assert status == 0, err
+    assert f"move    {foreign}\n" in out
+    assert not foreign.exists()
+    assert machine.run("confirm")[0] == 0
+    assert machine.run("undo")[0] == 0
     assert foreign.read_text().endswith("DHCP=yes\n")
-    assert "br3" not in machine.lab.ip(machine.host, "-br link")
+    assert machine.files() == before
 
 
 def test_two_managers_at_once_are_named_and_refused(machine: Machine) -> None:

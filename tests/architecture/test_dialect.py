@@ -61,7 +61,7 @@ def test_a_host_keeps_its_network_in_it(tmp_path: Path) -> None:
     head, *lines = (tmp_path / "etc/dummy.conf").read_text().splitlines()
     assert head.startswith("# Written by bascule for host h of site s")
     assert lines == ["eth0 auto 192.0.2.5/24 2001:db8::5/64", "eth1 off"]
-    assert persister.paths(wanted(site)) == [], "what is written reads back as it is wanted"
+    assert persister.changes(wanted(site)) == (), "what is written reads back as it is wanted"
     assert detect(tmp_path).candidates[0].configures
 
 

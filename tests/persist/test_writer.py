@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bascule.apply.rollback.go_back import back_up, restore
+from bascule.apply.rollback.files import back_up_for, restore
 from bascule.errors import BasculeError
 from bascule.model.dialects import persistent
 from bascule.model.values import IfName
@@ -56,7 +56,7 @@ def test_restore_puts_everything_back(name: str, tmp_path: Path) -> None:
     writer.commit(prepare(tmp_path, name, smaller))
     before = tree(tmp_path)
     writing = prepare(tmp_path, name, recipe())
-    kept = back_up(str(tmp_path / path) for path in (*writing.files, *writing.removed))
+    kept = back_up_for(writing.changes)
     writer.commit(writing)
     assert tree(tmp_path) != before
     assert restore(kept)[1] == ()
@@ -74,7 +74,7 @@ def test_a_commit_that_breaks_off_is_put_back(tmp_path: Path, monkeypatch: pytes
         written.append(path)
         real(path, data, mode=mode, owner=owner)
 
-    kept = back_up(str(tmp_path / path) for path in writing.files)
+    kept = back_up_for(writing.changes)
     monkeypatch.setattr(writer, "replace_file", full_disk)
     with pytest.raises(OSError, match="No space"):
         writer.commit(writing)
@@ -89,7 +89,7 @@ def test_files_of_links_that_are_no_longer_wanted_go(tmp_path: Path) -> None:
         [link for link in recipe().links.values() if link.name not in {"br4", "eth5"}], ["vnet*", "tap*"]
     )
     writing = prepare(tmp_path, "ifcfg", less)
-    assert {Path(path).name for path in writing.removed} == {"ifcfg-br4", "ifcfg-eth5"}
+    assert {Path(one.path).name for one in writing.changes if one.action == "remove"} == {"ifcfg-br4", "ifcfg-eth5"}
     writer.commit(writing)
     assert dialect("ifcfg").parse(on_disk(tmp_path, "ifcfg")).config == less
 
@@ -117,17 +117,23 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("name", persistent())
-def test_a_foreign_file_that_says_something_else_is_named_and_left(name: str, tmp_path: Path) -> None:
+def test_a_foreign_file_that_says_something_else_is_moved_aside_and_comes_back(name: str, tmp_path: Path) -> None:
     path, text = FOREIGN[name]
     (tmp_path / path).parent.mkdir(parents=True)
     (tmp_path / path).write_text(text)
-    before = tree(tmp_path)
-    with pytest.raises(BasculeError) as caught:
-        prepare(tmp_path, name, recipe())
-    assert [problem.code for problem in caught.value.problems] == ["FILE-FOREIGN"]
-    assert f"'/{path}'" in str(caught.value)
-    assert "eth2" in str(caught.value)
+    before, inode = tree(tmp_path), (tmp_path / path).stat().st_ino
+    writing = prepare(tmp_path, name, recipe())
+    moved = [one for one in writing.changes if one.action == "move"]
+    assert [one.path for one in moved] == [str(tmp_path / path)]
+    assert moved[0].reason.startswith("it configures eth2")
+    kept = back_up_for(writing.changes)
+    writer.commit(writing)
+    assert Path(moved[0].place).read_text() == text
+    assert dialect(name).parse(on_disk(tmp_path, name)).config == recipe()
+    assert not prepare(tmp_path, name, recipe()), "a second time there is nothing to write"
+    assert restore(kept)[1:] == ((), ())
     assert tree(tmp_path) == before
+    assert (tmp_path / path).stat().st_ino == inode
 
 
 @pytest.mark.parametrize("name", persistent())
@@ -160,7 +166,8 @@ def test_a_file_of_ours_that_somebody_edited_is_named_and_left(name: str, tmp_pa
     assert f"'{place}'" in str(caught.value)
     assert tree(tmp_path) == before
     place.unlink()
-    assert path in prepare(tmp_path, name, recipe()).files, "without it the file is written anew"
+    again = [one.path for one in prepare(tmp_path, name, recipe()).changes]
+    assert str(place) in again, "without it the file is written anew"
 
 
 def test_a_symbolic_link_is_not_replaced(tmp_path: Path) -> None:
@@ -181,20 +188,25 @@ def test_nothing_is_decided_for_what_cannot_be_said(tmp_path: Path) -> None:
     assert tree(tmp_path) == {}
 
 
-def test_a_file_that_would_not_be_read_is_not_written(tmp_path: Path) -> None:
+def test_a_file_that_does_not_include_ours_is_made_to(tmp_path: Path) -> None:
     """Debian's old interfaces file without its source line."""
     place = tmp_path / "etc/network/interfaces"
     place.parent.mkdir(parents=True)
     place.write_text("auto lo\niface lo inet loopback\n")
-    with pytest.raises(BasculeError, match=r"what Bascule would write for br3 would not be read") as caught:
-        prepare(tmp_path, "ifupdown", recipe())
-    assert "source /etc/network/interfaces.d/*" in str(caught.value)
+    writing = prepare(tmp_path, "ifupdown", recipe())
+    assert [one.path for one in writing.changes if one.action == "move"] == [str(place)]
+    writer.commit(writing)
+    assert place.read_text() == "auto lo\niface lo inet loopback\n\nsource /etc/network/interfaces.d/bascule\n"
 
 
-def test_a_catch_all_that_takes_our_links_is_seen(tmp_path: Path) -> None:
+def test_a_catch_all_that_takes_our_links_is_moved_where_no_other_nic_needs_it(tmp_path: Path) -> None:
     """networkd takes the first file whose [Match] fits; this one sorts before ours and would strip the port."""
     place = tmp_path / "etc/systemd/network/00-all.network"
     place.parent.mkdir(parents=True)
     place.write_text("[Match]\nName=eth*\n\n[Network]\nDHCP=yes\n")
-    with pytest.raises(BasculeError, match=r"eth4.*master is br3 wanted, none"):
-        prepare(tmp_path, "networkd", recipe())
+    assert [one.action for one in prepare(tmp_path, "networkd", recipe()).changes if one.path == str(place)] == ["move"]
+    nics = {name: None for name in (*recipe().links, IfName("eth9")) if name.startswith("eth")}
+    files = on_disk(tmp_path, "networkd")
+    with pytest.raises(BasculeError, match=r"eth4.*master is br3 wanted, none") as caught:
+        writer.prepare(dialect("networkd"), recipe(), files, stamp=STAMP, root=tmp_path, hardware=nics)
+    assert {problem.code for problem in caught.value.problems} == {"FILE-FOREIGN"}

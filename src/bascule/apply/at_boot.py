@@ -14,8 +14,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from bascule.apply.rollback import boot_unit, parts
-from bascule.apply.rollback.checkpoint import Checkpoint, FileBackup, Folder, LogEntry, Status
-from bascule.apply.rollback.go_back import after_reboot, restore
+from bascule.apply.rollback.checkpoint import Checkpoint, Folder, LogEntry, Status
+from bascule.apply.rollback.files import FileBackup, restore
+from bascule.apply.rollback.go_back import after_reboot
 from bascule.errors import BasculeError
 from bascule.persist import sysctls
 from bascule.persist.takeover import regenerate, tell
@@ -63,12 +64,14 @@ def _files(folder: Folder, entry: LogEntry) -> int:
     checkpoint = folder.read()
     before, wanted = checkpoint.before, checkpoint.wanted
     parameters = _named(checkpoint)
-    done, faults = restore((*_still(checkpoint.files, entry), *parts.boot_files(before, wanted)))
+    done, faults, kept = restore((*_still(checkpoint.files, entry), *parts.boot_files(before, wanted)))
     _set(parameters)
     faults += tuple(regenerate(file.path for file in checkpoint.files))
     if any(path.startswith(f"{boot_unit.UNITS}/") for path in done):
         faults += tuple(tell("systemctl", "daemon-reload"))  # it has read them already
-    return _note(folder, faults, rest=parts.last(before, wanted), words=f"{len(done)} files put back")
+    return _note(
+        folder, faults, rest=parts.last(before, wanted), words="; ".join((f"{len(done)} files put back", *kept))
+    )
 
 
 def _rest(folder: Folder, entry: LogEntry) -> int:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol
+
 from msgspec import Struct
+
+from bascule.model.state import HostState
+from bascule.plan.file_change import FileChange
 
 
 class DriverChoice(Struct, frozen=True, kw_only=True):
@@ -14,6 +20,16 @@ class DriverChoice(Struct, frozen=True, kw_only=True):
     driver: str = "none"
     uri: str | None = None
     lasting: bool = True
+
+
+class Writer(Protocol):
+    """Keeps the change over a reboot, in the files of the host's configuration system."""
+
+    def changes(self, wanted: HostState) -> Sequence[FileChange]:
+        """Every file that ``write`` will make, change, move or remove; they are backed up into the checkpoint."""
+
+    def write(self, wanted: HostState) -> Sequence[str]:
+        """Write them; the paths that were written. Raises BasculeError or OSError."""
 
 
 NO_DRIVER, ANY_DRIVER = DriverChoice(), DriverChoice(driver="")

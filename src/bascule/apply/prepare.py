@@ -9,7 +9,7 @@ from types import MappingProxyType
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from bascule.apply.options import NO_DRIVER, DriverChoice
+from bascule.apply.options import NO_DRIVER, DriverChoice, Writer
 from bascule.apply.rollback.checkpoint import Status, latest
 from bascule.apply.state_directory import StateDirectory, here
 from bascule.dhcp.leases import leases_here
@@ -101,6 +101,13 @@ def prepare_from(
     ``networks_are_made``: somebody else makes the virtual networks. Raises BasculeError as ``prepare`` does.
     """
     return _planned(site, host, observed, line=line, added=added, networks_are_made=networks_are_made)
+
+
+def with_files(prepared: Prepared, writer: Writer | None) -> Prepared:
+    """The same with the files that will keep it over a restart. Raises BasculeError for what no file can say."""
+    if writer is None:
+        return prepared
+    return replace(prepared, plan=replace(prepared.plan, files=tuple(writer.changes(prepared.wanted))))
 
 
 def again(prepared: Prepared, place: StateDirectory) -> Prepared:

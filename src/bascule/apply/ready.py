@@ -5,24 +5,40 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from bascule.apply.prepare import Prepared
+from bascule.apply.prepare import Prepared, with_files
 from bascule.apply.rollback import boot_unit
 from bascule.apply.rollback.watchdog import StandbyWatchdog
 from bascule.apply.state_directory import here
-from bascule.persist.persister import Persister
+from bascule.errors import BasculeError, Problem
+from bascule.persist.persister import Persister, find_persister
+from bascule.plan.change import Note
+
+FILES = "files"  # the subject of what a plan says about them
+
+
+def with_listed_files(prepared: Prepared, root: str | None) -> Prepared:
+    """A plan that is only looked at, with the files that an apply would write and move; what stops one is a note."""
+    try:
+        return with_files(prepared, find_persister(prepared.site, prepared.host, root=root)[0])
+    except BasculeError as error:
+        notes = (Note(kind="warning", subject=FILES, text=f"apply refuses: {_words(each)}") for each in error.problems)
+        return replace(prepared, plan=replace(prepared.plan, notes=(*prepared.plan.notes, *notes)))
+
+
+def _words(problem: Problem) -> str:
+    return f"{problem.code}: {problem.message}" + (f"; {problem.hint}" if problem.hint else "")
 
 
 class Ready(Struct, frozen=True, kw_only=True):
     """A change that may be made: the plan, who keeps it over a restart (or why nobody), and what to mind.
 
-    ``files`` are those that will be written or removed for it; ``no_boot_guard`` says why a machine that loses its
-    power before they are confirmed would boot them.
+    ``no_boot_guard`` says why a machine that loses its power before the new files are confirmed would boot them.
     """
 
     prepared: Prepared
     persister: Persister | None
-    files: tuple[str, ...] = ()
     not_kept: str = ""
     no_boot_guard: str = ""
     remarks: tuple[str, ...] = ()
@@ -39,13 +55,13 @@ class Ready(Struct, frozen=True, kw_only=True):
         waiting: StandbyWatchdog | None,
     ) -> Ready:
         """With the files that the persister will touch. Raises BasculeError for what no file can say."""
-        files = tuple(persister.paths(prepared.wanted)) if persister else ()
+        listed = with_files(prepared, persister)
+        own = any(file.path.startswith(boot_unit.OWN) for file in listed.plan.files)
         return cls(
-            prepared=prepared,
+            prepared=listed,
             persister=persister,
-            files=files,
             not_kept=not_kept,
-            no_boot_guard=boot_unit.gap(here()) if any(path.startswith(boot_unit.OWN) for path in files) else "",
+            no_boot_guard=boot_unit.gap(here()) if own else "",
             remarks=tuple(dict.fromkeys(remarks)),
             waiting=waiting,
         )

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.apply.engine import execute
 from bascule.apply.lock import lock
-from bascule.apply.prepare import Prepared, added_by, again
+from bascule.apply.options import Writer
+from bascule.apply.prepare import Prepared, added_by, again, with_files
 from bascule.apply.probes import Probes, dhcp_answers
 from bascule.apply.rollback import boot_unit
 from bascule.apply.rollback import checkpoint as checkpoints
 from bascule.apply.rollback.checkpoint import ChangeFacts, Checkpoint, Folder, Status
-from bascule.apply.rollback.go_back import back_up, go_back
+from bascule.apply.rollback.files import back_up_for
+from bascule.apply.rollback.go_back import go_back
 from bascule.apply.rollback.passes import Back, differences
 from bascule.apply.rollback.watchdog import StandbyWatchdog, Watchdog, arm, stand_down
 from bascule.apply.state_directory import StateDirectory, here, refused
@@ -25,6 +26,7 @@ from bascule.model.state import HostState
 from bascule.plan.change import Plan
 from bascule.plan.diff import diff, made_links
 from bascule.plan.dynamic_state import with_what_came
+from bascule.plan.file_change import FileChange
 from bascule.plan.step import Phase
 from bascule.providers.effects import Scope
 from bascule.providers.observe import look as look_at
@@ -39,16 +41,6 @@ LOCK_S = 1.0  # for a dead-man that is just finishing
 GUARD_S = 120.0  # how long a change and its checks may take before the dead-man takes it for dead
 
 Verify = Callable[[], Sequence[str]]  # what does not hold, a line for each; empty when all is well
-
-
-class Writer(Protocol):
-    """Keeps the change over a reboot, in the files of the host's configuration system."""
-
-    def paths(self, wanted: HostState) -> Sequence[str]:
-        """Every file that ``write`` will make, change or delete; they are backed up into the checkpoint."""
-
-    def write(self, wanted: HostState) -> Sequence[str]:
-        """Write them; the paths that were written. Raises BasculeError or OSError."""
 
 
 class ApplyOptions(Struct, frozen=True, kw_only=True):
@@ -123,8 +115,9 @@ class _Transaction:
     checkpoint: Checkpoint
 
     def __init__(self, place: StateDirectory, held: Lock, prepared: Prepared, wish: ApplyOptions) -> None:
-        self.place, self.held, self.prepared, self.wish = place, held, prepared, wish
-        self.files: tuple[str, ...] = ()  # that will be written or removed
+        self.place, self.held, self.wish = place, held, wish
+        self.prepared = prepared if prepared.plan.files else with_files(prepared, wish.writer)
+        self.files: tuple[FileChange, ...] = ()  # that will be written, moved or removed, as they are now
         self.dhcp_answers = False
 
     def run(self) -> ApplyResult:
@@ -164,9 +157,9 @@ class _Transaction:
             self._arm()
             try:
                 fresh = again(self.prepared, self.place)  # while the dead-man gets ready
-                if fresh.is_like(self.prepared):
+                if fresh.is_like(self.prepared) and self.files == self.prepared.plan.files:
                     moved = fresh.observed != self.prepared.observed
-                    self.prepared = fresh
+                    self.prepared = replace(fresh, plan=replace(fresh.plan, files=self.files))
                     if moved:
                         self.checkpoint = self._checkpoint()
                         checkpoints.rewrite(self.folder, self.checkpoint)
@@ -175,7 +168,9 @@ class _Transaction:
                     return
                 self.wish.tell("the host changed since the plan was made; planned again")
                 self._give_up()
-                if not fresh.plan or fresh.plan.risk > self.prepared.plan.risk or not self.wish.agree(fresh):
+                fresh = with_files(fresh, self.wish.writer)
+                gone = bool(fresh.plan) is not bool(self.prepared.plan)
+                if gone or fresh.plan.risk > self.prepared.plan.risk or not self.wish.agree(fresh):
                     break
                 self.prepared = fresh
             except OSError as error:
@@ -194,7 +189,7 @@ class _Transaction:
 
     def _checkpoint(self) -> Checkpoint:
         site, writer = self.prepared.site, self.wish.writer
-        self.files = tuple(writer.paths(self.prepared.wanted)) if writer else ()
+        self.files = tuple(writer.changes(self.prepared.wanted)) if writer else ()
         return Checkpoint.now(
             before=self.prepared.observed,
             wanted=self.prepared.wanted,
@@ -204,7 +199,7 @@ class _Transaction:
             host=self.prepared.host.name,
             window_s=self.wish.window_s or 0.0,
             leases=self.prepared.leases.handovers,
-            files=back_up(self.files),
+            files=back_up_for(self.files),
         )
 
     def _arm(self) -> None:

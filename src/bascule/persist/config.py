@@ -151,6 +151,12 @@ class NetworkConfig(Struct, frozen=True, kw_only=True):
         """A configuration from links in any order."""
         return cls(links={link.name: link for link in links}, unmanaged=tuple(unmanaged))
 
+    @property
+    def subjects(self) -> set[IfName]:
+        """The links that it is about: not those that others only name as their master or as the link below them."""
+        named = {name for link in self.links.values() for name in (link.master, link.parent) if name}
+        return set(self.links) - named
+
     def in_order(self) -> list[LinkConfig]:
         """The links so that what others are made of comes first: NICs, bonds, VLANs, then bridges over them."""
         ports = self.ports()

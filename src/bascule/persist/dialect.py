@@ -7,6 +7,7 @@ parts are imported when they are used:
 * ``render.py``: ``render(config)`` makes the files, or raises Inexpressible with all that it has no word for
 * ``parse.py``: ``parse(files, hardware)`` says what files mean, and never raises for what stands in them
 * ``includes.py``, where files name further files: ``includes(path, text)`` gives their patterns
+* ``without.py``, where a file may speak for several links: ``without(files, names, hardware)`` gives what is left
 * ``takeover.py``: ``TAKEOVER``, how its manager takes over links that a change has made already
 """
 
@@ -14,7 +15,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -22,6 +24,7 @@ from msgspec import Struct, field
 
 from bascule.errors import Problem, UsageFault
 from bascule.model import dialects as registry
+from bascule.model.values import IfName
 from bascule.persist.config import NetworkConfig
 from bascule.persist.manager import Manager, Root, Takeover
 from bascule.persist.parsed import Files, Hardware, Parsed
@@ -57,6 +60,18 @@ class Dialect(Struct, frozen=True, kw_only=True):
     def parse(self, files: Files, hardware: Hardware | None = None) -> Parsed:
         """The meaning of the files; never raises for what stands in them."""
         return cast("Parsed", self._part("parse").parse(files, hardware))
+
+    def without(self, files: Files, names: Collection[IfName], hardware: Hardware) -> Mapping[str, str | None]:
+        """The files that speak for these links, each with what is left of it without them; None where nothing is.
+
+        A file of which not only that can be taken away is not among them. Without a part of its own a dialect has one
+        link in each of its ``own`` files.
+        """
+        found = self._function("without", "without")
+        if found:
+            return cast("Mapping[str, str | None]", found(files, names, hardware))
+        own = [path for path in files if any(fnmatchcase(path, pattern) for pattern in self.own)]
+        return {path: None for path in own if self.parse({path: files[path]}, hardware).config.subjects & set(names)}
 
     @property
     def includes(self) -> Callable[[str, str], list[str]] | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from bascule.errors import BasculeError, Problem
 from bascule.model.dialects import persistent
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
@@ -18,8 +19,9 @@ if TYPE_CHECKING:  # where nothing is kept, as in a namespace, no dialect is imp
     from bascule.model.values import IfName
     from bascule.persist.config import NetworkConfig
     from bascule.persist.dialect import Dialect
-    from bascule.persist.parsed import Files
+    from bascule.persist.parsed import Files, Hardware
     from bascule.persist.writer import Writing
+    from bascule.plan.file_change import FileChange
 
 
 class Persister(Struct):
@@ -32,50 +34,83 @@ class Persister(Struct):
     _writing: Writing | None = None
     _ids: Mapping[IfName, ClientId | None] = {}
 
-    def paths(self, wanted: HostState) -> Sequence[str]:
-        """Every file that will be made, changed or deleted.
+    def changes(self, wanted: HostState) -> tuple[FileChange, ...]:
+        """Every file that will be made, changed, moved aside or deleted.
 
-        Raises BasculeError for what the dialect cannot say, and for foreign files that configure the same links.
+        Raises BasculeError for what the dialect cannot say, and for foreign files that speak for our links and for
+        others, and cannot be taken apart.
         """
         from bascule.persist import sysctls
         from bascule.persist.dialect import dialect
         from bascule.persist.files import read_tree
+        from bascule.persist.foreign import cloud_init
         from bascule.persist.wanted import wanted_config
         from bascule.persist.writer import Stamp, prepare
 
         chosen = dialect(self.dialect, persistent)
-        existing = read_tree(self.root, (*chosen.reads, sysctls.PATH), chosen.includes).files
+        patterns = (*chosen.reads, sysctls.PATH, *cloud_init.READS)
+        existing = read_tree(self.root, patterns, chosen.includes).files
         stamp = Stamp(self.site.name, self.host.name, self.site.source.digest)
-        config = self._identified(wanted_config(self.site, self.host, wanted), chosen, existing)
+        config = wanted_config(self.site, self.host, wanted)
+        nics = {
+            name: link.facts.permanent_mac or link.mac
+            for name, link in wanted.links.items()
+            if not link.options.kind or (name in config.links and not config.links[name].options.kind)
+        }
+        config = self._as_before(config, chosen, existing, nics)
         besides = sysctls.render(self.site, self.host, wanted)
-        self._writing = prepare(chosen, config, existing, stamp=stamp, root=self.root, besides=besides)
-        return [str(Path(self.root, path)) for path in (*self._writing.files, *self._writing.removed)]
+        self._writing = prepare(chosen, config, existing, stamp=stamp, root=self.root, besides=besides, hardware=nics)
+        return self._writing.changes
 
-    def _identified(self, config: NetworkConfig, chosen: Dialect, existing: Files) -> NetworkConfig:
-        """Each link that asks by DHCP stays the one that its server knows; decided once, before the change."""
+    def _as_before(self, config: NetworkConfig, chosen: Dialect, existing: Files, nics: Hardware) -> NetworkConfig:
+        """What the files know and neither the site file nor the kernel does; decided once, before the change.
+
+        Each link that asks by DHCP stays the one that its server knows. Where the site file names no name servers,
+        those of the host's own files stay, the moved ones included.
+        """
         from bascule.persist.client_ids import client_ids, with_client_ids
+        from bascule.persist.files import read_tree
+        from bascule.persist.wanted import with_name_servers
+        from bascule.persist.writer import ASIDE, is_ours
 
+        moved = read_tree(Path(self.root, ASIDE), chosen.reads, chosen.includes).files  # by earlier changes
+        foreign = {path: text for path, text in existing.items() if not is_ours(text)}
+        config = with_name_servers(config, chosen.parse({**moved, **foreign}, nics).config)
         if any(link.dhcp4 and name not in self._ids for name, link in config.links.items()):
-            nics = {name: link.pin_mac for name, link in config.links.items() if not link.options.kind}
-            before = chosen.parse(existing, nics).config
-            self._ids = client_ids(config, before, chosen.takeover.client_id)
+            self._ids = client_ids(config, chosen.parse(existing, nics).config, chosen.takeover.client_id)
         return with_client_ids(config, self._ids)
 
     def write(self, wanted: HostState) -> Sequence[str]:
-        """Put the files in place; their paths."""
-        touched = self.paths(wanted)
-        if self._writing is not None:
-            from bascule.persist.writer import commit
+        """Put the files in place; the paths of those that are written.
 
+        Raises BasculeError where a file is another one by now than when it was listed and backed up.
+        """
+        from bascule.persist.writer import commit
+
+        listed = self._writing
+        now = self.changes(wanted)
+        if listed is not None and listed.changes != now:
+            differ = [one.path for one in (*now, *listed.changes) if one not in now or one not in listed.changes]
+            raise BasculeError(_changed(differ[0]))
+        if self._writing is not None:
             commit(self._writing)
-        return touched
+        return [one.path for one in now if one.new is not None]
+
+
+def _changed(path: str) -> Problem:
+    return Problem(
+        code="FILE-CHANGED",
+        message=f"'{path}' was changed by somebody else while the change was made, and was left as it is now",
+        hint="see who writes it (cloud-init, an installer, configuration management), then run it again",
+    )
 
 
 def find_persister(site: Site, host: Host, *, root: str | None = None) -> tuple[Persister | None, str]:
     """Who keeps this host's network over a reboot, or None and why nobody does.
 
     Without ``root`` the machine's own /etc is meant, and only in its own network namespace: what is done in another
-    is not what the machine shall have after a reboot. Raises BasculeError where two systems fight over the host.
+    is not what the machine shall have after a reboot. A relative root is made absolute here, once: whoever takes the
+    change back stands in another folder. Raises BasculeError where two systems fight over the host.
     """
     if host.persist == "none":
         return None, "the site file says 'persist: none'"
@@ -88,4 +123,4 @@ def find_persister(site: Site, host: Host, *, root: str | None = None) -> tuple[
         return None, "no configuration system was found on this host (write 'persist: NAME' under it to choose one)"
     if chosen not in persistent():
         return None, f"{chosen} looks after this host's network, and Bascule reads its files but does not write them"
-    return Persister(site, host, chosen, root or "/"), ""
+    return Persister(site, host, chosen, str(Path(root or "/").resolve())), ""

@@ -77,6 +77,28 @@ def declared_state(site: Site, host: Host) -> HostState:
     return target(site, replace(host, as_found=False), bare, by_libvirt=True).state
 
 
+def with_name_servers(config: NetworkConfig, before: NetworkConfig) -> NetworkConfig:
+    """The same configuration with the name servers that the host's own files said, where nobody names any.
+
+    A bridge with an address takes over those of the links below it, as it does with their traffic.
+    """
+    ports = config.ports()
+    links = []
+    for link in config.links.values():
+        if link.addresses or link.dhcp4:
+            below = [name for port in ports.get(link.name, ()) for name in (port, *ports.get(port, ()))]
+            known = [before.links[name] for name in (link.name, *below) if name in before.links]
+            dns = link.dns or next((one.dns for one in known if one.dns), ())
+            search = link.search or next((one.search for one in known if one.search), ())
+            v4, v6 = link.split()
+            speaks = {False: bool(v4 or link.dhcp4), True: bool(v6) or link.ipv6 in {Ipv6.AUTO, Ipv6.DHCP}}
+            usable = tuple(server for server in dns if server in link.dns or speaks[":" in server])
+            links.append(replace_fields(link, dns=usable, search=search))
+        else:
+            links.append(link)
+    return NetworkConfig.of(links, config.unmanaged)
+
+
 def unpinned(host: Host, config: NetworkConfig) -> tuple[IfName, ...]:
     """The bridges that will take their MAC from whatever port has the lowest one."""
     return tuple(name for name in host.bridges if config.links[name].mac is None)

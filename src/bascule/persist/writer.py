@@ -1,24 +1,30 @@
-"""Putting a host's configuration files in place: atomically, with the old ones kept, and never over foreign ones."""
+"""Putting a host's configuration files in place: atomically, with the old ones kept, foreign ones moved aside."""
 
 from __future__ import annotations
 
 import os
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bascule.errors import BasculeError, Problem
 from bascule.model.values import IfName
-from bascule.persist.compare import differences
-from bascule.persist.config import LinkConfig, NetworkConfig
+from bascule.persist.config import NetworkConfig
 from bascule.persist.dialect import Dialect
+from bascule.persist.foreign import cloud_init
+from bascule.persist.foreign.in_the_way import left_alone, lost_lines, lost_words, not_as_wanted, of_others
+from bascule.persist.parsed import Files, Hardware, Parsed
+from bascule.plan.file_change import FileChange
+from bascule.system.disk.aside import FOLDER, extended, keep, set_extended
 from bascule.system.disk.files import remove_file, replace_file
 from bascule.system.run import run
 
+ASIDE = f"etc/bascule/{FOLDER}"
 MARK = "# Written by bascule "
 SHEBANG = "#!/bin/sh\n"
 
@@ -26,18 +32,18 @@ SECRET = ("etc/NetworkManager/system-connections/", "etc/netplan/")  # NetworkMa
 
 
 class Writing(Struct, frozen=True, kw_only=True):
-    """What will be written and removed, decided before anything is touched.
+    """What will be written, moved aside and removed, decided before anything is touched.
 
-    ``kept`` are links that foreign files configure already, exactly as wanted.
+    ``kept`` are links that foreign files configure already, exactly as wanted. The paths of the changes are those of
+    this machine, with the root.
     """
 
     root: Path
-    files: Mapping[str, str]
-    removed: tuple[str, ...]
-    kept: tuple[str, ...] = ()
+    changes: tuple[FileChange, ...] = ()
+    kept: tuple[IfName, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.files or self.removed)
+        return bool(self.changes)
 
 
 class Stamp(Struct, frozen=True):
@@ -78,55 +84,123 @@ def is_edited(text: str) -> bool:
 def prepare(
     dialect: Dialect,
     config: NetworkConfig,
-    existing: Mapping[str, str],
+    existing: Files,
     *,
     stamp: Stamp,
     root: str | Path = "/",
-    besides: Mapping[str, str] | None = None,
+    besides: Files | None = None,
+    hardware: Hardware | None = None,
 ) -> Writing:
-    """Decide what to write. ``existing`` are the files of the dialect on the host (observe.files.read_tree).
+    """Decide what to write. ``existing`` are the files of the dialect on the host (persist.files.read_tree).
 
-    ``besides`` are further files that go with it in any dialect.
+    ``besides`` are further files that go with it in any dialect, ``hardware`` the NICs that the host has. A foreign
+    file that speaks for a link of ours is moved aside, and what it says of others stays in its place.
 
-    Raises Inexpressible for what the dialect cannot say, and BasculeError with every link that a foreign file
-    configures differently: such a file is never touched, and two files for one link would fight at the next boot.
+    Raises Inexpressible for what the dialect cannot say, and BasculeError where a foreign file speaks for our links and
+    for others, and not only the one can be taken out of it.
     """
+    nics = hardware or {name: link.pin_mac for name, link in config.links.items() if not link.options.kind}
     foreign = {path: text for path, text in existing.items() if not is_ours(text)}
-    kept, problems = _overlap(dialect, config, foreign)
-    if problems:
-        raise BasculeError(*problems)
-    mine = NetworkConfig.of((link for link in config.links.values() if link.name not in kept), config.unmanaged)
-    wanted = {**dialect.render(mine), **(besides or {})}
-    files: dict[str, str] = {}
-    problems = []
-    for path, text in wanted.items():
-        full = stamp.on(text)
-        if path in dialect.scaffold and path in existing:
-            continue
-        if path in foreign:
-            problems.append(_foreign(Path(root, path)))
-        elif existing.get(path) != full:
-            files[path] = full
-    removed = tuple(sorted(path for path, text in existing.items() if is_ours(text) and path not in wanted))
-    problems += [_edited(Path(root, path)) for path in (*files, *removed) if is_edited(existing.get(path, ""))]
-    if problems:
-        raise BasculeError(*problems)
-    after = {path: text for path, text in {**existing, **files}.items() if path not in removed}
-    problems = _drowned(dialect, config, after)
-    if problems:
-        raise BasculeError(*problems)
-    top = Path(root)
-    for path in (*files, *removed):
-        _refuse_link(top, path)
-    return Writing(root=top, files=files, removed=removed, kept=tuple(sorted(kept)))
+    decision = _Decision(dialect, config, existing, foreign, nics, stamp, Path(root), dict(besides or {}))
+    kept = left_alone(config, dialect.parse(foreign, nics).config)
+    try:
+        return decision.without(kept)
+    except BasculeError:
+        if not kept:
+            raise
+        return decision.without(frozenset())  # the file that has them may be the one that is in the way
 
 
-def _foreign(path: Path) -> Problem:
-    return Problem(
-        code="FILE-FOREIGN",
-        message=f"'{path}' is not Bascule's, and stands where a file must be written",
-        hint=f"see what it says (bascule import), then move it away: mv {path} /root/",
-    )
+class _Decision(Struct, frozen=True):
+    """What it is decided from."""
+
+    dialect: Dialect
+    config: NetworkConfig
+    existing: Files
+    foreign: Files
+    hardware: Hardware
+    stamp: Stamp
+    root: Path
+    besides: Mapping[str, str]
+
+    def without(self, kept: Collection[IfName]) -> Writing:
+        """With some links left to the files that have them. Raises BasculeError."""
+        mine = NetworkConfig.of(
+            (link for link in self.config.links.values() if link.name not in kept), self.config.unmanaged
+        )
+        rendered = {**self.dialect.render(mine), **self.besides}
+        taken = dict(self.dialect.without(self.foreign, mine.links.keys(), self.hardware))
+        for path in rendered.keys() & self.foreign.keys() - taken.keys() - self.dialect.scaffold.keys():
+            taken[path] = None
+        rendered |= cloud_init.switch({path: self.foreign[path] for path in taken}, self.existing)
+        after = self._after(rendered, taken)
+        problems = [
+            _edited(self.root / path) for path in self._changed(after) if is_edited(self.existing.get(path, ""))
+        ]
+        if not problems:
+            before = self.dialect.parse(self.existing, self.hardware)
+            problems = not_as_wanted(self.dialect, self.config, after, self.hardware)
+            problems += of_others(
+                self.dialect, self.config, self.dialect.parse(self.foreign, self.hardware), after, self.hardware, taken
+            )
+        if problems:
+            raise BasculeError(*problems)
+        for path in self._changed(after):
+            _refuse_link(self.root, path)
+        return Writing(root=self.root, changes=tuple(self._changes(after, taken, before)), kept=tuple(sorted(kept)))
+
+    def _after(self, rendered: Files, taken: Mapping[str, str | None]) -> dict[str, str]:
+        """The files as they will lie there."""
+        stay = {path: text for path, text in self.existing.items() if not is_ours(text) and path not in taken}
+        rest = {path: text for path, text in taken.items() if text is not None}
+        ours = {}
+        for path, text in rendered.items():
+            if path in self.dialect.scaffold and path in self.existing:
+                if is_ours(self.existing[path]):
+                    ours[path] = self.existing[path]
+            elif path not in rest:
+                ours[path] = self.stamp.on(text)
+        return {**stay, **rest, **ours}
+
+    def _changed(self, after: Files) -> list[str]:
+        return sorted(path for path in {*self.existing, *after} if self.existing.get(path) != after.get(path))
+
+    def _changes(self, after: Files, taken: Mapping[str, str | None], before: Parsed) -> Iterator[FileChange]:
+        result = self.dialect.parse(after, self.hardware)
+        words = tuple(lost_words(before.config, result.config, self.config.links.keys()))
+        for path in self._changed(after):
+            old, new = self.existing.get(path), after.get(path)
+            one = FileChange(
+                path=str(self.root / path),
+                action="move" if path in taken else "remove" if new is None else "write",
+                old=old,
+                new=new,
+                place=str(_free_place(self.root, path)),
+            )
+            if path == cloud_init.FILE:
+                one = replace(one, reason="cloud-init would write its file anew at the next boot")
+            elif path in taken:
+                lost = lost_lines(before, result, path)
+                one = replace(one, reason=self._reason(path, taken[path]), lost=(*lost, *words))
+                words = ()  # told once
+            yield one
+
+    def _reason(self, path: str, rest: str | None) -> str:
+        """Why a foreign file is moved."""
+        spoken = self.dialect.parse({path: self.foreign[path]}, self.hardware).config.subjects
+        mine = ", ".join(sorted(spoken & self.config.links.keys()))
+        said = f"it configures {mine}" if mine else "it stands where a file must be written, or does not include it"
+        return f"{said}; what it says of others stays" if rest is not None else said
+
+
+def _free_place(root: Path, path: str) -> Path:
+    """Where a file is kept: the names of those that were moved for earlier changes stay theirs."""
+    place = root / ASIDE / path
+    number = 1
+    while place.exists():
+        number += 1
+        place = place.with_name(f"{path.rpartition('/')[2]}.{number}")
+    return place
 
 
 def _edited(path: Path) -> Problem:
@@ -135,67 +209,6 @@ def _edited(path: Path) -> Problem:
         message=f"'{path}' was edited since Bascule wrote it",
         hint=f"take the edit into the site file, then let Bascule write it anew: rm {path}",
     )
-
-
-def _overlap(dialect: Dialect, config: NetworkConfig, foreign: Mapping[str, str]) -> tuple[set[IfName], list[Problem]]:
-    """The links that foreign files configure: those that are as wanted, and a problem for each other one."""
-    theirs = dialect.parse(foreign).config
-    shared = set(theirs.links) & set(config.links)
-    same = {name for name in shared if theirs.links[name] == config.links[name]}
-    # a link is left to them only together with everything that it hangs on, and that hangs on it
-    changed = True
-    while changed:
-        apart = {name for name in same if not _neighbours(config.links[name], config) <= same}
-        same -= apart
-        changed = bool(apart)
-    problems = []
-    for name in sorted(shared - same):
-        have, want = theirs.links[name], config.links[name]
-        told = list(differences(name, want, have, "wanted", "in that file"))
-        where = _mentions(name, foreign)
-        problems.append(
-            Problem(
-                code="FILE-FOREIGN",
-                message=f"{name} is configured in {where}, which Bascule did not write"
-                + (f" ({told[0].partition(': ')[2]})" if told else ""),
-                hint="take what it says into the site file (bascule import shows it), then move that file away"
-                + (" and leave NetworkManager alone until the apply" if "NetworkManager" in where else ""),
-            )
-        )
-    return same, problems
-
-
-def _drowned(dialect: Dialect, config: NetworkConfig, after: Mapping[str, str]) -> list[Problem]:
-    """Read everything as it will lie there, and name each link that would not come out as wanted."""
-    hardware = {name: link.pin_mac for name, link in config.links.items() if not link.options.kind}
-    result = dialect.parse(after, hardware).config
-    problems = []
-    for name, want in config.links.items():
-        have = result.links.get(name)
-        if have == want:
-            continue
-        if have is None:
-            message = f"what Bascule would write for {name} would not be read"
-            hint = f"see that /{next(iter(dialect.scaffold), 'etc')} includes it: source /etc/network/interfaces.d/*"
-        else:
-            told = list(differences(name, want, have, "wanted", "with the other files that are there"))
-            message = f"other files would change what Bascule writes for {name}"
-            message += f" ({told[0].partition(': ')[2]})" if told else ""
-            hint = "bascule import shows what they say; move them away, or take it into the site file"
-        problems.append(Problem(code="FILE-FOREIGN", message=message, hint=hint))
-    return problems
-
-
-def _neighbours(link: LinkConfig, config: NetworkConfig) -> set[str]:
-    near = {name for name in (link.master, link.parent) if name}
-    return near | {other.name for other in config.links.values() if link.name in {other.master, other.parent}}
-
-
-def _mentions(name: str, foreign: Mapping[str, str]) -> str:
-    """The foreign file that speaks of a link, as far as one can see."""
-    named = [path for path in foreign if path.rpartition("/")[2].rpartition("-")[2].partition(".")[0] == name]
-    named += [path for path, text in foreign.items() if name in text.split()] or list(foreign)
-    return f"'/{named[0]}'"
 
 
 def _refuse_link(top: Path, path: str) -> None:
@@ -209,21 +222,29 @@ def _refuse_link(top: Path, path: str) -> None:
 
 def commit(writing: Writing) -> None:
     """Put the files in place. Raises OSError; the checkpoint then puts back what was done."""
-    for path, text in writing.files.items():
-        replace_file(writing.root / path, text.encode(), mode=mode_of(path), owner=_owner(path))
-    for path in writing.removed:
-        remove_file(writing.root / path)
-    _relabel(writing.root, writing.files)
+    written = []
+    for change in writing.changes:
+        path = Path(change.path)
+        if change.action == "move":
+            keep(path, Path(change.place))
+        if change.content is None:
+            remove_file(path)
+            continue
+        name = str(path.relative_to(writing.root))
+        if change.action == "move" and not is_ours(change.new or ""):  # what is left of it is as it was
+            status = path.stat()
+            owner = (status.st_uid, status.st_gid) if os.geteuid() == 0 else None
+            replace_file(path, change.content, mode=status.st_mode & 0o7777, owner=owner)
+            set_extended(path, extended(Path(change.place)))
+        else:
+            replace_file(path, change.content, mode=mode_of(name), owner=(0, 0) if os.geteuid() == 0 else None)
+        written.append(name)
+    _relabel(writing.root, written)
 
 
 def mode_of(path: str) -> int:
     """NetworkManager ignores profiles that others may read; networkd runs as a user of its own and must read its."""
     return 0o600 if path.startswith(SECRET) else 0o644
-
-
-def _owner(path: str) -> tuple[int, int] | None:
-    del path
-    return (0, 0) if os.geteuid() == 0 else None
 
 
 def _relabel(root: Path, paths: Iterable[str]) -> None:

@@ -10,6 +10,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from bascule.plan.file_change import FileChange
+
 
 class Risk(IntEnum):
     """What a change may cost, from harmless to dangerous."""
@@ -98,10 +100,11 @@ class Note(Struct, frozen=True, kw_only=True):
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """The changes in the order in which they are made."""
+    """The changes in the order in which they are made, and the files that keep them over a restart."""
 
     changes: tuple[Change, ...] = ()
     notes: tuple[Note, ...] = ()
+    files: tuple[FileChange, ...] = ()
 
     @property
     def commands(self) -> tuple[Command, ...]:

@@ -6,7 +6,6 @@ A checkpoint is a folder: ``checkpoint.json`` (never changed), ``applied.json`` 
 
 from __future__ import annotations
 
-import base64
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, field
 from msgspec.structs import asdict, replace
 
+from bascule.apply.rollback.files import FileBackup
 from bascule.apply.state_directory import StateDirectory, refused
 from bascule.errors import BasculeError, Problem
 from bascule.model.dhcp import Handover
@@ -49,16 +49,6 @@ class Status(StrEnum):
     def is_open(self) -> bool:
         """Whether somebody still has to confirm it or take it back."""
         return self not in {Status.CONFIRMED, Status.TAKEN_BACK, Status.DROPPED}
-
-
-class FileBackup(Struct, frozen=True, kw_only=True):
-    """A file as it was; ``content`` None means that there was none."""
-
-    path: str
-    content: bytes | None = None
-    mode: int = 0o644
-    uid: int = 0
-    gid: int = 0
 
 
 class Checkpoint(Struct, frozen=True, kw_only=True):
@@ -298,16 +288,7 @@ def _to_json(one: Checkpoint) -> dict[str, Any]:
         "schema": SCHEMA,
         **{name: getattr(one, name) for name in plain},
         "leases": [asdict(handover) for handover in one.leases],
-        "files": [
-            {
-                "path": file.path,
-                "content": None if file.content is None else base64.b64encode(file.content).decode(),
-                "mode": file.mode,
-                "uid": file.uid,
-                "gid": file.gid,
-            }
-            for file in one.files
-        ],
+        "files": [file.to_json() for file in one.files],
         "before": to_json(one.before),
         "wanted": to_json(one.wanted),
     }
@@ -318,10 +299,7 @@ def _read(path: Path) -> Checkpoint:
         data = json.loads(path.read_bytes())
         if data.pop("schema") != SCHEMA:
             raise ValueError(f"it is not a '{SCHEMA}' document")
-        files = tuple(
-            FileBackup(**{**file, "content": None if file["content"] is None else base64.b64decode(file["content"])})
-            for file in data.pop("files")
-        )
+        files = tuple(FileBackup.from_json(file) for file in data.pop("files"))
         leases = tuple(
             Handover(**{**one, "argv": tuple(one["argv"]), "addresses": tuple(one["addresses"])})
             for one in data.pop("leases", ())

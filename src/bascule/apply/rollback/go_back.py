@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import stat
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 
 from bascule.apply.rollback import boot_unit, parts
-from bascule.apply.rollback.checkpoint import Checkpoint, FileBackup, Folder, Status
+from bascule.apply.rollback.checkpoint import Checkpoint, Folder, Status
+from bascule.apply.rollback.files import restore
 from bascule.apply.rollback.passes import Back, roll_back
 from bascule.dhcp import lease
 from bascule.plan.diff import moved_links
 from bascule.providers.protocol import ThreeWay
 from bascule.system import boot
 from bascule.system.clock import Progress, unseen
-from bascule.system.disk import durable
 
 
 def go_back(folder: Folder, *, by: str, keep: Sequence[int] = (), progress: Progress = unseen) -> Back:
@@ -29,8 +26,8 @@ def go_back(folder: Folder, *, by: str, keep: Sequence[int] = (), progress: Prog
     note(folder, Status.TAKING_BACK, by=by)
     checkpoint = folder.read()
     back = (_here if folder.is_of_this_boot else after_reboot)(folder, checkpoint, keep, progress)
-    files, faults = restore(checkpoint.files)
-    whole = replace(back, left=back.left + faults, files=files)
+    files, faults, others = restore(checkpoint.files)
+    whole = replace(back, left=back.left + faults, kept=back.kept + others, files=files)
     note(folder, Status.TAKEN_BACK if whole.ok else Status.FAILED, by=by, left=list(whole.left))
     if whole.ok:
         boot_unit.remove(folder)
@@ -87,68 +84,3 @@ def after_reboot(folder: Folder, checkpoint: Checkpoint, keep: Sequence[int] = (
     back = roll_back(change, look, keep=keep, progress=progress)
     besides = parts.names(before, wanted, without=look.missed)
     return replace(back, left=(*back.left, *look.faults), besides=besides, after_reboot=True)
-
-
-def back_up(paths: Iterable[str]) -> tuple[FileBackup, ...]:
-    """Files as they are now. Raises OSError for one that is there and cannot be read."""
-    found = []
-    for name in paths:
-        path = Path(name)
-        try:
-            status = path.stat()
-        except (FileNotFoundError, NotADirectoryError):
-            found.append(FileBackup(path=name))
-            continue
-        found.append(
-            FileBackup(
-                path=name,
-                content=path.read_bytes(),
-                mode=status.st_mode & 0o7777,
-                uid=status.st_uid,
-                gid=status.st_gid,
-            )
-        )
-    return tuple(found)
-
-
-def restore(files: Iterable[FileBackup]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Put files back; the paths that were put back, and what went wrong."""
-    done, faults = [], []
-    for file in files:
-        try:
-            if _restore(file):
-                done.append(file.path)
-        except OSError as error:
-            faults.append(f"{file.path}: {error.strerror or error}")
-    return tuple(done), tuple(faults)
-
-
-def _restore(file: FileBackup) -> bool:
-    """A file, or a link, as it was; whether it was not. Raises OSError."""
-    path = Path(file.path)
-    if file.content is None:
-        if not os.path.lexists(path):
-            return False
-        path.unlink(missing_ok=True)
-        durable.sync_folder(path.parent)
-    elif stat.S_ISLNK(file.mode):
-        target = Path(file.content.decode())
-        if path.is_symlink() and path.readlink() == target:
-            return False
-        durable.make_folder(path.parent, mode=0o755)
-        durable.link(path, target)
-    else:
-        if back_up_or_none(file.path) == file:
-            return False
-        path.parent.mkdir(parents=True, exist_ok=True)
-        owner = (file.uid, file.gid) if os.geteuid() == 0 else None
-        durable.write_whole(path, file.content, mode=file.mode, owner=owner)
-    return True
-
-
-def back_up_or_none(path: str) -> FileBackup | None:
-    """A file as it is now, None where that cannot be read."""
-    try:
-        return back_up((path,))[0]
-    except OSError:
-        return None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bascule.apply.rollback.checkpoint import Checkpoint, FileBackup, Folder
+from bascule.apply.rollback.checkpoint import Checkpoint, Folder
+from bascule.apply.rollback.files import FileBackup
 from bascule.model.state import HostState
 from bascule.providers import PROVIDERS
 from bascule.providers.effects import Scope

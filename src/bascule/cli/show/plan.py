@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any
 
@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from bascule.cli.common import count, seconds, table, wrapped
 from bascule.plan.change import Change, Note, Plan, Risk
+from bascule.plan.file_change import FileChange
 from bascule.plan.step import Phase
 
 NOTE_WORDS = {
@@ -29,17 +30,39 @@ def show_plan(host: str, plan: Plan, *, columns: int) -> str:
         outages = outages_of(plan.changes)
         if outages:
             lines += ["", "lost frames, expected", *table(outages, indent=2, columns=columns)]
+    if plan.files:
+        lines += ["", "files", *_files(plan.files, columns)]
     for kind, words in NOTE_WORDS.items():
-        notes = [note for note in plan.notes if note.kind == kind]
-        if notes:
-            lines += ["", words, *table(_note_rows(notes), indent=2, columns=columns)]
+        rows = _note_rows(note for note in plan.notes if note.kind == kind)
+        rows += _lost_rows(plan.files) if kind == "warning" else []
+        if rows:
+            lines += ["", words, *table(rows, indent=2, columns=columns)]
     return "\n".join(lines)
+
+
+def show_diff(plan: Plan) -> str:
+    """What each file will say otherwise, as one unified diff."""
+    return "".join(file.diff for file in plan.files)
+
+
+def _files(files: Iterable[FileChange], columns: int) -> Iterator[str]:
+    """A line for each file, and below it why, and where a foreign one is kept."""
+    for file in files:
+        yield f"  {file.action:<6}  {file.path}"
+        words = f"aside, to {file.place}: {file.reason}" if file.action == "move" else file.reason
+        if words:
+            yield " " * 10 + wrapped(words, indent=10, columns=columns)
+
+
+def _lost_rows(files: Iterable[FileChange]) -> list[tuple[str, ...]]:
+    return [(file.path, f"nobody takes this over: {words}") for file in files for words in file.lost]
 
 
 def headline(host: str, plan: Plan) -> str:
     """The plan in a line: how many changes, their risk, and what it means for the guests."""
     if not plan:
-        return f"{host}: nothing to do"
+        files = f" but to keep it: {count(len(plan.files), 'file')}" if plan.files else ""
+        return f"{host}: nothing to do{files}"
     worst = max((change.outage_s for change in plan.changes), default=0.0)
     loss = f"a guest loses frames for up to {seconds(worst)}" if worst else "no running guest loses a frame"
     return f"{host}: {count(len(plan.changes), 'change')}; risk: {plan.risk.words}; {loss}"
@@ -130,5 +153,16 @@ def plan_as_json(host: str, plan: Plan) -> dict[str, Any]:
             for change in plan.changes
         ],
         "commands": [str(command) for command in plan.commands],
+        "files": [
+            {
+                "path": file.path,
+                "action": file.action,
+                "diff": file.diff,
+                "aside": file.place if file.action == "move" else None,
+                "reason": file.reason,
+                "lost": list(file.lost),
+            }
+            for file in plan.files
+        ],
         "notes": [{"kind": note.kind, "subject": note.subject, "text": note.text} for note in plan.notes],
     }

@@ -121,7 +121,7 @@ def _make(ready: Ready, *, window_s: float | None, asking: bool, as_json: bool, 
     except BrokenPipeError as gone:
         text = "nobody reads the plan any more; nothing was changed"
         raise BasculeError(Problem(code="OUTPUT-GONE", message=text, hint="do not pipe it into head")) from gone
-    if not prepared.plan and not ready.files:
+    if not prepared.plan and not prepared.plan.files:
         return _finish(ready, None, as_json=as_json)
     _warn(ready, window_s, say)
     if asking and not _agrees(window_s):
@@ -161,7 +161,8 @@ def _warn(ready: Ready, window_s: float | None, say: Callable[[str], None]) -> N
     for remark in ready.remarks:
         say(f"\nmind: {remark}")
     if ready.persister is not None:
-        words = count(len(ready.files), "file") if ready.files else "its files say so already"
+        files = prepared.plan.files
+        words = count(len(files), "file") if files else "its files say so already"
         say(f"\nkept over a restart by: {ready.persister.dialect}, below {ready.persister.root} ({words})")
     if window_s is not None and ready.no_boot_guard:
         say(f"mind: a loss of power before 'bascule confirm' would boot the new files; {ready.no_boot_guard}")

@@ -14,6 +14,10 @@ from bascule.cli.listening import progress, survey_options
 @json_option
 @survey_options
 @click.option("--commands", is_flag=True, help="Print the exact commands instead, ready to paste.")
+@click.option(
+    "--diff", "as_diff", is_flag=True, help="Print what the configuration files will say otherwise, as a diff."
+)
+@click.option("--root", metavar="DIR", help="The files are those below DIR instead of the machine's own /etc.")
 @click.option("--exit-code", is_flag=True, help="Exit with 2 when there are changes.")
 @click.option("--observed", metavar="FILE", help="Plan against a saved state instead of this host.")
 @driver_options
@@ -24,6 +28,8 @@ def command(
     host: str | None,
     as_json: bool,
     commands: bool,
+    as_diff: bool,
+    root: str | None,
     exit_code: bool,
     observed: str | None,
     save_observed: str | None,
@@ -34,6 +40,7 @@ def command(
 ) -> int:
     """Show what would change on this host, in order, why, at what risk, and which guests it touches.
 
+    Lists every configuration file that an apply would write, move aside or remove.
     Reads only; --survey also brings NICs that are down up quietly, and puts them back.
     Exit status: 0, or 2 with --exit-code when there are changes.
 
@@ -42,7 +49,7 @@ def command(
     from bascule import workflow
     from bascule.apply.options import DriverChoice
     from bascule.cli.entry import emit
-    from bascule.cli.show.plan import plan_as_json, show_plan
+    from bascule.cli.show.plan import plan_as_json, show_diff, show_plan
     from bascule.errors import Problem, UsageFault
     from bascule.plan.batch import script
     from bascule.providers.state_file import read_state, save_state
@@ -51,7 +58,7 @@ def command(
     if survey and observed:
         raise UsageFault(Problem(code="USAGE", message="--survey listens on this host; --observed is about another"))
     state = read_state(observed) if observed else None
-    planned = workflow.plan(site_file, host=host, observed=state, choice=choice)
+    planned = workflow.plan(site_file, host=host, root=root, observed=state, choice=choice)
     if save_observed:
         save_state(save_observed, planned.observed)
     if survey:
@@ -65,6 +72,10 @@ def command(
         for change in planned.plan.changes:
             if not change.commands:
                 say(f"not among the commands, for no kernel does it: {change.subject}: {change.action}")
+    elif as_diff:
+        click.echo(show_diff(planned.plan), nl=False)
+        if not planned.plan.files:
+            say("no file would be written, moved or removed")
     else:
         click.echo(show_plan(planned.host.name, planned.plan, columns=width()))
-    return 2 if exit_code and planned.plan else 0
+    return 2 if exit_code and (planned.plan or planned.plan.files) else 0

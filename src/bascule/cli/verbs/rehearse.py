@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Who plays the guests: namespaces, or virtual machines by bare QEMU or by a libvirt of the twin's own.",
 )
+@click.option("--root", metavar="DIR", help="The files of this machine are those below DIR instead of its own /etc.")
 @click.option("--no-picture", is_flag=True, help="Leave the drawing out.")
 @click.option("--highlight", metavar="A:B", help="Show the way that the frame of this expectation took.")
 @click.option("--report", "report_file", metavar="FILE", help="Write all of it as one HTML page, too.")
@@ -38,6 +39,7 @@ def command(
     host: str | None,
     as_json: bool,
     guests: BackendKind,
+    root: str | None,
     no_picture: bool,
     highlight: str | None,
     report_file: str | None,
@@ -54,7 +56,7 @@ def command(
 
     _look_ahead(site_file, highlight, report_file)
     progress = steps(as_json=as_json)
-    seen = workflow.rehearse(site_file, host=host, guests=guests, progress=progress)
+    seen = workflow.rehearse(site_file, host=host, root=root, guests=guests, progress=progress)
     progress("")
     if seen.changed:
         say(f"warning: {site_file} changed meanwhile; the verdicts are about what it said at the start")

@@ -8,6 +8,7 @@ from bascule.persist.dialect import Dialect
 from bascule.persist.formats import LINK_FILES
 
 MAIN = "etc/network/interfaces"
+FILE = "etc/network/interfaces.d/bascule"  # ours
 SCAFFOLD = """\
 source /etc/network/interfaces.d/*
 

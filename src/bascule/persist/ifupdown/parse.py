@@ -60,7 +60,7 @@ class _Stanza(Struct):
 def parse(files: Files, hardware: Hardware | None = None) -> Parsed:  # noqa: ARG001  # every dialect has this shape
     """The meaning of the files."""
     builder = Builder()
-    reader = _InterfacesFiles(builder, files)
+    reader = InterfacesFiles(builder, files)
     if MAIN in files:
         reader.file(MAIN, ())
     for path in sorted(files):
@@ -71,7 +71,7 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:  # noqa: AR
     return builder.finish()
 
 
-class _InterfacesFiles:
+class InterfacesFiles:
     """All files that the first one leads to."""
 
     def __init__(self, builder: Builder, files: Files) -> None:
@@ -85,6 +85,7 @@ class _InterfacesFiles:
         self.pvids: dict[str, int] = {}
 
     def leave(self, line: Line, why: str) -> None:
+        """A line that is not taken."""
         self.builder.left.add(line.file, line.number, line.text, why)
 
     def file(self, path: str, chain: tuple[str, ...]) -> None:

@@ -14,11 +14,10 @@ from bascule.persist.formats import linkfile
 from bascule.persist.formats.gaps import Gaps
 from bascule.persist.formats.values import route_words, seconds
 from bascule.persist.formats.vlans import bridge_commands
-from bascule.persist.ifupdown import MAIN, SCAFFOLD
+from bascule.persist.ifupdown import FILE, MAIN, SCAFFOLD
 from bascule.persist.ifupdown.parse import SECONDS
 
 NAME = "ifupdown"
-FILE = "etc/network/interfaces.d/bascule"
 
 Lines = list[str]
 

@@ -65,7 +65,7 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
         network = network_of(path, files[path], builder)
         if network is not None:
             documents.append((path, network))
-    reader = _NetplanFiles(builder, hardware or {})
+    reader = NetplanFiles(builder, hardware or {})
     for path, network in documents:
         reader.names(path, network)
     for path, network in documents:
@@ -78,7 +78,7 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
     return builder.finish()
 
 
-class _NetplanFiles:
+class NetplanFiles:
     """All files, onto the same drafts."""
 
     def __init__(self, builder: Builder, hardware: Hardware) -> None:
@@ -95,6 +95,7 @@ class _NetplanFiles:
         self.stp: dict[str, bool | None] = {}
 
     def leave(self, path: str, node: Node, text: str, why: str) -> None:
+        """Something that is not taken."""
         self.builder.left.add(path, node.start_mark.line + 1, text, why)
 
     def names(self, path: str, network: yaml.MappingNode) -> None:

@@ -24,7 +24,7 @@ from bascule.persist.networkd import FOLDER
 from bascule.persist.networkd.words import DHCP4, FLAG_FIELD, NETDEV, SILENT, parse_bridge_vlan, put_client_id
 from bascule.persist.parsed import Files, Hardware, Parsed
 
-_GLOB = set("*?[!")
+GLOB = set("*?[!")
 
 Located = tuple[str, Section]  # a section and the file that it stands in
 
@@ -121,13 +121,13 @@ class UnitReader:
 
     def named(self, path: str, sections: list[Located]) -> None:
         """Links that a [Match] names outright are there, and so are those that VLAN= and Bridge= name."""
-        if self._is_unmanaged(sections):
+        if self.is_unmanaged(sections):
             return
         for where, section in sections:
             for item in section.items if section.name == "Match" else ():
                 if item.key == "Name" and not item.value.startswith("!"):
                     for word in item.value.split():
-                        if not set(word) & _GLOB:
+                        if not set(word) & GLOB:
                             self._name(word, where, item)
 
     def _name(self, word: str, path: str, item: Item) -> None:
@@ -137,7 +137,8 @@ class UnitReader:
             self.builder.left.add(path, item.line, f"Name={word}", str(wrong))
 
     @staticmethod
-    def _is_unmanaged(sections: list[Located]) -> bool:
+    def is_unmanaged(sections: list[Located]) -> bool:
+        """Whether a .network says which links are not networkd's."""
         return any(
             section.name == "Link" and section.get("Unmanaged").lower() in {"yes", "true", "1", "on"}
             for _, section in sections
@@ -145,7 +146,7 @@ class UnitReader:
 
     def network(self, path: str, sections: list[Located], hardware: Hardware, claimed: set[str]) -> None:
         """A .network, for every link that it matches and that no file before it has matched."""
-        if self._is_unmanaged(sections):
+        if self.is_unmanaged(sections):
             for _, section in sections:
                 for item in section.items if section.name == "Match" else ():
                     if item.key == "Name":
@@ -171,7 +172,7 @@ class UnitReader:
         """The links that a [Match] may mean: those that it names outright, else all."""
         drafts = self.builder.drafts
         items = [item for _, section in sections if section.name == "Match" for item in section.items]
-        if len(items) == 1 and items[0].key == "Name" and not set(items[0].value) & _GLOB:
+        if len(items) == 1 and items[0].key == "Name" and not set(items[0].value) & GLOB:
             return [drafts[IfName(word)] for word in items[0].value.split() if word in drafts]
         return list(drafts.values())
 
@@ -323,5 +324,5 @@ def matches_name(patterns: str, name: str) -> bool:
     """Name= of [Match]: several patterns, ``!`` in front of the first turns the list round."""
     inverse = patterns.startswith("!")
     words = patterns.removeprefix("!").split()
-    hit = name in words or any(fnmatchcase(name, word) for word in words if set(word) & _GLOB)
+    hit = name in words or any(fnmatchcase(name, word) for word in words if set(word) & GLOB)
     return hit != inverse

@@ -1,0 +1,206 @@
+"""Files as they were before a change, and how they come back.
+
+What was moved aside comes back by its inode; everything else is written anew with the owner, mode, time and attributes
+that it had. A file that somebody else wrote meanwhile is kept beside what was moved aside, and named.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from bascule.plan.file_change import FileChange
+from bascule.system.disk import aside, durable
+
+
+class FileBackup(Struct, frozen=True, kw_only=True):
+    """A file as it was; ``content`` None means that there was none.
+
+    ``aside`` is where the change keeps the very file if it moves it, ``made`` the digest of what the change puts in its
+    place, "" for nothing, None where nobody knows; ``folder`` is the lowest folder above it that was there.
+    """
+
+    path: str
+    content: bytes | None = None
+    mode: int = 0o644
+    uid: int = 0
+    gid: int = 0
+    mtime_ns: int | None = None
+    attributes: Mapping[str, bytes] = field(default_factory=dict)
+    aside: str = ""
+    made: str | None = None
+    folder: str = ""
+
+    def is_as(self, other: FileBackup | None) -> bool:
+        """Whether content, owner, mode and attributes, where they were noted, are the same."""
+        if other is None or self.content != other.content:
+            return False
+        if self.content is None:
+            return True
+        noted = self.made is None or dict(self.attributes) == dict(other.attributes)
+        return noted and (self.mode, self.uid, self.gid) == (other.mode, other.uid, other.gid)
+
+    def to_json(self) -> dict[str, Any]:
+        """For the checkpoint; bytes in base64."""
+        return {
+            **{name: getattr(self, name) for name in self.__struct_fields__},
+            "content": None if self.content is None else _text(self.content),
+            "attributes": {name: _text(value) for name, value in self.attributes.items()},
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> FileBackup:
+        """The other way round; version 0.1.0 wrote the first five fields."""
+        content = data["content"]
+        attributes = {name: base64.b64decode(value) for name, value in data.get("attributes", {}).items()}
+        return cls(**{
+            **data,
+            "content": None if content is None else base64.b64decode(content),
+            "attributes": attributes,
+        })  # fmt: skip
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _digest(data: bytes | None) -> str:
+    return "" if data is None else sha256(data).hexdigest()
+
+
+def back_up(path: str) -> FileBackup:
+    """A file as it is now. Raises OSError for one that is there and cannot be read."""
+    file = Path(path)
+    folder = str(aside.lowest_folder(file))
+    try:
+        status = file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return FileBackup(path=path, folder=folder)
+    return FileBackup(
+        path=path,
+        content=file.read_bytes(),
+        mode=status.st_mode & 0o7777,
+        uid=status.st_uid,
+        gid=status.st_gid,
+        mtime_ns=status.st_mtime_ns,
+        attributes=aside.extended(file),
+        folder=folder,
+    )
+
+
+def back_up_for(changes: Iterable[FileChange]) -> tuple[FileBackup, ...]:
+    """The files of a change as they are before it. Raises OSError."""
+    return tuple(replace(back_up(one.path), aside=one.place, made=_digest(one.content)) for one in changes)
+
+
+class _Restoring:
+    """Puts files back one by one."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.faults: list[str] = []
+        self.kept: list[str] = []
+
+    def restore(self, file: FileBackup) -> None:
+        try:
+            if self._restore(file):
+                self.done.append(file.path)
+        except OSError as error:
+            self.faults.append(f"{file.path}: {error.strerror or error}")
+
+    def _restore(self, file: FileBackup) -> bool:
+        """A file, or a link, as it was; whether it was not. Raises OSError."""
+        path = Path(file.path)
+        if stat.S_ISLNK(file.mode):
+            return _restore_link(file, path)
+        now = _now(file.path)
+        if file.is_as(now):
+            self._forget_aside(file)
+            return False
+        if now is not None:
+            self._keep_foreign(file, now)
+        if file.content is None:
+            path.unlink(missing_ok=True)
+            if path.parent.is_dir():
+                durable.sync_folder(path.parent)
+            if file.folder:
+                aside.remove_empty(path.parent, Path(file.folder))
+        elif not (_is_aside(file) and aside.bring_back(Path(file.aside), path)):
+            _write(file, path)
+        self._forget_aside(file)
+        return True
+
+    def _keep_foreign(self, file: FileBackup, now: FileBackup) -> None:
+        """What is there is neither as before nor what the change made: somebody else's, which is not lost."""
+        if file.made is None or now.content is None or _digest(now.content) == file.made or not file.aside:
+            return
+        if now.content == file.content:  # only owner or mode: the bytes are not lost
+            return
+        beside = Path(f"{file.aside}.changed-meanwhile")
+        beside.unlink(missing_ok=True)
+        aside.keep(Path(file.path), beside)
+        self.kept.append(f"{file.path}: changed by other hands meanwhile; what they wrote is kept as {beside}")
+
+    @staticmethod
+    def _forget_aside(file: FileBackup) -> None:
+        """The second name of a file that is back at its place, and the folders that were made for it."""
+        if not file.aside or file.content is None:
+            return
+        if _is_aside(file):
+            Path(file.aside).unlink()
+        place = Path(file.aside)
+        top = next((folder.parent.parent for folder in place.parents if folder.name == aside.FOLDER), place.parent)
+        aside.remove_empty(place.parent, top)
+
+
+def restore(files: Iterable[FileBackup]) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Put files back: the paths that were put back, what went wrong, and what others did meanwhile.
+
+    What the change made goes first, and what it moved comes home: neither takes room on a full disk.
+    """
+    run = _Restoring()
+    for file in sorted(files, key=lambda one: one.content is not None and not _is_aside(one)):
+        run.restore(file)
+    return tuple(run.done), tuple(run.faults), tuple(run.kept)
+
+
+def _is_aside(file: FileBackup) -> bool:
+    """Whether the very file lies where the change moved it, and nobody has touched it there."""
+    if not file.aside or file.content is None:
+        return False
+    there = _now(file.aside)
+    return file.is_as(there)
+
+
+def _now(path: str) -> FileBackup | None:
+    """A file as it is now, None where that cannot be read."""
+    try:
+        return back_up(path)
+    except OSError:
+        return None
+
+
+def _restore_link(file: FileBackup, path: Path) -> bool:
+    target = Path((file.content or b"").decode())
+    if path.is_symlink() and path.readlink() == target:
+        return False
+    durable.make_folder(path.parent, mode=0o755)
+    durable.link(path, target)
+    return True
+
+
+def _write(file: FileBackup, path: Path) -> None:
+    durable.make_folder(path.parent, mode=0o755)
+    owner = (file.uid, file.gid) if os.geteuid() == 0 else None
+    durable.write_whole(path, file.content or b"", mode=file.mode, owner=owner)
+    aside.set_extended(path, file.attributes)
+    if file.mtime_ns is not None:
+        os.utime(path, ns=(file.mtime_ns, file.mtime_ns))

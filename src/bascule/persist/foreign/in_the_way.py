@@ -1,0 +1,93 @@
+"""Which foreign files are in the way of what will be written, and whether moving them changes anything else."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from bascule.errors import Problem
+from bascule.model.values import IfName
+from bascule.persist.compare import differences
+from bascule.persist.config import LinkConfig, NetworkConfig
+from bascule.persist.dialect import Dialect
+from bascule.persist.parsed import Files, Hardware, Parsed
+
+
+def left_alone(config: NetworkConfig, theirs: NetworkConfig) -> frozenset[IfName]:
+    """The links that foreign files configure exactly as wanted.
+
+    Each only together with everything that it hangs on, and that hangs on it.
+    """
+    same = {name for name, link in theirs.links.items() if config.links.get(name) == link}
+    while apart := {name for name in same if not _neighbours(config.links[name], config) <= same}:
+        same -= apart
+    return frozenset(same)
+
+
+def _neighbours(link: LinkConfig, config: NetworkConfig) -> set[str]:
+    near = {name for name in (link.master, link.parent) if name}
+    return near | {other.name for other in config.links.values() if link.name in {other.master, other.parent}}
+
+
+def not_as_wanted(dialect: Dialect, config: NetworkConfig, after: Files, hardware: Hardware) -> list[Problem]:
+    """Read everything as it will lie there, and name each link that would not come out as wanted."""
+    result = dialect.parse(after, hardware).config
+    problems = []
+    for name, want in config.links.items():
+        have = result.links.get(name)
+        if have == want:
+            continue
+        if have is None:
+            message = f"what Bascule would write for {name} would not be read"
+            hint = f"see that /{next(iter(dialect.scaffold), 'etc')} includes it: source /etc/network/interfaces.d/*"
+        else:
+            told = list(differences(name, want, have, "wanted", "with the other files that are there"))
+            message = f"other files would change what Bascule writes for {name}"
+            message += f" ({told[0].partition(': ')[2]})" if told else ""
+            hint = "they speak for more than this link, and cannot be moved for it: bascule import shows what they say"
+        problems.append(Problem(code="FILE-FOREIGN", message=message, hint=hint))
+    return problems
+
+
+def of_others(
+    dialect: Dialect, config: NetworkConfig, before: Parsed, after: Files, hardware: Hardware, taken: Collection[str]
+) -> list[Problem]:
+    """A problem for each link that is not ours and that would come out otherwise, once these files are moved."""
+    if not taken:
+        return []
+    result = dialect.parse(after, hardware).config
+    where = " or ".join(f"'/{path}'" for path in sorted(taken))
+    problems = []
+    for name, have in before.config.links.items():
+        if name in config.links or result.links.get(name) == have:
+            continue
+        message = f"to move {where} aside for this change would also change {name}, which the site file does not name"
+        hint = f"take {name} into the site file (bascule import shows it), or write it into a file of its own"
+        problems.append(Problem(code="FILE-SHARED", message=message, hint=hint))
+    return problems
+
+
+def lost_lines(before: Parsed, result: Parsed, path: str) -> tuple[str, ...]:
+    """What stands in a moved file, is nowhere any more, and no part of a configuration that Bascule knows."""
+    still = {(left.file, left.text) for left in result.left}
+    return tuple(
+        f"line {left.line}: {left.text}"
+        for left in before.left
+        if left.file == path and left.line and (left.file, left.text) not in still
+    )
+
+
+def lost_words(before: NetworkConfig, after: NetworkConfig, ours: Collection[IfName]) -> Iterator[str]:
+    """Addresses, routes and name servers of our links that the files said and will not say any more."""
+    had, has = ([link for name, link in config.links.items() if name in ours] for config in (before, after))
+    for word, one in (("name server", "dns"), ("search domain", "search"), ("address", "addresses")):
+        there = {text for link in has for text in getattr(link, one)}
+        for link in had:
+            yield from (f"{word} {text} of {link.name}" for text in getattr(link, one) if text not in there)
+    routes = {(route.dst, route.gateway) for link in has for route in link.routes}
+    for link in had:
+        for route in link.routes:
+            if (route.dst, route.gateway) not in routes:
+                via = f" via {route.gateway}" if route.gateway else ""
+                yield f"route to {route.dst}{via} of {link.name}"
+    if any(link.dhcp4 for link in had) and not any(link.dhcp4 for link in has):
+        yield "DHCP for IPv4"

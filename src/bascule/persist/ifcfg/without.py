@@ -1,0 +1,35 @@
+"""network-scripts without some links: the files of each, and the line that gives the default route to it alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from bascule.model.values import IfName
+from bascule.persist.ifcfg import FOLDER, SKIPPED
+from bascule.persist.ifcfg.parse import GLOBAL, parse
+from bascule.persist.parsed import Files, Hardware
+
+_ROUTES = re.compile(rf"{FOLDER}/(?:route|rule)6?-(.*)")
+_DEVICE = re.compile(r"^[ \t]*(?:GATEWAYDEV|IPV6_DEFAULTDEV)=[\"']?([\w.:-]+)[\"']?[ \t]*(?:#.*)?\n?", re.MULTILINE)
+
+
+def without(files: Files, names: Collection[IfName], hardware: Hardware) -> dict[str, str | None]:
+    """What is left of each file that speaks for one of the links.
+
+    ``GATEWAYDEV`` in /etc/sysconfig/network keeps the scripts from a default route over any other link.
+    """
+    found: dict[str, str | None] = {}
+    for path, text in files.items():
+        if path.endswith(SKIPPED):
+            continue
+        routes = _ROUTES.fullmatch(path)
+        is_link = path.startswith(f"{FOLDER}/ifcfg-")
+        about = parse({path: text}, hardware).config.subjects if is_link else {routes[1]} if routes else set()
+        if about & set(names):
+            found[path] = None
+        elif path == GLOBAL:
+            left = _DEVICE.sub(lambda line: "" if line[1] in names else line[0], text)
+            if left != text:
+                found[path] = left
+    return found

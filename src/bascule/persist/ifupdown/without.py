@@ -1,0 +1,92 @@
+"""/etc/network/interfaces without some links: their stanzas go, and every other line stands as it was written."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from fnmatch import fnmatchcase
+
+from bascule.model.values import IfName
+from bascule.persist.formats.builder import Builder
+from bascule.persist.ifupdown import FILE, MAIN
+from bascule.persist.ifupdown.includes import includes
+from bascule.persist.ifupdown.parse import InterfacesFiles
+from bascule.persist.parsed import Files, Hardware
+
+# what ends a stanza, interfaces(5)
+KEYWORDS = frozenset({"source", "source-directory", "mapping", "rename", "template", "no-auto-down", "no-scripts"})
+
+
+def without(files: Files, names: Collection[IfName], hardware: Hardware) -> dict[str, str | None]:  # noqa: ARG001
+    """What is left of each file with a stanza of one of the links; the first file includes ours in any case."""
+    if MAIN not in files:
+        return {}
+    reader = InterfacesFiles(Builder(), files)
+    reader.file(MAIN, ())
+    found: dict[str, str | None] = {}
+    for path in sorted(reader.seen):
+        left = "".join(_left(files[path], names))
+        if left != files[path]:
+            found[path] = left if path == MAIN or _says_something(left) else None
+    patterns = [pattern for path in reader.seen for pattern in includes(path, files[path])]
+    if not any(fnmatchcase(FILE, pattern) for pattern in patterns):
+        text = found.get(MAIN) or files[MAIN]
+        found[MAIN] = f"{text.rstrip()}\n\nsource /{FILE}\n"
+    return found
+
+
+def _left(text: str, names: Collection[IfName]) -> Iterator[str]:
+    skipping = False
+    waiting: list[str] = []  # comments behind a stanza that goes: they belong to the next one
+    for lines in _logical(text):
+        words = "".join(lines).replace("\\\n", " ").split()
+        first = words[0] if words else ""
+        if not first or first.startswith("#"):
+            if skipping:
+                waiting += lines
+            else:
+                yield from lines
+            continue
+        if first == "iface" or first in KEYWORDS or first == "auto" or first.startswith("allow-"):
+            yield from waiting
+            skipping = first == "iface" and _is_of(words[1] if len(words) > 1 else "", names)
+            if not skipping:
+                yield from _shorter(lines, words, names)
+        elif not skipping:
+            yield from lines
+        waiting = []
+    yield from waiting
+
+
+def _shorter(lines: list[str], words: list[str], names: Collection[IfName]) -> Iterator[str]:
+    """A line that lists links, without ours; nothing where no other is listed."""
+    if words[0] in {"iface", "mapping"} or words[0] in KEYWORDS - {"no-auto-down", "no-scripts"}:
+        yield from lines
+        return
+    left = [word for word in words[1:] if not _is_of(word, names)]
+    if len(left) == len(words) - 1:
+        yield from lines
+    elif left:
+        yield f"{words[0]} {' '.join(left)}\n"
+
+
+def _is_of(word: str, names: Collection[IfName]) -> bool:
+    """Whether a name, or the alias of one (eth0:1), is among them."""
+    return word.partition(":")[0] in names
+
+
+def _logical(text: str) -> Iterator[list[str]]:
+    """The lines as they stand, those that are continued together."""
+    pending: list[str] = []
+    for line in text.splitlines(keepends=True):
+        is_comment = not pending and line.lstrip().startswith("#")
+        pending.append(line)
+        if not is_comment and line.rstrip("\r\n").endswith("\\"):
+            continue
+        yield pending
+        pending = []
+    if pending:
+        yield pending
+
+
+def _says_something(text: str) -> bool:
+    return any(line.strip() and not line.lstrip().startswith("#") for line in text.splitlines())

@@ -1,0 +1,46 @@
+"""The configuration files that a change writes, moves aside or removes, with what they say before and after."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import Literal
+
+from msgspec import Struct
+
+Action = Literal["write", "move", "remove"]
+_SECRET = re.compile(r"(?im)^([ \t+-]*[\w.-]*(?:password|psk|secret|private-key|wep-key\d?)\"?[ \t]*[:=][ \t]*)\S.*$")
+
+
+class FileChange(Struct, frozen=True, kw_only=True):
+    """One file: ``old`` is what it says now, ``new`` what it will say; None stands for no file.
+
+    ``write`` makes or changes a file of ours, ``remove`` takes one away; ``move`` puts a foreign one aside, whole,
+    where ``place`` says, and leaves ``new`` in its place. ``reason`` says why, ``lost`` what nobody takes over of it.
+    """
+
+    path: str
+    action: Action
+    old: str | None = None
+    new: str | None = None
+    place: str = ""  # where it is kept: a foreign file that moves, or what others made of one meanwhile
+    reason: str = ""
+    lost: tuple[str, ...] = ()
+
+    @property
+    def content(self) -> bytes | None:
+        """What the file will hold."""
+        return None if self.new is None else self.new.encode()
+
+    @property
+    def diff(self) -> str:
+        """The change as a unified diff; what a key keeps secret is not shown."""
+        old, new = (_shown(text).splitlines(keepends=True) for text in (self.old, self.new))
+        before = "/dev/null" if self.old is None else f"a{self.path}"
+        after = "/dev/null" if self.new is None else f"b{self.path}"
+        lines = difflib.unified_diff(old, new, before, after)
+        return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
+
+
+def _shown(text: str | None) -> str:
+    return _SECRET.sub(r"\1(not shown)", text or "")
