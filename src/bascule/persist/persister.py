@@ -16,7 +16,7 @@ from bascule.system.net.netns import is_machines_own
 
 if TYPE_CHECKING:  # where nothing is kept, as in a namespace, no dialect is imported
     from bascule.model.dhcp.identity import ClientId
-    from bascule.model.values import IfName
+    from bascule.model.values import IfName, Mac
     from bascule.persist.config import NetworkConfig
     from bascule.persist.dialect import Dialect
     from bascule.persist.parsed import Files, Hardware
@@ -52,11 +52,7 @@ class Persister(Struct):
         existing = read_tree(self.root, patterns, chosen.includes).files
         stamp = Stamp(self.site.name, self.host.name, self.site.source.digest)
         config = wanted_config(self.site, self.host, wanted)
-        nics = {
-            name: link.facts.permanent_mac or link.mac
-            for name, link in wanted.links.items()
-            if not link.options.kind or (name in config.links and not config.links[name].options.kind)
-        }
+        nics = _nics(config, wanted)
         config = self._as_before(config, chosen, existing, nics)
         besides = sysctls.render(self.site, self.host, wanted)
         self._writing = prepare(chosen, config, existing, stamp=stamp, root=self.root, besides=besides, hardware=nics)
@@ -75,7 +71,8 @@ class Persister(Struct):
 
         moved = read_tree(Path(self.root, ASIDE), chosen.reads, chosen.includes).files  # by earlier changes
         foreign = {path: text for path, text in existing.items() if not is_ours(text)}
-        config = with_name_servers(config, chosen.parse({**moved, **foreign}, nics).config)
+        for files in (foreign, moved):
+            config = with_name_servers(config, chosen.parse(files, nics).config)
         if any(link.dhcp4 and name not in self._ids for name, link in config.links.items()):
             self._ids = client_ids(config, chosen.parse(existing, nics).config, chosen.takeover.client_id)
         return with_client_ids(config, self._ids)
@@ -95,6 +92,17 @@ class Persister(Struct):
         if self._writing is not None:
             commit(self._writing)
         return [one.path for one in now if one.new is not None]
+
+
+def _nics(config: NetworkConfig, state: HostState) -> dict[IfName, Mac | None]:
+    """The NICs of a host with the MACs of their hardware; to a container the end of a cable is one."""
+    return {
+        name: link.facts.permanent_mac or link.mac
+        for name, link in state.links.items()
+        if not link.options.kind
+        or (name in config.links and not config.links[name].options.kind)
+        or (link.options.kind == "veth" and link.parent is None and link.master is None)
+    }
 
 
 def _changed(path: str) -> Problem:

@@ -1,0 +1,46 @@
+"""NetworkManager's profiles without some links: those of ours go, and one for any NIC is told to leave ours alone."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from bascule.model.values import IfName
+from bascule.persist.formats import ini
+from bascule.persist.keyfile import FOLDER
+from bascule.persist.keyfile.parse import parse
+from bascule.persist.parsed import Files, Hardware, Leftovers
+
+
+def without(files: Files, names: Collection[IfName], hardware: Hardware) -> dict[str, str | None]:
+    """What is left of each profile that speaks for one of the links.
+
+    A profile for ethernet that names neither link nor MAC fits any NIC, and may win it from ours by its priority or
+    because it was used last (nm-settings(5), connection.autoconnect-priority). It goes where the host has no other NIC.
+    """
+    found: dict[str, str | None] = {}
+    others = [name for name in hardware if name not in names]
+    for path, text in files.items():
+        if not path.startswith(f"{FOLDER}/"):
+            continue
+        if parse({path: text}, hardware).config.subjects & set(names):
+            found[path] = None
+        elif _fits_any(path, text):
+            found[path] = _leaving(text, names) if others else None
+    return found
+
+
+def _fits_any(path: str, text: str) -> bool:
+    sections = {section.name: section for section in ini.read(path, text, Leftovers())}
+    connection = sections.get("connection")
+    if connection is None or connection.get("type") not in {"ethernet", "802-3-ethernet"}:
+        return False
+    named = connection.get("interface-name") or connection.get("master") or connection.get("controller")
+    pins = [sections[name] for name in ("ethernet", "802-3-ethernet") if name in sections]
+    starts = connection.get("autoconnect", "true").lower() not in {"false", "no", "0"}
+    return starts and not named and "match" not in sections and not any(pin.get("mac-address") for pin in pins)
+
+
+def _leaving(text: str, names: Collection[IfName]) -> str:
+    """With a [match] of every name but these: elements that must all hold, turned round (nm-settings(5), match)."""
+    words = "".join(f"&!{name};" for name in sorted(names))
+    return f"{text.rstrip()}\n\n[match]\ninterface-name={words}\n"
