@@ -12,18 +12,15 @@ from click.testing import CliRunner
 from bascule.cli import group
 from bascule.model.domain import Domain, DomainNic, LibvirtNetwork
 from bascule.model.links import Bridge, Physical
-from bascule.model.site import Mode, PlugKind
+from bascule.model.site import PlugKind
 from bascule.model.state import Address, HostState, Link, Route
 from bascule.model.values import IfName, Mac
 from bascule.verify.doctor import Facts, Finding, Severity, examine, gather
-from bascule.verify.doctor.finding import BaseChain
 from bascule.workflow import load
-from tests.guests.values import guest, nic, site, virtual_network
+from tests.guests.values import guest, nic, site
 from tests.lab import Lab
 
 ALL = dict.fromkeys(gather.TOOLS, True)
-FORWARD_DROP = BaseChain(family="ip", table="filter", name="FORWARD", hook="forward", policy="drop")
-CALL = {"net/bridge/bridge-nf-call-iptables": "1"}
 DEFAULT = LibvirtNetwork(
     name="default",
     mode="nat",
@@ -36,10 +33,6 @@ DEFAULT = LibvirtNetwork(
 
 def host(*links: Link, routes: tuple[Route, ...] = ()) -> HostState:
     return HostState.of(links, routes=routes)
-
-
-def bridge(name: str = "br3") -> Link:
-    return Link(name=IfName(name), options=Bridge(), up=True)
 
 
 def found(name: str, **facts: object) -> list[Finding]:
@@ -79,26 +72,6 @@ def test_kvm_that_is_there_and_does_not_run_a_guest() -> None:
     assert finding.fix == "modprobe kvm_intel"
 
 
-def test_dockers_forward_drop_on_a_bridge_host() -> None:
-    state = host(bridge())
-    (finding,) = found(
-        "bridge-filter", state=state, sysctls=CALL, chains=(FORWARD_DROP,), chain_names=frozenset({"DOCKER-USER"})
-    )
-    assert finding.severity is Severity.PROBLEM
-    assert "by Docker's rules" in finding.text
-    assert "net.bridge.bridge-nf-call-iptables = 1" in finding.evidence
-    assert any("policy drop" in words for words in finding.evidence)
-    assert finding.fix == "iptables -I DOCKER-USER -i br3 -o br3 -j ACCEPT"
-    (finding,) = found("bridge-filter", state=state, sysctls=CALL, chains=())
-    assert finding.severity is Severity.NOTE
-    assert found("bridge-filter", state=state, sysctls={}, chains=(FORWARD_DROP,)) == []
-    assert found("bridge-filter", state=host(), sysctls=CALL, chains=(FORWARD_DROP,)) == []
-    # a chain of the other family does not see these frames
-    other = BaseChain(family="ip6", table="filter", name="FORWARD", hook="forward", policy="drop")
-    (finding,) = found("bridge-filter", state=state, sysctls=CALL, chains=(other,))
-    assert finding.severity is Severity.NOTE
-
-
 def test_libvirts_default_network_on_a_subnet_in_use() -> None:
     eth0 = Link(name=IfName("eth0"), options=Physical(), addresses=(Address(ip="192.168.122.50/23"),))
     virbr0 = Link(name=IfName("virbr0"), options=Bridge(), addresses=(Address(ip="192.168.122.1/24"),))
@@ -129,16 +102,6 @@ def test_a_name_server_on_every_address() -> None:
     assert finding.subject == "named"
     assert "'default' cannot start" in finding.text
     assert found("name-servers", networks=(DEFAULT,), dns_sockets=sockets[1:]) == []
-
-
-def test_a_foreign_chain_that_drops_is_named_for_each_network_that_is_routed() -> None:
-    told = site(networks=(virtual_network(Mode.NAT), virtual_network(Mode.ISOLATED, name="quiet")))
-    (finding,) = found("forward-policy", site=told, host="h", chains=(FORWARD_DROP,), chain_names=frozenset({"DOCKER"}))
-    assert (finding.subject, finding.severity) == ("lab", Severity.WARNING)
-    assert "iptables -I DOCKER-USER -i vn-lab -j ACCEPT" in finding.fix
-    assert found("forward-policy", site=told, host="h", chains=()) == []
-    six = BaseChain(family="ip6", table="filter", name="FORWARD", hook="forward", policy="drop")
-    assert found("forward-policy", site=told, host="h", chains=(six,)) == []
 
 
 def test_a_wireless_uplink_is_refused_with_the_reason() -> None:

@@ -102,7 +102,7 @@ class Field(Struct, kw_only=True):
     def listen(self, where: Namespace, port: int) -> None:
         """A TCP port that takes connections there: the kernel answers for it as long as the lab stands."""
         with where.entered():
-            server = socket.create_server(("", port))
+            server = socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
         self.lab.keep(server.close)
 
     def pings(self, where: Namespace, address: str, seconds: int = 2) -> bool:

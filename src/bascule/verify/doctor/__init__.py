@@ -13,6 +13,7 @@ from bascule.verify.doctor import (
     modules,
     name_servers,
     network_collision,
+    network_services,
     packages,
     wireless,
 )
@@ -29,6 +30,7 @@ LOOKS = (
     network_collision.look,
     bridge_filter.look,
     forward_policy.look,
+    network_services.look,
     firewalld_zone.look,
     name_servers.look,
     wireless.look,

@@ -1,69 +1,138 @@
-"""br_netfilter with a FORWARD chain that drops: Docker's classic, which cuts bridged guests off without a word."""
+"""Others' rules that frames between a bridge's ports have to pass: Docker's classic, and its kind."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from bascule.observe.firewall import SWITCHES
+from bascule.topology.firewall.passage import FAMILIES, Passage, Possibility, bridged_frames
+from bascule.topology.firewall.rules import Firewall
 from bascule.verify.doctor.finding import Facts, Finding, Severity
+from bascule.verify.doctor.firewall_fixes import bridge_fix, whose_rules
 
-CALLS = {"ip": "net/bridge/bridge-nf-call-iptables", "ip6": "net/bridge/bridge-nf-call-ip6tables"}
+ID = "bridge-filter"
 
 
 def look(facts: Facts) -> Iterator[Finding]:
-    """Bridged frames that have to pass a chain whose policy is drop, in any table: one drop is final."""
-    called = {family: key for family, key in CALLS.items() if facts.sysctls.get(key) == "1"}
-    if not called or not facts.bridges:
+    """Each bridge of the file (of the host, where there is no file), with what becomes of its frames."""
+    if facts.firewall is None or facts.state is None:
         return
-    dropping = [
-        chain
-        for chain in facts.chains or ()
-        if chain.hook == "forward" and chain.policy == "drop" and (chain.family in called or chain.family == "inet")
-    ]
-    evidence = tuple(f"{key.replace('/', '.')} = 1" for key in called.values())
-    if facts.chains is None:
-        text = (
-            "bridged frames pass the host's firewall; its rules could not be read, so whether they get through is open"
-        )
-        yield Finding(
-            id="bridge-filter",
-            severity=Severity.NOTE,
-            subject="br_netfilter",
-            text=text,
-            evidence=evidence,
-            fix=_off(called),
-        )
-    elif dropping:
-        docker = any(name.startswith("DOCKER") for name in facts.chain_names)
-        scoped = [f"iptables -I DOCKER-USER -i {name} -o {name} -j ACCEPT" for name in facts.bridges] if docker else []
-        yield Finding(
-            id="bridge-filter",
-            severity=Severity.PROBLEM,
-            subject="br_netfilter",
-            text="frames between a bridge's ports are dropped"
-            + (" by Docker's rules" if docker else "")
-            + ": guests cannot be reached from the wire",
-            evidence=(*evidence, *map(str, dropping)),
-            fix="; ".join(scoped) or _off(called),
-        )
-    else:
-        text = (
-            "bridged frames pass the host's firewall, which lets them through now; Docker's installation changes that"
-        )
-        yield Finding(
-            id="bridge-filter",
-            severity=Severity.NOTE,
-            subject="br_netfilter",
-            text=text,
-            evidence=evidence,
-            fix=_off(called),
-        )
+    told: dict[tuple[object, ...], tuple[list[str], list[Passage]]] = {}
+    for bridge in facts.own_bridges:
+        passages = [
+            one for one in bridged_frames(facts.firewall, facts.state, bridge) if _counts(facts.firewall, bridge, one)
+        ]
+        for kind in (_lost, _unproven, _passing):
+            some = [one for one in passages if kind(one)]
+            if some:
+                verdicts = (str(one) for passage in some for one in (*passage.stops, *passage.may_stop))
+                key = (kind.__name__, *((one.family, one.chains) for one in some), *verdicts)
+                told.setdefault(key, ([], some))[0].append(bridge)
+    for (kind_name, *_), (bridges, passages) in told.items():
+        if kind_name == _lost.__name__:
+            yield _lost_finding(facts, facts.firewall, bridges, passages)
+        else:
+            make = _passing_finding if kind_name == _passing.__name__ else _unproven_finding
+            yield make(facts.firewall, bridges, passages)
 
 
-def _off(called: dict[str, str]) -> str:
-    words = " ".join(f"{key.replace('/', '.')}=0" for key in called.values())
-    # sysctl.conf is read before the module is loaded: a line there alone is lost at the next boot
-    return (
-        f"sysctl -w {words}, and for every boot a udev rule: "
-        'ACTION=="add", SUBSYSTEM=="module", KERNEL=="br_netfilter", '
-        'RUN+="/lib/systemd/systemd-sysctl --prefix=/net/bridge"'
+def _counts(firewall: Firewall, bridge: str, passage: Passage) -> bool:
+    """Whether any chain is passed at all, as far as it is known."""
+    unread = passage.gaps and passage.family in FAMILIES and firewall.calls(passage.family, bridge)
+    return bool(passage.chains or unread)
+
+
+def _lost(passage: Passage) -> bool:
+    return bool(passage.stops) or passage.result is Possibility.NO
+
+
+def _unproven(passage: Passage) -> bool:
+    return not _lost(passage) and passage.result is Possibility.PERHAPS
+
+
+def _passing(passage: Passage) -> bool:
+    return passage.result is Possibility.YES
+
+
+def _lost_finding(facts: Facts, firewall: Firewall, bridges: Sequence[str], passages: Sequence[Passage]) -> Finding:
+    stops = [stop for one in passages for stop in one.stops or one.may_stop]
+    whose = whose_rules(firewall, stops)
+    whose = f" by {whose}" if whose else ""
+    some = any(one.result is not Possibility.NO for one in passages)
+    but = ", but for what a rule lets through" if some else ""
+    wanted = _declared(facts, bridges)
+    return Finding(
+        id=ID,
+        severity=Severity.PROBLEM if any(one.family in wanted for one in passages) else Severity.NOTE,
+        subject=", ".join(bridges),
+        text=f"{_families(passages)} frames between its ports are dropped{whose}{but}: guests cannot be reached "
+        "from the wire so, nor one by the other",
+        evidence=(*_evidence(firewall, passages), *dict.fromkeys(map(str, stops)), *_lets(passages)),
+        fix=bridge_fix(facts, firewall, bridges, passages),
+        bridges=tuple(bridges),
     )
+
+
+def _unproven_finding(firewall: Firewall, bridges: Sequence[str], passages: Sequence[Passage]) -> Finding:
+    rules = dict.fromkeys(str(one) for passage in passages for one in passage.may_stop)
+    gaps = tuple(dict.fromkeys(gap for one in passages for gap in one.gaps))
+    unread = f"whether others' rules let them pass is unproven: {'; '.join(gaps)}" if gaps else ""
+    may = "some of them may be dropped, and which is not proven" if rules else ""
+    words = "; ".join(filter(None, (may, unread)))
+    return Finding(
+        id=ID,
+        severity=Severity.WARNING if rules else Severity.NOTE,
+        subject=", ".join(bridges),
+        text=f"{_families(passages)} frames between its ports pass the host's firewall; {words}",
+        evidence=(*_evidence(firewall, passages), *rules),
+        fix="" if rules else "run it as root",
+        bridges=tuple(bridges),
+    )
+
+
+def _passing_finding(firewall: Firewall, bridges: Sequence[str], passages: Sequence[Passage]) -> Finding:
+    chains = max(one.chains for one in passages)
+    lets = _lets(passages)
+    return Finding(
+        id=ID,
+        severity=Severity.NOTE,
+        subject=", ".join(bridges),
+        text=f"{_families(passages)} frames between its ports pass the host's firewall; no rule of its "
+        f"{'chain' if chains == 1 else f'{chains} chains'} there drops them now, and what is installed later may",
+        evidence=(*_evidence(firewall, passages), *lets),
+        bridges=tuple(bridges),
+    )
+
+
+def _families(passages: Sequence[Passage]) -> str:
+    return " and ".join(dict.fromkeys(one.words for one in passages))
+
+
+def _evidence(firewall: Firewall, passages: Sequence[Passage]) -> tuple[str, ...]:
+    """The switches that lead these frames to the chains of their family."""
+    families = [one.family for one in passages if one.family in firewall.called]
+    return tuple(f"{SWITCHES[family].replace('/', '.')} = 1" for family in families)
+
+
+def _lets(passages: Sequence[Passage]) -> tuple[str, ...]:
+    found = dict.fromkeys(str(one) for passage in passages for one in passage.lets)
+    return tuple(f"let through: {words}" for words in list(found)[:4]) + (
+        (f"and {len(found) - 4} more rules that let some through",) if len(found) > 4 else ()
+    )
+
+
+def _declared(facts: Facts, bridges: Sequence[str]) -> frozenset[str]:
+    """The families that the file's networks behind some bridges have; all where it does not say."""
+    everything = frozenset({*FAMILIES, "arp"})
+    if facts.site is None or not facts.host:
+        return everything
+    host = facts.site.hosts[facts.host]
+    versions: set[int] = set()
+    for name in bridges:
+        bridge = host.bridges.get(name)  # type: ignore[call-overload]  # an IfName or not, it is a name
+        network = facts.site.network_of_bridge(host, bridge) if bridge else None
+        subnets = {subnet.version for subnet in network.subnets} if network else set()
+        if not subnets:
+            return everything
+        versions |= subnets
+    return frozenset({"arp", *(family for version, family in ((4, "ip"), (6, "ip6")) if version in versions)})

@@ -11,6 +11,8 @@ from bascule.model.domain import Domain, LibvirtNetwork
 from bascule.model.site import Site
 from bascule.model.state import HostState
 from bascule.persist.manager import Managers
+from bascule.topology.firewall.passage import own_bridges
+from bascule.topology.firewall.rules import Firewall
 
 
 class Severity(StrEnum):
@@ -23,7 +25,10 @@ class Severity(StrEnum):
 
 
 class Finding(Struct, frozen=True, kw_only=True):
-    """One thing: what it is about, what was seen (``evidence``), and what to do."""
+    """One thing: what it is about, what was seen (``evidence``), and what to do.
+
+    ``bridges`` are those that it concerns, where it is about the way of frames.
+    """
 
     id: str
     severity: Severity
@@ -31,6 +36,7 @@ class Finding(Struct, frozen=True, kw_only=True):
     text: str
     evidence: tuple[str, ...] = ()
     fix: str = ""
+    bridges: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, object]:
         """For ``--json``."""
@@ -42,19 +48,6 @@ class Finding(Struct, frozen=True, kw_only=True):
             "evidence": list(self.evidence),
             "fix": self.fix,
         }
-
-
-class BaseChain(Struct, frozen=True, kw_only=True):
-    """An nftables or iptables chain that the kernel calls at a hook."""
-
-    family: str
-    table: str
-    name: str
-    hook: str
-    policy: str
-
-    def __str__(self) -> str:
-        return f"chain {self.name} of table {self.family} {self.table} (hook {self.hook}, policy {self.policy})"
 
 
 class Facts(Struct, frozen=True, kw_only=True):
@@ -70,8 +63,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     kvm_reason: str = ""
     modules: frozenset[str] | None = None  # loaded ones
     sysctls: Mapping[str, str] = field(default_factory=dict)
-    chains: tuple[BaseChain, ...] | None = None
-    chain_names: frozenset[str] = frozenset()  # all chains, to know Docker's
+    firewall: Firewall | None = None  # of others
     state: HostState | None = None
     libvirt_error: str = ""
     domains: tuple[Domain, ...] = ()
@@ -88,5 +80,15 @@ class Facts(Struct, frozen=True, kw_only=True):
     def bridges(self) -> tuple[str, ...]:
         """The host's bridges, and those that the site file declares for it."""
         there = [str(link.name) for link in self.state.links.values() if link.is_bridge] if self.state else []
-        declared = [str(name) for name in self.site.hosts[self.host].bridges] if self.site and self.host else []
-        return tuple(dict.fromkeys([*there, *declared]))
+        return tuple(dict.fromkeys([*there, *self._declared]))
+
+    @property
+    def own_bridges(self) -> tuple[str, ...]:
+        """The bridges of the file; without a file those of the host that no other program keeps for itself."""
+        if self.site is not None and self.host:
+            return self._declared
+        return tuple(own_bridges(self.state)) if self.state else ()
+
+    @property
+    def _declared(self) -> tuple[str, ...]:
+        return tuple(map(str, self.site.hosts[self.host].bridges)) if self.site and self.host else ()

@@ -6,31 +6,40 @@ from collections.abc import Iterator
 
 from bascule.model.site import Mode
 from bascule.plan.virtual_network import resolved_networks
+from bascule.topology.firewall.passage import FAMILY_OF, WORDS, Passage, routed
+from bascule.topology.virtual_networks import standing_bridge
 from bascule.verify.doctor.finding import Facts, Finding, Severity
-
-FAMILIES = {4: ("ip", "inet"), 6: ("ip6", "inet")}
+from bascule.verify.doctor.firewall_fixes import routed_fix, whose_rules
 
 
 def look(facts: Facts) -> Iterator[Finding]:
     """Each network whose packets have to pass such a chain: what one table accepts, another may still drop."""
-    if not (facts.site and facts.host):
+    if facts.site is None or not facts.host or facts.firewall is None or facts.state is None:
         return
-    dropping = [chain for chain in facts.chains or () if chain.hook == "forward" and chain.policy == "drop"]
-    docker = any(name.startswith("DOCKER") for name in facts.chain_names)
-    for one in resolved_networks(facts.site, facts.site.hosts[facts.host]):
+    host = facts.site.hosts[facts.host]
+    for one in resolved_networks(facts.site, host):
         if one.mode is Mode.ISOLATED:
             continue
-        families = {family for subnet in one.subnets for family in FAMILIES[subnet.version]}
-        chains = [chain for chain in dropping if chain.family in families]
-        if not chains:
+        link = standing_bridge(host.virtual_networks[one.name], facts.state)
+        bridge = str(link.name if link else one.bridge)
+        back = "established" if one.mode is Mode.NAT else "new"
+        passages: list[tuple[str, Passage]] = []
+        for family in dict.fromkeys(FAMILY_OF[subnet.version] for subnet in one.subnets):
+            passages += [("-i", routed(facts.firewall, family, into=bridge)),
+                         ("-o", routed(facts.firewall, family, out=bridge, state=back))]  # fmt: skip
+        lost = [(way, passage) for way, passage in passages if passage.stops]
+        if not lost:
             continue
-        chain, whose = ("DOCKER-USER", "Docker's chain") if docker else ("FORWARD", "a chain")
+        stops = [stop for _, passage in lost for stop in passage.stops]
+        owners = whose_rules(facts.firewall, stops)
+        whose = f"{owners}, which drop" if owners else "a chain that drops"
+        families = " and ".join(dict.fromkeys(WORDS[passage.family] for _, passage in lost))
         yield Finding(
             id="forward-policy",
             severity=Severity.WARNING,
             subject=one.name,
-            text=f"what its guests send out or get from outside meets {whose}, which drops what it does not know",
-            evidence=tuple(map(str, chains)),
-            fix=f"iptables -I {chain} -i {one.bridge} -j ACCEPT; iptables -I {chain} -o {one.bridge} -j ACCEPT "
-            "(the network's own rules still decide)",
+            text=f"what its guests send out or get from outside by {families} meets {whose} what no rule lets through",
+            evidence=tuple(dict.fromkeys(map(str, stops))),
+            fix=f"{routed_fix(facts.firewall, bridge, lost)} (the network's own rules still decide)",
+            bridges=(bridge,),
         )

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import shlex
 from pathlib import Path
-from typing import Any
 
 from bascule.errors import BasculeError
 from bascule.guests.accel import accel
 from bascule.model.site import Site
+from bascule.observe.firewall import read_firewall
 from bascule.persist.detect import detect
 from bascule.providers.libvirt import observe as libvirt
 from bascule.providers.libvirt.state import LibvirtState
@@ -19,10 +18,8 @@ from bascule.providers.observe import observe
 from bascule.system.libvirt import connect
 from bascule.system.net.links import wireless_links
 from bascule.system.net.netns import is_machines_own
-from bascule.system.net.sysctl import read_sysctls
 from bascule.system.run import find_tool, run
-from bascule.verify.doctor.bridge_filter import CALLS
-from bascule.verify.doctor.finding import BaseChain, Facts
+from bascule.verify.doctor.finding import Facts
 
 TOOLS = ("ip", "nft", "qemu-system-x86_64", "virsh", "libvirtd", "virtqemud", "dnsmasq")
 
@@ -33,7 +30,6 @@ def gather(site: Site | None = None, host: str = "", *, uri: str | None = None, 
     release = _os_release(root)
     works, reason = _kvm(tools)
     error, seen = _libvirt(uri)
-    chains, names = _chains()
     zones, default_zone = _zones()
     state = None
     with contextlib.suppress(BasculeError):
@@ -47,9 +43,7 @@ def gather(site: Site | None = None, host: str = "", *, uri: str | None = None, 
         kvm_works=works,
         kvm_reason=reason,
         modules=_modules(root),
-        sysctls=read_sysctls(CALLS.values()),
-        chains=chains,
-        chain_names=names,
+        firewall=read_firewall(state) if state is not None else None,
         state=state,
         libvirt_error=error,
         domains=seen.seen_domains,
@@ -106,30 +100,6 @@ def _libvirt(uri: str | None) -> tuple[str, LibvirtState]:
             hypervisor.close()
     except BasculeError as error:
         return error.problems[0].message, LibvirtState(uri="")
-
-
-def _chains() -> tuple[tuple[BaseChain, ...] | None, frozenset[str]]:
-    """The chains at a hook, of nftables and of iptables' old kernel side; None where they may not be read."""
-    try:
-        rows: list[dict[str, Any]] = json.loads(run(("nft", "-j", "list", "chains")).stdout).get("nftables", [])
-    except (BasculeError, ValueError):
-        return None, frozenset()
-    chains = [row["chain"] for row in rows if "chain" in row]
-    found = [
-        BaseChain(
-            family=c["family"], table=c["table"], name=c["name"], hook=c["hook"], policy=c.get("policy", "accept")
-        )
-        for c in chains
-        if "hook" in c
-    ]
-    for tool, family in (("iptables-legacy", "ip"), ("ip6tables-legacy", "ip6")):
-        with contextlib.suppress(BasculeError):
-            words = run((tool, "-S", "FORWARD"), check=False).stdout
-            if words.startswith("-P FORWARD DROP"):
-                found.append(
-                    BaseChain(family=family, table="filter (legacy)", name="FORWARD", hook="forward", policy="drop")
-                )
-    return tuple(found), frozenset(chain["name"] for chain in chains)
 
 
 def _zones() -> tuple[dict[str, str] | None, str]:

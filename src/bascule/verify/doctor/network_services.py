@@ -1,0 +1,49 @@
+"""The host's own INPUT rules before the DHCP and DNS server of a virtual network: a guest then gets no lease."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bascule.plan.virtual_network import needs_server, resolved_networks
+from bascule.topology.firewall.passage import FAMILY_OF, Passage, Possibility, into_host
+from bascule.topology.virtual_networks import standing_bridge
+from bascule.verify.doctor.finding import Facts, Finding, Severity
+from bascule.verify.doctor.firewall_fixes import input_fix
+
+SERVICES = (("DHCP", 4, "udp", 67), ("DHCP", 6, "udp", 547), ("DNS", 4, "udp", 53), ("DNS", 6, "udp", 53))
+
+
+def look(facts: Facts) -> Iterator[Finding]:
+    """Each virtual network with a server of its own, whose guests cannot ask it."""
+    if facts.site is None or not facts.host or facts.firewall is None or facts.state is None:
+        return
+    host = facts.site.hosts[facts.host]
+    for one in resolved_networks(facts.site, host):
+        if not needs_server(one):
+            continue
+        link = standing_bridge(host.virtual_networks[one.name], facts.state)
+        bridge = str(link.name if link else one.bridge)
+        versions = {address.version for address in one.addresses}
+        lost: list[tuple[str, Passage, str, int]] = []
+        for name, version, protocol, port in SERVICES:
+            serves = name != "DHCP" or any(first.version == version for first, _ in one.ranges)
+            if version in versions and serves:
+                passage = into_host(facts.firewall, facts.state, bridge, FAMILY_OF[version], protocol, port)
+                if passage.stops or passage.result is Possibility.NO:
+                    lost.append((name, passage, protocol, port))
+        if not lost:
+            continue
+        stops = dict.fromkeys(str(stop) for _, passage, _, _ in lost for stop in passage.stops or passage.may_stop)
+        ports = ", ".join(f"{protocol}/{port} ({name}, {passage.words})" for name, passage, protocol, port in lost)
+        means = "its guests get no lease" if any(name == "DHCP" for name, *_ in lost) else "its guests get no names"
+        yield Finding(
+            id="network-services",
+            severity=Severity.PROBLEM,
+            subject=one.name,
+            text=f"the host's own firewall drops what guests ask the network's server on {bridge}: {ports}; {means}",
+            evidence=tuple(stops),
+            fix=input_fix(
+                facts, facts.firewall, bridge, [(passage, protocol, port) for _, passage, protocol, port in lost]
+            ),
+            bridges=(bridge,),
+        )

@@ -1,0 +1,159 @@
+"""T1 to T5: what doctor, plan and verify say of others' firewall rules is what real frames meet there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from msgspec import Struct
+
+from bascule.model.site import Site
+from bascule.observe.firewall import read_firewall
+from bascule.providers.observe import observe
+from bascule.system.net.netns import Namespace
+from bascule.verify.doctor.bridge_filter import look
+from bascule.verify.doctor.finding import Facts, Finding
+from bascule.workflow import load as load_site
+from tests.lab import open_lab
+from tests.real_hosts.field import BASE, Field, furnished
+from tests.real_hosts.firewalls import clear, connects, feed, load
+
+pytestmark = pytest.mark.kernel
+
+SITE = BASE.replace("subnet: 192.168.1.0/24", "subnet: [192.168.1.0/24, 'fd00:1::/64']")
+IPV4, IPV6 = "192.168.1.21", "fd00:1::21"
+REJECT_AT_END = "*filter\n:FORWARD ACCEPT\n-A FORWARD -i virbr9 -j ACCEPT\n-A FORWARD -j REJECT --reject-with icmp-host-prohibited\nCOMMIT\n"  # noqa: E501
+RPFILTER = "table inet rp { chain p { type filter hook prerouting priority -150; fib saddr . iif oif missing drop; }; }"
+BRIDGE_DROP = (
+    "table bridge f { chain c { type filter hook forward priority -1; policy drop; ether type arp accept; }; }"
+)
+SIX_ONLY = "*filter\n:FORWARD DROP\nCOMMIT\n"
+PHYSDEV = "*filter\n:FORWARD DROP\n-A FORWARD -m physdev --physdev-is-bridged -j ACCEPT\nCOMMIT\n"
+NFT_SETS = """table inet site {
+ map zones { type ifname : verdict; elements = { "br0" : goto lan, "eth0" : accept }; }
+ chain lan { oifname "br0" accept; }
+ chain forwarded { type filter hook forward priority 5; policy drop; iifname vmap @zones; }
+}
+"""
+
+
+class Situation(Struct, frozen=True):
+    """Rules on the host, and which families of TCP connections then pass between web and pc."""
+
+    name: str
+    files: tuple[str, ...] = ()
+    text: tuple[str, ...] = ()  # the program, and what it is given
+    passes: tuple[bool, bool] = (False, False)
+    owner: str = ""
+
+
+SITUATIONS = [
+    Situation("docker", files=("docker.v4", "docker.v6"), owner="Docker"),
+    Situation("firewalld", files=("firewalld.nft",), owner="firewalld"),
+    Situation("ufw", files=("ufw.v4", "ufw.v6"), owner="ufw"),
+    Situation("libvirt", files=("libvirt.v4", "libvirt.v6"), passes=(True, True)),
+    Situation(
+        "T1: REJECT is the last rule, the policy ACCEPT",
+        text=("iptables-nft-restore", REJECT_AT_END),
+        passes=(False, True),
+    ),
+    Situation("T1: the same, legacy", text=("iptables-legacy-restore", REJECT_AT_END), passes=(False, True)),
+    Situation("T1: reverse path filter", text=("nft", RPFILTER)),
+    Situation("T1: bridge family", text=("nft", BRIDGE_DROP)),
+    Situation("T4: only ip6tables -P FORWARD DROP", text=("ip6tables-nft-restore", SIX_ONLY), passes=(True, False)),
+    Situation("only ip6tables-legacy", text=("ip6tables-legacy-restore", SIX_ONLY), passes=(True, False)),
+    Situation("physdev lets bridged frames through", text=("iptables-nft-restore", PHYSDEV), passes=(True, True)),
+    Situation("a verdict map that knows the bridge", text=("nft", NFT_SETS), passes=(True, True)),
+    Situation("a verdict map of another bridge", text=("nft", NFT_SETS.replace("br0", "br1"))),
+]
+
+
+class Scene(Struct):
+    field: Field
+    path: str
+
+    @property
+    def web(self) -> Namespace:
+        return self.field.pc
+
+    def furnish(self, situation: Situation) -> None:
+        clear(self.field.host)
+        load(self.field.host, *situation.files)
+        if situation.text:
+            program, text = situation.text
+            feed(self.field.host, text, *(() if program == "nft" else (program,)))
+
+    def check(self, passes: tuple[bool, bool]) -> None:
+        for address, ok in zip((IPV4, IPV6), passes, strict=True):
+            assert connects(self.field, self.field.pc, address, seconds=5 if ok else 0.4) is ok, address
+
+    def findings(self, site: Site | None = None) -> list[Finding]:
+        """What the doctor's look at the bridges says here and now; the whole doctor tries KVM as well."""
+        with self.field.host.entered():
+            state = observe()
+            site = site or load_site(self.path)
+            return list(look(Facts(state=state, firewall=read_firewall(state), site=site, host="kvm")))
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    with open_lab() as lab:
+        field = furnished(lab, tmp_path_factory.mktemp("firewalls"))
+        field.batch("addr add fd00:1::50/64 dev eth0 nodad\n", field.pc)
+        web = field.guest("web", "web.0", f"{IPV4}/24", f"{IPV6}/64", site=SITE)
+        field.listen(web, 80)
+        path = field.site(SITE)
+        done = field.bascule("apply", path, "--yes", "--no-confirm")
+        assert done.returncode == 0, done.stderr
+        assert connects(field, field.pc, IPV4)
+        assert connects(field, field.pc, IPV6)
+        yield Scene(field, path)
+
+
+@pytest.mark.parametrize("situation", SITUATIONS, ids=lambda one: one.name)
+def test_t01_t02_t03_t04_the_doctor_says_what_frames_meet_and_its_fix_ends_it(
+    scene: Scene, situation: Situation
+) -> None:
+    scene.furnish(situation)
+    scene.check(situation.passes)
+    bad = [one for one in scene.findings() if one.severity == "problem"]
+    lost = {family for family, ok in zip(("IPv4", "IPv6"), situation.passes, strict=True) if not ok}
+    assert {family for family in ("IPv4", "IPv6") for one in bad if family in one.text.split("frames")[0]} == lost
+    for one in bad:
+        assert situation.owner in one.text
+        assert one.subject == "br0"
+        assert "docker0" not in one.fix
+        assert len(one.evidence) > 0
+    if situation.owner in {"firewalld", "ufw"}:
+        return  # their own programs are not here
+    for one in bad:
+        done = scene.field.run("bash", "-ec", one.fix)
+        assert done.returncode == 0, done.stderr
+    scene.check((True, True))
+    said = scene.findings()
+    assert all(one.severity == "note" and "no rule of its" in one.text for one in said), said
+
+
+def test_t03_a_zone_of_firewalld_that_forwards_is_well_for_ipv4(scene: Scene) -> None:
+    clear(scene.field.host)
+    load(scene.field.host, "firewalld-zone-of-br0.nft")
+    scene.check((True, False))  # its reverse path filter still drops IPv6
+    (bad,) = [one for one in scene.findings() if one.severity == "problem"]
+    assert bad.text.startswith("IPv6 frames")
+    assert bad.fix.startswith("IPv6_rpfilter=no in /etc/firewalld/firewalld.conf")
+
+
+def test_t04_without_a_site_file_other_programs_bridges_are_left_alone(scene: Scene) -> None:
+    scene.furnish(SITUATIONS[0])
+    for name in ("docker0", "br-0123456789ab", "virbr0"):
+        scene.field.ip(f"link add {name} type bridge")
+    try:
+        said = scene.field.document("doctor")
+    finally:
+        for name in ("docker0", "br-0123456789ab", "virbr0"):
+            scene.field.ip(f"link del {name}")
+    (bad,) = [one for one in said["findings"] if one["id"] == "bridge-filter" and one["severity"] == "problem"]
+    assert bad["subject"] == "br0"
+    assert bad["fix"] == (
+        "iptables -I DOCKER-USER -i br0 -o br0 -j ACCEPT; ip6tables -I FORWARD -i br0 -o br0 -j ACCEPT"
+    )
