@@ -125,7 +125,15 @@ def rich(name: str) -> NetworkConfig:
     return NetworkConfig.of(
         [
             nic("eth2", mtu=9000, addresses=("10.1.0.2/24", "10.2.0.2/24", "2001:db8::2/64"), ipv6=Ipv6.LINK_LOCAL),
-            nic("eth3"),
+            nic(
+                "eth3",  # a hoster's: the gateways lie outside the prefixes (D7)
+                addresses=("203.0.113.17/32", "2001:db8:32::17/128"),
+                ipv6=Ipv6.LINK_LOCAL,
+                routes=(
+                    StaticRoute(dst="0.0.0.0/0", gateway="198.51.100.1", metric=700, onlink=True),
+                    StaticRoute(dst="::/0", gateway="2001:db8:64::1", metric=700, onlink=True),
+                ),
+            ),
             nic("eth4", master=IfName("br3"), port=port, mtu=9000),
             nic("eth5", master=IfName("br4")),
             nic(
@@ -167,6 +175,7 @@ def test_addresses_routes_and_options_reach_the_kernel(name: str, tmp_path: Path
     assert ("default", "192.168.1.1", "br3") in routes
     assert ("10.9.0.0/16", "192.168.1.9", "br3") in routes
     assert ("2001:db8:99::/48", "2001:db8:1::1", "br3") in routes
+    assert {("default", "198.51.100.1", "eth3"), ("default", "2001:db8:64::1", "eth3")} <= routes
     metric = {route["dst"]: route.get("metric") for route in seen.routes}
     assert metric["10.9.0.0/16"] == 50
 

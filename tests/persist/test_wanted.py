@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
+from bascule.model.dialects import persistent
 from bascule.model.links import Bond, Bridge, Physical, Vlan
 from bascule.model.moment import Lifetime
 from bascule.model.state import Address, HostState, Link, PortVlans, Route
 from bascule.model.values import IfName, Mac
 from bascule.persist.config import Ipv6, NetworkConfig, StaticRoute
+from bascule.persist.dialect import dialect
 from bascule.persist.running import running_config
 from bascule.persist.wanted import unpinned, wanted_config
 from bascule.plan.target import target
@@ -151,3 +155,31 @@ def test_files_say_what_the_plan_leads_to() -> None:
         have = running.links[name]
         for field in ("options", "master", "parent", "mac", "mtu", "addresses", "routes", "port", "onboot"):
             assert getattr(link, field) == getattr(have, field), (name, field)
+
+
+@pytest.mark.parametrize("name", persistent())
+@pytest.mark.parametrize(
+    ("address", "gateway", "near"), [("203.0.113.17/32", "198.51.100.1", True), ("2001:db8::17/128", "fe80::1", False)]
+)
+def test_d7_a_gateway_outside_the_prefix_is_on_the_link(name: str, address: str, gateway: str, near: bool) -> None:
+    """A hoster's single address moves to the bridge; the kernel may know the way by a route to the gateway itself."""
+    to, default = ("::/0", f"{gateway}/128") if ":" in gateway else ("0.0.0.0/0", f"{gateway}/32")
+    routes = [Route(dst=default, dev="eth4", scope="link"), Route(dst=to, gateway=gateway, dev="eth4")]
+    state = HostState.of([nic("eth4", ETH4, addresses=(Address(ip=address),))], routes=routes)
+    found = config("{nics: {eth4: {}}, bridges: {br3: {uplink: eth4, address: from-uplink}}}", state)
+    said = {route.dst: route.onlink for route in found.links[IfName("br3")].routes}
+    assert said[to] is near
+    files = dialect(name).render(found)
+    assert dialect(name).parse(files).config == found
+    words = {"networkd": "GatewayOnLink=yes", "netplan": "on-link: true", "keyfile": "onlink=true"}
+    assert any(words.get(name, "onlink") in text for text in files.values()) is near
+
+
+@pytest.mark.parametrize(
+    ("address", "waits"), [("", False), (", address: dhcp", True), (", address: 10.0.0.5/24", True)]
+)
+def test_d12_a_bridge_is_waited_for_where_the_host_has_its_address_there(address: str, waits: bool) -> None:
+    found = config(f"{{nics: {{eth4: {{}}}}, bridges: {{br3: {{uplink: eth4{address}}}}}}}")
+    networkd = dialect("networkd").render(found)["etc/systemd/network/10-br3.network"]
+    assert ("RequiredForOnline=no" in networkd) is not waits
+    assert ("optional: true" in dialect("netplan").render(found)["etc/netplan/60-bascule.yaml"]) is not waits

@@ -106,6 +106,11 @@ class LinkConfig(Struct, frozen=True, kw_only=True):
         """Whether other links can be its ports."""
         return isinstance(self.options, Bridge)
 
+    @property
+    def speaks(self) -> bool:
+        """Whether the host itself has an address there, or asks for one."""
+        return bool(self.addresses) or self.dhcp4 or self.ipv6 in {Ipv6.AUTO, Ipv6.DHCP}
+
     def split(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Its addresses by family."""
         return by_family(self.addresses)

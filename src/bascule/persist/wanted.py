@@ -7,7 +7,8 @@ a plan leads to adds what the site file leaves open: MACs, options, what a NIC h
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from ipaddress import ip_address, ip_interface
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -16,7 +17,7 @@ from bascule.model.links import Physical
 from bascule.model.site import Host, PlugKind, Site
 from bascule.model.state import FORWARDING, HostState, Link, LinkFacts
 from bascule.model.values import IfName, IpAddress, Mac
-from bascule.persist.config import Ipv6, NetworkConfig, replace_fields
+from bascule.persist.config import Ipv6, NetworkConfig, StaticRoute, replace_fields
 from bascule.persist.running import link_config, makes_no_ipv6, routes_by_link
 from bascule.plan.target import target
 
@@ -39,6 +40,8 @@ def wanted_config(site: Site, host: Host, state: HostState | None = None) -> Net
         now = seen.links.get(name, link)
         config, found = link_config(link, said, said_routes), link_config(now, seen, seen_routes)
         told = {route.dst for route in config.routes}
+        addresses = (*(a.ip for a in link.addresses), *(found.addresses if wish.inherits else ()))
+        routes = (*config.routes, *(r for r in found.routes if wish.inherits and r.dst not in told))
         links.append(
             replace_fields(
                 config,
@@ -51,13 +54,23 @@ def wanted_config(site: Site, host: Host, state: HostState | None = None) -> Net
                 pin_path=wish.pin_path,
                 dhcp4=wish.dhcp or (wish.inherits and found.dhcp4),
                 ipv6=Ipv6.OFF if wish.silent else _ipv6(now, seen, speaks=wish.speaks),
-                addresses=(*(a.ip for a in link.addresses), *(found.addresses if wish.inherits else ())),
-                routes=(*config.routes, *(r for r in found.routes if wish.inherits and r.dst not in told)),
+                addresses=addresses,
+                routes=tuple(_on_link(route, addresses) for route in routes),
                 dns=tuple(map(str, wish.dns)),
                 search=wish.search,
             )
         )
     return NetworkConfig.of(links, (*GUEST_TAPS, *_other_taps(site, host)))
+
+
+def _on_link(route: StaticRoute, addresses: Collection[str]) -> StaticRoute:
+    """A gateway outside every prefix of the link's own addresses is on the link, or nothing would lead to it."""
+    if not route.gateway:
+        return route
+    gateway = ip_address(route.gateway)
+    near = [network for text in addresses if (network := ip_interface(text).network).version == gateway.version]
+    outside = near and not gateway.is_link_local and not any(gateway in network for network in near)
+    return replace(route, onlink=True) if outside else route
 
 
 def declared_state(site: Site, host: Host) -> HostState:

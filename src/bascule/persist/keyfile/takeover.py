@@ -26,6 +26,7 @@ from bascule.persist.keyfile import FOLDER
 from bascule.persist.keyfile.render import path_of, profile_uuid
 from bascule.persist.manager import Ours, Takeover, concerns
 from bascule.persist.takeover import tell
+from bascule.persist.writer import is_ours
 from bascule.system.boot import has_systemd
 from bascule.system.disk.durable import make_folder
 from bascule.system.net.managers import networkmanager_dhcp, runs_here
@@ -160,7 +161,8 @@ def _remember(links: Mapping[IfName, str], active: Iterable[_Active]) -> None:
 
 def _put_back(name: IfName) -> None:
     note, before = NOTES / _index(name), _before() / name
-    if before.exists() and not Path("/", path_of(name)).exists():
+    profile = Path("/", path_of(name))
+    if before.exists() and not (profile.exists() and is_ours(profile.read_text(errors="replace"))):
         note.write_text(before.read_text())
     else:
         note.unlink()

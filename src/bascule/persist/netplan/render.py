@@ -71,8 +71,8 @@ def _link(link: LinkConfig, members: list[LinkConfig]) -> dict[str, Any]:
         out["mtu"] = link.mtu
     if not link.onboot:
         out["activation-mode"] = "manual"
-    if link.is_bridge:
-        out["optional"] = True  # a bridge without guests has no carrier; boot must not wait for it
+    if link.is_bridge and not link.speaks:
+        out["optional"] = True  # without guests it has no carrier; boot must not wait for it
     if link.master is None:
         out |= _ip(link)
     return out

@@ -102,8 +102,8 @@ def _network(link: LinkConfig, config: NetworkConfig, above: list[str], gaps: Ga
             low.append(("MTUBytes", str(link.mtu)))
     if not link.onboot:
         low.append(("ActivationPolicy", "manual"))
-    if link.is_bridge:
-        low.append(("RequiredForOnline", "no"))  # a bridge without guests has no carrier; boot must not wait for it
+    if link.is_bridge and not link.speaks:
+        low.append(("RequiredForOnline", "no"))  # without guests it has no carrier; boot must not wait for it
     out: Sections = [("Match", [("Name", link.name)]), ("Link", low)]
     network: Items = []
     if link.master is not None:
