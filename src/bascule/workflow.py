@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bascule.errors import Problem
     from bascule.guests.inventory import Inventory
     from bascule.importer.importing import Imported
+    from bascule.importer.put_under_bridge import NewBridge
     from bascule.model.site import Host, Site
     from bascule.model.state import HostState
     from bascule.persist.rendering import Rendered
@@ -326,23 +327,21 @@ def render(site: SiteLike, dialect: str, *, host: str | None = None, here: bool 
 
 
 def import_host(
-    *, root: str | None = None, dialect_name: str | None = None, host: str | None = None, site_name: str | None = None
+    *,
+    root: str | None = None,
+    dialect_name: str | None = None,
+    host: str | None = None,
+    site_name: str | None = None,
+    bridge: NewBridge | None = None,
 ) -> Imported:
-    """A site file from what is here, or from the files below ``root`` alone; its plan is empty."""
-    from bascule.apply.prepare import look, prepare_from
-    from bascule.importer.gather import gather
-    from bascule.importer.importing import import_sources
-    from bascule.providers.libvirt.effects import may_be_here as libvirt_may_be_here
+    """A site file from what is here, or from the files below ``root`` alone; its plan is empty.
 
-    rests = root is None and not libvirt_may_be_here()
-    sources = gather(root=root, dialect_name=dialect_name, host=host, site_name=site_name, libvirt_rests=rests)
-    imported = import_sources(sources)
-    if sources.state is not None:
-        there = imported.site.hosts[sources.host]
-        # the networks that its files told of are libvirt's, whether it runs or rests
-        if prepare_from(imported.site, there, look(imported.site, there), networks_are_made=True).plan:
-            imported = import_sources(sources, as_found=True)
-    return imported
+    With ``bridge`` it says one bridge more, and the plan makes that.
+    """
+    from bascule.import_without_a_plan import import_without_a_plan
+    from bascule.importer.gather import gather
+
+    return import_without_a_plan(gather(root=root, dialect_name=dialect_name, host=host, site_name=site_name), bridge)
 
 
 # ---- pictures

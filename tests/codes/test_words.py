@@ -136,11 +136,15 @@ def test_a_tool_that_prints_what_nobody_can_read(lab: Lab, tmp_path: Path) -> No
     assert_error(done, "IPROUTE-JSON", "printed JSON that cannot be read", hint="iproute2 5.0 or newer")
 
 
-def test_what_is_found_makes_no_site_file(tmp_path: Path) -> None:
+def test_what_contradicts_itself_costs_itself_and_a_host_needs_a_name(tmp_path: Path) -> None:
     folder = tmp_path / "etc/systemd/network"
     folder.mkdir(parents=True)
     for nic in ("eth2", "eth3"):
         (folder / f"10-{nic}.network").write_text(f"[Match]\nName={nic}\n\n[Network]\nAddress=10.0.0.5/24\n")
     done = bascule("import", "--root", str(tmp_path))
-    assert_error(done, "IMPORT", "what was found makes no site file (1 problem follows)")
-    assert "error[DUPLICATE-ADDRESS]" in done.stderr
+    assert done.returncode == 0, done.stderr
+    assert "address 10.0.0.5/24: left out, address 10.0.0.5 of NIC 'eth3'" in done.stdout
+    assert bascule("import", "--root", str(tmp_path), "--strict").returncode == 1
+    done = bascule("import", "--root", str(tmp_path), "--host", "a b")
+    assert_error(done, "IMPORT", "what was found makes no site file (2 problems follow)")
+    assert "error[NAME]" in done.stderr

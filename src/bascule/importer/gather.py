@@ -11,15 +11,14 @@ from bascule.importer.libvirt_files import READS as LIBVIRT
 from bascule.persist.detect import detect
 from bascule.persist.dialect import dialect, dialects
 from bascule.persist.files import read_tree
+from bascule.providers.libvirt.effects import may_be_here as libvirt_may_be_here
 from bascule.providers.observe import observe
 
 
-def gather(
-    *, root: str | None, dialect_name: str | None, host: str | None, site_name: str | None, libvirt_rests: bool
-) -> Sources:
+def gather(*, root: str | None, dialect_name: str | None, host: str | None, site_name: str | None) -> Sources:
     """With ``root`` the files below it alone, else this host's kernel as well.
 
-    ``libvirt_rests`` says that no libvirt answers here. Raises UsageFault for a root or a dialect that is none, and
+    Raises UsageFault for a root or a dialect that is none, and
     BasculeError where two configuration systems are at work and no dialect is named.
     """
     top = root or "/"
@@ -42,7 +41,7 @@ def gather(
         state=None if root else observe(),
         others=() if tree.files else tuple(_with_files(top)),
         chosen=root is None and dialect_name is not None,
-        libvirt_rests=libvirt_rests,
+        libvirt_rests=root is None and not libvirt_may_be_here(),
     )
 
 

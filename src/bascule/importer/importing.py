@@ -8,9 +8,10 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from bascule.errors import BasculeError, Problem, SiteFault
 from bascule.importer import libvirt_files
 from bascule.importer.compare import conflicts, together
+from bascule.importer.fitting import fitting
+from bascule.importer.put_under_bridge import NewBridge, put_under_bridge
 from bascule.importer.to_site import host_entry
 from bascule.model.links import Bridge
 from bascule.model.site import Site
@@ -20,7 +21,6 @@ from bascule.persist.dialect import dialect
 from bascule.persist.formats.values import seconds
 from bascule.persist.parsed import Files, Left, Parsed, printable
 from bascule.persist.running import running_config
-from bascule.site import parse as parse_site
 from bascule.site.write import site_text
 
 
@@ -28,7 +28,8 @@ class Imported(Struct, frozen=True, kw_only=True):
     """A site file, where it came from, and everything that it does not say.
 
     ``conflicts`` are facts that kernel and files tell differently (the file has the kernel's), ``left`` lines of
-    files that were not taken, ``notes`` what a site file has no word for.
+    files that were not taken, ``notes`` what a site file has no word for. The places in ``site`` count from the first
+    line below the comments of ``text``.
     """
 
     text: str
@@ -38,6 +39,11 @@ class Imported(Struct, frozen=True, kw_only=True):
     conflicts: tuple[str, ...] = ()
     left: tuple[Left, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def left_out(self) -> int:
+        """How many things were found that the site file does not say."""
+        return len(self.left) + len(self.notes)
 
 
 class Sources(Struct, frozen=True, kw_only=True):
@@ -60,10 +66,10 @@ class Sources(Struct, frozen=True, kw_only=True):
     libvirt_rests: bool = False
 
 
-def import_sources(sources: Sources, *, as_found: bool = False) -> Imported:
-    """The site file of one host.
+def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridge | None = None) -> Imported:
+    """The site file of one host, with one more ``bridge`` if that is wished.
 
-    Raises BasculeError if what was found contradicts itself so that no site file can say it; the problems name why.
+    Raises UsageFault where the bridge cannot be, BasculeError where host or site have a name that no site file takes.
     """
     parsed = _parsed(sources)
     notes: list[str] = []
@@ -91,21 +97,11 @@ def import_sources(sources: Sources, *, as_found: bool = False) -> Imported:
     document = _document(sources, entry.networks, entry.host, virtual, notes, as_found=as_found)
     notes += entry.notes
     left = (*parsed.left, *virtual.left, *(Left(path, 0, "", f"not read: {why}") for path, why in sources.skipped))
-    remarks = [*told, *notes, *(str(each) for each in left)]
+    if bridge is not None:
+        put_under_bridge(document["hosts"][sources.host], bridge, _names(sources, config))
+    site, refused = fitting(document)
+    notes += refused
     text = site_text(document, _comments(sources, told, notes, left))
-    try:
-        site = parse_site(text.encode(), "the imported site file")
-    except SiteFault as fault:
-        hint = "; ".join(remarks[:5]) or "the host's own configuration says so"
-        follow = "1 problem follows" if len(fault.problems) == 1 else f"{len(fault.problems)} problems follow"
-        raise BasculeError(
-            Problem(
-                code="IMPORT",
-                message=f"what was found makes no site file ({follow})",
-                hint=hint,
-            ),
-            *fault.problems,
-        ) from fault
     return Imported(
         text=text,
         document=document,
@@ -115,6 +111,11 @@ def import_sources(sources: Sources, *, as_found: bool = False) -> Imported:
         left=left,
         notes=tuple(notes),
     )
+
+
+def _names(sources: Sources, config: NetworkConfig) -> set[str]:
+    """The names of all links that are there or that files name."""
+    return {*config.links, *(sources.state.links if sources.state else ())}
 
 
 def _parsed(sources: Sources) -> Parsed:

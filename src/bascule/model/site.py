@@ -133,7 +133,10 @@ class Bond(Struct, frozen=True, kw_only=True):
 
 
 class Bridge(Struct, frozen=True, kw_only=True):
-    """A bridge of a host; ``uplink`` None means that it has no NIC on purpose."""
+    """A bridge of a host; ``uplink`` None means that it has no NIC on purpose.
+
+    ``uplink_unknown`` is the place of ``uplink: unknown``: there is one, and nobody has said which.
+    """
 
     name: IfName
     uplink: IfName | None
@@ -148,6 +151,7 @@ class Bridge(Struct, frozen=True, kw_only=True):
     vlan_aware: bool = False
     stp: bool = False
     mtu: int | None = None
+    uplink_unknown: Place | None = None
     place: Place = NOWHERE
 
     @property

@@ -12,6 +12,7 @@ from bascule.model.values import IfName, IpInterface, Mac, derive_mac, derive_ta
 from bascule.site import document as d
 from bascule.site.checks.access import service_of
 from bascule.site.findings import Findings, Path
+from bascule.site.parsers import NO_UPLINK
 from bascule.site.validate import ValidatedDocument
 
 
@@ -123,7 +124,8 @@ class _Builder:
     def bridge(self, name: IfName, bridge: d.Bridge, path: Path) -> m.Bridge:
         return m.Bridge(
             name=name,
-            uplink=None if bridge.uplink == "none" else bridge.uplink,
+            uplink=None if bridge.uplink in NO_UPLINK else bridge.uplink,
+            uplink_unknown=self.found.place((*path, "uplink")) if bridge.uplink == "unknown" else None,
             addresses=_static(bridge.address),
             dhcp="dhcp" in bridge.address,
             from_uplink="from-uplink" in bridge.address,

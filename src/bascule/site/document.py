@@ -152,7 +152,9 @@ class Bridge(Entry):
     model_config = ConfigDict(title="a bridge", json_schema_extra={"required": ["uplink"]})
 
     uplink: s.Uplink | None = Field(
-        None, description="The NIC or bond under it, or 'none' for a bridge without a NIC on purpose."
+        None,
+        description="The NIC or bond under it, or 'none' for a bridge without a NIC on purpose. "
+        "'unknown' (from an import) must be named before a plan is made.",
     )
     address: Many[s.BridgeAddress] = Field(
         (), description="The host's own address on the bridge; 'from-uplink' moves the NIC's addresses here."

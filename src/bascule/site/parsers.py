@@ -28,6 +28,7 @@ MTU_MIN, MTU_MAX = 68, 65535  # RFC 791's smallest datagram; the largest that th
 
 _RESERVED = {
     "none": "means no link in a site file",
+    "unknown": "means a link in a site file that nobody has named yet",
     "lo": "is the kernel's loopback",
     "all": "means all links under /proc/sys/net",
     "default": "means future links under /proc/sys/net",
@@ -334,9 +335,12 @@ def read_boolean(text: str) -> bool:
     return _BOOLEANS[text.lower()]
 
 
+NO_UPLINK = ("none", "unknown")  # on purpose, and not said yet
+
+
 def read_uplink(text: str) -> IfName:
-    """A link's name, or 'none'."""
-    return IfName("none") if text == "none" else read_ifname(text)
+    """A link's name, 'none' or 'unknown'."""
+    return IfName(text) if text in NO_UPLINK else read_ifname(text)
 
 
 def read_text(text: str) -> str:

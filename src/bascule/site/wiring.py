@@ -76,7 +76,7 @@ class DocumentWiring(Struct, frozen=True):
     def of_bridge(self, host: str, name: IfName) -> BroadcastDomain | None:
         """The segment behind a bridge."""
         bridge = self.document.hosts[host].bridges.get(name)
-        if bridge is None or bridge.uplink is None:
+        if bridge is None or bridge.uplink in {None, "unknown"}:
             return None
         if bridge.uplink == "none":
             return BroadcastDomain(
@@ -84,7 +84,7 @@ class DocumentWiring(Struct, frozen=True):
             )
         if bridge.vlan is not None:
             return self.network_of_vlan(bridge.vlan)
-        return self.of_link(host, bridge.uplink)
+        return self.of_link(host, bridge.uplink or IfName(""))
 
     def of_virtual(self, host: str, name: str) -> BroadcastDomain | None:
         """The segment of a virtual network."""

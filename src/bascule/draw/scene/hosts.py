@@ -165,7 +165,8 @@ def _add_bridge(builder: SceneBuilder, site: Site, host: Host, bridge: Bridge, o
     notes = [words for words, on in (("VLAN-aware", bridge.vlan_aware), ("STP", bridge.stp)) if on]
     if bridge.uplink is None:
         notes.append("no uplink")
-    details = [f"uplink {bridge.uplink or 'none, on purpose'}", f"STP {'on' if bridge.stp else 'off'}"]
+    without = "unknown" if bridge.uplink_unknown else "none, on purpose"
+    details = [f"uplink {bridge.uplink or without}", f"STP {'on' if bridge.stp else 'off'}"]
     if bridge.mtu and not look.details:
         details.append(f"MTU {bridge.mtu} bytes")
     if not bridge.has_address:

@@ -6,7 +6,7 @@ from collections import Counter
 
 from msgspec.structs import replace
 
-from bascule.errors import BasculeError, Problem
+from bascule.errors import BasculeError, Place, Problem, SiteFault
 from bascule.model.links import PORTS_MAX, Bridge, BridgePort
 from bascule.model.site import Bridge as DeclaredBridge
 from bascule.model.state import Link
@@ -19,11 +19,16 @@ from bascule.plan.target.sysctls import arp_ignore
 
 
 def lay_bridge(build: TargetBuilder, bridge: DeclaredBridge) -> None:
-    """A bridge with its uplink. Raises BasculeError when a link of another kind has its name."""
+    """A bridge with its uplink.
+
+    Raises BasculeError when a link of another kind has its name, SiteFault where the file does not know its uplink.
+    """
     before, port = build.observed.links.get(bridge.name), bridge.port
     if before is not None and not before.is_bridge:
         what = f"'{bridge.name}' exists on this host and is no bridge"
         raise occupied("NOT-A-BRIDGE", what, "bridge", bridge.place)
+    if bridge.uplink_unknown is not None:
+        raise _unknown(bridge, bridge.uplink_unknown)
     if port is not None and bridge.uplink is not None and port != bridge.uplink:
         lay_vlan(build, bridge, port, bridge.uplink)
     uplink = build.links[port] if port is not None else None
@@ -93,6 +98,17 @@ def _lay_uplink(build: TargetBuilder, bridge: DeclaredBridge, port: IfName) -> N
     build.reasons.setdefault(port, f"{port} is the uplink of {bridge.name}")
     if bridge.vlan_aware:
         lay_trunk(build, bridge, port)
+
+
+def _unknown(bridge: DeclaredBridge, place: Place) -> SiteFault:
+    return SiteFault(
+        Problem(
+            code="UPLINK-UNKNOWN",
+            message=f"nobody has said which NIC is the uplink of bridge '{bridge.name}'",
+            place=place,
+            hint="name the NIC or bond, or write 'none' if it shall have none on purpose",
+        )
+    )
 
 
 def refuse_full(build: TargetBuilder) -> None:

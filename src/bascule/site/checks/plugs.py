@@ -10,6 +10,7 @@ from bascule.model.values import IfName
 from bascule.site import document as d
 from bascule.site.checks.uplinks import unknown_vlan
 from bascule.site.findings import Path, suggest
+from bascule.site.parsers import NO_UPLINK
 from bascule.site.wiring import DocumentWiring
 
 _TABLE = {"bridge": "bridges", "network": "virtual_networks", "direct": "nics"}
@@ -62,7 +63,7 @@ def _room(wiring: DocumentWiring) -> None:
                     plugged.setdefault((guest.host, key, into), []).append(("guests", name, "nics", index))
     for (host, key, into), nics in plugged.items():
         bridge = document.hosts[host].bridges.get(IfName(into)) if host in document.hosts and key == "bridge" else None
-        uplinks = int(bridge is not None and bridge.uplink not in {None, "none"})
+        uplinks = int(bridge is not None and bridge.uplink not in {None, *NO_UPLINK})
         if len(nics) + uplinks > PORTS_MAX:
             beyond = nics[PORTS_MAX - uplinks]
             wiring.found.add(
@@ -180,7 +181,7 @@ def _tagged(wiring: DocumentWiring, guest: d.Guest, nic: d.GuestNic, index: int,
             hint=f"add 'vlan_aware: true' to '{nic.bridge}', or remove '{key}'",
             also=[("the bridge", ("hosts", guest.host, "bridges", nic.bridge))],
         )
-    elif bridge is not None and nic.vlan is not None and bridge.uplink != "none":
+    elif bridge is not None and nic.vlan is not None and bridge.uplink not in NO_UPLINK:
         unknown_vlan(wiring, nic.vlan, (*path, "vlan"))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bascule.model.values import IFNAME_MAX, IfName
 from bascule.site import document as d
 from bascule.site.findings import Path, suggest
+from bascule.site.parsers import NO_UPLINK
 from bascule.site.wiring import DocumentWiring
 
 
@@ -93,6 +94,8 @@ class _Host:
             )
         elif bridge.uplink == "none":
             self.without_nic(name, bridge, path)
+        elif bridge.uplink == "unknown":
+            pass  # a plan refuses it
         elif bridge.uplink not in links and not any(
             self.found.is_broken((*self.top, kind, bridge.uplink)) for kind in ("nics", "bonds")
         ):
@@ -192,7 +195,7 @@ class _Host:
         aware: dict[IfName, IfName] = {}
         for name, bridge in self.entry.bridges.items():
             uplink = bridge.uplink
-            if uplink is None or uplink == "none":
+            if uplink is None or uplink in NO_UPLINK:
                 continue
             where: Path = (*self.top, "bridges", name, "uplink")
             if uplink in self.member_of:

@@ -1,0 +1,24 @@
+"""An import whose plan is empty: what the site file leaves open on a host that is here, stays as it was found."""
+
+from __future__ import annotations
+
+from bascule.apply.prepare import look, prepare_from
+from bascule.importer.importing import Imported, Sources, import_sources
+from bascule.importer.put_under_bridge import NewBridge
+
+
+def import_without_a_plan(sources: Sources, bridge: NewBridge | None = None) -> Imported:
+    """The site file, which says ``as_found`` where Bascule's defaults would change something of this host.
+
+    A ``bridge`` is the one thing that its plan then makes. Raises as import_sources does.
+    """
+    imported = import_sources(sources)
+    as_found = False
+    if sources.state is not None:
+        there = imported.site.hosts[sources.host]
+        seen = look(imported.site, there)
+        # the networks that its files told of are libvirt's, whether it runs or rests
+        as_found = bool(prepare_from(imported.site, there, seen, networks_are_made=True).plan)
+    if as_found or bridge is not None:
+        imported = import_sources(sources, as_found=as_found, bridge=bridge)
+    return imported
