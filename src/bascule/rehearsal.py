@@ -21,7 +21,7 @@ from bascule.observe.management import Management, management
 from bascule.plan.change import Note, Plan
 from bascule.plan.diff import diff
 from bascule.providers.protocol import ThreeWay
-from bascule.system.clock import Clock
+from bascule.system.clock import Clock, unseen
 from bascule.system.disk.files import read_bytes
 from bascule.system.process.sandbox import privilege
 from bascule.twin import Twin
@@ -90,7 +90,7 @@ def in_the_twin(
             made[name] = replace(change, applied=looks[name]())
         clock.lap("starting the guests")
         twin.plug_guests()
-        twin.start_guests()
+        twin.start_guests(progress=progress or unseen)
         clock.lap("checking")
         probe_domain = twin.probe_domain()
         after = {name: looks[name]() for name in names}

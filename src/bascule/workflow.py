@@ -244,7 +244,7 @@ def status() -> HostStatus:
 # ---- is it so?
 
 
-def verify(site: SiteLike, *, host: str | None = None) -> Verified:
+def verify(site: SiteLike, *, host: str | None = None, progress: Progress = unseen) -> Verified:
     """The checks of this host and the expectations that it can ask, live."""
     from bascule.apply.options import ANY_DRIVER
     from bascule.apply.prepare import prepare
@@ -252,7 +252,7 @@ def verify(site: SiteLike, *, host: str | None = None) -> Verified:
 
     read, chosen = load_for(site, host)
     found = prepare(read, chosen, choice=ANY_DRIVER)
-    return verify_live(read, chosen, found.observed, found.plan)
+    return verify_live(read, chosen, found.observed, found.plan, progress)
 
 
 def doctor(site: SiteLike | None = None, *, host: str | None = None, uri: str | None = None) -> tuple[Finding, ...]:

@@ -76,10 +76,9 @@ def dhcp_answers(prepared: Prepared) -> bool:
 
 
 def _patience_s(prepared: Prepared) -> float:
-    deaf = max((change.outage_s for change in prepared.plan.changes), default=0.0)  # STP: two forward delays
     host = prepared.host
     waits = any(b.dhcp for b in host.bridges.values()) or any(n.dhcp for n in host.nics.values())
-    return AFTER_S + deaf + (DHCP_S if waits else 0.0)
+    return AFTER_S + (DHCP_S if waits else 0.0)
 
 
 def _ask(probes: Sequence[Probe], state: HostState, patience_s: float) -> list[str]:

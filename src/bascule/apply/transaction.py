@@ -23,10 +23,12 @@ from bascule.apply.state_directory import StateDirectory, here, refused
 from bascule.dhcp import lease
 from bascule.errors import BasculeError, CommandFailed, NotPermitted, Problem, TakenBack
 from bascule.model.state import HostState
+from bascule.observe.spanning_tree import await_forwarding
 from bascule.plan.change import Plan
 from bascule.plan.diff import diff, made_links
 from bascule.plan.dynamic_state import with_what_came
 from bascule.plan.file_change import FileChange
+from bascule.plan.spanning_tree import settling_s
 from bascule.plan.step import Phase
 from bascule.providers.effects import Scope
 from bascule.providers.observe import look as look_at
@@ -203,7 +205,7 @@ class _Transaction:
         )
 
     def _arm(self) -> None:
-        limit_s = GUARD_S + (self.wish.window_s or 0.0)
+        limit_s = GUARD_S + (self.wish.window_s or 0.0) + 2 * settling_s(self.prepared.observed, self.prepared.wanted)
         deadline_s = boot.boottime_s() + limit_s
         prepared = self.prepared
         facts = ChangeFacts(
@@ -243,6 +245,7 @@ class _Transaction:
         lease.end(leases)
         plan = self.prepared.plan
         self._execute(plan.before(Phase.END_SERVER))
+        self._await_spanning_tree()
         if leases:
             progress(f"waits for the DHCP server, {lease.BOUND_S:.0f} s at most")
         begun = lease.begin(leases, self.folder.path, patience_s=lease.BOUND_S)
@@ -250,6 +253,7 @@ class _Transaction:
         for fault in lease.give_names(self.prepared.leases.names):
             self.wish.tell(f"mind: {fault}")
         self._execute(plan.since(Phase.END_SERVER))
+        self._await_spanning_tree()
         applied = self._look()
         if missing := self._missing(applied):  # a client's script swept it off, or a manager has just renewed its lease
             execute(missing, keep=(self.held.fd,))
@@ -269,6 +273,14 @@ class _Transaction:
         else:
             self.folder.note(Status.APPLIED, deadline_s=boot.boottime_s() + self.wish.window_s)
         return written
+
+    def _await_spanning_tree(self) -> None:
+        """Where STP is on, nobody answers over a new port before it forwards."""
+        if not settling_s(self.prepared.observed, self.prepared.wanted):
+            return
+        settled = await_forwarding(self.prepared.host.bridges, progress=self.wish.progress)
+        for _, forwards, words in settled.lines():
+            self.wish.tell(f"{'spanning tree' if forwards else 'mind'}: {words}")
 
     def _execute(self, plan: Plan) -> None:
         for note in execute(plan, keep=(self.held.fd,)):

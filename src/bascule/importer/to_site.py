@@ -6,9 +6,10 @@ from ipaddress import ip_address, ip_interface
 from typing import Any
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from bascule.model.links import Bond, Bridge, Dummy, Vlan
-from bascule.model.values import IfName
+from bascule.model.values import IfName, is_onlink
 from bascule.persist.config import MAIN_TABLE, LinkConfig, NetworkConfig, StaticRoute
 
 
@@ -147,7 +148,10 @@ class _Writer:
             words = "'bascule apply' keeps it on this host, elsewhere another lease may come"
             self.note(f"{link.name}: is {link.client_id} to its DHCP server; a site file has no word for it; {words}")
         gateways, routes = [], []
-        for route in link.routes:
+        own = tuple(map(ip_interface, link.addresses))
+        for found in link.routes:
+            implied = found.onlink and bool(found.gateway) and is_onlink(ip_address(found.gateway), own)
+            route = replace(found, onlink=False) if implied else found
             if route.is_plain_default and route.is_ipv6 not in self.gateways:
                 self.gateways.add(route.is_ipv6)
                 gateways.append(route.gateway)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import NewType
 
@@ -65,6 +66,17 @@ def parse_label(text: str) -> str:
             f"'{text}' is not a name of letters, digits, '.', '_' and '-' (first a letter or digit, at most 63)"
         )
     return text
+
+
+def is_onlink(gateway: IpAddress, addresses: Iterable[IpInterface]) -> bool:
+    """Whether a router must be taken for a neighbour though no prefix of the link holds it.
+
+    That is so where the host has a single address there (/32 or /128), as hosters give it: no other one tells it where
+    its neighbours are. A link-local router is a neighbour anyway.
+    """
+    own = [address for address in addresses if address.version == gateway.version and not address.is_link_local]
+    single = any(address.network.prefixlen == address.max_prefixlen for address in own)
+    return single and not gateway.is_link_local and not any(gateway in address.network for address in own)
 
 
 def derive_mac(site: str, guest: str, index: int) -> Mac:

@@ -9,6 +9,7 @@ from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.plan.change import Plan
 from bascule.plan.diff import diff
+from bascule.plan.spanning_tree import spanning_tree_notes
 from bascule.plan.step import Context
 from bascule.plan.target import target
 from bascule.providers import PROVIDERS
@@ -45,6 +46,7 @@ def make_plan(
         guests |= asked.guests
         running |= asked.guests  # a step of theirs that costs an outage cuts those that it is about
         notes += asked.notes
+    notes += spanning_tree_notes(host.bridges.values(), observed, state)
     context = Context(reasons=reasons, guests=guests, running=running, management=surroundings.management)
     return replace(diff(observed, state, context), notes=tuple(notes)), state
 

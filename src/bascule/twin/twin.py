@@ -13,6 +13,7 @@ from bascule.model.ruleset.text import replacing_text
 from bascule.model.site import Machine, Site
 from bascule.model.state import HostState
 from bascule.model.values import IfName, IpInterface, IpNetwork
+from bascule.observe.spanning_tree import await_forwarding
 from bascule.plan.change import Note
 from bascule.plan.target.networks import set_aside
 from bascule.plan.target.port_vlans import port_vlans
@@ -20,6 +21,7 @@ from bascule.plan.virtual_network import needs_server, resolved_networks
 from bascule.policy.masquerade import router_table, sources
 from bascule.probe.dhcp_client import DhcpLease
 from bascule.probe.domain import ProbeDomain
+from bascule.system.clock import Progress, unseen
 from bascule.system.net import links, rtnetlink
 from bascule.system.net.netns import Namespace
 from bascule.system.process.sandbox import privilege
@@ -188,7 +190,7 @@ class Twin:
             ]
             self.notes += self.backend.plug(host, plugs)
 
-    def start_guests(self, *, dhcp_timeout_s: float = 5.0) -> None:
+    def start_guests(self, *, dhcp_timeout_s: float = 5.0, progress: Progress = unseen) -> None:
         """Addresses, leases and services of all guests; leases of hosts and machines that want one, too.
 
         The servers of the hosts' virtual networks come first: their bridges are there by now. A NIC that gets no
@@ -202,6 +204,10 @@ class Twin:
         for node, link in links.wait_until_running(self._ports()):
             text = f"{link} of {node} is up but does not run: no frame will pass there"
             self.notes.append(Note(kind="warning", subject=node, text=text))
+        for name in self.hosts:  # the kernel's own timers: what is rehearsed takes as long as it will
+            bridges = self.site.hosts[name].bridges
+            settled = await_forwarding(bridges, namespace=self._namespaces[name], progress=progress)
+            self.notes += [Note(kind="warning", subject="spanning tree", text=text) for _, _, text in settled.lines()]
         self._lease(dhcp_timeout_s)
         self._let_out()
 

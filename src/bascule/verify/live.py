@@ -6,8 +6,10 @@ from msgspec import Struct
 
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
+from bascule.observe.spanning_tree import await_forwarding
 from bascule.plan.change import Plan
 from bascule.probe.live import live_domain
+from bascule.system.clock import Progress, unseen
 from bascule.system.net.netns import Namespace
 from bascule.verify.checks import Check, read_neighbours
 from bascule.verify.endpoints import Endpoints
@@ -28,10 +30,15 @@ class Verified(Struct, frozen=True, kw_only=True):
         return all(check.ok is not False for check in self.checks) and all(x.ok is not False for x in self.outcomes)
 
 
-def verify_live(site: Site, host: Host, state: HostState, plan: Plan) -> Verified:
-    """Ask a host in the network namespace that we are in; ``plan`` was made from its ``state``."""
+def verify_live(site: Site, host: Host, state: HostState, plan: Plan, progress: Progress = unseen) -> Verified:
+    """Ask a host in the network namespace that we are in; ``plan`` was made from its ``state``.
+
+    Where a port is listening or learning, the spanning tree is waited for first: until then nobody is reached over it.
+    """
     with Namespace.current(host.name) as here:
+        settled = await_forwarding(host.bridges, progress=progress)
         probe_domain = live_domain(site, host, state, here)
         checks = check_host(site, host, state, probe_domain, plan)
         endpoints = Endpoints(site, probe_domain, read_neighbours(here))  # after the checks, which made guests speak
+        checks += tuple(Check(id="spanning-tree", subject=one[0], ok=one[1], detail=one[2]) for one in settled.lines())
         return Verified(host=host, checks=checks, outcomes=judge(site, probe_domain, endpoints))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bascule.cli.common import host_option, json_option, show, site_argument, width
+from bascule.cli.common import host_option, json_option, show, site_argument, steps, width
 
 
 @click.command()
@@ -23,7 +23,9 @@ def command(*, site_file: str, host: str | None, as_json: bool) -> int:
     from bascule.cli.entry import emit
     from bascule.cli.show.verdicts import broken, show_checks, show_outcomes, tally
 
-    seen = workflow.verify(site_file, host=host)
+    doing = steps(as_json=as_json)
+    seen = workflow.verify(site_file, host=host, progress=doing)
+    doing("")
     if as_json:
         document = {
             "ok": seen.ok,

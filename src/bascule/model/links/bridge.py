@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar, Self
+
+from msgspec.structs import replace
 
 from bascule.model.links.options import LinkOptions
 
@@ -14,17 +16,25 @@ class Bridge(LinkOptions, frozen=True, kw_only=True):
     """A bridge's own options."""
 
     kind: ClassVar[str] = "bridge"
+    momentary: ClassVar[frozenset[str]] = frozenset({"ageing_time"})
 
     stp_state: int = 0
     forward_delay: int = 1500
     hello_time: int = 200
     max_age: int = 2000
-    ageing_time: int = 30000
+    ageing_time: int | None = 30000  # None: hidden while the kernel shortens it for a change of the topology
     priority: int = 32768
     vlan_filtering: int = 0
     vlan_default_pvid: int = 1
     mcast_snooping: int = 1
     mcast_querier: int = 0
+
+    @classmethod
+    def read(cls, info: Mapping[str, Any]) -> Self:
+        """For a time after a change of the topology the kernel shows two forward delays (br_stp.c)."""
+        found = super().read(info)
+        shortened = info.get("topology_change") and found.ageing_time == 2 * found.forward_delay
+        return replace(found, ageing_time=None) if shortened else found
 
 
 class BridgePort(LinkOptions, frozen=True, kw_only=True):

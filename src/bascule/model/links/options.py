@@ -21,12 +21,13 @@ class LinkOptions(Struct, frozen=True, kw_only=True):
     """The options of one kind of link (``ip link … type KIND``).
 
     ``fixed`` are those that the kernel takes at creation only; ``argument_names`` are those whose argument has another
-    name than iproute2's JSON gives it.
+    name than iproute2's JSON gives it. ``momentary`` may be None when they were read: then nothing follows from them.
     """
 
     kind: ClassVar[str] = ""
     fixed: ClassVar[frozenset[str]] = frozenset()
     argument_names: ClassVar[Mapping[str, str]] = {}
+    momentary: ClassVar[frozenset[str]] = frozenset()
     virtual: ClassVar[bool] = True  # can be made with `ip link add`; False for what is plugged or owned by a process
 
     @classmethod
@@ -52,8 +53,8 @@ class LinkOptions(Struct, frozen=True, kw_only=True):
             return ()
         kind: Any = type(self)
         for name, default in defaults_of(kind):
-            value = getattr(self, name)
-            if value is None or value == (default if before is None else getattr(before, name)):
+            value, reference = getattr(self, name), default if before is None else getattr(before, name)
+            if value is None or value == reference or (reference is None and name in self.momentary):
                 continue  # None: whatever the kernel chooses
             flag = isinstance(default, bool)
             words += [self.argument_names.get(name, name), ON_OFF[bool(value)] if flag else str(value)]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_interface
+
 from msgspec.structs import replace
 
 from bascule.model.site import StaticRoute
 from bascule.model.state import BY_SECRET, Address, Link, Route
-from bascule.model.values import IfName, IpAddress, IpInterface
+from bascule.model.values import IfName, IpAddress, IpInterface, is_onlink
 from bascule.plan.address_migration import address_successor, inherit, moved_parameters, moved_routes
 from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.target.sysctls import accept_ra
@@ -43,13 +45,19 @@ def _default_route(build: TargetBuilder, name: IfName, gateway: IpAddress) -> No
         build.routes += [r for r in fitting if r not in build.routes]
         return
     metric = 1024 if gateway.version == 6 else 0
+    flags = _flags(build, name, gateway)
     for rival in rivals:
         if rival.metric == metric:
             build.routes = [r for r in build.routes if r != rival]
         elif rival.protocol != PROTOCOL:
             text = f"default route via {rival.gateway or 'link'} on {rival.dev} with metric {rival.metric} stays"
             build.note("warning", rival.dev, text)
-    build.routes.append(Route(dst=dst, dev=name, gateway=str(gateway), metric=metric, protocol=PROTOCOL))
+    build.routes.append(Route(dst=dst, dev=name, gateway=str(gateway), metric=metric, protocol=PROTOCOL, flags=flags))
+
+
+def _flags(build: TargetBuilder, name: IfName, router: IpAddress) -> tuple[str, ...]:
+    """Without ``onlink`` the kernel refuses a router outside of every prefix of the link."""
+    return ("onlink",) if is_onlink(router, (ip_interface(a.ip) for a in build.links[name].addresses)) else ()
 
 
 def _static_route(build: TargetBuilder, name: IfName, route: StaticRoute) -> None:
@@ -60,8 +68,9 @@ def _static_route(build: TargetBuilder, name: IfName, route: StaticRoute) -> Non
     if there:
         build.routes += [r for r in there if r.protocol == PROTOCOL]
     else:
+        flags = _flags(build, name, route.via)
         build.routes.append(
-            Route(dst=str(route.to), dev=name, gateway=str(route.via), metric=metric, protocol=PROTOCOL)
+            Route(dst=str(route.to), dev=name, gateway=str(route.via), metric=metric, protocol=PROTOCOL, flags=flags)
         )
 
 

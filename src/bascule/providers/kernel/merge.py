@@ -177,6 +177,9 @@ class _Merge(Struct, kw_only=True):
         for one in old.options.__struct_fields__:
             mine = getattr(old.options, one)
             pair = tuple(getattr(x.options, one, mine) if x else mine for x in (planned, after))
+            if one in old.options.momentary and None in (mine, getattr(seen.options, one)):
+                values[one] = mine
+                continue
             values[one] = self._facet(old.name, one, mine, getattr(seen.options, one), pair)
         return type(old.options)(**values)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from bascule.model.values import IpAddress, IpInterface
+from msgspec import Struct
+
+from bascule.model.values import IpAddress, IpInterface, is_onlink
 from bascule.site.checks.networks import is_edge
 from bascule.site.findings import Path
 from bascule.site.wiring import BroadcastDomain, DocumentWiring, SpeakerNic
@@ -13,13 +15,14 @@ IPV6_MTU_MIN = 1280  # RFC 8200, section 5
 
 def check_addresses(wiring: DocumentWiring) -> None:
     """Every address of every foot, and the gateways and MTUs of the host's own."""
-    seen: dict[tuple[tuple[str, ...], IpAddress], tuple[str, Path]] = {}
+    seen: dict[tuple[tuple[str, ...], IpAddress], _Taken] = {}
     for foot in wiring.feet:
         segment = foot.segment
         if foot.path[2] == "virtual_networks" and segment:
             for subnet in segment.subnets:
                 owner = f"host '{foot.owner}' itself (the first address of {segment.label})"
-                seen[(segment.realm, host_address(subnet).ip)] = (owner, (*foot.path, "subnet"))
+                own = host_address(subnet)
+                seen[(segment.realm, own.ip)] = _Taken(owner, (*foot.path, "subnet"), own)
         for address, path in foot.addresses:
             if segment and _in_subnet(wiring, foot, segment, address, path):
                 _edges(wiring, foot, segment, address, path)
@@ -85,12 +88,29 @@ def _edges(
             )
 
 
+class _Taken(Struct, frozen=True):
+    """Who has an address, where that stands, and with which prefix."""
+
+    label: str
+    path: Path
+    address: IpInterface
+
+
+def _borrows(path: Path, address: IpInterface, other: _Taken) -> bool:
+    """Whether a host repeats its own address on another link of its own, as a single one: so it answers there, too.
+
+    Hosters have it so: the bridge of routed guests carries the host's one address, which stands on its NIC already.
+    """
+    single = any(one.network.prefixlen == one.max_prefixlen for one in (address, other.address))
+    return single and path[0] == "hosts" and path[:2] == other.path[:2] and "virtual_networks" not in other.path
+
+
 def _once(
     wiring: DocumentWiring,
     foot: SpeakerNic,
     address: IpInterface,
     path: Path,
-    seen: dict[tuple[tuple[str, ...], IpAddress], tuple[str, Path]],
+    seen: dict[tuple[tuple[str, ...], IpAddress], _Taken],
 ) -> None:
     # link-local addresses are unique on their link only; a host's own networks hide theirs
     realm = foot.segment.realm if foot.segment else ()
@@ -98,8 +118,10 @@ def _once(
         realm = foot.segment.key if foot.segment else tuple(str(part) for part in foot.path)
     key = (realm, address.ip)
     if key in seen:
-        label, first = seen[key]
+        label, first = seen[key].label, seen[key].path
         same = first[:4] == path[:4]
+        if not same and _borrows(path, address, seen[key]):
+            return
         wiring.found.add(
             "DUPLICATE-ADDRESS",
             f"address {address.ip} of {foot.label} " + ("stands twice here" if same else f"is taken by {label}"),
@@ -110,7 +132,7 @@ def _once(
             also=[("the first", first)],
         )
     else:
-        seen[key] = (foot.label, path)
+        seen[key] = _Taken(foot.label, path, address)
 
 
 def _dhcp_words(wiring: DocumentWiring, foot: SpeakerNic) -> None:
@@ -148,7 +170,12 @@ def _link(wiring: DocumentWiring, foot: SpeakerNic) -> None:
         inside = [n for n in neighbours if n.version == gateway.version and gateway in n]
         if gateway in own:
             found.add("GATEWAY", f"gateway {gateway} of '{name}' is its own address", where, hint="name the router's")
-        elif neighbours and not inside and not gateway.is_link_local:
+        elif (
+            neighbours
+            and not inside
+            and not gateway.is_link_local
+            and not is_onlink(gateway, (address for address, _ in foot.addresses))
+        ):
             found.add(
                 "GATEWAY",
                 f"gateway {gateway} of '{name}' is outside {' and '.join(dict.fromkeys(str(n) for n in neighbours))}",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_interface
+
 from msgspec import Struct
 
-from bascule.model.values import IpAddress, IpNetwork
+from bascule.model.values import IpAddress, IpNetwork, is_onlink
 from bascule.site.findings import Path, suggest
 from bascule.site.wiring import DocumentWiring
 
@@ -104,7 +106,11 @@ def _gateways(wiring: DocumentWiring) -> None:
             if not network.subnet:
                 message = f"network '{name}' has a gateway but no subnet"
                 wiring.found.add("GATEWAY", message, path, hint="add the subnet that the gateway is in")
-            elif inside is None and not gateway.is_link_local:
+            elif (
+                inside is None
+                and not gateway.is_link_local
+                and not is_onlink(gateway, map(ip_interface, network.subnet))
+            ):
                 of = " and ".join(str(s) for s in network.subnet)
                 wiring.found.add(
                     "GATEWAY",

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bascule.model.links import Bond, Bridge, BridgePort
+from bascule.model.links import Bond, BridgePort
 from bascule.model.state import HostState, Link
 from bascule.plan.change import Risk
+from bascule.plan.spanning_tree import deaf_s
 from bascule.plan.step import PLUG_S, Phase, Step, ip, step
-
-
-def _forward_delay_s(master: Link | None) -> float:
-    """How long a port of the bridge stays deaf: listening and learning, one forward delay each (802.1D)."""
-    if master is None or not isinstance(master.options, Bridge):
-        return 0.0
-    return 2 * master.options.forward_delay / 100 if master.options.stp_state else 0.0
 
 
 def master_steps(old: Link, new: Link, before: HostState, after: HostState) -> Iterator[Step]:
@@ -46,7 +40,7 @@ def master_steps(old: Link, new: Link, before: HostState, after: HostState) -> I
         words,
         *up,
         risk=Risk.DETACHES if old.master else Risk.ADDITION,
-        outage_s=max(PLUG_S if old.master or old.addresses else 0.0, _forward_delay_s(master)),
+        outage_s=max(PLUG_S if old.master or old.addresses else 0.0, deaf_s(master)),
         about="master",
     )
 

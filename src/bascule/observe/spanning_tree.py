@@ -1,0 +1,93 @@
+"""Ports that the spanning tree protocol does not let forward yet, and waiting for them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator
+
+from msgspec import Struct
+
+from bascule.system.clock import Progress, unseen
+from bascule.system.net.netns import Namespace
+from bascule.system.run import run
+
+ON_ITS_WAY = {"listening", "learning"}  # one forward delay each (802.1D)
+MARGIN_S = 2.5  # a hello and a half: the timers run from when the bridge takes note of the carrier
+PAUSE_S = 0.2
+
+
+class SettlingPort(Struct, frozen=True):
+    """A port that passes no frame yet; ``state`` is listening or learning."""
+
+    bridge: str
+    port: str
+    state: str
+
+    def __str__(self) -> str:
+        return f"{self.port} of {self.bridge} is {self.state}"
+
+
+def deaf_times(bridges: Iterable[str], namespace: Namespace | None = None) -> dict[str, float]:
+    """Those of the bridges that speak STP, and for how many seconds a port that comes up is deaf there."""
+    wanted = set(bridges)
+    if not wanted:
+        return {}
+    listing = run(("ip", "-j", "-d", "link", "show", "type", "bridge"), namespace=namespace).stdout
+    found = {}
+    for entry in json.loads(listing or "[]"):
+        options = entry.get("linkinfo", {}).get("info_data", {})
+        if entry.get("ifname") in wanted and options.get("stp_state"):
+            found[entry["ifname"]] = 2 * options.get("forward_delay", 1500) / 100
+    return found
+
+
+def settling_ports(bridges: Iterable[str], namespace: Namespace | None = None) -> tuple[SettlingPort, ...]:
+    """The ports of these bridges that are listening or learning now."""
+    wanted = set(bridges)
+    listing = run(("bridge", "-j", "link", "show"), namespace=namespace).stdout
+    return tuple(
+        SettlingPort(entry["master"], entry["ifname"], entry["state"])
+        for entry in json.loads(listing or "[]")
+        if entry.get("master") in wanted and entry.get("state") in ON_ITS_WAY
+    )
+
+
+class Settled(Struct, frozen=True, kw_only=True):
+    """How it went: the ports that were waited for as they were seen first, and those that still pass no frame."""
+
+    seen: tuple[SettlingPort, ...] = ()
+    left: tuple[SettlingPort, ...] = ()
+    waited_s: float = 0.0
+
+    def lines(self) -> Iterator[tuple[str, bool, str]]:
+        """Each port that was waited for, whether it forwards now, and a sentence about it."""
+        left = {port.port: port for port in self.left}
+        for port in self.seen:
+            if (now := left.get(port.port)) is not None:
+                yield port.port, False, f"{now}: it passes no frame, after {self.waited_s:.0f} s"
+            else:
+                yield port.port, True, f"{port.port} of {port.bridge} was {port.state}, waited {self.waited_s:.0f} s"
+
+
+def await_forwarding(
+    bridges: Iterable[str], *, namespace: Namespace | None = None, progress: Progress = unseen
+) -> Settled:
+    """Wait until every port of these bridges has passed listening and learning.
+
+    The time is two forward delays of the slowest bridge at most. Where none speaks STP nothing is waited for.
+    """
+    times = deaf_times(bridges, namespace)
+    begun = time.monotonic()
+    limit_s = max(times.values(), default=0.0) + MARGIN_S
+    seen: dict[str, SettlingPort] = {}
+    left: tuple[SettlingPort, ...] = ()
+    while times and (left := settling_ports(times, namespace)):
+        seen |= {port.port: port for port in left if port.port not in seen}
+        rest_s = begun + limit_s - time.monotonic()
+        if rest_s <= 0:
+            break
+        more = f" (and {len(left) - 1} more)" if len(left) > 1 else ""
+        progress(f"waits for the spanning tree: {left[0]}{more}, {rest_s:.0f} s at most")
+        time.sleep(PAUSE_S)
+    return Settled(seen=tuple(seen.values()), left=left, waited_s=time.monotonic() - begun)

@@ -1,0 +1,49 @@
+"""What the spanning tree protocol costs: how long a port stays deaf, and what a switch may do about it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from bascule.model.links import Bridge
+from bascule.model.site import Bridge as DeclaredBridge
+from bascule.model.state import HostState, Link
+from bascule.plan.change import Note
+
+
+def deaf_s(bridge: Link | None) -> float:
+    """How long a port that comes up on a bridge passes no frame: listening and learning, one forward delay each."""
+    if bridge is None or not isinstance(bridge.options, Bridge) or not bridge.options.stp_state:
+        return 0.0
+    return 2 * bridge.options.forward_delay / 100  # 802.1D
+
+
+def settling_s(before: HostState, after: HostState) -> float:
+    """How long the slowest bridge needs from one state to another until its new ports forward."""
+    found = (deaf_s(link) for link in after.links.values() if link.is_bridge and _begins(link, before, after))
+    return max(found, default=0.0)
+
+
+def _begins(bridge: Link, before: HostState, after: HostState) -> bool:
+    """Whether the spanning tree begins on the bridge, or a port joins it."""
+    old = before.links.get(bridge.name)
+    if old is None or not isinstance(old.options, Bridge) or not old.options.stp_state:
+        return True
+    return bool({port.name for port in after.ports(bridge.name)} - {port.name for port in before.ports(bridge.name)})
+
+
+def spanning_tree_notes(bridges: Iterable[DeclaredBridge], before: HostState, after: HostState) -> Iterator[Note]:
+    """What somebody should know before the spanning tree begins on a bridge, or a port joins one that speaks it."""
+    for bridge in bridges:
+        link = after.links.get(bridge.name)
+        wait_s = deaf_s(link)
+        if link is None or not wait_s or not _begins(link, before, after):
+            continue
+        text = f"speaks the spanning tree protocol: each port that comes up passes no frame for {wait_s:g} s, "
+        text += "a guest's at every start"
+        if link.addresses or bridge.has_address:
+            text += "; so long the host does not answer on it either"
+        yield Note(kind="warning", subject=bridge.name, text=text)
+        if bridge.port is not None:
+            text = f"sends BPDUs of {bridge.name}: where its switch has BPDU guard, the switch shuts the port down at "
+            text += "the first of them, until somebody enables it again; ask who runs the switch, or leave stp off"
+            yield Note(kind="warning", subject=bridge.port, text=text)

@@ -1,0 +1,94 @@
+"""D7: a host with one address (/32, /128) and a gateway outside of it, as hosters give it."""
+
+from __future__ import annotations
+
+import pytest
+
+from bascule.errors import SiteFault
+from bascule.model.values import is_onlink
+from bascule.site import parse
+from tests.real_hosts.field import Field
+
+HOSTER = """\
+site: hoster
+hosts:
+  kvm:
+    nics:
+      eth1: {address: [203.0.113.17/32, '2001:db8:1::5/128'], gateway: [198.51.100.1, '2001:db8:ffff::1']}
+    bridges:
+      br0: {uplink: none, address: 203.0.113.17/32}
+guests:
+  web: {host: kvm, memory: 1GiB, nics: [{bridge: br0, address: 203.0.113.9/32}]}
+"""
+FROM_UPLINK = """\
+site: hoster
+hosts:
+  kvm:
+    nics: {eth1: {address: 203.0.113.17/32, gateway: 198.51.100.1}}
+    bridges: {br0: {uplink: eth1, address: from-uplink}}
+"""
+
+
+def hoster(field: Field) -> None:
+    """The hoster's router on the wire of eth1, and none of the office's."""
+    router = field.station("hoster", "02:00:00:00:00:99", "198.51.100.1/24", "2001:db8:ffff::1/64")
+    for words in ("route add 203.0.113.17/32 dev eth0", "-6 route add 2001:db8:1::5/128 dev eth0"):
+        field.ip(words, router)
+    field.ip("link set eth0 down")
+    field.ip("link set eth1 up")
+
+
+def test_d07_a_single_address_from_scratch(real_host: Field) -> None:
+    """Of the same address on the bridge of routed guests nobody says that it stands twice."""
+    field, path = real_host, real_host.site(HOSTER)
+    hoster(field)
+    assert field.bascule("check", path).returncode == 0
+    done = field.bascule("apply", path, "--yes", "--no-confirm")
+    assert done.returncode == 0, done.stderr
+    assert field.pings(field.host, "198.51.100.1")
+    assert field.pings(field.host, "2001:db8:ffff::1")
+    assert field.document("plan", path)["changes"] == []
+    rehearsed = field.document("rehearse", path)
+    assert rehearsed["ok"], rehearsed["checks"]
+    imported = field.bascule("import").stdout
+    assert "gateway: [198.51.100.1, 2001:db8:ffff::1]" in imported
+    assert "no word" not in imported
+    again = field.site(imported, "again.yaml")
+    assert field.document("plan", again)["changes"] == []
+    assert field.bascule("undo").returncode == 0
+    assert "198.51.100.1" not in field.ip("route")
+
+
+@pytest.mark.parametrize("way", ["onlink", "a route to the router"])
+def test_d07_a_single_address_moves_to_a_bridge_and_back(real_host: Field, way: str) -> None:
+    field, path = real_host, real_host.site(FROM_UPLINK)
+    hoster(field)
+    field.ip("addr add 203.0.113.17/32 dev eth1")
+    if way == "onlink":
+        field.ip("route add default via 198.51.100.1 dev eth1 onlink")
+    else:
+        field.ip("route add 198.51.100.1 dev eth1")
+        field.ip("route add default via 198.51.100.1 dev eth1")
+    before = field.ip("route")
+    done = field.bascule("apply", path, "--yes", "--no-confirm")
+    assert done.returncode == 0, done.stderr
+    assert field.pings(field.host, "198.51.100.1")
+    assert field.document("plan", path)["changes"] == []
+    assert field.bascule("undo").returncode == 0
+    assert sorted(field.ip("route").splitlines()) == sorted(before.splitlines())
+
+
+def test_d07_only_a_single_address_makes_a_far_router_a_neighbour() -> None:
+    from ipaddress import ip_address, ip_interface
+
+    router = ip_address("198.51.100.1")
+    assert is_onlink(router, [ip_interface("203.0.113.17/32")])
+    assert is_onlink(ip_address("2001:db8::1"), [ip_interface("2001:db8:1::5/128")])
+    assert not is_onlink(router, [ip_interface("203.0.113.17/24")])
+    assert not is_onlink(router, [ip_interface("203.0.113.17/32"), ip_interface("198.51.100.9/24")])
+    assert not is_onlink(router, [])
+    assert not is_onlink(ip_address("fe80::1"), [ip_interface("2001:db8:1::5/128")])
+    with pytest.raises(SiteFault, match="GATEWAY"):
+        parse(FROM_UPLINK.replace("203.0.113.17/32", "203.0.113.17/24").encode(), "site.yaml")
+    with pytest.raises(SiteFault, match="DUPLICATE-ADDRESS"):
+        parse(HOSTER.replace("none, address: 203.0.113.17/32", "none, address: 203.0.113.9/32").encode(), "site.yaml")

@@ -1,0 +1,91 @@
+"""D10: with STP a port is deaf for two forward delays; plan says so, apply, verify and rehearse wait for it."""
+
+from __future__ import annotations
+
+from bascule.model.links import Bridge
+from bascule.providers.kernel.observe import read_link
+from tests.real_hosts.field import ONE_NIC, Field
+
+STP = ONE_NIC.replace("address: from-uplink", "address: from-uplink, stp: true")
+FOUND = """\
+site: two
+networks:
+  office: {subnet: 192.168.1.0/24, gateway: 192.168.1.1}
+hosts:
+  kvm:
+    as_found: true
+    nics: {eth0: {network: office, address: 192.168.1.10/24}, eth1: {network: office}}
+    bridges: {br0: {uplink: eth1, stp: true}}
+guests:
+  web: {host: kvm, memory: 1GiB, nics: [{bridge: br0, address: 192.168.1.21/24}]}
+expect:
+  - {from: kvm, to: web, verdict: reach}
+"""
+FORWARD_DELAY_S = 2  # the least that the kernel takes with STP
+
+
+def stp_bridge(field: Field) -> None:
+    """A bridge that somebody has made, with a short forward delay; the switch is far from STP's idea of a loop."""
+    field.ip(f"link add br0 type bridge forward_delay {FORWARD_DELAY_S * 100} stp_state 1 mcast_snooping 0")
+    field.ip("link set br0 up")
+    field.run("sysctl", "-q", "-w", "net.ipv4.conf.br0.arp_ignore=1")  # both NICs stand on one network
+
+
+def test_d10_the_plan_says_thirty_seconds_and_bpdu_guard(shared_host: Field) -> None:
+    said = shared_host.document("plan", shared_host.site(STP))
+    mind = {note["subject"]: note["text"] for note in said["notes"] if note["kind"] == "warning"}
+    assert "30 s" in mind["br0"]
+    assert "BPDU guard" in mind["eth0"]
+    assert not [n for n in shared_host.document("plan", shared_host.site(ONE_NIC))["notes"] if "BPDU" in n["text"]]
+
+
+def test_d10_apply_verify_and_rehearse_wait_and_name_the_ports(real_host: Field) -> None:
+    field, path = real_host, real_host.site(FOUND)
+    stp_bridge(field)
+    field.guest("web", "web.0", "192.168.1.21/24", site=FOUND)
+    done = field.bascule("apply", path, "--yes", "--no-confirm", "--probe", "192.168.1.1:22")
+    assert done.returncode == 0, done.stderr
+    assert "eth1 of br0 was listening" in done.stderr
+    assert f"forward delay {FORWARD_DELAY_S}" in str(field.document("verify", path)["checks"])
+    field.ip("link set web.0 nomaster")
+    field.ip("link set web.0 master br0")
+    verified = field.document("verify", path)
+    waited = [check for check in verified["checks"] if check["id"] == "spanning-tree"]
+    assert [(check["subject"], check["ok"]) for check in waited] == [("web.0", True)]
+    assert verified["ok"], verified
+    rehearsed = field.document("rehearse", path)
+    assert rehearsed["ok"], [
+        x for key in ("checks", "expectations", "notes") for x in rehearsed[key] if not x.get("ok")
+    ]
+    assert any("web.0 of br0 was" in note["text"] for note in rehearsed["notes"])
+
+
+def test_d10_the_hosts_own_bridge_with_stp_is_applied_and_rehearsed(real_host: Field) -> None:
+    """The forward delay is 15 s, as a site file without one has it: this test takes its 30 s twice."""
+    field, path = real_host, real_host.site(STP)
+    made = field.start("apply", path, "--yes", "--confirm-within", "60s")
+    rehearsed = field.document("rehearse", path)
+    said = made.communicate()[0]
+    assert made.returncode == 0, said
+    assert "eth0 of br0 was listening" in said
+    assert "still answering: gateway 192.168.1.1" in said
+    assert rehearsed["ok"], [
+        x for key in ("checks", "expectations", "notes") for x in rehearsed[key] if not x.get("ok")
+    ]
+    assert field.bascule("undo").returncode == 0
+
+
+def test_d10_the_ageing_time_of_a_topology_change_is_of_the_moment() -> None:
+    """The kernel shows two forward delays meanwhile, and the configured value stands nowhere."""
+
+    def seen(**info: object) -> Bridge:
+        entry = {"ifname": "virbr0", "linkinfo": {"info_kind": "bridge", "info_data": {"stp_state": 1, **info}}}
+        options = read_link(entry, ()).options
+        assert isinstance(options, Bridge)
+        return options
+
+    quiet = seen(forward_delay=200, ageing_time=30000, topology_change=0)
+    moving = seen(forward_delay=200, ageing_time=400, topology_change=1)
+    assert quiet.arguments(moving) == moving.arguments(quiet) == ()
+    set_by_hand = seen(forward_delay=200, ageing_time=400, topology_change=0)
+    assert set_by_hand.arguments(quiet) == ("ageing_time", "400")
