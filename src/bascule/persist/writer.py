@@ -181,16 +181,18 @@ class _Decision(Struct, frozen=True):
                 one = replace(one, reason="cloud-init would write its file anew at the next boot")
             elif path in taken:
                 lost = lost_lines(before, result, path)
-                one = replace(one, reason=self._reason(path, taken[path]), lost=(*lost, *words))
+                one = replace(one, reason=self._reason(path, new), lost=(*lost, *words))
                 words = ()  # told once
             yield one
 
-    def _reason(self, path: str, rest: str | None) -> str:
+    def _reason(self, path: str, new: str | None) -> str:
         """Why a foreign file is moved."""
         spoken = self.dialect.parse({path: self.foreign[path]}, self.hardware).config.subjects
         mine = ", ".join(sorted(spoken & self.config.links.keys()))
         said = f"it configures {mine}" if mine else "it stands where a file must be written, or does not include it"
-        return f"{said}; what it says of others stays" if rest is not None else said
+        if new is None:
+            return said
+        return f"{said}; {'ours takes its name' if is_ours(new) else 'what it says of others stays'}"
 
 
 def _free_place(root: Path, path: str) -> Path:

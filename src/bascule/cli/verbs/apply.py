@@ -245,6 +245,8 @@ def _done_words(ready: Ready, done: ApplyResult) -> str:
         lines.append("the change will not outlive a restart of the machine")
     elif done.written:
         lines.append(f"written: {', '.join(done.written)}")
+        moved = [f"{file.path} (kept as {file.place})" for file in prepared.plan.files if file.action == "move"]
+        lines += [f"moved aside: {', '.join(moved)}"] if moved else []
     else:
         lines.append(f"the files of {ready.persister.dialect} said so already")
     return "\n".join(lines)
