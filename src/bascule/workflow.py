@@ -91,12 +91,13 @@ def plan(
     from bascule.apply.prepare import prepare, prepare_from, runnable
     from bascule.apply.ready import with_listed_files
     from bascule.providers.observe import begin
+    from bascule.remarks import with_remarks
 
     if observed is not None:
         return prepare_from(*load_for(site, host), observed)
     with begin() as begun:  # while the file is read
         found = runnable(prepare(*load_for(site, host), choice=choice or ANY_DRIVER, begun=begun))
-    return with_listed_files(found, root)
+    return with_remarks(with_listed_files(found, root))
 
 
 def rehearse(
@@ -147,8 +148,8 @@ def ready(
 ) -> Iterator[Ready]:
     """Everything that can say no before anything is changed; within, the kernel's word is kept that nothing moved.
 
-    A loop, guests that the memory cannot hold, two configuration systems at once, and with ``survey_s`` a wire that
-    is another than the file says: each is an error with its reason.
+    A loop, two configuration systems at once, and with ``survey_s`` a wire that is another than the file says: each is
+    an error with its reason.
     """
     from bascule.apply.options import ANY_DRIVER
     from bascule.apply.prepare import prepare
@@ -158,6 +159,7 @@ def ready(
     from bascule.persist.persister import find_persister
     from bascule.plan.batch import tools
     from bascule.providers.observe import begin
+    from bascule.remarks import with_remarks
     from bascule.system.net.monitor import NetlinkMonitor
     from bascule.system.run import require_tools
 
@@ -165,10 +167,11 @@ def ready(
         with begin() as begun:  # while the file is read
             prepared = prepare(*load_for(site, host), choice=choice or ANY_DRIVER, begun=begun, bell=bell)
         require_tools(tools(prepared.plan))
-        remarks = memory_remarks(prepared)
+        prepared = with_remarks(prepared)
+        remarks: tuple[str, ...] = ()
         persister, not_kept = find_persister(prepared.site, prepared.host, root=root)
         if survey_s is not None:  # last, because it takes its time
-            remarks += gate(prepared, seconds=survey_s, progress=progress)
+            remarks = gate(prepared, seconds=survey_s, progress=progress)
         yield Ready.of(prepared, persister, not_kept=not_kept, remarks=remarks, waiting=waiting)
 
 
@@ -271,18 +274,6 @@ def capacity(site: SiteLike, *, host: str | None = None, uri: str | None = None)
     from bascule.guests.memory import memory_account
 
     return memory_account(*load_for(site, host), uri=uri)
-
-
-def memory_remarks(prepared: Prepared) -> tuple[str, ...]:
-    """What the guests' memory says to this host, if this is the host and any guest declares its memory."""
-    from bascule.host.identity import is_here
-
-    site, host = prepared.site, prepared.host
-    if not any(guest.memory for guest in site.guests_on(host.name)) or not is_here(host):
-        return ()
-    from bascule.plan import capacity as accounts
-
-    return tuple(dict.fromkeys(note.text for note in accounts.gate(capacity(site, host=host.name))))
 
 
 # ---- which wire is this?

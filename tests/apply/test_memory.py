@@ -1,4 +1,4 @@
-"""What apply says about memory: over the limit it warns, over what there is it refuses."""
+"""What apply says about memory: it warns, over the limit and over what there is."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ def total_mib() -> int:
     return int(line.split()[1]) // 1024
 
 
-def test_over_the_limit_warns_and_over_the_memory_refuses(bed: Bed) -> None:
+def test_over_the_limit_and_over_the_memory_warns(bed: Bed) -> None:
     before = bed.raw()
     bed.site.write_text(SITE.replace("1GiB", f"{total_mib() + 1024}MiB"))
-    refused = bed.run("apply", str(bed.site), "--yes", "--driver", "none")
-    assert refused.returncode == 1
-    assert "error[MEMORY-FULL]: the guests of 'h' need" in refused.stderr
-    assert "they cannot all run there" in refused.stderr
+    warned = bed.apply("--driver", "none")
+    assert "they cannot all run at once" in " ".join(warned.stdout.split())
+    assert bed.run("undo").returncode == 0
     assert difference(before, bed.raw()) == []
 
     bed.site.write_text(SITE.replace("1GiB", f"{total_mib() - 512}MiB"))  # fits, but not with the host's own reserve
     warned = bed.apply("--driver", "none")
-    assert "mind: the guests leave the host" in warned.stderr
+    assert "the guests leave the host" in " ".join(warned.stdout.split())
     assert bed.run("undo").returncode == 0
     assert difference(before, bed.raw()) == []

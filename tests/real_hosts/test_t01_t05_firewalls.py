@@ -11,8 +11,8 @@ from bascule.model.site import Site
 from bascule.observe.firewall import read_firewall
 from bascule.providers.observe import observe
 from bascule.system.net.netns import Namespace
-from bascule.verify.doctor.bridge_filter import look
 from bascule.verify.doctor.finding import Facts, Finding
+from bascule.verify.doctor.firewall.bridge_filter import look
 from bascule.workflow import load as load_site
 from tests.lab import open_lab
 from tests.real_hosts.field import BASE, Field, furnished

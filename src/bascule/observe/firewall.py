@@ -78,7 +78,7 @@ def switches() -> dict[str, str]:
 
 def _called_on(found: Firewall) -> dict[str, frozenset[str]]:
     """The families that single bridges have switched on for themselves (ip-link(8): nf_call_iptables)."""
-    if not any(chain.hook for chains in found.tables.values() for chain in chains.values()) or not switches():
+    if not found.filters or not switches():
         return {}
     listing = run(("ip", "-d", "-j", "link", "show", "type", "bridge")).stdout
     rows = {row["ifname"]: row["linkinfo"]["info_data"] for row in json.loads(listing or "[]") if "linkinfo" in row}

@@ -10,10 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bascule.errors import BasculeError
 from bascule.model.domain import Domain
 from bascule.model.site import Guest, Host, Site
-from bascule.plan.change import Note
 
 MIB, GIB = 1 << 20, 1 << 30
 
@@ -199,7 +197,11 @@ def capacity(
         )
     elif account.verdict == "over-memory":
         over = account.used - (memory.total - account.reserved_hugepages)
-        warnings.append(f"the guests need {human(over)} more than the host has")
+        there = human(memory.total - account.reserved_hugepages)
+        warnings.append(
+            f"the guests need {human(account.used)} and the host has {there}, {human(over)} less: they cannot all run "
+            "at once; `bascule capacity` shows the account"
+        )
     return Capacity(
         host=host,
         memory=memory,
@@ -208,21 +210,6 @@ def capacity(
         uplinks=account.uplinks,
         warnings=tuple(warnings),
     )
-
-
-def gate(found: Capacity) -> tuple[Note, ...]:
-    """What ``apply`` says about memory: a warning for each thing that is tight.
-
-    Raises BasculeError where the guests need more than there is.
-    """
-    if found.verdict == "over-memory":
-        needs = f"{human(found.used)} of {human(found.memory.total - found.reserved_hugepages)}"
-        raise BasculeError.of(
-            "MEMORY-FULL",
-            f"the guests of '{found.host}' need {needs}: they cannot all run there",
-            hint="`bascule capacity` shows the account; give them less `memory:`, or the host more",
-        )
-    return tuple(Note(kind="warning", subject=found.host, text=text) for text in found.warnings)
 
 
 def _hugepage_warnings(account: Capacity) -> Iterable[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -33,6 +33,10 @@ class PlainProvider:
         """The state with another part; None takes the entry away."""
         parts = {name: one for name, one in state.parts.items() if name != self.name}
         return replace(state, parts=parts if part is None else {**parts, self.name: part})
+
+    def running(self, state: HostState) -> Iterable[str]:  # for others
+        """It runs no guests."""
+        return ()
 
     def as_it_runs(self, site: Site, host: Host, observed: HostState) -> Site:  # for others
         """The site as it is."""

@@ -99,6 +99,9 @@ class Provider(Protocol):
     def makes_networks(self) -> bool:
         """Whether it makes the virtual networks of the site file itself, bridges, rules and all."""
 
+    def running(self, state: HostState) -> Iterable[str]:
+        """The guests that run, as far as it was asked and knows."""
+
     def part(self, state: HostState) -> Any:
         """Its part of a state; None where it was not asked: unknown is not empty."""
 

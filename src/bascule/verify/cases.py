@@ -22,6 +22,7 @@ class Case(Struct):
     ways: list[list[Question]] = field(default_factory=list)
     controls: list[Control] = field(default_factory=list)  # one per way of a no-reach
     refusal: str = ""
+    off: tuple[str, ...] = ()  # guests that it needs and that do not run
 
 
 class Control(Struct, frozen=True):
@@ -32,9 +33,11 @@ class Control(Struct, frozen=True):
     strangers: tuple[str, ...]  # who else is in the file but cannot be asked from here
 
 
-def prepare(wish: Expectation, endpoints: Endpoints) -> Case:
+def prepare(wish: Expectation, endpoints: Endpoints, off: frozenset[str] = frozenset()) -> Case:
     """What to ask for an expectation, or why it cannot be asked here."""
-    case = Case(wish)
+    case = Case(wish, off=tuple(name for name in (wish.source, wish.target) if name in off))
+    if case.off:
+        return case
     if not endpoints.attachments(wish.source):
         case.refusal = f"nobody can ask from {wish.source} here"
         return case

@@ -17,12 +17,16 @@ from bascule.system.run import run
 
 
 class Check(Struct, frozen=True, kw_only=True):
-    """One thing that must be so. ``ok`` is None where it could not be asked; ``detail`` says why, or what was seen."""
+    """One thing that must be so. ``ok`` is None where it could not be asked; ``detail`` says why, or what was seen.
+
+    ``unproven``: it was looked at, and what was seen does not tell.
+    """
 
     id: str
     subject: str
     ok: bool | None
     detail: str
+    unproven: bool = False
 
     def as_json(self) -> dict[str, object]:
         """The check for ``--json``."""

@@ -64,15 +64,18 @@ class _Reply(Struct, frozen=True):
         return self.answer.response is Response.NOT_ASKED and self.answer.question.source.agent is not None
 
 
-def judge(site: Site, probe_domain: ProbeDomain, endpoints: Endpoints | None = None) -> tuple[Outcome, ...]:
+def judge(
+    site: Site, probe_domain: ProbeDomain, endpoints: Endpoints | None = None, off: frozenset[str] = frozenset()
+) -> tuple[Outcome, ...]:
     """Ask every expectation of the site, many at once: first what should pass, then what should not.
 
-    ``endpoints`` may bring addresses that were learned (a live guest's lease). Raises NotPermitted where the kernel
+    ``endpoints`` may bring addresses that were learned (a live guest's lease); what needs a guest that is ``off`` is
+    unproven. Raises NotPermitted where the kernel
     allows no raw sockets.
     """
     endpoints = endpoints or Endpoints(site, probe_domain)
     borders = Borders(site, endpoints)
-    cases = [prepare(wish, endpoints) for wish in site.expectations]
+    cases = [prepare(wish, endpoints, off) for wish in site.expectations]
     positive = [case for case in cases if case.wish.verdict is Verdict.REACH]
     negative = [case for case in cases if case.wish.verdict is Verdict.NO_REACH]
     first = [question for case in positive for way in case.ways[:1] for question in way]
@@ -120,6 +123,9 @@ class _Judging:
 
     def outcome(self, case: Case) -> Outcome:
         """The verdict on one expectation."""
+        if case.off:
+            witness = Witness(sentence=f"unproven, because {' and '.join(case.off)} is off")
+            return Outcome(expectation=case.wish, observed=UNPROVEN, ok=None, witness=witness)
         if case.refusal:
             return _not_asked(case.wish, case.refusal)
         if case.wish.verdict is Verdict.REACH:

@@ -4,24 +4,42 @@ from __future__ import annotations
 
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
+from bascule.observe.firewall import read_firewall
 from bascule.plan.change import Plan
 from bascule.probe.domain import ProbeDomain
 from bascule.verify.checks import Check
+from bascule.verify.doctor.firewall.all_looks import check_firewall
 from bascule.verify.guests import check_guests
 from bascule.verify.networks import check_networks, check_servers
 from bascule.verify.state import StateFacts, check_links
 
 
-def check_host(site: Site, host: Host, state: HostState, probe_domain: ProbeDomain, plan: Plan) -> tuple[Check, ...]:
+def check_host(
+    site: Site,
+    host: Host,
+    state: HostState,
+    probe_domain: ProbeDomain,
+    plan: Plan,
+    off: frozenset[str] = frozenset(),
+) -> tuple[Check, ...]:
     """All checks of one host: its state held against ``plan``, which is made from it, then each guest with real frames.
 
-    Raises NotPermitted, MissingTool or CommandFailed where the host cannot be read or asked.
+    ``off`` are the guests that do not run, of which nothing is asked. Raises NotPermitted, MissingTool or CommandFailed
+    where the host cannot be read or asked.
     """
-    facts = StateFacts(plan)
+    facts = StateFacts(plan, off)
     state_half = (*check_links(site, host, state, facts), *check_networks(site, host, state, facts))
     return (
         *state_half,
         *facts.rest(),
+        *_firewall(site, host, state, probe_domain),
         *check_servers(site, host, state, probe_domain),
-        *check_guests(site, host, state, probe_domain),
+        *check_guests(site, host, state, probe_domain, off),
     )
+
+
+def _firewall(site: Site, host: Host, state: HostState, probe_domain: ProbeDomain) -> tuple[Check, ...]:
+    """Others' rules on the way of its guests' frames."""
+    with probe_domain.hosts[host.name].entered():
+        firewall = read_firewall(state)
+    return tuple(check_firewall(site, host, state, firewall)) if firewall.filters else ()

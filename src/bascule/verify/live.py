@@ -13,8 +13,9 @@ from bascule.system.clock import Progress, unseen
 from bascule.system.net.netns import Namespace
 from bascule.verify.checks import Check, read_neighbours
 from bascule.verify.endpoints import Endpoints
-from bascule.verify.expectations import Outcome, judge
+from bascule.verify.expectations import UNPROVEN, Outcome, judge
 from bascule.verify.host import check_host
+from bascule.verify.power import guests_off
 
 
 class Verified(Struct, frozen=True, kw_only=True):
@@ -23,6 +24,13 @@ class Verified(Struct, frozen=True, kw_only=True):
     host: Host
     checks: tuple[Check, ...]
     outcomes: tuple[Outcome, ...]
+    off: frozenset[str] = frozenset()  # the guests that do not run
+
+    @property
+    def proven(self) -> bool:
+        """Whether it is ``ok``, no guest is off, and nothing that could be asked from here was left unproven."""
+        unproven = any(check.unproven for check in self.checks) or any(x.observed == UNPROVEN for x in self.outcomes)
+        return self.ok and not self.off and not unproven
 
     @property
     def ok(self) -> bool:
@@ -38,7 +46,8 @@ def verify_live(site: Site, host: Host, state: HostState, plan: Plan, progress: 
     with Namespace.current(host.name) as here:
         settled = await_forwarding(host.bridges, progress=progress)
         probe_domain = live_domain(site, host, state, here)
-        checks = check_host(site, host, state, probe_domain, plan)
+        off = guests_off(site, host, state)
+        checks = check_host(site, host, state, probe_domain, plan, off)
         endpoints = Endpoints(site, probe_domain, read_neighbours(here))  # after the checks, which made guests speak
         checks += tuple(Check(id="spanning-tree", subject=one[0], ok=one[1], detail=one[2]) for one in settled.lines())
-        return Verified(host=host, checks=checks, outcomes=judge(site, probe_domain, endpoints))
+        return Verified(host=host, checks=checks, outcomes=judge(site, probe_domain, endpoints, off), off=off)

@@ -38,7 +38,7 @@ def check_networks(site: Site, host: Host, state: HostState, facts: StateFacts) 
             yield _forwarding(name, [key for key in FORWARDING.values() if key in wanted], facts)
         for nic in site.guest_nics(host.name):
             if nic.virtual_network == one.name:
-                yield tap_on_bridge(nic.tap, name, state.links.get(nic.tap), facts)
+                yield tap_on_bridge(nic, name, state.links.get(nic.tap), facts)
 
 
 def check_servers(site: Site, host: Host, state: HostState, probe_domain: ProbeDomain) -> Iterator[Check]:

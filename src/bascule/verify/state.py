@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bascule.model.links import Bridge as BridgeOptions
-from bascule.model.site import Bridge, Host, Site
+from bascule.model.site import Bridge, GuestNic, Host, Site
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
 from bascule.plan.change import About, Change, Plan
@@ -19,10 +19,14 @@ LINK: tuple[About, ...] = ("existence", "up")
 
 
 class StateFacts:
-    """The facts of a host, each held against the plan; ``rest`` are the changes that no fact has told of yet."""
+    """The facts of a host, each held against the plan; ``rest`` are the changes that no fact has told of yet.
 
-    def __init__(self, plan: Plan) -> None:
+    ``off`` are the guests that do not run: of their taps nothing is asked.
+    """
+
+    def __init__(self, plan: Plan, off: frozenset[str] = frozenset()) -> None:
         self._plan = plan
+        self.off = off
         self._told: set[int] = set()
 
     def check(self, what: str, subject: str, seen: str, *about: About, of: str = "", words: str = "") -> Check:
@@ -87,9 +91,10 @@ def _bridge(site: Site, host: Host, bridge: Bridge, state: HostState, facts: Sta
         same = f"{link.mac}, as {port.name}" if link.mac == port.mac else f"{link.mac}, but {port.name} has {port.mac}"
         yield facts.check("bridge-mac", bridge.name, same, "mac")
     yield _spanning_tree(link, facts)
-    taps = [nic.tap for nic in site.guest_nics(host.name) if nic.bridge == bridge.name]
-    for tap in taps:
-        yield tap_on_bridge(tap, bridge.name, state.links.get(tap), facts)
+    nics = [nic for nic in site.guest_nics(host.name) if nic.bridge == bridge.name]
+    for nic in nics:
+        yield tap_on_bridge(nic, bridge.name, state.links.get(nic.tap), facts)
+    taps = [nic.tap for nic in nics]
     strangers = sorted({x.name for x in state.ports(bridge.name)} - {*taps, bridge.port})
     if strangers:
         detail = f"not in the file, left alone: {', '.join(strangers)}"
@@ -137,11 +142,14 @@ def _member(what: str, link: Link, facts: StateFacts) -> Check:
     return facts.check(what, link.name, f"port of {link.master or 'nothing'}", "master")
 
 
-def tap_on_bridge(tap: IfName, bridge: str, link: Link | None, facts: StateFacts) -> Check:
-    """Whether a guest's tap is a port of its bridge."""
+def tap_on_bridge(nic: GuestNic, bridge: str, link: Link | None, facts: StateFacts) -> Check:
+    """Whether a guest's tap is a port of its bridge; of a guest that is off, it need not be."""
     if link is None:
         detail = f"is not there; should be a port of {bridge}"
-        return Check(id="tap-on-bridge", subject=tap, ok=False, detail=detail)
+        off = nic.guest in facts.off
+        if off:
+            detail = f"is not there, since {nic.guest} is off"
+        return Check(id="tap-on-bridge", subject=nic.tap, ok=None if off else False, detail=detail)
     return _member("tap-on-bridge", link, facts)
 
 

@@ -9,6 +9,8 @@ WORDS = {  # the ids of checks as people read them
     "address": "address",
     "uplink-on-bridge": "uplink",
     "tap-on-bridge": "tap",
+    "running": "running",
+    "firewall": "firewall",
     "bridge-mac": "MAC of its NIC",
     "stp": "spanning tree",
     "as-declared": "as declared",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from bascule.cli.common import count, table, wrapped
 from bascule.verify.checks import Check
-from bascule.verify.expectations import Outcome
+from bascule.verify.expectations import UNPROVEN, Outcome
 from bascule.verify.words import WORDS
 
 MARKS = {True: "ok", False: "FAIL", None: "-"}
@@ -70,15 +70,19 @@ def broken(checks: Iterable[Check], outcomes: Iterable[Outcome], *, columns: int
 
 
 def tally(checks: Sequence[Check], outcomes: Sequence[Outcome]) -> str:
-    """``38 checks and 6 expectations hold``, or how many do not, and how many could not be asked from here."""
+    """``38 checks and 6 expectations hold``, or how many do not, the worse first, and what could not be told."""
     asked = (
         [check for check in checks if check.ok is not None],
         [outcome for outcome in outcomes if outcome.ok is not None],
     )
     bad = [sum(one.ok is False for one in some) for some in asked]
     counted = [count(len(asked[0]), "check"), count(len(asked[1]), "expectation")]
-    unasked = len(checks) + len(outcomes) - len(asked[0]) - len(asked[1])
-    rest = f"; {unasked} could not be asked from here" if unasked else ""
+    unproven = sum(one.ok is None and one.unproven for one in checks)
+    unproven += sum(one.ok is None and one.observed == UNPROVEN for one in outcomes)
+    unasked = len(checks) + len(outcomes) - len(asked[0]) - len(asked[1]) - unproven
+    rest = f"; {unproven} unproven" if unproven else ""
+    rest += f"; {unasked} could not be asked from here" if unasked else ""
     if any(bad):
-        return " and ".join(f"{n} of {words}" for n, words in zip(bad, counted, strict=True)) + f" did not hold{rest}"
+        rows = sorted(zip(bad, counted, strict=True), key=lambda row: row[0] == 0)
+        return " and ".join(f"{number} of {words}" for number, words in rows) + f" did not hold{rest}"
     return f"{' and '.join(counted)} hold{rest}"

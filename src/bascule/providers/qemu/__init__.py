@@ -25,6 +25,11 @@ class QemuProvider(PlainProvider):
     runs_guests: ClassVar[bool] = True
     tools: ClassVar[frozenset[str]] = frozenset({"socat"})  # the words go over a socket of our own
 
+    def running(self, state: HostState) -> Iterable[str]:
+        """The guests whose process is there."""
+        part = self.part(state)
+        return [domain.name for domain in part.seen_domains if domain.running] if part is not None else ()
+
     def as_it_runs(self, site: Site, host: Host, observed: HostState) -> Site:
         """The site with the taps that running guests have now."""
         part = self.part(observed)

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
+from bascule.model.ruleset.owners import owner
 from bascule.model.ruleset.rules import AnyTable, ForeignTable
 from bascule.topology.firewall.xtables import XtChain, read_save
 
@@ -15,11 +16,6 @@ Statement = Mapping[str, Any]  # as in nft's JSON: one key says what it is
 XT_TABLES = {"filter", "nat", "mangle", "raw", "security"}  # the names that iptables-nft gives to its tables
 XT_FAMILIES = {"ip", "ip6"}
 PRIORITIES = {"raw": -300, "mangle": -150, "filter": 0, "security": 50}  # of iptables-legacy's tables (linux/netfilter)
-OWNERS = {  # how others' chains and tables begin (reference: reachability.md, section 4)
-    "DOCKER": "Docker", "docker-": "Docker", "firewalld": "firewalld", "ufw": "ufw", "LIBVIRT_": "libvirt",
-    "libvirt_network": "libvirt", "KUBE-": "Kubernetes", "cali-": "Calico", "f2b-": "fail2ban", "PVEFW-": "Proxmox VE",
-    "nixos-fw": "NixOS",
-}  # fmt: skip
 
 
 class FirewallRule(Struct, frozen=True, kw_only=True):
@@ -27,6 +23,7 @@ class FirewallRule(Struct, frozen=True, kw_only=True):
 
     statements: tuple[Statement, ...]
     words: str
+    comment: str = ""
 
 
 class FirewallChain(Struct, frozen=True, kw_only=True):
@@ -67,6 +64,11 @@ class Firewall(Struct, frozen=True, kw_only=True):
         wanted = set(families)
         found = [x for x in chains if x.hook == hook and x.family in wanted and x.type != "nat"]
         yield from sorted(found, key=lambda chain: chain.priority)
+
+    @property
+    def filters(self) -> bool:
+        """Whether any chain of others filters here, or that could not be read."""
+        return bool(self.gaps) or any(one.hook for chains in self.tables.values() for one in chains.values())
 
     def calls(self, family: str, bridge: str) -> bool:
         """Whether frames between the ports of a bridge have to pass the chains of a family."""
@@ -170,7 +172,8 @@ def _joined(told: Iterable[Any], saved: XtChain | None) -> Iterator[FirewallRule
         xt = saved.rules[place] if saved is not None and same else None
         opaque = any("xt" in statement for statement in row["expr"])
         statements = xt.statements if xt is not None and opaque else row["expr"]
-        yield FirewallRule(statements=tuple(statements), words=xt.words if xt is not None else rule_words(row["expr"]))
+        words = xt.words if xt is not None else rule_words(row["expr"])
+        yield FirewallRule(statements=tuple(statements), words=words, comment=row.get("comment", ""))
 
 
 def _legacy(family: str, table: str, tool: str, chains: Mapping[str, XtChain]) -> Iterator[tuple[str, FirewallChain]]:
@@ -191,11 +194,6 @@ def _legacy(family: str, table: str, tool: str, chains: Mapping[str, XtChain]) -
                 owner=owner(table, name),
             ),
         )
-
-
-def owner(table: str, chain: str) -> str:
-    """Which program made a chain, told from its name or its table's; empty where the names say nothing."""
-    return next((who for head, who in OWNERS.items() if chain.startswith(head) or table.startswith(head)), "")
 
 
 def rule_words(statements: Iterable[Statement]) -> str:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from bascule.verify.doctor import (
-    bridge_filter,
-    firewalld_zone,
-    forward_policy,
     kvm,
     libvirt_reach,
     macvtap,
@@ -13,11 +10,11 @@ from bascule.verify.doctor import (
     modules,
     name_servers,
     network_collision,
-    network_services,
     packages,
     wireless,
 )
 from bascule.verify.doctor.finding import Facts, Finding, Severity
+from bascule.verify.doctor.firewall import bridge_filter, firewalld_zone, forward_policy, network_services
 
 __all__ = ["LOOKS", "Facts", "Finding", "Severity", "examine"]
 

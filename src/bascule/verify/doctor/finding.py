@@ -38,6 +38,12 @@ class Finding(Struct, frozen=True, kw_only=True):
     fix: str = ""
     bridges: tuple[str, ...] = ()
 
+    @property
+    def words(self) -> str:
+        """All of it in one sentence, for verbs that have a line for it."""
+        seen = f" ({'; '.join(self.evidence)})" if self.evidence else ""
+        return f"{self.text}{seen}" + (f"; fix: {self.fix}" if self.fix else "")
+
     def as_json(self) -> dict[str, object]:
         """For ``--json``."""
         return {

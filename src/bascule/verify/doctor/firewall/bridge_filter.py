@@ -8,7 +8,7 @@ from bascule.observe.firewall import SWITCHES
 from bascule.topology.firewall.passage import FAMILIES, Passage, Possibility, bridged_frames
 from bascule.topology.firewall.rules import Firewall
 from bascule.verify.doctor.finding import Facts, Finding, Severity
-from bascule.verify.doctor.firewall_fixes import bridge_fix, whose_rules
+from bascule.verify.doctor.firewall.fixes import bridge_fix, whose_rules
 
 ID = "bridge-filter"
 

@@ -9,7 +9,7 @@ from bascule.plan.virtual_network import resolved_networks
 from bascule.topology.firewall.passage import FAMILY_OF, WORDS, Passage, routed
 from bascule.topology.virtual_networks import standing_bridge
 from bascule.verify.doctor.finding import Facts, Finding, Severity
-from bascule.verify.doctor.firewall_fixes import routed_fix, whose_rules
+from bascule.verify.doctor.firewall.fixes import routed_fix, whose_rules
 
 
 def look(facts: Facts) -> Iterator[Finding]:
@@ -36,7 +36,7 @@ def look(facts: Facts) -> Iterator[Finding]:
         families = " and ".join(dict.fromkeys(WORDS[passage.family] for _, passage in lost))
         yield Finding(
             id="forward-policy",
-            severity=Severity.WARNING,
+            severity=Severity.PROBLEM,
             subject=one.name,
             text=f"what its guests send out or get from outside by {families} meets {whose} what no rule lets through",
             evidence=tuple(dict.fromkeys(map(str, stops))),

@@ -8,7 +8,7 @@ from bascule.plan.virtual_network import needs_server, resolved_networks
 from bascule.topology.firewall.passage import FAMILY_OF, Passage, Possibility, into_host
 from bascule.topology.virtual_networks import standing_bridge
 from bascule.verify.doctor.finding import Facts, Finding, Severity
-from bascule.verify.doctor.firewall_fixes import input_fix
+from bascule.verify.doctor.firewall.fixes import input_fix
 
 SERVICES = (("DHCP", 4, "udp", 67), ("DHCP", 6, "udp", 547), ("DNS", 4, "udp", 53), ("DNS", 6, "udp", 53))
 

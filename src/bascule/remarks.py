@@ -1,0 +1,42 @@
+"""What to mind about this machine beside what a plan changes: its memory, and others' firewall rules."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from bascule.host.identity import is_here
+from bascule.observe.firewall import read_firewall
+from bascule.plan.change import Note
+
+if TYPE_CHECKING:
+    from bascule.apply.prepare import Prepared
+
+
+def with_remarks(prepared: Prepared) -> Prepared:
+    """The same, its plan with a note for each thing."""
+    notes = (*memory_notes(prepared), *firewall_notes(prepared))
+    return replace(prepared, plan=replace(prepared.plan, notes=(*prepared.plan.notes, *notes))) if notes else prepared
+
+
+def memory_notes(prepared: Prepared) -> tuple[Note, ...]:
+    """What the guests' memory says to this host, if this is the host and any guest declares its memory."""
+    site, host = prepared.site, prepared.host
+    if not any(guest.memory for guest in site.guests_on(host.name)) or not is_here(host):
+        return ()
+    from bascule.guests.memory import memory_account
+
+    account = memory_account(site, host)
+    return tuple(Note(kind="warning", subject=host.name, text=text) for text in dict.fromkeys(account.warnings))
+
+
+def firewall_notes(prepared: Prepared) -> tuple[Note, ...]:
+    """What others' rules will do to the frames of the file's bridges and networks, once the plan is made."""
+    firewall = read_firewall(prepared.wanted, prepared.observed.tables)
+    if not firewall.filters:
+        return ()
+    from bascule.verify.doctor.firewall.all_looks import firewall_findings
+
+    found = firewall_findings(prepared.site, prepared.host, prepared.wanted, firewall)
+    return tuple(Note(kind="warning", subject=one.subject, text=one.words) for one in found)

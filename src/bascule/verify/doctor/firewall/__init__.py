@@ -1,0 +1,1 @@
+"""What others' firewall rules do to the frames of guests."""

@@ -1,0 +1,75 @@
+"""D8, D9 and T14: memory that is short is a warning, a guest that is off is no fault, and counts are told truly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bascule.cli.show.verdicts import tally
+from bascule.model.site import Verdict
+from bascule.verify.checks import Check
+from bascule.verify.expectations import UNPROVEN, Outcome
+from bascule.verify.witness import Witness
+from bascule.workflow import load
+from tests.real_hosts.field import BASE, Field
+
+PRODUCTION = str(Path(__file__).parents[2] / "examples/production.yaml")
+DARK = """\
+  dark: {host: kvm, nics: [{bridge: br0, address: 192.168.1.22/24}]}
+machines:
+"""
+EXPECT = """\
+expect:
+  - {from: kvm, to: dark, verdict: reach}
+  - {from: kvm, to: web, service: tcp/80, verdict: reach}
+"""
+
+
+def test_t14_counts_name_what_did_not_hold_and_of_how_many() -> None:
+    wishes = load(PRODUCTION).expectations
+    checks = [Check(id="x", subject="y", ok=True, detail="")] * 38
+    outcomes = [
+        Outcome(expectation=wish, observed=Verdict.REACH, ok=place > 1, witness=Witness(sentence=""))
+        for place, wish in enumerate(wishes[:6])
+    ]
+    assert tally(checks, outcomes) == "2 of 6 expectations and 0 of 38 checks did not hold"
+    off = [Outcome(expectation=wishes[0], observed=UNPROVEN, ok=None, witness=Witness(sentence=""))]
+    unasked = [Check(id="x", subject="y", ok=None, detail="")]
+    assert tally(checks + unasked, off) == (
+        "38 checks and 0 expectations hold; 1 unproven; 1 could not be asked from here"
+    )
+
+
+@pytest.mark.kernel
+def test_d08_more_memory_than_the_host_has_is_a_warning(real_host: Field) -> None:
+    path = real_host.site(BASE.replace("    host: kvm\n", "    host: kvm\n    memory: 68000GiB\n"))
+    assert load(path).guests["web"].memory == 68000 << 30
+    planned = real_host.document("plan", path)
+    (note,) = [one for one in planned["notes"] if "cannot all run at once" in one["text"]]
+    assert (note["kind"], note["subject"]) == ("warning", "kvm")
+    done = real_host.bascule("apply", path, "--yes", "--no-confirm")
+    assert done.returncode == 0, done.stderr
+    assert "cannot all run at once" in " ".join(done.stdout.split())
+    assert not real_host.document("capacity", path)["ok"]
+
+
+@pytest.mark.kernel
+def test_d09_a_guest_that_is_off_is_no_fault(real_host: Field) -> None:
+    web = real_host.guest("web", "web.0", "192.168.1.21/24")
+    real_host.listen(web, 80)
+    path = real_host.site(BASE.replace("machines:\n", DARK).partition("expect:")[0] + EXPECT)
+    assert real_host.bascule("apply", path, "--yes", "--no-confirm").returncode == 0
+    said = real_host.document("verify", path)
+    assert said["ok"], said
+    dark = {one["id"]: one for one in said["checks"] if one["subject"] in {"dark", "dark.0"}}
+    assert {one["ok"] for one in dark.values()} == {None}
+    assert dark["tap-on-bridge"]["detail"] == "is not there, since dark is off"
+    outcomes = {one["to"]: one for one in said["expectations"]}
+    assert (outcomes["dark"]["observed"], outcomes["dark"]["ok"]) == ("unproven", None)
+    assert outcomes["dark"]["witness"]["sentence"] == "unproven, because dark is off"
+    assert outcomes["web"]["ok"] is True
+    done = real_host.bascule("verify", path)
+    assert done.returncode == 0
+    assert "1 unproven" in done.stdout
+    assert real_host.bascule("verify", path, "--strict").returncode == 1
