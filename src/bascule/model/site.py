@@ -40,6 +40,39 @@ class PlugKind(StrEnum):
     DIRECT = "direct"
 
 
+class GuardLevel(StrEnum):
+    """How closely a guest NIC is kept to what it is."""
+
+    STRICT = "strict"  # its own MACs and its own addresses
+    MAC = "mac"  # its own MACs, whatever address a DHCP server gives it
+    OFF = "off"
+
+
+Redundancy = Literal["vrrp", "hsrp", "carp"]
+GROUPS: tuple[Redundancy, ...] = ("vrrp", "hsrp", "carp")
+
+
+class VirtualRouter(Struct, frozen=True):
+    """A group of routers that share addresses; whoever is active has them, and the MAC of the group."""
+
+    protocol: Redundancy
+    group: int
+    addresses: tuple[IpNetwork, ...] = ()
+
+
+class Guarding(Struct, frozen=True, kw_only=True):
+    """What a guest NIC may do. ``may`` has the words of the site file; rates are frames in a second."""
+
+    level: GuardLevel = GuardLevel.OFF
+    also: tuple[IpNetwork, ...] = ()
+    routers: tuple[VirtualRouter, ...] = ()
+    macs: tuple[Mac, ...] = ()
+    may: frozenset[str] = frozenset()
+    isolated: bool = False
+    broadcast: int | None = None
+    multicast: int | None = None
+
+
 class Attachment(Struct, frozen=True):
     """What a guest NIC is plugged into: a bridge, a virtual network of its host, or a NIC that it shares (macvtap)."""
 
@@ -240,6 +273,7 @@ class GuestNic(Struct, frozen=True, kw_only=True):
     dhcp: bool = False
     vlan: Vid | None = None
     vlans: tuple[tuple[Vid, Vid], ...] = ()  # ranges of a trunk
+    guarding: Guarding = Guarding()
     place: Place = NOWHERE
 
     @property

@@ -153,11 +153,11 @@ def sysctls(one: ResolvedNetwork) -> Mapping[str, str]:
     return {FORWARDING[subnet.version]: "1" for subnet in one.subnets}
 
 
-def bridge_link(one: ResolvedNetwork, alias: str) -> Link:
-    """The network's bridge as it shall be; ``alias`` is Bascule's mark."""
+def bridge_link(one: ResolvedNetwork, alias: str, *, is_guarded: bool = False) -> Link:
+    """The network's bridge as it shall be; ``alias`` is Bascule's mark, ``is_guarded`` whether a port has a guard."""
     return Link(
         name=one.bridge,
-        options=Bridge(forward_delay=0, mcast_snooping=0),
+        options=Bridge(forward_delay=0, mcast_snooping=0, no_linklocal_learn=int(is_guarded)),
         up=True,
         mac=one.mac,
         # on a bridge without ports an address would stay tentative for ever (no carrier, no DAD)

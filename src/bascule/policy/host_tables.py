@@ -12,6 +12,8 @@ from bascule.model.site import Host, Mode, Site
 from bascule.model.state import MARK, HostState
 from bascule.model.values import bridge_name
 from bascule.plan.virtual_network import ResolvedNetwork
+from bascule.policy.guards.ports import guarded_ports
+from bascule.policy.guards.rules import KEY, guard_table
 from bascule.policy.network_rules import TABLE_PREFIX, network_table, table_key
 
 MODES = {
@@ -20,6 +22,9 @@ MODES = {
     Mode.ISOLATED: "nothing goes in or out",
     Mode.OPEN: "no rule of its own but those of its forwards",
 }
+
+
+GUARDS = f"nft {KEY}"  # the subject of what happens to their table
 
 
 class HostTables(Struct, frozen=True, kw_only=True):
@@ -45,6 +50,9 @@ def host_tables(
         for one in networks
         if (one.forwards or not by_libvirt) and (table := network_table(one, mark)) is not None
     }
+    ports = guarded_ports(site, host)
+    if (guards := guard_table(ports, mark)) is not None:
+        wanted[guards.key] = guards
     if taken := list(_taken(host, networks, wanted, observed, mark)):
         raise BasculeError(*taken)
     others = {key: one for key, one in observed.tables.items() if not _is_ours(one, host, observed, mark)}
@@ -52,9 +60,13 @@ def host_tables(
     for nic in site.guest_nics(host.name) if not by_libvirt else ():
         if nic.virtual_network is not None:
             guests.setdefault(f"nft {table_key(nic.virtual_network)}", []).append(nic.guest)
+    reasons = {f"nft {table_key(one.name)}": _reason(host, one, by_libvirt=by_libvirt) for one in networks}
+    if ports:
+        guests[GUARDS] = [port.guest for port in ports]
+        reasons[GUARDS] = f"{len(ports)} guest NICs are behind a guard"
     return HostTables(
         tables=others | wanted,
-        reasons={f"nft {table_key(one.name)}": _reason(host, one, by_libvirt=by_libvirt) for one in networks},
+        reasons=reasons,
         guests={subject: tuple(dict.fromkeys(some)) for subject, some in guests.items()},
     )
 
@@ -78,8 +90,9 @@ def _is_ours(table: AnyTable, host: Host, observed: HostState, mark: str) -> boo
 def _taken(
     host: Host, networks: Iterable[ResolvedNetwork], wanted: Mapping[str, Table], observed: HostState, mark: str
 ) -> Iterator[Problem]:
-    for one in networks:
-        key = table_key(one.name)
+    needing = {table_key(one.name): (f"virtual network '{one.name}' needs", one.name) for one in networks}
+    needing[KEY] = ("the guards of its guests need", "")
+    for key, (who, network) in needing.items():
         there = observed.tables.get(key)
         if key not in wanted or there is None or _is_ours(there, host, observed, mark):
             continue
@@ -87,10 +100,10 @@ def _taken(
         whose = f"belongs to site '{owner}'" if owner else "is not Bascule's"
         yield Problem(
             code="TABLE-TAKEN",
-            message=f"virtual network '{one.name}' needs the nft table '{key}', and this host has one of that name "
-            f"that {whose}",
-            place=host.virtual_networks[one.name].place,
-            hint=f"look at it with `nft list table {key}` and take it away, or name the network differently",
+            message=f"{who} the nft table '{key}', and this host has one of that name that {whose}",
+            place=host.virtual_networks[network].place if network else host.place,
+            hint=f"look at it with `nft list table {key}` and take it away"
+            + (", or name the network differently" if network else ""),
         )
 
 

@@ -11,6 +11,7 @@ from bascule.model.site_place import SitePlace, SiteSource
 from bascule.model.values import IfName, IpInterface, Mac, derive_mac, derive_tap
 from bascule.site import document as d
 from bascule.site.checks.access import service_of
+from bascule.site.checks.guards import default_guard
 from bascule.site.findings import Findings, Path
 from bascule.site.parsers import NO_UPLINK
 from bascule.site.validate import ValidatedDocument
@@ -185,7 +186,27 @@ class _Builder:
             dhcp="dhcp" in nic.address,
             vlan=nic.vlan,
             vlans=nic.vlans,
+            guarding=self.guarding(self.document.guests[guest].host, nic),
             place=self.at(("guests", guest, "nics", index)),
+        )
+
+    def guarding(self, host: str, nic: d.GuestNic) -> m.Guarding:
+        """The guard that the NIC names, its bridge or its host; one that knows no address guards the MAC alone."""
+        routers = [
+            m.VirtualRouter(protocol, group, each.address)
+            for each in nic.also
+            for protocol in m.GROUPS
+            if (group := getattr(each, protocol)) is not None
+        ]
+        return m.Guarding(
+            level=m.GuardLevel(nic.guard or default_guard(self.document, host, nic)),
+            also=tuple(address for each in nic.also for address in each.address),
+            routers=tuple(routers),
+            macs=nic.macs,
+            may=frozenset(nic.may),
+            isolated=nic.isolated,
+            broadcast=nic.limit.broadcast if nic.limit else None,
+            multicast=nic.limit.multicast if nic.limit else None,
         )
 
     def fresh_mac(self, guest: str, index: int) -> Mac:

@@ -69,6 +69,10 @@ CODES = {
     "PLUG": "a guest NIC that is not plugged into exactly one thing",
     "BRIDGE-FULL": "more ports on one bridge than the kernel has numbers for",
     "VLAN-UNAWARE": "a guest's VLAN where no VLAN-aware bridge is",
+    "RATE": "not a rate of frames like 100/s",
+    "GUARD": "a guard, or what it lets through, where it has no effect or no sense",
+    "GUARD-ADDRESS": "a strict guard of a NIC whose address nobody knows",
+    "GUARD-SHARED": "a further address that somebody else uses",
     "DIRECT-ENSLAVED": "macvtap on a NIC that has a master",
     # access
     "EXPECT-SELF": "an expectation from a thing to itself",

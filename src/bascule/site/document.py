@@ -167,6 +167,7 @@ class Bridge(Entry):
     vlan_aware: s.Boolean = Field(False, description="The bridge keeps tags apart itself; guests choose their VLAN.")
     stp: s.Boolean = Field(False, description="Spanning tree; off with one uplink, so that no port waits 30 s.")
     mtu: s.Mtu | None = Field(None, description="Bytes.")
+    guard: Guard | None = Field(None, description="The guard of its guests that name none.")
 
 
 class Forward(Entry):
@@ -215,6 +216,45 @@ class Host(Entry):
     bridges: NamedLink[Bridge] = Field(default_factory=dict, description="Its bridges, by name.")
     virtual_networks: Named[VirtualNetwork] = Field(default_factory=dict, description="Its host-only networks.")
     serves: Listed[s.Served] = Field((), description="The ports on which the host itself answers.")
+    guard: Guard | None = Field(None, description="The guard of its guests where neither NIC nor bridge names one.")
+
+
+GUARDS = ("strict", "mac", "off")
+LIBERTIES = ("router", "dhcp-server", "multicast-querier", "tags", "bpdu")
+Guard = Annotated[str, s.choice(*GUARDS, noun="a guard")]
+
+
+class Also(Entry):
+    """A further address that a guest may use: alone, or as one that a group of routers shares."""
+
+    model_config = ConfigDict(title="a further address")
+
+    address: Many[s.AlsoAddress] = Field((), description="An address, a subnet behind the guest, or a list of them.")
+    vrrp: s.GroupNumber | None = Field(None, description="The VRID under which VRRP hands it over.")
+    hsrp: s.GroupNumber | None = Field(None, description="The group under which HSRP hands it over.")
+    carp: s.GroupNumber | None = Field(None, description="The VHID under which CARP hands it over.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _mapping(cls, value: object) -> object:
+        return {"address": value} if isinstance(value, str) else super()._mapping(value)  # type: ignore[operator]  # pydantic wraps it
+
+
+class OrAlone:
+    """An address alone stands for an entry with nothing else."""
+
+    @staticmethod
+    def __get_pydantic_json_schema__(schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string", "examples": ["10.0.0.100", "10.8.0.0/24"]}, handler(schema)]}
+
+
+class Limit(Entry):
+    """How much of what reaches every other guest a guest may send."""
+
+    model_config = ConfigDict(title="a limit")
+
+    broadcast: s.FrameRate | None = Field(None, description="Broadcast frames that it may send, as 100/s.")
+    multicast: s.FrameRate | None = Field(None, description="Multicast frames that it may send, as 100/s.")
 
 
 class GuestNic(Entry):
@@ -230,6 +270,17 @@ class GuestNic(Entry):
     tap: s.LinkName | None = Field(None, description="Its tap on the host where the default name will not do.")
     vlan: s.VlanId | None = Field(None, description="Its VLAN on a VLAN-aware bridge (access port).")
     vlans: Many[s.VlanRange] = Field((), description="Its VLANs on a VLAN-aware bridge (trunk port).")
+    guard: Guard | None = Field(
+        None,
+        description="strict: it sends from its own MAC and addresses only; mac: from its own MAC; off: it is trusted.",
+    )
+    also: Many[Annotated[Also, OrAlone]] = Field((), description="Further addresses that it may use behind a guard.")
+    macs: Many[s.MacWord] = Field((), description="Further MACs that it may use behind a guard: nested guests.")
+    may: Many[Annotated[str, s.choice(*LIBERTIES, noun="something that a guard lets through")]] = Field(
+        (), description="What a guard lets through beside its own traffic."
+    )
+    isolated: s.Boolean = Field(False, description="It reaches no other isolated guest of its network.")
+    limit: Limit | None = Field(None, description="How much of what reaches everybody it may send.")
 
 
 class Guest(Entry):

@@ -257,6 +257,26 @@ def read_size(text: str) -> int:
 _SERVICE_HINT = "write tcp/80, tcp/8000-8100, udp/53, icmp or arp"
 
 
+def read_address_or_subnet(text: str) -> IpNetwork:
+    """A single address is a subnet of one."""
+    return read_subnet(text) if "/" in text else ip_network(read_address(text))
+
+
+def read_group(text: str) -> int:
+    """The number of a group of routers that share an address (VRID of VRRP and CARP, group of HSRP)."""
+    if (number := _number(text, "the number of a group")) > 255:
+        raise Wrong(f"{shown(text)} is not the number of a group", "they go up to 255")
+    return number
+
+
+def read_frame_rate(text: str) -> int:
+    """Frames in a second."""
+    match = re.fullmatch(r"([0-9]{1,7})/(?:s|second)", text)
+    if not match or not int(match[1]):
+        raise Wrong(f"{shown(text)} is not a rate of frames", "write frames in a second, like 100/s")
+    return int(match[1])
+
+
 def read_service(text: str) -> Service:
     """A protocol and its ports, icmp or arp."""
     if text in {"icmp", "arp"}:

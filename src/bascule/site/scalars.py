@@ -200,3 +200,14 @@ Boolean = Annotated[
     ),
 ]
 Text = Annotated[str, Scalar("TYPE", "a text", p.read_text, {"type": ["string", "integer"]})]
+AlsoAddress = Annotated[
+    IpNetwork,
+    Scalar(
+        "ADDRESS",
+        "an address or a subnet",
+        p.read_address_or_subnet,
+        _schema(rf"^({_DOTS}|{_COLONS})(/[0-9]{{1,3}})?$", "10.0.0.100", "10.8.0.0/24", "2001:db8:1::/48"),
+    ),
+]
+GroupNumber = Annotated[int, Scalar("COUNT", "the number of a group", p.read_group, _integer(0, 255, 7))]
+FrameRate = Annotated[int, Scalar("RATE", "a rate of frames", p.read_frame_rate, _schema(r"^[0-9]+/s$", "100/s"))]

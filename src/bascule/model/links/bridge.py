@@ -28,6 +28,7 @@ class Bridge(LinkOptions, frozen=True, kw_only=True):
     vlan_default_pvid: int = 1
     mcast_snooping: int = 1
     mcast_querier: int = 0
+    no_linklocal_learn: int = 0
 
     @classmethod
     def read(cls, info: Mapping[str, Any]) -> Self:

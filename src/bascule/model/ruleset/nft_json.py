@@ -84,7 +84,7 @@ def read_table(key: str, objects: Iterable[Json]) -> nft.Table:
     for entry in objects:
         if (told := entry.get("rule")) is not None:
             rules.setdefault(told["chain"], []).append(read_rule(told))
-    mark = mark_of(objects)
+    mark, filled = mark_of(objects), _filled(objects)
     return nft.Table(
         family,
         name,
@@ -93,9 +93,15 @@ def read_table(key: str, objects: Iterable[Json]) -> nft.Table:
             for entry in objects
             if (chain := entry.get("chain")) is not None and not (mark and chain["name"] == MARK_CHAIN)
         ),
-        tuple(_set(entry) for entry in objects if "set" in entry or "map" in entry),
+        tuple(_set(entry, filled) for entry in objects if "set" in entry or "map" in entry),
         mark,
     )
+
+
+def _filled(objects: Iterable[Json]) -> set[str]:
+    """The sets that rules put elements into."""
+    statements = (one for entry in objects if "rule" in entry for one in entry["rule"]["expr"])
+    return {one["set"]["set"].removeprefix("@") for one in statements if "set" in one}
 
 
 def _hook(chain: Json) -> nft.Hook | None:
@@ -104,11 +110,13 @@ def _hook(chain: Json) -> nft.Hook | None:
     return nft.Hook(chain["type"], chain["hook"], chain["prio"], chain.get("policy", "accept"))
 
 
-def _set(entry: Json) -> nft.NamedSet | nft.NamedMap:
+def _set(entry: Json, filled: Container[str]) -> nft.NamedSet | nft.NamedMap:
     ((kind, told),) = entry.items()
     type_ = told["type"]
     words = type_ if isinstance(type_, str) else " . ".join(type_)
     flags, elements = _words(told.get("flags", ())), told.get("elem", ())
+    if told["name"] in filled:  # nft 1.0.6 does not tell that it is dynamic
+        return nft.named_set(told["name"], words, {*flags, "dynamic"})
     if kind == "set":
         return nft.named_set(told["name"], words, flags, (_value(_element(one)) for one in elements))
     if told["map"] != "verdict":
@@ -151,6 +159,8 @@ def _statements(told: Iterable[Json], family: str) -> Iterator[nft.Statement]:
 
 def _match(told: Json) -> nft.Match:
     right = told["right"]
+    if isinstance(right, bool):
+        return nft.match(_expression(told["left"]), "exists" if right else "missing", operator=told["op"])
     if isinstance(right, dict) and "set" in right:
         values = [_value(_element(one)) for one in right["set"]]
     else:
@@ -196,6 +206,28 @@ def _counter(told: object) -> nft.Counter:
     return nft.Counter()
 
 
+def _limit(told: Json) -> nft.Limit:
+    return nft.Limit(
+        told["rate"],
+        told["per"],
+        told.get("burst", 0),
+        told.get("rate_unit", "packets"),
+        told.get("burst_unit", "packets"),
+        told.get("inv", False),
+    )
+
+
+def _update(told: Json) -> nft.SetUpdate:
+    statements = []
+    for entry in told.get("stmt", ()):
+        ((kind, words),) = entry.items()
+        statements.append(_counter(words) if kind == "counter" else _limit(words) if kind == "limit" else None)
+    if None in statements:
+        raise NotUnderstood("set")
+    key, name = _expression(told["elem"]), told["set"].removeprefix("@")
+    return nft.SetUpdate(told["op"], name, key, tuple(one for one in statements if one is not None))
+
+
 def _log(told: Json | None) -> nft.Log:
     told = told or {}
     _only(told, {"prefix", "group", "level"})
@@ -206,6 +238,8 @@ _READERS: Mapping[str, Callable[[Any], nft.Statement]] = {
     "match": _match,
     "vmap": _vmap,
     "counter": _counter,
+    "limit": _limit,
+    "set": _update,
     "log": _log,
 }
 
@@ -224,16 +258,26 @@ def _expression(told: Json) -> nft.Expression:
     ((kind, words),) = told.items()
     if kind == "concat":
         parts = tuple(map(_expression, words))
-        if any(isinstance(part, nft.Concatenation) for part in parts):
+        if any(isinstance(part, nft.Concatenation | nft.Masked) for part in parts):
             raise NotUnderstood(kind)
         return nft.Concatenation(parts)  # type: ignore[arg-type]  # none of them is one
     if kind == "meta":
         return nft.Meta(words["key"])
     if kind == "payload":
+        if "base" in words:
+            return nft.RawPayload(words["base"], words["offset"], words["len"])
         return nft.Payload(words["protocol"], words["field"])
+    if kind == "exthdr":
+        _only(words, {"name", "field"})
+        return nft.ExtensionHeader(words["name"], words.get("field", ""))
     if kind == "ct":
         _only(words, {"key", "dir"})
         return nft.Ct(words["key"], words.get("dir", ""))
+    if kind == "&":
+        of = _expression(words[0])
+        if not isinstance(of, nft.Meta | nft.Payload | nft.Ct | nft.RawPayload) or not isinstance(words[1], int):
+            raise NotUnderstood(kind)
+        return nft.Masked(of, words[1])
     if kind == "fib":
         return nft.Fib(_words(words["flags"]), words["result"])
     raise NotUnderstood(kind)
@@ -241,6 +285,8 @@ def _expression(told: Json) -> nft.Expression:
 
 def _value(told: Any) -> nft.Value:
     if isinstance(told, str):
+        if told.startswith("0x"):  # of more than 64 bits
+            return nft.number(int(told, 16))
         if told.startswith("::") and "." in told:  # glibc writes ::ffff:192.0.2.1, everybody else numbers alone
             return str(ipaddress.ip_address(told))
         return nft.SetReference(told[1:]) if told.startswith("@") else told

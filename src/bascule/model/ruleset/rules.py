@@ -11,6 +11,7 @@ import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 ADDRESS_FIELDS = {("ip", "saddr"), ("ip", "daddr"), ("ip6", "saddr"), ("ip6", "daddr")}
 ADDRESS_TYPES = {"ipv4_addr", "ipv6_addr"}
@@ -75,6 +76,21 @@ class Ct(Part, frozen=True):
     direction: str = ""
 
 
+class RawPayload(Part, frozen=True, tag="raw"):
+    """Bits of a header by their place, where nft has no name for them: ``@th,64,128``; offset and length in bits."""
+
+    base: str  # ll (link layer), nh (network header), th (transport header)
+    offset: int
+    length: int
+
+
+class ExtensionHeader(Part, frozen=True, tag="exthdr"):
+    """A field of an extension header of IPv6; without one, whether there is such a header (``exists``, ``missing``)."""
+
+    name: str  # hbh, rt, frag, dst, mh
+    field: str = ""
+
+
 class Fib(Part, frozen=True):
     """What the routing table says of an address: ``fib daddr type``."""
 
@@ -82,13 +98,20 @@ class Fib(Part, frozen=True):
     result: str
 
 
+class Masked(Part, frozen=True):
+    """Some bits of a value: ``@ll,0,8 & 0x1``."""
+
+    of: Meta | Payload | Ct | RawPayload
+    mask: int
+
+
 class Concatenation(Part, frozen=True):
     """Several expressions that are looked up together: ``ip saddr . tcp dport``."""
 
-    parts: tuple[Meta | Payload | Ct | Fib, ...]
+    parts: tuple[Meta | Payload | Ct | Fib | RawPayload | ExtensionHeader, ...]
 
 
-Expression = Meta | Payload | Ct | Fib | Concatenation
+Expression = Meta | Payload | Ct | Fib | RawPayload | ExtensionHeader | Masked | Concatenation
 
 
 # ---- statements
@@ -141,6 +164,26 @@ class Counter(Part, frozen=True):
     """Counts packets and bytes; the numbers are of the moment and no part of the value."""
 
 
+class Limit(Part, frozen=True):
+    """Passes packets up to a rate, with ``over`` those beyond it; units are those of nft(8)."""
+
+    rate: int
+    per: str  # second, minute, hour, day, week
+    burst: int = 5
+    unit: str = "packets"  # or bytes, kbytes, mbytes
+    burst_unit: str = "packets"
+    over: bool = False
+
+
+class SetUpdate(Part, frozen=True, tag="update"):
+    """Put what the packet has into a named set that grows, with a counter or a limit for each element."""
+
+    operation: str  # add, update, delete
+    set: str
+    key: Expression
+    statements: tuple[Counter | Limit, ...] = ()
+
+
 class Log(Part, frozen=True):
     """A line in the kernel's log, or a message to a netlink group."""
 
@@ -149,7 +192,7 @@ class Log(Part, frozen=True):
     level: str = ""
 
 
-Statement = Match | VerdictStatement | VerdictMap | Reject | Nat | Counter | Log
+Statement = Match | VerdictStatement | VerdictMap | Reject | Nat | Counter | Limit | SetUpdate | Log
 
 
 class Rule(Part, frozen=True):
@@ -186,7 +229,11 @@ class Chain(Struct, frozen=True, omit_defaults=True):
 
 
 class NamedSet(Part, frozen=True):
-    """A set that rules refer to; :func:`named_set` makes one in the normal form."""
+    """A set that rules refer to; :func:`named_set` makes one in the normal form.
+
+    What rules put into it themselves (``dynamic``) is of the moment and no part of the value. Its ``type`` has
+    ``integer`` where the rules look up bits that have no name: how many is known from those rules.
+    """
 
     name: str
     type: str  # as in ipv4_addr . inet_service
@@ -243,12 +290,19 @@ def owned(tables: Mapping[str, AnyTable]) -> dict[str, Table]:
     return {key: table for key, table in tables.items() if isinstance(table, Table)}
 
 
+def same_but_elements(one: Table, other: Table) -> bool:
+    """Whether two tables differ at most in what their sets hold."""
+    bare = [[replace(x, entries=()) if isinstance(x, NamedMap) else replace(x, elements=()) for x in t.sets]
+            for t in (one, other)]  # fmt: skip
+    return (one.key, one.chains, one.mark, bare[0]) == (other.key, other.chains, other.mark, bare[1])
+
+
 # ---- the normal form
 
 
 def match(left: Expression, *right: Value, operator: str = "==") -> Match:
     """A test in the normal form."""
-    merged = _has_addresses(left) or all(isinstance(value, int | Range) for value in right)
+    merged = _has_addresses(left) or all(_is_number(value) for value in right)
     return Match(left, _normal(right, merge=merged and operator != "in"), operator)
 
 
@@ -264,6 +318,10 @@ def entries(pairs: Iterable[tuple[Value, VerdictStatement]]) -> tuple[tuple[Valu
     return tuple(sorted(((_plain(value), verdict) for value, verdict in pairs), key=lambda pair: _order(pair[0])))
 
 
+def _is_number(value: Value) -> bool:
+    return isinstance(value.first if isinstance(value, Range) else value, int)
+
+
 def _has_addresses(left: Expression) -> bool:
     return isinstance(left, Payload) and (left.protocol, left.field) in ADDRESS_FIELDS
 
@@ -273,6 +331,11 @@ def _normal(values: Iterable[Value], *, merge: bool) -> tuple[Value, ...]:
     if merge and not any(isinstance(value, SetReference | Tuple) for value in values):
         return tuple(_merged(values))
     return tuple(sorted(set(values), key=_order))
+
+
+def number(value: int) -> int | str:
+    """A number as nft's JSON tells it: in hexadecimal where 64 bits do not hold it."""
+    return value if value < 1 << 63 else f"{value:#x}"
 
 
 def _plain(value: Value) -> Value:

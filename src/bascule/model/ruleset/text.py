@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 from bascule.model.ruleset.rules import (
     Chain,
@@ -10,8 +10,11 @@ from bascule.model.ruleset.rules import (
     Counter,
     Ct,
     Expression,
+    ExtensionHeader,
     Fib,
+    Limit,
     Log,
+    Masked,
     Match,
     Meta,
     NamedMap,
@@ -21,9 +24,11 @@ from bascule.model.ruleset.rules import (
     Payload,
     Prefix,
     Range,
+    RawPayload,
     Reject,
     Rule,
     SetReference,
+    SetUpdate,
     Statement,
     Table,
     Tuple,
@@ -39,7 +44,8 @@ NAMES = {Meta("iifname"), Meta("oifname")}  # whose values are names of links, a
 
 def table_text(table: Table) -> str:
     """The table as it is loaded where there is none of its name."""
-    parts = [_set(one) for one in table.sets] + [_chain(chain) for chain in table.chains]
+    lookups = dict(_lookups(table))
+    parts = [_set(one, lookups.get(one.name)) for one in table.sets] + [_chain(chain) for chain in table.chains]
     if table.mark:
         parts.append(_chain(Chain(MARK_CHAIN, (Rule((VerdictStatement("return"),), table.mark),))))
     body = "\n".join(parts)
@@ -59,17 +65,60 @@ def _chain(chain: Chain) -> str:
     return f"\tchain {chain.name} {{\n" + "".join(f"\t\t{line}\n" for line in lines) + "\t}\n"
 
 
-def _set(one: NamedSet | NamedMap) -> str:
+def new_elements(table: Table, before: Table) -> str:
+    """What the sets of a table need beside those of another that is the same but for their elements.
+
+    Intervals may overlap those that go, so that of sets with intervals these go in the same breath.
+    """
+    return "".join(
+        _element_line("delete", table, old, new) * _has_intervals(old) + _element_line("add", table, new, old)
+        for old, new in zip(before.sets, table.sets, strict=True)
+    )
+
+
+def old_elements(table: Table, before: Table) -> str:
+    """What is left over in the sets after that."""
+    pairs = zip(before.sets, table.sets, strict=True)
+    return "".join(_element_line("delete", table, old, new) for old, new in pairs if not _has_intervals(old))
+
+
+def _has_intervals(one: NamedSet | NamedMap) -> bool:
+    return "interval" in one.flags
+
+
+def _element_line(word: str, table: Table, one: NamedSet | NamedMap, other: NamedSet | NamedMap) -> str:
+    some = _elements(one, but=set(_elements(other)))
+    return f"{word} element {table.key} {one.name} {{ {', '.join(some)} }}\n" if some else ""
+
+
+def _elements(one: NamedSet | NamedMap, but: Container[str] = ()) -> list[str]:
+    names = tuple(part == "ifname" for part in one.type.split(" . "))
+    if isinstance(one, NamedMap):
+        found = [f"{_value(value, names)} : {_verdict(verdict)}" for value, verdict in one.entries]
+    else:
+        found = [_value(value, names) for value in one.elements]
+    return [element for element in found if element not in but]
+
+
+def _lookups(table: Table) -> Iterator[tuple[str, Expression]]:
+    """What rules look up in each named set, or put into it."""
+    for rule in (rule for chain in table.chains for rule in chain.rules if isinstance(rule, Rule)):
+        for statement in rule.statements:
+            match statement:
+                case Match(left, (SetReference(name),), _):
+                    yield name, left
+                case SetUpdate(_, name, key, _):
+                    yield name, key
+
+
+def _set(one: NamedSet | NamedMap, key: Expression | None) -> str:
     is_map = isinstance(one, NamedMap)
-    lines = [f"type {one.type}{' : verdict' if is_map else ''}"]
+    has_bits = key is not None and "integer" in one.type.split(" . ")
+    type_ = f"typeof {_expression(key)}" if key is not None and has_bits else f"type {one.type}"
+    lines = [f"{type_}{' : verdict' if is_map else ''}"]
     if one.flags:
         lines.append(f"flags {','.join(one.flags)}")
-    quoted = one.type == "ifname"
-    if isinstance(one, NamedMap):
-        elements = [f"{_value(value, quoted=quoted)} : {_verdict(verdict)}" for value, verdict in one.entries]
-    else:
-        elements = [_value(value, quoted=quoted) for value in one.elements]
-    if elements:
+    if elements := _elements(one):
         lines.append(f"elements = {{ {', '.join(elements)} }}")
     word = "map" if is_map else "set"
     return f"\t{word} {one.name} {{\n" + "".join(f"\t\t{line}\n" for line in lines) + "\t}\n"
@@ -88,12 +137,17 @@ def rule_text(rule: Rule | OpaqueRule) -> str:
 def _statement(statement: Statement) -> str:
     match statement:
         case Match(left, right, operator):
-            sign = "" if operator in {"==", "in"} else f"{operator} "
+            sign = "" if operator in {"==", "in"} and not isinstance(left, Masked) else f"{operator} "
             return f"{_expression(left)} {sign}{_right(right, left, flags=operator == 'in')}"
+        case SetUpdate(operation, name, key, some):
+            words = [_expression(key), *map(_statement, some)]
+            return f"{operation} @{name} {{ {' '.join(words)} }}"
+        case Limit():
+            return _limit(statement)
         case VerdictStatement():
             return _verdict(statement)
         case VerdictMap(key, pairs, name):
-            entries = (f"{_value(value, quoted=key in NAMES)} : {_verdict(verdict)}" for value, verdict in pairs)
+            entries = (f"{_value(value, _named(key))} : {_verdict(verdict)}" for value, verdict in pairs)
             return f"{_expression(key)} vmap " + (f"@{name}" if name else f"{{ {', '.join(entries)} }}")
         case Reject(protocol, code):
             return " ".join(("reject", *(("with", protocol) if protocol else ()), *((code,) if code else ())))
@@ -112,15 +166,22 @@ def _verdict(verdict: VerdictStatement) -> str:
     return f"{verdict.name} {verdict.target}" if verdict.target else verdict.name
 
 
+def _limit(limit: Limit) -> str:
+    unit = "" if limit.unit == "packets" else f" {limit.unit}"
+    over = "over " if limit.over else ""
+    burst = f" burst {limit.burst} {limit.burst_unit}" if limit.burst else ""
+    return f"limit rate {over}{limit.rate}{unit}/{limit.per}{burst}"
+
+
 def _nat(nat: Nat) -> Iterator[str]:
     yield nat.name
     if nat.address or nat.port is not None:
         if nat.family:
             yield nat.family
-        address = _value(nat.address, quoted=False)
+        address = _value(nat.address)
         if nat.port is not None and ":" in address:
             address = f"[{address}]"
-        port = "" if nat.port is None else f":{_value(nat.port, quoted=False)}"
+        port = "" if nat.port is None else f":{_value(nat.port)}"
         yield f"to {address}{port}"
     if nat.flags:
         yield ",".join(nat.flags)
@@ -136,19 +197,30 @@ def _expression(one: Expression) -> str:
             return f"ct {direction} {key}" if direction else f"ct {key}"
         case Fib(flags, result):
             return f"fib {' . '.join(flags)} {result}"
+        case RawPayload(base, offset, length):
+            return f"@{base},{offset},{length}"
+        case ExtensionHeader(name, field):
+            return f"{name} {field}" if field else f"exthdr {name}"
+        case Masked(of, mask):
+            return f"{_expression(of)} & {mask:#x}"
         case Concatenation(parts):
             return " . ".join(map(_expression, parts))
 
 
 def _right(values: Iterable[Value], left: Expression, *, flags: bool) -> str:
-    written = [_value(value, quoted=left in NAMES) for value in values]
+    written = [_value(value, _named(left)) for value in values]
     if flags:
         return ",".join(written)
     alone = len(written) == 1 and (written[0].startswith("@") or not isinstance(left, Concatenation))
     return written[0] if alone else f"{{ {', '.join(written)} }}"
 
 
-def _value(value: Value, *, quoted: bool) -> str:
+def _named(left: Expression) -> tuple[bool, ...]:
+    """Which of the looked up parts are names of links."""
+    return tuple(part in NAMES for part in (left.parts if isinstance(left, Concatenation) else (left,)))
+
+
+def _value(value: Value, quoted: Sequence[bool] = ()) -> str:
     match value:
         case Prefix(address, length):
             return f"{address}/{length}"
@@ -157,7 +229,7 @@ def _value(value: Value, *, quoted: bool) -> str:
         case SetReference(name):
             return f"@{name}"
         case Tuple(values):
-            return " . ".join(_value(one, quoted=False) for one in values)
-        case str() if quoted:
+            return " . ".join(_value(one, quoted[at : at + 1]) for at, one in enumerate(values))
+        case str() if any(quoted):
             return f'"{value}"'
     return str(value)

@@ -16,6 +16,7 @@ from bascule.plan.target.bonds_and_vlans import lay_vlan, occupied
 from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.target.port_vlans import lay_trunk, learn_vlans
 from bascule.plan.target.sysctls import arp_ignore
+from bascule.policy.guards.ports import guards_on
 
 
 def lay_bridge(build: TargetBuilder, bridge: DeclaredBridge) -> None:
@@ -67,6 +68,8 @@ def _bridge_link(
         forward_delay=delay,
         vlan_filtering=int(bridge.vlan_aware),
         mcast_snooping=snooping,
+        # frames to 01:80:c2:00:00:0x teach the bridge their sender before any rule sees them
+        no_linklocal_learn=1 if guards_on(build.site, build.host, bridge.name) else known.no_linklocal_learn,
     )
     new = before or Link(name=bridge.name, options=options, alias=build.mark)
     return replace(new, options=options, up=True, mac=mac, mtu=mtu)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from bascule.model.links import BridgePort
 from bascule.model.site import GuestNic
 from bascule.model.values import IfName, bridge_name
@@ -60,5 +62,8 @@ def _plug(build: TargetBuilder, nic: GuestNic, bridge: IfName, way: set[IfName |
         return False
     build.set(nic.tap, mtu=build.links[bridge].mtu)
     build.enslave(nic.tap, bridge, BridgePort())
+    port = build.links[nic.tap].port or BridgePort()
+    if nic.guarding.isolated or not build.host.as_found:
+        build.set(nic.tap, port=replace(port, isolated=nic.guarding.isolated))
     build.because(nic.tap, f"{nic.guest} is plugged into {bridge}", nic.place)
     return True

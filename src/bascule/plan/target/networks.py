@@ -17,6 +17,7 @@ from bascule.plan.change import Note
 from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.target.sysctls import REDIRECTS, accept_ra
 from bascule.plan.virtual_network import ResolvedNetwork, bridge_link, resolved_networks, sysctls
+from bascule.policy.guards.ports import guards_on
 from bascule.policy.host_tables import host_tables
 
 FORWARD4, FORWARD6 = FORWARDING[4], FORWARDING[6]
@@ -41,7 +42,8 @@ def lay_networks(build: TargetBuilder) -> tuple[ResolvedNetwork, ...]:
         return resolved
     for one in resolved:
         network = networks[one.name]
-        build.links[one.bridge] = _bridge(one, network, build.observed, build.mark)
+        is_guarded = guards_on(build.site, build.host, one.bridge)
+        build.links[one.bridge] = _bridge(one, network, build.observed, build.mark, is_guarded=is_guarded)
         if build.observed.has_ipv6:
             build.sysctls[accept_ra(one.bridge)] = "0"  # a guest must not become the host's router
         build.because(one.bridge, f"virtual network {one.name} is declared {one.mode}", network.place)
@@ -54,12 +56,12 @@ def lay_networks(build: TargetBuilder) -> tuple[ResolvedNetwork, ...]:
     return resolved
 
 
-def _bridge(one: ResolvedNetwork, network: VirtualNetwork, observed: HostState, mark: str) -> Link:
+def _bridge(one: ResolvedNetwork, network: VirtualNetwork, observed: HostState, mark: str, *, is_guarded: bool) -> Link:
     """The bridge of a virtual network, over the one that is there.
 
     Raises BasculeError where its name or its address belongs to a link that is not ours.
     """
-    wanted, before = bridge_link(one, mark), observed.links.get(one.bridge)
+    wanted, before = bridge_link(one, mark, is_guarded=is_guarded), observed.links.get(one.bridge)
     for link in rivals(one, observed):
         what = "a bridge" if link.is_bridge else "a link"
         named = link.name == one.bridge

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from bascule.site.checks.access import check_access
 from bascule.site.checks.addresses import check_addresses
 from bascule.site.checks.dhcp import check_dhcp
+from bascule.site.checks.guards import check_guards
 from bascule.site.checks.links import check_links
 from bascule.site.checks.names import check_names
 from bascule.site.checks.networks import check_networks
@@ -25,6 +26,7 @@ CHECKS: tuple[Callable[[DocumentWiring], None], ...] = (
     check_links,
     check_virtual,
     check_plugs,
+    check_guards,
     check_addresses,
     check_dhcp,
     check_access,

@@ -1,0 +1,1 @@
+"""Frames that a guard must stop and frames that it must let through, each as one row; pure."""

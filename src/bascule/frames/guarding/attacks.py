@@ -1,0 +1,404 @@
+"""What a hostile guest sends, each as one row: its name, its frames, and the reason for which it must be stopped.
+
+Sources: the bypasses that were published of other guards (CVE-2021-27853 and its sisters, CVE-2025-52890,
+CVE-2016-5362, RFC 6105, RFC 7112, RFC 7113), and tools that guests are attacked with (thc-ipv6, yersinia, dsniff).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Address, IPv6Address
+
+from msgspec import Struct
+
+from bascule.frames.codecs.ethernet import BROADCAST
+from bascule.frames.guarding import build as b
+from bascule.frames.guarding.build import Parties
+
+
+class Sample(Struct, frozen=True):
+    """A kind of frame; ``reason`` is why a guard stops it, None for one that it must let through."""
+
+    name: str
+    frames: Callable[[Parties], Iterable[bytes]]
+    reason: str | None = None
+
+
+STRANGER = bytes.fromhex("02bad0bad0ba")
+ROUTERS4, HOSTS4, V3ROUTERS = IPv4Address("224.0.0.2"), IPv4Address("224.0.0.1"), IPv4Address("224.0.0.22")
+ALL_SNOOPERS = IPv4Address("224.0.0.106")
+BPDU = bytes.fromhex("424203000000000000000000020000000000000000020000008001000014000200") + b"\x0f\0"
+TO_BRIDGES = bytes.fromhex("0180c2000000")
+
+
+def _mac_spoof(p: Parties) -> Iterable[bytes]:
+    yield b.ipv4(p.router.raw, p.other.raw, p.me.ip4, p.other.ip4, b.UDP, b.udp(p.me.ip4, p.other.ip4, 9, 9, b"x"))
+    yield b.ipv6(p.router.raw, p.other.raw, p.me.ip6, p.other.ip6, b.UDP, b.udp(p.me.ip6, p.other.ip6, 9, 9, b"x"))
+    yield b.ether(p.other.raw, p.router.raw, 0x88B5, b"x")
+
+
+def _icmp_as_router(p: Parties) -> Iterable[bytes]:
+    """An answer of the router that is related to nothing; guards that accept it first are open to it."""
+    inner = bytes(28)
+    yield b.ipv4(p.router.raw, p.other.raw, p.router.ip4, p.other.ip4, b.ICMP, b.icmp4(3, 1, bytes(4) + inner))
+    body = b.icmp6(p.router.ip6, p.other.ip6, 2, struct.pack("!I", 1280) + inner)
+    yield b.ipv6(p.router.raw, p.other.raw, p.router.ip6, p.other.ip6, b.ICMPV6, body)
+
+
+def _control_with_foreign_source(p: Parties) -> Iterable[bytes]:
+    for last in (0x00, 0x02, 0x03, 0x0E):
+        yield b.ether(TO_BRIDGES[:5] + bytes([last]), p.router.raw, 0x88CC, b"\x02\x07\x04" + p.router.raw + bytes(8))
+
+
+def _flood(_: Parties) -> Iterable[bytes]:
+    for number in range(32):
+        yield b.ether(BROADCAST, bytes([2, 0, 0, 0, 7, number]), b.IPV4, bytes(40))
+
+
+def _ipv4_spoof(p: Parties) -> Iterable[bytes]:
+    for source in (p.other.ip4, p.router.ip4, IPv4Address("8.8.8.8"), IPv4Address("169.254.7.7")):
+        yield b.ipv4(p.me.raw, p.other.raw, source, p.other.ip4, b.UDP, b.udp(source, p.other.ip4, 9, 9, b"x"))
+        yield b.ipv4(p.me.raw, p.other.raw, source, p.other.ip4, b.TCP, bytes(20))
+
+
+def _nobody4(p: Parties) -> Iterable[bytes]:
+    yield b.ipv4(p.me.raw, p.other.raw, b.NOBODY4, p.other.ip4, b.UDP, b.udp(b.NOBODY4, p.other.ip4, 53, 53, b"x"))
+    yield b.ipv4(p.me.raw, BROADCAST, b.NOBODY4, b.EVERYBODY4, b.TCP, bytes(20))
+
+
+def _ipv6_spoof(p: Parties) -> Iterable[bytes]:
+    for source in (p.other.ip6, p.router.ip6, p.router.local, IPv6Address("fe80::bad"), IPv6Address("2001:db8:77::1")):
+        yield b.ipv6(p.me.raw, p.other.raw, source, p.other.ip6, b.UDP, b.udp(source, p.other.ip6, 9, 9, b"x"))
+        yield b.ipv6(p.me.raw, p.other.raw, source, p.other.ip6, b.TCP, bytes(20))
+        echo = b.icmp6(source, p.other.ip6, 128, b"\0\1\0\1")
+        yield b.ipv6(p.me.raw, p.other.raw, source, p.other.ip6, b.ICMPV6, echo)
+
+
+def _nobody6(p: Parties) -> Iterable[bytes]:
+    to = b.ALL_NODES
+    yield b.ipv6(p.me.raw, b.group_mac(to), b.NOBODY6, to, b.UDP, b.udp(b.NOBODY6, to, 9, 9, b"x"))
+
+
+def _arp(operation: int, *, spoofs_mac: bool = False, as_other: bool = False) -> Callable[[Parties], Iterable[bytes]]:
+    def frames(p: Parties) -> Iterable[bytes]:
+        whose = p.other if as_other else p.router
+        sender = whose.raw if spoofs_mac else p.me.raw
+        yield b.arp(p.me.raw, operation, sender, whose.ip4, p.other.ip4, dst=p.other.raw, target=p.other.raw)
+        yield b.arp(p.me.raw, operation, sender, whose.ip4, whose.ip4)
+
+    return frames
+
+
+def _arp_own_address_foreign_mac(p: Parties) -> Iterable[bytes]:
+    yield b.arp(p.me.raw, 2, p.other.raw, p.me.ip4, p.other.ip4, dst=p.other.raw, target=p.other.raw)
+    yield b.arp(p.me.raw, 1, p.router.raw, p.me.ip4, p.other.ip4)
+
+
+def _arp_odd(p: Parties) -> Iterable[bytes]:
+    """Other hardware, other lengths, other operations: a receiver that is not strict takes them."""
+    good = b.arp(p.me.raw, 2, p.me.raw, p.me.ip4, p.other.ip4)
+    for at, value in ((14, 6), (16, 0x86DD), (20, 8), (20, 9)):
+        yield good[:at] + struct.pack("!H", value) + good[at + 2 :]
+    yield good[:18] + bytes([8, 4]) + good[20:]
+
+
+def _rarp(p: Parties) -> Iterable[bytes]:
+    yield b.rarp(p.me.raw, p.router.raw)
+    yield b.rarp(p.me.raw, STRANGER)
+
+
+def _na(options: Callable[[Parties], bytes], *, prefix: bytes = b"") -> Callable[[Parties], Iterable[bytes]]:
+    """A neighbour advertisement for the router's address."""
+
+    def frames(p: Parties) -> Iterable[bytes]:
+        for target in (p.router.ip6, p.router.local):
+            body = b.icmp6(p.me.ip6, p.other.ip6, 136, b.advertisement(target, options(p)))
+            first = prefix[:1] + b""
+            head = b.ICMPV6 if not prefix else first[0]
+            inside = prefix[1:] + body if prefix else body
+            yield b.ipv6(p.me.raw, p.other.raw, p.me.ip6, p.other.ip6, head, inside)
+
+    return frames
+
+
+def _own_mac(p: Parties) -> bytes:
+    return b.option(2, p.me.raw)
+
+
+def _na_own_target_foreign_mac(p: Parties) -> Iterable[bytes]:
+    for options in (b.option(2, p.router.raw), b.NONCE + b.option(2, p.router.raw), b.option(2, STRANGER) * 2):
+        body = b.icmp6(p.me.ip6, p.other.ip6, 136, b.advertisement(p.me.ip6, options))
+        yield b.ipv6(p.me.raw, p.other.raw, p.me.ip6, p.other.ip6, b.ICMPV6, body)
+
+
+def _na_far(p: Parties) -> Iterable[bytes]:
+    body = b.icmp6(p.me.ip6, p.other.ip6, 136, b.advertisement(p.me.ip6, _own_mac(p)))
+    yield b.ipv6(p.me.raw, p.other.raw, p.me.ip6, p.other.ip6, b.ICMPV6, body, hops=64)
+
+
+def _ns_foreign_option(p: Parties) -> Iterable[bytes]:
+    to = b.solicited(p.other.ip6)
+    for options in (b.option(1, p.router.raw), b.NONCE + b.option(1, p.router.raw), b.option(1, STRANGER) * 2):
+        body = b.icmp6(p.me.ip6, to, 135, b.solicitation(p.other.ip6, options))
+        yield b.ipv6(p.me.raw, b.group_mac(to), p.me.ip6, to, b.ICMPV6, body)
+
+
+def _ns_as_router(p: Parties) -> Iterable[bytes]:
+    to = b.solicited(p.other.ip6)
+    body = b.icmp6(p.router.ip6, to, 135, b.solicitation(p.other.ip6, b.option(1, p.me.raw)))
+    yield b.ipv6(p.me.raw, b.group_mac(to), p.router.ip6, to, b.ICMPV6, body)
+
+
+def _dad_denial(p: Parties) -> Iterable[bytes]:
+    """Nobody shall get the address that the other asks for: by an answer, or by asking for it as well."""
+    to = b.solicited(p.other.ip6)
+    for options in (b"", b.NONCE):
+        body = b.icmp6(b.NOBODY6, to, 135, b.solicitation(p.other.ip6, options))
+        yield b.ipv6(p.me.raw, b.group_mac(to), b.NOBODY6, to, b.ICMPV6, body)
+    body = b.icmp6(p.other.ip6, b.ALL_NODES, 136, b.advertisement(p.other.ip6, _own_mac(p), flags=0x20))
+    yield b.ipv6(p.me.raw, b.group_mac(b.ALL_NODES), p.other.ip6, b.ALL_NODES, b.ICMPV6, body)
+    body = b.icmp6(p.me.ip6, b.ALL_NODES, 136, b.advertisement(p.other.ip6, _own_mac(p), flags=0x20))
+    yield b.ipv6(p.me.raw, b.group_mac(b.ALL_NODES), p.me.ip6, b.ALL_NODES, b.ICMPV6, body)
+
+
+def _rs_foreign_option(p: Parties) -> Iterable[bytes]:
+    body = b.icmp6(p.me.local, b.ALL_ROUTERS, 133, bytes(4) + b.option(1, p.router.raw))
+    yield b.ipv6(p.me.raw, b.group_mac(b.ALL_ROUTERS), p.me.local, b.ALL_ROUTERS, b.ICMPV6, body)
+
+
+def _ra(*headers: int, source: str = "local", atomic: bool = False) -> Callable[[Parties], Iterable[bytes]]:
+    """A router advertisement, behind extension headers or in an atomic fragment (RFC 6946)."""
+
+    def frames(p: Parties) -> Iterable[bytes]:
+        sender, to = getattr(p.me, source), b.ALL_NODES
+        body = b.icmp6(sender, to, 134, b.router_advertisement(p.me.raw))
+        head = b.ICMPV6
+        if atomic:
+            body, head = b.fragment_header(head, 0, more=False) + body, b.FRAGMENT
+        for kind in reversed(headers):
+            body, head = b.option_header(head) + body, kind
+        yield b.ipv6(p.me.raw, b.group_mac(to), sender, to, head, body)
+
+    return frames
+
+
+def _ra_split(p: Parties) -> Iterable[bytes]:
+    """The first fragment holds destination options alone (RFC 7113, 3)."""
+    to = b.ALL_NODES
+    whole = b.option_header(b.ICMPV6) + b.icmp6(p.me.local, to, 134, b.router_advertisement(p.me.raw))
+    for offset, part, more in ((0, whole[:8], True), (8, whole[8:], False)):
+        body = b.fragment_header(b.DESTINATION, offset, more=more) + part
+        yield b.ipv6(p.me.raw, b.group_mac(to), p.me.local, to, b.FRAGMENT, body)
+
+
+def _hop_by_hop_after_fragment(p: Parties) -> Iterable[bytes]:
+    inside = b.option_header(b.UDP) + b.udp(p.me.ip6, p.other.ip6, 9, 9, b"x")
+    for kind in (b.HOP_BY_HOP, b.ROUTING, b.DESTINATION):
+        yield b.ipv6(p.me.raw, p.other.raw, p.me.ip6, p.other.ip6, kind, inside)
+
+
+def _redirect(p: Parties) -> Iterable[bytes]:
+    gateway = p.me.ip4.packed
+    for source in (p.me.ip4, p.router.ip4):
+        body = b.icmp4(5, 1, gateway + bytes(28))
+        yield b.ipv4(p.me.raw, p.other.raw, source, p.other.ip4, b.ICMP, body)
+    for six in (p.me.local, p.router.local):
+        rest = bytes(4) + p.me.local.packed + p.router.ip6.packed + b.option(2, p.me.raw)
+        yield b.ipv6(p.me.raw, p.other.raw, six, p.other.ip6, b.ICMPV6, b.icmp6(six, p.other.ip6, 137, rest))
+
+
+def _irdp(p: Parties) -> Iterable[bytes]:
+    body = b.icmp4(9, 0, struct.pack("!BBH", 1, 2, 1800) + p.me.ip4.packed + bytes(4))
+    yield b.ipv4(p.me.raw, b.group_mac(HOSTS4), p.me.ip4, HOSTS4, b.ICMP, body)
+
+
+def _dhcp_server(p: Parties) -> Iterable[bytes]:
+    offer = b.dhcp(2, p.other.raw, 2)
+    for dst, to in ((BROADCAST, b.EVERYBODY4), (p.other.raw, p.other.ip4)):
+        yield b.ipv4(p.me.raw, dst, p.me.ip4, to, b.UDP, b.udp(p.me.ip4, to, 67, 68, offer))
+
+
+def _dhcp6_server(p: Parties) -> Iterable[bytes]:
+    for source in (p.me.local, p.me.ip6):
+        body = b.udp(source, p.other.local, 547, 546, b"\x02\0\0\1")
+        yield b.ipv6(p.me.raw, p.other.raw, source, p.other.local, b.UDP, body)
+
+
+def _starvation(p: Parties) -> Iterable[bytes]:
+    for number in range(4):
+        body = b.dhcp(1, bytes([2, 0, 0, 9, 9, number]), 1)
+        yield b.ipv4(p.me.raw, BROADCAST, b.NOBODY4, b.EVERYBODY4, b.UDP, b.udp(b.NOBODY4, b.EVERYBODY4, 68, 67, body))
+    renewal = b.udp(p.me.ip4, p.router.ip4, 68, 67, b.dhcp(1, p.other.raw, 7))  # a release in another's name
+    yield b.ipv4(p.me.raw, p.router.raw, p.me.ip4, p.router.ip4, b.UDP, renewal)
+
+
+def _starvation_in_fragments(p: Parties) -> Iterable[bytes]:
+    """The client's MAC stands in the second fragment, where a look at the first cannot see it."""
+    whole = b.udp(b.NOBODY4, b.EVERYBODY4, 68, 67, b.dhcp(1, STRANGER, 1))
+    for source in (b.NOBODY4, p.me.ip4):
+        yield b.ipv4(p.me.raw, BROADCAST, source, b.EVERYBODY4, b.UDP, whole[:24], fragment=0x2000)
+
+
+def _querier4(p: Parties) -> Iterable[bytes]:
+    for kind, to in ((0x11, HOSTS4), (0x30, HOSTS4), (0x31, ROUTERS4), (0x32, ALL_SNOOPERS)):
+        for source in (p.me.ip4, b.NOBODY4):
+            yield b.ipv4(p.me.raw, b.group_mac(to), source, to, b.IGMP, b.igmp(kind, b.NOBODY4))
+
+
+def _querier6(p: Parties) -> Iterable[bytes]:
+    to = b.ALL_NODES
+    for kind in (130, 151, 152, 153):
+        body = b.icmp6(p.me.local, to, kind, bytes(20))
+        yield b.ipv6(p.me.raw, b.group_mac(to), p.me.local, to, b.ICMPV6, body)
+        yield b.ipv6(p.me.raw, b.group_mac(to), p.me.local, to, b.HOP_BY_HOP, b.option_header(b.ICMPV6) + body)
+
+
+def _pim(p: Parties) -> Iterable[bytes]:
+    group4, group6 = IPv4Address("224.0.0.13"), IPv6Address("ff02::d")
+    yield b.ipv4(p.me.raw, b.group_mac(group4), p.me.ip4, group4, b.PIM, b"\x20\0\xdf\xff")
+    yield b.ipv6(p.me.raw, b.group_mac(group6), p.me.local, group6, b.PIM, b"\x20\0\xdf\xff")
+
+
+def _vrrp(p: Parties) -> Iterable[bytes]:
+    group = IPv4Address("224.0.0.18")
+    advert = bytes([0x21, 9, 255, 1, 0, 1, 0, 0]) + p.router.ip4.packed + bytes(8)
+    yield b.ipv4(p.me.raw, b.group_mac(group), p.me.ip4, group, b.VRRP, advert)
+
+
+def _vrrp_virtual_mac(p: Parties) -> Iterable[bytes]:
+    group = IPv4Address("224.0.0.18")
+    advert = bytes([0x21, 9, 255, 1, 0, 1, 0, 0]) + p.router.ip4.packed + bytes(8)
+    yield b.ipv4(bytes.fromhex("00005e000109"), b.group_mac(group), p.me.ip4, group, b.VRRP, advert)
+
+
+def _hsrp(p: Parties) -> Iterable[bytes]:
+    body = b.udp(p.me.ip4, ROUTERS4, 1985, 1985, b"\0\0\x10\x03\x0a\xff\0\0cisco\0\0\0" + p.router.ip4.packed)
+    yield b.ipv4(p.me.raw, b.group_mac(ROUTERS4), p.me.ip4, ROUTERS4, b.UDP, body)
+
+
+def _behind_tags(*tags: tuple[int, int]) -> Callable[[Parties], Iterable[bytes]]:
+    """ARP and RA as the router behind tags: VID 0 is taken off by a receiver that knows no VLANs (CERT VU#855201)."""
+
+    def frames(p: Parties) -> Iterable[bytes]:
+        poison = b.arp(p.me.raw, 2, p.me.raw, p.router.ip4, p.other.ip4, dst=p.other.raw, target=p.other.raw)
+        for frame in (poison, *_ra()(p), b.arp(p.me.raw, 1, p.me.raw, p.me.ip4, p.other.ip4)):
+            made = frame
+            for kind, vid in reversed(tags):
+                made = b.tagged(made, vid, outer=kind)
+            yield made
+
+    return frames
+
+
+def _snap(p: Parties) -> Iterable[bytes]:
+    """ARP and RA behind LLC and SNAP (CVE-2021-27854)."""
+    yield b.snap(p.other.raw, p.me.raw, b.ARP, b.arp(p.me.raw, 2, p.me.raw, p.router.ip4, p.other.ip4)[14:42])
+    (ra,) = _ra()(p)
+    yield b.snap(b.group_mac(b.ALL_NODES), p.me.raw, b.IPV6, ra[14:])
+
+
+def _spanning_tree(p: Parties) -> Iterable[bytes]:
+    yield b.llc(TO_BRIDGES, p.me.raw, BPDU)
+    yield b.llc(bytes.fromhex("01000ccccccd"), p.me.raw, b"\xaa\xaa\x03\0\0\x0c\x01\x0b" + BPDU[3:])
+
+
+def _cisco(p: Parties) -> Iterable[bytes]:
+    for kind in (0x2000, 0x2004, 0x2003, 0x0111):  # CDP, DTP, VTP, UDLD
+        yield b.llc(
+            bytes.fromhex("01000ccccccc"), p.me.raw, b"\xaa\xaa\x03\0\0\x0c" + struct.pack("!H", kind) + bytes(9)
+        )
+
+
+def _bridge_groups(p: Parties) -> Iterable[bytes]:
+    yield b.llc(bytes.fromhex("0180c2000021"), p.me.raw, b"\x42\x42\x03\0\1\0\0")  # GVRP
+    yield b.ether(bytes.fromhex("0180c2000021"), p.me.raw, 0x88F5, bytes(8))  # MVRP
+    yield b.ether(bytes.fromhex("0180c2000003"), p.me.raw, 0x888E, b"\x01\x01\0\0")  # EAPOL
+    yield b.ether(bytes.fromhex("0180c2000002"), p.me.raw, 0x8809, b"\x01\x01" + bytes(50))  # LACP
+    yield b.ether(bytes.fromhex("0180c2000001"), p.me.raw, 0x8808, b"\0\1\xff\xff")  # pause
+    yield b.ether(bytes.fromhex("0180c200000e"), p.me.raw, 0x88CC, b"\x02\x07\x04" + p.me.raw + bytes(4))  # LLDP
+
+
+def _ethertype(kind: int) -> Callable[[Parties], Iterable[bytes]]:
+    def frames(p: Parties) -> Iterable[bytes]:
+        yield b.ether(p.other.raw, p.me.raw, kind, bytes(46))
+        yield b.ether(BROADCAST, p.me.raw, kind, bytes(46))
+
+    return frames
+
+
+def _multicast_source(p: Parties) -> Iterable[bytes]:
+    yield b.arp(BROADCAST, 1, BROADCAST, p.me.ip4, p.other.ip4)
+    yield b.ether(p.other.raw, b"\x01\0\x5e\0\0\1", b.IPV4, bytes(40))
+
+
+_HBH = bytes([b.HOP_BY_HOP]) + b.option_header(b.ICMPV6)
+_DST = bytes([b.DESTINATION]) + b.option_header(b.ICMPV6)
+
+ATTACKS = (
+    Sample("the MAC of the router", _mac_spoof, "mac"),
+    Sample("ICMP and ICMPv6 errors with the router's MAC", _icmp_as_router, "mac"),
+    Sample("control frames with the router's MAC", _control_with_foreign_source, "mac"),
+    Sample("a flood of MACs", _flood, "mac"),
+    Sample("a group as the sender's MAC", _multicast_source, "mac"),
+    Sample("somebody's IPv4 address", _ipv4_spoof, "ip4"),
+    Sample("IPv4 from nobody that is no DHCP", _nobody4, "ip4"),
+    Sample("somebody's IPv6 address", _ipv6_spoof, "ip6"),
+    Sample("IPv6 from nobody that is no discovery", _nobody6, "ip6"),
+    Sample("an ARP reply as the router", _arp(2), "arp"),
+    Sample("an ARP request as the router", _arp(1), "arp"),
+    Sample("ARP as the other guest", _arp(2, as_other=True), "arp"),
+    Sample("ARP as the router with its MAC inside", _arp(2, spoofs_mac=True), "arp"),
+    Sample("ARP for its own address with another's MAC inside", _arp_own_address_foreign_mac, "arp"),
+    Sample("ARP of odd hardware, lengths and operations", _arp_odd, "arp"),
+    Sample("a RARP announcement of another's MAC", _rarp, "type"),
+    Sample("a neighbour advertisement for the router", _na(_own_mac), "nd"),
+    Sample("the same without an option", _na(lambda _: b""), "nd"),
+    Sample("the same with the option second", _na(lambda p: b.NONCE + _own_mac(p)), "nd"),
+    Sample("the same behind a hop-by-hop header", _na(_own_mac, prefix=_HBH), "headers"),
+    Sample("the same behind destination options", _na(_own_mac, prefix=_DST), "headers"),
+    Sample("its own advertisement with another's MAC", _na_own_target_foreign_mac, "nd"),
+    Sample("an advertisement from afar (hop limit 64)", _na_far, "nd"),
+    Sample("a neighbour solicitation with another's MAC", _ns_foreign_option, "nd"),
+    Sample("a neighbour solicitation as the router", _ns_as_router, "ip6"),
+    Sample("the denial of another's address (DAD)", _dad_denial, "nd"),
+    Sample("a router solicitation with another's MAC", _rs_foreign_option, "nd"),
+    Sample("a router advertisement", _ra(), "router"),
+    Sample("the same from its global address", _ra(source="ip6"), "router"),
+    Sample("the same behind a hop-by-hop header", _ra(b.HOP_BY_HOP), "router"),
+    Sample("the same behind destination options", _ra(b.DESTINATION), "router"),
+    Sample("the same behind both", _ra(b.HOP_BY_HOP, b.DESTINATION), "router"),
+    Sample("the same in an atomic fragment", _ra(atomic=True), "headers"),
+    Sample("the same split behind destination options", _ra_split, "headers"),
+    Sample("IPv6 behind headers that hide", _hop_by_hop_after_fragment, "headers"),
+    Sample("ICMP and ICMPv6 redirects", _redirect, "router"),
+    Sample("an ICMP router advertisement (IRDP)", _irdp, "router"),
+    Sample("a DHCP server", _dhcp_server, "dhcp"),
+    Sample("a DHCPv6 server", _dhcp6_server, "dhcp"),
+    Sample("DHCP requests and a release in others' names", _starvation, "chaddr"),
+    Sample("DHCP requests in fragments", _starvation_in_fragments, "chaddr"),
+    Sample("IGMP queries and multicast router discovery", _querier4, "querier"),
+    Sample("MLD queries and multicast router discovery", _querier6, "querier"),
+    Sample("PIM hellos", _pim, "querier"),
+    Sample("VRRP from its own MAC", _vrrp, "vrrp"),
+    Sample("VRRP from the MAC of a group", _vrrp_virtual_mac, "mac"),
+    Sample("HSRP", _hsrp, "vrrp"),
+    Sample("VLAN 0", _behind_tags((b.VLAN, 0)), "type"),
+    Sample("VLAN 0 twice", _behind_tags((b.VLAN, 0), (b.VLAN, 0)), "type"),
+    Sample("VLAN 5", _behind_tags((b.VLAN, 5)), "type"),
+    Sample("a priority tag of 802.1ad", _behind_tags((b.QINQ, 0)), "type"),
+    Sample("two tags", _behind_tags((b.QINQ, 1), (b.VLAN, 5)), "type"),
+    Sample("the tags of old switches", _behind_tags((0x9100, 5)), "type"),
+    Sample("ARP and RA behind LLC and SNAP", _snap, "type"),
+    Sample("spanning tree", _spanning_tree, "type"),
+    Sample("CDP, DTP, VTP and UDLD", _cisco, "type"),
+    Sample("GVRP, MVRP, EAPOL, LACP, PAUSE and LLDP", _bridge_groups, "type"),
+    Sample("PPPoE discovery", _ethertype(0x8863), "type"),
+    Sample("PPPoE", _ethertype(0x8864), "type"),
+    Sample("MACsec", _ethertype(0x88E5), "type"),
+    Sample("PTP", _ethertype(0x88F7), "type"),
+    Sample("loop test frames (ECTP)", _ethertype(0x9000), "type"),
+    Sample("MPLS", _ethertype(0x8847), "type"),
+    Sample("TRILL", _ethertype(0x22F3), "type"),
+    Sample("a protocol for experiments", _ethertype(0x88B5), "type"),
+)

@@ -1,0 +1,172 @@
+"""Strokes for frames as a hostile or an honest guest sends them; pure.
+
+The project's codecs write what is right; these write what is wrong as well, so that every field can be given.
+"""
+
+from __future__ import annotations
+
+import struct
+from ipaddress import IPv4Address, IPv6Address
+
+from msgspec import Struct
+
+from bascule.frames.codecs import ip
+from bascule.frames.codecs.ethernet import BROADCAST, mac_bytes
+from bascule.model.values import Mac
+
+ARP, IPV4, IPV6, RARP, VLAN, QINQ = 0x0806, 0x0800, 0x86DD, 0x8035, 0x8100, 0x88A8
+ICMP, IGMP, TCP, UDP, ICMPV6, PIM, VRRP = 1, 2, 6, 17, 58, 103, 112
+HOP_BY_HOP, ROUTING, FRAGMENT, NO_NEXT, DESTINATION = 0, 43, 44, 59, 60
+NOBODY4, NOBODY6 = IPv4Address(0), IPv6Address(0)
+EVERYBODY4, ALL_NODES, ALL_ROUTERS = IPv4Address("255.255.255.255"), IPv6Address("ff02::1"), IPv6Address("ff02::2")
+
+
+class Party(Struct, frozen=True, kw_only=True):
+    """Somebody on the segment."""
+
+    mac: Mac
+    ip4: IPv4Address
+    ip6: IPv6Address
+    local: IPv6Address  # its link-local address
+
+    @property
+    def raw(self) -> bytes:
+        """The MAC as six bytes."""
+        return mac_bytes(self.mac)
+
+
+class Parties(Struct, frozen=True, kw_only=True):
+    """The guest that sends, another guest, and the router of the network."""
+
+    me: Party
+    other: Party
+    router: Party
+
+
+def ether(dst: bytes, src: bytes, kind: int, body: bytes) -> bytes:
+    """An Ethernet frame, padded to the least that there is on a wire."""
+    return (dst + src + struct.pack("!H", kind) + body).ljust(60, b"\0")
+
+
+def llc(dst: bytes, src: bytes, body: bytes) -> bytes:
+    """A frame with a length instead of a type (IEEE 802.3)."""
+    return ether(dst, src, len(body), body)
+
+
+def snap(dst: bytes, src: bytes, kind: int, body: bytes) -> bytes:
+    """An Ethernet II type behind LLC and SNAP (RFC 1042)."""
+    return llc(dst, src, b"\xaa\xaa\x03\0\0\0" + struct.pack("!H", kind) + body)
+
+
+def tagged(frame: bytes, vid: int, *, outer: int = VLAN) -> bytes:
+    """The same frame behind one more tag."""
+    return frame[:12] + struct.pack("!HH", outer, vid) + frame[12:]
+
+
+def arp(
+    me: bytes, operation: int, sender: bytes, sender_ip: IPv4Address, target_ip: IPv4Address,
+    *, dst: bytes = BROADCAST, target: bytes = bytes(6),
+) -> bytes:  # fmt: skip
+    """ARP with any sender behind any source."""
+    body = struct.pack("!HHBBH", 1, IPV4, 6, 4, operation)
+    return ether(dst, me, ARP, body + sender + sender_ip.packed + target + target_ip.packed)
+
+
+def rarp(me: bytes, inner: bytes) -> bytes:
+    """The announcement of a guest that was moved, as QEMU sends it."""
+    body = struct.pack("!HHBBH", 1, IPV4, 6, 4, 3) + inner + bytes(4) + inner + bytes(4)
+    return ether(BROADCAST, me, RARP, body)
+
+
+def ipv4(
+    me: bytes, dst: bytes, src: IPv4Address, to: IPv4Address, protocol: int, body: bytes, *, fragment: int = 0
+) -> bytes:
+    """IPv4; ``fragment`` is the field of flags and offset."""
+    head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(body), 7, fragment, 64, protocol, 0, src.packed, to.packed)
+    head = head[:10] + struct.pack("!H", ip.checksum(head)) + head[12:]
+    return ether(dst, me, IPV4, head + body)
+
+
+def udp(src: IPv4Address | IPv6Address, to: IPv4Address | IPv6Address, sport: int, dport: int, body: bytes) -> bytes:
+    """A datagram with its checksum."""
+    return ip.udp(src, to, sport, dport, body)
+
+
+def dhcp(operation: int, mac: bytes, kind: int) -> bytes:
+    """A DHCP message of a client (1) or a server (2)."""
+    head = struct.pack("!BBBBIHH", operation, 1, 6, 0, 0xBA5C, 0, 0x8000) + bytes(16)
+    return head + mac.ljust(16, b"\0") + bytes(192) + b"\x63\x82\x53\x63" + bytes([53, 1, kind, 255])
+
+
+def icmp4(kind: int, code: int, rest: bytes) -> bytes:
+    """An ICMP message with its checksum."""
+    body = struct.pack("!BBH", kind, code, 0) + rest
+    return body[:2] + struct.pack("!H", ip.checksum(body)) + body[4:]
+
+
+def igmp(kind: int, group: IPv4Address) -> bytes:
+    """An IGMP message, or one of multicast router discovery (RFC 4286)."""
+    body = struct.pack("!BBH", kind, 0, 0) + group.packed
+    return body[:2] + struct.pack("!H", ip.checksum(body)) + body[4:]
+
+
+def icmp6(src: IPv6Address, to: IPv6Address, kind: int, rest: bytes, code: int = 0) -> bytes:
+    """An ICMPv6 message with its checksum."""
+    body = struct.pack("!BBH", kind, code, 0) + rest
+    total = ip.checksum(ip.pseudo(src, to, ICMPV6, len(body)) + body)
+    return body[:2] + struct.pack("!H", total) + body[4:]
+
+
+def ipv6(
+    me: bytes, dst: bytes, src: IPv6Address, to: IPv6Address, next_header: int, body: bytes, *, hops: int = 255
+) -> bytes:
+    """IPv6 with any header behind it."""
+    head = struct.pack("!IHBB", 0x60000000, len(body), next_header, hops)
+    return ether(dst, me, IPV6, head + src.packed + to.packed + body)
+
+
+def option_header(next_header: int) -> bytes:
+    """A hop-by-hop or destination header that says nothing (PadN)."""
+    return bytes([next_header, 0, 1, 4, 0, 0, 0, 0])
+
+
+def fragment_header(next_header: int, offset: int, *, more: bool) -> bytes:
+    """A fragment header; the offset in bytes."""
+    return struct.pack("!BBHI", next_header, 0, offset | int(more), 0xBA5C)
+
+
+def option(kind: int, mac: bytes) -> bytes:
+    """The option of neighbour discovery that carries a MAC (1 source, 2 target)."""
+    return bytes([kind, 1]) + mac
+
+
+NONCE = b"\x0e\x01bascul"  # RFC 7527
+
+
+def solicitation(target: IPv6Address, options: bytes = b"") -> bytes:
+    """The body of a neighbour solicitation."""
+    return bytes(4) + target.packed + options
+
+
+def advertisement(target: IPv6Address, options: bytes = b"", flags: int = 0x60) -> bytes:
+    """The body of a neighbour advertisement: solicited and override, unless told otherwise."""
+    return bytes([flags, 0, 0, 0]) + target.packed + options
+
+
+def router_advertisement(mac: bytes) -> bytes:
+    """The body of a router advertisement with a prefix."""
+    prefix = bytes([3, 4, 64, 0xC0]) + struct.pack("!III", 86400, 14400, 0) + IPv6Address("2001:db8:bad::").packed
+    return struct.pack("!BBHII", 64, 0, 1800, 0, 0) + option(1, mac) + prefix
+
+
+def group_mac(group: IPv4Address | IPv6Address) -> bytes:
+    """The MAC of a multicast group (RFC 1112, RFC 2464)."""
+    if isinstance(group, IPv6Address):
+        return b"\x33\x33" + group.packed[12:]
+    packed = group.packed
+    return b"\x01\x00\x5e" + bytes([packed[1] & 0x7F]) + packed[2:]
+
+
+def solicited(target: IPv6Address) -> IPv6Address:
+    """The group that is asked for an address (RFC 4291, 2.7.1)."""
+    return IPv6Address(IPv6Address("ff02::1:ff00:0").packed[:13] + target.packed[13:])

@@ -1,0 +1,126 @@
+"""Guest NICs behind a guard, with every MAC and address that they may use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv6Address
+
+from msgspec import Struct
+
+from bascule.model.site import Guarding, GuardLevel, GuestNic, Host, PlugKind, Site, VirtualRouter
+from bascule.model.values import IfName, IpAddress, IpNetwork, Mac
+
+
+class GuardedPort(Struct, frozen=True, kw_only=True):
+    """One port of a bridge with what may come in by it.
+
+    ``macs`` are the NIC's own and those of nested guests, ``group_macs`` those of the groups of routers that it is in;
+    ``addresses`` are single ones, its link-local one included, ``prefixes`` lie behind it. ``others`` are the addresses
+    of guests that it must not reach, ``servers`` those that may answer it by DHCP (None: nobody has said),
+    ``takes_advertisements`` whether its network has IPv6 at all.
+    """
+
+    name: IfName
+    guest: str
+    guarding: Guarding
+    macs: tuple[Mac, ...]
+    group_macs: tuple[Mac, ...] = ()
+    addresses: tuple[IpAddress, ...] = ()
+    prefixes: tuple[IpNetwork, ...] = ()
+    others: tuple[IpAddress, ...] = ()
+    servers: tuple[IpAddress, ...] | None = None
+    takes_advertisements: bool = True
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether its addresses are bound, and not its MACs alone."""
+        return self.guarding.level is GuardLevel.STRICT
+
+    @property
+    def every_mac(self) -> tuple[Mac, ...]:
+        """All MACs that it may send from."""
+        return (*self.macs, *self.group_macs)
+
+
+def is_guarded(nic: GuestNic) -> bool:
+    """Whether a guest NIC is a port of a bridge, with a guard."""
+    return nic.plug is not PlugKind.DIRECT and nic.guarding.level is not GuardLevel.OFF
+
+
+def guards_on(site: Site, host: Host, bridge: IfName) -> bool:
+    """Whether a bridge of a host has ports with guards."""
+    return any(nic.master == bridge and is_guarded(nic) for nic in site.guest_nics(host.name))
+
+
+def guarded_ports(site: Site, host: Host) -> tuple[GuardedPort, ...]:
+    """The guest NICs of a host that have a guard, in the order of the file."""
+    return tuple(_port(site, nic) for nic in site.guest_nics(host.name) if is_guarded(nic))
+
+
+def _port(site: Site, nic: GuestNic) -> GuardedPort:
+    guarding = nic.guarding
+    macs = (nic.mac, *guarding.macs)
+    shared = [one for router in guarding.routers for one in router.addresses]
+    further = [*guarding.also, *shared]
+    single = [one.network_address for one in further if one.num_addresses == 1]
+    segment = site.segment_of(nic)
+    network = site.networks.get(segment or "")
+    return GuardedPort(
+        name=nic.tap,
+        guest=nic.guest,
+        guarding=guarding,
+        macs=macs,
+        group_macs=tuple(mac for router in guarding.routers for mac in group_macs(router)),
+        addresses=_unique((*(a.ip for a in nic.addresses), *single, *map(link_local, macs))),
+        prefixes=tuple(one for one in further if one.num_addresses > 1),
+        others=_unique(_isolated(site, nic)) if guarding.isolated else (),
+        servers=_servers(site, segment),
+        takes_advertisements=network is None or any(subnet.version == 6 for subnet in network.subnets),
+    )
+
+
+def _unique(addresses: Iterable[IpAddress]) -> tuple[IpAddress, ...]:
+    return tuple(dict.fromkeys(addresses))
+
+
+def link_local(mac: Mac) -> IPv6Address:
+    """The address that a NIC gives itself from its MAC (RFC 4291, appendix A)."""
+    octets = bytes.fromhex(str(mac).replace(":", ""))
+    return IPv6Address(b"\xfe\x80" + bytes(6) + bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:])
+
+
+def group_macs(router: VirtualRouter) -> tuple[Mac, ...]:
+    """The MACs of a group of routers: RFC 9568 §7.3 for VRRP (CARP took them over), RFC 2281 §3 for HSRP."""
+    if router.protocol == "hsrp":
+        return (Mac(f"00:00:0c:07:ac:{router.group:02x}"), Mac(f"00:00:0c:9f:f0:{router.group:02x}"))
+    return (Mac(f"00:00:5e:00:01:{router.group:02x}"), Mac(f"00:00:5e:00:02:{router.group:02x}"))
+
+
+def _isolated(site: Site, nic: GuestNic) -> Iterator[IpAddress]:
+    """The addresses of the other isolated guests of its network, on whatever host."""
+    segment = site.segment_of(nic)
+    for guest in site.guests.values():
+        for other in guest.nics:
+            if guest.name != nic.guest and other.guarding.isolated and site.segment_of(other) == segment:
+                yield from (a.ip for a in other.addresses)
+                yield link_local(other.mac)
+
+
+def _servers(site: Site, segment: str | None) -> tuple[IpAddress, ...] | None:
+    """Who serves DHCP on a network of the building by the file; None where it names nobody."""
+    found = [
+        address.ip
+        for machine in site.machines.values()
+        if machine.dhcp is not None and machine.dhcp.network == segment
+        for nic in machine.nics
+        if nic.network == segment
+        for address in nic.addresses
+    ]
+    found += [
+        address.ip
+        for guest in site.guests.values()
+        for nic in guest.nics
+        if "dhcp-server" in nic.guarding.may and site.segment_of(nic) == segment
+        for address in nic.addresses
+    ]
+    return tuple(found) or None

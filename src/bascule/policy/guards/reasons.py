@@ -1,0 +1,49 @@
+"""Why a guard stops a frame: the name of what counts it, and the words for people."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """A reason is the end of the name of the chain that drops and of the set that counts."""
+
+    MAC = "mac"
+    TYPE = "type"
+    IPV4 = "ip4"
+    IPV6 = "ip6"
+    ARP = "arp"
+    ND = "nd"
+    ROUTER = "router"
+    DHCP = "dhcp"
+    CHADDR = "chaddr"
+    QUERIER = "querier"
+    VRRP = "vrrp"
+    HEADERS = "headers"
+    ISOLATED = "isolated"
+    STORM = "storm"
+    OTHERS = "others"
+
+    @property
+    def words(self) -> str:
+        """What was stopped, behind a number of frames."""
+        return WORDS[self]
+
+
+WORDS = {
+    Reason.MAC: "from another MAC",
+    Reason.TYPE: "of a protocol or with a tag that it may not use",
+    Reason.IPV4: "from another IPv4 address",
+    Reason.IPV6: "from another IPv6 address",
+    Reason.ARP: "with ARP for another's address or MAC",
+    Reason.ND: "with neighbour discovery for another's address or MAC",
+    Reason.ROUTER: "that play the router (router advertisement, redirect)",
+    Reason.DHCP: "that play the DHCP server",
+    Reason.CHADDR: "that ask for a DHCP lease in another's name",
+    Reason.QUERIER: "that play the multicast querier or router",
+    Reason.VRRP: "that take over a shared address (VRRP, CARP, HSRP)",
+    Reason.HEADERS: "with IPv6 headers or fragments that hide what they carry",
+    Reason.ISOLATED: "to another isolated guest",
+    Reason.STORM: "beyond its limit of broadcast or multicast",
+    Reason.OTHERS: "that were for somebody else, kept from it",
+}

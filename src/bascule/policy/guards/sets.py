@@ -1,0 +1,130 @@
+"""The sets that the rules of the guards look up, and what each port puts into them; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from msgspec import Struct
+
+from bascule.model.ruleset.rules import Prefix, Tuple, Value, number
+from bascule.model.values import IpAddress, IpNetwork, Mac
+from bascule.policy.guards.ports import GuardedPort
+
+
+class SetForm(Struct, frozen=True):
+    """A set's name, its type as nft tells it, and its flags."""
+
+    name: str
+    type: str
+    flags: tuple[str, ...] = ()
+
+
+SETS = (
+    SetForm("ports", "ifname"),  # behind a guard
+    SetForm("strict", "ifname"),
+    SetForm("loose", "ifname"),  # whose addresses nobody knows
+    SetForm("any_source", "ifname"),  # of IP, for they forward or nobody knows
+    SetForm("isolated", "ifname"),
+    SetForm("routers", "ifname"),  # which may do what the guard forbids others
+    SetForm("servers", "ifname"),
+    SetForm("queriers", "ifname"),
+    SetForm("groups", "ifname"),
+    SetForm("tagged", "ifname"),
+    SetForm("spanning", "ifname"),
+    SetForm("no_advertisements", "ifname"),
+    SetForm("known_servers", "ifname"),
+    SetForm("macs", "ifname . ether_addr"),
+    SetForm("own4", "ifname . ether_addr . ether_type . ipv4_addr"),
+    SetForm("own6", "ifname . ether_addr . ether_type . ipv6_addr"),
+    SetForm("behind4", "ifname . ether_addr . ipv4_addr", ("interval",)),
+    SetForm("behind6", "ifname . ether_addr . ipv6_addr", ("interval",)),
+    SetForm("arp_sender", "ifname . ether_addr . ether_addr . ipv4_addr"),
+    SetForm("announced", "ifname . integer"),
+    SetForm("chaddr", "ifname . integer"),
+    SetForm("target", "ifname . integer"),
+    SetForm("option_mac", "ifname . integer"),
+    SetForm("solicit_mac", "ifname . integer"),
+    SetForm("apart4", "ifname . ipv4_addr"),
+    SetForm("apart6", "ifname . ipv6_addr"),
+    SetForm("apart_target", "ifname . integer"),
+    SetForm("answers_from", "ifname . ipv4_addr"),
+)
+_LIBERTIES = {
+    "router": "routers", "dhcp-server": "servers", "multicast-querier": "queriers", "tags": "tagged", "bpdu": "spanning"
+}  # fmt: skip
+
+
+def elements(ports: Iterable[GuardedPort]) -> dict[str, list[Value]]:
+    """What stands in each set."""
+    found: dict[str, list[Value]] = {}
+    for port in ports:
+        for name, values in _of(port):
+            key = (port.name, *values)
+            found.setdefault(name, []).append(port.name if len(key) == 1 else Tuple(key))
+    return found
+
+
+Part = int | str | Prefix
+Element = tuple[str, tuple[Part, ...]]
+
+
+def _of(port: GuardedPort) -> Iterator[Element]:
+    yield from ((name, ()) for name in _memberships(port))
+    for mac in port.every_mac:
+        yield "macs", (mac,)
+        for name in ("chaddr", "announced", "option_mac", "solicit_mac"):
+            yield name, (_bits(mac),)
+        for arp_mac in port.every_mac if port.is_strict else ():
+            yield "arp_sender", (mac, arp_mac, "0.0.0.0")  # who has none yet
+    if port.is_strict:
+        yield from _addresses(port)
+    for address in port.others:
+        yield _by_family(address, "apart4", "apart6"), (str(address),)
+        if address.version == 6:
+            yield "apart_target", (number(int(address)),)
+    for address in port.servers or ():
+        if address.version == 4:
+            yield "answers_from", (str(address),)
+
+
+def _memberships(port: GuardedPort) -> Iterator[str]:
+    guarding = port.guarding
+    yield "ports"
+    yield "strict" if port.is_strict else "loose"
+    if not port.is_strict or "router" in guarding.may:
+        yield "any_source"
+    if guarding.isolated:
+        yield "isolated"
+    if guarding.routers:
+        yield "groups"
+    if not port.takes_advertisements:
+        yield "no_advertisements"
+    if port.servers is not None:
+        yield "known_servers"
+    yield from (_LIBERTIES[word] for word in sorted(guarding.may))
+
+
+def _addresses(port: GuardedPort) -> Iterator[Element]:
+    for address in port.addresses:
+        if address.version == 6:
+            yield "target", (number(int(address)),)
+        for mac in port.every_mac:
+            version = _by_family(address, "ip", "ip6")
+            yield _by_family(address, "own4", "own6"), (mac, version, str(address))
+            for arp_mac in port.every_mac if address.version == 4 else ():
+                yield "arp_sender", (mac, arp_mac, str(address))
+    for subnet in port.prefixes:
+        for mac in port.every_mac:
+            yield _by_family(subnet, "behind4", "behind6"), (mac, _prefix(subnet))
+
+
+def _by_family(one: IpAddress | IpNetwork, four: str, six: str) -> str:
+    return four if one.version == 4 else six
+
+
+def _prefix(subnet: IpNetwork) -> Prefix:
+    return Prefix(str(subnet.network_address), subnet.prefixlen)
+
+
+def _bits(mac: Mac) -> int:
+    return int(mac.replace(":", ""), 16)

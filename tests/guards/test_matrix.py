@@ -1,0 +1,78 @@
+"""Every hostile frame is stopped before the bridge learns from it, and every honest one passes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from bascule.frames.guarding.attacks import ATTACKS, Sample
+from bascule.frames.guarding.legitimate import LEGITIMATE
+from tests.guards.segment import PARTIES, ROUTER, Segment, segment, site
+
+pytestmark = pytest.mark.kernel
+
+
+@pytest.fixture(scope="module")
+def bridge() -> Iterator[Segment]:
+    with segment() as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def strict(bridge: Segment) -> Segment:
+    bridge.guard(site("strict"))
+    return bridge
+
+
+def test_the_table_is_read_as_it_was_written(bridge: Segment) -> None:
+    extras = "also: [10.0.0.99, 10.8.0.0/24, {vrrp: 7, address: 10.0.0.100}], may: [router, tags], isolated: true"
+    for some in (site("strict"), site("mac"), site("strict", extras + ", limit: {broadcast: 100/s}")):
+        assert bridge.guard(some) == bridge.loaded()
+
+
+@pytest.mark.parametrize("sample", ATTACKS, ids=[one.name for one in ATTACKS])
+def test_a_hostile_frame_is_stopped_and_teaches_the_bridge_nothing(strict: Segment, sample: Sample) -> None:
+    strict.greet()
+    passed = [(frame.hex(), ports) for frame, ports in strict.send(sample.frames(PARTIES)) if ports]
+    assert not passed
+    assert strict.where(ROUTER) == "up.0"
+    assert strict.where(PARTIES.other.mac) == "db.0"
+    assert not strict.where("02:ba:d0:ba:d0:ba")
+
+
+@pytest.mark.parametrize("sample", LEGITIMATE, ids=[one.name for one in LEGITIMATE])
+def test_an_honest_frame_passes(strict: Segment, sample: Sample) -> None:
+    strict.greet()
+    assert all(ports for _, ports in strict.send(sample.frames(PARTIES)))
+
+
+def test_without_a_guard_hostile_frames_reach_the_others() -> None:
+    """So the matrix can fail: an ordinary bridge stops what its kernel keeps for itself, and hardly anything else."""
+    with segment() as bare:
+        arrived = [one.name for one in ATTACKS if any(ports for _, ports in bare.send(one.frames(PARTIES)))]
+    assert len(ATTACKS) >= 63
+    assert len(arrived) > len(ATTACKS) * 0.9
+
+
+BOUND_TO_ADDRESSES = {"ip4", "ip6"}  # what a guard of the MAC alone cannot know
+
+
+def test_a_guard_of_the_mac_stops_all_that_needs_no_address_to_be_known(bridge: Segment) -> None:
+    bridge.guard(site("mac"))
+    bridge.greet()
+    passed = {
+        one.name
+        for one in ATTACKS
+        if one.reason not in BOUND_TO_ADDRESSES and any(ports for _, ports in bridge.send(one.frames(PARTIES)))
+    }
+    assert passed == {
+        "an ARP reply as the router",
+        "an ARP request as the router",
+        "ARP as the other guest",
+        "a neighbour advertisement for the router",
+        "the same without an option",
+        "the denial of another's address (DAD)",
+    }
+    assert all(ports for one in LEGITIMATE for _, ports in bridge.send(one.frames(PARTIES)))
+    assert bridge.where(ROUTER) == "up.0"
