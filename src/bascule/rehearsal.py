@@ -20,6 +20,7 @@ from bascule.host.live import LiveHost
 from bascule.observe.management import Management, management
 from bascule.plan.change import Note, Plan
 from bascule.plan.diff import diff
+from bascule.policy.guards.ports import guarded_ports
 from bascule.providers.protocol import ThreeWay
 from bascule.system.clock import Clock, unseen
 from bascule.system.disk.files import read_bytes
@@ -27,6 +28,7 @@ from bascule.system.process.sandbox import privilege
 from bascule.twin import Twin
 from bascule.verify.checks import Check, second_plan, way_back
 from bascule.verify.expectations import Outcome, judge
+from bascule.verify.guards import check_guards
 from bascule.verify.host import check_host
 
 if TYPE_CHECKING:
@@ -103,6 +105,9 @@ def in_the_twin(
         checks += [second_plan(name, again[name]) for name in names]
         clock.lap("asking the expectations")
         outcomes = judge(site, probe_domain)
+        if any(guarded_ports(site, site.hosts[name]) for name in names):
+            clock.lap("attacking the guards")
+            checks += [check for name in names for check in check_guards(site, site.hosts[name], probe_domain)]
         clock.lap("going the way back")
         checks += [way_back(n, roll_back(change, looks[n], where=hosts[n]).left) for n, change in made.items()]
         clock.end()

@@ -1,4 +1,4 @@
-"""What the kernel alone knows of a tap, whoever runs the guest behind it: its VLANs and its silence."""
+"""What the kernel alone knows of a tap, whoever runs the guest behind it: isolation, VLANs and silence."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ from bascule.system.net.sysctl import write_sysctls
 
 
 def tag(plugs: Sequence[Plug], host: Namespace | None) -> None:
-    """Give taps on VLAN-aware bridges their VLANs; None is the host that we are on."""
+    """Give taps their isolation, and those on VLAN-aware bridges their VLANs; None is the host that we are on."""
     commands = [words for plug in plugs if plug.vlans is not None for words in port_words(plug.nic.tap, plug.vlans)]
+    commands += [f"link set dev {plug.nic.tap} isolated on" for plug in plugs if plug.nic.guarding.isolated]
     if not commands:
         return
     error = iproute.batch("bridge", "".join(f"{words}\n" for words in commands), namespace=host)
     if error is not None:
         where = f" on {host.name}" if host else ""
-        raise CommandFailed(Problem(code="TAP-VLANS", message=f"the VLANs of taps{where} were refused: {error.reason}"))
+        raise CommandFailed(
+            Problem(code="TAP-VLANS", message=f"the flags or VLANs of taps{where} were refused: {error.reason}")
+        )
 
 
 def quiet(plugs: Sequence[Plug], host: Namespace) -> None:

@@ -238,6 +238,9 @@ _CHAINS: dict[str, tuple[Rule, ...]] = {
         _rule(_is_not(NEXT, "ipv6-icmp"), _stop_for(Reason.HEADERS)),
         _rule(_is_not(Payload("ip6", "hoplimit"), 255), _stop_for(Reason.ND)),
         _rule(_is(_ICMP6, "nd-router-solicit"), _goto("router_solicitation")),
+        _rule(
+            _not_in(PORT, "loose"), _is_not(_FROM6, "::"), _not_in(*_OWN6), _stop_for(Reason.ND)
+        ),
         _rule(_is_not(_LENGTH6, 24, 32), _stop_for(Reason.ND)),
         _rule(_is(_ICMP6, "nd-neighbor-advert"), _goto("advertisement")),
         _rule(_is(_FROM6, "::"), _goto("detection")),

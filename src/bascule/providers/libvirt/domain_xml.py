@@ -139,7 +139,10 @@ def _disks(guest: Guest) -> Iterator[Element]:
 
 def interface(nic: GuestNic, *, model: str = "virtio") -> Element:
     """The NIC of a domain. The plan sets VLANs on the tap: libvirt does so on a Linux bridge from 11.0 only."""
-    return new_interface(nic.attachment, mac=nic.mac, tap=nic.tap, model=model)
+    root = new_interface(nic.attachment, mac=nic.mac, tap=nic.tap, model=model)
+    if nic.guarding.isolated and nic.plug is not PlugKind.DIRECT:
+        root.append(E.port(isolated="yes"))  # libvirt 6.1; it sets the flag when the guest starts
+    return root
 
 
 def new_interface(to: Attachment, *, mac: Mac, tap: IfName | None = None, model: str = "virtio") -> Element:

@@ -1,0 +1,173 @@
+"""Whether the guards hold: every kind of hostile frame is sent from each guarded port, and every kind of honest one."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from ipaddress import IPv4Address, IPv6Address
+
+from msgspec import Struct
+
+from bascule.frames import bpf
+from bascule.frames.codecs.ethernet import VLAN
+from bascule.frames.guarding.attacks import ATTACKS, Sample
+from bascule.frames.guarding.build import Parties, Party
+from bascule.frames.guarding.legitimate import LEGITIMATE
+from bascule.model.site import GuardLevel, Host, Site
+from bascule.model.values import IpAddress, Mac
+from bascule.policy.guards.ports import GuardedPort, guarded_ports, link_local
+from bascule.probe.domain import ProbeAttachment, ProbeDomain
+from bascule.system.net.fdb import read_fdb
+from bascule.system.net.netns import Namespace
+from bascule.system.net.packet import Listener, open_packet
+from bascule.verify.checks import Check
+
+SETTLE_S = 0.05  # for the last frame to cross the bridge
+ROUTER = Mac("02:00:5e:10:00:01")  # of a gateway whose MAC nobody knows
+ABSENT4, ABSENT6 = IPv4Address("203.0.113.253"), IPv6Address("2001:db8:ffff::fd")  # where there is no address
+EVERYTHING = bpf.any_of([])
+LEAST = 60  # bytes of a frame without its checksum
+
+
+class Stand(Struct, frozen=True, kw_only=True):
+    """A guarded port with whoever is behind it, and where one sees what gets through."""
+
+    port: GuardedPort
+    host: Namespace
+    inside: ProbeAttachment
+    others: tuple[ProbeAttachment, ...]
+    parties: Parties
+
+
+def check_guards(site: Site, host: Host, probe_domain: ProbeDomain) -> Iterator[Check]:
+    """A check for each guarded port of a host, asked with frames of its own guest."""
+    isolated = {nic.mac for guest in site.guests.values() for nic in guest.nics if nic.guarding.isolated}
+    for port in guarded_ports(site, host):
+        inside = _inside(port, probe_domain)
+        if inside is None or inside.agent is not None:
+            detail = "its guest is off" if inside is None else "frames cannot be sent in the place of this guest"
+            yield Check(id="guard", subject=port.guest, ok=None, detail=detail)
+            continue
+        others = tuple(
+            one
+            for some in probe_domain.attachments.values()
+            for one in some
+            if one.network == inside.network
+            and one.mac not in port.macs
+            and one.agent is None
+            and one.network
+            and not (port.guarding.isolated and one.mac in isolated)
+        )
+        if not others:
+            yield Check(id="guard", subject=port.guest, ok=None, detail="nobody else is there to be attacked")
+            continue
+        parties = _parties(site, inside, others)
+        shown = tuple(one for one in others if one.mac in {parties.other.mac, parties.router.mac})
+        where = probe_domain.hosts[host.name]
+        yield _check(Stand(port=port, host=where, inside=inside, others=shown, parties=parties))
+
+
+def _inside(port: GuardedPort, probe_domain: ProbeDomain) -> ProbeAttachment | None:
+    return next((one for one in probe_domain.attachments.get(port.guest, ()) if one.mac in port.macs), None)
+
+
+def _parties(site: Site, inside: ProbeAttachment, others: Sequence[ProbeAttachment]) -> Parties:
+    network = site.networks.get(inside.network or "")
+    gateways = network.gateways if network is not None else ()
+    router = next((one for one in others if {a.ip for a in one.addresses} & set(gateways)), None)
+    mac = router.mac if router is not None else ROUTER
+    played = [*gateways, *(a.ip for a in (router.addresses if router is not None else ()))]
+    other = next((one for one in others if one is not router), others[0])
+    return Parties(
+        me=_party(inside.mac, [a.ip for a in inside.addresses]),
+        other=_party(other.mac, [a.ip for a in other.addresses]),
+        router=_party(mac, played),
+    )
+
+
+def _party(mac: Mac, addresses: Iterable[IpAddress]) -> Party:
+    four: IPv4Address = ABSENT4
+    six: IPv6Address = ABSENT6
+    for address in addresses:
+        if isinstance(address, IPv4Address):
+            four = address if four is ABSENT4 else four
+        elif not address.is_link_local:
+            six = address if six is ABSENT6 else six
+    return Party(mac=mac, ip4=four, ip6=six, local=link_local(mac))
+
+
+def _check(stand: Stand) -> Check:
+    hostile = [one for one in ATTACKS if _is_forbidden(one, stand.port)]
+    honest = [one for one in LEGITIMATE if _can_be_sent(one, stand.parties)]
+    got_through = [one.name for one, arrived in _send(stand, hostile) if arrived]
+    learned = _learned(stand)
+    lost = [one.name for one, arrived in _send(stand, honest) if not arrived]
+    words = f"guard {stand.port.guarding.level}: {len(hostile) - len(got_through)} of {len(hostile)} kinds of hostile "
+    words += f"frames stopped, {len(honest) - len(lost)} of {len(honest)} kinds of honest ones passed"
+    for what, names in (("not stopped", got_through), ("lost", lost)):
+        words += f"; {what}: {', '.join(names)}" if names else ""
+    words += f"; the bridge learned {', '.join(learned)} at its port" if learned else ""
+    return Check(id="guard", subject=stand.port.guest, ok=not (got_through or lost or learned), detail=words)
+
+
+def _is_forbidden(sample: Sample, port: GuardedPort) -> bool:
+    """Whether this guard must stop it: not what the guest may do, and not what only its addresses would tell."""
+    liberties = port.guarding.may | ({"group"} if port.guarding.routers else set())
+    if sample.liberty and sample.liberty in liberties:
+        return False
+    return port.guarding.level is GuardLevel.STRICT or not sample.by_address
+
+
+def _can_be_sent(sample: Sample, parties: Parties) -> bool:
+    """Whether the guest and the other have the addresses that such a frame has in it."""
+    absent = {ABSENT4.packed, ABSENT6.packed}
+    if not any(one in absent for party in (parties.me, parties.other) for one in (party.ip4.packed, party.ip6.packed)):
+        return True
+    return not any(some in frame for frame in sample.frames(parties) for some in absent)
+
+
+def _send(stand: Stand, samples: Sequence[Sample]) -> list[tuple[Sample, bool]]:
+    """Each sample, and whether a frame of it (of an honest one: every frame) arrived at somebody else's."""
+    made = [(one, [frame.ljust(LEAST, b"\0") for frame in one.frames(stand.parties)]) for one in samples]
+    with contextlib.ExitStack() as stack:
+        ears = []
+        for other in stand.others:
+            with other.namespace.entered():
+                ears.append(stack.enter_context(contextlib.closing(Listener(other.link, EVERYTHING))))
+        arrived: set[bytes] = set()
+        with stand.inside.namespace.entered(), open_packet(stand.inside.link, protocol=0) as raw:
+            for _, frames in made:
+                for frame in frames:
+                    raw.send(frame)
+                arrived |= _heard(ears)
+        time.sleep(SETTLE_S)
+        arrived |= _heard(ears)
+    every = {sample.name: any if sample.reason else all for sample in samples}
+    return [(one, every[one.name](_key(frame) in arrived for frame in frames)) for one, frames in made]
+
+
+def _heard(ears: Iterable[Listener]) -> set[bytes]:
+    found = set()
+    for ear in ears:
+        for data, tci in ear.frames(4096):
+            whole = data if tci is None else data[:12] + VLAN.to_bytes(2, "big") + tci.to_bytes(2, "big") + data[12:]
+            found.add(_key(whole))
+    return found
+
+
+def _key(frame: bytes) -> bytes:
+    """What a frame is known by again.
+
+    A bridge with br_netfilter cuts its padding, and connection tracking joins the fragments of IPv4.
+    """
+    if frame[12:14] == b"\x08\x00" and int.from_bytes(frame[20:22]) & 0x3FFF:
+        return frame[:14] + frame[26:34]
+    return frame.rstrip(b"\0")
+
+
+def _learned(stand: Stand) -> list[str]:
+    """MACs of others that the bridge believes to be behind the port."""
+    entries = read_fdb(stand.host)
+    own = set(stand.port.every_mac)
+    return sorted(entry.mac for entry in entries if entry.port == stand.port.name and entry.mac not in own)

@@ -1,0 +1,136 @@
+"""What a guard lets through when the file says so, what reaches a guarded guest, and how it is kept."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from ipaddress import IPv4Address, ip_address
+
+import pytest
+from msgspec.structs import replace
+
+from bascule.frames.codecs.ethernet import BROADCAST, mac_bytes
+from bascule.frames.guarding import build as b
+from bascule.frames.guarding.attacks import ATTACKS
+from bascule.frames.guarding.legitimate import LEGITIMATE
+from bascule.model.state import HostState
+from bascule.plan.diff import diff
+from bascule.policy.guards.rules import KEY
+from bascule.system.run import run
+from tests.guards.segment import PARTIES, Segment, segment, site
+
+pytestmark = pytest.mark.kernel
+ME, OTHER, ROUTER = PARTIES.me, PARTIES.other, PARTIES.router
+SAMPLES = {one.name: one for one in ATTACKS}
+
+
+@pytest.fixture(scope="module")
+def bridge() -> Iterator[Segment]:
+    with segment() as one:
+        yield one
+
+
+@pytest.mark.parametrize("liberty", ["router", "dhcp-server", "multicast-querier", "tags", "bpdu"])
+def test_a_liberty_opens_what_it_says_and_nothing_else(bridge: Segment, liberty: str) -> None:
+    bridge.guard(site("strict", f"may: [{liberty}]"))
+    bridge.greet()
+    passed = {one.name for one in ATTACKS if any(ports for _, ports in bridge.send(one.frames(PARTIES)))}
+    assert passed
+    assert passed <= {one.name for one in ATTACKS if one.liberty == liberty}
+    assert all(ports for one in LEGITIMATE for _, ports in bridge.send(one.frames(PARTIES)))
+
+
+VIP, VMAC = IPv4Address("10.0.0.100"), mac_bytes("00:00:5e:00:01:09")
+
+
+@pytest.mark.parametrize("protocol", ["vrrp", "carp"])
+def test_a_declared_group_may_take_its_address_over(bridge: Segment, protocol: str) -> None:
+    frames = [
+        b.arp(ME.raw, 2, ME.raw, VIP, VIP),  # from its own MAC
+        b.arp(VMAC, 1, VMAC, VIP, VIP),  # from that of the group
+        b.ipv4(VMAC, OTHER.raw, VIP, OTHER.ip4, b.TCP, bytes(20)),
+        *SAMPLES["VRRP from its own MAC"].frames(PARTIES),
+        *SAMPLES["VRRP from the MAC of a group"].frames(PARTIES),
+    ]
+    bridge.guard(site("strict"))
+    assert not any(ports for _, ports in bridge.send(frames))
+    bridge.guard(site("strict", f"also: {{{protocol}: 9, address: {VIP}}}"))
+    assert all(ports for _, ports in bridge.send(frames))
+    assert not any(ports for _, ports in bridge.send([b.arp(ME.raw, 2, ME.raw, ROUTER.ip4, ROUTER.ip4)]))
+
+
+def test_a_subnet_behind_a_guest_is_its_source_and_never_its_claim(bridge: Segment) -> None:
+    bridge.guard(site("strict", "also: [10.8.0.0/24, 10.0.0.99]"))
+    behind, beyond = IPv4Address("10.8.0.200"), IPv4Address("10.8.1.1")
+    sent = [b.ipv4(ME.raw, OTHER.raw, x, OTHER.ip4, b.TCP, bytes(20)) for x in (behind, ip4("10.0.0.99"), beyond)]
+    assert [bool(ports) for _, ports in bridge.send(sent)] == [True, True, False]
+    assert not bridge.send([b.arp(ME.raw, 2, ME.raw, behind, behind)])[0][1]
+    assert bridge.send([b.arp(ME.raw, 2, ME.raw, ip4("10.0.0.99"), ip4("10.0.0.99"))])[0][1]
+
+
+def ip4(text: str) -> IPv4Address:
+    found = ip_address(text)
+    assert isinstance(found, IPv4Address)
+    return found
+
+
+def test_a_nested_guest_has_a_mac_of_its_own(bridge: Segment) -> None:
+    inner = mac_bytes("52:54:00:00:11:11")
+    bridge.guard(site("strict", 'macs: ["52:54:00:00:11:11"], also: [10.0.0.77]'))
+    assert bridge.send([b.arp(inner, 1, inner, ip4("10.0.0.77"), ip4("10.0.0.1"))])[0][1]
+    assert not bridge.send([b.ether(BROADCAST, mac_bytes("52:54:00:00:11:12"), b.IPV4, bytes(46))])[0][1]
+
+
+def test_a_guarded_guest_hears_only_what_is_meant_for_it(bridge: Segment) -> None:
+    bridge.guard(site("strict"))
+    stranger = mac_bytes("02:00:00:00:00:77")  # unknown to the bridge, so it floods what is for it
+    for dst, reaches in ((ME.raw, True), (BROADCAST, True), (b"\x33\x33\0\0\0\1", True), (stranger, False)):
+        frame = b.ether(dst, ROUTER.raw, b.ARP, bytes(46))
+        ((_, ports),) = bridge.send([frame], port="up.0")
+        assert ("web.0" in ports) is reaches
+
+
+def test_isolated_guests_meet_neither_directly_nor_by_a_router(bridge: Segment) -> None:
+    some = site("strict", "isolated: true")
+    other = replace(some.guests["db"].nics[0], guarding=replace(some.guests["db"].nics[0].guarding, isolated=True))
+    some = replace(some, guests={**some.guests, "db": replace(some.guests["db"], nics=(other,))})
+    bridge.guard(some)
+    by_router = b.ipv4(ME.raw, ROUTER.raw, ME.ip4, OTHER.ip4, b.TCP, bytes(20))
+    asking = b.arp(ME.raw, 1, ME.raw, ME.ip4, OTHER.ip4)
+    fine = b.ipv4(ME.raw, ROUTER.raw, ME.ip4, ip4("198.51.100.1"), b.TCP, bytes(20))
+    assert [bool(ports) for _, ports in bridge.send([by_router, asking, fine])] == [False, False, True]
+
+
+def test_a_storm_is_held_to_its_limit(bridge: Segment) -> None:
+    bridge.guard(site("strict", "limit: {broadcast: 100/s}"))
+    frame = b.arp(ME.raw, 1, ME.raw, ME.ip4, OTHER.ip4)
+    bridge.drain()
+    passed = 0
+    for _ in range(20):
+        for _ in range(50):
+            os.write(bridge.taps["web.0"], frame)
+        passed += len(bridge.drain()["db.0"])
+    assert 100 <= passed < 500  # of 1,000: the burst, and what the rate gives while they are sent
+
+
+def test_what_is_stopped_is_counted_by_port_and_by_what_it_claimed(bridge: Segment) -> None:
+    bridge.guard(site("strict"))
+    bridge.send(SAMPLES["an ARP reply as the router"].frames(PARTIES))
+    listing = run(("nft", "list", "set", *KEY.split(), "claimed_arp"), namespace=bridge.host).stdout
+    assert '"web.0" . 10.0.0.1 counter packets 2' in listing
+
+
+def test_a_guest_more_is_elements_more_and_the_rules_stay(bridge: Segment) -> None:
+    """So no rule is loaded anew when a guest comes or goes, and its elements stand before its port joins."""
+    two = site("strict")
+    one = replace(two, guests={"web": two.guests["web"]})
+    bridge.guard(one)
+    tables = [HostState(tables={KEY: bridge.guard(some)}) for some in (two, one)]
+    grown, shrunk = (diff(a, z) for a, z in ((tables[1], tables[0]), (tables[0], tables[1])))
+    for plan, word in ((grown, "add"), (shrunk, "delete")):
+        (change,) = plan.changes
+        assert change.action.startswith(f"{word} elements of ports")
+        text = "".join(command.stdin for command in change.commands)
+        assert "chain" not in text
+        run(("nft", "-f", "-"), stdin=text, namespace=bridge.host)
+        assert bridge.loaded() == tables[0 if word == "add" else 1].tables[KEY]
