@@ -68,7 +68,7 @@ class Guarding(Struct, frozen=True, kw_only=True):
     routers: tuple[VirtualRouter, ...] = ()
     macs: tuple[Mac, ...] = ()
     may: frozenset[str] = frozenset()
-    isolated: bool = False
+    isolated: bool | None = None  # None: nobody has said
     broadcast: int | None = None
     multicast: int | None = None
 

@@ -279,7 +279,10 @@ class GuestNic(Entry):
     may: Many[Annotated[str, s.choice(*LIBERTIES, noun="something that a guard lets through")]] = Field(
         (), description="What a guard lets through beside its own traffic."
     )
-    isolated: s.Boolean = Field(False, description="It reaches no other isolated guest of its network.")
+    isolated: s.Boolean | None = Field(
+        None,
+        description="It reaches no other isolated guest of its network; the port's flag is left as it is if not given.",
+    )
     limit: Limit | None = Field(None, description="How much of what reaches everybody it may send.")
 
 

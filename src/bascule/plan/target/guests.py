@@ -62,8 +62,8 @@ def _plug(build: TargetBuilder, nic: GuestNic, bridge: IfName, way: set[IfName |
         return False
     build.set(nic.tap, mtu=build.links[bridge].mtu)
     build.enslave(nic.tap, bridge, BridgePort())
-    port = build.links[nic.tap].port or BridgePort()
-    if nic.guarding.isolated or not build.host.as_found:
+    if nic.guarding.isolated is not None:
+        port = build.links[nic.tap].port or BridgePort()
         build.set(nic.tap, port=replace(port, isolated=nic.guarding.isolated))
     build.because(nic.tap, f"{nic.guest} is plugged into {bridge}", nic.place)
     return True
