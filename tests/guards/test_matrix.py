@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from bascule.frames.guarding.attacks import ATTACKS, Sample
+from bascule.frames.guarding.attacks import ATTACKS
 from bascule.frames.guarding.legitimate import LEGITIMATE
+from bascule.frames.guarding.sample import Sample
 from tests.guards.segment import PARTIES, ROUTER, Segment, segment, site
 
 pytestmark = pytest.mark.kernel

@@ -12,6 +12,7 @@ from typing import Literal
 from msgspec import Struct, field
 
 from bascule.errors import Place
+from bascule.model.guarding import Guarding
 from bascule.model.site_place import NOWHERE, SiteSource
 from bascule.model.values import IfName, IpAddress, IpInterface, IpNetwork, Mac, Vid, bridge_name
 
@@ -38,39 +39,6 @@ class PlugKind(StrEnum):
     BRIDGE = "bridge"
     NETWORK = "network"
     DIRECT = "direct"
-
-
-class GuardLevel(StrEnum):
-    """How closely a guest NIC is kept to what it is."""
-
-    STRICT = "strict"  # its own MACs and its own addresses
-    MAC = "mac"  # its own MACs, whatever address a DHCP server gives it
-    OFF = "off"
-
-
-Redundancy = Literal["vrrp", "hsrp", "carp"]
-GROUPS: tuple[Redundancy, ...] = ("vrrp", "hsrp", "carp")
-
-
-class VirtualRouter(Struct, frozen=True):
-    """A group of routers that share addresses; whoever is active has them, and the MAC of the group."""
-
-    protocol: Redundancy
-    group: int
-    addresses: tuple[IpNetwork, ...] = ()
-
-
-class Guarding(Struct, frozen=True, kw_only=True):
-    """What a guest NIC may do. ``may`` has the words of the site file; rates are frames in a second."""
-
-    level: GuardLevel = GuardLevel.OFF
-    also: tuple[IpNetwork, ...] = ()
-    routers: tuple[VirtualRouter, ...] = ()
-    macs: tuple[Mac, ...] = ()
-    may: frozenset[str] = frozenset()
-    isolated: bool | None = None  # None: nobody has said
-    broadcast: int | None = None
-    multicast: int | None = None
 
 
 class Attachment(Struct, frozen=True):

@@ -7,6 +7,7 @@ from typing import Literal
 
 from bascule.errors import Place
 from bascule.model import site as m
+from bascule.model.guarding import GROUPS, Guarding, GuardLevel, VirtualRouter
 from bascule.model.site_place import SitePlace, SiteSource
 from bascule.model.values import IfName, IpInterface, Mac, derive_mac, derive_tap
 from bascule.site import document as d
@@ -190,16 +191,16 @@ class _Builder:
             place=self.at(("guests", guest, "nics", index)),
         )
 
-    def guarding(self, host: str, nic: d.GuestNic) -> m.Guarding:
+    def guarding(self, host: str, nic: d.GuestNic) -> Guarding:
         """The guard that the NIC names, its bridge or its host; one that knows no address guards the MAC alone."""
         routers = [
-            m.VirtualRouter(protocol, group, each.address)
+            VirtualRouter(protocol, group, each.address)
             for each in nic.also
-            for protocol in m.GROUPS
+            for protocol in GROUPS
             if (group := getattr(each, protocol)) is not None
         ]
-        return m.Guarding(
-            level=m.GuardLevel(nic.guard or default_guard(self.document, host, nic)),
+        return Guarding(
+            level=GuardLevel(nic.guard or default_guard(self.document, host, nic)),
             also=tuple(address for each in nic.also for address in each.address),
             routers=tuple(routers),
             macs=nic.macs,

@@ -11,10 +11,12 @@ from msgspec import Struct
 
 from bascule.frames import bpf
 from bascule.frames.codecs.ethernet import VLAN
-from bascule.frames.guarding.attacks import ATTACKS, Sample
+from bascule.frames.guarding.attacks import ATTACKS
 from bascule.frames.guarding.build import Parties, Party
 from bascule.frames.guarding.legitimate import LEGITIMATE
-from bascule.model.site import GuardLevel, Host, Site
+from bascule.frames.guarding.sample import Sample
+from bascule.model.guarding import GuardLevel
+from bascule.model.site import Host, Site
 from bascule.model.values import IpAddress, Mac
 from bascule.policy.guards.ports import GuardedPort, guarded_ports, link_local
 from bascule.probe.domain import ProbeAttachment, ProbeDomain

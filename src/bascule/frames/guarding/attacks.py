@@ -10,32 +10,26 @@ import struct
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv6Address
 
-from msgspec import Struct
-
 from bascule.frames.codecs.ethernet import BROADCAST
 from bascule.frames.guarding import build as b
 from bascule.frames.guarding.build import Parties
-
-
-class Sample(Struct, frozen=True):
-    """A kind of frame; ``reason`` is why a guard stops it, None for one that it must let through.
-
-    ``liberty`` is the word of ``may`` with which a guest may send it. ``by_address`` says that only a guard that knows
-    the guest's addresses can tell.
-    """
-
-    name: str
-    frames: Callable[[Parties], Iterable[bytes]]
-    reason: str | None = None
-    liberty: str = ""
-    by_address: bool = False
-
+from bascule.frames.guarding.link_layer import (
+    behind_tags,
+    bridge_groups,
+    cisco,
+    control_with_foreign_source,
+    ethertype,
+    flood,
+    multicast_source,
+    router_advertisement,
+    snap,
+    spanning_tree,
+)
+from bascule.frames.guarding.sample import Sample
 
 STRANGER = bytes.fromhex("02bad0bad0ba")
 ROUTERS4, HOSTS4, V3ROUTERS = IPv4Address("224.0.0.2"), IPv4Address("224.0.0.1"), IPv4Address("224.0.0.22")
 ALL_SNOOPERS = IPv4Address("224.0.0.106")
-BPDU = bytes.fromhex("424203000000000000000000020000000000000000020000008001000014000200") + b"\x0f\0"
-TO_BRIDGES = bytes.fromhex("0180c2000000")
 
 
 def _mac_spoof(p: Parties) -> Iterable[bytes]:
@@ -50,16 +44,6 @@ def _icmp_as_router(p: Parties) -> Iterable[bytes]:
     yield b.ipv4(p.router.raw, p.other.raw, p.router.ip4, p.other.ip4, b.ICMP, b.icmp4(3, 1, bytes(4) + inner))
     body = b.icmp6(p.router.ip6, p.other.ip6, 2, struct.pack("!I", 1280) + inner)
     yield b.ipv6(p.router.raw, p.other.raw, p.router.ip6, p.other.ip6, b.ICMPV6, body)
-
-
-def _control_with_foreign_source(p: Parties) -> Iterable[bytes]:
-    for last in (0x00, 0x02, 0x03, 0x0E):
-        yield b.ether(TO_BRIDGES[:5] + bytes([last]), p.router.raw, 0x88CC, b"\x02\x07\x04" + p.router.raw + bytes(8))
-
-
-def _flood(_: Parties) -> Iterable[bytes]:
-    for number in range(32):
-        yield b.ether(BROADCAST, bytes([2, 0, 0, 0, 7, number]), b.IPV4, bytes(40))
 
 
 def _ipv4_spoof(p: Parties) -> Iterable[bytes]:
@@ -173,22 +157,6 @@ def _rs_foreign_option(p: Parties) -> Iterable[bytes]:
     yield b.ipv6(p.me.raw, b.group_mac(b.ALL_ROUTERS), p.me.local, b.ALL_ROUTERS, b.ICMPV6, body)
 
 
-def _ra(*headers: int, source: str = "local", atomic: bool = False) -> Callable[[Parties], Iterable[bytes]]:
-    """A router advertisement, behind extension headers or in an atomic fragment (RFC 6946)."""
-
-    def frames(p: Parties) -> Iterable[bytes]:
-        sender, to = getattr(p.me, source), b.ALL_NODES
-        body = b.icmp6(sender, to, 134, b.router_advertisement(p.me.raw))
-        head = b.ICMPV6
-        if atomic:
-            body, head = b.fragment_header(head, 0, more=False) + body, b.FRAGMENT
-        for kind in reversed(headers):
-            body, head = b.option_header(head) + body, kind
-        yield b.ipv6(p.me.raw, b.group_mac(to), sender, to, head, body)
-
-    return frames
-
-
 def _ra_split(p: Parties) -> Iterable[bytes]:
     """The first fragment holds destination options alone (RFC 7113, 3)."""
     to = b.ALL_NODES
@@ -283,70 +251,15 @@ def _hsrp(p: Parties) -> Iterable[bytes]:
     yield b.ipv4(p.me.raw, b.group_mac(ROUTERS4), p.me.ip4, ROUTERS4, b.UDP, body)
 
 
-def _behind_tags(*tags: tuple[int, int]) -> Callable[[Parties], Iterable[bytes]]:
-    """ARP and RA as the router behind tags: VID 0 is taken off by a receiver that knows no VLANs (CERT VU#855201)."""
-
-    def frames(p: Parties) -> Iterable[bytes]:
-        poison = b.arp(p.me.raw, 2, p.me.raw, p.router.ip4, p.other.ip4, dst=p.other.raw, target=p.other.raw)
-        for frame in (poison, *_ra()(p), b.arp(p.me.raw, 1, p.me.raw, p.me.ip4, p.other.ip4)):
-            made = frame
-            for kind, vid in reversed(tags):
-                made = b.tagged(made, vid, outer=kind)
-            yield made
-
-    return frames
-
-
-def _snap(p: Parties) -> Iterable[bytes]:
-    """ARP and RA behind LLC and SNAP (CVE-2021-27854)."""
-    yield b.snap(p.other.raw, p.me.raw, b.ARP, b.arp(p.me.raw, 2, p.me.raw, p.router.ip4, p.other.ip4)[14:42])
-    (ra,) = _ra()(p)
-    yield b.snap(b.group_mac(b.ALL_NODES), p.me.raw, b.IPV6, ra[14:])
-
-
-def _spanning_tree(p: Parties) -> Iterable[bytes]:
-    yield b.llc(TO_BRIDGES, p.me.raw, BPDU)
-    yield b.llc(bytes.fromhex("01000ccccccd"), p.me.raw, b"\xaa\xaa\x03\0\0\x0c\x01\x0b" + BPDU[3:])
-
-
-def _cisco(p: Parties) -> Iterable[bytes]:
-    for kind in (0x2000, 0x2004, 0x2003, 0x0111):  # CDP, DTP, VTP, UDLD
-        yield b.llc(
-            bytes.fromhex("01000ccccccc"), p.me.raw, b"\xaa\xaa\x03\0\0\x0c" + struct.pack("!H", kind) + bytes(9)
-        )
-
-
-def _bridge_groups(p: Parties) -> Iterable[bytes]:
-    yield b.llc(bytes.fromhex("0180c2000021"), p.me.raw, b"\x42\x42\x03\0\1\0\0")  # GVRP
-    yield b.ether(bytes.fromhex("0180c2000021"), p.me.raw, 0x88F5, bytes(8))  # MVRP
-    yield b.ether(bytes.fromhex("0180c2000003"), p.me.raw, 0x888E, b"\x01\x01\0\0")  # EAPOL
-    yield b.ether(bytes.fromhex("0180c2000002"), p.me.raw, 0x8809, b"\x01\x01" + bytes(50))  # LACP
-    yield b.ether(bytes.fromhex("0180c2000001"), p.me.raw, 0x8808, b"\0\1\xff\xff")  # pause
-    yield b.ether(bytes.fromhex("0180c200000e"), p.me.raw, 0x88CC, b"\x02\x07\x04" + p.me.raw + bytes(4))  # LLDP
-
-
-def _ethertype(kind: int) -> Callable[[Parties], Iterable[bytes]]:
-    def frames(p: Parties) -> Iterable[bytes]:
-        yield b.ether(p.other.raw, p.me.raw, kind, bytes(46))
-        yield b.ether(BROADCAST, p.me.raw, kind, bytes(46))
-
-    return frames
-
-
-def _multicast_source(p: Parties) -> Iterable[bytes]:
-    yield b.arp(BROADCAST, 1, BROADCAST, p.me.ip4, p.other.ip4)
-    yield b.ether(p.other.raw, b"\x01\0\x5e\0\0\1", b.IPV4, bytes(40))
-
-
 _HBH = bytes([b.HOP_BY_HOP]) + b.option_header(b.ICMPV6)
 _DST = bytes([b.DESTINATION]) + b.option_header(b.ICMPV6)
 
 ATTACKS = (
     Sample("the MAC of the router", _mac_spoof, "mac"),
     Sample("ICMP and ICMPv6 errors with the router's MAC", _icmp_as_router, "mac"),
-    Sample("control frames with the router's MAC", _control_with_foreign_source, "mac"),
-    Sample("a flood of MACs", _flood, "mac"),
-    Sample("a group as the sender's MAC", _multicast_source, "mac"),
+    Sample("control frames with the router's MAC", control_with_foreign_source, "mac"),
+    Sample("a flood of MACs", flood, "mac"),
+    Sample("a group as the sender's MAC", multicast_source, "mac"),
     Sample("somebody's IPv4 address", _ipv4_spoof, "ip4", "router", by_address=True),
     Sample("IPv4 from nobody that is no DHCP", _nobody4, "ip4", "router", by_address=True),
     Sample("somebody's IPv6 address", _ipv6_spoof, "ip6", "router", by_address=True),
@@ -369,12 +282,12 @@ ATTACKS = (
     Sample("a neighbour solicitation as the router", _ns_as_router, "ip6", by_address=True),
     Sample("the denial of another's address (DAD)", _dad_denial, "nd", by_address=True),
     Sample("a router solicitation with another's MAC", _rs_foreign_option, "nd"),
-    Sample("a router advertisement", _ra(), "router", "router"),
-    Sample("the same from its global address", _ra(source="ip6"), "router", "router"),
-    Sample("the same behind a hop-by-hop header", _ra(b.HOP_BY_HOP), "router", "router"),
-    Sample("the same behind destination options", _ra(b.DESTINATION), "router", "router"),
-    Sample("the same behind both", _ra(b.HOP_BY_HOP, b.DESTINATION), "router", "router"),
-    Sample("the same in an atomic fragment", _ra(atomic=True), "headers"),
+    Sample("a router advertisement", router_advertisement(), "router", "router"),
+    Sample("the same from its global address", router_advertisement(source="ip6"), "router", "router"),
+    Sample("the same behind a hop-by-hop header", router_advertisement(b.HOP_BY_HOP), "router", "router"),
+    Sample("the same behind destination options", router_advertisement(b.DESTINATION), "router", "router"),
+    Sample("the same behind both", router_advertisement(b.HOP_BY_HOP, b.DESTINATION), "router", "router"),
+    Sample("the same in an atomic fragment", router_advertisement(atomic=True), "headers"),
     Sample("the same split behind destination options", _ra_split, "headers"),
     Sample("IPv6 behind headers that hide", _hop_by_hop_after_fragment, "headers"),
     Sample("ICMP and ICMPv6 redirects", _redirect, "router", "router"),
@@ -389,22 +302,22 @@ ATTACKS = (
     Sample("VRRP from its own MAC", _vrrp, "vrrp", "group"),
     Sample("VRRP from the MAC of a group", _vrrp_virtual_mac, "mac"),
     Sample("HSRP", _hsrp, "vrrp", "group"),
-    Sample("VLAN 0", _behind_tags((b.VLAN, 0)), "type", "tags"),
-    Sample("VLAN 0 twice", _behind_tags((b.VLAN, 0), (b.VLAN, 0)), "type", "tags"),
-    Sample("VLAN 5", _behind_tags((b.VLAN, 5)), "type", "tags"),
-    Sample("a priority tag of 802.1ad", _behind_tags((b.QINQ, 0)), "type", "tags"),
-    Sample("two tags", _behind_tags((b.QINQ, 1), (b.VLAN, 5)), "type", "tags"),
-    Sample("the tags of old switches", _behind_tags((0x9100, 5)), "type", "tags"),
-    Sample("ARP and RA behind LLC and SNAP", _snap, "type"),
-    Sample("spanning tree", _spanning_tree, "type", "bpdu"),
-    Sample("CDP, DTP, VTP and UDLD", _cisco, "type"),
-    Sample("GVRP, MVRP, EAPOL, LACP, PAUSE and LLDP", _bridge_groups, "type"),
-    Sample("PPPoE discovery", _ethertype(0x8863), "type"),
-    Sample("PPPoE", _ethertype(0x8864), "type"),
-    Sample("MACsec", _ethertype(0x88E5), "type"),
-    Sample("PTP", _ethertype(0x88F7), "type"),
-    Sample("loop test frames (ECTP)", _ethertype(0x9000), "type"),
-    Sample("MPLS", _ethertype(0x8847), "type"),
-    Sample("TRILL", _ethertype(0x22F3), "type"),
-    Sample("a protocol for experiments", _ethertype(0x88B5), "type"),
+    Sample("VLAN 0", behind_tags((b.VLAN, 0)), "type", "tags"),
+    Sample("VLAN 0 twice", behind_tags((b.VLAN, 0), (b.VLAN, 0)), "type", "tags"),
+    Sample("VLAN 5", behind_tags((b.VLAN, 5)), "type", "tags"),
+    Sample("a priority tag of 802.1ad", behind_tags((b.QINQ, 0)), "type", "tags"),
+    Sample("two tags", behind_tags((b.QINQ, 1), (b.VLAN, 5)), "type", "tags"),
+    Sample("the tags of old switches", behind_tags((0x9100, 5)), "type", "tags"),
+    Sample("ARP and RA behind LLC and SNAP", snap, "type"),
+    Sample("spanning tree", spanning_tree, "type", "bpdu"),
+    Sample("CDP, DTP, VTP and UDLD", cisco, "type"),
+    Sample("GVRP, MVRP, EAPOL, LACP, PAUSE and LLDP", bridge_groups, "type"),
+    Sample("PPPoE discovery", ethertype(0x8863), "type"),
+    Sample("PPPoE", ethertype(0x8864), "type"),
+    Sample("MACsec", ethertype(0x88E5), "type"),
+    Sample("PTP", ethertype(0x88F7), "type"),
+    Sample("loop test frames (ECTP)", ethertype(0x9000), "type"),
+    Sample("MPLS", ethertype(0x8847), "type"),
+    Sample("TRILL", ethertype(0x22F3), "type"),
+    Sample("a protocol for experiments", ethertype(0x88B5), "type"),
 )

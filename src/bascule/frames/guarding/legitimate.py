@@ -8,8 +8,9 @@ from ipaddress import IPv4Address, IPv6Address
 
 from bascule.frames.codecs.ethernet import BROADCAST
 from bascule.frames.guarding import build as b
-from bascule.frames.guarding.attacks import ROUTERS4, V3ROUTERS, Sample
+from bascule.frames.guarding.attacks import ROUTERS4, V3ROUTERS
 from bascule.frames.guarding.build import Parties
+from bascule.frames.guarding.sample import Sample
 
 MDNS4, MDNS6, SSDP = IPv4Address("224.0.0.251"), IPv6Address("ff02::fb"), IPv4Address("239.255.255.250")
 REPORTS6, DHCP6 = IPv6Address("ff02::16"), IPv6Address("ff02::1:2")

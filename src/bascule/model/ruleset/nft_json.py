@@ -206,8 +206,8 @@ def _counter(told: object) -> nft.Counter:
     return nft.Counter()
 
 
-def _limit(told: Json) -> nft.Limit:
-    return nft.Limit(
+def _limit(told: Json) -> nft.RateLimit:
+    return nft.RateLimit(
         told["rate"],
         told["per"],
         told.get("burst", 0),

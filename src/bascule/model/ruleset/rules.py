@@ -164,7 +164,7 @@ class Counter(Part, frozen=True):
     """Counts packets and bytes; the numbers are of the moment and no part of the value."""
 
 
-class Limit(Part, frozen=True):
+class RateLimit(Part, frozen=True):
     """Passes packets up to a rate, with ``over`` those beyond it; units are those of nft(8)."""
 
     rate: int
@@ -181,7 +181,7 @@ class SetUpdate(Part, frozen=True, tag="update"):
     operation: str  # add, update, delete
     set: str
     key: Expression
-    statements: tuple[Counter | Limit, ...] = ()
+    statements: tuple[Counter | RateLimit, ...] = ()
 
 
 class Log(Part, frozen=True):
@@ -192,7 +192,7 @@ class Log(Part, frozen=True):
     level: str = ""
 
 
-Statement = Match | VerdictStatement | VerdictMap | Reject | Nat | Counter | Limit | SetUpdate | Log
+Statement = Match | VerdictStatement | VerdictMap | Reject | Nat | Counter | RateLimit | SetUpdate | Log
 
 
 class Rule(Part, frozen=True):

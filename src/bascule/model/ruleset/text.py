@@ -12,7 +12,6 @@ from bascule.model.ruleset.rules import (
     Expression,
     ExtensionHeader,
     Fib,
-    Limit,
     Log,
     Masked,
     Match,
@@ -24,6 +23,7 @@ from bascule.model.ruleset.rules import (
     Payload,
     Prefix,
     Range,
+    RateLimit,
     RawPayload,
     Reject,
     Rule,
@@ -142,7 +142,7 @@ def _statement(statement: Statement) -> str:
         case SetUpdate(operation, name, key, some):
             words = [_expression(key), *map(_statement, some)]
             return f"{operation} @{name} {{ {' '.join(words)} }}"
-        case Limit():
+        case RateLimit():
             return _limit(statement)
         case VerdictStatement():
             return _verdict(statement)
@@ -166,7 +166,7 @@ def _verdict(verdict: VerdictStatement) -> str:
     return f"{verdict.name} {verdict.target}" if verdict.target else verdict.name
 
 
-def _limit(limit: Limit) -> str:
+def _limit(limit: RateLimit) -> str:
     unit = "" if limit.unit == "packets" else f" {limit.unit}"
     over = "over " if limit.over else ""
     burst = f" burst {limit.burst} {limit.burst_unit}" if limit.burst else ""

@@ -7,7 +7,8 @@ from ipaddress import IPv6Address
 
 from msgspec import Struct
 
-from bascule.model.site import Guarding, GuardLevel, GuestNic, Host, PlugKind, Site, VirtualRouter
+from bascule.model.guarding import Guarding, GuardLevel, VirtualRouter
+from bascule.model.site import GuestNic, Host, PlugKind, Site
 from bascule.model.values import IfName, IpAddress, IpNetwork, Mac
 
 

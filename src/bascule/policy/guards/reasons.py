@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 
-class Reason(StrEnum):
+class GuardReason(StrEnum):
     """A reason is the end of the name of the chain that drops and of the set that counts."""
 
     MAC = "mac"
@@ -31,19 +31,19 @@ class Reason(StrEnum):
 
 
 WORDS = {
-    Reason.MAC: "from another MAC",
-    Reason.TYPE: "of a protocol or with a tag that it may not use",
-    Reason.IPV4: "from another IPv4 address",
-    Reason.IPV6: "from another IPv6 address",
-    Reason.ARP: "with ARP for another's address or MAC",
-    Reason.ND: "with neighbour discovery for another's address or MAC",
-    Reason.ROUTER: "that play the router (router advertisement, redirect)",
-    Reason.DHCP: "that play the DHCP server",
-    Reason.CHADDR: "that ask for a DHCP lease in another's name",
-    Reason.QUERIER: "that play the multicast querier or router",
-    Reason.VRRP: "that take over a shared address (VRRP, CARP, HSRP)",
-    Reason.HEADERS: "with IPv6 headers or fragments that hide what they carry",
-    Reason.ISOLATED: "to another isolated guest",
-    Reason.STORM: "beyond its limit of broadcast or multicast",
-    Reason.OTHERS: "that were for somebody else, kept from it",
+    GuardReason.MAC: "from another MAC",
+    GuardReason.TYPE: "of a protocol or with a tag that it may not use",
+    GuardReason.IPV4: "from another IPv4 address",
+    GuardReason.IPV6: "from another IPv6 address",
+    GuardReason.ARP: "with ARP for another's address or MAC",
+    GuardReason.ND: "with neighbour discovery for another's address or MAC",
+    GuardReason.ROUTER: "that play the router (router advertisement, redirect)",
+    GuardReason.DHCP: "that play the DHCP server",
+    GuardReason.CHADDR: "that ask for a DHCP lease in another's name",
+    GuardReason.QUERIER: "that play the multicast querier or router",
+    GuardReason.VRRP: "that take over a shared address (VRRP, CARP, HSRP)",
+    GuardReason.HEADERS: "with IPv6 headers or fragments that hide what they carry",
+    GuardReason.ISOLATED: "to another isolated guest",
+    GuardReason.STORM: "beyond its limit of broadcast or multicast",
+    GuardReason.OTHERS: "that were for somebody else, kept from it",
 }

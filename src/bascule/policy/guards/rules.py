@@ -17,13 +17,13 @@ from bascule.model.ruleset.rules import (
     Expression,
     ExtensionHeader,
     Hook,
-    Limit,
     Masked,
     Match,
     Meta,
     NamedSet,
     Payload,
     Range,
+    RateLimit,
     RawPayload,
     Rule,
     SetReference,
@@ -38,7 +38,7 @@ from bascule.model.ruleset.rules import (
     named_set,
 )
 from bascule.policy.guards.ports import GuardedPort
-from bascule.policy.guards.reasons import Reason
+from bascule.policy.guards.reasons import GuardReason
 from bascule.policy.guards.sets import SETS, elements
 
 FAMILY, TABLE = "bridge", "bascule_guards"
@@ -53,10 +53,10 @@ TRANSPORT_AFTER_IPV6 = (
     "tcp", "udp", "esp", "ah", "sctp", "ipv6-frag", "ipencap", "ipv6", "gre", "vrrp", "ospf", "pim"
 )  # fmt: skip
 HIDING = ("ip", "ipv6-route", "ipv6-opts", "ah", "mobility-header", "ipv6-frag")  # what a fragment must not begin with
-CLAIMS: dict[Reason, Payload | RawPayload] = {
-    Reason.ARP: Payload("arp", "saddr ip"),
-    Reason.ND: RawPayload("th", 64, 128),
-    Reason.TYPE: TYPE,
+CLAIMS: dict[GuardReason, Payload | RawPayload] = {
+    GuardReason.ARP: Payload("arp", "saddr ip"),
+    GuardReason.ND: RawPayload("th", 64, 128),
+    GuardReason.TYPE: TYPE,
 }
 
 
@@ -74,7 +74,7 @@ def guard_table(ports: Iterable[GuardedPort], mark: str) -> Table | None:
         Chain("local", (_rule(_in(PORT, "ports"), _goto("control")),), Hook("filter", "input", FIRST, "accept")),
         Chain("egress", (_rule(_in(TO_PORT, "strict"), _goto("to_guest")),), _LAST),
         *(Chain(name, rules) for name, rules in _CHAINS.items()),
-        *(_stop(reason) for reason in Reason),
+        *(_stop(reason) for reason in GuardReason),
     )
     counting = tuple(_counting_sets(storms))
     return Table(FAMILY, TABLE, chains, (*sets, *counting), mark)
@@ -101,7 +101,7 @@ def _goto(chain: str) -> VerdictStatement:
     return VerdictStatement("goto", chain)
 
 
-def _stop_for(reason: Reason) -> VerdictStatement:
+def _stop_for(reason: GuardReason) -> VerdictStatement:
     return _goto(f"stop_{reason}")
 
 
@@ -148,8 +148,8 @@ def _ingress(storms: Iterable[tuple[str, int]]) -> tuple[Rule, ...]:
         _rule(
             _in(PORT, _storm_set(kind, rate)),
             _is(Meta("pkttype"), kind),
-            SetUpdate("update", f"rate_{kind}_{rate}", PORT, (Limit(rate, "second", rate, over=True),)),
-            _stop_for(Reason.STORM),
+            SetUpdate("update", f"rate_{kind}_{rate}", PORT, (RateLimit(rate, "second", rate, over=True),)),
+            _stop_for(GuardReason.STORM),
         )
         for kind, rate in storms
     )
@@ -173,10 +173,10 @@ _ARP_HEAD = (
 _CHAINS: dict[str, tuple[Rule, ...]] = {
     # to other isolated guests of its network, also by way of a router on the segment
     "isolation": (
-        _rule(_in(PORT, Payload("ip", "daddr"), "apart4"), _stop_for(Reason.ISOLATED)),
-        _rule(_in(PORT, Payload("ip6", "daddr"), "apart6"), _stop_for(Reason.ISOLATED)),
-        _rule(_in(PORT, Payload("arp", "daddr ip"), "apart4"), _stop_for(Reason.ISOLATED)),
-        _rule(_is(_ICMP6, "nd-neighbor-solicit"), _in(PORT, _TARGET, "apart_target"), _stop_for(Reason.ISOLATED)),
+        _rule(_in(PORT, Payload("ip", "daddr"), "apart4"), _stop_for(GuardReason.ISOLATED)),
+        _rule(_in(PORT, Payload("ip6", "daddr"), "apart6"), _stop_for(GuardReason.ISOLATED)),
+        _rule(_in(PORT, Payload("arp", "daddr ip"), "apart4"), _stop_for(GuardReason.ISOLATED)),
+        _rule(_is(_ICMP6, "nd-neighbor-solicit"), _in(PORT, _TARGET, "apart_target"), _stop_for(GuardReason.ISOLATED)),
         _rule(RETURN),
     ),
     # IPv4 from an address that it may use
@@ -184,18 +184,18 @@ _CHAINS: dict[str, tuple[Rule, ...]] = {
         _rule(_is(PROTOCOL, "tcp"), ACCEPT),
         _rule(_is(PROTOCOL, "udp"), _goto("udp4")),
         _rule(_is(PROTOCOL, "igmp"), _goto("groups4")),
-        _rule(_is(PROTOCOL, "pim"), _not_in(PORT, "queriers"), _stop_for(Reason.QUERIER)),
-        _rule(_is(PROTOCOL, "vrrp"), _not_in(PORT, "groups"), _stop_for(Reason.VRRP)),
+        _rule(_is(PROTOCOL, "pim"), _not_in(PORT, "queriers"), _stop_for(GuardReason.QUERIER)),
+        _rule(_is(PROTOCOL, "vrrp"), _not_in(PORT, "groups"), _stop_for(GuardReason.VRRP)),
         _rule(_is(_ICMP4, "redirect", "router-advertisement"), _goto("router")),
         _rule(ACCEPT),
     ),
     "udp4": (
-        _rule(_is(_UDP_FROM, 67), _not_in(PORT, "servers"), _stop_for(Reason.DHCP)),
-        _rule(_is(_UDP_TO, 1985, 2029), _not_in(PORT, "groups"), _stop_for(Reason.VRRP)),
+        _rule(_is(_UDP_FROM, 67), _not_in(PORT, "servers"), _stop_for(GuardReason.DHCP)),
+        _rule(_is(_UDP_TO, 1985, 2029), _not_in(PORT, "groups"), _stop_for(GuardReason.VRRP)),
         _rule(_is_not(_UDP_TO, 67), ACCEPT),
         _rule(_in(PORT, "servers"), ACCEPT),
         _rule(_in(PORT, _CHADDR, "chaddr"), ACCEPT),
-        _rule(_stop_for(Reason.CHADDR)),
+        _rule(_stop_for(GuardReason.CHADDR)),
     ),
     "groups4": (
         _rule(_is(TYPE, "ip"), _is(_IGMP, "membership-query", Range(0x30, 0x32)), _goto("querier")),
@@ -206,21 +206,21 @@ _CHAINS: dict[str, tuple[Rule, ...]] = {
         _rule(_is(NEXT, "tcp"), ACCEPT),
         _rule(_is(ExtensionHeader("frag"), "exists"), VerdictStatement("jump", "fragment")),
         _rule(_is(PROTOCOL, "ipv6-icmp"), _goto("control6")),
-        _rule(_is(_UDP_FROM, 547), _not_in(PORT, "servers"), _stop_for(Reason.DHCP)),
-        _rule(_is_not(NEXT, *TRANSPORT_AFTER_IPV6), _stop_for(Reason.HEADERS)),
-        _rule(_is(NEXT, "pim"), _not_in(PORT, "queriers"), _stop_for(Reason.QUERIER)),
-        _rule(_is(NEXT, "vrrp"), _not_in(PORT, "groups"), _stop_for(Reason.VRRP)),
+        _rule(_is(_UDP_FROM, 547), _not_in(PORT, "servers"), _stop_for(GuardReason.DHCP)),
+        _rule(_is_not(NEXT, *TRANSPORT_AFTER_IPV6), _stop_for(GuardReason.HEADERS)),
+        _rule(_is(NEXT, "pim"), _not_in(PORT, "queriers"), _stop_for(GuardReason.QUERIER)),
+        _rule(_is(NEXT, "vrrp"), _not_in(PORT, "groups"), _stop_for(GuardReason.VRRP)),
         _rule(ACCEPT),
     ),
     # a first fragment must show what it carries (RFC 7112), and neighbour discovery is never fragmented (RFC 6980)
     "fragment": (
-        _rule(_is_not(NEXT, "ipv6-frag"), _stop_for(Reason.HEADERS)),
-        _rule(_is(ExtensionHeader("frag", "nexthdr"), *HIDING), _stop_for(Reason.HEADERS)),
+        _rule(_is_not(NEXT, "ipv6-frag"), _stop_for(GuardReason.HEADERS)),
+        _rule(_is(ExtensionHeader("frag", "nexthdr"), *HIDING), _stop_for(GuardReason.HEADERS)),
         _rule(
             _is(ExtensionHeader("frag", "frag-off"), 0),
             _is(ExtensionHeader("frag", "nexthdr"), "ipv6-icmp"),
             _is(RawPayload("th", 0, 8), Range(130, 137), Range(143, 153)),
-            _stop_for(Reason.HEADERS),
+            _stop_for(GuardReason.HEADERS),
         ),
     ),
     "control6": (
@@ -229,38 +229,38 @@ _CHAINS: dict[str, tuple[Rule, ...]] = {
         _rule(_is(_ICMP6, "mld-listener-query", Range(151, 153)), _goto("querier")),
         _rule(_is(_ICMP6, "mld-listener-report", "mld-listener-done", "mld2-listener-report"), ACCEPT),
         _rule(_is(NEXT, "ipv6-icmp", "ipv6-frag"), _is_not(_FROM6, "::"), ACCEPT),
-        _rule(_stop_for(Reason.HEADERS)),
+        _rule(_stop_for(GuardReason.HEADERS)),
     ),
-    "router": (_rule(_in(PORT, "routers"), ACCEPT), _rule(_stop_for(Reason.ROUTER))),
-    "querier": (_rule(_in(PORT, "queriers"), ACCEPT), _rule(_stop_for(Reason.QUERIER))),
+    "router": (_rule(_in(PORT, "routers"), ACCEPT), _rule(_stop_for(GuardReason.ROUTER))),
+    "querier": (_rule(_in(PORT, "queriers"), ACCEPT), _rule(_stop_for(GuardReason.QUERIER))),
     # neighbour discovery as RFC 4861 §7.1 takes it, with no option but the one that carries the MAC
     "discovery": (
-        _rule(_is_not(NEXT, "ipv6-icmp"), _stop_for(Reason.HEADERS)),
-        _rule(_is_not(Payload("ip6", "hoplimit"), 255), _stop_for(Reason.ND)),
+        _rule(_is_not(NEXT, "ipv6-icmp"), _stop_for(GuardReason.HEADERS)),
+        _rule(_is_not(Payload("ip6", "hoplimit"), 255), _stop_for(GuardReason.ND)),
         _rule(_is(_ICMP6, "nd-router-solicit"), _goto("router_solicitation")),
         _rule(
-            _not_in(PORT, "loose"), _is_not(_FROM6, "::"), _not_in(*_OWN6), _stop_for(Reason.ND)
+            _not_in(PORT, "loose"), _is_not(_FROM6, "::"), _not_in(*_OWN6), _stop_for(GuardReason.ND)
         ),
-        _rule(_is_not(_LENGTH6, 24, 32), _stop_for(Reason.ND)),
+        _rule(_is_not(_LENGTH6, 24, 32), _stop_for(GuardReason.ND)),
         _rule(_is(_ICMP6, "nd-neighbor-advert"), _goto("advertisement")),
         _rule(_is(_FROM6, "::"), _goto("detection")),
         _rule(_is(_LENGTH6, 24), ACCEPT),
         _rule(_is(_OPTION, 0x0101), _in(PORT, _OPTION_MAC, "option_mac"), ACCEPT),
-        _rule(_stop_for(Reason.ND)),
+        _rule(_stop_for(GuardReason.ND)),
     ),
     # duplicate address detection (RFC 4862), with a nonce (RFC 7527) or without
     "detection": (
-        _rule(_not_in(PORT, "loose"), _not_in(PORT, _TARGET, "target"), _stop_for(Reason.ND)),
+        _rule(_not_in(PORT, "loose"), _not_in(PORT, _TARGET, "target"), _stop_for(GuardReason.ND)),
         _rule(_is(_LENGTH6, 24), ACCEPT),
         _rule(_is(_OPTION, 0x0E01), ACCEPT),
-        _rule(_stop_for(Reason.ND)),
+        _rule(_stop_for(GuardReason.ND)),
     ),
     "advertisement": (
-        _rule(_is(_FROM6, "::"), _stop_for(Reason.ND)),
-        _rule(_not_in(PORT, "loose"), _not_in(PORT, _TARGET, "target"), _stop_for(Reason.ND)),
+        _rule(_is(_FROM6, "::"), _stop_for(GuardReason.ND)),
+        _rule(_not_in(PORT, "loose"), _not_in(PORT, _TARGET, "target"), _stop_for(GuardReason.ND)),
         _rule(_is(_LENGTH6, 24), ACCEPT),
         _rule(_is(_OPTION, 0x0201), _in(PORT, _OPTION_MAC, "option_mac"), ACCEPT),
-        _rule(_stop_for(Reason.ND)),
+        _rule(_stop_for(GuardReason.ND)),
     ),
     "router_solicitation": (
         _rule(_is(_LENGTH6, 8), ACCEPT),
@@ -271,11 +271,11 @@ _CHAINS: dict[str, tuple[Rule, ...]] = {
             _in(PORT, _RS_OPTION_MAC, "solicit_mac"),
             ACCEPT,
         ),
-        _rule(_stop_for(Reason.ND)),
+        _rule(_stop_for(GuardReason.ND)),
     ),
     # everything else of a guarded port; what is no Ethernet II ends at the last rule
     "other": (
-        _rule(_not_in(PORT, SOURCE, "macs"), _stop_for(Reason.MAC)),
+        _rule(_not_in(PORT, SOURCE, "macs"), _stop_for(GuardReason.MAC)),
         _rule(_in(PORT, "any_source"), _is(TYPE, "ip"), _goto("from4")),
         _rule(_in(PORT, "any_source"), _is(TYPE, "ip6"), _goto("from6")),
         _rule(
@@ -291,17 +291,17 @@ _CHAINS: dict[str, tuple[Rule, ...]] = {
         ),
         _rule(_in(PORT, "tagged"), _is(TYPE, "8021q", "8021ad"), ACCEPT),
         _rule(_in(PORT, "spanning"), _is(_TO, "01:80:c2:00:00:00"), ACCEPT),
-        _rule(_stop_for(Reason.TYPE)),
+        _rule(_stop_for(GuardReason.TYPE)),
     ),
     "resolution": (
         _rule(*_ARP_HEAD, _in(PORT, SOURCE, _ARP_MAC, _ARP_IP, "arp_sender"), ACCEPT),
         _rule(*_ARP_HEAD, _in(PORT, "loose"), _in(PORT, _ARP_MAC, "macs"), ACCEPT),
-        _rule(_stop_for(Reason.ARP)),
+        _rule(_stop_for(GuardReason.ARP)),
     ),
     # a guest that was moved announces itself by RARP (QEMU)
     "announcement": (
         _rule(_is(_TO, "ff:ff:ff:ff:ff:ff"), _in(PORT, RawPayload("nh", 64, 48), "announced"), ACCEPT),
-        _rule(_stop_for(Reason.TYPE)),
+        _rule(_stop_for(GuardReason.TYPE)),
     ),
     # IPv4 from an address that is not one of its own: still without one, or for a subnet behind it
     "unknown4": (
@@ -311,33 +311,33 @@ _CHAINS: dict[str, tuple[Rule, ...]] = {
         ),
         _rule(_is(_FROM4, "0.0.0.0"), _is(TYPE, "ip"), _is(_IGMP, *_REPORTS), ACCEPT),
         _rule(_in(PORT, SOURCE, _FROM4, "behind4"), _goto("from4")),
-        _rule(_stop_for(Reason.IPV4)),
+        _rule(_stop_for(GuardReason.IPV4)),
     ),
     "unknown6": (
         _rule(_is(_FROM6, "::"), _is(PROTOCOL, "ipv6-icmp"), _goto("control6")),
         _rule(_in(PORT, SOURCE, _FROM6, "behind6"), _goto("from6")),
-        _rule(_stop_for(Reason.IPV6)),
+        _rule(_stop_for(GuardReason.IPV6)),
     ),
     # frames of the control protocols, which a bridge takes for itself
     "control": (
         _rule(_in(PORT, "spanning"), ACCEPT),
-        _rule(_is(_TO, Range("01:80:c2:00:00:00", "01:80:c2:00:00:0f")), _stop_for(Reason.TYPE)),
+        _rule(_is(_TO, Range("01:80:c2:00:00:00", "01:80:c2:00:00:0f")), _stop_for(GuardReason.TYPE)),
     ),
     # what reaches a guest: its own frames and those to groups, from DHCP servers that the file names
     "to_guest": (
-        _rule(_in(TO_PORT, "no_advertisements"), _is(_ICMP6, "nd-router-advert"), _stop_for(Reason.OTHERS)),
+        _rule(_in(TO_PORT, "no_advertisements"), _is(_ICMP6, "nd-router-advert"), _stop_for(GuardReason.OTHERS)),
         _rule(
             _in(TO_PORT, "known_servers"), _is(_UDP_FROM, 67), _not_in(TO_PORT, _FROM4, "answers_from"),
-            _stop_for(Reason.OTHERS),
+            _stop_for(GuardReason.OTHERS),
         ),
         _rule(_is(Masked(RawPayload("ll", 0, 8), 1), 1), ACCEPT),
-        _rule(_not_in(TO_PORT, _TO, "macs"), _stop_for(Reason.OTHERS)),
+        _rule(_not_in(TO_PORT, _TO, "macs"), _stop_for(GuardReason.OTHERS)),
     ),
 }  # fmt: skip
 
 
-def _stop(reason: Reason) -> Chain:
-    port = TO_PORT if reason is Reason.OTHERS else PORT
+def _stop(reason: GuardReason) -> Chain:
+    port = TO_PORT if reason is GuardReason.OTHERS else PORT
     rules = [_rule(SetUpdate("update", f"stopped_{reason}", port, (Counter(),)))]
     if (claimed := CLAIMS.get(reason)) is not None:
         key = Concatenation((port, claimed))
@@ -353,13 +353,13 @@ def _limited(ports: Iterable[GuardedPort], kind: str, rate: int) -> list[Value]:
     return [port.name for port in ports if (kind, rate) in rates(port)]
 
 
-_CLAIM_TYPES = {Reason.ARP: "ipv4_addr", Reason.ND: "integer", Reason.TYPE: "ether_type"}
+_CLAIM_TYPES = {GuardReason.ARP: "ipv4_addr", GuardReason.ND: "integer", GuardReason.TYPE: "ether_type"}
 
 
 def _counting_sets(storms: Iterable[tuple[str, int]]) -> Iterable[NamedSet]:
     for kind, rate in storms:
         yield named_set(f"rate_{kind}_{rate}", "ifname", ["dynamic"])
-    for reason in Reason:
+    for reason in GuardReason:
         yield named_set(f"stopped_{reason}", "ifname", ["dynamic"])
         if reason in _CLAIM_TYPES:
             yield named_set(f"claimed_{reason}", f"ifname . {_CLAIM_TYPES[reason]}", ["dynamic"])

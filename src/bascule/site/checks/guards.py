@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bascule.model.site import GROUPS
+from bascule.model.guarding import GROUPS
 from bascule.model.values import IpAddress
 from bascule.site import document as d
 from bascule.site.findings import Path

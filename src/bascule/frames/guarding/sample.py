@@ -1,0 +1,23 @@
+"""A kind of frame that a guard stops, or must let through; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from msgspec import Struct
+
+from bascule.frames.guarding.build import Parties
+
+
+class Sample(Struct, frozen=True):
+    """A kind of frame; ``reason`` is why a guard stops it, None for one that it must let through.
+
+    ``liberty`` is the word of ``may`` with which a guest may send it. ``by_address`` says that only a guard that knows
+    the guest's addresses can tell.
+    """
+
+    name: str
+    frames: Callable[[Parties], Iterable[bytes]]
+    reason: str | None = None
+    liberty: str = ""
+    by_address: bool = False

@@ -1,0 +1,43 @@
+"""What a guest NIC may send, as the site file says it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from msgspec import Struct
+
+from bascule.model.values import IpNetwork, Mac
+
+
+class GuardLevel(StrEnum):
+    """How closely a guest NIC is kept to what it is."""
+
+    STRICT = "strict"  # its own MACs and its own addresses
+    MAC = "mac"  # its own MACs, whatever address a DHCP server gives it
+    OFF = "off"
+
+
+Redundancy = Literal["vrrp", "hsrp", "carp"]
+GROUPS: tuple[Redundancy, ...] = ("vrrp", "hsrp", "carp")
+
+
+class VirtualRouter(Struct, frozen=True):
+    """A group of routers that share addresses; whoever is active has them, and the MAC of the group."""
+
+    protocol: Redundancy
+    group: int
+    addresses: tuple[IpNetwork, ...] = ()
+
+
+class Guarding(Struct, frozen=True, kw_only=True):
+    """What a guest NIC may do. ``may`` has the words of the site file; rates are frames in a second."""
+
+    level: GuardLevel = GuardLevel.OFF
+    also: tuple[IpNetwork, ...] = ()
+    routers: tuple[VirtualRouter, ...] = ()
+    macs: tuple[Mac, ...] = ()
+    may: frozenset[str] = frozenset()
+    isolated: bool | None = None  # None: nobody has said
+    broadcast: int | None = None
+    multicast: int | None = None
