@@ -17,6 +17,7 @@ from bascule.apply.rollback.passes import apply_or_roll_back, roll_back
 from bascule.apply.state_directory import here as state_folder
 from bascule.host.identity import started_as_found
 from bascule.host.live import LiveHost
+from bascule.observe.foreign_rules import ForeignRules, read_foreign_rules
 from bascule.observe.management import Management, management
 from bascule.plan.change import Note, Plan
 from bascule.plan.diff import diff
@@ -26,6 +27,7 @@ from bascule.system.clock import Clock, unseen
 from bascule.system.disk.files import read_bytes
 from bascule.system.process.sandbox import privilege
 from bascule.twin import Twin
+from bascule.twin.foreign_rules import load_foreign_rules
 from bascule.verify.checks import Check, second_plan, way_back
 from bascule.verify.expectations import Outcome, judge
 from bascule.verify.guards import check_guards
@@ -65,6 +67,7 @@ class KnownHost(Struct, frozen=True, kw_only=True):
     observed: HostState
     line: Management | None
     added: Mapping[str, frozenset[str]]
+    rules: ForeignRules
 
 
 def in_the_twin(
@@ -84,7 +87,10 @@ def in_the_twin(
             made = backend.by_libvirt
             return prepare_from(site, site.hosts[name], state, line=line, added=added, networks_are_made=made)
 
-        plans = {name: prepared(name, _start(looks[name], hosts[name], twin.observed.get(name))) for name in names}
+        rules = {name: one.rules for name, one in found.items()}
+        for name in names:
+            _start(twin, looks[name], hosts[name], name, rules.get(name))
+        plans = {name: prepared(name, looks[name]()) for name in names}
         made = {}
         for name, one in plans.items():
             change = ThreeWay(before=one.observed, wanted=one.wanted, now=one.observed)
@@ -121,11 +127,13 @@ def in_the_twin(
         }
 
 
-def _start(look_: Look, where: LiveHost, observed: HostState | None) -> HostState:
-    """Bring a host of the twin into the state in which the real one was seen; what it then is."""
+def _start(twin: Twin, look_: Look, where: LiveHost, name: str, rules: ForeignRules | None) -> None:
+    """Bring a host of the twin into the state in which the real one was seen, with others' firewall rules."""
+    observed = twin.observed.get(name)
     if observed is not None:
         execute(diff(look_(), observed), where=where)
-    return look_()
+    if rules is not None:
+        twin.notes += load_foreign_rules(name, rules, twin.host(name))
 
 
 def known_here(site: Site, names: Sequence[str]) -> dict[str, KnownHost]:
@@ -134,9 +142,9 @@ def known_here(site: Site, names: Sequence[str]) -> dict[str, KnownHost]:
     if host is None:
         return {}
     state = look(site, host)
-    return {
-        host.name: KnownHost(observed=state, line=management(state), added=added_before(site, host, state_folder()))
-    }
+    added = added_before(site, host, state_folder())
+    rules = read_foreign_rules(state)
+    return {host.name: KnownHost(observed=state, line=management(state), added=added, rules=rules)}
 
 
 def with_files_here(

@@ -1,0 +1,101 @@
+"""Others' firewall rules as texts that the programs which read them take back: for a twin of this host."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+
+from msgspec import Struct
+
+from bascule.errors import BasculeError
+from bascule.model.ruleset.rules import ForeignTable
+from bascule.model.state import HostState
+from bascule.observe.firewall import LEGACY, OF_A_BRIDGE, SWITCHES, legacy_tables, read_firewall
+from bascule.system.net.sysctl import read_sysctls
+from bascule.system.run import run
+from bascule.topology.firewall.rules import Firewall
+
+SAVERS = {"ip": "iptables-nft", "ip6": "ip6tables-nft", "bridge": "ebtables-nft", "arp": "arptables-nft"}
+MORE_SWITCHES = ("net/bridge/bridge-nf-filter-vlan-tagged", "net/bridge/bridge-nf-pass-vlan-input-dev",
+                 "net/bridge/bridge-nf-filter-pppoe-tagged")  # fmt: skip
+TABLE = re.compile(r"^table (\S+) (\S+) \{.*?^\}\n", re.MULTILINE | re.DOTALL)
+
+
+class RulesText(Struct, frozen=True, kw_only=True):
+    """What a program reads to make rules anew; ``words`` says what and whose they are."""
+
+    words: str
+    program: tuple[str, ...]
+    text: str
+
+
+class ForeignRules(Struct, frozen=True, kw_only=True):
+    """Others' rules in the order in which they were made, and br_netfilter's switches.
+
+    ``on_bridges`` are the options by which single bridges call the chains of IP. ``gaps`` says what could not be read.
+    """
+
+    texts: tuple[RulesText, ...] = ()
+    switches: Mapping[str, str] = {}
+    on_bridges: Mapping[str, tuple[str, ...]] = {}
+    gaps: tuple[str, ...] = ()
+
+
+def read_foreign_rules(state: HostState) -> ForeignRules:
+    """Those of the namespace that we are in, whose ``state`` was observed; nothing is changed."""
+    gaps: list[str] = [] if os.geteuid() == 0 else ["nft shows its tables to root alone"]
+    tables = [table for table in state.tables.values() if isinstance(table, ForeignTable)]
+    firewall = read_firewall(state)
+    texts = [*_tables(tables, firewall, gaps), *_legacy(gaps)]
+    return ForeignRules(
+        texts=tuple(texts),
+        switches=read_sysctls((*SWITCHES.values(), *MORE_SWITCHES)),
+        on_bridges={
+            name: tuple(OF_A_BRIDGE[family] for family in sorted(some)) for name, some in firewall.called_on.items()
+        },
+        gaps=tuple(gaps),
+    )
+
+
+def _tables(tables: list[ForeignTable], firewall: Firewall, gaps: list[str]) -> Iterator[RulesText]:
+    """Each table by nft, or by the program of iptables that made it, where it has what only that one knows."""
+    if not tables:
+        return
+    native: dict[str, str] = {}
+    listing = _output(("nft", "-s", "list", "ruleset"), "tables of nft", gaps)
+    for found in TABLE.finditer(listing):
+        native[f"{found[1]} {found[2]}"] = found[0]
+    for table in tables:
+        chains = firewall.tables.get((table.family, table.name), {}).values()
+        owners = dict.fromkeys(chain.owner for chain in chains if chain.owner)
+        words = f"{table.key} ({' and '.join(owners)})" if owners else table.key
+        if '{"xt":' in table.content:
+            if table.family not in SAVERS:
+                gaps.append(f"{words} has rules of iptables' extensions, which nothing writes out")
+                continue
+            tool = SAVERS[table.family]
+            text = _output((f"{tool}-save", "-t", table.name), words, gaps)
+            if text:
+                yield RulesText(words=words, program=(f"{tool}-restore", "-n"), text=text)
+        elif table.key in native:
+            yield RulesText(words=words, program=("nft", "-f", "-"), text=native[table.key])
+        elif listing:
+            gaps.append(f"{words} was not listed")
+
+
+def _legacy(gaps: list[str]) -> Iterator[RulesText]:
+    for names, tool in LEGACY.items():
+        if legacy_tables(names):
+            words = f"rules of {tool.removesuffix('-save')}"
+            text = _output((tool,), words, gaps)
+            if text:
+                yield RulesText(words=words, program=(tool.replace("-save", "-restore"),), text=text)
+
+
+def _output(argv: tuple[str, ...], words: str, gaps: list[str]) -> str:
+    try:
+        return run(argv).stdout
+    except BasculeError as error:
+        gaps.append(f"{words} could not be read: {error.problems[0].message}")
+        return ""
