@@ -13,7 +13,8 @@ import statistics
 import time
 from ipaddress import ip_interface, ip_network
 
-from bascule.model.site import Bridge, Guest, GuestNic, Host, Network, Nic, PlugKind, Site
+from bascule.model.host_links import Bridge, Nic
+from bascule.model.site import Guest, GuestNic, Host, Network, PlugKind, Site
 from bascule.model.values import IfName, derive_mac, derive_tap
 from bascule.system.process.sandbox import sandboxed
 from bascule.system.run import run as run_program

@@ -15,7 +15,8 @@ import time
 from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
 
-from bascule.model.site import Bridge, Guest, GuestNic, Host, Machine, MachineNic, Network, Nic, PlugKind, Service, Site
+from bascule.model.host_links import Bridge, Nic
+from bascule.model.site import Guest, GuestNic, Host, Machine, MachineNic, Network, PlugKind, Service, Site
 from bascule.model.values import IfName, derive_mac, derive_tap
 from bascule.system.process.sandbox import sandboxed
 from bascule.system.run import run as run_tool

@@ -16,7 +16,7 @@ LISTS = {"cli/verbs"}
 # one concept at its stages: as the file's schema has it, as the site means it, as the kernel knows it
 STAGES = {
     *("Bond", "Bridge", "Forward", "Guest", "GuestNic", "Host", "Machine", "MachineNic", "Masquerade", "Network"),
-    *("Nic", "Route", "StaticRoute", "VirtualNetwork"),
+    *("HostLink", "Nic", "Route", "StaticRoute", "VirtualNetwork", "VlanLink"),
 }
 
 # what the rebuilding has not come to; it only gets shorter

@@ -7,11 +7,10 @@ from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
 
 from bascule.draw import SeenHost
+from bascule.model.host_links import Bond, Bridge, Nic, SwitchPort
 from bascule.model.links import Bridge as Bridge_
 from bascule.model.links import BridgePort, LinkOptions, Loopback, Physical, Tap, Veth
 from bascule.model.site import (
-    Bond,
-    Bridge,
     DhcpRange,
     DhcpServer,
     Expectation,
@@ -24,11 +23,9 @@ from bascule.model.site import (
     Masquerade,
     Mode,
     Network,
-    Nic,
     PlugKind,
     Service,
     Site,
-    SwitchPort,
     Verdict,
     VirtualNetwork,
 )

@@ -8,12 +8,11 @@ from typing import Any
 from hypothesis import strategies as st
 
 from bascule.draw import SeenHost
+from bascule.model.host_links import Bond, Bridge, Nic, SwitchPort
 from bascule.model.links import Bond as BondLink
 from bascule.model.links import Bridge as BridgeLink
 from bascule.model.links import BridgePort, LinkOptions, Macvtap, Other, Physical, Tap, Veth, Vlan
 from bascule.model.site import (
-    Bond,
-    Bridge,
     DhcpRange,
     Forward,
     Guest,
@@ -22,11 +21,9 @@ from bascule.model.site import (
     Masquerade,
     Mode,
     Network,
-    Nic,
     PlugKind,
     Service,
     Site,
-    SwitchPort,
     VirtualNetwork,
 )
 from bascule.model.site_place import SiteSource

@@ -21,7 +21,8 @@ from bascule.draw.layout.arrange import arrange, page
 from bascule.draw.layout.blocks import Box
 from bascule.draw.layout.hostblock import Notes
 from bascule.draw.layout.tree import plant
-from bascule.model.site import Bond, Forward, Mode, PlugKind, Site
+from bascule.model.host_links import Bond
+from bascule.model.site import Forward, Mode, PlugKind, Site
 from bascule.model.state_json import from_json, to_json
 from bascule.model.values import IfName
 from tests.draw import sites

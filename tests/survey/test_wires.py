@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from bascule.model.host_links import SwitchPort
 from bascule.model.links import Bond, Bridge, Physical, Tap, Veth, Vlan
-from bascule.model.site import SwitchPort
 from bascule.model.state import HostState, Link, PortVlans
 from bascule.model.values import IfName, Mac
 from bascule.survey.cabling import is_port

@@ -5,8 +5,8 @@ from __future__ import annotations
 from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
 
+from bascule.model.host_links import Bridge, Nic
 from bascule.model.site import (
-    Bridge,
     DhcpRange,
     DhcpServer,
     Guest,
@@ -16,7 +16,6 @@ from bascule.model.site import (
     MachineNic,
     Masquerade,
     Network,
-    Nic,
     PlugKind,
     Service,
     Site,

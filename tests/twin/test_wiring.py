@@ -7,9 +7,10 @@ from ipaddress import ip_network
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bascule.model.host_links import Nic
 from bascule.model.links import Bond, Loopback, Physical, Tap, Veth
 from bascule.model.ruleset.text import replacing_text
-from bascule.model.site import Masquerade, Nic
+from bascule.model.site import Masquerade
 from bascule.model.state import HostState, Link
 from bascule.model.values import IFNAME_MAX, IfName, Mac, parse_ifname
 from bascule.policy.masquerade import redirect_table, router_table, sources

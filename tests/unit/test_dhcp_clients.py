@@ -10,10 +10,11 @@ from msgspec.structs import replace
 from bascule.dhcp.clients import dhcp_clients
 from bascule.dhcp.lease import give_names
 from bascule.model.dhcp import KINDS, DhcpClient, Handover
+from bascule.model.host_links import Bridge, Nic
 from bascule.model.links import Bridge as BridgeOptions
 from bascule.model.links import Veth
 from bascule.model.moment import Lifetime
-from bascule.model.site import Bridge, Host, Nic
+from bascule.model.site import Host
 from bascule.model.state import Address, HostState, Link
 from bascule.model.values import IfName
 from bascule.plan.leases import Move, Names, leases, moves

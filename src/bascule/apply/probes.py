@@ -77,7 +77,7 @@ def dhcp_answers(prepared: Prepared) -> bool:
 
 def _patience_s(prepared: Prepared) -> float:
     host = prepared.host
-    waits = any(b.dhcp for b in host.bridges.values()) or any(n.dhcp for n in host.nics.values())
+    waits = any(link.dhcp for link in host.links())
     return AFTER_S + (DHCP_S if waits else 0.0)
 
 

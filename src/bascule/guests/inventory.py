@@ -144,14 +144,11 @@ def _declared(site: Site | None, domain: Domain) -> Iterable[Sighting]:
 
 
 def _networks(site: Site | None) -> dict[str, str]:
-    """The building's network behind each bridge and NIC."""
+    """The building's network behind each link of the hosts."""
     found = {}
     for host in site.hosts.values() if site else ():
-        for bridge in host.bridges.values():
-            network = site.network_of_bridge(host, bridge) if site else None
+        for link in host.links():
+            network = site.network_of_link(host, link.name) if site else None
             if network is not None:
-                found[str(bridge.name)] = network.name
-        for nic in host.nics.values():
-            if nic.network:
-                found.setdefault(str(nic.name), nic.network)
+                found[str(link.name)] = network.name
     return found

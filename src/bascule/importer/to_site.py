@@ -36,6 +36,7 @@ class _Writer:
         self.gateways: set[bool] = set()
         self.nics: dict[str, dict[str, Any]] = {}
         self.bonds: dict[str, dict[str, Any]] = {}
+        self.vlans: dict[str, dict[str, Any]] = {}
         self.bridges: dict[str, dict[str, Any]] = {}
 
     def note(self, text: str) -> None:
@@ -58,8 +59,9 @@ class _Writer:
                 self.note(f"{link.name}: a dummy link; a site file has no word for it")
         for link in self.config.links.values():
             if isinstance(link.options, Vlan) and link.name not in self.used_vlans:
-                self.note(f"{link.name}: a VLAN without a bridge over it; a site file has no word for it")
-        for name, entries in (("nics", self.nics), ("bonds", self.bonds), ("bridges", self.bridges)):
+                self._vlan(link, link.options)
+        tables = {"nics": self.nics, "bonds": self.bonds, "vlans": self.vlans, "bridges": self.bridges}
+        for name, entries in tables.items():
             if entries:
                 self.out.host[name] = entries
         return self.out
@@ -94,12 +96,22 @@ class _Writer:
             if extra:
                 told = ", ".join(f"{key} {value}" for key, value in extra.items())
                 self.note(f"{link.name}: {told}; a site file has no word for it")
-        if link.mtu is not None:
-            out["mtu"] = link.mtu
-        if link.addresses or link.dhcp4:
-            told = ", ".join([*link.addresses, *(["dhcp"] if link.dhcp4 else [])])
-            self.note(f"{link.name}: carries {told}; in a site file the host speaks on a NIC or a bridge")
-        return out
+        out |= self._speech(link) if link.master is None else {}
+        return out | _mac_and_mtu(link)
+
+    def _vlan(self, link: LinkConfig, options: Vlan) -> None:
+        """A VLAN link of its own: the host speaks on it, or a bridge is on it under another name than usual."""
+        below = self.config.links.get(link.parent) if link.parent else None
+        if below is None:
+            self.note(f"{link.name}: left out, VLAN {options.id} of {link.parent or 'a link that nobody names'}")
+            return
+        out: dict[str, Any] = {"link": below.name, "id": int(options.id)}
+        if options.protocol != "802.1Q":
+            out["protocol"] = options.protocol
+        if not self._is_stacked(link):
+            self._tagged(link, options.id)
+        out |= self._speech(link) if link.master is None else {}
+        self.vlans[link.name] = out | _mac_and_mtu(link)
 
     def _bridge(self, link: LinkConfig) -> dict[str, Any]:
         out: dict[str, Any] = {"uplink": "none"}
@@ -110,35 +122,40 @@ class _Writer:
                 words = f"is a second port, left alone; a site file names one uplink ({first.name})"
                 self.note(f"{link.name}: {other.name} {words}")
             out["uplink"] = first.name
-            if isinstance(first.options, Vlan):
+            if isinstance(first.options, Vlan) and self._is_plain(first, first.options):
                 out["uplink"], self.used_vlans = first.parent, self.used_vlans | {first.name}
                 out["vlan"] = int(first.options.id)
-                if first.name != f"{first.parent}.{first.options.id}":
-                    self.note(
-                        f"{first.name}: a site file calls it {first.parent}.{first.options.id}; "
-                        "the plan would make that one beside it"
-                    )
             for member in members:
                 if member.port is not None:
                     told = ", ".join(member.port.as_json())
                     self.note(f"{member.name}: port options {told}; a site file has no word for them")
         out |= self._speech(link)
-        if "vlan" in out:
-            self._tagged(link, out["vlan"])
+        below = members[0].options if members else None
+        if isinstance(below, Vlan) and not self._is_stacked(members[0]):
+            self._tagged(link, below.id)
         options = link.options
         if isinstance(options, Bridge):
             if options.vlan_filtering:
                 out["vlan_aware"] = True
             if options.stp_state:
                 out["stp"] = True
-        if link.mtu is not None:
-            out["mtu"] = link.mtu
-        return out
+        return out | _mac_and_mtu(link, mac=False)
+
+    def _is_plain(self, link: LinkConfig, options: Vlan) -> bool:
+        """Whether a VLAN link is the one that a bridge with `vlan` has below it, and nothing else."""
+        below = self.config.links.get(link.parent) if link.parent else None
+        usual = link.name == f"{link.parent}.{options.id}" and options.protocol == "802.1Q"
+        return usual and below is not None and below.options.kind in {"", "bond"} and link.name not in self.parents
+
+    def _is_stacked(self, link: LinkConfig) -> bool:
+        """Whether a VLAN link is inside another VLAN."""
+        below = self.config.links.get(link.parent) if link.parent else None
+        return below is not None and isinstance(below.options, Vlan)
 
     def _speech(self, link: LinkConfig) -> dict[str, Any]:
         """Addresses, gateways, routes and name servers of a link on which the host speaks."""
         out: dict[str, Any] = {}
-        network = self._network(link)
+        network = self._network(link) if not isinstance(link.options, Vlan) else None
         if network and not link.is_bridge:
             out["network"] = network
         addresses = [*link.addresses, *(["dhcp"] if link.dhcp4 else [])]
@@ -172,8 +189,12 @@ class _Writer:
         return out
 
     def _tagged(self, link: LinkConfig, vid: int) -> None:
-        """A VLAN that a bridge sits on is a network of the building."""
-        if any(entry.get("vlan") == vid for entry in self.out.networks.values()):
+        """A VLAN that a bridge or the host itself sits on is a network of the building."""
+        known = next((entry for entry in self.out.networks.values() if entry.get("vlan") == vid), None)
+        if known is not None:
+            subnets = [str(ip_interface(address).network) for address in link.addresses]
+            if subnets:
+                known["subnet"] = _one_or_many(list(dict.fromkeys([*_many(known.get("subnet", [])), *subnets])))
             return
         name = self._network(link)
         shared = {entry.get("network") for entry in self.nics.values()}
@@ -200,6 +221,11 @@ class _Writer:
             if route.is_plain_default and not route.is_ipv6 and ip_address(route.gateway) in first:
                 entry["gateway"] = route.gateway
         return name
+
+
+def _mac_and_mtu(link: LinkConfig, *, mac: bool = True) -> dict[str, Any]:
+    given = {"mac": link.mac if mac else None, "mtu": link.mtu}
+    return {key: value for key, value in given.items() if value is not None}
 
 
 def _many(value: Any) -> list[str]:

@@ -13,6 +13,7 @@ from msgspec import Struct, field
 
 from bascule.errors import Place
 from bascule.model.guarding import Guarding
+from bascule.model.host_links import Bridge, HostLinks, StaticRoute
 from bascule.model.site_place import NOWHERE, SiteSource
 from bascule.model.values import IfName, IpAddress, IpInterface, IpNetwork, Mac, Vid, bridge_name
 
@@ -83,91 +84,6 @@ class Network(Struct, frozen=True, kw_only=True):
     place: Place = NOWHERE
 
 
-class SwitchPort(Struct, frozen=True, kw_only=True):
-    """The cabling as it should be."""
-
-    name: str
-    port: str
-    place: Place = NOWHERE
-
-
-class StaticRoute(Struct, frozen=True, kw_only=True):
-    """A network that lies behind a router; ``metric`` None leaves it to the kernel."""
-
-    to: IpNetwork
-    via: IpAddress
-    metric: int | None = None
-    place: Place = NOWHERE
-
-
-class Nic(Struct, frozen=True, kw_only=True):
-    """A NIC of a host. No address means that it carries guests only."""
-
-    name: IfName
-    network: str | None = None
-    addresses: tuple[IpInterface, ...] = ()
-    dhcp: bool = False
-    gateways: tuple[IpAddress, ...] = ()
-    routes: tuple[StaticRoute, ...] = ()
-    dns: tuple[IpAddress, ...] = ()
-    search: tuple[str, ...] = ()
-    mac: Mac | None = None
-    path: str | None = None
-    mtu: int | None = None
-    switch: SwitchPort | None = None
-    place: Place = NOWHERE
-
-    @property
-    def has_address(self) -> bool:
-        """Whether the host itself speaks on this NIC."""
-        return bool(self.addresses) or self.dhcp
-
-
-class Bond(Struct, frozen=True, kw_only=True):
-    """Several NICs as one uplink."""
-
-    name: IfName
-    nics: tuple[IfName, ...]
-    mode: str = "active-backup"
-    mtu: int | None = None
-    place: Place = NOWHERE
-
-
-class Bridge(Struct, frozen=True, kw_only=True):
-    """A bridge of a host; ``uplink`` None means that it has no NIC on purpose.
-
-    ``uplink_unknown`` is the place of ``uplink: unknown``: there is one, and nobody has said which.
-    """
-
-    name: IfName
-    uplink: IfName | None
-    addresses: tuple[IpInterface, ...] = ()
-    dhcp: bool = False
-    from_uplink: bool = False
-    gateways: tuple[IpAddress, ...] = ()
-    routes: tuple[StaticRoute, ...] = ()
-    dns: tuple[IpAddress, ...] = ()
-    search: tuple[str, ...] = ()
-    vlan: Vid | None = None
-    vlan_aware: bool = False
-    stp: bool = False
-    mtu: int | None = None
-    uplink_unknown: Place | None = None
-    place: Place = NOWHERE
-
-    @property
-    def port(self) -> IfName | None:
-        """The link that is enslaved: the uplink itself or the VLAN link on it (``eth4.30``)."""
-        if self.uplink is None or self.vlan is None or self.vlan_aware:
-            return self.uplink
-        return IfName(f"{self.uplink}.{self.vlan}")
-
-    @property
-    def has_address(self) -> bool:
-        """Whether the host itself speaks on this bridge."""
-        return bool(self.addresses) or self.dhcp or self.from_uplink
-
-
 class DhcpRange(Struct, frozen=True, kw_only=True):
     """The addresses that a DHCP server hands out, both ends included."""
 
@@ -199,32 +115,16 @@ class VirtualNetwork(Struct, frozen=True, kw_only=True):
     place: Place = NOWHERE
 
 
-class Host(Struct, frozen=True, kw_only=True):
+class Host(HostLinks, frozen=True, kw_only=True):
     """A machine that runs guests."""
 
     name: str
     memory: int | None = None  # bytes
     persist: str | None = None
     as_found: bool = False
-    nics: Mapping[IfName, Nic] = field(default_factory=dict)
-    bonds: Mapping[IfName, Bond] = field(default_factory=dict)
-    bridges: Mapping[IfName, Bridge] = field(default_factory=dict)
     virtual_networks: Mapping[str, VirtualNetwork] = field(default_factory=dict)
     serves: tuple[Service, ...] = ()
     place: Place = NOWHERE
-
-    def uplink_nics(self, bridge: Bridge) -> tuple[Nic, ...]:
-        """The NICs that carry a bridge: one, the members of its bond, or none."""
-        if bridge.uplink is None:
-            return ()
-        bond = self.bonds.get(bridge.uplink)
-        return tuple(self.nics[name] for name in (bond.nics if bond else (bridge.uplink,)) if name in self.nics)
-
-    def is_enslaved(self, nic: IfName) -> bool:
-        """Whether the NIC is under a bridge or in a bond, so that it must carry no address of its own."""
-        return any(nic in bond.nics for bond in self.bonds.values()) or any(
-            bridge.uplink == nic and bridge.vlan is None for bridge in self.bridges.values()
-        )
 
 
 class GuestNic(Struct, frozen=True, kw_only=True):
@@ -358,14 +258,21 @@ class Site(Struct, frozen=True, kw_only=True):
         """The NICs of all guests of one host, in the order of the file."""
         return (nic for guest in self.guests_on(host) for nic in guest.nics)
 
+    def network_of_link(self, host: Host, name: str | None) -> Network | None:
+        """The building's network on a link: the one that it or a NIC below it names, or the one of its VLAN."""
+        link = host.link(name) if name else None
+        if link is None:
+            return None
+        if link.network is not None:
+            return self.networks.get(link.network)
+        if tags := host.tags(name):
+            return self.network_of_vlan(tags[-1]) if len(tags) == 1 else None
+        below = (self.network_of_link(host, each) for each in host.below(link))
+        return next((network for network in below if network is not None), None)
+
     def network_of_bridge(self, host: Host, bridge: Bridge) -> Network | None:
         """The building's network behind a bridge: the one of its VLAN, else the one that its NIC names."""
-        if bridge.vlan is not None:
-            return self.network_of_vlan(bridge.vlan)
-        for nic in host.uplink_nics(bridge):
-            if nic.network is not None:
-                return self.networks[nic.network]
-        return None
+        return self.network_of_link(host, bridge.name)
 
     def network_of_vlan(self, vid: Vid) -> Network | None:
         """The building's network that arrives with this tag."""
@@ -380,8 +287,7 @@ class Site(Struct, frozen=True, kw_only=True):
                 return self.network_of_vlan(nic.vlan)
             return self.network_of_bridge(host, bridge)
         if nic.shared_nic is not None:
-            name = host.nics[nic.shared_nic].network
-            return self.networks[name] if name else None
+            return self.network_of_link(host, nic.shared_nic)
         return None
 
     def segment_of(self, nic: GuestNic) -> str | None:

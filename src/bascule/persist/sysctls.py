@@ -33,7 +33,8 @@ def render(site: Site, host: Host, state: HostState | None = None) -> Mapping[st
     there = state.sysctls if state is not None else {}
     for bridge in host.bridges.values():
         lines += _carried(bridge.name, there) if bridge.from_uplink else ()
-    lines += [f"{key} = 2" for nic in host.nics if there.get(key := f"net/ipv6/conf/{nic}/accept_ra") == "2"]
+    wired = (*host.nics, *host.bonds, *host.vlans)
+    lines += [f"{key} = 2" for name in wired if there.get(key := f"net/ipv6/conf/{name}/accept_ra") == "2"]
     return {PATH: "".join(f"{line}\n" for line in lines)} if lines else {}
 
 

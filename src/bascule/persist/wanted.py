@@ -13,6 +13,7 @@ from ipaddress import ip_address, ip_interface
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bascule.model.host_links import Bond, Bridge, Nic, VlanLink
 from bascule.model.links import Physical
 from bascule.model.site import Host, PlugKind, Site
 from bascule.model.state import FORWARDING, HostState, Link, LinkFacts
@@ -75,7 +76,7 @@ def _on_link(route: StaticRoute, addresses: Collection[str]) -> StaticRoute:
 
 def declared_state(site: Site, host: Host) -> HostState:
     """The target of a host of which nothing is known but its declared NICs: what the site file alone says."""
-    heirs = {nic.name for bridge in host.bridges.values() if bridge.from_uplink for nic in host.uplink_nics(bridge)}
+    heirs = {bridge.uplink for bridge in host.bridges.values() if bridge.from_uplink}
     nics = [
         Link(
             name=nic.name,
@@ -143,34 +144,23 @@ class _Wish(Struct, frozen=True, kw_only=True):
 
 def _wishes(host: Host) -> Iterator[tuple[IfName, _Wish]]:
     """Every link that the site file declares for a host."""
-    for nic in host.nics.values():
+    for link in host.links():
+        said = host.spoken(link)
         yield (
-            nic.name,
+            link.name,
             _Wish(
-                speaks=nic.has_address,
-                dhcp=nic.dhcp,
-                dns=nic.dns,
-                search=nic.search,
-                pin_mac=nic.mac,
-                pin_path=nic.path,
-                mtu=nic.mtu is not None,
+                speaks=said.has_address,
+                silent=isinstance(link, Bond | VlanLink) and not said.has_address,
+                dhcp=said.dhcp,
+                dns=said.dns,
+                search=said.search,
+                pin_mac=link.mac if isinstance(link, Nic) else None,
+                pin_path=link.path if isinstance(link, Nic) else None,
+                mtu=link.mtu is not None,
+                inherits=isinstance(link, Bridge) and link.from_uplink,
             ),
         )
-    for bond in host.bonds.values():
-        yield bond.name, _Wish(mtu=bond.mtu is not None, silent=True)
     for bridge in host.bridges.values():
-        nics = host.uplink_nics(bridge) if bridge.from_uplink else ()
-        yield (
-            bridge.name,
-            _Wish(
-                speaks=bridge.has_address,
-                dhcp=bridge.dhcp or any(nic.dhcp for nic in nics),
-                dns=sum((nic.dns for nic in nics), bridge.dns),
-                search=sum((nic.search for nic in nics), bridge.search),
-                mtu=bridge.mtu is not None,
-                inherits=bridge.from_uplink,
-            ),
-        )
         if bridge.port is not None and bridge.port != bridge.uplink:
             yield bridge.port, _Wish()
 

@@ -52,8 +52,8 @@ def _moves(host: Host, observed: HostState, wanted: HostState) -> Iterator[Move]
             continue
         to = _successor(name, gone, wanted)
         if to is None and later is not None and later.master is not None:
-            bridge = host.bridges.get(later.master)
-            to = bridge.name if bridge is not None and bridge.dhcp else None
+            master = host.link(later.master)
+            to = master.name if master is not None and master.dhcp else None
         if to is not None or enslaved:
             yield Move(link=name, to=to, addresses=gone)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from bascule.model.host_links import Bridge as DeclaredBridge
 from bascule.model.links import Bridge
-from bascule.model.site import Bridge as DeclaredBridge
 from bascule.model.state import HostState, Link
 from bascule.plan.change import Note
 

@@ -62,8 +62,7 @@ def declared_addresses(site: Site, name: str) -> list[str]:
         found += [str(a.ip) for foot in site.machines[name].nics for a in foot.addresses]
     if name in site.hosts:
         host = site.hosts[name]
-        found += [str(a.ip) for card in host.nics.values() for a in card.addresses]
-        found += [str(a.ip) for bridge in host.bridges.values() for a in bridge.addresses]
+        found += [str(a.ip) for link in host.links() for a in link.addresses]
     return found
 
 

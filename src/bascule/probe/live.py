@@ -7,7 +7,6 @@ from ipaddress import ip_interface
 from bascule.model.links import Loopback
 from bascule.model.site import Host, Site, virtual_segment
 from bascule.model.state import HostState, Link
-from bascule.model.values import IfName
 from bascule.plan.virtual_network import resolved_networks
 from bascule.probe.domain import CapturePoint, ProbeAttachment, ProbeDomain
 from bascule.system.net.netns import Namespace
@@ -40,8 +39,5 @@ def network_of(site: Site, host: Host, link: Link) -> str | None:
         has_address = any(ip_interface(address.ip) in one.addresses for address in link.addresses)
         if link.name == one.bridge or has_address:  # libvirt may have given it another name
             return virtual_segment(host.name, one.name)
-    if link.name in host.bridges:
-        network = site.network_of_bridge(host, host.bridges[IfName(link.name)])
-        return network.name if network else None
-    nic = host.nics.get(link.name)
-    return nic.network if nic else None
+    network = site.network_of_link(host, link.name)
+    return network.name if network else None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from typing import Any, Literal
 
 from bascule.errors import Place
+from bascule.model import host_links as links
 from bascule.model import site as m
 from bascule.model.guarding import GROUPS, Guarding, GuardLevel, VirtualRouter
 from bascule.model.site_place import SitePlace, SiteSource
@@ -37,7 +38,9 @@ class _Builder:
         machines = self.document.machines.values()
         self.macs: set[Mac | None] = {nic.mac for guest in guests for nic in guest.nics}
         self.macs |= {nic.mac for machine in machines for nic in machine.nics}
-        self.macs |= {nic.mac for host in self.document.hosts.values() for nic in host.nics.values()}
+        for host in self.document.hosts.values():
+            tables = (host.nics, host.bonds, host.vlans, host.bridges)
+            self.macs |= {link.mac for table in tables for link in table.values()}
 
     def site(self, data: bytes) -> m.Site:
         document = self.document
@@ -82,12 +85,8 @@ class _Builder:
             persist=host.persist,
             as_found=host.as_found,
             nics={link: self.nic(link, each, (*top, "nics", link)) for link, each in host.nics.items()},
-            bonds={
-                link: m.Bond(
-                    name=link, nics=each.nics, mode=each.mode, mtu=each.mtu, place=self.at((*top, "bonds", link))
-                )
-                for link, each in host.bonds.items()
-            },
+            bonds={link: self.bond(link, each, (*top, "bonds", link)) for link, each in host.bonds.items()},
+            vlans={link: self.vlan(link, each, (*top, "vlans", link)) for link, each in host.vlans.items()},
             bridges={link: self.bridge(link, each, (*top, "bridges", link)) for link, each in host.bridges.items()},
             virtual_networks={
                 net: self.virtual(net, each, (*top, "virtual_networks", net))
@@ -97,49 +96,49 @@ class _Builder:
             place=self.at(top),
         )
 
-    def nic(self, name: IfName, nic: d.Nic, path: Path) -> m.Nic:
+    def shared(self, name: IfName, link: d.HostLink, path: Path) -> dict[str, Any]:
+        """What all links of a host share."""
+        return {
+            "name": name,
+            "network": link.network if isinstance(link, d.WiredLink) else None,
+            "addresses": _static(link.address),
+            "dhcp": "dhcp" in link.address,
+            "gateways": link.gateway,
+            "routes": self.routes(link.routes, path),
+            "dns": link.dns,
+            "search": link.search,
+            "mac": link.mac,
+            "mtu": link.mtu,
+            "place": self.at(path),
+        }
+
+    def nic(self, name: IfName, nic: d.Nic, path: Path) -> links.Nic:
         switch = None
         if nic.switch:
-            switch = m.SwitchPort(name=nic.switch.name, port=nic.switch.port, place=self.at((*path, "switch")))
-        return m.Nic(
-            name=name,
-            network=nic.network,
-            addresses=_static(nic.address),
-            dhcp="dhcp" in nic.address,
-            gateways=nic.gateway,
-            routes=self.routes(nic.routes, path),
-            dns=nic.dns,
-            search=nic.search,
-            mac=nic.mac,
-            path=nic.path,
-            mtu=nic.mtu,
-            switch=switch,
-            place=self.at(path),
-        )
+            switch = links.SwitchPort(name=nic.switch.name, port=nic.switch.port, place=self.at((*path, "switch")))
+        return links.Nic(path=nic.path, switch=switch, **self.shared(name, nic, path))
 
-    def routes(self, routes: tuple[d.Route, ...], path: Path) -> tuple[m.StaticRoute, ...]:
+    def bond(self, name: IfName, bond: d.Bond, path: Path) -> links.Bond:
+        return links.Bond(nics=bond.nics, mode=bond.mode, **self.shared(name, bond, path))
+
+    def vlan(self, name: IfName, vlan: d.VlanLink, path: Path) -> links.VlanLink:
+        return links.VlanLink(link=vlan.link, id=vlan.id, protocol=vlan.protocol, **self.shared(name, vlan, path))
+
+    def routes(self, routes: tuple[d.Route, ...], path: Path) -> tuple[links.StaticRoute, ...]:
         return tuple(
-            m.StaticRoute(to=each.to, via=each.via, metric=each.metric, place=self.at((*path, "routes", index)))
+            links.StaticRoute(to=each.to, via=each.via, metric=each.metric, place=self.at((*path, "routes", index)))
             for index, each in enumerate(routes)
         )
 
-    def bridge(self, name: IfName, bridge: d.Bridge, path: Path) -> m.Bridge:
-        return m.Bridge(
-            name=name,
+    def bridge(self, name: IfName, bridge: d.Bridge, path: Path) -> links.Bridge:
+        return links.Bridge(
             uplink=None if bridge.uplink in NO_UPLINK else bridge.uplink,
             uplink_unknown=self.found.place((*path, "uplink")) if bridge.uplink == "unknown" else None,
-            addresses=_static(bridge.address),
-            dhcp="dhcp" in bridge.address,
             from_uplink="from-uplink" in bridge.address,
-            gateways=bridge.gateway,
-            routes=self.routes(bridge.routes, path),
-            dns=bridge.dns,
-            search=bridge.search,
             vlan=bridge.vlan,
             vlan_aware=bridge.vlan_aware,
             stp=bridge.stp,
-            mtu=bridge.mtu,
-            place=self.at(path),
+            **self.shared(name, bridge, path),
         )
 
     def virtual(self, name: str, net: d.VirtualNetwork, path: Path) -> m.VirtualNetwork:

@@ -63,6 +63,7 @@ CODES = {
     "ENSLAVED-ADDRESS": "an address on a NIC that is under a bridge or in a bond",
     "FROM-UPLINK": "a bridge takes an address from an uplink that has none to give",
     "BOND": "a bond without members, or over several networks",
+    "VLAN-LINK": "a VLAN link that nothing carries",
     "VLAN-TAGGED": "untagged use of a network that arrives tagged",
     "FORWARD": "a port forward that cannot work",
     # guests

@@ -2,79 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from collections.abc import Iterator
+from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic import ConfigDict, Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
 from bascule.model.dialects import persistent
+from bascule.model.values import IfName
 from bascule.site import scalars as s
-from bascule.site.findings import shown
+from bascule.site.document_links import Bond, Bridge, Guard, HostLink, Nic, Route, Switch, VlanLink, WiredLink
+from bascule.site.entry import Entry, Listed, Many, Named, NamedLink, OneOrMany
 
-
-class OneOrMany:
-    """A single value or a list of them; read as a tuple."""
-
-    @staticmethod
-    def __get_pydantic_json_schema__(schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        each = handler(schema)["items"]
-        return {"anyOf": [each, {"type": "array", "items": each, "minItems": 1}]}
-
-
-def _as_tuple(value: object) -> object:
-    if isinstance(value, list):
-        if not value:
-            raise s.fault("TYPE", "the list is empty", "give a value, or leave the key out")
-        return tuple(value)
-    return (value,)
-
-
-def _as_list(value: object) -> object:
-    if value is None:
-        return ()
-    if not isinstance(value, list):
-        what = "a mapping" if isinstance(value, dict) else shown(value)
-        hint = f"write [{value}]" if isinstance(value, str) else "put it in [ ], or behind '- '"
-        raise s.fault("TYPE", f"{what} stands where a list was expected", hint)
-    return tuple(value)
-
-
-def _as_section(value: object) -> object:
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        what = "a list" if isinstance(value, list) else shown(value)
-        raise s.fault("TYPE", f"{what} stands where a mapping was expected", "write each entry as 'NAME: {…}'")
-    return value
-
-
-T = TypeVar("T")
-Many = Annotated[tuple[T, ...], BeforeValidator(_as_tuple), OneOrMany]
-Listed = Annotated[tuple[T, ...], BeforeValidator(_as_list)]
-Named = Annotated[dict[s.Label, T], BeforeValidator(_as_section)]
-NamedLink = Annotated[dict[s.LinkName, T], BeforeValidator(_as_section)]
-
-
-class Entry(BaseModel):
-    """What all entries share."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _mapping(cls, value: object) -> object:
-        if value is None:
-            return {}
-        if not isinstance(value, dict):
-            what = "a list" if isinstance(value, list) else shown(value)
-            keys = ", ".join(field.alias or name for name, field in cls.model_fields.items())
-            raise s.fault("TYPE", f"{what} stands where the keys of {cls.noun()} were expected", f"its keys: {keys}")
-        return value
-
-    @classmethod
-    def noun(cls) -> str:
-        """The entry's name in a sentence."""
-        return str(cls.model_config.get("title"))
+__all__ = [
+    "Bond",
+    "Bridge",
+    "Document",
+    "Entry",
+    "HostLink",
+    "Network",
+    "Nic",
+    "OneOrMany",
+    "Route",
+    "Switch",
+    "VlanLink",
+    "WiredLink",
+]
 
 
 class Network(Entry):
@@ -85,89 +38,6 @@ class Network(Entry):
     subnet: Many[s.Subnet] = Field((), description="Its subnet, or a list of them, IPv4 and IPv6 alike.")
     gateway: Many[s.Address] = Field((), description="The router that leads out of it, one per address family.")
     vlan: s.VlanId | None = Field(None, description="The VLAN tag with which it arrives; left out where untagged.")
-
-
-class Switch(Entry):
-    """The cabling as it should be: the switch port that a NIC is plugged into."""
-
-    model_config = ConfigDict(title="a switch port")
-
-    name: s.Text = Field(description="The switch's name, as its LLDP frames tell it.")
-    port: s.Text = Field(description="The port's name on that switch.")
-
-
-class Route(Entry):
-    """A network that lies behind a router."""
-
-    model_config = ConfigDict(title="a route")
-
-    to: s.Subnet = Field(description="The network behind the router.")
-    via: s.Address = Field(description="The router, on this link's network.")
-    metric: s.Metric | None = Field(None, description="Its rank among routes to the same network; the lowest wins.")
-
-
-class Nic(Entry):
-    """A NIC of the host. Without an address it carries guests only."""
-
-    model_config = ConfigDict(title="a NIC of a host")
-
-    network: s.Label | None = Field(None, description="The network on its wire (a name under 'networks').")
-    address: Many[s.NicAddress] = Field((), description="The host's own address here, 'dhcp', or a list of them.")
-    gateway: Many[s.Address] = Field((), description="The host's default gateway; one per host and address family.")
-    routes: Listed[Route] = Field((), description="Networks behind other routers than the default gateway.")
-    dns: Many[s.Address] = Field((), description="Name servers, for the configuration that is kept over a reboot.")
-    search: Many[s.Text] = Field((), description="Domains in which bare names are looked up.")
-    mac: s.MacWord | None = Field(None, description="Pins the name to the NIC with this MAC.")
-    path: s.Text | None = Field(None, description="Pins the name to the NIC in this slot (udev's ID_PATH).")
-    mtu: s.Mtu | None = Field(None, description="Bytes; left as it is if not given.")
-    switch: Switch | None = Field(None, description="The switch port that it should be plugged into.")
-
-
-BOND_MODES = (
-    "active-backup",
-    "802.3ad",
-    "balance-rr",
-    "balance-xor",
-    "broadcast",
-    "balance-tlb",
-    "balance-alb",
-)
-
-
-class Bond(Entry):
-    """Several NICs as one, usable as an uplink."""
-
-    model_config = ConfigDict(title="a bond")
-
-    nics: Listed[s.LinkName] = Field(description="Its members (names under 'nics'); they carry no address.")
-    mode: Annotated[str, s.choice(*BOND_MODES, noun="a bonding mode")] = Field(
-        "active-backup", description="The kernel's bonding mode; 802.3ad needs LACP on the switch."
-    )
-    mtu: s.Mtu | None = Field(None, description="Bytes.")
-
-
-class Bridge(Entry):
-    """A bridge of the host: the guests plugged into it stand on its uplink's network."""
-
-    model_config = ConfigDict(title="a bridge", json_schema_extra={"required": ["uplink"]})
-
-    uplink: s.Uplink | None = Field(
-        None,
-        description="The NIC or bond under it, or 'none' for a bridge without a NIC on purpose. "
-        "'unknown' (from an import) must be named before a plan is made.",
-    )
-    address: Many[s.BridgeAddress] = Field(
-        (), description="The host's own address on the bridge; 'from-uplink' moves the NIC's addresses here."
-    )
-    gateway: Many[s.Address] = Field((), description="The host's default gateway; one per host and address family.")
-    routes: Listed[Route] = Field((), description="Networks behind other routers than the default gateway.")
-    dns: Many[s.Address] = Field((), description="Name servers, for the configuration that is kept over a reboot.")
-    search: Many[s.Text] = Field((), description="Domains in which bare names are looked up.")
-    vlan: s.VlanId | None = Field(None, description="The bridge sits on this VLAN of the uplink (eth4.30).")
-    vlan_aware: s.Boolean = Field(False, description="The bridge keeps tags apart itself; guests choose their VLAN.")
-    stp: s.Boolean = Field(False, description="Spanning tree; off with one uplink, so that no port waits 30 s.")
-    mtu: s.Mtu | None = Field(None, description="Bytes.")
-    guard: Guard | None = Field(None, description="The guard of its guests that name none.")
 
 
 class Forward(Entry):
@@ -197,6 +67,9 @@ class VirtualNetwork(Entry):
     forwards: Listed[Forward] = Field((), description="Ports of the host that lead to guests (nat and routed).")
 
 
+LINK_TABLES = {"nics": "NIC", "bonds": "bond", "vlans": "VLAN link", "bridges": "bridge"}  # and what one is called
+
+
 class Host(Entry):
     """A machine that runs guests."""
 
@@ -213,15 +86,24 @@ class Host(Entry):
     )
     nics: NamedLink[Nic] = Field(default_factory=dict, description="Its NICs, by the kernel's name.")
     bonds: NamedLink[Bond] = Field(default_factory=dict, description="Its bonds, by name.")
+    vlans: NamedLink[VlanLink] = Field(default_factory=dict, description="Tagged links on which it speaks, by name.")
     bridges: NamedLink[Bridge] = Field(default_factory=dict, description="Its bridges, by name.")
     virtual_networks: Named[VirtualNetwork] = Field(default_factory=dict, description="Its host-only networks.")
     serves: Listed[s.Served] = Field((), description="The ports on which the host itself answers.")
     guard: Guard | None = Field(None, description="The guard of its guests where neither NIC nor bridge names one.")
 
+    def links(self) -> Iterator[tuple[str, str, IfName, HostLink]]:
+        """Its links with the key of their table, what one of them is called, and the name."""
+        for key, noun in LINK_TABLES.items():
+            for name, link in getattr(self, key).items():
+                yield key, noun, name, link
 
-GUARDS = ("strict", "mac", "off")
+    def link(self, name: str | None) -> HostLink | None:
+        """One of them by its name."""
+        return next((table[name] for key in LINK_TABLES if name in (table := getattr(self, key))), None)
+
+
 LIBERTIES = ("router", "dhcp-server", "multicast-querier", "tags", "bpdu")
-Guard = Annotated[str, s.choice(*GUARDS, noun="a guard")]
 
 
 class Also(Entry):

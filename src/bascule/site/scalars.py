@@ -104,7 +104,7 @@ Uplink = Annotated[
     IfName,
     Scalar(
         "NAME",
-        "a NIC, a bond, 'none' or 'unknown'",
+        "a NIC, a bond, a VLAN link, 'none' or 'unknown'",
         p.read_uplink,
         _schema(r"^[A-Za-z0-9_~+=@][A-Za-z0-9_.~+=@-]{0,14}$", "eth4", "bond0", "none"),
     ),

@@ -18,10 +18,12 @@ from bascule.site import document as d
 from bascule.site.findings import Findings, Path, nearest, shown
 from bascule.site.tree import Tree
 
-_TABLES = {"nics", "bonds", "bridges", "virtual_networks"}
+_TABLES = {"nics", "bonds", "vlans", "bridges", "virtual_networks"}
 _BINDING = {  # optional keys without which the entry would be another thing: it is left out as a whole
     d.Network: {"subnet", "vlan"},
     d.Nic: {"network"},
+    d.Bond: {"network"},
+    d.VlanLink: {"network", "protocol"},
     d.Bridge: {"address", "vlan", "vlan_aware"},
     d.VirtualNetwork: {"subnet"},
     d.GuestNic: {"vlan", "vlans"},
@@ -153,7 +155,6 @@ _ELSEWHERE = {  # keys of other tools' files, and where their meaning lives here
     "gateway4": "gateway",
     "gateway6": "gateway",
     "interfaces": "uplink",
-    "ports": "uplink",
     "bridge_ports": "uplink",
     "hwaddr": "mac",
     "macaddress": "mac",
@@ -161,6 +162,7 @@ _ELSEWHERE = {  # keys of other tools' files, and where their meaning lives here
     "dhcp4": "address: dhcp",
     "tag": "vlan",
     "vlan_filtering": "vlan_aware",
+    "ports": "uplink",
     "slaves": "nics",
     "members": "nics",
     "vms": "guests",

@@ -63,17 +63,22 @@ class DocumentWiring(Struct, frozen=True):
         """The segment of the network that arrives with a tag."""
         return next((self.network(name) for name, each in self.document.networks.items() if each.vlan == vid), None)
 
-    def of_link(self, host: str, name: IfName) -> BroadcastDomain | None:
-        """The untagged segment on a NIC or bond."""
-        entry = self.document.hosts[host]
-        bond = entry.bonds.get(name)
-        for nic in bond.nics if bond else (name,):
-            known = entry.nics.get(nic)
-            if known and known.network:
-                return self.network(known.network)
-        return None
+    def of_link(self, host: str, name: str | None, above: tuple[str, ...] = ()) -> BroadcastDomain | None:
+        """The segment on a link of a host; None where it cannot be told. ``above`` are the links that led here."""
+        link = self.document.hosts[host].link(name)
+        if link is None or name is None or name in above:
+            return None
+        if isinstance(link, d.WiredLink) and link.network:
+            return self.network(link.network)
+        if isinstance(link, d.VlanLink):
+            tagged = isinstance(self.document.hosts[host].link(link.link), d.VlanLink)
+            return None if tagged else self.network_of_vlan(link.id)
+        if isinstance(link, d.Bridge):
+            return self.of_bridge(host, IfName(name), above)
+        members = link.nics if isinstance(link, d.Bond) else ()
+        return next((found for each in members if (found := self.of_link(host, each, (*above, name)))), None)
 
-    def of_bridge(self, host: str, name: IfName) -> BroadcastDomain | None:
+    def of_bridge(self, host: str, name: IfName, above: tuple[str, ...] = ()) -> BroadcastDomain | None:
         """The segment behind a bridge."""
         bridge = self.document.hosts[host].bridges.get(name)
         if bridge is None or bridge.uplink in {None, "unknown"}:
@@ -84,7 +89,7 @@ class DocumentWiring(Struct, frozen=True):
             )
         if bridge.vlan is not None:
             return self.network_of_vlan(bridge.vlan)
-        return self.of_link(host, bridge.uplink or IfName(""))
+        return self.of_link(host, bridge.uplink, (*above, name))
 
     def of_virtual(self, host: str, name: str) -> BroadcastDomain | None:
         """The segment of a virtual network."""
@@ -110,6 +115,12 @@ class DocumentWiring(Struct, frozen=True):
             return self.of_virtual(guest.host, nic.network)
         return self.of_link(guest.host, nic.direct) if nic.direct else None
 
+    @staticmethod
+    def port_of(bridge: d.Bridge) -> str | None:
+        """The link that is a bridge's port: its uplink, or the VLAN link on that."""
+        tagged = bridge.vlan is not None and not bridge.vlan_aware
+        return f"{bridge.uplink}.{bridge.vlan}" if tagged else bridge.uplink
+
     def gives_addresses_up(self, host: str, nic: IfName) -> bool:
         """Whether a bridge takes the NIC's addresses (``address: from-uplink``)."""
         return any(b.uplink == nic and "from-uplink" in b.address for b in self.document.hosts[host].bridges.values())
@@ -129,14 +140,9 @@ def _feet(wiring: DocumentWiring) -> Iterator[SpeakerNic]:
     document = wiring.document
     for name, host in document.hosts.items():
         top: Path = ("hosts", name)
-        for link, nic in host.nics.items():
-            path = (*top, "nics", link)
-            label = f"NIC '{link}' of host '{name}'"
-            yield _foot(name, "hosts", label, path, nic.address, wiring.of_link(name, link))
-        for link, bridge in host.bridges.items():
-            path = (*top, "bridges", link)
-            label = f"bridge '{link}' of host '{name}'"
-            yield _foot(name, "hosts", label, path, bridge.address, wiring.of_bridge(name, link))
+        for key, noun, link, each in host.links():
+            label = f"{noun} '{link}' of host '{name}'"
+            yield _foot(name, "hosts", label, (*top, key, link), each.address, wiring.of_link(name, link))
         for net in host.virtual_networks:
             path = (*top, "virtual_networks", net)
             segment = wiring.of_virtual(name, net)

@@ -8,7 +8,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from bascule.model.site import Host, Nic, SwitchPort
+from bascule.model.host_links import Nic, SwitchPort
+from bascule.model.site import Host
 from bascule.survey.neighbours import Port, same_name
 
 Status = Literal["right", "swapped", "wrong port", "wrong switch", "wrong VLAN", "unknown"]

@@ -118,7 +118,6 @@ def survey_captures(
 
 def _own_macs(heard: Heard, host: Host) -> frozenset[str]:
     """Who speaks with an address of the host: a capture has what went out, too."""
-    addresses = [a for nic in host.nics.values() for a in nic.addresses]
-    addresses += [a for bridge in host.bridges.values() for a in bridge.addresses]
+    addresses = [a for link in host.links() for a in link.addresses]
     mine = {str(address.ip) for address in addresses}
     return frozenset(src for said, src, _ in heard.of(Sender) if said.ip in mine)

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct, field
 
 from bascule.frames.envelope import Tags
-from bascule.model.site import Host, Nic, Site
+from bascule.model.host_links import Nic
+from bascule.model.site import Host, Site
 from bascule.model.values import IfName, Vid
 from bascule.survey.cabling import Cabling, check_cabling
 from bascule.survey.evidence import UNTAGGED, Heard

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bascule.model.host_links import Bridge as SiteBridge
 from bascule.model.links import Bond, Bridge, Macvtap, Physical, Tap, Vlan
 from bascule.model.site import GuestNic, Host, Network, Site
 from bascule.model.state import HostState, Link, PortVlans
@@ -21,6 +22,8 @@ def declared_links(site: Site, host: Host) -> HostState:
         links[bond.name] = {"options": Bond(mode=bond.mode)}
         for member in bond.nics:
             links.setdefault(member, {"options": Physical()})["master"] = bond.name
+    for vlan in host.vlans.values():
+        links[vlan.name] = {"options": Vlan(id=int(vlan.id), protocol=vlan.protocol), "parent": vlan.link}
     for bridge in host.bridges.values():
         options = Bridge(vlan_filtering=int(bridge.vlan_aware), stp_state=int(bridge.stp))
         links[bridge.name] = {"options": options, "vlans": UNTAGGED if bridge.vlan_aware else ()}
@@ -54,17 +57,17 @@ def access_vlans(nic: GuestNic) -> tuple[PortVlans, ...]:
 def networks_on(site: Site, host: Host, nic: IfName) -> tuple[Network | None, tuple[Network, ...]]:
     """The network that a NIC's cable carries untagged, and those that it carries with their tags, by name.
 
-    Tagged are those that the bridges on the NIC ask for, and the one that the NIC names where it has a VLAN.
+    Tagged are those that the bridges and VLAN links on the NIC ask for, and the one that the NIC or its bond names
+    where it has a VLAN.
     """
-    declared = host.nics.get(nic)
-    named = site.networks.get(declared.network) if declared is not None and declared.network else None
+    bonds = [bond.network for bond in host.bonds.values() if nic in bond.nics]
+    names = [declared.network if (declared := host.nics.get(nic)) is not None else None, *bonds]
+    named = next((site.networks[name] for name in names if name is not None), None)
     vids: set[Vid] = {named.vlan} if named is not None and named.vlan is not None else set()
-    for bridge in host.bridges.values():
-        if not any(below.name == nic for below in host.uplink_nics(bridge)):
-            continue
-        if bridge.vlan is not None:
-            vids.add(bridge.vlan)
-        if bridge.vlan_aware:
+    for link in host.above(nic):
+        if len(tags := host.tags(link.name)) == 1:
+            vids.add(tags[0])
+        if isinstance(link, SiteBridge) and link.vlan_aware and not tags:
             vids |= {network.vlan for network in site.networks.values() if network.vlan is not None}
     tagged = {found.name: found for vid in vids if (found := site.network_of_vlan(vid)) is not None}
     native = named if named is not None and named.vlan is None else None

@@ -8,7 +8,8 @@ from ipaddress import ip_address, ip_interface, ip_network
 
 from msgspec import Struct
 
-from bascule.model.site import GuestNic, Host, Mode, Network, Site, StaticRoute, virtual_segment
+from bascule.model.host_links import StaticRoute
+from bascule.model.site import GuestNic, Host, Mode, Network, Site, virtual_segment
 from bascule.model.site_place import NOWHERE
 from bascule.model.state import HostState
 from bascule.model.values import IfName, IpAddress, IpInterface, IpNetwork, Mac, bridge_name, derive_mac
@@ -173,36 +174,18 @@ def host_endpoint(site: Site, host: Host, observed: HostState | None = None) -> 
 
 
 def _host_nics(site: Site, host: Host) -> Iterator[EndpointNic]:
-    moved = {bridge.uplink for bridge in host.bridges.values() if bridge.from_uplink}
-    for nic in host.nics.values():
-        if nic.has_address and nic.name not in moved:
-            yield EndpointNic(
-                link=nic.name,
-                addresses=nic.addresses,
-                dhcp=nic.dhcp,
-                leased=_served(site, nic.network) if nic.dhcp else (),
-                network=site.networks.get(nic.network) if nic.network else None,
-                segment=nic.network,
-                gateways=nic.gateways or (_offered(site, nic.network) if nic.dhcp else ()),
-                routes=nic.routes,
-            )
-    for bridge in host.bridges.values():
-        if not bridge.has_address:
-            continue
-        below = host.uplink_nics(bridge) if bridge.from_uplink else ()
-        network = site.network_of_bridge(host, bridge)
+    for link in host.speakers():
+        said, network = host.spoken(link), site.network_of_link(host, link.name)
         name = network.name if network else None
-        dhcp = bridge.dhcp or any(nic.dhcp for nic in below)
-        stated = bridge.gateways + tuple(gateway for nic in below for gateway in nic.gateways)
         yield EndpointNic(
-            link=bridge.name,
-            addresses=bridge.addresses + tuple(address for nic in below for address in nic.addresses),
-            dhcp=dhcp,
-            leased=_served(site, name) if dhcp else (),
+            link=link.name,
+            addresses=said.addresses,
+            dhcp=said.dhcp,
+            leased=_served(site, name) if said.dhcp else (),
             network=network,
             segment=name,
-            gateways=stated or (_offered(site, name) if dhcp else ()),
-            routes=bridge.routes + tuple(route for nic in below for route in nic.routes),
+            gateways=said.gateways or (_offered(site, name) if said.dhcp else ()),
+            routes=said.routes,
         )
     for one in host.virtual_networks.values():
         if one.subnets:

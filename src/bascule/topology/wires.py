@@ -57,11 +57,12 @@ def declared_wires(site: Site, host: Host) -> tuple[Wire, ...]:
         if nic.network is not None:
             vlan = site.networks[nic.network].vlan
             by_network.setdefault((nic.network, (vlan,) if vlan else ()), []).append(nic.name)
-    for bridge in host.bridges.values():
-        if bridge.vlan is not None and not bridge.vlan_aware:
-            network = site.network_of_vlan(bridge.vlan)
-            on = by_network.setdefault((network.name if network else f"VLAN {bridge.vlan}", (bridge.vlan,)), [])
-            on += [nic.name for nic in host.uplink_nics(bridge) if nic.name not in on]
+    for link in host.stacked():
+        if tags := host.tags(link.name):
+            network = site.network_of_link(host, link.name)
+            name = network.name if network else f"VLAN {'.'.join(map(str, tags))}"
+            on = by_network.setdefault((name, tags), [])
+            on += [nic.name for nic in host.nics_of(link.name) if nic.name not in on]
     return tuple(
         Wire(
             nics=tuple(nics),

@@ -84,9 +84,7 @@ def take(
     ends = {**wiring.guests, **wiring.machines}
     routed = {name for name, end in ends.items() if any(gateway.version == 4 for _, gateway in end.routes)}
     for name, host in site.hosts.items():
-        gateways = [g for nic in host.nics.values() for g in nic.gateways]
-        gateways += [g for bridge in host.bridges.values() for g in bridge.gateways]
-        if any(gateway.version == 4 for gateway in gateways):
+        if any(gateway.version == 4 for link in host.links() for gateway in link.gateways):
             routed.add(name)
     for (endpoint, link), lease in leases.items():
         namespace = namespaces[endpoint]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bascule.model.site import Nic, Site
+from bascule.model.host_links import Nic
+from bascule.model.site import Site
 from bascule.probe.capture import CapturedFrame, Track
 from bascule.probe.domain import ProbeDomain
 from bascule.probe.question import Answer, Response

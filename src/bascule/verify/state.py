@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bascule.model.host_links import Bridge
 from bascule.model.links import Bridge as BridgeOptions
-from bascule.model.site import Bridge, GuestNic, Host, Site
+from bascule.model.site import GuestNic, Host, Site
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
 from bascule.plan.change import About, Change, Plan
@@ -55,17 +56,17 @@ class StateFacts:
 
 
 def check_links(site: Site, host: Host, state: HostState, facts: StateFacts) -> Iterator[Check]:
-    """The host's bridges and NICs. Pure."""
+    """The host's bridges, and the other links on which it speaks. Pure."""
     for bridge in host.bridges.values():
         yield from _bridge(site, host, bridge, state, facts)
-    for nic in host.nics.values():
-        if not host.is_enslaved(nic.name) and nic.has_address:
-            link = state.links.get(nic.name)
-            yield nic_up(nic.name, link, facts)
-            for address in nic.addresses:
-                yield has_address(nic.name, str(address), link, facts)
-            if nic.dhcp:
-                yield _lease(nic.name, link)
+    for said in host.speakers():
+        if not isinstance(said, Bridge):
+            link = state.links.get(said.name)
+            yield nic_up(said.name, link, facts)
+            for address in said.addresses:
+                yield has_address(said.name, str(address), link, facts)
+            if said.dhcp:
+                yield _lease(said.name, link)
 
 
 def _bridge(site: Site, host: Host, bridge: Bridge, state: HostState, facts: StateFacts) -> Iterator[Check]:
@@ -107,7 +108,7 @@ def bridge_up(name: str, link: Link | None, facts: StateFacts) -> Check:
 
 
 def nic_up(name: IfName, link: Link | None, facts: StateFacts) -> Check:
-    """Whether a NIC is there, up, and has a carrier."""
+    """Whether a NIC, bond or VLAN link is there, up, and has a carrier."""
     check = facts.check("nic-up", name, _up_words(link), *LINK)
     if link is None or (link.up and not link.facts.carrier):
         detail = "is up, but has no carrier: no cable, or the far end is down" if link else "is not there"

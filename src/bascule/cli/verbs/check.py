@@ -46,6 +46,7 @@ def _counts(site: Site) -> dict[str, int]:
         "hosts": len(site.hosts),
         "nics": sum(len(host.nics) for host in hosts),
         "bonds": sum(len(host.bonds) for host in hosts),
+        "vlans": sum(len(host.vlans) for host in hosts),
         "bridges": sum(len(host.bridges) for host in hosts),
         "virtual_networks": sum(len(host.virtual_networks) for host in hosts),
         "guests": len(site.guests),

@@ -12,9 +12,10 @@ from bascule.draw.scene.compare import (
 )
 from bascule.draw.scene.elements import Kind, Layer, Node, Presence, link_id, network_id, self_id
 from bascule.draw.scene.guests import add_guests
-from bascule.draw.scene.virtual import add_virtual, own_addresses
-from bascule.model.site import Bridge, Guest, Host, Nic, Site
-from bascule.model.values import IfName, IpAddress, IpInterface
+from bascule.draw.scene.virtual import add_virtual
+from bascule.model.host_links import Bond, Bridge, HostLink, Nic, VlanLink
+from bascule.model.site import Guest, Host, Site
+from bascule.model.values import IfName
 
 
 def add_host(
@@ -24,25 +25,9 @@ def add_host(
     for nic in host.nics.values():
         _add_nic(builder, site, host, nic, observed)
     for bond in host.bonds.values():
-        look = compare(observed, bond.name)
-        builder.add(
-            Node(
-                id=link_id(host.name, bond.name),
-                layer=Layer.MIDDLE,
-                kind=Kind.BOND,
-                label=bond.name,
-                notes=(bond.mode,),
-                details=(f"mode {bond.mode}", *look.details),
-                host=host.name,
-                presence=look.presence,
-                state=look.state,
-                drift=look.drift,
-            )
-        )
-        for member in bond.nics:
-            nic_node = builder.nodes.get(link_id(host.name, member))
-            network = nic_node.network if nic_node else None
-            builder.wire(link_id(host.name, bond.name), link_id(host.name, member), network=network)
+        _add_bond(builder, site, host, bond, observed)
+    for vlan in host.vlans.values():
+        _add_vlan(builder, site, host, vlan, observed)
     for bridge in host.bridges.values():
         _add_bridge(builder, site, host, bridge, observed)
     for virtual in host.virtual_networks.values():
@@ -51,7 +36,6 @@ def add_host(
 
 
 def _add_nic(builder: SceneBuilder, site: Site, host: Host, nic: Nic, observed: SeenHost | None) -> None:
-    bridge = next((b for b in host.bridges.values() if b.uplink == nic.name and b.port == nic.name), None)
     look = compare(observed, nic.name)
     details = [f"network {nic.network}" if nic.network else "no network named"]
     details += [f"address {address}" for address in nic.addresses] + (["address by dhcp"] if nic.dhcp else [])
@@ -84,60 +68,94 @@ def _add_nic(builder: SceneBuilder, site: Site, host: Host, nic: Nic, observed: 
         drift=look.drift,
     )
     builder.add(node)
-    moved = bridge is not None and bridge.from_uplink
-    if nic.has_address and not moved:
-        _add_self(
-            builder, host, nic.name, nic.addresses, nic.gateways, dhcp=nic.dhcp, network=nic.network, observed=observed
-        )
+    _add_self(builder, site, host, nic, observed)
     cable = Presence.WANTED if look.presence is Presence.WANTED else Presence.DECLARED
     for name in reached:
         builder.wire(node.id, network_id(name), network=name, presence=cable, state=look.state)
+
+
+def _add_bond(builder: SceneBuilder, site: Site, host: Host, bond: Bond, observed: SeenHost | None) -> None:
+    look = compare(observed, bond.name)
+    builder.add(
+        Node(
+            id=link_id(host.name, bond.name),
+            layer=Layer.MIDDLE,
+            kind=Kind.BOND,
+            label=bond.name,
+            notes=(bond.mode,),
+            details=(f"mode {bond.mode}", *look.details),
+            host=host.name,
+            presence=look.presence,
+            state=look.state,
+            drift=look.drift,
+        )
+    )
+    for member in bond.nics:
+        nic_node = builder.nodes.get(link_id(host.name, member))
+        network = nic_node.network if nic_node else None
+        builder.wire(link_id(host.name, bond.name), link_id(host.name, member), network=network)
+    _add_self(builder, site, host, bond, observed)
+
+
+def _add_vlan(builder: SceneBuilder, site: Site, host: Host, vlan: VlanLink, observed: SeenHost | None) -> None:
+    look, network = compare(observed, vlan.name), site.network_of_link(host, vlan.name)
+    node = Node(
+        id=link_id(host.name, vlan.name),
+        layer=Layer.MIDDLE,
+        kind=Kind.VLAN,
+        label=vlan.name,
+        notes=(f"VLAN {vlan.id}",),
+        details=look.details or (f"VLAN {vlan.id} of {vlan.link}",),
+        host=host.name,
+        network=network.name if network else None,
+        presence=look.presence,
+        state=look.state,
+        drift=look.drift,
+    )
+    builder.add(node)
+    builder.wire(node.id, link_id(host.name, vlan.link), network=node.network)
+    _add_self(builder, site, host, vlan, observed)
 
 
 def _networks(site: Site, host: Host, nic: Nic) -> Iterable[str]:
     """The building's networks that a NIC's wire carries: the one it names, and those of the VLANs used over it."""
     bond = next((bond for bond in host.bonds.values() if nic.name in bond.nics), None)
     siblings = [host.nics[name] for name in (bond.nics if bond else (nic.name,)) if name in host.nics]
-    carriers = {nic.name} | ({bond.name} if bond else set())
-    yield from (name for sibling in siblings if (name := sibling.network) is not None and name in site.networks)
-    for bridge in host.bridges.values():
-        if bridge.uplink not in carriers:
-            continue
-        if bridge.vlan is not None and (network := site.network_of_vlan(bridge.vlan)):
+    named = [sibling.network for sibling in siblings] + ([bond.network] if bond else [])
+    yield from (name for name in named if name is not None and name in site.networks)
+    for link in host.above(nic.name):
+        tags = host.tags(link.name)
+        if tags and (network := site.network_of_link(host, link.name)):
             yield network.name
-        if not bridge.vlan_aware:
+        if tags or not isinstance(link, Bridge) or not link.vlan_aware:
             continue
-        used = {nic.vlan for nic in site.guest_nics(host.name) if nic.into == bridge.name and nic.vlan is not None}
-        ranges = [span for nic in site.guest_nics(host.name) if nic.into == bridge.name for span in nic.vlans]
+        used = {nic.vlan for nic in site.guest_nics(host.name) if nic.into == link.name and nic.vlan is not None}
+        ranges = [span for nic in site.guest_nics(host.name) if nic.into == link.name for span in nic.vlans]
         for network in site.networks.values():
             vid = network.vlan
             if vid is not None and (vid in used or any(first <= vid <= last for first, last in ranges)):
                 yield network.name
 
 
-def _add_self(
-    builder: SceneBuilder,
-    host: Host,
-    link: str,
-    addresses: Sequence[IpInterface],
-    gateways: Sequence[IpAddress],
-    *,
-    dhcp: bool,
-    network: str | None,
-    observed: SeenHost | None,
-) -> None:
-    words = [str(address) for address in addresses] + (["dhcp"] if dhcp else [])
-    seen = observed.state.links.get(IfName(link)) if observed else None
+def _add_self(builder: SceneBuilder, site: Site, host: Host, link: HostLink, observed: SeenHost | None) -> None:
+    """The host itself where it speaks on a link."""
+    if not link.has_address or all(link.name != speaker.name for speaker in host.speakers()):
+        return
+    said = host.spoken(link)
+    name = site.network_of_link(host, link.name)
+    network = name.name if name is not None and not (isinstance(link, Bridge) and link.vlan_aware) else None
+    words = [str(address) for address in said.addresses] + (["dhcp"] if said.dhcp else [])
+    seen = observed.state.links.get(link.name) if observed else None
     own = [address.ip for address in seen.addresses if not address.is_link_local] if seen else []
     presence = Presence.DECLARED
     if observed is not None:
-        there = set(own).issuperset(map(str, addresses)) and (bool(own) or not dhcp)
+        there = set(own).issuperset(map(str, said.addresses)) and (bool(own) or not said.dhcp)
         presence = Presence.PRESENT if there else Presence.DRIFTED if own else Presence.WANTED
     others = [ip for ip in own if ip not in words]
-    told = [f"has {ip}" for ip in others] if dhcp or presence is Presence.DRIFTED else []
+    told = [f"has {ip}" for ip in others] if said.dhcp or presence is Presence.DRIFTED else []
     builder.add(
         Node(
-            id=self_id(host.name, link),
+            id=self_id(host.name, link.name),
             layer=Layer.SWITCH,
             kind=Kind.HOST,
             label=host.name,
@@ -146,7 +164,7 @@ def _add_self(
                 "the host's own address",
                 *words,
                 *(f"has {ip}" for ip in others),
-                *(f"gateway {g}" for g in gateways),
+                *(f"gateway {g}" for g in said.gateways),
             ),
             host=host.name,
             network=network,
@@ -154,13 +172,12 @@ def _add_self(
         )
     )
     wire = Presence.WANTED if presence is Presence.WANTED else Presence.DECLARED
-    builder.wire(self_id(host.name, link), link_id(host.name, link), network=network, presence=wire)
+    builder.wire(self_id(host.name, link.name), link_id(host.name, link.name), network=network, presence=wire)
 
 
 def _add_bridge(builder: SceneBuilder, site: Site, host: Host, bridge: Bridge, observed: SeenHost | None) -> None:
     network = site.network_of_bridge(host, bridge)
     name = network.name if network else None
-    own = own_addresses(host, bridge)
     look = compare(observed, bridge.name)
     notes = [words for words, on in (("VLAN-aware", bridge.vlan_aware), ("STP", bridge.stp)) if on]
     if bridge.uplink is None:
@@ -185,11 +202,7 @@ def _add_bridge(builder: SceneBuilder, site: Site, host: Host, bridge: Bridge, o
         drift=look.drift,
     )
     builder.add(node)
-    if bridge.has_address:
-        nics = host.uplink_nics(bridge) if bridge.from_uplink else ()
-        gateways = bridge.gateways or tuple(gateway for nic in nics for gateway in nic.gateways)
-        dhcp = bridge.dhcp or any(nic.dhcp for nic in nics)
-        _add_self(builder, host, bridge.name, own, gateways, dhcp=dhcp, network=node.network, observed=observed)
+    _add_self(builder, site, host, bridge, observed)
     if bridge.uplink is not None and bridge.port is not None:
         _add_uplink(builder, host, bridge, node, bridge.uplink, bridge.port, observed)
 

@@ -9,7 +9,8 @@ from msgspec import Struct
 from bascule.draw.scene.builder import SceneBuilder
 from bascule.draw.scene.compare import SeenHost, compare, without_uplink
 from bascule.draw.scene.elements import Kind, Layer, Node, Presence, exit_id, link_id, virtual_id
-from bascule.model.site import Bridge, Host, Mode, VirtualNetwork
+from bascule.model.host_links import Bridge, Nic
+from bascule.model.site import Host, Mode, VirtualNetwork
 from bascule.model.values import IpInterface
 from bascule.topology.virtual_networks import standing_bridge
 
@@ -98,26 +99,14 @@ def _step_details(network: VirtualNetwork, way: WayOut | None) -> tuple[str, ...
 
 def way_out(site_host: Host) -> WayOut | None:
     """The link that the host's default route would use."""
-    links: list[tuple[int, WayOut]] = []
-    for bridge in site_host.bridges.values():
-        nics = site_host.uplink_nics(bridge)
-        gateway = bool(bridge.gateways) or (bridge.from_uplink and any(nic.gateways for nic in nics))
-        if bridge.has_address:
-            network = next((nic.network for nic in nics if nic.network), None) if bridge.vlan is None else None
-            links.append((0 if gateway else 2, WayOut(bridge.name, _first(own_addresses(site_host, bridge)), network)))
-    moved = {b.uplink for b in site_host.bridges.values() if b.from_uplink}
-    for nic in site_host.nics.values():
-        if nic.has_address and nic.name not in moved:
-            rank = 0 if nic.gateways else 1 if nic.dhcp else 2
-            links.append((rank, WayOut(nic.name, _first(nic.addresses), nic.network)))
-    return min(links, key=lambda found: found[0], default=(0, None))[1]
-
-
-def own_addresses(host: Host, bridge: Bridge) -> tuple[IpInterface, ...]:
-    """The host's addresses on a bridge: those that the file gives it, or the ones that move there from its uplink."""
-    if bridge.addresses or not bridge.from_uplink:
-        return bridge.addresses
-    return tuple(address for nic in host.uplink_nics(bridge) for address in nic.addresses)
+    links: list[tuple[int, bool, WayOut]] = []
+    for link in site_host.speakers():
+        said = site_host.spoken(link)
+        rank = 0 if said.gateways else 1 if said.dhcp and not isinstance(link, Bridge) else 2
+        nics = [nic.network for nic in site_host.nics_of(link.name) if nic.network]
+        named = link.network or (nics[0] if nics and not site_host.tags(link.name) else None)
+        links.append((rank, isinstance(link, Nic), WayOut(link.name, _first(said.addresses), named)))
+    return min(links, key=lambda found: found[:2], default=(0, False, None))[2]
 
 
 def _first(addresses: Sequence[IpInterface]) -> str:

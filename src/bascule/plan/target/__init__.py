@@ -11,11 +11,12 @@ from types import MappingProxyType
 
 from msgspec import Struct
 
+from bascule.model.host_links import Bridge, VlanLink
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.plan.change import Note
 from bascule.plan.target.addresses import PROTOCOL, give_back
-from bascule.plan.target.bonds_and_vlans import lay_bond
+from bascule.plan.target.bonds_and_vlans import lay_bond, lay_vlan_link
 from bascule.plan.target.bridges import lay_bridge, refuse_full
 from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.target.forget import forget_addresses, note_foreign, outdated_links
@@ -71,8 +72,11 @@ def target(
     lay_nics(build)
     for bond in host.bonds.values():
         lay_bond(build, bond)
-    for bridge in host.bridges.values():
-        lay_bridge(build, bridge)
+    for link in host.stacked():
+        if isinstance(link, VlanLink):
+            lay_vlan_link(build, link)
+        elif isinstance(link, Bridge):
+            lay_bridge(build, link)
     networks = lay_networks(build)
     for guest_nic in site.guest_nics(host.name):
         lay_guest(build, guest_nic)

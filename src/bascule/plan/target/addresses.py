@@ -6,9 +6,9 @@ from ipaddress import ip_interface
 
 from msgspec.structs import replace
 
-from bascule.model.site import StaticRoute
+from bascule.model.host_links import HostLink, StaticRoute
 from bascule.model.state import BY_SECRET, Address, Link, Route
-from bascule.model.values import IfName, IpAddress, IpInterface, is_onlink
+from bascule.model.values import IfName, IpAddress, is_onlink
 from bascule.plan.address_migration import address_successor, inherit, moved_parameters, moved_routes
 from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.target.sysctls import accept_ra
@@ -17,21 +17,30 @@ PROTOCOL = "66"  # of the routes that Bascule makes (rtm_protocol; 66 is unassig
 ZERO = {4: "0.0.0.0/0", 6: "::/0"}
 
 
-def add_addresses(
-    build: TargetBuilder,
-    name: IfName,
-    addresses: tuple[IpInterface, ...],
-    gateways: tuple[IpAddress, ...],
-    routes: tuple[StaticRoute, ...],
-) -> None:
+def lay_speech(build: TargetBuilder, said: HostLink) -> None:
+    """What the host says on a NIC, bond or VLAN link; one that is a port says nothing."""
+    if build.host.is_enslaved(said.name):
+        return
+    add_addresses(build, said)
+    if said.dhcp:
+        wait_for_dhcp(build, said.name)
+
+
+def words_of(said: HostLink) -> str:
+    """The host's own addresses on a link, as the end of a sentence."""
+    words = ", ".join([*map(str, said.addresses), *(["DHCP"] if said.dhcp else [])])
+    return f", the host's own: {words}" if words else ""
+
+
+def add_addresses(build: TargetBuilder, said: HostLink) -> None:
     """The host has these addresses on the link, and its default routes and these others over it."""
-    link = build.links[name]
+    name, link = said.name, build.links[said.name]
     have = {address.ip for address in link.addresses}
-    new = tuple(Address(ip=str(ip)) for ip in addresses if str(ip) not in have)
+    new = tuple(Address(ip=str(ip)) for ip in said.addresses if str(ip) not in have)
     build.links[name] = replace(link, addresses=link.addresses + new)
-    for gateway in gateways:
+    for gateway in said.gateways:
         _default_route(build, name, gateway)
-    for route in routes:
+    for route in said.routes:
         _static_route(build, name, route)
 
 

@@ -1,15 +1,17 @@
-"""What stands between a NIC and a bridge in the wanted state: bonds, and VLANs on an uplink."""
+"""Bonds and VLAN links in the wanted state: those that the file names, and the VLANs that bridges sit on."""
 
 from __future__ import annotations
 
 from msgspec.structs import replace
 
 from bascule.errors import BasculeError, Place, Problem
+from bascule.model.host_links import Bond as DeclaredBond
+from bascule.model.host_links import Bridge as DeclaredBridge
+from bascule.model.host_links import VlanLink
 from bascule.model.links import Bond, Vlan
-from bascule.model.site import Bond as DeclaredBond
-from bascule.model.site import Bridge as DeclaredBridge
 from bascule.model.state import Link
 from bascule.model.values import IfName
+from bascule.plan.target.addresses import lay_speech, words_of
 from bascule.plan.target.builder import TargetBuilder
 
 MIIMON_MS = 100  # how often a bond looks at its members' carrier
@@ -24,30 +26,47 @@ def lay_bond(build: TargetBuilder, bond: DeclaredBond) -> None:
     if before is not None and isinstance(before.options, Bond):
         rate = before.options.ad_lacp_rate  # the kernel changes it only while the bond is down
         options = replace(options, ad_lacp_rate=rate) if build.made(before) else before.options
+    made = before or Link(name=bond.name, options=options, mac=first.mac, alias=build.mark)
     build.links[bond.name] = replace(
-        before or Link(name=bond.name, options=options, mac=first.mac, alias=build.mark),
+        made,
         options=replace(options, mode=bond.mode),
         up=True,
+        mac=bond.mac or made.mac,
         mtu=bond.mtu or (before or first).mtu,
     )
-    build.because(bond.name, f"{bond.name} bonds {', '.join(bond.nics)} ({bond.mode})", bond.place)
+    told = f"{bond.name} bonds {', '.join(bond.nics)} ({bond.mode})"
+    build.because(bond.name, told + words_of(bond), bond.place)
+    lay_speech(build, bond)
     for nic in bond.nics:
         build.enslave(nic, bond.name, None)
 
 
-def lay_vlan(build: TargetBuilder, bridge: DeclaredBridge, name: IfName, uplink: IfName) -> None:
+def lay_vlan_link(build: TargetBuilder, vlan: VlanLink) -> None:
+    """A VLAN link of its own. Raises BasculeError when another link has its name."""
+    options = Vlan(id=vlan.id, protocol=vlan.protocol)
+    _lay(build, vlan.name, options, vlan.link, vlan.place)
+    link = build.links[vlan.name]
+    build.set(vlan.name, up=True, mac=vlan.mac or link.mac, mtu=vlan.mtu or link.mtu)
+    build.because(vlan.name, f"{vlan.name} is VLAN {vlan.id} of {vlan.link}{words_of(vlan)}", vlan.place)
+    lay_speech(build, vlan)
+
+
+def lay_vlan_below(build: TargetBuilder, bridge: DeclaredBridge, name: IfName, uplink: IfName) -> None:
     """The VLAN of a bridge's uplink. Raises BasculeError when another link has its name."""
-    options = Vlan(id=bridge.vlan or 0)
+    _lay(build, name, Vlan(id=bridge.vlan or 0), uplink, bridge.place)
+    build.because(name, f"{bridge.name} sits on VLAN {bridge.vlan} of {uplink}", bridge.place)
+
+
+def _lay(build: TargetBuilder, name: IfName, options: Vlan, below: IfName, place: Place) -> None:
     before = build.links.get(name)
     if before is None:
-        parent = build.links[uplink]
+        parent = build.links[below]
         build.links[name] = Link(
-            name=name, options=options, parent=uplink, mac=parent.mac, mtu=parent.mtu, alias=build.mark
+            name=name, options=options, parent=below, mac=parent.mac, mtu=parent.mtu, alias=build.mark
         )
-    elif (before.options, before.parent) != (options, uplink):
-        what = f"'{name}' exists on this host and is not VLAN {bridge.vlan} of {uplink}"
-        raise occupied("NOT-THE-VLAN", what, None, bridge.place)
-    build.because(name, f"{bridge.name} sits on VLAN {bridge.vlan} of {uplink}", bridge.place)
+    elif (before.options, before.parent) != (options, below):
+        what = f"'{name}' exists on this host and is not VLAN {options.id} of {below}"
+        raise occupied("NOT-THE-VLAN", what, None, place)
 
 
 def occupied(code: str, message: str, what: str | None, place: Place) -> BasculeError:

@@ -7,12 +7,12 @@ from collections import Counter
 from msgspec.structs import replace
 
 from bascule.errors import BasculeError, Place, Problem, SiteFault
+from bascule.model.host_links import Bridge as DeclaredBridge
 from bascule.model.links import PORTS_MAX, Bridge, BridgePort
-from bascule.model.site import Bridge as DeclaredBridge
 from bascule.model.state import Link
 from bascule.model.values import IfName, derive_mac
 from bascule.plan.target.addresses import add_addresses, take_over, wait_for_dhcp
-from bascule.plan.target.bonds_and_vlans import lay_vlan, occupied
+from bascule.plan.target.bonds_and_vlans import lay_vlan_below, occupied
 from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.target.port_vlans import lay_trunk, learn_vlans
 from bascule.plan.target.sysctls import arp_ignore
@@ -31,7 +31,7 @@ def lay_bridge(build: TargetBuilder, bridge: DeclaredBridge) -> None:
     if bridge.uplink_unknown is not None:
         raise _unknown(bridge, bridge.uplink_unknown)
     if port is not None and bridge.uplink is not None and port != bridge.uplink:
-        lay_vlan(build, bridge, port, bridge.uplink)
+        lay_vlan_below(build, bridge, port, bridge.uplink)
     uplink = build.links[port] if port is not None else None
     known = before.options if before and isinstance(before.options, Bridge) else Bridge()
     build.links[bridge.name] = _bridge_link(build, bridge, before, known, uplink)
@@ -72,17 +72,16 @@ def _bridge_link(
         no_linklocal_learn=1 if guards_on(build.site, build.host, bridge.name) else known.no_linklocal_learn,
     )
     new = before or Link(name=bridge.name, options=options, alias=build.mark)
-    return replace(new, options=options, up=True, mac=mac, mtu=mtu)
+    return replace(new, options=options, up=True, mac=bridge.mac or mac, mtu=mtu)
 
 
 def _lay_addresses(build: TargetBuilder, bridge: DeclaredBridge, uplink: Link | None) -> None:
     """Those that the uplink hands over, or the bridge's own; without any the host is silent there."""
     if bridge.from_uplink and uplink is not None:
         take_over(build, bridge.name, uplink)
-        for nic in build.host.uplink_nics(bridge):
-            add_addresses(build, bridge.name, nic.addresses, nic.gateways, nic.routes)
+        add_addresses(build, build.host.spoken(bridge))
     elif bridge.has_address:
-        add_addresses(build, bridge.name, bridge.addresses, bridge.gateways, bridge.routes)
+        add_addresses(build, bridge)
         if bridge.dhcp:
             wait_for_dhcp(build, bridge.name)
     else:

@@ -13,7 +13,7 @@ from bascule.plan.virtual_network import ResolvedNetwork
 
 def outdated_links(site: Site, host: Host, observed: HostState, *, by_libvirt: bool) -> set[IfName]:
     """Made by us for this site, and no longer in the file."""
-    declared = {*host.bridges, *host.bonds, *(b.port for b in host.bridges.values() if b.port)}
+    declared = {*host.bridges, *host.bonds, *host.vlans, *(b.port for b in host.bridges.values() if b.port)}
     if not by_libvirt:
         declared |= set(map(bridge_name, host.virtual_networks))
     return {
@@ -30,9 +30,8 @@ def forget_addresses(build: TargetBuilder, networks: Iterable[ResolvedNetwork]) 
         link = build.links.get(IfName(name))
         if link is None:
             continue
-        nic, bridge = build.host.nics.get(link.name), build.host.bridges.get(link.name)
-        handed = build.host.uplink_nics(bridge) if bridge and bridge.from_uplink else ()
-        naming = (nic, bridge, own.get(link.name), *handed)
+        said = build.host.link(link.name)
+        naming = (build.host.spoken(said) if said else None, own.get(link.name))
         old = added - {str(ip) for thing in naming if thing for ip in thing.addresses}
         build.set(link.name, addresses=tuple(a for a in link.addresses if a.ip not in old))
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bascule.errors import BasculeError, Problem
-from bascule.model.site import Host, Nic
+from bascule.model.host_links import Nic
+from bascule.model.site import Host
 from bascule.model.state import HostState, Link
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bascule.model.site import GuestNic, Host, Site
-from bascule.model.values import IfName
 from bascule.plan.change import Note
 
 TRAP = "host and guest cannot talk to each other there, for the NIC never turns a frame around"
@@ -30,10 +29,8 @@ def _beside(nic: GuestNic, nics: list[GuestNic]) -> str:
 
 def _round(site: Site, host: Host, nic: GuestNic) -> str:
     """Another NIC of the host on the same network reaches the guest by way of the switch."""
-    shared = host.nics[IfName(nic.into)]
-    for other in host.nics.values():
-        if other.name != shared.name and other.network and other.network == shared.network and other.has_address:
-            return (
-                f"{host.name} reaches it by {other.name} and the switch of {site.networks[other.network].name} only; "
-            )
+    network = site.network_of_link(host, nic.into)
+    for other in host.speakers():
+        if network is not None and other.name != nic.into and site.network_of_link(host, other.name) == network:
+            return f"{host.name} reaches it by {other.name} and the switch of {network.name} only; "
     return ""

@@ -139,7 +139,7 @@ def _forwarding(
     if FORWARD6 in changed:
         for name in sorted(_advertised(observed)):
             now = observed.sysctls.get(accept_ra(name))
-            if name in host.nics and name in links and now in {"1", "2"}:
+            if host.link(name) is not None and name in links and now in {"1", "2"}:
                 changed[accept_ra(name)] = "2"
             elif now != "2":
                 text = "gets its IPv6 routes from router advertisements, which a host that routes does not take"
@@ -158,9 +158,9 @@ def _advertised(observed: HostState) -> set[str]:
 def _between(host: Host, links: Mapping[IfName, Link]) -> Iterator[Note]:
     """A host on several networks that begins to route does so between all of them, not only for its guests."""
     speaking = {
-        name: host.nics[name].network or name
-        for name in host.nics
-        if name in links and any(not address.is_link_local for address in links[name].addresses)
+        link.name: link.network or link.name
+        for link in host.links()
+        if link.name in links and any(not address.is_link_local for address in links[link.name].addresses)
     }
     if len(set(speaking.values())) > 1:
         names = ", ".join(f"{name} ({network})" if network != name else name for name, network in speaking.items())

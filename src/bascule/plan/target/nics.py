@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from bascule.model.host_links import Nic
 from bascule.model.links import Bond
-from bascule.model.site import Nic
 from bascule.model.values import IfName
-from bascule.plan.target.addresses import add_addresses, wait_for_dhcp
+from bascule.plan.target.addresses import lay_speech
 from bascule.plan.target.builder import TargetBuilder
 
 
 def lay_nics(build: TargetBuilder) -> None:
     """Each NIC that the file names; first all of them, and the bonds, leave where they no longer belong."""
-    for name in (*build.host.nics, *build.host.bonds):
+    for name in (*build.host.nics, *build.host.bonds, *build.host.vlans):
         _leave(build, name)
     for nic in build.host.nics.values():
         _lay_nic(build, nic)
@@ -42,7 +42,9 @@ def _lay_nic(build: TargetBuilder, nic: Nic) -> None:
     network = f" on {nic.network}" if nic.network else ""
     if build.host.is_enslaved(nic.name):
         takers = [b.name for b in build.host.bridges.values() if b.from_uplink and b.port == nic.name]
+        bond = next((b.name for b in build.host.bonds.values() if nic.name in b.nics), None)
         words = f"hands its addresses to {takers[0]}" if takers else f"carries guests only{network}"
+        words = f"is a member of {bond}" if bond else words
         build.because(nic.name, f"{nic.name} {words}", nic.place)
         return
     if nic.has_address:
@@ -50,6 +52,4 @@ def _lay_nic(build: TargetBuilder, nic: Nic) -> None:
         build.because(nic.name, f"{nic.name} is the host's own NIC{network}: {words}", nic.place)
     else:
         build.because(nic.name, f"{nic.name} is declared{network}", nic.place)
-    add_addresses(build, nic.name, nic.addresses, nic.gateways, nic.routes)
-    if nic.dhcp:
-        wait_for_dhcp(build, nic.name)
+    lay_speech(build, nic)

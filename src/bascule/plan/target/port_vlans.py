@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from bascule.model.site import Bridge as DeclaredBridge
+from bascule.model.host_links import Bridge as DeclaredBridge
 from bascule.model.site import GuestNic
 from bascule.model.state import PortVlans
 from bascule.model.values import IfName

@@ -13,10 +13,20 @@ from bascule.model.values import IfName
 
 def depth(name: str, links: Mapping[IfName, Link]) -> int:
     """How many links are below: 0 for a NIC or a bond, 1 for a VLAN on it, 2 for a VLAN on that one."""
-    found = 0
+    return len(_below(name, links))
+
+
+def lowest(name: str, links: Mapping[IfName, Link]) -> IfName:
+    """The link on which all those below stand; itself where there are none."""
+    return (IfName(name), *_below(name, links))[-1]
+
+
+def _below(name: str, links: Mapping[IfName, Link]) -> list[IfName]:
+    found: list[IfName] = []
     link = links.get(IfName(name))
-    while link is not None and link.options.virtual and link.parent is not None and found < len(links):
-        link, found = links.get(link.parent), found + 1
+    while link is not None and link.options.virtual and link.parent is not None and len(found) < len(links):
+        found.append(link.parent)
+        link = links.get(link.parent)
     return found
 
 

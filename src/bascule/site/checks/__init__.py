@@ -17,12 +17,14 @@ from bascule.site.checks.networks import check_networks
 from bascule.site.checks.plugs import check_plugs
 from bascule.site.checks.uplinks import check_uplinks
 from bascule.site.checks.virtual import check_virtual
+from bascule.site.checks.vlan_links import check_vlan_links
 from bascule.site.wiring import DocumentWiring
 
 CHECKS: tuple[Callable[[DocumentWiring], None], ...] = (
     check_names,
     check_networks,
     check_uplinks,
+    check_vlan_links,
     check_links,
     check_virtual,
     check_plugs,

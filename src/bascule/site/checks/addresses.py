@@ -28,7 +28,7 @@ def check_addresses(wiring: DocumentWiring) -> None:
                 _edges(wiring, foot, segment, address, path)
             _once(wiring, foot, address, path, seen)
         _dhcp_words(wiring, foot)
-        if foot.path[2] in {"nics", "bridges"} and foot.kind == "hosts":
+        if foot.kind == "hosts" and foot.path[2] != "virtual_networks":
             _link(wiring, foot)
         if foot.kind == "machines":
             _routes(wiring, foot)
@@ -151,14 +151,14 @@ def _given(wiring: DocumentWiring, foot: SpeakerNic) -> tuple[object, ...]:
     if foot.path[2] == "virtual_networks":
         return ()
     if foot.kind == "hosts":
-        table = document.hosts[foot.owner].nics if foot.path[2] == "nics" else document.hosts[foot.owner].bridges
-        return tuple(table[foot.path[3]].address)  # type: ignore[index]  # the path was made from this table
+        link = document.hosts[foot.owner].link(str(foot.path[3]))
+        return tuple(link.address) if link else ()
     nics = document.guests[foot.owner].nics if foot.kind == "guests" else document.machines[foot.owner].nics
     return tuple(nics[int(foot.path[3])].address)
 
 
 def _link(wiring: DocumentWiring, foot: SpeakerNic) -> None:
-    """The gateway of a host's NIC or bridge is a neighbour; IPv6 needs an MTU of 1280."""
+    """The gateway of a host's link is a neighbour; IPv6 needs an MTU of 1280."""
     found = wiring.found
     path, name = foot.path, foot.path[3]
     link = getattr(wiring.document.hosts[foot.owner], str(path[2]))[name]

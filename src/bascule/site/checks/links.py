@@ -26,9 +26,8 @@ def check_links(wiring: DocumentWiring) -> None:
             also = (("the first", found.item(where)),)
             found.at("DUPLICATE-LINK", f"{label} has the name of {other}", place, hint, also)
 
-        for kind, noun in (("nics", "NIC"), ("bonds", "bond"), ("bridges", "bridge")):
-            for name in getattr(entry, kind):
-                see(name, f"{noun} '{name}'", (*top, kind, name), key=True)
+        for kind, noun, name, _ in entry.links():
+            see(name, f"{noun} '{name}'", (*top, kind, name), key=True)
         seen: set[str] = set()
         for name, bridge in entry.bridges.items():
             link = f"{bridge.uplink}.{bridge.vlan}"

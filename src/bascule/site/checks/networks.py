@@ -7,6 +7,7 @@ from ipaddress import ip_interface
 from msgspec import Struct
 
 from bascule.model.values import IpAddress, IpNetwork, is_onlink
+from bascule.site import document as d
 from bascule.site.findings import Path, suggest
 from bascule.site.wiring import DocumentWiring
 
@@ -18,8 +19,9 @@ def check_networks(wiring: DocumentWiring) -> None:
     _tags(wiring)
     document = wiring.document
     for host, entry in document.hosts.items():
-        for link, nic in entry.nics.items():
-            known_network(wiring, nic.network, ("hosts", host, "nics", link, "network"))
+        for key, _, link_name, link in entry.links():
+            if isinstance(link, d.WiredLink):
+                known_network(wiring, link.network, ("hosts", host, key, link_name, "network"))
     for name, machine in document.machines.items():
         for index, machine_nic in enumerate(machine.nics):
             known_network(wiring, machine_nic.network, ("machines", name, "nics", index, "network"))

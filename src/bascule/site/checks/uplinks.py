@@ -38,7 +38,7 @@ class _Host:
         path: Path = (*self.top, "bonds", name)
         if not bond.nics:
             self.found.add("BOND", f"bond '{name}' has no NIC", (*path, "nics"), hint="list its members, or remove it")
-        networks: dict[str, IfName] = {}
+        networks: dict[str, IfName] = {bond.network: name} if bond.network else {}
         for index, member in enumerate(bond.nics):
             where: Path = (*path, "nics", index)
             nic = self.entry.nics.get(member)
@@ -80,7 +80,7 @@ class _Host:
     def bridge(self, name: IfName, bridge: d.Bridge) -> None:
         """The uplink is a NIC or bond of this host, or none on purpose."""
         path: Path = (*self.top, "bridges", name)
-        links = [*self.entry.nics, *self.entry.bonds]
+        links = [*self.entry.nics, *self.entry.bonds, *self.entry.vlans]
         if self.found.is_broken((*path, "uplink")):
             return
         if bridge.uplink is None:
@@ -97,15 +97,16 @@ class _Host:
         elif bridge.uplink == "unknown":
             pass  # a plan refuses it
         elif bridge.uplink not in links and not any(
-            self.found.is_broken((*self.top, kind, bridge.uplink)) for kind in ("nics", "bonds")
+            self.found.is_broken((*self.top, kind, bridge.uplink)) for kind in ("nics", "bonds", "vlans")
         ):
             base, dot, tag = bridge.uplink.rpartition(".")
-            hint = suggest(bridge.uplink, links, kind="NIC or bond")
+            hint = suggest(bridge.uplink, links, kind="NIC, bond or VLAN link")
             if dot and base in links:
                 hint = f"write uplink: {base}, vlan: {tag}"
             elif bridge.uplink in self.entry.bridges:
-                hint = f"'{bridge.uplink}' is a bridge; an uplink is a NIC or a bond"
-            message = f"uplink '{bridge.uplink}' of bridge '{name}' is neither a NIC nor a bond of host '{self.name}'"
+                hint = f"'{bridge.uplink}' is a bridge; an uplink is a NIC, a bond or a VLAN link"
+            words = "neither a NIC nor a bond nor a VLAN link"
+            message = f"uplink '{bridge.uplink}' of bridge '{name}' is {words} of host '{self.name}'"
             self.found.add("UNKNOWN-NAME", message, (*path, "uplink"), hint=hint)
         else:
             self.tags(name, bridge, path)
@@ -143,7 +144,9 @@ class _Host:
                     hint="give the NIC a shorter name (a .link file with [Match] MACAddress= and [Link] Name=)",
                 )
             return
-        segment = self.wiring.of_link(self.name, bridge.uplink or IfName(""))
+        if bridge.uplink in self.entry.vlans:
+            return  # its frames are tagged below
+        segment = self.wiring.of_link(self.name, bridge.uplink)
         network = self.wiring.document.networks.get(segment.network) if segment and segment.network else None
         if segment and network and network.vlan is not None and (bridge.address or not bridge.vlan_aware):
             words = f"bridge '{name}' sits"
@@ -173,9 +176,9 @@ class _Host:
 
     def mtu(self, name: IfName, bridge: d.Bridge, path: Path) -> None:
         """A bridge cannot pass what its uplink cannot."""
-        uplink = self.entry.nics.get(bridge.uplink or IfName("")) or self.entry.bonds.get(bridge.uplink or IfName(""))
+        uplink = self.entry.link(bridge.uplink)
         if bridge.mtu and uplink and uplink.mtu and uplink.mtu < bridge.mtu:
-            kind = "nics" if bridge.uplink in self.entry.nics else "bonds"
+            kind = next(key for key, _, name, _ in self.entry.links() if name == bridge.uplink)
             self.found.add(
                 "MTU",
                 f"bridge '{name}' has MTU {bridge.mtu}, but its uplink '{bridge.uplink}' passes only {uplink.mtu}",
@@ -225,55 +228,54 @@ class _Host:
                 aware.setdefault(uplink, name)
 
     def enslaved(self) -> None:
-        """A NIC under a bridge or in a bond has no address of its own: the kernel would never deliver to it."""
-        for name, nic in self.entry.nics.items():
-            path: Path = (*self.top, "nics", name)
-            given = "address" if nic.address else "gateway" if nic.gateway else None
+        """A link under a bridge or in a bond has no address of its own: the kernel would never deliver to it."""
+        masters = {self.wiring.port_of(bridge): name for name, bridge in reversed(self.entry.bridges.items())}
+        for key, noun, name, link in self.entry.links():
+            path: Path = (*self.top, key, name)
+            given = "address" if link.address else "gateway" if link.gateway else None
             if given is None:
-                continue  # before the search: a host may have thousands of NICs and of bridges
-            bridge = next((b for b, e in self.entry.bridges.items() if e.uplink == name and e.vlan is None), None)
-            if given and name in self.member_of:
+                continue
+            if name in self.member_of:
                 bond = self.member_of[name]
                 self.found.add(
                     "ENSLAVED-ADDRESS",
-                    f"NIC '{name}' has an address, but is a member of bond '{bond}'",
+                    f"{noun} '{name}' has an address, but is a member of bond '{bond}'",
                     (*path, given),
-                    hint=f"put a bridge on {bond} and give the address there",
+                    hint=f"give the address to {bond}, or to a bridge on it",
                     also=[("the bond", (*self.top, "bonds", bond, "nics"))],
                 )
-            elif given and bridge and not self.wiring.gives_addresses_up(self.name, name):
+            elif name in masters and not self.wiring.gives_addresses_up(self.name, name):
+                bridge = masters[name]
                 self.found.add(
                     "ENSLAVED-ADDRESS",
-                    f"NIC '{name}' has an address, but is under bridge '{bridge}'",
+                    f"{noun} '{name}' has an address, but is under bridge '{bridge}'",
                     (*path, given),
                     hint=f"give '{bridge}' 'address: from-uplink' to move it there, or take another NIC for the bridge",
                     also=[("the bridge", (*self.top, "bridges", bridge, "uplink"))],
                 )
-            elif given:
-                self.tagged_nic(name, nic, path)
+            elif isinstance(link, d.Nic | d.Bond):
+                self.tagged(noun, name, link, path)
 
-    def tagged_nic(self, name: IfName, nic: d.Nic, path: Path) -> None:
-        """The host's own frames leave a NIC untagged."""
-        network = self.wiring.document.networks.get(nic.network or "")
-        if network is not None and network.vlan is not None:
+    def tagged(self, noun: str, name: IfName, link: d.Nic | d.Bond, path: Path) -> None:
+        """The host's own frames leave a NIC or bond untagged."""
+        segment = self.wiring.of_link(self.name, name)
+        network = self.wiring.document.networks.get(segment.network or "") if segment else None
+        if segment is not None and network is not None and network.vlan is not None:
+            tag = f"{name}.{network.vlan}: {{link: {name}, id: {network.vlan}, address: …}}"
             self.found.add(
                 "VLAN-TAGGED",
-                f"NIC '{name}' has an address on network '{nic.network}', which arrives with VLAN {network.vlan}",
-                (*path, "address"),
-                hint=f"give it to a bridge on that tag: NAME: {{uplink: {name}, vlan: {network.vlan}, address: …}}",
-                also=[("the tag", ("networks", nic.network or "", "vlan"))],
+                f"{noun} '{name}' has an address on {segment.label}, which arrives with VLAN {network.vlan}",
+                (*path, "address" if link.address else "gateway"),
+                hint=f"give it to a link with that tag: vlans: {{{tag}}}",
+                also=[("the tag", ("networks", segment.network or "", "vlan"))],
             )
 
     def default_routes(self) -> None:
         """One default gateway per family, reached from an address."""
         first: dict[int, tuple[str, Path]] = {}
-        links: list[tuple[str, IfName, d.Nic | d.Bridge]] = [
-            *(("nics", name, nic) for name, nic in self.entry.nics.items()),
-            *(("bridges", name, bridge) for name, bridge in self.entry.bridges.items()),
-        ]
-        for kind, name, link in links:
-            path: Path = (*self.top, kind, name, "gateway")
-            if link.gateway and not link.address and not self.found.is_broken((*self.top, kind, name, "address")):
+        for key, _, name, link in self.entry.links():
+            path: Path = (*self.top, key, name, "gateway")
+            if link.gateway and not link.address and not self.found.is_broken((*self.top, key, name, "address")):
                 message = f"'{name}' of host '{self.name}' has a gateway but no address to reach it from"
                 self.found.add("GATEWAY", message, path, hint="give it an address, or remove the gateway")
             for index, gateway in enumerate(link.gateway):

@@ -16,7 +16,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.errors import BasculeError
-from bascule.model.site import Guest, GuestNic, Service, StaticRoute
+from bascule.model.host_links import StaticRoute
+from bascule.model.site import Guest, GuestNic, Service
 from bascule.model.values import IpAddress, IpInterface, Mac, parse_mac
 from bascule.twin.test_guest import cpio
 

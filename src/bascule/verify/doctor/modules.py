@@ -18,7 +18,7 @@ def look(facts: Facts) -> Iterator[Finding]:
         needed["vhost_net"] = "fast NICs of KVM guests"
     if facts.site and facts.host:
         host = facts.site.hosts[facts.host]
-        if any(bridge.vlan for bridge in host.bridges.values()):
+        if host.vlans or any(bridge.vlan for bridge in host.bridges.values()):
             needed["8021q"] = "VLANs"
         if host.bonds:
             needed["bonding"] = "bonds"

@@ -14,7 +14,7 @@ from bascule.plan.step import Phase, Step, ip, step
 from bascule.providers.kernel.diff.addresses import address_steps
 from bascule.providers.kernel.diff.ports import master_steps, port_steps
 from bascule.providers.kernel.diff.vlans import default_vlans, vlan_steps
-from bascule.providers.kernel.link_stack import joins_bond
+from bascule.providers.kernel.link_stack import depth, joins_bond, lowest
 
 
 def must_be_remade(old: Link, new: Link) -> bool:
@@ -32,9 +32,15 @@ def differing(old: Link, new: Link) -> str:
 
 
 def creation_order(links: Mapping[IfName, Link]) -> list[Link]:
-    """What others sit on comes first: bonds, then VLANs, then bridges, then the rest; each by name."""
+    """What others sit on comes first: bonds, then VLANs, then bridges and VLANs of them, then the rest; by name."""
     rank = {"bond": 0, "vlan": 1, "bridge": 2}
-    return sorted(links.values(), key=lambda link: (rank.get(link.options.kind, 3), link.name))
+
+    def order(link: Link) -> tuple[int, int, str]:
+        own, above = rank.get(link.options.kind, 4), depth(link.name, links)
+        base = links.get(lowest(link.name, links))
+        return (3 if own == 1 and base is not None and base.is_bridge else own), above if own == 1 else 0, link.name
+
+    return sorted(links.values(), key=order)
 
 
 def create(link: Link) -> Step:

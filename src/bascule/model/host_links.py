@@ -1,0 +1,216 @@
+"""The links of a host as the site file declares them: NICs, bonds, VLAN links and bridges.
+
+The host can speak on each of them in the same way, so what it says there is one value that all of them share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from bascule.errors import Place
+from bascule.model.site_place import NOWHERE
+from bascule.model.values import IfName, IpAddress, IpInterface, IpNetwork, Mac, Vid
+
+
+class SwitchPort(Struct, frozen=True, kw_only=True):
+    """The cabling as it should be."""
+
+    name: str
+    port: str
+    place: Place = NOWHERE
+
+
+class StaticRoute(Struct, frozen=True, kw_only=True):
+    """A network that lies behind a router; ``metric`` None leaves it to the kernel."""
+
+    to: IpNetwork
+    via: IpAddress
+    metric: int | None = None
+    place: Place = NOWHERE
+
+
+class HostLink(Struct, frozen=True, kw_only=True):
+    """A link on which the host may have addresses of its own. Without any it carries guests only.
+
+    ``network`` is the network of the building on its wire, where the file names it. ``mac`` of a NIC pins the name to
+    the hardware; any other link is given it.
+    """
+
+    name: IfName
+    network: str | None = None
+    addresses: tuple[IpInterface, ...] = ()
+    dhcp: bool = False
+    gateways: tuple[IpAddress, ...] = ()
+    routes: tuple[StaticRoute, ...] = ()
+    dns: tuple[IpAddress, ...] = ()
+    search: tuple[str, ...] = ()
+    mac: Mac | None = None
+    mtu: int | None = None
+    place: Place = NOWHERE
+
+    @property
+    def has_address(self) -> bool:
+        """Whether the host itself speaks on this link."""
+        return bool(self.addresses) or self.dhcp
+
+
+class Nic(HostLink, frozen=True, kw_only=True):
+    """A NIC of a host."""
+
+    path: str | None = None
+    switch: SwitchPort | None = None
+
+
+class Bond(HostLink, frozen=True, kw_only=True):
+    """Several NICs as one."""
+
+    nics: tuple[IfName, ...]
+    mode: str = "active-backup"
+
+
+class VlanLink(HostLink, frozen=True, kw_only=True):
+    """A link that puts a tag on what it sends over another link."""
+
+    link: IfName
+    id: Vid
+    protocol: str = "802.1Q"
+
+
+class Bridge(HostLink, frozen=True, kw_only=True):
+    """A bridge of a host; ``uplink`` None means that it has no NIC on purpose.
+
+    ``uplink_unknown`` is the place of ``uplink: unknown``: there is one, and nobody has said which.
+    """
+
+    uplink: IfName | None
+    uplink_unknown: Place | None = None
+    from_uplink: bool = False
+    vlan: Vid | None = None
+    vlan_aware: bool = False
+    stp: bool = False
+
+    @property
+    def port(self) -> IfName | None:
+        """The link that is enslaved: the uplink itself or the VLAN link on it (``eth4.30``)."""
+        if self.uplink is None or self.vlan is None or self.vlan_aware:
+            return self.uplink
+        return IfName(f"{self.uplink}.{self.vlan}")
+
+    @property
+    def has_address(self) -> bool:
+        """Whether the host itself speaks on this bridge."""
+        return bool(self.addresses) or self.dhcp or self.from_uplink
+
+
+class HostLinks(Struct, frozen=True, kw_only=True, dict=True):
+    """The links of a host, and how they hang together."""
+
+    nics: Mapping[IfName, Nic] = field(default_factory=dict)
+    bonds: Mapping[IfName, Bond] = field(default_factory=dict)
+    vlans: Mapping[IfName, VlanLink] = field(default_factory=dict)
+    bridges: Mapping[IfName, Bridge] = field(default_factory=dict)
+
+    def links(self) -> Iterator[HostLink]:
+        """Its NICs, bonds, VLAN links and bridges: all links on which it may speak."""
+        for table in (self.nics, self.bonds, self.vlans, self.bridges):
+            yield from table.values()
+
+    def link(self, name: str) -> HostLink | None:
+        """One of them by its name."""
+        tables = (self.nics, self.bonds, self.vlans, self.bridges)
+        return next((table[IfName(name)] for table in tables if name in table), None)
+
+    def speakers(self) -> Iterator[HostLink]:
+        """Those on which it speaks: what hands its addresses over to a bridge is silent."""
+        silent = {bridge.uplink for bridge in self.bridges.values() if bridge.from_uplink}
+        return (link for link in self.links() if link.has_address and link.name not in silent)
+
+    def below(self, link: HostLink) -> tuple[IfName, ...]:
+        """The links that one is made of, as far as the file names them."""
+        if isinstance(link, Bond):
+            return link.nics
+        if isinstance(link, VlanLink):
+            return (link.link,)
+        if isinstance(link, Bridge):
+            return tuple(filter(None, (link.uplink,)))
+        return ()
+
+    def stacked(self) -> Iterator[VlanLink | Bridge]:
+        """Its VLAN links and bridges, so that what others sit on comes first; the rest in the order of the file."""
+        done: set[IfName] = set()
+
+        def visit(link: HostLink | None) -> Iterator[VlanLink | Bridge]:
+            if not isinstance(link, VlanLink | Bridge) or link.name in done:
+                return
+            done.add(link.name)
+            for below in self.below(link):
+                yield from visit(self.link(below))
+            yield link
+
+        for link in (*self.vlans.values(), *self.bridges.values()):
+            yield from visit(link)
+
+    def above(self, nic: IfName) -> tuple[VlanLink | Bridge, ...]:
+        """The VLAN links and bridges that a NIC carries."""
+        return self._above.get(nic, ())
+
+    @cached_property
+    def _above(self) -> Mapping[IfName, tuple[VlanLink | Bridge, ...]]:
+        found: dict[IfName, list[VlanLink | Bridge]] = {}
+        for link in self.stacked():
+            for nic in self.nics_of(link.name):
+                found.setdefault(nic.name, []).append(link)
+        return {name: tuple(links) for name, links in found.items()}
+
+    def nics_of(self, name: str | None) -> tuple[Nic, ...]:
+        """The NICs that carry a link: itself, the members of a bond, what is below a VLAN link or a bridge."""
+        link = self.link(name) if name else None
+        if link is None or isinstance(link, Nic):
+            return () if link is None else (link,)
+        return tuple(nic for below in self.below(link) for nic in self.nics_of(below))
+
+    def uplink_nics(self, bridge: Bridge) -> tuple[Nic, ...]:
+        """The NICs that carry a bridge: one, the members of its bond, or none."""
+        return self.nics_of(bridge.uplink)
+
+    def handed(self, bridge: Bridge) -> tuple[HostLink, ...]:
+        """The link whose addresses a bridge takes (``address: from-uplink``)."""
+        link = self.link(bridge.uplink) if bridge.from_uplink and bridge.uplink else None
+        return () if link is None else (link,)
+
+    def spoken(self, link: HostLink) -> HostLink:
+        """What the host says on a link: its own addresses, routes and name servers, and those handed over to it."""
+        handed = self.handed(link) if isinstance(link, Bridge) else ()
+        return (
+            replace(
+                link,
+                addresses=link.addresses + tuple(a for one in handed for a in one.addresses),
+                dhcp=link.dhcp or any(one.dhcp for one in handed),
+                gateways=link.gateways + tuple(g for one in handed for g in one.gateways),
+                routes=link.routes + tuple(r for one in handed for r in one.routes),
+                dns=link.dns + tuple(d for one in handed for d in one.dns),
+                search=link.search + tuple(s for one in handed for s in one.search),
+            )
+            if handed
+            else link
+        )
+
+    def tags(self, name: str | None) -> tuple[Vid, ...]:
+        """The tags under which the frames of a link stand on its wire, the outermost first."""
+        link = self.link(name) if name else None
+        if isinstance(link, VlanLink):
+            return (*self.tags(link.link), link.id)
+        if isinstance(link, Bridge):
+            own = (link.vlan,) if link.vlan is not None and not link.vlan_aware else ()
+            return (*self.tags(link.uplink), *own)
+        return ()
+
+    def is_enslaved(self, name: IfName) -> bool:
+        """Whether a link is under a bridge or in a bond, so that it must carry no address of its own."""
+        return any(name in bond.nics for bond in self.bonds.values()) or any(
+            bridge.port == name for bridge in self.bridges.values()
+        )

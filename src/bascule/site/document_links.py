@@ -1,0 +1,116 @@
+"""The links of a host as the site file writes them: what they share, and the keys of each kind."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+from bascule.site import scalars as s
+from bascule.site.entry import Entry, Listed, Many
+
+
+class Switch(Entry):
+    """The cabling as it should be: the switch port that a NIC is plugged into."""
+
+    model_config = ConfigDict(title="a switch port")
+
+    name: s.Text = Field(description="The switch's name, as its LLDP frames tell it.")
+    port: s.Text = Field(description="The port's name on that switch.")
+
+
+class Route(Entry):
+    """A network that lies behind a router."""
+
+    model_config = ConfigDict(title="a route")
+
+    to: s.Subnet = Field(description="The network behind the router.")
+    via: s.Address = Field(description="The router, on this link's network.")
+    metric: s.Metric | None = Field(None, description="Its rank among routes to the same network; the lowest wins.")
+
+
+class HostLink(Entry):
+    """What all links of a host share."""
+
+    address: Many[s.NicAddress] = Field((), description="The host's own address here, 'dhcp', or a list of them.")
+    gateway: Many[s.Address] = Field((), description="The host's default gateway; one per host and address family.")
+    routes: Listed[Route] = Field((), description="Networks behind other routers than the default gateway.")
+    dns: Many[s.Address] = Field((), description="Name servers, for the configuration that is kept over a reboot.")
+    search: Many[s.Text] = Field((), description="Domains in which bare names are looked up.")
+    mac: s.MacWord | None = Field(None, description="The MAC that it is given.")
+    mtu: s.Mtu | None = Field(None, description="Bytes; left as it is if not given.")
+
+
+class WiredLink(HostLink):
+    """A link that stands on a network of the building by itself."""
+
+    network: s.Label | None = Field(None, description="The network on its wire (a name under 'networks').")
+
+
+class Nic(WiredLink):
+    """A NIC of the host. Without an address it carries guests only."""
+
+    model_config = ConfigDict(title="a NIC of a host")
+
+    mac: s.MacWord | None = Field(None, description="Pins the name to the NIC with this MAC.")
+    path: s.Text | None = Field(None, description="Pins the name to the NIC in this slot (udev's ID_PATH).")
+    switch: Switch | None = Field(None, description="The switch port that it should be plugged into.")
+
+
+BOND_MODES = (
+    "active-backup",
+    "802.3ad",
+    "balance-rr",
+    "balance-xor",
+    "broadcast",
+    "balance-tlb",
+    "balance-alb",
+)
+
+
+class Bond(WiredLink):
+    """Several NICs as one, usable as an uplink; the host can speak on it as on a NIC."""
+
+    model_config = ConfigDict(title="a bond")
+
+    nics: Listed[s.LinkName] = Field(description="Its members (names under 'nics'); they carry no address.")
+    mode: Annotated[str, s.choice(*BOND_MODES, noun="a bonding mode")] = Field(
+        "active-backup", description="The kernel's bonding mode; 802.3ad needs LACP on the switch."
+    )
+    mtu: s.Mtu | None = Field(None, description="Bytes.")
+
+
+class VlanLink(WiredLink):
+    """A tagged link over another one, on which the host speaks; a bridge that sits on a VLAN needs none."""
+
+    model_config = ConfigDict(title="a VLAN link")
+
+    link: s.LinkName = Field(description="The NIC, bond, bridge or VLAN link that carries it.")
+    id: s.VlanId = Field(description="Its tag.")
+    protocol: Annotated[str, s.choice("802.1Q", "802.1ad", noun="a VLAN protocol")] = Field(
+        "802.1Q", description="802.1ad for the outer tag of a provider's network (QinQ)."
+    )
+
+
+GUARDS = ("strict", "mac", "off")
+Guard = Annotated[str, s.choice(*GUARDS, noun="a guard")]
+
+
+class Bridge(HostLink):
+    """A bridge of the host: the guests plugged into it stand on its uplink's network."""
+
+    model_config = ConfigDict(title="a bridge", json_schema_extra={"required": ["uplink"]})
+
+    uplink: s.Uplink | None = Field(
+        None,
+        description="The NIC, bond or VLAN link under it, or 'none' for a bridge without a NIC on purpose. "
+        "'unknown' (from an import) must be named before a plan is made.",
+    )
+    address: Many[s.BridgeAddress] = Field(
+        (), description="The host's own address on the bridge; 'from-uplink' moves the NIC's addresses here."
+    )
+    vlan: s.VlanId | None = Field(None, description="The bridge sits on this VLAN of the uplink (eth4.30).")
+    vlan_aware: s.Boolean = Field(False, description="The bridge keeps tags apart itself; guests choose their VLAN.")
+    stp: s.Boolean = Field(False, description="Spanning tree; off with one uplink, so that no port waits 30 s.")
+    mtu: s.Mtu | None = Field(None, description="Bytes.")
+    guard: Guard | None = Field(None, description="The guard of its guests that name none.")

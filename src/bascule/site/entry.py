@@ -1,0 +1,76 @@
+"""What the models of a site file's entries share: their base, and how one value, a list and a table are read."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema
+
+from bascule.site import scalars as s
+from bascule.site.findings import shown
+
+
+class OneOrMany:
+    """A single value or a list of them; read as a tuple."""
+
+    @staticmethod
+    def __get_pydantic_json_schema__(schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        each = handler(schema)["items"]
+        return {"anyOf": [each, {"type": "array", "items": each, "minItems": 1}]}
+
+
+def _as_tuple(value: object) -> object:
+    if isinstance(value, list):
+        if not value:
+            raise s.fault("TYPE", "the list is empty", "give a value, or leave the key out")
+        return tuple(value)
+    return (value,)
+
+
+def _as_list(value: object) -> object:
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        what = "a mapping" if isinstance(value, dict) else shown(value)
+        hint = f"write [{value}]" if isinstance(value, str) else "put it in [ ], or behind '- '"
+        raise s.fault("TYPE", f"{what} stands where a list was expected", hint)
+    return tuple(value)
+
+
+def _as_section(value: object) -> object:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        what = "a list" if isinstance(value, list) else shown(value)
+        raise s.fault("TYPE", f"{what} stands where a mapping was expected", "write each entry as 'NAME: {…}'")
+    return value
+
+
+T = TypeVar("T")
+Many = Annotated[tuple[T, ...], BeforeValidator(_as_tuple), OneOrMany]
+Listed = Annotated[tuple[T, ...], BeforeValidator(_as_list)]
+Named = Annotated[dict[s.Label, T], BeforeValidator(_as_section)]
+NamedLink = Annotated[dict[s.LinkName, T], BeforeValidator(_as_section)]
+
+
+class Entry(BaseModel):
+    """What all entries share."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _mapping(cls, value: object) -> object:
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            what = "a list" if isinstance(value, list) else shown(value)
+            keys = ", ".join(field.alias or name for name, field in cls.model_fields.items())
+            raise s.fault("TYPE", f"{what} stands where the keys of {cls.noun()} were expected", f"its keys: {keys}")
+        return value
+
+    @classmethod
+    def noun(cls) -> str:
+        """The entry's name in a sentence."""
+        return str(cls.model_config.get("title"))
