@@ -56,7 +56,15 @@ class Faults:
 
     def install(self) -> None:
         """For the rest of this process's life."""
-        for target, name in ((os, "fsync"), (os, "replace"), (os, "posix_fallocate"), (os, "unlink"), (os, "symlink")):
+        for target, name in (
+            (os, "fsync"),
+            (os, "replace"),
+            (os, "posix_fallocate"),
+            (os, "unlink"),
+            (os, "symlink"),
+            (os, "link"),
+            (os, "rmdir"),
+        ):
             mock.patch.object(target, name, self.wrap(name, getattr(target, name))).start()
         mock.patch.object(os, "write", self.write).start()
         mock.patch.object(effects, "run_batch", self.batch).start()

@@ -27,38 +27,44 @@ from bascule.apply.transaction import ApplyOptions
 from bascule.errors import BasculeError
 from bascule.model.site import Site
 from bascule.model.state import HostState
+from bascule.persist.writer import ASIDE, Writing
+from bascule.persist.writer import commit as commit_files
 from bascule.plan.diff import diff
 from bascule.plan.file_change import FileChange
 from bascule.providers.dnsmasq.state import DnsmasqState, Server
-from bascule.system.disk.files import remove_file, replace_file
 from tests.apply.crash import REAL_WRITE, Faults, NoGuard, in_child
 from tests.apply.hosts import ADDITION, Bed, environment, furnish
 from tests.lab import Lab
 
 SOAK = bool(os.environ.get("BASCULE_SOAK"))
-BEFORE = {"gone": "gone\n", "same": "same\n", "text": "before\n"}
-AFTER = {"new": "new\n", "same": "same\n", "text": "after\n"}
+BEFORE = {"gone": "gone\n", "same": "same\n", "shared": "of two\n", "text": "before\n"}
+AFTER = {"new": "new\n", "same": "same\n", "shared": "of one\n", "text": "after\n"}
+FOREIGN = {"gone", "shared"}
 
 
 class Writer:
-    """As a configuration system has one: a file that changes, one that comes, one that goes."""
+    """As a configuration system has one: files of ours that change, come and go; foreign ones that go aside."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def changes(self, wanted: HostState) -> Sequence[FileChange]:
-        both = {**BEFORE, **AFTER}
         return [
-            FileChange(path=str(self.folder / name), action="write" if name in AFTER else "remove", new=AFTER.get(name))
-            for name in both
+            FileChange(
+                path=str(self.folder / name),
+                action="move" if name in FOREIGN else "write" if name in AFTER else "remove",
+                old=BEFORE.get(name),
+                new=AFTER.get(name),
+                place=str(self.folder.parent / ASIDE.removeprefix("etc/") / name),
+            )
+            for name in {**BEFORE, **AFTER}
             if BEFORE.get(name) != AFTER.get(name)
         ]
 
     def write(self, wanted: HostState) -> Sequence[str]:
-        for name in ("text", "new"):
-            replace_file(self.folder / name, AFTER[name].encode(), mode=0o644)
-        remove_file(self.folder / "gone")
-        return [one.path for one in self.changes(wanted)]
+        changes = self.changes(wanted)
+        commit_files(Writing(root=self.folder, changes=tuple(changes)))
+        return [one.path for one in changes]
 
 
 class Machine:
@@ -66,13 +72,14 @@ class Machine:
 
     def __init__(self, bed: Bed, top: Path) -> None:
         self.bed, self.etc, self.units = bed, top / "etc/network", top / "etc/systemd/system"
+        self.aside = top / ASIDE
         self.site: Site = workflow.load(str(bed.site))
         self.boots = 0
         self.renew()
 
     def renew(self) -> None:
         """The files as before; nothing of an earlier change."""
-        for folder in (self.etc, self.bed.state):
+        for folder in (self.etc, self.aside.parent, self.bed.state):
             shutil.rmtree(folder, ignore_errors=True)
         self.etc.mkdir(parents=True)
         self.units.mkdir(parents=True, exist_ok=True)
@@ -161,6 +168,8 @@ def assert_old_or_kept(machine: Machine, what: str) -> None:
     """After the boot: the files of before, unless the change was confirmed; and nothing of ours left."""
     confirmed = machine.status() == "confirmed"
     assert machine.files() == (AFTER if confirmed else BEFORE), what
+    kept = {path.name: path.read_text() for path in machine.aside.glob("*")}
+    assert kept == ({name: BEFORE[name] for name in FOREIGN} if confirmed else {}), what
     assert machine.runs() == [], what
     assert machine.status() in {"confirmed", "taken-back", "none"}, what
 

@@ -122,7 +122,7 @@ class _Restoring:
         if stat.S_ISLNK(file.mode):
             return _restore_link(file, path)
         now = _now(file.path)
-        if file.is_as(now):
+        if file.is_as(now) and not (file.content is None and path.is_symlink()):  # one that leads nowhere is there
             self._forget_aside(file)
             return False
         if now is not None:
