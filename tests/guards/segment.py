@@ -15,7 +15,8 @@ from bascule.model.ruleset.text import replacing_text
 from bascule.model.site import Site
 from bascule.model.values import Mac
 from bascule.policy.guards.ports import guarded_ports, link_local
-from bascule.policy.guards.rules import KEY, guard_table
+from bascule.policy.guards.rules import guard_table
+from bascule.policy.guards.table import KEY
 from bascule.site import parse
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run

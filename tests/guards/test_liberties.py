@@ -15,7 +15,7 @@ from bascule.frames.guarding.attacks import ATTACKS
 from bascule.frames.guarding.legitimate import LEGITIMATE
 from bascule.model.state import HostState
 from bascule.plan.diff import diff
-from bascule.policy.guards.rules import KEY
+from bascule.policy.guards.table import KEY
 from bascule.system.run import run
 from tests.guards.segment import PARTIES, Segment, segment, site
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -13,12 +14,17 @@ from bascule.apply.rollback.checkpoint import Checkpoint, Folder, LogEntry, Stat
 from bascule.apply.rollback.passes import differences
 from bascule.apply.rollback.watchdog import lives
 from bascule.apply.state_directory import StateDirectory, here
+from bascule.errors import CommandFailed
 from bascule.model.state import HostState
 from bascule.plan.diff import diff
 from bascule.plan.drift import drift_goal
+from bascule.policy.guards.table import KEY
 from bascule.providers.observe import observe
 from bascule.system import boot
 from bascule.system.disk.lockfile import Holder, holder
+
+if TYPE_CHECKING:
+    from bascule.policy.guards.counters import StoppedFrames
 
 
 class HostStatus(Struct, frozen=True, kw_only=True):
@@ -40,6 +46,7 @@ class HostStatus(Struct, frozen=True, kw_only=True):
     drift: tuple[str, ...] = ()
     busy: Holder | None = None
     servers: tuple[str, ...] = ()  # the dnsmasq of networks of our own, and those that are gone
+    stopped: tuple[StoppedFrames, ...] = ()  # by the guards of guest NICs, since their table was loaded
 
 
 def host_status(place: StateDirectory | None = None) -> HostStatus:
@@ -69,6 +76,18 @@ def _servers(place: StateDirectory) -> tuple[tuple[str, bool], ...]:
     from bascule.providers.dnsmasq.observe import status as servers_standing
 
     return servers_standing(place.state / "networks")
+
+
+def _stopped(checkpoint: Checkpoint) -> tuple[StoppedFrames, ...]:
+    """Nothing where the change made no guards; that their table is gone is drift, and told there."""
+    if KEY not in checkpoint.wanted.tables:
+        return ()
+    from bascule.observe.guards import stopped_frames
+
+    try:
+        return stopped_frames()
+    except CommandFailed:
+        return ()
 
 
 def _none(place: StateDirectory) -> str:
@@ -109,6 +128,7 @@ class _Story(Struct):
             guard=guard_words(entry) if watched else "",
             left=entry.left if entry.status is Status.FAILED else (),
             drift=drift(self.checkpoint) if entry.status in {Status.CONFIRMED, Status.APPLIED} else (),
+            stopped=_stopped(self.checkpoint) if entry.status in {Status.CONFIRMED, Status.APPLIED} else (),
             busy=self.busy if working else None,
         )
 

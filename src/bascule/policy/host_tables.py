@@ -13,7 +13,8 @@ from bascule.model.state import MARK, HostState
 from bascule.model.values import bridge_name
 from bascule.plan.virtual_network import ResolvedNetwork
 from bascule.policy.guards.ports import guarded_ports
-from bascule.policy.guards.rules import KEY, guard_table
+from bascule.policy.guards.rules import guard_table
+from bascule.policy.guards.table import KEY
 from bascule.policy.network_rules import TABLE_PREFIX, network_table, table_key
 
 MODES = {

@@ -51,6 +51,8 @@ def _words(now: HostStatus) -> str:
         facts.append(("watched by", now.guard))
     lines += table(facts, indent=2, columns=width())
     lines += table([(x,) for x in now.servers], indent=2, columns=width())
+    if now.stopped:
+        lines += ["stopped by the guards:", *table([(str(x),) for x in now.stopped], indent=2, columns=width())]
     if now.left:
         lines += ["what still differs from before:", *table([(x,) for x in now.left], indent=2, columns=width())]
     if now.drift:
@@ -74,6 +76,9 @@ def _as_json(now: HostStatus) -> dict[str, Any]:
         "left": list(now.left),
         "drift": list(now.drift),
         "servers": list(now.servers),
+        "stopped": [
+            {"port": x.port, "reason": str(x.reason), "frames": x.frames, "claims": dict(x.claims)} for x in now.stopped
+        ],
         "busy": {"pid": now.busy.pid, "verb": now.busy.verb} if now.busy else None,
     }
 

@@ -40,9 +40,8 @@ from bascule.model.ruleset.rules import (
 from bascule.policy.guards.ports import GuardedPort
 from bascule.policy.guards.reasons import GuardReason
 from bascule.policy.guards.sets import SETS, elements
+from bascule.policy.guards.table import FAMILY, TABLE
 
-FAMILY, TABLE = "bridge", "bascule_guards"
-KEY = f"{FAMILY} {TABLE}"
 FIRST = -300  # before br_netfilter (0) and before anybody's filter (-200)
 
 ACCEPT, DROP, RETURN = VerdictStatement("accept"), VerdictStatement("drop"), VerdictStatement("return")

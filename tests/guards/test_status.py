@@ -1,0 +1,69 @@
+"""A guarded host by hand: apply, an attack, status, the table flushed by somebody, apply again, undo."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from bascule.frames.guarding import build as b
+from bascule.policy.guards.counters import read_counters
+from bascule.system.run import run
+from tests.guards.segment import PARTIES, SITE
+from tests.lab import open_lab
+
+pytestmark = pytest.mark.kernel
+
+
+def test_a_guarded_host_from_apply_to_undo(tmp_path: Path) -> None:
+    file = tmp_path / "site.yaml"
+    file.write_text(SITE.replace("GUARD", "strict").replace("EXTRA", "").replace("up.0", "up0"))
+    with open_lab() as lab:
+        host = lab.host("up0")
+        fds = {name: lab.tap(host, name) for name in ("web.0", "db.0")}
+        env = {"BASCULE_STATE_DIR": str(tmp_path / "state")}
+
+        def bascule(*words: str) -> str:
+            done = lab.bascule(host, *words, env=env, hostname="h")
+            assert done.returncode == 0, done.stdout + done.stderr
+            return done.stdout
+
+        bascule("apply", str(file), "--yes", "--no-confirm")
+        lab.ip(host, "link set web.0 up")
+        for _ in range(12):
+            os.write(fds["web.0"], b.arp(PARTIES.me.raw, 2, PARTIES.me.raw, PARTIES.router.ip4, PARTIES.other.ip4))
+        assert "web.0: 12 frames with ARP for another's address or MAC: 10.0.0.1 (12)" in bascule("status")
+        told = json.loads(bascule("status", "--json"))["stopped"]
+        assert told == [{"port": "web.0", "reason": "arp", "frames": 12, "claims": {"10.0.0.1": 12}}]
+        run(("nft", "flush", "ruleset"), namespace=host)
+        assert "bascule_guards" in "\n".join(json.loads(bascule("status", "--json"))["drift"])
+        bascule("apply", str(file), "--yes", "--no-confirm")
+        assert "bascule_guards" in run(("nft", "list", "ruleset"), namespace=host).stdout
+        bascule("undo")
+        bascule("undo")
+        assert "bascule_guards" not in run(("nft", "list", "ruleset"), namespace=host).stdout
+
+
+def test_counters_are_told_by_port_and_the_most_frequent_first() -> None:
+    listing = {
+        "nftables": [
+            {"set": {"name": "stopped_mac", "elem": [{"elem": {"val": "a", "counter": {"packets": 2, "bytes": 9}}}]}},
+            {"set": {"name": "stopped_nd", "elem": [{"elem": {"val": "a", "counter": {"packets": 5, "bytes": 9}}}]}},
+            {
+                "set": {
+                    "name": "claimed_nd",
+                    "elem": [
+                        {"elem": {"val": {"concat": ["a", "0xfe80" + 27 * "0" + "1"]}, "counter": {"packets": 5}}}
+                    ],
+                }
+            },
+            {"set": {"name": "stopped_others", "elem": [{"elem": {"val": "a", "counter": {"packets": 7}}}]}},
+            {"set": {"name": "ports", "elem": ["a"]}},
+        ]
+    }
+    assert [str(one) for one in read_counters(json.dumps(listing))] == [
+        "a: 5 frames with neighbour discovery for another's address or MAC: fe80::1 (5)",
+        "a: 2 frames from another MAC",
+    ]
