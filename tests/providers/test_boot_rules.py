@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from bascule.model.links import Physical
 from bascule.model.ruleset.rules import owned
 from bascule.model.site import Mode, PlugKind, Site
-from bascule.model.state import HostState
+from bascule.model.state import HostState, Link
+from bascule.model.values import IfName, Mac
 from bascule.plan.make import make_plan
 from bascule.plan.step import Step
 from bascule.providers.boot_rules import BOOT_RULES, SUBJECT
@@ -22,6 +24,7 @@ from bascule.providers.nft import NFT
 from bascule.providers.observe import observe
 from bascule.providers.protocol import Surroundings, ThreeWay
 from bascule.system.run import run
+from tests.guards.segment import site as guarded_site
 from tests.guests.values import SSH, guest, nic, site, virtual_network
 from tests.lab import Lab
 
@@ -153,3 +156,21 @@ def test_files_are_seen_and_those_of_another_state_folder_are_not(
     assert other is not None
     assert (other.rules, other.unit) == (None, None)
     assert effects.read(tuple, Scope()) is None
+
+
+def test_the_option_of_a_guarded_bridge_is_set_by_udev_whoever_makes_the_bridge() -> None:
+    """Few configuration systems can say it, and without it frames to 01:80:c2:00:00:0x teach the bridge."""
+    told = guarded_site("strict")
+    before = HostState.of([Link(name=IfName("up.0"), options=Physical(), mac=Mac("52:54:00:00:00:99"))])
+    before = BOOT_RULES.with_part(before, NONE)
+    host = told.hosts["h"]
+    _, state = make_plan(told, host, replace(before, parts={}), Surroundings())
+    with_guards = BOOT_RULES.with_part(
+        state, BOOT_RULES.want(told, host, before, state, Surroundings(lasting=True)).part
+    )
+    (one,) = steps(before, with_guards)
+    (udev,) = [command for command in one.commands if "udev" in str(command)]
+    assert 'KERNEL=="br0", RUN+="/sbin/ip link set dev br0 type bridge no_linklocal_learn 1"' in udev.stdin
+    assert "/etc/udev/rules.d/70-bascule-guards.rules" in BOOT_RULES.files(with_guards)
+    (gone,) = steps(with_guards, before)
+    assert any("rm -f" in str(command) and "70-bascule-guards.rules" in str(command) for command in gone.commands)

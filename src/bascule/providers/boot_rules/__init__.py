@@ -13,7 +13,8 @@ from bascule.model.ruleset.text import replacing_text
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.plan.step import Phase, Step, step
-from bascule.providers.boot_rules.state import UNIT_NAME, BootRules, unit_text
+from bascule.policy.guards.table import KEY
+from bascule.providers.boot_rules.state import UNIT_NAME, BootRules, udev_text, unit_text
 from bascule.providers.files import remove, systemctl, write
 from bascule.providers.plain import PlainProvider
 from bascule.providers.protocol import Merged, Surroundings, ThreeWay, Wanted
@@ -42,10 +43,12 @@ class BootRulesProvider(PlainProvider):
         tables = owned(wanted.tables)
         reasons = {SUBJECT: f"nftables forgets {', '.join(tables)} with the machine" if tables else "no table is left"}
         if not tables:
-            return Wanted(part=replace(now, rules=None, unit=None), reasons=reasons)
+            return Wanted(part=replace(now, rules=None, unit=None, udev=None), reasons=reasons)
         if not surroundings.lasting:
             return Wanted(part=now)
-        return Wanted(part=replace(now, rules=rules_text(tables), unit=unit_text(now)), reasons=reasons)
+        guarded = [name for name, link in wanted.links.items() if getattr(link.options, "no_linklocal_learn", 0)]
+        udev = udev_text(guarded) if KEY in tables else None
+        return Wanted(part=replace(now, rules=rules_text(tables), unit=unit_text(now), udev=udev), reasons=reasons)
 
     def diff(self, before: HostState, after: HostState) -> Iterator[Step]:
         """The file and the unit, written or taken away."""
@@ -53,12 +56,15 @@ class BootRulesProvider(PlainProvider):
         if old is None or new is None or old == new:
             return
         if new.unit is None:
-            gone = systemctl("disable", UNIT_NAME), remove(new.file, new.unit_path), systemctl("daemon-reload")
+            paths = (new.file, new.unit_path, *((new.udev_path,) if old.udev is not None else ()))
+            gone = systemctl("disable", UNIT_NAME), remove(*paths), systemctl("daemon-reload")
             yield step(Phase.OLD_RULES, SUBJECT, "none are loaded any more", *gone, about="ruleset")
             return
         commands = [write(new.file, new.rules or "", mode=0o600)] if old.rules != new.rules else []
         if old.unit != new.unit:
             commands += [write(new.unit_path, new.unit), systemctl("daemon-reload"), systemctl("enable", UNIT_NAME)]
+        if old.udev != new.udev:
+            commands += [remove(new.udev_path) if new.udev is None else write(new.udev_path, new.udev)]
         words = "are loaded before the network comes up" if old.unit is None else "are the new ones"
         yield step(Phase.OLD_RULES, SUBJECT, words, *commands, about="ruleset")
 
@@ -77,7 +83,8 @@ class BootRulesProvider(PlainProvider):
         if part is None or part.unit is None or part.rules is None:
             return {}
         enabled = {f"{part.units}/sysinit.target.wants/{UNIT_NAME}": (part.unit_path, SYMLINK)}
-        return {part.unit_path: (part.unit, 0o644), part.file: (part.rules, 0o600), **enabled}
+        udev = {} if part.udev is None else {part.udev_path: (part.udev, 0o644)}
+        return {part.unit_path: (part.unit, 0o644), part.file: (part.rules, 0o600), **udev, **enabled}
 
     def to_json(self, part: Any) -> Any:
         """Its texts and paths."""

@@ -30,7 +30,8 @@ class BootRulesEffects:
         part = BootRules(file=str(scope.state / "rules.nft"), program=_program(), units=UNITS)
         unit = _text(part.unit_path)
         is_for_it = unit is not None and part.file in unit
-        return replace(part, rules=_text(part.file), unit=unit if is_for_it else None)
+        udev = _text(part.udev_path) if is_for_it else None
+        return replace(part, rules=_text(part.file), unit=unit if is_for_it else None, udev=udev)
 
     def execute(self, batch: Batch, *, where: LiveHost, keep: Sequence[int]) -> tuple[Note, ...]:
         """It has no tool of its own."""

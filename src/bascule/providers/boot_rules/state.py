@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
 UNIT_NAME = "bascule-rules.service"
 UNITS = "/etc/systemd/system"
+UDEV_RULES, UDEV_NAME = "/etc/udev/rules.d", "70-bascule-guards.rules"
 HYPERVISORS = "libvirtd.service virtqemud.service virtnetworkd.service libvirt-guests.service"
 
 
 class BootRules(Struct, frozen=True, kw_only=True):
-    """``rules`` is the text of ``file``, ``unit`` that of the unit; None where there is no such file.
+    """``rules`` is the text of ``file``, ``unit`` that of the unit, ``udev`` of udev's rule; None where there is none.
 
     ``program`` is nft's path.
     """
@@ -20,11 +23,27 @@ class BootRules(Struct, frozen=True, kw_only=True):
     units: str = UNITS
     rules: str | None = None
     unit: str | None = None
+    udev: str | None = None
+
+    @property
+    def udev_path(self) -> str:
+        """Where udev finds its rule."""
+        return f"{UDEV_RULES}/{UDEV_NAME}"
 
     @property
     def unit_path(self) -> str:
         """Where the unit stands."""
         return f"{self.units}/{UNIT_NAME}"
+
+
+def udev_text(bridges: Iterable[str]) -> str | None:
+    """An option that few configuration systems can say is set when a bridge appears, whoever makes it (udev(7))."""
+    lines = [
+        f'ACTION=="add", SUBSYSTEM=="net", KERNEL=="{name}", '
+        f'RUN+="/sbin/ip link set dev {name} type bridge no_linklocal_learn 1"\n'
+        for name in sorted(bridges)
+    ]
+    return "# Bascule writes this file and takes it away again\n" + "".join(lines) if lines else None
 
 
 def unit_text(part: BootRules) -> str:
