@@ -31,7 +31,7 @@ def together(kernel: NetworkConfig, files: NetworkConfig) -> NetworkConfig:
     for name, have in kernel.links.items():
         say = files.links.get(name)
         if say is None:
-            links.append(have)
+            links.append(replace_fields(have, mac=None) if have.is_bridge else have)
             continue
         links.append(
             LinkConfig(
@@ -41,7 +41,7 @@ def together(kernel: NetworkConfig, files: NetworkConfig) -> NetworkConfig:
                 parent=have.parent,
                 pin_mac=say.pin_mac,
                 pin_path=say.pin_path,
-                mac=have.mac,
+                mac=say.mac if have.is_bridge else have.mac,  # a bridge has its uplink's, where nobody says another
                 mtu=have.mtu,
                 dhcp4=have.dhcp4 or say.dhcp4,
                 client_id=say.client_id,

@@ -46,8 +46,14 @@ def gather(*, root: str | None, dialect_name: str | None, host: str | None, site
 
 
 def _with_files(root: str) -> list[str]:
-    """The dialects that have files of their own below a root."""
-    return [each.name for each in dialects() if each.own and read_tree(root, each.own).files]
+    """The dialects that have files of their own below a root which say something; a stub claims nothing."""
+    found = []
+    for each in dialects():
+        if each.own and read_tree(root, each.own).files:
+            parsed = each.parse(read_tree(root, each.reads, each.includes).files)
+            if parsed.config.links or parsed.left:
+                found.append(each.name)
+    return found
 
 
 def _only(there: list[str], root: str) -> str | None:

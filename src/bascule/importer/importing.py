@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,14 +12,14 @@ from msgspec.structs import replace
 from bascule.importer import libvirt_files
 from bascule.importer.compare import conflicts, together
 from bascule.importer.fitting import fitting
+from bascule.importer.nothing_lost import untold
 from bascule.importer.put_under_bridge import NewBridge, put_under_bridge
 from bascule.importer.to_site import host_entry
-from bascule.model.links import Bridge
+from bascule.importer.unsaid import declared, unsaid
 from bascule.model.site import Site
 from bascule.model.state import HostState
 from bascule.persist.config import NetworkConfig
 from bascule.persist.dialect import dialect
-from bascule.persist.formats.values import seconds
 from bascule.persist.parsed import Files, Left, Parsed, printable
 from bascule.persist.running import running_config
 from bascule.site.write import site_text
@@ -82,7 +83,6 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
         config = together(kernel, parsed.config)
     else:
         config = parsed.config
-        notes += _defaults(config)
     if sources.dialect is not None and not sources.files:
         others = f"; there are files of {', '.join(sources.others)}" if sources.others else ""
         notes.append(f"no files of dialect {sources.dialect} were found{others}")
@@ -93,15 +93,19 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
             f"virtual networks left out, libvirt has them and does not answer: {names} (start it, import again)"
         )
         virtual = replace(virtual, networks={})
-    entry = host_entry(config)
+    entry = host_entry(config, parsed.unsure)
     document = _document(sources, entry.networks, entry.host, virtual, notes, as_found=as_found)
-    notes += entry.notes
     left = (*parsed.left, *virtual.left, *(Left(path, 0, "", f"not read: {why}") for path, why in sources.skipped))
     if bridge is not None:
         put_under_bridge(document["hosts"][sources.host], bridge, _names(sources, config))
     site, refused = fitting(document)
-    notes += refused
-    text = site_text(document, _comments(sources, told, notes, left))
+    files = {**sources.files, **sources.libvirt}
+    said = declared(site, site.hosts[sources.host])
+    of_ipv6 = sources.state is None and any(_OF_IPV6.search(each) for each in files.values())
+    notes += [*refused, *unsaid(config, said, is_here=sources.state is not None, of_ipv6=of_ipv6)]
+    silent = untold(files, (site_text(document), " ".join(said.links)), (*told, *notes), left, said)
+    left = tuple(sorted({*left, *silent.left}))
+    text = site_text(document, _comments(sources, told, notes, left, silent.default))
     return Imported(
         text=text,
         document=document,
@@ -111,6 +115,9 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
         left=left,
         notes=tuple(notes),
     )
+
+
+_OF_IPV6 = re.compile(r"ipv6|inet6|accept.?ra|dhcp6|dhcpv6|dhcp *= *(?:yes|both|true)", re.IGNORECASE)
 
 
 def _names(sources: Sources, config: NetworkConfig) -> set[str]:
@@ -126,32 +133,6 @@ def _parsed(sources: Sources) -> Parsed:
         if not link.options.kind or link.options.kind == "veth":
             hardware[link.name] = link.hardware_mac
     return dialect(sources.dialect).parse(sources.files, hardware)
-
-
-_TIMES = ("forward_delay", "hello_time", "max_age", "ageing_time")
-_SAID = (*_TIMES, "priority", "vlan_default_pvid", "mcast_querier")
-
-
-def _defaults(config: NetworkConfig) -> list[str]:
-    """Bridge options that a site file leaves to Bascule's own defaults."""
-    notes = []
-    for link in config.links.values():
-        options = link.options
-        if not isinstance(options, Bridge):
-            continue
-        own = Bridge(
-            stp_state=options.stp_state,
-            forward_delay=1500 if options.stp_state else 0,
-            mcast_snooping=options.mcast_snooping,
-            vlan_filtering=options.vlan_filtering,
-        )
-        odd = {key: getattr(options, key) for key in _SAID if getattr(options, key) != getattr(own, key)}
-        if odd:
-            told = ", ".join(
-                f"{key} {seconds(value)} s" if key in _TIMES else f"{key} {value}" for key, value in odd.items()
-            )
-            notes.append(f"{link.name}: {told} in the files; Bascule's own default takes its place")
-    return notes
 
 
 def _document(
@@ -195,7 +176,9 @@ def _document(
     return document
 
 
-def _comments(sources: Sources, told: tuple[str, ...], notes: list[str], left: tuple[Left, ...]) -> list[str]:
+def _comments(
+    sources: Sources, told: tuple[str, ...], notes: list[str], left: tuple[Left, ...], default: tuple[Left, ...]
+) -> list[str]:
     """What stands at the head of the file."""
     origin = [f"the {sources.dialect} files"] if sources.dialect else []
     if sources.state is not None:
@@ -210,6 +193,7 @@ def _comments(sources: Sources, told: tuple[str, ...], notes: list[str], left: t
         ("Kernel and files disagree (the kernel's word stands below):", told),
         ("Not said below:", notes),
         ("Not taken from the files:", [str(each) for each in left]),
+        ("So without a word below:", [str(each) for each in default]),
     ):
         if lines:
             out += ["", title, *(f"  {printable(line)}" for line in lines)]

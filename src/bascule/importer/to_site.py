@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from ipaddress import ip_address, ip_interface
 from typing import Any
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from bascule.model.links import Bond, Bridge, Dummy, Vlan
-from bascule.model.values import IfName, is_onlink
-from bascule.persist.config import MAIN_TABLE, LinkConfig, NetworkConfig, StaticRoute
+from bascule.model.links import Bond, Bridge, Vlan
+from bascule.model.values import IfName, IpInterface, is_onlink
+from bascule.persist.config import MAIN_TABLE, LinkConfig, NetworkConfig
 
 
 class HostEntry(Struct):
-    """The parts of a site file that one host fills; ``notes`` say what could not be said."""
+    """The parts of a site file that one host fills."""
 
     networks: dict[str, dict[str, Any]] = field(default_factory=dict)
     host: dict[str, Any] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
 
 
-def host_entry(config: NetworkConfig) -> HostEntry:
-    """The host's NICs, bonds and bridges, and the networks that its addresses name."""
-    return _Writer(config).write()
+def host_entry(config: NetworkConfig, unsure: Collection[IfName] = ()) -> HostEntry:
+    """The host's NICs, bonds, VLANs and bridges, and the networks that its addresses name.
+
+    ``unsure`` are bridges and bonds with ports that nobody can tell. What there is no word for is left out; the
+    comparison in :mod:`bascule.importer.unsaid` tells it.
+    """
+    return _Writer(config, unsure).write()
 
 
 class _Writer:
-    def __init__(self, config: NetworkConfig) -> None:
+    def __init__(self, config: NetworkConfig, unsure: Collection[IfName]) -> None:
         self.config = config
+        self.unsure = unsure
         self.out = HostEntry()
         self.ports = config.ports()
         self.parents = {link.parent for link in config.links.values()}
@@ -38,9 +43,6 @@ class _Writer:
         self.bonds: dict[str, dict[str, Any]] = {}
         self.vlans: dict[str, dict[str, Any]] = {}
         self.bridges: dict[str, dict[str, Any]] = {}
-
-    def note(self, text: str) -> None:
-        self.out.notes.append(text)
 
     def write(self) -> HostEntry:
         for link in self.config.links.values():
@@ -53,10 +55,6 @@ class _Writer:
                     continue  # told at its bridge; a NIC that the file names without it would be taken off
                 if link.onboot or link.master or link.name in self.parents:
                     self.nics[link.name] = self._nic(link)
-                else:
-                    self.note(f"{link.name}: left out, it is not brought up and carries nothing")
-            elif isinstance(link.options, Dummy):
-                self.note(f"{link.name}: a dummy link; a site file has no word for it")
         for link in self.config.links.values():
             if isinstance(link.options, Vlan) and link.name not in self.used_vlans:
                 self._vlan(link, link.options)
@@ -82,8 +80,6 @@ class _Writer:
             out["path"] = link.pin_path
         if link.mtu is not None:
             out["mtu"] = link.mtu
-        if link.mac:
-            self.note(f"{link.name}: is given the MAC {link.mac}; a site file has no word for it")
         return out
 
     def _bond(self, link: LinkConfig) -> dict[str, Any]:
@@ -92,10 +88,6 @@ class _Writer:
         options = link.options
         if isinstance(options, Bond):
             out["mode"] = options.mode
-            extra = {key: value for key, value in options.as_json().items() if key not in {"mode", "miimon"}}
-            if extra:
-                told = ", ".join(f"{key} {value}" for key, value in extra.items())
-                self.note(f"{link.name}: {told}; a site file has no word for it")
         out |= self._speech(link) if link.master is None else {}
         return out | _mac_and_mtu(link)
 
@@ -103,7 +95,6 @@ class _Writer:
         """A VLAN link of its own: the host speaks on it, or a bridge is on it under another name than usual."""
         below = self.config.links.get(link.parent) if link.parent else None
         if below is None:
-            self.note(f"{link.name}: left out, VLAN {options.id} of {link.parent or 'a link that nobody names'}")
             return
         out: dict[str, Any] = {"link": below.name, "id": int(options.id)}
         if options.protocol != "802.1Q":
@@ -114,21 +105,15 @@ class _Writer:
         self.vlans[link.name] = out | _mac_and_mtu(link)
 
     def _bridge(self, link: LinkConfig) -> dict[str, Any]:
-        out: dict[str, Any] = {"uplink": "none"}
+        out: dict[str, Any] = {"uplink": "unknown" if link.name in self.unsure else "none"}
         members = [self.config.links[name] for name in self.ports.get(link.name, [])]
         if members:
             first = members[0]
-            for other in members[1:]:
-                words = f"is a second port, left alone; a site file names one uplink ({first.name})"
-                self.note(f"{link.name}: {other.name} {words}")
             out["uplink"] = first.name
             if isinstance(first.options, Vlan) and self._is_plain(first, first.options):
                 out["uplink"], self.used_vlans = first.parent, self.used_vlans | {first.name}
                 out["vlan"] = int(first.options.id)
-            for member in members:
-                if member.port is not None:
-                    told = ", ".join(member.port.as_json())
-                    self.note(f"{member.name}: port options {told}; a site file has no word for them")
+                out |= {"mtu": first.mtu} if first.mtu is not None else {}
         out |= self._speech(link)
         below = members[0].options if members else None
         if isinstance(below, Vlan) and not self._is_stacked(members[0]):
@@ -139,7 +124,7 @@ class _Writer:
                 out["vlan_aware"] = True
             if options.stp_state:
                 out["stp"] = True
-        return out | _mac_and_mtu(link, mac=False)
+        return out | _mac_and_mtu(link)
 
     def _is_plain(self, link: LinkConfig, options: Vlan) -> bool:
         """Whether a VLAN link is the one that a bridge with `vlan` has below it, and nothing else."""
@@ -161,13 +146,10 @@ class _Writer:
         addresses = [*link.addresses, *(["dhcp"] if link.dhcp4 else [])]
         if addresses:
             out["address"] = _one_or_many(addresses)
-        if link.client_id is not None:
-            words = "'bascule apply' keeps it on this host, elsewhere another lease may come"
-            self.note(f"{link.name}: is {link.client_id} to its DHCP server; a site file has no word for it; {words}")
         gateways, routes = [], []
         own = tuple(map(ip_interface, link.addresses))
         for found in link.routes:
-            implied = found.onlink and bool(found.gateway) and is_onlink(ip_address(found.gateway), own)
+            implied = found.onlink and bool(found.gateway) and _is_told(found.gateway, own)
             route = replace(found, onlink=False) if implied else found
             if route.is_plain_default and route.is_ipv6 not in self.gateways:
                 self.gateways.add(route.is_ipv6)
@@ -176,8 +158,6 @@ class _Writer:
                 routes.append(
                     {"to": route.dst, "via": route.gateway} | ({"metric": route.metric} if route.metric else {})
                 )
-            else:
-                self.note(f"{link.name}: the route to {_told(route)}; a site file has no word for it")
         if gateways:
             out["gateway"] = _one_or_many(gateways)
         if routes:
@@ -207,7 +187,7 @@ class _Writer:
 
         None where they stand in several networks, or alone: a NIC with one network has all of its addresses there.
         """
-        subnets = [ip_interface(address).network for address in link.addresses]
+        subnets = [net for text in link.addresses if not (net := ip_interface(text).network).is_link_local]
         first = next((net for net in subnets if net.version == 4), None)
         if first is None or any(net.num_addresses < 4 for net in subnets):
             return None
@@ -218,14 +198,24 @@ class _Writer:
         entry = self.out.networks.setdefault(name, {})
         entry["subnet"] = _one_or_many(list(dict.fromkeys([*_many(entry.get("subnet", [])), *map(str, subnets)])))
         for route in link.routes:
-            if route.is_plain_default and not route.is_ipv6 and ip_address(route.gateway) in first:
+            if (
+                replace(route, onlink=False).is_plain_default
+                and not route.is_ipv6
+                and ip_address(route.gateway) in first
+            ):
                 entry["gateway"] = route.gateway
         return name
 
 
-def _mac_and_mtu(link: LinkConfig, *, mac: bool = True) -> dict[str, Any]:
-    given = {"mac": link.mac if mac else None, "mtu": link.mtu}
+def _mac_and_mtu(link: LinkConfig) -> dict[str, Any]:
+    given = {"mac": link.mac, "mtu": link.mtu}
     return {key: value for key, value in given.items() if value is not None}
+
+
+def _is_told(gateway: str, own: Sequence[IpInterface]) -> bool:
+    """Whether it follows from the link's own addresses how a gateway is reached, so that on-link says nothing."""
+    address = ip_address(gateway)
+    return is_onlink(address, own) or any(address in each.network for each in own)
 
 
 def _many(value: Any) -> list[str]:
@@ -234,14 +224,3 @@ def _many(value: Any) -> list[str]:
 
 def _one_or_many(values: list[str]) -> Any:
     return values[0] if len(values) == 1 else values
-
-
-def _told(route: StaticRoute) -> str:
-    words = [route.dst, f"via {route.gateway}" if route.gateway else "on the link"]
-    if route.table != MAIN_TABLE:
-        words.append(f"in table {route.table}")
-    if route.prefsrc:
-        words.append(f"from {route.prefsrc}")
-    if route.onlink:
-        words.append("onlink")
-    return " ".join(words)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from bascule.model.values import IfName, Mac
 from bascule.persist.config import NetworkConfig
+
+_SECRET = re.compile(  # a key of a network or tunnel: a site file is handed round
+    r"((?:psk|pass(?:word|phrase|wd)?|secret|(?:private|preshared|wep|pre-shared)[-_ ]?key[0-9]?)[\"']?\s*[=: ]\s*)"
+    r"[^\s,;}]+",
+    re.IGNORECASE,
+)
+LONGEST = 600  # characters of a line that a note repeats
 
 Files = Mapping[str, str]  # a path without leading slash ("etc/sysconfig/network-scripts/ifcfg-br3") and its text
 Hardware = Mapping[IfName, Mac | None]  # the NICs that are known to be there, with their MACs
@@ -27,10 +35,16 @@ class Left(Struct, frozen=True, order=True):
 
 
 class Parsed(Struct, frozen=True, kw_only=True):
-    """What the files say, and what of them could not be taken over."""
+    """What the files say, and what of them could not be taken over.
+
+    ``places`` say where each link was first named. ``unsure`` are bridges and bonds with ports that nobody can tell:
+    a pattern stands for them, or they are links of a kind that is not taken.
+    """
 
     config: NetworkConfig
     left: tuple[Left, ...] = ()
+    places: Mapping[IfName, tuple[str, int]] = field(default_factory=dict)
+    unsure: frozenset[IfName] = frozenset()
 
 
 class Leftovers:
@@ -43,9 +57,14 @@ class Leftovers:
 
     def add(self, file: str, line: int, text: str, why: str) -> None:
         """One line of a file, shortened if it is huge."""
-        text = text.strip()
-        shown = text if len(text) <= 100 else text[:97] + "..."
+        text = _SECRET.sub(r"\1(not shown)", text.strip())
+        shown = text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
         self.found.append(Left(file, line, printable(shown), why))
+
+    def add_all(self, file: str, lines: Iterable[tuple[int, str]], why: str) -> None:
+        """Several lines that belong together, as one thing: its place is that of the first."""
+        found = sorted(lines)
+        self.add(file, found[0][0], "; ".join(text.strip() for _, text in found), why)
 
     def done(self) -> tuple[Left, ...]:
         """All of them in the order of files and lines, each once."""

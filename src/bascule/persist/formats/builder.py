@@ -87,13 +87,15 @@ def add_gateway(draft: LinkDraft, text: str) -> None:
 class Builder:
     """All drafts of a host, and what could not be taken."""
 
-    __slots__ = ("drafts", "implied", "left", "unmanaged")
+    __slots__ = ("barred", "drafts", "implied", "left", "unmanaged", "unsure")
 
     def __init__(self) -> None:
         self.drafts: dict[IfName, LinkDraft] = {}
         self.left = Leftovers()
         self.implied: dict[str, str] = {}  # masters that are named by their ports, and their kind
         self.unmanaged: list[str] = []
+        self.barred: dict[str, str] = {}  # links that are not taken, and why: they are nobody's port and no hardware
+        self.unsure: set[IfName] = set()  # masters with ports that nobody can tell
 
     def draft(self, name: str, file: str, line: int) -> LinkDraft:
         """The draft of a link, made if it is new. Raises ValueError for a name that the kernel does not take."""
@@ -104,8 +106,16 @@ class Builder:
         self.drafts[draft.name] = draft
         return draft
 
+    def bar(self, name: str, why: str) -> None:
+        """A link that is not taken: ``why`` says what it is ("a team, which is not taken")."""
+        self.barred[name] = why
+
     def enslave(self, port: str, master: str, file: str, line: int) -> LinkDraft | None:
-        """Put a link, which may be new, under a master; a second master is left over."""
+        """Put a link, which may be new, under a master; a second master is left over, and so is a link not taken."""
+        if port in self.barred:
+            self.left.add(file, line, f"{port} under {master}", f"{port} is {self.barred[port]}")
+            self.doubt(master)
+            return None
         try:
             draft = self.draft(port, file, line)
             parse_ifname(master)
@@ -118,8 +128,13 @@ class Builder:
         draft.master = IfName(master)
         return draft
 
+    def doubt(self, master: str) -> None:
+        """A master has a port that nobody can tell."""
+        self.unsure.add(IfName(master))
+
     def finish(self) -> Parsed:
         """The configuration; what does not fit together is taken out and listed."""
+        self._drop_barred()
         for draft in list(self.drafts.values()):
             self._check_master(draft)
         self._break_loops()
@@ -133,7 +148,25 @@ class Builder:
             self._check_options(draft)
             self._check_words(draft)
             links.append(draft.build())
-        return Parsed(config=NetworkConfig.of(links, self.unmanaged), left=self.left.done())
+        return Parsed(
+            config=NetworkConfig.of(links, self.unmanaged),
+            left=self.left.done(),
+            places={draft.name: (draft.file, draft.line) for draft in self.drafts.values()},
+            unsure=frozenset(self.unsure & self.drafts.keys()),
+        )
+
+    def _drop_barred(self) -> None:
+        """Links that are not taken, and the ports of such: a NIC that the site file named would be taken off."""
+        for draft in list(self.drafts.values()):
+            if draft.master is not None and draft.master in self.barred:
+                self.bar(draft.name, f"a port of {draft.master}, and that is {self.barred[draft.master]}")
+        for name, why in self.barred.items():
+            draft_or_none = self.drafts.get(name)  # type: ignore[call-overload]  # a key is a checked name
+            if draft_or_none is not None:
+                self.left.add(draft_or_none.file, draft_or_none.line, name, f"left out, it is {why}")
+                if draft_or_none.master is not None:
+                    self.doubt(draft_or_none.master)
+                self._drop(draft_or_none)
 
     def _check_master(self, draft: LinkDraft) -> None:
         if draft.master is None:
@@ -146,8 +179,11 @@ class Builder:
 
     def _check_vlan(self, draft: LinkDraft) -> bool:
         """Whether it had to be dropped."""
-        if draft.parent is None or not draft.options.get("id"):
-            self.left.add(draft.file, draft.line, draft.name, "a VLAN without its number or the link below it")
+        if draft.parent is None or not draft.options.get("id") or draft.parent in self.barred:
+            why = "a VLAN without its number or the link below it"
+            why = f"a VLAN of {draft.parent}, {self.barred[draft.parent]}" if draft.parent in self.barred else why
+            self.left.add(draft.file, draft.line, draft.name, why)
+            self.doubt(draft.master) if draft.master else None
             self._drop(draft)
             return True
         if draft.parent not in self.drafts:

@@ -103,6 +103,11 @@ class AssignmentFile:
         assignment = self.found[key]
         self.builder.left.add(self.path, assignment.line, f"{key}={assignment.value}", why)
 
+    def leave_all(self, why: str) -> None:
+        """The whole file, as one thing."""
+        lines = [(a.line, f"{a.key}={a.value}") for a in self.found.values()]
+        self.builder.left.add_all(self.path, lines, why)
+
     def value(self, key: str) -> str:
         """The text of a key, empty where it is missing."""
         return self.found[key].value.strip() if key in self.found else ""

@@ -38,10 +38,18 @@ SILENT = words(
     NAME UUID NM_CONTROLLED USERCTL NETWORK BROADCAST SLAVE BONDING_MASTER HOTPLUG PROXY_METHOD BROWSER_ONLY
     IPV4_FAILURE_FATAL IPV6_FAILURE_FATAL IPV6FORWARDING DEFROUTE PEERDNS PEERROUTES IPV6_DEFROUTE
     IPV6_PEERDNS IPV6_PEERROUTES IPV6_ADDR_GEN_MODE IPV6_PRIVACY NOZEROCONF LINKDELAY ARPCHECK
-    AUTOCONNECT_PRIORITY DEVICETYPE PERSISTENT_DHCLIENT REORDER_HDR ONPARENT NETBOOT AUTOCONNECT_SLAVES
+    AUTOCONNECT_PRIORITY PERSISTENT_DHCLIENT REORDER_HDR ONPARENT NETBOOT AUTOCONNECT_SLAVES
     DHCLIENT_IGNORE_GATEWAY IPV6_DISABLED VLAN_FLAGS GVRP
     """
 )
+
+ODD_KEYS = {  # keys that only such a link has, and what it is
+    "OVS_BRIDGE": "a port of Open vSwitch",
+    "TEAM_MASTER": "a port of a team",
+    "TEAM_CONFIG": "a team",
+    "ESSID": "wireless",
+    "PEER_OUTER_IPADDR": "a tunnel",
+}
 
 _NUMBERED = re.compile(r"(IPADDR|NETMASK|PREFIX|GATEWAY|DNS)([0-9]{0,4})")
 
@@ -141,18 +149,20 @@ class _IfcfgFile(AssignmentFile):
 
     def _kind(self) -> str | None:
         """The kind of link; None for one that is not taken."""
-        text = self.value("TYPE").lower()
+        text = (self.value("TYPE") or self.value("DEVICETYPE")).lower()
         if self.value("VLAN").lower() in {"yes", "true"}:
             return "vlan"
         if self.value("BONDING_OPTS") or self.value("BONDING_MASTER").lower() == "yes":
             return "bond"
-        if text and text not in TYPES:
-            self.leave("TYPE", "links of this type are not taken")
+        odd = f"a {text}" if text and text not in TYPES else ""
+        odd = next((what for key, what in ODD_KEYS.items() if key in self.found), odd)
+        if odd:
+            name = self.value("DEVICE") or self.suffix
+            self.builder.bar(name, f"{odd}, which is not taken")
+            self.leave_all(f"{name} is {odd}, which is not taken")
+            for master in filter(None, (self.value("BRIDGE"), self.value("MASTER"))):
+                self.builder.doubt(master)
             return None
-        for key in ("OVS_BRIDGE", "TEAM_MASTER", "ESSID"):
-            if key in self.found:
-                self.leave(key, "such a link is not taken")
-                return None
         return TYPES.get(text, "")
 
     def _master(self, draft: LinkDraft) -> None:
@@ -276,7 +286,7 @@ class _IfcfgFile(AssignmentFile):
 
 _TAKEN = words(
     """
-    DEVICE TYPE HWADDR MACADDR MTU ONBOOT BRIDGE MASTER STP DELAY AGEING PRIO BRIDGING_OPTS BONDING_OPTS VLAN
+    DEVICE TYPE DEVICETYPE HWADDR MACADDR MTU ONBOOT BRIDGE MASTER STP DELAY AGEING PRIO BRIDGING_OPTS BONDING_OPTS VLAN
     PHYSDEV VLAN_ID BOOTPROTO DOMAIN IPV6INIT IPV6_AUTOCONF DHCPV6C IPV6ADDR IPV6ADDR_SECONDARIES
     IPV6_DEFAULTGW OVS_BRIDGE TEAM_MASTER
     """
@@ -292,5 +302,5 @@ def _six(address: str) -> str:
 def _implied(builder: Builder) -> None:
     """A bridge that a port names is made by the scripts even without a file of its own."""
     for draft in list(builder.drafts.values()):
-        if draft.master is not None and draft.master not in builder.drafts:
+        if draft.master is not None and draft.master not in {*builder.drafts, *builder.barred}:
             builder.draft(draft.master, draft.file, draft.line).kind = builder.implied.get(draft.master, "bridge")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from ipaddress import ip_interface
 from typing import Any
 
 from bascule.model.links import Bridge, BridgePort, LinkOptions
@@ -24,6 +25,7 @@ from bascule.persist.formats.values import (
     ticks,
 )
 
+_BRD = ("brd", "broadcast")
 _NOTHING = re.compile(
     r"(ifconfig \S+ (0\.0\.0\.0 )?(up|down)|ip link set( dev)? \S+ (up|down)|true|:"
     r"|ip link set( dev)? \S+ addrgenmode none|ip -6 addr(ess)? flush dev \S+ scope link"
@@ -51,6 +53,8 @@ def _understood(builder: Builder, draft: LinkDraft, part: str, file: str, line: 
     if is_down:
         return False
     words = shlex.split(part)
+    if "lo" in words:
+        raise ValueError("about the loopback, of which a site file says nothing")
     tool, rest = words[0] if words else "", words[1:]
     if tool == "ip":
         return _ip(builder, draft, rest, file, line)
@@ -61,6 +65,9 @@ def _understood(builder: Builder, draft: LinkDraft, part: str, file: str, line: 
         return _vlan(builder, rest[2:], file, line)
     if tool == "brctl":
         return _brctl(builder, rest, file, line)
+    if tool == "ifconfig" and rest[1:2] == ["mtu"] and len(rest) == 3:
+        builder.draft(rest[0], file, line).mtu = parse_mtu(rest[2])
+        return True
     return False
 
 
@@ -73,9 +80,8 @@ def _ip(builder: Builder, draft: LinkDraft, rest: list[str], file: str, line: in
         target = builder.draft(dev, file, line) if dev else draft
         target.routes.append(route)
         return True
-    if rest[:1] in (["addr"], ["address"]) and rest[1:2] == ["add"] and rest[3:4] == ["dev"] and len(rest) == 5:
-        builder.draft(rest[4], file, line).addresses.append(parse_address(rest[2]))
-        return True
+    if rest[:1] in (["addr"], ["address"], ["a"]) and rest[1:2] == ["add"] and len(rest) > 2:
+        return _address(builder, rest[2], rest[3:], file, line)
     if rest[:2] != ["link", "set"]:
         return False
     rest = rest[2:]
@@ -92,6 +98,21 @@ def _ip(builder: Builder, draft: LinkDraft, rest: list[str], file: str, line: in
         builder.enslave(rest[0], rest[2], file, line)
         return True
     return False
+
+
+def _address(builder: Builder, text: str, words: list[str], file: str, line: int) -> bool:
+    """``ip addr add 10.0.0.5/24 brd + dev br0``; what follows from the address is no loss."""
+    values: dict[str, str] = {}
+    while words:
+        if words[0] not in {"dev", "brd", "broadcast"} or len(words) < 2:
+            return False
+        values[words[0]] = words[1]
+        words = words[2:]
+    plain = all(values.get(key, "+") in {"+", "-", str(ip_interface(text).network.broadcast_address)} for key in _BRD)
+    if "dev" not in values or not plain:
+        return False
+    builder.draft(values["dev"], file, line).addresses.append(parse_address(text))
+    return True
 
 
 def _options(into: dict[str, Any], kind: type[LinkOptions], words: list[str]) -> bool:

@@ -34,7 +34,15 @@ SECONDS = {  # option: field of a bridge, both counted in time
     "bridge-maxage": "max_age",
     "bridge-ageing": "ageing_time",
 }
-ODD_TYPES = words("ovs-type ovs_type wpa-ssid type")
+ODD_TYPES = {  # an option that only such a link has: what that is
+    **dict.fromkeys(words("ovs-type ovs_type ovs-bridge ovs_bridge ovs-bonds ovs_bonds"), "Open vSwitch's"),
+    **dict.fromkeys(words("wpa-ssid wpa-psk wpa-conf wpa-roam"), "wireless"),
+    **dict.fromkeys(words("vxlan-id vxlan-local-tunnelip"), "a VXLAN"),
+    **dict.fromkeys(words("veth-peer-name"), "one end of a veth pair"),
+    **dict.fromkeys(words("tunnel-mode endpoint"), "a tunnel"),
+    **dict.fromkeys(words("vrf vrf-table"), "in a VRF"),
+    **dict.fromkeys(words("link-type type"), "of another kind"),
+}
 HOOKS = words("up post-up pre-up down pre-down post-down")
 SILENT = words(
     """
@@ -80,6 +88,7 @@ class InterfacesFiles:
         self.seen: set[str] = set()
         self.autos: set[str] = set()
         self.stanzas: list[_Stanza] = []
+        self.loopback: list[_Stanza] = []
         self.current: _Stanza | None = None
         self.vids: dict[str, list[PortVlans]] = {}
         self.pvids: dict[str, int] = {}
@@ -96,7 +105,7 @@ class InterfacesFiles:
         self.current = None
         ignoring = False
         for number, text in logical_lines(self.files[path]):
-            line = Line(path, number, text.split(), text)
+            line = self._line(path, number, text)
             first = line.words[0]
             if first in {"source", "source-directory"}:
                 self._source(line, (*chain, path))
@@ -115,6 +124,15 @@ class InterfacesFiles:
                 self.current.options.append(line)
             elif not ignoring:
                 self.leave(line, "outside of a stanza")
+
+    def _line(self, path: str, number: int, text: str) -> Line:
+        """A line without the comment behind its value, which ifupdown itself takes for a part of the value."""
+        said, sign, _ = text.partition(" #" if " #" in text else "\t#")
+        if not sign or not said.strip() or said.split()[0] in HOOKS:  # a shell knows comments
+            return Line(path, number, text.split(), text)
+        line = Line(path, number, said.split(), text)
+        self.leave(line, "the comment behind the value is cut; ifupdown takes it for a part of the value")
+        return line
 
     def _source(self, line: Line, chain: tuple[str, ...]) -> None:
         for pattern in line.words[1:]:
@@ -165,20 +183,15 @@ class InterfacesFiles:
             self.leave(line, f"the method '{method}' is not taken")
             return False
         self.current = _Stanza(name, family, method, line)
-        if name != "lo":
+        if name == "lo":
+            self.loopback.append(self.current)
+        else:
             self.stanzas.append(self.current)
         return True
 
     def settle(self) -> None:
         """From stanzas to links."""
-        for stanza in [*self.stanzas]:
-            odd = next(
-                (line for line in stanza.options if option_name(line) in ODD_TYPES),
-                None,
-            )
-            if odd is not None:
-                self.leave(odd, f"such a link is not taken: {stanza.name} is left out")
-                self.stanzas.remove(stanza)
+        self._bar()
         for stanza in self.stanzas:
             base, colon, _ = stanza.name.partition(":")
             try:
@@ -193,17 +206,49 @@ class InterfacesFiles:
             draft_or_none = self.builder.drafts.get(stanza.name.partition(":")[0])  # type: ignore[call-overload]
             if draft_or_none is not None:
                 self._stanza(draft_or_none, stanza)
+        self._implied()
         self._vlans()
+
+    def _bar(self) -> None:
+        """Stanzas of links that are not taken, and what stands in those of the loopback."""
+        for stanza in [*self.stanzas]:
+            odd = next((line for line in stanza.options if option_name(line) in ODD_TYPES), None)
+            if odd is not None:
+                kind = ODD_TYPES[option_name(odd)]
+                kind = f"a {odd.words[1]}" if kind == "of another kind" and len(odd.words) > 1 else kind
+                self.builder.bar(stanza.name, f"{kind}, which is not taken")
+        for stanza in [*self.stanzas]:
+            if stanza.name in self.builder.barred:
+                lines = [(line.number, line.text) for line in (stanza.head, *stanza.options)]
+                why = f"{stanza.name} is {self.builder.barred[stanza.name]}"
+                self.builder.left.add_all(stanza.head.file, lines, why)
+                self.stanzas.remove(stanza)
+        for line in (line for stanza in self.loopback for line in stanza.options):
+            self.leave(line, "stands on the loopback, of which a site file says nothing")
+
+    def _implied(self) -> None:
+        """What a line makes without a stanza: a VLAN that bridge-ports names, a bond that a member names."""
+        told = {stanza.name for stanza in self.stanzas}
+        for draft in [*self.builder.drafts.values()]:
+            parent, vid = from_name(draft.name)
+            if draft.name not in told and not draft.kind and parent and draft.master is not None:
+                draft.kind = "vlan"
+                try:
+                    draft.parent, draft.options["id"] = parse_ifname(parent), parse_vid(vid.lstrip("0") or vid)
+                except ValueError as wrong:
+                    self.builder.left.add(draft.file, draft.line, draft.name, str(wrong))
+        for name, kind in self.builder.implied.items():
+            master = self.builder.draft(name, MAIN, 0)
+            master.kind = master.kind or kind
 
     def _kind(self, draft: LinkDraft, stanza: _Stanza) -> None:
         """What a link is follows from the options that it has; a VLAN may follow from its name alone."""
         keys = {option_name(line): line for line in stanza.options}
         if "bridge-ports" in keys:
             draft.kind = "bridge"
-        elif (
-            any(key.startswith("bond-") and key not in {"bond-master", "bond-primary"} for key in keys)
-            or "slaves" in keys
-        ):
+        elif "bond-master" in keys:
+            pass  # whatever else it says of a bond, it says of its master
+        elif any(key.startswith("bond-") and key != "bond-primary" for key in keys) or "slaves" in keys:
             draft.kind = draft.kind or "bond"
         parent, text = from_name(draft.name)
         raw, ident = keys.get("vlan-raw-device"), keys.get("vlan-id")
@@ -251,7 +296,8 @@ class InterfacesFiles:
         elif key in {"bridge-ports", "bond-slaves", "slaves"}:
             self._ports(draft, key, line)
         elif key == "bond-master":
-            self.builder.enslave(draft.name, text, line.file, line.number)
+            if text != "none" and self.builder.enslave(draft.name, text, line.file, line.number):
+                self.builder.implied[text] = "bond"
         elif key in SECONDS and draft.kind == "bridge":
             draft.options[SECONDS[key]] = ticks(text)
         elif key in BRIDGE and draft.kind == "bridge":
@@ -265,15 +311,25 @@ class InterfacesFiles:
             self.builder.unmanaged += patterns(text)
         elif key.startswith("bond-") and key not in SILENT:
             name, value = parse_bond_option(key.removeprefix("bond-"), text)
-            draft.options[name] = value
+            self._bond_option(draft, stanza, name, value)
         elif key not in SILENT and key not in {"netmask", "accept_ra"}:
             raise ValueError("not taken")
+
+    def _bond_option(self, draft: LinkDraft, stanza: _Stanza, name: str, value: object) -> None:
+        """An option of a bond; in a member's stanza it is its bond's, where that says nothing else."""
+        master = next((" ".join(o.words[1:]) for o in stanza.options if option_name(o) == "bond-master"), "")
+        if master:
+            draft = self.builder.draft(master, stanza.head.file, stanza.head.number)
+            if draft.options.get(name, value) != value:
+                raise ValueError(f"{master} says {draft.options[name]}")
+        draft.options[name] = value
 
     def _ports(self, draft: LinkDraft, key: str, line: Line) -> None:
         names = line.words[1:]
         regex = names[:1] == ["regex"] or names[:1] == ["all"] or names[:1] == ["glob"]
         if regex:
-            raise ValueError("only names of ports are taken")
+            self.builder.doubt(draft.name)
+            raise ValueError("which ports that are, only the host knows")
         for name in names:
             if name != "none":
                 self.builder.enslave(name, draft.name, line.file, line.number)

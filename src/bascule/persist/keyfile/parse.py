@@ -69,11 +69,20 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
         link = connection.get("interface-name")
         if link:
             called |= {key: link for key in (connection.get("uuid"), connection.get("id")) if key}
-    for path, sections in profiles:
-        _Profile(builder, path, sections, called, names).read()
+    configured: dict[IfName, str] = {}
+    for path, sections in sorted(profiles, key=lambda each: _rank(*each)):
+        _Profile(builder, path, sections, called, names, configured).read()
     linkfile.parse(files, builder)
     builder.unmanaged += nmconf.parse(files, builder.left)
     return builder.finish()
+
+
+def _rank(path: str, sections: dict[str, Section]) -> tuple[bool, int, str]:
+    """Which of several profiles of a link comes first: those that connect by themselves, by their priority."""
+    connection = sections["connection"]
+    priority = connection.get("autoconnect-priority", "0").strip()
+    number = int(priority) if re.fullmatch(r"-?[0-9]{1,3}", priority) else 0
+    return connection.get("autoconnect").strip().lower() in {"false", "no", "0"}, -number, path
 
 
 def _merged(path: str, text: str, builder: Builder) -> dict[str, Section]:
@@ -95,12 +104,14 @@ class _Profile:
         sections: dict[str, Section],
         called: dict[str, str],
         names: dict[Mac, IfName],
+        configured: dict[IfName, str],
     ) -> None:
         self.builder = builder
         self.path = path
         self.sections = sections
         self.called = called
         self.names = names
+        self.configured = configured
         self.taken: set[tuple[str, str]] = set()
 
     def leave(self, section: str, key: str, why: str) -> None:
@@ -126,21 +137,32 @@ class _Profile:
     def read(self) -> None:
         kind = self.value("connection", "type")
         if kind not in TYPES:
-            self.leave("connection", "type", "links of this type are not taken")
+            name = self.value("connection", "interface-name")
+            if name:
+                self.builder.bar(name, f"a {kind or 'link of no type'}, which is not taken")
+            self._leave_all(f"a {kind or 'link of no type'}, which is not taken")
+            return
+        port_of = self.value("connection", "slave-type") or self.value("connection", "port-type")
+        if port_of not in {"", "bridge", "bond"}:
+            name = self.value("connection", "interface-name")
+            if name:
+                self.builder.bar(name, f"a port of a {port_of}, which is not taken")
+            self._leave_all(f"a port of a {port_of}, which is not taken")
             return
         pin = self.take("ethernet", "mac-address", parse_mac)
         name = self.value("connection", "interface-name") or self.names.get(pin, "")
         if not name:
-            self.leave("connection", "id", "no interface-name, and its MAC is not among the known NICs")
+            self._leave_all("no interface-name, and its MAC is not among the known NICs")
             return
         try:
             draft = self.builder.draft(name, self.path, self.sections["connection"].line)
         except ValueError as wrong:
             self.leave("connection", "interface-name", str(wrong))
             return
-        if draft.file != self.path:
-            self.builder.left.add(self.path, 0, name, f"another profile of it stands in {draft.file}")
+        if draft.name in self.configured:
+            self._leave_all(f"{name} has a profile that goes before it: {self.configured[draft.name]}")
             return
+        self.configured[draft.name] = draft.file = self.path
         draft.kind = TYPES[kind]
         if pin is not None and draft.kind:
             self.leave("ethernet", "mac-address", "only hardware is known by its MAC")
@@ -165,16 +187,22 @@ class _Profile:
             draft.ipv6 = Ipv6.AUTO
         self._rest()
 
+    def _leave_all(self, why: str) -> None:
+        """A whole profile, as one thing; the master that it names has a port that nobody can tell."""
+        for key in ("master", "controller"):
+            master = self.value("connection", key)
+            if master:
+                self.builder.doubt(self.called.get(master, master))
+        items = [
+            (item.line, f"[{name}] {item.key}={item.value}") for name, s in self.sections.items() for item in s.items
+        ]
+        self.builder.left.add_all(self.path, items or [(0, "")], why)
+
     def _master(self, draft: LinkDraft) -> None:
         for key in ("master", "controller"):
             master = self.value("connection", key)
             if master:
                 self.builder.enslave(draft.name, self.called.get(master, master), self.path, draft.line)
-        for key in ("slave-type", "port-type"):
-            kind = self.value("connection", key)
-            if kind not in {"", "bridge", "bond"}:
-                self.leave("connection", key, "such a port is not taken")
-                draft.master = None
 
     def _own(self, draft: LinkDraft) -> None:
         if draft.kind == "bridge":

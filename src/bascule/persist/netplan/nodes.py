@@ -67,3 +67,14 @@ def texts_of(node: Node) -> list[str]:
     if not isinstance(node, yaml.SequenceNode):
         raise ValueError("a list is expected")
     return [text_of(item) for item in node.value]
+
+
+def in_words(node: Node) -> str:
+    """A node as YAML on one line, for notes."""
+    if isinstance(node, yaml.ScalarNode):
+        return str(node.value)
+    if isinstance(node, yaml.SequenceNode):
+        return "[" + ", ".join(in_words(item) for item in node.value) + "]"
+    if isinstance(node, yaml.MappingNode):
+        return "{" + ", ".join(f"{in_words(key)}: {in_words(value)}" for key, value in node.value) + "}"
+    return ""

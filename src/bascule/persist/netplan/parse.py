@@ -26,7 +26,7 @@ from bascule.persist.formats.values import (
 )
 from bascule.persist.netplan import FOLDER
 from bascule.persist.netplan.dropins import read_dropins
-from bascule.persist.netplan.nodes import Node, network_of, pairs, text_of, texts_of
+from bascule.persist.netplan.nodes import Node, in_words, network_of, pairs, text_of, texts_of
 from bascule.persist.networkd.words import (
     span_ms,
     span_ticks,
@@ -124,6 +124,8 @@ class NetplanFiles:
             by_mac = "macaddress" not in wanted or (mac is not None and mac == wanted["macaddress"].lower())
             if wanted and by_name and by_mac:
                 fits.append(nic)
+        if not fits and set(wanted) == {"macaddress"} and not self.hardware:
+            fits.append(ident)  # netplan's ids are the names that people give: on no host they stand for themselves
         if not fits and set(wanted) == {"name"} and not set(wanted["name"]) & set("*?["):
             fits.append(wanted["name"])
         return fits
@@ -133,14 +135,27 @@ class NetplanFiles:
         for group, definitions in pairs(network):
             if group.value in KINDS:
                 for name, body in pairs(definitions):
-                    self._definition(path, KINDS[group.value], name, body)
+                    if "openvswitch" in {key.value for key, _ in pairs(body)}:
+                        self._bar(path, name, body, "a switch of Open vSwitch")
+                    else:
+                        self._definition(path, KINDS[group.value], name, body)
             elif group.value not in {"version", "renderer"}:
-                self.leave(path, group, str(group.value), "such links are not taken")
+                kind = {"wifis": "wireless", "openvswitch": "Open vSwitch's"}.get(group.value, f"among {group.value}")
+                for name, body in pairs(definitions):
+                    self._bar(path, name, body, kind)
+                if not pairs(definitions):
+                    self.leave(path, group, str(group.value), "such links are not taken")
+
+    def _bar(self, path: str, ident: yaml.ScalarNode, body: Node, kind: str) -> None:
+        """A definition that is not taken, with all that it says."""
+        self.builder.bar(str(ident.value), f"{kind}, which is not taken")
+        self.leave(path, ident, f"{ident.value}: {in_words(body)}", f"{ident.value} is {kind}, which is not taken")
 
     def _definition(self, path: str, kind: str, ident: yaml.ScalarNode, body: Node) -> None:
         names = self.called[str(ident.value)]
         if not names:
-            self.leave(path, ident, str(ident.value), "its match fits no known NIC, and it has no set-name")
+            why = "its match fits no known NIC, and it has no set-name"
+            self.leave(path, ident, f"{ident.value}: {in_words(body)}", why)
         for name in names:
             try:
                 draft = self.builder.draft(name, path, ident.start_mark.line + 1)
@@ -155,8 +170,7 @@ class NetplanFiles:
                 try:
                     self._key(path, draft, str(key.value), value)
                 except ValueError as wrong:
-                    shown = value.value if isinstance(value, yaml.ScalarNode) else ""
-                    self.leave(path, key, f"{draft.name}: {key.value}: {shown}".rstrip(": "), str(wrong))
+                    self.leave(path, key, f"{draft.name}: {key.value}: {in_words(value)}".rstrip(": "), str(wrong))
 
     def _key(self, path: str, draft: LinkDraft, key: str, node: Node) -> None:
         simple = _SIMPLE.get(key)
@@ -200,7 +214,7 @@ class NetplanFiles:
             try:
                 self._parameter(draft, str(key.value), value)
             except ValueError as wrong:
-                self.leave(path, key, f"{draft.name}: {key.value}", str(wrong))
+                self.leave(path, key, f"{draft.name}: {key.value}: {in_words(value)}", str(wrong))
 
     def _parameter(self, draft: LinkDraft, key: str, value: Node) -> None:
         if draft.kind == "bond" and key in BOND:
@@ -252,12 +266,16 @@ class NetplanFiles:
             try:
                 draft.routes.append(_route(item))
             except ValueError as wrong:
-                self.leave(path, item, f"{draft.name}: route", str(wrong))
+                self.leave(path, item, f"{draft.name}: route {in_words(item)}", str(wrong))
 
     def enslave(self) -> None:
         """Ports are named by their masters."""
         for ident, master, path, line in self.members:
-            for name in self.called.get(ident, [ident]):
+            names = self.called.get(ident, [ident])
+            if not names:
+                self.builder.doubt(master)
+                self.builder.left.add(path, line, f"{ident} under {master}", "its match fits no known NIC")
+            for name in names:
                 self.builder.enslave(name, master, path, line)
 
     def settle(self, draft: LinkDraft) -> None:

@@ -80,6 +80,11 @@ class UnitReader:
         """An item that is not taken."""
         self.builder.left.add(path, item.line, f"[{section.name}] {item.key}={item.value}", why)
 
+    def leave_all(self, sections: list[Located], why: str) -> None:
+        """A whole unit, as one thing."""
+        lines = [(i.line, f"[{section.name}] {i.key}={i.value}") for _, section in sections for i in section.items]
+        self.builder.left.add_all(sections[0][0], lines or [(0, "")], why)
+
     def put(self, path: str, section: Section, item: Item, action: Callable[[str], None]) -> None:
         """Do something with a value; what it cannot take is left over."""
         try:
@@ -96,7 +101,8 @@ class UnitReader:
             self.builder.left.add(path, 0, "", "no Name= or no Kind= in [NetDev]")
             return
         if kind.value not in KINDS or not kind.value:
-            self.builder.left.add(path, kind.line, f"Kind={kind.value}", "links of this kind are not taken")
+            self.builder.bar(name.value, f"a {kind.value}, which is not taken")
+            self.leave_all(sections, f"{name.value} is a {kind.value}, which is not taken")
             return
         try:
             draft = self.builder.draft(name.value, path, name.line)
@@ -160,10 +166,12 @@ class UnitReader:
             if draft.name not in claimed and matches(sections, draft.name, draft.pin_mac or hardware.get(draft.name))
         ]
         if not links:
-            match = next((section for _, section in sections if section.name == "Match"), None)
-            what = "; ".join(f"{item.key}={item.value}" for item in match.items) if match else ""
-            why = "no link that is known matches, or an earlier file has it" if match else "no [Match]"
-            self.builder.left.add(path, match.line if match else 0, what, why)
+            is_matched = any(section.name == "Match" for _, section in sections)
+            why = "no link that is known matches, or an earlier file has it" if is_matched else "no [Match]"
+            self.leave_all(sections, why) if sections else self.builder.left.add(path, 0, "", why)
+            for item in (item for _, section in sections if section.name == "Network" for item in section.items):
+                if item.key in {"Bridge", "Bond"}:
+                    self.builder.doubt(item.value)
         for draft in links:
             claimed.add(draft.name)
             _Network(self, draft).read(sections)
@@ -194,7 +202,8 @@ class _Network:
                 try:
                     getattr(self, f"_{section.name.lower()}")(section)
                 except ValueError as wrong:
-                    self.reader.builder.left.add(path, section.line, f"[{section.name}]", str(wrong))
+                    said = " ".join(f"{item.key}={item.value}" for item in section.items)
+                    self.reader.builder.left.add(path, section.line, f"[{section.name}] {said}", str(wrong))
                 continue
             for item in section.items:
                 if section.name != "Match" and item.key not in SILENT:

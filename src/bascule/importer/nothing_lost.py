@@ -1,0 +1,151 @@
+"""Nothing of a configuration gets lost: what stands in a file, and neither in the site file nor in a note, is told.
+
+Readers know their formats, and have gaps that nobody thought of. This net knows none: it takes the files as lines and
+the lines as words. An address, a MAC, a number or a link's name that was imported stands in what is written, in
+whatever spelling; the line of each that does not is told with its place.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from ipaddress import ip_address, ip_network
+
+from msgspec import Struct
+
+from bascule.persist.config import NetworkConfig
+from bascule.persist.parsed import Files, Left, Leftovers
+
+_MAC = re.compile(r"(?<![0-9A-Fa-f:-])(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}(?![0-9A-Fa-f:-])")
+_V4 = re.compile(r"(?<![0-9A-Za-z.])[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?![0-9A-Za-z.])")
+_V6 = re.compile(r"(?<![0-9A-Za-z:.])(?=[0-9A-Fa-f:]*:[0-9A-Fa-f:]*:)[0-9A-Fa-f:]{3,39}(?![0-9A-Za-z:])")
+_PREFIX = re.compile(r"(?<=~)/[0-9]{1,3}")  # behind an address, which was taken out before
+_NUMBER = re.compile(r"(?<![0-9A-Za-z_.+-])[0-9]{1,10}(?:\.[0-9]+)?(?=(?:ms|s|sec|min|MiB|GiB|KiB)?(?![0-9A-Za-z_.]))")
+_NAME = re.compile(r"(?<![0-9A-Za-z_./+@:-])(?=[a-z0-9_.-]*[0-9])[a-z][A-Za-z0-9_.-]{1,14}(?![0-9A-Za-z_/+@:-])")
+_NO_NAME = re.compile(r"(?:ipv?|inet|dhcpv?|v|q|layer|md|sha)[0-9]+|version[0-9]*|x[0-9]+(?:_[0-9]+)?")
+_COMMENT = re.compile(r"^\s*(?:[#;]|<!--).*|(?<=\s)#.*")
+_QUIET = re.compile(  # keys that name a file's own entry and say nothing of the network
+    r"^\W*(?:export\s+)?(?:\w*uuid|timestamp|permissions|version|stable-id|(?-i:NAME))\b\W*[=: ]", re.IGNORECASE
+)
+_STANDARDS = re.compile(r"802-3-ethernet|802\.(?:3ad|1q|1ad)", re.IGNORECASE)
+_DEFAULTS = (  # of the kernel, where a key says what would be so without it
+    (re.compile(r"fd|delay", re.IGNORECASE), {4, 15}),
+    (re.compile(r"hello", re.IGNORECASE), {2}),
+    (re.compile(r"max-?_?age", re.IGNORECASE), {20}),
+    (re.compile(r"age?ing", re.IGNORECASE), {300}),
+    (re.compile(r"prio", re.IGNORECASE), {32, 128, 32768}),
+    (re.compile(r"mtu", re.IGNORECASE), {1500}),
+    (re.compile(r"maxwait|waitport|gcint", re.IGNORECASE), set(range(10_000))),  # how long ifup waits
+)
+
+
+class Untold(Struct, frozen=True):
+    """Lines with something that was not written: ``left`` is lost, ``default`` is so without a word."""
+
+    left: tuple[Left, ...]
+    default: tuple[Left, ...]
+
+
+def untold(
+    files: Files, said: Iterable[str], notes: Iterable[str], left: Iterable[Left], config: NetworkConfig
+) -> Untold:
+    """The lines with something that stands neither in the site file nor in any of the notes.
+
+    ``said`` is the site file, and the names of links that follow from it; ``config`` is what it means, defaults
+    and all. Files that were passed over whole are no configuration.
+    """
+    left = tuple(left)
+    written = _Words([*said, *notes, *(each.text for each in left)])
+    meant = _Words([str(value) for link in config.links.values() for value in link.options.as_json().values()])
+    whole = {each.file for each in left if not each.line and each.why.startswith("passed over")}
+    lost, default = Leftovers(), Leftovers()
+    for path, text in files.items():
+        for number, line in enumerate(text.split("\n") if path not in whole else (), 1):
+            words = list(_lost(line, written)) if line.strip() else []
+            if words and all(meant.has_default(line, word) for word in words):
+                default.add(path, number, line, "so it is by default")
+            elif words:
+                lost.add(path, number, line, f"not said above: {', '.join(dict.fromkeys(words))}")
+    return Untold(lost.done(), default.done())
+
+
+class _Words:
+    """What stands in what was written."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self.addresses: set[str] = set()
+        self.macs: set[str] = set()
+        self.prefixes: set[int] = set()
+        self.numbers: set[float] = set()
+        self.names: set[str] = set()
+        for text in texts:
+            macs, addresses, rest = _apart(text)
+            self.macs.update(macs)
+            self.addresses.update(addresses)
+            self.prefixes.update(int(word[1:]) for word in _PREFIX.findall(rest))
+            self.numbers.update(float(word) for word in re.findall(r"[0-9]+(?:\.[0-9]+)?", _PREFIX.sub(" ", rest)))
+            self.names.update(re.findall(r"[A-Za-z][A-Za-z0-9_.-]*", rest))
+
+    def has_number(self, number: float) -> bool:
+        """Whether a number stands there, in its own unit or in one that is a hundred or a thousand times as large."""
+        if number in {0, 1} or any(number * factor in self.numbers for factor in (1, 100, 1000)):
+            return True
+        return any(number * factor in self.numbers for factor in (0.01, 0.001) if number * factor >= 2)
+
+    def has_default(self, line: str, word: str) -> bool:
+        """Whether a word of a line says what would be so without it: Bascule's default, or the kernel's."""
+        if not re.fullmatch(r"[0-9]+(?:\.[0-9]+)?", word):
+            return False
+        usual = any(pattern.search(line) and float(word) in numbers for pattern, numbers in _DEFAULTS)
+        return usual or self.has_number(float(word))
+
+
+def _apart(text: str) -> tuple[list[str], list[str], str]:
+    """The MACs and addresses of a text in one spelling, and the rest of it; a ~ stands for each address."""
+    macs = [word.lower().replace("-", ":") for word in _MAC.findall(text)]
+    text = _MAC.sub(" ", text) if macs else text
+    addresses: list[str] = []
+
+    def take(match: re.Match[str]) -> str:
+        try:
+            addresses.append(str(ip_address(match[0])))
+        except ValueError:
+            return match[0]
+        return "~"
+
+    text = _V4.sub(take, text)
+    if text.count(":") > 1:
+        text = _V6.sub(take, text)
+    return macs, addresses, text
+
+
+def _lost(line: str, known: _Words) -> Iterator[str]:
+    line = _COMMENT.sub("", line)
+    if not line.strip() or _QUIET.match(line):
+        return
+    macs, addresses, rest = _apart(_STANDARDS.sub(" ", line))
+    if addresses and all(ip_address(address).is_loopback for address in addresses):
+        return
+    yield from (mac for mac in macs if mac not in known.macs)
+    for address in addresses:
+        if address not in known.addresses and not _is_mask(address):
+            yield address
+    yield from (word for word in _PREFIX.findall(rest) if int(word[1:]) not in known.prefixes)
+    rest = _PREFIX.sub(" ", rest).strip()
+    key = re.split(r"[=:\s]", rest, maxsplit=1)[0]
+    for word in _NUMBER.findall(rest):
+        is_length = "prefix" in key.lower() and float(word) in known.prefixes
+        if not is_length and not known.has_number(float(word)):
+            yield word
+    for word in _NAME.findall(rest[len(key) :]):
+        if word not in known.names and not _NO_NAME.fullmatch(word) and not re.fullmatch(r"[0-9a-f]{6,}", word):
+            yield word
+
+
+def _is_mask(address: str) -> bool:
+    """Whether it is a netmask, which the prefix length of an address says, or no address at all."""
+    try:
+        ip_network(f"0.0.0.0/{address}")
+    except ValueError:
+        return address in {"0.0.0.0", "::"}
+    return True

@@ -1,0 +1,160 @@
+"""What a site file does not say of the configuration that it was imported from, found by comparing the two.
+
+The site file is read back, and what it would have written for the same host stands beside what the files mean. Every
+difference is told, so that a word that a site file lacks is never a silent loss; where it gets the word, the note goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from bascule.model.links import Bridge, BridgePort, Vlan
+from bascule.model.site import Host, Site
+from bascule.persist.config import MAIN_TABLE, LinkConfig, NetworkConfig, StaticRoute
+from bascule.persist.formats.values import seconds
+from bascule.persist.formats.vlans import with_flags
+from bascule.persist.wanted import ETHERNET_MTU, wanted_config
+
+_TIMES = {"forward_delay", "hello_time", "max_age", "ageing_time"}  # in ticks
+
+
+def declared(site: Site, host: Host) -> NetworkConfig:
+    """The configuration that a site file alone says; a bridge whose uplink is not known counts as one without."""
+    known = {name: replace(bridge, uplink_unknown=None) for name, bridge in host.bridges.items()}
+    return wanted_config(site, replace(host, bridges=known))
+
+
+def unsaid(config: NetworkConfig, site: NetworkConfig, *, is_here: bool, of_ipv6: bool) -> Iterator[str]:
+    """A sentence for everything of a configuration that the ``site`` file does not say, or says otherwise.
+
+    What is on this host already (``is_here``) keeps those options that the file leaves open. ``of_ipv6``: whether
+    the files speak of IPv6, so that it is no default that differs.
+    """
+    said = site.links
+    names = {name: _other_name(link, said) for name, link in config.links.items()}
+    for name, link in config.links.items():
+        there = said.get(names[name]) if names[name] else None
+        if there is None:
+            words = "; ".join(_all_of(link))
+            yield f"{name}: left out, with all that it says: {words or 'nothing'}"
+        else:
+            options = [] if is_here else list(_options(link, there))
+            if of_ipv6 and link.ipv6 is not there.ipv6 and link.master is None:
+                options.append(f"IPv6 {link.ipv6}; by the site file it is {there.ipv6}")
+            if not is_here and link.mac and link.mac != there.mac:
+                options.append(f"MAC {link.mac}; the site file does not say it")
+            yield from (f"{name}: {words}" for words in (*options, *_differences(link, there, config)))
+
+
+def _other_name(link: LinkConfig, said: Mapping[Any, LinkConfig]) -> Any:
+    """What the site file calls a link: a VLAN has the name that follows from its number and the link below."""
+    if link.name in said or not isinstance(link.options, Vlan):
+        return link.name
+    return next((n for n, o in said.items() if (o.options, o.parent) == (link.options, link.parent)), None)
+
+
+def _all_of(link: LinkConfig) -> Iterator[str]:
+    """Everything that a link says, for one that is left out."""
+    if isinstance(link.options, Vlan):
+        yield f"VLAN {link.options.id} of {link.parent}"
+    elif link.options.kind:
+        yield f"a {link.options.kind}"
+    if link.master:
+        yield f"a port of {link.master}"
+    yield from _spoken(link)
+    yield from (f"{word} {value}" for word, value in (("MAC", link.mac or link.pin_mac), ("MTU", link.mtu)) if value)
+
+
+def _spoken(link: LinkConfig) -> Iterator[str]:
+    if link.dhcp4:
+        yield "DHCP"
+    if link.addresses:
+        yield f"the host's address {', '.join(link.addresses)}"
+    for route in link.routes:
+        yield route_words(route)
+    if link.dns:
+        yield f"name server {', '.join(link.dns)}"
+    if link.search:
+        yield f"search domain {', '.join(link.search)}"
+
+
+def _differences(have: LinkConfig, said: LinkConfig, config: NetworkConfig) -> Iterator[str]:
+    if have.mtu and have.mtu != (said.mtu or ETHERNET_MTU):
+        yield f"MTU {have.mtu}; the site file does not say it"
+    if have.name != said.name:
+        yield f"a site file calls it {said.name}; the plan would make that one beside it"
+    if have.master != said.master and have.master is not None:
+        yield f"is a port of {have.master}; the site file does not say it"
+    if have.dhcp4 and not said.dhcp4:
+        yield "DHCP; the site file does not say it"
+    gone = [address for address in have.addresses if address not in said.addresses]
+    routes = [route_words(route) for route in have.routes if _plain(route) not in map(_plain, said.routes)]
+    for words in (f"the host's address {', '.join(gone)}" if gone else "", *routes):
+        if words:
+            yield f"{words}; the site file does not say it"
+    servers = [word for word in (*have.dns, *have.search) if word not in (*said.dns, *said.search)]
+    if servers:
+        yield f"name servers and domains {', '.join(servers)}; the site file does not say them"
+    if have.client_id is not None and have.client_id != said.client_id:
+        yield (
+            f"is {have.client_id} to its DHCP server; 'bascule apply' keeps it on this host, elsewhere another lease "
+            "may come"
+        )
+    if not have.onboot and have.master is None and have.name not in {link.parent for link in config.links.values()}:
+        yield "is not brought up at boot; the site file brings it up"
+    if set(have.vlans) - set(said.vlans):
+        yield f"VLANs {', '.join(with_flags(vlan) for vlan in have.vlans)}; the site file does not say them"
+
+
+def _options(have: LinkConfig, said: LinkConfig) -> Iterator[str]:
+    """Options of a bridge, of a bond and of a port."""
+    pairs: list[tuple[Any, Any, str]] = [(have.options, said.options, "")]
+    if have.port is not None:
+        pairs.append((have.port, said.port or BridgePort(), "as a port, "))
+    for mine, its, where in pairs:
+        if type(mine) is not type(its):
+            continue
+        for key in type(mine).__struct_fields__:
+            value, other = getattr(mine, key), getattr(its, key)
+            if value != other and not _is_idle(mine, key):
+                yield f"{where}{key} {_value(key, value)}; by the site file it is {_value(key, other)}"
+
+
+def _is_idle(options: Any, key: str) -> bool:
+    """What nobody would miss: a delay without STP, an option that the kernel has anyway."""
+    if not isinstance(options, Bridge):
+        return key == "miimon" and not options.miimon
+    if key == "forward_delay":
+        return not options.stp_state and options.forward_delay in {0, 1500}
+    return key == "mcast_snooping" and options.mcast_snooping == 1  # the kernel's default; Bascule has its own
+
+
+def _value(key: str, value: object) -> str:
+    if value is None:
+        return "the kernel's own"
+    return f"{seconds(value)} s" if key in _TIMES and isinstance(value, int) else str(value)
+
+
+def _plain(route: StaticRoute) -> StaticRoute:
+    """Whether a gateway is said to be on-link follows from its address."""
+    return replace(route, onlink=False)
+
+
+def route_words(route: StaticRoute) -> str:
+    """A route as people say it."""
+    if route.dst.endswith("/0") and route.dst[:1] in {"0", ":"} and route.gateway:
+        words = ["the default gateway", route.gateway]
+    else:
+        words = ["the route to", route.dst, f"via {route.gateway}" if route.gateway else "on the link"]
+    if route.metric:
+        words.append(f"with metric {route.metric}")
+    if route.table != MAIN_TABLE:
+        words.append(f"in table {route.table}")
+    if route.prefsrc:
+        words.append(f"from {route.prefsrc}")
+    if route.onlink:
+        words.append("onlink")
+    return " ".join(words)
