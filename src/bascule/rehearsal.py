@@ -22,6 +22,7 @@ from bascule.observe.management import Management, management
 from bascule.plan.change import Note, Plan
 from bascule.plan.diff import diff
 from bascule.policy.guards.ports import guarded_ports
+from bascule.providers.observe import observe
 from bascule.providers.protocol import ThreeWay
 from bascule.system.clock import Clock, unseen
 from bascule.system.disk.files import read_bytes
@@ -136,9 +137,9 @@ def _start(twin: Twin, look_: Look, where: LiveHost, name: str, rules: ForeignRu
         twin.notes += load_foreign_rules(name, rules, twin.host(name))
 
 
-def known_here(site: Site, names: Sequence[str]) -> dict[str, KnownHost]:
-    """What this machine's plan is made from, if it has every NIC of one of the hosts and therefore is that host."""
-    host = started_as_found(site, names)
+def known_here(site: Site, names: Sequence[str], *, here: bool) -> dict[str, KnownHost]:
+    """What this machine's plan is made from, if it is one of the hosts; ``here`` insists that it is the only one."""
+    host = started_as_found(site, names, observe, here=here)
     if host is None:
         return {}
     state = look(site, host)

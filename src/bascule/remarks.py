@@ -23,7 +23,9 @@ def with_remarks(prepared: Prepared) -> Prepared:
 def memory_notes(prepared: Prepared) -> tuple[Note, ...]:
     """What the guests' memory says to this host, if this is the host and any guest declares its memory."""
     site, host = prepared.site, prepared.host
-    if not any(guest.memory for guest in site.guests_on(host.name)) or not is_here(host):
+    if not any(guest.memory for guest in site.guests_on(host.name)):
+        return ()
+    if not is_here(site, host, lambda: prepared.observed):
         return ()
     from bascule.guests.memory import memory_account
 

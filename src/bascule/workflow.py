@@ -78,14 +78,16 @@ def plan(
     site: SiteLike,
     *,
     host: str | None = None,
+    here: bool = False,
     root: str | None = None,
     observed: HostState | None = None,
     choice: DriverChoice | None = None,
 ) -> Prepared:
     """What would change on this host and in its files (those below ``root``), or on the one whose state was saved.
 
-    ``choice`` says who runs the guests, whoever is there if it is not given; for a saved state nobody is asked, and no
-    file is looked at.
+    ``here`` insists that this machine is that host, where neither its name nor its hardware says so. ``choice`` says
+    who runs the guests, whoever is there if it is not given; for a saved state nobody is asked, and no file is looked
+    at.
     """
     from bascule.apply.options import ANY_DRIVER
     from bascule.apply.prepare import prepare, prepare_from, runnable
@@ -96,19 +98,23 @@ def plan(
     if observed is not None:
         return prepare_from(*load_for(site, host), observed)
     with begin() as begun:  # while the file is read
-        found = runnable(prepare(*load_for(site, host), choice=choice or ANY_DRIVER, begun=begun))
-    return with_remarks(with_listed_files(found, root))
+        found = prepare(*load_for(site, host), choice=choice or ANY_DRIVER, begun=begun, must_be_here=not here)
+    return with_remarks(with_listed_files(runnable(found), root))
 
 
 def rehearse(
     site: SiteLike,
     *,
     host: str | None = None,
+    here: bool = False,
     root: str | None = None,
     guests: BackendKind = "namespace",
     progress: Progress | None = None,
 ) -> Rehearsal:
-    """The whole site in a twin: the plan by the same engine, every check and expectation, and the way back."""
+    """The whole site in a twin: the plan by the same engine, every check and expectation, and the way back.
+
+    It starts as this machine was found where it is the host, which ``here`` insists on.
+    """
     from bascule.rehearsal import Rehearsal, changed_since, in_the_twin, known_here, with_files_here
     from bascule.system.process.sandbox import sandboxed
     from bascule.system.run import require_tools
@@ -120,16 +126,16 @@ def rehearse(
     read = load(site)
     names = tuple(read.hosts) if host is None else (load_for(read, host)[1].name,)
     require_tools(tools_of_twin(read))
-    here = known_here(read, names)
+    found_here = known_here(read, names, here=here)
     if guests != "namespace":
         clock.lap("looking for KVM and a kernel")
     backend = BackendChoice.of(guests)
     clock.end()
-    found = sandboxed(in_the_twin, read, names, here, backend, progress)
-    found["plans"] = with_files_here(read, here, found["plans"], root)
+    found = sandboxed(in_the_twin, read, names, found_here, backend, progress)
+    found["plans"] = with_files_here(read, found_here, found["plans"], root)
     times = {**clock.laps, **found.pop("timings"), "total": clock.total()}
     return Rehearsal(
-        site=read, backend=backend, observed=tuple(here), changed=changed_since(read), timings=times, **found
+        site=read, backend=backend, observed=tuple(found_here), changed=changed_since(read), timings=times, **found
     )
 
 
@@ -141,6 +147,7 @@ def ready(
     site: SiteLike,
     *,
     host: str | None = None,
+    here: bool = False,
     root: str | None = None,
     survey_s: float | None = None,
     progress: Heard | None = None,
@@ -148,14 +155,16 @@ def ready(
 ) -> Iterator[Ready]:
     """Everything that can say no before anything is changed; within, the kernel's word is kept that nothing moved.
 
-    A loop, two configuration systems at once, and with ``survey_s`` a wire that is another than the file says: each is
+    A machine that is not known to be the host (``here`` insists that it is), a change that waits to be confirmed, a
+    loop, two configuration systems at once, and with ``survey_s`` a wire that is another than the file says: each is
     an error with its reason.
     """
     from bascule.apply.options import ANY_DRIVER
+    from bascule.apply.pending import refuse_if_waiting
     from bascule.apply.prepare import prepare
     from bascule.apply.ready import Ready
     from bascule.apply.rollback.watchdog import standby
-    from bascule.apply.state_directory import here
+    from bascule.apply.state_directory import here as state_directory
     from bascule.persist.persister import find_persister
     from bascule.plan.batch import tools
     from bascule.providers.observe import begin
@@ -163,9 +172,14 @@ def ready(
     from bascule.system.net.monitor import NetlinkMonitor
     from bascule.system.run import require_tools
 
-    with NetlinkMonitor() as bell, standby(here()) as waiting:
+    place = state_directory()
+    refuse_if_waiting(place)
+    with NetlinkMonitor() as bell, standby(place) as waiting:
         with begin() as begun:  # while the file is read
-            prepared = prepare(*load_for(site, host), choice=choice or ANY_DRIVER, begun=begun, bell=bell)
+            known = load_for(site, host)
+            prepared = prepare(
+                *known, place, choice=choice or ANY_DRIVER, begun=begun, bell=bell, must_be_here=not here
+            )
         require_tools(tools(prepared.plan))
         prepared = with_remarks(prepared)
         remarks: tuple[str, ...] = ()

@@ -15,7 +15,7 @@ from typing import Any
 from msgspec import Struct
 
 from bascule.system.net.netns import Namespace
-from tests.lab import Lab
+from tests.lab import Lab, called
 from tests.patience import patient
 
 SITE = """\
@@ -92,10 +92,10 @@ class Bed(Struct):
         return {"BASCULE_STATE_DIR": str(self.state), "SSH_CONNECTION": SSH}
 
     def run(self, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
-        return self.lab.bascule(self.host, *words, env={**self.env, **env})
+        return self.lab.bascule(self.host, *words, env={**self.env, **env}, hostname="h")
 
     def start(self, *words: str, **rest: Any) -> subprocess.Popen[str]:
-        with self.host.entered():
+        with self.host.entered(), called("h"):
             return subprocess.Popen(
                 (sys.executable, "-m", "bascule", *words), env={**os.environ, **self.env}, text=True,
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **rest,

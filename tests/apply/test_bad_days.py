@@ -185,12 +185,13 @@ def test_a_check_that_does_not_hold_takes_everything_back(bed: Bed) -> None:
 
 
 def test_a_probe_that_passed_before_and_fails_after(bed: Bed) -> None:
-    """The gateway knows the host's NIC only: a bridge port is cut by the wire here."""
+    """The gateway is to be reached by a bridge whose NIC hangs on another wire."""
     before = bed.raw()
-    site = bed.site.read_text().replace(
-        "br0: {uplink: eth0, address: from-uplink}", "br0: {uplink: eth0, vlan_aware: false}"
+    other = "br0: {uplink: eth0}\n      br3: {uplink: eth4, address: 10.0.0.5/24, gateway: 10.0.0.1}\n"
+    site = bed.site.read_text().replace("br0: {uplink: eth0, address: from-uplink}\n      br3: {uplink: eth4}\n", other)
+    bed.site.write_text(
+        site.replace("eth4: {network: guests}", "eth4: {}").replace("address: 10.1.0.5/24", "address: dhcp")
     )
-    bed.site.write_text(site.replace("eth0: {network: lan}", "eth0: {network: lan}"))
     done = bed.run("apply", str(bed.site), "--yes")
     assert done.returncode == 75, done.stdout + done.stderr
     assert "does not answer after it" in done.stderr

@@ -25,7 +25,7 @@ from bascule.model.state import HostState
 from bascule.providers.libvirt.state import LibvirtState
 from bascule.system.disk import mounts
 from tests.apply.hosts import ADDITION, Bed, furnish
-from tests.lab import Lab
+from tests.lab import Lab, called
 
 BASCULE = f"{sys.executable} -m bascule"
 NEEDED = ("passwd", "group", "nsswitch.conf", "ld.so.cache", "alternatives", "iproute2", "localtime", "os-release")
@@ -65,7 +65,7 @@ class Machine:
             f"mkdir -p /run/{'systemd/system' if systemd else 'init'}",
             f"mount --bind {self.boot_id} /proc/sys/kernel/random/boot_id",
         ]
-        with self.bed.host.entered():
+        with self.bed.host.entered(), called("h"):
             return subprocess.run(
                 ("unshare", "--mount", "--pid", "--fork", "--mount-proc", "--propagation", "private", "sh", "-c",
                  " && ".join([*before, f"{{ {script}\n}}"])),

@@ -64,7 +64,8 @@ class Leased(Struct):
         )  # fmt: skip
 
     def bascule(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return self.shell(sys.executable, "-m", "bascule", *words)
+        insist = ("--here",) if words[0] in {"plan", "apply"} else ()  # by its name it is the DHCP server's client
+        return self.shell(sys.executable, "-m", "bascule", *words, *insist)
 
     def apply(self, *words: str) -> subprocess.CompletedProcess[str]:
         return self.bascule("apply", str(self.bed.site), "--yes", *words)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +12,7 @@ import pytest
 from tests.apply.hosts import Bed, difference, furnish, wait_for
 from tests.lab import Lab
 from tests.patience import HUNG_S
+from tests.sshd import Ssh, sshd
 
 SITE = """\
 site: cut
@@ -26,8 +24,6 @@ hosts:
     bridges: {br0: {uplink: eth0%s}}
 """
 
-Ssh = Callable[[str], "subprocess.Popen[str]"]
-
 
 @pytest.fixture
 def bed(lab: Lab, tmp_path: Path) -> Bed:
@@ -36,50 +32,8 @@ def bed(lab: Lab, tmp_path: Path) -> Bed:
 
 @pytest.fixture
 def ssh(bed: Bed, tmp_path: Path) -> Iterator[Ssh]:
-    """Log in from the wire. The daemon's key and folders are its own; nobody else is let in."""
-    sshd = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
-    if sshd is None or shutil.which("ssh") is None:
-        pytest.skip("there is no sshd here (apt-get install openssh-server openssh-client)")
-    Path("/run/sshd").mkdir(exist_ok=True)  # its own privilege separation folder
-    folder = tmp_path / "ssh"
-    folder.mkdir(mode=0o700)
-    for name in ("host", "user"):
-        subprocess.run(("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name), check=True)
-    shutil.copy(folder / "user.pub", folder / "authorized")
-    options = {
-        "HostKey": folder / "host", "AuthorizedKeysFile": folder / "authorized", "PidFile": folder / "pid",
-        "StrictModes": "no", "UsePAM": "no", "PasswordAuthentication": "no", "PermitRootLogin": "prohibit-password",
-        "ListenAddress": "10.0.0.5", "ClientAliveInterval": "1", "ClientAliveCountMax": "2", "AcceptEnv": "BASCULE_*",
-    }  # fmt: skip
-    words = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
-    with bed.host.entered():
-        daemon = subprocess.Popen((sshd, "-D", "-f", "/dev/null", *words), stderr=subprocess.DEVNULL)
-
-    sessions: list[subprocess.Popen[str]] = []
-
-    def log_in(command: str) -> subprocess.Popen[str]:
-        with bed.wire.entered():
-            session = subprocess.Popen(
-                ("ssh", "-tt", "-F", "/dev/null", "-i", folder / "user", "-o", "StrictHostKeyChecking=no",
-                 "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=3",
-                 "-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=2", "-o", "SendEnv=BASCULE_STATE_DIR",
-                 "root@10.0.0.5", command),
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                env={**os.environ, "BASCULE_STATE_DIR": str(bed.state)},
-            )  # fmt: skip
-        sessions.append(session)
-        return session
-
-    try:
-        if not wait_for(lambda: log_in("true").communicate(timeout=HUNG_S)[0] == "", bool, 10):
-            pytest.skip(f"the sshd of this machine lets nobody in: {log_in('true').communicate()[0]}")
+    with sshd(bed.host, bed.wire, "10.0.0.5", tmp_path, {"BASCULE_STATE_DIR": str(bed.state)}, hostname="h") as log_in:
         yield log_in
-    finally:
-        for session in sessions:  # whatever a test left running, also when it failed
-            with session:
-                session.terminate()
-        daemon.terminate()
-        daemon.wait()
 
 
 def bascule(words: str) -> str:

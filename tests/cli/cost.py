@@ -12,6 +12,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from bascule.system.net.netns import Namespace
+from tests.lab import on_its_host
 
 # of everything that takes more than some ten milliseconds to import; a verb imports what it uses and nothing else
 HEAVY = ("asyncio", "libvirt", "lxml", "pydantic", "scapy", "starlette", "uvicorn", "yaml")
@@ -19,6 +20,7 @@ HEAVY = ("asyncio", "libvirt", "lxml", "pydantic", "scapy", "starlette", "uvicor
 # The hook stays over a fork, so the work that a verb does in a sandbox counts as well.
 TRACED = """
 import atexit, json, os, sys
+from tests.lab import on_its_host
 log = os.open(sys.argv.pop(1), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 heavy = json.loads(sys.argv.pop(1))
 
@@ -68,6 +70,7 @@ def cost(*words: str, log: Path, namespace: Namespace | None = None, env: dict[s
 
 
 def _run(argv: tuple[str, ...], env: dict[str, str] | None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, env={**os.environ, **(env or {})}
-    )
+    with on_its_host(*argv):
+        return subprocess.run(
+            argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, env={**os.environ, **(env or {})}
+        )

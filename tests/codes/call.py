@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bascule.system.net.netns import Namespace
+from tests.lab import on_its_host
 
 Done = subprocess.CompletedProcess[str]
 BASCULE = (sys.executable, "-m", "bascule")
@@ -23,10 +24,11 @@ def bascule(
 ) -> Done:
     """``before`` is a command that starts it, such as setpriv."""
     enter = (f"--net=/proc/{os.getpid()}/fd/{namespace.fd}",) if namespace else ()
-    return subprocess.run(
-        (*(("nsenter", *enter) if enter else ()), *before, *BASCULE, *words), capture_output=True, text=True,
-        stdin=subprocess.DEVNULL, env={**os.environ, "COLUMNS": "200", **(env or {})}, timeout=100,
-    )  # fmt: skip
+    with on_its_host(*words):
+        return subprocess.run(
+            (*(("nsenter", *enter) if enter else ()), *before, *BASCULE, *words), capture_output=True, text=True,
+            stdin=subprocess.DEVNULL, env={**os.environ, "COLUMNS": "200", **(env or {})}, timeout=100,
+        )  # fmt: skip
 
 
 def assert_error(done: Done, code: str, said: str, *, status: int = 1, hint: str = "") -> None:

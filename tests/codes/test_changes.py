@@ -14,7 +14,7 @@ import pytest
 from tests.apply.hosts import ADDITION, Bed, difference, furnish, wait_for
 from tests.apply.old_states import OldState, key
 from tests.codes.call import BASCULE, WITHOUT_RIGHTS, Done, assert_error, bascule, instead_of
-from tests.lab import Lab
+from tests.lab import Lab, called
 
 pytestmark = pytest.mark.kernel
 BACK = "the change was taken back; the host is as it was before"
@@ -169,7 +169,7 @@ def test_ctrl_c_in_the_middle(bed: Bed) -> None:
     before = bed.calm()
     slow = f'case " $* " in *" -batch "*) touch {bed.site.parent}/begun; $REAL "$@"; exec sleep 1;; esac\n'
     env = {**os.environ, **bed.env, **instead_of(bed.site.parent / "bin", "ip", slow + 'exec $REAL "$@"')}
-    with bed.host.entered():
+    with bed.host.entered(), called("h"):
         process = subprocess.Popen(
             (*BASCULE, "apply", str(bed.site), "--yes"), env=env, text=True, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,

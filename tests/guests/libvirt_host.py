@@ -22,7 +22,7 @@ from bascule.system.run import run
 from bascule.twin.test_guest.kernel import GuestImage
 from bascule.twin.test_guest.libvirtd import PrivateLibvirt
 from tests.guests.values import guest, nic
-from tests.lab import Lab
+from tests.lab import Lab, on_its_host
 from tests.patience import patient
 
 DEFAULT = """<network><name>default</name><forward mode='nat'/><bridge name='virbr0' stp='on' delay='0'/>
@@ -90,10 +90,11 @@ class LibvirtHost(Struct):
         end = ("--connect", self.libvirt.uri) if connect else ()
         # not `entered`: we are process 1 of the sandbox, whose namespace counts as the machine's own
         enter = ("nsenter", f"--net=/proc/{os.getpid()}/fd/{self.host.fd}")
-        return subprocess.run(
-            (*enter, sys.executable, "-m", "bascule", *words, *end), capture_output=True, text=True, env=self.env,
-            stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+        with on_its_host(*words):
+            return subprocess.run(
+                (*enter, sys.executable, "-m", "bascule", *words, *end), capture_output=True, text=True, env=self.env,
+                stdin=subprocess.DEVNULL,
+            )  # fmt: skip
 
     def ok(self, *words: str, connect: bool = True) -> str:
         done = self.run(*words, connect=connect)

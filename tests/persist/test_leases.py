@@ -139,7 +139,7 @@ report before
 """
 SCRIPT = """\
 mv /{file} /root/kept
-bascule apply /site.yaml --yes --confirm-within 60s >/tmp/apply 2>&1 || {{ cat /tmp/apply >&2; exit 1; }}
+bascule apply /site.yaml --here --yes --confirm-within 60s >/tmp/apply 2>&1 || {{ cat /tmp/apply >&2; exit 1; }}
 report applied
 note; bascule confirm >/dev/null; answered 1
 report confirmed
@@ -149,7 +149,7 @@ note; {restart}; answered 1
 report restarted
 dhcp() {{ grep -rhE 'IAID|iaid|DUID|dhcp-|Identifier' $(grep -rl '^# Written by bascule' /etc) || true; }}
 echo '### files'; dhcp
-bascule apply /site.yaml --yes --no-confirm >/tmp/again
+bascule apply /site.yaml --here --yes --no-confirm >/tmp/again
 echo '### again'; dhcp
 mv /root/kept /{file}
 while [ -e /sys/class/net/br2 ]; do note; bascule undo >/dev/null; done
@@ -168,20 +168,20 @@ renews() {{ # every four seconds; by itself it would ask after a minute
     echo "$1 is silent"
 }}
 mv /{file} /root/kept
-bascule apply /site.yaml --yes --confirm-within 60s
-! bascule apply /site.yaml --yes --no-confirm # one waits already
+bascule apply /site.yaml --here --yes --confirm-within 60s
+! bascule apply /site.yaml --here --yes --no-confirm # one waits already
 mv /root/kept /{file}
 bascule undo; sleep 2; renews eth2
 mv /{file} /root/kept
-bascule apply /site.yaml --yes --no-confirm; sleep 2; renews br2
+bascule apply /site.yaml --here --yes --no-confirm; sleep 2; renews br2
 sed -i 's/from-uplink/from-uplink, stp: true/' /site.yaml
-bascule apply /site.yaml --yes --confirm-within 2s
+bascule apply /site.yaml --here --yes --confirm-within 2s
 for i in $(seq 600); do bascule status | grep -q 'taken back' && break; sleep 0.2; done
 sleep 2; renews br2
 # somebody who answers before the change and not after it
 nsenter -t $building -n python3 -c 'import socket; socket.create_server(("192.168.1.1", 80)).accept()' &
 sleep 0.5
-! bascule apply /site.yaml --yes --no-confirm --probe 192.168.1.1:80; sleep 2; renews br2
+! bascule apply /site.yaml --here --yes --no-confirm --probe 192.168.1.1:80; sleep 2; renews br2
 ip -o -4 addr show scope global
 """
 
@@ -189,13 +189,13 @@ ip -o -4 addr show scope global
 SILENT = """\
 look() {{ echo "### $1"; ip -o -4 addr show scope global dynamic; ip route show default; }}
 mv /{file} /root/kept
-bascule apply /site.yaml --yes --confirm-within 60s >/dev/null
+bascule apply /site.yaml --here --yes --confirm-within 60s >/dev/null
 bascule undo 2>&1 # and the installer's file is not back
 sleep 1; look undone
 mv /root/kept /{file}; note; {again}; answered 0
 look home
 mv /{file} /root/kept
-bascule apply /site.yaml --yes --confirm-within 60s >/dev/null
+bascule apply /site.yaml --here --yes --confirm-within 60s >/dev/null
 kill -STOP $(cat /run/server.pid)
 look applied
 ping -q -i 0.05 -w 4 192.168.1.1 >/tmp/ping & ping=$!

@@ -149,9 +149,9 @@ count() {{ nsenter -t $building -n ping -D -O -i 0.02 -w 100 $1 | grep -v 'bytes
 count 192.168.1.10
 ip -ts -o monitor link >/tmp/links & monitor=$!
 sleep 0.2
-bascule apply /site.yaml --yes --no-confirm >/tmp/apply 2>&1 || {{ cat /tmp/apply >&2; exit 1; }}
+bascule apply /site.yaml --here --yes --no-confirm >/tmp/apply 2>&1 || {{ cat /tmp/apply >&2; exit 1; }}
 ip link add vnet0 type veth peer name eth0 netns $guest
-bascule apply /site.yaml --yes --no-confirm >>/tmp/apply 2>&1 || true
+bascule apply /site.yaml --here --yes --no-confirm >>/tmp/apply 2>&1 || true
 ip link set vnet0 master br2 up
 nsenter -t $guest -n sh -c 'ip addr add 192.168.1.77/24 dev eth0; ip link set eth0 up'
 for i in $(seq 600); do nsenter -t $building -n ping -q -c 1 -w 1 192.168.1.77 >/dev/null && break; sleep 0.1; done
@@ -159,10 +159,10 @@ count 192.168.1.77
 sleep 1
 {reload}
 sleep 3
-bascule plan /site.yaml --json >/tmp/reloaded
+bascule plan /site.yaml --here --json >/tmp/reloaded
 {restart}
 sleep 5
-bascule plan /site.yaml --json >/tmp/restarted
+bascule plan /site.yaml --here --json >/tmp/restarted
 pkill -INT ping; kill -INT $monitor; sleep 0.3
 {report}
 echo '###'; cat /tmp/ping-192.168.1.10

@@ -16,9 +16,12 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from bascule import workflow
 from bascule.model.values import derive_mac
+from bascule.plan.change import Plan
 from bascule.site import parse
 from bascule.system.net.netns import Namespace
+from tests.apply.hosts import environment
 from tests.lab import Lab, called
 
 BASE = (Path(__file__).parents[2] / "examples/first.yaml").read_text()
@@ -116,6 +119,11 @@ class Field(Struct, kw_only=True):
         path = self.folder / name
         path.write_text(text)
         return str(path)
+
+    def plan(self, text: str) -> Plan:
+        """The plan of a site file, made by this process: soon done."""
+        with self.host.entered(), called("kvm"), environment(self.env()):
+            return workflow.plan(self.site(text)).plan
 
     def bascule(self, *words: str, hostname: str = "kvm", ssh: str = "") -> subprocess.CompletedProcess[str]:
         """Run the command line on the host. ``ssh`` is the SSH_CONNECTION that it is run over, none without it."""

@@ -10,9 +10,11 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from bascule.apply.options import NO_DRIVER, DriverChoice, Writer
+from bascule.apply.pending import pending
 from bascule.apply.rollback.checkpoint import Status, latest
 from bascule.apply.state_directory import StateDirectory, here
 from bascule.dhcp.leases import leases_here
+from bascule.host.identity import require_here
 from bascule.host.live import LiveHost
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
@@ -52,12 +54,15 @@ class Prepared(Struct, frozen=True, kw_only=True):
     @property
     def must_be_confirmed(self) -> bool:
         """Whether it is dangerous enough to insist on a confirmation."""
-        return self.plan.risk >= Risk.DETACHES
+        return self.plan.must_be_confirmed
 
     def is_like(self, other: Prepared) -> bool:
-        """Whether the same would be done; the seconds that are left of a lease may differ."""
-        mine, others = self.plan.changes, other.plan.changes
-        return [(x.subject, x.action, x.risk) for x in mine] == [(x.subject, x.action, x.risk) for x in others]
+        """Whether the same would be done to the same guests; the seconds that are left of a lease may differ."""
+        mine, others = (
+            [(x.subject, x.action, x.risk, frozenset(x.cuts), x.for_good) for x in each.plan.changes]
+            for each in (self, other)
+        )
+        return mine == others
 
     @property
     def crossing(self) -> tuple[Change, ...]:
@@ -73,16 +78,22 @@ def prepare(
     choice: DriverChoice = NO_DRIVER,
     begun: Running | None = None,
     bell: NetlinkMonitor | None = None,
+    must_be_here: bool = False,
 ) -> Prepared:
     """Observe this host and plan; with ``choice`` also for whoever runs its guests.
 
     ``begun`` is a look at the host that was begun while the site file was read, ``bell`` was hung up before it.
-    Raises BasculeError with every NIC that the file names and the host does not have, MissingTool, NotPermitted, and
-    what a driver raises that was asked for by name.
+    Raises BasculeError with every NIC that the file names and the host does not have, with ``must_be_here`` where
+    nothing says that this machine is that host, MissingTool, NotPermitted, and what a driver raises that was asked for
+    by name.
     """
     place = place or here()
     notes: list[Note] = []
     observed = look_here(site, host, place, choice, begun=begun, notes=notes)
+    if must_be_here:
+        require_here(site, host, observed)
+    if waiting := pending(place):
+        notes.append(Note(kind="warning", subject=waiting.name, text=waiting.words))
     line, added = management(observed), added_before(site, host, place)
     return _planned(site, host, observed, choice=choice, line=line, added=added, bell=bell, notes=notes, is_here=True)
 

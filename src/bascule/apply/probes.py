@@ -1,6 +1,8 @@
 """Who answers before the change must answer after it: gateways, the SSH peer, running guests, DNS, and what is named.
 
-A probe that did not pass before never counts. All are asked at once; where everybody answers it costs milliseconds.
+A probe that did not pass before never counts, and neither does one that the plan itself takes away: a gateway that no
+route leads by any more, a neighbour of a subnet that the host leaves. A gateway that the plan brings in place of one
+that answered must answer. All are asked at once; where everybody answers it costs milliseconds.
 """
 
 from __future__ import annotations
@@ -8,12 +10,13 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from ipaddress import ip_address, ip_interface
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_interface
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from bascule.apply.prepare import Prepared
+from bascule.apply.prepare import Prepared, address_place
 from bascule.errors import BasculeError, CommandFailed, Problem, UsageFault
 from bascule.model.site import GuestNic
 from bascule.model.state import HostState
@@ -42,27 +45,44 @@ class Probe(Struct, frozen=True):
 
 
 class Probes:
-    """The probes that passed before the change."""
+    """The probes that passed before the change, and those that it brings; ``hopes`` are brought, and only told of."""
 
     def __init__(self, prepared: Prepared, named: Sequence[str] = ()) -> None:
         """Ask them all once. Raises UsageFault for a ``--probe`` that is no HOST:PORT."""
-        found = [*_gateways(prepared), *_peer(prepared), *_guests(prepared), *_resolvers(), *map(_named, named)]
-        unique = {(probe.protocol, probe.address, probe.port): probe for probe in reversed(found)}
-        everything = list(reversed(unique.values()))
+        after = _with_leases(prepared)
+        gateways = list(_gateways(prepared.observed))
+        leaving = [probe for probe in gateways if probe.link(after) is None]
+        kept = [probe for probe in gateways if probe not in leaving]
+        kept += [*_peer(prepared, after), *_guests(prepared), *_resolvers(prepared.observed, after)]
+        unique = {
+            (probe.protocol, probe.address, probe.port): probe for probe in reversed([*kept, *map(_named, named)])
+        }
+        before = list(reversed(unique.values()))
         self.patience_s = _patience_s(prepared)
-        answers = _ask(everything, prepared.observed, BEFORE_S)
-        self.passed = [probe for probe, words in zip(everything, answers, strict=True) if not words]
-        self.ignored = [probe.name for probe, words in zip(everything, answers, strict=True) if words]
+        answers = _ask([*before, *leaving], prepared.observed, BEFORE_S)
+        self.passed = [probe for probe, words in zip(before, answers, strict=False) if not words]
+        replaced = {p.address.version for p, words in zip(leaving, answers[len(before) :], strict=True) if not words}
+        brought = [probe for probe in _gateways(after) if probe.link(prepared.observed) is None]
+        self.brought = [probe for probe in brought if probe.address.version in replaced]
+        self.hopes = [probe for probe in brought if probe.address.version not in replaced]
 
     @property
     def names(self) -> tuple[str, ...]:
         """What must answer again."""
-        return tuple(probe.name for probe in self.passed)
+        return tuple(probe.name for probe in (*self.passed, *self.brought))
 
     def __call__(self, state: HostState) -> tuple[str, ...]:
-        """Ask those that passed once more, in the state after the change; what does not answer, a line for each."""
-        answers = _ask(self.passed, state, self.patience_s)
-        return tuple(f"{probe.name}: {words}" for probe, words in zip(self.passed, answers, strict=True) if words)
+        """Ask in the state after the change those that passed, and those that it brings; what does not answer."""
+        answers = _ask([*self.passed, *self.brought], state, self.patience_s)
+        failed = [(probe, words) for probe, words in zip((*self.passed, *self.brought), answers, strict=True) if words]
+        old = "what answered before the change does not answer after it"
+        new = "what the change brings in place of one that answered does not answer"
+        return tuple(f"{new if probe in self.brought else old}: {probe.name}: {words}" for probe, words in failed)
+
+    def disappointed(self, state: HostState) -> tuple[str, ...]:
+        """A gateway that the change brings where none answered before, and that does not answer either."""
+        answers = _ask(self.hopes, state, BEFORE_S)
+        return tuple(f"{probe.name}: {words}" for probe, words in zip(self.hopes, answers, strict=True) if words)
 
 
 def dhcp_answers(prepared: Prepared) -> bool:
@@ -138,11 +158,33 @@ def _route_to(address: IpAddress) -> Callable[[HostState], IfName | None]:
     return link
 
 
-def _gateways(prepared: Prepared) -> Iterator[Probe]:
-    for route in prepared.observed.routes:
-        if route.dst not in ZERO or not route.gateway or not route.dev:
-            continue
-        yield _neighbour(f"gateway {route.gateway}", route.gateway, route.dst)
+def _with_leases(prepared: Prepared) -> HostState:
+    """The wanted state as it will be when a DHCP client has its lease again, on another link."""
+    wanted, observed = prepared.wanted, prepared.observed
+    home = {handover.link: handover.to for handover in prepared.leases.handovers}
+    links = dict(wanted.links)
+    for old, new in home.items():
+        if new in links and old in observed.links:
+            links[new] = replace(links[new], addresses=links[new].addresses + observed.links[old].addresses)
+    moved = (replace(route, dev=home[IfName(route.dev)]) for route in observed.routes if route.dev in home)
+    routes = (route for route in moved if route not in wanted.routes)
+    return replace(wanted, links=links, routes=(*wanted.routes, *routes)) if home else wanted
+
+
+def _gateways(state: HostState) -> Iterator[Probe]:
+    for route in state.routes:
+        if route.dst in ZERO and route.gateway and route.dev:
+            yield _neighbour(f"gateway {route.gateway}", route.gateway, route.dst)
+
+
+def _stays(before: HostState, after: HostState, address: IpAddress) -> bool:
+    """Whether a neighbour of the host is one after the change as well; what is behind a router is no neighbour."""
+    was_near, is_near = (any(address in net for net in _subnets(state)) for state in (before, after))
+    return is_near or not was_near
+
+
+def _subnets(state: HostState) -> list[IPv4Network | IPv6Network]:
+    return [ip_interface(address.ip).network for link in state.links.values() for address in link.addresses]
 
 
 def _neighbour(name: str, address: str, dst: str) -> Probe:
@@ -153,11 +195,13 @@ def _neighbour(name: str, address: str, dst: str) -> Probe:
     return Probe(name, Protocol.ARP, ip_address(address), link)
 
 
-def _peer(prepared: Prepared) -> Iterator[Probe]:
+def _peer(prepared: Prepared, after: HostState) -> Iterator[Probe]:
     line = prepared.line
     if line is None:
         return
     neighbour = line.gateway or line.peer
+    if not address_place(after, line.address) or not _stays(prepared.observed, after, ip_address(neighbour)):
+        return  # the line ends here
     name = f"gateway {neighbour}" if line.gateway else f"your own machine {neighbour}"
     yield Probe(name, Protocol.ARP, ip_address(neighbour), _route_to(ip_address(neighbour)))
 
@@ -168,7 +212,7 @@ def _guests(prepared: Prepared) -> Iterator[Probe]:
     known = _neighbours() if any(not nic.addresses for nic in nics) else {}
     for nic in nics:
         address = nic.addresses[0].ip if nic.addresses else known.get(nic.mac)
-        if address is not None:
+        if address is not None and _bridge_of(nic.tap)(prepared.wanted) is not None:
             yield Probe(f"guest {nic.guest} ({address})", Protocol.ARP, address, _bridge_of(nic.tap))
 
 
@@ -194,9 +238,9 @@ def _neighbours() -> dict[str, IpAddress]:
     return {entry["lladdr"]: ip_address(entry["dst"]) for entry in entries if "lladdr" in entry and "dst" in entry}
 
 
-def _resolvers() -> Iterator[Probe]:
+def _resolvers(before: HostState, after: HostState) -> Iterator[Probe]:
     for address in _nameservers():
-        if not address.is_loopback:
+        if not address.is_loopback and _stays(before, after, address):
             yield Probe(f"DNS server {address}", Protocol.UDP, address, _route_to(address), 53)
 
 

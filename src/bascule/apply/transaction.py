@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from bascule.apply.engine import execute
 from bascule.apply.lock import lock
 from bascule.apply.options import Writer
+from bascule.apply.pending import refuse_if_pending
 from bascule.apply.prepare import Prepared, added_by, again, with_files
 from bascule.apply.probes import Probes, dhcp_answers
 from bascule.apply.rollback import boot_unit
@@ -85,27 +86,6 @@ def apply(prepared: Prepared, wish: ApplyOptions) -> ApplyResult:
     with lock(place, "apply", wait_s=LOCK_S) as held, signals.hangup_ignored():
         refuse_if_pending(place)
         return _Transaction(place, held, prepared, wish).run()
-
-
-def refuse_if_pending(place: StateDirectory) -> None:
-    """One change at a time: the last one must be confirmed or taken back first."""
-    folder = checkpoints.latest(place)
-    entry = folder.last() if folder else None
-    if folder is None or entry is None or not entry.status.is_open or not folder.is_of_this_boot:
-        return
-    if entry.status is Status.ARMED:  # we hold the lock: its maker is dead, and he had not begun
-        folder.note(Status.DROPPED, by="apply")
-        boot_unit.remove(folder)
-        stand_down(entry.guard)
-        return
-    raise BasculeError(
-        Problem(
-            code="PENDING",
-            message=f"change {folder.number} is still {entry.status}; nothing was changed by this call",
-            hint=("'bascule confirm' keeps it, " if entry.status is Status.APPLIED else "")
-            + "'bascule undo' takes it back, 'bascule status' says more",
-        )
-    )
 
 
 class _Transaction:
@@ -260,11 +240,13 @@ class _Transaction:
             applied = self._look()
             missing = self._missing(applied)
         self.folder.write_applied(applied)
-        _require("the kernel does not have what was asked for", tuple(differences(missing)))
+        _require(f"the kernel does not have what was asked for: {words}" for words in differences(missing))
         progress(f"asks what answered before the change, {self.probes.patience_s:.0f} s at most")
-        _require("what answered before the change does not answer after it", self.probes(applied))
+        _require(self.probes(applied))
+        for words in self.probes.disappointed(applied):
+            self.wish.tell(f"mind: {words}; none answered before the change either")
         if self.wish.verify is not None:
-            _require("a check does not hold", self.wish.verify())
+            _require(f"a check does not hold: {words}" for words in self.wish.verify())
         written = tuple(self.wish.writer.write(self.prepared.wanted)) if self.wish.writer else ()
         if self.wish.window_s is None:
             self.folder.note(Status.CONFIRMED, by="apply")
@@ -304,7 +286,8 @@ class _Transaction:
 
     def _require_leases(self, begun: lease.Begun) -> None:
         """A server that did not answer before need not answer now."""
-        _require("the lease does not go on", begun.failed + (begun.waiting if self.dhcp_answers else ()))
+        lost = begun.failed + (begun.waiting if self.dhcp_answers else ())
+        _require(f"the lease does not go on: {words}" for words in lost)
         for words in begun.waiting:
             self.wish.tell(f"mind: {words}; it did not answer before the change either")
 
@@ -316,9 +299,9 @@ class _Transaction:
         return told(failed, back)
 
 
-def _require(words: str, faults: Sequence[str]) -> None:
-    if faults:
-        raise CommandFailed(*(Problem(code="CHECK-FAILED", message=f"{words}: {fault}") for fault in faults))
+def _require(faults: Iterable[str]) -> None:
+    if problems := [Problem(code="CHECK-FAILED", message=fault) for fault in faults]:
+        raise CommandFailed(*problems)
 
 
 def told(failed: BaseException, back: Back) -> BaseException:

@@ -33,6 +33,12 @@ def host_option(function: F) -> F:
     return click.option("--host", metavar="HOST", help="The host meant, where the file has several.")(function)
 
 
+def here_option(function: F) -> F:
+    """Insist that this machine is the host, whatever its name and hardware say."""
+    words = "This machine is that host, though neither its name nor its hardware says so."
+    return click.option("--here", is_flag=True, help=words)(function)
+
+
 def driver_options(function: F) -> F:
     """Who runs the guests, and libvirt's connection."""
     function = click.option("--connect", metavar="URI", help="libvirt's connection (default: qemu:///system).")(

@@ -10,12 +10,13 @@ from bascule.model.site import Host, Site
 from bascule.observe.memory import measured_overheads, nic_speeds, observe_memory
 from bascule.plan.capacity import Capacity, Memory, merged, needs_of_domains, needs_of_site, uplink_loads
 from bascule.plan.capacity import capacity as account
+from bascule.providers.observe import observe as observe_links
 
 
 def memory_account(site: Site, host: Host, *, uri: str | None = None) -> Capacity:
     """The account of a host's memory. Raises UsageFault where nobody says how much it has."""
     declared = needs_of_site(site, host)
-    if is_here(host):
+    if is_here(site, host, observe_links):
         found = needs_of_domains(_domains(uri), measured_overheads(), declared=[need.name for need in declared])
         loads = uplink_loads(site, host, nic_speeds())
         return account(host.name, observe_memory(), merged(declared, found), loads)

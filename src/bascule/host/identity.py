@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bascule.errors import Problem, UsageFault
+from msgspec import Struct
+
+from bascule.errors import BasculeError, Problem, UsageFault
 from bascule.model.site import Host, Site
+from bascule.model.state import HostState
+from bascule.plan.target.hardware import pinned_link
 from bascule.system.net.links import link_names
+
+NAMELESS = {"", "(none)", "localhost"}  # what the kernel and distributions call a machine that nobody has named
 
 
 def own_name() -> str:
-    """What this machine calls itself, without its domain; empty where it has no name."""
-    return platform.node().partition(".")[0]
+    """What this machine calls itself, without its domain; empty where nobody gave it a name."""
+    name = os.uname().nodename.partition(".")[0]
+    return "" if name.lower() in NAMELESS else name
+
+
+def is_called(host: str) -> bool:
+    """Whether this machine is called as a host of a file, either with its domain or without; case does not matter."""
+    full, name, wanted = os.uname().nodename.lower(), own_name().lower(), host.lower()
+    if not name:
+        return False
+    return wanted in {full, name, name_for_site().lower()} or ("." not in full and wanted.partition(".")[0] == name)
 
 
 def name_for_site(root: str | None = None) -> str:
@@ -37,19 +52,83 @@ def as_found(name: str | None = None) -> tuple[Site, Host]:
     return Site(name=called, hosts={called: host}), host
 
 
-def has_its_nics(host: Host) -> bool:
-    """Whether this machine has every NIC that is declared for a host. Needs no privilege."""
-    return bool(host.nics) and link_names().issuperset(host.nics)
+class Comparison(Struct, frozen=True):
+    """Whether this machine is a host of the file: what says so, empty where nothing does, and what was compared."""
+
+    proof: str
+    compared: tuple[str, ...]
 
 
-def is_here(host: Host) -> bool:
-    """Whether this machine is that host: by its name, or by several NICs; a lone ``eth0`` is on too many machines."""
-    return own_name() == host.name or (len(host.nics) > 1 and has_its_nics(host))
+def compare(site: Site, host: Host, state: HostState) -> Comparison:
+    """Compare this machine, whose links ``state`` has, with a host.
+
+    It is that host by its hostname, by a NIC with the MAC or path that the file pins, or by all of several NICs. One
+    name of a NIC is no proof, since ``eth0`` is on too many machines; nor are several, where the machine is called as
+    another host of the file.
+    """
+    name = own_name()
+    if is_called(host.name):
+        return Comparison(f"it is called '{name}'", ())
+    others = [other for other in site.hosts if other != host.name and is_called(other)]
+    called = "; the file has that host, too" if others else ""
+    compared = [f"it is called '{name}', not '{host.name}'{called}" if name else "it has no name"]
+    found = 0
+    for nic in host.nics.values():
+        pin, link = nic.mac or nic.path, pinned_link(nic, state)
+        if pin and link is not None:
+            return Comparison(f"{link.name} is the NIC with {pin}", ())
+        seen = state.links.get(nic.name)
+        found += seen is not None and not pin
+        if pin:
+            has = f", {nic.name} has {seen.hardware_mac}" if seen is not None and nic.mac else ""
+            compared.append(f"no NIC here is {pin} ({nic.name} in the file){has}")
+        elif seen is None:
+            compared.append(f"there is no {nic.name} here")
+    several = len(host.nics) > 1
+    if several and found == len(host.nics) and not others:
+        return Comparison(f"it has all of its NICs ({', '.join(host.nics)})", ())
+    if found and not several:
+        compared.append(f"the name {next(iter(host.nics))} alone says nothing, many machines have it")
+    return Comparison("", tuple(compared))
 
 
-def started_as_found(site: Site, names: Iterable[str]) -> Host | None:
-    """The host, of those that are rehearsed, whose state can be read here: the first that has its NICs here."""
-    return next((host for host in map(site.hosts.__getitem__, names) if has_its_nics(host)), None)
+def is_here(site: Site, host: Host, look: Callable[[], HostState]) -> bool:
+    """Whether this machine is that host; ``look`` is asked for its links where only they can say so."""
+    if is_called(host.name):
+        return True
+    pinned = any(nic.mac or nic.path for nic in host.nics.values())
+    may_be = pinned or (len(host.nics) > 1 and link_names().issuperset(host.nics))
+    return may_be and bool(compare(site, host, look()).proof)
+
+
+def require_here(site: Site, host: Host, state: HostState) -> None:
+    """Raise BasculeError with what was compared where nothing says that this machine is that host."""
+    found = compare(site, host, state)
+    if found.proof:
+        return
+    unpinned = [(n.name, state.links.get(n.name)) for n in host.nics.values() if not (n.mac or n.path)]
+    pin = next((f"{name}: {{mac: {link.hardware_mac}}}" for name, link in unpinned if link and link.mac), "")
+    hint = "if it is, insist with --here" + (f", or let the file say it for good, as in {pin}" if pin else "")
+    raise BasculeError(
+        Problem(
+            code="HOST-OTHER",
+            message=f"nothing says that this machine is '{host.name}': {'; '.join(found.compared)}",
+            place=host.place,
+            hint=f"{hint}; 'bascule rehearse' tries the file on a twin",
+        )
+    )
+
+
+def started_as_found(site: Site, names: Sequence[str], look: Callable[[], HostState], *, here: bool) -> Host | None:
+    """The host, of those that are rehearsed, that this machine is, if it has its NICs, so that it can be read here.
+
+    With ``here`` the machine is one of them; UsageFault where nobody says which.
+    """
+    if here:
+        return choose_host(site, names[0] if len(names) == 1 else None)
+    there = link_names()
+    hosts = (site.hosts[name] for name in names)
+    return next((host for host in hosts if there.issuperset(host.nics) and is_here(site, host, look)), None)
 
 
 def choose_host(site: Site, name: str | None) -> Host:
@@ -61,9 +140,9 @@ def choose_host(site: Site, name: str | None) -> Host:
                 Problem(code="HOST", message=f"the site file has no host '{name}'", hint=f"it has: {known}")
             )
         return site.hosts[name]
-    here = own_name()
-    if here in site.hosts:
-        return site.hosts[here]
+    called = [host for host in site.hosts.values() if is_called(host.name)]
+    if len(called) == 1:
+        return called[0]
     if len(site.hosts) != 1:
         hint = f"say which with --host: {known}"
         raise UsageFault(Problem(code="HOST", message=f"the site file has {len(site.hosts)} hosts", hint=hint))

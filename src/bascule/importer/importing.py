@@ -13,6 +13,7 @@ from bascule.importer import libvirt_files
 from bascule.importer.compare import conflicts, together
 from bascule.importer.fitting import fitting
 from bascule.importer.nothing_lost import untold
+from bascule.importer.pins import pin_nics
 from bascule.importer.put_under_bridge import NewBridge, put_under_bridge
 from bascule.importer.to_site import host_entry
 from bascule.importer.unsaid import declared, unsaid
@@ -94,6 +95,8 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
         )
         virtual = replace(virtual, networks={})
     entry = host_entry(config, parsed.unsure)
+    if sources.state is not None:
+        pin_nics(entry.host.get("nics", {}), sources.state, notes)
     document = _document(sources, entry.networks, entry.host, virtual, notes, as_found=as_found)
     left = (*parsed.left, *virtual.left, *(Left(path, 0, "", f"not read: {why}") for path, why in sources.skipped))
     if bridge is not None:

@@ -72,7 +72,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
     ``subject`` is the link (or route, sysctl, table), ``action`` what happens to it, ``about`` which of its facets that
     is, ``reason`` the declaration behind it, ``guests`` the guests whose frames go through it; ``cuts`` those of them
-    that run and lose frames for about ``outage_s`` seconds.
+    that run and lose frames for about ``outage_s`` seconds, or, with ``for_good``, until somebody plugs them in again.
     ``stage`` is the phase of the plan in which it is made.
     """
 
@@ -84,6 +84,7 @@ class Change(Struct, frozen=True, kw_only=True):
     guests: tuple[str, ...] = ()
     cuts: tuple[str, ...] = ()
     outage_s: float = 0.0
+    for_good: bool = False
     stage: int = 0
     commands: tuple[Command, ...] = ()
 
@@ -100,11 +101,15 @@ class Note(Struct, frozen=True, kw_only=True):
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """The changes in the order in which they are made, and the files that keep them over a restart."""
+    """The changes in the order in which they are made, and the files that keep them over a restart.
+
+    ``own_line`` says what changes about the host's own addresses, routes and the links under them.
+    """
 
     changes: tuple[Change, ...] = ()
     notes: tuple[Note, ...] = ()
     files: tuple[FileChange, ...] = ()
+    own_line: tuple[str, ...] = ()
 
     @property
     def commands(self) -> tuple[Command, ...]:
@@ -115,6 +120,16 @@ class Plan(Struct, frozen=True, kw_only=True):
     def risk(self) -> Risk:
         """The worst class among the changes."""
         return max((change.risk for change in self.changes), default=Risk.ADDITION)
+
+    @property
+    def must_be_confirmed(self) -> bool:
+        """Whether it needs a confirmation: a port is detached, or the host's own line changes."""
+        return self.risk >= Risk.DETACHES or bool(self.own_line)
+
+    @property
+    def mind(self) -> tuple[str, ...]:
+        """What somebody should mind, a line for each."""
+        return tuple(f"{note.subject}: {note.text}" for note in self.notes if note.kind == "warning")
 
     def before(self, stage: int) -> Plan:
         """The changes of the phases before one."""

@@ -9,6 +9,8 @@ from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.plan.change import Plan
 from bascule.plan.diff import diff
+from bascule.plan.guest_ports import refuse_stranded, with_losses
+from bascule.plan.own_line import OwnLine
 from bascule.plan.spanning_tree import spanning_tree_notes
 from bascule.plan.step import Context
 from bascule.plan.target import target
@@ -48,7 +50,12 @@ def make_plan(
         notes += asked.notes
     notes += spanning_tree_notes(host.bridges.values(), observed, state)
     context = Context(reasons=reasons, guests=guests, running=running, management=surroundings.management)
-    return replace(diff(observed, state, context), notes=tuple(notes)), state
+    refuse_stranded(observed, state, host.nics, host.place)
+    line = OwnLine(observed, state, host.nics)
+    notes += line.warnings()
+    names = {nic.tap: nic.guest for nic in told.guest_nics(host.name)}
+    plan = with_losses(diff(observed, state, context), observed, state, host.nics, names)
+    return replace(plan, notes=tuple(notes), own_line=line.changes(plan)), state
 
 
 def site_as_it_runs(site: Site, host: Host, observed: HostState) -> Site:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any
@@ -58,13 +59,24 @@ def _lost_rows(files: Iterable[FileChange]) -> list[tuple[str, ...]]:
     return [(file.path, f"nobody takes this over: {words}") for file in files for words in file.lost]
 
 
+def show_own_line(plan: Plan, *, columns: int) -> str:
+    """Why the change asks for a confirmation whoever makes it; empty where the host's own line stays as it is."""
+    if not plan.own_line:
+        return ""
+    rows = table([(words,) for words in plan.own_line], indent=2, columns=columns)
+    return "\n".join(["the host's own line changes, so this waits for 'bascule confirm'", *rows])
+
+
 def headline(host: str, plan: Plan) -> str:
     """The plan in a line: how many changes, their risk, and what it means for the guests."""
     if not plan:
         files = f" but to keep it: {count(len(plan.files), 'file')}" if plan.files else ""
         return f"{host}: nothing to do{files}"
     worst = max((change.outage_s for change in plan.changes), default=0.0)
+    lost = list(dict.fromkeys(guest for change in plan.changes if change.for_good for guest in change.cuts))
     loss = f"a guest loses frames for up to {seconds(worst)}" if worst else "no running guest loses a frame"
+    if lost:
+        loss = f"{', '.join(lost)} {'loses its' if len(lost) == 1 else 'lose their'} wire for good"
     return f"{host}: {count(len(plan.changes), 'change')}; risk: {plan.risk.words}; {loss}"
 
 
@@ -126,9 +138,16 @@ def outages_of(changes: Iterable[Change]) -> list[tuple[str, str, str]]:
     worst: dict[str, Change] = {}
     for change in changes:
         for guest in change.cuts:
-            if change.outage_s > (worst[guest].outage_s if guest in worst else 0.0):
+            if _loss(change) > (_loss(worst[guest]) if guest in worst else 0.0):
                 worst[guest] = change
-    return [(guest, seconds(change.outage_s), f"{change.subject}: {change.action}") for guest, change in worst.items()]
+    return [
+        (guest, "for good" if change.for_good else seconds(change.outage_s), f"{change.subject}: {change.action}")
+        for guest, change in worst.items()
+    ]
+
+
+def _loss(change: Change) -> float:
+    return math.inf if change.for_good else change.outage_s
 
 
 def _note_rows(notes: Iterable[Note]) -> list[tuple[str, ...]]:
@@ -149,6 +168,7 @@ def plan_as_json(host: str, plan: Plan) -> dict[str, Any]:
                 "guests": list(change.guests),
                 "cuts": list(change.cuts),
                 "outage_s": change.outage_s,
+                "for_good": change.for_good,
             }
             for change in plan.changes
         ],
@@ -164,5 +184,8 @@ def plan_as_json(host: str, plan: Plan) -> dict[str, Any]:
             }
             for file in plan.files
         ],
+        "must_be_confirmed": plan.must_be_confirmed,
+        "own_line": list(plan.own_line),
+        "mind": list(plan.mind),
         "notes": [{"kind": note.kind, "subject": note.subject, "text": note.text} for note in plan.notes],
     }

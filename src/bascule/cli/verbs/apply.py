@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bascule.cli.common import count, driver_options, host_option, json_option, seconds, site_argument, steps, width
+from bascule.cli.common import (
+    count,
+    driver_options,
+    here_option,
+    host_option,
+    json_option,
+    seconds,
+    site_argument,
+    steps,
+    width,
+)
 from bascule.cli.listening import progress, survey_options
 
 if TYPE_CHECKING:
@@ -44,13 +54,14 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in click's
 @click.command()
 @site_argument
 @host_option
+@here_option
 @json_option
 @click.option(
     "--confirm-within",
     metavar="TIME",
     type=Duration(),
     help="Take the change back unless 'bascule confirm' is run within TIME (60s, 2m). "
-    "Default 60s where a port is detached or your own line is touched.",
+    "Default 60s where a port is detached, or an address or route of the host or a link under it changes.",
 )
 @click.option("--no-confirm", is_flag=True, help="Keep the change without a confirmation, whatever it risks.")
 @click.option("--yes", is_flag=True, help="Do not ask. The checkpoint is written all the same.")
@@ -62,6 +73,7 @@ def command(
     *,
     site_file: str,
     host: str | None,
+    here: bool,
     as_json: bool,
     confirm_within: float | None,
     no_confirm: bool,
@@ -99,6 +111,7 @@ def command(
     with workflow.ready(
         site_file,
         host=host,
+        here=here,
         root=root,
         survey_s=survey_seconds if survey else None,
         progress=progress(survey_seconds, as_json=as_json) if survey else None,
@@ -157,6 +170,8 @@ def _careful(say: Callable[[str], None], doing: Progress) -> Callable[[str], Non
 
 
 def _warn(ready: Ready, window_s: float | None, say: Callable[[str], None]) -> None:
+    from bascule.cli.show.plan import show_own_line
+
     prepared = ready.prepared
     for remark in ready.remarks:
         say(f"\nmind: {remark}")
@@ -169,6 +184,8 @@ def _warn(ready: Ready, window_s: float | None, say: Callable[[str], None]) -> N
     if prepared.line is not None and prepared.crossing:
         what = ", ".join(dict.fromkeys(change.subject for change in prepared.crossing))
         say(f"\nyour own line (from {prepared.line.peer}) runs over {what}")
+    if why := show_own_line(prepared.plan, columns=width()):
+        say(f"\n{why}")
     if window_s is None and prepared.must_be_confirmed:
         say("\nthis will NOT come back by itself: --no-confirm was given")
 
@@ -192,6 +209,7 @@ def _finish(ready: Ready, done: ApplyResult | None, *, as_json: bool) -> int:
     try:
         if as_json:
             document = plan_as_json(prepared.host.name, prepared.plan)
+            document["mind"] += ready.remarks
             emit(
                 "apply",
                 {

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
-from bascule.cli.common import driver_options, host_option, json_option, say, site_argument, width
+from bascule.cli.common import driver_options, here_option, host_option, json_option, say, site_argument, width
 from bascule.cli.listening import progress, survey_options
 
 
 @click.command()
 @site_argument
 @host_option
+@here_option
 @json_option
 @survey_options
 @click.option("--commands", is_flag=True, help="Print the exact commands instead, ready to paste.")
@@ -26,6 +27,7 @@ def command(
     *,
     site_file: str,
     host: str | None,
+    here: bool,
     as_json: bool,
     commands: bool,
     as_diff: bool,
@@ -49,7 +51,7 @@ def command(
     from bascule import workflow
     from bascule.apply.options import DriverChoice
     from bascule.cli.entry import emit
-    from bascule.cli.show.plan import plan_as_json, show_diff, show_plan
+    from bascule.cli.show.plan import plan_as_json, show_diff, show_own_line, show_plan
     from bascule.errors import Problem, UsageFault
     from bascule.plan.batch import script
     from bascule.providers.state_file import read_state, save_state
@@ -58,7 +60,7 @@ def command(
     if survey and observed:
         raise UsageFault(Problem(code="USAGE", message="--survey listens on this host; --observed is about another"))
     state = read_state(observed) if observed else None
-    planned = workflow.plan(site_file, host=host, root=root, observed=state, choice=choice)
+    planned = workflow.plan(site_file, host=host, here=here, root=root, observed=state, choice=choice)
     if save_observed:
         save_state(save_observed, planned.observed)
     if survey:
@@ -78,4 +80,6 @@ def command(
             say("no file would be written, moved or removed")
     else:
         click.echo(show_plan(planned.host.name, planned.plan, columns=width()))
+        if why := show_own_line(planned.plan, columns=width()):
+            click.echo(f"\n{why}")
     return 2 if exit_code and (planned.plan or planned.plan.files) else 0

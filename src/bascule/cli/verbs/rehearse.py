@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bascule.cli.common import host_option, json_option, say, seconds, show, site_argument, steps, table, width, wrapped
+from bascule.cli.common import (
+    here_option,
+    host_option,
+    json_option,
+    say,
+    seconds,
+    show,
+    site_argument,
+    steps,
+    table,
+    width,
+    wrapped,
+)
 from bascule.errors import Problem, UsageFault
 
 if TYPE_CHECKING:
@@ -21,6 +33,7 @@ if TYPE_CHECKING:
 @click.command()
 @site_argument
 @host_option
+@here_option
 @json_option
 @click.option(
     "--guests",
@@ -37,6 +50,7 @@ def command(
     *,
     site_file: str,
     host: str | None,
+    here: bool,
     as_json: bool,
     guests: BackendKind,
     root: str | None,
@@ -56,7 +70,7 @@ def command(
 
     _look_ahead(site_file, highlight, report_file)
     progress = steps(as_json=as_json)
-    seen = workflow.rehearse(site_file, host=host, root=root, guests=guests, progress=progress)
+    seen = workflow.rehearse(site_file, host=host, here=here, root=root, guests=guests, progress=progress)
     progress("")
     if seen.changed:
         say(f"warning: {site_file} changed meanwhile; the verdicts are about what it said at the start")

@@ -20,7 +20,7 @@ from bascule.plan.target.bonds_and_vlans import lay_bond, lay_vlan_link
 from bascule.plan.target.bridges import lay_bridge, refuse_full
 from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.target.forget import forget_addresses, note_foreign, outdated_links
-from bascule.plan.target.guests import lay_guest
+from bascule.plan.target.guests import count_foreign, lay_guest
 from bascule.plan.target.hardware import find_nics
 from bascule.plan.target.macvtap import macvtap_notes
 from bascule.plan.target.networks import lay_networks
@@ -80,6 +80,7 @@ def target(
     networks = lay_networks(build)
     for guest_nic in site.guest_nics(host.name):
         lay_guest(build, guest_nic)
+    count_foreign(build)
     build.notes += macvtap_notes(site, host)
     refuse_full(build)
     forget_addresses(build, networks)

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from bascule.model.links import BridgePort
 from bascule.model.site import GuestNic
 from bascule.model.values import IfName, bridge_name
+from bascule.plan.guest_ports import guest_ports, wires_of
 from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.target.port_vlans import port_vlans
 from bascule.plan.target.sysctls import arp_ignore
@@ -67,3 +68,14 @@ def _plug(build: TargetBuilder, nic: GuestNic, bridge: IfName, way: set[IfName |
         build.set(nic.tap, port=replace(port, isolated=nic.guarding.isolated))
     build.because(nic.tap, f"{nic.guest} is plugged into {bridge}", nic.place)
     return True
+
+
+def count_foreign(build: TargetBuilder) -> None:
+    """The ports that no file names are guests as well: of their bridge, and of the wires that it leaves the host by."""
+    named = {nic.tap for nic in build.site.guest_nics(build.host.name)}
+    for name, bridge in guest_ports(build.observed, build.host.nics).items():
+        if name in named:
+            continue
+        for link in (name, bridge, *sorted(wires_of(build.observed, bridge, build.host.nics))):
+            build.guests.setdefault(link, []).append(name)
+            build.running.setdefault(link, []).append(name)

@@ -34,7 +34,7 @@ def find_nics(host: Host, observed: HostState) -> None:
 
 def _problem(nic: Nic, observed: HostState) -> Problem | None:
     link = observed.links.get(nic.name)
-    pinned = _pinned(nic, observed)
+    pinned = pinned_link(nic, observed)
     if pinned is not None and pinned.name != nic.name:
         pin = nic.mac or nic.path
         return Problem(
@@ -65,7 +65,8 @@ def _have(observed: HostState) -> str:
     return f"it has: {', '.join(names) or 'none'}"
 
 
-def _pinned(nic: Nic, observed: HostState) -> Link | None:
+def pinned_link(nic: Nic, observed: HostState) -> Link | None:
+    """The link that is the hardware which the file pins, whatever it is called; None where it is not here."""
     if nic.mac is None and nic.path is None:
         return None
     for link in observed.links.values():

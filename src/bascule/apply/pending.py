@@ -1,0 +1,79 @@
+"""One change at a time: the last one must be confirmed or taken back before there is another."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from bascule.apply.rollback import boot_unit
+from bascule.apply.rollback import checkpoint as checkpoints
+from bascule.apply.rollback.checkpoint import Folder, LogEntry, Status
+from bascule.apply.rollback.watchdog import stand_down
+from bascule.apply.state_directory import StateDirectory
+from bascule.errors import BasculeError, Problem
+from bascule.system import boot
+from bascule.system.disk.lockfile import holder
+
+
+class PendingChange(Struct, frozen=True):
+    """A change of this boot that nobody has confirmed or taken back yet."""
+
+    folder: Folder
+    entry: LogEntry
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return f"change {self.folder.number}"
+
+    @property
+    def words(self) -> str:
+        """How it stands, and when it goes back by itself."""
+        status = self.entry.status
+        if status is Status.APPLIED and self.entry.deadline_s is not None:
+            left_s = max(0.0, self.entry.deadline_s - boot.boottime_s())
+            return f"waits for 'bascule confirm' and goes back in {left_s:.0f} s"
+        return f"is still {status}"
+
+
+def pending(place: StateDirectory) -> PendingChange | None:
+    """The change that is open, if there is one, as far as we may look."""
+    try:
+        folder = checkpoints.latest(place)
+        entry = folder.last() if folder else None
+    except PermissionError:  # an ordinary user who only looks
+        return None
+    if folder is None or entry is None or not entry.status.is_open or not folder.is_of_this_boot:
+        return None
+    return PendingChange(folder, entry)
+
+
+def refuse_if_pending(place: StateDirectory) -> None:
+    """Raise BasculeError where a change is open. The caller holds the lock."""
+    found = pending(place)
+    if found is None:
+        return
+    if found.entry.status is Status.ARMED:  # we hold the lock: its maker is dead, and he had not begun
+        found.folder.note(Status.DROPPED, by="apply")
+        boot_unit.remove(found.folder)
+        stand_down(found.entry.guard)
+        return
+    raise BasculeError(_problem(found))
+
+
+def refuse_if_waiting(place: StateDirectory) -> None:
+    """The same before the lock is taken, so that nobody hears "nothing to do" of what is about to go back.
+
+    Where somebody is at work on it, the lock says so.
+    """
+    found = pending(place)
+    if found is not None and found.entry.status is not Status.ARMED and not holder(place.lock).is_alive:
+        raise BasculeError(_problem(found))
+
+
+def _problem(found: PendingChange) -> Problem:
+    keeps = "'bascule confirm' keeps it, " if found.entry.status is Status.APPLIED else ""
+    return Problem(
+        code="PENDING",
+        message=f"{found.name} {found.words}; nothing was changed by this call",
+        hint=f"{keeps}'bascule undo' takes it back, 'bascule status' says more",
+    )

@@ -1,0 +1,96 @@
+"""Who hangs on a host's bridges as a guest, whether a file names him or not, and who loses his wire by a change. Pure.
+
+A port of a bridge is a wire where it is hardware, a bond, a VLAN, a link that the file calls a NIC, or the one whose
+MAC a bridge of ours wears; every other one, a tap or a veth, is a guest's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from msgspec.structs import replace
+
+from bascule.errors import BasculeError, Place, Problem
+from bascule.model.state import HostState, Link
+from bascule.model.values import IfName
+from bascule.plan.change import Plan, Risk
+from bascule.topology.management import management_path
+
+
+def _is_wire(port: Link, bridge: Link, nics: Collection[str]) -> bool:
+    """Whether a port of a bridge leads out of the host. In a namespace the NICs are veths, as guests' ports may be."""
+    return port.options.kind in {"", "bond", "vlan"} or port.name in nics or (bridge.is_ours and port.mac == bridge.mac)
+
+
+def bridge_of(state: HostState, name: IfName) -> Link | None:
+    """The bridge that a link is a port of."""
+    link = state.links.get(name)
+    master = state.links.get(link.master) if link is not None and link.master is not None else None
+    return master if master is not None and master.is_bridge else None
+
+
+def guest_ports(state: HostState, nics: Collection[str]) -> Mapping[IfName, IfName]:
+    """The bridge of every port that is a guest's."""
+    return {
+        name: bridge.name
+        for name, link in state.links.items()
+        if (bridge := bridge_of(state, name)) is not None and not _is_wire(link, bridge, nics)
+    }
+
+
+def wires_of(state: HostState, bridge: IfName, nics: Collection[str]) -> frozenset[str]:
+    """The links that a bridge's frames leave the host by, down to the hardware."""
+    there = state.links.get(bridge)
+    ports = (port for port in state.ports(bridge) if there is not None and _is_wire(port, there, nics))
+    return frozenset(name for port in ports for name in management_path(state, port.name)) - {bridge}
+
+
+def refuse_stranded(before: HostState, after: HostState, nics: Collection[str], place: Place | None) -> None:
+    """Raise BasculeError with every guest's port that would be left without a bridge, because its own one goes."""
+    left: dict[IfName, list[str]] = {}
+    for name, bridge in guest_ports(before, nics).items():
+        if name in after.links and bridge_of(after, name) is None:
+            left.setdefault(bridge, []).append(name)
+    problems = [
+        Problem(
+            code="PORT-LEFT",
+            message=f"{', '.join(ports)} would be left without a bridge: {bridge} goes, and no guest of the file has "
+            f"{'that tap' if len(ports) == 1 else 'those taps'}",
+            place=place,
+            hint=f"keep {bridge} in the file, name the guest with 'tap: {ports[0]}', or unplug it first",
+        )
+        for bridge, ports in left.items()
+    ]
+    if problems:
+        raise BasculeError(*problems)
+
+
+def lost_wires(before: HostState, after: HostState, nics: Collection[str]) -> Mapping[IfName, frozenset[str]]:
+    """The guests' ports that reach a wire before a change and none after it, with what they had: bridge and wires."""
+    there = guest_ports(after, nics)
+    return {
+        name: wires | {bridge}
+        for name, bridge in guest_ports(before, nics).items()
+        if (wires := wires_of(before, bridge, nics)) and name in after.links
+        if name not in there or not wires_of(after, there[name], nics)
+    }
+
+
+def with_losses(
+    plan: Plan, before: HostState, after: HostState, nics: Collection[str], names: Mapping[IfName, str]
+) -> Plan:
+    """The plan whose changes say which guests lose their wire for good; ``names`` are the guests of taps.
+
+    It is said of the changes that take the wire from the bridge, or the bridge from the port.
+    """
+    lost = lost_wires(before, after, nics)
+    if not lost:
+        return plan
+    changes = []
+    for change in plan.changes:
+        cut = tuple(names.get(port, port) for port, had in lost.items() if change.subject in {port, *had})
+        if cut and change.about in {"master", "existence"} and change.risk >= Risk.DETACHES:
+            changes.append(replace(change, cuts=cut, for_good=True))
+        else:
+            changes.append(change)
+    return replace(plan, changes=tuple(changes))

@@ -1,0 +1,106 @@
+"""What of a change touches the host's own line to its networks: its addresses, its routes, and the links under them.
+
+Such a change needs a confirmation, whoever makes it: where it is mistyped nobody may reach the host any more. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from ipaddress import ip_interface
+
+from bascule.model.state import HostState, Route
+from bascule.model.values import IfName
+from bascule.plan.change import Note, Plan
+from bascule.plan.guest_ports import guest_ports, wires_of
+from bascule.topology.management import management_path
+
+ABOUT = {"existence", "up", "mac", "mtu", "options", "master", "port", "vlans"}  # of a link, what its frames feel
+VERSIONS = {"0.0.0.0/0": 4, "::/0": 6}  # of the default routes
+
+
+class OwnLine:
+    """The host's own addresses and routes before a change and after it.
+
+    ``nics`` are the links that the file calls NICs: in a namespace they look like a guest's. A bridge that has no NIC
+    below it before or after leads to guests alone, so its addresses are not counted.
+    """
+
+    def __init__(self, before: HostState, after: HostState, nics: Collection[str]) -> None:
+        self.before, self.after, self._nics = before, after, nics
+        bridges = {name for state in (before, after) for name, link in state.links.items() if link.is_bridge}
+        self.inward = {name for name in bridges if not any(wires_of(state, name, nics) for state in (before, after))}
+
+    def changes(self, plan: Plan) -> tuple[str, ...]:
+        """What changes about it, a sentence for each thing; nothing where the plan that leads there is empty."""
+        return (*self._address_changes(), *self._route_changes(), *self._link_changes(plan)) if plan else ()
+
+    def warnings(self) -> Iterator[Note]:
+        """That the only address, or the only default route, of an IP version goes."""
+        had, has = self.addresses(self.before), self.addresses(self.after)
+        for version in (4, 6):
+            old, new = ([ip for ip in found if ip_interface(ip).version == version] for found in (had, has))
+            if old and not new:
+                text = f"with {', '.join(old)} this host loses all that it has of IPv{version}: nobody reaches it there"
+                yield Note(kind="warning", subject=had[old[0]], text=text)
+        ways, left = _defaults(self.before), {VERSIONS[route.dst] for route in _defaults(self.after)}
+        for version in sorted({VERSIONS[route.dst] for route in ways} - left):
+            first = next(route for route in ways if VERSIONS[route.dst] == version)
+            text = f"the only default route of IPv{version} ({_way(first)}) goes: it reaches its own subnets alone"
+            yield Note(kind="warning", subject=first.dev or "route", text=text)
+
+    def addresses(self, state: HostState) -> Mapping[str, IfName]:
+        """The link that each address of the host is on, with its prefix length; without link-local ones."""
+        return {
+            address.ip: name
+            for name, link in state.links.items()
+            if name not in self.inward and name != "lo"
+            for address in link.addresses
+            if not address.is_link_local
+        }
+
+    def _address_changes(self) -> Iterator[str]:
+        had, has = self.addresses(self.before), self.addresses(self.after)
+        for ip, link in had.items():
+            if ip not in has:
+                yield f"{ip} goes from {link}"
+            elif has[ip] != link:
+                yield f"{ip} moves from {link} to {has[ip]}"
+        yield from (f"{ip} is new on {link}" for ip, link in has.items() if ip not in had)
+
+    def _route_changes(self) -> Iterator[str]:
+        had, has = (
+            [route for route in state.routes if route.dev not in self.inward] for state in (self.before, self.after)
+        )
+        yield from (f"the route {_name(route)} goes" for route in had if route not in has)
+        yield from (f"the route {_name(route)} is new" for route in has if route not in had)
+        if self.before.rules != self.after.rules:
+            yield "the rules of policy routing change"
+
+    def _link_changes(self, plan: Plan) -> Iterator[str]:
+        """Of the links below an address or a default route. One that is new carries nothing yet."""
+        below: dict[str, str] = {}
+        for state in (self.before, self.after):
+            carried: dict[IfName, str] = {link: ip for ip, link in self.addresses(state).items()}
+            ways = (IfName(route.dev) for route in _defaults(state) if route.dev)
+            for name, what in {**dict.fromkeys(ways, "the default route"), **carried}.items():
+                for lower in management_path(state, name) - guest_ports(state, self._nics).keys():
+                    below.setdefault(lower, what)
+        actions: dict[str, list[str]] = {}
+        for change in plan.changes:
+            if change.subject in below and change.subject in self.before.links and change.about in ABOUT:
+                actions.setdefault(change.subject, []).append(change.action)
+        yield from (f"{name}, which carries {below[name]}: {', '.join(words)}" for name, words in actions.items())
+
+
+def _defaults(state: HostState) -> list[Route]:
+    return [r for r in state.routes if r.dst in VERSIONS and r.table == "main" and r.kind == "unicast"]
+
+
+def _way(route: Route) -> str:
+    gateway = f"via {route.gateway}" if route.gateway else ""
+    return " ".join(filter(None, (gateway, f"dev {route.dev}" if route.dev else "", *route.nexthops)))
+
+
+def _name(route: Route) -> str:
+    table = f" in table {route.table}" if route.table != "main" else ""
+    return f"{'default' if route.dst in VERSIONS else route.dst} {_way(route)}{table}"

@@ -1,0 +1,84 @@
+"""D2: what a change does to the host's own line asks for a confirmation, not who types it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.real_hosts.field import BASE, ONE_NIC, Field
+
+BRIDGE = "    bridges: {br1: {uplink: eth1%s}}\n"
+NIC = """\
+site: one
+networks:
+  office: {subnet: [192.168.1.0/24, 'fd00::/64']}
+hosts:
+  kvm:
+    nics: {eth0: {network: office%s}}
+"""
+CASES = {
+    "the address moves to a bridge": (ONE_NIC, "192.168.1.10/24 moves from eth0 to br0"),
+    "the address goes": (ONE_NIC.replace(", address: from-uplink", ""), "192.168.1.10/24 goes from eth0"),
+    "an address is new": (NIC % ", address: [192.168.1.10/24, 192.168.1.77/24]", "192.168.1.77/24 is new on eth0"),
+    "an IPv6 address is new": (NIC % ", address: [192.168.1.10/24, 'fd00::7/64']", "fd00::7/64 is new on eth0"),
+    "the gateway is another": (
+        NIC % ", address: 192.168.1.10/24, gateway: 192.168.1.50",
+        "the route default via 192.168.1.1 dev eth0 goes",
+    ),
+    "a route is new": (NIC % ", routes: [{to: 10.9.0.0/16, via: 192.168.1.50}]", "the route 10.9.0.0/16 via"),
+    "the MTU under it": (
+        NIC % ", mtu: 1400",
+        "eth0, which carries 192.168.1.10/24: change MTU from 1500 to 1400 bytes",
+    ),
+}
+QUIET = {
+    "a bridge for guests": BASE,
+    "a network of guests": NIC % "" + "    virtual_networks: {lab: {mode: isolated, subnet: 192.168.150.0/24}}\n",
+    "the MTU of a NIC that carries guests": NIC % "}, eth1: {network: office, mtu: 1400",
+}
+
+
+@pytest.mark.parametrize("what", CASES)
+def test_it_needs_a_confirmation(shared_host: Field, what: str) -> None:
+    text, words = CASES[what]
+    plan = shared_host.plan(text)
+    assert plan.must_be_confirmed
+    assert any(line.startswith(words) for line in plan.own_line), plan.own_line
+
+
+@pytest.mark.parametrize("what", QUIET)
+def test_what_leaves_the_line_alone_needs_none(shared_host: Field, what: str) -> None:
+    plan = shared_host.plan(QUIET[what])
+    assert plan.changes
+    assert (plan.must_be_confirmed, plan.own_line) == (False, ())
+
+
+def test_it_waits_for_it_without_any_ssh(shared_host: Field) -> None:
+    path = shared_host.site(CASES["the MTU under it"][0])
+    planned = shared_host.document("plan", path)
+    assert planned["must_be_confirmed"]
+    assert planned["own_line"]
+    assert shared_host.document("apply", path, "--yes")["confirm_within_s"] == 60
+    assert shared_host.document("status")["status"] == "applied"
+    assert shared_host.bascule("undo").returncode == 0
+    path = shared_host.site(BASE)
+    assert shared_host.document("apply", path, "--yes")["confirm_within_s"] is None
+    assert shared_host.bascule("undo").returncode == 0
+
+
+def test_no_confirm_says_so_aloud(shared_host: Field) -> None:
+    done = shared_host.bascule("apply", shared_host.site(ONE_NIC), "--yes", "--no-confirm")
+    assert done.returncode == 0
+    assert "this will NOT come back by itself: --no-confirm was given" in done.stderr
+    assert "192.168.1.10/24 moves from eth0 to br0" in done.stderr
+    assert shared_host.bascule("undo").returncode == 0
+
+
+def test_mind_says_that_the_only_address_goes(shared_host: Field) -> None:
+    text = ONE_NIC.replace(", address: from-uplink", "")
+    assert shared_host.document("plan", shared_host.site(text))["mind"] == [
+        "eth0: with 192.168.1.10/24 this host loses all that it has of IPv4: nobody reaches it there",
+        "eth0: the only default route of IPv4 (via 192.168.1.1 dev eth0) goes: it reaches its own subnets alone",
+    ]
+    shared_host.ip("addr add 10.5.0.1/24 dev eth1")
+    assert [line.split(" (")[0] for line in shared_host.plan(text).mind] == ["eth0: the only default route of IPv4"]
+    shared_host.ip("addr flush dev eth1")

@@ -1,0 +1,118 @@
+"""D3: a file is applied on the host that it means: by hostname, pinned hardware, or all of several NICs."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from bascule.errors import BasculeError
+from bascule.host.identity import require_here
+from bascule.providers.observe import observe
+from bascule.site import parse
+from tests.lab import called
+from tests.real_hosts.field import MACS, Field
+
+SITE = """\
+site: one
+networks:
+  office: {subnet: 192.168.1.0/24}
+hosts:
+  %s:
+    nics: {%s}
+%s"""
+ETH0 = "eth0: {network: office%s}"
+HERE, ELSEWHERE = f", mac: {MACS['eth0']}", ", mac: 02:00:00:00:00:99"
+ALIKE = {  # what the file calls the host, its NICs, what this machine is called
+    "its name": ("kvm", ETH0 % "", "kvm"),
+    "its name with a domain here": ("kvm", ETH0 % "", "kvm.example.com"),
+    "its name with a domain in the file": ("kvm.example.com", ETH0 % "", "kvm"),
+    "its name in capitals": ("KVM1", ETH0 % "", "kvm1"),
+    "a pinned MAC": ("other", ETH0 % HERE, "kvm"),
+    "a pinned MAC under another name": ("other", (ETH0 % HERE).replace("eth0", "lan0"), "kvm"),
+    "all of several NICs": ("other", (ETH0 % "") + ", eth1: {network: office}", "kvm"),
+    "one of two pinned": ("other", (ETH0 % HERE) + ", eth1: {network: office, mac: 02:00:00:00:00:98}", "kvm"),
+}
+OTHERS = {  # and what is said of it
+    "one NIC that many have": ("other", ETH0 % "", "kvm", "the name eth0 alone says nothing, many machines have it"),
+    "no NIC at all": ("other", "", "kvm", "it is called 'kvm', not 'other'"),
+    "another MAC": ("other", ETH0 % ELSEWHERE, "kvm", "no NIC here is 02:00:00:00:00:99 (eth0 in the file), eth0"),
+    "another path": ("other", ETH0 % ", path: '0000:03:00.0'", "kvm", "no NIC here is 0000:03:00.0"),
+    "one of two NICs": ("other", (ETH0 % "") + ", eth7: {network: office}", "kvm", "there is no eth7 here"),
+    "all NICs, but one with another MAC": ("other", (ETH0 % ELSEWHERE) + ", eth1: {network: office}", "kvm", "no NIC"),
+    "a name that nobody gave": ("localhost", ETH0 % "", "localhost", "it has no name"),
+    "a longer name": ("kv", ETH0 % "", "kvm", "it is called 'kvm', not 'kv'"),
+    "the same name in another domain": ("kvm.a.example", ETH0 % "", "kvm.b.example", "not 'kvm.a.example'"),
+}  # fmt: skip
+
+
+def refusal(shared: Field, name: str, nics: str, hostname: str, more: str = "") -> str:
+    """What is said where this machine is not that host, empty where it is."""
+    site = parse((SITE % (name, nics, more)).encode(), "site.yaml")
+    with shared.host.entered(), called(hostname):
+        try:
+            require_here(site, site.hosts[name], observe())
+        except BasculeError as error:
+            assert [problem.code for problem in error.problems] == ["HOST-OTHER"]
+            return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("what", ALIKE)
+def test_it_is_that_host(shared_host: Field, what: str) -> None:
+    assert refusal(shared_host, *ALIKE[what]) == ""
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_nothing_says_so(shared_host: Field, what: str) -> None:
+    *case, words = OTHERS[what]
+    said = refusal(shared_host, *case)
+    assert words in said
+    assert "--here" in said
+
+
+def test_all_of_its_nics_are_no_proof_where_the_machine_is_another_host_of_the_file(shared_host: Field) -> None:
+    nics = (ETH0 % "") + ", eth1: {network: office}"
+    said = refusal(shared_host, "a", nics, "b", more=f"  b:\n    nics: {{{nics}}}\n")
+    assert "it is called 'b', not 'a'; the file has that host, too" in said
+
+
+def test_plan_and_apply_refuse_and_here_insists(shared_host: Field) -> None:
+    path = shared_host.site(SITE % ("other", ETH0 % ", mtu: 1400", ""))
+    for verb in (("plan",), ("apply", "--yes")):
+        done = shared_host.bascule(*verb, path)
+        assert done.returncode == 1
+        assert "error[HOST-OTHER]: nothing says that this machine is 'other': it is called 'kvm'" in done.stderr
+        assert f"insist with --here, or let the file say it for good, as in eth0: {{mac: {MACS['eth0']}}}" in " ".join(
+            done.stderr.split()
+        )
+    assert "mtu 1500" in shared_host.ip("link show eth0")
+    assert shared_host.bascule("plan", path, "--here").returncode == 0
+    assert shared_host.bascule("apply", path, "--here", "--yes").returncode == 0
+    assert "mtu 1400" in shared_host.ip("link show eth0")
+    # whatever the machine is called by then, it is its own change that is taken back
+    undone = shared_host.bascule("undo", hostname="renamed")
+    assert undone.returncode == 0, undone.stderr
+    assert "mtu 1500" in shared_host.ip("link show eth0")
+
+
+def test_a_rehearsal_starts_as_found_by_the_same_rule(shared_host: Field) -> None:
+    words = {"": "NICs only, nothing set up", "--here": "other as found on this machine"}
+    for option, start in words.items():
+        path = shared_host.site(SITE % ("other", ETH0 % "", ""))
+        done = shared_host.bascule("rehearse", path, "--no-picture", *filter(None, [option]))
+        assert done.returncode == 0, done.stdout
+        assert f"start: {start}" in " ".join(done.stdout.split())
+    path = shared_host.site(SITE % ("other", ETH0 % HERE, ""))
+    assert shared_host.document("rehearse", path)["observed"] == ["other"]
+
+
+def test_an_import_writes_name_and_pins(shared_host: Field) -> None:
+    document = json.loads(shared_host.bascule("import", "--json", hostname="kvm.example.com").stdout)
+    text = shared_host.bascule("import", hostname="kvm.example.com").stdout
+    site = parse(text.encode(), "site.yaml")
+    assert list(site.hosts) == ["kvm"]
+    assert {nic.name: nic.mac for nic in site.hosts["kvm"].nics.values()} == {n: MACS[n] for n in ("eth0", "eth1")}
+    assert document["ok"]
+    path = shared_host.site(text)
+    assert shared_host.document("plan", path, hostname="renamed")["changes"] == []

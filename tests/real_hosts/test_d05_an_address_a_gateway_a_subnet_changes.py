@@ -1,0 +1,90 @@
+"""D5: what the plan takes away is no probe, what it brings is one; a host is renumbered over its own SSH line."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.apply.hosts import wait_for
+from tests.patience import HUNG_S
+from tests.real_hosts.field import Field
+from tests.sshd import sshd
+
+NIC = """\
+site: one
+networks:
+  office: {subnet: [192.168.1.0/24, 'fd00::/64']}
+hosts:
+  kvm:
+    nics: {eth0: {network: office, address: %s, gateway: %s}}
+"""
+OWN = "[192.168.1.10/24, 'fd00::10/64']"
+BOTH = "[192.168.1.1, 'fd00::1']"
+NEW = """\
+site: one
+networks:
+  office: {subnet: 10.7.0.0/24, gateway: 10.7.0.1}
+hosts:
+  kvm:
+    nics: {eth0: {network: office}}
+    bridges: {br0: {uplink: eth0, address: 10.7.0.10/24, gateway: 10.7.0.1}}
+"""
+
+
+@pytest.fixture
+def host(real_host: Field) -> Field:
+    """The host with IPv6 as well: the router is fd00::1, the pc fd00::50."""
+    real_host.ip("addr add fd00::1/64 dev eth0 nodad", real_host.router)
+    real_host.ip("addr add fd00::50/64 dev eth0 nodad", real_host.pc)
+    real_host.batch("addr add fd00::10/64 dev eth0 nodad\nroute add default via fd00::1 dev eth0\n")
+    return real_host
+
+
+def test_the_gateways_are_other_ones(host: Field) -> None:
+    done = host.document("apply", host.site(NIC % (OWN, "[192.168.1.50, 'fd00::50']")), "--yes")
+    assert done["ok"], done
+    assert {"gateway 192.168.1.50", "gateway fd00::50"} <= {*done["checked"]}
+    assert "default via 192.168.1.50" in host.ip("route")
+    assert "default via fd00::50" in host.ip("-6 route")
+    assert host.bascule("undo").returncode == 0
+    assert "default via 192.168.1.1" in host.ip("route")
+
+
+def test_gateways_that_are_not_there_take_the_change_back(host: Field) -> None:
+    done = host.bascule("apply", host.site(NIC % (OWN, "[192.168.1.9, 'fd00::9']")), "--yes")
+    assert done.returncode == 75, done.stderr
+    for gateway in ("192.168.1.9", "fd00::9"):
+        words = f"what the change brings in place of one that answered does not answer: gateway {gateway}"
+        assert words in done.stderr
+    assert "default via 192.168.1.1" in host.ip("route")
+    assert "default via fd00::1" in host.ip("-6 route")
+
+
+def test_a_gateway_where_none_answered_before_is_only_told_of(host: Field) -> None:
+    """Somebody sets a host up before its router is there."""
+    host.ip("link set eth0 down", host.router)
+    done = host.bascule("apply", host.site(NIC % (OWN, "192.168.1.9")), "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "mind: gateway 192.168.1.9: no answer within 1 s; none answered before the change either" in done.stderr
+
+
+def test_the_host_is_renumbered_over_its_own_ssh_line(host: Field, tmp_path: Path) -> None:
+    """From 192.168.1.0/24 to 10.7.0.0/24 in one apply: the line is cut, and whoever comes back there confirms."""
+    for where, address in ((host.router, "10.7.0.1/24"), (host.pc, "10.7.0.50/24")):
+        host.ip(f"addr add {address} dev eth0", where)
+    path = host.site(NEW)
+    run = f"{sys.executable} -m bascule"
+    environment = {"BASCULE_STATE_DIR": host.env()["BASCULE_STATE_DIR"]}
+    with sshd(host.host, host.pc, "192.168.1.10", tmp_path, environment, hostname="kvm") as ssh:
+        session = ssh(f"{run} apply {path} --yes --confirm-within 60s")
+        found = wait_for(lambda: host.document("status"), lambda seen: seen["status"] == "applied")
+        assert found["status"] == "applied", session.communicate(timeout=HUNG_S)[0]
+        kept = ssh(f"{run} confirm", "10.7.0.10")
+        assert "is confirmed" in kept.communicate(timeout=HUNG_S)[0]
+        told = " ".join(session.communicate(timeout=HUNG_S)[0].split())
+    assert "192.168.1.10 goes away with it" in told
+    assert "192.168.1.10" not in host.ip("addr")
+    assert host.ip("route show default").strip() == "default via 10.7.0.1 dev br0 proto 66"
+    assert host.document("plan", path)["changes"] == []
