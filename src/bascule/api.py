@@ -35,6 +35,7 @@ from bascule.workflow import (
     status,
     survey,
     undo,
+    undo_preview,
     verify,
 )
 
@@ -64,5 +65,6 @@ __all__ = [
     "status",
     "survey",
     "undo",
+    "undo_preview",
     "verify",
 ]

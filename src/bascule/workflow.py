@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bascule.apply.options import DriverChoice
     from bascule.apply.prepare import Prepared
     from bascule.apply.ready import Ready
+    from bascule.apply.rollback.preview import UndoPreview
     from bascule.apply.transaction import ApplyResult
     from bascule.draw import SeenHost
     from bascule.errors import Problem
@@ -249,6 +250,14 @@ def undo(tell: Callable[[str], None] = print, *, leave: bool = False, progress: 
     from bascule.apply import commit
 
     return commit.undo(tell, leave=leave, progress=progress)
+
+
+def undo_preview() -> UndoPreview | None:
+    """What `undo` would do now, and which guests lose what by it; None where there is nothing to take back."""
+    from bascule.apply.rollback.preview import preview
+    from bascule.apply.state_directory import here
+
+    return preview(here())
 
 
 def status() -> HostStatus:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import signal
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from bascule.apply.prepare import Prepared, prepare
 from bascule.apply.transaction import ApplyOptions, apply
 from bascule.errors import BasculeError
 from tests.apply.hosts import ADDITION, Bed, difference, environment, wait_for
-from tests.lab import called
+from tests.terminal import on_a_terminal
 
 
 def test_apply_confirm_undo(bed: Bed) -> None:
@@ -123,34 +122,14 @@ def test_without_a_terminal_somebody_must_have_said_yes(bed: Bed) -> None:
 
 @pytest.mark.parametrize(("answer", "made"), [(b"n\n", False), (b"y\n", True)])
 def test_it_asks_on_a_terminal(bed: Bed, answer: bytes, made: bool) -> None:
-    text = on_a_terminal(bed, "apply", str(bed.site), answer=answer)
+    text = on_a_terminal(bed.host, bed.env, "apply", str(bed.site), hostname="h", answer=answer)
     assert b"make this change; it comes back after 60 s unless you confirm?" in text
     assert ("br3" in bed.raw()["links"]) is made
     assert (b"nothing was changed" in text) is not made
     if made:
         steps = [b"makes the change", b"asks what answered before the change, ", b"\r\x1b[K\r\nchange 1 is made"]
         assert [step for step in steps if step in text] == steps
-        assert b"takes the change back" in on_a_terminal(bed, "undo")
-
-
-def on_a_terminal(bed: Bed, *words: str, answer: bytes = b"") -> bytes:
-    leader, follower = pty.openpty()
-    with bed.host.entered(), called("h"):
-        process = subprocess.Popen(
-            (sys.executable, "-m", "bascule", *words), env={**os.environ, **bed.env},
-            stdin=follower, stdout=follower, stderr=follower,
-        )  # fmt: skip
-    os.close(follower)
-    os.write(leader, answer)
-    text = b""
-    try:
-        while part := os.read(leader, 4096):
-            text += part
-    except OSError:
-        pass
-    process.wait()
-    os.close(leader)
-    return text
+        assert b"takes the change back" in on_a_terminal(bed.host, bed.env, "undo", "--yes", hostname="h")
 
 
 def test_one_at_a_time(bed: Bed) -> None:

@@ -76,6 +76,21 @@ def lost_wires(before: HostState, after: HostState, nics: Collection[str]) -> Ma
     }
 
 
+def losses(before: HostState, after: HostState, nics: Collection[str] = ()) -> tuple[tuple[str, str], ...]:
+    """What each guest's port loses that is left without its bridge or without a wire, for people."""
+    wires = lost_wires(before, after, nics)
+    found = []
+    for name, bridge in guest_ports(before, nics).items():
+        if name not in after.links:
+            continue
+        if (now := bridge_of(after, name)) is None:
+            found.append((name, f"loses its bridge {bridge}" + ("" if bridge in after.links else ", which goes")))
+        elif name in wires:
+            gone = ", ".join(sorted(wires[name] - {bridge}))
+            found.append((name, f"loses the wire: {now.name} has {gone} no more"))
+    return tuple(found)
+
+
 def with_losses(
     plan: Plan, before: HostState, after: HostState, nics: Collection[str], names: Mapping[IfName, str]
 ) -> Plan:

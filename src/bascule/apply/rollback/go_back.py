@@ -40,6 +40,16 @@ def note(folder: Folder, status: Status, **values: object) -> None:
         folder.note(status, **values)
 
 
+def three_way(folder: Folder, checkpoint: Checkpoint) -> ThreeWay:
+    """What the way back is decided from, before anybody has looked at the host."""
+    before, wanted = checkpoint.before, checkpoint.wanted
+    change = ThreeWay(before=before, wanted=wanted, now=before, applied=folder.applied())
+    if not folder.is_of_this_boot:  # what kernel and nft had went with the machine
+        return replace(change, rebooted=True)
+    moved = moved_links(before, wanted) if checkpoint.moved is None else checkpoint.moved
+    return replace(change, elapsed_s=boot.boottime_s() - checkpoint.boottime_s, moved=moved)
+
+
 def _here(folder: Folder, checkpoint: Checkpoint, keep: Sequence[int], progress: Progress) -> Back:
     """The host, and the DHCP clients around it: they leave before their link goes, and come when theirs is back."""
     homeward = [handover.back for handover in checkpoint.leases]
@@ -60,27 +70,18 @@ def _here(folder: Folder, checkpoint: Checkpoint, keep: Sequence[int], progress:
 
 def _all_parts(folder: Folder, checkpoint: Checkpoint, keep: Sequence[int], progress: Progress) -> Back:
     before, wanted = checkpoint.before, checkpoint.wanted
-    change = ThreeWay(
-        before=before,
-        wanted=wanted,
-        now=before,
-        applied=folder.applied(),
-        elapsed_s=boot.boottime_s() - checkpoint.boottime_s,
-        moved=moved_links(before, wanted) if checkpoint.moved is None else checkpoint.moved,
-    )
     look = parts.Looker(checkpoint, folder)
-    back = roll_back(change, look, keep=keep, progress=progress)
+    back = roll_back(three_way(folder, checkpoint), look, keep=keep, progress=progress)
     besides = parts.names(before, wanted, without=look.missed)
     return replace(back, left=(*back.left, *look.faults), besides=besides)
 
 
 def after_reboot(folder: Folder, checkpoint: Checkpoint, keep: Sequence[int] = (), progress: Progress = unseen) -> Back:
     """What outlives a restart goes back after one, too: definitions of guests, servers and units of networks."""
-    before, wanted, applied = checkpoint.before, checkpoint.wanted, folder.applied()
+    before, wanted = checkpoint.before, checkpoint.wanted
     if not before.parts:
         return Back(after_reboot=True)
-    change = ThreeWay(before=before, wanted=wanted, now=before, applied=applied, rebooted=True)
     look = parts.Looker(checkpoint, folder)
-    back = roll_back(change, look, keep=keep, progress=progress)
+    back = roll_back(three_way(folder, checkpoint), look, keep=keep, progress=progress)
     besides = parts.names(before, wanted, without=look.missed)
     return replace(back, left=(*back.left, *look.faults), besides=besides, after_reboot=True)

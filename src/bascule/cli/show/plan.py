@@ -73,7 +73,7 @@ def headline(host: str, plan: Plan) -> str:
         files = f" but to keep it: {count(len(plan.files), 'file')}" if plan.files else ""
         return f"{host}: nothing to do{files}"
     worst = max((change.outage_s for change in plan.changes), default=0.0)
-    lost = list(dict.fromkeys(guest for change in plan.changes if change.for_good for guest in change.cuts))
+    lost = sorted({guest for change in plan.changes if change.for_good for guest in change.cuts})
     loss = f"a guest loses frames for up to {seconds(worst)}" if worst else "no running guest loses a frame"
     if lost:
         loss = f"{', '.join(lost)} {'loses its' if len(lost) == 1 else 'lose their'} wire for good"

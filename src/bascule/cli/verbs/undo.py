@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import sys
+from typing import TYPE_CHECKING
+
 import click
 
 from bascule.cli.common import count, json_option, say, steps, table, width
 
+if TYPE_CHECKING:
+    from bascule.apply.rollback.preview import UndoPreview
+
 
 @click.command()
 @json_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--leave", is_flag=True, help="Close the change even where something cannot be brought back.")
-def command(*, as_json: bool, leave: bool) -> int:
+def command(*, as_json: bool, yes: bool, leave: bool) -> int:
     """Take the last change back, confirmed or not, and compare the host with the checkpoint.
 
+    It shows what it will do and which guests lose what by it, and asks where it is run on a terminal.
     What other hands changed meanwhile (a guest that started, a lease that was renewed) is kept and named.
     Exit status: 0 the host is as it was before, 1 there is nothing to take back or something still differs.
     """
     from bascule import workflow
     from bascule.cli.entry import emit
+    from bascule.cli.show.undo import preview_as_json
 
+    seen = _preview(as_json=as_json)
+    if seen is not None and not yes and sys.stdin.isatty() and not click.confirm("\ntake it back?", err=True):
+        say("nothing was changed")
+        return 1
     undone = workflow.undo(say, leave=leave, progress=steps(as_json=as_json))
     back = undone.back
     if as_json:
@@ -34,6 +47,7 @@ def command(*, as_json: bool, leave: bool) -> int:
                 "besides": list(back.besides),
                 "kept": list(back.kept),
                 "left": list(back.left),
+                **(preview_as_json(seen) if seen is not None else {}),
             },
         )
         return 0 if back.ok else 1
@@ -57,3 +71,19 @@ def command(*, as_json: bool, leave: bool) -> int:
         hint = "run 'bascule undo' again, or 'bascule undo --leave' to close it all the same; see 'bascule status'"
         click.echo("the change is closed; this stays as it is" if undone.closed else f"hint: {hint}", err=True)
     return 0 if back.ok else 1
+
+
+def _preview(*, as_json: bool) -> UndoPreview | None:
+    """Show what it will do; that it cannot be foreseen keeps nobody from taking it back."""
+    from bascule import workflow
+    from bascule.cli.show.undo import show_preview
+    from bascule.errors import BasculeError
+
+    try:
+        seen = workflow.undo_preview()
+    except (BasculeError, OSError) as error:
+        say(f"warning: it cannot be said beforehand what this does: {error}")
+        return None
+    if seen is not None:
+        (say if as_json else click.echo)(show_preview(seen, columns=width()) + "\n")
+    return seen

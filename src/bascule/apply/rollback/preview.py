@@ -1,0 +1,80 @@
+"""What taking a change back would do now, before anybody says yes to it."""
+
+from __future__ import annotations
+
+import os
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from bascule.apply.rollback import checkpoint as checkpoints
+from bascule.apply.rollback import parts
+from bascule.apply.rollback.checkpoint import Checkpoint, FileBackup, Folder, Status
+from bascule.apply.rollback.go_back import back_up_or_none, three_way
+from bascule.apply.state_directory import StateDirectory
+from bascule.plan.change import Plan
+from bascule.plan.diff import diff
+from bascule.plan.guest_ports import losses
+from bascule.plan.merge import parts_alone, way_back
+from bascule.plan.step import Context
+
+BEFORE = Context(otherwise="it was so before the change")
+
+
+class UndoPreview(Struct, frozen=True, kw_only=True):
+    """The change that would be taken back, and the plan that leads to what was before it.
+
+    ``losses`` says of each guest's port that would be left without its bridge or its wire what it loses, ``files`` what
+    would become of which file, ``kept`` what others changed meanwhile and what therefore stays.
+    """
+
+    number: int
+    status: Status
+    made_at: float
+    site: str
+    plan: Plan
+    losses: tuple[tuple[str, str], ...] = ()
+    files: tuple[tuple[str, str], ...] = ()
+    kept: tuple[str, ...] = ()
+
+
+def preview(place: StateDirectory) -> UndoPreview | None:
+    """What `bascule undo` would do now; None where there is nothing to take back. Raises what a look may raise."""
+    folder = checkpoints.latest(place)
+    entry = folder.last() if folder else None
+    if folder is None or entry is None:
+        return None
+    checkpoint = folder.read()
+    plan, lost, kept = _plan(folder, checkpoint)
+    return UndoPreview(
+        number=folder.number,
+        status=entry.status,
+        made_at=checkpoint.made_at,
+        site=checkpoint.site_path or checkpoint.site,
+        plan=plan,
+        losses=lost,
+        files=tuple((file.path, words) for file in checkpoint.files if (words := _fate(file))),
+        kept=kept,
+    )
+
+
+def _plan(folder: Folder, checkpoint: Checkpoint) -> tuple[Plan, tuple[tuple[str, str], ...], tuple[str, ...]]:
+    change = three_way(folder, checkpoint)
+    now = parts.Looker(checkpoint, folder)()
+    change = replace(change, now=now)
+    if change.rebooted:
+        merged = way_back(parts_alone(change))
+        goal = replace(now, parts=merged.part.parts)
+    else:
+        merged = way_back(change)
+        goal = merged.part
+    lost = losses(now, goal)
+    told = tuple(f"{port} is new and loses" for port, _ in lost)
+    return diff(now, goal, BEFORE), lost, tuple(line for line in merged.kept if not told or not line.startswith(told))
+
+
+def _fate(file: FileBackup) -> str:
+    """What happens to a file; empty where it is as it was."""
+    if file.content is None:
+        return "removed, it was not there" if os.path.lexists(file.path) else ""
+    return "" if back_up_or_none(file.path) == file else "as it was"

@@ -1,0 +1,130 @@
+"""T8: taps and other ports that no file names are guests as well, to every sentence of a plan and to the change."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import pytest
+
+from bascule import workflow
+from bascule.apply.options import NO_DRIVER
+from bascule.apply.prepare import Prepared
+from bascule.apply.transaction import ApplyOptions, apply
+from bascule.cli.show.plan import headline, show_plan
+from bascule.errors import BasculeError
+from tests.apply.hosts import environment
+from tests.lab import called
+from tests.real_hosts.field import Field
+
+OTHER = """\
+site: t
+networks:
+  office: {subnet: 192.168.1.0/24}
+hosts:
+  kvm:
+    nics: {eth0: {network: office}, eth1: {network: office}}
+    bridges: {%s: {uplink: eth1}}
+"""
+NONE = OTHER.replace("    bridges: {%s: {uplink: eth1}}\n", "")
+
+
+@pytest.fixture
+def dmz(real_host: Field) -> Field:
+    """A bridge by somebody else, br-dmz, with the wire of eth1, a tap and a container's veth."""
+    real_host.batch("link add br-dmz type bridge forward_delay 0\nlink set br-dmz up\nlink set eth1 up master br-dmz\n")
+    real_host.lab.tap(real_host.host, "vnet7")
+    real_host.ip("link set vnet7 up master br-dmz")
+    real_host.guest("www", "www.0", "192.168.1.80/24", bridge="br-dmz")
+    return real_host
+
+
+@contextlib.contextmanager
+def inside(there: Field) -> Iterator[None]:
+    """Be the process that runs Bascule on the host."""
+    with there.host.entered(), called("kvm"), environment(there.env()):
+        yield
+
+
+def test_a_nic_that_is_taken_for_another_bridge_takes_their_wire(dmz: Field) -> None:
+    plan = dmz.plan(OTHER % "br9")
+    assert headline("kvm", plan).endswith("risk: detaches ports; vnet7, www.0 lose their wire for good")
+    said = show_plan("kvm", plan, columns=100)
+    assert "vnet7  for good  eth1: become a port of br9 (from br-dmz)" in said
+    assert plan.must_be_confirmed
+    (change,) = (change for change in plan.changes if change.for_good)
+    assert (change.subject, set(change.cuts)) == ("eth1", {"vnet7", "www.0"})
+    assert dmz.pings(dmz.pc, "192.168.1.80")
+    done = dmz.document("apply", dmz.site(OTHER % "br9"), "--yes")
+    assert done["confirm_within_s"] == 60
+    assert not dmz.pings(dmz.pc, "192.168.1.80", 1)
+    undone = dmz.document("undo")
+    assert undone["ok"]
+    assert dmz.pings(dmz.pc, "192.168.1.80")
+
+
+def test_what_costs_a_while_costs_it_to_them_too(dmz: Field) -> None:
+    """Spanning tree on their bridge: they carry nothing for 30 s, named by the file or not."""
+    plan = dmz.plan((OTHER % "br-dmz").replace("{uplink: eth1}", "{uplink: eth1, mtu: 1400}"))
+    (mtu,) = (change for change in plan.changes if change.subject == "br-dmz" and change.about == "mtu")
+    assert {"vnet7", "www.0"} <= {*mtu.guests}
+
+
+def test_a_bridge_of_ours_that_carries_them_does_not_go(real_host: Field) -> None:
+    path = real_host.site(OTHER % "br9")
+    assert real_host.bascule("apply", path, "--yes", "--no-confirm").returncode == 0
+    real_host.lab.tap(real_host.host, "vnet7")
+    real_host.ip("link set vnet7 up master br9")
+    real_host.site(NONE)
+    for verb in (("plan",), ("apply", "--yes")):
+        done = real_host.bascule(*verb, path)
+        assert done.returncode == 1
+        words = (
+            "error[PORT-LEFT]: vnet7 would be left without a bridge: br9 goes, and no guest of the file has that tap"
+        )
+        assert words in " ".join(done.stderr.split())
+    assert "master br9" in real_host.ip("link show vnet7")
+    real_host.ip("link set vnet7 nomaster")
+    assert real_host.bascule("apply", path, "--yes", "--no-confirm").returncode == 0
+
+
+def test_a_port_is_put_where_the_file_says(real_host: Field) -> None:
+    """Its bridge goes in the same change."""
+    guest = "guests:\n  g: {host: kvm, nics: [{bridge: %s, tap: vnet7}]}\n"
+    path = real_host.site((OTHER % "br9") + guest % "br9")
+    real_host.lab.tap(real_host.host, "vnet7")
+    assert real_host.bascule("apply", path, "--yes", "--no-confirm").returncode == 0
+    real_host.site((OTHER % "br8") + guest % "br8")
+    assert real_host.bascule("apply", path, "--yes", "--no-confirm").returncode == 0
+    assert "master br8" in real_host.ip("link show vnet7")
+
+
+def test_a_tap_that_appears_between_plan_and_apply(dmz: Field) -> None:
+    """Who agreed to a plan that cuts two guests off is asked again when there are three."""
+    path = dmz.site(OTHER % "br9")
+    asked: list[str] = []
+
+    def agree(fresh: Prepared) -> bool:
+        asked.append(headline("kvm", fresh.plan))
+        return False
+
+    with dmz.host.entered(), called("kvm"), environment(dmz.env()), workflow.ready(path, choice=NO_DRIVER) as ready:
+        dmz.lab.tap(dmz.host, "vnet8")
+        dmz.ip("link set vnet8 up master br-dmz")
+        with pytest.raises(BasculeError, match="HOST-MOVED"):
+            apply(ready.prepared, ApplyOptions(agree=agree))
+    assert len(asked) == 1
+    assert "vnet7, vnet8, www.0 lose their wire for good" in asked[0]
+    assert "master br-dmz" in dmz.ip("link show eth1")
+
+
+def test_a_tap_that_appears_on_a_bridge_that_goes(real_host: Field) -> None:
+    path = real_host.site(OTHER % "br9")
+    assert real_host.bascule("apply", path, "--yes", "--no-confirm").returncode == 0
+    real_host.site(NONE)
+    with inside(real_host), workflow.ready(path, choice=NO_DRIVER) as ready:
+        real_host.lab.tap(real_host.host, "vnet8")
+        real_host.ip("link set vnet8 up master br9")
+        with pytest.raises(BasculeError, match="vnet8 would be left without a bridge"):
+            apply(ready.prepared, ApplyOptions())
+    assert "master br9" in real_host.ip("link show vnet8")
