@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from bascule.errors import BasculeError, SiteFault
+from bascule.errors import SiteFault
 from bascule.system.clock import Clock, Progress, unseen
 
 if TYPE_CHECKING:
@@ -361,20 +361,6 @@ def import_host(
 # ---- pictures
 
 
-def seen_host(site: Site, host: Host) -> SeenHost:
-    """What this host shows, and what the plan would change on it, for the picture."""
-    from bascule.apply.options import ANY_DRIVER
-    from bascule.apply.prepare import look, prepare
-    from bascule.draw import SeenHost
-
-    try:
-        found = prepare(site, host, choice=ANY_DRIVER)
-    except BasculeError as error:
-        problems = tuple(problem.message for problem in error.problems)
-        return SeenHost(state=look(site, host), problems=problems)
-    return SeenHost(state=found.observed, changes=found.plan.changes)
-
-
 def seen(site: SiteLike | None = None, *, host: str | None = None) -> tuple[Site, Mapping[str, SeenHost]]:
     """A site and its host as seen here; without a file this machine, of which nothing is declared."""
     from bascule.draw import SeenHost
@@ -384,6 +370,8 @@ def seen(site: SiteLike | None = None, *, host: str | None = None) -> tuple[Site
     if site is None:
         made, found = as_found(host)
         return made, {found.name: SeenHost(state=observe())}
+    from bascule.seen import seen_host
+
     read, chosen = load_for(site, host)
     return read, {chosen.name: seen_host(read, chosen)}
 

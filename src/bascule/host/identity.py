@@ -52,14 +52,14 @@ def as_found(name: str | None = None) -> tuple[Site, Host]:
     return Site(name=called, hosts={called: host}), host
 
 
-class Comparison(Struct, frozen=True):
+class HostMatch(Struct, frozen=True):
     """Whether this machine is a host of the file: what says so, empty where nothing does, and what was compared."""
 
     proof: str
     compared: tuple[str, ...]
 
 
-def compare(site: Site, host: Host, state: HostState) -> Comparison:
+def compare(site: Site, host: Host, state: HostState) -> HostMatch:
     """Compare this machine, whose links ``state`` has, with a host.
 
     It is that host by its hostname, by a NIC with the MAC or path that the file pins, or by all of several NICs. One
@@ -68,7 +68,7 @@ def compare(site: Site, host: Host, state: HostState) -> Comparison:
     """
     name = own_name()
     if is_called(host.name):
-        return Comparison(f"it is called '{name}'", ())
+        return HostMatch(f"it is called '{name}'", ())
     others = [other for other in site.hosts if other != host.name and is_called(other)]
     called = "; the file has that host, too" if others else ""
     compared = [f"it is called '{name}', not '{host.name}'{called}" if name else "it has no name"]
@@ -76,7 +76,7 @@ def compare(site: Site, host: Host, state: HostState) -> Comparison:
     for nic in host.nics.values():
         pin, link = nic.mac or nic.path, pinned_link(nic, state)
         if pin and link is not None:
-            return Comparison(f"{link.name} is the NIC with {pin}", ())
+            return HostMatch(f"{link.name} is the NIC with {pin}", ())
         seen = state.links.get(nic.name)
         found += seen is not None and not pin
         if pin:
@@ -86,10 +86,10 @@ def compare(site: Site, host: Host, state: HostState) -> Comparison:
             compared.append(f"there is no {nic.name} here")
     several = len(host.nics) > 1
     if several and found == len(host.nics) and not others:
-        return Comparison(f"it has all of its NICs ({', '.join(host.nics)})", ())
+        return HostMatch(f"it has all of its NICs ({', '.join(host.nics)})", ())
     if found and not several:
         compared.append(f"the name {next(iter(host.nics))} alone says nothing, many machines have it")
-    return Comparison("", tuple(compared))
+    return HostMatch("", tuple(compared))
 
 
 def is_here(site: Site, host: Host, look: Callable[[], HostState]) -> bool:

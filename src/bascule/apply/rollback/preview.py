@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-
 from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.apply.rollback import checkpoint as checkpoints
 from bascule.apply.rollback import parts
-from bascule.apply.rollback.checkpoint import Checkpoint, FileBackup, Folder, Status
-from bascule.apply.rollback.go_back import back_up_or_none, three_way
+from bascule.apply.rollback.checkpoint import Checkpoint, Folder, Status
+from bascule.apply.rollback.files import FileBackup, back_up
+from bascule.apply.rollback.go_back import three_way
 from bascule.apply.state_directory import StateDirectory
 from bascule.plan.change import Plan
 from bascule.plan.diff import diff
@@ -74,7 +73,9 @@ def _plan(folder: Folder, checkpoint: Checkpoint) -> tuple[Plan, tuple[tuple[str
 
 
 def _fate(file: FileBackup) -> str:
-    """What happens to a file; empty where it is as it was."""
+    """What happens to a file; empty where it is as it was. Raises OSError for one that cannot be read."""
+    if file.is_as(back_up(file.path)):
+        return ""
     if file.content is None:
-        return "removed, it was not there" if os.path.lexists(file.path) else ""
-    return "" if back_up_or_none(file.path) == file else "as it was"
+        return "is removed, there was none"
+    return "comes back from where it was moved" if file.aside else "becomes as it was"
