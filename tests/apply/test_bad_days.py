@@ -187,6 +187,8 @@ def test_a_check_that_does_not_hold_takes_everything_back(bed: Bed) -> None:
 def test_a_probe_that_passed_before_and_fails_after(bed: Bed) -> None:
     """The gateway is to be reached by a bridge whose NIC hangs on another wire."""
     before = bed.raw()
+    with bed.wire.entered():
+        Path("/proc/sys/net/ipv4/conf/all/arp_ignore").write_text("1")  # it answers where its address is
     other = "br0: {uplink: eth0}\n      br3: {uplink: eth4, address: 10.0.0.5/24, gateway: 10.0.0.1}\n"
     site = bed.site.read_text().replace("br0: {uplink: eth0, address: from-uplink}\n      br3: {uplink: eth4}\n", other)
     bed.site.write_text(

@@ -79,7 +79,7 @@ def test_the_dead_man_puts_files_back(machine: Machine) -> None:
 
 
 def test_files_alone_are_written_where_the_kernel_has_all(machine: Machine) -> None:
-    assert machine.run("apply", str(PRODUCTION), "--yes")[0] == 0
+    assert machine.run("apply", str(PRODUCTION), "--yes", "--no-confirm")[0] == 0
     assert not list(machine.networkd.iterdir())
     status, out, _ = machine.apply()
     assert status == 0

@@ -221,7 +221,7 @@ main()
 
 def test_killed_while_nobody_keeps_the_lease(leased: Leased) -> None:
     before = leased.bed.calm()
-    done = leased.shell(sys.executable, "-c", KILLED, "apply", str(leased.bed.site), "--yes")
+    done = leased.shell(sys.executable, "-c", KILLED, "apply", str(leased.bed.site), "--yes", "--here")
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert wait_for(leased.running, lambda found: found == ["eth0"], 20) == ["eth0"], "the dead-man starts it"
     assert wait_for(lambda: difference(before, leased.bed.raw()), lambda left: not left, 20) == []
