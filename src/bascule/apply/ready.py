@@ -21,10 +21,21 @@ FILES = "files"  # the subject of what a plan says about them
 def with_listed_files(prepared: Prepared, root: str | None) -> Prepared:
     """A plan that is only looked at, with the files that an apply would write and move; what stops one is a note."""
     try:
-        return with_files(prepared, find_persister(prepared.site, prepared.host, root=root)[0])
+        persister = find_persister(prepared.site, prepared.host, root=root)[0]
+        found = with_files(prepared, persister)
+        texts = unread(persister)
     except BasculeError as error:
-        notes = (Note(kind="warning", subject=FILES, text=f"apply refuses: {_words(each)}") for each in error.problems)
-        return replace(prepared, plan=replace(prepared.plan, notes=(*prepared.plan.notes, *notes)))
+        found, texts = prepared, tuple(f"apply refuses: {_words(each)}" for each in error.problems)
+    notes = (Note(kind="warning", subject=FILES, text=text) for text in texts)
+    return replace(found, plan=replace(found.plan, notes=(*found.plan.notes, *notes)))
+
+
+def unread(persister: Persister | None) -> tuple[str, ...]:
+    """The files of which nobody knows whether they are in the way."""
+    skipped = persister.unread if persister else ()
+    return tuple(
+        f"/{path} could not be read ({why}), so nobody knows whether it is in the way" for path, why in skipped
+    )
 
 
 def _words(problem: Problem) -> str:
@@ -62,6 +73,6 @@ class Ready(Struct, frozen=True, kw_only=True):
             persister=persister,
             not_kept=not_kept,
             no_boot_guard=boot_unit.gap(here()) if own else "",
-            remarks=tuple(dict.fromkeys(remarks)),
+            remarks=tuple(dict.fromkeys((*remarks, *unread(persister)))),
             waiting=waiting,
         )

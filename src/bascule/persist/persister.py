@@ -31,6 +31,7 @@ class Persister(Struct):
     host: Host
     dialect: str
     root: str = "/"
+    unread: tuple[tuple[str, str], ...] = ()  # files that could not be read when it was decided, and why
     _writing: Writing | None = None
     _ids: Mapping[IfName, ClientId | None] = {}
 
@@ -49,7 +50,8 @@ class Persister(Struct):
 
         chosen = dialect(self.dialect, persistent)
         patterns = (*chosen.reads, sysctls.PATH, *cloud_init.READS)
-        existing = read_tree(self.root, patterns, chosen.includes).files
+        tree = read_tree(self.root, patterns, chosen.includes)
+        existing, self.unread = tree.files, tree.skipped
         stamp = Stamp(self.site.name, self.host.name, self.site.source.digest)
         config = wanted_config(self.site, self.host, wanted)
         nics = _nics(config, wanted)

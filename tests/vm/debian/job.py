@@ -1,10 +1,12 @@
 """The administrator's hands inside the Debian machine, with the verbs that he types.
 
-First boot: `apply`, which writes the files of the manager that is there; guests are plugged in; the manager is
-restarted; changes that nobody confirms come back by systemd's timer. Then a reboot, and nothing may be left to do,
-before and after another restart of the manager. Then a change that nobody confirms, and the power goes: the third boot
-must come up as if it had never been. Started once per boot as ``job.py MANAGER SECONDS``: what a bare boot took just
-now, by which every limit here is measured. What it finds leaves on the second serial line, a JSON object per line.
+First boot: the installer's own file stands there; a change moves it aside, nobody confirms it, and the power goes.
+Second boot: the very file is back, and the host has its address by it; `apply` moves it again and writes the files of
+the manager that is there; guests are plugged in; the manager is restarted; changes that nobody confirms come back by
+systemd's timer. Then a reboot, and nothing may be left to do, before and after another restart of the manager. Then
+another change that nobody confirms, and the power goes: the fourth boot must come up as if it had never been. Started
+once per boot as ``job.py MANAGER SECONDS``: what a bare boot took just now, by which every limit here is measured. What
+it finds leaves on the second serial line, a JSON object per line.
 """
 
 from __future__ import annotations
@@ -19,14 +21,28 @@ from pathlib import Path
 from typing import Any
 
 from bascule.model.state import HostState
+from bascule.model.values import IfName
+from bascule.persist import writer
 from bascule.providers.observe import observe
 from bascule.system.disk.durable import write_whole
+from tests.real_hosts.installers import INSTALLED, Installed
 
 SITE = str(Path(__file__).parent / "site.yaml")
 OTHER = Path("/var/lib/lab-other.yaml")  # the same host with its address on a bridge, and a network of its own
 STAGE, FILES = Path("/var/lib/lab-stage"), Path("/var/lib/lab-files")
 READ_AT_BOOT = ("/etc/systemd/network", "/etc/netplan", "/etc/network", "/etc/NetworkManager", "/etc/sysctl.d")
 UNIT_FILES = Path("/etc/systemd/system")
+ASIDE = Path("/", writer.ASIDE)
+INSTALLERS = {
+    "networkd": Installed(
+        dialect="networkd",
+        path="etc/systemd/network/20-wired.network",
+        text="[Match]\nName=eth0\n\n[Network]\nAddress=192.168.1.10/24\nGateway=192.168.1.1\n",
+    ),
+    "NetworkManager": INSTALLED["Fedora"],
+    "netplan": INSTALLED["Ubuntu with cloud-init"],
+    "ifupdown": INSTALLED["Debian"],
+}
 DIALECTS = {"networkd": "networkd", "NetworkManager": "keyfile", "netplan": "netplan", "ifupdown": "ifupdown"}
 UNITS = {
     "networkd": "systemd-networkd",
@@ -133,13 +149,30 @@ def restart(manager: str) -> None:
     say("after the restart nothing is left to do", ok=not left, detail=left)
 
 
-def write(manager: str) -> None:
-    """First boot: the manager runs and has nothing to do yet."""
+def install(manager: str) -> None:
+    """First boot: a host as its installer leaves it, and a change that never gets its confirmation."""
+    INSTALLERS[manager].lay(Path("/"))
     if manager == "netplan":
-        Path("/etc/netplan/00-installer.yaml").write_text("network: {version: 2}\n")
-        Path("/etc/netplan/00-installer.yaml").chmod(0o600)
+        sh("netplan", "generate")
     wrong = sh("systemctl", "enable", "--now", UNITS[manager])
     say(f"enable {UNITS[manager]}", ok=not wrong, detail=wrong)
+    if manager == "ifupdown":
+        sh("ifup", "eth0")  # as udev does for allow-hotplug when it finds the NIC
+    say("the installer's file gives the address", ok=not wait_until(lambda: not address("eth0"), SETTLE))
+    change_and_cut(b"installed")
+
+
+def address(link: str) -> bool:
+    """Whether a link has the host's own address."""
+    found = observe().links.get(IfName(link))
+    return found is not None and any(one.ip == "192.168.1.10/24" for one in found.addresses)
+
+
+def write(manager: str) -> None:
+    """Second boot: the installer's file is back; now the change is kept, which moves it aside for good."""
+    came_back(manager)
+    say("the installer's file gives the address again", ok=not wait_until(lambda: not address("eth0"), SETTLE),
+        detail=journal(manager)[-10:])  # fmt: skip
     typed("apply", "apply", SITE, "--yes", "--no-confirm", want=f"kept over a restart by: {DIALECTS[manager]},")
     left = wait_until(plan_left, SETTLE)
     say("after apply nothing is left to do", ok=not left, detail=left)
@@ -156,10 +189,10 @@ def look_again(manager: str) -> None:
     say("after the reboot nothing is left to do", ok=not left, detail=[*left, *(left and journal(manager))])
     plug()
     restart(manager)
-    change_and_cut()
+    change_and_cut(b"cut")
 
 
-def change_and_cut() -> None:
+def change_and_cut(stage: bytes) -> None:
     """A change that nobody confirms, and the power goes: no process is told, and nothing else gets to the disk."""
     text = Path(SITE).read_text()
     text = text.replace("    bridges:\n", "    bridges:\n      br0: {uplink: eth0, address: from-uplink}\n")
@@ -168,12 +201,14 @@ def change_and_cut() -> None:
     )
     before = read_at_boot()
     FILES.write_text(json.dumps(before))
-    write_whole(STAGE, b"cut")
+    write_whole(STAGE, stage)
     subprocess.run(("sync",), check=True)
     wrong = sh(*BASCULE, "apply", str(OTHER), "--yes", "--confirm-within", f"{boots(LONG):.0f}s")
     say("a change that nobody confirms", ok=not wrong, detail=wrong)
     new = sorted(path for path, text in read_at_boot().items() if before.get(path) != text)
     say("it is in the files", ok=bool(new), detail=new)
+    moved = [str(path) for path in ASIDE.rglob("*") if path.is_file()]
+    say("the installer's file is aside", ok=len(moved) == 1, detail=moved)
     units = sorted(path.name for path in UNIT_FILES.glob("*.wants/bascule-*"))
     wanted = ["bascule-boot-rest.service", "bascule-boot.service", "bascule-network-lab.service"]
     say("the next boot is prepared", ok=units == wanted, detail=units)
@@ -187,8 +222,8 @@ def cut() -> None:
     time.sleep(60)
 
 
-def after_the_cut(manager: str) -> None:
-    """Third boot: as if that change had never been."""
+def came_back(manager: str) -> None:
+    """The boot after a loss of power: the files are as before, and nothing of the change was made again."""
     wait_until(lambda: "was taken back" not in status()["words"], SETTLE)
     words = status()["words"]
     say("the boot after the loss of power took it back", ok="by the boot after it" in words, detail=words)
@@ -199,12 +234,17 @@ def after_the_cut(manager: str) -> None:
     told = [line for line in said.splitlines() if "files put back" in line or "ordering cycle" in line]
     say("it had something to put back", ok=bool(told and re.search("[1-9][0-9]* files", told[0])), detail=told)
     say("nothing waits for itself", ok="ordering cycle" not in said, detail=told)
-    left = wait_until(plan_left, SETTLE)
-    say("after the loss of power nothing is left to do", ok=not left, detail=[*left, *(left and journal(manager))])
     links = sorted({"br0", "vn-lab"} & set(observe().links))
     say("nothing of the change was made again", ok=not links, detail=links)
     units = [str(path) for path in UNIT_FILES.rglob("*") if "bascule-" in path.name]
     say("no unit of the change is left", ok=not units, detail=units)
+
+
+def after_the_cut(manager: str) -> None:
+    """Fourth boot: as if that change had never been."""
+    came_back(manager)
+    left = wait_until(plan_left, SETTLE)
+    say("after the loss of power nothing is left to do", ok=not left, detail=[*left, *(left and journal(manager))])
     say("done", ok=True)
     subprocess.run(("systemctl", "poweroff", "--force"), check=True)
 
@@ -213,7 +253,14 @@ def read_at_boot() -> dict[str, str]:
     """The files that a manager reads when the machine starts."""
     found = [file for top in READ_AT_BOOT for file in Path(top).rglob("*")]
     found += UNIT_FILES.glob("NetworkManager.service.d/*")
-    return {str(file): file.read_text() for file in found if file.is_file() and not file.name.startswith(".")}
+    files = [file for file in found if file.is_file() and not file.name.startswith(".")]
+    return {str(file): f"{facts(file)}\n{file.read_text()}" for file in files}
+
+
+def facts(file: Path) -> str:
+    """Owner and mode, and when it was written."""
+    status = file.stat()
+    return f"{status.st_uid}:{status.st_gid} {status.st_mode:o} {status.st_mtime_ns}"
 
 
 def dead_man() -> None:
@@ -272,7 +319,8 @@ def main() -> None:
     """Which boot is it?"""
     manager = sys.argv[1]
     try:
-        {"": write, "rebooted": look_again, "cut": after_the_cut}[STAGE.read_text() if STAGE.exists() else ""](manager)
+        stage = STAGE.read_text() if STAGE.exists() else ""
+        {"": install, "installed": write, "rebooted": look_again, "cut": after_the_cut}[stage](manager)
     except BaseException as error:
         import traceback
 

@@ -46,11 +46,17 @@ def show_diff(plan: Plan) -> str:
     return "".join(file.diff for file in plan.files)
 
 
+def file_rows(files: Iterable[FileChange]) -> Iterator[tuple[str, str, str]]:
+    """Each file, what happens to it, and why."""
+    for file in files:
+        words = f"aside, to {file.place}: {file.reason}" if file.action == "move" else file.reason
+        yield file.path, file.action, words
+
+
 def _files(files: Iterable[FileChange], columns: int) -> Iterator[str]:
     """A line for each file, and below it why, and where a foreign one is kept."""
-    for file in files:
-        yield f"  {file.action:<6}  {file.path}"
-        words = f"aside, to {file.place}: {file.reason}" if file.action == "move" else file.reason
+    for path, action, words in file_rows(files):
+        yield f"  {action:<6}  {path}"
         if words:
             yield " " * 10 + wrapped(words, indent=10, columns=columns)
 

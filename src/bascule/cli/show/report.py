@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bascule import __version__
 from bascule.cli.common import seconds
-from bascule.cli.show.plan import NOTE_WORDS, headline, outages_of, rows_of
+from bascule.cli.show.plan import NOTE_WORDS, file_rows, headline, outages_of, rows_of
 from bascule.cli.show.verdicts import tally
 from bascule.draw.answers import answers
 from bascule.draw.report.page import CheckRow, PlanPart, PlanRow, Report, report
@@ -63,6 +63,6 @@ def _plan(host: str, plan: Plan) -> PlanPart:
         headline=headline(host, plan),
         rows=tuple(rows),
         outages=tuple(outages_of(plan.changes)),
-        notes=tuple((note.subject, words, note.text) for words, note in notes),
+        notes=(*((note.subject, words, note.text) for words, note in notes), *file_rows(plan.files)),
         commands=tuple(str(command) for command in plan.commands),
     )
