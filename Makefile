@@ -1,7 +1,7 @@
 # make demo   sets everything up and rehearses examples/production.yaml
 # make test   sets everything up and passes every test
 # make vm-test   what needs a kernel or a reboot of its own, under QEMU
-.PHONY: demo test vm-test soak lint format pictures captures bench bench-quick clean tools dev-tools vm-tools browser-tools bench-tools
+.PHONY: man install uninstall demo test vm-test soak lint format pictures captures bench bench-quick clean tools dev-tools vm-tools browser-tools bench-tools
 
 PYTHON ?= python3
 VENV   := .venv
@@ -94,3 +94,26 @@ bench: bench-tools $(VENV)/.dev
 bench-quick: bench-tools $(VENV)/.dev
 	$(COMPILE)
 	$(BIN)/python -m benchmarks --quick
+
+# the manual pages, from the same sources as --help and the schema
+man: $(VENV)/.installed
+	$(BIN)/python -m bascule.cli.manual build/man
+
+# for all users of this machine: a virtual environment of its own, a link to the program, manual pages and completion
+PREFIX ?= /usr/local
+LIB    := $(PREFIX)/lib/bascule
+SHARE  := $(PREFIX)/share
+install: tools man
+	$(PYTHON) -m venv --system-site-packages $(LIB)
+	$(LIB)/bin/pip install -q --disable-pip-version-check .
+	install -d $(PREFIX)/bin $(SHARE)/man/man1 $(SHARE)/man/man5 $(SHARE)/bash-completion/completions
+	ln -sf $(LIB)/bin/bascule $(PREFIX)/bin/bascule
+	install -m 0644 build/man/*.1 $(SHARE)/man/man1
+	install -m 0644 build/man/*.5 $(SHARE)/man/man5
+	$(LIB)/bin/bascule completion bash > $(SHARE)/bash-completion/completions/bascule
+
+# the network stays as it is, and so does /var/lib/bascule
+uninstall:
+	rm -rf $(LIB)
+	rm -f $(PREFIX)/bin/bascule $(SHARE)/man/man1/bascule.1 $(SHARE)/man/man1/bascule-*.1 $(SHARE)/man/man5/bascule.yaml.5
+	rm -f $(SHARE)/bash-completion/completions/bascule

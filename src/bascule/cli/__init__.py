@@ -9,7 +9,9 @@ import os
 import click
 
 from bascule import __version__
+from bascule.errors import Problem, UsageFault
 
+VARIABLE = "_BASCULE_COMPLETE"  # click's word for: the shell asks
 VERBS = {  # verb: what it does, what it changes
     "check": "Every problem of the site file, with its place and a hint. Reads only.",
     "plan": "What would change, in order, why, and which guests it touches. Reads only.",
@@ -28,6 +30,7 @@ VERBS = {  # verb: what it does, what it changes
     "doctor": "What on this host will bite, each with its evidence and a fix. Reads only.",
     "survey": "Which network is on which wire, with the evidence. Listens only.",
     "blink": "Find a port with its LED. Changes nothing.",
+    "completion": "What makes bash, zsh or fish complete verbs, options and names. Reads only.",
     "schema": "The JSON schema of the site file. Reads only.",
 }
 
@@ -46,7 +49,23 @@ class Verbs(click.Group):
         name = cmd_name.replace("-", "_") + "_" * keyword.iskeyword(cmd_name)  # import_.py
         module = importlib.import_module(f"bascule.cli.verbs.{name}")
         command: click.Command = module.command
+        if VARIABLE in os.environ:
+            from bascule.cli.complete import teach
+
+            return teach(command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The verb that is asked for; of one that is not there, which was meant."""
+        if args and not args[0].startswith("-") and args[0] not in VERBS:
+            from difflib import get_close_matches
+
+            close = get_close_matches(args[0], VERBS, n=1)
+            hint = f"did you mean '{close[0]}'?" if close else "see 'bascule --help' for the verbs"
+            raise UsageFault(Problem(code="USAGE", message=f"there is no verb '{args[0]}'", hint=hint))
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of verbs, without importing any of them."""
@@ -54,10 +73,13 @@ class Verbs(click.Group):
             formatter.write_dl(list(VERBS.items()))
 
 
-@click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=Verbs, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="bascule")
-def group() -> None:
+@click.pass_context
+def group(ctx: click.Context) -> None:
     """Put KVM guests on real networks: rehearse, change, take back, prove, draw."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 def main() -> None:

@@ -30,7 +30,7 @@ def run(group: click.Command) -> NoReturn:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without UTF-8 gets '?' instead of a traceback
     try:
-        status = group.main(standalone_mode=False)
+        status = group.main(standalone_mode=False, prog_name="bascule", complete_var="_BASCULE_COMPLETE")
         sys.stdout.flush()
         leave(status if isinstance(status, int) else 0)
     except BasculeError as error:

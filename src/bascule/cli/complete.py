@@ -1,0 +1,100 @@
+"""What the shell offers behind a verb: files, and the names that the given site file or this host has."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from click.shell_completion import CompletionItem, split_arg_string
+
+from bascule.errors import BasculeError
+
+if TYPE_CHECKING:
+    from bascule.model.site import Site
+
+
+def teach(command: click.Command) -> click.Command:
+    """Give the arguments and options of a verb, and of the verbs below it, what they can be completed with."""
+    for param in command.params:
+        names = next((NAMES[word] for word in NAMES if word in (param.metavar or "").strip("[].")), None)
+        if names is not None:
+            param._custom_shell_complete = partial(_offer, names)  # noqa: SLF001  # what `shell_complete=` sets
+    for inner in command.commands.values() if isinstance(command, click.Group) else ():
+        teach(inner)
+    return command
+
+
+def _offer(
+    names: Callable[[], Iterable[str]], _ctx: click.Context, _param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    if names is _files:
+        return [CompletionItem(incomplete, type="file")]
+    with contextlib.suppress(BasculeError, OSError):
+        return [CompletionItem(name) for name in sorted(set(names())) if name.startswith(incomplete)]
+    return []
+
+
+def _site() -> Site | None:
+    """The site of the first file on the line."""
+    from bascule.system.disk.files import read_bytes
+
+    words = split_arg_string(os.environ.get("COMP_WORDS", ""))[1:]  # click forgets them behind an unfinished option
+    path = next((word for word in words if Path(word).is_file()), None)
+    if path is None:
+        return None
+    from bascule.site import parse
+
+    return parse(read_bytes(path), path)
+
+
+def _files() -> Iterable[str]:
+    return ()
+
+
+def _hosts() -> Iterable[str]:
+    site = _site()
+    return site.hosts if site else ()
+
+
+def _guests() -> Iterable[str]:
+    site = _site()
+    return site.guests if site else ()
+
+
+def _bridges() -> Iterable[str]:
+    site = _site()
+    return (name for host in site.hosts.values() for name in host.bridges) if site else _links(bridges=True)
+
+
+def _nics() -> Iterable[str]:
+    site = _site()
+    return (name for host in site.hosts.values() for name in host.nics) if site else _links()
+
+
+def _links(*, bridges: bool = False) -> Iterable[str]:
+    """The links of this host: NICs, or bridges."""
+    from bascule.providers.observe import observe
+
+    links = observe().links.values()
+    return (link.name for link in links if (link.is_bridge if bridges else not link.options.virtual))
+
+
+def _dialects() -> Iterable[str]:
+    from bascule.model.dialects import persistent
+
+    return persistent()
+
+
+NAMES: dict[str, Callable[[], Iterable[str]]] = {
+    "SITE": _files,
+    "HOST": _hosts,
+    "GUEST": _guests,
+    "BRIDGE": _bridges,
+    "NIC": _nics,
+    "DIALECT": _dialects,
+}

@@ -1,0 +1,140 @@
+"""The manual pages, from the same sources as ``--help`` and the schema: ``python -m bascule.cli.manual DIR``.
+
+``bascule(1)``, a page for each verb, and ``bascule.yaml(5)``; man(7) macros alone, so that every man can show them.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from bascule import __version__
+from bascule.cli import VERBS, group
+from bascule.site import document as d
+from bascule.site.codes import CODES
+from bascule.site.validate import entry_in
+
+STATUS = (
+    ("0", "done, or nothing to do"),
+    ("1", "failed, or a check did not hold"),
+    ("2", "the plan has changes (with --exit-code)"),
+    ("64", "the command line is wrong"),
+    ("65", "the site file is wrong"),
+    ("75", "the change was taken back"),
+    ("77", "not permitted"),
+)
+FILES = (
+    ("/var/lib/bascule", "checkpoints and what is kept over a reboot (BASCULE_STATE_DIR for another place)"),
+    ("/run/bascule", "what belongs to this boot"),
+)
+
+
+def pages() -> dict[str, str]:
+    """File name → text, for every page."""
+    found = {"bascule.1": _overview(), "bascule.yaml.5": _site_file()}
+    for verb in VERBS:
+        command = group.get_command(click.Context(group), verb)
+        assert command is not None  # each verb has its file
+        found[f"bascule-{verb}.1"] = _verb(f"bascule {verb}", command)
+    return found
+
+
+def _verb(name: str, command: click.Command) -> str:
+    context = click.Context(command, info_name=name)
+    text = (command.help or "").strip()
+    summary, _, rest = text.partition("\n")
+    lines = [
+        _head(name.replace(" ", "-"), 1),
+        _section("NAME"),
+        f"{_roff(name.replace(' ', '-'))} \\- {_roff(summary.rstrip('.'))}",
+    ]
+    lines += [_section("SYNOPSIS"), f".B {_roff(name)}", _roff(" ".join(command.collect_usage_pieces(context)))]
+    lines += [_section("DESCRIPTION"), *_paragraphs(f"{summary}\n{rest}")]
+    if isinstance(command, click.Group):
+        lines += [_section("VERBS")]
+        for inner, each in command.commands.items():
+            lines += [".TP", f".B {_roff(inner)}", _roff((each.help or "").strip().replace("\n", " "))]
+    lines += [_section("OPTIONS")]
+    for record in (param.get_help_record(context) for param in command.get_params(context)):
+        if record is not None and record[1]:
+            lines += [".TP", f".B {_roff(record[0])}", _roff(record[1])]
+    lines += [_section("EXIT STATUS"), *_list(STATUS), _section("SEE ALSO"), ".BR bascule (1), bascule.yaml (5)"]
+    return "\n".join(lines) + "\n"
+
+
+def _overview() -> str:
+    lines = [_head("bascule", 1), _section("NAME"), f"bascule \\- {_roff((group.help or '').rstrip('.').lower())}"]
+    lines += [_section("SYNOPSIS"), ".B bascule", _roff("VERB [OPTIONS] [SITE]")]
+    lines += [_section("DESCRIPTION")]
+    lines += _paragraphs(
+        "Networks, NICs, bridges, guests and who may reach whom stand in one file (bascule.yaml(5)). Bascule rehearses "
+        "it on a twin of real Linux bridges, changes the host, and takes the change back by itself if nobody confirms."
+    )
+    lines += [_section("VERBS"), *_list(VERBS.items()), _section("EXIT STATUS"), *_list(STATUS)]
+    lines += [_section("FILES"), *_list(FILES), _section("SEE ALSO")]
+    lines += [", ".join(f"\\fBbascule\\-{_roff(verb)}\\fR(1)" for verb in VERBS) + ", \\fBbascule.yaml\\fR(5)"]
+    return "\n".join(lines) + "\n"
+
+
+def _site_file() -> str:
+    lines = [_head("bascule.yaml", 5), _section("NAME"), "bascule.yaml \\- the site file of bascule"]
+    lines += [_section("DESCRIPTION")]
+    lines += _paragraphs("Plain YAML in UTF-8. `bascule check FILE` shows every problem, `bascule schema` the schema.")
+    for path, model in _models(d.Document, ""):
+        lines += [_section(path or "THE TOP OF THE FILE"), _roff(model.__doc__ or "")]
+        for name, field in model.model_fields.items():
+            needed = " (needed)" if field.is_required() else ""
+            lines += [".TP", f".B {_roff(field.alias or name)}{needed}", _roff(field.description or "")]
+    lines += [_section("PROBLEMS"), *_list(CODES.items()), _section("SEE ALSO"), ".BR bascule (1)"]
+    return "\n".join(lines) + "\n"
+
+
+def _models(
+    model: type[d.Entry], path: str, seen: frozenset[type[d.Entry]] = frozenset()
+) -> Iterator[tuple[str, type[d.Entry]]]:
+    yield path, model
+    for name, field in model.model_fields.items():
+        inside = entry_in(field.annotation)
+        if inside is not None and inside not in seen:
+            yield from _models(inside, f"{path}.{field.alias or name}".lstrip("."), seen | {inside})
+
+
+def _head(name: str, section: int) -> str:
+    return f'.TH "{_roff(name.upper())}" "{section}" "" "bascule {__version__}" "Bascule"'
+
+
+def _section(name: str) -> str:
+    return f".SH {_roff(name)}"
+
+
+def _list(pairs: object) -> Iterator[str]:
+    for name, text in pairs:  # type: ignore[attr-defined]  # of pairs of words
+        yield from (".TP", f".B {_roff(name)}", _roff(text))
+
+
+def _paragraphs(text: str) -> Iterator[str]:
+    for paragraph in re.split(r"\n\s*\n", text.strip()):
+        yield from (".PP", _roff(" ".join(paragraph.replace("\b", "").split())))
+
+
+def _roff(text: str) -> str:
+    """Text in which roff sees no macro and no escape; ASCII, as old terminals want it."""
+    plain = text.replace("…", "...").replace("→", "->").replace("—", "-").replace("·", "-")
+    safe = plain.replace("\\", "\\e").replace("-", "\\-")
+    return f"\\&{safe}" if safe.startswith((".", "'")) else safe
+
+
+def main() -> None:
+    """Write every page into the folder that is given."""
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in pages().items():
+        (folder / name).write_text(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""Each verb and the site file have a manual page, which man shows without a warning."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bascule.cli import VERBS
+from bascule.cli.manual import pages
+
+
+def test_every_verb_has_a_page_with_its_options() -> None:
+    found = pages()
+    assert set(found) == {"bascule.1", "bascule.yaml.5", *(f"bascule-{verb}.1" for verb in VERBS)}
+    assert "\\-\\-confirm\\-within TIME" in found["bascule-apply.1"]
+    assert ".B guard\nstrict:" in found["bascule.yaml.5"]
+    assert "GUARD\\-SHARED" in found["bascule.yaml.5"]
+
+
+def test_man_shows_them_without_a_warning(tmp_path: Path) -> None:
+    if shutil.which("man") is None or shutil.which("groff") is None:
+        pytest.skip("there is no man with groff here")
+    subprocess.run([sys.executable, "-m", "bascule.cli.manual", tmp_path], check=True)
+    for page in sorted(tmp_path.iterdir()):
+        command = ["man", "--warnings", "-l", str(page)]
+        env = os.environ | {"MANWIDTH": "80", "LC_ALL": "C"}
+        shown = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
+        assert shown.stderr == "", page.name
+        assert "SEE ALSO" in shown.stdout
