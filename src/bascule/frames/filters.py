@@ -12,6 +12,7 @@ from bascule.frames.bpf import (
     LD_B_X,
     LD_H,
     LD_H_X,
+    LD_W,
     LDX_MSH,
     NEXT,
     Block,
@@ -39,6 +40,19 @@ def _over_ipv6(protocol: int) -> list[Test]:
 def arp_frames() -> Block:
     """All of ARP."""
     return [(*TYPE, "", ""), *one_of([ARP])]
+
+
+def from_macs(macs: Iterable[str]) -> list[Block]:
+    """Frames of some senders."""
+    parts = [bytes.fromhex(mac.replace(":", "")) for mac in macs]
+    return [
+        [
+            *loads((LD_W, 6, int.from_bytes(mac[:4], "big"))),
+            (LD_H, 10, "", ""),
+            *one_of([int.from_bytes(mac[4:], "big")]),
+        ]
+        for mac in parts
+    ]
 
 
 def neighbour_answers() -> list[Block]:

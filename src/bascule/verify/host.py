@@ -9,9 +9,11 @@ from bascule.plan.change import Plan
 from bascule.probe.domain import ProbeDomain
 from bascule.verify.checks import Check
 from bascule.verify.doctor.firewall.all_looks import check_firewall
+from bascule.verify.endpoints import Endpoints
 from bascule.verify.guests import check_guests
 from bascule.verify.networks import check_networks, check_servers
 from bascule.verify.state import StateFacts, check_links
+from bascule.verify.wire.routing import check_routing
 
 
 def check_host(
@@ -35,6 +37,7 @@ def check_host(
         *_firewall(site, host, state, probe_domain),
         *check_servers(site, host, state, probe_domain),
         *check_guests(site, host, state, probe_domain, off),
+        *check_routing(site, host, state, probe_domain, Endpoints(site, probe_domain)),
     )
 
 

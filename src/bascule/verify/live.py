@@ -16,6 +16,7 @@ from bascule.verify.endpoints import Endpoints
 from bascule.verify.expectations import UNPROVEN, Outcome, judge
 from bascule.verify.host import check_host
 from bascule.verify.power import guests_off
+from bascule.verify.wire.foreign_macs import ForeignMacs
 
 
 class Verified(Struct, frozen=True, kw_only=True):
@@ -47,7 +48,8 @@ def verify_live(site: Site, host: Host, state: HostState, plan: Plan, progress: 
         settled = await_forwarding(host.bridges, progress=progress)
         probe_domain = live_domain(site, host, state, here)
         off = guests_off(site, host, state)
-        checks = check_host(site, host, state, probe_domain, plan, off)
+        with ForeignMacs(site, host, state) as wires:
+            checks = (*check_host(site, host, state, probe_domain, plan, off), *wires.checks())
         endpoints = Endpoints(site, probe_domain, read_neighbours(here))  # after the checks, which made guests speak
         checks += tuple(Check(id="spanning-tree", subject=one[0], ok=one[1], detail=one[2]) for one in settled.lines())
         return Verified(host=host, checks=checks, outcomes=judge(site, probe_domain, endpoints, off), off=off)

@@ -45,6 +45,20 @@ def solicitation(sender_mac: bytes, sender: IPv6Address, target: IPv6Address) ->
     return ethernet.frame(dst, sender_mac, ethernet.IPV6, packet(sender, group, ICMPV6, body, ttl=255))
 
 
+def echo_to_all_nodes(sender_mac: bytes, interface: bytes) -> bytes:
+    """The whole frame of an echo request to all IPv6 nodes of a link, from a link-local address of 8 given bytes.
+
+    Another one than the kernel derives from the MAC (RFC 4291, appendix A): who has the same MAC would take that for
+    its own and be silent. Another one each time: whom a node has looked for in vain it does not look for again soon.
+    """
+    sender, group = IPv6Address(b"\xfe\x80" + bytes(6) + interface), IPv6Address("ff02::1")
+    body = echo6(int.from_bytes(sender_mac[4:], "big"), 1, b"bascule")
+    total = checksum(pseudo(sender, group, ICMPV6, len(body)) + body)
+    body = body[:2] + total.to_bytes(2, "big") + body[4:]
+    dst = b"\x33\x33\x00\x00\x00\x01"
+    return ethernet.frame(dst, sender_mac, ethernet.IPV6, packet(sender, group, ICMPV6, body, ttl=255))
+
+
 def read_discovery(body: bytes) -> NeighbourDiscovery | None:
     """A solicitation or advertisement from its ICMPv6 type on; None for other messages and for a cut one."""
     kind = body[0] if body else 0

@@ -1,0 +1,157 @@
+"""Whether the host's own packets go where the file means: its routes and policy rules asked, its gateway pinged.
+
+Probes are bound to a link and pass by the host's routing; a daemon of the host's is not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from ipaddress import ip_interface
+
+from msgspec import Struct
+
+from bascule.model.site import Host, Site
+from bascule.model.state import HostState
+from bascule.model.values import IpAddress
+from bascule.probe.ask import ask
+from bascule.probe.domain import ProbeAttachment, ProbeDomain
+from bascule.probe.question import Protocol, Question
+from bascule.system.net.netns import Namespace
+from bascule.system.run import run
+from bascule.verify.checks import Check
+from bascule.verify.endpoints import Endpoints
+
+
+class RouteTarget(Struct, frozen=True, kw_only=True):
+    """Whom the host must reach over one of some links, by the file."""
+
+    what: str
+    address: IpAddress
+    links: frozenset[str]
+
+
+def check_routing(
+    site: Site, host: Host, state: HostState, probe_domain: ProbeDomain, endpoints: Endpoints
+) -> Iterator[Check]:
+    """The way to each of the host's networks, gateways and guests, then each gateway by an ordinary ping."""
+    namespace = probe_domain.hosts[host.name]
+    gateways = [one for one in _gateways(host, state) if _is_played(one, probe_domain, endpoints)]
+    targets = {one.address: one for one in (*_on_networks(site, host, endpoints), *gateways)}
+    if not targets:
+        return
+    ways = routes_to(list(targets), namespace)
+    astray = [_astray(one, ways.get(str(one.address)), state) for one in targets.values()]
+    for one, words in zip(targets.values(), astray, strict=True):
+        if words:
+            yield Check(id="own-route", subject=host.name, ok=False, detail=f"{one.what}: {words}")
+    if not any(astray):
+        links = dict.fromkeys(str(ways[str(one.address)]["dev"]) for one in targets.values())
+        words = ", ".join(f"{name}: {_listed(name, targets.values(), ways)}" for name in links)
+        yield Check(id="own-route", subject=host.name, ok=True, detail=f"as the file means, {words}")
+    yield from _pinged(host, gateways, ways, probe_domain)
+
+
+def routes_to(addresses: Sequence[IpAddress], namespace: Namespace) -> dict[str, Mapping[str, str]]:
+    """What the kernel would do with a packet to each, policy rules included; those without a way are left out."""
+    lines = "".join(f"route get {address}\n" for address in addresses)
+    done = run(("ip", "-j", "-force", "-batch", "-"), stdin=lines, namespace=namespace, check=False)
+    rows = [row for line in done.stdout.splitlines() if line.strip() for row in json.loads(line)]
+    return {row["dst"]: row for row in rows if "dev" in row}
+
+
+def _on_networks(site: Site, host: Host, endpoints: Endpoints) -> Iterator[RouteTarget]:
+    """The gateways and guests on networks where the host has an address in their subnet."""
+    own = [one for one in endpoints.attachments(host.name) if one.network is not None]
+    for name in dict.fromkeys(one.network for one in own):
+        network = site.networks.get(name or "")
+        for gateway in network.gateways if network else ():
+            if links := _links(own, name, gateway):
+                yield RouteTarget(what=f"gateway {gateway} of {name}", address=gateway, links=links)
+    for guest in site.guests_on(host.name):
+        for stand in endpoints.stands(guest.name):
+            if links := _links(own, stand.network, stand.address.ip):
+                yield RouteTarget(what=f"{guest.name} ({stand.address.ip})", address=stand.address.ip, links=links)
+
+
+def _links(own: Sequence[ProbeAttachment], network: str | None, address: IpAddress) -> frozenset[str]:
+    near = [one for one in own if one.network == network and any(address in a.network for a in one.addresses)]
+    mine = any(address == a.ip for one in own for a in one.addresses)
+    return frozenset() if mine else frozenset(one.link for one in near)
+
+
+def _gateways(host: Host, state: HostState) -> Iterator[RouteTarget]:
+    """The host's own gateways, on the link where the file has them: the bridge, if its uplink's address moved there."""
+    for nic in host.nics.values():
+        over = next((x.name for x in host.bridges.values() if x.from_uplink and x.uplink == nic.name), nic.name)
+        for gateway in nic.gateways:
+            yield RouteTarget(what=f"gateway {gateway}", address=gateway, links=frozenset({over}))
+    for bridge in host.bridges.values():
+        for gateway in bridge.gateways:
+            yield RouteTarget(what=f"gateway {gateway}", address=gateway, links=frozenset({bridge.name}))
+    for route in state.routes:  # what a lease or an advertisement gave, and what stands that the file does not say
+        if route.dst in {"0.0.0.0/0", "::/0"} and route.gateway and route.table == "main":
+            address = ip_interface(route.gateway).ip
+            if not address.is_link_local:
+                yield RouteTarget(what=f"gateway {address}", address=address, links=frozenset({route.dev}))
+
+
+def _is_played(target: RouteTarget, probe_domain: ProbeDomain, endpoints: Endpoints) -> bool:
+    """Whether anybody can stand for a gateway: on a live host somebody must, in a twin the machines of the file."""
+    live = set(probe_domain.attachments) == set(probe_domain.hosts)
+    return live or endpoints.owner(target.address) is not None
+
+
+def _astray(target: RouteTarget, way: Mapping[str, str] | None, state: HostState) -> str:
+    """Where packets to it go instead of where the file means, and why; empty where they go right."""
+    meant = " or ".join(sorted(target.links))
+    if way is None:
+        return f"the host has no route to it, and the file means {meant}"
+    dev, table = way["dev"], way.get("table", "main")
+    if dev in target.links:
+        return ""
+    via = f" via {way['gateway']}" if "gateway" in way else ""
+    words = f"the host sends to it by {dev}{via}, "
+    words += f"and the file means {meant}: "
+    if table != "main":
+        rules = [f"{x.priority}: {' '.join(x.words)}" for x in state.rules if table in x.words]
+        return words + f"a policy rule sends it to table {table}" + (f" ({'; '.join(rules)})" if rules else "")
+    other = state.links.get(dev)  # type: ignore[call-overload]  # the kernel's word for a link
+    same = [a.ip for a in other.addresses if target.address in ip_interface(a.ip).network] if other else []
+    return words + (f"{dev} has {', '.join(same)}, the same subnet" if same else f"a route of table {table}")
+
+
+def _listed(link: str, targets: Iterable[RouteTarget], ways: Mapping[str, Mapping[str, str]]) -> str:
+    found = [str(one.address) for one in targets if ways[str(one.address)]["dev"] == link]
+    return " ".join(found[:6]) + (f" and {len(found) - 6} more" if len(found) > 6 else "")
+
+
+def _pinged(
+    host: Host,
+    gateways: Sequence[RouteTarget],
+    ways: Mapping[str, Mapping[str, str]],
+    probe_domain: ProbeDomain,
+) -> Iterator[Check]:
+    own = {str(one.link): one for one in probe_domain.attachments.get(host.name, ())}
+    asked: list[tuple[RouteTarget, Question, Question | None]] = []
+    for one in {one.address: one for one in gateways}.values():
+        link = next((own[name] for name in one.links if name in own), None)
+        source = link or next(iter(own.values()), None)
+        if source is not None:
+            ping = Question(source=source, protocol=Protocol.ICMP, address=one.address)
+            near = Question(source=link, protocol=Protocol.ARP, address=one.address) if link else None
+            asked.append((one, ping, near))
+    questions = [question for _, *some in asked for question in some if question is not None]
+    replies = dict(zip(questions, ask(questions, patience=probe_domain.patience), strict=True))
+    for one, ping, near in asked:
+        dev = ways.get(str(one.address), {}).get("dev", "")
+        if replies[ping].ok:
+            detail = f"{one.address} answers by the host's own routing, over {dev}"
+            yield Check(id="gateway", subject=host.name, ok=True, detail=detail)
+        elif near is not None and replies[near].ok and dev in one.links:
+            detail = f"{one.address} is at {replies[near].mac} on {near.source.link} and answers no ping: unproven"
+            yield Check(id="gateway", subject=host.name, ok=None, detail=detail, unproven=True)
+        else:
+            there = f", though it is at {replies[near].mac} on {near.source.link}" if near and replies[near].ok else ""
+            detail = f"{one.address} does not answer by the host's own routing{f' over {dev}' if dev else ''}{there}"
+            yield Check(id="gateway", subject=host.name, ok=False, detail=detail)
