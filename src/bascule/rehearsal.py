@@ -58,8 +58,15 @@ class Rehearsal(Struct, frozen=True, kw_only=True):
 
     @property
     def ok(self) -> bool:
-        """Whether every check and every expectation held, as far as it could be asked, and none was left unproven."""
-        return all(check.ok is not False for check in self.checks) and all(x.ok is True for x in self.outcomes)
+        """Whether every check and every expectation held; one that the file leaves open did not fail."""
+        return all(check.ok is not False for check in self.checks) and all(
+            outcome.ok is True or outcome.is_open for outcome in self.outcomes
+        )
+
+    @property
+    def proven(self) -> bool:
+        """Whether it is ``ok`` and no expectation is left open."""
+        return self.ok and all(outcome.ok is True for outcome in self.outcomes)
 
 
 class KnownHost(Struct, frozen=True, kw_only=True):

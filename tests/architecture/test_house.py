@@ -15,7 +15,19 @@ FILE_LINES, FUNCTION_LINES, ROOM_FILES = 400, 60, 16
 LISTS = {"cli/verbs"}
 # one concept at its stages: as the file's schema has it, as the site means it, as the kernel knows it
 STAGES = {
-    *("Bond", "Bridge", "Forward", "Guest", "GuestNic", "Host", "Machine", "MachineNic", "Masquerade", "Network"),
+    *(
+        "Bond",
+        "Bridge",
+        "Flow",
+        "Forward",
+        "Guest",
+        "GuestNic",
+        "Host",
+        "Machine",
+        "MachineNic",
+        "Masquerade",
+        "Network",
+    ),
     *("HostLink", "Nic", "Route", "StaticRoute", "VirtualNetwork", "VlanLink"),
 }
 

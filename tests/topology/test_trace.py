@@ -47,7 +47,7 @@ hosts:
     bridges:
       br0: {uplink: eth0}
       trunk: {uplink: eth1, vlan_aware: true}
-      unknown: {uplink: eth2}
+      br2: {uplink: eth2}
       lonely: {uplink: none}
     virtual_networks:
       nat: {mode: nat, subnet: 10.8.0.0/24, forwards: [{host: 2222, to: hidden, service: tcp/22}]}
@@ -57,7 +57,7 @@ hosts:
 guests:
   web: {host: h, nics: [{bridge: br0, address: 10.1.0.20/24}]}
   access: {host: h, nics: [{bridge: trunk, vlan: 30, address: 10.3.0.20/24}]}
-  lost: {host: h, nics: [{bridge: unknown, address: 10.1.0.30/24}]}
+  lost: {host: h, nics: [{bridge: br2, address: 10.1.0.30/24}]}
   alone: {host: h, nics: [{bridge: lonely, address: 10.1.0.40/24}]}
   mute: {host: h, nics: [{bridge: br0}]}
   hidden: {host: h, nics: [{network: nat, address: 10.8.0.5/24}], serves: [tcp/22]}
@@ -160,10 +160,15 @@ def test_two_subnets_on_one_wire_without_a_gateway_do_not_reach_each_other() -> 
         (", masquerade: {from: [one], to: b}", True, "one reaches two, seen as gate"),
         (", masquerade: {from: [a], to: b}", True, "one reaches two, seen as gate"),
         (", masquerade: {from: [two], to: a}", False, "ends at gate: it does not forward what comes from one to b"),
-        ("", False, "ends at gate: it is not said to forward anything"),
+        ("", None, "unknown: the file does not say whether gate forwards"),
+        (", forwards: none", False, "ends at gate: it does not forward what comes from one to b"),
+        (", forwards: all", True, "one reaches two"),
+        (", forwards: [{from: a, to: b, service: tcp/443}]", True, "one reaches two"),
+        (", forwards: [{from: one, to: two}]", True, "one reaches two"),
+        (", forwards: [{from: two, to: one}]", False, "ends at gate: it does not forward what comes from one to b"),
     ],
 )
-def test_a_machine_forwards_what_it_is_said_to(rule: str, reached: bool, words: str) -> None:
+def test_a_machine_forwards_what_it_is_said_to(rule: str, reached: bool | None, words: str) -> None:
     found = way(machines(GATE % rule, ONE, TWO), "one", "two")
     assert (found.reached, found.end) == (reached, words)
     assert found.elements[-1] == ("machine", "two" if reached else "gate")

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from bascule.model.host_links import Nic
 from bascule.model.links import Bond, Loopback, Physical, Tap, Veth
 from bascule.model.ruleset.text import replacing_text
-from bascule.model.site import Masquerade
+from bascule.model.site import Flow, Masquerade
 from bascule.model.state import HostState, Link
 from bascule.model.values import IFNAME_MAX, IfName, Mac, parse_ifname
-from bascule.policy.masquerade import redirect_table, router_table, sources
+from bascule.policy.masquerade import redirect_table, router_table
 from bascule.system.run import run
 from bascule.twin.wiring import LinkNames, wire
 from tests.twin.sites import Bridge, Host, by_name, guest, machine, network, nic, production, service
@@ -119,12 +119,17 @@ def test_sources_are_guests_machines_hosts_networks_and_leases() -> None:
     dmz = machine(
         "dmz", masquerade=Masquerade(sources=("guest_02", "guest_03", "desk", "vmserver", "internal"), to="internet")
     )
-    found = sources(site, dmz, {"guest_02": [ip_network("192.168.1.144")]})
-    assert {str(n) for n in found} == {
-        "192.168.1.144/32", "192.168.1.33/32", "fd00:1::33/128", "192.168.1.50/32", "fd00:1::50/128",
-        "192.168.1.10/32", "129.230.1.10/32", "192.168.1.0/24", "fd00:1::/64",
-    }  # fmt: skip
-    assert sources(site, machine("desk")) == []
+    links = [("eth0", "internal"), ("eth1", "internet")]
+    table = router_table(site, dmz, links, {"guest_02": [ip_network("192.168.1.144")]})
+    assert table is not None
+    assert [one.name for one in table.sets] == ["from4", "from6"]
+    assert "192.168.1.0/24" in replacing_text(table)
+    assert "192.168.1.33" not in replacing_text(table)  # in the subnet already
+    dmz = machine("dmz", masquerade=Masquerade(sources=("guest_02", "guest_03", "desk", "vmserver"), to="internet"))
+    table = router_table(site, dmz, links, {"guest_02": [ip_network("192.168.1.144")]})
+    text = replacing_text(table) if table else ""
+    for address in ("192.168.1.144", "192.168.1.33", "fd00:1::33", "192.168.1.50", "fd00:1::50", "129.230.1.10"):
+        assert address in text
 
 
 def nft_takes(*texts: str) -> None:
@@ -138,11 +143,22 @@ def nft_takes(*texts: str) -> None:
 
 
 def test_nft_takes_every_text() -> None:
-    mixed = [ip_network("192.168.1.33"), ip_network("192.168.1.0/24"), ip_network("fd00::/64"), ip_network("fd00::1")]
-    for allowed in ([], mixed[:1], mixed):
-        first, more = (router_table(["eth1", "eth2"], some) for some in (allowed, [*allowed, ip_network("10.0.0.1")]))
-        assert [c.hook.policy for c in first.chains if c.hook] == ["drop", "accept"]
+    site, links = production(), [("eth0", "internal"), ("eth1", "internet"), ("eth2", "internet")]
+    hidden = Masquerade(sources=("guest_02", "internal"), to="internet")
+    flows = (
+        Flow(sources=("internal",), targets=("internet", "guest_01"), service=service("tcp/80-90")),
+        Flow(sources=("guest_03",), targets=(), service=service("icmp")),
+        Flow(sources=("customer", "desk"), targets=("guest_02",)),
+    )
+    for rest in ({"masquerade": hidden}, {"forwards": flows}, {"masquerade": hidden, "forwards": flows}):
+        tables = [
+            router_table(site, machine("dmz", **rest), links, leases)
+            for leases in ({}, {"guest_02": [ip_network("10.0.0.1"), ip_network("fd00::/64")]})
+        ]
+        first, more = (table for table in tables if table is not None)
+        assert [c.hook.policy for c in first.chains if c.hook][:1] == ["drop"]
         nft_takes(replacing_text(first), replacing_text(more))
+    assert router_table(site, machine("dmz", forwards=(Flow(),)), links) is None
     ranges = {service("tcp/1-65535"): 1, service("udp/1000-9000"): 1000}
     nft_takes(replacing_text(redirect_table(ranges, frozenset({("tcp", 53)}))))
 

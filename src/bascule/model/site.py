@@ -214,18 +214,52 @@ class Masquerade(Struct, frozen=True, kw_only=True):
     place: Place = NOWHERE
 
 
+class Flow(Struct, frozen=True, kw_only=True):
+    """What a machine lets through under the senders' own addresses; ``service`` None stands for all."""
+
+    sources: tuple[str, ...] = ()  # guests, machines, hosts or networks; none stands for everybody
+    targets: tuple[str, ...] = ()
+    service: Service | None = None
+    place: Place = NOWHERE
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether it is everybody's to everybody, by every service."""
+        return not self.sources and not self.targets and self.service is None
+
+    def __str__(self) -> str:
+        if not self.sources and not self.targets:
+            return str(self.service or "all")
+        service = f" {self.service}" if self.service else ""
+        return f"{' '.join(self.sources) or 'all'} → {' '.join(self.targets) or 'all'}{service}"
+
+
 class Machine(Struct, frozen=True, kw_only=True):
     """What else stands on the networks: never touched, played in the twin.
 
-    A machine with NICs in several networks forwards nothing but what ``masquerade`` and ``routes`` say.
+    A machine on several networks lets through what ``masquerade`` and ``forwards`` say. Where neither stands, nobody
+    has said whether it routes.
     """
 
     name: str
     nics: tuple[MachineNic, ...] = ()
     dhcp: DhcpServer | None = None
     masquerade: Masquerade | None = None
+    forwards: tuple[Flow, ...] | None = None  # None: the file does not say
     serves: tuple[Service, ...] = ()
     place: Place = NOWHERE
+
+    @property
+    def let_through(self) -> tuple[str, ...]:
+        """Everybody whom ``masquerade`` and ``forwards`` name."""
+        flows = self.forwards or ()
+        hidden = self.masquerade.sources if self.masquerade is not None else ()
+        return tuple(dict.fromkeys((*hidden, *(name for flow in flows for name in (*flow.sources, *flow.targets)))))
+
+    @property
+    def may_route(self) -> bool:
+        """Whether it stands on several networks and nobody has said whether it routes between them."""
+        return len({nic.network for nic in self.nics}) > 1 and self.masquerade is None and self.forwards is None
 
 
 class Expectation(Struct, frozen=True, kw_only=True):

@@ -36,4 +36,4 @@ def parse(data: bytes, file: str) -> Site:
     for check in CHECKS:
         check(wiring)
     found.raise_all()
-    return build(checked, found, data)
+    return build(wiring, data)

@@ -12,16 +12,17 @@ from bascule.model.guarding import GROUPS, Guarding, GuardLevel, VirtualRouter
 from bascule.model.site_place import SitePlace, SiteSource
 from bascule.model.values import IfName, IpInterface, Mac, derive_mac, derive_tap
 from bascule.site import document as d
-from bascule.site.checks.access import service_of
+from bascule.site.checks.access import asked, service_of
+from bascule.site.checks.forwards import flow_ends
 from bascule.site.checks.guards import default_guard
-from bascule.site.findings import Findings, Path
+from bascule.site.findings import Path
 from bascule.site.parsers import NO_UPLINK
-from bascule.site.validate import ValidatedDocument
+from bascule.site.wiring import DocumentWiring
 
 
-def build(checked: ValidatedDocument, found: Findings, data: bytes) -> m.Site:
+def build(wiring: DocumentWiring, data: bytes) -> m.Site:
     """The site of a document without problems."""
-    return _Builder(checked, found).site(data)
+    return _Builder(wiring).site(data)
 
 
 def _static(addresses: tuple[IpInterface | Literal["dhcp", "from-uplink"], ...]) -> tuple[IpInterface, ...]:
@@ -29,11 +30,11 @@ def _static(addresses: tuple[IpInterface | Literal["dhcp", "from-uplink"], ...])
 
 
 class _Builder:
-    def __init__(self, checked: ValidatedDocument, found: Findings) -> None:
-        self.checked = checked
-        self.document = checked.document
-        self.found = found
-        self.file = found.file
+    def __init__(self, wiring: DocumentWiring) -> None:
+        self.wiring = wiring
+        self.document = wiring.document
+        self.found = wiring.found
+        self.file = wiring.found.file
         guests = self.document.guests.values()
         machines = self.document.machines.values()
         self.macs: set[Mac | None] = {nic.mac for guest in guests for nic in guest.nics}
@@ -61,14 +62,14 @@ class _Builder:
             machines={name: self.machine(name, each) for name, each in document.machines.items()},
             expectations=tuple(
                 m.Expectation(
-                    source=each.from_,
-                    target=each.to,
-                    service=service_of(each),
-                    verdict=m.Verdict(each.verdict),
-                    seen_as=each.seen_as,
-                    place=self.at(path),
+                    source=each.source,
+                    target=each.target,
+                    service=service_of(each.entry),
+                    verdict=m.Verdict(each.entry.verdict),
+                    seen_as=each.entry.seen_as,
+                    place=self.at(each.path),
                 )
-                for path, each in self.checked.expectations()
+                for each in asked(self.wiring)
             ),
             source=SiteSource(path=self.file, digest=hashlib.sha256(data).hexdigest()),
         )
@@ -244,6 +245,18 @@ class _Builder:
             ),
             dhcp=dhcp,
             masquerade=masquerade,
+            forwards=None if machine.forwards is None else self.flows(machine.forwards, (*path, "forwards")),
             serves=machine.serves,
             place=self.at(path),
+        )
+
+    def flows(self, flows: tuple[d.Flow, ...], path: Path) -> tuple[m.Flow, ...]:
+        return tuple(
+            m.Flow(
+                sources=flow_ends(self.wiring, each.from_),
+                targets=flow_ends(self.wiring, each.to),
+                service=each.service,
+                place=self.at((*path, index)),
+            )
+            for index, each in enumerate(flows)
         )

@@ -83,5 +83,7 @@ CODES = {
     "EXPECT-SEEN-AS": "'seen_as' where nothing can be seen",
     "EXPECT-REPEATED": "an expectation that stands there already",
     "EXPECT-CONTRADICTION": "two expectations that cannot both hold",
+    "EXPECT-EMPTY": "a group in an expectation that has no member",
+    "FORWARDS": "a machine that forwards and is not in between, or cannot forward that",
     "MASQUERADE": "a masquerade by a machine that is not in between",
 }

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
 from bascule.model.dialects import persistent
 from bascule.model.values import IfName
 from bascule.site import scalars as s
 from bascule.site.document_links import Bond, Bridge, Guard, HostLink, Nic, Route, Switch, VlanLink, WiredLink
-from bascule.site.entry import Entry, Listed, Many, Named, NamedLink, OneOrMany
+from bascule.site.entry import Entry, Listed, Many, Named, NamedLink, OneOrMany, as_list
+from bascule.site.findings import shown
 
 __all__ = [
     "Bond",
@@ -214,6 +215,41 @@ class Masquerade(Entry):
     to: s.Label = Field(description="The network outside.")
 
 
+class Flow(Entry):
+    """What a machine lets through from one side to the other, and the answers to it."""
+
+    model_config = ConfigDict(title="a flow")
+
+    from_: Many[s.Label] = Field(alias="from", description="Guests, machines, hosts or networks; 'all' is everybody.")
+    to: Many[s.Label] = Field(description="To whom: guests, machines, hosts or networks; 'all' is everybody.")
+    service: s.ServiceWord | None = Field(None, description="What is let through; everything if not given.")
+
+
+EVERYBODY, NOBODY = "all", "none"
+
+
+def _as_flows(value: object) -> object:
+    if value == EVERYBODY:
+        return ({"from": EVERYBODY, "to": EVERYBODY},)
+    if value == NOBODY:
+        return ()
+    if isinstance(value, str):
+        hint = "write 'all', 'none', or [{from: office, to: dmz, service: tcp/443}]"
+        raise s.fault("TYPE", f"{shown(value)} does not say what is forwarded", hint)
+    return as_list(value)
+
+
+class OrAllOrNone:
+    """``all`` and ``none`` stand for every flow and for no flow."""
+
+    @staticmethod
+    def __get_pydantic_json_schema__(schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string", "enum": [EVERYBODY, NOBODY]}, handler(schema)]}
+
+
+Flows = Annotated[tuple[Flow, ...], BeforeValidator(_as_flows), OrAllOrNone]
+
+
 class Machine(Entry):
     """What else stands on the networks: never touched, played in the twin."""
 
@@ -222,6 +258,11 @@ class Machine(Entry):
     nics: Listed[MachineNic] = Field((), description="Its NICs.")
     dhcp: Dhcp | None = Field(None, description="The DHCP and DNS server that it runs.")
     masquerade: Masquerade | None = Field(None, description="Whom it lets out under its own address.")
+    forwards: Flows | None = Field(
+        None,
+        description="What it routes under the senders' own addresses: 'all', 'none', or a list of flows. "
+        "With neither this nor 'masquerade', whether it routes between its networks is not known.",
+    )
     serves: Listed[s.Served] = Field((), description="The ports on which it answers.")
 
 
@@ -230,8 +271,12 @@ class Expect(Entry):
 
     model_config = ConfigDict(title="an expectation")
 
-    from_: s.Label = Field(alias="from", description="The guest, host or machine that asks.")
-    to: s.Label = Field(description="The guest, host or machine that is asked.")
+    from_: Many[s.Label] = Field(
+        alias="from",
+        description="Who asks: a guest, host or machine; 'guests', 'hosts', 'machines' or a network for each of its "
+        "members.",
+    )
+    to: Many[s.Label] = Field(description="Who is asked: a guest, host or machine, or a group of them.")
     service: s.ServiceWord | None = Field(None, description="What is asked: icmp (default), arp, tcp/80, udp/53.")
     verdict: Annotated[str, s.choice("reach", "no-reach", noun="a verdict")] = Field(
         description="reach: an answer must come; no-reach: none may come."

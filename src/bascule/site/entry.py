@@ -28,7 +28,8 @@ def _as_tuple(value: object) -> object:
     return (value,)
 
 
-def _as_list(value: object) -> object:
+def as_list(value: object) -> object:
+    """A list of entries as a tuple; nothing is an empty one. Raises a fault of code TYPE for anything else."""
     if value is None:
         return ()
     if not isinstance(value, list):
@@ -49,7 +50,7 @@ def _as_section(value: object) -> object:
 
 T = TypeVar("T")
 Many = Annotated[tuple[T, ...], BeforeValidator(_as_tuple), OneOrMany]
-Listed = Annotated[tuple[T, ...], BeforeValidator(_as_list)]
+Listed = Annotated[tuple[T, ...], BeforeValidator(as_list)]
 Named = Annotated[dict[s.Label, T], BeforeValidator(_as_section)]
 NamedLink = Annotated[dict[s.LinkName, T], BeforeValidator(_as_section)]
 

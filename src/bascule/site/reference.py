@@ -47,6 +47,13 @@ _RULES = """
   different people and are refused.
 - An expectation of a port asks one that its target `serves`: `reach` would always fail otherwise, and `no-reach` would
   prove nothing. A machine with `dhcp` serves DNS as well; a host serves the ports that its virtual networks forward.
+- In `from` and `to` of an expectation, `guests`, `hosts`, `machines` and the name of a network stand for each of their
+  members, and a list for each of its names; nobody is asked whether it reaches itself. A host is a member of the
+  networks on which it has an address. Of a group that a port must not reach, those count that serve it; a member
+  without an address leaves its own question unproven.
+- A machine on several networks routes what `forwards` says under the senders' own addresses, and what `masquerade`
+  says under its own; nothing else. With neither, the file does not say whether it routes: what depends on it is
+  unproven, which fails with `--strict` only.
 """
 
 

@@ -33,17 +33,27 @@ def forwarding(
         return Forwarding(allowed=None, why=f"the file does not say whether {router.name} forwards")
     if router.kind is EndpointKind.HOST:
         return _host_forwards(topology, router, came_in, out, goal, service)
-    rule = topology.site.machines[router.name].masquerade
-    if rule is None:
-        return Forwarding(allowed=False, why="it is not said to forward anything")
-    if out.segment == rule.to and came_in.segment != rule.to and _is_named(topology.site, rule.sources, *sender):
+    machine = topology.site.machines[router.name]
+    if machine.may_route:
+        return Forwarding(allowed=None, why=f"the file does not say whether {router.name} forwards")
+    rule = machine.masquerade
+    is_outward = rule is not None and out.segment == rule.to and came_in.segment != rule.to
+    if rule is not None and is_outward and _is_named(topology.site, rule.sources, *sender):
         return Forwarding(allowed=True, hides=True)
+    for flow in machine.forwards or ():
+        leaves = came_in.segment in flow.sources or _is_named(topology.site, flow.sources, *sender)
+        arrives = out.segment in flow.targets or any(
+            _is_named(topology.site, flow.targets, goal, nic) for nic in goal.nics
+        )
+        fits = service is None or flow.service is None or flow.service.covers(service)
+        if fits and (leaves or not flow.sources) and (arrives or not flow.targets):
+            return Forwarding(allowed=True)
     why = f"it does not forward what comes from {sender[0].name} to {out.segment}"
     return Forwarding(allowed=False, why=why)
 
 
 def _is_named(site: Site, sources: tuple[str, ...], sender: Endpoint, nic: EndpointNic) -> bool:
-    """Whether a packet's address is one of those that a machine masquerades."""
+    """Whether an endpoint's address on a NIC is one of those that a machine names."""
     if sender.name in sources or any(sender.name in _hidden_behind(site, name) for name in sources):
         return True
     nets = [subnet for name in sources if name in site.networks for subnet in site.networks[name].subnets]

@@ -18,7 +18,7 @@ from bascule.plan.change import Note
 from bascule.plan.target.networks import set_aside
 from bascule.plan.target.port_vlans import port_vlans
 from bascule.plan.virtual_network import needs_server, resolved_networks
-from bascule.policy.masquerade import router_table, sources
+from bascule.policy.masquerade import router_table
 from bascule.probe.dhcp_client import DhcpLease
 from bascule.probe.domain import ProbeDomain
 from bascule.system.clock import Progress, unseen
@@ -43,7 +43,7 @@ def tools(site: Site) -> Iterator[str]:
     yield from ("ip", "bridge")
     machines = site.machines.values()
     own = [one for host in site.hosts.values() for one in resolved_networks(site, host)]
-    if own or any(machine.masquerade for machine in machines):
+    if own or any(machine.let_through or machine.forwards for machine in machines):
         yield "nft"
     if any(map(needs_server, own)) or any(machine.dhcp for machine in machines):
         yield "dnsmasq"
@@ -155,17 +155,18 @@ class Twin:
 
     def _make_router(self, name: str) -> None:
         machine = self.site.machines[name]
-        fabric.set_forwarding(self._namespaces[name], on=machine.masquerade is not None)
-        self._load_rules(machine, {})
+        routes = machine.masquerade is not None or bool(machine.forwards)
+        fabric.set_forwarding(self._namespaces[name], on=routes)
+        if routes:
+            self._load_rules(machine, {})
 
     def _load_rules(self, machine: Machine, given: Mapping[str, list[IpNetwork]]) -> None:
-        """What a router lets out, with the addresses that DHCP has given by then."""
-        if machine.masquerade is None:
-            return
-        links = [(nic.link, nic.network) for nic in self.wiring.machines[machine.name].nics]
-        outward = [link for link, network in links if network is not None and network.name == machine.masquerade.to]
-        table = router_table(outward, sources(self.site, machine, given))
-        run(["nft", "-f", "-"], stdin=replacing_text(table), namespace=self._namespaces[machine.name])
+        """What a router lets through, with the addresses that DHCP has given by then."""
+        nics = self.wiring.machines[machine.name].nics
+        links = [(str(nic.link), nic.network.name) for nic in nics if nic.network is not None]
+        table = router_table(self.site, machine, links, given)
+        if table is not None:
+            run(["nft", "-f", "-"], stdin=replacing_text(table), namespace=self._namespaces[machine.name])
 
     def _serve(self, offers: Iterable[Offer]) -> None:
         services = Services(offers)
@@ -244,7 +245,7 @@ class Twin:
         for (endpoint, _), addresses in self.given.items():
             given.setdefault(endpoint, []).extend(ip_network(address.ip) for address in addresses)
         for machine in self.site.machines.values():
-            late = machine.masquerade.sources if machine.masquerade is not None and len(machine.nics) > 1 else ()
+            late = machine.let_through if len(machine.nics) > 1 else ()
             if any(given.get(name) for name in late):
                 self._load_rules(machine, given)
 

@@ -22,7 +22,7 @@ class Case(Struct):
     ways: list[list[Question]] = field(default_factory=list)
     controls: list[Control] = field(default_factory=list)  # one per way of a no-reach
     refusal: str = ""
-    off: tuple[str, ...] = ()  # guests that it needs and that do not run
+    unproven: str = ""  # why nothing can be shown: a guest that does not run, an end without an address
 
 
 class Control(Struct, frozen=True):
@@ -35,9 +35,13 @@ class Control(Struct, frozen=True):
 
 def prepare(wish: Expectation, endpoints: Endpoints, off: frozenset[str] = frozenset()) -> Case:
     """What to ask for an expectation, or why it cannot be asked here."""
-    case = Case(wish, off=tuple(name for name in (wish.source, wish.target) if name in off))
-    if case.off:
-        return case
+    ends = (wish.source, wish.target)
+    off_ends, silent = [name for name in ends if name in off], [name for name in ends if endpoints.is_silent(name)]
+    if off_ends:
+        return Case(wish, unproven=f"{' and '.join(off_ends)} is off")
+    if silent:
+        return Case(wish, unproven=f"{' and '.join(silent)} has no address in this file")
+    case = Case(wish)
     if not endpoints.attachments(wish.source):
         case.refusal = f"nobody can ask from {wish.source} here"
         return case

@@ -46,6 +46,11 @@ class Endpoints(Struct, frozen=True):
             sorted((stand for stand in found if not stand.address.is_link_local), key=lambda s: s.address.version)
         )
 
+    def is_silent(self, name: str) -> bool:
+        """Whether a guest or machine has no address, neither in the file nor as observed, and asks for none."""
+        owner: Guest | Machine | None = self.site.guests.get(name) or self.site.machines.get(name)
+        return owner is not None and not any(nic.dhcp for nic in owner.nics) and not self.stands(name)
+
     def _declared(self, name: str) -> Iterator[EndpointAddress]:
         owner: Guest | Machine | None = self.site.guests.get(name) or self.site.machines.get(name)
         if isinstance(owner, Guest):

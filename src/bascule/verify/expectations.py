@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.errors import Place
-from bascule.model.site import Expectation, Site, Verdict
+from bascule.model.site import Expectation, Flow, Machine, Site, Verdict
 from bascule.model.site_place import NOWHERE
 from bascule.model.values import IpAddress
 from bascule.probe.ask import ask
@@ -24,6 +24,7 @@ from bascule.verify.cases import Case, Control, prepare
 from bascule.verify.endpoints import Endpoints
 from bascule.verify.nat_boundary import Borders
 from bascule.verify.path_trace import Trails
+from bascule.verify.unsaid_routers import UnsaidRouters
 from bascule.verify.witness import Hop, Witness
 
 UNPROVEN, NOT_ASKED = "unproven", "not asked"
@@ -39,6 +40,11 @@ class Outcome(Struct, frozen=True, kw_only=True):
     observed: str
     ok: bool | None
     witness: Witness
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was left unproven because of what the file does not say, or of a guest that is off."""
+        return self.ok is None and self.observed == UNPROVEN
 
     def as_json(self) -> dict[str, object]:
         """The outcome for ``--json``."""
@@ -118,13 +124,14 @@ class _Judging:
         self.site = site
         self.endpoints = endpoints
         self.borders = borders
+        self.routers = UnsaidRouters(site, endpoints)
         self.replies = replies
         self.trails = Trails(site, probe_domain, borders)
 
     def outcome(self, case: Case) -> Outcome:
         """The verdict on one expectation."""
-        if case.off:
-            witness = Witness(sentence=f"unproven, because {' and '.join(case.off)} is off")
+        if case.unproven:
+            witness = Witness(sentence=f"unproven, because {case.unproven}")
             return Outcome(expectation=case.wish, observed=UNPROVEN, ok=None, witness=witness)
         if case.refusal:
             return _not_asked(case.wish, case.refusal)
@@ -145,6 +152,8 @@ class _Judging:
             if len(asked[0]) > 1:
                 missing = _ports([reply.answer.question.port for reply in lost])
                 witness = replace(witness, sentence=f"{missing} not reached: {witness.sentence}")
+            if unsaid_router := self._router(case.wish, lost):
+                return self._unproven(case.wish, lost[0], self.routers.words((unsaid_router,)))
             if self._is_mute(case.wish, lost):
                 words = f"unproven: no answer to {case.wish.service}, but {case.wish.target} is not ours, and only its"
                 witness = replace(witness, sentence=f"{words} clients know what its server answers; {witness.sentence}")
@@ -168,6 +177,16 @@ class _Judging:
             ok, words = self._seen_as(whole, case.wish.target, case.wish.seen_as)
             witness = replace(witness, sentence=f"{witness.sentence}, {words}")
         return Outcome(expectation=case.wish, observed=Verdict.REACH, ok=ok, witness=witness)
+
+    def _router(self, wish: Expectation, replies: Sequence[_Reply]) -> str:
+        """Who was to pass something on, and may do so in truth."""
+        tracks = [reply.track for reply in replies]
+        return self.routers.met(wish, (seen for track in tracks for seen in (*track.asked, *track.replied)))
+
+    def _unproven(self, wish: Expectation, reply: _Reply, why: str) -> Outcome:
+        witness = self._witness(reply, wish)
+        witness = replace(witness, sentence=f"unproven: {why}; {witness.sentence}", because=why)
+        return Outcome(expectation=wish, observed=UNPROVEN, ok=None, witness=witness)
 
     def _is_mute(self, wish: Expectation, lost: Sequence[_Reply]) -> bool:
         """Whether silence says nothing: a UDP server that is not ours need not answer what it does not know."""
@@ -230,6 +249,9 @@ class _Judging:
                 witness = replace(witness, sentence=sentence, control=words)
                 return Outcome(expectation=case.wish, observed=observed, ok=ok, witness=witness)
             proofs.append(words)
+        met = self._router(case.wish, replies)
+        if between := (met,) if met else self.routers.between(case.wish):
+            return self._unproven(case.wish, replies[0], self.routers.words(between))
         witness = replace(self._witness(replies[0], case.wish), control="; ".join(proofs))
         return Outcome(expectation=case.wish, observed=Verdict.NO_REACH, ok=True, witness=witness)
 
@@ -301,6 +323,9 @@ class _Judging:
             is_way = machine and hop.node not in {wish.source, wish.target}
             if machine and is_way and machine.masquerade and wish.source in machine.masquerade.sources:
                 return f"{machine.name} masquerades {wish.source} to {machine.masquerade.to}", machine.masquerade.place
+            flow = self._flow(wish, machine) if machine and is_way else None
+            if machine and flow:
+                return f"{machine.name} forwards {flow}", flow.place
         for name in (wish.source, wish.target):
             guest = self.site.guests.get(name)
             for nic in guest.nics if guest else ():
@@ -315,6 +340,17 @@ class _Judging:
                     place,
                 )
         return "the expectation itself", wish.place
+
+    def _flow(self, wish: Expectation, machine: Machine) -> Flow | None:
+        """What a machine is said to forward that is about both ends, by name or by network."""
+        for flow in machine.forwards or ():
+            for names, end in ((flow.sources, wish.source), (flow.targets, wish.target)):
+                own = {end, *(str(attachment.network) for attachment in self.endpoints.attachments(end))}
+                if names and not own & set(names):
+                    break
+            else:
+                return flow
+        return None
 
 
 def _not_asked(wish: Expectation, why: str | _Reply) -> Outcome:

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 @click.option("--root", metavar="DIR", help="The files of this machine are those below DIR instead of its own /etc.")
 @click.option("--no-picture", is_flag=True, help="Leave the drawing out.")
 @click.option("--highlight", metavar="A:B", help="Show the way that the frame of this expectation took.")
+@click.option("--strict", is_flag=True, help="Exit with 1 also where something is left unproven.")
 @click.option("--report", "report_file", metavar="FILE", help="Write all of it as one HTML page, too.")
 def command(
     *,
@@ -56,12 +57,14 @@ def command(
     root: str | None,
     no_picture: bool,
     highlight: str | None,
+    strict: bool,
     report_file: str | None,
 ) -> int:
     """Build the site in throw-away namespaces, apply the plan there, ask every check and expectation, take it down.
 
     Changes nothing on this machine; needs no root where user namespaces are allowed.
-    Exit status: 0 when everything holds, 1 when something does not.
+    Exit status: 0 when everything that could be asked holds, 1 when something does not (or, with --strict, was not
+    proven).
 
     Example: bascule rehearse examples/production.yaml --report production.html
     """
@@ -74,6 +77,7 @@ def command(
     progress("")
     if seen.changed:
         say(f"warning: {site_file} changed meanwhile; the verdicts are about what it said at the start")
+    ok = seen.proven if strict else seen.ok
     chosen = _chosen(seen.outcomes, highlight)
     if not as_json:  # before the report, whose file may fail
         show(_in_words(seen, picture=not no_picture, columns=width(), chosen=chosen))
@@ -81,8 +85,8 @@ def command(
         _write_report(seen, site_file, report_file, chosen)
         say(f"report  {report_file}")
     if as_json:
-        emit("rehearse", _as_json(seen))
-    return 0 if seen.ok else 1
+        emit("rehearse", {**_as_json(seen), "ok": ok})
+    return 0 if ok else 1
 
 
 def _look_ahead(site_file: str, highlight: str | None, report_file: str | None) -> None:

@@ -51,8 +51,7 @@ def untouched(site: Site) -> frozenset[str]:
     """The guests that somebody speaks of elsewhere in the file: they stay apart, for a reader looks for them."""
     named = {name for e in site.expectations for name in (e.source, e.target)}
     for machine in site.machines.values():
-        if machine.masquerade:
-            named |= set(machine.masquerade.sources)
+        named |= set(machine.let_through)
     for host in site.hosts.values():
         named |= {forward.guest for network in host.virtual_networks.values() for forward in network.forwards}
     return frozenset(named)

@@ -99,10 +99,15 @@ def _add_machine(builder: SceneBuilder, site: Site, machine: Machine) -> None:
     notes += service_notes(machine.serves)
     if machine.masquerade:
         sources = " ".join(machine.masquerade.sources)
-        notes += [f"masquerade {sources}", f"→ {machine.masquerade.to}", "all else: stopped"]
+        notes += [f"masquerade {sources}", f"→ {machine.masquerade.to}"]
         details.append(f"{sources} may go out to {machine.masquerade.to} under the address of {machine.name}")
-    elif len(machine.nics) > 1:
-        notes.append("forwards nothing")
+    notes += [f"forwards {flow}" for flow in machine.forwards or ()]
+    details += [f"forwards {flow} under the senders' own addresses" for flow in machine.forwards or ()]
+    if machine.may_route:
+        notes.append("routing: unknown")
+        details.append("the file does not say whether it routes between its networks ('forwards')")
+    elif len(machine.nics) > 1 and not any(flow.is_everything for flow in machine.forwards or ()):
+        notes.append("all else: stopped" if machine.let_through or machine.forwards else "forwards nothing")
     node = Node(
         id=machine_id(machine.name),
         layer=Layer.MACHINE,

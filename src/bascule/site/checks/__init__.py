@@ -10,6 +10,7 @@ from collections.abc import Callable
 from bascule.site.checks.access import check_access
 from bascule.site.checks.addresses import check_addresses
 from bascule.site.checks.dhcp import check_dhcp
+from bascule.site.checks.forwards import check_forwards
 from bascule.site.checks.guards import check_guards
 from bascule.site.checks.links import check_links
 from bascule.site.checks.names import check_names
@@ -32,4 +33,5 @@ CHECKS: tuple[Callable[[DocumentWiring], None], ...] = (
     check_addresses,
     check_dhcp,
     check_access,
+    check_forwards,
 )

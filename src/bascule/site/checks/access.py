@@ -8,24 +8,25 @@ from bascule.model.site import Service
 from bascule.site import document as d
 from bascule.site.checks.networks import known_network
 from bascule.site.findings import Path, suggest
+from bascule.site.groups import SECTIONS, Pair, is_endpoint, is_group, members, pairs
 from bascule.site.wiring import DocumentWiring, SpeakerNic
-
-_SECTIONS = ("hosts", "guests", "machines")
 
 
 def check_access(wiring: DocumentWiring) -> None:
     """Each expectation by itself, then against the others; each masquerade."""
-    groups: dict[tuple[str, str], list[tuple[Path, d.Expect]]] = {}
     for path, entry in wiring.checked.expectations():
-        source = _endpoint(wiring, entry.from_, (*path, "from"))
-        target = _endpoint(wiring, entry.to, (*path, "to"))
-        if entry.from_ == entry.to:
-            message = f"'{entry.from_}' is asked whether it reaches itself"
-            wiring.found.add("EXPECT-SELF", message, path, hint="name two different ends")
-        elif source and target:
-            _provable(wiring, entry, path)
+        known = [
+            _known(wiring, name, (*path, key))
+            for key, names in (("from", entry.from_), ("to", entry.to))
+            for name in names
+        ]
+        if all(known):
+            _alone(wiring, entry, path)
         _seen_as(wiring, entry, path)
-        groups.setdefault((entry.from_, entry.to), []).append((path, entry))
+    groups: dict[tuple[str, str], list[Pair]] = {}
+    for pair in asked(wiring):
+        _provable(wiring, pair)
+        groups.setdefault((pair.source, pair.target), []).append(pair)
     for group in groups.values():
         _against(wiring, group)
     for name, machine in wiring.document.machines.items():
@@ -33,30 +34,66 @@ def check_access(wiring: DocumentWiring) -> None:
             _masquerade(wiring, name, machine.masquerade)
 
 
+def _alone(wiring: DocumentWiring, entry: d.Expect, path: Path) -> None:
+    """An expectation of known names asks somebody about somebody else."""
+    ends = [{one for name in names for one in members(wiring, name)} for names in (entry.from_, entry.to)]
+    for key, names, end in (("from", entry.from_, ends[0]), ("to", entry.to, ends[1])):
+        if not end and not any(_partly_broken(wiring, name) for name in names):
+            message = f"{_listed(names)} stands for nobody in this file"
+            wiring.found.add("EXPECT-EMPTY", message, (*path, key), hint="name somebody, or remove the expectation")
+    if ends[0] == ends[1] and len(ends[0]) == 1:
+        message = f"'{min(ends[0])}' is asked whether it reaches itself"
+        wiring.found.add("EXPECT-SELF", message, path, hint="name two different ends")
+
+
+def _listed(names: Iterable[str]) -> str:
+    return " and ".join(f"'{name}'" for name in names)
+
+
+def asked(wiring: DocumentWiring) -> list[Pair]:
+    """The questions; of a group that a port must not reach, those members that serve it, unless none does."""
+    found = [pair for pair in pairs(wiring) if pair.source != pair.target and _both_known(wiring, pair)]
+    served = [_is_asked(wiring, pair) for pair in found]
+    some = {pair.path for pair, is_served in zip(found, served, strict=True) if is_served}
+    return [pair for pair, is_served in zip(found, served, strict=True) if is_served or pair.path not in some]
+
+
+def _both_known(wiring: DocumentWiring, pair: Pair) -> bool:
+    return is_endpoint(wiring.document, pair.source) and is_endpoint(wiring.document, pair.target)
+
+
+def _is_asked(wiring: DocumentWiring, pair: Pair) -> bool:
+    service = service_of(pair.entry)
+    needs_none = "to" not in pair.grouped or pair.entry.verdict == "reach" or not service.first
+    return needs_none or _served(wiring, pair.target, service)
+
+
 def service_of(entry: d.Expect) -> Service:
     """What is asked; icmp if nothing is said."""
     return entry.service or Service("icmp")
 
 
+def _known(wiring: DocumentWiring, name: str, path: Path) -> bool:
+    """Whether the name is an endpoint or a group in the document."""
+    return is_group(wiring.document, name) or _endpoint(wiring, name, path)
+
+
 def _endpoint(wiring: DocumentWiring, name: str, path: Path) -> bool:
     """Whether the name is a host, guest or machine that stands in the document."""
     document = wiring.document
-    if name in document.guests or name in document.machines or name in document.hosts:
+    if is_endpoint(document, name):
         return True
-    if not any(wiring.found.is_broken((section, name)) for section in _SECTIONS):
-        known = (*document.guests, *document.machines, *document.hosts)
-        hint = suggest(name, known, kind="guest, machine or host")
-        if name in document.networks:
-            hint = f"'{name}' is a network; name a guest, machine or host that stands on it"
+    if not any(wiring.found.is_broken((section, name)) for section in ("networks", *SECTIONS)):
+        hint = suggest(name, (*document.guests, *document.machines, *document.hosts), kind="guest, machine or host")
         wiring.found.add("UNKNOWN-NAME", f"'{name}' is no guest, machine or host", path, hint=hint)
     return False
 
 
-def _provable(wiring: DocumentWiring, entry: d.Expect, path: Path) -> None:
+def _provable(wiring: DocumentWiring, pair: Pair) -> None:
     """Ends without an address cannot ask or answer; a port that nobody serves never answers, whatever the network."""
-    found, service = wiring.found, service_of(entry)
-    for name, key in ((entry.from_, "from"), (entry.to, "to")):
-        if not _speaks(wiring, name) and not _partly_broken(wiring, name):
+    found, entry, path, service = wiring.found, pair.entry, pair.path, service_of(pair.entry)
+    for name, key in ((pair.source, "from"), (pair.target, "to")):
+        if key not in pair.grouped and not _speaks(wiring, name) and not _partly_broken(wiring, name):
             verb = "ask" if key == "from" else "answer"
             found.add(
                 "EXPECT-SILENT",
@@ -65,52 +102,52 @@ def _provable(wiring: DocumentWiring, entry: d.Expect, path: Path) -> None:
                 hint="give one of its NICs an address, or remove the expectation",
                 also=[(f"'{name}'", _where(wiring, name))],
             )
-    if service.first and not _served(wiring, entry.to, service) and not _partly_broken(wiring, entry.to):
+    if service.first and not _served(wiring, pair.target, service) and not _partly_broken(wiring, pair.target):
         outcome = "'reach' would always fail" if entry.verdict == "reach" else "'no-reach' would prove nothing"
-        served = ", ".join(str(s) for s in _serves(wiring, entry.to)) or "nothing"
+        served = ", ".join(str(s) for s in _serves(wiring, pair.target)) or "nothing"
         found.add(
             "EXPECT-SERVICE",
-            f"'{entry.to}' does not serve {service}, so {outcome}",
+            f"'{pair.target}' does not serve {service}, so {outcome}",
             (*path, "service"),
             hint=f"it serves {served}; add '{service}' to its 'serves', or ask for another port",
-            also=[(f"'{entry.to}'", _where(wiring, entry.to))],
+            also=[(f"'{pair.target}'", _where(wiring, pair.target))],
         )
-    _past_macvtap(wiring, entry, path)
-    if service.protocol == "arp" and entry.verdict == "reach" and _apart(wiring, entry.from_, entry.to):
+    _past_macvtap(wiring, pair)
+    if service.protocol == "arp" and entry.verdict == "reach" and _apart(wiring, pair.source, pair.target):
         found.add(
             "EXPECT-SERVICE",
-            f"'{entry.from_}' and '{entry.to}' share no network, and ARP never leaves one",
+            f"'{pair.source}' and '{pair.target}' share no network, and ARP never leaves one",
             (*path, "service"),
             hint="ask for icmp or a port instead",
         )
 
 
-def _past_macvtap(wiring: DocumentWiring, entry: d.Expect, path: Path) -> None:
+def _past_macvtap(wiring: DocumentWiring, pair: Pair) -> None:
     """Macvtap hands no frames between a host and its guest; only another NIC, round the switch, does."""
     document = wiring.document
-    pairs = ((entry.from_, entry.to), (entry.to, entry.from_))
-    host, name = next(((h, g) for h, g in pairs if h in document.hosts and g in document.guests), (None, None))
-    if host is None or name is None or entry.verdict != "reach" or document.guests[name].host != host:
+    both = ((pair.source, pair.target), (pair.target, pair.source))
+    host, name = next(((h, g) for h, g in both if h in document.hosts and g in document.guests), (None, None))
+    if host is None or name is None or pair.entry.verdict != "reach" or document.guests[name].host != host:
         return
     shared = {nic.direct for nic in document.guests[name].nics}
     own = {f.path[3] for f in wiring.by_owner.get(host, ()) if f.addresses or f.dhcp}
     if None not in shared and own and own <= shared:
         wiring.found.add(
             "EXPECT-MACVTAP",
-            f"'{entry.from_}' and '{entry.to}' share NIC {' and '.join(map(str, shared))} through macvtap, "
+            f"'{pair.source}' and '{pair.target}' share NIC {' and '.join(map(str, shared))} through macvtap, "
             "which passes nothing between a host and its guest",
-            path,
+            pair.path,
             hint="plug the guest into a bridge, or give the host an address on another NIC",
             also=[("the guest", ("guests", name))],
         )
 
 
 def _partly_broken(wiring: DocumentWiring, name: str) -> bool:
-    return any(p[:2] in {(section, name) for section in _SECTIONS} for p in wiring.found.broken)
+    return any(p[:2] in {(section, name) for section in SECTIONS} for p in wiring.found.broken)
 
 
 def _where(wiring: DocumentWiring, name: str) -> Path:
-    return next((section, name) for section in _SECTIONS if name in getattr(wiring.document, section))
+    return next((section, name) for section in SECTIONS if name in getattr(wiring.document, section))
 
 
 def _speaks(wiring: DocumentWiring, name: str) -> bool:
@@ -171,18 +208,21 @@ def _overlap(one: Service, other: Service) -> bool:
     return one.protocol == other.protocol and one.first <= other.last and other.first <= one.last
 
 
-def _against(wiring: DocumentWiring, group: list[tuple[Path, d.Expect]]) -> None:
-    for index, (path, entry) in enumerate(group):
-        service = service_of(entry)
-        for earlier, other in group[:index]:
+def _against(wiring: DocumentWiring, group: list[Pair]) -> None:
+    for index, pair in enumerate(group):
+        path, entry, service = pair.path, pair.entry, service_of(pair.entry)
+        for first in group[:index]:
+            earlier, other = first.path, first.entry
             if not _overlap(service, service_of(other)):
                 continue
-            both = f"'{entry.from_}' to '{entry.to}'"
+            both = f"'{pair.source}' to '{pair.target}'"
             if entry.verdict != other.verdict:
                 message = f"{both}, {service}: '{entry.verdict}' contradicts '{other.verdict}' for {service_of(other)}"
             elif entry.seen_as and other.seen_as and entry.seen_as != other.seen_as:
                 message = f"{both}, {service}: seen as '{entry.seen_as}' contradicts '{other.seen_as}'"
-            elif service_of(other).covers(service) or service.covers(service_of(other)):
+            elif not (pair.grouped or first.grouped) and (
+                service_of(other).covers(service) or service.covers(service_of(other))
+            ):
                 message = f"{both}, {service}: expected already"
                 also = [("the first", earlier)]
                 wiring.found.add("EXPECT-REPEATED", message, path, hint="remove one of them", also=also)
@@ -207,10 +247,10 @@ def _masquerade(wiring: DocumentWiring, name: str, entry: d.Masquerade) -> None:
         where = (*path, "from", index)
         if source in document.networks:
             on: set[str | None] = {source}
-        elif any(source in getattr(document, section) for section in _SECTIONS):
+        elif any(source in getattr(document, section) for section in SECTIONS):
             on = _networks_of(wiring, source)
         else:
-            if not any(found.is_broken((section, source)) for section in ("networks", *_SECTIONS)):
+            if not any(found.is_broken((section, source)) for section in ("networks", *SECTIONS)):
                 known: Iterable[str] = (*document.guests, *document.machines, *document.hosts, *document.networks)
                 hint = suggest(source, known, kind="guest, machine, host or network")
                 found.add("UNKNOWN-NAME", f"'{source}' is no guest, machine, host or network", where, hint=hint)

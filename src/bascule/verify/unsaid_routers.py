@@ -1,0 +1,57 @@
+"""Machines between networks of which nobody has said whether they route: what depends on one is proven by nothing.
+
+The twin plays such a machine without forwarding. A real one may forward, so silence across it shows nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bascule.model.site import Expectation, Site
+from bascule.probe.capture import CapturedFrame
+from bascule.verify.endpoints import Endpoints
+
+
+class UnsaidRouters:
+    """The machines and guests of a site on several networks that we play, and that may or may not route."""
+
+    def __init__(self, site: Site, endpoints: Endpoints) -> None:
+        self._endpoints = endpoints
+        stands = {name: {nic.network for nic in one.nics} for name, one in site.machines.items() if one.may_route}
+        guests = {name: {site.segment_of(nic) for nic in one.nics} for name, one in site.guests.items()}
+        stands |= {name: {on for on in some if on} for name, some in guests.items() if len(some - {None}) > 1}
+        self._stands = {name: on for name, on in stands.items() if endpoints.attachments(name)}
+        self._machines = frozenset(self._stands) & frozenset(site.machines)
+
+    def met(self, wish: Expectation, captured: Iterable[CapturedFrame]) -> str:
+        """The first of them that a question or its reply was sent to on its way; nothing where none was."""
+        for seen in captured:
+            node = seen.point.node
+            is_for_it = not seen.outgoing and seen.addressed and not int(seen.frame.dst[:2], 16) & 1
+            if is_for_it and node in self._stands and node not in {wish.source, wish.target}:
+                return node
+        return ""
+
+    def between(self, wish: Expectation) -> tuple[str, ...]:
+        """The machines by which one end of an expectation may be led to the other, through whatever gateway."""
+        ends = [{one.network for one in self._endpoints.attachments(name)} for name in (wish.source, wish.target)]
+        if wish.service.protocol == "arp" or ends[0] & ends[1]:
+            return ()
+        found: list[str] = []
+        reached = set(ends[0])
+        waiting = [name for name in self._stands if name in self._machines - {wish.source, wish.target}]
+        while step := next((name for name in waiting if self._stands[name] & reached), None):
+            waiting.remove(step)
+            found.append(step)
+            reached |= self._stands[step]
+            if self._stands[step] & ends[1]:
+                return tuple(found)
+        return ()
+
+    def words(self, names: Iterable[str]) -> str:
+        """What is not known of them, and what would say it."""
+        names = tuple(names)
+        where = " and ".join(f"{name} routes between {' and '.join(sorted(self._stands[name]))}" for name in names)
+        machine = next((name for name in names if name in self._machines), None)
+        hint = f" ('forwards' of {machine} says it)" if machine else ""
+        return f"the file does not say whether {where}{hint}"
