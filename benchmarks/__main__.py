@@ -39,6 +39,7 @@ BENCHMARKS = (
     "persist",
     "survey",
     "guests",
+    "guards",
     "serve",
     "real_guests",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from ipaddress import IPv4Address, ip_address
 
@@ -13,6 +14,7 @@ from bascule.frames.codecs.ethernet import BROADCAST, mac_bytes
 from bascule.frames.guarding import build as b
 from bascule.frames.guarding.attacks import ATTACKS
 from bascule.frames.guarding.legitimate import LEGITIMATE
+from bascule.model.ruleset.text import replacing_text
 from bascule.model.state import HostState
 from bascule.plan.diff import diff
 from bascule.policy.guards.table import KEY
@@ -134,3 +136,27 @@ def test_a_guest_more_is_elements_more_and_the_rules_stay(bridge: Segment) -> No
         assert "chain" not in text
         run(("nft", "-f", "-"), stdin=text, namespace=bridge.host)
         assert bridge.loaded() == tables[0 if word == "add" else 1].tables[KEY]
+
+
+def test_a_table_that_is_replaced_under_load_leaks_and_loses_nothing(bridge: Segment) -> None:
+    text = replacing_text(bridge.guard(site("strict")))
+    spoofed = b.arp(ME.raw, 2, ME.raw, ROUTER.ip4, OTHER.ip4)
+    own = b.arp(ME.raw, 2, ME.raw, ME.ip4, OTHER.ip4, dst=OTHER.raw, target=OTHER.raw)
+    bridge.greet()
+    sent = leaked = arrived = 0
+    for _ in range(20):
+        with bridge.host.entered():
+            swap = subprocess.Popen(["nft", "-f", "-"], stdin=subprocess.PIPE, text=True)
+        assert swap.stdin is not None
+        swap.stdin.write(text)
+        swap.stdin.close()
+        while swap.poll() is None:
+            os.write(bridge.taps["web.0"], spoofed)
+            os.write(bridge.taps["web.0"], own)
+            sent += 1
+            got = bridge.drain()
+            leaked += sum(frame == spoofed for frames in got.values() for frame in frames)
+            arrived += got["db.0"].count(own)
+        assert swap.returncode == 0
+    assert sent > 20
+    assert (leaked, arrived) == (0, sent)
