@@ -31,9 +31,7 @@ from bascule.model.ruleset.rules import (
     Statement,
     Table,
     Value,
-    VerdictMap,
     VerdictStatement,
-    entries,
     match,
     named_set,
 )
@@ -277,17 +275,12 @@ _CHAINS: dict[str, tuple[Rule, ...]] = {
         _rule(_not_in(PORT, SOURCE, "macs"), _stop_for(GuardReason.MAC)),
         _rule(_in(PORT, "any_source"), _is(TYPE, "ip"), _goto("from4")),
         _rule(_in(PORT, "any_source"), _is(TYPE, "ip6"), _goto("from6")),
-        _rule(
-            VerdictMap(
-                TYPE,
-                entries([
-                    ("arp", _goto("resolution")),
-                    ("ip", _goto("unknown4")),
-                    ("ip6", _goto("unknown6")),
-                    (0x8035, _goto("announcement")),
-                ]),
-            )
-        ),
+        # no map of verdicts: while a table is replaced, the kernel takes the elements of the old one's maps away first,
+        # and for a millisecond what they led to would end at the last rule here
+        _rule(_is(TYPE, "arp"), _goto("resolution")),
+        _rule(_is(TYPE, "ip"), _goto("unknown4")),
+        _rule(_is(TYPE, "ip6"), _goto("unknown6")),
+        _rule(_is(TYPE, 0x8035), _goto("announcement")),
         _rule(_in(PORT, "tagged"), _is(TYPE, "8021q", "8021ad"), ACCEPT),
         _rule(_in(PORT, "spanning"), _is(_TO, "01:80:c2:00:00:00"), ACCEPT),
         _rule(_stop_for(GuardReason.TYPE)),
