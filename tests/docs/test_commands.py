@@ -128,7 +128,7 @@ def test_examples_are_right(file: Path) -> None:
 
 def test_readme_shows_the_first_example() -> None:
     shown = [text for place, text in blocks("yaml") if place.startswith("README")]
-    assert yaml.safe_load(shown[0]) == yaml.safe_load((ROOT / "examples" / "first.yaml").read_text())
+    assert yaml.safe_load(shown[0]) == yaml.safe_load((ROOT / "examples" / "one-nic.yaml").read_text())
 
 
 def test_links_lead_somewhere() -> None:

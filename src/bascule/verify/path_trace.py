@@ -82,8 +82,10 @@ class Trails:
                     parts.append(f"left {hop.node}")
                 self._cross(parts, entered.pop((hop.node, hop.bridge), None), hop)
             elif hop.direction == "out":
-                by = f" by {hop.link}" if self.feet_of.get(hop.node, 1) > 1 and position == 0 else ""
-                parts.append(f"left {hop.node}{by}" if position == 0 else f"was forwarded by {hop.node}")
+                # two captures of one moment may come in either order: who was not reached before has sent it
+                first = not any(before.node == hop.node for before in hops[:position])
+                by = f" by {hop.link}" if self.feet_of.get(hop.node, 1) > 1 and first else ""
+                parts.append(f"left {hop.node}{by}" if first else f"was forwarded by {hop.node}")
             elif self._goes_through(hops, position, target):
                 came[hop.node] = hop
                 self._say(parts, [hop.link])

@@ -41,9 +41,12 @@ def _lay_nic(build: TargetBuilder, nic: Nic) -> None:
     build.set(nic.name, up=True, mtu=nic.mtu or build.links[nic.name].mtu)
     network = f" on {nic.network}" if nic.network else ""
     if build.host.is_enslaved(nic.name):
-        takers = [b.name for b in build.host.bridges.values() if b.from_uplink and b.port == nic.name]
+        above = [bridge for bridge in build.host.bridges.values() if bridge.port == nic.name]
+        takers = [bridge.name for bridge in above if bridge.from_uplink]
+        spoken = [bridge.name for bridge in above if bridge.has_address]
         bond = next((b.name for b in build.host.bonds.values() if nic.name in b.nics), None)
-        words = f"hands its addresses to {takers[0]}" if takers else f"carries guests only{network}"
+        words = f"carries the host's own address{network}, which {spoken[0]} has" if spoken else ""
+        words = f"hands its addresses to {takers[0]}" if takers else words or f"carries guests only{network}"
         words = f"is a member of {bond}" if bond else words
         build.because(nic.name, f"{nic.name} {words}", nic.place)
         return
