@@ -50,8 +50,7 @@ class Question(Struct, frozen=True, kw_only=True):
 
     ``size`` makes an ICMP or UDP question an IP packet of that many bytes that must not be fragmented; ``via`` binds
     it to one NIC instead of leaving the choice to the routes (ARP and DHCP always use the attachment's own). ``token``
-    marks its frames, so that they are recognised wherever they pass, behind NAT as well. ``every_s`` is how often it is
-    put again, None for the protocol's own pace.
+    marks its frames, so that they are recognised wherever they pass, behind NAT as well.
     """
 
     source: ProbeAttachment
@@ -61,7 +60,6 @@ class Question(Struct, frozen=True, kw_only=True):
     patience_s: float = PATIENCE_S
     size: int = 0
     via: IfName | None = None
-    every_s: float | None = None
     token: Token = field(default_factory=lambda: Token(os.urandom(8)))
 
     def __str__(self) -> str:
@@ -74,7 +72,7 @@ class Answer(Struct, frozen=True, kw_only=True):
 
     ``address`` and ``mac`` are of whoever answered; ``seen`` is the address that the other side saw as the asker's,
     where it says so; ``offered`` is the address in a DHCP offer. ``source_port`` is ours, of a TCP or UDP question;
-    ``filling`` is the byte that fills a ping which is not ours.
+    ``filling`` is the byte that fills a ping which is not ours. ``lost`` says where it ended, if that was looked for.
     """
 
     question: Question
@@ -87,6 +85,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     offered: IPv4Address | None = None
     source_port: int = 0
     filling: bytes = b""
+    lost: str = ""
 
     @property
     def ok(self) -> bool:
@@ -100,7 +99,7 @@ class Answer(Struct, frozen=True, kw_only=True):
             who = f" from {self.mac or self.address}" if self.mac or self.address else ""
             return f"reply{who}" + (f" in {_short(self.rtt_ms)} ms" if self.rtt_ms is not None else "")
         if self.response is Response.SILENCE:
-            return f"no answer within {self.question.patience_s:g} s"
+            return f"no answer within {self.question.patience_s:g} s" + (f": {self.lost}" if self.lost else "")
         return f"{self.response}: {self.detail}" if self.detail else str(self.response)
 
 

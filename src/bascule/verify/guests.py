@@ -20,6 +20,7 @@ from bascule.probe.protocols import ANSWERED_BY_ALL
 from bascule.probe.question import Answer, Protocol, Question, Response
 from bascule.verify.checks import Check, own_tap, ports_of_macs, read_neighbours
 from bascule.verify.endpoints import EndpointAddress, Endpoints
+from bascule.verify.wire.lost import LostProbe, where_lost
 
 UNSERVED_PORT = 61000  # where nobody listens: a refusal from the other side itself shows that frames pass both ways
 
@@ -67,12 +68,26 @@ def check_guests(
     inquiries = [_inquire(nic, host, state, endpoints) for nic in nics]
     questions = list(dict.fromkeys(question for inquiry in inquiries for question in inquiry.questions))
     replies = dict(zip(questions, ask(questions, patience=probe_domain.patience), strict=True))
+    lost = [
+        LostProbe(question, inquiry.nic)
+        for inquiry in inquiries
+        for question in (*inquiry.recipe, *inquiry.inward, *(one for _, one in inquiry.traffic))
+        if replies[question].response is Response.SILENCE
+    ]
+    where = where_lost(lost, host, state, probe_domain)
+    replies = {question: _located(answer, where) for question, answer in replies.items()}
     learned = ports_of_macs(namespace)  # afterwards: a guest that was silent has spoken now
     for inquiry in inquiries:
         if (into := _bridge(inquiry.nic, state)) is not None:
             yield own_tap(inquiry.nic, into, learned)
         yield _recipe(inquiry, host, replies)
         yield from (_within if inquiry.nic.virtual_network else _properties)(inquiry, replies)
+
+
+def _located(answer: Answer, where: Mapping[Question, str]) -> Answer:
+    """The answer, with the place where the question was lost."""
+    found = where.get(answer.question)
+    return replace(answer, lost=found) if found and answer.response is Response.SILENCE else answer
 
 
 def _inquire(nic: GuestNic, host: Host, state: HostState, endpoints: Endpoints) -> _Inquiry:

@@ -10,6 +10,7 @@ from bascule.probe.capture import CapturedFrame, Track
 from bascule.probe.domain import ProbeDomain
 from bascule.probe.question import Answer, Response
 from bascule.verify.nat_boundary import Borders
+from bascule.verify.wire.lost import OUTSIDE
 from bascule.verify.witness import Hop
 
 
@@ -162,7 +163,10 @@ class Trails:
             where = last.bridge if last.node in self.site.hosts else f"the switch of {last.node}"
             return [f"not passed on by {where}"]
         if last.bridge:
-            return [f"last seen leaving {last.node} by {last.link}"]
+            guest = self.taps.get(last.link)
+            if guest is not None:
+                return [f"went out to {guest} by {last.link}, and no answer came in there"]
+            return [f"left {last.node} by {last.link}, and nothing came back: {OUTSIDE}"]
         if last.direction == "out":
             return ["last seen there"]
         if last.node == target:

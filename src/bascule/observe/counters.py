@@ -1,0 +1,54 @@
+"""What others' rules have dropped, as far as they count: who drops a probe shows by the counter that moves."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Iterator
+
+from bascule.errors import BasculeError
+from bascule.model.ruleset.rules import ForeignTable
+from bascule.model.state import HostState
+from bascule.observe.firewall import LEGACY, legacy_tables
+from bascule.system.net.netns import Namespace
+from bascule.system.run import run
+from bascule.topology.firewall.rules import rule_words
+
+DROPS = {"drop", "reject"}
+COUNTED = re.compile(r"^\[(\d+):\d+\] (-A \S+ .*-j (?:DROP|REJECT).*)$|^:(\S+) DROP \[(\d+):\d+\]$")
+
+
+def dropped_packets(state: HostState, namespace: Namespace) -> dict[str, int]:
+    """The packets that each rule or policy of others has dropped on a host whose ``state`` was observed, in words."""
+    with namespace.entered():
+        tools = [tool for names, tool in LEGACY.items() if legacy_tables(names)]
+        has_tables = any(isinstance(table, ForeignTable) for table in state.tables.values())
+        with contextlib.suppress(BasculeError, ValueError):
+            found = dict(_of_nft(run(("nft", "-j", "list", "ruleset")).stdout)) if has_tables else {}
+            for tool in tools:
+                found |= dict(_of_legacy(tool.removesuffix("-save"), run((tool, "-c")).stdout))
+            return found
+    return {}
+
+
+def _of_nft(listing: str) -> Iterator[tuple[str, int]]:
+    for entry in json.loads(listing or "{}").get("nftables", ()):
+        rule = entry.get("rule")
+        if rule is None:
+            continue
+        kinds = {next(iter(statement)) for statement in rule["expr"]}
+        target = any(statement.get("xt", {}).get("name") in {"DROP", "REJECT"} for statement in rule["expr"])
+        counters = [one["counter"] for one in rule["expr"] if isinstance(one.get("counter"), dict)]
+        if counters and (kinds & DROPS or target):
+            where = f"chain {rule['chain']} of table {rule['family']} {rule['table']}"
+            yield f"'{rule_words(rule['expr'])}' (handle {rule['handle']}) in {where}", counters[0]["packets"]
+
+
+def _of_legacy(tool: str, saved: str) -> Iterator[tuple[str, int]]:
+    table = ""
+    for line in saved.splitlines():
+        table = line[1:] if line.startswith("*") else table
+        if (found := COUNTED.match(line)) is not None:
+            words = f"'{found[2]}'" if found[2] else f"policy DROP of chain {found[3]}"
+            yield f"{words} in table {table} of {tool}", int(found[1] or found[4])

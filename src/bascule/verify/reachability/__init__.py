@@ -1,1 +1,0 @@
-"""Who reaches whom on this host, and why not: the questions of ``bascule why`` and ``bascule reach``."""

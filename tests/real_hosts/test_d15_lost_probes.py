@@ -1,0 +1,112 @@
+"""D15: a probe that is lost says where, and what there is the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from bascule.system.net.netns import Namespace
+from tests.lab import open_lab
+from tests.real_hosts.field import BASE, MACS, Field, furnished
+from tests.real_hosts.firewalls import clear, feed, load
+
+pytestmark = pytest.mark.kernel
+
+WEB = "52:54:00:f7:25:5b"
+SITE = BASE.partition("expect:")[0]
+PORT_OF_ETH1 = "p" + MACS["eth1"].replace(":", "")
+
+
+class Bench:
+    def __init__(self, field: Field) -> None:
+        self.field = field
+        self.web = field.guest("web", "web.0", "192.168.1.21/24")
+        field.listen(self.web, 80)
+        done = field.bascule("apply", field.site(SITE), "--yes", "--no-confirm")
+        assert done.returncode == 0, done.stderr
+
+    def clear(self) -> None:
+        for where in (self.field.host, self.field.switch, self.web):
+            clear(where)
+        for port in ("web.0", "eth1"):
+            self.field.run("bridge", "link", "set", "dev", port, "isolated", "off")
+        self.field.ip("neigh flush all")
+
+    def detail(self, *ids: str) -> str:
+        checks = self.field.document("verify", self.field.site(SITE))["checks"]
+        return " | ".join(one["detail"] for one in checks if one["id"] in ids and one["ok"] is False)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with open_lab() as lab:
+        yield Bench(furnished(lab, tmp_path_factory.mktemp("lost")))
+
+
+def drops(bench: Bench, where: Namespace, family: str, hook: str, rule: str) -> None:
+    feed(where, f"table {family} d {{ chain c {{ type filter hook {hook} priority -1; {rule}; }}; }}")
+
+
+OUTSIDE = "port security of the switch, a hypervisor above this host, or a MAC filter of its hoster"
+ARP, TRAFFIC = "arp-from-host", "unrestricted-within"
+CASES = [
+    (
+        "the guest is silent",
+        lambda b: b.field.run("ip", "link", "set", "eth0", "arp", "off", where=b.web),
+        ARP,
+        "it went out by web.0, and its answer never left web",
+    ),
+    (
+        "both ports are isolated",
+        lambda b: [b.field.run("bridge", "link", "set", "dev", x, "isolated", "on") for x in ("web.0", "eth1")],
+        ARP,
+        "it never left br0 by web.0: eth1 and web.0 are both isolated (port flag)",
+    ),
+    (
+        "a rule that counts",
+        lambda b: drops(b, b.field.host, "bridge", "forward", 'iifname "web.0" counter drop'),
+        ARP,
+        "its answer came in by web.0 and never left br0: 'iifname web.0 drop' (handle ",
+    ),
+    (
+        "others' policy",
+        lambda b: load(b.field.host, "docker.v4"),
+        TRAFFIC,
+        "it never left br0 by web.0: policy DROP in chain FORWARD of table ip filter drops it",
+    ),
+    (
+        "port security outside",
+        lambda b: drops(b, b.field.switch, "bridge", "prerouting", f'iifname "{PORT_OF_ETH1}" ether saddr {WEB} drop'),
+        ARP,
+        f"its answer left by eth1, and nothing came back by eth0: {OUTSIDE}",
+    ),
+    (
+        "the switch does not bring it",
+        lambda b: drops(b, b.field.switch, "bridge", "forward", f'oifname "{PORT_OF_ETH1}" drop'),
+        ARP,
+        f"it left by eth0, and nothing of it came in by eth1: {OUTSIDE}",
+    ),
+    (
+        "not delivered",
+        lambda b: drops(b, b.field.host, "ip", "input", 'iifname "eth0" icmp type echo-reply counter drop'),
+        TRAFFIC,
+        "its answer came back by eth0 and was not delivered: 'iifname eth0 icmp type echo-reply drop' (handle ",
+    ),
+]
+
+
+@pytest.mark.parametrize(("breaks", "what", "words"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_d15_a_lost_probe_says_where(bench: Bench, breaks: object, what: str, words: str) -> None:
+    bench.clear()
+    breaks(bench)  # type: ignore[operator]
+    try:
+        assert words in bench.detail(what)
+    finally:
+        bench.field.run("ip", "link", "set", "eth0", "arp", "on", where=bench.web)
+        bench.clear()
+
+
+def test_d15_without_a_loss_nothing_is_said(bench: Bench) -> None:
+    bench.clear()
+    assert bench.detail(ARP, TRAFFIC) == ""
