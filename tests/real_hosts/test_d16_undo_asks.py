@@ -10,10 +10,12 @@ from tests.terminal import on_a_terminal
 
 @pytest.fixture
 def changed(real_host: Field) -> Field:
-    """A confirmed change, and a guest that started on its bridge since."""
+    """A confirmed change; on its bridge, since then, a guest that started and one that had run before."""
+    real_host.lab.tap(real_host.host, "vnet6")
     assert real_host.bascule("apply", real_host.site(ONE_NIC), "--yes", "--no-confirm").returncode == 0
     real_host.lab.tap(real_host.host, "vnet7")
-    real_host.ip("link set vnet7 up master br0")
+    for tap in ("vnet6", "vnet7"):
+        real_host.ip(f"link set {tap} up master br0")
     return real_host
 
 
@@ -27,7 +29,7 @@ def test_it_shows_asks_and_obeys(changed: Field) -> None:
     assert "change 1 (confirmed; made " in shown
     assert "br0 delete bridge" in shown
     assert "address 192.168.1.10/24" in shown
-    assert "mind vnet7 loses its bridge br0, which goes" in shown
+    assert "mind vnet6 loses its bridge br0, which goes vnet7 loses its bridge br0, which goes" in shown
     assert "take it back? [y/N]" in shown
     assert "nothing was changed" in shown
     assert "master br0" in changed.ip("link show vnet7")
@@ -40,7 +42,9 @@ def test_it_shows_asks_and_obeys(changed: Field) -> None:
 def test_yes_and_no_terminal_ask_nothing(changed: Field) -> None:
     document = changed.document("undo")
     assert document["ok"]
-    assert document["losses"] == [{"port": "vnet7", "text": "loses its bridge br0, which goes"}]
+    lost = [{"port": tap, "text": "loses its bridge br0, which goes"} for tap in ("vnet6", "vnet7")]
+    assert document["losses"] == lost
+    assert document["left"] == []
     assert {"subject": "br0", "action": "delete bridge"} in document["steps"]
     assert changed.bascule("apply", changed.site(ONE_NIC), "--yes", "--no-confirm").returncode == 0
     assert "is taken back" in typed(changed, "undo", "--yes")

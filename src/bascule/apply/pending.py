@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from bascule.apply.lock import lock
 from bascule.apply.rollback import boot_unit
 from bascule.apply.rollback import checkpoint as checkpoints
 from bascule.apply.rollback.checkpoint import Folder, LogEntry, Status
@@ -12,6 +13,8 @@ from bascule.apply.state_directory import StateDirectory
 from bascule.errors import BasculeError, Problem
 from bascule.system import boot
 from bascule.system.disk.lockfile import holder
+
+LOCK_S = 1.0  # for a dead-man that is just finishing
 
 
 class PendingChange(Struct, frozen=True):
@@ -61,12 +64,15 @@ def refuse_if_pending(place: StateDirectory) -> None:
 
 
 def refuse_if_waiting(place: StateDirectory) -> None:
-    """The same before the lock is taken, so that nobody hears "nothing to do" of what is about to go back.
+    """The same before anything is looked at, so that nobody hears "nothing to do" of what is about to go back.
 
-    Where somebody is at work on it, the lock says so.
+    Raises BasculeError as well where somebody is at work on it.
     """
     found = pending(place)
-    if found is not None and found.entry.status is not Status.ARMED and not holder(place.lock).is_alive:
+    if found is not None and holder(place.lock).is_alive:
+        with lock(place, "apply", wait_s=LOCK_S):
+            found = pending(place)
+    if found is not None and found.entry.status is not Status.ARMED:
         raise BasculeError(_problem(found))
 
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from bascule.apply.engine import execute
 from bascule.apply.lock import lock
 from bascule.apply.options import Writer
-from bascule.apply.pending import refuse_if_pending
+from bascule.apply.pending import LOCK_S, refuse_if_pending
 from bascule.apply.prepare import Prepared, added_by, again, with_files
 from bascule.apply.probes import Probes, dhcp_answers
 from bascule.apply.rollback import boot_unit
@@ -40,7 +40,6 @@ from bascule.system.disk.lockfile import Lock
 from bascule.system.process import signals
 
 WINDOW_S = 60.0  # to confirm in, unless told otherwise
-LOCK_S = 1.0  # for a dead-man that is just finishing
 GUARD_S = 120.0  # how long a change and its checks may take before the dead-man takes it for dead
 
 Verify = Callable[[], Sequence[str]]  # what does not hold, a line for each; empty when all is well

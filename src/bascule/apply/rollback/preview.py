@@ -68,7 +68,7 @@ def _plan(folder: Folder, checkpoint: Checkpoint) -> tuple[Plan, tuple[tuple[str
         merged = way_back(change)
         goal = merged.part
     lost = losses(now, goal)
-    told = tuple(f"{port} is new and loses" for port, _ in lost)
+    told = tuple(f"{port} {words}" for port, _ in lost for words in ("is new and loses", "was plugged into"))
     return diff(now, goal, BEFORE), lost, tuple(line for line in merged.kept if not told or not line.startswith(told))
 
 

@@ -155,12 +155,18 @@ class _Merge(Struct, kw_only=True):
         planned = self.wanted.links.get(old.name)
         after = self._after().links.get(old.name)
         values: dict[str, Any] = {}
+        plugged = seen.master != old.master and seen.master is not None and self._goes(seen.master)
+        by_others = plugged and (after is None or after.master != seen.master) and old.name not in self.touched
         for facet in FACETS:
             pair = (getattr(planned, facet, None), getattr(after, facet, None))
+            if by_others and facet in {"master", "vlans"}:
+                values[facet] = getattr(old, facet)
+                continue
             values[facet] = self._facet(old.name, facet, getattr(old, facet), getattr(seen, facet), pair)
-        if values["master"] is not None and self._goes(values["master"]):
-            values["master"] = old.master
-        if values["master"] == old.master:
+        if by_others:  # with its bridge goes all that a port has
+            self.kept.append(f"{old.name} was plugged into {seen.master} since, which goes away")
+            values["port"] = old.port
+        elif values["master"] == old.master:
             pair = (planned.port if planned else None, after.port if after else None)
             values["port"] = self._facet(old.name, "port", old.port, seen.port, pair)
         else:
@@ -191,7 +197,10 @@ class _Merge(Struct, kw_only=True):
             if self.applied is not None and all(seen != value for value in ours):
                 self.kept.append(f"{name}: somebody set {_word(facet)} to {_value(seen)}; it goes back all the same")
             return old
-        self.kept.append(f"{name}: {_word(facet)} is now {_value(seen)}")
+        if facet == "up":
+            self.kept.append(f"{name} is now {'up' if seen else 'down'}")
+        else:
+            self.kept.append(f"{name}: {_word(facet)} is now {_value(seen)}")
         return seen
 
     # ---- addresses
