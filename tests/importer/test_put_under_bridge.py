@@ -48,6 +48,7 @@ def test_the_nic_keeps_its_entry_and_the_bridge_takes_over_its_address(root: str
     found = workflow.import_host(root=root, host="h", bridge=NewBridge("eno1"))
     host = found.site.hosts["h"]
     assert (host.bridges[IfName("br1")].uplink, host.bridges[IfName("br1")].from_uplink) == ("eno1", True)
+    assert found.left_out == 0
     kept = wanted_config(found.site, host).links[IfName("br1")]  # what comes up at the next boot
     assert (kept.addresses, [route.gateway for route in kept.routes], kept.dns) == (
         ("192.168.1.53/24",),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bascule import workflow
-from bascule.importer.libvirt_files import parse as parse_libvirt
+from bascule.importer.libvirt import parse as parse_libvirt
 from bascule.model.dialects import readable, writable
 from bascule.persist.dialect import dialect
 from bascule.persist.files import read_tree

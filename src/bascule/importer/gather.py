@@ -7,7 +7,7 @@ from pathlib import Path
 from bascule.errors import Problem, UsageFault
 from bascule.host.identity import name_for_site
 from bascule.importer.importing import Sources
-from bascule.importer.libvirt_files import READS as LIBVIRT
+from bascule.importer.libvirt import READS as LIBVIRT
 from bascule.persist.detect import detect
 from bascule.persist.dialect import dialect, dialects
 from bascule.persist.files import read_tree

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from bascule.importer import libvirt_files
+from bascule.importer import libvirt
 from bascule.importer.compare import conflicts, together
 from bascule.importer.fitting import fitting
 from bascule.importer.nothing_lost import untold
@@ -23,7 +23,7 @@ from bascule.persist.config import NetworkConfig
 from bascule.persist.dialect import dialect
 from bascule.persist.parsed import Files, Left, Parsed, printable
 from bascule.persist.running import running_config
-from bascule.site.write import site_text
+from bascule.site.write import flow, site_text
 
 
 class Imported(Struct, frozen=True, kw_only=True):
@@ -87,7 +87,7 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
     if sources.dialect is not None and not sources.files:
         others = f"; there are files of {', '.join(sources.others)}" if sources.others else ""
         notes.append(f"no files of dialect {sources.dialect} were found{others}")
-    virtual = libvirt_files.parse(sources.libvirt, sources.host)
+    virtual = libvirt.parse(sources.libvirt, sources.host)
     if sources.libvirt_rests and virtual.networks:  # a plan would make them, as networks of Bascule's own
         names = ", ".join(virtual.networks)
         notes.append(
@@ -99,16 +99,22 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
         pin_nics(entry.host.get("nics", {}), sources.state, notes)
     document = _document(sources, entry.networks, entry.host, virtual, notes, as_found=as_found)
     left = (*parsed.left, *virtual.left, *(Left(path, 0, "", f"not read: {why}") for path, why in sources.skipped))
-    if bridge is not None:
-        put_under_bridge(document["hosts"][sources.host], bridge, _names(sources, config))
     site, refused = fitting(document)
-    files = {**sources.files, **sources.libvirt}
     said = declared(site, site.hosts[sources.host])
-    of_ipv6 = sources.state is None and any(_OF_IPV6.search(each) for each in files.values())
-    notes += [*refused, *unsaid(config, said, is_here=sources.state is not None, of_ipv6=of_ipv6)]
-    silent = untold(files, (site_text(document), " ".join(said.links)), (*told, *notes), left, said)
+    of_ipv6 = sources.state is None and any(_OF_IPV6.search(each) for each in sources.files.values())
+    notes += refused
+    for name, words in unsaid(config, said, is_here=sources.state is not None, of_ipv6=of_ipv6):
+        file, line = parsed.places.get(name, ("", 0))
+        notes.append(f"{file}:{line}: {name}: {words}" if line else f"{name}: {words}")
+    silent = untold(
+        sources.files, (site_text(document), " ".join([*said.links, *config.unmanaged])), (*told, *notes), left, said
+    )
     left = tuple(sorted({*left, *silent.left}))
-    text = site_text(document, _comments(sources, told, notes, left, silent.default))
+    if bridge is not None:  # compared before: with it, the NIC's address is said at the NIC and meant at the bridge
+        put_under_bridge(document["hosts"][sources.host], bridge, _names(sources, config))
+        site, refused = fitting(document)
+        notes += refused
+    text = site_text(document, _comments(sources, told, notes, left, silent.default, virtual.kept))
     return Imported(
         text=text,
         document=document,
@@ -120,7 +126,7 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
     )
 
 
-_OF_IPV6 = re.compile(r"ipv6|inet6|accept.?ra|dhcp6|dhcpv6|dhcp *= *(?:yes|both|true)", re.IGNORECASE)
+_OF_IPV6 = re.compile(r"ipv6|inet6|link.?local|accept.?ra|dhcp6|dhcpv6|dhcp *= *(?:yes|both|true)", re.IGNORECASE)
 
 
 def _names(sources: Sources, config: NetworkConfig) -> set[str]:
@@ -142,12 +148,12 @@ def _document(
     sources: Sources,
     networks: dict[str, Any],
     host: dict[str, Any],
-    virtual: libvirt_files.LibvirtFiles,
+    virtual: libvirt.LibvirtFiles,
     notes: list[str],
     *,
     as_found: bool,
 ) -> dict[str, Any]:
-    """The whole file as a tree; guests that hang on nothing here are left out with a note."""
+    """The whole file as a tree; NICs of guests that hang on nothing here are left out with a note."""
     entry: dict[str, Any] = {"persist": sources.dialect} if sources.dialect and sources.chosen else {}
     if as_found:
         entry["as_found"] = True
@@ -156,20 +162,15 @@ def _document(
         entry["virtual_networks"] = virtual.networks
     guests = {}
     for name, guest in virtual.guests.items():
-        missing = [
-            f"{key} {nic[key]}"
-            for nic in guest.get("nics", ())
-            for key, there in (
-                ("bridge", host.get("bridges", {})),
-                ("network", virtual.networks),
-                ("direct", host.get("nics", {})),
-            )
-            if key in nic and nic[key] not in there
-        ]
-        if missing:
-            notes.append(f"guest {name}: left out, {', '.join(missing)} is not there")
-        else:
-            guests[name] = guest
+        there = {"bridge": host.get("bridges", {}), "network": virtual.networks, "direct": host.get("nics", {})}
+        nics = []
+        for nic in guest.get("nics", ()):
+            missing = next((f"{key} {nic[key]}" for key in there if key in nic and nic[key] not in there[key]), "")
+            if missing:
+                notes.append(f"guest {name}: NIC {flow(nic)}: left out, {missing} is not there")
+            else:
+                nics.append(nic)
+        guests[name] = {key: value for key, value in guest.items() if key != "nics"} | ({"nics": nics} if nics else {})
     document: dict[str, Any] = {"site": sources.site}
     if networks:
         document["networks"] = networks
@@ -180,7 +181,12 @@ def _document(
 
 
 def _comments(
-    sources: Sources, told: tuple[str, ...], notes: list[str], left: tuple[Left, ...], default: tuple[Left, ...]
+    sources: Sources,
+    told: tuple[str, ...],
+    notes: list[str],
+    left: tuple[Left, ...],
+    default: tuple[Left, ...],
+    kept: Sequence[str],
 ) -> list[str]:
     """What stands at the head of the file."""
     origin = [f"the {sources.dialect} files"] if sources.dialect else []
@@ -197,6 +203,7 @@ def _comments(
         ("Not said below:", notes),
         ("Not taken from the files:", [str(each) for each in left]),
         ("So without a word below:", [str(each) for each in default]),
+        ("Left to libvirt, which keeps it:", kept),
     ):
         if lines:
             out += ["", title, *(f"  {printable(line)}" for line in lines)]

@@ -21,11 +21,13 @@ _V4 = re.compile(r"(?<![0-9A-Za-z.])[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?![0-9A-Za-z.]
 _V6 = re.compile(r"(?<![0-9A-Za-z:.])(?=[0-9A-Fa-f:]*:[0-9A-Fa-f:]*:)[0-9A-Fa-f:]{3,39}(?![0-9A-Za-z:])")
 _PREFIX = re.compile(r"(?<=~)/[0-9]{1,3}")  # behind an address, which was taken out before
 _NUMBER = re.compile(r"(?<![0-9A-Za-z_.+-])[0-9]{1,10}(?:\.[0-9]+)?(?=(?:ms|s|sec|min|MiB|GiB|KiB)?(?![0-9A-Za-z_.]))")
-_NAME = re.compile(r"(?<![0-9A-Za-z_./+@:-])(?=[a-z0-9_.-]*[0-9])[a-z][A-Za-z0-9_.-]{1,14}(?![0-9A-Za-z_/+@:-])")
-_NO_NAME = re.compile(r"(?:ipv?|inet|dhcpv?|v|q|layer|md|sha)[0-9]+|version[0-9]*|x[0-9]+(?:_[0-9]+)?")
+_NAME = re.compile(
+    r"(?<![0-9A-Za-z_./+@:-])(?=[a-z0-9_.-]*[0-9])[a-z][A-Za-z0-9_.-]{1,14}(?![0-9A-Za-z_/+@\[-]|:[^\s0-9])"
+)
+_NO_NAME = re.compile(r"(?:ipv?|inet|dhcpv?|gateway|v|q|layer|md|sha)[0-9]+|version[0-9]*|x[0-9]+(?:_[0-9]+)?")
 _COMMENT = re.compile(r"^\s*(?:[#;]|<!--).*|(?<=\s)#.*")
 _QUIET = re.compile(  # keys that name a file's own entry and say nothing of the network
-    r"^\W*(?:export\s+)?(?:\w*uuid|timestamp|permissions|version|stable-id|(?-i:NAME))\b\W*[=: ]", re.IGNORECASE
+    r"^\W*(?:export\s+)?(?:\w*uuid|timestamp|permissions|stable-id)\b\W*[=: ]|^\s*version: [0-9]$", re.IGNORECASE
 )
 _STANDARDS = re.compile(r"802-3-ethernet|802\.(?:3ad|1q|1ad)", re.IGNORECASE)
 _DEFAULTS = (  # of the kernel, where a key says what would be so without it
@@ -58,6 +60,7 @@ def untold(
     written = _Words([*said, *notes, *(each.text for each in left)])
     meant = _Words([str(value) for link in config.links.values() for value in link.options.as_json().values()])
     whole = {each.file for each in left if not each.line and each.why.startswith("passed over")}
+    whole |= {path for path in files if path.startswith("etc/systemd/system/")}  # of services, not of links
     lost, default = Leftovers(), Leftovers()
     for path, text in files.items():
         for number, line in enumerate(text.split("\n") if path not in whole else (), 1):
@@ -130,14 +133,15 @@ def _lost(line: str, known: _Words) -> Iterator[str]:
     for address in addresses:
         if address not in known.addresses and not _is_mask(address):
             yield address
-    yield from (word for word in _PREFIX.findall(rest) if int(word[1:]) not in known.prefixes)
+    yield from (word for word in _PREFIX.findall(rest) if int(word[1:]) not in {0, *known.prefixes})
     rest = _PREFIX.sub(" ", rest).strip()
     key = re.split(r"[=:\s]", rest, maxsplit=1)[0]
     for word in _NUMBER.findall(rest):
         is_length = "prefix" in key.lower() and float(word) in known.prefixes
         if not is_length and not known.has_number(float(word)):
             yield word
-    for word in _NAME.findall(rest[len(key) :]):
+    is_yaml = rest[len(key) :].startswith(":")  # whose keys are names of links, too
+    for word in _NAME.findall(rest if is_yaml else rest[len(key) :]):
         if word not in known.names and not _NO_NAME.fullmatch(word) and not re.fullmatch(r"[0-9a-f]{6,}", word):
             yield word
 

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from bascule.model.links import Bridge, BridgePort, Vlan
 from bascule.model.site import Host, Site
+from bascule.model.values import IfName
 from bascule.persist.config import MAIN_TABLE, LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.formats.values import seconds
 from bascule.persist.formats.vlans import with_flags
@@ -27,8 +28,8 @@ def declared(site: Site, host: Host) -> NetworkConfig:
     return wanted_config(site, replace(host, bridges=known))
 
 
-def unsaid(config: NetworkConfig, site: NetworkConfig, *, is_here: bool, of_ipv6: bool) -> Iterator[str]:
-    """A sentence for everything of a configuration that the ``site`` file does not say, or says otherwise.
+def unsaid(config: NetworkConfig, site: NetworkConfig, *, is_here: bool, of_ipv6: bool) -> Iterator[tuple[IfName, str]]:
+    """Everything of a configuration that the ``site`` file does not say, or says otherwise, link by link.
 
     What is on this host already (``is_here``) keeps those options that the file leaves open. ``of_ipv6``: whether
     the files speak of IPv6, so that it is no default that differs.
@@ -39,14 +40,14 @@ def unsaid(config: NetworkConfig, site: NetworkConfig, *, is_here: bool, of_ipv6
         there = said.get(names[name]) if names[name] else None
         if there is None:
             words = "; ".join(_all_of(link))
-            yield f"{name}: left out, with all that it says: {words or 'nothing'}"
+            yield name, f"left out, with all that it says: {words or 'nothing'}"
         else:
             options = [] if is_here else list(_options(link, there))
             if of_ipv6 and link.ipv6 is not there.ipv6 and link.master is None:
                 options.append(f"IPv6 {link.ipv6}; by the site file it is {there.ipv6}")
             if not is_here and link.mac and link.mac != there.mac:
                 options.append(f"MAC {link.mac}; the site file does not say it")
-            yield from (f"{name}: {words}" for words in (*options, *_differences(link, there, config)))
+            yield from ((name, words) for words in (*options, *_differences(link, there, config)))
 
 
 def _other_name(link: LinkConfig, said: Mapping[Any, LinkConfig]) -> Any:

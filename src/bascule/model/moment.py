@@ -14,6 +14,10 @@ class Moment(Struct, frozen=True, eq=False):
     def __ne__(self, other: object) -> bool:
         return type(self) is not type(other) and NotImplemented
 
+    def __lt__(self, other: object) -> bool:
+        """Equal ones have no order: routes that differ in nothing else can be sorted."""
+        return type(self) is not type(other) and NotImplemented
+
     def __hash__(self) -> int:
         return hash(type(self))
 

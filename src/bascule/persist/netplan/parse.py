@@ -288,6 +288,9 @@ class NetplanFiles:
         local = self.local.get(draft.name, draft.master is None)
         if draft.name in self.dhcp6:
             draft.ipv6 = Ipv6.DHCP
+            if self.accept.get(draft.name) is False:
+                said = f"{draft.name}: accept-ra: false"
+                self.builder.left.add(draft.file, draft.line, said, "beside DHCPv6 a site file cannot say it")
         elif self.accept.get(draft.name, local):
             draft.ipv6 = Ipv6.AUTO
         else:

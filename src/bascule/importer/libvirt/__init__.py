@@ -1,0 +1,82 @@
+"""libvirt's definitions as they lie in /etc/libvirt/qemu: guests and virtual networks for a site file.
+
+Elements as in libvirt's formatdomain and formatnetwork. What is only running, and not defined, has no file here. What
+of an element has no word in a site file is told with its line; a machine's own parts (processors, disks, firmware) are
+libvirt's to keep, which is said once for each guest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from msgspec import Struct, field
+
+from bascule.importer.libvirt.nodes import XmlElement, read
+from bascule.persist.parsed import Files, Left, Leftovers
+
+FOLDER = "etc/libvirt/qemu/"
+NETWORKS = f"{FOLDER}networks/"
+AUTOSTART = f"{FOLDER}autostart/"
+READS = (f"{FOLDER}*.xml", f"{NETWORKS}*.xml", f"{AUTOSTART}*.xml")
+
+
+Told = list[tuple[int, str, str]]  # what is not taken: line, text, why
+
+
+class PlainBridge(Struct, frozen=True):
+    """A network of libvirt that stands for a bridge of the host, or for one of its NICs (macvtap)."""
+
+    key: str  # "bridge" or "direct"
+    name: str
+    groups: dict[str, dict[str, Any]] = {}  # the VLANs that a port group gives its NICs; "" for those without one
+
+
+class LibvirtFiles(Struct):
+    """Guests and virtual networks as entries of a site file, by name; ``kept`` says what libvirt keeps."""
+
+    guests: dict[str, dict[str, Any]] = field(default_factory=dict)
+    networks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    aliases: dict[str, PlainBridge] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)  # networks that are not taken, and what they are
+    kept: list[str] = field(default_factory=list)
+    left: list[Left] = field(default_factory=list)
+
+
+def parse(files: Files, host: str) -> LibvirtFiles:
+    """The definitions among the files; never raises for what stands in them."""
+    from bascule.importer.libvirt.domains import read_domain
+    from bascule.importer.libvirt.networks import read_network
+
+    out, left = LibvirtFiles(), Leftovers()
+    for path in sorted(path for path in files if path.startswith(NETWORKS) and path.endswith(".xml")):
+        _each(path, files[path], "network", left, partial(read_network, out=out))
+    inside = (p for p in files if p.startswith(FOLDER) and p.endswith(".xml") and "/" not in p.removeprefix(FOLDER))
+    started = {path.removeprefix(AUTOSTART) for path in files if path.startswith(AUTOSTART)}
+    for path in sorted(inside):
+        by_itself = path.removeprefix(FOLDER) in started
+        _each(path, files[path], "domain", left, partial(read_domain, host=host, out=out, starts=by_itself))
+    out.left = list(left.done())
+    return out
+
+
+def _each(
+    path: str, text: str, tag: str, left: Leftovers, take: Callable[[XmlElement], list[tuple[int, str, str]]]
+) -> None:
+    """One file: ``take`` gives what it could not take, each with its line and the reason."""
+    try:
+        root = read(text)
+        if root.tag != tag:
+            raise ValueError(f"<{root.tag}>, not <{tag}>")
+    except ValueError as wrong:
+        left.add(path, 1, " ".join(text.split()), str(wrong))
+        return
+    try:
+        for line, said, why in take(root):
+            left.add(path, line, said, why)
+    except ValueError as wrong:
+        left.add(path, root.line, str(root), str(wrong))
+        return
+    for line, said in root.rest():
+        left.add(path, line, said, "a site file has no word for it")

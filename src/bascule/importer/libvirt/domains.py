@@ -1,0 +1,124 @@
+"""libvirt's domains: which guests there are, and what their NICs are plugged into."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bascule.importer.libvirt import LibvirtFiles, Told
+from bascule.importer.libvirt.networks import vlans_of
+from bascule.importer.libvirt.nodes import XmlElement
+from bascule.model.values import parse_ifname, parse_label, parse_mac
+
+UNITS = {"b": 1, "bytes": 1, "kib": 2**10, "k": 2**10, "mib": 2**20, "m": 2**20, "gib": 2**30, "g": 2**30}
+_HARDWARE = ("model", "driver", "alias", "address", "boot", "rom", "acpi", "backend", "coalesce", "script")
+
+
+def read_domain(root: XmlElement, host: str, out: LibvirtFiles, *, starts: bool) -> Told:
+    """Enter one guest; whether it ``starts`` with the host is libvirt's to know."""
+    try:
+        name = parse_label(root.text_of("name"))
+    except ValueError as wrong:
+        lost = [(node.line, str(node), f"left out with its guest: {wrong}") for node in _named(root)]
+        root.take_all()
+        return lost
+    guest: dict[str, Any] = {"host": host}
+    memory = root.first("memory")
+    if memory is not None and memory.text.strip().isdigit():
+        guest["memory"] = _size(int(memory.take_text()) * UNITS.get(memory.take("unit", "KiB").lower(), 2**10))
+    devices = root.first("devices")
+    interfaces = devices.all("interface") if devices is not None else []
+    out.kept.append(_kept(root, name, starts=starts))
+    root.take("type"), root.take("id")
+    for child in root.children:
+        if child is not devices:
+            child.take_all()
+    for device in devices.children if devices is not None else ():
+        if device.tag not in {"interface", "hostdev"}:
+            device.take_all()
+    told: Told = []
+    nics = []
+    for interface in interfaces:
+        try:
+            nics.append(_interface(interface, out))
+        except ValueError as wrong:
+            told.append((interface.line, str(interface), f"{name}: {wrong}"))
+            interface.take_all()
+    if nics:
+        guest["nics"] = nics
+    out.guests[name] = guest
+    return told
+
+
+def _named(root: XmlElement) -> list[XmlElement]:
+    """The name of a guest that is left out, and its NICs."""
+    devices = root.first("devices")
+    return [*root.all("name"), *(devices.all("interface") if devices is not None else [])]
+
+
+def _kept(root: XmlElement, name: str, *, starts: bool) -> str:
+    """What libvirt keeps of a guest, in words."""
+    disks = [source for disk in root.children if disk.tag == "devices" for source in disk.all("disk")]
+    sources = [node for disk in disks if (node := disk.first("source")) is not None]
+    files = [value for node in sources for value in node.attributes.values()]
+    words = [
+        f"{root.text_of('vcpu') or '1'} vcpus",
+        f"disks {', '.join(files)}" if files else f"{len(disks)} disks",
+        "firmware" if root.first("os/loader") is not None else "boot order",
+        "started with the host" if starts else "not started with the host",
+    ]
+    return f"guest {name}: {'; '.join(words)}"
+
+
+def _interface(interface: XmlElement, out: LibvirtFiles) -> dict[str, Any]:
+    """A NIC. Raises ValueError where it is plugged into something that is not taken."""
+    port = interface.first("virtualport")
+    if port is not None and port.attributes.get("type") == "openvswitch":
+        raise ValueError("it is on Open vSwitch, which is not taken yet")
+    nic = _plug(interface, out)
+    mac = interface.first("mac")
+    if mac is not None:
+        nic["mac"] = parse_mac(mac.take("address"))
+    nic |= vlans_of(interface)
+    tap = interface.first("target")
+    if tap is not None and tap.attributes.get("dev"):
+        name = tap.take("dev")
+        if not name.startswith(("vnet", "macvtap")):
+            nic["tap"] = parse_ifname(name)
+    isolated = interface.first("port")
+    if isolated is not None and isolated.attributes.get("isolated") == "yes":
+        isolated.take("isolated")
+        nic["isolated"] = True
+    for child in interface.children:
+        if child.tag in _HARDWARE:
+            child.take_all()
+    return nic
+
+
+def _plug(interface: XmlElement, out: LibvirtFiles) -> dict[str, Any]:
+    kind, source = interface.attributes.get("type", ""), interface.first("source")
+    if source is None or kind not in {"bridge", "network", "direct"}:
+        raise ValueError(f"an interface of type '{kind}' is not taken")
+    into = source.attributes.get({"direct": "dev"}.get(kind, kind), "")
+    if kind == "direct" and source.attributes.get("mode", "bridge") != "bridge":
+        raise ValueError(f"a direct interface of mode '{source.attributes['mode']}' is not taken")
+    alias = out.aliases.get(into) if kind == "network" else None
+    if kind == "network" and into in out.refused:
+        raise ValueError(f"its network {into} is {out.refused[into]}")
+    nic: dict[str, Any] = {kind: parse_label(into) if kind == "network" else parse_ifname(into)}
+    if alias is not None:
+        group = source.attributes.get("portgroup", "")
+        nic = {alias.key: alias.name} | alias.groups.get(group, {})
+        if group in alias.groups:
+            source.take("portgroup")
+    interface.take("type")
+    source.take({"direct": "dev"}.get(kind, kind))
+    for key in ("mode", "portid", "index"):
+        source.take(key)
+    return nic
+
+
+def _size(size: int) -> str:
+    for unit, factor in (("GiB", 2**30), ("MiB", 2**20)):
+        if size % factor == 0:
+            return f"{size // factor}{unit}"
+    return f"{size // 2**10}KiB"

@@ -1,0 +1,103 @@
+"""libvirt's networks: its own (NAT, routed, isolated, open), and names for bridges and NICs of the host."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from ipaddress import ip_interface
+from typing import Any
+
+from bascule.importer.libvirt import LibvirtFiles, PlainBridge, Told
+from bascule.importer.libvirt.nodes import XmlElement
+from bascule.model.values import parse_ifname, parse_label, parse_vid
+
+_MODES = {"nat": "nat", "route": "routed", "open": "open", "": "isolated"}
+
+
+def read_network(root: XmlElement, out: LibvirtFiles) -> Told:
+    """Enter one network. Raises ValueError for one that is not taken at all."""
+    name = parse_label(root.text_of("name"))
+    for quiet in (*root.all("uuid"), *root.all("metadata")):
+        quiet.take_all()
+    forward = root.first("forward")
+    mode = forward.take("mode", "nat") if forward is not None else ""
+    port = root.first("virtualport")
+    if port is not None and port.attributes.get("type") == "openvswitch":
+        out.refused[name] = "on Open vSwitch, which is not taken yet"
+        raise ValueError(f"network {name} is {out.refused[name]}")
+    if mode == "bridge":
+        _host_side(root, forward, name, out)
+        return []
+    if mode not in _MODES:
+        out.refused[name] = f"of mode '{mode}', which is not taken"
+        raise ValueError(f"network {name} is {out.refused[name]}")
+    told: Told = []
+    out.networks[name] = {"mode": _MODES[mode]} | _subnets(root, told)
+    bridge = root.first("bridge")
+    if bridge is not None:
+        if bridge.attributes.get("stp", "on") == "on":  # libvirt writes both without being asked
+            bridge.take("stp")
+        if bridge.attributes.get("delay", "0") == "0":
+            bridge.take("delay")
+    return told
+
+
+def _host_side(root: XmlElement, forward: XmlElement | None, name: str, out: LibvirtFiles) -> None:
+    """A network that is a bridge of the host under another name, or a pool of NICs that guests share."""
+    groups = {}
+    if vlans := vlans_of(root):
+        groups[""] = vlans
+    for group in root.all("portgroup"):
+        found = vlans_of(deepcopy(group))  # it is told, whether a guest uses it or not
+        if found:
+            groups[group.attributes.get("name", "")] = found
+    bridge = root.first("bridge")
+    if bridge is not None:
+        out.aliases[name] = PlainBridge("bridge", parse_ifname(bridge.take("name")), groups)
+        return
+    nics = forward.all("interface") if forward is not None else []
+    dev = forward.take("dev") if forward is not None else ""
+    if not nics and not dev:
+        raise ValueError(f"network {name} names neither a bridge nor a NIC")
+    out.aliases[name] = PlainBridge("direct", parse_ifname(nics[0].take("dev") if nics else dev), groups)
+
+
+def _subnets(root: XmlElement, told: Told) -> dict[str, Any]:
+    """The subnets, whose first address the host takes, and the range that it hands out."""
+    entry: dict[str, Any] = {}
+    subnets: list[str] = []
+    for ip in root.all("ip"):
+        own = ip.attributes.get("address", "")
+        length = ip.attributes.get("prefix") or ip.attributes.get("netmask") or ("64" if ":" in own else "24")
+        try:
+            address = ip_interface(f"{own}/{length}")
+        except ValueError:
+            continue
+        for key in ("address", "prefix", "netmask", "family"):
+            ip.take(key)
+        subnets.append(str(address.network))
+        if address.ip != address.network.network_address + 1:
+            why = f"the host has {address.ip} there; Bascule takes the first address"
+            told.append((ip.line, f"<ip address='{own}'>", why))
+        dhcp = ip.first("dhcp")
+        for span in dhcp.all("range") if dhcp is not None else ():
+            first, last = span.attributes.get("start", ""), span.attributes.get("end", "")
+            if "dhcp" not in entry and first and ":" not in first:
+                span.take("start"), span.take("end")
+                entry["dhcp"] = f"{first}-{last}"
+    return ({"subnet": subnets[0] if len(subnets) == 1 else subnets} if subnets else {}) | entry
+
+
+def vlans_of(node: XmlElement) -> dict[str, Any]:
+    """The VLANs that ``<vlan>`` in an element gives: one to an access port, several or a range to a trunk."""
+    vlan = node.first("vlan")
+    tags = vlan.all("tag") if vlan is not None else []
+    if vlan is None or not tags or any("nativeMode" in tag.attributes for tag in tags):
+        return {}
+    try:
+        vids = [int(parse_vid(tag.attributes.get("id", ""))) for tag in tags]
+    except ValueError:
+        return {}
+    is_trunk = vlan.take("trunk") == "yes" or len(vids) > 1
+    for tag in tags:
+        tag.take("id")
+    return {"vlans": vids} if is_trunk else {"vlan": vids[0]}
