@@ -154,8 +154,8 @@ def test_an_undo_that_loses_its_power_is_finished(machine: Machine) -> None:
     before = machine.files()
     killed = (
         "import os; from pathlib import Path; "
-        "from bascule.apply import commit; from bascule.apply.rollback import go_back; "
-        "go_back.durable.sync_folder = lambda path: os._exit(9) if 'network' in str(path) else None; commit.take_back()"
+        "from bascule.apply import commit; from bascule.system.disk import durable; "
+        "durable.sync_folder = lambda path: os._exit(9) if 'network' in str(path) else None; commit.take_back()"
     )
     done = machine.run(f"{apply(machine, '--no-confirm')} && {sys.executable} -c {shlex.quote(killed)}")
     assert done.returncode == 9, done.stdout + done.stderr
