@@ -13,7 +13,7 @@ import yaml
 import bascule.site.tree
 from bascule.errors import Place, SiteFault
 from bascule.model.site import Mode, PlugKind, Service, Site, Verdict
-from bascule.model.values import IfName, derive_mac
+from bascule.model.values import IfName, derive_guest_mac
 from bascule.site import parse
 
 ROOT = Path(__file__).parent.parent.parent
@@ -60,7 +60,7 @@ def test_production(production: Site) -> None:
 
 def test_what_is_not_given_is_derived(production: Site) -> None:
     nic = production.guests["guest_01"].nics[0]
-    assert nic.mac == derive_mac("production", "guest_01", 0)
+    assert nic.mac == derive_guest_mac("production", "vmserver", "guest_01", 0)
     assert not nic.mac_given
     assert nic.tap == "guest_01.0"
 
@@ -120,7 +120,7 @@ def test_every_key(full: Site) -> None:
 
 
 def test_a_derived_mac_makes_way_for_a_given_one() -> None:
-    taken = derive_mac("s", "a", 0)
+    taken = derive_guest_mac("s", "h", "a", 0)
     site = parse(
         f"site: s\nhosts: {{h: {{bridges: {{b: {{uplink: none}}}}}}}}\n"
         f"guests:\n  a: {{host: h, nics: [{{bridge: b}}]}}\n"
@@ -128,7 +128,7 @@ def test_a_derived_mac_makes_way_for_a_given_one() -> None:
         "s",
     )
     assert site.guests["z"].nics[0].mac == taken
-    assert site.guests["a"].nics[0].mac == derive_mac("s", "a", 1000)
+    assert site.guests["a"].nics[0].mac == derive_guest_mac("s", "h", "a", 1000)
 
 
 def test_nothing_is_guessed() -> None:

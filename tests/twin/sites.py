@@ -20,7 +20,7 @@ from bascule.model.site import (
     Service,
     Site,
 )
-from bascule.model.values import IfName, Mac, derive_mac, derive_tap
+from bascule.model.values import IfName, Mac, derive_guest_mac, derive_tap
 
 __all__ = ["Bridge", "Host", "by_name", "guest", "machine", "network", "nic", "production", "service"]
 
@@ -44,7 +44,7 @@ def guest(
         index=0,
         plug=PlugKind.BRIDGE,
         into=bridge,
-        mac=Mac(mac) if mac else derive_mac("production", name, 0),
+        mac=Mac(mac) if mac else derive_guest_mac("production", host, name, 0),
         tap=derive_tap(name, 0),
         addresses=tuple(ip_interface(a) for a in addresses),
         dhcp=not addresses,

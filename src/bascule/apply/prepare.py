@@ -21,9 +21,10 @@ from bascule.model.state import HostState
 from bascule.observe.management import Management, management
 from bascule.plan.batch import tools
 from bascule.plan.change import Change, Note, Plan, Risk
-from bascule.plan.leases import Leases
+from bascule.plan.leases import Leases, moves
 from bascule.plan.make import make_plan, site_as_it_runs
 from bascule.plan.target.sysctls import sysctl_keys
+from bascule.plan.warnings.named_links import leaving, notes_of
 from bascule.providers import PROVIDERS
 from bascule.providers.effects import Scope
 from bascule.providers.kernel.observe import read_parameters
@@ -171,7 +172,8 @@ def _planned(
     )
     plan, wanted = make_plan(site, host, observed, surroundings)
     found = leases_here(host, observed, wanted) if plan and is_here else Leases()
-    told = _told(replace(plan, notes=(*plan.notes, *notes, *found.notes)), line, wanted)
+    named = _named_links(host, observed, wanted) if plan and is_here else ()
+    told = _told(replace(plan, notes=(*plan.notes, *notes, *found.notes, *named)), line, wanted)
     return Prepared(
         site=site,
         host=host,
@@ -184,6 +186,15 @@ def _planned(
         leases=found,
         bell=bell,
     )
+
+
+def _named_links(host: Host, observed: HostState, wanted: HostState) -> tuple[Note, ...]:
+    """Who else names a link on which this host will not speak any more; nobody is asked where there is none."""
+    if not (left := leaving(moves(host, observed, wanted))):
+        return ()
+    from bascule.observe.named_links import read_uses
+
+    return tuple(notes_of(left, read_uses((move.link for move in left), observed), observed))
 
 
 def look_here(

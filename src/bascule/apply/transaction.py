@@ -29,8 +29,8 @@ from bascule.plan.change import Plan
 from bascule.plan.diff import diff, made_links
 from bascule.plan.dynamic_state import with_what_came
 from bascule.plan.file_change import FileChange
-from bascule.plan.spanning_tree import settling_s
 from bascule.plan.step import Phase
+from bascule.plan.warnings.spanning_tree import settling_s
 from bascule.providers.effects import Scope
 from bascule.providers.observe import look as look_at
 from bascule.system import boot

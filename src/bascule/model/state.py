@@ -84,6 +84,15 @@ class RoutingRule(Struct, frozen=True, kw_only=True, order=True):
     ipv6: bool = False
 
 
+class FixedNeighbour(Struct, frozen=True, kw_only=True, order=True):
+    """A neighbour that somebody has set for good, or one for whom a link answers (``proxy``, which has no MAC)."""
+
+    ip: str
+    dev: str
+    mac: str = ""
+    proxy: bool = False
+
+
 class PortVlans(Struct, frozen=True, kw_only=True, order=True):
     """A range of VLANs on a bridge port or on the bridge itself."""
 
@@ -151,6 +160,8 @@ def _frozen(mapping: Mapping[Any, Any]) -> Mapping[Any, Any]:
 class HostState(Struct, frozen=True, kw_only=True, dict=True):
     """A host's network: links by name, routes, rules, the sysctls that were asked for, nft's tables, and more.
 
+    ``neighbours`` are those alone that somebody has set for good: what the kernel learns is of the moment.
+
     ``sysctls`` maps a path below /proc/sys with slashes (``net/ipv4/ip_forward``) to its text. ``tables`` maps
     ``family name`` of each table of nftables to its rules, or to what is seen of a table of others. ``parts`` has what
     further providers keep (libvirt, qemu, dnsmasq), by their names; one that was not asked has no entry, for unknown is
@@ -160,6 +171,7 @@ class HostState(Struct, frozen=True, kw_only=True, dict=True):
     links: Mapping[IfName, Link] = field(default_factory=lambda: MappingProxyType({}))
     routes: tuple[Route, ...] = ()
     rules: tuple[RoutingRule, ...] = ()
+    neighbours: tuple[FixedNeighbour, ...] = ()
     sysctls: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     tables: Mapping[str, AnyTable] = field(default_factory=lambda: MappingProxyType({}))
     parts: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
@@ -169,6 +181,7 @@ class HostState(Struct, frozen=True, kw_only=True, dict=True):
             force_setattr(self, name, _frozen(getattr(self, name)))
         force_setattr(self, "routes", tuple(sorted(self.routes)))
         force_setattr(self, "rules", tuple(sorted(self.rules)))
+        force_setattr(self, "neighbours", tuple(sorted(self.neighbours)))
 
     @classmethod
     def of(cls, links: Iterable[Link], **rest: Any) -> HostState:

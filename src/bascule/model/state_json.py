@@ -15,7 +15,7 @@ from bascule.model.links import KINDS, BridgePort, LinkOptions, Other
 from bascule.model.moment import Lifetime, Moment
 from bascule.model.ruleset.rules import AnyTable
 from bascule.model.ruleset.text_0_1_0 import read_0_1_0
-from bascule.model.state import Address, HostState, Link, LinkFacts, PortVlans, Route, RoutingRule
+from bascule.model.state import Address, FixedNeighbour, HostState, Link, LinkFacts, PortVlans, Route, RoutingRule
 from bascule.model.structs import defaults_of
 
 SCHEMA = "bascule/state/1"
@@ -30,6 +30,7 @@ def to_json(state: HostState) -> Json:
         "links": [_link_to(link) for link in sorted(state.links.values(), key=lambda link: link.name)],
         "routes": [_route_to(route) for route in state.routes],
         "rules": [_plain(rule) for rule in state.rules],
+        **({"neighbours": [_plain(one) for one in state.neighbours]} if state.neighbours else {}),
         "sysctls": dict(sorted(state.sysctls.items())),
         "tables": tables_to_json(state.tables),
     }
@@ -44,6 +45,7 @@ def from_json(data: Any) -> HostState:
             (_link_from(entry) for entry in data["links"]),
             routes=tuple(map(_route_from, data["routes"])),
             rules=tuple(RoutingRule(**_tuples(entry)) for entry in data["rules"]),
+            neighbours=tuple(FixedNeighbour(**entry) for entry in data.get("neighbours", ())),
             sysctls=data["sysctls"],
             tables=tables_from_json(data["tables"]),
         )

@@ -79,9 +79,14 @@ def is_onlink(gateway: IpAddress, addresses: Iterable[IpInterface]) -> bool:
     return single and not gateway.is_link_local and not any(gateway in address.network for address in own)
 
 
-def derive_mac(site: str, guest: str, index: int) -> Mac:
-    """The stable MAC of a guest NIC that has none of its own, in QEMU's 52:54:00 range."""
-    digest = hashlib.sha256(f"{site}\0{guest}\0{index}".encode()).digest()
+def derive_guest_mac(site: str, host: str, guest: str, index: int) -> Mac:
+    """The stable MAC of a guest NIC that has none of its own: two hosts with copies of one file share none."""
+    return derive_mac(site, f"host/{host}/guest/{guest}", index)
+
+
+def derive_mac(site: str, owner: str, index: int) -> Mac:
+    """A stable MAC in QEMU's 52:54:00 range. Up to version 0.1.0 a guest NIC's owner was the guest alone."""
+    digest = hashlib.sha256(f"{site}\0{owner}\0{index}".encode()).digest()
     return Mac("52:54:00:" + ":".join(f"{byte:02x}" for byte in digest[:3]))
 
 

@@ -32,7 +32,7 @@ def render(site: Site, host: Host, state: HostState | None = None) -> Mapping[st
     lines = [f"{key} = {wanted[key]}" for key in sorted(wanted, key=rank)]
     there = state.sysctls if state is not None else {}
     for bridge in host.bridges.values():
-        lines += _carried(bridge.name, there) if bridge.from_uplink else ()
+        lines += _carried(bridge.name, there) if bridge.has_address else ()
     wired = (*host.nics, *host.bonds, *host.vlans)
     lines += [f"{key} = 2" for name in wired if there.get(key := f"net/ipv6/conf/{name}/accept_ra") == "2"]
     return {PATH: "".join(f"{line}\n" for line in lines)} if lines else {}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
 from bascule.model.links import Tap
-from bascule.model.state import HostState, Link, Route, secret_key
+from bascule.model.state import FixedNeighbour, HostState, Link, Route, RoutingRule, secret_key
 from bascule.model.values import IfName
 
 SLAAC = ("accept_ra", "autoconf", "use_tempaddr")  # how a link deals with router advertisements (ip-sysctl.rst)
@@ -96,6 +96,26 @@ def one_router(routes: Sequence[Route], dev: str) -> list[Route]:
         if route.protocol == "ra" and route.dev == dev:
             best.setdefault((route.dst, route.table), route)
     return [r for r in routes if r.protocol != "ra" or r.dev != dev or best[r.dst, r.table] == r]
+
+
+def moved_rules(rules: Iterable[RoutingRule], moved: Mapping[str, IfName]) -> tuple[RoutingRule, ...]:
+    """Policy rules that ask for a link on which the host no longer speaks, asking for the one instead of it."""
+    return tuple(replace(rule, words=_renamed(rule.words, moved)) for rule in rules)
+
+
+def _renamed(words: tuple[str, ...], moved: Mapping[str, IfName]) -> tuple[str, ...]:
+    before = ("", *words)
+    return tuple(
+        moved.get(word, word) if key in {"iif", "oif"} else word for key, word in zip(before, words, strict=False)
+    )
+
+
+def moved_neighbours(
+    neighbours: Iterable[FixedNeighbour], moved: Mapping[str, IfName], links: Container[str]
+) -> tuple[FixedNeighbour, ...]:
+    """Neighbours that are set for good, on the link on which the host speaks from now on."""
+    found = (replace(one, dev=moved.get(one.dev, one.dev)) for one in neighbours)
+    return tuple(dict.fromkeys(one for one in found if one.dev in links))
 
 
 def address_successor(bridge: Link, observed: HostState, added: Collection[str]) -> Link | None:

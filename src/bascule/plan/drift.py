@@ -32,6 +32,7 @@ def drift_goal(before: HostState, wanted: HostState, now: HostState) -> HostStat
         links=links,
         routes=now.routes + missing,
         rules=now.rules,
+        neighbours=now.neighbours,
         sysctls=dict(now.sysctls) | {k: v for k, v in wanted.sysctls.items() if before.sysctls.get(k) != v},
         tables=dict(now.tables) | {k: v for k, v in wanted.tables.items() if before.tables.get(k) != v},
     )

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from msgspec.structs import replace
 
 from bascule.errors import BasculeError, Problem
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
-from bascule.plan.change import Plan
+from bascule.plan.change import Note, Plan
 from bascule.plan.diff import diff
 from bascule.plan.guest_ports import refuse_stranded, with_losses
 from bascule.plan.own_line import OwnLine
-from bascule.plan.spanning_tree import spanning_tree_notes
 from bascule.plan.step import Context
 from bascule.plan.target import target
+from bascule.plan.warnings.overlaps import notes_of, overlaps, problems_of
+from bascule.plan.warnings.spanning_tree import spanning_tree_notes
 from bascule.providers import PROVIDERS
 from bascule.providers.protocol import Surroundings
 from bascule.topology.loops import loop_problems
 from bascule.topology.wires import declared_wires
 
 NOWHERE = Surroundings()
+NO_CARRIER = {"DOWN", "LOWERLAYERDOWN"}  # operstate of a link that is up (RFC 2863)
 
 
 def make_plan(
@@ -37,6 +41,9 @@ def make_plan(
     refuse_shared(observed, wanted.state)
     if problems := loop_problems(wanted.state, declared_wires(site, host), observed):
         raise BasculeError(*problems)
+    astray = overlaps(told, host, observed, wanted.state, by_libvirt=made)
+    if problems := problems_of(astray):
+        raise BasculeError(*problems)
     state, reasons, guests, notes = wanted.state, dict(wanted.reasons), dict(wanted.guests), list(wanted.notes)
     running = dict(wanted.running)
     for provider in PROVIDERS:
@@ -48,7 +55,8 @@ def make_plan(
         guests |= asked.guests
         running |= asked.guests  # a step of theirs that costs an outage cuts those that it is about
         notes += asked.notes
-    notes += spanning_tree_notes(host.bridges.values(), observed, state)
+    notes += (*notes_of(astray), *spanning_tree_notes(host.bridges.values(), observed, state))
+    notes += _without_carrier(host, observed)
     context = Context(reasons=reasons, guests=guests, running=running, management=surroundings.management)
     refuse_stranded(observed, state, host.nics, host.place)
     line = OwnLine(observed, state, host.nics)
@@ -56,6 +64,16 @@ def make_plan(
     names = {nic.tap: nic.guest for nic in told.guest_nics(host.name)}
     plan = with_losses(diff(observed, state, context), observed, state, host.nics, names)
     return replace(plan, notes=tuple(notes), own_line=line.changes(plan)), state
+
+
+def _without_carrier(host: Host, observed: HostState) -> Iterator[Note]:
+    """A word for each NIC of the file that is up and has no carrier; of one that is down nothing can be said."""
+    for name in host.nics:
+        link = observed.links.get(name)
+        if link is None or not link.up or link.facts.carrier or link.facts.operstate not in NO_CARRIER:
+            continue
+        text = "has no carrier: no cable, or its far end is down; nothing comes or goes over it"
+        yield Note(kind="warning", subject=name, text=text)
 
 
 def site_as_it_runs(site: Site, host: Host, observed: HostState) -> Site:

@@ -65,14 +65,14 @@ def waiting(domains: Iterable[Domain], site: Site, host: str) -> Iterator[Note]:
 
 
 def with_live_taps(site: Site, host: Host, domains: Sequence[Domain]) -> Site:
-    """The site with the taps that its running guests have now.
+    """The site with the taps that its running guests have now, and the MACs that defined ones have.
 
     A guest that somebody else defined has a tap of libvirt's choice (vnet7) until its next start; the plan is about
-    that one then.
+    that one then. A MAC that the file leaves open stays what it is.
     """
-    running = {domain.name: domain for domain in domains if domain.running}
+    there = {domain.name: domain for domain in domains}
     guests = {
-        name: _as_it_runs(guest, running[name]) if guest.host == host.name and name in running else guest
+        name: _as_it_runs(guest, there[name]) if guest.host == host.name and name in there else guest
         for name, guest in site.guests.items()
     }
     return replace(site, guests=guests)
@@ -80,7 +80,10 @@ def with_live_taps(site: Site, host: Host, domains: Sequence[Domain]) -> Site:
 
 def _as_it_runs(guest: Guest, domain: Domain) -> Guest:
     def live(nic: GuestNic) -> GuestNic:
-        now = find_nic(domain.nics, nic)
+        now = find_nic(domain.nics, nic) if domain.running else None
+        found = now or find_nic(domain.next_nics or domain.nics, nic)
+        if found is not None and found.mac and not nic.mac_given:
+            nic = replace(nic, mac=found.mac)
         kinds = {"direct"} if nic.shared_nic else {"bridge", "network"}
         if now is None or not now.tap or now.kind not in kinds:
             return nic

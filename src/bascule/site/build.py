@@ -10,7 +10,7 @@ from bascule.model import host_links as links
 from bascule.model import site as m
 from bascule.model.guarding import GROUPS, Guarding, GuardLevel, VirtualRouter
 from bascule.model.site_place import SitePlace, SiteSource
-from bascule.model.values import IfName, IpInterface, Mac, derive_mac, derive_tap
+from bascule.model.values import IfName, IpInterface, Mac, derive_guest_mac, derive_tap
 from bascule.site import document as d
 from bascule.site.checks.access import asked, service_of
 from bascule.site.checks.forwards import flow_ends
@@ -168,19 +168,19 @@ class _Builder:
             kernel=guest.kernel,
             initrd=guest.initrd,
             cmdline=guest.cmdline or "",
-            nics=tuple(self.guest_nic(name, index, nic) for index, nic in enumerate(guest.nics)),
+            nics=tuple(self.guest_nic(guest.host, name, index, nic) for index, nic in enumerate(guest.nics)),
             serves=guest.serves,
             place=self.at(("guests", name)),
         )
 
-    def guest_nic(self, guest: str, index: int, nic: d.GuestNic) -> m.GuestNic:
+    def guest_nic(self, host: str, guest: str, index: int, nic: d.GuestNic) -> m.GuestNic:
         plug = next(kind for kind in m.PlugKind if getattr(nic, kind.value) is not None)
         return m.GuestNic(
             guest=guest,
             index=index,
             plug=plug,
             into=getattr(nic, plug.value),
-            mac=nic.mac or self.fresh_mac(guest, index),
+            mac=nic.mac or self.fresh_mac(host, guest, index),
             tap=nic.tap or derive_tap(guest, index),
             mac_given=nic.mac is not None,
             addresses=_static(nic.address),
@@ -210,12 +210,12 @@ class _Builder:
             multicast=nic.limit.multicast if nic.limit else None,
         )
 
-    def fresh_mac(self, guest: str, index: int) -> Mac:
+    def fresh_mac(self, host: str, guest: str, index: int) -> Mac:
         """The derived MAC; on a collision the next index that is free, far beyond what a guest has NICs."""
-        mac = derive_mac(self.document.site, guest, index)
+        mac = derive_guest_mac(self.document.site, host, guest, index)
         while mac in self.macs:
             index += 1000
-            mac = derive_mac(self.document.site, guest, index)
+            mac = derive_guest_mac(self.document.site, host, guest, index)
         self.macs.add(mac)
         return mac
 

@@ -148,7 +148,7 @@ class GuestNic(Entry):
     bridge: s.LinkName | None = Field(None, description="The bridge of the guest's host.")
     network: s.Label | None = Field(None, description="The virtual network of the guest's host.")
     direct: s.LinkName | None = Field(None, description="The NIC of the guest's host that it shares (macvtap).")
-    mac: s.GuestMac | None = Field(None, description="Its MAC; derived from site, guest and index if not given.")
+    mac: s.GuestMac | None = Field(None, description="Its MAC; derived from site, host, guest and index if not given.")
     address: Many[s.NicAddress] = Field((), description="The guest's address, 'dhcp', or a list of them.")
     tap: s.LinkName | None = Field(None, description="Its tap on the host where the default name will not do.")
     vlan: s.VlanId | None = Field(None, description="Its VLAN on a VLAN-aware bridge (access port).")

@@ -8,6 +8,7 @@ from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.observe.spanning_tree import await_forwarding
 from bascule.plan.change import Plan
+from bascule.plan.make import site_as_it_runs
 from bascule.probe.live import live_domain
 from bascule.system.clock import Progress, unseen
 from bascule.system.net.netns import Namespace
@@ -44,6 +45,7 @@ def verify_live(site: Site, host: Host, state: HostState, plan: Plan, progress: 
 
     Where a port is listening or learning, the spanning tree is waited for first: until then nobody is reached over it.
     """
+    site = site_as_it_runs(site, host, state)  # with the MACs and taps that its guests have
     with Namespace.current(host.name) as here:
         settled = await_forwarding(host.bridges, progress=progress)
         probe_domain = live_domain(site, host, state, here)

@@ -42,6 +42,12 @@ def owner(table: str, chain: str = "", comment: str = "", targets: Iterable[str]
     return told or _first(CHAINS, chain) or _first(TABLES, table)
 
 
+def owner_words(family: str, table: str, chain: str = "", comment: str = "", targets: Iterable[str] = ()) -> str:
+    """A table for people, and whose the rule is: ``table ip filter (Docker)``, or ``your own table inet filter``."""
+    whose = owner(table, chain, comment, targets)
+    return f"table {family} {table} ({whose})" if whose else f"your own table {family} {table}"
+
+
 def _first(names: Mapping[str, str], word: str) -> str:
     found = [beginning for beginning in names if word.lower().startswith(beginning.lower())]
     return names[max(found, key=len)] if found else ""

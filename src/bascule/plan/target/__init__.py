@@ -14,6 +14,7 @@ from msgspec import Struct
 from bascule.model.host_links import Bridge, VlanLink
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
+from bascule.plan.address_migration import moved_neighbours, moved_rules
 from bascule.plan.change import Note
 from bascule.plan.target.addresses import PROTOCOL, give_back
 from bascule.plan.target.bonds_and_vlans import lay_bond, lay_vlan_link
@@ -92,7 +93,8 @@ def _finished(build: TargetBuilder) -> Target:
     state = HostState(
         links=build.links,
         routes=tuple(route for route in build.routes if not route.dev or route.dev in build.links),
-        rules=build.observed.rules,
+        rules=moved_rules(build.observed.rules, build.moved),
+        neighbours=moved_neighbours(build.observed.neighbours, build.moved, build.links),
         sysctls=build.sysctls,
         tables=build.tables,
     )

@@ -103,7 +103,30 @@ def take_over(build: TargetBuilder, bridge: IfName, uplink: Link) -> None:
     moved = tuple(a for a in uplink.addresses if a.ip not in there and (by_hand or not a.is_link_local))
     build.links[bridge] = replace(link, addresses=link.addresses + moved, addrgenmode=uplink.addrgenmode)
     build.routes = moved_routes(build.routes, uplink.name, bridge)
+    carry(build, uplink, bridge)
+
+
+def hand_over_advertised(build: TargetBuilder, bridge: IfName, uplink: Link) -> None:
+    """What routers and DHCPv6 gave to the NIC goes along to a bridge whose own addresses the file names.
+
+    It hears the same routers, and would have the same addresses in a minute; until then the host had no IPv6.
+    """
+    link, there = build.links[bridge], {address.ip for address in build.links[bridge].addresses}
+    moved = tuple(a for a in uplink.addresses if a.dynamic and ":" in a.ip and a.ip not in there)
+    build.links[bridge] = replace(link, addresses=link.addresses + moved)
+    advertised = [route for route in build.routes if route.dev == uplink.name and route.protocol == "ra"]
+    rest = [route for route in build.routes if route not in advertised]
+    build.routes = [*rest, *moved_routes(advertised, uplink.name, bridge)]
+    carry(build, uplink, bridge)
+
+
+def carry(build: TargetBuilder, uplink: Link, bridge: IfName) -> None:
+    """What else knows the NIC as the one on which the host speaks goes along with its addresses."""
     build.sysctls |= moved_parameters(build.observed, uplink.name, bridge)
+    build.moved[uplink.name] = bridge
+    if uplink.addrgenmode in BY_SECRET:
+        build.set(bridge, addrgenmode=uplink.addrgenmode)
+    _tell_carried(build, uplink.name, bridge)
     if uplink.facts.temporaries:
         text = "its temporary IPv6 addresses end, and the kernel makes new ones on "
         build.note("warning", uplink.name, f"{text}{bridge}: a connection that uses one of them breaks")
@@ -111,6 +134,15 @@ def take_over(build: TargetBuilder, bridge: IfName, uplink: Link) -> None:
         text = f"the kernel makes its stable IPv6 addresses from the secret and the card's own MAC, and {bridge} has no"
         text += " card: what moves stays until its lifetime ends, then the next advertisement brings another one"
         build.note("warning", uplink.name, text)
+
+
+def _tell_carried(build: TargetBuilder, old: str, new: str) -> None:
+    """What goes along, and who must name the other link when the machine starts."""
+    names = [f"rule {rule.priority} ({' '.join(rule.words)})" for rule in build.observed.rules if old in rule.words]
+    names += [f"neighbour {one.ip}" for one in build.observed.neighbours if one.dev == old]
+    if names:
+        text = f"{', '.join(names)}: {new}'s from now on; whoever sets it when the machine starts still names {old}"
+        build.note("along", old, text)
 
 
 def give_back(build: TargetBuilder) -> None:
@@ -123,6 +155,8 @@ def give_back(build: TargetBuilder) -> None:
         build.links[nic.name] = inherit(build.links[nic.name], bridge, added)
         build.routes = moved_routes(build.routes, name, nic.name)
         build.sysctls |= moved_parameters(build.observed, name, nic.name)
+        build.moved[name] = nic.name
+        _tell_carried(build, name, nic.name)
         build.reasons[nic.name] = f"{nic.name} gets its addresses back from {name}, which is not in the file any more"
         if any(address.dynamic and ":" in address.ip for address in bridge.addresses):
             routes_for_others = build.observed.sysctls.get("net/ipv6/conf/all/forwarding") == "1"

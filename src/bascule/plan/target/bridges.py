@@ -11,7 +11,7 @@ from bascule.model.host_links import Bridge as DeclaredBridge
 from bascule.model.links import PORTS_MAX, Bridge, BridgePort
 from bascule.model.state import Link
 from bascule.model.values import IfName, derive_mac
-from bascule.plan.target.addresses import add_addresses, take_over, wait_for_dhcp
+from bascule.plan.target.addresses import add_addresses, hand_over_advertised, take_over, wait_for_dhcp
 from bascule.plan.target.bonds_and_vlans import lay_vlan_below, occupied
 from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.target.port_vlans import lay_trunk, learn_vlans
@@ -81,6 +81,8 @@ def _lay_addresses(build: TargetBuilder, bridge: DeclaredBridge, uplink: Link | 
         take_over(build, bridge.name, uplink)
         add_addresses(build, build.host.spoken(bridge))
     elif bridge.has_address:
+        if uplink is not None and uplink.master != bridge.name and any(not a.is_link_local for a in uplink.addresses):
+            hand_over_advertised(build, bridge.name, uplink)
         add_addresses(build, bridge)
         if bridge.dhcp:
             wait_for_dhcp(build, bridge.name)

@@ -21,7 +21,8 @@ from bascule.plan.target.sysctls import accept_ra
 class TargetBuilder(Struct, kw_only=True):
     """What was asked (``site`` to ``by_libvirt``), which stays as it is, and what has been laid so far.
 
-    ``guests`` are those that a link shall carry, ``running`` those whose frames cross it now.
+    ``guests`` are those that a link shall carry, ``running`` those whose frames cross it now, ``moved`` the links that
+    the host no longer speaks on, each with the one that it speaks on instead.
     """
 
     site: Site
@@ -37,6 +38,7 @@ class TargetBuilder(Struct, kw_only=True):
     reasons: dict[str, str] = field(default_factory=dict)
     guests: dict[str, list[str]] = field(default_factory=dict)
     running: dict[str, list[str]] = field(default_factory=dict)
+    moved: dict[str, IfName] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
 
     @property

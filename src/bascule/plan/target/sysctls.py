@@ -23,7 +23,7 @@ def arp_ignore(name: str) -> str:
 def sysctl_keys(host: Host, taps: tuple[IfName, ...] = ()) -> tuple[str, ...]:
     """All that a plan for this host looks at."""
     quiet = dict.fromkeys((*host.bridges, *host.nics, *_ports(host), *taps))
-    moving = [name for b in host.bridges.values() if b.from_uplink and b.port for name in (b.name, b.port)]
+    moving = [name for b in host.bridges.values() if b.has_address and b.port for name in (b.name, b.port)]
     return (
         *map(accept_ra, quiet),
         *map(arp_ignore, (*host.bridges, *host.nics)),

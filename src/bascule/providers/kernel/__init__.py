@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec.structs import replace
 
-from bascule.model.site import Host, Site
+from bascule.model.site import GuestNic, Host, Site
 from bascule.model.state import HostState
+from bascule.model.values import Mac, derive_mac, tap_mac
 from bascule.plan.step import Step
 from bascule.providers.kernel.diff import steps
 from bascule.providers.plain import PlainProvider
@@ -31,13 +32,27 @@ class KernelProvider(PlainProvider):
 
     def with_part(self, state: HostState, part: Any) -> HostState:
         """The state with the links, routes, rules and parameters of another one."""
-        return replace(state, links=part.links, routes=part.routes, rules=part.rules, sysctls=part.sysctls)
+        own = {name: getattr(part, name) for name in ("links", "routes", "rules", "neighbours", "sysctls")}
+        return replace(state, **own)
 
     def want(
         self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: Surroundings
     ) -> Wanted:
         """What the target has laid out."""
         return Wanted(part=wanted)
+
+    def as_it_runs(self, site: Site, host: Host, observed: HostState) -> Site:
+        """The site with the MACs of 0.1.0 where taps show that guests have them: there was no host's name in them."""
+        nics = (nic for nic in site.guest_nics(host.name) if not nic.mac_given and nic.tap in observed.links)
+        first = ((nic, derive_mac(site.name, nic.guest, nic.index)) for nic in nics)
+        old = {nic.tap: mac for nic, mac in first if _is_worn(mac, nic, observed)}
+        if not old:
+            return site
+        guests = {
+            name: replace(guest, nics=tuple(replace(nic, mac=old.get(nic.tap, nic.mac)) for nic in guest.nics))
+            for name, guest in site.guests.items()
+        }
+        return replace(site, guests=guests)
 
     def diff(self, before: HostState, after: HostState) -> Iterable[Step]:
         """The steps of ``ip``, ``bridge`` and ``sysctl``."""
@@ -78,6 +93,11 @@ class KernelProvider(PlainProvider):
         from bascule.providers.kernel.effects import KernelEffects
 
         return KernelEffects()
+
+
+def _is_worn(mac: Mac, nic: GuestNic, observed: HostState) -> bool:
+    """Whether the host's end of a guest's NIC shows that the guest has a MAC; a macvtap has the same one."""
+    return observed.links[nic.tap].mac in {tap_mac(mac), mac if nic.shared_nic else None}
 
 
 KERNEL = KernelProvider()

@@ -15,7 +15,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from bascule.model.moment import Lifetime
-from bascule.model.state import Address, HostState, Link, Route, RoutingRule, link_of
+from bascule.model.state import Address, FixedNeighbour, HostState, Link, Route, RoutingRule, link_of
 from bascule.model.values import IfName
 from bascule.plan.address_migration import stand_in
 from bascule.providers.merging import merge_mapping
@@ -101,6 +101,7 @@ class _Merge(Struct, kw_only=True):
             links=links,
             routes=tuple(self._routes(links)),
             rules=tuple(self._set(self.before.rules, self.wanted.rules, self.now.rules, self._after().rules)),
+            neighbours=tuple(self._neighbours(links)),
             sysctls=self._sysctls(links),
         )
         return Merged(part=state, kept=tuple(self.kept))
@@ -311,6 +312,13 @@ class _Merge(Struct, kw_only=True):
         new = [one for one in now if one not in before and one not in wanted]
         self.kept += [f"{_value(one)} is new" for one in new]
         return found + new
+
+    def _neighbours(self, links: Mapping[IfName, Link]) -> Iterator[FixedNeighbour]:
+        """Those that moved are back where they were; what others have set or taken away since is theirs."""
+        before, after, wanted = (set(x.neighbours) for x in (self.before, self._after(), self.wanted))
+        for one in (*self.now.neighbours, *(before - set(self.now.neighbours) - after)):
+            if one.dev in links and (one in before or one not in wanted):
+                yield one
 
     def _sysctls(self, links: Mapping[IfName, Link]) -> dict[str, str]:
         """Parameters of links that are not there any more went with them."""

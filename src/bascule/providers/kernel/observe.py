@@ -14,6 +14,7 @@ from bascule.model.state import (
     BY_SECRET,
     FORWARDING,
     Address,
+    FixedNeighbour,
     HostState,
     Link,
     LinkFacts,
@@ -44,6 +45,8 @@ PROGRAMS: tuple[tuple[str, ...], ...] = (
     ("ip", "-6", "-j", "-d", "route", "show", "table", "all"),
     ("ip", "-4", "-j", "rule", "show"),
     ("ip", "-6", "-j", "rule", "show"),
+    ("ip", "-j", "neigh", "show", "nud", "permanent"),
+    ("ip", "-j", "neigh", "show", "proxy"),
 )
 
 
@@ -56,7 +59,7 @@ def read(
     of IPv6 where the kernel lacks it.
     """
     parameters = read_parameters(sysctls, namespace=namespace)  # while the programs run
-    links, addresses4, addresses6, routes4, routes6, rules4, rules6 = texts()
+    links, addresses4, addresses6, routes4, routes6, rules4, rules6, permanent, proxies = texts()
     raw_links = _parse("ip link", links)
     by_name: dict[str, list[Json]] = {}
     for entry in (*_parse("ip -4 addr", addresses4), *_parse("ip -6 addr", addresses6)):
@@ -94,6 +97,12 @@ def read(
                 *((entry, True) for entry in _parse("ip -6 rule", rules6)),
             )
             if (rule := read_rule(entry, ipv6=ipv6)) is not None
+        ),
+        neighbours=tuple(
+            FixedNeighbour(ip=entry["dst"], dev=entry["dev"], mac=entry.get("lladdr", ""), proxy=proxy)
+            for text, proxy in ((permanent, False), (proxies, True))
+            for entry in _parse("ip neigh", text)
+            if "dev" in entry and (proxy or "lladdr" in entry)
         ),
         sysctls=parameters,
     )
@@ -279,11 +288,18 @@ def read_rule(entry: Json, *, ipv6: bool) -> RoutingRule | None:
     if "fwmark" in entry:
         mask = entry.get("fwmask")
         words += ["fwmark", f"{entry['fwmark']}/{mask}" if mask else entry["fwmark"]]
-    for key in ("iif", "oif", "tos", "ipproto", "sport", "dport", "suppress_prefixlength", "goto"):
+    for key in ("iif", "oif", "tos", "ipproto", "tun_id", "sport", "dport", "goto"):
         if key in entry:
             words += [key, str(entry[key])]
+    for key, argument in (("uid", "uidrange"), ("sport", "sport"), ("dport", "dport")):
+        if f"{key}_start" in entry:
+            words += [argument, f"{entry[f'{key}_start']}-{entry[f'{key}_end']}"]
+    words += ["l3mdev"] if "l3mdev" in entry else []
     if table:
         words += ["lookup", table]
+    for key, argument in (("suppress_prefixlen", "suppress_prefixlength"), ("suppress_ifgroup", "suppress_ifgroup")):
+        if key in entry:
+            words += [argument, str(entry[key])]
     if "action" in entry and entry["action"] != "to_tbl":
         words.append(str(entry["action"]))
     return RoutingRule(priority=priority, words=tuple(words), ipv6=ipv6)

@@ -15,6 +15,7 @@ from bascule.site.checks.guards import check_guards
 from bascule.site.checks.links import check_links
 from bascule.site.checks.names import check_names
 from bascule.site.checks.networks import check_networks
+from bascule.site.checks.overlaps import check_overlaps
 from bascule.site.checks.plugs import check_plugs
 from bascule.site.checks.uplinks import check_uplinks
 from bascule.site.checks.virtual import check_virtual
@@ -24,6 +25,7 @@ from bascule.site.wiring import DocumentWiring
 CHECKS: tuple[Callable[[DocumentWiring], None], ...] = (
     check_names,
     check_networks,
+    check_overlaps,
     check_uplinks,
     check_vlan_links,
     check_links,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from ipaddress import ip_interface
 
-from msgspec import Struct
-
 from bascule.model.values import IpAddress, IpNetwork, is_onlink
 from bascule.site import document as d
 from bascule.site.findings import Path, suggest
@@ -13,8 +11,7 @@ from bascule.site.wiring import DocumentWiring
 
 
 def check_networks(wiring: DocumentWiring) -> None:
-    """Subnets do not overlap, gateways are in them, tags are unique, and references to networks lead somewhere."""
-    _subnets(wiring)
+    """Gateways are in their subnets, tags are unique, and references to networks lead somewhere."""
     _gateways(wiring)
     _tags(wiring)
     document = wiring.document
@@ -37,56 +34,6 @@ def known_network(wiring: DocumentWiring, name: str | None, path: Path) -> bool:
         hint = f"'{name}' is a virtual network; NICs and machines stand on networks of the building"
     wiring.found.add("UNKNOWN-NAME", f"network '{name}' is not declared", path, hint=hint)
     return False
-
-
-class _Declared(Struct, frozen=True):
-    subnet: IpNetwork
-    label: str
-    path: Path
-    host: str | None = None
-    hidden: bool = False
-
-    def may_share(self, other: _Declared) -> bool:
-        """Nat and isolated networks of two hosts never meet."""
-        return None not in (self.host, other.host) and self.host != other.host and (self.hidden or other.hidden)
-
-
-def _declared(wiring: DocumentWiring) -> list[_Declared]:
-    declared: list[_Declared] = []
-    for name, network in wiring.document.networks.items():
-        for index, subnet in enumerate(network.subnet):
-            declared.append(_Declared(subnet, f"network '{name}'", ("networks", name, "subnet", index)))
-    for host, entry in wiring.document.hosts.items():
-        for name, virtual in entry.virtual_networks.items():
-            for index, subnet in enumerate(virtual.subnet):
-                path: Path = ("hosts", host, "virtual_networks", name, "subnet", index)
-                hidden = virtual.mode in {"nat", "isolated"}
-                declared.append(_Declared(subnet, f"virtual network '{name}'", path, host, hidden))
-    return declared
-
-
-def _subnets(wiring: DocumentWiring) -> None:
-    # sorted like this, subnets that hold the next one lie on a stack: subnets are nested or apart
-    order = sorted(
-        _declared(wiring), key=lambda e: (e.subnet.version, int(e.subnet.network_address), e.subnet.prefixlen)
-    )
-    open_ones: list[_Declared] = []
-    for each in order:
-        while open_ones and each.subnet.network_address not in open_ones[-1].subnet:
-            open_ones.pop()
-        other = next((o for o in open_ones if not o.may_share(each)), None)
-        if other is not None:
-            later, earlier = sorted((each, other), key=lambda e: wiring.found.place(e.path), reverse=True)
-            same = later.subnet == earlier.subnet
-            wiring.found.add(
-                "SUBNET-OVERLAP",
-                f"subnet {later.subnet} of {later.label} "
-                + (f"is also that of {earlier.label}" if same else f"overlaps {earlier.subnet} of {earlier.label}"),
-                later.path,
-                hint="an address must belong to one network only, or no route to it is right",
-                also=[("the other", earlier.path)],
-            )
-        open_ones.append(each)
 
 
 def is_edge(address: IpAddress, subnet: IpNetwork) -> str | None:

@@ -22,7 +22,7 @@ from bascule.providers.kernel.diff.links import (
     link_steps,
     must_be_remade,
 )
-from bascule.providers.kernel.diff.routes import route_steps, rule_steps
+from bascule.providers.kernel.diff.routes import neighbour_steps, route_steps, rule_steps
 from bascule.providers.kernel.link_stack import carriers, depth, joins_bond, leaves_bond, let_go, with_what_sits_on
 
 MANY = 4  # links; as many are deleted as a group
@@ -85,6 +85,7 @@ def _steps(before: HostState, after: HostState) -> Iterator[Step]:
     }
     yield from route_steps(before, after, lost, lowered=lowered, reset=reset)
     yield from rule_steps(before, after)
+    yield from neighbour_steps(before, after, lost)
     yield from _deletions(sorted(gone, key=lambda x: (-depth(x.name, before.links), x.name)), before, after)
 
 

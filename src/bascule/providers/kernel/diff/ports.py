@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from bascule.model.links import Bond, BridgePort
 from bascule.model.state import HostState, Link
 from bascule.plan.change import Risk
-from bascule.plan.spanning_tree import deaf_s
 from bascule.plan.step import PLUG_S, Phase, Step, ip, step
+from bascule.plan.warnings.spanning_tree import deaf_s
 
 
 def master_steps(old: Link, new: Link, before: HostState, after: HostState) -> Iterator[Step]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from bascule.model.state import HostState, Route, RoutingRule
+from bascule.model.state import FixedNeighbour, HostState, Route, RoutingRule
 from bascule.model.values import IfName
 from bascule.plan.change import Command, Risk
 from bascule.plan.step import Phase, Step, ip, step
@@ -109,6 +109,27 @@ def rule_steps(before: HostState, after: HostState) -> Iterator[Step]:
     for rule in before.rules:
         if rule not in after.rules:
             yield _rule("del", rule)
+
+
+def neighbour_steps(before: HostState, after: HostState, lost: Collection[IfName]) -> Iterator[Step]:
+    """Neighbours for good that are new or went with their link, then those that are no more.
+
+    These must go first: with the last IPv4 address of a link the kernel forgets all of them (arp_ifdown).
+    """
+    for one in after.neighbours:
+        if one not in before.neighbours or one.dev in lost:
+            yield _neighbour("replace", f"neighbour {one.ip}", one, Phase.ADDRESS)
+    for one in before.neighbours:
+        if one not in after.neighbours and one.dev not in lost:
+            yield _neighbour("del", f"no longer neighbour {one.ip}", one, Phase.DETACH)
+
+
+def _neighbour(verb: str, action: str, one: FixedNeighbour, phase: Phase) -> Step:
+    kind = ("proxy", one.ip) if one.proxy else (one.ip, "lladdr", one.mac)
+    lasts = () if one.proxy or verb == "del" else ("nud", "permanent")
+    words = ("neigh", verb, *kind, "dev", one.dev, *lasts)
+    at = f"at {one.mac}" if one.mac else "for whom it answers"
+    return step(phase, one.dev, f"{action} {at}", ip(*words), risk=Risk.CHANGES, about="neighbours")
 
 
 def _rule(verb: str, rule: RoutingRule) -> Step:

@@ -1,0 +1,174 @@
+"""What runs on this host and names links: rules, sockets, programs with their files, traffic control."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from bascule.errors import BasculeError
+from bascule.model.state import HostState
+from bascule.observe.firewall import read_firewall
+from bascule.plan.warnings.named_links import BoundProgram, LinkUses
+from bascule.system.run import run
+
+PROC = Path("/proc")
+CLIENTS = {"dhclient", "dhcpcd", "udhcpc", "busybox", "NetworkManager", "systemd-network"}  # told with their leases
+SHELLS = {"bash", "sh", "dash", "zsh", "fish", "su", "sudo", "ssh", "sshd", "tmux", "screen", "ip", "bascule"}
+FILES = {  # where programs that name links have it written, unless their command line says otherwise
+    "avahi-daemon": ("/etc/avahi/avahi-daemon.conf",), "bird": ("/etc/bird.conf", "/etc/bird/bird.conf"),
+    "chronyd": ("/etc/chrony/chrony.conf", "/etc/chrony.conf"), "dhcpd": ("/etc/default/isc-dhcp-server",),
+    "dnsmasq": ("/etc/dnsmasq.conf", "/etc/dnsmasq.d"), "hostapd": ("/etc/hostapd/hostapd.conf",),
+    "kea-dhcp4": ("/etc/kea/kea-dhcp4.conf",), "kea-dhcp6": ("/etc/kea/kea-dhcp6.conf",),
+    "keepalived": ("/etc/keepalived/keepalived.conf",), "lldpd": ("/etc/lldpd.conf", "/etc/lldpd.d"),
+    "named": ("/etc/bind/named.conf",), "ndppd": ("/etc/ndppd.conf",), "nmbd": ("/etc/samba/smb.conf",),
+    "ntpd": ("/etc/ntp.conf", "/etc/ntpsec/ntp.conf"), "radvd": ("/etc/radvd.conf",), "smbd": ("/etc/samba/smb.conf",),
+    "suricata": ("/etc/suricata/suricata.yaml",), "unbound": ("/etc/unbound/unbound.conf",),
+    "vnstatd": ("/etc/vnstat.conf",), "zebra": ("/etc/frr/frr.conf",),
+}  # fmt: skip
+SUFFIXES = {".conf", ".cfg", ".ini", ".json", ".yaml", ".yml"}
+SIZE_MAX = 1 << 18  # bytes of a configuration file that is looked through
+ORDINARY_QDISC = "0:"  # the handle of one that the kernel made itself
+DEVICE = re.compile(r"chain (\S+) \{\s*type \S+ hook (?:ingress|egress) devices? ?=? ?\{?([^;]*?)\}? priority")
+
+
+def read_uses(links: Iterable[str], state: HostState) -> LinkUses:
+    """Everything that names one of these links, in the namespace that we are in; nothing is changed."""
+    wanted, gaps = tuple(links), list[str]()
+    if os.geteuid() != 0:
+        gaps.append("sockets and files of others are shown to root alone")
+    firewall = read_firewall(state)
+    return LinkUses(
+        firewall=firewall,
+        listeners=tuple(_listeners(gaps)),
+        programs={link: tuple(dict.fromkeys(_programs(link))) for link in wanted},
+        traffic_control={link: tuple(_traffic_control(link, gaps)) for link in wanted},
+        ingress_chains=_ingress_chains(wanted, state, gaps),
+        ssh_port=_ssh_port(),
+        gaps=(*gaps, *firewall.gaps),
+    )
+
+
+def _ask(argv: tuple[str, ...], gaps: list[str]) -> str:
+    try:
+        return run(argv).stdout
+    except BasculeError as error:
+        gaps.append(error.problems[0].message)
+        return ""
+
+
+def _ssh_port() -> int:
+    """Where the administrator's own line ended, else where SSH ends."""
+    words = os.environ.get("SSH_CONNECTION", "").split()
+    return int(words[3]) if len(words) == 4 and words[3].isdigit() else 22
+
+
+def _listeners(gaps: list[str]) -> Iterator[BoundProgram]:
+    """Sockets that listen, and those that are bound to a link whatever they are for (ss(8))."""
+    for line in _ask(("ss", "-H", "-n", "-p", "-a", "-t", "-u"), gaps).splitlines():
+        cells = line.split()
+        if len(cells) < 5 or cells[1] not in {"LISTEN", "UNCONN"}:
+            continue
+        where, _, port = cells[4].rpartition(":")
+        address, _, link = where.partition("%")
+        if link.endswith("]"):
+            address, link = address + "]", link[:-1]
+        found = re.search(r'\(\("([^"]+)"', line)
+        program = found[1] if found else "an unknown program"
+        if program not in CLIENTS and port.isdigit():
+            yield BoundProgram(program=program, protocol=cells[0], address=address, port=int(port), link=link)
+    for line in _ask(("ss", "-H", "-n", "-p", "-a", "-0"), gaps).splitlines():
+        cells = line.split()
+        found = re.search(r'\(\("([^"]+)"', line)
+        if len(cells) >= 5 and found and found[1] not in CLIENTS:
+            link = cells[4].rpartition(":")[2]
+            yield BoundProgram(program=found[1], protocol="packet", address="every frame", link=link)
+
+
+def _programs(link: str) -> Iterator[str]:
+    """Programs of this namespace whose command line or configuration names a link, with the file and the line."""
+    here = _namespace(PROC / "thread-self")
+    mine = set(_ancestors(os.getpid()))
+    for folder in PROC.glob("[0-9]*"):
+        if int(folder.name) in mine or _namespace(folder) != here:
+            continue
+        try:
+            words = [word.decode(errors="replace") for word in (folder / "cmdline").read_bytes().split(b"\0") if word]
+            name = (folder / "comm").read_text().strip()
+        except OSError:
+            continue  # it has ended
+        if not words or name in SHELLS | CLIENTS:
+            continue
+        if any(link in re.split(r"[\s=,:]", word) for word in words[1:]):
+            yield f"{name} (process {folder.name}: {' '.join(words)})"
+        for path in _files(name, words):
+            yield from (f"{name} ({path}:{number}: {line})" for number, line in _lines(path, link))
+
+
+def _namespace(folder: Path) -> str:
+    try:
+        return str((folder / "ns/net").readlink())
+    except OSError:
+        return ""
+
+
+def _ancestors(pid: int) -> Iterator[int]:
+    """A process and those above it: the command line that we were called by names links, too."""
+    while pid > 1:
+        yield pid
+        try:
+            pid = int((PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[1])
+        except (OSError, ValueError, IndexError):
+            return
+
+
+def _files(name: str, words: list[str]) -> Iterator[Path]:
+    """The configuration that a program was started with, and the usual one."""
+    told = [Path(word.partition("=")[2] or word) for word in words[1:]]
+    named = [path for path in told if path.is_absolute() and path.suffix in SUFFIXES]
+    for path in (*named, *map(Path, FILES.get(name, ()))):
+        if path.is_dir():
+            yield from sorted(one for one in path.iterdir() if one.is_file())
+        elif path.is_file():
+            yield path
+
+
+def _lines(path: Path, link: str) -> Iterator[tuple[int, str]]:
+    try:
+        text = path.read_text(errors="replace") if path.stat().st_size <= SIZE_MAX else ""
+    except OSError:
+        return
+    word = re.compile(rf"(?<![\w.@-]){re.escape(link)}(?![\w.@-])")
+    for number, line in enumerate(text.splitlines(), 1):
+        plain = line.strip()
+        if plain and plain[0] not in "#;" and word.search(plain):
+            yield number, plain
+
+
+def _traffic_control(link: str, gaps: list[str]) -> Iterator[str]:
+    """Queues and filters that somebody has put on a link (tc(8))."""
+    for one in json.loads(_ask(("tc", "-j", "qdisc", "show", "dev", link), gaps) or "[]"):
+        if one.get("handle", ORDINARY_QDISC) == ORDINARY_QDISC:
+            continue
+        filters = 0
+        if one["kind"] in {"clsact", "ingress"}:
+            for side in ("ingress", "egress") if one["kind"] == "clsact" else ("ingress",):
+                found = json.loads(_ask(("tc", "-j", "filter", "show", "dev", link, side), gaps) or "[]")
+                filters += sum(1 for each in found if "options" in each)
+        yield f"tc's {one['kind']} {one['handle']}" + (f" with {filters} filters" if filters else "")
+
+
+def _ingress_chains(links: tuple[str, ...], state: HostState, gaps: list[str]) -> dict[str, tuple[str, ...]]:
+    """Chains that see a link's frames as they come: nft's JSON does not say whose, its text does."""
+    found: dict[str, list[str]] = {}
+    if any(table.family in {"netdev", "inet"} for table in state.tables.values()):
+        table = ""
+        for line in _ask(("nft", "list", "chains"), gaps).replace("\n\t\t", " ").splitlines():
+            if line.startswith("table "):
+                table = " ".join(line.split()[1:3])
+            elif match := DEVICE.search(line):
+                for link in re.findall(r'[^\s",]+', match[2]):
+                    found.setdefault(link, []).append(f"nft's chain {match[1]} of table {table}")
+    return {link: tuple(found.get(link, ())) for link in links}

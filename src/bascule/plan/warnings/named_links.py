@@ -1,0 +1,131 @@
+"""Who else on a host knows a link by its name, told before the host's addresses leave it. Pure.
+
+What can go along goes along with the addresses (see :mod:`bascule.plan.address_migration`); this is what stays behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from msgspec import Struct, field
+
+from bascule.model.ruleset.owners import owner_words
+from bascule.model.state import HostState
+from bascule.plan.change import Note
+from bascule.plan.leases import Move
+from bascule.topology.firewall.named import NamingRule, rules_naming
+from bascule.topology.firewall.passage import Passage, into_host
+from bascule.topology.firewall.rules import Firewall
+
+FAMILIES = {4: "ip", 6: "ip6"}
+
+
+class BoundProgram(Struct, frozen=True, kw_only=True):
+    """A program that takes connections or packets on a port; ``link`` is the one that its socket is bound to."""
+
+    program: str
+    protocol: str  # tcp, udp, packet
+    address: str
+    port: int = 0
+    link: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.protocol}/{self.port} ({self.program})" if self.port else f"{self.protocol} ({self.program})"
+
+
+class LinkUses(Struct, frozen=True, kw_only=True):
+    """What runs on a host and names links.
+
+    ``programs`` and ``traffic_control`` are by link: lines such as ``dnsmasq (/etc/dnsmasq.conf:3: interface=eth0)``
+    and ``qdisc tbf 1:``; ``ssh_port`` is where new SSH connections come in; ``gaps`` what could not be asked.
+    """
+
+    firewall: Firewall = field(default_factory=Firewall)
+    listeners: tuple[BoundProgram, ...] = ()
+    programs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    traffic_control: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    ingress_chains: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    ssh_port: int = 22
+    gaps: tuple[str, ...] = ()
+
+
+def leaving(moves: Iterable[Move]) -> tuple[Move, ...]:
+    """The moves by which a link loses addresses of the host."""
+    return tuple(move for move in moves if move.addresses)
+
+
+def notes_of(moves: Iterable[Move], uses: LinkUses, observed: HostState) -> Iterator[Note]:
+    """A line for each thing that still names a link on which the host will not speak any more."""
+    for move in moves:
+        yield from _lost(move, uses, observed)
+        for found in rules_naming(uses.firewall, move.link, move.to or ""):
+            yield _warning(move, _rule_words(move, found))
+        bound: dict[str, list[str]] = {}
+        for one in uses.listeners:
+            if one.link == move.link:
+                bound.setdefault(one.program, []).append(f"{one.protocol} {_where(one)}")
+        for program, sockets in bound.items():
+            text = f"{program} listens on this link alone ({', '.join(dict.fromkeys(sockets))})"
+            yield _warning(move, f"{text}: nothing more comes in there{_rebind(move)}")
+        for line in uses.programs.get(move.link, ()):
+            yield _warning(move, f"is named by {line}{_rebind(move)}")
+        if kept := (*uses.traffic_control.get(move.link, ()), *uses.ingress_chains.get(move.link, ())):
+            verb = "stays on it, and acts" if len(kept) == 1 else "stay on it, and act"
+            yield _warning(move, f"{', '.join(kept)} {verb} on the guests' frames as well from now on")
+        link = observed.links.get(move.link)
+        if link is not None and link.altnames:
+            text = f"is called {', '.join(link.altnames)} as well: who names it so means the NIC"
+            yield _warning(move, f"{text}{f', not {move.to}' if move.to else ''}")
+    if moves:
+        for gap in uses.gaps:
+            yield Note(kind="warning", subject="not asked", text=f"{gap}: what else names the link is not known")
+
+
+def _warning(move: Move, text: str) -> Note:
+    return Note(kind="warning", subject=move.link, text=text)
+
+
+def _rebind(move: Move) -> str:
+    return f"; let it use {move.to}, and start it again" if move.to else ""
+
+
+def _where(one: BoundProgram) -> str:
+    return f"{one.address} port {one.port}" if one.port else one.address
+
+
+def _rule_words(move: Move, found: NamingRule) -> str:
+    chain = found.chain
+    targets = [
+        told["target"] for one in found.rule.statements for told in (one.get("jump") or one.get("goto"),) if told
+    ]
+    where = owner_words(chain.family, chain.table, chain.name, targets=targets)
+    text = f"is named in chain {chain.name} of {where}: {found.rule.words}"
+    if move.to is None:
+        return text
+    return text + (f" (which is about {move.to} from now on)" if found.except_it else f" (not about {move.to})")
+
+
+def _lost(move: Move, uses: LinkUses, observed: HostState) -> Iterator[Note]:
+    """What comes in by the link today and would be lost by the other one, for every port that somebody listens on."""
+    if move.to is None:
+        return
+    ports = {("tcp", uses.ssh_port): "SSH"}
+    ports |= {(one.protocol, one.port): one.program for one in uses.listeners if one.port and not one.link}
+    versions = {6 if ":" in address.ip else 4 for address in move.addresses}
+    lost: dict[str, list[str]] = {}
+    for (protocol, port), program in sorted(ports.items()):
+        for version in sorted(versions):
+            family = FAMILIES[version]
+            today = into_host(uses.firewall, observed, move.link, family, protocol, port)
+            then = into_host(uses.firewall, observed, move.to, family, protocol, port)
+            if _passes(today) and not _passes(then):
+                lost.setdefault(str(then.stops[0]), []).append(f"{protocol}/{port} ({program}, IPv{version})")
+    for by, what in lost.items():
+        ssh = "new SSH connections to this host fail" if any("(SSH" in one for one in what) else ""
+        text = f"what passes the host's firewall because it comes in by {move.link} is lost by {move.to}: "
+        text += f"{', '.join(what)}, by {by}"
+        yield _warning(move, f"{ssh}: {text}" if ssh else text)
+
+
+def _passes(passage: Passage) -> bool:
+    return not passage.stops

@@ -1,0 +1,138 @@
+"""Declared subnets against what else a host is connected to: would it look for their members on another link? Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_interface
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from bascule.errors import Place, Problem
+from bascule.model.links import Bridge
+from bascule.model.site import Host, Site
+from bascule.model.state import Address, HostState, Link
+from bascule.model.values import IfName, IpAddress, IpNetwork, bridge_name
+from bascule.plan.change import Note
+from bascule.plan.target.addresses import PROTOCOL
+from bascule.topology.host_routes import HostRoutes, Way, address_of
+from bascule.topology.virtual_networks import host_address, standing_bridge
+
+
+class Misled(Struct, frozen=True, kw_only=True):
+    """A declared subnet of which the host would look for a member on a link that the file does not give it to."""
+
+    link: IfName
+    label: str
+    subnet: IpNetwork
+    member: str
+    way: Way
+    place: Place
+    is_new: bool
+
+    @property
+    def words(self) -> str:
+        """What would happen, in a sentence."""
+        return (
+            f"{self.label} has {self.subnet}, but this host looks for {self.member} on "
+            f"{' and '.join(self.way.devs)}: {self.way}"
+        )
+
+
+HINT = "take another subnet, or take away what else leads there: a host cannot be in both"
+
+
+def overlaps(site: Site, host: Host, observed: HostState, wanted: HostState, *, by_libvirt: bool) -> tuple[Misled, ...]:
+    """Every declared subnet whose members the wanted state would not reach over the link that has it."""
+    state, labels = _with_networks(host, observed, wanted) if by_libvirt else (wanted, {})
+    names = {*(link.name for link in host.links()), *map(bridge_name, host.virtual_networks), *labels}
+    had = {address.ip for link in observed.links.values() for address in link.addresses}
+    routes, own = HostRoutes(state), {address_of(a.ip) for link in state.links.values() for a in link.addresses}
+    found: dict[tuple[IpNetwork, frozenset[str]], Misled] = {}
+    for name in sorted(names & state.links.keys()):
+        for address in state.links[IfName(name)].addresses:
+            subnet = ip_interface(address.ip).network
+            if address.is_link_local or subnet.prefixlen == subnet.max_prefixlen or not routes.rivals(subnet, names):
+                continue
+            for member, words in _members(site, host, state, IfName(name), subnet, names):
+                way = routes.way_to(member) if member not in own else None
+                if way is None or not _leads_astray(way, IfName(name), names):
+                    continue
+                key = (subnet, frozenset(way.devs))
+                found.setdefault(key, Misled(
+                    link=IfName(name), label=labels.get(name, "") or _label(host, name), subnet=subnet,
+                    member=f"{words} {member}".strip(), way=way, place=_place(host, name), is_new=address.ip not in had,
+                ))  # fmt: skip
+    return tuple(found.values())
+
+
+def problems_of(found: tuple[Misled, ...]) -> tuple[Problem, ...]:
+    """What a plan refuses: what it would bring about itself."""
+    return tuple(
+        Problem(code="SUBNET-TAKEN", message=one.words, place=one.place if one.place.line else None, hint=HINT)
+        for one in found
+        if one.is_new
+    )
+
+
+def notes_of(found: tuple[Misled, ...]) -> tuple[Note, ...]:
+    """What is so already, and stays."""
+    return tuple(Note(kind="warning", subject=one.link, text=one.words) for one in found if not one.is_new)
+
+
+def _with_networks(host: Host, observed: HostState, wanted: HostState) -> tuple[HostState, Mapping[str, str]]:
+    """The state with the bridges of the virtual networks that libvirt is to make; and what they are called."""
+    links, labels = dict(wanted.links), dict[str, str]()
+    for network in host.virtual_networks.values():
+        bridge = standing_bridge(network, observed)
+        name = bridge.name if bridge is not None else bridge_name(network.name)
+        labels[name] = f"virtual network '{network.name}'"
+        if bridge is None:
+            addresses = tuple(Address(ip=str(host_address(subnet))) for subnet in network.subnets)
+            links[name] = Link(name=name, options=Bridge(), up=True, addresses=addresses)
+    return replace(wanted, links=links), labels
+
+
+def _members(
+    site: Site, host: Host, state: HostState, link: IfName, subnet: IpNetwork, names: set[str]
+) -> Iterator[tuple[IpAddress, str]]:
+    """Who is known to be in the subnet behind the link, and somebody whom nobody knows."""
+    for route in state.routes:
+        if route.dev == link and route.gateway and address_of(route.gateway) in subnet:
+            yield address_of(route.gateway), "the gateway"
+    said = next((one for one in host.links() if one.name == link), None)
+    network = site.networks.get(said.network or "") if said is not None else None
+    if link in host.bridges:
+        network = site.network_of_bridge(host, host.bridges[link])
+    if network is not None:
+        yield from ((gateway, "the gateway") for gateway in network.gateways if gateway in subnet)
+    for guest in site.guest_nics(host.name):
+        if guest.master == link:
+            yield from ((one.ip, guest.guest) for one in guest.addresses if one.ip in subnet)
+    smaller = [
+        ip_interface(a.ip).network
+        for name in names & state.links.keys()
+        for a in state.links[IfName(name)].addresses
+        if name != link
+    ]
+    for anybody in (subnet[1], subnet[subnet.num_addresses // 2], subnet[-2]):
+        if not any(anybody in other for other in smaller if other.version == subnet.version and other != subnet):
+            yield anybody, ""
+
+
+def _leads_astray(way: Way, link: IfName, names: set[str]) -> bool:
+    """Whether a route that the file does not know of goes elsewhere; of those that it knows, `check` has told."""
+    return any(r.dev != link and r.dev not in names and r.protocol != PROTOCOL for r in way.routes)
+
+
+def _label(host: Host, name: str) -> str:
+    for network in host.virtual_networks:
+        if bridge_name(network) == name:
+            return f"virtual network '{network}'"
+    return name
+
+
+def _place(host: Host, name: str) -> Place:
+    named = {bridge_name(network): one.place for network, one in host.virtual_networks.items()}
+    named |= {link.name: link.place for link in host.links()}
+    return named.get(IfName(name), host.place)

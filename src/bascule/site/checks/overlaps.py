@@ -1,0 +1,125 @@
+"""Subnets that share addresses: legal where the longest prefix decides rightly, a problem where it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+
+from msgspec import Struct
+
+from bascule.model.values import IpAddress, IpNetwork
+from bascule.site.findings import Path
+from bascule.site.wiring import DocumentWiring, SpeakerNic
+from bascule.topology.virtual_networks import host_address
+
+Known = tuple[tuple[IpAddress, str], ...]  # addresses that stand on a subnet, and whose they are
+SAME_HINT = "an address must belong to one network only, or no route to it is right"
+NESTED_HINT = "the longest prefix decides: what lies in both is looked for in the smaller one; give one of them another"
+
+
+class _Claim(Struct, frozen=True):
+    """A subnet that somebody declares. ``hidden`` ones of two hosts never meet."""
+
+    subnet: IpNetwork
+    label: str
+    path: Path
+    known: Known = ()
+    host: str | None = None
+    hidden: bool = False
+    told: bool = True  # whether it is a declared network's, so that its overlaps with others are found for all at once
+
+    def may_share(self, other: _Claim) -> bool:
+        """Nat and isolated networks of two hosts never meet."""
+        return None not in (self.host, other.host) and self.host != other.host and (self.hidden or other.hidden)
+
+    def misled(self, inner: _Claim) -> str:
+        """Who stands on this subnet and would be looked for in a smaller one within it; empty where nobody would."""
+        if self.subnet == inner.subnet:
+            return "all"
+        return next((f"{whose} ({address})" for address, whose in self.known if address in inner.subnet), "")
+
+
+def check_overlaps(wiring: DocumentWiring) -> None:
+    """Networks and virtual networks against each other, then the links of each host."""
+    # sorted like this, subnets that hold the next one lie on a stack: subnets are nested or apart
+    order = sorted(_declared(wiring), key=_order)
+    open_ones: list[_Claim] = []
+    for each in order:
+        while open_ones and each.subnet.network_address not in open_ones[-1].subnet:
+            open_ones.pop()
+        if (other := next((o for o in open_ones if not o.may_share(each) and o.misled(each)), None)) is not None:
+            _tell(wiring, other, each)
+        open_ones.append(each)
+    for host in wiring.document.hosts:
+        _within(wiring, host)
+
+
+def _order(claim: _Claim) -> tuple[int, int, int]:
+    return claim.subnet.version, int(claim.subnet.network_address), claim.subnet.prefixlen
+
+
+def _declared(wiring: DocumentWiring) -> Iterator[_Claim]:
+    standing: dict[tuple[str, ...], list[tuple[IpAddress, str]]] = {}
+    for foot in wiring.feet:
+        if foot.segment is not None:
+            standing.setdefault(foot.segment.key, []).extend((a.ip, foot.label) for a, _ in foot.addresses)
+    for name, network in wiring.document.networks.items():
+        known = tuple((gateway, f"the gateway of network '{name}'") for gateway in network.gateway)
+        known += tuple(standing.get(("network", name), ()))
+        for index, subnet in enumerate(network.subnet):
+            yield _Claim(subnet, f"network '{name}'", ("networks", name, "subnet", index), known)
+    for host, entry in wiring.document.hosts.items():
+        for name, virtual in entry.virtual_networks.items():
+            for index, subnet in enumerate(virtual.subnet):
+                known = ((host_address(subnet).ip, f"host '{host}' on virtual network '{name}'"),)
+                if virtual.dhcp is not None:
+                    known += tuple((end, f"a lease of virtual network '{name}'") for end in _ends(virtual.dhcp))
+                known += tuple(standing.get(("virtual", host, name), ()))
+                path: Path = ("hosts", host, "virtual_networks", name, "subnet", index)
+                hidden = virtual.mode in {"nat", "isolated"}
+                yield _Claim(subnet, f"virtual network '{name}'", path, known, host, hidden)
+
+
+def _ends(span: object) -> tuple[IpAddress, ...]:
+    first, last = (getattr(span, "first", None), getattr(span, "last", None)) if span is not None else (None, None)
+    return tuple(end for end in (first, last) if end is not None)
+
+
+def _within(wiring: DocumentWiring, host: str) -> None:
+    """The links of one host, as far as they are on no declared network: those are held against each other above."""
+    claims = [claim for foot in wiring.by_owner.get(host, ()) if foot.kind == "hosts" for claim in _of(wiring, foot)]
+    for one, other in combinations(claims, 2):
+        if (one.told and other.told) or one.path[:4] == other.path[:4] or one.subnet.version != other.subnet.version:
+            continue
+        outer, inner = sorted((one, other), key=lambda claim: claim.subnet.prefixlen)
+        single = inner.subnet.prefixlen == inner.subnet.max_prefixlen
+        if not single and inner.subnet.network_address in outer.subnet and outer.misled(inner):
+            _tell(wiring, outer, inner)
+
+
+def _of(wiring: DocumentWiring, foot: SpeakerNic) -> Iterator[_Claim]:
+    """The subnets that a host has an address in by one of its links."""
+    own = tuple((address.ip, foot.label) for address, _ in foot.addresses)
+    told = foot.segment is not None and bool(foot.segment.subnets)
+    if foot.path[2] == "virtual_networks":
+        for subnet in foot.segment.subnets if foot.segment else ():
+            yield _Claim(subnet, foot.label, foot.path, ((host_address(subnet).ip, foot.label),), foot.owner)
+        return
+    link = getattr(wiring.document.hosts[foot.owner], str(foot.path[2]))[foot.path[3]]
+    known = (*own, *((gateway, f"the gateway of {foot.label}") for gateway in link.gateway))
+    for address, path in foot.addresses:
+        yield _Claim(address.network, foot.label, path, known, foot.owner, told=told)
+
+
+def _tell(wiring: DocumentWiring, outer: _Claim, inner: _Claim) -> None:
+    later, earlier = sorted((outer, inner), key=lambda e: wiring.found.place(e.path), reverse=True)
+    same = outer.subnet == inner.subnet
+    words = f"is also that of {earlier.label}" if same else f"overlaps {earlier.subnet} of {earlier.label}"
+    wiring.found.add(
+        "SUBNET-OVERLAP",
+        f"subnet {later.subnet} of {later.label} {words}"
+        + ("" if same else f", and {outer.misled(inner)} would be looked for in {inner.label}"),
+        later.path,
+        hint=SAME_HINT if same else NESTED_HINT,
+        also=[("the other", earlier.path)],
+    )

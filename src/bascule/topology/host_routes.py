@@ -1,0 +1,130 @@
+"""Which link the host itself would send to an address by: its policy rules, tables and prefixes (ip-rule(8)). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator
+from functools import cached_property
+from ipaddress import ip_address, ip_interface, ip_network
+
+from msgspec import Struct
+
+from bascule.model.state import HostState, Route, RoutingRule
+from bascule.model.values import IpAddress, IpNetwork
+
+MAIN = RoutingRule(priority=32766, words=("from", "all", "lookup", "main"))
+CONDITIONS = {
+    "from",
+    "fwmark",
+    "iif",
+    "oif",
+    "tos",
+    "ipproto",
+    "sport",
+    "dport",
+    "uidrange",
+    "tun_id",
+}  # other than the target
+ENDS = {"blackhole", "unreachable", "prohibit"}
+
+
+class Way(Struct, frozen=True, kw_only=True):
+    """The best routes to an address (several where nothing decides between them) and the rule that leads to them."""
+
+    routes: tuple[Route, ...]
+    rule: RoutingRule
+
+    @property
+    def devs(self) -> tuple[str, ...]:
+        """The links, each once."""
+        return tuple(dict.fromkeys(route.dev or route.kind for route in self.routes))
+
+    def __str__(self) -> str:
+        told = ", ".join(f"{route.dst} by {route.dev or route.kind}" for route in self.routes)
+        if self.rule == MAIN:
+            return f"route {told}"
+        return f"rule {self.rule.priority} ({' '.join(self.rule.words)}) with route {told}"
+
+
+class HostRoutes(Struct, frozen=True, dict=True):
+    """The routing of a state, as the kernel would ask it for a packet of the host's own without a mark or a source."""
+
+    state: HostState
+
+    def way_to(self, address: IpAddress) -> Way | None:
+        """The way to an address; None where there is none."""
+        rules = [rule for rule in self.state.rules if rule.ipv6 == (address.version == 6)]
+        for rule in sorted([*rules, MAIN], key=lambda one: one.priority):
+            if "l3mdev" in rule.words or not _applies(rule, address):
+                continue
+            words = dict(zip(rule.words, rule.words[1:], strict=False))
+            if ENDS & set(rule.words):
+                return Way(routes=(Route(dst="everything", kind=next(iter(ENDS & set(rule.words)))),), rule=rule)
+            best = self._best(words.get("lookup", ""), address, int(words.get("suppress_prefixlength", -1)))
+            if best and best[0].kind != "throw":
+                return Way(routes=best, rule=rule)
+        return None
+
+    def _best(self, table: str, address: IpAddress, suppressed: int) -> tuple[Route, ...]:
+        """Of one table the routes with the longest prefix, and of those the ones with the smallest metric."""
+        fitting = [
+            (network.prefixlen, -route.metric, route)
+            for network, route in self._tables.get((table, address.version), ())
+            if address in network and network.prefixlen > suppressed
+        ]
+        if not fitting:
+            return ()
+        first = max(fitting, key=lambda each: each[:2])[:2]
+        return tuple(route for length, metric, route in fitting if (length, metric) == first)
+
+    @cached_property
+    def all(self) -> tuple[tuple[IpNetwork, Route], ...]:
+        """Every route with its destination, those included that the kernel makes for addresses."""
+        return tuple((ip_network(route.dst, strict=False), route) for route in (*self.state.routes, *self._connected()))
+
+    def rivals(self, subnet: IpNetwork, known: Container[str]) -> bool:
+        """Whether a route over a link that is not known could win against a subnet's own for some of its members."""
+        return any(
+            route.dev not in known
+            and network.version == subnet.version
+            and network.overlaps(subnet)
+            and (route.table != "main" or network.prefixlen >= subnet.prefixlen)
+            for network, route in self.all
+        )
+
+    @cached_property
+    def _tables(self) -> dict[tuple[str, int], list[tuple[IpNetwork, Route]]]:
+        found: dict[tuple[str, int], list[tuple[IpNetwork, Route]]] = {}
+        for network, route in self.all:
+            found.setdefault((route.table, network.version), []).append((network, route))
+        return found
+
+    def _connected(self) -> Iterator[Route]:
+        """The routes that the kernel makes for addresses, which no state lists."""
+        for link in self.state.links.values():
+            for address in link.addresses if link.up else ():
+                own = ip_interface(address.ip)
+                if (
+                    "noprefixroute" in address.flags
+                    or address.is_link_local
+                    or own.network.prefixlen == own.max_prefixlen
+                ):
+                    continue
+                metric = address.metric or (256 if own.version == 6 else 0)
+                yield Route(dst=str(own.network), dev=link.name, metric=metric, protocol="kernel")
+
+
+def _applies(rule: RoutingRule, address: IpAddress) -> bool:
+    """Whether a rule is about a packet to the address of which nothing else is known: no source, no mark."""
+    words = dict(zip(rule.words, rule.words[1:], strict=False))
+    target = words.get("to", "all")
+    hit = target == "all" or address in ip_network(target, strict=False)
+    for key in CONDITIONS & words.keys():
+        if key == "from" and words[key] in {"all", "0.0.0.0/0", "::/0"}:
+            continue
+        hit = hit and key == "iif" and words[key] == "lo"
+    return hit != ("not" in rule.words)
+
+
+def address_of(text: str) -> IpAddress:
+    """An address without its prefix."""
+    return ip_address(text.partition("/")[0])
