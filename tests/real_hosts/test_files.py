@@ -201,6 +201,7 @@ def test_bad_day_cloud_init_writes_its_file_anew_in_the_window(settled: Field, t
     host.apply("--confirm-within", "60s")
     newer = "network: {version: 2, ethernets: {eth0: {dhcp4: true, mtu: 1400}}}\n"
     host.file.write_text(newer)
+    assert f"mind: {host.file} was written by somebody else since the change" in host.run("confirm").stderr
     done = host.run("undo")
     assert done.returncode == 0, done.stderr
     assert "changed by other hands meanwhile" in done.stdout
@@ -256,8 +257,11 @@ def test_bad_day_two_files_claim_the_nic(settled: Field, tmp_path: Path) -> None
     third.write_text("[connection]\nid=any\ntype=ethernet\n\n[ipv4]\nmethod=auto\n")
     for profile in (second, third):
         profile.chmod(0o600)
+    (host.file.parent / "odd").write_bytes(b"\0")
     before = host.tree()
-    listed = settled.document("plan", str(host.site), "--root", str(host.root))["files"]
+    planned = settled.document("plan", str(host.site), "--root", str(host.root))
+    listed = planned["files"]
+    assert "system-connections/odd could not be read (binary)" in str(planned)
     assert {one["path"] for one in listed if one["action"] == "move"} == {str(host.file), str(second), str(third)}
     host.apply("--no-confirm")
     assert not second.exists()

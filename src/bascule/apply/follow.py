@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from bascule.apply.port_cleanup import clean_ports
 from bascule.apply.rollback.checkpoint import Folder
+from bascule.apply.rollback.files import changed_since
 from bascule.errors import BasculeError
 from bascule.persist.takeover import take_over
 from bascule.system.clock import Progress
@@ -13,7 +14,8 @@ from bascule.system.clock import Progress
 
 def follow(folder: Folder, so_far: str, tell: Callable[[str], None], progress: Progress) -> None:
     """Let whoever reads the files take the links over; then nothing is left of what he did meanwhile."""
-    files = tuple(file.path for file in folder.read().files)
+    backups = folder.read().files
+    files = tuple(file.path for file in backups)
     faults, swept = take_over(files, progress), tuple[str, ...]()
     try:
         swept = clean_ports(folder) if files else ()
@@ -22,5 +24,9 @@ def follow(folder: Folder, so_far: str, tell: Callable[[str], None], progress: P
     progress("")
     for fault in faults:
         tell(f"warning: {so_far}, but their reader does not follow yet: {fault}")
+    for path in changed_since(backups):
+        tell(
+            f"mind: {path} was written by somebody else since the change; 'bascule plan' says whether it is in the way"
+        )
     for line in swept:
         tell(f"mind: set again on a port by others, and taken off: {line}")

@@ -172,6 +172,15 @@ def restore(files: Iterable[FileBackup]) -> tuple[tuple[str, ...], tuple[str, ..
     return tuple(run.done), tuple(run.faults), tuple(run.kept)
 
 
+def changed_since(files: Iterable[FileBackup]) -> tuple[str, ...]:
+    """The files that are not what the change made of them any more: somebody else has written them."""
+    return tuple(
+        file.path
+        for file in files
+        if file.made is not None and (now := _now(file.path)) is not None and _digest(now.content) != file.made
+    )
+
+
 def _is_aside(file: FileBackup) -> bool:
     """Whether the very file lies where the change moved it, and nobody has touched it there."""
     if not file.aside or file.content is None:
