@@ -24,11 +24,12 @@ vm-test: dev-tools $(VENV)/.dev
 	BASCULE_VM=1 $(BIN)/pytest -n $(VM_JOBS) --dist worksteal -rA --show-capture=no tests/vm
 
 # every kill point, 250 random pairs of states, 100,000 hostile frames for each decoder, 20,000 broken files for each
-# dialect: some twenty minutes
+# dialect, every tool of attackers against the guards: some twenty minutes
 soak: dev-tools $(VENV)/.dev
+	@WISHED=1 scripts/need arping hping3 packit yersinia
 	$(BIN)/python -m tests.survey.fuzz 100000
 	BASCULE_SOAK=1 $(BIN)/pytest -n $(JOBS) --dist worksteal --timeout 1800 tests/apply \
-		tests/persist/test_bad_input.py tests/persist/test_round_trip.py
+		tests/persist/test_bad_input.py tests/persist/test_round_trip.py tests/guards
 
 lint: dev-tools $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -54,6 +55,7 @@ tools:
 
 dev-tools:
 	@scripts/need ip bridge nft dnsmasq ethtool tcpdump dot ping ssh sshd lldpd radvd keepalived venv
+	@WISHED=1 scripts/need arpspoof mausezahn atk6-fake_router26
 
 # real guests, libvirt and DHCP clients: 32 MB to fetch, 110 MB on disk, about a minute; tests without them skip and
 # say so
