@@ -157,8 +157,8 @@ def ready(
     """Everything that can say no before anything is changed; within, the kernel's word is kept that nothing moved.
 
     A machine that is not known to be the host (``here`` insists that it is), a change that waits to be confirmed, a
-    loop, two configuration systems at once, and with ``survey_s`` a wire that is another than the file says: each is
-    an error with its reason.
+    loop, two configuration systems at once, a new address that somebody on the wire has, and with ``survey_s`` a wire
+    that is another than the file says: each is an error with its reason.
     """
     from bascule.apply.options import ANY_DRIVER
     from bascule.apply.pending import refuse_if_waiting

@@ -12,7 +12,7 @@ from bascule.site import parse
 from bascule.topology.elements import Trace
 from bascule.topology.graph import Topology
 from bascule.topology.live import trace_as_it_is
-from bascule.topology.trace import trace
+from bascule.topology.trace.declared_way import trace
 from tests.draw import sites
 
 NETWORKS = """

@@ -11,6 +11,7 @@ from bascule.apply.prepare import Prepared, with_files
 from bascule.apply.rollback import boot_unit
 from bascule.apply.rollback.watchdog import StandbyWatchdog
 from bascule.apply.state_directory import here
+from bascule.apply.taken import refuse_taken
 from bascule.errors import BasculeError, Problem
 from bascule.persist.persister import Persister, find_persister
 from bascule.plan.change import Note
@@ -65,14 +66,18 @@ class Ready(Struct, frozen=True, kw_only=True):
         remarks: Iterable[str],
         waiting: StandbyWatchdog | None,
     ) -> Ready:
-        """With the files that the persister will touch. Raises BasculeError for what no file can say."""
+        """With the files that the persister will touch. Raises BasculeError for what no file can say.
+
+        Last, because it takes its time, the wires are asked: an address that somebody has already is an error, too.
+        """
         listed = with_files(prepared, persister)
+        unasked = refuse_taken(listed)
         own = any(file.path.startswith(boot_unit.OWN) for file in listed.plan.files)
         return cls(
             prepared=listed,
             persister=persister,
             not_kept=not_kept,
             no_boot_guard=boot_unit.gap(here()) if own else "",
-            remarks=tuple(dict.fromkeys((*remarks, *unread(persister)))),
+            remarks=tuple(dict.fromkeys((*remarks, *unread(persister), *unasked))),
             waiting=waiting,
         )

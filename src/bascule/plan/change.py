@@ -89,7 +89,7 @@ class Change(Struct, frozen=True, kw_only=True):
     commands: tuple[Command, ...] = ()
 
 
-NoteKind = Literal["foreign", "waiting", "unsupported", "warning", "along"]
+NoteKind = Literal["foreign", "waiting", "unsupported", "warning", "along", "extra"]
 
 
 class Note(Struct, frozen=True, kw_only=True):
@@ -129,7 +129,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     @property
     def mind(self) -> tuple[str, ...]:
         """What somebody should mind, a line for each."""
-        return tuple(f"{note.subject}: {note.text}" for note in self.notes if note.kind == "warning")
+        return tuple(f"{note.subject}: {note.text}" for note in self.notes if note.kind in {"warning", "extra"})
 
     def before(self, stage: int) -> Plan:
         """The changes of the phases before one."""

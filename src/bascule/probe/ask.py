@@ -133,7 +133,7 @@ class _Loop:
             pass  # the NIC's queue is full; the next try will do
         except OSError as error:
             asking.refused_by_kernel(error)
-        self._at(asking.retry_s, lambda: self._send(asking))
+        self._at(asking.question.every_s or asking.retry_s, lambda: self._send(asking))
         self._settle(asking)
 
     def _at(self, delay_s: float, call: Callable[[], None]) -> None:

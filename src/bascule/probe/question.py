@@ -50,7 +50,8 @@ class Question(Struct, frozen=True, kw_only=True):
 
     ``size`` makes an ICMP or UDP question an IP packet of that many bytes that must not be fragmented; ``via`` binds
     it to one NIC instead of leaving the choice to the routes (ARP and DHCP always use the attachment's own). ``token``
-    marks its frames, so that they are recognised wherever they pass, behind NAT as well.
+    marks its frames, so that they are recognised wherever they pass, behind NAT as well. ``every_s`` is how often it is
+    put again, None for the protocol's own pace.
     """
 
     source: ProbeAttachment
@@ -60,6 +61,7 @@ class Question(Struct, frozen=True, kw_only=True):
     patience_s: float = PATIENCE_S
     size: int = 0
     via: IfName | None = None
+    every_s: float | None = None
     token: Token = field(default_factory=lambda: Token(os.urandom(8)))
 
     def __str__(self) -> str:

@@ -11,7 +11,7 @@ from bascule.model.values import IfName
 from bascule.topology.elements import Element, Trace, label
 from bascule.topology.graph import Topology
 from bascule.topology.layer2 import switch_kind
-from bascule.topology.trace import trace
+from bascule.topology.trace.declared_way import trace
 
 
 def trace_as_it_is(

@@ -43,10 +43,13 @@ class StateFacts:
         return self._check(what, subject, seen, found)
 
     def rest(self) -> Iterator[Check]:
-        """A failed check for every change that no other check has told of."""
+        """A failed check for every change that no other check has told of, and for what is there beside the file."""
         for change in self._plan.changes:
             if id(change) not in self._told:
                 yield self._check("as-declared", change.subject, "", [change])
+        for note in self._plan.notes:
+            if note.kind == "extra":
+                yield Check(id="as-declared", subject=note.subject, ok=False, detail=note.text.partition(": it ")[0])
 
     def _check(self, what: str, subject: str, seen: str, found: list[Change]) -> Check:
         self._told |= set(map(id, found))

@@ -19,6 +19,7 @@ NOTE_WORDS = {
     "waiting": "waits",
     "unsupported": "not done by this plan",
     "along": "goes along",
+    "extra": "beside the file",
     "warning": "mind",
 }
 

@@ -20,6 +20,7 @@ from bascule.plan.target.addresses import PROTOCOL, give_back
 from bascule.plan.target.bonds_and_vlans import lay_bond, lay_vlan_link
 from bascule.plan.target.bridges import lay_bridge, refuse_full
 from bascule.plan.target.builder import TargetBuilder
+from bascule.plan.target.extras import note_extras
 from bascule.plan.target.forget import forget_addresses, note_foreign, outdated_links
 from bascule.plan.target.guests import count_foreign, lay_guest
 from bascule.plan.target.hardware import find_nics
@@ -85,6 +86,7 @@ def target(
     build.notes += macvtap_notes(site, host)
     refuse_full(build)
     forget_addresses(build, networks)
+    note_extras(build)
     note_foreign(build)
     return _finished(build)
 

@@ -141,11 +141,25 @@ class _Merge(Struct, kw_only=True):
     def _lost_with(self, link: Link) -> None:
         """Addresses that others put on a link that goes."""
         ours = {a.ip for state in (self.wanted, self._after()) for a in _addresses_of(state, link.name)}
+        if any(old.addresses and self._was_taken_by(old.name, link.name) for old in self.before.links.values()):
+            ours |= {address.ip for address in self._advertised_since(link.name)}
         theirs = (a.ip for a in link.addresses if a.ip not in ours and not a.is_link_local)
         self.kept += [f"{ip} was added to {link.name}, and goes away with it" for ip in theirs]
 
     def _goes(self, name: str) -> bool:
         return name not in self.before.links and name in self.wanted.links
+
+    def _was_taken_by(self, name: str, master: str) -> bool:
+        planned = self.wanted.links.get(IfName(name))
+        return planned is not None and planned.master == master
+
+    def _advertised_since(self, name: str) -> Iterator[Address]:
+        """IPv6 addresses that a router's advertisements gave to a link of ours since it took another one's place."""
+        had = {a.ip for state in (self.before, self.wanted) for link in state.links.values() for a in link.addresses}
+        for address in _addresses_of(self.now, IfName(name)):
+            own = address.is_link_local or "temporary" in address.flags
+            if address.dynamic and ":" in address.ip and address.ip not in had and not own:
+                yield address
 
     def _is_ours_to_restore(self, link: Link) -> bool:
         if not link.options.virtual:
@@ -223,6 +237,9 @@ class _Merge(Struct, kw_only=True):
                 yield now[address.ip]  # as it is, with the lifetime that it has by now
             else:
                 yield self._aged(address, now)
+        master = getattr(self.wanted.links.get(old.name), "master", None)
+        if old.addresses and master is not None and self._goes(master):
+            yield from self._advertised_since(master)  # the next advertisement may be minutes away
         known = {address.ip for address in old.addresses}
         for ip, address in now.items():
             if ip in known:

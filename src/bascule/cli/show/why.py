@@ -1,0 +1,186 @@
+"""The answer of ``bascule why`` in one screen, and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from bascule.cli.common import count, seconds, wrapped
+
+if TYPE_CHECKING:
+    from bascule.topology.trace.answer import Blocker, Leg, Stage
+    from bascule.verify.reachability.fixes import Fix
+    from bascule.verify.reachability.live import Why
+
+LEGS = {"l2": "the search for the neighbour", "new": "the first packet", "reply": "the answer"}
+SHOWN_PAIRS = 4
+ANYWHERE = "not from a file that I know"
+
+
+def show_why(found: Why, *, everything: bool, brief: bool, columns: int) -> str:
+    """The verdict first, then what is in the way, whose it is and where it stands, then what would open it."""
+    lines = [_verdict(found)]
+    if brief:
+        return lines[0]
+    number = 0
+    for leg in found.asked.answer.legs:
+        if not everything and not _tells(leg):
+            continue
+        lines.append(f"\n{LEGS[leg.name]}: {leg.result.value.upper()}")
+        for stage in leg.stages:
+            number += 1
+            if everything or stage.verdict != "ok" or (leg.name != "l2" and _allows(stage)):
+                lines += _stage(found, number, stage, columns)
+    lines += ["", *_end(found, columns)]
+    return "\n".join(lines)
+
+
+def _verdict(found: Why) -> str:
+    answer = found.asked.answer
+    head = f"{found.asked.by.name} → {found.asked.of.name} {found.service}: {answer.result.value.upper()}"
+    first = next((leg for leg in answer.legs if leg.name == "new"), None)
+    back = next((leg for leg in answer.legs if leg.name == "reply"), None)
+    words = "new connections"
+    if first is not None and back is not None and answer.result.value != "yes":
+        words += "; the answer would " + ("pass" if back.result.value == "yes" else "not pass either")
+        if first.result.value == "yes":
+            words = "the first packet arrives, its answer does not" if back.result.value == "no" else words
+    reasons = [f"{one.code.value}: {one.subject}" for one in answer.blockers]
+    return f"{head}   ({words})" + (f"   {'; '.join(reasons)}" if reasons else "")
+
+
+def _tells(leg: Leg) -> bool:
+    return leg.name == "new" or leg.result.value != "yes"
+
+
+def _allows(stage: Stage) -> bool:
+    """Whether a line of it lets the packet through by name."""
+    return any(hit.verdict == "accept" for hit in stage.hits)
+
+
+def _stage(found: Why, number: int, stage: Stage, columns: int) -> Iterator[str]:
+    mark = {"ok": "ok", "no": "NO", "perhaps": "perhaps", "changed": "!"}.get(stage.verdict, "")
+    words = stage.words
+    if not words and not stage.blockers:
+        words = count(len(stage.chains), "chain") if stage.chains else ""
+    shown = wrapped(f"{stage.where:<16} {words}", indent=27, columns=columns - 9)
+    yield f"  {number:>2}  {stage.name:<20} {shown}  {mark}"
+    for hit in stage.hits:
+        if hit.verdict == "accept" and not stage.blockers:
+            yield f"        {wrapped(f'{hit.chain}: {hit.line.text or hit.verdict}', indent=10, columns=columns)}"
+    for blocker in stage.blockers:
+        if blocker.chain is not None:
+            yield from _rule(found, blocker, columns)
+
+
+def _rule(found: Why, blocker: Blocker, columns: int) -> Iterator[str]:
+    chain = blocker.hit.chain if blocker.hit else blocker.chain
+    assert chain is not None
+    backend = "" if chain.backend == "nft" else f" of {chain.backend}"
+    words = blocker.hit.line.text if blocker.hit else f"policy {chain.base.policy if chain.base else 'drop'}"
+    if blocker.hit is not None and not words:
+        words = f"rule with handle {blocker.hit.line.handle}"
+    yield f"        {wrapped(f'{chain}{backend}: {words}', indent=10, columns=columns)}"
+    place = found.place(blocker)
+    yield f"        {found.owner(blocker)}, {place or ANYWHERE}"
+    if blocker.hit is None and blocker.chain is not None:
+        yield f"        none of its {count(len(blocker.chain.lines), 'line')} takes the packet"
+    for doubt in blocker.doubts[:3]:
+        words = f"{doubt.reason} ({doubt.chain}: {doubt.line.text})"
+        yield f"        perhaps: {wrapped(words, indent=17, columns=columns)}"
+
+
+def _end(found: Why, columns: int) -> Iterator[str]:
+    for word, fix in zip(("fix", *("or",) * 9), found.fixes, strict=False):
+        for place, command in enumerate(fix.commands):
+            yield f"{word if not place else '':<7} {command}"  # whole, to be pasted
+        yield f"        {wrapped(_opens(fix), indent=8, columns=columns)}"
+    if not found.fixes and found.result.value == "no":
+        yield "fix     none that I know of opens this by itself"
+    for party in (found.asked.by, found.asked.of):
+        if party.note:
+            yield f"mind    {wrapped(party.note, indent=8, columns=columns)}"
+    for words in found.network.rules.unread:
+        yield f"mind    {wrapped(words, indent=8, columns=columns)}"
+    yield f"proved  by the model of {found.where}, {seconds(found.model_s)}"
+
+
+def _opens(fix: Fix) -> str:
+    pairs = [f"{one} → {other}" for one, other in fix.opens]
+    more = f" and {len(pairs) - SHOWN_PAIRS} more" if len(pairs) > SHOWN_PAIRS else ""
+    shown = ", ".join(pairs[:SHOWN_PAIRS]) + more
+    words = f"opens {count(len(pairs), 'pair')} of {fix.among}: {shown}"
+    return f"{words}; {fix.remark}" if fix.remark else words
+
+
+def why_as_json(found: Why) -> dict[str, Any]:
+    """DESIGN.md, section 6."""
+    answer = found.asked.answer
+    return {
+        "from": found.asked.by.name,
+        "to": found.asked.of.name,
+        "service": str(found.service),
+        "result": answer.result.value,
+        "walks": [
+            {
+                "leg": leg.name,
+                "result": leg.result.value,
+                "stages": [one for stage in leg.stages for one in _stage_as_json(found, stage)],
+            }
+            for leg in answer.legs
+        ],
+        "blockers": [_blocker_as_json(found, one) for one in answer.blockers],
+        "fixes": [
+            {
+                "words": "; ".join(fix.commands),
+                "commands": list(fix.commands),
+                "opens": [{"from": one, "to": other} for one, other in fix.opens],
+                "remark": fix.remark,
+            }
+            for fix in found.fixes
+        ],
+        "order_dependent": any(one.code.value == "order" for one in answer.blockers),
+        "notes": [party.note for party in (found.asked.by, found.asked.of) if party.note],
+        "unread": list(found.network.rules.unread),
+        "timings": {"model": round(found.model_s, 6)},
+    }
+
+
+def _stage_as_json(found: Why, stage: Stage) -> Iterator[dict[str, Any]]:
+    told = {"stage": stage.name, "where": stage.where, "family": stage.family, "hook": stage.hook}
+    if not stage.chains:
+        yield {**told, "verdict": stage.verdict, "words": stage.words}
+        return
+    for hit in stage.hits:
+        yield {
+            **told,
+            "table": hit.chain.table,
+            "chain": hit.chain.name,
+            "handle": hit.line.handle,
+            "line": hit.line.text,
+            "verdict": hit.verdict,
+            "place": found.places.of(hit.chain, hit),
+        }
+    for blocker in stage.blockers:
+        yield {**told, "verdict": stage.verdict, **_blocker_as_json(found, blocker)}
+    if not stage.hits and not stage.blockers:
+        yield {**told, "verdict": stage.verdict, "words": stage.words}
+
+
+def _blocker_as_json(found: Why, blocker: Blocker) -> dict[str, Any]:
+    chain = blocker.hit.chain if blocker.hit else blocker.chain
+    told: dict[str, Any] = {
+        "code": blocker.code.value,
+        "subject": blocker.subject,
+        "words": blocker.text,
+        "certain": blocker.certain,
+        "owner": found.owner(blocker),
+        "place": found.place(blocker),
+    }
+    if chain is not None:
+        told |= {"family": chain.family, "table": chain.table, "chain": chain.name}
+        told["handle"] = blocker.hit.line.handle if blocker.hit else None
+        told["line"] = blocker.hit.line.text if blocker.hit else f"policy {chain.base.policy if chain.base else ''}"
+    if blocker.doubts:
+        told["perhaps"] = [f"{one.reason} ({one.chain}, handle {one.line.handle})" for one in blocker.doubts]
+    return told

@@ -1,0 +1,70 @@
+"""``bascule why``: why one reaches another, or does not."""
+
+from __future__ import annotations
+
+import click
+
+from bascule.cli.common import here_option, host_option, json_option, show, width
+
+
+@click.command()
+@click.argument("source", metavar="FROM")
+@click.argument("target", metavar="TO")
+@click.argument("service", metavar="[SERVICE]", required=False, default="icmp")
+@click.option("--site", "site_file", metavar="SITE", help="The site file that says who is who.")
+@host_option
+@here_option
+@json_option
+@click.option("--wanted", is_flag=True, help="Ask what the file wants to be, not what is.")
+@click.option("--observed", metavar="FILE", help="Ask about a saved state instead of this host.")
+@click.option("--all", "everything", is_flag=True, help="Show every stage, also where nothing happens.")
+@click.option("--brief", is_flag=True, help="Print the verdict alone, in one line.")
+@click.option("--root", metavar="DIR", default="/", help="Look for the files of firewalls below DIR.")
+def command(
+    *,
+    source: str,
+    target: str,
+    service: str,
+    site_file: str | None,
+    host: str | None,
+    here: bool,
+    as_json: bool,
+    wanted: bool,
+    observed: str | None,
+    everything: bool,
+    brief: bool,
+    root: str,
+) -> int:
+    """Follow a packet from FROM to TO and back, and name everything that stops it: rule, owner, file and line.
+
+    FROM and TO are guests, hosts or machines, addresses, MACs, `host` for this host, or `internet`. SERVICE is
+    tcp/PORT, udp/PORT or icmp. Reads only: the kernel is modelled, and nothing is sent.
+    Exit status: 0 where one reaches the other, else 1.
+
+    Example: bascule why web db tcp/5432
+    """
+    from bascule import questions
+    from bascule.cli.entry import emit
+    from bascule.cli.show.why import show_why, why_as_json
+    from bascule.errors import Problem, UsageFault
+    from bascule.providers.state_file import read_state
+    from bascule.site.parsers import Wrong, read_service
+
+    try:
+        asked = read_service(service)
+    except Wrong as wrong:
+        raise UsageFault(Problem(code="USAGE", message=f"SERVICE: {wrong}", hint=wrong.hint)) from wrong
+    if wanted and site_file is None:
+        raise UsageFault(
+            Problem(code="USAGE", message="--wanted needs a file that wants something", hint="--site SITE")
+        )
+    state = read_state(observed) if observed else None
+    found = questions.why(
+        source, target, asked, site=site_file, host=host, here=here, state=state, wanted=wanted, root=root
+    )
+    ok = found.result.value == "yes"
+    if as_json:
+        emit("why", {"ok": ok, **why_as_json(found)})
+    else:
+        show(show_why(found, everything=everything, brief=brief, columns=width()))
+    return 0 if ok else 1

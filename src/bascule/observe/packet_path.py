@@ -1,0 +1,135 @@
+"""What of this host a packet's way depends on: one look by programs that run side by side; nothing is changed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bascule.errors import BasculeError
+from bascule.model.state import HostState
+from bascule.providers.kernel.observe import PROGRAMS, read
+from bascule.system.net.netns import Namespace
+from bascule.system.net.sysctl import read_sysctls
+from bascule.system.run import Running, run
+from bascule.topology.trace.network import HostNetwork, KnownNeighbour, LearnedMac
+from bascule.topology.trace.rules.reading import Listings, needs_extensions, read_rules
+from bascule.topology.trace.rules.values import address, mac
+
+OWN = (
+    ("nft", "-j", "list", "ruleset"),
+    ("nft", "-a", "list", "ruleset"),
+    ("bridge", "-j", "fdb", "show"),
+    ("ip", "-j", "neigh", "show"),
+    ("tc", "-j", "qdisc", "show"),
+)
+OPTIONAL = {"nft", "tc", "bridge"}
+EVERYWHERE = (
+    "net/ipv4/ip_forward",
+    "net/ipv6/conf/all/forwarding",
+    "net/bridge/bridge-nf-call-iptables",
+    "net/bridge/bridge-nf-call-ip6tables",
+    "net/bridge/bridge-nf-filter-vlan-tagged",
+)
+OF_A_LINK = (
+    *("forwarding", "rp_filter", "arp_ignore", "arp_filter", "proxy_arp", "proxy_arp_pvlan", "accept_local"),
+    *("route_localnet", "src_valid_mark"),
+)
+LEGACY = {"ip_tables_names": "iptables-legacy-save", "ip6_tables_names": "ip6tables-legacy-save"}
+PROC = Path("/proc/thread-self/net")  # of the namespace that this thread is in
+INGRESS = {"clsact", "ingress"}
+
+
+def read_network(namespace: Namespace | None = None) -> HostNetwork:
+    """A host as a packet finds it. Raises MissingTool, NotPermitted, CommandFailed.
+
+    What of its firewalls cannot be read is named in the rules' ``unread``.
+    """
+    with Running((*PROGRAMS, *OWN), namespace=namespace, optional=OPTIONAL) as running:
+        texts = running.texts()
+    state = read(lambda: texts[: len(PROGRAMS)], namespace=namespace)
+    nft, words, fdb, neighbours, queues = texts[len(PROGRAMS) :]
+    links = _listed(texts[0])
+    with namespace.entered() if namespace else contextlib.nullcontext():
+        listings = _listings(nft, words)
+    try:
+        rules = read_rules(listings)
+    except ValueError as error:
+        raise BasculeError.of("NFT-JSON", f"{error}", hint="Bascule reads nft 1.0 and newer; see 'nft -v'") from error
+    return HostNetwork(
+        state=state,
+        rules=rules,
+        sysctls=read_sysctls(_parameters(state), namespace=namespace),
+        calls={str(link["ifname"]): _calls(link) for link in links if _calls(link)},
+        fdb=tuple(_learned(_listed(fdb))),
+        neighbours=tuple(_neighbours(_listed(neighbours))),
+        traffic_control=frozenset(str(one["dev"]) for one in _listed(queues) if one.get("kind") in INGRESS),
+    )
+
+
+def _listings(nft: str, words: str) -> Listings:
+    """The saves of iptables are asked where nft hides something, and those of legacy where its tables are loaded."""
+    unread = [] if nft else ["nft's tables could not be listed"]
+    saves: dict[str, str] = {}
+    tools = ["iptables-nft-save", "ip6tables-nft-save"] if needs_extensions(nft) else []
+    tools += [tool for names, tool in LEGACY.items() if _has_legacy(names)]
+    for tool in tools:
+        try:
+            saves[tool] = run((tool,)).stdout
+        except BasculeError as error:
+            unread.append(f"rules of {tool.removesuffix('-save')}: {error.problems[0].message}")
+    return Listings(
+        nft=nft,
+        nft_text=words,
+        iptables_nft=saves.get("iptables-nft-save", ""),
+        ip6tables_nft=saves.get("ip6tables-nft-save", ""),
+        iptables_legacy=saves.get("iptables-legacy-save", ""),
+        ip6tables_legacy=saves.get("ip6tables-legacy-save", ""),
+        unread=tuple(unread),
+    )
+
+
+def _has_legacy(names: str) -> bool:
+    with contextlib.suppress(OSError):
+        return bool((PROC / names).read_text().split())
+    return False
+
+
+def _listed(text: str) -> list[Mapping[str, Any]]:
+    found: list[Mapping[str, Any]] = [one for one in json.loads(text or "[]") if one]
+    return found
+
+
+def _calls(link: Mapping[str, Any]) -> frozenset[str]:
+    told = link.get("linkinfo", {}).get("info_data", {})
+    return frozenset(name for name in ("iptables", "ip6tables") if told.get(f"nf_call_{name}"))
+
+
+def _parameters(state: HostState) -> Iterable[str]:
+    yield from EVERYWHERE
+    links = [link.name for link in state.links.values() if link.addresses or link.is_bridge]
+    for link in ("all", *links):
+        for name in OF_A_LINK:
+            yield f"net/ipv4/conf/{link}/{name}"
+
+
+def _learned(rows: Sequence[Mapping[str, Any]]) -> Iterable[LearnedMac]:
+    for row in rows:
+        if "master" in row and "mac" in row and row.get("state") != "permanent":
+            yield LearnedMac(
+                mac=mac(row["mac"]),
+                port=row["ifname"],
+                bridge=row["master"],
+                vlan=row.get("vlan", 0),
+                static=row.get("state") == "static",
+            )
+
+
+def _neighbours(rows: Sequence[Mapping[str, Any]]) -> Iterable[KnownNeighbour]:
+    for row in rows:
+        if "lladdr" in row and row["lladdr"].count(":") == 5:
+            yield KnownNeighbour(address=address(row["dst"]), link=row["dev"], mac=mac(row["lladdr"]))
+        elif {"FAILED", "INCOMPLETE"} & set(row.get("state", ())):
+            yield KnownNeighbour(address=address(row["dst"]), link=row["dev"], mac=0, failed=True)

@@ -1,0 +1,58 @@
+"""The verbs that ask the model of a host: this one as it is, or as it was saved, or as its file wants it."""
+
+from __future__ import annotations
+
+from bascule.apply.options import ANY_DRIVER
+from bascule.apply.prepare import prepare, prepare_from
+from bascule.apply.state_directory import here as state_directory
+from bascule.host.identity import is_here
+from bascule.model.site import Host, Service, Site
+from bascule.model.state import HostState
+from bascule.providers.observe import observe
+from bascule.topology.declared import declared_links
+from bascule.verify.reachability.gather import gather
+from bascule.verify.reachability.live import AskedHost, Why
+from bascule.verify.reachability.live import why as ask_why
+from bascule.workflow import load_for
+
+
+def asked_host(
+    site: Site | None, host: Host | None, *, here: bool = False, state: HostState | None = None, wanted: bool = False
+) -> AskedHost:
+    """The host with everybody on it; one that this machine is not is taken as the file wants it.
+
+    ``here`` says that this machine is the file's host, where nothing else says so.
+    """
+    networks = state_directory().state / "networks"
+    if state is not None:
+        return gather(site, host, networks, state=state, where="the saved state")
+    if site is None or host is None:
+        return gather(site, host, networks)
+    lives_here = here or is_here(site, host, observe)
+    if lives_here and not wanted:
+        return gather(site, host, networks)
+    if lives_here:
+        found = prepare(site, host, choice=ANY_DRIVER).wanted
+    else:
+        found = prepare_from(site, host, declared_links(site, host)).wanted
+    return gather(site, host, networks, state=found, where=f"what {site.source.path} wants")
+
+
+def why(
+    source: str,
+    target: str,
+    service: Service,
+    *,
+    site: Site | str | None = None,
+    host: str | None = None,
+    here: bool = False,
+    state: HostState | None = None,
+    wanted: bool = False,
+    root: str = "/",
+) -> Why:
+    """Whether one reaches another by a service, and everything that is in the way.
+
+    ``state`` is asked about instead of this host; ``root`` is the folder above the files of firewalls.
+    """
+    read, chosen = load_for(site, host) if site is not None else (None, None)
+    return ask_why(asked_host(read, chosen, here=here, state=state, wanted=wanted), source, target, service, root=root)

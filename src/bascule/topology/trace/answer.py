@@ -1,0 +1,139 @@
+"""What a walk says: stages, what is in the way, and whether the packet arrives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from bascule.topology.trace.rules.evaluate import Doubted, Hit
+from bascule.topology.trace.rules.lines import RuleChain
+from bascule.topology.trace.rules.tests import Fields
+
+
+class Certainty(StrEnum):
+    """``perhaps`` depends on something that is named; ``unknown`` on what nobody told."""
+
+    YES = "yes"
+    NO = "no"
+    PERHAPS = "perhaps"
+    UNKNOWN = "unknown"
+
+
+class Code(StrEnum):
+    """What stops a packet; the reference of codes explains each."""
+
+    FILTERED = "filtered"
+    POLICY = "policy"
+    ISOLATED = "isolated"
+    NOT_ONE_SEGMENT = "not-one-segment"
+    VLAN = "vlan"
+    STP = "stp"
+    LINK_DOWN = "link-down"
+    FDB = "fdb"
+    LOCKED = "locked"
+    ARP_FILTERED = "arp-filtered"
+    ARP_SILENT = "arp-silent"
+    NDP_FILTERED = "ndp-filtered"
+    NO_ROUTE = "no-route"
+    BLACKHOLE = "blackhole"
+    NOT_FORWARDING = "not-forwarding"
+    RP_FILTER = "rp-filter"
+    MARTIAN = "martian"
+    MTU = "mtu"
+    NAT_NOWHERE = "nat-nowhere"
+    NAT_ELSEWHERE = "nat-elsewhere"
+    REPLY_FILTERED = "reply-filtered"
+    REPLY_ELSEWHERE = "reply-elsewhere"
+    LIMITED = "limited"
+    ORDER = "order"
+    UNKNOWN_OUTSIDE = "unknown-outside"
+
+
+class Blocker(Struct, frozen=True, kw_only=True):
+    """One thing in the way. ``certain`` is False where it stops the packet perhaps.
+
+    ``chain`` is the base chain, ``hit`` the line, None where it is the chain's policy; ``fields`` is the packet there.
+    """
+
+    code: Code
+    subject: str
+    text: str
+    certain: bool = True
+    chain: RuleChain | None = None
+    hit: Hit | None = None
+    doubts: tuple[Doubted, ...] = ()
+    fields: Fields = field(default_factory=dict)
+
+
+class Stage(Struct, frozen=True, kw_only=True):
+    """One station of a packet's way. ``verdict`` is ok, no, perhaps or changed."""
+
+    name: str
+    where: str = ""
+    family: str = ""
+    hook: str = ""
+    verdict: str = "ok"
+    words: str = ""
+    chains: tuple[RuleChain, ...] = ()
+    hits: tuple[Hit, ...] = ()
+    blockers: tuple[Blocker, ...] = ()
+
+
+class Leg(Struct, frozen=True, kw_only=True):
+    """The way of one packet: ``name`` is l2, new or reply; ``fields`` are those of the packet at its end.
+
+    ``delivered`` says whether ``end`` gets it, ``result`` also whether that is the one who is meant.
+    """
+
+    name: str
+    stages: tuple[Stage, ...]
+    result: Certainty
+    delivered: Certainty
+    fields: Fields
+    end: str = ""  # where it came to: an WireEnd's name, or a link
+    learned: tuple[tuple[str, int, str], ...] = ()  # (bridge, MAC, port) that the frame has taught
+
+    @property
+    def blockers(self) -> tuple[Blocker, ...]:
+        """Everything in its way, in the order in which it meets it."""
+        return tuple(blocker for stage in self.stages for blocker in stage.blockers)
+
+
+def recoded(stages: Iterable[Stage], code: Code) -> tuple[Stage, ...]:
+    """The stages, with ``code`` for what a rule stops there: of the search for a neighbour, or of the answer."""
+    found = []
+    for stage in stages:
+        blockers = tuple(
+            replace(one, code=code) if one.code in {Code.FILTERED, Code.POLICY} else one for one in stage.blockers
+        )
+        found.append(replace(stage, blockers=blockers) if blockers != stage.blockers else stage)
+    return tuple(found)
+
+
+class Reachability(Struct, frozen=True, kw_only=True):
+    """Whether one reaches another: by the legs that were walked."""
+
+    result: Certainty
+    legs: tuple[Leg, ...]
+    note: str = ""
+
+    @property
+    def blockers(self) -> tuple[Blocker, ...]:
+        """Everything in the way, without what stands there twice."""
+        found: dict[tuple[object, ...], Blocker] = {}
+        for leg in self.legs:
+            for one in leg.blockers:
+                by = (str(one.chain), one.hit.line.handle if one.hit else 0)
+                found.setdefault((one.code, one.subject if one.chain is None else by, one.certain), one)
+        return tuple(found.values())
+
+
+def worst(results: list[Certainty]) -> Certainty:
+    """What several legs say together."""
+    for one in (Certainty.NO, Certainty.UNKNOWN, Certainty.PERHAPS):
+        if one in results:
+            return one
+    return Certainty.YES

@@ -1,0 +1,295 @@
+"""A frame through a Linux bridge: ports, VLANs, forwarding data base, isolation, hooks, br_netfilter's detour."""
+
+from __future__ import annotations
+
+from bascule.model.links import Bridge
+from bascule.model.state import Link
+from bascule.topology.layer2 import Tags, inside, outside, passes, tag_words
+from bascule.topology.trace.answer import Blocker, Code, Stage
+from bascule.topology.trace.forwarding import HostRouting
+from bascule.topology.trace.packet import ARP, key
+from bascule.topology.trace.passage import PacketPath
+from bascule.topology.trace.rules.evaluate import Doubted
+from bascule.topology.trace.rules.lines import RuleChain
+
+HOST = ""  # where a frame goes that a bridge hands up
+BR_NETFILTER = 0  # NF_BR_PRI_BRNF in linux/netfilter_bridge.h
+STP_HOLDS = {"blocking", "listening", "learning", "disabled"}
+HEADER = 14 + 4  # bytes of Ethernet and of a VLAN tag, which is_skb_forwardable() allows beyond the MTU
+
+
+class Bridging:
+    """What bridges do to a frame that is on its way."""
+
+    def __init__(self, passage: PacketPath) -> None:
+        self.passage = passage
+        self.network = passage.network
+        self.detour = False  # whether br_netfilter has shown the packet to the IP chains already
+        self.tags: Tags = ()
+
+    # ---- in by a port
+
+    def enter(self, bridge: str, port: str, toward: str) -> str:
+        """A frame comes in by a port; the port that it leaves by, or HOST where it is handed up.
+
+        ``toward`` is where its receiver is: a port, or HOST.
+        """
+        link = self.network.link(port)
+        if link is None:
+            self.passage.stop(Code.LINK_DOWN, port, f"there is no link {port}", name="port", where=port)
+            return toward
+        self.passage.note("port", f"enters {bridge} by {port}", where=port)
+        self._port_state(link, "in")
+        self._vlan_in(bridge, link)
+        self._locked(bridge, link)
+        self.passage.bridge_hook("prerouting", bridge, iif=port, high=BR_NETFILTER)
+        if self._detours(bridge):
+            toward = self._ip_prerouting(bridge, port, toward)
+        self.passage.bridge_hook("prerouting", bridge, iif=port, low=BR_NETFILTER)
+        if link.port is None or link.port.learning:
+            source = self.passage.fields.get("ether saddr")
+            if isinstance(source, int):
+                self.passage.learned.append((bridge, source, port))
+        if toward == HOST:
+            self.passage.bridge_hook("input", bridge, iif=port)
+            return HOST
+        self._across(bridge, link, toward)
+        return toward
+
+    def leave(self, bridge: str, port: str) -> None:
+        """The host itself sends a frame into its bridge, which leaves by a port."""
+        link = self.network.link(port)
+        if link is None:
+            self.passage.stop(Code.LINK_DOWN, port, f"there is no link {port}", name="port", where=port)
+            return
+        self.passage.fields |= {"meta physin": "", "meta physout": "", "meta physbridged": 0}
+        self._vlan_out(bridge, link)
+        self._known(bridge, link)
+        self._port_state(link, "out")
+        self.passage.bridge_hook("output", bridge, oif=port)
+        self.passage.bridge_hook("postrouting", bridge, oif=port)
+        self._fits(link)
+        self.passage.device_hook("egress", port)
+
+    # ---- across
+
+    def _across(self, bridge: str, link: Link, toward: str) -> None:
+        passage, out = self.passage, self.network.link(toward)
+        if out is None:
+            passage.stop(Code.LINK_DOWN, toward, f"there is no link {toward}", name="port", where=toward)
+            return
+        hairpin = out.name == link.name
+        if hairpin and not (out.port is not None and out.port.hairpin):
+            passage.stop(
+                Code.FDB, bridge, f"{toward} is the port that the frame came in by", name="bridge", where=bridge
+            )
+        self._vlan_out(bridge, out)
+        self._known(bridge, out)
+        if link.port is not None and out.port is not None and link.port.isolated and out.port.isolated:
+            text = f"{link.name} and {toward} are isolated ports: nothing passes between them"
+            passage.stop(Code.ISOLATED, f"{link.name} {toward}", text, name="bridge", where=bridge)
+        self._port_state(out, "out")
+        self._forward_hooks(bridge, link, out)
+        passage.bridge_hook("postrouting", bridge, oif=out.name)
+        if self.detour:
+            passage.fields |= {"meta physout": out.name, "meta physbridged": 1}
+            passage.ip_hook("postrouting", oif=bridge)
+        self._fits(out)
+        passage.device_hook("egress", out.name)
+
+    def _forward_hooks(self, bridge: str, link: Link, out: Link) -> None:
+        passage, iif, oif = self.passage, str(link.name), str(out.name)
+        detours = self.detour or self._detours(bridge)
+        if not detours:
+            passage.bridge_hook("forward", bridge, iif=iif, oif=oif)
+            return
+        passage.bridge_hook("forward", bridge, iif=iif, oif=oif, high=BR_NETFILTER - 1)
+        self._at_zero(bridge, iif, oif)
+        passage.fields |= {"meta physin": link.name, "meta physout": out.name, "meta physbridged": 1}
+        passage.ip_hook("forward", iif=bridge, oif=bridge)
+        passage.bridge_hook("forward", bridge, iif=iif, oif=oif, low=BR_NETFILTER)
+
+    def _at_zero(self, bridge: str, iif: str, oif: str) -> None:
+        """Chains of priority 0 itself: br_netfilter skips those that were there before its own hook."""
+        chains = [chain for chain in self.network.rules.at("bridge", "forward") if _at(chain, BR_NETFILTER)]
+        first = self.network.bridge_first
+        if not chains or first is False:
+            return
+        before = len(self.passage.stages)
+        self.passage.bridge_hook("forward", bridge, iif=iif, oif=oif, low=BR_NETFILTER - 1, high=BR_NETFILTER)
+        if first:
+            return
+        for place, stage in enumerate(self.passage.stages[before:], before):
+            blockers = tuple(map(_unordered, stage.blockers))
+            verdict = "perhaps" if blockers else stage.verdict
+            self.passage.stages[place] = Stage(
+                name=stage.name,
+                where=stage.where,
+                family=stage.family,
+                hook=stage.hook,
+                verdict=verdict,
+                words=stage.words,
+                chains=stage.chains,
+                hits=stage.hits,
+                blockers=blockers,
+            )
+
+    # ---- br_netfilter
+
+    def _detours(self, bridge: str) -> bool:
+        passage = self.passage
+        if not passage.version or not self.network.filters_bridged(bridge, passage.version):
+            return False
+        return not (self.tags or "vlan id" in passage.fields) or bool(
+            self.network.number("net/bridge/bridge-nf-filter-vlan-tagged")
+        )
+
+    def _ip_prerouting(self, bridge: str, port: str, toward: str) -> str:
+        """The IP chains at prerouting see a bridged frame as one that came in by the bridge."""
+        passage, version = self.passage, self.passage.version
+        self.detour = True
+        name = "iptables" if version == 4 else "ip6tables"
+        call = f"net.bridge.bridge-nf-call-{name}"
+        cause = f"{call} = 1" if self.network.number(call.replace(".", "/")) else f"nf_call_{name} of {bridge} is on"
+        passage.note("br_netfilter", f"bridged frames meet the IP chains: {cause}", where=bridge, verdict="changed")
+        passage.fields |= {"meta physin": port}
+        before = passage.fields[key(version, "daddr")]
+        passage.ip_hook("prerouting", iif=bridge)
+        after = passage.fields[key(version, "daddr")]
+        return toward if after == before else self._translated(bridge, version, after, toward)
+
+    def _translated(self, bridge: str, version: int, target: int, toward: str) -> str:
+        """NAT gave a bridged frame another destination: it is routed, and stays on the bridge if that leads there."""
+        routing = HostRouting(self.passage)
+        hop = routing.inwards(bridge, quiet=True)
+        if hop is None:
+            return HOST  # what the route says against it is said where it is routed
+        if hop.kind == "unicast" and hop.link == bridge:
+            routing.inwards(bridge)
+            entry = routing.owner(bridge, version, hop.gateway or target)
+            if entry is not None:
+                self.passage.fields["ether daddr"] = entry.mac
+                return entry.port
+            return toward
+        self.passage.fields["ether daddr"] = self.network.mac_of(bridge)
+        return HOST
+
+    # ---- ports
+
+    def _port_state(self, link: Link, way: str) -> None:
+        state = link.facts.stp_port_state.lower()
+        if not link.up or (not link.facts.carrier and link.facts.index):
+            text = f"{link.name} is down" if not link.up else f"{link.name} has no carrier"
+            self.passage.stop(Code.LINK_DOWN, link.name, text, name="port", where=link.name)
+        elif state in STP_HOLDS:
+            does = "takes nothing" if way == "in" else "sends nothing"
+            text = f"{link.name} {does}: STP has it {state}"
+            self.passage.stop(Code.STP, link.name, text, name="port", where=link.name)
+
+    def _locked(self, bridge: str, link: Link) -> None:
+        source = self.passage.fields.get("ether saddr")
+        if link.port is None or not link.port.locked or not isinstance(source, int):
+            return
+        entry = self.network.entry(bridge, source, self._vlan())
+        if entry is None or entry.port != link.name:
+            text = f"{link.name} is locked, and the bridge has no entry for the sender's MAC there"
+            self.passage.stop(Code.LOCKED, link.name, text, name="port", where=link.name)
+
+    def _known(self, bridge: str, out: Link) -> None:
+        """The forwarding data base sends the frame to the port, or it is flooded."""
+        target = self.passage.fields.get("ether daddr")
+        port = out.port
+        if not isinstance(target, int) or port is None:
+            return
+        if target >> 40 & 1:
+            floods = port.bcast_flood if target == (1 << 48) - 1 else port.mcast_flood
+            if not floods:
+                kind = "broadcasts" if target == (1 << 48) - 1 else "multicast"
+                text = f"{out.name} sends no {kind} out (flooding is off)"
+                self.passage.stop(Code.FDB, out.name, text, name="bridge", where=bridge)
+            return
+        entry = self.network.entry(bridge, target, self._vlan())
+        learned = next((one for one in reversed(self.passage.learned) if one[:2] == (bridge, target)), None)
+        if entry is not None and (entry.static or learned is None):
+            if entry.port != out.name:
+                kind = "a static entry" if entry.static else "its forwarding data base"
+                text = f"{bridge} sends frames for the receiver's MAC to {entry.port}: {kind} says so"
+                self.passage.stop(Code.FDB, out.name, text, name="bridge", where=bridge, certain=entry.static)
+        elif learned is not None:
+            if learned[2] != out.name:
+                text = f"{bridge} has learned the receiver's MAC at {learned[2]}"
+                self.passage.stop(Code.FDB, out.name, text, name="bridge", where=bridge, certain=False)
+        elif not port.flood:
+            text = f"{bridge} does not know the receiver's MAC, and {out.name} takes no unknown ones (flood off)"
+            self.passage.stop(Code.FDB, out.name, text, name="bridge", where=bridge)
+
+    def _fits(self, out: Link) -> None:
+        size = self.passage.fields.get("meta length", 0)
+        if (
+            isinstance(size, int)
+            and out.mtu
+            and size + 14 > out.mtu + HEADER
+            and self.passage.fields["ether type"] != ARP
+        ):
+            text = f"a packet of {size} bytes does not fit {out.name}, whose MTU is {out.mtu}: bridges drop it silently"
+            self.passage.stop(Code.MTU, out.name, text, name="port", where=out.name)
+
+    # ---- VLANs
+
+    def _vlan(self) -> int:
+        return self.tags[0] if self.tags else 0
+
+    def _filters(self, bridge: str) -> bool:
+        link = self.network.link(bridge)
+        return link is not None and isinstance(link.options, Bridge) and bool(link.options.vlan_filtering)
+
+    def _vlan_in(self, bridge: str, link: Link) -> None:
+        own = self.passage.fields.get("vlan id")
+        self.tags = (own,) if isinstance(own, int) and own else ()
+        if not self._filters(bridge):
+            return
+        if not passes(link, self.tags):
+            text = f"{link.name} does not take frames {_tagged(self.tags)}"
+            self.passage.stop(Code.VLAN, link.name, text, name="port", where=link.name)
+        self.tags = inside(link, self.tags)
+
+    def _vlan_out(self, bridge: str, out: Link) -> None:
+        if not self._filters(bridge):
+            return
+        own = self.network.link(bridge)
+        if not self.tags and own is not None and isinstance(own.options, Bridge):
+            self.tags = inside(own, ())
+        leaves = outside(out, self.tags)
+        if not passes(out, leaves) or inside(out, leaves) != self.tags:
+            text = f"{out.name} is not in {tag_words(self.tags)}"
+            self.passage.stop(Code.VLAN, out.name, text, name="port", where=out.name)
+            return
+        self.tags = leaves
+        self.passage.fields.pop("vlan id", None)
+        if leaves:
+            self.passage.fields["vlan id"] = leaves[0]
+
+
+def _tagged(tags: Tags) -> str:
+    return f"with {tag_words(tags)}" if tags else "without a VLAN tag"
+
+
+def _at(chain: RuleChain, priority: int) -> bool:
+    return chain.base is not None and chain.base.priority == priority
+
+
+def _unordered(blocker: Blocker) -> Blocker:
+    text = f"{blocker.text}, unless br_netfilter skips it: at priority 0 that depends on which was there first"
+    doubts = blocker.doubts
+    if blocker.chain is not None and blocker.hit is not None:
+        doubts = (*doubts, Doubted(blocker.chain, blocker.hit.line, "the order of loading"))
+    return Blocker(
+        code=Code.ORDER,
+        subject=blocker.subject,
+        text=text,
+        certain=False,
+        chain=blocker.chain,
+        hit=blocker.hit,
+        doubts=doubts,
+        fields=blocker.fields,
+    )

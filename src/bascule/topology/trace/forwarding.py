@@ -1,0 +1,153 @@
+"""What the host does to a packet above layer 2: is it for the host, may it go on, and by which link."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bascule.topology.trace.answer import Code
+from bascule.topology.trace.ends import Owner
+from bascule.topology.trace.packet import key, text_of
+from bascule.topology.trace.passage import PacketPath
+from bascule.topology.trace.routing import REFUSING, NextHop, RouteTables
+from bascule.topology.trace.rules.values import address, prefix
+
+LOOPBACK = 127
+
+
+class HostRouting:
+    """The host's own routing for one packet."""
+
+    def __init__(self, passage: PacketPath) -> None:
+        self.passage = passage
+        self.network = passage.network
+
+    def owner(self, link: str, version: int, number: int) -> Owner | None:
+        """Who has an address behind a link, as the passage's ends have it."""
+        end = self.passage.ends.at(link, version, number)
+        return Owner(end.port, end.mac, end) if end is not None else None
+
+    def _fib(self) -> RouteTables:
+        return self.passage.fib(self.passage.version)
+
+    def inwards(self, link: str, *, quiet: bool = False) -> NextHop | None:
+        """Where a packet that came in by a link goes on to; ``quiet`` says nothing of what is against it.
+
+        None where it goes nowhere at all.
+        """
+        passage, version = self.passage, self.passage.version
+        source, target = passage.fields[key(version, "saddr")], passage.fields[key(version, "daddr")]
+        mark = passage.fields.get("meta mark", 0)
+        hop = self._fib().find(target, source, iif=link, mark=mark if isinstance(mark, int) else None)
+        if quiet:
+            refuses = hop.kind in REFUSING or hop.kind == "none"
+            if refuses or (hop.kind == "unicast" and not self.network.forwards(version, link)):
+                return None
+            return hop
+        words = f"{text_of(version, target)} is the host's own" if hop.kind == "local" else _way(version, target, hop)
+        passage.note("routing", words, where=link)
+        self._doubt(hop)
+        if self._martian(version, source, target, link):
+            return hop if hop.kind != "none" else None
+        if hop.kind == "none":
+            text = f"the host has no route to {text_of(version, target)}"
+            passage.stop(Code.NO_ROUTE, text_of(version, target), text, name="routing", where=link)
+            return None
+        if hop.kind in REFUSING:
+            text = f"a route of the host refuses {text_of(version, target)} ({hop.kind})"
+            passage.stop(Code.BLACKHOLE, text_of(version, target), text, name="routing", where=link)
+            return None
+        if hop.kind == "unicast" and not self.network.forwards(version, link):
+            self._no_forwarding(version, link)
+        if version == 4:
+            self._reverse_path(source, target, link)
+        return hop
+
+    def _doubt(self, hop: NextHop) -> None:
+        if hop.doubt:
+            self.passage.unsure.append(f"routing depends on {hop.doubt}")
+
+    def _no_forwarding(self, version: int, link: str) -> None:
+        name = f"net.ipv{version}.conf.{link if version == 4 else 'all'}.forwarding"
+        text = f"the host does not forward what comes in by {link}: {name} = 0"
+        self.passage.stop(Code.NOT_FORWARDING, name, text, name="routing", where=link)
+
+    def _martian(self, version: int, source: int, target: int, link: str) -> bool:
+        if version != 4:
+            return False
+        why = ""
+        if source >> 28 == 0xE or source == 0xFFFFFFFF or source >> 24 == 0:
+            why = f"no packet may come from {text_of(4, source)}"
+        elif LOOPBACK in {source >> 24, target >> 24} and not self._routes_loopback(link):
+            why = f"a loopback address comes in by {link}"
+        elif self.network.own_addresses.get((4, source)) and not self._accepts_local(link):
+            why = f"its source {text_of(4, source)} is an address of the host itself"
+        if why:
+            self.passage.stop(Code.MARTIAN, link, f"the host drops it: {why}", name="routing", where=link)
+        return bool(why)
+
+    def _routes_loopback(self, link: str) -> bool:
+        own = self.network.number(f"net/ipv4/conf/{link}/route_localnet")
+        return bool(own or self.network.number("net/ipv4/conf/all/route_localnet"))
+
+    def _accepts_local(self, link: str) -> bool:
+        own = self.network.number(f"net/ipv4/conf/{link}/accept_local")
+        return bool(own or self.network.number("net/ipv4/conf/all/accept_local"))
+
+    def _reverse_path(self, source: int, target: int, link: str) -> None:
+        """Whether the kernel's rp_filter lets the packet in (fib_validate_source in net/ipv4/fib_frontend.c)."""
+        back = self.distrusted(source, target, link)
+        if back is None:
+            return
+        strength = self.network.largest(link, "rp_filter")
+        where = f"by {back.link}" if back.kind == "unicast" else "nowhere"
+        text = (
+            f"rp_filter = {strength} on {link}: the way back to {text_of(4, source)} leads {where}, "
+            f"so what comes from it by {link} is dropped"
+        )
+        self.passage.stop(Code.RP_FILTER, link, text, name="routing", where=link)
+
+    def distrusted(self, source: int, target: int, link: str) -> NextHop | None:
+        """The way back to a source by which rp_filter does not let it in by a link; None where it does."""
+        strength = self.network.largest(link, "rp_filter")
+        if not strength:
+            return None
+        by_mark = self.network.largest(link, "src_valid_mark")
+        mark = self.passage.fields.get("meta mark", 0) if by_mark else 0
+        back = self._fib().find(source, target, iif="lo", mark=mark if isinstance(mark, int) else None)
+        self._doubt(back)
+        found = self.network.link(link)
+        has_address = found is not None and any(":" not in one.ip for one in found.addresses)
+        good = back.kind == "unicast" and (link in {back.link, *back.more})
+        if not good and back.kind == "unicast" and strength == 2 and has_address:
+            good = True
+        return None if good else back
+
+    def outwards(self, version: int, target: int, *, source: int = 0, mark: Any = 0) -> NextHop:
+        """Where a packet of the host itself goes."""
+        hop = self.passage.fib(version).find(target, source, iif="lo", mark=mark if isinstance(mark, int) else None)
+        self._doubt(hop)
+        return hop
+
+
+def _way(version: int, target: int, hop: NextHop) -> str:
+    if hop.kind != "unicast":
+        return f"{text_of(version, target)}: {hop.kind}"
+    by = f"via {text_of(version, hop.gateway)} " if hop.gateway else ""
+    table = f" (table {hop.table})" if hop.table not in {"main", ""} else ""
+    return f"{text_of(version, target)} {by}by {hop.link}{table}"
+
+
+def source_address(passage: PacketPath, version: int, hop: NextHop) -> int:
+    """The address from which the host itself speaks on a way."""
+    if hop.source:
+        return hop.source
+    network = passage.network
+    link = network.link(hop.link)
+    goal = hop.gateway
+    for one in link.addresses if link is not None else ():
+        text = one.ip.partition("/")[0]
+        if (":" in text) == (version == 6) and goal:
+            first, last = prefix(one.ip)
+            if first <= goal <= last:
+                return address(text)
+    return passage.address_of(version, hop.link)

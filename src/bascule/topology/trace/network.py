@@ -1,0 +1,151 @@
+"""What of a host a packet's way depends on, beside the packet: links, forwarding data base, neighbours, switches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+
+from msgspec import Struct, field
+
+from bascule.model.links import Bridge
+from bascule.model.state import HostState, Link
+from bascule.model.values import IfName
+from bascule.topology.trace.rules.lines import Rules
+from bascule.topology.trace.rules.values import address, mac
+
+
+class LearnedMac(Struct, frozen=True, kw_only=True):
+    """Where a bridge sends frames for a MAC: ``static`` ones were set by somebody, the others were learned."""
+
+    mac: int
+    port: str
+    bridge: str
+    vlan: int = 0
+    static: bool = False
+
+
+class KnownNeighbour(Struct, frozen=True, kw_only=True):
+    """A MAC that the host knows for an address on a link."""
+
+    address: int
+    link: str
+    mac: int
+    failed: bool = False
+
+
+class WireEnd(Struct, frozen=True, kw_only=True):
+    """Somebody on this host's wires: a guest behind its tap, or a machine behind a NIC.
+
+    ``port`` is the host's link that it is behind. ``addresses`` are numbers with their IP version and prefix length.
+    ``gateways`` are by version; ``routes_known`` says that its routes are: of what else it may know nothing is told.
+    """
+
+    name: str
+    port: str
+    mac: int
+    addresses: tuple[tuple[int, int, int], ...] = ()
+    gateways: Mapping[int, int] = field(default_factory=dict)
+    routes_known: bool = True
+    static_neighbours: bool = False
+
+    def owns(self, version: int, number: int) -> bool:
+        """Whether an address is its own."""
+        return any((number, version) == (own, kind) for own, kind, _ in self.addresses)
+
+
+class HostNetwork(Struct, frozen=True, kw_only=True, dict=True):
+    """A host as a packet finds it.
+
+    ``calls`` has for each bridge which of br_netfilter's switches it has on itself (``iptables``, ``ip6tables``).
+    ``bridge_first`` says whether br_netfilter's hooks were registered before every chain; None where nobody knows.
+    ``wires`` has the building's network that comes out at a link: two links of one network see each other there.
+    """
+
+    state: HostState
+    rules: Rules = field(default_factory=Rules)
+    sysctls: Mapping[str, str] = field(default_factory=dict)
+    calls: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    fdb: tuple[LearnedMac, ...] = ()
+    neighbours: tuple[KnownNeighbour, ...] = ()
+    bridge_first: bool | None = None
+    wires: Mapping[str, str] = field(default_factory=dict)
+    traffic_control: frozenset[str] = frozenset()  # links with tc filters, which are not read
+
+    def link(self, name: str) -> Link | None:
+        """A link by its name."""
+        return self.state.links.get(IfName(name)) if name else None
+
+    def number(self, key: str, default: int = 0) -> int:
+        """A kernel parameter as a number."""
+        text = self.sysctls.get(key, self.state.sysctls.get(key, ""))
+        return int(text) if text.lstrip("-").isdigit() else default
+
+    def largest(self, link: str, name: str) -> int:
+        """The larger of a link's own IPv4 parameter and that of all links, as the kernel takes rp_filter."""
+        return max(self.number(f"net/ipv4/conf/all/{name}"), self.number(f"net/ipv4/conf/{link}/{name}"))
+
+    def forwards(self, version: int, link: str) -> bool:
+        """Whether the host forwards what comes in by a link: of IPv4 its own switch decides, of IPv6 that of all."""
+        if version == 6:
+            everywhere = self.number("net/ipv6/conf/all/forwarding")
+            return bool(everywhere or self.number(f"net/ipv6/conf/{link}/force_forwarding"))
+        own = f"net/ipv4/conf/{link}/forwarding"
+        known = own in self.sysctls or own in self.state.sysctls
+        return bool(self.number(own) if known else self.number("net/ipv4/ip_forward"))
+
+    def filters_bridged(self, bridge: str, version: int) -> bool:
+        """Whether br_netfilter hands bridged frames of an IP version to the IP chains."""
+        name = "iptables" if version == 4 else "ip6tables"
+        return bool(self.number(f"net/bridge/bridge-nf-call-{name}") or name in self.calls.get(bridge, ()))
+
+    def mac_of(self, link: str) -> int:
+        """A link's own MAC, 0 where it has none."""
+        found = self.link(link)
+        return mac(found.mac) if found is not None and found.mac else 0
+
+    def bridge_of(self, port: str) -> str:
+        """The bridge of which a link is a port, empty where it is none."""
+        link = self.link(port)
+        master = self.link(link.master) if link is not None and link.master else None
+        return master.name if master is not None and isinstance(master.options, Bridge) else ""
+
+    def beside(self, port: str) -> Iterator[tuple[str, str]]:
+        """Other links that come out on the same wire, each with its bridge, or with itself where it is no port."""
+        wire = self.wires.get(port)
+        for other, name in self.wires.items():
+            if wire is not None and name == wire and other != port:
+                yield other, self.bridge_of(other) or other
+
+    def entry(self, bridge: str, number: int, vlan: int = 0) -> LearnedMac | None:
+        """What a bridge knows of a MAC, beside its own."""
+        for one in self._fdb.get((bridge, number), ()):
+            if not vlan or not one.vlan or one.vlan == vlan:
+                return one
+        return None
+
+    @cached_property
+    def _fdb(self) -> Mapping[tuple[str, int], list[LearnedMac]]:
+        found: dict[tuple[str, int], list[LearnedMac]] = {}
+        for one in self.fdb:
+            found.setdefault((one.bridge, one.mac), []).append(one)
+        return found
+
+    def neighbour(self, link: str, number: int) -> KnownNeighbour | None:
+        """Who has an address on a link, as the host knows it."""
+        return self._neighbours.get((link, number))
+
+    @cached_property
+    def _neighbours(self) -> Mapping[tuple[str, int], KnownNeighbour]:
+        return {(one.link, one.address): one for one in self.neighbours}
+
+    @cached_property
+    def own_addresses(self) -> Mapping[tuple[int, int], str]:
+        """The host's addresses, by version and number, with the link of each."""
+        found: dict[tuple[int, int], str] = {}
+        for link in self.state.links.values():
+            if not link.up:
+                continue
+            for one in link.addresses:
+                text = one.ip.partition("/")[0]
+                found.setdefault((6 if ":" in text else 4, address(text)), link.name)
+        return found

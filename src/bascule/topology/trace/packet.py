@@ -1,0 +1,154 @@
+"""A packet as its fields, by nft's names."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+from msgspec import Struct
+
+from bascule.topology.trace.rules.tests import MISSING, Fields
+
+ARP, IPV4, IPV6 = 0x0806, 0x0800, 0x86DD
+TCP, UDP, ICMP, ICMP6 = 6, 17, 1, 58
+EVERYBODY = (1 << 48) - 1
+SYN, SYN_ACK = 0x02, 0x12
+ANY_PORT = (32768, 60999)  # net.ipv4.ip_local_port_range: what a client's own port lies between
+INVALID, ESTABLISHED, NEW, UNTRACKED = 1, 2, 8, 64
+
+
+class Traffic(Struct, frozen=True, kw_only=True):
+    """What is asked for: a protocol, the port of a service, and the sender's port where somebody set it.
+
+    ``size`` is the length of the IP packet in bytes, ``vlan`` the tag that the sender itself sets (None: no tag).
+    """
+
+    protocol: str = "icmp"  # tcp, udp, icmp or arp
+    port: int = 0
+    sender_port: int | tuple[int, int] = ANY_PORT
+    size: int = 84
+    vlan: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.protocol}/{self.port}" if self.port else self.protocol
+
+
+def number_of(traffic: Traffic, version: int) -> int:
+    """The protocol's number in the IP header."""
+    return {"tcp": TCP, "udp": UDP}.get(traffic.protocol, ICMP if version == 4 else ICMP6)
+
+
+def request(traffic: Traffic, version: int, source: int, target: int) -> dict[str, Any]:
+    """The fields of the first packet, before it is in a frame."""
+    fields = _plain(version, source, target, number_of(traffic, version), traffic.size)
+    if traffic.vlan is not None:
+        fields["vlan id"] = traffic.vlan
+    if traffic.protocol in {"tcp", "udp"}:
+        _ports(fields, traffic.protocol, traffic.sender_port, traffic.port)
+        if traffic.protocol == "tcp":
+            fields["tcp flags"] = SYN
+    else:
+        name = "icmp" if version == 4 else "icmpv6"
+        fields |= {f"{name} type": 8 if version == 4 else 128, f"{name} code": 0}
+    return fields
+
+
+def reply(first: Fields) -> dict[str, Any]:
+    """The answer to a packet as its receiver got it."""
+    version = 6 if "ip6 saddr" in first else 4
+    ip = "ip6" if version == 6 else "ip"
+    fields = _plain(version, first[f"{ip} daddr"], first[f"{ip} saddr"], first["meta l4proto"], first["meta length"])
+    if "th dport" in first:
+        protocol = "tcp" if "tcp dport" in first else "udp"
+        _ports(fields, protocol, first["th dport"], first["th sport"])
+        if protocol == "tcp":
+            fields["tcp flags"] = SYN_ACK
+    elif version == 4:
+        fields |= {"icmp type": 0, "icmp code": 0}
+    else:
+        fields |= {"icmpv6 type": 129, "icmpv6 code": 0}
+    return fields
+
+
+def _plain(version: int, source: Any, target: Any, protocol: Any, size: Any) -> dict[str, Any]:
+    ip = "ip" if version == 4 else "ip6"
+    kind = IPV4 if version == 4 else IPV6
+    fields = {
+        f"{ip} saddr": source,
+        f"{ip} daddr": target,
+        f"{ip} version": version,
+        "meta l4proto": protocol,
+        "meta protocol": kind,
+        "ether type": kind,
+        "meta length": size,
+        "meta mark": 0,
+        "ct mark": 0,
+        "ct state": INVALID,
+        "ct status": 0,
+        "meta physin": "",
+        "meta physout": "",
+        "meta physbridged": 0,
+        "meta nftrace": 0,
+    }
+    if version == 4:
+        fields |= {"ip protocol": protocol, "ip length": size, "ip ttl": None, "ip frag-off": None, "ip dscp": None}
+        fields |= {"ip id": None, "ip hdrlength": 5}
+    else:
+        fields |= {"ip6 nexthdr": protocol, "ip6 length": None, "ip6 hoplimit": None, "ip6 dscp": None}
+    return fields
+
+
+def _ports(fields: dict[str, Any], protocol: str, source: Any, target: Any) -> None:
+    fields |= {"th sport": source, "th dport": target, f"{protocol} sport": source, f"{protocol} dport": target}
+
+
+def arp(operation: int, sender_mac: int, sender: int, target_mac: int, target: int) -> dict[str, Any]:
+    """The fields of an ARP frame."""
+    return {
+        "ether type": ARP,
+        "meta protocol": ARP,
+        "meta l4proto": MISSING,
+        "arp operation": operation,
+        "arp htype": 1,
+        "arp ptype": IPV4,
+        "arp hlen": 6,
+        "arp plen": 4,
+        "arp saddr ether": sender_mac,
+        "arp saddr ip": sender,
+        "arp daddr ether": target_mac,
+        "arp daddr ip": target,
+        "ether saddr": sender_mac,
+        "ether daddr": EVERYBODY if operation == 1 else target_mac,
+        "meta mark": 0,
+        "meta length": 28,
+        "meta nftrace": 0,
+    }
+
+
+def neighbour_question(version: int, *, asks: bool, source: int, target: int) -> dict[str, Any]:
+    """The fields of a neighbour solicitation or advertisement of IPv6."""
+    fields = _plain(version, source, target, ICMP6, 72)
+    return fields | {"icmpv6 type": 135 if asks else 136, "icmpv6 code": 0}
+
+
+def version_of(fields: Fields) -> int:
+    """4 or 6; 0 of a frame that is no IP."""
+    return 4 if "ip saddr" in fields else 6 if "ip6 saddr" in fields else 0
+
+
+def key(version: int, field: str) -> str:
+    """``saddr`` or ``daddr`` of a version."""
+    return f"ip {field}" if version == 4 else f"ip6 {field}"
+
+
+def with_port(fields: Fields, which: str, port: Any) -> dict[str, Any]:
+    """The packet with another ``sport`` or ``dport``, under all of its names."""
+    names = [name for name in (f"th {which}", f"tcp {which}", f"udp {which}") if name in fields]
+    return {**fields, **dict.fromkeys(names, port)}
+
+
+def text_of(version: int, number: object) -> str:
+    """An address as people write it."""
+    if not isinstance(number, int):
+        return "?"
+    return str(ipaddress.IPv4Address(number) if version == 4 else ipaddress.IPv6Address(number))

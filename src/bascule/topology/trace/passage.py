@@ -1,0 +1,397 @@
+"""One packet on its way through a host: its fields as they change, the hooks that it meets, what stands in its way.
+
+The packet goes on past whatever stops it, so that everything is named. Facts about hooks are measured (Linux 6.18)
+or from the kernel's source; docs/explanation/frames.md has them with drawings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from bascule.topology.trace.answer import Blocker, Code, Stage
+from bascule.topology.trace.connection import AddressPort, Connection
+from bascule.topology.trace.ends import Ends
+from bascule.topology.trace.packet import (
+    ESTABLISHED,
+    INVALID,
+    NEW,
+    SYN_ACK,
+    UNTRACKED,
+    key,
+    text_of,
+    version_of,
+    with_port,
+)
+from bascule.topology.trace.routing import RouteTables
+from bascule.topology.trace.rules.evaluate import ChainEnd, Hit, run
+from bascule.topology.trace.rules.lines import RuleChain
+from bascule.topology.trace.rules.tests import MISSING, Value, looked_up, value_of
+from bascule.topology.trace.rules.values import address as number_of_address
+
+CONNTRACK, NAT_DESTINATION, NAT_SOURCE = -200, -100, 100  # priorities in linux/netfilter_ipv4.h
+SNAT, DNAT = 16, 32  # bits of ct status
+STOPS = {"drop", "reject"}
+# doubts that a word or a clock decides, so the code says that it is only limited
+LIMITS = ("limit", "quota", "ct count", "numgen", "meta time", "meta hour", "meta day", "--limit", "--hashlimit")
+
+
+class PacketPath:
+    """The way of one packet so far."""
+
+    def __init__(self, ends: Ends, fields: dict[str, Any], connection: Connection) -> None:
+        self.ends = ends
+        self.network = ends.network
+        self.fields = fields
+        self.connection = connection
+        self.stages: list[Stage] = []
+        self.unsure: list[str] = []
+        self.learned: list[tuple[str, int, str]] = []
+
+    @property
+    def version(self) -> int:
+        """4 or 6; 0 of a frame that is no IP."""
+        return version_of(self.fields)
+
+    def fib(self, version: int) -> RouteTables:
+        """The host's routes of an IP version."""
+        kept: dict[int, RouteTables] = self.network.__dict__.setdefault("_fibs", {})
+        if version not in kept:
+            kept[version] = RouteTables(self.network.state, version)
+        return kept[version]
+
+    # ---- what is written down
+
+    def note(self, name: str, words: str = "", *, where: str = "", verdict: str = "ok") -> None:
+        """A station without rules."""
+        self.stages.append(Stage(name=name, words=words, where=where, verdict=verdict))
+
+    def stop(self, code: Code, subject: str, text: str, *, name: str, where: str = "", certain: bool = True) -> None:
+        """Something that is no rule stands in the way."""
+        blocker = Blocker(code=code, subject=subject, text=text, certain=certain)
+        verdict = "no" if certain else "perhaps"
+        self.stages.append(Stage(name=name, where=where, verdict=verdict, words=text, blockers=(blocker,)))
+
+    # ---- hooks
+
+    def bridge_hook(
+        self, hook: str, bridge: str, *, iif: str = "", oif: str = "", low: int | None = None, high: int | None = None
+    ) -> None:
+        """The chains of the bridge family at a hook, of priorities above ``low`` and up to ``high``."""
+        chains = [
+            chain
+            for chain in self.network.rules.at("bridge", hook)
+            if chain.base is not None
+            and (low is None or chain.base.priority > low)
+            and (high is None or chain.base.priority <= high)
+        ]
+        self._at(iif, oif)
+        kept = {name: self.fields.get(name) for name in ("ct state", "ct status", "ct mark", "meta nfproto")}
+        ibr = bridge if iif else ""
+        obr = bridge if oif else ""
+        self.fields |= {"meta ibrname": ibr, "meta obrname": obr, "meta nfproto": 7, "ct state": None}
+        self.fields |= {"ct status": None, "ct mark": None}
+        self._chains(f"bridge {hook}", "bridge", hook, chains, where=_between(iif, oif))
+        self.fields |= kept
+
+    def device_hook(self, hook: str, device: str) -> None:
+        """The chains at a link itself, before or after everything else."""
+        chains = self.network.rules.at("netdev", hook, device)
+        if device in self.network.traffic_control:
+            self.unsure.append(f"tc has filters on {device}, which are not read")
+        if not chains:
+            return
+        self._at(device if hook == "ingress" else "", device if hook == "egress" else "")
+        kept = {name: self.fields.get(name) for name in ("ct state", "ct status", "meta nfproto")}
+        self.fields |= {"meta nfproto": 5, "ct state": None, "ct status": None}
+        self._chains(f"netdev {hook}", "netdev", hook, chains, where=device)
+        self.fields |= kept
+
+    def arp_hook(self, hook: str, *, iif: str = "", oif: str = "") -> None:
+        """The chains of the arp family: what the host itself takes and sends."""
+        self._at(iif, oif)
+        self.fields |= {"meta nfproto": 3}
+        self._chains(f"arp {hook}", "arp", hook, self.network.rules.at("arp", hook), where=_between(iif, oif))
+
+    def ip_hook(self, hook: str, *, iif: str = "", oif: str = "") -> None:
+        """The chains of ip or ip6 and inet at a hook in their true order, with connection tracking and NAT between."""
+        version = self.version
+        family = "ip" if version == 4 else "ip6"
+        found = self.network.rules.at(family, hook)
+        self._at(iif, oif)
+        self.fields |= {"meta nfproto": 2 if version == 4 else 10}
+        plain = [chain for chain in found if chain.base and chain.base.type != "nat"]
+        nats = [chain for chain in found if chain.base and chain.base.type == "nat"]
+        events: list[tuple[int, int, RuleChain | str]] = [
+            (chain.base.priority, -chain.base.born, chain) for chain in plain if chain.base
+        ]
+        if hook in {"prerouting", "output"}:
+            events.append((CONNTRACK, -(1 << 30), "conntrack"))
+        if hook != "forward":
+            place = NAT_DESTINATION if hook in {"prerouting", "output"} else NAT_SOURCE
+            events.append((place, -self._nat_born(family), "nat"))
+        events.sort(key=lambda event: event[:2])
+        batch: list[RuleChain] = []
+        name, where = f"{family} {hook}", _between(iif, oif)
+        for _, _, event in events:
+            if isinstance(event, RuleChain):
+                batch.append(event)
+                continue
+            self._chains(name, family, hook, batch, where=where)
+            batch = []
+            if event == "conntrack":
+                self._track(version)
+            else:
+                self._nat(version, hook, nats, oif=oif, iif=iif)
+        self._chains(name, family, hook, batch, where=where)
+        if hook in {"postrouting", "input"}:
+            self._confirm()
+
+    def _at(self, iif: str, oif: str) -> None:
+        self.fields |= {"meta iifname": iif, "meta oifname": oif, "meta iif": iif, "meta oif": oif}
+
+    def _nat_born(self, family: str) -> int:
+        hooks = ("prerouting", "input", "output", "postrouting")
+        chains = [chain for hook in hooks for chain in self.network.rules.at(family, hook)]
+        return min((chain.base.born for chain in chains if chain.base and chain.base.type == "nat"), default=0)
+
+    def _chains(self, name: str, family: str, hook: str, chains: Iterable[RuleChain], *, where: str) -> None:
+        met: list[RuleChain] = []
+        hits: list[Hit] = []
+        blockers: list[Blocker] = []
+        for chain in chains:
+            met.append(chain)
+            if family in {"ip", "ip6"}:
+                self._fib_fields(self.version, str(self.fields["meta iifname"]))
+            outcomes = run(self.network.rules, chain, self.fields)
+            taken, blocker = self._settle(chain, outcomes)
+            self.fields = dict(taken.fields)
+            hits += taken.hits
+            if blocker is not None:
+                blockers.append(blocker)
+        if met:
+            verdict = "ok"
+            if blockers:
+                verdict = "no" if any(one.certain for one in blockers) else "perhaps"
+            self.stages.append(
+                Stage(
+                    name=name,
+                    where=where,
+                    family=family,
+                    hook=hook,
+                    verdict=verdict,
+                    chains=tuple(met),
+                    hits=tuple(hits),
+                    blockers=tuple(blockers),
+                )
+            )
+
+    def _settle(self, chain: RuleChain, outcomes: Sequence[ChainEnd]) -> tuple[ChainEnd, Blocker | None]:
+        """The outcome that the packet goes on with, and what stops it there."""
+        stopping = [one for one in outcomes if one.verdict in STOPS]
+        passing = [one for one in outcomes if one.verdict not in STOPS]
+        blocker = None
+        if stopping:
+            first = stopping[0]
+            doubts = () if not passing else first.doubts
+            code = Code.POLICY if first.by is None else Code.FILTERED
+            if passing and all(one.reason.startswith(LIMITS) for one in doubts):
+                code = Code.LIMITED
+            subject = str(chain)
+            does = {"reject": "rejects it"}.get(first.verdict, "drops it")
+            text = f"its policy {does}" if first.by is None else f"a line {does}"
+            blocker = Blocker(
+                code=code,
+                subject=subject,
+                text=text,
+                certain=not passing,
+                chain=chain,
+                hit=first.by,
+                doubts=doubts,
+                fields=first.fields,
+            )
+        taken = (passing or stopping)[0]
+        if len(passing) > 1:
+            self.unsure.append(f"what {chain} makes of the packet depends on {taken.doubts or passing[1].doubts}")
+        return taken, blocker
+
+    # ---- what the rules ask of routes
+
+    def _fib_fields(self, version: int, iif: str) -> None:
+        for name in self.network.rules.fib_keys:
+            _, flags, result = name.split(" ")
+            words = flags.split(",")
+            own, other = ("saddr", "daddr") if "saddr" in words else ("daddr", "saddr")
+            address = self.fields.get(key(version, own))
+            against = self.fields.get(key(version, other))
+            if not isinstance(address, int) or not isinstance(against, int):
+                self.fields[name] = None
+                continue
+            if iif == "lo" and result == "oif":  # nft_fib_is_loopback()
+                self.fields[name] = "lo"
+                continue
+            mark = self.fields.get("meta mark", 0) if "mark" in words else 0
+            self.fields[name] = self._fib_value(version, address, result, iif if "iif" in words else "", mark)
+
+    def _fib_value(self, version: int, address: int, result: str, iif: str, mark: Any) -> Value:
+        """What ``fib`` gives (net/ipv4/netfilter/nft_fib_ipv4.c and its like for IPv6)."""
+        fib = self.fib(version)
+        if result == "type" and version == 4:
+            if address >> 28 == 0xE:
+                return "multicast"
+            if address in {0, 0xFFFFFFFF}:
+                return "broadcast"
+            hop = fib.find(address, only="local")
+            return hop.kind if hop.kind != "none" and iif in {"", hop.link} else "unicast"
+        restricted = iif if result == "oif" and version == 6 else ""
+        hop = fib.find(address, iif="lo", mark=mark, oif=restricted)
+        if hop.doubt:
+            return None
+        if result == "type":
+            if iif and hop.kind == "local" and self.network.own_addresses.get((version, address)) != iif:
+                return "unicast"
+            return "unreachable" if hop.kind == "none" else hop.kind
+        if hop.kind != "unicast":
+            return ""
+        return hop.link if not iif else iif if iif in {hop.link, *hop.more} else ""
+
+    # ---- connection tracking and NAT
+
+    def _ends(self, version: int) -> tuple[AddressPort, AddressPort]:
+        fields = self.fields
+        source = AddressPort(fields[key(version, "saddr")], fields.get("th sport"))
+        return source, AddressPort(fields[key(version, "daddr")], fields.get("th dport"))
+
+    def _track(self, version: int) -> None:
+        if self.fields.get("ct state") == UNTRACKED or self.fields.get("ct entry"):
+            return
+        if self.version == 6 and self.fields.get("icmpv6 type") in {133, 134, 135, 136, 137}:
+            self.fields["ct state"] = UNTRACKED  # nf_conntrack leaves neighbour discovery alone
+            return
+        source, target = self._ends(version)
+        known = self.connection
+        if known.is_reply and known.answers(source, target):
+            nat = SNAT if known.new_source not in {None, known.source} else 0
+            nat |= DNAT if known.new_target not in {None, known.target} else 0
+            self.fields |= {"ct state": ESTABLISHED, "ct status": 8 | 2 | nat, "ct direction": 1}
+            self.fields |= {"ct mark": known.mark, "ct entry": 1}
+        elif known.is_reply:
+            lone = self.fields.get("tcp flags") == SYN_ACK or "icmp type" in self.fields or "icmpv6 type" in self.fields
+            self.fields |= {"ct state": INVALID if lone else NEW, "ct status": 0, "ct direction": 0}
+        else:
+            if not known.tracked:
+                known.source, known.target, known.tracked = source, target, True
+            self.fields |= {"ct state": NEW, "ct status": 0, "ct direction": 0, "ct entry": 1, "ct mark": 0}
+        if known.source and known.target:
+            ip = "ip" if version == 4 else "ip6"
+            self.fields |= {f"ct original {ip} saddr": known.source.address, "ct original proto-src": known.source.port}
+            self.fields |= {f"ct original {ip} daddr": known.target.address, "ct original proto-dst": known.target.port}
+
+    def _confirm(self) -> None:
+        if self.fields.get("ct entry") and not self.connection.is_reply:
+            self.connection.mark = self.fields.get("ct mark", 0)
+
+    def _nat(self, version: int, hook: str, chains: Sequence[RuleChain], *, iif: str, oif: str) -> None:
+        if not self.fields.get("ct entry"):
+            return
+        known = self.connection
+        is_source = hook in {"postrouting", "input"}
+        if known.is_reply:
+            back = known.target if is_source else known.source
+            now = known.new_target if is_source else known.new_source
+            if back is not None and now not in {None, back}:
+                self._write("saddr" if is_source else "daddr", back, f"NAT backwards at {hook}")
+            return
+        if (known.new_source if is_source else known.new_target) is not None:
+            return
+        family = "ip" if version == 4 else "ip6"
+        for chain in chains:
+            self._fib_fields(version, iif)
+            outcomes = run(self.network.rules, chain, self.fields)
+            taken, blocker = self._settle(chain, outcomes)
+            self.fields = dict(taken.fields)
+            self.stages.append(
+                Stage(
+                    name=f"{family} {hook}",
+                    where=_between(iif, oif),
+                    family=family,
+                    hook=hook,
+                    verdict="ok" if blocker is None else "no" if blocker.certain else "perhaps",
+                    chains=(chain,),
+                    hits=taken.hits,
+                    blockers=(blocker,) if blocker else (),
+                )
+            )
+            if taken.nat is not None:
+                self._translate(version, taken, hook, iif=iif, oif=oif)
+                return
+
+    def _translate(self, version: int, taken: ChainEnd, hook: str, *, iif: str, oif: str) -> None:
+        nat = taken.nat
+        assert nat is not None
+        is_source = hook in {"postrouting", "input"}
+        which = "saddr" if is_source else "daddr"
+        before = AddressPort(self.fields[key(version, which)], self.fields.get("th sport" if is_source else "th dport"))
+        address: Any = before.address
+        port: Any = before.port
+        if nat.pair is not None:
+            found = looked_up(nat.pair[0], nat.pair[1], self.fields)
+            if not isinstance(found, tuple):
+                return
+            address, port = found[0], found[1] if len(found) > 1 and "th dport" in self.fields else port
+        elif nat.kind == "masquerade":
+            address = self._masquerading(version, oif)
+        elif nat.kind == "redirect":
+            loopback = (127 << 24 | 1) if version == 4 else 1
+            address = loopback if hook == "output" else self.address_of(version, iif)
+        elif nat.address is not None:
+            address = value_of(nat.address, self.fields)
+        if nat.port is not None and port is not None:
+            port = value_of(nat.port, self.fields)
+        if address is MISSING or port is MISSING:  # a map without this packet: no NAT at all
+            return
+        if not address:
+            blocker = f"{nat.kind} finds no address of its own on {oif or iif}"
+            self.stop(Code.NAT_NOWHERE, str(taken.by.chain if taken.by else ""), blocker, name=f"nat {hook}")
+            return
+        if is_source and oif == "lo":
+            self.unsure.append("another source of a packet to the host itself, which kernels treat in different ways")
+        if nat.unsure:
+            self.unsure.append(f"NAT to {nat.unsure}")
+        after = AddressPort(address, port)
+        if is_source:
+            self.connection.new_source = after
+        else:
+            self.connection.new_target = after
+        if after == before:  # what stays as it is has no bit in its status (nf_nat_setup_info)
+            return
+        self._write(which, after, nat.kind)
+        self.fields["ct status"] = (self.fields.get("ct status") or 0) | (SNAT if is_source else DNAT)
+
+    def _write(self, which: str, to: AddressPort, words: str) -> None:
+        self.fields = {**self.fields, key(self.version, which): to.address}
+        if to.port is not None:
+            self.fields = with_port(self.fields, "sport" if which == "saddr" else "dport", to.port)
+        self.note("NAT", f"{words}: {which} {text_of(self.version, to.address)}", verdict="changed")
+
+    def address_of(self, version: int, link: str) -> int:
+        """The address that the kernel takes on a link by itself, 0 where it has none."""
+        return next(self._addresses(version, link), 0)
+
+    def _masquerading(self, version: int, link: str) -> int:
+        """The address that masquerading takes: of the link, else of any other (inet_select_addr in net/ipv4)."""
+        others = sorted(self.network.state.links.values(), key=lambda one: one.facts.index)
+        names = (link, *(one.name for one in others))
+        return next((found for name in names for found in self._addresses(version, name, scope="global")), 0)
+
+    def _addresses(self, version: int, link: str, scope: str = "") -> Iterator[int]:
+        found = self.network.link(link)
+        for one in found.addresses if found is not None and found.up else ():
+            text = one.ip.partition("/")[0]
+            fits = (":" in text) == (version == 6) and scope in {"", one.scope}
+            if fits and not (version == 6 and one.is_link_local):
+                yield number_of_address(text)
+
+
+def _between(iif: str, oif: str) -> str:
+    return f"{iif} → {oif}" if iif and oif else iif or oif

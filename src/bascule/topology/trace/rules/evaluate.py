@@ -1,0 +1,241 @@
+"""A packet through the lines of one base chain: every way in which it may come out.
+
+Where a test is unknown, both ways are followed. So one outcome is certain, and several say *perhaps*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from bascule.topology.trace.rules.lines import (
+    Decision,
+    DecisionMap,
+    NoTrack,
+    RuleChain,
+    RuleLine,
+    Rules,
+    SetField,
+    Translate,
+)
+from bascule.topology.trace.rules.tests import MISSING, AnyFlag, Doubt, Fields, Test, all_of, holds, value_of
+
+MOST = 24  # ways that are followed at once; beyond these the answer is unknown, not wrong
+MOST_JUMPS = 16  # the kernel's own limit, NFT_JUMP_STACK_SIZE
+
+
+class Hit(Struct, frozen=True):
+    """A line that a packet met whole."""
+
+    chain: RuleChain
+    line: RuleLine
+    verdict: str
+
+
+class Doubted(Struct, frozen=True):
+    """A line of which it is unknown whether it meets the packet."""
+
+    chain: RuleChain
+    line: RuleLine
+    reason: str
+
+
+class ChainEnd(Struct, frozen=True, kw_only=True):
+    """One way out of a base chain: ``verdict`` is accept, drop or reject; ``hits`` has all lines that it met.
+
+    ``by`` is the line that decided; None where it was the chain's policy. ``nat`` is what shall become of its
+    addresses, and ``nat_fields`` the packet at that line.
+    """
+
+    verdict: str
+    fields: Fields
+    by: Hit | None = None
+    hits: tuple[Hit, ...] = ()
+    doubts: tuple[Doubted, ...] = ()
+    nat: Translate | None = None
+
+
+class _World(Struct, frozen=True):
+    fields: Fields
+    hits: tuple[Hit, ...] = ()
+    doubts: tuple[Doubted, ...] = ()
+
+
+Ends = list[ChainEnd]
+Step = tuple[str, _World, Decision | Translate | None]
+"""What a line does with a packet: ``next`` (it did not meet it), ``met`` (and goes on), or ``end`` with a decision."""
+
+
+def run(rules: Rules, chain: RuleChain, fields: Fields) -> list[ChainEnd]:
+    """All outcomes of a base chain; the policy where no line decides."""
+    ends: Ends = []
+    for world in _through(rules, chain, [_World(fields)], ends, depth=0):
+        policy = chain.base.policy if chain.base else "accept"
+        ends.append(ChainEnd(verdict=policy, fields=world.fields, hits=world.hits, doubts=world.doubts))
+    return _distinct(ends)
+
+
+def _distinct(ends: Sequence[ChainEnd]) -> list[ChainEnd]:
+    """One for each verdict and packet: the one that fewest doubts stand in the way of."""
+    if len(ends) < 2:
+        return list(ends)
+    found: list[ChainEnd] = []
+    for end in sorted(ends, key=lambda one: len(one.doubts)):
+        if not any((one.verdict, one.fields, one.nat) == (end.verdict, end.fields, end.nat) for one in found):
+            found.append(end)
+    return found
+
+
+def _through(rules: Rules, chain: RuleChain, worlds: list[_World], ends: Ends, *, depth: int) -> list[_World]:
+    """The packets that fall off a chain's end; those that a line decides of are added to ``ends``."""
+    returned: list[_World] = []
+    for line in chain.lines:
+        after: list[_World] = []
+        for world in worlds:
+            for kind, now, decision in _steps(chain, line, world):
+                if kind == "next":
+                    after.append(now)
+                elif isinstance(decision, Translate):
+                    ends.append(_end("accept", now, chain, line, nat=decision))
+                elif decision is None or decision.name == "continue":
+                    after.append(_with(now, chain, line, "continue"))
+                elif decision.name == "return":
+                    returned.append(_with(now, chain, line, "return"))
+                elif decision.name in {"jump", "goto"}:
+                    fallen = _jumped(rules, chain, line, decision, now, ends, depth=depth)
+                    (after if decision.name == "jump" else returned).extend(fallen)
+                elif decision.name == "unknown":
+                    doubt = Doubted(chain, line, decision.target)
+                    unsure = replace(now, doubts=(*now.doubts, doubt))
+                    ends += [_end(verdict, unsure, chain, line) for verdict in ("accept", "drop")]
+                else:
+                    ends.append(_end(decision.name, now, chain, line))
+        worlds = _merged(after)
+        if len(worlds) > MOST:  # either verdict for those that are followed no further
+            ends += [_end(verdict, one, chain, line) for one in worlds[MOST:] for verdict in ("accept", "drop")]
+            worlds = worlds[:MOST]
+        if not worlds:
+            break
+    return _merged([*worlds, *returned])
+
+
+def _jumped(
+    rules: Rules,
+    chain: RuleChain,
+    line: RuleLine,
+    decision: Decision,
+    now: _World,
+    ends: Ends,
+    *,
+    depth: int,
+) -> list[_World]:
+    prefix = chain.key[0]
+    target = rules.chains.get((prefix, chain.table, decision.target))
+    met = _with(now, chain, line, decision.name)
+    if target is None or depth >= MOST_JUMPS:
+        doubt = Doubted(chain, line, f"chain {decision.target} is not there")
+        unsure = replace(met, doubts=(*met.doubts, doubt))
+        ends.append(_end("drop", unsure, chain, line))
+        return [unsure]
+    return _through(rules, target, [met], ends, depth=depth + 1)
+
+
+def _with(world: _World, chain: RuleChain, line: RuleLine, verdict: str) -> _World:
+    return replace(world, hits=(*world.hits, Hit(chain, line, verdict)))
+
+
+def _end(verdict: str, world: _World, chain: RuleChain, line: RuleLine, nat: Translate | None = None) -> ChainEnd:
+    hit = Hit(chain, line, verdict)
+    return ChainEnd(verdict=verdict, fields=world.fields, by=hit, hits=(*world.hits, hit), doubts=world.doubts, nat=nat)
+
+
+def _merged(worlds: list[_World]) -> list[_World]:
+    """Packets that are alike are one, with the doubts of the surer; too many become the first with a doubt."""
+    if len(worlds) < 2:
+        return worlds
+    found: list[_World] = []
+    for world in worlds:
+        for place, one in enumerate(found):
+            if one.fields is world.fields or one.fields == world.fields:
+                if len(world.doubts) < len(one.doubts):
+                    found[place] = world
+                break
+        else:
+            found.append(world)
+    return found
+
+
+def _steps(chain: RuleChain, line: RuleLine, world: _World) -> Iterator[Step]:
+    """The ways of a packet through one line."""
+    fields = world.fields
+    effects: dict[str, Any] = {}
+    decision: Decision | Translate | None = None
+    for part in line.parts:
+        if isinstance(part, Test | AnyFlag):
+            answer = part.holds(fields)
+            if answer:
+                continue
+            if answer is False:
+                yield "next", replace(world, fields=fields), None
+                return
+            doubt = Doubted(chain, line, _asked(part))
+            world = replace(world, doubts=(*world.doubts, doubt))
+            yield "next", replace(world, fields=fields), None
+        elif isinstance(part, Doubt):
+            world = replace(world, doubts=(*world.doubts, Doubted(chain, line, part.reason)))
+            yield "next", replace(world, fields=fields), None
+        elif isinstance(part, SetField):
+            found = value_of(part.value, fields) if part.value is not None else None
+            effects = {part.key: None if found is MISSING else found}
+            if part.key == "meta mark":  # a route that was asked for by the mark may be another now
+                effects |= {key: None for key in fields if key.startswith("fib ") and "mark" in key}
+            fields = {**fields, **effects}
+        elif isinstance(part, NoTrack):
+            fields = fields if fields.get("ct entry") else {**fields, "ct state": 64}
+        elif isinstance(part, DecisionMap):
+            options = _decisions(part, fields)
+            unsure = len(options) > 1
+            if unsure:
+                world = replace(world, doubts=(*world.doubts, Doubted(chain, line, "vmap")))
+            for one in options:
+                if one is None:
+                    yield "next", replace(world, fields=fields), None
+                else:
+                    yield "end", replace(world, fields=fields), one
+            return
+        else:
+            decision = part
+            break
+    yield "met", replace(world, fields=fields), decision
+
+
+def _decisions(part: DecisionMap, fields: Fields) -> list[Decision | None]:
+    """What a map may decide; None for a packet that it does not have, which ends the line."""
+    values = tuple([value_of(key, fields) for key in part.keys])
+    if MISSING in values:
+        return [None]
+    if part.moving:
+        every = [*part.exact.values(), *(decision for _, decision in part.entries)]
+        return [None, *dict.fromkeys(every)]
+    if (found := part.exact.get(values)) is not None:  # type: ignore[arg-type]  # what is no atom is in no map
+        return [found]
+    unsure: list[Decision | None] = []
+    edges = [
+        (tuple((one, one) if isinstance(one, int) else one for one in key), value) for key, value in part.exact.items()
+    ]
+    plain = not any(value is None or isinstance(value, tuple) for value in values)
+    for bounds, decision in (*part.entries, *([] if plain else edges)):
+        match = all_of(map(holds, bounds, values))
+        if match:
+            return [decision, *unsure]
+        if match is None:
+            unsure.append(decision)
+    return [None, *unsure]
+
+
+def _asked(part: Test | AnyFlag) -> str:
+    keys = part.keys if isinstance(part, Test) else (part.key,)
+    return " . ".join(filter(None, (getattr(key, "key", "") for key in keys))) or "a test"

@@ -1,0 +1,311 @@
+"""The options of iptables(8) and iptables-extensions(8), one line at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from bascule.model.ruleset.nft_json import NotUnderstood
+from bascule.topology.trace.rules.lines import Decision, NoTrack, Part, SetField, Translate
+from bascule.topology.trace.rules.names import CT_STATE, CT_STATUS, ICMP6_TYPES, ICMP_TYPES, PROTOCOLS, TCP_FLAGS
+from bascule.topology.trace.rules.tests import AnyFlag, AnyTest, Bits, Bounds, Constant, Doubt, Field, Test
+from bascule.topology.trace.rules.values import address, mac, prefix
+
+# options that say nothing of the packet
+IGNORED = {"--limit-burst", "--hashlimit-burst", "--hashlimit-name", "--hashlimit-htable-expire", "--rsource", "--mask"}
+SWITCHES = {"--syn", "--physdev-is-bridged", "--physdev-is-in", "--physdev-is-out", "-f", "--limit-iface-in"}
+SWITCHES |= {"--limit-iface-out", "--invert", "--loose", "--validmark", "--accept-local"}
+TERMINAL = {"ACCEPT": "accept", "DROP": "drop", "RETURN": "return", "REJECT": "reject"}
+SILENT_TARGETS = {"LOG", "NFLOG", "ULOG", "TCPMSS", "TOS", "DSCP", "CLASSIFY", "CHECKSUM", "TRACE", "SET", "TTL", "HL"}
+SILENT_TARGETS |= {"AUDIT", "SECMARK", "CONNSECMARK", "TCPOPTSTRIP", "ECN", "RATEEST", "IDLETIMER", "LED"}
+UNKNOWN_TARGETS = {"NFQUEUE", "QUEUE", "TPROXY", "SYNPROXY", "TARPIT", "TEE", "CLUSTERIP", "NETMAP", "DNPT", "SNPT"}
+ADDRESS_TYPES = {"LOCAL", "UNICAST", "BROADCAST", "MULTICAST", "ANYCAST", "BLACKHOLE", "UNREACHABLE", "PROHIBIT"}
+
+
+def parts_of(words: Sequence[str]) -> tuple[list[Part], str]:
+    """What a line asks and does, and its comment. Raises NotUnderstood, ValueError or IndexError."""
+    parts: list[Part] = []
+    comment = module = ""
+    place = 0
+    while place < len(words):
+        word = words[place]
+        negated = word == "!"
+        if negated:
+            place += 1
+            word = words[place]
+        if word in {"-j", "--jump", "-g", "--goto"}:
+            parts += _target(words[place + 1], words[place + 2 :], goto=word in {"-g", "--goto"})
+            return parts, comment
+        if word in {"-m", "--match"}:
+            module = words[place + 1]
+            if module == "rpfilter":
+                parts.append(_reverse_path(words[place + 2 :]))
+            place += 2
+            continue
+        if word in SWITCHES:
+            parts += _switch(word, negated=negated)
+            place += 1
+            continue
+        if word == "--tcp-flags":
+            parts.append(_flags(words[place + 1], words[place + 2], negated=negated))
+            place += 3
+            continue
+        value = words[place + 1]
+        place += 2
+        if word == "--comment":
+            comment = value
+        elif word not in IGNORED:
+            parts.append(_option(word, value, module, negated=negated))
+            if word == "--match-set":  # it has the directions behind the name
+                place += 1
+    return parts, comment
+
+
+def _option(word: str, value: str, module: str, *, negated: bool) -> AnyTest:
+    if word in {"--mark"}:
+        return _mark("ct mark" if module == "connmark" else "meta mark", value, negated=negated)
+    read = _OPTIONS.get(word)
+    return read(value, negated) if read is not None else Doubt(f"{word} {value}")
+
+
+def _ranges(key: str, found: Sequence[Bounds], *, negated: bool) -> Test:
+    return Test((Field(key),), ranged=tuple((one,) for one in found), negated=negated)
+
+
+def _addresses(key: str) -> Callable[[str, bool], AnyTest]:
+    def read(value: str, negated: bool) -> AnyTest:  # noqa: FBT001  # one shape for all options
+        field = f"ip6 {key}" if ":" in value else f"ip {key}"
+        return _ranges(field, [_network(one) for one in value.split(",")], negated=negated)
+
+    return read
+
+
+def _network(text: str) -> tuple[int, int]:
+    where, _, mask = text.partition("/")
+    if "." in mask:
+        bits = address(mask)
+        length = bin(bits).count("1")
+        if bits != (0xFFFFFFFF << (32 - length)) & 0xFFFFFFFF:
+            raise NotUnderstood(f"mask {mask}")
+        return prefix(where, length)
+    return prefix(text)
+
+
+def _between(key: str) -> Callable[[str, bool], AnyTest]:
+    def read(value: str, negated: bool) -> AnyTest:  # noqa: FBT001
+        low, _, high = value.partition("-")
+        field = f"ip6 {key}" if ":" in value else f"ip {key}"
+        return _ranges(field, [(address(low), address(high or low))], negated=negated)
+
+    return read
+
+
+def _name(key: str) -> Callable[[str, bool], AnyTest]:
+    def read(value: str, negated: bool) -> AnyTest:  # noqa: FBT001
+        name = f"{value[:-1]}*" if value.endswith("+") else value
+        return _ranges(key, [name], negated=negated)
+
+    return read
+
+
+def _ports(*keys: str) -> Callable[[str, bool], AnyTest]:
+    def read(value: str, negated: bool) -> AnyTest:  # noqa: FBT001
+        found: list[Bounds] = []
+        for one in value.split(","):
+            low, colon, high = one.partition(":")
+            found.append((int(low or 0), int(high or 65535) if colon else int(low)))
+        if len(keys) > 1:
+            return Doubt("--ports")
+        return _ranges(keys[0], found, negated=negated)
+
+    return read
+
+
+def _protocol(value: str, negated: bool) -> AnyTest:  # noqa: FBT001
+    if value == "all":
+        return Test((Constant(0),), frozenset({(0,)}), negated=negated)
+    number = int(value) if value.isdigit() else PROTOCOLS[value]
+    return _ranges("meta l4proto", [(number, number)], negated=negated)
+
+
+def _states(value: str, negated: bool) -> AnyTest:  # noqa: FBT001
+    words = [word.lower() for word in value.split(",")]
+    status = [CT_STATUS[word] for word in words if word in {"dnat", "snat"}]
+    state = [CT_STATE[word] for word in words if word in CT_STATE]
+    if status and state:
+        raise NotUnderstood(value)
+    key, bits = ("ct status", status) if status else ("ct state", state)
+    return AnyFlag(Field(key), sum(bits), negated=negated)
+
+
+def _status(value: str, negated: bool) -> AnyTest:  # noqa: FBT001
+    names = {"SEEN_REPLY": "seen-reply"}
+    return AnyFlag(
+        Field("ct status"),
+        sum(CT_STATUS[names.get(word, word.lower())] for word in value.split(",")),
+        negated=negated,
+    )
+
+
+def _address_type(key: str) -> Callable[[str, bool], AnyTest]:
+    def read(value: str, negated: bool) -> AnyTest:  # noqa: FBT001
+        words = value.split(",")
+        if set(words) - ADDRESS_TYPES:
+            raise NotUnderstood(value)
+        return Test((Field(f"fib {key} type"),), frozenset((word.lower(),) for word in words), negated=negated)
+
+    return read
+
+
+def _icmp(key: str, names: Mapping[str, int]) -> Callable[[str, bool], AnyTest]:
+    def read(value: str, negated: bool) -> AnyTest:  # noqa: FBT001
+        kind, _, code = value.partition("/")
+        if kind in {"any", "255"}:
+            return Test((Constant(0),), frozenset({(0,)}), negated=negated)
+        aliases = {"pong": "echo-reply", "ping": "echo-request", "neighbour-solicitation": "nd-neighbor-solicit"}
+        aliases |= {"neighbour-advertisement": "nd-neighbor-advert", "router-solicitation": "nd-router-solicit"}
+        name = aliases.get(kind, kind)
+        number = int(name) if name.isdigit() else names[name]
+        if code and code not in {"0", "0:255"}:
+            return Test((Constant(0),), frozenset({(1,)}), negated=negated)  # echoes have code 0
+        return _ranges(f"{key} type", [(number, number)], negated=negated)
+
+    return read
+
+
+def _mac(value: str, negated: bool) -> AnyTest:  # noqa: FBT001
+    number = mac(value)
+    return _ranges("ether saddr", [(number, number)], negated=negated)
+
+
+def _masked(value: str) -> tuple[int, int]:
+    bits, _, mask = value.partition("/")
+    return int(bits, 0), int(mask, 0) if mask else 0xFFFFFFFF
+
+
+def _mark(key: str, value: str, *, negated: bool) -> AnyTest:
+    bits, mask = _masked(value)
+    return Test((Bits("&", Field(key), Constant(mask)),), frozenset({(bits,)}), negated=negated)
+
+
+def _flags(mask: str, wanted: str, *, negated: bool) -> Test:
+    def number(words: str) -> int:
+        names = {"ALL": 0x3F, "NONE": 0, **{name.upper(): bit for name, bit in TCP_FLAGS.items()}}
+        return sum({names[word] for word in words.split(",")})
+
+    left = Bits("&", Field("tcp flags"), Constant(number(mask)))
+    return Test((left,), frozenset({(number(wanted),)}), negated=negated)
+
+
+def _switch(word: str, *, negated: bool) -> list[Part]:
+    if word == "--syn":
+        return [_flags("FIN,SYN,RST,ACK", "SYN", negated=negated)]
+    if word == "-f":  # the packets that are asked for are whole
+        return [Test((Constant(0),), frozenset({(1,)}), negated=negated)]
+    if word == "--physdev-is-bridged":
+        return [Test((Field("meta physbridged"),), frozenset({(1,)}), negated=negated)]
+    if word in {"--physdev-is-in", "--physdev-is-out"}:
+        key = "meta physin" if word.endswith("in") else "meta physout"
+        return [Test((Field(key),), frozenset({("",)}), negated=not negated)]
+    if word.startswith("--limit-iface"):
+        return [Doubt(word)]
+    return []
+
+
+def _reverse_path(words: Sequence[str]) -> Part:
+    flags = []
+    for word in words:
+        if word not in {"--loose", "--validmark", "--accept-local", "--invert"}:
+            break
+        flags.append(word)
+    where = ("saddr",) if "--loose" in flags else ("iif", "saddr")
+    key = ",".join(sorted((*where, "mark") if "--validmark" in flags else where))
+    return Test((Field(f"fib {key} oif"),), frozenset({("",)}), negated="--invert" not in flags)
+
+
+_OPTIONS: Mapping[str, Callable[[str, bool], AnyTest]] = {
+    "-s": _addresses("saddr"),
+    "-d": _addresses("daddr"),
+    "-i": _name("meta iifname"),
+    "-o": _name("meta oifname"),
+    "-p": _protocol,
+    "--dport": _ports("th dport"),
+    "--sport": _ports("th sport"),
+    "--dports": _ports("th dport"),
+    "--sports": _ports("th sport"),
+    "--ports": _ports("th sport", "th dport"),
+    "--ctstate": _states,
+    "--state": _states,
+    "--ctstatus": _status,
+    "--ctorigsrc": lambda value, negated: _ranges("ct original ip saddr", [_network(value)], negated=negated),
+    "--ctorigdst": lambda value, negated: _ranges("ct original ip daddr", [_network(value)], negated=negated),
+    "--src-type": _address_type("saddr"),
+    "--dst-type": _address_type("daddr"),
+    "--src-range": _between("saddr"),
+    "--dst-range": _between("daddr"),
+    "--mac-source": _mac,
+    "--physdev-in": _name("meta physin"),
+    "--physdev-out": _name("meta physout"),
+    "--icmp-type": _icmp("icmp", ICMP_TYPES),
+    "--icmpv6-type": _icmp("icmpv6", ICMP6_TYPES),
+}
+
+
+def _target(name: str, options: Sequence[str], *, goto: bool) -> list[Part]:
+    given = dict(zip(options[::2], options[1::2], strict=False))
+    if name in TERMINAL:
+        return [Decision(TERMINAL[name])]
+    if name in SILENT_TARGETS:
+        return []
+    if name in UNKNOWN_TARGETS:
+        return [Decision("unknown", name)]
+    if name == "MARK":
+        return [_set_mark("meta mark", given)]
+    if name == "CONNMARK":
+        if "--save-mark" in options:
+            return [SetField("ct mark", Field("meta mark") if len(options) == 1 else None)]
+        if "--restore-mark" in options:
+            return [SetField("meta mark", Field("ct mark") if len(options) == 1 else None)]
+        return [_set_mark("ct mark", given)]
+    if name == "NOTRACK" or (name == "CT" and "--notrack" in options):
+        return [NoTrack()]
+    if name == "CT":
+        return []
+    if name == "MASQUERADE":
+        return [Translate("masquerade")]
+    if name in {"DNAT", "SNAT"}:
+        return [_nat(name.lower(), given.get("--to-destination") or given["--to-source"])]
+    if name == "REDIRECT":
+        port = given.get("--to-ports", "")
+        unsure = "one of several ports" if "-" in port else ""
+        return [Translate("redirect", port=Constant(int(port.partition("-")[0])) if port else None, unsure=unsure)]
+    return [Decision("goto" if goto else "jump", name)]
+
+
+def _set_mark(key: str, given: Mapping[str, str]) -> SetField:
+    before = Field(key)
+    if "--set-xmark" in given:
+        bits, mask = _masked(given["--set-xmark"])
+        kept = Bits("&", before, Constant(0xFFFFFFFF & ~mask))
+        return SetField(key, Constant(bits) if mask == 0xFFFFFFFF else Bits("^", kept, Constant(bits)))
+    if "--set-mark" in given:
+        bits, mask = _masked(given["--set-mark"])
+        kept = Bits("&", before, Constant(0xFFFFFFFF & ~mask))
+        return SetField(key, Constant(bits) if mask == 0xFFFFFFFF else Bits("|", kept, Constant(bits)))
+    return SetField(key, None)
+
+
+def _nat(kind: str, to: str) -> Translate:
+    where, port = to, ""
+    if to.startswith("["):
+        where, _, port = to[1:].partition("]")
+        port = port.lstrip(":")
+    elif to.count(":") == 1:
+        where, _, port = to.partition(":")
+    low, dash, _ = where.partition("-")
+    unsure = "one of several addresses" if dash else "one of several ports" if "-" in port else ""
+    return Translate(
+        kind,
+        Constant(address(low)) if low else None,
+        Constant(int(port.partition("-")[0])) if port else None,
+        unsure=unsure,
+    )

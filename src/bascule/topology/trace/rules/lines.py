@@ -1,0 +1,153 @@
+"""Lines, chains and rulesets as a packet meets them: of nft, of iptables and of ebtables alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from msgspec import Struct, field
+
+from bascule.topology.trace.rules.tests import AnyFlag, AnyTest, Atom, Bits, Bounds, Expr, Field, Test
+
+
+class Decision(Struct, frozen=True):
+    """accept, drop, reject, continue, return, queue, or jump and goto with the chain that they lead to."""
+
+    name: str
+    target: str = ""
+
+
+class DecisionMap(Struct, frozen=True):
+    """A decision by what the packet is; one that is not in the map goes on in the same line."""
+
+    keys: tuple[Expr, ...]
+    entries: tuple[tuple[tuple[Bounds, ...], Decision], ...]
+    exact: Mapping[tuple[Atom, ...], Decision] = field(default_factory=dict)
+    moving: bool = False
+
+
+class SetField(Struct, frozen=True):
+    """Another value in a field from here on; None where it is unknown which."""
+
+    key: str
+    value: Expr | None
+
+
+class NoTrack(Struct, frozen=True):
+    """Connection tracking leaves the packet alone."""
+
+
+class Translate(Struct, frozen=True):
+    """NAT. ``kind`` is snat, dnat, masquerade or redirect; None in ``address`` keeps it.
+
+    ``unsure`` says of what several it takes one.
+    """
+
+    kind: str
+    address: Expr | None = None
+    port: Expr | None = None
+    pair: tuple[tuple[Expr, ...], tuple[tuple[tuple[Bounds, ...], tuple[Atom, ...]], ...]] | None = None
+    unsure: str = ""
+
+
+Part = AnyTest | Decision | DecisionMap | SetField | NoTrack | Translate
+
+
+class RuleLine(Struct, frozen=True, kw_only=True):
+    """A rule: its parts from left to right, of which a test that fails ends it."""
+
+    parts: tuple[Part, ...]
+    handle: int = 0
+    text: str = ""
+    comment: str = ""
+
+
+class Base(Struct, frozen=True, kw_only=True):
+    """Where the kernel calls a chain. ``born`` orders chains of one priority: the youngest is called first."""
+
+    type: str
+    hook: str
+    priority: int
+    policy: str = "accept"
+    device: str = ""
+    born: int = 0
+
+
+class RuleChain(Struct, frozen=True, kw_only=True):
+    """Lines in their order; one without ``base`` is reached from others only."""
+
+    family: str
+    table: str
+    name: str
+    lines: tuple[RuleLine, ...] = ()
+    base: Base | None = None
+    backend: str = "nft"  # nft, iptables-nft or iptables-legacy: whose words the lines are in
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """How other chains find it."""
+        family = f"legacy {self.family}" if self.backend == "iptables-legacy" else self.family
+        return family, self.table, self.name
+
+    def __str__(self) -> str:
+        return f"{self.family} {self.table} {self.name}"
+
+
+class Rules(Struct, frozen=True, dict=True):
+    """All chains of a host. ``unread`` says what of its firewalls could not be read."""
+
+    chains: Mapping[tuple[str, str, str], RuleChain] = field(default_factory=dict)
+    unread: tuple[str, ...] = ()
+
+    def at(self, family: str, hook: str, device: str = "") -> tuple[RuleChain, ...]:
+        """The base chains that a packet of a family meets at a hook, in the kernel's order.
+
+        ``family`` is ip, ip6, bridge, arp or netdev. Of one priority the youngest comes first (measured).
+        """
+        kept: dict[tuple[str, str, str], tuple[RuleChain, ...]] = self.__dict__.setdefault("_at", {})
+        if (known := kept.get((family, hook, device))) is not None:
+            return known
+        found = [
+            chain
+            for chain in self.chains.values()
+            if chain.base is not None and chain.base.hook == hook and _meets(chain, family, device)
+        ]
+        found.sort(key=lambda chain: (chain.base.priority, -chain.base.born))  # type: ignore[union-attr]  # has one
+        kept[family, hook, device] = tuple(found)
+        return kept[family, hook, device]
+
+    @property
+    def fib_keys(self) -> frozenset[str]:
+        """What rules ask of the routing table."""
+        if (known := self.__dict__.get("_fib")) is None:
+            known = self.__dict__["_fib"] = frozenset(
+                key
+                for chain in self.chains.values()
+                for line in chain.lines
+                for part in line.parts
+                for key in _keys_of(part)
+                if key.startswith("fib ")
+            )
+        found: frozenset[str] = known
+        return found
+
+
+def _keys_of(part: Part) -> Iterator[str]:
+    expressions: list[Any] = []
+    if isinstance(part, Test | DecisionMap):
+        expressions += part.keys
+    elif isinstance(part, AnyFlag):
+        expressions.append(part.key)
+    while expressions:
+        one = expressions.pop()
+        if isinstance(one, Field):
+            yield one.key
+        elif isinstance(one, Bits):
+            expressions += [one.left, one.right]
+
+
+def _meets(chain: RuleChain, family: str, device: str) -> bool:
+    if family == "netdev":
+        devices = (chain.base.device if chain.base else "").split(",")
+        return chain.family in {"netdev", "inet"} and device in devices
+    return chain.family == family or (chain.family == "inet" and family in {"ip", "ip6"})

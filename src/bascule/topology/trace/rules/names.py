@@ -1,0 +1,66 @@
+"""Names of numbers, as nft and iptables write them."""
+
+from __future__ import annotations
+
+CT_STATE = {"invalid": 1, "established": 2, "related": 4, "new": 8, "untracked": 64}
+CT_STATUS = {
+    "expected": 1,
+    "seen-reply": 2,
+    "assured": 4,
+    "confirmed": 8,
+    "snat": 16,
+    "dnat": 32,
+    "dying": 512,
+}
+TCP_FLAGS = {"fin": 1, "syn": 2, "rst": 4, "psh": 8, "ack": 16, "urg": 32, "ecn": 64, "cwr": 128}
+PROTOCOLS = {
+    "icmp": 1, "igmp": 2, "tcp": 6, "udp": 17, "dccp": 33, "gre": 47, "esp": 50, "ah": 51, "icmpv6": 58,
+    "ipv6-icmp": 58, "comp": 108, "vrrp": 112, "sctp": 132, "udplite": 136, "ip": 0, "hopopt": 0, "ipv6-nonxt": 59,
+}  # fmt: skip
+ETHER_TYPES = {
+    "ip": 0x0800, "ipv4": 0x0800, "arp": 0x0806, "ip6": 0x86DD, "ipv6": 0x86DD, "vlan": 0x8100, "8021q": 0x8100,
+    "8021ad": 0x88A8,
+}  # fmt: skip
+ICMP_TYPES = {
+    "echo-reply": 0, "destination-unreachable": 3, "source-quench": 4, "redirect": 5, "echo-request": 8,
+    "router-advertisement": 9, "router-solicitation": 10, "time-exceeded": 11, "parameter-problem": 12,
+    "timestamp-request": 13, "timestamp-reply": 14, "info-request": 15, "info-reply": 16,
+    "address-mask-request": 17, "address-mask-reply": 18,
+}  # fmt: skip
+ICMP6_TYPES = {
+    "destination-unreachable": 1, "packet-too-big": 2, "time-exceeded": 3, "parameter-problem": 4,
+    "echo-request": 128, "echo-reply": 129, "mld-listener-query": 130, "mld-listener-report": 131,
+    "mld-listener-done": 132, "mld-listener-reduction": 132, "nd-router-solicit": 133, "nd-router-advert": 134,
+    "nd-neighbor-solicit": 135, "nd-neighbor-advert": 136, "nd-redirect": 137, "router-renumbering": 138,
+    "ind-neighbor-solicit": 141, "ind-neighbor-advert": 142, "mld2-listener-report": 143,
+}  # fmt: skip
+ARP_OPERATIONS = {"request": 1, "reply": 2}
+PACKET_TYPES = {"host": 0, "unicast": 0, "broadcast": 1, "multicast": 2, "other": 3, "otherhost": 3}
+VERSIONS = {"ipv4": 2, "ipv6": 10}  # NFPROTO_*
+DIRECTIONS = {"original": 0, "reply": 1}
+
+BY_KEY = {
+    "ct state": CT_STATE,
+    "ct status": CT_STATUS,
+    "ct direction": DIRECTIONS,
+    "tcp flags": TCP_FLAGS,
+    "meta l4proto": PROTOCOLS,
+    "ip protocol": PROTOCOLS,
+    "ip6 nexthdr": PROTOCOLS,
+    "ct protocol": PROTOCOLS,
+    "ether type": ETHER_TYPES,
+    "vlan type": ETHER_TYPES,
+    "meta protocol": ETHER_TYPES,
+    "icmp type": ICMP_TYPES,
+    "icmpv6 type": ICMP6_TYPES,
+    "arp operation": ARP_OPERATIONS,
+    "meta pkttype": PACKET_TYPES,
+    "meta nfproto": VERSIONS,
+    "ct l3proto": VERSIONS,
+}
+# fields whose values are names, not numbers
+NAMED = frozenset(
+    {"meta iifname", "meta oifname", "meta iif", "meta oif", "meta ibrname", "meta obrname", "meta iifkind"}
+    | {"meta oifkind", "meta sdifname", "meta sdif"}
+)
+FLAGS = frozenset({"ct state", "ct status", "tcp flags"})

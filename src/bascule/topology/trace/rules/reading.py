@@ -1,0 +1,61 @@
+"""All firewalls of a host as one set of rules, from what the programs printed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from bascule.topology.trace.rules.iptables_reader import opaque_chains, read_legacy, with_extensions
+from bascule.topology.trace.rules.lines import Rules
+from bascule.topology.trace.rules.nft_reader import read_nft, read_text
+
+
+class Listings(Struct, frozen=True, kw_only=True):
+    """What the programs printed; empty where one was not asked. ``unread`` names what could not be asked.
+
+    ``nft`` is ``nft -j list ruleset``, ``nft_text`` is ``nft -a list ruleset``; the rest are the ``-save`` programs.
+    """
+
+    nft: str = ""
+    nft_text: str = ""
+    iptables_nft: str = ""
+    ip6tables_nft: str = ""
+    iptables_legacy: str = ""
+    ip6tables_legacy: str = ""
+    ebtables_legacy: str = ""
+    unread: tuple[str, ...] = ()
+
+
+def read_rules(listings: Listings) -> Rules:
+    """The rules. Raises ValueError where nft's JSON is broken."""
+    texts, devices = read_text(listings.nft_text)
+    chains = read_nft(objects_of(listings.nft), texts, devices)
+    unread = list(listings.unread)
+    for family, saved in (("ip", listings.iptables_nft), ("ip6", listings.ip6tables_nft)):
+        if saved:
+            chains = with_extensions(chains, saved, family, opaque_chains(chains))
+    for family, saved in (("ip", listings.iptables_legacy), ("ip6", listings.ip6tables_legacy)):
+        chains.update(read_legacy(saved, family))
+    if _has_rules(listings.ebtables_legacy):
+        unread.append("ebtables-legacy has rules, which are not read")
+    return Rules(chains, tuple(unread))
+
+
+def objects_of(listing: str) -> list[dict[str, Any]]:
+    """The objects of ``nft -j list ruleset``. Raises ValueError where it is broken."""
+    try:
+        found: list[dict[str, Any]] = msgspec.json.decode(listing or "{}").get("nftables", [])
+    except (msgspec.DecodeError, AttributeError) as error:
+        raise ValueError(f"nft's listing is broken: {error}") from error
+    return found
+
+
+def needs_extensions(listing: str) -> bool:
+    """Whether nft's JSON hides words of iptables, so that iptables-nft-save must be asked."""
+    return '"xt"' in listing
+
+
+def _has_rules(saved: str) -> bool:
+    return any(line.startswith("-A") or (line.startswith(":") and " DROP" in line) for line in saved.splitlines())

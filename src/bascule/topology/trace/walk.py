@@ -1,0 +1,400 @@
+"""Does one reach another, on this host as it is: the search for the neighbour, the first packet, and the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec.structs import replace
+
+from bascule.topology.trace.answer import Certainty, Code, Leg, Reachability, recoded, worst
+from bascule.topology.trace.bridging import HOST, Bridging
+from bascule.topology.trace.connection import Connection
+from bascule.topology.trace.ends import Ends, Owner
+from bascule.topology.trace.forwarding import HostRouting, source_address
+from bascule.topology.trace.network import HostNetwork, WireEnd
+from bascule.topology.trace.packet import EVERYBODY, Traffic, arp, key, neighbour_question, reply, request, text_of
+from bascule.topology.trace.passage import PacketPath
+
+LONGEST = 200  # stages; a packet that has more runs in a ring
+
+
+class Walks:
+    """Questions about one host and those on its wires."""
+
+    def __init__(self, network: HostNetwork, ends: Sequence[WireEnd]) -> None:
+        self.network = network
+        self.ends = Ends(network, ends)
+
+    def ask(
+        self,
+        source: WireEnd | None,
+        target: WireEnd | None,
+        address: int,
+        version: int,
+        traffic: Traffic,
+        spoofed: int = 0,
+    ) -> Reachability:
+        """Whether ``source`` reaches ``address``, which is ``target``'s; None for the host itself.
+
+        ``spoofed`` is another source address that the sender writes into the packet.
+        """
+        walk = _Walk(self, source, target, address, version, traffic, spoofed)
+        return walk.answer()
+
+
+class _Walk:
+    def __init__(
+        self,
+        walks: Walks,
+        source: WireEnd | None,
+        target: WireEnd | None,
+        address: int,
+        version: int,
+        traffic: Traffic,
+        spoofed: int,
+    ) -> None:
+        self.walks = walks
+        self.network = walks.network
+        self.source = source
+        self.target = target
+        self.address = address
+        self.version = version
+        self.traffic = traffic
+        self.spoofed = spoofed
+        self.connection = Connection()
+        self.learned: list[tuple[str, int, str]] = []
+        self.legs: list[Leg] = []
+
+    def answer(self) -> Reachability:
+        first, end = self._first()
+        self.legs.append(first)
+        fields = first.fields
+        if end is not None or self.target is None:
+            self.connection.is_reply = True
+            back = self._back(fields, end)
+            self.legs.append(back)
+        return Reachability(result=worst([leg.result for leg in self.legs]), legs=tuple(self.legs))
+
+    # ---- the two packets
+
+    def _first(self) -> tuple[Leg, WireEnd | None]:
+        own = self.spoofed or self._own_address()
+        fields = request(self.traffic, self.version, own, self.address)
+        passage = self._passage(fields)
+        if self.source is not None:
+            end = self._from_end(passage, self.source, self.address)
+        else:
+            end = self._from_host(passage, self.address)
+        return self._leg("new", passage, end, self.target), end
+
+    def _back(self, first: Any, end: WireEnd | None) -> Leg:
+        fields = reply(first)
+        passage = self._passage(fields)
+        to = fields[key(self.version, "daddr")]
+        reached = self._from_host(passage, to) if end is None else self._from_end(passage, end, to)
+        leg = self._leg("reply", passage, reached, self.source)
+        seen = passage.fields[key(self.version, "saddr")]
+        if leg.delivered is Certainty.NO or self.spoofed or seen == self.address:
+            return leg
+        words = f"the answer comes from {text_of(self.version, seen)}, not from {text_of(self.version, self.address)}"
+        passage.stop(Code.REPLY_ELSEWHERE, self._name(self.source), words, name="receiver")
+        return replace(leg, stages=tuple(passage.stages), result=_result(passage))
+
+    def _name(self, end: WireEnd | None) -> str:
+        return end.name if end is not None else "the host"
+
+    def _passage(self, fields: dict[str, Any]) -> PacketPath:
+        passage = PacketPath(self.walks.ends, fields, self.connection)
+        passage.learned = self.learned
+        return passage
+
+    def _own_address(self) -> int:
+        if self.source is None:
+            hop = HostRouting(self._passage({})).outwards(self.version, self.address)
+            if hop.kind == "local":
+                return self.address
+            passage = self._passage({})
+            return source_address(passage, self.version, hop)
+        near = [one for one in self.source.addresses if one[1] == self.version]
+        for number, _, length in near:
+            host = (32 if self.version == 4 else 128) - length
+            if number >> host == self.address >> host:
+                return number
+        return near[0][0] if near else 0
+
+    def _leg(self, name: str, passage: PacketPath, end: WireEnd | None, wanted: WireEnd | None) -> Leg:
+        delivered = _result(passage)
+        if end is not wanted and delivered in {Certainty.YES, Certainty.PERHAPS}:
+            text = f"NAT gives it to {self._name(end)} instead of {self._name(wanted)}"
+            passage.stop(Code.NAT_ELSEWHERE, self._name(end), text, name="receiver", where=self._name(end))
+        stages = tuple(passage.stages)
+        return Leg(
+            name=name,
+            stages=recoded(stages, Code.REPLY_FILTERED) if name == "reply" else stages,
+            result=_result(passage),
+            delivered=delivered,
+            fields=passage.fields,
+            end=self._name(end),
+            learned=tuple(passage.learned),
+        )
+
+    # ---- who sends
+
+    def _from_end(self, passage: PacketPath, end: WireEnd, to: int) -> WireEnd | None:
+        """A packet that an end sends to an address, to whoever gets it; None where that is the host."""
+        next_hop = self._next_hop(end, to)
+        if next_hop is None:
+            text = f"{end.name} has no route to {text_of(self.version, to)}"
+            passage.stop(Code.NO_ROUTE, end.name, text, name="sender", where=end.name)
+            return end
+        bridge = self.network.bridge_of(end.port)
+        segment = bridge or end.port
+        owner = self._owner(segment, next_hop, passage.fields[key(self.version, "saddr")])
+        if owner is None:
+            text = f"nobody that is known has {text_of(self.version, next_hop)} behind {segment}"
+            code = Code.ARP_SILENT if end.routes_known else Code.UNKNOWN_OUTSIDE
+            elsewhere = self.target if self.target is not None and self.target.owns(self.version, next_hop) else None
+            if elsewhere is not None:
+                code = Code.NOT_ONE_SEGMENT
+                text = f"{elsewhere.name} is behind {elsewhere.port}, which is not on {segment}"
+            passage.stop(code, text_of(self.version, next_hop), text, name="neighbour", where=segment)
+            return end
+        if not end.static_neighbours:
+            self._search(end, segment, owner, next_hop)
+        passage.fields |= {"ether saddr": end.mac, "ether daddr": owner.mac, "meta pkttype": 0}
+        return self._arrive(passage, end.port, owner)
+
+    def _next_hop(self, end: WireEnd, to: int) -> int | None:
+        for number, version, length in end.addresses:
+            host = (32 if version == 4 else 128) - length
+            if version == self.version and number >> host == to >> host:
+                return to
+        return end.gateways.get(self.version)
+
+    def _owner(self, segment: str, number: int, asker: int = 0) -> Owner | None:
+        """Who answers for an address on a segment: an end, the host itself, or somebody over the wire."""
+        end = self.walks.ends.at(segment, self.version, number)
+        if end is not None:
+            return Owner(end.port, end.mac, end)
+        link = self.network.own_addresses.get((self.version, number))
+        if link is not None and self._answers(segment, link, number, asker):
+            return Owner(HOST, self.network.mac_of(segment))
+        ports = [str(one.name) for one in self.network.state.ports(segment)] or [segment]
+        for port in ports:
+            for _, other in self.network.beside(port):
+                end = self.walks.ends.at(other, self.version, number)
+                if end is not None:
+                    return Owner(port, end.mac, end)
+                if link == other:
+                    return Owner(port, self.network.mac_of(other))
+        if self.version == 4 and self._proxies(segment, number):
+            return Owner(HOST, self.network.mac_of(segment))
+        return None
+
+    def _answers(self, segment: str, link: str, number: int, asker: int) -> bool:
+        """Whether the host answers on a segment for an address of another link: of IPv4, unless arp_ignore says no.
+
+        rp_filter holds for the question as well: arp_process() asks the routes for it.
+        """
+        if segment == link:
+            return True
+        if self.version != 4 or self.network.largest(segment, "arp_ignore"):
+            return False
+        return not asker or HostRouting(self._passage({})).distrusted(asker, number, segment) is None
+
+    def _proxies(self, segment: str, number: int) -> bool:
+        if not self.network.largest(segment, "proxy_arp"):
+            return False
+        hop = HostRouting(self._passage({})).outwards(self.version, number)
+        return hop.kind == "unicast" and hop.link != segment and self.network.forwards(self.version, segment)
+
+    # ---- in by a link
+
+    def _arrive(self, passage: PacketPath, port: str, owner: Owner) -> WireEnd | None:
+        """A frame comes in by a link of the host, for ``owner``."""
+        passage.device_hook("ingress", port)
+        bridge = self.network.bridge_of(port)
+        if not bridge:
+            self._port_up(passage, port)
+            return self._into_host(passage, port, Bridging(passage))
+        bridging = Bridging(passage)
+        left = bridging.enter(bridge, port, owner.port)
+        if left != HOST:
+            return self._delivered(passage, left)
+        passage.device_hook("ingress", bridge)
+        return self._into_host(passage, bridge, bridging)
+
+    def _port_up(self, passage: PacketPath, port: str) -> None:
+        link = self.network.link(port)
+        if link is not None and (not link.up or (not link.facts.carrier and link.facts.index)):
+            text = f"{port} is down" if not link.up else f"{port} has no carrier"
+            passage.stop(Code.LINK_DOWN, port, text, name="port", where=port)
+
+    def _delivered(self, passage: PacketPath, port: str) -> WireEnd | None:
+        """Who gets a frame that left by a port; what it does with a packet that is not for it."""
+        mac = passage.fields.get("ether daddr")
+        for end in self.walks.ends.ends:
+            if end.port == port and end.mac == mac:
+                return self._taken(passage, end)
+        for other, segment in self.network.beside(port):
+            if len(passage.stages) > LONGEST:
+                break
+            on_it = (end for end in self.walks.ends.ends if segment in {end.port, self.network.bridge_of(end.port)})
+            behind = next((end for end in on_it if end.mac == mac), None)
+            if behind is not None or self.network.mac_of(segment) == mac:
+                passage.note("wire", f"over {self.network.wires[port]} to {other}", where=f"{port} → {other}")
+                owner = Owner(behind.port, behind.mac, behind) if behind else Owner(HOST, self.network.mac_of(segment))
+                return self._arrive(passage, other, owner)
+        text = f"whose MAC it is behind {port} is not known"
+        passage.stop(Code.UNKNOWN_OUTSIDE, port, text, name="wire", where=port)
+        return None
+
+    def _taken(self, passage: PacketPath, end: WireEnd) -> WireEnd:
+        version = self.version
+        source, target = passage.fields[key(version, "saddr")], passage.fields[key(version, "daddr")]
+        if not end.owns(version, target):
+            text = f"{end.name} gets it, and whether it hands it on is not known"
+            passage.stop(Code.UNKNOWN_OUTSIDE, end.name, text, name="wire", where=end.port)
+        elif end.owns(version, source):
+            text = f"{end.name} drops it: its source is {end.name}'s own address"
+            passage.stop(Code.MARTIAN, end.name, text, name="receiver", where=end.name)
+        return end
+
+    # ---- the host itself
+
+    def _into_host(self, passage: PacketPath, link: str, bridging: Bridging) -> WireEnd | None:
+        if not bridging.detour:
+            passage.ip_hook("prerouting", iif=link)
+        routing = HostRouting(passage)
+        hop = routing.inwards(link)
+        if hop is None:
+            return None
+        if hop.kind != "unicast":
+            passage.ip_hook("input", iif=link)
+            return None
+        passage.ip_hook("forward", iif=link, oif=hop.link)
+        passage.ip_hook("postrouting", iif=link, oif=hop.link)
+        target = passage.fields[key(self.version, "daddr")]
+        return self._out(passage, hop.link, hop.gateway or target)
+
+    def _from_host(self, passage: PacketPath, to: int) -> WireEnd | None:
+        routing = HostRouting(passage)
+        source = passage.fields[key(self.version, "saddr")]
+        hop = routing.outwards(self.version, to, source=source)
+        if hop.kind == "none" or hop.kind in {"blackhole", "unreachable", "prohibit"}:
+            code = Code.NO_ROUTE if hop.kind == "none" else Code.BLACKHOLE
+            text = f"the host has no route to {text_of(self.version, to)}"
+            passage.stop(code, text_of(self.version, to), text, name="routing")
+            return None
+        link = "lo" if hop.kind == "local" else hop.link
+        passage.note("routing", f"{text_of(self.version, to)} by {link}")
+        passage.ip_hook("output", oif=link)
+        after = passage.fields[key(self.version, "daddr")]
+        mark = passage.fields.get("meta mark", 0)
+        if after != to or mark:
+            hop = routing.outwards(self.version, after, source=source, mark=mark)
+            link = "lo" if hop.kind == "local" else hop.link
+        if hop.kind == "local":
+            passage.ip_hook("postrouting", oif="lo")
+            passage.ip_hook("prerouting", iif="lo")
+            passage.ip_hook("input", iif="lo")
+            return None
+        passage.ip_hook("postrouting", oif=link)
+        return self._out(passage, link, hop.gateway or after)
+
+    def _out(self, passage: PacketPath, link: str, next_hop: int) -> WireEnd | None:
+        """The host sends to a neighbour behind a link."""
+        owner = self._owner(link, next_hop)
+        if owner is None or owner.end is None:
+            text = f"nobody that is known has {text_of(self.version, next_hop)} behind {link}"
+            passage.stop(Code.UNKNOWN_OUTSIDE, text_of(self.version, next_hop), text, name="neighbour", where=link)
+            return None
+        known = self.network.neighbour(link, next_hop)
+        if known is None or known.failed:
+            self._search(None, link, owner, next_hop)
+        passage.fields |= {"ether saddr": self.network.mac_of(link), "ether daddr": owner.mac}
+        found = self.network.link(link)
+        if found is not None and found.is_bridge:
+            passage.device_hook("egress", link)
+            Bridging(passage).leave(link, owner.port)
+        else:
+            self._port_up(passage, link)
+            passage.device_hook("egress", link)
+        return self._delivered(passage, owner.port)
+
+    # ---- the search for a neighbour
+
+    def _search(self, end: WireEnd | None, segment: str, owner: Owner, number: int) -> None:
+        """Ask for the MAC of an address, and hear the answer: a leg of its own."""
+        if any(leg.name == "l2" and leg.end == f"{self._name(end)} {number}" for leg in self.legs):
+            return
+        mine = end.mac if end is not None else self.network.mac_of(segment)
+        own = self._address_on(end, segment, number)
+        question = self._frame(1, mine, own, EVERYBODY, number)
+        out = self._neighbour_frame(question, end, segment, owner)
+        answer = self._frame(2, owner.mac, number, mine, own)
+        back = self._neighbour_frame(answer, owner.end, segment, Owner(end.port if end else HOST, mine, end))
+        code = Code.ARP_FILTERED if self.version == 4 else Code.NDP_FILTERED
+        stages = recoded((*out.stages, *back.stages), code)
+        result = worst([_result(out), _result(back)])
+        name = f"{self._name(end)} {number}"
+        self.legs.append(Leg(name="l2", stages=stages, result=result, delivered=result, fields=question, end=name))
+
+    def _address_on(self, end: WireEnd | None, segment: str, number: int) -> int:
+        if end is None:
+            return self._passage({}).address_of(self.version, segment)
+        return next((one[0] for one in end.addresses if one[1] == self.version), 0)
+
+    def _frame(self, operation: int, sender_mac: int, sender: int, target_mac: int, target: int) -> dict[str, Any]:
+        if self.version == 4:
+            return arp(operation, sender_mac, sender, target_mac if operation == 2 else 0, target)
+        group = 0xFF0200000000000000000001FF000000 | target & 0xFFFFFF
+        to = group if operation == 1 else target
+        fields = neighbour_question(6, asks=operation == 1, source=sender, target=to)
+        mac = 0x333300000000 | to & 0xFFFFFFFF if operation == 1 else target_mac
+        return fields | {"ether saddr": sender_mac, "ether daddr": mac}
+
+    def _neighbour_frame(self, fields: dict[str, Any], end: WireEnd | None, segment: str, owner: Owner) -> PacketPath:
+        passage = PacketPath(self.walks.ends, fields, Connection())
+        passage.learned = self.learned
+        found = self.network.link(segment)
+        bridged = found is not None and found.is_bridge
+        if end is None:
+            if self.version == 4:
+                passage.arp_hook("output", oif=segment)
+            else:
+                passage.ip_hook("output", oif=segment)
+                passage.ip_hook("postrouting", oif=segment)
+            passage.device_hook("egress", segment)
+            if bridged:
+                Bridging(passage).leave(segment, owner.port)
+            return passage
+        passage.device_hook("ingress", end.port)
+        detour = False
+        if bridged:
+            bridging = Bridging(passage)
+            if bridging.enter(segment, end.port, owner.port) != HOST:
+                return passage
+            detour = bridging.detour
+            passage.device_hook("ingress", segment)
+        else:
+            self._port_up(passage, end.port)
+        if self.version == 4:
+            passage.arp_hook("input", iif=segment)
+        else:
+            if not detour:
+                passage.ip_hook("prerouting", iif=segment)
+            passage.ip_hook("input", iif=segment)
+        return passage
+
+
+def _result(passage: PacketPath) -> Certainty:
+    """What stands in a packet's way, in a word."""
+    blockers = [one for stage in passage.stages for one in stage.blockers]
+    certain = [one for one in blockers if one.certain]
+    if any(one.code is not Code.UNKNOWN_OUTSIDE for one in certain):
+        return Certainty.PERHAPS if passage.unsure else Certainty.NO
+    if certain:
+        return Certainty.UNKNOWN
+    return Certainty.PERHAPS if blockers or passage.unsure else Certainty.YES

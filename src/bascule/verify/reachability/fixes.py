@@ -1,0 +1,229 @@
+"""The smallest edits that open exactly what was asked, each tried in the model, and what else they would open. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from bascule.model.site import Service
+from bascule.topology.trace.answer import Blocker, Certainty, Code
+from bascule.topology.trace.network import HostNetwork
+from bascule.topology.trace.packet import ESTABLISHED, text_of
+from bascule.topology.trace.rules.lines import Decision, RuleChain, RuleLine, Rules
+from bascule.topology.trace.rules.tests import AnyFlag, Atom, Field, Test
+from bascule.verify.reachability.parties import Participant
+from bascule.verify.reachability.question import Asked, ask
+
+MOST_PARTIES = 24  # with whom it is tried what else an edit opens
+WIDTH = ("meta iifname", "meta oifname")
+EXACT = (*WIDTH, "ip saddr", "ip daddr", "ip6 saddr", "ip6 daddr", "th dport")
+
+Pair = tuple[str, str]
+
+
+class Edit(Struct, frozen=True):
+    """A command, and what the host is after it."""
+
+    command: str
+    apply: Callable[[HostNetwork], HostNetwork]
+
+
+class Fix(Struct, frozen=True, kw_only=True):
+    """Commands that open what was asked. ``opens`` are all pairs that reach each other by the service only then."""
+
+    commands: tuple[str, ...]
+    opens: tuple[Pair, ...]
+    among: int  # how many pairs were tried
+    remark: str = ""
+
+
+def fixes(network: HostNetwork, known: Mapping[str, Participant], asked: Asked, service: Service) -> tuple[Fix, ...]:
+    """Every fix that works in the model, the one that opens least first."""
+    if asked.answer.result is Certainty.YES:
+        return ()
+    candidates = [_exactly(asked, EXACT), _exactly(asked, WIDTH), _unbridged(network, asked)]
+    before: dict[Pair, Certainty] | None = None
+    found: list[Fix] = []
+    for edits in candidates:
+        if not edits or any(fix.commands == _commands(edits) for fix in found):
+            continue
+        after = network
+        for edit in edits:
+            after = edit.apply(after)
+        if ask(after, known, asked.by, asked.of, service).answer.result is not Certainty.YES:
+            continue
+        if before is None:
+            before = dict(_all_pairs(network, known, asked, service))
+        now = _all_pairs(after, known, asked, service)
+        opened = tuple(pair for pair, result in now if result is Certainty.YES is not before.get(pair))
+        found.append(Fix(commands=_commands(edits), opens=opened, among=len(before), remark=_remark(edits)))
+    return tuple(sorted(found, key=lambda fix: (len(fix.opens), len(fix.commands))))
+
+
+def _commands(edits: Sequence[Edit]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(edit.command for edit in edits))
+
+
+def _remark(edits: Sequence[Edit]) -> str:
+    if any("DOCKER-USER" in edit.command for edit in edits):
+        return "Docker keeps DOCKER-USER over its restarts, not over a reboot"
+    if any("bridge-nf-call" in edit.command for edit in edits):
+        return "Docker's icc=false, Kubernetes' services and nwfilter need the bridged frames in these chains"
+    lasts = not any("rule" in edit.command or "-I " in edit.command for edit in edits)
+    return "" if lasts else "until the rules are loaded again"
+
+
+def _all_pairs(
+    network: HostNetwork, known: Mapping[str, Participant], asked: Asked, service: Service
+) -> Iterator[tuple[Pair, Certainty]]:
+    """Everybody to everybody, those who were asked for among them."""
+    everybody = {asked.by.name: asked.by, asked.of.name: asked.of}
+    for name, party in known.items():
+        if len(everybody) < MOST_PARTIES and party.addresses:
+            everybody.setdefault(name, party)
+    for one in everybody.values():
+        for other in everybody.values():
+            if one is not other:
+                try:
+                    yield (one.name, other.name), ask(network, known, one, other, service).answer.result
+                except Exception:  # no address of one family: no pair
+                    continue
+
+
+# ---- edits
+
+
+def _exactly(asked: Asked, keys: Sequence[str]) -> list[Edit]:
+    """An edit for each thing in the way; none at all where one has no edit that could work."""
+    edits: list[Edit] = []
+    for leg in asked.answer.legs:
+        for blocker in leg.blockers:
+            edit = _edit(blocker, keys, is_reply=leg.name == "reply")
+            if edit is None:
+                return []
+            edits.append(edit)
+    return edits
+
+
+def _edit(blocker: Blocker, keys: Sequence[str], *, is_reply: bool) -> Edit | None:
+    if blocker.chain is not None:
+        return _opened(blocker.chain, blocker, keys, is_reply=is_reply)
+    if blocker.code is Code.NOT_FORWARDING:
+        return _parameter(blocker.subject, "1")
+    if blocker.code is Code.RP_FILTER:
+        return _parameter(f"net.ipv4.conf.{blocker.subject}.rp_filter", "2")
+    if blocker.code is Code.ISOLATED:
+        port = blocker.subject.split()[-1]
+        return Edit(f"bridge link set dev {port} isolated off", lambda network: _port(network, port, isolated=False))
+    if blocker.code is Code.FDB and "flood off" in blocker.text:
+        port = blocker.subject
+        return Edit(f"bridge link set dev {port} flood on", lambda network: _port(network, port, flood=True))
+    if blocker.code is Code.LINK_DOWN and blocker.text.endswith("is down"):
+        link = blocker.subject
+        return Edit(f"ip link set {link} up", lambda network: _up(network, link))
+    return None
+
+
+def _parameter(name: str, value: str) -> Edit:
+    key = name.replace(".", "/")
+    return Edit(f"sysctl -w {name}={value}", lambda network: replace(network, sysctls={**network.sysctls, key: value}))
+
+
+def _port(network: HostNetwork, name: str, **flags: bool) -> HostNetwork:
+    link = network.link(name)
+    if link is None or link.port is None:
+        return network
+    links = {**network.state.links, link.name: replace(link, port=replace(link.port, **flags))}
+    return replace(network, state=replace(network.state, links=links))
+
+
+def _up(network: HostNetwork, name: str) -> HostNetwork:
+    link = network.link(name)
+    if link is None:
+        return network
+    links = {**network.state.links, link.name: replace(link, up=True)}
+    return replace(network, state=replace(network.state, links=links))
+
+
+def _unbridged(network: HostNetwork, asked: Asked) -> list[Edit]:
+    """Leave bridged frames out of the IP chains, where nothing else is in the way than these."""
+    version = asked.version
+    name = "iptables" if version == 4 else "ip6tables"
+    stages = [stage for leg in asked.answer.legs for stage in leg.stages if stage.blockers]
+    bridges = {stage.where.split(" → ")[0] for stage in stages}
+    bridged = all(stage.family in {"ip", "ip6"} for stage in stages)
+    if not bridged or not stages or any(name in network.calls.get(bridge, ()) for bridge in bridges):
+        return []
+    if not network.number(f"net/bridge/bridge-nf-call-{name}"):
+        return []
+    return [_parameter(f"net.bridge.bridge-nf-call-{name}", "0")]
+
+
+def _opened(chain: RuleChain, blocker: Blocker, keys: Sequence[str], *, is_reply: bool) -> Edit | None:
+    """A line at the head of the base chain that stops the packet: an accept elsewhere would not help."""
+    base = chain.base
+    if base is None or base.type == "nat":
+        return None
+    tests: list[Test | AnyFlag] = []
+    words: list[str] = []
+    options: list[str] = []
+    by_state = is_reply and chain.family in {"ip", "ip6", "inet"}
+    if by_state:
+        tests.append(AnyFlag(Field("ct state"), ESTABLISHED | 4))
+        words.append("ct state established,related")
+        options.append("-m conntrack --ctstate RELATED,ESTABLISHED")
+    else:
+        for key in keys:
+            value = blocker.fields.get(key)
+            if isinstance(value, int | str) and value != "":
+                tests.append(Test((Field(key),), frozenset({(value,)})))
+                words.append(_as_nft(key, value, blocker))
+                options.append(_as_iptables(key, value, blocker))
+    line = RuleLine(parts=(*tests, Decision("accept")), text=f"{' '.join(words)} accept")
+    command = _inserted(chain, words, options, blocker)
+    return Edit(command, lambda network: replace(network, rules=_with_first(network.rules, chain, line)))
+
+
+def _inserted(chain: RuleChain, words: Sequence[str], options: Sequence[str], blocker: Blocker) -> str:
+    if chain.backend == "nft":
+        return f"nft insert rule {chain} {' '.join(words)} accept"
+    tool = "iptables" if chain.family == "ip" else "ip6tables"
+    if chain.backend == "iptables-legacy":
+        tool += "-legacy"
+    where = chain.name
+    met = blocker.hit.chain.name if blocker.hit else ""
+    if chain.name == "FORWARD" and chain.table == "filter" and _jumps_to(chain, "DOCKER-USER") and met != "DOCKER-USER":
+        where = "DOCKER-USER"
+    table = "" if chain.table == "filter" else f"-t {chain.table} "
+    return f"{tool} {table}-I {where} {' '.join(options)} -j ACCEPT"
+
+
+def _jumps_to(chain: RuleChain, name: str) -> bool:
+    return any(isinstance(part, Decision) and part.target == name for line in chain.lines for part in line.parts)
+
+
+def _with_first(rules: Rules, chain: RuleChain, line: RuleLine) -> Rules:
+    own = rules.chains[chain.key]
+    return Rules({**rules.chains, chain.key: replace(own, lines=(line, *own.lines))}, rules.unread)
+
+
+def _as_nft(key: str, value: Atom, blocker: Blocker) -> str:
+    if key in WIDTH:
+        return f'{key.removeprefix("meta ")} "{value}"'
+    if key == "th dport":
+        return f"{_protocol(blocker)} dport {value}"
+    return f"{key} {text_of(6 if key.startswith('ip6') else 4, value)}"
+
+
+def _as_iptables(key: str, value: Atom, blocker: Blocker) -> str:
+    if key in WIDTH:
+        return f"-{key.removeprefix('meta ')[0]} {value}"
+    if key == "th dport":
+        return f"-p {_protocol(blocker)} --dport {value}"
+    return f"-{key.split()[1][0]} {text_of(6 if key.startswith('ip6') else 4, value)}"
+
+
+def _protocol(blocker: Blocker) -> str:
+    return "tcp" if "tcp dport" in blocker.fields else "udp"

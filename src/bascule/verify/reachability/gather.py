@@ -1,0 +1,44 @@
+"""Look at what is asked about: this host with its guests, or one whose state was saved or is wanted."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from bascule.errors import BasculeError
+from bascule.guests.gather import gather as inventory
+from bascule.host.identity import own_name
+from bascule.model.site import Host, Site
+from bascule.model.state import HostState
+from bascule.observe.packet_path import read_network
+from bascule.verify.reachability.live import AskedHost, of_state, scene
+from bascule.verify.reachability.parties import Seen
+
+
+def gather(
+    site: Site | None, host: Host | None, networks: Path, *, state: HostState | None = None, where: str = "this host"
+) -> AskedHost:
+    """The host with everybody on it. Raises BasculeError where it cannot be read.
+
+    ``state`` is asked instead of this host, if it is given; ``networks`` is the folder of our own networks' servers.
+    """
+    name = host.name if host is not None else own_name() or "host"
+    if state is not None:
+        return scene(of_state(state, site, host), name, where, site, host)
+    return scene(read_network(), name, where, site, host, _guests(networks))
+
+
+def _guests(networks: Path) -> tuple[Seen, ...]:
+    """The guests that run here, by whoever runs them."""
+    with contextlib.suppress(BasculeError):
+        return tuple(
+            Seen(
+                name=row.domain.name,
+                tap=row.nic.tap,
+                mac=row.nic.mac,
+                addresses=tuple(str(one.address) for one in row.addresses),
+            )
+            for row in inventory(networks).rows
+            if row.nic is not None and row.nic.tap and row.nic.mac
+        )
+    return ()

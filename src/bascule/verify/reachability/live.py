@@ -1,0 +1,113 @@
+"""Why one does not reach another on this host, or on one whose state was saved or is wanted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from bascule.model.ruleset.owners import owner
+from bascule.model.site import Host, Service, Site
+from bascule.model.state import HostState, Link
+from bascule.model.values import Mac
+from bascule.topology.declared import declared_links
+from bascule.topology.trace.answer import Blocker, Certainty
+from bascule.topology.trace.network import HostNetwork
+from bascule.topology.trace.rules.lines import Decision
+from bascule.topology.trace.rules.model_reader import rules_of
+from bascule.verify.reachability.fixes import Fix, fixes
+from bascule.verify.reachability.parties import Participant, Seen, parties, wires
+from bascule.verify.reachability.places import Places
+from bascule.verify.reachability.question import Asked, ask, party_of
+
+YOU = "you"
+
+
+class Why(Struct, frozen=True, kw_only=True):
+    """An answer with what belongs to it: fixes, and how long the model took, in seconds."""
+
+    asked: Asked
+    service: Service
+    fixes: tuple[Fix, ...]
+    network: HostNetwork
+    places: Places
+    model_s: float
+    where: str  # this host, the state that the file wants, or a saved one
+
+    @property
+    def result(self) -> Certainty:
+        """The verdict."""
+        return self.asked.answer.result
+
+    def owner(self, blocker: Blocker) -> str:
+        """Whose rule it is: a program's, or the administrator's."""
+        if blocker.chain is None:
+            return ""
+        line = blocker.hit.line if blocker.hit else None
+        own = blocker.hit.chain if blocker.hit else blocker.chain
+        targets = [
+            part.target
+            for one in (blocker.chain.lines if line is None else (line,))
+            for part in one.parts
+            if isinstance(part, Decision) and part.target
+        ]
+        return owner(own.table, own.name, line.comment if line else "", targets) or YOU
+
+    def place(self, blocker: Blocker) -> str:
+        """The file and line of it, where one is known."""
+        return self.places.of(blocker.chain, blocker.hit) if blocker.chain is not None else ""
+
+
+class AskedHost(Struct, frozen=True, kw_only=True):
+    """A host that is asked about: what a packet finds there, and who is known."""
+
+    network: HostNetwork
+    known: Mapping[str, Participant]
+    here: str
+    where: str
+
+
+def scene(
+    network: HostNetwork, here: str, where: str, site: Site | None, host: Host | None, seen: Iterable[Seen] = ()
+) -> AskedHost:
+    """Put together who is who on a host."""
+    if site is not None and host is not None:
+        network = replace(network, wires=wires(network, site, host))
+    return AskedHost(network=network, known=parties(network, here, site, host, seen), here=here, where=where)
+
+
+def of_state(state: HostState, site: Site | None = None, host: Host | None = None) -> HostNetwork:
+    """A host from its state alone: saved, or wanted. Guests that do not run there have the taps that the file names."""
+    if site is not None and host is not None:
+        declared = declared_links(site, host).links
+        taps = {nic.tap for nic in site.guest_nics(host.name)}
+        missing = {name: replace(link, up=True) for name, link in declared.items() if name in taps - state.links.keys()}
+        state = replace(state, links={**state.links, **missing})
+    links = {name: _with_mac(link, number) for number, (name, link) in enumerate(state.links.items(), 1)}
+    state = replace(state, links=links)
+    return HostNetwork(state=state, rules=rules_of(state.tables), sysctls=state.sysctls)
+
+
+def _with_mac(link: Link, number: int) -> Link:
+    """A link that nobody has seen yet has some MAC."""
+    return link if link.mac is not None else replace(link, mac=Mac(f"02:00:5e:00:{number >> 8:02x}:{number & 255:02x}"))
+
+
+def why(given: AskedHost, source: str, target: str, service: Service, *, root: str = "/") -> Why:
+    """Ask. Raises UsageFault for somebody who is nobody here."""
+    by = party_of(source, given.known, given.network, given.here)
+    of = party_of(target, given.known, given.network, given.here)
+    begun = time.perf_counter()
+    asked = ask(given.network, given.known, by, of, service)
+    took = time.perf_counter() - begun
+    return Why(
+        asked=asked,
+        service=service,
+        fixes=fixes(given.network, given.known, asked, service),
+        network=given.network,
+        places=Places(root),
+        model_s=took,
+        where=given.where,
+    )

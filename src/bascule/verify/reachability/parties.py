@@ -1,0 +1,258 @@
+"""Who is meant: guests, machines and hosts of a site file, and what is seen on the wires of this host. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator, Mapping
+
+from msgspec import Struct
+
+from bascule.model.links import Physical, Vlan
+from bascule.model.site import Host, Site
+from bascule.model.values import IpInterface, Mac
+from bascule.topology.endpoints import Endpoint, EndpointKind, EndpointNic, default_routes
+from bascule.topology.graph import Topology
+from bascule.topology.trace.network import HostNetwork, WireEnd
+from bascule.topology.trace.routing import RouteTables
+from bascule.topology.trace.rules.values import mac as mac_number
+
+INTERNET = {4: int(ipaddress.IPv4Address("11.22.33.44")), 6: int(ipaddress.IPv6Address("2a00::1"))}  # any of it
+UNKNOWN_MAC = 0x02_00_00_00_00_00
+
+Addresses = Mapping[Mac, tuple[IpInterface, ...]]
+
+
+class Seen(Struct, frozen=True, kw_only=True):
+    """A guest that is on this host, as whoever runs it tells."""
+
+    name: str
+    tap: str
+    mac: Mac
+    addresses: tuple[str, ...] = ()
+
+
+class Participant(Struct, frozen=True, kw_only=True):
+    """Somebody who may ask or be asked. ``ends`` are its NICs on this host's wires; the host itself has none.
+
+    ``addresses`` are those that it can be asked at, by IP version and number. ``note`` says what was assumed of it.
+    """
+
+    name: str
+    ends: tuple[WireEnd, ...] = ()
+    addresses: tuple[tuple[int, int], ...] = ()
+    is_host: bool = False
+    note: str = ""
+
+
+def parties(
+    network: HostNetwork, here: str, site: Site | None = None, host: Host | None = None, seen: Iterable[Seen] = ()
+) -> dict[str, Participant]:
+    """Everybody who is known, by name."""
+    found = {here: host_party(network, here)}
+    if site is not None and host is not None:
+        topology = Topology.of(site)
+        learned = learned_addresses(network)
+        for endpoint in topology.endpoints.values():
+            if endpoint.name != host.name:
+                found[endpoint.name] = _declared(network, site, host, endpoint, learned)
+    for guest in seen:
+        if guest.name not in found:
+            found[guest.name] = _seen(network, guest)
+    found.setdefault("internet", _internet(network))
+    return found
+
+
+def host_party(network: HostNetwork, name: str) -> Participant:
+    """The host itself, with the addresses that it can be asked at."""
+    own = [
+        (version, number)
+        for (version, number), link in network.own_addresses.items()
+        if link != "lo" and not (version == 6 and number >> 118 == 0x3FA)
+    ]
+    return Participant(name=name, addresses=tuple(own), is_host=True)
+
+
+def learned_addresses(network: HostNetwork) -> dict[int, tuple[tuple[int, int], ...]]:
+    """What the host's neighbour cache knows of each MAC: version and number of addresses."""
+    found: dict[int, tuple[tuple[int, int], ...]] = {}
+    for one in network.neighbours:
+        if one.mac and not one.failed:
+            version = 4 if one.address < 1 << 32 else 6
+            found[one.mac] = (*found.get(one.mac, ()), (version, one.address))
+    return found
+
+
+# ---- of the site file
+
+
+def _declared(
+    network: HostNetwork,
+    site: Site,
+    host: Host,
+    endpoint: Endpoint,
+    learned: Mapping[int, tuple[tuple[int, int], ...]],
+) -> Participant:
+    ends: list[WireEnd] = []
+    note = ""
+    gateways = {int(gateway.version): int(gateway) for _, gateway in default_routes(endpoint.nics, leased=True)}
+    for nic in endpoint.nics:
+        own = site.guests[endpoint.name].host if endpoint.kind is EndpointKind.GUEST else ""
+        ports = [str(nic.plug.tap)] if nic.plug is not None and own == host.name else _ports_of(network, host, nic)
+        for port in ports:
+            number = mac_number(nic.mac)
+            addresses = _addresses(nic, learned.get(number, ()))
+            ends.append(
+                WireEnd(
+                    name=endpoint.name,
+                    port=port,
+                    mac=number,
+                    addresses=addresses,
+                    gateways=gateways,
+                    routes_known=endpoint.kind is not EndpointKind.HOST,
+                )
+            )
+        if own and own != host.name:
+            note = f"{endpoint.name} is on host {own}: what that host does is not walked"
+    own_addresses = dict.fromkeys((kind, value) for end in ends for value, kind, _ in end.addresses)
+    return Participant(name=endpoint.name, ends=tuple(ends), addresses=tuple(own_addresses), note=note)
+
+
+def _addresses(nic: EndpointNic, learned: Iterable[tuple[int, int]]) -> tuple[tuple[int, int, int], ...]:
+    declared: list[tuple[int, int, int]] = []
+    declared += [(int(one.ip), one.version, one.network.prefixlen) for one in nic.addresses]
+    subnets = [*nic.leased, *(nic.network.subnets if nic.network else ())]
+    for version, number in () if declared else learned:
+        length = next(
+            (x.prefixlen for x in subnets if x.version == version and int(x[0]) <= number <= int(x[-1])),
+            24 if version == 4 else 64,
+        )
+        declared.append((number, version, length))
+    if not declared:  # it has one of these, and nobody has seen which
+        declared = [(int(subnet[-2]), subnet.version, subnet.prefixlen) for subnet in nic.leased]
+    return tuple(declared)
+
+
+def _ports_of(network: HostNetwork, host: Host, nic: EndpointNic) -> list[str]:
+    """The links of this host that lead to a network of the building: ports of bridges first."""
+    if nic.network is None:
+        return []
+    found: list[str] = []
+    for bridge in host.bridges.values():
+        below = host.uplink_nics(bridge)
+        on_it = (
+            bridge.vlan == nic.network.vlan
+            if bridge.vlan is not None
+            else any(one.network == nic.network.name for one in below)
+        )
+        if bridge.port is not None and on_it:
+            found.append(str(bridge.port))
+    for name, one in host.nics.items():
+        if one.network == nic.network.name and not host.is_enslaved(name):
+            found.append(str(name))
+    return [port for port in found if network.link(port) is not None] or found
+
+
+def wires(network: HostNetwork, site: Site, host: Host) -> dict[str, str]:
+    """Which links of the host come out on the same network of the building, by link."""
+    found: dict[str, str] = {}
+    for bridge in host.bridges.values():
+        wired = site.network_of_bridge(host, bridge)
+        if bridge.port is not None and wired is not None:
+            found[str(bridge.port)] = wired.name
+    for name, nic in host.nics.items():
+        if nic.network and not host.is_enslaved(name):
+            found[str(name)] = nic.network
+    return {name: wire for name, wire in found.items() if network.link(name) is not None}
+
+
+# ---- of what is seen
+
+
+def _seen(network: HostNetwork, guest: Seen) -> Participant:
+    bridge = network.bridge_of(guest.tap)
+    learned = learned_addresses(network).get(mac_number(guest.mac), ())
+    numbers: list[tuple[int, int]] = []
+    numbers += [(one.version, int(one)) for one in map(ipaddress.ip_address, guest.addresses)]
+    numbers = numbers or list(learned)
+    found: list[tuple[int, int, int]] = []
+    gateways: dict[int, int] = {}
+    for version, number in dict.fromkeys(numbers):
+        length, gateway = _subnet(network, bridge, version, number)
+        found.append((number, version, length))
+        if gateway:
+            gateways.setdefault(version, gateway)
+    end = WireEnd(
+        name=guest.name,
+        port=guest.tap,
+        mac=mac_number(guest.mac),
+        addresses=tuple(found),
+        gateways=gateways,
+        routes_known=False,
+    )
+    note = f"the router of {guest.name} is taken to be this network's" if gateways else ""
+    return Participant(name=guest.name, ends=(end,), addresses=tuple((v, n) for n, v, _ in found), note=note)
+
+
+def _subnet(network: HostNetwork, link: str, version: int, number: int) -> tuple[int, int]:
+    """The prefix length on a link as the host has it there, and who routes: the host's own gateway, else the host."""
+    fib = RouteTables(network.state, version)
+    hop = fib.find(number)
+    length = (
+        hop.length if hop.kind == "unicast" and hop.link == link and not hop.gateway else 24 if version == 4 else 64
+    )
+    outward = fib.find(INTERNET[version])
+    bits = (32 if version == 4 else 128) - length
+    if outward.gateway and outward.gateway >> bits == number >> bits:
+        return length, outward.gateway
+    own = [value for (kind, value), where in network.own_addresses.items() if kind == version and where == link]
+    return length, next((value for value in own if value >> bits == number >> bits), 0)
+
+
+def _internet(network: HostNetwork) -> Participant:
+    """What lies behind the host's default route."""
+    ends = []
+    for version, number in INTERNET.items():
+        end = outside(network, version, number, "internet")
+        if end is not None:
+            ends.append(end)
+    addresses = tuple((version, INTERNET[version]) for end in ends for _, version, _ in end.addresses[:1])
+    return Participant(name="internet", ends=tuple(ends), addresses=addresses)
+
+
+def outside(network: HostNetwork, version: int, number: int, name: str) -> WireEnd | None:
+    """Somebody at an address that is not the host's own: where the host itself would send it."""
+    hop = RouteTables(network.state, version).find(number)
+    if hop.kind != "unicast":
+        return None
+    near = hop.gateway or number
+    known = network.neighbour(hop.link, near)
+    mac = known.mac if known is not None and known.mac else UNKNOWN_MAC | near & 0xFFFFFFFF
+    port = hop.link
+    link = network.link(hop.link)
+    if link is not None and link.is_bridge:
+        entry = network.entry(link.name, mac)
+        port = entry.port if entry is not None else next(_uplinks(network, link.name), "")
+        if not port:
+            return None
+    bits = 32 if version == 4 else 128
+    own = network.own_addresses
+    gateway = next((value for (kind, value), where in own.items() if (kind, where) == (version, hop.link)), 0)
+    length = hop.length if not hop.gateway else bits
+    addresses: tuple[tuple[int, int, int], ...] = ((number, version, length),)
+    if hop.gateway:
+        addresses += ((hop.gateway, version, RouteTables(network.state, version).find(hop.gateway).length),)
+    return WireEnd(
+        name=name,
+        port=port,
+        mac=mac,
+        addresses=addresses,
+        gateways={version: gateway} if not hop.gateway and gateway else {},
+        routes_known=False,
+    )
+
+
+def _uplinks(network: HostNetwork, bridge: str) -> Iterator[str]:
+    """The ports of a bridge that are no guest's."""
+    for link in network.state.ports(bridge):
+        if isinstance(link.options, Physical | Vlan) or link.options.kind == "bond":
+            yield link.name

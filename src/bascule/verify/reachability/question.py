@@ -1,0 +1,151 @@
+"""One question: FROM and TO as a person writes them, and the best way that there is between them. Pure."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+from collections.abc import Iterator, Mapping, Sequence
+
+from msgspec import Struct
+
+from bascule.errors import Problem, UsageFault
+from bascule.model.site import Service
+from bascule.model.values import parse_mac
+from bascule.topology.trace.answer import Certainty, Reachability
+from bascule.topology.trace.network import HostNetwork, WireEnd
+from bascule.topology.trace.packet import Traffic
+from bascule.topology.trace.rules.values import mac as mac_number
+from bascule.topology.trace.walk import Walks
+from bascule.verify.reachability.parties import Participant, learned_addresses, outside
+
+BEST = (Certainty.YES, Certainty.PERHAPS, Certainty.UNKNOWN, Certainty.NO)
+
+Known = Mapping[str, Participant]
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """A question with its answer; ``source`` and ``target`` are the NICs between which it was asked, None the host."""
+
+    by: Participant
+    of: Participant
+    traffic: Traffic
+    answer: Reachability
+    source: WireEnd | None = None
+    target: WireEnd | None = None
+    address: int = 0
+    version: int = 4
+
+
+def party_of(word: str, known: Known, network: HostNetwork, here: str) -> Participant:
+    """Who is meant by a name, an address or a MAC. Raises UsageFault."""
+    if word in known:
+        return known[word]
+    if word == "host":
+        return known[here]
+    try:
+        address = ipaddress.ip_address(word)
+    except ValueError:
+        pass
+    else:
+        return _at(word, address.version, int(address), known, network, here)
+    try:
+        number = mac_number(parse_mac(word))
+    except ValueError:
+        close = difflib.get_close_matches(word, list(known), 1)
+        names = ", ".join(list(known)[:12])
+        hint = f"did you mean '{close[0]}'?" if close else f"an address, a MAC, or one of: {names}"
+        raise UsageFault(Problem(code="ENDPOINT", message=f"nobody here is called '{word}'", hint=hint)) from None
+    for party in known.values():
+        if any(end.mac == number for end in party.ends):
+            return party
+    entry = next((one for one in network.fdb if one.mac == number), None)
+    numbers = learned_addresses(network).get(number, ())
+    if entry is None or not numbers:
+        missing = "no bridge has learned it" if entry is None else "no address of it is known"
+        raise UsageFault(Problem(code="ENDPOINT", message=f"the MAC {word} cannot be asked for: {missing}"))
+    version, value = numbers[0]
+    end = WireEnd(
+        name=word,
+        port=entry.port,
+        mac=number,
+        addresses=((value, version, 24 if version == 4 else 64),),
+        routes_known=False,
+    )
+    return Participant(name=word, ends=(end,), addresses=numbers)
+
+
+def _at(word: str, version: int, number: int, known: Known, network: HostNetwork, here: str) -> Participant:
+    for party in known.values():
+        if (version, number) in party.addresses:
+            return Participant(
+                name=f"{party.name} ({word})",
+                ends=tuple(end for end in party.ends if end.owns(version, number)),
+                addresses=((version, number),),
+                is_host=party.is_host,
+                note=party.note,
+            )
+    if (version, number) in network.own_addresses:
+        return Participant(name=f"{here} ({word})", addresses=((version, number),), is_host=True)
+    end = outside(network, version, number, word)
+    if end is None:
+        hint = "this host has no route to it, so nothing tells where it is"
+        raise UsageFault(Problem(code="ENDPOINT", message=f"nothing is known of {word} here", hint=hint))
+    return Participant(name=word, ends=(end,), addresses=((version, number),))
+
+
+def ask(network: HostNetwork, known: Known, by: Participant, of: Participant, service: Service) -> Asked:
+    """The best of all ways between two: of their NICs and addresses. Raises UsageFault where neither has an address."""
+    traffic = Traffic(protocol=service.protocol, port=service.first)
+    everybody = [end for party in (*known.values(), by, of) for end in party.ends]
+    walks = Walks(network, _distinct(everybody))
+    found = [
+        Asked(
+            by=by,
+            of=of,
+            traffic=traffic,
+            answer=walks.ask(source, target, address, version, traffic),
+            source=source,
+            target=target,
+            address=address,
+            version=version,
+        )
+        for source, target, version, address in _ways(network, by, of)
+    ]
+    if not found:
+        silent = next((party for party in (by, of) if not party.addresses), of)
+        message = f"no address of {silent.name} is known that {by.name} could use"
+        raise UsageFault(Problem(code="NO-ADDRESS", message=message, hint="ask by an address: bascule why A 192.0.2.7"))
+    return min(found, key=lambda one: (BEST.index(one.answer.result), len(one.answer.blockers)))
+
+
+def _distinct(ends: Sequence[WireEnd]) -> list[WireEnd]:
+    found: dict[tuple[str, str, int], WireEnd] = {}
+    for end in ends:
+        found.setdefault((end.name, end.port, end.mac), end)
+    return list(found.values())
+
+
+def _ways(
+    network: HostNetwork, by: Participant, of: Participant
+) -> Iterator[tuple[WireEnd | None, WireEnd | None, int, int]]:
+    sources: Sequence[WireEnd | None] = (None,) if by.is_host else by.ends
+    for source in sources:
+        versions = {kind for _, kind, _ in source.addresses} if source else {kind for kind, _ in by.addresses} | {4, 6}
+        if of.is_host:
+            yield from ((source, None, *one) for one in _nearest(network, source, of) if one[0] in versions)
+            continue
+        for target in of.ends:
+            if target is source:
+                continue
+            for number, version, _ in target.addresses:
+                if version in versions and (version, number) in of.addresses:
+                    yield source, target, version, number
+
+
+def _nearest(network: HostNetwork, source: WireEnd | None, of: Participant) -> Sequence[tuple[int, int]]:
+    """The host's addresses on the sender's own segment, else all of them."""
+    if source is None:
+        return of.addresses
+    segment = network.bridge_of(source.port) or source.port
+    near = [one for one in of.addresses if network.own_addresses.get(one) == segment]
+    return near or of.addresses

@@ -1,0 +1,209 @@
+"""``bascule why``: the verdict, what is in the way, whose it is, and fixes that work when they are pasted."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bascule.system.net.netns import Namespace
+from bascule.system.run import run
+from tests.lab import Lab
+
+SITE = """\
+site: t
+networks: {lan: {subnet: 10.0.0.0/24}}
+hosts: {h: {bridges: {br0: {uplink: none}}}}
+guests:
+  web: {host: h, nics: [{bridge: br0, mac: "52:54:00:00:00:01", address: 10.0.0.5/24, tap: web.0}]}
+  db: {host: h, nics: [{bridge: br0, mac: "52:54:00:00:00:02", address: 10.0.0.6/24, tap: db.0}]}
+  log: {host: h, nics: [{bridge: br0, mac: "52:54:00:00:00:03", address: 10.0.0.7/24, tap: log.0}]}
+"""
+GUESTS = {"web": 5, "db": 6, "log": 7}
+
+
+class Stage:
+    """A host with a bridge and three guests on it."""
+
+    def __init__(self, lab: Lab, folder: Path) -> None:
+        self.lab = lab
+        self.host = lab.namespace("h")
+        self.guests = {name: lab.namespace(name) for name in GUESTS}
+        self.site = folder / "site.yaml"
+        self.site.write_text(SITE)
+        lab.ip(self.host, "link add br0 type bridge")
+        lab.ip(self.host, "link set br0 up")
+        for name, number in GUESTS.items():
+            lab.ip(self.host, f"link add {name}.0 type veth peer name e{number}")
+            self._move(f"e{number}", self.guests[name])
+            guest = self.guests[name]
+            lab.ip(guest, f"link set e{number} name eth0 address 52:54:00:00:00:0{number - 4}")
+            lab.ip(guest, "link set eth0 up")
+            lab.ip(guest, f"address add 10.0.0.{number}/24 dev eth0")
+            lab.ip(self.host, f"link set {name}.0 master br0 up")
+
+    def _move(self, link: str, guest: Namespace) -> None:
+        import os
+
+        self.lab.ip(self.host, f"link set {link} netns /proc/{os.getpid()}/fd/{guest.fd}")
+
+    def do(self, *commands: str) -> None:
+        for command in commands:
+            with self.host.entered():
+                subprocess.run(shlex.split(command), check=True, capture_output=True)
+
+    def nft(self, text: str) -> None:
+        run(("nft", "-f", "-"), stdin=text, namespace=self.host)
+
+    def why(self, *words: str) -> dict[str, Any]:
+        done = self.lab.bascule(self.host, "why", *words, "--site", str(self.site), "--here", "--json")
+        found: dict[str, Any] = json.loads(done.stdout)
+        assert done.returncode == (0 if found.get("result") == "yes" else 1), done.stderr
+        return found
+
+    def connects(self, source: str, target: str, port: int) -> bool:
+        with self.guests[target].entered():
+            server = socket.create_server(("", port))
+        server.settimeout(2)
+        threading.Thread(target=self._accept, args=(server,), daemon=True).start()
+        with self.guests[source].entered():
+            client = socket.socket()
+        client.settimeout(1)
+        try:
+            return client.connect_ex((f"10.0.0.{GUESTS[target]}", port)) == 0
+        except OSError:
+            return False
+        finally:
+            client.close()
+            server.close()
+
+    @staticmethod
+    def _accept(server: socket.socket) -> None:
+        try:
+            server.accept()[0].close()
+        except OSError:
+            return
+
+
+@pytest.fixture
+def stage(lab: Lab, tmp_path: Path) -> Iterator[Stage]:
+    yield Stage(lab, tmp_path)
+
+
+DOCKER = (
+    "sysctl -qw net.bridge.bridge-nf-call-iptables=1",
+    "iptables-nft -P FORWARD DROP",
+    "iptables-nft -N DOCKER-USER",
+    "iptables-nft -N DOCKER-FORWARD",
+    "iptables-nft -A FORWARD -j DOCKER-USER",
+    "iptables-nft -A FORWARD -j DOCKER-FORWARD",
+    "iptables-nft -A DOCKER-FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+    "iptables-nft -A DOCKER-FORWARD -i docker0 -j ACCEPT",
+)
+
+
+@pytest.mark.kernel
+def test_docker_cuts_bridged_guests_and_the_pasted_fix_opens_exactly_what_it_says(stage: Stage) -> None:
+    stage.do(*DOCKER)
+    found = stage.why("web", "db", "tcp/5432")
+    assert found["result"] == "no"
+    assert [(one["code"], one["owner"], one["chain"]) for one in found["blockers"]] == [("policy", "Docker", "FORWARD")]
+    assert not stage.connects("web", "db", 5432)
+    exact = found["fixes"][0]
+    assert exact["opens"] == [{"from": "web", "to": "db"}]
+    assert "DOCKER-USER" in exact["words"]
+    stage.do(*exact["commands"])
+    assert stage.why("web", "db", "tcp/5432")["result"] == "yes"
+    assert stage.connects("web", "db", 5432)
+    for source, target in (("db", "web"), ("web", "log"), ("log", "db")):
+        assert stage.why(source, target, "tcp/5432")["result"] == "no"
+        assert not stage.connects(source, target, 5432)
+
+
+@pytest.mark.kernel
+def test_every_fix_that_is_printed_works_when_it_is_pasted(stage: Stage) -> None:
+    stage.do("sysctl -qw net.bridge.bridge-nf-call-iptables=1")
+    rules = """
+table inet own {
+chain ahead {
+type filter hook prerouting priority -310
+tcp dport 80 ip saddr 10.0.0.5 drop
+}
+chain forward {
+type filter hook forward priority 0
+policy drop
+ct state established accept
+}
+}
+table bridge mine {
+chain forward {
+type filter hook forward priority -200
+ether type ip tcp dport 80 drop
+}
+}
+"""
+    stage.do("bridge link set dev web.0 isolated on", "bridge link set dev db.0 isolated on")
+    stage.nft(rules)
+    found = stage.why("web", "db", "tcp/80")
+    assert {one["code"] for one in found["blockers"]} == {"filtered", "isolated", "policy", "arp-filtered"} - {
+        "arp-filtered"
+    }
+    assert {one["owner"] for one in found["blockers"] if one["code"] != "isolated"} == {"you"}
+    assert found["fixes"]
+    for fix in found["fixes"]:
+        stage.nft(f"flush ruleset\n{rules}")
+        stage.do("bridge link set dev web.0 isolated on", "bridge link set dev db.0 isolated on", *fix["commands"])
+        assert stage.why("web", "db", "tcp/80")["result"] == "yes", fix
+        assert stage.connects("web", "db", 80), fix
+
+
+@pytest.mark.kernel
+def test_a_rule_says_from_which_file_it_is(stage: Stage, tmp_path: Path) -> None:
+    stage.do("sysctl -qw net.bridge.bridge-nf-call-iptables=1")
+    text = """#!/usr/sbin/nft -f
+table inet own {
+    chain forward {
+        type filter hook forward priority 0; policy accept;
+        tcp dport { 22,23 } accept
+        iifname "br0" tcp dport 80 counter drop
+    }
+}
+"""
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/nftables.conf").write_text(text)
+    stage.nft(text)
+    found = stage.why("web", "db", "tcp/80", "--root", str(tmp_path))
+    assert [one["place"] for one in found["blockers"]] == ["/etc/nftables.conf:6"]
+    assert (
+        stage.why("web", "db", "tcp/80", "--root", "/nowhere")["blockers"][0]["place"] == "not from a file that I know"
+    )
+
+
+@pytest.mark.kernel
+def test_what_the_model_does_not_understand_is_perhaps_and_named(stage: Stage) -> None:
+    stage.nft(
+        "table bridge b {\nchain f {\ntype filter hook forward priority -200\nlimit rate over 5/second drop\n}\n}\n"
+    )
+    found = stage.why("web", "db", "udp/53")
+    assert found["result"] == "perhaps"
+    assert {one["code"] for one in found["blockers"] if one["code"] != "arp-filtered"} == {"limited"}
+    assert "limit rate over 5/second" in str(found["blockers"])
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [(("nobody", "db"), "ENDPOINT"), (("web", "db", "tcp"), "USAGE"), (("web", "192.0.2.77"), "ENDPOINT")],
+)
+def test_a_wrong_question_is_one_clear_error(stage: Stage, words: tuple[str, ...], code: str) -> None:
+    done = stage.lab.bascule(stage.host, "why", *words, "--site", str(stage.site), "--here")
+    assert done.returncode == 64
+    assert done.stderr.startswith(f"error[{code}]")
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,265 @@
+"""Random rules, switches and flags. Each table is loaded on its own; what nft refuses is counted and left out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from random import Random
+
+from tests.oracle.lab import GUESTS, HOST4, PORTS, Probe
+
+LINKS = ("pa", "pb", "pc", "pd", "pe", "px", "br0", "br1", "eth9")
+HOOKS = {
+    "ip": ("prerouting", "input", "forward", "output", "postrouting"),
+    "ip6": ("prerouting", "input", "forward", "output", "postrouting"),
+    "inet": ("prerouting", "input", "forward", "output", "postrouting"),
+    "bridge": ("prerouting", "input", "forward", "output", "postrouting"),
+    "netdev": ("ingress", "egress"),
+}
+PRIORITIES = (-300, -150, -50, -10, 0, 0, 0, 1, 10, 50, 150)
+
+
+@dataclass
+class RandomHost:
+    """What a seed gives."""
+
+    tables: list[str] = field(default_factory=list)
+    sysctls: dict[str, str] = field(default_factory=dict)
+    links: list[str] = field(default_factory=list)
+    probes: list[Probe] = field(default_factory=list)
+
+
+class Generator:
+    def __init__(self, seed: int) -> None:
+        self.random = Random(seed)
+        self.one = self.random.choice
+
+    def host(self) -> RandomHost:
+        host = RandomHost()
+        pick = self.random
+        host.sysctls = {
+            "net/ipv4/ip_forward": self.one("0111"),
+            "net/ipv6/conf/all/forwarding": self.one("0111"),
+            "net/bridge/bridge-nf-call-iptables": self.one("01"),
+            "net/bridge/bridge-nf-call-ip6tables": self.one("01"),
+            "net/ipv4/conf/all/rp_filter": self.one("00012"),
+        }
+        for link in ("br0", "br1", "px"):
+            if pick.random() < 0.2:
+                host.sysctls[f"net/ipv4/conf/{link}/forwarding"] = self.one("01")
+            host.sysctls[f"net/ipv4/conf/{link}/rp_filter"] = self.one("00012")
+        for bridge in ("br0", "br1"):
+            own, own6 = self.one((0, 0, 0, 1)), self.one((0, 0, 0, 1))
+            host.links.append(f"link set {bridge} type bridge nf_call_iptables {own} nf_call_ip6tables {own6}")
+        for guest in GUESTS:
+            if guest.bridge:
+                isolated = "on" if pick.random() < 0.15 else "off"
+                hairpin = "on" if pick.random() < 0.1 else "off"
+                host.links.append(f"link set {guest.port} type bridge_slave isolated {isolated} hairpin {hairpin}")
+        host.tables = [self.table(f"t{number}") for number in range(pick.randint(1, 4))]
+        if pick.random() < 0.4:
+            host.tables.append(self.nat_table())
+        host.probes = self.probes()
+        return host
+
+    def probes(self) -> list[Probe]:
+        names = [guest.name for guest in GUESTS]
+        pairs = [(one, other) for one in names for other in names if one != other]
+        found = [Probe(one, other, self.one(PORTS), 4) for one, other in pairs]
+        found += [Probe(one, other, self.one(PORTS), 6) for one, other in pairs if self.random.random() < 0.6]
+        for name in names:
+            found += [Probe("host", name, self.one(PORTS), self.one((4, 6)))]
+            found += [Probe(name, "host", self.one(PORTS), self.one((4, 6)))]
+            found += [Probe(name, "host", self.one(PORTS), 4, address=self.one(HOST4))]
+        for _ in range(4):
+            one, other = self.one(pairs)
+            source = self.one(("172.16.3.4", "10.9.0.77", "10.9.1.1", "192.0.2.7", "10.9.2.16"))
+            found.append(Probe(one, other, self.one(PORTS), 4, spoofed=source))
+        return found
+
+    # ---- tables
+
+    def table(self, name: str) -> str:
+        family = self.one(("ip", "ip", "inet", "inet", "bridge", "bridge", "netdev", "ip6"))
+        self.family = family
+        self.side: list[str] = []
+        body: list[str] = []
+        sets = self.sets()
+        for number in range(self.random.randint(0, 2)):
+            self.side.append(f"side{number}")
+        for number, side in enumerate(self.side):  # a later chain may be jumped to from an earlier one only
+            targets = self.side[number + 1 :]
+            body.append(self.chain(side, "", targets))
+        for number in range(self.random.randint(1, 3)):
+            hook = self.one(HOOKS[family])
+            priority = self.one(PRIORITIES)
+            device = f' device "{self.one(LINKS[:-1])}"' if family == "netdev" else ""
+            policy = "drop" if self.random.random() < 0.12 else "accept"
+            head = f"type filter hook {hook}{device} priority {priority}\npolicy {policy}\n"
+            body.append(self.chain(f"base{number}", head, self.side))
+        return f"table {family} {name} {{\n{sets}{''.join(body)}}}\n"
+
+    def sets(self) -> str:
+        if self.family in {"netdev"} or self.random.random() < 0.5:
+            self.named: dict[str, str] = {}
+            return ""
+        self.named = {"addresses": "ipv4_addr", "ports": "inet_service", "pairs": "ipv4_addr . inet_service"}
+        addresses = ", ".join(self.random.sample([guest.v4 for guest in GUESTS], 2))
+        ports = ", ".join(map(str, self.random.sample(PORTS, 2)))
+        pairs = ", ".join(f"{self.one(GUESTS).v4} . {port}" for port in PORTS)
+        return (
+            f"set addresses {{\ntype ipv4_addr\nelements = {{ {addresses} }}\n}}\n"
+            f"set ports {{\ntype inet_service\nelements = {{ {ports} }}\n}}\n"
+            f"set pairs {{\ntype ipv4_addr . inet_service\nelements = {{ {pairs} }}\n}}\n"
+        )
+
+    def chain(self, name: str, head: str, targets: list[str]) -> str:
+        rules = [self.rule(targets) for _ in range(self.random.randint(0, 5))]
+        return f"chain {name} {{\n{head}" + "".join(f"{rule}\n" for rule in rules) + "}\n"
+
+    def rule(self, targets: list[str]) -> str:
+        tests = [self.test() for _ in range(self.random.choice((0, 1, 1, 1, 2, 2)))]
+        if any("nfproto" in test for test in tests):
+            tests = [test for test in tests if not test.startswith(("ip ", "ip6 "))]
+        return " ".join([*filter(None, tests), self.verdict(targets)])
+
+    def verdict(self, targets: list[str]) -> str:
+        words = [
+            "accept",
+            "accept",
+            "drop",
+            "drop",
+            "return",
+            "continue",
+            "counter",
+            f"meta mark set {self.one('123')}",
+        ]
+        if targets:
+            words += [f"jump {self.one(targets)}", f"goto {self.one(targets)}", self.vmap(targets)]
+        if self.family in {"ip", "inet", "ip6"}:
+            words += ["ct mark set 5", "reject"] if self.random.random() < 0.2 else []
+        return self.one(words)
+
+    def vmap(self, targets: list[str]) -> str:
+        key = self.one(("udp dport", "ip daddr", "iifname"))
+        if key == "udp dport":
+            return (
+                f"udp dport vmap {{ 53 : jump {self.one(targets)}, 80-443 : {self.one(('drop', 'accept', 'return'))} }}"
+            )
+        if key == "ip daddr":
+            if self.family == "ip6":
+                return "counter"
+            return f"ip daddr vmap {{ {self.one(GUESTS).v4} : goto {self.one(targets)}, 10.9.1.0/24 : accept }}"
+        return f'iifname vmap {{ "{self.one(LINKS)}" : jump {self.one(targets)} }}'
+
+    def test(self) -> str:
+        makers = [self.links, self.addresses, self.addresses, self.ports, self.ports, self.marks, self.protocol]
+        if self.family in {"ip", "inet", "ip6"}:
+            makers += [self.state, self.fib]
+        else:
+            makers += [self.ether]
+        if self.named:
+            makers.append(self.lookup)
+        return self.one(makers)()
+
+    def links(self) -> str:
+        key = self.one(("iifname", "oifname"))
+        if self.family == "netdev":
+            key = "iifname"
+        sign = self.one(("", "", "!= "))
+        if self.random.random() < 0.2:
+            return f'{key} {sign}"{self.one(("p*", "br*"))}"'
+        if self.random.random() < 0.3:
+            two = self.random.sample(LINKS, 2)
+            return f'{key} {sign}{{ "{two[0]}", "{two[1]}" }}'
+        return f'{key} {sign}"{self.one(LINKS)}"'
+
+    def addresses(self) -> str:
+        side, sign = self.one(("saddr", "daddr")), self.one(("", "", "!= "))
+        six = self.family == "ip6" or (self.family != "ip" and self.random.random() < 0.3)
+        guest = self.one(GUESTS)
+        if six:
+            return f"ip6 {side} {sign}" + self.one((guest.v6, "fd09:0:0:1::/64", f"{{ {guest.v6}, fd09:0:0:2::/64 }}"))
+        value = self.one(
+            (
+                guest.v4,
+                self.one(HOST4),
+                "10.9.0.0/24",
+                "10.9.0.0/28",
+                "10.9.0.11-10.9.1.14",
+                f"{{ {guest.v4}, 10.9.1.0/24 }}",
+                "172.16.0.0/12",
+            )
+        )
+        return f"ip {side} {sign}{value}"
+
+    def ports(self) -> str:
+        value = self.one(("53", "80", "443", "50-100", "{ 53, 443 }", "!= 80", "!= { 53, 80 }", "> 79", "< 80"))
+        return self.one(
+            (f"udp dport {value}", f"udp sport {self.one(('53', '80', '1000-65535'))}", f"th dport {value}")
+        )
+
+    def marks(self) -> str:
+        return self.one(("meta mark 1", "meta mark != 2", "meta mark and 0x1 == 1", "meta mark { 1, 3 }"))
+
+    def protocol(self) -> str:
+        words = ["meta l4proto udp", "meta l4proto { tcp, icmp }", "meta l4proto != tcp", "tcp dport 80"]
+        if self.family == "inet":
+            words += [
+                "meta nfproto ipv4",
+                "meta nfproto ipv6",
+            ]  # alone: of two that contradict each other nft shows one
+        if self.family == "bridge":
+            words += ["ether type ip", "ether type ip6", "ether type != arp", "meta protocol ip"]
+        return self.one(words)
+
+    def state(self) -> str:
+        return self.one(
+            ("ct state new", "ct state established", "ct state established,related", "ct state != new",
+             "ct state { new, established }", "ct mark 5", "ct status dnat", "ct direction reply", "ct state invalid",
+             "ct state vmap { established : accept, invalid : drop }")
+        )  # fmt: skip
+
+    def fib(self) -> str:
+        return self.one(
+            ("fib daddr type local", "fib saddr type != local", "fib daddr type { unicast, broadcast }",
+             "fib saddr . iif oif missing", "fib saddr oif exists", "fib daddr . iif type local")
+        )  # fmt: skip
+
+    def ether(self) -> str:
+        guest = self.one(GUESTS)
+        return self.one((f"ether saddr {guest.mac}", f"ether daddr {guest.mac}", f"ether saddr != {guest.mac}"))
+
+    def lookup(self) -> str:
+        words = [f"udp dport {self.one(('', '!= '))}@ports"]
+        if self.family != "ip6":
+            words += [f"ip saddr {self.one(('', '!= '))}@addresses", "ip daddr . udp dport @pairs"]
+        return self.one(words)
+
+    def nat_table(self) -> str:
+        self.family = self.one(("ip", "inet"))
+        self.named = {}
+        chains = []
+        for number in range(self.random.randint(1, 3)):
+            hook = self.one(("prerouting", "prerouting", "postrouting", "postrouting", "output"))
+            priority = self.one((-100, -150, -50, 100, 0))
+            rules = [self.nat_rule(hook) for _ in range(self.random.randint(1, 3))]
+            head = f"type nat hook {hook} priority {priority}\npolicy accept\n"
+            chains.append(f"chain n{number} {{\n{head}" + "".join(f"{rule}\n" for rule in rules) + "}\n")
+        return f"table {self.family} nat0 {{\n{''.join(chains)}}}\n"
+
+    def nat_rule(self, hook: str) -> str:
+        ip = "ip " if self.family == "inet" else ""
+        tests = ["meta nfproto ipv4"] if self.family == "inet" else []
+        tests += [self.one((self.links, self.v4, self.ports))() for _ in range(self.random.randint(0, 2))]
+        if hook == "postrouting":
+            act = self.one(("masquerade", f"snat {ip}to 10.9.0.1", f"snat {ip}to 10.9.2.1"))
+        else:
+            guest = self.one(GUESTS)
+            act = self.one(
+                (f"dnat {ip}to {guest.v4}", f"udp dport 80 dnat {ip}to {guest.v4}:443", "udp dport 53 redirect to :80")
+            )
+        return " ".join([*tests, act])
+
+    def v4(self) -> str:
+        side, sign = self.one(("saddr", "daddr")), self.one(("", "", "!= "))
+        return f"ip {side} {sign}{self.one((self.one(GUESTS).v4, '10.9.0.0/24', '10.9.2.0/24'))}"

@@ -1,0 +1,60 @@
+"""D18: an address or a route of a named link that the file does not know is said in plan, and is drift in verify."""
+
+from __future__ import annotations
+
+import pytest
+
+from bascule import workflow
+from tests.apply.hosts import environment
+from tests.lab import called
+from tests.real_hosts.field import BASE, Field
+
+EXTRA = """\
+addr add 192.168.1.99/24 dev eth0
+addr add fd00::99/64 dev eth0 nodad
+route add 10.8.0.0/16 via 192.168.1.50 dev eth0
+route add 10.9.0.0/16 via 192.168.1.50 dev eth0 table 77
+"""
+SAID = {"192.168.1.99/24", "fd00::99/64", "the route 10.8.0.0/16 via 192.168.1.50",
+        "the route 10.9.0.0/16 via 192.168.1.50 in table 77"}  # fmt: skip
+
+
+@pytest.fixture
+def field(real_host: Field) -> Field:
+    real_host.batch(EXTRA)
+    return real_host
+
+
+def test_they_are_said_stay_and_are_drift(field: Field) -> None:
+    path = field.site(BASE)
+    planned = field.document("plan", path)
+    assert {line for line in planned["mind"] if line.startswith("eth0: ")} == {
+        f"eth0: {what} is not in the file: it stays as it is" for what in SAID
+    }
+    assert field.bascule("apply", path, "--yes", "--no-confirm").returncode == 0
+    assert "192.168.1.99/24" in field.ip("addr show eth0")
+    assert "10.8.0.0/16" in field.ip("route")
+    seen = field.document("verify", path)
+    failed = {check["detail"] for check in seen["checks"] if check["ok"] is False and check["subject"] == "eth0"}
+    assert failed == {f"{what} is not in the file" for what in SAID}
+    assert not seen["ok"]
+
+
+def test_what_comes_by_itself_is_not_extra_nor_is_anything_as_found(field: Field) -> None:
+    as_found = BASE.replace("  kvm:\n", "  kvm:\n    as_found: true\n", 1)
+    assert not [note for note in field.plan(as_found).notes if note.kind == "extra"]
+    named = BASE.replace("address: 192.168.1.10/24", "address: [192.168.1.10/24, 192.168.1.99/24, 'fd00::99/64']")
+    named = named.replace("subnet: 192.168.1.0/24", "subnet: [192.168.1.0/24, 'fd00::/64']")
+    named = named.replace("gateway: 192.168.1.1}\n      eth1", "gateway: 192.168.1.1, "
+                          "routes: [{to: 10.8.0.0/16, via: 192.168.1.50}]}\n      eth1")  # fmt: skip
+    field.batch("addr add fd00::77/64 dev eth0 nodad valid_lft 900 preferred_lft 900\nroute flush table 77\n")
+    plan = field.plan(named)
+    assert not [note for note in plan.notes if note.kind == "extra"], plan.notes
+
+
+def test_an_import_of_it_has_no_extras(field: Field) -> None:
+    """What it can write it writes; the route in a table of its own is the one thing that it may leave to a note."""
+    with field.host.entered(), called("kvm"), environment(field.env()):
+        text = workflow.import_host().text
+    extra = {note.text for note in field.plan(text).notes if note.kind == "extra"}
+    assert not [words for words in extra if "table 77" not in words]

@@ -1,0 +1,60 @@
+"""A bad day: the router announces another prefix while a change waits to be confirmed."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+from ipaddress import IPv6Address
+
+from tests.apply.hosts import wait_for
+from tests.real_hosts.field import ONE_NIC, Field
+
+
+def advertise(field: Field, prefixes: dict[str, int]) -> None:
+    """One router advertisement (RFC 4861, 4.2) with prefixes and the seconds that each is valid and preferred."""
+    body = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0)
+    for prefix, valid_s in prefixes.items():
+        body += struct.pack("!BBBBIII", 3, 4, 64, 0xC0, valid_s, valid_s, 0) + IPv6Address(prefix).packed
+    with field.router.entered(), socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as sock:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, socket.if_nametoindex("eth0"))
+        sock.sendto(body, ("ff02::1", 0))
+
+
+def global6(field: Field, link: str) -> set[str]:
+    """The prefixes of a link's global IPv6 addresses that are preferred."""
+    (entry,) = json.loads(field.ip(f"-j -6 addr show dev {link} scope global") or "[{}]")
+    return {a["local"].rpartition(":ff")[0] for a in entry.get("addr_info", ()) if a and not a.get("deprecated")}
+
+
+def test_another_prefix_comes_in_the_window_and_stays(real_host: Field) -> None:
+    advertise(real_host, {"fd00:1::": 3600})
+    assert wait_for(lambda: global6(real_host, "eth0"), bool), "the host heard no router"
+    path = real_host.site(ONE_NIC)
+    assert real_host.bascule("apply", path, "--yes", "--confirm-within", "10m").returncode == 0
+    assert global6(real_host, "br0") == {"fd00:1:"}
+    advertise(real_host, {"fd00:1::": 0, "fd00:2::": 3600})
+    assert wait_for(lambda: global6(real_host, "br0"), lambda seen: seen == {"fd00:2:"}) == {"fd00:2:"}
+    status = real_host.document("status")
+    assert (status["status"], status["drift"]) == ("applied", [])
+    assert real_host.bascule("confirm").returncode == 0
+    assert real_host.document("plan", path)["changes"] == []
+    undone = real_host.document("undo")
+    assert undone["ok"], undone
+    assert global6(real_host, "eth0") == {"fd00:2:"}, "what came meanwhile is not lost on the way back"
+    assert "fd00:1:" not in real_host.ip("-6 route show default")
+
+
+def test_another_prefix_comes_in_the_window_and_nobody_confirms(real_host: Field) -> None:
+    advertise(real_host, {"fd00:1::": 3600})
+    assert wait_for(lambda: global6(real_host, "eth0"), bool)
+    path = real_host.site(ONE_NIC)
+    assert real_host.bascule("apply", path, "--yes", "--confirm-within", "3s").returncode == 0
+    advertise(real_host, {"fd00:1::": 0, "fd00:2::": 3600})
+    back = wait_for(
+        lambda: real_host.document("status")["words"], lambda words: "taken back" in words and "nothing" in words
+    )
+    assert "nobody confirmed it in time" in back
+    assert "br0" not in real_host.ip("-br link")
+    assert "fd00:2:" in global6(real_host, "eth0")
