@@ -47,7 +47,8 @@ FOOT = """\
   (`05-bascule-unmanaged.network`).
 
 `bascule render --dialect commands` says all of it as `ip` commands, and once more with `brctl` and `ifconfig` where
-those suffice. Foreign files are never touched; every file that Bascule writes begins with `# Written by bascule`.
+those suffice. Every file that Bascule writes begins with `# Written by bascule`. A foreign one that speaks for a link
+of yours is moved aside as a part of the change, whole, and comes back with it; what it says of others stays in its place ([how, in each dialect](../tutorial/one-nic.md#what-becomes-of-a-file-that-says-more)).
 """
 
 ETH = IfName("eth4")
@@ -97,6 +98,10 @@ def probes() -> Iterator[tuple[str, NetworkConfig]]:
     yield (
         "default gateway",
         _nic(addresses=("192.0.2.5/24",), routes=(StaticRoute(dst="0.0.0.0/0", gateway="192.0.2.1"),)),
+    )
+    yield (
+        "a single address (/32), its gateway on the link",
+        _nic(addresses=("192.0.2.5/32",), routes=(StaticRoute(dst="0.0.0.0/0", gateway="198.51.100.1", onlink=True),)),
     )
     yield (
         "routes with metric, table and source",

@@ -20,6 +20,6 @@ DIALECT = Dialect(
     files=f"`/{FOLDER}/*.netdev`, `*.network`",
     readers="systemd-networkd",
     notes="""\
-Bridges are configured without carrier and are not waited for at boot. `KeepConfiguration=static` stands
-  with addresses that are written down: a reload would take them away for a moment.""",
+Bridges are configured without carrier; one on which the host has no address is not waited for at boot.
+  `KeepConfiguration=static` stands with addresses that are written down: a reload would take them away for a while.""",
 )

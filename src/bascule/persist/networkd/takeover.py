@@ -122,4 +122,4 @@ def _told(name: IfName, addresses: tuple[Address, ...]) -> str:
     lasts = f"{listed} {'last' if len(addresses) > 1 else 'lasts'} only for the {left_s} s that are left of the lease"
     if networkd_has(name):
         return f"the DHCP server has not answered systemd-networkd on {name} yet; {lasts}"
-    return f"systemd-networkd has no file for {name} any more; {lasts}: put back what was moved away for the change"
+    return f"systemd-networkd has no file for {name} any more; {lasts}: write one, or take {name} into the site file"
