@@ -13,11 +13,11 @@ from msgspec.structs import replace
 
 from bascule.model.links import Bridge, BridgePort, Vlan
 from bascule.model.site import Host, Site
-from bascule.model.values import IfName
+from bascule.model.values import ETHERNET_MTU, IfName
 from bascule.persist.config import MAIN_TABLE, LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.formats.values import seconds
 from bascule.persist.formats.vlans import with_flags
-from bascule.persist.wanted import ETHERNET_MTU, wanted_config
+from bascule.persist.wanted import wanted_config
 
 _TIMES = {"forward_delay", "hello_time", "max_age", "ageing_time"}  # in ticks
 

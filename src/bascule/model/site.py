@@ -75,12 +75,13 @@ class Service(Struct, frozen=True):
 
 
 class Network(Struct, frozen=True, kw_only=True):
-    """A layer-2 network that exists in the building; ``vlan`` where it arrives tagged."""
+    """A layer-2 network that exists in the building; ``vlan`` where it arrives tagged, ``mtu`` where it is said."""
 
     name: str
     subnets: tuple[IpNetwork, ...] = ()
     gateways: tuple[IpAddress, ...] = ()
     vlan: Vid | None = None
+    mtu: int | None = None
     place: Place = NOWHERE
 
 
@@ -194,6 +195,7 @@ class MachineNic(Struct, frozen=True, kw_only=True):
     addresses: tuple[IpInterface, ...] = ()
     dhcp: bool = False
     mac: Mac | None = None
+    mtu: int | None = None
     routes: tuple[StaticRoute, ...] = ()
     place: Place = NOWHERE
 

@@ -19,6 +19,7 @@ IpAddress = IPv4Address | IPv6Address
 IpInterface = IPv4Interface | IPv6Interface
 IpNetwork = IPv4Network | IPv6Network
 
+ETHERNET_MTU = 1500  # bytes; what the kernel gives to a link, and a guest to its NIC, unless told otherwise
 IFNAME_MAX = 15  # bytes; IFNAMSIZ is 16 with its final NUL (linux/if.h)
 
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")

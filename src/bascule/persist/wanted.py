@@ -17,12 +17,11 @@ from bascule.model.host_links import Bond, Bridge, Nic, VlanLink
 from bascule.model.links import Physical
 from bascule.model.site import Host, PlugKind, Site
 from bascule.model.state import FORWARDING, HostState, Link, LinkFacts
-from bascule.model.values import IfName, IpAddress, Mac
+from bascule.model.values import ETHERNET_MTU, IfName, IpAddress, Mac
 from bascule.persist.config import Ipv6, NetworkConfig, StaticRoute, replace_fields
 from bascule.persist.running import link_config, makes_no_ipv6, routes_by_link
 from bascule.plan.target import target
 
-ETHERNET_MTU = 1500  # bytes; what the kernel gives to a link
 GUEST_TAPS = ("macvtap*", "tap*", "vnet*")  # what libvirt and QEMU call the host's end of a guest's NIC
 
 

@@ -12,6 +12,7 @@ from bascule.model.state import HostState
 from bascule.plan.change import Note, Plan
 from bascule.plan.diff import diff
 from bascule.plan.guest_ports import refuse_stranded, with_losses
+from bascule.plan.mtu import mtu_notes
 from bascule.plan.own_line import OwnLine
 from bascule.plan.step import Context
 from bascule.plan.target import target
@@ -57,6 +58,7 @@ def make_plan(
         notes += asked.notes
     notes += (*notes_of(astray), *spanning_tree_notes(host.bridges.values(), observed, state))
     notes += _without_carrier(host, observed)
+    notes += mtu_notes(site, host, state)
     context = Context(reasons=reasons, guests=guests, running=running, management=surroundings.management)
     refuse_stranded(observed, state, host.nics, host.place)
     line = OwnLine(observed, state, host.nics)

@@ -16,13 +16,14 @@ from bascule.site.checks.access import asked, service_of
 from bascule.site.checks.forwards import flow_ends
 from bascule.site.checks.guards import default_guard
 from bascule.site.findings import Path
+from bascule.site.mtus import with_network_mtus
 from bascule.site.parsers import NO_UPLINK
 from bascule.site.wiring import DocumentWiring
 
 
 def build(wiring: DocumentWiring, data: bytes) -> m.Site:
     """The site of a document without problems."""
-    return _Builder(wiring).site(data)
+    return with_network_mtus(_Builder(wiring).site(data))
 
 
 def _static(addresses: tuple[IpInterface | Literal["dhcp", "from-uplink"], ...]) -> tuple[IpInterface, ...]:
@@ -53,6 +54,7 @@ class _Builder:
                     subnets=each.subnet,
                     gateways=each.gateway,
                     vlan=each.vlan,
+                    mtu=each.mtu,
                     place=self.at(("networks", name)),
                 )
                 for name, each in document.networks.items()
@@ -238,6 +240,7 @@ class _Builder:
                     addresses=_static(each.address),
                     dhcp="dhcp" in each.address,
                     mac=each.mac,
+                    mtu=each.mtu or self.document.networks[each.network].mtu,
                     routes=self.routes(each.routes, (*path, "nics", index)),
                     place=self.at((*path, "nics", index)),
                 )

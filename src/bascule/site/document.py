@@ -39,6 +39,9 @@ class Network(Entry):
     subnet: Many[s.Subnet] = Field((), description="Its subnet, or a list of them, IPv4 and IPv6 alike.")
     gateway: Many[s.Address] = Field((), description="The router that leads out of it, one per address family.")
     vlan: s.VlanId | None = Field(None, description="The VLAN tag with which it arrives; left out where untagged.")
+    mtu: s.Mtu | None = Field(
+        None, description="The largest packet that it passes, in bytes; links on it that name none get this one."
+    )
 
 
 class Forward(Entry):
@@ -194,6 +197,7 @@ class MachineNic(Entry):
     network: s.Label = Field(description="The network that it stands on.")
     address: Many[s.NicAddress] = Field((), description="Its address, 'dhcp', or a list of them.")
     mac: s.MacWord | None = Field(None, description="Its MAC, where it matters.")
+    mtu: s.Mtu | None = Field(None, description="Bytes; the network's if not given, else 1500.")
     routes: Listed[Route] = Field((), description="Networks that it finds behind other routers than the gateway.")
 
 

@@ -38,7 +38,9 @@ class HostLink(Entry):
     dns: Many[s.Address] = Field((), description="Name servers, for the configuration that is kept over a reboot.")
     search: Many[s.Text] = Field((), description="Domains in which bare names are looked up.")
     mac: s.MacWord | None = Field(None, description="The MAC that it is given.")
-    mtu: s.Mtu | None = Field(None, description="Bytes; left as it is if not given.")
+    mtu: s.Mtu | None = Field(
+        None, description="Bytes; the network's if not given, and left as it is where that names none either."
+    )
 
 
 class WiredLink(HostLink):
@@ -77,7 +79,6 @@ class Bond(WiredLink):
     mode: Annotated[str, s.choice(*BOND_MODES, noun="a bonding mode")] = Field(
         "active-backup", description="The kernel's bonding mode; 802.3ad needs LACP on the switch."
     )
-    mtu: s.Mtu | None = Field(None, description="Bytes.")
 
 
 class VlanLink(WiredLink):
@@ -112,5 +113,4 @@ class Bridge(HostLink):
     vlan: s.VlanId | None = Field(None, description="The bridge sits on this VLAN of the uplink (eth4.30).")
     vlan_aware: s.Boolean = Field(False, description="The bridge keeps tags apart itself; guests choose their VLAN.")
     stp: s.Boolean = Field(False, description="Spanning tree; off with one uplink, so that no port waits 30 s.")
-    mtu: s.Mtu | None = Field(None, description="Bytes.")
     guard: Guard | None = Field(None, description="The guard of its guests that name none.")

@@ -12,7 +12,7 @@ from bascule.model.host_links import StaticRoute
 from bascule.model.site import GuestNic, Host, Mode, Network, Site, virtual_segment
 from bascule.model.site_place import NOWHERE
 from bascule.model.state import HostState
-from bascule.model.values import IfName, IpAddress, IpInterface, IpNetwork, Mac, bridge_name, derive_mac
+from bascule.model.values import ETHERNET_MTU, IfName, IpAddress, IpInterface, IpNetwork, Mac, bridge_name, derive_mac
 from bascule.topology.virtual_networks import host_address, standing_bridge
 
 NO_MAC = Mac("00:00:00:00:00:00")  # of a host's own NIC: its hardware says it
@@ -39,7 +39,7 @@ class EndpointNic(Struct, frozen=True, kw_only=True):
     gateways: tuple[IpAddress, ...] = ()
     routes: tuple[StaticRoute, ...] = ()
     plug: GuestNic | None = None  # of a guest
-    mtu: int = 1500
+    mtu: int = ETHERNET_MTU
 
     @property
     def bridge(self) -> IfName | None:
@@ -129,6 +129,7 @@ def machine_endpoint(site: Site, machine: str) -> Endpoint:
             mac=nic.mac or derive_mac(site.name, f"machine/{machine}", index),
             addresses=nic.addresses,
             dhcp=nic.dhcp,
+            mtu=nic.mtu or ETHERNET_MTU,
             leased=_served(site, nic.network) if nic.dhcp else (),
             network=site.networks[nic.network],
             segment=nic.network,
@@ -221,9 +222,9 @@ def _mtu(host: Host, nic: GuestNic, observed: HostState | None) -> int:
     """Of a guest's NIC: of the bridge, else of the NIC below it, as declared or as it was found."""
     seen = {name: link.mtu for name, link in observed.links.items()} if observed else {}
     if nic.shared_nic is not None:
-        return host.nics[nic.shared_nic].mtu or seen.get(nic.shared_nic, 1500)
+        return host.nics[nic.shared_nic].mtu or seen.get(nic.shared_nic, ETHERNET_MTU)
     if nic.bridge is None:
-        return 1500
+        return ETHERNET_MTU
     bridge = host.bridges[nic.bridge]
     below = [x.mtu or seen.get(x.name) for x in host.uplink_nics(bridge)]
-    return bridge.mtu or next(filter(None, below), 1500)
+    return bridge.mtu or next(filter(None, below), ETHERNET_MTU)

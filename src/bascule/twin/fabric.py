@@ -13,7 +13,7 @@ from bascule.system.net.netns import Namespace
 from bascule.system.net.rtnetlink import Message, Rtnetlink
 from bascule.system.net.sysctl import read_sysctls, write_sysctl
 from bascule.topology.endpoints import Endpoint
-from bascule.twin.wiring import SWITCH_MTU, Cable, Wiring
+from bascule.twin.wiring import Cable, Wiring
 
 FABRIC = "the building"  # no endpoint can be called so
 
@@ -58,7 +58,7 @@ def lay(wiring: Wiring, namespaces: Mapping[str, Namespace]) -> None:
 def _cable(cable: Cable, masters: Mapping[str, int], namespace: Namespace) -> Message:
     master = masters[cable.native] if cable.native else None
     return rtnetlink.add_veth(
-        rtnetlink.End(name=cable.port, mtu=max(SWITCH_MTU, cable.mtu or 0), master=master),
+        rtnetlink.End(name=cable.port, mtu=cable.passes, master=master),
         rtnetlink.End(name=cable.link, mac=cable.mac, mtu=cable.mtu, namespace=namespace),
     )
 

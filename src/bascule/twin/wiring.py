@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct, field
 
 from bascule.model.links import Physical
-from bascule.model.site import GuestNic, Host, Site
+from bascule.model.site import GuestNic, Host, Network, Site
 from bascule.model.state import HostState
 from bascule.model.values import IFNAME_MAX, IfName, Mac, Vid, derive_mac, tap_mac
 from bascule.plan.change import Note
@@ -20,13 +20,17 @@ SWITCH_MTU = 9216  # bytes: a switch passes every frame that a host may be set t
 
 
 class Cable(Struct, frozen=True, kw_only=True):
-    """From a NIC to the building: ``port`` is its name there, ``native`` the network that it is on untagged."""
+    """From a NIC to the building: ``port`` is its name there, ``native`` the network that it is on untagged.
+
+    ``mtu`` is what the NIC has, ``passes`` what the port of the switch takes, in bytes.
+    """
 
     node: str
     link: IfName
     port: IfName
     mac: Mac | None = None
     mtu: int | None = None
+    passes: int = SWITCH_MTU
     native: str | None = None
     tagged: tuple[str, ...] = ()
 
@@ -98,7 +102,10 @@ def wire(site: Site, hosts: Iterable[str], observed: Mapping[str, HostState]) ->
         for foot in end.nics:
             port = names.give(f"{name}.{foot.link.removeprefix('eth')}")
             native = foot.network.name if foot.network else None
-            cables.append(Cable(node=name, link=foot.link, port=port, mac=foot.mac, native=native))
+            passes = _passes([foot.network] if foot.network else [])
+            cables.append(
+                Cable(node=name, link=foot.link, port=port, mac=foot.mac, mtu=foot.mtu, passes=passes, native=native)
+            )
     return Wiring(
         switches=switches,
         vids={name: network.vlan for name, network in site.networks.items() if network.vlan is not None},
@@ -123,6 +130,7 @@ def _host_cables(site: Site, host: Host, state: HostState | None, names: LinkNam
             port=names.give(f"{host.name}.{name}"),
             mac=nic.mac or (seen.mac if seen else None) or derive_mac(site.name, f"host/{host.name}", index),
             mtu=seen.mtu if seen else None,
+            passes=_passes([*([native] if native is not None else []), *tagged]),
             native=native.name if native is not None else None,
             tagged=tuple(network.name for network in tagged),
         )
@@ -130,6 +138,11 @@ def _host_cables(site: Site, host: Host, state: HostState | None, names: LinkNam
         if not link.options.virtual and link.options.kind != "loopback":
             wish = f"{host.name}.{name}" if isinstance(link.options, Physical) else f"{host.name}~{name}"
             yield Cable(node=host.name, link=name, port=names.give(wish), mac=link.mac, mtu=link.mtu)
+
+
+def _passes(networks: Sequence[Network]) -> int:
+    """The largest packet that a port of a switch takes; any where a network does not say it."""
+    return max((network.mtu or SWITCH_MTU for network in networks), default=SWITCH_MTU)
 
 
 def _trunks(guests: Iterable[Endpoint]) -> Iterator[Note]:

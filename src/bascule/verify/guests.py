@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from bascule.model.site import GuestNic, Host, Service, Site
 from bascule.model.state import HostState
-from bascule.model.values import IfName, IpAddress, Mac
+from bascule.model.values import ETHERNET_MTU, IfName, IpAddress, Mac
 from bascule.probe.ask import ask
 from bascule.probe.domain import ProbeAttachment, ProbeDomain
 from bascule.probe.protocols import ANSWERED_BY_ALL
@@ -129,7 +129,7 @@ def _inquire(nic: GuestNic, host: Host, state: HostState, endpoints: Endpoints) 
         inquiry.outward = [_arp(own, address.ip) for address in theirs if address.version in families]
         if nic.dhcp:
             inquiry.lease = Question(source=own, protocol=Protocol.DHCP, patience_s=4.0)
-    inquiry.traffic = list(_traffic(inquiry, own, other, _mtu(nic, host, state), endpoints))
+    inquiry.traffic = list(_traffic(inquiry, own, other, _mtu(nic, host, state, other, site), endpoints))
     return inquiry
 
 
@@ -169,13 +169,17 @@ def _bridge(nic: GuestNic, state: HostState) -> IfName | None:
     return tap.master if nic.virtual_network and tap and tap.master else nic.master
 
 
-def _mtu(nic: GuestNic, host: Host, state: HostState) -> int:
-    """The largest IP packet of the way, in bytes: what tap, bridge and uplink take."""
+def _mtu(nic: GuestNic, host: Host, state: HostState, other: ProbeAttachment, site: Site) -> int:
+    """The largest IP packet of the way, in bytes: what tap, bridge and uplink take, and the other end."""
     bridge = host.bridges.get(nic.bridge) if nic.bridge else None
     names = [
         name for name in (nic.tap, _bridge(nic, state) or IfName(nic.into), bridge.port if bridge else None) if name
     ]
-    return min((state.links[name].mtu for name in names if name in state.links), default=1500)
+    machine, guest = site.machines.get(other.endpoint), site.guests.get(other.endpoint)
+    theirs = [own.mtu or ETHERNET_MTU for own in machine.nics if own.network == other.network] if machine else []
+    names += [own.tap for own in guest.nics if own.mac == other.mac] if guest else []
+    names += [other.link] if other.endpoint == host.name else []
+    return min((*theirs, *(state.links[name].mtu for name in names if name in state.links)), default=ETHERNET_MTU)
 
 
 def _traffic(

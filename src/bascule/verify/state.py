@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from bascule.model.host_links import Bridge
 from bascule.model.links import Bridge as BridgeOptions
 from bascule.model.site import GuestNic, Host, Site
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
 from bascule.plan.change import About, Change, Plan
+from bascule.plan.mtu import narrows
 from bascule.verify.checks import Check
 
 LINK: tuple[About, ...] = ("existence", "up")
@@ -95,6 +98,7 @@ def _bridge(site: Site, host: Host, bridge: Bridge, state: HostState, facts: Sta
         same = f"{link.mac}, as {port.name}" if link.mac == port.mac else f"{link.mac}, but {port.name} has {port.mac}"
         yield facts.check("bridge-mac", bridge.name, same, "mac")
     yield _spanning_tree(link, facts)
+    yield _mtu(site, host, bridge, state, facts)
     nics = [nic for nic in site.guest_nics(host.name) if nic.bridge == bridge.name]
     for nic in nics:
         yield tap_on_bridge(nic, bridge.name, state.links.get(nic.tap), facts)
@@ -155,6 +159,14 @@ def tap_on_bridge(nic: GuestNic, bridge: str, link: Link | None, facts: StateFac
             detail = f"is not there, since {nic.guest} is off"
         return Check(id="tap-on-bridge", subject=nic.tap, ok=None if off else False, detail=detail)
     return _member("tap-on-bridge", link, facts)
+
+
+def _mtu(site: Site, host: Host, bridge: Bridge, state: HostState, facts: StateFacts) -> Check:
+    """Whether what the bridge sends fits through what is below it."""
+    found = narrows(site, host, bridge, state)
+    seen = f"{state.links[bridge.name].mtu:,} bytes" if found is None else found.words
+    check = facts.check("mtu", bridge.name, seen, "mtu")
+    return check if found is None else replace(check, ok=False)
 
 
 def _spanning_tree(link: Link, facts: StateFacts) -> Check:

@@ -16,6 +16,7 @@ WORDS = {  # the ids of checks as people read them
     "firewall": "firewall",
     "bridge-mac": "MAC of its NIC",
     "stp": "spanning tree",
+    "mtu": "largest packet",
     "as-declared": "as declared",
     "other-ports": "other ports",
     "mac-on-own-port": "MAC on its own port",

@@ -13,6 +13,7 @@ from bascule.site.checks.dhcp import check_dhcp
 from bascule.site.checks.forwards import check_forwards
 from bascule.site.checks.guards import check_guards
 from bascule.site.checks.links import check_links
+from bascule.site.checks.mtus import check_mtus
 from bascule.site.checks.names import check_names
 from bascule.site.checks.networks import check_networks
 from bascule.site.checks.overlaps import check_overlaps
@@ -29,6 +30,7 @@ CHECKS: tuple[Callable[[DocumentWiring], None], ...] = (
     check_uplinks,
     check_vlan_links,
     check_links,
+    check_mtus,
     check_virtual,
     check_plugs,
     check_guards,

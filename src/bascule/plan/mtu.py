@@ -1,0 +1,81 @@
+"""How large a packet may be on its way from a guest to the wire, and who sends larger ones. Pure.
+
+A bridge drops what its port cannot take, and tells nobody: no ICMP comes from layer 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from bascule.model.host_links import Bridge
+from bascule.model.site import Host, Site
+from bascule.model.state import HostState
+from bascule.model.values import ETHERNET_MTU, IfName
+from bascule.plan.change import Note
+
+
+class Narrows(Struct, frozen=True, kw_only=True):
+    """The narrowest link below a bridge, and what is sent into it; both in bytes of an IP packet."""
+
+    bridge: IfName
+    link: IfName
+    passes: int
+    sent: int
+    senders: str
+
+    @property
+    def words(self) -> str:
+        """What vanishes, where."""
+        return (
+            f"{self.link} passes packets of {self.passes:,} bytes only, and {self.senders} may send {self.sent:,}: "
+            "bigger ones vanish there without a word"
+        )
+
+
+def narrows(site: Site, host: Host, bridge: Bridge, state: HostState) -> Narrows | None:
+    """Where a bridge sends more than a link below it takes; None where all of it fits.
+
+    A guest sends 1,500 bytes unless it is told otherwise, which the file does by the MTU of its bridge or network.
+    """
+    link = state.links.get(bridge.name)
+    below = sorted(_below(state, bridge.port), key=lambda name: state.links[name].mtu)
+    if link is None or not below:
+        return None
+    guests = sorted({nic.guest for nic in site.guest_nics(host.name) if nic.bridge == bridge.name})
+    own = bridge.mtu or (ETHERNET_MTU if guests else 0)
+    sent, passes = max(link.mtu, own), state.links[below[0]].mtu
+    if passes >= sent:
+        return None
+    named = ", ".join(guests[:6]) + (f" and {len(guests) - 6} more" if len(guests) > 6 else "")
+    senders = f"{bridge.name} with its guests ({named})" if guests else bridge.name
+    return Narrows(bridge=bridge.name, link=below[0], passes=passes, sent=sent, senders=senders)
+
+
+def _below(state: HostState, name: IfName | None) -> Iterator[IfName]:
+    """A link with what carries it: what a VLAN sits on, the members of a bond."""
+    link = state.links.get(name) if name is not None else None
+    if link is None:
+        return
+    yield link.name
+    if link.options.kind == "bond":
+        for port in state.ports(link.name):
+            yield from _below(state, port.name)
+    elif link.options.kind == "vlan":
+        yield from _below(state, link.parent)
+
+
+def mtu_notes(site: Site, host: Host, state: HostState) -> Iterator[Note]:
+    """What vanishes below a bridge after the plan, and jumbo frames of which nobody has said that they pass."""
+    for bridge in host.bridges.values():
+        found, network = narrows(site, host, bridge, state), site.network_of_bridge(host, bridge)
+        wire = f"network {network.name}" if network is not None else "its network"
+        if found is not None:
+            way = f"raise {found.link} and the ports of its switches, or say 'mtu: {found.passes}' of {wire} and tell "
+            way += "the guests"
+            yield Note(kind="warning", subject=bridge.name, text=f"{found.words}; {way}")
+        elif bridge.mtu and bridge.mtu > ETHERNET_MTU and network is not None and network.mtu is None:
+            text = f"sends packets of {bridge.mtu:,} bytes; the file does not say that {wire} passes them "
+            text += f"('mtu: {bridge.mtu}' there), so its machines are taken to have {ETHERNET_MTU:,}"
+            yield Note(kind="warning", subject=bridge.name, text=text)

@@ -1,0 +1,87 @@
+"""The way of a frame is as wide as its narrowest link: what the file says of it must fit together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bascule.model.values import IfName
+from bascule.site import document as d
+from bascule.site.findings import Path
+from bascule.site.wiring import DocumentWiring
+
+
+def check_mtus(wiring: DocumentWiring) -> None:
+    """Links of hosts and NICs of machines against the MTU of the network that they are on."""
+    for host, entry in wiring.document.hosts.items():
+        for kind, noun, name, link in entry.links():
+            segment = wiring.of_link(host, name)
+            network = segment.network if segment else None
+            passes = wiring.document.networks[network].mtu if network else None
+            if network is None or passes is None:
+                continue
+            for key, what, other, below in ((kind, noun, name, link), *_below(entry, name)):
+                path: Path = ("hosts", host, key, other)
+                _fits(wiring, f"{what} '{other}'", below.mtu, path, (network, passes), own=other == name)
+    for machine, stands in wiring.document.machines.items():
+        for index, nic in enumerate(stands.nics):
+            known = wiring.document.networks.get(nic.network)
+            if nic.mtu and known and known.mtu and nic.mtu > known.mtu:
+                path = ("machines", machine, "nics", index)
+                _too_large(wiring, f"machine '{machine}'", nic.mtu, path, (nic.network, known.mtu))
+
+
+def _below(entry: d.Host, name: str) -> Iterator[tuple[str, str, IfName, d.HostLink]]:
+    """The links below a link: what carries it, and the members of a bond."""
+    link = entry.link(name)
+    names: tuple[str | None, ...] = ()
+    if isinstance(link, d.Bond):
+        names = link.nics
+    elif isinstance(link, d.VlanLink):
+        names = (link.link,)
+    elif isinstance(link, d.Bridge):
+        names = (link.uplink,)
+    for kind, noun, other, below in entry.links():
+        if other in names and other != name:
+            yield kind, noun, other, below
+            if not isinstance(below, d.Bridge):
+                yield from _below(entry, other)
+
+
+def _fits(
+    wiring: DocumentWiring, what: str, mtu: int | None, path: Path, network: tuple[str, int], *, own: bool
+) -> None:
+    """Not larger than the network where it carries no other one, and never smaller."""
+    label, passes = network
+    if mtu is None or mtu == passes:
+        return
+    if mtu < passes:
+        wiring.found.add(
+            "MTU",
+            f"{what} takes packets of {mtu} bytes, but network '{label}' brings up to {passes}",
+            (*path, "mtu"),
+            hint="bigger ones vanish there without a word: leave its 'mtu' out, or lower the network's",
+            also=[("the network", ("networks", label, "mtu"))],
+        )
+    elif own and not _is_shared(wiring, path):
+        _too_large(wiring, what, mtu, path, network)
+
+
+def _is_shared(wiring: DocumentWiring, path: Path) -> bool:
+    """Whether other networks cross a link as well: something tagged lies above it."""
+    entry = wiring.document.hosts[str(path[1])]
+    tagged = [bridge.uplink for bridge in entry.bridges.values() if bridge.vlan is not None or bridge.vlan_aware]
+    aware = [name for name, bridge in entry.bridges.items() if bridge.vlan_aware]
+    carriers = {*tagged, *aware, *(vlan.link for vlan in entry.vlans.values())}
+    name = path[3]
+    return name in carriers or any(name in bond.nics for key, bond in entry.bonds.items() if key in carriers)
+
+
+def _too_large(wiring: DocumentWiring, what: str, mtu: int, path: Path, network: tuple[str, int]) -> None:
+    label, passes = network
+    wiring.found.add(
+        "MTU",
+        f"{what} sends packets of {mtu} bytes, but network '{label}' passes only {passes}",
+        (*path, "mtu"),
+        hint="bigger ones vanish in its switches: leave this 'mtu' out, or raise the network's and its switches",
+        also=[("the network", ("networks", label, "mtu"))],
+    )
