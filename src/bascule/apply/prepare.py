@@ -18,6 +18,8 @@ from bascule.host.identity import require_here
 from bascule.host.live import LiveHost
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
+from bascule.model.values import IfName
+from bascule.observe.held import holders
 from bascule.observe.management import Management, management
 from bascule.plan.batch import tools
 from bascule.plan.change import Change, Note, Plan, Risk
@@ -169,6 +171,7 @@ def _planned(
         learned={entry.mac: entry for entry in read_fdb()} if is_here and _guests_run(observed) else {},
         lasting=_lasts(host, choice),
         networks_are_made=networks_are_made,
+        held=holders(_to_be_ports(host, observed)) if is_here else {},
     )
     plan, wanted = make_plan(site, host, observed, surroundings)
     found = leases_here(host, observed, wanted) if plan and is_here else Leases()
@@ -195,6 +198,14 @@ def _named_links(host: Host, observed: HostState, wanted: HostState) -> tuple[No
     from bascule.observe.named_links import read_uses
 
     return tuple(notes_of(left, read_uses((move.link for move in left), observed), observed))
+
+
+def _to_be_ports(host: Host, observed: HostState) -> dict[int, str]:
+    """The links, by index, that become ports of a bridge or bond and are none yet."""
+    masters = {nic: bond.name for bond in host.bonds.values() for nic in bond.nics}
+    masters |= {bridge.port: bridge.name for bridge in host.bridges.values() if bridge.port}
+    found = {name: observed.links[name] for name in masters if name in observed.links}
+    return {link.facts.index: name for name, link in found.items() if link.master != masters[IfName(name)]}
 
 
 def look_here(

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from msgspec.structs import replace
 
 from bascule.errors import BasculeError, Problem
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
+from bascule.model.values import IfName
 from bascule.plan.change import Note, Plan
 from bascule.plan.diff import diff
 from bascule.plan.guest_ports import refuse_stranded, with_losses
-from bascule.plan.mtu import mtu_notes
 from bascule.plan.own_line import OwnLine
 from bascule.plan.step import Context
 from bascule.plan.target import target
+from bascule.plan.warnings.mtu import mtu_notes
 from bascule.plan.warnings.overlaps import notes_of, overlaps, problems_of
 from bascule.plan.warnings.spanning_tree import spanning_tree_notes
 from bascule.providers import PROVIDERS
@@ -25,6 +27,7 @@ from bascule.topology.wires import declared_wires
 
 NOWHERE = Surroundings()
 NO_CARRIER = {"DOWN", "LOWERLAYERDOWN"}  # operstate of a link that is up (RFC 2863)
+EMPTY: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
 def make_plan(
@@ -39,7 +42,7 @@ def make_plan(
     told = site_as_it_runs(site, host, observed)
     made = surroundings.networks_are_made or any(one.makes_networks and one.part(observed) for one in PROVIDERS)
     wanted = target(told, host, observed, surroundings.added, by_libvirt=made)
-    refuse_shared(observed, wanted.state)
+    refuse_shared(observed, wanted.state, surroundings.held)
     if problems := loop_problems(wanted.state, declared_wires(site, host), observed):
         raise BasculeError(*problems)
     astray = overlaps(told, host, observed, wanted.state, by_libvirt=made)
@@ -85,21 +88,25 @@ def site_as_it_runs(site: Site, host: Host, observed: HostState) -> Site:
     return site
 
 
-def refuse_shared(observed: HostState, wanted: HostState) -> None:
-    """Raise a problem for each NIC that shall become a port while a macvtap sits on it: the kernel calls it busy."""
+def refuse_shared(observed: HostState, wanted: HostState, held: Mapping[str, tuple[str, ...]] = EMPTY) -> None:
+    """Raise a problem for each NIC that shall become a port while a macvtap sits on it: the kernel calls it busy.
+
+    ``held`` are those on which links of other network namespaces sit, with whose they are.
+    """
     problems = []
+    sitting = [(name, words, True) for name, some in held.items() for words in some]
     for link in observed.links.values():
         kind = getattr(link.options, "info_kind", "") or link.options.kind
-        if kind not in {"macvtap", "macvlan"} or link.parent is None or link.parent not in wanted.links:
+        if kind in {"macvtap", "macvlan", "ipvlan"} and link.parent is not None and link.name in wanted.links:
+            sitting.append((link.parent, f"the {kind} {link.name}", False))
+    for name, words, is_elsewhere in sitting:
+        master = wanted.links[IfName(name)].master if name in wanted.links else None
+        if master is None or master == observed.links[IfName(name)].master:
             continue
-        master = wanted.links[link.parent].master
-        if master is not None and master != observed.links[link.parent].master and link.name in wanted.links:
-            problems.append(
-                Problem(
-                    code="NIC-SHARED",
-                    message=f"{link.parent} cannot become a port of {master} while the {kind} {link.name} sits on it",
-                    hint="shut down the guest that it belongs to; `bascule guest list` shows which",
-                )
-            )
+        hint = "shut down the guest that it belongs to; `bascule guest list` shows which"
+        if is_elsewhere:
+            hint = "stop the container, or give it a veth on the bridge instead"
+        message = f"{name} cannot become a port of {master} while {words} sits on it"
+        problems.append(Problem(code="NIC-SHARED", message=message, hint=hint))
     if problems:
         raise BasculeError(*problems)

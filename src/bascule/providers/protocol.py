@@ -29,7 +29,8 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     ``added`` are the addresses that earlier changes of Bascule put on links, ``management`` the links on which the
     administrator's own line to the host runs, ``learned`` the port behind which each MAC was heard last (the FDB).
     ``lasting`` says that what is made may be started again with the machine, ``networks_are_made`` that somebody else
-    makes the virtual networks, though he is not asked.
+    makes the virtual networks, though he is not asked. ``held`` are the NICs on which links of other network
+    namespaces sit, each with what they are and whose.
     """
 
     added: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -37,6 +38,7 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     learned: Mapping[str, Any] = field(default_factory=dict)
     lasting: bool = False
     networks_are_made: bool = False
+    held: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class Wanted(Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from bascule.errors import Place
 from bascule.model import host_links as links
 from bascule.model import site as m
 from bascule.model.guarding import GROUPS, Guarding, GuardLevel, VirtualRouter
+from bascule.model.network_mtus import with_network_mtus
 from bascule.model.site_place import SitePlace, SiteSource
 from bascule.model.values import IfName, IpInterface, Mac, derive_guest_mac, derive_tap
 from bascule.site import document as d
@@ -16,7 +17,6 @@ from bascule.site.checks.access import asked, service_of
 from bascule.site.checks.forwards import flow_ends
 from bascule.site.checks.guards import default_guard
 from bascule.site.findings import Path
-from bascule.site.mtus import with_network_mtus
 from bascule.site.parsers import NO_UPLINK
 from bascule.site.wiring import DocumentWiring
 

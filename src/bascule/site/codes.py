@@ -62,6 +62,7 @@ CODES = {
     "UPLINK-TWICE": "a NIC with two masters",
     "ENSLAVED-ADDRESS": "an address on a NIC that is under a bridge or in a bond",
     "FROM-UPLINK": "a bridge takes an address from an uplink that has none to give",
+    "BOND-BRIDGE": "a bond under a bridge whose mode mixes up the guests' MACs",
     "BOND": "a bond without members, or over several networks",
     "VLAN-LINK": "a VLAN link that nothing carries",
     "VLAN-TAGGED": "untagged use of a network that arrives tagged",

@@ -16,7 +16,7 @@ from bascule.model.site import GuestNic, Host, Site
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
 from bascule.plan.change import About, Change, Plan
-from bascule.plan.mtu import narrows
+from bascule.plan.warnings.mtu import narrows
 from bascule.verify.checks import Check
 
 LINK: tuple[About, ...] = ("existence", "up")

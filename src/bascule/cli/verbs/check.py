@@ -19,6 +19,7 @@ def command(site: str, *, as_json: bool) -> int:
     """Every problem of the site file SITE ('-': standard input), with its place and a hint. Reads only."""
     from bascule.errors import SiteFault
     from bascule.site import parse
+    from bascule.site.remarks import remarks
     from bascule.system.disk.files import read_bytes
 
     data = read_bytes(site)
@@ -31,10 +32,13 @@ def command(site: str, *, as_json: bool) -> int:
             click.echo(f"{fault}\n\n{_count(len(fault.problems), 'problem')} in {site}")
         return fault.exit_status
     if as_json:
-        emit("check", {"ok": True, "site": right.name, "counts": _counts(right), "problems": []})
+        minded = [remark.as_json() for remark in remarks(right)]
+        emit("check", {"ok": True, "site": right.name, "counts": _counts(right), "problems": [], "mind": minded})
     else:
         told = ", ".join(_count(number, _noun(key)) for key, number in _counts(right).items() if number)
         click.echo(f"{site} is right: site '{right.name}'" + (f" with {told}" if told else ", empty so far"))
+        for remark in remarks(right):
+            click.echo(f"\nmind: {remark.subject} {remark.text}\n --> {remark.place}")
     return 0
 
 

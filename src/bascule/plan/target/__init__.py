@@ -16,7 +16,7 @@ from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.plan.address_migration import moved_neighbours, moved_rules
 from bascule.plan.change import Note
-from bascule.plan.target.addresses import PROTOCOL, give_back
+from bascule.plan.target.addresses import PROTOCOL, give_back, lay_twins
 from bascule.plan.target.bonds_and_vlans import lay_bond, lay_vlan_link
 from bascule.plan.target.bridges import lay_bridge, refuse_full
 from bascule.plan.target.builder import TargetBuilder
@@ -27,6 +27,7 @@ from bascule.plan.target.hardware import find_nics
 from bascule.plan.target.macvtap import macvtap_notes
 from bascule.plan.target.networks import lay_networks
 from bascule.plan.target.nics import lay_nics
+from bascule.plan.target.unbridgeable import refuse_unbridgeable
 from bascule.plan.target.wireless import refuse_wireless
 
 
@@ -59,6 +60,7 @@ def target(
     """
     find_nics(host, observed)
     refuse_wireless(site, host, observed)
+    refuse_unbridgeable(site, host, observed)
     outdated = outdated_links(site, host, observed, by_libvirt=by_libvirt)
     build = TargetBuilder(
         site=site,
@@ -80,6 +82,7 @@ def target(
         elif isinstance(link, Bridge):
             lay_bridge(build, link)
     networks = lay_networks(build)
+    lay_twins(build)
     for guest_nic in site.guest_nics(host.name):
         lay_guest(build, guest_nic)
     count_foreign(build)

@@ -7,11 +7,13 @@ from ipaddress import ip_interface
 from msgspec.structs import replace
 
 from bascule.model.host_links import HostLink, StaticRoute
+from bascule.model.same_subnet import twins
 from bascule.model.state import BY_SECRET, Address, Link, Route
 from bascule.model.values import IfName, IpAddress, is_onlink
 from bascule.plan.address_migration import address_successor, inherit, moved_parameters, moved_routes
+from bascule.plan.change import Note
 from bascule.plan.target.builder import TargetBuilder
-from bascule.plan.target.sysctls import accept_ra
+from bascule.plan.target.sysctls import accept_ra, arp_announce, arp_ignore
 
 PROTOCOL = "66"  # of the routes that Bascule makes (rtm_protocol; 66 is unassigned in iproute2's rt_protos)
 ZERO = {4: "0.0.0.0/0", 6: "::/0"}
@@ -24,6 +26,16 @@ def lay_speech(build: TargetBuilder, said: HostLink) -> None:
     add_addresses(build, said)
     if said.dhcp:
         wait_for_dhcp(build, said.name)
+
+
+def lay_twins(build: TargetBuilder) -> None:
+    """Two links with an address in one subnet answer ARP for their own alone, or the last asker's answer wins."""
+    for pair in twins(build.site, build.host):
+        build.notes.append(Note(kind="warning", subject=pair.second.name, text=pair.words))
+        for link in (pair.first, pair.second):
+            if not (build.host.as_found and link.name in build.observed.links):
+                build.sysctls[arp_ignore(link.name)] = "1"
+                build.sysctls[arp_announce(link.name)] = "2"
 
 
 def words_of(said: HostLink) -> str:

@@ -20,13 +20,18 @@ def arp_ignore(name: str) -> str:
     return f"net/ipv4/conf/{name}/arp_ignore"
 
 
+def arp_announce(name: str) -> str:
+    """The key that says which of the host's addresses a link names in its ARP requests."""
+    return f"net/ipv4/conf/{name}/arp_announce"
+
+
 def sysctl_keys(host: Host, taps: tuple[IfName, ...] = ()) -> tuple[str, ...]:
     """All that a plan for this host looks at."""
     quiet = dict.fromkeys((*host.bridges, *host.nics, *_ports(host), *taps))
     moving = [name for b in host.bridges.values() if b.has_address and b.port for name in (b.name, b.port)]
     return (
         *map(accept_ra, quiet),
-        *map(arp_ignore, (*host.bridges, *host.nics)),
+        *(key(link.name) for link in host.links() for key in (arp_ignore, arp_announce)),
         *(key for name in moving for key in slaac_keys(name) if not key.endswith("/accept_ra")),
         *(key for name in dict.fromkeys((*moving, "default")) if moving for key in carried_keys(name)),
         *(accept_ra(bridge_name(name)) for name in host.virtual_networks),

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from bascule.site.checks.access import check_access
 from bascule.site.checks.addresses import check_addresses
+from bascule.site.checks.bonds import check_bonds
 from bascule.site.checks.dhcp import check_dhcp
 from bascule.site.checks.forwards import check_forwards
 from bascule.site.checks.guards import check_guards
@@ -28,6 +29,7 @@ CHECKS: tuple[Callable[[DocumentWiring], None], ...] = (
     check_networks,
     check_overlaps,
     check_uplinks,
+    check_bonds,
     check_vlan_links,
     check_links,
     check_mtus,

@@ -1,0 +1,102 @@
+"""Who sits on a NIC from another network namespace: a container's macvlan, macvtap or ipvlan."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from bascule.errors import BasculeError
+from bascule.system.net.netns import Namespace
+from bascule.system.run import run
+
+KINDS = {"macvlan", "macvtap", "ipvlan", "ipvtap"}
+CONTAINERS = {  # how a control group tells whose container a process is in
+    "Docker container": r"docker[-/]([0-9a-f]{64})",
+    "Podman container": r"libpod-([0-9a-f]{64})",
+    "LXC container": r"lxc\.payload\.([^/]+)",
+    "pod's container": r"cri-(?:containerd|o)-([0-9a-f]{64})",
+    "machine": r"machine-([^/]+)\.scope",
+}
+PROC, DOCKER = Path("/proc"), Path("/var/lib/docker/containers")
+
+
+def holders(indexes: Mapping[int, str], proc: Path = PROC) -> dict[str, tuple[str, ...]]:
+    """The NICs, by index in our namespace, on which links of other namespaces sit, each with what sits there.
+
+    What cannot be looked into (another user's processes) is left out.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for path, process in _others(proc) if indexes else ():
+        for index, words in _links_in(path):
+            if index in indexes:
+                name = indexes[index]
+                found[name] = (*found.get(name, ()), f"{words} in {whose(process, path)}")
+    return found
+
+
+def _others(proc: Path) -> Iterator[tuple[Path, Path | None]]:
+    """Each other namespace by a path to it, and the first process in it; those that only have a name come last."""
+    seen = {_inode(proc / "thread-self/ns/net")}
+    processes = sorted((one for one in proc.glob("[0-9]*")), key=lambda one: int(one.name))
+    named = Path("/run/netns")
+    for path, process in (
+        *((one / "ns/net", one) for one in processes),
+        *((one, None) for one in (named.iterdir() if named.is_dir() else ())),
+    ):
+        inode = _inode(path)
+        if inode and inode not in seen:
+            seen.add(inode)
+            yield path, process
+
+
+def _inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return 0
+
+
+def _links_in(path: Path) -> Iterator[tuple[int, str]]:
+    """The links in a namespace that sit on one of another, by that one's index there."""
+    try:
+        with Namespace.open(path) as namespace:
+            entries = json.loads(run(("ip", "-j", "-d", "link"), namespace=namespace).stdout or "[]")
+    except (BasculeError, OSError, ValueError):
+        return
+    for entry in entries:
+        kind = entry.get("linkinfo", {}).get("info_kind", "")
+        if kind in KINDS and "link_netnsid" in entry and "link_index" in entry:
+            yield entry["link_index"], f"the {kind} {entry['ifname']}"
+
+
+def whose(process: Path | None, path: Path) -> str:
+    """A namespace by its container's name, else by the process in it."""
+    if process is None:
+        return f"network namespace {path.name}"
+    try:
+        group, name = (process / "cgroup").read_text(), (process / "comm").read_text().strip()
+    except OSError:
+        return "another network namespace"
+    for what, pattern in CONTAINERS.items():
+        if found := re.search(pattern, group):
+            return f"{what} {_docker_name(found[1]) if what.startswith('Docker') else found[1][:64]}"
+    if (named := _named(process / "ns/net")) is not None:
+        return f"network namespace {named}"
+    return f"the network namespace of process {process.name} ({name})"
+
+
+def _named(path: Path) -> str | None:
+    """What ``ip netns`` calls a namespace."""
+    inode, folder = _inode(path), Path("/run/netns")
+    return next((one.name for one in (folder.iterdir() if folder.is_dir() else ()) if _inode(one) == inode), None)
+
+
+def _docker_name(number: str, folder: Path = DOCKER) -> str:
+    """A container's name, from Docker's own file; the beginning of its number where that cannot be read."""
+    try:
+        name = json.loads((folder / number / "config.v2.json").read_text())["Name"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return number[:12]
+    return str(name).lstrip("/")

@@ -1,0 +1,45 @@
+"""Links that no bridge takes, and macvtap neither: said before the kernel answers "Invalid argument". Pure."""
+
+from __future__ import annotations
+
+from bascule.errors import BasculeError, Problem
+from bascule.model.links import Physical, Tap
+from bascule.model.site import Host, Site
+from bascule.model.state import HostState, Link
+from bascule.plan.target.wireless import uses
+
+LAYER_3 = {
+    *("wireguard", "ipip", "sit", "gre", "ip6gre", "ip6tnl", "vti", "vti6", "xfrm", "ppp", "nlmon", "vcan", "can"),
+    *("ipoib", "rmnet", "amt", "bareudp", "netdevsim"),
+}
+ON_A_NIC = {"macvlan", "macvtap", "ipvlan", "ipvtap"}  # IFF_DONT_BRIDGE in the kernel
+
+
+def refuse_unbridgeable(site: Site, host: Host, observed: HostState) -> None:
+    """Raise a problem for each link that the file puts under a bridge, or shares by macvtap, and that cannot be it."""
+    problems = []
+    places = [(use.nic, use.words, use.place) for use in uses(site, host)]
+    places += [(b.port, f"the uplink of {b.name}", b.place) for b in host.bridges.values() if b.port is not None]
+    for name, words, place in dict.fromkeys(places):
+        link = observed.links.get(name)
+        if link is None or not (why := _why(link)):
+            continue
+        text = f"'{name}' is {words}, and no bridge can have it: {why}"
+        fix = "name a link that carries Ethernet frames, or use a virtual network (mode: routed or nat)"
+        problems.append(Problem(code="NOT-BRIDGEABLE", message=text, place=place, hint=fix))
+    if problems:
+        raise BasculeError(*dict.fromkeys(problems))
+
+
+def _why(link: Link) -> str:
+    """What hinders it; nothing where it is an Ethernet link like others."""
+    kind = getattr(link.options, "info_kind", "") or link.options.kind
+    if isinstance(link.options, Tap) and link.options.type == "tun":
+        return "it is a tun link, which carries IP packets without MACs (a VPN's tunnel: make it a tap there)"
+    if kind in LAYER_3:
+        return f"it is a {kind} link, which carries packets without MACs"
+    if kind in ON_A_NIC and getattr(link.options, "mode", "") != "passthru":
+        return f"it is a {kind} of {link.parent or 'a NIC elsewhere'}, which takes frames of its own MAC only"
+    if isinstance(link.options, Physical) and link.mac is None:
+        return "it has no Ethernet address (InfiniBand, PPP, a modem)"
+    return ""
