@@ -64,10 +64,12 @@ class CapturePoint(Struct, frozen=True, kw_only=True):
 class ProbeDomain(Struct, frozen=True, kw_only=True):
     """All attachments by endpoint, all points, and the namespace of each host.
 
+    ``live``: these are the machine itself and its real wires, no twin: who is not attached may be there all the same.
     ``patience`` is how many times longer than usual one waits for an answer: whose processor is played is slow.
     """
 
     attachments: Mapping[str, tuple[ProbeAttachment, ...]] = field(default_factory=dict)
     points: tuple[CapturePoint, ...] = ()
     hosts: Mapping[str, Namespace] = field(default_factory=dict)
+    live: bool = False
     patience: float = 1.0

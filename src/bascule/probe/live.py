@@ -30,7 +30,7 @@ def live_domain(site: Site, host: Host, state: HostState, namespace: Namespace) 
     points = tuple(
         CapturePoint(node=host.name, namespace=namespace, link=link.name, master=link.master) for link in links
     )
-    return ProbeDomain(attachments={host.name: attachments}, points=points, hosts={host.name: namespace})
+    return ProbeDomain(attachments={host.name: attachments}, points=points, hosts={host.name: namespace}, live=True)
 
 
 def network_of(site: Site, host: Host, link: Link) -> str | None:

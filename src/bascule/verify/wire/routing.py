@@ -98,8 +98,7 @@ def _gateways(host: Host, state: HostState) -> Iterator[RouteTarget]:
 
 def _is_played(target: RouteTarget, probe_domain: ProbeDomain, endpoints: Endpoints) -> bool:
     """Whether anybody can stand for a gateway: on a live host somebody must, in a twin the machines of the file."""
-    live = set(probe_domain.attachments) == set(probe_domain.hosts)
-    return live or endpoints.owner(target.address) is not None
+    return probe_domain.live or endpoints.owner(target.address) is not None
 
 
 def _astray(target: RouteTarget, way: Mapping[str, str] | None, state: HostState) -> str:

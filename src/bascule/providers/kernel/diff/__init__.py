@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Iterator
 
-from bascule.model.state import FORWARDING, HostState, Link, link_of
+from bascule.model.state import BY_SECRET, FORWARDING, HostState, Link, link_of
 from bascule.model.values import IfName
 from bascule.plan.change import Command, Risk
 from bascule.plan.step import PLUG_S, Phase, Step, ip, step
@@ -62,7 +62,7 @@ def _steps(before: HostState, after: HostState) -> Iterator[Step]:
     had = {address.ip for link in before.links.values() for address in link.addresses}
     carrying, lowered = carriers(after.links), set()
     affected = changed | remade | {name for name, link in after.links.items() if link.master in remade}
-    yield from _sysctl_steps(before, after, remade, secrets=True)  # without its secret a link refuses the mode
+    yield from _sysctl_steps(before, after, remade, early=True)
     for link in creation_order(after.links):
         old = None if link.name in remade else before.links.get(link.name)
         if link.name not in affected or (old is None and not link.options.virtual):
@@ -132,12 +132,18 @@ def _is_there(name: str, before: HostState, after: HostState) -> bool:
     return link is not None and (name in before.links or link.options.virtual)
 
 
+def _is_early(key: str, value: str, before: HostState) -> bool:
+    link = before.links.get(IfName(link_of(key))) if key.endswith("/accept_ra") and value == "0" else None
+    return key.endswith("/stable_secret") or (link is not None and link.addrgenmode in BY_SECRET)
+
+
 def _sysctl_steps(
-    before: HostState, after: HostState, remade: Collection[IfName], *, secrets: bool = False
+    before: HostState, after: HostState, remade: Collection[IfName], *, early: bool = False
 ) -> Iterator[Step]:
     """Whether to forward comes last: with IPv6 the kernel drops what routers advertised to links not ready for it.
 
-    ``secrets``: only those from which links make addresses; else all others.
+    ``early`` are those alone that must stand before a link's addrgenmode changes: without its secret it refuses the
+    mode, and an advertisement that comes in between would give it one more address, made in the other mode.
     """
     known = dict(before.sysctls)
     late = (*FORWARDING.values(), *_SET_ALONG)
@@ -145,14 +151,14 @@ def _sysctl_steps(
         value = after.sysctls[key]
         if known.get(key) == value and not remade:
             continue  # nearly all of thousands
-        if key.endswith("/stable_secret") != secrets:
+        if _is_early(key, value, before) != early:
             continue
         name = link_of(key)
         if not _is_there(name, before, after):
             continue
         if known.get(key) != value or name in remade:
             words = _SYSCTL_WORDS.get((key.rpartition("/")[2], value), f"{key} = {value}")
-            if secrets:
+            if key.endswith("/stable_secret"):
                 words = "the secret of its stable IPv6 addresses"
             risk = Risk.CHANGES if key in FORWARDING.values() else Risk.ADDITION
             subject = key if name in {"", "all", "default"} else name
