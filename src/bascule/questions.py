@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bascule.apply.options import ANY_DRIVER
 from bascule.apply.prepare import prepare, prepare_from
 from bascule.apply.state_directory import here as state_directory
@@ -13,6 +15,8 @@ from bascule.topology.declared import declared_links
 from bascule.verify.reachability.gather import gather
 from bascule.verify.reachability.live import AskedHost, Why
 from bascule.verify.reachability.live import why as ask_why
+from bascule.verify.reachability.matrix import Matrix, matrix
+from bascule.verify.reachability.question import party_of
 from bascule.workflow import load_for
 
 
@@ -56,3 +60,22 @@ def why(
     """
     read, chosen = load_for(site, host) if site is not None else (None, None)
     return ask_why(asked_host(read, chosen, here=here, state=state, wanted=wanted), source, target, service, root=root)
+
+
+def reach(
+    site: Site | str | None = None,
+    *,
+    host: str | None = None,
+    here: bool = False,
+    state: HostState | None = None,
+    wanted: bool = False,
+    services: Sequence[Service] = (),
+    sources: Sequence[str] = (),
+    targets: Sequence[str] = (),
+) -> Matrix:
+    """Who reaches whom by which service; raises UsageFault where nobody is called as ``sources`` or ``targets`` say."""
+    read, chosen = load_for(site, host) if site is not None else (None, None)
+    asked = asked_host(read, chosen, here=here, state=state, wanted=wanted)
+    for name in (*sources, *targets):
+        party_of(name, asked.known, asked.network, asked.here)
+    return matrix(asked, read, services=services, sources=sources, targets=targets)

@@ -198,6 +198,15 @@ def test_what_the_model_does_not_understand_is_perhaps_and_named(stage: Stage) -
 
 
 @pytest.mark.kernel
+def test_a_guest_that_is_off_is_unknown_and_not_unreachable(stage: Stage) -> None:
+    stage.do("ip link del db.0")
+    found = stage.why("web", "db", "tcp/80")
+    assert found["result"] == "unknown"
+    assert [(one["code"], one["subject"]) for one in found["blockers"]] == [("off", "db")]
+    assert stage.why("web", "log", "tcp/80")["result"] == "yes"
+
+
+@pytest.mark.kernel
 @pytest.mark.parametrize(
     ("words", "code"),
     [(("nobody", "db"), "ENDPOINT"), (("web", "db", "tcp"), "USAGE"), (("web", "192.0.2.77"), "ENDPOINT")],

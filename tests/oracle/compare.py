@@ -67,7 +67,7 @@ def predict(walks: Walks, probe: Probe, sender_port: int = 40000) -> Reachabilit
     source = BY_END.get(probe.source)
     target = BY_END.get(probe.target)
     number = address(target_address(probe))
-    traffic = Traffic(protocol="udp", port=probe.port, sender_port=sender_port, size=32)
+    traffic = Traffic(protocol="udp", port=probe.port, sender_port=sender_port, size=probe.size)
     spoofed = address(probe.spoofed) if probe.spoofed else 0
     return walks.ask(source, target, number, probe.version, traffic, spoofed)
 

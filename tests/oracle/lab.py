@@ -74,6 +74,7 @@ class Probe:
     port: int
     version: int = 4
     spoofed: str = ""
+    size: int = 32  # bytes of the IP packet
     address: str = ""  # another address of the host than the one nearest to the sender
 
 
@@ -236,7 +237,7 @@ def ask(room: Room, probes: Sequence[Probe], quiet_s: float = QUIET_S) -> list[S
             sock = _sender(room, probe)
             senders[sock.fileno()] = (number, sock)
             try:
-                sock.sendto(struct.pack("!I", number), (target_address(probe), probe.port))
+                sock.sendto(payload(number, probe), (target_address(probe), probe.port))
             except OSError as error:
                 seen[number].error = errno.errorcode.get(error.errno or 0, "?")
         _collect(room, senders, seen, quiet_s)
@@ -244,6 +245,11 @@ def ask(room: Room, probes: Sequence[Probe], quiet_s: float = QUIET_S) -> list[S
         for _, sock in senders.values():
             sock.close()
     return seen
+
+
+def payload(number: int, probe: Probe) -> bytes:
+    """The number of a probe, in a packet of its size."""
+    return struct.pack("!I", number).ljust(probe.size - (28 if probe.version == 4 else 48), b"\0")
 
 
 def target_address(probe: Probe) -> str:
@@ -289,9 +295,10 @@ def _collect(room: Room, senders: dict[int, tuple[int, socket.socket]], seen: li
 def _receive(name: str, port: int, sock: socket.socket, seen: list[Seen]) -> None:
     while True:
         try:
-            data, ancillary, _, address = sock.recvmsg(64, 256)
+            data, ancillary, _, address = sock.recvmsg(2048, 256)
         except OSError:
             return
+        data = data[:4]
         number = struct.unpack("!I", data)[0] if len(data) == 4 else len(seen)
         if number >= len(seen):
             continue

@@ -25,6 +25,7 @@ VERBS = {  # verb: what it does, what it changes
     "draw": "The picture, from the file, the live host or both, with a way highlighted. Reads only.",
     "serve": "The live picture in the browser, expectations on demand. Reads only; sends probes when asked.",
     "verify": "The checks and expectations on the live host. Reads, and sends probes.",
+    "reach": "Who reaches whom by which service, by a model of the host. Reads only.",
     "why": "Why one reaches another or not: every rule in the way, its owner, its file, and a fix. Reads only.",
     "guest": "Virtual servers: list, define, start, attach, replug, unplug, detach. Changes guests.",
     "capacity": "The memory of guests against the host's, and what the next one would do. Reads only.",

@@ -59,7 +59,7 @@ def _allows(stage: Stage) -> bool:
 
 
 def _stage(found: Why, number: int, stage: Stage, columns: int) -> Iterator[str]:
-    mark = {"ok": "ok", "no": "NO", "perhaps": "perhaps", "changed": "!"}.get(stage.verdict, "")
+    mark = {"ok": "ok", "no": "NO", "perhaps": "perhaps", "changed": "!", "unknown": "?"}.get(stage.verdict, "")
     words = stage.words
     if not words and not stage.blockers:
         words = count(len(stage.chains), "chain") if stage.chains else ""

@@ -50,6 +50,11 @@ class Code(StrEnum):
     LIMITED = "limited"
     ORDER = "order"
     UNKNOWN_OUTSIDE = "unknown-outside"
+    OFF = "off"
+
+
+UNKNOWN = {Code.UNKNOWN_OUTSIDE, Code.OFF}
+"""What says that nobody can tell, and not that a packet is lost."""
 
 
 class Blocker(Struct, frozen=True, kw_only=True):

@@ -25,7 +25,7 @@ class Ends:
         self.ends = tuple(ends)
         self._by_address: dict[tuple[int, int], list[WireEnd]] = {}
         for end in ends:
-            for number, version, _ in end.addresses:
+            for number, version, _ in (*end.addresses, *end.router):
                 self._by_address.setdefault((version, number), []).append(end)
 
     def at(self, link: str, version: int, number: int) -> WireEnd | None:

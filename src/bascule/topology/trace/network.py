@@ -47,6 +47,8 @@ class WireEnd(Struct, frozen=True, kw_only=True):
     gateways: Mapping[int, int] = field(default_factory=dict)
     routes_known: bool = True
     static_neighbours: bool = False
+    router: tuple[tuple[int, int, int], ...] = ()  # the addresses of the router that it is behind, on the wire
+    outside: bool = False  # a machine of the building, or what lies behind it: no guest of this host
 
     def owns(self, version: int, number: int) -> bool:
         """Whether an address is its own."""

@@ -131,6 +131,20 @@ def neighbour_question(version: int, *, asks: bool, source: int, target: int) ->
     return fields | {"icmpv6 type": 135 if asks else 136, "icmpv6 code": 0}
 
 
+def neighbour_frame(
+    version: int, operation: int, sender_mac: int, sender: int, target_mac: int, target: int
+) -> dict[str, Any]:
+    """The fields of the question (1) for the MAC of an address, or of the answer (2), by ARP or neighbour discovery."""
+    if version == 4:
+        return arp(operation, sender_mac, sender, target_mac if operation == 2 else 0, target)
+    group = 0xFF0200000000000000000001FF000000 | target & 0xFFFFFF
+    to = group if operation == 1 else target
+    fields = neighbour_question(6, asks=operation == 1, source=sender, target=to)
+    mac = 0x333300000000 | to & 0xFFFFFFFF if operation == 1 else target_mac
+    about = {"icmpv6 taddr": target if operation == 1 else sender}
+    return fields | about | {"ether saddr": sender_mac, "ether daddr": mac}
+
+
 def version_of(fields: Fields) -> int:
     """4 or 6; 0 of a frame that is no IP."""
     return 4 if "ip saddr" in fields else 6 if "ip6 saddr" in fields else 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from bascule.topology.trace.answer import Blocker, Code, Stage
+from bascule.topology.trace.answer import UNKNOWN, Blocker, Code, Stage
 from bascule.topology.trace.connection import AddressPort, Connection
 from bascule.topology.trace.ends import Ends
 from bascule.topology.trace.packet import (
@@ -69,7 +69,7 @@ class PacketPath:
     def stop(self, code: Code, subject: str, text: str, *, name: str, where: str = "", certain: bool = True) -> None:
         """Something that is no rule stands in the way."""
         blocker = Blocker(code=code, subject=subject, text=text, certain=certain)
-        verdict = "no" if certain else "perhaps"
+        verdict = "unknown" if code in UNKNOWN else "no" if certain else "perhaps"
         self.stages.append(Stage(name=name, where=where, verdict=verdict, words=text, blockers=(blocker,)))
 
     # ---- hooks

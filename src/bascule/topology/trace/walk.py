@@ -7,13 +7,14 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from bascule.topology.trace.answer import Certainty, Code, Leg, Reachability, recoded, worst
+from bascule.topology.trace.answer import UNKNOWN, Certainty, Code, Leg, Reachability, recoded, worst
 from bascule.topology.trace.bridging import HOST, Bridging
 from bascule.topology.trace.connection import Connection
 from bascule.topology.trace.ends import Ends, Owner
 from bascule.topology.trace.forwarding import HostRouting, source_address
 from bascule.topology.trace.network import HostNetwork, WireEnd
-from bascule.topology.trace.packet import EVERYBODY, Traffic, arp, key, neighbour_question, reply, request, text_of
+from bascule.topology.trace.owners import Owners
+from bascule.topology.trace.packet import EVERYBODY, Traffic, key, neighbour_frame, reply, request, text_of
 from bascule.topology.trace.passage import PacketPath
 
 LONGEST = 200  # stages; a packet that has more runs in a ring
@@ -62,11 +63,14 @@ class _Walk:
         self.version = version
         self.traffic = traffic
         self.spoofed = spoofed
+        self.owners = Owners(walks.ends, version)
         self.connection = Connection()
         self.learned: list[tuple[str, int, str]] = []
         self.legs: list[Leg] = []
 
     def answer(self) -> Reachability:
+        if (off := self._off()) is not None:
+            return Reachability(result=off.result, legs=(off,))
         first, end = self._first()
         self.legs.append(first)
         fields = first.fields
@@ -75,6 +79,15 @@ class _Walk:
             back = self._back(fields, end)
             self.legs.append(back)
         return Reachability(result=worst([leg.result for leg in self.legs]), legs=tuple(self.legs))
+
+    def _off(self) -> Leg | None:
+        """What is said where one of the two is not on this host at the moment: nothing tells how it would be."""
+        passage = self._passage({})
+        for end in filter(None, (self.source, self.target)):
+            if self.network.link(end.port) is None:
+                text = f"{end.name} is off: its link {end.port} is not there"
+                passage.stop(Code.OFF, end.name, text, name="port", where=end.port)
+        return self._leg("new", passage, self.target, self.target) if passage.stages else None
 
     # ---- the two packets
 
@@ -146,11 +159,12 @@ class _Walk:
         next_hop = self._next_hop(end, to)
         if next_hop is None:
             text = f"{end.name} has no route to {text_of(self.version, to)}"
-            passage.stop(Code.NO_ROUTE, end.name, text, name="sender", where=end.name)
+            code = Code.NO_ROUTE if end.routes_known else Code.UNKNOWN_OUTSIDE
+            passage.stop(code, end.name, text, name="sender", where=end.name)
             return end
         bridge = self.network.bridge_of(end.port)
         segment = bridge or end.port
-        owner = self._owner(segment, next_hop, passage.fields[key(self.version, "saddr")])
+        owner = self.owners.find(segment, next_hop, passage.fields[key(self.version, "saddr")])
         if owner is None:
             text = f"nobody that is known has {text_of(self.version, next_hop)} behind {segment}"
             code = Code.ARP_SILENT if end.routes_known else Code.UNKNOWN_OUTSIDE
@@ -160,54 +174,21 @@ class _Walk:
                 text = f"{elsewhere.name} is behind {elsewhere.port}, which is not on {segment}"
             passage.stop(code, text_of(self.version, next_hop), text, name="neighbour", where=segment)
             return end
+        if end.outside and owner.end is not None and owner.port == end.port:
+            text = f"what {end.name} sends to {owner.end.name} does not pass this host"
+            passage.stop(Code.UNKNOWN_OUTSIDE, end.name, text, name="wire", where=end.port)
+            return owner.end
         if not end.static_neighbours:
             self._search(end, segment, owner, next_hop)
         passage.fields |= {"ether saddr": end.mac, "ether daddr": owner.mac, "meta pkttype": 0}
         return self._arrive(passage, end.port, owner)
 
     def _next_hop(self, end: WireEnd, to: int) -> int | None:
-        for number, version, length in end.addresses:
+        for number, version, length in (*end.addresses, *end.router):
             host = (32 if version == 4 else 128) - length
             if version == self.version and number >> host == to >> host:
                 return to
         return end.gateways.get(self.version)
-
-    def _owner(self, segment: str, number: int, asker: int = 0) -> Owner | None:
-        """Who answers for an address on a segment: an end, the host itself, or somebody over the wire."""
-        end = self.walks.ends.at(segment, self.version, number)
-        if end is not None:
-            return Owner(end.port, end.mac, end)
-        link = self.network.own_addresses.get((self.version, number))
-        if link is not None and self._answers(segment, link, number, asker):
-            return Owner(HOST, self.network.mac_of(segment))
-        ports = [str(one.name) for one in self.network.state.ports(segment)] or [segment]
-        for port in ports:
-            for _, other in self.network.beside(port):
-                end = self.walks.ends.at(other, self.version, number)
-                if end is not None:
-                    return Owner(port, end.mac, end)
-                if link == other:
-                    return Owner(port, self.network.mac_of(other))
-        if self.version == 4 and self._proxies(segment, number):
-            return Owner(HOST, self.network.mac_of(segment))
-        return None
-
-    def _answers(self, segment: str, link: str, number: int, asker: int) -> bool:
-        """Whether the host answers on a segment for an address of another link: of IPv4, unless arp_ignore says no.
-
-        rp_filter holds for the question as well: arp_process() asks the routes for it.
-        """
-        if segment == link:
-            return True
-        if self.version != 4 or self.network.largest(segment, "arp_ignore"):
-            return False
-        return not asker or HostRouting(self._passage({})).distrusted(asker, number, segment) is None
-
-    def _proxies(self, segment: str, number: int) -> bool:
-        if not self.network.largest(segment, "proxy_arp"):
-            return False
-        hop = HostRouting(self._passage({})).outwards(self.version, number)
-        return hop.kind == "unicast" and hop.link != segment and self.network.forwards(self.version, segment)
 
     # ---- in by a link
 
@@ -305,7 +286,7 @@ class _Walk:
 
     def _out(self, passage: PacketPath, link: str, next_hop: int) -> WireEnd | None:
         """The host sends to a neighbour behind a link."""
-        owner = self._owner(link, next_hop)
+        owner = self.owners.find(link, next_hop)
         if owner is None or owner.end is None:
             text = f"nobody that is known has {text_of(self.version, next_hop)} behind {link}"
             passage.stop(Code.UNKNOWN_OUTSIDE, text_of(self.version, next_hop), text, name="neighbour", where=link)
@@ -331,9 +312,9 @@ class _Walk:
             return
         mine = end.mac if end is not None else self.network.mac_of(segment)
         own = self._address_on(end, segment, number)
-        question = self._frame(1, mine, own, EVERYBODY, number)
+        question = neighbour_frame(self.version, 1, mine, own, EVERYBODY, number)
         out = self._neighbour_frame(question, end, segment, owner)
-        answer = self._frame(2, owner.mac, number, mine, own)
+        answer = neighbour_frame(self.version, 2, owner.mac, number, mine, own)
         back = self._neighbour_frame(answer, owner.end, segment, Owner(end.port if end else HOST, mine, end))
         code = Code.ARP_FILTERED if self.version == 4 else Code.NDP_FILTERED
         stages = recoded((*out.stages, *back.stages), code)
@@ -345,15 +326,6 @@ class _Walk:
         if end is None:
             return self._passage({}).address_of(self.version, segment)
         return next((one[0] for one in end.addresses if one[1] == self.version), 0)
-
-    def _frame(self, operation: int, sender_mac: int, sender: int, target_mac: int, target: int) -> dict[str, Any]:
-        if self.version == 4:
-            return arp(operation, sender_mac, sender, target_mac if operation == 2 else 0, target)
-        group = 0xFF0200000000000000000001FF000000 | target & 0xFFFFFF
-        to = group if operation == 1 else target
-        fields = neighbour_question(6, asks=operation == 1, source=sender, target=to)
-        mac = 0x333300000000 | to & 0xFFFFFFFF if operation == 1 else target_mac
-        return fields | {"ether saddr": sender_mac, "ether daddr": mac}
 
     def _neighbour_frame(self, fields: dict[str, Any], end: WireEnd | None, segment: str, owner: Owner) -> PacketPath:
         passage = PacketPath(self.walks.ends, fields, Connection())
@@ -393,7 +365,7 @@ def _result(passage: PacketPath) -> Certainty:
     """What stands in a packet's way, in a word."""
     blockers = [one for stage in passage.stages for one in stage.blockers]
     certain = [one for one in blockers if one.certain]
-    if any(one.code is not Code.UNKNOWN_OUTSIDE for one in certain):
+    if any(one.code not in UNKNOWN for one in certain):
         return Certainty.PERHAPS if passage.unsure else Certainty.NO
     if certain:
         return Certainty.UNKNOWN

@@ -109,6 +109,7 @@ def _declared(
                     addresses=addresses,
                     gateways=gateways,
                     routes_known=endpoint.kind is not EndpointKind.HOST,
+                    outside=own != host.name,
                 )
             )
         if own and own != host.name:
@@ -238,16 +239,18 @@ def outside(network: HostNetwork, version: int, number: int, name: str) -> WireE
     own = network.own_addresses
     gateway = next((value for (kind, value), where in own.items() if (kind, where) == (version, hop.link)), 0)
     length = hop.length if not hop.gateway else bits
-    addresses: tuple[tuple[int, int, int], ...] = ((number, version, length),)
+    router: tuple[tuple[int, int, int], ...] = ()
     if hop.gateway:
-        addresses += ((hop.gateway, version, RouteTables(network.state, version).find(hop.gateway).length),)
+        router = ((hop.gateway, version, RouteTables(network.state, version).find(hop.gateway).length),)
     return WireEnd(
         name=name,
         port=port,
         mac=mac,
-        addresses=addresses,
+        addresses=((number, version, length),),
+        router=router,
         gateways={version: gateway} if not hop.gateway and gateway else {},
         routes_known=False,
+        outside=True,
     )
 
 

@@ -1,0 +1,94 @@
+"""The matrix of ``bascule reach``: what differs from the expectations first, then class by class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from bascule.cli.common import count, wrapped
+
+if TYPE_CHECKING:
+    from bascule.topology.trace.answer import Blocker
+    from bascule.verify.reachability.matrix import Cell, Matrix, Violation
+
+SIGNS = {"yes": "yes", "no": "-", "perhaps": "perhaps", "unknown": "?"}
+
+
+def show_reach(found: Matrix, *, columns: int) -> str:
+    """Violations, one row for each class and target, and what could not be told."""
+    lines = [line for one in found.violations for line in _violation(one, columns)]
+    if lines:
+        lines.append("")
+    names = {group[0]: _named(group) for group in found.classes}
+    rows = [("from", "to", *map(str, found.services)), *_rows(found, names)]
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    lines += ["  ".join(f"{cell:<{wide}}" for cell, wide in zip(row, widths, strict=True)).rstrip() for row in rows]
+    for name in found.unasked:
+        lines.append(f"unknown  {name}: no address of it is known here")
+    cells = found.cells.values()
+    kinds = [f"{sum(cell.result == kind for cell in cells)} {kind}" for kind in SIGNS]
+    asked = f"{count(len(found.cells), 'question')}: {', '.join(kinds)}"
+    lines.append(f"\nresult   {asked}; by the model of {found.where}")
+    return "\n".join(lines)
+
+
+def _named(group: tuple[str, ...]) -> str:
+    return group[0] if len(group) == 1 else f"{group[0]} ×{len(group)}"
+
+
+def _rows(found: Matrix, names: dict[str, str]) -> Iterator[tuple[str, ...]]:
+    for one in found.classes:
+        for other in found.classes:
+            target = other[0] if other is not one else other[-1]
+            cells = [found.cell(one[0], target, service) for service in found.services]
+            if one[0] == target or not any(cells):
+                continue
+            shown = tuple(SIGNS[cell.result.value] if cell else "" for cell in cells)
+            yield (names[one[0]], names[other[0]] if other is not one else "each other", *shown)
+
+
+def _violation(one: Violation, columns: int) -> Iterator[str]:
+    expected, cell = one.expectation, one.cell
+    says = {"reach": "reach", "no-reach": "not reach"}[expected.verdict.value]
+    head = f"{expected.source} → {expected.target} {expected.service}: {cell.result.value.upper()}, but shall {says}"
+    place = f" ({expected.place.file}:{expected.place.line})" if expected.place.line else ""
+    yield wrapped(f"differs  {head}{place}", indent=9, columns=columns)
+    for blocker in cell.blockers:
+        yield wrapped(f"         {blocker.code.value}: {blocker.subject}: {blocker.text}", indent=9, columns=columns)
+    yield f"         why: bascule why {expected.source} {expected.target} {expected.service}"
+
+
+def reach_as_json(found: Matrix) -> dict[str, Any]:
+    """DESIGN.md, section 6."""
+    return {
+        "endpoints": list(found.endpoints),
+        "services": [str(one) for one in found.services],
+        "classes": [list(group) for group in found.classes],
+        "pairs": [_cell(cell) for cell in found.cells.values()],
+        "violations": [
+            {
+                **_cell(one.cell),
+                "expected": one.expectation.verdict.value,
+                "file": one.expectation.place.file,
+                "line": one.expectation.place.line,
+                "blockers": [_blocker(blocker) for blocker in one.cell.blockers],
+            }
+            for one in found.violations
+        ],
+        "unknown": list(found.unasked),
+    }
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    return {
+        "from": cell.source,
+        "to": cell.target,
+        "service": str(cell.service),
+        "result": cell.result.value,
+        "request": cell.request.value,
+        "reply": cell.reply.value,
+    }
+
+
+def _blocker(blocker: Blocker) -> dict[str, Any]:
+    return {"code": blocker.code.value, "subject": blocker.subject, "words": blocker.text}

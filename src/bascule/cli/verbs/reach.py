@@ -1,0 +1,60 @@
+"""``bascule reach``: who reaches whom by which service."""
+
+from __future__ import annotations
+
+import click
+
+from bascule.cli.common import here_option, host_option, json_option, show, width
+
+
+@click.command()
+@click.argument("site_file", metavar="[SITE]", required=False)
+@host_option
+@here_option
+@json_option
+@click.option("--services", metavar="LIST", default="", help="Ask by these services: tcp/22,udp/53,icmp.")
+@click.option("--from", "sources", metavar="NAME", multiple=True, help="Ask from this one alone; may be given again.")
+@click.option("--to", "targets", metavar="NAME", multiple=True, help="Ask for this one alone; may be given again.")
+@click.option("--wanted", is_flag=True, help="Ask what the file wants to be, not what is.")
+@click.option("--observed", metavar="FILE", help="Ask about a saved state instead of this host.")
+def command(
+    *,
+    site_file: str | None,
+    host: str | None,
+    here: bool,
+    as_json: bool,
+    services: str,
+    sources: tuple[str, ...],
+    targets: tuple[str, ...],
+    wanted: bool,
+    observed: str | None,
+) -> int:
+    """Show who reaches whom by which service, by a model of the host; differences against `expect` first.
+
+    Those whom no rule, port or route tells apart are one row. Reads only, and sends nothing.
+    Exit status: 0, or 1 where the model contradicts an expectation of the file.
+
+    Example: bascule reach site.yaml --services tcp/22,icmp
+    """
+    from bascule import questions
+    from bascule.cli.entry import emit
+    from bascule.cli.show.reach import reach_as_json, show_reach
+    from bascule.errors import Problem, UsageFault
+    from bascule.providers.state_file import read_state
+    from bascule.site.parsers import Wrong, read_service
+
+    try:
+        asked = [read_service(word) for word in services.split(",") if word]
+    except Wrong as wrong:
+        raise UsageFault(Problem(code="USAGE", message=f"--services: {wrong}", hint=wrong.hint)) from wrong
+    if wanted and site_file is None:
+        raise UsageFault(Problem(code="USAGE", message="--wanted needs a file that wants something", hint="name it"))
+    state = read_state(observed) if observed else None
+    found = questions.reach(
+        site_file, host=host, here=here, state=state, wanted=wanted, services=asked, sources=sources, targets=targets
+    )
+    if as_json:
+        emit("reach", {"ok": not found.violations, **reach_as_json(found)})
+    else:
+        show(show_reach(found, columns=width()))
+    return 1 if found.violations else 0

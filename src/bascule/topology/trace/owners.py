@@ -1,0 +1,59 @@
+"""Who answers for an address on a segment: somebody on its wires, the host itself, or somebody over the wire."""
+
+from __future__ import annotations
+
+from bascule.topology.trace.bridging import HOST
+from bascule.topology.trace.connection import Connection
+from bascule.topology.trace.ends import Ends, Owner
+from bascule.topology.trace.forwarding import HostRouting
+from bascule.topology.trace.passage import PacketPath
+
+
+class Owners:
+    """Asks for addresses of one IP version."""
+
+    def __init__(self, ends: Ends, version: int) -> None:
+        self.ends = ends
+        self.network = ends.network
+        self.version = version
+
+    def _nobodys(self) -> PacketPath:
+        """The way of no packet, to ask the routes by."""
+        return PacketPath(self.ends, {}, Connection())
+
+    def find(self, segment: str, number: int, asker: int = 0) -> Owner | None:
+        """Who answers for an address on a segment: an end, the host itself, or somebody over the wire."""
+        end = self.ends.at(segment, self.version, number)
+        if end is not None:
+            return Owner(end.port, end.mac, end)
+        link = self.network.own_addresses.get((self.version, number))
+        if link is not None and self._answers(segment, link, number, asker):
+            return Owner(HOST, self.network.mac_of(segment))
+        ports = [str(one.name) for one in self.network.state.ports(segment)] or [segment]
+        for port in ports:
+            for _, other in self.network.beside(port):
+                end = self.ends.at(other, self.version, number)
+                if end is not None:
+                    return Owner(port, end.mac, end)
+                if link == other:
+                    return Owner(port, self.network.mac_of(other))
+        if self.version == 4 and self._proxies(segment, number):
+            return Owner(HOST, self.network.mac_of(segment))
+        return None
+
+    def _answers(self, segment: str, link: str, number: int, asker: int) -> bool:
+        """Whether the host answers on a segment for an address of another link: of IPv4, unless arp_ignore says no.
+
+        rp_filter holds for the question as well: arp_process() asks the routes for it.
+        """
+        if segment == link:
+            return True
+        if self.version != 4 or self.network.largest(segment, "arp_ignore"):
+            return False
+        return not asker or HostRouting(self._nobodys()).distrusted(asker, number, segment) is None
+
+    def _proxies(self, segment: str, number: int) -> bool:
+        if not self.network.largest(segment, "proxy_arp"):
+            return False
+        hop = HostRouting(self._nobodys()).outwards(self.version, number)
+        return hop.kind == "unicast" and hop.link != segment and self.network.forwards(self.version, segment)

@@ -1,0 +1,99 @@
+"""``bascule reach``: the matrix, folded into those who are alike, and the differences against the expectations."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bascule.model.site import Service
+from bascule.observe.packet_path import read_network
+from bascule.site import parse
+from bascule.verify.reachability.live import scene, why
+from bascule.verify.reachability.matrix import matrix
+from tests.cli.test_why import DOCKER, SITE, Stage
+from tests.lab import Lab
+
+SERVING = SITE.replace("tap: db.0}]}", "tap: db.0}], serves: [tcp/5432]}")
+EXPECTING = f"""\
+{SERVING}
+expect:
+  - {{from: web, to: db, service: tcp/5432, verdict: reach}}
+  - {{from: log, to: db, service: tcp/5432, verdict: no-reach}}
+"""
+RULES = """
+table bridge own {
+set friends {
+type ipv4_addr
+elements = { 10.0.0.5 }
+}
+chain forward {
+type filter hook forward priority -200
+ip saddr @friends tcp dport 5432 accept
+ip daddr 10.0.0.6 tcp sport 5432 accept
+tcp sport 5432 accept
+ip daddr 10.0.0.6 tcp dport 5432 drop
+iifname "log.0" udp dport 53 drop
+}
+}
+"""
+
+
+def reach(stage: Stage, *words: str) -> dict[str, Any]:
+    done = stage.lab.bascule(stage.host, "reach", str(stage.site), "--here", "--json", *words)
+    found: dict[str, Any] = json.loads(done.stdout)
+    assert done.returncode == (1 if found["violations"] else 0), done.stderr
+    return found
+
+
+@pytest.mark.kernel
+def test_expectations_that_the_host_contradicts_come_with_what_is_in_the_way(lab: Lab, tmp_path: Path) -> None:
+    stage = Stage(lab, tmp_path)
+    stage.site.write_text(EXPECTING)
+    found = reach(stage)
+    assert [(one["from"], one["expected"], one["result"]) for one in found["violations"]] == [
+        ("log", "no-reach", "yes")
+    ]
+    assert found["violations"][0]["line"] == EXPECTING.splitlines().index(EXPECTING.splitlines()[-1]) + 1
+    stage.do(*DOCKER)
+    found = reach(stage, "--services", "tcp/5432")
+    assert [(one["from"], one["result"]) for one in found["violations"]] == [("web", "no")]
+    assert found["violations"][0]["blockers"][0]["code"] == "policy"
+    assert ["web", "db", "log"] in found["classes"]
+    assert {one["result"] for one in found["pairs"]} == {"no"}
+
+
+@pytest.mark.kernel
+def test_every_cell_is_what_a_walk_of_its_own_says(lab: Lab, tmp_path: Path) -> None:
+    stage = Stage(lab, tmp_path)
+    stage.nft(RULES)
+    site = parse(SITE.encode(), "site.yaml")
+    asked = scene(read_network(stage.host), "h", "here", site, site.hosts["h"])
+    services = (Service("tcp", 5432, 5432), Service("udp", 53, 53), Service("icmp"))
+    found = matrix(asked, site, services=services)
+    assert len(found.classes) > 2  # the rules tell them apart
+    for source, target, service in itertools.product(("web", "db", "log"), ("web", "db", "log"), services):
+        if source == target:
+            continue
+        cell = found.cell(source, target, service)
+        assert cell is not None
+        own = why(asked, source, target, service)
+        assert (cell.result, cell.blockers) == (own.result, own.asked.answer.blockers)
+    results = {(one.source, one.target, str(one.service)): one.result.value for one in found.cells.values()}
+    assert results["web", "db", "tcp/5432"] == "yes"
+    assert results["log", "db", "tcp/5432"] == "no"
+    assert results["log", "web", "udp/53"] == "no"
+    assert results["db", "web", "udp/53"] == "yes"
+
+
+def test_the_wanted_state_of_another_host_needs_no_rights_and_names_no_difference(lab: Lab) -> None:
+    done = lab.bascule(lab.namespace("h"), "reach", "examples/production.yaml", "--wanted", "--json")
+    found = json.loads(done.stdout)
+    assert found["violations"] == []
+    results = {(one["from"], one["to"], one["service"]): one["result"] for one in found["pairs"]}
+    assert results["customer", "guest_01", "tcp/80"] == "yes"
+    assert results["guest_03", "vmserver", "icmp"] == "yes"
+    assert results["customer", "guest_02", "tcp/3389"] == "unknown"  # it hangs on what dmz forwards
