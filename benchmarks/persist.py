@@ -26,6 +26,7 @@ from benchmarks.measure import Figures, Row, Usage, process
 
 LIMIT = 2.0  # times the floor: rendering and parsing, each dialect
 IMPORT_LIMIT = 2.0
+CASES = Path(__file__).parents[1] / "tests/importer/cases"
 
 
 def run(*, quick: bool) -> list[Row]:
@@ -64,7 +65,29 @@ def run(*, quick: bool) -> list[Row]:
             2.0,
         )
     )
-    return [*rows, imported(config, runs, theirs.median)]
+    return [*rows, imported(config, runs, theirs.median), small_ones(runs)]
+
+
+def small_ones(runs: int) -> Row:
+    """The small configurations of the tests, one after the other."""
+    taken, bare = [], []
+    for _ in range(min(runs, 2)):
+        pairs = []
+        for case in sorted(CASES.iterdir()):
+            words = ("import", "--root", str(case), "--host", "h")
+            pairs.append((process((*BASCULE, *words)), Interpreter(*words)()))
+        taken.append(sum(ours.cpu_s for ours, _ in pairs))
+        bare.append(sum(start.cpu_s for _, start in pairs))
+    ours, theirs = Figures.of(taken), Figures.of(bare)
+    number = len(list(CASES.iterdir()))
+    return Row(
+        f"import of {number} small configurations, by as many bare interpreters with the same imports",
+        f"{ours} s of CPU",
+        f"{theirs} s of CPU",
+        ours.median / theirs.median,
+        "×",
+        IMPORT_LIMIT,
+    )
 
 
 def cpu_s(work: Callable[[], object]) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct, field
@@ -87,13 +87,7 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
     if sources.dialect is not None and not sources.files:
         others = f"; there are files of {', '.join(sources.others)}" if sources.others else ""
         notes.append(f"no files of dialect {sources.dialect} were found{others}")
-    virtual = libvirt.parse(sources.libvirt, sources.host)
-    if sources.libvirt_rests and virtual.networks:  # a plan would make them, as networks of Bascule's own
-        names = ", ".join(virtual.networks)
-        notes.append(
-            f"virtual networks left out, libvirt has them and does not answer: {names} (start it, import again)"
-        )
-        virtual = replace(virtual, networks={})
+    virtual = _virtual(sources, notes)
     entry = host_entry(config, parsed.unsure)
     if sources.state is not None:
         pin_nics(entry.host.get("nics", {}), sources.state, notes)
@@ -107,14 +101,19 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
         file, line = parsed.places.get(name, ("", 0))
         notes.append(f"{file}:{line}: {name}: {words}" if line else f"{name}: {words}")
     silent = untold(
-        sources.files, (site_text(document), " ".join([*said.links, *config.unmanaged])), (*told, *notes), left, said
+        sources.files,
+        (site_text(document), " ".join([*said.links, *config.unmanaged])),
+        (*told, *notes),
+        (*left, *parsed.passed),
+        said,
     )
     left = tuple(sorted({*left, *silent.left}))
     if bridge is not None:  # compared before: with it, the NIC's address is said at the NIC and meant at the bridge
         put_under_bridge(document["hosts"][sources.host], bridge, _names(sources, config))
         site, refused = fitting(document)
         notes += refused
-    text = site_text(document, _comments(sources, told, notes, left, silent.default, virtual.kept))
+    passed = _beside(left, (*silent.default, *parsed.passed))
+    text = site_text(document, _comments(sources, told, notes, left, passed, virtual.kept))
     return Imported(
         text=text,
         document=document,
@@ -127,6 +126,24 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
 
 
 _OF_IPV6 = re.compile(r"ipv6|inet6|link.?local|accept.?ra|dhcp6|dhcpv6|dhcp *= *(?:yes|both|true)", re.IGNORECASE)
+
+
+def _virtual(sources: Sources, notes: list[str]) -> libvirt.LibvirtFiles:
+    """What libvirt defines; its networks only where it answers, or where files alone are read."""
+    virtual = libvirt.parse(sources.libvirt, sources.host)
+    if sources.libvirt_rests and virtual.networks:  # a plan would make them, as networks of Bascule's own
+        names = ", ".join(virtual.networks)
+        notes.append(
+            f"virtual networks left out, libvirt has them and does not answer: {names} (start it, import again)"
+        )
+        virtual = replace(virtual, networks={})
+    return virtual
+
+
+def _beside(left: tuple[Left, ...], passed: Iterable[Left]) -> tuple[Left, ...]:
+    """Lines that were passed over and of which nothing else is told."""
+    told = {(each.file, each.line) for each in left}
+    return tuple(sorted({each for each in passed if (each.file, each.line) not in told}))
 
 
 def _names(sources: Sources, config: NetworkConfig) -> set[str]:
@@ -202,7 +219,7 @@ def _comments(
         ("Kernel and files disagree (the kernel's word stands below):", told),
         ("Not said below:", notes),
         ("Not taken from the files:", [str(each) for each in left]),
-        ("So without a word below:", [str(each) for each in default]),
+        ("So without a word below, or of no matter for it:", [str(each) for each in default]),
         ("Left to libvirt, which keeps it:", kept),
     ):
         if lines:

@@ -62,9 +62,12 @@ def untold(
     whole = {each.file for each in left if not each.line and each.why.startswith("passed over")}
     whole |= {path for path in files if path.startswith("etc/systemd/system/")}  # of services, not of links
     lost, default = Leftovers(), Leftovers()
+    seen: dict[str, list[str]] = {}  # the files of a large host are the same lines again and again
     for path, text in files.items():
         for number, line in enumerate(text.split("\n") if path not in whole else (), 1):
-            words = list(_lost(line, written)) if line.strip() else []
+            words = seen.get(line)
+            if words is None:
+                words = seen[line] = list(_lost(line, written)) if line.strip() else []
             if words and all(meant.has_default(line, word) for word in words):
                 default.add(path, number, line, "so it is by default")
             elif words:

@@ -142,8 +142,7 @@ class NetworkConfig(Struct, frozen=True, kw_only=True):
         for name, link in links.items():
             master = links.get(link.master) if link.master else None
             if master is not None and master.is_bridge:
-                aware = isinstance(master.options, Bridge) and master.options.vlan_filtering
-                if not aware and link.vlans:
+                if link.vlans and (not _is_aware(master) or link.vlans == _default_vlans(master)):
                     links[name] = replace_fields(link, vlans=())
             elif link.port is not None or (link.vlans and not link.is_bridge):
                 links[name] = replace_fields(link, port=None, vlans=() if not link.is_bridge else link.vlans)
@@ -190,6 +189,16 @@ class NetworkConfig(Struct, frozen=True, kw_only=True):
             if link.master is not None:
                 found.setdefault(link.master, []).append(name)
         return found
+
+
+def _is_aware(bridge: LinkConfig) -> bool:
+    return isinstance(bridge.options, Bridge) and bool(bridge.options.vlan_filtering)
+
+
+def _default_vlans(bridge: LinkConfig) -> tuple[PortVlans, ...]:
+    """What the kernel gives to a port of a bridge that nobody gives others."""
+    pvid = bridge.options.vlan_default_pvid if isinstance(bridge.options, Bridge) else 0
+    return (PortVlans(first=pvid, last=pvid, pvid=True, untagged=True),) if pvid else ()
 
 
 def replace_fields(link: LinkConfig, **changes: object) -> LinkConfig:

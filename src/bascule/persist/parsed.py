@@ -38,22 +38,29 @@ class Parsed(Struct, frozen=True, kw_only=True):
     """What the files say, and what of them could not be taken over.
 
     ``places`` say where each link was first named. ``unsure`` are bridges and bonds with ports that nobody can tell:
-    a pattern stands for them, or they are links of a kind that is not taken.
+    a pattern stands for them, or they are links of a kind that is not taken. ``passed`` are lines that say nothing of
+    what the network is.
     """
 
     config: NetworkConfig
     left: tuple[Left, ...] = ()
     places: Mapping[IfName, tuple[str, int]] = field(default_factory=dict)
     unsure: frozenset[IfName] = frozenset()
+    passed: tuple[Left, ...] = ()
 
 
 class Leftovers:
     """Collects what a parser could not take."""
 
-    __slots__ = ("found",)
+    __slots__ = ("found", "passed")
 
     def __init__(self) -> None:
         self.found: list[Left] = []
+        self.passed: list[Left] = []
+
+    def passes(self, file: str, line: int, text: str) -> None:
+        """A line that says something to the configuration system and nothing of what the network is."""
+        self.passed.append(Left(file, line, printable(text.strip()[:LONGEST]), "says nothing of what the network is"))
 
     def add(self, file: str, line: int, text: str, why: str) -> None:
         """One line of a file, shortened if it is huge."""

@@ -153,6 +153,7 @@ class Builder:
             left=self.left.done(),
             places={draft.name: (draft.file, draft.line) for draft in self.drafts.values()},
             unsure=frozenset(self.unsure & self.drafts.keys()),
+            passed=tuple(self.left.passed),
         )
 
     def _drop_barred(self) -> None:

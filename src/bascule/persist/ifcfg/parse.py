@@ -37,7 +37,7 @@ SILENT = words(
     """
     NAME UUID NM_CONTROLLED USERCTL NETWORK BROADCAST SLAVE BONDING_MASTER HOTPLUG PROXY_METHOD BROWSER_ONLY
     IPV4_FAILURE_FATAL IPV6_FAILURE_FATAL IPV6FORWARDING DEFROUTE PEERDNS PEERROUTES IPV6_DEFROUTE
-    IPV6_PEERDNS IPV6_PEERROUTES IPV6_ADDR_GEN_MODE IPV6_PRIVACY NOZEROCONF LINKDELAY ARPCHECK
+    IPV6_PEERDNS IPV6_PEERROUTES IPV6_ADDR_GEN_MODE NOZEROCONF LINKDELAY ARPCHECK
     AUTOCONNECT_PRIORITY PERSISTENT_DHCLIENT REORDER_HDR ONPARENT NETBOOT AUTOCONNECT_SLAVES
     DHCLIENT_IGNORE_GATEWAY IPV6_DISABLED VLAN_FLAGS GVRP
     """
@@ -280,7 +280,9 @@ class _IfcfgFile(AssignmentFile):
 
     def _rest(self) -> None:
         for key in self.found:
-            if key not in SILENT and key not in _TAKEN and not _NUMBERED.fullmatch(key):
+            if key in SILENT and key not in {"UUID", "SLAVE", "BONDING_MASTER"}:
+                self.builder.left.passes(self.path, self.found[key].line, f"{key}={self.found[key].value}")
+            elif key not in SILENT and key not in _TAKEN and not _NUMBERED.fullmatch(key):
                 self.leave(key, "not taken")
 
 

@@ -47,7 +47,7 @@ HOOKS = words("up post-up pre-up down pre-down post-down")
 SILENT = words(
     """
     bridge-maxwait bridge-waitport bridge-gcint network broadcast scope vlan-id vlan-raw-device dad-attempts
-    preferred-lifetime privext autoconf bond-use-carrier bond-primary-reselect address-virtual-ipv6-addrgen
+    preferred-lifetime autoconf address-virtual-ipv6-addrgen
     ipv6-addrgen alias description
     """
 )
@@ -312,7 +312,10 @@ class InterfacesFiles:
         elif key.startswith("bond-") and key not in SILENT:
             name, value = parse_bond_option(key.removeprefix("bond-"), text)
             self._bond_option(draft, stanza, name, value)
-        elif key not in SILENT and key not in {"netmask", "accept_ra"}:
+        elif key in SILENT:
+            if key not in {"vlan-raw-device", "vlan-id"}:
+                self.builder.left.passes(line.file, line.number, line.text)
+        elif key not in {"netmask", "accept_ra"}:
             raise ValueError("not taken")
 
     def _bond_option(self, draft: LinkDraft, stanza: _Stanza, name: str, value: object) -> None:

@@ -41,12 +41,13 @@ TYPES = {"ethernet": "", "802-3-ethernet": "", "bridge": "bridge", "bond": "bond
 SILENT = words(
     # keys that do not change what the network is
     """
-    id uuid type interface-name timestamp permissions autoconnect-slaves autoconnect-ports
+    permissions autoconnect-slaves autoconnect-ports
     autoconnect-priority autoconnect-retries read-only stable-id lldp llmnr mdns flags may-fail addr-gen-mode
-    ip6-privacy mac-address-blacklist mac-address-denylist wait-device-timeout dhcp-timeout ra-timeout
+    mac-address-blacklist mac-address-denylist wait-device-timeout dhcp-timeout ra-timeout
     auto-negotiate interface-name-match generate-mac-address-mask multi-connect
     """
 )
+IDENTITY = {"id", "uuid", "type", "interface-name", "timestamp", "slave-type", "port-type"}  # of the profile itself
 SILENT_SECTIONS = {"proxy", "user", "ipv4-options"}
 
 
@@ -350,10 +351,13 @@ class _Profile:
             if section.name in SILENT_SECTIONS:
                 continue
             for item in section.items:
-                if item.key not in SILENT and (section.name, item.key) not in self.taken:
-                    self.builder.left.add(
-                        self.path, item.line, f"[{section.name}] {item.key}={item.value}", "not taken"
-                    )
+                said = f"[{section.name}] {item.key}={item.value}"
+                if (section.name, item.key) in self.taken or item.key in IDENTITY:
+                    continue
+                if item.key in SILENT:
+                    self.builder.left.passes(self.path, item.line, said)
+                else:
+                    self.builder.left.add(self.path, item.line, said, "not taken")
 
 
 def _list(text: str) -> list[str]:

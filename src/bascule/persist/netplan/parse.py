@@ -51,8 +51,8 @@ BOND = {
 }
 SILENT = words(
     """
-    renderer optional critical optional-addresses ignore-carrier ipv6-privacy emit-lldp match set-name
-    ipv6-address-generation ipv6-mtu interfaces
+    renderer optional critical optional-addresses ignore-carrier emit-lldp match set-name
+    ipv6-address-generation interfaces
     """
 )
 
@@ -204,7 +204,11 @@ class NetplanFiles:
             if len(named) != 1:
                 raise ValueError("stands for no link, or for several")
             draft.parent = parse_ifname(named[0])
-        elif key not in SILENT:
+        elif key in SILENT:
+            said = f"{draft.name}: {key}: {in_words(node)}"
+            if key not in {"set-name", "interfaces"}:
+                self.builder.left.passes(path, node.start_mark.line + 1, said)
+        else:
             raise ValueError("not taken")
 
     def _parameters(self, path: str, draft: LinkDraft, node: Node) -> None:

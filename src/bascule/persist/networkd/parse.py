@@ -206,7 +206,9 @@ class _Network:
                     self.reader.builder.left.add(path, section.line, f"[{section.name}] {said}", str(wrong))
                 continue
             for item in section.items:
-                if section.name != "Match" and item.key not in SILENT:
+                if section.name != "Match" and item.key in SILENT:
+                    self.reader.builder.left.passes(path, item.line, f"[{section.name}] {item.key}={item.value}")
+                elif section.name != "Match":
                     self.reader.put(path, section, item, lambda _, a=section, b=item, p=path: self._item(p, a, b))  # type: ignore[misc]
         draft = self.draft
         bridged = draft.master is not None
