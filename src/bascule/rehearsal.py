@@ -15,6 +15,7 @@ from bascule.apply.prepare import Prepared, added_before, look, prepare_from
 from bascule.apply.ready import FILES, with_listed_files
 from bascule.apply.rollback.passes import apply_or_roll_back, roll_back
 from bascule.apply.state_directory import here as state_folder
+from bascule.errors import BasculeError
 from bascule.host.identity import started_as_found
 from bascule.host.live import LiveHost
 from bascule.observe.foreign_rules import ForeignRules, read_foreign_rules
@@ -163,10 +164,19 @@ def known_here(site: Site, names: Sequence[str], *, here: bool) -> dict[str, Kno
 def with_files_here(
     site: Site, found: Mapping[str, KnownHost], plans: Mapping[str, Plan], root: str | None
 ) -> dict[str, Plan]:
-    """The plans of the hosts that this machine is, with the files that an apply would write and move."""
+    """The plans of the hosts that this machine is, with the files that an apply would write and move.
+
+    Where apply would refuse what the twin sets aside, that is said instead.
+    """
     told = dict(plans)
     for name, one in found.items():
-        made = prepare_from(site, site.hosts[name], one.observed, line=one.line, added=one.added)
+        try:
+            made = prepare_from(site, site.hosts[name], one.observed, line=one.line, added=one.added)
+        except BasculeError as error:
+            words = (f"apply refuses: {each.code}: {each.message}" for each in error.problems)
+            refused = tuple(Note(kind="warning", subject=name, text=text) for text in words)
+            told[name] = replace(told[name], notes=(*told[name].notes, *refused))
+            continue
         listed = with_listed_files(made, root).plan
         notes = tuple(note for note in listed.notes if note.subject == FILES)
         told[name] = replace(told[name], files=listed.files, notes=(*told[name].notes, *notes))

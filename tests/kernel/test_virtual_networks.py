@@ -85,7 +85,7 @@ def stop_servers(tmp_path: Path) -> None:
 def test_what_is_made_is_what_was_planned_and_the_way_back_is_whole(host: Namespace, bascule: Call) -> None:
     write_sysctl("net/ipv4/conf/all/accept_redirects", "0", namespace=host)  # as a careful administrator has it
     before, sysctls = observe(sysctls=KEYS, namespace=host), read_sysctls(KEYS, namespace=host)
-    bascule("apply", "--yes")
+    bascule("apply", "--yes", "--no-confirm")
     assert "nothing to do" in bascule("plan", "--exit-code")
     site = parse(FILE.encode(), "site.yaml")
     described = site.hosts["vmhost"]
@@ -107,7 +107,7 @@ def test_what_is_made_is_what_was_planned_and_the_way_back_is_whole(host: Namesp
 
 
 def test_what_others_do_to_a_network_is_drift_and_is_put_right(host: Namespace, bascule: Call) -> None:
-    bascule("apply", "--yes")
+    bascule("apply", "--yes", "--no-confirm")
     assert "drifted" not in bascule("status")
     run(("nft", "insert", "rule", "inet", "bascule_lab", "forward", "accept"), namespace=host)
     run(("nft", "delete", "table", "inet", "bascule_quiet"), namespace=host)
@@ -120,7 +120,7 @@ def test_what_others_do_to_a_network_is_drift_and_is_put_right(host: Namespace, 
     assert "replace its rules: - forward: accept [changes" in plan
     assert "route IPv4 between all links [changes" in plan
     assert "because virtual network lab is reached by routing" in plan
-    bascule("apply", "--yes")
+    bascule("apply", "--yes", "--no-confirm")
     assert "nothing to do" in bascule("plan", "--exit-code")
 
 
@@ -132,7 +132,7 @@ def network_bridge(name: str) -> str:
 def test_a_network_that_leaves_the_file_goes_with_all_that_is_ours(
     host: Namespace, bascule: Call, tmp_path: Path
 ) -> None:
-    bascule("apply", "--yes")
+    bascule("apply", "--yes", "--no-confirm")
     run(
         ("nft", "add", "table", "inet", "bascule_other"), namespace=host
     )  # of another site: no bridge of ours tells of it
@@ -160,7 +160,7 @@ def test_routers_advertisements_are_kept_when_the_host_begins_to_route(host: Nam
     ):
         run(("ip", *words.split()), namespace=host)
     assert "take router advertisements though it routes" in bascule("plan")
-    bascule("apply", "--yes")
+    bascule("apply", "--yes", "--no-confirm")
     assert read_sysctls(KEYS, namespace=host)["net/ipv6/conf/eno1/accept_ra"] == "2"
     assert "via fe80::1 dev eno1 proto ra" in run(("ip", "-6", "route"), namespace=host).stdout
     bascule("undo")
@@ -212,7 +212,7 @@ def test_what_libvirt_made_is_refused_by_the_plan_and_set_aside_in_the_twin(
 def test_verify_looks_at_rules_routing_and_the_name_server(
     lab: Lab, host: Namespace, bascule: Call, tmp_path: Path
 ) -> None:
-    bascule("apply", "--yes")
+    bascule("apply", "--yes", "--no-confirm")
 
     def seen() -> dict[tuple[str, str], bool | None]:
         env = {"BASCULE_STATE_DIR": str(tmp_path / "state")}
