@@ -40,6 +40,7 @@ def _why(link: Link) -> str:
         return f"it is a {kind} link, which carries packets without MACs"
     if kind in ON_A_NIC and getattr(link.options, "mode", "") != "passthru":
         return f"it is a {kind} of {link.parent or 'a NIC elsewhere'}, which takes frames of its own MAC only"
-    if isinstance(link.options, Physical) and link.mac is None:
+    seen = link.facts.index > 0  # a NIC that only the site file tells of has no MAC yet
+    if isinstance(link.options, Physical) and link.mac is None and seen:
         return "it has no Ethernet address (InfiniBand, PPP, a modem)"
     return ""
