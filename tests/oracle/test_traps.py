@@ -301,6 +301,16 @@ CASES: dict[str, Case] = {
     "T28 nft shows a range backwards": Case(
         True, A_TO_D, (table("inet", "t", base("c", "forward", 0, "udp dport < 80 udp dport > 60 drop")),)
     ),
+    # bits by their place
+    "the group bit of a unicast frame": Case(
+        True, rules=(table("bridge", "t", base("c", "forward", -200, "@ll,0,8 & 0x1 == 0x1 drop")),)
+    ),
+    "the source address by its place": Case(
+        False, rules=(table("bridge", "t", base("c", "forward", -200, "ether type ip @nh,96,32 0x0a09000b drop")),)
+    ),
+    "the port by its place": Case(
+        False, A_TO_D, (table("ip", "t", base("c", "forward", 0, "meta l4proto udp @th,16,16 80 drop")),)
+    ),
     # T30: at the link itself
     "T30 netdev ingress": Case(False, rules=(table("netdev", "t", base("c", 'ingress device "pa"', 0, "drop")),)),
     "T30 netdev egress": Case(False, rules=(table("netdev", "t", base("c", 'egress device "pb"', 0, "drop")),)),

@@ -17,20 +17,6 @@ NATS = {"snat", "dnat", "masquerade", "redirect"}
 # what changes nothing that a later rule or the packet's way depends on
 SILENT = {"counter", "log", "comment", "flow", "dup", "last"}
 NO_EFFECT = {"nftrace", "priority", "secmark"}
-# raw payloads that have a name: base, offset and length in bits
-RAW = {
-    ("nh", 96, 32): "ip saddr",
-    ("nh", 128, 32): "ip daddr",
-    ("nh", 72, 8): "ip protocol",
-    ("nh", 64, 128): "ip6 saddr",
-    ("nh", 192, 128): "ip6 daddr",
-    ("th", 0, 16): "th sport",
-    ("th", 16, 16): "th dport",
-    ("th", 64, 128): "icmpv6 taddr",
-    ("ll", 0, 48): "ether daddr",
-    ("ll", 48, 48): "ether saddr",
-    ("ll", 96, 16): "ether type",
-}
 
 
 class TableReader:
@@ -137,7 +123,7 @@ class TableReader:
             return Field(f"meta {words['key']}")
         if kind == "payload":
             if "base" in words:
-                return Field(_raw(words, self.family))
+                return Field("@{},{},{}".format(words["base"], words["offset"], words["len"]))
             return Field(f"{words['protocol']} {words['field']}")
         if kind == "ct":
             return Field(f"ct {words['dir']} {words['key']}" if "dir" in words else f"ct {words['key']}")
@@ -243,15 +229,6 @@ def _name(expression: Expr) -> str:
     if isinstance(expression, Field):
         return expression.key
     return _name(expression.left) if isinstance(expression, Bits) else ""
-
-
-def _raw(words: Json, family: str) -> str:
-    key = words["base"], words["offset"], words["len"]
-    if key not in RAW or (key[0] == "nh" and family == "arp"):
-        raise NotUnderstood("@{},{},{}".format(*key))
-    if key[0] == "nh" and family not in {"ip", "ip6"}:  # the same bits are another field in another protocol
-        return f"unknown @{key}"
-    return RAW[key]
 
 
 def _beyond(sign: str, value: Any) -> Bounds:

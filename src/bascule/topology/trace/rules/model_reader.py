@@ -105,6 +105,12 @@ def _expression(one: nft.Expression) -> Json:
         return {"ct": {"key": one.key, **({"dir": one.direction} if one.direction else {})}}
     if isinstance(one, nft.Fib):
         return {"fib": {"flags": list(one.flags), "result": one.result}}
+    if isinstance(one, nft.RawPayload):
+        return {"payload": {"base": one.base, "offset": one.offset, "len": one.length}}
+    if isinstance(one, nft.Masked):
+        return {"&": [_expression(one.of), one.mask]}
+    if isinstance(one, nft.ExtensionHeader):
+        return {"exthdr": {"name": one.name}}
     return {type(one).__name__.lower(): {}}
 
 

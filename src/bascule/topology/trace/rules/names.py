@@ -50,6 +50,7 @@ BY_KEY = {
     "ct protocol": PROTOCOLS,
     "ether type": ETHER_TYPES,
     "vlan type": ETHER_TYPES,
+    "arp ptype": ETHER_TYPES,
     "meta protocol": ETHER_TYPES,
     "icmp type": ICMP_TYPES,
     "icmpv6 type": ICMP6_TYPES,

@@ -13,6 +13,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from bascule.topology.trace.rules.raw import raw_bits
+
 Atom = int | str
 Bounds = tuple[int, int] | str
 """Numbers from one to another, both included, or a name; ``eth*`` stands for all that begin so."""
@@ -36,6 +38,9 @@ def read(fields: Fields, key: str) -> Value | Missing:
     """A field of a packet, None where it is unknown."""
     if key in fields:
         return fields[key]
+    if key.startswith("@"):
+        base, offset, length = key[1:].split(",")
+        return raw_bits(fields, base, int(offset), int(length))
     return None if key.split(" ", 1)[0] in ALWAYS else MISSING
 
 
