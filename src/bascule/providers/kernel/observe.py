@@ -25,6 +25,7 @@ from bascule.model.state import (
 )
 from bascule.model.values import IfName, Mac
 from bascule.system.net.links import wireless_links
+from bascule.system.net.neighbours import fixed_neighbours
 from bascule.system.net.netns import Namespace
 from bascule.system.net.sysctl import read_sysctls
 from bascule.system.run import run_all
@@ -45,8 +46,6 @@ PROGRAMS: tuple[tuple[str, ...], ...] = (
     ("ip", "-6", "-j", "-d", "route", "show", "table", "all"),
     ("ip", "-4", "-j", "rule", "show"),
     ("ip", "-6", "-j", "rule", "show"),
-    ("ip", "-j", "neigh", "show", "nud", "permanent"),
-    ("ip", "-j", "neigh", "show", "proxy"),
 )
 
 
@@ -59,7 +58,7 @@ def read(
     of IPv6 where the kernel lacks it.
     """
     parameters = read_parameters(sysctls, namespace=namespace)  # while the programs run
-    links, addresses4, addresses6, routes4, routes6, rules4, rules6, permanent, proxies = texts()
+    links, addresses4, addresses6, routes4, routes6, rules4, rules6 = texts()
     raw_links = _parse("ip link", links)
     by_name: dict[str, list[Json]] = {}
     for entry in (*_parse("ip -4 addr", addresses4), *_parse("ip -6 addr", addresses6)):
@@ -99,10 +98,7 @@ def read(
             if (rule := read_rule(entry, ipv6=ipv6)) is not None
         ),
         neighbours=tuple(
-            FixedNeighbour(ip=entry["dst"], dev=entry["dev"], mac=entry.get("lladdr", ""), proxy=proxy)
-            for text, proxy in ((permanent, False), (proxies, True))
-            for entry in _parse("ip neigh", text)
-            if "dev" in entry and (proxy or "lladdr" in entry)
+            FixedNeighbour(ip=ip, dev=dev, mac=mac, proxy=proxy) for ip, dev, mac, proxy in fixed_neighbours(namespace)
         ),
         sysctls=parameters,
     )

@@ -1,0 +1,65 @@
+"""The neighbours that somebody has set for good, and those for whom links answer (ip-neighbour(8)), by rtnetlink.
+
+Two programs for each look at a host would be too much for what most hosts have none of.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+from collections.abc import Iterator
+from ipaddress import ip_address
+
+from bascule.system.net.netns import Namespace
+
+RTM_NEWNEIGH, RTM_GETNEIGH = 28, 30  # linux/rtnetlink.h
+REQUEST_DUMP, DONE, ERROR = 0x301, 3, 2  # linux/netlink.h
+NUD_PERMANENT, NTF_PROXY, NDA_DST, NDA_LLADDR = 0x80, 0x08, 1, 2  # linux/neighbour.h
+HEADER, NDMSG, ATTRIBUTE = struct.Struct("=IHHII"), struct.Struct("=BxxxiHBB"), struct.Struct("=HH")
+FAMILIES = {socket.AF_INET, socket.AF_INET6}
+SIZE = 1 << 16  # bytes of one answer
+
+
+def fixed_neighbours(namespace: Namespace | None = None) -> tuple[tuple[str, str, str, bool], ...]:
+    """Each one's address, link and MAC (empty for one for whom the link answers), and whether the link answers."""
+    with (
+        namespace.entered() if namespace else contextlib.nullcontext(),
+        socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as door,
+    ):
+        return tuple(one for proxy in (False, True) for one in _asked(door, proxy=proxy))
+
+
+def _asked(door: socket.socket, *, proxy: bool) -> Iterator[tuple[str, str, str, bool]]:
+    words = NDMSG.pack(socket.AF_UNSPEC, 0, 0, NTF_PROXY if proxy else 0, 0)
+    door.send(HEADER.pack(HEADER.size + len(words), RTM_GETNEIGH, REQUEST_DUMP, 1, 0) + words)
+    for family, index, state, flags, attributes in _answers(door):
+        wanted = flags & NTF_PROXY if proxy else state & NUD_PERMANENT and not flags & NTF_PROXY
+        if family not in FAMILIES or not wanted or NDA_DST not in attributes:
+            continue
+        with contextlib.suppress(OSError):  # the link has gone meanwhile
+            mac = "" if proxy else attributes.get(NDA_LLADDR, b"").hex(":")
+            yield str(ip_address(attributes[NDA_DST])), socket.if_indextoname(index), mac, proxy
+
+
+def _answers(door: socket.socket) -> Iterator[tuple[int, int, int, int, dict[int, bytes]]]:
+    """Family, link, state, flags and attributes of each entry, until the kernel says that it is done."""
+    while True:
+        data = door.recv(SIZE)
+        while len(data) >= HEADER.size:
+            length, kind, *_ = HEADER.unpack_from(data)
+            if kind in {DONE, ERROR}:
+                return
+            if kind == RTM_NEWNEIGH:
+                family, index, state, flags, _ = NDMSG.unpack_from(data, HEADER.size)
+                yield family, index, state, flags, dict(_attributes(data[HEADER.size + NDMSG.size : length]))
+            data = data[(length + 3) & ~3 :]
+
+
+def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    while len(data) >= ATTRIBUTE.size:
+        length, kind = ATTRIBUTE.unpack_from(data)
+        if length < ATTRIBUTE.size:
+            return
+        yield kind, data[ATTRIBUTE.size : length]
+        data = data[(length + 3) & ~3 :]
