@@ -28,7 +28,7 @@ STAGES = {
         "Masquerade",
         "Network",
     ),
-    *("HostLink", "Nic", "Route", "StaticRoute", "VirtualNetwork", "VlanLink"),
+    *("HostLink", "Nic", "PolicyRule", "Route", "StaticRoute", "VirtualNetwork", "VlanLink"),
 }
 
 # what the rebuilding has not come to; it only gets shorter

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Any
 
 from hypothesis import strategies as st
 
 from bascule.model.dhcp import ClientId
+from bascule.model.host_links import PolicyRule
 from bascule.model.links import Bond, Bridge, BridgePort, LinkOptions, Physical, Vlan
 from bascule.model.state import PortVlans
 from bascule.model.values import IfName, Mac, Vid
@@ -94,6 +96,26 @@ def routes(draw: st.DrawFn) -> StaticRoute:
     )
 
 
+RULES = st.builds(
+    lambda fwmark, iif, ends, table, priority: PolicyRule(
+        priority=priority,
+        table=table,
+        source=ends[0] and ip_network(ends[0]),
+        to=ends[1] and ip_network(ends[1]),
+        iif=iif,
+        fwmark=fwmark,
+        ipv6=":" in f"{ends}",
+    ),
+    st.sampled_from([None, "0x10", "0x1/0xff"]),
+    st.sampled_from([None, "eth0", "lo"]),
+    st.sampled_from(
+        [("10.20.0.0/24", None), (None, "10.9.9.9/32"), ("2001:db8::/48", "2001:db8:1::/48"), (None, None)]
+    ),
+    st.sampled_from([52, 254]),
+    st.sampled_from([1000, 32000]),
+)
+
+
 @st.composite
 def address_part(draw: st.DrawFn, *, rich: bool) -> dict[str, Any]:
     """What a link that is nobody's port may have."""
@@ -105,6 +127,7 @@ def address_part(draw: st.DrawFn, *, rich: bool) -> dict[str, Any]:
     return {
         "dhcp4": dhcp,
         "client_id": draw(CLIENT_IDS) if rich else None,
+        "metric": draw(st.sampled_from([None, 200])) if dhcp else None,
         "ipv6": draw(st.sampled_from(list(Ipv6))),
         "addresses": (*v4, *v6),
         "routes": tuple(draw(st.lists(routes(), max_size=3))) if rich and (v4 or dhcp) else (),
@@ -153,7 +176,8 @@ def configs(draw: st.DrawFn, *, rich: bool = True) -> NetworkConfig:
         fields["mtu"] = draw(st.sampled_from([None, 1500, 9000]))
         fields["onboot"] = draw(st.sampled_from([True, True, False]))
         built.append(LinkConfig(name=IfName(name), **fields, **draw(address_part(rich=rich))))
-    return NetworkConfig.of(built, draw(st.sampled_from([(), ("tap*", "vnet*"), ("guest_01.0", "vnet*")])))
+    unmanaged = draw(st.sampled_from([(), ("tap*", "vnet*"), ("guest_01.0", "vnet*")]))
+    return NetworkConfig.of(built, unmanaged, draw(st.lists(RULES, max_size=2)))
 
 
 def nic(name: str, **fields: Any) -> LinkConfig:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from bascule.persist.compare import differences
 from bascule.persist.config import LinkConfig, NetworkConfig, replace_fields
+from bascule.persist.formats.rules import rule_words
 
 
 def conflicts(kernel: NetworkConfig, files: NetworkConfig) -> Iterator[str]:
@@ -23,6 +24,17 @@ def conflicts(kernel: NetworkConfig, files: NetworkConfig) -> Iterator[str]:
                 yield f"{name}: is up, but its files do not bring it up at boot"
             known = replace_fields(have, client_id=say.client_id)  # of which the kernel knows nothing
             yield from differences(name, known, say, "in the kernel", "in the files")
+    yield from _rule_conflicts(kernel, files)
+
+
+def _rule_conflicts(kernel: NetworkConfig, files: NetworkConfig) -> Iterator[str]:
+    """Policy rules that only one of the two has; a daemon may have made what no file says."""
+    for rule in kernel.rules:
+        if rule not in files.rules:
+            yield f"rule {rule_words(rule)}: the kernel has it, no file says it: left to whoever made it"
+    for rule in files.rules:
+        if rule not in kernel.rules:
+            yield f"rule {rule_words(rule)}: in the files, but the kernel does not have it"
 
 
 def together(kernel: NetworkConfig, files: NetworkConfig) -> NetworkConfig:
@@ -45,6 +57,7 @@ def together(kernel: NetworkConfig, files: NetworkConfig) -> NetworkConfig:
                 mtu=have.mtu,
                 dhcp4=have.dhcp4 or say.dhcp4,
                 client_id=say.client_id,
+                metric=say.metric,
                 ipv6=have.ipv6,
                 addresses=have.addresses,
                 routes=have.routes,
@@ -55,4 +68,4 @@ def together(kernel: NetworkConfig, files: NetworkConfig) -> NetworkConfig:
                 onboot=have.onboot,
             )
         )
-    return NetworkConfig.of(links, files.unmanaged)
+    return NetworkConfig.of(links, files.unmanaged, [r for r in kernel.rules if r in files.rules or not files.links])

@@ -9,9 +9,10 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from bascule.model.host_links import MAIN_TABLE, PolicyRule
 from bascule.model.links import Bond, Bridge, Vlan
 from bascule.model.values import IfName, IpInterface, is_onlink
-from bascule.persist.config import MAIN_TABLE, LinkConfig, NetworkConfig
+from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
 
 
 class HostEntry(Struct):
@@ -38,7 +39,7 @@ class _Writer:
         self.ports = config.ports()
         self.parents = {link.parent for link in config.links.values()}
         self.used_vlans: set[IfName] = set()
-        self.gateways: set[bool] = set()
+        self.gateways: set[tuple[bool, int]] = set()
         self.nics: dict[str, dict[str, Any]] = {}
         self.bonds: dict[str, dict[str, Any]] = {}
         self.vlans: dict[str, dict[str, Any]] = {}
@@ -62,6 +63,8 @@ class _Writer:
         for name, entries in tables.items():
             if entries:
                 self.out.host[name] = entries
+        if self.config.rules:
+            self.out.host["rules"] = [_rule(rule) for rule in self.config.rules]
         return self.out
 
     def _is_second(self, link: LinkConfig) -> bool:
@@ -146,20 +149,26 @@ class _Writer:
         addresses = [*link.addresses, *(["dhcp"] if link.dhcp4 else [])]
         if addresses:
             out["address"] = _one_or_many(addresses)
-        gateways, routes = [], []
+        gateways: list[str] = []
+        routes: list[dict[str, Any]] = []
+        metric, onlink = link.metric, False
         own = tuple(map(ip_interface, link.addresses))
         for found in link.routes:
             implied = found.onlink and bool(found.gateway) and _is_told(found.gateway, own)
             route = replace(found, onlink=False) if implied else found
-            if route.is_plain_default and route.is_ipv6 not in self.gateways:
-                self.gateways.add(route.is_ipv6)
+            rank = route.is_ipv6, route.metric
+            if _is_gateway(route) and rank not in self.gateways and metric in {None, route.metric}:
+                self.gateways.add(rank)
                 gateways.append(route.gateway)
-            elif route.gateway and route.table == MAIN_TABLE and not route.prefsrc and not route.onlink:
-                routes.append(
-                    {"to": route.dst, "via": route.gateway} | ({"metric": route.metric} if route.metric else {})
-                )
+                metric, onlink = route.metric, onlink or route.onlink
+            else:
+                routes.append(_route(route))
         if gateways:
             out["gateway"] = _one_or_many(gateways)
+        if metric:
+            out["metric"] = metric
+        if onlink:
+            out["onlink"] = True
         if routes:
             out["routes"] = routes
         if link.dns:
@@ -216,6 +225,30 @@ def _is_told(gateway: str, own: Sequence[IpInterface]) -> bool:
     """Whether it follows from the link's own addresses how a gateway is reached, so that on-link says nothing."""
     address = ip_address(gateway)
     return is_onlink(address, own) or any(address in each.network for each in own)
+
+
+def _is_gateway(route: StaticRoute) -> bool:
+    """A default route of the main table with a router, whatever its rank."""
+    return replace(route, metric=0, onlink=False).is_plain_default
+
+
+def _route(route: StaticRoute) -> dict[str, Any]:
+    given = {
+        "via": route.gateway,
+        "metric": route.metric,
+        "table": route.table if route.table != MAIN_TABLE else 0,
+        "onlink": route.onlink,
+        "src": route.prefsrc,
+    }
+    return {"to": route.dst} | {key: value for key, value in given.items() if value}
+
+
+def _rule(rule: PolicyRule) -> dict[str, Any]:
+    ends = {"from": rule.source, "to": rule.to, "iif": rule.iif, "fwmark": rule.fwmark}
+    told: dict[str, Any] = {key: str(value) for key, value in ends.items() if value is not None}
+    if rule.ipv6 and rule.source is None and rule.to is None:
+        told["family"] = "ipv6"
+    return told | {"table": rule.table, "priority": rule.priority}
 
 
 def _many(value: Any) -> list[str]:

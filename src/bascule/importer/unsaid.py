@@ -11,10 +11,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from bascule.model.host_links import MAIN_TABLE
 from bascule.model.links import Bridge, BridgePort, Vlan
 from bascule.model.site import Host, Site
 from bascule.model.values import ETHERNET_MTU, IfName
-from bascule.persist.config import MAIN_TABLE, LinkConfig, NetworkConfig, StaticRoute
+from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.formats.values import seconds
 from bascule.persist.formats.vlans import with_flags
 from bascule.persist.wanted import wanted_config

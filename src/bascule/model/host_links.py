@@ -15,6 +15,8 @@ from bascule.errors import Place
 from bascule.model.site_place import NOWHERE
 from bascule.model.values import IfName, IpAddress, IpInterface, IpNetwork, Mac, Vid
 
+MAIN_TABLE, DEFAULT_TABLE = 254, 253  # the tables that the kernel's own rules look up (linux/rtnetlink.h)
+
 
 class SwitchPort(Struct, frozen=True, kw_only=True):
     """The cabling as it should be."""
@@ -25,11 +27,30 @@ class SwitchPort(Struct, frozen=True, kw_only=True):
 
 
 class StaticRoute(Struct, frozen=True, kw_only=True):
-    """A network that lies behind a router; ``metric`` None leaves it to the kernel."""
+    """A network that lies behind a router, or on the link itself; ``metric`` and ``table`` None are the kernel's own.
+
+    ``src`` is the address of its own from which the host sends there.
+    """
 
     to: IpNetwork
-    via: IpAddress
+    via: IpAddress | None = None
     metric: int | None = None
+    table: int | None = None
+    onlink: bool = False
+    src: IpAddress | None = None
+    place: Place = NOWHERE
+
+
+class PolicyRule(Struct, frozen=True, kw_only=True):
+    """Which packets are routed by which table."""
+
+    priority: int
+    table: int
+    source: IpNetwork | None = None
+    to: IpNetwork | None = None
+    iif: str | None = None
+    fwmark: str | None = None  # as the kernel prints it: 0x10, or 0x10/0xff
+    ipv6: bool = False
     place: Place = NOWHERE
 
 
@@ -45,6 +66,8 @@ class HostLink(Struct, frozen=True, kw_only=True):
     addresses: tuple[IpInterface, ...] = ()
     dhcp: bool = False
     gateways: tuple[IpAddress, ...] = ()
+    metric: int | None = None  # of the gateways, and of what DHCP brings
+    onlink: bool = False  # the gateways are neighbours, whatever the addresses say
     routes: tuple[StaticRoute, ...] = ()
     dns: tuple[IpAddress, ...] = ()
     search: tuple[str, ...] = ()
@@ -107,12 +130,13 @@ class Bridge(HostLink, frozen=True, kw_only=True):
 
 
 class HostLinks(Struct, frozen=True, kw_only=True, dict=True):
-    """The links of a host, and how they hang together."""
+    """The links of a host, how they hang together, and the rules by which it routes over them."""
 
     nics: Mapping[IfName, Nic] = field(default_factory=dict)
     bonds: Mapping[IfName, Bond] = field(default_factory=dict)
     vlans: Mapping[IfName, VlanLink] = field(default_factory=dict)
     bridges: Mapping[IfName, Bridge] = field(default_factory=dict)
+    rules: tuple[PolicyRule, ...] = ()
 
     def links(self) -> Iterator[HostLink]:
         """Its NICs, bonds, VLAN links and bridges: all links on which it may speak."""
@@ -191,6 +215,8 @@ class HostLinks(Struct, frozen=True, kw_only=True, dict=True):
                 addresses=link.addresses + tuple(a for one in handed for a in one.addresses),
                 dhcp=link.dhcp or any(one.dhcp for one in handed),
                 gateways=link.gateways + tuple(g for one in handed for g in one.gateways),
+                metric=next((one.metric for one in (link, *handed) if one.metric is not None), None),
+                onlink=any(one.onlink for one in (link, *handed)),
                 routes=link.routes + tuple(r for one in handed for r in one.routes),
                 dns=link.dns + tuple(d for one in handed for d in one.dns),
                 search=link.search + tuple(s for one in handed for s in one.search),

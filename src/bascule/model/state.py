@@ -21,6 +21,7 @@ from bascule.model.ruleset.rules import AnyTable
 from bascule.model.values import IfName, Mac
 
 MARK = "bascule:"  # the alias of every link that Bascule made starts with it; nothing without it is ever deleted
+OWN_PROTOCOL = "66"  # of routes and rules that Bascule makes (rtm_protocol; unassigned in iproute2's rt_protos)
 FORWARDING = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}  # whether a host routes, by IP version
 
 BY_SECRET = {"stable_secret", "random"}  # values of addrgenmode that make addresses from a secret (RFC 7217)

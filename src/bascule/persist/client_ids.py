@@ -36,7 +36,7 @@ def with_client_ids(config: NetworkConfig, ids: Mapping[IfName, ClientId | None]
     if not any(ids.values()):
         return config
     links = (replace_fields(link, client_id=ids.get(name)) for name, link in config.links.items())
-    return NetworkConfig.of(links, config.unmanaged)
+    return NetworkConfig.of(links, config.unmanaged, config.rules)
 
 
 def _now(name: IfName, before: NetworkConfig, leased: Leased) -> ClientId | None:

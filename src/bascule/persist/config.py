@@ -15,11 +15,10 @@ from msgspec import Struct, field
 from msgspec.structs import force_setattr
 
 from bascule.model.dhcp.identity import ClientId
+from bascule.model.host_links import MAIN_TABLE, PolicyRule
 from bascule.model.links import Bridge, BridgePort, LinkOptions, Physical
 from bascule.model.state import PortVlans
 from bascule.model.values import IfName, Mac
-
-MAIN_TABLE = 254  # linux/rtnetlink.h RT_TABLE_MAIN
 
 
 class Ipv6(StrEnum):
@@ -60,7 +59,7 @@ class LinkConfig(Struct, frozen=True, kw_only=True):
     ``pin_mac`` and ``pin_path`` tie the name to a piece of hardware (its permanent MAC, its udev ``ID_PATH``);
     ``mac`` is the address that the link is given. ``mtu`` None leaves it to the kernel. ``vlans`` of a port are
     the VLANs that it is given on a VLAN-aware bridge, empty for the bridge's default. ``client_id`` None leaves it
-    to the DHCP client who the link is for its server.
+    to the DHCP client who the link is for its server, ``metric`` None the rank of the routes that a lease brings.
     """
 
     name: IfName
@@ -73,6 +72,7 @@ class LinkConfig(Struct, frozen=True, kw_only=True):
     mtu: int | None = None
     dhcp4: bool = False
     client_id: ClientId | None = None
+    metric: int | None = None
     ipv6: Ipv6 = Ipv6.OFF
     addresses: tuple[str, ...] = ()
     routes: tuple[StaticRoute, ...] = ()
@@ -87,6 +87,8 @@ class LinkConfig(Struct, frozen=True, kw_only=True):
         if self.master is not None:  # a port speaks for nobody: the bridge or bond carries the addresses
             for name, empty in _PORT_HAS_NONE:
                 put(self, name, empty)
+        if not self.dhcp4:
+            put(self, "metric", None)
         if self.client_id is not None and (not self.dhcp4 or self.client_id == ClientId()):
             put(self, "client_id", None)
         if self.addresses or self.dns or self.routes or self.vlans:  # most links of a large host have none
@@ -135,9 +137,12 @@ class NetworkConfig(Struct, frozen=True, kw_only=True):
 
     links: Mapping[IfName, LinkConfig] = field(default_factory=lambda: MappingProxyType({}))
     unmanaged: tuple[str, ...] = ()
+    rules: tuple[PolicyRule, ...] = ()
 
     def __post_init__(self) -> None:
         put = force_setattr
+        if self.rules:
+            put(self, "rules", tuple(sorted(set(self.rules), key=lambda rule: (rule.ipv6, rule.priority, repr(rule)))))
         links = {name: self.links[name] for name in sorted(self.links)}
         for name, link in links.items():
             master = links.get(link.master) if link.master else None
@@ -151,9 +156,11 @@ class NetworkConfig(Struct, frozen=True, kw_only=True):
         put(self, "unmanaged", tuple(sorted(set(self.unmanaged))) if bridges else ())
 
     @classmethod
-    def of(cls, links: Iterable[LinkConfig], unmanaged: Iterable[str] = ()) -> NetworkConfig:
-        """A configuration from links in any order."""
-        return cls(links={link.name: link for link in links}, unmanaged=tuple(unmanaged))
+    def of(
+        cls, links: Iterable[LinkConfig], unmanaged: Iterable[str] = (), rules: Iterable[PolicyRule] = ()
+    ) -> NetworkConfig:
+        """A configuration from links and rules in any order."""
+        return cls(links={link.name: link for link in links}, unmanaged=tuple(unmanaged), rules=tuple(rules))
 
     @property
     def subjects(self) -> set[IfName]:

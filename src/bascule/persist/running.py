@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from bascule.model.host_links import MAIN_TABLE
 from bascule.model.links import Bond, Bridge, Other, Physical, Veth, Vlan
 from bascule.model.state import HostState, Link, PortVlans, Route
 from bascule.model.values import IfName
-from bascule.persist.config import MAIN_TABLE, Ipv6, LinkConfig, NetworkConfig, StaticRoute
+from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig, StaticRoute
+from bascule.persist.formats.rules import kernel_rule
 
 FOREIGN = re.compile(  # bridges that other programs make, name and remove as they please
     r"docker[0-9]+|br-[0-9a-f]{12}|virbr[0-9]+(-nic)?|lxcbr[0-9]+|lxdbr[0-9]+|incusbr[0-9]+|cni[0-9]+|podman[0-9]+"
@@ -32,7 +34,13 @@ def running_config(state: HostState) -> tuple[NetworkConfig, tuple[str, ...]]:
     for name, each in list(links.items()):
         if each.master is not None and each.master not in links:
             del links[name]
-    return NetworkConfig.of(links.values()), tuple(left)
+    rules = []
+    for rule in state.rules:
+        try:
+            rules.append(kernel_rule(rule))
+        except ValueError as wrong:
+            left.append(f"rule {rule.priority}: {' '.join(rule.words)}: {wrong}")
+    return NetworkConfig.of(links.values(), rules=rules), tuple(left)
 
 
 def makes_no_ipv6(link: Link) -> bool:

@@ -53,6 +53,7 @@ def wanted_config(site: Site, host: Host, state: HostState | None = None) -> Net
                 pin_mac=wish.pin_mac,
                 pin_path=wish.pin_path,
                 dhcp4=wish.dhcp or (wish.inherits and found.dhcp4),
+                metric=wish.metric,
                 ipv6=Ipv6.OFF if wish.silent else _ipv6(now, seen, speaks=wish.speaks),
                 addresses=addresses,
                 routes=tuple(_on_link(route, addresses) for route in routes),
@@ -60,7 +61,7 @@ def wanted_config(site: Site, host: Host, state: HostState | None = None) -> Net
                 search=wish.search,
             )
         )
-    return NetworkConfig.of(links, (*GUEST_TAPS, *_other_taps(site, host)))
+    return NetworkConfig.of(links, (*GUEST_TAPS, *_other_taps(site, host)), host.rules)
 
 
 def _on_link(route: StaticRoute, addresses: Collection[str]) -> StaticRoute:
@@ -109,7 +110,7 @@ def with_name_servers(config: NetworkConfig, before: NetworkConfig) -> NetworkCo
             links.append(replace_fields(link, dns=usable, search=search))
         else:
             links.append(link)
-    return NetworkConfig.of(links, config.unmanaged)
+    return NetworkConfig.of(links, config.unmanaged, config.rules)
 
 
 def unpinned(host: Host, config: NetworkConfig) -> tuple[IfName, ...]:
@@ -133,6 +134,7 @@ class _Wish(Struct, frozen=True, kw_only=True):
     speaks: bool = False
     silent: bool = False
     dhcp: bool = False
+    metric: int | None = None
     dns: tuple[IpAddress, ...] = ()
     search: tuple[str, ...] = ()
     pin_mac: Mac | None = None
@@ -151,6 +153,7 @@ def _wishes(host: Host) -> Iterator[tuple[IfName, _Wish]]:
                 speaks=said.has_address,
                 silent=isinstance(link, Bond | VlanLink) and not said.has_address,
                 dhcp=said.dhcp,
+                metric=said.metric,
                 dns=said.dns,
                 search=said.search,
                 pin_mac=link.mac if isinstance(link, Nic) else None,

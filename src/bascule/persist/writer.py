@@ -126,7 +126,9 @@ class _Decision(Struct, frozen=True):
     def without(self, kept: Collection[IfName]) -> Writing:
         """With some links left to the files that have them. Raises BasculeError."""
         mine = NetworkConfig.of(
-            (link for link in self.config.links.values() if link.name not in kept), self.config.unmanaged
+            (link for link in self.config.links.values() if link.name not in kept),
+            self.config.unmanaged,
+            self.config.rules,
         )
         rendered = {**self.dialect.render(mine), **self.besides}
         taken = dict(self.dialect.without(self.foreign, mine.links.keys(), self.hardware))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from bascule.errors import Place
@@ -91,6 +92,7 @@ class _Builder:
             bonds={link: self.bond(link, each, (*top, "bonds", link)) for link, each in host.bonds.items()},
             vlans={link: self.vlan(link, each, (*top, "vlans", link)) for link, each in host.vlans.items()},
             bridges={link: self.bridge(link, each, (*top, "bridges", link)) for link, each in host.bridges.items()},
+            rules=tuple(self.rule(each, (*top, "rules", index)) for index, each in enumerate(host.rules)),
             virtual_networks={
                 net: self.virtual(net, each, (*top, "virtual_networks", net))
                 for net, each in host.virtual_networks.items()
@@ -107,6 +109,8 @@ class _Builder:
             "addresses": _static(link.address),
             "dhcp": "dhcp" in link.address,
             "gateways": link.gateway,
+            "metric": link.metric,
+            "onlink": link.onlink,
             "routes": self.routes(link.routes, path),
             "dns": link.dns,
             "search": link.search,
@@ -127,10 +131,31 @@ class _Builder:
     def vlan(self, name: IfName, vlan: d.VlanLink, path: Path) -> links.VlanLink:
         return links.VlanLink(link=vlan.link, id=vlan.id, protocol=vlan.protocol, **self.shared(name, vlan, path))
 
-    def routes(self, routes: tuple[d.Route, ...], path: Path) -> tuple[links.StaticRoute, ...]:
+    def routes(self, routes: Sequence[d.Route | d.HostRoute], path: Path) -> tuple[links.StaticRoute, ...]:
         return tuple(
-            links.StaticRoute(to=each.to, via=each.via, metric=each.metric, place=self.at((*path, "routes", index)))
+            links.StaticRoute(
+                to=each.to,
+                via=each.via,
+                metric=each.metric,
+                table=each.table if isinstance(each, d.HostRoute) and each.table != links.MAIN_TABLE else None,
+                onlink=isinstance(each, d.HostRoute) and each.onlink,
+                src=each.src if isinstance(each, d.HostRoute) else None,
+                place=self.at((*path, "routes", index)),
+            )
             for index, each in enumerate(routes)
+        )
+
+    def rule(self, rule: d.PolicyRule, path: Path) -> links.PolicyRule:
+        prefix = rule.from_ or rule.to
+        return links.PolicyRule(
+            priority=rule.priority,
+            table=rule.table,
+            source=rule.from_,
+            to=rule.to,
+            iif=rule.iif,
+            fwmark=rule.fwmark,
+            ipv6=prefix.version == 6 if prefix is not None else rule.family == "ipv6",
+            place=self.at(path),
         )
 
     def bridge(self, name: IfName, bridge: d.Bridge, path: Path) -> links.Bridge:

@@ -64,6 +64,7 @@ CODES = {
     "FROM-UPLINK": "a bridge takes an address from an uplink that has none to give",
     "BOND-BRIDGE": "a bond under a bridge whose mode mixes up the guests' MACs",
     "BOND": "a bond without members, or over several networks",
+    "RULE": "a policy rule that selects nothing",
     "VLAN-LINK": "a VLAN link that nothing carries",
     "VLAN-TAGGED": "untagged use of a network that arrives tagged",
     "FORWARD": "a port forward that cannot work",

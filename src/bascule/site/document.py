@@ -11,7 +11,19 @@ from pydantic_core import CoreSchema
 from bascule.model.dialects import persistent
 from bascule.model.values import IfName
 from bascule.site import scalars as s
-from bascule.site.document_links import Bond, Bridge, Guard, HostLink, Nic, Route, Switch, VlanLink, WiredLink
+from bascule.site.document_links import (
+    Bond,
+    Bridge,
+    Guard,
+    HostLink,
+    HostRoute,
+    Nic,
+    PolicyRule,
+    Route,
+    Switch,
+    VlanLink,
+    WiredLink,
+)
 from bascule.site.entry import Entry, Listed, Many, Named, NamedLink, OneOrMany, as_list
 from bascule.site.findings import shown
 
@@ -21,9 +33,11 @@ __all__ = [
     "Document",
     "Entry",
     "HostLink",
+    "HostRoute",
     "Network",
     "Nic",
     "OneOrMany",
+    "PolicyRule",
     "Route",
     "Switch",
     "VlanLink",
@@ -92,6 +106,7 @@ class Host(Entry):
     bonds: NamedLink[Bond] = Field(default_factory=dict, description="Its bonds, by name.")
     vlans: NamedLink[VlanLink] = Field(default_factory=dict, description="Tagged links on which it speaks, by name.")
     bridges: NamedLink[Bridge] = Field(default_factory=dict, description="Its bridges, by name.")
+    rules: Listed[PolicyRule] = Field((), description="Which packets are routed by which table.")
     virtual_networks: Named[VirtualNetwork] = Field(default_factory=dict, description="Its host-only networks.")
     serves: Listed[s.Served] = Field((), description="The ports on which the host itself answers.")
     guard: Guard | None = Field(None, description="The guard of its guests where neither NIC nor bridge names one.")

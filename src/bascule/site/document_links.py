@@ -29,12 +29,50 @@ class Route(Entry):
     metric: s.Metric | None = Field(None, description="Its rank among routes to the same network; the lowest wins.")
 
 
+class HostRoute(Entry):
+    """A network that the host finds over this link."""
+
+    model_config = ConfigDict(title="a route of a host")
+
+    to: s.Subnet = Field(description="The network.")
+    via: s.Address | None = Field(None, description="The router; without one its addresses are neighbours here.")
+    metric: s.Metric | None = Field(None, description="Its rank among routes to the same network; the lowest wins.")
+    table: s.Table | None = Field(None, description="The routing table, where it is not the main one (see `rules`).")
+    onlink: s.Boolean = Field(False, description="The router is a neighbour though no prefix here holds it.")
+    src: s.Address | None = Field(None, description="The address of the host's own from which it sends there.")
+
+
+class PolicyRule(Entry):
+    """Which packets are routed by which table; rules are asked in the order of their priorities."""
+
+    model_config = ConfigDict(title="a policy rule")
+
+    priority: s.Priority = Field(description="Its place: the lowest is asked first; the main table has 32766.")
+    table: s.Table = Field(description="The routing table.")
+    from_: s.Subnet | None = Field(None, alias="from", description="Packets from these addresses.")
+    to: s.Subnet | None = Field(None, description="Packets to these addresses.")
+    iif: s.Text | None = Field(None, description="Packets that come in by this link; 'lo' are the host's own.")
+    fwmark: s.Fwmark | None = Field(None, description="Packets with this mark of the firewall, as 0x10 or 0x10/0xff.")
+    family: Annotated[str, s.choice("ipv4", "ipv6", noun="an address family")] | None = Field(
+        None, description="Where neither from nor to says it; ipv4 if not given."
+    )
+
+
 class HostLink(Entry):
     """What all links of a host share."""
 
     address: Many[s.NicAddress] = Field((), description="The host's own address here, 'dhcp', or a list of them.")
-    gateway: Many[s.Address] = Field((), description="The host's default gateway; one per host and address family.")
-    routes: Listed[Route] = Field((), description="Networks behind other routers than the default gateway.")
+    gateway: Many[s.Address] = Field(
+        (), description="The host's default gateway; one per host and address family, or each with its `metric`."
+    )
+    metric: s.Metric | None = Field(
+        None, description="The rank of the gateway and of what DHCP brings among default routes; the lowest wins."
+    )
+    onlink: s.Boolean = Field(
+        False,
+        description="The gateway is a neighbour though no prefix here holds it; beside a /32 or /128 it is anyway.",
+    )
+    routes: Listed[HostRoute] = Field((), description="Networks that are not reached by the default gateway.")
     dns: Many[s.Address] = Field((), description="Name servers, for the configuration that is kept over a reboot.")
     search: Many[s.Text] = Field((), description="Domains in which bare names are looked up.")
     mac: s.MacWord | None = Field(None, description="The MAC that it is given.")

@@ -44,7 +44,8 @@ class Wrong(ValueError):
         self.code = code
 
 
-def _number(text: str, noun: str) -> int:
+def read_number(text: str, noun: str) -> int:
+    """A whole number of up to nine digits."""
     if not re.fullmatch(r"[0-9]{1,9}", text):
         raise Wrong(f"{shown(text)} is not {noun}")
     return int(text)
@@ -213,7 +214,7 @@ COUNT_MAX = 4096  # QEMU's most on x86
 
 def read_count(text: str) -> int:
     """How many virtual processors."""
-    count = _number(text, "a number of processors")
+    count = read_number(text, "a number of processors")
     if not 1 <= count <= COUNT_MAX:
         raise Wrong(f"{count} is not in 1–{COUNT_MAX}", "a guest has at least one processor")
     return count
@@ -221,18 +222,10 @@ def read_count(text: str) -> int:
 
 def read_mtu(text: str) -> int:
     """An MTU in bytes."""
-    mtu = _number(text, "an MTU in bytes")
+    mtu = read_number(text, "an MTU in bytes")
     if not MTU_MIN <= mtu <= MTU_MAX:
         raise Wrong(f"MTU {mtu} is not in {MTU_MIN}–{MTU_MAX}", "Ethernet's own is 1500, jumbo frames have 9000")
     return mtu
-
-
-def read_metric(text: str) -> int:
-    """The rank of a route; 0 is what no metric means."""
-    metric = _number(text, "a metric")
-    if not 1 <= metric <= 0xFFFFFFFF:
-        raise Wrong(f"metric {metric} is not in 1–4294967295", "leave the key out where the kernel may choose")
-    return metric
 
 
 _UNITS = {"KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40}
@@ -264,7 +257,7 @@ def read_address_or_subnet(text: str) -> IpNetwork:
 
 def read_group(text: str) -> int:
     """The number of a group of routers that share an address (VRID of VRRP and CARP, group of HSRP)."""
-    if (number := _number(text, "the number of a group")) > 255:
+    if (number := read_number(text, "the number of a group")) > 255:
         raise Wrong(f"{shown(text)} is not the number of a group", "they go up to 255")
     return number
 
@@ -316,7 +309,7 @@ def read_served(text: str) -> Service:
 
 def read_port(text: str) -> int:
     """A port from 1 to 65535."""
-    port = _number(text, "a port number")
+    port = read_number(text, "a port number")
     if not 1 <= port <= 65535:
         raise Wrong(f"port {port} is not in 1–65535")
     return port

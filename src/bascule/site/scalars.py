@@ -5,6 +5,7 @@ A ``Scalar`` names the error code, the parser and the JSON schema of one kind of
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from msgspec import Struct
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from bascule.model.host_links import DEFAULT_TABLE, MAIN_TABLE
 from bascule.model.site import Service
 from bascule.model.values import (
     IfName,
@@ -76,6 +78,44 @@ def choice(*words: str, noun: str) -> Scalar:
         )
 
     return Scalar("CHOICE", noun, parse, {"enum": list(words)})
+
+
+def read_metric(text: str) -> int:
+    """The rank of a route; 0 is what no metric means."""
+    metric = p.read_number(text, "a metric")
+    if not 1 <= metric <= 0xFFFFFFFF:
+        raise p.Wrong(f"metric {metric} is not in 1–4294967295", "leave the key out where the kernel may choose")
+    return metric
+
+
+TABLES = {"default": DEFAULT_TABLE, "main": MAIN_TABLE}
+
+
+def read_table(text: str) -> int:
+    """A routing table by its number, or one of the kernel's own two; the kernel keeps the local one itself."""
+    table = TABLES[text] if text in TABLES else p.read_number(text, "the number of a routing table")
+    if not 1 <= table <= 0xFFFFFFFF or table == 255:
+        raise p.Wrong(f"{table} is not in 1–4294967295, or is the kernel's own table", "take a number from 1 to 252")
+    return table
+
+
+def read_priority(text: str) -> int:
+    """The place of a policy rule; the kernel's own have 0, 32766 and 32767."""
+    priority = p.read_number(text, "the priority of a rule")
+    if not 1 <= priority <= 0xFFFFFFFF:
+        raise p.Wrong(
+            f"priority {priority} is not in 1–4294967295", "the lowest is asked first; the main table has 32766"
+        )
+    return priority
+
+
+def read_fwmark(text: str) -> str:
+    """A mark of the firewall, and after a slash the bits of it that count, both as the kernel prints them."""
+    match = re.fullmatch(r"(0x[0-9a-fA-F]{1,8}|[0-9]{1,10})(?:/(0x[0-9a-fA-F]{1,8}|[0-9]{1,10}))?", text)
+    numbers = [int(part, 0) for part in match.groups() if part] if match else []
+    if not numbers or max(numbers) > 0xFFFFFFFF:
+        raise p.Wrong(f"{shown(text)} is not a mark", "write a number like 0x10, or 0x10/0xff")
+    return "/".join(f"{number:#x}" for number in numbers if number != 0xFFFFFFFF or number == numbers[0])
 
 
 def _integer(minimum: int, maximum: int, *examples: int) -> dict[str, Any]:
@@ -171,7 +211,32 @@ Count = Annotated[
 ]
 Metric = Annotated[
     int,
-    Scalar("TYPE", "a metric", p.read_metric, _integer(1, 2**32 - 1, 100)),
+    Scalar("TYPE", "a metric", read_metric, _integer(1, 2**32 - 1, 100)),
+]
+Table = Annotated[
+    int,
+    Scalar(
+        "TYPE",
+        "a routing table",
+        read_table,
+        {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 2**32 - 1}, {"enum": [*TABLES]}], "examples": [52]},
+    ),
+]
+Priority = Annotated[
+    int,
+    Scalar("TYPE", "the priority of a rule", read_priority, _integer(1, 2**32 - 1, 1000)),
+]
+Fwmark = Annotated[
+    str,
+    Scalar(
+        "TYPE",
+        "a mark of the firewall",
+        read_fwmark,
+        {
+            "type": ["string", "integer"],
+            "pattern": "^(0x[0-9a-fA-F]{1,8}|[0-9]{1,10})(/(0x[0-9a-fA-F]{1,8}|[0-9]{1,10}))?$",
+        },
+    ),
 ]
 Size = Annotated[
     int, Scalar("SIZE", "a size of memory", p.read_size, _schema(r"^[0-9]+(\.[0-9]+)? ?[KMGT]iB$", "8GiB", "512MiB"))

@@ -186,7 +186,7 @@ def _host_nics(site: Site, host: Host) -> Iterator[EndpointNic]:
             network=network,
             segment=name,
             gateways=said.gateways or (_offered(site, name) if said.dhcp else ()),
-            routes=said.routes,
+            routes=tuple(r for r in said.routes if r.via is not None and r.table is None),
         )
     for one in host.virtual_networks.values():
         if one.subnets:

@@ -120,7 +120,7 @@ def settle(end: Endpoint, namespace: Namespace) -> None:
             rtnetlink.add_route(indexes[nic.link], route.via, route.to)
             for nic in end.nics
             for route in nic.routes
-            if nic.link in indexes
+            if nic.link in indexes and route.via is not None
         ]
         door.send(messages)
 

@@ -13,6 +13,7 @@ from ipaddress import ip_interface
 from bascule.model.links import Bond, Bridge, Dummy, Vlan
 from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig
 from bascule.persist.formats import sysfs
+from bascule.persist.formats.rules import rule_words
 from bascule.persist.formats.values import route_words, seconds
 from bascule.persist.formats.vlans import bridge_commands
 
@@ -41,6 +42,7 @@ def _script(
     address: Callable[[LinkConfig], Lines],
 ) -> str:
     ports = config.ports()
+    rules = [f"ip {'-6 ' if rule.ipv6 else ''}rule add {rule_words(rule)}" for rule in config.rules]
     out = ["#!/bin/sh", title, "set -e", ""]
     for link in config.in_order():
         members = [config.links[name] for name in ports.get(link.name, ())]
@@ -58,7 +60,7 @@ def _script(
             body.append(f"ip link set dev {_q(link.name)} up" if link.onboot else f"# {link.name} stays down")
             body += address(link) + _rest(link)
         out += [f"# {link.name}", *body, ""]
-    return "\n".join(out)
+    return "\n".join([*out, *rules, *([""] if rules else [])])
 
 
 def _q(text: object) -> str:

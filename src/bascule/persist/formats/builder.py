@@ -8,11 +8,13 @@ from typing import Any
 from msgspec import Struct, field
 
 from bascule.model.dhcp.identity import ClientId
+from bascule.model.host_links import PolicyRule
 from bascule.model.links import Bond, Bridge, BridgePort, Dummy, LinkOptions, Physical, Vlan
 from bascule.model.state import PortVlans
 from bascule.model.values import IfName, Mac, parse_ifname
 from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.formats.gaps import DOMAIN, PATH
+from bascule.persist.formats.rules import with_priorities
 from bascule.persist.formats.values import default_of, parse_ip
 from bascule.persist.parsed import Left, Leftovers, Parsed
 
@@ -42,6 +44,7 @@ class LinkDraft(Struct):
     mtu: int | None = None
     dhcp4: bool = False
     client_id: ClientId = ClientId()
+    metric: int | None = None
     ipv6: Ipv6 = Ipv6.OFF
     onboot: bool = True
 
@@ -58,6 +61,7 @@ class LinkDraft(Struct):
             mtu=self.mtu,
             dhcp4=self.dhcp4,
             client_id=self.client_id,
+            metric=self.metric,
             ipv6=self.ipv6,
             addresses=tuple(self.addresses),
             routes=tuple(self.routes),
@@ -87,7 +91,7 @@ def add_gateway(draft: LinkDraft, text: str) -> None:
 class Builder:
     """All drafts of a host, and what could not be taken."""
 
-    __slots__ = ("barred", "drafts", "implied", "left", "unmanaged", "unsure")
+    __slots__ = ("barred", "drafts", "implied", "left", "rules", "unmanaged", "unsure")
 
     def __init__(self) -> None:
         self.drafts: dict[IfName, LinkDraft] = {}
@@ -96,6 +100,7 @@ class Builder:
         self.unmanaged: list[str] = []
         self.barred: dict[str, str] = {}  # links that are not taken, and why: they are nobody's port and no hardware
         self.unsure: set[IfName] = set()  # masters with ports that nobody can tell
+        self.rules: list[PolicyRule] = []
 
     def draft(self, name: str, file: str, line: int) -> LinkDraft:
         """The draft of a link, made if it is new. Raises ValueError for a name that the kernel does not take."""
@@ -149,7 +154,7 @@ class Builder:
             self._check_words(draft)
             links.append(draft.build())
         return Parsed(
-            config=NetworkConfig.of(links, self.unmanaged),
+            config=NetworkConfig.of(links, self.unmanaged, with_priorities(self.rules)),
             left=self.left.done(),
             places={draft.name: (draft.file, draft.line) for draft in self.drafts.values()},
             unsure=frozenset(self.unsure & self.drafts.keys()),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from ipaddress import ip_address, ip_interface, ip_network
 
+from bascule.model.host_links import MAIN_TABLE
 from bascule.model.values import parse_ifname
-from bascule.persist.config import MAIN_TABLE, StaticRoute
+from bascule.persist.config import StaticRoute
 
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
 _TRUE = {"yes", "true", "on", "1", "y", "t"}

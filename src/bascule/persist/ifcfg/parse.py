@@ -7,6 +7,8 @@ from functools import partial
 from ipaddress import ip_address, ip_interface
 from typing import Any
 
+from msgspec.structs import replace
+
 from bascule.model.values import IfName, Mac, parse_ifname, parse_mac, parse_vid
 from bascule.persist.config import Ipv6, StaticRoute
 from bascule.persist.formats import sysfs
@@ -244,6 +246,10 @@ class _IfcfgFile(AssignmentFile):
         elif proto not in {"", "none", "static"}:
             self.leave("BOOTPROTO", "neither none, static nor dhcp")
         self._addresses(draft)
+        metric = self.take("METRIC", parse_number)
+        if metric is not None:
+            draft.metric = metric
+            draft.routes = [replace(r, metric=metric) if r.is_plain_default else r for r in draft.routes]
         servers = sorted(
             (int(m[2] or 0), key) for key in self.found if (m := _NUMBERED.fullmatch(key)) and m[1] == "DNS"
         )
@@ -290,7 +296,7 @@ _TAKEN = words(
     """
     DEVICE TYPE DEVICETYPE HWADDR MACADDR MTU ONBOOT BRIDGE MASTER STP DELAY AGEING PRIO BRIDGING_OPTS BONDING_OPTS VLAN
     PHYSDEV VLAN_ID BOOTPROTO DOMAIN IPV6INIT IPV6_AUTOCONF DHCPV6C IPV6ADDR IPV6ADDR_SECONDARIES
-    IPV6_DEFAULTGW OVS_BRIDGE TEAM_MASTER
+    IPV6_DEFAULTGW OVS_BRIDGE TEAM_MASTER METRIC
     """
 )
 

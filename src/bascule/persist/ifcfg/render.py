@@ -10,6 +10,7 @@ from bascule.model.links import Bond, Bridge, Dummy, Vlan
 from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig, by_family
 from bascule.persist.formats import sysfs
 from bascule.persist.formats.gaps import Gaps
+from bascule.persist.formats.rules import by_link, rule_words
 from bascule.persist.formats.shell import assign
 from bascule.persist.formats.values import route_words, seconds
 from bascule.persist.formats.vlans import from_name
@@ -25,6 +26,10 @@ def render(config: NetworkConfig) -> dict[str, str]:
     gaps = Gaps(NAME)
     gaps.check_names(config, SKIPPED)
     files: dict[str, str] = {}
+    for name, rules in by_link(config).items():
+        for rule in rules:
+            path = f"{FOLDER}/rule{'6' if rule.ipv6 else ''}-{name}"
+            files[path] = files.get(path, "") + rule_words(rule) + "\n"
     for link in config.links.values():
         lines = _link(link, config, gaps)
         files[f"{FOLDER}/ifcfg-{link.name}"] = "".join(assign(key, value) + "\n" for key, value in lines)
@@ -112,6 +117,7 @@ def _port(link: LinkConfig, config: NetworkConfig, gaps: Gaps) -> Lines:
 def _ip(link: LinkConfig, gaps: Gaps) -> Lines:
     v4, v6 = link.split()
     out: Lines = [("BOOTPROTO", "dhcp" if link.dhcp4 else "none")]
+    out += [("METRIC", str(link.metric))] if link.metric is not None else []
     gaps.check_client_id(link)
     if link.dhcp4 and v4:
         gaps.add(link.name, "address", ", ".join(v4), "the scripts ignore IPADDR where BOOTPROTO=dhcp")
@@ -120,7 +126,7 @@ def _ip(link: LinkConfig, gaps: Gaps) -> Lines:
         ip, _, prefix = address.partition("/")
         out += [(f"IPADDR{suffix}", ip), (f"PREFIX{suffix}", prefix)]
     gateways4, gateways6 = by_family(route.gateway for route in link.routes if route.is_plain_default)
-    if gateways4:
+    if gateways4 and link.metric is None:  # METRIC is for the gateway as well
         out.append(("GATEWAY", gateways4[0]))
     out.append(("IPV6INIT", "no" if link.ipv6 is Ipv6.OFF else "yes"))
     if link.ipv6 is not Ipv6.OFF:
@@ -143,7 +149,8 @@ def _routes(link: LinkConfig, files: dict[str, str]) -> None:
     """What GATEWAY and IPV6_DEFAULTGW do not say stands in files of their own."""
     said: set[bool] = set()
     for route in link.routes:
-        if route.is_plain_default and route.is_ipv6 not in said:
+        own = route.is_ipv6 or link.metric is None
+        if route.is_plain_default and own and route.is_ipv6 not in said:
             said.add(route.is_ipv6)
             continue
         path = f"{FOLDER}/route{'6' if route.is_ipv6 else ''}-{link.name}"

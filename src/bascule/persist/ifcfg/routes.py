@@ -6,6 +6,7 @@ import re
 
 from bascule.persist.config import StaticRoute
 from bascule.persist.formats.builder import Builder, LinkDraft
+from bascule.persist.formats.rules import parse_rule_words
 from bascule.persist.formats.shell import assignments
 from bascule.persist.formats.values import parse_ip, parse_number, parse_prefix, parse_route_words
 from bascule.persist.ifcfg import FOLDER, SKIPPED
@@ -19,7 +20,12 @@ def read_routes(path: str, text: str, builder: Builder) -> None:
         left.add(path, 0, "", "passed over, as the scripts do with such a name")
         return
     if kind.startswith("rule"):
-        left.add(path, 0, "", "policy routing rules are not taken")
+        for number, line in enumerate(text.split("\n"), 1):
+            try:
+                if words := line.partition("#")[0].split():
+                    builder.rules.append(parse_rule_words(words, ipv6=kind == "rule6"))
+            except ValueError as wrong:
+                left.add(path, number, line, str(wrong))
         return
     try:
         draft = builder.draft(name, path, 0)

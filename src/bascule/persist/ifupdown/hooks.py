@@ -13,6 +13,7 @@ from bascule.model.structs import defaults_of
 from bascule.model.values import parse_vid
 from bascule.persist.config import StaticRoute
 from bascule.persist.formats.builder import Builder, LinkDraft
+from bascule.persist.formats.rules import parse_rule_words
 from bascule.persist.formats.values import (
     default_of,
     parse_address,
@@ -29,6 +30,7 @@ _BRD = ("brd", "broadcast")
 _NOTHING = re.compile(
     r"(ifconfig \S+ (0\.0\.0\.0 )?(up|down)|ip link set( dev)? \S+ (up|down)|true|:"
     r"|ip link set( dev)? \S+ addrgenmode none|ip -6 addr(ess)? flush dev \S+ scope link"
+    r"|ip( -[46])? rule del .*"
     r"|(ip( -[46])?|) ?route del .*|brctl (delif|delbr) .*|ip addr(ess)? del .*|ip link del.*|sleep [0-9.]+)"
 )
 
@@ -79,6 +81,9 @@ def _ip(builder: Builder, draft: LinkDraft, rest: list[str], file: str, line: in
         route, dev = parse_route_words(rest[2:], ipv6=ipv6)
         target = builder.draft(dev, file, line) if dev else draft
         target.routes.append(route)
+        return True
+    if rest[:2] == ["rule", "add"]:
+        builder.rules.append(parse_rule_words(rest[2:], ipv6=ipv6))
         return True
     if rest[:1] in (["addr"], ["address"], ["a"]) and rest[1:2] == ["add"] and len(rest) > 2:
         return _address(builder, rest[2], rest[3:], file, line)

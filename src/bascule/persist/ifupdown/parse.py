@@ -9,12 +9,14 @@ from msgspec import Struct, field
 
 from bascule.model.state import PortVlans
 from bascule.model.values import parse_ifname, parse_vid
-from bascule.persist.config import Ipv6
+from bascule.persist.config import Ipv6, StaticRoute
 from bascule.persist.formats import linkfile
 from bascule.persist.formats.bonding import parse_bond_option
 from bascule.persist.formats.builder import Builder, LinkDraft
 from bascule.persist.formats.values import (
+    default_of,
     parse_address,
+    parse_ip,
     parse_number,
     ticks,
     words,
@@ -285,7 +287,13 @@ class InterfacesFiles:
 
     def _option(self, draft: LinkDraft, stanza: _Stanza, key: str, text: str, line: Line, netmask: str | None) -> None:
         simple = SIMPLE.get(key)
-        if key in HOOKS:
+        if key == "metric" and stanza.method == "dhcp":
+            draft.metric = parse_number(text)
+        elif key == "gateway":
+            gateway, rank = parse_ip(text), [o.words[-1] for o in stanza.options if option_name(o) == "metric"]
+            metric = parse_number(rank[0]) if rank else 0
+            draft.routes.append(StaticRoute(dst=default_of(gateway), gateway=gateway, metric=metric))
+        elif key in HOOKS:
             hook(self.builder, draft, line.file, line.number, key, text)
         elif simple is not None:
             simple(draft, text)

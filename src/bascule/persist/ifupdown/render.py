@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from bascule.model.host_links import PolicyRule
 from bascule.model.links import Bond, Bridge, Dummy, Vlan
 from bascule.model.values import IfName
 from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig
 from bascule.persist.formats import linkfile
 from bascule.persist.formats.gaps import Gaps
+from bascule.persist.formats.rules import by_link, rule_words
 from bascule.persist.formats.values import route_words, seconds
 from bascule.persist.formats.vlans import bridge_commands
 from bascule.persist.ifupdown import FILE, MAIN, SCAFFOLD
@@ -26,13 +28,13 @@ def render(config: NetworkConfig) -> dict[str, str]:
     """The files. Raises Inexpressible."""
     gaps = Gaps(NAME)
     gaps.check_names(config)
-    ports = config.ports()
+    ports, ruled = config.ports(), by_link(config)
     stanzas = []
     for link in config.in_order():  # links come up in the order in which they stand
         if isinstance(link.options, Dummy):
             gaps.add(link.name, "kind", "dummy")
         members = [config.links[name] for name in ports.get(link.name, ())]
-        stanzas += _link(link, config, members, gaps)
+        stanzas += _link(link, config, members, ruled.get(link.name, []), gaps)
     gaps.check()
     files = {MAIN: SCAFFOLD, FILE: _stays(config, ports) + "\n".join(stanzas)}
     return files | linkfile.render(config)
@@ -57,13 +59,15 @@ def _stays(config: NetworkConfig, ports: Mapping[IfName, Sequence[IfName]]) -> s
     return f"{comment}\nno-auto-down {' '.join(sorted(names))}\n\n"
 
 
-def _link(link: LinkConfig, config: NetworkConfig, members: list[LinkConfig], gaps: Gaps) -> Lines:
+def _link(
+    link: LinkConfig, config: NetworkConfig, members: list[LinkConfig], rules: list[PolicyRule], gaps: Gaps
+) -> Lines:
     low = _low(link, config, members, gaps)
     v4, v6 = link.split()
     heads: list[tuple[str, Lines]] = []
     gaps.check_client_id(link)
     if link.dhcp4:
-        heads.append(("inet dhcp", []))
+        heads.append(("inet dhcp", [f"metric {link.metric}"] if link.metric is not None else []))
     heads += [("inet static", [f"address {address}"]) for address in v4]
     if not heads:
         heads.append(("inet manual", []))
@@ -84,6 +88,10 @@ def _link(link: LinkConfig, config: NetworkConfig, members: list[LinkConfig], ga
     if link.search:
         heads[0][1].append("dns-search " + " ".join(link.search))
     heads[0][1].extend(_hooks(link, members))
+    for rule in rules:  # a reload of ifupdown2 asks again for what is there
+        ip = "ip -6" if rule.ipv6 else "ip"
+        verbs = (("up", "add"), ("down", "del"))
+        heads[0][1].extend(f"{when} {ip} rule {verb} {rule_words(rule)} || true" for when, verb in verbs)
     out = [f"auto {link.name}\n" if number == 0 and link.onboot else "" for number in range(len(heads))]
     for number, (head, lines) in enumerate(heads):
         out[number] += f"iface {link.name} {head}\n" + "".join(f"    {line}\n" for line in lines)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from bascule.model.values import parse_mac
-from bascule.persist.formats.builder import LinkDraft, add_gateway, setter
+from bascule.persist.formats.builder import LinkDraft, setter
 from bascule.persist.formats.values import parse_bool, parse_ip, parse_mtu, parse_number
 
 
@@ -43,7 +43,6 @@ SIMPLE: dict[str, Callable[[LinkDraft, str], None]] = {
     "hwaddress": setter("mac", lambda text: parse_mac(text.removeprefix("ether").strip())),
     "bridge-hw": setter("mac", parse_mac),
     "mtu": setter("mtu", parse_mtu),
-    "gateway": add_gateway,
     "dns-nameservers": _servers,
     "dns-nameserver": _servers,
     "dns-search": _domains,

@@ -15,6 +15,7 @@ from bascule.persist.formats import ini, linkfile
 from bascule.persist.formats.bonding import parse_bond_option
 from bascule.persist.formats.builder import Builder, LinkDraft
 from bascule.persist.formats.ini import Section
+from bascule.persist.formats.rules import parse_rule_words
 from bascule.persist.formats.values import (
     default_of,
     parse_address,
@@ -278,9 +279,14 @@ class _Profile:
                 self._addresses(draft, family, item)
             elif re.fullmatch(r"routes?[0-9]*", item.key):
                 self._route(draft, family, item)
+            elif re.fullmatch(r"routing-rule[0-9]+", item.key):
+                self._rule(family, item)
+        metric = self.take(family, "route-metric", parse_number)
+        if metric is not None and family == "ipv4":
+            draft.metric = metric
         gateway = self.take(family, "gateway", parse_ip)
         if gateway is not None and gateway not in {"0.0.0.0", "::"}:
-            draft.routes.append(StaticRoute(dst=default_of(gateway), gateway=gateway))
+            draft.routes.append(StaticRoute(dst=default_of(gateway), gateway=gateway, metric=metric or 0))
         for server in _list(self.value(family, "dns")):
             try:
                 draft.dns.append(parse_ip(server))
@@ -320,6 +326,13 @@ class _Profile:
                     draft.routes.append(StaticRoute(dst=default_of(gateway), gateway=gateway))
             except ValueError as wrong:
                 self.builder.left.add(self.path, item.line, f"[{family}] {item.key}={item.value}", str(wrong))
+
+    def _rule(self, family: str, item: ini.Item) -> None:
+        self.taken.add((family, item.key))
+        try:
+            self.builder.rules.append(parse_rule_words(item.value.split(), ipv6=family == "ipv6"))
+        except ValueError as wrong:
+            self.builder.left.add(self.path, item.line, f"[{family}] {item.key}={item.value}", str(wrong))
 
     def _route(self, draft: LinkDraft, family: str, item: ini.Item) -> None:
         self.taken |= {(family, item.key), (family, f"{item.key}_options")}

@@ -9,11 +9,13 @@ from __future__ import annotations
 import uuid
 
 from bascule.model.dhcp.identity import ClientId, colons
+from bascule.model.host_links import MAIN_TABLE, PolicyRule
 from bascule.model.links import Bond, Bridge, Dummy, Vlan
 from bascule.model.state import PortVlans
-from bascule.persist.config import MAIN_TABLE, Ipv6, LinkConfig, NetworkConfig, StaticRoute
+from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.formats import ini, linkfile
 from bascule.persist.formats.gaps import Gaps
+from bascule.persist.formats.rules import by_link, rule_words
 from bascule.persist.formats.vlans import with_flags
 from bascule.persist.keyfile import FOLDER, nmconf
 from bascule.persist.keyfile.parse import TIMES
@@ -30,7 +32,8 @@ def render(config: NetworkConfig) -> dict[str, str]:
     """The files. Raises Inexpressible."""
     gaps = Gaps(NAME)
     gaps.check_names(config)
-    files = {path_of(link.name): _link(link, config, gaps) for link in config.links.values()}
+    ruled = by_link(config)
+    files = {path_of(link.name): _link(link, config, ruled.get(link.name, []), gaps) for link in config.links.values()}
     gaps.check()
     return files | linkfile.render(config) | nmconf.render(config) | nmconf.quiet(config)
 
@@ -45,7 +48,7 @@ def profile_uuid(name: str) -> str:
     return str(uuid.uuid5(NAMESPACE, name))
 
 
-def _link(link: LinkConfig, config: NetworkConfig, gaps: Gaps) -> str:
+def _link(link: LinkConfig, config: NetworkConfig, rules: list[PolicyRule], gaps: Gaps) -> str:
     options = link.options
     kind = options.kind or "ethernet"
     head: Items = [("id", link.name), ("uuid", profile_uuid(link.name)), ("type", kind)]
@@ -74,6 +77,9 @@ def _link(link: LinkConfig, config: NetworkConfig, gaps: Gaps) -> str:
         sections.append(("bridge-port", _port(link, gaps)))
     else:
         v4, v6 = _ip(link, gaps)
+        for items, ipv6 in ((v4, False), (v6, True)):
+            these = [rule for rule in rules if rule.ipv6 == ipv6]
+            items += [(f"routing-rule{number}", rule_words(rule)) for number, rule in enumerate(these, 1)]
         sections += [("ipv4", v4), ("ipv6", v6)]
     return ini.write(sections)
 
@@ -142,6 +148,8 @@ def _ip(link: LinkConfig, gaps: Gaps) -> tuple[Items, Items]:
     families = []
     for method, addresses, ipv6 in ((method4, v4, False), (method6, v6, True)):
         items: Items = [("method", method)]
+        if link.metric is not None and not ipv6:
+            items.append(("route-metric", str(link.metric)))
         if link.client_id and method in {"auto", "dhcp"}:
             items += _client_id(link, link.client_id, gaps, ipv6=ipv6)
         items += [(f"address{number}", address) for number, address in enumerate(addresses, 1)]

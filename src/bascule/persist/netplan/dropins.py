@@ -10,7 +10,7 @@ from bascule.persist.formats.ini import Section, read
 from bascule.persist.formats.values import parse_bool
 from bascule.persist.networkd import FOLDER as UNITS
 from bascule.persist.networkd.parse import UnitReader
-from bascule.persist.networkd.words import DHCP4, FLAG_FIELD, parse_bridge_vlan, put_client_id
+from bascule.persist.networkd.words import DHCP4, FLAG_FIELD, parse_bridge_vlan, parse_rule, put_client_id
 from bascule.persist.parsed import Files
 
 UNIT = "10-netplan-"  # how netplan calls what it generates for networkd
@@ -39,11 +39,14 @@ def read_dropins(files: Files, builder: Builder) -> None:
 
 
 def _port_dropin(path: str, section: Section, draft: LinkDraft, reader: UnitReader) -> None:
-    if section.name == "BridgeVLAN":
+    if section.name in {"BridgeVLAN", "RoutingPolicyRule"}:
         try:
-            draft.vlans += parse_bridge_vlan(section)
+            if section.name == "BridgeVLAN":
+                draft.vlans += parse_bridge_vlan(section)
+            else:
+                reader.builder.rules.append(parse_rule(section))
         except ValueError as wrong:
-            reader.builder.left.add(path, section.line, "[BridgeVLAN]", str(wrong))
+            reader.builder.left.add(path, section.line, f"[{section.name}]", str(wrong))
         return
     for item in section.items:
         if section.name == "Bridge" and item.key in FLAG_FIELD:

@@ -13,6 +13,7 @@ from bascule.persist.config import Ipv6, StaticRoute
 from bascule.persist.formats import linkfile
 from bascule.persist.formats.bonding import parse_bond_option
 from bascule.persist.formats.builder import Builder, LinkDraft, add_gateway, setter
+from bascule.persist.formats.rules import parse_rule_words
 from bascule.persist.formats.values import (
     default_of,
     parse_address,
@@ -193,6 +194,10 @@ class NetplanFiles:
             self._routes(path, draft, node)
         elif key == "nameservers":
             self._nameservers(draft, node)
+        elif key == "routing-policy":
+            self._policy(path, draft, node)
+        elif key == "dhcp4-overrides":
+            self._overrides(path, draft, node)
         elif key == "dhcp6":
             (self.dhcp6.add if parse_bool(text_of(node)) else self.dhcp6.discard)(draft.name)
         elif key == "accept-ra":
@@ -271,6 +276,24 @@ class NetplanFiles:
                 draft.routes.append(_route(item))
             except ValueError as wrong:
                 self.leave(path, item, f"{draft.name}: route {in_words(item)}", str(wrong))
+
+    def _policy(self, path: str, draft: LinkDraft, node: Node) -> None:
+        if not isinstance(node, yaml.SequenceNode):
+            raise ValueError("a list is expected")
+        for item in node.value:
+            words = {"mark": "fwmark"}
+            given = [(words.get(str(key.value), str(key.value)), text_of(value)) for key, value in pairs(item)]
+            try:
+                self.builder.rules.append(parse_rule_words([word for pair in given for word in pair]))
+            except ValueError as wrong:
+                self.leave(path, item, f"{draft.name}: routing-policy", str(wrong))
+
+    def _overrides(self, path: str, draft: LinkDraft, node: Node) -> None:
+        for key, value in pairs(node):
+            if key.value == "route-metric":
+                draft.metric = parse_number(text_of(value))
+            else:
+                self.leave(path, key, f"{draft.name}: dhcp4-overrides: {key.value}", "not taken")
 
     def enslave(self) -> None:
         """Ports are named by their masters."""

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from bascule.model.host_links import MAIN_TABLE, PolicyRule
 from bascule.model.links import Bond, Bridge, BridgePort, Dummy, Vlan
-from bascule.persist.config import MAIN_TABLE, Ipv6, LinkConfig, NetworkConfig, StaticRoute
+from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.formats import ini, linkfile
 from bascule.persist.formats.gaps import Gaps
+from bascule.persist.formats.rules import by_link
 from bascule.persist.netplan import FOLDER
 from bascule.persist.netplan.dropins import DROPIN, UNIT
 from bascule.persist.networkd import render as networkd
@@ -34,14 +36,15 @@ def render(config: NetworkConfig) -> dict[str, str]:
     gaps.check_names(config)
     files: dict[str, str] = {}
     groups: dict[str, dict[str, Any]] = {"ethernets": {}, "bonds": {}, "bridges": {}, "vlans": {}}
-    ports = config.ports()
+    ports, ruled = config.ports(), by_link(config)
     for link in config.links.values():
         members = [config.links[name] for name in ports.get(link.name, ())]
         if isinstance(link.options, Dummy):
             gaps.add(link.name, "kind", "dummy", "netplan before 1.0 knows no such link")
         group = {"bond": "bonds", "bridge": "bridges", "vlan": "vlans"}.get(link.options.kind, "ethernets")
-        groups[group][link.name] = _link(link, members)
-        files |= _dropins(link, gaps)
+        rules = ruled.get(link.name, [])
+        groups[group][link.name] = _link(link, members) | _policy([rule for rule in rules if _has_words(rule)])
+        files |= _dropins(link, [rule for rule in rules if not _has_words(rule)], gaps)
     gaps.check()
     tree = {"network": {"version": 2, "renderer": "networkd", **{key: value for key, value in groups.items() if value}}}
     files[FILE] = "\n".join(block(tree, 0, 3)) + "\n"
@@ -118,6 +121,8 @@ def _ip(link: LinkConfig) -> dict[str, Any]:
     out: dict[str, Any] = {}
     if link.dhcp4:
         out["dhcp4"] = True
+    if link.metric is not None:
+        out["dhcp4-overrides"] = {"route-metric": link.metric}
     if link.client_id and link.client_id.by_mac:
         out["dhcp-identifier"] = "mac"
     if link.ipv6 is Ipv6.DHCP:
@@ -156,7 +161,22 @@ def _route(route: StaticRoute) -> dict[str, Any]:
     return out
 
 
-def _dropins(link: LinkConfig, gaps: Gaps) -> dict[str, str]:
+def _has_words(rule: PolicyRule) -> bool:
+    """Whether netplan can say a rule: it has no word for the link by which packets come, nor for a mark's mask."""
+    return rule.iif is None and (rule.source or rule.to) is not None and "/" not in (rule.fwmark or "")
+
+
+def _policy(rules: list[PolicyRule]) -> dict[str, Any]:
+    told = []
+    for rule in rules:
+        ends = {"from": rule.source, "to": rule.to}
+        words: dict[str, Any] = {key: str(value) for key, value in ends.items() if value is not None}
+        words |= {"table": rule.table, "priority": rule.priority}
+        told.append(words | ({"mark": int(rule.fwmark, 0)} if rule.fwmark else {}))
+    return {"routing-policy": told} if told else {}
+
+
+def _dropins(link: LinkConfig, rules: list[PolicyRule], gaps: Gaps) -> dict[str, str]:
     """What only networkd has words for."""
     files: dict[str, str] = {}
     options, default = link.options, Bridge()
@@ -173,6 +193,7 @@ def _dropins(link: LinkConfig, gaps: Gaps) -> dict[str, str]:
         used.append(("Bridge", networkd.port(link, BridgePort(**rest), gaps)))
     used += networkd.vlans(link)
     used.append(("Network", networkd.keep(link)))
+    used += networkd.rules(rules)
     used.append(("DHCPv4", [item for item in networkd.client_id(link) if item[0] != "ClientIdentifier"]))
     for sections, kind in ((made, "netdev"), (used, "network")):
         text = ini.write(sections)

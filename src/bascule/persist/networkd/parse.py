@@ -21,7 +21,15 @@ from bascule.persist.formats.values import (
     parse_table,
 )
 from bascule.persist.networkd import FOLDER
-from bascule.persist.networkd.words import DHCP4, FLAG_FIELD, NETDEV, SILENT, parse_bridge_vlan, put_client_id
+from bascule.persist.networkd.words import (
+    DHCP4,
+    FLAG_FIELD,
+    NETDEV,
+    SILENT,
+    parse_bridge_vlan,
+    parse_rule,
+    put_client_id,
+)
 from bascule.persist.parsed import Files, Hardware, Parsed
 
 GLOB = set("*?[!")
@@ -198,7 +206,7 @@ class _Network:
 
     def read(self, sections: list[Located]) -> None:
         for path, section in sections:
-            if section.name in {"Route", "Address", "BridgeVLAN"}:
+            if section.name in {"Route", "Address", "BridgeVLAN", "RoutingPolicyRule"}:
                 try:
                     getattr(self, f"_{section.name.lower()}")(section)
                 except ValueError as wrong:
@@ -237,6 +245,8 @@ class _Network:
         elif section.name == "Bridge" and key in FLAG_FIELD:
             name, inverse = FLAG_FIELD[key]
             draft.port[name] = parse_bool(text) != inverse
+        elif section.name in DHCP4 and key == "RouteMetric":
+            draft.metric = parse_number(text)
         elif section.name in DHCP4:
             put_client_id(draft, section, item)
         elif section.name == "VLAN" and key in {"Id", "Protocol"}:
@@ -307,6 +317,9 @@ class _Network:
                 onlink=parse_bool(values.get("GatewayOnLink", "no")),
             )
         )
+
+    def _routingpolicyrule(self, section: Section) -> None:
+        self.reader.builder.rules.append(parse_rule(section))
 
     def _bridgevlan(self, section: Section) -> None:
         self.draft.vlans += parse_bridge_vlan(section)

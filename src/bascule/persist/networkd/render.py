@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from bascule.model.dhcp.identity import ClientId, colons
+from bascule.model.host_links import MAIN_TABLE, PolicyRule
 from bascule.model.links import Bond, Bridge, BridgePort, Vlan
-from bascule.persist.config import MAIN_TABLE, Ipv6, LinkConfig, NetworkConfig, StaticRoute
+from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.formats import ini, linkfile
 from bascule.persist.formats.gaps import Gaps
+from bascule.persist.formats.rules import by_link
 from bascule.persist.formats.values import seconds
 from bascule.persist.formats.vlans import span
 from bascule.persist.networkd import FOLDER
@@ -26,10 +30,12 @@ def render(config: NetworkConfig) -> dict[str, str]:
         if link.parent is not None:
             above.setdefault(link.parent, []).append(link.name)
     files: dict[str, str] = {}
+    ruled = by_link(config)
     for link in config.links.values():
         if link.options.kind:
             files[f"{FOLDER}/10-{link.name}.netdev"] = ini.write(netdev(link))
-        files[f"{FOLDER}/10-{link.name}.network"] = ini.write(_network(link, config, above.get(link.name, []), gaps))
+        sections = _network(link, config, above.get(link.name, []), gaps) + rules(ruled.get(link.name, ()))
+        files[f"{FOLDER}/10-{link.name}.network"] = ini.write(sections)
     gaps.check()
     if config.unmanaged:
         files[f"{FOLDER}/05-bascule-unmanaged.network"] = ini.write(unmanaged(config.unmanaged))
@@ -115,7 +121,7 @@ def _network(link: LinkConfig, config: NetworkConfig, above: list[str], gaps: Ga
     if link.is_bridge:
         network.append(("ConfigureWithoutCarrier", "yes"))
     network += [("VLAN", name) for name in above]
-    out.append(("DHCPv4", client_id(link)))
+    out.append(("DHCPv4", lease(link)))
     out += [("Route", _route(route)) for route in link.routes if not route.is_plain_default]
     if link.port is not None:
         out.append(("Bridge", port(link, link.port, gaps)))
@@ -140,6 +146,29 @@ def client_id(link: LinkConfig) -> Items:
         number = int(said.duid[:4], 16)  # which only new versions take as one
         kind = next((word for word, known in DUID_TYPES.items() if known == number), str(number))
         out += [("DUIDType", kind), ("DUIDRawData", colons(said.duid[4:]))]
+    return out
+
+
+def lease(link: LinkConfig) -> Items:
+    """[DHCPv4]: who it is to its server, and the rank of the routes that come with a lease."""
+    return client_id(link) + ([("RouteMetric", str(link.metric))] if link.metric is not None else [])
+
+
+def rules(these: Iterable[PolicyRule]) -> Sections:
+    """One [RoutingPolicyRule] for each; networkd sets those of a .network when its link comes."""
+    out: Sections = []
+    for rule in these:
+        items = [("Priority", str(rule.priority)), ("Table", str(rule.table))]
+        for key, value in (
+            ("From", rule.source),
+            ("To", rule.to),
+            ("IncomingInterface", rule.iif),
+            ("FirewallMark", rule.fwmark),
+        ):
+            items += [(key, str(value))] if value is not None else []
+        if rule.source is None and rule.to is None:
+            items.append(("Family", "ipv6" if rule.ipv6 else "ipv4"))
+        out.append(("RoutingPolicyRule", items))
     return out
 
 

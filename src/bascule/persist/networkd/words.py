@@ -9,11 +9,13 @@ from typing import Any
 from msgspec.structs import replace
 
 from bascule.model.dhcp.identity import parse_duid
+from bascule.model.host_links import PolicyRule
 from bascule.model.state import PortVlans
 from bascule.model.values import parse_mac, parse_vid
 from bascule.persist.formats.bonding import parse_bond_option
 from bascule.persist.formats.builder import LinkDraft
 from bascule.persist.formats.ini import Item, Section
+from bascule.persist.formats.rules import parse_rule_words
 from bascule.persist.formats.values import parse_bool, parse_mtu, parse_number, words
 
 TIMES = {
@@ -164,3 +166,26 @@ NETDEV: dict[tuple[str, str], Callable[[LinkDraft, str], None]] = {
     **{("Bridge", key): _option(field, span_ticks) for field, key in TIMES.items()},
     **{("Bond", key): _bond(field) for field, key in BOND.items()},
 }
+
+
+_RULE = {  # key of [RoutingPolicyRule]: the word of ip-rule(8)
+    "From": "from",
+    "To": "to",
+    "IncomingInterface": "iif",
+    "FirewallMark": "fwmark",
+    "Table": "table",
+    "Priority": "priority",
+}
+
+
+def parse_rule(section: Section) -> PolicyRule:
+    """A [RoutingPolicyRule]."""
+    words: list[str] = []
+    family = section.get("Family").lower()
+    for item in section.items:
+        if item.key not in _RULE and item.key != "Family":
+            raise ValueError(f"'{item.key}' of a rule is not taken")
+        words += [_RULE[item.key], item.value] if item.key in _RULE else []
+    if family == "both":
+        raise ValueError("a rule for both address families: a site file has one for each")
+    return parse_rule_words(words, ipv6=family == "ipv6")

@@ -16,7 +16,7 @@ from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.plan.address_migration import moved_neighbours, moved_rules
 from bascule.plan.change import Note
-from bascule.plan.target.addresses import PROTOCOL, give_back, lay_twins
+from bascule.plan.target.addresses import PROTOCOL, give_back, lay_twins, policy_rules
 from bascule.plan.target.bonds_and_vlans import lay_bond, lay_vlan_link
 from bascule.plan.target.bridges import lay_bridge, refuse_full
 from bascule.plan.target.builder import TargetBuilder
@@ -98,7 +98,7 @@ def _finished(build: TargetBuilder) -> Target:
     state = HostState(
         links=build.links,
         routes=tuple(route for route in build.routes if not route.dev or route.dev in build.links),
-        rules=moved_rules(build.observed.rules, build.moved),
+        rules=policy_rules(build.host, moved_rules(build.observed.rules, build.moved)),
         neighbours=moved_neighbours(build.observed.neighbours, build.moved, build.links),
         sysctls=build.sysctls,
         tables=build.tables,

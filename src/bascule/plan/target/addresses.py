@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from ipaddress import ip_interface
 
 from msgspec.structs import replace
 
-from bascule.model.host_links import HostLink, StaticRoute
+from bascule.model.host_links import DEFAULT_TABLE, MAIN_TABLE, HostLink, StaticRoute
 from bascule.model.same_subnet import twins
-from bascule.model.state import BY_SECRET, Address, Link, Route
+from bascule.model.site import Host
+from bascule.model.state import BY_SECRET, OWN_PROTOCOL, Address, Link, Route, RoutingRule
 from bascule.model.values import IfName, IpAddress, is_onlink
 from bascule.plan.address_migration import address_successor, inherit, moved_parameters, moved_routes
 from bascule.plan.change import Note
 from bascule.plan.target.builder import TargetBuilder
 from bascule.plan.target.sysctls import accept_ra, arp_announce, arp_ignore
 
-PROTOCOL = "66"  # of the routes that Bascule makes (rtm_protocol; 66 is unassigned in iproute2's rt_protos)
+PROTOCOL = OWN_PROTOCOL
+OWN_RULE = ("protocol", PROTOCOL)  # the last words of the rules that Bascule makes
+NAMED = {None: "main", MAIN_TABLE: "main", DEFAULT_TABLE: "default"}  # tables that the kernel's own rules look up
 ZERO = {4: "0.0.0.0/0", 6: "::/0"}
 
 
@@ -51,26 +55,27 @@ def add_addresses(build: TargetBuilder, said: HostLink) -> None:
     new = tuple(Address(ip=str(ip)) for ip in said.addresses if str(ip) not in have)
     build.links[name] = replace(link, addresses=link.addresses + new)
     for gateway in said.gateways:
-        _default_route(build, name, gateway)
+        _default_route(build, said, gateway)
     for route in said.routes:
         _static_route(build, name, route)
 
 
-def _default_route(build: TargetBuilder, name: IfName, gateway: IpAddress) -> None:
-    dst = ZERO[gateway.version]
+def _default_route(build: TargetBuilder, said: HostLink, gateway: IpAddress) -> None:
+    dst, name = ZERO[gateway.version], said.name
     own = [r for r in build.observed.routes if r.protocol == PROTOCOL]
     found = (*build.routes, *own)  # those of others may have moved here from a NIC, whatever metric they have
     rivals = [r for r in found if r.dst == dst and r.table == "main" and r.kind == "unicast"]
     fitting = [r for r in rivals if r.dev == name and r.gateway == str(gateway)]
+    fitting = [r for r in fitting if said.metric in {None, r.metric}]
     if fitting:
         build.routes += [r for r in fitting if r not in build.routes]
         return
-    metric = 1024 if gateway.version == 6 else 0
-    flags = _flags(build, name, gateway)
+    metric = said.metric or (1024 if gateway.version == 6 else 0)
+    flags = ("onlink",) if said.onlink else _flags(build, name, gateway)
     for rival in rivals:
         if rival.metric == metric:
             build.routes = [r for r in build.routes if r != rival]
-        elif rival.protocol != PROTOCOL:
+        elif rival.protocol != PROTOCOL and said.metric is None:
             text = f"default route via {rival.gateway or 'link'} on {rival.dev} with metric {rival.metric} stays"
             build.note("warning", rival.dev, text)
     build.routes.append(Route(dst=dst, dev=name, gateway=str(gateway), metric=metric, protocol=PROTOCOL, flags=flags))
@@ -82,17 +87,48 @@ def _flags(build: TargetBuilder, name: IfName, router: IpAddress) -> tuple[str, 
 
 
 def _static_route(build: TargetBuilder, name: IfName, route: StaticRoute) -> None:
-    """A network behind another router; whoever made a route that is there already, it is the same route."""
-    metric = route.metric or (1024 if route.to.version == 6 else 0)
-    wanted = (str(route.to), name, str(route.via), metric, "main")
-    there = [r for r in build.observed.routes if (r.dst, r.dev, r.gateway, r.metric, r.table) == wanted]
-    if there:
-        build.routes += [r for r in there if r.protocol == PROTOCOL]
-    else:
-        flags = _flags(build, name, route.via)
-        build.routes.append(
-            Route(dst=str(route.to), dev=name, gateway=str(route.via), metric=metric, protocol=PROTOCOL, flags=flags)
-        )
+    """A network behind another router or on the link; whoever made a route that is there already, it is the same."""
+    wanted = Route(
+        dst=str(route.to),
+        dev=name,
+        gateway=str(route.via or ""),
+        table=NAMED.get(route.table) or str(route.table),
+        metric=route.metric or (1024 if route.to.version == 6 else 0),
+        prefsrc=str(route.src or ""),
+        protocol=PROTOCOL,
+        scope="link" if route.via is None and route.to.version == 4 else "global",
+        flags=("onlink",) if route.onlink else _flags(build, name, route.via) if route.via is not None else (),
+    )
+    there = [r for r in build.observed.routes if _same(r, wanted, src=route.src is not None)]
+    build.routes += [r for r in there if r.protocol == PROTOCOL] if there else [wanted]
+
+
+def _same(one: Route, wanted: Route, *, src: bool) -> bool:
+    """Whether a route leads where one shall lead that the file names; its source address counts where it is named."""
+    what = (one.dst, one.dev, one.gateway, one.metric, one.table)
+    known = (wanted.dst, wanted.dev, wanted.gateway, wanted.metric, wanted.table)
+    return what == known and one.kind == "unicast" and (not src or one.prefsrc == wanted.prefsrc)
+
+
+def policy_rules(host: Host, there: Iterable[RoutingRule]) -> tuple[RoutingRule, ...]:
+    """The host's rules: those of others, and those that the file names; whoever made one, it is the same."""
+    others = tuple(rule for rule in there if rule.words[-2:] != OWN_RULE)
+    named = []
+    for rule in host.rules:
+        words = ["from", str(rule.source or "all")]
+        for key, value in (("to", rule.to), ("fwmark", rule.fwmark), ("iif", rule.iif)):
+            words += [key, _short(value)] if value is not None else []
+        words[1] = _short(words[1])
+        words += ["lookup", NAMED.get(rule.table) or str(rule.table)]
+        wanted = RoutingRule(priority=rule.priority, words=tuple(words), ipv6=rule.ipv6)
+        named.append(wanted if wanted in others else replace(wanted, words=(*wanted.words, *OWN_RULE)))
+    return (*others, *(rule for rule in named if rule not in others))
+
+
+def _short(value: object) -> str:
+    """A prefix as ip-rule(8) prints it: a single address has no length."""
+    text = str(value)
+    return text.removesuffix("/128" if ":" in text else "/32")
 
 
 def wait_for_dhcp(build: TargetBuilder, name: IfName) -> None:

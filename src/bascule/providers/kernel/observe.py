@@ -13,6 +13,7 @@ from bascule.model.moment import Lifetime
 from bascule.model.state import (
     BY_SECRET,
     FORWARDING,
+    OWN_PROTOCOL,
     Address,
     FixedNeighbour,
     HostState,
@@ -298,4 +299,6 @@ def read_rule(entry: Json, *, ipv6: bool) -> RoutingRule | None:
             words += [argument, str(entry[key])]
     if "action" in entry and entry["action"] != "to_tbl":
         words.append(str(entry["action"]))
+    if str(entry.get("protocol", "")) == OWN_PROTOCOL:
+        words += ["protocol", OWN_PROTOCOL]  # how our own are known
     return RoutingRule(priority=priority, words=tuple(words), ipv6=ipv6)

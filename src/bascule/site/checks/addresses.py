@@ -30,6 +30,7 @@ def check_addresses(wiring: DocumentWiring) -> None:
         _dhcp_words(wiring, foot)
         if foot.kind == "hosts" and foot.path[2] != "virtual_networks":
             _link(wiring, foot)
+            _host_routes(wiring, foot)
         if foot.kind == "machines":
             _routes(wiring, foot)
 
@@ -173,6 +174,7 @@ def _link(wiring: DocumentWiring, foot: SpeakerNic) -> None:
         elif (
             neighbours
             and not inside
+            and not link.onlink
             and not gateway.is_link_local
             and not is_onlink(gateway, (address for address, _ in foot.addresses))
         ):
@@ -180,7 +182,7 @@ def _link(wiring: DocumentWiring, foot: SpeakerNic) -> None:
                 "GATEWAY",
                 f"gateway {gateway} of '{name}' is outside {' and '.join(dict.fromkeys(str(n) for n in neighbours))}",
                 where,
-                hint="a gateway is a neighbour: it has an address in the same subnet",
+                hint="a gateway is a neighbour: it has an address in the same subnet, or 'onlink: true' says so",
             )
         elif any(is_edge(gateway, n) for n in inside):
             found.add("GATEWAY", f"gateway {gateway} of '{name}' is the network or broadcast address", where)
@@ -192,6 +194,23 @@ def _link(wiring: DocumentWiring, foot: SpeakerNic) -> None:
             (*path, "mtu"),
             hint="raise it, or the kernel switches IPv6 off there",
         )
+
+
+def _host_routes(wiring: DocumentWiring, foot: SpeakerNic) -> None:
+    """What a route of the host names is of one address family, and its router another one than itself."""
+    link = wiring.document.hosts[foot.owner].link(str(foot.path[3]))
+    for index, route in enumerate(link.routes if link else ()):
+        where = (*foot.path, "routes", index)
+        for key, address in (("via", route.via), ("src", route.src)):
+            if address is not None and address.version != route.to.version:
+                text = f"route to {route.to} of {foot.label} has '{key}: {address}', of another address family"
+                wiring.found.add("ROUTE", text, (*where, key), hint=f"write an IPv{route.to.version} address")
+        if route.via is not None and any(address.ip == route.via for address, _ in foot.addresses):
+            text = f"route to {route.to} of {foot.label} goes by its own address {route.via}"
+            wiring.found.add("ROUTE", text, (*where, "via"), hint="name the router's, or leave 'via' out")
+        if route.via is None and route.onlink:
+            text = f"route to {route.to} of {foot.label} has no router that could be on the link"
+            wiring.found.add("ROUTE", text, (*where, "onlink"), hint="leave 'onlink' out: without 'via' it is so")
 
 
 def _routes(wiring: DocumentWiring, foot: SpeakerNic) -> None:

@@ -32,6 +32,7 @@ class _Host:
         self.takers()
         self.enslaved()
         self.default_routes()
+        self.rules()
 
     def bond(self, name: IfName, bond: d.Bond) -> None:
         """Members are NICs of this host, on one network, each in one bond."""
@@ -270,9 +271,19 @@ class _Host:
                 also=[("the tag", ("networks", segment.network or "", "vlan"))],
             )
 
+    def rules(self) -> None:
+        """A policy rule selects packets of one address family."""
+        for index, rule in enumerate(self.entry.rules):
+            versions = {f"ipv{prefix.version}" for prefix in (rule.from_, rule.to) if prefix is not None}
+            versions |= {rule.family} if rule.family else set()
+            if len(versions) > 1:
+                message = f"the rule with priority {rule.priority} speaks of IPv4 and of IPv6"
+                where: Path = (*self.top, "rules", index)
+                self.found.add("RULE", message, where, hint="write one rule for each address family")
+
     def default_routes(self) -> None:
         """One default gateway per family, reached from an address."""
-        first: dict[int, tuple[str, Path]] = {}
+        first: dict[tuple[int, int | None], tuple[str, Path]] = {}
         for key, _, name, link in self.entry.links():
             path: Path = (*self.top, key, name, "gateway")
             if link.gateway and not link.address and not self.found.is_broken((*self.top, key, name, "address")):
@@ -281,16 +292,17 @@ class _Host:
             for index, gateway in enumerate(link.gateway):
                 where = (*path, index)
                 family = f"IPv{gateway.version}"
-                if gateway.version in first:
-                    other, at = first[gateway.version]
+                rank = gateway.version, link.metric
+                if rank in first:
+                    other, at = first[rank]
                     self.found.add(
                         "GATEWAY-TWICE",
                         f"host '{self.name}' has two {family} default gateways, on '{other}' and on '{name}'",
                         where,
-                        hint="keep the one on the network that leads out; answers would leave by the wrong NIC",
+                        hint="keep the one on the network that leads out, or give each link its own 'metric'",
                         also=[("the first", at)],
                     )
-                first.setdefault(gateway.version, (name, where))
+                first.setdefault(rank, (name, where))
 
 
 def unknown_vlan(wiring: DocumentWiring, vid: int, path: Path) -> None:

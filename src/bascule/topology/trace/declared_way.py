@@ -226,7 +226,7 @@ class _Tracer:
             (route.to.prefixlen, nic, route.via)
             for nic in here.nics
             for route in nic.routes
-            if route.to.version == place.version and place.subnet_of(route.to)  # type: ignore[arg-type]  # one family
+            if route.via is not None and route.to.version == place.version and place.subnet_of(route.to)  # type: ignore[arg-type]  # one family
         ]
         if fitting:
             _, nic, gateway = max(fitting, key=lambda one: one[0])
