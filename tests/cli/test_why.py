@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import socket
@@ -72,7 +73,8 @@ class Stage:
         with self.guests[target].entered():
             server = socket.create_server(("", port))
         server.settimeout(2)
-        threading.Thread(target=self._accept, args=(server,), daemon=True).start()
+        accepting = threading.Thread(target=self._accept, args=(server,), daemon=True)
+        accepting.start()
         with self.guests[source].entered():
             client = socket.socket()
         client.settimeout(1)
@@ -82,6 +84,9 @@ class Stage:
             return False
         finally:
             client.close()
+            with contextlib.suppress(OSError):
+                server.shutdown(socket.SHUT_RDWR)  # which ends the waiting of the thread
+            accepting.join()
             server.close()
 
     @staticmethod
@@ -195,6 +200,15 @@ def test_what_the_model_does_not_understand_is_perhaps_and_named(stage: Stage) -
     assert found["result"] == "perhaps"
     assert {one["code"] for one in found["blockers"] if one["code"] != "arp-filtered"} == {"limited"}
     assert "limit rate over 5/second" in str(found["blockers"])
+
+
+@pytest.mark.kernel
+def test_a_rule_of_ours_says_which_line_of_the_site_file_it_is_made_from(stage: Stage) -> None:
+    chain = 'chain f {\ntype filter hook forward priority -200\niifname "web.0" tcp dport 80 drop\n}'
+    stage.nft(f"table bridge bascule_guards {{\n{chain}\n}}\n")
+    (found,) = stage.why("web", "db", "tcp/80")["blockers"]
+    assert found["owner"] == "Bascule"
+    assert found["place"] == f"{stage.site}:5"
 
 
 @pytest.mark.kernel

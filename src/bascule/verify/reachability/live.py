@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bascule.model.ruleset.owners import owner
+from bascule.model.ruleset.owners import BASCULE, owner
 from bascule.model.site import Host, Service, Site
 from bascule.model.state import HostState, Link
-from bascule.model.values import Mac
+from bascule.model.values import Mac, bridge_name
 from bascule.topology.declared import declared_links
 from bascule.topology.trace.answer import Blocker, Certainty
 from bascule.topology.trace.network import HostNetwork
@@ -19,7 +19,7 @@ from bascule.topology.trace.rules.lines import Decision
 from bascule.topology.trace.rules.model_reader import rules_of
 from bascule.verify.reachability.fixes import Fix, fixes
 from bascule.verify.reachability.parties import Participant, Seen, parties, wires
-from bascule.verify.reachability.places import Places
+from bascule.verify.reachability.places import UNKNOWN, Places
 from bascule.verify.reachability.question import Asked, ask, party_of
 
 YOU = "you"
@@ -35,6 +35,7 @@ class Why(Struct, frozen=True, kw_only=True):
     places: Places
     model_s: float
     where: str  # this host, the state that the file wants, or a saved one
+    declared: Mapping[str, str] = {}  # where the site file declares the NIC or network of a link, by the link
 
     @property
     def result(self) -> Certainty:
@@ -57,7 +58,12 @@ class Why(Struct, frozen=True, kw_only=True):
 
     def place(self, blocker: Blocker) -> str:
         """The file and line of it, where one is known."""
-        return self.places.of(blocker.chain, blocker.hit) if blocker.chain is not None else ""
+        if blocker.chain is None:
+            return ""
+        if self.owner(blocker) == BASCULE:  # our tables are made from the file: by the NIC or network at the link
+            links = (blocker.fields.get("meta iifname"), blocker.fields.get("meta oifname"))
+            return next((self.declared[str(link)] for link in links if link in self.declared), UNKNOWN)
+        return self.places.of(blocker.chain, blocker.hit)
 
 
 class AskedHost(Struct, frozen=True, kw_only=True):
@@ -67,6 +73,7 @@ class AskedHost(Struct, frozen=True, kw_only=True):
     known: Mapping[str, Participant]
     here: str
     where: str
+    declared: Mapping[str, str] = {}
 
 
 def scene(
@@ -75,7 +82,17 @@ def scene(
     """Put together who is who on a host."""
     if site is not None and host is not None:
         network = replace(network, wires=wires(network, site, host))
-    return AskedHost(network=network, known=parties(network, here, site, host, seen), here=here, where=where)
+    known = parties(network, here, site, host, seen)
+    return AskedHost(network=network, known=known, here=here, where=where, declared=_declared(site, host))
+
+
+def _declared(site: Site | None, host: Host | None) -> dict[str, str]:
+    """The line of the site file from which a link's rules are made."""
+    if site is None or host is None:
+        return {}
+    found = {bridge_name(name): one.place for name, one in host.virtual_networks.items()}
+    found |= {nic.tap: nic.place for nic in site.guest_nics(host.name)}
+    return {str(link): f"{place.file}:{place.line}" for link, place in found.items()}
 
 
 def of_state(state: HostState, site: Site | None = None, host: Host | None = None) -> HostNetwork:
@@ -110,4 +127,5 @@ def why(given: AskedHost, source: str, target: str, service: Service, *, root: s
         places=Places(root),
         model_s=took,
         where=given.where,
+        declared=given.declared,
     )
