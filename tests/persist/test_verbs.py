@@ -204,7 +204,7 @@ def test_the_plan_of_an_odd_host_is_empty(tmp_path: Path) -> None:
         "vx0: left out, links of kind 'vxlan' are not taken",
         "eth3: left out, with all that it says: a port of br1",
         "eth0: the default gateway 192.168.1.3 in table 100",
-        "eth4: {address: dhcp}",
+        "eth4: {address: dhcp, mac: ",
         "address: [192.168.1.10/24, 10.9.9.1/32, 192.168.1.11/24, 2001:db8::5/64]",
         "br0: {uplink: eth1, address: [10.0.0.1/24, 2001:db8:5::1/64]}",
     ):
