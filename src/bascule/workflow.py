@@ -321,11 +321,11 @@ def survey(
     return survey_live(nics, seconds=seconds, site=read, host=chosen, active=active, progress=progress)
 
 
-def blink(nic: str, seconds: int = 10) -> None:
-    """Let the LED at a NIC's port blink. Raises MissingTool where its driver cannot."""
+def blink(nic: str, seconds: int = 10, begun: Callable[[], object] | None = None) -> None:
+    """Let the LED at a NIC's port blink; ``begun`` is called while it does. Raises MissingTool where it cannot."""
     from bascule.system.net.ethtool import identify
 
-    identify(nic, seconds)
+    identify(nic, seconds, begun)
 
 
 # ---- files

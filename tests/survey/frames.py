@@ -288,6 +288,8 @@ UDLD = cisco(
     ),
 )
 
+SONMP = cisco(0x01A2, bytes([10, 0, 0, 2, 0, 1, 5, 115, 12, 2, 1]), dst="01:00:81:00:01:00", oui=0x000081)
+
 # lldpd, src/daemon/protocols/edp.h: version 1, reserved, length, checksum, sequence, id type 0, MAC; elements 0x99
 EDP = cisco(
     0x00BB,

@@ -45,6 +45,7 @@ from tests.survey.frames import (
     MST,
     RIP,
     ROUTER,
+    SONMP,
     SWITCH,
     UDLD,
     UDP,
@@ -280,6 +281,20 @@ SAMPLES = (
             Neighbour(protocol="VTP", domain="campus", roles=("switch",), vlan_names=((30, "lab"),)),
         ),
         title="subset",
+    ),
+    Sample(
+        "sonmp",
+        SONMP,
+        (
+            Neighbour(
+                protocol="SONMP",
+                name="10.0.0.2",
+                chassis=SWITCH,
+                port="1/5",
+                roles=("switch",),
+                addresses=("10.0.0.2",),
+            ),
+        ),
     ),
     Sample("udld", UDLD, (Neighbour(protocol="UDLD", name="sw1", chassis="FOC1", port="Gi0/5", roles=("switch",)),)),
     Sample(

@@ -408,6 +408,7 @@ def test_blink_says_where_the_driver_cannot(building: Building) -> None:
     done = building.lab.bascule(building.host, "blink", "--all", "--seconds", "1", "--json")
     document = json.loads(done.stdout)
     assert (done.returncode, document["ok"]) == (1, False)
+    assert "blinking for" not in done.stderr
     assert [nic["nic"] for nic in document["nics"]] == ["eth2", "eth3"]
     assert "(veth) cannot blink" in document["nics"][0]["problem"]["message"]
     assert building.lab.bascule(building.host, "blink").returncode == 64
@@ -431,3 +432,17 @@ def test_a_bridge_over_two_nics_of_one_wire_is_drawn_as_a_loop(building: Buildin
     assert loop["drawn"].count(" ── ") == 4
     building.lab.ip(building.host, "link set br3 type bridge stp_state 1")
     assert survey(building, "br3", seconds="3")["loops"] == []
+
+
+def test_who_may_not_listen_is_told_before_it_says_that_it_listens(building: Building) -> None:
+    wire = building.lab.namespace("wire")
+    building.cable(building.host, "eth2", wire, "peer")
+    nobody = {"user": 65534, "group": 65534, "extra_groups": [], "cwd": "/"}
+    words = (sys.executable, "-m", "bascule", "survey", "--seconds", "1")
+    with building.host.entered():
+        try:
+            done = subprocess.run(words, capture_output=True, text=True, **nobody)  # type: ignore[call-overload]  # typed so
+        except PermissionError:
+            pytest.skip("an ordinary user may not read this tree")
+    assert done.returncode == 77, done.stderr
+    assert "listening for" not in done.stderr

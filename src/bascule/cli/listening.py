@@ -39,11 +39,14 @@ def progress(seconds: float, *, as_json: bool) -> Progress | None:
     terminal = sys.stderr.isatty()
     if as_json and not terminal:
         return None
-    if not terminal:
-        say(f"listening for {seconds:g} s …")
     last = [seconds]
+    begun: list[bool] = []
 
     def tell(left: float, frames: Mapping[str, int]) -> None:
+        if not begun:  # whoever may not listen is told so first
+            begun.append(True)
+            if not terminal:
+                say(f"listening for {seconds:g} s …")
         words = f"listening, {left:.0f} s left: " + ", ".join(f"{nic} {number}" for nic, number in frames.items())
         try:
             if terminal:

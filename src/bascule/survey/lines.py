@@ -42,6 +42,9 @@ def evidence(
     return tuple(lines)
 
 
+PLATFORM = 60  # characters of what a device says that it is
+
+
 def _devices(devices: Iterable[Device]) -> Iterator[Evidence]:
     counted: Counter[tuple[str, str]] = Counter()
     for device in devices:
@@ -56,6 +59,8 @@ def _devices(devices: Iterable[Device]) -> Iterator[Evidence]:
             words += f", voice VLAN {said.voice_vlan}"
         if said.mtu is not None:
             words += f", frames up to {said.mtu} bytes"
+        if said.platform:
+            words += f", {said.platform if len(said.platform) <= PLATFORM else said.platform[:PLATFORM] + '…'}"
         if said.inventory:
             words += f", {said.inventory}"
         if said.domain:

@@ -16,7 +16,7 @@ from bascule.frames.vendors import hypervisor
 from bascule.survey.evidence import UNTAGGED, Heard
 
 # protocols that end at the next device; the others are forwarded, or only explain
-DIRECT = ("LLDP", "CDP", "EDP", "FDP", "UDLD", "PAgP")
+DIRECT = ("LLDP", "CDP", "EDP", "FDP", "SONMP", "UDLD", "PAgP")
 SWITCH = "switch"
 NO_SWITCH = ("host", "phone", "access point", "guest")
 

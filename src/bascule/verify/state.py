@@ -98,7 +98,7 @@ def _bridge(site: Site, host: Host, bridge: Bridge, state: HostState, facts: Sta
         same = f"{link.mac}, as {port.name}" if link.mac == port.mac else f"{link.mac}, but {port.name} has {port.mac}"
         yield facts.check("bridge-mac", bridge.name, same, "mac")
     yield _spanning_tree(link, facts)
-    yield _mtu(site, host, bridge, state, facts)
+    yield from _mtu(site, host, bridge, state, facts)
     nics = [nic for nic in site.guest_nics(host.name) if nic.bridge == bridge.name]
     for nic in nics:
         yield tap_on_bridge(nic, bridge.name, state.links.get(nic.tap), facts)
@@ -161,12 +161,10 @@ def tap_on_bridge(nic: GuestNic, bridge: str, link: Link | None, facts: StateFac
     return _member("tap-on-bridge", link, facts)
 
 
-def _mtu(site: Site, host: Host, bridge: Bridge, state: HostState, facts: StateFacts) -> Check:
-    """Whether what the bridge sends fits through what is below it."""
-    found = narrows(site, host, bridge, state)
-    seen = f"{state.links[bridge.name].mtu:,} bytes" if found is None else found.words
-    check = facts.check("mtu", bridge.name, seen, "mtu")
-    return check if found is None else replace(check, ok=False)
+def _mtu(site: Site, host: Host, bridge: Bridge, state: HostState, facts: StateFacts) -> Iterator[Check]:
+    """What the bridge sends and what is below it cannot take; nothing where all of it fits."""
+    if (found := narrows(site, host, bridge, state)) is not None:
+        yield replace(facts.check("mtu", bridge.name, found.words, "mtu"), ok=False)
 
 
 def _spanning_tree(link: Link, facts: StateFacts) -> Check:

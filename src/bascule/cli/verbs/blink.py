@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from bascule.cli.common import json_option
@@ -36,9 +38,8 @@ def command(*, nics: tuple[str, ...], seconds: int, every: bool, as_json: bool) 
     results: list[dict[str, object]] = []
     problems: list[Problem] = []
     for nic in chosen:
-        say(f"{nic}: blinking for {seconds} s …")
         try:
-            workflow.blink(nic, seconds)
+            workflow.blink(nic, seconds, begun=partial(say, f"{nic}: blinking for {seconds} s …"))
             results.append({"nic": nic, "ok": True})
         except MissingTool as cannot:
             if cannot.problems[0].code == "TOOL-MISSING":

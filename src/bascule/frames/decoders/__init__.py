@@ -10,7 +10,7 @@ from bascule.frames.codecs import ethernet
 from bascule.frames.codecs.ip import address_text
 from bascule.frames.decoder import Decoder
 from bascule.frames.decoders.hosts import arp, dhcp4, dhcp6, igmp, mld, names, nd, pppoe
-from bascule.frames.decoders.neighbours import cdp, edp, fdp, lldp, mndp, udld
+from bascule.frames.decoders.neighbours import cdp, edp, fdp, lldp, mndp, sonmp, udld
 from bascule.frames.decoders.routers import eigrp, glbp, hsrp, isis, ospf, pim, rip, vrrp
 from bascule.frames.decoders.switching import dtp, eapol, lacp, mvrp, pagp, pvst, stp, vtp
 from bascule.frames.envelope import IpHeader, Key, Malformed, Packet, Tags, unwrap
@@ -19,7 +19,7 @@ from bascule.frames.findings import Findings, Remark, Sender, Subnet
 DECODERS: tuple[Decoder, ...] = tuple(
     module.DECODER
     for module in (
-        lldp, cdp, stp, pvst, edp, fdp, mndp, udld, dtp, vtp, mvrp, lacp, pagp,
+        lldp, cdp, stp, pvst, edp, fdp, mndp, sonmp, udld, dtp, vtp, mvrp, lacp, pagp,
         dhcp4, dhcp6, nd, mld, igmp, arp,
         hsrp, vrrp, glbp, ospf, isis, eigrp, rip, pim,
         names, eapol, pppoe,

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 
 from bascule.errors import BasculeError, CommandFailed, MissingTool, Problem, UsageFault
 from bascule.system.run import run
+
+REFUSED_S = 0.5  # a driver that cannot blink says so at once; one that can takes whole seconds
 
 
 def driver(link: str) -> str:
@@ -18,12 +23,17 @@ def driver(link: str) -> str:
     return found[1] if found and result.status == 0 else ""
 
 
-def identify(link: str, seconds: int) -> None:
-    """Let the LED at a port blink, and return when it is over.
+def identify(link: str, seconds: int, begun: Callable[[], object] | None = None) -> None:
+    """Let the LED at a port blink, and return when it is over; ``begun`` is called unless the driver refuses at once.
 
     Raises UsageFault for a link that is not there, MissingTool for a driver that cannot, and as ``run`` does.
     """
-    result = run(("ethtool", "--identify", link, str(seconds)), check=False, timeout_s=seconds + 30)
+    call = partial(run, ("ethtool", "--identify", link, str(seconds)), check=False, timeout_s=seconds + 30)
+    with ThreadPoolExecutor(1) as pool:  # a new thread is in our namespace
+        blinking = pool.submit(call)
+        if begun is not None and not wait([blinking], REFUSED_S).done:
+            begun()
+        result = blinking.result()
     if result.status == 0:
         return
     words = result.stderr.strip() or result.stdout.strip()

@@ -31,13 +31,15 @@ def decode(packet: Packet) -> Findings:
     said: dict[str, Any] = {"protocol": "LLDP"}
     names: list[tuple[int, str]] = []
     addresses: list[str] = []
-    seen = []
+    seen: list[int] = []
     body, offset = packet.body, 0
     while offset + 2 <= len(body):
         header = body[offset] << 8 | body[offset + 1]
         kind, length = header >> 9, header & 0x1FF
         value = body[offset + 2 : offset + 2 + length]
         if len(value) < length:
+            if seen[:3] == [1, 2, 3]:
+                break  # a capture has cut the frame; what stands before the cut is whole
             raise Malformed(f"has an element of type {kind} that overruns the frame")
         offset += 2 + length
         seen.append(kind)
