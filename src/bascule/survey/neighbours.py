@@ -157,6 +157,9 @@ def switch_port(heard: Heard, seen: tuple[Device, ...]) -> tuple[Port | None, tu
             return None, (f"several switches are heard ({listed}): {why}",)
         told = backed
     macs = sorted({bpdu.bridge[5:] for bpdu, _, _, _ in tree})
+    hosts = {mac for device in seen if device.role in NO_SWITCH for mac in (device.mac, device.said.chassis)}
+    if not told and bridge and set(macs) <= hosts:
+        return None, (f"{bridge[5:]} sends BPDUs and says by LLDP or CDP that it is no switch: a host with a bridge",)
     if not told:
         if not bridge:
             return None, ()
