@@ -274,11 +274,11 @@ def verify(site: SiteLike, *, host: str | None = None, progress: Progress = unse
     """The checks of this host and the expectations that it can ask, live."""
     from bascule.apply.options import ANY_DRIVER
     from bascule.apply.prepare import prepare
+    from bascule.apply.state_directory import here
     from bascule.verify.live import verify_live
 
-    read, chosen = load_for(site, host)
-    found = prepare(read, chosen, choice=ANY_DRIVER)
-    return verify_live(read, chosen, found.observed, found.plan, progress)
+    found = prepare(*load_for(site, host), choice=ANY_DRIVER)
+    return verify_live(found.site, found.host, found.observed, found.plan, here().state / "networks", progress)
 
 
 def doctor(site: SiteLike | None = None, *, host: str | None = None, uri: str | None = None) -> tuple[Finding, ...]:

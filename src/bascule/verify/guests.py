@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from bascule.model.site import GuestNic, Host, Service, Site
 from bascule.model.state import HostState
-from bascule.model.values import ETHERNET_MTU, IfName, IpAddress, Mac
+from bascule.model.values import ETHERNET_MTU, IfName, IpAddress, IpInterface, Mac
 from bascule.probe.ask import ask
 from bascule.probe.domain import ProbeAttachment, ProbeDomain
 from bascule.probe.protocols import ANSWERED_BY_ALL
@@ -41,6 +41,7 @@ class _Inquiry(Struct):
     missing: str = ""
     unasked: str = ""
     mute: list[str] = field(default_factory=list)  # what could not be asked of its traffic
+    impostors: list[str] = field(default_factory=list)  # others that answer for its addresses
 
     @property
     def questions(self) -> Iterator[Question]:
@@ -76,12 +77,27 @@ def check_guests(
     ]
     where = where_lost(lost, host, state, probe_domain)
     replies = {question: _located(answer, where) for question, answer in replies.items()}
+    known = read_neighbours(namespace)  # of whom the host's own questions found
     learned = ports_of_macs(namespace)  # afterwards: a guest that was silent has spoken now
     for inquiry in inquiries:
         if (into := _bridge(inquiry.nic, state)) is not None:
             yield own_tap(inquiry.nic, into, learned)
+        inquiry.impostors = _impostors(inquiry, known, endpoints.probe_domain.hosts[host.name].identity)
         yield _recipe(inquiry, host, replies)
         yield from (_within if inquiry.nic.virtual_network else _properties)(inquiry, replies)
+
+
+def _impostors(inquiry: _Inquiry, known: Mapping[Mac, tuple[IpInterface, ...]], host: tuple[int, int]) -> list[str]:
+    """Whose MAC the host's own packets to the guest's addresses went to, where that is not the guest's."""
+    if inquiry.other is None or inquiry.other.namespace.identity != host:
+        return []
+    own = {stand.address.ip for stand in inquiry.stands}
+    return [
+        f"{address.ip} is at {mac}, and not at {inquiry.nic.mac}: another machine has its address and answered"
+        for mac, addresses in known.items()
+        for address in addresses
+        if mac != inquiry.nic.mac and address.ip in own
+    ]
 
 
 def _located(answer: Answer, where: Mapping[Question, str]) -> Answer:
@@ -336,6 +352,7 @@ def _wrong_macs(questions: Sequence[Question], replies: Replies, mac: Mac) -> It
 def _unrestricted(inquiry: _Inquiry, replies: Replies) -> tuple[list[str], str]:
     """(3) ICMP, TCP and UDP pass in and out, and frames as large as the MTU."""
     faults = [f"{label}: {replies[q].words}" for label, q in inquiry.traffic if not _passed(replies[q])]
+    faults += inquiry.impostors
     labels: dict[str, list[str]] = {}
     for label, _ in inquiry.traffic:
         *way, what = label.split(" ", 3)

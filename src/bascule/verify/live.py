@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from msgspec import Struct
 
 from bascule.model.site import Host, Site
@@ -18,6 +20,7 @@ from bascule.verify.expectations import UNPROVEN, Outcome, judge
 from bascule.verify.host import check_host
 from bascule.verify.power import guests_off
 from bascule.verify.wire.foreign_macs import ForeignMacs
+from bascule.verify.wire.leases import check_leases, leases_below
 
 
 class Verified(Struct, frozen=True, kw_only=True):
@@ -40,9 +43,12 @@ class Verified(Struct, frozen=True, kw_only=True):
         return all(check.ok is not False for check in self.checks) and all(x.ok is not False for x in self.outcomes)
 
 
-def verify_live(site: Site, host: Host, state: HostState, plan: Plan, progress: Progress = unseen) -> Verified:
+def verify_live(
+    site: Site, host: Host, state: HostState, plan: Plan, networks: Path, progress: Progress = unseen
+) -> Verified:
     """Ask a host in the network namespace that we are in; ``plan`` was made from its ``state``.
 
+    ``networks`` is the folder of this host's own DHCP servers.
     Where a port is listening or learning, the spanning tree is waited for first: until then nobody is reached over it.
     """
     site = site_as_it_runs(site, host, state)  # with the MACs and taps that its guests have
@@ -51,7 +57,8 @@ def verify_live(site: Site, host: Host, state: HostState, plan: Plan, progress: 
         probe_domain = live_domain(site, host, state, here)
         off = guests_off(site, host, state)
         with ForeignMacs(site, host, state) as wires:
-            checks = (*check_host(site, host, state, probe_domain, plan, off), *wires.checks())
+            checks = check_host(site, host, state, probe_domain, plan, off)
+            checks += (*check_leases(site, host, state, here, leases_below(networks), off), *wires.checks())
         endpoints = Endpoints(site, probe_domain, read_neighbours(here))  # after the checks, which made guests speak
         checks += tuple(Check(id="spanning-tree", subject=one[0], ok=one[1], detail=one[2]) for one in settled.lines())
         return Verified(host=host, checks=checks, outcomes=judge(site, probe_domain, endpoints, off), off=off)

@@ -10,6 +10,7 @@ from bascule.verify.doctor import (
     modules,
     name_servers,
     network_collision,
+    nics,
     packages,
     wireless,
 )
@@ -23,6 +24,7 @@ LOOKS = (
     kvm.look,
     modules.look,
     managers.look,
+    nics.look,
     libvirt_reach.look,
     network_collision.look,
     bridge_filter.look,
