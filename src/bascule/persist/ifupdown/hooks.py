@@ -55,7 +55,7 @@ def _understood(builder: Builder, draft: LinkDraft, part: str, file: str, line: 
     if is_down:
         return False
     words = shlex.split(part)
-    if "lo" in words:
+    if "lo" in words and "rule" not in words[:3]:  # to a rule it means what the host itself sends
         raise ValueError("about the loopback, of which a site file says nothing")
     tool, rest = words[0] if words else "", words[1:]
     if tool == "ip":
