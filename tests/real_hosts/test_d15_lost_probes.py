@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from bascule.site import parse
 from bascule.system.net.netns import Namespace
 from tests.lab import open_lab
 from tests.real_hosts.field import BASE, MACS, Field, furnished
@@ -13,8 +14,8 @@ from tests.real_hosts.firewalls import clear, feed, load
 
 pytestmark = pytest.mark.kernel
 
-WEB = "52:54:00:f7:25:5b"
 SITE = BASE.partition("expect:")[0]
+WEB = parse(SITE.encode(), "site.yaml").guests["web"].nics[0].mac
 PORT_OF_ETH1 = "p" + MACS["eth1"].replace(":", "")
 
 
