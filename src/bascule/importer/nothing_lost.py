@@ -24,7 +24,9 @@ _NUMBER = re.compile(r"(?<![0-9A-Za-z_.+-])[0-9]{1,10}(?:\.[0-9]+)?(?=(?:ms|s|se
 _NAME = re.compile(
     r"(?<![0-9A-Za-z_./+@:-])(?=[a-z0-9_.-]*[0-9])[a-z][A-Za-z0-9_.-]{1,14}(?![0-9A-Za-z_/+@\[-]|:[^\s0-9])"
 )
-_NO_NAME = re.compile(r"(?:ipv?|inet|dhcpv?|gateway|v|q|layer|md|sha)[0-9]+|version[0-9]*|x[0-9]+(?:_[0-9]+)?")
+_NO_NAME = re.compile(
+    r"(?:ipv?|inet|dhcpv?|gateway|v|q|layer|md|sha)[0-9]+(?:-[a-z-]+)?|version[0-9]*|x[0-9]+(?:_[0-9]+)?"
+)
 _COMMENT = re.compile(r"^\s*(?:[#;]|<!--).*|(?<=\s)#.*")
 _QUIET = re.compile(  # keys that name a file's own entry and say nothing of the network
     r"^\W*(?:export\s+)?(?:\w*uuid|timestamp|permissions|stable-id)\b\W*[=: ]|^\s*version: [0-9]$", re.IGNORECASE
