@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from ipaddress import ip_address, ip_interface
 from typing import Any
 
@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from bascule.model.host_links import MAIN_TABLE, PolicyRule
 from bascule.model.links import Bond, Bridge, Vlan
+from bascule.model.state import PortVlans
 from bascule.model.values import IfName, IpInterface, is_onlink
 from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
 
@@ -125,6 +126,7 @@ class _Writer:
         if isinstance(options, Bridge):
             if options.vlan_filtering:
                 out["vlan_aware"] = True
+                out |= _carried(members[0].vlans) if members else {}
             if options.stp_state:
                 out["stp"] = True
         return out | _mac_and_mtu(link)
@@ -214,6 +216,16 @@ class _Writer:
             ):
                 entry["gateway"] = route.gateway
         return name
+
+
+def _carried(vlans: Iterable[PortVlans]) -> dict[str, Any]:
+    """The VLANs of an uplink: those with a tag, and the one of what arrives without, where it is not the usual one."""
+    tagged = [one for one in vlans if not one.untagged]
+    native = next((one.first for one in vlans if one.pvid), 1)
+    out: dict[str, Any] = {"pvid": native} if native != 1 else {}
+    if tagged:
+        out["vlans"] = [one.first if one.first == one.last else f"{one.first}-{one.last}" for one in tagged]
+    return out
 
 
 def _mac_and_mtu(link: LinkConfig) -> dict[str, Any]:

@@ -114,6 +114,8 @@ class Bridge(HostLink, frozen=True, kw_only=True):
     from_uplink: bool = False
     vlan: Vid | None = None
     vlan_aware: bool = False
+    vlans: tuple[tuple[Vid, Vid], ...] = ()  # ranges that the uplink's port carries tagged beside those of guests
+    pvid: Vid | None = None  # the VLAN of what arrives untagged there; None: 1
     stp: bool = False
 
     @property

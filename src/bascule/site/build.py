@@ -165,6 +165,8 @@ class _Builder:
             from_uplink="from-uplink" in bridge.address,
             vlan=bridge.vlan,
             vlan_aware=bridge.vlan_aware,
+            vlans=bridge.vlans,
+            pvid=bridge.pvid,
             stp=bridge.stp,
             **self.shared(name, bridge, path),
         )

@@ -150,5 +150,9 @@ class Bridge(HostLink):
     )
     vlan: s.VlanId | None = Field(None, description="The bridge sits on this VLAN of the uplink (eth4.30).")
     vlan_aware: s.Boolean = Field(False, description="The bridge keeps tags apart itself; guests choose their VLAN.")
+    vlans: Many[s.VlanRange] = Field(
+        (), description="VLANs that the uplink of a VLAN-aware bridge carries tagged, beside those of its guests."
+    )
+    pvid: s.VlanId | None = Field(None, description="The VLAN of what arrives untagged at that uplink; 1 if not given.")
     stp: s.Boolean = Field(False, description="Spanning tree; off with one uplink, so that no port waits 30 s.")
     guard: Guard | None = Field(None, description="The guard of its guests that name none.")

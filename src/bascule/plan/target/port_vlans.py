@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec.structs import replace
 
 from bascule.model.host_links import Bridge as DeclaredBridge
@@ -22,19 +24,33 @@ def learn_vlans(build: TargetBuilder, bridge: IfName) -> None:
 
 
 def lay_trunk(build: TargetBuilder, bridge: DeclaredBridge, port: IfName) -> None:
-    """The uplink of a VLAN-aware bridge carries every VLAN of its guests, tagged, and the untagged one."""
-    vids: set[int] = set()
+    """The uplink of a VLAN-aware bridge carries every VLAN of its guests and of the file, tagged, and the untagged one.
+
+    On a host that is taken as found it keeps what it carries there already: others may have guests on it.
+    """
+    vids = _numbers(bridge.vlans)
     for nic in build.site.guest_nics(build.host.name):
         if nic.bridge == bridge.name:
             vids |= {nic.vlan} if nic.vlan is not None else set()
-            vids |= {vid for first, last in nic.vlans for vid in range(first, last + 1)}
-    build.set(port, vlans=UNTAGGED + _ranges(vids - {1}))
+            vids |= _numbers(nic.vlans)
+    native = bridge.pvid or 1
+    wanted = (PortVlans(first=native, last=native, pvid=True, untagged=True), *_ranges(vids - {native}))
+    before = build.observed.links.get(port)
+    if build.host.as_found and before is not None and before.master == bridge.name and before.vlans:
+        held = _numbers((one.first, one.last) for one in before.vlans)
+        said = wanted[:1] if bridge.pvid is not None and native not in held else ()
+        wanted = (*before.vlans, *said, *_ranges(vids - held - {native}))
+    build.set(port, vlans=tuple(sorted(wanted, key=lambda one: one.first)))
+
+
+def _numbers(ranges: Iterable[tuple[int, int]]) -> set[int]:
+    return {vid for first, last in ranges for vid in range(first, last + 1)}
 
 
 def port_vlans(nic: GuestNic) -> tuple[PortVlans, ...]:
     """The VLANs of a guest's tap on a VLAN-aware bridge: one access VLAN, or a trunk, or the untagged default."""
     if nic.vlans:
-        return _ranges({vid for first, last in nic.vlans for vid in range(first, last + 1)})
+        return _ranges(_numbers(nic.vlans))
     vid = nic.vlan or 1
     return (PortVlans(first=vid, last=vid, pvid=True, untagged=True),)
 

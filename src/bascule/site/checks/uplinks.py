@@ -113,6 +113,14 @@ class _Host:
             self.tags(name, bridge, path)
             self.takes_addresses(name, bridge, path)
             self.mtu(name, bridge, path)
+        for key in ("vlans", "pvid"):
+            if getattr(bridge, key) and not bridge.vlan_aware:
+                self.found.add(
+                    "VLAN-UNAWARE",
+                    f"'{key}' is what the uplink of a VLAN-aware bridge carries, and '{name}' is none",
+                    (*path, key),
+                    hint=f"add 'vlan_aware: true' to '{name}', or remove '{key}'",
+                )
         if bridge.vlan is not None and bridge.vlan_aware:
             self.found.add(
                 "BRIDGE-VLAN",
