@@ -14,6 +14,7 @@ from bascule.model.links import Bond, Bridge, Vlan
 from bascule.model.state import PortVlans
 from bascule.model.values import IfName, IpInterface, is_onlink
 from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
+from bascule.plan.target.bonds_and_vlans import MIIMON_MS
 
 
 class HostEntry(Struct):
@@ -92,6 +93,7 @@ class _Writer:
         options = link.options
         if isinstance(options, Bond):
             out["mode"] = options.mode
+            out |= _bond_options(options)
         out |= self._speech(link) if link.master is None else {}
         return out | _mac_and_mtu(link)
 
@@ -216,6 +218,17 @@ class _Writer:
             ):
                 entry["gateway"] = route.gateway
         return name
+
+
+def _bond_options(options: Bond) -> dict[str, Any]:
+    """What differs from a bond that Bascule makes; without a word of it the kernel looks every 100 ms or never."""
+    out: dict[str, Any] = {"miimon": options.miimon} if options.miimon not in {0, MIIMON_MS} else {}
+    out |= {name: value for name in ("updelay", "downdelay") if (value := getattr(options, name))}
+    if options.xmit_hash_policy != "layer2":
+        out["hash_policy"] = options.xmit_hash_policy
+    if options.ad_lacp_rate != "slow":
+        out["lacp_rate"] = options.ad_lacp_rate
+    return out
 
 
 def _carried(vlans: Iterable[PortVlans]) -> dict[str, Any]:

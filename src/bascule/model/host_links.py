@@ -89,10 +89,15 @@ class Nic(HostLink, frozen=True, kw_only=True):
 
 
 class Bond(HostLink, frozen=True, kw_only=True):
-    """Several NICs as one."""
+    """Several NICs as one. What is None is left as it is, or to Bascule where it makes the bond; times are in ms."""
 
     nics: tuple[IfName, ...]
     mode: str = "active-backup"
+    miimon: int | None = None
+    updelay: int | None = None
+    downdelay: int | None = None
+    hash_policy: str | None = None
+    lacp_rate: str | None = None
 
 
 class VlanLink(HostLink, frozen=True, kw_only=True):

@@ -126,7 +126,16 @@ class _Builder:
         return links.Nic(path=nic.path, switch=switch, **self.shared(name, nic, path))
 
     def bond(self, name: IfName, bond: d.Bond, path: Path) -> links.Bond:
-        return links.Bond(nics=bond.nics, mode=bond.mode, **self.shared(name, bond, path))
+        return links.Bond(
+            nics=bond.nics,
+            mode=bond.mode,
+            miimon=bond.miimon,
+            updelay=bond.updelay,
+            downdelay=bond.downdelay,
+            hash_policy=bond.hash_policy,
+            lacp_rate=bond.lacp_rate,
+            **self.shared(name, bond, path),
+        )
 
     def vlan(self, name: IfName, vlan: d.VlanLink, path: Path) -> links.VlanLink:
         return links.VlanLink(link=vlan.link, id=vlan.id, protocol=vlan.protocol, **self.shared(name, vlan, path))

@@ -108,6 +108,9 @@ BOND_MODES = (
 )
 
 
+HASH_POLICIES = ("layer2", "layer2+3", "layer3+4", "encap2+3", "encap3+4", "vlan+srcmac")
+
+
 class Bond(WiredLink):
     """Several NICs as one, usable as an uplink; the host can speak on it as on a NIC."""
 
@@ -116,6 +119,17 @@ class Bond(WiredLink):
     nics: Listed[s.LinkName] = Field(description="Its members (names under 'nics'); they carry no address.")
     mode: Annotated[str, s.choice(*BOND_MODES, noun="a bonding mode")] = Field(
         "active-backup", description="The kernel's bonding mode; 802.3ad needs LACP on the switch."
+    )
+    miimon: s.Milliseconds | None = Field(
+        None, description="How often it looks at its members' carrier, in milliseconds; 100 for a bond that is made."
+    )
+    updelay: s.Milliseconds | None = Field(None, description="How long a member waits after its carrier came, in ms.")
+    downdelay: s.Milliseconds | None = Field(None, description="How long a member stays after its carrier went, in ms.")
+    hash_policy: Annotated[str, s.choice(*HASH_POLICIES, noun="a hash policy")] | None = Field(
+        None, description="By what balance-xor and 802.3ad choose a member for a frame."
+    )
+    lacp_rate: Annotated[str, s.choice("slow", "fast", noun="a rate of LACP")] | None = Field(
+        None, description="How often 802.3ad asks its partner to speak: every 30 s, or every second."
     )
 
 

@@ -262,6 +262,13 @@ def read_group(text: str) -> int:
     return number
 
 
+def read_milliseconds(text: str) -> int:
+    """A time of a bond, up to a minute."""
+    if (number := read_number(text, "a time in milliseconds")) > 60_000:
+        raise Wrong(f"{shown(text)} ms are more than a minute", "a bond's times are some hundred milliseconds")
+    return number
+
+
 def read_frame_rate(text: str) -> int:
     """Frames in a second."""
     match = re.fullmatch(r"([0-9]{1,7})/(?:s|second)", text)

@@ -12,7 +12,7 @@ class Bond(LinkOptions, frozen=True, kw_only=True):
     """The mode and the link monitoring; ``miimon`` is in milliseconds."""
 
     kind: ClassVar[str] = "bond"
-    fixed: ClassVar[frozenset[str]] = frozenset({"mode"})
+    fixed: ClassVar[frozenset[str]] = frozenset({"mode", "ad_lacp_rate"})  # both only while it is down
     argument_names: ClassVar[Mapping[str, str]] = {"ad_lacp_rate": "lacp_rate"}
 
     mode: str = "balance-rr"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec.structs import replace
 
 from bascule.errors import BasculeError, Place, Problem
@@ -29,7 +31,7 @@ def lay_bond(build: TargetBuilder, bond: DeclaredBond) -> None:
     made = before or Link(name=bond.name, options=options, mac=first.mac, alias=build.mark)
     build.links[bond.name] = replace(
         made,
-        options=replace(options, mode=bond.mode),
+        options=replace(options, mode=bond.mode, **_said(bond)),
         up=True,
         mac=bond.mac or made.mac,
         mtu=bond.mtu or (before or first).mtu,
@@ -39,6 +41,18 @@ def lay_bond(build: TargetBuilder, bond: DeclaredBond) -> None:
     lay_speech(build, bond)
     for nic in bond.nics:
         build.enslave(nic, bond.name, None)
+
+
+def _said(bond: DeclaredBond) -> dict[str, Any]:
+    """The options that the file says, by the kernel's names."""
+    said = {
+        "miimon": bond.miimon,
+        "updelay": bond.updelay,
+        "downdelay": bond.downdelay,
+        "xmit_hash_policy": bond.hash_policy,
+        "ad_lacp_rate": bond.lacp_rate,
+    }
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def lay_vlan_link(build: TargetBuilder, vlan: VlanLink) -> None:

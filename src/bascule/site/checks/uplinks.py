@@ -39,6 +39,7 @@ class _Host:
         path: Path = (*self.top, "bonds", name)
         if not bond.nics:
             self.found.add("BOND", f"bond '{name}' has no NIC", (*path, "nics"), hint="list its members, or remove it")
+        self.bond_times(name, bond, path)
         networks: dict[str, IfName] = {bond.network: name} if bond.network else {}
         for index, member in enumerate(bond.nics):
             where: Path = (*path, "nics", index)
@@ -128,6 +129,24 @@ class _Host:
                 (*path, "vlan"),
                 hint="'vlan' puts the whole bridge on one tag, 'vlan_aware' carries all tags: take one of them",
             )
+
+    def bond_times(self, name: IfName, bond: d.Bond, path: Path) -> None:
+        """The kernel counts delays in whole looks at the carrier, and takes none where it does not look."""
+        every = 100 if bond.miimon is None else bond.miimon
+        for key in ("updelay", "downdelay"):
+            delay = getattr(bond, key)
+            if delay and (not every or delay % every):
+                words = f"is no multiple of its miimon of {every} ms" if every else "needs a miimon"
+                self.found.add(
+                    "BOND", f"{key} {delay} ms of bond '{name}' {words}", (*path, key),
+                    hint=f"write {key}: {max(round(delay / every), 1) * every}" if every else "add 'miimon: 100'",
+                )  # fmt: skip
+        for key, modes in (("hash_policy", ("balance-xor", "802.3ad", "balance-tlb")), ("lacp_rate", ("802.3ad",))):
+            if getattr(bond, key) is not None and bond.mode not in modes:
+                self.found.add(
+                    "BOND", f"'{key}' of bond '{name}' has no effect in mode {bond.mode}", (*path, key),
+                    hint=f"it belongs to {' and '.join(modes)}; remove it, or write mode: {modes[0]}",
+                )  # fmt: skip
 
     def without_nic(self, name: IfName, bridge: d.Bridge, path: Path) -> None:
         """A bridge without NIC has nothing to take a tag or an address from."""
