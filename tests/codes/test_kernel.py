@@ -126,7 +126,7 @@ def test_a_rehearsal_on_a_kernel_without_such_links(tmp_path: Path, site: str, c
 @pytest.mark.kernel
 def test_vlans_that_a_tap_does_not_get(lab: Lab) -> None:
     plug = Plug(nic=nic("g", 0, "br4"), bridge=IfName("br4"), vlans=(PortVlans(first=20, last=20, pvid=True),))
-    with pytest.raises(BasculeError, match=r"error\[TAP-VLANS\]: the VLANs of taps on host were refused: "):
+    with pytest.raises(BasculeError, match=r"error\[TAP-VLANS\]: the flags or VLANs of taps on host were refused: "):
         tag([plug], lab.namespace("host"))
 
 

@@ -21,9 +21,12 @@ def test_a_dialect_that_is_none() -> None:
 
 
 def test_files_of_several_configuration_systems(tmp_path: Path) -> None:
-    for path in ("etc/systemd/network/10-a.network", "etc/netplan/01-a.yaml"):
+    for path, text in (
+        ("etc/systemd/network/10-a.network", "[Match]\nName=eth0\n[Network]\nDHCP=yes\n"),
+        ("etc/netplan/01-a.yaml", "network: {version: 2, ethernets: {eth1: {dhcp4: true}}}\n"),
+    ):
         (tmp_path / path).parent.mkdir(parents=True)
-        (tmp_path / path).write_text("# empty\n")
+        (tmp_path / path).write_text(text)
     done = bascule("import", "--root", str(tmp_path))
     assert_error(done, "DIALECT", "are files of several configuration systems: networkd, netplan", status=64,
                  hint="say which with --dialect networkd")  # fmt: skip

@@ -104,7 +104,7 @@ def test_says_everything(seen: Rehearsal, page: Page) -> None:
 
 def test_a_broken_site_says_so_first(seen: Rehearsal, page: Page, text: str) -> None:
     assert not seen.ok
-    assert "does not hold 0 of 38 checks and 2 of 6 expectations" in page.text
+    assert "does not hold 2 of 6 expectations and 0 of 40 checks" in page.text
     broken = page.text.index("What does not hold")
     assert broken < page.text.index("Picture") < page.text.index("Plan")
     place = next(i for i, outcome in enumerate(seen.outcomes) if outcome.ok is False)

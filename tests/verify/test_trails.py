@@ -9,6 +9,7 @@ from ipaddress import ip_interface
 import pytest
 from msgspec.structs import replace
 
+from bascule.model.host_links import Bridge
 from bascule.model.site import Expectation, MachineNic
 from bascule.model.values import IfName
 from bascule.probe.domain import ProbeDomain
@@ -122,7 +123,9 @@ def test_nobody_else_on_the_network_proves_nothing(scene: Builder) -> None:
     scene.guest("lonely", "br9", "10.9.9.9/24", network=None)
     lonely = sites.guest("lonely", "52:54:00:00:00:0b", "br9", "10.9.9.9/24", line=70)
     site = sites.production(sites.expect("customer", "lonely", "no-reach"))
-    site = replace(site, guests={**site.guests, "lonely": lonely})
+    (name, host), *_ = site.hosts.items()
+    host = replace(host, bridges={**host.bridges, IfName("br9"): Bridge(name=IfName("br9"), uplink=None)})
+    site = replace(site, guests={**site.guests, "lonely": lonely}, hosts={**site.hosts, name: host})
     alone = judge(site, scene.probe_domain)[0]
     assert (alone.observed, alone.ok) == ("unproven", False)
     assert "nobody else on 10.9.9.0/24 can show that lonely answers at all" in alone.witness.sentence

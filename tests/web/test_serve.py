@@ -178,7 +178,7 @@ def test_expectations_on_demand_change_nothing(served: Served, host: Namespace) 
     assert reach["hops"][-1] == "desk"
     assert f'class="way-of {reach["way"]}"' in state["svg"]
     assert unasked["ok"] is None
-    assert "nobody can ask from desk" in unasked["sentence"]
+    assert "unproven, because guest_02 is off" in unasked["sentence"]
     assert state["asking"]["broken"]  # the guest does not run
     assert to_json(observe(namespace=host)) == before
 

@@ -8,10 +8,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from bascule.errors import BasculeError
+from bascule.system.net.links import drivers
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 
 KINDS = {"macvlan", "macvtap", "ipvlan", "ipvtap"}
+DRIVERS = {"macvlan", "ipvlan"}  # theirs, also of the taps
 CONTAINERS = {  # how a control group tells whose container a process is in
     "Docker container": r"docker[-/]([0-9a-f]{64})",
     "Podman container": r"libpod-([0-9a-f]{64})",
@@ -62,6 +64,8 @@ def _links_in(path: Path) -> Iterator[tuple[int, str]]:
     """The links in a namespace that sit on one of another, by that one's index there."""
     try:
         with Namespace.open(path) as namespace:
+            if not drivers(namespace) & DRIVERS:
+                return  # without a program for each of a hundred containers
             entries = json.loads(run(("ip", "-j", "-d", "link"), namespace=namespace).stdout or "[]")
     except (BasculeError, OSError, ValueError):
         return

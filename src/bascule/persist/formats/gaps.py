@@ -50,6 +50,9 @@ class Gaps:
                     self.add(link.name, "search", word, "it is not a domain")
             if link.pin_path is not None and not PATH.fullmatch(link.pin_path):
                 self.add(link.name, "path", link.pin_path, "it is not the path of a slot")
+        if all(link.master is not None for link in config.links.values()):
+            for rule in config.rules:
+                self.add("the host", "rule", f"table {rule.table}", "there is no link with which it would be set up")
         for pattern in config.unmanaged:
             if not _PATTERN.fullmatch(pattern):
                 self.add("the host", "unmanaged", pattern, "a name, or the beginning of a name and '*'")

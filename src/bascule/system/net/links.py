@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import socket
 import struct
@@ -14,6 +15,7 @@ from bascule.model.values import Mac
 from bascule.system.net.netns import Namespace
 
 _GET_FLAGS, _GET_MAC = 0x8913, 0x8927  # SIOCGIFFLAGS, SIOCGIFHWADDR
+_ETHTOOL, _GET_DRIVER = 0x8946, 0x3  # SIOCETHTOOL, ETHTOOL_GDRVINFO
 _UP, _RUNNING = 0x1, 0x40
 
 
@@ -88,3 +90,15 @@ def wait_until_running(links: Mapping[Namespace, Iterable[str]], *, timeout_s: f
             break
         time.sleep(0.002)
     return sorted((namespace.name, link) for namespace, names in left.items() for link in names)
+
+
+def drivers(namespace: Namespace) -> frozenset[str]:
+    """The drivers of a namespace's links, as ``veth`` and ``macvlan``, asked without a program (ethtool.h)."""
+    found = set()
+    with namespace.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as door:
+        for _, name in socket.if_nameindex():
+            told = ctypes.create_string_buffer(struct.pack("=I192x", _GET_DRIVER), 196)
+            with contextlib.suppress(OSError):  # loopback has none
+                fcntl.ioctl(door, _ETHTOOL, struct.pack("@16sP16x", name.encode(), ctypes.addressof(told)))
+                found.add(told.raw[4:36].split(b"\0", 1)[0].decode("ascii", "replace"))
+    return frozenset(found)
