@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from bascule.errors import BasculeError
-from bascule.system.net.links import drivers
+from bascule.system.net.links import drivers, namespace_id
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 
@@ -66,12 +66,15 @@ def _links_in(path: Path) -> Iterator[tuple[int, str]]:
         with Namespace.open(path) as namespace:
             if not drivers(namespace) & DRIVERS:
                 return  # without a program for each of a hundred containers
+            with Namespace.current() as ours:
+                number = namespace_id(namespace, ours)
             entries = json.loads(run(("ip", "-j", "-d", "link"), namespace=namespace).stdout or "[]")
     except (BasculeError, OSError, ValueError):
         return
     for entry in entries:
         kind = entry.get("linkinfo", {}).get("info_kind", "")
-        if kind in KINDS and "link_netnsid" in entry and "link_index" in entry:
+        is_on_ours = number is not None and entry.get("link_netnsid") == number  # another's has the same indexes
+        if kind in KINDS and is_on_ours and "link_index" in entry:
             yield entry["link_index"], f"the {kind} {entry['ifname']}"
 
 

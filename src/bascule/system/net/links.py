@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
+import os
 import socket
 import struct
 import time
@@ -17,6 +18,7 @@ from bascule.system.net.netns import Namespace
 _GET_FLAGS, _GET_MAC = 0x8913, 0x8927  # SIOCGIFFLAGS, SIOCGIFHWADDR
 _ETHTOOL, _GET_DRIVER = 0x8946, 0x3  # SIOCETHTOOL, ETHTOOL_GDRVINFO
 _UP, _RUNNING = 0x1, 0x40
+_RTM_NEWNSID, _RTM_GETNSID, _NETNSA_FD = 88, 90, 3
 
 
 def index_of(namespace: Namespace, link: str) -> int:
@@ -102,3 +104,19 @@ def drivers(namespace: Namespace) -> frozenset[str]:
                 fcntl.ioctl(door, _ETHTOOL, struct.pack("@16sP16x", name.encode(), ctypes.addressof(told)))
                 found.add(told.raw[4:36].split(b"\0", 1)[0].decode("ascii", "replace"))
     return frozenset(found)
+
+
+def namespace_id(known_in: Namespace, of: Namespace) -> int | None:
+    """The number by which one namespace knows another (RTM_GETNSID, linux/net_namespace.h); None if it does not."""
+    with of.entered():
+        fd = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with known_in.entered(), socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as door:
+            body = struct.pack("=BxxxHHI", 0, 8, _NETNSA_FD, fd)
+            door.send(struct.pack("=IHHII", 16 + len(body), _RTM_GETNSID, 1, 1, 0) + body)
+            answer = door.recv(4096)
+    finally:
+        os.close(fd)
+    kind = struct.unpack_from("=H", answer, 4)[0]
+    number = struct.unpack_from("=i", answer, 24)[0] if kind == _RTM_NEWNSID and len(answer) >= 28 else -1
+    return number if number >= 0 else None
