@@ -35,10 +35,10 @@ def memory_notes(prepared: Prepared) -> tuple[Note, ...]:
 
 def firewall_notes(prepared: Prepared) -> tuple[Note, ...]:
     """What others' rules will do to the frames of the file's bridges and networks, once the plan is made."""
-    firewall = read_firewall(prepared.wanted, prepared.observed.tables)
-    if not firewall.filters:
+    network = read_firewall(prepared.wanted, prepared.observed.tables)
+    if not network.rules.filters:
         return ()
     from bascule.verify.doctor.firewall.all_looks import firewall_findings
 
-    found = firewall_findings(prepared.site, prepared.host, prepared.wanted, firewall)
+    found = firewall_findings(prepared.site, prepared.host, network)
     return tuple(Note(kind="warning", subject=one.subject, text=one.words) for one in found)

@@ -92,7 +92,7 @@ class Scene(Struct):
         with self.field.host.entered():
             state = observe()
             site = site or load_site(self.path)
-            return list(look(Facts(state=state, firewall=read_firewall(state), site=site, host="kvm")))
+            return list(look(Facts(state=state, network=read_firewall(state), site=site, host="kvm")))
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from bascule.model.state import HostState
 from bascule.observe.firewall import LEGACY, legacy_tables
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
-from bascule.topology.firewall.rules import rule_words
+from bascule.topology.trace.rules.words import rule_words
 
 DROPS = {"drop", "reject"}
 COUNTED = re.compile(r"^\[(\d+):\d+\] (-A \S+ .*-j (?:DROP|REJECT).*)$|^:(\S+) DROP \[(\d+):\d+\]$")

@@ -8,14 +8,15 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from bascule.errors import BasculeError
 from bascule.model.ruleset.rules import AnyTable, ForeignTable
 from bascule.model.state import HostState
 from bascule.system.net.sysctl import read_sysctls
 from bascule.system.run import run
-from bascule.topology.firewall.rules import Firewall, firewall, is_of_iptables
+from bascule.topology.trace.network import HostNetwork
+from bascule.topology.trace.rules.model_reader import rules_of
+from bascule.topology.trace.rules.nft_reader import is_of_iptables
+from bascule.topology.trace.rules.reading import Listings, needs_extensions, with_saves
 
 SWITCHES = {  # the family whose chains bridged frames have to pass, and the parameter that has it so
     "ip": "net/bridge/bridge-nf-call-iptables",
@@ -27,35 +28,52 @@ LEGACY = {"ip_tables_names": "iptables-legacy-save", "ip6_tables_names": "ip6tab
 TABLES = Path("/proc/thread-self/net")  # of the namespace that this thread is in
 
 
-def read_firewall(state: HostState, tables: Mapping[str, AnyTable] | None = None) -> Firewall:
-    """The rules of others in the namespace that we are in, whose ``state`` was observed; nothing is changed.
+def read_firewall(state: HostState, tables: Mapping[str, AnyTable] | None = None) -> HostNetwork:
+    """A host of this ``state`` with the rules of others in the namespace that we are in; nothing is changed.
 
-    Where there are no rules of iptables this starts no program, for nft's are in the state. What cannot be read is a
-    gap of the answer.
+    Where there are no rules of iptables this starts no program, for nft's are in ``tables`` (those of the state, if
+    they are not given). What cannot be read is named in the rules' ``unread``.
     """
     gaps: list[str] = []
     if os.geteuid() != 0:
         gaps.append("nft shows its tables to root alone")
-    found = state.tables if tables is None else tables
-    read = firewall(found, read_saves(found, gaps), called=called_families(), gaps=gaps)
-    return replace(read, called_on=_called_on(read))
+    given = state.tables if tables is None else tables
+    others = {key: one for key, one in given.items() if isinstance(one, ForeignTable)}
+    programs = nft_savers("".join(one.content for one in others.values() if is_of_iptables(one.family, one.name)))
+    rules = with_saves(rules_of(others, gaps), read_saves(programs))
+    filters = rules.filters
+    on = switches()
+    return HostNetwork(
+        state=state,
+        rules=rules,
+        sysctls={SWITCHES[family]: value for family, value in on.items()},
+        calls=_bridges_that_call() if filters and on else {},
+    )
 
 
-def read_saves(tables: Mapping[str, AnyTable], gaps: list[str]) -> dict[str, str]:
-    """What ``iptables-nft-save`` and its like print, for the families that have such tables; what fails is a gap."""
-    programs = []
-    for family, tool in (("ip", "iptables-nft-save"), ("ip6", "ip6tables-nft-save")):
-        own = [one for one in tables.values() if one.family == family and is_of_iptables(one)]
-        if any(isinstance(one, ForeignTable) and '{"xt":' in one.content for one in own):
-            programs.append(tool)
-    programs += [tool for names, tool in LEGACY.items() if legacy_tables(names)]
+def nft_savers(listing: str) -> tuple[str, ...]:
+    """The programs that say what nft's JSON hides of rules of iptables."""
+    return ("iptables-nft-save", "ip6tables-nft-save") if needs_extensions(listing) else ()
+
+
+def read_saves(programs: tuple[str, ...], nft: str = "", nft_text: str = "") -> Listings:
+    """What the ``-save`` programs print, those of legacy where its tables stand; one that fails is named."""
+    unread = []
     saves = {}
-    for tool in programs:
+    for tool in (*programs, *(tool for names, tool in LEGACY.items() if legacy_tables(names))):
         try:
             saves[tool] = run((tool,)).stdout
         except BasculeError as error:
-            gaps.append(f"rules of {tool.removesuffix('-save')} stand here: {error.problems[0].message}")
-    return saves
+            unread.append(f"rules of {tool.removesuffix('-save')} stand here: {error.problems[0].message}")
+    return Listings(
+        nft=nft,
+        nft_text=nft_text,
+        iptables_nft=saves.get("iptables-nft-save", ""),
+        ip6tables_nft=saves.get("ip6tables-nft-save", ""),
+        iptables_legacy=saves.get("iptables-legacy-save", ""),
+        ip6tables_legacy=saves.get("ip6tables-legacy-save", ""),
+        unread=tuple(unread),
+    )
 
 
 def legacy_tables(names: str) -> tuple[str, ...]:
@@ -65,24 +83,19 @@ def legacy_tables(names: str) -> tuple[str, ...]:
     return ()
 
 
-def called_families() -> frozenset[str]:
-    """The families whose chains bridged frames pass on every bridge; none where br_netfilter is not loaded."""
-    return frozenset(family for family, on in switches().items() if on == "1")
-
-
 def switches() -> dict[str, str]:
     """br_netfilter's switches by family, as they stand here; empty where it is not loaded."""
     seen = read_sysctls(SWITCHES.values())
     return {family: seen[key] for family, key in SWITCHES.items() if key in seen}
 
 
-def _called_on(found: Firewall) -> dict[str, frozenset[str]]:
-    """The families that single bridges have switched on for themselves (ip-link(8): nf_call_iptables)."""
-    if not found.filters or not switches():
-        return {}
+def _bridges_that_call() -> dict[str, frozenset[str]]:
+    """The programs whose chains single bridges have switched on for themselves (ip-link(8): nf_call_iptables)."""
     listing = run(("ip", "-d", "-j", "link", "show", "type", "bridge")).stdout
     rows = {row["ifname"]: row["linkinfo"]["info_data"] for row in json.loads(listing or "[]") if "linkinfo" in row}
-    return {
-        name: frozenset(family for family, option in OF_A_BRIDGE.items() if data.get(option))
-        for name, data in rows.items()
-    }
+    return {name: calls_of(data) for name, data in rows.items() if calls_of(data)}
+
+
+def calls_of(told: Mapping[str, object]) -> frozenset[str]:
+    """``iptables``, ``ip6tables`` and ``arptables``, where a bridge's own options call them for its frames."""
+    return frozenset(option.removeprefix("nf_call_") for option in OF_A_BRIDGE.values() if told.get(option))

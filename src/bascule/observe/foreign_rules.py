@@ -9,12 +9,13 @@ from collections.abc import Iterator, Mapping
 from msgspec import Struct
 
 from bascule.errors import BasculeError
+from bascule.model.ruleset.owners import owner
 from bascule.model.ruleset.rules import ForeignTable
 from bascule.model.state import HostState
 from bascule.observe.firewall import LEGACY, OF_A_BRIDGE, SWITCHES, legacy_tables, read_firewall
 from bascule.system.net.sysctl import read_sysctls
 from bascule.system.run import run
-from bascule.topology.firewall.rules import Firewall
+from bascule.topology.trace.network import HostNetwork
 
 SAVERS = {"ip": "iptables-nft", "ip6": "ip6tables-nft", "bridge": "ebtables-nft", "arp": "arptables-nft"}
 MORE_SWITCHES = ("net/bridge/bridge-nf-filter-vlan-tagged", "net/bridge/bridge-nf-pass-vlan-input-dev",
@@ -46,19 +47,20 @@ def read_foreign_rules(state: HostState) -> ForeignRules:
     """Those of the namespace that we are in, whose ``state`` was observed; nothing is changed."""
     gaps: list[str] = [] if os.geteuid() == 0 else ["nft shows its tables to root alone"]
     tables = [table for table in state.tables.values() if isinstance(table, ForeignTable)]
-    firewall = read_firewall(state)
-    texts = [*_tables(tables, firewall, gaps), *_legacy(gaps)]
+    network = read_firewall(state)
+    texts = [*_tables(tables, network, gaps), *_legacy(gaps)]
     return ForeignRules(
         texts=tuple(texts),
         switches=read_sysctls((*SWITCHES.values(), *MORE_SWITCHES)),
         on_bridges={
-            name: tuple(OF_A_BRIDGE[family] for family in sorted(some)) for name, some in firewall.called_on.items()
+            name: tuple(one for one in OF_A_BRIDGE.values() if one.removeprefix("nf_call_") in some)
+            for name, some in network.calls.items()
         },
         gaps=tuple(gaps),
     )
 
 
-def _tables(tables: list[ForeignTable], firewall: Firewall, gaps: list[str]) -> Iterator[RulesText]:
+def _tables(tables: list[ForeignTable], network: HostNetwork, gaps: list[str]) -> Iterator[RulesText]:
     """Each table by nft, or by the program of iptables that made it, where it has what only that one knows."""
     if not tables:
         return
@@ -67,8 +69,8 @@ def _tables(tables: list[ForeignTable], firewall: Firewall, gaps: list[str]) -> 
     for found in TABLE.finditer(listing):
         native[f"{found[1]} {found[2]}"] = found[0]
     for table in tables:
-        chains = firewall.tables.get((table.family, table.name), {}).values()
-        owners = dict.fromkeys(chain.owner for chain in chains if chain.owner)
+        own = (name for family, kept, name in network.rules.chains if (family, kept) == (table.family, table.name))
+        owners = dict.fromkeys(filter(None, (owner(table.name, name) for name in own)))
         words = f"{table.key} ({' and '.join(owners)})" if owners else table.key
         if '{"xt":' in table.content:
             if table.family not in SAVERS:

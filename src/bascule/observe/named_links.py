@@ -39,15 +39,15 @@ def read_uses(links: Iterable[str], state: HostState) -> LinkUses:
     wanted, gaps = tuple(links), list[str]()
     if os.geteuid() != 0:
         gaps.append("sockets and files of others are shown to root alone")
-    firewall = read_firewall(state)
+    network = read_firewall(state)
     return LinkUses(
-        firewall=firewall,
+        network=network,
         listeners=tuple(_listeners(gaps)),
         programs={link: tuple(dict.fromkeys(_programs(link))) for link in wanted},
         traffic_control={link: tuple(_traffic_control(link, gaps)) for link in wanted},
         ingress_chains=_ingress_chains(wanted, state, gaps),
         ssh_port=_ssh_port(),
-        gaps=(*gaps, *firewall.gaps),
+        gaps=(*gaps, *network.rules.unread),
     )
 
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from bascule.errors import BasculeError
 from bascule.model.state import HostState
+from bascule.observe.firewall import calls_of, nft_savers, read_saves
 from bascule.providers.kernel.observe import PROGRAMS, read
 from bascule.system.net.netns import Namespace
 from bascule.system.net.sysctl import read_sysctls
-from bascule.system.run import Running, run
+from bascule.system.run import Running
 from bascule.topology.trace.network import HostNetwork, KnownNeighbour, LearnedMac
-from bascule.topology.trace.rules.reading import Listings, needs_extensions, read_rules
+from bascule.topology.trace.rules.reading import Listings, read_rules
 from bascule.topology.trace.rules.values import address, mac
 
 OWN = (
@@ -37,8 +39,6 @@ OF_A_LINK = (
     *("forwarding", "rp_filter", "arp_ignore", "arp_filter", "proxy_arp", "proxy_arp_pvlan", "accept_local"),
     *("route_localnet", "src_valid_mark"),
 )
-LEGACY = {"ip_tables_names": "iptables-legacy-save", "ip6_tables_names": "ip6tables-legacy-save"}
-PROC = Path("/proc/thread-self/net")  # of the namespace that this thread is in
 INGRESS = {"clsact", "ingress"}
 
 
@@ -70,31 +70,9 @@ def read_network(namespace: Namespace | None = None) -> HostNetwork:
 
 
 def _listings(nft: str, words: str) -> Listings:
-    """The saves of iptables are asked where nft hides something, and those of legacy where its tables are loaded."""
-    unread = [] if nft else ["nft's tables could not be listed"]
-    saves: dict[str, str] = {}
-    tools = ["iptables-nft-save", "ip6tables-nft-save"] if needs_extensions(nft) else []
-    tools += [tool for names, tool in LEGACY.items() if _has_legacy(names)]
-    for tool in tools:
-        try:
-            saves[tool] = run((tool,)).stdout
-        except BasculeError as error:
-            unread.append(f"rules of {tool.removesuffix('-save')}: {error.problems[0].message}")
-    return Listings(
-        nft=nft,
-        nft_text=words,
-        iptables_nft=saves.get("iptables-nft-save", ""),
-        ip6tables_nft=saves.get("ip6tables-nft-save", ""),
-        iptables_legacy=saves.get("iptables-legacy-save", ""),
-        ip6tables_legacy=saves.get("ip6tables-legacy-save", ""),
-        unread=tuple(unread),
-    )
-
-
-def _has_legacy(names: str) -> bool:
-    with contextlib.suppress(OSError):
-        return bool((PROC / names).read_text().split())
-    return False
+    """What nft printed, with what the programs of iptables say where nft hides something."""
+    found = read_saves(nft_savers(nft), nft, words)
+    return found if nft else replace(found, unread=("nft's tables could not be listed", *found.unread))
 
 
 def _listed(text: str) -> list[Mapping[str, Any]]:
@@ -103,8 +81,7 @@ def _listed(text: str) -> list[Mapping[str, Any]]:
 
 
 def _calls(link: Mapping[str, Any]) -> frozenset[str]:
-    told = link.get("linkinfo", {}).get("info_data", {})
-    return frozenset(name for name in ("iptables", "ip6tables") if told.get(f"nf_call_{name}"))
+    return calls_of(link.get("linkinfo", {}).get("info_data", {}))
 
 
 def _parameters(state: HostState) -> Iterable[str]:

@@ -44,5 +44,5 @@ def check_host(
 def _firewall(site: Site, host: Host, state: HostState, probe_domain: ProbeDomain) -> tuple[Check, ...]:
     """Others' rules on the way of its guests' frames."""
     with probe_domain.hosts[host.name].entered():
-        firewall = read_firewall(state)
-    return tuple(check_firewall(site, host, state, firewall)) if firewall.filters else ()
+        network = read_firewall(state)
+    return tuple(check_firewall(site, host, network)) if network.rules.filters else ()

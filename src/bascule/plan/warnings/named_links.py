@@ -13,11 +13,10 @@ from bascule.model.ruleset.owners import owner_words
 from bascule.model.state import HostState
 from bascule.plan.change import Note
 from bascule.plan.leases import Move
-from bascule.topology.firewall.named import NamingRule, rules_naming
-from bascule.topology.firewall.passage import Passage, into_host
-from bascule.topology.firewall.rules import Firewall
-
-FAMILIES = {4: "ip", 6: "ip6"}
+from bascule.topology.trace.any_frame import FAMILY_OF, Passage, into_host
+from bascule.topology.trace.network import HostNetwork
+from bascule.topology.trace.rules.lines import Decision
+from bascule.topology.trace.rules.naming import NamingRule, rules_naming
 
 
 class BoundProgram(Struct, frozen=True, kw_only=True):
@@ -40,7 +39,7 @@ class LinkUses(Struct, frozen=True, kw_only=True):
     and ``qdisc tbf 1:``; ``ssh_port`` is where new SSH connections come in; ``gaps`` what could not be asked.
     """
 
-    firewall: Firewall = field(default_factory=Firewall)
+    network: HostNetwork
     listeners: tuple[BoundProgram, ...] = ()
     programs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     traffic_control: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -57,8 +56,8 @@ def leaving(moves: Iterable[Move]) -> tuple[Move, ...]:
 def notes_of(moves: Iterable[Move], uses: LinkUses, observed: HostState) -> Iterator[Note]:
     """A line for each thing that still names a link on which the host will not speak any more."""
     for move in moves:
-        yield from _lost(move, uses, observed)
-        for found in rules_naming(uses.firewall, move.link, move.to or ""):
+        yield from _lost(move, uses)
+        for found in rules_naming(uses.network.rules, move.link, move.to or ""):
             yield _warning(move, _rule_words(move, found))
         bound: dict[str, list[str]] = {}
         for one in uses.listeners:
@@ -95,17 +94,15 @@ def _where(one: BoundProgram) -> str:
 
 def _rule_words(move: Move, found: NamingRule) -> str:
     chain = found.chain
-    targets = [
-        told["target"] for one in found.rule.statements for told in (one.get("jump") or one.get("goto"),) if told
-    ]
+    targets = [part.target for part in found.line.parts if isinstance(part, Decision) and part.target]
     where = owner_words(chain.family, chain.table, chain.name, targets=targets)
-    text = f"is named in chain {chain.name} of {where}: {found.rule.words}"
+    text = f"is named in chain {chain.name} of {where}: {found.line.text}"
     if move.to is None:
         return text
     return text + (f" (which is about {move.to} from now on)" if found.except_it else f" (not about {move.to})")
 
 
-def _lost(move: Move, uses: LinkUses, observed: HostState) -> Iterator[Note]:
+def _lost(move: Move, uses: LinkUses) -> Iterator[Note]:
     """What comes in by the link today and would be lost by the other one, for every port that somebody listens on."""
     if move.to is None:
         return
@@ -115,9 +112,9 @@ def _lost(move: Move, uses: LinkUses, observed: HostState) -> Iterator[Note]:
     lost: dict[str, list[str]] = {}
     for (protocol, port), program in sorted(ports.items()):
         for version in sorted(versions):
-            family = FAMILIES[version]
-            today = into_host(uses.firewall, observed, move.link, family, protocol, port)
-            then = into_host(uses.firewall, observed, move.to, family, protocol, port)
+            family = FAMILY_OF[version]
+            today = into_host(uses.network, move.link, family, protocol, port)
+            then = into_host(uses.network, move.to, family, protocol, port)
             if _passes(today) and not _passes(then):
                 lost.setdefault(str(then.stops[0]), []).append(f"{protocol}/{port} ({program}, IPv{version})")
     for by, what in lost.items():

@@ -11,8 +11,8 @@ from bascule.model.domain import Domain, LibvirtNetwork
 from bascule.model.site import Site
 from bascule.model.state import HostState
 from bascule.persist.manager import Managers
-from bascule.topology.firewall.passage import own_bridges
-from bascule.topology.firewall.rules import Firewall
+from bascule.topology.trace.any_frame import own_bridges
+from bascule.topology.trace.network import HostNetwork
 
 
 class Severity(StrEnum):
@@ -69,7 +69,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     kvm_reason: str = ""
     modules: frozenset[str] | None = None  # loaded ones
     sysctls: Mapping[str, str] = field(default_factory=dict)
-    firewall: Firewall | None = None  # of others
+    network: HostNetwork | None = None  # with the rules of others
     state: HostState | None = None
     libvirt_error: str = ""
     domains: tuple[Domain, ...] = ()

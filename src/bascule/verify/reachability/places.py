@@ -39,7 +39,9 @@ class Places:
         own = hit.chain if hit is not None else chain
         text = hit.line.text if hit is not None else ""
         if own.backend != "nft":
-            return self._iptables(own, text) or self._network(text) or UNKNOWN
+            found = self._iptables(own, text) or self._network(text)
+            if found or own.backend == "iptables-legacy":
+                return found or UNKNOWN
         if own.table == "firewalld":
             return self._zone(own.name) or UNKNOWN
         if own.table == "libvirt_network":

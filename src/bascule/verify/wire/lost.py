@@ -18,8 +18,8 @@ from bascule.probe.domain import ProbeDomain
 from bascule.probe.question import Answer, Question, Response
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
-from bascule.topology.firewall.passage import FAMILY_OF, bridged_frames
 from bascule.topology.layer2 import inside
+from bascule.topology.trace.any_frame import FAMILY_OF, bridged_frames
 
 AT_MOST = 12  # questions that are asked again: a dead guest loses dozens of them for one reason
 OUTSIDE = "port security of the switch, a hypervisor above this host, or a MAC filter of its hoster"
@@ -159,8 +159,8 @@ class LossReasons:
             yield from (f"{words} dropped packets meanwhile" for words in self._moved)
             return
         with self._namespace.entered():
-            firewall = read_firewall(self._state)
-        for passage in bridged_frames(firewall, self._state, bridge) if firewall.filters else ():
+            network = read_firewall(self._state)
+        for passage in bridged_frames(network, bridge) if network.rules.filters else ():
             if passage.family in {family, "arp"}:
                 yield from (f"{stop} drops it" for stop in passage.stops)
 

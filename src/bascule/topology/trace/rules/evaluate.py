@@ -62,6 +62,8 @@ class _World(Struct, frozen=True):
     fields: Fields
     hits: tuple[Hit, ...] = ()
     doubts: tuple[Doubted, ...] = ()
+    plain: bool = False  # it meets no line that it does not meet for certain
+    brief: bool = False  # doubts are not kept: of a frame about which little is known, nearly every line is one
 
 
 Ends = list[ChainEnd]
@@ -71,11 +73,25 @@ Step = tuple[str, _World, Decision | Translate | None]
 
 def run(rules: Rules, chain: RuleChain, fields: Fields) -> list[ChainEnd]:
     """All outcomes of a base chain; the policy where no line decides."""
+    return _distinct(_ends(rules, chain, _World(fields)))
+
+
+def every_end(rules: Rules, chain: RuleChain, fields: Fields) -> list[ChainEnd]:
+    """Each line by which a packet of which little is known may come out, without the doubts."""
+    return _ends(rules, chain, _World(fields, brief=True))
+
+
+def plain_end(rules: Rules, chain: RuleChain, fields: Fields) -> ChainEnd:
+    """The way out of a packet that meets only those lines that it meets for certain."""
+    return _ends(rules, chain, _World(fields, plain=True))[0]
+
+
+def _ends(rules: Rules, chain: RuleChain, world: _World) -> Ends:
     ends: Ends = []
-    for world in _through(rules, chain, [_World(fields)], ends, depth=0):
+    for fallen in _through(rules, chain, [world], ends, depth=0):
         policy = chain.base.policy if chain.base else "accept"
-        ends.append(ChainEnd(verdict=policy, fields=world.fields, hits=world.hits, doubts=world.doubts))
-    return _distinct(ends)
+        ends.append(ChainEnd(verdict=policy, fields=fallen.fields, hits=fallen.hits, doubts=fallen.doubts))
+    return ends
 
 
 def _distinct(ends: Sequence[ChainEnd]) -> list[ChainEnd]:
@@ -108,8 +124,7 @@ def _through(rules: Rules, chain: RuleChain, worlds: list[_World], ends: Ends, *
                     fallen = _jumped(rules, chain, line, decision, now, ends, depth=depth)
                     (after if decision.name == "jump" else returned).extend(fallen)
                 elif decision.name == "unknown":
-                    doubt = Doubted(chain, line, decision.target)
-                    unsure = replace(now, doubts=(*now.doubts, doubt))
+                    unsure = _doubting(now, chain, line, decision.target)
                     ends += [_end(verdict, unsure, chain, line) for verdict in ("accept", "drop")]
                 else:
                     ends.append(_end(decision.name, now, chain, line))
@@ -136,8 +151,9 @@ def _jumped(
     target = rules.chains.get((prefix, chain.table, decision.target))
     met = _with(now, chain, line, decision.name)
     if target is None or depth >= MOST_JUMPS:
-        doubt = Doubted(chain, line, f"chain {decision.target} is not there")
-        unsure = replace(met, doubts=(*met.doubts, doubt))
+        if met.plain:
+            return [met]
+        unsure = _doubting(met, chain, line, f"chain {decision.target} is not there")
         ends.append(_end("drop", unsure, chain, line))
         return [unsure]
     return _through(rules, target, [met], ends, depth=depth + 1)
@@ -145,6 +161,10 @@ def _jumped(
 
 def _with(world: _World, chain: RuleChain, line: RuleLine, verdict: str) -> _World:
     return replace(world, hits=(*world.hits, Hit(chain, line, verdict)))
+
+
+def _doubting(world: _World, chain: RuleChain, line: RuleLine, reason: str) -> _World:
+    return world if world.brief else replace(world, doubts=(*world.doubts, Doubted(chain, line, reason)))
 
 
 def _end(verdict: str, world: _World, chain: RuleChain, line: RuleLine, nat: Translate | None = None) -> ChainEnd:
@@ -178,15 +198,16 @@ def _steps(chain: RuleChain, line: RuleLine, world: _World) -> Iterator[Step]:
             answer = part.holds(fields)
             if answer:
                 continue
-            if answer is False:
+            if answer is False or world.plain:
                 yield "next", replace(world, fields=fields), None
                 return
-            doubt = Doubted(chain, line, _asked(part))
-            world = replace(world, doubts=(*world.doubts, doubt))
+            world = _doubting(world, chain, line, _asked(part))
             yield "next", replace(world, fields=fields), None
         elif isinstance(part, Doubt):
-            world = replace(world, doubts=(*world.doubts, Doubted(chain, line, part.reason)))
+            world = _doubting(world, chain, line, part.reason)
             yield "next", replace(world, fields=fields), None
+            if world.plain:
+                return
         elif isinstance(part, SetField):
             found = value_of(part.value, fields) if part.value is not None else None
             effects = {part.key: None if found is MISSING else found}
@@ -199,8 +220,8 @@ def _steps(chain: RuleChain, line: RuleLine, world: _World) -> Iterator[Step]:
             options = _decisions(part, fields)
             unsure = len(options) > 1
             if unsure:
-                world = replace(world, doubts=(*world.doubts, Doubted(chain, line, "vmap")))
-            for one in options:
+                world = _doubting(world, chain, line, "vmap")
+            for one in [None] if unsure and world.plain else options:
                 if one is None:
                     yield "next", replace(world, fields=fields), None
                 else:

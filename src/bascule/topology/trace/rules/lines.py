@@ -117,6 +117,11 @@ class Rules(Struct, frozen=True, dict=True):
         return kept[family, hook, device]
 
     @property
+    def filters(self) -> bool:
+        """Whether any chain is called here, or that could not be read."""
+        return bool(self.unread) or any(chain.base is not None for chain in self.chains.values())
+
+    @property
     def fib_keys(self) -> frozenset[str]:
         """What rules ask of the routing table."""
         if (known := self.__dict__.get("_fib")) is None:

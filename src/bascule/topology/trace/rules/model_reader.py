@@ -11,6 +11,7 @@ from bascule.model.ruleset import rules as nft
 from bascule.model.ruleset.text import rule_text
 from bascule.topology.trace.rules.lines import Rules
 from bascule.topology.trace.rules.nft_reader import read_nft
+from bascule.topology.trace.rules.words import rule_words
 
 Json = dict[str, Any]
 
@@ -25,13 +26,12 @@ def rules_of(tables: Mapping[str, nft.AnyTable], unread: Iterable[str] = ()) -> 
         else:
             entries = list(_objects(table, texts))
         objects.append({"table": {"family": table.family, "name": table.name}})
-        objects += [_numbered(entry, number) for number, entry in enumerate(entries, 1)]
+        for number, entry in enumerate(entries, 1):
+            ((kind, told),) = entry.items()
+            objects.append({kind: {"handle": number, **told}} if kind == "rule" else entry)
+            if kind == "rule":
+                texts.setdefault((table.family, table.name, number), rule_words(told["expr"]))
     return Rules(read_nft(objects, texts), tuple(unread))
-
-
-def _numbered(entry: Json, number: int) -> Json:
-    ((kind, told),) = entry.items()
-    return {kind: {"handle": number, **told}} if kind == "rule" else entry
 
 
 def _objects(table: nft.Table, texts: dict[tuple[str, str, int], str]) -> Iterator[Json]:

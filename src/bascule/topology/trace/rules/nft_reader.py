@@ -15,6 +15,7 @@ from bascule.topology.trace.rules.expressions import TableReader
 from bascule.topology.trace.rules.lines import Base, RuleChain, RuleLine
 from bascule.topology.trace.rules.tests import Doubt
 
+XT_TABLES = {"filter", "nat", "mangle", "raw", "security"}  # the names that iptables-nft gives to its tables
 Json = Mapping[str, Any]
 Key = tuple[str, str, str]
 
@@ -59,9 +60,10 @@ def _table(
             handle = told.get("handle", 0)
             words = texts.get((family, table, handle), "")
             lines.setdefault(told["chain"], []).append(_line(reader, told, words))
-    for entry in members:
-        if (told := entry.get("chain")) is None:
-            continue
+    heads = [entry["chain"] for entry in members if "chain" in entry]
+    called = [told["name"] for told in heads if "hook" in told]
+    by_iptables = is_of_iptables(family, table) and bool(called) and all(map(str.isupper, called))
+    for told in heads:
         born += 1
         name = told["name"]
         yield RuleChain(
@@ -70,7 +72,13 @@ def _table(
             name=name,
             lines=tuple(lines.get(name, ())),
             base=_base(told, devices.get((family, table, name), ""), born) if "hook" in told else None,
+            backend="iptables-nft" if by_iptables else "nft",
         )
+
+
+def is_of_iptables(family: str, table: str) -> bool:
+    """Whether a table may be one of iptables-nft, whose extensions nft does not show."""
+    return family in {"ip", "ip6"} and table in XT_TABLES
 
 
 def _base(told: Json, device: str, born: int) -> Base:

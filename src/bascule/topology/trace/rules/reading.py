@@ -31,8 +31,13 @@ class Listings(Struct, frozen=True, kw_only=True):
 def read_rules(listings: Listings) -> Rules:
     """The rules. Raises ValueError where nft's JSON is broken."""
     texts, devices = read_text(listings.nft_text)
-    chains = read_nft(objects_of(listings.nft), texts, devices)
-    unread = list(listings.unread)
+    return with_saves(Rules(read_nft(objects_of(listings.nft), texts, devices)), listings)
+
+
+def with_saves(rules: Rules, listings: Listings) -> Rules:
+    """The same with what the programs of iptables and ebtables say beside nft."""
+    chains = dict(rules.chains)
+    unread = [*rules.unread, *listings.unread]
     for family, saved in (("ip", listings.iptables_nft), ("ip6", listings.ip6tables_nft)):
         if saved:
             chains = with_extensions(chains, saved, family, opaque_chains(chains))

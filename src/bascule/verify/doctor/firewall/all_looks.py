@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bascule.model.site import Host, Site
-from bascule.model.state import HostState
-from bascule.topology.firewall.rules import Firewall
+from bascule.topology.trace.network import HostNetwork
 from bascule.verify.checks import Check
 from bascule.verify.doctor.finding import Facts, Finding, Severity
 from bascule.verify.doctor.firewall import bridge_filter, forward_policy, network_services
@@ -15,15 +14,15 @@ LOOKS = (bridge_filter.look, forward_policy.look, network_services.look)
 BAD = {Severity.PROBLEM, Severity.WARNING}
 
 
-def firewall_findings(site: Site, host: Host, state: HostState, firewall: Firewall) -> tuple[Finding, ...]:
+def firewall_findings(site: Site, host: Host, network: HostNetwork) -> tuple[Finding, ...]:
     """What others' rules do to the frames of a host's bridges and virtual networks, where that is bad or unproven."""
-    facts = Facts(state=state, firewall=firewall, site=site, host=host.name)
+    facts = Facts(state=network.state, network=network, site=site, host=host.name)
     return tuple(finding for look in LOOKS for finding in look(facts) if finding.severity in BAD)
 
 
-def check_firewall(site: Site, host: Host, state: HostState, firewall: Firewall) -> Iterator[Check]:
+def check_firewall(site: Site, host: Host, network: HostNetwork) -> Iterator[Check]:
     """The same as checks: what is lost does not hold, what may be lost is unproven."""
-    for finding in firewall_findings(site, host, state, firewall):
+    for finding in firewall_findings(site, host, network):
         lost = finding.severity is Severity.PROBLEM
         yield Check(
             id="firewall", subject=finding.subject, ok=False if lost else None, detail=finding.words, unproven=not lost

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bascule.observe.firewall import SWITCHES
-from bascule.topology.firewall.passage import FAMILIES, Passage, Possibility, bridged_frames
-from bascule.topology.firewall.rules import Firewall
+from bascule.topology.trace.any_frame import FAMILIES, VERSION_OF, Passage, Possibility, bridged_frames
+from bascule.topology.trace.network import HostNetwork
 from bascule.verify.doctor.finding import Facts, Finding, Severity
 from bascule.verify.doctor.firewall.fixes import bridge_fix, whose_rules
 
@@ -15,13 +15,12 @@ ID = "bridge-filter"
 
 def look(facts: Facts) -> Iterator[Finding]:
     """Each bridge of the file (of the host, where there is no file), with what becomes of its frames."""
-    if facts.firewall is None or facts.state is None:
+    network = facts.network
+    if network is None:
         return
     told: dict[tuple[object, ...], tuple[list[str], list[Passage]]] = {}
     for bridge in facts.own_bridges:
-        passages = [
-            one for one in bridged_frames(facts.firewall, facts.state, bridge) if _counts(facts.firewall, bridge, one)
-        ]
+        passages = [one for one in bridged_frames(network, bridge) if _counts(network, bridge, one)]
         for kind in (_lost, _unproven, _passing):
             some = [one for one in passages if kind(one)]
             if some:
@@ -30,15 +29,15 @@ def look(facts: Facts) -> Iterator[Finding]:
                 told.setdefault(key, ([], some))[0].append(bridge)
     for (kind_name, *_), (bridges, passages) in told.items():
         if kind_name == _lost.__name__:
-            yield _lost_finding(facts, facts.firewall, bridges, passages)
+            yield _lost_finding(facts, network, bridges, passages)
         else:
             make = _passing_finding if kind_name == _passing.__name__ else _unproven_finding
-            yield make(facts.firewall, bridges, passages)
+            yield make(network, bridges, passages)
 
 
-def _counts(firewall: Firewall, bridge: str, passage: Passage) -> bool:
+def _counts(network: HostNetwork, bridge: str, passage: Passage) -> bool:
     """Whether any chain is passed at all, as far as it is known."""
-    unread = passage.gaps and passage.family in FAMILIES and firewall.calls(passage.family, bridge)
+    unread = passage.gaps and passage.family in FAMILIES and network.filters_bridged(bridge, VERSION_OF[passage.family])
     return bool(passage.chains or unread)
 
 
@@ -54,9 +53,9 @@ def _passing(passage: Passage) -> bool:
     return passage.result is Possibility.YES
 
 
-def _lost_finding(facts: Facts, firewall: Firewall, bridges: Sequence[str], passages: Sequence[Passage]) -> Finding:
+def _lost_finding(facts: Facts, network: HostNetwork, bridges: Sequence[str], passages: Sequence[Passage]) -> Finding:
     stops = [stop for one in passages for stop in one.stops or one.may_stop]
-    whose = whose_rules(firewall, stops)
+    whose = whose_rules(network, stops)
     whose = f" by {whose}" if whose else ""
     some = any(one.result is not Possibility.NO for one in passages)
     but = ", but for what a rule lets through" if some else ""
@@ -67,13 +66,13 @@ def _lost_finding(facts: Facts, firewall: Firewall, bridges: Sequence[str], pass
         subject=", ".join(bridges),
         text=f"{_families(passages)} frames between its ports are dropped{whose}{but}: guests cannot be reached "
         "from the wire so, nor one by the other",
-        evidence=(*_evidence(firewall, passages), *dict.fromkeys(map(str, stops)), *_lets(passages)),
-        fix=bridge_fix(facts, firewall, bridges, passages),
+        evidence=(*_evidence(network, passages), *dict.fromkeys(map(str, stops)), *_lets(passages)),
+        fix=bridge_fix(facts, network, bridges, passages),
         bridges=tuple(bridges),
     )
 
 
-def _unproven_finding(firewall: Firewall, bridges: Sequence[str], passages: Sequence[Passage]) -> Finding:
+def _unproven_finding(network: HostNetwork, bridges: Sequence[str], passages: Sequence[Passage]) -> Finding:
     rules = dict.fromkeys(str(one) for passage in passages for one in passage.may_stop)
     gaps = tuple(dict.fromkeys(gap for one in passages for gap in one.gaps))
     unread = f"whether others' rules let them pass is unproven: {'; '.join(gaps)}" if gaps else ""
@@ -84,13 +83,13 @@ def _unproven_finding(firewall: Firewall, bridges: Sequence[str], passages: Sequ
         severity=Severity.WARNING if rules else Severity.NOTE,
         subject=", ".join(bridges),
         text=f"{_families(passages)} frames between its ports pass the host's firewall; {words}",
-        evidence=(*_evidence(firewall, passages), *rules),
+        evidence=(*_evidence(network, passages), *rules),
         fix="" if rules else "run it as root",
         bridges=tuple(bridges),
     )
 
 
-def _passing_finding(firewall: Firewall, bridges: Sequence[str], passages: Sequence[Passage]) -> Finding:
+def _passing_finding(network: HostNetwork, bridges: Sequence[str], passages: Sequence[Passage]) -> Finding:
     chains = max(one.chains for one in passages)
     lets = _lets(passages)
     return Finding(
@@ -99,7 +98,7 @@ def _passing_finding(firewall: Firewall, bridges: Sequence[str], passages: Seque
         subject=", ".join(bridges),
         text=f"{_families(passages)} frames between its ports pass the host's firewall; no rule of its "
         f"{'chain' if chains == 1 else f'{chains} chains'} there drops them now, and what is installed later may",
-        evidence=(*_evidence(firewall, passages), *lets),
+        evidence=(*_evidence(network, passages), *lets),
         bridges=tuple(bridges),
     )
 
@@ -108,9 +107,9 @@ def _families(passages: Sequence[Passage]) -> str:
     return " and ".join(dict.fromkeys(one.words for one in passages))
 
 
-def _evidence(firewall: Firewall, passages: Sequence[Passage]) -> tuple[str, ...]:
+def _evidence(network: HostNetwork, passages: Sequence[Passage]) -> tuple[str, ...]:
     """The switches that lead these frames to the chains of their family."""
-    families = [one.family for one in passages if one.family in firewall.called]
+    families = [one.family for one in passages if one.family in FAMILIES and network.number(SWITCHES[one.family])]
     return tuple(f"{SWITCHES[family].replace('/', '.')} = 1" for family in families)
 
 

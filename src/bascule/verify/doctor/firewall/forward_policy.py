@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from bascule.model.site import Mode
 from bascule.plan.virtual_network import resolved_networks
-from bascule.topology.firewall.passage import FAMILY_OF, WORDS, Passage, routed
+from bascule.topology.trace.any_frame import FAMILY_OF, WORDS, Passage, routed
+from bascule.topology.trace.packet import ESTABLISHED, NEW
 from bascule.topology.virtual_networks import standing_bridge
 from bascule.verify.doctor.finding import Facts, Finding, Severity
 from bascule.verify.doctor.firewall.fixes import routed_fix, whose_rules
@@ -14,7 +15,7 @@ from bascule.verify.doctor.firewall.fixes import routed_fix, whose_rules
 
 def look(facts: Facts) -> Iterator[Finding]:
     """Each network whose packets have to pass such a chain: what one table accepts, another may still drop."""
-    if facts.site is None or not facts.host or facts.firewall is None or facts.state is None:
+    if facts.site is None or not facts.host or facts.network is None or facts.state is None:
         return
     host = facts.site.hosts[facts.host]
     for one in resolved_networks(facts.site, host):
@@ -22,16 +23,16 @@ def look(facts: Facts) -> Iterator[Finding]:
             continue
         link = standing_bridge(host.virtual_networks[one.name], facts.state)
         bridge = str(link.name if link else one.bridge)
-        back = "established" if one.mode is Mode.NAT else "new"
+        back = ESTABLISHED if one.mode is Mode.NAT else NEW
         passages: list[tuple[str, Passage]] = []
         for family in dict.fromkeys(FAMILY_OF[subnet.version] for subnet in one.subnets):
-            passages += [("-i", routed(facts.firewall, family, into=bridge)),
-                         ("-o", routed(facts.firewall, family, out=bridge, state=back))]  # fmt: skip
+            passages += [("-i", routed(facts.network, family, into=bridge)),
+                         ("-o", routed(facts.network, family, out=bridge, state=back))]  # fmt: skip
         lost = [(way, passage) for way, passage in passages if passage.stops]
         if not lost:
             continue
         stops = [stop for _, passage in lost for stop in passage.stops]
-        owners = whose_rules(facts.firewall, stops)
+        owners = whose_rules(facts.network, stops)
         whose = f"{owners}, which drop" if owners else "a chain that drops"
         families = " and ".join(dict.fromkeys(WORDS[passage.family] for _, passage in lost))
         yield Finding(
@@ -40,6 +41,6 @@ def look(facts: Facts) -> Iterator[Finding]:
             subject=one.name,
             text=f"what its guests send out or get from outside by {families} meets {whose} what no rule lets through",
             evidence=tuple(dict.fromkeys(map(str, stops))),
-            fix=f"{routed_fix(facts.firewall, bridge, lost)} (the network's own rules still decide)",
+            fix=f"{routed_fix(facts.network, bridge, lost)} (the network's own rules still decide)",
             bridges=(bridge,),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bascule.plan.virtual_network import needs_server, resolved_networks
-from bascule.topology.firewall.passage import FAMILY_OF, Passage, Possibility, into_host
+from bascule.topology.trace.any_frame import FAMILY_OF, Passage, Possibility, into_host
 from bascule.topology.virtual_networks import standing_bridge
 from bascule.verify.doctor.finding import Facts, Finding, Severity
 from bascule.verify.doctor.firewall.fixes import input_fix
@@ -15,7 +15,7 @@ SERVICES = (("DHCP", 4, "udp", 67), ("DHCP", 6, "udp", 547), ("DNS", 4, "udp", 5
 
 def look(facts: Facts) -> Iterator[Finding]:
     """Each virtual network with a server of its own, whose guests cannot ask it."""
-    if facts.site is None or not facts.host or facts.firewall is None or facts.state is None:
+    if facts.site is None or not facts.host or facts.network is None or facts.state is None:
         return
     host = facts.site.hosts[facts.host]
     for one in resolved_networks(facts.site, host):
@@ -28,7 +28,7 @@ def look(facts: Facts) -> Iterator[Finding]:
         for name, version, protocol, port in SERVICES:
             serves = name != "DHCP" or any(first.version == version for first, _ in one.ranges)
             if version in versions and serves:
-                passage = into_host(facts.firewall, facts.state, bridge, FAMILY_OF[version], protocol, port)
+                passage = into_host(facts.network, bridge, FAMILY_OF[version], protocol, port)
                 if passage.stops or passage.result is Possibility.NO:
                     lost.append((name, passage, protocol, port))
         if not lost:
@@ -43,7 +43,7 @@ def look(facts: Facts) -> Iterator[Finding]:
             text=f"the host's own firewall drops what guests ask the network's server on {bridge}: {ports}; {means}",
             evidence=tuple(stops),
             fix=input_fix(
-                facts, facts.firewall, bridge, [(passage, protocol, port) for _, passage, protocol, port in lost]
+                facts, facts.network, bridge, [(passage, protocol, port) for _, passage, protocol, port in lost]
             ),
             bridges=(bridge,),
         )
