@@ -24,6 +24,7 @@ SWITCHES = {  # the family whose chains bridged frames have to pass, and the par
     "arp": "net/bridge/bridge-nf-call-arptables",
 }
 OF_A_BRIDGE = {"ip": "nf_call_iptables", "ip6": "nf_call_ip6tables", "arp": "nf_call_arptables"}
+VLAN_TAGGED = "net/bridge/bridge-nf-filter-vlan-tagged"
 LEGACY = {"ip_tables_names": "iptables-legacy-save", "ip6_tables_names": "ip6tables-legacy-save"}
 TABLES = Path("/proc/thread-self/net")  # of the namespace that this thread is in
 
@@ -46,7 +47,7 @@ def read_firewall(state: HostState, tables: Mapping[str, AnyTable] | None = None
     return HostNetwork(
         state=state,
         rules=rules,
-        sysctls={SWITCHES[family]: value for family, value in on.items()},
+        sysctls=read_sysctls((*SWITCHES.values(), VLAN_TAGGED)) if on else {},
         calls=_bridges_that_call() if filters and on else {},
     )
 

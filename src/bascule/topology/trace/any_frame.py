@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from bascule.model.links import Bridge
 from bascule.model.state import HostState
+from bascule.model.values import IpNetwork
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.packet import ARP, INVALID, IPV4, IPV6, NEW, TCP, UDP
 from bascule.topology.trace.rules.evaluate import Hit, every_end, plain_end
@@ -132,6 +133,18 @@ def routed(network: HostNetwork, family: str, *, into: str = "", out: str = "", 
     known = _plain(network, family) | {"ct state": state}
     known |= {"ct status": 0 if state == NEW else None}
     return _passage(network, family, [list(_ip_hook(network, family, "forward", known, iif=into, oif=out))])
+
+
+def translations(network: HostNetwork, bridge: str, subnet: IpNetwork) -> tuple[RuleVerdict, ...]:
+    """The rules that give another source to frames of a subnet which only cross a bridge, where br_netfilter calls."""
+    family = FAMILY_OF[subnet.version]
+    bounds = (int(subnet[0]), int(subnet[-1]))
+    known = _plain(network, family) | {"meta physbridged": 1, f"{family} saddr": bounds, f"{family} daddr": bounds}
+    known |= {**_fib(network, family, bridge, daddr="unicast"), **_devices("", bridge), "meta physin": None}
+    chains = (one for one in network.rules.at(family, "postrouting") if one.base is not None and one.base.type == "nat")
+    ends = ((chain, end) for chain in chains for end in every_end(network.rules, chain, known))
+    found = (RuleVerdict(verdict=end.nat.kind, base=chain, by=end.by) for chain, end in ends if end.nat is not None)
+    return _once(found)
 
 
 # ---- the chains on a way, with what is known of the frame at each

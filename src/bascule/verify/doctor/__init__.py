@@ -15,7 +15,7 @@ from bascule.verify.doctor import (
     wireless,
 )
 from bascule.verify.doctor.finding import Facts, Finding, Severity
-from bascule.verify.doctor.firewall import bridge_filter, firewalld_zone, forward_policy, network_services
+from bascule.verify.doctor.firewall import bridge_filter, firewalld_zone, forward_policy, network_services, traps
 
 __all__ = ["LOOKS", "Facts", "Finding", "Severity", "examine"]
 
@@ -30,6 +30,7 @@ LOOKS = (
     bridge_filter.look,
     forward_policy.look,
     network_services.look,
+    traps.look,
     firewalld_zone.look,
     name_servers.look,
     wireless.look,

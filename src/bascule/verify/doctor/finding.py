@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from enum import StrEnum
 
@@ -10,6 +11,7 @@ from msgspec import Struct, field
 from bascule.model.domain import Domain, LibvirtNetwork
 from bascule.model.site import Site
 from bascule.model.state import HostState
+from bascule.model.values import IpNetwork
 from bascule.persist.manager import Managers
 from bascule.topology.trace.any_frame import own_bridges
 from bascule.topology.trace.network import HostNetwork
@@ -94,6 +96,16 @@ class Facts(Struct, frozen=True, kw_only=True):
         if self.site is not None and self.host:
             return self._declared
         return tuple(own_bridges(self.state)) if self.state else ()
+
+    def subnets(self, bridge: str, version: int) -> tuple[IpNetwork, ...]:
+        """The subnets that guests on a bridge have: as the file says, else those of the host's own addresses there."""
+        host = self.site.hosts.get(self.host) if self.site is not None else None
+        declared = host.bridges.get(bridge) if host is not None else None  # type: ignore[call-overload]  # a name
+        network = self.site.network_of_bridge(host, declared) if self.site and host and declared else None
+        found = network.subnets if network is not None else ()
+        link = self.network.link(bridge) if self.network is not None else None
+        own = (ipaddress.ip_interface(one.ip).network for one in (link.addresses if link is not None else ()))
+        return tuple(dict.fromkeys(one for one in (*found, *own) if one.version == version))
 
     @property
     def _declared(self) -> tuple[str, ...]:

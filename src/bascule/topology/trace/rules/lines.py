@@ -129,20 +129,21 @@ class Rules(Struct, frozen=True, dict=True):
                 key
                 for chain in self.chains.values()
                 for line in chain.lines
-                for part in line.parts
-                for key in _keys_of(part)
+                for key in keys_of(line)
                 if key.startswith("fib ")
             )
         found: frozenset[str] = known
         return found
 
 
-def _keys_of(part: Part) -> Iterator[str]:
+def keys_of(line: RuleLine) -> Iterator[str]:
+    """The fields that a line asks for."""
     expressions: list[Any] = []
-    if isinstance(part, Test | DecisionMap):
-        expressions += part.keys
-    elif isinstance(part, AnyFlag):
-        expressions.append(part.key)
+    for part in line.parts:
+        if isinstance(part, Test | DecisionMap):
+            expressions += part.keys
+        elif isinstance(part, AnyFlag):
+            expressions.append(part.key)
     while expressions:
         one = expressions.pop()
         if isinstance(one, Field):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bascule.observe.firewall import SWITCHES
-from bascule.topology.trace.any_frame import FAMILIES, VERSION_OF, Passage, Possibility, bridged_frames
+from bascule.topology.trace.any_frame import FAMILIES, VERSION_OF, Passage, Possibility, RuleVerdict, bridged_frames
 from bascule.topology.trace.network import HostNetwork
+from bascule.topology.trace.rules.lines import keys_of
 from bascule.verify.doctor.finding import Facts, Finding, Severity
 from bascule.verify.doctor.firewall.fixes import bridge_fix, whose_rules
 
@@ -65,10 +66,21 @@ def _lost_finding(facts: Facts, network: HostNetwork, bridges: Sequence[str], pa
         severity=Severity.PROBLEM if any(one.family in wanted for one in passages) else Severity.NOTE,
         subject=", ".join(bridges),
         text=f"{_families(passages)} frames between its ports are dropped{whose}{but}: guests cannot be reached "
-        "from the wire so, nor one by the other",
+        f"from the wire so, nor one by the other{_reverse_path(stops, bridges)}",
         evidence=(*_evidence(network, passages), *dict.fromkeys(map(str, stops)), *_lets(passages)),
         fix=bridge_fix(facts, network, bridges, passages),
         bridges=tuple(bridges),
+    )
+
+
+def _reverse_path(stops: Sequence[RuleVerdict], bridges: Sequence[str]) -> str:
+    """Why a rule that looks for forged senders drops bridged frames: the host has no way back to them there."""
+    lines = [stop.by.line for stop in stops if stop.by is not None]
+    if not any(key.startswith("fib ") and "saddr" in key and key.endswith("oif") for x in lines for key in keys_of(x)):
+        return ""
+    return (
+        f" (that rule asks for the host's own way back to the sender, and the host has none by {' or '.join(bridges)}: "
+        "it takes every sender there for forged)"
     )
 
 

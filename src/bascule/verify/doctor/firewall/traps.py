@@ -1,0 +1,162 @@
+"""Rules that do not do what they say: the kernel's order, VLAN 0, masquerading on a bridge, links made again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bascule.model.links import Bridge
+from bascule.model.ruleset.owners import owner
+from bascule.topology.trace.any_frame import FAMILIES, VERSION_OF, bridged_frames, translations
+from bascule.topology.trace.network import HostNetwork
+from bascule.topology.trace.rules.lines import RuleChain
+from bascule.topology.trace.rules.unmet import lost_links, unmet
+from bascule.topology.trace.rules.words import chain_words
+from bascule.verify.doctor.finding import Facts, Finding, Severity
+
+VLAN_TAGGED = "net/bridge/bridge-nf-filter-vlan-tagged"
+SAYS = 6  # lines of evidence of a kind
+
+
+def look(facts: Facts) -> Iterator[Finding]:
+    """Each trap that this host's rules stand in."""
+    network = facts.network
+    if network is None:
+        return
+    calling = [one for one in facts.own_bridges if any(network.filters_bridged(one, version) for version in (4, 6))]
+    if calling:
+        yield from _skipped(network, calling)
+        yield from _vlan_zero(network, calling)
+        yield from _masqueraded(facts, network, calling)
+    yield from _lost_links(network)
+    yield from _two_firewalls(network)
+    yield from _unmet(network)
+
+
+def _skipped(network: HostNetwork, bridges: list[str]) -> Iterator[Finding]:
+    """A bridge chain at priority 0, which br_netfilter passes over where it was there before the first bridge."""
+    chains = [one for one in network.rules.at("bridge", "forward") if one.base is not None and one.base.priority == 0]
+    chains = [one for one in chains if one.lines or (one.base is not None and one.base.policy == "drop")]
+    if not chains or network.bridge_first is False:
+        return
+    first = chains[0]
+    yield Finding(
+        id="bridge-chain-order",
+        severity=Severity.WARNING,
+        subject=", ".join(bridges),
+        text="rules of the bridge family at priority 0 may be skipped silently: br_netfilter is on, and it passes over "
+        "a chain of its own priority that was there before the first bridge",
+        evidence=tuple(f"{chain_words(one)}: hook forward, priority 0" for one in chains),
+        fix=f"give chain {first.name} of table bridge {first.table} 'priority filter' (-200) where it is written",
+        bridges=tuple(bridges),
+    )
+
+
+def _vlan_zero(network: HostNetwork, bridges: list[str]) -> Iterator[Finding]:
+    """Frames with a tag of VLAN 0 go past the IP chains, and their receiver takes them for untagged ones."""
+    if network.number(VLAN_TAGGED):
+        return
+    open_ones = []
+    for name in bridges:
+        link = network.link(name)
+        aware = link is not None and isinstance(link.options, Bridge) and link.options.vlan_filtering
+        passages = [one for one in bridged_frames(network, name) if one.family in FAMILIES]
+        stops = [stop for one in passages for stop in (*one.stops, *one.may_stop) if stop.base.family != "bridge"]
+        if stops and not aware:
+            open_ones.append((name, stops[0]))
+    if open_ones:
+        yield Finding(
+            id="vlan-0",
+            severity=Severity.WARNING,
+            subject=", ".join(name for name, _ in open_ones),
+            text="what the IP chains drop between its ports passes with a VLAN tag of number 0: they do not see such "
+            "frames, and the receiver takes them as untagged",
+            evidence=(f"{VLAN_TAGGED.replace('/', '.')} = 0", *dict.fromkeys(str(stop) for _, stop in open_ones)),
+            fix=f"sysctl -w {VLAN_TAGGED.replace('/', '.')}=1",
+            bridges=tuple(name for name, _ in open_ones),
+        )
+
+
+def _masqueraded(facts: Facts, network: HostNetwork, bridges: list[str]) -> Iterator[Finding]:
+    """Masquerading without a device catches frames that only cross the bridge: guests see each other as the host."""
+    for name in bridges:
+        for family in FAMILIES:
+            if not network.filters_bridged(name, VERSION_OF[family]):
+                continue
+            found = [
+                one for subnet in facts.subnets(name, VERSION_OF[family]) for one in translations(network, name, subnet)
+            ]
+            if found:
+                yield Finding(
+                    id="bridged-masquerade",
+                    severity=Severity.PROBLEM,
+                    subject=name,
+                    text="frames between its ports are given the host's own address as their sender: guests see one "
+                    "another as this host, and answers go astray",
+                    evidence=tuple(dict.fromkeys(map(str, found))),
+                    fix=f'say in that rule that it is not for {name}: oifname != "{name}" (iptables: ! -o {name})',
+                    bridges=(name,),
+                )
+
+
+def _lost_links(network: HostNetwork) -> Iterator[Finding]:
+    """``iif`` keeps the number of a link: of one that was made again nothing matches any more."""
+    lines = [(chain, line) for chain in network.rules.chains.values() for line, _ in lost_links(chain)]
+    if not lines:
+        return
+    libvirt = any(owner(chain.table, chain.name) == "libvirt" for chain, _ in lines)
+    again = "restart the virtual network (virsh net-destroy NET; virsh net-start NET)" if libvirt else "load them again"
+    yield Finding(
+        id="rules-of-a-lost-link",
+        severity=Severity.WARNING,
+        subject="firewall",
+        text=f"{len(lines)} rules ask for a link by a number that no link has: it was deleted or made again, and they "
+        "never match",
+        evidence=tuple(f"'{line.text}' in {chain_words(chain)}" for chain, line in lines[:SAYS]),
+        fix=f"{again}; iifname and oifname instead of iif and oif outlive that",
+    )
+
+
+def _two_firewalls(network: HostNetwork) -> Iterator[Finding]:
+    """Rules of iptables-legacy, which ``nft list ruleset`` does not show, beside those of nft: both apply."""
+    chains = network.rules.chains.values()
+    legacy = [one for one in chains if one.backend == "iptables-legacy" and _says_something(one)]
+    others = [one for one in chains if one.backend != "iptables-legacy" and _says_something(one)]
+    if legacy and others:
+        lines = sum(len(one.lines) for one in legacy)
+        tables = ", ".join(dict.fromkeys(f"{one.family} {one.table}" for one in legacy))
+        tool = "iptables-legacy" if any(one.family == "ip" for one in legacy) else "ip6tables-legacy"
+        yield Finding(
+            id="two-firewalls",
+            severity=Severity.WARNING,
+            subject="firewall",
+            text="rules of iptables-legacy stand beside those of nft: a packet has to pass both, and 'nft list "
+            "ruleset' and 'iptables' do not show the old ones",
+            evidence=(
+                f"{lines} rules and their policies in {tables} of iptables-legacy",
+                *map(chain_words, others[:2]),
+            ),
+            fix=f"{tool}-save shows them; load them by iptables-nft-restore, then {tool} -P FORWARD ACCEPT, "
+            f"{tool} -F; one 'iptables' for all programs: update-alternatives --config iptables",
+        )
+
+
+def _says_something(chain: RuleChain) -> bool:
+    return bool(chain.lines) or (chain.base is not None and chain.base.policy != "accept")
+
+
+def _unmet(network: HostNetwork) -> Iterator[Finding]:
+    """Rules of the administrator's own that an earlier one leaves nothing for; programs' rules are made as they are."""
+    for chain in network.rules.chains.values():
+        if owner(chain.table, chain.name):
+            continue
+        found = list(unmet(chain))
+        if found:
+            yield Finding(
+                id="rule-never-matches",
+                severity=Severity.NOTE,
+                subject=chain_words(chain),
+                text=f"{len(found)} of its {len(chain.lines)} rules can never match, for an earlier one takes all that "
+                "they ask for",
+                evidence=tuple(f"'{one.line.text}' after '{one.by.text}'" for one in found[:SAYS]),
+                fix="put the narrower rule first, or take it out",
+            )
