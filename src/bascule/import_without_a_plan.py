@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from bascule.apply.prepare import look, prepare_from
 from bascule.importer.importing import Imported, Sources, import_sources
 from bascule.importer.put_under_bridge import NewBridge
+from bascule.model.site import Host, Site
+from bascule.model.state import HostState
 
 
-def import_without_a_plan(sources: Sources, bridge: NewBridge | None = None) -> Imported:
+def import_without_a_plan(
+    sources: Sources, bridge: NewBridge | None = None, look: Callable[[Site, Host], HostState] = look
+) -> Imported:
     """The site file, which says ``as_found`` where Bascule's defaults would change something of this host.
 
-    A ``bridge`` is the one thing that its plan then makes. Raises as import_sources does.
+    A ``bridge`` is the one thing that its plan then makes. ``look`` is how the host is seen again, with the kernel
+    parameters that its plan asks for. Raises as import_sources does.
     """
     imported = import_sources(sources)
     as_found = False

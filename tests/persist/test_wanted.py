@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from bascule.importer.running import running_config
 from bascule.model.dialects import persistent
-from bascule.model.links import Bond, Bridge, Physical, Vlan
+from bascule.model.links import Bond, Bridge, Physical, Veth, Vlan
 from bascule.model.moment import Lifetime
 from bascule.model.state import Address, HostState, Link, PortVlans, Route
 from bascule.model.values import IfName, Mac
 from bascule.persist.config import Ipv6, NetworkConfig, StaticRoute
 from bascule.persist.dialect import dialect
-from bascule.persist.running import running_config
 from bascule.persist.wanted import unpinned, wanted_config
 from bascule.plan.target import target
 from bascule.site import parse
@@ -127,9 +127,14 @@ def test_a_nic_without_an_address_waits_for_no_router_that_never_spoke() -> None
 def test_foreign_links_do_not_belong_to_a_running_configuration() -> None:
     docker = Link(name=IfName("docker0"), options=Bridge(), mac=Mac("02:42:00:00:00:01"))
     inside = nic("eth9", "52:54:00:00:00:09", master=IfName("docker0"))
-    found, left = running_config(HostState.of([docker, inside, nic("eth0", ETH4)]))
-    assert set(found.links) == {"eth0"}
-    assert left == ("docker0: left out, another program makes and removes it",)
+    end = Link(name=IfName("veth12ab"), options=Veth(), mac=Mac("02:42:00:00:00:02"), master=IfName("docker0"))
+    found = running_config(HostState.of([docker, inside, end, nic("eth0", ETH4)]))
+    assert set(found.config.links) == {"eth0", "eth9"}  # hardware is the host's, whoever has put it there
+    assert found.notes == (
+        "docker0: left out, another program makes and removes it: a bridge",
+        "eth9: is a port of docker0, which another program makes",
+    )
+    assert found.others == ("on docker0: veth12ab",)
 
 
 def test_the_nic_under_a_bridge_gets_the_mtu_of_the_bridge() -> None:
@@ -150,7 +155,7 @@ def test_files_say_what_the_plan_leads_to() -> None:
     site = parse(f"site: s\nnetworks: {{n: {{vlan: 30}}}}\nhosts: {{h: {text}}}\n".encode(), "s")
     wanted = target(site, site.hosts["h"], state).state
     found = config(text, state)
-    running, _ = running_config(wanted)
+    running = running_config(wanted).config
     for name, link in found.links.items():
         have = running.links[name]
         for field in ("options", "master", "parent", "mac", "mtu", "addresses", "routes", "port", "onboot"):

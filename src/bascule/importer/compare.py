@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from ipaddress import ip_address, ip_interface
 
+from bascule.model.host_links import PolicyRule
 from bascule.persist.compare import differences
 from bascule.persist.config import LinkConfig, NetworkConfig, replace_fields
 from bascule.persist.formats.rules import rule_words
 
 
-def conflicts(kernel: NetworkConfig, files: NetworkConfig) -> Iterator[str]:
-    """Where the files, which decide at the next boot, say something else than the kernel has."""
+def conflicts(kernel: NetworkConfig, files: NetworkConfig, there: Container[str]) -> Iterator[str]:
+    """Where the files, which decide at the next boot, say something else than the kernel has.
+
+    ``there`` are all links of the kernel, those as well that a site file says nothing of.
+    """
     for name in sorted({*kernel.links, *files.links}):
         have, say = kernel.links.get(name), files.links.get(name)
         if say is None:
             if have is not None and (have.options.kind or have.addresses):
                 yield f"{name}: the kernel has it, no file configures it: it is gone after a reboot"
         elif have is None:
-            if say.onboot:
+            if say.onboot and name not in there:
                 yield f"{name}: configured in the files, but the kernel does not have it"
         else:
-            if have.onboot and not say.onboot:
+            is_below = say.master is not None or any(link.parent == name for link in files.links.values())
+            if have.onboot and not say.onboot and not is_below:  # what is above a link brings it up
                 yield f"{name}: is up, but its files do not bring it up at boot"
             known = replace_fields(have, client_id=say.client_id)  # of which the kernel knows nothing
             yield from differences(name, known, say, "in the kernel", "in the files")
@@ -28,13 +34,50 @@ def conflicts(kernel: NetworkConfig, files: NetworkConfig) -> Iterator[str]:
 
 
 def _rule_conflicts(kernel: NetworkConfig, files: NetworkConfig) -> Iterator[str]:
-    """Policy rules that only one of the two has; a daemon may have made what no file says."""
-    for rule in kernel.rules:
-        if rule not in files.rules:
-            yield f"rule {rule_words(rule)}: the kernel has it, no file says it: left to whoever made it"
     for rule in files.rules:
         if rule not in kernel.rules:
-            yield f"rule {rule_words(rule)}: in the files, but the kernel does not have it"
+            yield f"{rule_subject(rule)}: in the files, but the kernel does not have it"
+
+
+def by_programs(kernel: NetworkConfig, files: NetworkConfig) -> Iterator[str]:
+    """Policy rules that no file says, where there are files: a program has made them, and makes them again."""
+    for rule in kernel.rules:
+        if files.links and rule not in files.rules:
+            yield f"{rule_subject(rule)}: no file says it; left to whoever made it"
+
+
+def rule_subject(rule: PolicyRule) -> str:
+    """A rule as the subject of a note."""
+    return f"{'IPv6 ' if rule.ipv6 else ''}rule {rule_words(rule)}"
+
+
+def with_leases(kernel: NetworkConfig, files: NetworkConfig) -> NetworkConfig:
+    """The kernel's configuration without what a DHCP client has put there, whatever it looks like.
+
+    dhclient writes its gateway as anybody would by hand, udhcpc and leases without an end its address as well: on a
+    link that asks for a lease, nobody wrote them who did not write them into the files.
+    """
+    links = []
+    for name, have in kernel.links.items():
+        say = files.links.get(name)
+        if not (have.dhcp4 or (say is not None and say.dhcp4)):
+            links.append(have)
+            continue
+        written = say.routes if say is not None else ()
+        addresses = have.addresses
+        if not have.dhcp4 and say is not None:  # its lease shows no end
+            addresses = tuple(a for a in addresses if ":" in a or a in say.addresses)
+        near = [ip_interface(address).network for address in addresses]
+        routes = tuple(
+            route
+            for route in have.routes
+            if route.is_ipv6
+            or not route.gateway
+            or any((one.dst, one.gateway) == (route.dst, route.gateway) for one in written)
+            or any(ip_address(route.gateway) in network for network in near)
+        )
+        links.append(replace_fields(have, dhcp4=True, addresses=addresses, routes=routes))
+    return NetworkConfig.of(links, kernel.unmanaged, kernel.rules)
 
 
 def together(kernel: NetworkConfig, files: NetworkConfig) -> NetworkConfig:

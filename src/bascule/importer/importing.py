@@ -10,11 +10,12 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from bascule.importer import libvirt
-from bascule.importer.compare import conflicts, together
+from bascule.importer.compare import by_programs, conflicts, together, with_leases
 from bascule.importer.fitting import fitting
 from bascule.importer.nothing_lost import untold
 from bascule.importer.pins import pin_nics
 from bascule.importer.put_under_bridge import NewBridge, put_under_bridge
+from bascule.importer.running import running_config
 from bascule.importer.to_site import host_entry
 from bascule.importer.unsaid import declared, unsaid
 from bascule.model.site import Site
@@ -22,7 +23,6 @@ from bascule.model.state import HostState
 from bascule.persist.config import NetworkConfig
 from bascule.persist.dialect import dialect
 from bascule.persist.parsed import Files, Left, Parsed, printable
-from bascule.persist.running import running_config
 from bascule.site.write import flow, site_text
 
 
@@ -75,20 +75,22 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
     """
     parsed = _parsed(sources)
     notes: list[str] = []
+    virtual = _virtual(sources, notes)
     told: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+    config, unsure = parsed.config, parsed.unsure
     if sources.state is not None:
-        kernel, aside = running_config(sources.state)
-        notes += aside
+        running = running_config(sources.state, virtual.bridges)
+        notes, others, unsure = [*notes, *running.notes], running.others, ()  # the kernel knows its ports
+        kernel = with_leases(running.config, config)
         if sources.dialect is not None:
-            told = tuple(conflicts(kernel, parsed.config))
-        config = together(kernel, parsed.config)
-    else:
-        config = parsed.config
+            told = tuple(conflicts(kernel, config, sources.state.links))
+            notes += by_programs(kernel, config)
+        config = together(kernel, config)
     if sources.dialect is not None and not sources.files:
         others = f"; there are files of {', '.join(sources.others)}" if sources.others else ""
         notes.append(f"no files of dialect {sources.dialect} were found{others}")
-    virtual = _virtual(sources, notes)
-    entry = host_entry(config, parsed.unsure)
+    entry = host_entry(config, unsure)
     if sources.state is not None:
         pin_nics(entry.host.get("nics", {}), sources.state, notes)
     document = _document(sources, entry.networks, entry.host, virtual, notes, as_found=as_found)
@@ -113,7 +115,7 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
         site, refused = fitting(document)
         notes += refused
     passed = _beside(left, (*silent.default, *parsed.passed))
-    text = site_text(document, _comments(sources, told, notes, left, passed, virtual.kept))
+    text = site_text(document, _comments(sources, told, notes, left, passed, virtual.kept, others))
     return Imported(
         text=text,
         document=document,
@@ -204,6 +206,7 @@ def _comments(
     left: tuple[Left, ...],
     default: tuple[Left, ...],
     kept: Sequence[str],
+    others: Sequence[str],
 ) -> list[str]:
     """What stands at the head of the file."""
     origin = [f"the {sources.dialect} files"] if sources.dialect else []
@@ -221,6 +224,7 @@ def _comments(
         ("Not taken from the files:", [str(each) for each in left]),
         ("So without a word below, or of no matter for it:", [str(each) for each in default]),
         ("Left to libvirt, which keeps it:", kept),
+        ("Left to guests, leases and programs, with which it comes and goes:", others),
     ):
         if lines:
             out += ["", title, *(f"  {printable(line)}" for line in lines)]

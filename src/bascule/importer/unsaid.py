@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from bascule.model.host_links import MAIN_TABLE
+from bascule.importer.words import all_of, route_words
 from bascule.model.links import Bridge, BridgePort, Vlan
 from bascule.model.site import Host, Site
 from bascule.model.values import ETHERNET_MTU, IfName
@@ -40,7 +40,7 @@ def unsaid(config: NetworkConfig, site: NetworkConfig, *, is_here: bool, of_ipv6
     for name, link in config.links.items():
         there = said.get(names[name]) if names[name] else None
         if there is None:
-            words = "; ".join(_all_of(link))
+            words = "; ".join(all_of(link))
             yield name, f"left out, with all that it says: {words or 'nothing'}"
         else:
             options = [] if is_here else list(_options(link, there))
@@ -56,31 +56,6 @@ def _other_name(link: LinkConfig, said: Mapping[Any, LinkConfig]) -> Any:
     if link.name in said or not isinstance(link.options, Vlan):
         return link.name
     return next((n for n, o in said.items() if (o.options, o.parent) == (link.options, link.parent)), None)
-
-
-def _all_of(link: LinkConfig) -> Iterator[str]:
-    """Everything that a link says, for one that is left out."""
-    if isinstance(link.options, Vlan):
-        yield f"VLAN {link.options.id} of {link.parent}"
-    elif link.options.kind:
-        yield f"a {link.options.kind}"
-    if link.master:
-        yield f"a port of {link.master}"
-    yield from _spoken(link)
-    yield from (f"{word} {value}" for word, value in (("MAC", link.mac or link.pin_mac), ("MTU", link.mtu)) if value)
-
-
-def _spoken(link: LinkConfig) -> Iterator[str]:
-    if link.dhcp4:
-        yield "DHCP"
-    if link.addresses:
-        yield f"the host's address {', '.join(link.addresses)}"
-    for route in link.routes:
-        yield route_words(route)
-    if link.dns:
-        yield f"name server {', '.join(link.dns)}"
-    if link.search:
-        yield f"search domain {', '.join(link.search)}"
 
 
 def _differences(have: LinkConfig, said: LinkConfig, config: NetworkConfig) -> Iterator[str]:
@@ -143,20 +118,3 @@ def _value(key: str, value: object) -> str:
 def _plain(route: StaticRoute) -> StaticRoute:
     """Whether a gateway is said to be on-link follows from its address."""
     return replace(route, onlink=False)
-
-
-def route_words(route: StaticRoute) -> str:
-    """A route as people say it."""
-    if route.dst.endswith("/0") and route.dst[:1] in {"0", ":"} and route.gateway:
-        words = ["the default gateway", route.gateway]
-    else:
-        words = ["the route to", route.dst, f"via {route.gateway}" if route.gateway else "on the link"]
-    if route.metric:
-        words.append(f"with metric {route.metric}")
-    if route.table != MAIN_TABLE:
-        words.append(f"in table {route.table}")
-    if route.prefsrc:
-        words.append(f"from {route.prefsrc}")
-    if route.onlink:
-        words.append("onlink")
-    return " ".join(words)

@@ -2,45 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
+from ipaddress import ip_address, ip_interface
 
-from bascule.model.host_links import MAIN_TABLE
-from bascule.model.links import Bond, Bridge, Other, Physical, Veth, Vlan
-from bascule.model.state import HostState, Link, PortVlans, Route
+from bascule.model.host_links import DEFAULT_TABLE, MAIN_TABLE
+from bascule.model.links import Bond, Bridge, Physical, Vlan
+from bascule.model.state import Address, HostState, Link, PortVlans, Route
 from bascule.model.values import IfName
-from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig, StaticRoute
-from bascule.persist.formats.rules import kernel_rule
+from bascule.persist.config import Ipv6, LinkConfig, StaticRoute
 
-FOREIGN = re.compile(  # bridges that other programs make, name and remove as they please
-    r"docker[0-9]+|br-[0-9a-f]{12}|virbr[0-9]+(-nic)?|lxcbr[0-9]+|lxdbr[0-9]+|incusbr[0-9]+|cni[0-9]+|podman[0-9]+"
-    r"|cbr[0-9]+|cilium_.*|flannel.*|ovs-system"
-)
-GUEST_END = re.compile(r"veth[0-9a-z]+|lxc.*|cali.*|vb-.*|ve-.*|fwln.*|fwpr.*|fwbr.*")
 MADE_ELSEWHERE = {"kernel", "ra", "dhcp", "redirect", "zebra", "bird", "bgp", "ospf", "isis", "rip"}
-
-
-def running_config(state: HostState) -> tuple[NetworkConfig, tuple[str, ...]]:
-    """What the kernel has, and the links that were left out, each with the reason."""
-    links: dict[IfName, LinkConfig] = {}
-    left: list[str] = []
-    routes = routes_by_link(state)
-    for name, link in state.links.items():
-        reason = _left_out(link, state)
-        if reason is None:
-            links[name] = link_config(link, state, routes)
-        elif reason:
-            left.append(f"{name}: {reason}")
-    for name, each in list(links.items()):
-        if each.master is not None and each.master not in links:
-            del links[name]
-    rules = []
-    for rule in state.rules:
-        try:
-            rules.append(kernel_rule(rule))
-        except ValueError as wrong:
-            left.append(f"rule {rule.priority}: {' '.join(rule.words)}: {wrong}")
-    return NetworkConfig.of(links.values(), rules=rules), tuple(left)
 
 
 def makes_no_ipv6(link: Link) -> bool:
@@ -48,30 +19,37 @@ def makes_no_ipv6(link: Link) -> bool:
     return link.addrgenmode == "none" and not any(address.is_link_local for address in link.addresses)
 
 
-def _left_out(link: Link, state: HostState) -> str | None:
-    """None for a link that belongs to the host's configuration, else why it does not ("": not worth a word)."""
-    master = state.links.get(link.master) if link.master else None
-    if master is not None and FOREIGN.fullmatch(master.name):
-        return ""
-    if FOREIGN.fullmatch(link.name):
-        return "left out, another program makes and removes it"
-    if isinstance(link.options, Bridge | Bond | Vlan):
-        return None
-    if isinstance(link.options, Physical):
-        return None if link.mac is not None else ""  # tunnels' fallback links and the like have no MAC
-    if isinstance(link.options, Veth) and not GUEST_END.fullmatch(link.name):
-        return None  # the NIC of a host that is itself a namespace or a container
-    kind = link.options.info_kind if isinstance(link.options, Other) else link.options.kind
-    return "" if kind in {"loopback", "tun", "veth", "macvtap"} else f"left out, links of kind '{kind}' are not taken"
-
-
 def routes_by_link(state: HostState) -> Mapping[str, Sequence[Route]]:
-    """The routes that somebody wrote down, by the link that they lead over."""
+    """The routes that somebody wrote down and that lead one way, by the link that they lead over."""
     found: dict[str, list[Route]] = {}
     for route in state.routes:
-        if route.protocol not in MADE_ELSEWHERE and route.kind == "unicast":
+        if route.kind == "unicast" and route.dev and table_of(route) is not None and is_written(route, state):
             found.setdefault(route.dev, []).append(route)
     return found
+
+
+def is_written(route: Route, state: HostState) -> bool:
+    """Whether somebody wrote a route down.
+
+    ifupdown2 says of its gateways that the kernel made them, NetworkManager of the ways to a link's own subnet.
+    """
+    if route.protocol != "kernel":
+        return route.protocol not in MADE_ELSEWHERE
+    return bool(route.gateway) and not any(address.dynamic for address in _addresses(route, state))
+
+
+def table_of(route: Route) -> int | None:
+    """The number of a route's table; None for a name that this host gives to one."""
+    return (
+        int(route.table) if route.table.isdigit() else {"main": MAIN_TABLE, "default": DEFAULT_TABLE}.get(route.table)
+    )
+
+
+def _addresses(route: Route, state: HostState) -> Sequence[Address]:
+    """Those of the route's link from which its gateway is a neighbour."""
+    link = state.links.get(IfName(route.dev))
+    gateway = ip_address(route.gateway)
+    return [a for a in link.addresses if gateway in ip_interface(a.ip).network] if link is not None else []
 
 
 def link_config(link: Link, state: HostState, written: Mapping[str, Sequence[Route]]) -> LinkConfig:
@@ -85,7 +63,7 @@ def link_config(link: Link, state: HostState, written: Mapping[str, Sequence[Rou
             gateway=route.gateway,
             # 1024 is what the kernel writes where an IPv6 route names no metric (IP6_RT_PRIO_USER)
             metric=0 if route.is_ipv6 and route.metric == 1024 else route.metric,
-            table=MAIN_TABLE if route.table == "main" else int(route.table) if route.table.isdigit() else MAIN_TABLE,
+            table=table_of(route) or MAIN_TABLE,
             prefsrc=route.prefsrc,
             onlink="onlink" in route.flags,
         )

@@ -40,6 +40,7 @@ class LibvirtFiles(Struct):
     networks: dict[str, dict[str, Any]] = field(default_factory=dict)
     aliases: dict[str, PlainBridge] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)  # networks that are not taken, and what they are
+    bridges: set[str] = field(default_factory=set)  # that libvirt makes for its networks
     kept: list[str] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)
 

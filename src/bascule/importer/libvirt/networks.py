@@ -34,6 +34,7 @@ def read_network(root: XmlElement, out: LibvirtFiles) -> Told:
     out.networks[name] = {"mode": _MODES[mode]} | _subnets(root, told)
     bridge = root.first("bridge")
     if bridge is not None:
+        out.bridges.add(bridge.attributes.get("name", ""))
         if bridge.attributes.get("stp", "on") == "on":  # libvirt writes both without being asked
             bridge.take("stp")
         if bridge.attributes.get("delay", "0") == "0":

@@ -7,6 +7,8 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from ipaddress import ip_network
 from typing import Any
 
+from msgspec.structs import replace
+
 from bascule.errors import CommandFailed, Problem
 from bascule.model.links import BridgePort, read_kind
 from bascule.model.moment import Lifetime
@@ -59,7 +61,31 @@ def read(
     of IPv6 where the kernel lacks it.
     """
     parameters = read_parameters(sysctls, namespace=namespace)  # while the programs run
-    links, addresses4, addresses6, routes4, routes6, rules4, rules6 = texts()
+
+    def vlans() -> str:
+        return run_all((("bridge", "-j", "-compressvlans", "vlan", "show"),), namespace=namespace)[0]
+
+    state = from_texts(texts(), vlans)
+    secret = [name for name, link in state.links.items() if link.addrgenmode in BY_SECRET]
+    if secret:
+        parameters = {**parameters, **read_sysctls(map(secret_key, secret), namespace=namespace)}
+    wireless = wireless_links() if namespace is None else frozenset()  # sysfs tells of the one that we are in
+    links = {
+        name: replace(link, facts=replace(link.facts, wireless=True)) if name in wireless else link
+        for name, link in state.links.items()
+    }
+    neighbours = tuple(
+        FixedNeighbour(ip=ip, dev=dev, mac=mac, proxy=proxy) for ip, dev, mac, proxy in fixed_neighbours(namespace)
+    )
+    return replace(state, links=links, neighbours=neighbours, sysctls=parameters)
+
+
+def from_texts(texts: Sequence[str], vlans_text: Callable[[], str]) -> HostState:
+    """Links, addresses, routes and rules from what PROGRAMS printed.
+
+    ``vlans_text`` gives what ``bridge vlan`` prints, and is asked only where a bridge filters VLANs.
+    """
+    links, addresses4, addresses6, routes4, routes6, rules4, rules6 = texts
     raw_links = _parse("ip link", links)
     by_name: dict[str, list[Json]] = {}
     for entry in (*_parse("ip -4 addr", addresses4), *_parse("ip -6 addr", addresses6)):
@@ -67,18 +93,13 @@ def read(
     connected = {pair for name, entries in by_name.items() for entry in entries for pair in _connected(name, entry)}
     filtering = {entry["ifname"] for entry in raw_links if _filters_vlans(entry)}
     tagging = filtering | {entry["ifname"] for entry in raw_links if entry.get("master") in filtering}
-    vlans = {name: each for name, each in _vlans(namespace).items() if name in tagging} if filtering else {}
-    secret = [entry["ifname"] for entry in raw_links if entry.get("inet6_addr_gen_mode") in BY_SECRET]
-    if secret:
-        parameters = {**parameters, **read_sysctls(map(secret_key, secret), namespace=namespace)}
-    wireless = wireless_links() if namespace is None else frozenset()  # sysfs tells of the one that we are in
+    vlans = {name: each for name, each in _vlans(vlans_text()).items() if name in tagging} if filtering else {}
     return HostState(
         links={
             IfName(entry["ifname"]): read_link(
                 entry,
                 by_name.get(entry["ifname"], ()),
                 vlans.get(entry["ifname"], ()),
-                wireless=entry["ifname"] in wireless,
             )
             for entry in raw_links
         },
@@ -98,10 +119,6 @@ def read(
             )
             if (rule := read_rule(entry, ipv6=ipv6)) is not None
         ),
-        neighbours=tuple(
-            FixedNeighbour(ip=ip, dev=dev, mac=mac, proxy=proxy) for ip, dev, mac, proxy in fixed_neighbours(namespace)
-        ),
-        sysctls=parameters,
     )
 
 
@@ -128,8 +145,7 @@ def _filters_vlans(entry: Json) -> bool:
     return bool(entry.get("linkinfo", {}).get("info_data", {}).get("vlan_filtering"))
 
 
-def _vlans(namespace: Namespace | None) -> dict[str, tuple[PortVlans, ...]]:
-    (text,) = run_all((("bridge", "-j", "-compressvlans", "vlan", "show"),), namespace=namespace)
+def _vlans(text: str) -> dict[str, tuple[PortVlans, ...]]:
     return {
         entry["ifname"]: tuple(
             PortVlans(
@@ -144,9 +160,7 @@ def _vlans(namespace: Namespace | None) -> dict[str, tuple[PortVlans, ...]]:
     }
 
 
-def read_link(
-    entry: Json, addresses: Iterable[Json], vlans: tuple[PortVlans, ...] = (), *, wireless: bool = False
-) -> Link:
+def read_link(entry: Json, addresses: Iterable[Json], vlans: tuple[PortVlans, ...] = ()) -> Link:
     """One link from an entry of ``ip -j -d link`` and its ``addr_info`` of ``ip -j addr``."""
     name = IfName(entry["ifname"])
     info = entry.get("linkinfo", {})
@@ -177,7 +191,6 @@ def read_link(
             stp_port_state="" if port is None else str(port.get("state", "")),
             permanent_mac=Mac(permanent) if (permanent := _permanent(entry, mac if not kind else None)) else None,
             bus=f"{entry['parentbus']}/{entry['parentdev']}" if "parentbus" in entry and "parentdev" in entry else "",
-            wireless=wireless,
             temporaries=tuple(address for address in found if address.is_temporary),
         ),
     )

@@ -1,0 +1,200 @@
+"""The kernel's state as a configuration, and what of it is somebody else's or has no words in a site file."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from ipaddress import ip_interface
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from bascule.importer.words import all_of, few
+from bascule.model.links import Bond, Bridge, Loopback, Other, Physical, Tap, Veth, Vlan
+from bascule.model.state import HostState, Link
+from bascule.model.values import IfName
+from bascule.persist.config import LinkConfig, NetworkConfig
+from bascule.persist.formats.rules import kernel_rule
+from bascule.persist.formats.vlans import span
+from bascule.persist.running import is_written, link_config, routes_by_link, table_of
+
+FOREIGN = re.compile(  # bridges that other programs make, name and remove as they please
+    r"docker[0-9]+|docker_gwbridge|br-[0-9a-f]{12}|virbr[0-9]+(-nic)?|lxcbr[0-9]+|lxdbr[0-9]+|incusbr[0-9]+|cni[0-9]+"
+    r"|cni-podman[0-9]+|podman[0-9]+|nerdctl[0-9]+|cbr[0-9]+|kube-bridge|weave|cilium_.*|flannel.*|ovs-system"
+    r"|fwbr[0-9]+i[0-9]+|(brq|qbr)[0-9a-f]{8}-[0-9a-f]{2}"
+)
+GUEST_END = re.compile(
+    r"veth[0-9a-z]+|lxc.*|cali.*|vb-.*|ve-.*|fwln.*|fwpr.*|(tap|qvb|qvo|qr-|qg-|ns-)[0-9a-f]{8}-[0-9a-f]{2}"
+)
+FALLBACK = {"gre0", "gretap0", "erspan0", "tunl0", "sit0", "ip6tnl0", "ip6gre0", "ip_vti0", "ip6_vti0"}
+ROUTING_DAEMONS = {"zebra", "bird", "bgp", "ospf", "isis", "rip", "eigrp", "babel", "openr", "gated", "xorp"}
+
+
+class Running(Struct, frozen=True, kw_only=True):
+    """A state as a configuration.
+
+    ``notes`` are things of the host that a site file has no words for, ``others`` what comes by itself or with
+    guests and programs, and goes with them.
+    """
+
+    config: NetworkConfig
+    notes: tuple[str, ...]
+    others: tuple[str, ...]
+
+
+def running_config(state: HostState, taken: Collection[str] = ()) -> Running:
+    """What the kernel has. ``taken`` are links that other programs are known to make."""
+    links: dict[IfName, LinkConfig] = {}
+    notes: list[str] = []
+    passed: list[Link] = []
+    routes = routes_by_link(state)
+    is_hardware = any(_is_hardware(link) for link in state.links.values())
+    for name, link in state.links.items():
+        said = link_config(link, state, routes)
+        reason = _left_out(link, state, taken, is_hardware=is_hardware)
+        if reason is None:
+            links[name] = said
+            notes += [f"{name}: {words}" for words in _beside(link)]
+        elif isinstance(link.options, Loopback):
+            notes += _on_loopback(link)
+        elif reason or said.addresses or said.routes:
+            told = "; ".join([*all_of(replace(said, mac=None)), *_vlan_words(link)])
+            reason = reason or "left to whoever made it"
+            notes.append(f"{name}: {reason}{': ' if told else ''}{told}")
+        elif not _is_idle(link):
+            passed.append(link)
+    notes += _of_others(links, state)
+    rules = []
+    for rule in state.rules:
+        try:
+            rules.append(kernel_rule(rule))
+        except ValueError as wrong:
+            family = "IPv6 " if rule.ipv6 else ""
+            notes.append(f"{family}rule {rule.priority}: {' '.join(rule.words)}: {wrong}")
+    return Running(
+        config=NetworkConfig.of(links.values(), rules=rules),
+        notes=(*notes, *_route_notes(state)),
+        others=(*_guest_ends(passed), *_leases(state), *_learned(state)),
+    )
+
+
+def _of_others(links: dict[IfName, LinkConfig], state: HostState) -> Iterator[str]:
+    """Tell of the ports of bridges that are left out, and leave out those that are no hardware."""
+    for name, link in list(links.items()):
+        master = state.links.get(link.master) if link.master is not None else None
+        if master is None or master.name in links:
+            continue
+        if isinstance(link.options, Physical):  # the host's own hardware, whoever has put it there
+            yield f"{name}: is a port of {master.name}, which another program makes"
+            links[name] = replace(link, master=None)
+        else:
+            yield f"{name}: left out, another program makes and removes it: {'; '.join(all_of(link))}"
+            del links[name]
+
+
+def _is_hardware(link: Link) -> bool:
+    return isinstance(link.options, Physical) and link.mac is not None
+
+
+def _left_out(link: Link, state: HostState, taken: Collection[str], *, is_hardware: bool) -> str | None:
+    """None for a link that belongs to the host's configuration, else why it does not ("": not worth a word)."""
+    if FOREIGN.fullmatch(link.name) or link.name in taken:
+        return "left out, another program makes and removes it"
+    if isinstance(link.options, Bridge | Bond | Vlan):
+        return None
+    if isinstance(link.options, Physical):
+        return None if link.mac is not None else ""  # tunnels' fallback links and the like have no MAC
+    if isinstance(link.options, Veth):
+        # the NIC of a host that is itself a namespace or a container
+        is_nic = not is_hardware and not GUEST_END.fullmatch(link.name) and not _is_cable(link, state)
+        return None if is_nic else ""
+    if isinstance(link.options, Tap) or (link.name in FALLBACK and _is_idle(link)):
+        return ""
+    kind = link.options.info_kind if isinstance(link.options, Other) else link.options.kind
+    return "" if kind in {"loopback", "macvtap"} else f"left out, links of kind '{kind}' are not taken"
+
+
+def _is_cable(link: Link, state: HostState) -> bool:
+    """Whether it leads from one bridge of this host to another."""
+    peer = state.links.get(link.parent) if link.parent else None
+    return peer is not None and peer.master is not None and link.master is not None
+
+
+def _is_idle(link: Link) -> bool:
+    """Whether it came with a module of the kernel, and nobody uses it."""
+    return link.name in FALLBACK and not link.up and not link.addresses and link.master is None
+
+
+def _beside(link: Link) -> Iterator[str]:
+    """What a link of the configuration has that a site file has no words for."""
+    for address in link.addresses:
+        if address.dynamic or address.is_link_local:
+            continue
+        words = [f"label {address.label}" if address.label else "", f"peer {address.peer}" if address.peer else ""]
+        if told := " and ".join(filter(None, words)):
+            yield f"{told} of {address.ip}; the site file does not say it"
+
+
+def _on_loopback(link: Link) -> Iterator[str]:
+    """Addresses on the loopback that are not the kernel's own."""
+    own = [address.ip for address in link.addresses if not ip_interface(address.ip).is_loopback]
+    if own:
+        yield f"{link.name}: the host's address {', '.join(own)}; a site file says nothing of the loopback"
+
+
+def _vlan_words(link: Link) -> list[str]:
+    """A port's VLANs on its bridge, where they are not just VLAN 1."""
+    told = [
+        f"VLAN {span(vlan)}{' untagged' * vlan.untagged}" for vlan in link.vlans if (vlan.first, vlan.last) != (1, 1)
+    ]
+    return few(told, "VLANs")
+
+
+def _route_notes(state: HostState) -> Iterator[str]:
+    """Routes that stand on no link, and what a route says beside where it leads."""
+    for route in state.routes:
+        if route.protocol in ROUTING_DAEMONS or not is_written(route, state):
+            continue
+        dst = "default" if route.dst.endswith("/0") else route.dst
+        words = [route.kind if route.kind != "unicast" else "", dst, f"dev {route.dev}" if route.dev else ""]
+        words += [f"via {route.gateway}" if route.gateway else "", *route.nexthops]
+        words += [f"metric {route.metric}" if route.metric else ""]
+        words += [f"table {route.table}" if route.table != "main" else "", *route.extra]
+        said = " ".join(filter(None, words))
+        if route.kind != "unicast" or route.nexthops or table_of(route) is None:
+            yield f"route {said}: left out, a site file has no words for it"
+        elif route.extra:
+            yield f"route {said}: without its {' '.join(route.extra)}, of which a site file says nothing"
+
+
+def _guest_ends(links: Sequence[Link]) -> Iterator[str]:
+    """The ends of guests' and containers' NICs, bridge by bridge."""
+    found: dict[str, list[str]] = {}
+    for link in links:
+        vlans = _vlan_words(link)
+        found.setdefault(link.master or "", []).append(f"{link.name} ({', '.join(vlans)})" if vlans else link.name)
+    for master, names in found.items():
+        yield f"{f'on {master}: ' if master else 'on no bridge: '}{', '.join(few(names, 'links'))}"
+
+
+def _leases(state: HostState) -> Iterator[str]:
+    """What a lease or a router's advertisement brought: it comes again by itself."""
+    found: dict[str, list[str]] = {}
+    for link in state.links.values():
+        for address in link.addresses:
+            if address.dynamic and not address.is_link_local:
+                found.setdefault(link.name, []).append(address.ip)
+    for route in state.routes:
+        if route.protocol in {"dhcp", "ra"} and route.gateway and route.dev:
+            dst = "the default gateway" if route.dst.endswith("/0") else f"the route to {route.dst} via"
+            found.setdefault(route.dev, []).append(f"{dst} {route.gateway}")
+    for name, words in found.items():
+        yield f"leased or advertised on {name}: {', '.join(few(dict.fromkeys(words), 'of them'))}"
+
+
+def _learned(state: HostState) -> Iterator[str]:
+    """Routes that a routing daemon has learned."""
+    counted: Mapping[str, int] = Counter(r.protocol for r in state.routes if r.protocol in ROUTING_DAEMONS)
+    for protocol, number in counted.items():
+        yield f"{number} {'route' if number == 1 else 'routes'} of protocol {protocol}"
