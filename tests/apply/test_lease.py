@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -272,3 +273,14 @@ def test_a_server_that_was_silent_before_may_be_silent_after(leased: Leased) -> 
         assert "did not answer before the change either" in done.stderr
     assert leased.running() == ["br0"]
     assert leased.bascule("undo").returncode == 0
+
+
+@pytest.mark.parametrize("leased", ["dhclient", "udhcpc", "dhcpcd"], indirect=True)
+def test_an_import_pins_nothing_that_a_lease_brought(leased: Leased) -> None:
+    """Neither the address nor the router: they are the server's to give."""
+    found = leased.bascule("import", "--host", "h")
+    assert found.returncode == 0, found.stderr
+    said = "".join(line for line in found.stdout.splitlines() if not line.startswith("#"))
+    assert "address: dhcp" in said
+    assert not re.search(r"gateway|10\.0\.0\.1(\d\d)?\b", said), found.stdout
+    assert "10.0.0.1" in found.stdout

@@ -44,9 +44,9 @@ def saved(host: Path) -> HostState:
 def imported(host: Path) -> Imported:
     """What import makes of it, with its files."""
     state = saved(host)
-    [chosen] = [each for each in dialects() if each.own and read_tree(host, each.own).files] or [None]
-    files = read_tree(host, chosen.reads, dialect(chosen.name).includes).files if chosen else {}
-    sources = Sources(host="h", site="h", dialect=chosen.name if chosen else None, files=files, state=state)
+    name = next((each.name for each in dialects() if each.own and read_tree(host, each.own).files), None)
+    files = read_tree(host, dialect(name).reads, dialect(name).includes).files if name else {}
+    sources = Sources(host="h", site="h", dialect=name, files=files, state=state)
     return import_without_a_plan(sources, look=lambda site, there: state)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 from ipaddress import ip_address, ip_interface
 
+from bascule.importer.words import route_words
 from bascule.model.host_links import PolicyRule
+from bascule.model.values import IfName, IpNetwork
 from bascule.persist.compare import differences
-from bascule.persist.config import LinkConfig, NetworkConfig, replace_fields
+from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute, replace_fields
 from bascule.persist.formats.rules import rule_words
 
 
@@ -51,33 +53,36 @@ def rule_subject(rule: PolicyRule) -> str:
     return f"{'IPv6 ' if rule.ipv6 else ''}rule {rule_words(rule)}"
 
 
-def with_leases(kernel: NetworkConfig, files: NetworkConfig) -> NetworkConfig:
-    """The kernel's configuration without what a DHCP client has put there, whatever it looks like.
+def without_leases(
+    kernel: NetworkConfig, files: NetworkConfig, asking: Container[IfName]
+) -> tuple[NetworkConfig, tuple[str, ...]]:
+    """The kernel's configuration without what a DHCP client has put there, whatever it looks like, and what that is.
 
-    dhclient writes its gateway as anybody would by hand, udhcpc and leases without an end its address as well: on a
-    link that asks for a lease, nobody wrote them who did not write them into the files.
+    dhclient writes its gateway as anybody would by hand, udhcpc its address as well: on a link that asks for a lease,
+    nobody wrote them who did not write them into the files. ``asking`` are the links on which a client runs.
     """
-    links = []
+    links, told = [], []
     for name, have in kernel.links.items():
-        say = files.links.get(name)
-        if not (have.dhcp4 or (say is not None and say.dhcp4)):
+        say = files.links.get(name, LinkConfig(name=name))
+        if not (have.dhcp4 or say.dhcp4 or name in asking):
             links.append(have)
             continue
-        written = say.routes if say is not None else ()
         addresses = have.addresses
-        if not have.dhcp4 and say is not None:  # its lease shows no end
+        if not have.dhcp4:  # its lease shows no end
             addresses = tuple(a for a in addresses if ":" in a or a in say.addresses)
         near = [ip_interface(address).network for address in addresses]
-        routes = tuple(
-            route
-            for route in have.routes
-            if route.is_ipv6
-            or not route.gateway
-            or any((one.dst, one.gateway) == (route.dst, route.gateway) for one in written)
-            or any(ip_address(route.gateway) in network for network in near)
-        )
+        written = {(route.dst, route.gateway) for route in say.routes}
+
+        def stays(route: StaticRoute, near: list[IpNetwork] = near, written: set[tuple[str, str]] = written) -> bool:
+            by_hand = route.is_ipv6 or not route.gateway or (route.dst, route.gateway) in written
+            return by_hand or any(ip_address(route.gateway) in network for network in near)
+
+        routes = tuple(filter(stays, have.routes))
+        gone = [a for a in have.addresses if a not in addresses]
+        gone += [route_words(route) for route in have.routes if route not in routes]
+        told += [f"leased on {name}: {', '.join(gone)}"] if gone else []
         links.append(replace_fields(have, dhcp4=True, addresses=addresses, routes=routes))
-    return NetworkConfig.of(links, kernel.unmanaged, kernel.rules)
+    return NetworkConfig.of(links, kernel.unmanaged, kernel.rules), tuple(told)
 
 
 def together(kernel: NetworkConfig, files: NetworkConfig) -> NetworkConfig:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bascule.dhcp.clients import dhcp_clients
 from bascule.errors import Problem, UsageFault
 from bascule.host.identity import name_for_site
 from bascule.importer.importing import Sources
 from bascule.importer.libvirt import READS as LIBVIRT
+from bascule.model.values import IfName
 from bascule.persist.detect import detect
 from bascule.persist.dialect import dialect, dialects
 from bascule.persist.files import read_tree
@@ -42,6 +44,9 @@ def gather(*, root: str | None, dialect_name: str | None, host: str | None, site
         others=() if tree.files else tuple(_with_files(top)),
         chosen=root is None and dialect_name is not None,
         libvirt_rests=root is None and not libvirt_may_be_here(),
+        asking=frozenset(IfName(link) for client in dhcp_clients() for link in client.links)
+        if root is None
+        else frozenset(),
     )
 
 

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from bascule.importer import libvirt
-from bascule.importer.compare import by_programs, conflicts, together, with_leases
+from bascule.importer.compare import by_programs, conflicts, together, without_leases
 from bascule.importer.fitting import fitting
 from bascule.importer.nothing_lost import untold
 from bascule.importer.pins import pin_nics
@@ -20,6 +20,7 @@ from bascule.importer.to_site import host_entry
 from bascule.importer.unsaid import declared, unsaid
 from bascule.model.site import Site
 from bascule.model.state import HostState
+from bascule.model.values import IfName
 from bascule.persist.config import NetworkConfig
 from bascule.persist.dialect import dialect
 from bascule.persist.parsed import Files, Left, Parsed, printable
@@ -53,7 +54,7 @@ class Sources(Struct, frozen=True, kw_only=True):
 
     ``state`` None means that only files are at hand; ``others`` are the dialects that have files where this one has
     none. ``chosen`` says that the dialect is the person's choice among several, which the site file then repeats.
-    ``libvirt_rests`` that libvirt's files are there and it does not answer.
+    ``libvirt_rests`` that libvirt's files are there and it does not answer. ``asking`` are links with a DHCP client.
     """
 
     host: str
@@ -66,6 +67,7 @@ class Sources(Struct, frozen=True, kw_only=True):
     others: tuple[str, ...] = ()
     chosen: bool = False
     libvirt_rests: bool = False
+    asking: frozenset[IfName] = frozenset()
 
 
 def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridge | None = None) -> Imported:
@@ -81,15 +83,16 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
     config, unsure = parsed.config, parsed.unsure
     if sources.state is not None:
         running = running_config(sources.state, virtual.bridges)
-        notes, others, unsure = [*notes, *running.notes], running.others, ()  # the kernel knows its ports
-        kernel = with_leases(running.config, config)
+        kernel, leased = without_leases(running.config, config, sources.asking)
+        notes, others = [*notes, *running.notes], (*running.others, *leased)
+        unsure = frozenset()  # the kernel knows its ports
         if sources.dialect is not None:
             told = tuple(conflicts(kernel, config, sources.state.links))
             notes += by_programs(kernel, config)
         config = together(kernel, config)
     if sources.dialect is not None and not sources.files:
-        others = f"; there are files of {', '.join(sources.others)}" if sources.others else ""
-        notes.append(f"no files of dialect {sources.dialect} were found{others}")
+        besides = f"; there are files of {', '.join(sources.others)}" if sources.others else ""
+        notes.append(f"no files of dialect {sources.dialect} were found{besides}")
     entry = host_entry(config, unsure)
     if sources.state is not None:
         pin_nics(entry.host.get("nics", {}), sources.state, notes)

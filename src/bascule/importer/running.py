@@ -31,7 +31,7 @@ FALLBACK = {"gre0", "gretap0", "erspan0", "tunl0", "sit0", "ip6tnl0", "ip6gre0",
 ROUTING_DAEMONS = {"zebra", "bird", "bgp", "ospf", "isis", "rip", "eigrp", "babel", "openr", "gated", "xorp"}
 
 
-class Running(Struct, frozen=True, kw_only=True):
+class RunningConfig(Struct, frozen=True, kw_only=True):
     """A state as a configuration.
 
     ``notes`` are things of the host that a site file has no words for, ``others`` what comes by itself or with
@@ -43,7 +43,7 @@ class Running(Struct, frozen=True, kw_only=True):
     others: tuple[str, ...]
 
 
-def running_config(state: HostState, taken: Collection[str] = ()) -> Running:
+def running_config(state: HostState, taken: Collection[str] = ()) -> RunningConfig:
     """What the kernel has. ``taken`` are links that other programs are known to make."""
     links: dict[IfName, LinkConfig] = {}
     notes: list[str] = []
@@ -72,7 +72,7 @@ def running_config(state: HostState, taken: Collection[str] = ()) -> Running:
         except ValueError as wrong:
             family = "IPv6 " if rule.ipv6 else ""
             notes.append(f"{family}rule {rule.priority}: {' '.join(rule.words)}: {wrong}")
-    return Running(
+    return RunningConfig(
         config=NetworkConfig.of(links.values(), rules=rules),
         notes=(*notes, *_route_notes(state)),
         others=(*_guest_ends(passed), *_leases(state), *_learned(state)),
