@@ -19,10 +19,13 @@ START = 1_760_000_000  # a Thursday in October 2025
 HELLO_S = 2  # the spanning tree's
 
 IOS = "Cisco IOS Software [Cupertino], Catalyst L3 Switch Software (CAT9K_IOSXE), Version 17.9.5"
-INTERNAL = (*many("192.168.1", 6, "192.168.1.1", first=50), arp("192.168.1.1", "192.168.1.52", mac="00:1b:54:aa:bb:99"))
-INTERNET = many("129.230.200", 5, "129.230.0.1")
+INTERNAL = (
+    *many("192.168.1", 6, "192.168.1.1", first=50, oui="3c:ec:ef:00"),
+    arp("192.168.1.1", "192.168.1.52", mac="00:1b:54:aa:bb:99"),
+)
+INTERNET = many("129.230.200", 5, "129.230.0.1", oui="3c:ec:ef:00")
 NAMES = {10: "inside", 30: "outside"}
-QUIET = many("192.168.1", 2, "192.168.1.1", first=77)
+QUIET = many("192.168.1", 2, "192.168.1.1", first=77, oui="3c:ec:ef:00")
 
 
 def port(number: int, vlan: int) -> Sequence[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, ip_address
 from typing import Any
@@ -82,6 +83,52 @@ BUILDERS: Mapping[str, Callable[..., bytes | Sequence[bytes]]] = {
     "ra": frames.ra,
     "udp": udp,
 }
+
+
+def sll(frame: bytes, *, hardware: int = 1, kind: int = 1) -> bytes:
+    """A record of LINKTYPE_LINUX_SLL: who it was to (1: everybody, 4: it went out), hardware, sender, EtherType."""
+    protocol = frame[12:14] if frame[12:14] >= b"\6\0" else b"\0\4"
+    return struct.pack("!HHH", kind, hardware, 6) + frame[6:12] + bytes(2) + protocol + frame[14:]
+
+
+def sll2(frame: bytes, *, hardware: int = 1, kind: int = 1, link: int = 2) -> bytes:
+    """A record of LINKTYPE_LINUX_SLL2, which also says the number of the link."""
+    protocol = frame[12:14] if frame[12:14] >= b"\6\0" else b"\0\4"
+    return protocol + struct.pack("!HIHBB", 0, link, hardware, kind, 6) + frame[6:12] + bytes(2) + frame[14:]
+
+
+def capture(form: str, *, link: int = 1, snaplen: int = 65535, **given: Any) -> bytes:
+    """A file: ``pcap``, cut at ``snaplen``; ``sll`` and ``sll2`` of ``records``; ``pcapng`` of ``interfaces``."""
+    if form == "pcapng":
+        return _pcapng({name: list(build(recipes)) for name, recipes in given["interfaces"].items()}, link)
+    if form in ("sll", "sll2"):
+        link, cook = (113, sll) if form == "sll" else (276, sll2)
+        whole = [
+            cook(frame, **{key: part[key] for key in part if key != "frames"})
+            for part in given["records"]
+            for frame in build(part["frames"])
+        ]
+    else:
+        whole = list(build(given["frames"]))
+    data = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, snaplen, link)
+    for number, frame in enumerate(whole):
+        data += struct.pack("<IIII", 1_700_000_000 + number, 0, len(frame[:snaplen]), len(frame)) + frame[:snaplen]
+    return data
+
+
+def _pcapng(interfaces: Mapping[str, Sequence[bytes]], link: int) -> bytes:
+    def block(kind: int, body: bytes) -> bytes:
+        body += bytes(-len(body) % 4)
+        return struct.pack("<II", kind, len(body) + 12) + body + struct.pack("<I", len(body) + 12)
+
+    data = block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))
+    for name in interfaces:
+        option = struct.pack("<HH", 2, len(name)) + name.encode() + bytes(-len(name) % 4)
+        data += block(1, struct.pack("<HHI", link, 0, 0) + (option + bytes(4) if name != "-" else b""))
+    for number, sent in enumerate(interfaces.values()):
+        for frame in sent:
+            data += block(6, struct.pack("<IIIII", number, 0, 5, len(frame), len(frame)) + frame)
+    return data
 
 
 def build(recipes: Sequence[Recipe]) -> Iterator[bytes]:

@@ -208,7 +208,7 @@ SAMPLES = (
     Sample(
         "pvst",
         pvst(40, tags=(40,), rapid=True),
-        (Bpdu(variant="RPVST+", root=f"8028.{ROUTER}", bridge=f"8028.{SWITCH}", port=5, vlan=40),),
+        (Bpdu(variant="RPVST+", root=f"8028.{ROUTER}", bridge=f"8028.{SWITCH}", port=5, vlan=40, state="forwarding"),),
         tags=(40,),
         title="rapid",
     ),
@@ -451,7 +451,7 @@ SAMPLES = (
             / IPv6(src="fe80::1", dst="ff02::12", nh=112)
             / VRRPv3(vrid=12, addrlist=["fe80::fe", "2001:db8:1::fe"])
         ),
-        (Gateway("2001:db8:1::fe", "VRRP", "group 12"),),
+        (Gateway("fe80::fe", "VRRP", "group 12"), Gateway("2001:db8:1::fe", "VRRP", "group 12")),
         title="version 3, IPv6",
     ),
     Sample(

@@ -93,13 +93,20 @@ def domains(value: bytes) -> list[str]:
     return names[:8]
 
 
-def tlvs(data: bytes, offset: int = 0, *, form: str = "!HH", header_counts: bool = True) -> Iterator[tuple[int, bytes]]:
-    """Type and value of each element; ``form`` is type and length, whose length may count its own header."""
+def tlvs(
+    data: bytes, offset: int = 0, *, form: str = "!HH", header_counts: bool = True, is_cut: bool = False
+) -> Iterator[tuple[int, bytes]]:
+    """Type and value of each element; ``form`` is type and length, whose length may count its own header.
+
+    Of a frame that a capture has cut (``is_cut``) those before the cut.
+    """
     header = struct.calcsize(form)
     while offset + header <= len(data):
         kind, length = struct.unpack_from(form, data, offset)
         if header_counts:
             length -= header
+        if is_cut and offset + header + length > len(data):
+            return
         if length < 0 or offset + header + length > len(data):
             raise Malformed(f"has an element of type {kind} that overruns the frame")
         yield kind, data[offset + header : offset + header + length]

@@ -30,7 +30,10 @@ class IpHeader(NamedTuple):
 
 
 class Packet(NamedTuple):
-    """A frame without its envelopes. ``dst`` is six bytes, ``src`` text; ``ports`` are UDP's, source first."""
+    """A frame without its envelopes. ``dst`` is six bytes, ``src`` text; ``ports`` are UDP's, source first.
+
+    ``is_cut`` says that its headers want more bytes than there are: a capture has cut it, or it is a first fragment.
+    """
 
     key: Key
     dst: bytes
@@ -39,6 +42,7 @@ class Packet(NamedTuple):
     body: bytes
     ip: IpHeader | None = None
     ports: tuple[int, int] = (0, 0)
+    is_cut: bool = False
 
     @property
     def ip_src(self) -> str:
@@ -92,6 +96,7 @@ def unwrap_ip(data: bytes) -> Packet:
 
 
 def _llc(data: bytes, offset: int, length: int, outside: _Outside) -> Packet:
+    is_cut = offset + length > len(data)
     end = min(len(data), offset + length)
     if end - offset < 3:
         raise Malformed("ends inside its LLC header")
@@ -100,9 +105,9 @@ def _llc(data: bytes, offset: int, length: int, outside: _Outside) -> Packet:
             raise Malformed("ends inside its SNAP header")
         code = int.from_bytes(data[offset + 3 : offset + 8], "big")
         if code >> 16 == 0:  # RFC 1042: an Ethernet type behind an empty organisation
-            return Packet(("ether", code & 0xFFFF), *outside, data[offset + 8 : end])
-        return Packet(("snap", code), *outside, data[offset + 8 : end])
-    return Packet(("llc", data[offset]), *outside, data[offset + 3 : end])
+            return Packet(("ether", code & 0xFFFF), *outside, data[offset + 8 : end], is_cut=is_cut)
+        return Packet(("snap", code), *outside, data[offset + 8 : end], is_cut=is_cut)
+    return Packet(("llc", data[offset]), *outside, data[offset + 3 : end], is_cut=is_cut)
 
 
 def _ipv4(data: bytes, offset: int, outside: _Outside) -> Packet:
@@ -117,7 +122,7 @@ def _ipv4(data: bytes, offset: int, outside: _Outside) -> Packet:
     )
     if fragment & 0x1FFF:
         return Packet((FRAGMENT, header.protocol), *outside, b"", header)
-    return _transport("ip", data[offset + size : offset + total], outside, header)
+    return _transport("ip", data[offset + size : offset + total], outside, header, is_cut=offset + total > len(data))
 
 
 def _ipv6(data: bytes, offset: int, outside: _Outside) -> Packet:
@@ -128,6 +133,7 @@ def _ipv6(data: bytes, offset: int, outside: _Outside) -> Packet:
     length, proto, ttl = struct.unpack_from("!HBB", data, offset + 4)
     src, dst = data[offset + 8 : offset + 24], data[offset + 24 : offset + 40]
     end = min(len(data), offset + 40 + length)
+    is_cut = end < offset + 40 + length
     offset += 40
     for _ in range(8):  # RFC 8200 needs no more than these
         if proto not in EXTENSION_HEADERS:
@@ -138,19 +144,19 @@ def _ipv6(data: bytes, offset: int, outside: _Outside) -> Packet:
         proto, offset = data[offset], offset + size
     else:
         raise Malformed("has more than 8 IPv6 extension headers")
-    return _transport("ip6", data[offset:end], outside, IpHeader(src, dst, proto, ttl))
+    return _transport("ip6", data[offset:end], outside, IpHeader(src, dst, proto, ttl), is_cut=is_cut)
 
 
-def _transport(family: str, body: bytes, outside: _Outside, header: IpHeader) -> Packet:
+def _transport(family: str, body: bytes, outside: _Outside, header: IpHeader, *, is_cut: bool) -> Packet:
     proto = header.protocol
     if proto == UDP:
         if len(body) < 8:
             raise Malformed("ends inside its UDP header")
         source, port, length = struct.unpack_from("!HHH", body)
         end = length if length >= 8 else len(body)
-        return Packet(("udp", port), *outside, body[8:end], header, (source, port))
+        return Packet(("udp", port), *outside, body[8:end], header, (source, port), is_cut or end > len(body))
     if proto == ICMPV6 and family == "ip6":
         if len(body) < 4:
             raise Malformed("ends inside its ICMPv6 header")
-        return Packet(("icmp6", body[0]), *outside, body, header)
-    return Packet((family, proto), *outside, body, header)
+        return Packet(("icmp6", body[0]), *outside, body, header, is_cut=is_cut)
+    return Packet((family, proto), *outside, body, header, is_cut=is_cut)

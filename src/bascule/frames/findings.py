@@ -26,7 +26,10 @@ class Neighbour(Struct, frozen=True, kw_only=True):
 
 
 class Bpdu(Struct, frozen=True, kw_only=True):
-    """A spanning tree frame. Bridge ids are written ``priority.mac`` with four hexadecimal digits of priority."""
+    """A spanning tree frame. Bridge ids are written ``priority.mac`` with four hexadecimal digits of priority.
+
+    ``state`` is what RSTP and its kin say of the sending port: discarding, learning or forwarding; empty for STP.
+    """
 
     variant: str  # STP, RSTP, MSTP, PVST+, RPVST+
     root: str = ""
@@ -34,6 +37,7 @@ class Bpdu(Struct, frozen=True, kw_only=True):
     port: int = 0
     vlan: int | None = None  # PVST+ alone says it
     region: str = ""
+    state: str = ""
 
 
 class Lacp(Struct, frozen=True, kw_only=True):

@@ -13,6 +13,30 @@ from typing import NamedTuple
 from msgspec import Struct, field
 
 ETHERNET, COOKED, COOKED2 = 1, 113, 276  # LINKTYPE_ETHERNET, LINKTYPE_LINUX_SLL and _SLL2
+LINK_TYPES = {  # draft-ietf-opsawg-pcaplinktype
+    0: "BSD loopback",
+    6: "token ring",
+    9: "PPP",
+    12: "raw IP",
+    50: "PPP over a serial line",
+    51: "PPPoE session",
+    101: "raw IP",
+    105: "802.11",
+    108: "OpenBSD loopback",
+    119: "802.11 with a Prism header",
+    127: "802.11 with a radiotap header",
+    163: "802.11 with an AVS header",
+    187: "Bluetooth",
+    189: "USB",
+    195: "802.15.4",
+    201: "Bluetooth",
+    220: "USB",
+    228: "raw IPv4",
+    229: "raw IPv6",
+    239: "netfilter log",
+    249: "USB",
+    253: "netlink",
+}
 PCAP = {  # magic number: byte order, ticks per second
     b"\xa1\xb2\xc3\xd4": (">", 1_000_000),
     b"\xd4\xc3\xb2\xa1": ("<", 1_000_000),
@@ -23,6 +47,7 @@ SECTION, INTERFACE, OLD_PACKET, SIMPLE_PACKET, PACKET = 0x0A0D0D0A, 1, 2, 3, 6
 BYTE_ORDER = 0x1A2B3C4D
 OPTION_NAME, OPTION_RESOLUTION, OPTION_FLAGS = 2, 9, 2  # the first two of an interface, the last of a packet
 OUTBOUND = 2
+ARPHRD_ETHER = b"\0\1"  # linux/if_arp.h; the loopback and tunnels have others
 LONGEST = 1 << 18  # bytes; a longer packet or block header is a damaged file
 
 
@@ -180,12 +205,16 @@ class Capture(Struct):
 
 
 def _wrong_link_type(link_type: int) -> NotACapture:
-    return NotACapture(f"its link type is {link_type}, not Ethernet; capture on the NIC itself (tcpdump -i eth4)")
+    name = LINK_TYPES.get(link_type, "")
+    words = f"{link_type} ({name})" if name else str(link_type)
+    return NotACapture(f"its link type is {words}, not Ethernet; capture on the NIC itself (tcpdump -i eth4)")
 
 
 def _uncooked(record: bytes) -> bytes:
-    """An Ethernet frame from a record of LINKTYPE_LINUX_SLL; empty for what the host sent itself."""
-    return _ethernet(record[1], record[6:12], record[14:16], record[16:]) if len(record) >= 16 else b""
+    """An Ethernet frame from a record of LINKTYPE_LINUX_SLL; empty for other links and what the host sent itself."""
+    if len(record) < 16 or record[2:4] != ARPHRD_ETHER:
+        return b""
+    return _ethernet(record[1], record[6:12], record[14:16], record[16:])
 
 
 class _Uncooker2:
@@ -195,8 +224,8 @@ class _Uncooker2:
         self._link: bytes | None = None
 
     def read(self, record: bytes) -> bytes:
-        """An Ethernet frame; empty for what the host sent itself."""
-        if len(record) < 20:
+        """An Ethernet frame; empty for other links and what the host sent itself."""
+        if len(record) < 20 or record[8:10] != ARPHRD_ETHER:
             return b""
         link = record[4:8]
         if self._link is not None and link != self._link:

@@ -13,7 +13,8 @@ from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
 from msgspec import Struct, field
 
 from bascule.frames.envelope import Tags
-from bascule.frames.findings import Asks, Gateway, HeardServer, Name, Sender, Subnet
+from bascule.frames.findings import Asks, Bpdu, Gateway, HeardServer, Name, Sender, Subnet
+from bascule.frames.vendors import maker
 from bascule.model.values import IpAddress, IpNetwork
 from bascule.survey.evidence import UNTAGGED, Heard
 from bascule.survey.neighbours import SWITCH, Device, bpdus
@@ -145,12 +146,26 @@ def _native(heard: Heard, devices: Iterable[Device]) -> Mapping[tuple[int, str],
     if not any(bpdu.vlan is not None for bpdu, _, _, _ in bpdus(heard)):
         # not VLAN 1: on a trunk the IEEE BPDU says 1 whatever is native
         for bpdu, _, frames, tags in bpdus(heard):
-            if tags == UNTAGGED and bpdu.variant in ("STP", "RSTP") and (vid := int(bpdu.bridge[:4], 16) & 0xFFF) > 1:
+            if tags == UNTAGGED and (vid := vlan_in_bridge_id(bpdu)) > 1:
                 found[vid, BRIDGE_ID] += frames
     for device in devices:
         if device.role == SWITCH and device.said.native_vlan is not None:
             found[device.said.native_vlan, device.said.protocol] += device.frames
     return found
+
+
+def vlan_in_bridge_id(bpdu: Bpdu) -> int:
+    """The system id extension of a Cisco bridge, which is the VLAN; 0 for other makers' bridges.
+
+    Older bridges have a priority of any 16 bits, MSTP has the instance there. Where the maker is not known, the root
+    must be of the same VLAN.
+    """
+    if bpdu.variant not in ("STP", "RSTP"):
+        return 0
+    own, root = int(bpdu.bridge[:4], 16), int(bpdu.root[:4], 16)
+    made = maker(bpdu.bridge[5:])
+    is_cisco = made == "Cisco" or (not made and own >= 0x1000 and own & 0xFFF == root & 0xFFF)
+    return own & 0xFFF if is_cisco else 0
 
 
 def native_vlan(seg: WireSegment) -> int | None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from bascule.frames.envelope import Tags
-from bascule.frames.findings import Lacp, Neighbour
+from bascule.frames.findings import Lacp, Neighbour, Sender
 from bascule.survey.evidence import UNTAGGED, Heard
 from bascule.survey.facts import WireSegment
-from bascule.survey.neighbours import Port, bpdus, is_guest_mac, nested
+from bascule.survey.neighbours import Port, bpdus, is_guest_mac, nested, same_switch
+from bascule.survey.words import listed
 from bascule.topology.layer2 import tag_words
 
 FIRMWARE_LLDP = ("i40e", "ice")  # Intel X710/XL710 and E810: an agent in the NIC's firmware takes LLDP frames away
+HELLOS_S = 6.0  # three hellos of a spanning tree
 FORWARDING_S = 45.0  # twice the usual forward delay of IEEE 802.1D, and some time to hear somebody
 
 
@@ -43,8 +45,33 @@ def hazards(heard: Heard, port: Port | None, segments: Mapping[Tags, WireSegment
             "the switch wants to bundle this port with others (LACP) and hears nobody: a NIC alone may get no traffic "
             "here; put it in a bond of mode 802.3ad"
         )
-    if nested(heard) and port is None:
-        yield "the spanning tree heard here is a virtual machine bridge's (fe:54:00), not a switch's"
+    if (inner := nested(heard)) and port is None:
+        yield f"the spanning tree heard here is a virtual machine's ({listed(inner, most=2)}), not a switch's"
+    states = {bpdu.state for bpdu, _, _, _ in bpdus(heard) if bpdu.state}
+    if states and "forwarding" not in states and not any(seg.senders for seg in segments.values()):
+        yield (
+            f"the switch's spanning tree says that its port is {' and '.join(sorted(states))}, so no data comes: "
+            "survey again with --seconds 60; if it stays so, the tree has cut a loop here"
+        )
+
+
+def cut_wires(heard: Mapping[str, Heard], ports: Mapping[str, Port | None]) -> Mapping[str, str]:
+    """A warning for each NIC that hears a switch by name and nothing else, while another hears its spanning tree.
+
+    A port that the tree has closed sends no BPDU and no data, but goes on sending LLDP and CDP.
+    """
+    trees = {nic for nic, ear in heard.items() if bpdus(ear)}
+    found = {}
+    for nic, port in ports.items():
+        if port is None or nic in trees or heard[nic].seconds < HELLOS_S or any(heard[nic].of(Sender)):
+            continue
+        other = next((one for one in sorted(trees) if (there := ports[one]) and same_switch(port, there)), "")
+        if other:
+            found[nic] = (
+                f"nothing but the switch's own name is heard, and {other} hears its spanning tree: "
+                "the tree may have closed this port, because the wire closes a loop"
+            )
+    return found
 
 
 def firmware_lldp(nic: str, driver: str) -> str:

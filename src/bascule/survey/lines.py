@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 
 from msgspec import Struct
 
-from bascule.frames.findings import Lacp, Remark, Routing
+from bascule.frames.findings import Lacp, Remark, Routing, Sender
+from bascule.frames.vendors import hypervisor, maker
 from bascule.model.values import IpNetwork
 from bascule.survey.evidence import Heard
 from bascule.survey.facts import WireSegment, clusters
@@ -27,13 +29,21 @@ class Evidence(Struct, frozen=True):
 
 
 def evidence(
-    heard: Heard, devices: Iterable[Device], segments: Iterable[WireSegment], declared: Iterable[IpNetwork] = ()
+    heard: Heard,
+    devices: Iterable[Device],
+    segments: Iterable[WireSegment],
+    declared: Iterable[IpNetwork] = (),
+    makers: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Evidence, ...]:
-    """Everything that was heard, strongest kinds first; senders are summed up by the declared subnets."""
-    lines = [*_devices(devices), *_trees(heard), *_lags(heard)]
+    """Everything that was heard, strongest kinds first; senders are summed up by the declared subnets.
+
+    ``makers`` are names by the prefix of a MAC, beside those of the common makers.
+    """
+    lines = [*_devices(devices, makers), *_trees(heard, makers), *_lags(heard)]
     known = tuple(declared)
     for seg in segments:
         lines += _segment(heard, seg, known)
+        lines += _makers(heard, seg, makers)
     remarks: Counter[tuple[str, str]] = Counter()
     for remark, _, frames in heard.of(Remark):
         remarks[remark.kind, remark.text] += frames
@@ -45,18 +55,25 @@ def evidence(
 PLATFORM = 60  # characters of what a device says that it is
 
 
-def _devices(devices: Iterable[Device]) -> Iterator[Evidence]:
+def _devices(devices: Iterable[Device], makers: Mapping[str, str]) -> Iterator[Evidence]:
     counted: Counter[tuple[str, str]] = Counter()
     for device in devices:
         said = device.said
         if said.protocol == "VTP":
             continue
         port = port_words(said.port, said.port_text) or "?"
-        words = f"{said.name or said.chassis or device.mac} {'' if port.lower().startswith('port') else 'port '}{port}"
+        name = said.name or said.chassis or device.mac
+        if not said.name and (made := maker(device.mac, makers)):
+            name += f" ({made})"
+        words = f"{name} {'' if port.lower().startswith('port') else 'port '}{port}"
+        names = dict(said.vlan_names)
         if said.native_vlan is not None:
-            words += f", native VLAN {said.native_vlan}"
+            label = names.pop(said.native_vlan, "")
+            words += f", native VLAN {said.native_vlan}" + (f" ({label})" if label else "")
         if said.voice_vlan is not None:
             words += f", voice VLAN {said.voice_vlan}"
+        if others := [f"{vid} ({label})" if label else str(vid) for vid, label in sorted(names.items())]:
+            words += f", knows VLAN {listed(others, most=4)}"
         if said.mtu is not None:
             words += f", frames up to {said.mtu} bytes"
         if said.platform:
@@ -82,7 +99,7 @@ def _taken_for(role: str) -> str:
     )
 
 
-def _trees(heard: Heard) -> Iterator[Evidence]:
+def _trees(heard: Heard, makers: Mapping[str, str]) -> Iterator[Evidence]:
     trees: Counter[tuple[str, str, str, int, str]] = Counter()
     vlans: dict[tuple[str, str, str, int, str], set[int]] = {}
     for bpdu, _, frames, tags in bpdus(heard):
@@ -95,13 +112,31 @@ def _trees(heard: Heard) -> Iterator[Evidence]:
             vlans.setdefault(key, set()).add(bpdu.vlan)
     for key, frames in trees.most_common(MOST):
         variant, root, bridge, port, where = key
-        words = f"{variant} from bridge {bridge} port {port}"
+        made = maker(bridge, makers)
+        words = f"{variant} from bridge {bridge or 'unknown'}{f' ({made})' if made else ''} port {port}"
         words += f", root {root[5:]}" if root else ""
         if key in vlans:
             words += f", VLAN {listed(map(str, sorted(vlans[key])))}"
         yield Evidence("stp" if key not in vlans else "pvst", words + where, frames)
-    if inner := nested(heard):
-        yield Evidence("stp", "from a virtual machine's bridge (fe:54:00): this wire is itself a libvirt bridge", inner)
+    for inner, frames in nested(heard).items():
+        yield Evidence("stp", f"from bridge {inner}: a virtual machine's, not the switch's", frames)
+
+
+def _makers(heard: Heard, seg: WireSegment, makers: Mapping[str, str]) -> Iterator[Evidence]:
+    """Whose the senders' MACs are: guests of which hypervisor, NICs of which maker."""
+    machines: dict[str, int] = defaultdict(int)
+    for _, src, frames in heard.of(Sender, seg.tags):
+        machines[src] += frames
+    guests: Counter[str] = Counter(whose for mac in machines if (whose := hypervisor(mac)))
+    others = Counter(maker(mac, makers) for mac in machines if not hypervisor(mac))
+    unknown = others.pop("", 0)
+    if not guests and not others:
+        return
+    words = [several(number, f"{name} guest") for name, number in guests.most_common()]
+    words += [f"{number} {name}" for name, number in others.most_common()]
+    words += [f"{unknown} unknown"] if unknown else []
+    where = f" ({tag_words(seg.tags)})" if seg.tags else ""
+    yield Evidence("makers", f"{several(len(machines), 'machine')}: {listed(words)}{where}", sum(machines.values()))
 
 
 def _lags(heard: Heard) -> Iterator[Evidence]:

@@ -7,6 +7,8 @@ the switch; where it stays open who it is, the answer is nobody.
 from __future__ import annotations
 
 import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -89,16 +91,21 @@ def bpdus(heard: Heard) -> list[tuple[Bpdu, str, int, tuple[int, ...]]]:
     ]
 
 
-def nested(heard: Heard) -> int:
-    """How many BPDUs came from a libvirt bridge on this wire."""
-    return sum(frames for bpdu, src, frames in heard.of(Bpdu) if is_guest_mac(src) or is_guest_mac(bpdu.bridge[5:]))
+def nested(heard: Heard) -> Mapping[str, int]:
+    """The bridges of virtual machines and their hosts on this wire, each with its sender and its number of BPDUs."""
+    found: Counter[str] = Counter()
+    for bpdu, src, frames in heard.of(Bpdu):
+        whose = hypervisor(src) or hypervisor(bpdu.bridge[5:])
+        if whose:
+            found[f"{bpdu.bridge[5:] or 'unknown'}, sent by {src} ({whose})"] += frames
+    return found
 
 
 def devices(heard: Heard) -> tuple[Device, ...]:
     """Everybody who named himself, and what each was taken for."""
     bridges = {src for _, src, _, _ in bpdus(heard)} | {bpdu.bridge[5:] for bpdu, _, _, _ in bpdus(heard)}
     found = []
-    for said, src, frames in heard.of(Neighbour):
+    for said, src, frames in _whole(heard):
         role, why = _role(said, src, bridges)
         found.append(Device(role=role, why=why, said=said, mac=src, frames=frames))
     # who is a host by one protocol is a host by all: lldpd speaks CDP, EDP and FDP as well
@@ -108,6 +115,25 @@ def devices(heard: Heard) -> tuple[Device, ...]:
         for device in found
     ]
     return tuple(sorted(found, key=lambda device: (device.role != SWITCH, -device.frames, device.said.name)))
+
+
+def _whole(heard: Heard) -> Iterator[tuple[Neighbour, str, int]]:
+    """Each neighbour with what it says in a second frame: EDP sends the VLANs without the name and the port."""
+    every = list(heard.of(Neighbour))
+    parts: dict[tuple[str, str], list[tuple[Neighbour, int]]] = defaultdict(list)
+    named = {(said.protocol, src) for said, src, _ in every if said.port}
+    for said, src, frames in every:
+        if not said.port and not said.name and (said.protocol, src) in named:
+            parts[said.protocol, src].append((said, frames))
+    for said, src, frames in every:
+        if said.port:
+            more = parts.pop((said.protocol, src), [])
+            names = dict.fromkeys((*said.vlan_names, *(name for part, _ in more for name in part.vlan_names)))
+            addresses = dict.fromkeys((*said.addresses, *(ip for part, _ in more for ip in part.addresses)))
+            whole = replace(said, vlan_names=tuple(names), addresses=tuple(addresses))
+            yield whole, src, frames + sum(number for _, number in more)
+        elif said.name or (said.protocol, src) not in named:
+            yield said, src, frames
 
 
 def _role(said: Neighbour, src: str, bridges: set[str]) -> tuple[str, str]:
@@ -127,8 +153,10 @@ def _role(said: Neighbour, src: str, bridges: set[str]) -> tuple[str, str]:
         return "host", "it runs a host's operating system and sends no spanning tree"
     if said.protocol == "CDP" and "switch" not in roles and "router" not in roles:
         return ("unknown", "it does not say that it switches") if not corroborated else (SWITCH, "it sends the BPDUs")
-    if roles & {"bridge", "switch", "router"}:
+    if roles & {"bridge", "switch"}:
         return SWITCH, "it says that it bridges"
+    if "router" in roles:
+        return SWITCH, "it says that it routes"
     if corroborated:
         return SWITCH, "it sends the BPDUs"
     if said.native_vlan is not None and not roles:
@@ -143,8 +171,10 @@ def _is_general(said: Neighbour) -> bool:
 
 def switch_port(heard: Heard, seen: tuple[Device, ...]) -> tuple[Port | None, tuple[str, ...]]:
     """The switch and its port, with warnings: None where nobody, or more than one, can be it."""
-    tree = sorted(bpdus(heard), key=lambda item: (item[3] != UNTAGGED, -item[2]))
+    tree = sorted((item for item in bpdus(heard) if item[0].bridge), key=lambda item: (item[3] != UNTAGGED, -item[2]))
     bridge, stp_port = (tree[0][0].bridge, tree[0][0].port) if tree else ("", 0)
+    macs = sorted({bpdu.bridge[5:] for bpdu, _, _, _ in tree})
+    several = _several_bridges(macs) if len(macs) > 1 else ()
     told = [device for device in seen if device.role == SWITCH and device.said.protocol in DIRECT and device.said.port]
     if _are_several(told):
         # several bridges behind one dumb switch: the one that also sends the BPDUs is the next hop, if there is one
@@ -153,22 +183,25 @@ def switch_port(heard: Heard, seen: tuple[Device, ...]) -> tuple[Port | None, tu
         backed = [device for device in made or told if device.mac in senders] or made
         if not backed or _are_several(backed):
             listed = ", ".join(sorted(device.said.name or device.said.chassis for device in told))
-            why = "an unmanaged switch, a mirror port or a tunnel stands between"
-            return None, (f"several switches are heard ({listed}): {why}",)
+            why = "something between lets such frames through (an unmanaged switch, a mirror port, a tunnel)"
+            noun = "switches" if all({"switch", "bridge"} & set(device.said.roles) for device in told) else "devices"
+            return None, (f"several {noun} are heard ({listed}): {why}",)
         told = backed
-    macs = sorted({bpdu.bridge[5:] for bpdu, _, _, _ in tree})
     hosts = {mac for device in seen if device.role in NO_SWITCH for mac in (device.mac, device.said.chassis)}
     if not told and bridge and set(macs) <= hosts:
         return None, (f"{bridge[5:]} sends BPDUs and says by LLDP or CDP that it is no switch: a host with a bridge",)
     if not told:
         if not bridge:
             return None, ()
-        if len(macs) > 1:
-            count = "two" if len(macs) == 2 else str(len(macs))
-            return None, (f"{count} bridges send BPDUs here ({', '.join(macs)}): none of them is taken for the switch",)
+        if several:
+            return None, (f"{several[0]}: none of them is taken for the switch",)
         return Port(bridge=bridge, stp_port=stp_port, via=tree[0][0].variant, frames=tree[0][2]), ()
     told.sort(key=lambda device: DIRECT.index(device.said.protocol))
     best = told[0].said
+    if several:  # the named one's own, if it is among them
+        own = {device.mac for device in told} | {device.said.chassis for device in told}
+        mine = [bpdu for bpdu, src, _, _ in tree if src in own or bpdu.bridge[5:] in own]
+        bridge, stp_port = (mine[0].bridge, mine[0].port) if mine else ("", 0)
     return (
         Port(
             name=best.name or best.chassis,
@@ -183,8 +216,13 @@ def switch_port(heard: Heard, seen: tuple[Device, ...]) -> tuple[Port | None, tu
             mtu=next((device.said.mtu for device in told if device.said.mtu), None),
             frames=sum(device.frames for device in told),
         ),
-        (),
+        several,
     )
+
+
+def _several_bridges(macs: list[str]) -> tuple[str]:
+    count = "two" if len(macs) == 2 else str(len(macs))
+    return (f"{count} bridges send BPDUs here ({', '.join(macs)})",)
 
 
 def port_words(port: str, description: str) -> str:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from bascule.errors import BasculeError, Problem, SiteFault, UsageFault
 from bascule.frames.findings import Sender
 from bascule.frames.pcap import Capture, NotACapture
+from bascule.frames.vendors import hypervisor, maker, prefix
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.providers.observe import observe
@@ -19,6 +20,7 @@ from bascule.survey.choose import choose
 from bascule.survey.evidence import Collector, Heard
 from bascule.survey.verdicts import Survey, judge
 from bascule.survey.wire_gate import wire_gate
+from bascule.system.disk import registry
 from bascule.topology.loops import loop_problems
 
 
@@ -45,7 +47,7 @@ def survey_live(
     nics, remarks = choose(state, names, host)
     listening = listen(nics, state, seconds=seconds, observe=observe, active=active, progress=progress)
     return SurveyRun(
-        survey=judge(listening.heard, site, host, listening.proofs),
+        survey=judge(listening.heard, site, host, listening.proofs, _makers(listening.heard)),
         state=state,
         remarks=remarks,
         stopped_by=listening.stopped_by,
@@ -113,7 +115,13 @@ def survey_captures(
         heard[nic] = replace(ear, own_macs=_own_macs(ear, host)) if host is not None else ear
     if problems:
         raise UsageFault(*problems)
-    return SurveyRun(survey=judge(heard, site, host))
+    return SurveyRun(survey=judge(heard, site, host, makers=_makers(heard)))
+
+
+def _makers(heard: Mapping[str, Heard]) -> Mapping[str, str]:
+    """Who made the NICs that are heard, for those whom the table of common makers does not have."""
+    macs = {fact.src for ear in heard.values() for facts in ear.facts.values() for fact in facts}
+    return registry.makers({prefix(mac) for mac in macs if not hypervisor(mac) and not maker(mac)} - {""})
 
 
 def _own_macs(heard: Heard, host: Host) -> frozenset[str]:

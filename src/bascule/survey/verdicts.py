@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from msgspec import Struct, field
 
@@ -13,7 +14,7 @@ from bascule.model.values import IfName, Vid
 from bascule.survey.cabling import Cabling, check_cabling
 from bascule.survey.evidence import UNTAGGED, Heard
 from bascule.survey.facts import BRIDGE_ID, WireSegment, native_vlan, segments
-from bascule.survey.hazards import hazards
+from bascule.survey.hazards import cut_wires, hazards
 from bascule.survey.judge import (
     SAME_WIRE,
     VERY_LIKELY,
@@ -91,9 +92,15 @@ class Survey(Struct, frozen=True, kw_only=True):
 
 
 def judge(
-    heard: Mapping[str, Heard], site: Site | None = None, host: Host | None = None, proofs: Iterable[Proof] = ()
+    heard: Mapping[str, Heard],
+    site: Site | None = None,
+    host: Host | None = None,
+    proofs: Iterable[Proof] = (),
+    makers: Mapping[str, str] = MappingProxyType({}),
 ) -> Survey:
     """Judge all NICs: each for itself, then the wires, then again with what the other NICs of a wire know.
+
+    ``makers`` are names by the prefix of a MAC, for the reader.
 
     What the host and its guests send on one NIC and hear on another joins the two, and proves no network: a host that
     is on the wrong wire speaks of the right one.
@@ -114,9 +121,21 @@ def judge(
     heard_ports = {nic: port for nic, (port, _) in ports.items()}
     against = {nic: _contradiction(ear, host, site, verdicts[nic]) for nic, ear in others.items()}
     cabling = check_cabling(host, heard_ports, networks, against) if host is not None else {}
+    closed = cut_wires(others, heard_ports)
     return Survey(
         nics={
-            nic: _nic(ear, site, host, seen[nic], ports[nic], verdicts[nic], segs[nic], against[nic], cabling.get(nic))
+            nic: _nic(
+                ear,
+                site,
+                host,
+                seen[nic],
+                (heard_ports[nic], (*ports[nic][1], *([closed[nic]] if nic in closed else []))),
+                verdicts[nic],
+                segs[nic],
+                against[nic],
+                cabling.get(nic),
+                makers,
+            )
             for nic, ear in others.items()
         },
         wires=wires,
@@ -170,6 +189,7 @@ def _nic(
     segments: Mapping[Tags, WireSegment],
     contradiction: str,
     cabling: Cabling | None,
+    makers: Mapping[str, str],
 ) -> NicVerdict:
     port, warnings = found
     nic = host.nics.get(IfName(heard.nic)) if host is not None else None
@@ -202,7 +222,7 @@ def _nic(
         port=port,
         verdicts=verdicts,
         segments=segments,
-        evidence=(*points, *evidence(heard, seen, segments.values(), declared)),
+        evidence=(*points, *evidence(heard, seen, segments.values(), declared, makers)),
         warnings=tuple(dict.fromkeys(said)),
         cabling=cabling,
     )

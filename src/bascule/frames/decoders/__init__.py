@@ -33,6 +33,7 @@ def by_key(decoders: Iterable[Decoder]) -> Mapping[Key, Decoder]:
 
 
 BY_KEY = by_key(DECODERS)
+CUT = "is cut short: its headers want more bytes than were captured"
 TUNNEL = ethernet.mac_bytes("01:00:0c:cd:cd:d0")  # Cisco, layer 2 protocol tunnelling
 
 
@@ -94,8 +95,8 @@ def dissect(data: bytes, stripped: Tags = (), decoders: Mapping[Key, Decoder] = 
         if packet.ip is not None:
             findings = _of_this_wire(packet, packet.ip, findings)
         return Dissection(decoder.name, packet.src, packet.tags, findings)
-    except Malformed as wrong:
-        reason = f"{decoder.title if decoder else 'a frame'} {wrong}"
-    except (struct.error, IndexError, ValueError):
-        reason = f"{decoder.title if decoder else 'a frame'} ends in the middle of a field"
+    except (struct.error, IndexError, ValueError) as wrong:
+        is_cut = packet is not None and packet.is_cut
+        words = str(wrong) if isinstance(wrong, Malformed) else "ends in the middle of a field"
+        reason = f"{decoder.title if decoder else 'a frame'} {CUT if is_cut else words}"
     return Dissection(decoder.name if decoder else "frame", tags=packet.tags if packet else stripped, skip=reason)

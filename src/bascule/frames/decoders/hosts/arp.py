@@ -16,7 +16,9 @@ def decode(packet: Packet) -> Findings:
     found = parties(packet.body)
     if found is None:
         is_short = len(packet.body) < SIZE
-        raise Malformed("is shorter than an ARP packet for Ethernet and IPv4" if is_short else "is not for IPv4")
+        raise Malformed(
+            "is shorter than an ARP packet for Ethernet and IPv4" if is_short else "is not for Ethernet and IPv4"
+        )
     operation, own, wanted = found
     sender = address_text(own)
     if own[0] in MUTE or sender.startswith("169.254."):

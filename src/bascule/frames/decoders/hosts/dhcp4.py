@@ -15,7 +15,7 @@ def decode(packet: Packet) -> Findings:
     said = dhcp.read(packet.body)
     if said is None:
         raise Malformed("lacks DHCP's magic cookie")
-    if said.cut is not None:
+    if said.cut is not None and not packet.is_cut:
         raise Malformed(f"has option {said.cut} that overruns the frame")
     found: list[Finding] = []
     if int(said.relay):

@@ -11,11 +11,11 @@ IDENTITIES = {3: 12, 4: 4}  # IA_NA and IA_TA, and where their options begin
 
 
 def decode(packet: Packet) -> Findings:
-    """Advertisements and replies, also inside a relay's envelope (at most 8 of them)."""
-    return tuple(_message(packet.body, packet.ip_src, depth=0))
+    """Advertisements and replies; those in a relay's envelope (at most 8 of them) only show server and relay."""
+    return tuple(_message(packet.body, packet.ip_src, depth=0, is_cut=packet.is_cut))
 
 
-def _message(body: bytes, source: str, *, depth: int) -> list[Finding]:
+def _message(body: bytes, source: str, *, depth: int, is_cut: bool) -> list[Finding]:
     if len(body) < 4:
         raise Malformed("is shorter than its header")
     kind = body[0]
@@ -24,14 +24,16 @@ def _message(body: bytes, source: str, *, depth: int) -> list[Finding]:
             raise Malformed("is shorter than a relay's header" if depth <= 8 else "is relayed more than 8 times")
         link = ip6(body[2:18])
         found: list[Finding] = [] if link == "::" else [HeardServer("DHCPv6 relay", link)]
-        for code, value in tlvs(body, 34, header_counts=False):
+        for code, value in tlvs(body, 34, header_counts=False, is_cut=is_cut):
             if code == RELAY_MESSAGE:
-                found += _message(value, source, depth=depth + 1)
+                found += _message(value, source, depth=depth + 1, is_cut=is_cut)
         return found
     if kind not in (ADVERTISE, REPLY):
         return [Remark("dhcp6", "a client asks for an IPv6 address")]
     found = [HeardServer("DHCPv6 server", source)] if source else []
-    for code, value in tlvs(body, 4, header_counts=False):
+    if depth:  # the client is on another wire
+        return found
+    for code, value in tlvs(body, 4, header_counts=False, is_cut=is_cut):
         if code in IDENTITIES and len(value) >= IDENTITIES[code]:
             for inner, data in tlvs(value, IDENTITIES[code], header_counts=False):
                 if inner == IA_ADDRESS and len(data) >= 24:

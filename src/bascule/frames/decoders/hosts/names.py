@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 
 from bascule.frames.codecs import dns
 from bascule.frames.decoder import Decoder, Malformed, Packet, text
@@ -30,18 +31,27 @@ def decode(packet: Packet) -> Findings:
                 found.append(Name(name, how))
         return tuple(found)
     if flags & 0x8000 and answers:
-        offset = 12
-        for _ in range(min(questions, 16)):
-            offset = _name(body, offset)[1] + 4
-        for _ in range(min(answers, 16)):
-            name, offset = _name(body, offset)
-            if offset + 10 > len(body):
-                raise Malformed("has an answer that overruns the frame")
-            kind, length = struct.unpack_from("!H6xH", body, offset)
-            offset += 10 + length
-            if kind in (dns.A, dns.AAAA):
-                found.append(Name(name, how))
+        try:
+            found += [Name(name, how) for name in _answers(body, min(questions, 16), min(answers, 16))]
+        except Malformed:
+            if not packet.is_cut:  # who sent it stands before the cut
+                raise
     return tuple(dict.fromkeys(found))
+
+
+def _answers(body: bytes, questions: int, answers: int) -> Iterator[str]:
+    """The names to which addresses are given."""
+    offset = 12
+    for _ in range(questions):
+        offset = _name(body, offset)[1] + 4
+    for _ in range(answers):
+        name, offset = _name(body, offset)
+        if offset + 10 > len(body):
+            raise Malformed("has an answer that overruns the frame")
+        kind, length = struct.unpack_from("!H6xH", body, offset)
+        offset += 10 + length
+        if kind in (dns.A, dns.AAAA):
+            yield name
 
 
 def _name(body: bytes, offset: int) -> tuple[str, int]:

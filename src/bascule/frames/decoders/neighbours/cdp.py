@@ -22,14 +22,15 @@ IPV4 = b"\x01\x01\xcc"
 IPV6 = b"\x02\x08\xaa\xaa\x03\x00\x00\x00\x86\xdd"
 
 
-def read(body: bytes, protocol: str) -> Neighbour:
+def read(packet: Packet, protocol: str) -> Neighbour:
     """Version, time to live, checksum and elements; FDP has the same layout."""
+    body = packet.body
     if len(body) < 4:
         raise Malformed("is shorter than its header")
     if body[0] not in (1, 2):
         raise Malformed(f"has the unknown version {body[0]}")
     said: dict[str, Any] = {"protocol": protocol}
-    for kind, value in tlvs(body, 4):
+    for kind, value in tlvs(body, 4, is_cut=packet.is_cut):
         if kind == 1:
             said["name"] = text(value)
         elif kind == 2:
@@ -85,7 +86,7 @@ def addresses(value: bytes) -> list[str]:
 
 def decode(packet: Packet) -> Findings:
     """One announcement."""
-    return (read(packet.body, "CDP"),)
+    return (read(packet, "CDP"),)
 
 
 DECODER = Decoder(

@@ -20,7 +20,7 @@ def decode(packet: Packet) -> Findings:
     name = port = ""
     vlans: list[tuple[int, str]] = []
     found: list[str] = []
-    for kind, value in tlvs(body, 16):
+    for kind, value in tlvs(body, 16, is_cut=packet.is_cut):
         if kind >> 8 != MARKER:
             raise Malformed("has an element without the mark 0x99")
         element = kind & 0xFF

@@ -9,7 +9,7 @@ from bascule.frames.findings import Findings
 
 def decode(packet: Packet) -> Findings:
     """One announcement."""
-    return (read(packet.body, "FDP"),)
+    return (read(packet, "FDP"),)
 
 
 DECODER = Decoder(

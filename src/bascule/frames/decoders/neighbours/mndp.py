@@ -15,7 +15,7 @@ def decode(packet: Packet) -> Findings:
         return ()
     said: dict[str, Any] = {"protocol": "MNDP", "roles": ("router",)}
     version = board = ""
-    for kind, value in tlvs(body, 4, header_counts=False):
+    for kind, value in tlvs(body, 4, header_counts=False, is_cut=packet.is_cut):
         if kind == 1:
             said["chassis"] = mac(value)
         elif kind == 5:

@@ -14,7 +14,7 @@ def decode(packet: Packet) -> Findings:
     if body[0] >> 5 != 1:
         raise Malformed(f"has the unknown version {body[0] >> 5}")
     device = port = name = ""
-    for kind, value in tlvs(body, 4):
+    for kind, value in tlvs(body, 4, is_cut=packet.is_cut):
         if kind == 1:
             device = text(value)
         elif kind == 2:

@@ -24,7 +24,7 @@ def decode(packet: Packet) -> Findings:
         raise Malformed("is shorter than a hello")
     addresses = [
         ip4(value[at : at + 4])
-        for code, value in tlvs(body, first, form="!BB", header_counts=False)
+        for code, value in tlvs(body, first, form="!BB", header_counts=False, is_cut=packet.is_cut)
         if code == IP_ADDRESSES
         for at in range(0, len(value) // 4 * 4, 4)
     ]

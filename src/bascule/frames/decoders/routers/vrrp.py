@@ -27,8 +27,9 @@ def decode(packet: Packet) -> Findings:
     found: list[Finding] = []
     for at in range(8, 8 + body[3] * size, size):
         address = (ip6 if wide else ip4)(body[at : at + size])
-        if not address.startswith("fe80:"):
-            found.append(Gateway(address, "VRRP", f"group {body[1]}"))
+        found.append(
+            Gateway(address, "VRRP", f"group {body[1]}")
+        )  # over IPv6 the first is link-local (RFC 5798, 5.2.9)
     if packet.ip_src and not wide:
         found.append(Sender(packet.ip_src, "VRRP"))
     return tuple(found)

@@ -14,7 +14,7 @@ def decode(packet: Packet) -> Findings:
     if not body:
         raise Malformed("is empty")
     domain, status = "", None
-    for kind, value in tlvs(body, 1):
+    for kind, value in tlvs(body, 1, is_cut=packet.is_cut):
         if kind == 1:
             domain = text(value, 32)
         elif kind == 2 and value:

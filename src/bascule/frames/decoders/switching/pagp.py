@@ -18,7 +18,7 @@ def decode(packet: Packet) -> Findings:
         return ()
     name = port = ""
     count = int.from_bytes(body[44:46], "big")
-    for (kind, value), _ in zip(tlvs(body, FIRST_ELEMENT), range(count), strict=False):
+    for (kind, value), _ in zip(tlvs(body, FIRST_ELEMENT, is_cut=packet.is_cut), range(count), strict=False):
         if kind == 1:
             name = text(value)
         elif kind == 2:

@@ -25,15 +25,24 @@ def read(body: bytes) -> Bpdu:
         raise Malformed("is shorter than a configuration BPDU" if kind in (0, 2) else f"has the unknown type {kind}")
     (port,) = struct.unpack_from("!H", body, 25)
     region, sender = "", body[17:25]
-    if variant == "MSTP" and len(body) >= 102:
-        region, sender = text(body[39:71]), body[93:101]  # bytes 17 to 24 are the regional root, the sender is behind
+    if variant == "MSTP" and body[36:38] != b"\0\0":  # else it is sent as RSTP to a neighbour that knows no more
+        # bytes 17 to 24 are the regional root, the sender is behind
+        region, sender = text(body[39:71]) if len(body) >= 71 else "", body[93:101]
     return Bpdu(
         variant=variant,
         root=_bridge_id(body[5:13]),
-        bridge=_bridge_id(sender),
+        bridge=_bridge_id(sender) if len(sender) == 8 else "",
         port=port & 0xFFF,
         region=region,
+        state=_state(body[4]) if kind == 2 else "",
     )
+
+
+def _state(flags: int) -> str:
+    """What a designated port says of itself (IEEE 802.1D-2004, 9.3.3)."""
+    if flags & 0x0C != 0x0C:
+        return ""
+    return "forwarding" if flags & 0x20 else "learning" if flags & 0x10 else "discarding"
 
 
 def _bridge_id(data: bytes) -> str:

@@ -26,6 +26,8 @@ def decode(packet: Packet) -> Findings:
     offset = 40
     while offset + 12 <= len(body):
         length, _status, _kind, name_size, vid = struct.unpack_from("!BBBBH", body, offset)
+        if packet.is_cut and offset + length > len(body):
+            break
         if length < 12 or offset + length > len(body) or 12 + name_size > length:
             raise Malformed("has a VLAN record that overruns the frame")
         if 1 <= vid <= 4094:
