@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from random import Random
 
 from bascule.topology.trace.walk import Walks
 from tests.oracle.compare import ENDS, Difference, differences, look, predict
 from tests.oracle.lab import QUIET_S, Probe, Room, ask, batch, load, write_all
 from tests.oracle.random_host import Generator, RandomHost
+from tests.oracle.sweeping import questions, unequal
 
 PATIENT_S = 0.3
+SWEPT = 10  # answers of the sweep that are compared for each host
 
 
 @dataclass
@@ -24,12 +27,14 @@ class Tally:
     arrived: int = 0
     replied: int = 0
     open: int = 0  # the model said perhaps or unknown
+    swept: int = 0  # answers of the sweep that were compared with a walk's
     wrong: list[int] = field(default_factory=list)
 
     def __str__(self) -> str:
         return (
             f"{self.hosts} hosts, {self.probes} probes ({self.arrived} arrived, {self.replied} were answered), "
-            f"{self.open} left open by the model, {self.refused} of {self.tables} tables refused by nft, "
+            f"{self.open} left open by the model, {self.swept} answers of the sweep compared with walks, "
+            f"{self.refused} of {self.tables} tables refused by nft, "
             f"{len(self.wrong)} hosts with disagreements {self.wrong[:10]}"
         )
 
@@ -59,14 +64,21 @@ def calls_of(host: RandomHost) -> dict[str, frozenset[str]]:
     return found
 
 
-def one_host(room: Room, seed: int, tally: Tally) -> list[Difference]:
-    """Everything that a seed's host was asked for; what differs is asked again, for a busy machine is late at times."""
+def one_host(room: Room, seed: int, tally: Tally, *, every_pair: bool = False) -> list[Difference | str]:
+    """Everything that a seed's host was asked for; what differs is asked again, for a busy machine is late at times.
+
+    A few answers of the sweep are compared with walks, or those for all pairs and services.
+    """
     host = Generator(seed).host()
     furnish(room, host, tally)
-    walks = Walks(look(room, calls_of(host)), ENDS)
-    found = _compare(room, host.probes, walks, tally, QUIET_S)
+    network = look(room, calls_of(host))
+    walks = Walks(network, ENDS)
+    found: list[Difference | str] = [*_compare(room, host.probes, walks, tally, QUIET_S)]
     if found:
-        found = _compare(room, host.probes, walks, Tally(), PATIENT_S)
+        found = [*_compare(room, host.probes, walks, Tally(), PATIENT_S)]
+    number = 0 if every_pair else SWEPT
+    tally.swept += number or len(questions(network, ENDS))
+    found += unequal(network, ENDS, Random(seed), number)
     tally.hosts += 1
     if found:
         tally.wrong.append(seed)

@@ -25,9 +25,9 @@ def show_reach(found: Matrix, *, columns: int) -> str:
     lines += ["  ".join(f"{cell:<{wide}}" for cell, wide in zip(row, widths, strict=True)).rstrip() for row in rows]
     for name in found.unasked:
         lines.append(f"unknown  {name}: no address of it is known here")
-    cells = found.cells.values()
-    kinds = [f"{sum(cell.result == kind for cell in cells)} {kind}" for kind in SIGNS]
-    asked = f"{count(len(found.cells), 'question')}: {', '.join(kinds)}"
+    tally = found.tally()
+    kinds = [f"{number} {kind.value}" for kind, number in tally.items()]
+    asked = f"{count(sum(tally.values()), 'question')}: {', '.join(kinds)}"
     lines.append(f"\nresult   {asked}; by the model of {found.where}")
     return "\n".join(lines)
 
@@ -37,14 +37,12 @@ def _named(group: tuple[str, ...]) -> str:
 
 
 def _rows(found: Matrix, names: dict[str, str]) -> Iterator[tuple[str, ...]]:
-    for one in found.classes:
-        for other in found.classes:
-            target = other[0] if other is not one else other[-1]
-            cells = [found.cell(one[0], target, service) for service in found.services]
-            if one[0] == target or not any(cells):
-                continue
-            shown = tuple(SIGNS[cell.result.value] if cell else "" for cell in cells)
-            yield (names[one[0]], names[other[0]] if other is not one else "each other", *shown)
+    for number, one in enumerate(found.classes):
+        for place, other in enumerate(found.classes):
+            cells = [found.cells.get((number, place, str(service))) for service in found.services]
+            if any(cells):
+                shown = tuple(SIGNS[cell.result.value] if cell else "" for cell in cells)
+                yield (names[one[0]], names[other[0]] if other is not one else "each other", *shown)
 
 
 def _violation(one: Violation, columns: int) -> Iterator[str]:
@@ -53,7 +51,7 @@ def _violation(one: Violation, columns: int) -> Iterator[str]:
     head = f"{expected.source} → {expected.target} {expected.service}: {cell.result.value.upper()}, but shall {says}"
     place = f" ({expected.place.file}:{expected.place.line})" if expected.place.line else ""
     yield wrapped(f"differs  {head}{place}", indent=9, columns=columns)
-    for blocker in cell.blockers:
+    for blocker in one.blockers:
         yield wrapped(f"         {blocker.code.value}: {blocker.subject}: {blocker.text}", indent=9, columns=columns)
     yield f"         why: bascule why {expected.source} {expected.target} {expected.service}"
 
@@ -64,14 +62,14 @@ def reach_as_json(found: Matrix) -> dict[str, Any]:
         "endpoints": list(found.endpoints),
         "services": [str(one) for one in found.services],
         "classes": [list(group) for group in found.classes],
-        "pairs": [_cell(cell) for cell in found.cells.values()],
+        "pairs": [_cell(cell) for cell in found.pairs()],
         "violations": [
             {
                 **_cell(one.cell),
                 "expected": one.expectation.verdict.value,
                 "file": one.expectation.place.file,
                 "line": one.expectation.place.line,
-                "blockers": [_blocker(blocker) for blocker in one.cell.blockers],
+                "blockers": [_blocker(blocker) for blocker in one.blockers],
             }
             for one in found.violations
         ],

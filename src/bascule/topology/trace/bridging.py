@@ -5,11 +5,10 @@ from __future__ import annotations
 from bascule.model.links import Bridge
 from bascule.model.state import Link
 from bascule.topology.layer2 import Tags, inside, outside, passes, tag_words
-from bascule.topology.trace.answer import Blocker, Code, Stage
+from bascule.topology.trace.answer import Code
 from bascule.topology.trace.forwarding import HostRouting
 from bascule.topology.trace.packet import ARP, key
 from bascule.topology.trace.passage import PacketPath
-from bascule.topology.trace.rules.evaluate import Doubted
 from bascule.topology.trace.rules.lines import RuleChain
 
 HOST = ""  # where a frame goes that a bridge hands up
@@ -119,20 +118,7 @@ class Bridging:
         self.passage.bridge_hook("forward", bridge, iif=iif, oif=oif, low=BR_NETFILTER - 1, high=BR_NETFILTER)
         if first:
             return
-        for place, stage in enumerate(self.passage.stages[before:], before):
-            blockers = tuple(map(_unordered, stage.blockers))
-            verdict = "perhaps" if blockers else stage.verdict
-            self.passage.stages[place] = Stage(
-                name=stage.name,
-                where=stage.where,
-                family=stage.family,
-                hook=stage.hook,
-                verdict=verdict,
-                words=stage.words,
-                chains=stage.chains,
-                hits=stage.hits,
-                blockers=blockers,
-            )
+        self.passage.unordered(before)
 
     # ---- br_netfilter
 
@@ -276,20 +262,3 @@ def _tagged(tags: Tags) -> str:
 
 def _at(chain: RuleChain, priority: int) -> bool:
     return chain.base is not None and chain.base.priority == priority
-
-
-def _unordered(blocker: Blocker) -> Blocker:
-    text = f"{blocker.text}, unless br_netfilter skips it: at priority 0 that depends on which was there first"
-    doubts = blocker.doubts
-    if blocker.chain is not None and blocker.hit is not None:
-        doubts = (*doubts, Doubted(blocker.chain, blocker.hit.line, "the order of loading"))
-    return Blocker(
-        code=Code.ORDER,
-        subject=blocker.subject,
-        text=text,
-        certain=False,
-        chain=blocker.chain,
-        hit=blocker.hit,
-        doubts=doubts,
-        fields=blocker.fields,
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
@@ -24,9 +24,28 @@ class Ends:
         self.network = network
         self.ends = tuple(ends)
         self._by_address: dict[tuple[int, int], list[WireEnd]] = {}
+        self._by_mac: dict[tuple[str, object], WireEnd] = {}
         for end in ends:
+            self._by_mac.setdefault((end.port, end.mac), end)
             for number, version, _ in (*end.addresses, *end.router):
                 self._by_address.setdefault((version, number), []).append(end)
+
+    def standing_in(self, pairs: Iterable[tuple[WireEnd, WireEnd]]) -> Ends:
+        """The same ends, with others that stand in for some of them."""
+        found = Ends(self.network, ())
+        found._by_address, found._by_mac, ends = {**self._by_address}, {**self._by_mac}, list(self.ends)
+        for end, other in pairs:
+            ends = [other if one is end else one for one in ends]
+            found._by_mac[end.port, end.mac] = other
+            for number, version, _ in (*end.addresses, *end.router):
+                known = found._by_address[version, number]
+                found._by_address[version, number] = [other if one is end else one for one in known]
+        found.ends = tuple(ends)
+        return found
+
+    def behind(self, port: str, mac: object) -> WireEnd | None:
+        """Who has a MAC behind a port."""
+        return self._by_mac.get((port, mac))
 
     def at(self, link: str, version: int, number: int) -> WireEnd | None:
         """Who has an address behind a link: on a bridge behind any of its ports."""

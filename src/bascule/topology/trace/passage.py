@@ -6,8 +6,10 @@ or from the kernel's source; docs/explanation/frames.md has them with drawings.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+from msgspec.structs import replace
 
 from bascule.topology.trace.answer import UNKNOWN, Blocker, Code, Stage
 from bascule.topology.trace.connection import AddressPort, Connection
@@ -24,12 +26,11 @@ from bascule.topology.trace.packet import (
     with_port,
 )
 from bascule.topology.trace.routing import RouteTables
-from bascule.topology.trace.rules.evaluate import ChainEnd, Hit, run
+from bascule.topology.trace.rules.evaluate import ChainEnd, Doubted, Hit, run
 from bascule.topology.trace.rules.lines import RuleChain
 from bascule.topology.trace.rules.tests import MISSING, Value, looked_up, value_of
 from bascule.topology.trace.rules.values import address as number_of_address
 
-CONNTRACK, NAT_DESTINATION, NAT_SOURCE = -200, -100, 100  # priorities in linux/netfilter_ipv4.h
 SNAT, DNAT = 16, 32  # bits of ct status
 STOPS = {"drop", "reject"}
 # doubts that a word or a clock decides, so the code says that it is only limited
@@ -85,6 +86,8 @@ class PacketPath:
             and (low is None or chain.base.priority > low)
             and (high is None or chain.base.priority <= high)
         ]
+        if not chains:
+            return
         self._at(iif, oif)
         kept = {name: self.fields.get(name) for name in ("ct state", "ct status", "ct mark", "meta nfproto")}
         ibr = bridge if iif else ""
@@ -117,23 +120,12 @@ class PacketPath:
         """The chains of ip or ip6 and inet at a hook in their true order, with connection tracking and NAT between."""
         version = self.version
         family = "ip" if version == 4 else "ip6"
-        found = self.network.rules.at(family, hook)
         self._at(iif, oif)
         self.fields |= {"meta nfproto": 2 if version == 4 else 10}
-        plain = [chain for chain in found if chain.base and chain.base.type != "nat"]
-        nats = [chain for chain in found if chain.base and chain.base.type == "nat"]
-        events: list[tuple[int, int, RuleChain | str]] = [
-            (chain.base.priority, -chain.base.born, chain) for chain in plain if chain.base
-        ]
-        if hook in {"prerouting", "output"}:
-            events.append((CONNTRACK, -(1 << 30), "conntrack"))
-        if hook != "forward":
-            place = NAT_DESTINATION if hook in {"prerouting", "output"} else NAT_SOURCE
-            events.append((place, -self._nat_born(family), "nat"))
-        events.sort(key=lambda event: event[:2])
+        events, nats = self.network.rules.calls(family, hook)
         batch: list[RuleChain] = []
         name, where = f"{family} {hook}", _between(iif, oif)
-        for _, _, event in events:
+        for event in events:
             if isinstance(event, RuleChain):
                 batch.append(event)
                 continue
@@ -150,41 +142,45 @@ class PacketPath:
     def _at(self, iif: str, oif: str) -> None:
         self.fields |= {"meta iifname": iif, "meta oifname": oif, "meta iif": iif, "meta oif": oif}
 
-    def _nat_born(self, family: str) -> int:
-        hooks = ("prerouting", "input", "output", "postrouting")
-        chains = [chain for hook in hooks for chain in self.network.rules.at(family, hook)]
-        return min((chain.base.born for chain in chains if chain.base and chain.base.type == "nat"), default=0)
-
-    def _chains(self, name: str, family: str, hook: str, chains: Iterable[RuleChain], *, where: str) -> None:
-        met: list[RuleChain] = []
+    def _chains(self, name: str, family: str, hook: str, chains: Sequence[RuleChain], *, where: str) -> None:
+        if not chains:
+            return
         hits: list[Hit] = []
         blockers: list[Blocker] = []
         for chain in chains:
-            met.append(chain)
             if family in {"ip", "ip6"}:
                 self._fib_fields(self.version, str(self.fields["meta iifname"]))
-            outcomes = run(self.network.rules, chain, self.fields)
-            taken, blocker = self._settle(chain, outcomes)
-            self.fields = dict(taken.fields)
+            taken, blocker = self._meet(chain)
             hits += taken.hits
             if blocker is not None:
                 blockers.append(blocker)
-        if met:
-            verdict = "ok"
-            if blockers:
-                verdict = "no" if any(one.certain for one in blockers) else "perhaps"
-            self.stages.append(
-                Stage(
-                    name=name,
-                    where=where,
-                    family=family,
-                    hook=hook,
-                    verdict=verdict,
-                    chains=tuple(met),
-                    hits=tuple(hits),
-                    blockers=tuple(blockers),
-                )
+        verdict = "ok"
+        if blockers:
+            verdict = "no" if any(one.certain for one in blockers) else "perhaps"
+        self.stages.append(
+            Stage(
+                name=name,
+                where=where,
+                family=family,
+                hook=hook,
+                verdict=verdict,
+                chains=tuple(chains),
+                hits=tuple(hits),
+                blockers=tuple(blockers),
             )
+        )
+
+    def _meet(self, chain: RuleChain) -> tuple[ChainEnd, Blocker | None]:
+        """One base chain: what the packet is after it, and what stops it there."""
+        taken, blocker = self._settle(chain, run(self.network.rules, chain, self.fields))
+        self.fields = dict(taken.fields)
+        return taken, blocker
+
+    def unordered(self, before: int) -> None:
+        """Whatever stopped the packet since stage ``before`` does so only if br_netfilter does not skip it."""
+        for place, stage in enumerate(self.stages[before:], before):
+            blockers = tuple(map(_unordered, stage.blockers))
+            self.stages[place] = replace(stage, verdict="perhaps" if blockers else stage.verdict, blockers=blockers)
 
     def _settle(self, chain: RuleChain, outcomes: Sequence[ChainEnd]) -> tuple[ChainEnd, Blocker | None]:
         """The outcome that the packet goes on with, and what stops it there."""
@@ -307,9 +303,7 @@ class PacketPath:
         family = "ip" if version == 4 else "ip6"
         for chain in chains:
             self._fib_fields(version, iif)
-            outcomes = run(self.network.rules, chain, self.fields)
-            taken, blocker = self._settle(chain, outcomes)
-            self.fields = dict(taken.fields)
+            taken, blocker = self._meet(chain)
             self.stages.append(
                 Stage(
                     name=f"{family} {hook}",
@@ -395,3 +389,11 @@ class PacketPath:
 
 def _between(iif: str, oif: str) -> str:
     return f"{iif} → {oif}" if iif and oif else iif or oif
+
+
+def _unordered(blocker: Blocker) -> Blocker:
+    text = f"{blocker.text}, unless br_netfilter skips it: at priority 0 that depends on which was there first"
+    doubts = blocker.doubts
+    if blocker.chain is not None and blocker.hit is not None:
+        doubts = (*doubts, Doubted(blocker.chain, blocker.hit.line, "the order of loading"))
+    return replace(blocker, code=Code.ORDER, text=text, certain=False, doubts=doubts)

@@ -23,9 +23,9 @@ LONGEST = 200  # stages; a packet that has more runs in a ring
 class Walks:
     """Questions about one host and those on its wires."""
 
-    def __init__(self, network: HostNetwork, ends: Sequence[WireEnd]) -> None:
+    def __init__(self, network: HostNetwork, ends: Sequence[WireEnd] | Ends) -> None:
         self.network = network
-        self.ends = Ends(network, ends)
+        self.ends = ends if isinstance(ends, Ends) else Ends(network, ends)
 
     def ask(
         self,
@@ -40,11 +40,13 @@ class Walks:
 
         ``spoofed`` is another source address that the sender writes into the packet.
         """
-        walk = _Walk(self, source, target, address, version, traffic, spoofed)
+        walk = Walk(self, source, target, address, version, traffic, spoofed)
         return walk.answer()
 
 
-class _Walk:
+class Walk:
+    """One question: the packets that it takes, each on its way."""
+
     def __init__(
         self,
         walks: Walks,
@@ -69,6 +71,7 @@ class _Walk:
         self.legs: list[Leg] = []
 
     def answer(self) -> Reachability:
+        """The legs that were walked, and what they come to."""
         if (off := self._off()) is not None:
             return Reachability(result=off.result, legs=(off,))
         first, end = self._first()
@@ -112,13 +115,13 @@ class _Walk:
             return leg
         words = f"the answer comes from {text_of(self.version, seen)}, not from {text_of(self.version, self.address)}"
         passage.stop(Code.REPLY_ELSEWHERE, self._name(self.source), words, name="receiver")
-        return replace(leg, stages=tuple(passage.stages), result=_result(passage))
+        return replace(leg, stages=tuple(passage.stages), result=result_of(passage))
 
     def _name(self, end: WireEnd | None) -> str:
         return end.name if end is not None else "the host"
 
-    def _passage(self, fields: dict[str, Any]) -> PacketPath:
-        passage = PacketPath(self.walks.ends, fields, self.connection)
+    def _passage(self, fields: dict[str, Any], connection: Connection | None = None) -> PacketPath:
+        passage = PacketPath(self.walks.ends, fields, connection or self.connection)
         passage.learned = self.learned
         return passage
 
@@ -137,7 +140,7 @@ class _Walk:
         return near[0][0] if near else 0
 
     def _leg(self, name: str, passage: PacketPath, end: WireEnd | None, wanted: WireEnd | None) -> Leg:
-        delivered = _result(passage)
+        delivered = result_of(passage)
         if end is not wanted and delivered in {Certainty.YES, Certainty.PERHAPS}:
             text = f"NAT gives it to {self._name(end)} instead of {self._name(wanted)}"
             passage.stop(Code.NAT_ELSEWHERE, self._name(end), text, name="receiver", where=self._name(end))
@@ -145,7 +148,7 @@ class _Walk:
         return Leg(
             name=name,
             stages=recoded(stages, Code.REPLY_FILTERED) if name == "reply" else stages,
-            result=_result(passage),
+            result=result_of(passage),
             delivered=delivered,
             fields=passage.fields,
             end=self._name(end),
@@ -215,9 +218,9 @@ class _Walk:
     def _delivered(self, passage: PacketPath, port: str) -> WireEnd | None:
         """Who gets a frame that left by a port; what it does with a packet that is not for it."""
         mac = passage.fields.get("ether daddr")
-        for end in self.walks.ends.ends:
-            if end.port == port and end.mac == mac:
-                return self._taken(passage, end)
+        end = self.walks.ends.behind(port, mac)
+        if end is not None:
+            return self._taken(passage, end)
         for other, segment in self.network.beside(port):
             if len(passage.stages) > LONGEST:
                 break
@@ -318,7 +321,7 @@ class _Walk:
         back = self._neighbour_frame(answer, owner.end, segment, Owner(end.port if end else HOST, mine, end))
         code = Code.ARP_FILTERED if self.version == 4 else Code.NDP_FILTERED
         stages = recoded((*out.stages, *back.stages), code)
-        result = worst([_result(out), _result(back)])
+        result = worst([result_of(out), result_of(back)])
         name = f"{self._name(end)} {number}"
         self.legs.append(Leg(name="l2", stages=stages, result=result, delivered=result, fields=question, end=name))
 
@@ -328,8 +331,7 @@ class _Walk:
         return next((one[0] for one in end.addresses if one[1] == self.version), 0)
 
     def _neighbour_frame(self, fields: dict[str, Any], end: WireEnd | None, segment: str, owner: Owner) -> PacketPath:
-        passage = PacketPath(self.walks.ends, fields, Connection())
-        passage.learned = self.learned
+        passage = self._passage(fields, Connection())
         found = self.network.link(segment)
         bridged = found is not None and found.is_bridge
         if end is None:
@@ -361,7 +363,7 @@ class _Walk:
         return passage
 
 
-def _result(passage: PacketPath) -> Certainty:
+def result_of(passage: PacketPath) -> Certainty:
     """What stands in a packet's way, in a word."""
     blockers = [one for stage in passage.stages for one in stage.blockers]
     certain = [one for one in blockers if one.certain]

@@ -1,27 +1,26 @@
-"""Who reaches whom by which service: everybody with everybody, where those are alike are walked once. Pure."""
+"""Who reaches whom by which service: everybody with everybody, those who are alike at once. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from bascule.errors import UsageFault
 from bascule.model.site import Expectation, Service, Site, Verdict
+from bascule.topology.sweep.sweep import Exchange, Sweep
 from bascule.topology.trace.answer import Blocker, Certainty
-from bascule.topology.trace.network import HostNetwork, WireEnd
-from bascule.topology.trace.rules.lines import DecisionMap, RuleLine, Translate
-from bascule.topology.trace.rules.tests import Bounds, Lookup, Test, holds
+from bascule.topology.trace.packet import Traffic
 from bascule.verify.reachability.live import AskedHost
 from bascule.verify.reachability.parties import Participant
-from bascule.verify.reachability.question import ask
+from bascule.verify.reachability.question import BEST, ask, distinct, ways_between
 
 ORDINARY = (Service("icmp"), Service("tcp", 22, 22), Service("tcp", 443, 443), Service("udp", 53, 53))
 
 
 class Cell(Struct, frozen=True, kw_only=True):
-    """Whether an exchange works, and whether its first packet and its answer arrive; ``blockers`` are in the way."""
+    """Whether an exchange works, and whether its first packet and its answer arrive."""
 
     source: str
     target: str
@@ -29,30 +28,50 @@ class Cell(Struct, frozen=True, kw_only=True):
     result: Certainty
     request: Certainty
     reply: Certainty
-    blockers: tuple[Blocker, ...] = ()
 
 
 class Violation(Struct, frozen=True, kw_only=True):
-    """An expectation that the model contradicts, or perhaps does."""
+    """An expectation that the model contradicts, or perhaps does; ``blockers`` are in the way."""
 
     expectation: Expectation
     cell: Cell
+    blockers: tuple[Blocker, ...]
 
 
 class Matrix(Struct, frozen=True, kw_only=True):
-    """All cells. ``classes`` are the names that are alike, each named after its first; ``unasked`` have no address."""
+    """All pairs. ``classes`` are the names that are alike, each named after its first; ``unasked`` have no address.
+
+    ``cells`` has one for two classes, by their numbers and the service; ``sources`` and ``targets`` are asked for.
+    """
 
     endpoints: tuple[str, ...]
     services: tuple[Service, ...]
     classes: tuple[tuple[str, ...], ...]
-    cells: Mapping[tuple[str, str, str], Cell]
+    cells: Mapping[tuple[int, int, str], Cell]
     violations: tuple[Violation, ...]
     unasked: tuple[str, ...]
     where: str
+    sources: Collection[str]
+    targets: Collection[str]
 
-    def cell(self, source: str, target: str, service: Service) -> Cell | None:
-        """The answer for two names, None where neither can be asked."""
-        return self.cells.get((source, target, str(service)))
+    def pairs(self) -> Iterator[Cell]:
+        """A cell for each pair of names and service."""
+        for (one, other, _), cell in self.cells.items():
+            for source in self._of(one, self.sources):
+                for target in self._of(other, self.targets):
+                    if source != target:
+                        yield replace(cell, source=source, target=target)
+
+    def _of(self, number: int, wanted: Collection[str]) -> list[str]:
+        return [name for name in self.classes[number] if not wanted or name in wanted]
+
+    def tally(self) -> dict[Certainty, int]:
+        """How many questions have which answer."""
+        found = dict.fromkeys(Certainty, 0)
+        for (one, other, _), cell in self.cells.items():
+            sources, targets = self._of(one, self.sources), self._of(other, self.targets)
+            found[cell.result] += len(sources) * len(targets) - len(set(sources) & set(targets))
+        return found
 
 
 def services_of(site: Site | None) -> tuple[Service, ...]:
@@ -75,128 +94,92 @@ def matrix(
     """Ask for all pairs, or for those that are named."""
     asked = tuple(services) or services_of(site)
     speaking = {name: party for name, party in given.known.items() if party.addresses}
-    groups = _alike(given.network, speaking)
-    cells: dict[tuple[str, str, str], Cell] = {}
-    for one in groups:
-        for other in groups:
-            for service in asked:
-                _fill(given, one, other, service, cells)
-    wanted = {
-        key: cell
-        for key, cell in cells.items()
-        if (not sources or cell.source in sources) and (not targets or cell.target in targets)
-    }
+    ends = distinct(end for party in given.known.values() for end in party.ends)
+    sweep = Sweep(given.network, ends, [_traffic(one) for one in asked])
+    groups = _alike(sweep, speaking)
+    cells: dict[tuple[int, int, str], Cell] = {}
+    for number, one in enumerate(groups):
+        for place, other in enumerate(groups):
+            if _wanted(one, sources) and _wanted(other, targets):
+                for cell in _cells(given, sweep, one, other, asked):
+                    cells[number, place, str(cell.service)] = cell
     return Matrix(
         endpoints=tuple(speaking),
         services=asked,
         classes=groups,
-        cells=wanted,
-        violations=tuple(_violations(site, wanted)) if site is not None else (),
+        cells=cells,
+        violations=tuple(_violations(given, site, groups, cells, sources, targets)) if site is not None else (),
         unasked=tuple(name for name in given.known if name not in speaking),
         where=given.where,
+        sources=frozenset(sources),
+        targets=frozenset(targets),
     )
 
 
-def _fill(
-    given: AskedHost,
-    one: Sequence[str],
-    other: Sequence[str],
-    service: Service,
-    cells: dict[tuple[str, str, str], Cell],
-) -> None:
-    """One walk for two classes; in a class of its own between its first two."""
-    pairs = [(source, target) for source in one for target in other if source != target]
-    if _is_outside(given.known[one[0]]) and _is_outside(given.known[other[0]]):
-        return  # that is not this host's to say
-    if not pairs:
+def _wanted(group: Sequence[str], names: Sequence[str]) -> bool:
+    return not names or any(name in names for name in group)
+
+
+def _traffic(service: Service) -> Traffic:
+    return Traffic(protocol=service.protocol, port=service.first)
+
+
+def _cells(
+    given: AskedHost, sweep: Sweep, one: Sequence[str], other: Sequence[str], services: Sequence[Service]
+) -> Iterator[Cell]:
+    """What is said of two classes; in a class of its own of its first two."""
+    source = one[0]
+    target = next((name for name in other if name != source), None)
+    by, of = given.known[source], given.known.get(target or "")
+    if of is None or (_is_outside(by) and _is_outside(of)):  # between those is not this host's to say
         return
-    try:
-        asked = ask(given.network, given.known, given.known[pairs[0][0]], given.known[pairs[0][1]], service)
-    except UsageFault:  # no address of one family
-        return
-    legs = {leg.name: leg.result for leg in asked.answer.legs}
-    request = legs.get("new", Certainty.UNKNOWN)
-    if legs.get("l2") is Certainty.NO:
-        request = Certainty.NO
-    for source, target in pairs:
-        cells[source, target, str(service)] = Cell(
+    ways = list(ways_between(given.network, by, of))
+    for service in services if ways else ():
+        found = min((sweep.answer(*way, _traffic(service)) for way in ways), key=_order)
+        yield Cell(
             source=source,
-            target=target,
+            target=of.name,
             service=service,
-            result=asked.answer.result,
-            request=request,
-            reply=legs.get("reply", Certainty.UNKNOWN),
-            blockers=asked.answer.blockers,
+            result=found.result,
+            request=found.request,
+            reply=found.reply,
         )
+
+
+def _order(found: Exchange) -> tuple[int, ...]:
+    return BEST.index(found.result), BEST.index(found.request), BEST.index(found.reply)
 
 
 def _is_outside(party: Participant) -> bool:
     return bool(party.ends) and all(end.outside for end in party.ends)
 
 
-def _violations(site: Site, cells: Mapping[tuple[str, str, str], Cell]) -> Iterator[Violation]:
+def _violations(
+    given: AskedHost,
+    site: Site,
+    groups: Sequence[Sequence[str]],
+    cells: Mapping[tuple[int, int, str], Cell],
+    sources: Sequence[str],
+    targets: Sequence[str],
+) -> Iterator[Violation]:
+    numbers = {name: number for number, group in enumerate(groups) for name in group}
     for one in site.expectations:
-        cell = cells.get((one.source, one.target, str(one.service)))
+        if not (_wanted((one.source,), sources) and _wanted((one.target,), targets)) or one.source == one.target:
+            continue
+        cell = cells.get((numbers.get(one.source, -1), numbers.get(one.target, -1), str(one.service)))
         if cell is None or cell.result is Certainty.UNKNOWN:
             continue
         reaches = cell.result is Certainty.YES
         if cell.result is Certainty.PERHAPS or reaches is not (one.verdict is Verdict.REACH):
-            yield Violation(expectation=one, cell=cell)
+            asked = ask(given.network, given.known, given.known[one.source], given.known[one.target], one.service)
+            named = replace(cell, source=one.source, target=one.target)
+            yield Violation(expectation=one, cell=named, blockers=asked.answer.blockers)
 
 
-# ---- who is alike
-
-
-def _alike(network: HostNetwork, speaking: Mapping[str, Participant]) -> tuple[tuple[str, ...], ...]:
+def _alike(sweep: Sweep, speaking: Mapping[str, Participant]) -> tuple[tuple[str, ...], ...]:
     """Classes of those whom no rule, no port and no route tells apart."""
-    bounds = _bounds(network)
     found: dict[Any, list[str]] = {}
     for name, party in speaking.items():
-        key: Any = name
-        if len(party.ends) == 1 and not party.note:
-            key = _signature(network, party.ends[0], bounds)
-        found.setdefault(key, []).append(name)
+        alone = len(party.ends) != 1 or party.note
+        found.setdefault(name if alone else sweep.class_of(party.ends[0]), []).append(name)
     return tuple(tuple(names) for names in found.values())
-
-
-def _signature(network: HostNetwork, end: WireEnd, bounds: Sequence[Bounds]) -> Any:
-    link = network.link(end.port)
-    bridge = network.bridge_of(end.port)
-    entry = network.entry(bridge, end.mac)
-    values: list[int | str] = [end.mac, str(end.port), *(number for number, _, _ in end.addresses)]
-    told_apart = tuple(
-        place for place, one in enumerate(bounds) if any(holds(one, value) is not False for value in values)
-    )
-    return (
-        bridge or end.port,
-        None if link is None else (link.up, link.mtu, repr(link.port), repr(link.vlans), link.facts.carrier),
-        None if link is None else link.facts.stp_port_state,
-        None if entry is None else (entry.static, entry.port == end.port),
-        tuple((version, number >> (32 if version == 4 else 128) - length) for number, version, length in end.addresses),
-        tuple(sorted(end.gateways.items())),
-        end.routes_known,
-        tuple(network.neighbour(bridge or end.port, number) is not None for number, _, _ in end.addresses),
-        told_apart,
-    )
-
-
-def _bounds(network: HostNetwork) -> tuple[Bounds, ...]:
-    """Every value that a rule of this host knows, whatever it is a value of."""
-    found: dict[Bounds, None] = {}
-    for chain in network.rules.chains.values():
-        for line in chain.lines:
-            for parts in _elements(line):
-                found.update(dict.fromkeys(parts))
-    return tuple(found)
-
-
-def _elements(line: RuleLine) -> Iterator[tuple[Bounds, ...]]:
-    for part in line.parts:
-        if isinstance(part, Test | DecisionMap):
-            for atoms in part.exact:
-                yield tuple((one, one) if isinstance(one, int) else one for one in atoms)
-            yield from part.ranged if isinstance(part, Test) else (bounds for bounds, _ in part.entries)
-        elif isinstance(part, Translate):
-            for lookup in (part.address, part.port):
-                if isinstance(lookup, Lookup):
-                    yield from (bounds for bounds, _ in lookup.entries)

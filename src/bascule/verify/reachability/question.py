@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -97,7 +97,7 @@ def ask(network: HostNetwork, known: Known, by: Participant, of: Participant, se
     """The best of all ways between two: of their NICs and addresses. Raises UsageFault where neither has an address."""
     traffic = Traffic(protocol=service.protocol, port=service.first)
     everybody = [end for party in (*known.values(), by, of) for end in party.ends]
-    walks = Walks(network, _distinct(everybody))
+    walks = Walks(network, distinct(everybody))
     found = [
         Asked(
             by=by,
@@ -109,7 +109,7 @@ def ask(network: HostNetwork, known: Known, by: Participant, of: Participant, se
             address=address,
             version=version,
         )
-        for source, target, version, address in _ways(network, by, of)
+        for source, target, version, address in ways_between(network, by, of)
     ]
     if not found:
         silent = next((party for party in (by, of) if not party.addresses), of)
@@ -118,16 +118,18 @@ def ask(network: HostNetwork, known: Known, by: Participant, of: Participant, se
     return min(found, key=lambda one: (BEST.index(one.answer.result), len(one.answer.blockers)))
 
 
-def _distinct(ends: Sequence[WireEnd]) -> list[WireEnd]:
+def distinct(ends: Iterable[WireEnd]) -> list[WireEnd]:
+    """Without those that stand there twice."""
     found: dict[tuple[str, str, int], WireEnd] = {}
     for end in ends:
         found.setdefault((end.name, end.port, end.mac), end)
     return list(found.values())
 
 
-def _ways(
+def ways_between(
     network: HostNetwork, by: Participant, of: Participant
 ) -> Iterator[tuple[WireEnd | None, WireEnd | None, int, int]]:
+    """The NICs, the IP version and the address by which one can ask another; None for the host itself."""
     sources: Sequence[WireEnd | None] = (None,) if by.is_host else by.ends
     for source in sources:
         versions = {kind for _, kind, _ in source.addresses} if source else {kind for kind, _ in by.addresses} | {4, 6}

@@ -191,7 +191,6 @@ def _merged(worlds: list[_World]) -> list[_World]:
 def _steps(chain: RuleChain, line: RuleLine, world: _World) -> Iterator[Step]:
     """The ways of a packet through one line."""
     fields = world.fields
-    effects: dict[str, Any] = {}
     decision: Decision | Translate | None = None
     for part in line.parts:
         if isinstance(part, Test | AnyFlag):
@@ -208,14 +207,8 @@ def _steps(chain: RuleChain, line: RuleLine, world: _World) -> Iterator[Step]:
             yield "next", replace(world, fields=fields), None
             if world.plain:
                 return
-        elif isinstance(part, SetField):
-            found = value_of(part.value, fields) if part.value is not None else None
-            effects = {part.key: None if found is MISSING else found}
-            if part.key == "meta mark":  # a route that was asked for by the mark may be another now
-                effects |= {key: None for key in fields if key.startswith("fib ") and "mark" in key}
-            fields = {**fields, **effects}
-        elif isinstance(part, NoTrack):
-            fields = fields if fields.get("ct entry") else {**fields, "ct state": 64}
+        elif isinstance(part, SetField | NoTrack):
+            fields = {**fields, **effects_of(part, fields)}
         elif isinstance(part, DecisionMap):
             options = _decisions(part, fields)
             unsure = len(options) > 1
@@ -231,6 +224,17 @@ def _steps(chain: RuleChain, line: RuleLine, world: _World) -> Iterator[Step]:
             decision = part
             break
     yield "met", replace(world, fields=fields), decision
+
+
+def effects_of(part: SetField | NoTrack, fields: Fields) -> dict[str, Any]:
+    """The fields that a line changes."""
+    if isinstance(part, NoTrack):
+        return {} if fields.get("ct entry") else {"ct state": 64}
+    found = value_of(part.value, fields) if part.value is not None else None
+    effects: dict[str, Any] = {part.key: None if found is MISSING else found}
+    if part.key == "meta mark":  # a route that was asked for by the mark may be another now
+        effects |= {key: None for key in fields if key.startswith("fib ") and "mark" in key}
+    return effects
 
 
 def _decisions(part: DecisionMap, fields: Fields) -> list[Decision | None]:

@@ -9,6 +9,8 @@ from msgspec import Struct, field
 
 from bascule.topology.trace.rules.tests import AnyFlag, AnyTest, Atom, Bits, Bounds, Expr, Field, Test
 
+CONNTRACK, NAT_DESTINATION, NAT_SOURCE = -200, -100, 100  # priorities in linux/netfilter_ipv4.h
+
 
 class Decision(Struct, frozen=True):
     """accept, drop, reject, continue, return, queue, or jump and goto with the chain that they lead to."""
@@ -115,6 +117,32 @@ class Rules(Struct, frozen=True, dict=True):
         found.sort(key=lambda chain: (chain.base.priority, -chain.base.born))  # type: ignore[union-attr]  # has one
         kept[family, hook, device] = tuple(found)
         return kept[family, hook, device]
+
+    def calls(self, family: str, hook: str) -> tuple[tuple[RuleChain | str, ...], tuple[RuleChain, ...]]:
+        """What ip or ip6 calls at a hook, in its order: chains, ``conntrack`` and ``nat``; and those that NAT asks."""
+        kept: dict[tuple[str, str], Any] = self.__dict__.setdefault("_calls", {})
+        if (family, hook) not in kept:
+            found = self.at(family, hook)
+            events: list[tuple[int, int, RuleChain | str]] = [
+                (chain.base.priority, -chain.base.born, chain)
+                for chain in found
+                if chain.base is not None and chain.base.type != "nat"
+            ]
+            if hook in {"prerouting", "output"}:
+                events.append((CONNTRACK, -(1 << 30), "conntrack"))
+            if hook != "forward":
+                place = NAT_DESTINATION if hook in {"prerouting", "output"} else NAT_SOURCE
+                events.append((place, -self._nat_born(family), "nat"))
+            events.sort(key=lambda event: event[:2])
+            nats = tuple(chain for chain in found if chain.base is not None and chain.base.type == "nat")
+            kept[family, hook] = tuple(event for _, _, event in events), nats
+        calls: tuple[tuple[RuleChain | str, ...], tuple[RuleChain, ...]] = kept[family, hook]
+        return calls
+
+    def _nat_born(self, family: str) -> int:
+        hooks = ("prerouting", "input", "output", "postrouting")
+        chains = [chain for hook in hooks for chain in self.at(family, hook)]
+        return min((chain.base.born for chain in chains if chain.base and chain.base.type == "nat"), default=0)
 
     @property
     def filters(self) -> bool:

@@ -1,0 +1,195 @@
+"""Who is alike: whom no rule tells apart, and whose packets take the same way but for the rules."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+from bascule.topology.trace.network import HostNetwork, WireEnd
+from bascule.topology.trace.routing import RouteTables
+from bascule.topology.trace.rules.lines import DecisionMap, RuleLine, SetField, Translate
+from bascule.topology.trace.rules.tests import AnyFlag, Bits, Bounds, Constant, Expr, Field, Lookup, Test
+
+Value = TypeVar("Value", bound=Hashable)
+PLAIN = ("meta mark", "ct ", "tcp flags", "meta priority")  # what may be masked without telling ends apart
+
+
+class Alike:
+    """Of each end what its packets' way depends on (``way``), and what rules know of it (``told``)."""
+
+    def __init__(self, network: HostNetwork, ends: Sequence[WireEnd]) -> None:
+        self.network = network
+        self.ends = ends
+        self.routes = {version: _Routes(RouteTables(network.state, version)) for version in (4, 6)}
+        self._shared = _repeated(end.port for end in ends)
+        self._twice = {("mac", one) for one in _repeated(end.mac for end in ends)}
+        self._twice |= {("ip", one) for one in _repeated(number for end in ends for number, _, _ in end.addresses)}
+        self._special = self._special_addresses()
+        self._entries: dict[int, list[tuple[str, str, int, bool]]] = {}
+        for one in network.fdb:
+            self._entries.setdefault(one.mac, []).append((one.bridge, one.port, one.vlan, one.static))
+        self.told = self._told()
+
+    def _special_addresses(self) -> set[int]:
+        """Addresses that a way leads over: gateways, and what NAT names."""
+        found = {gateway for end in self.ends for gateway in end.gateways.values()}
+        for routes in self.routes.values():
+            found |= {entry.hop.gateway for entries in routes.fib.tables.values() for entry in entries}
+        for line in _lines(self.network):
+            for part in line.parts:
+                if isinstance(part, Translate):
+                    found.update(_constants(part))
+        return found
+
+    def way(self, end: WireEnd) -> Hashable:
+        """What the way of an end's packets depends on, beside rules; of ends that are unlike all others the end."""
+        network, port = self.network, str(end.port)
+        numbers = [number for number, _, _ in end.addresses]
+        if (
+            ("mac", end.mac) in self._twice
+            or any(("ip", one) in self._twice or one in self._special for one in numbers)
+            or any((version, number) in network.own_addresses for number, version, _ in end.addresses)
+        ):
+            return id(end)
+        link = network.link(port)
+        bridge = network.bridge_of(port)
+        rules = network.rules
+        at_port = (*rules.at("netdev", "ingress", port), *rules.at("netdev", "egress", port))
+        alone = not bridge or port in self._shared or port in network.wires or at_port
+        return (
+            bridge or port,
+            port if alone else "",
+            port in network.traffic_control,
+            None
+            if link is None
+            else (link.up, link.mtu, repr(link.port), repr(link.vlans), link.facts.carrier, link.facts.stp_port_state),
+            link is not None and not link.facts.index,
+            tuple((where, to if to != port else "", *rest) for where, to, *rest in self._entries.get(end.mac, ())),
+            tuple(
+                (version, length, number >> (32 if version == 4 else 128) - length, self.routes[version].at(number))
+                for number, version, length in end.addresses
+            ),
+            tuple(_known(network, bridge or port, number) for number in numbers),
+            tuple(sorted(end.gateways.items())),
+            end.router,
+            (end.routes_known, end.static_neighbours, end.outside),
+        )
+
+    # ---- what rules know
+
+    def _told(self) -> list[Hashable]:
+        """For each end which of the values that rules name it has, whatever they are values of."""
+        if any(_is_masked(line) for line in _lines(self.network)):
+            return list(range(len(self.ends)))
+        names: set[str] = set()
+        numbers: set[int] = set()
+        ranges: set[tuple[int, int]] = set()
+        for line in _lines(self.network):
+            for one in _bounds(line):
+                if isinstance(one, str):
+                    names.add(one)
+                elif one[0] == one[1]:
+                    numbers.add(one[0])
+                else:
+                    ranges.add(one)
+        own = [(end.mac, *(number for number, _, _ in end.addresses)) for end in self.ends]
+        found: list[list[Hashable]] = []
+        starts = tuple(name[:-1] for name in names if name.endswith("*"))
+        for end, values in zip(self.ends, own, strict=True):
+            port = str(end.port)
+            marks: list[Hashable] = [(place, value) for place, value in enumerate(values) if value in numbers]
+            marks += [port] if port in names else []
+            marks += [start for start in starts if port.startswith(start)]
+            found.append(marks)
+        for place in range(max(map(len, own), default=0)):
+            column = sorted((values[place], number) for number, values in enumerate(own) if len(values) > place)
+            keys = [value for value, _ in column]
+            for low, high in ranges:
+                for _, number in column[bisect_left(keys, low) : bisect_right(keys, high)]:
+                    found[number].append((place, low, high))
+        return [tuple(marks) for marks in found]
+
+
+class _Routes:
+    """Which routes and rules an address is in."""
+
+    def __init__(self, fib: RouteTables) -> None:
+        self.fib = fib
+        spans = [(entry.first, entry.last) for entries in fib.tables.values() for entry in entries]
+        spans += [bounds for rule in fib.rules for key, bounds in rule.tests.items() if key in {"from", "to"}]
+        self._spans = sorted(set(spans))
+        self._edges = sorted({edge for first, last in self._spans for edge in (first, last + 1)})
+        self._known: dict[int, tuple[int, ...]] = {}
+
+    def at(self, number: int) -> tuple[int, ...]:
+        place = bisect_right(self._edges, number)
+        if place not in self._known:
+            within = (which for which, (first, last) in enumerate(self._spans) if first <= number <= last)
+            self._known[place] = tuple(within)
+        return self._known[place]
+
+
+def _known(network: HostNetwork, link: str, number: int) -> bool:
+    neighbour = network.neighbour(link, number)
+    return neighbour is not None and not neighbour.failed
+
+
+def _repeated(values: Iterable[Value]) -> set[Value]:
+    seen: set[Value] = set()
+    again: set[Value] = set()
+    for value in values:
+        (again if value in seen else seen).add(value)
+    return again
+
+
+def _lines(network: HostNetwork) -> Iterator[RuleLine]:
+    for chain in network.rules.chains.values():
+        yield from chain.lines
+
+
+def _constants(nat: Translate) -> Iterator[int]:
+    if isinstance(nat.address, Constant) and isinstance(nat.address.value, int):
+        yield nat.address.value
+    lookups = [found.entries for found in (nat.address,) if isinstance(found, Lookup)] + [
+        found[1] for found in (nat.pair,) if found
+    ]
+    for entries in lookups:
+        yield from (atoms[0] for _, atoms in entries if isinstance(atoms[0], int))
+
+
+def _bounds(line: RuleLine) -> Iterator[Bounds]:
+    for part in line.parts:
+        if isinstance(part, Test | DecisionMap):
+            for atoms in part.exact:
+                yield from ((one, one) if isinstance(one, int) else one for one in atoms)
+            for bounds in part.ranged if isinstance(part, Test) else (bounds for bounds, _ in part.entries):
+                yield from bounds
+        elif isinstance(part, Translate):
+            for lookup in (part.address, part.port):
+                if isinstance(lookup, Lookup):
+                    for bounds, _ in lookup.entries:
+                        yield from bounds
+            for bounds, _ in part.pair[1] if part.pair else ():
+                yield from bounds
+
+
+def _is_masked(line: RuleLine) -> bool:
+    """Whether a line looks at a part of a value by which ends differ, so that its own values say nothing of them."""
+    asked: list[Expr] = []
+    for part in line.parts:
+        if isinstance(part, Test | DecisionMap):
+            asked += [key for key in part.keys if not isinstance(key, Field) or key.key.startswith("@")]
+        elif isinstance(part, AnyFlag):
+            asked.append(part.key)
+        elif isinstance(part, SetField) and part.value is not None:
+            asked.append(part.value)
+    return any(_looks_at_ends(one) for one in asked)
+
+
+def _looks_at_ends(one: Expr) -> bool:
+    if isinstance(one, Field):
+        return not one.key.startswith(PLAIN)
+    if isinstance(one, Bits):
+        return _looks_at_ends(one.left) or _looks_at_ends(one.right)
+    return isinstance(one, Lookup)

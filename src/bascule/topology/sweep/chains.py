@@ -1,0 +1,381 @@
+"""A base chain, run once for many packets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import takewhile
+from typing import Any
+
+from msgspec import Struct, field
+
+from bascule.topology.sweep.matching import NOTHING, Matcher, Mixed, PacketBox, Rows, bits
+from bascule.topology.trace.rules.evaluate import MOST_JUMPS
+from bascule.topology.trace.rules.lines import (
+    Decision,
+    DecisionMap,
+    NoTrack,
+    Part,
+    RuleChain,
+    RuleLine,
+    Rules,
+    SetField,
+    Translate,
+)
+from bascule.topology.trace.rules.tests import ALWAYS, AnyFlag, Doubt, Field, Test
+
+Changes = frozenset[tuple[str, Any]]
+"""What rules have changed in the fields of some packets since they came to the chain."""
+ALIKE: Changes = frozenset()
+OF_SERVICES = ("tcp ", "udp ", "th ", "icmp", "meta l4proto", "meta protocol", "meta nfproto", "ip protocol", "ct ")
+
+
+class OnwardSet(Struct, frozen=True, kw_only=True):
+    """Packets that go on alike: with the same changes, and the same NAT."""
+
+    rows: Rows
+    changes: Changes = ALIKE
+    nat: Translate | None = None
+    chain: RuleChain | None = None
+
+
+class ChainResult(Struct, frozen=True, kw_only=True):
+    """What a base chain stops, surely or perhaps, and how the packets go on; ``left`` must be walked one by one."""
+
+    stopped: Rows
+    perhaps: Rows
+    ways: tuple[OnwardSet, ...]
+    left: Rows
+
+
+class _Run(Struct, kw_only=True):
+    passed: dict[tuple[Changes, int], Rows] = field(default_factory=dict)
+    stopped: dict[Changes, Rows] = field(default_factory=dict)
+    nats: dict[int, Translate] = field(default_factory=dict)
+    left: Rows = field(default_factory=dict)
+
+
+class ChainRun:
+    """Runs chains for packets of one group."""
+
+    def __init__(
+        self, rules: Rules, matcher: Callable[[Mapping[str, Any]], Matcher], fields: Mapping[str, Any]
+    ) -> None:
+        self.rules = rules
+        self.fields = fields
+        self._matcher = matcher
+        self._matchers: dict[Changes, Matcher] = {}
+
+    def meet(self, chain: RuleChain, members: Rows) -> ChainResult:
+        """What becomes of the packets in a base chain."""
+        self.run = _Run()
+        falls: dict[Changes, Rows] = {}
+        self._through(chain, 0, 0, dict(members), ALIKE, falls, 0)
+        accepts = chain.base is None or chain.base.policy == "accept"
+        for changes, rows in falls.items():
+            add(self.run.passed.setdefault((changes, 0), {}) if accepts else self._stopped(changes), rows)
+        return self._result(chain, members)
+
+    def _stopped(self, changes: Changes) -> Rows:
+        return self.run.stopped.setdefault(changes, {})
+
+    def _result(self, chain: RuleChain, members: Rows) -> ChainResult:
+        run = self.run
+        passed: Rows = {}
+        stopped: Rows = {}
+        left = run.left
+        for rows in run.passed.values():
+            _overlaps(passed, rows, left)
+            add(passed, rows)
+        for rows in run.stopped.values():
+            _overlaps(stopped, without(rows, passed), left)
+            add(stopped, rows)
+        found = []
+        kinds = {*run.passed, *((changes, 0) for changes in run.stopped)}
+        if len(kinds) == 1 and not left:
+            ((changes, nat),) = kinds
+            found.append(OnwardSet(rows=members, changes=changes, nat=run.nats.get(nat), chain=chain))
+        else:
+            onward: dict[tuple[Changes, int], Rows] = {key: without(rows, left) for key, rows in run.passed.items()}
+            for changes, rows in run.stopped.items():
+                add(onward.setdefault((changes, 0), {}), without(without(rows, passed), left))
+            for (changes, nat), rows in onward.items():
+                if rows:
+                    found.append(OnwardSet(rows=rows, changes=changes, nat=run.nats.get(nat), chain=chain))
+        return ChainResult(
+            stopped=without(stopped, passed), perhaps=common(stopped, passed), ways=tuple(found), left=left
+        )
+
+    def _with(self, changes: Changes) -> Matcher:
+        if changes not in self._matchers:
+            self._matchers[changes] = self._matcher({**self.fields, **dict(changes)} if changes else self.fields)
+        return self._matchers[changes]
+
+    def _in_order(self, chain: RuleChain) -> list[tuple[tuple[Part, ...], str]]:
+        """A chain's lines; of the tests that a line begins with first those which all packets answer alike.
+
+        Beside each stands the header without which it matches nothing, if it begins with such a test.
+        """
+        kept: dict[int, list[tuple[tuple[Part, ...], str]]] = self.rules.__dict__.setdefault("_in_order", {})
+        known = kept.get(id(chain))
+        if known is None:
+            known = kept[id(chain)] = [_ordered(line) for line in chain.lines]
+        return known
+
+    # ---- line after line
+
+    def _through(
+        self,
+        chain: RuleChain,
+        first: int,
+        part: int,
+        live: Rows,
+        changes: Changes,
+        falls: dict[Changes, Rows],
+        depth: int,
+    ) -> None:
+        """From a part of a line on; what falls off the end, or returns, is added to ``falls``. ``live`` is used up."""
+        fields = self._with(changes).fields
+        lines = self._in_order(chain)
+        for place in range(first, len(lines)):
+            if not live:
+                return
+            header = lines[place][1]
+            if header and header not in fields:
+                continue
+            self._line(chain, place, part if place == first else 0, live, changes, falls, depth)
+        if live:
+            add(falls.setdefault(changes, {}), live)
+
+    def _line(
+        self,
+        chain: RuleChain,
+        place: int,
+        first: int,
+        live: Rows,
+        changes: Changes,
+        falls: dict[Changes, Rows],
+        depth: int,
+    ) -> None:
+        matcher = self._with(changes)
+        low = up = matcher.every
+        parts = self._in_order(chain)[place][0]
+        for number in range(first, len(parts)):
+            part = parts[number]
+            if isinstance(part, Decision | DecisionMap | Translate):
+                hit, sure = _hits(low, up, live)
+                if not hit:
+                    return
+                if isinstance(part, DecisionMap):
+                    self._by_map(chain, place, part, live, hit, sure, changes, falls, depth)
+                elif isinstance(part, Translate):
+                    self._translated(part, live, hit, sure, changes, matcher)
+                else:
+                    self._decide(chain, place, part, live, hit, sure, changes, falls, depth)
+                return
+            if isinstance(part, SetField | NoTrack):
+                self._changed(chain, place, number, part, live, _hits(low, up, live), changes, falls, depth)
+                return
+            try:
+                sure_match, match = matcher.of(part)
+            except Mixed:
+                add(self.run.left, _hits(low, up, live)[0])
+                return
+            if not (match.sources and match.row):
+                return
+            same = up is low and match is sure_match
+            up = up.both(match) if up is not matcher.every else match
+            low = up if same else low.both(sure_match)
+
+    def _changed(
+        self,
+        chain: RuleChain,
+        place: int,
+        number: int,
+        part: SetField | NoTrack,
+        live: Rows,
+        hits: tuple[Rows, Rows],
+        changes: Changes,
+        falls: dict[Changes, Rows],
+        depth: int,
+    ) -> None:
+        hit, sure = hits
+        add(self.run.left, without(hit, sure))
+        try:
+            effects = self._with(changes).effects(part)
+        except Mixed:
+            add(self.run.left, sure)
+            return
+        own = dict(sure)
+        subtract(live, own)
+        after = frozenset({**dict(changes), **effects}.items()) if effects else changes
+        if after == changes:
+            self._line(chain, place, number + 1, own, changes, falls, depth)
+            add(live, own)
+        else:
+            self._through(chain, place, number + 1, own, after, falls, depth)
+
+    def _translated(
+        self, nat: Translate, live: Rows, hit: Rows, sure: Rows, changes: Changes, matcher: Matcher
+    ) -> None:
+        if not matcher.is_one(nat):
+            add(self.run.left, hit)
+        self.run.nats[id(nat)] = nat
+        add(self.run.passed.setdefault((changes, id(nat)), {}), hit)
+        subtract(live, sure)
+
+    def _by_map(
+        self,
+        chain: RuleChain,
+        place: int,
+        part: DecisionMap,
+        live: Rows,
+        hit: Rows,
+        sure: Rows,
+        changes: Changes,
+        falls: dict[Changes, Rows],
+        depth: int,
+    ) -> None:
+        matcher = self._with(changes)
+        exact = (
+            (tuple([(one, one) if isinstance(one, int) else one for one in atoms]), decision)
+            for atoms, decision in part.exact.items()
+        )
+        rest = dict(hit)
+        for bounds, decision in (*part.entries, *exact):
+            if not rest:
+                return
+            try:
+                low, up = (NOTHING, matcher.every) if part.moving else matcher.within(part.keys, bounds)
+            except Mixed:
+                add(self.run.left, hit)
+                return
+            if not (up.sources and up.row):
+                continue
+            maybe, certain = _hits(low, up, rest)
+            subtract(rest, certain)
+            if maybe:
+                certain = common(certain, sure)
+                self._decide(chain, place, decision, live, maybe, certain, changes, falls, depth)
+
+    def _decide(
+        self,
+        chain: RuleChain,
+        place: int,
+        decision: Decision,
+        live: Rows,
+        hit: Rows,
+        sure: Rows,
+        changes: Changes,
+        falls: dict[Changes, Rows],
+        depth: int,
+    ) -> None:
+        name = decision.name
+        if name == "continue":
+            return
+        if name in {"accept", "unknown"}:
+            add(self.run.passed.setdefault((changes, 0), {}), hit)
+        if name in {"drop", "reject", "unknown"}:
+            add(self._stopped(changes), hit)
+        elif name == "return":
+            add(falls.setdefault(changes, {}), hit)
+        elif name in {"jump", "goto"}:
+            self._jump(chain, place, decision, live, hit, sure, changes, falls, depth)
+            return
+        subtract(live, sure)
+
+    def _jump(
+        self,
+        chain: RuleChain,
+        place: int,
+        decision: Decision,
+        live: Rows,
+        hit: Rows,
+        sure: Rows,
+        changes: Changes,
+        falls: dict[Changes, Rows],
+        depth: int,
+    ) -> None:
+        target = self.rules.chains.get((chain.key[0], chain.table, decision.target))
+        if target is None or depth >= MOST_JUMPS:  # as the walk has it: lost perhaps, and perhaps not
+            add(self._stopped(changes), hit)
+            return
+        subtract(live, sure)
+        fallen: dict[Changes, Rows] = {}
+        self._through(target, 0, 0, dict(hit), changes, fallen, depth + 1)
+        for after, rows in fallen.items():
+            if decision.name == "goto":
+                add(falls.setdefault(after, {}), rows)
+            elif after == changes:
+                add(live, rows)
+            else:
+                self._through(chain, place + 1, 0, rows, after, falls, depth)
+
+
+def _is_of_ends(part: Part) -> bool:
+    """Whether a test looks at what tells ends apart."""
+    keys = part.keys if isinstance(part, Test) else ()
+    return any(not isinstance(key, Field) or not key.key.startswith(OF_SERVICES) for key in keys)
+
+
+def _ordered(line: RuleLine) -> tuple[tuple[Part, ...], str]:
+    tests = list(takewhile(lambda part: isinstance(part, Test | AnyFlag | Doubt), line.parts))
+    parts = (*sorted(tests, key=_is_of_ends), *line.parts[len(tests) :])
+    head = parts[0].keys[0] if parts and isinstance(parts[0], Test) else None
+    header = head.key if isinstance(head, Field) and not head.key.startswith((*ALWAYS, "@")) else ""
+    return parts, header
+
+
+# ---- sets of packets
+
+
+def _hits(low: PacketBox, up: PacketBox, live: Rows) -> tuple[Rows, Rows]:
+    hit = _of(up, live)
+    return hit, hit if low is up or not hit else _of(low, live)
+
+
+def _of(match: PacketBox, live: Rows) -> Rows:
+    sources, row, rows = match
+    found = {}
+    if rows is not None:
+        for place, own in rows.items():
+            if sources >> place & 1 and place in live and (both := live[place] & own & row):
+                found[place] = both
+    elif sources.bit_count() * 4 < len(live):
+        for place in bits(sources):
+            if place in live and (both := live[place] & row):
+                found[place] = both
+    else:
+        for place, own in live.items():
+            if (both := own & row) and sources >> place & 1:
+                found[place] = both
+    return found
+
+
+def add(rows: Rows, more: Rows) -> None:
+    """Put packets into a set."""
+    for place, row in more.items():
+        rows[place] = rows.get(place, 0) | row
+
+
+def subtract(rows: Rows, less: Rows) -> None:
+    """Take packets out of a set."""
+    for place, row in less.items():
+        rest = rows.get(place, 0) & ~row
+        if rest:
+            rows[place] = rest
+        else:
+            rows.pop(place, None)
+
+
+def without(rows: Rows, less: Rows) -> Rows:
+    """The packets of one set that are not in another."""
+    return {place: rest for place, row in rows.items() if (rest := row & ~less.get(place, 0))} if less else rows
+
+
+def common(rows: Rows, others: Rows) -> Rows:
+    """The packets that are in both sets."""
+    return {place: both for place, row in rows.items() if (both := row & others.get(place, 0))}
+
+
+def _overlaps(known: Rows, rows: Rows, left: Rows) -> None:
+    add(left, common(known, rows))

@@ -1,0 +1,234 @@
+"""Which of many packets a test holds for: surely, and perhaps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from bascule.topology.sweep.columns import Column, Sampled
+from bascule.topology.trace.rules.evaluate import effects_of
+from bascule.topology.trace.rules.lines import NoTrack, SetField, Translate
+from bascule.topology.trace.rules.tests import (
+    MISSING,
+    AnyFlag,
+    AnyTest,
+    Bounds,
+    Expr,
+    Field,
+    Missing,
+    Test,
+    Value,
+    holds,
+    read,
+    value_of,
+)
+
+Rows = dict[int, int]
+"""A set of packets: for each sender, by its place, the bits of receivers and services."""
+LINKS = {"meta iifname", "meta oifname", "meta iif", "meta oif", "meta physin", "meta physout"}
+
+
+class Mixed(Exception):  # it is no fault
+    """That an expression depends on sender and receiver at once, so that no set tells it."""
+
+
+class PacketBox(NamedTuple):
+    """Packets of the senders in ``sources`` to what ``row`` has; where ``rows`` is given, those in it alone."""
+
+    sources: int
+    row: int
+    rows: Rows | None = None
+
+    def both(self, other: PacketBox) -> PacketBox:
+        """What is in both."""
+        rows = self.rows if other.rows is None else other.rows
+        if self.rows is not None and other.rows is not None:
+            rows = {one: row & other.rows[one] for one, row in self.rows.items() if one in other.rows}
+        return PacketBox(self.sources & other.sources, self.row & other.row, rows)
+
+
+NOTHING = PacketBox(0, 0)
+Answer = tuple[PacketBox, PacketBox]
+"""Of which packets something holds surely, and of which perhaps, the sure ones among them."""
+
+
+class _Recorder(dict[str, Any]):
+    """Fields of a packet that remember which of them were asked for."""
+
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        super().__init__(fields)
+        self.asked: list[str] = []
+
+    def __getitem__(self, key: str) -> Any:
+        self.asked.append(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """As of any mapping."""
+        self.asked.append(key)
+        return super().get(key, default)
+
+
+class Matcher:
+    """Tests of many packets, which are alike in ``fields`` but for their columns; ``ports`` are those of links."""
+
+    def __init__(
+        self, fields: Mapping[str, Any], ports: Mapping[str, Column], everybody: int, full: int, senders: Sequence[int]
+    ) -> None:
+        self.fields = fields
+        self.ports = ports
+        self.everybody = everybody
+        self.full = full
+        self.senders = senders
+        self.every = PacketBox(everybody, full)
+        self._known: dict[int, Answer] = {}
+
+    def of(self, test: AnyTest) -> Answer:
+        """The packets of which a test holds. Raises Mixed."""
+        found = self._known.get(id(test))
+        if found is None:
+            found = self._known[id(test)] = self._plain(test) or self._general(test)
+        return found
+
+    def within(self, keys: Sequence[Expr], bounds: Sequence[Bounds]) -> Answer:
+        """The packets whose fields lie within bounds, one for each key. Raises Mixed."""
+        low = up = self.every
+        for key, one in zip(keys, bounds, strict=True):
+            value, column = self._value(key)
+            if column is not None:
+                found = self._side(column, column.within(one))
+                low, up = low.both(found), up.both(found)
+                continue
+            answer = False if value is MISSING else holds(one, value)
+            if answer is False:
+                return NOTHING, NOTHING
+            if answer is None:
+                low = NOTHING
+        return low, up
+
+    def effects(self, part: SetField | NoTrack) -> dict[str, Any]:
+        """What a line changes in all packets alike. Raises Mixed where it differs."""
+        recorder = _Recorder(self.fields)
+        found = effects_of(part, recorder)
+        if next(self._columns(recorder), None) is not None:
+            raise Mixed
+        return {key: value for key, value in found.items() if key not in self.fields or self.fields[key] != value}
+
+    def is_one(self, nat: Translate) -> bool:
+        """Whether NAT gives all packets the same address and port."""
+        recorder = _Recorder(self.fields)
+        for expression in (nat.address, nat.port, *(nat.pair[0] if nat.pair else ())):
+            if expression is not None:
+                value_of(expression, recorder)
+        return next(self._columns(recorder), None) is None
+
+    # ---- how it is found
+
+    def _side(self, column: Column, mask: int) -> PacketBox:
+        return PacketBox(mask, self.full) if column.is_source else PacketBox(self.everybody, mask)
+
+    def _columns(self, recorder: _Recorder) -> Iterator[Column]:
+        for key in recorder.asked:
+            column = self._column(key, self.fields.get(key))
+            if column is not None:
+                yield column
+
+    def _column(self, key: str, value: Value | Missing) -> Column | None:
+        if isinstance(value, Sampled):
+            return value.column
+        if key in LINKS and isinstance(value, str):
+            return self.ports.get(value)
+        return None
+
+    def _value(self, key: Expr) -> tuple[Value | Missing, Column | None]:
+        if not isinstance(key, Field):
+            recorder = _Recorder(self.fields)
+            value = value_of(key, recorder)
+            if next(self._columns(recorder), None) is not None:
+                raise Mixed
+            return value, None
+        value = read(self.fields, key.key)
+        return value, self._column(key.key, value)
+
+    def _answer(self, holding: bool | None) -> Answer:  # noqa: FBT001  # an answer
+        if holding:
+            return self.every, self.every
+        return NOTHING, NOTHING if holding is False else self.every
+
+    def _plain(self, test: AnyTest) -> Answer | None:
+        """A test of one field as it stands, which most are; None for all else."""
+        if not isinstance(test, Test) or len(test.keys) != 1 or not isinstance(test.keys[0], Field):
+            return None
+        key = test.keys[0].key
+        value = read(self.fields, key)
+        column = self._column(key, value)
+        if value is MISSING:
+            return NOTHING, NOTHING
+        if column is None:
+            return None if key.startswith("@") else self._answer(test.holds(self.fields))
+        if test.moving:
+            return NOTHING, self.every
+        mask = column.among(test)
+        if test.negated:
+            mask ^= self.everybody if column.is_source else self.full
+        found = self._side(column, mask)
+        return found, found
+
+    def _general(self, test: AnyTest) -> Answer:
+        recorder = _Recorder(self.fields)
+        holding = test.holds(recorder)
+        columns = list(dict.fromkeys(self._columns(recorder)))
+        if not columns and isinstance(test, Test) and len(test.keys) > 1:  # it may have ended before it asked for all
+            columns = [found for key in test.keys if (found := self._value(key)[1]) is not None]
+        if not columns:
+            return self._answer(holding)
+        if len({column.is_source for column in columns}) == 1 and not _is_joined(test):
+            return self._each(test, columns)
+        if isinstance(test, AnyFlag) or not isinstance(test, Test):
+            raise Mixed
+        if any(self._value(key)[0] is MISSING for key in test.keys):
+            return NOTHING, NOTHING
+        if test.moving:
+            return NOTHING, self.every
+        low, up = self._union(test)
+        return (self._without(up), self._without(low)) if test.negated else (low, up)
+
+    def _each(self, test: AnyTest, columns: Sequence[Column]) -> Answer:
+        """A test whose fields are all of one side, for one member of it after the other."""
+        low = up = 0
+        keys = [(key, found) for key, value in self.fields.items() if (found := self._column(key, value)) in columns]
+        for place, mask in enumerate(columns[0].masks):
+            answer = test.holds({**self.fields, **{key: column.values[place] for key, column in keys if column}})
+            if answer is not False:
+                up |= mask
+                low |= mask if answer else 0
+        return self._side(columns[0], low), self._side(columns[0], up)
+
+    def _union(self, test: Test) -> Answer:
+        """Elements of several fields: each is a box, and all boxes together are the set."""
+        low: Rows = {}
+        up: Rows = {}
+        exact = [tuple([(one, one) if isinstance(one, int) else one for one in atoms]) for atoms in test.exact]
+        for bounds in (*exact, *test.ranged):
+            sure, maybe = self.within(test.keys, bounds)
+            for rows, box in ((low, sure), (up, maybe)):
+                if box.row:
+                    for place in bits(box.sources):
+                        rows[place] = rows.get(place, 0) | box.row
+        return PacketBox(self.everybody, self.full, low), PacketBox(self.everybody, self.full, up)
+
+    def _without(self, found: PacketBox) -> PacketBox:
+        assert found.rows is not None
+        return PacketBox(self.everybody, self.full, {one: self.full & ~found.rows.get(one, 0) for one in self.senders})
+
+
+def _is_joined(test: AnyTest) -> bool:
+    return isinstance(test, Test) and len(test.keys) > 1 and all(isinstance(key, Field) for key in test.keys)
+
+
+def bits(mask: int) -> Iterator[int]:
+    """The places of the bits that are set."""
+    while mask:
+        low = mask & -mask
+        yield low.bit_length() - 1
+        mask ^= low

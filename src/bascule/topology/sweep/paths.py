@@ -1,0 +1,245 @@
+"""The walk of many packets at once: one of them is walked for all, and rules are asked for the whole set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct, field
+
+from bascule.topology.sweep.chains import ChainResult, ChainRun, add, common, without
+from bascule.topology.sweep.columns import Column, Sampled
+from bascule.topology.sweep.matching import Matcher, Rows
+from bascule.topology.trace.answer import UNKNOWN, Blocker, Certainty, Leg
+from bascule.topology.trace.connection import Connection
+from bascule.topology.trace.ends import Owner
+from bascule.topology.trace.network import WireEnd
+from bascule.topology.trace.packet import Traffic
+from bascule.topology.trace.passage import PacketPath
+from bascule.topology.trace.rules.evaluate import ChainEnd, Hit
+from bascule.topology.trace.rules.lines import RuleChain, RuleLine
+from bascule.topology.trace.walk import Walk, Walks
+
+MOST_WAYS = 200  # of one group; packets on further ones are walked one by one
+GROUPS_OF_NEIGHBOURS = 0xFF02_0000_0000_0000_0000_0001_FF00_0000 >> 24  # ff02::1:ff00:0/104 of RFC 4291
+
+
+class Verdicts(Struct, kw_only=True):
+    """Packets by what becomes of them; those in none of the sets arrive."""
+
+    no: Rows = field(default_factory=dict)
+    unknown: Rows = field(default_factory=dict)
+    perhaps: Rows = field(default_factory=dict)
+
+    def of(self, place: int, bit: int) -> Certainty:
+        """What becomes of one packet."""
+        for name, rows in (
+            (Certainty.NO, self.no),
+            (Certainty.UNKNOWN, self.unknown),
+            (Certainty.PERHAPS, self.perhaps),
+        ):
+            if rows.get(place, 0) >> bit & 1:
+                return name
+        return Certainty.YES
+
+    def put(self, place: int, bit: int, result: Certainty) -> None:
+        """Write down one packet."""
+        rows = {Certainty.NO: self.no, Certainty.UNKNOWN: self.unknown, Certainty.PERHAPS: self.perhaps}.get(result)
+        if rows is not None:
+            add(rows, {place: 1 << bit})
+
+    def together(self, other: Verdicts) -> Verdicts:
+        """What two packets that must both arrive come to: of no, unknown and perhaps the first."""
+        no, unknown, perhaps = dict(self.no), dict(self.unknown), dict(self.perhaps)
+        add(no, other.no)
+        add(unknown, other.unknown)
+        add(perhaps, other.perhaps)
+        unknown = without(unknown, no)
+        return Verdicts(no=no, unknown=unknown, perhaps=without(without(perhaps, no), unknown))
+
+    def take(self, other: Verdicts) -> None:
+        """Add the verdicts of other packets."""
+        add(self.no, other.no)
+        add(self.unknown, other.unknown)
+        add(self.perhaps, other.perhaps)
+
+
+class Answers(Struct, kw_only=True):
+    """Of all packets of a group: whether the first one arrives, its answer, and whether the exchange works."""
+
+    request: Verdicts = field(default_factory=Verdicts)
+    reply: Verdicts = field(default_factory=Verdicts)
+    result: Verdicts = field(default_factory=Verdicts)
+    left: Rows = field(default_factory=dict)
+
+
+class Group(Struct, frozen=True, kw_only=True):
+    """Packets that are walked together: from a source end to a target end (None: the host) that stand for others."""
+
+    source: WireEnd | None
+    target: WireEnd | None
+    address: int
+    version: int
+    traffic: Traffic
+    ports: Mapping[str, Column]
+    members: Rows
+    full: int  # the bits of all receivers and services
+
+    def matcher(self, fields: Mapping[str, Any]) -> Matcher:
+        """Tests of these packets with what they have in common."""
+        senders = tuple(self.members)
+        everybody = sum(1 << place for place in senders)
+        return Matcher(fields, self.ports, everybody, self.full, senders)
+
+
+class _NothingLeft(Exception):  # it is no fault
+    """That every packet of this way must be walked on its own."""
+
+
+class _Stops(Struct, kw_only=True):
+    """What one chain stopped; ``stage`` is where it stands in its packet's way."""
+
+    stage: int
+    certain: Rows
+    perhaps: Rows
+
+
+class SetPath(PacketPath):
+    """The way of one packet that stands for a set."""
+
+    def __init__(self, walk: SetWalk, fields: dict[str, Any], connection: Connection) -> None:
+        super().__init__(walk.walks.ends, fields, connection)
+        self.walk = walk
+        self.stops: list[_Stops] = []
+
+    def _meet(self, chain: RuleChain) -> tuple[ChainEnd, Blocker | None]:
+        result, number = self.walk.choose(chain, self.fields)
+        if result.stopped or result.perhaps:
+            self.stops.append(_Stops(stage=len(self.stages), certain=result.stopped, perhaps=result.perhaps))
+        way = result.ways[number]
+        if way.changes:
+            self.fields = {**self.fields, **dict(way.changes)}
+        hit = Hit(chain, RuleLine(parts=()), "accept") if way.nat else None
+        return ChainEnd(verdict="accept", fields=self.fields, by=hit, nat=way.nat), None
+
+    def unordered(self, before: int) -> None:
+        """As of one packet: what was stopped surely is stopped perhaps."""
+        for one in self.stops:
+            if one.stage >= before:
+                add(one.perhaps, one.certain)
+                one.certain = {}
+
+    def verdicts(self, members: Rows) -> Verdicts:
+        """What becomes of the packets that are still in the set."""
+        blockers = [one for stage in self.stages for one in stage.blockers]
+        certain = [one for one in blockers if one.certain]
+        lost: Rows = {}
+        maybe: Rows = {}
+        for one in self.stops:
+            add(lost, common(one.certain, members))
+            add(maybe, common(one.perhaps, members))
+        if any(one.code not in UNKNOWN for one in certain):
+            lost = dict(members)
+        rest = without(members, lost)
+        if certain:
+            found = Verdicts(unknown=rest)
+        elif self.unsure or blockers:
+            found = Verdicts(perhaps=dict(rest))
+        else:
+            found = Verdicts(perhaps=without(maybe, lost))
+        add(found.perhaps if self.unsure else found.no, lost)
+        return found
+
+
+class SetWalk(Walk):
+    """One question for a set of packets. ``script`` says which way to take where chains make them part."""
+
+    def __init__(
+        self, walks: Walks, group: Group, script: Sequence[int], known: dict[tuple[int, ...], ChainResult]
+    ) -> None:
+        super().__init__(walks, group.source, group.target, group.address, group.version, group.traffic, 0)
+        self.group = group
+        self.members = group.members
+        self.script = script
+        self.known = known
+        self.taken: tuple[int, ...] = ()
+        self.others: list[tuple[int, ...]] = []
+        self.request: list[SetPath] = []
+        self.back: list[SetPath] = []
+        self.lost: Rows = {}
+
+    def _passage(self, fields: dict[str, Any], connection: Connection | None = None) -> SetPath:
+        path = SetPath(self, fields, connection or self.connection)
+        path.learned = self.learned
+        return path
+
+    def choose(self, chain: RuleChain, fields: dict[str, Any]) -> tuple[ChainResult, int]:
+        """What a chain makes of the packets, and the number of the way that is gone on here."""
+        result = self.known.get(self.taken)
+        if result is None:
+            run = ChainRun(self.network.rules, self.group.matcher, fields)
+            result = self.known[self.taken] = run.meet(chain, self.members)
+        place = len(self.taken)
+        if place < len(self.script):
+            number = self.script[place]
+        else:
+            number = 0
+            add(self.lost, result.left)
+            self.others += [(*self.taken, other) for other in range(1, len(result.ways))]
+        if not result.ways:
+            raise _NothingLeft
+        self.taken = (*self.taken, number)
+        self.members = result.ways[number].rows
+        return result, number
+
+    def _leg(self, name: str, passage: PacketPath, end: WireEnd | None, wanted: WireEnd | None) -> Leg:
+        if isinstance(passage, SetPath):
+            (self.request if name == "new" else self.back).append(passage)
+        return super()._leg(name, passage, end, wanted)
+
+    def _neighbour_frame(self, fields: dict[str, Any], end: WireEnd | None, segment: str, owner: Owner) -> PacketPath:
+        about, group = fields.get("icmpv6 taddr"), fields.get("ip6 daddr")
+        if isinstance(about, Sampled) and isinstance(group, int) and group >> 24 == GROUPS_OF_NEIGHBOURS:
+            first = group >> 24 << 24
+            fields["ip6 daddr"] = Sampled.of(group, about.column.mapped(lambda own: first | own & 0xFFFFFF))
+            frame = int(fields["ether daddr"])
+            head = frame >> 24 << 24
+            fields["ether daddr"] = Sampled.of(frame, about.column.mapped(lambda own: head | own & 0xFFFFFF))
+        path = super()._neighbour_frame(fields, end, segment, owner)
+        assert isinstance(path, SetPath)
+        (self.back if any(leg.name == "new" for leg in self.legs) else self.request).append(path)
+        return path
+
+
+def walked(walks: Walks, group: Group) -> Answers:
+    """The answers for a group; those in ``left`` are still to be walked one by one."""
+    answers = Answers()
+    known: dict[tuple[int, ...], ChainResult] = {}
+    scripts: list[tuple[int, ...]] = [()]
+    gone = 0
+    while scripts:
+        walk = SetWalk(walks, group, scripts.pop(), known)
+        gone += 1
+        try:
+            walk.answer()
+        except _NothingLeft:
+            walk.members = {}
+        scripts += walk.others
+        add(answers.left, walk.lost)
+        if gone > MOST_WAYS:
+            add(answers.left, walk.members)
+        else:
+            _read(walk, answers)
+    return answers
+
+
+def _read(walk: SetWalk, answers: Answers) -> None:
+    members = walk.members
+    request, reply = Verdicts(), Verdicts()
+    for path in walk.request:
+        request = request.together(path.verdicts(members))
+    for path in walk.back:
+        reply = reply.together(path.verdicts(members))
+    answers.result.take(request.together(reply))
+    answers.request.take(request)
+    answers.reply.take(reply if walk.back else Verdicts(unknown=members))
