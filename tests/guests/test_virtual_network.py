@@ -6,6 +6,7 @@ from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from bascule.errors import BasculeError, SiteFault
 from bascule.model.ruleset.text import replacing_text
@@ -145,8 +146,12 @@ def test_names_fit_into_the_kernel_and_stay_apart() -> None:
     assert all(len(name) <= IFNAME_MAX for name in long)
 
 
-def test_an_open_network_without_forwards_has_no_rules() -> None:
-    assert network_table(resolved_network(two_guests(Mode.OPEN)), "bascule:t") is None
+def test_an_open_network_without_forwards_has_no_rules_but_for_its_own_dhcp_answers() -> None:
+    one = resolved_network(two_guests(Mode.OPEN))
+    table = network_table(one, "bascule:t")
+    assert table is not None
+    assert [chain.name for chain in table.chains] == ["checksum"]
+    assert network_table(replace(one, ranges=()), "bascule:t") is None
 
 
 def test_leases_are_read_and_what_is_no_lease_is_passed_over() -> None:

@@ -8,11 +8,14 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from bascule.model.ruleset.nft_json import read_ruleset, read_table
+from bascule.model.ruleset.protocols import NUMBERS
 from bascule.model.ruleset.rules import (
     Chain,
     Counter,
     Ct,
+    ExtensionHeader,
     Hook,
+    Mangle,
     Meta,
     OpaqueRule,
     Payload,
@@ -105,6 +108,8 @@ SAYINGS = {  # as somebody may write it, and as it is in the normal form
     "meta l4proto tcp tcp dport 22 accept": match(Payload("tcp", "dport"), 22),
     'iifname { "b", "a" } accept': match(Meta("iifname"), "a", "b"),
     "ct state related,established accept": match(Ct("state"), "established", "related", operator="in"),
+    "meta l4proto { 103, vrrp, 6 } accept": match(Meta("l4proto"), "pim", "vrrp", "tcp"),
+    "ip protocol igmp accept": match(Payload("ip", "protocol"), 2),
     "ip6 saddr ::ffff:192.0.2.1 accept": match(Payload("ip6", "saddr"), "::ffff:c000:201"),
 }
 
@@ -115,6 +120,39 @@ def test_what_says_the_same_is_the_same(host: Namespace, text: str) -> None:
     ((rule,),) = (chain.rules for chain in listed(host)["inet t"].chains)
     assert rule == Rule((SAYINGS[text], VerdictStatement("accept")))
     run(("nft", "delete", "table", "inet", "t"), namespace=host)
+
+
+MANGLED = {
+    "udp checksum set 0": Mangle(Payload("udp", "checksum"), 0),
+    "ether saddr set 02:00:00:00:00:01": Mangle(Payload("ether", "saddr"), "02:00:00:00:00:01"),
+    "ip dscp set 8": Mangle(Payload("ip", "dscp"), "cs1"),
+}
+
+
+def test_a_field_that_is_written_is_read_and_written_again(host: Namespace) -> None:
+    chain = "\n".join(MANGLED)
+    run(("nft", "-f", "-"), stdin=f"table inet t {{\nchain c {{\n{chain}\n}}\n}}\n", namespace=host)
+    table = listed(host)["inet t"]
+    assert [rule for chain in table.chains for rule in chain.rules] == [Rule((one,)) for one in MANGLED.values()]
+    assert loaded(host, table) == table
+    run(("nft", "delete", "table", "inet", "t"), namespace=host)
+
+
+HIDDEN = "mount --bind /dev/null /etc/protocols && nft -f - && nft -j list ruleset"
+
+
+def test_a_host_without_the_file_of_protocols_loads_and_tells_the_same_rules(host: Namespace) -> None:
+    """A small Debian lacks netbase, and nft knows no vrrp and no ipv6-icmp then."""
+    by_number = (match(Meta("l4proto"), name) for name in NUMBERS)
+    several = match(Payload("ip6", "nexthdr"), *NUMBERS, operator="!="), match(Payload("ip", "protocol"), "tcp", "gre")
+    hidden = match(ExtensionHeader("frag", "nexthdr"), "ipv6-opts", "mobility-header")
+    rules = tuple(Rule((one, VerdictStatement("drop"))) for one in (*by_number, *several, hidden))
+    table = Table("bridge", "t", (Chain("c", rules),), mark="bascule:lodge")
+    told = run(("unshare", "-m", "sh", "-c", HIDDEN), stdin=replacing_text(table), namespace=host).stdout
+    assert '"vrrp"' not in told
+    assert read_table(table.key, read_ruleset(told)[table.key]) == table
+    assert listed(host)[table.key] == table
+    run(("nft", "delete", "table", "bridge", "t"), namespace=host)
 
 
 def test_a_rule_with_something_unknown_is_kept_as_it_was_told(host: Namespace) -> None:

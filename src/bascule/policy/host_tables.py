@@ -21,7 +21,7 @@ MODES = {
     Mode.NAT: "its guests go out under the host's address",
     Mode.ROUTED: "its guests go in and out under their own addresses",
     Mode.ISOLATED: "nothing goes in or out",
-    Mode.OPEN: "no rule of its own but those of its forwards",
+    Mode.OPEN: "no rule of its own but those of its forwards and its DHCP answers",
 }
 
 

@@ -14,6 +14,7 @@ from bascule.model.ruleset.rules import (
     Ct,
     Fib,
     Hook,
+    Mangle,
     Match,
     Meta,
     Nat,
@@ -38,6 +39,7 @@ HOOKS = {
     "prerouting": Hook("nat", "prerouting", -100),
     "output": Hook("nat", "output", -100),
     "postrouting": Hook("nat", "postrouting", 100),
+    "checksum": Hook("filter", "postrouting", 0),  # a nat chain sees only the first packet of a connection
 }
 ACCEPT, RETURN, REJECT, MASQUERADE = VerdictStatement("accept"), VerdictStatement("return"), Reject(), Nat("masquerade")
 UNPRIVILEGED = Range(1024, 65535)
@@ -50,7 +52,7 @@ def table_key(network: str) -> str:
 
 
 def network_table(one: ResolvedNetwork, mark: str) -> Table | None:
-    """The network's own table; None for `open` without forwards, which has no rules at all."""
+    """The network's own table; None for `open` without forwards and without DHCP, which has no rules at all."""
     chains = (
         Chain(name, rules, HOOKS[name])
         for name, rules in (
@@ -58,6 +60,7 @@ def network_table(one: ResolvedNetwork, mark: str) -> Table | None:
             ("prerouting", tuple(_dnat(one))),
             ("output", tuple(_dnat(one, local=True))),
             ("postrouting", tuple(_postrouting(one))),
+            ("checksum", tuple(_checksum(one))),
         )
         if rules
     )
@@ -128,3 +131,16 @@ def _postrouting(one: ResolvedNetwork) -> Iterator[Rule]:
             # not below 1024: a guest must not speak from the host's privileged ports (NFS trusts them)
             yield Rule((match(Meta("l4proto"), protocol), *out, Nat("masquerade", port=UNPRIVILEGED)))
         yield Rule((*out, MASQUERADE))
+
+
+def _checksum(one: ResolvedNetwork) -> Iterator[Rule]:
+    """No UDP checksum in the answers of the network's DHCP server.
+
+    What a host sends itself leaves the checksum to the NIC, and vhost hands it to the guest unfilled. A DHCP client
+    that reads whole frames and passes over the note beside them (TP_STATUS_CSUMNOTREADY, packet(7)) sees a wrong
+    checksum and drops the offer. Zero says that there is none (RFC 768). IPv6 allows no such thing, and DHCPv6
+    clients have ordinary sockets, for which the guest's kernel knows.
+    """
+    if any(first.version == 4 for first, _ in one.ranges):
+        to_client = match(Meta("nfproto"), "ipv4"), match(Payload("udp", "dport"), 68)
+        yield Rule((match(Meta("oifname"), one.bridge), *to_client, Mangle(Payload("udp", "checksum"), 0)))

@@ -26,8 +26,9 @@ from bascule.persist import writer
 from bascule.providers.observe import observe
 from bascule.system.disk.durable import write_whole
 from tests.real_hosts.installers import INSTALLED, Installed
+from tests.vm.lab import full
 
-SITE = str(Path(__file__).parent / "site.yaml")
+SITE = "/var/lib/lab-site.yaml"
 OTHER = Path("/var/lib/lab-other.yaml")  # the same host with its address on a bridge, and a network of its own
 STAGE, FILES = Path("/var/lib/lab-stage"), Path("/var/lib/lab-files")
 READ_AT_BOOT = ("/etc/systemd/network", "/etc/netplan", "/etc/network", "/etc/NetworkManager", "/etc/sysctl.d")
@@ -37,7 +38,8 @@ INSTALLERS = {
     "networkd": Installed(
         dialect="networkd",
         path="etc/systemd/network/20-wired.network",
-        text="[Match]\nName=eth0\n\n[Network]\nAddress=192.168.1.10/24\nGateway=192.168.1.1\n",
+        text="[Match]\nName=eth0\n\n[Network]\nAddress=192.168.1.10/32\n\n"
+        "[Route]\nGateway=192.168.1.1\nGatewayOnLink=yes\n",
     ),
     "NetworkManager": INSTALLED["Fedora"],
     "netplan": INSTALLED["Ubuntu with cloud-init"],
@@ -56,6 +58,8 @@ RESTARTS = {
     "netplan": ("netplan", "apply"),
     "ifupdown": ("systemctl", "restart", "networking"),
 }
+# as hosters give it: an address of its own, and a gateway that only the link reaches
+SINGLE = ("networkd",)
 TAPS = ("web.0", "access.0", "tagged.0")
 BASCULE = (sys.executable, "-m", "bascule")
 
@@ -72,8 +76,13 @@ CONFIRM, LONG = 12, 100  # how long a change waits for its confirmation; and whe
 
 def say(check: str, *, ok: bool, detail: Any = "") -> None:
     """One finding."""
+    tell(json.dumps({"check": check, "ok": ok, "detail": detail, "at": uptime_s()}))
+
+
+def tell(words: str) -> None:
+    """A line to the lab."""
     with Path("/dev/ttyS1").open("w") as line:
-        line.write(json.dumps({"check": check, "ok": ok, "detail": detail, "at": uptime_s()}) + "\n")
+        line.write(f"{words}\n")
 
 
 def uptime_s() -> float:
@@ -85,6 +94,11 @@ def sh(*argv: str) -> str:
     """Run a program; what it said if it failed."""
     done = subprocess.run(argv, capture_output=True, text=True, timeout=boots(PROGRAM))
     return "" if done.returncode == 0 else f"{' '.join(argv)}: {done.stdout}{done.stderr}".strip()
+
+
+def output(*argv: str) -> str:
+    """What a program prints."""
+    return subprocess.run(argv, capture_output=True, text=True, timeout=boots(PROGRAM), check=False).stdout
 
 
 def typed(check: str, *words: str, want: str = "") -> None:
@@ -151,6 +165,8 @@ def restart(manager: str) -> None:
 
 def install(manager: str) -> None:
     """First boot: a host as its installer leaves it, and a change that never gets its confirmation."""
+    text = (Path(__file__).parent / "site.yaml").read_text()
+    Path(SITE).write_text(text.replace("192.168.1.10/24", host_address()))
     INSTALLERS[manager].lay(Path("/"))
     if manager == "netplan":
         sh("netplan", "generate")
@@ -162,10 +178,15 @@ def install(manager: str) -> None:
     change_and_cut(b"installed")
 
 
+def host_address() -> str:
+    """The host's own address, by which it is reached."""
+    return "192.168.1.10/32" if sys.argv[1] in SINGLE else "192.168.1.10/24"
+
+
 def address(link: str) -> bool:
     """Whether a link has the host's own address."""
     found = observe().links.get(IfName(link))
-    return found is not None and any(one.ip == "192.168.1.10/24" for one in found.addresses)
+    return found is not None and any(one.ip == host_address() for one in found.addresses)
 
 
 def write(manager: str) -> None:
@@ -180,6 +201,7 @@ def write(manager: str) -> None:
     restart(manager)
     STAGE.write_text("rebooted")
     subprocess.run(("sync",), check=True)
+    tell(full.REBOOT)
     subprocess.run(("systemctl", "reboot"), check=True)
 
 
@@ -187,6 +209,10 @@ def look_again(manager: str) -> None:
     """Second boot: what came up by itself, and what a restart of the manager does to it."""
     left = wait_until(plan_left, SETTLE)
     say("after the reboot nothing is left to do", ok=not left, detail=[*left, *(left and journal(manager))])
+    way = output("ip", "route", "get", "8.8.8.8")
+    say("the default route is there", ok="via 192.168.1.1 dev eth0 src 192.168.1.10" in way, detail=way)
+    option = output("ip", "-j", "-d", "link", "show", "br1")
+    say("udev has set the guards' option", ok='"no_linklocal_learn":true' in option.replace(" ", ""), detail=option)
     plug()
     restart(manager)
     change_and_cut(b"cut")
@@ -216,10 +242,9 @@ def change_and_cut(stage: bytes) -> None:
 
 
 def cut() -> None:
-    """The machine starts anew at once; what is not on the disk is lost."""
-    Path("/proc/sys/kernel/sysrq").write_text("1")
-    Path("/proc/sysrq-trigger").write_text("b")
-    time.sleep(60)
+    """The power goes at once: what is not on the disk is lost."""
+    tell(full.CUT)
+    time.sleep(boots(PROGRAM))
 
 
 def came_back(manager: str) -> None:

@@ -1,7 +1,8 @@
-"""The full machine: Debian with systemd and six NICs, which may reboot within one run.
+"""The full machine: Debian with systemd and six NICs, which may reboot or lose its power within one run.
 
 Its first boot is made once. The machine is kept as it stands there, memory and disk, and each run goes on from that:
-whoever needs a boot of its own reboots.
+whoever needs a boot of its own reboots. Each boot is another QEMU on the same disk. A loss of power kills QEMU, and
+what the machine has not written is lost, as on a real host; a warm reset would let devices and firmware stand.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ NICS, MEMORY_MB = 6, 1024
 CMDLINE = f"{machine.CMDLINE} root=/dev/vda rw net.ifnames=0 systemd.show_status=0 systemd.firstboot=off"
 PROJECT_MB = 64  # the second disk, which may not change its size while the machine stands still
 FIRST_BOOT = 60  # bare boots; it takes some fifteen
+# what a job writes on the second serial line, last, when it wants the power cut, and when it reboots
+CUT, REBOOT = "lab: cut the power", "lab: reboot"
 
 
 class Found(Struct, frozen=True, kw_only=True):
@@ -46,7 +49,7 @@ class Standing(Struct, frozen=True, kw_only=True):
 
 
 def run_job(job: str, *, boots: int) -> Found:
-    """Give a shell script to the machine that waits for one, until it switches itself off.
+    """Give a shell script to the machine that waits for one, until it switches itself off and wants no further boot.
 
     ``boots`` limits it, in bare boots; ``{boot_s}`` in the job is the seconds of one. Raises Unavailable, or
     TimeoutError with the console.
@@ -59,28 +62,43 @@ def run_job(job: str, *, boots: int) -> Found:
         log, result = place / "console", place / "result"
         script = job.replace("{boot_s}", f"{patience.boot_s:.1f}")
         (place / "project").write_bytes(image.project(extra={"vm-job": script, "vm-clock": f"{time.time():.0f}"}))
-        argv = [*_argv(core, place, from_here.initrd, from_here.disk), "-incoming", f"exec:cat '{from_here.memory}'"]
-        seconds = machine.run(argv, patience, log=log, cwd=place)
+        call("cp", "--reflink=auto", "--sparse=always", from_here.disk, place / "disk")
+        argv = _argv(core, place, from_here.initrd, place / "disk")
+        waiting = [*argv, "-incoming", f"exec:cat '{from_here.memory}'"]
+        seconds = machine.run(waiting, patience, log=log, cwd=place, cut=lambda: _wish(result) == CUT)
+        while _wish(result):
+            with result.open("a") as line:
+                line.write("lab: power\n")
+            seconds += machine.run(argv, patience, log=log, cwd=place, cut=lambda: _wish(result) == CUT)
         lines = [line for line in result.read_text(errors="replace").splitlines() if line.startswith("{")]
         console = log.read_text(errors="replace")
         return Found(findings=tuple(map(json.loads, lines)), console=console, seconds=seconds)
 
 
-def _argv(core: Kernel, place: Path, initrd: Path, disk: Path, *, keep: bool = False) -> list[str]:
-    """A machine whose second disk is ``project`` in ``place``; its own disk forgets what is written, or keeps it."""
+def _wish(result: Path) -> str:
+    """What the machine wants of the lab; empty where its last line is no wish."""
+    lines = result.read_text(errors="replace").splitlines()
+    return lines[-1] if lines and lines[-1] in {CUT, REBOOT} else ""
+
+
+def _argv(core: Kernel, place: Path, initrd: Path, disk: Path) -> list[str]:
+    """A machine whose second disk is ``project`` in ``place``, where its two serial lines are written as well."""
     source = place / "project"
     source.touch()
     with source.open("r+b") as sized:
         sized.truncate(PROJECT_MB << 20)
     (place / "result").touch()
-    argv = [word for word in machine.base(memory_mb=MEMORY_MB) if word != "-no-reboot"]
+    argv = [*machine.base(memory_mb=MEMORY_MB)]
     argv += ["-kernel", str(core.image), "-initrd", str(initrd), "-append", CMDLINE]
-    argv += ["-drive", f"file={disk},format=raw,if=virtio,cache=unsafe{'' if keep else ',snapshot=on'}"]
+    # raw, and unsafe: what the machine has written outlives QEMU in this kernel's memory
+    argv += ["-drive", f"file={disk},format=raw,if=virtio,cache=unsafe"]
     argv += ["-drive", "file=project,format=raw,if=virtio,readonly=on"]
     for number in range(NICS):  # two on each switch, so that every NIC has a cable
         argv += ["-netdev", f"hubport,id=n{number},hubid={number // 2}"]
         argv += ["-device", f"virtio-net-pci,netdev=n{number},mac=52:54:00:aa:00:0{number},romfile="]
-    return [*argv, "-serial", "file:console", "-serial", "file:result"]
+    for name in ("console", "result"):
+        argv += ["-chardev", f"file,id={name},path={name},append=on", "-serial", f"chardev:{name}"]
+    return argv
 
 
 def standing(core: Kernel) -> Standing:
@@ -96,7 +114,7 @@ def standing(core: Kernel) -> Standing:
             with scratch(place) as half:
                 new = Standing(initrd=half / "initrd", disk=half / "disk", memory=half / "memory")
                 debian.make(core, half, new.initrd, new.disk)
-                _stand(_argv(core, half, new.initrd, new.disk, keep=True), half, Patience(core, FIRST_BOOT))
+                _stand(_argv(core, half, new.initrd, new.disk), half, Patience(core, FIRST_BOOT))
                 forget(place)
                 for name in ("initrd", "memory", "disk"):  # the disk last: where it is, all is
                     getattr(new, name).rename(getattr(made, name))

@@ -113,8 +113,15 @@ class Patience:
         return f"{self._boots * self.boot_s:.0f} s, as long as {self._boots} bare boots (one took {measured})"
 
 
-def run(argv: Sequence[str], patience: Patience, *, log: Path, cwd: Path | None = None) -> float:
-    """Run a machine until it switches itself off; the seconds that it took.
+def run(
+    argv: Sequence[str],
+    patience: Patience,
+    *,
+    log: Path,
+    cwd: Path | None = None,
+    cut: Callable[[], bool] = lambda: False,
+) -> float:
+    """Run a machine until it switches itself off, or until its power is to be ``cut``; the seconds that it took.
 
     Raises TimeoutError with the last lines of its console, Unavailable with QEMU's own words.
     """
@@ -123,10 +130,11 @@ def run(argv: Sequence[str], patience: Patience, *, log: Path, cwd: Path | None 
         argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=cwd
     )
     try:
-        wait(lambda: process.poll() is not None, patience, "the machine did not switch itself off", log)
+        off = lambda: process.poll() is not None or cut()  # noqa: E731
+        wait(off, patience, "the machine did not switch itself off", log)
     finally:
         said = end(process)
-    if process.returncode:
+    if process.returncode not in (0, -signal.SIGKILL):
         raise Unavailable(f"QEMU: {said}")
     return time.monotonic() - start
 

@@ -228,6 +228,13 @@ def _update(told: Json) -> nft.SetUpdate:
     return nft.SetUpdate(told["op"], name, key, tuple(one for one in statements if one is not None))
 
 
+def _mangle(told: Json) -> nft.Mangle:
+    field, value = _expression(told["key"]), _value(told["value"])
+    if not isinstance(field, nft.Payload) or not isinstance(value, int | str):
+        raise NotUnderstood("mangle")
+    return nft.Mangle(field, value)
+
+
 def _log(told: Json | None) -> nft.Log:
     told = told or {}
     _only(told, {"prefix", "group", "level"})
@@ -241,6 +248,7 @@ _READERS: Mapping[str, Callable[[Any], nft.Statement]] = {
     "limit": _limit,
     "set": _update,
     "log": _log,
+    "mangle": _mangle,
 }
 
 

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bascule.model.ruleset import protocols
+
 ADDRESS_FIELDS = {("ip", "saddr"), ("ip", "daddr"), ("ip6", "saddr"), ("ip6", "daddr")}
 ADDRESS_TYPES = {"ipv4_addr", "ipv6_addr"}
 
@@ -112,6 +114,7 @@ class Concatenation(Part, frozen=True):
 
 
 Expression = Meta | Payload | Ct | Fib | RawPayload | ExtensionHeader | Masked | Concatenation
+PROTOCOLS = {Meta("l4proto"), Payload("ip", "protocol"), Payload("ip6", "nexthdr"), ExtensionHeader("frag", "nexthdr")}
 
 
 # ---- statements
@@ -184,6 +187,13 @@ class SetUpdate(Part, frozen=True, tag="update"):
     statements: tuple[Counter | RateLimit, ...] = ()
 
 
+class Mangle(Part, frozen=True):
+    """Writes another value into a field of the packet: ``udp checksum set 0``."""
+
+    field: Payload
+    value: int | str
+
+
 class Log(Part, frozen=True):
     """A line in the kernel's log, or a message to a netlink group."""
 
@@ -192,7 +202,7 @@ class Log(Part, frozen=True):
     level: str = ""
 
 
-Statement = Match | VerdictStatement | VerdictMap | Reject | Nat | Counter | RateLimit | SetUpdate | Log
+Statement = Match | VerdictStatement | VerdictMap | Reject | Nat | Counter | RateLimit | SetUpdate | Mangle | Log
 
 
 class Rule(Part, frozen=True):
@@ -302,6 +312,8 @@ def same_but_elements(one: Table, other: Table) -> bool:
 
 def match(left: Expression, *right: Value, operator: str = "==") -> Match:
     """A test in the normal form."""
+    if left in PROTOCOLS:
+        right = tuple(protocols.name_of(value) for value in right)
     merged = _has_addresses(left) or all(_is_number(value) for value in right)
     return Match(left, _normal(right, merge=merged and operator != "in"), operator)
 

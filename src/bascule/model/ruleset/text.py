@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Sequence
 
+from bascule.model.ruleset.protocols import word_of
 from bascule.model.ruleset.rules import (
+    PROTOCOLS,
     Chain,
     Concatenation,
     Counter,
@@ -13,6 +15,7 @@ from bascule.model.ruleset.rules import (
     ExtensionHeader,
     Fib,
     Log,
+    Mangle,
     Masked,
     Match,
     Meta,
@@ -155,6 +158,8 @@ def _statement(statement: Statement) -> str:
             return " ".join(_nat(statement))
         case Counter():
             return "counter"
+        case Mangle(field, value):
+            return f"{_expression(field)} set {_value(value)}"
         case Log(prefix, group, level):
             words = [f'prefix "{prefix}"'] if prefix else []
             words += [f"level {level}"] if level else []
@@ -209,6 +214,8 @@ def _expression(one: Expression) -> str:
 
 def _right(values: Iterable[Value], left: Expression, *, flags: bool) -> str:
     written = [_value(value, _named(left)) for value in values]
+    if left in PROTOCOLS:
+        written = [word_of(word) for word in written]
     if flags:
         return ",".join(written)
     alone = len(written) == 1 and (written[0].startswith("@") or not isinstance(left, Concatenation))

@@ -82,6 +82,8 @@ def _statement(one: nft.Statement) -> Json:
         if one.port is not None:
             told["port"] = _value(one.port)
         return {one.name: told}
+    if isinstance(one, nft.Mangle):
+        return {"mangle": {"key": _expression(one.field), "value": _value(one.value)}}
     if isinstance(one, nft.Counter | nft.Log):
         return {}
     return {type(one).__name__.lower(): {}}
