@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from bascule.model.ruleset.nft_json import read_ruleset, read_table
-from bascule.model.ruleset.protocols import NUMBERS
+from bascule.model.ruleset.numbers import NUMBERS
 from bascule.model.ruleset.rules import (
     Chain,
     Counter,

@@ -19,7 +19,7 @@ from bascule.apply.rollback.files import FileBackup, restore
 from bascule.apply.rollback.go_back import after_reboot
 from bascule.errors import BasculeError
 from bascule.persist import sysctls
-from bascule.persist.takeover import regenerate, tell
+from bascule.persist.takeover import resume_boot, tell
 from bascule.system.disk import durable
 from bascule.system.disk.lockfile import Lock, LockHeld
 from bascule.system.net.sysctl import read_sysctls, write_sysctl
@@ -66,7 +66,7 @@ def _files(folder: Folder, entry: LogEntry) -> int:
     parameters = _named(checkpoint)
     done, faults, kept = restore((*_still(checkpoint.files, entry), *parts.boot_files(before, wanted)))
     _set(parameters)
-    faults += tuple(regenerate(file.path for file in checkpoint.files))
+    faults += tuple(resume_boot(file.path for file in checkpoint.files))
     if any(path.startswith(f"{boot_unit.UNITS}/") for path in done):
         faults += tuple(tell("systemctl", "daemon-reload"))  # it has read them already
     return _note(

@@ -121,6 +121,11 @@ class Takeover:
         del paths
         return [], ()
 
+    def resume_boot(self, paths: Collection[str]) -> list[str]:
+        """The files were put back while the machine starts: do what it would have done by now with them."""
+        del paths
+        return []
+
     def follow(self, paths: Collection[str], ours: Ours) -> list[str]:
         """Let it know changed files, and take the links that they configure for its own as they are."""
         del paths, ours

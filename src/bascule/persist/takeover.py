@@ -30,9 +30,13 @@ def take_over(paths: Iterable[str], progress: Progress = unseen) -> tuple[str, .
     return tuple(faults)
 
 
-def regenerate(paths: Iterable[str]) -> list[str]:
-    """Let managers make anew what others read, as netplan does; what could not be done, in words."""
-    return _generate(tuple(paths))[0]
+def resume_boot(paths: Iterable[str]) -> list[str]:
+    """Let managers go on with the boot by these files, which were put back; what could not be done, in words.
+
+    They make anew what others read, as netplan does, and bring up what came while other files stood there.
+    """
+    told = tuple(paths)
+    return [*_generate(told)[0], *(wrong for each in dialects() for wrong in each.takeover.resume_boot(told))]
 
 
 def _generate(paths: Collection[str]) -> tuple[list[str], list[str]]:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from bascule.model.ruleset import rules as nft
+from bascule.model.ruleset.numbers import number
 from bascule.model.ruleset.text import MARK_CHAIN
 
 MARK = "bascule:"  # how the mark of a table begins; the name of the site follows
@@ -294,7 +295,7 @@ def _expression(told: Json) -> nft.Expression:
 def _value(told: Any) -> nft.Value:
     if isinstance(told, str):
         if told.startswith("0x"):  # of more than 64 bits
-            return nft.number(int(told, 16))
+            return number(int(told, 16))
         if told.startswith("::") and "." in told:  # glibc writes ::ffff:192.0.2.1, everybody else numbers alone
             return str(ipaddress.ip_address(told))
         return nft.SetReference(told[1:]) if told.startswith("@") else told

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bascule.model.ruleset import protocols
+from bascule.model.ruleset.numbers import name_of
 
 ADDRESS_FIELDS = {("ip", "saddr"), ("ip", "daddr"), ("ip6", "saddr"), ("ip6", "daddr")}
 ADDRESS_TYPES = {"ipv4_addr", "ipv6_addr"}
@@ -313,7 +313,7 @@ def same_but_elements(one: Table, other: Table) -> bool:
 def match(left: Expression, *right: Value, operator: str = "==") -> Match:
     """A test in the normal form."""
     if left in PROTOCOLS:
-        right = tuple(protocols.name_of(value) for value in right)
+        right = tuple(name_of(value) for value in right)
     merged = _has_addresses(left) or all(_is_number(value) for value in right)
     return Match(left, _normal(right, merge=merged and operator != "in"), operator)
 
@@ -343,11 +343,6 @@ def _normal(values: Iterable[Value], *, merge: bool) -> tuple[Value, ...]:
     if merge and not any(isinstance(value, SetReference | Tuple) for value in values):
         return tuple(_merged(values))
     return tuple(sorted(set(values), key=_order))
-
-
-def number(value: int) -> int | str:
-    """A number as nft's JSON tells it: in hexadecimal where 64 bits do not hold it."""
-    return value if value < 1 << 63 else f"{value:#x}"
 
 
 def _plain(value: Value) -> Value:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Sequence
 
-from bascule.model.ruleset.protocols import word_of
+from bascule.model.ruleset.numbers import word_of
 from bascule.model.ruleset.rules import (
     PROTOCOLS,
     Chain,

@@ -10,10 +10,13 @@ import fcntl
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from bascule.errors import BasculeError
 from bascule.model.values import IfName
 from bascule.persist.config import LinkConfig
 from bascule.persist.manager import Ours, Takeover, concerns
+from bascule.persist.takeover import tell
 from bascule.system.disk.files import replace_file
+from bascule.system.run import run
 
 FOLDER = Path("/run/network")
 STATE, LOCK = FOLDER / "ifstate", FOLDER / ".ifstate.lock"
@@ -21,6 +24,16 @@ LINKS = Path("/sys/class/net")
 
 
 class _Ifupdown(Takeover):
+    def resume_boot(self, paths: Collection[str]) -> list[str]:
+        """An `allow-hotplug` link is asked for by udev, once, when it finds the NIC: before anything was put back."""
+        try:
+            asked = run(("ifquery", "--list", "--allow=hotplug")) if concerns(paths, ("/etc/network/",)) else None
+        except BasculeError:  # not this ifupdown, or not its files
+            return []
+        names = [name for name in asked.stdout.split() if _is_there(name)] if asked else []
+        units = run(("systemd-escape", "--template=ifup@.service", *names)).stdout.split() if names else []
+        return tell("systemctl", "--no-block", "start", *units) if units else []
+
     def follow(self, paths: Collection[str], ours: Ours) -> list[str]:
         return _brought_up(ours()) if concerns(paths, ("/etc/network/",)) else []
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
-from bascule.model.ruleset.rules import Prefix, Tuple, Value, number
+from bascule.model.ruleset.numbers import number
+from bascule.model.ruleset.rules import Prefix, Tuple, Value
 from bascule.model.values import IpAddress, IpNetwork, Mac
 from bascule.policy.guards.ports import GuardedPort
 

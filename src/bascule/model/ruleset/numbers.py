@@ -1,6 +1,7 @@
-"""Names of protocols. nft knows some by itself and has the others from /etc/protocols, which not every host has.
+"""Numbers as nft tells and takes them, and the names of protocols.
 
-So rules have names, as nft tells them where that file is, and their text has numbers where nft alone knows no name.
+nft knows some names by itself and has the others from /etc/protocols, which not every host has. So rules have names, as
+nft tells them where that file is, and their text has numbers where nft alone knows no name.
 """
 
 from __future__ import annotations
@@ -16,6 +17,11 @@ NAMES = {number: name for name, number in NUMBERS.items()}
 OF_NFT = {"icmp", "igmp", "tcp", "udp", "dccp", "esp", "ah", "sctp", "udplite"}  # measured, nft 1.0.6
 
 V = TypeVar("V")
+
+
+def number(value: int) -> int | str:
+    """A number as nft's JSON tells it: in hexadecimal where 64 bits do not hold it."""
+    return value if value < 1 << 63 else f"{value:#x}"
 
 
 def name_of(value: V) -> V | str:
