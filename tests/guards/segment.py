@@ -33,14 +33,19 @@ hosts:
     bridges: {br0: {uplink: up.0, guard: GUARD}}
 guests:
   web: {host: h, nics: [{bridge: br0, address: [10.0.0.10/24, "2001:db8::10/64"], mac: "52:54:00:00:00:0a"EXTRA}]}
-  db: {host: h, nics: [{bridge: br0, address: [10.0.0.11/24, "2001:db8::11/64"], mac: "52:54:00:00:00:0b"}]}
+  db: {host: h, nics: [{bridge: br0, address: [10.0.0.11/24, "2001:db8::11/64"], mac: "52:54:00:00:00:0b"OTHERS}]}
 """
 
 
-def site(guard: str = "strict", extra: str = "") -> Site:
-    """The site with a guard, and further keys of the NIC of web."""
-    text = SITE.replace("GUARD", guard).replace("EXTRA", f", {extra}" if extra else "")
-    return parse(text.encode(), "site.yaml")
+def site(guard: str = "strict", extra: str = "", others: str = "") -> Site:
+    """The site with a guard, and further keys of the NICs of web and db."""
+    return parse(site_text(guard, extra, others).encode(), "site.yaml")
+
+
+def site_text(guard: str = "strict", extra: str = "", others: str = "") -> str:
+    """The same as text."""
+    text = SITE.replace("GUARD", guard)
+    return text.replace("EXTRA", f", {extra}" if extra else "").replace("OTHERS", f", {others}" if others else "")
 
 
 def party(mac: str, four: str, six: str) -> Party:

@@ -104,6 +104,21 @@ def test_isolated_guests_meet_neither_directly_nor_by_a_router(bridge: Segment) 
     assert [bool(ports) for _, ports in bridge.send([by_router, asking, fine])] == [False, False, True]
 
 
+@pytest.mark.parametrize(("mine", "others", "meet"), [("a", "a", True), ("a", "b", False), ("a", "true", False)])
+def test_isolated_groups_meet_their_own_and_nobody_else(bridge: Segment, mine: str, others: str, meet: bool) -> None:
+    some = site("strict", f"isolated: {mine}", f"isolated: {others}")
+    bridge.guard(some)
+    sent = [
+        b.ipv4(ME.raw, OTHER.raw, ME.ip4, ip4("198.51.100.1"), b.TCP, bytes(20)),  # by its MAC alone
+        b.arp(ME.raw, 1, ME.raw, ME.ip4, ME.ip4),  # to everybody
+        b.ipv4(ME.raw, ROUTER.raw, ME.ip4, OTHER.ip4, b.TCP, bytes(20)),  # by way of a router
+    ]
+    reached = [ports for _, ports in bridge.send(sent)]
+    assert ["db.0" in ports for ports in reached[:2]] == [meet, meet]
+    assert bool(reached[2]) is meet
+    assert some.guests["web"].nics[0].guarding.port_flag is False
+
+
 def test_a_storm_is_held_to_its_limit(bridge: Segment) -> None:
     bridge.guard(site("strict", "limit: {broadcast: 100/s}"))
     frame = b.arp(ME.raw, 1, ME.raw, ME.ip4, OTHER.ip4)

@@ -9,6 +9,7 @@ import pytest
 from bascule.frames.guarding.attacks import ATTACKS
 from bascule.frames.guarding.legitimate import LEGITIMATE
 from bascule.frames.guarding.sample import Sample
+from bascule.system.run import run
 from tests.guards.segment import PARTIES, ROUTER, Segment, segment, site
 
 pytestmark = pytest.mark.kernel
@@ -48,6 +49,18 @@ def test_an_honest_frame_passes(strict: Segment, sample: Sample) -> None:
     assert all(ports for _, ports in strict.send(sample.frames(PARTIES)))
 
 
+def test_the_verdicts_are_the_same_without_br_netfilter(strict: Segment) -> None:
+    """Its chains see bridged frames after the guards, and drop some of the hostile ones by themselves."""
+    for family in ("iptables", "ip6tables", "arptables"):
+        run(("sysctl", "-qw", f"net.bridge.bridge-nf-call-{family}=0"), namespace=strict.host)
+    strict.greet()
+    passed = [one.name for one in ATTACKS if any(ports for _, ports in strict.send(one.frames(PARTIES)))]
+    assert (passed, strict.where(ROUTER), strict.where(PARTIES.other.mac)) == ([], "up.0", "db.0")
+    assert all(ports for one in LEGITIMATE for _, ports in strict.send(one.frames(PARTIES)))
+    for family in ("iptables", "ip6tables", "arptables"):
+        run(("sysctl", "-qw", f"net.bridge.bridge-nf-call-{family}=1"), namespace=strict.host)
+
+
 def test_without_a_guard_hostile_frames_reach_the_others() -> None:
     """So the matrix can fail: an ordinary bridge stops what its kernel keeps for itself, and hardly anything else."""
     with segment() as bare:
@@ -74,6 +87,7 @@ def test_a_guard_of_the_mac_stops_all_that_needs_no_address_to_be_known(bridge: 
         "a neighbour advertisement for the router",
         "the same without an option",
         "the denial of another's address (DAD)",
+        "an ARP probe for another's address",
     }
     assert all(ports for one in LEGITIMATE for _, ports in bridge.send(one.frames(PARTIES)))
     assert bridge.where(ROUTER) == "up.0"

@@ -11,7 +11,7 @@ import pytest
 from bascule.frames.guarding import build as b
 from bascule.policy.guards.counters import read_counters
 from bascule.system.run import run
-from tests.guards.segment import PARTIES, SITE
+from tests.guards.segment import PARTIES, site_text
 from tests.lab import open_lab
 
 pytestmark = pytest.mark.kernel
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.kernel
 
 def test_a_guarded_host_from_apply_to_undo(tmp_path: Path) -> None:
     file = tmp_path / "site.yaml"
-    file.write_text(SITE.replace("GUARD", "strict").replace("EXTRA", "").replace("up.0", "up0"))
+    file.write_text(site_text().replace("up.0", "up0"))
     with open_lab() as lab:
         host = lab.host("up0")
         fds = {name: lab.tap(host, name) for name in ("web.0", "db.0")}

@@ -9,10 +9,13 @@ from msgspec.structs import replace
 
 from bascule.errors import Problem
 from bascule.model.domain import Domain, DomainNic, Lease
+from bascule.model.guarding import GuardLevel
 from bascule.model.sightings import SOURCES, FdbEntry, Sighting
 from bascule.model.site import Site
 from bascule.model.state import HostState
 from bascule.model.values import IfName, IpAddress, Mac, parse_mac
+from bascule.policy.guards.ports import is_guarded
+from bascule.policy.guards.standing import standing_guards
 from bascule.providers.guest_identity import conflicts
 from bascule.providers.guest_nics import find_nic
 
@@ -26,6 +29,7 @@ class GuestRow(Struct, frozen=True, kw_only=True):
     network: str = ""
     addresses: tuple[Sighting, ...] = ()
     heard_s: float | None = None  # since the bridge heard its MAC on its own tap (FDB)
+    guard: str = ""  # that stands at its tap
     remarks: tuple[str, ...] = ()
 
 
@@ -82,10 +86,12 @@ def join(
     for sighting in (*sightings, *(one for domain in domains for one in _declared(site, domain))):
         by_mac.setdefault(sighting.mac, []).append(sighting)
     networks = _networks(site)
+    guests = site.guests.values() if site else ()
+    wanted = {str(nic.tap): nic.guarding.level for guest in guests for nic in guest.nics if is_guarded(nic)}
     heard = {(entry.mac, str(entry.port)): entry.age_s for entry in fdb if not entry.static}
     rows: list[GuestRow] = []
     for domain in domains:
-        found = [_row(domain, nic, state, by_mac, networks) for nic in domain.nics]
+        found = [_row(domain, nic, state, by_mac, networks, wanted) for nic in domain.nics]
         rows += [
             replace(row, heard_s=heard.get((row.nic.mac, row.nic.tap))) if row.nic and row.nic.mac else row
             for row in found or [GuestRow(domain=domain, nic=None)]
@@ -99,8 +105,10 @@ def _row(
     state: HostState | None,
     by_mac: Mapping[Mac, list[Sighting]],
     networks: Mapping[str, str],
+    wanted: Mapping[str, GuardLevel],
 ) -> GuestRow:
     link = state.links.get(IfName(nic.tap)) if state and nic.tap else None
+    guards = standing_guards(state.tables) if state else {}
     said = nic.bridge or (nic.into if nic.kind == "bridge" else "")
     bridge = (link.master or "") if link is not None else said
     remarks = []
@@ -115,6 +123,9 @@ def _row(
     later = next((other for other in domain.next_nics if other.mac == nic.mac), None)
     if domain.running and later is not None and (later.kind, later.into) != (nic.kind, nic.into):
         remarks.append(f"at its next start: {later.where}")
+    guard = guards.get(nic.tap)
+    if domain.running and link is not None and (said_of := wanted.get(nic.tap)) is not None and said_of != guard:
+        remarks.append(f"the site file says guard: {said_of}, and {guard or 'none'} stands at its tap (bascule apply)")
     found = sorted(by_mac.get(nic.mac, ()) if nic.mac else (), key=_trust)
     best: dict[IpAddress, Sighting] = {}
     for sighting in found:
@@ -125,6 +136,7 @@ def _row(
         bridge=bridge,
         network=nic.into if nic.kind == "network" else networks.get(bridge or nic.into, ""),
         addresses=tuple(s for s in best.values() if not s.address.is_link_local),
+        guard=guard or "",
         remarks=tuple(remarks),
     )
 

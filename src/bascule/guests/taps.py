@@ -16,7 +16,7 @@ from bascule.system.net.sysctl import write_sysctls
 def tag(plugs: Sequence[Plug], host: Namespace | None) -> None:
     """Give taps their isolation, and those on VLAN-aware bridges their VLANs; None is the host that we are on."""
     commands = [words for plug in plugs if plug.vlans is not None for words in port_words(plug.nic.tap, plug.vlans)]
-    commands += [f"link set dev {plug.nic.tap} isolated on" for plug in plugs if plug.nic.guarding.isolated]
+    commands += [f"link set dev {plug.nic.tap} isolated on" for plug in plugs if plug.nic.guarding.port_flag]
     if not commands:
         return
     error = iproute.batch("bridge", "".join(f"{words}\n" for words in commands), namespace=host)

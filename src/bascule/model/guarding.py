@@ -31,7 +31,10 @@ class VirtualRouter(Struct, frozen=True):
 
 
 class Guarding(Struct, frozen=True, kw_only=True):
-    """What a guest NIC may do. ``may`` has the words of the site file; rates are frames in a second."""
+    """What a guest NIC may do. ``may`` has the words of the site file; rates are frames in a second.
+
+    An isolated one meets no other isolated guest but those of its own ``group``.
+    """
 
     level: GuardLevel = GuardLevel.OFF
     also: tuple[IpNetwork, ...] = ()
@@ -39,5 +42,11 @@ class Guarding(Struct, frozen=True, kw_only=True):
     macs: tuple[Mac, ...] = ()
     may: frozenset[str] = frozenset()
     isolated: bool | None = None  # None: nobody has said
+    group: str = ""
     broadcast: int | None = None
     multicast: int | None = None
+
+    @property
+    def port_flag(self) -> bool | None:
+        """The bridge's own isolation of the port, which knows no groups: the rules alone keep those apart."""
+        return False if self.group else self.isolated

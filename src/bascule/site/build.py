@@ -243,7 +243,8 @@ class _Builder:
             routers=tuple(routers),
             macs=nic.macs,
             may=frozenset(nic.may),
-            isolated=nic.isolated,
+            isolated=bool(nic.isolated) if nic.isolated is not None else None,
+            group=nic.isolated if isinstance(nic.isolated, str) else "",
             broadcast=nic.limit.broadcast if nic.limit else None,
             multicast=nic.limit.multicast if nic.limit else None,
         )

@@ -180,9 +180,10 @@ class GuestNic(Entry):
     may: Many[Annotated[str, s.choice(*LIBERTIES, noun="something that a guard lets through")]] = Field(
         (), description="What a guard lets through beside its own traffic."
     )
-    isolated: s.Boolean | None = Field(
+    isolated: s.Isolation | None = Field(
         None,
-        description="It reaches no other isolated guest of its network; the port's flag is left as it is if not given.",
+        description="It reaches no other isolated guest of its network, or, where this is the name of a group, none "
+        "outside of it; the port's flag is left as it is if not given.",
     )
     limit: Limit | None = Field(None, description="How much of what reaches everybody it may send.")
 

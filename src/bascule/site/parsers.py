@@ -355,6 +355,11 @@ def read_boolean(text: str) -> bool:
     return _BOOLEANS[text.lower()]
 
 
+def read_isolation(text: str) -> bool | str:
+    """A truth value, or a group's name."""
+    return _BOOLEANS[text.lower()] if text.lower() in _BOOLEANS else read_label(text)
+
+
 NO_UPLINK = ("none", "unknown")  # on purpose, and not said yet
 
 

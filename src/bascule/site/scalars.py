@@ -264,6 +264,13 @@ Boolean = Annotated[
         "TYPE", "true or false", p.read_boolean, {"enum": [True, False, "on", "off", "yes", "no"], "default": False}
     ),
 ]
+Isolation = Annotated[
+    bool | str,
+    Scalar(
+        "TYPE", "true, false or the name of a group", p.read_isolation,
+        {"type": ["boolean", "string"], "examples": [True, "customer-a"]},
+    ),
+]  # fmt: skip
 Text = Annotated[str, Scalar("TYPE", "a text", p.read_text, {"type": ["string", "integer"]})]
 AlsoAddress = Annotated[
     IpNetwork,

@@ -44,7 +44,6 @@ class Stand(Struct, frozen=True, kw_only=True):
 
 def check_guards(site: Site, host: Host, probe_domain: ProbeDomain) -> Iterator[Check]:
     """A check for each guarded port of a host, asked with frames of its own guest."""
-    isolated = {nic.mac for guest in site.guests.values() for nic in guest.nics if nic.guarding.isolated}
     for port in guarded_ports(site, host):
         inside = _inside(port, probe_domain)
         if inside is None or inside.agent is not None:
@@ -59,7 +58,7 @@ def check_guards(site: Site, host: Host, probe_domain: ProbeDomain) -> Iterator[
             and one.mac not in port.macs
             and one.agent is None
             and one.network
-            and not (port.guarding.isolated and one.mac in isolated)
+            and one.mac not in port.other_macs
         )
         if not others:
             yield Check(id="guard", subject=port.guest, ok=None, detail="nobody else is there to be attacked")

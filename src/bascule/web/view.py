@@ -46,7 +46,7 @@ def state_document(
     problems: Sequence[str],
     asking: Asking,
 ) -> dict[str, Any]:
-    """All but the learned MACs and the traffic, which change all the time."""
+    """All but the learned MACs, the traffic and what guards stop, which change all the time."""
     seen = SeenHost(state=observed, changes=plan.changes if plan else ())
     scene = make_scene(site, observed={host.name: seen}, collapse=COLLAPSE)
     answered = answers(asking.outcomes) if asking.digest == site.source.digest else ()

@@ -18,7 +18,10 @@ from bascule.apply.options import ANY_DRIVER
 from bascule.apply.prepare import look, prepare
 from bascule.errors import BasculeError
 from bascule.model.state import HostState
+from bascule.observe.guards import stopped_frames
 from bascule.plan.change import Plan
+from bascule.policy.guards.counters import StoppedFrames
+from bascule.policy.guards.standing import standing_guards
 from bascule.system.net.counters import Count, read_counters
 from bascule.system.net.fdb import learned_by_port, read_fdb
 from bascule.system.net.monitor import NetlinkMonitor
@@ -28,6 +31,7 @@ from bascule.web.view import Asking, rates, state_document
 
 TICK_S = 1.0
 REST = 4  # after a look, pause this many times as long as it took: a storm of changes gets a fifth of a core at most
+GUARDS_S = 2.0  # between two looks at what guards stop: each starts a program
 AGAIN_S = 30.0  # look again even when nothing rang: a notification may have been lost
 
 
@@ -38,6 +42,7 @@ class Watcher:
         self.source = source
         self.hub = hub
         self._asking = Asking()
+        self._guarded = False  # whether any guard stood at the last look
         self._one = threading.Lock()
         self._renew = threading.Event()
         self._ended = threading.Event()
@@ -91,7 +96,7 @@ class Watcher:
         """Until the last client has gone."""
         told: dict[str, Mapping[str, Any]] = {}
         counts: tuple[float, dict[str, Count]] = (time.monotonic(), read_counters())
-        not_before, looked = 0.0, float("-inf")
+        not_before, looked, counted = 0.0, float("-inf"), float("-inf")
         is_due = True
         while self.hub.watched.is_set() and not self._ended.is_set():
             now = time.monotonic()
@@ -110,6 +115,9 @@ class Watcher:
                 self.hub.publish("traffic", {"rates": rates(counts[1], fresh[1], fresh[0] - counts[0])})
                 counts = fresh
                 self._tell(told, "learned", {"macs": learned_by_port(read_fdb())})
+                if self._guarded and counts[0] - counted >= GUARDS_S:
+                    self._tell(told, "stopped", {"stopped": list(map(str, _stopped()))})
+                    counted = counts[0]
             until = counts[0] + TICK_S
             if is_due:
                 until = min(until, not_before)
@@ -134,4 +142,13 @@ class Watcher:
             except BasculeError as error:
                 problems.append(first(error))
         seen = observed or look(site, host)
+        self._guarded = bool(standing_guards(seen.tables))
         return state_document(site, host, seen, plan=plan, problems=problems, asking=self._asking)
+
+
+def _stopped() -> tuple[StoppedFrames, ...]:
+    """What the guards have stopped; nothing while their table is being taken away."""
+    try:
+        return stopped_frames()
+    except BasculeError:
+        return ()

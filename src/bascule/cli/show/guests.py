@@ -36,13 +36,14 @@ def _row_document(row: GuestRow) -> dict[str, Any]:
         "link_up": nic.link_up,
         "addresses": [{"address": str(s.address), "source": s.source, "age_s": s.age_s} for s in row.addresses],
         "heard_s": row.heard_s,
+        "guard": row.guard or None,
         "remarks": list(row.remarks),
     }
 
 
 def as_text(found: Inventory) -> str:
     """The inventory for people."""
-    rows: list[tuple[str, ...]] = [("guest", "", "nic", "mac", "tap", "plugged into", "network", "pci", "ip")]
+    rows: list[tuple[str, ...]] = [("guest", "", "nic", "mac", "tap", "plugged into", "network", "guard", "pci", "ip")]
     rows += map(_row_text, found.rows)
     lines = table(rows, indent=0, columns=max(width(), 160)) if found.rows else ["no guest is defined on this host"]
     for row in found.rows:
@@ -55,7 +56,7 @@ def _row_text(row: GuestRow) -> tuple[str, ...]:
     state = "runs" if row.domain.running else "off"
     nic = row.nic
     if nic is None:
-        return (row.domain.name, state, "-", "", "", "", "", "", "")
+        return (row.domain.name, state, "-", "", "", "", "", "", "", "")
     where = nic.where if nic.kind != "bridge" or not row.bridge else f"bridge {row.bridge}"
     if nic.kind == "network" and row.bridge:
         where += f" ({row.bridge})"
@@ -63,7 +64,7 @@ def _row_text(row: GuestRow) -> tuple[str, ...]:
     if row.heard_s is not None and all(s.age_s is None for s in row.addresses):
         seen += f" (on the wire{_age(row.heard_s)})"
     cells = (row.domain.name, state, str(nic.index), nic.mac or "-", nic.tap or "-", where, row.network or "-")
-    return (*cells, nic.pci or "-", seen)
+    return (*cells, row.guard or "-", nic.pci or "-", seen)
 
 
 def _age(seconds: float | None) -> str:

@@ -42,7 +42,7 @@ def render(scene: Scene, _: Options) -> str:
 
 
 def _node(node: Node, hot: bool) -> str:  # noqa: FBT001 - a private helper
-    text = "\n".join((node.label, *node.notes, *node.marks))
+    text = "\n".join((node.title, *node.notes, *node.marks))
     words = [f"label={_quote(text)}", f"shape={_SHAPES.get(node.layer, 'box')}"]
     if node.details:
         words.append(f"tooltip={_quote(chr(10).join(node.details))}")

@@ -7,9 +7,13 @@ from collections.abc import Iterable
 from bascule.draw.layout.arrange import Layout
 from bascule.draw.layout.blocks import Box
 from bascule.draw.scene.elements import CUT, HELD, LinkState, Path, Scene
+from bascule.model.guarding import GuardLevel
 
 SOCKET = 12
 """The width of a NIC's sign."""
+
+SHIELD = 12
+"""The width of a guard's sign, with the room behind it."""
 
 BAD = CUT | HELD | {LinkState.ISOLATED}
 
@@ -80,3 +84,9 @@ def wire_sign(x: int, y: int, size: int, state: LinkState) -> str:
     if state in CUT:
         return f'{clear}<path class="noline" stroke-width="2.2" d="{cross}"/>'
     return f'<path class="noline" stroke-width="2.2" d="{bars}"/>'
+
+
+def guard_sign(x: int, y: int, level: GuardLevel) -> str:
+    """A port's: a shield, filled where the guard knows the addresses as well."""
+    look = "yes" if level is GuardLevel.STRICT else "flow"
+    return f'<path class="{look}" d="M{x} {y}h8v4c0 3-2 5-4 6-2-1-4-3-4-6z"/>'

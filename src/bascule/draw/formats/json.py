@@ -7,6 +7,7 @@ from typing import Any
 
 from bascule.draw.formats import Options
 from bascule.draw.scene.elements import Scene
+from bascule.model.guarding import GuardLevel
 
 
 def _document(scene: Scene, date: str | None) -> dict[str, Any]:
@@ -22,6 +23,7 @@ def _document(scene: Scene, date: str | None) -> dict[str, Any]:
                 "network": node.network,
                 "presence": str(node.presence),
                 "state": str(node.state),
+                "guard": "" if node.guard is GuardLevel.OFF else str(node.guard),
                 "notes": list(node.notes),
                 "details": list(node.details),
                 "drift": list(node.drift),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from html import escape
 
 from bascule.draw.formats.canvas import cells
-from bascule.draw.formats.glyphs import BAD, socket, state_class, wire_sign
+from bascule.draw.formats.glyphs import BAD, guard_sign, socket, state_class, wire_sign
 from bascule.draw.formats.style import network_style
 from bascule.draw.layout.arrange import Layout
-from bascule.draw.scene.elements import CUT, HELD, Kind, LinkState, Presence, Scene, network_id
+from bascule.draw.scene.elements import CUT, GUARD_WORDS, HELD, Kind, LinkState, Presence, Scene, network_id
 
 STEP = 24
 _NOTE = 6.7
@@ -43,6 +43,10 @@ def legend(scene: Scene, layout: Layout, width: int) -> tuple[list[str], int]:
     if Kind.VIRTUAL_NETWORK in kinds:
         kinds.add(Kind.BRIDGE)
     entries += [(sign, words) for kind, sign, words in shapes if kind in kinds]
+    for level, words in GUARD_WORDS.items():
+        if any(node.guard is level for node in scene.nodes.values()):
+            chip = '<rect class="chip" x="2" y="-7" width="32" height="14" rx="3"/>'
+            entries.append((chip + guard_sign(14, -5, level), words))
     if any(node.members and node.kind is Kind.GUEST for node in scene.nodes.values()):
         entries.append(('<rect class="box" x="5" y="-11" width="32" height="16" rx="5"/>' + _BOX, "so many alike (×)"))
     if layout.rails:

@@ -53,7 +53,7 @@ def _is_wanted(node: Node) -> bool:
 
 
 def _shape(node: Node) -> str:
-    text = "<br>".join(_escape(words) for words in (node.label, *node.notes, *node.marks))
+    text = "<br>".join(_escape(words) for words in (node.title, *node.notes, *node.marks))
     left, right = ("([", "])") if node.layer is Layer.TAP else _OPEN.get(node.kind, ("[", "]"))
     return f'{left}"{text}"{right}'
 

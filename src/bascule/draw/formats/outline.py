@@ -43,9 +43,9 @@ def _standing(scene: Scene, tree: Tree, key: str, depth: int, width: int) -> lis
 
 
 def _lines(scene: Scene, node: Node, depth: int, width: int, *, lead: str = "", tail: str = "") -> list[str]:
-    taps = [scene.nodes[edge.lower].label for edge in scene.lower(node.id) if node.layer is Layer.GUEST]
+    taps = [scene.nodes[edge.lower].title for edge in scene.lower(node.id) if node.layer is Layer.GUEST]
     nets = [scene.nodes[edge.lower].label for edge in scene.lower(node.id) if node.layer is Layer.NIC]
-    words = [lead + node.label, *node.marks, *(f"via {tap}" for tap in taps), *(f"to {net}" for net in nets)]
+    words = [lead + node.title, *node.marks, *(f"via {tap}" for tap in taps), *(f"to {net}" for net in nets)]
     indent = "  " * min(depth, 6)
     whole = "  ".join([*words, *([tail] if tail else []), *node.notes])
     return textwrap.wrap(whole, width - 1, initial_indent=indent, subsequent_indent=indent + "    ")

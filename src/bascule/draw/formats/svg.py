@@ -10,14 +10,35 @@ from msgspec.structs import replace
 
 from bascule.draw.formats import Options
 from bascule.draw.formats.canvas import cells
-from bascule.draw.formats.glyphs import SOCKET, arrows, one_way, socket, state_class, way_end, wire_sign
+from bascule.draw.formats.glyphs import (
+    SHIELD,
+    SOCKET,
+    arrows,
+    guard_sign,
+    one_way,
+    socket,
+    state_class,
+    way_end,
+    wire_sign,
+)
 from bascule.draw.formats.legend import entry_width, legend
 from bascule.draw.formats.style import STYLE, network_style
 from bascule.draw.formats.svg_wires import merged, nets
 from bascule.draw.layout.arrange import Layout, Rail, page
 from bascule.draw.layout.blocks import Box, Metrics, Points
 from bascule.draw.layout.hostblock import Notes
-from bascule.draw.scene.elements import Edge, Kind, Layer, LinkState, Node, Path, Presence, Scene, wire_state
+from bascule.draw.scene.elements import (
+    GUARD_SIGNS,
+    Edge,
+    Kind,
+    Layer,
+    LinkState,
+    Node,
+    Path,
+    Presence,
+    Scene,
+    wire_state,
+)
 
 TITLE, LABEL, NOTE = 12.1, 7.9, 6.7
 """The width of one character at 20, 13 and 11 px in the widest of the usual monospaced fonts."""
@@ -276,7 +297,8 @@ def _lines(node: Node, box: Box, m: Metrics) -> Iterable[str]:
     pad = m.chip if box.shape == "chip" else m.pad_x
     y = box.y + box.lead + (m.chip // 2 if box.shape == "chip" else m.pad_y) + m.line - 3
     marks = set(node.marks)
-    for place, line in enumerate(box.lines):
+    for place, whole in enumerate(box.lines):
+        line = whole
         name = (
             "known"
             if line == Presence.FOREIGN
@@ -290,6 +312,9 @@ def _lines(node: Node, box: Box, m: Metrics) -> Iterable[str]:
         anchor = ""
         if box.shape == "chip":
             x, anchor = box.x + box.w // 2, ' text-anchor="middle"'
+            if place == 0 and node.guard in GUARD_SIGNS:
+                yield guard_sign(x - m.measure(line, False) // 2, y - 8, node.guard)
+                x, line = x + SHIELD // 2, line.removeprefix(GUARD_SIGNS[node.guard]).strip()
         yield f'<text class="{name}" x="{x}" y="{y}"{anchor}>{escape(line)}</text>'
         y += m.line
 

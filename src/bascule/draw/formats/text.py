@@ -7,7 +7,7 @@ from bascule.draw.formats.canvas import Canvas, cells, plain
 from bascule.draw.formats.outline import outline
 from bascule.draw.layout.arrange import Layout, fit
 from bascule.draw.layout.blocks import Metrics
-from bascule.draw.scene.elements import Kind, Layer, LinkState, Presence, Scene
+from bascule.draw.scene.elements import GUARD_SIGNS, GUARD_WORDS, Kind, Layer, LinkState, Presence, Scene
 
 MIN_WIDTH = 40
 
@@ -101,6 +101,10 @@ def _notes(scene: Scene, layout: Layout | None, width: int) -> list[str]:
     if layout:
         kinds = "from the top: guests, their taps, bridges (double frame), NICs, networks (lines), machines"
         lines += ["", *_wrap(kinds, width), *_wrap("● is connected to the network, │ only crosses it", width)]
+    signs = [
+        f"{GUARD_SIGNS[x]} {GUARD_WORDS[x]}" for x in GUARD_SIGNS if any(n.guard is x for n in scene.nodes.values())
+    ]
+    lines += _wrap("; ".join(signs), width) if signs else []
     if layout:
         drawn = {rail.node: rail.label.lines[0] for rail in layout.rails}
         whole = {key: " ".join((scene.nodes[key].label, *scene.nodes[key].notes)) for key in drawn}

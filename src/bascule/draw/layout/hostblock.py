@@ -264,7 +264,7 @@ def words_of(node: Node, m: Metrics, notes: Notes) -> tuple[str, ...]:
         told = told[:1]  # the address
     if notes is not Notes.FULL and node.kind is Kind.HOST:
         told = tuple(note.split("/")[0] for note in told)
-    return (clip(node.label, m.note_width), *(clip(note, wide) for note in told), *node.marks)
+    return (clip(node.title, m.note_width), *(clip(note, wide) for note in told), *node.marks)
 
 
 def clip(text: str, width: int) -> str:

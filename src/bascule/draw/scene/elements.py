@@ -10,6 +10,7 @@ from enum import IntEnum, StrEnum
 
 from msgspec import Struct, field
 
+from bascule.model.guarding import GuardLevel
 from bascule.model.site import Forward
 
 
@@ -66,6 +67,9 @@ class LinkState(StrEnum):
     ISOLATED = "isolated"
 
 
+GUARD_SIGNS = {GuardLevel.STRICT: "◆", GuardLevel.MAC: "◇"}
+GUARD_WORDS = {GuardLevel.STRICT: "guard: own MAC and addresses only", GuardLevel.MAC: "guard: own MAC only"}
+
 CUT = {LinkState.NO_CARRIER, LinkState.DOWN}
 HELD = {LinkState.BLOCKED, LinkState.WAITING}
 
@@ -83,10 +87,17 @@ class Node(Struct, frozen=True, kw_only=True):
     network: str | None = None
     presence: Presence = Presence.DECLARED
     state: LinkState = LinkState.UNKNOWN
+    guard: GuardLevel = GuardLevel.OFF  # of the guest's NIC behind a port
     isolated: bool = False  # its bridge passes nothing on to the other isolated ports
     drift: tuple[str, ...] = ()  # what the plan would change of it, in the plan's words
     members: tuple[str, ...] = ()  # the names behind one element that stands for many alike
     lets_in: tuple[Forward, ...] = ()  # of a translation: what is forwarded to a guest
+
+    @property
+    def title(self) -> str:
+        """The label, behind the sign of its guard."""
+        sign = GUARD_SIGNS.get(self.guard, "")
+        return f"{sign} {self.label}" if sign else self.label
 
     @property
     def marks(self) -> tuple[str, ...]:

@@ -19,14 +19,14 @@ def stem(name: str) -> str:
 def groups(guests: Iterable[Guest], *, from_count: int | None, apart: Iterable[str] = ()) -> list[tuple[Guest, ...]]:
     """The guests in their order, those that are alike together at the place of the first.
 
-    Alike means: the same name but for a number at the end, the same plugs, the same services, the same memory.
+    Alike means: the same name but for a number at the end, the same plugs, guards and services, the same memory.
     ``from_count`` says how many alike become one; None keeps all apart. ``apart`` are never put together.
     """
     apart = set(apart)
     by_key: dict[object, list[Guest]] = {}
     order: dict[str, int] = {}
     for guest in guests:
-        plugs = tuple((nic.plug, nic.into, nic.vlan, nic.vlans) for nic in guest.nics)
+        plugs = tuple((nic.plug, nic.into, nic.vlan, nic.vlans, nic.guarding.level) for nic in guest.nics)
         key: object = (stem(guest.name), plugs, guest.serves, guest.memory)
         if guest.name in apart or stem(guest.name) == guest.name:
             key = guest.name

@@ -7,8 +7,20 @@ from collections.abc import Iterable, Sequence
 from bascule.draw.scene import grouping
 from bascule.draw.scene.builder import SceneBuilder
 from bascule.draw.scene.compare import Comparison, SeenHost, compare
-from bascule.draw.scene.elements import Kind, Layer, LinkState, Node, Presence, guest_id, link_id, virtual_id
+from bascule.draw.scene.elements import (
+    GUARD_WORDS,
+    Kind,
+    Layer,
+    LinkState,
+    Node,
+    Presence,
+    guest_id,
+    link_id,
+    virtual_id,
+)
+from bascule.model.guarding import GuardLevel
 from bascule.model.site import Guest, GuestNic, Host, Service, Site
+from bascule.policy.guards.ports import is_guarded
 
 
 def add_guests(
@@ -87,6 +99,14 @@ def _vlans(nic: GuestNic) -> str:
     return f"VLAN {','.join(spans)}" if spans else ""
 
 
+def _guard_details(nic: GuestNic) -> list[str]:
+    guarding = nic.guarding
+    told = [GUARD_WORDS[guarding.level]]
+    also = [*map(str, guarding.also), *(f"{one.protocol} {one.group}" for one in guarding.routers)]
+    told += [f"also {', '.join(also)}"] if also else []
+    return told + ([f"may {', '.join(sorted(guarding.may))}"] if guarding.may else [])
+
+
 def _add_tap(
     builder: SceneBuilder,
     site: Site,
@@ -103,6 +123,8 @@ def _add_tap(
     details = [f"MAC {nic.mac} (the guest's)"]
     if vlans:
         details.append(("access to " if nic.vlan is not None else "trunk with ") + vlans)
+    if is_guarded(nic):
+        details += _guard_details(nic)
     node = Node(
         id=link_id(host.name, nic.tap),
         layer=Layer.TAP,
@@ -114,6 +136,7 @@ def _add_tap(
         network=name,
         presence=look.presence,
         state=look.state if look.presence is not Presence.WANTED else LinkState.UNKNOWN,
+        guard=nic.guarding.level if is_guarded(nic) else GuardLevel.OFF,
         isolated=look.isolated,
         drift=look.drift,
         members=tuple(taps) if len(taps) > 1 else (),

@@ -25,6 +25,7 @@ from bascule.frames.guarding.link_layer import (
     snap,
     spanning_tree,
 )
+from bascule.frames.guarding.more_attacks import MORE_ATTACKS
 from bascule.frames.guarding.sample import Sample
 
 STRANGER = bytes.fromhex("02bad0bad0ba")
@@ -320,4 +321,5 @@ ATTACKS = (
     Sample("MPLS", ethertype(0x8847), "type"),
     Sample("TRILL", ethertype(0x22F3), "type"),
     Sample("a protocol for experiments", ethertype(0x88B5), "type"),
+    *MORE_ATTACKS,
 )

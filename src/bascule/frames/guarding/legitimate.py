@@ -38,7 +38,7 @@ def _rarp(p: Parties) -> Iterable[bytes]:
 
 
 def _dhcp(p: Parties) -> Iterable[bytes]:
-    for kind in (1, 3):
+    for kind in (1, 3, 4):
         body = b.udp(b.NOBODY4, b.EVERYBODY4, 68, 67, b.dhcp(1, p.me.raw, kind))
         yield b.ipv4(p.me.raw, BROADCAST, b.NOBODY4, b.EVERYBODY4, b.UDP, body)
 
@@ -83,6 +83,11 @@ def _fragments4(p: Parties) -> Iterable[bytes]:
     whole = b.udp(p.me.ip4, p.other.ip4, 9, 9, bytes(64))
     yield b.ipv4(p.me.raw, p.other.raw, p.me.ip4, p.other.ip4, b.UDP, whole[:40], fragment=0x2000)
     yield b.ipv4(p.me.raw, p.other.raw, p.me.ip4, p.other.ip4, b.UDP, whole[40:], fragment=5)
+    for ports in ((67, 9), (9, 67), (9, 68), (9, 1985)):  # what looks like a header in a later one is none
+        body = struct.pack("!HHHH", *ports, 9, 9) * 4
+        yield b.ipv4(p.me.raw, p.other.raw, p.me.ip4, p.other.ip4, b.UDP, body, fragment=0x2008)
+    for protocol, body in ((b.ICMP, b"\x05" * 32), (b.IGMP, b"\x11" * 32), (b.TCP, bytes(32))):
+        yield b.ipv4(p.me.raw, p.other.raw, p.me.ip4, p.other.ip4, protocol, body, fragment=8)
 
 
 def _fragments6(p: Parties) -> Iterable[bytes]:
@@ -139,6 +144,7 @@ def _reports_from_nobody(p: Parties) -> Iterable[bytes]:
     """A host that has no address yet (RFC 3376, 4.2.13)."""
     yield b.ipv4(p.me.raw, b.group_mac(V3ROUTERS), b.NOBODY4, V3ROUTERS, b.IGMP, b.igmp(0x22, MDNS4))
     yield b.ipv4(p.me.raw, b.group_mac(MDNS4), b.NOBODY4, MDNS4, b.IGMP, b.igmp(0x16, MDNS4))
+    yield b.ipv4(p.me.raw, b.group_mac(ROUTERS4), b.NOBODY4, ROUTERS4, b.IGMP, b.igmp(0x17, MDNS4))
 
 
 def _reports6(p: Parties) -> Iterable[bytes]:
@@ -192,6 +198,11 @@ LEGITIMATE = (
     _plain6(132, bytes(16)),
     _plain6(50, bytes(24)),
     _plain6(41, bytes(40)),
+    _plain6(33, bytes(24)),
+    _plain6(51, b"\x06\4" + bytes(42)),
+    _plain6(115, bytes(24)),
+    _plain6(136, bytes(24)),
+    _plain4(51, b"\x06\4" + bytes(42)),
     Sample("ping, also between link-local addresses", _ping),
     Sample("port unreachable and packet too big", _errors),
     Sample("fragments of IPv4", _fragments4),

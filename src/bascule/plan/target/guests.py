@@ -63,9 +63,9 @@ def _plug(build: TargetBuilder, nic: GuestNic, bridge: IfName, way: set[IfName |
         return False
     build.set(nic.tap, mtu=build.links[bridge].mtu)
     build.enslave(nic.tap, bridge, BridgePort())
-    if nic.guarding.isolated is not None:
+    if nic.guarding.port_flag is not None:
         port = build.links[nic.tap].port or BridgePort()
-        build.set(nic.tap, port=replace(port, isolated=nic.guarding.isolated))
+        build.set(nic.tap, port=replace(port, isolated=nic.guarding.port_flag))
     build.because(nic.tap, f"{nic.guest} is plugged into {bridge}", nic.place)
     return True
 

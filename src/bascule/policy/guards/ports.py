@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Address
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bascule.model.guarding import Guarding, GuardLevel, VirtualRouter
 from bascule.model.site import GuestNic, Host, PlugKind, Site
@@ -16,9 +17,9 @@ class GuardedPort(Struct, frozen=True, kw_only=True):
     """One port of a bridge with what may come in by it.
 
     ``macs`` are the NIC's own and those of nested guests, ``group_macs`` those of the groups of routers that it is in;
-    ``addresses`` are single ones, its link-local one included, ``prefixes`` lie behind it. ``others`` are the addresses
-    of guests that it must not reach, ``servers`` those that may answer it by DHCP (None: nobody has said),
-    ``takes_advertisements`` whether its network has IPv6 at all.
+    ``addresses`` are single ones, its link-local one included, ``prefixes`` lie behind it. ``others`` and
+    ``other_macs`` are those of guests that it must not reach, ``servers`` those that may answer it by DHCP (None:
+    nobody has said), ``takes_advertisements`` whether its network has IPv6 at all.
     """
 
     name: IfName
@@ -29,6 +30,7 @@ class GuardedPort(Struct, frozen=True, kw_only=True):
     addresses: tuple[IpAddress, ...] = ()
     prefixes: tuple[IpNetwork, ...] = ()
     others: tuple[IpAddress, ...] = ()
+    other_macs: tuple[Mac, ...] = ()
     servers: tuple[IpAddress, ...] | None = None
     takes_advertisements: bool = True
 
@@ -64,17 +66,21 @@ def _port(site: Site, nic: GuestNic) -> GuardedPort:
     shared = [one for router in guarding.routers for one in router.addresses]
     further = [*guarding.also, *shared]
     single = [one.network_address for one in further if one.num_addresses == 1]
+    apart = tuple(kept_apart(site, nic))
     segment = site.segment_of(nic)
     network = site.networks.get(segment or "")
     return GuardedPort(
         name=nic.tap,
         guest=nic.guest,
-        guarding=guarding,
+        guarding=guarding if not nic.vlans else replace(guarding, may=guarding.may | {"tags"}),
         macs=macs,
         group_macs=tuple(mac for router in guarding.routers for mac in group_macs(router)),
         addresses=_unique((*(a.ip for a in nic.addresses), *single, *map(link_local, macs))),
         prefixes=tuple(one for one in further if one.num_addresses > 1),
-        others=_unique(_isolated(site, nic)) if guarding.isolated else (),
+        others=_unique(
+            address for other in apart for address in (*(a.ip for a in other.addresses), link_local(other.mac))
+        ),
+        other_macs=tuple(mac for other in apart for mac in (other.mac, *other.guarding.macs)),
         servers=_servers(site, segment),
         takes_advertisements=network is None or any(subnet.version == 6 for subnet in network.subnets),
     )
@@ -97,14 +103,16 @@ def group_macs(router: VirtualRouter) -> tuple[Mac, ...]:
     return (Mac(f"00:00:5e:00:01:{router.group:02x}"), Mac(f"00:00:5e:00:02:{router.group:02x}"))
 
 
-def _isolated(site: Site, nic: GuestNic) -> Iterator[IpAddress]:
-    """The addresses of the other isolated guests of its network, on whatever host."""
-    segment = site.segment_of(nic)
+def kept_apart(site: Site, nic: GuestNic) -> Iterator[GuestNic]:
+    """The NICs of isolated guests that it must not meet, on whatever host: all but those of its own group."""
+    if not nic.guarding.isolated:
+        return
+    segment, group = site.segment_of(nic), nic.guarding.group
     for guest in site.guests.values():
-        for other in guest.nics:
-            if guest.name != nic.guest and other.guarding.isolated and site.segment_of(other) == segment:
-                yield from (a.ip for a in other.addresses)
-                yield link_local(other.mac)
+        for other in guest.nics if guest.name != nic.guest else ():
+            shares = bool(group) and other.guarding.group == group
+            if other.guarding.isolated and not shares and site.segment_of(other) == segment:
+                yield other
 
 
 def _servers(site: Site, segment: str | None) -> tuple[IpAddress, ...] | None:

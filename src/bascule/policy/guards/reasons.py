@@ -42,7 +42,7 @@ WORDS = {
     GuardReason.CHADDR: "that ask for a DHCP lease in another's name",
     GuardReason.QUERIER: "that play the multicast querier or router",
     GuardReason.VRRP: "that take over a shared address (VRRP, CARP, HSRP)",
-    GuardReason.HEADERS: "with IPv6 headers or fragments that hide what they carry",
+    GuardReason.HEADERS: "with headers, lengths or fragments that hide what they carry",
     GuardReason.ISOLATED: "to another isolated guest",
     GuardReason.STORM: "beyond its limit of broadcast or multicast",
     GuardReason.OTHERS: "that were for somebody else, kept from it",

@@ -46,10 +46,11 @@ ACCEPT, DROP, RETURN = VerdictStatement("accept"), VerdictStatement("drop"), Ver
 PORT, TO_PORT = Meta("iifname"), Meta("oifname")
 SOURCE, TYPE, PROTOCOL = Payload("ether", "saddr"), Payload("ether", "type"), Meta("l4proto")
 NEXT = Payload("ip6", "nexthdr")
-TRANSPORT_AFTER_IPV6 = (
-    "tcp", "udp", "esp", "ah", "sctp", "ipv6-frag", "ipencap", "ipv6", "gre", "vrrp", "ospf", "pim"
-)  # fmt: skip
-HIDING = ("ip", "ipv6-route", "ipv6-opts", "ah", "mobility-header", "ipv6-frag")  # what a fragment must not begin with
+EXTENSIONS = ("ip", "ipv6-route", "ipv6-opts", "mobility-header", "shim6", 253, 254)  # RFC 7045; ip is hop-by-hop (0)
+HIDING = (*EXTENSIONS, "ah", "ipv6-frag")  # what a fragment must not begin with
+# what must not be behind an authentication header, into which no rule looks
+TAKEOVER_PORTS = (1985, 2029, 3222)  # HSRP, HSRP for IPv6, GLBP
+NEVER_BEHIND_AH = (0, 2, 43, 44, 51, 58, 60, 103, 112, 135)
 CLAIMS: dict[GuardReason, Payload | RawPayload] = {
     GuardReason.ARP: Payload("arp", "saddr ip"),
     GuardReason.ND: RawPayload("th", 64, 128),
@@ -69,7 +70,14 @@ def guard_table(ports: Iterable[GuardedPort], mark: str) -> Table | None:
     chains = (
         Chain("ingress", _ingress(storms), Hook("filter", "prerouting", FIRST, "accept")),
         Chain("local", (_rule(_in(PORT, "ports"), _goto("control")),), Hook("filter", "input", FIRST, "accept")),
-        Chain("egress", (_rule(_in(TO_PORT, "strict"), _goto("to_guest")),), _LAST),
+        Chain(
+            "egress",
+            (
+                _rule(_in(TO_PORT, SOURCE, "apart_mac"), _stop_for(GuardReason.OTHERS)),
+                _rule(_in(TO_PORT, "strict"), _goto("to_guest")),
+            ),
+            _LAST,
+        ),
         *(Chain(name, rules) for name, rules in _CHAINS.items()),
         *(_stop(reason) for reason in GuardReason),
     )
@@ -134,7 +142,16 @@ _OPTION, _OPTION_MAC = RawPayload("th", 192, 16), RawPayload("th", 208, 48)  # o
 _RS_OPTION, _RS_OPTION_MAC = RawPayload("th", 64, 16), RawPayload("th", 80, 48)
 _UDP_FROM, _UDP_TO = Payload("udp", "sport"), Payload("udp", "dport")
 _ICMP6, _ICMP4, _IGMP = Payload("icmpv6", "type"), Payload("icmp", "type"), Payload("igmp", "type")
-_REPORTS = ("membership-report-v1", "membership-report-v2", "membership-report-v3")
+_REPORTS = ("membership-report-v1", "membership-report-v2", "membership-report-v3", "leave-group")
+# queries, DVMRP, PIM version 1, multicast router discovery, RGMP
+_ROUTING_GROUPS = ("membership-query", Range(0x13, 0x14), Range(0x30, 0x32), Range(0xFC, 0xFF))
+# advertisement, redirect, renumbering, inverse discovery, certification path, fast handover, RPL
+_OF_ROUTERS = (
+    "nd-router-advert", "nd-redirect", "router-renumbering", "ind-neighbor-solicit", "ind-neighbor-advert",
+    149, 154, 155,
+)  # fmt: skip
+_LATER_FRAGMENT = match(Masked(Payload("ip", "frag-off"), 0x1FFF), 0, operator="!=")
+_BEHIND_AH = RawPayload("th", 0, 8)
 _FROM4, _FROM6, _LENGTH6 = Payload("ip", "saddr"), Payload("ip6", "saddr"), Payload("ip6", "length")
 _ARP_MAC, _ARP_IP = Payload("arp", "saddr ether"), Payload("arp", "saddr ip")
 _TO = Payload("ether", "daddr")
@@ -170,6 +187,7 @@ _ARP_HEAD = (
 _CHAINS: dict[str, tuple[Rule, ...]] = {
     # to other isolated guests of its network, also by way of a router on the segment
     "isolation": (
+        _rule(_in(PORT, _TO, "apart_mac"), _stop_for(GuardReason.ISOLATED)),
         _rule(_in(PORT, Payload("ip", "daddr"), "apart4"), _stop_for(GuardReason.ISOLATED)),
         _rule(_in(PORT, Payload("ip6", "daddr"), "apart6"), _stop_for(GuardReason.ISOLATED)),
         _rule(_in(PORT, Payload("arp", "daddr ip"), "apart4"), _stop_for(GuardReason.ISOLATED)),
@@ -179,23 +197,32 @@ _CHAINS: dict[str, tuple[Rule, ...]] = {
     # IPv4 from an address that it may use
     "from4": (
         _rule(_is(PROTOCOL, "tcp"), ACCEPT),
+        _rule(_LATER_FRAGMENT, ACCEPT),  # has no header; the first one is judged, and nothing is whole without it
         _rule(_is(PROTOCOL, "udp"), _goto("udp4")),
         _rule(_is(PROTOCOL, "igmp"), _goto("groups4")),
         _rule(_is(PROTOCOL, "pim"), _not_in(PORT, "queriers"), _stop_for(GuardReason.QUERIER)),
         _rule(_is(PROTOCOL, "vrrp"), _not_in(PORT, "groups"), _stop_for(GuardReason.VRRP)),
+        _rule(_is(PROTOCOL, "ah"), _goto("authenticated")),
         _rule(_is(_ICMP4, "redirect", "router-advertisement"), _goto("router")),
-        _rule(ACCEPT),
+        _rule(_is_not(PROTOCOL, 255), ACCEPT),
+        _rule(_stop_for(GuardReason.HEADERS)),  # lengths that do not fit: the kernel cannot tell what it carries
+    ),
+    "authenticated": (
+        _rule(_in(PORT, "groups"), _is(_BEHIND_AH, 112), ACCEPT),
+        _rule(_is_not(_BEHIND_AH, *NEVER_BEHIND_AH), ACCEPT),
+        _rule(_stop_for(GuardReason.HEADERS)),
     ),
     "udp4": (
         _rule(_is(_UDP_FROM, 67), _not_in(PORT, "servers"), _stop_for(GuardReason.DHCP)),
-        _rule(_is(_UDP_TO, 1985, 2029), _not_in(PORT, "groups"), _stop_for(GuardReason.VRRP)),
+        _rule(_is(_UDP_TO, 68), _not_in(PORT, "servers"), _stop_for(GuardReason.DHCP)),  # clients take any source port
+        _rule(_is(_UDP_TO, *TAKEOVER_PORTS), _not_in(PORT, "groups"), _stop_for(GuardReason.VRRP)),
         _rule(_is_not(_UDP_TO, 67), ACCEPT),
         _rule(_in(PORT, "servers"), ACCEPT),
         _rule(_in(PORT, _CHADDR, "chaddr"), ACCEPT),
         _rule(_stop_for(GuardReason.CHADDR)),
     ),
     "groups4": (
-        _rule(_is(TYPE, "ip"), _is(_IGMP, "membership-query", Range(0x30, 0x32)), _goto("querier")),
+        _rule(_is(TYPE, "ip"), _is(_IGMP, *_ROUTING_GROUPS), _goto("querier")),
         _rule(ACCEPT),
     ),
     # IPv6 from an address that it may use
@@ -204,25 +231,27 @@ _CHAINS: dict[str, tuple[Rule, ...]] = {
         _rule(_is(ExtensionHeader("frag"), "exists"), VerdictStatement("jump", "fragment")),
         _rule(_is(PROTOCOL, "ipv6-icmp"), _goto("control6")),
         _rule(_is(_UDP_FROM, 547), _not_in(PORT, "servers"), _stop_for(GuardReason.DHCP)),
-        _rule(_is_not(NEXT, *TRANSPORT_AFTER_IPV6), _stop_for(GuardReason.HEADERS)),
-        _rule(_is(NEXT, "pim"), _not_in(PORT, "queriers"), _stop_for(GuardReason.QUERIER)),
-        _rule(_is(NEXT, "vrrp"), _not_in(PORT, "groups"), _stop_for(GuardReason.VRRP)),
-        _rule(ACCEPT),
+        _rule(_is(_UDP_TO, 546), _not_in(PORT, "servers"), _stop_for(GuardReason.DHCP)),
+        _rule(_is(_UDP_TO, *TAKEOVER_PORTS), _not_in(PORT, "groups"), _stop_for(GuardReason.VRRP)),
+        _rule(_is(NEXT, *EXTENSIONS), _stop_for(GuardReason.HEADERS)),
+        _rule(_is(PROTOCOL, "pim"), _not_in(PORT, "queriers"), _stop_for(GuardReason.QUERIER)),
+        _rule(_is(PROTOCOL, "vrrp"), _not_in(PORT, "groups"), _stop_for(GuardReason.VRRP)),
+        _rule(_is(PROTOCOL, "ah"), _goto("authenticated")),
+        _rule(_is_not(PROTOCOL, 255), ACCEPT),
+        _rule(_stop_for(GuardReason.HEADERS)),
     ),
     # a first fragment must show what it carries (RFC 7112), and neighbour discovery is never fragmented (RFC 6980)
     "fragment": (
         _rule(_is_not(NEXT, "ipv6-frag"), _stop_for(GuardReason.HEADERS)),
         _rule(_is(ExtensionHeader("frag", "nexthdr"), *HIDING), _stop_for(GuardReason.HEADERS)),
-        _rule(
-            _is(ExtensionHeader("frag", "frag-off"), 0),
-            _is(ExtensionHeader("frag", "nexthdr"), "ipv6-icmp"),
-            _is(RawPayload("th", 0, 8), Range(130, 137), Range(143, 153)),
-            _stop_for(GuardReason.HEADERS),
-        ),
+        _rule(_is_not(ExtensionHeader("frag", "frag-off"), 0), RETURN),
+        _rule(_is_not(ExtensionHeader("frag", "nexthdr"), "ipv6-icmp"), RETURN),
+        _rule(_is_not(RawPayload("th", 0, 8), Range(130, 138), Range(141, 143), Range(149, 155)), RETURN),
+        _rule(_stop_for(GuardReason.HEADERS)),
     ),
     "control6": (
         _rule(_is(_ICMP6, "nd-router-solicit", "nd-neighbor-solicit", "nd-neighbor-advert"), _goto("discovery")),
-        _rule(_is(_ICMP6, "nd-router-advert", "nd-redirect"), _goto("router")),
+        _rule(_is(_ICMP6, *_OF_ROUTERS), _goto("router")),
         _rule(_is(_ICMP6, "mld-listener-query", Range(151, 153)), _goto("querier")),
         _rule(_is(_ICMP6, "mld-listener-report", "mld-listener-done", "mld2-listener-report"), ACCEPT),
         _rule(_is(NEXT, "ipv6-icmp", "ipv6-frag"), _is_not(_FROM6, "::"), ACCEPT),
@@ -287,12 +316,20 @@ _CHAINS: dict[str, tuple[Rule, ...]] = {
     ),
     "resolution": (
         _rule(*_ARP_HEAD, _in(PORT, SOURCE, _ARP_MAC, _ARP_IP, "arp_sender"), ACCEPT),
+        # who has no address yet asks for its own (RFC 5227); a probe for another's keeps that one from it
+        _rule(
+            *_ARP_HEAD[:4], _is(Payload("arp", "operation"), "request"), _is(_ARP_IP, "0.0.0.0"),
+            _in(PORT, _ARP_MAC, "macs"), _in(PORT, Payload("arp", "daddr ip"), "probed"), ACCEPT,
+        ),
         _rule(*_ARP_HEAD, _in(PORT, "loose"), _in(PORT, _ARP_MAC, "macs"), ACCEPT),
         _rule(_stop_for(GuardReason.ARP)),
     ),
-    # a guest that was moved announces itself by RARP (QEMU)
+    # a guest that was moved announces itself by RARP (QEMU): a request of Ethernet and IPv4 with its MAC twice
     "announcement": (
-        _rule(_is(_TO, "ff:ff:ff:ff:ff:ff"), _in(PORT, RawPayload("nh", 64, 48), "announced"), ACCEPT),
+        _rule(
+            _is(_TO, "ff:ff:ff:ff:ff:ff"), _is(RawPayload("nh", 0, 64), 0x0001_0800_0604_0003),
+            _in(PORT, RawPayload("nh", 64, 48), "announced"), _in(PORT, RawPayload("nh", 144, 48), "announced"), ACCEPT,
+        ),
         _rule(_stop_for(GuardReason.TYPE)),
     ),
     # IPv4 from an address that is not one of its own: still without one, or for a subnet behind it
@@ -320,6 +357,10 @@ _CHAINS: dict[str, tuple[Rule, ...]] = {
         _rule(_in(TO_PORT, "no_advertisements"), _is(_ICMP6, "nd-router-advert"), _stop_for(GuardReason.OTHERS)),
         _rule(
             _in(TO_PORT, "known_servers"), _is(_UDP_FROM, 67), _not_in(TO_PORT, _FROM4, "answers_from"),
+            _stop_for(GuardReason.OTHERS),
+        ),
+        _rule(
+            _in(TO_PORT, "known_servers"), _is(_UDP_TO, 68), _not_in(TO_PORT, _FROM4, "answers_from"),
             _stop_for(GuardReason.OTHERS),
         ),
         _rule(_is(Masked(RawPayload("ll", 0, 8), 1), 1), ACCEPT),

@@ -40,11 +40,13 @@ SETS = (
     SetForm("behind4", "ifname . ether_addr . ipv4_addr", ("interval",)),
     SetForm("behind6", "ifname . ether_addr . ipv6_addr", ("interval",)),
     SetForm("arp_sender", "ifname . ether_addr . ether_addr . ipv4_addr"),
+    SetForm("probed", "ifname . ipv4_addr"),
     SetForm("announced", "ifname . integer"),
     SetForm("chaddr", "ifname . integer"),
     SetForm("target", "ifname . integer"),
     SetForm("option_mac", "ifname . integer"),
     SetForm("solicit_mac", "ifname . integer"),
+    SetForm("apart_mac", "ifname . ether_addr"),
     SetForm("apart4", "ifname . ipv4_addr"),
     SetForm("apart6", "ifname . ipv6_addr"),
     SetForm("apart_target", "ifname . integer"),
@@ -75,10 +77,10 @@ def _of(port: GuardedPort) -> Iterator[Element]:
         yield "macs", (mac,)
         for name in ("chaddr", "announced", "option_mac", "solicit_mac"):
             yield name, (_bits(mac),)
-        for arp_mac in port.every_mac if port.is_strict else ():
-            yield "arp_sender", (mac, arp_mac, "0.0.0.0")  # who has none yet
     if port.is_strict:
         yield from _addresses(port)
+    for mac in port.other_macs:
+        yield "apart_mac", (mac,)
     for address in port.others:
         yield _by_family(address, "apart4", "apart6"), (str(address),)
         if address.version == 6:
@@ -109,6 +111,8 @@ def _addresses(port: GuardedPort) -> Iterator[Element]:
     for address in port.addresses:
         if address.version == 6:
             yield "target", (number(int(address)),)
+        else:
+            yield "probed", (str(address),)
         for mac in port.every_mac:
             version = _by_family(address, "ip", "ip6")
             yield _by_family(address, "own4", "own6"), (mac, version, str(address))

@@ -97,7 +97,8 @@ class KernelProvider(PlainProvider):
 
 def _is_worn(mac: Mac, nic: GuestNic, observed: HostState) -> bool:
     """Whether the host's end of a guest's NIC shows that the guest has a MAC; a macvtap has the same one."""
-    return observed.links[nic.tap].mac in {tap_mac(mac), mac if nic.shared_nic else None}
+    seen = observed.links[nic.tap].mac  # None of a link that is only declared, which tells nothing of its guest
+    return seen is not None and seen in {tap_mac(mac), mac if nic.shared_nic else None}
 
 
 KERNEL = KernelProvider()

@@ -140,7 +140,7 @@ def _disks(guest: Guest) -> Iterator[Element]:
 def interface(nic: GuestNic, *, model: str = "virtio") -> Element:
     """The NIC of a domain. The plan sets VLANs on the tap: libvirt does so on a Linux bridge from 11.0 only."""
     root = new_interface(nic.attachment, mac=nic.mac, tap=nic.tap, model=model)
-    if nic.guarding.isolated and nic.plug is not PlugKind.DIRECT:
+    if nic.guarding.port_flag and nic.plug is not PlugKind.DIRECT:
         root.append(E.port(isolated="yes"))  # libvirt 6.1; it sets the flag when the guest starts
     return root
 

@@ -100,6 +100,7 @@ def _nic(index: int, element: Any, bridges: dict[str, str]) -> DomainNic:
         link_up=_attribute(element, "link", "state") != "down",
         mtu=int(mtu.get("size", "0")) if mtu is not None else None,
         switch=_attribute(element, "virtualport", "type"),
+        filter=_attribute(element, "filterref", "filter"),
     )
 
 

@@ -52,6 +52,11 @@ def _guard(wiring: DocumentWiring, guest: d.Guest, nic: d.GuestNic, path: Path) 
             hint="write 'guard: mac', which binds the MAC alone, or give the NIC its address",
         )  # fmt: skip
     elif (nic.guard or default_guard(wiring.document, guest.host, nic)) == "off":
+        if isinstance(nic.isolated, str):
+            found.add(
+                "GUARD", f"a bridge knows no groups, and this NIC has no guard to keep it to '{nic.isolated}'",
+                (*path, "isolated"), hint="add 'guard: strict' or 'guard: mac', or write 'isolated: true'",
+            )  # fmt: skip
         for key in LETS_THROUGH:
             if getattr(nic, key):
                 found.add(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bascule.verify.doctor import (
+    guards,
     kvm,
     libvirt_reach,
     macvtap,
@@ -35,6 +36,7 @@ LOOKS = (
     name_servers.look,
     wireless.look,
     macvtap.look,
+    guards.look,
 )
 
 _ORDER = (Severity.PROBLEM, Severity.WARNING, Severity.NOTE, Severity.OK)

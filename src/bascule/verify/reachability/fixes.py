@@ -8,6 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.model.site import Service
+from bascule.policy.guards.table import KEY
 from bascule.topology.trace.answer import Blocker, Certainty, Code
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.packet import ESTABLISHED, text_of
@@ -71,6 +72,8 @@ def _remark(edits: Sequence[Edit]) -> str:
         return "Docker keeps DOCKER-USER over its restarts, not over a reboot"
     if any("bridge-nf-call" in edit.command for edit in edits):
         return "Docker's icc=false, Kubernetes' services and nwfilter need the bridged frames in these chains"
+    if any(KEY in edit.command for edit in edits):
+        return "as a try: the guards are made from the lines of the site file above, and apply puts them back"
     lasts = not any("rule" in edit.command or "-I " in edit.command for edit in edits)
     return "" if lasts else "until the rules are loaded again"
 

@@ -30,6 +30,7 @@ function connect() {
   stream.addEventListener("open", () => line("waiting", "looking"));
   stream.addEventListener("state", (event) => showState(JSON.parse(event.data)));
   stream.addEventListener("learned", (event) => showLearned(JSON.parse(event.data).macs));
+  stream.addEventListener("stopped", (event) => showStopped(JSON.parse(event.data).stopped));
   stream.addEventListener("traffic", (event) => showTraffic(JSON.parse(event.data).rates));
   stream.addEventListener("trouble", (event) => lost("the host cannot be read: " + JSON.parse(event.data).words));
   stream.addEventListener("end", () => lost("bascule serve has ended"));
@@ -110,6 +111,12 @@ function showDrift(state) {
   }
   const more = make("p", "bascule apply would make these changes; this page changes nothing.", "soft-text small");
   box.replaceChildren(...folded(listed, "drift"), ...(items.length ? [more] : []));
+}
+
+function showStopped(lines) {
+  $("guards").hidden = false;
+  const none = make("p", "nothing since their table was loaded", "soft-text");
+  $("stopped").replaceChildren(...(lines.length ? folded(lines.map((words) => make("li", words)), "stopped") : [none]));
 }
 
 function showAsks(state) {

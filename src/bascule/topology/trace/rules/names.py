@@ -13,9 +13,11 @@ CT_STATUS = {
     "dying": 512,
 }
 TCP_FLAGS = {"fin": 1, "syn": 2, "rst": 4, "psh": 8, "ack": 16, "urg": 32, "ecn": 64, "cwr": 128}
-PROTOCOLS = {
-    "icmp": 1, "igmp": 2, "tcp": 6, "udp": 17, "dccp": 33, "gre": 47, "esp": 50, "ah": 51, "icmpv6": 58,
-    "ipv6-icmp": 58, "comp": 108, "vrrp": 112, "sctp": 132, "udplite": 136, "ip": 0, "hopopt": 0, "ipv6-nonxt": 59,
+PROTOCOLS = {  # /etc/protocols, by the names that nft and iptables print
+    "ip": 0, "hopopt": 0, "icmp": 1, "igmp": 2, "ipencap": 4, "tcp": 6, "udp": 17, "dccp": 33, "ipv6": 41,
+    "ipv6-route": 43, "ipv6-frag": 44, "gre": 47, "esp": 50, "ah": 51, "icmpv6": 58, "ipv6-icmp": 58, "ipv6-nonxt": 59,
+    "ipv6-opts": 60, "ospf": 89, "ipip": 94, "pim": 103, "comp": 108, "ipcomp": 108, "vrrp": 112, "l2tp": 115,
+    "sctp": 132, "mobility-header": 135, "udplite": 136, "hip": 139, "shim6": 140,
 }  # fmt: skip
 ETHER_TYPES = {
     "ip": 0x0800, "ipv4": 0x0800, "arp": 0x0806, "ip6": 0x86DD, "ipv6": 0x86DD, "vlan": 0x8100, "8021q": 0x8100,

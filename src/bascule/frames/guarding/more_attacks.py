@@ -1,0 +1,133 @@
+"""Hostile frames that filters forget: other ports and protocols for the same harm, and lengths that lie; pure."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address
+
+from bascule.frames.codecs.ethernet import BROADCAST
+from bascule.frames.guarding import build as b
+from bascule.frames.guarding.build import Parties
+from bascule.frames.guarding.sample import Sample
+
+VRRP4, VRRP6, PIM4 = IPv4Address("224.0.0.18"), IPv6Address("ff02::12"), IPv4Address("224.0.0.13")
+HSRP6, GLBP4 = IPv6Address("ff02::66"), IPv4Address("224.0.0.102")
+ROUTERS4 = IPv4Address("224.0.0.2")
+AH = 51
+
+
+def _server_from_any_port(p: Parties) -> Iterable[bytes]:
+    """Clients listen at their port and do not ask where an answer comes from."""
+    for source in (68, 4000):
+        offer = b.udp(p.me.ip4, b.EVERYBODY4, source, 68, b.dhcp(2, p.other.raw, 2))
+        yield b.ipv4(p.me.raw, BROADCAST, p.me.ip4, b.EVERYBODY4, b.UDP, offer)
+    for source in (546, 4000):
+        body = b.udp(p.me.local, p.other.local, source, 546, b"\x07\0\0\1")
+        yield b.ipv6(p.me.raw, p.other.raw, p.me.local, p.other.local, b.UDP, body)
+
+
+def _request_from_any_port(p: Parties) -> Iterable[bytes]:
+    body = b.udp(p.me.ip4, b.EVERYBODY4, 9, 67, b.dhcp(1, p.other.raw, 1))
+    yield b.ipv4(p.me.raw, BROADCAST, p.me.ip4, b.EVERYBODY4, b.UDP, body)
+
+
+def _advert(p: Parties) -> bytes:
+    return bytes([0x21, 9, 255, 1, 0, 1, 0, 0]) + p.router.ip4.packed + bytes(8)
+
+
+def _takeover6(p: Parties) -> Iterable[bytes]:
+    yield b.ipv6(p.me.raw, b.group_mac(VRRP6), p.me.local, VRRP6, b.VRRP, _advert(p))
+    hello = b.udp(p.me.local, HSRP6, 2029, 2029, bytes(20))
+    yield b.ipv6(p.me.raw, b.group_mac(HSRP6), p.me.local, HSRP6, b.UDP, hello)
+
+
+def _glbp(p: Parties) -> Iterable[bytes]:
+    body = b.udp(p.me.ip4, GLBP4, 3222, 3222, bytes(20))
+    yield b.ipv4(p.me.raw, b.group_mac(GLBP4), p.me.ip4, GLBP4, b.UDP, body)
+
+
+def _authenticated(protocol: int, body: bytes) -> bytes:
+    return bytes([protocol, 4]) + bytes(22) + body
+
+
+def _behind_authentication(p: Parties) -> Iterable[bytes]:
+    """Rules that look for the protocol of IP do not see what is behind an authentication header (RFC 4302)."""
+    advert, hello = _advert(p), b"\x20\0\xdf\xff"
+    yield b.ipv4(p.me.raw, b.group_mac(VRRP4), p.me.ip4, VRRP4, AH, _authenticated(b.VRRP, advert))
+    yield b.ipv6(p.me.raw, b.group_mac(VRRP6), p.me.local, VRRP6, AH, _authenticated(b.VRRP, advert))
+    yield b.ipv4(p.me.raw, b.group_mac(PIM4), p.me.ip4, PIM4, AH, _authenticated(b.PIM, hello))
+    to = b.ALL_NODES
+    ra = b.icmp6(p.me.local, to, 134, b.router_advertisement(p.me.raw))
+    yield b.ipv6(p.me.raw, b.group_mac(to), p.me.local, to, AH, _authenticated(b.ICMPV6, ra))
+
+
+def _old_multicast_routing(p: Parties) -> Iterable[bytes]:
+    """A switch that snoops takes the port of such a sender for one of a multicast router: DVMRP, PIMv1, RGMP."""
+    for kind in (0x13, 0x14, 0xFF):
+        body = b.igmp(kind, b.NOBODY4)
+        yield b.ipv4(p.me.raw, b.group_mac(ROUTERS4), p.me.ip4, ROUTERS4, b.IGMP, body)
+
+
+def _of_routers(p: Parties) -> Iterable[bytes]:
+    """Renumbering, inverse discovery, certification path, fast handover, RPL."""
+    to = b.ALL_NODES
+    for kind in (138, 141, 142, 149, 154, 155):
+        body = b.icmp6(p.me.local, to, kind, bytes(20))
+        yield b.ipv6(p.me.raw, b.group_mac(to), p.me.local, to, b.ICMPV6, body)
+
+
+def _false_lengths(p: Parties) -> Iterable[bytes]:
+    """A kernel that cannot read the packet as its length says gives up, and some filters then accept it."""
+    offer = b.udp(p.me.ip4, p.other.ip4, 67, 68, b.dhcp(2, p.other.raw, 2))
+    packet = b.ipv4(p.me.raw, p.other.raw, p.me.ip4, p.other.ip4, b.UDP, offer)
+    yield packet[:16] + struct.pack("!H", 9000) + packet[18:]
+    reply = b.udp(p.me.local, p.other.local, 547, 546, b"\x07\0\0\1")
+    packet = b.ipv6(p.me.raw, p.other.raw, p.me.local, p.other.local, b.UDP, reply)
+    yield packet[:18] + struct.pack("!H", 9000) + packet[20:]
+
+
+def _fragments_of_discovery(p: Parties) -> Iterable[bytes]:
+    """Neighbour discovery is never in fragments (RFC 6980), and a first one without any header shows nothing."""
+    to = b.ALL_NODES
+    ra = b.icmp6(p.me.local, to, 134, b.router_advertisement(p.me.raw))
+    na = b.icmp6(p.me.ip6, p.other.ip6, 136, b.advertisement(p.me.ip6, b.option(2, p.me.raw)))
+    for part in (ra[:8], ra[:16], na[:8], b""):
+        body = b.fragment_header(b.ICMPV6, 0, more=True) + part
+        yield b.ipv6(p.me.raw, b.group_mac(to), p.me.local, to, b.FRAGMENT, body)
+
+
+def _probe_denial(p: Parties) -> Iterable[bytes]:
+    """Who probes for an address at the same time keeps the other from it (RFC 5227, 2.1.1)."""
+    yield b.arp(p.me.raw, 1, p.me.raw, b.NOBODY4, p.other.ip4)
+    yield b.arp(p.me.raw, 1, p.me.raw, b.NOBODY4, p.router.ip4)
+    yield b.arp(p.me.raw, 2, p.me.raw, b.NOBODY4, p.other.ip4)
+
+
+def _rarp_reply(p: Parties) -> Iterable[bytes]:
+    body = struct.pack("!HHBBH", 1, b.IPV4, 6, 4, 4) + p.me.raw + bytes(4) + p.router.raw + p.router.ip4.packed
+    yield b.ether(BROADCAST, p.me.raw, b.RARP, body)
+
+
+def _impossible_sources(p: Parties) -> Iterable[bytes]:
+    """Everybody's, a group's and the loopback's address send nothing."""
+    for four in map(IPv4Address, ("255.255.255.255", "224.0.0.1", "127.0.0.1")):
+        yield b.ipv4(p.me.raw, p.other.raw, four, p.other.ip4, b.UDP, b.udp(four, p.other.ip4, 9, 9, b"x"))
+    for six in map(IPv6Address, ("ff02::1", "::1", "::ffff:10.0.0.1")):
+        yield b.ipv6(p.me.raw, p.other.raw, six, p.other.ip6, b.UDP, b.udp(six, p.other.ip6, 9, 9, b"x"))
+
+
+MORE_ATTACKS = (
+    Sample("a DHCP server that answers from any port", _server_from_any_port, "dhcp", "dhcp-server"),
+    Sample("a DHCP request in another's name from any port", _request_from_any_port, "chaddr", "dhcp-server"),
+    Sample("VRRP and HSRP of IPv6", _takeover6, "vrrp", "group"),
+    Sample("GLBP", _glbp, "vrrp", "group"),
+    Sample("VRRP, PIM and RA behind an authentication header", _behind_authentication, "headers", "group"),
+    Sample("DVMRP, PIMv1 and RGMP", _old_multicast_routing, "querier", "multicast-querier"),
+    Sample("other ICMPv6 of routers", _of_routers, "router", "router"),
+    Sample("DHCP servers behind lengths that lie", _false_lengths, "headers", "dhcp-server"),
+    Sample("discovery in fragments", _fragments_of_discovery, "headers"),
+    Sample("an ARP probe for another's address", _probe_denial, "arp", by_address=True),
+    Sample("a RARP reply", _rarp_reply, "type"),
+    Sample("IP from addresses that nobody has", _impossible_sources, "ip4", "router", by_address=True),
+)

@@ -1,0 +1,156 @@
+"""Guards of guest NICs: ports that have none, guards that are slowed down, and other people's on the same ports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from bascule.model.links import Tap
+from bascule.model.ruleset.owners import owner
+from bascule.model.ruleset.rules import AnyTable, ForeignTable, Table
+from bascule.model.values import IfName
+from bascule.observe.firewall import SWITCHES
+from bascule.policy.guards.ports import is_guarded
+from bascule.policy.guards.standing import standing_guards
+from bascule.policy.guards.table import KEY
+from bascule.topology.firewall.rules import Firewall
+from bascule.verify.doctor.finding import Facts, Finding, Severity
+
+ID = "guards"
+NAMED = 6  # ports that a line names
+FILTERS = ("bridge", "netdev")  # the families that see frames between ports
+OF_IP = {"ip": "ip", "inet": "ip", "ip6": "ip6", "arp": "arp"}
+
+
+def look(facts: Facts) -> Iterator[Finding]:
+    """Where guards are wanted or stand; a host without any has nothing to be said of."""
+    if facts.state is None:
+        return
+    standing = standing_guards(facts.state.tables)
+    wanted = _wanted(facts)
+    if not standing and not wanted:
+        return
+    yield from _missing(facts, wanted.keys() - standing.keys(), wanted)
+    yield from _open(facts, standing.keys() | wanted.keys())
+    if facts.firewall is not None and standing:
+        yield from _slow(facts.firewall)
+    yield from _others(facts, standing.keys() | wanted.keys())
+
+
+def _wanted(facts: Facts) -> dict[str, str]:
+    """The guarded ports of the file, each with its guest."""
+    if facts.site is None or not facts.host:
+        return {}
+    return {str(nic.tap): nic.guest for nic in facts.site.guest_nics(facts.host) if is_guarded(nic)}
+
+
+def _missing(facts: Facts, missing: set[str], wanted: dict[str, str]) -> Iterator[Finding]:
+    """Guards that the file wants and that the kernel does not have, of guests that are on the host."""
+    there = [name for name in sorted(missing) if facts.state is not None and name in facts.state.links]
+    if there:
+        guests = dict.fromkeys(wanted[name] for name in there)
+        yield Finding(
+            id=ID,
+            severity=Severity.PROBLEM,
+            subject=_some(there),
+            text=f"the site file wants a guard here, and none stands: {_some(guests)} can take over its neighbours",
+            evidence=(f"no element of table {KEY} names {'it' if len(there) == 1 else 'them'}",),
+            fix="bascule apply",
+        )
+
+
+def _open(facts: Facts, guarded: set[str]) -> Iterator[Finding]:
+    """Ports of guests on a bridge with guarded ones, which have no guard themselves."""
+    assert facts.state is not None
+    host = facts.site.hosts[facts.host] if facts.site is not None and facts.host else None
+    uplinks = {str(one.name) for one in host.links()} if host is not None else set()
+    bridges: dict[str, list[str]] = {}
+    for link in facts.state.links.values():
+        is_guests = isinstance(link.options, Tap) or link.options.kind == "veth"
+        if link.master and is_guests and link.name not in guarded | uplinks:
+            bridges.setdefault(str(link.master), []).append(str(link.name))
+    for bridge, ports in bridges.items():
+        among = [link for link in facts.state.ports(IfName(bridge)) if link.name in guarded]
+        if among:
+            yield Finding(
+                id=ID,
+                severity=Severity.WARNING,
+                subject=bridge,
+                text=f"without a guard, beside {len(among)} {'port' if len(among) == 1 else 'ports'} with one: "
+                f"{_some(ports)}; whoever is behind can pose as anybody",
+                evidence=tuple(filter(None, (_of_the_file(facts, ports),))),
+                fix=f"guard: strict at bridge {bridge} or at the guest's NIC in the site file, then bascule apply",
+                bridges=(bridge,),
+            )
+
+
+def _of_the_file(facts: Facts, ports: list[str]) -> str:
+    if facts.site is None or not facts.host:
+        return ""
+    known = {str(nic.tap) for nic in facts.site.guest_nics(facts.host)}
+    foreign = [name for name in ports if name not in known]
+    return f"not in the site file: {_some(foreign)}" if foreign else ""
+
+
+def _slow(firewall: Firewall) -> Iterator[Finding]:
+    """Frames that passed the guards go through all chains of IP as well, where br_netfilter shows them these."""
+    for family in sorted(firewall.called):
+        chains = sum(
+            len(chain.rules)
+            for (of, _), table in firewall.tables.items()
+            if OF_IP.get(of) == family or of == "inet"
+            for chain in table.values()
+        )
+        if chains:
+            switch = SWITCHES[family].replace("/", ".")
+            yield Finding(
+                id=ID,
+                severity=Severity.NOTE,
+                subject="br_netfilter",
+                text=f"each {family} frame between guests passes the host's firewall behind its guard, {chains} "
+                f"{'rule' if chains == 1 else 'rules'} long: slower, and its own rules may drop what a guard lets pass",
+                evidence=(f"{switch} = 1",),
+                fix=f"sysctl -w {switch}=0, where neither Docker's icc=false nor Kubernetes' services need it",
+            )
+
+
+def _others(facts: Facts, guarded: set[str]) -> Iterator[Finding]:
+    """Filters of others that name the same ports: libvirt's nwfilter, Proxmox VE, Incus and the administrator's own."""
+    assert facts.state is not None
+    for domain in facts.domains:
+        both = [f"{nic.tap or domain.name} ({nic.filter})" for nic in domain.nics if nic.filter and nic.tap in guarded]
+        if both:
+            yield Finding(
+                id=ID,
+                severity=Severity.WARNING,
+                subject=domain.name,
+                text=f"libvirt's nwfilter guards {_some(both)} as well: what either stops is stopped, and only ours is "
+                "counted and proven",
+                evidence=(f"<filterref> in the definition of {domain.name}",),
+                fix=f"virsh edit {domain.name} and remove <filterref>, or guard: off at this NIC in the site file",
+            )
+    for table in facts.state.tables.values():
+        named = sorted(name for name in guarded if _names(table, name))
+        if named:
+            whose = owner(table.name) or ("libvirt" if "libvirt-" in getattr(table, "content", "") else "somebody else")
+            yield Finding(
+                id=ID,
+                severity=Severity.WARNING,
+                subject=table.key,
+                text=f"{whose} filters frames of {_some(named)} as well: what either stops is stopped, and what its "
+                "rules stop is not counted by ours",
+                evidence=(f"nft list table {table.key}",),
+                fix="keep one of them at each port",
+            )
+
+
+def _names(table: AnyTable, port: str) -> bool:
+    if table.family not in FILTERS or table.key == KEY:
+        return False
+    words = table.content if isinstance(table, ForeignTable) else str(table) if isinstance(table, Table) else ""
+    return f'"{port}"' in words or f"'{port}'" in words or f"-{port}" in words
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = list(names)
+    more = f" and {len(listed) - NAMED} more" if len(listed) > NAMED else ""
+    return ", ".join(listed[:NAMED]) + more
