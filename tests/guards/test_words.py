@@ -55,7 +55,7 @@ def told(bridge: Segment, **more: object) -> dict[str, Finding]:
     """What the doctor says of guards, by its subject."""
     with bridge.host.entered():
         state = observe()
-        found = examine(Facts(state=state, firewall=read_firewall(state), site=site("strict"), host="h", **more))  # type: ignore[arg-type]
+        found = examine(Facts(state=state, network=read_firewall(state), site=site("strict"), host="h", **more))  # type: ignore[arg-type]
     return {one.subject: one for one in found if one.id == "guards"}
 
 

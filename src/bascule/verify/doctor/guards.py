@@ -12,13 +12,12 @@ from bascule.observe.firewall import SWITCHES
 from bascule.policy.guards.ports import is_guarded
 from bascule.policy.guards.standing import standing_guards
 from bascule.policy.guards.table import KEY
-from bascule.topology.firewall.rules import Firewall
+from bascule.topology.trace.network import HostNetwork
 from bascule.verify.doctor.finding import Facts, Finding, Severity
 
 ID = "guards"
 NAMED = 6  # ports that a line names
 FILTERS = ("bridge", "netdev")  # the families that see frames between ports
-OF_IP = {"ip": "ip", "inet": "ip", "ip6": "ip6", "arp": "arp"}
 
 
 def look(facts: Facts) -> Iterator[Finding]:
@@ -31,8 +30,8 @@ def look(facts: Facts) -> Iterator[Finding]:
         return
     yield from _missing(facts, wanted.keys() - standing.keys(), wanted)
     yield from _open(facts, standing.keys() | wanted.keys())
-    if facts.firewall is not None and standing:
-        yield from _slow(facts.firewall)
+    if facts.network is not None and standing:
+        yield from _slow(facts.network)
     yield from _others(facts, standing.keys() | wanted.keys())
 
 
@@ -91,23 +90,18 @@ def _of_the_file(facts: Facts, ports: list[str]) -> str:
     return f"not in the site file: {_some(foreign)}" if foreign else ""
 
 
-def _slow(firewall: Firewall) -> Iterator[Finding]:
+def _slow(network: HostNetwork) -> Iterator[Finding]:
     """Frames that passed the guards go through all chains of IP as well, where br_netfilter shows them these."""
-    for family in sorted(firewall.called):
-        chains = sum(
-            len(chain.rules)
-            for (of, _), table in firewall.tables.items()
-            if OF_IP.get(of) == family or of == "inet"
-            for chain in table.values()
-        )
-        if chains:
-            switch = SWITCHES[family].replace("/", ".")
+    for family, key in SWITCHES.items():
+        lines = sum(len(one.lines) for one in network.rules.chains.values() if one.family in {family, "inet"})
+        if lines and network.number(key):
+            switch = key.replace("/", ".")
             yield Finding(
                 id=ID,
                 severity=Severity.NOTE,
                 subject="br_netfilter",
-                text=f"each {family} frame between guests passes the host's firewall behind its guard, {chains} "
-                f"{'rule' if chains == 1 else 'rules'} long: slower, and its own rules may drop what a guard lets pass",
+                text=f"each {family} frame between guests passes the host's firewall behind its guard, {lines} "
+                f"{'rule' if lines == 1 else 'rules'} long: slower, and its own rules may drop what a guard lets pass",
                 evidence=(f"{switch} = 1",),
                 fix=f"sysctl -w {switch}=0, where neither Docker's icc=false nor Kubernetes' services need it",
             )
