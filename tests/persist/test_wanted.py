@@ -141,6 +141,8 @@ def test_the_nic_under_a_bridge_gets_the_mtu_of_the_bridge() -> None:
     """As the plan sets it; the bridge alone would be too large for its port after a restart."""
     found = config("{nics: {eth4: {}}, bridges: {br3: {uplink: eth4, mtu: 9000}}}")
     assert {link.mtu for link in found.links.values()} == {9000}
+    wide = config("{nics: {eth4: {mtu: 9000}}, bridges: {br3: {uplink: eth4, mtu: 1500}}}")  # for a VLAN beside it
+    assert [wide.links[IfName(name)].mtu for name in ("eth4", "br3")] == [9000, 1500]
 
 
 def test_files_say_what_the_plan_leads_to() -> None:

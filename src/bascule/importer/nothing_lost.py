@@ -14,7 +14,7 @@ from ipaddress import ip_address, ip_network
 from msgspec import Struct
 
 from bascule.persist.config import NetworkConfig
-from bascule.persist.parsed import Files, Left, Leftovers
+from bascule.persist.parsed import Files, Left, Leftovers, printable, without_secrets
 
 _MAC = re.compile(r"(?<![0-9A-Fa-f:-])(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}(?![0-9A-Fa-f:-])")
 _V4 = re.compile(r"(?<![0-9A-Za-z.])[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?![0-9A-Za-z.])")
@@ -29,7 +29,11 @@ _NO_NAME = re.compile(
 )
 _COMMENT = re.compile(r"^\s*(?:[#;]|<!--).*|(?<=\s)#.*")
 _QUIET = re.compile(  # keys that name a file's own entry and say nothing of the network
-    r"^\W*(?:export\s+)?(?:\w*uuid|timestamp|permissions|stable-id)\b\W*[=: ]|^\s*version: [0-9]$", re.IGNORECASE
+    r"^\W*(?:export\s+)?(?:\w*uuid|timestamp|permissions|stable-id|hostname)\b\W*[=: ]", re.IGNORECASE
+)
+_NO_NUMBER = re.compile(  # netplan's version, the number of an alias, what the bonding driver calls by a name as well
+    r"\bversion\W{0,2}: ?[0-9]\b|(?<=[a-z][0-9]):[0-9]{1,3}(?=[\s,]|$)"
+    r"|\b(?:bond[-_])?(?:mode|xmit[-_]hash[-_]policy|lacp[-_]rate|ad[-_]select|fail[-_]over[-_]mac)[= ][0-9]\b"
 )
 _STANDARDS = re.compile(r"802-3-ethernet|802\.(?:3ad|1q|1ad)", re.IGNORECASE)
 _DEFAULTS = (  # of the kernel, where a key says what would be so without it
@@ -63,10 +67,13 @@ def untold(
     meant = _Words([str(value) for link in config.links.values() for value in link.options.as_json().values()])
     whole = {each.file for each in left if not each.line and each.why.startswith("passed over")}
     whole |= {path for path in files if path.startswith("etc/systemd/system/")}  # of services, not of links
+    shown = {(each.file, each.line): each.text for each in left}
     lost, default = Leftovers(), Leftovers()
     seen: dict[str, list[str]] = {}  # the files of a large host are the same lines again and again
     for path, text in files.items():
         for number, line in enumerate(text.split("\n") if path not in whole else (), 1):
+            if line.strip() and printable(without_secrets(line.strip())) in shown.get((path, number), ""):
+                continue  # a note repeats it
             words = seen.get(line)
             if words is None:
                 words = seen[line] = list(_lost(line, written)) if line.strip() else []
@@ -128,10 +135,11 @@ def _apart(text: str) -> tuple[list[str], list[str], str]:
 
 
 def _lost(line: str, known: _Words) -> Iterator[str]:
-    line = _COMMENT.sub("", line)
+    line = without_secrets(_COMMENT.sub("", line))
     if not line.strip() or _QUIET.match(line):
         return
     macs, addresses, rest = _apart(_STANDARDS.sub(" ", line))
+    rest = _NO_NUMBER.sub(" ", rest)
     if addresses and all(ip_address(address).is_loopback for address in addresses):
         return
     yield from (mac for mac in macs if mac not in known.macs)
@@ -142,7 +150,7 @@ def _lost(line: str, known: _Words) -> Iterator[str]:
     rest = _PREFIX.sub(" ", rest).strip()
     key = re.split(r"[=:\s]", rest, maxsplit=1)[0]
     for word in _NUMBER.findall(rest):
-        is_length = "prefix" in key.lower() and float(word) in known.prefixes
+        is_length = any(name in key.lower() for name in ("prefix", "netmask")) and float(word) in known.prefixes
         if not is_length and not known.has_number(float(word)):
             yield word
     is_yaml = rest[len(key) :].startswith(":")  # whose keys are names of links, too

@@ -113,6 +113,7 @@ class _Writer:
     def _bridge(self, link: LinkConfig) -> dict[str, Any]:
         out: dict[str, Any] = {"uplink": "unknown" if link.name in self.unsure else "none"}
         members = [self.config.links[name] for name in self.ports.get(link.name, [])]
+        members = [each for each in members if each.options.kind != "dummy"]  # it leads nowhere, and is told by itself
         if members:
             first = members[0]
             out["uplink"] = first.name

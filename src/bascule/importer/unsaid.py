@@ -46,7 +46,9 @@ def unsaid(config: NetworkConfig, site: NetworkConfig, *, is_here: bool, of_ipv6
             options = [] if is_here else list(_options(link, there))
             if of_ipv6 and link.ipv6 is not there.ipv6 and link.master is None:
                 options.append(f"IPv6 {link.ipv6}; by the site file it is {there.ipv6}")
-            if not is_here and link.mac and link.mac != there.mac:
+            below = said.get(there.parent) if there.parent else None
+            own = there.mac or (below.mac if below is not None else None)  # a VLAN has the MAC of what it is on
+            if not is_here and link.mac and link.mac != own:
                 options.append(f"MAC {link.mac}; the site file does not say it")
             yield from ((name, words) for words in (*options, *_differences(link, there, config)))
 

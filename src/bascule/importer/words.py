@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from bascule.model.host_links import MAIN_TABLE
 from bascule.model.links import Vlan
 from bascule.persist.config import LinkConfig, StaticRoute
+from bascule.persist.formats.vlans import with_flags
 
 MANY = 8  # names or routes that a note spells out
 
@@ -19,6 +20,8 @@ def all_of(link: LinkConfig) -> Iterator[str]:
         yield f"a {link.options.kind}"
     if link.master:
         yield f"a port of {link.master}"
+    if link.vlans:
+        yield f"VLANs {', '.join(with_flags(vlan) for vlan in link.vlans)}"
     yield from spoken(link)
     yield from (f"{word} {value}" for word, value in (("MAC", link.mac or link.pin_mac), ("MTU", link.mtu)) if value)
 

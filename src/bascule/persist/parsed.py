@@ -60,11 +60,12 @@ class Leftovers:
 
     def passes(self, file: str, line: int, text: str) -> None:
         """A line that says something to the configuration system and nothing of what the network is."""
-        self.passed.append(Left(file, line, printable(text.strip()[:LONGEST]), "says nothing of what the network is"))
+        shown = printable(without_secrets(text.strip())[:LONGEST])
+        self.passed.append(Left(file, line, shown, "says nothing of what the network is"))
 
     def add(self, file: str, line: int, text: str, why: str) -> None:
         """One line of a file, shortened if it is huge."""
-        text = _SECRET.sub(r"\1(not shown)", text.strip())
+        text = without_secrets(text.strip())
         shown = text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
         self.found.append(Left(file, line, printable(shown), why))
 
@@ -76,6 +77,11 @@ class Leftovers:
     def done(self) -> tuple[Left, ...]:
         """All of them in the order of files and lines, each once."""
         return tuple(sorted(set(self.found)))
+
+
+def without_secrets(text: str) -> str:
+    """A line without the values of keys and passwords that stand in it."""
+    return _SECRET.sub(r"\1(not shown)", text)
 
 
 def printable(text: str) -> str:

@@ -31,7 +31,7 @@ def read_network(root: XmlElement, out: LibvirtFiles) -> Told:
         out.refused[name] = f"of mode '{mode}', which is not taken"
         raise ValueError(f"network {name} is {out.refused[name]}")
     told: Told = []
-    out.networks[name] = {"mode": _MODES[mode]} | _subnets(root, told)
+    out.networks[name] = {"mode": _MODES[mode]} | _subnets(root, out, told)
     bridge = root.first("bridge")
     if bridge is not None:
         out.bridges.add(bridge.attributes.get("name", ""))
@@ -62,10 +62,11 @@ def _host_side(root: XmlElement, forward: XmlElement | None, name: str, out: Lib
     out.aliases[name] = PlainBridge("direct", parse_ifname(nics[0].take("dev") if nics else dev), groups)
 
 
-def _subnets(root: XmlElement, told: Told) -> dict[str, Any]:
+def _subnets(root: XmlElement, out: LibvirtFiles, told: Told) -> dict[str, Any]:
     """The subnets, whose first address the host takes, and the range that it hands out."""
     entry: dict[str, Any] = {}
     subnets: list[str] = []
+    own_addresses: list[str] = []
     for ip in root.all("ip"):
         own = ip.attributes.get("address", "")
         length = ip.attributes.get("prefix") or ip.attributes.get("netmask") or ("64" if ":" in own else "24")
@@ -76,6 +77,7 @@ def _subnets(root: XmlElement, told: Told) -> dict[str, Any]:
         for key in ("address", "prefix", "netmask", "family"):
             ip.take(key)
         subnets.append(str(address.network))
+        own_addresses.append(own)
         if address.ip != address.network.network_address + 1:
             why = f"the host has {address.ip} there; Bascule takes the first address"
             told.append((ip.line, f"<ip address='{own}'>", why))
@@ -85,6 +87,8 @@ def _subnets(root: XmlElement, told: Told) -> dict[str, Any]:
             if "dhcp" not in entry and first and ":" not in first:
                 span.take("start"), span.take("end")
                 entry["dhcp"] = f"{first}-{last}"
+    if own_addresses:
+        out.kept.append(f"network {root.text_of('name')}: the host is {', '.join(own_addresses)} there")
     return ({"subnet": subnets[0] if len(subnets) == 1 else subnets} if subnets else {}) | entry
 
 

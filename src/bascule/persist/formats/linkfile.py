@@ -6,6 +6,7 @@ from bascule.model.values import parse_mac
 from bascule.persist.config import LinkConfig, NetworkConfig
 from bascule.persist.formats.builder import Builder
 from bascule.persist.formats.ini import read, write
+from bascule.persist.formats.values import parse_mtu
 from bascule.persist.parsed import Files
 
 FOLDER = "etc/systemd/network"
@@ -51,5 +52,11 @@ def parse(files: Files, builder: Builder) -> None:
             continue
         draft.pin_mac = pin_mac or draft.pin_mac
         draft.pin_path = at.value if at else None
+        size = items.pop(("Link", "MTUBytes"), None)
+        if size is not None:
+            try:
+                draft.mtu = parse_mtu(size.value)
+            except ValueError as wrong:
+                left.add(path, size.line, f"[Link] MTUBytes={size.value}", str(wrong))
         for (section, key), item in items.items():
             left.add(path, item.line, f"[{section}] {key}={item.value}", "not taken")

@@ -28,3 +28,11 @@ def from_name(name: str) -> tuple[str, str]:
     """The link below a VLAN and its number, as ``eth4.30`` says them; ``vlan30`` says the number alone."""
     found = re.fullmatch(r"(.+)\.([0-9]{1,4})|vlan([0-9]{1,4})", name)
     return (found[1] or "", found[2] or found[3]) if found else ("", "")
+
+
+def without(vlan: PortVlans, vid: int) -> list[PortVlans]:
+    """What is left of a range of VLANs without one of them."""
+    if not vlan.first <= vid <= vlan.last:
+        return [vlan]
+    spans = ((vlan.first, vid - 1), (vid + 1, vlan.last))
+    return [PortVlans(first=first, last=last) for first, last in spans if first <= last]

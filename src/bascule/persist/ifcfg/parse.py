@@ -47,6 +47,7 @@ SILENT = words(
 
 ODD_KEYS = {  # keys that only such a link has, and what it is
     "OVS_BRIDGE": "a port of Open vSwitch",
+    "OVS_EXTRA": "Open vSwitch's",
     "TEAM_MASTER": "a port of a team",
     "TEAM_CONFIG": "a team",
     "ESSID": "wireless",
@@ -66,6 +67,8 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
         suffix = path.removeprefix(f"{FOLDER}/ifcfg-")
         if suffix.endswith(SKIPPED):
             builder.left.add(path, 0, "", "passed over, as the scripts do with such a name")
+        elif re.search(r"-range[0-9]+$", suffix):
+            builder.left.add_all(path, enumerate(files[path].strip().split("\n"), 1), "a range of aliases, not taken")
         elif suffix != "lo":
             _IfcfgFile(builder, path, suffix, names, settings).read(files[path])
     for path in sorted(path for path in files if re.match(rf"{FOLDER}/(route|rule)6?-", path)):
@@ -156,7 +159,7 @@ class _IfcfgFile(AssignmentFile):
             return "vlan"
         if self.value("BONDING_OPTS") or self.value("BONDING_MASTER").lower() == "yes":
             return "bond"
-        odd = f"a {text}" if text and text not in TYPES else ""
+        odd = f"of type {text}" if text and text not in TYPES else ""
         odd = next((what for key, what in ODD_KEYS.items() if key in self.found), odd)
         if odd:
             name = self.value("DEVICE") or self.suffix
@@ -246,7 +249,7 @@ class _IfcfgFile(AssignmentFile):
         elif proto not in {"", "none", "static"}:
             self.leave("BOOTPROTO", "neither none, static nor dhcp")
         self._addresses(draft)
-        metric = self.take("METRIC", parse_number)
+        metric = self.take("METRIC", parse_number) or self.take("IPV4_ROUTE_METRIC", parse_number)
         if metric is not None:
             draft.metric = metric
             draft.routes = [replace(r, metric=metric) if r.is_plain_default else r for r in draft.routes]
@@ -296,7 +299,7 @@ _TAKEN = words(
     """
     DEVICE TYPE DEVICETYPE HWADDR MACADDR MTU ONBOOT BRIDGE MASTER STP DELAY AGEING PRIO BRIDGING_OPTS BONDING_OPTS VLAN
     PHYSDEV VLAN_ID BOOTPROTO DOMAIN IPV6INIT IPV6_AUTOCONF DHCPV6C IPV6ADDR IPV6ADDR_SECONDARIES
-    IPV6_DEFAULTGW OVS_BRIDGE TEAM_MASTER METRIC
+    IPV6_DEFAULTGW OVS_BRIDGE TEAM_MASTER METRIC IPV4_ROUTE_METRIC
     """
 )
 

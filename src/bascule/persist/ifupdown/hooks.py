@@ -106,10 +106,11 @@ def _ip(builder: Builder, draft: LinkDraft, rest: list[str], file: str, line: in
 
 
 def _address(builder: Builder, text: str, words: list[str], file: str, line: int) -> bool:
-    """``ip addr add 10.0.0.5/24 brd + dev br0``; what follows from the address is no loss."""
+    """``ip addr add 10.0.0.5/24 brd + dev br0``; what follows from the address is no loss, and a label is a name."""
     values: dict[str, str] = {}
+    words = [word for word in words if word not in {"nodad", "noprefixroute"}]
     while words:
-        if words[0] not in {"dev", "brd", "broadcast"} or len(words) < 2:
+        if words[0] not in {"dev", "brd", "broadcast", "label"} or len(words) < 2:
             return False
         values[words[0]] = words[1]
         words = words[2:]

@@ -21,7 +21,7 @@ from bascule.persist.formats.values import (
     ticks,
     words,
 )
-from bascule.persist.formats.vlans import from_name
+from bascule.persist.formats.vlans import from_name, without
 from bascule.persist.ifupdown import MAIN
 from bascule.persist.ifupdown.hooks import hook, vlan_range
 from bascule.persist.ifupdown.includes import Line, absolute, logical_lines, option_name
@@ -92,6 +92,7 @@ class InterfacesFiles:
         self.stanzas: list[_Stanza] = []
         self.loopback: list[_Stanza] = []
         self.current: _Stanza | None = None
+        self.heirs: list[tuple[_Stanza, str]] = []  # stanzas with the name of another one whose options are theirs
         self.vids: dict[str, list[PortVlans]] = {}
         self.pvids: dict[str, int] = {}
 
@@ -177,14 +178,13 @@ class InterfacesFiles:
         if not name or family not in {"inet", "inet6"}:
             self.leave(line, "this address family is not taken")
             return False
-        if "inherits" in line.words[3:]:
-            self.leave(line, "'inherits' is not taken")
-            return False
         known = {"static", "manual", "dhcp", "loopback", *(("auto",) if family == "inet6" else ())}
         if method not in known:
             self.leave(line, f"the method '{method}' is not taken")
             return False
         self.current = _Stanza(name, family, method, line)
+        if "inherits" in line.words[3:]:
+            self.heirs.append((self.current, line.words[-1]))
         if name == "lo":
             self.loopback.append(self.current)
         else:
@@ -193,6 +193,7 @@ class InterfacesFiles:
 
     def settle(self) -> None:
         """From stanzas to links."""
+        self._inherit()
         self._bar()
         for stanza in self.stanzas:
             base, colon, _ = stanza.name.partition(":")
@@ -210,6 +211,16 @@ class InterfacesFiles:
                 self._stanza(draft_or_none, stanza)
         self._implied()
         self._vlans()
+
+    def _inherit(self) -> None:
+        """Options of another stanza, where the heir does not say them itself."""
+        for heir, name in self.heirs:
+            above = next((stanza for stanza in self.stanzas if stanza.name == name), None)
+            if above is None:
+                self.leave(heir.head, f"there is no stanza '{name}' to inherit from")
+                continue
+            own = {option_name(line) for line in heir.options}
+            heir.options += [line for line in above.options if option_name(line) not in own]
 
     def _bar(self) -> None:
         """Stanzas of links that are not taken, and what stands in those of the loopback."""
@@ -323,7 +334,9 @@ class InterfacesFiles:
         elif key in SILENT:
             if key not in {"vlan-raw-device", "vlan-id"}:
                 self.builder.left.passes(line.file, line.number, line.text)
-        elif key not in {"netmask", "accept_ra"}:
+        elif key == "pointopoint" and any(o.words[-1] == text for o in stanza.options if option_name(o) == "gateway"):
+            self.builder.left.passes(line.file, line.number, line.text)
+        elif key not in {"netmask", "accept_ra", "metric"}:
             raise ValueError("not taken")
 
     def _bond_option(self, draft: LinkDraft, stanza: _Stanza, name: str, value: object) -> None:
@@ -356,7 +369,11 @@ class InterfacesFiles:
 
     def _vlan_words(self, draft: LinkDraft, key: str, line: Line) -> None:
         if key == "bridge-vids":
-            self.vids.setdefault(draft.name, []).extend(vlan_range(word, set()) for word in line.words[1:])
+            for word in " ".join(line.words[1:]).replace(",", " ").split():
+                try:
+                    self.vids.setdefault(draft.name, []).append(vlan_range(word, set()))
+                except ValueError as wrong:
+                    self.builder.left.add(line.file, line.number, f"{line.words[0]} {word}", str(wrong))
         elif key == "bridge-access":
             vid = parse_vid(line.words[1] if len(line.words) > 1 else "")
             self.vids[draft.name] = [PortVlans(first=vid, last=vid, pvid=True, untagged=True)]
@@ -378,4 +395,4 @@ class InterfacesFiles:
                 draft.vlans += ranges
             elif ranges or draft.name in self.pvids:
                 draft.vlans += [PortVlans(first=pvid, last=pvid, pvid=True, untagged=True)]
-                draft.vlans += [vlan for vlan in ranges if not (vlan.first == vlan.last == pvid)]
+                draft.vlans += [part for vlan in ranges for part in without(vlan, pvid)]

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from bascule.model.dhcp.identity import ClientId
-from bascule.model.state import PortVlans
+from bascule.model.host_links import MAIN_TABLE
 from bascule.model.values import IfName, Mac, parse_mac, parse_vid
 from bascule.persist.config import Ipv6, StaticRoute
 from bascule.persist.formats import ini, linkfile
@@ -28,6 +28,7 @@ from bascule.persist.formats.values import (
     words,
 )
 from bascule.persist.keyfile import FOLDER, nmconf
+from bascule.persist.keyfile.lists import parse_vlans, split_list
 from bascule.persist.parsed import Files, Hardware, Parsed
 
 TIMES = {  # field of a bridge: key, its bounds and NetworkManager's default, all in seconds (nm-setting-bridge.c)
@@ -141,8 +142,8 @@ class _Profile:
         if kind not in TYPES:
             name = self.value("connection", "interface-name")
             if name:
-                self.builder.bar(name, f"a {kind or 'link of no type'}, which is not taken")
-            self._leave_all(f"a {kind or 'link of no type'}, which is not taken")
+                self.builder.bar(name, f"of type {kind or 'none'}, which is not taken")
+            self._leave_all(f"of type {kind or 'none'}, which is not taken")
             return
         port_of = self.value("connection", "slave-type") or self.value("connection", "port-type")
         if port_of not in {"", "bridge", "bond"}:
@@ -153,6 +154,8 @@ class _Profile:
             return
         pin = self.take("ethernet", "mac-address", parse_mac)
         name = self.value("connection", "interface-name") or self.names.get(pin, "")
+        if not name and pin is not None and not self.names:  # on no host a profile's id stands for its link
+            name = re.sub(r"[^A-Za-z0-9_.-]+", "-", self.value("connection", "id"))[:15].strip("-")
         if not name:
             self._leave_all("no interface-name, and its MAC is not among the known NICs")
             return
@@ -274,6 +277,7 @@ class _Profile:
         known = {"auto", "manual", "disabled", "ignore", *(("dhcp", "link-local") if family == "ipv6" else ())}
         if method not in known:
             self.leave(family, "method", "this method is not taken")
+        before = len(draft.routes)
         for item in self.sections[family].items:
             if re.fullmatch(r"address(es)?[0-9]*", item.key):
                 self._addresses(draft, family, item)
@@ -281,22 +285,44 @@ class _Profile:
                 self._route(draft, family, item)
             elif re.fullmatch(r"routing-rule[0-9]+", item.key):
                 self._rule(family, item)
-        metric = self.take(family, "route-metric", parse_number)
-        if metric is not None and family == "ipv4":
-            draft.metric = metric
         gateway = self.take(family, "gateway", parse_ip)
         if gateway is not None and gateway not in {"0.0.0.0", "::"}:
-            draft.routes.append(StaticRoute(dst=default_of(gateway), gateway=gateway, metric=metric or 0))
-        for server in _list(self.value(family, "dns")):
+            draft.routes.append(StaticRoute(dst=default_of(gateway), gateway=gateway))
+        draft.routes[before:] = self._ranked(draft, family, draft.routes[before:])
+        for server in split_list(self.value(family, "dns")):
             try:
                 draft.dns.append(parse_ip(server))
             except ValueError as wrong:
                 self.leave(family, "dns", str(wrong))
-        draft.search += _list(self.value(family, "dns-search"))
+        draft.search += split_list(self.value(family, "dns-search"))
         self._client_id(draft, family)
+        self.taken.add((family, "never-default"))
         for key in ("ignore-auto-routes", "ignore-auto-dns", "never-default"):
             if self.value(family, key) == "true" and (draft.dhcp4 if family == "ipv4" else draft.ipv6 is Ipv6.AUTO):
                 self.leave(family, key, "what to take of a lease is not taken over")
+
+    def _ranked(self, draft: LinkDraft, family: str, routes: list[StaticRoute]) -> list[StaticRoute]:
+        """The routes of a family with the metric and in the table of its profile, where they have none themselves."""
+        metric = self.take(family, "route-metric", parse_number)
+        if metric is not None and family == "ipv4":
+            draft.metric = metric
+        table = self.take(family, "route-table", lambda text: parse_table(text) if text != "0" else MAIN_TABLE)
+        if table not in {None, MAIN_TABLE} and (draft.dhcp4 if family == "ipv4" else draft.ipv6 is Ipv6.AUTO):
+            self.leave(family, "route-table", "what a lease or an advertisement brings is not moved to another table")
+        if self.value(family, "never-default") == "true":
+            line = next(item.line for item in self.sections[family].items if item.key == "never-default")
+            for gateway in [route.gateway for route in routes if route.is_plain_default]:
+                said = f"[{family}] never-default=true, gateway {gateway}"
+                self.builder.left.add(self.path, line, said, "NetworkManager makes no default route of it")
+            routes = [route for route in routes if not route.is_plain_default]
+        return [
+            replace(
+                route,
+                metric=route.metric or metric or 0,
+                table=table if table is not None and route.table == MAIN_TABLE else route.table,
+            )
+            for route in routes
+        ]
 
     def _client_id(self, draft: LinkDraft, family: str) -> None:
         """Who the link is to its DHCP server, as far as it is told without the link's name and connection."""
@@ -337,7 +363,7 @@ class _Profile:
     def _route(self, draft: LinkDraft, family: str, item: ini.Item) -> None:
         self.taken |= {(family, item.key), (family, f"{item.key}_options")}
         extra: dict[str, str] = {}
-        for word in _list(self.sections[family].get(f"{item.key}_options").replace(",", ";")):
+        for word in split_list(self.sections[family].get(f"{item.key}_options").replace(",", ";")):
             key, _, text = word.partition("=")
             extra[key.strip()] = text.strip()
         parts = [part.strip() for part in item.value.rstrip(";").split(",")]
@@ -371,22 +397,3 @@ class _Profile:
                     self.builder.left.passes(self.path, item.line, said)
                 else:
                     self.builder.left.add(self.path, item.line, said, "not taken")
-
-
-def _list(text: str) -> list[str]:
-    return [word.strip() for word in text.split(";") if word.strip()]
-
-
-def parse_vlans(text: str) -> list[PortVlans]:
-    """``10 pvid untagged, 20-29``."""
-    found = []
-    for part in text.replace(";", ",").split(","):
-        words = part.split()
-        if not words:
-            continue
-        first, dash, last = words[0].partition("-")
-        low, high = parse_vid(first), parse_vid(last) if dash else parse_vid(first)
-        if low > high or set(words[1:]) - {"pvid", "untagged"}:
-            raise ValueError(f"'{part.strip()}' is not a range of VLANs")
-        found.append(PortVlans(first=low, last=high, pvid="pvid" in words, untagged="untagged" in words))
-    return found

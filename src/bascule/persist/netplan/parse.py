@@ -167,6 +167,8 @@ class NetplanFiles:
                 self.leave(path, ident, name, f"it is a {draft.kind} already")
                 continue
             draft.kind = kind
+            if draft.name != ident.value:
+                self.builder.left.passes(path, ident.start_mark.line + 1, f"{ident.value}: is {draft.name}")
             for key, value in pairs(body):
                 try:
                     self._key(path, draft, str(key.value), value)
@@ -189,7 +191,7 @@ class NetplanFiles:
         elif key == "renderer":
             self.manager[draft.name] = text_of(node)
         elif key == "addresses":
-            self._addresses(draft, node)
+            self._addresses(path, draft, node)
         elif key == "routes":
             self._routes(path, draft, node)
         elif key == "nameservers":
@@ -249,17 +251,19 @@ class NetplanFiles:
         else:
             raise ValueError("not taken")
 
-    def _addresses(self, draft: LinkDraft, node: Node) -> None:
+    def _addresses(self, path: str, draft: LinkDraft, node: Node) -> None:
         if not isinstance(node, yaml.SequenceNode):
             raise ValueError("a list is expected")
         for item in node.value:
-            if isinstance(item, yaml.ScalarNode):
-                draft.addresses.append(parse_address(_with_prefix(item.value)))
-                continue
-            for address, options in pairs(item):
-                draft.addresses.append(parse_address(_with_prefix(str(address.value))))
-                if pairs(options):
-                    raise ValueError(f"lifetime and label of {address.value} are not taken")
+            given = [(item, None)] if isinstance(item, yaml.ScalarNode) else pairs(item)
+            for address, options in given:
+                said = f"{draft.name}: address {in_words(item)}"
+                try:
+                    draft.addresses.append(parse_address(_with_prefix(str(address.value))))
+                except ValueError as wrong:
+                    self.leave(path, item, said, str(wrong))
+                if options is not None and pairs(options):
+                    self.leave(path, item, said, "lifetime and label of an address are not taken")
 
     def _nameservers(self, draft: LinkDraft, node: Node) -> None:
         for key, value in pairs(node):
@@ -286,14 +290,15 @@ class NetplanFiles:
             try:
                 self.builder.rules.append(parse_rule_words([word for pair in given for word in pair]))
             except ValueError as wrong:
-                self.leave(path, item, f"{draft.name}: routing-policy", str(wrong))
+                self.leave(path, item, f"{draft.name}: routing-policy {in_words(item)}", str(wrong))
 
     def _overrides(self, path: str, draft: LinkDraft, node: Node) -> None:
         for key, value in pairs(node):
             if key.value == "route-metric":
                 draft.metric = parse_number(text_of(value))
             else:
-                self.leave(path, key, f"{draft.name}: dhcp4-overrides: {key.value}", "not taken")
+                said = f"{draft.name}: dhcp4-overrides: {key.value}: {in_words(value)}"
+                self.leave(path, key, said, "not taken")
 
     def enslave(self) -> None:
         """Ports are named by their masters."""

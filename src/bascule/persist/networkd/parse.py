@@ -49,7 +49,7 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
         if any(matches(sections, name, mac) for _, sections in units):
             builder.draft(name, "", 0)
     for path, sections in units:
-        reader.named(path, sections)
+        reader.named(path, sections, is_host=bool(hardware))
     claimed: set[str] = set()
     for path, sections in units:
         reader.network(path, sections, hardware or {}, claimed)
@@ -133,7 +133,7 @@ class UnitReader:
             elif not (section.name == "NetDev" and item.key in {"Name", "Kind"}) and item.key not in SILENT:
                 self.leave(path, section, item, "not taken")
 
-    def named(self, path: str, sections: list[Located]) -> None:
+    def named(self, path: str, sections: list[Located], *, is_host: bool) -> None:
         """Links that a [Match] names outright are there, and so are those that VLAN= and Bridge= name."""
         if self.is_unmanaged(sections):
             return
@@ -143,6 +143,20 @@ class UnitReader:
                     for word in item.value.split():
                         if not set(word) & GLOB:
                             self._name(word, where, item)
+        if not is_host:
+            self._by_mac(path, [item for _, section in sections if section.name == "Match" for item in section.items])
+
+    def _by_mac(self, path: str, match: list[Item]) -> None:
+        """On no host a NIC that only its MAC tells is called as the file is: 20-lan0.network."""
+        name = path.rpartition("/")[2].removesuffix(".network").lstrip("0123456789-")
+        if [item.key for item in match] not in (["MACAddress"], ["PermanentMACAddress"]) or name in self.builder.drafts:
+            return
+        try:
+            pin = parse_mac(match[0].value.lower())
+            if all(draft.pin_mac != pin for draft in self.builder.drafts.values()):
+                self.builder.draft(name, path, match[0].line).pin_mac = pin
+        except ValueError:
+            return  # several of them, or no name; it is told that nothing matches
 
     def _name(self, word: str, path: str, item: Item) -> None:
         try:
@@ -286,10 +300,10 @@ class _Network:
             raise ValueError("not taken")
 
     def _address(self, section: Section) -> None:
+        self.draft.addresses += [parse_address(item.value) for item in section.items if item.key == "Address"]
         for item in section.items:
             if item.key != "Address":
                 raise ValueError(f"'{item.key}' of an address is not taken")
-            self.draft.addresses.append(parse_address(item.value))
 
     def _route(self, section: Section) -> None:
         values = {item.key: item.value for item in section.items}

@@ -18,6 +18,7 @@ from bascule.persist.formats.values import (
     parse_mtu,
     parse_number,
     parse_prefix,
+    parse_table,
     ticks,
     words,
 )
@@ -138,8 +139,14 @@ def _routes(path: str, text: str, builder: Builder) -> None:
         dst, gateway, mask, link = (*cells, "", "", "", "")[:4]
         try:
             via = parse_ip(gateway) if gateway and gateway not in {"0.0.0.0", "::"} else ""
+            words = dict(zip(cells[4::2], cells[5::2], strict=False))
+            if set(words) - {"metric", "table"} or (len(cells) > 4 and len(cells) % 2):
+                raise ValueError("these options of a route are not taken")
             route = StaticRoute(
-                dst=default_of(via) if dst == "default" else parse_prefix(dst, mask or None), gateway=via
+                dst=default_of(via) if dst == "default" else parse_prefix(dst, mask or None),
+                gateway=via,
+                metric=parse_number(words.get("metric", "0")),
+                table=parse_table(words.get("table", "main")),
             )
             name = link or own or _nearest(via, builder)
             if not name:

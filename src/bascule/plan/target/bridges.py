@@ -94,7 +94,8 @@ def _lay_addresses(build: TargetBuilder, bridge: DeclaredBridge, uplink: Link | 
 
 
 def _lay_uplink(build: TargetBuilder, bridge: DeclaredBridge, port: IfName) -> None:
-    build.set(port, mtu=bridge.mtu or build.links[port].mtu)
+    said = build.host.link(port)  # which may take longer frames than its bridge, for a VLAN beside it
+    build.set(port, mtu=(said.mtu if said is not None else None) or bridge.mtu or build.links[port].mtu)
     build.enslave(port, bridge.name, BridgePort())
     kept = build.links[port].port or BridgePort()
     if not build.host.as_found:
