@@ -16,6 +16,7 @@ from bascule.apply.prepare import prepare
 from bascule.apply.transaction import ApplyOptions, apply
 from bascule.errors import CommandFailed, Problem, TakenBack
 from bascule.model.state import HostState
+from bascule.plan.change import Note
 from bascule.plan.file_change import FileChange
 from tests.apply.hosts import Bed, difference, environment, wait_for
 
@@ -118,6 +119,8 @@ def test_without_the_tools(bed: Bed) -> None:
 
 class Files:
     """A writer as a configuration system has one."""
+
+    notes: Sequence[Note] = ()
 
     def __init__(self, folder: Path, fail: bool = False) -> None:
         self.folder, self.fail = folder, fail

@@ -29,6 +29,7 @@ from bascule.model.site import Site
 from bascule.model.state import HostState
 from bascule.persist.writer import ASIDE, Writing
 from bascule.persist.writer import commit as commit_files
+from bascule.plan.change import Note
 from bascule.plan.diff import diff
 from bascule.plan.file_change import FileChange
 from bascule.providers.dnsmasq.state import DnsmasqState, Server
@@ -44,6 +45,8 @@ FOREIGN = {"gone", "shared"}
 
 class Writer:
     """As a configuration system has one: files of ours that change, come and go; foreign ones that go aside."""
+
+    notes: Sequence[Note] = ()
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

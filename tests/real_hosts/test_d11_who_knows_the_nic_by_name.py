@@ -127,6 +127,55 @@ def test_d11_what_can_go_along_goes_along_and_comes_back(named: Field) -> None:
     assert parameters("eth0") == PARAMETERS
 
 
+OWN_FILES = {  # of each dialect: the file for eth0 with a policy rule in it, as the distribution's manual has it
+    "networkd": ("etc/systemd/network/20-lan.network", ("[Match]\nName=eth0\n[Network]\nAddress=192.168.1.10/24\n"
+                 "Gateway=192.168.1.1\n[RoutingPolicyRule]\nFrom=10.9.0.0/16\nTable=88\nPriority=600\n")),
+    "netplan": ("etc/netplan/01.yaml", ("network: {version: 2, ethernets: {eth0: {addresses: [192.168.1.10/24], "
+                "routing-policy: [{from: 10.9.0.0/16, table: 88, priority: 600}]}}}\n")),
+    "ifupdown": ("etc/network/interfaces", ("auto eth0\niface eth0 inet static\n  address 192.168.1.10/24\n"
+                 "  up ip rule add from 10.9.0.0/16 table 88 priority 600\n")),
+    "keyfile": ("etc/NetworkManager/system-connections/lan.nmconnection", ("[connection]\nid=lan\ntype=ethernet\n"
+                "interface-name=eth0\n[ipv4]\nmethod=manual\naddress1=192.168.1.10/24\n"
+                "routing-rule1=priority 600 from 10.9.0.0/16 table 88\n")),
+    "ifcfg": ("etc/sysconfig/network-scripts/ifcfg-eth0", "DEVICE=eth0\nONBOOT=yes\nIPADDR=192.168.1.10\nPREFIX=24\n"),
+}  # fmt: skip
+SAYS = {  # how its files say the three for the next boot; None: a note says that they do not
+    "networkd": ("IncomingInterface=br0", "LinkLayerAddress=02:00:00:00:00:77", "IPv6ProxyNDPAddress=2001:db8::7"),
+    "netplan": ("IncomingInterface=br0", "LinkLayerAddress=02:00:00:00:00:77", "IPv6ProxyNDPAddress=2001:db8::7"),
+    "ifupdown": ("up ip rule add priority 500 from all iif br0 table 77",
+                 "up ip neigh replace 192.168.1.77 lladdr 02:00:00:00:00:77 dev br0 nud permanent",
+                 "up ip neigh replace proxy 2001:db8::7 dev br0"),
+    "keyfile": ("=priority 500 from all iif br0 table 77", None, None),
+    "ifcfg": ("priority 500 from all iif br0 table 77", None, None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dialect", SAYS)
+def test_d11_what_goes_along_is_written_for_the_next_boot_or_named(named: Field, tmp_path: Path, dialect: str) -> None:
+    path, text = OWN_FILES[dialect]
+    (tmp_path / path).parent.mkdir(parents=True)
+    (tmp_path / path).write_text(text)
+    named.ip("rule add from 10.9.0.0/16 lookup 88 priority 600")
+    named.ip("rule add oif eth0 lookup 77 priority 501")
+    try:
+        site = named.site(ONE_NIC.replace("  kvm:\n", f"  kvm:\n    persist: {dialect}\n"), f"{dialect}.yaml")
+        plan = named.document("plan", site, "--root", str(tmp_path))
+    finally:
+        named.ip("rule del priority 501")
+        named.ip("rule del priority 600")
+    written = "".join(one["diff"] for one in plan["files"] if one["action"] == "write")
+    notes = [f"{note['subject']} {note['text']}" for note in plan["notes"] if note["kind"] == "along"]
+    (kept,) = (note for note in notes if "rule 500" in note and "written for the next boot" in note)
+    (lost,) = (note for note in notes if "has no words for it" in note)
+    assert f"{dialect} has no words" in lost and "rule 501 (from all oif br0" in lost
+    told = ("rule 500 (from all iif br0", "permanent neighbour 192.168.1.77", "proxy NDP 2001:db8::7")
+    for words, line in zip(told, SAYS[dialect], strict=True):
+        assert words in (kept if line else lost)
+        assert (line or "") in written
+    if dialect != "ifcfg":  # whose rules stand in a file of their own, which stays
+        assert "10.9.0.0/16" in written, "the rule of the file that goes aside"
+
+
 def test_d11_a_nic_without_an_address_takes_nothing_away(named: Field) -> None:
     site = ONE_NIC.replace("eth0: {network: office}}", "eth0: {network: office, address: 192.168.1.10/24}, eth1: {}}")
     assert "is named in chain" not in mind(named, site.replace("uplink: eth0, address: from-uplink", "uplink: eth1"))

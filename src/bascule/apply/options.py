@@ -8,6 +8,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from bascule.model.state import HostState
+from bascule.plan.change import Note
 from bascule.plan.file_change import FileChange
 
 
@@ -24,6 +25,8 @@ class DriverChoice(Struct, frozen=True, kw_only=True):
 
 class Writer(Protocol):
     """Keeps the change over a reboot, in the files of the host's configuration system."""
+
+    notes: Sequence[Note]  # of the last look at the changes: what else is kept over a reboot, and what is not
 
     def changes(self, wanted: HostState) -> Sequence[FileChange]:
         """Every file that ``write`` will make, change, move or remove; they are backed up into the checkpoint."""

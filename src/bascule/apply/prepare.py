@@ -121,7 +121,12 @@ def with_files(prepared: Prepared, writer: Writer | None) -> Prepared:
     """The same with the files that will keep it over a restart. Raises BasculeError for what no file can say."""
     if writer is None:
         return prepared
-    return replace(prepared, plan=replace(prepared.plan, files=tuple(writer.changes(prepared.wanted))))
+    files, before, after = tuple(writer.changes(prepared.wanted)), prepared.observed, prepared.wanted
+    moved = (before.rules, before.neighbours) != (after.rules, after.neighbours) or any(
+        f.action == "move" for f in files
+    )
+    notes = (*prepared.plan.notes, *(writer.notes if moved else ()))
+    return replace(prepared, plan=replace(prepared.plan, files=files, notes=notes))
 
 
 def again(prepared: Prepared, place: StateDirectory) -> Prepared:

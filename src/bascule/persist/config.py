@@ -17,7 +17,7 @@ from msgspec.structs import force_setattr
 from bascule.model.dhcp.identity import ClientId
 from bascule.model.host_links import MAIN_TABLE, PolicyRule
 from bascule.model.links import Bridge, BridgePort, LinkOptions, Physical
-from bascule.model.state import PortVlans
+from bascule.model.state import FixedNeighbour, PortVlans
 from bascule.model.values import IfName, Mac
 
 
@@ -132,12 +132,14 @@ class NetworkConfig(Struct, frozen=True, kw_only=True):
     """A host's network as its configuration files say it.
 
     ``unmanaged`` are names, possibly ending in ``*``, of links that the configuration system must leave alone:
-    the guests' taps. They have a meaning only where there is a bridge.
+    the guests' taps. They have a meaning only where there is a bridge. ``neighbours`` are rendered and never parsed: no
+    key of a site file says them.
     """
 
     links: Mapping[IfName, LinkConfig] = field(default_factory=lambda: MappingProxyType({}))
     unmanaged: tuple[str, ...] = ()
     rules: tuple[PolicyRule, ...] = ()
+    neighbours: tuple[FixedNeighbour, ...] = ()
 
     def __post_init__(self) -> None:
         put = force_setattr
@@ -157,10 +159,15 @@ class NetworkConfig(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(
-        cls, links: Iterable[LinkConfig], unmanaged: Iterable[str] = (), rules: Iterable[PolicyRule] = ()
+        cls,
+        links: Iterable[LinkConfig],
+        unmanaged: Iterable[str] = (),
+        rules: Iterable[PolicyRule] = (),
+        neighbours: Iterable[FixedNeighbour] = (),
     ) -> NetworkConfig:
         """A configuration from links and rules in any order."""
-        return cls(links={link.name: link for link in links}, unmanaged=tuple(unmanaged), rules=tuple(rules))
+        by_name = {link.name: link for link in links}
+        return cls(links=by_name, unmanaged=tuple(unmanaged), rules=tuple(rules), neighbours=tuple(neighbours))
 
     @property
     def subjects(self) -> set[IfName]:

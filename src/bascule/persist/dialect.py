@@ -38,6 +38,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     ``reads`` are glob patterns below the root of all files that its parser understands, ``own`` of those that speak
     for this dialect and no other. ``scaffold`` are files that are written only where they are missing. ``files`` and
     ``readers`` say in the reference which files it writes and who reads them, ``notes`` what else is to be known.
+    ``neighbours`` are the kinds of set neighbours that it has words for (persist.formats.neighbours).
     """
 
     name: str
@@ -47,6 +48,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     files: str = ""
     readers: str = ""
     notes: str = ""
+    neighbours: frozenset[str] = frozenset()
 
     def detect(self, root: Root) -> Iterable[Manager]:
         """The managers that look after a host's network by such files."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +16,13 @@ from bascule.system.net.netns import is_machines_own
 
 if TYPE_CHECKING:  # where nothing is kept, as in a namespace, no dialect is imported
     from bascule.model.dhcp.identity import ClientId
+    from bascule.model.host_links import PolicyRule
     from bascule.model.values import IfName, Mac
     from bascule.persist.config import NetworkConfig
     from bascule.persist.dialect import Dialect
     from bascule.persist.parsed import Files, Hardware
     from bascule.persist.writer import Writing
+    from bascule.plan.change import Note
     from bascule.plan.file_change import FileChange
 
 
@@ -32,6 +34,7 @@ class Persister(Struct):
     dialect: str
     root: str = "/"
     unread: tuple[tuple[str, str], ...] = ()  # files that could not be read when it was decided, and why
+    notes: Sequence[Note] = ()  # what else is kept, and what is not
     _writing: Writing | None = None
     _ids: Mapping[IfName, ClientId | None] = {}
 
@@ -45,6 +48,7 @@ class Persister(Struct):
         from bascule.persist.dialect import dialect
         from bascule.persist.files import read_tree
         from bascule.persist.foreign import cloud_init
+        from bascule.persist.foreign.carried import with_carried
         from bascule.persist.wanted import wanted_config
         from bascule.persist.writer import Stamp, prepare
 
@@ -56,6 +60,7 @@ class Persister(Struct):
         config = wanted_config(self.site, self.host, wanted)
         nics = _nics(config, wanted)
         config = self._as_before(config, chosen, existing, nics)
+        config, self.notes = with_carried(config, wanted, self._rules_aside(config, chosen, existing, nics), chosen)
         besides = sysctls.render(self.site, self.host, wanted)
         self._writing = prepare(chosen, config, existing, stamp=stamp, root=self.root, besides=besides, hardware=nics)
         return self._writing.changes
@@ -67,17 +72,30 @@ class Persister(Struct):
         those of the host's own files stay, the moved ones included.
         """
         from bascule.persist.client_ids import client_ids, with_client_ids
-        from bascule.persist.files import read_tree
         from bascule.persist.wanted import with_name_servers
-        from bascule.persist.writer import ASIDE, is_ours
 
-        moved = read_tree(Path(self.root, ASIDE), chosen.reads, chosen.includes).files  # by earlier changes
-        foreign = {path: text for path, text in existing.items() if not is_ours(text)}
-        for files in (foreign, moved):
+        for files in self._own_files(chosen, existing):
             config = with_name_servers(config, chosen.parse(files, nics).config)
         if any(link.dhcp4 and name not in self._ids for name, link in config.links.items()):
             self._ids = client_ids(config, chosen.parse(existing, nics).config, chosen.takeover.client_id)
         return with_client_ids(config, self._ids)
+
+    def _own_files(self, chosen: Dialect, existing: Files) -> tuple[Files, Files]:
+        """The host's own files: those that stand there, and those that earlier changes moved aside."""
+        from bascule.persist.files import read_tree
+        from bascule.persist.writer import ASIDE, is_ours
+
+        moved = read_tree(Path(self.root, ASIDE), chosen.reads, chosen.includes).files
+        return {path: text for path, text in existing.items() if not is_ours(text)}, moved
+
+    def _rules_aside(
+        self, config: NetworkConfig, chosen: Dialect, existing: Files, nics: Hardware
+    ) -> Collection[PolicyRule]:
+        """The policy rules of the host's own files that go or went aside: those that speak for links of ours."""
+        there, moved = self._own_files(chosen, existing)
+        alone = (chosen.parse({path: text}, nics).config for path, text in there.items())
+        ours = [one for one in alone if one.rules and one.subjects & config.links.keys()]
+        return [rule for one in (*ours, chosen.parse(moved, nics).config) for rule in one.rules]
 
     def write(self, wanted: HostState) -> Sequence[str]:
         """Put the files in place; the paths of those that are written.

@@ -129,6 +129,7 @@ class _Decision(Struct, frozen=True):
             (link for link in self.config.links.values() if link.name not in kept),
             self.config.unmanaged,
             self.config.rules,
+            (one for one in self.config.neighbours if one.dev not in kept),
         )
         rendered = {**self.dialect.render(mine), **self.besides}
         taken = dict(self.dialect.without(self.foreign, mine.links.keys(), self.hardware))

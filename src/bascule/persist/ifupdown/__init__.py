@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 from bascule.persist.dialect import Dialect
 from bascule.persist.formats import LINK_FILES
+from bascule.persist.formats.neighbours import PERMANENT, PROXY_ARP, PROXY_NDP
 
 MAIN = "etc/network/interfaces"
 FILE = "etc/network/interfaces.d/bascule"  # ours
@@ -28,4 +29,5 @@ What neither reader has a word for stands as an `up` line with the `ip` or `brid
   `bridge-ports-condone-regex` keeps ifupdown2 from taking the guests' taps off their bridge; ifupdown passes over it.
   `no-auto-down` keeps `ifdown -a`, and so a restart of networking.service, from deleting the bridges; to ifupdown2 that
   line is part of a comment.""",
+    neighbours=frozenset({PERMANENT, PROXY_ARP, PROXY_NDP}),
 )

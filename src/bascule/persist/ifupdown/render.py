@@ -13,6 +13,7 @@ from bascule.model.values import IfName
 from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig
 from bascule.persist.formats import linkfile
 from bascule.persist.formats.gaps import Gaps
+from bascule.persist.formats.neighbours import command, on_link
 from bascule.persist.formats.rules import by_link, rule_words
 from bascule.persist.formats.values import route_words, seconds
 from bascule.persist.formats.vlans import bridge_commands
@@ -92,6 +93,7 @@ def _link(
         ip = "ip -6" if rule.ipv6 else "ip"
         verbs = (("up", "add"), ("down", "del"))
         heads[0][1].extend(f"{when} {ip} rule {verb} {rule_words(rule)} || true" for when, verb in verbs)
+    heads[0][1].extend(f"up {command(one)} || true" for one in on_link(config, link.name))
     out = [f"auto {link.name}\n" if number == 0 and link.onboot else "" for number in range(len(heads))]
     for number, (head, lines) in enumerate(heads):
         out[number] += f"iface {link.name} {head}\n" + "".join(f"    {line}\n" for line in lines)

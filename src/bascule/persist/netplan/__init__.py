@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bascule.persist.dialect import Dialect
 from bascule.persist.formats import LINK_FILES
+from bascule.persist.formats.neighbours import PERMANENT, PROXY_NDP
 
 FOLDER = "etc/netplan"
 _UNITS = "etc/systemd/network"
@@ -23,4 +24,5 @@ DIALECT = Dialect(
     notes="""\
 What it has no word for (multicast snooping, VLAN filtering, most port options) stands in drop-ins beside
   the units that it generates, `/etc/systemd/network/10-netplan-NAME.netdev.d/`. They need the renderer networkd.""",
+    neighbours=frozenset({PERMANENT, PROXY_NDP}),
 )

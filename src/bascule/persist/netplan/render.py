@@ -44,7 +44,8 @@ def render(config: NetworkConfig) -> dict[str, str]:
         group = {"bond": "bonds", "bridge": "bridges", "vlan": "vlans"}.get(link.options.kind, "ethernets")
         rules = ruled.get(link.name, [])
         groups[group][link.name] = _link(link, members) | _policy([rule for rule in rules if _has_words(rule)])
-        files |= _dropins(link, [rule for rule in rules if not _has_words(rule)], gaps)
+        only_networkd = networkd.rules(rule for rule in rules if not _has_words(rule))
+        files |= _dropins(link, only_networkd + networkd.neighbours(config, link), gaps)
     gaps.check()
     tree = {"network": {"version": 2, "renderer": "networkd", **{key: value for key, value in groups.items() if value}}}
     files[FILE] = "\n".join(block(tree, 0, 3)) + "\n"
@@ -176,7 +177,7 @@ def _policy(rules: list[PolicyRule]) -> dict[str, Any]:
     return {"routing-policy": told} if told else {}
 
 
-def _dropins(link: LinkConfig, rules: list[PolicyRule], gaps: Gaps) -> dict[str, str]:
+def _dropins(link: LinkConfig, more: networkd.Sections, gaps: Gaps) -> dict[str, str]:
     """What only networkd has words for."""
     files: dict[str, str] = {}
     options, default = link.options, Bridge()
@@ -193,7 +194,7 @@ def _dropins(link: LinkConfig, rules: list[PolicyRule], gaps: Gaps) -> dict[str,
         used.append(("Bridge", networkd.port(link, BridgePort(**rest), gaps)))
     used += networkd.vlans(link)
     used.append(("Network", networkd.keep(link)))
-    used += networkd.rules(rules)
+    used += more
     used.append(("DHCPv4", [item for item in networkd.client_id(link) if item[0] != "ClientIdentifier"]))
     for sections, kind in ((made, "netdev"), (used, "network")):
         text = ini.write(sections)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bascule.persist.dialect import Dialect
 from bascule.persist.formats import LINK_FILES
+from bascule.persist.formats.neighbours import PERMANENT, PROXY_NDP
 
 FOLDER = "etc/systemd/network"
 
@@ -22,4 +23,5 @@ DIALECT = Dialect(
     notes="""\
 Bridges are configured without carrier; one on which the host has no address is not waited for at boot.
   `KeepConfiguration=static` stands with addresses that are written down: a reload would take them away for a while.""",
+    neighbours=frozenset({PERMANENT, PROXY_NDP}),
 )

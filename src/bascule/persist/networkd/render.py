@@ -10,6 +10,7 @@ from bascule.model.links import Bond, Bridge, BridgePort, Vlan
 from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.formats import ini, linkfile
 from bascule.persist.formats.gaps import Gaps
+from bascule.persist.formats.neighbours import PROXY_NDP, kind_of, on_link
 from bascule.persist.formats.rules import by_link
 from bascule.persist.formats.values import seconds
 from bascule.persist.formats.vlans import span
@@ -35,6 +36,7 @@ def render(config: NetworkConfig) -> dict[str, str]:
         if link.options.kind:
             files[f"{FOLDER}/10-{link.name}.netdev"] = ini.write(netdev(link))
         sections = _network(link, config, above.get(link.name, []), gaps) + rules(ruled.get(link.name, ()))
+        sections += neighbours(config, link)
         files[f"{FOLDER}/10-{link.name}.network"] = ini.write(sections)
     gaps.check()
     if config.unmanaged:
@@ -169,6 +171,17 @@ def rules(these: Iterable[PolicyRule]) -> Sections:
         if rule.source is None and rule.to is None:
             items.append(("Family", "ipv6" if rule.ipv6 else "ipv4"))
         out.append(("RoutingPolicyRule", items))
+    return out
+
+
+def neighbours(config: NetworkConfig, link: LinkConfig) -> Sections:
+    """One [Neighbor] for each, and those for whom the link answers; networkd has no word for proxy ARP by address."""
+    out: Sections = []
+    for one in on_link(config, link.name):
+        if not one.proxy:
+            out.append(("Neighbor", [("Address", one.ip), ("LinkLayerAddress", one.mac)]))
+        elif kind_of(one) == PROXY_NDP:
+            out.append(("Network", [("IPv6ProxyNDPAddress", one.ip)]))
     return out
 
 

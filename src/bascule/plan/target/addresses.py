@@ -185,11 +185,11 @@ def carry(build: TargetBuilder, uplink: Link, bridge: IfName) -> None:
 
 
 def _tell_carried(build: TargetBuilder, old: str, new: str) -> None:
-    """What goes along, and who must name the other link when the machine starts."""
+    """What goes along; what of it the files keep, whoever writes them says."""
     names = [f"rule {rule.priority} ({' '.join(rule.words)})" for rule in build.observed.rules if old in rule.words]
     names += [f"neighbour {one.ip}" for one in build.observed.neighbours if one.dev == old]
     if names:
-        text = f"{', '.join(names)}: {new}'s from now on; whoever sets it when the machine starts still names {old}"
+        text = f"{', '.join(names)}: {new}'s from now on"
         build.note("along", old, text)
 
 

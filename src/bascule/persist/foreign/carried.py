@@ -1,0 +1,77 @@
+"""What goes along with the host's addresses when they change their link, and is kept for the next boot with them. Pure.
+
+No key of a site file says these: policy rules that name a link of ours or that stood in a file that is moved aside, and
+neighbours that are set for good. They are on the host now, and so they are what the next boot must make.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from msgspec.structs import replace
+
+from bascule.model.host_links import PolicyRule
+from bascule.model.site_place import NOWHERE
+from bascule.model.state import FixedNeighbour, HostState, RoutingRule
+from bascule.persist.config import NetworkConfig
+from bascule.persist.dialect import Dialect
+from bascule.persist.formats.neighbours import kind_of
+from bascule.persist.formats.rules import kernel_rule
+from bascule.plan.change import Note
+
+
+def with_carried(
+    config: NetworkConfig, state: HostState, aside: Collection[PolicyRule], dialect: Dialect
+) -> tuple[NetworkConfig, tuple[Note, ...]]:
+    """The configuration with them, as far as the dialect has words for them, and a note for each link.
+
+    ``state`` is what the change leads to, ``aside`` are the rules of the host's own files that are moved aside.
+    """
+    speakers = {name for name, link in config.links.items() if link.master is None}
+    declared = {_bare(rule) for rule in config.rules}
+    rules, kept, lost = list[PolicyRule](), dict[str, list[str]](), dict[str, list[str]]()
+    for rule in state.rules:
+        mine = sorted(speakers & set(rule.words))
+        subject = mine[0] if mine else "rules"
+        try:
+            read = kernel_rule(rule)
+        except ValueError:
+            if mine:
+                lost.setdefault(subject, []).append(_words(rule))
+            continue
+        if _bare(read) not in declared and (mine or any(_is_said(read, one) for one in aside)):
+            rules.append(read)
+            kept.setdefault(subject, []).append(_words(rule))
+    neighbours = []
+    for one in state.neighbours:
+        if one.dev in speakers:
+            said = kind_of(one) in dialect.neighbours
+            neighbours += [one] if said else []
+            (kept if said else lost).setdefault(one.dev, []).append(f"{kind_of(one)} {one.ip}")
+    notes = [_note(link, words, "written for the next boot as well") for link, words in kept.items()]
+    no = f"{dialect.name} has no words for it, so whoever sets it when the machine starts must name"
+    notes += [_note(link, words, f"{no} {link}") for link, words in lost.items()]
+    return _extended(config, rules, neighbours), tuple(notes)
+
+
+def _extended(
+    config: NetworkConfig, rules: Iterable[PolicyRule], neighbours: Iterable[FixedNeighbour]
+) -> NetworkConfig:
+    return replace(config, rules=(*config.rules, *rules), neighbours=tuple(neighbours))
+
+
+def _note(link: str, words: Iterable[str], text: str) -> Note:
+    return Note(kind="along", subject=link, text=f"{', '.join(words)}: {text}")
+
+
+def _words(rule: RoutingRule) -> str:
+    return f"rule {rule.priority} ({' '.join(rule.words)})"
+
+
+def _bare(rule: PolicyRule) -> PolicyRule:
+    return replace(rule, place=NOWHERE)
+
+
+def _is_said(rule: PolicyRule, told: PolicyRule) -> bool:
+    """Whether a file's rule is the kernel's; where the file leaves the priority to the kernel, it chose one."""
+    return _bare(rule) == replace(told, place=NOWHERE, priority=told.priority or rule.priority)
