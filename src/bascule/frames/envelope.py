@@ -13,7 +13,12 @@ Key = tuple[str, int]  # where a decoder is found: ("ether", 0x88cc), ("udp", 67
 
 AUTHENTICATION = 51  # RFC 4302: OSPFv3 may stand behind it
 EXTENSION_HEADERS = frozenset({0, 43, 60, AUTHENTICATION})  # hop-by-hop, routing, destination options (RFC 8200)
+# Cisco's tag before 802.1Q: a header of 26 bytes around the whole frame, with the VLAN in bytes 20 and 21
+ISL_GROUPS, ISL_HEADER = (b"\x01\0\x0c\0\0", b"\x03\0\x0c\0\0"), 26
 FRAGMENT = "fragment"  # the key of a later fragment, which carries no ports: no decoder has it
+
+
+FIRST_TTLS = (60, 64, 128, 255)
 
 
 class Malformed(ValueError):  # it names the frame's state, and never leaves the rooms that dissect
@@ -50,6 +55,11 @@ class Packet(NamedTuple):
         return address_text(self.ip.src) if self.ip is not None else ""
 
     @property
+    def crossed_a_router(self) -> bool:
+        """Whether its TTL is one less, or some, than what systems begin with (small ones are begun with as well)."""
+        return self.ip is not None and self.ip.ttl > 32 and self.ip.ttl not in FIRST_TTLS
+
+    @property
     def is_to_group(self) -> bool:
         """Whether it was sent to a group address (broadcast is one), so that it did not cross a router."""
         return bool(self.dst and self.dst[0] & 1)
@@ -68,6 +78,8 @@ def unwrap(data: bytes, stripped: Tags = ()) -> Packet:
     """
     if len(data) < 14:
         raise Malformed("shorter than an Ethernet header")
+    if data[:5] in ISL_GROUPS and len(data) >= ISL_HEADER:
+        return unwrap(data[ISL_HEADER:], (*stripped, int.from_bytes(data[20:22], "big") >> 1 & 0xFFF)[:4])
     tags = stripped
     offset = 12
     kind = data[12] << 8 | data[13]

@@ -63,6 +63,9 @@ class Asks(Struct, frozen=True):
     target: str
 
 
+DIRECTED = "directed broadcast"  # how a subnet is told that follows from one host's broadcast address
+
+
 class Subnet(Struct, frozen=True):
     """A prefix that somebody states outright, as 192.168.1.0/24."""
 

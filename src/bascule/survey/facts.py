@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
 from msgspec import Struct, field
 
 from bascule.frames.envelope import Tags
-from bascule.frames.findings import Asks, Bpdu, Gateway, HeardServer, Name, Sender, Subnet
+from bascule.frames.findings import DIRECTED, Asks, Bpdu, Gateway, HeardServer, Name, Sender, Subnet
 from bascule.frames.vendors import maker
 from bascule.model.values import IpAddress, IpNetwork
 from bascule.survey.evidence import UNTAGGED, Heard
@@ -31,7 +31,8 @@ class WireSegment(Struct, frozen=True, kw_only=True):
     ``senders`` maps an address to the frames that carried it, ``macs`` to those who sent them and ``heard_by`` to the
     protocols, ``asked`` to the frames that asked for it and ``askers`` to how many machines those were, ``stated`` a
     subnet to who stated it and how often.
-    ``native`` are the VLAN numbers that the untagged frames of this wire belong to, each with its source.
+    ``native`` are the VLAN numbers that the untagged frames of this wire belong to, each with its source; ``pvst``
+    are those of which the spanning trees speak that are heard here.
     """
 
     tags: Tags
@@ -48,6 +49,7 @@ class WireSegment(Struct, frozen=True, kw_only=True):
     names: Mapping[tuple[str, str], int] = field(default_factory=dict)
     native: Mapping[tuple[int, str], int] = field(default_factory=dict)
     vlan_names: Mapping[int, str] = field(default_factory=dict)
+    pvst: frozenset[int] = frozenset()
 
     @property
     def vid(self) -> int | None:
@@ -63,6 +65,13 @@ class WireSegment(Struct, frozen=True, kw_only=True):
         """How many different senders have these addresses: one machine may have many."""
         every = list(addresses)
         return min(len(every), len({mac for ip in every for mac in self.macs.get(ip, ())}))
+
+    def is_stated(self, net: IpNetwork) -> bool:
+        """Whether somebody states a prefix who knows it; a broadcast address of fewer than three may be a mistake."""
+        sources = {how for stated, how in self.stated if stated == net}
+        return bool(sources - {DIRECTED}) or (
+            bool(sources) and self.machines(ip for ip in self.senders if ip in net) >= BELIEVED
+        )
 
     def evidence_kind(self, addresses: Iterable[IpAddress]) -> str:
         """``arp`` or ``nd`` where some of these addresses were heard so, else ``senders``."""
@@ -128,6 +137,7 @@ def _segment(heard: Heard, tags: Tags, devices: Iterable[Device], vlan_names: Ma
         names=_count(heard, tags, Name),
         native=_native(heard, devices) if tags == UNTAGGED else {},
         vlan_names=vlan_names,
+        pvst=frozenset(bpdu.vlan for bpdu, _, _ in heard.of(Bpdu, tags) if bpdu.vlan is not None),
     )
 
 

@@ -135,6 +135,8 @@ def _why_nothing(seg: WireSegment, foreign: tuple[tuple[IpNetwork, int, bool], .
 def _points(seg: WireSegment, network: Network, inside: list[IpAddress]) -> list[Indication]:
     points: list[Indication] = []
     for (net, how), number in seg.stated.items():
+        if not seg.is_stated(net):
+            continue
         if net in network.subnets or any(
             _within(net, subnet) and how == "DHCPv6 address" for subnet in network.subnets
         ):
@@ -158,13 +160,14 @@ def _gateway_points(seg: WireSegment, network: Network) -> list[Indication]:
     gateways = set(network.gateways)
     for (ip, how, detail), number in seg.gateways.items():
         if ip in gateways:
-            virtual = how in ("HSRP", "VRRP", "GLBP")
+            virtual = how in ("HSRP", "VRRP", "GLBP") and _is_at_home(seg, network, ip, how)
             words = (
                 f"{how} {detail + ' ' if detail else ''}keeps up {ip}, the gateway of {network.name}"
                 if virtual
                 else f"{how} hands out {ip}, the gateway of {network.name}"
             )
-            points.append(Indication(GATEWAY_VIRTUAL if virtual else GATEWAY_STATED, _kind(how), words, number))
+            if virtual or how in ("DHCP", "RA"):
+                points.append(Indication(GATEWAY_VIRTUAL if virtual else GATEWAY_STATED, _kind(how), words, number))
     for ip in network.gateways:
         if ip in seg.senders:
             points.append(
@@ -179,6 +182,16 @@ def _gateway_points(seg: WireSegment, network: Network) -> list[Indication]:
     return points
 
 
+def _is_at_home(seg: WireSegment, network: Network, gateway: IpAddress, how: str) -> bool:
+    """Whether the routers that keep up an IPv4 gateway have addresses beside it.
+
+    VRRP is often sent on a wire between two firewalls for the addresses of all their others.
+    """
+    routers = [ip for ip, protocols in seg.heard_by.items() if how in protocols]
+    near = (ip for ip in routers if any(ip in subnet for subnet in network.subnets))
+    return gateway.version == 6 or not routers or any(near)
+
+
 def _vlan_points(seg: WireSegment, network: Network, *, has_points: bool) -> list[Indication]:
     points = []
     if seg.tags == () and network.vlan is not None:
@@ -190,11 +203,15 @@ def _vlan_points(seg: WireSegment, network: Network, *, has_points: bool) -> lis
                 points.append(Indication(VLAN_SAID, _kind(said[0]), words, frames))
             elif has_points:
                 points.append(Indication(-ELSEWHERE, _kind(said[0]), f"{words}, not {network.vlan}", frames))
-    elif seg.tags and network.vlan == seg.vid and len(seg.tags) == 1:
+    elif seg.tags and network.vlan == seg.vid and len(seg.tags) == 1 and (seg.vid in seg.pvst or not seg.pvst):
         points.append(Indication(VLAN_TAG, "vlan", f"frames are tagged {seg.vid}", seg.frames))
     elif seg.tags and has_points:
         wanted = f"VLAN {network.vlan}" if network.vlan is not None else "untagged"
         words = f"frames are {seg.words}, the file says {wanted}"
+        if network.vlan == seg.vid and seg.pvst:
+            words = (
+                f"frames are {seg.words}, but the spanning tree in them is of VLAN {listed(map(str, sorted(seg.pvst)))}"
+            )
         points.append(Indication(-ELSEWHERE, "vlan", words, seg.frames))
     return points
 
@@ -220,7 +237,8 @@ def _foreign(seg: WireSegment, site: Site, strangers: list[IpAddress]) -> tuple[
     return tuple(
         (net, number, stated)
         for net, number, stated in clusters(seg, strangers)
-        if (stated or number >= BELIEVED) and not any(_overlap(net, subnet) for subnet in declared)
+        if ((stated and seg.is_stated(net)) or number >= BELIEVED)
+        and not any(_overlap(net, subnet) for subnet in declared)
     )
 
 

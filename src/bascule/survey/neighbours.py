@@ -196,6 +196,11 @@ def switch_port(heard: Heard, seen: tuple[Device, ...]) -> tuple[Port | None, tu
         if several:
             return None, (f"{several[0]}: none of them is taken for the switch",)
         return Port(bridge=bridge, stp_port=stp_port, via=tree[0][0].variant, frames=tree[0][2]), ()
+    if ports := _two_ports(told):
+        name = told[0].said.name or told[0].said.chassis
+        return None, (
+            f"{name} names several of its ports here ({ports}): a mirror port, or something that copies frames",
+        )
     told.sort(key=lambda device: DIRECT.index(device.said.protocol))
     best = told[0].said
     if several:  # the named one's own, if it is among them
@@ -218,6 +223,14 @@ def switch_port(heard: Heard, seen: tuple[Device, ...]) -> tuple[Port | None, tu
         ),
         several,
     )
+
+
+def _two_ports(told: list[Device]) -> str:
+    """The ports that one switch names by one protocol, where they are several."""
+    ports: dict[str, set[str]] = defaultdict(set)
+    for device in told:
+        ports[device.said.protocol].add(port_words(device.said.port, device.said.port_text))
+    return next((", ".join(sorted(names)) for names in ports.values() if len(names) > 1), "")
 
 
 def _several_bridges(macs: list[str]) -> tuple[str]:

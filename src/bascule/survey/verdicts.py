@@ -26,7 +26,7 @@ from bascule.survey.judge import (
     other_senders,
 )
 from bascule.survey.lines import Evidence, evidence
-from bascule.survey.neighbours import Device, Port, bpdus, devices, switch_port
+from bascule.survey.neighbours import Device, Port, devices, switch_port
 from bascule.survey.shared_segment import NicEvidence, Proof, shared_segments
 from bascule.survey.words import several
 from bascule.topology.layer2 import CableEnd, tag_words
@@ -217,7 +217,7 @@ def _nic(
         confidence=chosen.confidence if chosen is not None else 0.0,
         why=_why(heard, chosen, segments),
         wrong=bool(contradiction),
-        vlans=tuple(sorted({tags[0] for tags in heard.segments if tags} | _pvst_tagged(heard))),
+        vlans=tuple(sorted({tags[0] for tags in heard.segments if tags})),
         native_vlan=native_vlan(segments[UNTAGGED]),
         port=port,
         verdicts=verdicts,
@@ -306,10 +306,6 @@ def _mixed(verdicts: Mapping[Tags, SegmentVerdict], site: Site, nic: Nic | None)
             expected = f"tagged {vlan}" if vlan is not None else "untagged"
             said.append(f"{verdict.network} arrives {verdict.segment.words}, the file says {expected}")
     return said
-
-
-def _pvst_tagged(heard: Heard) -> set[int]:
-    return {bpdu.vlan for bpdu, _, _, tags in bpdus(heard) if bpdu.vlan is not None and tags}
 
 
 def _why(heard: Heard, chosen: SegmentVerdict | None, segments: Mapping[Tags, WireSegment]) -> str:

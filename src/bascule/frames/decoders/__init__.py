@@ -14,7 +14,7 @@ from bascule.frames.decoders.neighbours import cdp, edp, fdp, lldp, mndp, sonmp,
 from bascule.frames.decoders.routers import eigrp, glbp, hsrp, isis, ospf, pim, rip, vrrp
 from bascule.frames.decoders.switching import dtp, eapol, lacp, mvrp, pagp, pvst, stp, vtp
 from bascule.frames.envelope import IpHeader, Key, Malformed, Packet, Tags, unwrap
-from bascule.frames.findings import Findings, Remark, Sender, Subnet
+from bascule.frames.findings import DIRECTED, Findings, Remark, Sender, Subnet
 
 DECODERS: tuple[Decoder, ...] = tuple(
     module.DECODER
@@ -50,15 +50,15 @@ class Dissection(NamedTuple):
 def _of_this_wire(packet: Packet, header: IpHeader, findings: Findings) -> Findings:
     """Without the IP sources that may be elsewhere; and the subnet that a directed broadcast shows.
 
-    A frame to a single MAC may have crossed a router, so its IP source says nothing of this wire; neighbour discovery
-    never crosses one.
+    A frame to a single MAC may have crossed a router, so its IP source says nothing of this wire; a directed broadcast
+    may as well, which its TTL shows. Neighbour discovery never crosses one.
     """
     if packet.key[0] == "icmp6":
         return findings
-    if not packet.is_to_group:
+    if not packet.is_to_group or packet.crossed_a_router:
         return tuple(found for found in findings if type(found) is not Sender)
     net = directed_broadcast(header.src, header.dst) if packet.dst == ethernet.BROADCAST else None
-    return (*findings, Subnet(net, "directed broadcast")) if net else findings
+    return (*findings, Subnet(net, DIRECTED)) if net else findings
 
 
 def directed_broadcast(src: bytes, dst: bytes) -> str | None:

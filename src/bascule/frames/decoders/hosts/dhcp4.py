@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bascule.frames.codecs import dhcp
+from bascule.frames.codecs import dhcp, ethernet
 from bascule.frames.codecs.ip import address_text
 from bascule.frames.decoder import Decoder, Malformed, Packet, prefix4, text
 from bascule.frames.findings import Finding, Findings, Gateway, HeardServer, Name, Remark, Subnet
@@ -25,6 +25,10 @@ def decode(packet: Packet) -> Findings:
     if not said.is_reply or said.type not in (dhcp.OFFER, dhcp.ACK):
         return tuple(found) if said.is_reply or found else (Remark("dhcp", "a client asks for an address"),)
     if packet.ports[1] == dhcp.SERVER_PORT:  # to a relay, whose client is on another wire
+        return tuple(found)
+    if not int(said.yours) and said.type == dhcp.OFFER:  # a boot server beside the one that gives addresses (PXE 2.1)
+        return (*found, Remark("dhcp", f"a boot server (PXE) answers: {said.server or packet.ip_src}"))
+    if not packet.is_to_group and packet.dst != ethernet.mac_bytes(said.mac):  # on its way to a client elsewhere
         return tuple(found)
     if said.server is not None:
         found.append(HeardServer("DHCP server", str(said.server)))

@@ -12,7 +12,10 @@ IDENTITIES = {3: 12, 4: 4}  # IA_NA and IA_TA, and where their options begin
 
 def decode(packet: Packet) -> Findings:
     """Advertisements and replies; those in a relay's envelope (at most 8 of them) only show server and relay."""
-    return tuple(_message(packet.body, packet.ip_src, depth=0, is_cut=packet.is_cut))
+    found = _message(packet.body, packet.ip_src, depth=0, is_cut=packet.is_cut)
+    if packet.ip is not None and packet.ip.dst[:1] not in (b"\xfe", b"\xff"):  # it may go to a client on another wire
+        found = [said for said in found if type(said) is not Subnet]
+    return tuple(found)
 
 
 def _message(body: bytes, source: str, *, depth: int, is_cut: bool) -> list[Finding]:

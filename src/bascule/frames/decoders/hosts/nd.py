@@ -35,7 +35,7 @@ def _router(packet: Packet, body: bytes) -> list[Finding]:
         if size == 0 or offset + size > len(body):
             raise Malformed(f"has option {option} that overruns the frame")
         value = body[offset : offset + size]
-        if option == 3 and size == 32 and value[3] & 0xC0:  # on-link or autonomous
+        if option == 3 and size == 32 and _is_usable(value):
             found.append(Subnet(prefix6(value[16:32], value[2]), "RA"))
         elif option == 5 and size == 8:
             found.append(Remark("ra", f"the router asks for an MTU of {int.from_bytes(value[4:8], 'big')} bytes"))
@@ -46,6 +46,16 @@ def _router(packet: Packet, body: bytes) -> list[Finding]:
             found += [Name(name, "RA domain") for name in domains(value[8:])]
         offset += size
     return found
+
+
+def _is_usable(prefix: bytes) -> bool:
+    """Whether a prefix is on-link or autonomous, not withdrawn (lifetime 0), and neither link-local nor a group's."""
+    is_here = bool(prefix[3] & 0xC0) and prefix[4:8] != bytes(4)
+    return (
+        is_here
+        and 8 <= prefix[2] <= 128
+        and not ((prefix[16] == 0xFE and prefix[17] & 0xC0 == 0x80) or prefix[16] == 0xFF)
+    )
 
 
 def _sender(ip: str) -> list[Finding]:
