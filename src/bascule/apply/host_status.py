@@ -19,6 +19,8 @@ from bascule.model.state import HostState
 from bascule.plan.diff import diff
 from bascule.plan.drift import drift_goal
 from bascule.policy.guards.table import KEY
+from bascule.providers import PROVIDERS
+from bascule.providers.effects import Scope
 from bascule.providers.observe import observe
 from bascule.system import boot
 from bascule.system.disk.lockfile import Holder, holder
@@ -177,7 +179,12 @@ def drift(checkpoint: Checkpoint, now: HostState | None = None) -> tuple[str, ..
     """What it would take to put right what the change made or altered, a line for each thing, as a plan says it."""
     keys = sorted(checkpoint.wanted.sysctls)
     seen = now if now is not None else observe(sysctls=keys)
+    again = [one for one in PROVIDERS if one.drifts and one.part(checkpoint.wanted) is not None]
+    for one in again:
+        seen = one.with_part(seen, one.effects().read(list, Scope(known=checkpoint.wanted.parts)))
     goal = drift_goal(checkpoint.before, checkpoint.wanted, seen)
+    for one in again:
+        goal = one.with_part(goal, one.put_right(checkpoint.wanted, seen))
     return tuple(differences(diff(seen, goal)))
 
 

@@ -8,15 +8,18 @@ from collections.abc import Sequence
 from bascule.errors import CommandFailed, Problem
 from bascule.guests.plug import Plug
 from bascule.providers.kernel.diff.vlans import port_words
+from bascule.providers.shaping.state import setting
 from bascule.system.net import iproute
 from bascule.system.net.netns import Namespace
 from bascule.system.net.sysctl import write_sysctls
+from bascule.system.run import run
 
 
 def tag(plugs: Sequence[Plug], host: Namespace | None) -> None:
     """Give taps their isolation, and those on VLAN-aware bridges their VLANs; None is the host that we are on."""
     commands = [words for plug in plugs if plug.vlans is not None for words in port_words(plug.nic.tap, plug.vlans)]
     commands += [f"link set dev {plug.nic.tap} isolated on" for plug in plugs if plug.nic.guarding.port_flag]
+    shape(plugs, host)
     if not commands:
         return
     error = iproute.batch("bridge", "".join(f"{words}\n" for words in commands), namespace=host)
@@ -25,6 +28,13 @@ def tag(plugs: Sequence[Plug], host: Namespace | None) -> None:
         raise CommandFailed(
             Problem(code="TAP-VLANS", message=f"the flags or VLANs of taps{where} were refused: {error.reason}")
         )
+
+
+def shape(plugs: Sequence[Plug], host: Namespace | None) -> None:
+    """Give taps the limits of their NICs."""
+    for plug in plugs:
+        for words in setting(plug.nic.tap, plug.nic.bandwidth) if plug.nic.bandwidth else ():
+            run(words, namespace=host)
 
 
 def quiet(plugs: Sequence[Plug], host: Namespace) -> None:

@@ -12,6 +12,7 @@ from typing import Literal
 from msgspec import Struct, field
 
 from bascule.errors import Place
+from bascule.model.bandwidth import Bandwidth
 from bascule.model.guarding import Guarding
 from bascule.model.host_links import Bridge, HostLinks, StaticRoute
 from bascule.model.site_place import NOWHERE, SiteSource
@@ -143,6 +144,7 @@ class GuestNic(Struct, frozen=True, kw_only=True):
     vlan: Vid | None = None
     vlans: tuple[tuple[Vid, Vid], ...] = ()  # ranges of a trunk
     guarding: Guarding = Guarding()
+    bandwidth: Bandwidth = Bandwidth()
     place: Place = NOWHERE
 
     @property

@@ -10,8 +10,9 @@ from bascule.providers.libvirt import LIBVIRT
 from bascule.providers.nft import NFT
 from bascule.providers.protocol import Provider
 from bascule.providers.qemu import QEMU
+from bascule.providers.shaping import SHAPING
 
-PROVIDERS: tuple[Provider, ...] = (KERNEL, NFT, BOOT_RULES, DNSMASQ, LIBVIRT, QEMU, FILES)
+PROVIDERS: tuple[Provider, ...] = (KERNEL, NFT, BOOT_RULES, DNSMASQ, LIBVIRT, QEMU, SHAPING, FILES)
 
 
 def of_tool(tool: str) -> Provider:

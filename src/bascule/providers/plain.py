@@ -24,6 +24,7 @@ class PlainProvider:
     programs: ClassVar[frozenset[str]] = frozenset()
     runs_guests: ClassVar[bool] = False
     makes_networks: ClassVar[bool] = False
+    drifts: ClassVar[bool] = False
 
     def part(self, state: HostState) -> Any:
         """Its part of a state; None where it was not asked."""
@@ -49,6 +50,10 @@ class PlainProvider:
     def settle(self, goal: HostState, change: ThreeWay) -> Any:  # for others
         """Nothing of it comes by itself."""
         return self.part(goal)
+
+    def put_right(self, wanted: HostState, now: HostState) -> Any:  # for others
+        """As it is now."""
+        return self.part(now)
 
     def names(self, before: HostState, wanted: HostState) -> tuple[str, ...]:  # for others
         """Nothing that is told apart."""

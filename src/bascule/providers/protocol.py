@@ -101,6 +101,13 @@ class Provider(Protocol):
     def makes_networks(self) -> bool:
         """Whether it makes the virtual networks of the site file itself, bridges, rules and all."""
 
+    @property
+    def drifts(self) -> bool:
+        """Whether `status` looks at it again, beside the kernel and nft."""
+
+    def put_right(self, wanted: HostState, now: HostState) -> Any:
+        """The part as it would be now if nobody had touched what a change made."""
+
     def running(self, state: HostState) -> Iterable[str]:
         """The guests that run, as far as it was asked and knows."""
 

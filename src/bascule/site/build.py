@@ -9,6 +9,7 @@ from typing import Any, Literal
 from bascule.errors import Place
 from bascule.model import host_links as links
 from bascule.model import site as m
+from bascule.model.bandwidth import Bandwidth
 from bascule.model.guarding import GROUPS, Guarding, GuardLevel, VirtualRouter
 from bascule.model.network_mtus import with_network_mtus
 from bascule.model.site_place import SitePlace, SiteSource
@@ -226,6 +227,7 @@ class _Builder:
             vlan=nic.vlan,
             vlans=nic.vlans,
             guarding=self.guarding(self.document.guests[guest].host, nic),
+            bandwidth=Bandwidth(up=nic.limit.up, down=nic.limit.down) if nic.limit else Bandwidth(),
             place=self.at(("guests", guest, "nics", index)),
         )
 

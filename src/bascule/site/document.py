@@ -150,10 +150,12 @@ class OrAlone:
 
 
 class Limit(Entry):
-    """How much of what reaches every other guest a guest may send."""
+    """How much a guest may send and get, and how much of what reaches every other guest."""
 
     model_config = ConfigDict(title="a limit")
 
+    up: s.BitRate | None = Field(None, description="What it may send, in bits of Ethernet frames a second, as 100Mbit.")
+    down: s.BitRate | None = Field(None, description="What it may get, as 1Gbit.")
     broadcast: s.FrameRate | None = Field(None, description="Broadcast frames that it may send, as 100/s.")
     multicast: s.FrameRate | None = Field(None, description="Multicast frames that it may send, as 100/s.")
 
@@ -185,7 +187,7 @@ class GuestNic(Entry):
         description="It reaches no other isolated guest of its network, or, where this is the name of a group, none "
         "outside of it; the port's flag is left as it is if not given.",
     )
-    limit: Limit | None = Field(None, description="How much of what reaches everybody it may send.")
+    limit: Limit | None = Field(None, description="How much it may send and get.")
 
 
 class Guest(Entry):

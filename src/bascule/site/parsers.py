@@ -277,6 +277,21 @@ def read_frame_rate(text: str) -> int:
     return int(match[1])
 
 
+def read_bit_rate(text: str) -> int:
+    """Bits in a second, as tc writes them."""
+    match = re.fullmatch(r"([0-9]{1,9})(?:\.([0-9]))?\s*(k|m|g)bit(?:/s|ps)?", text.lower())
+    rate = 0
+    if match:
+        tenths = int(match[1]) * 10 + int(match[2] or 0)
+        rate = tenths * {"k": 10**2, "m": 10**5, "g": 10**8}[match[3]]
+    if not LEAST_RATE <= rate <= MOST_RATE:
+        raise Wrong(f"{shown(text)} is not a rate of bits", "write bits in a second, like 500kbit, 100Mbit or 2.5Gbit")
+    return rate
+
+
+LEAST_RATE, MOST_RATE = 8_000, 400_000_000_000  # bits in a second: below, a frame waits longer than anybody would
+
+
 def read_service(text: str) -> Service:
     """A protocol and its ports, icmp or arp."""
     if text in {"icmp", "arp"}:

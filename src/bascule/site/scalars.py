@@ -283,4 +283,8 @@ AlsoAddress = Annotated[
 ]
 GroupNumber = Annotated[int, Scalar("COUNT", "the number of a group", p.read_group, _integer(0, 255, 7))]
 FrameRate = Annotated[int, Scalar("RATE", "a rate of frames", p.read_frame_rate, _schema(r"^[0-9]+/s$", "100/s"))]
+BitRate = Annotated[
+    int,
+    Scalar("RATE", "a rate of bits", p.read_bit_rate, _schema(r"^[0-9.]+ ?[kKmMgG]bit(/s|ps)?$", "100Mbit", "2.5Gbit")),
+]
 Milliseconds = Annotated[int, Scalar("COUNT", "a time in milliseconds", p.read_milliseconds, _integer(0, 60000, 100))]

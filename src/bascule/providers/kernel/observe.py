@@ -27,6 +27,7 @@ from bascule.model.state import (
     secret_key,
 )
 from bascule.model.values import IfName, Mac
+from bascule.providers.shaping.state import is_queue
 from bascule.system.net.links import wireless_links
 from bascule.system.net.neighbours import fixed_neighbours
 from bascule.system.net.netns import Namespace
@@ -102,6 +103,7 @@ def from_texts(texts: Sequence[str], vlans_text: Callable[[], str]) -> HostState
                 vlans.get(entry["ifname"], ()),
             )
             for entry in raw_links
+            if not is_queue(entry)
         },
         routes=tuple(
             route

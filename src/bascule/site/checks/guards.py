@@ -41,6 +41,11 @@ def has_address(nic: d.GuestNic) -> bool:
 
 def _guard(wiring: DocumentWiring, guest: d.Guest, nic: d.GuestNic, path: Path) -> None:
     found = wiring.found
+    if nic.direct and nic.limit is not None and (nic.limit.up or nic.limit.down):
+        found.add(
+            "GUARD", "a limit of bits is kept at a tap on a bridge, and a macvtap is none", (*path, "limit"),
+            hint="write 'bridge:' instead of 'direct:', or remove 'limit'",
+        )  # fmt: skip
     if nic.direct and (nic.guard or "off") != "off":
         found.add(
             "GUARD", "a guard needs a port of a bridge, and a macvtap is none", (*path, "guard"),
@@ -58,7 +63,7 @@ def _guard(wiring: DocumentWiring, guest: d.Guest, nic: d.GuestNic, path: Path) 
                 (*path, "isolated"), hint="add 'guard: strict' or 'guard: mac', or write 'isolated: true'",
             )  # fmt: skip
         for key in LETS_THROUGH:
-            if getattr(nic, key):
+            if _is_for_a_guard(nic, key):
                 found.add(
                     "GUARD", f"'{key}' says what a guard lets through, and this NIC has none", (*path, key),
                     hint=f"add 'guard: strict' or 'guard: mac', or remove '{key}'",
@@ -71,6 +76,13 @@ def _guard(wiring: DocumentWiring, guest: d.Guest, nic: d.GuestNic, path: Path) 
         elif not named and not each.address:
             found.add("GUARD", "a further address without an address", (*path, "also", index), hint="add 'address'")
         _in_network(wiring, guest, nic, each, (*path, "also", index))
+
+
+def _is_for_a_guard(nic: d.GuestNic, key: str) -> bool:
+    """Whether a key says what only a guard heeds; a limit of bits needs none."""
+    if key == "limit":
+        return nic.limit is not None and bool(nic.limit.broadcast or nic.limit.multicast)
+    return bool(getattr(nic, key))
 
 
 def _in_network(wiring: DocumentWiring, guest: d.Guest, nic: d.GuestNic, each: d.Also, path: Path) -> None:
