@@ -32,10 +32,11 @@ _QUIET = re.compile(  # keys that name a file's own entry and say nothing of the
     r"^\W*(?:export\s+)?(?:\w*uuid|timestamp|permissions|stable-id|hostname)\b\W*[=: ]", re.IGNORECASE
 )
 _NO_NUMBER = re.compile(  # netplan's version, the number of an alias, what the bonding driver calls by a name as well
-    r"\bversion\W{0,2}: ?[0-9]\b|(?<=[a-z][0-9]):[0-9]{1,3}(?=[\s,]|$)"
+    r"\bversion\W{0,2}: ?[0-9]\b|\b([a-z][a-z0-9._-]*[0-9]):[0-9]{1,3}(?=[\s,]|$)"
     r"|\b(?:bond[-_])?(?:mode|xmit[-_]hash[-_]policy|lacp[-_]rate|ad[-_]select|fail[-_]over[-_]mac)[= ][0-9]\b"
 )
 _STANDARDS = re.compile(r"802-3-ethernet|802\.(?:3ad|1q|1ad)", re.IGNORECASE)
+SETTINGS = "etc/sysconfig/network/config"  # of SUSE's scripts, where few keys are about the network
 _DEFAULTS = (  # of the kernel, where a key says what would be so without it
     (re.compile(r"fd|delay", re.IGNORECASE), {4, 15}),
     (re.compile(r"hello", re.IGNORECASE), {2}),
@@ -77,6 +78,8 @@ def untold(
             words = seen.get(line)
             if words is None:
                 words = seen[line] = list(_lost(line, written)) if line.strip() else []
+            if path == SETTINGS:
+                words = [word for word in words if ":" in word or _V4.fullmatch(word)]
             if words and all(meant.has_default(line, word) for word in words):
                 default.add(path, number, line, "so it is by default")
             elif words:
@@ -139,7 +142,7 @@ def _lost(line: str, known: _Words) -> Iterator[str]:
     if not line.strip() or _QUIET.match(line):
         return
     macs, addresses, rest = _apart(_STANDARDS.sub(" ", line))
-    rest = _NO_NUMBER.sub(" ", rest)
+    rest = _NO_NUMBER.sub(lambda match: match[1] or " ", rest)
     if addresses and all(ip_address(address).is_loopback for address in addresses):
         return
     yield from (mac for mac in macs if mac not in known.macs)

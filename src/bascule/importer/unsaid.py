@@ -17,7 +17,7 @@ from bascule.model.site import Host, Site
 from bascule.model.values import ETHERNET_MTU, IfName
 from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.formats.values import seconds
-from bascule.persist.formats.vlans import with_flags
+from bascule.persist.formats.vlans import vids, with_flags
 from bascule.persist.wanted import wanted_config
 
 _TIMES = {"forward_delay", "hello_time", "max_age", "ageing_time"}  # in ticks
@@ -84,7 +84,9 @@ def _differences(have: LinkConfig, said: LinkConfig, config: NetworkConfig) -> I
         )
     if not have.onboot and have.master is None and have.name not in {link.parent for link in config.links.values()}:
         yield "is not brought up at boot; the site file brings it up"
-    if set(have.vlans) - set(said.vlans):
+    over = [link.options for link in config.links.values() if link.parent == have.name]
+    above = {(int(each.id), False) for each in over if isinstance(each, Vlan)}
+    if vids(have.vlans) - vids(said.vlans) - (above if have.is_bridge else set()):  # a VLAN of a bridge is its own
         yield f"VLANs {', '.join(with_flags(vlan) for vlan in have.vlans)}; the site file does not say them"
 
 

@@ -147,8 +147,9 @@ class Builder:
             pass  # a VLAN that is dropped may leave another one without parent
         links = []
         for draft in self.drafts.values():
-            if draft.master is not None and (draft.addresses or draft.dhcp4 or draft.routes):
-                what = ", ".join(draft.addresses) or ("dhcp" if draft.dhcp4 else "routes")
+            if draft.master is not None and (draft.addresses or draft.dhcp4 or draft.routes or draft.dns):
+                what = ", ".join(draft.addresses) or ("dhcp" if draft.dhcp4 else "routes" if draft.routes else "")
+                what = what or f"name server {', '.join(draft.dns)}"
                 self.left.add(draft.file, 0, f"{draft.name}: {what}", f"it is a port of {draft.master}")
             self._check_options(draft)
             self._check_words(draft)
@@ -193,7 +194,12 @@ class Builder:
             self._drop(draft)
             return True
         if draft.parent not in self.drafts:
-            self.draft(draft.parent, draft.file, draft.line)
+            try:
+                self.draft(draft.parent, draft.file, draft.line)
+            except ValueError as wrong:
+                self.left.add(draft.file, draft.line, draft.name, f"a VLAN of a link that cannot be: {wrong}")
+                self._drop(draft)
+                return True
         return False
 
     def _check_options(self, draft: LinkDraft) -> None:

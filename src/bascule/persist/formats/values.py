@@ -126,9 +126,7 @@ def route_words(route: StaticRoute, dev: str) -> str:
 
 def parse_route_words(given: list[str], *, ipv6: bool = False) -> tuple[StaticRoute, str]:
     """The words behind ``ip route add`` as a route and its ``dev`` ("" if none is named)."""
-    if not given:
-        raise ValueError("a route without destination")
-    dst, rest = given[0], given[1:]
+    dst, rest = "", list(given)
     values: dict[str, str] = {}
     onlink = False
     while rest:
@@ -139,8 +137,12 @@ def parse_route_words(given: list[str], *, ipv6: bool = False) -> tuple[StaticRo
             values[key] = rest.pop(0)
         elif key in {"proto", "scope"} and rest:
             rest.pop(0)  # who made it, and what follows from the gateway
+        elif not dst:
+            dst = key
         else:
             raise ValueError(f"'{key}' of a route is not taken")
+    if not dst:
+        raise ValueError("a route without destination")
     gateway = parse_ip(values["via"]) if "via" in values else ""
     if dst == "default":
         dst = "::/0" if ipv6 or ":" in gateway else "0.0.0.0/0"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from bascule.model.state import PortVlans
 from bascule.persist.config import LinkConfig
@@ -36,3 +37,8 @@ def without(vlan: PortVlans, vid: int) -> list[PortVlans]:
         return [vlan]
     spans = ((vlan.first, vid - 1), (vid + 1, vlan.last))
     return [PortVlans(first=first, last=last) for first, last in spans if first <= last]
+
+
+def vids(vlans: Iterable[PortVlans]) -> set[tuple[int, bool]]:
+    """Each VLAN of a port, and whether it is untagged there."""
+    return {(vid, vlan.untagged) for vlan in vlans for vid in range(vlan.first, vlan.last + 1)}

@@ -10,7 +10,7 @@ from typing import Any
 from bascule.model.links import Bridge, BridgePort, LinkOptions
 from bascule.model.state import PortVlans
 from bascule.model.structs import defaults_of
-from bascule.model.values import parse_vid
+from bascule.model.values import parse_ifname, parse_vid
 from bascule.persist.config import StaticRoute
 from bascule.persist.formats.builder import Builder, LinkDraft
 from bascule.persist.formats.rules import parse_rule_words
@@ -87,6 +87,8 @@ def _ip(builder: Builder, draft: LinkDraft, rest: list[str], file: str, line: in
         return True
     if rest[:1] in (["addr"], ["address"], ["a"]) and rest[1:2] == ["add"] and len(rest) > 2:
         return _address(builder, rest[2], rest[3:], file, line)
+    if rest[:2] == ["link", "add"]:
+        return _vlan_link(builder, rest[2:], file, line)
     if rest[:2] != ["link", "set"]:
         return False
     rest = rest[2:]
@@ -103,6 +105,15 @@ def _ip(builder: Builder, draft: LinkDraft, rest: list[str], file: str, line: in
         builder.enslave(rest[0], rest[2], file, line)
         return True
     return False
+
+
+def _vlan_link(builder: Builder, words: list[str], file: str, line: int) -> bool:
+    """``ip link add link eth0 name eth0.30 type vlan id 30``."""
+    if len(words) != 8 or words[::2] != ["link", "name", "type", "id"] or words[5] != "vlan":
+        return False
+    made = builder.draft(words[3], file, line)
+    made.kind, made.parent, made.options["id"] = "vlan", parse_ifname(words[1]), parse_vid(words[7])
+    return True
 
 
 def _address(builder: Builder, text: str, words: list[str], file: str, line: int) -> bool:

@@ -25,7 +25,7 @@ from bascule.persist.formats.vlans import from_name, without
 from bascule.persist.ifupdown import MAIN
 from bascule.persist.ifupdown.hooks import hook, vlan_range
 from bascule.persist.ifupdown.includes import Line, absolute, logical_lines, option_name
-from bascule.persist.ifupdown.words import BRIDGE, SIMPLE, patterns
+from bascule.persist.ifupdown.words import BRIDGE, SIMPLE, patterns, port_names
 from bascule.persist.parsed import Files, Hardware, Parsed
 
 FOLDER = "etc/network/interfaces.d/"
@@ -42,6 +42,7 @@ ODD_TYPES = {  # an option that only such a link has: what that is
     **dict.fromkeys(words("vxlan-id vxlan-local-tunnelip"), "a VXLAN"),
     **dict.fromkeys(words("veth-peer-name"), "one end of a veth pair"),
     **dict.fromkeys(words("tunnel-mode endpoint"), "a tunnel"),
+    **dict.fromkeys(words("batman-ifaces"), "a mesh"),
     **dict.fromkeys(words("vrf vrf-table"), "in a VRF"),
     **dict.fromkeys(words("link-type type"), "of another kind"),
 }
@@ -92,6 +93,7 @@ class InterfacesFiles:
         self.stanzas: list[_Stanza] = []
         self.loopback: list[_Stanza] = []
         self.current: _Stanza | None = None
+        self.refused: list[tuple[_Stanza, str]] = []
         self.heirs: list[tuple[_Stanza, str]] = []  # stanzas with the name of another one whose options are theirs
         self.vids: dict[str, list[PortVlans]] = {}
         self.pvids: dict[str, int] = {}
@@ -117,7 +119,8 @@ class InterfacesFiles:
                 self._auto(line)
                 self.current = None
             elif first == "iface":
-                ignoring = not self._iface(line)
+                self._iface(line)
+                ignoring = False
             elif first in {"mapping", "rename", "template"}:
                 self.leave(line, "not taken")
                 self.current, ignoring = None, True
@@ -170,26 +173,22 @@ class InterfacesFiles:
             elif line.words[0] in {"auto", "allow-auto", "allow-hotplug"}:
                 self.autos.add(name)
 
-    def _iface(self, line: Line) -> bool:
-        """Whether a stanza was opened."""
+    def _iface(self, line: Line) -> None:
+        """Open a stanza; one that is not taken is told with all its lines."""
         name, family, method = ([*line.words[1:], "", "", ""])[:3]
         family, method = family or "inet", method or "manual"
-        self.current = None
-        if not name or family not in {"inet", "inet6"}:
-            self.leave(line, "this address family is not taken")
-            return False
-        known = {"static", "manual", "dhcp", "loopback", *(("auto",) if family == "inet6" else ())}
-        if method not in known:
-            self.leave(line, f"the method '{method}' is not taken")
-            return False
         self.current = _Stanza(name, family, method, line)
-        if "inherits" in line.words[3:]:
-            self.heirs.append((self.current, line.words[-1]))
-        if name == "lo":
+        known = {"static", "manual", "dhcp", "loopback", *(("auto",) if family == "inet6" else ())}
+        if not name or family not in {"inet", "inet6"}:
+            self.refused.append((self.current, "this address family is not taken"))
+        elif method not in known:
+            self.refused.append((self.current, f"the method '{method}' is not taken"))
+        elif name == "lo":
             self.loopback.append(self.current)
         else:
             self.stanzas.append(self.current)
-        return True
+        if "inherits" in line.words[3:]:
+            self.heirs.append((self.current, line.words[-1]))
 
     def settle(self) -> None:
         """From stanzas to links."""
@@ -232,10 +231,11 @@ class InterfacesFiles:
                 self.builder.bar(stanza.name, f"{kind}, which is not taken")
         for stanza in [*self.stanzas]:
             if stanza.name in self.builder.barred:
-                lines = [(line.number, line.text) for line in (stanza.head, *stanza.options)]
-                why = f"{stanza.name} is {self.builder.barred[stanza.name]}"
-                self.builder.left.add_all(stanza.head.file, lines, why)
+                self.refused.append((stanza, f"{stanza.name} is {self.builder.barred[stanza.name]}"))
                 self.stanzas.remove(stanza)
+        for stanza, why in self.refused:
+            lines = [(line.number, line.text) for line in (stanza.head, *stanza.options)]
+            self.builder.left.add_all(stanza.head.file, lines, why)
         for line in (line for stanza in self.loopback for line in stanza.options):
             self.leave(line, "stands on the loopback, of which a site file says nothing")
 
@@ -349,14 +349,14 @@ class InterfacesFiles:
         draft.options[name] = value
 
     def _ports(self, draft: LinkDraft, key: str, line: Line) -> None:
-        names = line.words[1:]
-        regex = names[:1] == ["regex"] or names[:1] == ["all"] or names[:1] == ["glob"]
-        if regex:
+        names = port_names(line.words[1:])
+        for name in names or ():
+            self.builder.enslave(name, draft.name, line.file, line.number)
+        if "glob" in line.words:
+            self.builder.left.passes(line.file, line.number, line.text)
+        if names is None:
             self.builder.doubt(draft.name)
             raise ValueError("which ports that are, only the host knows")
-        for name in names:
-            if name != "none":
-                self.builder.enslave(name, draft.name, line.file, line.number)
 
     def _per_port(self, key: str, line: Line) -> None:
         """``bridge-pathcosts eth4=100 eth5=4`` of ifupdown2, ``bridge_pathcost eth4 100`` of bridge-utils."""

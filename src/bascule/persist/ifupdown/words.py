@@ -62,3 +62,19 @@ BRIDGE: dict[str, tuple[str, Callable[[str], int]]] = {
     "bridge-mcsnoop": ("mcast_snooping", _flag),
     "bridge-mcquerier": ("mcast_querier", _flag),
 }
+
+
+def port_names(words: list[str]) -> list[str] | None:
+    """The ports of ``bridge-ports``; ifupdown2 has ranges (``glob swp1-4``). None where a pattern stands for them."""
+    found: list[str] = []
+    for before, word in zip(["", *words], words, strict=False):
+        spread = re.fullmatch(r"([A-Za-z_.-]+(?:[0-9]+[A-Za-z]+)*)\[?([0-9]{1,4})-([0-9]{1,4})\]?((?:\.[0-9]+)?)", word)
+        if word in {"none", "glob"}:
+            continue
+        if before == "glob" and spread is not None:
+            found += [f"{spread[1]}{n}{spread[4]}" for n in range(int(spread[2]), int(spread[3]) + 1)]
+        elif word in {"all", "regex"} or set(word) & set("*?[]()^$|"):
+            return None
+        else:
+            found.append(word)
+    return found

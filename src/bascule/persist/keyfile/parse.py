@@ -40,8 +40,8 @@ TIMES = {  # field of a bridge: key, its bounds and NetworkManager's default, al
 
 TYPES = {"ethernet": "", "802-3-ethernet": "", "bridge": "bridge", "bond": "bond", "vlan": "vlan", "dummy": "dummy"}
 
+UNSAID = -1  # the metric of a route that has its profile's
 SILENT = words(
-    # keys that do not change what the network is
     """
     permissions autoconnect-slaves autoconnect-ports
     autoconnect-priority autoconnect-retries read-only stable-id lldp llmnr mdns flags may-fail addr-gen-mode
@@ -139,21 +139,20 @@ class _Profile:
 
     def read(self) -> None:
         kind = self.value("connection", "type")
-        if kind not in TYPES:
-            name = self.value("connection", "interface-name")
-            if name:
-                self.builder.bar(name, f"of type {kind or 'none'}, which is not taken")
-            self._leave_all(f"of type {kind or 'none'}, which is not taken")
-            return
         port_of = self.value("connection", "slave-type") or self.value("connection", "port-type")
-        if port_of not in {"", "bridge", "bond"}:
+        if kind not in TYPES or port_of not in {"", "bridge", "bond"}:
+            odd = f"of type {kind or 'none'}" if kind not in TYPES else f"a port of a {port_of}"
             name = self.value("connection", "interface-name")
             if name:
-                self.builder.bar(name, f"a port of a {port_of}, which is not taken")
-            self._leave_all(f"a port of a {port_of}, which is not taken")
+                self.builder.bar(name, f"{odd}, which is not taken")
+            self._leave_all(f"{odd}, which is not taken")
             return
         pin = self.take("ethernet", "mac-address", parse_mac)
-        name = self.value("connection", "interface-name") or self.names.get(pin, "")
+        name = self.value("connection", "interface-name") or self.value(kind, "interface-name")  # the latter of old
+        name = name or self.names.get(pin, "")
+        if not name and kind == "vlan":
+            parent = self.value("vlan", "parent")
+            name = f"{self.called.get(parent, parent)}.{self.value('vlan', 'id')}"
         if not name and pin is not None and not self.names:  # on no host a profile's id stands for its link
             name = re.sub(r"[^A-Za-z0-9_.-]+", "-", self.value("connection", "id"))[:15].strip("-")
         if not name:
@@ -190,7 +189,7 @@ class _Profile:
             self._family(draft, "ipv6")
         elif draft.master is None:
             draft.ipv6 = Ipv6.AUTO
-        self._rest()
+        self._rest(draft.name)
 
     def _leave_all(self, why: str) -> None:
         """A whole profile, as one thing; the master that it names has a port that nobody can tell."""
@@ -287,7 +286,7 @@ class _Profile:
                 self._rule(family, item)
         gateway = self.take(family, "gateway", parse_ip)
         if gateway is not None and gateway not in {"0.0.0.0", "::"}:
-            draft.routes.append(StaticRoute(dst=default_of(gateway), gateway=gateway))
+            draft.routes.append(StaticRoute(dst=default_of(gateway), gateway=gateway, metric=UNSAID))
         draft.routes[before:] = self._ranked(draft, family, draft.routes[before:])
         for server in split_list(self.value(family, "dns")):
             try:
@@ -296,7 +295,6 @@ class _Profile:
                 self.leave(family, "dns", str(wrong))
         draft.search += split_list(self.value(family, "dns-search"))
         self._client_id(draft, family)
-        self.taken.add((family, "never-default"))
         for key in ("ignore-auto-routes", "ignore-auto-dns", "never-default"):
             if self.value(family, key) == "true" and (draft.dhcp4 if family == "ipv4" else draft.ipv6 is Ipv6.AUTO):
                 self.leave(family, key, "what to take of a lease is not taken over")
@@ -311,14 +309,14 @@ class _Profile:
             self.leave(family, "route-table", "what a lease or an advertisement brings is not moved to another table")
         if self.value(family, "never-default") == "true":
             line = next(item.line for item in self.sections[family].items if item.key == "never-default")
-            for gateway in [route.gateway for route in routes if route.is_plain_default]:
+            for gateway in [route.gateway for route in routes if route.dst.endswith("/0")]:
                 said = f"[{family}] never-default=true, gateway {gateway}"
                 self.builder.left.add(self.path, line, said, "NetworkManager makes no default route of it")
-            routes = [route for route in routes if not route.is_plain_default]
+            routes = [route for route in routes if not route.dst.endswith("/0")]
         return [
             replace(
                 route,
-                metric=route.metric or metric or 0,
+                metric=route.metric if route.metric != UNSAID else metric or 0,
                 table=table if table is not None and route.table == MAIN_TABLE else route.table,
             )
             for route in routes
@@ -349,7 +347,7 @@ class _Profile:
                 draft.addresses.append(parse_address(parts[0], "24" if family == "ipv4" else "64"))
                 if len(parts) > 1 and parts[1] not in {"0.0.0.0", "::", ""}:
                     gateway = parse_ip(parts[1])
-                    draft.routes.append(StaticRoute(dst=default_of(gateway), gateway=gateway))
+                    draft.routes.append(StaticRoute(dst=default_of(gateway), gateway=gateway, metric=UNSAID))
             except ValueError as wrong:
                 self.builder.left.add(self.path, item.line, f"[{family}] {item.key}={item.value}", str(wrong))
 
@@ -376,21 +374,24 @@ class _Profile:
                 StaticRoute(
                     dst=parse_prefix(parts[0]),
                     gateway="" if gateway in {"0.0.0.0", "::"} else gateway,
-                    metric=parse_number(parts[2]) if len(parts) > 2 and parts[2] else 0,
+                    metric=parse_number(parts[2]) if len(parts) > 2 and parts[2] else UNSAID,
                     table=parse_table(extra.get("table", "main")),
                     prefsrc=parse_ip(extra["src"]) if "src" in extra else "",
                     onlink=parse_bool(extra.get("onlink", "no")),
                 )
             )
         except ValueError as wrong:
-            self.builder.left.add(self.path, item.line, f"[{family}] {item.key}={item.value}", str(wrong))
+            said = f"[{family}] {item.key}={item.value} {self.sections[family].get(f'{item.key}_options')}"
+            self.builder.left.add(self.path, item.line, said, str(wrong))
 
-    def _rest(self) -> None:
+    def _rest(self, name: str) -> None:
         for section in self.sections.values():
             if section.name in SILENT_SECTIONS:
                 continue
             for item in section.items:
                 said = f"[{section.name}] {item.key}={item.value}"
+                if item.key == "id" and section.name == "connection" and item.value != name:
+                    self.builder.left.passes(self.path, item.line, said)
                 if (section.name, item.key) in self.taken or item.key in IDENTITY:
                     continue
                 if item.key in SILENT:

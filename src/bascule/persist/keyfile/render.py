@@ -163,7 +163,8 @@ def _ip(link: LinkConfig, gaps: Gaps) -> tuple[Items, Items]:
                 gaps.add(link.name, "dns", server, f"the link has no {'IPv6' if ipv6 else 'IPv4'} address")
         if servers:
             items.append(("dns", ";".join(servers) + ";"))
-        families.append(items + _routes(routes, gateway=method == "manual"))
+        ranked = link.metric is not None and not ipv6  # then a route without a metric of its own would have that one
+        families.append(items + _routes(routes, gateway=method == "manual" and not ranked, ranked=ranked))
     if link.search:
         if method4 == "disabled" and method6 in {"disabled", "link-local"}:
             gaps.add(link.name, "search", " ".join(link.search), "the link has no address")
@@ -184,7 +185,7 @@ def _client_id(link: LinkConfig, said: ClientId, gaps: Gaps, *, ipv6: bool) -> I
     return [*out, ("dhcp-iaid", str(said.iaid))] if said.iaid is not None else out
 
 
-def _routes(routes: list[StaticRoute], *, gateway: bool) -> Items:
+def _routes(routes: list[StaticRoute], *, gateway: bool, ranked: bool) -> Items:
     out: Items = []
     number = 0
     for route in routes:
@@ -194,9 +195,9 @@ def _routes(routes: list[StaticRoute], *, gateway: bool) -> Items:
             continue
         number += 1
         words = [route.dst]
-        if route.gateway or route.metric:
+        if route.gateway or route.metric or ranked:
             words.append(route.gateway or ("::" if route.is_ipv6 else "0.0.0.0"))
-        if route.metric:
+        if route.metric or ranked:
             words.append(str(route.metric))
         out.append((f"route{number}", ",".join(words)))
         extra = []

@@ -180,6 +180,8 @@ class NetplanFiles:
         if simple is not None:
             simple(draft, text_of(node))
         elif key == "interfaces":
+            if not isinstance(node, yaml.SequenceNode):
+                self.builder.doubt(draft.name)
             for item in texts_of(node):
                 self.members.append((item, draft.name, path, node.start_mark.line + 1))
         elif key == "parameters":
@@ -195,7 +197,7 @@ class NetplanFiles:
         elif key == "routes":
             self._routes(path, draft, node)
         elif key == "nameservers":
-            self._nameservers(draft, node)
+            self._nameservers(path, draft, node)
         elif key == "routing-policy":
             self._policy(path, draft, node)
         elif key == "dhcp4-overrides":
@@ -265,10 +267,14 @@ class NetplanFiles:
                 if options is not None and pairs(options):
                     self.leave(path, item, said, "lifetime and label of an address are not taken")
 
-    def _nameservers(self, draft: LinkDraft, node: Node) -> None:
+    def _nameservers(self, path: str, draft: LinkDraft, node: Node) -> None:
         for key, value in pairs(node):
             if key.value == "addresses":
-                draft.dns += [parse_ip(text) for text in texts_of(value)]
+                for text in texts_of(value):
+                    try:
+                        draft.dns.append(parse_ip(text))
+                    except ValueError as wrong:
+                        self.leave(path, value, f"{draft.name}: name server {text}", str(wrong))
             elif key.value == "search":
                 draft.search += texts_of(value)
 

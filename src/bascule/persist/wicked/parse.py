@@ -9,7 +9,7 @@ from ipaddress import ip_address, ip_interface
 from bascule.model.values import parse_ifname, parse_mac, parse_vid
 from bascule.persist.config import Ipv6, StaticRoute
 from bascule.persist.formats.builder import Builder, LinkDraft
-from bascule.persist.formats.shell import AssignmentFile
+from bascule.persist.formats.shell import AssignmentFile, assignments
 from bascule.persist.formats.values import (
     default_of,
     parse_address,
@@ -22,18 +22,30 @@ from bascule.persist.formats.values import (
     ticks,
     words,
 )
-from bascule.persist.parsed import Files, Hardware, Parsed
+from bascule.persist.parsed import Files, Hardware, Leftovers, Parsed
 from bascule.persist.wicked import FOLDER
 
 SKIPPED = ("~", ".bak", ".old", ".orig", ".rpmnew", ".rpmsave", ".scpmbackup", ".template")
 SILENT = words(
     """
-    NAME BROADCAST NETWORK REMOTE_IPADDR USERCONTROL _NM_NAME UNIQUE ETHTOOL_OPTIONS BRIDGE_PATHCOSTS
-    BRIDGE_PORTPRIORITIES DHCLIENT_SET_DEFAULT_ROUTE PREFIXLEN NETMASK LABEL INTERFACETYPE BRIDGE VLAN
+    NAME BROADCAST NETWORK REMOTE_IPADDR USERCONTROL _NM_NAME UNIQUE PREFIXLEN NETMASK LABEL INTERFACETYPE BRIDGE VLAN
     ETHERDEVICE VLAN_ID BONDING_MASTER STARTMODE BOOTPROTO LLADDR MTU
     """
 )
 
+ODD_KEYS = {  # keys that only such a link has, and what it is
+    "TUNNEL": "a tunnel",
+    "TUNNEL_DEVICE": "a tunnel",
+    "WIRELESS_ESSID": "wireless",
+    "WIRELESS": "wireless",
+    "TEAM_RUNNER": "a team",
+    "OVS_BRIDGE": "Open vSwitch's",
+    "OVS_BRIDGE_VLAN_PARENT": "Open vSwitch's",
+    "MACVLAN_DEVICE": "a macvlan",
+    "MACVTAP_DEVICE": "a macvtap",
+    "VXLAN_ID": "a VXLAN",
+    "DUMMY": "a dummy",
+}
 STARTS = words("auto boot onboot hotplug nfsroot ifplugd")
 _OF_ADDRESS = re.compile(r"(NETMASK|PREFIXLEN|BROADCAST|LABEL|REMOTE_IPADDR)_")
 
@@ -63,7 +75,26 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:  # noqa: AR
             _WickedFile(builder, path, draft).read(files[path])
     for path in sorted(path for path in files if re.match(rf"{FOLDER}/(ifroute-|routes$)", path)):
         _routes(path, files[path], builder)
+    _name_servers(files, builder)
     return builder.finish()
+
+
+def _name_servers(files: Files, builder: Builder) -> None:
+    """Netconfig's name servers are the host's: they are said at the link with the default route, else at the first."""
+    path = f"{FOLDER}/config"
+    found = {a.key: a for a in assignments(path, files.get(path, ""), Leftovers())}
+    servers, domains = (found.get(f"NETCONFIG_DNS_STATIC_{key}") for key in ("SERVERS", "SEARCHLIST"))
+    speak = [draft for draft in builder.drafts.values() if draft.master is None and (draft.addresses or draft.dhcp4)]
+    speak.sort(key=lambda draft: not any(route.is_plain_default for route in draft.routes))
+    for said in filter(None, (servers, domains)):
+        for word in said.value.split():
+            try:
+                if not speak:
+                    raise ValueError("no link has an address")
+                target = speak[0]
+                target.dns.append(parse_ip(word)) if said is servers else target.search.append(word)
+            except ValueError as wrong:
+                builder.left.add(path, said.line, f"{said.key}: {word}", str(wrong))
 
 
 class _WickedFile(AssignmentFile):
@@ -76,6 +107,12 @@ class _WickedFile(AssignmentFile):
     def read(self, text: str) -> None:
         self.load(text)
         draft = self.draft
+        odd = next((what for key, what in ODD_KEYS.items() if key in self.found), None)
+        if odd is not None:
+            self.builder.bar(draft.name, f"{odd}, which is not taken")
+            self.builder.drafts.pop(draft.name)
+            self.leave_all(f"{draft.name} is {odd}, which is not taken")
+            return
         draft.onboot = self.value("STARTMODE").lower() in {*STARTS, ""}
         draft.mac = self.take("LLADDR", parse_mac)
         draft.mtu = self.take("MTU", parse_mtu)
