@@ -108,10 +108,38 @@ class VlanLink(HostLink, frozen=True, kw_only=True):
     protocol: str = "802.1Q"
 
 
+class Mirror(Struct, frozen=True, kw_only=True):
+    """Copies of the frames that pass some ports of a switch, both ways; of all ports where ``sources`` is empty."""
+
+    sources: tuple[IfName, ...]
+    to: IfName
+    place: Place = NOWHERE
+
+    @property
+    def name(self) -> str:
+        """What it is called on the switch."""
+        return f"to-{self.to}"
+
+    @property
+    def words(self) -> str:
+        """What it does, for people."""
+        return f"mirror {', '.join(self.sources) or 'all'} → {self.to}"
+
+
+class OpenVSwitch(Struct, frozen=True, kw_only=True):
+    """What a bridge of Open vSwitch has beside what all bridges have; None is Open vSwitch's own choice."""
+
+    rstp: bool = False
+    fail_mode: str | None = None
+    datapath: str | None = None
+    mirrors: tuple[Mirror, ...] = ()
+
+
 class Bridge(HostLink, frozen=True, kw_only=True):
     """A bridge of a host; ``uplink`` None means that it has no NIC on purpose.
 
-    ``uplink_unknown`` is the place of ``uplink: unknown``: there is one, and nobody has said which.
+    ``uplink_unknown`` is the place of ``uplink: unknown``: there is one, and nobody has said which. ``openvswitch`` is
+    None of a bridge of the kernel.
     """
 
     uplink: IfName | None
@@ -122,6 +150,7 @@ class Bridge(HostLink, frozen=True, kw_only=True):
     vlans: tuple[tuple[Vid, Vid], ...] = ()  # ranges that the uplink's port carries tagged beside those of guests
     pvid: Vid | None = None  # the VLAN of what arrives untagged there; None: 1
     stp: bool = False
+    openvswitch: OpenVSwitch | None = None
 
     @property
     def port(self) -> IfName | None:

@@ -18,6 +18,7 @@ from bascule.site import document as d
 from bascule.site.checks.access import asked, service_of
 from bascule.site.checks.forwards import flow_ends
 from bascule.site.checks.guards import default_guard
+from bascule.site.checks.switches import switch_ports
 from bascule.site.findings import Path
 from bascule.site.parsers import NO_UPLINK
 from bascule.site.wiring import DocumentWiring
@@ -174,11 +175,37 @@ class _Builder:
             uplink_unknown=self.found.place((*path, "uplink")) if bridge.uplink == "unknown" else None,
             from_uplink="from-uplink" in bridge.address,
             vlan=bridge.vlan,
-            vlan_aware=bridge.vlan_aware,
+            vlan_aware=self.is_vlan_aware(str(path[1]), name, bridge),
             vlans=bridge.vlans,
             pvid=bridge.pvid,
             stp=bridge.stp,
+            openvswitch=self.openvswitch(str(path[1]), name, bridge, path) if bridge.is_openvswitch else None,
             **self.shared(name, bridge, path),
+        )
+
+    def is_vlan_aware(self, host: str, name: IfName, bridge: d.Bridge) -> bool:
+        """Whether it keeps VLANs apart; Open vSwitch always can, and does where the file uses one."""
+        if not bridge.is_openvswitch:
+            return bridge.vlan_aware
+        nics = (nic for guest in self.document.guests.values() if guest.host == host for nic in guest.nics)
+        tagged = any(nic.bridge == name and (nic.vlan is not None or nic.vlans) for nic in nics)
+        said = ("hosts", host, "bridges", name, "vlan_aware") in self.found.values
+        return tagged or said or bool(bridge.vlans) or bridge.pvid is not None
+
+    def openvswitch(self, host: str, name: IfName, bridge: d.Bridge, path: Path) -> links.OpenVSwitch:
+        ports = switch_ports(self.document, host, name, bridge)
+        return links.OpenVSwitch(
+            rstp=bridge.rstp,
+            fail_mode=bridge.fail_mode,
+            datapath=bridge.datapath,
+            mirrors=tuple(
+                links.Mirror(
+                    sources=tuple(dict.fromkeys(port for word in each.from_ for port in ports[word])),
+                    to=ports[each.to][0] if each.to in ports else IfName(each.to),
+                    place=self.at((*path, "mirror", index)),
+                )
+                for index, each in enumerate(bridge.mirror)
+            ),
         )
 
     def virtual(self, name: str, net: d.VirtualNetwork, path: Path) -> m.VirtualNetwork:

@@ -59,6 +59,8 @@ CODES = {
     # hosts
     "BRIDGE-UPLINK": "a bridge without an uplink that does not say so on purpose",
     "BRIDGE-VLAN": "a bridge whose VLAN keys contradict each other or its uplink",
+    "SWITCH": "a key of Open vSwitch at a bridge of the kernel, or two that exclude each other",
+    "MIRROR": "a mirror from or to somebody who is not there, or needed elsewhere",
     "UPLINK-TWICE": "a NIC with two masters",
     "ENSLAVED-ADDRESS": "an address on a NIC that is under a bridge or in a bond",
     "FROM-UPLINK": "a bridge takes an address from an uplink that has none to give",

@@ -171,7 +171,11 @@ class GuestNic(Entry):
     mac: s.GuestMac | None = Field(None, description="Its MAC; derived from site, host, guest and index if not given.")
     address: Many[s.NicAddress] = Field((), description="The guest's address, 'dhcp', or a list of them.")
     tap: s.LinkName | None = Field(None, description="Its tap on the host where the default name will not do.")
-    vlan: s.VlanId | None = Field(None, description="Its VLAN on a VLAN-aware bridge (access port).")
+    vlan: s.VlanId | None = Field(
+        None,
+        description="Its VLAN on a VLAN-aware bridge (access port); beside `vlans`, what it sends untagged "
+        "(Open vSwitch).",
+    )
     vlans: Many[s.VlanRange] = Field((), description="Its VLANs on a VLAN-aware bridge (trunk port).")
     guard: Guard | None = Field(
         None,

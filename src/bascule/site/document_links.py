@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from bascule.site import scalars as s
 from bascule.site.entry import Entry, Listed, Many
@@ -149,11 +149,35 @@ GUARDS = ("strict", "mac", "off")
 Guard = Annotated[str, s.choice(*GUARDS, noun="a guard")]
 
 
+class Mirror(Entry):
+    """A copy of what passes an Open vSwitch bridge, for whoever listens: an intrusion detection, a capture."""
+
+    model_config = ConfigDict(title="a mirror")
+
+    from_: Many[s.Text] = Field(
+        (),
+        alias="from",
+        description="Whose frames, both ways: guests, taps or the uplink of this bridge; all if not given.",
+    )
+    to: s.Text = Field(
+        description="A guest with one NIC on this bridge, its tap, or a free NIC of the host. It gets the copies and "
+        "nothing else, and what it sends is dropped."
+    )
+
+
+BRIDGE_KINDS = ("linux", "openvswitch")
+FAIL_MODES = ("standalone", "secure")
+DATAPATHS = ("system", "netdev")
+
+
 class Bridge(HostLink):
     """A bridge of the host: the guests plugged into it stand on its uplink's network."""
 
     model_config = ConfigDict(title="a bridge", json_schema_extra={"required": ["uplink"]})
 
+    kind: Annotated[str, s.choice(*BRIDGE_KINDS, noun="a kind of bridge")] = Field(
+        "linux", description="The kernel's bridge, or one of Open vSwitch, which keeps VLANs apart by itself."
+    )
     uplink: s.Uplink | None = Field(
         None,
         description="The NIC, bond or VLAN link under it, or 'none' for a bridge without a NIC on purpose. "
@@ -170,3 +194,24 @@ class Bridge(HostLink):
     pvid: s.VlanId | None = Field(None, description="The VLAN of what arrives untagged at that uplink; 1 if not given.")
     stp: s.Boolean = Field(False, description="Spanning tree; off with one uplink, so that no port waits 30 s.")
     guard: Guard | None = Field(None, description="The guard of its guests that name none.")
+    rstp: s.Boolean = Field(False, description="Rapid spanning tree (Open vSwitch).")
+    fail_mode: Annotated[str, s.choice(*FAIL_MODES, noun="a fail mode")] | None = Field(
+        None, description="What an Open vSwitch bridge does without a controller: learn as a switch, or pass nothing."
+    )
+    datapath: Annotated[str, s.choice(*DATAPATHS, noun="a datapath")] | None = Field(
+        None,
+        description="Who moves the frames of an Open vSwitch bridge: the kernel, or netdev, in userspace for tests.",
+    )
+    mirror: Listed[Mirror] = Field((), description="Copies of frames for whoever listens (Open vSwitch).")
+
+    @property
+    def is_openvswitch(self) -> bool:
+        """Whether Open vSwitch makes it, not the kernel."""
+        return self.kind == "openvswitch"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _aware(cls, value: object) -> object:
+        """Open vSwitch looks at tags, whatever else the file says."""
+        known = isinstance(value, dict) and value.get("kind") == "openvswitch"
+        return {**value, "vlan_aware": "true"} if known else value  # type: ignore[dict-item]  # a mapping, as seen

@@ -24,6 +24,13 @@ def lay_bridge(build: TargetBuilder, bridge: DeclaredBridge) -> None:
 
     Raises BasculeError when a link of another kind has its name, SiteFault where the file does not know its uplink.
     """
+    if bridge.openvswitch is not None:
+        raise BasculeError.of(
+            "OPENVSWITCH-PLAN",
+            f"'{bridge.name}' is a bridge of Open vSwitch, and no plan makes one yet",
+            place=bridge.place,
+            hint="write 'kind: linux' for a bridge of the kernel; check and draw know both",
+        )
     before, port = build.observed.links.get(bridge.name), bridge.port
     if before is not None and not before.is_bridge:
         what = f"'{bridge.name}' exists on this host and is no bridge"

@@ -19,6 +19,7 @@ from bascule.site.checks.names import check_names
 from bascule.site.checks.networks import check_networks
 from bascule.site.checks.overlaps import check_overlaps
 from bascule.site.checks.plugs import check_plugs
+from bascule.site.checks.switches import check_switches
 from bascule.site.checks.uplinks import check_uplinks
 from bascule.site.checks.virtual import check_virtual
 from bascule.site.checks.vlan_links import check_vlan_links
@@ -35,6 +36,7 @@ CHECKS: tuple[Callable[[DocumentWiring], None], ...] = (
     check_mtus,
     check_virtual,
     check_plugs,
+    check_switches,
     check_guards,
     check_addresses,
     check_dhcp,

@@ -159,7 +159,9 @@ def _tagged(wiring: DocumentWiring, guest: d.Guest, nic: d.GuestNic, index: int,
     """Tags of a guest NIC are the bridge's business, so the bridge must be aware of them."""
     found = wiring.found
     key = "vlan" if nic.vlan is not None else "vlans"
-    if nic.vlan is not None and nic.vlans:
+    host = wiring.document.hosts.get(guest.host)
+    bridge = host.bridges.get(nic.bridge) if host and nic.bridge else None
+    if nic.vlan is not None and nic.vlans and not (bridge is not None and bridge.is_openvswitch):
         found.add(
             "PLUG",
             f"NIC {index} of the guest has both 'vlan' and 'vlans'",
@@ -171,8 +173,6 @@ def _tagged(wiring: DocumentWiring, guest: d.Guest, nic: d.GuestNic, index: int,
         message = f"'{key}' needs a VLAN-aware bridge, but the NIC is not on a bridge"
         found.add("VLAN-UNAWARE", message, (*path, key), hint=f"remove '{key}'")
         return
-    host = wiring.document.hosts.get(guest.host)
-    bridge = host.bridges.get(nic.bridge) if host else None
     if bridge is not None and not bridge.vlan_aware:
         found.add(
             "VLAN-UNAWARE",

@@ -123,12 +123,12 @@ class _Host:
                     hint=f"add 'vlan_aware: true' to '{name}', or remove '{key}'",
                 )
         if bridge.vlan is not None and bridge.vlan_aware:
-            self.found.add(
-                "BRIDGE-VLAN",
-                f"bridge '{name}' has both 'vlan' and 'vlan_aware'",
-                (*path, "vlan"),
-                hint="'vlan' puts the whole bridge on one tag, 'vlan_aware' carries all tags: take one of them",
-            )
+            message = f"bridge '{name}' has both 'vlan' and 'vlan_aware'"
+            hint = "'vlan' puts the whole bridge on one tag, 'vlan_aware' carries all tags: take one of them"
+            if bridge.is_openvswitch:
+                message = f"'vlan' puts a bridge of the kernel on a tag, and '{name}' is one of Open vSwitch"
+                hint = f"give 'vlan: {bridge.vlan}' to its guests, and the host a VLAN link over '{name}'"
+            self.found.add("BRIDGE-VLAN", message, (*path, "vlan"), hint=hint)
 
     def bond_times(self, name: IfName, bond: d.Bond, path: Path) -> None:
         """The kernel counts delays in whole looks at the carrier, and takes none where it does not look."""

@@ -1,0 +1,101 @@
+"""What only a bridge of Open vSwitch can have, and whom its mirrors name."""
+
+from __future__ import annotations
+
+from bascule.model.values import IfName, derive_tap
+from bascule.site import document as d
+from bascule.site.document_links import Mirror
+from bascule.site.findings import Path, suggest
+from bascule.site.parsers import NO_UPLINK
+from bascule.site.wiring import DocumentWiring
+
+OPENVSWITCH_KEYS = ("rstp", "fail_mode", "datapath", "mirror")
+
+
+def check_switches(wiring: DocumentWiring) -> None:
+    """No bridge of the kernel has a key of Open vSwitch; mirrors lead from and to somebody."""
+    for host, entry in wiring.document.hosts.items():
+        for name, bridge in entry.bridges.items():
+            path: Path = ("hosts", host, "bridges", name)
+            if not bridge.is_openvswitch:
+                _no_openvswitch(wiring, name, bridge, path)
+                continue
+            if bridge.stp and bridge.rstp:
+                message = f"bridge '{name}' has both 'stp' and 'rstp'"
+                hint = "Open vSwitch runs one of them: take 'rstp', which forwards within seconds"
+                wiring.found.add("SWITCH", message, (*path, "rstp"), hint=hint, also=[("the other", (*path, "stp"))])
+            seen: dict[str, int] = {}
+            for index, mirror in enumerate(bridge.mirror):
+                _mirror(wiring, host, name, bridge, mirror, (*path, "mirror", index))
+                if mirror.to in seen:
+                    message = f"'{mirror.to}' gets the copies of another mirror already"
+                    also = [("the first", (*path, "mirror", seen[mirror.to]))]
+                    hint = "name all whose frames it shall get in one 'from'"
+                    wiring.found.add("MIRROR", message, (*path, "mirror", index, "to"), hint=hint, also=also)
+                seen.setdefault(mirror.to, index)
+
+
+def switch_ports(document: d.Document, host: str, name: IfName, bridge: d.Bridge) -> dict[str, tuple[IfName, ...]]:
+    """The ports of a bridge by every word that a mirror may use for them: guest, tap, uplink."""
+    found: dict[str, tuple[IfName, ...]] = {}
+    for guest_name, guest in document.guests.items():
+        if guest.host != host:
+            continue
+        nics = [(i, nic) for i, nic in enumerate(guest.nics) if nic.bridge == name]
+        taps = tuple(nic.tap or derive_tap(guest_name, i) for i, nic in nics)
+        if taps:
+            found[guest_name] = taps
+        found |= {tap: (tap,) for tap in taps}
+    if bridge.uplink is not None and bridge.uplink not in NO_UPLINK:
+        found[bridge.uplink] = (IfName(bridge.uplink),)
+    return found
+
+
+def _no_openvswitch(wiring: DocumentWiring, name: IfName, bridge: d.Bridge, path: Path) -> None:
+    for key in OPENVSWITCH_KEYS:
+        if getattr(bridge, key):
+            message = f"'{key}' is what a bridge of Open vSwitch can have, and '{name}' is one of the kernel"
+            hint = f"add 'kind: openvswitch' to '{name}', or remove '{key}'"
+            wiring.found.add("SWITCH", message, (*path, key), hint=hint)
+
+
+def _mirror(wiring: DocumentWiring, host: str, name: IfName, bridge: d.Bridge, mirror: Mirror, path: Path) -> None:
+    """Sources are ports of the bridge; the target is a port of it, or a NIC that nobody else needs."""
+    found, entry = wiring.found, wiring.document.hosts[host]
+    ports = switch_ports(wiring.document, host, name, bridge)
+    if any(found.is_broken(("guests", guest)) for guest in (*mirror.from_, mirror.to)):
+        return
+    for word in mirror.from_:
+        if word not in ports:
+            hint = suggest(word, ports, kind="guest, tap or uplink on this bridge")
+            found.add("MIRROR", f"'{word}' is no port of bridge '{name}'", (*path, "from"), hint=hint)
+    to = mirror.to
+    if len(ports.get(to, ())) > 1:
+        message = f"guest '{to}' has {len(ports[to])} NICs on bridge '{name}', and one gets the copies"
+        found.add("MIRROR", message, (*path, "to"), hint=f"name its tap: {' or '.join(ports[to])}")
+    elif to == bridge.uplink:
+        message = f"'{to}' is the uplink of bridge '{name}': it would carry the copies and nothing else"
+        found.add("MIRROR", message, (*path, "to"), hint="name a guest that listens, or a free NIC")
+    elif to in mirror.from_:
+        found.add("MIRROR", f"'{to}' would get copies of its own frames", (*path, "from"), hint="remove it there")
+    elif to in ports:
+        return
+    elif to in entry.nics:
+        _free(wiring, host, name, IfName(to), path)
+    else:
+        hint = suggest(to, dict.fromkeys((*ports, *entry.nics)), kind="guest, tap or NIC")
+        found.add("MIRROR", f"'{to}' is neither a port of bridge '{name}' nor a NIC", (*path, "to"), hint=hint)
+
+
+def _free(wiring: DocumentWiring, host: str, name: IfName, nic: IfName, path: Path) -> None:
+    """A NIC that gets copies is in no other use."""
+    entry = wiring.document.hosts[host]
+    uses = [f"is the uplink of '{key}'" for key, each in entry.bridges.items() if each.uplink == nic]
+    uses += [f"is in bond '{key}'" for key, each in entry.bonds.items() if nic in each.nics]
+    uses += [f"carries '{key}'" for key, each in entry.vlans.items() if each.link == nic]
+    uses += ["has an address"] if entry.nics[nic].address else []
+    others = (m.to for key, each in entry.bridges.items() if key != name for m in each.mirror)
+    uses += ["gets the copies of another bridge"] if nic in others else []
+    if uses:
+        message = f"NIC '{nic}' {uses[0]}, and a mirror needs it for itself"
+        wiring.found.add("MIRROR", message, (*path, "to"), hint="name a guest that listens, or a free NIC")
