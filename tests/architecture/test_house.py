@@ -26,6 +26,7 @@ STAGES = {
         "Machine",
         "MachineNic",
         "Masquerade",
+        "Mirror",
         "Network",
     ),
     *("HostLink", "Nic", "PolicyRule", "Route", "StaticRoute", "VirtualNetwork", "VlanLink"),
