@@ -30,6 +30,7 @@ from bascule.system.disk.files import read_bytes
 from bascule.system.process.sandbox import privilege
 from bascule.twin import Twin
 from bascule.twin.foreign_rules import load_foreign_rules
+from bascule.twin.openvswitch import has_switches, in_userspace
 from bascule.verify.checks import Check, second_plan, way_back
 from bascule.verify.expectations import Outcome, judge
 from bascule.verify.guards import check_guards
@@ -85,6 +86,7 @@ def in_the_twin(
     """The fields of a Rehearsal that come out of the sandbox."""
     clock = Clock(progress)
     clock.lap("building the twin")
+    site = in_userspace(site)
     with Twin.raise_(site, hosts=names, observed={n: one.observed for n, one in found.items()}, guests=backend) as twin:
         clock.lap("applying the plan")
         hosts = {name: LiveHost(twin.host(name)) for name in names}
@@ -107,6 +109,8 @@ def in_the_twin(
             made[name] = replace(change, applied=looks[name]())
         clock.lap("starting the guests")
         twin.plug_guests()
+        for name in filter(lambda one: has_switches(site.hosts[one]), names):  # Open vSwitch takes taps by a plan
+            execute(prepared(name, looks[name]()).plan, where=hosts[name])
         twin.start_guests(progress=progress or unseen)
         clock.lap("checking")
         probe_domain = twin.probe_domain()

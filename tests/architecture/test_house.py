@@ -28,6 +28,7 @@ STAGES = {
         "Masquerade",
         "Mirror",
         "Network",
+        "OpenVSwitch",
     ),
     *("HostLink", "Nic", "PolicyRule", "Route", "StaticRoute", "VirtualNetwork", "VlanLink"),
 }

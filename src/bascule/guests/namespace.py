@@ -83,7 +83,8 @@ class NamespaceDriver:
         """MTU first: a bridge takes the smallest of its ports (DESIGN.md §7)."""
         tap = plug.nic.tap
         first = [rtnetlink.set_link(tap, mtu=plug.mtu)] if set_mtu else []
-        return [*first, *rtnetlink.quiet(tap), rtnetlink.set_link(tap, master=master, up=True)]
+        joined = rtnetlink.set_link(tap, master=master, up=True) if plug.by_kernel else rtnetlink.set_link(tap, up=True)
+        return [*first, *rtnetlink.quiet(tap), joined]
 
     def _masters(self, plugs: Sequence[Plug]) -> dict[IfName, int]:
         found: dict[IfName, int] = {}

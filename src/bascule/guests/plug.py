@@ -12,10 +12,12 @@ from bascule.model.values import IfName
 class Plug(Struct, frozen=True, kw_only=True):
     """Where a guest's NIC belongs: its tap on ``bridge``, both ends with ``mtu`` bytes.
 
-    ``vlans`` are those of the tap on a VLAN-aware bridge; None on any other, and where the plan sets them.
+    ``vlans`` are those of the tap on a VLAN-aware bridge; None on any other, and where the plan sets them. A bridge of
+    Open vSwitch takes the tap by a plan, ``by_kernel`` is False there.
     """
 
     nic: GuestNic
     bridge: IfName
     mtu: int = 1500
+    by_kernel: bool = True
     vlans: tuple[PortVlans, ...] | None = None

@@ -18,7 +18,8 @@ from bascule.system.run import run
 def tag(plugs: Sequence[Plug], host: Namespace | None) -> None:
     """Give taps their isolation, and those on VLAN-aware bridges their VLANs; None is the host that we are on."""
     commands = [words for plug in plugs if plug.vlans is not None for words in port_words(plug.nic.tap, plug.vlans)]
-    commands += [f"link set dev {plug.nic.tap} isolated on" for plug in plugs if plug.nic.guarding.port_flag]
+    isolated = [plug.nic.tap for plug in plugs if plug.by_kernel and plug.nic.guarding.port_flag]
+    commands += [f"link set dev {tap} isolated on" for tap in isolated]
     shape(plugs, host)
     if not commands:
         return

@@ -153,6 +153,11 @@ class Bridge(HostLink, frozen=True, kw_only=True):
     openvswitch: OpenVSwitch | None = None
 
     @property
+    def native(self) -> Vid:
+        """The VLAN inside a VLAN-aware bridge of what bears no tag: Open vSwitch keeps it apart from all VLANs."""
+        return Vid(1 if self.openvswitch is None else 0)
+
+    @property
     def port(self) -> IfName | None:
         """The link that is enslaved: the uplink itself or the VLAN link on it (``eth4.30``)."""
         if self.uplink is None or self.vlan is None or self.vlan_aware:
@@ -173,6 +178,12 @@ class HostLinks(Struct, frozen=True, kw_only=True, dict=True):
     vlans: Mapping[IfName, VlanLink] = field(default_factory=dict)
     bridges: Mapping[IfName, Bridge] = field(default_factory=dict)
     rules: tuple[PolicyRule, ...] = ()
+
+    @property
+    def listeners(self) -> frozenset[IfName]:
+        """The ports that get the copies of a mirror, and nothing else."""
+        switches = (bridge.openvswitch for bridge in self.bridges.values() if bridge.openvswitch is not None)
+        return frozenset(mirror.to for switch in switches for mirror in switch.mirrors)
 
     def links(self) -> Iterator[HostLink]:
         """Its NICs, bonds, VLAN links and bridges: all links on which it may speak."""

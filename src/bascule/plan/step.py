@@ -24,28 +24,31 @@ class Phase(IntEnum):
     DETACH = 6
     FREE_ROUTE = 7  # of a NIC that a bond takes: it must be down for that, and the kernel would drop them
     FREE_ADDRESS = 8
-    ENSLAVE = 9
-    PORT = 10
-    LINK_UP = 11
-    LATE_ADDRESS = 12  # of a NIC that a bond let go: it was down until now
-    ROUTE = 13
-    OLD_ROUTE = 14
-    OLD_ADDRESS = 15
-    RULE = 16  # of policy routing
-    LOWER = 17
-    DELETE = 18
-    OLD_RULES = 19
-    END_SERVER = 20  # whose ports libvirt's own may want
-    VIRTUAL_NETWORK = 21  # what whoever runs the guests does, when the kernel has everything that they are plugged into
-    GUEST = 22
-    SERVER = 23
-    LATE_PORT = 24  # of taps that whoever runs the guests has moved: their VLANs
-    LATE_DELETE = 25  # of bridges that such a tap has left
+    SWITCH = 9  # the transaction of Open vSwitch: a NIC has left its old bridge, and joins no other one yet
+    SWITCHED = 10  # what the kernel sets on the links that it has made
+    ENSLAVE = 11
+    PORT = 12
+    LINK_UP = 13
+    LATE_ADDRESS = 14  # of a NIC that a bond let go: it was down until now
+    ROUTE = 15
+    OLD_ROUTE = 16
+    OLD_ADDRESS = 17
+    RULE = 18  # of policy routing
+    LOWER = 19
+    DELETE = 20
+    OLD_RULES = 21
+    END_SERVER = 22  # whose ports libvirt's own may want
+    VIRTUAL_NETWORK = 23  # what whoever runs the guests does, when the kernel has everything that they are plugged into
+    GUEST = 24
+    SERVER = 25
+    LATE_PORT = 26  # of taps that whoever runs the guests has moved: their VLANs
+    LATE_DELETE = 27  # of bridges that such a tap has left
 
 
 CUTTING = {
     Phase.FREE_ROUTE,
     Phase.FREE_ADDRESS,
+    Phase.SWITCH,
     Phase.ENSLAVE,
     Phase.ROUTE,
     Phase.OLD_ROUTE,

@@ -8,11 +8,12 @@ from bascule.providers.files import FILES
 from bascule.providers.kernel import KERNEL
 from bascule.providers.libvirt import LIBVIRT
 from bascule.providers.nft import NFT
+from bascule.providers.ovs import OVS
 from bascule.providers.protocol import Provider
 from bascule.providers.qemu import QEMU
 from bascule.providers.shaping import SHAPING
 
-PROVIDERS: tuple[Provider, ...] = (KERNEL, NFT, BOOT_RULES, DNSMASQ, LIBVIRT, QEMU, SHAPING, FILES)
+PROVIDERS: tuple[Provider, ...] = (KERNEL, NFT, OVS, BOOT_RULES, DNSMASQ, LIBVIRT, QEMU, SHAPING, FILES)
 
 
 def of_tool(tool: str) -> Provider:

@@ -45,6 +45,8 @@ def look(scope: Scope, begun: Running | None = None) -> HostState:
             effects = provider.effects()
             own = slice(first, first := first + len(effects.programs()))
             state = provider.with_part(state, effects.read(lambda own=own: texts()[own], scope))  # type: ignore[misc]
+    for one in PROVIDERS:
+        state = one.lay_over(state)
     return state
 
 

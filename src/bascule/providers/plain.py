@@ -39,6 +39,10 @@ class PlainProvider:
         """It runs no guests."""
         return ()
 
+    def lay_over(self, state: HostState) -> HostState:  # for others
+        """The state as it is."""
+        return state
+
     def as_it_runs(self, site: Site, host: Host, observed: HostState) -> Site:  # for others
         """The site as it is."""
         return site

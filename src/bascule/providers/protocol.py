@@ -117,6 +117,9 @@ class Provider(Protocol):
     def with_part(self, state: HostState, part: Any) -> HostState:
         """The state with another part; None takes the entry away."""
 
+    def lay_over(self, state: HostState) -> HostState:
+        """The state, just read, with what the provider knows of links that the kernel does not tell."""
+
     def as_it_runs(self, site: Site, host: Host, observed: HostState) -> Site:
         """The site with what running guests have now in place of derived names (a tap of libvirt's choice)."""
 

@@ -26,6 +26,9 @@ PACKAGES = {  # the package that brings a tool: Debian/Ubuntu, Fedora/RHEL, SUSE
     "nft": ("nftables", "nftables", "nftables"),
     "ethtool": ("ethtool", "ethtool", "ethtool"),
     "dnsmasq": ("dnsmasq-base", "dnsmasq", "dnsmasq"),
+    **dict.fromkeys(
+        ("ovsdb-tool", "ovsdb-server", "ovs-vswitchd"), ("openvswitch-switch", "openvswitch", "openvswitch")
+    ),
     "qemu-system-x86_64": ("qemu-system-x86", "qemu-system-x86-core", "qemu-x86"),
 }
 

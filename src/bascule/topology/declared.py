@@ -36,11 +36,10 @@ def declared_links(site: Site, host: Host) -> HostState:
             links[bridge.port] = {"options": options_, "parent": bridge.uplink, "master": bridge.name}
     for network in host.virtual_networks:
         links[bridge_name(network)] = {"options": Bridge()}
-    listening = {m.to for b in host.bridges.values() if b.openvswitch is not None for m in b.openvswitch.mirrors}
     for nic in site.guest_nics(host.name):
         if nic.shared_nic is not None:
             links[nic.tap] = {"options": Macvtap(mode="bridge"), "parent": nic.shared_nic}
-        elif nic.tap in listening:
+        elif nic.tap in host.listeners:
             links[nic.tap] = {"options": Tap(type="tap")}  # it gets copies, and stands on no network
         else:
             known = host.bridges.get(nic.bridge) if nic.bridge else None

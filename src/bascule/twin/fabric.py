@@ -16,6 +16,7 @@ from bascule.topology.endpoints import Endpoint
 from bascule.twin.wiring import Cable, Wiring
 
 FABRIC = "the building"  # no endpoint can be called so
+Tagging = Callable[[Mapping[str, int]], None]  # takes the index of each network's bridge
 
 
 def make_namespaces(names: Iterable[str]) -> dict[str, Namespace]:
@@ -40,8 +41,11 @@ def make_namespaces(names: Iterable[str]) -> dict[str, Namespace]:
     return made
 
 
-def lay(wiring: Wiring, namespaces: Mapping[str, Namespace]) -> None:
-    """The switches in the building, and every cable from them to hosts and machines."""
+def lay(wiring: Wiring, namespaces: Mapping[str, Namespace], lay_tags: Tagging | None = None) -> None:
+    """The switches in the building, and every cable from them to hosts and machines.
+
+    ``lay_tags`` brings tagged networks to their cables where the kernel has no VLAN links.
+    """
     building = namespaces[FABRIC]
     switches = wiring.switches
     with Rtnetlink(building) as door:
@@ -52,7 +56,15 @@ def lay(wiring: Wiring, namespaces: Mapping[str, Namespace]) -> None:
         door.send(_cable(cable, masters, namespaces[cable.node]) for cable in wiring.cables)
         door.send(message for cable in wiring.cables for message in rtnetlink.quiet(cable.port))
         door.send(rtnetlink.set_link(cable.port, up=True) for cable in wiring.cables)
-        _lay_vlans(wiring, building, door, masters)
+        if any(cable.tagged for cable in wiring.cables):
+            if lay_tags is None or kernel_makes(_vlan_link):
+                _lay_vlans(wiring, building, door, masters)
+            else:
+                lay_tags(masters)
+
+
+def _vlan_link(parent: int) -> Message:
+    return rtnetlink.add_vlan("b.2", parent, 2, None)
 
 
 def _cable(cable: Cable, masters: Mapping[str, int], namespace: Namespace) -> Message:
@@ -65,9 +77,7 @@ def _cable(cable: Cable, masters: Mapping[str, int], namespace: Namespace) -> Me
 
 def _lay_vlans(wiring: Wiring, building: Namespace, door: Rtnetlink, masters: Mapping[str, int]) -> None:
     tagged = [cable for cable in wiring.cables if cable.tagged]
-    if not tagged:
-        return
-    if not kernel_makes(lambda parent: rtnetlink.add_vlan("b.2", parent, 2, None)):
+    if not kernel_makes(_vlan_link):
         networks = ", ".join(f"'{name}'" for name in sorted({name for cable in tagged for name in cable.tagged}))
         raise MissingTool(
             Problem(

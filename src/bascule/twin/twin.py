@@ -27,7 +27,7 @@ from bascule.system.net.netns import Namespace
 from bascule.system.process.sandbox import privilege
 from bascule.system.process.workers import Daemon
 from bascule.system.run import run
-from bascule.twin import dnsmasq, fabric, leases
+from bascule.twin import dnsmasq, fabric, leases, openvswitch
 from bascule.twin.backend import GuestBackend
 from bascule.twin.backend_choice import BackendChoice
 from bascule.twin.fabric import FABRIC
@@ -45,6 +45,8 @@ def tools(site: Site) -> Iterator[str]:
     own = [one for host in site.hosts.values() for one in resolved_networks(site, host)]
     if own or any(machine.let_through or machine.forwards for machine in machines):
         yield "nft"
+    if any(map(openvswitch.has_switches, site.hosts.values())):
+        yield from openvswitch.TOOLS
     if any(map(needs_server, own)) or any(machine.dhcp for machine in machines):
         yield "dnsmasq"
 
@@ -110,7 +112,9 @@ class Twin:
             fabric.trust_addresses(self._namespaces[host])
         self.backend = self.guests.play(self.site, wiring, self._namespaces, FOLDER)
         self._stack.callback(self.backend.close)
-        fabric.lay(wiring, self._namespaces)
+        switched = any(openvswitch.has_switches(self.site.hosts[name]) for name in self.hosts)
+        fabric.lay(wiring, self._namespaces, self._lay_tags if switched else None)
+        self._start_switches()
         for host in self.hosts:
             self._furnish(host)
         for name, end in wiring.machines.items():
@@ -135,6 +139,22 @@ class Twin:
             )
             for machine in self.site.machines.values()
         )
+
+    def _lay_tags(self, masters: Mapping[str, int]) -> None:
+        """Tagged networks by Open vSwitch in the building: the kernel cannot."""
+        folder = FOLDER / "building"
+        for daemon in openvswitch.lay_tags(self.wiring, self._namespaces[FABRIC], folder, masters):
+            self._stack.callback(daemon.stop)
+
+    def _start_switches(self) -> None:
+        """Open vSwitch on the hosts that have a bridge of it; what reaches one must have its checksums by then."""
+        hosts = [name for name in self.hosts if openvswitch.has_switches(self.site.hosts[name])]
+        for number, host in enumerate(hosts):
+            for daemon in openvswitch.start(self._namespaces[host], FOLDER / f"switches{number}"):
+                self._stack.callback(daemon.stop)
+        if hosts:
+            for name in (*self.hosts, *self.wiring.machines):
+                links.write_checksums(self._namespaces[name])
 
     def _without_libvirts(self, observed: Mapping[str, HostState]) -> tuple[dict[str, HostState], list[Note]]:
         """Observed hosts without the virtual networks that somebody else made there: the twin plays them by ours."""
@@ -183,13 +203,25 @@ class Twin:
     def plug_guests(self) -> None:
         """Make the taps of all guests, each on its bridge. Raises CommandFailed where a bridge is not there."""
         for host in self.hosts:
-            aware = {bridge.name for bridge in self.site.hosts[host].bridges.values() if bridge.vlan_aware}
+            bridges = self.site.hosts[host].bridges.values()
+            others = {bridge.name for bridge in bridges if bridge.openvswitch is not None}
+            aware = {bridge.name for bridge in bridges if bridge.vlan_aware} - others
             plugs = [
-                Plug(nic=plug, bridge=bridge, mtu=nic.mtu, vlans=port_vlans(plug) if bridge in aware else None)
+                Plug(
+                    nic=plug,
+                    bridge=bridge,
+                    mtu=nic.mtu,
+                    by_kernel=bridge not in others,
+                    vlans=port_vlans(plug) if bridge in aware else None,
+                )
                 for guest in self.site.guests_on(host)
                 for plug, bridge, nic in self.wiring.guests[guest.name].plugs
             ]
             self.notes += self.backend.plug(host, plugs)
+            if others:
+                for guest in self.site.guests_on(host):
+                    if (namespace := self._namespaces.get(guest.name)) is not None:
+                        links.write_checksums(namespace)
 
     def start_guests(self, *, dhcp_timeout_s: float = 5.0, progress: Progress = unseen) -> None:
         """Addresses, leases and services of all guests; leases of hosts and machines that want one, too.

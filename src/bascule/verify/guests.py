@@ -56,12 +56,12 @@ def check_guests(
     """Per guest NIC: MAC on its own port, ARP from the host, and the three properties.
 
     Behind a virtual network a guest is no server on the building's wire; there its lease and its traffic with its
-    neighbours take their place. One that shares a NIC has no port of its own.
+    neighbours take their place. One that shares a NIC has no port of its own, one that gets a mirror's copies no word.
     """
     every = list(site.guest_nics(host.name))
     for name in dict.fromkeys(nic.guest for nic in every if nic.guest in off):
         yield Check(id="running", subject=name, ok=None, detail="is off: nothing of it can be asked")
-    nics = [nic for nic in every if nic.guest not in off]
+    nics = [nic for nic in every if nic.guest not in off and nic.tap not in host.listeners]
     if not nics:
         return
     namespace = probe_domain.hosts[host.name]

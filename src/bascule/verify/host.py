@@ -11,6 +11,7 @@ from bascule.verify.checks import Check
 from bascule.verify.doctor.firewall.all_looks import check_firewall
 from bascule.verify.endpoints import Endpoints
 from bascule.verify.guests import check_guests
+from bascule.verify.mirrors import check_mirrors
 from bascule.verify.networks import check_networks, check_servers
 from bascule.verify.state import StateFacts, check_links
 from bascule.verify.wire.routing import check_routing
@@ -37,6 +38,7 @@ def check_host(
         *_firewall(site, host, state, probe_domain),
         *check_servers(site, host, state, probe_domain),
         *check_guests(site, host, state, probe_domain, off),
+        *check_mirrors(site, host, probe_domain, off),
         *check_routing(site, host, state, probe_domain, Endpoints(site, probe_domain)),
     )
 

@@ -23,6 +23,7 @@ WORDS = {  # the ids of checks as people read them
     "arp-from-host": "ARP from the host",
     "in-broadcast-domain": "server (1): on the wire",
     "like-any-nic": "server (2): like any NIC",
+    "mirror": "copies",
     "unrestricted-within": "server (3): unrestricted",
     "rules": "rules",
     "forwarding": "routing",

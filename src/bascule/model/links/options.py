@@ -28,6 +28,7 @@ class LinkOptions(Struct, frozen=True, kw_only=True):
     fixed: ClassVar[frozenset[str]] = frozenset()
     argument_names: ClassVar[Mapping[str, str]] = {}
     momentary: ClassVar[frozenset[str]] = frozenset()
+    by_kernel: ClassVar[bool] = True  # `ip link` makes, alters and deletes it
     virtual: ClassVar[bool] = True  # can be made with `ip link add`; False for what is plugged or owned by a process
 
     @classmethod

@@ -8,12 +8,13 @@ from msgspec.structs import replace
 
 from bascule.errors import BasculeError, Place, Problem, SiteFault
 from bascule.model.host_links import Bridge as DeclaredBridge
-from bascule.model.links import PORTS_MAX, Bridge, BridgePort
+from bascule.model.links import PORTS_MAX, Bridge, BridgePort, OpenVSwitch
 from bascule.model.state import Link
 from bascule.model.values import IfName, derive_mac
 from bascule.plan.target.addresses import add_addresses, hand_over_advertised, take_over, wait_for_dhcp
 from bascule.plan.target.bonds_and_vlans import lay_vlan_below, occupied
 from bascule.plan.target.builder import TargetBuilder
+from bascule.plan.target.openvswitch import lay_listeners, refuse_kind
 from bascule.plan.target.port_vlans import lay_trunk, learn_vlans
 from bascule.plan.target.sysctls import arp_ignore
 from bascule.policy.guards.ports import guards_on
@@ -24,23 +25,18 @@ def lay_bridge(build: TargetBuilder, bridge: DeclaredBridge) -> None:
 
     Raises BasculeError when a link of another kind has its name, SiteFault where the file does not know its uplink.
     """
-    if bridge.openvswitch is not None:
-        raise BasculeError.of(
-            "OPENVSWITCH-PLAN",
-            f"'{bridge.name}' is a bridge of Open vSwitch, and no plan makes one yet",
-            place=bridge.place,
-            hint="write 'kind: linux' for a bridge of the kernel; check and draw know both",
-        )
     before, port = build.observed.links.get(bridge.name), bridge.port
     if before is not None and not before.is_bridge:
         what = f"'{bridge.name}' exists on this host and is no bridge"
         raise occupied("NOT-A-BRIDGE", what, "bridge", bridge.place)
+    refuse_kind(build, bridge, before)
     if bridge.uplink_unknown is not None:
         raise _unknown(bridge, bridge.uplink_unknown)
     if port is not None and bridge.uplink is not None and port != bridge.uplink:
         lay_vlan_below(build, bridge, port, bridge.uplink)
     uplink = build.links[port] if port is not None else None
-    known = before.options if before and isinstance(before.options, Bridge) else Bridge()
+    kind = Bridge if bridge.openvswitch is None else OpenVSwitch
+    known = before.options if before and type(before.options) is kind else kind()
     build.links[bridge.name] = _bridge_link(build, bridge, before, known, uplink)
     if bridge.vlan_aware and not known.vlan_filtering:
         learn_vlans(build, bridge.name)
@@ -49,6 +45,8 @@ def lay_bridge(build: TargetBuilder, bridge: DeclaredBridge) -> None:
     _lay_addresses(build, bridge, uplink)
     if port is not None:
         _lay_uplink(build, bridge, port)
+    if bridge.openvswitch is not None:
+        lay_listeners(build, bridge)
 
 
 def _bridge_link(
@@ -68,7 +66,8 @@ def _bridge_link(
         mac, mtu = before.mac, bridge.mtu or before.mtu
         delay, snooping = known.forward_delay, known.mcast_snooping
     if before is not None and build.made(before):
-        known = Bridge(vlan_default_pvid=known.vlan_default_pvid)  # the kernel changes it only without VLAN filtering
+        pvid = known.vlan_default_pvid  # the kernel changes it only without VLAN filtering
+        known = type(known)(vlan_default_pvid=pvid)
     options = replace(
         known,
         stp_state=int(bridge.stp),
@@ -103,9 +102,10 @@ def _lay_addresses(build: TargetBuilder, bridge: DeclaredBridge, uplink: Link | 
 def _lay_uplink(build: TargetBuilder, bridge: DeclaredBridge, port: IfName) -> None:
     said = build.host.link(port)  # which may take longer frames than its bridge, for a VLAN beside it
     build.set(port, mtu=(said.mtu if said is not None else None) or bridge.mtu or build.links[port].mtu)
-    build.enslave(port, bridge.name, BridgePort())
+    by_kernel = bridge.openvswitch is None
+    build.enslave(port, bridge.name, BridgePort() if by_kernel else None)
     kept = build.links[port].port or BridgePort()
-    if not build.host.as_found:
+    if by_kernel and not build.host.as_found:
         build.set(port, port=BridgePort(priority=kept.priority, cost=kept.cost))  # no flags: the file has none
     build.reasons.setdefault(port, f"{port} is the uplink of {bridge.name}")
     if bridge.vlan_aware:

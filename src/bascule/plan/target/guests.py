@@ -24,7 +24,7 @@ def lay_guest(build: TargetBuilder, nic: GuestNic) -> None:
     bridge = build.host.bridges[nic.bridge]
     way = {bridge.name, bridge.port, bridge.uplink, *(n.name for n in build.host.uplink_nics(bridge))}
     if _plug(build, nic, bridge.name, way) and bridge.vlan_aware:
-        build.set(nic.tap, vlans=port_vlans(nic))
+        build.set(nic.tap, vlans=port_vlans(nic, bridge.native))
 
 
 def _lay_macvtap(build: TargetBuilder, nic: GuestNic) -> None:
@@ -62,8 +62,9 @@ def _plug(build: TargetBuilder, nic: GuestNic, bridge: IfName, way: set[IfName |
         build.note("waiting", nic.tap, f"is plugged into {bridge} when {nic.guest} starts")
         return False
     build.set(nic.tap, mtu=build.links[bridge].mtu)
-    build.enslave(nic.tap, bridge, BridgePort())
-    if nic.guarding.port_flag is not None:
+    by_kernel = build.links[bridge].options.by_kernel
+    build.enslave(nic.tap, bridge, BridgePort() if by_kernel else None)
+    if nic.guarding.port_flag is not None and by_kernel:
         port = build.links[nic.tap].port or BridgePort()
         build.set(nic.tap, port=replace(port, isolated=nic.guarding.port_flag))
     build.because(nic.tap, f"{nic.guest} is plugged into {bridge}", nic.place)

@@ -33,7 +33,7 @@ def lay_trunk(build: TargetBuilder, bridge: DeclaredBridge, port: IfName) -> Non
         if nic.bridge == bridge.name:
             vids |= {nic.vlan} if nic.vlan is not None else set()
             vids |= _numbers(nic.vlans)
-    native = bridge.pvid or 1
+    native = bridge.pvid or bridge.native
     wanted = (PortVlans(first=native, last=native, pvid=True, untagged=True), *_ranges(vids - {native}))
     before = build.observed.links.get(port)
     if build.host.as_found and before is not None and before.master == bridge.name and before.vlans:
@@ -47,11 +47,13 @@ def _numbers(ranges: Iterable[tuple[int, int]]) -> set[int]:
     return {vid for first, last in ranges for vid in range(first, last + 1)}
 
 
-def port_vlans(nic: GuestNic) -> tuple[PortVlans, ...]:
+def port_vlans(nic: GuestNic, native: int = 1) -> tuple[PortVlans, ...]:
     """The VLANs of a guest's tap on a VLAN-aware bridge: one access VLAN, or a trunk, or the untagged default."""
     if nic.vlans:
-        return _ranges(_numbers(nic.vlans))
-    vid = nic.vlan or 1
+        own = () if nic.vlan is None else (PortVlans(first=nic.vlan, last=nic.vlan, pvid=True, untagged=True),)
+        tagged = _ranges(_numbers(nic.vlans) - ({nic.vlan} if nic.vlan is not None else set()))
+        return tuple(sorted((*own, *tagged), key=lambda one: one.first))
+    vid = nic.vlan or native
     return (PortVlans(first=vid, last=vid, pvid=True, untagged=True),)
 
 

@@ -25,6 +25,16 @@ def arp_announce(name: str) -> str:
     return f"net/ipv4/conf/{name}/arp_announce"
 
 
+def rp_filter(name: str) -> str:
+    """The key that says whether a link takes packets whose answer would leave by another link."""
+    return f"net/ipv4/conf/{name}/rp_filter"
+
+
+def disable_ipv6(name: str) -> str:
+    """The key that says whether a link knows IPv6 at all."""
+    return f"net/ipv6/conf/{name}/disable_ipv6"
+
+
 def sysctl_keys(host: Host, taps: tuple[IfName, ...] = ()) -> tuple[str, ...]:
     """All that a plan for this host looks at."""
     quiet = dict.fromkeys((*host.bridges, *host.nics, *_ports(host), *taps))
@@ -35,9 +45,19 @@ def sysctl_keys(host: Host, taps: tuple[IfName, ...] = ()) -> tuple[str, ...]:
         *(key for name in moving for key in slaac_keys(name) if not key.endswith("/accept_ra")),
         *(key for name in dict.fromkeys((*moving, "default")) if moving for key in carried_keys(name)),
         *(accept_ra(bridge_name(name)) for name in host.virtual_networks),
+        *(key(name) for name in _in_userspace(host) for key in (arp_ignore, rp_filter, disable_ipv6)),
         *FORWARDING.values(),
         REDIRECTS,
     )
+
+
+def _in_userspace(host: Host) -> list[IfName]:
+    """The NICs that are ports of Open vSwitch with its datapath in userspace."""
+    names: list[IfName | None] = []
+    for bridge in host.bridges.values():
+        if bridge.openvswitch is not None and bridge.openvswitch.datapath == "netdev":
+            names += [bridge.port, *(mirror.to for mirror in bridge.openvswitch.mirrors)]
+    return [name for name in names if name in host.nics and name is not None]
 
 
 def _ports(host: Host) -> list[IfName]:

@@ -1,4 +1,4 @@
-"""The MACs that the bridges have learned, and on which port (bridge(8), fdb)."""
+"""The MACs that bridges have learned, and on which port: the kernel's (bridge(8), fdb) and those of Open vSwitch."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from bascule.model.sightings import FdbEntry
 from bascule.model.values import IfName, parse_mac
 from bascule.system.net.netns import Namespace
+from bascule.system.openvswitch import forwarding
 from bascule.system.run import run
 
 
@@ -36,6 +37,11 @@ def read_fdb(namespace: Namespace | None = None) -> tuple[FdbEntry, ...]:
                 static=row.get("state") == "static",
             )
         )
+    found += [
+        FdbEntry(mac=parse_mac(mac), port=IfName(port), bridge=IfName(bridge), vlan=vlan or None, age_s=age)
+        for bridge, port, vlan, mac, age in forwarding(namespace)
+        if port != bridge
+    ]
     return tuple(found)
 
 

@@ -16,7 +16,7 @@ from bascule.model.values import Mac
 from bascule.system.net.netns import Namespace
 
 _GET_FLAGS, _GET_MAC = 0x8913, 0x8927  # SIOCGIFFLAGS, SIOCGIFHWADDR
-_ETHTOOL, _GET_DRIVER = 0x8946, 0x3  # SIOCETHTOOL, ETHTOOL_GDRVINFO
+_ETHTOOL, _GET_DRIVER, _SET_CHECKSUM = 0x8946, 0x3, 0x17  # SIOCETHTOOL, ETHTOOL_GDRVINFO, ETHTOOL_STXCSUM
 _UP, _RUNNING = 0x1, 0x40
 _RTM_NEWNSID, _RTM_GETNSID, _NETNSA_FD = 88, 90, 3
 
@@ -104,6 +104,18 @@ def drivers(namespace: Namespace) -> frozenset[str]:
                 fcntl.ioctl(door, _ETHTOOL, struct.pack("@16sP16x", name.encode(), ctypes.addressof(told)))
                 found.add(told.raw[4:36].split(b"\0", 1)[0].decode("ascii", "replace"))
     return frozenset(found)
+
+
+def write_checksums(namespace: Namespace) -> None:
+    """Have the kernel itself write the checksums of what it sends by the links of a namespace (ethtool.h).
+
+    A veth pair hands frames on without, and whoever reads them from a packet socket gets them so.
+    """
+    with namespace.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as door:
+        told = ctypes.create_string_buffer(struct.pack("=II", _SET_CHECKSUM, 0), 8)
+        for _, name in socket.if_nameindex():
+            with contextlib.suppress(OSError):  # a link that never leaves it to others
+                fcntl.ioctl(door, _ETHTOOL, struct.pack("@16sP16x", name.encode(), ctypes.addressof(told)))
 
 
 def namespace_id(known_in: Namespace, of: Namespace) -> int | None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Iterator
 
+from msgspec.structs import replace
+
 from bascule.model.state import BY_SECRET, FORWARDING, HostState, Link, link_of
 from bascule.model.values import IfName
 from bascule.plan.change import Command, Risk
@@ -37,14 +39,32 @@ def steps(before: HostState, after: HostState) -> list[Step]:
     """
     stacked = {Phase.SETTINGS, Phase.RAISE, Phase.LINK_UP}  # a VLAN comes up after its NIC, and its frames fit into it
 
+    late = _made_by_others(before, after)
+
     def order(one: Step) -> tuple[Phase, int]:
         return one.phase, depth(one.subject, after.links) if one.phase in stacked else 0
 
-    return sorted(_steps(before, after), key=order)  # stable: links keep their order in a phase
+    found = sorted(_steps(before, after), key=order)  # stable: links keep their order in a phase
+    return [replace(one, phase=max(one.phase, Phase.SWITCHED)) if one.subject in late else one for one in found]
+
+
+def _made_by_others(before: HostState, after: HostState) -> set[IfName]:
+    """The links that are not there before Open vSwitch has made them, or what they sit on."""
+    made = {name for name, link in after.links.items() if not _is_kernels(link) and _is_new(link, before)}
+    return with_what_sits_on(made, after.links) if made else made
+
+
+def _is_kernels(link: Link) -> bool:
+    return link.options.by_kernel
+
+
+def _is_new(link: Link, before: HostState) -> bool:
+    old = before.links.get(link.name)
+    return old is None or type(old.options) is not type(link.options)
 
 
 def _steps(before: HostState, after: HostState) -> Iterator[Step]:
-    gone = [link for name, link in before.links.items() if name not in after.links and link.options.virtual]
+    gone = [link for name, link in before.links.items() if name not in after.links and _is_makeable(link)]
     changed = {name for name, link in after.links.items() if before.links.get(name) != link}
     remade = {
         name
@@ -52,12 +72,15 @@ def _steps(before: HostState, after: HostState) -> Iterator[Step]:
         if name in before.links
         and after.links[name].options.virtual
         and must_be_remade(before.links[name], after.links[name])
+        and (_is_kernels(before.links[name]) or _is_kernels(after.links[name]))
     }
     swept = with_what_sits_on(remade, before.links)
     gone = [link for link in gone if link.name not in swept]
     remade = swept & after.links.keys()
     for name in sorted(remade, key=lambda x: (-depth(x, before.links), x)):
         words = f"is made anew: {differing(before.links[name], after.links[name])} cannot change in place"
+        if not _is_kernels(before.links[name]):
+            continue  # who has made it deletes it
         yield step(Phase.REMAKE, name, words, ip("link", "del", "dev", name), risk=Risk.DETACHES, outage_s=PLUG_S)
     had = {address.ip for link in before.links.values() for address in link.addresses}
     carrying, lowered = carriers(after.links), set()
@@ -68,7 +91,8 @@ def _steps(before: HostState, after: HostState) -> Iterator[Step]:
         if link.name not in affected or (old is None and not link.options.virtual):
             continue
         if old is None:
-            yield create(link)
+            if _is_kernels(link):
+                yield create(link)
             old, released = as_created(link), False
         else:
             released = leaves_bond(old, link, before, remade)
@@ -87,6 +111,10 @@ def _steps(before: HostState, after: HostState) -> Iterator[Step]:
     yield from rule_steps(before, after)
     yield from neighbour_steps(before, after, lost)
     yield from _deletions(sorted(gone, key=lambda x: (-depth(x.name, before.links), x.name)), before, after)
+
+
+def _is_makeable(link: Link) -> bool:
+    return link.options.virtual and _is_kernels(link)
 
 
 def _deletions(gone: list[Link], before: HostState, after: HostState) -> Iterator[Step]:

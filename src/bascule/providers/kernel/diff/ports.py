@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from bascule.model.links import Bond, BridgePort
 from bascule.model.state import HostState, Link
 from bascule.plan.change import Risk
@@ -16,8 +18,12 @@ def master_steps(old: Link, new: Link, before: HostState, after: HostState) -> I
     if new.master == old.master:
         return
     name = new.name
-    if new.master is None or new.master not in after.links:
-        if old.master in after.links or (old.master is not None and before.links.get(old.master) is not None):
+    left = before.links.get(old.master) if old.master is not None else None
+    if left is not None and not left.options.by_kernel:
+        old, left = replace(old, master=None), None  # whoever keeps that switch takes the port off it
+    joined = after.links.get(new.master) if new.master is not None else None
+    if joined is None or not joined.options.by_kernel:
+        if old.master in after.links or left is not None:
             yield step(
                 Phase.DETACH,
                 name,
@@ -27,7 +33,7 @@ def master_steps(old: Link, new: Link, before: HostState, after: HostState) -> I
                 about="master",
             )
         return
-    master = after.links[new.master]
+    master = joined
     words = ip("link", "set", "dev", name, "master", master.name)
     down = (ip("link", "set", "dev", name, "down"),) if isinstance(master.options, Bond) and old.up else ()
     up = (ip("link", "set", "dev", name, "up"),) if down and new.up else ()

@@ -1,0 +1,20 @@
+"""A bridge of Open vSwitch as the other links of a host see it: what it keeps itself stands in its own data base."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from bascule.model.links.bridge import Bridge
+
+
+class OpenVSwitch(Bridge, frozen=True, kw_only=True):
+    """Where ports and VLANs are like those of the kernel's bridges; the kernel makes and alters none of them.
+
+    The link itself is the bridge's internal port, on which the host speaks.
+    """
+
+    kind: ClassVar[str] = "openvswitch-bridge"
+    by_kernel: ClassVar[bool] = False
+
+    forward_delay: int = 0  # of the kernel's bridges alone
+    mcast_snooping: int = 0

@@ -1,0 +1,52 @@
+"""What a bridge of Open vSwitch has in the wanted state beside what all bridges have."""
+
+from __future__ import annotations
+
+from bascule.errors import BasculeError, MissingTool, Problem
+from bascule.model.host_links import Bridge
+from bascule.model.state import Link
+from bascule.model.values import IfName
+from bascule.plan.target.builder import TargetBuilder
+from bascule.plan.target.sysctls import arp_ignore, disable_ipv6, rp_filter
+
+
+def refuse_kind(build: TargetBuilder, bridge: Bridge, before: Link | None) -> None:
+    """Raise MissingTool where nobody keeps switches on the host, BasculeError for one of another kind and not ours."""
+    said = bridge.openvswitch is not None
+    if said and "ovs" not in build.observed.parts:
+        text = f"bridge '{bridge.name}' is one of Open vSwitch, which does not run on this host"
+        hint = "install and start it: apt-get install openvswitch-switch (dnf install openvswitch elsewhere)"
+        raise MissingTool(Problem("OPENVSWITCH-MISSING", text, bridge.place, hint=hint))
+    if before is not None and not before.is_ours and said == before.options.by_kernel:
+        kind = "the kernel" if before.options.by_kernel else "Open vSwitch"
+        raise BasculeError.of(
+            "BRIDGE-KIND",
+            f"'{bridge.name}' exists on this host as a bridge of {kind} that Bascule did not make",
+            place=bridge.place,
+            hint=f"write 'kind: {'linux' if before.options.by_kernel else 'openvswitch'}', or take another name",
+        )
+
+
+def lay_listeners(build: TargetBuilder, bridge: Bridge) -> None:
+    """NICs that get the copies of a mirror, and what keeps the host's own stack from hearing a port's frames again.
+
+    With the datapath in userspace the kernel goes on listening on the NIC as if it were no port.
+    """
+    switch = bridge.openvswitch
+    assert switch is not None  # only those come here
+    for mirror in switch.mirrors:
+        if mirror.to in build.host.nics:
+            build.enslave(mirror.to, bridge.name, None)
+            build.because(mirror.to, f"{mirror.to} gets copies: {mirror.words}", mirror.place)
+    if switch.datapath == "netdev":
+        for name in {bridge.port, *(m.to for m in switch.mirrors)} & set(build.host.nics):
+            deafen(build, name)
+
+
+def deafen(build: TargetBuilder, name: IfName | None) -> None:
+    """The host's own stack takes no packet from a port that is one in userspace only."""
+    if name is not None:
+        build.sysctls[arp_ignore(name)] = "1"
+        build.sysctls[rp_filter(name)] = "1"
+        if build.observed.has_ipv6:
+            build.sysctls[disable_ipv6(name)] = "1"

@@ -1,0 +1,96 @@
+"""Open vSwitch: the switches of a host's data base, changed by one transaction that first waits for what was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from bascule.model.site import Host, Site
+from bascule.model.state import HostState
+from bascule.plan.step import Step
+from bascule.providers.merging import changed
+from bascule.providers.plain import PlainProvider
+from bascule.providers.protocol import Merged, Surroundings, ThreeWay, Wanted
+
+if TYPE_CHECKING:
+    from bascule.providers.effects import Effects
+    from bascule.providers.ovs.state import SwitchState
+
+
+class OvsProvider(PlainProvider):
+    """Rows by their names. What the kernel shows of its switches and ports is read as links of the host."""
+
+    name: ClassVar[str] = "ovs"
+    tools: ClassVar[frozenset[str]] = frozenset({"ovsdb-client", "ovs-vsctl"})  # spoken over a socket of our own
+
+    def lay_over(self, state: HostState) -> HostState:
+        """Its bridges as switches, and the links under them as their ports."""
+        part: SwitchState | None = self.part(state)
+        if part is None or not part.bridges:
+            return state
+        from bascule.providers.ovs.overlay import lay_over
+
+        return lay_over(state, part)
+
+    def want(
+        self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: Surroundings
+    ) -> Wanted:
+        """Rows for the links that the target has put under a bridge of Open vSwitch."""
+        part: SwitchState | None = self.part(observed)
+        if part is None:
+            return Wanted()
+        from bascule.providers.ovs.want import want
+
+        return want(site, host, part, observed, wanted)
+
+    def diff(self, before: HostState, after: HostState) -> Iterable[Step]:
+        """One transaction, and the word that it is done."""
+        old, new = self.part(before), self.part(after)
+        if old == new:
+            return ()
+        from bascule.providers.ovs.diff import steps
+
+        return steps(old, new, before, after)
+
+    def merge(self, change: ThreeWay) -> Merged:
+        """Row by row, column by column."""
+        from bascule.providers.ovs.merge import merge
+
+        before, wanted, now = map(self.part, (change.before, change.wanted, change.now))
+        applied = self.part(change.applied) if change.applied is not None else None
+        return merge(before, wanted if wanted is not None else before, now, applied)
+
+    def names(self, before: HostState, wanted: HostState) -> tuple[str, ...]:
+        """The switches that it makes, alters or deletes."""
+        old, new = self.part(before), self.part(wanted)
+        some = changed(old.bridges, new.bridges)
+        ports = changed(old.ports, new.ports)
+        told = dict.fromkeys((*some, *((new.ports.get(p) or old.ports[p]).bridge for p in ports)))
+        return (f"Open vSwitch {', '.join(told)}",) if told else ()
+
+    def lasts(self, before: HostState, wanted: HostState) -> bool:
+        """Its data base is a file."""
+        return bool(self.part(before) != self.part(wanted))
+
+    def to_json(self, part: Any) -> Any:
+        """Rows as they are."""
+        from msgspec import to_builtins
+
+        return to_builtins(part)
+
+    def from_json(self, data: Any) -> Any:
+        """The same back."""
+        from msgspec import convert
+
+        from bascule.providers.ovs.state import SwitchState
+
+        return convert(data, SwitchState)
+
+    def effects(self) -> Effects:
+        """The data base's socket."""
+        from bascule.providers.ovs.effects import OvsEffects
+
+        return OvsEffects()
+
+
+OVS = OvsProvider()

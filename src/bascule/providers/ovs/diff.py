@@ -1,0 +1,141 @@
+"""The steps between two states of the switches: their words one by one, their rows in one transaction. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from msgspec.structs import replace
+
+from bascule.model.state import HostState, PortVlans
+from bascule.model.values import IfName
+from bascule.plan.change import Command, Risk
+from bascule.plan.step import PLUG_S, Phase, Step, step
+from bascule.providers.ovs.overlay import vlans_of
+from bascule.providers.ovs.state import BridgeRow, MirrorRow, PortRow, SwitchState
+from bascule.providers.ovs.transaction import transaction
+
+PATIENCE_S = 20  # how long ovs-vswitchd may take to do what its data base says
+DONE = (f"--timeout={PATIENCE_S}", "wait-until", "Open_vSwitch", ".")
+
+
+def steps(old: SwitchState, new: SwitchState, before: HostState, after: HostState) -> list[Step]:
+    """All steps; the last has the transaction. It comes first where a bridge of the kernel gets the name of another."""
+    found = [*_bridges(old, new), *_ports(old, new, before), *_mirrors(old, new)]
+    if not found:
+        return []
+    heirs = (after.links.get(IfName(name)) for name in old.bridges.keys() - new.bridges.keys())
+    phase = Phase.REMAKE if any(link is not None and link.options.by_kernel for link in heirs) else Phase.SWITCH
+    words = json.dumps(transaction(old, new), separators=(",", ":"))
+    commands = (
+        Command("ovsdb-client", ("transact", f"unix:{old.socket}", words)),
+        Command("ovs-vsctl", (f"--db=unix:{old.socket}", *DONE, f"cur_cfg>={old.seen.next_cfg + 1}")),
+    )
+    found = [replace(one, phase=phase) for one in found]
+    return [*found[:-1], replace(found[-1], commands=commands)]
+
+
+def _bridges(old: SwitchState, new: SwitchState) -> Iterator[Step]:
+    for name in sorted(old.bridges.keys() | new.bridges.keys()):
+        before, after = old.bridges.get(name), new.bridges.get(name)
+        if before is None and after is not None:
+            mac = after.other_config.get("hwaddr")
+            words = "create a bridge of Open vSwitch" + (f" with MAC {mac}" if mac else "")
+            yield step(Phase.SWITCH, name, words)
+        elif before is not None and after is None:
+            left = ", ".join(port.name for port in old.ports_of(name) if port.name != name and _is_left(port, new))
+            words = "delete bridge of Open vSwitch" + (f", which leaves {left} without a switch" if left else "")
+            yield step(Phase.SWITCH, name, words, risk=Risk.DETACHES)
+        elif before is not None and after is not None and (words := _changed(before, after)):
+            stops = (before.stp_enable, before.rstp_enable) != (after.stp_enable, after.rstp_enable)
+            moved = before.datapath_type != after.datapath_type
+            risk = Risk.DETACHES if stops or moved else Risk.CHANGES
+            yield step(Phase.SWITCH, name, words, risk=risk, about="options")
+
+
+def _is_left(port: PortRow, new: SwitchState) -> bool:
+    return port.name not in new.ports
+
+
+def _changed(before: BridgeRow, after: BridgeRow) -> str:
+    return ", ".join(
+        f"set {column} to {_value(getattr(after, column))}"
+        for column in BridgeRow.columns
+        if getattr(before, column) != getattr(after, column)
+    )
+
+
+def _value(value: object) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{key}={item}" for key, item in sorted(value.items())) or "nothing"
+    return str(value).lower() if isinstance(value, bool) else str(value or "nothing")
+
+
+def _ports(old: SwitchState, new: SwitchState, links: HostState) -> Iterator[Step]:
+    for name in sorted(old.ports.keys() | new.ports.keys()):
+        before, after = old.ports.get(name), new.ports.get(name)
+        on = (after or before).bridge  # type: ignore[union-attr]  # one of them is there
+        if name == on and (before is None or after is None):
+            continue  # comes and goes with its bridge
+        if before is None and after is not None:
+            told, link = _vlan_words(after), links.links.get(IfName(name))
+            worked = link is not None and (link.master is not None or bool(link.addresses))
+            pause = PLUG_S if worked else 0.0
+            yield step(Phase.SWITCH, name, f"become a port of {on}{told}", outage_s=pause, about="master")
+        elif before is not None and after is None:
+            if on in new.bridges:
+                gone = f"leave {on}" if name not in old.seen.errors else f"leave {on}: there is no such link any more"
+                yield step(Phase.SWITCH, name, gone, risk=Risk.DETACHES, about="master")
+        elif before is not None and after is not None:
+            yield from _altered(before, after)
+
+
+def _altered(before: PortRow, after: PortRow) -> Iterator[Step]:
+    name = after.name
+    if before.bridge != after.bridge:
+        words = f"become a port of {after.bridge} (from {before.bridge})"
+        yield step(Phase.SWITCH, name, words, risk=Risk.DETACHES, outage_s=PLUG_S, about="master")
+    columns = {c for c in PortRow.columns if getattr(before, c) != getattr(after, c)}
+    if columns & {"tag", "trunks", "vlan_mode"}:
+        words = _vlan_words(after).removeprefix(", ") or "all VLANs"
+        yield step(Phase.SWITCH, name, words, risk=Risk.DETACHES, outage_s=PLUG_S, about="vlans")
+    for column in sorted(columns - {"tag", "trunks", "vlan_mode"}):
+        words = f"set {column} to {_value(getattr(after, column))}"
+        yield step(Phase.SWITCH, name, words, risk=Risk.CHANGES, about="port")
+    for old, new in zip(before.interfaces, after.interfaces, strict=False):
+        if old != new:
+            words = f"MTU {new.mtu_request} bytes" if new.mtu_request else "MTU of the smallest port"
+            yield step(Phase.SWITCH, name, words, risk=Risk.CHANGES, about="mtu")
+
+
+def _vlan_words(port: PortRow) -> str:
+    """``, VLAN 20 untagged``; nothing of a port that carries all."""
+    if port.tag is None and not port.trunks:
+        return ""
+    return ", " + ", ".join(map(_one, vlans_of(port)))
+
+
+def _one(vlan: PortVlans) -> str:
+    if vlan.first == vlan.last == 0:
+        return "untagged"
+    span = str(vlan.first) if vlan.first == vlan.last else f"{vlan.first}-{vlan.last}"
+    return f"VLAN {span}" + (" untagged" if vlan.untagged else " tagged")
+
+
+def _mirrors(old: SwitchState, new: SwitchState) -> Iterator[Step]:
+    for key in sorted(old.mirrors.keys() | new.mirrors.keys()):
+        before, after = old.mirrors.get(key), new.mirrors.get(key)
+        if before == after:
+            continue
+        on = key.partition("/")[0]
+        if after is not None:
+            yield step(Phase.SWITCH, on, mirror_words(after), risk=Risk.CHANGES, about="options")
+        elif on in new.bridges and before is not None:
+            yield step(Phase.SWITCH, on, f"no {mirror_words(before)} any more", risk=Risk.CHANGES, about="options")
+
+
+def mirror_words(mirror: MirrorRow) -> str:
+    """Who gets copies of whose frames."""
+    sources = sorted({*mirror.select_src_port, *mirror.select_dst_port})
+    whose = "all" if mirror.select_all else ", ".join(sources) or "nobody"
+    return f"mirror {whose} → {', '.join(mirror.output_port) or 'nobody'}"

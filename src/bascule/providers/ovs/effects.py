@@ -1,0 +1,118 @@
+"""How the switches are looked at and changed: words over the socket of their data base."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from bascule.errors import CommandFailed, NotPermitted, Problem
+from bascule.host.live import LiveHost
+from bascule.plan.batch import Batch
+from bascule.plan.change import Change, Note
+from bascule.providers.effects import Scope
+from bascule.providers.ovs.diff import PATIENCE_S
+from bascule.providers.ovs.read import from_answer, reading
+from bascule.providers.ovs.state import SwitchState
+from bascule.providers.ovs.transaction import interfaces_in
+from bascule.system.openvswitch import ask, daemons, failed
+
+PAUSE_S = 0.002  # between two looks at whether ovs-vswitchd is done
+
+
+class OvsEffects:
+    """One read, one transaction; no program is run."""
+
+    def programs(self) -> tuple[tuple[str, ...], ...]:
+        """None: it is asked over its socket."""
+        return ()
+
+    def read(self, texts: Callable[[], Sequence[str]], scope: Scope) -> SwitchState | None:  # no texts
+        """All switches; None where nobody keeps any."""
+        found = daemons(scope.where.namespace)
+        return None if found is None else observe(found.socket, is_running=found.control is not None)
+
+    def execute(self, batch: Batch, *, where: LiveHost, keep: Sequence[int]) -> tuple[Note, ...]:
+        """The transaction, and wait until ovs-vswitchd has done it. Raises CommandFailed with what it says."""
+        made: list[str] = []
+        for command, change in zip(batch.commands, batch.changes, strict=True):
+            if command.tool == "ovsdb-client":
+                _, remote, words = command.words
+                parameters = json.loads(words)
+                _transact(remote.removeprefix("unix:"), parameters, change)
+                made += interfaces_in(parameters)
+            else:
+                path = command.words[0].removeprefix("--db=unix:")
+                _await(path, int(command.words[-1].removeprefix("cur_cfg>=")), made, change)
+        return ()
+
+
+def observe(path: str, *, is_running: bool = True) -> SwitchState:
+    """The switches of a data base. Raises CommandFailed or NotPermitted where it cannot be asked."""
+    try:
+        return from_answer(ask(path, reading()), path, is_running=is_running)
+    except PermissionError as error:
+        problem = Problem("NOT-PERMITTED", f"the data base of Open vSwitch at {path} is root's", hint="run it as root")
+        raise NotPermitted(problem) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise failed(path, error) from error
+
+
+def _transact(path: str, parameters: list[Any], change: Change) -> None:
+    try:
+        results = ask(path, parameters)
+    except (OSError, ValueError) as error:
+        raise failed(path, error) from error
+    problems = list(_refusals(parameters[1:], results, change))
+    if problems:
+        raise CommandFailed(*problems)
+
+
+def _refusals(operations: Sequence[dict[str, Any]], results: Iterable[Any], change: Change) -> Iterator[Problem]:
+    """Why nothing of it was done: a row that is another by now, or what the data base does not take."""
+    for number, result in enumerate(results):
+        if not isinstance(result, dict) or not result.get("error"):
+            continue
+        words = str(result.get("details") or result["error"])
+        told = operations[number] if number < len(operations) else {}
+        if told.get("op") == "wait":
+            what = _subject(told)
+            message = f"{what} has been changed since it was looked at; nothing was done"
+            yield Problem("OPENVSWITCH-CHANGED", message, hint="plan again, and see what is otherwise now")
+        else:
+            message = f"{change.subject}: {change.action}: Open vSwitch says '{words}'"
+            yield Problem("OPENVSWITCH-REFUSED", message, hint="see 'ovs-vsctl show'")
+
+
+def _subject(wait: dict[str, Any]) -> str:
+    named = next((str(value) for column, _, value in wait["where"] if column == "name"), "")
+    kind = {"Bridge": "bridge", "Port": "port", "Interface": "interface", "Mirror": "mirror"}.get(wait["table"], "row")
+    columns = ", ".join(wait["columns"])
+    return f"{kind} '{named}' of Open vSwitch" if named else f"a {kind} of Open vSwitch ({columns})"
+
+
+def _await(path: str, number: int, made: Iterable[str], change: Change) -> None:
+    """Until ovs-vswitchd has seen the change; then see that it could open what was made."""
+    end = time.monotonic() + PATIENCE_S
+    select = {"op": "select", "table": "Open_vSwitch", "where": [], "columns": ["cur_cfg"]}
+    while True:
+        try:
+            answer = ask(path, ["Open_vSwitch", select])
+        except (OSError, ValueError) as error:
+            raise failed(path, error) from error
+        if answer[0]["rows"][0]["cur_cfg"] >= number:
+            break
+        if time.monotonic() > end:
+            message = f"{change.subject}: {change.action}: ovs-vswitchd did not do it within {PATIENCE_S} s"
+            raise CommandFailed(Problem("OPENVSWITCH-DEAD", message, hint="see 'systemctl status openvswitch-switch'"))
+        time.sleep(PAUSE_S)
+    wanted = set(made)
+    errors = observe(path).seen.errors if wanted else {}
+    problems = [
+        Problem("OPENVSWITCH-DEVICE", f"{name}: Open vSwitch says '{words}'", hint=f"see 'ip -d link show {name}'")
+        for name, words in errors.items()
+        if name in wanted
+    ]
+    if problems:
+        raise CommandFailed(*problems)

@@ -1,0 +1,70 @@
+"""The way back for the switches: row by row, column by column. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from bascule.providers.ovs.state import Row, SwitchState
+from bascule.providers.protocol import Merged
+
+R = TypeVar("R", bound=Row)
+
+
+def merge(before: SwitchState, wanted: SwitchState, now: SwitchState, applied: SwitchState | None) -> Merged:
+    """Where to go. ``applied`` is what was right after the change, None if it never got so far."""
+    kept: list[str] = []
+    after = applied or wanted
+    bridges = _rows(before.bridges, wanted.bridges, after.bridges, now.bridges, kept)
+    ports = _rows(before.ports, wanted.ports, after.ports, now.ports, kept)
+    mirrors = _rows(before.mirrors, wanted.mirrors, after.mirrors, now.mirrors, kept)
+    lost = {name: port for name, port in ports.items() if port.bridge not in bridges}
+    for name, port in lost.items():
+        if name != port.bridge:
+            kept.append(f"{name} is new and loses its bridge {port.bridge}, which goes away")
+    return Merged(
+        part=replace(
+            now,
+            bridges=bridges,
+            ports={name: port for name, port in ports.items() if name not in lost},
+            mirrors={key: one for key, one in mirrors.items() if one.bridge in bridges},
+        ),
+        kept=tuple(kept),
+    )
+
+
+def _rows(
+    before: Mapping[str, R], wanted: Mapping[str, R], after: Mapping[str, R], now: Mapping[str, R], kept: list[str]
+) -> dict[str, R]:
+    found: dict[str, R] = {}
+    for name in {**before, **now}:
+        old, seen = before.get(name), now.get(name)
+        if old is None and seen is not None:
+            if name not in wanted:
+                found[name] = seen  # somebody else's
+        elif old is not None and seen is None:
+            if wanted.get(name) != old:
+                found[name] = old  # gone by the change, or half-way
+            else:
+                kept.append(f"{old.table.lower()} {name} is gone")
+        elif old is not None and seen is not None:
+            found[name] = _row(old, wanted.get(name), after.get(name), seen, kept)
+    return found
+
+
+def _row(old: R, wanted: R | None, after: R | None, seen: R, kept: list[str]) -> R:
+    """What the change altered as it was; what only others altered as it is."""
+    if old == seen:
+        return seen
+    values = {}
+    for field in old.__struct_fields__:
+        mine, there = getattr(old, field), getattr(seen, field)
+        ours = [getattr(one, field) for one in (wanted, after) if one is not None]
+        if mine == there or any(value != mine for value in ours) or wanted is None:
+            values[field] = mine
+            continue
+        kept.append(f"{old.table.lower()} {old.name}: {field} was changed since; it stays")
+        values[field] = there
+    return type(old)(**values)

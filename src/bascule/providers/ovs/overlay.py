@@ -1,0 +1,93 @@
+"""What Open vSwitch says of a host's links, laid over what the kernel shows of them. Pure.
+
+Its bridges become switches in the host's state, and the links under them their ports, so that everything that asks who
+is wired to whom sees them as it sees the kernel's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from msgspec.structs import replace
+
+from bascule.model.links import OpenVSwitch
+from bascule.model.state import MARK, HostState, Link, PortVlans
+from bascule.model.values import IfName
+from bascule.providers.ovs.state import BridgeRow, PortRow, SwitchState
+
+DATAPATH = "ovs-system"  # the kernel's master of every port of Open vSwitch, whichever bridge it is of
+NATIVE = 0  # the VLAN inside of a bridge of what bears no tag
+LAST = 4094
+
+
+def lay_over(state: HostState, part: SwitchState) -> HostState:
+    """The state with the bridges of Open vSwitch as switches; one whose link is not there is none yet."""
+    links = dict(state.links)
+    for name, bridge in part.bridges.items():
+        link = links.get(IfName(name))
+        if link is not None and not link.is_bridge:
+            links[link.name] = _switch(link, bridge, part)
+    for port in part.ports.values():
+        master = links.get(IfName(port.bridge))
+        if master is None or not isinstance(master.options, OpenVSwitch) or port.name == port.bridge:
+            continue
+        vlans = vlans_of(port) if master.options.vlan_filtering else ()
+        for interface in port.interfaces:
+            link = links.get(IfName(interface.name))
+            if link is not None and link.master in {None, DATAPATH} and not isinstance(link.options, OpenVSwitch):
+                links[link.name] = replace(link, master=master.name, port=None, vlans=vlans)
+    return replace(state, links=links)
+
+
+def _switch(link: Link, bridge: BridgeRow, part: SwitchState) -> Link:
+    ports = part.ports_of(bridge.name)
+    aware = any(port.tag is not None or port.trunks for port in ports)
+    own = next((port for port in ports if port.name == bridge.name), None)
+    options = OpenVSwitch(
+        stp_state=int(bridge.stp_enable or bridge.rstp_enable),
+        vlan_filtering=int(aware),
+        mcast_snooping=int(bridge.mcast_snooping_enable),
+    )
+    vlans = vlans_of(own) if aware and own is not None else ()
+    return replace(link, options=options, master=None, alias=MARK + bridge.site if bridge.site else "", vlans=vlans)
+
+
+def vlans_of(port: PortRow) -> tuple[PortVlans, ...]:
+    """Which VLANs a port carries (ovs-vswitchd.conf.db(5), VLAN Configuration)."""
+    mode = port.vlan_mode or ("access" if port.tag is not None else "trunk")
+    native = port.tag or NATIVE
+    if mode in {"access", "dot1q-tunnel"}:
+        return (PortVlans(first=native, last=native, pvid=True, untagged=True),)
+    carried = set(port.trunks) or set(range(NATIVE, LAST + 1))
+    own = [PortVlans(first=native, last=native, pvid=True, untagged=mode != "native-tagged")]
+    if mode == "trunk" and NATIVE not in carried:
+        own = []
+    return tuple(sorted([*own, *ranges(carried - {native})], key=lambda one: one.first))
+
+
+def columns_of(vlans: Iterable[PortVlans]) -> dict[str, object]:
+    """The columns of a port that carries these VLANs; one without any carries what it likes."""
+    entries = tuple(vlans)
+    untagged = next((one for one in entries if one.pvid), None)
+    tagged = tuple(vid for one in entries if one is not untagged for vid in range(one.first, one.last + 1))
+    if not entries:
+        return {"tag": None, "trunks": (), "vlan_mode": None}
+    if untagged is None:
+        return {"tag": None, "trunks": tagged, "vlan_mode": None}
+    if not tagged:
+        return {"tag": untagged.first, "trunks": (), "vlan_mode": None}
+    if untagged.first == NATIVE:
+        return {"tag": None, "trunks": (NATIVE, *tagged), "vlan_mode": None}
+    return {"tag": untagged.first, "trunks": tagged, "vlan_mode": "native-untagged"}
+
+
+def ranges(vids: Iterable[int]) -> Iterator[PortVlans]:
+    """Tagged VLANs as few ranges."""
+    first = last = None
+    for vid in sorted(vids):
+        if last is not None and first is not None and vid != last + 1:
+            yield PortVlans(first=first, last=last)
+            first = None
+        first, last = vid if first is None else first, vid
+    if first is not None and last is not None:
+        yield PortVlans(first=first, last=last)

@@ -1,0 +1,105 @@
+"""The rows of a data base in one read, and their place in a host's state. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from types import UnionType
+from typing import Any, get_args, get_type_hints
+
+from bascule.providers.ovs.state import (
+    BridgeRow,
+    InterfaceRow,
+    MirrorRow,
+    PortRow,
+    Row,
+    SwitchMoment,
+    SwitchState,
+    plain,
+)
+
+EXTRA = {  # columns that are read beside those of a row
+    "Bridge": ("_uuid", "name", "ports", "mirrors"),
+    "Port": ("_uuid", "name", "interfaces"),
+    "Interface": ("_uuid", "name", "error"),
+    "Mirror": ("_uuid", "name", *MirrorRow.ports),
+}
+ROOT = ("_uuid", "next_cfg", "ovs_version")
+KINDS: tuple[type[Row], ...] = (BridgeRow, PortRow, InterfaceRow, MirrorRow)
+
+
+def reading() -> list[Any]:
+    """The parameters of the one transaction that reads all."""
+    tables = [("Open_vSwitch", ROOT), *((kind.table, (*EXTRA[kind.table], *kind.columns)) for kind in KINDS)]
+    return [
+        "Open_vSwitch",
+        *({"op": "select", "table": table, "where": [], "columns": list(columns)} for table, columns in tables),
+    ]
+
+
+def from_answer(answer: Iterable[Mapping[str, Any]], socket: str, *, is_running: bool) -> SwitchState:
+    """The state from the answer. Raises KeyError, ValueError or TypeError for one in another form."""
+    root, *tables = ([{k: plain(v) for k, v in row.items()} for row in result["rows"]] for result in answer)
+    bridges, ports, interfaces, mirrors = tables
+    names = {row["_uuid"]: row["name"] for table in tables for row in table}
+    own = {row["name"]: _row(InterfaceRow, row) for row in interfaces}
+    of_ports = {uuid: row["name"] for row in bridges for uuid in _several(row["ports"])}
+    of_mirrors = {uuid: row["name"] for row in bridges for uuid in _several(row["mirrors"])}
+    kept: dict[str, Any] = root[0] if root else {"_uuid": "", "next_cfg": 0, "ovs_version": ()}
+    return SwitchState(
+        socket=socket,
+        bridges={row["name"]: _row(BridgeRow, row) for row in bridges},
+        ports={
+            row["name"]: _row(
+                PortRow,
+                row,
+                bridge=of_ports[row["_uuid"]],
+                interfaces=tuple(own[name] for name in sorted(names[uuid] for uuid in _several(row["interfaces"]))),
+            )
+            for row in ports
+            if row["_uuid"] in of_ports
+        },
+        mirrors={
+            f"{of_mirrors[row['_uuid']]}/{row['name']}": _row(
+                MirrorRow,
+                row,
+                bridge=of_mirrors[row["_uuid"]],
+                **{column: tuple(sorted(names[uuid] for uuid in _several(row[column]))) for column in MirrorRow.ports},
+            )
+            for row in mirrors
+            if row["_uuid"] in of_mirrors
+        },
+        seen=SwitchMoment(
+            root=kept["_uuid"],
+            uuids=dict(_uuids(tables, of_mirrors)),
+            errors={row["name"]: str(row["error"]) for row in interfaces if row["error"]},
+            next_cfg=kept["next_cfg"],
+            version=kept["ovs_version"] or "",
+            is_running=is_running,
+        ),
+    )
+
+
+def _uuids(tables: Iterable[list[dict[str, Any]]], of_mirrors: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for kind, table in zip(KINDS, tables, strict=True):
+        for row in table:
+            name = row["name"] if kind is not MirrorRow else f"{of_mirrors.get(row['_uuid'])}/{row['name']}"
+            yield f"{kind.table}/{name}", row["_uuid"]
+
+
+def _several(value: Any) -> tuple[Any, ...]:
+    """A set of one stands without its brackets."""
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _row(kind: type[Any], row: Mapping[str, Any], **rest: Any) -> Any:
+    hints = get_type_hints(kind)
+    return kind(name=row["name"], **{name: _as(hints[name], row[name]) for name in kind.columns}, **rest)
+
+
+def _as(hint: Any, value: Any) -> Any:
+    """An optional column is a set of none or one; one that may have many stays a tuple."""
+    if isinstance(hint, UnionType) and type(None) in get_args(hint):
+        return None if value == () else value
+    if getattr(hint, "__origin__", None) is tuple:
+        return _several(value)
+    return value

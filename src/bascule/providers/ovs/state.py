@@ -1,0 +1,141 @@
+"""What Open vSwitch keeps, as rows by name: those columns of its data base that make a switch what it is.
+
+The names of fields are those of the columns (ovs-vswitchd.conf.db(5)); None and () stand for an empty set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from msgspec import Struct, field
+
+from bascule.model.moment import Moment
+
+MARK = "bascule"  # the key in external_ids under which the site stands that a row was made for
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """A row of a table. ``columns`` are those that are read and written as they are."""
+
+    table: ClassVar[str]
+    columns: ClassVar[tuple[str, ...]]
+
+    name: str
+    external_ids: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def site(self) -> str:
+        """The site that it was made for; empty where it is somebody else's."""
+        return self.external_ids.get(MARK, "")
+
+
+class BridgeRow(Row, frozen=True, kw_only=True):
+    """A switch."""
+
+    table: ClassVar[str] = "Bridge"
+    columns: ClassVar[tuple[str, ...]] = (
+        *("external_ids", "datapath_type", "fail_mode", "stp_enable", "rstp_enable", "mcast_snooping_enable"),
+        "other_config",
+    )
+
+    datapath_type: str = ""
+    fail_mode: str | None = None
+    stp_enable: bool = False
+    rstp_enable: bool = False
+    mcast_snooping_enable: bool = False
+    other_config: Mapping[str, str] = field(default_factory=dict)
+
+
+class InterfaceRow(Row, frozen=True, kw_only=True):
+    """A link under a port; several make a bond."""
+
+    table: ClassVar[str] = "Interface"
+    columns: ClassVar[tuple[str, ...]] = ("external_ids", "type", "options", "mtu_request")
+
+    type: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+    mtu_request: int | None = None
+
+
+class PortRow(Row, frozen=True, kw_only=True):
+    """A port of a switch."""
+
+    table: ClassVar[str] = "Port"
+    columns: ClassVar[tuple[str, ...]] = (
+        *("external_ids", "tag", "trunks", "vlan_mode", "protected", "bond_mode", "lacp", "other_config"),
+    )
+
+    bridge: str
+    interfaces: tuple[InterfaceRow, ...]
+    tag: int | None = None
+    trunks: tuple[int, ...] = ()
+    vlan_mode: str | None = None
+    protected: bool = False
+    bond_mode: str | None = None
+    lacp: str | None = None
+    other_config: Mapping[str, str] = field(default_factory=dict)
+
+
+class MirrorRow(Row, frozen=True, kw_only=True):
+    """Copies of frames; ports by their names. Its key in the state is BRIDGE/NAME: a name alone may stand twice."""
+
+    table: ClassVar[str] = "Mirror"
+    columns: ClassVar[tuple[str, ...]] = ("external_ids", "select_all")
+    ports: ClassVar[tuple[str, ...]] = ("select_src_port", "select_dst_port", "output_port")
+
+    bridge: str
+    select_all: bool = False
+    select_src_port: tuple[str, ...] = ()
+    select_dst_port: tuple[str, ...] = ()
+    output_port: tuple[str, ...] = ()
+
+
+class SwitchMoment(Moment, frozen=True, kw_only=True):
+    """What the data base shows beside its configuration.
+
+    ``uuids`` are by TABLE/NAME, ``errors`` what ovs-vswitchd says of an interface that it could not open.
+    ``is_running`` says whether ovs-vswitchd is there to do what the data base says.
+    """
+
+    root: str = ""
+    uuids: Mapping[str, str] = field(default_factory=dict)
+    errors: Mapping[str, str] = field(default_factory=dict)
+    next_cfg: int = 0
+    version: str = ""
+    is_running: bool = True
+
+
+class SwitchState(Struct, frozen=True, kw_only=True):
+    """All switches of one data base, behind the socket ``socket``."""
+
+    socket: str
+    bridges: Mapping[str, BridgeRow] = field(default_factory=dict)
+    ports: Mapping[str, PortRow] = field(default_factory=dict)
+    mirrors: Mapping[str, MirrorRow] = field(default_factory=dict)
+    seen: SwitchMoment = SwitchMoment()
+
+    def ports_of(self, bridge: str) -> tuple[PortRow, ...]:
+        """The ports of a switch, in the order of their names."""
+        return tuple(port for _, port in sorted(self.ports.items()) if port.bridge == bridge)
+
+
+def plain(value: Any) -> Any:
+    """A datum of OVSDB (RFC 7047, 5.1) as a scalar, a tuple in order, or a dict; a UUID is its text."""
+    if not isinstance(value, list):
+        return value
+    kind, content = value
+    if kind == "map":
+        return {str(key): plain(item) for key, item in content}
+    return tuple(sorted(map(plain, content))) if kind == "set" else content
+
+
+def datum(value: Any) -> Any:
+    """The datum of a plain value."""
+    if value is None:
+        return ["set", []]
+    if isinstance(value, tuple):
+        return ["set", [datum(each) for each in value]]
+    if isinstance(value, Mapping):
+        return ["map", [[key, item] for key, item in sorted(value.items())]]
+    return value

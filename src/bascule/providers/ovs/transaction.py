@@ -1,0 +1,157 @@
+"""One transaction of OVSDB that leads from one state of the switches to another, or does nothing at all. Pure.
+
+It waits first for the rows as they were observed (RFC 7047, 5.2.6, with a timeout of 0): where one has changed since,
+the data base refuses the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from bascule.providers.ovs.state import (
+    BridgeRow,
+    InterfaceRow,
+    MirrorRow,
+    PortRow,
+    Row,
+    SwitchState,
+    datum,
+)
+
+Json = dict[str, Any]
+
+
+def transaction(old: SwitchState, new: SwitchState) -> list[Any]:
+    """The parameters of ``transact``; those who hear of it can wait until ``cur_cfg`` is one more than it was."""
+    return _Transaction(old, new).parameters()
+
+
+class _Transaction:
+    def __init__(self, old: SwitchState, new: SwitchState) -> None:
+        self.old, self.new = old, new
+        self.waits: list[Json] = []
+        self.changes: list[Json] = []
+        self.made: dict[str, str] = {}
+
+    def parameters(self) -> list[Any]:
+        for name in sorted(self.old.bridges.keys() | self.new.bridges.keys()):
+            self._bridge(name, self.old.bridges.get(name), self.new.bridges.get(name))
+        for name in sorted(self.old.ports.keys() | self.new.ports.keys()):
+            self._port(name, self.old.ports.get(name), self.new.ports.get(name))
+        for key in sorted(self.old.mirrors.keys() | self.new.mirrors.keys()):
+            self._mirror(key, self.old.mirrors.get(key), self.new.mirrors.get(key))
+        root = [["_uuid", "==", ["uuid", self.old.seen.root]]]
+        counted = {"op": "mutate", "table": "Open_vSwitch", "where": root, "mutations": [["next_cfg", "+=", 1]]}
+        comment = {"op": "comment", "comment": "bascule"}
+        return ["Open_vSwitch", *self.waits, *self.changes, counted, comment]
+
+    # ---- rows
+
+    def _bridge(self, name: str, old: BridgeRow | None, new: BridgeRow | None) -> None:
+        root = [["_uuid", "==", ["uuid", self.old.seen.root]]]
+        if old is None and new is not None:
+            self._insert(new)
+            self._mutate("Open_vSwitch", root, "bridges", "insert", [self._reference("Bridge", name)])
+        elif old is not None and new is None:
+            self._wait(old, BridgeRow.columns)
+            self._mutate("Open_vSwitch", root, "bridges", "delete", [self._reference("Bridge", name)])
+        elif old is not None and new is not None:
+            self._update(name, old, new)
+
+    def _port(self, name: str, old: PortRow | None, new: PortRow | None) -> None:
+        if old is not None and (new is None or new.bridge != old.bridge):
+            self._wait(old, PortRow.columns)
+            if old.bridge in self.new.bridges:
+                self._mutate(*self._of(old.bridge), "ports", "delete", [self._reference("Port", name)])
+        if new is None:
+            return
+        if old is None:
+            for interface in new.interfaces:
+                self._insert(interface)
+            rows = [self._reference("Interface", interface.name) for interface in new.interfaces]
+            self._insert(new, interfaces=["set", rows])
+        else:
+            self._update(name, old, new)
+            before = {interface.name: interface for interface in old.interfaces}
+            for interface in new.interfaces:
+                if interface.name in before:
+                    self._update(interface.name, before[interface.name], interface)
+        if old is None or new.bridge != old.bridge:
+            self._mutate(*self._of(new.bridge), "ports", "insert", [self._reference("Port", name)])
+
+    def _mirror(self, key: str, old: MirrorRow | None, new: MirrorRow | None) -> None:
+        if old is not None and new is None and old.bridge in self.new.bridges:
+            self._wait(old, MirrorRow.columns, key)
+            self._mutate(*self._of(old.bridge), "mirrors", "delete", [self._reference("Mirror", key)])
+        if new is None or old == new:
+            return
+        ports = {
+            column: ["set", [self._reference("Port", name) for name in getattr(new, column)]]
+            for column in MirrorRow.ports
+        }
+        if old is None:
+            self._insert(new, key, **ports)
+            self._mutate(*self._of(new.bridge), "mirrors", "insert", [self._reference("Mirror", key)])
+        else:
+            self._wait(old, MirrorRow.columns, key)
+            values = {column: datum(getattr(new, column)) for column in MirrorRow.columns}
+            self._change("update", "Mirror", self._is("Mirror", key), row=values | ports)
+
+    # ---- operations
+
+    def _insert(self, new: Row, key: str = "", **references: Any) -> None:
+        own = f"{new.table}/{key or new.name}"
+        self.made[own] = f"row{len(self.made)}"
+        absent = {"columns": ["name"], "until": "==", "rows": []}
+        if not key:  # a mirror's name may stand at another bridge
+            self.waits.append(self._waiting(new.table, [["name", "==", new.name]], absent))
+        given = {column: datum(value) for column in new.columns if _is_said(value := getattr(new, column))}
+        row = {"name": new.name, **given, **references}
+        self.changes.append({"op": "insert", "table": new.table, "row": row, "uuid-name": self.made[own]})
+
+    def _update(self, name: str, old: Row, new: Row) -> None:
+        columns = [column for column in old.columns if getattr(old, column) != getattr(new, column)]
+        if columns:
+            self._wait(old, columns)
+            values = {column: datum(getattr(new, column)) for column in columns}
+            self._change("update", old.table, self._is(old.table, name), row=values)
+
+    def _wait(self, row: Row, columns: Iterable[str], key: str = "") -> None:
+        values = {column: datum(getattr(row, column)) for column in columns}
+        seen = {"columns": list(values), "until": "==", "rows": [values]}
+        self.waits.append(self._waiting(row.table, self._is(row.table, key or row.name), seen))
+
+    def _waiting(self, table: str, where: list[Any], rest: Mapping[str, Any]) -> Json:
+        return {"op": "wait", "timeout": 0, "table": table, "where": where, **rest}
+
+    def _mutate(self, table: str, where: list[Any], column: str, verb: str, rows: list[Any]) -> None:
+        self._change("mutate", table, where, mutations=[[column, verb, ["set", rows]]])
+
+    def _change(self, op: str, table: str, where: list[Any], **rest: Any) -> None:
+        self.changes.append({"op": op, "table": table, "where": where, **rest})
+
+    # ---- names of rows
+
+    def _of(self, bridge: str) -> tuple[str, list[Any]]:
+        """A bridge by its name: it may be a new one."""
+        return "Bridge", [["name", "==", bridge]]
+
+    def _is(self, table: str, name: str) -> list[Any]:
+        return [["_uuid", "==", ["uuid", self.old.seen.uuids[f"{table}/{name}"]]]]
+
+    def _reference(self, table: str, name: str) -> list[str]:
+        own = f"{table}/{name}"
+        return ["named-uuid", self.made[own]] if own in self.made else ["uuid", self.old.seen.uuids[own]]
+
+
+def _is_said(value: Any) -> bool:
+    """Whether a column is another than in a new row; 0 is a VLAN."""
+    return bool(value) or (value == 0 and value is not False)
+
+
+def interfaces_in(parameters: Iterable[Any]) -> Iterator[str]:
+    """The interfaces that a transaction makes."""
+    for one in parameters:
+        if isinstance(one, dict) and one.get("op") == "insert" and one.get("table") == InterfaceRow.table:
+            yield one["row"]["name"]

@@ -1,0 +1,140 @@
+"""The switches as the site file wants them, from the links and VLANs that the target has laid out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
+from bascule.errors import MissingTool, Problem
+from bascule.model.host_links import Bridge, Mirror
+from bascule.model.links import OpenVSwitch
+from bascule.model.site import Host, Site
+from bascule.model.state import HostState, Link
+from bascule.model.values import IfName
+from bascule.plan.change import Note
+from bascule.providers.ovs.overlay import columns_of, vlans_of
+from bascule.providers.ovs.state import MARK, BridgeRow, InterfaceRow, MirrorRow, PortRow, SwitchState
+from bascule.providers.protocol import Wanted
+
+
+def want(site: Site, host: Host, part: SwitchState, observed: HostState, wanted: HostState) -> Wanted:
+    """The declared switches over what is there, ``part``; those of others stay.
+
+    Raises MissingTool where ovs-vswitchd does not run.
+    """
+    declared = {str(b.name): b for b in host.bridges.values() if b.openvswitch is not None}
+    if declared and not part.seen.is_running:
+        place = next(iter(declared.values())).place
+        text = "the data base of Open vSwitch answers, but ovs-vswitchd does not run: nobody would do what it says"
+        raise MissingTool(Problem("OPENVSWITCH-DEAD", text, place, hint="systemctl restart openvswitch-switch"))
+    return _Wanted(site, host, part, observed, wanted, declared).wanted()
+
+
+class _Wanted:
+    def __init__(
+        self,
+        site: Site,
+        host: Host,
+        now: SwitchState,
+        observed: HostState,
+        wanted: HostState,
+        declared: Mapping[str, Bridge],
+    ) -> None:
+        self.site, self.now, self.observed, self.links, self.declared = site, now, observed, wanted, declared
+        self.mark = {MARK: site.name}
+        self.protected = {str(nic.tap): nic.guarding.isolated for nic in site.guest_nics(host.name)}
+        self.named = {*self.protected, *(str(b.port) for b in declared.values() if b.port)}
+        self.members = {one.name: row.name for row in now.ports.values() for one in row.interfaces}  # of bonds, too
+        self.notes: list[Note] = []
+
+    def wanted(self) -> Wanted:
+        """All rows, and what waits."""
+        switches = {name for name, link in self.links.links.items() if isinstance(link.options, OpenVSwitch)}
+        bridges = {n: row for n, row in self.now.bridges.items() if n in switches or row.site != self.site.name}
+        bridges |= {name: self._bridge(bridge, bridges.get(name)) for name, bridge in self.declared.items()}
+        ports = {name: row for name, row in self.now.ports.items() if row.bridge in bridges and self._stays(row)}
+        for name, bridge in self.declared.items():
+            ports[name] = self._own_port(bridge, ports.get(name))
+            for link in self.links.ports(name):
+                port = self.members.get(link.name, str(link.name))
+                ports[port] = self._port(link, name, self.now.ports.get(port))
+        mirrors = {key: row for key, row in self.now.mirrors.items() if row.bridge in bridges and self._is_foreign(row)}
+        for name, bridge in self.declared.items():
+            for mirror in _mirrors(bridge):
+                if (row := self._mirror(name, mirror, ports)) is not None:
+                    mirrors[f"{name}/{row.name}"] = row
+        return Wanted(part=replace(self.now, bridges=bridges, ports=ports, mirrors=mirrors), notes=tuple(self.notes))
+
+    def _bridge(self, bridge: Bridge, row: BridgeRow | None) -> BridgeRow:
+        said, link = bridge.openvswitch, self.links.links[bridge.name]
+        assert said is not None  # only those are declared here
+        config = dict(row.other_config) if row is not None else {}
+        if row is None or row.site or bridge.mac is not None:  # one that was found keeps its own
+            config["hwaddr"] = str(link.mac)
+        known = row or BridgeRow(name=bridge.name, external_ids=self.mark)
+        return replace(
+            known,
+            datapath_type=said.datapath.replace("system", "") if said.datapath else known.datapath_type,
+            fail_mode=said.fail_mode or known.fail_mode,
+            stp_enable=bridge.stp,
+            rstp_enable=said.rstp,
+            other_config=config,
+        )
+
+    def _own_port(self, bridge: Bridge, row: PortRow | None) -> PortRow:
+        """The internal port, on which the host speaks."""
+        if row is None:
+            own = InterfaceRow(name=bridge.name, type="internal", external_ids=self.mark)
+            row = PortRow(name=bridge.name, bridge=bridge.name, interfaces=(own,), external_ids=self.mark)
+        mtu = bridge.mtu or row.interfaces[0].mtu_request
+        return replace(row, bridge=bridge.name, interfaces=(replace(row.interfaces[0], mtu_request=mtu),))
+
+    def _port(self, link: Link, bridge: str, row: PortRow | None) -> PortRow:
+        """One under a declared bridge; of a port that no file names nothing is altered."""
+        known = row
+        if row is None:
+            own = InterfaceRow(name=link.name, external_ids=self.mark)
+            row = PortRow(name=link.name, bridge=bridge, interfaces=(own,), external_ids=self.mark)
+        if known is not None and link.name not in self.named:
+            return row
+        vlans = link.vlans
+        if vlans_of(row) != vlans and (vlans or row.tag is not None or row.trunks):
+            row = replace(row, **columns_of(vlans))
+        isolated = self.protected.get(link.name)
+        return replace(row, bridge=bridge, protected=row.protected if isolated is None else isolated)
+
+    def _stays(self, row: PortRow) -> bool:
+        """Whether a port is not to be taken off; one that stays under a declared bridge is laid anew as well."""
+        if row.bridge not in self.declared or row.name == row.bridge:
+            return True
+        there = [self.observed.links.get(IfName(one.name)) for one in row.interfaces]
+        if any(there):
+            return not any(link is not None and link.master == row.bridge for link in there)
+        stale = any(one.type == "" and one.name in self.now.seen.errors for one in row.interfaces)
+        return not (stale and (row.site == self.site.name or row.name in self.named))
+
+    def _is_foreign(self, row: MirrorRow) -> bool:
+        return row.site != self.site.name
+
+    def _mirror(self, bridge: str, mirror: Mirror, ports: Mapping[str, PortRow]) -> MirrorRow | None:
+        there = {name for name, port in ports.items() if port.bridge == bridge}
+        sources = tuple(sorted(name for name in mirror.sources if name in there))
+        if mirror.to not in there or (mirror.sources and not sources):
+            missing = mirror.to if mirror.to not in there else ", ".join(mirror.sources)
+            text = f"{mirror.words} begins when {missing} is there and the plan is applied again"
+            self.notes.append(Note(kind="waiting", subject=bridge, text=text))
+            return None
+        return MirrorRow(
+            name=mirror.name,
+            bridge=bridge,
+            external_ids=self.mark,
+            select_all=not mirror.sources,
+            select_src_port=sources,
+            select_dst_port=sources,
+            output_port=(mirror.to,),
+        )
+
+
+def _mirrors(bridge: Bridge) -> tuple[Mirror, ...]:
+    return bridge.openvswitch.mirrors if bridge.openvswitch is not None else ()

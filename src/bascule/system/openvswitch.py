@@ -1,0 +1,162 @@
+"""Words with Open vSwitch over its UNIX sockets (JSON-RPC 1.0, RFC 7047), and where on a host those are."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bascule.errors import CommandFailed, Problem
+from bascule.system.net.netns import Namespace, is_machines_own
+
+ANSWER_S = 10.0  # how long the data base may take for an answer
+SERVER, SWITCH = "ovsdb-server", "ovs-vswitchd"  # their names in /proc/PID/comm
+PROGRAMS = (Path("/usr/sbin/ovs-vswitchd"), Path("/usr/local/sbin/ovs-vswitchd"), Path("/usr/bin/ovs-vswitchd"))
+RUN = "/var/run/openvswitch"
+USUAL = f"{RUN}/db.sock"
+
+
+def ask(path: str, parameters: list[Any]) -> list[dict[str, Any]]:
+    """The results of one transaction. Raises OSError, ValueError."""
+    results: list[dict[str, Any]] = _call(path, "transact", parameters)
+    return results
+
+
+def _call(path: str, method: str, parameters: list[Any]) -> Any:
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as door:
+        door.settimeout(ANSWER_S)
+        door.connect(path)
+        door.sendall(json.dumps({"method": method, "params": parameters, "id": 0}).encode())
+        decoder, text = json.JSONDecoder(), b""
+        while True:
+            received = door.recv(1 << 20)
+            if not received:
+                raise ConnectionResetError("it hung up")
+            text += received
+            with contextlib.suppress(ValueError):
+                answer, _ = decoder.raw_decode(text.decode())
+                break
+    if answer.get("error"):
+        raise ValueError(f"it refuses: {answer['error']}")
+    return answer["result"]
+
+
+class Daemons(NamedTuple):
+    """Who keeps the switches of a network namespace: the socket of the data base, and that of ovs-vswitchd.
+
+    ``control`` is None where ovs-vswitchd does not run.
+    """
+
+    socket: str
+    control: str | None
+
+
+def daemons(namespace: Namespace | None) -> Daemons | None:
+    """Those of a namespace, None where nobody is; found by their processes, for a socket tells of no namespace.
+
+    An ordinary user may not see whose a process is, and takes the usual socket for the machine's own namespace.
+    """
+    if not any(path.exists() for path in PROGRAMS):
+        return None
+    wanted = _here() if namespace is None else namespace.identity
+    found: dict[str, str] = {}
+    hidden = False
+    for pid, name in _processes():
+        try:
+            status = Path(f"/proc/{pid}/ns/net").stat()
+        except FileNotFoundError:
+            continue
+        except PermissionError:
+            hidden = True
+            continue
+        if (status.st_dev, status.st_ino) == wanted:
+            found[name] = pid
+    if SERVER in found and (path := _socket(found[SERVER])) is not None:
+        return Daemons(path, _control(found[SWITCH]) if SWITCH in found else None)
+    if hidden and namespace is None and is_machines_own() and Path(USUAL).exists():
+        return Daemons(USUAL, "")
+    return None
+
+
+def _here() -> tuple[int, int]:
+    status = Path("/proc/thread-self/ns/net").stat()
+    return status.st_dev, status.st_ino
+
+
+def _processes() -> Iterator[tuple[str, str]]:
+    """The processes of Open vSwitch, by number and name."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208  # names, of thousands
+        with contextlib.suppress(OSError):
+            name = Path(f"/proc/{pid}/comm").read_text().strip()
+            if name in {SERVER, SWITCH}:
+                yield pid, name
+
+
+def _words(pid: str) -> list[str]:
+    """What a process was started with."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    return []
+
+
+def _socket(pid: str) -> str | None:
+    """The socket at which a data base of switches listens."""
+    for word in _words(pid):
+        if word.startswith("--remote=punix:"):
+            path = word.removeprefix("--remote=punix:")
+            return path if path.startswith("/") else f"{RUN}/{path}"
+    return None
+
+
+def _control(pid: str) -> str:
+    """The socket at which ovs-vswitchd takes the words of ovs-appctl(8)."""
+    given = (word.removeprefix("--unixctl=") for word in _words(pid) if word.startswith("--unixctl="))
+    return next(given, f"{RUN}/{SWITCH}.{pid}.ctl")
+
+
+def forwarding(namespace: Namespace | None = None) -> Iterator[tuple[str, str, int, str, float]]:
+    """What all switches have learned: bridge, port, VLAN (0 of what bears no tag), MAC, and its age in seconds.
+
+    Nothing where nobody is, or he cannot be asked.
+    """
+    found = daemons(namespace)
+    if found is None or not found.control:
+        return
+    tables = (
+        ("Bridge", ["name", "ports"]),
+        ("Port", ["_uuid", "interfaces"]),
+        ("Interface", ["_uuid", "name", "ofport"]),
+    )
+    try:
+        rows = ask(found.socket, ["Open_vSwitch", *(_select(table, columns) for table, columns in tables)])
+        bridges, ports, interfaces = (each["rows"] for each in rows)
+        own = {row["_uuid"][1]: (str(row["ofport"]), row["name"]) for row in interfaces}
+        below = {row["_uuid"][1]: [own[uuid] for uuid in _uuids(row["interfaces"])] for row in ports}
+        for bridge in bridges:
+            names = dict(each for uuid in _uuids(bridge["ports"]) for each in below[uuid])
+            table = _call(found.control, "fdb/show", [bridge["name"]])
+            for line in str(table).splitlines()[1:]:
+                port, vlan, mac, age = line.split()[:4]
+                if port in names:
+                    yield bridge["name"], names[port], int(vlan), mac, float(age)
+    except (OSError, ValueError, KeyError):
+        return
+
+
+def _select(table: str, columns: list[str]) -> dict[str, Any]:
+    return {"op": "select", "table": table, "where": [], "columns": columns}
+
+
+def _uuids(value: Any) -> list[str]:
+    """Of a column that refers to rows: one reference, or a set of them."""
+    return [value[1]] if value[0] == "uuid" else [each[1] for each in value[1]]
+
+
+def failed(path: str, error: Exception) -> CommandFailed:
+    """That the data base could not be asked."""
+    text = f"the data base of Open vSwitch at {path} cannot be asked: {error}"
+    return CommandFailed(Problem("OPENVSWITCH", text, hint="see 'systemctl status openvswitch-switch'"))

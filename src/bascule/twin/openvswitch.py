@@ -1,0 +1,121 @@
+"""Open vSwitch in a twin: a data base and an ovs-vswitchd of each host's own, which moves the frames in userspace."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from bascule.errors import CommandFailed, MissingTool, Problem
+from bascule.guests.runtimes.runtime import bring
+from bascule.host.live import HERE
+from bascule.model.site import Host, Site
+from bascule.model.state import HostState
+from bascule.providers.ovs import OVS
+from bascule.providers.ovs.effects import observe
+from bascule.providers.ovs.state import BridgeRow, InterfaceRow, PortRow
+from bascule.system.net import rtnetlink
+from bascule.system.net.netns import Namespace
+from bascule.system.openvswitch import ask
+from bascule.system.process.workers import Daemon
+from bascule.system.run import run
+from bascule.twin.wiring import Wiring
+
+SCHEMA = "vswitch.ovsschema"
+TOOLS = ("ovsdb-tool", "ovsdb-server", "ovs-vswitchd")
+FOLDERS = (Path("/usr/share/openvswitch"), Path("/usr/local/share/openvswitch"))
+READY_S = 10.0  # how long the data base or ovs-vswitchd may take to listen
+QUIET = ("-vconsole:emer", "-vsyslog:off", "-vfile:off")
+
+
+def has_switches(host: Host) -> bool:
+    """Whether a host has a bridge of Open vSwitch."""
+    return any(bridge.openvswitch is not None for bridge in host.bridges.values())
+
+
+def in_userspace(site: Site) -> Site:
+    """The site with the frames of all such bridges moved in userspace, for which no kernel module is needed."""
+    return replace(site, hosts={name: _in_userspace(host) for name, host in site.hosts.items()})
+
+
+def _in_userspace(host: Host) -> Host:
+    bridges = {
+        name: replace(bridge, openvswitch=replace(bridge.openvswitch, datapath="netdev"))
+        if bridge.openvswitch is not None
+        else bridge
+        for name, bridge in host.bridges.items()
+    }
+    return replace(host, bridges=bridges)
+
+
+def start(namespace: Namespace, folder: Path) -> Iterator[Daemon]:
+    """The two daemons, ready when this has been gone through. Raises MissingTool where they are not installed."""
+    schema = next((path for each in FOLDERS if (path := each / SCHEMA).exists()), None)
+    if schema is None:
+        message = f"the schema of Open vSwitch, {SCHEMA}, is not in {' or '.join(map(str, FOLDERS))}"
+        raise MissingTool(Problem("OPENVSWITCH-MISSING", message, hint="apt-get install openvswitch-common"))
+    folder.mkdir(parents=True, exist_ok=True)
+    base, door = folder / "conf.db", folder / "db.sock"
+    run(("ovsdb-tool", "create", str(base), str(schema)))
+    own = (f"--remote=punix:{door}", f"--unixctl={folder}/ovsdb-server.ctl", str(base))
+    server = Daemon(("ovsdb-server", *QUIET, *own), namespace, folder / "ovsdb-server.log")
+    yield server
+    _await(server, door)
+    _initialise(door)
+    control = folder / "ovs-vswitchd.ctl"
+    words = ("ovs-vswitchd", *QUIET, f"--unixctl={control}", f"unix:{door}")
+    switch = Daemon(words, namespace, folder / "ovs-vswitchd.log")
+    yield switch
+    _await(switch, control)
+
+
+def _initialise(door: Path) -> None:
+    """The one row that a new data base lacks."""
+    ask(str(door), ["Open_vSwitch", {"op": "insert", "table": "Open_vSwitch", "row": {}}])
+
+
+def _await(daemon: Daemon, socket: Path) -> None:
+    end = time.monotonic() + READY_S
+    while not socket.exists():
+        if not daemon.is_alive or time.monotonic() > end:
+            words = " ".join(daemon.output.split()) or "it said nothing"
+            problem = Problem("OPENVSWITCH", f"{daemon.argv[0]} did not start in the twin: {words}")
+            raise CommandFailed(problem)
+        time.sleep(0.002)
+
+
+def lay_tags(wiring: Wiring, building: Namespace, folder: Path, masters: Mapping[str, int]) -> Iterator[Daemon]:
+    """Tagged networks on the cables of hosts, in a building whose kernel has no links that put tags on frames.
+
+    A bridge of Open vSwitch stands at the far end of each such cable, with a port for each network behind it.
+    """
+    yield from start(building, folder)
+    door = str(folder / "db.sock")
+    before = observe(door)
+    bridges: dict[str, BridgeRow] = {}
+    ports: dict[str, PortRow] = {}
+    behind: dict[str, int] = {}
+    for number, cable in enumerate(cable for cable in wiring.cables if cable.tagged):
+        bridge = f"tags{number}"
+        bridges[bridge] = BridgeRow(name=bridge, datapath_type="netdev")
+        vids = {0: cable.native, **{int(wiring.vids[network]): network for network in cable.tagged}}
+        ports[bridge] = _internal(bridge, bridge, None)
+        link = InterfaceRow(name=cable.port)
+        ports[cable.port] = PortRow(name=cable.port, bridge=bridge, interfaces=(link,), trunks=tuple(sorted(vids)))
+        for vid, network in vids.items():
+            if network is not None:
+                name = f"tag{number}.{vid}"
+                ports[name] = _internal(name, bridge, vid)
+                behind[name] = masters[network]
+        rtnetlink.change(building, [rtnetlink.set_link(cable.port, master=0)])
+    bring(OVS, HostState(parts={OVS.name: before}), replace(before, bridges=bridges, ports=ports), HERE)
+    messages = [message for name in behind for message in rtnetlink.quiet(name)]
+    messages += [rtnetlink.set_link(name, master=master, up=True) for name, master in behind.items()]
+    rtnetlink.change(building, messages)
+
+
+def _internal(name: str, bridge: str, tag: int | None) -> PortRow:
+    own = InterfaceRow(name=name, type="internal")
+    return PortRow(name=name, bridge=bridge, interfaces=(own,), tag=tag)
