@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -71,14 +73,20 @@ def start(namespace: Namespace, folder: Path) -> Iterator[Daemon]:
     _await(switch, control)
 
 
+def _listens(path: Path) -> bool:
+    """Whether somebody takes connections there; the file alone is there a moment before."""
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as door:
+        return door.connect_ex(str(path)) == 0
+
+
 def _initialise(door: Path) -> None:
     """The one row that a new data base lacks."""
     ask(str(door), ["Open_vSwitch", {"op": "insert", "table": "Open_vSwitch", "row": {}}])
 
 
-def _await(daemon: Daemon, socket: Path) -> None:
+def _await(daemon: Daemon, path: Path) -> None:
     end = time.monotonic() + READY_S
-    while not socket.exists():
+    while not _listens(path):
         if not daemon.is_alive or time.monotonic() > end:
             words = " ".join(daemon.output.split()) or "it said nothing"
             problem = Problem("OPENVSWITCH", f"{daemon.argv[0]} did not start in the twin: {words}")

@@ -11,9 +11,9 @@ from bascule.verify.checks import Check
 from bascule.verify.doctor.firewall.all_looks import check_firewall
 from bascule.verify.endpoints import Endpoints
 from bascule.verify.guests import check_guests
-from bascule.verify.mirrors import check_mirrors
 from bascule.verify.networks import check_networks, check_servers
 from bascule.verify.state import StateFacts, check_links
+from bascule.verify.wire.mirrors import check_mirrors
 from bascule.verify.wire.routing import check_routing
 
 

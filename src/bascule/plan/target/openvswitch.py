@@ -7,7 +7,7 @@ from bascule.model.host_links import Bridge
 from bascule.model.state import Link
 from bascule.model.values import IfName
 from bascule.plan.target.builder import TargetBuilder
-from bascule.plan.target.sysctls import arp_ignore, disable_ipv6, rp_filter
+from bascule.plan.target.sysctls import arp_ignore, rp_filter
 
 
 def refuse_kind(build: TargetBuilder, bridge: Bridge, before: Link | None) -> None:
@@ -48,5 +48,3 @@ def deafen(build: TargetBuilder, name: IfName | None) -> None:
     if name is not None:
         build.sysctls[arp_ignore(name)] = "1"
         build.sysctls[rp_filter(name)] = "1"
-        if build.observed.has_ipv6:
-            build.sysctls[disable_ipv6(name)] = "1"

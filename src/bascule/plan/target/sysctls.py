@@ -30,11 +30,6 @@ def rp_filter(name: str) -> str:
     return f"net/ipv4/conf/{name}/rp_filter"
 
 
-def disable_ipv6(name: str) -> str:
-    """The key that says whether a link knows IPv6 at all."""
-    return f"net/ipv6/conf/{name}/disable_ipv6"
-
-
 def sysctl_keys(host: Host, taps: tuple[IfName, ...] = ()) -> tuple[str, ...]:
     """All that a plan for this host looks at."""
     quiet = dict.fromkeys((*host.bridges, *host.nics, *_ports(host), *taps))
@@ -45,7 +40,7 @@ def sysctl_keys(host: Host, taps: tuple[IfName, ...] = ()) -> tuple[str, ...]:
         *(key for name in moving for key in slaac_keys(name) if not key.endswith("/accept_ra")),
         *(key for name in dict.fromkeys((*moving, "default")) if moving for key in carried_keys(name)),
         *(accept_ra(bridge_name(name)) for name in host.virtual_networks),
-        *(key(name) for name in _in_userspace(host) for key in (arp_ignore, rp_filter, disable_ipv6)),
+        *(key(name) for name in _in_userspace(host) for key in (arp_ignore, rp_filter)),
         *FORWARDING.values(),
         REDIRECTS,
     )

@@ -143,6 +143,7 @@ _SYSCTL_WORDS = {
     ("accept_ra", "1"): "take router advertisements",
     ("accept_ra", "2"): "take router advertisements though it routes",
     ("arp_ignore", "1"): "answer ARP for its own addresses only",
+    ("rp_filter", "1"): "take packets only by the way that answers go",
     ("arp_announce", "2"): "name an address of its own in ARP requests",
     ("ip_forward", "1"): "route IPv4 between all links",
     ("ip_forward", "0"): "route no IPv4",

@@ -1,0 +1,170 @@
+"""A host with a real ovs-vswitchd: applied, undone, taken back, killed, and others' hands."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from bascule.errors import CommandFailed
+from bascule.guests.runtimes.runtime import bring
+from bascule.host.live import HERE
+from bascule.model.state import HostState
+from bascule.providers.ovs import OVS
+from bascule.providers.ovs.state import BridgeRow, InterfaceRow, PortRow, SwitchState
+from tests.apply.hosts import Bed, difference, furnish, wait_for
+from tests.lab import Lab
+from tests.ovs.stage import SWITCHED, rows, switched, vsctl
+
+
+@pytest.fixture
+def bed(lab: Lab, tmp_path: Path) -> Bed:
+    return switched(lab, tmp_path)
+
+
+def ping(bed: Bed) -> bool:
+    with bed.wire.entered():
+        return subprocess.run(("ping", "-c1", "-W2", "10.0.0.5"), capture_output=True).returncode == 0
+
+
+def left(bed: Bed, before: dict[str, object]) -> list[str]:
+    found: list[str] = wait_for(lambda: difference(before, bed.raw()), lambda one: not one)
+    return found
+
+
+def test_it_is_applied_and_undone(bed: Bed) -> None:
+    vsctl(bed, "add-br", "br-int", "--", "set", "Bridge", "br-int", "datapath_type=netdev")
+    vsctl(bed, "add-port", "br-int", "theirs", "--", "set", "Interface", "theirs", "type=internal")
+    before, foreign = bed.raw(), rows(bed)
+    done = bed.apply("--confirm-within", "60s")
+    assert "ovs0" in done.stdout
+    made = rows(bed)
+    assert {"ovs0", "ovs3", "br-int"} == made.bridges.keys()
+    assert {name: port.bridge for name, port in made.ports.items() if name in {"eth0", "eth4", "vnet1"}} == {
+        "eth0": "ovs0",
+        "eth4": "ovs3",
+        "vnet1": "ovs3",
+    }
+    assert made.bridges["ovs0"].site == "t"
+    assert not made.bridges["br-int"].site
+    assert made.ports["theirs"] == foreign.ports["theirs"]
+    assert "10.0.0.5/24" in bed.ip("addr show dev ovs0")
+    assert "10.0.0.5/24" not in bed.ip("addr show dev eth0")
+    assert ping(bed), "the host answers on the internal port"
+    plan = json.loads(bed.run("plan", str(bed.site), "--json").stdout)
+    assert plan["changes"] == []
+    assert bed.run("undo").returncode == 0
+    assert left(bed, before) == []
+    assert (rows(bed).bridges, rows(bed).ports) == (foreign.bridges, foreign.ports)
+    assert ping(bed)
+
+
+def test_nobody_confirms_and_it_comes_back(bed: Bed) -> None:
+    before = bed.raw()
+    bed.apply("--confirm-within", "1s")
+    assert left(bed, before) == []
+    assert rows(bed).bridges == {}
+    assert ping(bed)
+
+
+def test_a_row_that_is_another_by_now_stops_all(bed: Bed) -> None:
+    bed.apply("--confirm-within", "60s")
+    assert bed.run("confirm").returncode == 0
+    bed.site.write_text(SWITCHED.replace("uplink: eth4}", "uplink: eth4, rstp: true}"))
+    plan = json.loads(bed.run("plan", str(bed.site), "--json").stdout)
+    assert [(one["subject"], one["action"]) for one in plan["changes"]] == [("ovs3", "set rstp_enable to true")]
+    command = next(words for words in plan["commands"] if words.startswith("ovsdb-client transact"))
+    vsctl(
+        bed,
+        "set",
+        "Bridge",
+        "ovs3",
+        "rstp_enable=true",
+        "other_config:x=1",
+        "--",
+        "set",
+        "Bridge",
+        "ovs3",
+        "stp_enable=true",
+    )
+    with bed.host.entered():
+        said = subprocess.run(("sh", "-c", command), capture_output=True, text=True).stdout
+    assert "timed out" in said, "the printed command waits for what was observed"
+    assert rows(bed).bridges["ovs3"].stp_enable
+
+
+def test_open_vswitch_refuses_and_says_why(lab: Lab, tmp_path: Path) -> None:
+    """Nothing is done where a row is another by now or a value is none; a link that is not there is named."""
+    bed = switched(lab, tmp_path)
+    empty = rows(bed)
+    own = PortRow(name="b", bridge="b", interfaces=(InterfaceRow(name="b", type="internal"),))
+    made = replace(empty, bridges={"b": BridgeRow(name="b", datapath_type="netdev")}, ports={"b": own})
+    reach(empty, made)
+    seen = rows(bed)
+    for port, code in (
+        (replace(own, tag=5000), "OPENVSWITCH-REFUSED"),
+        (PortRow(name="nobody", bridge="b", interfaces=(InterfaceRow(name="nobody"),)), "OPENVSWITCH-DEVICE"),
+    ):
+        assert told(rows(bed), replace(rows(bed), ports={"b": own, port.name: port})) == code
+    vsctl(bed, "set", "Port", "b", "tag=7")
+    assert told(seen, replace(seen, ports={"b": replace(own, tag=8)})) == "OPENVSWITCH-CHANGED"
+    assert rows(bed).ports["b"].tag == 7
+
+
+def told(old: SwitchState, new: SwitchState) -> str:
+    with pytest.raises(CommandFailed) as error:
+        reach(old, new)
+    return error.value.problems[0].code
+
+
+def reach(old: SwitchState, new: SwitchState) -> None:
+    bring(OVS, HostState(parts={"ovs": old}), new, HERE)
+
+
+def test_a_bridge_of_another_kind_that_is_not_ours_stays(bed: Bed) -> None:
+    bed.ip("link add ovs3 type bridge")
+    done = bed.run("plan", str(bed.site))
+    assert (
+        "error[BRIDGE-KIND]: 'ovs3' exists on this host as a bridge of the kernel that Bascule did not" in done.stderr
+    )
+
+
+def test_the_printed_lines_do_what_the_plan_says(bed: Bed) -> None:
+    script = bed.run("plan", str(bed.site), "--commands").stdout
+    with bed.host.entered():
+        done = subprocess.run(("sh", "-e"), input=script, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(bed.run("plan", str(bed.site), "--json").stdout)["changes"] == []
+    assert ping(bed)
+
+
+def test_without_ovs_vswitchd_nothing_is_begun(bed: Bed) -> None:
+    pid = next(
+        int(one.name)
+        for one in Path("/proc").iterdir()
+        if one.name.isdigit() and f"{bed.state.parent}/ovs/ovs-vswitchd.ctl" in _words(one)
+    )
+    os.kill(pid, signal.SIGKILL)
+    done = bed.run("plan", str(bed.site))
+    assert done.returncode == 1
+    assert "error[OPENVSWITCH-DEAD]" in done.stderr
+
+
+def _words(process: Path) -> str:
+    try:
+        return (process / "cmdline").read_bytes().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def test_without_open_vswitch_it_is_said(lab: Lab, tmp_path: Path) -> None:
+    bed = furnish(lab, tmp_path, SWITCHED)
+    done = bed.run("plan", str(bed.site))
+    assert done.returncode == 1
+    assert "error[OPENVSWITCH-MISSING]: bridge 'ovs0' is one of Open vSwitch, which does not run" in done.stderr
+    assert f"{bed.site}:11" in done.stderr

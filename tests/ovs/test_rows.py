@@ -1,0 +1,109 @@
+"""Rows and links: VLANs there and back, what a mirror is, the way back, and what a transaction waits for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from bascule.model.state import HostState, PortVlans
+from bascule.plan.diff import diff
+from bascule.providers.json import from_json, to_json
+from bascule.providers.ovs.merge import merge
+from bascule.providers.ovs.overlay import columns_of, ranges, vlans_of
+from bascule.providers.ovs.read import from_answer, reading
+from bascule.providers.ovs.state import BridgeRow, InterfaceRow, MirrorRow, PortRow, SwitchMoment, SwitchState
+from bascule.providers.ovs.transaction import transaction
+
+OWN = {"bascule": "s"}
+
+
+def port(name: str, bridge: str = "ovs0", **columns: Any) -> PortRow:
+    return PortRow(name=name, bridge=bridge, interfaces=(InterfaceRow(name=name),), **columns)
+
+
+def state(*ports: PortRow, **rest: Any) -> SwitchState:
+    bridges = {one.bridge: BridgeRow(name=one.bridge, external_ids=OWN) for one in ports}
+    uuids = {f"{kind}/{name}": f"{kind}-{name}" for kind in ("Bridge", "Port", "Interface", "Mirror") for name in "abc"}
+    uuids |= {f"Port/{one.name}": f"uuid-{one.name}" for one in ports} | {
+        f"Bridge/{name}": f"b-{name}" for name in bridges
+    }
+    seen = SwitchMoment(root="root", uuids=uuids)
+    return SwitchState(socket="/x", bridges=bridges, ports={one.name: one for one in ports}, seen=seen, **rest)
+
+
+VIDS = st.sets(st.integers(1, 4094), max_size=5)
+
+
+@given(st.none() | st.integers(0, 4094), VIDS)
+def test_vlans_go_into_columns_and_come_back(native: int | None, tagged: set[int]) -> None:
+    own = () if native is None else (PortVlans(first=native, last=native, pvid=True, untagged=True),)
+    vlans = tuple(sorted((*own, *ranges(tagged - {native})), key=lambda one: one.first))
+    if not vlans:
+        return  # a port without any carries all
+    assert vlans_of(port("a", **columns_of(vlans))) == vlans
+
+
+def test_a_port_without_a_word_carries_all() -> None:
+    assert vlans_of(port("a")) == (PortVlans(first=0, last=0, pvid=True, untagged=True), PortVlans(first=1, last=4094))
+    assert vlans_of(port("a", tag=5, vlan_mode="native-tagged"))[-1] == PortVlans(first=6, last=4094)
+
+
+def test_a_transaction_waits_for_what_it_alters_and_no_more() -> None:
+    old = state(port("a", tag=10), port("b", tag=10))
+    new = state(port("a", tag=0), port("b", tag=10))
+    waits = [one for one in transaction(old, new)[1:] if one["op"] == "wait"]
+    assert waits == [
+        {
+            "op": "wait", "timeout": 0, "table": "Port", "where": [["_uuid", "==", ["uuid", "uuid-a"]]],
+            "columns": ["tag"], "until": "==", "rows": [{"tag": 10}],
+        }
+    ]  # fmt: skip
+    (changed,) = (one for one in transaction(old, new)[1:] if one["op"] == "update")
+    assert changed["row"] == {"tag": 0}
+
+
+def test_vlan_0_of_a_new_port_is_said() -> None:
+    made = transaction(state(port("a")), state(port("a"), port("z", tag=0)))
+    (row,) = (one["row"] for one in made[1:] if one["op"] == "insert" and one["table"] == "Port")
+    assert row["tag"] == 0
+
+
+def test_what_others_altered_since_stays() -> None:
+    before = state(port("a", tag=10), port("b", tag=10))
+    wanted = state(port("a", tag=20), port("b", tag=10), port("c"))
+    now = state(port("a", tag=20, protected=True), port("b", tag=30), port("c"), port("d"))
+    back = merge(before, wanted, now, wanted)
+    assert back.part.ports["a"] == port("a", tag=10, protected=True)
+    assert back.part.ports["b"] == port("b", tag=30)
+    assert "c" not in back.part.ports
+    assert back.part.ports["d"] == port("d")
+    assert "port b: tag was changed since; it stays" in back.kept
+
+
+def test_a_change_that_was_ended_half_way_goes_back() -> None:
+    before, wanted = state(port("a")), state(port("a"), port("b", "new"))
+    assert merge(before, wanted, wanted, None).part.ports == before.ports
+    assert merge(wanted, before, before, None).part.ports == wanted.ports
+
+
+def test_it_is_written_in_a_checkpoint_and_read_again() -> None:
+    mirror = MirrorRow(name="m", bridge="ovs0", select_all=True, output_port=("a",))
+    part = state(port("a", trunks=(1, 2)), mirrors={"ovs0/m": mirror})
+    found = from_json(to_json(HostState(parts={"ovs": part})))
+    assert found.parts["ovs"] == part
+    assert not diff(found, HostState(parts={"ovs": part}))
+
+
+def test_an_empty_data_base_is_no_switch() -> None:
+    empty = [{"rows": []} for _ in reading()[1:]]
+    assert from_answer(empty, "/x", is_running=True) == SwitchState(socket="/x")
+
+
+def test_a_mirror_is_told_by_its_ends() -> None:
+    old = state(port("a"), port("b"))
+    mirror = MirrorRow(name="m", bridge="ovs0", select_src_port=("a",), select_dst_port=("a",), output_port=("b",))
+    plan = diff(HostState(parts={"ovs": old}), HostState(parts={"ovs": replace(old, mirrors={"ovs0/m": mirror})}))
+    assert [change.action for change in plan.changes] == ["mirror a → b"]

@@ -1,0 +1,69 @@
+"""The production scenario on Open vSwitch, rehearsed with frames: a trunk, a mirror, and what is said without it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.ovs.stage import require
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = "examples/open-vswitch.yaml"
+
+
+def bascule(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    argv = (sys.executable, "-m", "bascule", *words)
+    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, env={**os.environ, **environment})
+
+
+@pytest.fixture(scope="module")
+def example() -> Any:
+    if os.geteuid() != 0:
+        pytest.skip("a twin with Open vSwitch is rehearsed as root here")
+    require()
+    done = bascule("rehearse", EXAMPLE, "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+def test_every_check_and_expectation_holds(example: Any) -> None:
+    assert example["ok"] is True
+    assert [one["id"] for one in example["checks"] if one["ok"] is None] == ["arp-from-host"]  # no NIC on storage
+    assert all(one["ok"] for one in example["expectations"])
+    found = {(check["subject"], check["id"]) for check in example["checks"]}
+    for guest in ("guest_01", "guest_02", "guest_03", "backup"):
+        for check in ("in-broadcast-domain", "like-any-nic", "unrestricted-within", "mac-on-own-port"):
+            assert (guest, check) in found
+
+
+def test_a_tagged_network_reaches_its_guest_and_no_other(example: Any) -> None:
+    found = {(one["from"], one["to"]): one["observed"] for one in example["expectations"]}
+    assert found["nas", "backup"] == found["backup", "nas"] == "reach"
+    assert found["desk", "backup"] == "no-reach"
+
+
+def test_who_listens_gets_copies(example: Any) -> None:
+    (copies,) = (check for check in example["checks"] if check["id"] == "mirror")
+    assert copies["subject"] == "ovs4 to ids.0"
+    assert copies["detail"] == "guest_01 asked for 129.230.0.1: 1 of its frames and 1 to it were copied"
+
+
+def test_the_way_back_leaves_nothing(example: Any) -> None:
+    assert [check["detail"] for check in example["checks"] if check["id"] == "way-back"] == [
+        "undone, the host is as it was before"
+    ]
+
+
+def test_without_its_programs_it_is_said_what_to_install(tmp_path: Path) -> None:
+    for tool in ("ip", "bridge", "nft", "dnsmasq"):
+        (tmp_path / tool).symlink_to("/bin/true")
+    done = bascule("rehearse", EXAMPLE, PATH=str(tmp_path))
+    assert done.returncode == 1
+    assert "error[TOOL-MISSING]: 'ovs-vswitchd' is not in PATH" in done.stderr
+    assert "apt-get install openvswitch-switch" in done.stderr
