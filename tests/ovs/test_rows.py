@@ -43,7 +43,7 @@ def test_vlans_go_into_columns_and_come_back(native: int | None, tagged: set[int
     vlans = tuple(sorted((*own, *ranges(tagged - {native})), key=lambda one: one.first))
     if not vlans:
         return  # a port without any carries all
-    assert vlans_of(port("a", **columns_of(vlans))) == vlans
+    assert vlans_of(port("a", **dict[str, Any](columns_of(vlans)))) == vlans
 
 
 def test_a_port_without_a_word_carries_all() -> None:
@@ -98,7 +98,7 @@ def test_it_is_written_in_a_checkpoint_and_read_again() -> None:
 
 
 def test_an_empty_data_base_is_no_switch() -> None:
-    empty = [{"rows": []} for _ in reading()[1:]]
+    empty: list[dict[str, Any]] = [{"rows": []} for _ in reading()[1:]]
     assert from_answer(empty, "/x", is_running=True) == SwitchState(socket="/x")
 
 

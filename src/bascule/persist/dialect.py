@@ -27,6 +27,7 @@ from bascule.model import dialects as registry
 from bascule.model.values import IfName
 from bascule.persist.config import NetworkConfig
 from bascule.persist.manager import Manager, Root, Takeover
+from bascule.persist.openvswitch import refuse
 from bascule.persist.parsed import Files, Hardware, Parsed
 
 PACKAGE = "bascule.persist"
@@ -38,7 +39,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
     ``reads`` are glob patterns below the root of all files that its parser understands, ``own`` of those that speak
     for this dialect and no other. ``scaffold`` are files that are written only where they are missing. ``files`` and
     ``readers`` say in the reference which files it writes and who reads them, ``notes`` what else is to be known.
-    ``neighbours`` are the kinds of set neighbours that it has words for (persist.formats.neighbours).
+    ``neighbours`` are the kinds of set neighbours that it has words for (persist.formats.neighbours). ``openvswitch``:
+    it can say what goes beside a bridge of Open vSwitch.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     readers: str = ""
     notes: str = ""
     neighbours: frozenset[str] = frozenset()
+    openvswitch: bool = False
 
     def detect(self, root: Root) -> Iterable[Manager]:
         """The managers that look after a host's network by such files."""
@@ -57,6 +60,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
 
     def render(self, config: NetworkConfig) -> dict[str, str]:
         """The files. Raises Inexpressible with everything that the dialect has no word for."""
+        if not self.openvswitch:
+            refuse(config, self.name)
         return cast("dict[str, str]", self._part("render").render(config))
 
     def parse(self, files: Files, hardware: Hardware | None = None) -> Parsed:

@@ -87,7 +87,8 @@ def declared_state(site: Site, host: Host) -> HostState:
         )
         for nic in host.nics.values()
     ]
-    bare = HostState.of(nics, sysctls={FORWARDING[6]: "0"})  # a kernel that speaks IPv6
+    # a kernel that speaks IPv6, and somebody who keeps switches
+    bare = HostState.of(nics, sysctls={FORWARDING[6]: "0"}, parts={"ovs": None})
     return target(site, replace(host, as_found=False), bare, by_libvirt=True).state
 
 

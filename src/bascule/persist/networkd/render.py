@@ -16,6 +16,7 @@ from bascule.persist.formats.values import seconds
 from bascule.persist.formats.vlans import span
 from bascule.persist.networkd import FOLDER
 from bascule.persist.networkd.words import BOND, DUID_TYPES, PORT_FLAGS, TIMES
+from bascule.persist.openvswitch import is_switch
 
 NAME = "networkd"
 Items = list[tuple[str, str]]
@@ -33,7 +34,7 @@ def render(config: NetworkConfig) -> dict[str, str]:
     files: dict[str, str] = {}
     ruled = by_link(config)
     for link in config.links.values():
-        if link.options.kind:
+        if link.options.kind and not is_switch(link):
             files[f"{FOLDER}/10-{link.name}.netdev"] = ini.write(netdev(link))
         sections = _network(link, config, above.get(link.name, []), gaps) + rules(ruled.get(link.name, ()))
         sections += neighbours(config, link)
@@ -116,7 +117,10 @@ def _network(link: LinkConfig, config: NetworkConfig, above: list[str], gaps: Ga
     network: Items = []
     if link.master is not None:
         master = config.links.get(link.master)
-        network.append(("Bond" if master and isinstance(master.options, Bond) else "Bridge", link.master))
+        if is_switch(master):
+            network.append(("KeepMaster", "yes"))  # it would take the port off
+        else:
+            network.append(("Bond" if master and isinstance(master.options, Bond) else "Bridge", link.master))
     out.append(("Network", network))
     _ip(link, network)
     network += keep(link)
@@ -127,7 +131,7 @@ def _network(link: LinkConfig, config: NetworkConfig, above: list[str], gaps: Ga
     out += [("Route", _route(route)) for route in link.routes if not route.is_plain_default]
     if link.port is not None:
         out.append(("Bridge", port(link, link.port, gaps)))
-    return out + vlans(link)
+    return out if is_switch(link) or is_switch(config.links.get(link.master or link.name)) else out + vlans(link)
 
 
 def keep(link: LinkConfig) -> Items:

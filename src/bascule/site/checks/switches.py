@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bascule.model.values import IfName, derive_tap
 from bascule.site import document as d
+from bascule.site.checks.guards import default_guard
 from bascule.site.document_links import Mirror
 from bascule.site.findings import Path, suggest
 from bascule.site.parsers import NO_UPLINK
@@ -20,6 +21,7 @@ def check_switches(wiring: DocumentWiring) -> None:
             if not bridge.is_openvswitch:
                 _no_openvswitch(wiring, name, bridge, path)
                 continue
+            _guards(wiring, host, name)
             if bridge.stp and bridge.rstp:
                 message = f"bridge '{name}' has both 'stp' and 'rstp'"
                 hint = "Open vSwitch runs one of them: take 'rstp', which forwards within seconds"
@@ -33,6 +35,21 @@ def check_switches(wiring: DocumentWiring) -> None:
                     hint = "name all whose frames it shall get in one 'from'"
                     wiring.found.add("MIRROR", message, (*path, "mirror", index, "to"), hint=hint, also=also)
                 seen.setdefault(mirror.to, index)
+
+
+def _guards(wiring: DocumentWiring, host: str, name: IfName) -> None:
+    """Rules of the kernel's bridges see no frame of Open vSwitch: a guard there would be none."""
+    for guest_name, guest in wiring.document.guests.items():
+        for index, nic in enumerate(guest.nics if guest.host == host else ()):
+            if nic.bridge != name:
+                continue
+            level = nic.guard or default_guard(wiring.document, host, nic)
+            if level == "off" and nic.limit is None and not isinstance(nic.isolated, str):
+                continue
+            what = f"guard '{level}'" if level != "off" else "what it may send"
+            message = f"{what} of guest '{guest_name}' cannot be held on '{name}': rules see no frame of Open vSwitch"
+            hint = "write 'guard: off', or plug it into a bridge with 'kind: linux'"
+            wiring.found.add("GUARD", message, ("guests", guest_name, "nics", index), hint=hint)
 
 
 def switch_ports(document: d.Document, host: str, name: IfName, bridge: d.Bridge) -> dict[str, tuple[IfName, ...]]:
