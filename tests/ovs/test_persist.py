@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bascule.model.dialects import writable
 from bascule.persist.dialect import dialect
 from bascule.persist.formats.gaps import Inexpressible
 from bascule.persist.wanted import wanted_config
@@ -24,7 +25,7 @@ guests: {g: {host: h, nics: [{bridge: ovs1, vlan: 30, address: 10.9.0.9/24}]}}
 
 def files(name: str) -> dict[str, str]:
     site = parse(SITE.encode(), "site.yaml")
-    return dialect(name).render(wanted_config(site, site.hosts["h"]))
+    return dialect(name, writable).render(wanted_config(site, site.hosts["h"]))
 
 
 def test_networkd_says_addresses_and_leaves_ports_where_they_are() -> None:
