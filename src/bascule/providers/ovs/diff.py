@@ -78,7 +78,8 @@ def _ports(old: SwitchState, new: SwitchState, links: HostState) -> Iterator[Ste
         if name == on and (before is None or after is None):
             continue  # comes and goes with its bridge
         if before is None and after is not None:
-            told, link = _vlan_words(after), links.links.get(IfName(name))
+            bond = f", bond {after.bond_mode or 'active-backup'}" if len(after.interfaces) > 1 else ""
+            told, link = bond + _vlan_words(after), links.links.get(IfName(name))
             worked = link is not None and (link.master is not None or bool(link.addresses))
             pause = PLUG_S if worked else 0.0
             yield step(Phase.SWITCH, name, f"become a port of {on}{told}", outage_s=pause, about="master")
