@@ -26,8 +26,8 @@ from bascule.errors import Problem, UsageFault
 from bascule.model import dialects as registry
 from bascule.model.values import IfName
 from bascule.persist.config import NetworkConfig
+from bascule.persist.formats.openvswitch import refuse
 from bascule.persist.manager import Manager, Root, Takeover
-from bascule.persist.openvswitch import refuse
 from bascule.persist.parsed import Files, Hardware, Parsed
 
 PACKAGE = "bascule.persist"

@@ -11,12 +11,12 @@ from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.formats import ini, linkfile
 from bascule.persist.formats.gaps import Gaps
 from bascule.persist.formats.neighbours import PROXY_NDP, kind_of, on_link
+from bascule.persist.formats.openvswitch import is_switch
 from bascule.persist.formats.rules import by_link
 from bascule.persist.formats.values import seconds
 from bascule.persist.formats.vlans import span
 from bascule.persist.networkd import FOLDER
 from bascule.persist.networkd.words import BOND, DUID_TYPES, PORT_FLAGS, TIMES
-from bascule.persist.openvswitch import is_switch
 
 NAME = "networkd"
 Items = list[tuple[str, str]]
