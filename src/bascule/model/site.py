@@ -139,6 +139,7 @@ class GuestNic(Struct, frozen=True, kw_only=True):
     mac: Mac
     tap: IfName
     mac_given: bool = False
+    next_tap: IfName | None = None  # from its guest's next start on, where it is another than now
     addresses: tuple[IpInterface, ...] = ()
     dhcp: bool = False
     vlan: Vid | None = None

@@ -64,7 +64,7 @@ def host_tables(
     reasons = {f"nft {table_key(one.name)}": _reason(host, one, by_libvirt=by_libvirt) for one in networks}
     if ports:
         guests[GUARDS] = [port.guest for port in ports]
-        reasons[GUARDS] = f"{len(ports)} guest NICs are behind a guard"
+        reasons[GUARDS] = f"{sum(not port.waits for port in ports)} guest NICs are behind a guard"
     return HostTables(
         tables=others | wanted,
         reasons=reasons,

@@ -78,6 +78,12 @@ def with_live_taps(site: Site, host: Host, domains: Sequence[Domain]) -> Site:
     return replace(site, guests=guests)
 
 
+def own_name(domain: Domain, nic: GuestNic) -> str:
+    """The name of a NIC's tap from the next start on: the one in its definition, or else the file's."""
+    later = find_nic(domain.next_nics, nic)
+    return later.tap if later is not None and later.tap else nic.next_tap or nic.tap
+
+
 def _as_it_runs(guest: Guest, domain: Domain) -> Guest:
     def live(nic: GuestNic) -> GuestNic:
         now = find_nic(domain.nics, nic) if domain.running else None
@@ -87,6 +93,6 @@ def _as_it_runs(guest: Guest, domain: Domain) -> Guest:
         kinds = {"direct"} if nic.shared_nic else {"bridge", "network"}
         if now is None or not now.tap or now.kind not in kinds:
             return nic
-        return replace(nic, tap=IfName(now.tap))
+        return replace(nic, tap=IfName(now.tap), next_tap=IfName(own_name(domain, nic)))
 
     return replace(guest, nics=tuple(map(live, guest.nics)))

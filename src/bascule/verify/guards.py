@@ -45,6 +45,8 @@ class Stand(Struct, frozen=True, kw_only=True):
 def check_guards(site: Site, host: Host, probe_domain: ProbeDomain) -> Iterator[Check]:
     """A check for each guarded port of a host, asked with frames of its own guest."""
     for port in guarded_ports(site, host):
+        if port.waits:
+            continue
         inside = _inside(port, probe_domain)
         if inside is None or inside.agent is not None:
             detail = "its guest is off" if inside is None else "frames cannot be sent in the place of this guest"

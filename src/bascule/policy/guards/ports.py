@@ -33,6 +33,7 @@ class GuardedPort(Struct, frozen=True, kw_only=True):
     other_macs: tuple[Mac, ...] = ()
     servers: tuple[IpAddress, ...] | None = None
     takes_advertisements: bool = True
+    waits: bool = False  # for the guest's next start: the port is not there yet
 
     @property
     def is_strict(self) -> bool:
@@ -56,8 +57,17 @@ def guards_on(site: Site, host: Host, bridge: IfName) -> bool:
 
 
 def guarded_ports(site: Site, host: Host) -> tuple[GuardedPort, ...]:
-    """The guest NICs of a host that have a guard, in the order of the file."""
-    return tuple(_port(site, nic) for nic in site.guest_nics(host.name) if is_guarded(nic))
+    """The guest NICs of a host that have a guard, in the order of the file.
+
+    One that has another tap from its guest's next start on stands twice, so that its first frame then is guarded.
+    """
+    found: list[GuardedPort] = []
+    for nic in site.guest_nics(host.name):
+        if is_guarded(nic):
+            port = _port(site, nic)
+            later = nic.next_tap if nic.next_tap != nic.tap else None
+            found += [port, *([replace(port, name=later, waits=True)] if later else [])]
+    return tuple(found)
 
 
 def _port(site: Site, nic: GuestNic) -> GuardedPort:

@@ -59,6 +59,17 @@ def replug(domain: DomainText, mac: str, to: Attachment, *, tap: IfName | None =
     return edited(domain, live=live, config=config)
 
 
+def name_tap(domain: DomainText, mac: str, tap: IfName) -> DomainText:
+    """The NIC whose tap has a name of its own from the next start on; where libvirt would choose one, as it is."""
+
+    def config(root: Element) -> None:
+        element = domain_xml.find(root, mac)
+        if element is not None and not tap.startswith(CHOSEN_BY_LIBVIRT):
+            swap(element, domain_xml.named(element, tap))
+
+    return edited(domain, config=config)
+
+
 def set_link(domain: DomainText, mac: str, *, up: bool) -> DomainText:
     """The NIC with its cable in or out."""
 

@@ -13,10 +13,11 @@ from msgspec.structs import replace
 from bascule.errors import BasculeError
 from bascule.model.domain import Domain, DomainNic, DomainText, NetworkText
 from bascule.model.sightings import FdbEntry
-from bascule.model.site import Guest, GuestNic, Host, Site
+from bascule.model.site import Guest, GuestNic, Host, PlugKind, Site
 from bascule.model.state import HostState
 from bascule.plan.change import Note
 from bascule.plan.virtual_network import ResolvedNetwork, resolved_networks
+from bascule.policy.guards.ports import is_guarded
 from bascule.providers.guest_identity import alive_elsewhere, conflicts, taken
 from bascule.providers.guest_nics import find_nic, is_at, restart_reason, waiting
 from bascule.providers.libvirt import domain_xml, edit, network_xml
@@ -110,6 +111,11 @@ def _guest(target: _Target, guest: Guest, domain: Domain | None, accel: str) -> 
             target.new.append(nic)
 
 
+def goes_by_name(nic: GuestNic) -> bool:
+    """Whether rules or limits of the NIC go by the name of its tap, which must then be the same at each start."""
+    return nic.plug is not PlugKind.DIRECT and (is_guarded(nic) or bool(nic.bandwidth))
+
+
 def _plugged(text: DomainText, domain: Domain, nic: GuestNic) -> tuple[DomainText, str]:
     """The domain with this NIC where the file says, and the MAC that it has there."""
     now, later = find_nic(domain.nics, nic), find_nic(domain.next_nics, nic)
@@ -124,4 +130,6 @@ def _plugged(text: DomainText, domain: Domain, nic: GuestNic) -> tuple[DomainTex
         return edit.replug(text, found.mac, nic.attachment, tap=nic.tap), found.mac
     if later is not None and not is_at(later, nic):
         return edit.replug(text, found.mac, nic.attachment, tap=nic.tap), found.mac
+    if later is not None and not later.tap and goes_by_name(nic):
+        return edit.name_tap(text, found.mac, nic.next_tap or nic.tap), found.mac
     return text, found.mac

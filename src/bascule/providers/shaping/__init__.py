@@ -41,7 +41,7 @@ class ShapingProvider(PlainProvider):
         declared = {str(nic.tap): nic for nic in site.guest_nics(host.name) if nic.bandwidth}
         declared = {name: nic for name, nic in declared.items() if nic.plug is not PlugKind.DIRECT}
         limits = {name: nic.bandwidth for name, nic in declared.items() if name in observed.links}
-        every = {name: nic.bandwidth for name, nic in declared.items()}
+        every = {str(nic.next_tap or name): nic.bandwidth for name, nic in declared.items()}
         text = udev_text(every) if surroundings.lasting or not every else now.udev
         reasons = {name: f"limit of {nic.guest} ({nic.bandwidth})" for name, nic in declared.items()}
         reasons |= {name: "the site file has no limit for it" for name in now.limits if name not in declared}
