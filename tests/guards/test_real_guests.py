@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -109,7 +110,7 @@ def key(frame: bytes) -> bytes:
     return frame.rstrip(b"\0")
 
 
-def scenario(image: GuestImage) -> dict[str, object]:
+def scenario(image: GuestImage) -> dict[str, Any]:
     """In a sandbox; what was found is judged outside."""
     text = SITE + "".join(GUEST.format(n) for n in (1, 2, 3))
     with libvirt_host(image, site=text) as there:
@@ -135,7 +136,7 @@ def scenario(image: GuestImage) -> dict[str, object]:
     return {"named": named, "fdb": fdb, "status": status, **heard}
 
 
-def attack(there: LibvirtHost, names: list[str]) -> dict[str, object]:
+def attack(there: LibvirtHost, names: list[str]) -> dict[str, Any]:
     """Start all three, and listen on the wire from before they start, and at each tap as soon as it is there."""
     everything = bpf.any_of([])
     sends = {f"g{n + 1}": {key(frame) for frame in hostile(n)} for n in range(3)}

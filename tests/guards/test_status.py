@@ -25,9 +25,9 @@ def test_a_guarded_host_from_apply_to_undo(tmp_path: Path) -> None:
         fds = {name: lab.tap(host, name) for name in ("web.0", "db.0")}
         env = {"BASCULE_STATE_DIR": str(tmp_path / "state")}
 
-        def bascule(*words: str) -> str:
+        def bascule(*words: str, status: int = 0) -> str:
             done = lab.bascule(host, *words, env=env, hostname="h")
-            assert done.returncode == 0, done.stdout + done.stderr
+            assert done.returncode == status, done.stdout + done.stderr
             return done.stdout
 
         bascule("apply", str(file), "--yes", "--no-confirm")
@@ -37,13 +37,35 @@ def test_a_guarded_host_from_apply_to_undo(tmp_path: Path) -> None:
         assert "web.0: 12 frames with ARP for another's address or MAC: 10.0.0.1 (12)" in bascule("status")
         told = json.loads(bascule("status", "--json"))["stopped"]
         assert told == [{"port": "web.0", "reason": "arp", "frames": 12, "claims": {"10.0.0.1": 12}}]
+        before = run(("bridge", "fdb", "show"), namespace=host).stdout
+        attacked = bascule("verify", str(file), "--attack", "web")
+        assert "guard strict: 77 of 77 kinds of hostile frames stopped, 43 of 43" in " ".join(attacked.split())
+        heard = _drained(fds["db.0"])
+        assert not [frame for frame in heard if b"\x02\x00\x5e\xa7" in frame]
+        assert "bascule_attack" not in run(("nft", "list", "ruleset"), namespace=host).stdout
+        assert {x.split()[0] for x in before.splitlines()} >= {
+            x.split()[0] for x in run(("bridge", "fdb", "show"), namespace=host).stdout.splitlines()
+        }
+        assert not json.loads(bascule("status", "--json"))["drift"]
         run(("nft", "flush", "ruleset"), namespace=host)
+        assert "no guard stands" in bascule("verify", str(file), "--attack", "web", status=1)
         assert "bascule_guards" in "\n".join(json.loads(bascule("status", "--json"))["drift"])
         bascule("apply", str(file), "--yes", "--no-confirm")
         assert "bascule_guards" in run(("nft", "list", "ruleset"), namespace=host).stdout
         bascule("undo")
         bascule("undo")
         assert "bascule_guards" not in run(("nft", "list", "ruleset"), namespace=host).stdout
+
+
+def _drained(tap: int) -> list[bytes]:
+    """What has come to a guest."""
+    os.set_blocking(tap, False)
+    found = []
+    try:
+        while True:
+            found.append(os.read(tap, 65536))
+    except BlockingIOError:
+        return found
 
 
 def test_counters_are_told_by_port_and_the_most_frequent_first() -> None:

@@ -68,7 +68,7 @@ def check_guards(site: Site, host: Host, probe_domain: ProbeDomain) -> Iterator[
         parties = _parties(site, inside, others)
         shown = tuple(one for one in others if one.mac in {parties.other.mac, parties.router.mac})
         where = probe_domain.hosts[host.name]
-        yield _check(Stand(port=port, host=where, inside=inside, others=shown, parties=parties))
+        yield attack_from(Stand(port=port, host=where, inside=inside, others=shown, parties=parties))
 
 
 def _inside(port: GuardedPort, probe_domain: ProbeDomain) -> ProbeAttachment | None:
@@ -100,7 +100,8 @@ def _party(mac: Mac, addresses: Iterable[IpAddress]) -> Party:
     return Party(mac=mac, ip4=four, ip6=six, local=link_local(mac))
 
 
-def _check(stand: Stand) -> Check:
+def attack_from(stand: Stand) -> Check:
+    """Send every kind of frame by the port, and judge what arrived at the others and what the bridge learned."""
     hostile = [one for one in ATTACKS if _is_forbidden(one, stand.port)]
     honest = [one for one in LEGITIMATE if _can_be_sent(one, stand.parties)]
     got_through = [one.name for one, arrived in _send(stand, hostile) if arrived]

@@ -12,7 +12,13 @@ from bascule.cli.common import host_option, json_option, show, site_argument, st
 @host_option
 @json_option
 @click.option("--strict", is_flag=True, help="Exit with 1 also where a guest is off or something is left unproven.")
-def command(*, site_file: str, host: str | None, as_json: bool, strict: bool) -> int:
+@click.option(
+    "--attack",
+    metavar="GUEST",
+    help="Ask one thing alone: whether the guest's guard stops every hostile frame, sent from a port of our own beside "
+    "its tap; nobody else gets one.",
+)
+def command(*, site_file: str, host: str | None, as_json: bool, strict: bool, attack: str | None) -> int:
     """Check the bridges, NICs and guests of this host, and ask the expectations that it can ask.
 
     Changes nothing; sends probes (ARP, ICMP, TCP, UDP). What only others can ask is listed with the reason.
@@ -26,6 +32,8 @@ def command(*, site_file: str, host: str | None, as_json: bool, strict: bool) ->
     from bascule.cli.entry import emit
     from bascule.cli.show.verdicts import broken, show_checks, show_outcomes, tally
 
+    if attack is not None:
+        return _attacked(site_file, host, attack, as_json=as_json)
     doing = steps(as_json=as_json)
     seen = workflow.verify(site_file, host=host, progress=doing)
     doing("")
@@ -46,4 +54,18 @@ def command(*, site_file: str, host: str | None, as_json: bool, strict: bool) ->
     asked = [outcome for outcome in seen.outcomes if outcome.ok is not None]
     result = [*broken(seen.checks, asked, columns=columns), f"result  {tally(seen.checks, seen.outcomes)}"]
     show("\n\n".join([*parts, "\n".join(result)]))
+    return 0 if ok else 1
+
+
+def _attacked(site_file: str, host: str | None, guest: str, *, as_json: bool) -> int:
+    from bascule import workflow
+    from bascule.cli.entry import emit
+    from bascule.cli.show.verdicts import show_checks
+
+    checks = workflow.verify_attacked(site_file, guest, host=host)
+    ok = all(check.ok for check in checks)
+    if as_json:
+        emit("verify", {"ok": ok, "checks": [check.as_json() for check in checks], "expectations": []})
+    else:
+        show(show_checks(checks, columns=width()))
     return 0 if ok else 1
