@@ -1,4 +1,4 @@
-"""The verbs that ask the model of a host: this one as it is, or as it was saved, or as its file wants it."""
+"""The verbs that ask about a host, mostly its model: this one as it is, or as it was saved, or as its file wants it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from bascule.model.site import Host, Service, Site
 from bascule.model.state import HostState
 from bascule.providers.observe import observe
 from bascule.topology.declared import declared_links
+from bascule.verify.checks import Check
 from bascule.verify.reachability.gather import gather
 from bascule.verify.reachability.live import AskedHost, Why
 from bascule.verify.reachability.live import why as ask_why
@@ -79,3 +80,13 @@ def reach(
     for name in (*sources, *targets):
         party_of(name, asked.known, asked.network, asked.here)
     return matrix(asked, read, services=services, sources=sources, targets=targets)
+
+
+def verify_attacked(site: Site | str, guest: str, *, host: str | None = None) -> tuple[Check, ...]:
+    """Whether the guard of a guest holds on this host, by hostile frames that reach nobody else."""
+    from bascule.plan.make import site_as_it_runs
+    from bascule.verify.guards.live import check_attacks
+
+    found = prepare(*load_for(site, host), choice=ANY_DRIVER)
+    seen = site_as_it_runs(found.site, found.host, found.observed)
+    return tuple(check_attacks(seen, found.host, found.observed, guest))

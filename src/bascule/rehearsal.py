@@ -33,7 +33,7 @@ from bascule.twin.foreign_rules import load_foreign_rules
 from bascule.twin.openvswitch import has_switches, in_userspace
 from bascule.verify.checks import Check, second_plan, way_back
 from bascule.verify.expectations import Outcome, judge
-from bascule.verify.guards import check_guards
+from bascule.verify.guards.frames import check_guards
 from bascule.verify.host import check_host
 
 if TYPE_CHECKING:

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from bascule.survey.capture import Progress as Heard
     from bascule.survey.run import SurveyRun
     from bascule.twin.backend_choice import BackendKind
-    from bascule.verify.checks import Check
     from bascule.verify.doctor import Finding
     from bascule.verify.live import Verified
 
@@ -280,18 +279,6 @@ def verify(site: SiteLike, *, host: str | None = None, progress: Progress = unse
 
     found = prepare(*load_for(site, host), choice=ANY_DRIVER)
     return verify_live(found.site, found.host, found.observed, found.plan, here().state / "networks", progress)
-
-
-def verify_attacked(site: SiteLike, guest: str, *, host: str | None = None) -> tuple[Check, ...]:
-    """Whether the guard of a guest holds on this host, by hostile frames that reach nobody else."""
-    from bascule.apply.options import ANY_DRIVER
-    from bascule.apply.prepare import prepare
-    from bascule.plan.make import site_as_it_runs
-    from bascule.verify.attack import check_attacks
-
-    found = prepare(*load_for(site, host), choice=ANY_DRIVER)
-    seen = site_as_it_runs(found.site, found.host, found.observed)
-    return tuple(check_attacks(seen, found.host, found.observed, guest))
 
 
 def doctor(site: SiteLike | None = None, *, host: str | None = None, uri: str | None = None) -> tuple[Finding, ...]:

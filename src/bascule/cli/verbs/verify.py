@@ -58,11 +58,11 @@ def command(*, site_file: str, host: str | None, as_json: bool, strict: bool, at
 
 
 def _attacked(site_file: str, host: str | None, guest: str, *, as_json: bool) -> int:
-    from bascule import workflow
+    from bascule import questions
     from bascule.cli.entry import emit
     from bascule.cli.show.verdicts import show_checks
 
-    checks = workflow.verify_attacked(site_file, guest, host=host)
+    checks = questions.verify_attacked(site_file, guest, host=host)
     ok = all(check.ok for check in checks)
     if as_json:
         emit("verify", {"ok": ok, "checks": [check.as_json() for check in checks], "expectations": []})

@@ -28,7 +28,7 @@ from bascule.probe.domain import ProbeAttachment
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 from bascule.verify.checks import Check
-from bascule.verify.guards import Stand, attack_from
+from bascule.verify.guards.frames import Stand, attack_from
 
 ATTACKER, LISTENER = IfName("bascule-attack"), IfName("bascule-hears")
 TABLE = "bascule_attack"
