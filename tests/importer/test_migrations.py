@@ -13,10 +13,13 @@ import pytest
 
 from bascule import workflow
 from bascule.model.dialects import persistent
+from bascule.model.host_links import MAIN_TABLE
 from bascule.persist.config import NetworkConfig
 from bascule.persist.dialect import dialect
 from bascule.persist.formats.gaps import Inexpressible
+from bascule.persist.formats.rules import kernel_rule, rule_words
 from bascule.persist.wanted import wanted_config
+from bascule.providers.kernel.observe import read_rule
 from bascule.site import parse
 from tests.persist.readers import ask
 from tests.persist.test_readers import RUN, files_of
@@ -50,7 +53,7 @@ def ready(config: NetworkConfig) -> str:
     tests = [f"ip -br addr show {name} | grep -qF {a}" for name, link in config.links.items() for a in link.addresses]
     tests += [f"ip -br link show master {link.master} | grep -q {n}" for n, link in config.links.items() if link.master]
     tests += [
-        f"ip route show | grep -q 'via {route.gateway} dev {name}'"
+        f"ip route show table all | grep -q 'via {route.gateway} dev {name}'"
         for name, link in config.links.items()
         for route in link.routes
         if route.gateway and not route.is_ipv6
@@ -72,15 +75,22 @@ def test_the_kernel_is_the_same_by_every_reader(host: Path, name: str, tmp_path:
         return
     seen = ask(tmp_path, packages, files, f"{before}\n{ready(config)}\n{up}\nuntil_ready", nics=NICS)
     assert seen.status == 0, seen.stderr
+    routes = {(r["dst"], r.get("gateway", ""), r.get("dev"), str(r.get("table", "main"))) for r in seen.tables}
     for link in config.links.values():
         assert seen.addresses(link.name) == set(link.addresses)
         assert seen.links[link.name].get("master") == link.master
+        there = seen.links[link.name]
         if link.options.kind and link.mac:
-            assert seen.links[link.name]["address"] == link.mac
-        found = {(r["dst"], r.get("gateway", ""), r["dev"]) for r in (*seen.routes, *seen.routes6)}
+            assert there["address"] == link.mac
+        assert there["mtu"] == (link.mtu or 1500)
+        if link.is_bridge:
+            assert there["linkinfo"]["info_data"]["stp_state"] == link.options.as_json().get("stp_state", 0)
         for route in link.routes:
             dst = "default" if route.dst.endswith("/0") else str(ip_interface(route.dst).network)
-            assert (dst, route.gateway, link.name) in found
+            table = "main" if route.table == MAIN_TABLE else str(route.table)
+            assert (dst, route.gateway, link.name, table) in routes
+    there = [rule for entry in seen.rules if (rule := read_rule(entry, ipv6=":" in entry.get("src", ""))) is not None]
+    assert {rule_words(rule) for rule in config.rules} == {rule_words(kernel_rule(rule)) for rule in there}
 
 
 @pytest.mark.parametrize("name", persistent())

@@ -75,6 +75,8 @@ class Seen(Struct, frozen=True):
     links: Mapping[str, Any]
     routes: Sequence[Mapping[str, Any]]
     routes6: Sequence[Mapping[str, Any]]
+    tables: Sequence[Mapping[str, Any]]  # routes of both families, whatever table they stand in
+    rules: Sequence[Mapping[str, Any]]
 
     def addresses(self, link: str) -> set[str]:
         """The addresses of a link with their prefix length, without link-local ones."""
@@ -105,7 +107,9 @@ def ask(
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(text)
         place.chmod(0o600 if "system-connections" in path or "netplan/" in path else 0o644)
-    tail = "echo @@@; ip -d -j addr show; echo @@@; ip -j route show; echo @@@; ip -6 -j route show"
+    asked = ["-d -j addr show", "-j route show", "-6 -j route show"]
+    asked += [f"{family} -j {what}" for what in ("route show table all", "rule show") for family in ("-4", "-6")]
+    tail = "; ".join(f"echo @@@; ip {words}" for words in asked)
     (room / "script").write_text(f"{textwrap.dedent(script)}\n{tail}\n")
     done = subprocess.run(
         ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "sh", "-c", ROOM],
@@ -125,7 +129,7 @@ def ask(
     if "wrong fs type" in done.stderr or ("mount: " in done.stderr and "@@@" not in done.stdout):
         pytest.skip(f"no overlay file system here: {done.stderr.strip().splitlines()[0]}")
     words, *parts = done.stdout.split("@@@\n")
-    found = [json.loads(part or "[]") for part in parts] if len(parts) == 3 else [[], [], []]
+    found = [json.loads(part or "[]") for part in parts] if len(parts) == len(asked) else [[] for _ in asked]
     return Seen(
         stdout=words,
         stderr=done.stderr,
@@ -133,4 +137,6 @@ def ask(
         links={link["ifname"]: link for link in found[0]},
         routes=found[1],
         routes6=found[2],
+        tables=[*found[3], *found[4]],
+        rules=[*found[5], *found[6]],
     )
