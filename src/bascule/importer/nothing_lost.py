@@ -73,7 +73,7 @@ def untold(
     seen: dict[str, list[str]] = {}  # the files of a large host are the same lines again and again
     for path, text in files.items():
         for number, line in enumerate(text.split("\n") if path not in whole else (), 1):
-            if line.strip() and printable(without_secrets(line.strip())) in shown.get((path, number), ""):
+            if (note := shown.get((path, number))) and printable(without_secrets(line.strip())) in note:
                 continue  # a note repeats it
             words = seen.get(line)
             if words is None:
@@ -142,13 +142,20 @@ def _lost(line: str, known: _Words) -> Iterator[str]:
     if not line.strip() or _QUIET.match(line):
         return
     macs, addresses, rest = _apart(_STANDARDS.sub(" ", line))
-    rest = _NO_NUMBER.sub(lambda match: match[1] or " ", rest)
     if addresses and all(ip_address(address).is_loopback for address in addresses):
         return
     yield from (mac for mac in macs if mac not in known.macs)
     for address in addresses:
         if address not in known.addresses and not _is_mask(address):
             yield address
+    words = list(_lost_words(rest, known))
+    if words and _NO_NUMBER.search(rest):
+        words = list(_lost_words(_NO_NUMBER.sub(lambda match: match[1] or " ", rest), known))
+    yield from words
+
+
+def _lost_words(rest: str, known: _Words) -> Iterator[str]:
+    """Lengths of prefixes, numbers and names."""
     yield from (word for word in _PREFIX.findall(rest) if int(word[1:]) not in {0, *known.prefixes})
     rest = _PREFIX.sub(" ", rest).strip()
     key = re.split(r"[=:\s]", rest, maxsplit=1)[0]

@@ -84,10 +84,14 @@ def _differences(have: LinkConfig, said: LinkConfig, config: NetworkConfig) -> I
         )
     if not have.onboot and have.master is None and have.name not in {link.parent for link in config.links.values()}:
         yield "is not brought up at boot; the site file brings it up"
-    over = [link.options for link in config.links.values() if link.parent == have.name]
-    above = {(int(each.id), False) for each in over if isinstance(each, Vlan)}
-    if vids(have.vlans) - vids(said.vlans) - (above if have.is_bridge else set()):  # a VLAN of a bridge is its own
+    if have.vlans and vids(have.vlans) - vids(said.vlans) - _own_vids(have, config):
         yield f"VLANs {', '.join(with_flags(vlan) for vlan in have.vlans)}; the site file does not say them"
+
+
+def _own_vids(link: LinkConfig, config: NetworkConfig) -> set[tuple[int, bool]]:
+    """The VLANs that a bridge itself has because there are VLAN links on it."""
+    above = [each.options for each in config.links.values() if link.is_bridge and each.parent == link.name]
+    return {(int(each.id), False) for each in above if isinstance(each, Vlan)}
 
 
 def _options(have: LinkConfig, said: LinkConfig) -> Iterator[str]:

@@ -15,6 +15,7 @@ _SECRET = re.compile(  # a key of a network or tunnel: a site file is handed rou
     r"[^\s,;}]+",
     re.IGNORECASE,
 )
+_MAY_BE_SECRET = re.compile(r"[pP][sS][kK]|[pP][aA][sS][sS]|[sS][eE][cC][rR]|[kK][eE][yY]")  # soon looked for
 LONGEST = 600  # characters of a line that a note repeats
 
 Files = Mapping[str, str]  # a path without leading slash ("etc/sysconfig/network-scripts/ifcfg-br3") and its text
@@ -81,9 +82,11 @@ class Leftovers:
 
 def without_secrets(text: str) -> str:
     """A line without the values of keys and passwords that stand in it."""
-    return _SECRET.sub(r"\1(not shown)", text)
+    return _SECRET.sub(r"\1(not shown)", text) if _MAY_BE_SECRET.search(text) else text
 
 
 def printable(text: str) -> str:
     """Control characters as escapes, so that a binary file cannot speak to the terminal."""
+    if text.isprintable():
+        return text
     return "".join(ch if ch.isprintable() else ch.encode("unicode_escape").decode() for ch in text)

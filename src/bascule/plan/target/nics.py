@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from bascule.model.host_links import Nic
+from bascule.model.host_links import Bridge, Nic
 from bascule.model.links import Bond
 from bascule.model.values import IfName
 from bascule.plan.target.addresses import lay_speech
@@ -15,8 +15,11 @@ def lay_nics(build: TargetBuilder) -> None:
     """Each NIC that the file names; first all of them, and the bonds, leave where they no longer belong."""
     for name in (*build.host.nics, *build.host.bonds, *build.host.vlans):
         _leave(build, name)
+    above: dict[IfName | None, list[Bridge]] = {}
+    for bridge in build.host.bridges.values():
+        above.setdefault(bridge.port, []).append(bridge)
     for nic in build.host.nics.values():
-        _lay_nic(build, nic)
+        _lay_nic(build, nic, above.get(nic.name, []))
 
 
 def _leave(build: TargetBuilder, name: IfName) -> None:
@@ -37,11 +40,10 @@ def _leave(build: TargetBuilder, name: IfName) -> None:
     build.links[name] = link
 
 
-def _lay_nic(build: TargetBuilder, nic: Nic) -> None:
+def _lay_nic(build: TargetBuilder, nic: Nic, above: list[Bridge]) -> None:
     build.set(nic.name, up=True, mtu=nic.mtu or build.links[nic.name].mtu)
     network = f" on {nic.network}" if nic.network else ""
-    if build.host.is_enslaved(nic.name):
-        above = [bridge for bridge in build.host.bridges.values() if bridge.port == nic.name]
+    if above or build.host.is_enslaved(nic.name):
         takers = [bridge.name for bridge in above if bridge.from_uplink]
         spoken = [bridge.name for bridge in above if bridge.has_address]
         bond = next((b.name for b in build.host.bonds.values() if nic.name in b.nics), None)
