@@ -1,0 +1,99 @@
+"""kill -9 before and after each word with Open vSwitch and among the kernel's steps behind it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from bascule import workflow
+from bascule.apply import probes
+from bascule.providers.kernel import effects as kernel
+from bascule.providers.ovs import effects as ovs
+from tests.apply import test_crash as kills
+from tests.apply.crash import Faults
+from tests.apply.hosts import Bed, environment, wait_for
+from tests.lab import Lab
+from tests.ovs.stage import rows, switched
+
+LINES = 1 if kills.SOAK else 12  # every so many lines of ip are a point
+
+
+class OvsFaults(Faults):
+    """Points at the words with the data base, and at some of the kernel's lines."""
+
+    def install(self) -> None:
+        mock.patch.object(ovs, "ask", self.transact).start()
+        mock.patch.object(kernel, "run_batch", self.some_lines).start()
+
+    def transact(self, path: str, parameters: list[Any]) -> Any:
+        """A point before and one after each transaction that changes something."""
+        changes = any(isinstance(one, dict) and one["op"] != "select" for one in parameters)
+        if changes:
+            self.point("transaction")
+        answer = ask(path, parameters)
+        if changes:
+            self.point("committed")
+        return answer
+
+    def some_lines(self, tool: str, text: str, **rest: Any) -> Any:
+        lines = text.splitlines(keepends=True)
+        for number in range(0, len(lines), LINES):
+            kernel_batch(tool, "".join(lines[number : number + LINES]), **rest)
+            self.point(tool)
+        return None
+
+
+kernel_batch, ask = kernel.run_batch, ovs.ask
+
+
+@pytest.fixture
+def bed(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(probes, "BEFORE_S", 0.05)
+    monkeypatch.setattr(kills, "Faults", OvsFaults)
+    bed = switched(lab, tmp_path)
+    bed.calm()
+    kills.SITES[bed.site] = workflow.load(str(bed.site))
+    with environment(bed.env):
+        yield bed
+
+
+def test_apply_killed_and_taken_back(bed: Bed) -> None:
+    before = bed.raw()
+    status, total = kills.attempt(bed, None, watched=False)
+    assert status == 0
+    assert rows(bed).bridges.keys() == {"ovs0", "ovs3"}
+    assert kills.undo(bed)[0] == 0
+    for at in range(1, total + 1):
+        assert kills.attempt(bed, at, watched=False)[0] == -9, at
+        if kills.state_of(bed) not in {"taken-back", "none"}:
+            assert kills.undo(bed)[0] == 0, at
+        kills.assert_before(bed, before, f"apply killed at point {at} of {total}")
+        assert rows(bed).bridges == {}, at
+
+
+def test_undo_killed_and_run_again(bed: Bed) -> None:
+    before = bed.raw()
+    kills.attempt(bed, None, watched=False)
+    _, total = kills.undo(bed)
+    for at in range(1, total + 1, 1 if kills.SOAK else 2):
+        kills.attempt(bed, None, watched=False)
+        assert kills.undo(bed, at)[0] == -9
+        if kills.state_of(bed) != "taken-back":
+            assert kills.undo(bed)[0] == 0
+        kills.assert_before(bed, before, f"undo killed at point {at} of {total}")
+        assert rows(bed).bridges == {}, at
+
+
+def test_the_deadman_takes_a_half_made_switch_back(bed: Bed) -> None:
+    before = bed.raw()
+    _, total = kills.attempt(bed, None, watched=True)
+    assert kills.undo(bed)[0] == 0
+    for at in range(2, total + 1, 4):
+        assert kills.attempt(bed, at, watched=True)[0] == -9, at
+        if wait_for(lambda: kills.state_of(bed), kills.QUIET.__contains__, 5.0) == "applied":
+            assert kills.undo(bed)[0] == 0
+        kills.assert_before(bed, before, f"apply killed at point {at} of {total}, dead-man")
+        assert rows(bed).bridges == {}, at
