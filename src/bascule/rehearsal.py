@@ -108,10 +108,13 @@ def in_the_twin(
             apply_or_roll_back(one.plan, change, looks[name], where=hosts[name])
             made[name] = replace(change, applied=looks[name]())
         clock.lap("starting the guests")
+        switched = [name for name in names if has_switches(site.hosts[name])]
         twin.plug_guests()
-        for name in filter(lambda one: has_switches(site.hosts[one]), names):  # Open vSwitch takes taps by a plan
+        for name in switched:  # Open vSwitch takes taps by a plan
             execute(prepared(name, looks[name]()).plan, where=hosts[name])
         twin.start_guests(progress=progress or unseen)
+        for name in switched:  # and mirrors of taps that libvirt has made
+            execute(prepared(name, looks[name]()).plan, where=hosts[name])
         clock.lap("checking")
         probe_domain = twin.probe_domain()
         after = {name: looks[name]() for name in names}

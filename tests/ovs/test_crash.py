@@ -12,6 +12,8 @@ from bascule import workflow
 from bascule.apply import probes
 from bascule.providers.kernel import effects as kernel
 from bascule.providers.ovs import effects as ovs
+from bascule.system import openvswitch
+from bascule.system.net import iproute
 from tests.apply import test_crash as kills
 from tests.apply.crash import Faults
 from tests.apply.hosts import Bed, environment, wait_for
@@ -46,7 +48,7 @@ class OvsFaults(Faults):
         return None
 
 
-kernel_batch, ask = kernel.run_batch, ovs.ask
+kernel_batch, ask = iproute.batch, openvswitch.ask
 
 
 @pytest.fixture

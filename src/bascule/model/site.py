@@ -129,6 +129,16 @@ class Host(HostLinks, frozen=True, kw_only=True):
     place: Place = NOWHERE
 
 
+class SwitchedNic(Struct, frozen=True, kw_only=True):
+    """How a NIC stands on a bridge of Open vSwitch: with ``untagged`` None and no ``tagged`` its port carries all.
+
+    ``untagged`` is the VLAN of what it sends without a tag, 0 for the one that is no VLAN.
+    """
+
+    untagged: int | None = None
+    tagged: tuple[tuple[Vid, Vid], ...] = ()
+
+
 class GuestNic(Struct, frozen=True, kw_only=True):
     """A NIC of a guest. ``mac`` and ``tap`` are always filled; ``mac_given`` says whether the file named the MAC."""
 
@@ -145,6 +155,7 @@ class GuestNic(Struct, frozen=True, kw_only=True):
     vlan: Vid | None = None
     vlans: tuple[tuple[Vid, Vid], ...] = ()  # ranges of a trunk
     guarding: Guarding = Guarding()
+    openvswitch: SwitchedNic | None = None  # of a bridge of Open vSwitch alone
     bandwidth: Bandwidth = Bandwidth()
     place: Place = NOWHERE
 

@@ -254,9 +254,18 @@ class _Builder:
             vlan=nic.vlan,
             vlans=nic.vlans,
             guarding=self.guarding(self.document.guests[guest].host, nic),
+            openvswitch=self.switched(host, nic),
             bandwidth=Bandwidth(up=nic.limit.up, down=nic.limit.down) if nic.limit else Bandwidth(),
             place=self.at(("guests", guest, "nics", index)),
         )
+
+    def switched(self, host: str, nic: d.GuestNic) -> m.SwitchedNic | None:
+        bridge = self.document.hosts[host].bridges.get(nic.bridge) if nic.bridge is not None else None
+        if bridge is None or nic.bridge is None or not bridge.is_openvswitch:
+            return None
+        if not self.is_vlan_aware(host, nic.bridge, bridge):
+            return m.SwitchedNic()
+        return m.SwitchedNic(untagged=nic.vlan if nic.vlans else nic.vlan or 0, tagged=nic.vlans)
 
     def guarding(self, host: str, nic: d.GuestNic) -> Guarding:
         """The guard that the NIC names, its bridge or its host; one that knows no address guards the MAC alone."""

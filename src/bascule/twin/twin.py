@@ -110,11 +110,13 @@ class Twin:
             self._stack.callback(namespace.close)
         for host in self.hosts:
             fabric.trust_addresses(self._namespaces[host])
+        switched = self._start_switches()
         self.backend = self.guests.play(self.site, wiring, self._namespaces, FOLDER)
         self._stack.callback(self.backend.close)
-        switched = any(openvswitch.has_switches(self.site.hosts[name]) for name in self.hosts)
         fabric.lay(wiring, self._namespaces, self._lay_tags if switched else None)
-        self._start_switches()
+        if switched:
+            for name in (*self.hosts, *wiring.machines):
+                links.write_checksums(self._namespaces[name])
         for host in self.hosts:
             self._furnish(host)
         for name, end in wiring.machines.items():
@@ -146,15 +148,13 @@ class Twin:
         for daemon in openvswitch.lay_tags(self.wiring, self._namespaces[FABRIC], folder, masters):
             self._stack.callback(daemon.stop)
 
-    def _start_switches(self) -> None:
-        """Open vSwitch on the hosts that have a bridge of it; what reaches one must have its checksums by then."""
+    def _start_switches(self) -> bool:
+        """Open vSwitch on the hosts that have a bridge of it; whether there is one."""
         hosts = [name for name in self.hosts if openvswitch.has_switches(self.site.hosts[name])]
         for number, host in enumerate(hosts):
             for daemon in openvswitch.start(self._namespaces[host], FOLDER / f"switches{number}"):
                 self._stack.callback(daemon.stop)
-        if hosts:
-            for name in (*self.hosts, *self.wiring.machines):
-                links.write_checksums(self._namespaces[name])
+        return bool(hosts)
 
     def _without_libvirts(self, observed: Mapping[str, HostState]) -> tuple[dict[str, HostState], list[Note]]:
         """Observed hosts without the virtual networks that somebody else made there: the twin plays them by ours."""

@@ -66,7 +66,9 @@ class QemuRuntime:
         plugs = []
         for nic in known[name].nics:
             bridge = nic.master or IfName(nic.into)
-            plugs.append(Plug(nic=nic, bridge=bridge, mtu=links[bridge].mtu if bridge in links else 1500))
+            by_kernel = bridge not in links or links[bridge].options.by_kernel
+            mtu = links[bridge].mtu if bridge in links else 1500
+            plugs.append(Plug(nic=nic, bridge=bridge, mtu=mtu, by_kernel=by_kernel))
         driver.attach(plugs)
         driver.start([name])
 

@@ -43,10 +43,12 @@ class QemuDriver:
         accel: str,
         namespace: Namespace | None = None,
         reboots: bool = True,
+        nic_model: str = "virtio-net-pci",
     ) -> None:
         self._folder = folder
         self._guests = guests
         self._accel = accel
+        self._nic_model = nic_model
         self._namespace = namespace
         self._reboots = reboots
 
@@ -61,7 +63,8 @@ class QemuDriver:
                 lines.append(f"tuntap add dev {tap} mode tap")
             # the MTU before the bridge, which takes the smallest of its ports; a MAC that no bridge takes for its own
             lines.append(f"link set dev {tap} address {tap_mac(plug.nic.mac)} mtu {plug.mtu} addrgenmode none")
-            lines.append(f"link set dev {tap} master {plug.bridge}")
+            if plug.by_kernel:
+                lines.append(f"link set dev {tap} master {plug.bridge}")
             lines.append(f"link set dev {tap} up")
         self._ip(lines, undo=[f"link del dev {plug.nic.tap}" for plug in plugs if plug.nic.tap not in there])
         taps.tag(plugs, self._namespace)
@@ -133,6 +136,7 @@ class QemuDriver:
             boot=boot,
             daemonize=True,
             reboots=self._reboots,
+            nic_model=self._nic_model,
             vhost=self._accel == "kvm" and Path("/dev/vhost-net").exists(),
         )
 

@@ -36,6 +36,7 @@ for folder in /run/libvirt /etc/libvirt /var/lib/libvirt /var/log/libvirt /var/c
     mkdir -p $folder
     mount -t tmpfs tmpfs $folder
 done
+if [ -n "$2" ]; then mkdir -p /run/openvswitch; mount --bind "$2" /run/openvswitch; fi
 mkdir -p /var/lib/libvirt/dnsmasq /var/lib/libvirt/qemu
 cat > /etc/libvirt/libvirtd.conf <<.
 unix_sock_dir = "$1"
@@ -83,15 +84,20 @@ def require() -> None:
 class PrivateLibvirt:
     """libvirtd and virtlogd in a host's namespace. ``uri`` is what to connect to."""
 
-    def __init__(self, namespace: Namespace, folder: Path) -> None:
-        """Start them and wait until they answer. Raises MissingTool, NotPermitted or CommandFailed."""
+    def __init__(self, namespace: Namespace, folder: Path, switches: Path | None = None) -> None:
+        """Start them, with the sockets of Open vSwitch that are in ``switches``, and wait until they answer.
+
+        Raises MissingTool, NotPermitted or CommandFailed.
+        """
         require()
         folder.mkdir(parents=True, exist_ok=True)
         self._namespace = namespace
         self._folder = folder
         self.uri = f"qemu+unix:///system?socket={folder}/libvirt-sock"
         self._logger = Daemon(
-            ("unshare", "--mount", "sh", "-c", _ROOM, "sh", str(folder)), namespace, folder / "virtlogd.log"
+            ("unshare", "--mount", "sh", "-c", _ROOM, "sh", str(folder), str(switches or "")),
+            namespace,
+            folder / "virtlogd.log",
         )
         self._pid_file = folder / "libvirtd.pid"
         try:

@@ -32,6 +32,7 @@ from bascule.providers.libvirt.observe import observe
 from bascule.providers.qemu.command_line import Files
 from bascule.system.net.iproute import batch
 from bascule.system.net.netns import Namespace
+from bascule.system.openvswitch import daemons
 from bascule.twin.test_guest import init
 from bascule.twin.test_guest.libvirtd import PrivateLibvirt
 
@@ -137,7 +138,8 @@ class QemuPool(VmPool):
 
     def __init__(self, host: Namespace, guests: Mapping[str, Guest], *, accel: str, folder: Path) -> None:
         super().__init__(host, guests, accel=accel, folder=folder)
-        self._driver = QemuDriver(folder, guests, accel=accel, namespace=host, reboots=False)
+        model = "virtio-net-pci,csum=off,gso=off" if daemons(host) is not None else "virtio-net-pci"
+        self._driver = QemuDriver(folder, guests, accel=accel, namespace=host, reboots=False, nic_model=model)
 
     def plug(self, plugs: Sequence[Plug]) -> tuple[Note, ...]:
         """The taps on their bridges."""
@@ -172,7 +174,9 @@ class LibvirtPool(VmPool):
         self._networks = resolved_networks
         self._plugs: list[Plug] = []
         self._standing: list[IfName] = []
-        self._libvirt = PrivateLibvirt(host, folder.with_name(f"{folder.name}-libvirt"))
+        kept = daemons(host)
+        self._switches = Path(kept.socket).parent if kept is not None else None
+        self._libvirt = PrivateLibvirt(host, folder.with_name(f"{folder.name}-libvirt"), self._switches)
         self._hypervisor = self._libvirt.connect()
 
     def create(self, standing: Sequence[tuple[GuestNic, Mac, int]]) -> None:
@@ -204,7 +208,7 @@ class LibvirtPool(VmPool):
         files = self._files(name)
         plugged = {(plug.nic.guest, plug.nic.index) for plug in self._plugs}
         guest = self._guests[name]
-        return domain_xml.build(
+        built = domain_xml.build(
             replace(guest, nics=tuple(nic for nic in guest.nics if (name, nic.index) in plugged)),
             accel=self._accel,
             machine="pc",
@@ -212,6 +216,7 @@ class LibvirtPool(VmPool):
             questions=str(files.questions),
             reboots=False,
         )
+        return built if self._switches is None else domain_xml.with_checksums(built)
 
     def close(self) -> None:
         """End the virtual machines and what was made for them."""
