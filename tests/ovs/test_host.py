@@ -168,3 +168,20 @@ def test_without_open_vswitch_it_is_said(lab: Lab, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "error[OPENVSWITCH-MISSING]: bridge 'ovs0' is one of Open vSwitch, which does not run" in done.stderr
     assert f"{bed.site}:11" in done.stderr
+
+
+def test_what_is_imported_asks_for_nothing(bed: Bed) -> None:
+    """A host that somebody else has switched: its file says so, and the plan from it is empty."""
+    vsctl(
+        bed, "add-br", "ovs9", "--", "set", "Bridge", "ovs9", "datapath_type=netdev", "rstp_enable=true",
+        "--", "add-port", "ovs9", "eth4", "--", "add-port", "ovs9", "vnet3", "tag=7",
+    )  # fmt: skip
+    bed.ip("link set ovs9 up")
+    done = bed.run("import")
+    assert done.returncode == 0, done.stdout + done.stderr
+    bed.site.write_text(done.stdout)
+    text = bed.site.read_text()
+    assert "ovs9: {kind: openvswitch, uplink: eth4" in text
+    assert "rstp: true" in text
+    plan = json.loads(bed.run("plan", str(bed.site), "--json", "--here").stdout)
+    assert plan["changes"] == []

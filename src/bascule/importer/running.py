@@ -21,7 +21,7 @@ from bascule.persist.running import is_written, link_config, routes_by_link, tab
 
 FOREIGN = re.compile(  # bridges that other programs make, name and remove as they please
     r"docker[0-9]+|docker_gwbridge|br-[0-9a-f]{12}|virbr[0-9]+(-nic)?|lxcbr[0-9]+|lxdbr[0-9]+|incusbr[0-9]+|cni[0-9]+"
-    r"|cni-podman[0-9]+|podman[0-9]+|nerdctl[0-9]+|cbr[0-9]+|kube-bridge|weave|cilium_.*|flannel.*|ovs-system"
+    r"|cni-podman[0-9]+|podman[0-9]+|nerdctl[0-9]+|cbr[0-9]+|kube-bridge|weave|cilium_.*|flannel.*|ovs-system|br-int|br-tun"
     r"|fwbr[0-9]+i[0-9]+|(brq|qbr)[0-9a-f]{8}-[0-9a-f]{2}"
 )
 GUEST_END = re.compile(

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from bascule.model.host_links import MAIN_TABLE, PolicyRule
-from bascule.model.links import Bond, Bridge, Vlan
+from bascule.model.links import Bond, Bridge, OpenVSwitch, Vlan
 from bascule.model.state import PortVlans
 from bascule.model.values import IfName, IpInterface, is_onlink
 from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
@@ -31,6 +31,9 @@ def host_entry(config: NetworkConfig, unsure: Collection[IfName] = ()) -> HostEn
     comparison in :mod:`bascule.importer.unsaid` tells it.
     """
     return _Writer(config, unsure).write()
+
+
+ALL_TAGGED = 4093  # VLANs, or one more where what bears no tag is in none
 
 
 class _Writer:
@@ -126,7 +129,10 @@ class _Writer:
         if isinstance(below, Vlan) and not self._is_stacked(members[0]):
             self._tagged(link, below.id)
         options = link.options
-        if isinstance(options, Bridge):
+        if isinstance(options, OpenVSwitch):
+            out = {"kind": "openvswitch", **out, **_switch(options)}
+            out |= _carried(members[0].vlans, native=0) if members and options.vlan_filtering else {}
+        elif isinstance(options, Bridge):
             if options.vlan_filtering:
                 out["vlan_aware"] = True
                 out |= _carried(members[0].vlans) if members else {}
@@ -232,12 +238,22 @@ def _bond_options(options: Bond) -> dict[str, Any]:
     return out
 
 
-def _carried(vlans: Iterable[PortVlans]) -> dict[str, Any]:
-    """The VLANs of an uplink: those with a tag, and the one of what arrives without, where it is not the usual one."""
+def _switch(options: OpenVSwitch) -> dict[str, Any]:
+    """What a bridge of Open vSwitch has beside what all bridges have."""
+    out: dict[str, Any] = {"rstp": True} if options.rstp else {"stp": True} if options.stp_state else {}
+    out |= {"fail_mode": options.fail_mode} if options.fail_mode else {}
+    return out | ({"datapath": options.datapath} if options.datapath else {})
+
+
+def _carried(vlans: Iterable[PortVlans], native: int = 1) -> dict[str, Any]:
+    """The VLANs of an uplink: those with a tag, and the one of what arrives without, where it is not the usual one.
+
+    One that carries all of them on Open vSwitch has said nothing.
+    """
     tagged = [one for one in vlans if not one.untagged]
-    native = next((one.first for one in vlans if one.pvid), 1)
-    out: dict[str, Any] = {"pvid": native} if native != 1 else {}
-    if tagged:
+    own = next((one.first for one in vlans if one.pvid), native)
+    out: dict[str, Any] = {"pvid": own} if own != native else {}
+    if tagged and not (native == 0 and sum(one.last - one.first + 1 for one in tagged) >= ALL_TAGGED):
         out["vlans"] = [one.first if one.first == one.last else f"{one.first}-{one.last}" for one in tagged]
     return out
 

@@ -18,3 +18,6 @@ class OpenVSwitch(Bridge, frozen=True, kw_only=True):
 
     forward_delay: int = 0  # of the kernel's bridges alone
     mcast_snooping: int = 0
+    rstp: int = 0  # then stp_state is 1 as well
+    fail_mode: str = ""
+    datapath: str = ""  # netdev, or the kernel's own

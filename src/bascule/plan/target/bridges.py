@@ -14,7 +14,7 @@ from bascule.model.values import IfName, derive_mac
 from bascule.plan.target.addresses import add_addresses, hand_over_advertised, take_over, wait_for_dhcp
 from bascule.plan.target.bonds_and_vlans import lay_vlan_below, occupied
 from bascule.plan.target.builder import TargetBuilder
-from bascule.plan.target.openvswitch import lay_listeners, refuse_kind
+from bascule.plan.target.openvswitch import lay_listeners, refuse_kind, switch_options
 from bascule.plan.target.port_vlans import lay_trunk, learn_vlans
 from bascule.plan.target.sysctls import arp_ignore
 from bascule.policy.guards.ports import guards_on
@@ -77,6 +77,8 @@ def _bridge_link(
         # frames to 01:80:c2:00:00:0x teach the bridge their sender before any rule sees them
         no_linklocal_learn=1 if guards_on(build.site, build.host, bridge.name) else known.no_linklocal_learn,
     )
+    if bridge.openvswitch is not None:
+        options = switch_options(options, bridge)
     new = before or Link(name=bridge.name, options=options, alias=build.mark)
     return replace(new, options=options, up=True, mac=bridge.mac or mac, mtu=mtu)
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from bascule.errors import BasculeError, MissingTool, Problem
 from bascule.model.host_links import Bridge
+from bascule.model.links import Bridge as LinuxBridge
+from bascule.model.links import OpenVSwitch
 from bascule.model.state import Link
 from bascule.model.values import IfName
 from bascule.plan.target.builder import TargetBuilder
@@ -27,6 +31,20 @@ def refuse_kind(build: TargetBuilder, bridge: Bridge, before: Link | None) -> No
         )
 
 
+def switch_options(known: LinuxBridge, bridge: Bridge) -> LinuxBridge:
+    """What the file says of one; the rest stays."""
+    said = bridge.openvswitch
+    if said is None or not isinstance(known, OpenVSwitch):
+        return known
+    return replace(
+        known,
+        stp_state=int(bridge.stp or said.rstp),
+        rstp=int(said.rstp),
+        fail_mode=said.fail_mode or known.fail_mode,
+        datapath=said.datapath or known.datapath,
+    )
+
+
 def lay_listeners(build: TargetBuilder, bridge: Bridge) -> None:
     """NICs that get the copies of a mirror, and what keeps the host's own stack from hearing a port's frames again.
 
@@ -38,7 +56,7 @@ def lay_listeners(build: TargetBuilder, bridge: Bridge) -> None:
         if mirror.to in build.host.nics:
             build.enslave(mirror.to, bridge.name, None)
             build.because(mirror.to, f"{mirror.to} gets copies: {mirror.words}", mirror.place)
-    if switch.datapath == "netdev":
+    if switch.datapath == "netdev" and not build.host.as_found:
         for name in {bridge.port, *(m.to for m in switch.mirrors)} & set(build.host.nics):
             deafen(build, name)
 

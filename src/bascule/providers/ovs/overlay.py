@@ -47,6 +47,9 @@ def _switch(link: Link, bridge: BridgeRow, part: SwitchState) -> Link:
         stp_state=int(bridge.stp_enable or bridge.rstp_enable),
         vlan_filtering=int(aware),
         mcast_snooping=int(bridge.mcast_snooping_enable),
+        rstp=int(bridge.rstp_enable),
+        fail_mode=bridge.fail_mode or "",
+        datapath=bridge.datapath_type,
     )
     vlans = vlans_of(own) if aware and own is not None else ()
     return replace(link, options=options, master=None, alias=MARK + bridge.site if bridge.site else "", vlans=vlans)
