@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -108,13 +108,11 @@ def in_the_twin(
             apply_or_roll_back(one.plan, change, looks[name], where=hosts[name])
             made[name] = replace(change, applied=looks[name]())
         clock.lap("starting the guests")
-        switched = [name for name in names if has_switches(site.hosts[name])]
+        join = partial(_join_switches, site, hosts, lambda name: prepared(name, looks[name]()).plan)
         twin.plug_guests()
-        for name in switched:  # Open vSwitch takes taps by a plan
-            execute(prepared(name, looks[name]()).plan, where=hosts[name])
+        join()
         twin.start_guests(progress=progress or unseen)
-        for name in switched:  # and mirrors of taps that libvirt has made
-            execute(prepared(name, looks[name]()).plan, where=hosts[name])
+        join()  # those that libvirt has made
         clock.lap("checking")
         probe_domain = twin.probe_domain()
         after = {name: looks[name]() for name in names}
@@ -141,6 +139,12 @@ def in_the_twin(
             "notes": tuple(twin.notes),
             "timings": clock.laps,
         }
+
+
+def _join_switches(site: Site, hosts: Mapping[str, LiveHost], plan_of: Callable[[str], Plan]) -> None:
+    """Open vSwitch takes the taps of guests, and copies their frames, by a plan."""
+    for name in filter(lambda one: has_switches(site.hosts[one]), hosts):
+        execute(plan_of(name), where=hosts[name])
 
 
 def _own_part(plan: Plan) -> Plan:

@@ -17,6 +17,7 @@ from bascule.host.live import HERE
 from bascule.model.state import HostState
 from bascule.providers.ovs import OVS
 from bascule.providers.ovs.state import BridgeRow, InterfaceRow, PortRow, SwitchState
+from bascule.system.run import run
 from tests.apply.hosts import Bed, difference, furnish, wait_for
 from tests.lab import Lab
 from tests.ovs.stage import SWITCHED, rows, switched, vsctl
@@ -185,3 +186,20 @@ def test_what_is_imported_asks_for_nothing(bed: Bed) -> None:
     assert "rstp: true" in text
     plan = json.loads(bed.run("plan", str(bed.site), "--json", "--here").stdout)
     assert plan["changes"] == []
+
+
+def test_why_walks_a_switch_and_doubts_others_rules(bed: Bed) -> None:
+    """VLANs and the learned port are walked; what OpenFlow rules of others do is said to be open."""
+    bed.apply("--confirm-within", "60s")
+    assert ping(bed), "who speaks is learned"
+    asked = ("why", "10.0.0.1", "h", "--site", str(bed.site), "--json")
+    ways = json.loads(bed.run(*asked).stdout)
+    stages = [stage for walk in ways["walks"] for stage in walk["stages"]]
+    assert any("enters ovs0 by eth0" in str(stage.get("words")) for stage in stages)
+    assert "openflow" not in {one["code"] for one in ways["blockers"]}
+    control = f"unix:{bed.state.parent}/ovs/ovs0.mgmt"
+    run(("ovs-ofctl", "add-flow", control, "cookie=0x7,priority=100,icmp,actions=drop"))
+    ways = json.loads(bed.run(*asked).stdout)
+    told = next(one for one in ways["blockers"] if one["code"] == "openflow")
+    assert (told["subject"], told["certain"]) == ("ovs0", False)
+    assert "priority=100,icmp" in told["words"]

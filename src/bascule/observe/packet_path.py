@@ -13,8 +13,11 @@ from bascule.errors import BasculeError
 from bascule.model.state import HostState
 from bascule.observe.firewall import calls_of, nft_savers, read_saves
 from bascule.providers.kernel.observe import PROGRAMS, read
+from bascule.providers.ovs.look import look
+from bascule.providers.ovs.overlay import lay_over
 from bascule.system.net.netns import Namespace
 from bascule.system.net.sysctl import read_sysctls
+from bascule.system.openvswitch import flows, forwarding
 from bascule.system.run import Running
 from bascule.topology.trace.network import HostNetwork, KnownNeighbour, LearnedMac
 from bascule.topology.trace.rules.reading import Listings, read_rules
@@ -50,6 +53,8 @@ def read_network(namespace: Namespace | None = None) -> HostNetwork:
     with Running((*PROGRAMS, *OWN), namespace=namespace, optional=OPTIONAL) as running:
         texts = running.texts()
     state = read(lambda: texts[: len(PROGRAMS)], namespace=namespace)
+    if (switches := look(namespace)) is not None:
+        state = lay_over(state, switches)
     nft, words, fdb, neighbours, queues = texts[len(PROGRAMS) :]
     links = _listed(texts[0])
     with namespace.entered() if namespace else contextlib.nullcontext():
@@ -63,7 +68,8 @@ def read_network(namespace: Namespace | None = None) -> HostNetwork:
         rules=rules,
         sysctls=read_sysctls(_parameters(state), namespace=namespace),
         calls={str(link["ifname"]): _calls(link) for link in links if _calls(link)},
-        fdb=tuple(_learned(_listed(fdb))),
+        fdb=(*_learned(_listed(fdb)), *_switched(namespace)),
+        flows=flows(namespace),
         neighbours=tuple(_neighbours(_listed(neighbours))),
         traffic_control=frozenset(str(one["dev"]) for one in _listed(queues) if one.get("kind") in INGRESS),
     )
@@ -102,6 +108,12 @@ def _learned(rows: Sequence[Mapping[str, Any]]) -> Iterable[LearnedMac]:
                 vlan=row.get("vlan", 0),
                 static=row.get("state") == "static",
             )
+
+
+def _switched(namespace: Namespace | None) -> Iterable[LearnedMac]:
+    for bridge, port, vlan, told, _ in forwarding(namespace):
+        if port != bridge:
+            yield LearnedMac(mac=mac(told), port=port, bridge=bridge, vlan=vlan)
 
 
 def _neighbours(rows: Sequence[Mapping[str, Any]]) -> Iterable[KnownNeighbour]:

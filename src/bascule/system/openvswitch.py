@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,9 @@ from typing import Any, NamedTuple
 from bascule.errors import CommandFailed, Problem
 from bascule.system.net.netns import Namespace, is_machines_own
 
+HIDDEN = "table_id=254"  # Open vSwitch's own rules
+LEARNS = "priority=0,actions=NORMAL"
+_COUNTERS = re.compile(r"(duration|n_packets|n_bytes)=[^,]*, ")
 ANSWER_S = 10.0  # how long the data base may take for an answer
 SERVER, SWITCH = "ovsdb-server", "ovs-vswitchd"  # their names in /proc/PID/comm
 PROGRAMS = (Path("/usr/sbin/ovs-vswitchd"), Path("/usr/local/sbin/ovs-vswitchd"), Path("/usr/bin/ovs-vswitchd"))
@@ -145,6 +149,28 @@ def forwarding(namespace: Namespace | None = None) -> Iterator[tuple[str, str, i
                     yield bridge["name"], names[port], int(vlan), mac, float(age)
     except (OSError, ValueError, KeyError):
         return
+
+
+def flows(namespace: Namespace | None = None) -> dict[str, tuple[str, ...]]:
+    """The rules of OpenFlow on each bridge that does more than to learn as a switch does, without their counters.
+
+    One that has none at all passes nothing, and is told by the word ``none``. Empty where nobody can be asked.
+    """
+    found = daemons(namespace)
+    if found is None or not found.control:
+        return {}
+    told: dict[str, tuple[str, ...]] = {}
+    try:
+        (bridges,) = ask(found.socket, ["Open_vSwitch", _select("Bridge", ["name"])])
+        for row in bridges["rows"]:
+            text = str(_call(found.control, "bridge/dump-flows", [row["name"]]))
+            rules = [line for line in text.splitlines() if line and not line.startswith(HIDDEN)]
+            plain = [_COUNTERS.sub("", line) for line in rules]
+            if plain != [LEARNS]:
+                told[row["name"]] = tuple(plain) or ("none",)
+    except (OSError, ValueError, KeyError):
+        return {}
+    return told
 
 
 def _select(table: str, columns: list[str]) -> dict[str, Any]:

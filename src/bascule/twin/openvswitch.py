@@ -16,8 +16,8 @@ from bascule.host.live import HERE
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.providers.ovs import OVS
-from bascule.providers.ovs.effects import observe
-from bascule.providers.ovs.state import BridgeRow, InterfaceRow, PortRow
+from bascule.providers.ovs.look import observe
+from bascule.providers.ovs.state import BridgeRow, InterfaceRow, PortRow, SwitchState
 from bascule.system.net import rtnetlink
 from bascule.system.net.netns import Namespace
 from bascule.system.openvswitch import ask
@@ -52,6 +52,29 @@ def _in_userspace(host: Host) -> Host:
     return replace(host, bridges=bridges)
 
 
+def as_played(host: Host, state: HostState) -> HostState:
+    """An observed host as the twin can play it: its declared switches in userspace, without those of others."""
+    part: SwitchState | None = OVS.part(state)
+    if part is None:
+        return state
+    declared = {str(bridge.name) for bridge in host.bridges.values() if bridge.openvswitch is not None}
+    others = {name for name in part.bridges if name not in declared}
+    links = {
+        name: replace(link, master=None, port=None, vlans=()) if link.master in others else link
+        for name, link in state.links.items()
+        if name not in others
+    }
+    kept = {
+        name: row
+        for name, row in part.ports.items()
+        if row.bridge in declared and all(one.type in {"", "internal"} for one in row.interfaces)
+    }
+    bridges = {name: replace(part.bridges[name], datapath_type="netdev") for name in declared & part.bridges.keys()}
+    mirrors = {key: row for key, row in part.mirrors.items() if row.bridge in declared}
+    played = replace(part, bridges=bridges, ports=kept, mirrors=mirrors) if declared else None
+    return OVS.with_part(replace(state, links=links), played)
+
+
 def start(namespace: Namespace, folder: Path) -> Iterator[Daemon]:
     """The two daemons, ready when this has been gone through. Raises MissingTool where they are not installed."""
     schema = next((path for each in FOLDERS if (path := each / SCHEMA).exists()), None)
@@ -61,13 +84,14 @@ def start(namespace: Namespace, folder: Path) -> Iterator[Daemon]:
     folder.mkdir(parents=True, exist_ok=True)
     base, door = folder / "conf.db", folder / "db.sock"
     run(("ovsdb-tool", "create", str(base), str(schema)))
+    room = ("env", *(f"OVS_{name}DIR={folder}" for name in ("RUN", "LOG", "DB", "SYSCONF")))
     own = (f"--remote=punix:{door}", f"--unixctl={folder}/ovsdb-server.ctl", str(base))
-    server = Daemon(("ovsdb-server", *QUIET, *own), namespace, folder / "ovsdb-server.log")
+    server = Daemon((*room, "ovsdb-server", *QUIET, *own), namespace, folder / "ovsdb-server.log")
     yield server
     _await(server, door)
     _initialise(door)
     control = folder / "ovs-vswitchd.ctl"
-    words = ("ovs-vswitchd", *QUIET, f"--unixctl={control}", f"unix:{door}")
+    words = (*room, "ovs-vswitchd", *QUIET, f"--unixctl={control}", f"unix:{door}")
     switch = Daemon(words, namespace, folder / "ovs-vswitchd.log")
     yield switch
     _await(switch, control)
@@ -89,7 +113,7 @@ def _await(daemon: Daemon, path: Path) -> None:
     while not _listens(path):
         if not daemon.is_alive or time.monotonic() > end:
             words = " ".join(daemon.output.split()) or "it said nothing"
-            problem = Problem("OPENVSWITCH", f"{daemon.argv[0]} did not start in the twin: {words}")
+            problem = Problem("OPENVSWITCH", f"{' or '.join(TOOLS[1:])} did not start in the twin: {words}")
             raise CommandFailed(problem)
         time.sleep(0.002)
 

@@ -160,7 +160,8 @@ class Twin:
         """Observed hosts without the virtual networks that somebody else made there: the twin plays them by ours."""
         states, notes = dict(observed), []
         for name, state in observed.items():
-            states[name], gone = set_aside(resolved_networks(self.site, self.site.hosts[name]), state)
+            host = self.site.hosts[name]
+            states[name], gone = set_aside(resolved_networks(self.site, host), openvswitch.as_played(host, state))
             text = "is on this machine what the twin plays by a network of Bascule's own"
             notes += [Note(kind="foreign", subject=link.name, text=text) for link in gone]
         return states, notes

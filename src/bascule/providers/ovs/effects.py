@@ -7,16 +7,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from bascule.errors import CommandFailed, NotPermitted, Problem
+from bascule.errors import CommandFailed, Problem
 from bascule.host.live import LiveHost
 from bascule.plan.batch import Batch
 from bascule.plan.change import Change, Note
 from bascule.providers.effects import Scope
 from bascule.providers.ovs.diff import PATIENCE_S
-from bascule.providers.ovs.read import from_answer, reading
+from bascule.providers.ovs.look import look, observe
 from bascule.providers.ovs.state import SwitchState
 from bascule.providers.ovs.transaction import interfaces_in
-from bascule.system.openvswitch import ask, daemons, failed
+from bascule.system.openvswitch import ask, failed
 
 PAUSE_S = 0.002  # between two looks at whether ovs-vswitchd is done
 
@@ -30,8 +30,7 @@ class OvsEffects:
 
     def read(self, texts: Callable[[], Sequence[str]], scope: Scope) -> SwitchState | None:  # no texts
         """All switches; None where nobody keeps any."""
-        found = daemons(scope.where.namespace)
-        return None if found is None else observe(found.socket, is_running=found.control is not None)
+        return look(scope.where.namespace)
 
     def execute(self, batch: Batch, *, where: LiveHost, keep: Sequence[int]) -> tuple[Note, ...]:
         """The transaction, and wait until ovs-vswitchd has done it. Raises CommandFailed with what it says."""
@@ -46,17 +45,6 @@ class OvsEffects:
                 path = command.words[0].removeprefix("--db=unix:")
                 _await(path, int(command.words[-1].removeprefix("cur_cfg>=")), made, change)
         return ()
-
-
-def observe(path: str, *, is_running: bool = True) -> SwitchState:
-    """The switches of a data base. Raises CommandFailed or NotPermitted where it cannot be asked."""
-    try:
-        return from_answer(ask(path, reading()), path, is_running=is_running)
-    except PermissionError as error:
-        problem = Problem("NOT-PERMITTED", f"the data base of Open vSwitch at {path} is root's", hint="run it as root")
-        raise NotPermitted(problem) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise failed(path, error) from error
 
 
 def _transact(path: str, parameters: list[Any], change: Change) -> None:

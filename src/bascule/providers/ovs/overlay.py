@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
-from bascule.model.links import OpenVSwitch
+from bascule.model.links import BridgePort, OpenVSwitch
 from bascule.model.state import MARK, HostState, Link, PortVlans
 from bascule.model.values import IfName
 from bascule.providers.ovs.state import BridgeRow, PortRow, SwitchState
@@ -35,7 +35,8 @@ def lay_over(state: HostState, part: SwitchState) -> HostState:
         for interface in port.interfaces:
             link = links.get(IfName(interface.name))
             if link is not None and link.master in {None, DATAPATH} and not isinstance(link.options, OpenVSwitch):
-                links[link.name] = replace(link, master=master.name, port=None, vlans=vlans)
+                flags = BridgePort(isolated=True) if port.protected else None
+                links[link.name] = replace(link, master=master.name, port=flags, vlans=vlans)
     return replace(state, links=links)
 
 

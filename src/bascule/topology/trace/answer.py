@@ -33,6 +33,7 @@ class Code(StrEnum):
     STP = "stp"
     LINK_DOWN = "link-down"
     FDB = "fdb"
+    OPENFLOW = "openflow"
     LOCKED = "locked"
     ARP_FILTERED = "arp-filtered"
     ARP_SILENT = "arp-silent"

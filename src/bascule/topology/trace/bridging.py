@@ -41,6 +41,7 @@ class Bridging:
         self._port_state(link, "in")
         self._vlan_in(bridge, link)
         self._locked(bridge, link)
+        self._flows(bridge)
         self.passage.bridge_hook("prerouting", bridge, iif=port, high=BR_NETFILTER)
         if self._detours(bridge):
             toward = self._ip_prerouting(bridge, port, toward)
@@ -62,6 +63,7 @@ class Bridging:
             self.passage.stop(Code.LINK_DOWN, port, f"there is no link {port}", name="port", where=port)
             return
         self.passage.fields |= {"meta physin": "", "meta physout": "", "meta physbridged": 0}
+        self._flows(bridge)
         self._vlan_out(bridge, link)
         self._known(bridge, link)
         self._port_state(link, "out")
@@ -119,6 +121,13 @@ class Bridging:
         if first:
             return
         self.passage.unordered(before)
+
+    def _flows(self, bridge: str) -> None:
+        """Rules of OpenFlow decide where a bridge of Open vSwitch has others than that it learns as a switch."""
+        if flows := self.network.flows.get(bridge):
+            rest = f" and {len(flows) - 1} more" if len(flows) > 1 else ""
+            text = f"OpenFlow decides on {bridge}: {flows[0]}{rest}; 'ovs-appctl ofproto/trace {bridge} …' says more"
+            self.passage.stop(Code.OPENFLOW, bridge, text, name="openflow", where=bridge, certain=False)
 
     # ---- br_netfilter
 

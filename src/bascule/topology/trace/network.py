@@ -60,6 +60,7 @@ class HostNetwork(Struct, frozen=True, kw_only=True, dict=True):
 
     ``calls`` has for each bridge which of br_netfilter's switches it has on itself (``iptables``, ``ip6tables``).
     ``bridge_first`` says whether br_netfilter's hooks were registered before every chain; None where nobody knows.
+    ``flows`` are the rules of OpenFlow on each bridge that does not only learn as a switch.
     ``wires`` has the building's network that comes out at a link: two links of one network see each other there.
     """
 
@@ -72,6 +73,7 @@ class HostNetwork(Struct, frozen=True, kw_only=True, dict=True):
     bridge_first: bool | None = None
     wires: Mapping[str, str] = field(default_factory=dict)
     traffic_control: frozenset[str] = frozenset()  # links with tc filters, which are not read
+    flows: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def link(self, name: str) -> Link | None:
         """A link by its name."""
@@ -99,6 +101,11 @@ class HostNetwork(Struct, frozen=True, kw_only=True, dict=True):
         """Whether br_netfilter hands bridged frames of an IP version to the IP chains."""
         name = "iptables" if version == 4 else "ip6tables"
         return bool(self.number(f"net/bridge/bridge-nf-call-{name}") or name in self.calls.get(bridge, ()))
+
+    def is_switched(self, bridge: str) -> bool:
+        """Whether Open vSwitch moves the frames of a bridge, past the kernel's hooks for bridges."""
+        link = self.link(bridge)
+        return link is not None and not link.options.by_kernel
 
     def mac_of(self, link: str) -> int:
         """A link's own MAC, 0 where it has none."""

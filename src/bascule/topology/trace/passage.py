@@ -79,6 +79,8 @@ class PacketPath:
         self, hook: str, bridge: str, *, iif: str = "", oif: str = "", low: int | None = None, high: int | None = None
     ) -> None:
         """The chains of the bridge family at a hook, of priorities above ``low`` and up to ``high``."""
+        if self.network.is_switched(bridge):
+            return
         chains = [
             chain
             for chain in self.network.rules.at("bridge", hook)
