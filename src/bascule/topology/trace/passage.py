@@ -79,12 +79,11 @@ class PacketPath:
         self, hook: str, bridge: str, *, iif: str = "", oif: str = "", low: int | None = None, high: int | None = None
     ) -> None:
         """The chains of the bridge family at a hook, of priorities above ``low`` and up to ``high``."""
-        if self.network.is_switched(bridge):
-            return
         chains = [
             chain
             for chain in self.network.rules.at("bridge", hook)
             if chain.base is not None
+            and not self.network.is_switched(bridge)
             and (low is None or chain.base.priority > low)
             and (high is None or chain.base.priority <= high)
         ]
