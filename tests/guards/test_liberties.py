@@ -6,7 +6,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
-from ipaddress import IPv4Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
 from msgspec.structs import replace
@@ -17,7 +17,9 @@ from bascule.frames.guarding.attacks import ATTACKS
 from bascule.frames.guarding.legitimate import LEGITIMATE
 from bascule.model.ruleset.text import replacing_text
 from bascule.model.state import HostState
+from bascule.model.values import Mac
 from bascule.plan.diff import diff
+from bascule.policy.guards.ports import link_local
 from bascule.policy.guards.table import KEY
 from bascule.system.run import run
 from tests.guards.segment import PARTIES, Segment, segment, site
@@ -82,6 +84,58 @@ def test_a_nested_guest_has_a_mac_of_its_own(bridge: Segment) -> None:
     bridge.guard(site("strict", 'macs: ["52:54:00:00:11:11"], also: [10.0.0.77]'))
     assert bridge.send([b.arp(inner, 1, inner, ip4("10.0.0.77"), ip4("10.0.0.1"))])[0][1]
     assert not bridge.send([b.ether(BROADCAST, mac_bytes("52:54:00:00:11:12"), b.IPV4, bytes(46))])[0][1]
+
+
+INSIDE = [mac_bytes(f"52:54:00:00:22:0{number}") for number in range(4)]
+
+
+@pytest.mark.parametrize("level", ["strict", "mac"])
+def test_so_many_guests_inside_and_no_more_and_never_as_somebody_else(bridge: Segment, level: str) -> None:
+    some = site(level, "macs: 3, also: [10.0.0.64/28, 10.0.0.77, '2001:db8::99']")
+    assert bridge.guard(some) == bridge.loaded()
+    bridge.greet()
+    own4, own6 = ip4("10.0.0.70"), IPv6Address("2001:db8::99")
+    asking = [b.arp(mac, 1, mac, own4, ROUTER.ip4) for mac in INSIDE]
+    assert [bool(ports) for _, ports in bridge.send(asking)] == [True, True, True, False]
+    one = INSIDE[0]
+    to = b.solicited(own6)
+    local = link_local(Mac("52:54:00:00:22:00"))
+    probe = b.icmp6(b.NOBODY6, b.solicited(local), 135, b.solicitation(local, b.NONCE))
+    honest = [
+        b.arp(one, 1, one, b.NOBODY4, own4),
+        b.ipv4(one, OTHER.raw, own4, OTHER.ip4, b.TCP, bytes(20)),
+        b.ipv4(one, BROADCAST, b.NOBODY4, b.EVERYBODY4, b.UDP,
+               b.udp(b.NOBODY4, b.EVERYBODY4, 68, 67, b.dhcp(1, one, 1))),
+        b.ipv6(one, b.group_mac(to), b.NOBODY6, b.solicited(local), b.ICMPV6, probe),
+        b.ipv6(one, OTHER.raw, own6, OTHER.ip6, b.ICMPV6,
+               b.icmp6(own6, OTHER.ip6, 136, b.advertisement(own6, b.option(2, one)))),
+        b.ipv6(one, OTHER.raw, own6, OTHER.ip6, b.TCP, bytes(20)),
+        b.rarp(one, one),
+    ]  # fmt: skip
+    assert [bool(ports) for _, ports in bridge.send(honest)] == [True] * len(honest)
+    for mac in (OTHER.raw, *(() if level == "mac" else (one,))):
+        bad = [
+            b.arp(mac, 2, mac, ROUTER.ip4, OTHER.ip4),
+            b.ipv4(mac, OTHER.raw, ROUTER.ip4, OTHER.ip4, b.TCP, bytes(20)),
+            b.ipv6(mac, OTHER.raw, OTHER.ip6, OTHER.ip6, b.TCP, bytes(20)),
+            b.ipv6(mac, OTHER.raw, own6, OTHER.ip6, b.ICMPV6,
+                   b.icmp6(own6, OTHER.ip6, 136, b.advertisement(ROUTER.ip6, b.option(2, mac)))),
+        ]  # fmt: skip
+        assert not any(ports for _, ports in bridge.send(bad))
+    always = [
+        b.arp(one, 2, OTHER.raw, own4, OTHER.ip4),
+        b.tagged(b.arp(one, 1, one, own4, ROUTER.ip4), 0),
+        b.ipv6(one, OTHER.raw, OTHER.local, OTHER.ip6, b.TCP, bytes(20)),
+        b.ipv6(one, b.group_mac(b.ALL_NODES), local, b.ALL_NODES, b.ICMPV6,
+               b.icmp6(local, b.ALL_NODES, 134, b.router_advertisement(one))),
+        b.ipv4(one, OTHER.raw, own4, OTHER.ip4, b.UDP, b.udp(own4, OTHER.ip4, 67, 68, b.dhcp(2, OTHER.raw, 2))),
+        b.ether(OTHER.raw, one, 0x88B5, bytes(46)),
+    ]  # fmt: skip
+    assert not any(ports for _, ports in bridge.send(always))
+    ((_, ports),) = bridge.send([b.ipv4(ROUTER.raw, one, ROUTER.ip4, own4, b.TCP, bytes(20))], port="up.0")
+    assert "web.0" in ports
+    passed = [x.name for x in ATTACKS if any(ports for _, ports in bridge.send(x.frames(PARTIES)))]
+    assert level == "mac" or passed == []
 
 
 def test_a_guarded_guest_hears_only_what_is_meant_for_it(bridge: Segment) -> None:

@@ -40,6 +40,7 @@ class Guarding(Struct, frozen=True, kw_only=True):
     also: tuple[IpNetwork, ...] = ()
     routers: tuple[VirtualRouter, ...] = ()
     macs: tuple[Mac, ...] = ()
+    nested: int | None = None  # how many further MACs it may use, whatever they are
     may: frozenset[str] = frozenset()
     isolated: bool | None = None  # None: nobody has said
     group: str = ""

@@ -182,7 +182,9 @@ class GuestNic(Entry):
         description="strict: it sends from its own MAC and addresses only; mac: from its own MAC; off: it is trusted.",
     )
     also: Many[Annotated[Also, OrAlone]] = Field((), description="Further addresses that it may use behind a guard.")
-    macs: Many[s.MacWord] = Field((), description="Further MACs that it may use behind a guard: nested guests.")
+    macs: Many[s.MacOrNumber] = Field(
+        (), description="Further MACs that it may use behind a guard, of guests inside it; or only how many there are."
+    )
     may: Many[Annotated[str, s.choice(*LIBERTIES, noun="something that a guard lets through")]] = Field(
         (), description="What a guard lets through beside its own traffic."
     )

@@ -370,6 +370,15 @@ def read_boolean(text: str) -> bool:
     return _BOOLEANS[text.lower()]
 
 
+def read_mac_or_number(text: str) -> Mac | int:
+    """A MAC, or how many there are."""
+    if not text.isdigit():
+        return read_mac(text)
+    if not 1 <= int(text) <= 1024:
+        raise Wrong(f"{shown(text)} is no number of MACs", "write 1 to 1024, or the MACs themselves")
+    return int(text)
+
+
 def read_isolation(text: str) -> bool | str:
     """A truth value, or a group's name."""
     return _BOOLEANS[text.lower()] if text.lower() in _BOOLEANS else read_label(text)

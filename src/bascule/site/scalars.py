@@ -150,6 +150,13 @@ Uplink = Annotated[
     ),
 ]
 MacWord = Annotated[Mac, Scalar("MAC", "a MAC address", p.read_mac, _schema(_MACS, "52:54:00:28:23:af"))]
+MacOrNumber = Annotated[
+    Mac | int,
+    Scalar(
+        "MAC", "a MAC address, or a number of them", p.read_mac_or_number,
+        {"anyOf": [_schema(_MACS, "52:54:00:28:23:af"), _integer(1, 1024, 4)]},
+    ),
+]  # fmt: skip
 GuestMac = Annotated[Mac, Scalar("MAC", "a guest's MAC address", p.read_guest_mac, _schema(_MACS, "52:54:00:28:23:af"))]
 Address = Annotated[
     IpAddress,

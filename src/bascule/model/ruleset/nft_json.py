@@ -86,6 +86,8 @@ def read_table(key: str, objects: Iterable[Json]) -> nft.Table:
         if (told := entry.get("rule")) is not None:
             rules.setdefault(told["chain"], []).append(read_rule(told))
     mark, filled = mark_of(objects), _filled(objects)
+    bits = {one["set"]["name"] for one in objects if "set" in one and one["set"]["type"] == "integer"}
+    rules = {chain: [_in_bits(rule, bits) for rule in some] for chain, some in rules.items()} if bits else rules
     return nft.Table(
         family,
         name,
@@ -97,6 +99,28 @@ def read_table(key: str, objects: Iterable[Json]) -> nft.Table:
         tuple(_set(entry, filled) for entry in objects if "set" in entry or "map" in entry),
         mark,
     )
+
+
+ETHERNET = {  # nft tells bits of these places by name, also where they are looked up in a set of bits
+    nft.Payload("ether", "daddr"): nft.RawPayload("ll", 0, 48),
+    nft.Payload("ether", "saddr"): nft.RawPayload("ll", 48, 48),
+}
+
+
+def _in_bits(rule: nft.Rule | nft.OpaqueRule, bits: Container[str]) -> nft.Rule | nft.OpaqueRule:
+    """The rule as it must be written, where sets of bits are meant."""
+    if isinstance(rule, nft.OpaqueRule):
+        return rule
+    found: list[nft.Statement] = []
+    for one in rule.statements:
+        match one:
+            case nft.SetUpdate(_, name, nft.Payload() as key) if name in bits and key in ETHERNET:
+                found.append(msgspec.structs.replace(one, key=ETHERNET[key]))
+            case nft.Match(nft.Payload() as left, (nft.SetReference(name),)) if name in bits and left in ETHERNET:
+                found.append(msgspec.structs.replace(one, left=ETHERNET[left]))
+            case _:
+                found.append(one)
+    return msgspec.structs.replace(rule, statements=tuple(found))
 
 
 def _filled(objects: Iterable[Json]) -> set[str]:
@@ -117,7 +141,9 @@ def _set(entry: Json, filled: Container[str]) -> nft.NamedSet | nft.NamedMap:
     words = type_ if isinstance(type_, str) else " . ".join(type_)
     flags, elements = _words(told.get("flags", ())), told.get("elem", ())
     if told["name"] in filled:  # nft 1.0.6 does not tell that it is dynamic
-        return nft.named_set(told["name"], words, {*flags, "dynamic"})
+        grown = nft.named_set(told["name"], words, {*flags, "dynamic"})
+        timeout = told.get("timeout", 0)
+        return msgspec.structs.replace(grown, size=told.get("size", 0), timeout_s=timeout) if timeout else grown
     if kind == "set":
         return nft.named_set(told["name"], words, flags, (_value(_element(one)) for one in elements))
     if told["map"] != "verdict":

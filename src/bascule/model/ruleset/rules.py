@@ -15,7 +15,6 @@ from msgspec.structs import replace
 
 from bascule.model.ruleset.numbers import name_of
 
-ADDRESS_FIELDS = {("ip", "saddr"), ("ip", "daddr"), ("ip6", "saddr"), ("ip6", "daddr")}
 ADDRESS_TYPES = {"ipv4_addr", "ipv6_addr"}
 
 
@@ -241,14 +240,16 @@ class Chain(Struct, frozen=True, omit_defaults=True):
 class NamedSet(Part, frozen=True):
     """A set that rules refer to; :func:`named_set` makes one in the normal form.
 
-    What rules put into it themselves (``dynamic``) is of the moment and no part of the value. Its ``type`` has
-    ``integer`` where the rules look up bits that have no name: how many is known from those rules.
+    What rules put in (``dynamic``) is of the moment and no part of the value; so much of it as ``size`` finds room, for
+    ``timeout_s``. Its ``type`` has ``integer`` where rules look up bits without a name: they say how many.
     """
 
     name: str
     type: str  # as in ipv4_addr . inet_service
     flags: tuple[str, ...] = ()
     elements: tuple[Value, ...] = ()
+    size: int = 0
+    timeout_s: int = 0
 
 
 class NamedMap(Part, frozen=True):
@@ -320,8 +321,7 @@ def match(left: Expression, *right: Value, operator: str = "==") -> Match:
 
 def named_set(name: str, type_: str, flags: Iterable[str] = (), elements: Iterable[Value] = ()) -> NamedSet:
     """A named set in the normal form."""
-    flags = tuple(sorted(flags))
-    merged = "interval" in flags and type_ in {*ADDRESS_TYPES, "inet_service", "mark"}
+    merged = "interval" in (flags := tuple(sorted(flags))) and type_ in {*ADDRESS_TYPES, "inet_service", "mark"}
     return NamedSet(name, type_, flags, _normal(elements, merge=merged))
 
 
@@ -335,7 +335,7 @@ def _is_number(value: Value) -> bool:
 
 
 def _has_addresses(left: Expression) -> bool:
-    return isinstance(left, Payload) and (left.protocol, left.field) in ADDRESS_FIELDS
+    return isinstance(left, Payload) and left.protocol in {"ip", "ip6"} and left.field in {"saddr", "daddr"}
 
 
 def _normal(values: Iterable[Value], *, merge: bool) -> tuple[Value, ...]:

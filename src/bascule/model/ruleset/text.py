@@ -121,6 +121,10 @@ def _set(one: NamedSet | NamedMap, key: Expression | None) -> str:
     lines = [f"{type_}{' : verdict' if is_map else ''}"]
     if one.flags:
         lines.append(f"flags {','.join(one.flags)}")
+    if isinstance(one, NamedSet) and one.size:
+        lines.append(f"size {one.size}")
+    if isinstance(one, NamedSet) and one.timeout_s:
+        lines.append(f"timeout {one.timeout_s}s")
     if elements := _elements(one):
         lines.append(f"elements = {{ {', '.join(elements)} }}")
     word = "map" if is_map else "set"

@@ -31,6 +31,7 @@ class GuardedPort(Struct, frozen=True, kw_only=True):
     prefixes: tuple[IpNetwork, ...] = ()
     others: tuple[IpAddress, ...] = ()
     other_macs: tuple[Mac, ...] = ()
+    known_macs: tuple[Mac, ...] = ()  # of everybody in the file, where guests inside are learned
     servers: tuple[IpAddress, ...] | None = None
     takes_advertisements: bool = True
     waits: bool = False  # for the guest's next start: the port is not there yet
@@ -91,6 +92,7 @@ def _port(site: Site, nic: GuestNic) -> GuardedPort:
             address for other in apart for address in (*(a.ip for a in other.addresses), link_local(other.mac))
         ),
         other_macs=tuple(mac for other in apart for mac in (other.mac, *other.guarding.macs)),
+        known_macs=_known_macs(site) if guarding.nested else (),
         servers=_servers(site, segment),
         takes_advertisements=network is None or any(subnet.version == 6 for subnet in network.subnets),
     )
@@ -123,6 +125,13 @@ def kept_apart(site: Site, nic: GuestNic) -> Iterator[GuestNic]:
             shares = bool(group) and other.guarding.group == group
             if other.guarding.isolated and not shares and site.segment_of(other) == segment:
                 yield other
+
+
+def _known_macs(site: Site) -> tuple[Mac, ...]:
+    found = [mac for guest in site.guests.values() for nic in guest.nics for mac in (nic.mac, *nic.guarding.macs)]
+    found += [nic.mac for machine in site.machines.values() for nic in machine.nics if nic.mac]
+    found += [link.mac for host in site.hosts.values() for link in host.links() if link.mac]
+    return tuple(dict.fromkeys(found))
 
 
 def _servers(site: Site, segment: str | None) -> tuple[IpAddress, ...] | None:

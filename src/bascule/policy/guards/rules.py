@@ -14,11 +14,9 @@ from bascule.model.ruleset.rules import (
     Chain,
     Concatenation,
     Counter,
-    Expression,
     ExtensionHeader,
     Hook,
     Masked,
-    Match,
     Meta,
     NamedSet,
     Payload,
@@ -26,25 +24,38 @@ from bascule.model.ruleset.rules import (
     RateLimit,
     RawPayload,
     Rule,
-    SetReference,
     SetUpdate,
-    Statement,
     Table,
     Value,
     VerdictStatement,
     match,
     named_set,
 )
+from bascule.policy.guards.nested import nested_chains, nested_sets, nesting, to_nested
 from bascule.policy.guards.ports import GuardedPort
 from bascule.policy.guards.reasons import GuardReason
-from bascule.policy.guards.sets import SETS, elements
+from bascule.policy.guards.sets import NESTED_SETS, SETS, elements
+from bascule.policy.guards.strokes import (
+    ACCEPT,
+    DROP,
+    PORT,
+    PROTOCOL,
+    RETURN,
+    SOURCE,
+    TO_PORT,
+    TYPE,
+    equal,
+    goto,
+    not_equal,
+    not_within,
+    rule,
+    stop_for,
+    within,
+)  # fmt: skip
 from bascule.policy.guards.table import FAMILY, TABLE
 
 FIRST = -300  # before br_netfilter (0) and before anybody's filter (-200)
 
-ACCEPT, DROP, RETURN = VerdictStatement("accept"), VerdictStatement("drop"), VerdictStatement("return")
-PORT, TO_PORT = Meta("iifname"), Meta("oifname")
-SOURCE, TYPE, PROTOCOL = Payload("ether", "saddr"), Payload("ether", "type"), Meta("l4proto")
 NEXT = Payload("ip6", "nexthdr")
 EXTENSIONS = ("ip", "ipv6-route", "ipv6-opts", "mobility-header", "shim6", 253, 254)  # RFC 7045; ip is hop-by-hop (0)
 HIDING = (*EXTENSIONS, "ah", "ipv6-frag")  # what a fragment must not begin with
@@ -64,21 +75,24 @@ def guard_table(ports: Iterable[GuardedPort], mark: str) -> Table | None:
     if not ports:
         return None
     found = elements(ports)
-    sets = [named_set(one.name, one.type, one.flags, found.get(one.name, ())) for one in SETS]
+    forms = (*SETS, *(NESTED_SETS if nesting(ports) else ()))
+    sets = [named_set(one.name, one.type, one.flags, found.get(one.name, ())) for one in forms]
+    sets += nested_sets(ports)
     storms = sorted({(kind, rate) for port in ports for kind, rate in rates(port)})
     sets += [named_set(_storm_set(*storm), "ifname", (), _limited(ports, *storm)) for storm in storms]
     chains = (
         Chain("ingress", _ingress(storms), Hook("filter", "prerouting", FIRST, "accept")),
-        Chain("local", (_rule(_in(PORT, "ports"), _goto("control")),), Hook("filter", "input", FIRST, "accept")),
+        Chain("local", (rule(within(PORT, "ports"), goto("control")),), Hook("filter", "input", FIRST, "accept")),
         Chain(
             "egress",
             (
-                _rule(_in(TO_PORT, SOURCE, "apart_mac"), _stop_for(GuardReason.OTHERS)),
-                _rule(_in(TO_PORT, "strict"), _goto("to_guest")),
+                rule(within(TO_PORT, SOURCE, "apart_mac"), stop_for(GuardReason.OTHERS)),
+                rule(within(TO_PORT, "strict"), goto("to_guest")),
             ),
             _LAST,
         ),
-        *(Chain(name, rules) for name, rules in _CHAINS.items()),
+        *(Chain(name, _with_nested(name, rules, ports)) for name, rules in _CHAINS.items()),
+        *nested_chains(ports),
         *(_stop(reason) for reason in GuardReason),
     )
     counting = tuple(_counting_sets(storms))
@@ -88,49 +102,18 @@ def guard_table(ports: Iterable[GuardedPort], mark: str) -> Table | None:
 _LAST = Hook("filter", "postrouting", FIRST, "accept")
 
 
+def _with_nested(name: str, rules: tuple[Rule, ...], ports: tuple[GuardedPort, ...]) -> tuple[Rule, ...]:
+    """The chains for others' MACs, where a port has guests inside."""
+    if name == "other" and nesting(ports):
+        return (rule(within(PORT, "nesting"), not_within(PORT, SOURCE, "macs"), goto("nested")), *rules)
+    return (*to_nested(ports), *rules) if name == "to_guest" else rules
+
+
 def rates(port: GuardedPort) -> Iterable[tuple[str, int]]:
     """The limits of a port: what kind of frames, and how many in a second."""
     for kind, rate in (("broadcast", port.guarding.broadcast), ("multicast", port.guarding.multicast)):
         if rate is not None:
             yield kind, rate
-
-
-# ---- strokes
-
-
-def _rule(*statements: Statement) -> Rule:
-    return Rule(statements)
-
-
-def _goto(chain: str) -> VerdictStatement:
-    return VerdictStatement("goto", chain)
-
-
-def _stop_for(reason: GuardReason) -> VerdictStatement:
-    return _goto(f"stop_{reason}")
-
-
-def _in(*key: Expression | str) -> Match:
-    """Whether the packet's values stand in a set, whose name comes last."""
-    return _lookup(key, "==")
-
-
-def _not_in(*key: Expression | str) -> Match:
-    return _lookup(key, "!=")
-
-
-def _lookup(key: tuple[Expression | str, ...], operator: str) -> Match:
-    *parts, name = key
-    left = parts[0] if len(parts) == 1 else Concatenation(tuple(parts))  # type: ignore[arg-type]  # all but the last
-    return match(left, SetReference(str(name)), operator=operator)  # type: ignore[arg-type]  # of expressions
-
-
-def _is(left: Expression, *values: Value) -> Match:
-    return match(left, *values)
-
-
-def _is_not(left: Expression, *values: Value) -> Match:
-    return match(left, *values, operator="!=")
 
 
 # ---- the chains
@@ -159,223 +142,225 @@ _TO = Payload("ether", "daddr")
 
 def _ingress(storms: Iterable[tuple[str, int]]) -> tuple[Rule, ...]:
     limits = tuple(
-        _rule(
-            _in(PORT, _storm_set(kind, rate)),
-            _is(Meta("pkttype"), kind),
+        rule(
+            within(PORT, _storm_set(kind, rate)),
+            equal(Meta("pkttype"), kind),
             SetUpdate("update", f"rate_{kind}_{rate}", PORT, (RateLimit(rate, "second", rate, over=True),)),
-            _stop_for(GuardReason.STORM),
+            stop_for(GuardReason.STORM),
         )
         for kind, rate in storms
     )
     return (
         *limits,
-        _rule(_in(PORT, "isolated"), VerdictStatement("jump", "isolation")),
-        _rule(_in(*_OWN4), _goto("from4")),
-        _rule(_in(*_OWN6), _goto("from6")),
-        _rule(_in(PORT, "ports"), _goto("other")),
+        rule(within(PORT, "isolated"), VerdictStatement("jump", "isolation")),
+        rule(within(*_OWN4), goto("from4")),
+        rule(within(*_OWN6), goto("from6")),
+        rule(within(PORT, "ports"), goto("other")),
     )
 
 
 _ARP_HEAD = (
-    _is(Payload("arp", "htype"), 1),
-    _is(Payload("arp", "ptype"), "ip"),
-    _is(Payload("arp", "hlen"), 6),
-    _is(Payload("arp", "plen"), 4),
-    _is(Payload("arp", "operation"), "request", "reply"),
+    equal(Payload("arp", "htype"), 1),
+    equal(Payload("arp", "ptype"), "ip"),
+    equal(Payload("arp", "hlen"), 6),
+    equal(Payload("arp", "plen"), 4),
+    equal(Payload("arp", "operation"), "request", "reply"),
 )
 
 _CHAINS: dict[str, tuple[Rule, ...]] = {
     # to other isolated guests of its network, also by way of a router on the segment
     "isolation": (
-        _rule(_in(PORT, _TO, "apart_mac"), _stop_for(GuardReason.ISOLATED)),
-        _rule(_in(PORT, Payload("ip", "daddr"), "apart4"), _stop_for(GuardReason.ISOLATED)),
-        _rule(_in(PORT, Payload("ip6", "daddr"), "apart6"), _stop_for(GuardReason.ISOLATED)),
-        _rule(_in(PORT, Payload("arp", "daddr ip"), "apart4"), _stop_for(GuardReason.ISOLATED)),
-        _rule(_is(_ICMP6, "nd-neighbor-solicit"), _in(PORT, _TARGET, "apart_target"), _stop_for(GuardReason.ISOLATED)),
-        _rule(RETURN),
+        rule(within(PORT, _TO, "apart_mac"), stop_for(GuardReason.ISOLATED)),
+        rule(within(PORT, Payload("ip", "daddr"), "apart4"), stop_for(GuardReason.ISOLATED)),
+        rule(within(PORT, Payload("ip6", "daddr"), "apart6"), stop_for(GuardReason.ISOLATED)),
+        rule(within(PORT, Payload("arp", "daddr ip"), "apart4"), stop_for(GuardReason.ISOLATED)),
+        rule(equal(_ICMP6, "nd-neighbor-solicit"), within(PORT, _TARGET, "apart_target"),
+             stop_for(GuardReason.ISOLATED)),
+        rule(RETURN),
     ),
     # IPv4 from an address that it may use
     "from4": (
-        _rule(_is(PROTOCOL, "tcp"), ACCEPT),
-        _rule(_LATER_FRAGMENT, ACCEPT),  # has no header; the first one is judged, and nothing is whole without it
-        _rule(_is(PROTOCOL, "udp"), _goto("udp4")),
-        _rule(_is(PROTOCOL, "igmp"), _goto("groups4")),
-        _rule(_is(PROTOCOL, "pim"), _not_in(PORT, "queriers"), _stop_for(GuardReason.QUERIER)),
-        _rule(_is(PROTOCOL, "vrrp"), _not_in(PORT, "groups"), _stop_for(GuardReason.VRRP)),
-        _rule(_is(PROTOCOL, "ah"), _goto("authenticated")),
-        _rule(_is(_ICMP4, "redirect", "router-advertisement"), _goto("router")),
-        _rule(_is_not(PROTOCOL, 255), ACCEPT),
-        _rule(_stop_for(GuardReason.HEADERS)),  # lengths that do not fit: the kernel cannot tell what it carries
+        rule(equal(PROTOCOL, "tcp"), ACCEPT),
+        rule(_LATER_FRAGMENT, ACCEPT),  # has no header; the first one is judged, and nothing is whole without it
+        rule(equal(PROTOCOL, "udp"), goto("udp4")),
+        rule(equal(PROTOCOL, "igmp"), goto("groups4")),
+        rule(equal(PROTOCOL, "pim"), not_within(PORT, "queriers"), stop_for(GuardReason.QUERIER)),
+        rule(equal(PROTOCOL, "vrrp"), not_within(PORT, "groups"), stop_for(GuardReason.VRRP)),
+        rule(equal(PROTOCOL, "ah"), goto("authenticated")),
+        rule(equal(_ICMP4, "redirect", "router-advertisement"), goto("router")),
+        rule(not_equal(PROTOCOL, 255), ACCEPT),
+        rule(stop_for(GuardReason.HEADERS)),  # lengths that do not fit: the kernel cannot tell what it carries
     ),
     "authenticated": (
-        _rule(_in(PORT, "groups"), _is(_BEHIND_AH, 112), ACCEPT),
-        _rule(_is_not(_BEHIND_AH, *NEVER_BEHIND_AH), ACCEPT),
-        _rule(_stop_for(GuardReason.HEADERS)),
+        rule(within(PORT, "groups"), equal(_BEHIND_AH, 112), ACCEPT),
+        rule(not_equal(_BEHIND_AH, *NEVER_BEHIND_AH), ACCEPT),
+        rule(stop_for(GuardReason.HEADERS)),
     ),
     "udp4": (
-        _rule(_is(_UDP_FROM, 67), _not_in(PORT, "servers"), _stop_for(GuardReason.DHCP)),
-        _rule(_is(_UDP_TO, 68), _not_in(PORT, "servers"), _stop_for(GuardReason.DHCP)),  # clients take any source port
-        _rule(_is(_UDP_TO, *TAKEOVER_PORTS), _not_in(PORT, "groups"), _stop_for(GuardReason.VRRP)),
-        _rule(_is_not(_UDP_TO, 67), ACCEPT),
-        _rule(_in(PORT, "servers"), ACCEPT),
-        _rule(_in(PORT, _CHADDR, "chaddr"), ACCEPT),
-        _rule(_stop_for(GuardReason.CHADDR)),
+        rule(equal(_UDP_FROM, 67), not_within(PORT, "servers"), stop_for(GuardReason.DHCP)),
+        rule(equal(_UDP_TO, 68), not_within(PORT, "servers"), stop_for(GuardReason.DHCP)),  # from any port
+        rule(equal(_UDP_TO, *TAKEOVER_PORTS), not_within(PORT, "groups"), stop_for(GuardReason.VRRP)),
+        rule(not_equal(_UDP_TO, 67), ACCEPT),
+        rule(within(PORT, "servers"), ACCEPT),
+        rule(within(PORT, _CHADDR, "chaddr"), ACCEPT),
+        rule(stop_for(GuardReason.CHADDR)),
     ),
     "groups4": (
-        _rule(_is(TYPE, "ip"), _is(_IGMP, *_ROUTING_GROUPS), _goto("querier")),
-        _rule(ACCEPT),
+        rule(equal(TYPE, "ip"), equal(_IGMP, *_ROUTING_GROUPS), goto("querier")),
+        rule(ACCEPT),
     ),
     # IPv6 from an address that it may use
     "from6": (
-        _rule(_is(NEXT, "tcp"), ACCEPT),
-        _rule(_is(ExtensionHeader("frag"), "exists"), VerdictStatement("jump", "fragment")),
-        _rule(_is(PROTOCOL, "ipv6-icmp"), _goto("control6")),
-        _rule(_is(_UDP_FROM, 547), _not_in(PORT, "servers"), _stop_for(GuardReason.DHCP)),
-        _rule(_is(_UDP_TO, 546), _not_in(PORT, "servers"), _stop_for(GuardReason.DHCP)),
-        _rule(_is(_UDP_TO, *TAKEOVER_PORTS), _not_in(PORT, "groups"), _stop_for(GuardReason.VRRP)),
-        _rule(_is(NEXT, *EXTENSIONS), _stop_for(GuardReason.HEADERS)),
-        _rule(_is(PROTOCOL, "pim"), _not_in(PORT, "queriers"), _stop_for(GuardReason.QUERIER)),
-        _rule(_is(PROTOCOL, "vrrp"), _not_in(PORT, "groups"), _stop_for(GuardReason.VRRP)),
-        _rule(_is(PROTOCOL, "ah"), _goto("authenticated")),
-        _rule(_is_not(PROTOCOL, 255), ACCEPT),
-        _rule(_stop_for(GuardReason.HEADERS)),
+        rule(equal(NEXT, "tcp"), ACCEPT),
+        rule(equal(ExtensionHeader("frag"), "exists"), VerdictStatement("jump", "fragment")),
+        rule(equal(PROTOCOL, "ipv6-icmp"), goto("control6")),
+        rule(equal(_UDP_FROM, 547), not_within(PORT, "servers"), stop_for(GuardReason.DHCP)),
+        rule(equal(_UDP_TO, 546), not_within(PORT, "servers"), stop_for(GuardReason.DHCP)),
+        rule(equal(_UDP_TO, *TAKEOVER_PORTS), not_within(PORT, "groups"), stop_for(GuardReason.VRRP)),
+        rule(equal(NEXT, *EXTENSIONS), stop_for(GuardReason.HEADERS)),
+        rule(equal(PROTOCOL, "pim"), not_within(PORT, "queriers"), stop_for(GuardReason.QUERIER)),
+        rule(equal(PROTOCOL, "vrrp"), not_within(PORT, "groups"), stop_for(GuardReason.VRRP)),
+        rule(equal(PROTOCOL, "ah"), goto("authenticated")),
+        rule(not_equal(PROTOCOL, 255), ACCEPT),
+        rule(stop_for(GuardReason.HEADERS)),
     ),
     # a first fragment must show what it carries (RFC 7112), and neighbour discovery is never fragmented (RFC 6980)
     "fragment": (
-        _rule(_is_not(NEXT, "ipv6-frag"), _stop_for(GuardReason.HEADERS)),
-        _rule(_is(ExtensionHeader("frag", "nexthdr"), *HIDING), _stop_for(GuardReason.HEADERS)),
-        _rule(_is_not(ExtensionHeader("frag", "frag-off"), 0), RETURN),
-        _rule(_is_not(ExtensionHeader("frag", "nexthdr"), "ipv6-icmp"), RETURN),
-        _rule(_is_not(RawPayload("th", 0, 8), Range(130, 138), Range(141, 143), Range(149, 155)), RETURN),
-        _rule(_stop_for(GuardReason.HEADERS)),
+        rule(not_equal(NEXT, "ipv6-frag"), stop_for(GuardReason.HEADERS)),
+        rule(equal(ExtensionHeader("frag", "nexthdr"), *HIDING), stop_for(GuardReason.HEADERS)),
+        rule(not_equal(ExtensionHeader("frag", "frag-off"), 0), RETURN),
+        rule(not_equal(ExtensionHeader("frag", "nexthdr"), "ipv6-icmp"), RETURN),
+        rule(not_equal(RawPayload("th", 0, 8), Range(130, 138), Range(141, 143), Range(149, 155)), RETURN),
+        rule(stop_for(GuardReason.HEADERS)),
     ),
     "control6": (
-        _rule(_is(_ICMP6, "nd-router-solicit", "nd-neighbor-solicit", "nd-neighbor-advert"), _goto("discovery")),
-        _rule(_is(_ICMP6, *_OF_ROUTERS), _goto("router")),
-        _rule(_is(_ICMP6, "mld-listener-query", Range(151, 153)), _goto("querier")),
-        _rule(_is(_ICMP6, "mld-listener-report", "mld-listener-done", "mld2-listener-report"), ACCEPT),
-        _rule(_is(NEXT, "ipv6-icmp", "ipv6-frag"), _is_not(_FROM6, "::"), ACCEPT),
-        _rule(_stop_for(GuardReason.HEADERS)),
+        rule(equal(_ICMP6, "nd-router-solicit", "nd-neighbor-solicit", "nd-neighbor-advert"), goto("discovery")),
+        rule(equal(_ICMP6, *_OF_ROUTERS), goto("router")),
+        rule(equal(_ICMP6, "mld-listener-query", Range(151, 153)), goto("querier")),
+        rule(equal(_ICMP6, "mld-listener-report", "mld-listener-done", "mld2-listener-report"), ACCEPT),
+        rule(equal(NEXT, "ipv6-icmp", "ipv6-frag"), not_equal(_FROM6, "::"), ACCEPT),
+        rule(stop_for(GuardReason.HEADERS)),
     ),
-    "router": (_rule(_in(PORT, "routers"), ACCEPT), _rule(_stop_for(GuardReason.ROUTER))),
-    "querier": (_rule(_in(PORT, "queriers"), ACCEPT), _rule(_stop_for(GuardReason.QUERIER))),
+    "router": (rule(within(PORT, "routers"), ACCEPT), rule(stop_for(GuardReason.ROUTER))),
+    "querier": (rule(within(PORT, "queriers"), ACCEPT), rule(stop_for(GuardReason.QUERIER))),
     # neighbour discovery as RFC 4861 §7.1 takes it, with no option but the one that carries the MAC
     "discovery": (
-        _rule(_is_not(NEXT, "ipv6-icmp"), _stop_for(GuardReason.HEADERS)),
-        _rule(_is_not(Payload("ip6", "hoplimit"), 255), _stop_for(GuardReason.ND)),
-        _rule(_is(_ICMP6, "nd-router-solicit"), _goto("router_solicitation")),
-        _rule(
-            _not_in(PORT, "loose"), _is_not(_FROM6, "::"), _not_in(*_OWN6), _stop_for(GuardReason.ND)
+        rule(not_equal(NEXT, "ipv6-icmp"), stop_for(GuardReason.HEADERS)),
+        rule(not_equal(Payload("ip6", "hoplimit"), 255), stop_for(GuardReason.ND)),
+        rule(equal(_ICMP6, "nd-router-solicit"), goto("router_solicitation")),
+        rule(
+            not_within(PORT, "loose"), not_equal(_FROM6, "::"), not_within(*_OWN6), stop_for(GuardReason.ND)
         ),
-        _rule(_is_not(_LENGTH6, 24, 32), _stop_for(GuardReason.ND)),
-        _rule(_is(_ICMP6, "nd-neighbor-advert"), _goto("advertisement")),
-        _rule(_is(_FROM6, "::"), _goto("detection")),
-        _rule(_is(_LENGTH6, 24), ACCEPT),
-        _rule(_is(_OPTION, 0x0101), _in(PORT, _OPTION_MAC, "option_mac"), ACCEPT),
-        _rule(_stop_for(GuardReason.ND)),
+        rule(not_equal(_LENGTH6, 24, 32), stop_for(GuardReason.ND)),
+        rule(equal(_ICMP6, "nd-neighbor-advert"), goto("advertisement")),
+        rule(equal(_FROM6, "::"), goto("detection")),
+        rule(equal(_LENGTH6, 24), ACCEPT),
+        rule(equal(_OPTION, 0x0101), within(PORT, _OPTION_MAC, "option_mac"), ACCEPT),
+        rule(stop_for(GuardReason.ND)),
     ),
     # duplicate address detection (RFC 4862), with a nonce (RFC 7527) or without
     "detection": (
-        _rule(_not_in(PORT, "loose"), _not_in(PORT, _TARGET, "target"), _stop_for(GuardReason.ND)),
-        _rule(_is(_LENGTH6, 24), ACCEPT),
-        _rule(_is(_OPTION, 0x0E01), ACCEPT),
-        _rule(_stop_for(GuardReason.ND)),
+        rule(not_within(PORT, "loose"), not_within(PORT, _TARGET, "target"), stop_for(GuardReason.ND)),
+        rule(equal(_LENGTH6, 24), ACCEPT),
+        rule(equal(_OPTION, 0x0E01), ACCEPT),
+        rule(stop_for(GuardReason.ND)),
     ),
     "advertisement": (
-        _rule(_is(_FROM6, "::"), _stop_for(GuardReason.ND)),
-        _rule(_not_in(PORT, "loose"), _not_in(PORT, _TARGET, "target"), _stop_for(GuardReason.ND)),
-        _rule(_is(_LENGTH6, 24), ACCEPT),
-        _rule(_is(_OPTION, 0x0201), _in(PORT, _OPTION_MAC, "option_mac"), ACCEPT),
-        _rule(_stop_for(GuardReason.ND)),
+        rule(equal(_FROM6, "::"), stop_for(GuardReason.ND)),
+        rule(not_within(PORT, "loose"), not_within(PORT, _TARGET, "target"), stop_for(GuardReason.ND)),
+        rule(equal(_LENGTH6, 24), ACCEPT),
+        rule(equal(_OPTION, 0x0201), within(PORT, _OPTION_MAC, "option_mac"), ACCEPT),
+        rule(stop_for(GuardReason.ND)),
     ),
     "router_solicitation": (
-        _rule(_is(_LENGTH6, 8), ACCEPT),
-        _rule(
-            _is_not(_FROM6, "::"),
-            _is(_LENGTH6, 16),
-            _is(_RS_OPTION, 0x0101),
-            _in(PORT, _RS_OPTION_MAC, "solicit_mac"),
+        rule(equal(_LENGTH6, 8), ACCEPT),
+        rule(
+            not_equal(_FROM6, "::"),
+            equal(_LENGTH6, 16),
+            equal(_RS_OPTION, 0x0101),
+            within(PORT, _RS_OPTION_MAC, "solicit_mac"),
             ACCEPT,
         ),
-        _rule(_stop_for(GuardReason.ND)),
+        rule(stop_for(GuardReason.ND)),
     ),
     # everything else of a guarded port; what is no Ethernet II ends at the last rule
     "other": (
-        _rule(_not_in(PORT, SOURCE, "macs"), _stop_for(GuardReason.MAC)),
-        _rule(_in(PORT, "any_source"), _is(TYPE, "ip"), _goto("from4")),
-        _rule(_in(PORT, "any_source"), _is(TYPE, "ip6"), _goto("from6")),
+        rule(not_within(PORT, SOURCE, "macs"), stop_for(GuardReason.MAC)),
+        rule(within(PORT, "any_source"), equal(TYPE, "ip"), goto("from4")),
+        rule(within(PORT, "any_source"), equal(TYPE, "ip6"), goto("from6")),
         # no map of verdicts: while a table is replaced, the kernel takes the elements of the old one's maps away first,
         # and for a millisecond what they led to would end at the last rule here
-        _rule(_is(TYPE, "arp"), _goto("resolution")),
-        _rule(_is(TYPE, "ip"), _goto("unknown4")),
-        _rule(_is(TYPE, "ip6"), _goto("unknown6")),
-        _rule(_is(TYPE, 0x8035), _goto("announcement")),
-        _rule(_in(PORT, "tagged"), _is(TYPE, "8021q", "8021ad"), ACCEPT),
-        _rule(_in(PORT, "spanning"), _is(_TO, "01:80:c2:00:00:00"), ACCEPT),
-        _rule(_stop_for(GuardReason.TYPE)),
+        rule(equal(TYPE, "arp"), goto("resolution")),
+        rule(equal(TYPE, "ip"), goto("unknown4")),
+        rule(equal(TYPE, "ip6"), goto("unknown6")),
+        rule(equal(TYPE, 0x8035), goto("announcement")),
+        rule(within(PORT, "tagged"), equal(TYPE, "8021q", "8021ad"), ACCEPT),
+        rule(within(PORT, "spanning"), equal(_TO, "01:80:c2:00:00:00"), ACCEPT),
+        rule(stop_for(GuardReason.TYPE)),
     ),
     "resolution": (
-        _rule(*_ARP_HEAD, _in(PORT, SOURCE, _ARP_MAC, _ARP_IP, "arp_sender"), ACCEPT),
+        rule(*_ARP_HEAD, within(PORT, SOURCE, _ARP_MAC, _ARP_IP, "arp_sender"), ACCEPT),
         # who has no address yet asks for its own (RFC 5227); a probe for another's keeps that one from it
-        _rule(
-            *_ARP_HEAD[:4], _is(Payload("arp", "operation"), "request"), _is(_ARP_IP, "0.0.0.0"),
-            _in(PORT, _ARP_MAC, "macs"), _in(PORT, Payload("arp", "daddr ip"), "probed"), ACCEPT,
+        rule(
+            *_ARP_HEAD[:4], equal(Payload("arp", "operation"), "request"), equal(_ARP_IP, "0.0.0.0"),
+            within(PORT, _ARP_MAC, "macs"), within(PORT, Payload("arp", "daddr ip"), "probed"), ACCEPT,
         ),
-        _rule(*_ARP_HEAD, _in(PORT, "loose"), _in(PORT, _ARP_MAC, "macs"), ACCEPT),
-        _rule(_stop_for(GuardReason.ARP)),
+        rule(*_ARP_HEAD, within(PORT, "loose"), within(PORT, _ARP_MAC, "macs"), ACCEPT),
+        rule(stop_for(GuardReason.ARP)),
     ),
     # a guest that was moved announces itself by RARP (QEMU): a request of Ethernet and IPv4 with its MAC twice
     "announcement": (
-        _rule(
-            _is(_TO, "ff:ff:ff:ff:ff:ff"), _is(RawPayload("nh", 0, 64), 0x0001_0800_0604_0003),
-            _in(PORT, RawPayload("nh", 64, 48), "announced"), _in(PORT, RawPayload("nh", 144, 48), "announced"), ACCEPT,
+        rule(
+            equal(_TO, "ff:ff:ff:ff:ff:ff"), equal(RawPayload("nh", 0, 64), 0x0001_0800_0604_0003),
+            within(PORT, RawPayload("nh", 64, 48), "announced"),
+            within(PORT, RawPayload("nh", 144, 48), "announced"), ACCEPT,
         ),
-        _rule(_stop_for(GuardReason.TYPE)),
+        rule(stop_for(GuardReason.TYPE)),
     ),
     # IPv4 from an address that is not one of its own: still without one, or for a subnet behind it
     "unknown4": (
-        _rule(
-            _is(_FROM4, "0.0.0.0"), _is(Payload("ip", "daddr"), "255.255.255.255"),
-            _is(_UDP_FROM, 68), _is(_UDP_TO, 67), _in(PORT, _CHADDR, "chaddr"), ACCEPT,
+        rule(
+            equal(_FROM4, "0.0.0.0"), equal(Payload("ip", "daddr"), "255.255.255.255"),
+            equal(_UDP_FROM, 68), equal(_UDP_TO, 67), within(PORT, _CHADDR, "chaddr"), ACCEPT,
         ),
-        _rule(_is(_FROM4, "0.0.0.0"), _is(TYPE, "ip"), _is(_IGMP, *_REPORTS), ACCEPT),
-        _rule(_in(PORT, SOURCE, _FROM4, "behind4"), _goto("from4")),
-        _rule(_stop_for(GuardReason.IPV4)),
+        rule(equal(_FROM4, "0.0.0.0"), equal(TYPE, "ip"), equal(_IGMP, *_REPORTS), ACCEPT),
+        rule(within(PORT, SOURCE, _FROM4, "behind4"), goto("from4")),
+        rule(stop_for(GuardReason.IPV4)),
     ),
     "unknown6": (
-        _rule(_is(_FROM6, "::"), _is(PROTOCOL, "ipv6-icmp"), _goto("control6")),
-        _rule(_in(PORT, SOURCE, _FROM6, "behind6"), _goto("from6")),
-        _rule(_stop_for(GuardReason.IPV6)),
+        rule(equal(_FROM6, "::"), equal(PROTOCOL, "ipv6-icmp"), goto("control6")),
+        rule(within(PORT, SOURCE, _FROM6, "behind6"), goto("from6")),
+        rule(stop_for(GuardReason.IPV6)),
     ),
     # frames of the control protocols, which a bridge takes for itself
     "control": (
-        _rule(_in(PORT, "spanning"), ACCEPT),
-        _rule(_is(_TO, Range("01:80:c2:00:00:00", "01:80:c2:00:00:0f")), _stop_for(GuardReason.TYPE)),
+        rule(within(PORT, "spanning"), ACCEPT),
+        rule(equal(_TO, Range("01:80:c2:00:00:00", "01:80:c2:00:00:0f")), stop_for(GuardReason.TYPE)),
     ),
     # what reaches a guest: its own frames and those to groups, from DHCP servers that the file names
     "to_guest": (
-        _rule(_in(TO_PORT, "no_advertisements"), _is(_ICMP6, "nd-router-advert"), _stop_for(GuardReason.OTHERS)),
-        _rule(
-            _in(TO_PORT, "known_servers"), _is(_UDP_FROM, 67), _not_in(TO_PORT, _FROM4, "answers_from"),
-            _stop_for(GuardReason.OTHERS),
+        rule(within(TO_PORT, "no_advertisements"), equal(_ICMP6, "nd-router-advert"), stop_for(GuardReason.OTHERS)),
+        rule(
+            within(TO_PORT, "known_servers"), equal(_UDP_FROM, 67), not_within(TO_PORT, _FROM4, "answers_from"),
+            stop_for(GuardReason.OTHERS),
         ),
-        _rule(
-            _in(TO_PORT, "known_servers"), _is(_UDP_TO, 68), _not_in(TO_PORT, _FROM4, "answers_from"),
-            _stop_for(GuardReason.OTHERS),
+        rule(
+            within(TO_PORT, "known_servers"), equal(_UDP_TO, 68), not_within(TO_PORT, _FROM4, "answers_from"),
+            stop_for(GuardReason.OTHERS),
         ),
-        _rule(_is(Masked(RawPayload("ll", 0, 8), 1), 1), ACCEPT),
-        _rule(_not_in(TO_PORT, _TO, "macs"), _stop_for(GuardReason.OTHERS)),
+        rule(equal(Masked(RawPayload("ll", 0, 8), 1), 1), ACCEPT),
+        rule(not_within(TO_PORT, _TO, "macs"), stop_for(GuardReason.OTHERS)),
     ),
 }  # fmt: skip
 
 
 def _stop(reason: GuardReason) -> Chain:
     port = TO_PORT if reason is GuardReason.OTHERS else PORT
-    rules = [_rule(SetUpdate("update", f"stopped_{reason}", port, (Counter(),)))]
+    rules = [rule(SetUpdate("update", f"stopped_{reason}", port, (Counter(),)))]
     if (claimed := CLAIMS.get(reason)) is not None:
         key = Concatenation((port, claimed))
-        rules.append(_rule(SetUpdate("update", f"claimed_{reason}", key, (Counter(),))))
-    return Chain(f"stop_{reason}", (*rules, _rule(DROP)))
+        rules.append(rule(SetUpdate("update", f"claimed_{reason}", key, (Counter(),))))
+    return Chain(f"stop_{reason}", (*rules, rule(DROP)))
 
 
 def _storm_set(kind: str, rate: int) -> str:

@@ -9,7 +9,7 @@ from msgspec import Struct
 from bascule.model.ruleset.numbers import number
 from bascule.model.ruleset.rules import Prefix, Tuple, Value
 from bascule.model.values import IpAddress, IpNetwork, Mac
-from bascule.policy.guards.ports import GuardedPort
+from bascule.policy.guards.ports import GuardedPort, link_local
 
 
 class SetForm(Struct, frozen=True):
@@ -52,6 +52,14 @@ SETS = (
     SetForm("apart_target", "ifname . integer"),
     SetForm("answers_from", "ifname . ipv4_addr"),
 )
+NESTED_SETS = (
+    SetForm("nesting", "ifname"),  # with guests inside, of which only the number is known
+    SetForm("known_macs", "ether_addr"),  # of everybody whom the file knows: nobody learns them
+    SetForm("known_local", "ipv6_addr"),
+    SetForm("nested4", "ifname . ipv4_addr", ("interval",)),
+    SetForm("nested6", "ifname . ipv6_addr", ("interval",)),
+    SetForm("nested_target", "ifname . integer"),
+)
 _LIBERTIES = {
     "router": "routers", "dhcp-server": "servers", "multicast-querier": "queriers", "tags": "tagged", "bpdu": "spanning"
 }  # fmt: skip
@@ -60,10 +68,15 @@ _LIBERTIES = {
 def elements(ports: Iterable[GuardedPort]) -> dict[str, list[Value]]:
     """What stands in each set."""
     found: dict[str, list[Value]] = {}
+    ports = tuple(ports)
     for port in ports:
         for name, values in _of(port):
             key = (port.name, *values)
             found.setdefault(name, []).append(port.name if len(key) == 1 else Tuple(key))
+    known = dict.fromkeys(mac for port in ports if port.guarding.nested for mac in port.known_macs)
+    if known:
+        found["known_macs"] = list(known)
+        found["known_local"] = [str(link_local(mac)) for mac in known]
     return found
 
 
@@ -79,6 +92,8 @@ def _of(port: GuardedPort) -> Iterator[Element]:
             yield name, (_bits(mac),)
     if port.is_strict:
         yield from _addresses(port)
+    if port.guarding.nested and port.is_strict:
+        yield from _nested(port)
     for mac in port.other_macs:
         yield "apart_mac", (mac,)
     for address in port.others:
@@ -96,6 +111,8 @@ def _memberships(port: GuardedPort) -> Iterator[str]:
     yield "strict" if port.is_strict else "loose"
     if not port.is_strict or "router" in guarding.may:
         yield "any_source"
+    if guarding.nested:
+        yield "nesting"
     if guarding.isolated:
         yield "isolated"
     if guarding.routers:
@@ -121,6 +138,15 @@ def _addresses(port: GuardedPort) -> Iterator[Element]:
     for subnet in port.prefixes:
         for mac in port.every_mac:
             yield _by_family(subnet, "behind4", "behind6"), (mac, _prefix(subnet))
+
+
+def _nested(port: GuardedPort) -> Iterator[Element]:
+    """What guests inside may use: the further addresses and subnets of the NIC."""
+    for subnet in port.guarding.also:
+        whole = str(subnet.network_address) if subnet.num_addresses == 1 else _prefix(subnet)
+        yield _by_family(subnet, "nested4", "nested6"), (whole,)
+        if subnet.version == 6 and subnet.num_addresses == 1:
+            yield "nested_target", (number(int(subnet.network_address)),)
 
 
 def _by_family(one: IpAddress | IpNetwork, four: str, six: str) -> str:

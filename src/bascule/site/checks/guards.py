@@ -68,6 +68,10 @@ def _guard(wiring: DocumentWiring, guest: d.Guest, nic: d.GuestNic, path: Path) 
                     "GUARD", f"'{key}' says what a guard lets through, and this NIC has none", (*path, key),
                     hint=f"add 'guard: strict' or 'guard: mac', or remove '{key}'",
                 )  # fmt: skip
+    numbers = [index for index, one in enumerate(nic.macs) if isinstance(one, int)]
+    if len(numbers) > 1:
+        message = "the number of MACs is said more than once"
+        found.add("GUARD", message, (*path, "macs", numbers[1]), hint="write one number; MACs may stand beside it")
     for index, each in enumerate(nic.also):
         named = [key for key in GROUPS if getattr(each, key) is not None]
         if len(named) > 1:

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from bascule.frames import bpf
 from bascule.frames.codecs.ethernet import VLAN
+from bascule.frames.guarding import build as b
 from bascule.frames.guarding.attacks import ATTACKS
 from bascule.frames.guarding.build import Parties, Party
 from bascule.frames.guarding.legitimate import LEGITIMATE
@@ -104,6 +105,8 @@ def attack_from(stand: Stand) -> Check:
     """Send every kind of frame by the port, and judge what arrived at the others and what the bridge learned."""
     hostile = [one for one in ATTACKS if _is_forbidden(one, stand.port)]
     honest = [one for one in LEGITIMATE if _can_be_sent(one, stand.parties)]
+    if stand.port.guarding.nested:
+        _send(stand, [_guests_inside(stand.port.guarding.nested)])
     got_through = [one.name for one, arrived in _send(stand, hostile) if arrived]
     learned = _learned(stand)
     lost = [one.name for one, arrived in _send(stand, honest) if not arrived]
@@ -113,6 +116,17 @@ def attack_from(stand: Stand) -> Check:
         words += f"; {what}: {', '.join(names)}" if names else ""
     words += f"; the bridge learned {', '.join(learned)} at its port" if learned else ""
     return Check(id="guard", subject=stand.port.guest, ok=not (got_through or lost or learned), detail=words)
+
+
+def _guests_inside(number: int) -> Sample:
+    """So many guests inside have spoken, and none is left to be learned: an attacker is one too many."""
+
+    def frames(p: Parties) -> Iterable[bytes]:
+        for count in range(number):
+            mac = b"\x02\0\x5e\x11" + count.to_bytes(2, "big")
+            yield b.arp(mac, 1, mac, b.NOBODY4, p.me.ip4)
+
+    return Sample("guests inside", frames, "")
 
 
 def _is_forbidden(sample: Sample, port: GuardedPort) -> bool:
@@ -174,4 +188,9 @@ def _learned(stand: Stand) -> list[str]:
     """MACs of others that the bridge believes to be behind the port."""
     entries = read_fdb(stand.host)
     own = set(stand.port.every_mac)
-    return sorted(entry.mac for entry in entries if entry.port == stand.port.name and entry.mac not in own)
+    inside = "02:00:5e:11:" if stand.port.guarding.nested else "none"
+    return sorted(
+        entry.mac
+        for entry in entries
+        if entry.port == stand.port.name and entry.mac not in own and not entry.mac.startswith(inside)
+    )

@@ -1,0 +1,63 @@
+"""Short words for the statements of the guards' rules; pure."""
+
+from __future__ import annotations
+
+from bascule.model.ruleset.rules import (
+    Concatenation,
+    Expression,
+    Match,
+    Meta,
+    Payload,
+    Rule,
+    SetReference,
+    Statement,
+    Value,
+    VerdictStatement,
+    match,
+)
+from bascule.policy.guards.reasons import GuardReason
+
+ACCEPT, DROP, RETURN = VerdictStatement("accept"), VerdictStatement("drop"), VerdictStatement("return")
+PORT, TO_PORT = Meta("iifname"), Meta("oifname")
+SOURCE, TYPE, PROTOCOL = Payload("ether", "saddr"), Payload("ether", "type"), Meta("l4proto")
+
+
+def rule(*statements: Statement) -> Rule:
+    """Statements in their order."""
+    return Rule(statements)
+
+
+def goto(chain: str) -> VerdictStatement:
+    """On to a chain, and not back."""
+    return VerdictStatement("goto", chain)
+
+
+def stop_for(reason: GuardReason) -> VerdictStatement:
+    """To where it is counted and dropped."""
+    return goto(f"stop_{reason}")
+
+
+def within(*key: Expression | str) -> Match:
+    """Whether the packet's values stand in a set, whose name comes last."""
+    return _lookup(key, "==")
+
+
+def not_within(*key: Expression | str) -> Match:
+    """Whether they do not."""
+    return _lookup(key, "!=")
+
+
+def _lookup(key: tuple[Expression | str, ...], operator: str) -> Match:
+    *parts, name = key
+    left = parts[0] if len(parts) == 1 else Concatenation(tuple(parts))  # type: ignore[arg-type]  # all but the last
+    return match(left, SetReference(str(name)), operator=operator)  # type: ignore[arg-type]  # of expressions
+
+
+def equal(left: Expression, *values: Value) -> Match:
+    """Whether it is one of some values."""
+    return match(left, *values)
+
+
+def not_equal(left: Expression, *values: Value) -> Match:
+    """Whether it is none of them."""
+    return match(left, *values, operator="!=")
