@@ -24,6 +24,7 @@ from bascule.model.values import IfName
 from bascule.persist.config import NetworkConfig
 from bascule.persist.dialect import dialect
 from bascule.persist.parsed import Files, Left, Parsed, printable
+from bascule.persist.wanted import GUEST_TAPS
 from bascule.site.write import flow, site_text
 
 
@@ -31,8 +32,8 @@ class Imported(Struct, frozen=True, kw_only=True):
     """A site file, where it came from, and everything that it does not say.
 
     ``conflicts`` are facts that kernel and files tell differently (the file has the kernel's), ``left`` lines of
-    files that were not taken, ``notes`` what a site file has no word for. The places in ``site`` count from the first
-    line below the comments of ``text``.
+    files that were not taken, ``notes`` what a site file has no word for, ``others`` what comes by itself or with
+    guests and programs. The places in ``site`` count from the first line below the comments of ``text``.
     """
 
     text: str
@@ -42,6 +43,7 @@ class Imported(Struct, frozen=True, kw_only=True):
     conflicts: tuple[str, ...] = ()
     left: tuple[Left, ...] = ()
     notes: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
     @property
     def left_out(self) -> int:
@@ -79,12 +81,13 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
     notes: list[str] = []
     virtual = _virtual(sources, notes)
     told: tuple[str, ...] = ()
-    others: tuple[str, ...] = ()
+    alone = [name for name in parsed.unmanaged if name not in GUEST_TAPS]
+    others: tuple[str, ...] = (f"not managed by the configuration system: {', '.join(alone)}",) if alone else ()
     config, unsure = parsed.config, parsed.unsure
     if sources.state is not None:
         running = running_config(sources.state, virtual.bridges)
         kernel, leased = without_leases(running.config, config, sources.asking)
-        notes, others = [*notes, *running.notes], (*running.others, *leased)
+        notes, others = [*notes, *running.notes], (*others, *running.others, *leased)
         unsure = frozenset()  # the kernel knows its ports
         if sources.dialect is not None:
             told = tuple(conflicts(kernel, config, sources.state.links))
@@ -107,8 +110,8 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
         notes.append(f"{file}:{line}: {name}: {words}" if line else f"{name}: {words}")
     silent = untold(
         sources.files,
-        (site_text(document), " ".join([*said.links, *config.unmanaged])),
-        (*told, *notes),
+        (site_text(document), " ".join(said.links)),
+        (*told, *notes, *others),
         (*left, *parsed.passed),
         said,
     )
@@ -127,6 +130,7 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
         conflicts=told,
         left=left,
         notes=tuple(notes),
+        others=others,
     )
 
 

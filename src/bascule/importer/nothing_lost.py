@@ -96,12 +96,14 @@ class _Words:
         self.prefixes: set[int] = set()
         self.numbers: set[float] = set()
         self.names: set[str] = set()
+        self.no_addresses: set[str] = set()  # 10.0.0.300
         for text in texts:
             macs, addresses, rest = _apart(text)
             self.macs.update(macs)
             self.addresses.update(addresses)
             self.prefixes.update(int(word[1:]) for word in _PREFIX.findall(rest))
             self.numbers.update(float(word) for word in re.findall(r"[0-9]+(?:\.[0-9]+)?", _PREFIX.sub(" ", rest)))
+            self.no_addresses.update(_V4.findall(rest))
             self.names.update(re.findall(r"[A-Za-z][A-Za-z0-9_.-]*", rest))
 
     def has_number(self, number: float) -> bool:
@@ -156,6 +158,7 @@ def _lost(line: str, known: _Words) -> Iterator[str]:
 
 def _lost_words(rest: str, known: _Words) -> Iterator[str]:
     """Lengths of prefixes, numbers and names."""
+    yield from (word for word in _V4.findall(rest) if word not in known.no_addresses)
     yield from (word for word in _PREFIX.findall(rest) if int(word[1:]) not in {0, *known.prefixes})
     rest = _PREFIX.sub(" ", rest).strip()
     key = re.split(r"[=:\s]", rest, maxsplit=1)[0]

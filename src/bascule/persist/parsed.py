@@ -40,7 +40,7 @@ class Parsed(Struct, frozen=True, kw_only=True):
 
     ``places`` say where each link was first named. ``unsure`` are bridges and bonds with ports that nobody can tell:
     a pattern stands for them, or they are links of a kind that is not taken. ``passed`` are lines that say nothing of
-    what the network is.
+    what the network is, ``unmanaged`` the links that the configuration system leaves alone.
     """
 
     config: NetworkConfig
@@ -48,6 +48,7 @@ class Parsed(Struct, frozen=True, kw_only=True):
     places: Mapping[IfName, tuple[str, int]] = field(default_factory=dict)
     unsure: frozenset[IfName] = frozenset()
     passed: tuple[Left, ...] = ()
+    unmanaged: tuple[str, ...] = ()
 
 
 class Leftovers:

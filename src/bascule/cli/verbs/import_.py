@@ -80,4 +80,5 @@ def _document(imported: Imported) -> dict[str, object]:
         "conflicts": list(imported.conflicts),
         "left": [{"file": each.file, "line": each.line, "text": each.text, "why": each.why} for each in imported.left],
         "notes": list(imported.notes),
+        "others": list(imported.others),
     }

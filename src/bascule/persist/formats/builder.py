@@ -160,6 +160,7 @@ class Builder:
             places={draft.name: (draft.file, draft.line) for draft in self.drafts.values()},
             unsure=frozenset(self.unsure & self.drafts.keys()),
             passed=tuple(self.left.passed),
+            unmanaged=tuple(dict.fromkeys(self.unmanaged)),
         )
 
     def _drop_barred(self) -> None:
