@@ -1,7 +1,7 @@
 # make demo   sets everything up and rehearses examples/production.yaml
 # make test   sets everything up and passes every test
 # make vm-test   what needs a kernel or a reboot of its own, under QEMU
-.PHONY: man install uninstall demo test vm-test soak lint format pictures captures bench bench-quick clean tools dev-tools vm-tools browser-tools bench-tools
+.PHONY: man install uninstall wheel deb rpm pyz packaging-tools demo test vm-test soak lint format pictures captures bench bench-quick clean tools dev-tools vm-tools browser-tools bench-tools
 
 PYTHON ?= python3
 VENV   := .venv
@@ -18,10 +18,12 @@ demo: tools $(VENV)/.installed
 test: dev-tools vm-tools browser-tools $(VENV)/.dev
 	$(BIN)/pytest -n $(JOBS) --dist worksteal tests
 
-# VLANs, bonds and VLAN-aware bridges on Debian's kernel, and reboots for each network manager: some fifteen minutes
+# VLANs, bonds and VLAN-aware bridges on Debian's kernel, reboots for each network manager, each package in a bare
+# machine: some fifteen minutes
 vm-test: dev-tools $(VENV)/.dev
-	@WISHED=1 scripts/need qemu-system-x86_64 busybox debootstrap mke2fs
-	BASCULE_VM=1 $(BIN)/pytest -n $(VM_JOBS) --dist worksteal -rA --show-capture=no tests/vm
+	@WISHED=1 scripts/need qemu-system-x86_64 busybox debootstrap mke2fs dpkg-buildpackage dh dh_python3 rpmbuild \
+		lintian rpmlint
+	BASCULE_VM=1 $(BIN)/pytest -n $(VM_JOBS) --dist worksteal -rA --show-capture=no tests/vm tests/packages
 
 # every kill point, 250 random pairs of states, 100,000 hostile frames for each decoder, 20,000 broken files for each
 # dialect, every tool of attackers against the guards: some twenty minutes
@@ -113,6 +115,30 @@ install: tools man
 	install -m 0644 build/man/*.1 $(SHARE)/man/man1
 	install -m 0644 build/man/*.5 $(SHARE)/man/man5
 	$(LIB)/bin/bascule completion bash > $(SHARE)/bash-completion/completions/bascule
+
+# packages, each into dist/; all but the wheel hold the libraries that a distribution may lack or have too old
+packaging-tools:
+	@scripts/need dpkg-buildpackage dh dh_python3 rpmbuild
+	@WISHED=1 scripts/need lintian rpmlint
+
+wheel: $(VENV)/.dev
+	rm -rf build/source && packaging/source build/source
+	$(BIN)/python -m build --outdir dist build/source
+
+build/bundle: $(VENV)/.dev $(shell git ls-files src pyproject.toml packaging/bundle 2>/dev/null)
+	PYTHON=$(abspath $(BIN)/python) packaging/bundle $@
+
+deb: packaging-tools build/bundle
+	PYTHON=$(abspath $(BIN)/python) packaging/deb build/bundle dist
+
+rpm: packaging-tools build/bundle
+	PYTHON=$(abspath $(BIN)/python) packaging/rpm build/bundle dist
+
+# one file for a host without anything but Python 3.11 or later; it unpacks itself below ~/.local/share/bascule once
+pyz: build/bundle
+	@mkdir -p dist
+	$(BIN)/shiv --site-packages build/bundle --entry-point bascule.cli:program --compressed --extend-pythonpath \
+		--python '/usr/bin/env python3' --root '~/.local/share/bascule' --output-file dist/bascule.pyz
 
 # the network stays as it is, and so does /var/lib/bascule
 uninstall:

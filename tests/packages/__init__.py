@@ -1,0 +1,1 @@
+"""Packages are installed in a bare Debian as an administrator installs them."""
