@@ -37,6 +37,11 @@ def test_a_guarded_host_from_apply_to_undo(tmp_path: Path) -> None:
         assert "web.0: 12 frames with ARP for another's address or MAC: 10.0.0.1 (12)" in bascule("status")
         told = json.loads(bascule("status", "--json"))["stopped"]
         assert told == [{"port": "web.0", "reason": "arp", "frames": 12, "claims": {"10.0.0.1": 12}}]
+        metrics = bascule("status", "--metrics").splitlines()
+        assert 'bascule_guard_stopped_frames_total{port="web.0",reason="arp"} 12' in metrics
+        assert {"bascule_ok 1", "bascule_change_open 0", "bascule_change_number 1", "bascule_drift 0"} <= set(metrics)
+        assert not any(line.startswith("bascule_change_left_seconds") for line in metrics)
+        bascule("status", "--metrics", "--json", status=64)
         before = run(("bridge", "fdb", "show"), namespace=host).stdout
         attacked = bascule("verify", str(file), "--attack", "web")
         assert "guard strict: 77 of 77 kinds of hostile frames stopped, 43 of 43" in " ".join(attacked.split())

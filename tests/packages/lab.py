@@ -67,7 +67,20 @@ def bare_root() -> Path:
 
 def run_inside(script: str, *, seen: Path, tmp: Path) -> str:
     """Run a script in the bare root, in namespaces of its own; what it prints. Fails the test where it fails."""
-    words = ["unshare", "--mount", "--net", "--uts", "--ipc", "sh", "-c", ENTER, "sh", str(tmp), str(bare_root()), str(seen)]
+    words = [
+        "unshare",
+        "--mount",
+        "--net",
+        "--uts",
+        "--ipc",
+        "sh",
+        "-c",
+        ENTER,
+        "sh",
+        str(tmp),
+        str(bare_root()),
+        str(seen),
+    ]
     done = subprocess.run(words, input=script, capture_output=True, text=True, timeout=600, check=False)
     said = done.stdout + done.stderr
     assert done.returncode == 0, said[-3000:]

@@ -149,7 +149,14 @@ def test_wheel_and_sdist_are_whole(tmp_path: Path) -> None:
     """A wheel goes into an environment of its own, and brings licence, documents and examples along."""
     wheel, sdist = package("wheel", "bascule-*.whl"), package("wheel", "bascule-*.tar.gz")
     listed = subprocess.run(["tar", "-tzf", str(sdist)], capture_output=True, text=True, check=True).stdout
-    for name in ("LICENSE", "CHANGELOG.md", "Makefile", "docs/tutorial/one-nic.md", "examples/one-nic.yaml", "tests/lab"):
+    for name in (
+        "LICENSE",
+        "CHANGELOG.md",
+        "Makefile",
+        "docs/tutorial/one-nic.md",
+        "examples/one-nic.yaml",
+        "tests/lab",
+    ):
         assert f"/{name}" in listed
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
     subprocess.run([tmp_path / "venv/bin/pip", "install", "-q", str(wheel)], check=True)

@@ -15,14 +15,22 @@ if TYPE_CHECKING:
 @click.command()
 @json_option
 @click.option("--watch", is_flag=True, help="Stay, and print drift as it happens.")
-def command(*, as_json: bool, watch: bool) -> int:
+@click.option("--metrics", "as_metrics", is_flag=True, help="Print what Prometheus reads, for its textfile collector.")
+def command(*, as_json: bool, watch: bool, as_metrics: bool) -> int:
     """Say what is armed and until when, what a crash left unfinished and what finishes it, and what has drifted.
 
-    Reads only. Exit status: 0, or 1 when somebody must act.
+    Reads only. Exit status: 0, or 1 when somebody must act; with --metrics always 0 where it could look.
     """
     from bascule import workflow
 
+    if as_metrics and (as_json or watch):
+        raise click.UsageError("--metrics is a document of its own: leave --json and --watch out")
     now = workflow.status()
+    if as_metrics:
+        from bascule.cli.show.metrics import metrics
+
+        click.echo(metrics(now), nl=False)
+        return 0
     _show(now, as_json=as_json)
     if watch:
         _watch(now, as_json=as_json)
