@@ -103,6 +103,7 @@ class _Words:
             self.addresses.update(addresses)
             self.prefixes.update(int(word[1:]) for word in _PREFIX.findall(rest))
             self.numbers.update(float(word) for word in re.findall(r"[0-9]+(?:\.[0-9]+)?", _PREFIX.sub(" ", rest)))
+            self.numbers.update(int(word, 16) for word in re.findall(r"\b0x[0-9a-f]+", rest))
             self.no_addresses.update(_V4.findall(rest))
             self.names.update(re.findall(r"[A-Za-z][A-Za-z0-9_.-]*", rest))
 

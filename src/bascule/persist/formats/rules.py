@@ -19,6 +19,7 @@ _ARGUMENTS = {  # the words of ip-rule(8) and their short and old forms
     "lookup": "table",
     "pref": "priority",
     "preference": "priority",
+    "prio": "priority",
     "order": "priority",
 }
 

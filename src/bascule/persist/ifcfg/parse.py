@@ -9,10 +9,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from bascule.model.host_links import PolicyRule
 from bascule.model.values import IfName, Mac, parse_ifname, parse_mac, parse_vid
 from bascule.persist.config import Ipv6, StaticRoute
 from bascule.persist.formats import sysfs
 from bascule.persist.formats.builder import Builder, LinkDraft
+from bascule.persist.formats.rules import parse_rule_words
 from bascule.persist.formats.shell import Assignment, AssignmentFile, assignments
 from bascule.persist.formats.values import (
     default_of,
@@ -54,6 +56,7 @@ ODD_KEYS = {  # keys that only such a link has, and what it is
     "PEER_OUTER_IPADDR": "a tunnel",
 }
 
+_RULE, _RULE6 = re.compile(r"ROUTING_RULE6?_\w*"), "ROUTING_RULE6"
 _NUMBERED = re.compile(r"(IPADDR|NETMASK|PREFIX|GATEWAY|DNS)([0-9]{0,4})")
 
 
@@ -150,6 +153,7 @@ class _IfcfgFile(AssignmentFile):
         self._master(draft)
         self._options(draft)
         self._ip(draft)
+        self._rules()
         self._rest()
 
     def _kind(self) -> str | None:
@@ -266,6 +270,13 @@ class _IfcfgFile(AssignmentFile):
                     self.leave(key, "what to take of a lease is not taken over")
         self._ip6(draft)
 
+    def _rules(self) -> None:
+        """What NetworkManager writes where initscripts have rule-eth0."""
+        for key in [key for key in self.found if _RULE.fullmatch(key)]:
+            rule = self.take(key, partial(_rule, ipv6=key.startswith(_RULE6)))
+            if rule is not None:
+                self.builder.rules.append(rule)
+
     def _ip6(self, draft: LinkDraft) -> None:
         init = self.take("IPV6INIT", parse_bool)
         if not init or self.settings.get("NETWORKING_IPV6", "yes").lower() == "no":
@@ -291,7 +302,7 @@ class _IfcfgFile(AssignmentFile):
         for key in self.found:
             if key in SILENT and key not in {"UUID", "SLAVE", "BONDING_MASTER"}:
                 self.builder.left.passes(self.path, self.found[key].line, f"{key}={self.found[key].value}")
-            elif key not in SILENT and key not in _TAKEN and not _NUMBERED.fullmatch(key):
+            elif key not in SILENT and key not in _TAKEN and not (_NUMBERED.fullmatch(key) or _RULE.fullmatch(key)):
                 self.leave(key, "not taken")
 
 
@@ -302,6 +313,10 @@ _TAKEN = words(
     IPV6_DEFAULTGW OVS_BRIDGE TEAM_MASTER METRIC IPV4_ROUTE_METRIC
     """
 )
+
+
+def _rule(text: str, *, ipv6: bool) -> PolicyRule:
+    return parse_rule_words(text.split(), ipv6=ipv6)
 
 
 def _six(address: str) -> str:

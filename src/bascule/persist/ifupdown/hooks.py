@@ -10,7 +10,7 @@ from typing import Any
 from bascule.model.links import Bridge, BridgePort, LinkOptions
 from bascule.model.state import PortVlans
 from bascule.model.structs import defaults_of
-from bascule.model.values import parse_ifname, parse_vid
+from bascule.model.values import parse_ifname, parse_mac, parse_vid
 from bascule.persist.config import StaticRoute
 from bascule.persist.formats.builder import Builder, LinkDraft
 from bascule.persist.formats.rules import parse_rule_words
@@ -67,9 +67,12 @@ def _understood(builder: Builder, draft: LinkDraft, part: str, file: str, line: 
         return _vlan(builder, rest[2:], file, line)
     if tool == "brctl":
         return _brctl(builder, rest, file, line)
-    if tool == "ifconfig" and rest[1:2] == ["mtu"] and len(rest) == 3:
-        builder.draft(rest[0], file, line).mtu = parse_mtu(rest[2])
-        return True
+    if tool == "ifconfig" and len(rest) > 1:
+        return _ifconfig(builder, rest, file, line)
+    if tool == "vconfig" and rest[:1] == ["add"] and len(rest) == 3:
+        return _vlan_link(
+            builder, ["link", rest[1], "name", f"{rest[1]}.{rest[2]}", "type", "vlan", "id", rest[2]], file, line
+        )
     return False
 
 
@@ -98,13 +101,43 @@ def _ip(builder: Builder, draft: LinkDraft, rest: list[str], file: str, line: in
         return _options(builder.draft(rest[0], file, line).options, Bridge, rest[3:])
     if rest[1:3] == ["type", "bridge_slave"]:
         return _options(builder.draft(rest[0], file, line).port, BridgePort, rest[3:])
-    if rest[1:2] == ["mtu"] and len(rest) == 3:
-        builder.draft(rest[0], file, line).mtu = parse_mtu(rest[2])
-        return True
-    if rest[1:2] == ["master"] and len(rest) == 3:
-        builder.enslave(rest[0], rest[2], file, line)
-        return True
-    return False
+    return _link_words(builder, rest, file, line)
+
+
+def _link_words(builder: Builder, words: list[str], file: str, line: int) -> bool:
+    """``ip link set eth0 mtu 9000 master br0 up``, in any order."""
+    values: dict[str, str] = {}
+    rest = [word for word in words if word not in {"up", "down"}]
+    while rest:
+        key = rest.pop(0) if rest[0] in {"dev", "mtu", "address", "master"} else "dev"
+        if not rest or key in values:
+            return False
+        values[key] = rest.pop(0)
+    if "dev" not in values:
+        return False
+    target = builder.draft(values["dev"], file, line)
+    if "mtu" in values:
+        target.mtu = parse_mtu(values["mtu"])
+    if "address" in values:
+        target.mac = parse_mac(values["address"])
+    if "master" in values:
+        builder.enslave(target.name, values["master"], file, line)
+    return True
+
+
+def _ifconfig(builder: Builder, words: list[str], file: str, line: int) -> bool:
+    """``ifconfig br0:1 10.0.0.5 netmask 255.255.255.0 mtu 9000``: of an alias the address is its link's."""
+    name, rest = words[0].partition(":")[0], [word for word in words[1:] if word != "up"]
+    address = rest.pop(0) if rest and rest[0] not in {"netmask", "mtu", "broadcast"} else ""
+    values = dict(zip(rest[::2], rest[1::2], strict=False))
+    if len(rest) % 2 or set(values) - {"netmask", "mtu", "broadcast"} or (address and "netmask" not in values):
+        return False
+    target = builder.draft(name, file, line)
+    if address:
+        target.addresses.append(parse_address(address, values["netmask"]))
+    if "mtu" in values:
+        target.mtu = parse_mtu(values["mtu"])
+    return True
 
 
 def _vlan_link(builder: Builder, words: list[str], file: str, line: int) -> bool:

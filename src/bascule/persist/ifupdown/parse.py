@@ -19,13 +19,12 @@ from bascule.persist.formats.values import (
     parse_ip,
     parse_number,
     ticks,
-    words,
 )
 from bascule.persist.formats.vlans import from_name, without
 from bascule.persist.ifupdown import MAIN
 from bascule.persist.ifupdown.hooks import hook, vlan_range
 from bascule.persist.ifupdown.includes import Line, absolute, logical_lines, option_name
-from bascule.persist.ifupdown.words import BRIDGE, SIMPLE, patterns, port_names
+from bascule.persist.ifupdown.words import BRIDGE, HOOKS, ODD_TYPES, SILENT, SIMPLE, patterns, port_names
 from bascule.persist.parsed import Files, Hardware, Parsed
 
 FOLDER = "etc/network/interfaces.d/"
@@ -36,25 +35,6 @@ SECONDS = {  # option: field of a bridge, both counted in time
     "bridge-maxage": "max_age",
     "bridge-ageing": "ageing_time",
 }
-ODD_TYPES = {  # an option that only such a link has: what that is
-    **dict.fromkeys(words("ovs-type ovs_type ovs-bridge ovs_bridge ovs-bonds ovs_bonds"), "Open vSwitch's"),
-    **dict.fromkeys(words("wpa-ssid wpa-psk wpa-conf wpa-roam"), "wireless"),
-    **dict.fromkeys(words("vxlan-id vxlan-local-tunnelip"), "a VXLAN"),
-    **dict.fromkeys(words("veth-peer-name"), "one end of a veth pair"),
-    **dict.fromkeys(words("tunnel-mode endpoint"), "a tunnel"),
-    **dict.fromkeys(words("batman-ifaces"), "a mesh"),
-    **dict.fromkeys(words("vrf vrf-table"), "in a VRF"),
-    **dict.fromkeys(words("link-type type"), "of another kind"),
-}
-HOOKS = words("up post-up pre-up down pre-down post-down")
-SILENT = words(
-    """
-    bridge-maxwait bridge-waitport bridge-gcint network broadcast scope vlan-id vlan-raw-device dad-attempts
-    preferred-lifetime autoconf address-virtual-ipv6-addrgen
-    ipv6-addrgen alias description
-    """
-)
-
 _RUN_PARTS = re.compile(r"[A-Za-z0-9_.-]+")  # names that source-directory takes
 
 
@@ -93,6 +73,8 @@ class InterfacesFiles:
         self.stanzas: list[_Stanza] = []
         self.loopback: list[_Stanza] = []
         self.current: _Stanza | None = None
+        self.called: dict[str, str] = {}  # of stanzas that are a logical interface: the link
+        self.patterns: list[str] = []  # of links that come up by themselves
         self.refused: list[tuple[_Stanza, str]] = []
         self.heirs: list[tuple[_Stanza, str]] = []  # stanzas with the name of another one whose options are theirs
         self.vids: dict[str, list[PortVlans]] = {}
@@ -168,7 +150,13 @@ class InterfacesFiles:
 
     def _auto(self, line: Line) -> None:
         for name in line.words[1:]:
-            if set(name) & set("*?[/="):
+            physical, sign, logical = name.partition("=")
+            if sign and not set(name) & set("*?[/"):  # the stanza of one name configures a link of another
+                self.called[logical] = physical
+                self.autos.add(physical)
+            elif name.startswith("/") and "/" not in name[1:]:
+                self.patterns.append(name[1:])
+            elif set(name) & set("*?[/="):
                 self.leave(line, "patterns are not taken")
             elif line.words[0] in {"auto", "allow-auto", "allow-hotplug"}:
                 self.autos.add(name)
@@ -192,6 +180,9 @@ class InterfacesFiles:
 
     def settle(self) -> None:
         """From stanzas to links."""
+        for stanza in self.stanzas:
+            stanza.name = self.called.get(stanza.name, stanza.name)
+            self.autos |= {stanza.name for pattern in self.patterns if fnmatchcase(stanza.name, pattern)}
         self._inherit()
         self._bar()
         for stanza in self.stanzas:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from bascule.model.values import parse_mac
 from bascule.persist.formats.builder import LinkDraft, setter
-from bascule.persist.formats.values import parse_bool, parse_ip, parse_mtu, parse_number
+from bascule.persist.formats.values import parse_bool, parse_ip, parse_mtu, parse_number, words
 
 
 def patterns(regex: str) -> list[str]:
@@ -55,6 +55,25 @@ def _flag(text: str) -> int:
     return int(parse_bool(text))
 
 
+ODD_TYPES = {  # an option that only such a link has: what that is
+    **dict.fromkeys(words("ovs-type ovs_type ovs-bridge ovs_bridge ovs-bonds ovs_bonds"), "Open vSwitch's"),
+    **dict.fromkeys(words("wpa-ssid wpa-psk wpa-conf wpa-roam"), "wireless"),
+    **dict.fromkeys(words("vxlan-id vxlan-local-tunnelip"), "a VXLAN"),
+    **dict.fromkeys(words("veth-peer-name"), "one end of a veth pair"),
+    **dict.fromkeys(words("tunnel-mode endpoint"), "a tunnel"),
+    **dict.fromkeys(words("batman-ifaces"), "a mesh"),
+    **dict.fromkeys(words("vrf vrf-table"), "in a VRF"),
+    **dict.fromkeys(words("link-type type"), "of another kind"),
+}
+HOOKS = words("up post-up pre-up down pre-down post-down")
+SILENT = words(
+    """
+    bridge-maxwait bridge-waitport bridge-gcint network broadcast scope vlan-id vlan-raw-device dad-attempts
+    preferred-lifetime autoconf address-virtual-ipv6-addrgen
+    ipv6-addrgen alias description
+    """
+)
+
 BRIDGE: dict[str, tuple[str, Callable[[str], int]]] = {
     "bridge-stp": ("stp_state", _flag),
     "bridge-bridgeprio": ("priority", lambda text: parse_number(text, 0, 65535)),
@@ -64,10 +83,10 @@ BRIDGE: dict[str, tuple[str, Callable[[str], int]]] = {
 }
 
 
-def port_names(words: list[str]) -> list[str] | None:
+def port_names(given: list[str]) -> list[str] | None:
     """The ports of ``bridge-ports``; ifupdown2 has ranges (``glob swp1-4``). None where a pattern stands for them."""
     found: list[str] = []
-    for before, word in zip(["", *words], words, strict=False):
+    for before, word in zip(["", *given], given, strict=False):
         spread = re.fullmatch(r"([A-Za-z_.-]+(?:[0-9]+[A-Za-z]+)*)\[?([0-9]{1,4})-([0-9]{1,4})\]?((?:\.[0-9]+)?)", word)
         if word in {"none", "glob"}:
             continue

@@ -346,7 +346,7 @@ def _route(node: Node) -> StaticRoute:
     unknown = set(values) - {"to", "via", "metric", "table", "from", "on-link", "scope", "type"}
     if unknown or values.get("type", "unicast") != "unicast":
         raise ValueError(f"'{min(unknown, default='type')}' of a route is not taken")
-    gateway = parse_ip(values["via"]) if "via" in values else ""
+    gateway = parse_ip(values["via"]) if values.get("via", "0.0.0.0") not in {"0.0.0.0", "::"} else ""
     to = values.get("to", "")
     return StaticRoute(
         dst=default_of(gateway) if to in {"default", "0/0"} else parse_prefix(to),
