@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from bascule.apply.options import ANY_DRIVER
 from bascule.apply.prepare import prepare, prepare_from
 from bascule.apply.state_directory import here as state_directory
 from bascule.host.identity import is_here
 from bascule.model.site import Host, Service, Site
 from bascule.model.state import HostState
+from bascule.model.values import bridge_name
 from bascule.providers.observe import observe
 from bascule.topology.declared import declared_links
 from bascule.verify.checks import Check
@@ -39,8 +42,20 @@ def asked_host(
     if lives_here:
         found = prepare(site, host, choice=ANY_DRIVER).wanted
     else:
-        found = prepare_from(site, host, declared_links(site, host)).wanted
+        found = prepare_from(site, host, _bare(site, host)).wanted
     return gather(site, host, networks, state=found, where=f"what {site.source.path} wants")
+
+
+def _bare(site: Site, host: Host) -> HostState:
+    """A host with the links that the file names, of which the bridges of virtual networks are still to be made."""
+    state = declared_links(site, host)
+    made = {bridge_name(name) for name in host.virtual_networks}
+    links = {
+        name: replace(link, master=None) if link.master in made else link
+        for name, link in state.links.items()
+        if name not in made
+    }
+    return replace(state, links=links)
 
 
 def why(

@@ -20,6 +20,7 @@ from bascule.host.identity import started_as_found
 from bascule.host.live import LiveHost
 from bascule.observe.foreign_rules import ForeignRules, read_foreign_rules
 from bascule.observe.management import Management, management
+from bascule.observe.packet_path import network_of
 from bascule.plan.change import Note, Plan
 from bascule.plan.diff import diff
 from bascule.policy.guards.ports import guarded_ports
@@ -32,9 +33,10 @@ from bascule.twin import Twin
 from bascule.twin.foreign_rules import load_foreign_rules
 from bascule.twin.openvswitch import has_switches, in_userspace
 from bascule.verify.checks import Check, second_plan, way_back
-from bascule.verify.expectations import Outcome, judge
+from bascule.verify.expectations import Outcome, judge, with_model
 from bascule.verify.guards.frames import check_guards
 from bascule.verify.host import check_host
+from bascule.verify.reachability.live import AskedHost, scene
 
 if TYPE_CHECKING:
     from bascule.apply.rollback.passes import Look
@@ -62,7 +64,7 @@ class Rehearsal(Struct, frozen=True, kw_only=True):
     def ok(self) -> bool:
         """Whether every check and every expectation held; one that the file leaves open did not fail."""
         return all(check.ok is not False for check in self.checks) and all(
-            outcome.ok is True or outcome.is_open for outcome in self.outcomes
+            (outcome.ok is True or outcome.is_open) and not outcome.disagrees for outcome in self.outcomes
         )
 
     @property
@@ -124,7 +126,7 @@ def in_the_twin(
         ]
         checks += [second_plan(name, again[name]) for name in names]
         clock.lap("asking the expectations")
-        outcomes = judge(site, probe_domain)
+        outcomes = with_model(judge(site, probe_domain), _models(site, names, after, twin))
         if any(guarded_ports(site, site.hosts[name]) for name in names):
             clock.lap("attacking the guards")
             checks += [check for name in names for check in check_guards(site, site.hosts[name], probe_domain)]
@@ -150,6 +152,16 @@ def _join_switches(site: Site, hosts: Mapping[str, LiveHost], plan_of: Callable[
 def _own_part(plan: Plan) -> Plan:
     """The plan without what the host has beside its file: that is no fault of the plan that was rehearsed."""
     return replace(plan, notes=tuple(note for note in plan.notes if note.kind != "extra"))
+
+
+def _models(site: Site, names: Sequence[str], states: Mapping[str, HostState], twin: Twin) -> tuple[AskedHost, ...]:
+    """The hosts of the twin as the model has them."""
+    found = []
+    for name in names:
+        with twin.host(name).entered():
+            network = network_of(states[name])
+        found.append(scene(network, name, "the twin", site, site.hosts[name]))
+    return tuple(found)
 
 
 def _start(twin: Twin, look_: Look, where: LiveHost, name: str, rules: ForeignRules | None) -> None:

@@ -94,4 +94,6 @@ def test_the_wanted_state_of_another_host_needs_no_rights_and_names_no_differenc
     results = {(one["from"], one["to"], one["service"]): one["result"] for one in found["pairs"]}
     assert results["customer", "guest_01", "tcp/80"] == "yes"
     assert results["guest_03", "vmserver", "icmp"] == "yes"
-    assert results["customer", "guest_02", "tcp/3389"] == "unknown"  # it hangs on what dmz forwards
+    assert results["customer", "guest_02", "tcp/3389"] == "no"  # dmz forwards nothing to it
+    assert results["guest_02", "customer", "icmp"] == "yes"  # dmz masquerades it, and not guest_03
+    assert results["guest_03", "customer", "icmp"] == "no"

@@ -49,6 +49,9 @@ def test_production_holds(production: Any) -> None:
         assert expectation["ok"] is True
         assert expectation["observed"] == expectation["verdict"]
         assert expectation["witness"]["sentence"]
+        # a masquerading machine on the way, a guest's lease, and what the machine does not forward: all are walked
+        assert expectation["model"]["result"] == {"reach": "yes", "no-reach": "no"}[expectation["observed"]]
+        assert expectation["model"]["agrees"] is True
     assert production["timings"]["total"] > 0
 
 

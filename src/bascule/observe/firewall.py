@@ -29,11 +29,11 @@ LEGACY = {"ip_tables_names": "iptables-legacy-save", "ip6_tables_names": "ip6tab
 TABLES = Path("/proc/thread-self/net")  # of the namespace that this thread is in
 
 
-def read_firewall(state: HostState, tables: Mapping[str, AnyTable] | None = None) -> HostNetwork:
-    """A host of this ``state`` with the rules of others in the namespace that we are in; nothing is changed.
+def read_firewall(state: HostState, tables: Mapping[str, AnyTable] | None = None, *, own: bool = False) -> HostNetwork:
+    """A host of this ``state`` with the rules of others that stand in the namespace that we are in; nothing is changed.
 
     Where there are no rules of iptables this starts no program, for nft's are in ``tables`` (those of the state, if
-    they are not given). What cannot be read is named in the rules' ``unread``.
+    they are not given), with our ``own`` if that is asked for. What cannot be read is named in the rules' ``unread``.
     """
     gaps: list[str] = []
     if os.geteuid() != 0:
@@ -41,7 +41,7 @@ def read_firewall(state: HostState, tables: Mapping[str, AnyTable] | None = None
     given = state.tables if tables is None else tables
     others = {key: one for key, one in given.items() if isinstance(one, ForeignTable)}
     programs = nft_savers("".join(one.content for one in others.values() if is_of_iptables(one.family, one.name)))
-    rules = with_saves(rules_of(others, gaps), read_saves(programs))
+    rules = with_saves(rules_of(given if own else others, gaps), read_saves(programs))
     filters = rules.filters
     on = switches()
     return HostNetwork(

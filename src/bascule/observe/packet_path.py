@@ -10,8 +10,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from bascule.errors import BasculeError
+from bascule.model.ruleset.rules import AnyTable
 from bascule.model.state import HostState
-from bascule.observe.firewall import calls_of, nft_savers, read_saves
+from bascule.observe.firewall import calls_of, nft_savers, read_firewall, read_saves
 from bascule.providers.kernel.observe import PROGRAMS, read
 from bascule.providers.ovs.look import look
 from bascule.providers.ovs.overlay import lay_over
@@ -73,6 +74,15 @@ def read_network(namespace: Namespace | None = None) -> HostNetwork:
         neighbours=tuple(_neighbours(_listed(neighbours))),
         traffic_control=frozenset(str(one["dev"]) for one in _listed(queues) if one.get("kind") in INGRESS),
     )
+
+
+def network_of(state: HostState, tables: Mapping[str, AnyTable] | None = None) -> HostNetwork:
+    """A host of a ``state`` in the namespace that we are in, without what it has learned of MACs and neighbours.
+
+    Of a state that was observed already this starts no program but those that tell of rules of iptables. ``tables``
+    stand there instead of the state's own.
+    """
+    return replace(read_firewall(state, tables, own=True), sysctls=read_sysctls(_parameters(state)))
 
 
 def _listings(nft: str, words: str) -> Listings:

@@ -20,10 +20,13 @@ from bascule.probe.capture import Track, Tracker, Watch
 from bascule.probe.domain import ProbeDomain
 from bascule.probe.protocols import ANSWERED_BY_ALL
 from bascule.probe.question import Answer, Protocol, Question, Response
+from bascule.topology.trace.answer import Certainty
 from bascule.verify.cases import Case, Control, prepare
 from bascule.verify.endpoints import Endpoints
 from bascule.verify.nat_boundary import Borders
 from bascule.verify.path_trace import Trails
+from bascule.verify.reachability.live import AskedHost
+from bascule.verify.reachability.said import Said, model_says
 from bascule.verify.unsaid_routers import UnsaidRouters
 from bascule.verify.witness import Hop, Witness
 
@@ -40,6 +43,17 @@ class Outcome(Struct, frozen=True, kw_only=True):
     observed: str
     ok: bool | None
     witness: Witness
+    model: Said | None = None  # what the model says of it, where it was asked
+
+    @property
+    def disagrees(self) -> bool:
+        """Whether the model and the frames contradict each other: one of the two is wrong."""
+        if self.model is None:
+            return False
+        if self.observed == Verdict.REACH:
+            return self.model.result is Certainty.NO
+        arrived = any(hop.node == self.expectation.target and not hop.bridge for hop in self.witness.hops)
+        return self.observed == Verdict.NO_REACH and self.model.result is Certainty.YES and not arrived
 
     @property
     def is_open(self) -> bool:
@@ -57,7 +71,21 @@ class Outcome(Struct, frozen=True, kw_only=True):
             "observed": self.observed,
             "ok": self.ok,
             "witness": self.witness.as_json(),
+            **({"model": {**self.model.as_json(), "agrees": not self.disagrees}} if self.model is not None else {}),
         }
+
+
+def with_model(outcomes: Sequence[Outcome], hosts: Sequence[AskedHost]) -> tuple[Outcome, ...]:
+    """The outcomes with what the model of these hosts says of each; where frames were lost, with what it names."""
+    found = []
+    for one in outcomes:
+        said = model_says(hosts, one.expectation)
+        witness = one.witness
+        if one.observed == Verdict.NO_REACH and one.ok is False and not witness.because and said.words:
+            sentence = f"{witness.sentence}; by the model: {said.words}"
+            witness = replace(witness, sentence=sentence, because=said.words)
+        found.append(replace(one, model=said, witness=witness))
+    return tuple(found)
 
 
 class _Reply(Struct, frozen=True):

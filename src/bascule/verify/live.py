@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
+from bascule.observe.packet_path import network_of
 from bascule.observe.spanning_tree import await_forwarding
 from bascule.plan.change import Plan
 from bascule.plan.make import site_as_it_runs
@@ -16,9 +17,10 @@ from bascule.system.clock import Progress, unseen
 from bascule.system.net.netns import Namespace
 from bascule.verify.checks import Check, read_neighbours
 from bascule.verify.endpoints import Endpoints
-from bascule.verify.expectations import UNPROVEN, Outcome, judge
+from bascule.verify.expectations import UNPROVEN, Outcome, judge, with_model
 from bascule.verify.host import check_host
 from bascule.verify.power import guests_off
+from bascule.verify.reachability.live import scene
 from bascule.verify.wire.foreign_macs import ForeignMacs
 from bascule.verify.wire.leases import check_leases, leases_below
 
@@ -61,4 +63,7 @@ def verify_live(
             checks += (*check_leases(site, host, state, here, leases_below(networks), off), *wires.checks())
         endpoints = Endpoints(site, probe_domain, read_neighbours(here))  # after the checks, which made guests speak
         checks += tuple(Check(id="spanning-tree", subject=one[0], ok=one[1], detail=one[2]) for one in settled.lines())
-        return Verified(host=host, checks=checks, outcomes=judge(site, probe_domain, endpoints, off), off=off)
+        outcomes = judge(site, probe_domain, endpoints, off)
+        if outcomes:
+            outcomes = with_model(outcomes, [scene(network_of(state), host.name, "this host", site, host)])
+        return Verified(host=host, checks=checks, outcomes=outcomes, off=off)

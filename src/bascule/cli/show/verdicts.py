@@ -34,8 +34,11 @@ def _first_seen(checks: Sequence[Check]) -> Callable[[Check], int]:
     return lambda check: order[check.subject]
 
 
-def show_outcomes(outcomes: Sequence[Outcome], *, columns: int) -> str:
-    """Who reached whom, each with its witness and the question that proves that the other side lives."""
+def show_outcomes(outcomes: Sequence[Outcome], *, columns: int, model: bool = False) -> str:
+    """Who reached whom, each with its witness and the question that proves that the other side lives.
+
+    ``model`` says of each what the model said; else only where the two contradict each other.
+    """
     lines = ["expectations"]
     for outcome in outcomes:
         wish = outcome.expectation
@@ -50,7 +53,19 @@ def show_outcomes(outcomes: Sequence[Outcome], *, columns: int) -> str:
         lines.append(" " * 8 + wrapped(outcome.witness.sentence, indent=8, columns=columns))
         if outcome.witness.control and outcome.ok:
             lines.append(" " * 8 + wrapped(f"while {outcome.witness.control}", indent=8, columns=columns))
+        if outcome.model is not None and (model or outcome.disagrees):
+            lines.append(" " * 8 + wrapped(_both(outcome), indent=8, columns=columns))
     return "\n".join(lines)
+
+
+def _both(outcome: Outcome) -> str:
+    """``model said yes, frames said reach``, and aloud where the two contradict each other."""
+    said = outcome.model
+    words = f"model said {said.result.value}" if said is not None else ""
+    if said is not None and said.words and said.result.value != "yes":
+        words += f" ({said.words})"
+    apart = ": they DISAGREE, so one of the two is wrong" if outcome.disagrees else ""
+    return f"{words}, frames said {outcome.observed}{apart}"
 
 
 def broken(checks: Iterable[Check], outcomes: Iterable[Outcome], *, columns: int) -> list[str]:
@@ -61,8 +76,11 @@ def broken(checks: Iterable[Check], outcomes: Iterable[Outcome], *, columns: int
             words = f"{check.subject}, {WORDS.get(check.id, check.id)}: {check.detail}"
             lines.append("broken: " + wrapped(words, indent=8, columns=columns))
     for outcome in outcomes:
+        wish = outcome.expectation
+        if outcome.disagrees:
+            words = f"{wish.source} → {wish.target} {wish.service}: {_both(outcome)}"
+            lines.append("broken: " + wrapped(words, indent=8, columns=columns))
         if outcome.ok is not True and not outcome.is_open:
-            wish = outcome.expectation
             words = f"{wish.source} → {wish.target} {wish.service} must be {wish.verdict} ({wish.place})"
             lines.append("broken: " + wrapped(words, indent=8, columns=columns))
             lines.append("        " + wrapped(outcome.witness.sentence, indent=8, columns=columns))

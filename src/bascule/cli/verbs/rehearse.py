@@ -144,7 +144,7 @@ def _in_words(seen: Rehearsal, *, picture: bool, columns: int, chosen: int | Non
         parts.append("\n".join(["in the twin", *table(notes, indent=2, columns=columns)]))
     parts.append(show_checks(seen.checks, columns=columns))
     if seen.outcomes:
-        parts.append(show_outcomes(seen.outcomes, columns=columns))
+        parts.append(show_outcomes(seen.outcomes, columns=columns, model=True))
     steps = ", ".join(f"{name} {seconds(value)}" for name, value in seen.timings.items() if name != "total")
     result = ["time    " + wrapped(steps, indent=8, columns=columns)]
     result += broken(seen.checks, seen.outcomes, columns=columns)

@@ -34,6 +34,7 @@ class Alike:
     def _special_addresses(self) -> set[int]:
         """Addresses that a way leads over: gateways, and what NAT names."""
         found = {gateway for end in self.ends for gateway in end.gateways.values()}
+        found |= {gateway for end in self.ends for *_, gateway in end.routes}
         for routes in self.routes.values():
             found |= {entry.hop.gateway for entries in routes.fib.tables.values() for entry in entries}
         for line in _lines(self.network):
@@ -47,7 +48,8 @@ class Alike:
         network, port = self.network, str(end.port)
         numbers = [number for number, _, _ in end.addresses]
         if (
-            ("mac", end.mac) in self._twice
+            end.passes is not None
+            or ("mac", end.mac) in self._twice
             or any(("ip", one) in self._twice or one in self._special for one in numbers)
             or any((version, number) in network.own_addresses for number, version, _ in end.addresses)
         ):
@@ -72,6 +74,7 @@ class Alike:
             ),
             tuple(_known(network, bridge or port, number) for number in numbers),
             tuple(sorted(end.gateways.items())),
+            end.routes,
             end.router,
             (end.routes_known, end.static_neighbours, end.outside),
         )
@@ -93,6 +96,9 @@ class Alike:
                     numbers.add(one[0])
                 else:
                     ranges.add(one)
+        for flow in (flow for end in self.ends for flow in end.passes or ()):
+            groups = (group for group in (flow.sources, flow.targets) if group is not None)
+            ranges.update((low, high) for group in groups for _, low, high in group.ranges)
         own = [(end.mac, *(number for number, _, _ in end.addresses)) for end in self.ends]
         found: list[list[Hashable]] = []
         starts = tuple(name[:-1] for name in names if name.endswith("*"))

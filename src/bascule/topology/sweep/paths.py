@@ -192,6 +192,13 @@ class SetWalk(Walk):
         self.members = result.ways[number].rows
         return result, number
 
+    def _handed_on(self, passage: PacketPath, end: WireEnd) -> WireEnd | None:
+        """What a machine hands on depends on each address and service: every packet is walked on its own."""
+        if end.passes is None and not self.relays.passed:
+            return super()._handed_on(passage, end)
+        add(self.lost, self.members)
+        raise _NothingLeft
+
     def _leg(self, name: str, passage: PacketPath, end: WireEnd | None, wanted: WireEnd | None) -> Leg:
         if isinstance(passage, SetPath):
             (self.request if name == "new" else self.back).append(passage)

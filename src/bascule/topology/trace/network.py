@@ -33,11 +33,30 @@ class KnownNeighbour(Struct, frozen=True, kw_only=True):
     failed: bool = False
 
 
+class Group(Struct, frozen=True, kw_only=True):
+    """Some addresses, as ranges with their IP version, and whole networks of the building."""
+
+    networks: frozenset[str] = frozenset()
+    ranges: tuple[tuple[int, int, int], ...] = ()
+
+
+class PassedOn(Struct, frozen=True, kw_only=True):
+    """What a machine hands on: from some (None: from all) to some, by a service; ``hides``: under its own address."""
+
+    sources: Group | None = None
+    targets: Group | None = None
+    protocol: str = ""
+    first: int = 0
+    last: int = 65535
+    hides: bool = False
+
+
 class WireEnd(Struct, frozen=True, kw_only=True):
     """Somebody on this host's wires: a guest behind its tap, or a machine behind a NIC.
 
     ``port`` is the host's link that it is behind. ``addresses`` are numbers with their IP version and prefix length.
-    ``gateways`` are by version; ``routes_known`` says that its routes are: of what else it may know nothing is told.
+    ``gateways`` are by version, ``routes`` have version, first and last address and gateway; ``routes_known`` says
+    that these are all. ``passes`` is what it hands on between its NICs; None: nobody has said.
     """
 
     name: str
@@ -49,10 +68,23 @@ class WireEnd(Struct, frozen=True, kw_only=True):
     static_neighbours: bool = False
     router: tuple[tuple[int, int, int], ...] = ()  # the addresses of the router that it is behind, on the wire
     outside: bool = False  # a machine of the building, or what lies behind it: no guest of this host
+    routes: tuple[tuple[int, int, int, int], ...] = ()
+    passes: tuple[PassedOn, ...] | None = None
 
     def owns(self, version: int, number: int) -> bool:
         """Whether an address is its own."""
         return any((number, version) == (own, kind) for own, kind, _ in self.addresses)
+
+    def next_hop(self, version: int, to: int) -> int | None:
+        """To whom it sends what is for an address: the address itself on its own wire, a router, or None."""
+        for number, kind, length in (*self.addresses, *self.router):
+            host = (32 if kind == 4 else 128) - length
+            if kind == version and number >> host == to >> host:
+                return to
+        fitting = [one for one in self.routes if one[0] == version and one[1] <= to <= one[2]]
+        if fitting:
+            return min(fitting, key=lambda one: one[2] - one[1])[3]
+        return self.gateways.get(version)
 
 
 class HostNetwork(Struct, frozen=True, kw_only=True, dict=True):

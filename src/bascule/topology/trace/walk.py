@@ -16,6 +16,7 @@ from bascule.topology.trace.network import HostNetwork, WireEnd
 from bascule.topology.trace.owners import Owners
 from bascule.topology.trace.packet import EVERYBODY, Traffic, key, neighbour_frame, reply, request, text_of
 from bascule.topology.trace.passage import PacketPath
+from bascule.topology.trace.relays import Relays
 
 LONGEST = 200  # stages; a packet that has more runs in a ring
 
@@ -67,6 +68,7 @@ class Walk:
         self.spoofed = spoofed
         self.owners = Owners(walks.ends, version)
         self.connection = Connection()
+        self.relays = Relays(walks.ends, version, traffic)
         self.learned: list[tuple[str, int, str]] = []
         self.legs: list[Leg] = []
 
@@ -87,9 +89,13 @@ class Walk:
         """What is said where one of the two is not on this host at the moment: nothing tells how it would be."""
         passage = self._passage({})
         for end in filter(None, (self.source, self.target)):
-            if self.network.link(end.port) is None:
+            link = self.network.link(end.port)
+            if link is None:
                 text = f"{end.name} is off: its link {end.port} is not there"
                 passage.stop(Code.OFF, end.name, text, name="port", where=end.port)
+            elif link.options.kind == "macvtap":
+                text = f"{end.name} shares a NIC by {end.port}, a macvtap, and how frames pass that is not walked"
+                passage.stop(Code.UNKNOWN_OUTSIDE, end.name, text, name="port", where=end.port)
         return self._leg("new", passage, self.target, self.target) if passage.stages else None
 
     # ---- the two packets
@@ -141,7 +147,10 @@ class Walk:
 
     def _leg(self, name: str, passage: PacketPath, end: WireEnd | None, wanted: WireEnd | None) -> Leg:
         delivered = result_of(passage)
-        if end is not wanted and delivered in {Certainty.YES, Certainty.PERHAPS}:
+        if end is not wanted and wanted is None and name == "new" and end is not None:
+            text = f"a port of the host's, which leads to {end.name}"
+            passage.note("receiver", text, where=end.name, verdict="changed")
+        elif end is not wanted and delivered in {Certainty.YES, Certainty.PERHAPS}:
             text = f"NAT gives it to {self._name(end)} instead of {self._name(wanted)}"
             passage.stop(Code.NAT_ELSEWHERE, self._name(end), text, name="receiver", where=self._name(end))
         stages = tuple(passage.stages)
@@ -159,7 +168,7 @@ class Walk:
 
     def _from_end(self, passage: PacketPath, end: WireEnd, to: int) -> WireEnd | None:
         """A packet that an end sends to an address, to whoever gets it; None where that is the host."""
-        next_hop = self._next_hop(end, to)
+        next_hop = end.next_hop(self.version, to)
         if next_hop is None:
             text = f"{end.name} has no route to {text_of(self.version, to)}"
             code = Code.NO_ROUTE if end.routes_known else Code.UNKNOWN_OUTSIDE
@@ -177,21 +186,18 @@ class Walk:
                 text = f"{elsewhere.name} is behind {elsewhere.port}, which is not on {segment}"
             passage.stop(code, text_of(self.version, next_hop), text, name="neighbour", where=segment)
             return end
+        passage.fields |= {"ether saddr": end.mac, "ether daddr": owner.mac, "meta pkttype": 0}
         if end.outside and owner.end is not None and owner.port == end.port:
+            handed_on = owner.end.passes is not None and not owner.end.owns(self.version, to)
+            if handed_on or self.relays.passed or self.relays.hides(owner.end, to):
+                passage.note("wire", f"{end.name} to {owner.end.name}", where=end.port)
+                return self._taken(passage, owner.end)
             text = f"what {end.name} sends to {owner.end.name} does not pass this host"
             passage.stop(Code.UNKNOWN_OUTSIDE, end.name, text, name="wire", where=end.port)
             return owner.end
         if not end.static_neighbours:
             self._search(end, segment, owner, next_hop)
-        passage.fields |= {"ether saddr": end.mac, "ether daddr": owner.mac, "meta pkttype": 0}
         return self._arrive(passage, end.port, owner)
-
-    def _next_hop(self, end: WireEnd, to: int) -> int | None:
-        for number, version, length in (*end.addresses, *end.router):
-            host = (32 if version == 4 else 128) - length
-            if version == self.version and number >> host == to >> host:
-                return to
-        return end.gateways.get(self.version)
 
     # ---- in by a link
 
@@ -234,16 +240,30 @@ class Walk:
         passage.stop(Code.UNKNOWN_OUTSIDE, port, text, name="wire", where=port)
         return None
 
-    def _taken(self, passage: PacketPath, end: WireEnd) -> WireEnd:
+    def _taken(self, passage: PacketPath, end: WireEnd) -> WireEnd | None:
         version = self.version
         source, target = passage.fields[key(version, "saddr")], passage.fields[key(version, "daddr")]
-        if not end.owns(version, target):
-            text = f"{end.name} gets it, and whether it hands it on is not known"
-            passage.stop(Code.UNKNOWN_OUTSIDE, end.name, text, name="wire", where=end.port)
-        elif end.owns(version, source):
+        if not end.owns(version, target) or (self.connection.is_reply and self.relays.hides(end, target)):
+            return self._handed_on(passage, end)
+        if end.owns(version, source):
             text = f"{end.name} drops it: its source is {end.name}'s own address"
             passage.stop(Code.MARTIAN, end.name, text, name="receiver", where=end.name)
         return end
+
+    def _handed_on(self, passage: PacketPath, end: WireEnd) -> WireEnd | None:
+        """A machine gets a packet that is not for itself: it hands it on, drops it, or nobody knows."""
+        if self.connection.is_reply and self.relays.passed and self.relays.passed[-1][0].name == end.name:
+            step, before = self.relays.back(end)
+            before.is_reply = True
+        else:
+            step, before = self.relays.first(end, passage.fields, self.connection), Connection()
+        if step.foot is None:
+            passage.stop(step.code, end.name, step.text, name="router", where=end.port)
+            return None
+        passage.note("router", step.text, where=end.name, verdict="changed")
+        passage.fields = {**passage.fields, **step.fields}
+        self.connection = passage.connection = before
+        return self._from_end(passage, step.foot, passage.fields[key(self.version, "daddr")])
 
     # ---- the host itself
 

@@ -14,7 +14,7 @@ from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.packet import ESTABLISHED, text_of
 from bascule.topology.trace.rules.lines import Decision, RuleChain, RuleLine, Rules
 from bascule.topology.trace.rules.tests import AnyFlag, Atom, Field, Test
-from bascule.verify.reachability.parties import Participant
+from bascule.verify.reachability.participant import Participant
 from bascule.verify.reachability.question import Asked, ask
 
 MOST_PARTIES = 24  # with whom it is tried what else an edit opens

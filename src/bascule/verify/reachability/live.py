@@ -18,7 +18,8 @@ from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.rules.lines import Decision
 from bascule.topology.trace.rules.model_reader import rules_of
 from bascule.verify.reachability.fixes import Fix, fixes
-from bascule.verify.reachability.parties import Participant, Seen, parties, wires
+from bascule.verify.reachability.participant import Participant
+from bascule.verify.reachability.parties import Seen, parties, wires
 from bascule.verify.reachability.places import UNKNOWN, Places
 from bascule.verify.reachability.question import Asked, ask, party_of
 
@@ -99,7 +100,7 @@ def of_state(state: HostState, site: Site | None = None, host: Host | None = Non
     """A host from its state alone: saved, or wanted. Guests that do not run there have the taps that the file names."""
     if site is not None and host is not None:
         declared = declared_links(site, host).links
-        taps = {nic.tap for nic in site.guest_nics(host.name)}
+        taps = {nic.tap for nic in site.guest_nics(host.name) if nic.shared_nic is None}
         missing = {name: replace(link, up=True) for name, link in declared.items() if name in taps - state.links.keys()}
         state = replace(state, links={**state.links, **missing})
     links = {name: _with_mac(link, number) for number, (name, link) in enumerate(state.links.items(), 1)}

@@ -13,7 +13,7 @@ from bascule.topology.sweep.sweep import Exchange, Sweep
 from bascule.topology.trace.answer import Blocker, Certainty
 from bascule.topology.trace.packet import Traffic
 from bascule.verify.reachability.live import AskedHost
-from bascule.verify.reachability.parties import Participant
+from bascule.verify.reachability.participant import Participant
 from bascule.verify.reachability.question import BEST, ask, distinct, ways_between
 
 ORDINARY = (Service("icmp"), Service("tcp", 22, 22), Service("tcp", 443, 443), Service("udp", 53, 53))

@@ -6,15 +6,19 @@ import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bascule.model.links import Physical, Vlan
 from bascule.model.site import Host, Site
 from bascule.model.values import IpInterface, Mac
+from bascule.plan.virtual_network import resolved_networks
 from bascule.topology.endpoints import Endpoint, EndpointKind, EndpointNic, default_routes
 from bascule.topology.graph import Topology
 from bascule.topology.trace.network import HostNetwork, WireEnd
 from bascule.topology.trace.routing import RouteTables
 from bascule.topology.trace.rules.values import mac as mac_number
+from bascule.verify.reachability.participant import Participant
+from bascule.verify.reachability.routers import handed_on
 
 INTERNET = {4: int(ipaddress.IPv4Address("11.22.33.44")), 6: int(ipaddress.IPv6Address("2a00::1"))}  # any of it
 UNKNOWN_MAC = 0x02_00_00_00_00_00
@@ -31,19 +35,6 @@ class Seen(Struct, frozen=True, kw_only=True):
     addresses: tuple[str, ...] = ()
 
 
-class Participant(Struct, frozen=True, kw_only=True):
-    """Somebody who may ask or be asked. ``ends`` are its NICs on this host's wires; the host itself has none.
-
-    ``addresses`` are those that it can be asked at, by IP version and number. ``note`` says what was assumed of it.
-    """
-
-    name: str
-    ends: tuple[WireEnd, ...] = ()
-    addresses: tuple[tuple[int, int], ...] = ()
-    is_host: bool = False
-    note: str = ""
-
-
 def parties(
     network: HostNetwork, here: str, site: Site | None = None, host: Host | None = None, seen: Iterable[Seen] = ()
 ) -> dict[str, Participant]:
@@ -51,10 +42,15 @@ def parties(
     found = {here: host_party(network, here)}
     if site is not None and host is not None:
         topology = Topology.of(site)
-        learned = learned_addresses(network)
+        learned = {**_reserved(site, host), **learned_addresses(network)}
         for endpoint in topology.endpoints.values():
             if endpoint.name != host.name:
                 found[endpoint.name] = _declared(network, site, host, endpoint, learned)
+        for machine in site.machines.values():
+            passes = handed_on(site, machine, found)
+            party = found[machine.name]
+            ends = tuple(replace(end, passes=passes) for end in party.ends)
+            found[machine.name] = replace(party, ends=ends)
     for guest in seen:
         if guest.name not in found:
             found[guest.name] = _seen(network, guest)
@@ -85,6 +81,15 @@ def learned_addresses(network: HostNetwork) -> dict[int, tuple[tuple[int, int], 
 # ---- of the site file
 
 
+def _reserved(site: Site, host: Host) -> dict[int, tuple[tuple[int, int], ...]]:
+    """The addresses that the host's own DHCP servers keep for guests, by MAC."""
+    found: dict[int, tuple[tuple[int, int], ...]] = {}
+    for one in (kept for network in resolved_networks(site, host) for kept in network.reservations if kept.mac):
+        number = mac_number(one.mac or "")
+        found[number] = (*found.get(number, ()), (one.address.version, int(one.address)))
+    return found
+
+
 def _declared(
     network: HostNetwork,
     site: Site,
@@ -95,6 +100,12 @@ def _declared(
     ends: list[WireEnd] = []
     note = ""
     gateways = {int(gateway.version): int(gateway) for _, gateway in default_routes(endpoint.nics, leased=True)}
+    routes = tuple(
+        (one.to.version, int(one.to[0]), int(one.to[-1]), int(one.via))
+        for nic in endpoint.nics
+        for one in nic.routes
+        if one.via is not None
+    )
     for nic in endpoint.nics:
         own = site.guests[endpoint.name].host if endpoint.kind is EndpointKind.GUEST else ""
         ports = [str(nic.plug.tap)] if nic.plug is not None and own == host.name else _ports_of(network, host, nic)
@@ -108,10 +119,13 @@ def _declared(
                     mac=number,
                     addresses=addresses,
                     gateways=gateways,
+                    routes=routes,
                     routes_known=endpoint.kind is not EndpointKind.HOST,
                     outside=own != host.name,
                 )
             )
+        if nic.plug is not None and nic.plug.shared_nic is not None:
+            note = f"{endpoint.name} shares {nic.plug.shared_nic} by macvtap, which is not walked"
         if own and own != host.name:
             note = f"{endpoint.name} is on host {own}: what that host does is not walked"
     own_addresses = dict.fromkeys((kind, value) for end in ends for value, kind, _ in end.addresses)

@@ -16,7 +16,8 @@ from bascule.topology.trace.network import HostNetwork, WireEnd
 from bascule.topology.trace.packet import Traffic
 from bascule.topology.trace.rules.values import mac as mac_number
 from bascule.topology.trace.walk import Walks
-from bascule.verify.reachability.parties import Participant, learned_addresses, outside
+from bascule.verify.reachability.participant import Participant
+from bascule.verify.reachability.parties import learned_addresses, outside
 
 BEST = (Certainty.YES, Certainty.PERHAPS, Certainty.UNKNOWN, Certainty.NO)
 

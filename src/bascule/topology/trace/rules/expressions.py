@@ -13,6 +13,7 @@ from bascule.topology.trace.rules.values import LARGEST, atom, bounds, element, 
 Json = Mapping[str, Any]
 
 VERDICTS = {"accept", "drop", "continue", "return", "jump", "goto"}
+HIDING = {"snat", "masquerade"}  # whose port is the sender's own, of which nothing of the way depends
 NATS = {"snat", "dnat", "masquerade", "redirect"}
 # what changes nothing that a later rule or the packet's way depends on
 SILENT = {"counter", "log", "comment", "flow", "dup", "last"}
@@ -217,8 +218,9 @@ class TableReader:
             keys = self._keys(port["map"]["key"])
             found = Lookup(keys, self._entries(port["map"]["data"], tuple(map(_name, keys))))
         elif isinstance(port, dict):
-            found = Constant(bounds(port, "th dport")[0])
-            unsure = unsure or "one of several ports"
+            several = bounds(port, "th dport")
+            found = Constant(several if isinstance(several, str) or kind in HIDING else several[0])
+            unsure = unsure or ("" if kind in HIDING else "one of several ports")
         elif port is not None:
             found = Constant(atom(port, "th dport"))
         return Translate(kind, address, found, pair, unsure)

@@ -51,9 +51,9 @@ class Field(Struct, frozen=True):
 
 
 class Constant(Struct, frozen=True):
-    """A number or a name that the rule itself has."""
+    """A number or a name that the rule itself has, or one of some numbers: which one, the kernel chooses."""
 
-    value: Atom
+    value: Atom | tuple[int, int]
 
 
 class Bits(Struct, frozen=True):

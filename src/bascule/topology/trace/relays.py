@@ -1,0 +1,93 @@
+"""Machines on a host's wires that hand packets on, as the site file says: which ones, where to, and as whom. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from bascule.topology.trace.answer import Code
+from bascule.topology.trace.connection import Connection
+from bascule.topology.trace.ends import Ends
+from bascule.topology.trace.network import Group, PassedOn, WireEnd
+from bascule.topology.trace.packet import INVALID, Traffic, key, text_of
+
+MOST = 8  # routers one after another; more of them send it round in a ring
+ANEW = {"meta mark": 0, "ct mark": 0, "ct state": INVALID, "ct status": 0, "ct entry": 0}  # nothing of it is known
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """By which of its NICs a machine hands a packet on, and with which fields; None and a code where it does not."""
+
+    foot: WireEnd | None
+    text: str
+    code: Code = Code.UNKNOWN_OUTSIDE
+    fields: Mapping[str, Any] = {}
+
+
+class Relays:
+    """The machines that one exchange was handed on by, and the connections before and behind each."""
+
+    def __init__(self, ends: Ends, version: int, traffic: Traffic) -> None:
+        self.ends = ends
+        self.version = version
+        self.traffic = traffic
+        self.passed: list[tuple[WireEnd, int, int, Connection]] = []  # came in by, source, shown as, the connection
+
+    def hides(self, end: WireEnd, target: int) -> bool:
+        """Whether an answer to a machine's own address is for somebody whom it hides."""
+        return bool(self.passed) and self.passed[-1][0].name == end.name and self.passed[-1][2] == target
+
+    def first(self, end: WireEnd, fields: Mapping[str, Any], connection: Connection) -> Step:
+        """A packet of the first direction that a machine got and that is not for itself."""
+        source, target = fields[key(self.version, "saddr")], fields[key(self.version, "daddr")]
+        words = f"what comes from {text_of(self.version, source)} to {text_of(self.version, target)}"
+        if end.passes is None:
+            return Step(foot=None, text=f"{end.name} gets it, and whether it hands it on is not known")
+        foot = self._foot(end, target)
+        if foot is None or len(self.passed) >= MOST:
+            return Step(foot=None, text=f"by which wire {end.name} sends on {words} is not known")
+        flow = next((one for one in end.passes if self._fits(one, end, foot, source, target)), None)
+        if flow is None:
+            return Step(foot=None, code=Code.NOT_FORWARDING, text=f"{end.name} does not hand on {words}")
+        shown = source
+        if flow.hides:
+            shown = next((number for number, version, _ in foot.addresses if version == self.version), source)
+        self.passed.append((end, source, shown, connection))
+        as_whom = f" as {text_of(self.version, shown)}" if shown != source else ""
+        changed = {**ANEW, key(self.version, "saddr"): shown}
+        return Step(foot=foot, text=f"{end.name} hands it on{as_whom}", fields=changed)
+
+    def back(self, end: WireEnd) -> tuple[Step, Connection]:
+        """The answer, which the machine knows by its connection, and the connection before it."""
+        came, source, _, connection = self.passed.pop()
+        foot = self._foot(end, source) or came
+        changed = {**ANEW, key(self.version, "daddr"): source}
+        return Step(foot=foot, text=f"{end.name} hands the answer back", fields=changed), connection
+
+    def _foot(self, end: WireEnd, target: int) -> WireEnd | None:
+        feet = [one for one in self.ends.ends if one.name == end.name]
+        via = end.next_hop(self.version, target)
+        near = (one for number in (target, via) if number is not None for one in feet if self._near(one, number))
+        return next(near, None)
+
+    def _near(self, foot: WireEnd, number: int) -> bool:
+        bits = 32 if self.version == 4 else 128
+        return any(v == self.version and n >> bits - size == number >> bits - size for n, v, size in foot.addresses)
+
+    def _fits(self, flow: PassedOn, came: WireEnd, foot: WireEnd, source: int, target: int) -> bool:
+        network = self.ends.network
+        if flow.protocol and (
+            flow.protocol != self.traffic.protocol or not flow.first <= self.traffic.port <= flow.last
+        ):
+            return False
+        if flow.hides and network.wires.get(came.port) == network.wires.get(foot.port):
+            return False
+        ends = ((flow.sources, came, source), (flow.targets, foot, target))
+        return all(self._is_of(group, network.wires.get(one.port), number) for group, one, number in ends)
+
+    def _is_of(self, group: Group | None, wire: str | None, number: int) -> bool:
+        if group is None or wire in group.networks:
+            return True
+        return any(version == self.version and low <= number <= high for version, low, high in group.ranges)

@@ -1,0 +1,92 @@
+"""Expectations that the site file itself contradicts, with the line of it that does. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from bascule.errors import Place, Problem
+from bascule.model.ruleset.owners import BASCULE, owner
+from bascule.model.site import Expectation, Machine, Site, Verdict
+from bascule.model.site_place import NOWHERE
+from bascule.topology.graph import Topology
+from bascule.topology.trace.answer import UNKNOWN, Blocker, Certainty
+from bascule.topology.trace.declared_way import trace
+from bascule.verify.reachability.live import AskedHost, rule_places
+from bascule.verify.reachability.question import Asked
+from bascule.verify.reachability.said import Said, blocker_words, model_says
+
+CODE = "EXPECT-CONTRADICTED"
+HINT = "one of the two is not what you mean; 'bascule why {} {} {} --wanted --site {}' shows the way"
+
+Cause = tuple[str, Place]
+
+
+def contradicted(site: Site, hosts: Sequence[AskedHost]) -> Iterator[Problem]:
+    """A problem for each expectation that cannot hold if the hosts become what the file wants."""
+    topology = Topology.of(site)
+    places = {name: rule_places(site, site.hosts[name]) for name in site.hosts}
+    for wish in site.expectations:
+        said = model_says(hosts, wish)
+        wants = wish.verdict is Verdict.REACH
+        if said.result is (Certainty.NO if wants else Certainty.YES):
+            words, place = _cause(site, places, wish, said)
+        elif said.result is Certainty.UNKNOWN and not said.asked and wants:
+            way = trace(topology, wish.source, wish.target, wish.service)
+            if way.reached is not False:
+                continue
+            words, place = way.end, _plugged(site, wish)[1]
+        else:
+            continue
+        does = "must reach" if wants else "must not reach"
+        but = "this file keeps it from that" if wants else "by this file it does"
+        yield Problem(
+            code=CODE,
+            message=f"'{wish.source}' {does} '{wish.target}' by {wish.service}, and {but}: {words}",
+            place=wish.place,
+            also=((but if wants else "what lets it", place),) if place != NOWHERE else (),
+            hint=HINT.format(wish.source, wish.target, wish.service, site.source.path or "SITE"),
+        )
+
+
+def _cause(site: Site, places: Mapping[str, Mapping[str, Place]], wish: Expectation, said: Said) -> Cause:
+    """What of the file decides, and its line."""
+    for asked in said.asked:
+        for blocker in (one for one in asked.answer.blockers if one.certain and one.code not in UNKNOWN):
+            return blocker_words(blocker), _place(site, places, wish, blocker)
+        for machine in _routers(site, asked):
+            rule = machine.masquerade if machine.masquerade is not None else machine
+            words = f"{machine.name} masquerades" if machine.masquerade is not None else f"{machine.name} forwards it"
+            return words, rule.place
+    return _plugged(site, wish)
+
+
+def _routers(site: Site, asked: Asked) -> Iterator[Machine]:
+    """The machines that hand the first packet on."""
+    stages = (stage for leg in asked.answer.legs if leg.name == "new" for stage in leg.stages)
+    return (site.machines[stage.where] for stage in stages if stage.name == "router" and stage.where in site.machines)
+
+
+def _place(site: Site, places: Mapping[str, Mapping[str, Place]], wish: Expectation, blocker: Blocker) -> Place:
+    if blocker.subject in site.machines:
+        machine = site.machines[blocker.subject]
+        flows = (machine.masquerade, *(machine.forwards or ()))
+        return next((one.place for one in flows if one is not None), machine.place)
+    if blocker.chain is not None and owner(blocker.chain.table, blocker.chain.name) == BASCULE:
+        links = (str(blocker.fields.get("meta iifname")), str(blocker.fields.get("meta oifname")))
+        known = (named[link] for named in places.values() for link in links if link in named)
+        return next(known, _plugged(site, wish)[1])
+    return _plugged(site, wish, blocker.subject)[1]
+
+
+def _plugged(site: Site, wish: Expectation, subject: str = "") -> Cause:
+    """Where one of the two is plugged in: the one that is meant, else the target, else the source."""
+    names = sorted((wish.target, wish.source), key=lambda name: name not in subject)
+    for name in names:
+        guest = site.guests.get(name)
+        if guest is not None and guest.nics:
+            return f"{name} is plugged into {guest.nics[0].into}", guest.nics[0].place
+    for name in names:
+        place = getattr(site.machines.get(name) or site.hosts.get(name), "place", NOWHERE)
+        if place != NOWHERE:
+            return f"{name} stands where it is reached", place
+    return "where the two stand", wish.place

@@ -1,0 +1,55 @@
+"""What the site file says that machines hand on between their NICs, as addresses and networks. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from bascule.model.site import Machine, Mode, Site
+from bascule.topology.trace.network import Group, PassedOn
+from bascule.verify.reachability.participant import Participant
+
+
+def handed_on(site: Site, machine: Machine, known: Mapping[str, Participant]) -> tuple[PassedOn, ...] | None:
+    """What a machine lets through; None where the file does not say whether it routes at all."""
+    rule = machine.masquerade
+    if rule is None and machine.forwards is None:
+        return None
+    found: list[PassedOn] = []
+    if rule is not None:
+        to = Group(networks=frozenset({rule.to}))
+        found.append(PassedOn(sources=_group(site, rule.sources, known), targets=to, hides=True))
+    for flow in machine.forwards or ():
+        service = flow.service
+        found.append(
+            PassedOn(
+                sources=_group(site, flow.sources, known) if flow.sources else None,
+                targets=_group(site, flow.targets, known) if flow.targets else None,
+                protocol=service.protocol if service else "",
+                first=service.first if service else 0,
+                last=service.last if service else 65535,
+            )
+        )
+    return tuple(found)
+
+
+def _group(site: Site, names: Iterable[str], known: Mapping[str, Participant]) -> Group:
+    names = tuple(names)
+    ranges: list[tuple[int, int, int]] = []
+    for name in names:
+        network = site.networks.get(name)
+        ranges += [(one.version, int(one[0]), int(one[-1])) for one in (network.subnets if network else ())]
+        for other in (name, *_hidden_behind(site, name)):
+            party = known.get(other)
+            ranges += [(version, number, number) for version, number in (party.addresses if party else ())]
+    return Group(networks=frozenset(name for name in names if name in site.networks), ranges=tuple(ranges))
+
+
+def _hidden_behind(site: Site, name: str) -> Iterator[str]:
+    """The host under whose address a guest of a NAT network is seen."""
+    guest = site.guests.get(name)
+    if guest is None:
+        return
+    for nic in guest.nics:
+        network = site.hosts[guest.host].virtual_networks.get(nic.virtual_network or "")
+        if network is not None and network.mode is Mode.NAT:
+            yield guest.host

@@ -1,0 +1,91 @@
+"""What the model of the hosts says of an expectation, beside what frames say. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from msgspec import Struct
+
+from bascule.errors import UsageFault
+from bascule.model.ruleset.owners import owner
+from bascule.model.site import Expectation, Service
+from bascule.topology.trace.answer import Blocker, Certainty
+from bascule.verify.reachability.live import AskedHost
+from bascule.verify.reachability.participant import Participant
+from bascule.verify.reachability.question import Asked, ask
+
+SHOWN = 3  # things in the way that are named
+
+
+class Said(Struct, frozen=True, kw_only=True):
+    """Whether one reaches another by the model, and what it names: what is in the way, or why it cannot tell."""
+
+    result: Certainty
+    words: str = ""
+
+    def as_json(self) -> dict[str, object]:
+        """For ``--json``."""
+        return {"result": self.result.value, "words": self.words}
+
+
+UNTOLD = Said(result=Certainty.UNKNOWN, words="it leads over what no host of the file sees")
+
+
+def model_says(hosts: Sequence[AskedHost], wish: Expectation) -> Said:
+    """The model's answer to an expectation, from the host that both ends are at."""
+    told = [one for given in hosts if (one := _by(given, wish)) is not None]
+    for result in (Certainty.YES, Certainty.NO, Certainty.PERHAPS, Certainty.UNKNOWN):
+        for one in told:
+            if one.result is result:
+                return one
+    return UNTOLD
+
+
+def _by(given: AskedHost, wish: Expectation) -> Said | None:
+    """What one host's model says; None where that is not this host's to say."""
+    by, of = given.known.get(wish.source), given.known.get(wish.target)
+    if by is None or of is None or wish.service.protocol == "arp":
+        return None
+    if any(_elsewhere(party) for party in (by, of)) or (_outside(by) and _outside(of)):
+        return None
+    try:
+        told = [ask(given.network, given.known, by, of, service) for service in _asked(wish.service)]
+    except UsageFault as fault:  # no address of one family is known
+        return Said(result=Certainty.UNKNOWN, words=fault.problems[0].message)
+    results = [one.answer.result for one in told]
+    result = results[0] if len(set(results)) == 1 else Certainty.PERHAPS
+    if not (given.network.rules.unread and result in {Certainty.YES, Certainty.NO}):
+        return Said(result=result, words=_words(told))
+    return Said(result=Certainty.PERHAPS, words="; ".join(given.network.rules.unread))
+
+
+def _asked(service: Service) -> Iterator[Service]:
+    """A service's first port and its last: rules may tell them apart."""
+    yield service
+    if service.last != service.first:
+        yield Service(service.protocol, service.last, service.last)
+
+
+def _elsewhere(party: Participant) -> bool:
+    return bool(party.note) and not party.is_host
+
+
+def _outside(party: Participant) -> bool:
+    return bool(party.ends) and all(end.outside for end in party.ends)
+
+
+def _words(told: Sequence[Asked]) -> str:
+    blockers = [blocker for one in told for blocker in one.answer.blockers]
+    return "; ".join(list(dict.fromkeys(map(blocker_words, blockers)))[:SHOWN])
+
+
+def blocker_words(blocker: Blocker) -> str:
+    """One thing in the way in a few words: ``policy DROP of ip filter FORWARD (Docker)``."""
+    if blocker.chain is None:
+        return blocker.text
+    own = blocker.hit.chain if blocker.hit is not None else blocker.chain
+    whose = owner(own.table, own.name)
+    where = f"{own} ({whose})" if whose else str(own)
+    if blocker.hit is None:
+        return f"policy {own.base.policy.upper() if own.base else 'DROP'} of {where}"
+    return f"'{blocker.hit.line.text or f'handle {blocker.hit.line.handle}'}' of {where}"
