@@ -7,15 +7,18 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from bascule.apply.options import ANY_DRIVER
-from bascule.apply.prepare import prepare, prepare_from
+from bascule.apply.prepare import Prepared, prepare, prepare_from
 from bascule.apply.state_directory import here as state_directory
+from bascule.errors import BasculeError, Problem
 from bascule.host.identity import is_here
 from bascule.model.site import Host, Service, Site
 from bascule.model.state import HostState
 from bascule.model.values import bridge_name
+from bascule.plan.make import site_as_it_runs
 from bascule.providers.observe import observe
 from bascule.topology.declared import declared_links
 from bascule.verify.checks import Check
+from bascule.verify.reachability.by_file import contradicted
 from bascule.verify.reachability.gather import gather
 from bascule.verify.reachability.live import AskedHost, Why
 from bascule.verify.reachability.live import why as ask_why
@@ -39,11 +42,13 @@ def asked_host(
     lives_here = here or is_here(site, host, observe)
     if lives_here and not wanted:
         return gather(site, host, networks)
-    if lives_here:
-        found = prepare(site, host, choice=ANY_DRIVER).wanted
-    else:
-        found = prepare_from(site, host, _bare(site, host)).wanted
-    return gather(site, host, networks, state=found, where=f"what {site.source.path} wants")
+    found = prepare(site, host, choice=ANY_DRIVER) if lives_here else prepare_from(site, host, _bare(site, host))
+    return gather(_as_it_runs(found), host, networks, state=found.wanted, where=f"what {site.source.path} wants")
+
+
+def _as_it_runs(made: Prepared) -> Site:
+    """The site with the MACs and taps that the guests of a prepared host have."""
+    return site_as_it_runs(made.site, made.host, made.observed)
 
 
 def _bare(site: Site, host: Host) -> HostState:
@@ -76,6 +81,19 @@ def why(
     """
     read, chosen = load_for(site, host) if site is not None else (None, None)
     return ask_why(asked_host(read, chosen, here=here, state=state, wanted=wanted), source, target, service, root=root)
+
+
+def contradictions(site: Site) -> tuple[Problem, ...]:
+    """The expectations that the file itself contradicts, each with the line that does; no host is looked at."""
+    if not site.expectations:
+        return ()
+    networks = state_directory().state / "networks"
+    try:
+        made = [(host, prepare_from(site, host, _bare(site, host))) for host in site.hosts.values()]
+        hosts = [gather(_as_it_runs(one), host, networks, state=one.wanted) for host, one in made]
+    except BasculeError:  # what cannot be planned is said by plan
+        return ()
+    return tuple(contradicted(site, hosts))
 
 
 def reach(

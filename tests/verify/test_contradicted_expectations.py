@@ -65,7 +65,7 @@ CASES = [  # the machine's words, the question, the verdict that is asked for, a
     (ALL, "builder web tcp/80", "reach", ""),
     (ALL, "builder web tcp/80", "no-reach", "web"),
     (ALL, "safe web tcp/80", "reach", "safe"),
-    (ALL, "web safe tcp/80", "reach", "vault"),
+    (ALL, "web safe tcp/80", "reach", "safe"),
     (ALL, "web safe tcp/80", "no-reach", ""),
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from bascule.cli.show.verdicts import broken, show_outcomes
 from bascule.model.site import Expectation, Service, Verdict
@@ -21,12 +22,8 @@ WISH = Expectation(source="web", target="db", service=Service("tcp", 5432, 5432)
 def outcome(observed: str, result: Certainty, hops: tuple[Hop, ...] = ()) -> Outcome:
     witness = Witness(sentence="left web", hops=hops)
     said = Said(result=result, words="policy DROP of ip filter FORWARD (Docker)")
-    wish = WISH if observed == "reach" else Expectation(**{**_fields(WISH), "verdict": Verdict.NO_REACH})
+    wish = WISH if observed == "reach" else replace(WISH, verdict=Verdict.NO_REACH)
     return Outcome(expectation=wish, observed=observed, ok=True, witness=witness, model=said)
-
-
-def _fields(wish: Expectation) -> dict[str, object]:
-    return {"source": wish.source, "target": wish.target, "service": wish.service}
 
 
 @pytest.mark.parametrize(

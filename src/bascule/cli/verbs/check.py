@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def command(site: str, *, as_json: bool) -> int:
     """Every problem of the site file SITE ('-': standard input), with its place and a hint. Reads only."""
     from bascule.errors import SiteFault
+    from bascule.questions import contradictions
     from bascule.site import parse
     from bascule.site.remarks import remarks
     from bascule.system.disk.files import read_bytes
@@ -25,6 +26,8 @@ def command(site: str, *, as_json: bool) -> int:
     data = read_bytes(site)
     try:
         right = parse(data, "stdin" if site == "-" else site)
+        if problems := contradictions(right):
+            raise SiteFault(*problems)
     except SiteFault as fault:
         if as_json:
             emit("check", {"ok": False, "problems": [problem.as_json() for problem in fault.problems]})

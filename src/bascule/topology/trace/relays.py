@@ -33,6 +33,7 @@ class Relays:
         self.ends = ends
         self.version = version
         self.traffic = traffic
+        self.met = False  # whether any machine has handed the exchange on
         self.passed: list[tuple[WireEnd, int, int, Connection]] = []  # came in by, source, shown as, the connection
 
     def hides(self, end: WireEnd, target: int) -> bool:
@@ -54,6 +55,7 @@ class Relays:
         shown = source
         if flow.hides:
             shown = next((number for number, version, _ in foot.addresses if version == self.version), source)
+        self.met = True
         self.passed.append((end, source, shown, connection))
         as_whom = f" as {text_of(self.version, shown)}" if shown != source else ""
         changed = {**ANEW, key(self.version, "saddr"): shown}

@@ -189,7 +189,7 @@ class Walk:
         passage.fields |= {"ether saddr": end.mac, "ether daddr": owner.mac, "meta pkttype": 0}
         if end.outside and owner.end is not None and owner.port == end.port:
             handed_on = owner.end.passes is not None and not owner.end.owns(self.version, to)
-            if handed_on or self.relays.passed or self.relays.hides(owner.end, to):
+            if handed_on or self.relays.met or self.relays.hides(owner.end, to):
                 passage.note("wire", f"{end.name} to {owner.end.name}", where=end.port)
                 return self._taken(passage, owner.end)
             text = f"what {end.name} sends to {owner.end.name} does not pass this host"

@@ -30,7 +30,7 @@ def contradicted(site: Site, hosts: Sequence[AskedHost]) -> Iterator[Problem]:
         wants = wish.verdict is Verdict.REACH
         if said.result is (Certainty.NO if wants else Certainty.YES):
             words, place = _cause(site, places, wish, said)
-        elif said.result is Certainty.UNKNOWN and not said.asked and wants:
+        elif said.result is Certainty.UNKNOWN and wants:
             way = trace(topology, wish.source, wish.target, wish.service)
             if way.reached is not False:
                 continue

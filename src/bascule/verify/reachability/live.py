@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bascule.errors import Place
 from bascule.model.ruleset.owners import BASCULE, owner
 from bascule.model.site import Host, Service, Site
 from bascule.model.state import HostState, Link
@@ -91,9 +92,13 @@ def _declared(site: Site | None, host: Host | None) -> dict[str, str]:
     """The line of the site file from which a link's rules are made."""
     if site is None or host is None:
         return {}
-    found = {bridge_name(name): one.place for name, one in host.virtual_networks.items()}
-    found |= {nic.tap: nic.place for nic in site.guest_nics(host.name)}
-    return {str(link): f"{place.file}:{place.line}" for link, place in found.items()}
+    return {link: f"{place.file}:{place.line}" for link, place in rule_places(site, host).items()}
+
+
+def rule_places(site: Site, host: Host) -> dict[str, Place]:
+    """Where the site file says what a link's rules of ours are made from, by the link."""
+    found = {str(bridge_name(name)): one.place for name, one in host.virtual_networks.items()}
+    return found | {str(nic.tap): nic.place for nic in site.guest_nics(host.name)}
 
 
 def of_state(state: HostState, site: Site | None = None, host: Host | None = None) -> HostNetwork:

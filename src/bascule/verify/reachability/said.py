@@ -22,6 +22,7 @@ class Said(Struct, frozen=True, kw_only=True):
 
     result: Certainty
     words: str = ""
+    asked: tuple[Asked, ...] = ()
 
     def as_json(self) -> dict[str, object]:
         """For ``--json``."""
@@ -55,8 +56,8 @@ def _by(given: AskedHost, wish: Expectation) -> Said | None:
     results = [one.answer.result for one in told]
     result = results[0] if len(set(results)) == 1 else Certainty.PERHAPS
     if not (given.network.rules.unread and result in {Certainty.YES, Certainty.NO}):
-        return Said(result=result, words=_words(told))
-    return Said(result=Certainty.PERHAPS, words="; ".join(given.network.rules.unread))
+        return Said(result=result, words=_words(told), asked=tuple(told))
+    return Said(result=Certainty.PERHAPS, words="; ".join(given.network.rules.unread), asked=tuple(told))
 
 
 def _asked(service: Service) -> Iterator[Service]:
