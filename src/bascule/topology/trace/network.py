@@ -33,7 +33,7 @@ class KnownNeighbour(Struct, frozen=True, kw_only=True):
     failed: bool = False
 
 
-class Group(Struct, frozen=True, kw_only=True):
+class AddressGroup(Struct, frozen=True, kw_only=True):
     """Some addresses, as ranges with their IP version, and whole networks of the building."""
 
     networks: frozenset[str] = frozenset()
@@ -43,8 +43,8 @@ class Group(Struct, frozen=True, kw_only=True):
 class PassedOn(Struct, frozen=True, kw_only=True):
     """What a machine hands on: from some (None: from all) to some, by a service; ``hides``: under its own address."""
 
-    sources: Group | None = None
-    targets: Group | None = None
+    sources: AddressGroup | None = None
+    targets: AddressGroup | None = None
     protocol: str = ""
     first: int = 0
     last: int = 65535

@@ -10,14 +10,14 @@ from msgspec import Struct
 from bascule.topology.trace.answer import Code
 from bascule.topology.trace.connection import Connection
 from bascule.topology.trace.ends import Ends
-from bascule.topology.trace.network import Group, PassedOn, WireEnd
+from bascule.topology.trace.network import AddressGroup, PassedOn, WireEnd
 from bascule.topology.trace.packet import INVALID, Traffic, key, text_of
 
 MOST = 8  # routers one after another; more of them send it round in a ring
 ANEW = {"meta mark": 0, "ct mark": 0, "ct state": INVALID, "ct status": 0, "ct entry": 0}  # nothing of it is known
 
 
-class Step(Struct, frozen=True, kw_only=True):
+class NextWire(Struct, frozen=True, kw_only=True):
     """By which of its NICs a machine hands a packet on, and with which fields; None and a code where it does not."""
 
     foot: WireEnd | None
@@ -40,18 +40,18 @@ class Relays:
         """Whether an answer to a machine's own address is for somebody whom it hides."""
         return bool(self.passed) and self.passed[-1][0].name == end.name and self.passed[-1][2] == target
 
-    def first(self, end: WireEnd, fields: Mapping[str, Any], connection: Connection) -> Step:
+    def first(self, end: WireEnd, fields: Mapping[str, Any], connection: Connection) -> NextWire:
         """A packet of the first direction that a machine got and that is not for itself."""
         source, target = fields[key(self.version, "saddr")], fields[key(self.version, "daddr")]
         words = f"what comes from {text_of(self.version, source)} to {text_of(self.version, target)}"
         if end.passes is None:
-            return Step(foot=None, text=f"{end.name} gets it, and whether it hands it on is not known")
+            return NextWire(foot=None, text=f"{end.name} gets it, and whether it hands it on is not known")
         foot = self._foot(end, target)
         if foot is None or len(self.passed) >= MOST:
-            return Step(foot=None, text=f"by which wire {end.name} sends on {words} is not known")
+            return NextWire(foot=None, text=f"by which wire {end.name} sends on {words} is not known")
         flow = next((one for one in end.passes if self._fits(one, end, foot, source, target)), None)
         if flow is None:
-            return Step(foot=None, code=Code.NOT_FORWARDING, text=f"{end.name} does not hand on {words}")
+            return NextWire(foot=None, code=Code.NOT_FORWARDING, text=f"{end.name} does not hand on {words}")
         shown = source
         if flow.hides:
             shown = next((number for number, version, _ in foot.addresses if version == self.version), source)
@@ -59,14 +59,14 @@ class Relays:
         self.passed.append((end, source, shown, connection))
         as_whom = f" as {text_of(self.version, shown)}" if shown != source else ""
         changed = {**ANEW, key(self.version, "saddr"): shown}
-        return Step(foot=foot, text=f"{end.name} hands it on{as_whom}", fields=changed)
+        return NextWire(foot=foot, text=f"{end.name} hands it on{as_whom}", fields=changed)
 
-    def back(self, end: WireEnd) -> tuple[Step, Connection]:
+    def back(self, end: WireEnd) -> tuple[NextWire, Connection]:
         """The answer, which the machine knows by its connection, and the connection before it."""
         came, source, _, connection = self.passed.pop()
         foot = self._foot(end, source) or came
         changed = {**ANEW, key(self.version, "daddr"): source}
-        return Step(foot=foot, text=f"{end.name} hands the answer back", fields=changed), connection
+        return NextWire(foot=foot, text=f"{end.name} hands the answer back", fields=changed), connection
 
     def _foot(self, end: WireEnd, target: int) -> WireEnd | None:
         feet = [one for one in self.ends.ends if one.name == end.name]
@@ -89,7 +89,7 @@ class Relays:
         ends = ((flow.sources, came, source), (flow.targets, foot, target))
         return all(self._is_of(group, network.wires.get(one.port), number) for group, one, number in ends)
 
-    def _is_of(self, group: Group | None, wire: str | None, number: int) -> bool:
+    def _is_of(self, group: AddressGroup | None, wire: str | None, number: int) -> bool:
         if group is None or wire in group.networks:
             return True
         return any(version == self.version and low <= number <= high for version, low, high in group.ranges)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from bascule.model.site import Machine, Mode, Site
-from bascule.topology.trace.network import Group, PassedOn
+from bascule.topology.trace.network import AddressGroup, PassedOn
 from bascule.verify.reachability.participant import Participant
 
 
@@ -16,7 +16,7 @@ def handed_on(site: Site, machine: Machine, known: Mapping[str, Participant]) ->
         return None
     found: list[PassedOn] = []
     if rule is not None:
-        to = Group(networks=frozenset({rule.to}))
+        to = AddressGroup(networks=frozenset({rule.to}))
         found.append(PassedOn(sources=_group(site, rule.sources, known), targets=to, hides=True))
     for flow in machine.forwards or ():
         service = flow.service
@@ -32,7 +32,7 @@ def handed_on(site: Site, machine: Machine, known: Mapping[str, Participant]) ->
     return tuple(found)
 
 
-def _group(site: Site, names: Iterable[str], known: Mapping[str, Participant]) -> Group:
+def _group(site: Site, names: Iterable[str], known: Mapping[str, Participant]) -> AddressGroup:
     names = tuple(names)
     ranges: list[tuple[int, int, int]] = []
     for name in names:
@@ -41,7 +41,7 @@ def _group(site: Site, names: Iterable[str], known: Mapping[str, Participant]) -
         for other in (name, *_hidden_behind(site, name)):
             party = known.get(other)
             ranges += [(version, number, number) for version, number in (party.addresses if party else ())]
-    return Group(networks=frozenset(name for name in names if name in site.networks), ranges=tuple(ranges))
+    return AddressGroup(networks=frozenset(name for name in names if name in site.networks), ranges=tuple(ranges))
 
 
 def _hidden_behind(site: Site, name: str) -> Iterator[str]:
