@@ -203,3 +203,29 @@ def test_why_walks_a_switch_and_doubts_others_rules(bed: Bed) -> None:
     told = next(one for one in ways["blockers"] if one["code"] == "openflow")
     assert (told["subject"], told["certain"]) == ("ovs0", False)
     assert "priority=100,icmp" in told["words"]
+
+
+def test_a_bridge_becomes_a_switch_and_a_bridge_again(bed: Bed) -> None:
+    """Of one name, with a running guest's tap on it; a change of ours is taken back in either direction."""
+    linux = SWITCHED.replace("kind: openvswitch, datapath: netdev, uplink: eth4", "uplink: eth4")
+    bed.site.write_text(linux)
+    bed.apply("--confirm-within", "60s")
+    assert bed.run("confirm").returncode == 0
+    bridged = bed.raw()
+    bed.site.write_text(SWITCHED)
+    bed.apply("--confirm-within", "60s")
+    assert rows(bed).ports["vnet1"].bridge == "ovs3"
+    assert '"tun"' in bed.ip("-j -d link show ovs3")
+    assert bed.run("undo").returncode == 0
+    assert left(bed, bridged) == []
+    assert "ovs3" not in rows(bed).bridges
+    bed.apply("--confirm-within", "60s")
+    assert bed.run("confirm").returncode == 0
+    switched, made = bed.raw(), rows(bed)
+    bed.site.write_text(linux)
+    bed.apply("--confirm-within", "60s")
+    assert "ovs3" not in rows(bed).bridges
+    assert '"master":"ovs3"' in bed.ip("-j link show vnet1")
+    assert bed.run("undo").returncode == 0
+    assert (rows(bed).bridges, rows(bed).ports) == (made.bridges, made.ports)
+    assert left(bed, switched) == [], bed.run("status").stdout

@@ -69,7 +69,9 @@ class TargetBuilder(Struct, kw_only=True):
     def enslave(self, name: IfName, master: IfName, port: BridgePort | None) -> None:
         """Make a link a port, which is silent: what it hears is its master's. One that is a port already stays one."""
         link = self.links[name]
-        stays = link.master == master
+        before, after = self.observed.links.get(master), self.links.get(master)
+        kinds = {type(one.options) for one in (before, after) if one is not None}
+        stays = link.master == master and len(kinds) == 1  # a bridge of another kind under its name is another one
         self.silence(name)
         kept = (link.port if stays else None) or port
         self.set(name, up=True, master=master, port=kept, vlans=link.vlans if stays else ())

@@ -164,7 +164,12 @@ class _Merge(Struct, kw_only=True):
     def _is_ours_to_restore(self, link: Link) -> bool:
         if not link.options.virtual:
             return False
-        return link.name not in self._after().links or link.name in self.touched
+        return link.name not in self._after().links or link.name in self.touched or self._is_another(link.name)
+
+    def _is_another(self, name: str | None) -> bool:
+        """Whether the change put a link of another kind in the place of one, under its name."""
+        pair = [state.links.get(IfName(name)) if name else None for state in (self.before, self.wanted)]
+        return None not in pair and len({type(link.options) for link in pair if link is not None}) > 1
 
     def _link(self, old: Link, seen: Link) -> Link:
         planned = self.wanted.links.get(old.name)
@@ -172,7 +177,11 @@ class _Merge(Struct, kw_only=True):
         values: dict[str, Any] = {}
         plugged = seen.master != old.master and seen.master is not None and self._goes(seen.master)
         by_others = plugged and (after is None or after.master != seen.master) and old.name not in self.touched
+        remade = self._is_another(old.master)
         for facet in FACETS:
+            if remade and facet in {"master", "vlans"}:
+                values[facet] = getattr(old, facet)
+                continue
             pair = (getattr(planned, facet, None), getattr(after, facet, None))
             if by_others and facet in {"master", "vlans"}:
                 values[facet] = getattr(old, facet)
@@ -180,6 +189,8 @@ class _Merge(Struct, kw_only=True):
             values[facet] = self._facet(old.name, facet, getattr(old, facet), getattr(seen, facet), pair)
         if by_others:  # with its bridge goes all that a port has
             self.kept.append(f"{old.name} was plugged into {seen.master} since, which goes away")
+            values["port"] = old.port
+        elif remade:
             values["port"] = old.port
         elif values["master"] == old.master:
             pair = (planned.port if planned else None, after.port if after else None)
@@ -189,7 +200,8 @@ class _Merge(Struct, kw_only=True):
         if type(old.options) is type(seen.options):
             values["options"] = self._options(old, seen, planned, after)
         else:
-            values["options"] = old.options if old.name in self.touched else seen.options
+            ours = old.name in self.touched or self._is_another(old.name)
+            values["options"] = old.options if ours else seen.options
         values["addresses"] = tuple(self._addresses(old, seen, values["addrgenmode"], up=values["up"]))
         return replace(seen, **values)
 

@@ -45,7 +45,10 @@ def steps(before: HostState, after: HostState) -> list[Step]:
         return one.phase, depth(one.subject, after.links) if one.phase in stacked else 0
 
     found = sorted(_steps(before, after), key=order)  # stable: links keep their order in a phase
-    return [replace(one, phase=max(one.phase, Phase.SWITCHED)) if one.subject in late else one for one in found]
+    return [
+        replace(one, phase=max(one.phase, Phase.SWITCHED)) if one.subject in late and one.phase else one
+        for one in found
+    ]
 
 
 def _made_by_others(before: HostState, after: HostState) -> set[IfName]:
