@@ -28,7 +28,7 @@ vm-test: dev-tools $(VENV)/.dev
 # every kill point, 250 random pairs of states, 100,000 hostile frames for each decoder, 20,000 broken files for each
 # dialect, every tool of attackers against the guards: some twenty minutes
 soak: dev-tools $(VENV)/.dev
-	@WISHED=1 scripts/need arping hping3 packit yersinia
+	@WISHED=1 scripts/need arping hping3 packit yersinia dhcpstarv bettercap avahi-daemon avahi-resolve
 	$(BIN)/python -m tests.survey.fuzz 100000
 	BASCULE_SOAK=1 $(BIN)/pytest -n $(JOBS) --dist worksteal --timeout 1800 tests/apply \
 		tests/persist/test_bad_input.py tests/persist/test_round_trip.py tests/guards
@@ -57,7 +57,7 @@ tools:
 
 dev-tools:
 	@scripts/need ip bridge nft dnsmasq ethtool tcpdump dot ping ssh sshd lldpd radvd keepalived venv
-	@WISHED=1 scripts/need arpspoof mausezahn atk6-fake_router26 ovs-vswitchd
+	@WISHED=1 scripts/need arpspoof mausezahn atk6-fake_router26 arp-scan udhcpc cc ovs-vswitchd
 
 # real guests, libvirt and DHCP clients: 32 MB to fetch, 110 MB on disk, about a minute; tests without them skip and
 # say so

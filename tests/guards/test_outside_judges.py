@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ from tests.lab import Lab, open_lab
 
 pytestmark = pytest.mark.kernel
 ME, OTHER, ROUTER = PARTIES.me, PARTIES.other, PARTIES.router
-SECONDS = {"atk6-fake_router26": "6", "atk6-fake_router6": "6"}  # which wait before they begin
+SECONDS = {"bettercap": "6", "atk6-fake_router26": "6", "atk6-fake_router6": "6"}  # which wait before they begin
 FEW = ("arpspoof", "mausezahn ARP", "fake_router26", "fake_advertise6")  # in each run; all of them in `make soak`
 TOOLS = {
     "arpspoof": f"arpspoof -i eth0 -t {OTHER.ip4} {ROUTER.ip4}",
@@ -56,6 +57,11 @@ TOOLS = {
     "flood_solicitate6": "atk6-flood_solicitate6 eth0",
     "redir6": f"atk6-redir6 eth0 {OTHER.ip6} 2001:db8:99::1 {ROUTER.ip6} {ME.ip6}",
     "dos-new-ip6": "atk6-dos-new-ip6 eth0",
+    "arp-scan as the router": f"arp-scan -I eth0 --arpspa={ROUTER.ip4} 10.0.0.0/28",
+    "arp-scan in VLAN 0": f"arp-scan -I eth0 --arpspa={ROUTER.ip4} --vlan=0 10.0.0.0/28",
+    "arp-scan behind LLC": f"arp-scan -I eth0 --arpspa={ROUTER.ip4} --llc 10.0.0.0/28",
+    "dhcpstarv": "dhcpstarv -i eth0",
+    "bettercap": f"bettercap -iface eth0 -no-history -eval 'set arp.spoof.targets {OTHER.ip4}; arp.spoof on; sleep 4'",
     "ndpexhaust26": "atk6-ndpexhaust26 -c eth0 2001:db8::/64",
 }
 
@@ -124,7 +130,7 @@ def wire() -> Iterator[Wire]:
 
 @pytest.mark.parametrize("name", TOOLS if os.environ.get("BASCULE_SOAK") else FEW)
 def test_an_attack_leaves_the_others_as_they_are(wire: Wire, name: str) -> None:
-    words = TOOLS[name].split()
+    words = shlex.split(TOOLS[name])
     if shutil.which(words[0]) is None:
         pytest.skip(f"{words[0]} is not installed")
     wire.ping()

@@ -153,7 +153,7 @@ def attack(there: LibvirtHost, names: list[str]) -> dict[str, Any]:
             ears[name] = Listener(f"{name}.0", everything)
     end = time.monotonic() + 120
     rounds = 0
-    while time.monotonic() < end and rounds < 10:
+    while time.monotonic() < end and rounds < 4:
         time.sleep(0.3)
         rounds += good >= fine
         for place, ear in ears.items():
