@@ -82,7 +82,7 @@ def test_a_guest_more_takes_nothing_away(host: Path) -> None:
 def literals(state: HostState) -> Iterator[str]:
     """Names, addresses, gateways, numbers of VLANs, MTUs, tables, ranks and marks of a host."""
     for name, link in state.links.items():
-        if name == "lo" or not (link.up or link.addresses):
+        if name == "lo" or not (link.up or link.addresses or isinstance(link.options, Physical)):
             continue
         if name != f"{link.parent}.{link.options.as_json().get('id')}":  # which is what such a VLAN is called
             yield name

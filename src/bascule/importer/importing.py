@@ -231,7 +231,7 @@ def _comments(
         ("Not taken from the files:", [str(each) for each in left]),
         ("So without a word below, or of no matter for it:", [str(each) for each in default]),
         ("Left to libvirt, which keeps it:", kept),
-        ("Left to guests, leases and programs, with which it comes and goes:", others),
+        ("Seen and left alone (guests, leases, other programs, what is down):", others),
     ):
         if lines:
             out += ["", title, *(f"  {printable(line)}" for line in lines)]

@@ -75,7 +75,7 @@ def running_config(state: HostState, taken: Collection[str] = ()) -> RunningConf
     return RunningConfig(
         config=NetworkConfig.of(links.values(), rules=rules),
         notes=(*notes, *_route_notes(state)),
-        others=(*_guest_ends(passed), *_leases(state), *_learned(state)),
+        others=(*_down(state), *_guest_ends(passed), *_leases(state), *_learned(state)),
     )
 
 
@@ -166,6 +166,13 @@ def _route_notes(state: HostState) -> Iterator[str]:
             yield f"route {said}: left out, a site file has no words for it"
         elif route.extra:
             yield f"route {said}: without its {' '.join(route.extra)}, of which a site file says nothing"
+
+
+def _down(state: HostState) -> Iterator[str]:
+    """Hardware that is down and without a use, which is known by its MAC alone."""
+    idle = [link for link in state.links.values() if _is_hardware(link) and not link.up and link.master is None]
+    if idle:
+        yield f"down: {', '.join(few((f'{link.name} ({link.hardware_mac})' for link in idle), 'NICs'))}"
 
 
 def _guest_ends(links: Sequence[Link]) -> Iterator[str]:

@@ -41,7 +41,10 @@ def unsaid(config: NetworkConfig, site: NetworkConfig, *, is_here: bool, of_ipv6
         there = said.get(names[name]) if names[name] else None
         if there is None:
             words = "; ".join(all_of(link))
-            yield name, f"left out, with all that it says: {words or 'nothing'}"
+            idle = (
+                "left out: it is down, and nothing uses it" if is_here else "left out: nothing brings it up or uses it"
+            )
+            yield name, f"left out, with all that it says: {words}" if words else idle
         else:
             options = [] if is_here else list(_options(link, there))
             if of_ipv6 and link.ipv6 is not there.ipv6 and link.master is None:

@@ -2,6 +2,8 @@
 nic wan1 00:0d:b9:64:00:01
 nic wan2 00:0d:b9:64:00:02
 nic lan 00:0d:b9:64:00:03
+nic opt1 00:0d:b9:64:00:04
+ip link set opt1 down
 ip addr add 203.0.113.10/29 dev wan1
 ip addr add 203.0.113.11/29 dev wan1
 ip addr add 198.51.100.66/30 dev wan2
