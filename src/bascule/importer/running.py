@@ -25,7 +25,7 @@ FOREIGN = re.compile(  # bridges that other programs make, name and remove as th
     r"|fwbr[0-9]+i[0-9]+|(brq|qbr)[0-9a-f]{8}-[0-9a-f]{2}"
 )
 GUEST_END = re.compile(
-    r"veth[0-9a-z]+|lxc.*|cali.*|vb-.*|ve-.*|fwln.*|fwpr.*|(tap|qvb|qvo|qr-|qg-|ns-)[0-9a-f]{8}-[0-9a-f]{2}"
+    r"veth[0-9a-z]+|tap.*|vnet[0-9]+|lxc.*|cali.*|vb-.*|ve-.*|fwln.*|fwpr.*|(qvb|qvo|qr-|qg-|ns-)[0-9a-f]{8}-[0-9a-f]{2}"
 )
 FALLBACK = {"gre0", "gretap0", "erspan0", "tunl0", "sit0", "ip6tnl0", "ip6gre0", "ip_vti0", "ip6_vti0"}
 ROUTING_DAEMONS = {"zebra", "bird", "bgp", "ospf", "isis", "rip", "eigrp", "babel", "openr", "gated", "xorp"}

@@ -34,7 +34,7 @@ def read_network(root: XmlElement, out: LibvirtFiles) -> Told:
     out.networks[name] = {"mode": _MODES[mode]} | _subnets(root, out, told)
     bridge = root.first("bridge")
     if bridge is not None:
-        out.bridges.add(bridge.attributes.get("name", ""))
+        out.bridges.add(bridge.take("name"))
         if bridge.attributes.get("stp", "on") == "on":  # libvirt writes both without being asked
             bridge.take("stp")
         if bridge.attributes.get("delay", "0") == "0":
@@ -87,8 +87,11 @@ def _subnets(root: XmlElement, out: LibvirtFiles, told: Told) -> dict[str, Any]:
             if "dhcp" not in entry and first and ":" not in first:
                 span.take("start"), span.take("end")
                 entry["dhcp"] = f"{first}-{last}"
-    if own_addresses:
-        out.kept.append(f"network {root.text_of('name')}: the host is {', '.join(own_addresses)} there")
+    bridge = root.first("bridge")
+    words = [f"the bridge {bridge.attributes['name']}"] if bridge is not None and "name" in bridge.attributes else []
+    words += [f"the host is {', '.join(own_addresses)} there"] if own_addresses else []
+    if words:
+        out.kept.append(f"network {root.text_of('name')}: {'; '.join(words)}")
     return ({"subnet": subnets[0] if len(subnets) == 1 else subnets} if subnets else {}) | entry
 
 
