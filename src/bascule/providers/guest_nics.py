@@ -24,11 +24,18 @@ def find_nic(nics: Sequence[DomainNic], wanted: GuestNic) -> DomainNic | None:
 
 def is_at(nic: DomainNic, wanted: GuestNic) -> bool:
     """Whether a NIC is plugged where the file says, with its cable in."""
-    return (nic.kind, nic.into) == (wanted.plug.value, wanted.into) and nic.link_up
+    return (nic.kind, nic.into) == (wanted.plug.value, wanted.into) and nic.link_up and _is_on_kind(nic, wanted)
+
+
+def _is_on_kind(nic: DomainNic, wanted: GuestNic) -> bool:
+    """Whether whoever runs the guest takes its bridge for one of the kind that it is."""
+    return (nic.switch == "openvswitch") == (wanted.openvswitch is not None)
 
 
 def restart_reason(now: DomainNic, wanted: GuestNic) -> str:
     """Why a running guest's NIC gets where the file says at its next start only."""
+    if not _is_on_kind(now, wanted) and now.kind == PlugKind.BRIDGE.value:
+        return "the plan moves its tap; libvirt takes it for a port of the other kind of bridge until then"
     return why_next_start(now.kind, now.into, wanted.attachment) or ""
 
 

@@ -145,6 +145,11 @@ def interface(nic: GuestNic, *, model: str = "virtio") -> Element:
     return on_switch(root, nic)
 
 
+def is_switched(element: Element) -> bool:
+    """Whether libvirt takes the bridge of a NIC for one of Open vSwitch."""
+    return element.find("virtualport[@type='openvswitch']") is not None
+
+
 def on_switch(root: Element, nic: GuestNic) -> Element:
     """The NIC with what libvirt must know of a port of Open vSwitch, which it adds itself (formatdomain.html)."""
     old = root.find("virtualport[@type='openvswitch']")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from bascule.model.domain import DomainText
-from bascule.model.site import Attachment
+from bascule.model.site import Attachment, GuestNic
 from bascule.model.values import IfName
 from bascule.providers.libvirt import domain_xml
 from bascule.providers.libvirt.domain_xml import Element
@@ -38,22 +38,28 @@ def _apply(xml: str, edit: Edit) -> str:
     return xml if after == before else after + "\n"
 
 
-def replug(domain: DomainText, mac: str, to: Attachment, *, tap: IfName | None = None) -> DomainText:
+def replug(
+    domain: DomainText, mac: str, to: Attachment, *, tap: IfName | None = None, declared: GuestNic | None = None
+) -> DomainText:
     """The NIC plugged elsewhere with its cable in, live where libvirt can do that, and in the definition.
 
-    ``tap`` is the name of its tap from the next start on.
+    ``tap`` is the name of its tap from the next start on. One that is ``declared`` on the other kind of bridge than it
+    is on now gets there in the definition alone.
     """
     later_tap = None if tap is None or tap.startswith(CHOSEN_BY_LIBVIRT) else tap
 
     def live(root: Element) -> None:
         element = domain_xml.find(root, mac)
-        if element is not None and domain_xml.why_not_live(element, to) is None:
+        if element is None or (declared is not None and domain_xml.is_switched(element) != bool(declared.openvswitch)):
+            return
+        if domain_xml.why_not_live(element, to) is None:
             swap(element, domain_xml.linked(domain_xml.replugged(element, to), up=True))
 
     def config(root: Element) -> None:
         element = domain_xml.find(root, mac)
         if element is not None:
             new = domain_xml.linked(domain_xml.replugged(element, to), up=True)
+            new = new if declared is None else domain_xml.on_switch(new, declared)
             swap(element, domain_xml.named(new, later_tap) if later_tap else new)
 
     return edited(domain, live=live, config=config)

@@ -127,9 +127,9 @@ def _plugged(text: DomainText, domain: Domain, nic: GuestNic) -> tuple[DomainTex
     if domain.running and now is not None and not is_at(now, nic):
         if restart_reason(now, nic) and later is not None and is_at(later, nic):
             return text, found.mac  # all that can be done is done; ``waiting`` says so
-        return edit.replug(text, found.mac, nic.attachment, tap=nic.tap), found.mac
+        return edit.replug(text, found.mac, nic.attachment, tap=nic.tap, declared=nic), found.mac
     if later is not None and not is_at(later, nic):
-        return edit.replug(text, found.mac, nic.attachment, tap=nic.tap), found.mac
+        return edit.replug(text, found.mac, nic.attachment, tap=nic.tap, declared=nic), found.mac
     if later is not None and not later.tap and goes_by_name(nic):
         return edit.name_tap(text, found.mac, nic.next_tap or nic.tap), found.mac
     return text, found.mac

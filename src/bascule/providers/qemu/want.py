@@ -60,7 +60,14 @@ def want(site: Site, host: Host, observed: HostState, state: QemuState, learned:
 
 
 def refuse_macvtap(nic: GuestNic) -> None:
-    """Raise a problem for a NIC that shares one of the host's: only libvirt can do that."""
+    """Raise a problem for a NIC that only libvirt can plug: into one of the host's, or into Open vSwitch."""
+    if nic.openvswitch is not None:
+        raise BasculeError.of(
+            "PLUG-UNSUPPORTED",
+            f"'{nic.guest}', NIC {nic.index}: bare QEMU cannot be plugged into '{nic.into}', which is of Open vSwitch",
+            place=nic.place if nic.place.line else None,
+            hint="let libvirt run it (--driver libvirt)",
+        )
     if nic.shared_nic:
         raise BasculeError(
             Problem(
