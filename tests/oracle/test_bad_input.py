@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +15,7 @@ from bascule.errors import BasculeError, UsageFault
 from bascule.model.site import Service
 from bascule.observe import packet_path
 from bascule.site import parse
+from bascule.system.run import run
 from bascule.topology.declared import declared_links
 from bascule.topology.trace.rules.reading import Listings
 from bascule.verify.reachability.live import of_state, scene, why
@@ -40,3 +46,59 @@ def test_one_without_an_address_cannot_be_asked(tmp_path: Path) -> None:
     with pytest.raises(UsageFault) as raised:
         why(asked, "web", "bare", Service("icmp"))
     assert raised.value.problems[0].code == "NO-ADDRESS"
+
+
+@pytest.mark.kernel
+def test_rules_that_cannot_be_read_make_no_yes(lab: Lab, tmp_path: Path) -> None:
+    host = lab.namespace("h")
+    for line in ("link add br0 type bridge", "link set br0 up", "link add pa type veth peer name pb"):
+        lab.ip(host, line)
+    lab.ip(host, "address add 10.0.0.1/24 dev br0")
+    for line in ("link set pa master br0 up", "link set pb up", "neigh add 10.0.0.9 lladdr 02:00:00:00:00:09 dev br0"):
+        lab.ip(host, line)
+    run(("bridge", "fdb", "add", "02:00:00:00:00:09", "dev", "pa", "master", "static"), namespace=host)
+    run(
+        ("nft", "add table inet x; add chain inet x c { type filter hook input priority 0; policy drop; }"),
+        namespace=host,
+    )
+    question = ("why", "10.0.0.9", "host", "tcp/22", "--json")
+    assert json.loads(lab.bascule(host, *question).stdout)["result"] == "no"
+    few = tmp_path / "few"
+    few.mkdir()
+    for tool in ("ip", "bridge", "tc"):
+        (few / tool).symlink_to(str(shutil.which(tool)))
+    without_rights = ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all")
+    for before, path, words in (
+        (without_rights, os.environ["PATH"], "not permitted"),
+        ((), str(few), "'nft' is not in"),
+    ):
+        with host.entered():
+            done = subprocess.run(
+                (*before, sys.executable, "-m", "bascule", *question),
+                capture_output=True, text=True, env={**os.environ, "PATH": path}, check=False,
+            )  # fmt: skip
+        found = json.loads(done.stdout)
+        assert (done.returncode, found["result"]) == (1, "unknown"), done.stderr
+        assert words in found["unread"][0]
+
+
+@pytest.mark.kernel
+def test_rules_that_change_while_they_are_read_are_read_again(lab: Lab) -> None:
+    host = lab.namespace("h")
+    chain = "add table inet x; add chain inet x c { type filter hook input priority 0; }"
+    run(("nft", chain), namespace=host)
+    steady = packet_path.read_network(host)
+    assert not steady.rules.unread
+    with host.entered():
+        changing = subprocess.Popen(
+            ("bash", "-c", "for ((;;)); do nft 'flush chain inet x c; add rule inet x c tcp dport 22 drop'; done")
+        )
+    try:
+        found = packet_path.read_network(host)
+    finally:
+        changing.kill()
+        changing.wait()
+    lines = [line.text for one in found.rules.chains.values() for line in one.lines]
+    assert found.rules.unread == ("nft's tables changed all the while that they were read",) or lines == [
+        "tcp dport 22 drop"
+    ]

@@ -16,11 +16,13 @@ from bascule.observe.firewall import calls_of, nft_savers, read_firewall, read_s
 from bascule.providers.kernel.observe import PROGRAMS, read
 from bascule.providers.ovs.look import look
 from bascule.providers.ovs.overlay import lay_over
+from bascule.system.net.monitor import NetlinkMonitor
 from bascule.system.net.netns import Namespace
 from bascule.system.net.sysctl import read_sysctls
 from bascule.system.openvswitch import flows, forwarding
-from bascule.system.run import Running
+from bascule.system.run import Running, run
 from bascule.topology.trace.network import HostNetwork, KnownNeighbour, LearnedMac
+from bascule.topology.trace.rules.lines import Rules
 from bascule.topology.trace.rules.reading import Listings, read_rules
 from bascule.topology.trace.rules.values import address, mac
 
@@ -44,13 +46,27 @@ OF_A_LINK = (
     *("route_localnet", "src_valid_mark"),
 )
 INGRESS = {"clsact", "ingress"}
+MOST_READINGS = 4  # of a host whose tables change while they are read
 
 
 def read_network(namespace: Namespace | None = None) -> HostNetwork:
     """A host as a packet finds it. Raises MissingTool, NotPermitted, CommandFailed.
 
-    What of its firewalls cannot be read is named in the rules' ``unread``.
+    What of its firewalls cannot be read is named in the rules' ``unread``. Where nft's tables change meanwhile, it is
+    read again, for what several programs printed would not be of one moment.
     """
+    for _ in range(MOST_READINGS):
+        with namespace.entered() if namespace else contextlib.nullcontext():
+            bell = NetlinkMonitor()
+        with bell:
+            found = _read_once(namespace)
+            if not bell.rules_rang():
+                return found
+    unread = (*found.rules.unread, "nft's tables changed all the while that they were read")
+    return replace(found, rules=Rules(found.rules.chains, unread))
+
+
+def _read_once(namespace: Namespace | None) -> HostNetwork:
     with Running((*PROGRAMS, *OWN), namespace=namespace, optional=OPTIONAL) as running:
         texts = running.texts()
     state = read(lambda: texts[: len(PROGRAMS)], namespace=namespace)
@@ -72,7 +88,7 @@ def read_network(namespace: Namespace | None = None) -> HostNetwork:
         fdb=(*_learned(_listed(fdb)), *_switched(namespace)),
         flows=flows(namespace),
         neighbours=tuple(_neighbours(_listed(neighbours))),
-        traffic_control=frozenset(str(one["dev"]) for one in _listed(queues) if one.get("kind") in INGRESS),
+        traffic_control=_filters(_listed(queues), namespace),
     )
 
 
@@ -88,7 +104,29 @@ def network_of(state: HostState, tables: Mapping[str, AnyTable] | None = None) -
 def _listings(nft: str, words: str) -> Listings:
     """What nft printed, with what the programs of iptables say where nft hides something."""
     found = read_saves(nft_savers(nft), nft, words)
-    return found if nft else replace(found, unread=("nft's tables could not be listed", *found.unread))
+    if nft:
+        return found
+    try:
+        run(("nft", "-j", "list", "ruleset"))
+        why = "nft printed nothing"
+    except BasculeError as error:
+        why = error.problems[0].message
+    return replace(found, unread=(f"the rules of nft could not be read: {why}", *found.unread))
+
+
+def _filters(queues: Sequence[Mapping[str, Any]], namespace: Namespace | None) -> dict[str, str]:
+    """The kinds of tc's filters by link; a queue for them alone filters nothing."""
+    found: dict[str, str] = {}
+    for one in queues:
+        if one.get("kind") not in INGRESS:
+            continue
+        sides = ("ingress", "egress") if one["kind"] == "clsact" else ("ingress",)
+        asked = [("tc", "-j", "filter", "show", "dev", one["dev"], side) for side in sides]
+        rows = [row for argv in asked for row in _listed(run(argv, namespace=namespace).stdout)]
+        kinds = dict.fromkeys(str(row["kind"]) for row in rows if "options" in row)
+        if kinds:
+            found[str(one["dev"])] = ", ".join(kinds)
+    return found
 
 
 def _listed(text: str) -> list[Mapping[str, Any]]:

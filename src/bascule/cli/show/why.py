@@ -31,6 +31,7 @@ def show_why(found: Why, *, everything: bool, brief: bool, columns: int) -> str:
             number += 1
             if everything or stage.verdict != "ok" or (leg.name != "l2" and _allows(stage)):
                 lines += _stage(found, number, stage, columns)
+        lines += [f"      perhaps: {wrapped(words, indent=15, columns=columns)}" for words in leg.unsure]
     lines += ["", *_end(found, columns)]
     return "\n".join(lines)
 
@@ -125,6 +126,7 @@ def why_as_json(found: Why) -> dict[str, Any]:
             {
                 "leg": leg.name,
                 "result": leg.result.value,
+                "unsure": list(leg.unsure),
                 "stages": [one for stage in leg.stages for one in _stage_as_json(found, stage)],
             }
             for leg in answer.legs

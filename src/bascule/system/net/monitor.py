@@ -35,6 +35,10 @@ class NetlinkMonitor:
         """Whether anything may have changed since it was made, as far as the kernel tells: parameters have no bell."""
         return not self.hears_all or bool(select.select(self._socks, [], [], 0)[0])
 
+    def rules_rang(self) -> bool:
+        """Whether nft's tables have changed since it was made; never where the kernel does not tell us of them."""
+        return self.hears_all and bool(select.select(self._socks[1:], [], [], 0)[0])
+
     def wait(self, timeout_s: float | None = None) -> bool:
         """Whether it rang within the time; what rings in quick succession counts as one."""
         ringing = select.select(self._socks, [], [], timeout_s)[0]

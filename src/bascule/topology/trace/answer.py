@@ -99,6 +99,7 @@ class Leg(Struct, frozen=True, kw_only=True):
     result: Certainty
     delivered: Certainty
     fields: Fields
+    unsure: tuple[str, ...] = ()  # on what it depends, beside what is in its way
     end: str = ""  # where it came to: an WireEnd's name, or a link
     learned: tuple[tuple[str, int, str], ...] = ()  # (bridge, MAC, port) that the frame has taught
 

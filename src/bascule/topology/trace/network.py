@@ -104,7 +104,7 @@ class HostNetwork(Struct, frozen=True, kw_only=True, dict=True):
     neighbours: tuple[KnownNeighbour, ...] = ()
     bridge_first: bool | None = None
     wires: Mapping[str, str] = field(default_factory=dict)
-    traffic_control: frozenset[str] = frozenset()  # links with tc filters, which are not read
+    traffic_control: Mapping[str, str] = field(default_factory=dict)  # the kinds of tc's filters on a link, not read
     flows: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def link(self, name: str) -> Link | None:

@@ -69,9 +69,9 @@ class PacketPath:
 
     def stop(self, code: Code, subject: str, text: str, *, name: str, where: str = "", certain: bool = True) -> None:
         """Something that is no rule stands in the way."""
-        blocker = Blocker(code=code, subject=subject, text=text, certain=certain)
+        why = (Blocker(code=code, subject=subject, text=text, certain=certain),)
         verdict = "unknown" if code in UNKNOWN else "no" if certain else "perhaps"
-        self.stages.append(Stage(name=name, where=where, verdict=verdict, words=text, blockers=(blocker,)))
+        self.stages.append(Stage(name=name, where=where, verdict=verdict, words=text, blockers=why))
 
     # ---- hooks
 
@@ -102,7 +102,7 @@ class PacketPath:
         """The chains at a link itself, before or after everything else."""
         chains = self.network.rules.at("netdev", hook, device)
         if device in self.network.traffic_control:
-            self.unsure.append(f"tc has filters on {device}, which are not read")
+            self.unsure.append(f"tc has filters on {device}: {self.network.traffic_control[device]}")
         if not chains:
             return
         self._at(device if hook == "ingress" else "", device if hook == "egress" else "")
@@ -209,7 +209,7 @@ class PacketPath:
             )
         taken = (passing or stopping)[0]
         if len(passing) > 1:
-            self.unsure.append(f"what {chain} makes of the packet depends on {taken.doubts or passing[1].doubts}")
+            self.unsure.append(f"it depends on {'; '.join(map(str, (taken.doubts or passing[1].doubts)[:3]))}")
         return taken, blocker
 
     # ---- what the rules ask of routes

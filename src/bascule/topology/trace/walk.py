@@ -160,6 +160,7 @@ class Walk:
             result=result_of(passage),
             delivered=delivered,
             fields=passage.fields,
+            unsure=tuple(dict.fromkeys(passage.unsure)),
             end=self._name(end),
             learned=tuple(passage.learned),
         )
@@ -343,7 +344,10 @@ class Walk:
         stages = recoded((*out.stages, *back.stages), code)
         result = worst([result_of(out), result_of(back)])
         name = f"{self._name(end)} {number}"
-        self.legs.append(Leg(name="l2", stages=stages, result=result, delivered=result, fields=question, end=name))
+        unsure = tuple(dict.fromkeys((*out.unsure, *back.unsure)))
+        self.legs.append(
+            Leg(name="l2", stages=stages, result=result, delivered=result, unsure=unsure, fields=question, end=name)
+        )
 
     def _address_on(self, end: WireEnd | None, segment: str, number: int) -> int:
         if end is None:

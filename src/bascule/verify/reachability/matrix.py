@@ -14,7 +14,7 @@ from bascule.topology.trace.answer import Blocker, Certainty
 from bascule.topology.trace.packet import Traffic
 from bascule.verify.reachability.live import AskedHost
 from bascule.verify.reachability.participant import Participant
-from bascule.verify.reachability.question import BEST, ask, distinct, ways_between
+from bascule.verify.reachability.question import BEST, as_read, ask, distinct, ways_between
 
 ORDINARY = (Service("icmp"), Service("tcp", 22, 22), Service("tcp", 443, 443), Service("udp", 53, 53))
 
@@ -140,9 +140,9 @@ def _cells(
             source=source,
             target=of.name,
             service=service,
-            result=found.result,
-            request=found.request,
-            reply=found.reply,
+            result=as_read(found.result, given.network),
+            request=as_read(found.request, given.network),
+            reply=as_read(found.reply, given.network),
         )
 
 

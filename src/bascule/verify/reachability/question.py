@@ -7,6 +7,7 @@ import ipaddress
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bascule.errors import Problem, UsageFault
 from bascule.model.site import Service
@@ -116,7 +117,15 @@ def ask(network: HostNetwork, known: Known, by: Participant, of: Participant, se
         silent = next((party for party in (by, of) if not party.addresses), of)
         message = f"no address of {silent.name} is known that {by.name} could use"
         raise UsageFault(Problem(code="NO-ADDRESS", message=message, hint="ask by an address: bascule why A 192.0.2.7"))
-    return min(found, key=lambda one: (BEST.index(one.answer.result), len(one.answer.blockers)))
+    best = min(found, key=lambda one: (BEST.index(one.answer.result), len(one.answer.blockers)))
+    told = as_read(best.answer.result, network)
+    return best if told is best.answer.result else replace(best, answer=replace(best.answer, result=told))
+
+
+def as_read(result: Certainty, network: HostNetwork) -> Certainty:
+    """What is said where rules could not be read: nobody knows whether one of them drops what else would pass."""
+    passes = result in {Certainty.YES, Certainty.PERHAPS}
+    return Certainty.UNKNOWN if passes and network.rules.unread else result
 
 
 def distinct(ends: Iterable[WireEnd]) -> list[WireEnd]:

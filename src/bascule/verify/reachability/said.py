@@ -55,9 +55,8 @@ def _by(given: AskedHost, wish: Expectation) -> Said | None:
         return Said(result=Certainty.UNKNOWN, words=fault.problems[0].message)
     results = [one.answer.result for one in told]
     result = results[0] if len(set(results)) == 1 else Certainty.PERHAPS
-    if not (given.network.rules.unread and result in {Certainty.YES, Certainty.NO}):
-        return Said(result=result, words=_words(told), asked=tuple(told))
-    return Said(result=Certainty.PERHAPS, words="; ".join(given.network.rules.unread), asked=tuple(told))
+    words = "; ".join(given.network.rules.unread) if result is Certainty.UNKNOWN else ""
+    return Said(result=result, words=words or _words(told), asked=tuple(told))
 
 
 def _asked(service: Service) -> Iterator[Service]:
@@ -76,8 +75,9 @@ def _outside(party: Participant) -> bool:
 
 
 def _words(told: Sequence[Asked]) -> str:
-    blockers = [blocker for one in told for blocker in one.answer.blockers]
-    return "; ".join(list(dict.fromkeys(map(blocker_words, blockers)))[:SHOWN])
+    words = [blocker_words(blocker) for one in told for blocker in one.answer.blockers]
+    words += [unsure for one in told for leg in one.answer.legs for unsure in leg.unsure]
+    return "; ".join(list(dict.fromkeys(words))[:SHOWN])
 
 
 def blocker_words(blocker: Blocker) -> str:

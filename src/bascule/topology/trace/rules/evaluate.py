@@ -42,6 +42,9 @@ class Doubted(Struct, frozen=True):
     line: RuleLine
     reason: str
 
+    def __str__(self) -> str:
+        return f"{self.reason} ({self.chain}: {self.line.text})" if self.line.text else f"{self.reason} ({self.chain})"
+
 
 class ChainEnd(Struct, frozen=True, kw_only=True):
     """One way out of a base chain: ``verdict`` is accept, drop or reject; ``hits`` has all lines that it met.
