@@ -59,7 +59,7 @@ def running_config(state: HostState, taken: Collection[str] = ()) -> RunningConf
         elif isinstance(link.options, Loopback):
             notes += _on_loopback(link)
         elif reason or said.addresses or said.routes:
-            told = "; ".join([*all_of(replace(said, mac=None)), *_vlan_words(link)])
+            told = "; ".join([*filter(None, [link.facts.unread]), *all_of(replace(said, mac=None)), *_vlan_words(link)])
             reason = reason or "left to whoever made it"
             notes.append(f"{name}: {reason}{': ' if told else ''}{told}")
         elif not _is_idle(link):
@@ -127,7 +127,9 @@ def _is_idle(link: Link) -> bool:
 
 
 def _beside(link: Link) -> Iterator[str]:
-    """What a link of the configuration has that a site file has no words for."""
+    """What a link of the configuration has that a site file has no words for; the host keeps it."""
+    if link.facts.unread:
+        yield f"{link.facts.unread}; the site file does not say it"
     for address in link.addresses:
         if address.dynamic or address.is_link_local:
             continue

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from bascule.importer.words import all_of, route_words
 from bascule.model.links import Bridge, BridgePort, Vlan
 from bascule.model.site import Host, Site
+from bascule.model.structs import defaults_of
 from bascule.model.values import ETHERNET_MTU, IfName
 from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.formats.values import seconds
@@ -46,7 +47,7 @@ def unsaid(config: NetworkConfig, site: NetworkConfig, *, is_here: bool, of_ipv6
             )
             yield name, f"left out, with all that it says: {words}" if words else idle
         else:
-            options = [] if is_here else list(_options(link, there))
+            options = list(_options(link, there, is_here=is_here))
             if of_ipv6 and link.ipv6 is not there.ipv6 and link.master is None:
                 options.append(f"IPv6 {link.ipv6}; by the site file it is {there.ipv6}")
             below = said.get(there.parent) if there.parent else None
@@ -97,18 +98,21 @@ def _own_vids(link: LinkConfig, config: NetworkConfig) -> set[tuple[int, bool]]:
     return {(int(each.id), False) for each in above if isinstance(each, Vlan)}
 
 
-def _options(have: LinkConfig, said: LinkConfig) -> Iterator[str]:
-    """Options of a bridge, of a bond and of a port."""
+def _options(have: LinkConfig, said: LinkConfig, *, is_here: bool) -> Iterator[str]:
+    """Options of a bridge, of a bond and of a port. This host (``is_here``) keeps what is not the kernel's default."""
     pairs: list[tuple[Any, Any, str]] = [(have.options, said.options, "")]
     if have.port is not None:
         pairs.append((have.port, said.port or BridgePort(), "as a port, "))
     for mine, its, where in pairs:
         if type(mine) is not type(its):
             continue
-        for key in type(mine).__struct_fields__:
+        kind: Any = type(mine)
+        for key, default in defaults_of(kind):
             value, other = getattr(mine, key), getattr(its, key)
-            if value != other and not _is_idle(mine, key):
-                yield f"{where}{key} {_value(key, value)}; by the site file it is {_value(key, other)}"
+            if value == other or _is_idle(mine, key) or (is_here and value == default):
+                continue
+            instead = "the site file does not say it" if is_here else f"by the site file it is {_value(key, other)}"
+            yield f"{where}{key} {_value(key, value)}; {instead}"
 
 
 def _is_idle(options: Any, key: str) -> bool:

@@ -107,6 +107,7 @@ class LinkFacts(Moment, frozen=True, kw_only=True):
     """What a link shows of itself at the moment, and of its hardware.
 
     ``temporaries`` are its temporary IPv6 addresses (RFC 8981): the kernel makes and ends them beside their parent.
+    ``unread`` are the words of options that no field of its kind holds: where a tunnel leads, a bond's rarer ones.
     """
 
     index: int = 0
@@ -116,6 +117,7 @@ class LinkFacts(Moment, frozen=True, kw_only=True):
     permanent_mac: Mac | None = None
     bus: str = ""  # "pci/0000:03:00.0" of hardware
     wireless: bool = False
+    unread: str = ""
     temporaries: tuple[Address, ...] = ()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from bascule.errors import CommandFailed, Problem
-from bascule.model.links import BridgePort, read_kind
+from bascule.model.links import BridgePort, LinkOptions, Other, read_kind
 from bascule.model.moment import Lifetime
 from bascule.model.state import (
     BY_SECRET,
@@ -40,6 +40,25 @@ ROUTE_FLAGS = ("onlink",)
 DEFAULT_RULES = {(0, "local"), (32766, "main"), (32767, "default")}
 
 Json = Mapping[str, Any]
+
+_ENDS = dict.fromkeys(("id", "link", "group", "group6", "remote", "remote6", "local", "local6", "port", "table"), "any")
+_RARE: Mapping[str, Mapping[str, Any]] = {  # options with the kernel's defaults (bond_options.c, br_netlink.c)
+    "bond": {
+        "arp_interval": 0,
+        "arp_ip_target": [],
+        "primary": None,
+        "primary_reselect": "always",
+        "fail_over_mac": "none",
+        "resend_igmp": 1,
+        "num_peer_notif": 1,
+        "all_slaves_active": 0,
+        "min_links": 0,
+        "ad_select": "stable",
+        "ad_user_port_key": 0,
+        "tlb_dynamic_lb": 1,
+    },
+    "bridge": {"group_fwd_mask": "0", "vlan_protocol": "802.1Q", "mcast_router": 1, "mcast_igmp_version": 2},
+}
 
 
 PROGRAMS: tuple[tuple[str, ...], ...] = (
@@ -171,9 +190,10 @@ def read_link(entry: Json, addresses: Iterable[Json], vlans: tuple[PortVlans, ..
     mac = entry.get("address") if entry.get("link_type") == "ether" else None
     flags = entry.get("flags", ())
     found = tuple(read_address(name, address) for address in addresses)
+    options = read_kind(kind, info.get("info_data", {}))
     return Link(
         name=name,
-        options=read_kind(kind, info.get("info_data", {})),
+        options=options,
         up="UP" in flags,
         mac=Mac(mac) if mac else None,
         mtu=entry.get("mtu", 0),
@@ -193,9 +213,18 @@ def read_link(entry: Json, addresses: Iterable[Json], vlans: tuple[PortVlans, ..
             stp_port_state="" if port is None else str(port.get("state", "")),
             permanent_mac=Mac(permanent) if (permanent := _permanent(entry, mac if not kind else None)) else None,
             bus=f"{entry['parentbus']}/{entry['parentdev']}" if "parentbus" in entry and "parentdev" in entry else "",
+            unread=" ".join(_unread(info.get("info_data", {}), options)),
             temporaries=tuple(address for address in found if address.is_temporary),
         ),
     )
+
+
+def _unread(info: Json, options: LinkOptions) -> Iterator[str]:
+    """What is set of a link and no field of its kind holds: where a tunnel leads, a bond's rarer options."""
+    for key, default in (_ENDS if isinstance(options, Other) else _RARE.get(options.kind, {})).items():
+        value = info.get(key, default)
+        if key not in options.__struct_fields__ and value not in (default, "0x0", "0.0.0.0", "::", []):
+            yield f"{key} {','.join(map(str, value)) if isinstance(value, list) else value}"
 
 
 def _permanent(entry: Json, otherwise: str | None) -> str | None:

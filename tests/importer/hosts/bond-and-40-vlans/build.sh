@@ -19,3 +19,5 @@ for vid in 101 102 102; do
     tap vnet$n fe:54:00:65:00:0$n
     ip link set vnet$n mtu 9000 master br$vid
 done
+ip link set br101 type bridge ageing_time 15000 priority 4096 mcast_querier 1 group_fwd_mask 8
+ip link set bond0.102 type bridge_slave hairpin on
