@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def with_remarks(prepared: Prepared) -> Prepared:
     """The same, its plan with a note for each thing."""
-    notes = (*memory_notes(prepared), *firewall_notes(prepared))
+    notes = (*memory_notes(prepared), *firewall_notes(prepared), *reach_notes(prepared))
     return replace(prepared, plan=replace(prepared.plan, notes=(*prepared.plan.notes, *notes))) if notes else prepared
 
 
@@ -42,3 +42,16 @@ def firewall_notes(prepared: Prepared) -> tuple[Note, ...]:
 
     found = firewall_findings(prepared.site, prepared.host, network)
     return tuple(Note(kind="warning", subject=one.subject, text=one.words) for one in found)
+
+
+def reach_notes(prepared: Prepared) -> tuple[Note, ...]:
+    """Which guests, machines and hosts reach each other only after the change, and which do no more."""
+    if not prepared.plan.changes:
+        return ()
+    from bascule.observe.packet_path import network_of
+    from bascule.plan.make import site_as_it_runs
+    from bascule.verify.reachability.changes import what_changes
+
+    site = site_as_it_runs(prepared.site, prepared.host, prepared.observed)
+    found = what_changes(site, prepared.host, network_of(prepared.observed), prepared.wanted)
+    return tuple(Note(kind="warning", subject=prepared.host.name, text=text) for text in found.sentences)

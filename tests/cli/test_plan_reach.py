@@ -1,0 +1,41 @@
+"""``plan`` says as pairs what a change opens and closes, and frames say the same once it is made."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.test_why import DOCKER, SITE, Stage
+from tests.lab import Lab
+
+EXPECTS = "expect:\n  - {from: web, to: db, verdict: reach}\n"
+
+
+def mind(stage: Stage) -> list[str]:
+    done = stage.lab.bascule(stage.host, "plan", str(stage.site), "--here", "--json")
+    found: dict[str, Any] = json.loads(done.stdout)
+    assert done.returncode == 0, done.stderr
+    return [text for one in found["mind"] if (text := str(one)) and ("closes" in text or "opens" in text)]
+
+
+@pytest.mark.kernel
+def test_plan_says_what_a_change_opens_and_closes_as_pairs(lab: Lab, tmp_path: Path) -> None:
+    stage = Stage(lab, tmp_path)
+    apart = SITE.replace("tap: db.0", "tap: db.0, isolated: true").replace("tap: log.0", "tap: log.0, isolated: true")
+    stage.site.write_text(apart + EXPECTS)
+    assert stage.connects("db", "log", 5432)
+    (said,) = mind(stage)
+    assert "closes 2 pairs: db → log by icmp; log → db by icmp" in said
+    assert "isolated ports" in said
+    done = lab.bascule(stage.host, "apply", str(stage.site), "--here", "--yes", "--no-confirm")
+    assert done.returncode == 0, done.stderr
+    assert not stage.connects("db", "log", 5432)
+    assert stage.connects("web", "log", 5432)
+    stage.site.write_text(apart.replace("isolated: true", "isolated: false") + EXPECTS)
+    (said,) = mind(stage)
+    assert "opens 2 pairs: db → log by icmp; log → db by icmp" in said
+    stage.do(*DOCKER)  # which keeps them apart whatever the ports do
+    assert mind(stage) == []
