@@ -8,11 +8,11 @@ from typing import Any
 from hypothesis import strategies as st
 
 from bascule.model.dhcp import ClientId
-from bascule.model.host_links import PolicyRule
+from bascule.model.host_links import Ipv6, Ipv6Privacy, PolicyRule
 from bascule.model.links import Bond, Bridge, BridgePort, LinkOptions, Physical, Vlan
 from bascule.model.state import PortVlans
 from bascule.model.values import IfName, Mac, Vid
-from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig, StaticRoute
+from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.formats.bonding import HASHES, MODES
 
 MACS = st.integers(0, 2**24 - 1).map(lambda n: Mac(f"52:54:00:{n >> 16:02x}:{n >> 8 & 255:02x}:{n & 255:02x}"))
@@ -129,6 +129,7 @@ def address_part(draw: st.DrawFn, *, rich: bool) -> dict[str, Any]:
         "client_id": draw(CLIENT_IDS) if rich else None,
         "metric": draw(st.sampled_from([None, 200])) if dhcp else None,
         "ipv6": draw(st.sampled_from(list(Ipv6))),
+        "ipv6_privacy": draw(st.sampled_from([None, *([*Ipv6Privacy] if rich else [Ipv6Privacy.OFF])])),
         "addresses": (*v4, *v6),
         "routes": tuple(draw(st.lists(routes(), max_size=3))) if rich and (v4 or dhcp) else (),
         "dns": tuple(servers) if draw(st.booleans()) else (),

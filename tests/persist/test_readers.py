@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from bascule.model.host_links import Ipv6, Ipv6Privacy
 from bascule.model.links import Bridge, BridgePort
 from bascule.model.values import IfName, Mac
-from bascule.persist.config import Ipv6, NetworkConfig, StaticRoute
+from bascule.persist.config import NetworkConfig, StaticRoute
 from bascule.persist.dialect import dialect
 from tests.persist.configs import nic, recipe
 from tests.persist.readers import Seen, ask
@@ -124,11 +125,11 @@ def rich(name: str) -> NetworkConfig:
     bridge = Bridge(stp_state=1, forward_delay=400, hello_time=100, max_age=1000, priority=4096)
     return NetworkConfig.of(
         [
-            nic("eth2", mtu=9000, addresses=("10.1.0.2/24", "10.2.0.2/24", "2001:db8::2/64"), ipv6=Ipv6.LINK_LOCAL),
+            nic("eth2", mtu=9000, addresses=("10.1.0.2/24", "10.2.0.2/24", "2001:db8::2/64"), ipv6=Ipv6.MANUAL),
             nic(
                 "eth3",  # a hoster's: the gateways lie outside the prefixes (D7)
                 addresses=("203.0.113.17/32", "2001:db8:32::17/128"),
-                ipv6=Ipv6.LINK_LOCAL,
+                ipv6=Ipv6.MANUAL,
                 routes=(
                     StaticRoute(dst="0.0.0.0/0", gateway="198.51.100.1", metric=700, onlink=True),
                     StaticRoute(dst="::/0", gateway="2001:db8:64::1", metric=700, onlink=True),
@@ -141,7 +142,8 @@ def rich(name: str) -> NetworkConfig:
                 options=bridge,
                 mac=Mac("52:54:00:00:00:04"),
                 mtu=9000,
-                ipv6=Ipv6.LINK_LOCAL,
+                ipv6=Ipv6.AUTO,
+                ipv6_privacy=Ipv6Privacy.PREFER_TEMPORARY,
                 addresses=("192.168.1.10/24", "2001:db8:1::10/64"),
                 routes=(
                     StaticRoute(dst="0.0.0.0/0", gateway="192.168.1.1"),
@@ -159,7 +161,8 @@ def rich(name: str) -> NetworkConfig:
 @pytest.mark.parametrize("name", RUN)
 def test_addresses_routes_and_options_reach_the_kernel(name: str, tmp_path: Path) -> None:
     config = rich(name)
-    seen = bring_up(tmp_path, name, config, "sleep 1")
+    seen = bring_up(tmp_path, name, config, "sleep 1; cat /proc/sys/net/ipv6/conf/br3/use_tempaddr")
+    assert seen.stdout.split()[-1] == "2"
     assert seen.addresses("eth2") == set(config.links[IfName("eth2")].addresses)
     assert seen.addresses("br3") == set(config.links[IfName("br3")].addresses)
     assert (seen.links["eth2"]["mtu"], seen.links["eth4"]["mtu"], seen.links["br3"]["mtu"]) == (9000, 9000, 9000)

@@ -6,11 +6,12 @@ import pytest
 
 from bascule.importer.running import running_config
 from bascule.model.dialects import persistent
+from bascule.model.host_links import Ipv6
 from bascule.model.links import Bond, Bridge, Physical, Veth, Vlan
 from bascule.model.moment import Lifetime
 from bascule.model.state import Address, HostState, Link, PortVlans, Route
 from bascule.model.values import IfName, Mac
-from bascule.persist.config import Ipv6, NetworkConfig, StaticRoute
+from bascule.persist.config import NetworkConfig, StaticRoute
 from bascule.persist.dialect import dialect
 from bascule.persist.wanted import unpinned, wanted_config
 from bascule.plan.target import target
@@ -111,7 +112,7 @@ def test_a_nic_without_an_address_waits_for_no_router_that_never_spoke() -> None
     """It carries a VLAN, say. NetworkManager gives it up at every boot if it is to find a router in vain."""
     own = Address(ip="fe80::5054:ff:fe00:4/64", scope="link")
     silent = HostState.of([nic("eth4", ETH4, addresses=(own,))])
-    assert config("{nics: {eth4: {}}}", silent).links[IfName("eth4")].ipv6 == Ipv6.LINK_LOCAL
+    assert config("{nics: {eth4: {}}}", silent).links[IfName("eth4")].ipv6 == Ipv6.MANUAL
     heard = HostState.of(
         [nic("eth4", ETH4, addresses=(own,))],
         routes=(Route(dst="::/0", dev="eth4", gateway="fe80::1", protocol="ra", metric=1024),),

@@ -6,7 +6,7 @@ from collections.abc import Container, Iterator
 from ipaddress import ip_address, ip_interface
 
 from bascule.importer.words import route_words
-from bascule.model.host_links import PolicyRule
+from bascule.model.host_links import Ipv6, PolicyRule
 from bascule.model.values import IfName, IpNetwork
 from bascule.persist.compare import differences
 from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute, replace_fields
@@ -85,6 +85,16 @@ def without_leases(
     return NetworkConfig.of(links, kernel.unmanaged, kernel.rules), tuple(told)
 
 
+def _ipv6(kernel: LinkConfig, files: LinkConfig) -> Ipv6:
+    """The mode that the files say, unless the kernel shows that it is another one.
+
+    A manager that listens to routers itself shuts the kernel's ear: then the kernel knows no difference.
+    """
+    if Ipv6.OFF in {kernel.ipv6, files.ipv6} or (kernel.ipv6 is Ipv6.AUTO and files.ipv6 is Ipv6.MANUAL):
+        return kernel.ipv6
+    return files.ipv6
+
+
 def together(kernel: NetworkConfig, files: NetworkConfig) -> NetworkConfig:
     """The kernel's facts, with what only files can say: DHCP, name servers, hardware pins."""
     links: list[LinkConfig] = []
@@ -106,7 +116,8 @@ def together(kernel: NetworkConfig, files: NetworkConfig) -> NetworkConfig:
                 dhcp4=have.dhcp4 or say.dhcp4,
                 client_id=say.client_id,
                 metric=say.metric,
-                ipv6=have.ipv6,
+                ipv6=_ipv6(have, say),
+                ipv6_privacy=say.ipv6_privacy if say.ipv6_privacy is not None else have.ipv6_privacy,
                 addresses=have.addresses,
                 routes=have.routes,
                 dns=say.dns,

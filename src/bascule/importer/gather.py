@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from bascule.dhcp.clients import dhcp_clients
 from bascule.errors import Problem, UsageFault
 from bascule.host.identity import name_for_site
 from bascule.importer.importing import Sources
 from bascule.importer.libvirt import READS as LIBVIRT
+from bascule.model.state import HostState
 from bascule.model.values import IfName
 from bascule.persist.detect import detect
 from bascule.persist.dialect import dialect, dialects
 from bascule.persist.files import read_tree
+from bascule.plan.target.sysctls import accept_ra, disable_ipv6, use_tempaddr
 from bascule.providers.libvirt.effects import may_be_here as libvirt_may_be_here
 from bascule.providers.observe import observe
+from bascule.system.net.sysctl import read_sysctls
 
 
 def gather(*, root: str | None, dialect_name: str | None, host: str | None, site_name: str | None) -> Sources:
@@ -40,7 +45,7 @@ def gather(*, root: str | None, dialect_name: str | None, host: str | None, site
         files=tree.files,
         skipped=tree.skipped,
         libvirt=read_tree(top, LIBVIRT).files,
-        state=None if root else observe(),
+        state=None if root else _observed(),
         others=() if tree.files else tuple(_with_files(top)),
         chosen=root is None and dialect_name is not None,
         libvirt_rests=root is None and not libvirt_may_be_here(),
@@ -48,6 +53,14 @@ def gather(*, root: str | None, dialect_name: str | None, host: str | None, site
         if root is None
         else frozenset(),
     )
+
+
+def _observed() -> HostState:
+    """What is here, with how each link that may have addresses comes by those of IPv6."""
+    state = observe()
+    names = ("default", *(name for name, link in state.links.items() if link.master is None))
+    keys = [key(name) for name in names for key in (accept_ra, disable_ipv6, use_tempaddr)]
+    return replace(state, sysctls={**state.sysctls, **read_sysctls(keys)})
 
 
 def _with_files(root: str) -> list[str]:

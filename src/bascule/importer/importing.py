@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct, field
@@ -18,6 +18,7 @@ from bascule.importer.put_under_bridge import NewBridge, put_under_bridge
 from bascule.importer.running import running_config
 from bascule.importer.to_site import host_entry
 from bascule.importer.unsaid import declared, unsaid
+from bascule.model.host_links import Ipv6
 from bascule.model.site import Site
 from bascule.model.state import HostState
 from bascule.model.values import IfName
@@ -25,6 +26,7 @@ from bascule.persist.config import NetworkConfig
 from bascule.persist.dialect import dialect
 from bascule.persist.parsed import Files, Left, Parsed, printable
 from bascule.persist.wanted import GUEST_TAPS
+from bascule.plan.target.ipv6 import hears_routers
 from bascule.site.write import flow, site_text
 
 
@@ -96,18 +98,18 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
     if sources.dialect is not None and not sources.files:
         besides = f"; there are files of {', '.join(sources.others)}" if sources.others else ""
         notes.append(f"no files of dialect {sources.dialect} were found{besides}")
-    entry = host_entry(config, unsure)
+    is_here, modes = sources.state is not None, frozenset(_known_modes(config, sources))
+    entry = host_entry(config, unsure, modes)
     if sources.state is not None:
+        notes += _modes_of_the_kernel(entry.host, parsed.config)
         pin_nics(entry.host.get("nics", {}), sources.state, notes)
     document = _document(sources, entry.networks, entry.host, virtual, notes, as_found=as_found)
     left = (*parsed.left, *virtual.left, *(Left(path, 0, "", f"not read: {why}") for path, why in sources.skipped))
     site, refused = fitting(document)
     said = declared(site, site.hosts[sources.host])
-    of_ipv6 = sources.state is None and any(_OF_IPV6.search(each) for each in sources.files.values())
     notes += refused
-    for name, words in unsaid(config, said, is_here=sources.state is not None, of_ipv6=of_ipv6):
-        file, line = parsed.places.get(name, ("", 0))
-        notes.append(f"{file}:{line}: {name}: {words}" if line else f"{name}: {words}")
+    more = unsaid(config, said, is_here=is_here, of_ipv6=bool(modes) and not is_here)
+    notes += (_placed(parsed, name, words) for name, words in more)
     silent = untold(
         sources.files,
         (site_text(document), " ".join(said.links)),
@@ -135,6 +137,35 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
 
 
 _OF_IPV6 = re.compile(r"ipv6|inet6|link.?local|accept.?ra|dhcp6|dhcpv6|dhcp *= *(?:yes|both|true)", re.IGNORECASE)
+
+
+def _placed(parsed: Parsed, name: IfName, words: str) -> str:
+    """A note on a link, with the place where the files first name it."""
+    file, line = parsed.places.get(name, ("", 0))
+    return f"{file}:{line}: {name}: {words}" if line else f"{name}: {words}"
+
+
+def _known_modes(config: NetworkConfig, sources: Sources) -> Iterator[IfName]:
+    """Links whose IPv6 mode is no default: where it speaks, has learnt from a router, or shall ask for an address.
+
+    Where files alone are read, all of them, if the files speak of IPv6.
+    """
+    state = sources.state
+    if state is None:
+        yield from config.links if any(_OF_IPV6.search(each) for each in sources.files.values()) else ()
+        return
+    for name, link in config.links.items():
+        learnt = name in state.links and hears_routers(state.links[name], state.routes)
+        if link.addresses or link.dhcp4 or learnt or link.ipv6 is Ipv6.DHCP:
+            yield name
+
+
+def _modes_of_the_kernel(host: Mapping[str, Any], files: NetworkConfig) -> Iterator[str]:
+    """IPv6 modes that no file says."""
+    for table in ("nics", "bonds", "vlans", "bridges"):
+        for name, entry in host.get(table, {}).items():
+            if "ipv6" in entry and name not in files.links:
+                yield f"{name}: ipv6 {entry['ipv6']} is what the kernel shows; no file that was read says it"
 
 
 def _virtual(sources: Sources, notes: list[str]) -> libvirt.LibvirtFiles:

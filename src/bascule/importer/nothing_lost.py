@@ -37,6 +37,9 @@ _NO_NUMBER = re.compile(  # netplan's version, the number of an alias, what the 
 )
 _STANDARDS = re.compile(r"802-3-ethernet|802\.(?:3ad|1q|1ad)", re.IGNORECASE)
 SETTINGS = "etc/sysconfig/network/config"  # of SUSE's scripts, where few keys are about the network
+_BY_WORDS = re.compile(  # numbers that a reader takes, and that a site file says by a word
+    r"(?:ip6-privacy|privext|IPV6_PRIVACY|net\.ipv6\.conf\.(?P<link>[^\s=]+)\.use_tempaddr)[= ]\"?(?:[0-2]|rfc[0-9]+)\b"
+)
 _DEFAULTS = (  # of the kernel, where a key says what would be so without it
     (re.compile(r"fd|delay", re.IGNORECASE), {4, 15}),
     (re.compile(r"hello", re.IGNORECASE), {2}),
@@ -144,7 +147,7 @@ def _lost(line: str, known: _Words) -> Iterator[str]:
     line = without_secrets(_COMMENT.sub("", line))
     if not line.strip() or _QUIET.match(line):
         return
-    macs, addresses, rest = _apart(_STANDARDS.sub(" ", line))
+    macs, addresses, rest = _apart(_STANDARDS.sub(" ", _BY_WORDS.sub(r" \g<link> ", line)))
     if addresses and all(ip_address(address).is_loopback for address in addresses):
         return
     yield from (mac for mac in macs if mac not in known.macs)

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from bascule.model.host_links import MAIN_TABLE, PolicyRule
+from bascule.model.host_links import MAIN_TABLE, Ipv6, PolicyRule
 from bascule.model.links import Bond, Bridge, OpenVSwitch, Vlan
 from bascule.model.state import PortVlans
 from bascule.model.values import IfName, IpInterface, is_onlink
@@ -24,22 +24,24 @@ class HostEntry(Struct):
     host: dict[str, Any] = field(default_factory=dict)
 
 
-def host_entry(config: NetworkConfig, unsure: Collection[IfName] = ()) -> HostEntry:
+def host_entry(config: NetworkConfig, unsure: Collection[IfName] = (), of_ipv6: Collection[IfName] = ()) -> HostEntry:
     """The host's NICs, bonds, VLANs and bridges, and the networks that its addresses name.
 
-    ``unsure`` are bridges and bonds with ports that nobody can tell. What there is no word for is left out; the
+    ``unsure`` are bridges and bonds with ports that nobody can tell, ``of_ipv6`` links whose IPv6 mode is known for
+    good. What there is no word for is left out; the
     comparison in :mod:`bascule.importer.unsaid` tells it.
     """
-    return _Writer(config, unsure).write()
+    return _Writer(config, unsure, of_ipv6).write()
 
 
 ALL_TAGGED = 4093  # VLANs, or one more where what bears no tag is in none
 
 
 class _Writer:
-    def __init__(self, config: NetworkConfig, unsure: Collection[IfName]) -> None:
+    def __init__(self, config: NetworkConfig, unsure: Collection[IfName], of_ipv6: Collection[IfName]) -> None:
         self.config = config
         self.unsure = unsure
+        self.of_ipv6 = of_ipv6
         self.out = HostEntry()
         self.ports = config.ports()
         self.parents = {link.parent for link in config.links.values()}
@@ -160,6 +162,7 @@ class _Writer:
         addresses = [*link.addresses, *(["dhcp"] if link.dhcp4 else [])]
         if addresses:
             out["address"] = _one_or_many(addresses)
+        out |= self._ipv6(link)
         gateways: list[str] = []
         routes: list[dict[str, Any]] = []
         metric, onlink = link.metric, False
@@ -186,6 +189,16 @@ class _Writer:
             out["dns"] = _one_or_many(list(link.dns))
         if link.search:
             out["search"] = _one_or_many(list(link.search))
+        return out
+
+    def _ipv6(self, link: LinkConfig) -> dict[str, Any]:
+        """The mode and the privacy, where they are not what the site file means without a word."""
+        out: dict[str, Any] = {}
+        usual = Ipv6.AUTO if link.addresses or link.dhcp4 else Ipv6.OFF
+        if link.ipv6 is not usual and link.name in self.of_ipv6:
+            out["ipv6"] = str(link.ipv6)
+        if link.ipv6_privacy is not None and (out or usual is Ipv6.AUTO):
+            out["ipv6_privacy"] = str(link.ipv6_privacy)
         return out
 
     def _tagged(self, link: LinkConfig, vid: int) -> None:

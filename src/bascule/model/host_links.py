@@ -6,6 +6,7 @@ The host can speak on each of them in the same way, so what it says there is one
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from functools import cached_property
 
 from msgspec import Struct, field
@@ -16,6 +17,29 @@ from bascule.model.site_place import NOWHERE
 from bascule.model.values import IfName, IpAddress, IpInterface, IpNetwork, Mac, Vid
 
 MAIN_TABLE, DEFAULT_TABLE = 254, 253  # the tables that the kernel's own rules look up (linux/rtnetlink.h)
+
+
+class Ipv6(StrEnum):
+    """How a link comes by its own IPv6 addresses, besides those that are written down."""
+
+    OFF = "off"  # not even a link-local one, no router advertisement is listened to
+    MANUAL = "manual"  # a link-local one, and no router advertisement is listened to
+    AUTO = "auto"  # router advertisements decide
+    DHCP = "dhcp"  # DHCPv6 whatever the advertisements say
+
+
+LISTENING = frozenset({Ipv6.AUTO, Ipv6.DHCP})  # to router advertisements
+
+
+class Ipv6Privacy(StrEnum):
+    """Whether a link that listens to advertisements makes itself temporary addresses (RFC 8981), and uses them."""
+
+    OFF = "off"
+    PREFER_PUBLIC = "prefer-public"
+    PREFER_TEMPORARY = "prefer-temporary"
+
+
+TEMPORARY = {Ipv6Privacy.OFF: 0, Ipv6Privacy.PREFER_PUBLIC: 1, Ipv6Privacy.PREFER_TEMPORARY: 2}  # use_tempaddr
 
 
 class SwitchPort(Struct, frozen=True, kw_only=True):
@@ -58,13 +82,15 @@ class HostLink(Struct, frozen=True, kw_only=True):
     """A link on which the host may have addresses of its own. Without any it carries guests only.
 
     ``network`` is the network of the building on its wire, where the file names it. ``mac`` of a NIC pins the name to
-    the hardware; any other link is given it.
+    the hardware; any other link is given it. ``ipv6`` and ``ipv6_privacy`` None are left as they are.
     """
 
     name: IfName
     network: str | None = None
     addresses: tuple[IpInterface, ...] = ()
     dhcp: bool = False
+    ipv6: Ipv6 | None = None
+    ipv6_privacy: Ipv6Privacy | None = None
     gateways: tuple[IpAddress, ...] = ()
     metric: int | None = None  # of the gateways, and of what DHCP brings
     onlink: bool = False  # the gateways are neighbours, whatever the addresses say
@@ -76,9 +102,15 @@ class HostLink(Struct, frozen=True, kw_only=True):
     place: Place = NOWHERE
 
     @property
+    def spoken_words(self) -> list[str]:
+        """The host's own addresses here, and how it comes by further ones."""
+        ways = {"DHCP": self.dhcp, "IPv6 by advertisements": self.ipv6 is Ipv6.AUTO, "DHCPv6": self.ipv6 is Ipv6.DHCP}
+        return [*map(str, self.addresses), *(word for word, is_said in ways.items() if is_said)]
+
+    @property
     def has_address(self) -> bool:
         """Whether the host itself speaks on this link."""
-        return bool(self.addresses) or self.dhcp
+        return bool(self.addresses) or self.dhcp or self.ipv6 in LISTENING
 
 
 class Nic(HostLink, frozen=True, kw_only=True):
@@ -167,7 +199,7 @@ class Bridge(HostLink, frozen=True, kw_only=True):
     @property
     def has_address(self) -> bool:
         """Whether the host itself speaks on this bridge."""
-        return bool(self.addresses) or self.dhcp or self.from_uplink
+        return super().has_address or self.from_uplink
 
 
 class HostLinks(Struct, frozen=True, kw_only=True, dict=True):
@@ -261,6 +293,8 @@ class HostLinks(Struct, frozen=True, kw_only=True, dict=True):
                 link,
                 addresses=link.addresses + tuple(a for one in handed for a in one.addresses),
                 dhcp=link.dhcp or any(one.dhcp for one in handed),
+                ipv6=next((one.ipv6 for one in (link, *handed) if one.ipv6 is not None), None),
+                ipv6_privacy=next((one.ipv6_privacy for one in (link, *handed) if one.ipv6_privacy is not None), None),
                 gateways=link.gateways + tuple(g for one in handed for g in one.gateways),
                 metric=next((one.metric for one in (link, *handed) if one.metric is not None), None),
                 onlink=any(one.onlink for one in (link, *handed)),

@@ -8,26 +8,16 @@ can be exact: ports carry no addresses, IPv4 comes before IPv6, routes are sorte
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from enum import StrEnum
 from types import MappingProxyType
 
 from msgspec import Struct, field
 from msgspec.structs import force_setattr
 
 from bascule.model.dhcp.identity import ClientId
-from bascule.model.host_links import MAIN_TABLE, PolicyRule
+from bascule.model.host_links import LISTENING, MAIN_TABLE, Ipv6, Ipv6Privacy, PolicyRule
 from bascule.model.links import Bridge, BridgePort, LinkOptions, Physical
 from bascule.model.state import FixedNeighbour, PortVlans
 from bascule.model.values import IfName, Mac
-
-
-class Ipv6(StrEnum):
-    """How a link comes by its own IPv6 addresses, besides those that are written down."""
-
-    OFF = "off"  # not even a link-local one, no router advertisement is listened to
-    LINK_LOCAL = "link-local"
-    AUTO = "auto"  # router advertisements decide
-    DHCP = "dhcp"  # DHCPv6 whatever the advertisements say
 
 
 class StaticRoute(Struct, frozen=True, kw_only=True, order=True):
@@ -59,7 +49,8 @@ class LinkConfig(Struct, frozen=True, kw_only=True):
     ``pin_mac`` and ``pin_path`` tie the name to a piece of hardware (its permanent MAC, its udev ``ID_PATH``);
     ``mac`` is the address that the link is given. ``mtu`` None leaves it to the kernel. ``vlans`` of a port are
     the VLANs that it is given on a VLAN-aware bridge, empty for the bridge's default. ``client_id`` None leaves it
-    to the DHCP client who the link is for its server, ``metric`` None the rank of the routes that a lease brings.
+    to the DHCP client who the link is for its server, ``metric`` None the rank of the routes that a lease brings,
+    ``ipv6_privacy`` None to the kernel or the manager whether it has temporary addresses.
     """
 
     name: IfName
@@ -74,6 +65,7 @@ class LinkConfig(Struct, frozen=True, kw_only=True):
     client_id: ClientId | None = None
     metric: int | None = None
     ipv6: Ipv6 = Ipv6.OFF
+    ipv6_privacy: Ipv6Privacy | None = None
     addresses: tuple[str, ...] = ()
     routes: tuple[StaticRoute, ...] = ()
     dns: tuple[str, ...] = ()
@@ -99,7 +91,9 @@ class LinkConfig(Struct, frozen=True, kw_only=True):
         if self.ipv6 is Ipv6.OFF and (
             any(":" in text for text in self.addresses) or any(route.is_ipv6 for route in self.routes)
         ):
-            put(self, "ipv6", Ipv6.LINK_LOCAL)
+            put(self, "ipv6", Ipv6.MANUAL)
+        if self.ipv6 not in LISTENING:
+            put(self, "ipv6_privacy", None)
         if self.port == BridgePort():
             put(self, "port", None)
 
@@ -111,7 +105,7 @@ class LinkConfig(Struct, frozen=True, kw_only=True):
     @property
     def speaks(self) -> bool:
         """Whether the host itself has an address there, or asks for one."""
-        return bool(self.addresses) or self.dhcp4 or self.ipv6 in {Ipv6.AUTO, Ipv6.DHCP}
+        return bool(self.addresses) or self.dhcp4 or self.ipv6 in LISTENING
 
     def split(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Its addresses by family."""

@@ -9,10 +9,11 @@ from msgspec.structs import replace
 
 from bascule.model.dhcp.identity import ClientId
 from bascule.model.dialects import persistent
+from bascule.model.host_links import Ipv6
 from bascule.model.links import Bond, Bridge, BridgePort, Dummy, Vlan
 from bascule.model.state import PortVlans
 from bascule.model.values import IfName, Mac
-from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig, StaticRoute
+from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.dialect import dialect, dialects
 from bascule.persist.formats.gaps import Inexpressible
 

@@ -7,18 +7,22 @@ from ipaddress import ip_address, ip_interface
 
 from msgspec.structs import replace
 
-from bascule.model.host_links import DEFAULT_TABLE, MAIN_TABLE
+from bascule.model.host_links import DEFAULT_TABLE, MAIN_TABLE, TEMPORARY, Ipv6Privacy
 from bascule.model.links import Bond, Bridge, Physical, Vlan
 from bascule.model.state import Address, HostState, Link, PortVlans, Route
 from bascule.model.values import IfName
-from bascule.persist.config import Ipv6, LinkConfig, StaticRoute
+from bascule.persist.config import LinkConfig, StaticRoute
+from bascule.plan.target.ipv6 import ipv6_mode
+from bascule.plan.target.sysctls import use_tempaddr
 
 MADE_ELSEWHERE = {"kernel", "ra", "dhcp", "redirect", "zebra", "bird", "bgp", "ospf", "isis", "rip"}
 
 
-def makes_no_ipv6(link: Link) -> bool:
-    """Whether the link makes itself no IPv6 address. NetworkManager keeps the kernel from it and makes its own."""
-    return link.addrgenmode == "none" and not any(address.is_link_local for address in link.addresses)
+def _privacy(link: Link, state: HostState) -> Ipv6Privacy | None:
+    """The use of temporary addresses, where it differs from what every link has."""
+    mine, usual = (state.sysctls.get(use_tempaddr(name)) for name in (link.name, "default"))
+    known = {str(value): word for word, value in TEMPORARY.items()}
+    return known.get(mine) if mine is not None and mine != usual else None
 
 
 def routes_by_link(state: HostState) -> Mapping[str, Sequence[Route]]:
@@ -73,8 +77,6 @@ def link_config(link: Link, state: HostState, written: Mapping[str, Sequence[Rou
         )
         for route in written.get(link.name, ())
     )
-    ra = state.sysctls.get(f"net/ipv6/conf/{link.name}/accept_ra", "1") != "0"
-    mode = Ipv6.OFF if makes_no_ipv6(link) else Ipv6.AUTO if ra else Ipv6.LINK_LOCAL
     port = link.port if master is not None and master.is_bridge else None
     if port is not None:
         port = type(port)(**{**port.as_json(), "cost": None})  # follows from the speed
@@ -87,7 +89,8 @@ def link_config(link: Link, state: HostState, written: Mapping[str, Sequence[Rou
         mac=link.mac if options.kind and (parent is None or link.mac != parent.mac) else None,
         mtu=link.mtu if link.mtu != 1500 else None,
         dhcp4=any(a.dynamic and ":" not in a.ip for a in link.addresses),
-        ipv6=mode,
+        ipv6=ipv6_mode(link, state),
+        ipv6_privacy=_privacy(link, state),
         addresses=tuple(a.ip for a in own),
         routes=routes,
         port=port,

@@ -13,14 +13,15 @@ from ipaddress import ip_address, ip_interface
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bascule.model.host_links import Bond, Bridge, Nic, VlanLink
+from bascule.model.host_links import LISTENING, Bond, Bridge, Ipv6, Ipv6Privacy, Nic, VlanLink
 from bascule.model.links import Physical
 from bascule.model.site import Host, PlugKind, Site
 from bascule.model.state import FORWARDING, HostState, Link, LinkFacts
 from bascule.model.values import ETHERNET_MTU, IfName, IpAddress, Mac
-from bascule.persist.config import Ipv6, NetworkConfig, StaticRoute, replace_fields
-from bascule.persist.running import link_config, makes_no_ipv6, routes_by_link
+from bascule.persist.config import NetworkConfig, StaticRoute, replace_fields
+from bascule.persist.running import link_config, routes_by_link
 from bascule.plan.target import target
+from bascule.plan.target.ipv6 import hears_routers, makes_no_ipv6
 
 GUEST_TAPS = ("macvtap*", "tap*", "vnet*")  # what libvirt and QEMU call the host's end of a guest's NIC
 
@@ -54,7 +55,8 @@ def wanted_config(site: Site, host: Host, state: HostState | None = None) -> Net
                 pin_path=wish.pin_path,
                 dhcp4=wish.dhcp or (wish.inherits and found.dhcp4),
                 metric=wish.metric,
-                ipv6=Ipv6.OFF if wish.silent else _ipv6(now, seen, speaks=wish.speaks),
+                ipv6=wish.ipv6 or (Ipv6.OFF if wish.silent else _ipv6(now, seen, speaks=wish.speaks)),
+                ipv6_privacy=wish.ipv6_privacy,
                 addresses=addresses,
                 routes=tuple(_on_link(route, addresses) for route in routes),
                 dns=tuple(map(str, wish.dns)),
@@ -106,7 +108,7 @@ def with_name_servers(config: NetworkConfig, before: NetworkConfig) -> NetworkCo
             dns = link.dns or next((one.dns for one in known if one.dns), ())
             search = link.search or next((one.search for one in known if one.search), ())
             v4, v6 = link.split()
-            speaks = {False: bool(v4 or link.dhcp4), True: bool(v6) or link.ipv6 in {Ipv6.AUTO, Ipv6.DHCP}}
+            speaks = {False: bool(v4 or link.dhcp4), True: bool(v6) or link.ipv6 in LISTENING}
             usable = tuple(server for server in dns if server in link.dns or speaks[":" in server])
             links.append(replace_fields(link, dns=usable, search=search))
         else:
@@ -135,6 +137,8 @@ class _Wish(Struct, frozen=True, kw_only=True):
     speaks: bool = False
     silent: bool = False
     dhcp: bool = False
+    ipv6: Ipv6 | None = None
+    ipv6_privacy: Ipv6Privacy | None = None
     metric: int | None = None
     dns: tuple[IpAddress, ...] = ()
     search: tuple[str, ...] = ()
@@ -154,6 +158,8 @@ def _wishes(host: Host) -> Iterator[tuple[IfName, _Wish]]:
                 speaks=said.has_address,
                 silent=isinstance(link, Bond | VlanLink) and not said.has_address,
                 dhcp=said.dhcp,
+                ipv6=said.ipv6,
+                ipv6_privacy=said.ipv6_privacy,
                 metric=said.metric,
                 dns=said.dns,
                 search=said.search,
@@ -176,10 +182,7 @@ def _ipv6(link: Link, state: HostState, *, speaks: bool) -> Ipv6:
     """
     if makes_no_ipv6(link):
         return Ipv6.OFF
-    hears = any(a.dynamic and ":" in a.ip and not a.is_link_local for a in link.addresses) or any(
-        route.dev == link.name and route.protocol == "ra" for route in state.routes
-    )
-    return Ipv6.AUTO if speaks or hears else Ipv6.LINK_LOCAL
+    return Ipv6.AUTO if speaks or hears_routers(link, state.routes) else Ipv6.MANUAL
 
 
 def _other_taps(site: Site, host: Host) -> Iterable[IfName]:

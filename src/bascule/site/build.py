@@ -110,6 +110,8 @@ class _Builder:
             "network": link.network if isinstance(link, d.WiredLink) else None,
             "addresses": _static(link.address),
             "dhcp": "dhcp" in link.address,
+            "ipv6": None if link.ipv6 is None else links.Ipv6(link.ipv6),
+            "ipv6_privacy": None if link.ipv6_privacy is None else links.Ipv6Privacy(link.ipv6_privacy),
             "gateways": link.gateway,
             "metric": link.metric,
             "onlink": link.onlink,

@@ -52,6 +52,7 @@ CODES = {
     "GATEWAY": "a gateway that cannot be a neighbour, or one too many",
     "GATEWAY-TWICE": "two default gateways of one family on one host",
     "ROUTE": "a route by a router that is no neighbour",
+    "ADDRESS-FAMILY": "an IPv6 address, or a use of it, on a link that has no IPv6",
     "DHCP-RANGE": "a DHCP range outside its subnet, or over another",
     "DHCP-STATIC": "a fixed address inside a DHCP range",
     "DHCP-SERVER": "a DHCP server without an address on the network that it serves",

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, model_validator
 
+from bascule.model.host_links import Ipv6, Ipv6Privacy
 from bascule.site import scalars as s
 from bascule.site.entry import Entry, Listed, Many
 
@@ -62,6 +63,15 @@ class HostLink(Entry):
     """What all links of a host share."""
 
     address: Many[s.NicAddress] = Field((), description="The host's own address here, 'dhcp', or a list of them.")
+    ipv6: Annotated[Ipv6, s.choice(*Ipv6, noun="an IPv6 mode")] | None = Field(
+        None,
+        description="Beside the addresses that are written down: 'auto' takes those that routers advertise, 'dhcp' "
+        "asks a DHCPv6 server as well, 'manual' has a link-local one alone, 'off' none; left as it is if not given.",
+    )
+    ipv6_privacy: Annotated[Ipv6Privacy, s.choice(*Ipv6Privacy, noun="a use of temporary addresses")] | None = Field(
+        None,
+        description="Temporary IPv6 addresses beside the advertised ones, and from which it sends.",
+    )
     gateway: Many[s.Address] = Field(
         (), description="The host's default gateway; one per host and address family, or each with its `metric`."
     )

@@ -116,7 +116,7 @@ def _report(fault: Any, found: Findings) -> None:
     if kind == "extra_forbidden":
         model = model_at(path[:-1])
         keys = [field.alias or key for key, field in model.model_fields.items()]
-        close = nearest(name, keys)
+        close = None if _elsewhere(name) else nearest(name, keys)
         if close and (*path[:-1], close) not in found.values:
             found.broken.add(_part_of((*path[:-1], close)))  # it was meant, and is not simply missing
         hint = f"did you mean '{close}'?" if close else _elsewhere(name) or f"its keys: {', '.join(keys)}"

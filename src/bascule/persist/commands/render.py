@@ -10,8 +10,9 @@ import shlex
 from collections.abc import Callable, Mapping
 from ipaddress import ip_interface
 
+from bascule.model.host_links import Ipv6
 from bascule.model.links import Bond, Bridge, Dummy, Vlan
-from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig
+from bascule.persist.config import LinkConfig, NetworkConfig
 from bascule.persist.formats import sysfs
 from bascule.persist.formats.rules import rule_words
 from bascule.persist.formats.values import route_words, seconds

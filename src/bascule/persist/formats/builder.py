@@ -8,11 +8,11 @@ from typing import Any
 from msgspec import Struct, field
 
 from bascule.model.dhcp.identity import ClientId
-from bascule.model.host_links import PolicyRule
+from bascule.model.host_links import Ipv6, Ipv6Privacy, PolicyRule
 from bascule.model.links import Bond, Bridge, BridgePort, Dummy, LinkOptions, Physical, Vlan
 from bascule.model.state import PortVlans
 from bascule.model.values import IfName, Mac, parse_ifname
-from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig, StaticRoute
+from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.formats.gaps import DOMAIN, PATH
 from bascule.persist.formats.rules import with_priorities
 from bascule.persist.formats.values import default_of, parse_ip
@@ -46,6 +46,7 @@ class LinkDraft(Struct):
     client_id: ClientId = ClientId()
     metric: int | None = None
     ipv6: Ipv6 = Ipv6.OFF
+    ipv6_privacy: Ipv6Privacy | None = None
     onboot: bool = True
 
     def build(self) -> LinkConfig:
@@ -63,6 +64,7 @@ class LinkDraft(Struct):
             client_id=self.client_id,
             metric=self.metric,
             ipv6=self.ipv6,
+            ipv6_privacy=self.ipv6_privacy,
             addresses=tuple(self.addresses),
             routes=tuple(self.routes),
             dns=tuple(self.dns),

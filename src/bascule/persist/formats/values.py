@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from ipaddress import ip_address, ip_interface, ip_network
 
-from bascule.model.host_links import MAIN_TABLE
+from bascule.model.host_links import MAIN_TABLE, TEMPORARY, Ipv6Privacy
 from bascule.model.values import parse_ifname
 from bascule.persist.config import StaticRoute
 
@@ -105,6 +105,12 @@ def parse_table(text: str) -> int:
     """A routing table by number or by one of the kernel's names."""
     known = {"main": MAIN_TABLE, "local": 255, "default": 253}
     return known.get(text.strip()) or parse_number(text, 1)
+
+
+def parse_privacy(text: str) -> Ipv6Privacy:
+    """The use of temporary IPv6 addresses by the kernel's number: 0 has none, 1 has them, 2 prefers them."""
+    number = parse_number(text, 0, 2)
+    return next(word for word, known in TEMPORARY.items() if known == number)
 
 
 def route_words(route: StaticRoute, dev: str) -> str:

@@ -9,9 +9,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from bascule.model.host_links import PolicyRule
+from bascule.model.host_links import Ipv6, Ipv6Privacy, PolicyRule
 from bascule.model.values import IfName, Mac, parse_ifname, parse_mac, parse_vid
-from bascule.persist.config import Ipv6, StaticRoute
+from bascule.persist.config import StaticRoute
 from bascule.persist.formats import sysfs
 from bascule.persist.formats.builder import Builder, LinkDraft
 from bascule.persist.formats.rules import parse_rule_words
@@ -278,6 +278,8 @@ class _IfcfgFile(AssignmentFile):
                 self.builder.rules.append(rule)
 
     def _ip6(self, draft: LinkDraft) -> None:
+        if not self.value("IPV6INIT") and self.settings.get("NETWORKING_IPV6", "yes").lower() != "no":
+            draft.ipv6 = Ipv6.AUTO if draft.addresses or draft.dhcp4 else Ipv6.OFF  # left to the kernel, which listens
         init = self.take("IPV6INIT", parse_bool)
         if not init or self.settings.get("NETWORKING_IPV6", "yes").lower() == "no":
             for key in ("IPV6ADDR", "IPV6ADDR_SECONDARIES", "IPV6_DEFAULTGW"):
@@ -285,7 +287,8 @@ class _IfcfgFile(AssignmentFile):
                     self.leave(key, "IPV6INIT is not yes, so the scripts ignore it")
             return
         auto = self.take("IPV6_AUTOCONF", parse_bool)
-        draft.ipv6 = Ipv6.LINK_LOCAL if auto is False else Ipv6.AUTO
+        draft.ipv6 = Ipv6.MANUAL if auto is False else Ipv6.AUTO
+        draft.ipv6_privacy = self.take("IPV6_PRIVACY", _privacy)
         if self.take("DHCPV6C", parse_bool):
             draft.ipv6 = Ipv6.DHCP
         for key in ("IPV6ADDR", "IPV6ADDR_SECONDARIES"):
@@ -310,13 +313,19 @@ _TAKEN = words(
     """
     DEVICE TYPE DEVICETYPE HWADDR MACADDR MTU ONBOOT BRIDGE MASTER STP DELAY AGEING PRIO BRIDGING_OPTS BONDING_OPTS VLAN
     PHYSDEV VLAN_ID BOOTPROTO DOMAIN IPV6INIT IPV6_AUTOCONF DHCPV6C IPV6ADDR IPV6ADDR_SECONDARIES
-    IPV6_DEFAULTGW OVS_BRIDGE TEAM_MASTER METRIC IPV4_ROUTE_METRIC
+    IPV6_DEFAULTGW IPV6_PRIVACY OVS_BRIDGE TEAM_MASTER METRIC IPV4_ROUTE_METRIC
     """
 )
 
 
 def _rule(text: str, *, ipv6: bool) -> PolicyRule:
     return parse_rule_words(text.split(), ipv6=ipv6)
+
+
+def _privacy(text: str) -> Ipv6Privacy:
+    if text.lower() in {"rfc3041", "rfc4941"}:
+        return Ipv6Privacy.PREFER_TEMPORARY
+    return Ipv6Privacy.PREFER_TEMPORARY if parse_bool(text) else Ipv6Privacy.OFF
 
 
 def _six(address: str) -> str:

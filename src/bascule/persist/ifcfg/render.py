@@ -6,8 +6,9 @@ second spelling (PHYSDEV and VLAN_ID, IPV6INIT=no), both are served.
 
 from __future__ import annotations
 
+from bascule.model.host_links import Ipv6, Ipv6Privacy
 from bascule.model.links import Bond, Bridge, Dummy, Vlan
-from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig, by_family
+from bascule.persist.config import LinkConfig, NetworkConfig, by_family
 from bascule.persist.formats import sysfs
 from bascule.persist.formats.gaps import Gaps
 from bascule.persist.formats.rules import by_link, rule_words
@@ -133,6 +134,12 @@ def _ip(link: LinkConfig, gaps: Gaps) -> Lines:
         out.append(("IPV6_AUTOCONF", "yes" if link.ipv6 is Ipv6.AUTO else "no"))
     if link.ipv6 is Ipv6.DHCP:
         out.append(("DHCPV6C", "yes"))
+    if link.ipv6_privacy is Ipv6Privacy.PREFER_PUBLIC:
+        gaps.add(
+            link.name, "ipv6_privacy", link.ipv6_privacy, "the scripts know temporary addresses that are preferred"
+        )
+    elif link.ipv6_privacy is not None:
+        out.append(("IPV6_PRIVACY", "no" if link.ipv6_privacy is Ipv6Privacy.OFF else "rfc3041"))
     if v6:
         out.append(("IPV6ADDR", v6[0]))
     if v6[1:]:

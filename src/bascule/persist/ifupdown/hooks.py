@@ -22,6 +22,7 @@ from bascule.persist.formats.values import (
     parse_mtu,
     parse_number,
     parse_prefix,
+    parse_privacy,
     parse_route_words,
     ticks,
 )
@@ -69,6 +70,8 @@ def _understood(builder: Builder, draft: LinkDraft, part: str, file: str, line: 
         return _brctl(builder, rest, file, line)
     if tool == "ifconfig" and len(rest) > 1:
         return _ifconfig(builder, rest, file, line)
+    if tool == "sysctl":
+        return _sysctl(builder, rest, file, line)
     if tool == "vconfig" and rest[:1] == ["add"] and len(rest) == 3:
         return _vlan_link(
             builder, ["link", rest[1], "name", f"{rest[1]}.{rest[2]}", "type", "vlan", "id", rest[2]], file, line
@@ -146,6 +149,17 @@ def _vlan_link(builder: Builder, words: list[str], file: str, line: int) -> bool
         return False
     made = builder.draft(words[3], file, line)
     made.kind, made.parent, made.options["id"] = "vlan", parse_ifname(words[1]), parse_vid(words[7])
+    return True
+
+
+def _sysctl(builder: Builder, words: list[str], file: str, line: int) -> bool:
+    """``sysctl -w net.ipv6.conf.eth0/30.use_tempaddr=2``: a point in a link's name is a slash there (sysctl.d(5))."""
+    said = [word for word in words if word not in {"-q", "-w"}]
+    found = re.fullmatch(r"net[./]ipv6[./]conf[./](.+)[./]use_tempaddr=([012])", said[0]) if len(said) == 1 else None
+    if found is None:
+        return False
+    name = found[1].replace("/", ".") if said[0].startswith("net.") else found[1]
+    builder.draft(name, file, line).ipv6_privacy = parse_privacy(found[2])
     return True
 
 

@@ -7,34 +7,31 @@ from fnmatch import fnmatchcase
 
 from msgspec import Struct, field
 
+from bascule.model.host_links import Ipv6
 from bascule.model.state import PortVlans
 from bascule.model.values import parse_ifname, parse_vid
-from bascule.persist.config import Ipv6, StaticRoute
+from bascule.persist.config import StaticRoute
 from bascule.persist.formats import linkfile
 from bascule.persist.formats.bonding import parse_bond_option
 from bascule.persist.formats.builder import Builder, LinkDraft
 from bascule.persist.formats.values import (
     default_of,
     parse_address,
+    parse_bool,
     parse_ip,
     parse_number,
+    parse_privacy,
     ticks,
 )
 from bascule.persist.formats.vlans import from_name, without
 from bascule.persist.ifupdown import MAIN
 from bascule.persist.ifupdown.hooks import hook, vlan_range
 from bascule.persist.ifupdown.includes import Line, absolute, logical_lines, option_name
-from bascule.persist.ifupdown.words import BRIDGE, HOOKS, ODD_TYPES, SILENT, SIMPLE, patterns, port_names
+from bascule.persist.ifupdown.words import BRIDGE, HOOKS, ODD_TYPES, SECONDS, SILENT, SIMPLE, patterns, port_names
 from bascule.persist.parsed import Files, Hardware, Parsed
 
 FOLDER = "etc/network/interfaces.d/"
 
-SECONDS = {  # option: field of a bridge, both counted in time
-    "bridge-fd": "forward_delay",
-    "bridge-hello": "hello_time",
-    "bridge-maxage": "max_age",
-    "bridge-ageing": "ageing_time",
-}
 _RUN_PARTS = re.compile(r"[A-Za-z0-9_.-]+")  # names that source-directory takes
 
 
@@ -79,6 +76,7 @@ class InterfacesFiles:
         self.heirs: list[tuple[_Stanza, str]] = []  # stanzas with the name of another one whose options are theirs
         self.vids: dict[str, list[PortVlans]] = {}
         self.pvids: dict[str, int] = {}
+        self.of_ipv6: set[str] = set()  # links whose stanzas speak of IPv6
 
     def leave(self, line: Line, why: str) -> None:
         """A line that is not taken."""
@@ -199,6 +197,9 @@ class InterfacesFiles:
             draft_or_none = self.builder.drafts.get(stanza.name.partition(":")[0])  # type: ignore[call-overload]
             if draft_or_none is not None:
                 self._stanza(draft_or_none, stanza)
+        for draft in self.builder.drafts.values():
+            if draft.name not in self.of_ipv6 and (draft.addresses or draft.dhcp4):
+                draft.ipv6 = Ipv6.AUTO  # ifup leaves it to the kernel, which listens
         self._implied()
         self._vlans()
 
@@ -274,9 +275,10 @@ class InterfacesFiles:
         elif stanza.family == "inet6":
             keys = {option_name(line): line.words[-1] for line in stanza.options}
             listens = keys.get("accept_ra", "0") not in {"0", "off"} or keys.get("autoconf", "0") == "1"
-            mode = {"auto": Ipv6.AUTO, "dhcp": Ipv6.DHCP}.get(stanza.method, Ipv6.AUTO if listens else Ipv6.LINK_LOCAL)
-            order = [Ipv6.OFF, Ipv6.LINK_LOCAL, Ipv6.AUTO, Ipv6.DHCP]
+            mode = {"auto": Ipv6.AUTO, "dhcp": Ipv6.DHCP}.get(stanza.method, Ipv6.AUTO if listens else Ipv6.MANUAL)
+            order = [Ipv6.OFF, Ipv6.MANUAL, Ipv6.AUTO, Ipv6.DHCP]
             draft.ipv6 = max(draft.ipv6, mode, key=order.index)
+            self.of_ipv6.add(draft.name)
         netmask = next(
             (line.words[1] for line in stanza.options if option_name(line) == "netmask" and len(line.words) > 1), None
         )
@@ -291,6 +293,10 @@ class InterfacesFiles:
         simple = SIMPLE.get(key)
         if key == "metric" and stanza.method == "dhcp":
             draft.metric = parse_number(text)
+        elif key == "ipv6-addrgen":
+            self.of_ipv6 |= set() if parse_bool(text) else {draft.name}
+        elif key == "privext":
+            draft.ipv6_privacy = parse_privacy(text)
         elif key == "gateway":
             gateway, rank = parse_ip(text), [o.words[-1] for o in stanza.options if option_name(o) == "metric"]
             metric = parse_number(rank[0]) if rank else 0

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bascule.model.host_links import PolicyRule
+from bascule.model.host_links import TEMPORARY, Ipv6, PolicyRule
 from bascule.model.links import Bond, Bridge, Dummy, Vlan
 from bascule.model.values import IfName
-from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig
+from bascule.persist.config import LinkConfig, NetworkConfig
 from bascule.persist.formats import linkfile
 from bascule.persist.formats.gaps import Gaps
 from bascule.persist.formats.neighbours import command, on_link
@@ -18,7 +18,7 @@ from bascule.persist.formats.rules import by_link, rule_words
 from bascule.persist.formats.values import route_words, seconds
 from bascule.persist.formats.vlans import bridge_commands
 from bascule.persist.ifupdown import FILE, MAIN, SCAFFOLD
-from bascule.persist.ifupdown.parse import SECONDS
+from bascule.persist.ifupdown.words import SECONDS
 
 NAME = "ifupdown"
 
@@ -77,12 +77,15 @@ def _link(
         heads.append(("inet6 dhcp", []))
     elif link.ipv6 is Ipv6.AUTO:
         heads.append(("inet6 manual", ["accept_ra 1"]))  # ifupdown2 has no `inet6 auto`
-    elif link.ipv6 is Ipv6.LINK_LOCAL and not v6:
+    elif link.ipv6 is Ipv6.MANUAL and not v6:
         heads.append(("inet6 manual", []))
-    ra_off = ["accept_ra 0"] if link.ipv6 is Ipv6.LINK_LOCAL else []
+    ra_off = ["accept_ra 0"] if link.ipv6 is Ipv6.MANUAL else []
     if link.is_bridge:
         ra_off.append("dad-attempts 0")  # without carrier duplicate detection does not end, and ifup would fail
     heads += [("inet6 static", [f"address {address}", *ra_off]) for address in v6]
+    if link.ipv6_privacy is not None:  # `privext` is ifupdown's alone, and not for every method
+        key = f"net.ipv6.conf.{link.name.replace('.', '/')}.use_tempaddr"
+        heads[-1][1].append(f"up sysctl -q -w {key}={TEMPORARY[link.ipv6_privacy]}")
     _routes(link, heads)
     if link.dns:
         heads[0][1].append("dns-nameservers " + " ".join(link.dns))

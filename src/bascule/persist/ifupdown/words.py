@@ -70,7 +70,7 @@ SILENT = words(
     """
     bridge-maxwait bridge-waitport bridge-gcint network broadcast scope vlan-id vlan-raw-device dad-attempts
     preferred-lifetime autoconf address-virtual-ipv6-addrgen
-    ipv6-addrgen alias description
+    alias description
     """
 )
 
@@ -80,6 +80,13 @@ BRIDGE: dict[str, tuple[str, Callable[[str], int]]] = {
     "bridge-vlan-aware": ("vlan_filtering", _flag),
     "bridge-mcsnoop": ("mcast_snooping", _flag),
     "bridge-mcquerier": ("mcast_querier", _flag),
+}
+
+SECONDS = {  # option: field of a bridge, both counted in time
+    "bridge-fd": "forward_delay",
+    "bridge-hello": "hello_time",
+    "bridge-maxage": "max_age",
+    "bridge-ageing": "ageing_time",
 }
 
 

@@ -5,7 +5,8 @@ And a drop-in for its unit, because it does not leave them alone altogether.
 
 from __future__ import annotations
 
-from bascule.persist.config import Ipv6, NetworkConfig
+from bascule.model.host_links import Ipv6
+from bascule.persist.config import NetworkConfig
 from bascule.persist.formats.ini import Item, read, write
 from bascule.persist.keyfile import UNIT
 from bascule.persist.parsed import Files, Leftovers

@@ -8,9 +8,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from bascule.model.dhcp.identity import ClientId
-from bascule.model.host_links import MAIN_TABLE
+from bascule.model.host_links import MAIN_TABLE, Ipv6
 from bascule.model.values import IfName, Mac, parse_mac, parse_vid
-from bascule.persist.config import Ipv6, StaticRoute
+from bascule.persist.config import StaticRoute
 from bascule.persist.formats import ini, linkfile
 from bascule.persist.formats.bonding import parse_bond_option
 from bascule.persist.formats.builder import Builder, LinkDraft
@@ -24,33 +24,15 @@ from bascule.persist.formats.values import (
     parse_mtu,
     parse_number,
     parse_prefix,
+    parse_privacy,
     parse_table,
-    words,
 )
 from bascule.persist.keyfile import FOLDER, nmconf
 from bascule.persist.keyfile.lists import parse_vlans, split_list
+from bascule.persist.keyfile.words import IDENTITY, IPV6_METHODS, SILENT, SILENT_SECTIONS, TIMES, TYPES
 from bascule.persist.parsed import Files, Hardware, Parsed
 
-TIMES = {  # field of a bridge: key, its bounds and NetworkManager's default, all in seconds (nm-setting-bridge.c)
-    "forward_delay": ("forward-delay", 0, 30, 15),
-    "hello_time": ("hello-time", 0, 10, 2),
-    "max_age": ("max-age", 0, 40, 20),
-    "ageing_time": ("ageing-time", 0, 1_000_000, 300),
-}
-
-TYPES = {"ethernet": "", "802-3-ethernet": "", "bridge": "bridge", "bond": "bond", "vlan": "vlan", "dummy": "dummy"}
-
 UNSAID = -1  # the metric of a route that has its profile's
-SILENT = words(
-    """
-    permissions autoconnect-slaves autoconnect-ports
-    autoconnect-priority autoconnect-retries read-only stable-id lldp llmnr mdns flags may-fail addr-gen-mode
-    mac-address-blacklist mac-address-denylist wait-device-timeout dhcp-timeout ra-timeout
-    auto-negotiate interface-name-match generate-mac-address-mask multi-connect
-    """
-)
-IDENTITY = {"id", "uuid", "type", "interface-name", "timestamp", "slave-type", "port-type"}  # of the profile itself
-SILENT_SECTIONS = {"proxy", "user", "ipv4-options"}
 
 
 def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
@@ -271,8 +253,9 @@ class _Profile:
         if family == "ipv4":
             draft.dhcp4 = method == "auto"
         else:
-            modes = {"auto": Ipv6.AUTO, "dhcp": Ipv6.DHCP, "link-local": Ipv6.LINK_LOCAL, "manual": Ipv6.LINK_LOCAL}
-            draft.ipv6 = modes.get(method, Ipv6.OFF)
+            draft.ipv6 = IPV6_METHODS.get(method, Ipv6.OFF)
+            if self.value(family, "ip6-privacy") not in {"", "-1"}:
+                draft.ipv6_privacy = self.take(family, "ip6-privacy", parse_privacy)
         known = {"auto", "manual", "disabled", "ignore", *(("dhcp", "link-local") if family == "ipv6" else ())}
         if method not in known:
             self.leave(family, "method", "this method is not taken")

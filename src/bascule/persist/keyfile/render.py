@@ -9,16 +9,16 @@ from __future__ import annotations
 import uuid
 
 from bascule.model.dhcp.identity import ClientId, colons
-from bascule.model.host_links import MAIN_TABLE, PolicyRule
+from bascule.model.host_links import MAIN_TABLE, TEMPORARY, Ipv6, PolicyRule
 from bascule.model.links import Bond, Bridge, Dummy, Vlan
 from bascule.model.state import PortVlans
-from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig, StaticRoute
+from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.formats import ini, linkfile
 from bascule.persist.formats.gaps import Gaps
 from bascule.persist.formats.rules import by_link, rule_words
 from bascule.persist.formats.vlans import with_flags
 from bascule.persist.keyfile import FOLDER, nmconf
-from bascule.persist.keyfile.parse import TIMES
+from bascule.persist.keyfile.words import TIMES
 
 NAME = "keyfile"
 
@@ -144,12 +144,14 @@ def _vlans(vlans: tuple[PortVlans, ...]) -> str:
 def _ip(link: LinkConfig, gaps: Gaps) -> tuple[Items, Items]:
     v4, v6 = link.split()
     method4 = "auto" if link.dhcp4 else "manual" if v4 else "disabled"
-    method6 = {Ipv6.OFF: "disabled", Ipv6.LINK_LOCAL: "manual" if v6 else "link-local"}.get(link.ipv6, str(link.ipv6))
+    method6 = {Ipv6.OFF: "disabled", Ipv6.MANUAL: "manual" if v6 else "link-local"}.get(link.ipv6, str(link.ipv6))
     families = []
     for method, addresses, ipv6 in ((method4, v4, False), (method6, v6, True)):
         items: Items = [("method", method)]
         if link.metric is not None and not ipv6:
             items.append(("route-metric", str(link.metric)))
+        if ipv6 and link.ipv6_privacy is not None:
+            items.append(("ip6-privacy", str(TEMPORARY[link.ipv6_privacy])))
         if link.client_id and method in {"auto", "dhcp"}:
             items += _client_id(link, link.client_id, gaps, ipv6=ipv6)
         items += [(f"address{number}", address) for number, address in enumerate(addresses, 1)]

@@ -10,7 +10,14 @@ from bascule.persist.formats.ini import Section, read
 from bascule.persist.formats.values import parse_bool
 from bascule.persist.networkd import FOLDER as UNITS
 from bascule.persist.networkd.parse import UnitReader
-from bascule.persist.networkd.words import DHCP4, FLAG_FIELD, parse_bridge_vlan, parse_rule, put_client_id
+from bascule.persist.networkd.words import (
+    DHCP4,
+    FLAG_FIELD,
+    parse_bridge_vlan,
+    parse_networkd_privacy,
+    parse_rule,
+    put_client_id,
+)
 from bascule.persist.parsed import Files
 
 UNIT = "10-netplan-"  # how netplan calls what it generates for networkd
@@ -53,6 +60,8 @@ def _port_dropin(path: str, section: Section, draft: LinkDraft, reader: UnitRead
             reader.put(path, section, item, partial(_flag, draft, item.key))
         elif section.name in DHCP4:
             reader.put(path, section, item, lambda _, a=section, b=item: put_client_id(draft, a, b))  # type: ignore[misc]
+        elif (section.name, item.key) == ("Network", "IPv6PrivacyExtensions"):
+            draft.ipv6_privacy = parse_networkd_privacy(item.value)
         elif (section.name, item.key) != ("Network", "KeepConfiguration"):
             reader.leave(path, section, item, "not taken beside netplan")
 

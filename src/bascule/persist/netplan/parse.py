@@ -8,8 +8,9 @@ from fnmatch import fnmatchcase
 import yaml
 from msgspec.structs import replace
 
+from bascule.model.host_links import Ipv6, Ipv6Privacy
 from bascule.model.values import parse_ifname, parse_mac, parse_vid
-from bascule.persist.config import Ipv6, StaticRoute
+from bascule.persist.config import StaticRoute
 from bascule.persist.formats import linkfile
 from bascule.persist.formats.bonding import parse_bond_option
 from bascule.persist.formats.builder import Builder, LinkDraft, add_gateway, setter
@@ -206,6 +207,9 @@ class NetplanFiles:
             (self.dhcp6.add if parse_bool(text_of(node)) else self.dhcp6.discard)(draft.name)
         elif key == "accept-ra":
             self.accept[draft.name] = parse_bool(text_of(node))
+        elif key == "ipv6-privacy":
+            is_used = parse_bool(text_of(node))
+            draft.ipv6_privacy = Ipv6Privacy.PREFER_TEMPORARY if is_used else Ipv6Privacy.OFF
         elif key == "link-local":
             self.local[draft.name] = "ipv6" in texts_of(node)
         elif key == "link":
@@ -332,7 +336,7 @@ class NetplanFiles:
         elif self.accept.get(draft.name, local):
             draft.ipv6 = Ipv6.AUTO
         else:
-            draft.ipv6 = Ipv6.LINK_LOCAL if local else Ipv6.OFF
+            draft.ipv6 = Ipv6.MANUAL if local else Ipv6.OFF
 
 
 def _with_prefix(text: str) -> str:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from bascule.model.host_links import MAIN_TABLE, PolicyRule
+from bascule.model.host_links import LISTENING, MAIN_TABLE, Ipv6, Ipv6Privacy, PolicyRule
 from bascule.model.links import Bond, Bridge, BridgePort, Dummy, Vlan
-from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig, StaticRoute
+from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.formats import ini, linkfile
 from bascule.persist.formats.gaps import Gaps
 from bascule.persist.formats.rules import by_link
@@ -130,7 +130,9 @@ def _ip(link: LinkConfig) -> dict[str, Any]:
         out["dhcp6"] = True
     if link.ipv6 is Ipv6.OFF:
         out["link-local"] = []
-    out["accept-ra"] = link.ipv6 in {Ipv6.AUTO, Ipv6.DHCP}
+    out["accept-ra"] = link.ipv6 in LISTENING
+    if link.ipv6_privacy in {Ipv6Privacy.OFF, Ipv6Privacy.PREFER_TEMPORARY}:
+        out["ipv6-privacy"] = link.ipv6_privacy is Ipv6Privacy.PREFER_TEMPORARY
     if link.addresses:
         out["addresses"] = list(link.addresses)
     if link.routes:
@@ -193,7 +195,8 @@ def _dropins(link: LinkConfig, more: networkd.Sections, gaps: Gaps) -> dict[str,
         rest = {key: value for key, value in link.port.as_json().items() if key not in {"cost", "priority"}}
         used.append(("Bridge", networkd.port(link, BridgePort(**rest), gaps)))
     used += networkd.vlans(link)
-    used.append(("Network", networkd.keep(link)))
+    own = networkd.privacy(link) if link.ipv6_privacy is Ipv6Privacy.PREFER_PUBLIC else []
+    used.append(("Network", networkd.keep(link) + own))
     used += more
     used.append(("DHCPv4", [item for item in networkd.client_id(link) if item[0] != "ClientIdentifier"]))
     for sections, kind in ((made, "netdev"), (used, "network")):

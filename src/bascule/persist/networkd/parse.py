@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 
+from bascule.model.host_links import Ipv6
 from bascule.model.values import IfName, Mac, parse_ifname, parse_mac
-from bascule.persist.config import Ipv6, StaticRoute
+from bascule.persist.config import StaticRoute
 from bascule.persist.formats import ini, linkfile
 from bascule.persist.formats.builder import KINDS, Builder, LinkDraft
 from bascule.persist.formats.ini import Item, Section
@@ -27,6 +28,7 @@ from bascule.persist.networkd.words import (
     NETDEV,
     SILENT,
     parse_bridge_vlan,
+    parse_networkd_privacy,
     parse_rule,
     put_client_id,
 )
@@ -240,7 +242,7 @@ class _Network:
         elif self.accept_ra if self.accept_ra is not None else local:
             draft.ipv6 = Ipv6.AUTO
         else:
-            draft.ipv6 = Ipv6.LINK_LOCAL if local else Ipv6.OFF
+            draft.ipv6 = Ipv6.MANUAL if local else Ipv6.OFF
 
     def _item(self, path: str, section: Section, item: Item) -> None:
         draft, key, text = self.draft, item.key, item.value
@@ -296,6 +298,8 @@ class _Network:
             self.link_local = text
         elif key == "IPv6AcceptRA":
             self.accept_ra = parse_bool(text)
+        elif key == "IPv6PrivacyExtensions":
+            draft.ipv6_privacy = parse_networkd_privacy(text)
         else:
             raise ValueError("not taken")
 

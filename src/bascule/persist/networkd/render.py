@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bascule.model.dhcp.identity import ClientId, colons
-from bascule.model.host_links import MAIN_TABLE, PolicyRule
+from bascule.model.host_links import LISTENING, MAIN_TABLE, Ipv6, PolicyRule
 from bascule.model.links import Bond, Bridge, BridgePort, Vlan
-from bascule.persist.config import Ipv6, LinkConfig, NetworkConfig, StaticRoute
+from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.formats import ini, linkfile
 from bascule.persist.formats.gaps import Gaps
 from bascule.persist.formats.neighbours import PROXY_NDP, kind_of, on_link
@@ -16,7 +16,7 @@ from bascule.persist.formats.rules import by_link
 from bascule.persist.formats.values import seconds
 from bascule.persist.formats.vlans import span
 from bascule.persist.networkd import FOLDER
-from bascule.persist.networkd.words import BOND, DUID_TYPES, PORT_FLAGS, TIMES
+from bascule.persist.networkd.words import BOND, DUID_TYPES, PORT_FLAGS, PRIVACY, TIMES
 
 NAME = "networkd"
 Items = list[tuple[str, str]]
@@ -199,7 +199,14 @@ def _ip(link: LinkConfig, network: Items) -> None:
     if link.search:
         network.append(("Domains", " ".join(link.search)))
     network.append(("LinkLocalAddressing", "no" if link.ipv6 is Ipv6.OFF else "ipv6"))
-    network.append(("IPv6AcceptRA", "yes" if link.ipv6 in {Ipv6.AUTO, Ipv6.DHCP} else "no"))
+    network.append(("IPv6AcceptRA", "yes" if link.ipv6 in LISTENING else "no"))
+    network += privacy(link)
+
+
+def privacy(link: LinkConfig) -> Items:
+    """IPv6PrivacyExtensions= of [Network]."""
+    words = {value: key for key, value in PRIVACY.items()}
+    return [("IPv6PrivacyExtensions", words[link.ipv6_privacy])] if link.ipv6_privacy is not None else []
 
 
 def _route(route: StaticRoute) -> Items:

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from bascule.model.dhcp.identity import parse_duid
-from bascule.model.host_links import PolicyRule
+from bascule.model.host_links import Ipv6Privacy, PolicyRule
 from bascule.model.state import PortVlans
 from bascule.model.values import parse_mac, parse_vid
 from bascule.persist.formats.bonding import parse_bond_option
@@ -45,6 +45,12 @@ PORT_FLAGS = {  # field of a port: key, and whether the key says the opposite
 }
 FLAG_FIELD = {key: (name, inverse) for name, (key, inverse) in PORT_FLAGS.items()}
 
+PRIVACY = {
+    "no": Ipv6Privacy.OFF,
+    "prefer-public": Ipv6Privacy.PREFER_PUBLIC,
+    "yes": Ipv6Privacy.PREFER_TEMPORARY,
+}
+
 SILENT = words(
     "RequiredForOnline ConfigureWithoutCarrier IgnoreCarrierLoss Description KeepConfiguration LLDP EmitLLDP"
 )
@@ -62,6 +68,13 @@ def span_ms(text: str) -> float:
     if not found or re.sub(r"\s", "", _SPAN.sub("", text)) or len(text) > 40:
         raise ValueError(f"'{text}' is not a span of time")
     return sum(float(number) * _SPAN_MS[unit] for number, unit in found)
+
+
+def parse_networkd_privacy(text: str) -> Ipv6Privacy | None:
+    """IPv6PrivacyExtensions=, of which ``kernel`` says nothing."""
+    if text.lower() in PRIVACY or text.lower() == "kernel":
+        return PRIVACY.get(text.lower())
+    return Ipv6Privacy.PREFER_TEMPORARY if parse_bool(text) else Ipv6Privacy.OFF
 
 
 def span_ticks(text: str) -> int:

@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable
 from ipaddress import ip_address, ip_interface
 
+from bascule.model.host_links import Ipv6
 from bascule.model.values import parse_ifname, parse_mac, parse_vid
-from bascule.persist.config import Ipv6, StaticRoute
+from bascule.persist.config import StaticRoute
 from bascule.persist.formats.builder import Builder, LinkDraft
 from bascule.persist.formats.shell import AssignmentFile, assignments
 from bascule.persist.formats.values import (
@@ -125,7 +126,7 @@ class _WickedFile(AssignmentFile):
             self._vlan()
         boot = self.value("BOOTPROTO").lower()
         draft.dhcp4 = boot in {"dhcp", "dhcp4", "dhcp+autoip"}
-        draft.ipv6 = Ipv6.AUTO if boot == "dhcp" else Ipv6.DHCP if boot == "dhcp6" else Ipv6.OFF
+        draft.ipv6 = Ipv6.AUTO if boot in {"dhcp", "static"} else Ipv6.DHCP if boot == "dhcp6" else Ipv6.OFF
         if boot not in {"dhcp", "dhcp4", "dhcp6", "dhcp+autoip", "static", "none", ""}:
             self.leave("BOOTPROTO", "neither static nor dhcp")
         for key in self.found:

@@ -27,8 +27,7 @@ from bascule.plan.target.hardware import find_nics
 from bascule.plan.target.macvtap import macvtap_notes
 from bascule.plan.target.networks import lay_networks
 from bascule.plan.target.nics import lay_nics
-from bascule.plan.target.unbridgeable import refuse_unbridgeable
-from bascule.plan.target.wireless import refuse_wireless
+from bascule.plan.target.unbridgeable import refuse_unbridgeable, refuse_wireless
 
 
 class Target(Struct, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ from bascule.model.values import IfName, IpAddress, is_onlink
 from bascule.plan.address_migration import address_successor, inherit, moved_parameters, moved_routes
 from bascule.plan.change import Note
 from bascule.plan.target.builder import TargetBuilder
+from bascule.plan.target.ipv6 import lay_ipv6
 from bascule.plan.target.sysctls import accept_ra, arp_announce, arp_ignore
 
 PROTOCOL = OWN_PROTOCOL
@@ -28,6 +29,7 @@ def lay_speech(build: TargetBuilder, said: HostLink) -> None:
     if build.host.is_enslaved(said.name):
         return
     add_addresses(build, said)
+    lay_ipv6(build, said)
     if said.dhcp:
         wait_for_dhcp(build, said.name)
 
@@ -44,7 +46,7 @@ def lay_twins(build: TargetBuilder) -> None:
 
 def words_of(said: HostLink) -> str:
     """The host's own addresses on a link, as the end of a sentence."""
-    words = ", ".join([*map(str, said.addresses), *(["DHCP"] if said.dhcp else [])])
+    words = ", ".join(said.spoken_words)
     return f", the host's own: {words}" if words else ""
 
 

@@ -14,6 +14,7 @@ from bascule.model.values import IfName, derive_mac
 from bascule.plan.target.addresses import add_addresses, hand_over_advertised, take_over, wait_for_dhcp
 from bascule.plan.target.bonds_and_vlans import lay_vlan_below, occupied
 from bascule.plan.target.builder import TargetBuilder
+from bascule.plan.target.ipv6 import lay_ipv6
 from bascule.plan.target.openvswitch import lay_listeners, refuse_kind, switch_options
 from bascule.plan.target.port_vlans import lay_trunk, learn_vlans
 from bascule.plan.target.sysctls import arp_ignore
@@ -99,6 +100,7 @@ def _lay_addresses(build: TargetBuilder, bridge: DeclaredBridge, uplink: Link | 
         # Linux answers ARP for any of its addresses on any link: the host's own NIC may be on this network, too
         if not (build.host.as_found and bridge.name in build.observed.links):
             build.sysctls[arp_ignore(bridge.name)] = "1"
+    lay_ipv6(build, build.host.spoken(bridge))
 
 
 def _lay_uplink(build: TargetBuilder, bridge: DeclaredBridge, port: IfName) -> None:

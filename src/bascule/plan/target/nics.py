@@ -53,7 +53,7 @@ def _lay_nic(build: TargetBuilder, nic: Nic, above: list[Bridge]) -> None:
         build.because(nic.name, f"{nic.name} {words}", nic.place)
         return
     if nic.has_address:
-        words = ", ".join([*map(str, nic.addresses), *(["DHCP"] if nic.dhcp else [])])
+        words = ", ".join(nic.spoken_words)
         build.because(nic.name, f"{nic.name} is the host's own NIC{network}: {words}", nic.place)
     else:
         build.because(nic.name, f"{nic.name} is declared{network}", nic.place)

@@ -15,6 +15,16 @@ def accept_ra(name: str) -> str:
     return f"net/ipv6/conf/{name}/accept_ra"
 
 
+def disable_ipv6(name: str) -> str:
+    """The key that says whether a link has no IPv6 at all."""
+    return f"net/ipv6/conf/{name}/disable_ipv6"
+
+
+def use_tempaddr(name: str) -> str:
+    """The key that says whether a link makes itself temporary IPv6 addresses (0), has them (1) and prefers them (2)."""
+    return f"net/ipv6/conf/{name}/use_tempaddr"
+
+
 def arp_ignore(name: str) -> str:
     """The key that says whether a link answers ARP for the addresses of others."""
     return f"net/ipv4/conf/{name}/arp_ignore"
@@ -39,6 +49,8 @@ def sysctl_keys(host: Host, taps: tuple[IfName, ...] = ()) -> tuple[str, ...]:
         *(key(link.name) for link in host.links() for key in (arp_ignore, arp_announce)),
         *(key for name in moving for key in slaac_keys(name) if not key.endswith("/accept_ra")),
         *(key for name in dict.fromkeys((*moving, "default")) if moving for key in carried_keys(name)),
+        *(key(link.name) for link in host.links() if link.ipv6 for key in (accept_ra, disable_ipv6)),
+        *(use_tempaddr(link.name) for link in host.links() if link.ipv6_privacy),
         *(accept_ra(bridge_name(name)) for name in host.virtual_networks),
         *(key(name) for name in _in_userspace(host) for key in (arp_ignore, rp_filter)),
         *FORWARDING.values(),

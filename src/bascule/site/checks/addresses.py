@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from bascule.model.values import IpAddress, IpInterface, is_onlink
+from bascule.model.host_links import LISTENING, Ipv6
+from bascule.model.values import IpAddress, IpInterface, IpNetwork, is_onlink
 from bascule.site.checks.networks import is_edge
 from bascule.site.findings import Path
 from bascule.site.wiring import BroadcastDomain, DocumentWiring, SpeakerNic
@@ -31,6 +32,7 @@ def check_addresses(wiring: DocumentWiring) -> None:
         if foot.kind == "hosts" and foot.path[2] != "virtual_networks":
             _link(wiring, foot)
             _host_routes(wiring, foot)
+            _ipv6(wiring, foot)
         if foot.kind == "machines":
             _routes(wiring, foot)
 
@@ -194,6 +196,27 @@ def _link(wiring: DocumentWiring, foot: SpeakerNic) -> None:
             (*path, "mtu"),
             hint="raise it, or the kernel switches IPv6 off there",
         )
+
+
+def _ipv6(wiring: DocumentWiring, foot: SpeakerNic) -> None:
+    """Where the host speaks no IPv6 it has neither address nor gateway of it, and temporary addresses need a router."""
+    link = wiring.document.hosts[foot.owner].link(str(foot.path[3]))
+    if link is None or link.ipv6 is None or link.ipv6 in LISTENING:
+        return
+    if link.ipv6_privacy is not None:
+        text = f"'ipv6_privacy' of {foot.label} has no effect with 'ipv6: {link.ipv6}'"
+        hint = "it belongs to 'ipv6: auto' or 'dhcp'; remove it"
+        wiring.found.add("ADDRESS-FAMILY", text, (*foot.path, "ipv6_privacy"), hint=hint)
+    if link.ipv6 != Ipv6.OFF:
+        return
+    said: list[tuple[IpInterface | IpAddress | IpNetwork, Path]] = list(foot.addresses)
+    said += [(gateway, (*foot.path, "gateway", index)) for index, gateway in enumerate(link.gateway)]
+    said += [(route.to, (*foot.path, "routes", index)) for index, route in enumerate(link.routes)]
+    for value, path in said:
+        if value.version == 6:
+            text = f"{foot.label} has 'ipv6: off', and {value} is IPv6"
+            hint = "write 'ipv6: manual' for the addresses that are written down alone, or remove it"
+            wiring.found.add("ADDRESS-FAMILY", text, path, hint=hint, also=[("the mode", (*foot.path, "ipv6"))])
 
 
 def _host_routes(wiring: DocumentWiring, foot: SpeakerNic) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bascule.model.host_links import LISTENING
 from bascule.model.values import IFNAME_MAX, IfName
 from bascule.site import document as d
 from bascule.site.findings import Path, suggest
@@ -260,7 +261,7 @@ class _Host:
         masters = {self.wiring.port_of(bridge): name for name, bridge in reversed(self.entry.bridges.items())}
         for key, noun, name, link in self.entry.links():
             path: Path = (*self.top, key, name)
-            given = "address" if link.address else "gateway" if link.gateway else None
+            given = next((word for word in ("address", "gateway", "ipv6") if getattr(link, word)), None)
             if given is None:
                 continue
             if name in self.member_of:
@@ -293,7 +294,7 @@ class _Host:
             self.found.add(
                 "VLAN-TAGGED",
                 f"{noun} '{name}' has an address on {segment.label}, which arrives with VLAN {network.vlan}",
-                (*path, "address" if link.address else "gateway"),
+                (*path, "address" if link.address else "gateway" if link.gateway else "ipv6"),
                 hint=f"give it to a link with that tag: vlans: {{{tag}}}",
                 also=[("the tag", ("networks", segment.network or "", "vlan"))],
             )
@@ -313,7 +314,13 @@ class _Host:
         first: dict[tuple[int, int | None], tuple[str, Path]] = {}
         for key, _, name, link in self.entry.links():
             path: Path = (*self.top, key, name, "gateway")
-            if link.gateway and not link.address and not self.found.is_broken((*self.top, key, name, "address")):
+            listens = link.ipv6 in LISTENING
+            if (
+                link.gateway
+                and not link.address
+                and not listens
+                and not self.found.is_broken((*self.top, key, name, "address"))
+            ):
                 message = f"'{name}' of host '{self.name}' has a gateway but no address to reach it from"
                 self.found.add("GATEWAY", message, path, hint="give it an address, or remove the gateway")
             for index, gateway in enumerate(link.gateway):

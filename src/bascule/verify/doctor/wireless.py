@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bascule.plan.target.wireless import FIX, WHY, uses
+from bascule.plan.target.unbridgeable import FIX, WHY, uses
 from bascule.verify.doctor.finding import Facts, Finding, Severity
 
 

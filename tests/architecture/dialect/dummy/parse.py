@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bascule.persist.config import Ipv6
+from bascule.model.host_links import Ipv6
 from bascule.persist.formats.builder import Builder
 from bascule.persist.parsed import Files, Hardware, Parsed
 

@@ -1,0 +1,34 @@
+"""The words of NetworkManager's profiles: its times of a bridge, and the keys that say nothing of the network."""
+
+from __future__ import annotations
+
+from bascule.model.host_links import Ipv6
+from bascule.persist.formats.values import words
+
+TIMES = {  # field of a bridge: key, its bounds and NetworkManager's default, all in seconds (nm-setting-bridge.c)
+    "forward_delay": ("forward-delay", 0, 30, 15),
+    "hello_time": ("hello-time", 0, 10, 2),
+    "max_age": ("max-age", 0, 40, 20),
+    "ageing_time": ("ageing-time", 0, 1_000_000, 300),
+}
+
+IPV6_METHODS = {
+    "auto": Ipv6.AUTO,
+    "dhcp": Ipv6.DHCP,
+    "link-local": Ipv6.MANUAL,
+    "manual": Ipv6.MANUAL,
+    "ignore": Ipv6.AUTO,  # NetworkManager leaves it to the kernel, which listens
+}
+TYPES = {"ethernet": "", "802-3-ethernet": "", "bridge": "bridge", "bond": "bond", "vlan": "vlan", "dummy": "dummy"}
+
+SILENT = words(
+    # keys that do not change what the network is
+    """
+    permissions autoconnect-slaves autoconnect-ports
+    autoconnect-priority autoconnect-retries read-only stable-id lldp llmnr mdns flags may-fail addr-gen-mode
+    mac-address-blacklist mac-address-denylist wait-device-timeout dhcp-timeout ra-timeout
+    auto-negotiate interface-name-match generate-mac-address-mask multi-connect
+    """
+)
+IDENTITY = {"id", "uuid", "type", "interface-name", "timestamp", "slave-type", "port-type"}  # of the profile itself
+SILENT_SECTIONS = {"proxy", "user", "ipv4-options"}

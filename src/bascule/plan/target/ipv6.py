@@ -1,0 +1,106 @@
+"""How the host comes by its IPv6 addresses on a link, in the wanted state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bascule.model.host_links import LISTENING, TEMPORARY, HostLink, Ipv6
+from bascule.model.state import FORWARDING, Address, HostState, Link, Route
+from bascule.model.values import IfName
+from bascule.plan.target.builder import TargetBuilder
+from bascule.plan.target.sysctls import accept_ra, disable_ipv6, use_tempaddr
+from bascule.policy.guards.ports import link_local
+
+WAITING = {
+    Ipv6.AUTO: "its IPv6 address comes with the next router advertisement",
+    Ipv6.DHCP: "its IPv6 address comes by DHCPv6 from the host's own client; Bascule asks for none itself",
+}
+
+
+def lay_ipv6(build: TargetBuilder, said: HostLink) -> None:
+    """The mode and the privacy that the file says; what it does not say is left as it is."""
+    if not build.observed.has_ipv6:
+        return
+    name = said.name
+    if said.ipv6_privacy is not None:
+        build.sysctls[use_tempaddr(name)] = str(TEMPORARY[said.ipv6_privacy])
+    if said.ipv6 is None or _stays(build, name, said.ipv6):
+        return
+    if said.ipv6 is Ipv6.OFF:
+        _switch_off(build, name)
+        return
+    _switch_on(build, name)
+    if said.ipv6 is Ipv6.MANUAL:
+        build.sysctls[accept_ra(name)] = "0"
+        _forget(build, name, learnt=True)
+    elif not hears_routers(build.links[name], build.routes):
+        routes_for_others = build.observed.sysctls.get(FORWARDING[6]) == "1"
+        build.sysctls[accept_ra(name)] = "2" if routes_for_others else "1"
+        build.note("waiting", name, WAITING[said.ipv6])
+
+
+def _switch_off(build: TargetBuilder, name: IfName) -> None:
+    """No IPv6 address, not even one that the link makes itself; one whose IPv6 the kernel has off stays so."""
+    if build.observed.sysctls.get(disable_ipv6(name)) == "1":
+        return
+    build.sysctls[accept_ra(name)] = "0"
+    build.set(name, addrgenmode="none")
+    _forget(build, name, learnt=False)
+
+
+def _forget(build: TargetBuilder, name: IfName, *, learnt: bool) -> None:
+    """The link's IPv6 addresses go with their routes: all of them, or those that were ``learnt``."""
+
+    def goes(address: Address) -> bool:
+        return ":" in address.ip and (not learnt or (address.dynamic and not address.is_link_local))
+
+    build.set(name, addresses=tuple(a for a in build.links[name].addresses if not goes(a)))
+    build.routes = [r for r in build.routes if r.dev != name or not r.is_ipv6 or (learnt and r.protocol != "ra")]
+
+
+def _switch_on(build: TargetBuilder, name: IfName) -> None:
+    """A link that makes itself no IPv6 address has a link-local one from now on; its MAC gives it (RFC 4291)."""
+    link = build.links[name]
+    if build.observed.sysctls.get(disable_ipv6(name)) == "1":
+        build.sysctls[disable_ipv6(name)] = "0"
+    if not makes_no_ipv6(link):
+        return
+    build.set(name, addrgenmode="eui64", addresses=(*link.addresses, *_link_local(build, link)))
+
+
+def _link_local(build: TargetBuilder, link: Link) -> tuple[Address, ...]:
+    """The one that it has; the kernel makes one when a link comes up, and not for one that is up already."""
+    before = build.observed.links.get(link.name)
+    if before is None or not before.up or link.mac is None:
+        return ()
+    if not makes_no_ipv6(before):
+        return tuple(address for address in before.addresses if address.is_link_local)
+    return (Address(ip=f"{link_local(link.mac)}/64", scope="link"),)
+
+
+def ipv6_mode(link: Link, state: HostState) -> Ipv6:
+    """How a link comes by its IPv6 addresses, by what the kernel shows of it."""
+    if makes_no_ipv6(link) or state.sysctls.get(disable_ipv6(link.name)) == "1":
+        return Ipv6.OFF
+    listens = state.sysctls.get(accept_ra(link.name), "1") != "0"
+    return Ipv6.AUTO if listens or hears_routers(link, state.routes) else Ipv6.MANUAL
+
+
+def makes_no_ipv6(link: Link) -> bool:
+    """Whether the link makes itself no IPv6 address. NetworkManager keeps the kernel from it and makes its own."""
+    return link.addrgenmode == "none" and not any(address.is_link_local for address in link.addresses)
+
+
+def hears_routers(link: Link, routes: Iterable[Route]) -> bool:
+    """Whether the link has learnt from a router: networkd and NetworkManager listen with the kernel's ear shut."""
+    learnt = any(a.dynamic and ":" in a.ip and not a.is_link_local for a in link.addresses)
+    return learnt or any(route.dev == link.name and route.protocol == "ra" for route in routes)
+
+
+def _stays(build: TargetBuilder, name: IfName, mode: Ipv6) -> bool:
+    """On a host that is taken as found a link keeps what fits the mode: the host's own manager may listen for it."""
+    link = build.observed.links.get(name)
+    if link is None or not build.host.as_found:
+        return False
+    seen = ipv6_mode(link, build.observed)
+    return seen is mode or (mode in LISTENING and seen is not Ipv6.OFF)
