@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import subprocess
 from dataclasses import dataclass
 
-from bascule.model.state import HostState
-from bascule.providers.observe import observe
+from msgspec.structs import replace
+
+from bascule.observe.packet_path import learned_macs, listed
+from bascule.providers.kernel.observe import PROGRAMS, read
 from bascule.system.net.sysctl import read_sysctls
-from bascule.topology.trace.answer import Certainty, Reachability
+from bascule.system.run import run_all
+from bascule.topology.trace.answer import Certainty, Leg, Reachability, worst
 from bascule.topology.trace.network import HostNetwork, KnownNeighbour, WireEnd
 from bascule.topology.trace.packet import Traffic, text_of
 from bascule.topology.trace.rules.reading import Listings, read_rules
 from bascule.topology.trace.rules.values import address, mac
 from bascule.topology.trace.walk import Walks
-from tests.oracle.lab import BY_NAME, GUESTS, Probe, Room, Seen, in_namespace, target_address
+from tests.oracle.asking import Probe, Seen, target_address
+from tests.oracle.lab import GUESTS, SEGMENTS, Room, in_namespace
+from tests.oracle.nft_library import HANDLE, JSON
+from tests.oracle.random_host import RandomHost
 
 SYSCTLS = (
     "net/ipv4/ip_forward",
@@ -23,7 +28,7 @@ SYSCTLS = (
     "net/bridge/bridge-nf-call-ip6tables",
     *(
         f"net/ipv4/conf/{link}/{name}"
-        for link in ("all", "br0", "br1", "px")
+        for link in ("all", *(link for link, _ in SEGMENTS))
         for name in ("rp_filter", "forwarding", "arp_ignore", "proxy_arp", "accept_local", "src_valid_mark")
     ),
 )
@@ -39,35 +44,60 @@ ENDS = tuple(
     )
     for guest in GUESTS
 )
+SEARCHING = tuple(replace(end, static_neighbours=False) for end in ENDS)
+DECIDED = {Certainty.YES, Certainty.NO}
+FDB = ("bridge", "-j", "fdb", "show")
+SAVES = ("iptables", "ip6tables")
 BY_END = {end.name: end for end in ENDS}
 
 
-def look(room: Room, calls: dict[str, frozenset[str]], state: HostState | None = None) -> HostNetwork:
-    """The host as it stands, read by the programs that read real hosts."""
+NEIGHBOURS = tuple(
+    KnownNeighbour(address=address(text), link=guest.bridge or guest.port, mac=mac(guest.mac))
+    for guest in GUESTS
+    for text in (guest.v4, guest.v6)
+)
+
+
+def look(room: Room, calls: dict[str, frozenset[str]], host: RandomHost | None = None) -> HostNetwork:
+    """The host as it stands, read by what reads real hosts; what no random host changes is asked for once."""
     with in_namespace(room.host):
-        listing = subprocess.run(("nft", "-j", "list", "ruleset"), capture_output=True, text=True, check=True).stdout
-        words = subprocess.run(("nft", "-a", "list", "ruleset"), capture_output=True, text=True, check=True).stdout
-    state = state or observe(namespace=room.host)
-    neighbours = tuple(
-        KnownNeighbour(address=address(text), link=guest.bridge or guest.port, mac=mac(guest.mac))
-        for guest in GUESTS
-        for text in (guest.v4, guest.v6)
-    )
+        listing = room.nft.run("list ruleset", JSON)[0]
+        words = room.nft.run("list ruleset", HANDLE)[0]
+        if not room.texts:
+            room.texts = list(run_all(PROGRAMS))
+        else:
+            places = range(len(PROGRAMS)) if room.routed else (0,)
+            room.routed = bool(room.undo)
+            for place, text in zip(places, run_all([PROGRAMS[place] for place in places]), strict=True):
+                room.texts[place] = text
+        fdb = tuple(learned_macs(listed(run_all((FDB,))[0]))) if host is not None and host.fdb else ()
+        saves = {
+            f"{tool}_nft": run_all(((f"{tool}-nft-save",),))[0]
+            for tool in SAVES
+            if host and f"{tool}-nft" in host.saves
+        }
+        saves |= {
+            f"{tool}_legacy": run_all(((f"{tool}-legacy-save",),))[0]
+            for tool in SAVES
+            if host and f"{tool}-legacy" in host.saves
+        }
     return HostNetwork(
-        state=state,
-        rules=read_rules(Listings(nft=listing, nft_text=words)),
+        state=read(lambda: room.texts, namespace=room.host),
+        rules=read_rules(Listings(nft=listing, nft_text=words, **saves)),
         sysctls=read_sysctls(SYSCTLS, namespace=room.host),
         calls=calls,
-        neighbours=neighbours,
+        fdb=fdb,
+        neighbours=() if host is not None and host.searches else NEIGHBOURS,
         bridge_first=True,
     )
 
 
 def predict(walks: Walks, probe: Probe, sender_port: int = 40000) -> Reachability:
-    source = BY_END.get(probe.source)
-    target = BY_END.get(probe.target)
+    ends = {end.name: end for end in walks.ends.ends}
+    source, target = ends.get(probe.source), ends.get(probe.target)
     number = address(target_address(probe))
-    traffic = Traffic(protocol="udp", port=probe.port, sender_port=sender_port, size=probe.size)
+    port = 0 if probe.kind == "icmp" else probe.port
+    traffic = Traffic(protocol=probe.kind, port=port, sender_port=sender_port, size=probe.size, vlan=probe.vlan)
     spoofed = address(probe.spoofed) if probe.spoofed else 0
     return walks.ask(source, target, number, probe.version, traffic, spoofed)
 
@@ -96,15 +126,61 @@ def words(answer: Reachability) -> str:
 
 def differences(probe: Probe, seen: Seen, answer: Reachability) -> list[str]:
     """Where model and kernel disagree; what the model leaves open cannot be wrong."""
+    if probe.kind != "udp":
+        return _exchanged(probe, seen, answer)
     first = next(leg for leg in answer.legs if leg.name == "new")
+    arrives = arrival(answer)
+    if arrives not in DECIDED:
+        return []
+    if (arrives is Certainty.YES) != bool(seen.receiver):
+        return [f"model says the first packet {'arrives' if not seen.receiver else 'is lost'}"]
+    if not seen.receiver:
+        return []
+    found = _addresses(probe, seen, first)
+    back = next((leg for leg in answer.legs if leg.name == "reply"), None)
+    if back is None or probe.spoofed or back.delivered not in DECIDED:
+        return found
+    expected = BY_END.get(probe.source)
+    searches = {leg.result for leg in answer.legs if leg.name == "l2"}
+    if not searches <= DECIDED:
+        return found
+    searched = Certainty.NO not in searches
+    returns = searched and back.delivered is Certainty.YES and back.end == (expected.name if expected else "the host")
+    if returns != seen.replied and probe.vlan is None:  # who sends such a frame has no socket that would hear
+        found.append(f"model says the answer {'arrives' if returns else 'is lost'}")
+    elif returns and probe.vlan is None:
+        came = text_of(probe.version, back.fields[f"ip{'' if probe.version == 4 else '6'} saddr"])
+        if came != seen.reply_source:
+            found.append(f"model says the answer comes from {came}")
+    return found
+
+
+def arrival(answer: Reachability) -> Certainty:
+    """Whether somebody gets the first packet, be it whom it is for or not, after the search for its neighbours."""
+    first = next(number for number, leg in enumerate(answer.legs) if leg.name == "new")
+    return worst([*(leg.result for leg in answer.legs[:first]), answer.legs[first].delivered])
+
+
+def _exchanged(probe: Probe, seen: Seen, answer: Reachability) -> list[str]:
+    """Of TCP and of echoes only the whole exchange is seen."""
+    if any(one.hit is not None and one.hit.verdict == "reject" for one in answer.blockers):
+        return []  # whether a RST or a rule has refused it cannot be seen
+    works = arrival(answer)
+    back = next((number for number, leg in enumerate(answer.legs) if leg.name == "reply"), None)
+    if works is Certainty.YES and back is not None:
+        leg, expected = answer.legs[back], BY_END.get(probe.source)
+        works = worst([*(one.result for one in answer.legs[:back] if one.name == "l2"), leg.delivered])
+        came = text_of(probe.version, leg.fields[f"ip{'' if probe.version == 4 else '6'} saddr"])
+        is_other = probe.kind == "tcp" and address(came) != address(target_address(probe))
+        if works is Certainty.YES and (is_other or leg.end != (expected.name if expected else "the host")):
+            works = Certainty.NO
+    if works not in DECIDED or (works is Certainty.YES) == seen.replied:
+        return []
+    return [f"model says the exchange {'works' if not seen.replied else 'fails'}"]
+
+
+def _addresses(probe: Probe, seen: Seen, first: Leg) -> list[str]:
     found = []
-    arrives = first.delivered is Certainty.YES
-    if first.delivered not in {Certainty.YES, Certainty.NO}:
-        return []
-    if arrives != bool(seen.receiver):
-        return [f"model says the first packet {'arrives' if arrives else 'is lost'}"]
-    if not arrives:
-        return []
     receiver = "host" if first.end == "the host" else first.end
     if receiver != seen.receiver:
         found.append(f"model says {receiver} gets it")
@@ -114,18 +190,4 @@ def differences(probe: Probe, seen: Seen, answer: Reachability) -> list[str]:
         found.append(f"model says {source} → {target}")
     if first.fields["th dport"] != seen.target_port:
         found.append(f"model says port {first.fields['th dport']}")
-    back = next((leg for leg in answer.legs if leg.name == "reply"), None)
-    if back is None or probe.spoofed or back.delivered not in {Certainty.YES, Certainty.NO}:
-        return found
-    expected = BY_END.get(probe.source)
-    returns = back.delivered is Certainty.YES and back.end == (expected.name if expected else "the host")
-    if returns != seen.replied:
-        found.append(f"model says the answer {'arrives' if returns else 'is lost'}")
-    elif returns:
-        came = text_of(probe.version, back.fields[f"{ip} saddr"])
-        if came != seen.reply_source:
-            found.append(f"model says the answer comes from {came}")
     return found
-
-
-__all__ = ["BY_NAME", "Difference", "differences", "look", "predict", "words"]

@@ -1,4 +1,4 @@
-"""A host with two bridges, five guests and a wire, on which rules and switches are changed and real frames are sent.
+"""A host with two bridges, five guests and two wires, on which rules and switches are changed.
 
 The lab is built once. For each random host only its rules, switches and flags are set anew.
 """
@@ -6,25 +6,21 @@ The lab is built once. For each random host only its rules, switches and flags a
 from __future__ import annotations
 
 import contextlib
-import errno
-import ipaddress
 import os
-import select
 import socket
-import struct
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 from tests.lab import Lab
+from tests.oracle.neighbours import Neighbours
+from tests.oracle.nft_library import Nft
 
 PORTS = (53, 80, 443)
+TCP_PORTS = (80, 443)  # at 443 nobody listens: the answer is a RST
 IP_PKTINFO = 8  # linux/in.h; Python 3.11 has no name for it
-QUIET_S = 0.012  # after the last frame that arrived; on one host all frames pass within the call that sends them
-LONGEST_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -59,46 +55,30 @@ GUESTS = (
     _guest(14, "d", "br1", 1),
     _guest(15, "e", "br1", 1),
     _guest(16, "x", "", 2),
+    _guest(17, "y", "", 3),
 )
 BY_NAME = {guest.name: guest for guest in GUESTS}
-HOST_MACS = {"br0": "02:00:00:00:01:00", "br1": "02:00:00:00:01:01", "px": "02:00:00:00:01:02"}
-HOST4 = ("10.9.0.1", "10.9.1.1", "10.9.2.1")
-
-
-@dataclass(frozen=True)
-class Probe:
-    """One question: ``source`` and ``target`` are guests, or ``host``; ``spoofed`` another source address."""
-
-    source: str
-    target: str
-    port: int
-    version: int = 4
-    spoofed: str = ""
-    size: int = 32  # bytes of the IP packet
-    address: str = ""  # another address of the host than the one nearest to the sender
-
-
-@dataclass
-class Seen:
-    """What became of a probe: who got it from where to where, and the source of the answer."""
-
-    receiver: str = ""
-    source: str = ""
-    source_port: int = 0
-    target: str = ""
-    target_port: int = 0
-    replied: bool = False
-    reply_source: str = ""
-    error: str = ""
+HOST4 = ("10.9.0.1", "10.9.1.1", "10.9.2.1", "10.9.3.1")
+SEGMENTS = (("br0", 0), ("br1", 1), ("px", 2), ("py", 3))
+HOST_MACS = {link: f"02:00:00:00:01:0{net}" for link, net in SEGMENTS}
 
 
 @dataclass
 class Room:
-    """The namespaces with their sockets."""
+    """The namespaces with their sockets. ``texts`` is what the programs said of the host that change nothing."""
 
     host: Namespace
     guests: dict[str, Namespace]
+    nft: Nft
+    neighbours: dict[str, Neighbours] = field(default_factory=dict)  # of guests, and of ``host``
     receivers: dict[int, tuple[str, int, socket.socket]] = field(default_factory=dict)
+    listeners: dict[int, tuple[str, int, socket.socket]] = field(default_factory=dict)
+    wires: dict[str, socket.socket] = field(default_factory=dict)  # raw, of guests
+    texts: list[str] = field(default_factory=list)
+    undo: list[str] = field(default_factory=list)  # lines of ip(8) that take a host's routes and rules away
+    routed: bool = True  # whether routes may be others than those that texts tell
+    undo_fdb: list[str] = field(default_factory=list)  # and of bridge(8) its entries
+    saved: list[str] = field(default_factory=list)  # tools of iptables whose tables must be emptied
     next_port: int = 20000
 
 
@@ -115,21 +95,26 @@ def opened(lab: Lab) -> Iterator[Room]:
     try:
         yield room
     finally:
-        for _, _, sock in room.receivers.values():
+        for _, _, sock in (*room.receivers.values(), *room.listeners.values()):
             sock.close()
+        for wire in room.wires.values():
+            wire.close()
+        for one in room.neighbours.values():
+            one.close()
+        room.nft.close()
 
 
 def build(lab: Lab) -> Room:
     """The lab: every address, neighbour and MAC is fixed, so that only rules and switches decide."""
     host = lab.namespace("h")
     guests = {guest.name: lab.namespace(guest.name) for guest in GUESTS}
-    with in_namespace(host):
-        for bridge in ("br0", "br1"):
-            run(("ip", *f"link add {bridge} address {HOST_MACS[bridge]} type bridge mcast_snooping 0".split()))
+    with in_namespace(host), contextlib.ExitStack() as stack:
+        kind = "type bridge mcast_snooping 0"
+        lines = [f"link add {bridge} address {HOST_MACS[bridge]} {kind}" for bridge in ("br0", "br1")]
         for guest in GUESTS:
-            run(("ip", "link", "add", guest.port, "type", "veth", "peer", "name", f"e{guest.name}"))
-            with Holder(guests[guest.name]) as path:
-                run(("ip", "link", "set", f"e{guest.name}", "netns", path, "name", "eth0"))
+            path = stack.enter_context(Holder(guests[guest.name]))
+            lines.append(f"link add {guest.port} type veth peer name eth0 netns {path}")
+        _batch(lines)
         setup = []
         for guest in GUESTS:
             if guest.bridge:
@@ -137,12 +122,13 @@ def build(lab: Lab) -> Room:
             else:
                 setup.append(f"link set {guest.port} address {HOST_MACS[guest.port]}")
             setup.append(f"link set {guest.port} up")
-        for link, net in (("br0", 0), ("br1", 1), ("px", 2)):
+        for link, net in SEGMENTS:
             setup += [
                 f"link set {link} addrgenmode none",
                 f"link set {link} up",
                 f"address add 10.9.{net}.1/24 dev {link}",
                 f"address add fd09:0:0:{net}::1/64 dev {link} nodad",
+                f"address add fe80::1/64 dev {link} nodad",
             ]
         for guest in GUESTS:
             link = guest.bridge or guest.port
@@ -150,13 +136,49 @@ def build(lab: Lab) -> Room:
             setup.append(f"neigh add {guest.v6} lladdr {guest.mac} dev {link}")
         setup.append("route add 172.16.0.0/16 via 10.9.2.16")
         _batch(setup)
-        _write("net/netfilter/nf_conntrack_udp_timeout", "2", missing=True)
-        _write("net/netfilter/nf_conntrack_udp_timeout_stream", "2", missing=True)
+        for key in ("udp_timeout", "udp_timeout_stream", "icmp_timeout", "icmpv6_timeout", "tcp_timeout_syn_sent"):
+            _write(f"net/netfilter/nf_conntrack_{key}", "2", missing=True)
+        _write("net/ipv4/ping_group_range", "0 0")
+        _impatient([link for link, _ in SEGMENTS])
     for guest in GUESTS:
         _furnish(guest, guests[guest.name])
-    room = Room(host, guests)
+    room = Room(host, guests, Nft(host))
+    for name, namespace in (*guests.items(), ("host", host)):
+        room.neighbours[name] = Neighbours(namespace)
     _listen(room)
     return room
+
+
+def _impatient(links: Sequence[str]) -> None:
+    """A neighbour that does not answer is given up at once, and asked again for each packet."""
+    for family in ("ipv4", "ipv6"):
+        for link in links:
+            _write(f"net/{family}/neigh/{link}/retrans_time_ms", "20")
+            _write(f"net/{family}/neigh/{link}/mcast_solicit", "1")
+            _write(f"net/{family}/neigh/{link}/ucast_solicit", "1")
+
+
+def search_neighbours(room: Room, *, wanted: bool) -> None:
+    """Take away what everybody knows of the others' MACs, so that they must ask; or give it back."""
+    for owner, link, address, mac in known_neighbours():
+        if wanted:
+            room.neighbours[owner].forget(link, address)
+        else:
+            room.neighbours[owner].set(link, address, mac)
+
+
+def known_neighbours() -> Iterator[tuple[str, str, str, str]]:
+    """Who knows whom: guest or host, its link, and the other's address and MAC."""
+    for guest in GUESTS:
+        link = guest.bridge or guest.port
+        for text in (guest.v4, guest.v6):
+            yield "host", link, text, guest.mac
+        for text in (guest.host4, guest.host6):
+            yield guest.name, "eth0", text, HOST_MACS[link]
+        for other in GUESTS:
+            if other.bridge == guest.bridge != "" and other.name != guest.name:
+                for text in (other.v4, other.v6):
+                    yield guest.name, "eth0", text, other.mac
 
 
 class Holder:
@@ -199,13 +221,15 @@ def _furnish(guest: Guest, namespace: Namespace) -> None:
         f"neigh add {guest.host6} lladdr {host_mac} dev eth0",
     ]
     for other in GUESTS:
-        if other.bridge == guest.bridge and other.name != guest.name:
+        if other.bridge == guest.bridge != "" and other.name != guest.name:
             lines.append(f"neigh add {other.v4} lladdr {other.mac} dev eth0")
             lines.append(f"neigh add {other.v6} lladdr {other.mac} dev eth0")
     with in_namespace(namespace):
         _batch(lines)
         for key in ("net/ipv4/conf/all/rp_filter", "net/ipv4/conf/eth0/rp_filter"):
             _write(key, "0")
+        _write("net/ipv4/ping_group_range", "0 0")
+        _impatient(["eth0"])
 
 
 def _listen(room: Room) -> None:
@@ -215,6 +239,17 @@ def _listen(room: Room) -> None:
                 for family in (socket.AF_INET, socket.AF_INET6):
                     sock = _bound(family, port)
                     room.receivers[sock.fileno()] = (name, port, sock)
+            for family in (socket.AF_INET, socket.AF_INET6):
+                listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+                if family == socket.AF_INET6:
+                    listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                listener.bind(("", TCP_PORTS[0]))
+                listener.listen(64)
+                room.listeners[listener.fileno()] = (name, TCP_PORTS[0], listener)
+        if name in room.guests:
+            with in_namespace(namespace):
+                room.wires[name] = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+                room.wires[name].bind(("eth0", 0))
 
 
 def _bound(family: int, port: int) -> socket.socket:
@@ -228,112 +263,10 @@ def _bound(family: int, port: int) -> socket.socket:
     return sock
 
 
-def ask(room: Room, probes: Sequence[Probe], quiet_s: float = QUIET_S) -> list[Seen]:
-    """Send all probes, and their answers as they arrive; what each met."""
-    seen = [Seen() for _ in probes]
-    senders: dict[int, tuple[int, socket.socket]] = {}
-    try:
-        for number, probe in enumerate(probes):
-            sock = _sender(room, probe)
-            senders[sock.fileno()] = (number, sock)
-            try:
-                sock.sendto(payload(number, probe), (target_address(probe), probe.port))
-            except OSError as error:
-                seen[number].error = errno.errorcode.get(error.errno or 0, "?")
-        _collect(room, senders, seen, quiet_s)
-    finally:
-        for _, sock in senders.values():
-            sock.close()
-    return seen
-
-
-def payload(number: int, probe: Probe) -> bytes:
-    """The number of a probe, in a packet of its size."""
-    return struct.pack("!I", number).ljust(probe.size - (28 if probe.version == 4 else 48), b"\0")
-
-
-def target_address(probe: Probe) -> str:
-    """The address that a probe is sent to."""
-    if probe.address:
-        return probe.address
-    if probe.target == "host":
-        guest = BY_NAME[probe.source]
-        return guest.host4 if probe.version == 4 else guest.host6
-    guest = BY_NAME[probe.target]
-    return guest.v4 if probe.version == 4 else guest.v6
-
-
-def _sender(room: Room, probe: Probe) -> socket.socket:
-    family = socket.AF_INET if probe.version == 4 else socket.AF_INET6
-    namespace = room.host if probe.source == "host" else room.guests[probe.source]
-    room.next_port = room.next_port + 1 if room.next_port < 60000 else 20000
-    with in_namespace(namespace):
-        sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        if probe.spoofed:
-            sock.setsockopt(socket.SOL_IP, 19, 1)  # IP_TRANSPARENT
-        sock.bind((probe.spoofed, room.next_port))
-    return sock
-
-
-def _collect(room: Room, senders: dict[int, tuple[int, socket.socket]], seen: list[Seen], quiet_s: float) -> None:
-    poll = select.epoll()
-    for fd in (*room.receivers, *senders):
-        poll.register(fd, select.EPOLLIN)
-    end = time.monotonic() + LONGEST_S
-    while time.monotonic() < end:
-        events = poll.poll(quiet_s, 512)
-        if not events:
-            break
-        for fd, _ in events:
-            if fd in room.receivers:
-                _receive(*room.receivers[fd], seen)
-            else:
-                _hear(*senders[fd], seen)
-    poll.close()
-
-
-def _receive(name: str, port: int, sock: socket.socket, seen: list[Seen]) -> None:
-    while True:
-        try:
-            data, ancillary, _, address = sock.recvmsg(2048, 256)
-        except OSError:
-            return
-        data = data[:4]
-        number = struct.unpack("!I", data)[0] if len(data) == 4 else len(seen)
-        if number >= len(seen):
-            continue
-        one = seen[number]
-        one.receiver, one.source, one.source_port, one.target_port = name, address[0], address[1], port
-        for level, kind, packed in ancillary:
-            if (level, kind) == (socket.IPPROTO_IP, IP_PKTINFO):
-                one.target = str(ipaddress.IPv4Address(packed[8:12]))
-                spec = struct.pack("=I4s4s", 0, packed[8:12], b"\0" * 4)
-                _answer(sock, data, [(level, kind, spec)], address)
-            elif (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):
-                one.target = str(ipaddress.IPv6Address(packed[:16]))
-                _answer(sock, data, [(level, kind, packed[:16] + struct.pack("=I", 0))], address)
-
-
-def _answer(sock: socket.socket, data: bytes, ancillary: list[tuple[int, int, bytes]], address: object) -> None:
-    with contextlib.suppress(OSError):
-        sock.sendmsg([b"r" + data], ancillary, 0, address)  # type: ignore[arg-type]  # as it came
-
-
-def _hear(number: int, sock: socket.socket, seen: list[Seen]) -> None:
-    while True:
-        try:
-            data, address = sock.recvfrom(64)
-        except OSError:
-            return
-        if data[:1] == b"r":
-            seen[number].replied, seen[number].reply_source = True, address[0]
-
-
 def load(room: Room, text: str) -> str:
     """Load rules in the host; what nft said against them."""
     with in_namespace(room.host):
-        done = subprocess.run(("nft", "-f", "-"), input=text, text=True, capture_output=True, check=False)
-    return done.stderr if done.returncode else ""
+        return room.nft.run(text)[1]
 
 
 def write_all(room: Room, values: dict[str, str]) -> None:
@@ -343,8 +276,23 @@ def write_all(room: Room, values: dict[str, str]) -> None:
             _write(key, value)
 
 
-def batch(room: Room, lines: Sequence[str], tool: str = "ip") -> None:
-    """Run lines of ``ip`` or ``bridge`` in the host."""
+def batch(room: Room, lines: Sequence[str], tool: str = "ip", *, force: bool = False) -> None:
+    """Run lines of ``ip`` or ``bridge`` in the host; with ``force`` go on after one that fails."""
     if lines:
+        options = ("-force",) if force else ()
         with in_namespace(room.host):
-            run((tool, "-batch", "-"), stdin="\n".join(lines) + "\n")
+            done = subprocess.run(
+                (tool, *options, "-batch", "-"),
+                input="\n".join(lines) + "\n",
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        assert force or done.returncode == 0, done.stderr
+
+
+def restore(room: Room, tool: str, text: str) -> bool:
+    """Load rules by ``iptables-nft`` or ``iptables-legacy``; whether they were taken."""
+    with in_namespace(room.host):
+        done = subprocess.run((f"{tool}-restore",), input=text, capture_output=True, text=True, check=False)
+    return done.returncode == 0

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from random import Random
 
-from tests.oracle.lab import GUESTS, HOST4, PORTS, Probe
+from tests.oracle.asking import Probe
+from tests.oracle.lab import GUESTS, HOST4, PORTS, SEGMENTS, TCP_PORTS
+from tests.oracle.random_switches import FORGET, iptables, policy_routes, port_flags, static_entries
 
-LINKS = ("pa", "pb", "pc", "pd", "pe", "px", "br0", "br1", "eth9")
+LINKS = ("pa", "pb", "pc", "pd", "pe", "px", "py", "br0", "br1", "eth9")
+BRIDGE = {guest.name: guest.bridge for guest in GUESTS}
 HOOKS = {
     "ip": ("prerouting", "input", "forward", "output", "postrouting"),
     "ip6": ("prerouting", "input", "forward", "output", "postrouting"),
@@ -20,12 +23,22 @@ PRIORITIES = (-300, -150, -50, -10, 0, 0, 0, 1, 10, 50, 150)
 
 @dataclass
 class RandomHost:
-    """What a seed gives."""
+    """What a seed gives.
+
+    ``links``, ``routes`` (with ``undo``) and ``fdb`` are lines of ip(8) and bridge(8), ``saves`` of iptables-restore;
+    ``again`` are the numbers of tables that are loaded a second time. With ``searches`` nobody knows the others' MACs.
+    """
 
     tables: list[str] = field(default_factory=list)
     sysctls: dict[str, str] = field(default_factory=dict)
     links: list[str] = field(default_factory=list)
     probes: list[Probe] = field(default_factory=list)
+    routes: list[str] = field(default_factory=list)
+    undo: list[str] = field(default_factory=list)
+    fdb: list[str] = field(default_factory=list)
+    saves: dict[str, str] = field(default_factory=dict)
+    again: list[int] = field(default_factory=list)
+    searches: bool = False
 
 
 class Generator:
@@ -43,40 +56,90 @@ class Generator:
             "net/bridge/bridge-nf-call-ip6tables": self.one("01"),
             "net/ipv4/conf/all/rp_filter": self.one("00012"),
         }
-        for link in ("br0", "br1", "px"):
+        for link, _ in SEGMENTS:
+            host.sysctls[f"net/ipv4/conf/{link}/arp_ignore"] = self.one("0001")
             if pick.random() < 0.2:
                 host.sysctls[f"net/ipv4/conf/{link}/forwarding"] = self.one("01")
             host.sysctls[f"net/ipv4/conf/{link}/rp_filter"] = self.one("00012")
         for bridge in ("br0", "br1"):
             own, own6 = self.one((0, 0, 0, 1)), self.one((0, 0, 0, 1))
             host.links.append(f"link set {bridge} type bridge nf_call_iptables {own} nf_call_ip6tables {own6}")
-        for guest in GUESTS:
-            if guest.bridge:
-                isolated = "on" if pick.random() < 0.15 else "off"
-                hairpin = "on" if pick.random() < 0.1 else "off"
-                host.links.append(f"link set {guest.port} type bridge_slave isolated {isolated} hairpin {hairpin}")
+        knows = pick.random() < 0.85
+        host.links += port_flags(pick, learns=knows)
+        if not knows:
+            host.fdb = [*FORGET, *static_entries(pick)]
+        if pick.random() < 0.3:
+            host.routes, host.undo = policy_routes(pick)
+        if pick.random() < 0.2:
+            host.saves[self.one(("iptables-nft", "iptables-legacy"))] = iptables(pick)
+        host.searches = knows and pick.random() < 0.12
         host.tables = [self.table(f"t{number}") for number in range(pick.randint(1, 4))]
         if pick.random() < 0.4:
             host.tables.append(self.nat_table())
-        host.probes = self.probes()
+        if pick.random() < 0.2:
+            host.again = [pick.randrange(len(host.tables))]
+        if host.searches and pick.random() < 0.7:
+            host.tables.append(self.neighbour_table())
+        host.probes = self.few_probes() if host.searches else self.probes()
         return host
 
     def probes(self) -> list[Probe]:
         names = [guest.name for guest in GUESTS]
         pairs = [(one, other) for one in names for other in names if one != other]
         found = [Probe(one, other, self.one(PORTS), 4) for one, other in pairs]
-        found += [Probe(one, other, self.one(PORTS), 6) for one, other in pairs if self.random.random() < 0.6]
+        found = self.random.sample(found, 28)
+        found += [Probe(one, other, self.one(PORTS), 6) for one, other in self.random.sample(pairs, 16)]
         for name in names:
             found += [Probe("host", name, self.one(PORTS), self.one((4, 6)))]
             found += [Probe(name, "host", self.one(PORTS), self.one((4, 6)))]
             found += [Probe(name, "host", self.one(PORTS), 4, address=self.one(HOST4))]
+        for one, other in self.random.sample(pairs, 8):
+            found.append(Probe(one, other, self.one(TCP_PORTS), self.one((4, 4, 6)), kind="tcp"))
+            found.append(Probe(other, one, 0, self.one((4, 6)), kind="icmp", size=84))
+            found.append(Probe(one, "host", self.one(TCP_PORTS), 4, kind="tcp"))
+        beside = [(one, other) for one, other in pairs if BRIDGE[one] and BRIDGE[one] == BRIDGE[other]]
+        for one, other in self.random.sample(beside, 3):
+            found.append(Probe(one, other, self.one(PORTS), vlan=0))
         for _ in range(4):
             one, other = self.one(pairs)
             source = self.one(("172.16.3.4", "10.9.0.77", "10.9.1.1", "192.0.2.7", "10.9.2.16"))
             found.append(Probe(one, other, self.one(PORTS), 4, spoofed=source))
         return found
 
+    def few_probes(self) -> list[Probe]:
+        """Of hosts on which everybody must search: each is asked alone."""
+        names = [guest.name for guest in GUESTS]
+        pairs = [(one, other) for one in (*names, "host") for other in (*names, "host") if one != other]
+        return [Probe(one, other, self.one(PORTS), self.one((4, 6))) for one, other in self.random.sample(pairs, 8)]
+
     # ---- tables
+
+    def neighbour_table(self) -> str:
+        """Rules about the search for neighbours."""
+        family = self.one(("bridge", "bridge", "arp", "inet"))
+        self.family = family
+        guest = self.one(GUESTS)
+        tests = {
+            "bridge": (
+                "ether type arp",
+                "arp operation request",
+                f"arp saddr ip {guest.v4}",
+                f"arp daddr ip {guest.v4}",
+                "arp operation reply",
+                "icmpv6 type nd-neighbor-solicit",
+                "icmpv6 type nd-neighbor-advert",
+                f"ether saddr {guest.mac} ether type arp",
+                "ether daddr ff:ff:ff:ff:ff:ff",
+            ),
+            "arp": ("arp operation request", f"arp saddr ip {guest.v4}", "arp operation reply", 'iifname "br0"'),
+            "inet": ("icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert }", "icmpv6 type nd-neighbor-advert"),
+        }[family]
+        hooks = {"arp": ("input", "output"), "inet": ("input", "output", "forward", "prerouting")}
+        hook = self.one(hooks.get(family, HOOKS["bridge"]))
+        rules = [f"{self.one(tests)} {self.one(('drop', 'drop', 'accept'))}" for _ in range(2)]
+        policy = "drop" if self.random.random() < 0.15 else "accept"
+        head = f"type filter hook {hook} priority {self.one(('0', '-200', '10'))}\npolicy {policy}\n"
+        return f"table {family} search {{\nchain c {{\n{head}" + "".join(f"{rule}\n" for rule in rules) + "}\n}\n"
 
     def table(self, name: str) -> str:
         family = self.one(("ip", "ip", "inet", "inet", "bridge", "bridge", "netdev", "ip6"))
@@ -136,7 +199,7 @@ class Generator:
         if targets:
             words += [f"jump {self.one(targets)}", f"goto {self.one(targets)}", self.vmap(targets)]
         if self.family in {"ip", "inet", "ip6"}:
-            words += ["ct mark set 5", "reject"] if self.random.random() < 0.2 else []
+            words += ["ct mark set 5", "reject", "notrack"] if self.random.random() < 0.2 else []
         return self.one(words)
 
     def vmap(self, targets: list[str]) -> str:

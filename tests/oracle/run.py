@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
 from bascule.topology.trace.walk import Walks
-from tests.oracle.compare import ENDS, Difference, differences, look, predict
-from tests.oracle.lab import QUIET_S, Probe, Room, ask, batch, load, write_all
+from tests.oracle.asking import QUIET_S, Probe, ask
+from tests.oracle.compare import DECIDED, ENDS, SEARCHING, Difference, arrival, differences, look, predict
+from tests.oracle.lab import Room, batch, load, restore, search_neighbours, write_all
 from tests.oracle.random_host import Generator, RandomHost
+from tests.oracle.random_switches import EMPTY
+from tests.oracle.route_get import unlike_the_kernels_routes
 from tests.oracle.sweeping import questions, unequal
 
 PATIENT_S = 0.3
-SWEPT = 10  # answers of the sweep that are compared for each host
+SEARCH_S = 0.06
+SWEPT = 4  # answers of the sweep that are compared for each host
 
 
 @dataclass
@@ -42,16 +46,34 @@ class Tally:
 def furnish(room: Room, host: RandomHost, tally: Tally) -> str:
     """Load a random host; the rules that were taken."""
     load(room, "flush ruleset\n")
+    batch(room, room.undo, force=True)
+    batch(room, room.undo_fdb, "bridge", force=True)
+    for tool in room.saved:
+        restore(room, tool, EMPTY)
     write_all(room, host.sysctls)
     batch(room, host.links)
-    taken = []
-    for table in host.tables:
+    batch(room, host.routes, force=True)
+    batch(room, host.fdb, "bridge")
+    room.routed = room.routed or bool(host.undo)
+    room.undo, room.saved = host.undo, [tool for tool in host.saves if tool.endswith("legacy")]
+    room.undo_fdb = [line.replace("replace", "del").removesuffix(" static") for line in host.fdb if "replace" in line]
+    taken = {}
+    for number, table in enumerate(host.tables):
         tally.tables += 1
         if load(room, table):
             tally.refused += 1
         else:
-            taken.append(table)
-    return "".join(taken)
+            taken[number] = table
+    for number in host.again:
+        if number in taken:
+            family, name = taken[number].split()[1:3]
+            load(room, f"delete table {family} {name}\n")
+            load(room, taken[number])
+    for tool, text in host.saves.items():
+        tally.tables += 1
+        tally.refused += not restore(room, tool, text)
+    search_neighbours(room, wanted=host.searches)
+    return "".join(taken.values())
 
 
 def calls_of(host: RandomHost) -> dict[str, frozenset[str]]:
@@ -71,18 +93,28 @@ def one_host(room: Room, seed: int, tally: Tally, *, every_pair: bool = False) -
     """
     host = Generator(seed).host()
     furnish(room, host, tally)
-    network = look(room, calls_of(host))
-    walks = Walks(network, ENDS)
-    found: list[Difference | str] = [*_compare(room, host.probes, walks, tally, QUIET_S)]
+    network = look(room, calls_of(host), host)
+    ends = SEARCHING if host.searches else ENDS
+    found: list[Difference | str] = [*_asked(room, host, Walks(network, ends), tally, patient=False)]
     if found:
-        found = [*_compare(room, host.probes, walks, Tally(), PATIENT_S)]
+        found = [*_asked(room, host, Walks(network, ends), Tally(), patient=True)]
     number = 0 if every_pair else SWEPT
-    tally.swept += number or len(questions(network, ENDS))
-    found += unequal(network, ENDS, Random(seed), number)
+    tally.swept += number or len(questions(network, ends))
+    found += unequal(network, ends, Random(seed), number)
+    found += unlike_the_kernels_routes(room, network, Random(seed)) if host.routes else []
     tally.hosts += 1
     if found:
         tally.wrong.append(seed)
     return found
+
+
+def _asked(room: Room, host: RandomHost, walks: Walks, tally: Tally, *, patient: bool) -> Iterator[Difference]:
+    if not host.searches:
+        yield from _compare(room, host.probes, walks, tally, PATIENT_S if patient else QUIET_S)
+        return
+    for probe in host.probes:  # each finds nobody's MAC known
+        search_neighbours(room, wanted=True)
+        yield from _compare(room, [probe], walks, tally, PATIENT_S if patient else SEARCH_S)
 
 
 def _compare(room: Room, probes: Sequence[Probe], walks: Walks, tally: Tally, quiet_s: float) -> list[Difference]:
@@ -95,6 +127,6 @@ def _compare(room: Room, probes: Sequence[Probe], walks: Walks, tally: Tally, qu
         tally.probes += 1
         tally.arrived += bool(one.receiver)
         tally.replied += one.replied
-        tally.open += answer.legs[0].delivered not in {"yes", "no"}
+        tally.open += arrival(answer) not in DECIDED
         found += [Difference(probe, one, answer, what) for what in differences(probe, one, answer)]
     return found

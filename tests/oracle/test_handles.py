@@ -14,7 +14,7 @@ from tests.oracle.random_host import Generator
 from tests.oracle.run import Tally, calls_of, furnish
 from tests.oracle.traces import asked_with_traces, told, watch
 
-HOSTS = 12
+HOSTS = 16
 
 
 @pytest.mark.kernel
@@ -25,12 +25,15 @@ def test_the_rules_that_a_packet_meets_are_those_of_the_kernels_trace(lab: Lab) 
     with opened(lab) as room:
         for seed in range(HOSTS):
             host = Generator(700_000 + seed).host()
+            if host.searches or host.fdb:  # other frames would mix with those of the probes
+                continue
             furnish(room, host, Tally())
             watch(room)
-            walks = Walks(look(room, calls_of(host)), ENDS)
+            walks = Walks(look(room, calls_of(host), host), ENDS)
             ports = room.next_port
-            seen, met = asked_with_traces(room, host.probes)
-            for number, probe in enumerate(host.probes):
+            probes = [probe for probe in host.probes if probe.kind == "udp" and probe.vlan is None]
+            seen, met = asked_with_traces(room, probes)
+            for number, probe in enumerate(probes):
                 port = 20000 + (ports + number + 1 - 20000) % 40001
                 answer = predict(walks, probe, port)
                 expected, kernel = told(answer), met.get(port, [])

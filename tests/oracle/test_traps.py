@@ -18,8 +18,9 @@ from bascule.observe.packet_path import read_network
 from bascule.topology.trace.answer import Certainty
 from bascule.topology.trace.walk import Walks
 from tests.lab import open_lab
+from tests.oracle.asking import Probe, ask
 from tests.oracle.compare import ENDS, differences, predict, words
-from tests.oracle.lab import Probe, Room, ask, batch, load, opened, write_all
+from tests.oracle.lab import Room, batch, load, opened, write_all
 
 CALL = {"net/bridge/bridge-nf-call-iptables": "1"}
 QUIET_S = 0.15

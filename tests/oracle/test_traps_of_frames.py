@@ -17,8 +17,9 @@ from bascule.topology.trace.packet import Traffic
 from bascule.topology.trace.rules.values import address
 from bascule.topology.trace.walk import Walks
 from tests.lab import open_lab
+from tests.oracle.asking import Probe, ask
 from tests.oracle.compare import BY_END, ENDS, words
-from tests.oracle.lab import BY_NAME, HOST_MACS, Probe, Room, ask, batch, load, opened, write_all
+from tests.oracle.lab import BY_NAME, HOST_MACS, Room, batch, load, opened, write_all
 from tests.oracle.test_traps import CALL, NORMAL, QUIET_S, base, table
 
 SEARCHING = tuple(replace(end, static_neighbours=False) for end in ENDS)

@@ -8,7 +8,8 @@ import time
 from collections.abc import Sequence
 
 from bascule.topology.trace.answer import Certainty, Reachability
-from tests.oracle.lab import GUESTS, Probe, Room, Seen, ask, batch, in_namespace, load
+from tests.oracle.asking import Probe, Seen, ask
+from tests.oracle.lab import GUESTS, Room, batch, in_namespace, load
 
 Met = tuple[str, str, str, int]
 

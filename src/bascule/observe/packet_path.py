@@ -73,7 +73,7 @@ def _read_once(namespace: Namespace | None) -> HostNetwork:
     if (switches := look(namespace)) is not None:
         state = lay_over(state, switches)
     nft, words, fdb, neighbours, queues = texts[len(PROGRAMS) :]
-    links = _listed(texts[0])
+    links = listed(texts[0])
     with namespace.entered() if namespace else contextlib.nullcontext():
         listings = _listings(nft, words)
     try:
@@ -85,10 +85,10 @@ def _read_once(namespace: Namespace | None) -> HostNetwork:
         rules=rules,
         sysctls=read_sysctls(_parameters(state), namespace=namespace),
         calls={str(link["ifname"]): _calls(link) for link in links if _calls(link)},
-        fdb=(*_learned(_listed(fdb)), *_switched(namespace)),
+        fdb=(*learned_macs(listed(fdb)), *_switched(namespace)),
         flows=flows(namespace),
-        neighbours=tuple(_neighbours(_listed(neighbours))),
-        traffic_control=_filters(_listed(queues), namespace),
+        neighbours=tuple(_neighbours(listed(neighbours))),
+        traffic_control=_filters(listed(queues), namespace),
     )
 
 
@@ -122,14 +122,15 @@ def _filters(queues: Sequence[Mapping[str, Any]], namespace: Namespace | None) -
             continue
         sides = ("ingress", "egress") if one["kind"] == "clsact" else ("ingress",)
         asked = [("tc", "-j", "filter", "show", "dev", one["dev"], side) for side in sides]
-        rows = [row for argv in asked for row in _listed(run(argv, namespace=namespace).stdout)]
+        rows = [row for argv in asked for row in listed(run(argv, namespace=namespace).stdout)]
         kinds = dict.fromkeys(str(row["kind"]) for row in rows if "options" in row)
         if kinds:
             found[str(one["dev"])] = ", ".join(kinds)
     return found
 
 
-def _listed(text: str) -> list[Mapping[str, Any]]:
+def listed(text: str) -> list[Mapping[str, Any]]:
+    """The entries that iproute2 printed as JSON."""
     found: list[Mapping[str, Any]] = [one for one in json.loads(text or "[]") if one]
     return found
 
@@ -146,7 +147,8 @@ def _parameters(state: HostState) -> Iterable[str]:
             yield f"net/ipv4/conf/{link}/{name}"
 
 
-def _learned(rows: Sequence[Mapping[str, Any]]) -> Iterable[LearnedMac]:
+def learned_macs(rows: Sequence[Mapping[str, Any]]) -> Iterable[LearnedMac]:
+    """The forwarding data base of ``bridge -j fdb show``, without the bridges' own MACs."""
     for row in rows:
         if "master" in row and "mac" in row and row.get("state") != "permanent":
             yield LearnedMac(
@@ -155,6 +157,7 @@ def _learned(rows: Sequence[Mapping[str, Any]]) -> Iterable[LearnedMac]:
                 bridge=row["master"],
                 vlan=row.get("vlan", 0),
                 static=row.get("state") == "static",
+                sticky="sticky" in row.get("flags", ()),
             )
 
 

@@ -321,7 +321,7 @@ def _ordered(line: RuleLine) -> tuple[tuple[Part, ...], str]:
     tests = list(takewhile(lambda part: isinstance(part, Test | AnyFlag | Doubt), line.parts))
     parts = (*sorted(tests, key=_is_of_ends), *line.parts[len(tests) :])
     head = parts[0].keys[0] if parts and isinstance(parts[0], Test) else None
-    header = head.key if isinstance(head, Field) and not head.key.startswith((*ALWAYS, "@")) else ""
+    header = head.key if isinstance(head, Field) and not head.key.startswith((*ALWAYS, "@", "th ")) else ""
     return parts, header
 
 

@@ -7,7 +7,7 @@ from bascule.model.state import Link
 from bascule.topology.layer2 import Tags, inside, outside, passes, tag_words
 from bascule.topology.trace.answer import Code
 from bascule.topology.trace.forwarding import HostRouting
-from bascule.topology.trace.packet import ARP, key
+from bascule.topology.trace.packet import ARP, key, tag
 from bascule.topology.trace.passage import PacketPath
 from bascule.topology.trace.rules.lines import RuleChain
 
@@ -205,11 +205,12 @@ class Bridging:
             return
         entry = self.network.entry(bridge, target, self._vlan())
         learned = next((one for one in reversed(self.passage.learned) if one[:2] == (bridge, target)), None)
-        if entry is not None and (entry.static or learned is None):
-            if entry.port != out.name:
+        if entry is not None and (entry.sticky or learned is None):
+            if entry.port != out.name:  # it moves when its MAC speaks at a port that learns
                 kind = "a static entry" if entry.static else "its forwarding data base"
                 text = f"{bridge} sends frames for the receiver's MAC to {entry.port}: {kind} says so"
-                self.passage.stop(Code.FDB, out.name, text, name="bridge", where=bridge, certain=entry.static)
+                certain = entry.sticky or (entry.static and not port.learning)
+                self.passage.stop(Code.FDB, out.name, text, name="bridge", where=bridge, certain=certain)
         elif learned is not None:
             if learned[2] != out.name:
                 text = f"{bridge} has learned the receiver's MAC at {learned[2]}"
@@ -224,7 +225,7 @@ class Bridging:
             isinstance(size, int)
             and out.mtu
             and size + 14 > out.mtu + HEADER
-            and self.passage.fields["ether type"] != ARP
+            and self.passage.fields["meta protocol"] != ARP
         ):
             text = f"a packet of {size} bytes does not fit {out.name}, whose MTU is {out.mtu}: bridges drop it silently"
             self.passage.stop(Code.MTU, out.name, text, name="port", where=out.name)
@@ -260,9 +261,7 @@ class Bridging:
             self.passage.stop(Code.VLAN, out.name, text, name="port", where=out.name)
             return
         self.tags = leaves
-        self.passage.fields.pop("vlan id", None)
-        if leaves:
-            self.passage.fields["vlan id"] = leaves[0]
+        tag(self.passage.fields, leaves[0] if leaves else None)
 
 
 def _tagged(tags: Tags) -> str:

@@ -59,7 +59,7 @@ class HostRouting:
         if hop.kind == "unicast" and not self.network.forwards(version, link):
             self._no_forwarding(version, link)
         if version == 4:
-            self._reverse_path(source, target, link)
+            self._reverse_path(source, target, link, hop.link if hop.kind == "unicast" else "lo")
         return hop
 
     def _doubt(self, hop: NextHop) -> None:
@@ -93,9 +93,9 @@ class HostRouting:
         own = self.network.number(f"net/ipv4/conf/{link}/accept_local")
         return bool(own or self.network.number("net/ipv4/conf/all/accept_local"))
 
-    def _reverse_path(self, source: int, target: int, link: str) -> None:
+    def _reverse_path(self, source: int, target: int, link: str, out: str) -> None:
         """Whether the kernel's rp_filter lets the packet in (fib_validate_source in net/ipv4/fib_frontend.c)."""
-        back = self.distrusted(source, target, link)
+        back = self.distrusted(source, target, link, out)
         if back is None:
             return
         strength = self.network.largest(link, "rp_filter")
@@ -106,14 +106,17 @@ class HostRouting:
         )
         self.passage.stop(Code.RP_FILTER, link, text, name="routing", where=link)
 
-    def distrusted(self, source: int, target: int, link: str) -> NextHop | None:
-        """The way back to a source by which rp_filter does not let it in by a link; None where it does."""
+    def distrusted(self, source: int, target: int, link: str, out: str = "lo") -> NextHop | None:
+        """The way back to a source by which rp_filter does not let it in by a link; None where it does.
+
+        What goes on by ``out`` is asked for as if it came in there, so that rules of policy routing by ``iif`` count.
+        """
         strength = self.network.largest(link, "rp_filter")
         if not strength:
             return None
         by_mark = self.network.largest(link, "src_valid_mark")
         mark = self.passage.fields.get("meta mark", 0) if by_mark else 0
-        back = self._fib().find(source, target, iif="lo", mark=mark if isinstance(mark, int) else None)
+        back = self._fib().find(source, target, iif=out, mark=mark if isinstance(mark, int) else None)
         self._doubt(back)
         found = self.network.link(link)
         has_address = found is not None and any(":" not in one.ip for one in found.addresses)

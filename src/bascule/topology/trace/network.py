@@ -15,13 +15,17 @@ from bascule.topology.trace.rules.values import address, mac
 
 
 class LearnedMac(Struct, frozen=True, kw_only=True):
-    """Where a bridge sends frames for a MAC: ``static`` ones were set by somebody, the others were learned."""
+    """Where a bridge sends frames for a MAC: ``static`` ones were set by somebody, the others were learned.
+
+    A static one moves as well when its MAC speaks at another port that learns, unless it is ``sticky``.
+    """
 
     mac: int
     port: str
     bridge: str
     vlan: int = 0
     static: bool = False
+    sticky: bool = False
 
 
 class KnownNeighbour(Struct, frozen=True, kw_only=True):

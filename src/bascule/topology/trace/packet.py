@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from bascule.topology.trace.rules.tests import MISSING, Fields
 
-ARP, IPV4, IPV6 = 0x0806, 0x0800, 0x86DD
+ARP, IPV4, IPV6, TAGGED = 0x0806, 0x0800, 0x86DD, 0x8100
 TCP, UDP, ICMP, ICMP6 = 6, 17, 1, 58
 EVERYBODY = (1 << 48) - 1
 SYN, SYN_ACK = 0x02, 0x12
@@ -42,7 +42,7 @@ def request(traffic: Traffic, version: int, source: int, target: int) -> dict[st
     """The fields of the first packet, before it is in a frame."""
     fields = _plain(version, source, target, number_of(traffic, version), traffic.size)
     if traffic.vlan is not None:
-        fields["vlan id"] = traffic.vlan
+        tag(fields, traffic.vlan)
     if traffic.protocol in {"tcp", "udp"}:
         _ports(fields, traffic.protocol, traffic.sender_port, traffic.port)
         if traffic.protocol == "tcp":
@@ -51,6 +51,16 @@ def request(traffic: Traffic, version: int, source: int, target: int) -> dict[st
         name = "icmp" if version == 4 else "icmpv6"
         fields |= {f"{name} type": 8 if version == 4 else 128, f"{name} code": 0}
     return fields
+
+
+def tag(fields: dict[str, Any], vid: int | None) -> None:
+    """Give a frame a VLAN tag, or take it away; nft shows a tagged frame's type as that of its tag (nft_payload.c)."""
+    if vid is None:
+        fields.pop("vlan id", None)
+        fields.pop("vlan type", None)
+        fields["ether type"] = fields["meta protocol"]
+    else:
+        fields |= {"vlan id": vid, "vlan type": fields["meta protocol"], "ether type": TAGGED}
 
 
 def reply(first: Fields) -> dict[str, Any]:

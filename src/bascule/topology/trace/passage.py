@@ -228,11 +228,15 @@ class PacketPath:
                 self.fields[name] = "lo"
                 continue
             mark = self.fields.get("meta mark", 0) if "mark" in words else 0
-            self.fields[name] = self._fib_value(version, address, result, iif if "iif" in words else "", mark)
+            forwarded = str(self.fields.get("meta oifname", "")) if {"saddr", "iif"} <= set(words) else ""
+            found = self._fib_value(version, (address, against), result, iif if "iif" in words else "", mark, forwarded)
+            self.fields[name] = found
 
-    def _fib_value(self, version: int, address: int, result: str, iif: str, mark: Any) -> Value:
+    def _fib_value(
+        self, version: int, ends: tuple[int, int], result: str, iif: str, mark: Any, forwarded: str
+    ) -> Value:
         """What ``fib`` gives (net/ipv4/netfilter/nft_fib_ipv4.c and its like for IPv6)."""
-        fib = self.fib(version)
+        fib, (address, against) = self.fib(version), ends
         if result == "type" and version == 4:
             if address >> 28 == 0xE:
                 return "multicast"
@@ -241,7 +245,7 @@ class PacketPath:
             hop = fib.find(address, only="local")
             return hop.kind if hop.kind != "none" and iif in {"", hop.link} else "unicast"
         restricted = iif if result == "oif" and version == 6 else ""
-        hop = fib.find(address, iif="lo", mark=mark, oif=restricted)
+        hop = fib.find(address, against, iif=forwarded or "lo", mark=mark, oif=restricted)
         if hop.doubt:
             return None
         if result == "type":

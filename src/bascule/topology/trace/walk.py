@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Sequence
 from typing import Any
 
@@ -70,6 +71,7 @@ class Walk:
         self.connection = Connection()
         self.relays = Relays(walks.ends, version, traffic)
         self.learned: list[tuple[str, int, str]] = []
+        self.heard: set[tuple[str, int]] = set()  # who knows whose MAC
         self.legs: list[Leg] = []
 
     def answer(self) -> Reachability:
@@ -317,7 +319,12 @@ class Walk:
             return None
         known = self.network.neighbour(link, next_hop)
         if known is None or known.failed:
-            self._search(None, link, owner, next_hop)
+            source = passage.fields[key(self.version, "saddr")]
+            asks_as = self._asks_as(link, source)
+            if not asks_as:
+                text = f"the host asks for no neighbour behind {link}: it has no link-local address there"
+                passage.stop(Code.ARP_SILENT, link, text, name="neighbour", where=link)
+            self._search(None, link, owner, next_hop, asks_as)
         passage.fields |= {"ether saddr": self.network.mac_of(link), "ether daddr": owner.mac}
         found = self.network.link(link)
         if found is not None and found.is_bridge:
@@ -330,12 +337,25 @@ class Walk:
 
     # ---- the search for a neighbour
 
-    def _search(self, end: WireEnd | None, segment: str, owner: Owner, number: int) -> None:
+    def _asks_as(self, link: str, source: int) -> int:
+        """From which address the host asks for a neighbour; 0 where it does not ask.
+
+        From a packet's own source where that is its own, else of IPv6 from the link-local one (ndisc_solicit()).
+        """
+        if self.version == 4 or self.network.own_addresses.get((6, source)) == link:
+            return source if (self.version, source) in self.network.own_addresses else self._address_on(None, link)
+        found = self.network.link(link)
+        local = (one for one in found.addresses if one.is_link_local) if found is not None else ()
+        return next((int(ipaddress.IPv6Address(one.ip.partition("/")[0])) for one in local if ":" in one.ip), 0)
+
+    def _search(self, end: WireEnd | None, segment: str, owner: Owner, number: int, asks_as: int = 0) -> None:
         """Ask for the MAC of an address, and hear the answer: a leg of its own."""
-        if any(leg.name == "l2" and leg.end == f"{self._name(end)} {number}" for leg in self.legs):
+        if (self._name(end), number) in self.heard:
             return
         mine = end.mac if end is not None else self.network.mac_of(segment)
-        own = self._address_on(end, segment, number)
+        own = asks_as or self._address_on(end, segment)
+        # who is asked knows from then on who has asked (arp_process(), ndisc_recv_ns())
+        self.heard |= {(self._name(end), number), (self._name(owner.end), own)}
         question = neighbour_frame(self.version, 1, mine, own, EVERYBODY, number)
         out = self._neighbour_frame(question, end, segment, owner)
         answer = neighbour_frame(self.version, 2, owner.mac, number, mine, own)
@@ -349,7 +369,7 @@ class Walk:
             Leg(name="l2", stages=stages, result=result, delivered=result, unsure=unsure, fields=question, end=name)
         )
 
-    def _address_on(self, end: WireEnd | None, segment: str, number: int) -> int:
+    def _address_on(self, end: WireEnd | None, segment: str) -> int:
         if end is None:
             return self._passage({}).address_of(self.version, segment)
         return next((one[0] for one in end.addresses if one[1] == self.version), 0)

@@ -41,7 +41,18 @@ def read(fields: Fields, key: str) -> Value | Missing:
     if key.startswith("@"):
         base, offset, length = key[1:].split(",")
         return raw_bits(fields, base, int(offset), int(length))
+    if key.startswith("th "):
+        return _ports_of_an_echo(fields, key)
     return None if key.split(" ", 1)[0] in ALWAYS else MISSING
+
+
+def _ports_of_an_echo(fields: Fields, key: str) -> Value | Missing:
+    """What stands where others have ports, which ``th`` reads of each protocol: type and code, and the checksum."""
+    for name in ("icmp", "icmpv6"):
+        kind, code = fields.get(f"{name} type"), fields.get(f"{name} code")
+        if isinstance(kind, int) and isinstance(code, int):
+            return kind << 8 | code if key == "th sport" else None
+    return MISSING
 
 
 class Field(Struct, frozen=True):
