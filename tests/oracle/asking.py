@@ -123,6 +123,13 @@ def _sender(room: Room, probe: Probe) -> socket.socket:
     return sock
 
 
+def checksum(data: bytes) -> int:
+    """RFC 1071's, over an even number of bytes."""
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total = (total & 0xFFFF) + (total >> 16)
+    return ~(total + (total >> 16)) & 0xFFFF
+
+
 def tagged_frame(number: int, probe: Probe, port: int) -> bytes:
     """A UDP packet over IPv4 in a frame with a VLAN tag."""
     one, other = BY_NAME[probe.source], BY_NAME[probe.target]
@@ -130,9 +137,7 @@ def tagged_frame(number: int, probe: Probe, port: int) -> bytes:
     header = struct.pack(
         "!BBHHHBBH4s4s", 0x45, 0, 28 + len(data), 1, 0, 64, 17, 0, socket.inet_aton(one.v4), socket.inet_aton(other.v4)
     )
-    total = sum(struct.unpack("!10H", header))
-    total = (total & 0xFFFF) + (total >> 16)
-    header = header[:10] + struct.pack("!H", ~(total + (total >> 16)) & 0xFFFF) + header[12:]
+    header = header[:10] + struct.pack("!H", checksum(header)) + header[12:]
     macs = bytes.fromhex(other.mac.replace(":", "") + one.mac.replace(":", ""))
     udp = struct.pack("!HHHH", port, probe.port, 8 + len(data), 0)
     return macs + struct.pack("!HHH", 0x8100, probe.vlan, 0x0800) + header + udp + data

@@ -47,7 +47,6 @@ ENDS = tuple(
 SEARCHING = tuple(replace(end, static_neighbours=False) for end in ENDS)
 DECIDED = {Certainty.YES, Certainty.NO}
 FDB = ("bridge", "-j", "fdb", "show")
-SAVES = ("iptables", "ip6tables")
 BY_END = {end.name: end for end in ENDS}
 
 
@@ -71,19 +70,15 @@ def look(room: Room, calls: dict[str, frozenset[str]], host: RandomHost | None =
             for place, text in zip(places, run_all([PROGRAMS[place] for place in places]), strict=True):
                 room.texts[place] = text
         fdb = tuple(learned_macs(listed(run_all((FDB,))[0]))) if host is not None and host.fdb else ()
-        saves = {
-            f"{tool}_nft": run_all(((f"{tool}-nft-save",),))[0]
-            for tool in SAVES
-            if host and f"{tool}-nft" in host.saves
-        }
-        saves |= {
-            f"{tool}_legacy": run_all(((f"{tool}-legacy-save",),))[0]
-            for tool in SAVES
-            if host and f"{tool}-legacy" in host.saves
-        }
+        wanted = host.saves if host is not None else {}
+        listings = Listings(nft=listing, nft_text=words)
+        if "iptables-nft" in wanted:
+            listings = replace(listings, iptables_nft=run_all((("iptables-nft-save",),))[0])
+        if "iptables-legacy" in wanted:
+            listings = replace(listings, iptables_legacy=run_all((("iptables-legacy-save",),))[0])
     return HostNetwork(
         state=read(lambda: room.texts, namespace=room.host),
-        rules=read_rules(Listings(nft=listing, nft_text=words, **saves)),
+        rules=read_rules(listings),
         sysctls=read_sysctls(SYSCTLS, namespace=room.host),
         calls=calls,
         fdb=fdb,

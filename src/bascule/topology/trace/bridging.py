@@ -95,6 +95,7 @@ class Bridging:
         if self.detour:
             passage.fields |= {"meta physout": out.name, "meta physbridged": 1}
             passage.ip_hook("postrouting", oif=bridge)
+            passage.in_pieces = bool(passage.piece)  # br_nf_dev_queue_xmit() cuts it again
         self._fits(out)
         passage.device_hook("egress", out.name)
 
@@ -220,7 +221,7 @@ class Bridging:
             self.passage.stop(Code.FDB, out.name, text, name="bridge", where=bridge)
 
     def _fits(self, out: Link) -> None:
-        size = self.passage.fields.get("meta length", 0)
+        size = self.passage.piece or self.passage.fields.get("meta length", 0)
         if (
             isinstance(size, int)
             and out.mtu

@@ -48,6 +48,8 @@ class PacketPath:
         self.stages: list[Stage] = []
         self.unsure: list[str] = []
         self.learned: list[tuple[str, int, str]] = []
+        self.piece = 0  # the largest fragment that it was cut into, in bytes; 0 where it was not
+        self.in_pieces = False  # whether chains see the fragments, of which only the first one has ports
 
     @property
     def version(self) -> int:
@@ -123,6 +125,8 @@ class PacketPath:
         family = "ip" if version == 4 else "ip6"
         self._at(iif, oif)
         self.fields |= {"meta nfproto": 2 if version == 4 else 10}
+        if hook == "input" or (hook in {"prerouting", "output"} and self.network.rules.tracks(family)):
+            self.in_pieces = False  # nf_defrag_ipv4 puts them together where anything tracks, ip_local_deliver() always
         events, nats = self.network.rules.calls(family, hook)
         batch: list[RuleChain] = []
         name, where = f"{family} {hook}", _between(iif, oif)
@@ -174,8 +178,18 @@ class PacketPath:
     def _meet(self, chain: RuleChain) -> tuple[ChainEnd, Blocker | None]:
         """One base chain: what the packet is after it, and what stops it there."""
         taken, blocker = self._settle(chain, run(self.network.rules, chain, self.fields))
+        if self.in_pieces and (blocker is None or not blocker.certain):
+            ports = ("th ", "tcp ", "udp ")
+            later = {name: value for name, value in self.fields.items() if not name.startswith(ports)}
+            blocker = self._settle(chain, run(self.network.rules, chain, later))[1] or blocker
         self.fields = dict(taken.fields)
         return taken, blocker
+
+    def cut(self, mtu: int) -> None:
+        """Whoever sends it by a link cuts it into fragments, if it is larger than the link takes."""
+        size = self.fields.get("meta length")
+        if self.version == 4 and mtu and isinstance(size, int) and size > mtu:
+            self.piece, self.in_pieces = min(self.piece or mtu, mtu), True
 
     def unordered(self, before: int) -> None:
         """Whatever stopped the packet since stage ``before`` does so only if br_netfilter does not skip it."""

@@ -200,6 +200,8 @@ class Walk:
             return owner.end
         if not end.static_neighbours:
             self._search(end, segment, owner, next_hop)
+        if (by := self.network.link(end.port)) is not None:
+            passage.cut(by.mtu)
         return self._arrive(passage, end.port, owner)
 
     # ---- in by a link
@@ -327,6 +329,7 @@ class Walk:
             self._search(None, link, owner, next_hop, asks_as)
         passage.fields |= {"ether saddr": self.network.mac_of(link), "ether daddr": owner.mac}
         found = self.network.link(link)
+        passage.cut(found.mtu if found is not None else 0)
         if found is not None and found.is_bridge:
             passage.device_hook("egress", link)
             Bridging(passage).leave(link, owner.port)

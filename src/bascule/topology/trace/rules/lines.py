@@ -139,6 +139,16 @@ class Rules(Struct, frozen=True, dict=True):
         calls: tuple[tuple[RuleChain | str, ...], tuple[RuleChain, ...]] = kept[family, hook]
         return calls
 
+    def tracks(self, family: str) -> bool:
+        """Whether any rule of ip or ip6 needs connection tracking, which then sees all packets of that version."""
+        kept: dict[str, bool] = self.__dict__.setdefault("_tracks", {})
+        if family not in kept:
+            chains = [chain for chain in self.chains.values() if chain.family in {family, "inet"}]
+            kept[family] = any(chain.base is not None and chain.base.type == "nat" for chain in chains) or any(
+                key.startswith("ct ") for chain in chains for line in chain.lines for key in keys_of(line)
+            )
+        return kept[family]
+
     def _nat_born(self, family: str) -> int:
         hooks = ("prerouting", "input", "output", "postrouting")
         chains = [chain for hook in hooks for chain in self.at(family, hook)]
