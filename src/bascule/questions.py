@@ -16,9 +16,11 @@ from bascule.model.state import HostState
 from bascule.model.values import bridge_name
 from bascule.plan.make import site_as_it_runs
 from bascule.providers.observe import observe
+from bascule.system.net.netns import Namespace
 from bascule.topology.declared import declared_links
 from bascule.verify.checks import Check
 from bascule.verify.reachability.by_file import contradicted
+from bascule.verify.reachability.frames import FramesSaid, ask_frames
 from bascule.verify.reachability.gather import gather
 from bascule.verify.reachability.live import AskedHost, Why
 from bascule.verify.reachability.live import why as ask_why
@@ -81,6 +83,12 @@ def why(
     """
     read, chosen = load_for(site, host) if site is not None else (None, None)
     return ask_why(asked_host(read, chosen, here=here, state=state, wanted=wanted), source, target, service, root=root)
+
+
+def probed(found: Why) -> FramesSaid:
+    """The same question with real frames, from this host itself."""
+    with Namespace.current(found.asked.by.name) as here:
+        return ask_frames(found, here)
 
 
 def contradictions(site: Site) -> tuple[Problem, ...]:

@@ -19,6 +19,7 @@ from bascule.cli.common import here_option, host_option, json_option, show, widt
 @click.option("--observed", metavar="FILE", help="Ask about a saved state instead of this host.")
 @click.option("--all", "everything", is_flag=True, help="Show every stage, also where nothing happens.")
 @click.option("--brief", is_flag=True, help="Print the verdict alone, in one line.")
+@click.option("--probe", "frames", is_flag=True, help="Ask with real frames as well, and say where these disagree.")
 @click.option("--root", metavar="DIR", default="/", help="Look for the files of firewalls below DIR.")
 def command(
     *,
@@ -33,18 +34,20 @@ def command(
     observed: str | None,
     everything: bool,
     brief: bool,
+    frames: bool,
     root: str,
 ) -> int:
     """Follow a packet from FROM to TO and back, and name everything that stops it: rule, owner, file and line.
 
     FROM and TO are guests, hosts or machines, addresses, MACs, `host` for this host, or `internet`. SERVICE is
-    tcp/PORT, udp/PORT or icmp. Reads only: the kernel is modelled, and nothing is sent.
-    Exit status: 0 where one reaches the other, else 1.
+    tcp/PORT, udp/PORT or icmp. Reads only: the kernel is modelled, and nothing is sent without --probe.
+    Exit status: 0 where one reaches the other, else 1; with --probe 1 as well where model and frames disagree.
 
     Example: bascule why web db tcp/5432
     """
     from bascule import questions
     from bascule.cli.entry import emit
+    from bascule.cli.show.frames import frames_as_json, show_frames
     from bascule.cli.show.why import show_why, why_as_json
     from bascule.errors import Problem, UsageFault
     from bascule.providers.state_file import read_state
@@ -58,13 +61,18 @@ def command(
         raise UsageFault(
             Problem(code="USAGE", message="--wanted needs a file that wants something", hint="--site SITE")
         )
+    if frames and (wanted or observed):
+        hint = "leave --wanted and --observed away"
+        raise UsageFault(Problem(code="USAGE", message="--probe asks this host as it is", hint=hint))
     state = read_state(observed) if observed else None
     found = questions.why(
         source, target, asked, site=site_file, host=host, here=here, state=state, wanted=wanted, root=root
     )
-    ok = found.result.value == "yes"
+    said = questions.probed(found) if frames else None
+    ok = found.result.value == "yes" and (said is None or said.agrees is not False)
     if as_json:
-        emit("why", {"ok": ok, **why_as_json(found)})
+        emit("why", {"ok": ok, **why_as_json(found), **frames_as_json(said)})
     else:
         show(show_why(found, everything=everything, brief=brief, columns=width()))
+        show_frames(said, found)
     return 0 if ok else 1

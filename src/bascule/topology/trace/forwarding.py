@@ -154,3 +154,16 @@ def source_address(passage: PacketPath, version: int, hop: NextHop) -> int:
             if first <= goal <= last:
                 return address(text)
     return passage.address_of(version, hop.link)
+
+
+def asks_as(passage: PacketPath, version: int, link: str) -> int:
+    """From which address the host asks for a packet's next neighbour; 0 where it does not ask.
+
+    From the packet's source where that is its own, else of IPv6 from a link-local address (ndisc_solicit()).
+    """
+    network, source = passage.network, passage.fields[key(version, "saddr")]
+    if version == 4 or network.own_addresses.get((6, source)) == link:
+        return source if (version, source) in network.own_addresses else passage.address_of(version, link)
+    found = network.link(link)
+    local = (one.ip for one in found.addresses if one.is_link_local and ":" in one.ip) if found is not None else ()
+    return next((address(one.partition("/")[0]) for one in local), 0)

@@ -11,9 +11,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from bascule.topology.trace.answer import UNKNOWN, Blocker, Code, Stage
+from bascule.topology.trace.answer import UNKNOWN, Blocker, Certainty, Code, Stage
 from bascule.topology.trace.connection import AddressPort, Connection
 from bascule.topology.trace.ends import Ends
+from bascule.topology.trace.fib_questions import fib_fields
 from bascule.topology.trace.packet import (
     ESTABLISHED,
     INVALID,
@@ -28,7 +29,7 @@ from bascule.topology.trace.packet import (
 from bascule.topology.trace.routing import RouteTables
 from bascule.topology.trace.rules.evaluate import ChainEnd, Doubted, Hit, run
 from bascule.topology.trace.rules.lines import RuleChain
-from bascule.topology.trace.rules.tests import MISSING, Value, looked_up, value_of
+from bascule.topology.trace.rules.tests import MISSING, looked_up, value_of
 from bascule.topology.trace.rules.values import address as number_of_address
 
 SNAT, DNAT = 16, 32  # bits of ct status
@@ -62,6 +63,17 @@ class PacketPath:
         if version not in kept:
             kept[version] = RouteTables(self.network.state, version)
         return kept[version]
+
+    @property
+    def result(self) -> Certainty:
+        """What stands in the packet's way, in a word."""
+        blockers = [one for stage in self.stages for one in stage.blockers]
+        certain = [one for one in blockers if one.certain]
+        if any(one.code not in UNKNOWN for one in certain):
+            return Certainty.PERHAPS if self.unsure else Certainty.NO
+        if certain:
+            return Certainty.UNKNOWN
+        return Certainty.PERHAPS if blockers or self.unsure else Certainty.YES
 
     # ---- what is written down
 
@@ -154,7 +166,7 @@ class PacketPath:
         blockers: list[Blocker] = []
         for chain in chains:
             if family in {"ip", "ip6"}:
-                self._fib_fields(self.version, str(self.fields["meta iifname"]))
+                self.fields |= self._fib_fields(str(self.fields["meta iifname"]))
             taken, blocker = self._meet(chain)
             hits += taken.hits
             if blocker is not None:
@@ -226,49 +238,9 @@ class PacketPath:
             self.unsure.append(f"it depends on {'; '.join(map(str, (taken.doubts or passing[1].doubts)[:3]))}")
         return taken, blocker
 
-    # ---- what the rules ask of routes
-
-    def _fib_fields(self, version: int, iif: str) -> None:
-        for name in self.network.rules.fib_keys:
-            _, flags, result = name.split(" ")
-            words = flags.split(",")
-            own, other = ("saddr", "daddr") if "saddr" in words else ("daddr", "saddr")
-            address = self.fields.get(key(version, own))
-            against = self.fields.get(key(version, other))
-            if not isinstance(address, int) or not isinstance(against, int):
-                self.fields[name] = None
-                continue
-            if iif == "lo" and result == "oif":  # nft_fib_is_loopback()
-                self.fields[name] = "lo"
-                continue
-            mark = self.fields.get("meta mark", 0) if "mark" in words else 0
-            forwarded = str(self.fields.get("meta oifname", "")) if {"saddr", "iif"} <= set(words) else ""
-            found = self._fib_value(version, (address, against), result, iif if "iif" in words else "", mark, forwarded)
-            self.fields[name] = found
-
-    def _fib_value(
-        self, version: int, ends: tuple[int, int], result: str, iif: str, mark: Any, forwarded: str
-    ) -> Value:
-        """What ``fib`` gives (net/ipv4/netfilter/nft_fib_ipv4.c and its like for IPv6)."""
-        fib, (address, against) = self.fib(version), ends
-        if result == "type" and version == 4:
-            if address >> 28 == 0xE:
-                return "multicast"
-            if address in {0, 0xFFFFFFFF}:
-                return "broadcast"
-            hop = fib.find(address, only="local")
-            return hop.kind if hop.kind != "none" and iif in {"", hop.link} else "unicast"
-        restricted = iif if result == "oif" and version == 6 else ""
-        hop = fib.find(address, against, iif=forwarded or "lo", mark=mark, oif=restricted)
-        if hop.doubt:
-            return None
-        if result == "type":
-            if iif and hop.kind == "local" and self.network.own_addresses.get((version, address)) != iif:
-                return "unicast"
-            return "unreachable" if hop.kind == "none" else hop.kind
-        if hop.kind != "unicast":
-            return ""
-        return hop.link if not iif else iif if iif in {hop.link, *hop.more} else ""
+    def _fib_fields(self, iif: str) -> dict[str, Any]:
+        asked = self.network.rules.fib_keys
+        return fib_fields(self.network, self.fib(self.version), self.fields, iif) if asked else {}
 
     # ---- connection tracking and NAT
 
@@ -321,7 +293,7 @@ class PacketPath:
             return
         family = "ip" if version == 4 else "ip6"
         for chain in chains:
-            self._fib_fields(version, iif)
+            self.fields |= self._fib_fields(iif)
             taken, blocker = self._meet(chain)
             self.stages.append(
                 Stage(

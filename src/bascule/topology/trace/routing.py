@@ -26,6 +26,11 @@ class NextHop(Struct, frozen=True, kw_only=True):
     doubt: str = ""
     more: tuple[str, ...] = ()  # the links of further ways of a multipath route
 
+    @property
+    def refuses(self) -> bool:
+        """Whether there is no way, or one that says no."""
+        return self.kind == "none" or self.kind in REFUSING
+
 
 NOWHERE = NextHop(kind="none")
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 from typing import Any
 
 from msgspec.structs import replace
 
-from bascule.topology.trace.answer import UNKNOWN, Certainty, Code, Leg, Reachability, recoded, worst
+from bascule.topology.trace.answer import Certainty, Code, Leg, Reachability, recoded, worst
 from bascule.topology.trace.bridging import HOST, Bridging
 from bascule.topology.trace.connection import Connection
 from bascule.topology.trace.ends import Ends, Owner
-from bascule.topology.trace.forwarding import HostRouting, source_address
+from bascule.topology.trace.forwarding import HostRouting, asks_as, source_address
 from bascule.topology.trace.network import HostNetwork, WireEnd
 from bascule.topology.trace.owners import Owners
 from bascule.topology.trace.packet import EVERYBODY, Traffic, key, neighbour_frame, reply, request, text_of
@@ -123,7 +122,7 @@ class Walk:
             return leg
         words = f"the answer comes from {text_of(self.version, seen)}, not from {text_of(self.version, self.address)}"
         passage.stop(Code.REPLY_ELSEWHERE, self._name(self.source), words, name="receiver")
-        return replace(leg, stages=tuple(passage.stages), result=result_of(passage))
+        return replace(leg, stages=tuple(passage.stages), result=passage.result)
 
     def _name(self, end: WireEnd | None) -> str:
         return end.name if end is not None else "the host"
@@ -148,7 +147,7 @@ class Walk:
         return near[0][0] if near else 0
 
     def _leg(self, name: str, passage: PacketPath, end: WireEnd | None, wanted: WireEnd | None) -> Leg:
-        delivered = result_of(passage)
+        delivered = passage.result
         if end is not wanted and wanted is None and name == "new" and end is not None:
             text = f"a port of the host's, which leads to {end.name}"
             passage.note("receiver", text, where=end.name, verdict="changed")
@@ -159,7 +158,7 @@ class Walk:
         return Leg(
             name=name,
             stages=recoded(stages, Code.REPLY_FILTERED) if name == "reply" else stages,
-            result=result_of(passage),
+            result=passage.result,
             delivered=delivered,
             fields=passage.fields,
             unsure=tuple(dict.fromkeys(passage.unsure)),
@@ -290,8 +289,10 @@ class Walk:
     def _from_host(self, passage: PacketPath, to: int) -> WireEnd | None:
         routing = HostRouting(passage)
         source = passage.fields[key(self.version, "saddr")]
-        hop = routing.outwards(self.version, to, source=source)
-        if hop.kind == "none" or hop.kind in {"blackhole", "unreachable", "prohibit"}:
+        hop = routing.outwards(self.version, to, source=source if self.connection.is_reply else 0)
+        if self.traffic.protocol == "tcp" and self.version == 4 and not hop.refuses:
+            hop = routing.outwards(self.version, to, source=source)  # ip_route_connect() asks again with its source
+        if hop.refuses:
             code = Code.NO_ROUTE if hop.kind == "none" else Code.BLACKHOLE
             text = f"the host has no route to {text_of(self.version, to)}"
             passage.stop(code, text_of(self.version, to), text, name="routing")
@@ -321,12 +322,11 @@ class Walk:
             return None
         known = self.network.neighbour(link, next_hop)
         if known is None or known.failed:
-            source = passage.fields[key(self.version, "saddr")]
-            asks_as = self._asks_as(link, source)
-            if not asks_as:
+            by = asks_as(passage, self.version, link)
+            if not by:
                 text = f"the host asks for no neighbour behind {link}: it has no link-local address there"
                 passage.stop(Code.ARP_SILENT, link, text, name="neighbour", where=link)
-            self._search(None, link, owner, next_hop, asks_as)
+            self._search(None, link, owner, next_hop, by)
         passage.fields |= {"ether saddr": self.network.mac_of(link), "ether daddr": owner.mac}
         found = self.network.link(link)
         passage.cut(found.mtu if found is not None else 0)
@@ -340,23 +340,12 @@ class Walk:
 
     # ---- the search for a neighbour
 
-    def _asks_as(self, link: str, source: int) -> int:
-        """From which address the host asks for a neighbour; 0 where it does not ask.
-
-        From a packet's own source where that is its own, else of IPv6 from the link-local one (ndisc_solicit()).
-        """
-        if self.version == 4 or self.network.own_addresses.get((6, source)) == link:
-            return source if (self.version, source) in self.network.own_addresses else self._address_on(None, link)
-        found = self.network.link(link)
-        local = (one for one in found.addresses if one.is_link_local) if found is not None else ()
-        return next((int(ipaddress.IPv6Address(one.ip.partition("/")[0])) for one in local if ":" in one.ip), 0)
-
-    def _search(self, end: WireEnd | None, segment: str, owner: Owner, number: int, asks_as: int = 0) -> None:
+    def _search(self, end: WireEnd | None, segment: str, owner: Owner, number: int, by: int = 0) -> None:
         """Ask for the MAC of an address, and hear the answer: a leg of its own."""
         if (self._name(end), number) in self.heard:
             return
         mine = end.mac if end is not None else self.network.mac_of(segment)
-        own = asks_as or self._address_on(end, segment)
+        own = by or self._address_on(end, segment)
         # who is asked knows from then on who has asked (arp_process(), ndisc_recv_ns())
         self.heard |= {(self._name(end), number), (self._name(owner.end), own)}
         question = neighbour_frame(self.version, 1, mine, own, EVERYBODY, number)
@@ -365,7 +354,7 @@ class Walk:
         back = self._neighbour_frame(answer, owner.end, segment, Owner(end.port if end else HOST, mine, end))
         code = Code.ARP_FILTERED if self.version == 4 else Code.NDP_FILTERED
         stages = recoded((*out.stages, *back.stages), code)
-        result = worst([result_of(out), result_of(back)])
+        result = worst([out.result, back.result])
         name = f"{self._name(end)} {number}"
         unsure = tuple(dict.fromkeys((*out.unsure, *back.unsure)))
         self.legs.append(
@@ -408,14 +397,3 @@ class Walk:
                 passage.ip_hook("prerouting", iif=segment)
             passage.ip_hook("input", iif=segment)
         return passage
-
-
-def result_of(passage: PacketPath) -> Certainty:
-    """What stands in a packet's way, in a word."""
-    blockers = [one for stage in passage.stages for one in stage.blockers]
-    certain = [one for one in blockers if one.certain]
-    if any(one.code not in UNKNOWN for one in certain):
-        return Certainty.PERHAPS if passage.unsure else Certainty.NO
-    if certain:
-        return Certainty.UNKNOWN
-    return Certainty.PERHAPS if blockers or passage.unsure else Certainty.YES
