@@ -87,11 +87,21 @@ def calls_of(host: RandomHost) -> dict[str, frozenset[str]]:
 
 
 def one_host(room: Room, seed: int, tally: Tally, *, every_pair: bool = False) -> list[Difference | str]:
-    """Everything that a seed's host was asked for; what differs is asked again, for a busy machine is late at times.
+    """Everything that a seed's host was asked for."""
+    found = differences_of(room, Generator(seed).host(), tally, seed, every_pair=every_pair)
+    tally.hosts += 1
+    if found:
+        tally.wrong.append(seed)
+    return found
+
+
+def differences_of(
+    room: Room, host: RandomHost, tally: Tally, seed: int = 0, *, every_pair: bool = False
+) -> list[Difference | str]:
+    """Where model and kernel differ; what does is asked again, for a busy machine is late at times.
 
     A few answers of the sweep are compared with walks, or those for all pairs and services.
     """
-    host = Generator(seed).host()
     furnish(room, host, tally)
     network = look(room, calls_of(host), host)
     ends = SEARCHING if host.searches else ENDS
@@ -102,9 +112,6 @@ def one_host(room: Room, seed: int, tally: Tally, *, every_pair: bool = False) -
     tally.swept += number or len(questions(network, ends))
     found += unequal(network, ends, Random(seed), number)
     found += unlike_the_kernels_routes(room, network, Random(seed)) if host.routes else []
-    tally.hosts += 1
-    if found:
-        tally.wrong.append(seed)
     return found
 
 

@@ -375,7 +375,7 @@ class Walk:
                 passage.arp_hook("output", oif=segment)
             else:
                 passage.ip_hook("output", oif=segment)
-                passage.ip_hook("postrouting", oif=segment)
+                passage.ip_hook("postrouting", iif=segment, oif=segment)  # ndisc_alloc_skb() has set the device
             passage.device_hook("egress", segment)
             if bridged:
                 Bridging(passage).leave(segment, owner.port)

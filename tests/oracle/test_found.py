@@ -1,0 +1,39 @@
+"""What random hosts have found: each disagreement, made small, with what the kernel did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from tests.lab import open_lab
+from tests.oracle.lab import Room, opened
+from tests.oracle.random_host import RandomHost
+from tests.oracle.run import Tally, differences_of
+from tests.oracle.shrink import CASES
+
+
+class Found(msgspec.Struct):
+    """A case of the folder ``found``: ``arrives`` and ``replied`` are the kernel's truth."""
+
+    host: RandomHost
+    arrives: bool
+    replied: bool
+
+
+@pytest.fixture(scope="module")
+def room() -> Iterator[Room]:
+    with open_lab() as lab, opened(lab) as built:
+        yield built
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("name", sorted(path.stem for path in CASES.glob("*.json")))
+def test_the_model_says_what_the_kernel_did(room: Room, name: str) -> None:
+    case = msgspec.json.decode((CASES / f"{name}.json").read_bytes(), type=Found)
+    tally = Tally()
+    assert [str(one) for one in differences_of(room, case.host, tally)] == []
+    if case.host.probes[0].kind == "udp":
+        assert bool(tally.arrived) is case.arrives
+    assert tally.open == 0  # it is a truth that the model knows
