@@ -40,6 +40,7 @@ BENCHMARKS = (
     "survey",
     "guests",
     "guards",
+    "limits",
     "serve",
     "real_guests",
 )

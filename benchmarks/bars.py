@@ -72,4 +72,8 @@ BARS = (
     Bar("picture", "a served page of 200 ports under 5 % of a core", "serve", "bascule serve, 200 ports"),
     Bar("guards", "frames at 1,000 guarded ports at least 0.8 times as fast", "guards", "60-byte frames"),
     Bar("guards", "a port more in half the time of the whole table", "guards", "one port more"),
+    Bar("guards", "a limit holds within 5 % over 3 s, TCP from the guest", "limits", "TCP up"),
+    Bar("guards", "a limit holds within 5 % over 3 s, TCP to the guest", "limits", "TCP down"),
+    Bar("guards", "a limit holds within 5 % over 3 s, UDP from the guest", "limits", "UDP up"),
+    Bar("guards", "a limit holds within 5 % over 3 s, UDP to the guest", "limits", "UDP down"),
 )

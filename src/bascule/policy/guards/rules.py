@@ -197,6 +197,7 @@ _CHAINS: dict[str, tuple[Rule, ...]] = {
         rule(stop_for(GuardReason.HEADERS)),
     ),
     "udp4": (
+        rule(not_equal(_UDP_TO, 67, 68, *TAKEOVER_PORTS), not_equal(_UDP_FROM, 67), ACCEPT),  # nearly all
         rule(equal(_UDP_FROM, 67), not_within(PORT, "servers"), stop_for(GuardReason.DHCP)),
         rule(equal(_UDP_TO, 68), not_within(PORT, "servers"), stop_for(GuardReason.DHCP)),  # from any port
         rule(equal(_UDP_TO, *TAKEOVER_PORTS), not_within(PORT, "groups"), stop_for(GuardReason.VRRP)),
