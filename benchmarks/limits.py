@@ -62,7 +62,7 @@ def _passed(guest: Namespace, wire: Namespace, protocol: str, way: str) -> float
         return float(told["sum_received"]["bits_per_second"]) * FRAMES[protocol]
     sums = told["sum"]
     arrived = 1 - sums["lost_packets"] / sums["packets"]
-    return float(sums["bits_per_second"]) * arrived * FRAMES[protocol]
+    return float(sums["bits_per_second"]) * float(arrived) * FRAMES[protocol]
 
 
 def _row(protocol: str, way: str, passed: float) -> Row:

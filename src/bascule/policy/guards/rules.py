@@ -83,14 +83,7 @@ def guard_table(ports: Iterable[GuardedPort], mark: str) -> Table | None:
     chains = (
         Chain("ingress", _ingress(storms), Hook("filter", "prerouting", FIRST, "accept")),
         Chain("local", (rule(within(PORT, "ports"), goto("control")),), Hook("filter", "input", FIRST, "accept")),
-        Chain(
-            "egress",
-            (
-                rule(within(TO_PORT, SOURCE, "apart_mac"), stop_for(GuardReason.OTHERS)),
-                rule(within(TO_PORT, "strict"), goto("to_guest")),
-            ),
-            _LAST,
-        ),
+        Chain("egress", _EGRESS, _LAST),
         *(Chain(name, _with_nested(name, rules, ports)) for name, rules in _CHAINS.items()),
         *nested_chains(ports),
         *(_stop(reason) for reason in GuardReason),
@@ -152,9 +145,11 @@ def _ingress(storms: Iterable[tuple[str, int]]) -> tuple[Rule, ...]:
     )
     return (
         *limits,
-        rule(within(PORT, "isolated"), VerdictStatement("jump", "isolation")),
-        rule(within(*_OWN4), goto("from4")),
+        rule(within(*_OWN4), goto("from4")),  # most frames need this one look-up
         rule(within(*_OWN6), goto("from6")),
+        rule(within(PORT, "isolated"), VerdictStatement("jump", "isolation")),
+        rule(within(*_OWN4[:-1], "apart_own4"), goto("from4")),
+        rule(within(*_OWN6[:-1], "apart_own6"), goto("from6")),
         rule(within(PORT, "ports"), goto("other")),
     )
 
@@ -167,6 +162,12 @@ _ARP_HEAD = (
     equal(Payload("arp", "operation"), "request", "reply"),
 )
 
+_EGRESS = (  # nearly all frames end at the first two
+    rule(equal(PROTOCOL, "tcp"), within(TO_PORT, _TO, "meets"), ACCEPT),
+    rule(not_equal(_UDP_FROM, 67), not_equal(_UDP_TO, 68), within(TO_PORT, _TO, "meets"), ACCEPT),
+    rule(within(TO_PORT, SOURCE, "apart_mac"), stop_for(GuardReason.OTHERS)),
+    rule(within(TO_PORT, "strict"), goto("to_guest")),
+)
 _CHAINS: dict[str, tuple[Rule, ...]] = {
     # to other isolated guests of its network, also by way of a router on the segment
     "isolation": (
@@ -181,6 +182,7 @@ _CHAINS: dict[str, tuple[Rule, ...]] = {
     # IPv4 from an address that it may use
     "from4": (
         rule(equal(PROTOCOL, "tcp"), ACCEPT),
+        rule(not_equal(_UDP_TO, 67, 68, *TAKEOVER_PORTS), not_equal(_UDP_FROM, 67), ACCEPT),  # nearly all
         rule(_LATER_FRAGMENT, ACCEPT),  # has no header; the first one is judged, and nothing is whole without it
         rule(equal(PROTOCOL, "udp"), goto("udp4")),
         rule(equal(PROTOCOL, "igmp"), goto("groups4")),
@@ -197,7 +199,6 @@ _CHAINS: dict[str, tuple[Rule, ...]] = {
         rule(stop_for(GuardReason.HEADERS)),
     ),
     "udp4": (
-        rule(not_equal(_UDP_TO, 67, 68, *TAKEOVER_PORTS), not_equal(_UDP_FROM, 67), ACCEPT),  # nearly all
         rule(equal(_UDP_FROM, 67), not_within(PORT, "servers"), stop_for(GuardReason.DHCP)),
         rule(equal(_UDP_TO, 68), not_within(PORT, "servers"), stop_for(GuardReason.DHCP)),  # from any port
         rule(equal(_UDP_TO, *TAKEOVER_PORTS), not_within(PORT, "groups"), stop_for(GuardReason.VRRP)),
@@ -250,7 +251,8 @@ _CHAINS: dict[str, tuple[Rule, ...]] = {
         rule(not_equal(Payload("ip6", "hoplimit"), 255), stop_for(GuardReason.ND)),
         rule(equal(_ICMP6, "nd-router-solicit"), goto("router_solicitation")),
         rule(
-            not_within(PORT, "loose"), not_equal(_FROM6, "::"), not_within(*_OWN6), stop_for(GuardReason.ND)
+            not_within(PORT, "loose"), not_equal(_FROM6, "::"), not_within(*_OWN6),
+            not_within(*_OWN6[:-1], "apart_own6"), stop_for(GuardReason.ND),
         ),
         rule(not_equal(_LENGTH6, 24, 32), stop_for(GuardReason.ND)),
         rule(equal(_ICMP6, "nd-neighbor-advert"), goto("advertisement")),

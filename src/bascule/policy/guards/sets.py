@@ -35,8 +35,11 @@ SETS = (
     SetForm("no_advertisements", "ifname"),
     SetForm("known_servers", "ifname"),
     SetForm("macs", "ifname . ether_addr"),
+    SetForm("meets", "ifname . ether_addr"),  # the same of ports that are not isolated: for a quick look
     SetForm("own4", "ifname . ether_addr . ether_type . ipv4_addr"),
     SetForm("own6", "ifname . ether_addr . ether_type . ipv6_addr"),
+    SetForm("apart_own4", "ifname . ether_addr . ether_type . ipv4_addr"),  # the same of isolated ports
+    SetForm("apart_own6", "ifname . ether_addr . ether_type . ipv6_addr"),
     SetForm("behind4", "ifname . ether_addr . ipv4_addr", ("interval",)),
     SetForm("behind6", "ifname . ether_addr . ipv6_addr", ("interval",)),
     SetForm("arp_sender", "ifname . ether_addr . ether_addr . ipv4_addr"),
@@ -88,6 +91,8 @@ def _of(port: GuardedPort) -> Iterator[Element]:
     yield from ((name, ()) for name in _memberships(port))
     for mac in port.every_mac:
         yield "macs", (mac,)
+        if not port.other_macs:
+            yield "meets", (mac,)
         for name in ("chaddr", "announced", "option_mac", "solicit_mac"):
             yield name, (_bits(mac),)
     if port.is_strict:
@@ -132,7 +137,8 @@ def _addresses(port: GuardedPort) -> Iterator[Element]:
             yield "probed", (str(address),)
         for mac in port.every_mac:
             version = _by_family(address, "ip", "ip6")
-            yield _by_family(address, "own4", "own6"), (mac, version, str(address))
+            own = _by_family(address, "own4", "own6")
+            yield f"apart_{own}" if port.guarding.isolated else own, (mac, version, str(address))
             for arp_mac in port.every_mac if address.version == 4 else ():
                 yield "arp_sender", (mac, arp_mac, str(address))
     for subnet in port.prefixes:
