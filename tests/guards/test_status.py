@@ -30,8 +30,15 @@ def test_a_guarded_host_from_apply_to_undo(tmp_path: Path) -> None:
             assert done.returncode == status, done.stdout + done.stderr
             return done.stdout
 
+        file.write_text(site_text("off").replace("up.0", "up0"))
         bascule("apply", str(file), "--yes", "--no-confirm")
         lab.ip(host, "link set web.0 up")
+        os.write(fds["web.0"], b.ether(PARTIES.other.raw, PARTIES.router.raw, 0x88B5, bytes(46)))
+        assert f"{PARTIES.router.mac} dev web.0" in run(("bridge", "fdb", "show"), namespace=host).stdout
+        file.write_text(site_text().replace("up.0", "up0"))
+        assert "forget the MACs learned before it had a guard" in " ".join(bascule("plan", str(file)).split())
+        bascule("apply", str(file), "--yes", "--no-confirm")
+        assert PARTIES.router.mac not in run(("bridge", "fdb", "show"), namespace=host).stdout
         for _ in range(12):
             os.write(fds["web.0"], b.arp(PARTIES.me.raw, 2, PARTIES.me.raw, PARTIES.router.ip4, PARTIES.other.ip4))
         assert "web.0: 12 frames with ARP for another's address or MAC: 10.0.0.1 (12)" in bascule("status")
@@ -39,7 +46,7 @@ def test_a_guarded_host_from_apply_to_undo(tmp_path: Path) -> None:
         assert told == [{"port": "web.0", "reason": "arp", "frames": 12, "claims": {"10.0.0.1": 12}}]
         metrics = bascule("status", "--metrics").splitlines()
         assert 'bascule_guard_stopped_frames_total{port="web.0",reason="arp"} 12' in metrics
-        assert {"bascule_ok 1", "bascule_change_open 0", "bascule_change_number 1", "bascule_drift 0"} <= set(metrics)
+        assert {"bascule_ok 1", "bascule_change_open 0", "bascule_change_number 2", "bascule_drift 0"} <= set(metrics)
         assert not any(line.startswith("bascule_change_left_seconds") for line in metrics)
         bascule("status", "--metrics", "--json", status=64)
         before = run(("bridge", "fdb", "show"), namespace=host).stdout
@@ -57,8 +64,8 @@ def test_a_guarded_host_from_apply_to_undo(tmp_path: Path) -> None:
         assert "bascule_guards" in "\n".join(json.loads(bascule("status", "--json"))["drift"])
         bascule("apply", str(file), "--yes", "--no-confirm")
         assert "bascule_guards" in run(("nft", "list", "ruleset"), namespace=host).stdout
-        bascule("undo")
-        bascule("undo")
+        for _ in range(3):
+            bascule("undo")
         assert "bascule_guards" not in run(("nft", "list", "ruleset"), namespace=host).stdout
 
 

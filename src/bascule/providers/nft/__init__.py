@@ -12,8 +12,10 @@ from bascule.model.ruleset.text import new_elements, old_elements, replacing_tex
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.model.state_json import tables_from_json, tables_to_json
+from bascule.model.values import IfName
 from bascule.plan.change import Command, Risk
-from bascule.plan.step import Phase, Step, step
+from bascule.plan.step import Phase, Step, ip, step
+from bascule.policy.guards.standing import standing_guards
 from bascule.providers.merging import merge_mapping
 from bascule.providers.nft.words import changed_rules, changed_sets
 from bascule.providers.plain import PlainProvider
@@ -57,6 +59,7 @@ class NftProvider(PlainProvider):
             if name in old:
                 words, risk = f"replace its rules: {changed_rules(old[name], table)}", Risk.CHANGES
             yield step(Phase.RULES, f"nft {name}", words, _load(text), risk=risk, about="ruleset")
+        yield from _forgotten(before, after)
         for name in sorted(old):
             if name not in after.tables:
                 delete = _load(f"delete table {name}\n")
@@ -95,6 +98,18 @@ def _elements(name: str, before: Table, after: Table) -> Iterator[Step]:
         if text:
             what = f"{words} elements of {changed_sets(before, after)}"
             yield step(phase, f"nft {name}", what, _load(text), risk=Risk.CHANGES, about="ruleset")
+
+
+def _forgotten(before: HostState, after: HostState) -> Iterator[Step]:
+    """What a bridge has learned at a port before it had a guard may be a lie, which would stand for minutes."""
+    guarded = standing_guards(after.tables).keys() - standing_guards(before.tables).keys()
+    for name in sorted(guarded):
+        link = before.links.get(IfName(name))
+        bridge = before.links.get(link.master) if link is not None and link.master is not None else None
+        if bridge is not None and bridge.is_bridge and name in after.links:
+            words = "forget the MACs learned before it had a guard"
+            yield step(Phase.PORT, name, words, ip("link", "set", "dev", name, "type", "bridge_slave", "fdb_flush"),
+                       about="port")  # fmt: skip
 
 
 def _load(text: str) -> Command:
