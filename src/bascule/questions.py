@@ -11,7 +11,7 @@ from bascule.apply.prepare import Prepared, prepare, prepare_from
 from bascule.apply.state_directory import here as state_directory
 from bascule.errors import BasculeError, Problem
 from bascule.host.identity import is_here
-from bascule.model.site import Host, Service, Site
+from bascule.model.site import Expectation, Host, Service, Site, Verdict
 from bascule.model.state import HostState
 from bascule.model.values import bridge_name
 from bascule.plan.make import site_as_it_runs
@@ -26,6 +26,7 @@ from bascule.verify.reachability.live import AskedHost, Why
 from bascule.verify.reachability.live import why as ask_why
 from bascule.verify.reachability.matrix import Matrix, matrix
 from bascule.verify.reachability.question import party_of
+from bascule.verify.reachability.said import Said, model_says
 from bascule.workflow import load_for
 
 
@@ -95,13 +96,23 @@ def contradictions(site: Site) -> tuple[Problem, ...]:
     """The expectations that the file itself contradicts, each with the line that does; no host is looked at."""
     if not site.expectations:
         return ()
+    return tuple(contradicted(site, _wanted_hosts(site)))
+
+
+def _wanted_hosts(site: Site) -> tuple[AskedHost, ...]:
+    """The hosts as the file wants them; none where one cannot be planned, which plan says."""
     networks = state_directory().state / "networks"
     try:
         made = [(host, prepare_from(site, host, _bare(site, host))) for host in site.hosts.values()]
-        hosts = [gather(_as_it_runs(one), host, networks, state=one.wanted) for host, one in made]
-    except BasculeError:  # what cannot be planned is said by plan
+        return tuple(gather(_as_it_runs(one), host, networks, state=one.wanted) for host, one in made)
+    except BasculeError:
         return ()
-    return tuple(contradicted(site, hosts))
+
+
+def said_of_way(site: Site, source: str, target: str, service: Service, *, live: Host | None = None) -> Said:
+    """What the model says of one way: on ``live``, which is this host as it is, else on the hosts as the file wants."""
+    hosts = _wanted_hosts(site) if live is None else (asked_host(site, live, here=True),)
+    return model_says(hosts, Expectation(source=source, target=target, service=service, verdict=Verdict.REACH))
 
 
 def reach(

@@ -39,3 +39,22 @@ def test_plan_says_what_a_change_opens_and_closes_as_pairs(lab: Lab, tmp_path: P
     assert "opens 2 pairs: db → log by icmp; log → db by icmp" in said
     stage.do(*DOCKER)  # which keeps them apart whatever the ports do
     assert mind(stage) == []
+
+
+def drawn(stage: Stage, way: str, *words: str) -> str:
+    done = stage.lab.bascule(stage.host, "draw", str(stage.site), "--highlight", way, *words)
+    assert done.returncode == 0, done.stderr
+    return " ".join(done.stdout.split())
+
+
+@pytest.mark.kernel
+def test_a_highlighted_way_ends_at_a_rule_of_the_host_and_at_an_isolated_port(lab: Lab, tmp_path: Path) -> None:
+    stage = Stage(lab, tmp_path)
+    assert "web reaches db" in drawn(stage, "web:db", "--live")
+    stage.do(*DOCKER)
+    assert "web does not reach db: policy DROP of ip filter FORWARD" in drawn(stage, "web:db", "--live")
+    assert "web reaches db" in drawn(stage, "web:db")  # the file alone knows nothing of Docker
+    apart = SITE.replace("tap: db.0", "tap: db.0, isolated: true").replace("tap: web.0", "tap: web.0, isolated: true")
+    stage.site.write_text(apart)
+    assert "web does not reach db: web.0 and db.0 are isolated ports" in drawn(stage, "web:db")
+    assert "web reaches log" in drawn(stage, "web:log")

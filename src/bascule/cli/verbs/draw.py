@@ -67,7 +67,7 @@ def command(
         format=form,
         width=_columns(columns),
         observed=observed,
-        highlight=_way(site, highlight, witness),
+        highlight=_way(site, highlight, witness, host=host, live=bool(observed)),
         ascii=plain or (output is None and not speaks_utf8()),
         date=_day(date),
         collapse=None if everyone else "auto",
@@ -96,8 +96,8 @@ def _columns(columns: int | None) -> int:
     return columns or width()
 
 
-def _way(site: Site, highlight: str | None, witness: str | None) -> Highlight | None:
-    """What the file promises, or what a rehearsal saw."""
+def _way(site: Site, highlight: str | None, witness: str | None, *, host: str | None, live: bool) -> Highlight | None:
+    """What the file promises or the host as it is has, by the model of its rules as well; or what a rehearsal saw."""
     from bascule.cli.show.highlight import ends, from_rehearsal, service_of
     from bascule.draw.scene.highlight import Highlight
 
@@ -108,7 +108,18 @@ def _way(site: Site, highlight: str | None, witness: str | None) -> Highlight | 
         return None
     meant = ends(highlight)
     if witness is None:
-        return Highlight(source=meant[0], target=meant[1], service=service_of(meant[2]))
+        from bascule import workflow
+        from bascule.model.site import Service
+        from bascule.questions import said_of_way
+
+        service = service_of(meant[2])
+        here = workflow.load_for(site, host)[1] if live else None
+        said = said_of_way(site, meant[0], meant[1], service or Service("icmp"), live=here)
+        stopped = said.result.value == "no"
+        end = f"{meant[0]} does not reach {meant[1]}: {said.words}"
+        return Highlight(
+            source=meant[0], target=meant[1], service=service, reached=False if stopped else None, sentence=end
+        )
     way, digest = from_rehearsal(witness, meant)
     if digest != site.source.digest:
         say(f"warning: {witness} is about another version of the site file; the way may have changed")

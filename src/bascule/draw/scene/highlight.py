@@ -32,8 +32,8 @@ class Highlight(Struct, frozen=True, kw_only=True):
     """A question whose way is to be shown.
 
     ``hops`` are the places where the frame was seen, in order: each the name of an endpoint, host or network, and
-    the link there. ``reached`` is what was observed, None if nobody asked; ``sentence`` tells it. ``service`` None
-    stands for any.
+    the link there. ``reached`` is what was observed (of a way without ``hops``: what the model of the host's rules
+    says), None if nobody asked; ``sentence`` tells it. ``service`` None stands for any.
     """
 
     source: str
@@ -53,6 +53,8 @@ def proven_path(scene: Scene, site: Site, observed: Mapping[str, HostState], hig
     _known(scene, highlight.target)
     found = trace_as_it_is(site, observed, highlight.source, highlight.target, highlight.service)
     nodes = [key for element in found.elements if (key := _node(scene, element)) is not None]
+    if highlight.reached is False and found.reached is not False:
+        return _path(scene, highlight, nodes, reached=False, end=highlight.sentence)
     return _path(scene, highlight, nodes, reached=found.reached, end=found.end)
 
 
