@@ -96,7 +96,7 @@ def one_host(room: Room, seed: int, tally: Tally, *, every_pair: bool = False) -
 
 
 def differences_of(
-    room: Room, host: RandomHost, tally: Tally, seed: int = 0, *, every_pair: bool = False
+    room: Room, host: RandomHost, tally: Tally, seed: int = 0, *, every_pair: bool = False, patient: bool = False
 ) -> list[Difference | str]:
     """Where model and kernel differ; what does is asked again, for a busy machine is late at times.
 
@@ -105,8 +105,8 @@ def differences_of(
     furnish(room, host, tally)
     network = look(room, calls_of(host), host)
     ends = SEARCHING if host.searches else ENDS
-    found: list[Difference | str] = [*_asked(room, host, Walks(network, ends), tally, patient=False)]
-    if found:
+    found: list[Difference | str] = [*_asked(room, host, Walks(network, ends), tally, patient=patient)]
+    if found and not patient:
         found = [*_asked(room, host, Walks(network, ends), Tally(), patient=True)]
     number = 0 if every_pair else SWEPT
     tally.swept += number or len(questions(network, ends))

@@ -14,7 +14,7 @@ from tests.oracle.random_host import RandomHost
 from tests.oracle.run import Tally, differences_of
 
 CASES = Path(__file__).with_name("found")
-LISTS = ("tables", "routes", "fdb", "again", "links")
+LISTS = ("tables", "routes", "fdb", "again")
 
 
 def shrunk(room: Room, host: RandomHost, wrong: Difference) -> RandomHost:

@@ -163,6 +163,17 @@ CASES: dict[str, Case] = {
     "T9 at -200 it is safe": Case(
         False, rules=(table("bridge", "t", base("c", "forward", -200, "drop")),), sysctls=CALL
     ),
+    # T10: a frame with VLAN 0 has the type of its tag
+    "T10 ether type does not see what is in a tagged frame": Case(
+        True,
+        probe("a>b", vlan=0),
+        (table("bridge", "t", base("c", "forward", -200, "ether type ip drop")),),
+    ),
+    "T10 meta protocol does": Case(
+        False,
+        probe("a>b", vlan=0),
+        (table("bridge", "t", base("c", "forward", -200, "meta protocol ip drop")),),
+    ),
     # T11: fib's reverse path check on bridged frames
     "T11 bridged frames of a host without an address there are lost": Case(
         False,
@@ -256,6 +267,13 @@ CASES: dict[str, Case] = {
     ),
     "T20 loose, and there is none": Case(
         False, probe("a>d", spoofed="192.0.2.7"), sysctls={"net/ipv4/conf/br0/rp_filter": "2"}
+    ),
+    "T20 of what is handed on the way back is asked as if it came in by the outgoing link": Case(
+        False,
+        A_TO_D,
+        sysctls={"net/ipv4/conf/br0/rp_filter": "1"},
+        links=("route add unreachable default table 103", "rule add pref 200 iif br1 lookup 103"),
+        undo=("rule del pref 200", "route flush table 103"),
     ),
     "T20 a rule of policy routing by its source is honoured": Case(
         True,
