@@ -19,6 +19,7 @@ import pytest
 from bascule.model.state_json import to_json
 from bascule.providers.observe import observe
 from bascule.system.net.netns import Namespace
+from bascule.system.run import run
 from tests.lab import Lab, open_lab
 from tests.web.client import Served
 
@@ -156,6 +157,23 @@ def test_traffic_and_learned_macs(served: Served, host: Namespace) -> None:
         assert "eth4-wire" not in macs
         sender.join()
         stream.until("traffic", lambda t: "eth4" not in t["rates"] or t["rates"]["eth4"][2] < 5)
+
+
+def test_what_guards_stop_is_told(served: Served, host: Namespace) -> None:
+    with served.stream() as stream:
+        stream.until("state", lambda _: True)
+        table = "table bridge bascule_guards"
+        text = (
+            f'{table} {{\n chain bascule {{\n counter comment "bascule:small"\n }}\n'
+            ' set strict {\n type ifname\n elements = { "guest_02.0" }\n }\n'
+            " set stopped_arp {\n type ifname\n size 65535\n flags dynamic\n counter\n"
+            ' elements = { "guest_02.0" counter packets 12 bytes 720 }\n }\n}\n'
+        )
+        run(("nft", "-f", "-"), stdin=text, namespace=host)
+        run(("ip", "link", "set", "br3", "alias", "look"), namespace=host)  # rings the bell
+        told = stream.until("stopped", lambda one: bool(one["stopped"]))
+        assert told["stopped"] == ["guest_02.0: 12 frames with ARP for another's address or MAC"]
+        run(("nft", "delete", "table", *table.split()[1:]), namespace=host)
 
 
 def test_who_comes_back_is_told_again(served: Served) -> None:
