@@ -67,3 +67,25 @@ def test_without_its_programs_it_is_said_what_to_install(tmp_path: Path) -> None
     assert done.returncode == 1
     assert "error[TOOL-MISSING]: 'ovs-vswitchd' is not in PATH" in done.stderr
     assert "apt-get install openvswitch-switch" in done.stderr
+
+
+BONDED = """
+site: b
+networks: {lan: {subnet: 10.0.0.0/24}}
+hosts:
+  h:
+    nics: {eth1: {network: lan}, eth2: {network: lan}}
+    bonds: {bond0: {nics: [eth1, eth2], mode: balance-slb}}
+    bridges: {ovs0: {kind: openvswitch, uplink: bond0, address: 10.0.0.5/24}}
+guests: {g: {host: h, nics: [{bridge: ovs0, address: 10.0.0.9/24}], serves: [tcp/80]}}
+machines: {m: {nics: [{network: lan, address: 10.0.0.50/24}]}}
+expect: [{from: m, to: g, service: tcp/80, verdict: reach}, {from: m, to: h, verdict: reach}]
+"""
+
+
+def test_two_nics_are_one_port(example: Any, tmp_path: Path) -> None:
+    """A bond of Open vSwitch, and the host's own address on the internal port behind it."""
+    (tmp_path / "site.yaml").write_text(BONDED)
+    found = json.loads(bascule("rehearse", str(tmp_path / "site.yaml"), "--json").stdout)
+    assert found["ok"] is True, [check for check in found["checks"] if not check["ok"]]
+    assert "become a port of ovs0, bond balance-slb" in json.dumps(found["plans"])

@@ -19,6 +19,9 @@ from bascule.model.values import IfName, IpAddress, IpInterface, IpNetwork, Mac,
 MAIN_TABLE, DEFAULT_TABLE = 254, 253  # the tables that the kernel's own rules look up (linux/rtnetlink.h)
 
 
+OPENVSWITCH_MODES = ("balance-slb", "balance-tcp")  # of bonds that Open vSwitch alone can make
+
+
 class Ipv6(StrEnum):
     """How a link comes by its own IPv6 addresses, besides those that are written down."""
 
@@ -130,6 +133,11 @@ class Bond(HostLink, frozen=True, kw_only=True):
     downdelay: int | None = None
     hash_policy: str | None = None
     lacp_rate: str | None = None
+
+    @property
+    def is_openvswitch(self) -> bool:
+        """Whether Open vSwitch makes it, as one port of the bridge over it."""
+        return self.mode in OPENVSWITCH_MODES
 
 
 class VlanLink(HostLink, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, model_validator
 
-from bascule.model.host_links import Ipv6, Ipv6Privacy
+from bascule.model.host_links import OPENVSWITCH_MODES, Ipv6, Ipv6Privacy
 from bascule.site import scalars as s
 from bascule.site.entry import Entry, Listed, Many
 
@@ -115,6 +115,7 @@ BOND_MODES = (
     "broadcast",
     "balance-tlb",
     "balance-alb",
+    *OPENVSWITCH_MODES,
 )
 
 
@@ -128,7 +129,9 @@ class Bond(WiredLink):
 
     nics: Listed[s.LinkName] = Field(description="Its members (names under 'nics'); they carry no address.")
     mode: Annotated[str, s.choice(*BOND_MODES, noun="a bonding mode")] = Field(
-        "active-backup", description="The kernel's bonding mode; 802.3ad needs LACP on the switch."
+        "active-backup",
+        description="The kernel's bonding mode; 802.3ad needs LACP on the switch. balance-slb and balance-tcp (with "
+        "LACP) are Open vSwitch's, for the uplink of such a bridge.",
     )
     miimon: s.Milliseconds | None = Field(
         None, description="How often it looks at its members' carrier, in milliseconds; 100 for a bond that is made."

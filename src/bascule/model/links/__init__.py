@@ -7,7 +7,7 @@ from typing import Any
 
 from bascule.model.links.bond import Bond
 from bascule.model.links.bridge import PORTS_MAX, Bridge, BridgePort
-from bascule.model.links.openvswitch import OpenVSwitch
+from bascule.model.links.openvswitch import OpenVSwitch, OpenVSwitchBond
 from bascule.model.links.options import LinkOptions
 from bascule.model.links.plain import Dummy, Loopback, Macvtap, Other, Physical, Tap, Veth
 from bascule.model.links.vlan import Vlan
@@ -23,6 +23,7 @@ __all__ = [
     "Loopback",
     "Macvtap",
     "OpenVSwitch",
+    "OpenVSwitchBond",
     "Other",
     "Physical",
     "Tap",
@@ -32,7 +33,8 @@ __all__ = [
 ]
 
 KINDS: Mapping[str, type[LinkOptions]] = {
-    cls.kind: cls for cls in (Physical, Loopback, Bridge, OpenVSwitch, Vlan, Bond, Tap, Veth, Macvtap, Dummy)
+    cls.kind: cls
+    for cls in (Physical, Loopback, Bridge, OpenVSwitch, OpenVSwitchBond, Vlan, Bond, Tap, Veth, Macvtap, Dummy)
 }
 
 

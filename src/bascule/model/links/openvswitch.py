@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from bascule.model.links.bond import Bond
 from bascule.model.links.bridge import Bridge
 
 
@@ -21,3 +22,14 @@ class OpenVSwitch(Bridge, frozen=True, kw_only=True):
     rstp: int = 0  # then stp_state is 1 as well
     fail_mode: str = ""
     datapath: str = ""  # netdev, or the kernel's own
+
+
+class OpenVSwitchBond(Bond, frozen=True, kw_only=True):
+    """Several NICs as one port of Open vSwitch; the kernel knows nothing of it."""
+
+    kind: ClassVar[str] = "openvswitch-bond"
+    by_kernel: ClassVar[bool] = False
+    is_link: ClassVar[bool] = False
+    fixed: ClassVar[frozenset[str]] = frozenset()
+
+    lacp: str = ""  # active, passive, or off

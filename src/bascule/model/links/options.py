@@ -29,6 +29,7 @@ class LinkOptions(Struct, frozen=True, kw_only=True):
     argument_names: ClassVar[Mapping[str, str]] = {}
     momentary: ClassVar[frozenset[str]] = frozenset()
     by_kernel: ClassVar[bool] = True  # `ip link` makes, alters and deletes it
+    is_link: ClassVar[bool] = True  # the kernel shows it
     virtual: ClassVar[bool] = True  # can be made with `ip link add`; False for what is plugged or owned by a process
 
     @classmethod

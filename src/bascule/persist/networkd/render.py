@@ -34,6 +34,8 @@ def render(config: NetworkConfig) -> dict[str, str]:
     files: dict[str, str] = {}
     ruled = by_link(config)
     for link in config.links.values():
+        if not link.options.is_link:
+            continue  # Open vSwitch's alone
         if link.options.kind and not is_switch(link):
             files[f"{FOLDER}/10-{link.name}.netdev"] = ini.write(netdev(link))
         sections = _network(link, config, above.get(link.name, []), gaps) + rules(ruled.get(link.name, ()))

@@ -15,6 +15,7 @@ from bascule.model.state import Link
 from bascule.model.values import IfName
 from bascule.plan.target.addresses import lay_speech, words_of
 from bascule.plan.target.builder import TargetBuilder
+from bascule.plan.target.openvswitch import lay_switch_bond
 
 MIIMON_MS = 100  # how often a bond looks at its members' carrier
 
@@ -22,6 +23,9 @@ MIIMON_MS = 100  # how often a bond looks at its members' carrier
 def lay_bond(build: TargetBuilder, bond: DeclaredBond) -> None:
     """A bond with its members. Raises BasculeError when a link of another kind has its name."""
     before, first = build.links.get(bond.name), build.links[bond.nics[0]]
+    if bond.is_openvswitch:
+        lay_switch_bond(build, bond, first)
+        return
     if before is not None and not isinstance(before.options, Bond):
         raise occupied("NOT-A-BOND", f"'{bond.name}' exists on this host and is no bond", "bond", bond.place)
     options = Bond(miimon=MIIMON_MS)

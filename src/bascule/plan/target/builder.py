@@ -60,7 +60,7 @@ class TargetBuilder(Struct, kw_only=True):
         """No address of its own and none that it makes by itself; its routes go."""
         if self.host.as_found and name in self.observed.links:
             return
-        if self.observed.has_ipv6:
+        if self.observed.has_ipv6 and self.links[name].options.is_link:
             self.sysctls[accept_ra(name)] = "0"
         if any(route.dev == name for route in self.routes):
             self.routes = [route for route in self.routes if route.dev != name]

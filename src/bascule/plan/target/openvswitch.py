@@ -5,9 +5,9 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from bascule.errors import BasculeError, MissingTool, Problem
-from bascule.model.host_links import Bridge
+from bascule.model.host_links import Bond, Bridge
 from bascule.model.links import Bridge as LinuxBridge
-from bascule.model.links import OpenVSwitch
+from bascule.model.links import OpenVSwitch, OpenVSwitchBond
 from bascule.model.state import Link
 from bascule.model.values import IfName
 from bascule.plan.target.builder import TargetBuilder
@@ -45,6 +45,17 @@ def switch_options(known: LinuxBridge, bridge: Bridge) -> LinuxBridge:
     )
 
 
+def lay_switch_bond(build: TargetBuilder, bond: Bond, first: Link) -> None:
+    """A bond that is a port of Open vSwitch: its members are up and silent, and it wears the MAC of the first."""
+    lacp = "active" if bond.mode == "balance-tcp" else ""  # without a partner it would pass nothing
+    options = OpenVSwitchBond(mode=bond.mode, lacp=lacp)
+    mtu = bond.mtu or first.mtu
+    build.links[bond.name] = Link(name=bond.name, options=options, up=True, mac=first.mac, mtu=mtu, alias=build.mark)
+    build.because(bond.name, f"{bond.name} bonds {', '.join(bond.nics)} ({bond.mode})", bond.place)
+    for nic in bond.nics:
+        build.enslave(nic, bond.name, None)
+
+
 def lay_listeners(build: TargetBuilder, bridge: Bridge) -> None:
     """NICs that get the copies of a mirror, and what keeps the host's own stack from hearing a port's frames again.
 
@@ -57,7 +68,8 @@ def lay_listeners(build: TargetBuilder, bridge: Bridge) -> None:
             build.enslave(mirror.to, bridge.name, None)
             build.because(mirror.to, f"{mirror.to} gets copies: {mirror.words}", mirror.place)
     if switch.datapath == "netdev" and not build.host.as_found:
-        for name in {bridge.port, *(m.to for m in switch.mirrors)} & set(build.host.nics):
+        wires = {nic.name for nic in build.host.uplink_nics(bridge)}
+        for name in (wires | {mirror.to for mirror in switch.mirrors}) & set(build.host.nics):
             deafen(build, name)
 
 

@@ -63,7 +63,8 @@ def _in_userspace(host: Host) -> list[IfName]:
     names: list[IfName | None] = []
     for bridge in host.bridges.values():
         if bridge.openvswitch is not None and bridge.openvswitch.datapath == "netdev":
-            names += [bridge.port, *(mirror.to for mirror in bridge.openvswitch.mirrors)]
+            names += [nic.name for nic in host.uplink_nics(bridge)]
+            names += [mirror.to for mirror in bridge.openvswitch.mirrors]
     return [name for name in names if name in host.nics and name is not None]
 
 

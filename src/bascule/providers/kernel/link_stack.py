@@ -48,7 +48,7 @@ def joins_bond(old: Link, new: Link, after: HostState) -> bool:
     if new.master is None or new.master == old.master:
         return False
     master = after.links.get(new.master)
-    return master is not None and isinstance(master.options, Bond)
+    return master is not None and isinstance(master.options, Bond) and master.options.by_kernel
 
 
 def leaves_bond(old: Link, new: Link, before: HostState, deleted: Collection[str]) -> bool:
@@ -56,7 +56,7 @@ def leaves_bond(old: Link, new: Link, before: HostState, deleted: Collection[str
     if old.master is None or (old.master == new.master and old.master not in deleted):
         return False
     master = before.links.get(old.master)
-    return master is not None and isinstance(master.options, Bond)
+    return master is not None and isinstance(master.options, Bond) and master.options.by_kernel
 
 
 def let_go(old: Link, new: Link, before: HostState, deleted: Collection[str]) -> Link:

@@ -103,8 +103,12 @@ def _altered(before: PortRow, after: PortRow) -> Iterator[Step]:
     for column in sorted(columns - {"tag", "trunks", "vlan_mode"}):
         words = f"set {column} to {_value(getattr(after, column))}"
         yield step(Phase.SWITCH, name, words, risk=Risk.CHANGES, about="port")
+    members = [{one.name for one in port.interfaces} for port in (before, after)]
+    if members[0] != members[1]:
+        words = f"bonds {', '.join(sorted(members[1]))}"
+        yield step(Phase.SWITCH, name, words, risk=Risk.CHANGES, about="options")
     for old, new in zip(before.interfaces, after.interfaces, strict=False):
-        if old != new:
+        if old.name == new.name and old != new:
             words = f"MTU {new.mtu_request} bytes" if new.mtu_request else "MTU of the smallest port"
             yield step(Phase.SWITCH, name, words, risk=Risk.CHANGES, about="mtu")
 

@@ -6,12 +6,12 @@ is wired to whom sees them as it sees the kernel's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec.structs import replace
 
-from bascule.model.links import BridgePort, OpenVSwitch
-from bascule.model.state import MARK, HostState, Link, PortVlans
+from bascule.model.links import BridgePort, OpenVSwitch, OpenVSwitchBond
+from bascule.model.state import MARK, HostState, Link, LinkFacts, PortVlans
 from bascule.model.values import IfName
 from bascule.providers.ovs.state import BridgeRow, PortRow, SwitchState
 
@@ -32,12 +32,37 @@ def lay_over(state: HostState, part: SwitchState) -> HostState:
         if master is None or not isinstance(master.options, OpenVSwitch) or port.name == port.bridge:
             continue
         vlans = vlans_of(port) if master.options.vlan_filtering else ()
+        if len(port.interfaces) > 1:
+            links |= _bond(port, master.name, vlans, links)
+            continue
         for interface in port.interfaces:
             link = links.get(IfName(interface.name))
             if link is not None and link.master in {None, DATAPATH} and not isinstance(link.options, OpenVSwitch):
                 flags = BridgePort(isolated=True) if port.protected else None
                 links[link.name] = replace(link, master=master.name, port=flags, vlans=vlans)
     return replace(state, links=links)
+
+
+def _bond(
+    port: PortRow, bridge: IfName, vlans: tuple[PortVlans, ...], links: Mapping[IfName, Link]
+) -> dict[IfName, Link]:
+    """A bond of Open vSwitch as a link that the kernel does not know, with its members below it."""
+    members = [link for one in port.interfaces if (link := links.get(IfName(one.name))) is not None]
+    if not members:
+        return {}
+    name = IfName(port.name)
+    bond = Link(
+        name=name,
+        options=OpenVSwitchBond(mode=port.bond_mode or "active-backup", lacp=port.lacp or ""),
+        up=any(link.up for link in members),
+        mac=members[0].mac,
+        mtu=min(link.mtu for link in members),
+        master=bridge,
+        alias=MARK + port.site if port.site else "",
+        vlans=vlans,
+        facts=LinkFacts(carrier=any(link.facts.carrier for link in members)),
+    )
+    return {name: bond, **{link.name: replace(link, master=name, port=None, vlans=()) for link in members}}
 
 
 def _switch(link: Link, bridge: BridgeRow, part: SwitchState) -> Link:

@@ -77,6 +77,12 @@ class _Transaction:
             for interface in new.interfaces:
                 if interface.name in before:
                     self._update(interface.name, before[interface.name], interface)
+                else:
+                    self._insert(interface)
+            if before.keys() != {interface.name for interface in new.interfaces}:
+                self._wait(old, PortRow.columns)
+                members = ["set", [self._reference("Interface", one.name) for one in new.interfaces]]
+                self._change("update", "Port", self._is("Port", name), row={"interfaces": members})
         if old is None or new.bridge != old.bridge:
             self._mutate(*self._of(new.bridge), "ports", "insert", [self._reference("Port", name)])
 

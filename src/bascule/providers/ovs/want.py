@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from bascule.errors import MissingTool, Problem
 from bascule.model.host_links import Bridge, Mirror
-from bascule.model.links import OpenVSwitch
+from bascule.model.links import OpenVSwitch, OpenVSwitchBond
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
@@ -96,6 +96,12 @@ class _Wanted:
         if row is None:
             own = InterfaceRow(name=link.name, external_ids=self.mark)
             row = PortRow(name=link.name, bridge=bridge, interfaces=(own,), external_ids=self.mark)
+        if isinstance(link.options, OpenVSwitchBond) and link.name in self.named:
+            there = {one.name: one for one in row.interfaces}
+            members = sorted(member.name for member in self.links.ports(link.name))
+            own_rows = (there.get(name) or InterfaceRow(name=name, external_ids=self.mark) for name in members)
+            said = {"bond_mode": link.options.mode, "lacp": link.options.lacp or None}
+            row = replace(row, interfaces=tuple(own_rows), **said)
         if known is not None and link.name not in self.named:
             return row
         vlans = link.vlans
@@ -110,7 +116,7 @@ class _Wanted:
             return True
         there = [self.observed.links.get(IfName(one.name)) for one in row.interfaces]
         if any(there):
-            return not any(link is not None and link.master == row.bridge for link in there)
+            return not any(link is not None and link.master in {row.bridge, row.name} for link in there)
         stale = any(one.type == "" and one.name in self.now.seen.errors for one in row.interfaces)
         return not (stale and (row.site == self.site.name or row.name in self.named))
 

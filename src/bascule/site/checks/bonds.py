@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bascule.model.host_links import OPENVSWITCH_MODES
 from bascule.site import document as d
 from bascule.site.wiring import DocumentWiring
 
@@ -15,6 +16,7 @@ WHY = {  # of each mode, from Documentation/networking/bonding.rst of the kernel
 def check_bonds(wiring: DocumentWiring) -> None:
     """No bond below a bridge balances by the MACs of its members."""
     for host, entry in wiring.document.hosts.items():
+        _switched(wiring, host, entry)
         for name, bridge in entry.bridges.items():
             below = entry.link(bridge.uplink)
             for _ in entry.vlans:  # a VLAN link may sit on another one
@@ -28,3 +30,21 @@ def check_bonds(wiring: DocumentWiring) -> None:
                     hint="use active-backup, or 802.3ad with LACP on the switch",
                     also=[("the bridge", ("hosts", host, "bridges", name, "uplink"))],
                 )
+
+
+def _switched(wiring: DocumentWiring, host: str, entry: d.Host) -> None:
+    """A bond of Open vSwitch is a port of its bridge and no link: nobody else sits on it, and it has no address."""
+    for name, bond in entry.bonds.items():
+        if bond.mode not in OPENVSWITCH_MODES:
+            continue
+        path = ("hosts", host, "bonds", name)
+        over = [key for key, bridge in entry.bridges.items() if bridge.uplink == name and bridge.is_openvswitch]
+        vlans = [key for key, vlan in entry.vlans.items() if vlan.link == name]
+        if not over or vlans or bond.address:
+            what = f"carries '{vlans[0]}'" if vlans else "has an address" if bond.address else "is under no such bridge"
+            wiring.found.add(
+                "BOND",
+                f"bond '{name}' of mode {bond.mode} is a port of a bridge with 'kind: openvswitch', and {what}",
+                (*path, "mode"),
+                hint="make it the uplink of such a bridge and give the bridge the address, or use active-backup",
+            )

@@ -165,7 +165,7 @@ def _is_there(name: str, before: HostState, after: HostState) -> bool:
     if name in {"", "all", "default"}:
         return True
     link = after.links.get(IfName(name))
-    return link is not None and (name in before.links or link.options.virtual)
+    return link is not None and link.options.is_link and (name in before.links or link.options.virtual)
 
 
 def _is_early(key: str, value: str, before: HostState) -> bool:

@@ -84,6 +84,8 @@ def link_steps(
 
     ``carries``: others sit on it. ``released``: a bond lets go of it, and its MAC, MTU and addresses must wait for it.
     """
+    if not new.options.is_link:
+        return
     if not new.options.by_kernel:
         old = replace(old, **{facet: getattr(new, facet) for facet in ("options", "mac", "mtu", "alias", "vlans")})
     bond = after.links.get(new.master) if new.master else None
