@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import shlex
 import socket
@@ -17,6 +18,7 @@ import pytest
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 from tests.lab import Lab
+from tests.real_hosts.firewalls import load
 
 SITE = """\
 site: t
@@ -115,21 +117,33 @@ DOCKER = (
 
 
 @pytest.mark.kernel
-def test_docker_cuts_bridged_guests_and_the_pasted_fix_opens_exactly_what_it_says(stage: Stage) -> None:
-    stage.do(*DOCKER)
+def test_docker_cuts_bridged_guests_and_each_pasted_fix_opens_exactly_the_pairs_that_it_prints(stage: Stage) -> None:
+    stage.do("sysctl -qw net.bridge.bridge-nf-call-iptables=1")
+    load(stage.host, "docker.v4")  # made by Docker itself
     found = stage.why("web", "db", "tcp/5432")
     assert found["result"] == "no"
-    assert [(one["code"], one["owner"], one["chain"]) for one in found["blockers"]] == [("policy", "Docker", "FORWARD")]
+    blockers = [(one["code"], one["owner"], one["chain"]) for one in found["blockers"]]
+    assert blockers == [("policy", "Docker", "FORWARD"), ("reply-filtered", "Docker", "FORWARD")]
     assert not stage.connects("web", "db", 5432)
-    exact = found["fixes"][0]
-    assert exact["opens"] == [{"from": "web", "to": "db"}]
-    assert "DOCKER-USER" in exact["words"]
-    stage.do(*exact["commands"])
-    assert stage.why("web", "db", "tcp/5432")["result"] == "yes"
-    assert stage.connects("web", "db", 5432)
-    for source, target in (("db", "web"), ("web", "log"), ("log", "db")):
-        assert stage.why(source, target, "tcp/5432")["result"] == "no"
-        assert not stage.connects(source, target, 5432)
+    assert [len(fix["opens"]) for fix in found["fixes"]] == [1, 6, 6]
+    assert sum("DOCKER-USER" in fix["words"] for fix in found["fixes"]) == 2
+    for fix in found["fixes"]:
+        load(stage.host, "docker.v4")
+        stage.do("sysctl -qw net.bridge.bridge-nf-call-iptables=1", *fix["commands"])
+        opened = {(one["from"], one["to"]) for one in fix["opens"]}
+        for source, target in itertools.permutations(GUESTS, 2):
+            assert stage.connects(source, target, 5432) is ((source, target) in opened), (fix, source, target)
+
+
+@pytest.mark.kernel
+def test_what_ufw_drops_is_opened_in_ufws_own_words(stage: Stage) -> None:
+    stage.do("sysctl -qw net.bridge.bridge-nf-call-iptables=1")
+    load(stage.host, "ufw.v4")
+    found = stage.why("web", "db", "tcp/5432")
+    assert {one["owner"] for one in found["blockers"]} == {"ufw"}
+    exact, wide, *_ = [fix["words"] for fix in found["fixes"]]
+    assert exact == "ufw route allow in on br0 out on br0 proto tcp from 10.0.0.5 to 10.0.0.6 port 5432"
+    assert wide == "ufw route allow in on br0 out on br0"
 
 
 @pytest.mark.kernel

@@ -113,7 +113,7 @@ def _exactly(asked: Asked, keys: Sequence[str]) -> list[Edit]:
 def _edit(blocker: Blocker, keys: Sequence[str], *, is_reply: bool) -> Edit | None:
     if blocker.chain is not None:
         return _opened(blocker.chain, blocker, keys, is_reply=is_reply)
-    if blocker.code is Code.NOT_FORWARDING:
+    if blocker.code is Code.NOT_FORWARDING and blocker.subject.startswith("net."):  # of this host, not of a machine
         return _parameter(blocker.subject, "1")
     if blocker.code is Code.RP_FILTER:
         return _parameter(f"net.ipv4.conf.{blocker.subject}.rp_filter", "2")
@@ -190,6 +190,10 @@ def _opened(chain: RuleChain, blocker: Blocker, keys: Sequence[str], *, is_reply
 
 
 def _inserted(chain: RuleChain, words: Sequence[str], options: Sequence[str], blocker: Blocker) -> str:
+    if _jumps_to(chain, "ufw-user-forward", "ufw-before-forward", "ufw-before-input") and (
+        found := _of_ufw(chain, options)
+    ):
+        return found
     if chain.backend == "nft":
         return f"nft insert rule {chain} {' '.join(words)} accept"
     tool = "iptables" if chain.family == "ip" else "ip6tables"
@@ -203,8 +207,23 @@ def _inserted(chain: RuleChain, words: Sequence[str], options: Sequence[str], bl
     return f"{tool} {table}-I {where} {' '.join(options)} -j ACCEPT"
 
 
-def _jumps_to(chain: RuleChain, name: str) -> bool:
-    return any(isinstance(part, Decision) and part.target == name for line in chain.lines for part in line.parts)
+def _of_ufw(chain: RuleChain, options: Sequence[str]) -> str:
+    """The same in ufw's words (ufw(8)), which it keeps; empty where it has none."""
+    hook = chain.base.hook if chain.base is not None else ""
+    if hook not in {"forward", "input"} or any(option.startswith("-m") for option in options):
+        return ""
+    told = {words[0]: words[1:] for option in options for words in [option.split()]}
+    parts = ["ufw route allow" if hook == "forward" else "ufw allow"]
+    parts += [f"{way} on {told[flag][0]}" for flag, way in (("-i", "in"), ("-o", "out")) if flag in told]
+    parts += [f"proto {told['-p'][0]}"] if "-p" in told else []
+    if {"-s", "-d", "-p"} & told.keys():
+        parts.append(f"from {told['-s'][0] if '-s' in told else 'any'} to {told['-d'][0] if '-d' in told else 'any'}")
+    parts += [f"port {told['-p'][2]}"] if "-p" in told else []
+    return " ".join(parts)
+
+
+def _jumps_to(chain: RuleChain, *names: str) -> bool:
+    return any(isinstance(part, Decision) and part.target in names for line in chain.lines for part in line.parts)
 
 
 def _with_first(rules: Rules, chain: RuleChain, line: RuleLine) -> Rules:
