@@ -22,7 +22,7 @@ def look(facts: Facts) -> Iterator[Finding]:
                 subject=f"libvirt network '{network.name}'",
                 text="firewalld stands between its guests and the host's DHCP and DNS server",
                 evidence=(f"{network.bridge} is in zone {zone or facts.default_zone + ' (the default)'}",),
-                fix=f"firewall-cmd --zone=libvirt --change-interface={network.bridge}, then restart libvirtd",
+                fix=f"firewall-cmd --zone=libvirt --change-interface={network.bridge}; systemctl restart libvirtd",
             )
     own = {network.bridge for network in facts.networks}
     loose = [name for name in facts.bridges if name not in facts.zones and name not in own]

@@ -54,7 +54,8 @@ def _lines(facts: Facts, network: HostNetwork, bridges: Sequence[str], stop: Rul
 
 def _firewalld(facts: Facts, bridges: Sequence[str], chain: RuleChain) -> Iterator[str]:
     if _hook(chain) == "prerouting":
-        yield "IPv6_rpfilter=no in /etc/firewalld/firewalld.conf, then firewall-cmd --complete-reload"
+        yield "sed -i 's/^IPv6_rpfilter=.*/IPv6_rpfilter=no/' /etc/firewalld/firewalld.conf"
+        yield "firewall-cmd --complete-reload"
         return
     for name in bridges:
         zone = (facts.zones or {}).get(name) or facts.default_zone or "public"
@@ -97,15 +98,16 @@ def routed_fix(network: HostNetwork, bridge: str, lost: Sequence[tuple[str, Pass
 
 def input_fix(facts: Facts, network: HostNetwork, bridge: str, lost: Sequence[tuple[Passage, str, int]]) -> str:
     """What lets guests ask these ports of the host, from this bridge alone."""
-    lines = []
+    lines, reload = list[str](), list[str]()
     for passage, protocol, port in lost:
         for stop in passage.stops or passage.may_stop:
             chain = stop.base
             if _is_firewalld(chain):
                 service = {67: "dhcp", 547: "dhcpv6", 53: "dns"}[port]
-                zone = (facts.zones or {}).get(bridge) or "libvirt"
+                zone = (facts.zones or {}).get(bridge) or facts.default_zone or "public"
                 lines.append(f"firewall-cmd --permanent --zone={zone} --change-interface={bridge}")
                 lines.append(f"firewall-cmd --permanent --zone={zone} --add-service={service}")
+                reload.append("firewall-cmd --reload")  # what is permanent holds from then on
             elif "ufw" in makers(network.rules, chain):
                 lines.append(f"ufw allow in on {bridge} to any port {port} proto {protocol}")
             elif chain.backend == "nft":
@@ -114,7 +116,7 @@ def input_fix(facts: Facts, network: HostNetwork, bridge: str, lost: Sequence[tu
             else:
                 tool = _tool(chain)
                 lines.append(f"{tool} -I {chain.name} -i {bridge} -p {protocol} --dport {port} -j ACCEPT")
-    return "; ".join(dict.fromkeys(lines))
+    return "; ".join(dict.fromkeys((*lines, *reload)))
 
 
 def _is_firewalld(chain: RuleChain) -> bool:

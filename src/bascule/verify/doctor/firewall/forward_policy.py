@@ -39,8 +39,9 @@ def look(facts: Facts) -> Iterator[Finding]:
             id="forward-policy",
             severity=Severity.PROBLEM,
             subject=one.name,
-            text=f"what its guests send out or get from outside by {families} meets {whose} what no rule lets through",
+            text=f"what its guests send out or get from outside by {families} meets {whose} what no rule lets through;"
+            " where that lets it through, the network's own rules still decide",
             evidence=tuple(dict.fromkeys(map(str, stops))),
-            fix=f"{routed_fix(facts.network, bridge, lost)} (the network's own rules still decide)",
+            fix=routed_fix(facts.network, bridge, lost),
             bridges=(bridge,),
         )
