@@ -28,6 +28,9 @@ from bascule.model.ruleset.rules import (
     match,
 )
 from bascule.model.ruleset.text import replacing_text
+from bascule.policy.guards.ports import guarded_ports
+from bascule.policy.guards.rules import guard_table
+from bascule.site import parse
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 from tests.kernel.rulesets import tables
@@ -138,6 +141,12 @@ def test_a_field_that_is_written_is_read_and_written_again(host: Namespace) -> N
     run(("nft", "delete", "table", "inet", "t"), namespace=host)
 
 
+GUARDED = b"""\
+site: t
+networks: {lan: {subnet: [192.168.1.0/24, "fd00:1::/64"]}}
+hosts: {h: {nics: {eth0: {network: lan}}, bridges: {br0: {uplink: eth0}}}}
+guests: {web: {host: h, nics: [{bridge: br0, address: [192.168.1.21/24, "fd00:1::21/64"], guard: strict}]}}
+"""
 HIDDEN = "mount --bind /dev/null /etc/protocols && nft -f - && nft -j list ruleset"
 
 
@@ -153,6 +162,15 @@ def test_a_host_without_the_file_of_protocols_loads_and_tells_the_same_rules(hos
     assert read_table(table.key, read_ruleset(told)[table.key]) == table
     assert listed(host)[table.key] == table
     run(("nft", "delete", "table", "bridge", "t"), namespace=host)
+
+
+def test_the_guards_load_without_the_file_of_protocols(host: Namespace) -> None:
+    site = parse(GUARDED, "site.yaml")
+    table = guard_table(guarded_ports(site, site.hosts["h"]), "bascule:t")
+    assert table is not None
+    told = run(("unshare", "-m", "sh", "-c", HIDDEN), stdin=replacing_text(table), namespace=host).stdout
+    assert read_table(table.key, read_ruleset(told)[table.key]) == table
+    run(("nft", "delete", "table", *table.key.split()), namespace=host)
 
 
 def test_a_rule_with_something_unknown_is_kept_as_it_was_told(host: Namespace) -> None:

@@ -12,6 +12,7 @@ NUMBERS = {
     "ip": 0, "icmp": 1, "igmp": 2, "ipencap": 4, "tcp": 6, "udp": 17, "dccp": 33, "ipv6": 41, "ipv6-route": 43,
     "ipv6-frag": 44, "gre": 47, "esp": 50, "ah": 51, "ipv6-icmp": 58, "ipv6-nonxt": 59, "ipv6-opts": 60, "ospf": 89,
     "pim": 103, "vrrp": 112, "sctp": 132, "mobility-header": 135, "udplite": 136,
+    "hip": 139, "shim6": 140,
 }  # fmt: skip
 NAMES = {number: name for name, number in NUMBERS.items()}
 OF_NFT = {"icmp", "igmp", "tcp", "udp", "dccp", "esp", "ah", "sctp", "udplite"}  # measured, nft 1.0.6
