@@ -30,6 +30,7 @@ BENCHMARKS = (
     "rehearse",
     "twin",
     "questions",
+    "reachability",
     "guest_curves",
     "drawing",
     "apply",

@@ -28,6 +28,13 @@ BARS = (
     Bar("rehearsal", "and gone as soon", "twin", "the same, gone"),
     Bar("rehearsal", "at least 6 times faster than Mininet", "twin", "the same, whole program, against Mininet"),
     Bar("rehearsal", "a pair asked at least 30 times faster than by `ping -c 1`", "questions", "one pair by ARP"),
+    Bar(
+        "model",
+        "all pairs of 1,000 guests by 5 services as soon as nft lists 10,000 rules",
+        "reachability",
+        "all pairs by 5 services of 1,000",
+    ),
+    Bar("model", "`why` within 2 times its readers and its interpreter", "reachability", "bascule why on 300 rules"),
     Bar("command line", "--help within 2 times `import click`", "startup", "bascule --help"),
     Bar("apply", "200 bridges within 2 times the bare batch and the interpreter", "apply", "apply 200 bridges"),
     Bar("apply", "at least 15 times faster than ifupdown2", "apply", "ifup -a of ifupdown2"),

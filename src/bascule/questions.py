@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from bascule.apply.options import ANY_DRIVER
-from bascule.apply.prepare import Prepared, prepare, prepare_from
 from bascule.apply.state_directory import here as state_directory
 from bascule.errors import BasculeError, Problem
-from bascule.host.identity import is_here
 from bascule.model.site import Expectation, Host, Service, Site, Verdict
 from bascule.model.state import HostState
 from bascule.model.values import bridge_name
-from bascule.plan.make import site_as_it_runs
-from bascule.providers.observe import observe
 from bascule.system.net.netns import Namespace
-from bascule.topology.declared import declared_links
 from bascule.verify.checks import Check
-from bascule.verify.reachability.by_file import contradicted
-from bascule.verify.reachability.frames import FramesSaid, ask_frames
 from bascule.verify.reachability.gather import gather
 from bascule.verify.reachability.live import AskedHost, Why
 from bascule.verify.reachability.live import why as ask_why
 from bascule.verify.reachability.matrix import Matrix, matrix
 from bascule.verify.reachability.question import party_of
 from bascule.verify.reachability.said import Said, model_says
-from bascule.workflow import load_for
+
+if TYPE_CHECKING:
+    from bascule.apply.prepare import Prepared
+    from bascule.verify.reachability.frames import FramesSaid
+
+# what plans, and what sends frames, is imported where it is used: most questions need neither, and it takes longer
+# to import than to answer them
 
 
 def asked_host(
@@ -42,6 +41,11 @@ def asked_host(
         return gather(site, host, networks, state=state, where="the saved state")
     if site is None or host is None:
         return gather(site, host, networks)
+    from bascule.apply.options import ANY_DRIVER
+    from bascule.apply.prepare import prepare, prepare_from
+    from bascule.host.identity import is_here
+    from bascule.providers.observe import observe
+
     lives_here = here or is_here(site, host, observe)
     if lives_here and not wanted:
         return gather(site, host, networks)
@@ -51,11 +55,15 @@ def asked_host(
 
 def _as_it_runs(made: Prepared) -> Site:
     """The site with the MACs and taps that the guests of a prepared host have."""
+    from bascule.plan.make import site_as_it_runs
+
     return site_as_it_runs(made.site, made.host, made.observed)
 
 
 def _bare(site: Site, host: Host) -> HostState:
     """A host with the links that the file names, of which the bridges of virtual networks are still to be made."""
+    from bascule.topology.declared import declared_links
+
     state = declared_links(site, host)
     made = {bridge_name(name) for name in host.virtual_networks}
     links = {
@@ -64,6 +72,14 @@ def _bare(site: Site, host: Host) -> HostState:
         if name not in made
     }
     return replace(state, links=links)
+
+
+def _loaded(site: Site | str | None, host: str | None) -> tuple[Site | None, Host | None]:
+    if site is None:
+        return None, None
+    from bascule.workflow import load_for
+
+    return load_for(site, host)
 
 
 def why(
@@ -82,12 +98,14 @@ def why(
 
     ``state`` is asked about instead of this host; ``root`` is the folder above the files of firewalls.
     """
-    read, chosen = load_for(site, host) if site is not None else (None, None)
+    read, chosen = _loaded(site, host)
     return ask_why(asked_host(read, chosen, here=here, state=state, wanted=wanted), source, target, service, root=root)
 
 
 def probed(found: Why) -> FramesSaid:
     """The same question with real frames, from this host itself."""
+    from bascule.verify.reachability.frames import ask_frames
+
     with Namespace.current(found.asked.by.name) as here:
         return ask_frames(found, here)
 
@@ -96,6 +114,8 @@ def contradictions(site: Site) -> tuple[Problem, ...]:
     """The expectations that the file itself contradicts, each with the line that does; no host is looked at."""
     if not site.expectations:
         return ()
+    from bascule.verify.reachability.by_file import contradicted
+
     return tuple(contradicted(site, _wanted_hosts(site)))
 
 
@@ -103,6 +123,8 @@ def _wanted_hosts(site: Site) -> tuple[AskedHost, ...]:
     """The hosts as the file wants them; none where one cannot be planned, which plan says."""
     networks = state_directory().state / "networks"
     try:
+        from bascule.apply.prepare import prepare_from
+
         made = [(host, prepare_from(site, host, _bare(site, host))) for host in site.hosts.values()]
         return tuple(gather(_as_it_runs(one), host, networks, state=one.wanted) for host, one in made)
     except BasculeError:
@@ -127,7 +149,7 @@ def reach(
     targets: Sequence[str] = (),
 ) -> Matrix:
     """Who reaches whom by which service; raises UsageFault where nobody is called as ``sources`` or ``targets`` say."""
-    read, chosen = load_for(site, host) if site is not None else (None, None)
+    read, chosen = _loaded(site, host)
     asked = asked_host(read, chosen, here=here, state=state, wanted=wanted)
     for name in (*sources, *targets):
         party_of(name, asked.known, asked.network, asked.here)
@@ -136,8 +158,11 @@ def reach(
 
 def verify_attacked(site: Site | str, guest: str, *, host: str | None = None) -> tuple[Check, ...]:
     """Whether the guard of a guest holds on this host, by hostile frames that reach nobody else."""
+    from bascule.apply.options import ANY_DRIVER
+    from bascule.apply.prepare import prepare
     from bascule.plan.make import site_as_it_runs
     from bascule.verify.guards.live import check_attacks
+    from bascule.workflow import load_for
 
     found = prepare(*load_for(site, host), choice=ANY_DRIVER)
     seen = site_as_it_runs(found.site, found.host, found.observed)

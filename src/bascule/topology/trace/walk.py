@@ -321,7 +321,7 @@ class Walk:
             passage.stop(Code.UNKNOWN_OUTSIDE, text_of(self.version, next_hop), text, name="neighbour", where=link)
             return None
         known = self.network.neighbour(link, next_hop)
-        if known is None or known.failed:
+        if (known is None or known.failed) and (self._name(None), next_hop) not in self.heard:
             by = asks_as(passage, self.version, link)
             if not by:
                 text = f"the host asks for no neighbour behind {link}: it has no link-local address there"
