@@ -105,12 +105,18 @@ class PacketPath:
             return
         self._at(iif, oif)
         kept = {name: self.fields.get(name) for name in ("ct state", "ct status", "ct mark", "meta nfproto")}
+        kept |= self._hidden()
         ibr = bridge if iif else ""
         obr = bridge if oif else ""
         self.fields |= {"meta ibrname": ibr, "meta obrname": obr, "meta nfproto": 7, "ct state": None}
-        self.fields |= {"ct status": None, "ct mark": None}
+        self.fields |= {"ct status": None, "ct mark": None, **dict.fromkeys(self._hidden())}
         self._chains(f"bridge {hook}", "bridge", hook, chains, where=_between(iif, oif))
         self.fields |= kept
+
+    def _hidden(self) -> dict[str, Any]:
+        """Of a tagged frame the fields of IP: nft shows no ``ether type`` before them, which would not match."""
+        tagged = "vlan id" in self.fields
+        return {name: self.fields[name] for name in self.fields if name.startswith(("ip ", "ip6 "))} if tagged else {}
 
     def device_hook(self, hook: str, device: str) -> None:
         """The chains at a link itself, before or after everything else."""
@@ -120,8 +126,8 @@ class PacketPath:
         if not chains:
             return
         self._at(device if hook == "ingress" else "", device if hook == "egress" else "")
-        kept = {name: self.fields.get(name) for name in ("ct state", "ct status", "meta nfproto")}
-        self.fields |= {"meta nfproto": 5, "ct state": None, "ct status": None}
+        kept = {name: self.fields.get(name) for name in ("ct state", "ct status", "meta nfproto")} | self._hidden()
+        self.fields |= {"meta nfproto": 5, "ct state": None, "ct status": None, **dict.fromkeys(self._hidden())}
         self._chains(f"netdev {hook}", "netdev", hook, chains, where=device)
         self.fields |= kept
 
