@@ -25,11 +25,12 @@ vm-test: dev-tools $(VENV)/.dev
 		lintian rpmlint
 	BASCULE_VM=1 $(BIN)/pytest -n $(VM_JOBS) --dist worksteal -rA --show-capture=no tests/vm tests/packages
 
-# every kill point, 250 random pairs of states, 100,000 hostile frames for each decoder, 20,000 broken files for each
+# every kill point, 250 random pairs of states, 100,000 hostile frames for each decoder, 20,000 mutated captures and broken files for each
 # dialect, every tool of attackers against the guards: some twenty minutes
 soak: dev-tools $(VENV)/.dev
 	@WISHED=1 scripts/need arping hping3 packit yersinia dhcpstarv bettercap avahi-daemon avahi-resolve
 	$(BIN)/python -m tests.survey.fuzz 100000
+	$(BIN)/python -m tests.survey.mutations 20000
 	BASCULE_SOAK=1 $(BIN)/pytest -n $(JOBS) --dist worksteal --timeout 1800 tests/apply \
 		tests/persist/test_bad_input.py tests/persist/test_round_trip.py tests/guards
 

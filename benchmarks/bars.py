@@ -73,6 +73,7 @@ BARS = (
         "rehearse --guests qemu",
     ),
     Bar("survey", "100,000 control frames judged within 6 times tcpdump -vv", "survey", "judge 100,000"),
+    Bar("survey", "a forged ARP storm of 400,000 frames within 10 times tcpdump -vv", "survey", "judge a forged"),
     Bar("survey", "under 5 % of a core beside 1 Gbit/s", "survey", "CPU of a survey"),
     Bar("survey", "no control frame missed that tcpdump hears", "survey", "control frames heard"),
     Bar("picture", "layout and SVG of 1,000 guests within 1.5 times dot", "drawing", "layout and SVG of 1,000"),

@@ -15,7 +15,7 @@ from bascule.frames.envelope import Packet
 from bascule.frames.pcap import Capture, NotACapture
 from bascule.survey.evidence import FACT_LIMIT, Collector
 from bascule.survey.verdicts import judge
-from tests.survey import fuzz
+from tests.survey import fuzz, mutations
 from tests.survey.frames import arp
 from tests.survey.hearing import site
 from tests.survey.samples import SAMPLES
@@ -58,6 +58,12 @@ def test_whatever_was_heard_can_be_judged_and_shown(seed: int) -> None:
     survey = judge(ears)
     assert show_survey(survey, columns=80, host="h").replace("\n", "").isprintable()
     survey_as_json(survey, host="h")
+
+
+@pytest.mark.parametrize("first", [0, 1000])
+def test_a_mutated_capture_is_judged_and_its_draft_passes_the_check(first: int) -> None:
+    for seed in range(first, first + 60):
+        mutations.see(seed)
 
 
 def test_a_flood_of_made_up_addresses_is_bounded() -> None:
