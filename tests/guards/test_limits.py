@@ -13,8 +13,13 @@ from pathlib import Path
 import pytest
 from msgspec import Struct
 
+from bascule.importer.importing import Sources, import_sources
 from bascule.model.bandwidth import Bandwidth
-from bascule.providers.shaping.state import queue_name, read_limits, udev_text
+from bascule.model.links import Bridge, BridgePort, Physical
+from bascule.model.state import HostState, Link
+from bascule.model.values import IfName
+from bascule.providers.shaping.state import Shaping, queue_name, read_limits, udev_text
+from bascule.site import parse
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 from tests.lab import Lab, open_lab
@@ -141,3 +146,20 @@ def test_what_passes_is_the_figure(stage: Stage, way: str) -> None:
     mouth.close()
     ear.close()
     assert got / (last - first) == pytest.approx(RATE, rel=0.05)
+
+
+def test_a_limit_that_stands_is_imported() -> None:
+    guest = (
+        "<domain type='kvm'><name>web</name><memory unit='KiB'>131072</memory><devices><interface type='bridge'>"
+        "<mac address='52:54:00:00:00:0a'/><source bridge='br0'/><target dev='web.0'/></interface></devices></domain>"
+    )
+    links = [
+        Link(name=IfName("up0"), options=Physical(), up=True, master=IfName("br0"), port=BridgePort()),
+        Link(name=IfName("br0"), options=Bridge(), up=True),
+    ]
+    shaping = Shaping(limits={"web.0": Bandwidth(up=100_000_000, down=2_500_000_000)})
+    state = HostState.of(links, parts={"shaping": shaping})
+    sources = Sources(host="h", site="s", dialect=None, libvirt={"etc/libvirt/qemu/web.xml": guest}, state=state)
+    text = import_sources(sources).text
+    assert "limit: {up: 100Mbit, down: 2500Mbit}" in text
+    assert parse(text.encode(), "s.yaml").guests["web"].nics[0].bandwidth == shaping.limits["web.0"]

@@ -48,7 +48,7 @@ def test_the_list_for_people_and_for_machines(lab: Lab, uri: str) -> None:
     done = lab.bascule(room, "guest", "list", "--connect", uri)
     assert done.returncode == 0, done.stderr
     head, *rows = done.stdout.splitlines()
-    assert head.split() == ["guest", "nic", "mac", "tap", "plugged", "into", "network", "pci", "ip"]
+    assert head.split() == ["guest", "nic", "mac", "tap", "plugged", "into", "network", "guard", "pci", "ip"]
     assert any(row.startswith("g1") and "52:54:00:00:00:01" in row and "network default" in row for row in rows)
     document = json.loads(lab.bascule(room, "guest", "list", "--json", "--connect", uri).stdout)
     assert document["schema"] == "bascule/guest-list/1"

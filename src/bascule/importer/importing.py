@@ -18,6 +18,7 @@ from bascule.importer.put_under_bridge import NewBridge, put_under_bridge
 from bascule.importer.running import running_config
 from bascule.importer.to_site import host_entry
 from bascule.importer.unsaid import declared, unsaid
+from bascule.model.bandwidth import Bandwidth, rate_words
 from bascule.model.host_links import Ipv6
 from bascule.model.site import Site
 from bascule.model.state import HostState
@@ -226,7 +227,7 @@ def _document(
             if missing:
                 notes.append(f"guest {name}: NIC {flow(nic)}: left out, {missing} is not there")
             else:
-                nics.append(nic)
+                nics.append(nic | _limit(sources.state, nic))
         guests[name] = {key: value for key, value in guest.items() if key != "nics"} | ({"nics": nics} if nics else {})
     document: dict[str, Any] = {"site": sources.site}
     if networks:
@@ -235,6 +236,15 @@ def _document(
     if guests:
         document["guests"] = guests
     return document
+
+
+def _limit(state: HostState | None, nic: dict[str, Any]) -> dict[str, Any]:
+    """How much a guest NIC may carry, where a limit of Bascule's stands at its tap."""
+    shaping = state.parts.get("shaping") if state is not None else None
+    found: Bandwidth | None = shaping.limits.get(str(nic.get("tap", ""))) if shaping is not None else None
+    rates = (("up", found.up), ("down", found.down)) if found is not None else ()
+    limit = {way: rate_words(rate) for way, rate in rates if rate is not None}
+    return {"limit": limit} if limit else {}
 
 
 def _comments(
