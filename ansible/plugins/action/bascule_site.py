@@ -1,0 +1,105 @@
+"""The controller's half: brings the file, applies, and confirms over a connection that is opened after the change."""
+
+from __future__ import annotations
+
+import time
+
+from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.action import ActionBase
+
+PAUSE_S = 1.0  # between two tries to reach the host again
+GRACE_S = 60  # for the way back itself, on a slow host
+
+
+class ActionModule(ActionBase):
+    """Copy, apply, reconnect, confirm."""
+
+    TRANSFERS_FILES = True
+    _requires_connection = True
+
+    def run(self, tmp=None, task_vars=None):
+        """What the task ends with; ``failed`` where the host did not answer a new connection in time."""
+        super().run(tmp, task_vars)
+        asked = dict(self._task.args)
+        source = asked.pop("src", None)
+        path = asked.setdefault("path", "/etc/bascule/site.yaml")
+        if source:
+            found = self._bring(source, path, task_vars)
+            if found is not None and (found.get("failed") or found.get("path")):
+                if found.get("failed"):
+                    return found
+                asked["path"] = found["path"]
+        try:
+            result = self._execute_module("bascule.net.bascule_site", module_args=asked, task_vars=task_vars)
+        except AnsibleConnectionFailure as error:
+            return self._wait_until_back(asked, str(error), task_vars)
+        if result.get("failed") or result.get("waits_s") is None:
+            return result
+        return {**result, **self._confirm(asked, result, task_vars)}
+
+    def _bring(self, source, path, task_vars):
+        """Have the file on the host. In check mode to a temporary place, whose path is then in what is returned."""
+        if self._task.check_mode:
+            whole = self._loader.get_real_file(self._find_needle("files", source))
+            target = self._connection._shell.join_path(self._make_tmp_path(), "site.yaml")
+            return {"path": self._transfer_file(whole, target)}
+        folder = {"path": path.rsplit("/", 1)[0] or "/", "state": "directory"}
+        made = self._execute_module("ansible.builtin.file", module_args=folder, task_vars=task_vars)
+        if made.get("failed"):
+            return made
+        task = self._task.copy()
+        task.args = {"src": source, "dest": path}
+        copy = self._shared_loader_obj.action_loader.get(
+            "ansible.builtin.copy",
+            task=task,
+            connection=self._connection,
+            play_context=self._play_context,
+            loader=self._loader,
+            templar=self._templar,
+            shared_loader_obj=self._shared_loader_obj,
+        )
+        return copy.run(task_vars=task_vars)
+
+    def _wait_until_back(self, asked, why, task_vars):
+        """The change itself cut the connection: the host takes it back, and answers again."""
+        lost = "the connection was lost while the host changed, and nobody confirmed"
+        until = time.monotonic() + float(asked.get("confirm_within") or 60) + GRACE_S
+        while time.monotonic() < until:
+            time.sleep(PAUSE_S)
+            try:
+                self._connection.reset()
+                said = self._execute_module("ansible.builtin.ping", module_args={}, task_vars=task_vars)
+            except AnsibleConnectionFailure as error:
+                why = str(error)
+                continue
+            if said.get("ping"):
+                again = f"{lost}; the host takes the change back by itself, and answers again"
+                return {"failed": True, "confirmed": False, "msg": again}
+        return {"failed": True, "confirmed": False, "msg": f"{lost}; it does not answer yet: {why}"}
+
+    def _confirm(self, asked, result, task_vars):
+        """Try over new connections until the host takes the change back; then say so."""
+        until = time.monotonic() + float(result["waits_s"])
+        why = ""
+        while time.monotonic() < until:
+            try:
+                self._connection.reset()
+                said = self._execute_module(
+                    "bascule.net.bascule_confirm",
+                    module_args={"executable": asked.get("executable", "bascule")},
+                    task_vars=task_vars,
+                )
+            except AnsibleConnectionFailure as error:
+                why = str(error)
+                time.sleep(PAUSE_S)
+                continue
+            if not said.get("failed") and not said.get("unreachable"):
+                return {"confirmed": True}
+            why = said.get("msg", "")
+            if not said.get("unreachable"):
+                break
+        return {
+            "failed": True,
+            "confirmed": False,
+            "msg": "change {} was not confirmed, so the host takes it back by itself: {}".format(result["change"], why),
+        }

@@ -1,0 +1,114 @@
+#!/usr/bin/python
+"""Make a host's network what a site file says."""
+
+DOCUMENTATION = r"""
+module: bascule_site
+short_description: Make a host's network what a site file says, and take it back unless the host is reached again
+description:
+  - Plans and applies a site file by C(bascule) on the host.
+  - A change waits for its confirmation. The controller closes its connection, opens a new one and confirms over it.
+  - Where that fails, the host takes the change back by itself, and the task fails.
+  - In check mode it is C(bascule plan); with diff mode the text of the configuration files is shown.
+options:
+  src:
+    description: The site file on the controller; it is copied to O(path).
+    type: path
+  path:
+    description: The site file on the host.
+    type: path
+    default: /etc/bascule/site.yaml
+  host:
+    description: The host meant, where the file has several. The default is that its name or hardware says so.
+    type: str
+  confirm_within:
+    description: How long the host waits for the new connection, in seconds.
+    type: int
+    default: 60
+  here:
+    description: This machine is that host, though neither its name nor its hardware says so.
+    type: bool
+    default: false
+  driver:
+    description: Who runs the guests.
+    type: str
+    choices: [libvirt, qemu, none]
+  root:
+    description: Keep the change in the files below this folder instead of the machine's own /etc.
+    type: path
+  executable:
+    description: The program on the host.
+    type: str
+    default: bascule
+author: The Bascule developers
+"""
+EXAMPLES = r"""
+- hosts: kvm
+  serial: 1
+  max_fail_percentage: 0
+  tasks:
+    - name: The network is as the site file says
+      bascule.net.bascule_site:
+        src: site.yaml
+"""
+RETURN = r"""
+change:
+  description: The number of the change on the host.
+  type: int
+  returned: when something was changed
+changes:
+  description: What was changed, or in check mode would be, each with its subject, action, reason, risk and guests.
+  type: list
+  returned: success
+mind:
+  description: What the administrator should know.
+  type: list
+  returned: success
+confirmed:
+  description: Whether the change was kept over a new connection.
+  type: bool
+  returned: when something was changed
+"""
+
+import json
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.bascule.net.plugins.module_utils.verbs import run
+
+ARGUMENTS = {
+    "src": {"type": "path"},
+    "path": {"type": "path", "default": "/etc/bascule/site.yaml"},
+    "host": {"type": "str"},
+    "confirm_within": {"type": "int", "default": 60},
+    "here": {"type": "bool", "default": False},
+    "driver": {"type": "str", "choices": ["libvirt", "qemu", "none"]},
+    "root": {"type": "path"},
+    "executable": {"type": "str", "default": "bascule"},
+}
+
+
+def main():
+    """Plan, and apply where something is to change."""
+    module = AnsibleModule(ARGUMENTS, supports_check_mode=True)
+    asked = module.params
+    words = [asked["path"]]
+    for key in ("host", "driver", "root"):
+        words += ["--" + key, asked[key]] if asked[key] else []
+    words += ["--here"] if asked["here"] else []
+    plan = json.loads(run(module, "plan", *words, "--json"))
+    result = {"changed": bool(plan["changes"]), "changes": plan["changes"], "mind": plan["mind"]}
+    if module._diff and plan["files"]:
+        result["diff"] = {"prepared": run(module, "plan", *words, "--diff")}
+    if module.check_mode or not result["changed"]:
+        module.exit_json(**result)
+    # always with a way back: that the controller reaches the host again is known only after the change
+    made = json.loads(
+        run(module, "apply", *words, "--yes", "--json", "--confirm-within", f"{asked['confirm_within']}s")
+    )
+    result.update(changed=made["changed"], mind=made["mind"])
+    if made["changed"]:
+        result.update(change=made["change"], waits_s=made["confirm_within_s"])
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
