@@ -1,7 +1,7 @@
 # make demo   sets everything up and rehearses examples/production.yaml
 # make test   sets everything up and passes every test
 # make vm-test   what needs a kernel or a reboot of its own, under QEMU
-.PHONY: man install uninstall wheel deb rpm pyz packaging-tools demo test vm-test soak lint format pictures captures bench bench-quick clean tools dev-tools vm-tools browser-tools bench-tools
+.PHONY: docs man install uninstall wheel deb rpm pyz packaging-tools demo test vm-test soak lint format pictures captures bench bench-quick clean tools dev-tools vm-tools browser-tools bench-tools
 
 PYTHON ?= python3
 VENV   := .venv
@@ -140,6 +140,10 @@ pyz: build/bundle
 	@mkdir -p dist
 	$(BIN)/shiv --site-packages build/bundle --entry-point bascule.cli:program --compressed --extend-pythonpath \
 		--python '/usr/bin/env python3' --root '~/.local/share/bascule' --output-file dist/bascule.pyz
+
+# the pages below docs/ as a site in build/docs
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 # the network stays as it is, and so does /var/lib/bascule
 uninstall:
