@@ -32,7 +32,7 @@ soak: dev-tools $(VENV)/.dev
 	$(BIN)/python -m tests.survey.fuzz 100000
 	$(BIN)/python -m tests.survey.mutations 20000
 	BASCULE_SOAK=1 $(BIN)/pytest -n $(JOBS) --dist worksteal --timeout 1800 tests/apply \
-		tests/persist/test_bad_input.py tests/persist/test_round_trip.py tests/guards
+		tests/persist/test_bad_input.py tests/persist/test_round_trip.py tests/guards tests/ovs
 
 lint: dev-tools $(VENV)/.dev
 	$(BIN)/ruff check .

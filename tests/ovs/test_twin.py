@@ -89,3 +89,12 @@ def test_two_nics_are_one_port(example: Any, tmp_path: Path) -> None:
     found = json.loads(bascule("rehearse", str(tmp_path / "site.yaml"), "--json").stdout)
     assert found["ok"] is True, [check for check in found["checks"] if not check["ok"]]
     assert "become a port of ovs0, bond balance-slb" in json.dumps(found["plans"])
+
+
+@pytest.mark.skipif(not os.environ.get("BASCULE_SOAK"), reason="each of the five guests boots: make soak")
+@pytest.mark.parametrize("kind", ["qemu", "libvirt"])
+def test_virtual_machines_stand_on_it(example: Any, kind: str) -> None:
+    done = bascule("rehearse", EXAMPLE, "--guests", kind, "--json")
+    found = json.loads(done.stdout)
+    assert found["ok"] is True, found.get("problems") or [one for one in found["checks"] if one["ok"] is False]
+    assert any(check["id"] == "mirror" and check["ok"] for check in found["checks"])
