@@ -62,6 +62,7 @@ def test_expectations_that_the_host_contradicts_come_with_what_is_in_the_way(lab
     found = reach(stage, "--services", "tcp/5432")
     assert [(one["from"], one["result"]) for one in found["violations"]] == [("web", "no")]
     assert found["violations"][0]["blockers"][0]["code"] == "policy"
+    assert found["violations"][0]["packet"] == "10.0.0.5 → 10.0.0.6 tcp/5432, in by web.0"
     assert ["web", "db", "log"] in found["classes"]
     assert {one["result"] for one in found["pairs"]} == {"no"}
 

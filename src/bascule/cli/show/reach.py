@@ -51,8 +51,10 @@ def _violation(one: Violation, columns: int) -> Iterator[str]:
     head = f"{expected.source} → {expected.target} {expected.service}: {cell.result.value.upper()}, but shall {says}"
     place = f" ({expected.place.file}:{expected.place.line})" if expected.place.line else ""
     yield wrapped(f"differs  {head}{place}", indent=9, columns=columns)
+    yield f"         {wrapped(f'packet: {one.packet}', indent=9, columns=columns)}"
     for blocker in one.blockers:
-        yield wrapped(f"         {blocker.code.value}: {blocker.subject}: {blocker.text}", indent=9, columns=columns)
+        words = f"{blocker.code.value}: {blocker.subject}: {blocker.text}"
+        yield f"         {wrapped(words, indent=9, columns=columns)}"
     yield f"         why: bascule why {expected.source} {expected.target} {expected.service}"
 
 
@@ -69,6 +71,7 @@ def reach_as_json(found: Matrix) -> dict[str, Any]:
                 "expected": one.expectation.verdict.value,
                 "file": one.expectation.place.file,
                 "line": one.expectation.place.line,
+                "packet": one.packet,
                 "blockers": [_blocker(blocker) for blocker in one.blockers],
             }
             for one in found.violations

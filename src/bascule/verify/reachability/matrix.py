@@ -31,11 +31,12 @@ class Cell(Struct, frozen=True, kw_only=True):
 
 
 class Violation(Struct, frozen=True, kw_only=True):
-    """An expectation that the model contradicts, or perhaps does; ``blockers`` are in the way."""
+    """An expectation that the model contradicts, or perhaps does, by one ``packet``; ``blockers`` are in its way."""
 
     expectation: Expectation
     cell: Cell
     blockers: tuple[Blocker, ...]
+    packet: str
 
 
 class Matrix(Struct, frozen=True, kw_only=True):
@@ -173,7 +174,7 @@ def _violations(
         if cell.result is Certainty.PERHAPS or reaches is not (one.verdict is Verdict.REACH):
             asked = ask(given.network, given.known, given.known[one.source], given.known[one.target], one.service)
             named = replace(cell, source=one.source, target=one.target)
-            yield Violation(expectation=one, cell=named, blockers=asked.answer.blockers)
+            yield Violation(expectation=one, cell=named, blockers=asked.answer.blockers, packet=asked.packet)
 
 
 def _alike(sweep: Sweep, speaking: Mapping[str, Participant]) -> tuple[tuple[str, ...], ...]:

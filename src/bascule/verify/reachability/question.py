@@ -14,7 +14,7 @@ from bascule.model.site import Service
 from bascule.model.values import parse_mac
 from bascule.topology.trace.answer import Certainty, Reachability
 from bascule.topology.trace.network import HostNetwork, WireEnd
-from bascule.topology.trace.packet import Traffic
+from bascule.topology.trace.packet import Traffic, text_of
 from bascule.topology.trace.rules.values import mac as mac_number
 from bascule.topology.trace.walk import Walks
 from bascule.verify.reachability.participant import Participant
@@ -36,6 +36,15 @@ class Asked(Struct, frozen=True, kw_only=True):
     target: WireEnd | None = None
     address: int = 0
     version: int = 4
+
+    @property
+    def packet(self) -> str:
+        """The first packet, as one that is asked about: ``10.0.0.5 → 10.0.0.6 tcp/22, in by web.0``."""
+        own = self.source.addresses if self.source is not None else ()
+        near = next((number for number, version, _ in own if version == self.version), None)
+        sender = self.by.name if near is None else text_of(self.version, near)
+        enters = f", in by {self.source.port}" if self.source is not None else ", of the host itself"
+        return f"{sender} → {text_of(self.version, self.address)} {self.traffic}{enters}"
 
 
 def party_of(word: str, known: Known, network: HostNetwork, here: str) -> Participant:
