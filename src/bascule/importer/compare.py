@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 from ipaddress import ip_address, ip_interface
 
+from msgspec.structs import replace
+
 from bascule.importer.words import route_words
 from bascule.model.host_links import Ipv6, PolicyRule
+from bascule.model.links import BridgePort
 from bascule.model.values import IfName, IpNetwork
 from bascule.persist.compare import differences
 from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute, replace_fields
@@ -95,6 +98,13 @@ def _ipv6(kernel: LinkConfig, files: LinkConfig) -> Ipv6:
     return files.ipv6
 
 
+def _port(kernel: LinkConfig, files: LinkConfig) -> BridgePort | None:
+    """The kernel's, with the cost that the files say: the kernel's follows from the speed as a rule."""
+    if kernel.port is None and (files.port is None or kernel.master is None):
+        return kernel.port
+    return replace(kernel.port or BridgePort(), cost=files.port.cost if files.port is not None else None)
+
+
 def together(kernel: NetworkConfig, files: NetworkConfig) -> NetworkConfig:
     """The kernel's facts, with what only files can say: DHCP, name servers, hardware pins."""
     links: list[LinkConfig] = []
@@ -122,7 +132,7 @@ def together(kernel: NetworkConfig, files: NetworkConfig) -> NetworkConfig:
                 routes=have.routes,
                 dns=say.dns,
                 search=say.search,
-                port=have.port,
+                port=_port(have, say),
                 vlans=have.vlans,
                 onboot=have.onboot,
             )

@@ -10,10 +10,11 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from bascule.model.host_links import MAIN_TABLE, Ipv6, PolicyRule
-from bascule.model.links import Bond, Bridge, OpenVSwitch, Vlan
+from bascule.model.links import Bond, Bridge, BridgePort, OpenVSwitch, Vlan
 from bascule.model.state import PortVlans
 from bascule.model.values import IfName, IpInterface, is_onlink
 from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
+from bascule.persist.formats.values import seconds
 from bascule.plan.target.bonds_and_vlans import MIIMON_MS
 
 
@@ -140,6 +141,7 @@ class _Writer:
                 out |= _carried(members[0].vlans) if members else {}
             if options.stp_state:
                 out["stp"] = True
+            out |= _tree(options, members)
         return out | _mac_and_mtu(link)
 
     def _is_plain(self, link: LinkConfig, options: Vlan) -> bool:
@@ -238,6 +240,28 @@ class _Writer:
             ):
                 entry["gateway"] = route.gateway
         return name
+
+
+def _tree(options: Bridge, members: list[LinkConfig]) -> dict[str, Any]:
+    """Times, ranks and multicast that differ from those of a bridge that Bascule makes."""
+    usual = Bridge()
+    out: dict[str, Any] = {}
+    times = {"forward_delay": "forward_delay", "hello": "hello_time", "max_age": "max_age", "ageing": "ageing_time"}
+    for key, field_name in times.items():
+        ticks = getattr(options, field_name)
+        idle = key == "forward_delay" and not options.stp_state and ticks == 0
+        if ticks is not None and ticks != getattr(usual, field_name) and not idle:
+            out[key] = f"{seconds(ticks)}s"
+    if options.priority != usual.priority:
+        out["priority"] = options.priority
+    if options.mcast_querier:
+        out["querier"] = True
+    port = members[0].port if members else None
+    if port is not None and port.cost is not None:
+        out["path_cost"] = port.cost
+    if port is not None and port.priority != BridgePort().priority:
+        out["port_priority"] = port.priority
+    return out
 
 
 def _bond_options(options: Bond) -> dict[str, Any]:

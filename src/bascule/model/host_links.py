@@ -179,7 +179,8 @@ class Bridge(HostLink, frozen=True, kw_only=True):
     """A bridge of a host; ``uplink`` None means that it has no NIC on purpose.
 
     ``uplink_unknown`` is the place of ``uplink: unknown``: there is one, and nobody has said which. ``openvswitch`` is
-    None of a bridge of the kernel.
+    None of a bridge of the kernel. Times are in hundredths of a second, ``path_cost`` and ``port_priority`` those of
+    the uplink's port; what is None is left as it is, or to Bascule where it makes the bridge.
     """
 
     uplink: IfName | None
@@ -190,6 +191,15 @@ class Bridge(HostLink, frozen=True, kw_only=True):
     vlans: tuple[tuple[Vid, Vid], ...] = ()  # ranges that the uplink's port carries tagged beside those of guests
     pvid: Vid | None = None  # the VLAN of what arrives untagged there; None: 1
     stp: bool = False
+    priority: int | None = None
+    forward_delay: int | None = None
+    hello: int | None = None
+    max_age: int | None = None
+    ageing: int | None = None
+    path_cost: int | None = None
+    port_priority: int | None = None
+    snooping: bool | None = None
+    querier: bool | None = None
     openvswitch: OpenVSwitch | None = None
 
     @property

@@ -59,6 +59,7 @@ CODES = {
     "DHCP-NOBODY": "somebody asks for an address where nobody serves DHCP",
     # hosts
     "BRIDGE-UPLINK": "a bridge without an uplink that does not say so on purpose",
+    "SNOOPING": "a bridge that asks for multicast and does not listen",
     "BRIDGE-VLAN": "a bridge whose VLAN keys contradict each other or its uplink",
     "SWITCH": "a key of Open vSwitch at a bridge of the kernel, or two that exclude each other",
     "MIRROR": "a mirror from or to somebody who is not there, or needed elsewhere",

@@ -206,6 +206,25 @@ class Bridge(HostLink):
     )
     pvid: s.VlanId | None = Field(None, description="The VLAN of what arrives untagged at that uplink; 1 if not given.")
     stp: s.Boolean = Field(False, description="Spanning tree; off with one uplink, so that no port waits 30 s.")
+    priority: s.BridgePriority | None = Field(
+        None, description="Its rank among switches that speak the spanning tree; the lowest becomes the root."
+    )
+    forward_delay: s.TreeTime | None = Field(
+        None, description="How long a port listens, and how long it learns, before it passes frames (spanning tree)."
+    )
+    hello: s.TreeTime | None = Field(None, description="How often the root of the spanning tree speaks.")
+    max_age: s.TreeTime | None = Field(None, description="How long what the root said counts (spanning tree).")
+    ageing: s.TreeTime | None = Field(None, description="How long a MAC is known that is not heard again.")
+    path_cost: s.PathCost | None = Field(
+        None, description="What the way through its uplink costs in the spanning tree; by its speed if not given."
+    )
+    port_priority: s.PortPriority | None = Field(
+        None, description="The rank of its uplink among ports to the same switch (spanning tree); 32 if not given."
+    )
+    snooping: s.Boolean | None = Field(
+        None, description="Multicast only to ports that asked for it; off if not given, unless it is the querier."
+    )
+    querier: s.Boolean | None = Field(None, description="It asks who wants which multicast, where no router does.")
     guard: Guard | None = Field(None, description="The guard of its guests that name none.")
     rstp: s.Boolean = Field(False, description="Rapid spanning tree (Open vSwitch).")
     fail_mode: Annotated[str, s.choice(*FAIL_MODES, noun="a fail mode")] | None = Field(

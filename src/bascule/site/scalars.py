@@ -290,6 +290,15 @@ AlsoAddress = Annotated[
 ]
 GroupNumber = Annotated[int, Scalar("COUNT", "the number of a group", p.read_group, _integer(0, 255, 7))]
 FrameRate = Annotated[int, Scalar("RATE", "a rate of frames", p.read_frame_rate, _schema(r"^[0-9]+/s$", "100/s"))]
+TreeTime = Annotated[  # in hundredths of a second, as the kernel counts them
+    int,
+    Scalar("COUNT", "a time in seconds", p.read_ticks, _schema(r"^[0-9]+(\.[0-9]{1,2})? ?s?$", "15s", "0.5s")),
+]
+BridgePriority = Annotated[
+    int, Scalar("COUNT", "the priority of a bridge", p.read_bridge_priority, _integer(0, 65535, 4096))
+]
+PathCost = Annotated[int, Scalar("COUNT", "the cost of a port", p.read_path_cost, _integer(1, 65535, 100))]
+PortPriority = Annotated[int, Scalar("COUNT", "the priority of a port", p.read_port_priority, _integer(0, 63, 16))]
 BitRate = Annotated[
     int,
     Scalar("RATE", "a rate of bits", p.read_bit_rate, _schema(r"^[0-9.]+ ?[kKmMgG]bit(/s|ps)?$", "100Mbit", "2.5Gbit")),

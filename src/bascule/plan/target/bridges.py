@@ -80,8 +80,23 @@ def _bridge_link(
     )
     if bridge.openvswitch is not None:
         options = switch_options(options, bridge)
+    options = replace(options, **_said(bridge))
     new = before or Link(name=bridge.name, options=options, alias=build.mark)
     return replace(new, options=options, up=True, mac=bridge.mac or mac, mtu=mtu)
+
+
+def _said(bridge: DeclaredBridge) -> dict[str, int]:
+    """The options that the file says, by the kernel's names; who asks for multicast must listen to the answers."""
+    said = {
+        "priority": bridge.priority,
+        "forward_delay": bridge.forward_delay,
+        "hello_time": bridge.hello,
+        "max_age": bridge.max_age,
+        "ageing_time": bridge.ageing,
+        "mcast_snooping": bridge.snooping if bridge.snooping is not None else bridge.querier or None,
+        "mcast_querier": bridge.querier,
+    }
+    return {name: int(value) for name, value in said.items() if value is not None}
 
 
 def _lay_addresses(build: TargetBuilder, bridge: DeclaredBridge, uplink: Link | None) -> None:
@@ -109,8 +124,12 @@ def _lay_uplink(build: TargetBuilder, bridge: DeclaredBridge, port: IfName) -> N
     by_kernel = bridge.openvswitch is None
     build.enslave(port, bridge.name, BridgePort() if by_kernel else None)
     kept = build.links[port].port or BridgePort()
+    said_port = {"priority": bridge.port_priority, "cost": bridge.path_cost}
+    told = {name: value for name, value in said_port.items() if value is not None}
     if by_kernel and not build.host.as_found:
-        build.set(port, port=BridgePort(priority=kept.priority, cost=kept.cost))  # no flags: the file has none
+        kept = BridgePort(priority=kept.priority, cost=kept.cost)  # no flags: the file has none
+    if by_kernel:
+        build.set(port, port=replace(kept, **told))
     build.reasons.setdefault(port, f"{port} is the uplink of {bridge.name}")
     if bridge.vlan_aware:
         lay_trunk(build, bridge, port)

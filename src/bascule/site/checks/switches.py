@@ -10,6 +10,17 @@ from bascule.site.findings import Path, suggest
 from bascule.site.parsers import NO_UPLINK
 from bascule.site.wiring import DocumentWiring
 
+KERNEL_KEYS = (
+    "priority",
+    "forward_delay",
+    "hello",
+    "max_age",
+    "ageing",
+    "path_cost",
+    "port_priority",
+    "snooping",
+    "querier",
+)
 OPENVSWITCH_KEYS = ("rstp", "fail_mode", "datapath", "mirror")
 
 
@@ -21,6 +32,7 @@ def check_switches(wiring: DocumentWiring) -> None:
             if not bridge.is_openvswitch:
                 _no_openvswitch(wiring, name, bridge, path)
                 continue
+            _no_kernel(wiring, name, bridge, path)
             _guards(wiring, host, name)
             if bridge.stp and bridge.rstp:
                 message = f"bridge '{name}' has both 'stp' and 'rstp'"
@@ -66,6 +78,13 @@ def switch_ports(document: d.Document, host: str, name: IfName, bridge: d.Bridge
     if bridge.uplink is not None and bridge.uplink not in NO_UPLINK:
         found[bridge.uplink] = (IfName(bridge.uplink),)
     return found
+
+
+def _no_kernel(wiring: DocumentWiring, name: IfName, bridge: d.Bridge, path: Path) -> None:
+    for key in KERNEL_KEYS:
+        if getattr(bridge, key) is not None:
+            message = f"'{key}' is what a bridge of the kernel can have, and '{name}' is one of Open vSwitch"
+            wiring.found.add("SWITCH", message, (*path, key), hint=f"remove '{key}', or set it with ovs-vsctl")
 
 
 def _no_openvswitch(wiring: DocumentWiring, name: IfName, bridge: d.Bridge, path: Path) -> None:

@@ -9,6 +9,8 @@ from bascule.site.findings import Path, suggest
 from bascule.site.parsers import NO_UPLINK
 from bascule.site.wiring import DocumentWiring
 
+TREE_TIMES = {"forward_delay": (200, 3000), "hello": (100, 1000), "max_age": (600, 4000)}  # hundredths of a second
+
 
 def check_uplinks(wiring: DocumentWiring) -> None:
     """Uplinks exist and are free; what is enslaved has no address; tags fit the networks."""
@@ -115,6 +117,7 @@ class _Host:
             self.tags(name, bridge, path)
             self.takes_addresses(name, bridge, path)
             self.mtu(name, bridge, path)
+        self.tree(name, bridge, path)
         for key in ("vlans", "pvid"):
             if getattr(bridge, key) and not bridge.vlan_aware:
                 self.found.add(
@@ -148,6 +151,24 @@ class _Host:
                     "BOND", f"'{key}' of bond '{name}' has no effect in mode {bond.mode}", (*path, key),
                     hint=f"it belongs to {' and '.join(modes)}; remove it, or write mode: {modes[0]}",
                 )  # fmt: skip
+
+    def tree(self, name: IfName, bridge: d.Bridge, path: Path) -> None:
+        """The times that the kernel takes (br_stp_if.c), and who asks for multicast must listen."""
+        for key, (low, high) in TREE_TIMES.items():
+            ticks = getattr(bridge, key)
+            if ticks is not None and not low <= ticks <= high and (bridge.stp or key != "forward_delay"):
+                self.found.add(
+                    "COUNT", f"{key} {ticks / 100:g} s of bridge '{name}' is not in {low // 100}–{high // 100} s",
+                    (*path, key), hint="the kernel takes no other one",
+                )  # fmt: skip
+        if bridge.querier and bridge.snooping is False:
+            message = f"bridge '{name}' asks who wants multicast and does not listen to the answers"
+            hint = "remove 'snooping', which is on then, or 'querier'"
+            self.found.add("SNOOPING", message, (*path, "snooping"), hint=hint)
+        for key in ("path_cost", "port_priority"):
+            if getattr(bridge, key) is not None and bridge.uplink in {None, "none"}:
+                message = f"'{key}' is that of an uplink, and bridge '{name}' has none"
+                self.found.add("BRIDGE-UPLINK", message, (*path, key), hint=f"remove '{key}'")
 
     def without_nic(self, name: IfName, bridge: d.Bridge, path: Path) -> None:
         """A bridge without NIC has nothing to take a tag or an address from."""
