@@ -13,7 +13,7 @@ from bascule.model.links import Bond, Bridge, BridgePort, LinkOptions, Physical,
 from bascule.model.state import PortVlans
 from bascule.model.values import IfName, Mac, Vid
 from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
-from bascule.persist.formats.bonding import HASHES, MODES
+from bascule.persist.formats.bonding import HASHES, MODES, SELECTIONS
 
 MACS = st.integers(0, 2**24 - 1).map(lambda n: Mac(f"52:54:00:{n >> 16:02x}:{n >> 8 & 255:02x}:{n & 255:02x}"))
 V4 = st.builds(lambda a, b, p: f"10.{a}.{b}.7/{p}", st.integers(0, 255), st.integers(0, 255), st.integers(8, 32))
@@ -67,6 +67,9 @@ BONDS = st.builds(
     downdelay=st.sampled_from([0, 300]),
     xmit_hash_policy=st.sampled_from(HASHES[:3]),
     ad_lacp_rate=st.sampled_from(["slow", "fast"]),
+    ad_select=st.sampled_from(SELECTIONS),
+    min_links=st.sampled_from([0, 2]),
+    primary=st.sampled_from([None, "eth0"]),  # a member, wherever there is a bond
 )
 
 CLIENT_IDS = st.none() | st.builds(

@@ -272,6 +272,9 @@ def _bond_options(options: Bond) -> dict[str, Any]:
         out["hash_policy"] = options.xmit_hash_policy
     if options.ad_lacp_rate != "slow":
         out["lacp_rate"] = options.ad_lacp_rate
+    if options.ad_select != "stable":
+        out["ad_select"] = options.ad_select
+    out |= {name: value for name in ("primary", "min_links") if (value := getattr(options, name))}
     return out
 
 

@@ -133,6 +133,9 @@ class Bond(HostLink, frozen=True, kw_only=True):
     downdelay: int | None = None
     hash_policy: str | None = None
     lacp_rate: str | None = None
+    primary: IfName | None = None
+    min_links: int | None = None
+    ad_select: str | None = None
 
     @property
     def is_openvswitch(self) -> bool:

@@ -136,10 +136,9 @@ def probes() -> Iterator[tuple[str, NetworkConfig]]:
         before = getattr(default, name)
         value = not before if isinstance(before, bool) else 50
         yield f"port: {name}", _port(**{name: value})
-    yield (
-        "bond: 802.3ad, fast LACP, hash policy",
-        _bond(mode="802.3ad", miimon=100, ad_lacp_rate="fast", xmit_hash_policy="layer3+4"),
-    )
+    lacp = _bond(mode="802.3ad", miimon=100, ad_lacp_rate="fast", xmit_hash_policy="layer3+4")
+    yield "bond: 802.3ad, fast LACP, hash policy", lacp
+    yield "bond: members that must have carrier, choice of aggregates", _bond(min_links=2, ad_select="count")
     yield "bond: up and down delay", _bond(mode="active-backup", miimon=100, updelay=200, downdelay=200)
     yield "VLAN eth4.30", _vlan("eth4.30")
     yield "VLAN with a name like vlan30", _vlan("vlan30")

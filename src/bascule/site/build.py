@@ -138,6 +138,9 @@ class _Builder:
             downdelay=bond.downdelay,
             hash_policy=bond.hash_policy,
             lacp_rate=bond.lacp_rate,
+            primary=bond.primary,
+            min_links=bond.min_links,
+            ad_select=bond.ad_select,
             **self.shared(name, bond, path),
         )
 

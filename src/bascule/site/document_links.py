@@ -119,6 +119,7 @@ BOND_MODES = (
 )
 
 
+SELECTIONS = ("stable", "bandwidth", "count")
 HASH_POLICIES = ("layer2", "layer2+3", "layer3+4", "encap2+3", "encap3+4", "vlan+srcmac")
 
 
@@ -143,6 +144,13 @@ class Bond(WiredLink):
     )
     lacp_rate: Annotated[str, s.choice("slow", "fast", noun="a rate of LACP")] | None = Field(
         None, description="How often 802.3ad asks its partner to speak: every 30 s, or every second."
+    )
+    primary: s.LinkName | None = Field(None, description="The member that carries the frames whenever it has carrier.")
+    min_links: s.MemberCount | None = Field(
+        None, description="802.3ad has carrier only with so many members; with one if not given."
+    )
+    ad_select: Annotated[str, s.choice(*SELECTIONS, noun="a choice of aggregates")] | None = Field(
+        None, description="When 802.3ad chooses among aggregates anew, and whether by bandwidth or by members."
     )
 
 

@@ -262,37 +262,6 @@ def read_group(text: str) -> int:
     return number
 
 
-def read_ticks(text: str) -> int:
-    """A time of a bridge in seconds, up to a day, as hundredths."""
-    found = re.fullmatch(r"([0-9]{1,5}(?:\.[0-9]{1,2})?) ?s?", text)
-    if found is None:
-        raise Wrong(f"{shown(text)} is not a time in seconds", "write it as 15s or 0.5s")
-    if (ticks := round(float(found[1]) * 100)) > 8_640_000:
-        raise Wrong(f"{shown(text)} is more than a day", "a bridge's times are seconds or minutes")
-    return ticks
-
-
-def read_bridge_priority(text: str) -> int:
-    """16 bits (IEEE 802.1D)."""
-    return _within(text, "the priority of a bridge", 0, 65535)
-
-
-def read_path_cost(text: str) -> int:
-    """16 bits, none of them zero (BR_MAX_PATH_COST in the kernel)."""
-    return _within(text, "the cost of a port", 1, 65535)
-
-
-def read_port_priority(text: str) -> int:
-    """6 bits (BR_MAX_PORT_PRIORITY in the kernel)."""
-    return _within(text, "the priority of a port", 0, 63)
-
-
-def _within(text: str, what: str, low: int, high: int) -> int:
-    if not low <= (number := read_number(text, what)) <= high:
-        raise Wrong(f"{what} {number} is not in {low}–{high}", "see its bounds in 'bascule schema'")
-    return number
-
-
 def read_milliseconds(text: str) -> int:
     """A time of a bond, up to a minute."""
     if (number := read_number(text, "a time in milliseconds")) > 60_000:

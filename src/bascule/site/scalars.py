@@ -80,6 +80,42 @@ def choice(*words: str, noun: str) -> Scalar:
     return Scalar("CHOICE", noun, parse, {"enum": list(words)})
 
 
+def read_ticks(text: str) -> int:
+    """A time of a bridge in seconds, up to a day, as hundredths."""
+    found = re.fullmatch(r"([0-9]{1,5}(?:\.[0-9]{1,2})?) ?s?", text)
+    if found is None:
+        raise p.Wrong(f"{shown(text)} is not a time in seconds", "write it as 15s or 0.5s")
+    if (ticks := round(float(found[1]) * 100)) > 8_640_000:
+        raise p.Wrong(f"{shown(text)} is more than a day", "a bridge's times are seconds or minutes")
+    return ticks
+
+
+def read_member_count(text: str) -> int:
+    """Members of a bond; 0 and 1 mean the same to the kernel."""
+    return _within(text, "the number of members", 0, 1000)
+
+
+def read_bridge_priority(text: str) -> int:
+    """16 bits (IEEE 802.1D)."""
+    return _within(text, "the priority of a bridge", 0, 65535)
+
+
+def read_path_cost(text: str) -> int:
+    """16 bits, none of them zero (BR_MAX_PATH_COST in the kernel)."""
+    return _within(text, "the cost of a port", 1, 65535)
+
+
+def read_port_priority(text: str) -> int:
+    """6 bits (BR_MAX_PORT_PRIORITY in the kernel)."""
+    return _within(text, "the priority of a port", 0, 63)
+
+
+def _within(text: str, what: str, low: int, high: int) -> int:
+    if not low <= (number := p.read_number(text, what)) <= high:
+        raise p.Wrong(f"{what} {number} is not in {low}–{high}", "see its bounds in 'bascule schema'")
+    return number
+
+
 def read_metric(text: str) -> int:
     """The rank of a route; 0 is what no metric means."""
     metric = p.read_number(text, "a metric")
@@ -292,13 +328,14 @@ GroupNumber = Annotated[int, Scalar("COUNT", "the number of a group", p.read_gro
 FrameRate = Annotated[int, Scalar("RATE", "a rate of frames", p.read_frame_rate, _schema(r"^[0-9]+/s$", "100/s"))]
 TreeTime = Annotated[  # in hundredths of a second, as the kernel counts them
     int,
-    Scalar("COUNT", "a time in seconds", p.read_ticks, _schema(r"^[0-9]+(\.[0-9]{1,2})? ?s?$", "15s", "0.5s")),
+    Scalar("COUNT", "a time in seconds", read_ticks, _schema(r"^[0-9]+(\.[0-9]{1,2})? ?s?$", "15s", "0.5s")),
 ]
+MemberCount = Annotated[int, Scalar("COUNT", "a number of members", read_member_count, _integer(0, 1000, 1))]
 BridgePriority = Annotated[
-    int, Scalar("COUNT", "the priority of a bridge", p.read_bridge_priority, _integer(0, 65535, 4096))
+    int, Scalar("COUNT", "the priority of a bridge", read_bridge_priority, _integer(0, 65535, 4096))
 ]
-PathCost = Annotated[int, Scalar("COUNT", "the cost of a port", p.read_path_cost, _integer(1, 65535, 100))]
-PortPriority = Annotated[int, Scalar("COUNT", "the priority of a port", p.read_port_priority, _integer(0, 63, 16))]
+PathCost = Annotated[int, Scalar("COUNT", "the cost of a port", read_path_cost, _integer(1, 65535, 100))]
+PortPriority = Annotated[int, Scalar("COUNT", "the priority of a port", read_port_priority, _integer(0, 63, 16))]
 BitRate = Annotated[
     int,
     Scalar("RATE", "a rate of bits", p.read_bit_rate, _schema(r"^[0-9.]+ ?[kKmMgG]bit(/s|ps)?$", "100Mbit", "2.5Gbit")),

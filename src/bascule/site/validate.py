@@ -119,7 +119,7 @@ def _report(fault: Any, found: Findings) -> None:
         close = None if _elsewhere(name) else nearest(name, keys)
         if close and (*path[:-1], close) not in found.values:
             found.broken.add(_part_of((*path[:-1], close)))  # it was meant, and is not simply missing
-        hint = f"did you mean '{close}'?" if close else _elsewhere(name) or f"its keys: {', '.join(keys)}"
+        hint = f"did you mean '{close}'?" if close else _elsewhere(name) or _keys(keys)
         found.add("UNKNOWN-KEY", f"{shown(name)} is not a key of {model.noun()}", path, key=True, hint=hint)
     elif kind == "missing":
         model = model_at(path[:-1])
@@ -141,6 +141,13 @@ def _called(path: Path, model: type[d.Entry]) -> str:
     if isinstance(path[-1], str) and len(path) in {2, 4}:
         return f"{model.noun().split(' ', 1)[1]} '{path[-1]}'"
     return model.noun()
+
+
+def _keys(keys: list[str]) -> str:
+    """The keys of an entry, as many as one takes in at a glance."""
+    if len(known := ", ".join(keys)) <= 150:
+        return f"its keys: {known}"
+    return f"its keys: {known[:150].rpartition(', ')[0]}, … ('bascule schema' has all)"
 
 
 _ELSEWHERE = {  # keys of other tools' files, and where their meaning lives here

@@ -12,7 +12,7 @@ class Bond(LinkOptions, frozen=True, kw_only=True):
     """The mode and the link monitoring; ``miimon`` is in milliseconds."""
 
     kind: ClassVar[str] = "bond"
-    fixed: ClassVar[frozenset[str]] = frozenset({"mode", "ad_lacp_rate"})  # both only while it is down
+    fixed: ClassVar[frozenset[str]] = frozenset({"mode", "ad_lacp_rate", "ad_select"})  # only while it is down
     argument_names: ClassVar[Mapping[str, str]] = {"ad_lacp_rate": "lacp_rate"}
 
     mode: str = "balance-rr"
@@ -21,3 +21,6 @@ class Bond(LinkOptions, frozen=True, kw_only=True):
     downdelay: int = 0
     xmit_hash_policy: str = "layer2"
     ad_lacp_rate: str = "slow"
+    ad_select: str = "stable"
+    min_links: int = 0
+    primary: str | None = None  # the kernel tells of none that is no member

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from bascule.model.values import parse_ifname
 from bascule.persist.formats.values import parse_number
 
 MODES = ("balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb")
 HASHES = ("layer2", "layer3+4", "layer2+3", "encap2+3", "encap3+4", "vlan+srcmac")
+SELECTIONS = ("stable", "bandwidth", "count")
 RATES = ("slow", "fast")
 
 
@@ -20,7 +22,11 @@ def parse_bond_option(key: str, text: str) -> tuple[str, Any]:
         return key, _word(text, HASHES)
     if key in {"lacp_rate", "ad_lacp_rate"}:
         return "ad_lacp_rate", _word(text, RATES)
-    if key in {"miimon", "updelay", "downdelay"}:
+    if key == "ad_select":
+        return key, _word(text, SELECTIONS)
+    if key == "primary":
+        return key, str(parse_ifname(text))
+    if key in {"miimon", "updelay", "downdelay", "min_links"}:
         return key, parse_number(text)
     raise ValueError(f"the bond option '{key}' is not taken")
 

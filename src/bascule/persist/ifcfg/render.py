@@ -86,6 +86,9 @@ def _bond(options: Bond) -> Lines:
         words.append(f"xmit_hash_policy={options.xmit_hash_policy}")
     if options.ad_lacp_rate != "slow":
         words.append(f"lacp_rate={options.ad_lacp_rate}")
+    words += [f"{key}={value}" for key in ("primary", "min_links") if (value := getattr(options, key))]
+    if options.ad_select != "stable":
+        words.append(f"ad_select={options.ad_select}")
     return [("TYPE", "Bond"), ("BONDING_MASTER", "yes"), ("BONDING_OPTS", " ".join(words))]
 
 

@@ -128,7 +128,7 @@ def _low(link: LinkConfig, config: NetworkConfig, members: list[LinkConfig], gap
         out += [f"bond-slaves {names}", f"bond-mode {options.mode}", f"bond-miimon {options.miimon}"]
         for field, value in options.as_json().items():
             if field not in {"mode", "miimon"}:
-                out.append(f"bond-{field.removeprefix('ad_').replace('_', '-')} {value}")
+                out.append(f"bond-{field.replace('ad_lacp', 'lacp').replace('_', '-')} {value}")
     elif isinstance(options, Vlan):
         out += [f"vlan-raw-device {link.parent}", f"vlan-id {options.id}"]
         if link.name not in {f"{link.parent}.{options.id}", f"vlan{options.id}"}:

@@ -124,6 +124,9 @@ def _bond(options: Bond) -> Items:
         out.append(("xmit_hash_policy", options.xmit_hash_policy))
     if options.ad_lacp_rate != "slow":
         out.append(("lacp_rate", options.ad_lacp_rate))
+    out += [(key, str(value)) for key in ("primary", "min_links") if (value := getattr(options, key))]
+    if options.ad_select != "stable":
+        out.append(("ad_select", options.ad_select))
     return out
 
 

@@ -50,6 +50,9 @@ BOND = {
     "down-delay": "downdelay",
     "transmit-hash-policy": "xmit_hash_policy",
     "lacp-rate": "ad_lacp_rate",
+    "primary": "primary",
+    "min-links": "min_links",
+    "ad-select": "ad_select",
 }
 SILENT = words(
     """

@@ -115,6 +115,12 @@ def _bond(options: Bond) -> dict[str, Any]:
         out["transmit-hash-policy"] = options.xmit_hash_policy
     if options.ad_lacp_rate != "slow":
         out["lacp-rate"] = options.ad_lacp_rate
+    if options.primary:
+        out["primary"] = options.primary
+    if options.min_links:
+        out["min-links"] = options.min_links
+    if options.ad_select != "stable":
+        out["ad-select"] = options.ad_select
     return out
 
 

@@ -218,6 +218,7 @@ class _Network:
         self.link_local: str | None = None
         self.accept_ra: bool | None = None
         self.dhcp6 = False
+        self.is_primary = False
         self.speaks = False
 
     def read(self, sections: list[Located]) -> None:
@@ -235,6 +236,9 @@ class _Network:
                 elif section.name != "Match":
                     self.reader.put(path, section, item, lambda _, a=section, b=item, p=path: self._item(p, a, b))  # type: ignore[misc]
         draft = self.draft
+        bond = self.reader.builder.drafts.get(draft.master) if draft.master and self.is_primary else None
+        if bond is not None:
+            bond.options["primary"] = str(draft.name)
         bridged = draft.master is not None
         local = (self.link_local or ("no" if bridged else "ipv6")).lower() in {"yes", "true", "ipv6", "1", "on"}
         if self.dhcp6:
@@ -275,6 +279,8 @@ class _Network:
         builder = self.reader.builder
         if key in {"Bridge", "Bond"}:
             builder.enslave(draft.name, text, path, item.line)
+        elif key == "PrimarySlave":
+            self.is_primary = parse_bool(text)
         elif key == "VLAN":
             for name in text.split():
                 above = builder.drafts.get(parse_ifname(name))

@@ -100,7 +100,7 @@ def bond(options: Bond) -> Items:
     for name, key in BOND.items():
         value = getattr(options, name)
         if value != getattr(default, name):
-            out.append((key, f"{value}ms" if isinstance(value, int) else value))
+            out.append((key, f"{value}ms" if isinstance(value, int) and name != "min_links" else str(value)))
     return out
 
 
@@ -123,6 +123,8 @@ def _network(link: LinkConfig, config: NetworkConfig, above: list[str], gaps: Ga
             network.append(("KeepMaster", "yes"))  # it would take the port off
         else:
             network.append(("Bond" if master and isinstance(master.options, Bond) else "Bridge", link.master))
+        if master and isinstance(master.options, Bond) and master.options.primary == link.name:
+            network.append(("PrimarySlave", "yes"))
     out.append(("Network", network))
     _ip(link, network)
     network += keep(link)

@@ -30,6 +30,8 @@ BOND = {
     "downdelay": "DownDelaySec",
     "xmit_hash_policy": "TransmitHashPolicy",
     "ad_lacp_rate": "LACPTransmitRate",
+    "ad_select": "AdSelect",
+    "min_links": "MinLinks",
 }
 PORT_FLAGS = {  # field of a port: key, and whether the key says the opposite
     "hairpin": ("HairPin", False),

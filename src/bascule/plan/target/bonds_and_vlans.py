@@ -30,8 +30,11 @@ def lay_bond(build: TargetBuilder, bond: DeclaredBond) -> None:
         raise occupied("NOT-A-BOND", f"'{bond.name}' exists on this host and is no bond", "bond", bond.place)
     options = Bond(miimon=MIIMON_MS)
     if before is not None and isinstance(before.options, Bond):
-        rate = before.options.ad_lacp_rate  # the kernel changes it only while the bond is down
-        options = replace(options, ad_lacp_rate=rate) if build.made(before) else before.options
+        seen = before.options
+        options = replace(  # the kernel changes these only while the bond is down, and forgets no primary
+            options, ad_lacp_rate=seen.ad_lacp_rate, ad_select=seen.ad_select, primary=seen.primary
+        )
+        options = options if build.made(before) else seen
     made = before or Link(name=bond.name, options=options, mac=first.mac, alias=build.mark)
     build.links[bond.name] = replace(
         made,
@@ -55,6 +58,9 @@ def _said(bond: DeclaredBond) -> dict[str, Any]:
         "downdelay": bond.downdelay,
         "xmit_hash_policy": bond.hash_policy,
         "ad_lacp_rate": bond.lacp_rate,
+        "primary": bond.primary,
+        "min_links": bond.min_links,
+        "ad_select": bond.ad_select,
     }
     return {name: value for name, value in said.items() if value is not None}
 

@@ -43,6 +43,7 @@ class _Host:
         if not bond.nics:
             self.found.add("BOND", f"bond '{name}' has no NIC", (*path, "nics"), hint="list its members, or remove it")
         self.bond_times(name, bond, path)
+        self.primary(name, bond, path)
         networks: dict[str, IfName] = {bond.network: name} if bond.network else {}
         for index, member in enumerate(bond.nics):
             where: Path = (*path, "nics", index)
@@ -145,12 +146,28 @@ class _Host:
                     "BOND", f"{key} {delay} ms of bond '{name}' {words}", (*path, key),
                     hint=f"write {key}: {max(round(delay / every), 1) * every}" if every else "add 'miimon: 100'",
                 )  # fmt: skip
-        for key, modes in (("hash_policy", ("balance-xor", "802.3ad", "balance-tlb")), ("lacp_rate", ("802.3ad",))):
+        for key, modes in (
+            ("hash_policy", ("balance-xor", "802.3ad", "balance-tlb")),
+            ("lacp_rate", ("802.3ad",)),
+            ("min_links", ("802.3ad",)),
+            ("ad_select", ("802.3ad",)),
+            ("primary", ("active-backup", "balance-tlb", "balance-alb")),
+        ):
             if getattr(bond, key) is not None and bond.mode not in modes:
                 self.found.add(
                     "BOND", f"'{key}' of bond '{name}' has no effect in mode {bond.mode}", (*path, key),
                     hint=f"it belongs to {' and '.join(modes)}; remove it, or write mode: {modes[0]}",
                 )  # fmt: skip
+
+    def primary(self, name: IfName, bond: d.Bond, path: Path) -> None:
+        """The primary is a member, and there are as many members as must have carrier."""
+        if bond.primary is not None and bond.primary not in bond.nics:
+            message = f"the primary '{bond.primary}' is no member of bond '{name}'"
+            hint = suggest(bond.primary, bond.nics, kind="member")
+            self.found.add("BOND", message, (*path, "primary"), hint=hint)
+        if bond.min_links is not None and bond.nics and bond.min_links > len(bond.nics):
+            message = f"bond '{name}' needs {bond.min_links} members with carrier and has {len(bond.nics)}"
+            self.found.add("BOND", message, (*path, "min_links"), hint="add members, or lower it")
 
     def tree(self, name: IfName, bridge: d.Bridge, path: Path) -> None:
         """The times that the kernel takes (br_stp_if.c), and who asks for multicast must listen."""
