@@ -31,7 +31,7 @@ class Bench:
         for where in (self.field.host, self.field.switch, self.web):
             clear(where)
         for port in ("web.0", "eth1"):
-            self.field.run("bridge", "link", "set", "dev", port, "isolated", "off")
+            self.field.run("bridge", "link", "set", "dev", port, "isolated", "off", "state", "3")
         self.field.ip("neigh flush all")
 
     def detail(self, *ids: str) -> str:
@@ -63,6 +63,15 @@ CASES = [
         lambda b: [b.field.run("bridge", "link", "set", "dev", x, "isolated", "on") for x in ("web.0", "eth1")],
         ARP,
         "it never left br0 by web.0: eth1 and web.0 are both isolated (port flag)",
+    ),
+    *(
+        (
+            f"a port that the spanning tree has {name}",
+            lambda b, number=number: b.field.ip(f"link set web.0 type bridge_slave state {number}"),
+            ARP,
+            f"it never left br0 by web.0: web.0 is {name} (STP state of the port)",
+        )
+        for name, number in (("listening", 1), ("learning", 2))  # others end at once where STP is off
     ),
     (
         "a rule that counts",
