@@ -31,6 +31,7 @@ soak: dev-tools $(VENV)/.dev
 	@WISHED=1 scripts/need arping hping3 packit yersinia dhcpstarv bettercap avahi-daemon avahi-resolve
 	$(BIN)/python -m tests.survey.fuzz 100000
 	$(BIN)/python -m tests.survey.mutations 20000
+	$(BIN)/python -m tests.oracle 10000 1000000
 	BASCULE_SOAK=1 $(BIN)/pytest -n $(JOBS) --dist worksteal --timeout 1800 tests/apply \
 		tests/persist/test_bad_input.py tests/persist/test_round_trip.py tests/guards tests/ovs
 
