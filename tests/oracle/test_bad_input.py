@@ -80,6 +80,11 @@ def test_rules_that_cannot_be_read_make_no_yes(lab: Lab, tmp_path: Path) -> None
         found = json.loads(done.stdout)
         assert (done.returncode, found["result"]) == (1, "unknown"), done.stderr
         assert words in found["unread"][0]
+        assert {leg["result"] for leg in found["walks"]} == {"unknown"}
+    shown = lab.bascule(host, *question[:-1], env={"PATH": str(few)}).stdout
+    assert "the first packet: UNKNOWN (by the rules that were read: yes)" in shown
+    assert "nobody can tell whether the answer would pass" in shown
+    assert ": YES" not in shown
 
 
 @pytest.mark.kernel

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from bascule.cli.common import count, seconds, wrapped
+from bascule.verify.reachability.question import as_read
 
 if TYPE_CHECKING:
     from bascule.topology.trace.answer import Blocker, Leg, Stage
@@ -13,6 +14,12 @@ if TYPE_CHECKING:
     from bascule.verify.reachability.live import Why
 
 LEGS = {"l2": "the search for the neighbour", "new": "the first packet", "reply": "the answer"}
+ANSWERS = {
+    "yes": "the answer would pass",
+    "no": "the answer would not pass either",
+    "perhaps": "the answer would perhaps pass",
+    "unknown": "nobody can tell whether the answer would pass",
+}
 SHOWN_PAIRS = 4
 ANYWHERE = "not from a file that I know"
 
@@ -26,7 +33,7 @@ def show_why(found: Why, *, everything: bool, brief: bool, columns: int) -> str:
     for leg in found.asked.answer.legs:
         if not everything and not _tells(leg):
             continue
-        lines.append(f"\n{LEGS[leg.name]}: {leg.result.value.upper()}")
+        lines.append(f"\n{LEGS[leg.name]}: {_heading(found, leg)}")
         for stage in leg.stages:
             number += 1
             if everything or stage.verdict != "ok" or (leg.name != "l2" and _allows(stage)):
@@ -43,11 +50,18 @@ def _verdict(found: Why) -> str:
     back = next((leg for leg in answer.legs if leg.name == "reply"), None)
     words = "new connections"
     if first is not None and back is not None and answer.result.value != "yes":
-        words += "; the answer would " + ("pass" if back.result.value == "yes" else "not pass either")
-        if first.result.value == "yes":
-            words = "the first packet arrives, its answer does not" if back.result.value == "no" else words
+        words += f"; {ANSWERS[as_read(back.result, found.network).value]}"
+        if as_read(first.result, found.network).value == "yes" and back.result.value == "no":
+            words = "the first packet arrives, its answer does not"
     reasons = [f"{one.code.value}: {one.subject}" for one in answer.blockers]
     return f"{head}   ({words})" + (f"   {'; '.join(reasons)}" if reasons else "")
+
+
+def _heading(found: Why, leg: Leg) -> str:
+    """What is known of a leg: where rules could not be read, one of them may stop what else passes."""
+    result = as_read(leg.result, found.network)
+    read = "" if result is leg.result else f" (by the rules that were read: {leg.result.value})"
+    return f"{result.value.upper()}{read}"
 
 
 def _tells(leg: Leg) -> bool:
@@ -125,7 +139,7 @@ def why_as_json(found: Why) -> dict[str, Any]:
         "walks": [
             {
                 "leg": leg.name,
-                "result": leg.result.value,
+                "result": as_read(leg.result, found.network).value,
                 "unsure": list(leg.unsure),
                 "stages": [one for stage in leg.stages for one in _stage_as_json(found, stage)],
             }
