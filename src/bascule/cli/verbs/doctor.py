@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bascule.cli.common import host_option, json_option, show, width, wrapped
+from bascule.cli.common import count, host_option, json_option, show, width, wrapped
 
 
 @click.command()
@@ -33,12 +33,13 @@ def command(*, site_file: str | None, host: str | None, as_json: bool, connect: 
     shown = [finding for finding in findings if everything or finding.severity != "ok"]
     lines = []
     for finding in shown:
-        head = f"{finding.severity.value:<8} {finding.subject}: "
-        lines.append(wrapped(head + finding.text, indent=9, columns=columns))
+        told = wrapped(f"{finding.subject}: {finding.text}", indent=9, columns=columns)
+        lines.append(f"{finding.severity.value:<8} {told}")
         lines += [f"         seen: {wrapped(words, indent=15, columns=columns)}" for words in finding.evidence]
         if finding.fix:
             lines.append(f"         fix:  {wrapped(finding.fix, indent=15, columns=columns)}")
-    kinds = [f"{sum(f.severity == kind for f in findings)} {kind}" for kind in ("problem", "warning", "note", "ok")]
-    lines.append(f"result   {', '.join(kinds)}")
+    found = {kind: sum(f.severity == kind for f in findings) for kind in ("problem", "warning", "note")}
+    kinds = [count(number, kind) for kind, number in found.items() if number or kind == "problem"]
+    lines.append(f"result   {', '.join(kinds)}, {sum(f.severity == 'ok' for f in findings)} ok")
     show("\n".join(lines))
     return 1 if bad else 0
