@@ -32,7 +32,7 @@ def missing() -> str:
     return ", ".join(lacking)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")  # before the fixtures of a module, which build what this kernel may lack
 def _kernel() -> None:
     if os.geteuid() != 0:
         pytest.skip("making network namespaces here needs root")

@@ -27,6 +27,7 @@ def render(config: NetworkConfig) -> dict[str, str]:
     """The files. Raises Inexpressible."""
     gaps = Gaps(NAME)
     gaps.check_names(config)
+    _primaries(config, gaps)
     above: dict[str, list[str]] = {}
     for link in config.links.values():
         if link.parent is not None:
@@ -45,6 +46,15 @@ def render(config: NetworkConfig) -> dict[str, str]:
     if config.unmanaged:
         files[f"{FOLDER}/05-bascule-unmanaged.network"] = ini.write(unmanaged(config.unmanaged))
     return files | linkfile.render(config)
+
+
+def _primaries(config: NetworkConfig, gaps: Gaps) -> None:
+    """A bond's primary is said at the member itself."""
+    for link in config.links.values():
+        primary = link.options.primary if isinstance(link.options, Bond) else None
+        member = next((one for one in config.links.values() if one.name == primary), None)
+        if primary and (member is None or member.master != link.name):
+            gaps.add(link.name, "primary", primary, "that is no member of it")
 
 
 def unmanaged(patterns: tuple[str, ...]) -> Sections:
