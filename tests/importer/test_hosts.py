@@ -20,12 +20,14 @@ from bascule.apply.prepare import prepare_from
 from bascule.import_without_a_plan import import_without_a_plan
 from bascule.importer.importing import Imported, Sources
 from bascule.model.links import Physical
+from bascule.model.route_tables import numbers, table_names
 from bascule.model.state import HostState
 from bascule.persist.dialect import dialect, dialects
 from bascule.persist.files import read_tree
 from bascule.plan.batch import script
 from bascule.providers.kernel.observe import from_texts
 from bascule.site import parse
+from bascule.system.net.route_tables import table_files
 
 HOSTS = sorted(path.parent for path in (Path(__file__).parent / "hosts").glob("*/state.json"))
 PARTS = ("link", "addr4", "addr6", "route4", "route6", "rule4", "rule6")
@@ -37,7 +39,8 @@ each_host = pytest.mark.parametrize("host", HOSTS, ids=lambda path: path.name)
 def saved(host: Path) -> HostState:
     """The state of a host as the programs printed it."""
     said = json.loads((host / "state.json").read_text())
-    return from_texts([json.dumps(said[part]) for part in PARTS], lambda: json.dumps(said["vlan"]))
+    tables = numbers(table_names(table_files(host)))
+    return from_texts([json.dumps(said[part]) for part in PARTS], lambda: json.dumps(said["vlan"]), tables)
 
 
 @cache
@@ -46,7 +49,7 @@ def imported(host: Path) -> Imported:
     state = saved(host)
     name = next((each.name for each in dialects() if each.own and read_tree(host, each.own).files), None)
     files = read_tree(host, dialect(name).reads, dialect(name).includes).files if name else {}
-    sources = Sources(host="h", site="h", dialect=name, files=files, state=state)
+    sources = Sources(host="h", site="h", dialect=name, files=files, tables=table_files(host), state=state)
     return import_without_a_plan(sources, look=lambda site, there: state)
 
 

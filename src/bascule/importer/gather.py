@@ -19,6 +19,7 @@ from bascule.persist.files import read_tree
 from bascule.plan.target.sysctls import accept_ra, disable_ipv6, use_tempaddr
 from bascule.providers.libvirt.effects import may_be_here as libvirt_may_be_here
 from bascule.providers.observe import observe
+from bascule.system.net.route_tables import table_files
 from bascule.system.net.sysctl import read_sysctls
 
 
@@ -44,6 +45,7 @@ def gather(*, root: str | None, dialect_name: str | None, host: str | None, site
         dialect=chosen,
         files=tree.files,
         skipped=tree.skipped,
+        tables=table_files(top),
         libvirt=read_tree(top, LIBVIRT).files,
         state=None if root else _observed(),
         others=() if tree.files else tuple(_with_files(top)),

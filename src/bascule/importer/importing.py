@@ -20,11 +20,13 @@ from bascule.importer.to_site import host_entry
 from bascule.importer.unsaid import declared, unsaid
 from bascule.model.bandwidth import Bandwidth, rate_words
 from bascule.model.host_links import Ipv6
+from bascule.model.route_tables import numbers, table_names
 from bascule.model.site import Site
 from bascule.model.state import HostState
 from bascule.model.values import IfName
 from bascule.persist.config import NetworkConfig
 from bascule.persist.dialect import dialect
+from bascule.persist.formats.values import named_tables
 from bascule.persist.parsed import Files, Left, Parsed, printable
 from bascule.persist.wanted import GUEST_TAPS
 from bascule.plan.target.ipv6 import hears_routers
@@ -60,6 +62,7 @@ class Sources(Struct, frozen=True, kw_only=True):
     ``state`` None means that only files are at hand; ``others`` are the dialects that have files where this one has
     none. ``chosen`` says that the dialect is the person's choice among several, which the site file then repeats.
     ``libvirt_rests`` that libvirt's files are there and it does not answer. ``asking`` are links with a DHCP client.
+    ``tables`` are the files that name routing tables.
     """
 
     host: str
@@ -68,6 +71,7 @@ class Sources(Struct, frozen=True, kw_only=True):
     files: Files = field(default_factory=dict)
     skipped: tuple[tuple[str, str], ...] = ()
     libvirt: Files = field(default_factory=dict)
+    tables: Files = field(default_factory=dict)
     state: HostState | None = None
     others: tuple[str, ...] = ()
     chosen: bool = False
@@ -111,11 +115,12 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
     notes += refused
     more = unsaid(config, said, is_here=is_here, of_ipv6=bool(modes) and not is_here)
     notes += (_placed(parsed, name, words) for name, words in more)
+    beside = (*parsed.passed, *_named_tables(config, sources))
     silent = untold(
         sources.files,
         (site_text(document), " ".join(said.links)),
         (*told, *notes, *others),
-        (*left, *parsed.passed),
+        (*left, *beside),
         said,
     )
     left = tuple(sorted({*left, *silent.left}))
@@ -123,7 +128,7 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
         put_under_bridge(document["hosts"][sources.host], bridge, _names(sources, config))
         site, refused = fitting(document)
         notes += refused
-    passed = _beside(left, (*silent.default, *parsed.passed))
+    passed = _beside(left, (*silent.default, *beside))
     text = site_text(document, _comments(sources, told, notes, left, passed, virtual.kept, others))
     return Imported(
         text=text,
@@ -199,7 +204,17 @@ def _parsed(sources: Sources) -> Parsed:
     for link in sources.state.links.values() if sources.state else ():
         if not link.options.kind or link.options.kind == "veth":
             hardware[link.name] = link.hardware_mac
-    return dialect(sources.dialect).parse(sources.files, hardware)
+    with named_tables(numbers(table_names(sources.tables))):
+        return dialect(sources.dialect).parse(sources.files, hardware)
+
+
+def _named_tables(config: NetworkConfig, sources: Sources) -> Iterator[Left]:
+    """The lines that name a routing table of which the configuration says the number."""
+    used = {route.table for link in config.links.values() for route in link.routes}
+    used |= {rule.table for rule in config.rules}
+    for each in table_names(sources.tables):
+        if each.number in used:
+            yield Left(each.file, each.line, f"{each.number} {each.name}", "a table's name; its number stands below")
 
 
 def _document(

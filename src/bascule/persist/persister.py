@@ -44,6 +44,14 @@ class Persister(Struct):
         Raises BasculeError for what the dialect cannot say, and for foreign files that speak for our links and for
         others, and cannot be taken apart.
         """
+        from bascule.model.route_tables import numbers, table_names
+        from bascule.persist.formats.values import named_tables
+        from bascule.system.net.route_tables import table_files
+
+        with named_tables(numbers(table_names(table_files(self.root)))):
+            return self._changes(wanted)
+
+    def _changes(self, wanted: HostState) -> tuple[FileChange, ...]:
         from bascule.persist import sysctls
         from bascule.persist.dialect import dialect
         from bascule.persist.files import read_tree

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from ipaddress import ip_address, ip_interface, ip_network
 
 from bascule.model.host_links import MAIN_TABLE, TEMPORARY, Ipv6Privacy
@@ -11,6 +14,7 @@ from bascule.persist.config import StaticRoute
 
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
 _TRUE = {"yes", "true", "on", "1", "y", "t"}
+_TABLES: ContextVar[Mapping[str, int]] = ContextVar("names of routing tables")
 _FALSE = {"no", "false", "off", "0", "n", "f"}
 
 
@@ -102,9 +106,22 @@ def ticks(text: str, limit: int = 2**31) -> int:
 
 
 def parse_table(text: str) -> int:
-    """A routing table by number or by one of the kernel's names."""
-    known = {"main": MAIN_TABLE, "local": 255, "default": 253}
-    return known.get(text.strip()) or parse_number(text, 1)
+    """A routing table by number, by one of the kernel's names or by one of the host's own (``named_tables``)."""
+    name = text.strip()
+    known = {"main": MAIN_TABLE, "local": 255, "default": 253, **_TABLES.get({})}
+    if name[:1].isalpha() and name not in known:
+        raise ValueError(f"'{name}' is no number of a routing table, and the host's rt_tables have no such name")
+    return known.get(name) or parse_number(text, 1)
+
+
+@contextmanager
+def named_tables(known: Mapping[str, int]) -> Iterator[None]:
+    """Within it, configurations are read as on a host that gives these names to routing tables."""
+    token = _TABLES.set(known)
+    try:
+        yield
+    finally:
+        _TABLES.reset(token)
 
 
 def parse_privacy(text: str) -> Ipv6Privacy:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_network
+from types import MappingProxyType
 from typing import Any
 
 from msgspec.structs import replace
@@ -12,6 +13,7 @@ from msgspec.structs import replace
 from bascule.errors import CommandFailed, Problem
 from bascule.model.links import BridgePort, LinkOptions, Other, read_kind
 from bascule.model.moment import Lifetime
+from bascule.model.route_tables import numbers, table_names
 from bascule.model.state import (
     BY_SECRET,
     FORWARDING,
@@ -31,6 +33,7 @@ from bascule.providers.shaping.state import is_queue
 from bascule.system.net.links import wireless_links
 from bascule.system.net.neighbours import fixed_neighbours
 from bascule.system.net.netns import Namespace
+from bascule.system.net.route_tables import table_files
 from bascule.system.net.sysctl import read_sysctls
 from bascule.system.run import run_all
 
@@ -85,7 +88,7 @@ def read(
     def vlans() -> str:
         return run_all((("bridge", "-j", "-compressvlans", "vlan", "show"),), namespace=namespace)[0]
 
-    state = from_texts(texts(), vlans)
+    state = from_texts(texts(), vlans, numbers(table_names(table_files())))
     secret = [name for name, link in state.links.items() if link.addrgenmode in BY_SECRET]
     if secret:
         parameters = {**parameters, **read_sysctls(map(secret_key, secret), namespace=namespace)}
@@ -100,10 +103,13 @@ def read(
     return replace(state, links=links, neighbours=neighbours, sysctls=parameters)
 
 
-def from_texts(texts: Sequence[str], vlans_text: Callable[[], str]) -> HostState:
+def from_texts(
+    texts: Sequence[str], vlans_text: Callable[[], str], tables: Mapping[str, int] = MappingProxyType({})
+) -> HostState:
     """Links, addresses, routes and rules from what PROGRAMS printed.
 
-    ``vlans_text`` gives what ``bridge vlan`` prints, and is asked only where a bridge filters VLANs.
+    ``vlans_text`` gives what ``bridge vlan`` prints, and is asked only where a bridge filters VLANs. ``tables`` are
+    the names that iproute2 prints for numbers of routing tables.
     """
     links, addresses4, addresses6, routes4, routes6, rules4, rules6 = texts
     raw_links = _parse("ip link", links)
@@ -130,7 +136,7 @@ def from_texts(texts: Sequence[str], vlans_text: Callable[[], str]) -> HostState
                 *((entry, "0.0.0.0/0") for entry in _parse("ip route", routes4)),
                 *((entry, "::/0") for entry in _parse("ip -6 route", routes6)),
             )
-            if (route := read_route(entry, default, connected)) is not None
+            if (route := read_route(_numbered(entry, tables), default, connected)) is not None
         ),
         rules=tuple(
             rule
@@ -138,9 +144,15 @@ def from_texts(texts: Sequence[str], vlans_text: Callable[[], str]) -> HostState
                 *((entry, False) for entry in _parse("ip rule", rules4)),
                 *((entry, True) for entry in _parse("ip -6 rule", rules6)),
             )
-            if (rule := read_rule(entry, ipv6=ipv6)) is not None
+            if (rule := read_rule(_numbered(entry, tables), ipv6=ipv6)) is not None
         ),
     )
+
+
+def _numbered(entry: Json, tables: Mapping[str, int]) -> Json:
+    """A route or a rule with its table's number in place of the name that this host gives to it."""
+    number = tables.get(str(entry.get("table", "")))
+    return entry if number is None else {**entry, "table": str(number)}
 
 
 def read_parameters(sysctls: Iterable[str], *, namespace: Namespace | None = None) -> Mapping[str, str]:
