@@ -100,9 +100,7 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
             told = tuple(conflicts(kernel, config, sources.state.links))
             notes += by_programs(kernel, config)
         config = together(kernel, config)
-    if sources.dialect is not None and not sources.files:
-        besides = f"; there are files of {', '.join(sources.others)}" if sources.others else ""
-        notes.append(f"no files of dialect {sources.dialect} were found{besides}")
+    notes += _no_files(sources)
     is_here, modes = sources.state is not None, frozenset(_known_modes(config, sources))
     entry = host_entry(config, unsure, modes)
     if sources.state is not None:
@@ -143,6 +141,12 @@ def import_sources(sources: Sources, *, as_found: bool = False, bridge: NewBridg
 
 
 _OF_IPV6 = re.compile(r"ipv6|inet6|link.?local|accept.?ra|dhcp6|dhcpv6|dhcp *= *(?:yes|both|true)", re.IGNORECASE)
+
+
+def _no_files(sources: Sources) -> Iterator[str]:
+    if sources.dialect is not None and not sources.files:
+        besides = f"; there are files of {', '.join(sources.others)}" if sources.others else ""
+        yield f"no files of dialect {sources.dialect} were found{besides}"
 
 
 def _placed(parsed: Parsed, name: IfName, words: str) -> str:

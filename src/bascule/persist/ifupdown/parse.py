@@ -67,6 +67,8 @@ class InterfacesFiles:
         self.files = files
         self.seen: set[str] = set()
         self.autos: set[str] = set()
+        self.raised: dict[str, Line] = {}  # names of stanzas, each with the line that brings it up
+        self.named = {"lo"}  # by stanzas of all kinds
         self.stanzas: list[_Stanza] = []
         self.loopback: list[_Stanza] = []
         self.current: _Stanza | None = None
@@ -103,6 +105,7 @@ class InterfacesFiles:
                 ignoring = False
             elif first in {"mapping", "rename", "template"}:
                 self.leave(line, "not taken")
+                self.named.update(line.words[1:])
                 self.current, ignoring = None, True
             elif first in {"no-auto-down", "no-scripts"}:
                 self.current = None
@@ -142,9 +145,7 @@ class InterfacesFiles:
                 else:
                     self.file(path, chain)
             if not hits and not set(pattern) & set("*?["):
-                self.leave(
-                    line, "there is no such file" if not directory else "there is no such folder, or it is empty"
-                )
+                self.leave(line, f"there is no such {'folder, or it is empty' if directory else 'file'}")
 
     def _auto(self, line: Line) -> None:
         for name in line.words[1:]:
@@ -158,12 +159,15 @@ class InterfacesFiles:
                 self.leave(line, "patterns are not taken")
             elif line.words[0] in {"auto", "allow-auto", "allow-hotplug"}:
                 self.autos.add(name)
+            if not set(name) & set("*?[/"):
+                self.raised.setdefault(logical or name, line)
 
     def _iface(self, line: Line) -> None:
         """Open a stanza; one that is not taken is told with all its lines."""
         name, family, method = ([*line.words[1:], "", "", ""])[:3]
         family, method = family or "inet", method or "manual"
         self.current = _Stanza(name, family, method, line)
+        self.named.add(name)
         known = {"static", "manual", "dhcp", "loopback", *(("auto",) if family == "inet6" else ())}
         if not name or family not in {"inet", "inet6"}:
             self.refused.append((self.current, "this address family is not taken"))
@@ -201,6 +205,8 @@ class InterfacesFiles:
             if draft.name not in self.of_ipv6 and (draft.addresses or draft.dhcp4):
                 draft.ipv6 = Ipv6.AUTO  # ifup leaves it to the kernel, which listens
         self._implied()
+        for name in self.raised.keys() - self.named - self.builder.drafts.keys():
+            self.leave(self.raised[name], f"there is no stanza for {name}")
         self._vlans()
 
     def _inherit(self) -> None:
@@ -279,9 +285,8 @@ class InterfacesFiles:
             order = [Ipv6.OFF, Ipv6.MANUAL, Ipv6.AUTO, Ipv6.DHCP]
             draft.ipv6 = max(draft.ipv6, mode, key=order.index)
             self.of_ipv6.add(draft.name)
-        netmask = next(
-            (line.words[1] for line in stanza.options if option_name(line) == "netmask" and len(line.words) > 1), None
-        )
+        masks = [line.words[1] for line in stanza.options if option_name(line) == "netmask" and len(line.words) > 1]
+        netmask = masks[0] if masks else None
         for line in stanza.options:
             key, text = option_name(line), " ".join(line.words[1:])
             try:
