@@ -147,6 +147,47 @@ def test_what_ufw_drops_is_opened_in_ufws_own_words(stage: Stage) -> None:
 
 
 @pytest.mark.kernel
+def test_what_libvirt_rejects_is_opened_by_its_forward_mode_and_libvirt_takes_the_edit(
+    stage: Stage, tmp_path: Path
+) -> None:
+    stage.do(
+        "sysctl -qw net.ipv4.ip_forward=1",
+        "ip address add 10.0.0.1/24 dev br0",
+        "ip link add virbr0 type bridge",
+        "ip address add 192.168.122.1/24 dev virbr0",
+        "ip link set virbr0 up",
+        "ip link set log.0 master virbr0",
+    )
+    stage.lab.ip(stage.guests["log"], "address add 192.168.122.7/24 dev eth0")
+    stage.lab.ip(stage.guests["log"], "route add default via 192.168.122.1")
+    stage.lab.ip(stage.guests["web"], "route add 192.168.122.0/24 via 10.0.0.1")
+    stage.lab.ip(stage.guests["web"], "address add 10.0.0.9/24 dev eth0")
+    stage.do("ping -c 1 -W 1 10.0.0.9", "ping -c 1 -W 1 192.168.122.7")  # the bridges learn where they are
+    named = [line for line in SITE.splitlines() if not line.startswith(("  web:", "  log:"))]
+    stage.site.write_text("\n".join(named))  # of the others the host itself knows where they are
+    load(stage.host, "libvirt.v4")  # made by libvirt itself
+    folder = tmp_path / "etc/libvirt/qemu/networks"
+    folder.mkdir(parents=True)
+    xml = "<network>\n<name>default</name>\n{}<bridge name='virbr0'/>\n</network>\n"
+    words = ("10.0.0.9", "192.168.122.7", "tcp/80", "--root", str(tmp_path))
+    for said, modes in (
+        ("<forward mode='nat'/>\n", ["route", "open"]),
+        ("", ["open"]),
+        ("<forward mode='nat' dev='eth0'/>\n", []),  # which mode open does not take
+    ):
+        (folder / "default.xml").write_text(xml.format(said))
+        found = stage.why(*words)
+        assert {one["owner"] for one in found["blockers"]} == {"libvirt"}, found["blockers"]
+        edits = [fix["commands"] for fix in found["fixes"] if "virsh" in fix["words"]]
+        assert [mode for one in edits for mode in ("route", "open") if f"mode='{mode}'" in one[0]] == modes
+        if said.endswith("'nat'/>\n"):
+            for edit, *_ in edits:
+                pasted = edit.replace("virsh", "virsh -c test:///default")  # libvirt's own driver for tests
+                done = subprocess.run(("bash", "-ec", pasted), capture_output=True, text=True, check=True)
+                assert "configuration edited" in done.stdout
+
+
+@pytest.mark.kernel
 def test_every_fix_that_is_printed_works_when_it_is_pasted(stage: Stage) -> None:
     stage.do("sysctl -qw net.bridge.bridge-nf-call-iptables=1")
     rules = """

@@ -70,10 +70,19 @@ class FirewallRoom:
 
     def findings(self, site: str, id_: str) -> list[Mapping[str, Any]]:
         """What the doctor says here, under one of its headings."""
-        words = self.words(sys.executable, "-m", "bascule", "doctor", site, "--json")
+        return [one for one in self._document("doctor", site)["findings"] if one["id"] == id_]
+
+    def why(self, *words: str) -> dict[str, Any]:
+        """The answer of ``bascule why`` here."""
+        return self._document("why", *words)
+
+    def _document(self, *words: str) -> dict[str, Any]:
+        command = self.words(sys.executable, "-m", "bascule", *words, "--json")
         with self.field.host.entered():
-            done = subprocess.run(words, capture_output=True, text=True, env=self.field.env(), check=False)
-        return [one for one in json.loads(done.stdout)["findings"] if one["id"] == id_]
+            done = subprocess.run(command, capture_output=True, text=True, env=self.field.env(), check=False)
+        assert done.stdout, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
 
     def close(self) -> None:
         for one in (*reversed(self.others), self.door):

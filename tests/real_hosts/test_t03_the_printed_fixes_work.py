@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,6 +49,17 @@ def test_t03_t05_the_fix_is_pasted_and_frames_pass(
     room.start()
     site = str(field.folder / "site.yaml")
     assert not connects(field, field.pc, WEB[0], seconds=0.4)
+    said = room.why("inside", "192.168.1.50", "tcp/80", "--site", site, "--here")
+    assert said["fixes"], said
+    exact = said["fixes"][0]
+    assert {one["from"] for one in exact["opens"]} == {"inside"}
+    assert firewall != "firewalld" or "--new-policy=allow-tcp-80" in exact["words"]
+    assert room.paste("\n".join(exact["commands"])) == "", exact
+    leased = next(word for word in re.split(r"[ =]", exact["words"]) if word.startswith("10.77.0."))
+    field.ip(f"address add {leased}/24 dev eth0", inside)
+    field.ip(f"route replace default via 10.77.0.1 src {leased}", inside)
+    assert connects(field, inside, "192.168.1.50")
+    assert room.why("inside", "192.168.1.50", "tcp/80", "--site", site, "--here")["result"] == "yes"
     for heading in ("bridge-filter", "network-services", "forward-policy"):
         for one in room.findings(site, heading):
             if one["severity"] == "problem":

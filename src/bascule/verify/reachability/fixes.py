@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -14,7 +15,10 @@ from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.packet import ESTABLISHED, text_of
 from bascule.topology.trace.rules.lines import Decision, RuleChain, RuleLine, Rules
 from bascule.topology.trace.rules.tests import AnyFlag, Atom, Field, Test
+from bascule.verify import firewalld
 from bascule.verify.reachability.participant import Participant
+from bascule.verify.reachability.places import LibvirtForward
+from bascule.verify.reachability.program_edits import Edit, is_firewallds, of_firewalld, of_libvirt
 from bascule.verify.reachability.question import Asked, ask
 
 MOST_PARTIES = 24  # with whom it is tried what else an edit opens
@@ -22,13 +26,6 @@ WIDTH = ("meta iifname", "meta oifname")
 EXACT = (*WIDTH, "ip saddr", "ip daddr", "ip6 saddr", "ip6 daddr", "th dport")
 
 Pair = tuple[str, str]
-
-
-class Edit(Struct, frozen=True):
-    """A command, and what the host is after it."""
-
-    command: str
-    apply: Callable[[HostNetwork], HostNetwork]
 
 
 class Fix(Struct, frozen=True, kw_only=True):
@@ -40,11 +37,20 @@ class Fix(Struct, frozen=True, kw_only=True):
     remark: str = ""
 
 
-def fixes(network: HostNetwork, known: Mapping[str, Participant], asked: Asked, service: Service) -> tuple[Fix, ...]:
-    """Every fix that works in the model, the one that opens least first."""
+def fixes(
+    network: HostNetwork,
+    known: Mapping[str, Participant],
+    asked: Asked,
+    service: Service,
+    forward: Callable[[str], LibvirtForward | None] = lambda _: None,
+) -> tuple[Fix, ...]:
+    """Every fix that works in the model, the one that opens least first; ``forward`` knows libvirt's bridges."""
     if asked.answer.result is Certainty.YES:
         return ()
-    candidates = [_exactly(asked, EXACT), _exactly(asked, WIDTH), _unbridged(network, asked)]
+    rules = network.rules
+    candidates = [_exactly(asked, rules, EXACT), _exactly(asked, rules, WIDTH), _unbridged(network, asked)]
+    by_mode = (partial(of_libvirt, forward=forward, mode=mode) for mode in ("route", "open"))
+    candidates += [_exactly(asked, rules, EXACT, own) for own in by_mode]
     before: dict[Pair, Certainty] | None = None
     found: list[Fix] = []
     for edits in candidates:
@@ -64,17 +70,25 @@ def fixes(network: HostNetwork, known: Mapping[str, Participant], asked: Asked, 
 
 
 def _commands(edits: Sequence[Edit]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(edit.command for edit in edits))
+    commands = dict.fromkeys(command for edit in edits for command in edit.commands)
+    last = [firewalld.RELOAD] if firewalld.RELOAD in commands else []
+    return (*(one for one in commands if one not in last), *last)
 
 
 def _remark(edits: Sequence[Edit]) -> str:
-    if any("DOCKER-USER" in edit.command for edit in edits):
+    commands = _commands(edits)
+    if any("net-destroy" in command for command in commands):
+        routed = any("mode='route'" in command for command in commands)
+        words = "its guests are masqueraded no more: others need a route back to them" if routed else "libvirt makes no"
+        words = words if routed else f"{words} rules for it then, and masquerades nobody"
+        return f"{words}; net-destroy unplugs its guests until libvirtd is restarted"
+    if any("DOCKER-USER" in command for command in commands):
         return "Docker keeps DOCKER-USER over its restarts, not over a reboot"
-    if any("bridge-nf-call" in edit.command for edit in edits):
+    if any("bridge-nf-call" in command for command in commands):
         return "Docker's icc=false, Kubernetes' services and nwfilter need the bridged frames in these chains"
-    if any(KEY in edit.command for edit in edits):
+    if any(KEY in command for command in commands):
         return "as a try: the guards are made from the lines of the site file above, and apply puts them back"
-    lasts = not any("rule" in edit.command or "-I " in edit.command for edit in edits)
+    lasts = not any("nft insert" in one or "-I " in one for one in commands)
     return "" if lasts else "until the rules are loaded again"
 
 
@@ -98,19 +112,23 @@ def _all_pairs(
 # ---- edits
 
 
-def _exactly(asked: Asked, keys: Sequence[str]) -> list[Edit]:
+def _exactly(
+    asked: Asked, rules: Rules, keys: Sequence[str], own: Callable[[Blocker], Edit | None] = lambda _: None
+) -> list[Edit]:
     """An edit for each thing in the way; none at all where one has no edit that could work."""
     edits: list[Edit] = []
     for leg in asked.answer.legs:
         for blocker in leg.blockers:
-            edit = _edit(blocker, keys, is_reply=leg.name == "reply")
+            edit = own(blocker) or _edit(blocker, rules, keys, is_reply=leg.name == "reply")
             if edit is None:
                 return []
             edits.append(edit)
     return edits
 
 
-def _edit(blocker: Blocker, keys: Sequence[str], *, is_reply: bool) -> Edit | None:
+def _edit(blocker: Blocker, rules: Rules, keys: Sequence[str], *, is_reply: bool) -> Edit | None:
+    if blocker.chain is not None and is_firewallds(blocker.chain):
+        return of_firewalld(blocker, blocker.chain, rules, exact=keys is EXACT)
     if blocker.chain is not None:
         return _opened(blocker.chain, blocker, keys, is_reply=is_reply)
     if blocker.code is Code.NOT_FORWARDING and blocker.subject.startswith("net."):  # of this host, not of a machine
@@ -119,19 +137,21 @@ def _edit(blocker: Blocker, keys: Sequence[str], *, is_reply: bool) -> Edit | No
         return _parameter(f"net.ipv4.conf.{blocker.subject}.rp_filter", "2")
     if blocker.code is Code.ISOLATED:
         port = blocker.subject.split()[-1]
-        return Edit(f"bridge link set dev {port} isolated off", lambda network: _port(network, port, isolated=False))
+        return Edit((f"bridge link set dev {port} isolated off",), lambda network: _port(network, port, isolated=False))
     if blocker.code is Code.FDB and "flood off" in blocker.text:
         port = blocker.subject
-        return Edit(f"bridge link set dev {port} flood on", lambda network: _port(network, port, flood=True))
+        return Edit((f"bridge link set dev {port} flood on",), lambda network: _port(network, port, flood=True))
     if blocker.code is Code.LINK_DOWN and blocker.text.endswith("is down"):
         link = blocker.subject
-        return Edit(f"ip link set {link} up", lambda network: _up(network, link))
+        return Edit((f"ip link set {link} up",), lambda network: _up(network, link))
     return None
 
 
 def _parameter(name: str, value: str) -> Edit:
     key = name.replace(".", "/")
-    return Edit(f"sysctl -w {name}={value}", lambda network: replace(network, sysctls={**network.sysctls, key: value}))
+    return Edit(
+        (f"sysctl -w {name}={value}",), lambda network: replace(network, sysctls={**network.sysctls, key: value})
+    )
 
 
 def _port(network: HostNetwork, name: str, **flags: bool) -> HostNetwork:
@@ -186,7 +206,7 @@ def _opened(chain: RuleChain, blocker: Blocker, keys: Sequence[str], *, is_reply
                 options.append(_as_iptables(key, value, blocker))
     line = RuleLine(parts=(*tests, Decision("accept")), text=f"{' '.join(words)} accept")
     command = _inserted(chain, words, options, blocker)
-    return Edit(command, lambda network: replace(network, rules=_with_first(network.rules, chain, line)))
+    return Edit((command,), lambda network: replace(network, rules=_with_first(network.rules, chain, line)))
 
 
 def _inserted(chain: RuleChain, words: Sequence[str], options: Sequence[str], blocker: Blocker) -> str:

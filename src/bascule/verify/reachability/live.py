@@ -122,15 +122,16 @@ def why(given: AskedHost, source: str, target: str, service: Service, *, root: s
     """Ask. Raises UsageFault for somebody who is nobody here."""
     by = party_of(source, given.known, given.network, given.here)
     of = party_of(target, given.known, given.network, given.here)
+    places = Places(root)
     begun = time.perf_counter()
     asked = ask(given.network, given.known, by, of, service)
     took = time.perf_counter() - begun
     return Why(
         asked=asked,
         service=service,
-        fixes=fixes(given.network, given.known, asked, service),
+        fixes=fixes(given.network, given.known, asked, service, places.libvirt_forward),
         network=given.network,
-        places=Places(root),
+        places=places,
         model_s=took,
         where=given.where,
         declared=given.declared,

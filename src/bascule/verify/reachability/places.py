@@ -6,6 +6,9 @@ import re
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
+from xml.etree.ElementTree import ParseError, fromstring
+
+from msgspec import Struct
 
 from bascule.topology.trace.rules.evaluate import Hit
 from bascule.topology.trace.rules.lines import RuleChain
@@ -26,6 +29,14 @@ ZONE = re.compile(
 )
 NETWORKS = "etc/libvirt/qemu/networks"
 FILE_MAX = 4 << 20  # bytes; a list of addresses that is larger is no file of rules that a person edits
+
+
+class LibvirtForward(Struct, frozen=True, kw_only=True):
+    """How a libvirt network forwards: ``mode`` is empty where it does not; ``is_plain`` without more words to it."""
+
+    name: str
+    mode: str
+    is_plain: bool
 
 
 class Places:
@@ -86,6 +97,21 @@ class Places:
                 if any(f"name='{name}'" in line or f'name="{name}"' in line for name in names):
                     return f"/{path.relative_to(self.root)}:{number}"
         return ""
+
+    def libvirt_forward(self, bridge: str) -> LibvirtForward | None:
+        """What the definition of the libvirt network with this bridge says; None where there is none."""
+        for path in sorted((self.root / NETWORKS).glob("*.xml")):
+            try:
+                root = fromstring("\n".join(self._read(str(path.relative_to(self.root)))))
+            except ParseError:
+                continue
+            own, forward, name = root.find("bridge"), root.find("forward"), root.findtext("name", "").strip()
+            if own is not None and own.get("name") == bridge and name:
+                if forward is None:
+                    return LibvirtForward(name=name, mode="", is_plain=True)
+                is_plain = not len(forward) and set(forward.attrib) <= {"mode"}
+                return LibvirtForward(name=name, mode=forward.get("mode", "nat"), is_plain=is_plain)
+        return None
 
     @cached_property
     def _nft(self) -> dict[tuple[str, str, str, str], str]:

@@ -9,6 +9,7 @@ from bascule.topology.trace.any_frame import Passage, RuleVerdict
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.rules.lines import RuleChain, Rules
 from bascule.topology.trace.rules.words import makers
+from bascule.verify import firewalld
 from bascule.verify.doctor.finding import Facts
 
 TOOLS = {"ip": "iptables", "ip6": "ip6tables"}
@@ -54,14 +55,12 @@ def _lines(facts: Facts, network: HostNetwork, bridges: Sequence[str], stop: Rul
 
 def _firewalld(facts: Facts, bridges: Sequence[str], chain: RuleChain) -> Iterator[str]:
     if _hook(chain) == "prerouting":
-        yield "sed -i 's/^IPv6_rpfilter=.*/IPv6_rpfilter=no/' /etc/firewalld/firewalld.conf"
-        yield "firewall-cmd --complete-reload"
+        yield from firewalld.NO_REVERSE_PATH
         return
     for name in bridges:
         zone = (facts.zones or {}).get(name) or facts.default_zone or "public"
-        yield f"firewall-cmd --permanent --zone={zone} --change-interface={name}"
-        yield f"firewall-cmd --permanent --zone={zone} --add-forward"
-    yield "firewall-cmd --reload"
+        yield from firewalld.bridged(zone, name)
+    yield firewalld.RELOAD
 
 
 def _nft(facts: Facts, bridges: Sequence[str], chain: RuleChain) -> Iterator[str]:
@@ -84,7 +83,7 @@ def routed_fix(network: HostNetwork, bridge: str, lost: Sequence[tuple[str, Pass
             name = "iifname" if way == "-i" else "oifname"
             if _is_firewalld(chain):
                 lines.append(f"firewall-cmd --permanent --zone=trusted --change-interface={bridge}")
-                lines.append("firewall-cmd --reload")
+                lines.append(firewalld.RELOAD)
             elif "ufw" in makers(network.rules, chain):
                 lines.append(f"ufw route allow {'in' if way == '-i' else 'out'} on {bridge}")
             elif chain.backend == "nft":
@@ -107,7 +106,7 @@ def input_fix(facts: Facts, network: HostNetwork, bridge: str, lost: Sequence[tu
                 zone = (facts.zones or {}).get(bridge) or facts.default_zone or "public"
                 lines.append(f"firewall-cmd --permanent --zone={zone} --change-interface={bridge}")
                 lines.append(f"firewall-cmd --permanent --zone={zone} --add-service={service}")
-                reload.append("firewall-cmd --reload")  # what is permanent holds from then on
+                reload.append(firewalld.RELOAD)
             elif "ufw" in makers(network.rules, chain):
                 lines.append(f"ufw allow in on {bridge} to any port {port} proto {protocol}")
             elif chain.backend == "nft":
