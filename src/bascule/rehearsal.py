@@ -37,6 +37,7 @@ from bascule.verify.expectations import Outcome, judge, with_model
 from bascule.verify.guards.frames import check_guards
 from bascule.verify.host import check_host
 from bascule.verify.reachability.live import AskedHost, scene
+from bascule.verify.reachability.matrix import Matrix, matrix
 
 if TYPE_CHECKING:
     from bascule.apply.rollback.passes import Look
@@ -57,6 +58,7 @@ class Rehearsal(Struct, frozen=True, kw_only=True):
     outcomes: tuple[Outcome, ...]
     notes: tuple[Note, ...]
     timings: Mapping[str, float]  # seconds
+    reach: tuple[tuple[str, Matrix], ...] = ()  # of each host of the twin, who reaches whom by its model
     observed: tuple[str, ...] = ()
     changed: bool = False  # the site file is another one now
 
@@ -126,7 +128,7 @@ def in_the_twin(
         ]
         checks += [second_plan(name, again[name]) for name in names]
         clock.lap("asking the expectations")
-        outcomes = with_model(judge(site, probe_domain), _models(site, names, after, twin))
+        outcomes = with_model(judge(site, probe_domain), models := _models(site, names, after, twin))
         if any(guarded_ports(site, site.hosts[name]) for name in names):
             clock.lap("attacking the guards")
             checks += [check for name in names for check in check_guards(site, site.hosts[name], probe_domain)]
@@ -138,6 +140,7 @@ def in_the_twin(
             "plans": {name: one.plan for name, one in plans.items()},
             "checks": tuple(checks),
             "outcomes": outcomes,
+            "reach": tuple((one.here, matrix(one, site)) for one in models),
             "notes": tuple(twin.notes),
             "timings": clock.laps,
         }

@@ -102,6 +102,21 @@ def test_says_everything(seen: Rehearsal, page: Page) -> None:
     assert SLIP in page.text
 
 
+def test_who_reaches_whom_can_be_read_without_colour(seen: Rehearsal, page: Page) -> None:
+    ((host, found),) = seen.reach
+    assert f"Who reaches whom {host}" in page.text
+    shown = page.text.partition("Who reaches whom")[2].partition("Plan")[0]
+    for group in found.classes:
+        assert (group[0] if len(group) == 1 else f"{group[0]} ×{len(group)}") in shown
+    for one in found.violations:
+        must = "must reach" if one.expectation.verdict == "reach" else "must not reach"
+        told = f"! {one.cell.source} {must} {one.cell.target} by {one.cell.service}; the model says {one.cell.result}"
+        assert told in shown
+    assert found.violations
+    assert shown.count("! ") > len(found.violations)  # in the cells as well
+    assert {"yes": "✓", "no": "✗"}[found.violations[0].cell.result] in shown
+
+
 def test_a_broken_site_says_so_first(seen: Rehearsal, page: Page, text: str) -> None:
     assert not seen.ok
     assert "does not hold 2 of 6 expectations and 0 of 40 checks" in page.text

@@ -45,6 +45,7 @@ def show_report(seen: Rehearsal, site_file: str, *, now: datetime, chosen: int |
         answers=answers(seen.outcomes),
         notes=tuple((note.subject, note.text) for note in seen.notes),
         timings=tuple((name, value) for name, value in seen.timings.items() if name != "total"),
+        reach=seen.reach,
         chosen=chosen,
     )
     return report(page)

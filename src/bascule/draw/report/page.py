@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from html import escape
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,10 +16,14 @@ from msgspec.structs import replace
 from bascule.draw.answers import Answered, chain, rightness, ways_of
 from bascule.draw.formats.embed import embed, way_style
 from bascule.draw.formats.style import STYLE
+from bascule.draw.report.reach import reach_table
 from bascule.draw.report.style import PAGE
 from bascule.draw.scene.elements import Path, Scene
 from bascule.draw.scene.site import build
 from bascule.model.site import Site
+
+if TYPE_CHECKING:
+    from bascule.verify.reachability.matrix import Matrix
 
 COLLAPSE = 12  # from how many alike guests on one box stands for all
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -68,6 +73,7 @@ class Report(Struct, frozen=True, kw_only=True):
     answers: tuple[Answered, ...] = ()
     notes: tuple[tuple[str, str], ...] = ()
     timings: tuple[tuple[str, float], ...] = ()
+    reach: tuple[tuple[str, Matrix], ...] = ()  # of each host, who reaches whom by its model
     chosen: int | None = None  # the expectation whose way is shown first; None for the first that did not hold
 
 
@@ -96,6 +102,7 @@ def report(page: Report) -> str:
         "<main>",
         *_broken(page),
         *_picture(page, scene, ways),
+        *_reach(page.reach),
         *_plans(page.plans),
         *_checks(page.checks),
         *_rest(page),
@@ -210,6 +217,12 @@ def _hops(names: Sequence[str], *, reached: bool) -> str:
     items = "".join(f"<li>{_e(name)}</li>" for name in names)
     end, words = ("yes-text", "arrived") if reached else ("no-text", "no further")
     return f'<ol class="hops" aria-label="the way of the frame">{items}<li class="{end}">{words}</li></ol>'
+
+
+def _reach(hosts: Sequence[tuple[str, Matrix]]) -> Iterable[str]:
+    for place, (host, found) in enumerate(hosts):
+        yield f'<section aria-labelledby="h-reach-{place}"><h2 id="h-reach-{place}">Who reaches whom '
+        yield f"<small>{_e(host)}</small></h2>{reach_table(found)}</section>"
 
 
 def _plans(plans: Sequence[PlanPart]) -> Iterable[str]:

@@ -39,6 +39,11 @@ pre{overflow:auto;background:var(--field);padding:.8rem;border-radius:6px;font:1
 details{margin-top:1rem}summary{cursor:pointer}
 .picture{border:1px solid var(--line);border-radius:8px;overflow:auto;background:var(--paper)}
 .picture svg{display:block;max-width:100%;height:auto;margin:0 auto}
+.reach-wide{overflow:auto}.reach{width:auto}
+.reach td,.reach th{border:1px solid var(--line);padding:.3rem .6rem;max-width:14rem}
+.reach span{display:block}.reach-differs{list-style:none;margin:.4rem 0;padding:0;color:var(--wrong)}
+.reaches b{color:var(--good)}.reaches-not,.reaches-perhaps,.reaches-unknown{color:var(--soft)}
+.reach .reaches-wrong{color:var(--wrong);background:var(--wrong-field);font-weight:600;outline:2px solid var(--wrong)}
 .way-of{display:none}
 .way-of.right circle{fill:#116329}.way-of.wrong circle{fill:#b3122a}
 """
