@@ -214,3 +214,55 @@ def test_no_frame_is_lost_and_no_tap_leaves(name: str, tmp_path: Path) -> None:
     assert "192.168.1.10/24" in seen.addresses("eth2")
     for plan in (reloaded, restarted):
         assert [f"{c['subject']}: {c['action']}" for c in json.loads(plan)["changes"]] == []
+
+
+WAITING = """\
+[connection]
+id=wired
+uuid=11111111-1111-1111-1111-111111111113
+type=ethernet
+interface-name=eth3
+
+[ipv4]
+method=auto
+dhcp-timeout=3
+"""
+PORT = SITE.replace("    bridges:", "      eth3: {network: internal}\n    bridges:").replace(
+    "br2: {uplink: eth2, address: from-uplink}", "br2: {uplink: eth3}"
+)
+ATTEMPTS = """\
+export PATH={bin}:/usr/local/sbin:/usr/sbin:/sbin:$PATH
+wants=/etc/systemd/system/multi-user.target.wants
+mkdir -p $wants; rm -f $wants/networking.service $wants/systemd-networkd.service
+{before}
+tries() {{
+    for i in $(seq 300); do nmcli device | grep -q '^eth3 .*connecting' && return; sleep 0.1; done
+    nmcli device
+}}
+start
+tries
+bascule apply /site.yaml --here --yes --confirm-within 1h >/tmp/said 2>&1 || {{ cat /tmp/said >&2; exit 1; }}
+sleep 4 # the attempt would have ended
+bascule plan /site.yaml --here --json
+echo '###'
+bascule undo >/tmp/said 2>&1 || {{ cat /tmp/said >&2; exit 1; }}
+tries
+echo '###'
+bascule apply /site.yaml --here --yes --no-confirm
+echo '###'
+bascule plan /site.yaml --here --json
+"""
+
+
+@pytest.mark.kernel
+def test_an_attempt_of_networkmanager_at_dhcp_takes_no_port_off_its_bridge(tmp_path: Path) -> None:
+    host = HOSTS["keyfile"]
+    files = {**host.files, "etc/NetworkManager/system-connections/wired.nmconnection": WAITING, "site.yaml": PORT}
+    script = ATTEMPTS.format(bin=Path(sys.executable).parent, before=host.before)
+    seen = ask(tmp_path, host.packages, files, script, nics=NICS, timeout_s=100)
+    assert seen.status == 0, seen.stdout + seen.stderr
+    waiting, undone, applied, kept = seen.stdout.split("###\n")
+    for plan in (waiting, kept):
+        assert [f"{c['subject']}: {c['action']}" for c in json.loads(plan)["changes"]] == [], seen.stdout
+    assert undone.strip() == "", "it attempts the link again when the change is taken back"
+    assert "warning: " not in applied, applied

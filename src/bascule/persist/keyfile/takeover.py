@@ -4,6 +4,9 @@ To activate a profile it would tear down what the kernel has and take every port
 well (measured with 1.42: `nmcli connection up br2` drops 348 of 406 pings, and the tap stays out). What it does not
 touch is a link that it finds when it starts, if its own note below /run says that the link carried this profile
 before. So the notes are written while it is down for a moment, as a restart for an upgrade does it.
+
+A link on which it still waits for an address it would take off its bridge or bond when that attempt fails (seen with
+1.42, whose attempts at DHCP end after 45 s). So it is kept from such attempts as long as the change may go back.
 """
 
 from __future__ import annotations
@@ -29,7 +32,13 @@ from bascule.persist.takeover import tell
 from bascule.persist.writer import is_ours
 from bascule.system.boot import has_systemd
 from bascule.system.disk.durable import make_folder
-from bascule.system.net.managers import networkmanager_dhcp, runs_here
+from bascule.system.net.managers import (
+    networkmanager_dhcp,
+    networkmanager_hold,
+    networkmanager_release,
+    networkmanager_states,
+    runs_here,
+)
 from bascule.system.run import run
 
 NOTES = Path("/run/NetworkManager/devices")  # by ifindex
@@ -49,23 +58,28 @@ class _NetworkManager(Takeover):
     def follow(self, paths: Collection[str], ours: Ours) -> list[str]:
         if not runs_here("NetworkManager"):
             return []
+        faults = []
         if links := ours():
-            return _give_links(links, changed=concerns(paths, (PROFILES,)))
-        if concerns(paths, READS):
-            return tell("nmcli", "general", "reload", "conf") + tell("nmcli", "connection", "reload")
-        return []
+            faults = _give_links(links, changed=concerns(paths, (PROFILES,)))
+        elif concerns(paths, READS):
+            faults = tell("nmcli", "general", "reload", "conf") + tell("nmcli", "connection", "reload")
+        _release()
+        return faults
 
     @contextlib.contextmanager
     def at_rest(self, ours: Ours, touched: Collection[str] | None) -> Iterator[bool]:
         """It is down while links are put back, and forgets which profiles they had: it would take those from them.
 
         A link whose profile of ours went gets the one back that it had before, and with it whoever keeps its lease.
+        Links on which it has not got what it wants yet it only leaves alone.
         """
         links: dict[IfName, str] = {}
+        held: list[str] = []
         if runs_here("NetworkManager"):
             links = _had({name: link for name, link in ours().items() if touched is None or name in touched})
+            held = _hold(set(touched or ()) - links.keys())
         if not links or not has_systemd():
-            yield bool(links)
+            yield bool(links or held)
             return
         run(("systemctl", "stop", "NetworkManager"))
         try:
@@ -135,6 +149,43 @@ def _active() -> list[_Active]:
     ).stdout
     rows = [line.split(":", 4) for line in text.splitlines()]
     return [_Active(*row) for row in rows if len(row) == 5]
+
+
+def _held() -> Path:
+    """The links that it must not attempt by itself, a line each, until the change stands or is taken back."""
+    return here().runtime / "networkmanager-held"
+
+
+def _hold(links: Collection[str]) -> list[str]:
+    """Keep it from attempts at those of the links that it manages and has not brought up; which they are."""
+    states = networkmanager_states() if links else {}
+    held = sorted(link for link in links if states.get(link, "").startswith(("connecting", "disconnected")))
+    # an address that somebody may be using is not taken away
+    trying = [link for link in held if states[link].startswith("connecting") and not _has_address(link)]
+    if held:
+        make_folder(_held().parent)
+        _held().write_text("".join(f"{link} {'trying' if link in trying else 'idle'}\n" for link in held))
+    for link in held:
+        with contextlib.suppress(BasculeError):
+            networkmanager_hold(link, trying=link in trying)
+    return held
+
+
+def _has_address(link: str) -> bool:
+    return bool(run(("ip", "address", "show", "dev", link, "scope", "global"), check=False).stdout.strip())
+
+
+def _release() -> None:
+    """It may attempt them again, except those that are ports, and goes on where it was trying."""
+    if not _held().exists():
+        return
+    states = networkmanager_states()
+    for link, what in map(str.split, _held().read_text().splitlines()):
+        if not (LINKS / link / "master").exists():
+            with contextlib.suppress(BasculeError):
+                again = what == "trying" and states.get(link, "").startswith("disconnected")
+                networkmanager_release(link, attempt=again)
+    _held().unlink(missing_ok=True)
 
 
 def _note(uuid: str, kind: str) -> str:

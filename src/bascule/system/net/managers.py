@@ -46,9 +46,30 @@ def networkmanager_has(link: str) -> bool:
 
 def networkmanager_links() -> frozenset[str]:
     """All links that NetworkManager runs and manages, in one question."""
+    return frozenset(link for link, state in networkmanager_states().items() if state != "unmanaged")
+
+
+def networkmanager_states() -> dict[str, str]:
+    """The state of every link in the words of nmcli(1): ``connecting (getting IP configuration)``."""
     lines = _answer("nmcli", "-t", "-e", "no", "-f", "STATE,DEVICE", "device").splitlines()
-    states = (line.partition(":") for line in lines)
-    return frozenset(link for state, _, link in states if state != "unmanaged")
+    return {link: state for state, _, link in (line.partition(":") for line in lines)}
+
+
+def networkmanager_hold(link: str, *, trying: bool) -> None:
+    """Let it make no attempt at a link of its own accord, and end the one that it is ``trying``.
+
+    Raises CommandFailed.
+    """
+    run(("nmcli", "device", "set", link, "autoconnect", "no"))
+    if trying:
+        run(("nmcli", "--wait", "5", "device", "disconnect", link))
+
+
+def networkmanager_release(link: str, *, attempt: bool) -> None:
+    """It may attempt the link again, or does so at once. Raises CommandFailed."""
+    run(("nmcli", "device", "set", link, "autoconnect", "yes"))
+    if attempt:
+        run(("nmcli", "--wait", "0", "device", "connect", link))
 
 
 def networkmanager_take(link: str, *, manage: bool) -> None:
