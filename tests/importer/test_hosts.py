@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from bascule.apply.prepare import prepare_from
 from bascule.import_without_a_plan import import_without_a_plan
@@ -22,9 +23,11 @@ from bascule.importer.importing import Imported, Sources
 from bascule.model.links import Physical
 from bascule.model.route_tables import numbers, table_names
 from bascule.model.state import HostState
+from bascule.model.values import IfName
 from bascule.persist.dialect import dialect, dialects
 from bascule.persist.files import read_tree
 from bascule.plan.batch import script
+from bascule.plan.target.sysctls import accept_ra, use_tempaddr
 from bascule.providers.kernel.observe import from_texts
 from bascule.site import parse
 from bascule.system.net.route_tables import table_files
@@ -66,6 +69,17 @@ def test_nothing_is_to_do(host: Path) -> None:
     site = parse(imported(host).text.encode(), "site.yaml")
     prepared = prepare_from(site, site.hosts["h"], saved(host))
     assert [(change.subject, change.action) for change in prepared.plan.changes] == []
+
+
+def test_temporary_addresses_are_said_where_no_router_has_spoken_yet() -> None:
+    sysctls = {use_tempaddr("default"): "0", use_tempaddr("opt1"): "2", accept_ra("opt1"): "1"}
+    state = saved(next(host for host in HOSTS if host.name == "router"))
+    links = {**state.links, IfName("opt1"): replace(state.links[IfName("opt1")], up=True)}
+    state = replace(state, links=links, sysctls={**state.sysctls, **sysctls})
+    found = import_without_a_plan(Sources(host="h", site="h", dialect=None, state=state), look=lambda *_: state)
+    nic = found.site.hosts["h"].nics[IfName("opt1")]
+    assert (nic.ipv6, nic.ipv6_privacy) == ("auto", "prefer-temporary")
+    assert not prepare_from(found.site, found.site.hosts["h"], state).plan.changes
 
 
 @each_host

@@ -99,10 +99,11 @@ def _ipv6(kernel: LinkConfig, files: LinkConfig) -> Ipv6:
 
 
 def _port(kernel: LinkConfig, files: LinkConfig) -> BridgePort | None:
-    """The kernel's, with the cost that the files say: the kernel's follows from the speed as a rule."""
+    """The kernel's, with the cost that the files say where the kernel's may follow from the speed."""
     if kernel.port is None and (files.port is None or kernel.master is None):
         return kernel.port
-    return replace(kernel.port or BridgePort(), cost=files.port.cost if files.port is not None else None)
+    port = kernel.port or BridgePort()
+    return replace(port, cost=files.port.cost) if port.cost is None and files.port is not None else port
 
 
 def together(kernel: NetworkConfig, files: NetworkConfig) -> NetworkConfig:

@@ -166,7 +166,7 @@ def _known_modes(config: NetworkConfig, sources: Sources) -> Iterator[IfName]:
         return
     for name, link in config.links.items():
         learnt = name in state.links and hears_routers(state.links[name], state.routes)
-        if link.addresses or link.dhcp4 or learnt or link.ipv6 is Ipv6.DHCP:
+        if link.addresses or link.dhcp4 or learnt or link.ipv6 is Ipv6.DHCP or link.ipv6_privacy:
             yield name
 
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.importer.words import all_of, few
-from bascule.model.links import Bond, Bridge, Loopback, Other, Physical, Tap, Veth, Vlan
+from bascule.model.links import Bond, Bridge, BridgePort, Loopback, Other, Physical, Tap, Veth, Vlan
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
 from bascule.persist.config import LinkConfig, NetworkConfig
@@ -43,6 +43,13 @@ class RunningConfig(Struct, frozen=True, kw_only=True):
     others: tuple[str, ...]
 
 
+def _with_cost(said: LinkConfig, link: Link) -> LinkConfig:
+    """With the cost of a port that somebody set: one that the kernel takes from no speed (port_cost of br_if.c)."""
+    if said.master is None or link.port is None or link.port.cost in {None, 1, 2, 3, 4, 5, 19, 100}:
+        return said
+    return replace(said, port=replace(said.port or BridgePort(), cost=link.port.cost))
+
+
 def running_config(state: HostState, taken: Collection[str] = ()) -> RunningConfig:
     """What the kernel has. ``taken`` are links that other programs are known to make."""
     links: dict[IfName, LinkConfig] = {}
@@ -54,7 +61,7 @@ def running_config(state: HostState, taken: Collection[str] = ()) -> RunningConf
         said = link_config(link, state, routes)
         reason = _left_out(link, state, taken, is_hardware=is_hardware)
         if reason is None:
-            links[name] = said
+            links[name] = _with_cost(said, link)
             notes += [f"{name}: {words}" for words in _beside(link)]
         elif isinstance(link.options, Loopback):
             notes += _on_loopback(link)

@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.model.host_links import LISTENING, Bond, Bridge, Ipv6, Ipv6Privacy, Nic, VlanLink
-from bascule.model.links import Physical
+from bascule.model.links import BridgePort, Physical
 from bascule.model.site import Host, PlugKind, Site
 from bascule.model.state import FORWARDING, HostState, Link, LinkFacts
 from bascule.model.values import ETHERNET_MTU, IfName, IpAddress, Mac
@@ -48,7 +48,7 @@ def wanted_config(site: Site, host: Host, state: HostState | None = None) -> Net
                 config,
                 options=found.options,
                 mac=found.mac,
-                port=found.port,
+                port=_with_cost(found.port, link.port),
                 vlans=now.vlans if now.master else (),
                 mtu=link.mtu if link.mtu != ETHERNET_MTU or wish.mtu else None,
                 pin_mac=wish.pin_mac,
@@ -64,6 +64,13 @@ def wanted_config(site: Site, host: Host, state: HostState | None = None) -> Net
             )
         )
     return NetworkConfig.of(links, (*GUEST_TAPS, *_other_taps(site, host)), host.rules)
+
+
+def _with_cost(found: BridgePort | None, said: BridgePort | None) -> BridgePort | None:
+    """A port with the cost that the site file says; what the kernel shows follows from the speed as a rule."""
+    if said is None or said.cost is None:
+        return found
+    return replace(found or BridgePort(), cost=said.cost)
 
 
 def _on_link(route: StaticRoute, addresses: Collection[str]) -> StaticRoute:
