@@ -162,9 +162,12 @@ def _hold(links: Collection[str]) -> list[str]:
     held = sorted(link for link in links if states.get(link, "").startswith(("connecting", "disconnected")))
     # an address that somebody may be using is not taken away
     trying = [link for link in held if states[link].startswith("connecting") and not _has_address(link)]
-    if held:
-        make_folder(_held().parent)
-        _held().write_text("".join(f"{link} {'trying' if link in trying else 'idle'}\n" for link in held))
+    try:
+        if held:
+            make_folder(_held().parent)
+            _held().write_text("".join(f"{link} {'trying' if link in trying else 'idle'}\n" for link in held))
+    except OSError:  # the change itself will say what is wrong with the folder
+        return []
     for link in held:
         with contextlib.suppress(BasculeError):
             networkmanager_hold(link, trying=link in trying)
