@@ -181,10 +181,10 @@ def drift(checkpoint: Checkpoint, now: HostState | None = None) -> tuple[str, ..
     seen = now if now is not None else observe(sysctls=keys)
     again = [one for one in PROVIDERS if one.drifts and one.part(checkpoint.wanted) is not None]
     for one in again:
-        seen = one.with_part(seen, one.effects().read(list, Scope(known=checkpoint.wanted.parts)))
+        seen = one.lay_over(one.with_part(seen, one.effects().read(list, Scope(known=checkpoint.wanted.parts))))
     goal = drift_goal(checkpoint.before, checkpoint.wanted, seen)
     for one in again:
-        goal = one.with_part(goal, one.put_right(checkpoint.wanted, seen))
+        goal = one.with_part(goal, one.put_right(checkpoint.before, checkpoint.wanted, seen))
     return tuple(differences(diff(seen, goal)))
 
 

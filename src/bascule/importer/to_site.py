@@ -9,8 +9,8 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from bascule.model.host_links import MAIN_TABLE, Ipv6, PolicyRule
-from bascule.model.links import Bond, Bridge, BridgePort, OpenVSwitch, Vlan
+from bascule.model.host_links import MAIN_TABLE, OPENVSWITCH_MODES, Ipv6, PolicyRule
+from bascule.model.links import Bond, Bridge, BridgePort, OpenVSwitch, OpenVSwitchBond, Vlan
 from bascule.model.state import PortVlans
 from bascule.model.values import IfName, IpInterface, is_onlink
 from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
@@ -99,6 +99,8 @@ class _Writer:
         options = link.options
         if isinstance(options, Bond):
             out["mode"] = options.mode
+            if isinstance(options, OpenVSwitchBond) and options.mode not in OPENVSWITCH_MODES:
+                out["kind"] = "openvswitch"  # a mode that the kernel has as well
             out |= _bond_options(options)
         out |= self._speech(link) if link.master is None else {}
         return out | _mac_and_mtu(link)
@@ -282,6 +284,7 @@ def _switch(options: OpenVSwitch) -> dict[str, Any]:
     """What a bridge of Open vSwitch has beside what all bridges have."""
     out: dict[str, Any] = {"rstp": True} if options.rstp else {"stp": True} if options.stp_state else {}
     out |= {"fail_mode": options.fail_mode} if options.fail_mode else {}
+    out |= {"snooping": True} if options.mcast_snooping else {}
     return out | ({"datapath": options.datapath} if options.datapath else {})
 
 
@@ -290,9 +293,12 @@ def _carried(vlans: Iterable[PortVlans], native: int = 1) -> dict[str, Any]:
 
     One that carries all of them on Open vSwitch has said nothing.
     """
-    tagged = [one for one in vlans if not one.untagged]
-    own = next((one.first for one in vlans if one.pvid), native)
+    entries = tuple(vlans)
+    is_tagged = native == 0 and any(one.pvid and not one.untagged for one in entries)
+    tagged = [one for one in entries if not one.untagged and not (is_tagged and one.pvid)]
+    own = next((one.first for one in entries if one.pvid), native)
     out: dict[str, Any] = {"pvid": own} if own != native else {}
+    out |= {"native": "tagged"} if is_tagged else {}
     if tagged and not (native == 0 and sum(one.last - one.first + 1 for one in tagged) >= ALL_TAGGED):
         out["vlans"] = [one.first if one.first == one.last else f"{one.first}-{one.last}" for one in tagged]
     return out

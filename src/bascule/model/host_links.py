@@ -136,11 +136,7 @@ class Bond(HostLink, frozen=True, kw_only=True):
     primary: IfName | None = None
     min_links: int | None = None
     ad_select: str | None = None
-
-    @property
-    def is_openvswitch(self) -> bool:
-        """Whether Open vSwitch makes it, as one port of the bridge over it."""
-        return self.mode in OPENVSWITCH_MODES
+    is_openvswitch: bool = False  # Open vSwitch makes it, as one port of the bridge over it
 
 
 class VlanLink(HostLink, frozen=True, kw_only=True):
@@ -193,6 +189,7 @@ class Bridge(HostLink, frozen=True, kw_only=True):
     vlan_aware: bool = False
     vlans: tuple[tuple[Vid, Vid], ...] = ()  # ranges that the uplink's port carries tagged beside those of guests
     pvid: Vid | None = None  # the VLAN of what arrives untagged there; None: 1
+    native_tagged: bool = False  # frames of that VLAN leave with its tag
     stp: bool = False
     priority: int | None = None
     forward_delay: int | None = None

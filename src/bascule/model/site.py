@@ -132,11 +132,13 @@ class Host(HostLinks, frozen=True, kw_only=True):
 class SwitchedNic(Struct, frozen=True, kw_only=True):
     """How a NIC stands on a bridge of Open vSwitch: with ``untagged`` None and no ``tagged`` its port carries all.
 
-    ``untagged`` is the VLAN of what it sends without a tag, 0 for the one that is no VLAN.
+    ``untagged`` is the VLAN of what it sends without a tag, 0 for the one that is no VLAN; ``native_tagged``: it gets
+    frames of that VLAN with its tag.
     """
 
     untagged: int | None = None
     tagged: tuple[tuple[Vid, Vid], ...] = ()
+    native_tagged: bool = False
 
 
 class GuestNic(Struct, frozen=True, kw_only=True):

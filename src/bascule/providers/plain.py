@@ -55,7 +55,7 @@ class PlainProvider:
         """Nothing of it comes by itself."""
         return self.part(goal)
 
-    def put_right(self, wanted: HostState, now: HostState) -> Any:  # for others
+    def put_right(self, before: HostState, wanted: HostState, now: HostState) -> Any:  # for others
         """As it is now."""
         return self.part(now)
 

@@ -105,7 +105,7 @@ class Provider(Protocol):
     def drifts(self) -> bool:
         """Whether `status` looks at it again, beside the kernel and nft."""
 
-    def put_right(self, wanted: HostState, now: HostState) -> Any:
+    def put_right(self, before: HostState, wanted: HostState, now: HostState) -> Any:
         """The part as it would be now if nobody had touched what a change made."""
 
     def running(self, state: HostState) -> Iterable[str]:

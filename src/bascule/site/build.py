@@ -141,6 +141,7 @@ class _Builder:
             primary=bond.primary,
             min_links=bond.min_links,
             ad_select=bond.ad_select,
+            is_openvswitch=bond.is_openvswitch,
             **self.shared(name, bond, path),
         )
 
@@ -183,6 +184,7 @@ class _Builder:
             vlan_aware=self.is_vlan_aware(str(path[1]), name, bridge),
             vlans=bridge.vlans,
             pvid=bridge.pvid,
+            native_tagged=bridge.native == "tagged",
             stp=bridge.stp,
             priority=bridge.priority,
             forward_delay=bridge.forward_delay,
@@ -279,7 +281,8 @@ class _Builder:
             return None
         if not self.is_vlan_aware(host, nic.bridge, bridge):
             return m.SwitchedNic()
-        return m.SwitchedNic(untagged=nic.vlan if nic.vlans else nic.vlan or 0, tagged=nic.vlans)
+        untagged = nic.vlan if nic.vlans else nic.vlan or 0
+        return m.SwitchedNic(untagged=untagged, tagged=nic.vlans, native_tagged=nic.native == "tagged")
 
     def guarding(self, host: str, nic: d.GuestNic) -> Guarding:
         """The guard that the NIC names, its bridge or its host; one that knows no address guards the MAC alone."""

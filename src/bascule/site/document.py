@@ -17,6 +17,7 @@ from bascule.site.document_links import (
     Guard,
     HostLink,
     HostRoute,
+    Native,
     Nic,
     PolicyRule,
     Route,
@@ -177,6 +178,10 @@ class GuestNic(Entry):
         "(Open vSwitch).",
     )
     vlans: Many[s.VlanRange] = Field((), description="Its VLANs on a VLAN-aware bridge (trunk port).")
+    native: Native | None = Field(
+        None,
+        description="Whether it gets frames of `vlan` untagged, as usual, or tagged beside `vlans` (Open vSwitch).",
+    )
     guard: Guard | None = Field(
         None,
         description="strict: it sends from its own MAC and addresses only; mac: from its own MAC; off: it is trusted.",

@@ -107,6 +107,7 @@ class Nic(WiredLink):
     switch: Switch | None = Field(None, description="The switch port that it should be plugged into.")
 
 
+BRIDGE_KINDS = ("linux", "openvswitch")  # who makes a bridge or a bond
 BOND_MODES = (
     "active-backup",
     "802.3ad",
@@ -134,6 +135,9 @@ class Bond(WiredLink):
         description="The kernel's bonding mode; 802.3ad needs LACP on the switch. balance-slb and balance-tcp (with "
         "LACP) are Open vSwitch's, for the uplink of such a bridge.",
     )
+    kind: Annotated[str, s.choice(*BRIDGE_KINDS, noun="a kind of bond")] | None = Field(
+        None, description="Who makes it: the kernel (linux), or Open vSwitch, which makes active-backup as well."
+    )
     miimon: s.Milliseconds | None = Field(
         None, description="How often it looks at its members' carrier, in milliseconds; 100 for a bond that is made."
     )
@@ -153,6 +157,11 @@ class Bond(WiredLink):
         None, description="When 802.3ad chooses among aggregates anew, and whether by bandwidth or by members."
     )
 
+    @property
+    def is_openvswitch(self) -> bool:
+        """Whether Open vSwitch makes it, not the kernel."""
+        return self.kind == "openvswitch" or (self.kind is None and self.mode in OPENVSWITCH_MODES)
+
 
 class VlanLink(WiredLink):
     """A tagged link over another one, on which the host speaks; a bridge that sits on a VLAN needs none."""
@@ -166,6 +175,8 @@ class VlanLink(WiredLink):
     )
 
 
+NATIVES = ("untagged", "tagged")
+Native = Annotated[str, s.choice(*NATIVES, noun="a way to send the native VLAN")]
 GUARDS = ("strict", "mac", "off")
 Guard = Annotated[str, s.choice(*GUARDS, noun="a guard")]
 
@@ -186,7 +197,6 @@ class Mirror(Entry):
     )
 
 
-BRIDGE_KINDS = ("linux", "openvswitch")
 FAIL_MODES = ("standalone", "secure")
 DATAPATHS = ("system", "netdev")
 
@@ -213,6 +223,9 @@ class Bridge(HostLink):
         (), description="VLANs that the uplink of a VLAN-aware bridge carries tagged, beside those of its guests."
     )
     pvid: s.VlanId | None = Field(None, description="The VLAN of what arrives untagged at that uplink; 1 if not given.")
+    native: Native | None = Field(
+        None, description="Whether frames of the VLAN `pvid` leave there untagged, as usual, or tagged (Open vSwitch)."
+    )
     stp: s.Boolean = Field(False, description="Spanning tree; off with one uplink, so that no port waits 30 s.")
     priority: s.BridgePriority | None = Field(
         None, description="Its rank among switches that speak the spanning tree; the lowest becomes the root."

@@ -93,9 +93,10 @@ def _details(members: Sequence[Guest]) -> tuple[str, ...]:
 
 
 def _vlans(nic: GuestNic) -> str:
-    if nic.vlan is not None:
-        return f"VLAN {nic.vlan}"
+    """``VLAN 10``, ``VLAN 10-19,30``; the native one of a trunk stands first."""
     spans = [str(first) if first == last else f"{first}-{last}" for first, last in nic.vlans]
+    if nic.vlan is not None:
+        spans.insert(0, f"{nic.vlan} native" if nic.vlans else str(nic.vlan))
     return f"VLAN {','.join(spans)}" if spans else ""
 
 
@@ -122,7 +123,7 @@ def _add_tap(
     vlans = _vlans(nic)
     details = [f"MAC {nic.mac} (the guest's)"]
     if vlans:
-        details.append(("access to " if nic.vlan is not None else "trunk with ") + vlans)
+        details.append(("trunk with " if nic.vlans else "access to ") + vlans)
     if is_guarded(nic):
         details += _guard_details(nic)
     node = Node(

@@ -79,7 +79,7 @@ def _bridge_link(
         no_linklocal_learn=1 if guards_on(build.site, build.host, bridge.name) else known.no_linklocal_learn,
     )
     if bridge.openvswitch is not None:
-        options = switch_options(options, bridge)
+        options = switch_options(replace(options, mcast_snooping=known.mcast_snooping), bridge)
     options = replace(options, **_said(bridge))
     new = before or Link(name=bridge.name, options=options, alias=build.mark)
     return replace(new, options=options, up=True, mac=bridge.mac or mac, mtu=mtu)

@@ -42,13 +42,21 @@ def switch_options(known: LinuxBridge, bridge: Bridge) -> LinuxBridge:
         rstp=int(said.rstp),
         fail_mode=said.fail_mode or known.fail_mode,
         datapath=said.datapath or known.datapath,
+        mcast_snooping=int(known.mcast_snooping if bridge.snooping is None else bridge.snooping),
     )
 
 
 def lay_switch_bond(build: TargetBuilder, bond: Bond, first: Link) -> None:
     """A bond that is a port of Open vSwitch: its members are up and silent, and it wears the MAC of the first."""
     lacp = "active" if bond.mode == "balance-tcp" else ""  # without a partner it would pass nothing
-    options = OpenVSwitchBond(mode=bond.mode, lacp=lacp)
+    options = OpenVSwitchBond(
+        mode=bond.mode,
+        lacp=lacp,
+        updelay=bond.updelay or 0,
+        downdelay=bond.downdelay or 0,
+        ad_lacp_rate=bond.lacp_rate or "slow",
+        primary=bond.primary,
+    )
     mtu = bond.mtu or first.mtu
     build.links[bond.name] = Link(name=bond.name, options=options, up=True, mac=first.mac, mtu=mtu, alias=build.mark)
     build.because(bond.name, f"{bond.name} bonds {', '.join(bond.nics)} ({bond.mode})", bond.place)

@@ -34,7 +34,10 @@ def lay_trunk(build: TargetBuilder, bridge: DeclaredBridge, port: IfName) -> Non
             vids |= {nic.vlan} if nic.vlan is not None else set()
             vids |= _numbers(nic.vlans)
     native = bridge.pvid or bridge.native
-    wanted = (PortVlans(first=native, last=native, pvid=True, untagged=True), *_ranges(vids - {native}))
+    wanted = (
+        PortVlans(first=native, last=native, pvid=True, untagged=not bridge.native_tagged),
+        *_ranges(vids - {native}),
+    )
     before = build.observed.links.get(port)
     if build.host.as_found and before is not None and before.master == bridge.name and before.vlans:
         held = _numbers((one.first, one.last) for one in before.vlans)
@@ -50,7 +53,8 @@ def _numbers(ranges: Iterable[tuple[int, int]]) -> set[int]:
 def port_vlans(nic: GuestNic, native: int = 1) -> tuple[PortVlans, ...]:
     """The VLANs of a guest's tap on a VLAN-aware bridge: one access VLAN, or a trunk, or the untagged default."""
     if nic.vlans:
-        own = () if nic.vlan is None else (PortVlans(first=nic.vlan, last=nic.vlan, pvid=True, untagged=True),)
+        untagged = nic.openvswitch is None or not nic.openvswitch.native_tagged
+        own = () if nic.vlan is None else (PortVlans(first=nic.vlan, last=nic.vlan, pvid=True, untagged=untagged),)
         tagged = _ranges(_numbers(nic.vlans) - ({nic.vlan} if nic.vlan is not None else set()))
         return tuple(sorted((*own, *tagged), key=lambda one: one.first))
     vid = nic.vlan or native

@@ -163,7 +163,8 @@ def on_switch(root: Element, nic: GuestNic) -> Element:
     vids = [vid for first, last in tagged for vid in range(first, last + 1) if vid != untagged]
     tags = [E.tag(id=str(vid)) for vid in vids]
     if untagged is not None:
-        tags.insert(0, E.tag(id=str(untagged), **({"nativeMode": "untagged"} if tagged else {})))
+        mode = "tagged" if nic.openvswitch.native_tagged else "untagged"
+        tags.insert(0, E.tag(id=str(untagged), **({"nativeMode": mode} if tagged else {})))
     if tags:
         root.append(E.vlan(*tags, **({"trunk": "yes"} if tagged else {})))
     return root

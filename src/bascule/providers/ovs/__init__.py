@@ -21,6 +21,7 @@ class OvsProvider(PlainProvider):
     """Rows by their names. What the kernel shows of its switches and ports is read as links of the host."""
 
     name: ClassVar[str] = "ovs"
+    drifts: ClassVar[bool] = True
     tools: ClassVar[frozenset[str]] = frozenset({"ovsdb-client", "ovs-vsctl"})  # spoken over a socket of our own
 
     def lay_over(self, state: HostState) -> HostState:
@@ -59,6 +60,15 @@ class OvsProvider(PlainProvider):
         before, wanted, now = map(self.part, (change.before, change.wanted, change.now))
         applied = self.part(change.applied) if change.applied is not None else None
         return merge(before, wanted if wanted is not None else before, now, applied)
+
+    def put_right(self, before: HostState, wanted: HostState, now: HostState) -> Any:
+        """Rows that the change made or altered, as it left them; without the ports of guests that are shut down."""
+        there = self.part(now)
+        if there is None:
+            return None
+        from bascule.providers.ovs.merge import put_right
+
+        return put_right(self.part(before), self.part(wanted), there, frozenset(now.links))
 
     def names(self, before: HostState, wanted: HostState) -> tuple[str, ...]:
         """The switches that it makes, alters or deletes."""

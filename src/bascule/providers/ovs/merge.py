@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from bascule.providers.ovs.state import Row, SwitchState
+from bascule.providers.ovs.state import MirrorRow, PortRow, Row, SwitchState
 from bascule.providers.protocol import Merged
 
 R = TypeVar("R", bound=Row)
@@ -68,3 +68,49 @@ def _row(old: R, wanted: R | None, after: R | None, seen: R, kept: list[str]) ->
         kept.append(f"{old.table.lower()} {old.name}: {field} was changed since; it stays")
         values[field] = there
     return type(old)(**values)
+
+
+def put_right(before: SwitchState, wanted: SwitchState, now: SwitchState, links: frozenset[str]) -> SwitchState:
+    """The switches as they are, with what a change made of them as it left it; ``links`` are those of the kernel now.
+
+    A port without its link is no drift: its guest has stopped. What others wrote into a map of ours stays.
+    """
+    righted = _righted(before.ports, wanted.ports, now.ports)
+    ports = {name: port for name, port in righted.items() if name in now.ports or _is_there(port, links)}
+    mirrors = {  # one of whose ports has gone is as it is
+        key: one
+        if all(name in ports for column in MirrorRow.ports for name in getattr(one, column))
+        else now.mirrors.get(key)
+        for key, one in _righted(before.mirrors, wanted.mirrors, now.mirrors).items()
+    }
+    return replace(
+        now,
+        bridges=_righted(before.bridges, wanted.bridges, now.bridges),
+        ports=ports,
+        mirrors={key: one for key, one in mirrors.items() if one is not None},
+    )
+
+
+def _is_there(port: PortRow, links: frozenset[str]) -> bool:
+    return all(one.type or one.name in links for one in port.interfaces)
+
+
+def _righted(before: Mapping[str, R], wanted: Mapping[str, R], now: Mapping[str, R]) -> dict[str, R]:
+    found = dict(now)
+    for name, row in wanted.items():
+        old, seen = before.get(name), now.get(name)
+        if row == old:
+            continue
+        if seen is None:
+            found[name] = row
+            continue
+        values = {}
+        for field in row.__struct_fields__:
+            mine, there = getattr(row, field), getattr(seen, field)
+            if old is not None and getattr(old, field) == mine:
+                mine = there
+            elif isinstance(mine, Mapping):
+                mine = {**there, **mine}
+            values[field] = mine
+        found[name] = type(row)(**values)
+    return found

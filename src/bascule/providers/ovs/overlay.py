@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from bascule.model.links import BridgePort, OpenVSwitch, OpenVSwitchBond
 from bascule.model.state import MARK, HostState, Link, LinkFacts, PortVlans
 from bascule.model.values import IfName
-from bascule.providers.ovs.state import BridgeRow, PortRow, SwitchState
+from bascule.providers.ovs.state import PRIMARY, RATE, BridgeRow, PortRow, SwitchState
 
 DATAPATH = "ovs-system"  # the kernel's master of every port of Open vSwitch, whichever bridge it is of
 NATIVE = 0  # the VLAN inside of a bridge of what bears no tag
@@ -53,7 +53,14 @@ def _bond(
     name = IfName(port.name)
     bond = Link(
         name=name,
-        options=OpenVSwitchBond(mode=port.bond_mode or "active-backup", lacp=port.lacp or ""),
+        options=OpenVSwitchBond(
+            mode=port.bond_mode or "active-backup",
+            lacp=port.lacp or "",
+            updelay=port.bond_updelay,
+            downdelay=port.bond_downdelay,
+            ad_lacp_rate=port.other_config.get(RATE, "slow"),
+            primary=port.other_config.get(PRIMARY),
+        ),
         up=any(link.up for link in members),
         mac=members[0].mac,
         mtu=min(link.mtu for link in members),
@@ -103,6 +110,9 @@ def columns_of(vlans: Iterable[PortVlans]) -> dict[str, object]:
         return {"tag": None, "trunks": (), "vlan_mode": None}
     if untagged is None:
         return {"tag": None, "trunks": tagged, "vlan_mode": None}
+    if not untagged.untagged:
+        trunks = tuple(sorted((untagged.first, *tagged)))  # without any it would carry all
+        return {"tag": untagged.first, "trunks": trunks, "vlan_mode": "native-tagged"}
     if not tagged:
         return {"tag": untagged.first, "trunks": (), "vlan_mode": None}
     if untagged.first == NATIVE:

@@ -13,6 +13,7 @@ from msgspec import Struct, field
 from bascule.model.moment import Moment
 
 MARK = "bascule"  # the key in external_ids under which the site stands that a row was made for
+RATE, PRIMARY = "lacp-time", "bond-primary"  # keys of a bond in other_config of its port
 
 
 class Row(Struct, frozen=True, kw_only=True):
@@ -63,7 +64,8 @@ class PortRow(Row, frozen=True, kw_only=True):
 
     table: ClassVar[str] = "Port"
     columns: ClassVar[tuple[str, ...]] = (
-        *("external_ids", "tag", "trunks", "vlan_mode", "protected", "bond_mode", "lacp", "other_config"),
+        *("external_ids", "tag", "trunks", "vlan_mode", "protected", "bond_mode", "lacp", "bond_updelay"),
+        *("bond_downdelay", "other_config"),
     )
 
     bridge: str
@@ -74,6 +76,8 @@ class PortRow(Row, frozen=True, kw_only=True):
     protected: bool = False
     bond_mode: str | None = None
     lacp: str | None = None
+    bond_updelay: int = 0  # milliseconds
+    bond_downdelay: int = 0
     other_config: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -14,7 +15,16 @@ from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
 from bascule.plan.change import Note
 from bascule.providers.ovs.overlay import columns_of, vlans_of
-from bascule.providers.ovs.state import MARK, BridgeRow, InterfaceRow, MirrorRow, PortRow, SwitchState
+from bascule.providers.ovs.state import (
+    MARK,
+    PRIMARY,
+    RATE,
+    BridgeRow,
+    InterfaceRow,
+    MirrorRow,
+    PortRow,
+    SwitchState,
+)
 from bascule.providers.protocol import Wanted
 
 
@@ -73,10 +83,12 @@ class _Wanted:
         if row is None or row.site or bridge.mac is not None:  # one that was found keeps its own
             config["hwaddr"] = str(link.mac)
         known = row or BridgeRow(name=bridge.name, external_ids=self.mark)
+        usual = known if not known.site else BridgeRow(name=bridge.name)  # of what the file does not say
         return replace(
             known,
             datapath_type=said.datapath.replace("system", "") if said.datapath else known.datapath_type,
-            fail_mode=said.fail_mode or known.fail_mode,
+            fail_mode=said.fail_mode or usual.fail_mode,
+            mcast_snooping_enable=usual.mcast_snooping_enable if bridge.snooping is None else bridge.snooping,
             stp_enable=bridge.stp,
             rstp_enable=said.rstp,
             other_config=config,
@@ -100,8 +112,7 @@ class _Wanted:
             there = {one.name: one for one in row.interfaces}
             members = sorted(member.name for member in self.links.ports(link.name))
             own_rows = (there.get(name) or InterfaceRow(name=name, external_ids=self.mark) for name in members)
-            said = {"bond_mode": link.options.mode, "lacp": link.options.lacp or None}
-            row = replace(row, interfaces=tuple(own_rows), **said)
+            row = replace(row, interfaces=tuple(own_rows), **_bond_columns(link.options, row))
         if known is not None and link.name not in self.named:
             return row
         vlans = link.vlans
@@ -140,6 +151,20 @@ class _Wanted:
             select_dst_port=sources,
             output_port=(mirror.to,),
         )
+
+
+def _bond_columns(options: OpenVSwitchBond, row: PortRow) -> dict[str, Any]:
+    """What its port says of a bond."""
+    config = {key: value for key, value in row.other_config.items() if key not in {RATE, PRIMARY}}
+    config |= {RATE: options.ad_lacp_rate} if options.ad_lacp_rate != "slow" else {}
+    config |= {PRIMARY: options.primary} if options.primary else {}
+    return {
+        "bond_mode": options.mode,
+        "lacp": options.lacp or None,
+        "bond_updelay": options.updelay,
+        "bond_downdelay": options.downdelay,
+        "other_config": config,
+    }
 
 
 def _mirrors(bridge: Bridge) -> tuple[Mirror, ...]:

@@ -82,7 +82,7 @@ class ShapingProvider(PlainProvider):
         limits = {name: one for name, one in limits.items() if name in change.now.links}
         return Merged(part=Shaping(limits=limits, udev=before.udev), kept=tuple(kept))
 
-    def put_right(self, wanted: HostState, now: HostState) -> Shaping:
+    def put_right(self, before: HostState, wanted: HostState, now: HostState) -> Shaping:  # by marks
         """The limits of taps that are there."""
         shall, part = self.part(wanted), self.part(now)
         return Shaping(limits={name: one for name, one in shall.limits.items() if name in now.links}, udev=part.udev)

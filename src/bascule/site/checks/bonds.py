@@ -6,6 +6,8 @@ from bascule.model.host_links import OPENVSWITCH_MODES
 from bascule.site import document as d
 from bascule.site.wiring import DocumentWiring
 
+OWN_MODES = ("active-backup", *OPENVSWITCH_MODES)
+KERNEL_KEYS = ("miimon", "hash_policy", "min_links", "ad_select")
 WHY = {  # of each mode, from Documentation/networking/bonding.rst of the kernel
     "balance-alb": "it sends under its members' own MACs, and loses the guests'",
     "balance-tlb": "the switch hears a guest's MAC at two ports by turns",
@@ -35,7 +37,11 @@ def check_bonds(wiring: DocumentWiring) -> None:
 def _switched(wiring: DocumentWiring, host: str, entry: d.Host) -> None:
     """A bond of Open vSwitch is a port of its bridge and no link: nobody else sits on it, and it has no address."""
     for name, bond in entry.bonds.items():
-        if bond.mode not in OPENVSWITCH_MODES:
+        if not bond.is_openvswitch:
+            if bond.mode in OPENVSWITCH_MODES:
+                message = f"bond '{name}' of mode {bond.mode} is one that the kernel cannot make"
+                hint = "write 'kind: openvswitch', or a mode of the kernel's"
+                wiring.found.add("BOND", message, ("hosts", host, "bonds", name, "kind"), hint=hint)
             continue
         path = ("hosts", host, "bonds", name)
         over = [key for key, bridge in entry.bridges.items() if bridge.uplink == name and bridge.is_openvswitch]
@@ -46,5 +52,14 @@ def _switched(wiring: DocumentWiring, host: str, entry: d.Host) -> None:
                 "BOND",
                 f"bond '{name}' of mode {bond.mode} is a port of a bridge with 'kind: openvswitch', and {what}",
                 (*path, "mode"),
-                hint="make it the uplink of such a bridge and give the bridge the address, or use active-backup",
+                hint="make it the uplink of such a bridge and give the bridge the address, or use a bond of the kernel",
             )
+        if bond.mode not in OWN_MODES:
+            message = f"bond '{name}' of mode {bond.mode} is one that Open vSwitch cannot make"
+            hint = f"take one of {', '.join(OWN_MODES)} (balance-tcp speaks LACP), or remove 'kind'"
+            wiring.found.add("BOND", message, (*path, "mode"), hint=hint)
+        for key in KERNEL_KEYS:
+            if getattr(bond, key) is not None:
+                message = f"'{key}' is what a bond of the kernel can have, and '{name}' is one of Open vSwitch"
+                hint = f"remove '{key}', or set what Open vSwitch has for it with ovs-vsctl"
+                wiring.found.add("BOND", message, (*path, key), hint=hint)

@@ -169,6 +169,13 @@ def _tagged(wiring: DocumentWiring, guest: d.Guest, nic: d.GuestNic, index: int,
             hint="'vlan' is one untagged VLAN (access), 'vlans' are tagged ones (trunk): take one of them",
             also=[("the other", (*path, "vlan"))],
         )
+    if nic.native is not None and (nic.vlan is None or not nic.vlans or bridge is None or not bridge.is_openvswitch):
+        found.add(
+            "PLUG",
+            f"'native' of NIC {index} says how its 'vlan' is sent beside 'vlans' on a bridge of Open vSwitch",
+            (*path, "native"),
+            hint="remove 'native', or write both 'vlan' and 'vlans' on a bridge with 'kind: openvswitch'",
+        )
     if nic.bridge is None:
         message = f"'{key}' needs a VLAN-aware bridge, but the NIC is not on a bridge"
         found.add("VLAN-UNAWARE", message, (*path, key), hint=f"remove '{key}'")

@@ -18,10 +18,9 @@ KERNEL_KEYS = (
     "ageing",
     "path_cost",
     "port_priority",
-    "snooping",
     "querier",
 )
-OPENVSWITCH_KEYS = ("rstp", "fail_mode", "datapath", "mirror")
+OPENVSWITCH_KEYS = ("rstp", "fail_mode", "datapath", "native", "mirror")
 
 
 def check_switches(wiring: DocumentWiring) -> None:
@@ -33,6 +32,9 @@ def check_switches(wiring: DocumentWiring) -> None:
                 _no_openvswitch(wiring, name, bridge, path)
                 continue
             _no_kernel(wiring, name, bridge, path)
+            if bridge.native is not None and bridge.pvid is None:
+                message = f"'native' of bridge '{name}' says how a VLAN is sent, and no 'pvid' says which"
+                wiring.found.add("SWITCH", message, (*path, "native"), hint="add 'pvid: 10', or remove 'native'")
             _guards(wiring, host, name)
             if bridge.stp and bridge.rstp:
                 message = f"bridge '{name}' has both 'stp' and 'rstp'"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bascule.model.host_links import LISTENING
 from bascule.model.values import IFNAME_MAX, IfName
 from bascule.site import document as d
+from bascule.site.checks.bonds import KERNEL_KEYS
 from bascule.site.findings import Path, suggest
 from bascule.site.parsers import NO_UPLINK
 from bascule.site.wiring import DocumentWiring
@@ -137,7 +138,7 @@ class _Host:
 
     def bond_times(self, name: IfName, bond: d.Bond, path: Path) -> None:
         """The kernel counts delays in whole looks at the carrier, and takes none where it does not look."""
-        every = 100 if bond.miimon is None else bond.miimon
+        every = 1 if bond.is_openvswitch else 100 if bond.miimon is None else bond.miimon
         for key in ("updelay", "downdelay"):
             delay = getattr(bond, key)
             if delay and (not every or delay % every):
@@ -148,11 +149,13 @@ class _Host:
                 )  # fmt: skip
         for key, modes in (
             ("hash_policy", ("balance-xor", "802.3ad", "balance-tlb")),
-            ("lacp_rate", ("802.3ad",)),
+            ("lacp_rate", ("balance-tcp",) if bond.is_openvswitch else ("802.3ad",)),
             ("min_links", ("802.3ad",)),
             ("ad_select", ("802.3ad",)),
             ("primary", ("active-backup", "balance-tlb", "balance-alb")),
         ):
+            if bond.is_openvswitch and key in KERNEL_KEYS:
+                continue  # told there
             if getattr(bond, key) is not None and bond.mode not in modes:
                 self.found.add(
                     "BOND", f"'{key}' of bond '{name}' has no effect in mode {bond.mode}", (*path, key),

@@ -1,0 +1,116 @@
+"""Every key of a bridge of Open vSwitch: into its rows, seen as drift by every verb, back, and out of an import."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.apply.hosts import Bed
+from tests.lab import Lab
+from tests.ovs.stage import rows, switched, vsctl
+
+KEYS = """\
+site: t
+networks: {guests: {subnet: 10.1.0.0/24}, ten: {vlan: 10}, twenty: {vlan: 20}}
+hosts:
+  h:
+    nics: {eth4: {}, eth6: {}}
+    bonds:
+      bond0: {nics: [eth4, eth6], mode: active-backup, kind: openvswitch, primary: eth6, updelay: 30, downdelay: 20}
+    bridges:
+      ovs3:
+        kind: openvswitch
+        datapath: netdev
+        uplink: bond0
+        pvid: 10
+        vlans: [20]
+        native: tagged
+        rstp: true
+        snooping: true
+        fail_mode: secure
+        mtu: 1400
+        mirror: [{from: g, to: vnet2}]
+guests:
+  g:
+    host: h
+    memory: 1GiB
+    nics: [{bridge: ovs3, tap: vnet1, vlan: 10, vlans: [20], native: tagged, isolated: true, guard: off}]
+  ids: {host: h, memory: 1GiB, nics: [{bridge: ovs3, tap: vnet2, guard: off}]}
+"""
+
+
+@pytest.fixture
+def bed(lab: Lab, tmp_path: Path) -> Bed:
+    bed = switched(lab, tmp_path, KEYS)
+    bed.batch(
+        "link add eth6 address 02:00:00:00:00:16 type veth peer name eth6w\nlink set eth6 up\nlink set eth6w up\n"
+    )
+    return bed
+
+
+def told(bed: Bed, *words: str) -> Any:
+    return json.loads(bed.run(*words, "--json").stdout)
+
+
+def test_the_keys_become_rows_and_come_back(bed: Bed) -> None:
+    bed.apply("--confirm-within", "60s")
+    made = rows(bed)
+    bridge, bond, guest = made.bridges["ovs3"], made.ports["bond0"], made.ports["vnet1"]
+    assert (bridge.rstp_enable, bridge.mcast_snooping_enable, bridge.fail_mode) == (True, True, "secure")
+    assert (bond.bond_mode, bond.bond_updelay, bond.bond_downdelay) == ("active-backup", 30, 20)
+    assert bond.other_config == {"bond-primary": "eth6"}
+    assert (bond.tag, bond.trunks, bond.vlan_mode) == (10, (10, 20), "native-tagged")
+    assert (guest.tag, guest.trunks, guest.vlan_mode, guest.protected) == (10, (10, 20), "native-tagged", True)
+    assert made.ports["ovs3"].interfaces[0].mtu_request == 1400
+    assert told(bed, "plan", str(bed.site))["changes"] == []
+    assert bed.run("undo").returncode == 0
+    assert rows(bed).bridges == {}
+
+
+OTHERS = (  # hands, one call of ovs-vsctl
+    *("set", "Bridge", "ovs3", "mcast_snooping_enable=false", "rstp_enable=false", "--", "del-fail-mode", "ovs3", "--"),
+    *("set", "Port", "vnet1", "tag=30", "protected=false", "--", "set", "Port", "bond0", "bond_mode=balance-slb", "--"),
+    *("clear", "Bridge", "ovs3", "mirrors", "--", "set", "Interface", "ovs3", "mtu_request=1300"),
+)
+DRIFT = {  # what is to be done about it, as every verb says it
+    "set fail_mode to secure, set rstp_enable to true, set mcast_snooping_enable to true",
+    "set bond_mode to active-backup",
+    "MTU 1400 bytes",
+    "VLAN 10 tagged, VLAN 20 tagged",
+    "set protected to true",
+    "mirror vnet1 → vnet2",
+}
+
+
+def test_every_verb_sees_what_others_changed(bed: Bed) -> None:
+    """plan, status, verify and draw; what is imported from there before says the keys."""
+    bed.apply("--confirm-within", "60s")
+    assert bed.run("confirm").returncode == 0
+    assert told(bed, "status")["drift"] == []
+    words = bed.run("import").stdout
+    for key in (
+        "kind: openvswitch\n        updelay: 30",
+        "primary: eth6",
+        "pvid: 10",
+        "native: tagged",
+        "rstp: true",
+        "snooping: true",
+    ):
+        assert key in words, key
+    vsctl(bed, *OTHERS)
+    site = str(bed.site)
+    assert {change["action"] for change in told(bed, "plan", site)["changes"]} == DRIFT
+    drift = "\n".join(told(bed, "status")["drift"])
+    verified = "\n".join(check["detail"] for check in told(bed, "verify", site)["checks"] if check["ok"] is False)
+    drawn = bed.run("draw", site, "--live").stdout
+    for action in DRIFT:
+        assert action in drift
+        assert action in verified
+        assert action in drawn
+    vsctl(bed, "del-port", "ovs3", "vnet1")
+    assert "vnet1: become a port of ovs3, VLAN 10 tagged, VLAN 20 tagged" in told(bed, "status")["drift"]
+    bed.ip("link del vnet1")
+    assert not any("vnet1: become" in line for line in told(bed, "status")["drift"]), "its guest has stopped"
