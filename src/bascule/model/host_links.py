@@ -203,6 +203,11 @@ class Bridge(HostLink, frozen=True, kw_only=True):
     openvswitch: OpenVSwitch | None = None
 
     @property
+    def is_alone(self) -> bool:
+        """Whether it has no uplink on purpose: nobody but its own guests is on it."""
+        return self.uplink is None and self.uplink_unknown is None
+
+    @property
     def native(self) -> Vid:
         """The VLAN inside a VLAN-aware bridge of what bears no tag: Open vSwitch keeps it apart from all VLANs."""
         return Vid(1 if self.openvswitch is None else 0)

@@ -330,17 +330,26 @@ class Site(Struct, frozen=True, kw_only=True):
         """The building's network that arrives with this tag."""
         return next((network for network in self.networks.values() if network.vlan == vid), None)
 
+    def network_at(self, host: Host, plug: Attachment, vlan: Vid | None, *, is_trunk: bool) -> Network | None:
+        """The building's network in which what a guest sends untagged arrives; None where it is none, or not known."""
+        if plug.kind is PlugKind.DIRECT:
+            return self.network_of_link(host, plug.into)
+        bridge = host.bridges.get(IfName(plug.into)) if plug.kind is PlugKind.BRIDGE else None
+        if bridge is None or bridge.is_alone:
+            return None
+        if vlan is None:
+            return None if is_trunk else self.network_of_bridge(host, bridge)
+        return self.network_of_vlan(vlan)
+
     def network_of(self, nic: GuestNic) -> Network | None:
-        """The building's network that a guest NIC stands on; None behind a virtual network or a bridge without NIC."""
+        """The building's network that a guest NIC stands on.
+
+        None behind a virtual network or a bridge without NIC, and where it only gets the copies of a mirror.
+        """
         host = self.hosts[self.guests[nic.guest].host]
-        if nic.bridge is not None:
-            bridge = host.bridges[nic.bridge]
-            if nic.vlan is not None and bridge.uplink is not None:
-                return self.network_of_vlan(nic.vlan)
-            return self.network_of_bridge(host, bridge)
-        if nic.shared_nic is not None:
-            return self.network_of_link(host, nic.shared_nic)
-        return None
+        if nic.tap in host.listeners:
+            return None
+        return self.network_at(host, nic.attachment, nic.vlan, is_trunk=bool(nic.vlans))
 
     def segment_of(self, nic: GuestNic) -> str | None:
         """What the broadcast domain of a guest NIC is called: the building's network, or a host's virtual one."""

@@ -9,9 +9,12 @@ from collections.abc import Iterator
 
 from msgspec import Struct, field
 
+from bascule.model.host_links import Bridge
+from bascule.model.site import Attachment, Network, PlugKind, Site
 from bascule.model.values import IfName, IpInterface, IpNetwork
 from bascule.site import document as d
 from bascule.site.findings import Findings, Path
+from bascule.site.skeleton import skeleton
 from bascule.site.validate import ValidatedDocument
 
 
@@ -44,6 +47,7 @@ class DocumentWiring(Struct, frozen=True):
 
     checked: ValidatedDocument
     found: Findings
+    site: Site  # its networks and links alone
     feet: tuple[SpeakerNic, ...] = ()
     by_owner: dict[str, list[SpeakerNic]] = field(default_factory=dict)
 
@@ -53,46 +57,20 @@ class DocumentWiring(Struct, frozen=True):
         return self.checked.document
 
     def network(self, name: str | None) -> BroadcastDomain | None:
-        """The segment of a network of the building."""
-        network = self.document.networks.get(name) if name else None
-        if network is None or name is None:
-            return None
-        return BroadcastDomain(("network", name), f"network '{name}'", network.subnet, (), name)
+        """The domain of a network of the building."""
+        return self._domain(self.site.networks.get(name) if name else None)
 
-    def network_of_vlan(self, vid: int | None) -> BroadcastDomain | None:
-        """The segment of the network that arrives with a tag."""
-        return next((self.network(name) for name, each in self.document.networks.items() if each.vlan == vid), None)
-
-    def of_link(self, host: str, name: str | None, above: tuple[str, ...] = ()) -> BroadcastDomain | None:
-        """The segment on a link of a host; None where it cannot be told. ``above`` are the links that led here."""
-        link = self.document.hosts[host].link(name)
-        if link is None or name is None or name in above:
-            return None
-        if isinstance(link, d.WiredLink) and link.network:
-            return self.network(link.network)
-        if isinstance(link, d.VlanLink):
-            tagged = isinstance(self.document.hosts[host].link(link.link), d.VlanLink)
-            return None if tagged else self.network_of_vlan(link.id)
-        if isinstance(link, d.Bridge):
-            return self.of_bridge(host, IfName(name), above)
-        members = link.nics if isinstance(link, d.Bond) else ()
-        return next((found for each in members if (found := self.of_link(host, each, (*above, name)))), None)
-
-    def of_bridge(self, host: str, name: IfName, above: tuple[str, ...] = ()) -> BroadcastDomain | None:
-        """The segment behind a bridge."""
-        bridge = self.document.hosts[host].bridges.get(name)
-        if bridge is None or bridge.uplink in {None, "unknown"}:
-            return None
-        if bridge.uplink == "none":
-            return BroadcastDomain(
-                ("bridge", host, name), f"bridge '{name}'", (), ("bridge", host, name), None, closed=True
-            )
-        if bridge.vlan is not None:
-            return self.network_of_vlan(bridge.vlan)
-        return self.of_link(host, bridge.uplink, (*above, name))
+    def of_link(self, host: str, name: str | None) -> BroadcastDomain | None:
+        """The domain on a link of a host; None where it cannot be told."""
+        found = self._domain(self.site.network_of_link(self.site.hosts[host], name))
+        link = self.site.hosts[host].link(name) if name and found is None else None
+        if not isinstance(link, Bridge) or not link.is_alone:
+            return found
+        own = ("bridge", host, link.name)
+        return BroadcastDomain(own, f"bridge '{name}'", (), own, None, closed=True)
 
     def of_virtual(self, host: str, name: str) -> BroadcastDomain | None:
-        """The segment of a virtual network."""
+        """The domain of a virtual network."""
         virtual = self.document.hosts[host].virtual_networks.get(name)
         if virtual is None:
             return None
@@ -103,17 +81,24 @@ class DocumentWiring(Struct, frozen=True):
         )
 
     def of_guest_nic(self, guest: d.Guest, nic: d.GuestNic) -> BroadcastDomain | None:
-        """The segment that a guest NIC stands in; None where it cannot be told."""
-        if guest.host not in self.document.hosts:
+        """The domain that a guest NIC stands in; None where it cannot be told."""
+        host = self.site.hosts.get(guest.host)
+        kind = next((kind for kind in PlugKind if getattr(nic, kind.value) is not None), None)
+        if host is None or kind is None:
             return None
-        if nic.bridge:
-            if nic.vlan is not None:
-                bridge = self.document.hosts[guest.host].bridges.get(nic.bridge)
-                return None if bridge and bridge.uplink == "none" else self.network_of_vlan(nic.vlan)
-            return None if nic.vlans else self.of_bridge(guest.host, nic.bridge)
-        if nic.network:
-            return self.of_virtual(guest.host, nic.network)
-        return self.of_link(guest.host, nic.direct) if nic.direct else None
+        plug = Attachment(kind, getattr(nic, kind.value))
+        if kind is PlugKind.NETWORK:
+            return self.of_virtual(host.name, plug.into)
+        if kind is PlugKind.BRIDGE and nic.vlan is None and not nic.vlans:
+            return self.of_link(host.name, plug.into)
+        return self._domain(self.site.network_at(host, plug, nic.vlan, is_trunk=bool(nic.vlans)))
+
+    @staticmethod
+    def _domain(network: Network | None) -> BroadcastDomain | None:
+        if network is None:
+            return None
+        label = f"network '{network.name}'"
+        return BroadcastDomain(("network", network.name), label, network.subnets, (), network.name)
 
     @staticmethod
     def port_of(bridge: d.Bridge) -> str | None:
@@ -128,12 +113,13 @@ class DocumentWiring(Struct, frozen=True):
 
 def wire(checked: ValidatedDocument, found: Findings) -> DocumentWiring:
     """Every foot of the document."""
-    wiring = DocumentWiring(checked, found)
+    site = skeleton(checked.document)
+    wiring = DocumentWiring(checked, found, site)
     feet = tuple(_feet(wiring))
     owners: dict[str, list[SpeakerNic]] = {}
     for foot in feet:
         owners.setdefault(foot.owner, []).append(foot)
-    return DocumentWiring(checked, found, feet, owners)
+    return DocumentWiring(checked, found, site, feet, owners)
 
 
 def _feet(wiring: DocumentWiring) -> Iterator[SpeakerNic]:

@@ -99,7 +99,7 @@ def _exists(wiring: DocumentWiring, guest: d.Guest, key: str, target: str, path:
             (
                 b
                 for b in document.hosts[guest.host].bridges
-                if (segment := wiring.of_bridge(guest.host, b)) and segment.network == target
+                if (segment := wiring.of_link(guest.host, b)) and segment.network == target
             ),
             None,
         )
