@@ -1,6 +1,6 @@
 """The units that an older version had written for the boot after a loss of power still take its change back.
 
-``states-0.1.0/unconfirmed-boot`` was recorded with version 0.1.0 on the machine of tests/apply/test_boot_guard.py,
+``states-0.1.0/unconfirmed-boot`` was recorded with version 0.1.0 on the machine of tests/apply/test_boot_rollback.py,
 whose systemctl did nothing: networkd's files, a NAT network that systemd starts, and both units of the boot.
 """
 
@@ -14,7 +14,7 @@ import pytest
 
 from tests.apply.hosts import ADDITION, furnish
 from tests.apply.old_states import OldState, Words
-from tests.apply.test_boot_guard import BASCULE, Machine
+from tests.apply.test_boot_rollback import BASCULE, Machine
 from tests.lab import Lab
 
 pytestmark = pytest.mark.kernel

@@ -100,13 +100,13 @@ def test_so_many_guests_inside_and_no_more_and_never_as_somebody_else(bridge: Se
     one = INSIDE[0]
     to = b.solicited(own6)
     local = link_local(Mac("52:54:00:00:22:00"))
-    probe = b.icmp6(b.NOBODY6, b.solicited(local), 135, b.solicitation(local, b.NONCE))
+    probe = b.icmp6(b.UNSPECIFIED6, b.solicited(local), 135, b.solicitation(local, b.NONCE))
     honest = [
-        b.arp(one, 1, one, b.NOBODY4, own4),
+        b.arp(one, 1, one, b.UNSPECIFIED4, own4),
         b.ipv4(one, OTHER.raw, own4, OTHER.ip4, b.TCP, bytes(20)),
-        b.ipv4(one, BROADCAST, b.NOBODY4, b.EVERYBODY4, b.UDP,
-               b.udp(b.NOBODY4, b.EVERYBODY4, 68, 67, b.dhcp(1, one, 1))),
-        b.ipv6(one, b.group_mac(to), b.NOBODY6, b.solicited(local), b.ICMPV6, probe),
+        b.ipv4(one, BROADCAST, b.UNSPECIFIED4, b.BROADCAST4, b.UDP,
+               b.udp(b.UNSPECIFIED4, b.BROADCAST4, 68, 67, b.dhcp(1, one, 1))),
+        b.ipv6(one, b.group_mac(to), b.UNSPECIFIED6, b.solicited(local), b.ICMPV6, probe),
         b.ipv6(one, OTHER.raw, own6, OTHER.ip6, b.ICMPV6,
                b.icmp6(own6, OTHER.ip6, 136, b.advertisement(own6, b.option(2, one)))),
         b.ipv6(one, OTHER.raw, own6, OTHER.ip6, b.TCP, bytes(20)),

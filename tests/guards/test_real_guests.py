@@ -91,7 +91,7 @@ def packed(frames: Iterable[bytes]) -> bytes:
 
 
 def attackers(image: GuestImage, folder: Path) -> GuestImage:
-    """The tiny guest, but that it sends hostile frames before it does anything else."""
+    """The test guest, but that it sends hostile frames before it does anything else."""
     source = folder / "sender.c"
     source.write_text(SENDER)
     subprocess.run(("cc", "-Os", "-static", "-o", str(folder / "sender"), str(source)), check=True)

@@ -96,7 +96,7 @@ class Relay:
 
 @contextlib.contextmanager
 def booted(relay: Relay, folder: Path) -> Iterator[Files]:
-    """The tiny guest with its one NIC at the relay, which asks for a lease every second."""
+    """The test guest with its one NIC at the relay, which asks for a lease every second."""
     if why := libvirtd.missing():
         pytest.skip(why)
     try:

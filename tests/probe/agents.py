@@ -1,4 +1,4 @@
-"""Voices for tests: the tiny guest's own programs, run by busybox in a namespace; or whatever a test lets one say."""
+"""Voices for tests: the test guest's own programs, run by busybox in a namespace; or whatever a test lets one say."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def agent(folder: Path, speaker: Speaker, *, lines: int | None = None) -> Iterat
 
 
 def busybox(folder: Path, room: Namespace) -> Speaker:
-    """The programs of the tiny guest, as its own script calls them."""
+    """The programs of the test guest, as its own script calls them."""
     tool = shutil.which("busybox")
     if tool is None:
         pytest.skip("busybox is not installed")

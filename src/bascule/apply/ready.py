@@ -46,13 +46,13 @@ def _words(problem: Problem) -> str:
 class Ready(Struct, frozen=True, kw_only=True):
     """A change that may be made: the plan, who keeps it over a restart (or why nobody), and what to mind.
 
-    ``no_boot_guard`` says why a machine that loses its power before the new files are confirmed would boot them.
+    ``no_boot_rollback`` says why a machine that loses its power before the new files are confirmed would boot them.
     """
 
     prepared: Prepared
     persister: Persister | None
     not_kept: str = ""
-    no_boot_guard: str = ""
+    no_boot_rollback: str = ""
     remarks: tuple[str, ...] = ()
     waiting: StandbyWatchdog | None = None  # a dead-man, in case that there is something to do
 
@@ -77,7 +77,7 @@ class Ready(Struct, frozen=True, kw_only=True):
             prepared=listed,
             persister=persister,
             not_kept=not_kept,
-            no_boot_guard=boot_unit.gap(here()) if own else "",
+            no_boot_rollback=boot_unit.gap(here()) if own else "",
             remarks=tuple(dict.fromkeys((*remarks, *unread(persister), *unasked))),
             waiting=waiting,
         )

@@ -74,7 +74,7 @@ class ApplyResult(Struct, frozen=True, kw_only=True):
     checked: tuple[str, ...] = ()  # what answered before the change and answers after it
 
 
-def apply(prepared: Prepared, wish: ApplyOptions) -> ApplyResult:
+def apply(prepared: Prepared, options: ApplyOptions) -> ApplyResult:
     """Make the change; the dead-man watches until it is confirmed, or only until it is made when no window is wanted.
 
     Raises TakenBack when a step or a check failed and the host is as before; BasculeError when it is not, or when
@@ -84,7 +84,7 @@ def apply(prepared: Prepared, wish: ApplyOptions) -> ApplyResult:
     place.make()
     with lock(place, "apply", wait_s=LOCK_S) as held, signals.hangup_ignored():
         refuse_if_pending(place)
-        return _Transaction(place, held, prepared, wish).run()
+        return _Transaction(place, held, prepared, options).run()
 
 
 class _Transaction:
@@ -95,9 +95,9 @@ class _Transaction:
     probes: Probes
     checkpoint: Checkpoint
 
-    def __init__(self, place: StateDirectory, held: Lock, prepared: Prepared, wish: ApplyOptions) -> None:
-        self.place, self.held, self.wish = place, held, wish
-        self.prepared = prepared if prepared.plan.files else with_files(prepared, wish.writer)
+    def __init__(self, place: StateDirectory, held: Lock, prepared: Prepared, options: ApplyOptions) -> None:
+        self.place, self.held, self.options = place, held, options
+        self.prepared = prepared if prepared.plan.files else with_files(prepared, options.writer)
         self.files: tuple[FileChange, ...] = ()  # that will be written, moved or removed, as they are now
         self.dhcp_answers = False
 
@@ -120,12 +120,12 @@ class _Transaction:
             return ApplyResult(
                 prepared=self.prepared,
                 folder=self.folder,
-                window_s=self.wish.window_s,
+                window_s=self.options.window_s,
                 written=written,
                 checked=self.probes.names,
             )
         finally:
-            self.wish.progress("")
+            self.options.progress("")
             self.guard.let_go()
 
     # ---- before
@@ -133,7 +133,7 @@ class _Transaction:
     def _ready(self) -> None:
         """Checkpoint on the disk, dead-man awake, and the host still as it was when the plan was made."""
         for _ in range(2):
-            self.probes = Probes(self.prepared, self.wish.probes)
+            self.probes = Probes(self.prepared, self.options.probes)
             self.dhcp_answers = dhcp_answers(self.prepared)
             self._arm()
             try:
@@ -147,11 +147,11 @@ class _Transaction:
                     self.guard.wait_ready()
                     self.folder.note(Status.ARMED, guard=self.guard.facts)
                     return
-                self.wish.tell("the host changed since the plan was made; planned again")
+                self.options.tell("the host changed since the plan was made; planned again")
                 self._give_up()
-                fresh = with_files(fresh, self.wish.writer)
+                fresh = with_files(fresh, self.options.writer)
                 gone = bool(fresh.plan) is not bool(self.prepared.plan)
-                if gone or fresh.plan.risk > self.prepared.plan.risk or not self.wish.agree(fresh):
+                if gone or fresh.plan.risk > self.prepared.plan.risk or not self.options.agree(fresh):
                     break
                 self.prepared = fresh
             except OSError as error:
@@ -169,7 +169,7 @@ class _Transaction:
         )
 
     def _checkpoint(self) -> Checkpoint:
-        site, writer = self.prepared.site, self.wish.writer
+        site, writer = self.prepared.site, self.options.writer
         self.files = tuple(writer.changes(self.prepared.wanted)) if writer else ()
         return Checkpoint.now(
             before=self.prepared.observed,
@@ -178,13 +178,15 @@ class _Transaction:
             site_path=site.source.path,
             site_digest=site.source.digest,
             host=self.prepared.host.name,
-            window_s=self.wish.window_s or 0.0,
+            window_s=self.options.window_s or 0.0,
             leases=self.prepared.leases.handovers,
             files=back_up_for(self.files),
         )
 
     def _arm(self) -> None:
-        limit_s = GUARD_S + (self.wish.window_s or 0.0) + 2 * settling_s(self.prepared.observed, self.prepared.wanted)
+        limit_s = (
+            GUARD_S + (self.options.window_s or 0.0) + 2 * settling_s(self.prepared.observed, self.prepared.wanted)
+        )
         deadline_s = boot.boottime_s() + limit_s
         prepared = self.prepared
         facts = ChangeFacts(
@@ -196,7 +198,7 @@ class _Transaction:
         self.checkpoint = self._checkpoint()
         self.folder = checkpoints.write(self.place, self.checkpoint, facts, deadline_s=deadline_s)
         try:
-            self.guard = arm(self.place, self.folder, self.wish.window_s or limit_s, self.wish.waiting)
+            self.guard = arm(self.place, self.folder, self.options.window_s or limit_s, self.options.waiting)
         except BaseException:
             durable.remove_folder(self.folder.path)
             raise
@@ -219,7 +221,7 @@ class _Transaction:
     # ---- the change
 
     def _change(self) -> tuple[str, ...]:
-        leases, progress = self.prepared.leases.handovers, self.wish.progress
+        leases, progress = self.prepared.leases.handovers, self.options.progress
         progress("makes the change")
         lease.end(leases)
         plan = self.prepared.plan
@@ -230,7 +232,7 @@ class _Transaction:
         begun = lease.begin(leases, self.folder.path, patience_s=lease.BOUND_S)
         self._require_leases(begun)
         for fault in lease.give_names(self.prepared.leases.names):
-            self.wish.tell(f"mind: {fault}")
+            self.options.tell(f"mind: {fault}")
         self._execute(plan.since(Phase.END_SERVER))
         self._await_spanning_tree()
         applied = self._look()
@@ -243,29 +245,29 @@ class _Transaction:
         progress(f"asks what answered before the change, {self.probes.patience_s:.0f} s at most")
         _require(self.probes(applied))
         for words in self.probes.disappointed(applied):
-            self.wish.tell(f"mind: {words}; none answered before the change either")
-        if self.wish.verify is not None:
-            _require(f"a check does not hold: {words}" for words in self.wish.verify())
-        written = tuple(self.wish.writer.write(self.prepared.wanted)) if self.wish.writer else ()
-        if self.wish.window_s is None:
+            self.options.tell(f"mind: {words}; none answered before the change either")
+        if self.options.verify is not None:
+            _require(f"a check does not hold: {words}" for words in self.options.verify())
+        written = tuple(self.options.writer.write(self.prepared.wanted)) if self.options.writer else ()
+        if self.options.window_s is None:
             self.folder.note(Status.CONFIRMED, by="apply")
             boot_unit.remove(self.folder)
             stand_down(self.guard.facts)
         else:
-            self.folder.note(Status.APPLIED, deadline_s=boot.boottime_s() + self.wish.window_s)
+            self.folder.note(Status.APPLIED, deadline_s=boot.boottime_s() + self.options.window_s)
         return written
 
     def _await_spanning_tree(self) -> None:
         """Where STP is on, nobody answers over a new port before it forwards."""
         if not settling_s(self.prepared.observed, self.prepared.wanted):
             return
-        settled = await_forwarding(self.prepared.host.bridges, progress=self.wish.progress)
+        settled = await_forwarding(self.prepared.host.bridges, progress=self.options.progress)
         for _, forwards, words in settled.lines():
-            self.wish.tell(f"{'spanning tree' if forwards else 'mind'}: {words}")
+            self.options.tell(f"{'spanning tree' if forwards else 'mind'}: {words}")
 
     def _execute(self, plan: Plan) -> None:
         for note in execute(plan, keep=(self.held.fd,)):
-            self.wish.tell(f"{note.kind}: {note.subject}: {note.text}")
+            self.options.tell(f"{note.kind}: {note.subject}: {note.text}")
 
     def _look(self) -> HostState:
         prepared = self.prepared
@@ -288,11 +290,11 @@ class _Transaction:
         lost = begun.failed + (begun.waiting if self.dhcp_answers else ())
         _require(f"the lease does not go on: {words}" for words in lost)
         for words in begun.waiting:
-            self.wish.tell(f"mind: {words}; it did not answer before the change either")
+            self.options.tell(f"mind: {words}; it did not answer before the change either")
 
     def _take_back(self, failed: BaseException) -> BaseException:
         with signals.undisturbed():
-            back = go_back(self.folder, by="apply", keep=(self.held.fd,), progress=self.wish.progress)
+            back = go_back(self.folder, by="apply", keep=(self.held.fd,), progress=self.options.progress)
             if back.ok:
                 stand_down(self.guard.facts)
         return told(failed, back)

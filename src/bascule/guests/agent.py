@@ -1,4 +1,4 @@
-"""Questions that the tiny guest asks for us, over the socket of its second serial port."""
+"""Questions that the test guest asks for us, over the socket of its second serial port."""
 
 from __future__ import annotations
 

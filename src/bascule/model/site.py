@@ -205,7 +205,7 @@ class Guest(Struct, frozen=True, kw_only=True):
 
 
 class MachineNic(Struct, frozen=True, kw_only=True):
-    """A machine's foot in a network."""
+    """A machine's NIC in a network."""
 
     network: str
     addresses: tuple[IpInterface, ...] = ()

@@ -89,7 +89,7 @@ def leases(
             if handover is not None:
                 handovers.append(handover)
         if not here and move.to is not None and sees_all:
-            notes += _orphans(move)
+            notes += _ending_leases(move)
     going = tuple(names)
     for one in going:
         words = f"its name servers in systemd-resolved ({one.facts['dns']}) are {one.to}'s as well"
@@ -127,7 +127,7 @@ def _told(client: DhcpClient, move: Move, handover: Handover | None) -> Note:
     return Note(kind="warning", subject=move.link, text=words)
 
 
-def _orphans(move: Move) -> Iterator[Note]:
+def _ending_leases(move: Move) -> Iterator[Note]:
     for address in move.addresses:
         if address.dynamic and ":" not in address.ip:
             words = f"{address.ip} has a lifetime, and no DHCP client was found that keeps it: on {move.to} it ends "

@@ -64,7 +64,7 @@ def declared_addresses(site: Site, name: str) -> list[str]:
     if name in site.guests:
         found += [str(a.ip) for nic in site.guests[name].nics for a in nic.addresses]
     if name in site.machines:
-        found += [str(a.ip) for foot in site.machines[name].nics for a in foot.addresses]
+        found += [str(a.ip) for nic in site.machines[name].nics for a in nic.addresses]
     if name in site.hosts:
         host = site.hosts[name]
         found += [str(a.ip) for link in host.links() for a in link.addresses]

@@ -47,13 +47,13 @@ def members(wiring: DocumentWiring, name: str) -> tuple[str, ...]:
 
 def _standing_on(wiring: DocumentWiring, network: str) -> Iterator[str]:
     """Whoever has a NIC on a network of the building, or is a guest on a virtual one. A host must speak there."""
-    for foot in wiring.feet:
-        key = foot.segment.key if foot.segment else ()
+    for speaker in wiring.speakers:
+        key = speaker.segment.key if speaker.segment else ()
         if key == ("network", network):
-            if foot.kind != "hosts" or foot.addresses or foot.dhcp or foot.from_uplink:
-                yield foot.owner
-        elif key[:1] == ("virtual",) and key[2] == network and foot.kind == "guests":
-            yield foot.owner
+            if speaker.kind != "hosts" or speaker.addresses or speaker.dhcp or speaker.from_uplink:
+                yield speaker.owner
+        elif key[:1] == ("virtual",) and key[2] == network and speaker.kind == "guests":
+            yield speaker.owner
 
 
 def _virtual_networks(document: d.Document) -> set[str]:

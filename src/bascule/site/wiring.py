@@ -9,22 +9,26 @@ from collections.abc import Iterator
 
 from msgspec import Struct, field
 
-from bascule.model.host_links import Bridge
-from bascule.model.site import Attachment, Network, PlugKind, Site
+from bascule.model import host_links as links
+from bascule.model import site as m
+from bascule.model.site_place import NOWHERE
 from bascule.model.values import IfName, IpInterface, IpNetwork
 from bascule.site import document as d
 from bascule.site.findings import Findings, Path
-from bascule.site.skeleton import skeleton
+from bascule.site.parsers import NO_UPLINK
 from bascule.site.validate import ValidatedDocument
 
 
 class BroadcastDomain(Struct, frozen=True):
-    """A broadcast domain. ``realm`` names where its addresses must be unique: the building, or one host's own net."""
+    """A broadcast domain.
+
+    ``unique_in`` names where its addresses must be unique: the building, or one host's own net.
+    """
 
     key: tuple[str, ...]
     label: str
     subnets: tuple[IpNetwork, ...] = ()
-    realm: tuple[str, ...] = ()
+    unique_in: tuple[str, ...] = ()
     network: str | None = None  # the building's network
     closed: bool = False  # no wire leads out: nobody but the file's own guests is there
 
@@ -43,12 +47,12 @@ class SpeakerNic(Struct, frozen=True):
 
 
 class DocumentWiring(Struct, frozen=True):
-    """Segments and feet of a file."""
+    """Broadcast domains of a file, and the NICs of all speakers."""
 
     checked: ValidatedDocument
     found: Findings
-    site: Site  # its networks and links alone
-    feet: tuple[SpeakerNic, ...] = ()
+    site: m.Site  # its networks and links alone
+    speakers: tuple[SpeakerNic, ...] = ()
     by_owner: dict[str, list[SpeakerNic]] = field(default_factory=dict)
 
     @property
@@ -64,7 +68,7 @@ class DocumentWiring(Struct, frozen=True):
         """The domain on a link of a host; None where it cannot be told."""
         found = self._domain(self.site.network_of_link(self.site.hosts[host], name))
         link = self.site.hosts[host].link(name) if name and found is None else None
-        if not isinstance(link, Bridge) or not link.is_alone:
+        if not isinstance(link, links.Bridge) or not link.is_alone:
             return found
         own = ("bridge", host, link.name)
         return BroadcastDomain(own, f"bridge '{name}'", (), own, None, closed=True)
@@ -83,18 +87,18 @@ class DocumentWiring(Struct, frozen=True):
     def of_guest_nic(self, guest: d.Guest, nic: d.GuestNic) -> BroadcastDomain | None:
         """The domain that a guest NIC stands in; None where it cannot be told."""
         host = self.site.hosts.get(guest.host)
-        kind = next((kind for kind in PlugKind if getattr(nic, kind.value) is not None), None)
+        kind = next((kind for kind in m.PlugKind if getattr(nic, kind.value) is not None), None)
         if host is None or kind is None:
             return None
-        plug = Attachment(kind, getattr(nic, kind.value))
-        if kind is PlugKind.NETWORK:
+        plug = m.Attachment(kind, getattr(nic, kind.value))
+        if kind is m.PlugKind.NETWORK:
             return self.of_virtual(host.name, plug.into)
-        if kind is PlugKind.BRIDGE and nic.vlan is None and not nic.vlans:
+        if kind is m.PlugKind.BRIDGE and nic.vlan is None and not nic.vlans:
             return self.of_link(host.name, plug.into)
         return self._domain(self.site.network_at(host, plug, nic.vlan, is_trunk=bool(nic.vlans)))
 
     @staticmethod
-    def _domain(network: Network | None) -> BroadcastDomain | None:
+    def _domain(network: m.Network | None) -> BroadcastDomain | None:
         if network is None:
             return None
         label = f"network '{network.name}'"
@@ -112,23 +116,23 @@ class DocumentWiring(Struct, frozen=True):
 
 
 def wire(checked: ValidatedDocument, found: Findings) -> DocumentWiring:
-    """Every foot of the document."""
+    """Every NIC of a speaker."""
     site = skeleton(checked.document)
     wiring = DocumentWiring(checked, found, site)
-    feet = tuple(_feet(wiring))
+    speakers = tuple(_speakers(wiring))
     owners: dict[str, list[SpeakerNic]] = {}
-    for foot in feet:
-        owners.setdefault(foot.owner, []).append(foot)
-    return DocumentWiring(checked, found, site, feet, owners)
+    for speaker in speakers:
+        owners.setdefault(speaker.owner, []).append(speaker)
+    return DocumentWiring(checked, found, site, speakers, owners)
 
 
-def _feet(wiring: DocumentWiring) -> Iterator[SpeakerNic]:
+def _speakers(wiring: DocumentWiring) -> Iterator[SpeakerNic]:
     document = wiring.document
     for name, host in document.hosts.items():
         top: Path = ("hosts", name)
         for key, noun, link, each in host.links():
             label = f"{noun} '{link}' of host '{name}'"
-            yield _foot(name, "hosts", label, (*top, key, link), each.address, wiring.of_link(name, link))
+            yield _speaker(name, "hosts", label, (*top, key, link), each.address, wiring.of_link(name, link))
         for net in host.virtual_networks:
             path = (*top, "virtual_networks", net)
             segment = wiring.of_virtual(name, net)
@@ -137,15 +141,15 @@ def _feet(wiring: DocumentWiring) -> Iterator[SpeakerNic]:
         for index, guest_nic in enumerate(guest.nics):
             path = ("guests", name, "nics", index)
             segment = wiring.of_guest_nic(guest, guest_nic)
-            yield _foot(name, "guests", f"guest '{name}'", path, guest_nic.address, segment)
+            yield _speaker(name, "guests", f"guest '{name}'", path, guest_nic.address, segment)
     for name, machine in document.machines.items():
         for index, machine_nic in enumerate(machine.nics):
             path = ("machines", name, "nics", index)
             segment = wiring.network(machine_nic.network)
-            yield _foot(name, "machines", f"machine '{name}'", path, machine_nic.address, segment)
+            yield _speaker(name, "machines", f"machine '{name}'", path, machine_nic.address, segment)
 
 
-def _foot(
+def _speaker(
     owner: str, kind: str, label: str, path: Path, given: tuple[IpInterface | str, ...], segment: BroadcastDomain | None
 ) -> SpeakerNic:
     addresses: list[tuple[IpInterface, Path]] = []
@@ -160,3 +164,61 @@ def _foot(
         elif not isinstance(each, str):
             addresses.append((each, where))
     return SpeakerNic(owner, kind, label, path, tuple(addresses), dhcp, from_uplink, segment)
+
+
+def skeleton(document: d.Document) -> m.Site:
+    """The networks of a file and the links of its hosts, whatever problems it has; addresses and guests are left out.
+
+    What leads nowhere, or in a circle, leads nowhere here; its own problem says so.
+    """
+    networks = {
+        name: m.Network(name=name, subnets=each.subnet, vlan=each.vlan) for name, each in document.networks.items()
+    }
+    return m.Site(
+        name=document.site, networks=networks, hosts={name: _host(name, each) for name, each in document.hosts.items()}
+    )
+
+
+def _host(name: str, host: d.Host) -> m.Host:
+    sound = {link for *_, link, _ in host.links() if _ends(host, link)}
+
+    def leads(link: IfName | None) -> IfName | None:
+        return link if link in sound else None
+
+    return m.Host(
+        name=name,
+        nics={link: links.Nic(name=link, network=each.network) for link, each in host.nics.items()},
+        bonds={
+            link: links.Bond(name=link, network=each.network, nics=tuple(filter(leads, each.nics)))
+            for link, each in host.bonds.items()
+        },
+        vlans={
+            link: links.VlanLink(name=link, network=each.network, link=leads(each.link) or IfName(""), id=each.id)
+            for link, each in host.vlans.items()
+        },
+        bridges={
+            link: links.Bridge(
+                name=link,
+                uplink=leads(each.uplink),
+                uplink_unknown=None if each.uplink == "none" else NOWHERE,
+                vlan=each.vlan,
+                vlan_aware=each.vlan_aware and each.vlan is None,
+            )
+            for link, each in host.bridges.items()
+        },
+    )
+
+
+def _ends(host: d.Host, name: str, above: tuple[str, ...] = ()) -> bool:
+    """Whether what a link stands on leads down to links that stand on nothing."""
+    link = host.link(name)
+    return name not in above and (link is None or all(_ends(host, each, (*above, name)) for each in _below(link)))
+
+
+def _below(link: d.HostLink) -> Iterator[str]:
+    if isinstance(link, d.Bond):
+        yield from link.nics
+    elif isinstance(link, d.VlanLink):
+        yield link.link
+    elif isinstance(link, d.Bridge) and link.uplink is not None and link.uplink not in NO_UPLINK:
+        yield link.uplink

@@ -95,9 +95,9 @@ class Topology(Struct, frozen=True, kw_only=True, dict=True):
                 for network in tagged:
                     found[network.name].append(Spot("link", host.name, nic, (int(network.vlan or 0),)))
         for machine in self.site.machines.values():
-            for index, foot in enumerate(machine.nics):
-                if foot.network in found:
-                    found[foot.network].append(Spot("machine", machine.name, f"eth{index}"))
+            for index, machine_nic in enumerate(machine.nics):
+                if machine_nic.network in found:
+                    found[machine_nic.network].append(Spot("machine", machine.name, f"eth{index}"))
         return {name: tuple(spots) for name, spots in found.items()}
 
     @cached_property

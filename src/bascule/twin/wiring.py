@@ -99,12 +99,20 @@ def wire(site: Site, hosts: Iterable[str], observed: Mapping[str, HostState]) ->
             else:
                 cables.append(cable)
     for name, end in machines.items():
-        for foot in end.nics:
-            port = names.give(f"{name}.{foot.link.removeprefix('eth')}")
-            native = foot.network.name if foot.network else None
-            passes = _passes([foot.network] if foot.network else [])
+        for played_nic in end.nics:
+            port = names.give(f"{name}.{played_nic.link.removeprefix('eth')}")
+            native = played_nic.network.name if played_nic.network else None
+            passes = _passes([played_nic.network] if played_nic.network else [])
             cables.append(
-                Cable(node=name, link=foot.link, port=port, mac=foot.mac, mtu=foot.mtu, passes=passes, native=native)
+                Cable(
+                    node=name,
+                    link=played_nic.link,
+                    port=port,
+                    mac=played_nic.mac,
+                    mtu=played_nic.mtu,
+                    passes=passes,
+                    native=native,
+                )
             )
     return Wiring(
         switches=switches,

@@ -23,8 +23,8 @@ from bascule.probe.question import Answer, Protocol, Question, Response
 from bascule.topology.trace.answer import Certainty
 from bascule.verify.cases import Case, Control, prepare
 from bascule.verify.endpoints import Endpoints
-from bascule.verify.nat_boundary import Borders
-from bascule.verify.path_trace import Trails
+from bascule.verify.nat_boundary import NatBoundaries
+from bascule.verify.path_trace import PathTraces
 from bascule.verify.reachability.live import AskedHost
 from bascule.verify.reachability.said import Said, model_says
 from bascule.verify.unsaid_routers import UnsaidRouters
@@ -108,25 +108,25 @@ def judge(
     allows no raw sockets.
     """
     endpoints = endpoints or Endpoints(site, probe_domain)
-    borders = Borders(site, endpoints)
+    boundaries = NatBoundaries(site, endpoints)
     cases = [prepare(wish, endpoints, off) for wish in site.expectations]
     positive = [case for case in cases if case.wish.verdict is Verdict.REACH]
     negative = [case for case in cases if case.wish.verdict is Verdict.NO_REACH]
     first = [question for case in positive for way in case.ways[:1] for question in way]
     first += [question for case in negative for control in case.controls for some in control.lists for question in some]
-    replies = _ask(probe_domain, borders, first)
+    replies = _ask(probe_domain, boundaries, first)
     lost = [case for case in positive if case.ways[1:] and not all(replies[q].answer.ok for q in case.ways[0])]
-    replies |= _ask(probe_domain, borders, [question for case in lost for way in case.ways[1:] for question in way])
-    replies |= _ask(probe_domain, borders, [question for case in negative for way in case.ways for question in way])
-    judging = _Judging(site, probe_domain, endpoints, borders, replies)
+    replies |= _ask(probe_domain, boundaries, [question for case in lost for way in case.ways[1:] for question in way])
+    replies |= _ask(probe_domain, boundaries, [question for case in negative for way in case.ways for question in way])
+    judging = _Judging(site, probe_domain, endpoints, boundaries, replies)
     return tuple(judging.outcome(case) for case in cases)
 
 
-def _ask(probe_domain: ProbeDomain, borders: Borders, questions: Sequence[Question]) -> dict[Question, _Reply]:
+def _ask(probe_domain: ProbeDomain, boundaries: NatBoundaries, questions: Sequence[Question]) -> dict[Question, _Reply]:
     unique = list(dict.fromkeys(questions))  # equal questions are asked once: their tokens do not count
     if not unique:
         return {}
-    with Watch(probe_domain.points, [*unique, *borders.led_on(unique)]) as watch:
+    with Watch(probe_domain.points, [*unique, *boundaries.led_on(unique)]) as watch:
         answers = ask(unique, watch=watch, patience=probe_domain.patience)
         tracker = Tracker(watch.captured)
     replies = {}
@@ -146,15 +146,15 @@ class _Judging:
         site: Site,
         probe_domain: ProbeDomain,
         endpoints: Endpoints,
-        borders: Borders,
+        boundaries: NatBoundaries,
         replies: dict[Question, _Reply],
     ) -> None:
         self.site = site
         self.endpoints = endpoints
-        self.borders = borders
+        self.boundaries = boundaries
         self.routers = UnsaidRouters(site, endpoints)
         self.replies = replies
-        self.trails = Trails(site, probe_domain, borders)
+        self.traces = PathTraces(site, probe_domain, boundaries)
 
     def outcome(self, case: Case) -> Outcome:
         """The verdict on one expectation."""
@@ -188,7 +188,7 @@ class _Judging:
                 return Outcome(expectation=case.wish, observed=UNPROVEN, ok=None, witness=witness)
             arrived = any(hop.node == case.wish.target and not hop.bridge for hop in witness.hops)
             apart = None if arrived or witness.because else self._apart(case)
-            if witness.because and (beside := self.borders.beside(case.wish.target, lost[0].answer.question)):
+            if witness.because and (beside := self.boundaries.beside(case.wish.target, lost[0].answer.question)):
                 witness = replace(witness, sentence=f"{witness.sentence}; {beside}")
             if apart:
                 why, place = apart
@@ -259,7 +259,7 @@ class _Judging:
         passed = next((reply for reply in replies if reply.answer.ok), None)
         if passed is not None:
             witness = self._witness(passed, case.wish)
-            opened = self.borders.opened(passed.answer.question, witness.hops, case.wish.target)
+            opened = self.boundaries.opened(passed.answer.question, witness.hops, case.wish.target)
             why, place = (opened.words, opened.place) if opened else self._cause(case.wish, passed, witness.hops)
             witness = replace(
                 witness, sentence=f"{witness.sentence}, because of {place} ({why})", because=why, place=place
@@ -307,13 +307,13 @@ class _Judging:
         is_arp = answer.question.protocol is Protocol.ARP
         searched = () if answer.ok else track.asked if is_arp else track.sought
         if searched:
-            hops = self.trails.hops(searched)
-            sentence = self.trails.search(searched, answer, wish.target)
+            hops = self.traces.hops(searched)
+            sentence = self.traces.search(searched, answer, wish.target)
         else:
-            hops = self.trails.hops(track.asked, wish.target)
-            sentence = self.trails.sentence(hops, answer, wish.target)
+            hops = self.traces.hops(track.asked, wish.target)
+            sentence = self.traces.sentence(hops, answer, wish.target)
             if not answer.ok and track.replied and hops and hops[-1].node == wish.target:
-                sentence = self.trails.lost_reply(sentence, track, answer)
+                sentence = self.traces.lost_reply(sentence, track, answer)
         seen = self._seen(reply, wish.target)
         seen_as = ""
         if seen is not None:
@@ -321,7 +321,7 @@ class _Judging:
             seen_as = f"{seen} ({owner})" if owner else str(seen)
         if answer.ok:
             sentence = f"{sentence}, {answer.words}" if hops else answer.words
-        stopped = None if answer.ok else self.borders.stopped(answer, () if searched else hops, wish.target)
+        stopped = None if answer.ok else self.boundaries.stopped(answer, () if searched else hops, wish.target)
         if stopped is None:
             return Witness(sentence=sentence, hops=hops, reply=answer.words, seen_as=seen_as)
         return Witness(

@@ -27,7 +27,7 @@ class Reason(Struct, frozen=True):
         return f"{self.words} ({self.place.file}:{self.place.line})" if self.place.file else self.words
 
 
-class Border(Struct, frozen=True):
+class NatBoundary(Struct, frozen=True):
     """A virtual network with its host."""
 
     host: str
@@ -39,48 +39,53 @@ class Border(Struct, frozen=True):
         return Reason(words, self.network.place)
 
 
-class Borders:
+class NatBoundaries:
     """The virtual networks of all hosts, by the name of their segment."""
 
     def __init__(self, site: Site, endpoints: Endpoints) -> None:
         self._endpoints = endpoints
-        self._borders = {
-            virtual_segment(host.name, one.name): Border(host.name, host.virtual_networks[one.name], one)
+        self._boundaries = {
+            virtual_segment(host.name, one.name): NatBoundary(host.name, host.virtual_networks[one.name], one)
             for host in site.hosts.values()
             for one in resolved_networks(site, host)
         }
 
     def bridges(self, host: str) -> frozenset[str]:
         """The bridges of a host's virtual networks."""
-        return frozenset(border.resolved_network.bridge for border in self._borders.values() if border.host == host)
+        return frozenset(
+            boundary.resolved_network.bridge for boundary in self._boundaries.values() if boundary.host == host
+        )
 
     def forward(self, host: str, protocol: str, port: int) -> PortForward | None:
         """What a port of a host leads to."""
         found = [
-            x for border in self._borders.values() if border.host == host for x in border.resolved_network.forwards
+            x
+            for boundary in self._boundaries.values()
+            if boundary.host == host
+            for x in boundary.resolved_network.forwards
         ]
         return next((x for x in found if x.service.protocol == protocol and port in x.host_ports), None)
 
     def led_on(self, questions: Iterable[Question]) -> Iterator[Question]:
         """The same questions as they go on behind a forward, under another port."""
-        found = [forward for border in self._borders.values() for forward in border.resolved_network.forwards]
+        found = [forward for boundary in self._boundaries.values() for forward in boundary.resolved_network.forwards]
         for question in questions:
             for forward in found:
                 if forward.service.protocol == question.protocol and question.port in forward.host_ports:
                     inner = forward.service.first + question.port - forward.host_port
                     yield replace(question, port=inner)
 
-    def _of(self, endpoint: str, address: IpAddress | None) -> Border | None:
+    def _of(self, endpoint: str, address: IpAddress | None) -> NatBoundary | None:
         """The virtual network on which an endpoint has an address."""
         for stand in self._endpoints.stands(endpoint):
-            if stand.address.ip == address and stand.network in self._borders:
-                return self._borders[stand.network]
+            if stand.address.ip == address and stand.network in self._boundaries:
+                return self._boundaries[stand.network]
         return None
 
     def stopped(self, answer: Answer, hops: Sequence[Hop], target: str) -> Reason | None:
         """Why a question that got no answer ended where it did, if a virtual network is the reason."""
         question = answer.question
-        home = self._borders.get(question.source.network or "")
+        home = self._boundaries.get(question.source.network or "")
         there = self._of(target, question.address)
         if home is not None and home == there:
             return None
@@ -105,7 +110,7 @@ class Borders:
                     return Reason(words, nic.place)
         return None
 
-    def _not_let_in(self, there: Border, answer: Answer, hops: Sequence[Hop]) -> Reason | None:
+    def _not_let_in(self, there: NatBoundary, answer: Answer, hops: Sequence[Hop]) -> Reason | None:
         name, mode = there.network.name, there.network.mode
         is_at_host = any(hop.node == there.host and hop.direction == "in" for hop in hops)
         if mode is Mode.ISOLATED and (is_at_host or there.host == answer.question.source.endpoint):
@@ -120,7 +125,7 @@ class Borders:
         asker = answer.question.source.endpoint
         return there.reason(f"{asker} has no route by {there.host} to {subnet}: network {name}, {mode}")
 
-    def _no_way_back(self, home: Border, question: Question, hops: Sequence[Hop], target: str) -> Reason | None:
+    def _no_way_back(self, home: NatBoundary, question: Question, hops: Sequence[Hop], target: str) -> Reason | None:
         """A guest of a routed network is heard under its own address; who has no route to that cannot answer."""
         own = next(
             (a.ip for a in question.source.addresses if question.address and a.version == question.address.version),
@@ -139,15 +144,17 @@ class Borders:
 
     def beside(self, target: str, question: Question) -> Reason | None:
         """The port of its host by which a guest is reached from outside, if one leads to what was asked."""
-        home = self._borders.get(question.source.network or "")
+        home = self._boundaries.get(question.source.network or "")
         if home is not None and home.network.mode is Mode.ISOLATED:
             return None
-        for border in self._borders.values():
-            for forward in border.resolved_network.forwards:
+        for boundary in self._boundaries.values():
+            for forward in boundary.resolved_network.forwards:
                 same = forward.guest == target and forward.service.protocol == question.protocol
                 if same and question.port in forward.service.ports and forward.place:
                     port = forward.host_port + question.port - forward.service.first
-                    return Reason(f"it is {question.protocol}/{port} of {border.host} that leads there", forward.place)
+                    return Reason(
+                        f"it is {question.protocol}/{port} of {boundary.host} that leads there", forward.place
+                    )
         return None
 
     def opened(self, question: Question, hops: Sequence[Hop], target: str) -> Reason | None:
@@ -156,7 +163,7 @@ class Borders:
         if forward is not None and forward.place is not None:
             words = f"port {question.port} of {target} is forwarded to {forward.guest} {forward.service}"
             return Reason(words, forward.place)
-        home, there = self._borders.get(question.source.network or ""), self._of(target, question.address)
+        home, there = self._boundaries.get(question.source.network or ""), self._of(target, question.address)
         if home is not None and home != there:
             name = home.network.name
             return home.reason(f"network {name} is {home.network.mode} and lets {question.source.endpoint} out")

@@ -9,17 +9,17 @@ from bascule.model.site import Site
 from bascule.probe.capture import CapturedFrame, Track
 from bascule.probe.domain import ProbeDomain
 from bascule.probe.question import Answer, Response
-from bascule.verify.nat_boundary import Borders
+from bascule.verify.nat_boundary import NatBoundaries
 from bascule.verify.wire.lost import OUTSIDE
 from bascule.verify.witness import Hop
 
 
-class Trails:
+class PathTraces:
     """Knows which links are endpoints' own, taps of guests, NICs of hosts and ports of switches."""
 
-    def __init__(self, site: Site, probe_domain: ProbeDomain, borders: Borders) -> None:
+    def __init__(self, site: Site, probe_domain: ProbeDomain, boundaries: NatBoundaries) -> None:
         self.site = site
-        self.borders = borders
+        self.boundaries = boundaries
         self.own = {
             (attachment.endpoint, attachment.link)
             for attachments in probe_domain.attachments.values()
@@ -103,7 +103,7 @@ class Trails:
     def _goes_through(self, hops: Sequence[Hop], position: int, target: str) -> bool:
         """Whether a frame that comes in by a host's NIC goes on from there, or is turned away."""
         hop = hops[position]
-        if hop.node not in self.site.hosts or not self.borders.bridges(hop.node):
+        if hop.node not in self.site.hosts or not self.boundaries.bridges(hop.node):
             return False
         onward = any(other.node == hop.node and other.direction == "out" for other in hops[position + 1 :])
         return onward or (position == len(hops) - 1 and hop.node != target)
@@ -123,7 +123,7 @@ class Trails:
         """What a host that routes does to a packet: as whom it goes on, and to whom."""
         words = f"was forwarded by {out.node}"
         if into.receiver != out.receiver:
-            forward = self.borders.forward(out.node, answer.question.protocol, into.port)
+            forward = self.boundaries.forward(out.node, answer.question.protocol, into.port)
             to = f"{forward.guest} {forward.service}" if forward else f"{out.receiver}"
             place = forward.place if forward else None
             words = f"was led on by {out.node} to {to}" + (f" ({place.file}:{place.line})" if place else "")
@@ -154,8 +154,8 @@ class Trails:
         if not hops:
             return [f"never left {answer.question.source.endpoint}: {answer.words}"]
         last = hops[-1]
-        if last.direction == "in" and last.node != target and self.borders.bridges(last.node):
-            inside = last.bridge in self.borders.bridges(last.node)
+        if last.direction == "in" and last.node != target and self.boundaries.bridges(last.node):
+            inside = last.bridge in self.boundaries.bridges(last.node)
             if inside or not last.bridge:
                 does = "rejected" if answer.response in {Response.UNREACHABLE, Response.REFUSED} else "not forwarded"
                 return [*([f"crossed {last.bridge}"] if inside else []), f"{does} by {last.node}"]

@@ -179,8 +179,8 @@ def _warn(ready: Ready, window_s: float | None, say: Callable[[str], None]) -> N
         files = prepared.plan.files
         words = count(len(files), "file") if files else "its files say so already"
         say(f"\nkept over a restart by: {ready.persister.dialect}, below {ready.persister.root} ({words})")
-    if window_s is not None and ready.no_boot_guard:
-        say(f"mind: a loss of power before 'bascule confirm' would boot the new files; {ready.no_boot_guard}")
+    if window_s is not None and ready.no_boot_rollback:
+        say(f"mind: a loss of power before 'bascule confirm' would boot the new files; {ready.no_boot_rollback}")
     if prepared.line is not None and prepared.crossing:
         what = ", ".join(dict.fromkeys(change.subject for change in prepared.crossing))
         say(f"\nyour own line (from {prepared.line.peer}) runs over {what}")

@@ -54,8 +54,10 @@ def _ipv4_spoof(p: Parties) -> Iterable[bytes]:
 
 
 def _nobody4(p: Parties) -> Iterable[bytes]:
-    yield b.ipv4(p.me.raw, p.other.raw, b.NOBODY4, p.other.ip4, b.UDP, b.udp(b.NOBODY4, p.other.ip4, 53, 53, b"x"))
-    yield b.ipv4(p.me.raw, BROADCAST, b.NOBODY4, b.EVERYBODY4, b.TCP, bytes(20))
+    yield b.ipv4(
+        p.me.raw, p.other.raw, b.UNSPECIFIED4, p.other.ip4, b.UDP, b.udp(b.UNSPECIFIED4, p.other.ip4, 53, 53, b"x")
+    )
+    yield b.ipv4(p.me.raw, BROADCAST, b.UNSPECIFIED4, b.BROADCAST4, b.TCP, bytes(20))
 
 
 def _ipv6_spoof(p: Parties) -> Iterable[bytes]:
@@ -68,7 +70,7 @@ def _ipv6_spoof(p: Parties) -> Iterable[bytes]:
 
 def _nobody6(p: Parties) -> Iterable[bytes]:
     to = b.ALL_NODES
-    yield b.ipv6(p.me.raw, b.group_mac(to), b.NOBODY6, to, b.UDP, b.udp(b.NOBODY6, to, 9, 9, b"x"))
+    yield b.ipv6(p.me.raw, b.group_mac(to), b.UNSPECIFIED6, to, b.UDP, b.udp(b.UNSPECIFIED6, to, 9, 9, b"x"))
 
 
 def _arp(operation: int, *, spoofs_mac: bool = False, as_other: bool = False) -> Callable[[Parties], Iterable[bytes]]:
@@ -145,8 +147,8 @@ def _dad_denial(p: Parties) -> Iterable[bytes]:
     """Nobody shall get the address that the other asks for: by an answer, or by asking for it as well."""
     to = b.solicited(p.other.ip6)
     for options in (b"", b.NONCE):
-        body = b.icmp6(b.NOBODY6, to, 135, b.solicitation(p.other.ip6, options))
-        yield b.ipv6(p.me.raw, b.group_mac(to), b.NOBODY6, to, b.ICMPV6, body)
+        body = b.icmp6(b.UNSPECIFIED6, to, 135, b.solicitation(p.other.ip6, options))
+        yield b.ipv6(p.me.raw, b.group_mac(to), b.UNSPECIFIED6, to, b.ICMPV6, body)
     body = b.icmp6(p.other.ip6, b.ALL_NODES, 136, b.advertisement(p.other.ip6, _own_mac(p), flags=0x20))
     yield b.ipv6(p.me.raw, b.group_mac(b.ALL_NODES), p.other.ip6, b.ALL_NODES, b.ICMPV6, body)
     body = b.icmp6(p.me.ip6, b.ALL_NODES, 136, b.advertisement(p.other.ip6, _own_mac(p), flags=0x20))
@@ -190,7 +192,7 @@ def _irdp(p: Parties) -> Iterable[bytes]:
 
 def _dhcp_server(p: Parties) -> Iterable[bytes]:
     offer = b.dhcp(2, p.other.raw, 2)
-    for dst, to in ((BROADCAST, b.EVERYBODY4), (p.other.raw, p.other.ip4)):
+    for dst, to in ((BROADCAST, b.BROADCAST4), (p.other.raw, p.other.ip4)):
         yield b.ipv4(p.me.raw, dst, p.me.ip4, to, b.UDP, b.udp(p.me.ip4, to, 67, 68, offer))
 
 
@@ -203,22 +205,24 @@ def _dhcp6_server(p: Parties) -> Iterable[bytes]:
 def _starvation(p: Parties) -> Iterable[bytes]:
     for number in range(4):
         body = b.dhcp(1, bytes([2, 0, 0, 9, 9, number]), 1)
-        yield b.ipv4(p.me.raw, BROADCAST, b.NOBODY4, b.EVERYBODY4, b.UDP, b.udp(b.NOBODY4, b.EVERYBODY4, 68, 67, body))
+        yield b.ipv4(
+            p.me.raw, BROADCAST, b.UNSPECIFIED4, b.BROADCAST4, b.UDP, b.udp(b.UNSPECIFIED4, b.BROADCAST4, 68, 67, body)
+        )
     renewal = b.udp(p.me.ip4, p.router.ip4, 68, 67, b.dhcp(1, p.other.raw, 7))  # a release in another's name
     yield b.ipv4(p.me.raw, p.router.raw, p.me.ip4, p.router.ip4, b.UDP, renewal)
 
 
 def _starvation_in_fragments(p: Parties) -> Iterable[bytes]:
     """The client's MAC stands in the second fragment, where a look at the first cannot see it."""
-    whole = b.udp(b.NOBODY4, b.EVERYBODY4, 68, 67, b.dhcp(1, STRANGER, 1))
-    for source in (b.NOBODY4, p.me.ip4):
-        yield b.ipv4(p.me.raw, BROADCAST, source, b.EVERYBODY4, b.UDP, whole[:24], fragment=0x2000)
+    whole = b.udp(b.UNSPECIFIED4, b.BROADCAST4, 68, 67, b.dhcp(1, STRANGER, 1))
+    for source in (b.UNSPECIFIED4, p.me.ip4):
+        yield b.ipv4(p.me.raw, BROADCAST, source, b.BROADCAST4, b.UDP, whole[:24], fragment=0x2000)
 
 
 def _querier4(p: Parties) -> Iterable[bytes]:
     for kind, to in ((0x11, HOSTS4), (0x30, HOSTS4), (0x31, ROUTERS4), (0x32, ALL_SNOOPERS)):
-        for source in (p.me.ip4, b.NOBODY4):
-            yield b.ipv4(p.me.raw, b.group_mac(to), source, to, b.IGMP, b.igmp(kind, b.NOBODY4))
+        for source in (p.me.ip4, b.UNSPECIFIED4):
+            yield b.ipv4(p.me.raw, b.group_mac(to), source, to, b.IGMP, b.igmp(kind, b.UNSPECIFIED4))
 
 
 def _querier6(p: Parties) -> Iterable[bytes]:

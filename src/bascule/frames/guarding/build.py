@@ -17,8 +17,8 @@ from bascule.model.values import Mac
 ARP, IPV4, IPV6, RARP, VLAN, QINQ = 0x0806, 0x0800, 0x86DD, 0x8035, 0x8100, 0x88A8
 ICMP, IGMP, TCP, UDP, ICMPV6, PIM, VRRP = 1, 2, 6, 17, 58, 103, 112
 HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION = 0, 43, 44, 60
-NOBODY4, NOBODY6 = IPv4Address(0), IPv6Address(0)
-EVERYBODY4, ALL_NODES, ALL_ROUTERS = IPv4Address("255.255.255.255"), IPv6Address("ff02::1"), IPv6Address("ff02::2")
+UNSPECIFIED4, UNSPECIFIED6 = IPv4Address(0), IPv6Address(0)
+BROADCAST4, ALL_NODES, ALL_ROUTERS = IPv4Address("255.255.255.255"), IPv6Address("ff02::1"), IPv6Address("ff02::2")
 
 
 class Party(Struct, frozen=True, kw_only=True):

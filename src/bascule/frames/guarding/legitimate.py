@@ -17,7 +17,7 @@ REPORTS6, DHCP6 = IPv6Address("ff02::16"), IPv6Address("ff02::1:2")
 
 
 def _arp_probe(p: Parties) -> Iterable[bytes]:
-    yield b.arp(p.me.raw, 1, p.me.raw, b.NOBODY4, p.me.ip4)
+    yield b.arp(p.me.raw, 1, p.me.raw, b.UNSPECIFIED4, p.me.ip4)
 
 
 def _arp_request(p: Parties) -> Iterable[bytes]:
@@ -39,8 +39,8 @@ def _rarp(p: Parties) -> Iterable[bytes]:
 
 def _dhcp(p: Parties) -> Iterable[bytes]:
     for kind in (1, 3, 4):
-        body = b.udp(b.NOBODY4, b.EVERYBODY4, 68, 67, b.dhcp(1, p.me.raw, kind))
-        yield b.ipv4(p.me.raw, BROADCAST, b.NOBODY4, b.EVERYBODY4, b.UDP, body)
+        body = b.udp(b.UNSPECIFIED4, b.BROADCAST4, 68, 67, b.dhcp(1, p.me.raw, kind))
+        yield b.ipv4(p.me.raw, BROADCAST, b.UNSPECIFIED4, b.BROADCAST4, b.UDP, body)
 
 
 def _dhcp_renewal(p: Parties) -> Iterable[bytes]:
@@ -108,8 +108,8 @@ def _detection(p: Parties) -> Iterable[bytes]:
     for target in (p.me.ip6, p.me.local):
         to = b.solicited(target)
         for options in (b"", b.NONCE):
-            body = b.icmp6(b.NOBODY6, to, 135, b.solicitation(target, options))
-            yield b.ipv6(p.me.raw, b.group_mac(to), b.NOBODY6, to, b.ICMPV6, body)
+            body = b.icmp6(b.UNSPECIFIED6, to, 135, b.solicitation(target, options))
+            yield b.ipv6(p.me.raw, b.group_mac(to), b.UNSPECIFIED6, to, b.ICMPV6, body)
 
 
 def _solicitation(p: Parties) -> Iterable[bytes]:
@@ -130,7 +130,7 @@ def _advertisement(p: Parties) -> Iterable[bytes]:
 
 
 def _router_solicitation(p: Parties) -> Iterable[bytes]:
-    for source, options in ((b.NOBODY6, b""), (p.me.local, b.option(1, p.me.raw)), (p.me.local, b"")):
+    for source, options in ((b.UNSPECIFIED6, b""), (p.me.local, b.option(1, p.me.raw)), (p.me.local, b"")):
         body = b.icmp6(source, b.ALL_ROUTERS, 133, bytes(4) + options)
         yield b.ipv6(p.me.raw, b.group_mac(b.ALL_ROUTERS), source, b.ALL_ROUTERS, b.ICMPV6, body)
 
@@ -142,13 +142,13 @@ def _reports4(p: Parties) -> Iterable[bytes]:
 
 def _reports_from_nobody(p: Parties) -> Iterable[bytes]:
     """A host that has no address yet (RFC 3376, 4.2.13)."""
-    yield b.ipv4(p.me.raw, b.group_mac(V3ROUTERS), b.NOBODY4, V3ROUTERS, b.IGMP, b.igmp(0x22, MDNS4))
-    yield b.ipv4(p.me.raw, b.group_mac(MDNS4), b.NOBODY4, MDNS4, b.IGMP, b.igmp(0x16, MDNS4))
-    yield b.ipv4(p.me.raw, b.group_mac(ROUTERS4), b.NOBODY4, ROUTERS4, b.IGMP, b.igmp(0x17, MDNS4))
+    yield b.ipv4(p.me.raw, b.group_mac(V3ROUTERS), b.UNSPECIFIED4, V3ROUTERS, b.IGMP, b.igmp(0x22, MDNS4))
+    yield b.ipv4(p.me.raw, b.group_mac(MDNS4), b.UNSPECIFIED4, MDNS4, b.IGMP, b.igmp(0x16, MDNS4))
+    yield b.ipv4(p.me.raw, b.group_mac(ROUTERS4), b.UNSPECIFIED4, ROUTERS4, b.IGMP, b.igmp(0x17, MDNS4))
 
 
 def _reports6(p: Parties) -> Iterable[bytes]:
-    for source in (p.me.local, b.NOBODY6):
+    for source in (p.me.local, b.UNSPECIFIED6):
         for kind, rest in ((143, b"\0\0\0\1\4\0\0\0" + MDNS6.packed), (131, bytes(4) + MDNS6.packed)):
             body = b.option_header(b.ICMPV6) + b.icmp6(source, REPORTS6, kind, rest)
             yield b.ipv6(p.me.raw, b.group_mac(REPORTS6), source, REPORTS6, b.HOP_BY_HOP, body, hops=1)
@@ -167,7 +167,7 @@ def _group(group: IPv4Address | IPv6Address, port: int) -> Sample:
 
 
 def _broadcast(p: Parties) -> Iterable[bytes]:
-    yield b.ipv4(p.me.raw, BROADCAST, p.me.ip4, b.EVERYBODY4, b.UDP, b.udp(p.me.ip4, b.EVERYBODY4, 138, 138, b"x"))
+    yield b.ipv4(p.me.raw, BROADCAST, p.me.ip4, b.BROADCAST4, b.UDP, b.udp(p.me.ip4, b.BROADCAST4, 138, 138, b"x"))
 
 
 def _to_the_router(p: Parties) -> Iterable[bytes]:

@@ -20,16 +20,16 @@ AH = 51
 def _server_from_any_port(p: Parties) -> Iterable[bytes]:
     """Clients listen at their port and do not ask where an answer comes from."""
     for source in (68, 4000):
-        offer = b.udp(p.me.ip4, b.EVERYBODY4, source, 68, b.dhcp(2, p.other.raw, 2))
-        yield b.ipv4(p.me.raw, BROADCAST, p.me.ip4, b.EVERYBODY4, b.UDP, offer)
+        offer = b.udp(p.me.ip4, b.BROADCAST4, source, 68, b.dhcp(2, p.other.raw, 2))
+        yield b.ipv4(p.me.raw, BROADCAST, p.me.ip4, b.BROADCAST4, b.UDP, offer)
     for source in (546, 4000):
         body = b.udp(p.me.local, p.other.local, source, 546, b"\x07\0\0\1")
         yield b.ipv6(p.me.raw, p.other.raw, p.me.local, p.other.local, b.UDP, body)
 
 
 def _request_from_any_port(p: Parties) -> Iterable[bytes]:
-    body = b.udp(p.me.ip4, b.EVERYBODY4, 9, 67, b.dhcp(1, p.other.raw, 1))
-    yield b.ipv4(p.me.raw, BROADCAST, p.me.ip4, b.EVERYBODY4, b.UDP, body)
+    body = b.udp(p.me.ip4, b.BROADCAST4, 9, 67, b.dhcp(1, p.other.raw, 1))
+    yield b.ipv4(p.me.raw, BROADCAST, p.me.ip4, b.BROADCAST4, b.UDP, body)
 
 
 def _advert(p: Parties) -> bytes:
@@ -65,7 +65,7 @@ def _behind_authentication(p: Parties) -> Iterable[bytes]:
 def _old_multicast_routing(p: Parties) -> Iterable[bytes]:
     """A switch that snoops takes the port of such a sender for one of a multicast router: DVMRP, PIMv1, RGMP."""
     for kind in (0x13, 0x14, 0xFF):
-        body = b.igmp(kind, b.NOBODY4)
+        body = b.igmp(kind, b.UNSPECIFIED4)
         yield b.ipv4(p.me.raw, b.group_mac(ROUTERS4), p.me.ip4, ROUTERS4, b.IGMP, body)
 
 
@@ -99,9 +99,9 @@ def _fragments_of_discovery(p: Parties) -> Iterable[bytes]:
 
 def _probe_denial(p: Parties) -> Iterable[bytes]:
     """Who probes for an address at the same time keeps the other from it (RFC 5227, 2.1.1)."""
-    yield b.arp(p.me.raw, 1, p.me.raw, b.NOBODY4, p.other.ip4)
-    yield b.arp(p.me.raw, 1, p.me.raw, b.NOBODY4, p.router.ip4)
-    yield b.arp(p.me.raw, 2, p.me.raw, b.NOBODY4, p.other.ip4)
+    yield b.arp(p.me.raw, 1, p.me.raw, b.UNSPECIFIED4, p.other.ip4)
+    yield b.arp(p.me.raw, 1, p.me.raw, b.UNSPECIFIED4, p.router.ip4)
+    yield b.arp(p.me.raw, 2, p.me.raw, b.UNSPECIFIED4, p.other.ip4)
 
 
 def _rarp_reply(p: Parties) -> Iterable[bytes]:

@@ -54,7 +54,7 @@ def build(
 ) -> str:
     """A domain for a guest. ``accel`` is ``kvm`` or ``tcg`` (software), the NIC model virtio, e1000e or rtl8139.
 
-    ``console`` is a file that takes the first serial port, ``questions`` a socket for the second (the tiny guest's).
+    ``console`` is a file that takes the first serial port, ``questions`` a socket for the second (the test guest's).
     A guest that does not reboot ends instead.
     """
     memory = guest.memory or DEFAULT_MEMORY

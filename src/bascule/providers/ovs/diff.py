@@ -24,8 +24,8 @@ def steps(old: SwitchState, new: SwitchState, before: HostState, after: HostStat
     found = [*_bridges(old, new), *_ports(old, new, before), *_mirrors(old, new)]
     if not found:
         return []
-    heirs = (after.links.get(IfName(name)) for name in old.bridges.keys() - new.bridges.keys())
-    phase = Phase.REMAKE if any(link is not None and link.options.by_kernel for link in heirs) else Phase.SWITCH
+    successors = (after.links.get(IfName(name)) for name in old.bridges.keys() - new.bridges.keys())
+    phase = Phase.REMAKE if any(link is not None and link.options.by_kernel for link in successors) else Phase.SWITCH
     words = json.dumps(transaction(old, new), separators=(",", ":"))
     commands = (
         Command("ovsdb-client", ("transact", f"unix:{old.socket}", words)),

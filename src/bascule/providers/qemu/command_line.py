@@ -33,7 +33,7 @@ class Files(Struct, frozen=True, kw_only=True):
 
     @property
     def questions(self) -> Path:
-        """The socket of the tiny guest's second serial port."""
+        """The socket of the test guest's second serial port."""
         return self.folder / "ask"
 
     @property

@@ -151,15 +151,17 @@ def _where(wiring: DocumentWiring, name: str) -> Path:
 
 
 def _speaks(wiring: DocumentWiring, name: str) -> bool:
-    def speaks(foot: SpeakerNic) -> bool:
-        virtual = foot.path[2] == "virtual_networks" and foot.segment is not None and bool(foot.segment.subnets)
-        return bool(foot.addresses) or foot.dhcp is not None or foot.from_uplink or virtual
+    def speaks(speaker: SpeakerNic) -> bool:
+        virtual = (
+            speaker.path[2] == "virtual_networks" and speaker.segment is not None and bool(speaker.segment.subnets)
+        )
+        return bool(speaker.addresses) or speaker.dhcp is not None or speaker.from_uplink or virtual
 
-    return any(speaks(foot) for foot in wiring.by_owner.get(name, ()))
+    return any(speaks(speaker) for speaker in wiring.by_owner.get(name, ()))
 
 
 def _apart(wiring: DocumentWiring, one: str, other: str) -> bool:
-    segments = [[foot.segment for foot in wiring.by_owner.get(name, ())] for name in (one, other)]
+    segments = [[speaker.segment for speaker in wiring.by_owner.get(name, ())] for name in (one, other)]
     if None in segments[0] or None in segments[1]:
         return False  # something stands on a wire that the file does not know
     keys = [{segment.key for segment in each if segment} for each in segments]
@@ -237,8 +239,8 @@ def _against(wiring: DocumentWiring, group: list[Pair]) -> None:
 def _masquerade(wiring: DocumentWiring, name: str, entry: d.Masquerade) -> None:
     document, found = wiring.document, wiring.found
     path: Path = ("machines", name, "masquerade")
-    feet = wiring.by_owner.get(name, [])
-    stands_on = {foot.segment.network for foot in feet if foot.segment and foot.segment.network}
+    speakers = wiring.by_owner.get(name, [])
+    stands_on = {speaker.segment.network for speaker in speakers if speaker.segment and speaker.segment.network}
     if known_network(wiring, entry.to, (*path, "to")) and entry.to not in stands_on:
         message = f"machine '{name}' masquerades to network '{entry.to}', on which it has no NIC"
         found.add("MASQUERADE", message, (*path, "to"), hint=_stands(stands_on))
@@ -270,10 +272,10 @@ def _stands(networks: set[str]) -> str:
 def _networks_of(wiring: DocumentWiring, name: str) -> set[str | None]:
     """The networks of the building from which an endpoint's packets come; None for a wire that is not known."""
     networks: set[str | None] = set()
-    for foot in wiring.by_owner.get(name, ()):
-        if foot.segment is not None and foot.segment.key[0] == "virtual":
-            if foot.kind == "guests":  # behind the host, which passes it on
-                networks |= _networks_of(wiring, foot.segment.key[1])
-        elif foot.segment is None or not foot.segment.closed:
-            networks.add(foot.segment.network if foot.segment else None)
+    for speaker in wiring.by_owner.get(name, ()):
+        if speaker.segment is not None and speaker.segment.key[0] == "virtual":
+            if speaker.kind == "guests":  # behind the host, which passes it on
+                networks |= _networks_of(wiring, speaker.segment.key[1])
+        elif speaker.segment is None or not speaker.segment.closed:
+            networks.add(speaker.segment.network if speaker.segment else None)
     return networks

@@ -15,30 +15,30 @@ IPV6_MTU_MIN = 1280  # RFC 8200, section 5
 
 
 def check_addresses(wiring: DocumentWiring) -> None:
-    """Every address of every foot, and the gateways and MTUs of the host's own."""
+    """Every address of every speaker, and the gateways and MTUs of the host's own."""
     seen: dict[tuple[tuple[str, ...], IpAddress], _Taken] = {}
-    for foot in wiring.feet:
-        segment = foot.segment
-        if foot.path[2] == "virtual_networks" and segment:
+    for speaker in wiring.speakers:
+        segment = speaker.segment
+        if speaker.path[2] == "virtual_networks" and segment:
             for subnet in segment.subnets:
-                owner = f"host '{foot.owner}' itself (the first address of {segment.label})"
+                owner = f"host '{speaker.owner}' itself (the first address of {segment.label})"
                 own = host_address(subnet)
-                seen[(segment.realm, own.ip)] = _Taken(owner, (*foot.path, "subnet"), own)
-        for address, path in foot.addresses:
-            if segment and _in_subnet(wiring, foot, segment, address, path):
-                _edges(wiring, foot, segment, address, path)
-            _once(wiring, foot, address, path, seen)
-        _dhcp_words(wiring, foot)
-        if foot.kind == "hosts" and foot.path[2] != "virtual_networks":
-            _link(wiring, foot)
-            _host_routes(wiring, foot)
-            _ipv6(wiring, foot)
-        if foot.kind == "machines":
-            _routes(wiring, foot)
+                seen[(segment.unique_in, own.ip)] = _Taken(owner, (*speaker.path, "subnet"), own)
+        for address, path in speaker.addresses:
+            if segment and _in_subnet(wiring, speaker, segment, address, path):
+                _edges(wiring, speaker, segment, address, path)
+            _once(wiring, speaker, address, path, seen)
+        _dhcp_words(wiring, speaker)
+        if speaker.kind == "hosts" and speaker.path[2] != "virtual_networks":
+            _link(wiring, speaker)
+            _host_routes(wiring, speaker)
+            _ipv6(wiring, speaker)
+        if speaker.kind == "machines":
+            _routes(wiring, speaker)
 
 
 def _in_subnet(
-    wiring: DocumentWiring, foot: SpeakerNic, segment: BroadcastDomain, address: IpInterface, path: Path
+    wiring: DocumentWiring, speaker: SpeakerNic, segment: BroadcastDomain, address: IpInterface, path: Path
 ) -> bool:
     if address.is_link_local:
         return False
@@ -59,7 +59,7 @@ def _in_subnet(
         also = [(segment.label, ("networks", segment.network, "subnet"))] if segment.network else []
         wiring.found.add(
             "ADDRESS-SUBNET",
-            f"address {address.ip} of {foot.label} {reason}",
+            f"address {address.ip} of {speaker.label} {reason}",
             path,
             hint=hint,
             also=also,
@@ -69,7 +69,7 @@ def _in_subnet(
     if prefix not in {inside.prefixlen, inside.max_prefixlen}:
         wiring.found.add(
             "ADDRESS-PREFIX",
-            f"{address} of {foot.label} has prefix length {prefix}, but the subnet of {segment.label} is {inside}",
+            f"{address} of {speaker.label} has prefix length {prefix}, but the subnet of {segment.label} is {inside}",
             path,
             hint=f"write {address.ip}/{inside.prefixlen}; with another one it would not find all its neighbours",
         )
@@ -78,14 +78,14 @@ def _in_subnet(
 
 
 def _edges(
-    wiring: DocumentWiring, foot: SpeakerNic, segment: BroadcastDomain, address: IpInterface, path: Path
+    wiring: DocumentWiring, speaker: SpeakerNic, segment: BroadcastDomain, address: IpInterface, path: Path
 ) -> None:
     for subnet in segment.subnets or (address.network,):
         edge = is_edge(address.ip, subnet) if subnet.version == address.version else None
         if edge:
             wiring.found.add(
                 "ADDRESS",
-                f"address {address.ip} of {foot.label} is the {edge} address of {subnet}",
+                f"address {address.ip} of {speaker.label} is the {edge} address of {subnet}",
                 path,
                 hint="take one in between",
             )
@@ -110,16 +110,16 @@ def _borrows(path: Path, address: IpInterface, other: _Taken) -> bool:
 
 def _once(
     wiring: DocumentWiring,
-    foot: SpeakerNic,
+    speaker: SpeakerNic,
     address: IpInterface,
     path: Path,
     seen: dict[tuple[tuple[str, ...], IpAddress], _Taken],
 ) -> None:
     # link-local addresses are unique on their link only; a host's own networks hide theirs
-    realm = foot.segment.realm if foot.segment else ()
+    unique_in = speaker.segment.unique_in if speaker.segment else ()
     if address.is_link_local:
-        realm = foot.segment.key if foot.segment else tuple(str(part) for part in foot.path)
-    key = (realm, address.ip)
+        unique_in = speaker.segment.key if speaker.segment else tuple(str(part) for part in speaker.path)
+    key = (unique_in, address.ip)
     if key in seen:
         label, first = seen[key].label, seen[key].path
         same = first[:4] == path[:4]
@@ -127,7 +127,7 @@ def _once(
             return
         wiring.found.add(
             "DUPLICATE-ADDRESS",
-            f"address {address.ip} of {foot.label} " + ("stands twice here" if same else f"is taken by {label}"),
+            f"address {address.ip} of {speaker.label} " + ("stands twice here" if same else f"is taken by {label}"),
             path,
             hint="remove one"
             if same
@@ -135,39 +135,39 @@ def _once(
             also=[("the first", first)],
         )
     else:
-        seen[key] = _Taken(foot.label, path, address)
+        seen[key] = _Taken(speaker.label, path, address)
 
 
-def _dhcp_words(wiring: DocumentWiring, foot: SpeakerNic) -> None:
+def _dhcp_words(wiring: DocumentWiring, speaker: SpeakerNic) -> None:
     """'dhcp' or 'from-uplink' twice in a list."""
     words: dict[str, Path] = {}
-    for index, each in enumerate(_given(wiring, foot)):
+    for index, each in enumerate(_given(wiring, speaker)):
         if isinstance(each, str):
-            path = (*foot.path, "address", index)
+            path = (*speaker.path, "address", index)
             if each in words:
                 wiring.found.add("DUPLICATE-ADDRESS", f"'{each}' stands twice here", path, hint="remove one of them")
             words.setdefault(each, path)
 
 
-def _given(wiring: DocumentWiring, foot: SpeakerNic) -> tuple[object, ...]:
+def _given(wiring: DocumentWiring, speaker: SpeakerNic) -> tuple[object, ...]:
     document = wiring.document
-    if foot.path[2] == "virtual_networks":
+    if speaker.path[2] == "virtual_networks":
         return ()
-    if foot.kind == "hosts":
-        link = document.hosts[foot.owner].link(str(foot.path[3]))
+    if speaker.kind == "hosts":
+        link = document.hosts[speaker.owner].link(str(speaker.path[3]))
         return tuple(link.address) if link else ()
-    nics = document.guests[foot.owner].nics if foot.kind == "guests" else document.machines[foot.owner].nics
-    return tuple(nics[int(foot.path[3])].address)
+    nics = document.guests[speaker.owner].nics if speaker.kind == "guests" else document.machines[speaker.owner].nics
+    return tuple(nics[int(speaker.path[3])].address)
 
 
-def _link(wiring: DocumentWiring, foot: SpeakerNic) -> None:
+def _link(wiring: DocumentWiring, speaker: SpeakerNic) -> None:
     """The gateway of a host's link is a neighbour; IPv6 needs an MTU of 1280."""
     found = wiring.found
-    path, name = foot.path, foot.path[3]
-    link = getattr(wiring.document.hosts[foot.owner], str(path[2]))[name]
-    subnets = list(foot.segment.subnets) if foot.segment else []
-    neighbours = [address.network for address, _ in foot.addresses] + subnets
-    own = {address.ip for address, _ in foot.addresses}
+    path, name = speaker.path, speaker.path[3]
+    link = getattr(wiring.document.hosts[speaker.owner], str(path[2]))[name]
+    subnets = list(speaker.segment.subnets) if speaker.segment else []
+    neighbours = [address.network for address, _ in speaker.addresses] + subnets
+    own = {address.ip for address, _ in speaker.addresses}
     for index, gateway in enumerate(link.gateway):
         where = (*path, "gateway", index)
         inside = [n for n in neighbours if n.version == gateway.version and gateway in n]
@@ -178,7 +178,7 @@ def _link(wiring: DocumentWiring, foot: SpeakerNic) -> None:
             and not inside
             and not link.onlink
             and not gateway.is_link_local
-            and not is_onlink(gateway, (address for address, _ in foot.addresses))
+            and not is_onlink(gateway, (address for address, _ in speaker.addresses))
         ):
             found.add(
                 "GATEWAY",
@@ -188,7 +188,7 @@ def _link(wiring: DocumentWiring, foot: SpeakerNic) -> None:
             )
         elif any(is_edge(gateway, n) for n in inside):
             found.add("GATEWAY", f"gateway {gateway} of '{name}' is the network or broadcast address", where)
-    speaks_ipv6 = any(s.version == 6 for s in subnets) or any(a.version == 6 for a, _ in foot.addresses)
+    speaks_ipv6 = any(s.version == 6 for s in subnets) or any(a.version == 6 for a, _ in speaker.addresses)
     if link.mtu is not None and link.mtu < IPV6_MTU_MIN and speaks_ipv6:
         found.add(
             "MTU",
@@ -198,56 +198,58 @@ def _link(wiring: DocumentWiring, foot: SpeakerNic) -> None:
         )
 
 
-def _ipv6(wiring: DocumentWiring, foot: SpeakerNic) -> None:
+def _ipv6(wiring: DocumentWiring, speaker: SpeakerNic) -> None:
     """Where the host speaks no IPv6 it has neither address nor gateway of it, and temporary addresses need a router."""
-    link = wiring.document.hosts[foot.owner].link(str(foot.path[3]))
+    link = wiring.document.hosts[speaker.owner].link(str(speaker.path[3]))
     if link is None or link.ipv6 is None or link.ipv6 in LISTENING:
         return
     if link.ipv6_privacy is not None:
-        text = f"'ipv6_privacy' of {foot.label} has no effect with 'ipv6: {link.ipv6}'"
+        text = f"'ipv6_privacy' of {speaker.label} has no effect with 'ipv6: {link.ipv6}'"
         hint = "it belongs to 'ipv6: auto' or 'dhcp'; remove it"
-        wiring.found.add("ADDRESS-FAMILY", text, (*foot.path, "ipv6_privacy"), hint=hint)
+        wiring.found.add("ADDRESS-FAMILY", text, (*speaker.path, "ipv6_privacy"), hint=hint)
     if link.ipv6 != Ipv6.OFF:
         return
-    said: list[tuple[IpInterface | IpAddress | IpNetwork, Path]] = list(foot.addresses)
-    said += [(gateway, (*foot.path, "gateway", index)) for index, gateway in enumerate(link.gateway)]
-    said += [(route.to, (*foot.path, "routes", index)) for index, route in enumerate(link.routes)]
+    said: list[tuple[IpInterface | IpAddress | IpNetwork, Path]] = list(speaker.addresses)
+    said += [(gateway, (*speaker.path, "gateway", index)) for index, gateway in enumerate(link.gateway)]
+    said += [(route.to, (*speaker.path, "routes", index)) for index, route in enumerate(link.routes)]
     for value, path in said:
         if value.version == 6:
-            text = f"{foot.label} has 'ipv6: off', and {value} is IPv6"
+            text = f"{speaker.label} has 'ipv6: off', and {value} is IPv6"
             hint = "write 'ipv6: manual' for the addresses that are written down alone, or remove it"
-            wiring.found.add("ADDRESS-FAMILY", text, path, hint=hint, also=[("the mode", (*foot.path, "ipv6"))])
+            wiring.found.add("ADDRESS-FAMILY", text, path, hint=hint, also=[("the mode", (*speaker.path, "ipv6"))])
 
 
-def _host_routes(wiring: DocumentWiring, foot: SpeakerNic) -> None:
+def _host_routes(wiring: DocumentWiring, speaker: SpeakerNic) -> None:
     """What a route of the host names is of one address family, and its router another one than itself."""
-    link = wiring.document.hosts[foot.owner].link(str(foot.path[3]))
+    link = wiring.document.hosts[speaker.owner].link(str(speaker.path[3]))
     for index, route in enumerate(link.routes if link else ()):
-        where = (*foot.path, "routes", index)
+        where = (*speaker.path, "routes", index)
         for key, address in (("via", route.via), ("src", route.src)):
             if address is not None and address.version != route.to.version:
-                text = f"route to {route.to} of {foot.label} has '{key}: {address}', of another address family"
+                text = f"route to {route.to} of {speaker.label} has '{key}: {address}', of another address family"
                 wiring.found.add("ROUTE", text, (*where, key), hint=f"write an IPv{route.to.version} address")
-        if route.via is not None and any(address.ip == route.via for address, _ in foot.addresses):
-            text = f"route to {route.to} of {foot.label} goes by its own address {route.via}"
+        if route.via is not None and any(address.ip == route.via for address, _ in speaker.addresses):
+            text = f"route to {route.to} of {speaker.label} goes by its own address {route.via}"
             wiring.found.add("ROUTE", text, (*where, "via"), hint="name the router's, or leave 'via' out")
         if route.via is None and route.onlink:
-            text = f"route to {route.to} of {foot.label} has no router that could be on the link"
+            text = f"route to {route.to} of {speaker.label} has no router that could be on the link"
             wiring.found.add("ROUTE", text, (*where, "onlink"), hint="leave 'onlink' out: without 'via' it is so")
 
 
-def _routes(wiring: DocumentWiring, foot: SpeakerNic) -> None:
+def _routes(wiring: DocumentWiring, speaker: SpeakerNic) -> None:
     """The router of a machine's route is its neighbour, and another one than itself."""
-    nic = wiring.document.machines[foot.owner].nics[int(foot.path[3])]
-    near = [address.network for address, _ in foot.addresses] + list(foot.segment.subnets if foot.segment else ())
+    nic = wiring.document.machines[speaker.owner].nics[int(speaker.path[3])]
+    near = [address.network for address, _ in speaker.addresses] + list(
+        speaker.segment.subnets if speaker.segment else ()
+    )
     for index, route in enumerate(nic.routes):
-        where = (*foot.path, "routes", index)
+        where = (*speaker.path, "routes", index)
         if route.to.version != route.via.version:
-            text = f"route to {route.to} of {foot.label} goes by {route.via}, which is of another address family"
+            text = f"route to {route.to} of {speaker.label} goes by {route.via}, which is of another address family"
             wiring.found.add("ROUTE", text, (*where, "via"), hint=f"name a router by its IPv{route.to.version} address")
-        elif any(address.ip == route.via for address, _ in foot.addresses):
-            text = f"route to {route.to} of {foot.label} goes by its own address {route.via}"
+        elif any(address.ip == route.via for address, _ in speaker.addresses):
+            text = f"route to {route.to} of {speaker.label} goes by its own address {route.via}"
             wiring.found.add("ROUTE", text, (*where, "via"), hint="name the router's")
         elif not any(route.via in subnet for subnet in near if subnet.version == route.via.version):
-            text = f"router {route.via} of {foot.label} is outside {' and '.join(map(str, dict.fromkeys(near)))}"
+            text = f"router {route.via} of {speaker.label} is outside {' and '.join(map(str, dict.fromkeys(near)))}"
             wiring.found.add("ROUTE", text, (*where, "via"), hint="a router is a neighbour: it is in the same subnet")

@@ -57,8 +57,8 @@ def _servers(wiring: DocumentWiring) -> Iterator[_Server]:
         if not known_network(wiring, machine.dhcp.network, (*path, "network")):
             continue
         segment = wiring.network(machine.dhcp.network)
-        feet = [f for f in wiring.by_owner.get(name, ()) if f.segment == segment]
-        if not any(address.version == 4 for foot in feet for address, _ in foot.addresses):
+        speakers = [f for f in wiring.by_owner.get(name, ()) if f.segment == segment]
+        if not any(address.version == 4 for speaker in speakers for address, _ in speaker.addresses):
             wiring.found.add(
                 "DHCP-SERVER",
                 f"machine '{name}' serves DHCP on network '{machine.dhcp.network}' without a fixed IPv4 address there",
@@ -94,12 +94,12 @@ def _over_fixed(wiring: DocumentWiring, server: _Server) -> None:
     found = wiring.found
     words = f"the DHCP range {server.first}-{server.last} of {server.label}"
     hint = "take an address outside the range, or make the range smaller"
-    for foot in wiring.feet:
-        if foot.segment is None or foot.segment.key != server.segment.key:
+    for speaker in wiring.speakers:
+        if speaker.segment is None or speaker.segment.key != server.segment.key:
             continue
-        for address, path in foot.addresses:
+        for address, path in speaker.addresses:
             if address.ip in server:
-                message = f"fixed address {address.ip} of {foot.label} lies in {words}"
+                message = f"fixed address {address.ip} of {speaker.label} lies in {words}"
                 found.add("DHCP-STATIC", message, path, hint=hint, also=[("the range", server.path)])
     network = wiring.document.networks.get(server.segment.network or "")
     for index, gateway in enumerate(network.gateway if network else ()):
@@ -119,23 +119,24 @@ def _answered(wiring: DocumentWiring, served: set[tuple[str, ...]]) -> None:
     if any(path[0] in {"machines", "hosts"} for path in wiring.found.broken):
         return
     document = wiring.document
-    for foot in wiring.feet:
-        entry = document.guests.get(foot.owner) or document.machines.get(foot.owner)
-        if foot.segment and entry and any(s.protocol == "udp" and 67 in s.ports for s in entry.serves):
-            served.add(foot.segment.key)
-    for foot in wiring.feet:
+    for speaker in wiring.speakers:
+        entry = document.guests.get(speaker.owner) or document.machines.get(speaker.owner)
+        if speaker.segment and entry and any(s.protocol == "udp" and 67 in s.ports for s in entry.serves):
+            served.add(speaker.segment.key)
+    for speaker in wiring.speakers:
         # the host's own lease is there before Bascule comes; it need not be explained
-        if foot.dhcp is None or foot.segment is None or foot.kind == "hosts" or foot.segment.key in served:
+        if speaker.dhcp is None or speaker.segment is None or speaker.kind == "hosts" or speaker.segment.key in served:
             continue
-        network = foot.segment.network
+        network = speaker.segment.network
         hint = f"say who does: machines: NAME: {{dhcp: {{network: {network}, range: FIRST-LAST}}}}"
-        if foot.segment.key[0] == "virtual":
+        if speaker.segment.key[0] == "virtual":
             hint = "give the virtual network 'dhcp: FIRST-LAST'"
         elif network is None:
             hint = "give the guest a fixed address, or 'serves: [udp/67]' to the guest that hands out addresses there"
         wiring.found.add(
             "DHCP-NOBODY",
-            f"{foot.label} asks for its address by DHCP, but nothing in the file serves DHCP on {foot.segment.label}",
-            foot.dhcp,
+            f"{speaker.label} asks for its address by DHCP, but nothing in the file serves DHCP on "
+            f"{speaker.segment.label}",
+            speaker.dhcp,
             hint=hint,
         )

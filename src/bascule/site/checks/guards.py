@@ -109,10 +109,10 @@ def _in_network(wiring: DocumentWiring, guest: d.Guest, nic: d.GuestNic, each: d
 def _further_addresses(wiring: DocumentWiring) -> None:
     """Two guests may share an address by one group of one protocol only."""
     owners = {
-        (foot.segment.key, address.ip): (foot.label, path)
-        for foot in wiring.feet
-        if foot.segment is not None
-        for address, path in foot.addresses
+        (speaker.segment.key, address.ip): (speaker.label, path)
+        for speaker in wiring.speakers
+        if speaker.segment is not None
+        for address, path in speaker.addresses
     }
     claimed: dict[tuple[tuple[str, ...], IpAddress], tuple[str, Shared, Path]] = {}
     for name, key, address, shared, path in _claims(wiring):

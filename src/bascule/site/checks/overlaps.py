@@ -60,9 +60,9 @@ def _order(claim: _Claim) -> tuple[int, int, int]:
 
 def _declared(wiring: DocumentWiring) -> Iterator[_Claim]:
     standing: dict[tuple[str, ...], list[tuple[IpAddress, str]]] = {}
-    for foot in wiring.feet:
-        if foot.segment is not None:
-            standing.setdefault(foot.segment.key, []).extend((a.ip, foot.label) for a, _ in foot.addresses)
+    for speaker in wiring.speakers:
+        if speaker.segment is not None:
+            standing.setdefault(speaker.segment.key, []).extend((a.ip, speaker.label) for a, _ in speaker.addresses)
     for name, network in wiring.document.networks.items():
         known = tuple((gateway, f"the gateway of network '{name}'") for gateway in network.gateway)
         known += tuple(standing.get(("network", name), ()))
@@ -87,7 +87,9 @@ def _ends(span: object) -> tuple[IpAddress, ...]:
 
 def _within(wiring: DocumentWiring, host: str) -> None:
     """The links of one host, as far as they are on no declared network: those are held against each other above."""
-    claims = [claim for foot in wiring.by_owner.get(host, ()) if foot.kind == "hosts" for claim in _of(wiring, foot)]
+    claims = [
+        claim for speaker in wiring.by_owner.get(host, ()) if speaker.kind == "hosts" for claim in _of(wiring, speaker)
+    ]
     for one, other in combinations(claims, 2):
         if (one.told and other.told) or one.path[:4] == other.path[:4] or one.subnet.version != other.subnet.version:
             continue
@@ -97,18 +99,20 @@ def _within(wiring: DocumentWiring, host: str) -> None:
             _tell(wiring, outer, inner)
 
 
-def _of(wiring: DocumentWiring, foot: SpeakerNic) -> Iterator[_Claim]:
+def _of(wiring: DocumentWiring, speaker: SpeakerNic) -> Iterator[_Claim]:
     """The subnets that a host has an address in by one of its links."""
-    own = tuple((address.ip, foot.label) for address, _ in foot.addresses)
-    told = foot.segment is not None and bool(foot.segment.subnets)
-    if foot.path[2] == "virtual_networks":
-        for subnet in foot.segment.subnets if foot.segment else ():
-            yield _Claim(subnet, foot.label, foot.path, ((host_address(subnet).ip, foot.label),), foot.owner)
+    own = tuple((address.ip, speaker.label) for address, _ in speaker.addresses)
+    told = speaker.segment is not None and bool(speaker.segment.subnets)
+    if speaker.path[2] == "virtual_networks":
+        for subnet in speaker.segment.subnets if speaker.segment else ():
+            yield _Claim(
+                subnet, speaker.label, speaker.path, ((host_address(subnet).ip, speaker.label),), speaker.owner
+            )
         return
-    link = getattr(wiring.document.hosts[foot.owner], str(foot.path[2]))[foot.path[3]]
-    known = (*own, *((gateway, f"the gateway of {foot.label}") for gateway in link.gateway))
-    for address, path in foot.addresses:
-        yield _Claim(address.network, foot.label, path, known, foot.owner, told=told)
+    link = getattr(wiring.document.hosts[speaker.owner], str(speaker.path[2]))[speaker.path[3]]
+    known = (*own, *((gateway, f"the gateway of {speaker.label}") for gateway in link.gateway))
+    for address, path in speaker.addresses:
+        yield _Claim(address.network, speaker.label, path, known, speaker.owner, told=told)
 
 
 def _tell(wiring: DocumentWiring, outer: _Claim, inner: _Claim) -> None:

@@ -1,4 +1,4 @@
-"""The tiny guest: a real Linux of one kernel and one initramfs that takes an address, answers and asks. Pure.
+"""The test guest: a real Linux of one kernel and one initramfs that takes an address, answers and asks. Pure.
 
 All guests of a twin boot the same archive; what differs stands on the kernel's command line, one word for each NIC
 (``bascule.nic=MAC,ADDRESS…,GATEWAY…,TO@VIA…,mtu=BYTES`` or ``MAC,dhcp``) and one for what it serves
@@ -21,7 +21,7 @@ from bascule.model.site import Guest, GuestNic, Service
 from bascule.model.values import IpAddress, IpInterface, Mac, parse_mac
 from bascule.twin.test_guest import cpio
 
-MEMORY = 96 << 20  # bytes that the tiny guest needs, measured: 64 MiB is too little to unpack the archive on 6.1
+MEMORY = 96 << 20  # bytes that the test guest needs, measured: 64 MiB is too little to unpack the archive on 6.1
 PORT_MEMORY = 512 << 10  # bytes for each port that it serves: a process that listens
 LINE_MAX = 2047  # bytes of a kernel's command line on x86 (COMMAND_LINE_SIZE)
 _QUICKLY = ("mitigations=off", "nokaslr", "cryptomgr.notests")  # a tenth of an emulated boot, measured
@@ -168,7 +168,7 @@ def archive(busybox: bytes, modules: Mapping[str, bytes]) -> bytes:
 
 
 class NicSettings(Struct, frozen=True, kw_only=True):
-    """What a NIC of the tiny guest is told beside its own addresses: gateways, other routes, its MTU in bytes."""
+    """What a NIC of the test guest is told beside its own addresses: gateways, other routes, its MTU in bytes."""
 
     gateways: tuple[IpAddress, ...] = ()
     routes: tuple[StaticRoute, ...] = ()
@@ -176,7 +176,7 @@ class NicSettings(Struct, frozen=True, kw_only=True):
 
 
 def as_test_guest(guest: Guest, kernel: str, initrd: str, settings: Mapping[int, NicSettings] | None = None) -> Guest:
-    """The guest with its own NICs and ports, but the tiny system in place of its own; ``settings`` by NIC index."""
+    """The guest with its own NICs and ports, but the test system in place of its own; ``settings`` by NIC index."""
     line = command_line(guest, settings)
     ports = sum(len(service.ports) for service in guest.serves if service.protocol == "tcp")
     memory = MEMORY + ports * PORT_MEMORY
@@ -223,7 +223,7 @@ def _ports(service: Service) -> str:
 
 
 def not_served(guest: Guest) -> tuple[Service, ...]:
-    """What the tiny guest cannot serve: busybox has no UDP server."""
+    """What the test guest cannot serve: busybox has no UDP server."""
     return tuple(service for service in guest.serves if service.protocol == "udp")
 
 

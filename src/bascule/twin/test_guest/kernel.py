@@ -1,4 +1,4 @@
-"""Where the tiny guest's kernel and busybox come from: the distribution's cloud kernel, the host's own, or apt."""
+"""Where the test guest's kernel and busybox come from: the distribution's cloud kernel, the host's own, or apt."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def cache_folder() -> Path:
 
 
 def guest_image(*, fetch: bool = True) -> GuestImage:
-    """The tiny guest, made on first use and kept in the cache.
+    """The test guest, made on first use and kept in the cache.
 
     The kernel is taken from the cache, from /boot (any that has virtio NICs), or, with ``fetch``, from the
     distribution's package, which is unpacked and not installed. Raises MissingTool with what to install.
@@ -76,7 +76,7 @@ def guest_image(*, fetch: bool = True) -> GuestImage:
 
 
 def busybox() -> bytes:
-    """A program that is all of a tiny system's programs. Raises MissingTool with what to install."""
+    """A program that is all of a small system's programs. Raises MissingTool with what to install."""
     for path in BUSYBOXES:
         if path.exists():
             content = path.read_bytes()

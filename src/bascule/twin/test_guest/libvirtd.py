@@ -105,7 +105,7 @@ class PrivateLibvirt:
             # libvirt closes every possible descriptor one by one before it starts a guest: few are quicker
             start = f"ulimit -n 1024; exec libvirtd --pid-file {shlex.quote(str(self._pid_file))}"
             argv = ("nsenter", f"--mount=/proc/{self._logger.pid}/ns/mnt", "sh", "-c", start)
-            self._orphanage = Subreaper(argv, namespace, folder / "libvirtd.log")
+            self._subreaper = Subreaper(argv, namespace, folder / "libvirtd.log")
         except BaseException:
             self._logger.stop()
             raise
@@ -118,8 +118,8 @@ class PrivateLibvirt:
     def start(self) -> None:
         """Start libvirtd, also again after it died: it finds the guests that still run."""
         (self._folder / "libvirt-sock").unlink(missing_ok=True)
-        self._orphanage.start()
-        self._wait(self._answers, self._orphanage)
+        self._subreaper.start()
+        self._wait(self._answers, self._subreaper)
 
     def kill(self) -> None:
         """End libvirtd at once, as a crash would; guests and virtlogd live on."""
@@ -156,7 +156,7 @@ class PrivateLibvirt:
             hypervisor.close()
         except BasculeError:
             pass  # the sandbox's end takes what is left
-        self._orphanage.stop()
+        self._subreaper.stop()
         self._logger.stop()
 
     def __enter__(self) -> Self:

@@ -43,7 +43,7 @@ ANSWER_S = 15.0  # to a question about itself
 
 
 class VmPool(ABC):
-    """The guests of one host, which have been made tiny. Who runs them is left to the two below."""
+    """The guests of one host, which have become test guests. Who runs them is left to the two below."""
 
     def __init__(self, host: Namespace, guests: Mapping[str, Guest], *, accel: str, folder: Path) -> None:
         self.silent: frozenset[str] = frozenset()  # those that did not boot
@@ -75,7 +75,7 @@ class VmPool(ABC):
     def wait(self) -> tuple[Note, ...]:
         """Until all are up; a note for each that is not (and now ``silent``), or leaves something out."""
         missing = [
-            Note(kind="unsupported", subject=name, text=f"{service}: the tiny guest of a twin has no UDP server")
+            Note(kind="unsupported", subject=name, text=f"{service}: the test guest of a twin has no UDP server")
             for name, guest in self._guests.items()
             for service in init.not_served(guest)
         ]

@@ -124,7 +124,7 @@ def _guests_inside(number: int) -> Sample:
     def frames(p: Parties) -> Iterable[bytes]:
         for count in range(number):
             mac = b"\x02\0\x5e\x11" + count.to_bytes(2, "big")
-            yield b.arp(mac, 1, mac, b.NOBODY4, p.me.ip4)
+            yield b.arp(mac, 1, mac, b.UNSPECIFIED4, p.me.ip4)
 
     return Sample("guests inside", frames, "")
 

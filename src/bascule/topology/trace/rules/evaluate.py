@@ -61,7 +61,7 @@ class ChainEnd(Struct, frozen=True, kw_only=True):
     nat: Translate | None = None
 
 
-class _World(Struct, frozen=True):
+class _Case(Struct, frozen=True):
     fields: Fields
     hits: tuple[Hit, ...] = ()
     doubts: tuple[Doubted, ...] = ()
@@ -70,28 +70,28 @@ class _World(Struct, frozen=True):
 
 
 Ends = list[ChainEnd]
-Step = tuple[str, _World, Decision | Translate | None]
+Step = tuple[str, _Case, Decision | Translate | None]
 """What a line does with a packet: ``next`` (it did not meet it), ``met`` (and goes on), or ``end`` with a decision."""
 
 
 def run(rules: Rules, chain: RuleChain, fields: Fields) -> list[ChainEnd]:
     """All outcomes of a base chain; the policy where no line decides."""
-    return _distinct(_ends(rules, chain, _World(fields)))
+    return _distinct(_ends(rules, chain, _Case(fields)))
 
 
 def every_end(rules: Rules, chain: RuleChain, fields: Fields) -> list[ChainEnd]:
     """Each line by which a packet of which little is known may come out, without the doubts."""
-    return _ends(rules, chain, _World(fields, brief=True))
+    return _ends(rules, chain, _Case(fields, brief=True))
 
 
 def plain_end(rules: Rules, chain: RuleChain, fields: Fields) -> ChainEnd:
     """The way out of a packet that meets only those lines that it meets for certain."""
-    return _ends(rules, chain, _World(fields, plain=True))[0]
+    return _ends(rules, chain, _Case(fields, plain=True))[0]
 
 
-def _ends(rules: Rules, chain: RuleChain, world: _World) -> Ends:
+def _ends(rules: Rules, chain: RuleChain, case: _Case) -> Ends:
     ends: Ends = []
-    for fallen in _through(rules, chain, [world], ends, depth=0):
+    for fallen in _through(rules, chain, [case], ends, depth=0):
         policy = chain.base.policy if chain.base else "accept"
         ends.append(ChainEnd(verdict=policy, fields=fallen.fields, hits=fallen.hits, doubts=fallen.doubts))
     return ends
@@ -108,13 +108,13 @@ def _distinct(ends: Sequence[ChainEnd]) -> list[ChainEnd]:
     return found
 
 
-def _through(rules: Rules, chain: RuleChain, worlds: list[_World], ends: Ends, *, depth: int) -> list[_World]:
+def _through(rules: Rules, chain: RuleChain, cases: list[_Case], ends: Ends, *, depth: int) -> list[_Case]:
     """The packets that fall off a chain's end; those that a line decides of are added to ``ends``."""
-    returned: list[_World] = []
+    returned: list[_Case] = []
     for line in chain.lines:
-        after: list[_World] = []
-        for world in worlds:
-            for kind, now, decision in _steps(chain, line, world):
+        after: list[_Case] = []
+        for case in cases:
+            for kind, now, decision in _steps(chain, line, case):
                 if kind == "next":
                     after.append(now)
                 elif isinstance(decision, Translate):
@@ -131,13 +131,13 @@ def _through(rules: Rules, chain: RuleChain, worlds: list[_World], ends: Ends, *
                     ends += [_end(verdict, unsure, chain, line) for verdict in ("accept", "drop")]
                 else:
                     ends.append(_end(decision.name, now, chain, line))
-        worlds = _merged(after)
-        if len(worlds) > MOST:  # either verdict for those that are followed no further
-            ends += [_end(verdict, one, chain, line) for one in worlds[MOST:] for verdict in ("accept", "drop")]
-            worlds = worlds[:MOST]
-        if not worlds:
+        cases = _merged(after)
+        if len(cases) > MOST:  # either verdict for those that are followed no further
+            ends += [_end(verdict, one, chain, line) for one in cases[MOST:] for verdict in ("accept", "drop")]
+            cases = cases[:MOST]
+        if not cases:
             break
-    return _merged([*worlds, *returned])
+    return _merged([*cases, *returned])
 
 
 def _jumped(
@@ -145,11 +145,11 @@ def _jumped(
     chain: RuleChain,
     line: RuleLine,
     decision: Decision,
-    now: _World,
+    now: _Case,
     ends: Ends,
     *,
     depth: int,
-) -> list[_World]:
+) -> list[_Case]:
     prefix = chain.key[0]
     target = rules.chains.get((prefix, chain.table, decision.target))
     met = _with(now, chain, line, decision.name)
@@ -162,53 +162,53 @@ def _jumped(
     return _through(rules, target, [met], ends, depth=depth + 1)
 
 
-def _with(world: _World, chain: RuleChain, line: RuleLine, verdict: str) -> _World:
-    return replace(world, hits=(*world.hits, Hit(chain, line, verdict)))
+def _with(case: _Case, chain: RuleChain, line: RuleLine, verdict: str) -> _Case:
+    return replace(case, hits=(*case.hits, Hit(chain, line, verdict)))
 
 
-def _doubting(world: _World, chain: RuleChain, line: RuleLine, reason: str) -> _World:
-    return world if world.brief else replace(world, doubts=(*world.doubts, Doubted(chain, line, reason)))
+def _doubting(case: _Case, chain: RuleChain, line: RuleLine, reason: str) -> _Case:
+    return case if case.brief else replace(case, doubts=(*case.doubts, Doubted(chain, line, reason)))
 
 
-def _end(verdict: str, world: _World, chain: RuleChain, line: RuleLine, nat: Translate | None = None) -> ChainEnd:
+def _end(verdict: str, case: _Case, chain: RuleChain, line: RuleLine, nat: Translate | None = None) -> ChainEnd:
     hit = Hit(chain, line, verdict)
-    return ChainEnd(verdict=verdict, fields=world.fields, by=hit, hits=(*world.hits, hit), doubts=world.doubts, nat=nat)
+    return ChainEnd(verdict=verdict, fields=case.fields, by=hit, hits=(*case.hits, hit), doubts=case.doubts, nat=nat)
 
 
-def _merged(worlds: list[_World]) -> list[_World]:
+def _merged(cases: list[_Case]) -> list[_Case]:
     """Packets that are alike are one, with the doubts of the surer; too many become the first with a doubt."""
-    if len(worlds) < 2:
-        return worlds
-    found: list[_World] = []
-    for world in worlds:
+    if len(cases) < 2:
+        return cases
+    found: list[_Case] = []
+    for case in cases:
         for place, one in enumerate(found):
-            if one.fields is world.fields or one.fields == world.fields:
-                if len(world.doubts) < len(one.doubts):
-                    found[place] = world
+            if one.fields is case.fields or one.fields == case.fields:
+                if len(case.doubts) < len(one.doubts):
+                    found[place] = case
                 break
         else:
-            found.append(world)
+            found.append(case)
     return found
 
 
-def _steps(chain: RuleChain, line: RuleLine, world: _World) -> Iterator[Step]:
+def _steps(chain: RuleChain, line: RuleLine, case: _Case) -> Iterator[Step]:
     """The ways of a packet through one line."""
-    fields = world.fields
+    fields = case.fields
     decision: Decision | Translate | None = None
     for part in line.parts:
         if isinstance(part, Test | AnyFlag):
             answer = part.holds(fields)
             if answer:
                 continue
-            if answer is False or world.plain:
-                yield "next", replace(world, fields=fields), None
+            if answer is False or case.plain:
+                yield "next", replace(case, fields=fields), None
                 return
-            world = _doubting(world, chain, line, _asked(part))
-            yield "next", replace(world, fields=fields), None
+            case = _doubting(case, chain, line, _asked(part))
+            yield "next", replace(case, fields=fields), None
         elif isinstance(part, Doubt):
-            world = _doubting(world, chain, line, part.reason)
-            yield "next", replace(world, fields=fields), None
-            if world.plain:
+            case = _doubting(case, chain, line, part.reason)
+            yield "next", replace(case, fields=fields), None
+            if case.plain:
                 return
         elif isinstance(part, SetField | NoTrack):
             fields = {**fields, **effects_of(part, fields)}
@@ -216,17 +216,17 @@ def _steps(chain: RuleChain, line: RuleLine, world: _World) -> Iterator[Step]:
             options = _decisions(part, fields)
             unsure = len(options) > 1
             if unsure:
-                world = _doubting(world, chain, line, "vmap")
-            for one in [None] if unsure and world.plain else options:
+                case = _doubting(case, chain, line, "vmap")
+            for one in [None] if unsure and case.plain else options:
                 if one is None:
-                    yield "next", replace(world, fields=fields), None
+                    yield "next", replace(case, fields=fields), None
                 else:
-                    yield "end", replace(world, fields=fields), one
+                    yield "end", replace(case, fields=fields), one
             return
         else:
             decision = part
             break
-    yield "met", replace(world, fields=fields), decision
+    yield "met", replace(case, fields=fields), decision
 
 
 def effects_of(part: SetField | NoTrack, fields: Fields) -> dict[str, Any]:
