@@ -18,6 +18,7 @@ STAGES = {
     *(
         "Bond",
         "Bridge",
+        "DeclaredPort",
         "Flow",
         "Forward",
         "Guest",

@@ -14,7 +14,7 @@ from bascule.persist.dialect import dialect
 from tests.persist.configs import nic, recipe
 from tests.persist.readers import Seen, ask
 
-NICS = ("eth2", "eth3", "eth4", "eth5")
+NICS = ("eth2", "eth3", "eth4", "eth5", "eth6")
 
 NETWORKD = """\
 mkdir -p /run/systemd/netif/links /run/systemd/netif/leases /run/systemd/netif/lldp
@@ -136,6 +136,7 @@ def rich(name: str) -> NetworkConfig:
                 ),
             ),
             nic("eth4", master=IfName("br3"), port=port, mtu=9000),
+            nic("eth6", master=IfName("br3"), mtu=9000),
             nic("eth5", master=IfName("br4")),
             nic(
                 "br3",
@@ -165,7 +166,8 @@ def test_addresses_routes_and_options_reach_the_kernel(name: str, tmp_path: Path
     assert seen.stdout.split()[-1] == "2"
     assert seen.addresses("eth2") == set(config.links[IfName("eth2")].addresses)
     assert seen.addresses("br3") == set(config.links[IfName("br3")].addresses)
-    assert (seen.links["eth2"]["mtu"], seen.links["eth4"]["mtu"], seen.links["br3"]["mtu"]) == (9000, 9000, 9000)
+    assert {seen.links[link]["mtu"] for link in ("eth2", "eth4", "eth6", "br3")} == {9000}
+    assert (master(seen, "eth4"), master(seen, "eth6")) == ("br3", "br3")
     options = seen.links["br3"]["linkinfo"]["info_data"]
     for key, value in config.links[IfName("br3")].options.as_json().items():
         assert options[key] == value, key

@@ -202,7 +202,7 @@ def test_the_plan_of_an_odd_host_is_empty(tmp_path: Path) -> None:
         "virtual networks left out, libvirt has them and does not answer: lab",
         "mv0: left out, links of kind 'macvlan' are not taken",
         "vx0: left out, links of kind 'vxlan' are not taken",
-        "eth3: left out, with all that it says: a port of br1",
+        "ports: [eth3]",
         "routes: [{to: 0.0.0.0/0, via: 192.168.1.3, table: 100}]",
         "rules: [{from: 192.168.1.11/32, table: 100, priority: 32765}]",
         "eth4: {address: dhcp, mac: ",

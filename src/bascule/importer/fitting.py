@@ -13,7 +13,8 @@ from bascule.site.tree import read_tree
 from bascule.site.write import flow, site_text
 
 FILE = "the imported site file"
-_VANISH = {"networks", "nics", "bonds", "vlans", "bridges", "guests", "address", "gateway", "routes", "dns", "search"}
+_VANISH = {"networks", *("nics", "bonds", "vlans", "bridges"), "guests"}
+_VANISH |= {"address", "gateway", "routes", "dns", "search", "ports"}
 _NEEDED = (("site",), ("hosts",))  # without which there is no site file
 
 

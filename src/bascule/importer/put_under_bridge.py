@@ -33,7 +33,8 @@ def put_under_bridge(host: dict[str, Any], wish: NewBridge, taken: Collection[st
         if wish.over in bond.get("nics", ()):
             raise _refused(f"NIC '{wish.over}' is a member of bond '{name}'", f"write --bridge {name}")
     for name, bridge in bridges.items():
-        if wish.over in (bridge.get("uplink"), *bridge.get("ports", ())) and "vlan" not in bridge:
+        ports = (port["link"] if isinstance(port, dict) else port for port in bridge.get("ports", ()))
+        if wish.over in (bridge.get("uplink"), *ports) and "vlan" not in bridge:
             raise _refused(f"'{wish.over}' is under bridge '{name}' already", "import without --bridge says so, too")
     used = {*nics, *bonds, *bridges, *host.get("vlans", {}), *taken}
     name = wish.name or next(name for number in range(len(used) + 1) if (name := f"br{number}") not in used)

@@ -59,11 +59,8 @@ class _Writer:
                 self.bridges[link.name] = self._bridge(link)
             elif isinstance(link.options, Bond):
                 self.bonds[link.name] = self._bond(link)
-            elif not link.options.kind:
-                if self._is_second(link):
-                    continue  # told at its bridge; a NIC that the file names without it would be taken off
-                if link.onboot or link.master or link.name in self.parents:
-                    self.nics[link.name] = self._nic(link)
+            elif not link.options.kind and (link.onboot or link.master or link.name in self.parents):
+                self.nics[link.name] = self._nic(link)
         for link in self.config.links.values():
             if isinstance(link.options, Vlan) and link.name not in self.used_vlans:
                 self._vlan(link, link.options)
@@ -74,11 +71,6 @@ class _Writer:
         if self.config.rules:
             self.out.host["rules"] = [_rule(rule) for rule in self.config.rules]
         return self.out
-
-    def _is_second(self, link: LinkConfig) -> bool:
-        """Whether it is a port of a bridge beside the one that the site file calls the uplink."""
-        master = self.config.links.get(link.master) if link.master else None
-        return master is not None and master.is_bridge and self.ports[master.name][0] != link.name
 
     def _nic(self, link: LinkConfig) -> dict[str, Any]:
         out: dict[str, Any] = {}
@@ -121,14 +113,20 @@ class _Writer:
     def _bridge(self, link: LinkConfig) -> dict[str, Any]:
         out: dict[str, Any] = {"uplink": "unknown" if link.name in self.unsure else "none"}
         members = [self.config.links[name] for name in self.ports.get(link.name, [])]
-        members = [each for each in members if each.options.kind != "dummy"]  # it leads nowhere, and is told by itself
+        members = [each for each in members if each.options.kind in {"", "bond", "openvswitch-bond", "vlan"}]
+        aware = isinstance(link.options, Bridge) and bool(link.options.vlan_filtering)
+        if link.mac is not None:  # it has its uplink's, where nobody gave it one of its own
+            members.sort(key=lambda each: link.mac not in {each.mac, each.pin_mac})
         if members:
             first = members[0]
             out["uplink"] = first.name
-            if isinstance(first.options, Vlan) and self._is_plain(first, first.options):
+            if isinstance(first.options, Vlan) and self._is_plain(first, first.options) and not aware:
                 out["uplink"], self.used_vlans = first.parent, self.used_vlans | {first.name}
                 out["vlan"] = int(first.options.id)
                 out |= {"mtu": first.mtu} if first.mtu is not None else {}
+        if members[1:]:
+            native = 0 if isinstance(link.options, OpenVSwitch) else 1
+            out["ports"] = [_further(each, members[0], native if aware else None) for each in members[1:]]
         out |= self._speech(link)
         below = members[0].options if members else None
         if isinstance(below, Vlan) and not self._is_stacked(members[0]):
@@ -258,12 +256,7 @@ def _tree(options: Bridge, members: list[LinkConfig]) -> dict[str, Any]:
         out["priority"] = options.priority
     if options.mcast_querier:
         out["querier"] = True
-    port = members[0].port if members else None
-    if port is not None and port.cost is not None:
-        out["path_cost"] = port.cost
-    if port is not None and port.priority != BridgePort().priority:
-        out["port_priority"] = port.priority
-    return out
+    return out | (_rank(members[0]) if members else {})
 
 
 def _bond_options(options: Bond) -> dict[str, Any]:
@@ -302,6 +295,25 @@ def _carried(vlans: Iterable[PortVlans], native: int = 1) -> dict[str, Any]:
     if tagged and not (native == 0 and sum(one.last - one.first + 1 for one in tagged) >= ALL_TAGGED):
         out["vlans"] = [one.first if one.first == one.last else f"{one.first}-{one.last}" for one in tagged]
     return out
+
+
+def _further(port: LinkConfig, uplink: LinkConfig, native: int | None) -> Any:
+    """A port beside the uplink: its name, with its VLANs where they are others, and its rank in the spanning tree.
+
+    ``native`` is the VLAN of what bears no tag, None where the bridge looks at no tags.
+    """
+    out: dict[str, Any] = {}
+    if native is not None and (own := _carried(port.vlans, native)) != _carried(uplink.vlans, native):
+        out |= own or {"pvid": native}
+    out |= _rank(port)
+    return {"link": port.name} | out if out else port.name
+
+
+def _rank(link: LinkConfig) -> dict[str, Any]:
+    """What a port costs in the spanning tree, and its rank there, where they are said."""
+    port = link.port or BridgePort()
+    out: dict[str, Any] = {"path_cost": port.cost} if port.cost is not None else {}
+    return out | ({"port_priority": port.priority} if port.priority != BridgePort().priority else {})
 
 
 def _mac_and_mtu(link: LinkConfig) -> dict[str, Any]:

@@ -174,15 +174,33 @@ class OpenVSwitch(Struct, frozen=True, kw_only=True):
     mirrors: tuple[Mirror, ...] = ()
 
 
+class DeclaredPort(Struct, frozen=True, kw_only=True):
+    """A link of the host under a bridge, and what the bridge keeps for it; the VLANs count on a VLAN-aware one.
+
+    ``vlans`` are ranges that it carries tagged, ``pvid`` is the VLAN of what arrives untagged (None: the bridge's own
+    choice); ``for_guests``: it carries the VLANs of the bridge's guests as well.
+    """
+
+    link: IfName
+    vlans: tuple[tuple[Vid, Vid], ...] = ()
+    pvid: Vid | None = None
+    for_guests: bool = True
+    path_cost: int | None = None
+    port_priority: int | None = None
+    place: Place = NOWHERE
+
+
 class Bridge(HostLink, frozen=True, kw_only=True):
     """A bridge of a host; ``uplink`` None means that it has no NIC on purpose.
 
     ``uplink_unknown`` is the place of ``uplink: unknown``: there is one, and nobody has said which. ``openvswitch`` is
     None of a bridge of the kernel. Times are in hundredths of a second, ``path_cost`` and ``port_priority`` those of
-    the uplink's port; what is None is left as it is, or to Bascule where it makes the bridge.
+    the uplink's port; what is None is left as it is, or to Bascule where it makes the bridge. ``ports`` are further
+    links of the host under it: they stand on the uplink's network.
     """
 
     uplink: IfName | None
+    ports: tuple[DeclaredPort, ...] = ()
     uplink_unknown: Place | None = None
     from_uplink: bool = False
     vlan: Vid | None = None
@@ -218,6 +236,21 @@ class Bridge(HostLink, frozen=True, kw_only=True):
         if self.uplink is None or self.vlan is None or self.vlan_aware:
             return self.uplink
         return IfName(f"{self.uplink}.{self.vlan}")
+
+    @property
+    def every_port(self) -> tuple[DeclaredPort, ...]:
+        """The links of the host that are enslaved, the uplink (or the VLAN link on it) first."""
+        if self.port is None:
+            return self.ports
+        first = DeclaredPort(
+            link=self.port,
+            vlans=self.vlans,
+            pvid=self.pvid,
+            path_cost=self.path_cost,
+            port_priority=self.port_priority,
+            place=self.place,
+        )
+        return (first, *self.ports)
 
     @property
     def has_address(self) -> bool:
@@ -262,7 +295,7 @@ class HostLinks(Struct, frozen=True, kw_only=True, dict=True):
         if isinstance(link, VlanLink):
             return (link.link,)
         if isinstance(link, Bridge):
-            return tuple(filter(None, (link.uplink,)))
+            return (*filter(None, (link.uplink,)), *(port.link for port in link.ports))
         return ()
 
     def stacked(self) -> Iterator[VlanLink | Bridge]:
@@ -300,8 +333,8 @@ class HostLinks(Struct, frozen=True, kw_only=True, dict=True):
         return tuple(nic for below in self.below(link) for nic in self.nics_of(below))
 
     def uplink_nics(self, bridge: Bridge) -> tuple[Nic, ...]:
-        """The NICs that carry a bridge: one, the members of its bond, or none."""
-        return self.nics_of(bridge.uplink)
+        """The NICs that carry a bridge: those of its uplink and of its further ports, or none."""
+        return self.nics_of(bridge.name)
 
     def handed(self, bridge: Bridge) -> tuple[HostLink, ...]:
         """The link whose addresses a bridge takes (``address: from-uplink``)."""
@@ -342,5 +375,5 @@ class HostLinks(Struct, frozen=True, kw_only=True, dict=True):
     def is_enslaved(self, name: IfName) -> bool:
         """Whether a link is under a bridge or in a bond, so that it must carry no address of its own."""
         return any(name in bond.nics for bond in self.bonds.values()) or any(
-            bridge.port == name for bridge in self.bridges.values()
+            name == port.link for bridge in self.bridges.values() for port in bridge.every_port
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from bascule.model.host_links import Bridge, VlanLink
+from bascule.model.host_links import Bridge
 from bascule.model.site import Host, Network, Site
 from bascule.model.values import ETHERNET_MTU, IfName
 
@@ -44,8 +44,7 @@ def _carried(site: Site, host: Host, name: IfName) -> Iterator[Network]:
         if name in bond.nics:
             yield from _carried(site, host, bond.name)
     for link in host.stacked():
-        below = link.link if isinstance(link, VlanLink) else link.uplink
-        if below == name:
+        if name in host.below(link):
             yield from _carried(site, host, link.name)
     bridge = host.bridges.get(name)
     if isinstance(bridge, Bridge) and bridge.vlan_aware:

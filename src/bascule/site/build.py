@@ -179,6 +179,7 @@ class _Builder:
         return links.Bridge(
             uplink=None if bridge.uplink in NO_UPLINK else bridge.uplink,
             uplink_unknown=self.found.place((*path, "uplink")) if bridge.uplink == "unknown" else None,
+            ports=tuple(self.port(bridge, each, (*path, "ports", index)) for index, each in enumerate(bridge.ports)),
             from_uplink="from-uplink" in bridge.address,
             vlan=bridge.vlan,
             vlan_aware=self.is_vlan_aware(str(path[1]), name, bridge),
@@ -197,6 +198,18 @@ class _Builder:
             querier=bridge.querier,
             openvswitch=self.openvswitch(str(path[1]), name, bridge, path) if bridge.is_openvswitch else None,
             **self.shared(name, bridge, path),
+        )
+
+    def port(self, bridge: d.Bridge, port: d.DeclaredPort, path: Path) -> links.DeclaredPort:
+        alike = port.is_like_uplink
+        return links.DeclaredPort(
+            link=port.link,
+            vlans=bridge.vlans if alike else port.vlans,
+            pvid=bridge.pvid if alike else port.pvid,
+            for_guests=alike,
+            path_cost=port.path_cost,
+            port_priority=port.port_priority,
+            place=self.at(path),
         )
 
     def is_vlan_aware(self, host: str, name: IfName, bridge: d.Bridge) -> bool:

@@ -14,6 +14,7 @@ from bascule.site import scalars as s
 from bascule.site.document_links import (
     Bond,
     Bridge,
+    DeclaredPort,
     Guard,
     HostLink,
     HostRoute,
@@ -31,6 +32,7 @@ from bascule.site.findings import shown
 __all__ = [
     "Bond",
     "Bridge",
+    "DeclaredPort",
     "Document",
     "Entry",
     "HostLink",

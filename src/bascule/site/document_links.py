@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema
 
 from bascule.model.host_links import OPENVSWITCH_MODES, Ipv6, Ipv6Privacy
+from bascule.model.values import IfName
 from bascule.site import scalars as s
 from bascule.site.entry import Entry, Listed, Many
+from bascule.site.parsers import NO_UPLINK
 
 
 class Switch(Entry):
@@ -201,6 +204,38 @@ FAIL_MODES = ("standalone", "secure")
 DATAPATHS = ("system", "netdev")
 
 
+class DeclaredPort(Entry):
+    """A further port of a bridge: a link of the host, alone where it carries what the uplink carries."""
+
+    model_config = ConfigDict(title="a port of a bridge")
+
+    link: s.LinkName = Field(description="The NIC, bond or VLAN link.")
+    vlans: Many[s.VlanRange] = Field(
+        (), description="VLANs that it carries tagged; those of the uplink if neither this nor `pvid` is given."
+    )
+    pvid: s.VlanId | None = Field(None, description="The VLAN of what arrives untagged here; 1 beside `vlans`.")
+    path_cost: s.PathCost | None = Field(None, description="What the way through it costs in the spanning tree.")
+    port_priority: s.PortPriority | None = Field(None, description="Its rank among ports to the same switch.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _mapping(cls, value: object) -> object:
+        return {"link": value} if isinstance(value, str) else super()._mapping(value)  # type: ignore[operator]  # pydantic wraps it
+
+    @property
+    def is_like_uplink(self) -> bool:
+        """Whether it carries the VLANs that the uplink carries."""
+        return not self.vlans and self.pvid is None
+
+
+class OrLinkAlone:
+    """A name alone stands for a port with nothing else."""
+
+    @staticmethod
+    def __get_pydantic_json_schema__(schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string", "examples": ["eno5"]}, handler(schema)]}
+
+
 class Bridge(HostLink):
     """A bridge of the host: the guests plugged into it stand on its uplink's network."""
 
@@ -213,6 +248,9 @@ class Bridge(HostLink):
         None,
         description="The NIC, bond or VLAN link under it, or 'none' for a bridge without a NIC on purpose. "
         "'unknown' (from an import) must be named before a plan is made.",
+    )
+    ports: Many[Annotated[DeclaredPort, OrLinkAlone]] = Field(
+        (), description="Further NICs, bonds or VLAN links under it, on the same network as the uplink."
     )
     address: Many[s.BridgeAddress] = Field(
         (), description="The host's own address on the bridge; 'from-uplink' moves the NIC's addresses here."
@@ -256,6 +294,12 @@ class Bridge(HostLink):
         description="Who moves the frames of an Open vSwitch bridge: the kernel, or netdev, in userspace for tests.",
     )
     mirror: Listed[Mirror] = Field((), description="Copies of frames for whoever listens (Open vSwitch).")
+
+    @property
+    def below(self) -> tuple[IfName, ...]:
+        """The links under it by the names that stand in the file: the uplink, if it has one, and the further ports."""
+        uplinks = () if self.uplink is None or self.uplink in NO_UPLINK else (self.uplink,)
+        return (*uplinks, *(port.link for port in self.ports))
 
     @property
     def is_openvswitch(self) -> bool:

@@ -31,7 +31,8 @@ def remarks(site: Site) -> Iterator[SiteRemark]:
     """All of them, host by host."""
     for host in site.hosts.values():
         shared = {nic.shared_nic: f"what {nic.guest} is plugged into" for nic in site.guest_nics(host.name)}
-        used = {nic.name: f"the uplink of {b.name}" for b in host.bridges.values() for nic in host.uplink_nics(b)}
+        used = {nic.name: f"under {b.name}" for b in host.bridges.values() for nic in host.uplink_nics(b)}
+        used |= {n.name: f"the uplink of {b.name}" for b in host.bridges.values() for n in host.nics_of(b.uplink)}
         for name, what in ({name: words for name, words in shared.items() if name} | used).items():
             if WIRELESS_NAME.match(name):
                 text = f"is {what}, and its name is that of a wireless NIC: an access point takes frames of the NIC's "

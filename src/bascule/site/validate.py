@@ -169,7 +169,7 @@ _ELSEWHERE = {  # keys of other tools' files, and where their meaning lives here
     "dhcp4": "address: dhcp",
     "tag": "vlan",
     "vlan_filtering": "vlan_aware",
-    "ports": "uplink",
+    "bridge-ports": "uplink",
     "slaves": "nics",
     "members": "nics",
     "vms": "guests",

@@ -15,7 +15,6 @@ from bascule.model.site_place import NOWHERE
 from bascule.model.values import IfName, IpInterface, IpNetwork
 from bascule.site import document as d
 from bascule.site.findings import Findings, Path
-from bascule.site.parsers import NO_UPLINK
 from bascule.site.validate import ValidatedDocument
 
 
@@ -105,10 +104,11 @@ class DocumentWiring(Struct, frozen=True):
         return BroadcastDomain(("network", network.name), label, network.subnets, (), network.name)
 
     @staticmethod
-    def port_of(bridge: d.Bridge) -> str | None:
-        """The link that is a bridge's port: its uplink, or the VLAN link on that."""
+    def ports_of(bridge: d.Bridge) -> dict[str | None, Path]:
+        """The links that are a bridge's ports, each with its key: the uplink (or the VLAN link on it), and further."""
         tagged = bridge.vlan is not None and not bridge.vlan_aware
-        return f"{bridge.uplink}.{bridge.vlan}" if tagged else bridge.uplink
+        uplink = f"{bridge.uplink}.{bridge.vlan}" if tagged else bridge.uplink
+        return {port.link: ("ports", index) for index, port in enumerate(bridge.ports)} | {uplink: ("uplink",)}
 
     def gives_addresses_up(self, host: str, nic: IfName) -> bool:
         """Whether a bridge takes the NIC's addresses (``address: from-uplink``)."""
@@ -200,6 +200,7 @@ def _host(name: str, host: d.Host) -> m.Host:
             link: links.Bridge(
                 name=link,
                 uplink=leads(each.uplink),
+                ports=tuple(links.DeclaredPort(link=port.link) for port in each.ports if leads(port.link)),
                 uplink_unknown=None if each.uplink == "none" else NOWHERE,
                 vlan=each.vlan,
                 vlan_aware=each.vlan_aware and each.vlan is None,
@@ -220,5 +221,5 @@ def _below(link: d.HostLink) -> Iterator[str]:
         yield from link.nics
     elif isinstance(link, d.VlanLink):
         yield link.link
-    elif isinstance(link, d.Bridge) and link.uplink is not None and link.uplink not in NO_UPLINK:
-        yield link.uplink
+    elif isinstance(link, d.Bridge):
+        yield from link.below

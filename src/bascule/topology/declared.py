@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bascule.model.host_links import Bridge as SiteBridge
+from bascule.model.host_links import DeclaredPort
 from bascule.model.links import Bond, Bridge, Macvtap, Physical, Tap, Vlan
 from bascule.model.site import GuestNic, Host, Network, Site
 from bascule.model.state import HostState, Link, PortVlans
@@ -27,13 +28,11 @@ def declared_links(site: Site, host: Host) -> HostState:
     for bridge in host.bridges.values():
         options = Bridge(vlan_filtering=int(bridge.vlan_aware), stp_state=int(bridge.stp))
         links[bridge.name] = {"options": options, "vlans": UNTAGGED if bridge.vlan_aware else ()}
-        if bridge.uplink is None or bridge.port is None or bridge.uplink not in links:
-            continue
-        if bridge.port == bridge.uplink:
-            links[bridge.port] |= {"master": bridge.name, "vlans": ALL_VLANS if bridge.vlan_aware else ()}
-        else:
-            options_ = Vlan(id=int(bridge.vlan or 0))
-            links[bridge.port] = {"options": options_, "parent": bridge.uplink, "master": bridge.name}
+        if bridge.uplink in links and bridge.port is not None and bridge.port != bridge.uplink:
+            links[bridge.port] = {"options": Vlan(id=int(bridge.vlan or 0)), "parent": bridge.uplink}
+        for port in bridge.every_port:
+            if port.link in links:
+                links[port.link] |= {"master": bridge.name, "vlans": _port_vlans(port) if bridge.vlan_aware else ()}
     for network in host.virtual_networks:
         links[bridge_name(network)] = {"options": Bridge()}
     for nic in site.guest_nics(host.name):
@@ -46,6 +45,15 @@ def declared_links(site: Site, host: Host) -> HostState:
             vlans = access_vlans(nic) if known is not None and known.vlan_aware else ()
             links[nic.tap] = {"options": Tap(type="tap"), "master": nic.master, "vlans": vlans}
     return HostState.of(Link(name=name, **rest) for name, rest in links.items())
+
+
+def _port_vlans(port: DeclaredPort) -> tuple[PortVlans, ...]:
+    """All of them where it carries what the guests need, else those that the file says."""
+    if port.for_guests:
+        return ALL_VLANS
+    native = port.pvid or 1
+    tagged = (PortVlans(first=first, last=last) for first, last in port.vlans)
+    return (PortVlans(first=native, last=native, pvid=True, untagged=True), *tagged)
 
 
 def access_vlans(nic: GuestNic) -> tuple[PortVlans, ...]:

@@ -86,15 +86,18 @@ def _bridge(site: Site, host: Host, bridge: Bridge, state: HostState, facts: Sta
         yield has_address(bridge.name, str(address), link, facts)
     if bridge.dhcp or bridge.from_uplink:
         yield _lease(bridge.name, link)
+    names = [port.link for port in bridge.every_port]
     for below in host.uplink_nics(bridge):
-        if below.name != bridge.port:  # a member of a bond, or what a VLAN link sits on
+        if below.name not in names:  # a member of a bond, or what a VLAN link sits on
             yield nic_up(below.name, state.links.get(below.name), facts)
+    for name in names:
+        each = state.links.get(name)
+        yield nic_up(name, each, facts)
+        if each is not None:
+            yield _member("uplink-on-bridge" if name == bridge.port else "port-on-bridge", each, facts)
+            yield _no_address(each, facts)
     port = state.links.get(bridge.port) if bridge.port else None
-    if bridge.port:
-        yield nic_up(bridge.port, port, facts)
     if port is not None:
-        yield _member("uplink-on-bridge", port, facts)
-        yield _no_address(port, facts)
         same = f"{link.mac}, as {port.name}" if link.mac == port.mac else f"{link.mac}, but {port.name} has {port.mac}"
         yield facts.check("bridge-mac", bridge.name, same, "mac")
     yield _spanning_tree(link, facts)
@@ -103,7 +106,7 @@ def _bridge(site: Site, host: Host, bridge: Bridge, state: HostState, facts: Sta
     for nic in nics:
         yield tap_on_bridge(nic, bridge.name, state.links.get(nic.tap), facts)
     taps = [nic.tap for nic in nics]
-    strangers = sorted({x.name for x in state.ports(bridge.name)} - {*taps, bridge.port})
+    strangers = sorted({x.name for x in state.ports(bridge.name)} - {*taps, *names})
     if strangers:
         detail = f"not in the file, left alone: {', '.join(strangers)}"
         yield Check(id="other-ports", subject=bridge.name, ok=None, detail=detail)

@@ -8,6 +8,7 @@ WORDS = {  # the ids of checks as people read them
     "no-address": "no address",
     "address": "address",
     "uplink-on-bridge": "uplink",
+    "port-on-bridge": "port",
     "tap-on-bridge": "tap",
     "running": "running",
     "own-route": "the host's own way",

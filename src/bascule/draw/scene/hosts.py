@@ -191,7 +191,8 @@ def _add_bridge(builder: SceneBuilder, site: Site, host: Host, bridge: Bridge, o
     if bridge.uplink is None:
         notes.append("no uplink")
     without = "unknown" if bridge.uplink_unknown else "none, on purpose"
-    details = [f"uplink {bridge.uplink or without}", f"STP {'on' if bridge.stp else 'off'}"]
+    beside = f", ports {', '.join(port.link for port in bridge.ports)}" if bridge.ports else ""
+    details = [f"uplink {bridge.uplink or without}{beside}", f"STP {'on' if bridge.stp else 'off'}"]
     if bridge.mtu and not look.details:
         details.append(f"MTU {bridge.mtu} bytes")
     if not bridge.has_address:
@@ -213,6 +214,8 @@ def _add_bridge(builder: SceneBuilder, site: Site, host: Host, bridge: Bridge, o
     _add_self(builder, site, host, bridge, observed)
     if bridge.uplink is not None and bridge.port is not None:
         _add_uplink(builder, host, bridge, node, bridge.uplink, bridge.port, observed)
+    for port in bridge.ports:
+        _plug(builder, host, node, port.link, observed)
 
 
 def _add_uplink(
@@ -246,8 +249,14 @@ def _add_uplink(
         builder.wire(node.id, vlan.id, network=node.network, presence=wire, state=seen.state)
         builder.wire(vlan.id, below, network=node.network)
         return
-    lower = builder.nodes.get(below)
-    link = observed.state.links.get(uplink) if observed else None
-    apart = observed is not None and (link is None or link.master != bridge.name)
+    _plug(builder, host, node, uplink, observed)
+
+
+def _plug(builder: SceneBuilder, host: Host, bridge: Node, port: IfName, observed: SeenHost | None) -> None:
+    """The wire from a bridge to a link that is its port, or shall be."""
+    lower = builder.nodes.get(link_id(host.name, port))
+    link = observed.state.links.get(port) if observed else None
+    apart = observed is not None and (link is None or link.master != bridge.label)
     presence = Presence.WANTED if apart else Presence.DECLARED
-    builder.wire(node.id, below, network=node.network, presence=presence, state=lower.state if lower else node.state)
+    state = lower.state if lower else bridge.state
+    builder.wire(bridge.id, link_id(host.name, port), network=bridge.network, presence=presence, state=state)

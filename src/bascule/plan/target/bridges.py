@@ -8,9 +8,10 @@ from msgspec.structs import replace
 
 from bascule.errors import BasculeError, Place, Problem, SiteFault
 from bascule.model.host_links import Bridge as DeclaredBridge
+from bascule.model.host_links import DeclaredPort
 from bascule.model.links import PORTS_MAX, Bridge, BridgePort, OpenVSwitch
 from bascule.model.state import Link
-from bascule.model.values import IfName, derive_mac
+from bascule.model.values import derive_mac
 from bascule.plan.target.addresses import add_addresses, hand_over_advertised, take_over, wait_for_dhcp
 from bascule.plan.target.bonds_and_vlans import lay_vlan_below, occupied
 from bascule.plan.target.builder import TargetBuilder
@@ -42,10 +43,11 @@ def lay_bridge(build: TargetBuilder, bridge: DeclaredBridge) -> None:
     if bridge.vlan_aware and not known.vlan_filtering:
         learn_vlans(build, bridge.name)
     behind = f"uplink {port}" if port else "no uplink, on purpose"
+    behind += f" and ports {', '.join(each.link for each in bridge.ports)}" if bridge.ports else ""
     build.because(bridge.name, f"{bridge.name} is declared with {behind}", bridge.place)
     _lay_addresses(build, bridge, uplink)
-    if port is not None:
-        _lay_uplink(build, bridge, port)
+    for each in bridge.every_port:
+        _lay_port(build, bridge, each)
     if bridge.openvswitch is not None:
         lay_listeners(build, bridge)
 
@@ -118,21 +120,23 @@ def _lay_addresses(build: TargetBuilder, bridge: DeclaredBridge, uplink: Link | 
     lay_ipv6(build, build.host.spoken(bridge))
 
 
-def _lay_uplink(build: TargetBuilder, bridge: DeclaredBridge, port: IfName) -> None:
+def _lay_port(build: TargetBuilder, bridge: DeclaredBridge, declared: DeclaredPort) -> None:
+    port = declared.link
     said = build.host.link(port)  # which may take longer frames than its bridge, for a VLAN beside it
     build.set(port, mtu=(said.mtu if said is not None else None) or bridge.mtu or build.links[port].mtu)
     by_kernel = bridge.openvswitch is None
     build.enslave(port, bridge.name, BridgePort() if by_kernel else None)
     kept = build.links[port].port or BridgePort()
-    said_port = {"priority": bridge.port_priority, "cost": bridge.path_cost}
+    said_port = {"priority": declared.port_priority, "cost": declared.path_cost}
     told = {name: value for name, value in said_port.items() if value is not None}
     if by_kernel and not build.host.as_found:
         kept = BridgePort(priority=kept.priority, cost=kept.cost)  # no flags: the file has none
     if by_kernel:
         build.set(port, port=replace(kept, **told))
-    build.reasons.setdefault(port, f"{port} is the uplink of {bridge.name}")
+    role = "the uplink" if port == bridge.port else "a port"
+    build.reasons.setdefault(port, f"{port} is {role} of {bridge.name}")
     if bridge.vlan_aware:
-        lay_trunk(build, bridge, port)
+        lay_trunk(build, bridge, declared)
 
 
 def _unknown(bridge: DeclaredBridge, place: Place) -> SiteFault:

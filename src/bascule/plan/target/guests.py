@@ -22,7 +22,12 @@ def lay_guest(build: TargetBuilder, nic: GuestNic) -> None:
         _lay_macvtap(build, nic)
         return
     bridge = build.host.bridges[nic.bridge]
-    way = {bridge.name, bridge.port, bridge.uplink, *(n.name for n in build.host.uplink_nics(bridge))}
+    way = {
+        bridge.name,
+        bridge.uplink,
+        *(port.link for port in bridge.every_port),
+        *(n.name for n in build.host.uplink_nics(bridge)),
+    }
     if _plug(build, nic, bridge.name, way) and bridge.vlan_aware:
         build.set(nic.tap, vlans=port_vlans(nic, bridge.native))
 

@@ -17,7 +17,8 @@ def lay_nics(build: TargetBuilder) -> None:
         _leave(build, name)
     above: dict[IfName | None, list[Bridge]] = {}
     for bridge in build.host.bridges.values():
-        above.setdefault(bridge.port, []).append(bridge)
+        for port in bridge.every_port:
+            above.setdefault(port.link, []).append(bridge)
     for nic in build.host.nics.values():
         _lay_nic(build, nic, above.get(nic.name, []))
 
@@ -30,7 +31,7 @@ def _leave(build: TargetBuilder, name: IfName) -> None:
     if link is None or master is None:
         return
     members = {name for bond in host.bonds.values() if bond.name == master.name for name in bond.nics}
-    members |= {b.port for b in host.bridges.values() if b.name == master.name and b.port}
+    members |= {port.link for b in host.bridges.values() if b.name == master.name for port in b.every_port}
     if name in members:
         return
     if isinstance(master.options, Bond):
@@ -44,7 +45,7 @@ def _lay_nic(build: TargetBuilder, nic: Nic, above: list[Bridge]) -> None:
     build.set(nic.name, up=True, mtu=nic.mtu or build.links[nic.name].mtu)
     network = f" on {nic.network}" if nic.network else ""
     if above or build.host.is_enslaved(nic.name):
-        takers = [bridge.name for bridge in above if bridge.from_uplink]
+        takers = [bridge.name for bridge in above if bridge.from_uplink and bridge.uplink == nic.name]
         spoken = [bridge.name for bridge in above if bridge.has_address]
         bond = next((b.name for b in build.host.bonds.values() if nic.name in b.nics), None)
         words = f"carries the host's own address{network}, which {spoken[0]} has" if spoken else ""

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from bascule.model.host_links import Bridge as DeclaredBridge
+from bascule.model.host_links import DeclaredPort
 from bascule.model.site import GuestNic
 from bascule.model.state import PortVlans
 from bascule.model.values import IfName
@@ -23,25 +24,23 @@ def learn_vlans(build: TargetBuilder, bridge: IfName) -> None:
     build.set(bridge, vlans=UNTAGGED)
 
 
-def lay_trunk(build: TargetBuilder, bridge: DeclaredBridge, port: IfName) -> None:
-    """The uplink of a VLAN-aware bridge carries every VLAN of its guests and of the file, tagged, and the untagged one.
+def lay_trunk(build: TargetBuilder, bridge: DeclaredBridge, declared: DeclaredPort) -> None:
+    """A link of the host under a VLAN-aware bridge carries the VLANs of its guests and of the file, tagged.
 
+    What bears no tag there is in the untagged one.
     On a host that is taken as found it keeps what it carries there already: others may have guests on it.
     """
-    vids = _numbers(bridge.vlans)
+    port, vids = declared.link, _numbers(declared.vlans)
     for nic in build.site.guest_nics(build.host.name):
-        if nic.bridge == bridge.name:
+        if nic.bridge == bridge.name and declared.for_guests:
             vids |= {nic.vlan} if nic.vlan is not None else set()
             vids |= _numbers(nic.vlans)
-    native = bridge.pvid or bridge.native
-    wanted = (
-        PortVlans(first=native, last=native, pvid=True, untagged=not bridge.native_tagged),
-        *_ranges(vids - {native}),
-    )
+    native, tagged = declared.pvid or bridge.native, bridge.native_tagged and declared.for_guests
+    wanted = (PortVlans(first=native, last=native, pvid=True, untagged=not tagged), *_ranges(vids - {native}))
     before = build.observed.links.get(port)
     if build.host.as_found and before is not None and before.master == bridge.name and before.vlans:
         held = _numbers((one.first, one.last) for one in before.vlans)
-        said = wanted[:1] if bridge.pvid is not None and native not in held else ()
+        said = wanted[:1] if declared.pvid is not None and native not in held else ()
         wanted = (*before.vlans, *said, *_ranges(vids - held - {native}))
     build.set(port, vlans=tuple(sorted(wanted, key=lambda one: one.first)))
 

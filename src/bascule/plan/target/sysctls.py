@@ -43,7 +43,7 @@ def rp_filter(name: str) -> str:
 def sysctl_keys(host: Host, taps: tuple[IfName, ...] = ()) -> tuple[str, ...]:
     """All that a plan for this host looks at."""
     quiet = dict.fromkeys((*host.bridges, *host.nics, *_ports(host), *taps))
-    moving = [name for b in host.bridges.values() if b.has_address and b.port for name in (b.name, b.port)]
+    moving = [x for b in host.bridges.values() if b.has_address and b.port for x in (b.name, b.port)]
     return (
         *map(accept_ra, quiet),
         *(key(link.name) for link in host.links() for key in (arp_ignore, arp_announce)),
@@ -69,6 +69,6 @@ def _in_userspace(host: Host) -> list[IfName]:
 
 
 def _ports(host: Host) -> list[IfName]:
-    names = [bridge.port for bridge in host.bridges.values() if bridge.port]
+    names = [port.link for bridge in host.bridges.values() for port in bridge.every_port]
     names += [nic for bond in host.bonds.values() for nic in bond.nics]
     return list(dict.fromkeys(names))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from bascule.errors import BasculeError, Place, Problem
+from bascule.model.host_links import Bridge
 from bascule.model.links import Physical, Tap
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState, Link
@@ -23,7 +24,7 @@ def refuse_unbridgeable(site: Site, host: Host, observed: HostState) -> None:
     """Raise a problem for each link that the file puts under a bridge, or shares by macvtap, and that cannot be it."""
     problems = []
     places = [(use.nic, use.words, use.place) for use in uses(site, host)]
-    places += [(b.port, f"the uplink of {b.name}", b.place) for b in host.bridges.values() if b.port is not None]
+    places += [(p.link, _role(b, p.link), p.place) for b in host.bridges.values() for p in b.every_port]
     for name, words, place in dict.fromkeys(places):
         link = observed.links.get(name)
         if link is None or not (why := _why(link)):
@@ -63,11 +64,16 @@ class Use(Struct, frozen=True):
     bridge: IfName | None = None
 
 
+def _role(bridge: Bridge, link: IfName) -> str:
+    return f"{'the uplink' if link == bridge.port else 'a port'} of {bridge.name}"
+
+
 def uses(site: Site, host: Host) -> Iterator[Use]:
     """Each NIC under a bridge, and each that guests share."""
     for bridge in host.bridges.values():
-        for nic in host.uplink_nics(bridge):
-            yield Use(nic.name, f"the uplink of {bridge.name}", bridge.place, bridge.name)
+        for port in bridge.every_port:
+            for nic in host.nics_of(bridge.uplink if port.link == bridge.port else port.link):
+                yield Use(nic.name, _role(bridge, port.link), port.place, bridge.name)
     for plug in site.guest_nics(host.name):
         if plug.shared_nic is not None:
             yield Use(plug.shared_nic, f"what {plug.guest} is plugged into", plug.place)

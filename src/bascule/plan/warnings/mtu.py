@@ -40,7 +40,8 @@ def narrows(site: Site, host: Host, bridge: Bridge, state: HostState) -> Narrows
     A guest sends 1,500 bytes unless it is told otherwise, which the file does by the MTU of its bridge or network.
     """
     link = state.links.get(bridge.name)
-    below = sorted(_below(state, bridge.port), key=lambda name: state.links[name].mtu)
+    every = (name for port in bridge.every_port for name in _below(state, port.link))
+    below = sorted(every, key=lambda name: state.links[name].mtu)
     if link is None or not below:
         return None
     guests = sorted({nic.guest for nic in site.guest_nics(host.name) if nic.bridge == bridge.name})

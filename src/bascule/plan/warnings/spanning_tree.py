@@ -43,7 +43,7 @@ def spanning_tree_notes(bridges: Iterable[DeclaredBridge], before: HostState, af
         if link.addresses or bridge.has_address:
             text += "; so long the host does not answer on it either"
         yield Note(kind="warning", subject=bridge.name, text=text)
-        if bridge.port is not None:
+        for port in bridge.every_port:
             text = f"sends BPDUs of {bridge.name}: where its switch has BPDU guard, the switch shuts the port down at "
             text += "the first of them, until somebody enables it again; ask who runs the switch, or leave stp off"
-            yield Note(kind="warning", subject=bridge.port, text=text)
+            yield Note(kind="warning", subject=port.link, text=text)

@@ -54,7 +54,7 @@ class _Wanted:
         self.site, self.now, self.observed, self.links, self.declared = site, now, observed, wanted, declared
         self.mark = {MARK: site.name}
         self.protected = {str(nic.tap): nic.guarding.port_flag for nic in site.guest_nics(host.name)}
-        self.named = {*self.protected, *(str(b.port) for b in declared.values() if b.port)}
+        self.named = {*self.protected, *(str(port.link) for b in declared.values() for port in b.every_port)}
         self.members = {one.name: row.name for row in now.ports.values() for one in row.interfaces}  # of bonds, too
         self.notes: list[Note] = []
 

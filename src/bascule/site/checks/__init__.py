@@ -19,6 +19,7 @@ from bascule.site.checks.names import check_names
 from bascule.site.checks.networks import check_networks
 from bascule.site.checks.overlaps import check_overlaps
 from bascule.site.checks.plugs import check_plugs
+from bascule.site.checks.ports import check_ports
 from bascule.site.checks.switches import check_switches
 from bascule.site.checks.uplinks import check_uplinks
 from bascule.site.checks.virtual import check_virtual
@@ -30,6 +31,7 @@ CHECKS: tuple[Callable[[DocumentWiring], None], ...] = (
     check_networks,
     check_overlaps,
     check_uplinks,
+    check_ports,
     check_bonds,
     check_vlan_links,
     check_links,

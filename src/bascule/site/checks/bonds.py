@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from bascule.model.host_links import OPENVSWITCH_MODES
 from bascule.site import document as d
 from bascule.site.wiring import DocumentWiring
@@ -20,11 +22,9 @@ def check_bonds(wiring: DocumentWiring) -> None:
     for host, entry in wiring.document.hosts.items():
         _switched(wiring, host, entry)
         for name, bridge in entry.bridges.items():
-            below = entry.link(bridge.uplink)
-            for _ in entry.vlans:  # a VLAN link may sit on another one
-                below = entry.link(below.link) if isinstance(below, d.VlanLink) else below
-            if isinstance(below, d.Bond) and below.mode in WHY:
-                bond = next(key for key, each in entry.bonds.items() if each is below)
+            for bond, below in _bonds_below(entry, bridge):
+                if below.mode not in WHY:
+                    continue
                 wiring.found.add(
                     "BOND-BRIDGE",
                     f"bond '{bond}' of mode {below.mode} cannot carry bridge '{name}': {WHY[below.mode]}",
@@ -32,6 +32,14 @@ def check_bonds(wiring: DocumentWiring) -> None:
                     hint="use active-backup, or 802.3ad with LACP on the switch",
                     also=[("the bridge", ("hosts", host, "bridges", name, "uplink"))],
                 )
+
+
+def _bonds_below(entry: d.Host, bridge: d.Bridge) -> Iterator[tuple[str, d.Bond]]:
+    for link in map(entry.link, bridge.below):
+        below = link
+        for _ in entry.vlans:  # a VLAN link may sit on another one
+            below = entry.link(below.link) if isinstance(below, d.VlanLink) else below
+        yield from ((key, each) for key, each in entry.bonds.items() if each is below)
 
 
 def _switched(wiring: DocumentWiring, host: str, entry: d.Host) -> None:
@@ -44,7 +52,7 @@ def _switched(wiring: DocumentWiring, host: str, entry: d.Host) -> None:
                 wiring.found.add("BOND", message, ("hosts", host, "bonds", name, "kind"), hint=hint)
             continue
         path = ("hosts", host, "bonds", name)
-        over = [key for key, bridge in entry.bridges.items() if bridge.uplink == name and bridge.is_openvswitch]
+        over = [key for key, bridge in entry.bridges.items() if name in bridge.below and bridge.is_openvswitch]
         vlans = [key for key, vlan in entry.vlans.items() if vlan.link == name]
         if not over or vlans or bond.address:
             what = f"carries '{vlans[0]}'" if vlans else "has an address" if bond.address else "is under no such bridge"

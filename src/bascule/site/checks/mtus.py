@@ -39,7 +39,7 @@ def _below(entry: d.Host, name: str) -> Iterator[tuple[str, str, IfName, d.HostL
     elif isinstance(link, d.VlanLink):
         names = (link.link,)
     elif isinstance(link, d.Bridge):
-        names = (link.uplink,)
+        names = link.below
     for kind, noun, other, below in entry.links():
         if other in names and other != name:
             yield kind, noun, other, below
@@ -69,7 +69,7 @@ def _fits(
 def _is_shared(wiring: DocumentWiring, path: Path) -> bool:
     """Whether other networks cross a link as well: something tagged lies above it."""
     entry = wiring.document.hosts[str(path[1])]
-    tagged = [bridge.uplink for bridge in entry.bridges.values() if bridge.vlan is not None or bridge.vlan_aware]
+    tagged = [x for b in entry.bridges.values() if b.vlan is not None or b.vlan_aware for x in b.below]
     aware = [name for name, bridge in entry.bridges.items() if bridge.vlan_aware]
     carriers = {*tagged, *aware, *(vlan.link for vlan in entry.vlans.values())}
     name = path[3]

@@ -63,7 +63,7 @@ def _room(wiring: DocumentWiring) -> None:
                     plugged.setdefault((guest.host, key, into), []).append(("guests", name, "nics", index))
     for (host, key, into), nics in plugged.items():
         bridge = document.hosts[host].bridges.get(IfName(into)) if host in document.hosts and key == "bridge" else None
-        uplinks = int(bridge is not None and bridge.uplink not in {None, *NO_UPLINK})
+        uplinks = 0 if bridge is None else len(bridge.below)
         if len(nics) + uplinks > PORTS_MAX:
             beyond = nics[PORTS_MAX - uplinks]
             wiring.found.add(
@@ -84,7 +84,7 @@ def _exists(wiring: DocumentWiring, guest: d.Guest, key: str, target: str, path:
         return False
     elsewhere = [h for h, each in document.hosts.items() if target in getattr(each, _TABLE[key])]
     other_kind = [k for k, t in _TABLE.items() if target in getattr(document.hosts[guest.host], t)]
-    over = [b for b, each in document.hosts[guest.host].bridges.items() if each.uplink == target]
+    over = [b for b, each in document.hosts[guest.host].bridges.items() if target in each.below]
     hint = suggest(target, table, kind=_NOUN[key])
     if target in document.hosts[guest.host].bonds:
         hint = f"'{target}' is a bond; macvtap takes a NIC, or put a bridge on the bond"
@@ -114,7 +114,7 @@ def _direct(wiring: DocumentWiring, host: str, nic: IfName, path: Path) -> None:
     """The kernel hands a NIC's frames to one taker: a bridge, a bond or macvtap (EBUSY otherwise)."""
     entry = wiring.document.hosts[host]
     for name, bridge in entry.bridges.items():
-        if bridge.uplink == nic and bridge.vlan is None:
+        if nic in wiring.ports_of(bridge):
             wiring.found.add(
                 "DIRECT-ENSLAVED",
                 f"NIC '{nic}' is under bridge '{name}', so the kernel refuses macvtap on it",

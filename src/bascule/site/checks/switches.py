@@ -7,7 +7,6 @@ from bascule.site import document as d
 from bascule.site.checks.guards import default_guard
 from bascule.site.document_links import Mirror
 from bascule.site.findings import Path, suggest
-from bascule.site.parsers import NO_UPLINK
 from bascule.site.wiring import DocumentWiring
 
 KERNEL_KEYS = (
@@ -77,9 +76,7 @@ def switch_ports(document: d.Document, host: str, name: IfName, bridge: d.Bridge
         if taps:
             found[guest_name] = taps
         found |= {tap: (tap,) for tap in taps}
-    if bridge.uplink is not None and bridge.uplink not in NO_UPLINK:
-        found[bridge.uplink] = (IfName(bridge.uplink),)
-    return found
+    return found | {link: (link,) for link in bridge.below}
 
 
 def _no_kernel(wiring: DocumentWiring, name: IfName, bridge: d.Bridge, path: Path) -> None:
@@ -111,8 +108,9 @@ def _mirror(wiring: DocumentWiring, host: str, name: IfName, bridge: d.Bridge, m
     if len(ports.get(to, ())) > 1:
         message = f"guest '{to}' has {len(ports[to])} NICs on bridge '{name}', and one gets the copies"
         found.add("MIRROR", message, (*path, "to"), hint=f"name its tap: {' or '.join(ports[to])}")
-    elif to == bridge.uplink:
-        message = f"'{to}' is the uplink of bridge '{name}': it would carry the copies and nothing else"
+    elif to in bridge.below:
+        what = "the uplink" if to == bridge.uplink else "a port"
+        message = f"'{to}' is {what} of bridge '{name}': it would carry the copies and nothing else"
         found.add("MIRROR", message, (*path, "to"), hint="name a guest that listens, or a free NIC")
     elif to in mirror.from_:
         found.add("MIRROR", f"'{to}' would get copies of its own frames", (*path, "from"), hint="remove it there")
@@ -129,6 +127,7 @@ def _free(wiring: DocumentWiring, host: str, name: IfName, nic: IfName, path: Pa
     """A NIC that gets copies is in no other use."""
     entry = wiring.document.hosts[host]
     uses = [f"is the uplink of '{key}'" for key, each in entry.bridges.items() if each.uplink == nic]
+    uses += [f"is a port of '{key}'" for key, each in entry.bridges.items() if nic in each.below[1:]]
     uses += [f"is in bond '{key}'" for key, each in entry.bonds.items() if nic in each.nics]
     uses += [f"carries '{key}'" for key, each in entry.vlans.items() if each.link == nic]
     uses += ["has an address"] if entry.nics[nic].address else []

@@ -7,7 +7,6 @@ from bascule.model.values import IFNAME_MAX, IfName
 from bascule.site import document as d
 from bascule.site.checks.bonds import KERNEL_KEYS
 from bascule.site.findings import Path, suggest
-from bascule.site.parsers import NO_UPLINK
 from bascule.site.wiring import DocumentWiring
 
 TREE_TIMES = {"forward_delay": (200, 3000), "hello": (100, 1000), "max_age": (600, 4000)}  # hundredths of a second
@@ -33,7 +32,6 @@ class _Host:
             self.bond(name, bond)
         for name, bridge in self.entry.bridges.items():
             self.bridge(name, bridge)
-        self.takers()
         self.enslaved()
         self.default_routes()
         self.rules()
@@ -245,61 +243,30 @@ class _Host:
             self.found.add("FROM-UPLINK", message, where, hint="give the bridge its own address")
 
     def mtu(self, name: IfName, bridge: d.Bridge, path: Path) -> None:
-        """A bridge cannot pass what its uplink cannot."""
-        uplink = self.entry.link(bridge.uplink)
-        if bridge.mtu and uplink and uplink.mtu and uplink.mtu < bridge.mtu:
-            kind = next(key for key, _, name, _ in self.entry.links() if name == bridge.uplink)
-            self.found.add(
-                "MTU",
-                f"bridge '{name}' has MTU {bridge.mtu}, but its uplink '{bridge.uplink}' passes only {uplink.mtu}",
-                (*path, "mtu"),
-                hint=f"raise the uplink to {bridge.mtu}, and the switch port with it, or lower the bridge",
-                also=[("the uplink", (*self.top, kind, str(bridge.uplink), "mtu"))],
-            )
+        """A bridge cannot pass what a link below it cannot."""
+        for kind, noun, below, link in self.entry.links():
+            if below in bridge.below and bridge.mtu and link.mtu and link.mtu < bridge.mtu:
+                what = "uplink" if below == bridge.uplink else noun
+                self.found.add(
+                    "MTU",
+                    f"bridge '{name}' has MTU {bridge.mtu}, but its {what} '{below}' passes only {link.mtu}",
+                    (*path, "mtu"),
+                    hint=f"raise the {what} to {bridge.mtu}, and the switch port with it, or lower the bridge",
+                    also=[(f"the {what}", (*self.top, kind, below, "mtu"))],
+                )
 
     def free_nics(self) -> list[str]:
         """NICs that no bridge or bond takes and that have no address."""
-        taken = {bridge.uplink for bridge in self.entry.bridges.values()} | set(self.member_of)
+        taken = {link for bridge in self.entry.bridges.values() for link in bridge.below} | set(self.member_of)
         return [name for name, nic in self.entry.nics.items() if name not in taken and not nic.address]
-
-    def takers(self) -> None:
-        """One NIC is under one bridge per tag, and not in a bond at the same time."""
-        first: dict[tuple[IfName, int | None], IfName] = {}
-        aware: dict[IfName, IfName] = {}
-        for name, bridge in self.entry.bridges.items():
-            uplink = bridge.uplink
-            if uplink is None or uplink in NO_UPLINK:
-                continue
-            where: Path = (*self.top, "bridges", name, "uplink")
-            if uplink in self.member_of:
-                bond = self.member_of[uplink]
-                self.found.add(
-                    "UPLINK-TWICE",
-                    f"NIC '{uplink}' is the uplink of bridge '{name}' and in bond '{bond}'",
-                    where,
-                    hint=f"write uplink: {bond}",
-                    also=[("the bond", (*self.top, "bonds", bond, "nics"))],
-                )
-            key = (uplink, bridge.vlan)
-            other = first.get(key) or aware.get(uplink)
-            if bridge.vlan_aware and other is None:
-                other = next((taker for (link, _), taker in first.items() if link == uplink), None)
-            if other is not None:
-                tag = f" on VLAN {bridge.vlan}" if key in first and bridge.vlan is not None else ""
-                self.found.add(
-                    "UPLINK-TWICE",
-                    f"'{uplink}' is the uplink of both bridge '{other}' and bridge '{name}'{tag}",
-                    where,
-                    hint="a link has one bridge; with tagged networks give each bridge its own 'vlan'",
-                    also=[("the first", (*self.top, "bridges", other, "uplink"))],
-                )
-            first.setdefault(key, name)
-            if bridge.vlan_aware:
-                aware.setdefault(uplink, name)
 
     def enslaved(self) -> None:
         """A link under a bridge or in a bond has no address of its own: the kernel would never deliver to it."""
-        masters = {self.wiring.port_of(bridge): name for name, bridge in reversed(self.entry.bridges.items())}
+        masters = {
+            port: (name, key)
+            for name, bridge in reversed(self.entry.bridges.items())
+            for port, key in self.wiring.ports_of(bridge).items()
+        }
         for key, noun, name, link in self.entry.links():
             path: Path = (*self.top, key, name)
             given = next((word for word in ("address", "gateway", "ipv6") if getattr(link, word)), None)
@@ -314,14 +281,15 @@ class _Host:
                     hint=f"give the address to {bond}, or to a bridge on it",
                     also=[("the bond", (*self.top, "bonds", bond, "nics"))],
                 )
-            elif name in masters and not self.wiring.gives_addresses_up(self.name, name):
-                bridge = masters[name]
+            elif name in masters and key != "bridges" and not self.wiring.gives_addresses_up(self.name, name):
+                bridge, where = masters[name]
+                move = "'address: from-uplink' to move it there" if where == ("uplink",) else "the address"
                 self.found.add(
                     "ENSLAVED-ADDRESS",
                     f"{noun} '{name}' has an address, but is under bridge '{bridge}'",
                     (*path, given),
-                    hint=f"give '{bridge}' 'address: from-uplink' to move it there, or take another NIC for the bridge",
-                    also=[("the bridge", (*self.top, "bridges", bridge, "uplink"))],
+                    hint=f"give '{bridge}' {move}, or take another NIC for the bridge",
+                    also=[("the bridge", (*self.top, "bridges", bridge, *where))],
                 )
             elif isinstance(link, d.Nic | d.Bond):
                 self.tagged(noun, name, link, path)

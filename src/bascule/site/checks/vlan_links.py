@@ -50,13 +50,15 @@ def _carrier(wiring: DocumentWiring, host: str, entry: d.Host, name: IfName, pat
         found.add("VLAN-LINK", message, (*path, "link"), hint="a VLAN link stands, in the end, on a NIC or on a bridge")
 
 
-def _stack(entry: d.Host, name: str | None) -> set[str]:
+def _stack(entry: d.Host, name: str) -> set[str]:
     """A link and all that is below it."""
     seen: set[str] = set()
-    while name is not None and name not in seen:
+    queue = [name]
+    while queue:
+        link = entry.link(name := queue.pop())
+        if name not in seen:
+            queue += (link.link,) if isinstance(link, d.VlanLink) else link.below if isinstance(link, d.Bridge) else ()
         seen.add(name)
-        link = entry.link(name)
-        name = link.link if isinstance(link, d.VlanLink) else link.uplink if isinstance(link, d.Bridge) else None
     return seen
 
 

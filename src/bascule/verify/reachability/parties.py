@@ -159,8 +159,7 @@ def _ports_of(network: HostNetwork, host: Host, nic: EndpointNic) -> list[str]:
             if bridge.vlan is not None
             else any(one.network == nic.network.name for one in below)
         )
-        if bridge.port is not None and on_it:
-            found.append(str(bridge.port))
+        found += [str(port.link) for port in bridge.every_port] if on_it else []
     for name, one in host.nics.items():
         if one.network == nic.network.name and not host.is_enslaved(name):
             found.append(str(name))
@@ -172,8 +171,8 @@ def wires(network: HostNetwork, site: Site, host: Host) -> dict[str, str]:
     found: dict[str, str] = {}
     for bridge in host.bridges.values():
         wired = site.network_of_bridge(host, bridge)
-        if bridge.port is not None and wired is not None:
-            found[str(bridge.port)] = wired.name
+        if wired is not None:
+            found |= {str(port.link): wired.name for port in bridge.every_port}
     for name, nic in host.nics.items():
         if nic.network and not host.is_enslaved(name):
             found[str(name)] = nic.network

@@ -33,8 +33,8 @@ class ForeignMacs:
     def __init__(self, site: Site, host: Host, state: HostState) -> None:
         self._macs: dict[IfName, dict[Mac, str]] = {}  # by uplink: whose each MAC is
         self._own: dict[IfName, Mac] = {}
-        for bridge in host.bridges.values():
-            link, port = state.links.get(bridge.name), state.links.get(bridge.port) if bridge.port else None
+        for bridge, name in ((one, port.link) for one in host.bridges.values() for port in one.every_port):
+            link, port = state.links.get(bridge.name), state.links.get(name)
             if link is None or port is None or port.mac is None or not port.up:
                 continue
             nics = [nic for nic in site.guest_nics(host.name) if nic.bridge == bridge.name]

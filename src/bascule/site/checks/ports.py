@@ -1,0 +1,189 @@
+"""The links under bridges: each has one master, and the ports of one bridge fit together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bascule.model.values import IfName
+from bascule.site import document as d
+from bascule.site.findings import Path, suggest
+from bascule.site.parsers import NO_UPLINK
+from bascule.site.wiring import BroadcastDomain, DocumentWiring
+
+
+def check_ports(wiring: DocumentWiring) -> None:
+    """Further ports exist, stand beside an uplink and on its network, close no loop; no link has two masters."""
+    for host, entry in wiring.document.hosts.items():
+        top: Path = ("hosts", host)
+        for name, bridge in entry.bridges.items():
+            path: Path = (*top, "bridges", name)
+            for index, port in enumerate(bridge.ports):
+                _exists(wiring, host, name, port, (*path, "ports", index))
+            _without_uplink(wiring, name, bridge, path)
+            _unaware(wiring, name, bridge, path)
+            _one_network(wiring, host, name, bridge)
+        _takers(wiring, entry, top)
+
+
+def _exists(wiring: DocumentWiring, host: str, name: IfName, port: d.DeclaredPort, path: Path) -> None:
+    entry, found = wiring.document.hosts[host], wiring.found
+    tables = ("nics", "bonds", "vlans")
+    known = [link for table in tables for link in getattr(entry, table)]
+    if port.link in known or any(found.is_broken(("hosts", host, table, port.link)) for table in tables):
+        return
+    hint = suggest(port.link, known, kind="NIC, bond or VLAN link")
+    if port.link in entry.bridges:
+        hint = f"'{port.link}' is a bridge; a port is a NIC, a bond or a VLAN link"
+    elif port.link in NO_UPLINK:
+        hint = "leave 'ports' out for a bridge with no further NIC"
+    words = "neither a NIC nor a bond nor a VLAN link"
+    message = f"port '{port.link}' of bridge '{name}' is {words} of host '{host}'"
+    found.add("UNKNOWN-NAME", message, path, hint=hint)
+
+
+def _without_uplink(wiring: DocumentWiring, name: IfName, bridge: d.Bridge, path: Path) -> None:
+    """Further ports are those beside an uplink, whose MAC and network the bridge has."""
+    if bridge.ports and bridge.uplink == "none":
+        first = bridge.ports[0].link
+        message = f"bridge '{name}' has 'uplink: none', which says that it has no NIC, and the port '{first}'"
+        hint = f"write 'uplink: {first}', and only further ones under 'ports'"
+        wiring.found.add("BRIDGE-UPLINK", message, (*path, "ports"), hint=hint)
+
+
+def _unaware(wiring: DocumentWiring, name: IfName, bridge: d.Bridge, path: Path) -> None:
+    for index, port in enumerate(bridge.ports):
+        if not port.is_like_uplink and not bridge.vlan_aware:
+            key = "vlans" if port.vlans else "pvid"
+            message = f"'{key}' is what a port of a VLAN-aware bridge carries, and '{name}' is none"
+            hint = f"add 'vlan_aware: true' to '{name}', or remove '{key}'"
+            wiring.found.add("VLAN-UNAWARE", message, (*path, "ports", index), hint=hint)
+
+
+def _one_network(wiring: DocumentWiring, host: str, name: IfName, bridge: d.Bridge) -> None:
+    """A bridge makes one broadcast domain of its ports, and two ports on one wire make a loop of it."""
+    top: Path = ("hosts", host)
+    every: dict[int | None, dict[str, tuple[str, Path]]] = {}  # what is on the wires, by the VLAN inside the bridge
+    for link, key, segment, inside in _segments(wiring, host, name, bridge):
+        if segment is None or segment.network is None or _is_tagged(wiring, host, name, bridge, link, key, segment):
+            continue
+        where: Path = (*top, "bridges", name, *key)
+        seen = every.setdefault(inside, {})
+        if not seen:
+            seen[segment.network] = link, where
+        elif segment.network not in seen:
+            network, (other, at) = next(iter(seen.items()))
+            wiring.found.add(
+                "PORTS",
+                f"bridge '{name}' makes one network of '{network}' ('{other}') and '{segment.network}' ('{link}')",
+                where,
+                hint="give each network a bridge of its own; where they are one, give both NICs one name for it",
+                also=[("the first", at)],
+            )
+        elif not (bridge.stp or bridge.rstp):
+            other, at = seen[segment.network]
+            wiring.found.add(
+                "PORTS",
+                f"'{other}' and '{link}' are both on {segment.label}: bridge '{name}' would close a loop",
+                where,
+                hint="use one NIC per wire, bundle the NICs in a bond, or set 'stp: true' on the bridge; leave "
+                f"'network' out where '{link}' is a cable to another wire",
+                also=[("the first", at)],
+            )
+
+
+def _segments(
+    wiring: DocumentWiring, host: str, name: IfName, bridge: d.Bridge
+) -> Iterator[tuple[str, Path, BroadcastDomain | None, int | None]]:
+    """Its ports with their keys, what is on their wires and the VLAN of that inside, the uplink first."""
+    aware = bridge.vlan_aware
+    if bridge.uplink is not None and bridge.uplink not in NO_UPLINK:
+        on_tag = bridge.vlan is not None and not aware
+        segment = wiring.of_link(host, name if on_tag else bridge.uplink)
+        yield bridge.uplink, ("uplink",), segment, (bridge.pvid or 1) if aware else None
+    before = {bridge.uplink}
+    for index, port in enumerate(bridge.ports):
+        if port.link in before or port.link in wiring.document.hosts[host].bridges:
+            continue  # a problem of its own
+        before.add(port.link)
+        inside = bridge.pvid if port.is_like_uplink else port.pvid
+        yield port.link, ("ports", index), wiring.of_link(host, port.link), (inside or 1) if aware else None
+
+
+def _is_tagged(
+    wiring: DocumentWiring,
+    host: str,
+    name: IfName,
+    bridge: d.Bridge,
+    link: str,
+    key: Path,
+    segment: BroadcastDomain,
+) -> bool:
+    """Whether the network on a NIC or bond arrives tagged; a port of a bridge without VLANs cannot take it so."""
+    network = wiring.document.networks[segment.network or ""]
+    on_tag = key == ("uplink",) and bridge.vlan is not None
+    if network.vlan is None or on_tag or link in wiring.document.hosts[host].vlans:
+        return False
+    if key != ("uplink",) and not bridge.vlan_aware:
+        wiring.found.add(
+            "VLAN-TAGGED",
+            f"bridge '{name}' has '{link}' untagged, but {segment.label} arrives there with VLAN {network.vlan}",
+            ("hosts", host, "bridges", name, *key),
+            hint=f"put a link with that tag there: vlans: {{{link}.{network.vlan}: {{link: {link}, id: …}}}}",
+            also=[("the tag", ("networks", segment.network or "", "vlan"))],
+        )
+    return True
+
+
+def _takers(wiring: DocumentWiring, entry: d.Host, top: Path) -> None:
+    """One NIC is under one bridge per tag, and not in a bond at the same time."""
+    members = {member: bond for bond, each in reversed(entry.bonds.items()) for member in each.nics}
+    first: dict[tuple[IfName, int | None], tuple[IfName, Path]] = {}
+    aware: dict[IfName, tuple[IfName, Path]] = {}
+    for name, bridge in entry.bridges.items():
+        for link, vlan, key in _links_of(bridge):
+            where: Path = (*top, "bridges", name, *key)
+            _in_bond(wiring, members, name, link, where)
+            other = first.get((link, vlan)) or aware.get(link)
+            if bridge.vlan_aware and other is None:
+                other = next((taker for (taken, _), taker in first.items() if taken == link), None)
+            if other is not None:
+                _twice(wiring, link, name, where, other, vlan if (link, vlan) in first else None)
+            first.setdefault((link, vlan), (name, where))
+            if bridge.vlan_aware:
+                aware.setdefault(link, (name, where))
+
+
+def _in_bond(wiring: DocumentWiring, members: dict[IfName, IfName], name: IfName, link: IfName, where: Path) -> None:
+    bond = members.get(link)
+    if bond is None:
+        return
+    role = "the uplink" if where[-1] == "uplink" else "a port"
+    wiring.found.add(
+        "UPLINK-TWICE",
+        f"NIC '{link}' is {role} of bridge '{name}' and in bond '{bond}'",
+        where,
+        hint=f"write uplink: {bond}" if role == "the uplink" else f"name '{bond}' as the port",
+        also=[("the bond", (*where[:2], "bonds", bond, "nics"))],
+    )
+
+
+def _links_of(bridge: d.Bridge) -> Iterator[tuple[IfName, int | None, Path]]:
+    if bridge.uplink is not None and bridge.uplink not in NO_UPLINK:
+        yield bridge.uplink, bridge.vlan, ("uplink",)
+    yield from ((port.link, None, ("ports", index)) for index, port in enumerate(bridge.ports))
+
+
+def _twice(
+    wiring: DocumentWiring, link: IfName, name: IfName, where: Path, other: tuple[IfName, Path], vlan: int | None
+) -> None:
+    taker, at = other
+    tag = f" on VLAN {vlan}" if vlan is not None else ""
+    message = f"'{link}' is the uplink of both bridge '{taker}' and bridge '{name}'{tag}"
+    if taker == name:
+        message = f"'{link}' is named twice under bridge '{name}'"
+    elif not at[-1] == where[-1] == "uplink":
+        message = f"'{link}' is under both bridge '{taker}' and bridge '{name}'"
+    hint = "a link has one bridge; with tagged networks give each bridge its own 'vlan'"
+    if taker == name:
+        hint = "name each port once"
+    wiring.found.add("UPLINK-TWICE", message, where, hint=hint, also=[("the first", at)])
