@@ -13,7 +13,7 @@ from bascule.site.checks.bonds import check_bonds
 from bascule.site.checks.dhcp import check_dhcp
 from bascule.site.checks.forwards import check_forwards
 from bascule.site.checks.guards import check_guards
-from bascule.site.checks.links import check_links
+from bascule.site.checks.links import check_links, check_vlan_links
 from bascule.site.checks.mtus import check_mtus
 from bascule.site.checks.names import check_names
 from bascule.site.checks.networks import check_networks
@@ -23,7 +23,6 @@ from bascule.site.checks.ports import check_ports
 from bascule.site.checks.switches import check_switches
 from bascule.site.checks.uplinks import check_uplinks
 from bascule.site.checks.virtual import check_virtual
-from bascule.site.checks.vlan_links import check_vlan_links
 from bascule.site.wiring import DocumentWiring
 
 CHECKS: tuple[Callable[[DocumentWiring], None], ...] = (
