@@ -67,9 +67,9 @@ vm-tools:
 	@WISHED=1 scripts/need qemu-system-x86_64 libvirtd virsh busybox python3-libvirt \
 		dhclient udhcpc dhcpcd
 
-# the served page and the report in a real browser: 130 MB to fetch, 450 MB on disk, about a minute; without it they skip
+# the served page and the report in a real browser, and pictures as PNG and PDF: 130 MB to fetch, 450 MB on disk, about a minute; without it they skip
 browser-tools:
-	@WISHED=1 scripts/need chromium chromedriver
+	@WISHED=1 scripts/need chromium chromedriver rsvg-convert
 
 # a peer that cannot be installed is left out, and the figures say so; ifupdown, ifupdown2, NetworkManager and netplan
 # are unpacked below var/readers, because installed they would take the machine's network over

@@ -10,7 +10,7 @@ import pytest
 
 from bascule.cli.verbs.draw import command
 from bascule.draw import draw
-from bascule.draw.formats import FORMATS, Format, Options, of_file
+from bascule.draw.formats import CONVERTED, FORMATS, Format, Options, of_file
 from bascule.draw.scene.elements import Scene
 from tests.draw import sites
 
@@ -32,4 +32,4 @@ def test_one_module_and_one_entry_make_a_format(monkeypatch: pytest.MonkeyPatch)
 def test_the_command_line_offers_every_format() -> None:
     option = next(option for option in command.params if option.name == "form")
     assert isinstance(option.type, click.Choice)
-    assert list(option.type.choices) == list(FORMATS)
+    assert list(option.type.choices) == [*FORMATS, *CONVERTED]

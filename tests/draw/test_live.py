@@ -88,7 +88,7 @@ def test_a_terminal_without_utf8_gets_ascii_without_question_marks(lab: Lab, loc
         (["--highlight", "x"], 64, "'x' is not A:B"),
         (["--highlight", "guest_2:desk"], 64, "did you mean 'guest_02'?"),
         (["--width", "20"], 64, "less than 40 columns"),
-        (["--format", "png"], 64, "'png'"),
+        (["--format", "gif"], 64, "'gif'"),
         (["-o", "/nonexistent/x.svg"], 1, "/nonexistent/x.svg"),
     ],
 )

@@ -23,6 +23,7 @@ from bascule.draw.formats.style import STYLE
 from bascule.draw.report.page import CheckRow, PlanPart, PlanRow, Report, report
 from bascule.draw.report.style import COLOURS
 from bascule.rehearsal import Rehearsal
+from bascule.site import parse
 
 ROOT = Path(__file__).parents[2]
 SLIP = "examples/slip.yaml"
@@ -304,3 +305,21 @@ def test_a_witness_that_is_none(tmp_path: Path, content: str) -> None:
     assert done.returncode == 64
     assert "is not what 'bascule rehearse --json' prints" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_wide_picture_has_the_whole_width_and_all_can_be_enlarged() -> None:
+    """The picture of a host with many guests stands over its expectations, that of a small one beside them."""
+    guests = "".join(f"  g{n}: {{host: h, nics: [{{bridge: br{n % 3}}}], serves: [tcp/{n}]}}\n" for n in range(1, 49))
+    bridges = ", ".join(f"br{n}: {{uplink: eth{n}}}" for n in range(3))
+    nics = ", ".join(f"eth{n}: {{}}" for n in range(3))
+    wide = f"site: s\nhosts: {{h: {{nics: {{{nics}}}, bridges: {{{bridges}}}}}}}\nguests:\n{guests}"
+    for site, classes in (
+        (parse(wide.encode(), "site.yaml"), "stage wide"),
+        (workflow.load(str(ROOT / SLIP)), "stage"),
+    ):
+        page = Page(report(Report(site=site, ok=True, result="holds")))
+        assert classes in page.all("class")
+        assert [key for key in page.all("id") if key.startswith("zoom-")] == ["zoom-fit", "zoom-full", "zoom-twice"]
+        (picture,) = (found for tag, found, _ in page.elements if found.get("class") == "picture")
+        (drawing,) = (found for tag, found, _ in page.elements if tag == "svg")
+        assert picture["style"] == f"--wide:{drawing['width']}px"

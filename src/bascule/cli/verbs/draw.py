@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bascule.cli.common import NARROWEST, host_option, json_option, say, speaks_utf8, width
-from bascule.draw.formats import FORMATS, of_file
+from bascule.draw.formats import CONVERTED, FORMATS, of_file
 from bascule.errors import Problem, UsageFault
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(list(FORMATS)),
+    type=click.Choice([*FORMATS, *CONVERTED]),
     help="What to draw; text, or what the name of the output file says.",
 )
 @click.option("-o", "--output", metavar="FILE", help="Write there instead of to stdout.")
@@ -54,17 +54,20 @@ def command(
     """Draw guests, taps, bridges, NICs, networks and machines in their layers.
 
     Reads only. With --live the elements are marked wanted (in the file, not on the host), drifted (different) or
-    foreign (not in the file). An SVG needs nothing but a browser and prints on A4.
+    foreign (not in the file). An SVG needs nothing but a browser and prints on A4. PNG and PDF are made of it by
+    rsvg-convert, Inkscape or Chromium, whichever is here.
 
     Example: bascule draw site.yaml --live -o rack.svg --highlight guest_02:customer
     """
     from bascule.draw import draw
 
     form = "json" if as_json else form or of_file(output or "")
+    if form in CONVERTED and output is None:
+        raise UsageFault(Problem(code="USAGE", message=f"a {form.upper()} needs a file", hint=f"-o rack.{form}"))
     site, observed = _read(site_file, host, live=live)
     drawing = draw(
         site,
-        format=form,
+        format="svg" if form in CONVERTED else form,
         width=_columns(columns),
         observed=observed,
         highlight=_way(site, highlight, witness, host=host, live=bool(observed)),
@@ -74,6 +77,10 @@ def command(
     )
     if output is None:
         click.echo(drawing, nl=False)
+    elif form in CONVERTED:
+        from bascule.system.svg import convert
+
+        convert(drawing, form, Path(output))
     else:
         Path(output).write_text(drawing, encoding="utf-8")
     return 0

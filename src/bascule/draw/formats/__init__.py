@@ -11,6 +11,7 @@ from typing import Protocol, cast
 from msgspec import Struct
 
 from bascule.draw.scene.elements import Scene
+from bascule.errors import Problem, UsageFault
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -52,7 +53,19 @@ FORMATS: dict[str, Format] = {
 }
 
 
+CONVERTED = ("png", "pdf")
+"""What another program makes of the SVG; a file's name ends so."""
+
+OTHERS = frozenset({"jpg", "jpeg", "gif", "webp", "bmp", "tif", "tiff", "eps", "ps", "html"})
+"""How files of formats end that no drawing has."""
+
+
 def of_file(name: str) -> str:
-    """The format that a file's name asks for; text where it asks for none."""
+    """The format that a file's name asks for; text where it asks for none. Raises UsageFault for another picture's."""
     wanted = name[name.rfind(".") :].lower() if "." in name else ""
+    if wanted[1:] in CONVERTED:
+        return wanted[1:]
+    if wanted[1:] in OTHERS:
+        hint = f"one of {', '.join((*FORMATS, *CONVERTED))}, as in -o {name[: -len(wanted)]}.png"
+        raise UsageFault(Problem(code="FORMAT", message=f"'{wanted[1:]}' is no format of a drawing", hint=hint))
     return next((key for key, form in FORMATS.items() if wanted in form.suffixes), "text")

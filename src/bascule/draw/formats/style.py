@@ -1,18 +1,28 @@
 """Colours and line styles of the SVG. Each network has one of both, so that neither colour nor print is needed.
 
-The colours follow Okabe and Ito's palette, which people with any kind of colour vision can tell apart. Rules are
-written out for light and dark instead of through CSS variables, which several SVG viewers do not know.
+The twelve colours begin with Okabe and Ito's. They are as far from each other as twelve can be for people with any kind
+of colour vision (tests/draw/test_colours.py measures it), and from the grey of wires that belong to no network. Rules
+are written out for light and dark instead of through CSS variables, which several SVG viewers do not know.
 """
 
 from __future__ import annotations
 
-LIGHT = ("#0072b2", "#d55e00", "#009e73", "#a3478a", "#8a6d00", "#2b7fbf", "#6b4fa0", "#5f5f5f")
-DARK = ("#56b4e9", "#f08c3c", "#3fc79a", "#e0a0c8", "#e8d25c", "#8cc8f0", "#b8a0e8", "#b0b0b0")
-DASHES = ("", "9 4", "2 3", "12 3 2 3", "6 2", "16 4", "4 2 1 2", "1 4")
+LIGHT = (
+    *("#0072b2", "#d55e00", "#009e73", "#770077", "#666644", "#8888ee"),
+    *("#660000", "#aa88aa", "#3300dd", "#334433", "#bb1100", "#443344"),
+)
+DARK = (
+    *("#56b4e9", "#f08c3c", "#448866", "#ffcccc", "#ffee00", "#7777ff"),
+    *("#997700", "#8877aa", "#ccee99", "#bbaa99", "#ff1166", "#aaeeff"),
+)
+DASHES = (
+    *("", "9 4", "2 3", "12 3 2 3", "20 5", "5 9"),
+    *("12 3 2 3 2 3", "6 2 6 8", "14 3 5 3", "2 2 2 8", "10 3 2 3 2 3 2 3", "4 2 2 2"),
+)
 
 
 def network_style(number: int | None) -> str:
-    """The classes of a network's wires and boxes: a colour with its dashes, from the ninth network on with others."""
+    """The classes of a network's wires and boxes: a colour with its dashes, from the thirteenth on with others."""
     if number is None:
         return "n"
     again, colour = divmod(number, len(LIGHT))

@@ -257,7 +257,7 @@ def _rail_name(scene: Scene, rail: Rail, hot: bool, tag: tuple[str, str]) -> Ite
     yield f"<title>{_tooltip(node)}</title>"
     yield (
         f'<text x="{rail.label.x + 5}" y="{y}"><tspan class="name {look}" font-weight="600">{escape(name)}</tspan>'
-        f'<tspan class="soft"> {escape(rest)}</tspan></text></g>'
+        f'<tspan class="soft" dx="{NOTE}">{escape(rest)}</tspan></text></g>'
     )
 
 

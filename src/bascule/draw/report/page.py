@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 COLLAPSE = 12  # from how many alike guests on one box stands for all
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+BESIDE = 860  # px: a picture that is wider gets the whole width of the window, and the expectations stand below
+ZOOMS = {"fit": "fit", "full": "100 %", "twice": "200 %"}
 SIGNS = {True: "✓", False: "✗", None: "–"}
 CLASSES = {True: "ok", False: "bad", None: "open"}
 
@@ -155,14 +157,21 @@ def _broken(page: Report) -> Iterable[str]:
 
 
 def _picture(page: Report, scene: Scene, ways: dict[str, Path]) -> Iterable[str]:
-    yield '<section class="stage" aria-labelledby="h-picture">'
+    drawing = embed(scene, ways, right=rightness(page.answers))
+    width = int(drawing.partition(' width="')[2].partition('"')[0])  # px
+    wide = " wide" if width > BESIDE else ""
+    yield f'<section class="stage{wide}" aria-labelledby="h-picture">'
     yield '<div class="look">'
     yield '<h2 id="h-picture">Picture</h2>'
-    yield (
-        '<label class="zoom"><input type="checkbox" id="full-size"> full size</label>'
-        '<div class="picture" tabindex="0" role="group" aria-label="Picture; scrolls at full size">'
+    sizes = "".join(
+        f'<input type="radio" name="zoom" id="zoom-{key}"{" checked" * (key == "fit")}>'
+        f'<label for="zoom-{key}">{words}</label>'
+        for key, words in ZOOMS.items()
     )
-    yield embed(scene, ways, right=rightness(page.answers))
+    yield f'<div class="zoom" role="group" aria-label="Size of the picture">{sizes}</div>'
+    name = "Picture; scrolls where it is larger than its frame"
+    yield f'<div class="picture" style="--wide:{width}px" tabindex="0" role="group" aria-label="{name}">'
+    yield drawing
     yield "</div></div>"
     yield '<div class="asks">'
     if page.answers:

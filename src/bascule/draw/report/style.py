@@ -65,7 +65,10 @@ margin:1.2rem 0}
 .stage{display:grid;gap:1.5rem 2rem;grid-template-columns:minmax(0,1fr)}
 .look{position:relative;min-width:0}
 .zoom{position:absolute;right:0;top:.1rem;font-size:.9rem;color:var(--soft)}
-body:has(#full-size:checked) .picture svg{max-width:none}
+.zoom label{cursor:pointer}.zoom input{vertical-align:-.1em;margin:0 .25rem 0 .8rem}
+body:has(#zoom-full:checked) .picture svg{max-width:none}
+body:has(#zoom-twice:checked) .picture svg{max-width:none;width:calc(2*var(--wide))}
+.stage.wide .look{margin-inline:calc((100% - max(100%,100vw - 4rem))/2)}
 fieldset{border:0;padding:0;margin:0;min-width:0}
 legend{padding:0;color:var(--soft);font-size:.9rem;margin-bottom:.4rem}
 .list{list-style:none;margin:0;padding:0}
@@ -98,7 +101,8 @@ padding:0 .4rem;font-size:.9em;white-space:nowrap}
 .checks tbody th{padding-right:1.2rem}.checks tr.bad{background:var(--wrong-field)}
 @media screen and (min-width:64rem){
 .stage{grid-template-columns:minmax(0,1.35fr) minmax(24rem,1fr)}
-.look{position:sticky;top:1rem;align-self:start}
+.stage.wide{grid-template-columns:minmax(0,1fr)}
+.look{position:sticky;top:1rem;align-self:start}.wide .look{position:relative;top:0}
 .look .picture{max-height:calc(100vh - 5rem)}
 .list>li{scroll-margin-top:1rem}
 }

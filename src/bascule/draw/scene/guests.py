@@ -19,7 +19,7 @@ from bascule.draw.scene.elements import (
     virtual_id,
 )
 from bascule.model.guarding import GuardLevel
-from bascule.model.site import Guest, GuestNic, Host, Service, Site
+from bascule.model.site import Guest, GuestNic, Host, MachineNic, Service, Site
 from bascule.policy.guards.ports import is_guarded
 
 
@@ -53,7 +53,7 @@ def _add_guest(
             layer=Layer.GUEST,
             kind=Kind.GUEST,
             label=f"{grouping.span([m.name for m in members])} ×{len(members)}" if many else guest.name,
-            notes=_notes(guest, many=many),
+            notes=(*_addresses(members), *service_notes(guest.serves)),
             details=_details(members),
             host=host.name,
             network=networks.pop() if len(networks) == 1 else None,
@@ -66,12 +66,21 @@ def _add_guest(
         _add_tap(builder, site, host, nic, looks[place], taps, observed)
 
 
-def _notes(guest: Guest, *, many: bool) -> tuple[str, ...]:
+def _addresses(members: Sequence[Guest]) -> list[str]:
+    """Every address of a guest; of many alike, for each NIC the first guest's first, and how many more there are."""
+    if len(members) == 1:
+        return [words for nic in members[0].nics for words in address_notes(nic)]
     notes = []
-    if not many:
-        for nic in guest.nics:
-            notes += [address.ip.compressed for address in nic.addresses] + (["dhcp"] if nic.dhcp else [])
-    return (*notes, *service_notes(guest.serves))
+    for place in range(len(members[0].nics)):
+        first, *rest = [words for guest in members for words in address_notes(guest.nics[place])] or [""]
+        more = [words for words in rest if words != first]
+        notes += [f"{first} +{len(more)}" if more else first] if first else []
+    return notes
+
+
+def address_notes(nic: GuestNic | MachineNic) -> list[str]:
+    """The addresses of a NIC, and ``dhcp`` where it asks for one."""
+    return [address.ip.compressed for address in nic.addresses] + (["dhcp"] if nic.dhcp else [])
 
 
 def service_notes(services: Sequence[Service]) -> list[str]:
@@ -92,12 +101,23 @@ def _details(members: Sequence[Guest]) -> tuple[str, ...]:
     return tuple(details)
 
 
+def vlan_words(words: Sequence[str], *, most: int = 4) -> str:
+    """``VLAN 10,20-29``: at most so many of them, and how many more there are."""
+    more = f" +{len(words) - most}" if len(words) > most else ""
+    return f"VLAN {','.join(words[:most])}{more}" if words else ""
+
+
+def span_words(first: int, last: int) -> str:
+    """A range of VLANs, or a single one."""
+    return str(first) if first == last else f"{first}-{last}"
+
+
 def _vlans(nic: GuestNic) -> str:
     """``VLAN 10``, ``VLAN 10-19,30``; the native one of a trunk stands first."""
-    spans = [str(first) if first == last else f"{first}-{last}" for first, last in nic.vlans]
+    words = [span_words(*span) for span in nic.vlans]
     if nic.vlan is not None:
-        spans.insert(0, f"{nic.vlan} native" if nic.vlans else str(nic.vlan))
-    return f"VLAN {','.join(spans)}" if spans else ""
+        words.insert(0, f"{nic.vlan} native" if nic.vlans else str(nic.vlan))
+    return vlan_words(words)
 
 
 def _guard_details(nic: GuestNic) -> list[str]:

@@ -11,7 +11,7 @@ from bascule.draw.scene.compare import (
     without_uplink,
 )
 from bascule.draw.scene.elements import Kind, Layer, Node, Presence, link_id, network_id, self_id
-from bascule.draw.scene.guests import add_guests
+from bascule.draw.scene.guests import add_guests, span_words, vlan_words
 from bascule.draw.scene.virtual import add_virtual
 from bascule.model.host_links import Bond, Bridge, HostLink, Nic, VlanLink
 from bascule.model.site import Guest, Host, Site
@@ -52,7 +52,7 @@ def _add_nic(builder: SceneBuilder, site: Site, host: Host, nic: Nic, observed: 
     reached = list(dict.fromkeys(_networks(site, host, nic)))
     tags = sorted(vlan for name in reached if (vlan := site.networks[name].vlan) is not None)
     if tags:
-        notes.append(f"VLAN {','.join(map(str, tags))}")
+        notes.append(vlan_words([span_words(*span) for span in _spans(tags)]))
     node = Node(
         id=link_id(host.name, nic.name),
         layer=Layer.NIC,
@@ -72,6 +72,15 @@ def _add_nic(builder: SceneBuilder, site: Site, host: Host, nic: Nic, observed: 
     cable = Presence.WANTED if look.presence is Presence.WANTED else Presence.DECLARED
     for name in reached:
         builder.wire(node.id, network_id(name), network=name, presence=cable, state=look.state)
+
+
+def _spans(numbers: Iterable[int]) -> list[tuple[int, int]]:
+    """Numbers in ascending order as ranges."""
+    spans: list[tuple[int, int]] = []
+    for number in numbers:
+        joins = bool(spans) and spans[-1][1] == number - 1
+        spans[-1:] = [(spans[-1][0], number)] if joins else [*spans[-1:], (number, number)]
+    return spans
 
 
 def _add_bond(builder: SceneBuilder, site: Site, host: Host, bond: Bond, observed: SeenHost | None) -> None:

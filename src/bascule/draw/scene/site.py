@@ -9,7 +9,7 @@ from bascule.draw.scene.builder import SceneBuilder
 from bascule.draw.scene.compare import SeenHost
 from bascule.draw.scene.elements import Arrow, Kind, Layer, Node, Scene, machine_id, network_id
 from bascule.draw.scene.foreign import add_foreign
-from bascule.draw.scene.guests import service_notes
+from bascule.draw.scene.guests import address_notes, service_notes
 from bascule.draw.scene.hosts import add_host
 from bascule.model.site import Machine, Network, Site
 
@@ -84,7 +84,7 @@ def _network(network: Network) -> Node:
 
 
 def _add_machine(builder: SceneBuilder, site: Site, machine: Machine) -> None:
-    notes = [nic.addresses[0].ip.compressed if nic.addresses else "dhcp" for nic in machine.nics]
+    notes = [words for nic in machine.nics for words in address_notes(nic)]
     details = []
     for nic in machine.nics:
         words = [str(address) for address in nic.addresses] + (["dhcp"] if nic.dhcp else [])
