@@ -41,6 +41,7 @@ ENDS = tuple(
         addresses=((address(guest.v4), 4, 24), (address(guest.v6), 6, 64)),
         gateways={4: address(guest.host4), 6: address(guest.host6)},
         static_neighbours=True,
+        passes=(),
     )
     for guest in GUESTS
 )
@@ -74,6 +75,8 @@ def look(room: Room, calls: dict[str, frozenset[str]], host: RandomHost | None =
         listings = Listings(nft=listing, nft_text=words)
         if "iptables-nft" in wanted:
             listings = replace(listings, iptables_nft=run_all((("iptables-nft-save",),))[0])
+        if "ebtables-nft" in wanted:
+            listings = replace(listings, ebtables_nft=run_all((("ebtables-nft-save",),))[0])
         if "iptables-legacy" in wanted:
             listings = replace(listings, iptables_legacy=run_all((("iptables-legacy-save",),))[0])
     return HostNetwork(

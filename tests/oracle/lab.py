@@ -128,7 +128,7 @@ def build(lab: Lab) -> Room:
                 f"link set {link} up",
                 f"address add 10.9.{net}.1/24 dev {link}",
                 f"address add fd09:0:0:{net}::1/64 dev {link} nodad",
-                f"address add fe80::1/64 dev {link} nodad",
+                f"address add fe80::a1/64 dev {link} nodad",
             ]
         for guest in GUESTS:
             link = guest.bridge or guest.port
@@ -226,8 +226,13 @@ def _furnish(guest: Guest, namespace: Namespace) -> None:
             lines.append(f"neigh add {other.v6} lladdr {other.mac} dev eth0")
     with in_namespace(namespace):
         _batch(lines)
-        for key in ("net/ipv4/conf/all/rp_filter", "net/ipv4/conf/eth0/rp_filter"):
-            _write(key, "0")
+        for key in (
+            "ipv4/conf/all/rp_filter",
+            "ipv4/conf/eth0/rp_filter",
+            "ipv4/ip_forward",
+            "ipv6/conf/all/forwarding",
+        ):
+            _write(f"net/{key}", "0")
         _write("net/ipv4/ping_group_range", "0 0")
         _impatient(["eth0"])
 

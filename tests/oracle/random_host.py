@@ -7,7 +7,7 @@ from random import Random
 
 from tests.oracle.asking import Probe
 from tests.oracle.lab import GUESTS, HOST4, PORTS, SEGMENTS, TCP_PORTS
-from tests.oracle.random_switches import FORGET, iptables, policy_routes, port_flags, static_entries
+from tests.oracle.random_switches import FORGET, ebtables, iptables, policy_routes, port_flags, static_entries
 
 LINKS = ("pa", "pb", "pc", "pd", "pe", "px", "py", "br0", "br1", "eth9")
 BRIDGE = {guest.name: guest.bridge for guest in GUESTS}
@@ -72,6 +72,8 @@ class Generator:
             host.routes, host.undo = policy_routes(pick)
         if pick.random() < 0.2:
             host.saves[self.one(("iptables-nft", "iptables-legacy"))] = iptables(pick)
+        if pick.random() < 0.2:
+            host.saves["ebtables-nft"] = ebtables(pick)
         host.searches = knows and pick.random() < 0.12
         host.tables = [self.table(f"t{number}") for number in range(pick.randint(1, 4))]
         if pick.random() < 0.4:
@@ -144,6 +146,8 @@ class Generator:
     def table(self, name: str) -> str:
         family = self.one(("ip", "ip", "inet", "inet", "bridge", "bridge", "netdev", "ip6"))
         self.family = family
+        hooks = [self.one(HOOKS[family]) for _ in range(self.random.randint(1, 3))]
+        self.hooks = set(hooks)
         self.side: list[str] = []
         body: list[str] = []
         sets = self.sets()
@@ -152,8 +156,7 @@ class Generator:
         for number, side in enumerate(self.side):  # a later chain may be jumped to from an earlier one only
             targets = self.side[number + 1 :]
             body.append(self.chain(side, "", targets))
-        for number in range(self.random.randint(1, 3)):
-            hook = self.one(HOOKS[family])
+        for number, hook in enumerate(hooks):
             priority = self.one(PRIORITIES)
             device = f' device "{self.one(LINKS[:-1])}"' if family == "netdev" else ""
             policy = "drop" if self.random.random() < 0.12 else "accept"
@@ -183,7 +186,12 @@ class Generator:
         tests = [self.test() for _ in range(self.random.choice((0, 1, 1, 1, 2, 2)))]
         if any("nfproto" in test for test in tests):
             tests = [test for test in tests if not test.startswith(("ip ", "ip6 "))]
-        return " ".join([*filter(None, tests), self.verdict(targets)])
+        if _contradict(tests):  # which nft refuses
+            tests = tests[:1]
+        verdict = self.verdict(targets)
+        if _contradict([*tests, verdict]):
+            tests = []
+        return " ".join([*filter(None, tests), verdict])
 
     def verdict(self, targets: list[str]) -> str:
         words = [
@@ -199,7 +207,8 @@ class Generator:
         if targets:
             words += [f"jump {self.one(targets)}", f"goto {self.one(targets)}", self.vmap(targets)]
         if self.family in {"ip", "inet", "ip6"}:
-            words += ["ct mark set 5", "reject", "notrack"] if self.random.random() < 0.2 else []
+            rare = ["ct mark set 5", "notrack"] + ([] if "postrouting" in self.hooks else ["reject"])
+            words += rare if self.random.random() < 0.2 else []
         return self.one(words)
 
     def vmap(self, targets: list[str]) -> str:
@@ -211,7 +220,8 @@ class Generator:
         if key == "ip daddr":
             if self.family == "ip6":
                 return "counter"
-            return f"ip daddr vmap {{ {self.one(GUESTS).v4} : goto {self.one(targets)}, 10.9.1.0/24 : accept }}"
+            guest = self.one([guest for guest in GUESTS if guest.bridge != "br1"])
+            return f"ip daddr vmap {{ {guest.v4} : goto {self.one(targets)}, 10.9.1.0/24 : accept }}"
         return f'iifname vmap {{ "{self.one(LINKS)}" : jump {self.one(targets)} }}'
 
     def test(self) -> str:
@@ -241,7 +251,9 @@ class Generator:
         six = self.family == "ip6" or (self.family != "ip" and self.random.random() < 0.3)
         guest = self.one(GUESTS)
         if six:
-            return f"ip6 {side} {sign}" + self.one((guest.v6, "fd09:0:0:1::/64", f"{{ {guest.v6}, fd09:0:0:2::/64 }}"))
+            other = 3 if guest.v6.startswith("fd09:0:0:2:") else 2
+            two = f"{{ {guest.v6}, fd09:0:0:{other}::/64 }}"
+            return f"ip6 {side} {sign}" + self.one((guest.v6, "fd09:0:0:1::/64", two))
         value = self.one(
             (
                 guest.v4,
@@ -249,7 +261,7 @@ class Generator:
                 "10.9.0.0/24",
                 "10.9.0.0/28",
                 "10.9.0.11-10.9.1.14",
-                f"{{ {guest.v4}, 10.9.1.0/24 }}",
+                f"{{ {guest.v4}, 10.9.{0 if guest.v4.startswith('10.9.1.') else 1}.0/24 }}",
                 "172.16.0.0/12",
             )
         )
@@ -283,10 +295,10 @@ class Generator:
         )  # fmt: skip
 
     def fib(self) -> str:
-        return self.one(
-            ("fib daddr type local", "fib saddr type != local", "fib daddr type { unicast, broadcast }",
-             "fib saddr . iif oif missing", "fib saddr oif exists", "fib daddr . iif type local")
-        )  # fmt: skip
+        words = ["fib daddr type local", "fib saddr type != local", "fib daddr type { unicast, broadcast }"]
+        if not self.hooks & {"output", "postrouting"}:  # where nft has no link that it came in by
+            words += ["fib saddr . iif oif missing", "fib saddr oif exists", "fib daddr . iif type local"]
+        return self.one(words)
 
     def ether(self) -> str:
         guest = self.one(GUESTS)
@@ -300,7 +312,7 @@ class Generator:
 
     def nat_table(self) -> str:
         self.family = self.one(("ip", "inet"))
-        self.named = {}
+        self.hooks, self.named = set(), {}
         chains = []
         for number in range(self.random.randint(1, 3)):
             hook = self.one(("prerouting", "prerouting", "postrouting", "postrouting", "output"))
@@ -326,3 +338,13 @@ class Generator:
     def v4(self) -> str:
         side, sign = self.one(("saddr", "daddr")), self.one(("", "", "!= "))
         return f"ip {side} {sign}{self.one((self.one(GUESTS).v4, '10.9.0.0/24', '10.9.2.0/24'))}"
+
+
+def _contradict(tests: list[str]) -> bool:
+    """Whether no packet can meet all of them, by their protocols."""
+    words = " ".join(tests)
+    four = any(word.startswith("ip ") for word in tests) or "ether type ip " in f"{words} " or "protocol ip" in words
+    six = any(word.startswith("ip6 ") for word in tests) or "ether type ip6" in words
+    above = {name for name in ("tcp", "udp") if f"{name} dport" in words or f"{name} sport" in words}
+    above |= {"udp"} if "l4proto udp" in words else {"tcp, icmp"} if "{ tcp, icmp }" in words else set()
+    return (four and six) or len(above) > 1

@@ -65,8 +65,8 @@ def policy_routes(random: Random) -> tuple[list[str], list[str]]:
         lines.append("address add 10.9.2.2/24 dev py")
         undo.append("address del 10.9.2.2/24 dev py")
     if random.random() < 0.3:  # without one the host asks for no neighbour of what it hands on
-        lines.append("address del fe80::1/64 dev br1")
-        undo.append("address add fe80::1/64 dev br1 nodad")
+        lines.append("address del fe80::a1/64 dev br1")
+        undo.append("address add fe80::a1/64 dev br1 nodad")
     for number in range(random.randint(1, 4)):
         six = random.random() < 0.3
         guest = random.choice(GUESTS)
@@ -126,7 +126,8 @@ def _tests(random: Random, chain: str) -> str:
                   f"-m physdev {sign}--physdev-is-bridged"]  # fmt: skip
     if chain == "own":
         words = [one for one in words if not one.startswith(("-i", "-o", "! -i", "! -o", "-m mac", "-m physdev"))]
-    return " ".join(random.sample(words, 1) if random.random() < 0.7 else [])
+    found = random.choice(words) if random.random() < 0.7 else ""
+    return "" if found.startswith("-p") and chain in {"PREROUTING", "POSTROUTING"} else found  # DNAT has a -p
 
 
 def _target(random: Random, table: str, chain: str, *, own: bool) -> str:
@@ -137,3 +138,73 @@ def _target(random: Random, table: str, chain: str, *, own: bool) -> str:
     if table == "mangle":
         return random.choice(("-j MARK --set-xmark 0x1/0xffffffff", "-j DROP", "-j ACCEPT"))
     return random.choice(("-j ACCEPT", "-j DROP", "-j RETURN", *(["-j own"] if own and chain != "own" else [])))
+
+
+def ebtables(random: Random) -> str:
+    """Rules of ebtables by the matches of ebtables(8) that the lab's frames can meet."""
+    text = []
+    for table in random.sample(("filter", "nat"), random.randint(1, 2)):
+        chains = {"filter": ("FORWARD", "FORWARD", "INPUT", "OUTPUT"), "nat": ("PREROUTING", "POSTROUTING")}[table]
+        text.append(f"*{table}")
+        for chain in dict.fromkeys(chains):
+            drops = table == "filter" and random.random() < 0.1
+            text.append(f":{chain} {'DROP' if drops else 'ACCEPT'}")
+        text.append(f":own {random.choice(('ACCEPT', 'DROP', 'RETURN', 'RETURN'))}")
+        for _ in range(random.randint(1, 5)):
+            chain = random.choice((*chains, "own"))
+            words = [_frame_test(random, chain) for _ in range(random.choice((0, 1, 1, 2)))]
+            protocols = dict.fromkeys(word.split(" --")[0] for word in words if word.startswith("-p "))
+            options = [part for word in words for part in word.split() if part.startswith("-") and part != "-p"]
+            if len(protocols) < 2 and len(options) == len(set(options)):  # each option once
+                tests = [word.partition(" --")[1] + word.partition(" --")[2] if word.startswith("-p ") else word
+                         for word in words]  # fmt: skip
+                text.append(" ".join((f"-A {chain}", *protocols, *tests, f"-j {_frame_target(random, table, chain)}")))
+        text.append("COMMIT")
+    return "\n".join(text) + "\n"
+
+
+def _frame_test(random: Random, chain: str) -> str:
+    guest, sign = random.choice(BRIDGED), random.choice(("", "", "! "))
+    words = [
+        f"-s {sign}{guest.mac}",
+        f"-d {sign}{guest.mac}",
+        "-s 02:00:00:00:00:10/ff:ff:ff:ff:ff:fc",
+        f"-d {random.choice(('Unicast', 'Multicast', 'Broadcast', 'BGA'))}",
+        f"-p {sign}{random.choice(('IPv4', 'ARP', 'IPv6', '802_1Q'))}",
+        f"-p IPv4 --ip-src {sign}{guest.v4}",
+        "-p IPv4 --ip-dst 10.9.0.8/29",
+        f"-p IPv4 --ip-proto udp --ip-dport {sign}{random.choice(('53', '80:90', '400:500'))}",
+        "-p IPv4 --ip-proto tcp --ip-sport 80",
+        f"-p IPv6 --ip6-dst {sign}{guest.v6}",
+        "-p IPv6 --ip6-proto udp --ip6-dport 53:80",
+        "-p IPv6 --ip6-proto ipv6-icmp --ip6-icmp-type 135:136/0:255",
+        "-p IPv4 --ip-proto icmp --ip-icmp-type 8",
+        "-p ARP --arp-op Request",
+        f"-p ARP --arp-ip-dst {guest.v4}",
+        f"-p ARP --arp-mac-src {sign}{guest.mac}",
+        f"--mark {sign}{random.choice(('1', '1/3', '2/2'))}",
+        f"--pkttype-type {sign}{random.choice(('host', 'broadcast', 'multicast', 'otherhost'))}",
+        "-p 802_1Q --vlan-id 0",
+        "--stp-type 1",
+        f"--among-src {random.choice(('', '! '))}{guest.mac}={guest.v4},02:00:00:00:00:77",
+    ]
+    if chain in {"FORWARD", "INPUT", "PREROUTING"}:
+        words += [f"-i {sign}{random.choice((guest.port, 'p+'))}"] * 2
+    if chain in {"FORWARD", "OUTPUT", "POSTROUTING"}:
+        words += [f"-o {sign}{random.choice((guest.port, 'p+'))}"] * 2
+    return random.choice(words)
+
+
+def _frame_target(random: Random, table: str, chain: str) -> str:
+    guest = random.choice(BRIDGED)
+    words = (
+        ["ACCEPT", "DROP", "CONTINUE"] + ([] if chain == "own" else ["own"]) + (["RETURN"] if chain == "own" else [])
+    )
+    words.append(f"mark --mark-{random.choice(('set', 'or', 'xor', 'and'))} {random.randint(1, 3)} --mark-target "
+                 f"{random.choice(('CONTINUE', 'ACCEPT'))}")  # fmt: skip
+    if table == "nat" and chain == "PREROUTING":
+        words += [f"dnat --to-dst {guest.mac} --dnat-target {random.choice(('ACCEPT', 'CONTINUE'))}"]
+        words += ["redirect --redirect-target ACCEPT"]
+    if table == "nat" and chain == "POSTROUTING":
+        words += [f"snat --to-src {guest.mac} --snat-target ACCEPT"]
+    return random.choice(words)

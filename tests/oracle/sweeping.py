@@ -21,7 +21,7 @@ Question = tuple[WireEnd | None, WireEnd | None, int, int, Traffic]
 
 def questions(network: HostNetwork, ends: Sequence[WireEnd]) -> list[Question]:
     """All pairs, the host among them, at all addresses by all services."""
-    own = [(version, number) for (version, number), link in network.own_addresses.items() if link != "lo"]
+    own = [(version, number) for (version, number), links in network.own_addresses.items() if links != ("lo",)]
     pairs: list[tuple[WireEnd | None, WireEnd | None, int, int]] = [
         (one, other, version, number)
         for one in (None, *ends)

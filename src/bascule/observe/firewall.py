@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from bascule.errors import BasculeError
@@ -14,8 +14,8 @@ from bascule.model.state import HostState
 from bascule.system.net.sysctl import read_sysctls
 from bascule.system.run import run
 from bascule.topology.trace.network import HostNetwork
+from bascule.topology.trace.rules.iptables.frame_words import saved_of_ebtables
 from bascule.topology.trace.rules.model_reader import rules_of
-from bascule.topology.trace.rules.nft_reader import is_of_iptables
 from bascule.topology.trace.rules.reading import Listings, needs_extensions, with_saves
 
 SWITCHES = {  # the family whose chains bridged frames have to pass, and the parameter that has it so
@@ -25,7 +25,10 @@ SWITCHES = {  # the family whose chains bridged frames have to pass, and the par
 }
 OF_A_BRIDGE = {"ip": "nf_call_iptables", "ip6": "nf_call_ip6tables", "arp": "nf_call_arptables"}
 VLAN_TAGGED = "net/bridge/bridge-nf-filter-vlan-tagged"
+SAVERS = {"ip": "iptables-nft-save", "ip6": "ip6tables-nft-save", "bridge": "ebtables-nft-save"}
 LEGACY = {"ip_tables_names": "iptables-legacy-save", "ip6_tables_names": "ip6tables-legacy-save"}
+EBTABLES = "ebtable_"  # modules of the tables of ebtables' old kernel side; the program itself would load them
+MODULES = Path("/sys/module")
 TABLES = Path("/proc/thread-self/net")  # of the namespace that this thread is in
 
 
@@ -40,7 +43,7 @@ def read_firewall(state: HostState, tables: Mapping[str, AnyTable] | None = None
         gaps.append("nft shows its tables to root alone")
     given = state.tables if tables is None else tables
     others = {key: one for key, one in given.items() if isinstance(one, ForeignTable)}
-    programs = nft_savers("".join(one.content for one in others.values() if is_of_iptables(one.family, one.name)))
+    programs = nft_savers({one.family for one in others.values() if needs_extensions(one.content)})
     rules = with_saves(rules_of(given if own else others, gaps), read_saves(programs))
     filters = rules.filters
     on = switches()
@@ -52,9 +55,9 @@ def read_firewall(state: HostState, tables: Mapping[str, AnyTable] | None = None
     )
 
 
-def nft_savers(listing: str) -> tuple[str, ...]:
-    """The programs that say what nft's JSON hides of rules of iptables."""
-    return ("iptables-nft-save", "ip6tables-nft-save") if needs_extensions(listing) else ()
+def nft_savers(families: Collection[str]) -> tuple[str, ...]:
+    """The programs that say what nft's JSON hides of rules of iptables and ebtables in tables of these families."""
+    return tuple(tool for family, tool in SAVERS.items() if family in families)
 
 
 def read_saves(programs: tuple[str, ...], nft: str = "", nft_text: str = "") -> Listings:
@@ -66,12 +69,20 @@ def read_saves(programs: tuple[str, ...], nft: str = "", nft_text: str = "") -> 
             saves[tool] = run((tool,)).stdout
         except BasculeError as error:
             unread.append(f"rules of {tool.removesuffix('-save')} stand here: {error.problems[0].message}")
+    bridged = []
+    for table in (path.name.removeprefix(EBTABLES) for path in sorted(MODULES.glob(f"{EBTABLES}*"))):
+        try:
+            bridged.append(saved_of_ebtables(run(("ebtables-legacy", "-t", table, "-L")).stdout))
+        except BasculeError as error:
+            unread.append(f"the table {table} of ebtables-legacy stands here: {error.problems[0].message}")
     return Listings(
         nft=nft,
         nft_text=nft_text,
         iptables_nft=saves.get("iptables-nft-save", ""),
         ip6tables_nft=saves.get("ip6tables-nft-save", ""),
         iptables_legacy=saves.get("iptables-legacy-save", ""),
+        ebtables_nft=saves.get("ebtables-nft-save", ""),
+        ebtables_legacy="".join(bridged),
         ip6tables_legacy=saves.get("ip6tables-legacy-save", ""),
         unread=tuple(unread),
     )

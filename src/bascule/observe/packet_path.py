@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -23,7 +24,7 @@ from bascule.system.openvswitch import flows, forwarding
 from bascule.system.run import Running, run
 from bascule.topology.trace.network import HostNetwork, KnownNeighbour, LearnedMac
 from bascule.topology.trace.rules.lines import Rules
-from bascule.topology.trace.rules.reading import Listings, read_rules
+from bascule.topology.trace.rules.reading import Listings, needs_extensions, read_rules
 from bascule.topology.trace.rules.values import address, mac
 
 OWN = (
@@ -46,6 +47,7 @@ OF_A_LINK = (
     *("route_localnet", "src_valid_mark"),
 )
 INGRESS = {"clsact", "ingress"}
+FAMILY = re.compile(r'"family":\s*"(\w+)"')
 MOST_READINGS = 4  # of a host whose tables change while they are read
 
 
@@ -103,7 +105,8 @@ def network_of(state: HostState, tables: Mapping[str, AnyTable] | None = None) -
 
 def _listings(nft: str, words: str) -> Listings:
     """What nft printed, with what the programs of iptables say where nft hides something."""
-    found = read_saves(nft_savers(nft), nft, words)
+    hiding = set(FAMILY.findall(nft)) if needs_extensions(nft) else set()
+    found = read_saves(nft_savers(hiding), nft, words)
     if nft:
         return found
     try:

@@ -6,6 +6,7 @@ from bascule.model.links import Bridge
 from bascule.model.state import Link
 from bascule.topology.layer2 import Tags, inside, outside, passes, tag_words
 from bascule.topology.trace.answer import Code
+from bascule.topology.trace.ends import Owner
 from bascule.topology.trace.forwarding import HostRouting
 from bascule.topology.trace.packet import ARP, key, tag
 from bascule.topology.trace.passage import PacketPath
@@ -25,6 +26,7 @@ class Bridging:
         self.network = passage.network
         self.detour = False  # whether br_netfilter has shown the packet to the IP chains already
         self.tags: Tags = ()
+        self.searched: list[tuple[Owner, int]] = []  # whose MACs the host has to know to send a frame on
 
     # ---- in by a port
 
@@ -42,10 +44,14 @@ class Bridging:
         self._vlan_in(bridge, link)
         self._locked(bridge, link)
         self._flows(bridge)
+        addressed = self.passage.fields.get("ether daddr")
         self.passage.bridge_hook("prerouting", bridge, iif=port, high=BR_NETFILTER)
+        toward = self._readdressed(bridge, addressed, toward)
         if self._detours(bridge):
             toward = self._ip_prerouting(bridge, port, toward)
+        addressed = self.passage.fields.get("ether daddr")
         self.passage.bridge_hook("prerouting", bridge, iif=port, low=BR_NETFILTER)
+        toward = self._readdressed(bridge, addressed, toward)
         if link.port is None or link.port.learning:
             source = self.passage.fields.get("ether saddr")
             if isinstance(source, int):
@@ -54,6 +60,23 @@ class Bridging:
             self.passage.bridge_hook("input", bridge, iif=port)
             return HOST
         self._across(bridge, link, toward)
+        return toward
+
+    def _readdressed(self, bridge: str, before: object, toward: str) -> str:
+        """Where a frame goes after rules that may have given it another MAC to go to."""
+        after = self.passage.fields.get("ether daddr")
+        if after is before or not isinstance(after, int):
+            return toward
+        if after == self.network.mac_of(bridge):
+            return HOST
+        ports = {str(one.name) for one in self.network.state.ports(bridge)}
+        entry = self.network.entry(bridge, after)
+        found = [entry.port] if entry else [end.port for end in self.passage.ends.ends if end.mac == after]
+        port = next((one for one in found if one in ports), None)
+        if port is not None:
+            return str(port)
+        text = f"a rule gives it another MAC to go to, and behind which port of {bridge} that is, nobody knows"
+        self.passage.stop(Code.UNKNOWN_OUTSIDE, bridge, text, name="bridge", where=bridge)
         return toward
 
     def leave(self, bridge: str, port: str) -> None:
@@ -157,6 +180,7 @@ class Bridging:
     def _translated(self, bridge: str, version: int, target: int, toward: str) -> str:
         """NAT gave a bridged frame another destination: it is routed, and stays on the bridge if that leads there."""
         routing = HostRouting(self.passage)
+        self.passage.route_now()  # br_nf_pre_routing_finish(), whose route the host keeps where it gets the frame
         hop = routing.inwards(bridge, quiet=True)
         if hop is None:
             return HOST  # what the route says against it is said where it is routed
@@ -164,6 +188,7 @@ class Bridging:
             routing.inwards(bridge)
             entry = routing.owner(bridge, version, hop.gateway or target)
             if entry is not None:
+                self.searched.append((entry, hop.gateway or target))  # br_nf_pre_routing_finish_bridge()
                 self.passage.fields["ether daddr"] = entry.mac
                 return entry.port
             return toward

@@ -50,7 +50,7 @@ def _kind(fib: RouteTables, address: int, device: str) -> Value:
 
 def _answer(network: HostNetwork, hop: NextHop, version: int, address: int, result: str, device: str) -> Value:
     if result == "type":
-        if device and hop.kind == "local" and network.own_addresses.get((version, address)) != device:
+        if device and hop.kind == "local" and device not in network.own_addresses.get((version, address), ()):
             return "unicast"
         return "unreachable" if hop.kind == "none" else str(hop.kind)
     if hop.kind != "unicast":

@@ -36,7 +36,7 @@ class HostRouting:
         """
         passage, version = self.passage, self.passage.version
         source, target = passage.fields[key(version, "saddr")], passage.fields[key(version, "daddr")]
-        mark = passage.fields.get("meta mark", 0)
+        mark = passage.routed_mark if passage.routed else passage.fields.get("meta mark", 0)
         hop = self._fib().find(target, source, iif=link, mark=mark if isinstance(mark, int) else None)
         if quiet:
             refuses = hop.kind in REFUSING or hop.kind == "none"
@@ -116,7 +116,7 @@ class HostRouting:
             return None
         by_mark = self.network.largest(link, "src_valid_mark")
         mark = self.passage.fields.get("meta mark", 0) if by_mark else 0
-        back = self._fib().find(source, target, iif=out, mark=mark if isinstance(mark, int) else None)
+        back = self.passage.fib(4).find(source, target, iif=out, mark=mark if isinstance(mark, int) else None)
         self._doubt(back)
         found = self.network.link(link)
         has_address = found is not None and any(":" not in one.ip for one in found.addresses)
@@ -124,6 +124,12 @@ class HostRouting:
         if not good and back.kind == "unicast" and strength == 2 and has_address:
             good = True
         return None if good else back
+
+    def refused(self, version: int, target: int, hop: NextHop) -> None:
+        """Say that the host itself has no way to an address."""
+        code = Code.NO_ROUTE if hop.kind == "none" else Code.BLACKHOLE
+        text = f"the host has no route to {text_of(version, target)}"
+        self.passage.stop(code, text_of(version, target), text, name="routing")
 
     def outwards(self, version: int, target: int, *, source: int = 0, mark: Any = 0) -> NextHop:
         """Where a packet of the host itself goes."""
@@ -153,7 +159,7 @@ def source_address(passage: PacketPath, version: int, hop: NextHop) -> int:
             first, last = prefix(one.ip)
             if first <= goal <= last:
                 return address(text)
-    return passage.address_of(version, hop.link)
+    return passage.network.address_of(version, hop.link)
 
 
 def asks_as(passage: PacketPath, version: int, link: str) -> int:
@@ -162,8 +168,8 @@ def asks_as(passage: PacketPath, version: int, link: str) -> int:
     From the packet's source where that is its own, else of IPv6 from a link-local address (ndisc_solicit()).
     """
     network, source = passage.network, passage.fields[key(version, "saddr")]
-    if version == 4 or network.own_addresses.get((6, source)) == link:
-        return source if (version, source) in network.own_addresses else passage.address_of(version, link)
+    if version == 4 or link in network.own_addresses.get((6, source), ()):
+        return source if (version, source) in network.own_addresses else passage.network.address_of(version, link)
     found = network.link(link)
     local = (one.ip for one in found.addresses if one.is_link_local and ":" in one.ip) if found is not None else ()
     return next((address(one.partition("/")[0]) for one in local), 0)

@@ -184,13 +184,32 @@ class HostNetwork(Struct, frozen=True, kw_only=True, dict=True):
         return {(one.link, one.address): one for one in self.neighbours}
 
     @cached_property
-    def own_addresses(self) -> Mapping[tuple[int, int], str]:
-        """The host's addresses, by version and number, with the link of each."""
-        found: dict[tuple[int, int], str] = {}
+    def own_addresses(self) -> Mapping[tuple[int, int], tuple[str, ...]]:
+        """The host's addresses, by version and number, with the links of each: ``fe80::1`` may be on several."""
+        found: dict[tuple[int, int], tuple[str, ...]] = {}
         for link in self.state.links.values():
             if not link.up:
                 continue
             for one in link.addresses:
                 text = one.ip.partition("/")[0]
-                found.setdefault((6 if ":" in text else 4, address(text)), link.name)
+                own = (6 if ":" in text else 4, address(text))
+                found[own] = (*found.get(own, ()), link.name)
         return found
+
+    def address_of(self, version: int, link: str) -> int:
+        """The address that the kernel takes on a link by itself, 0 where it has none."""
+        return next(self._addresses(version, link), 0)
+
+    def masquerading(self, version: int, link: str) -> int:
+        """The address that masquerading takes: of the link, else of any other (inet_select_addr in net/ipv4)."""
+        others = sorted(self.state.links.values(), key=lambda one: one.facts.index)
+        names = (link, *(one.name for one in others))
+        return next((found for name in names for found in self._addresses(version, name, scope="global")), 0)
+
+    def _addresses(self, version: int, link: str, scope: str = "") -> Iterator[int]:
+        found = self.link(link)
+        for one in found.addresses if found is not None and found.up else ():
+            text = one.ip.partition("/")[0]
+            fits = (":" in text) == (version == 6) and scope in {"", one.scope}
+            if fits and not (version == 6 and one.is_link_local):
+                yield address(text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bascule.topology.trace.bridging import HOST
 from bascule.topology.trace.connection import Connection
 from bascule.topology.trace.ends import Ends, Owner
@@ -26,8 +28,8 @@ class Owners:
         end = self.ends.at(segment, self.version, number)
         if end is not None:
             return Owner(end.port, end.mac, end)
-        link = self.network.own_addresses.get((self.version, number))
-        if link is not None and self._answers(segment, link, number, asker):
+        links = self.network.own_addresses.get((self.version, number), ())
+        if links and self._answers(segment, links, number, asker):
             return Owner(HOST, self.network.mac_of(segment))
         ports = [str(one.name) for one in self.network.state.ports(segment)] or [segment]
         for port in ports:
@@ -35,20 +37,20 @@ class Owners:
                 end = self.ends.at(other, self.version, number)
                 if end is not None:
                     return Owner(port, end.mac, end)
-                if link == other:
+                if other in links:
                     return Owner(port, self.network.mac_of(other))
         if self.version == 4 and self._proxies(segment, number):
             return Owner(HOST, self.network.mac_of(segment))
         return None
 
-    def _answers(self, segment: str, link: str, number: int, asker: int) -> bool:
-        """Whether the host answers on a segment for an address of another link: of IPv4, unless arp_ignore says no.
+    def _answers(self, segment: str, links: Sequence[str], number: int, asker: int) -> bool:
+        """Whether the host answers on a segment for an address of its own: of IPv4 for another link's as well.
 
         rp_filter holds for the question as well: arp_process() asks the routes for it.
         """
-        if segment == link:
-            return True
-        if self.version != 4 or self.network.largest(segment, "arp_ignore"):
+        if self.version != 4:
+            return segment in links
+        if segment not in links and self.network.largest(segment, "arp_ignore"):
             return False
         return not asker or HostRouting(self._nobodys()).distrusted(asker, number, segment) is None
 

@@ -6,7 +6,7 @@ or from the kernel's source; docs/explanation/frames.md has them with drawings.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -30,7 +30,6 @@ from bascule.topology.trace.routing import RouteTables
 from bascule.topology.trace.rules.evaluate import ChainEnd, Doubted, Hit, run
 from bascule.topology.trace.rules.lines import RuleChain
 from bascule.topology.trace.rules.tests import MISSING, looked_up, value_of
-from bascule.topology.trace.rules.values import address as number_of_address
 
 SNAT, DNAT = 16, 32  # bits of ct status
 STOPS = {"drop", "reject"}
@@ -51,6 +50,8 @@ class PacketPath:
         self.learned: list[tuple[str, int, str]] = []
         self.piece = 0  # the largest fragment that it was cut into, in bytes; 0 where it was not
         self.in_pieces = False  # whether chains see the fragments, of which only the first one has ports
+        self.routed = False  # whether a hook has had it routed before its time or anew
+        self.routed_mark: Any = 0  # and the mark that it had then
 
     @property
     def version(self) -> int:
@@ -109,6 +110,7 @@ class PacketPath:
         ibr = bridge if iif else ""
         obr = bridge if oif else ""
         self.fields |= {"meta ibrname": ibr, "meta obrname": obr, "meta nfproto": 7, "ct state": None}
+        self.fields["meta ibrhwaddr"] = self.network.mac_of(bridge)
         self.fields |= {"ct status": None, "ct mark": None, **dict.fromkeys(self._hidden())}
         self._chains(f"bridge {hook}", "bridge", hook, chains, where=_between(iif, oif))
         self.fields |= kept
@@ -156,11 +158,18 @@ class PacketPath:
             batch = []
             if event == "conntrack":
                 self._track(version)
-            else:
-                self._nat(version, hook, nats, oif=oif, iif=iif)
+                continue
+            before = self.fields[key(version, "daddr")]
+            self._nat(version, hook, nats, oif=oif, iif=iif)
+            if hook == "output" and self.fields[key(version, "daddr")] != before:
+                self.route_now()  # nf_nat_ipv4_local_fn()
         self._chains(name, family, hook, batch, where=where)
         if hook in {"postrouting", "input"}:
             self._confirm()
+
+    def route_now(self) -> None:
+        """A hook has it routed, by the mark that it has here; a mark that it gets later changes nothing."""
+        self.routed, self.routed_mark = True, self.fields.get("meta mark", 0)
 
     def _at(self, iif: str, oif: str) -> None:
         self.fields |= {"meta iifname": iif, "meta oifname": oif, "meta iif": iif, "meta oif": oif}
@@ -173,7 +182,10 @@ class PacketPath:
         for chain in chains:
             if family in {"ip", "ip6"}:
                 self.fields |= self._fib_fields(str(self.fields["meta iifname"]))
+            mark = self.fields.get("meta mark")
             taken, blocker = self._meet(chain)
+            if chain.base is not None and chain.base.type == "route" and self.fields.get("meta mark") != mark:
+                self.route_now()  # ip_route_me_harder(); chains of other types change no route
             hits += taken.hits
             if blocker is not None:
                 blockers.append(blocker)
@@ -331,10 +343,10 @@ class PacketPath:
                 return
             address, port = found[0], found[1] if len(found) > 1 and "th dport" in self.fields else port
         elif nat.kind == "masquerade":
-            address = self._masquerading(version, oif)
+            address = self.network.masquerading(version, oif)
         elif nat.kind == "redirect":
             loopback = (127 << 24 | 1) if version == 4 else 1
-            address = loopback if hook == "output" else self.address_of(version, iif)
+            address = loopback if hook == "output" else self.network.address_of(version, iif)
         elif nat.address is not None:
             address = value_of(nat.address, self.fields)
         if nat.port is not None and port is not None:
@@ -364,24 +376,6 @@ class PacketPath:
         if to.port is not None:
             self.fields = with_port(self.fields, "sport" if which == "saddr" else "dport", to.port)
         self.note("NAT", f"{words}: {which} {text_of(self.version, to.address)}", verdict="changed")
-
-    def address_of(self, version: int, link: str) -> int:
-        """The address that the kernel takes on a link by itself, 0 where it has none."""
-        return next(self._addresses(version, link), 0)
-
-    def _masquerading(self, version: int, link: str) -> int:
-        """The address that masquerading takes: of the link, else of any other (inet_select_addr in net/ipv4)."""
-        others = sorted(self.network.state.links.values(), key=lambda one: one.facts.index)
-        names = (link, *(one.name for one in others))
-        return next((found for name in names for found in self._addresses(version, name, scope="global")), 0)
-
-    def _addresses(self, version: int, link: str, scope: str = "") -> Iterator[int]:
-        found = self.network.link(link)
-        for one in found.addresses if found is not None and found.up else ():
-            text = one.ip.partition("/")[0]
-            fits = (":" in text) == (version == 6) and scope in {"", one.scope}
-            if fits and not (version == 6 and one.is_link_local):
-                yield number_of_address(text)
 
 
 def _between(iif: str, oif: str) -> str:

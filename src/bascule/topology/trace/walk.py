@@ -11,10 +11,11 @@ from bascule.topology.trace.answer import Certainty, Code, Leg, Reachability, re
 from bascule.topology.trace.bridging import HOST, Bridging
 from bascule.topology.trace.connection import Connection
 from bascule.topology.trace.ends import Ends, Owner
-from bascule.topology.trace.forwarding import HostRouting, asks_as, source_address
+from bascule.topology.trace.forwarding import HostRouting, source_address
+from bascule.topology.trace.neighbour_search import NeighbourSearch
 from bascule.topology.trace.network import HostNetwork, WireEnd
 from bascule.topology.trace.owners import Owners
-from bascule.topology.trace.packet import EVERYBODY, Traffic, key, neighbour_frame, reply, request, text_of
+from bascule.topology.trace.packet import Traffic, key, reply, request, text_of
 from bascule.topology.trace.passage import PacketPath
 from bascule.topology.trace.relays import Relays
 
@@ -45,7 +46,7 @@ class Walks:
         return walk.answer()
 
 
-class Walk:
+class Walk(NeighbourSearch):
     """One question: the packets that it takes, each on its way."""
 
     def __init__(
@@ -58,20 +59,15 @@ class Walk:
         traffic: Traffic,
         spoofed: int,
     ) -> None:
+        super().__init__(walks.ends, version)
         self.walks = walks
-        self.network = walks.network
         self.source = source
         self.target = target
         self.address = address
-        self.version = version
         self.traffic = traffic
         self.spoofed = spoofed
         self.owners = Owners(walks.ends, version)
-        self.connection = Connection()
         self.relays = Relays(walks.ends, version, traffic)
-        self.learned: list[tuple[str, int, str]] = []
-        self.heard: set[tuple[str, int]] = set()  # who knows whose MAC
-        self.legs: list[Leg] = []
 
     def answer(self) -> Reachability:
         """The legs that were walked, and what they come to."""
@@ -123,14 +119,6 @@ class Walk:
         words = f"the answer comes from {text_of(self.version, seen)}, not from {text_of(self.version, self.address)}"
         passage.stop(Code.REPLY_ELSEWHERE, self._name(self.source), words, name="receiver")
         return replace(leg, stages=tuple(passage.stages), result=passage.result)
-
-    def _name(self, end: WireEnd | None) -> str:
-        return end.name if end is not None else "the host"
-
-    def _passage(self, fields: dict[str, Any], connection: Connection | None = None) -> PacketPath:
-        passage = PacketPath(self.walks.ends, fields, connection or self.connection)
-        passage.learned = self.learned
-        return passage
 
     def _own_address(self) -> int:
         if self.source is None:
@@ -207,6 +195,7 @@ class Walk:
 
     def _arrive(self, passage: PacketPath, port: str, owner: Owner) -> WireEnd | None:
         """A frame comes in by a link of the host, for ``owner``."""
+        passage.routed = False
         passage.device_hook("ingress", port)
         bridge = self.network.bridge_of(port)
         if not bridge:
@@ -214,16 +203,12 @@ class Walk:
             return self._into_host(passage, port, Bridging(passage))
         bridging = Bridging(passage)
         left = bridging.enter(bridge, port, owner.port)
+        for found, number in bridging.searched:
+            self._host_searches(passage, bridge, found, number)
         if left != HOST:
             return self._delivered(passage, left)
         passage.device_hook("ingress", bridge)
         return self._into_host(passage, bridge, bridging)
-
-    def _port_up(self, passage: PacketPath, port: str) -> None:
-        link = self.network.link(port)
-        if link is not None and (not link.up or (not link.facts.carrier and link.facts.index)):
-            text = f"{port} is down" if not link.up else f"{port} has no carrier"
-            passage.stop(Code.LINK_DOWN, port, text, name="port", where=port)
 
     def _delivered(self, passage: PacketPath, port: str) -> WireEnd | None:
         """Who gets a frame that left by a port; what it does with a packet that is not for it."""
@@ -293,17 +278,17 @@ class Walk:
         if self.traffic.protocol == "tcp" and self.version == 4 and not hop.refuses:
             hop = routing.outwards(self.version, to, source=source)  # ip_route_connect() asks again with its source
         if hop.refuses:
-            code = Code.NO_ROUTE if hop.kind == "none" else Code.BLACKHOLE
-            text = f"the host has no route to {text_of(self.version, to)}"
-            passage.stop(code, text_of(self.version, to), text, name="routing")
+            routing.refused(self.version, to, hop)
             return None
         link = "lo" if hop.kind == "local" else hop.link
         passage.note("routing", f"{text_of(self.version, to)} by {link}")
         passage.ip_hook("output", oif=link)
         after = passage.fields[key(self.version, "daddr")]
-        mark = passage.fields.get("meta mark", 0)
-        if after != to or mark:
-            hop = routing.outwards(self.version, after, source=source, mark=mark)
+        if passage.routed:
+            hop = routing.outwards(self.version, after, source=source, mark=passage.routed_mark)
+            if hop.refuses:
+                routing.refused(self.version, after, hop)
+                return None
             link = "lo" if hop.kind == "local" else hop.link
         if hop.kind == "local":
             passage.ip_hook("postrouting", oif="lo")
@@ -320,13 +305,7 @@ class Walk:
             text = f"nobody that is known has {text_of(self.version, next_hop)} behind {link}"
             passage.stop(Code.UNKNOWN_OUTSIDE, text_of(self.version, next_hop), text, name="neighbour", where=link)
             return None
-        known = self.network.neighbour(link, next_hop)
-        if (known is None or known.failed) and (self._name(None), next_hop) not in self.heard:
-            by = asks_as(passage, self.version, link)
-            if not by:
-                text = f"the host asks for no neighbour behind {link}: it has no link-local address there"
-                passage.stop(Code.ARP_SILENT, link, text, name="neighbour", where=link)
-            self._search(None, link, owner, next_hop, by)
+        self._host_searches(passage, link, owner, next_hop)
         passage.fields |= {"ether saddr": self.network.mac_of(link), "ether daddr": owner.mac}
         found = self.network.link(link)
         passage.cut(found.mtu if found is not None else 0)
@@ -337,63 +316,3 @@ class Walk:
             self._port_up(passage, link)
             passage.device_hook("egress", link)
         return self._delivered(passage, owner.port)
-
-    # ---- the search for a neighbour
-
-    def _search(self, end: WireEnd | None, segment: str, owner: Owner, number: int, by: int = 0) -> None:
-        """Ask for the MAC of an address, and hear the answer: a leg of its own."""
-        if (self._name(end), number) in self.heard:
-            return
-        mine = end.mac if end is not None else self.network.mac_of(segment)
-        own = by or self._address_on(end, segment)
-        # who is asked knows from then on who has asked (arp_process(), ndisc_recv_ns())
-        self.heard |= {(self._name(end), number), (self._name(owner.end), own)}
-        question = neighbour_frame(self.version, 1, mine, own, EVERYBODY, number)
-        out = self._neighbour_frame(question, end, segment, owner)
-        answer = neighbour_frame(self.version, 2, owner.mac, number, mine, own)
-        back = self._neighbour_frame(answer, owner.end, segment, Owner(end.port if end else HOST, mine, end))
-        code = Code.ARP_FILTERED if self.version == 4 else Code.NDP_FILTERED
-        stages = recoded((*out.stages, *back.stages), code)
-        result = worst([out.result, back.result])
-        name = f"{self._name(end)} {number}"
-        unsure = tuple(dict.fromkeys((*out.unsure, *back.unsure)))
-        self.legs.append(
-            Leg(name="l2", stages=stages, result=result, delivered=result, unsure=unsure, fields=question, end=name)
-        )
-
-    def _address_on(self, end: WireEnd | None, segment: str) -> int:
-        if end is None:
-            return self._passage({}).address_of(self.version, segment)
-        return next((one[0] for one in end.addresses if one[1] == self.version), 0)
-
-    def _neighbour_frame(self, fields: dict[str, Any], end: WireEnd | None, segment: str, owner: Owner) -> PacketPath:
-        passage = self._passage(fields, Connection())
-        found = self.network.link(segment)
-        bridged = found is not None and found.is_bridge
-        if end is None:
-            if self.version == 4:
-                passage.arp_hook("output", oif=segment)
-            else:
-                passage.ip_hook("output", oif=segment)
-                passage.ip_hook("postrouting", iif=segment, oif=segment)  # ndisc_alloc_skb() has set the device
-            passage.device_hook("egress", segment)
-            if bridged:
-                Bridging(passage).leave(segment, owner.port)
-            return passage
-        passage.device_hook("ingress", end.port)
-        detour = False
-        if bridged:
-            bridging = Bridging(passage)
-            if bridging.enter(segment, end.port, owner.port) != HOST:
-                return passage
-            detour = bridging.detour
-            passage.device_hook("ingress", segment)
-        else:
-            self._port_up(passage, end.port)
-        if self.version == 4:
-            passage.arp_hook("input", iif=segment)
-        else:
-            if not detour:
-                passage.ip_hook("prerouting", iif=segment)
-            passage.ip_hook("input", iif=segment)
-        return passage

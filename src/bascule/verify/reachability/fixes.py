@@ -15,6 +15,7 @@ from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.packet import ESTABLISHED, text_of
 from bascule.topology.trace.rules.lines import Decision, RuleChain, RuleLine, Rules
 from bascule.topology.trace.rules.tests import AnyFlag, Atom, Field, Test
+from bascule.topology.trace.rules.words import tool_of
 from bascule.verify import firewalld
 from bascule.verify.reachability.participant import Participant
 from bascule.verify.reachability.places import LibvirtForward
@@ -203,7 +204,7 @@ def _opened(chain: RuleChain, blocker: Blocker, keys: Sequence[str], *, is_reply
             if isinstance(value, int | str) and value != "":
                 tests.append(Test((Field(key),), frozenset({(value,)})))
                 words.append(_as_nft(key, value, blocker))
-                options.append(_as_iptables(key, value, blocker))
+                options.append((_as_ebtables if chain.family == "bridge" else _as_iptables)(key, value, blocker))
     line = RuleLine(parts=(*tests, Decision("accept")), text=f"{' '.join(words)} accept")
     command = _inserted(chain, words, options, blocker)
     return Edit((command,), lambda network: replace(network, rules=_with_first(network.rules, chain, line)))
@@ -216,9 +217,7 @@ def _inserted(chain: RuleChain, words: Sequence[str], options: Sequence[str], bl
         return found
     if chain.backend == "nft":
         return f"nft insert rule {chain} {' '.join(words)} accept"
-    tool = "iptables" if chain.family == "ip" else "ip6tables"
-    if chain.backend == "iptables-legacy":
-        tool += "-legacy"
+    tool = tool_of(chain)
     where = chain.name
     met = blocker.hit.chain.name if blocker.hit else ""
     if chain.name == "FORWARD" and chain.table == "filter" and _jumps_to(chain, "DOCKER-USER") and met != "DOCKER-USER":
@@ -265,6 +264,17 @@ def _as_iptables(key: str, value: Atom, blocker: Blocker) -> str:
     if key == "th dport":
         return f"-p {_protocol(blocker)} --dport {value}"
     return f"-{key.split()[1][0]} {text_of(6 if key.startswith('ip6') else 4, value)}"
+
+
+def _as_ebtables(key: str, value: Atom, blocker: Blocker) -> str:
+    if key in WIDTH:
+        return f"-{key.removeprefix('meta ')[0]} {value}"
+    six = "ip6 saddr" in blocker.fields
+    name = "ip6" if six else "ip"
+    if key == "th dport":
+        return f"--{name}-proto {_protocol(blocker)} --{name}-dport {value}"
+    side = "src" if key.endswith("saddr") else "dst"
+    return f"-p {'IPv6' if six else 'IPv4'} --{name}-{side} {text_of(6 if six else 4, value)}"
 
 
 def _protocol(blocker: Blocker) -> str:

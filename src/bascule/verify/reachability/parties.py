@@ -62,8 +62,8 @@ def host_party(network: HostNetwork, name: str) -> Participant:
     """The host itself, with the addresses that it can be asked at."""
     own = [
         (version, number)
-        for (version, number), link in network.own_addresses.items()
-        if link != "lo" and not (version == 6 and number >> 118 == 0x3FA)
+        for (version, number), links in network.own_addresses.items()
+        if links != ("lo",) and not (version == 6 and number >> 118 == 0x3FA)
     ]
     return Participant(name=name, addresses=tuple(own), is_host=True)
 
@@ -218,7 +218,7 @@ def _subnet(network: HostNetwork, link: str, version: int, number: int) -> tuple
     bits = (32 if version == 4 else 128) - length
     if outward.gateway and outward.gateway >> bits == number >> bits:
         return length, outward.gateway
-    own = [value for (kind, value), where in network.own_addresses.items() if kind == version and where == link]
+    own = [value for (kind, value), where in network.own_addresses.items() if kind == version and link in where]
     return length, next((value for value in own if value >> bits == number >> bits), 0)
 
 
@@ -250,7 +250,7 @@ def outside(network: HostNetwork, version: int, number: int, name: str) -> WireE
             return None
     bits = 32 if version == 4 else 128
     own = network.own_addresses
-    gateway = next((value for (kind, value), where in own.items() if (kind, where) == (version, hop.link)), 0)
+    gateway = next((value for (kind, value), where in own.items() if kind == version and hop.link in where), 0)
     length = hop.length if not hop.gateway else bits
     router: tuple[tuple[int, int, int], ...] = ()
     if hop.gateway:

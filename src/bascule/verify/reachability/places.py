@@ -51,7 +51,7 @@ class Places:
         text = hit.line.text if hit is not None else ""
         if own.backend != "nft":
             found = self._iptables(own, text) or self._network(text)
-            if found or own.backend == "iptables-legacy":
+            if found or own.is_legacy:
                 return found or UNKNOWN
         if own.table == "firewalld":
             return self._zone(own.name) or UNKNOWN

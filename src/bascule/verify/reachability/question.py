@@ -168,5 +168,5 @@ def _nearest(network: HostNetwork, source: WireEnd | None, of: Participant) -> S
     if source is None:
         return of.addresses
     segment = network.bridge_of(source.port) or source.port
-    near = [one for one in of.addresses if network.own_addresses.get(one) == segment]
+    near = [one for one in of.addresses if segment in network.own_addresses.get(one, ())]
     return near or of.addresses

@@ -83,13 +83,18 @@ class RuleChain(Struct, frozen=True, kw_only=True):
     name: str
     lines: tuple[RuleLine, ...] = ()
     base: Base | None = None
-    backend: str = "nft"  # nft, iptables-nft or iptables-legacy: whose words the lines are in
+    backend: str = "nft"  # nft, iptables-nft, iptables-legacy or ebtables-legacy: whose words the lines are in
 
     @property
     def key(self) -> tuple[str, str, str]:
         """How other chains find it."""
-        family = f"legacy {self.family}" if self.backend == "iptables-legacy" else self.family
+        family = f"legacy {self.family}" if self.is_legacy else self.family
         return family, self.table, self.name
+
+    @property
+    def is_legacy(self) -> bool:
+        """Whether it is of the old kernel side of iptables or ebtables, which nft does not show."""
+        return self.backend.endswith("-legacy")
 
     def __str__(self) -> str:
         return f"{self.family} {self.table} {self.name}"

@@ -12,6 +12,7 @@ from typing import Any
 
 from bascule.model.ruleset.nft_json import NotUnderstood
 from bascule.topology.trace.rules.expressions import TableReader
+from bascule.topology.trace.rules.joined import spread
 from bascule.topology.trace.rules.lines import Base, RuleChain, RuleLine
 from bascule.topology.trace.rules.tests import Doubt
 
@@ -59,7 +60,7 @@ def _table(
         if (told := entry.get("rule")) is not None:
             handle = told.get("handle", 0)
             words = texts.get((family, table, handle), "")
-            lines.setdefault(told["chain"], []).append(_line(reader, told, words))
+            lines.setdefault(told["chain"], []).extend(spread(_line(reader, told, words)))
     heads = [entry["chain"] for entry in members if "chain" in entry]
     called = [told["name"] for told in heads if "hook" in told]
     by_iptables = is_of_iptables(family, table) and bool(called) and all(map(str.isupper, called))

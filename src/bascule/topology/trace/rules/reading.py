@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from bascule.topology.trace.rules.iptables_reader import opaque_chains, read_legacy, with_extensions
+from bascule.topology.trace.rules.iptables.reader import opaque_chains, read_legacy, with_extensions
 from bascule.topology.trace.rules.lines import Rules
 from bascule.topology.trace.rules.nft_reader import read_nft, read_text
 
@@ -24,6 +24,7 @@ class Listings(Struct, frozen=True, kw_only=True):
     ip6tables_nft: str = ""
     iptables_legacy: str = ""
     ip6tables_legacy: str = ""
+    ebtables_nft: str = ""
     ebtables_legacy: str = ""
     unread: tuple[str, ...] = ()
 
@@ -38,13 +39,17 @@ def with_saves(rules: Rules, listings: Listings) -> Rules:
     """The same with what the programs of iptables and ebtables say beside nft."""
     chains = dict(rules.chains)
     unread = [*rules.unread, *listings.unread]
-    for family, saved in (("ip", listings.iptables_nft), ("ip6", listings.ip6tables_nft)):
+    by_nft = (("ip", listings.iptables_nft), ("ip6", listings.ip6tables_nft), ("bridge", listings.ebtables_nft))
+    for family, saved in by_nft:
         if saved:
             chains = with_extensions(chains, saved, family, opaque_chains(chains))
-    for family, saved in (("ip", listings.iptables_legacy), ("ip6", listings.ip6tables_legacy)):
+    legacy = (
+        ("ip", listings.iptables_legacy),
+        ("ip6", listings.ip6tables_legacy),
+        ("bridge", listings.ebtables_legacy),
+    )
+    for family, saved in legacy:
         chains.update(read_legacy(saved, family))
-    if _has_rules(listings.ebtables_legacy):
-        unread.append("ebtables-legacy has rules, which are not read")
     return Rules(chains, tuple(unread))
 
 
@@ -60,7 +65,3 @@ def objects_of(listing: str) -> list[dict[str, Any]]:
 def needs_extensions(listing: str) -> bool:
     """Whether nft's JSON hides words of iptables, so that iptables-nft-save must be asked."""
     return '"xt"' in listing
-
-
-def _has_rules(saved: str) -> bool:
-    return any(line.startswith("-A") or (line.startswith(":") and " DROP" in line) for line in saved.splitlines())

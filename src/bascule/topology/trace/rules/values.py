@@ -10,6 +10,7 @@ from bascule.model.ruleset.nft_json import NotUnderstood
 from bascule.topology.trace.rules.names import BY_KEY, FLAGS, NAMED
 from bascule.topology.trace.rules.tests import Atom, Bounds
 
+MACS = {"ether saddr", "ether daddr", "arp saddr ether", "arp daddr ether"}
 LARGEST = (1 << 128) - 1
 
 
@@ -95,6 +96,10 @@ def bounds(told: Any, key: str) -> Bounds:
     if isinstance(told, dict):
         ((kind, words),) = told.items()
         if kind == "prefix":
+            if key in MACS:
+                host = 48 - int(words["len"])
+                first = mac(words["addr"]) >> host << host
+                return first, first | (1 << host) - 1
             return prefix(words["addr"], words["len"])
         if kind == "range":
             low, high = (atom(word, key) for word in words)

@@ -8,6 +8,7 @@ from typing import Any
 from bascule.model.ruleset.owners import owner
 from bascule.topology.trace.rules.lines import Decision, DecisionMap, RuleChain, Rules
 
+PROGRAMS = {"ip": "iptables", "ip6": "ip6tables", "bridge": "ebtables"}
 Statement = Mapping[str, Any]  # as in nft's JSON: one key says what it is
 
 
@@ -44,10 +45,15 @@ def makers(rules: Rules, chain: RuleChain) -> tuple[str, ...]:
     return tuple(dict.fromkeys(filter(None, others)))
 
 
+def tool_of(chain: RuleChain) -> str:
+    """The program of iptables(8) or ebtables(8) that changes a chain."""
+    return PROGRAMS[chain.family] + ("-legacy" if chain.is_legacy else "")
+
+
 def chain_words(chain: RuleChain) -> str:
     """``chain FORWARD of table ip filter (legacy) (Docker)``."""
     whose = owner(chain.table, chain.name)
-    legacy = " (legacy)" if chain.backend == "iptables-legacy" else ""
+    legacy = " (legacy)" if chain.is_legacy else ""
     return f"chain {chain.name} of table {chain.family} {chain.table}{legacy}" + (f" ({whose})" if whose else "")
 
 

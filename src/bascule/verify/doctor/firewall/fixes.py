@@ -8,11 +8,10 @@ from bascule.model.ruleset.owners import owner
 from bascule.topology.trace.any_frame import Passage, RuleVerdict
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.rules.lines import RuleChain, Rules
-from bascule.topology.trace.rules.words import makers
+from bascule.topology.trace.rules.words import makers, tool_of
 from bascule.verify import firewalld
 from bascule.verify.doctor.finding import Facts
 
-TOOLS = {"ip": "iptables", "ip6": "ip6tables"}
 DOCKERS = "DOCKER-USER"  # the chain that Docker leaves to the administrator, before its own
 
 
@@ -44,7 +43,7 @@ def _lines(facts: Facts, network: HostNetwork, bridges: Sequence[str], stop: Rul
     elif chain.backend == "nft":
         yield from _nft(facts, bridges, chain)
     else:
-        tool = _tool(chain)
+        tool = tool_of(chain)
         docker = _hook(chain) == "forward" and _has_dockers(network.rules, chain)
         where = DOCKERS if docker else chain.name
         table = "" if chain.table == "filter" else f"-t {chain.table} "
@@ -89,7 +88,7 @@ def routed_fix(network: HostNetwork, bridge: str, lost: Sequence[tuple[str, Pass
             elif chain.backend == "nft":
                 lines.append(f"nft insert rule {chain.family} {chain.table} {chain.name} '{name} \"{bridge}\" accept'")
             else:
-                tool = _tool(chain)
+                tool = tool_of(chain)
                 where = DOCKERS if _has_dockers(network.rules, chain) else chain.name
                 lines.append(f"{tool} -I {where} {way} {bridge} -j ACCEPT")
     return "; ".join(dict.fromkeys(lines))
@@ -113,7 +112,7 @@ def input_fix(facts: Facts, network: HostNetwork, bridge: str, lost: Sequence[tu
                 rule = f"'iifname \"{bridge}\" {protocol} dport {port} accept'"
                 lines.append(f"nft insert rule {chain.family} {chain.table} {chain.name} {rule}")
             else:
-                tool = _tool(chain)
+                tool = tool_of(chain)
                 lines.append(f"{tool} -I {chain.name} -i {bridge} -p {protocol} --dport {port} -j ACCEPT")
     return "; ".join(dict.fromkeys((*lines, *reload)))
 
@@ -124,11 +123,6 @@ def _is_firewalld(chain: RuleChain) -> bool:
 
 def _hook(chain: RuleChain) -> str:
     return chain.base.hook if chain.base else ""
-
-
-def _tool(chain: RuleChain) -> str:
-    """The program that changes a chain of iptables."""
-    return TOOLS[chain.family] + ("-legacy" if chain.backend == "iptables-legacy" else "")
 
 
 def _has_dockers(rules: Rules, chain: RuleChain) -> bool:

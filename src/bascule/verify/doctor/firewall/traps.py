@@ -10,7 +10,7 @@ from bascule.topology.trace.any_frame import FAMILIES, VERSION_OF, bridged_frame
 from bascule.topology.trace.network import HostNetwork
 from bascule.topology.trace.rules.lines import RuleChain
 from bascule.topology.trace.rules.unmet import lost_links, unmet
-from bascule.topology.trace.rules.words import chain_words
+from bascule.topology.trace.rules.words import chain_words, tool_of
 from bascule.verify.doctor.finding import Facts, Finding, Severity
 
 VLAN_TAGGED = "net/bridge/bridge-nf-filter-vlan-tagged"
@@ -119,24 +119,25 @@ def _lost_links(network: HostNetwork) -> Iterator[Finding]:
 def _two_firewalls(network: HostNetwork) -> Iterator[Finding]:
     """Rules of iptables-legacy, which ``nft list ruleset`` does not show, beside those of nft: both apply."""
     chains = network.rules.chains.values()
-    legacy = [one for one in chains if one.backend == "iptables-legacy" and _says_something(one)]
-    others = [one for one in chains if one.backend != "iptables-legacy" and _says_something(one)]
+    legacy = [one for one in chains if one.is_legacy and _says_something(one)]
+    others = [one for one in chains if not one.is_legacy and _says_something(one)]
     if legacy and others:
         lines = sum(len(one.lines) for one in legacy)
         tables = ", ".join(dict.fromkeys(f"{one.family} {one.table}" for one in legacy))
-        tool = "iptables-legacy" if any(one.family == "ip" for one in legacy) else "ip6tables-legacy"
+        tool = tool_of(legacy[0])
         yield Finding(
             id="two-firewalls",
             severity=Severity.WARNING,
             subject="firewall",
-            text="rules of iptables-legacy stand beside those of nft: a packet has to pass both, and 'nft list "
+            text=f"rules of {tool} stand beside those of nft: a packet has to pass both, and 'nft list "
             "ruleset' and 'iptables' do not show the old ones",
             evidence=(
-                f"{lines} rules and their policies in {tables} of iptables-legacy",
+                f"{lines} rules and their policies in {tables} of {tool}",
                 *map(chain_words, others[:2]),
             ),
-            fix=f"{tool}-save shows them; load them by iptables-nft-restore, then {tool} -P FORWARD ACCEPT, "
-            f"{tool} -F; one 'iptables' for all programs: update-alternatives --config iptables",
+            fix=f"{tool}-save shows them; load them by {tool.replace('legacy', 'nft')}-restore, then "
+            f"{tool} -P FORWARD ACCEPT, {tool} -F; one 'iptables' for all programs: "
+            "update-alternatives --config iptables",
         )
 
 

@@ -1,4 +1,4 @@
-"""From what ``iptables-save`` prints to chains: of iptables-legacy whole, of iptables-nft what nft's JSON hides.
+"""From what ``iptables-save`` and ``ebtables-save`` print to chains: of legacy whole, else what nft's JSON hides.
 
 nft tells an extension of iptables (a match or a target of x_tables) by its name alone. The same line stands in
 ``iptables-nft-save`` at the same place of its chain, so the two are joined by position.
@@ -7,12 +7,13 @@ nft tells an extension of iptables (a match or a target of x_tables) by its name
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
 from bascule.model.ruleset.nft_json import NotUnderstood
-from bascule.topology.trace.rules.iptables_words import parts_of
+from bascule.topology.trace.rules.iptables.frame_words import read_line as ebtables_line
+from bascule.topology.trace.rules.iptables.words import parts_of
 from bascule.topology.trace.rules.lines import Base, Decision, RuleChain, RuleLine
 from bascule.topology.trace.rules.tests import Doubt
 
@@ -29,6 +30,15 @@ PRIORITIES = {
     **{("filter", hook): 0 for hook in ("INPUT", "FORWARD", "OUTPUT")},
     **{("security", hook): 50 for hook in ("INPUT", "FORWARD", "OUTPUT")},
 }
+EBTABLES = {  # NF_BR_PRI_* in linux/netfilter_bridge.h
+    ("broute", "BROUTING"): -(1 << 31),
+    ("nat", "PREROUTING"): -300,
+    ("nat", "OUTPUT"): 100,
+    ("nat", "POSTROUTING"): 300,
+    **{("filter", hook): place for hook, place in (("INPUT", -200), ("FORWARD", -200), ("OUTPUT", 200))},
+}
+DROP = Decision("drop")
+HOOKS = {"BROUTING": "prerouting"}
 
 
 def saved_lines(text: str) -> Iterator[tuple[str, str, str]]:
@@ -46,31 +56,46 @@ def saved_lines(text: str) -> Iterator[tuple[str, str, str]]:
 
 
 def read_legacy(text: str, family: str) -> dict[Key, RuleChain]:
-    """The chains of ``iptables-legacy-save`` or ``ip6tables-legacy-save``; ``family`` is ip or ip6."""
+    """The chains of ``iptables-legacy-save`` and ``ip6tables-legacy-save``, of ``ebtables-legacy-save`` for bridge."""
+    bridged = family == "bridge"
+    priorities = EBTABLES if bridged else PRIORITIES
     policies: dict[tuple[str, str], str] = {}
     lines: dict[tuple[str, str], list[RuleLine]] = {}
     for table, chain, words in saved_lines(text):
         if words.startswith(":"):
             policies[table, chain] = words[1:]
-        else:
-            lines.setdefault((table, chain), []).append(read_line(words, len(lines.get((table, chain), ())) + 1))
+            continue
+        own = lines.setdefault((table, chain), [])
+        own.append((ebtables_line if bridged else read_line)(words, len(own) + 1))
     found: dict[Key, RuleChain] = {}
     for (table, name), policy in policies.items():
-        base = None
-        if policy != "-" and (table, name) in PRIORITIES:
-            kind = "nat" if table == "nat" else "filter"
-            place = PRIORITIES[table, name]
-            base = Base(type=kind, hook=name.lower(), priority=place, policy=policy.lower())
+        own, base = lines.get((table, name), []), None
+        if (table, name) in priorities and policy != "-":
+            kind = "filter" if bridged else {("nat", name): "nat", ("mangle", "OUTPUT"): "route"}.get((table, name))
+            hook = HOOKS.get(name, name.lower())
+            place = priorities[table, name]
+            base = Base(type=kind or "filter", hook=hook, priority=place, policy=policy.lower())
+        elif bridged:  # a chain of one's own has a policy as well
+            own = [*own, RuleLine(parts=(Decision(policy.lower()),), handle=len(own) + 1, text=f"-P {name} {policy}")]
+        if table == "broute":
+            own, base = list(map(_brouted, own)), base and replace(base, policy="accept")
+            own += [_brouted(RuleLine(parts=(DROP,), text=f"-P {name} DROP"))] if policy == "DROP" else []
         read = RuleChain(
             family=family,
             table=table,
             name=name,
-            lines=tuple(lines.get((table, name), ())),
+            lines=tuple(own),
             base=base,
-            backend="iptables-legacy",
+            backend="ebtables-legacy" if bridged else "iptables-legacy",
         )
         found[read.key] = read
     return found
+
+
+def _brouted(line: RuleLine) -> RuleLine:
+    """A line of the table broute, where DROP hands a frame up to the host, past the bridge: no walk follows that."""
+    parts = tuple(Decision("unknown", "broute") if part == DROP else part for part in line.parts)
+    return replace(line, parts=parts)
 
 
 def read_line(words: str, number: int = 0) -> RuleLine:
@@ -85,7 +110,7 @@ def read_line(words: str, number: int = 0) -> RuleLine:
 def with_extensions(
     chains: Mapping[Key, RuleChain], saved: str, family: str, opaque: Iterable[Key]
 ) -> dict[Key, RuleChain]:
-    """Chains of iptables-nft with the words of ``iptables-nft-save`` in place of what nft's JSON hides.
+    """Chains of iptables-nft or ebtables-nft with the words of their ``-save`` in place of what nft's JSON hides.
 
     ``opaque`` are those in which something is hidden. Where the two have not the same number of lines, nothing is
     joined, and what is hidden stays a doubt.
@@ -94,22 +119,36 @@ def with_extensions(
     for table, name, words in saved_lines(saved):
         if not words.startswith(":"):
             by_chain.setdefault((table, name), []).append(words)
-    found = dict(chains)
-    hidden = set(opaque)
+    found, hidden, bridged = dict(chains), set(opaque), family == "bridge"
     for key, chain in chains.items():
         if chain.family != family or (chain.table, chain.name) not in by_chain:
             continue
         texts = by_chain[chain.table, chain.name]
-        if len(texts) != len(chain.lines):
+        more = chain.lines[len(texts) :]
+        if len(texts) > len(chain.lines) or (more and not (bridged and _is_policy(chain, more))):
             continue
         lines = tuple(
-            replace(read_line(text, line.handle), comment=line.comment or read_line(text).comment)
+            (_of_ebtables(line, text) if bridged else _of_iptables(line, text))
             if key in hidden and _is_hidden(line)
             else replace(line, text=text)
-            for line, text in zip(chain.lines, texts, strict=True)
+            for line, text in zip(chain.lines, texts, strict=False)
         )
-        found[key] = replace(chain, lines=lines, backend="iptables-nft")
+        found[key] = replace(chain, lines=(*lines, *more), backend=chain.backend if bridged else "iptables-nft")
     return found
+
+
+def _of_iptables(line: RuleLine, text: str) -> RuleLine:
+    said = read_line(text, line.handle)
+    return replace(said, comment=line.comment or said.comment)
+
+
+def _of_ebtables(line: RuleLine, text: str) -> RuleLine:
+    return ebtables_line(text, line.handle)
+
+
+def _is_policy(chain: RuleChain, more: Sequence[RuleLine]) -> bool:
+    """Whether the lines that ebtables-nft does not print are the policy of a chain of one's own."""
+    return chain.base is None and len(more) == 1 and all(isinstance(part, Decision) for part in more[0].parts)
 
 
 def _is_hidden(line: RuleLine) -> bool:

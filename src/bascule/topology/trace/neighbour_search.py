@@ -1,0 +1,110 @@
+"""The search for a neighbour's MAC: the question and the answer, each a frame on its way, as a leg of a walk."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bascule.topology.trace.answer import Code, Leg, recoded, worst
+from bascule.topology.trace.bridging import HOST, Bridging
+from bascule.topology.trace.connection import Connection
+from bascule.topology.trace.ends import Ends, Owner
+from bascule.topology.trace.forwarding import asks_as
+from bascule.topology.trace.network import WireEnd
+from bascule.topology.trace.packet import EVERYBODY, neighbour_frame
+from bascule.topology.trace.passage import PacketPath
+
+
+class NeighbourSearch:
+    """What the packets of one exchange have found out: who knows whose MAC, and what the bridges have learned."""
+
+    def __init__(self, ends: Ends, version: int) -> None:
+        self._ends = ends
+        self.network = ends.network
+        self.version = version
+        self.connection = Connection()
+        self.learned: list[tuple[str, int, str]] = []
+        self.heard: set[tuple[str, int]] = set()  # who knows whose MAC
+        self.legs: list[Leg] = []
+
+    def _passage(self, fields: dict[str, Any], connection: Connection | None = None) -> PacketPath:
+        passage = PacketPath(self._ends, fields, connection or self.connection)
+        passage.learned = self.learned
+        return passage
+
+    def _name(self, end: WireEnd | None) -> str:
+        return end.name if end is not None else "the host"
+
+    def _port_up(self, passage: PacketPath, port: str) -> None:
+        link = self.network.link(port)
+        if link is not None and (not link.up or (not link.facts.carrier and link.facts.index)):
+            text = f"{port} is down" if not link.up else f"{port} has no carrier"
+            passage.stop(Code.LINK_DOWN, port, text, name="port", where=port)
+
+    def _host_searches(self, passage: PacketPath, link: str, owner: Owner, number: int) -> None:
+        """The host asks for the MAC of an address behind a link, if it does not know it."""
+        known = self.network.neighbour(link, number)
+        if (known is not None and not known.failed) or (self._name(None), number) in self.heard:
+            return
+        by = asks_as(passage, self.version, link)
+        if not by:
+            text = f"the host asks for no neighbour behind {link}: it has no link-local address there"
+            passage.stop(Code.ARP_SILENT, link, text, name="neighbour", where=link)
+        self._search(None, link, owner, number, by)
+
+    def _search(self, end: WireEnd | None, segment: str, owner: Owner, number: int, by: int = 0) -> None:
+        """Ask for the MAC of an address, and hear the answer: a leg of its own."""
+        if (self._name(end), number) in self.heard:
+            return
+        mine = end.mac if end is not None else self.network.mac_of(segment)
+        own = by or self._address_on(end, segment)
+        # who is asked knows from then on who has asked (arp_process(), ndisc_recv_ns())
+        self.heard |= {(self._name(end), number), (self._name(owner.end), own)}
+        question = neighbour_frame(self.version, 1, mine, own, EVERYBODY, number)
+        out = self._neighbour_frame(question, end, segment, owner)
+        answer = neighbour_frame(self.version, 2, owner.mac, number, mine, own)
+        back = self._neighbour_frame(answer, owner.end, segment, Owner(end.port if end else HOST, mine, end))
+        code = Code.ARP_FILTERED if self.version == 4 else Code.NDP_FILTERED
+        stages = recoded((*out.stages, *back.stages), code)
+        result = worst([out.result, back.result])
+        name = f"{self._name(end)} {number}"
+        unsure = tuple(dict.fromkeys((*out.unsure, *back.unsure)))
+        self.legs.append(
+            Leg(name="l2", stages=stages, result=result, delivered=result, unsure=unsure, fields=question, end=name)
+        )
+
+    def _address_on(self, end: WireEnd | None, segment: str) -> int:
+        if end is None:
+            return self.network.address_of(self.version, segment)
+        return next((one[0] for one in end.addresses if one[1] == self.version), 0)
+
+    def _neighbour_frame(self, fields: dict[str, Any], end: WireEnd | None, segment: str, owner: Owner) -> PacketPath:
+        passage = self._passage(fields, Connection())
+        found = self.network.link(segment)
+        bridged = found is not None and found.is_bridge
+        if end is None:
+            if self.version == 4:
+                passage.arp_hook("output", oif=segment)
+            else:
+                passage.ip_hook("output", oif=segment)
+                passage.ip_hook("postrouting", iif=segment, oif=segment)  # ndisc_alloc_skb() has set the device
+            passage.device_hook("egress", segment)
+            if bridged:
+                Bridging(passage).leave(segment, owner.port)
+            return passage
+        passage.device_hook("ingress", end.port)
+        detour = False
+        if bridged:
+            bridging = Bridging(passage)
+            if bridging.enter(segment, end.port, owner.port) != HOST:
+                return passage
+            detour = bridging.detour
+            passage.device_hook("ingress", segment)
+        else:
+            self._port_up(passage, end.port)
+        if self.version == 4:
+            passage.arp_hook("input", iif=segment)
+        else:
+            if not detour:
+                passage.ip_hook("prerouting", iif=segment)
+            passage.ip_hook("input", iif=segment)
+        return passage

@@ -1,0 +1,1 @@
+"""Rules of iptables and ebtables, as their own programs print them. Pure."""
