@@ -8,7 +8,7 @@ from bascule.topology.layer2 import Tags, inside, outside, passes, tag_words
 from bascule.topology.trace.answer import Code
 from bascule.topology.trace.ends import Owner
 from bascule.topology.trace.forwarding import HostRouting
-from bascule.topology.trace.packet import ARP, key, tag
+from bascule.topology.trace.packet import ARP, FOR_THE_HOST, key, tag
 from bascule.topology.trace.passage import PacketPath
 from bascule.topology.trace.rules.lines import RuleChain
 
@@ -44,6 +44,8 @@ class Bridging:
         self._vlan_in(bridge, link)
         self._locked(bridge, link)
         self._flows(bridge)
+        if self.passage.fields.get("ether daddr") == self.network.mac_of(bridge):
+            self.passage.fields["meta pkttype"] = FOR_THE_HOST  # br_handle_frame()
         addressed = self.passage.fields.get("ether daddr")
         self.passage.bridge_hook("prerouting", bridge, iif=port, high=BR_NETFILTER)
         toward = self._readdressed(bridge, addressed, toward)
@@ -183,6 +185,7 @@ class Bridging:
         self.passage.route_now()  # br_nf_pre_routing_finish(), whose route the host keeps where it gets the frame
         hop = routing.inwards(bridge, quiet=True)
         if hop is None:
+            self.passage.fields["meta pkttype"] = FOR_THE_HOST
             return HOST  # what the route says against it is said where it is routed
         if hop.kind == "unicast" and hop.link == bridge:
             routing.inwards(bridge)
@@ -192,7 +195,7 @@ class Bridging:
                 self.passage.fields["ether daddr"] = entry.mac
                 return entry.port
             return toward
-        self.passage.fields["ether daddr"] = self.network.mac_of(bridge)
+        self.passage.fields |= {"ether daddr": self.network.mac_of(bridge), "meta pkttype": FOR_THE_HOST}
         return HOST
 
     # ---- ports

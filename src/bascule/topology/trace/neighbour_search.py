@@ -10,7 +10,7 @@ from bascule.topology.trace.connection import Connection
 from bascule.topology.trace.ends import Ends, Owner
 from bascule.topology.trace.forwarding import asks_as
 from bascule.topology.trace.network import WireEnd
-from bascule.topology.trace.packet import EVERYBODY, neighbour_frame
+from bascule.topology.trace.packet import BROADCAST, EVERYBODY, FOR_THE_HOST, MULTICAST, OTHER_HOST, neighbour_frame
 from bascule.topology.trace.passage import PacketPath
 
 
@@ -33,6 +33,14 @@ class NeighbourSearch:
 
     def _name(self, end: WireEnd | None) -> str:
         return end.name if end is not None else "the host"
+
+    def _came_in(self, passage: PacketPath, port: str) -> None:
+        """A link takes a frame: for whom it is, by its MAC (eth_type_trans())."""
+        mac = passage.fields.get("ether daddr")
+        if isinstance(mac, int):
+            group = BROADCAST if mac == EVERYBODY else MULTICAST
+            other = FOR_THE_HOST if mac == self.network.mac_of(port) else OTHER_HOST
+            passage.fields["meta pkttype"] = group if mac >> 40 & 1 else other
 
     def _port_up(self, passage: PacketPath, port: str) -> None:
         link = self.network.link(port)
@@ -91,6 +99,7 @@ class NeighbourSearch:
             if bridged:
                 Bridging(passage).leave(segment, owner.port)
             return passage
+        self._came_in(passage, str(end.port))
         passage.device_hook("ingress", end.port)
         detour = False
         if bridged:

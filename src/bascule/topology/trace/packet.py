@@ -13,6 +13,7 @@ ARP, IPV4, IPV6, TAGGED = 0x0806, 0x0800, 0x86DD, 0x8100
 TCP, UDP, ICMP, ICMP6 = 6, 17, 1, 58
 EVERYBODY = (1 << 48) - 1
 SYN, SYN_ACK = 0x02, 0x12
+FOR_THE_HOST, BROADCAST, MULTICAST, OTHER_HOST = 0, 1, 2, 3  # PACKET_* of linux/if_packet.h
 ANY_PORT = (32768, 60999)  # net.ipv4.ip_local_port_range: what a client's own port lies between
 INVALID, ESTABLISHED, NEW, UNTRACKED = 1, 2, 8, 64
 

@@ -17,8 +17,10 @@ from bascule.topology.trace.ends import Ends
 from bascule.topology.trace.fib_questions import fib_fields
 from bascule.topology.trace.packet import (
     ESTABLISHED,
+    FOR_THE_HOST,
     INVALID,
     NEW,
+    OTHER_HOST,
     SYN_ACK,
     UNTRACKED,
     key,
@@ -145,6 +147,10 @@ class PacketPath:
         family = "ip" if version == 4 else "ip6"
         self._at(iif, oif)
         self.fields |= {"meta nfproto": 2 if version == 4 else 10}
+        kind = self.fields.get("meta pkttype", FOR_THE_HOST)
+        self.fields["meta pkttype"] = (
+            FOR_THE_HOST if kind == OTHER_HOST else kind
+        )  # br_netfilter hides that it is bridged
         if hook == "input" or (hook in {"prerouting", "output"} and self.network.rules.tracks(family)):
             self.in_pieces = False  # nf_defrag_ipv4 puts them together where anything tracks, ip_local_deliver() always
         events, nats = self.network.rules.calls(family, hook)
@@ -166,6 +172,7 @@ class PacketPath:
         self._chains(name, family, hook, batch, where=where)
         if hook in {"postrouting", "input"}:
             self._confirm()
+        self.fields["meta pkttype"] = kind
 
     def route_now(self) -> None:
         """A hook has it routed, by the mark that it has here; a mark that it gets later changes nothing."""
@@ -283,6 +290,9 @@ class PacketPath:
         elif known.is_reply:
             lone = self.fields.get("tcp flags") == SYN_ACK or "icmp type" in self.fields or "icmpv6 type" in self.fields
             self.fields |= {"ct state": INVALID if lone else NEW, "ct status": 0, "ct direction": 0}
+            if not lone:  # it opens a connection of its own
+                known = self.connection = Connection(source=source, target=target, tracked=True)
+                self.fields |= {"ct entry": 1, "ct mark": 0}
         else:
             if not known.tracked:
                 known.source, known.target, known.tracked = source, target, True

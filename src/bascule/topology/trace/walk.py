@@ -15,7 +15,7 @@ from bascule.topology.trace.forwarding import HostRouting, source_address
 from bascule.topology.trace.neighbour_search import NeighbourSearch
 from bascule.topology.trace.network import HostNetwork, WireEnd
 from bascule.topology.trace.owners import Owners
-from bascule.topology.trace.packet import Traffic, key, reply, request, text_of
+from bascule.topology.trace.packet import OTHER_HOST, Traffic, key, reply, request, text_of
 from bascule.topology.trace.passage import PacketPath
 from bascule.topology.trace.relays import Relays
 
@@ -166,7 +166,8 @@ class Walk(NeighbourSearch):
             return end
         bridge = self.network.bridge_of(end.port)
         segment = bridge or end.port
-        owner = self.owners.find(segment, next_hop, passage.fields[key(self.version, "saddr")])
+        asker = 0 if end.static_neighbours else passage.fields[key(self.version, "saddr")]
+        owner = self.owners.find(segment, next_hop, asker)
         if owner is None:
             text = f"nobody that is known has {text_of(self.version, next_hop)} behind {segment}"
             code = Code.ARP_SILENT if end.routes_known else Code.UNKNOWN_OUTSIDE
@@ -176,7 +177,7 @@ class Walk(NeighbourSearch):
                 text = f"{elsewhere.name} is behind {elsewhere.port}, which is not on {segment}"
             passage.stop(code, text_of(self.version, next_hop), text, name="neighbour", where=segment)
             return end
-        passage.fields |= {"ether saddr": end.mac, "ether daddr": owner.mac, "meta pkttype": 0}
+        passage.fields |= {"ether saddr": end.mac, "ether daddr": owner.mac}
         if end.outside and owner.end is not None and owner.port == end.port:
             handed_on = owner.end.passes is not None and not owner.end.owns(self.version, to)
             if handed_on or self.relays.met or self.relays.hides(owner.end, to):
@@ -196,6 +197,7 @@ class Walk(NeighbourSearch):
     def _arrive(self, passage: PacketPath, port: str, owner: Owner) -> WireEnd | None:
         """A frame comes in by a link of the host, for ``owner``."""
         passage.routed = False
+        self._came_in(passage, port)
         passage.device_hook("ingress", port)
         bridge = self.network.bridge_of(port)
         if not bridge:
@@ -257,6 +259,9 @@ class Walk(NeighbourSearch):
     # ---- the host itself
 
     def _into_host(self, passage: PacketPath, link: str, bridging: Bridging) -> WireEnd | None:
+        if passage.fields.get("meta pkttype") == OTHER_HOST:
+            text = "the host drops it: when it came in, its frame was for another MAC"
+            passage.stop(Code.MARTIAN, link, text, name="host", where=link)
         if not bridging.detour:
             passage.ip_hook("prerouting", iif=link)
         routing = HostRouting(passage)

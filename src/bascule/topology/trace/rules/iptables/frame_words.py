@@ -213,9 +213,12 @@ def _target(name: str, options: Sequence[str]) -> Iterator[Part]:
         after = given.get(f"--{name}-target", after)
         side, key = ("dst", "ether daddr") if name == "dnat" else ("src", "ether saddr")
         yield SetField(key, Constant(_number_of(given[f"--to-{side}"])))
+        if name == "dnat":
+            yield SetField("meta pkttype", Constant(PACKET_TYPES["other"]))
     elif name == "redirect":
         after = given.get("--redirect-target", after)
         yield SetField("ether daddr", Field("meta ibrhwaddr"))
+        yield SetField("meta pkttype", Constant(PACKET_TYPES["host"]))
     elif name == "arpreply":
         yield Decision("unknown", name)
         return
