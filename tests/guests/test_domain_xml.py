@@ -222,6 +222,10 @@ def test_a_reservation_that_takes_ours_goes_and_foreign_ones_stay() -> None:
 def test_another_mode_or_subnet_needs_a_restart_and_says_why() -> None:
     assert network_xml.diff(made(), wanted_network(Mode.ROUTED)).redefine == ("its mode is nat and shall be route",)
     assert network_xml.diff(made(), wanted_network(forwards=(SSH,))).redefine == ("its mode is nat and shall be open",)
+    wide = replace(wanted_network(), mtu=9000)
+    assert network_xml.diff(made(), wide).redefine == ("its MTU is 1500 and shall be 9000",)
+    assert network_xml.diff(made(mtu=9000), wide).redefine == ()
+    assert_valid("network", network_xml.build(wide))
     moved = network_xml.diff(made(addresses=(ip_interface("10.0.0.1/24"),)), wanted_network())
     assert moved.redefine == ("its addresses are 10.0.0.1/24 and shall be 192.168.122.1/24",)
 

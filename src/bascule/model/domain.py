@@ -79,6 +79,7 @@ class LibvirtNetwork(Struct, frozen=True, kw_only=True):
     addresses: tuple[IpInterface, ...] = ()
     ranges: tuple[tuple[IpAddress, IpAddress], ...] = ()
     reservations: tuple[Reservation, ...] = ()
+    mtu: int | None = None
 
 
 class Lease(Struct, frozen=True, kw_only=True):

@@ -113,6 +113,7 @@ class VirtualNetwork(Struct, frozen=True, kw_only=True):
     mode: Mode
     subnets: tuple[IpNetwork, ...] = ()
     dhcp: DhcpRange | None = None
+    mtu: int | None = None
     forwards: tuple[Forward, ...] = ()
     place: Place = NOWHERE
 

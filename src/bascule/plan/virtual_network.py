@@ -15,7 +15,7 @@ from bascule.errors import Place, Problem, SiteFault
 from bascule.model.links import Bridge
 from bascule.model.site import GuestNic, Host, Mode, Service, Site, VirtualNetwork
 from bascule.model.state import FORWARDING, Address, Link
-from bascule.model.values import IfName, IpAddress, IpInterface, IpNetwork, Mac, bridge_name
+from bascule.model.values import ETHERNET_MTU, IfName, IpAddress, IpInterface, IpNetwork, Mac, bridge_name
 from bascule.topology.virtual_networks import host_address
 
 if TYPE_CHECKING:  # each plan looks here; most hosts have no virtual network
@@ -49,6 +49,7 @@ class ResolvedNetwork(Struct, frozen=True, kw_only=True):
     reservations: tuple[Reservation, ...] = ()
     names: tuple[tuple[str, IpAddress], ...] = ()  # DNS names of the guests
     forwards: tuple[PortForward, ...] = ()
+    mtu: int | None = None
 
     @property
     def subnets(self) -> tuple[IpNetwork, ...]:
@@ -104,6 +105,7 @@ def resolved_network(site: Site, host: Host, network: VirtualNetwork) -> Resolve
         reservations=tuple(reservations),
         names=tuple((one.name, one.address) for one in reservations if one.name),
         forwards=tuple(forwards),
+        mtu=network.mtu,
     )
 
 
@@ -160,6 +162,7 @@ def bridge_link(one: ResolvedNetwork, alias: str, *, is_guarded: bool = False) -
         options=Bridge(forward_delay=0, mcast_snooping=0, no_linklocal_learn=int(is_guarded)),
         up=True,
         mac=one.mac,
+        mtu=one.mtu or ETHERNET_MTU,
         # on a bridge without ports an address would stay tentative for ever (no carrier, no DAD)
         addresses=tuple(Address(ip=str(a), flags=("nodad",) if a.version == 6 else ()) for a in one.addresses),
         addrgenmode="eui64" if any(subnet.version == 6 for subnet in one.subnets) else "none",

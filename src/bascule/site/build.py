@@ -242,6 +242,7 @@ class _Builder:
             name=name,
             mode=m.Mode(net.mode),
             subnets=net.subnet,
+            mtu=net.mtu,
             dhcp=net.dhcp and m.DhcpRange(first=net.dhcp[0], last=net.dhcp[1], place=self.at((*path, "dhcp"))),
             forwards=tuple(
                 m.Forward(

@@ -85,6 +85,7 @@ class VirtualNetwork(Entry):
     )
     subnet: Many[s.Subnet] = Field((), description="Its subnet, or a list of them. nat and routed need one.")
     dhcp: s.SpanWord | None = Field(None, description="The IPv4 addresses that the host hands out, both ends included.")
+    mtu: s.Mtu | None = Field(None, description="The largest packet of its guests and its bridge, in bytes; 1500 else.")
     forwards: Listed[Forward] = Field((), description="Ports of the host that lead to guests (nat and routed).")
 
 

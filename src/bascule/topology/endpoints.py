@@ -224,7 +224,8 @@ def _mtu(host: Host, nic: GuestNic, observed: HostState | None) -> int:
     if nic.shared_nic is not None:
         return host.nics[nic.shared_nic].mtu or seen.get(nic.shared_nic, ETHERNET_MTU)
     if nic.bridge is None:
-        return ETHERNET_MTU
+        virtual = host.virtual_networks.get(nic.virtual_network) if nic.virtual_network else None
+        return (virtual.mtu if virtual is not None else None) or ETHERNET_MTU
     bridge = host.bridges[nic.bridge]
     below = [x.mtu or seen.get(x.name) for x in host.uplink_nics(bridge)]
     return bridge.mtu or next(filter(None, below), ETHERNET_MTU)

@@ -32,6 +32,9 @@ def read_network(root: XmlElement, out: LibvirtFiles) -> Told:
         raise ValueError(f"network {name} is {out.refused[name]}")
     told: Told = []
     out.networks[name] = {"mode": _MODES[mode]} | _subnets(root, out, told)
+    mtu = root.first("mtu")
+    if mtu is not None and (size := mtu.attributes.get("size", "")).isdigit() and 68 <= int(size) <= 65535:
+        out.networks[name]["mtu"] = int(mtu.take("size"))
     bridge = root.first("bridge")
     if bridge is not None:
         out.bridges.add(bridge.take("name"))

@@ -60,6 +60,8 @@ def arguments(one: ResolvedNetwork, folder: str, *, upstream: bool = True, foreg
         words.append("--no-resolv")
     if one.mode is Mode.ISOLATED:
         words.append("--dhcp-option=option:router")  # no way out: hand out no gateway
+    if one.mtu is not None:
+        words.append(f"--dhcp-option=option:mtu,{one.mtu}")
     for first, last in one.ranges:
         subnet = next(subnet for subnet in one.subnets if first in subnet)
         bits = subnet.netmask if first.version == 4 else subnet.prefixlen

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from bascule.model.domain import LibvirtNetwork, NetworkText, Reservation
 from bascule.model.site import Mode
-from bascule.model.values import IpInterface
+from bascule.model.values import ETHERNET_MTU, IpInterface
 from bascule.plan.virtual_network import ResolvedNetwork
 from bascule.providers.libvirt.domain_xml import NAMESPACE, Element, essence, parse, text
 
@@ -37,6 +37,7 @@ def build(one: ResolvedNetwork) -> str:
     _set_forward(root, one)
     root.append(E.bridge(name=one.bridge, stp="off", delay="0"))
     root.append(E.mac(address=one.mac))
+    _set_mtu(root, one)
     root.append(E.domain(name=one.name, localOnly="yes"))
     if one.names:
         root.append(E.dns(*(E.host(E.hostname(name), ip=str(address)) for name, address in one.names)))
@@ -70,6 +71,14 @@ def _set_forward(root: Element, one: ResolvedNetwork) -> None:
         old.append(E.nat(ipv6="yes"))  # libvirt routes IPv6 out unchanged otherwise
 
 
+def _set_mtu(root: Element, one: ResolvedNetwork) -> None:
+    """What the site file says; one that it does not speak of keeps its own."""
+    if one.mtu is not None:
+        for old in root.findall("mtu"):
+            root.remove(old)
+        root.append(E.mtu(size=str(one.mtu)))
+
+
 def _ip(one: ResolvedNetwork, address: IpInterface) -> Element:
     family = "ipv6" if address.version == 6 else "ipv4"
     element = E.ip(family=family, address=str(address.ip), prefix=str(address.network.prefixlen))
@@ -97,6 +106,7 @@ def edited(xml: str, one: ResolvedNetwork) -> str:
     bridge = root.find("bridge")
     if bridge is None:
         root.append(E.bridge(name=one.bridge, stp="off", delay="0"))
+    _set_mtu(root, one)
     for old in root.findall("ip"):
         root.remove(old)
     for address in one.addresses:
@@ -135,6 +145,8 @@ def diff(now: LibvirtNetwork, one: ResolvedNetwork) -> NetworkDiff:
         reasons.append(f"its mode is {now.mode} and shall be {mode}")
     if set(now.addresses) != set(one.addresses):
         reasons.append(f"its addresses are {_join(now.addresses)} and shall be {_join(one.addresses)}")
+    if one.mtu is not None and now.mtu != one.mtu:
+        reasons.append(f"its MTU is {now.mtu or ETHERNET_MTU} and shall be {one.mtu}")
     if reasons:
         return NetworkDiff(redefine=tuple(reasons))
     if bool(now.ranges) != bool(one.ranges):

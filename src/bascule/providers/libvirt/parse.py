@@ -143,6 +143,7 @@ def network(text: NetworkText) -> LibvirtNetwork:
             for element in root.iterfind("ip/dhcp/range")
         ),
         reservations=tuple(_reservation(element) for element in root.iterfind("ip/dhcp/host") if element.get("ip")),
+        mtu=int(size) if (size := _attribute(root, "mtu", "size")).isdigit() else None,
     )
 
 
