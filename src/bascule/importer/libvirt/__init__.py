@@ -7,7 +7,7 @@ libvirt's to keep, which is said once for each guest.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -41,6 +41,8 @@ class LibvirtFiles(Struct):
     aliases: dict[str, PlainBridge] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)  # networks that are not taken, and what they are
     bridges: set[str] = field(default_factory=set)  # that libvirt makes for its networks
+    macs: dict[tuple[str, str], str] = field(default_factory=dict)  # network, MAC: the guest with such a NIC
+    reserved: dict[tuple[str, str], str] = field(default_factory=dict)  # network, MAC: the address of its own
     kept: list[str] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)
 
@@ -51,15 +53,34 @@ def parse(files: Files, host: str) -> LibvirtFiles:
     from bascule.importer.libvirt.networks import read_network
 
     out, left = LibvirtFiles(), Leftovers()
+    inside = [p for p in files if p.startswith(FOLDER) and p.endswith(".xml") and "/" not in p.removeprefix(FOLDER)]
+    if any("<host" in text for path, text in files.items() if path.startswith(NETWORKS)):
+        out.macs = _macs(files[path] for path in inside)
     for path in sorted(path for path in files if path.startswith(NETWORKS) and path.endswith(".xml")):
         _each(path, files[path], "network", left, partial(read_network, out=out))
-    inside = (p for p in files if p.startswith(FOLDER) and p.endswith(".xml") and "/" not in p.removeprefix(FOLDER))
     started = {path.removeprefix(AUTOSTART) for path in files if path.startswith(AUTOSTART)}
     for path in sorted(inside):
         by_itself = path.removeprefix(FOLDER) in started
         _each(path, files[path], "domain", left, partial(read_domain, host=host, out=out, starts=by_itself))
     out.left = list(left.done())
     return out
+
+
+def _macs(domains: Iterable[str]) -> dict[tuple[str, str], str]:
+    """Whose NICs are on which network, as far as that can be read."""
+    found: dict[tuple[str, str], str] = {}
+    for text in domains:
+        try:
+            root = read(text)
+        except ValueError:
+            continue  # it is told where it is read for itself
+        devices = root.first("devices")
+        for interface in devices.all("interface") if devices is not None else ():
+            mac, source = interface.first("mac"), interface.first("source")
+            if mac is not None and source is not None:
+                key = source.attributes.get("network", ""), mac.attributes.get("address", "").lower()
+                found[key] = root.text_of("name")
+    return found
 
 
 def _each(

@@ -78,6 +78,8 @@ def _interface(interface: XmlElement, out: LibvirtFiles) -> dict[str, Any]:
     mac = interface.first("mac")
     if mac is not None:
         nic["mac"] = parse_mac(mac.take("address"))
+        if (fixed := out.reserved.get((nic.get("network", ""), nic["mac"]))) is not None:
+            nic["address"] = fixed
     nic |= vlans_of(interface)
     tap = interface.first("target")
     if tap is not None and tap.attributes.get("dev"):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from ipaddress import ip_interface
+from ipaddress import ip_address, ip_interface
 from typing import Any
 
 from bascule.importer.libvirt import LibvirtFiles, PlainBridge, Told
 from bascule.importer.libvirt.nodes import XmlElement
-from bascule.model.values import parse_ifname, parse_label, parse_vid
+from bascule.model.values import IpInterface, parse_ifname, parse_label, parse_vid
 
 _MODES = {"nat": "nat", "route": "routed", "open": "open", "": "isolated"}
 
@@ -54,6 +54,7 @@ def _host_side(root: XmlElement, forward: XmlElement | None, name: str, out: Lib
         found = vlans_of(deepcopy(group))  # it is told, whether a guest uses it or not
         if found:
             groups[group.attributes.get("name", "")] = found
+            groups |= {"": found} if group.attributes.get("default") == "yes" else {}
     bridge = root.first("bridge")
     if bridge is not None:
         out.aliases[name] = PlainBridge("bridge", parse_ifname(bridge.take("name")), groups)
@@ -90,12 +91,31 @@ def _subnets(root: XmlElement, out: LibvirtFiles, told: Told) -> dict[str, Any]:
             if "dhcp" not in entry and first and ":" not in first:
                 span.take("start"), span.take("end")
                 entry["dhcp"] = f"{first}-{last}"
+        if dhcp is not None:
+            _reserved(dhcp, address, entry.get("dhcp", ""), root.text_of("name"), out)
     bridge = root.first("bridge")
     words = [f"the bridge {bridge.attributes['name']}"] if bridge is not None and "name" in bridge.attributes else []
     words += [f"the host is {', '.join(own_addresses)} there"] if own_addresses else []
     if words:
         out.kept.append(f"network {root.text_of('name')}: {'; '.join(words)}")
     return ({"subnet": subnets[0] if len(subnets) == 1 else subnets} if subnets else {}) | entry
+
+
+def _reserved(dhcp: XmlElement, own: IpInterface, span: str, network: str, out: LibvirtFiles) -> None:
+    """Fixed addresses of guests that are here, under their own names: the site file says them at the guest's NIC."""
+    first, _, last = span.partition("-")
+    for host in dhcp.all("host"):
+        key = network, host.attributes.get("mac", "").lower()
+        guest = out.macs.get(key)
+        try:
+            address = ip_address(host.attributes.get("ip", ""))
+            outside = not span or not ip_address(first) <= address <= ip_address(last)  # type: ignore[operator]  # IPv4
+        except (ValueError, TypeError):
+            continue
+        if guest is not None and host.attributes.get("name", guest) == guest and address in own.network and outside:
+            out.reserved[key] = f"{address}/{own.network.prefixlen}"
+            for word in ("mac", "ip", "name"):
+                host.take(word)
 
 
 def vlans_of(node: XmlElement) -> dict[str, Any]:
