@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from bascule.model.dialects import persistent
@@ -53,7 +51,7 @@ def test_a_virtual_network_has_one_and_its_guests_are_told() -> None:
     site = parse(SITE, "site.yaml")
     (lab,) = resolved_networks(site, site.hosts["h"])
     assert lab.mtu == 1300
-    assert "--dhcp-option=option:mtu,1300" in arguments(lab, Path("/run"))
+    assert "--dhcp-option=option:mtu,1300" in arguments(lab, "/run")
     assert guest_endpoint(site, "g").nics[0].mtu == 1300
 
 
