@@ -175,6 +175,7 @@ def configs(draw: st.DrawFn, *, rich: bool = True) -> NetworkConfig:
     for name, fields in links.items():
         if name in nics:
             fields["pin_mac"] = draw(st.none() | MACS)
+            fields["wol"] = draw(st.sampled_from([None] * 3 + [(), ("magic",), ("magic", "unicast")])) if rich else None
             fields["pin_path"] = draw(st.sampled_from([None] * 5 + ["pci-0000:03:00.0"])) if rich else None
         fields["mac"] = draw(st.none() | MACS)
         fields["mtu"] = draw(st.sampled_from([None, 1500, 9000]))

@@ -39,6 +39,7 @@ _STANDARDS = re.compile(r"802-3-ethernet|802\.(?:3ad|1q|1ad)", re.IGNORECASE)
 SETTINGS = "etc/sysconfig/network/config"  # of SUSE's scripts, where few keys are about the network
 _BY_WORDS = re.compile(  # numbers that a reader takes, and that a site file says by a word
     r"(?:ip6-privacy|privext|IPV6_PRIVACY|net\.ipv6\.conf\.(?P<link>[^\s=]+)\.use_tempaddr)[= ]\"?(?:[0-2]|rfc[0-9]+)\b"
+    r"|\bwake-on-lan=(?:0x)?[0-9a-f]+\b"
 )
 _DEFAULTS = (  # of the kernel, where a key says what would be so without it
     (re.compile(r"fd|delay", re.IGNORECASE), {4, 15}),

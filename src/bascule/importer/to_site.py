@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from bascule.model.host_links import MAIN_TABLE, OPENVSWITCH_MODES, Ipv6, PolicyRule
 from bascule.model.links import Bond, Bridge, BridgePort, OpenVSwitch, OpenVSwitchBond, Vlan
+from bascule.model.links.wake_on_lan import OFF
 from bascule.model.state import PortVlans
 from bascule.model.values import IfName, IpInterface, is_onlink
 from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
@@ -83,6 +84,8 @@ class _Writer:
             out["path"] = link.pin_path
         if link.mtu is not None:
             out["mtu"] = link.mtu
+        if link.wol is not None:
+            out["wol"] = _one_or_many(list(link.wol or (OFF,)))
         return out
 
     def _bond(self, link: LinkConfig) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from bascule.importer.words import all_of, route_words
 from bascule.model.links import Bridge, BridgePort, Vlan
+from bascule.model.links.wake_on_lan import wake_words
 from bascule.model.site import Host, Site
 from bascule.model.structs import defaults_of
 from bascule.model.values import ETHERNET_MTU, IfName
@@ -67,6 +68,8 @@ def _other_name(link: LinkConfig, said: Mapping[Any, LinkConfig]) -> Any:
 def _differences(have: LinkConfig, said: LinkConfig, config: NetworkConfig) -> Iterator[str]:
     if have.mtu and have.mtu != (said.mtu or ETHERNET_MTU):
         yield f"MTU {have.mtu}; the site file does not say it"
+    if have.wol is not None and have.wol != said.wol:
+        yield f"woken by {wake_words(have.wol)}; the site file does not say it"
     if have.name != said.name:
         yield f"a site file calls it {said.name}; the plan would make that one beside it"
     if have.master != said.master and have.master is not None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from bascule.model.host_links import MAIN_TABLE
 from bascule.model.links import Vlan
+from bascule.model.links.wake_on_lan import wake_words
 from bascule.persist.config import LinkConfig, StaticRoute
 from bascule.persist.formats.vlans import with_flags
 
@@ -24,6 +25,8 @@ def all_of(link: LinkConfig) -> Iterator[str]:
         yield f"VLANs {', '.join(with_flags(vlan) for vlan in link.vlans)}"
     yield from spoken(link)
     yield from (f"{word} {value}" for word, value in (("MAC", link.mac or link.pin_mac), ("MTU", link.mtu)) if value)
+    if link.wol is not None:
+        yield f"woken by {wake_words(link.wol)}"
 
 
 def spoken(link: LinkConfig) -> Iterator[str]:

@@ -13,6 +13,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from bascule.errors import Place
+from bascule.model.links.wake_on_lan import Modes
 from bascule.model.site_place import NOWHERE
 from bascule.model.values import IfName, IpAddress, IpInterface, IpNetwork, Mac, Vid
 
@@ -117,9 +118,10 @@ class HostLink(Struct, frozen=True, kw_only=True):
 
 
 class Nic(HostLink, frozen=True, kw_only=True):
-    """A NIC of a host."""
+    """A NIC of a host. ``wol`` are the packets that wake the machine by it; None: as they are."""
 
     path: str | None = None
+    wol: Modes | None = None
     switch: SwitchPort | None = None
 
 

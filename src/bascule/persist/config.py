@@ -16,6 +16,7 @@ from msgspec.structs import force_setattr
 from bascule.model.dhcp.identity import ClientId
 from bascule.model.host_links import LISTENING, MAIN_TABLE, Ipv6, Ipv6Privacy, PolicyRule
 from bascule.model.links import Bridge, BridgePort, LinkOptions, Physical
+from bascule.model.links.wake_on_lan import Modes
 from bascule.model.state import FixedNeighbour, PortVlans
 from bascule.model.values import IfName, Mac
 
@@ -50,7 +51,8 @@ class LinkConfig(Struct, frozen=True, kw_only=True):
     ``mac`` is the address that the link is given. ``mtu`` None leaves it to the kernel. ``vlans`` of a port are
     the VLANs that it is given on a VLAN-aware bridge, empty for the bridge's default. ``client_id`` None leaves it
     to the DHCP client who the link is for its server, ``metric`` None the rank of the routes that a lease brings,
-    ``ipv6_privacy`` None to the kernel or the manager whether it has temporary addresses.
+    ``ipv6_privacy`` None to the kernel or the manager whether it has temporary addresses, ``wol`` None to the driver
+    what wakes the machine by it.
     """
 
     name: IfName
@@ -61,6 +63,7 @@ class LinkConfig(Struct, frozen=True, kw_only=True):
     pin_path: str | None = None
     mac: Mac | None = None
     mtu: int | None = None
+    wol: Modes | None = None
     dhcp4: bool = False
     client_id: ClientId | None = None
     metric: int | None = None

@@ -11,6 +11,7 @@ from bascule.model.dhcp.identity import ClientId
 from bascule.model.dialects import persistent
 from bascule.model.host_links import Ipv6
 from bascule.model.links import Bond, Bridge, BridgePort, Dummy, Vlan
+from bascule.model.links.wake_on_lan import MAGIC
 from bascule.model.state import PortVlans
 from bascule.model.values import IfName, Mac
 from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
@@ -117,6 +118,7 @@ def probes() -> Iterator[tuple[str, NetworkConfig]]:
         _nic(addresses=("192.0.2.5/24",), dns=("192.0.2.1",), search=("example.org",)),
     )
     yield "MTU", _nic(mtu=9000)
+    yield "wake-on-LAN of a NIC that is known by its MAC", _nic(wol=MAGIC, pin_mac=Mac("52:54:00:28:23:af"))
     yield "a MAC of its own", _nic(mac=Mac("52:54:00:28:23:af"))
     yield "NIC pinned by MAC", _nic(pin_mac=Mac("52:54:00:28:23:af"))
     yield "NIC pinned by slot", _nic(pin_path="pci-0000:03:00.0")

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from bascule.model.host_links import LISTENING, Bond, Bridge, Ipv6, Ipv6Privacy, Nic, VlanLink
 from bascule.model.links import BridgePort, Physical
+from bascule.model.links.wake_on_lan import Modes
 from bascule.model.site import Host, PlugKind, Site
 from bascule.model.state import FORWARDING, HostState, Link, LinkFacts
 from bascule.model.values import ETHERNET_MTU, IfName, IpAddress, Mac
@@ -57,6 +58,7 @@ def wanted_config(site: Site, host: Host, state: HostState | None = None) -> Net
                 metric=wish.metric,
                 ipv6=wish.ipv6 or (Ipv6.OFF if wish.silent else _ipv6(now, seen, speaks=wish.speaks)),
                 ipv6_privacy=wish.ipv6_privacy,
+                wol=wish.wol,
                 addresses=addresses,
                 routes=tuple(_on_link(route, addresses) for route in routes),
                 dns=tuple(map(str, wish.dns)),
@@ -152,6 +154,7 @@ class _Wish(Struct, frozen=True, kw_only=True):
     pin_mac: Mac | None = None
     pin_path: str | None = None
     mtu: bool = False
+    wol: Modes | None = None
     inherits: bool = False
 
 
@@ -173,6 +176,7 @@ def _wishes(host: Host) -> Iterator[tuple[IfName, _Wish]]:
                 pin_mac=link.mac if isinstance(link, Nic) else None,
                 pin_path=link.path if isinstance(link, Nic) else None,
                 mtu=link.mtu is not None,
+                wol=link.wol if isinstance(link, Nic) else None,
                 inherits=isinstance(link, Bridge) and link.from_uplink,
             ),
         )

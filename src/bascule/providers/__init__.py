@@ -12,8 +12,9 @@ from bascule.providers.ovs import OVS
 from bascule.providers.protocol import Provider
 from bascule.providers.qemu import QEMU
 from bascule.providers.shaping import SHAPING
+from bascule.providers.wake_on_lan import WAKE_ON_LAN
 
-PROVIDERS: tuple[Provider, ...] = (KERNEL, NFT, OVS, BOOT_RULES, DNSMASQ, LIBVIRT, QEMU, SHAPING, FILES)
+PROVIDERS: tuple[Provider, ...] = (KERNEL, NFT, OVS, BOOT_RULES, DNSMASQ, LIBVIRT, QEMU, SHAPING, WAKE_ON_LAN, FILES)
 
 
 def of_tool(tool: str) -> Provider:

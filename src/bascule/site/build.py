@@ -11,6 +11,7 @@ from bascule.model import host_links as links
 from bascule.model import site as m
 from bascule.model.bandwidth import Bandwidth
 from bascule.model.guarding import GROUPS, Guarding, GuardLevel, VirtualRouter
+from bascule.model.links.wake_on_lan import in_order
 from bascule.model.network_mtus import with_network_mtus
 from bascule.model.site_place import SitePlace, SiteSource
 from bascule.model.values import IfName, IpInterface, Mac, derive_guest_mac, derive_tap
@@ -127,7 +128,8 @@ class _Builder:
         switch = None
         if nic.switch:
             switch = links.SwitchPort(name=nic.switch.name, port=nic.switch.port, place=self.at((*path, "switch")))
-        return links.Nic(path=nic.path, switch=switch, **self.shared(name, nic, path))
+        wol = in_order(nic.wol) if nic.wol else None
+        return links.Nic(path=nic.path, wol=wol, switch=switch, **self.shared(name, nic, path))
 
     def bond(self, name: IfName, bond: d.Bond, path: Path) -> links.Bond:
         return links.Bond(

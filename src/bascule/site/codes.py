@@ -64,6 +64,7 @@ CODES = {
     "SWITCH": "a key of Open vSwitch at a bridge of the kernel, or two that exclude each other",
     "MIRROR": "a mirror from or to somebody who is not there, or needed elsewhere",
     "PORTS": "ports of one bridge on several networks, or on one wire",
+    "WOL": "a NIC that is to wake the machine, and is not",
     "UPLINK-TWICE": "a NIC with two masters",
     "ENSLAVED-ADDRESS": "an address on a NIC that is under a bridge or in a bond",
     "FROM-UPLINK": "a bridge takes an address from an uplink that has none to give",

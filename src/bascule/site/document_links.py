@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
 from bascule.model.host_links import OPENVSWITCH_MODES, Ipv6, Ipv6Privacy
+from bascule.model.links.wake_on_lan import MODES, OFF
 from bascule.model.values import IfName
 from bascule.site import scalars as s
 from bascule.site.entry import Entry, Listed, Many
@@ -107,6 +108,11 @@ class Nic(WiredLink):
 
     mac: s.MacWord | None = Field(None, description="Pins the name to the NIC with this MAC.")
     path: s.Text | None = Field(None, description="Pins the name to the NIC in this slot (udev's ID_PATH).")
+    wol: Many[Annotated[str, s.choice(*MODES, OFF, noun="what wakes a machine")]] = Field(
+        (),
+        description="Wake-on-LAN: which packets wake the machine by it, 'magic' as a rule, or 'off'; left as it is if "
+        "not given.",
+    )
     switch: Switch | None = Field(None, description="The switch port that it should be plugged into.")
 
 

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from bascule.model.host_links import Bridge
 from bascule.model.links import Bridge as BridgeOptions
+from bascule.model.links.wake_on_lan import Modes, wake_words
 from bascule.model.site import GuestNic, Host, Site
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
@@ -45,6 +46,10 @@ class StateFacts:
         ]
         return self._check(what, subject, seen, found)
 
+    def cannot(self, subject: str) -> str | None:
+        """Why the plan leaves what the file says of something as it is: it cannot do otherwise."""
+        return next((n.text for n in self._plan.notes if (n.kind, n.subject) == ("unsupported", subject)), None)
+
     def rest(self) -> Iterator[Check]:
         """A failed check for every change that no other check has told of, and for what is there beside the file."""
         for change in self._plan.changes:
@@ -73,6 +78,18 @@ def check_links(site: Site, host: Host, state: HostState, facts: StateFacts) -> 
                 yield has_address(said.name, str(address), link, facts)
             if said.dhcp:
                 yield _lease(said.name, link)
+    for nic in host.nics.values():
+        if nic.wol is not None:
+            yield _woken(nic.name, nic.wol, state, facts)
+
+
+def _woken(name: IfName, modes: Modes, state: HostState, facts: StateFacts) -> Check:
+    """What wakes the machine by a NIC; unproven where its driver cannot be asked."""
+    if state.parts.get("wake_on_lan") is None:
+        return Check(id="wake-on-lan", subject=name, ok=None, detail="what wakes the machine by it was not asked")
+    if (text := facts.cannot(name)) is not None:
+        return Check(id="wake-on-lan", subject=name, ok=None, detail=text)
+    return facts.check("wake-on-lan", name, f"the file says {wake_words(modes)}", "wake-on-lan")
 
 
 def _bridge(site: Site, host: Host, bridge: Bridge, state: HostState, facts: StateFacts) -> Iterator[Check]:

@@ -18,6 +18,7 @@ WORDS = {  # the ids of checks as people read them
     "bridge-mac": "MAC of its NIC",
     "stp": "spanning tree",
     "mtu": "largest packet",
+    "wake-on-lan": "wake-on-LAN",
     "as-declared": "as declared",
     "other-ports": "other ports",
     "mac-on-own-port": "MAC on its own port",

@@ -12,6 +12,7 @@ from ipaddress import ip_interface
 
 from bascule.model.host_links import Ipv6
 from bascule.model.links import Bond, Bridge, Dummy, Vlan
+from bascule.model.links.wake_on_lan import letters
 from bascule.persist.config import LinkConfig, NetworkConfig
 from bascule.persist.formats import sysfs
 from bascule.persist.formats.rules import rule_words
@@ -91,6 +92,8 @@ def _low(link: LinkConfig) -> Lines:
         out.append(f"ip link set dev {name} address {link.mac}")
     if link.mtu is not None:
         out.append(f"ip link set dev {name} mtu {link.mtu}")
+    if link.wol is not None:
+        out.append(f"ethtool -s {name} wol {letters(link.wol)}")
     if link.ipv6 is Ipv6.OFF:
         out.append(f"ip link set dev {name} addrgenmode none")
     return out

@@ -10,6 +10,7 @@ from msgspec import Struct, field
 from bascule.model.dhcp.identity import ClientId
 from bascule.model.host_links import Ipv6, Ipv6Privacy, PolicyRule
 from bascule.model.links import Bond, Bridge, BridgePort, Dummy, LinkOptions, Physical, Vlan
+from bascule.model.links.wake_on_lan import Modes
 from bascule.model.state import PortVlans
 from bascule.model.values import IfName, Mac, parse_ifname
 from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
@@ -42,6 +43,7 @@ class LinkDraft(Struct):
     pin_path: str | None = None
     mac: Mac | None = None
     mtu: int | None = None
+    wol: Modes | None = None
     dhcp4: bool = False
     client_id: ClientId = ClientId()
     metric: int | None = None
@@ -60,6 +62,7 @@ class LinkDraft(Struct):
             pin_path=self.pin_path,
             mac=self.mac,
             mtu=self.mtu,
+            wol=self.wol if self.kind == "" else None,
             dhcp4=self.dhcp4,
             client_id=self.client_id,
             metric=self.metric,

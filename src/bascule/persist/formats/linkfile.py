@@ -2,32 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+from bascule.model.links.wake_on_lan import in_order, wake_words
 from bascule.model.values import parse_mac
 from bascule.persist.config import LinkConfig, NetworkConfig
 from bascule.persist.formats.builder import Builder
-from bascule.persist.formats.ini import read, write
+from bascule.persist.formats.ini import Item, read, write
 from bascule.persist.formats.values import parse_mtu
 from bascule.persist.parsed import Files
 
 FOLDER = "etc/systemd/network"
+_WORDS: tuple[tuple[str, str, Callable[[str], Any]], ...] = (  # key, what it is in a draft, how it is read
+    ("MTUBytes", "mtu", parse_mtu),
+    ("WakeOnLan", "wol", lambda text: in_order(text.split())),
+)
 
 
-def render(config: NetworkConfig) -> dict[str, str]:
-    """One file for each pinned NIC."""
+def render(config: NetworkConfig, *, with_wake: bool = False) -> dict[str, str]:
+    """One file for each pinned NIC; ``with_wake``: it says as well what wakes the machine by it."""
     return {
         f"{FOLDER}/10-{link.name}.link": text
         for link in config.links.values()
-        if (text := _render(link)) and not link.options.kind
+        if (text := _render(link, with_wake=with_wake)) and not link.options.kind
     }
 
 
-def _render(link: LinkConfig) -> str:
+def _render(link: LinkConfig, *, with_wake: bool) -> str:
     match: list[tuple[str, str]] = []
     if link.pin_mac:
         match.append(("PermanentMACAddress", link.pin_mac))
     if link.pin_path:
         match.append(("Path", link.pin_path))
-    return write([("Match", match), ("Link", [("Name", link.name)])]) if match else ""
+    own = [("Name", str(link.name))]
+    if with_wake and link.wol is not None:
+        own.append(("WakeOnLan", wake_words(link.wol)))
+    return write([("Match", match), ("Link", own)]) if match else ""
 
 
 def parse(files: Files, builder: Builder) -> None:
@@ -36,10 +47,11 @@ def parse(files: Files, builder: Builder) -> None:
     for path in sorted(path for path in files if path.startswith(f"{FOLDER}/") and path.endswith(".link")):
         sections = read(path, files[path], left, continued=True)
         items = {(s.name, item.key): item for s in sections for item in s.items}
-        name = items.pop(("Link", "Name"), None)
+        given = items.pop(("Link", "Name"), None)
+        name = given or _plain(items.pop(("Match", "OriginalName"), None))
         mac = items.pop(("Match", "PermanentMACAddress"), None) or items.pop(("Match", "MACAddress"), None)
         at = items.pop(("Match", "Path"), None)
-        if name is None or (mac is None and at is None):
+        if name is None or (given is not None and mac is None and at is None):
             left.add(path, 0, "", "does not tie a name to a MAC or path")
             continue
         try:
@@ -51,12 +63,18 @@ def parse(files: Files, builder: Builder) -> None:
             left.add(path, name.line, f"Name={name.value}", str(wrong))
             continue
         draft.pin_mac = pin_mac or draft.pin_mac
-        draft.pin_path = at.value if at else None
-        size = items.pop(("Link", "MTUBytes"), None)
-        if size is not None:
+        draft.pin_path = at.value if at else draft.pin_path
+        for key, field, read_value in _WORDS:
+            item = items.pop(("Link", key), None)
             try:
-                draft.mtu = parse_mtu(size.value)
+                if item is not None:
+                    setattr(draft, field, read_value(item.value))
             except ValueError as wrong:
-                left.add(path, size.line, f"[Link] MTUBytes={size.value}", str(wrong))
+                left.add(path, item.line if item else 0, f"[Link] {key}={item.value if item else ''}", str(wrong))
         for (section, key), item in items.items():
             left.add(path, item.line, f"[{section}] {key}={item.value}", "not taken")
+
+
+def _plain(item: Item | None) -> Item | None:
+    """The name that a file finds a NIC by; None for a pattern."""
+    return None if item is None or set(item.value) & set("*?[]! ") else item

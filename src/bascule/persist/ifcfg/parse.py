@@ -10,6 +10,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from bascule.model.host_links import Ipv6, Ipv6Privacy, PolicyRule
+from bascule.model.links.wake_on_lan import ethtool_words
 from bascule.model.values import IfName, Mac, parse_ifname, parse_mac, parse_vid
 from bascule.persist.config import StaticRoute
 from bascule.persist.formats import sysfs
@@ -148,6 +149,7 @@ class _IfcfgFile(AssignmentFile):
             self.leave("HWADDR", "only hardware is known by its MAC; MACADDR gives one to a link")
         draft.mac = self.take("MACADDR", parse_mac)
         draft.mtu = self.take("MTU", parse_mtu)
+        draft.wol = self.take("ETHTOOL_OPTS", ethtool_words)
         onboot = self.take("ONBOOT", parse_bool)
         draft.onboot = True if onboot is None else onboot
         self._master(draft)
@@ -313,7 +315,7 @@ _TAKEN = words(
     """
     DEVICE TYPE DEVICETYPE HWADDR MACADDR MTU ONBOOT BRIDGE MASTER STP DELAY AGEING PRIO BRIDGING_OPTS BONDING_OPTS VLAN
     PHYSDEV VLAN_ID BOOTPROTO DOMAIN IPV6INIT IPV6_AUTOCONF DHCPV6C IPV6ADDR IPV6ADDR_SECONDARIES
-    IPV6_DEFAULTGW IPV6_PRIVACY OVS_BRIDGE TEAM_MASTER METRIC IPV4_ROUTE_METRIC
+    IPV6_DEFAULTGW IPV6_PRIVACY ETHTOOL_OPTS OVS_BRIDGE TEAM_MASTER METRIC IPV4_ROUTE_METRIC
     """
 )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bascule.model.host_links import Ipv6, Ipv6Privacy
 from bascule.model.links import Bond, Bridge, Dummy, Vlan
+from bascule.model.links.wake_on_lan import letters
 from bascule.persist.config import LinkConfig, NetworkConfig, by_family
 from bascule.persist.formats import sysfs
 from bascule.persist.formats.gaps import Gaps
@@ -61,6 +62,8 @@ def _link(link: LinkConfig, config: NetworkConfig, gaps: Gaps) -> Lines:
     out.append(("ONBOOT", "yes" if link.onboot else "no"))
     if link.mtu is not None:
         out.append(("MTU", str(link.mtu)))
+    if link.wol is not None:
+        out.append(("ETHTOOL_OPTS", f"wol {letters(link.wol)}"))
     out += _port(link, config, gaps) if link.master else _ip(link, gaps)
     if link.vlans:
         gaps.add(link.name, "vlans", ", ".join(f"{v.first}-{v.last}" for v in link.vlans))

@@ -8,6 +8,7 @@ from ipaddress import ip_interface
 from typing import Any
 
 from bascule.model.links import Bridge, BridgePort, LinkOptions
+from bascule.model.links.wake_on_lan import ethtool_words
 from bascule.model.state import PortVlans
 from bascule.model.structs import defaults_of
 from bascule.model.values import parse_ifname, parse_mac, parse_vid
@@ -70,6 +71,10 @@ def _understood(builder: Builder, draft: LinkDraft, part: str, file: str, line: 
         return _brctl(builder, rest, file, line)
     if tool == "ifconfig" and len(rest) > 1:
         return _ifconfig(builder, rest, file, line)
+    if tool == "ethtool" and "wol" in rest[:1] + rest[2:3]:
+        target = builder.draft(rest[1], file, line) if rest[0] in {"-s", "--change"} else draft
+        target.wol = ethtool_words(" ".join(rest))
+        return True
     if tool == "sysctl":
         return _sysctl(builder, rest, file, line)
     if tool == "vconfig" and rest[:1] == ["add"] and len(rest) == 3:

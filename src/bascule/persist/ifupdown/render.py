@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from bascule.model.host_links import TEMPORARY, Ipv6, PolicyRule
 from bascule.model.links import Bond, Bridge, Dummy, Vlan
+from bascule.model.links.wake_on_lan import letters
 from bascule.model.values import IfName
 from bascule.persist.config import LinkConfig, NetworkConfig
 from bascule.persist.formats import linkfile
@@ -182,6 +183,8 @@ def _hooks(link: LinkConfig, members: list[LinkConfig]) -> Lines:
                 out.append(f"up ip link set dev {member.name} type bridge_slave {' '.join(member.port.arguments())}")
             out += [f"up {command}" for command in bridge_commands(member, member.name)]
         out += [f"up {command}" for command in bridge_commands(link, link.name)]
+    if link.wol is not None:
+        out.append(f"up ethtool -s {link.name} wol {letters(link.wol)} || true")
     if link.ipv6 is Ipv6.OFF:
         out.append("ipv6-addrgen off")  # ifupdown2 would set it on again whenever it reloads; ifupdown passes over it
         if link.options.kind:  # it does not exist before it is up

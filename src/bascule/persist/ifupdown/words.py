@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from bascule.model.links.wake_on_lan import of_letters
 from bascule.model.values import parse_mac
 from bascule.persist.formats.builder import LinkDraft, setter
 from bascule.persist.formats.values import parse_bool, parse_ip, parse_mtu, parse_number, words
@@ -43,6 +44,7 @@ SIMPLE: dict[str, Callable[[LinkDraft, str], None]] = {
     "hwaddress": setter("mac", lambda text: parse_mac(text.removeprefix("ether").strip())),
     "bridge-hw": setter("mac", parse_mac),
     "mtu": setter("mtu", parse_mtu),
+    "ethernet-wol": setter("wol", of_letters),
     "dns-nameservers": _servers,
     "dns-nameserver": _servers,
     "dns-search": _domains,

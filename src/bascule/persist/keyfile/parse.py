@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from bascule.model.dhcp.identity import ClientId
 from bascule.model.host_links import MAIN_TABLE, Ipv6
+from bascule.model.links.wake_on_lan import of_manager_flags
 from bascule.model.values import IfName, Mac, parse_mac, parse_vid
 from bascule.persist.config import StaticRoute
 from bascule.persist.formats import ini, linkfile
@@ -157,6 +158,7 @@ class _Profile:
         draft.mac = self.take("ethernet", "cloned-mac-address", parse_mac) or self.take(
             "bridge", "mac-address", parse_mac
         )
+        draft.wol = self.take("ethernet", "wake-on-lan", of_manager_flags)
         draft.mtu = self.take("ethernet", "mtu", lambda text: parse_mtu(text) if text != "0" else None)
         onboot = self.take("connection", "autoconnect", parse_bool)
         draft.onboot = True if onboot is None else onboot

@@ -11,6 +11,7 @@ import uuid
 from bascule.model.dhcp.identity import ClientId, colons
 from bascule.model.host_links import MAIN_TABLE, TEMPORARY, Ipv6, PolicyRule
 from bascule.model.links import Bond, Bridge, Dummy, Vlan
+from bascule.model.links.wake_on_lan import manager_flags
 from bascule.model.state import PortVlans
 from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.formats import ini, linkfile
@@ -92,6 +93,8 @@ def _ethernet(link: LinkConfig) -> Items:
         out.append(("mac-address", link.pin_mac))
     if link.mtu is not None:
         out.append(("mtu", str(link.mtu)))
+    if link.wol is not None:
+        out.append(("wake-on-lan", str(manager_flags(link.wol))))
     return out
 
 

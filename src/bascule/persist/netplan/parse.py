@@ -9,6 +9,7 @@ import yaml
 from msgspec.structs import replace
 
 from bascule.model.host_links import Ipv6, Ipv6Privacy
+from bascule.model.links.wake_on_lan import MAGIC
 from bascule.model.values import parse_ifname, parse_mac, parse_vid
 from bascule.persist.config import StaticRoute
 from bascule.persist.formats import linkfile
@@ -385,6 +386,7 @@ def _identifier(draft: LinkDraft, text: str) -> None:
 _SIMPLE: dict[str, Callable[[LinkDraft, str], None]] = {
     "macaddress": setter("mac", parse_mac),
     "mtu": setter("mtu", parse_mtu),
+    "wakeonlan": setter("wol", lambda text: MAGIC if parse_bool(text) else ()),
     "dhcp4": setter("dhcp4", parse_bool),
     "dhcp-identifier": _identifier,
     "activation-mode": setter("onboot", lambda text: text not in {"manual", "off"}),

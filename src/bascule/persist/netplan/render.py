@@ -11,6 +11,7 @@ from typing import Any
 
 from bascule.model.host_links import LISTENING, MAIN_TABLE, Ipv6, Ipv6Privacy, PolicyRule
 from bascule.model.links import Bond, Bridge, BridgePort, Dummy, Vlan
+from bascule.model.links.wake_on_lan import MAGIC, wake_words
 from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.formats import ini, linkfile
 from bascule.persist.formats.gaps import Gaps
@@ -41,6 +42,8 @@ def render(config: NetworkConfig) -> dict[str, str]:
         members = [config.links[name] for name in ports.get(link.name, ())]
         if isinstance(link.options, Dummy):
             gaps.add(link.name, "kind", "dummy", "netplan before 1.0 knows no such link")
+        if link.wol not in {None, (), MAGIC}:
+            gaps.add(link.name, "wol", wake_words(link.wol or ()), "it knows 'magic' and 'off' alone")
         group = {"bond": "bonds", "bridge": "bridges", "vlan": "vlans"}.get(link.options.kind, "ethernets")
         rules = ruled.get(link.name, [])
         groups[group][link.name] = _link(link, members) | _policy([rule for rule in rules if _has_words(rule)])
@@ -73,6 +76,8 @@ def _link(link: LinkConfig, members: list[LinkConfig]) -> dict[str, Any]:
         out["macaddress"] = link.mac
     if link.mtu is not None:
         out["mtu"] = link.mtu
+    if link.wol is not None:
+        out["wakeonlan"] = bool(link.wol)
     if not link.onboot:
         out["activation-mode"] = "manual"
     if link.is_bridge and not link.speaks:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from bascule.model.dhcp.identity import ClientId, colons
 from bascule.model.host_links import LISTENING, MAIN_TABLE, Ipv6, PolicyRule
 from bascule.model.links import Bond, Bridge, BridgePort, Vlan
+from bascule.model.links.wake_on_lan import wake_words
 from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.formats import ini, linkfile
 from bascule.persist.formats.gaps import Gaps
@@ -45,7 +46,11 @@ def render(config: NetworkConfig) -> dict[str, str]:
     gaps.check()
     if config.unmanaged:
         files[f"{FOLDER}/05-bascule-unmanaged.network"] = ini.write(unmanaged(config.unmanaged))
-    return files | linkfile.render(config)
+    for link in config.links.values():
+        if link.wol is not None and not (link.pin_mac or link.pin_path):
+            gaps.add(link.name, "wol", wake_words(link.wol), "its .link file finds a NIC by 'mac' or 'path'")
+    gaps.check()
+    return files | linkfile.render(config, with_wake=True)
 
 
 def _primaries(config: NetworkConfig, gaps: Gaps) -> None:

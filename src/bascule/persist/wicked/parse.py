@@ -7,6 +7,7 @@ from collections.abc import Callable
 from ipaddress import ip_address, ip_interface
 
 from bascule.model.host_links import Ipv6
+from bascule.model.links.wake_on_lan import ethtool_words
 from bascule.model.values import parse_ifname, parse_mac, parse_vid
 from bascule.persist.config import StaticRoute
 from bascule.persist.formats.builder import Builder, LinkDraft
@@ -30,7 +31,7 @@ SKIPPED = ("~", ".bak", ".old", ".orig", ".rpmnew", ".rpmsave", ".scpmbackup", "
 SILENT = words(
     """
     NAME BROADCAST NETWORK REMOTE_IPADDR USERCONTROL _NM_NAME UNIQUE PREFIXLEN NETMASK LABEL INTERFACETYPE BRIDGE VLAN
-    ETHERDEVICE VLAN_ID BONDING_MASTER STARTMODE BOOTPROTO LLADDR MTU
+    ETHERDEVICE VLAN_ID BONDING_MASTER STARTMODE BOOTPROTO LLADDR MTU ETHTOOL_OPTIONS
     """
 )
 
@@ -117,6 +118,7 @@ class _WickedFile(AssignmentFile):
         draft.onboot = self.value("STARTMODE").lower() in {*STARTS, ""}
         draft.mac = self.take("LLADDR", parse_mac)
         draft.mtu = self.take("MTU", parse_mtu)
+        draft.wol = self.take("ETHTOOL_OPTIONS", ethtool_words)
         if self.value("BRIDGE").lower() == "yes":
             draft.kind = "bridge"
         elif self.value("BONDING_MASTER").lower() == "yes":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bascule.model.links.wake_on_lan import OFF
 from bascule.model.values import IfName, derive_tap
 from bascule.site import document as d
 from bascule.site.findings import Path, suggest
@@ -27,6 +28,10 @@ def check_links(wiring: DocumentWiring) -> None:
             also = (("the first", found.item(where)),)
             found.at("DUPLICATE-LINK", f"{label} has the name of {other}", place, hint, also)
 
+        for name, own in entry.nics.items():
+            if OFF in own.wol and len(own.wol) > 1:
+                message = f"NIC '{name}' is woken by {', '.join(w for w in own.wol if w != OFF)}, and is not ('off')"
+                found.add("WOL", message, (*top, "nics", name, "wol"), hint="write 'off' alone, or leave it out")
         for kind, noun, name, _ in entry.links():
             see(name, f"{noun} '{name}'", (*top, kind, name), key=True)
         seen: set[str] = set()

@@ -1,15 +1,22 @@
-"""ethtool: the driver behind a NIC, and the LED at its port."""
+"""ethtool: the driver behind a NIC, the LED at its port, and what wakes the machine by it."""
 
 from __future__ import annotations
 
+import ctypes
+import fcntl
 import re
+import socket
+import struct
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 
+from msgspec import Struct
+
 from bascule.errors import BasculeError, CommandFailed, MissingTool, Problem, UsageFault
 from bascule.system.run import run
 
+_ETHTOOL, _GET_WAKE = 0x8946, 0x5  # SIOCETHTOOL, ETHTOOL_GWOL (linux/sockios.h, ethtool.h)
 REFUSED_S = 0.5  # a driver that cannot blink says so at once; one that can takes whole seconds
 
 
@@ -21,6 +28,25 @@ def driver(link: str) -> str:
         return ""
     found = re.search(r"^driver: (\S+)", result.stdout, re.MULTILINE)
     return found[1] if found and result.status == 0 else ""
+
+
+class WakeBits(Struct, frozen=True):
+    """Masks of WAKE_*: which packets a driver can wake the machine by, and which do now."""
+
+    able: int
+    now: int
+
+
+def wake_on_lan(link: str) -> WakeBits | None:
+    """What wakes the machine by a link of the namespace that we are in; None where its driver has no such thing."""
+    told = ctypes.create_string_buffer(struct.pack("=I16x", _GET_WAKE), 20)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as door:
+        try:
+            fcntl.ioctl(door, _ETHTOOL, struct.pack("@16sP16x", link.encode(), ctypes.addressof(told)))
+        except OSError:
+            return None
+    _, able, now = struct.unpack_from("=III", told.raw)
+    return WakeBits(able, now)
 
 
 def identify(link: str, seconds: int, begun: Callable[[], object] | None = None) -> None:

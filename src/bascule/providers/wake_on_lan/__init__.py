@@ -1,0 +1,110 @@
+"""Wake-on-LAN: which packets wake the machine by a NIC, kept by the NIC's driver and set by ethtool."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from msgspec import Struct, convert, to_builtins
+from msgspec.structs import replace
+
+from bascule.model.links.wake_on_lan import Modes, letters, wake_words
+from bascule.model.site import Host, Site
+from bascule.model.state import HostState
+from bascule.plan.change import Command, Note, Risk
+from bascule.plan.step import Phase, Step, step
+from bascule.providers.merging import merge_mapping
+from bascule.providers.plain import PlainProvider
+from bascule.providers.protocol import Merged, Surroundings, ThreeWay, Wanted
+
+if TYPE_CHECKING:
+    from bascule.providers.effects import Effects
+
+
+class Wake(Struct, frozen=True):
+    """What wakes the machine by a NIC now, and what could; None: its driver was asked and has no such thing."""
+
+    now: Modes | None
+    able: Modes = ()
+
+
+class WakeOnLanProvider(PlainProvider):
+    """By the name of a NIC; only those of which the file says something are asked."""
+
+    name: ClassVar[str] = "wake_on_lan"
+    tools: ClassVar[frozenset[str]] = frozenset({"ethtool"})
+    programs: ClassVar[frozenset[str]] = tools
+    drifts: ClassVar[bool] = True
+
+    def want(
+        self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: Surroundings
+    ) -> Wanted:
+        """What the file says, where the NIC can; a note where it cannot."""
+        seen: Mapping[str, Wake] | None = self.part(observed)
+        said = {name: nic for name, nic in host.nics.items() if nic.wol is not None}
+        if seen is None or not said:
+            return Wanted(part=seen)
+        part, notes = dict(seen), []
+        reasons: dict[str, str] = {}
+        for name, nic in said.items():
+            have = seen.get(name, Wake(None))
+            modes = nic.wol or ()
+            if lacking := [word for word in modes if word not in have.able]:
+                notes.append(Note(kind="unsupported", subject=name, text=_cannot(have, lacking)))
+            elif have.now is not None:
+                part[name] = replace(have, now=modes)
+                where = f" ({nic.place.file}:{nic.place.line})" if nic.place.file else ""
+                reasons[name] = f"{name} has wol: {wake_words(modes)}{where}"
+        return Wanted(part=part, reasons=reasons, notes=tuple(notes))
+
+    def diff(self, before: HostState, after: HostState) -> Iterator[Step]:
+        """One call of ethtool for each NIC."""
+        old, new = self.part(before) or {}, self.part(after) or {}
+        for name in sorted(old.keys() & new.keys()):
+            modes = new[name].now
+            if modes is not None and modes != old[name].now:
+                words = f"be woken by {wake_words(modes)}" if modes else "be woken by nothing"
+                command = Command("ethtool", ("-s", name, "wol", letters(modes)))
+                yield step(Phase.SETTINGS, name, words, command, risk=Risk.ADDITION, about="wake-on-lan")
+
+    def merge(self, change: ThreeWay) -> Merged:
+        """As it was, unless somebody has altered it since."""
+        kept: list[str] = []
+        states = (change.before, change.wanted, change.now, change.applied or change.wanted)
+        parts = [self.part(state) or {} for state in states]
+        found = merge_mapping(*parts, kept=kept, words=_since)
+        return Merged(part=found if self.part(change.now) is not None else None, kept=tuple(kept))
+
+    def put_right(self, before: HostState, wanted: HostState, now: HostState) -> Any:
+        """As the change made it, where a NIC is still there."""
+        seen: Mapping[str, Wake] = self.part(now) or {}
+        made: Mapping[str, Wake] = self.part(wanted) or {}
+        return {name: made.get(name, one) for name, one in seen.items()} if self.part(now) is not None else None
+
+    def to_json(self, part: Any) -> Any:
+        """By NIC."""
+        return to_builtins(part)
+
+    def from_json(self, data: Any) -> Any:
+        """The same back."""
+        return convert(data, dict[str, Wake])
+
+    def effects(self) -> Effects:
+        """The drivers are asked without a program."""
+        from bascule.providers.wake_on_lan.effects import WakeOnLanEffects
+
+        return WakeOnLanEffects()
+
+
+def _cannot(have: Wake, lacking: list[str]) -> str:
+    if have.now is None:
+        return "cannot be woken by the network: its driver has no wake-on-LAN; 'wol' has no effect there"
+    able = wake_words(have.able) if have.able else "nothing"
+    return f"cannot be woken by {' '.join(lacking)}: its driver can {able}"
+
+
+def _since(name: str, have: Wake) -> str:
+    return f"{name} is woken by {wake_words(have.now or ())} by now"
+
+
+WAKE_ON_LAN = WakeOnLanProvider()

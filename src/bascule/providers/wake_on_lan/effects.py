@@ -1,0 +1,40 @@
+"""The drivers are asked by the kernel's own call, and set by ethtool."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from bascule.host.live import LiveHost
+from bascule.model.links.wake_on_lan import of_bits
+from bascule.plan.batch import Batch
+from bascule.plan.change import Note
+from bascule.providers.effects import Scope
+from bascule.providers.wake_on_lan import Wake
+from bascule.system.net.ethtool import wake_on_lan
+
+
+class WakeOnLanEffects:
+    """A call takes microseconds, so the NICs are asked one by one."""
+
+    def programs(self) -> tuple[tuple[str, ...], ...]:
+        """None."""
+        return ()
+
+    def read(self, texts: Callable[[], Sequence[str]], scope: Scope) -> Mapping[str, Wake] | None:
+        """The NICs of which the file says something, and those of a checkpoint."""
+        said = [name for name, nic in scope.host.nics.items() if nic.wol is not None] if scope.host is not None else []
+        names = dict.fromkeys([*said, *(scope.known.get("wake_on_lan") or ())])
+        if not names:
+            return None
+        found: dict[str, Wake] = {}
+        with scope.where.entered():
+            for name in names:
+                told = wake_on_lan(name)
+                found[name] = Wake(None) if told is None else Wake(of_bits(told.now), of_bits(told.able))
+        return found
+
+    def execute(self, batch: Batch, *, where: LiveHost, keep: Sequence[int]) -> tuple[Note, ...]:
+        """Raises CommandFailed with ethtool's own words."""
+        for command in batch.commands:
+            where.run((command.tool, *command.words), keep=keep)
+        return ()
