@@ -18,9 +18,9 @@ from bascule.errors import CommandFailed
 from bascule.model.state import HostState
 from bascule.plan.diff import diff
 from bascule.plan.drift import drift_goal
-from bascule.policy.guards.table import KEY
 from bascule.providers import PROVIDERS
 from bascule.providers.effects import Scope
+from bascule.providers.guards_standing import guards_of
 from bascule.providers.observe import observe
 from bascule.system import boot
 from bascule.system.disk.lockfile import Holder, holder
@@ -82,7 +82,7 @@ def _servers(place: StateDirectory) -> tuple[tuple[str, bool], ...]:
 
 def _stopped(checkpoint: Checkpoint) -> tuple[StoppedFrames, ...]:
     """Nothing where the change made no guards; that their table is gone is drift, and told there."""
-    if KEY not in checkpoint.wanted.tables:
+    if not guards_of(checkpoint.wanted):
         return ()
     from bascule.observe.guards import stopped_frames
 

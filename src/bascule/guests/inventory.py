@@ -15,7 +15,7 @@ from bascule.model.site import Site
 from bascule.model.state import HostState
 from bascule.model.values import IfName, IpAddress, Mac, parse_mac
 from bascule.policy.guards.ports import is_guarded
-from bascule.policy.guards.standing import standing_guards
+from bascule.providers.guards_standing import guards_of
 from bascule.providers.guest_identity import conflicts
 from bascule.providers.guest_nics import find_nic
 
@@ -108,7 +108,7 @@ def _row(
     wanted: Mapping[str, GuardLevel],
 ) -> GuestRow:
     link = state.links.get(IfName(nic.tap)) if state and nic.tap else None
-    guards = standing_guards(state.tables) if state else {}
+    guards = guards_of(state) if state else {}
     said = nic.bridge or (nic.into if nic.kind == "bridge" else "")
     bridge = (link.master or "") if link is not None else said
     remarks = []

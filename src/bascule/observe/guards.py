@@ -1,13 +1,24 @@
-"""What the guards have stopped, as nft counts it."""
+"""What the guards have stopped, as nft and Open vSwitch count it."""
 
 from __future__ import annotations
 
+from bascule.errors import CommandFailed
 from bascule.policy.guards.counters import StoppedFrames, read_counters
 from bascule.policy.guards.table import KEY
+from bascule.providers.ovs.look import stopped_by_flows
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 
 
 def stopped_frames(namespace: Namespace | None = None) -> tuple[StoppedFrames, ...]:
-    """By port and reason. Raises NotPermitted, MissingTool, CommandFailed where there is no such table."""
-    return read_counters(run(("nft", "-j", "list", "table", *KEY.split()), namespace=namespace).stdout)
+    """By port and reason, the most frequent of a port first. Raises NotPermitted, MissingTool, CommandFailed."""
+    found = [*_by_rules(namespace), *stopped_by_flows(namespace)]
+    return tuple(sorted(found, key=lambda one: (one.port, -one.frames)))
+
+
+def _by_rules(namespace: Namespace | None) -> tuple[StoppedFrames, ...]:
+    """Nothing where there is no such table."""
+    try:
+        return read_counters(run(("nft", "-j", "list", "table", *KEY.split()), namespace=namespace).stdout)
+    except CommandFailed:
+        return ()

@@ -51,7 +51,7 @@ def host_tables(
         for one in networks
         if (one.forwards or not by_libvirt) and (table := network_table(one, mark)) is not None
     }
-    ports = guarded_ports(site, host)
+    ports = [port for port in guarded_ports(site, host) if not port.by_flows]
     if (guards := guard_table(ports, mark)) is not None:
         wanted[guards.key] = guards
     if taken := list(_taken(host, networks, wanted, observed, mark)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bascule.providers.boot_flows import BOOT_FLOWS
 from bascule.providers.boot_rules import BOOT_RULES
 from bascule.providers.dnsmasq import DNSMASQ
 from bascule.providers.files import FILES
@@ -14,7 +15,10 @@ from bascule.providers.qemu import QEMU
 from bascule.providers.shaping import SHAPING
 from bascule.providers.wake_on_lan import WAKE_ON_LAN
 
-PROVIDERS: tuple[Provider, ...] = (KERNEL, NFT, OVS, BOOT_RULES, DNSMASQ, LIBVIRT, QEMU, SHAPING, WAKE_ON_LAN, FILES)
+PROVIDERS: tuple[Provider, ...] = (
+    *(KERNEL, NFT, OVS, BOOT_RULES, BOOT_FLOWS, DNSMASQ),
+    *(LIBVIRT, QEMU, SHAPING, WAKE_ON_LAN, FILES),
+)
 
 
 def of_tool(tool: str) -> Provider:

@@ -7,13 +7,15 @@ import json
 import os
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bascule.errors import CommandFailed, Problem
 from bascule.system.net.netns import Namespace, is_machines_own
+from bascule.system.run import run_all
 
+OFCTL = ("ovs-ofctl", "-O", "OpenFlow14", "--names")
 HIDDEN = "table_id=254"  # Open vSwitch's own rules
 LEARNS = "priority=0,actions=NORMAL"
 _COUNTERS = re.compile(r"(duration|n_packets|n_bytes)=[^,]*, ")
@@ -171,6 +173,30 @@ def flows(namespace: Namespace | None = None) -> dict[str, tuple[str, ...]]:
     except (OSError, ValueError, KeyError):
         return {}
     return told
+
+
+def door(path: str, bridge: str) -> str:
+    """Where a switch speaks OpenFlow: beside the socket ``path`` of its data base."""
+    return f"unix:{Path(path).parent}/{bridge}.mgmt"
+
+
+def settle(namespace: Namespace | None) -> None:
+    """Wait until every frame meets the rules as they are: the datapath goes by older ones for some milliseconds."""
+    found = daemons(namespace)
+    if found is not None and found.control:
+        with contextlib.suppress(OSError, ValueError):
+            _call(found.control, "revalidator/wait", [])
+
+
+def rules_of(path: str, bridges: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """How each bridge shows fragments to its rules, and all its rules as ovs-ofctl(8) prints them.
+
+    Raises CommandFailed, MissingTool, NotPermitted.
+    """
+    names = list(bridges)
+    asked = [(*OFCTL, verb, door(path, name)) for name in names for verb in ("get-frags", "dump-flows")]
+    told = run_all(asked)
+    return {name: (told[2 * at].strip(), told[2 * at + 1]) for at, name in enumerate(names)}
 
 
 def _select(table: str, columns: list[str]) -> dict[str, Any]:

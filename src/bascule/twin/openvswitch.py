@@ -71,7 +71,8 @@ def as_played(host: Host, state: HostState) -> HostState:
     }
     bridges = {name: replace(part.bridges[name], datapath_type="netdev") for name in declared & part.bridges.keys()}
     mirrors = {key: row for key, row in part.mirrors.items() if row.bridge in declared}
-    played = replace(part, bridges=bridges, ports=kept, mirrors=mirrors) if declared else None
+    flows = {name: table for name, table in part.flows.items() if name in declared}
+    played = replace(part, bridges=bridges, ports=kept, mirrors=mirrors, flows=flows) if declared else None
     return OVS.with_part(replace(state, links=links), played)
 
 

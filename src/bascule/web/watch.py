@@ -21,7 +21,7 @@ from bascule.model.state import HostState
 from bascule.observe.guards import stopped_frames
 from bascule.plan.change import Plan
 from bascule.policy.guards.counters import StoppedFrames
-from bascule.policy.guards.standing import standing_guards
+from bascule.providers.guards_standing import guards_of
 from bascule.system.net.counters import Count, read_counters
 from bascule.system.net.fdb import learned_by_port, read_fdb
 from bascule.system.net.monitor import NetlinkMonitor
@@ -142,7 +142,7 @@ class Watcher:
             except BasculeError as error:
                 problems.append(first(error))
         seen = observed or look(site, host)
-        self._guarded = bool(standing_guards(seen.tables))
+        self._guarded = bool(guards_of(seen))
         return state_document(site, host, seen, plan=plan, problems=problems, asking=self._asking)
 
 

@@ -34,6 +34,7 @@ class GuardedPort(Struct, frozen=True, kw_only=True):
     known_macs: tuple[Mac, ...] = ()  # of everybody in the file, where guests inside are learned
     servers: tuple[IpAddress, ...] | None = None
     takes_advertisements: bool = True
+    by_flows: bool = False  # on a switch of Open vSwitch, whose frames no rule of nft sees
     waits: bool = False  # for the guest's next start: the port is not there yet
 
     @property
@@ -53,8 +54,9 @@ def is_guarded(nic: GuestNic) -> bool:
 
 
 def guards_on(site: Site, host: Host, bridge: IfName) -> bool:
-    """Whether a bridge of a host has ports with guards."""
-    return any(nic.master == bridge and is_guarded(nic) for nic in site.guest_nics(host.name))
+    """Whether a bridge of the kernel has ports with guards."""
+    nics = site.guest_nics(host.name)
+    return any(nic.master == bridge and is_guarded(nic) and nic.openvswitch is None for nic in nics)
 
 
 def guarded_ports(site: Site, host: Host) -> tuple[GuardedPort, ...]:
@@ -94,6 +96,7 @@ def _port(site: Site, nic: GuestNic) -> GuardedPort:
         other_macs=tuple(mac for other in apart for mac in (other.mac, *other.guarding.macs)),
         known_macs=_known_macs(site) if guarding.nested else (),
         servers=_servers(site, segment),
+        by_flows=nic.openvswitch is not None,
         takes_advertisements=network is None or any(subnet.version == 6 for subnet in network.subnets),
     )
 

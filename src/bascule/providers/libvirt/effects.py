@@ -56,8 +56,11 @@ class LibvirtEffects:
     def execute(self, batch: Batch, *, where: LiveHost, keep: Sequence[int]) -> tuple[Note, ...]:
         """Tell it one after the other. No program inherits ``keep``: the library is part of ours."""
         from bascule.providers.libvirt.execute import execute
+        from bascule.providers.ovs.effects import bind_ports
 
-        return execute(batch, where)
+        notes = execute(batch, where)
+        bind_ports(where.namespace)  # a guest that it started has new ports
+        return notes
 
 
 def _is_concerned(scope: Scope) -> bool:

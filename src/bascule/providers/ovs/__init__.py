@@ -22,7 +22,8 @@ class OvsProvider(PlainProvider):
 
     name: ClassVar[str] = "ovs"
     drifts: ClassVar[bool] = True
-    tools: ClassVar[frozenset[str]] = frozenset({"ovsdb-client", "ovs-vsctl"})  # spoken over a socket of our own
+    tools: ClassVar[frozenset[str]] = frozenset({"ovsdb-client", "ovs-vsctl", "ovs-ofctl"})
+    programs: ClassVar[frozenset[str]] = frozenset({"ovs-ofctl"})  # the others' words go over a socket of our own
 
     def lay_over(self, state: HostState) -> HostState:
         """Its bridges as switches, and the links under them as their ports."""
@@ -73,7 +74,7 @@ class OvsProvider(PlainProvider):
     def names(self, before: HostState, wanted: HostState) -> tuple[str, ...]:
         """The switches that it makes, alters or deletes."""
         old, new = self.part(before), self.part(wanted)
-        some = changed(old.bridges, new.bridges)
+        some = (*changed(old.bridges, new.bridges), *changed(old.flows, new.flows))
         ports = changed(old.ports, new.ports)
         told = dict.fromkeys((*some, *((new.ports.get(p) or old.ports[p]).bridge for p in ports)))
         return (f"Open vSwitch {', '.join(told)}",) if told else ()

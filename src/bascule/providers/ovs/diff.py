@@ -11,6 +11,7 @@ from bascule.model.state import HostState, PortVlans
 from bascule.model.values import IfName
 from bascule.plan.change import Command, Risk
 from bascule.plan.step import PLUG_S, Phase, Step, step
+from bascule.providers.ovs.guard_steps import guard_steps
 from bascule.providers.ovs.overlay import vlans_of
 from bascule.providers.ovs.state import BridgeRow, MirrorRow, PortRow, SwitchState
 from bascule.providers.ovs.transaction import transaction
@@ -22,8 +23,9 @@ DONE = (f"--timeout={PATIENCE_S}", "wait-until", "Open_vSwitch", ".")
 def steps(old: SwitchState, new: SwitchState, before: HostState, after: HostState) -> list[Step]:
     """All steps; the last has the transaction. It comes first where a bridge of the kernel gets the name of another."""
     found = [*_bridges(old, new), *_ports(old, new, before), *_mirrors(old, new)]
+    rules = list(guard_steps(old, new, after))
     if not found:
-        return []
+        return rules
     successors = (after.links.get(IfName(name)) for name in old.bridges.keys() - new.bridges.keys())
     phase = Phase.REMAKE if any(link is not None and link.options.by_kernel for link in successors) else Phase.SWITCH
     words = json.dumps(transaction(old, new), separators=(",", ":"))
@@ -32,7 +34,7 @@ def steps(old: SwitchState, new: SwitchState, before: HostState, after: HostStat
         Command("ovs-vsctl", (f"--db=unix:{old.socket}", *DONE, f"cur_cfg>={old.seen.next_cfg + 1}")),
     )
     found = [replace(one, phase=phase) for one in found]
-    return [*found[:-1], replace(found[-1], commands=commands)]
+    return [*found[:-1], replace(found[-1], commands=commands), *rules]
 
 
 def _bridges(old: SwitchState, new: SwitchState) -> Iterator[Step]:

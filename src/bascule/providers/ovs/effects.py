@@ -13,16 +13,18 @@ from bascule.plan.batch import Batch
 from bascule.plan.change import Change, Note
 from bascule.providers.effects import Scope
 from bascule.providers.ovs.diff import PATIENCE_S
-from bascule.providers.ovs.look import look, observe
+from bascule.providers.ovs.look import look, observe, rebinding
 from bascule.providers.ovs.state import SwitchState
 from bascule.providers.ovs.transaction import interfaces_in
-from bascule.system.openvswitch import ask, failed
+from bascule.system.net.netns import Namespace
+from bascule.system.openvswitch import OFCTL, ask, door, failed, settle
+from bascule.system.run import run
 
 PAUSE_S = 0.002  # between two looks at whether ovs-vswitchd is done
 
 
 class OvsEffects:
-    """One read, one transaction; no program is run."""
+    """One read, one transaction; the rules of guards are read and loaded by ovs-ofctl, a switch at a time."""
 
     def programs(self) -> tuple[tuple[str, ...], ...]:
         """None: it is asked over its socket."""
@@ -35,16 +37,34 @@ class OvsEffects:
     def execute(self, batch: Batch, *, where: LiveHost, keep: Sequence[int]) -> tuple[Note, ...]:
         """The transaction, and wait until ovs-vswitchd has done it. Raises CommandFailed with what it says."""
         made: list[str] = []
+        loaded = False
         for command, change in zip(batch.commands, batch.changes, strict=True):
             if command.tool == "ovsdb-client":
                 _, remote, words = command.words
                 parameters = json.loads(words)
                 _transact(remote.removeprefix("unix:"), parameters, change)
                 made += interfaces_in(parameters)
+            elif command.tool == "ovs-ofctl":
+                where.run((command.tool, *command.words), stdin=command.stdin, keep=keep)
+                loaded = True
             else:
                 path = command.words[0].removeprefix("--db=unix:")
                 _await(path, int(command.words[-1].removeprefix("cur_cfg>=")), made, change)
+        if loaded:
+            settle(where.namespace)
         return ()
+
+
+def bind_ports(namespace: Namespace | None) -> None:
+    """Give the ports that have come since the guards were loaded their rules by number, and forget those that went.
+
+    Until then a guest is known by its MAC, and held to its guard all the same. Raises CommandFailed, NotPermitted.
+    """
+    part = look(namespace)
+    if part is None or not part.flows:
+        return
+    for bridge, lines in rebinding(part):
+        run((*OFCTL, "--bundle", "add-flows", door(part.socket, bridge), "-"), stdin=lines)
 
 
 def _transact(path: str, parameters: list[Any], change: Change) -> None:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from bascule.errors import NotPermitted, Problem
+from collections.abc import Iterator
+
+from msgspec.structs import replace
+
+from bascule.errors import CommandFailed, NotPermitted, Problem
+from bascule.policy.guards.counters import StoppedFrames
+from bascule.policy.guards.flows import COOKIE
+from bascule.providers.ovs.flows import LoadedFlow, by_name, loading, read_flows, rebound, stopped
 from bascule.providers.ovs.read import from_answer, reading
-from bascule.providers.ovs.state import SwitchState
+from bascule.providers.ovs.state import GUARDS, FlowTable, SwitchState
 from bascule.system.net.netns import Namespace
-from bascule.system.openvswitch import ask, daemons, failed
+from bascule.system.openvswitch import ask, daemons, failed, rules_of
 
 
 def look(namespace: Namespace | None) -> SwitchState | None:
@@ -18,9 +25,55 @@ def look(namespace: Namespace | None) -> SwitchState | None:
 def observe(path: str, *, is_running: bool = True) -> SwitchState:
     """The switches of a data base. Raises CommandFailed or NotPermitted where it cannot be asked."""
     try:
-        return from_answer(ask(path, reading()), path, is_running=is_running)
+        found = from_answer(ask(path, reading()), path, is_running=is_running)
     except PermissionError as error:
         problem = Problem("NOT-PERMITTED", f"the data base of Open vSwitch at {path} is root's", hint="run it as root")
         raise NotPermitted(problem) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise failed(path, error) from error
+    ours = {
+        bridge: (fragments, [one.flow for one in loaded if one.cookie == COOKIE])
+        for bridge, (fragments, loaded) in _loaded(found).items()
+    }
+    tables = {
+        bridge: FlowTable(fragments=fragments, flows=by_name(flows, _guarded(found)[bridge], found.seen.ofports))
+        for bridge, (fragments, flows) in ours.items()
+        if flows
+    }
+    return replace(found, flows=tables)
+
+
+def stopped_by_flows(namespace: Namespace | None) -> Iterator[StoppedFrames]:
+    """What the guards of all switches have stopped. Raises CommandFailed or NotPermitted."""
+    found = daemons(namespace)
+    if found is None or not found.control:
+        return
+    part = from_answer(ask(found.socket, reading()), found.socket, is_running=True)
+    for bridge, (_, loaded) in _loaded(part).items():
+        yield from stopped(loaded, _guarded(part)[bridge])
+
+
+def rebinding(found: SwitchState) -> Iterator[tuple[str, str]]:
+    """For each switch whose ports have come or gone since its guards were loaded, the lines that put that right."""
+    for bridge, (_, loaded) in _loaded(found).items():
+        there = [one.name for row in found.ports_of(bridge) for one in row.interfaces]
+        rules = [one.flow for one in loaded if one.cookie == COOKIE]
+        if rules and (
+            text := loading(rules, rebound(rules, _guarded(found)[bridge], bridge, there), found.seen.ofports)
+        ):
+            yield bridge, text
+
+
+def _guarded(found: SwitchState) -> dict[str, list[str]]:
+    """The guarded ports of each switch that has some."""
+    return {name: row.external_ids[GUARDS].split() for name, row in found.bridges.items() if GUARDS in row.external_ids}
+
+
+def _loaded(found: SwitchState) -> dict[str, tuple[str, list[LoadedFlow]]]:
+    """How each switch with guards shows fragments, and its rules; nobody else's are read."""
+    guarded = _guarded(found)
+    try:
+        told = rules_of(found.socket, guarded) if guarded and found.seen.is_running else {}
+    except CommandFailed:  # a switch that was not made yet has none
+        return {}
+    return {bridge: (fragments, list(read_flows(listing))) for bridge, (fragments, listing) in told.items()}

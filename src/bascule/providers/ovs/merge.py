@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
+from bascule.providers.ovs.guard_steps import merged_flows, righted_flows
 from bascule.providers.ovs.state import MirrorRow, PortRow, Row, SwitchState
 from bascule.providers.protocol import Merged
 
@@ -29,6 +30,7 @@ def merge(before: SwitchState, wanted: SwitchState, now: SwitchState, applied: S
             now,
             bridges=bridges,
             ports={name: port for name, port in ports.items() if name not in lost},
+            flows=merged_flows(before.flows, wanted.flows, now.flows),
             mirrors={key: one for key, one in mirrors.items() if one.bridge in bridges},
         ),
         kept=tuple(kept),
@@ -88,6 +90,7 @@ def put_right(before: SwitchState, wanted: SwitchState, now: SwitchState, links:
         bridges=_righted(before.bridges, wanted.bridges, now.bridges),
         ports=ports,
         mirrors={key: one for key, one in mirrors.items() if one is not None},
+        flows=righted_flows(before.flows, wanted.flows, now),
     )
 
 

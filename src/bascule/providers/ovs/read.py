@@ -20,7 +20,7 @@ from bascule.providers.ovs.state import (
 EXTRA = {  # columns that are read beside those of a row
     "Bridge": ("_uuid", "name", "ports", "mirrors"),
     "Port": ("_uuid", "name", "interfaces"),
-    "Interface": ("_uuid", "name", "error"),
+    "Interface": ("_uuid", "name", "error", "ofport"),
     "Mirror": ("_uuid", "name", *MirrorRow.ports),
 }
 ROOT = ("_uuid", "next_cfg", "ovs_version")
@@ -72,6 +72,7 @@ def from_answer(answer: Iterable[Mapping[str, Any]], socket: str, *, is_running:
             root=kept["_uuid"],
             uuids=dict(_uuids(tables, of_mirrors)),
             errors={row["name"]: str(row["error"]) for row in interfaces if row["error"]},
+            ofports={row["name"]: port for row in interfaces for port in _several(row["ofport"]) if port > 0},
             next_cfg=kept["next_cfg"],
             version=kept["ovs_version"] or "",
             is_running=is_running,

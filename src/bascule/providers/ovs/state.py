@@ -11,9 +11,11 @@ from typing import Any, ClassVar
 from msgspec import Struct, field
 
 from bascule.model.moment import Moment
+from bascule.policy.guards.flows import FlowRule
 
 MARK = "bascule"  # the key in external_ids under which the site stands that a row was made for
 RATE, PRIMARY = "lacp-time", "bond-primary"  # keys of a bond in other_config of its port
+GUARDS = "bascule-guards"  # the key of a bridge under which the names of its guarded ports stand
 
 
 class Row(Struct, frozen=True, kw_only=True):
@@ -95,16 +97,25 @@ class MirrorRow(Row, frozen=True, kw_only=True):
     output_port: tuple[str, ...] = ()
 
 
+class FlowTable(Struct, frozen=True, kw_only=True):
+    """The guards' rules on a switch, and how it shows fragments to them (``nx-match``, or ``normal``)."""
+
+    fragments: str
+    flows: tuple[FlowRule, ...]
+
+
 class SwitchMoment(Moment, frozen=True, kw_only=True):
     """What the data base shows beside its configuration.
 
-    ``uuids`` are by TABLE/NAME, ``errors`` what ovs-vswitchd says of an interface that it could not open.
+    ``uuids`` are by TABLE/NAME, ``errors`` what ovs-vswitchd says of an interface that it could not open,
+    ``ofports`` the number that OpenFlow has for each interface that it did open.
     ``is_running`` says whether ovs-vswitchd is there to do what the data base says.
     """
 
     root: str = ""
     uuids: Mapping[str, str] = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)
+    ofports: Mapping[str, int] = field(default_factory=dict)
     next_cfg: int = 0
     version: str = ""
     is_running: bool = True
@@ -117,6 +128,7 @@ class SwitchState(Struct, frozen=True, kw_only=True):
     bridges: Mapping[str, BridgeRow] = field(default_factory=dict)
     ports: Mapping[str, PortRow] = field(default_factory=dict)
     mirrors: Mapping[str, MirrorRow] = field(default_factory=dict)
+    flows: Mapping[str, FlowTable] = field(default_factory=dict)  # of the guards, by bridge
     seen: SwitchMoment = SwitchMoment()
 
     def ports_of(self, bridge: str) -> tuple[PortRow, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from msgspec.structs import replace
@@ -14,12 +14,18 @@ from bascule.model.site import Host, Site
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
 from bascule.plan.change import Note
+from bascule.policy.guards.flows import guard_flows
+from bascule.policy.guards.ports import guarded_ports
+from bascule.policy.guards.unseen import unseen
+from bascule.providers.ovs.flows import LOCAL, SHOWN_FRAGMENTS
 from bascule.providers.ovs.overlay import columns_of, vlans_of
 from bascule.providers.ovs.state import (
+    GUARDS,
     MARK,
     PRIMARY,
     RATE,
     BridgeRow,
+    FlowTable,
     InterfaceRow,
     MirrorRow,
     PortRow,
@@ -56,6 +62,8 @@ class _Wanted:
         self.protected = {str(nic.tap): nic.guarding.port_flag for nic in site.guest_nics(host.name)}
         self.named = {*self.protected, *(str(port.link) for b in declared.values() for port in b.every_port)}
         self.members = {one.name: row.name for row in now.ports.values() for one in row.interfaces}  # of bonds, too
+        masters = {name: nic.master for nic in site.guest_nics(host.name) for name in (nic.tap, nic.next_tap)}
+        self.guarded = {name: [p for p in guarded_ports(site, host) if masters[p.name] == name] for name in declared}
         self.notes: list[Note] = []
 
     def wanted(self) -> Wanted:
@@ -74,7 +82,25 @@ class _Wanted:
             for mirror in _mirrors(bridge):
                 if (row := self._mirror(name, mirror, ports)) is not None:
                     mirrors[f"{name}/{row.name}"] = row
-        return Wanted(part=replace(self.now, bridges=bridges, ports=ports, mirrors=mirrors), notes=tuple(self.notes))
+        self.notes += self._untold()
+        flows = {name: table for name, table in self.now.flows.items() if name in bridges and name not in self.declared}
+        flows |= {name: self._flows(name, ports) for name, some in self.guarded.items() if some}
+        part = replace(self.now, bridges=bridges, ports=ports, mirrors=mirrors, flows=flows)
+        return Wanted(part=part, notes=tuple(self.notes))
+
+    def _untold(self) -> Iterator[Note]:
+        """What the guards of switches cannot stop, a line each."""
+        for bridge, ports in self.guarded.items():
+            known = {name: why for port in ports for name, why in unseen(port.guarding.level).items()}
+            for name, why in known.items():
+                yield Note(kind="unsupported", subject=bridge, text=f"its guards let through {name}: {why}")
+
+    def _flows(self, bridge: str, ports: Mapping[str, PortRow]) -> FlowTable:
+        """The guards' rules: every other port of the switch is one without a guard."""
+        guarded = {str(port.name) for port in self.guarded[bridge]}
+        there = [one.name for row in ports.values() if row.bridge == bridge for one in row.interfaces]
+        open_ports = [LOCAL if name == bridge else name for name in there if name not in guarded]
+        return FlowTable(fragments=SHOWN_FRAGMENTS, flows=guard_flows(self.guarded[bridge], open_ports))
 
     def _bridge(self, bridge: Bridge, row: BridgeRow | None) -> BridgeRow:
         said, link = bridge.openvswitch, self.links.links[bridge.name]
@@ -84,10 +110,16 @@ class _Wanted:
             config["hwaddr"] = str(link.mac)
         known = row or BridgeRow(name=bridge.name, external_ids=self.mark)
         usual = known if not known.site else BridgeRow(name=bridge.name)  # of what the file does not say
+        had_guards = GUARDS in known.external_ids
+        ids = {key: value for key, value in known.external_ids.items() if key != GUARDS}
+        if names := [str(port.name) for port in self.guarded[bridge.name]]:
+            ids[GUARDS] = " ".join(names)
         return replace(
             known,
             datapath_type=said.datapath.replace("system", "") if said.datapath else known.datapath_type,
-            fail_mode=said.fail_mode or usual.fail_mode,
+            external_ids=ids,
+            # without its rules, a guarded switch passes nothing
+            fail_mode="secure" if names else said.fail_mode or (None if had_guards else usual.fail_mode),
             mcast_snooping_enable=usual.mcast_snooping_enable if bridge.snooping is None else bridge.snooping,
             stp_enable=bridge.stp,
             rstp_enable=said.rstp,

@@ -34,7 +34,7 @@ def check_switches(wiring: DocumentWiring) -> None:
             if bridge.native is not None and bridge.pvid is None:
                 message = f"'native' of bridge '{name}' says how a VLAN is sent, and no 'pvid' says which"
                 wiring.found.add("SWITCH", message, (*path, "native"), hint="add 'pvid: 10', or remove 'native'")
-            _guards(wiring, host, name)
+            _guards(wiring, host, name, bridge)
             if bridge.stp and bridge.rstp:
                 message = f"bridge '{name}' has both 'stp' and 'rstp'"
                 hint = "Open vSwitch runs one of them: take 'rstp', which forwards within seconds"
@@ -50,19 +50,29 @@ def check_switches(wiring: DocumentWiring) -> None:
                 seen.setdefault(mirror.to, index)
 
 
-def _guards(wiring: DocumentWiring, host: str, name: IfName) -> None:
-    """Rules of the kernel's bridges see no frame of Open vSwitch: a guard there would be none."""
+def _guards(wiring: DocumentWiring, host: str, name: IfName, bridge: d.Bridge) -> None:
+    """What flows cannot hold: guests inside of which only the number is known, and limits."""
     for guest_name, guest in wiring.document.guests.items():
         for index, nic in enumerate(guest.nics if guest.host == host else ()):
             if nic.bridge != name:
                 continue
             level = nic.guard or default_guard(wiring.document, host, nic)
-            if level == "off" and nic.limit is None and not isinstance(nic.isolated, str):
-                continue
-            what = f"guard '{level}'" if level != "off" else "what it may send"
-            message = f"{what} of guest '{guest_name}' cannot be held on '{name}': rules see no frame of Open vSwitch"
-            hint = "write 'guard: off', or plug it into a bridge with 'kind: linux'"
-            wiring.found.add("GUARD", message, ("guests", guest_name, "nics", index), hint=hint)
+            path: Path = ("guests", guest_name, "nics", index)
+            number = next((one for one in nic.macs if isinstance(one, int)), None)
+            if number is not None and level != "off":
+                message = (
+                    f"'macs: {number}' of guest '{guest_name}' cannot be held on '{name}', a bridge of Open vSwitch"
+                )
+                wiring.found.add("GUARD", message, (*path, "macs"), hint="list the MACs of the guests inside")
+            if nic.limit is not None:
+                message = f"the limit of guest '{guest_name}' cannot be held on '{name}', a bridge of Open vSwitch"
+                wiring.found.add("GUARD", message, (*path, "limit"), hint="plug it into a bridge with 'kind: linux'")
+            if level != "off" and bridge.fail_mode == "standalone":
+                message = (
+                    f"guard '{level}' of guest '{guest_name}' cannot be held with 'fail_mode: standalone' of '{name}'"
+                )
+                hint = "without its rules a guarded switch must pass nothing: remove 'fail_mode'"
+                wiring.found.add("GUARD", message, path, hint=hint)
 
 
 def switch_ports(document: d.Document, host: str, name: IfName, bridge: d.Bridge) -> dict[str, tuple[IfName, ...]]:

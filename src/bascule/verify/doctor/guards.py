@@ -10,8 +10,8 @@ from bascule.model.ruleset.rules import AnyTable, ForeignTable, Table
 from bascule.model.values import IfName
 from bascule.observe.firewall import SWITCHES
 from bascule.policy.guards.ports import is_guarded
-from bascule.policy.guards.standing import standing_guards
 from bascule.policy.guards.table import KEY
+from bascule.providers.guards_standing import guards_of
 from bascule.topology.trace.network import HostNetwork
 from bascule.verify.doctor.finding import Facts, Finding, Severity
 
@@ -24,7 +24,7 @@ def look(facts: Facts) -> Iterator[Finding]:
     """Where guards are wanted or stand; a host without any has nothing to be said of."""
     if facts.state is None:
         return
-    standing = standing_guards(facts.state.tables)
+    standing = guards_of(facts.state)
     wanted = _wanted(facts)
     if not standing and not wanted:
         return

@@ -20,6 +20,7 @@ from bascule.model.guarding import GuardLevel
 from bascule.model.site import Host, Site
 from bascule.model.values import IpAddress, Mac
 from bascule.policy.guards.ports import GuardedPort, guarded_ports, link_local
+from bascule.policy.guards.unseen import unseen
 from bascule.probe.domain import ProbeAttachment, ProbeDomain
 from bascule.system.net.fdb import read_fdb
 from bascule.system.net.netns import Namespace
@@ -110,10 +111,15 @@ def attack_from(stand: Stand) -> Check:
     got_through = [one.name for one, arrived in _send(stand, hostile) if arrived]
     learned = _learned(stand)
     lost = [one.name for one, arrived in _send(stand, honest) if not arrived]
-    words = f"guard {stand.port.guarding.level}: {len(hostile) - len(got_through)} of {len(hostile)} kinds of hostile "
+    known = unseen(stand.port.guarding.level) if stand.port.by_flows else {}
+    untold = [name for name in got_through if name in known]
+    got_through = [name for name in got_through if name not in known]
+    stopped = len(hostile) - len(got_through) - len(untold)
+    words = f"guard {stand.port.guarding.level}: {stopped} of {len(hostile)} kinds of hostile "
     words += f"frames stopped, {len(honest) - len(lost)} of {len(honest)} kinds of honest ones passed"
     for what, names in (("not stopped", got_through), ("lost", lost)):
         words += f"; {what}: {', '.join(names)}" if names else ""
+    words += f"; Open vSwitch cannot tell (plan says why): {', '.join(untold)}" if untold else ""
     words += f"; the bridge learned {', '.join(learned)} at its port" if learned else ""
     return Check(id="guard", subject=stand.port.guest, ok=not (got_through or lost or learned), detail=words)
 

@@ -1,0 +1,111 @@
+"""boot_flows: the unit of systemd that loads the guards' rules into Open vSwitch, and the two files that it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import msgspec
+from msgspec.structs import replace
+
+from bascule.model.site import Host, Site
+from bascule.model.state import HostState
+from bascule.plan.step import Phase, Step, step
+from bascule.providers.boot_flows.state import UNIT_NAME, BootFlows, rules_text, script_text, unit_text
+from bascule.providers.boot_rules import SYMLINK
+from bascule.providers.files import remove, systemctl, write
+from bascule.providers.ovs import OVS
+from bascule.providers.ovs.state import SwitchState
+from bascule.providers.plain import PlainProvider
+from bascule.providers.protocol import Merged, Surroundings, ThreeWay, Wanted
+
+if TYPE_CHECKING:
+    from bascule.providers.effects import Effects
+
+SUBJECT = "guards of switches at boot"
+
+
+class BootFlowsProvider(PlainProvider):
+    """It stands behind ovs, for it writes down the rules that its switches shall have."""
+
+    name: ClassVar[str] = "boot_flows"
+    tools: ClassVar[frozenset[str]] = frozenset()  # files and systemctl are the tools of another provider
+
+    def want(
+        self, site: Site, host: Host, observed: HostState, wanted: HostState, surroundings: Surroundings
+    ) -> Wanted:
+        """The files where a switch has guards; none elsewhere."""
+        now: BootFlows | None = self.part(observed)
+        if now is None:
+            return Wanted()
+        switches: SwitchState | None = OVS.part(wanted)
+        if switches is None or not switches.flows:
+            return Wanted(
+                part=replace(now, rules=None, script=None, unit=None), reasons={SUBJECT: "no switch has guards"}
+            )
+        if not surroundings.lasting:
+            return Wanted(part=now)
+        texts = {
+            "rules": rules_text(switches),
+            "script": script_text(now, switches.socket),
+            "unit": unit_text(now),
+        }
+        why = "a switch forgets its rules with ovs-vswitchd, and passes nothing without them"
+        return Wanted(part=replace(now, **texts), reasons={SUBJECT: why})
+
+    def diff(self, before: HostState, after: HostState) -> Iterator[Step]:
+        """The files and the unit, written or taken away."""
+        old, new = self.part(before), self.part(after)
+        if old is None or new is None or old == new:
+            return
+        if old.unit is not None:  # what it knows is old from here on
+            words = "are not followed while they are replaced" if new.unit else "are followed no more"
+            yield step(Phase.RULES, SUBJECT, words, systemctl("stop", UNIT_NAME), about="ruleset")
+        if new.unit is None or new.script is None:
+            paths = (new.file, new.script_path, new.unit_path)
+            gone = systemctl("disable", UNIT_NAME), remove(*paths), systemctl("daemon-reload")
+            yield step(Phase.OLD_RULES, SUBJECT, "none are loaded any more", *gone, about="ruleset")
+            return
+        commands = [write(new.file, new.rules or "", mode=0o600)] if old.rules != new.rules else []
+        if old.script != new.script:
+            commands.append(write(new.script_path, new.script, mode=0o700))
+        if old.unit != new.unit:
+            commands += [write(new.unit_path, new.unit), systemctl("daemon-reload"), systemctl("enable", UNIT_NAME)]
+        commands.append(systemctl("restart", UNIT_NAME))
+        words = "are loaded behind ovs-vswitchd and follow its ports" if old.unit is None else "are the new ones"
+        yield step(Phase.OLD_RULES, SUBJECT, words, *commands, about="ruleset")
+
+    def merge(self, change: ThreeWay) -> Merged:
+        """As they were: nobody but Bascule writes these files."""
+        before = self.part(change.before)
+        return Merged(part=self.part(change.now) if before is None else before)
+
+    def lasts(self, before: HostState, wanted: HostState) -> bool:
+        """Whether the change altered what the next boot loads."""
+        return bool(self.part(before) != self.part(wanted))
+
+    def files(self, state: HostState) -> Mapping[str, tuple[str, int]]:
+        """What systemd reads, and what its unit does."""
+        part: BootFlows | None = self.part(state)
+        if part is None or part.unit is None or part.rules is None or part.script is None:
+            return {}
+        enabled = {f"{part.units}/multi-user.target.wants/{UNIT_NAME}": (part.unit_path, SYMLINK)}
+        texts = {part.unit_path: (part.unit, 0o644), part.file: (part.rules, 0o600)}
+        return {**texts, part.script_path: (part.script, 0o700), **enabled}
+
+    def to_json(self, part: Any) -> Any:
+        """Its texts and paths."""
+        return msgspec.to_builtins(part)
+
+    def from_json(self, data: Any) -> Any:
+        """The same back. Raises ValueError for what is none."""
+        return msgspec.convert(data, BootFlows)
+
+    def effects(self) -> Effects:
+        """The files are read."""
+        from bascule.providers.boot_flows.effects import BootFlowsEffects
+
+        return BootFlowsEffects()
+
+
+BOOT_FLOWS = BootFlowsProvider()

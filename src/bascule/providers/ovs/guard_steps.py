@@ -1,0 +1,101 @@
+"""The steps between two states of the guards' rules on the switches, a bundle each: all of it or nothing. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import PurePosixPath
+
+from bascule.model.state import HostState
+from bascule.model.values import IfName
+from bascule.plan.change import Command, Risk
+from bascule.plan.step import PLUG_S, Phase, Step, step
+from bascule.policy.guards.flows import COOKIE, LEARNED, FlowRule
+from bascule.providers.ovs.flows import BY_KERNEL, concrete, loading
+from bascule.providers.ovs.state import GUARDS, FlowTable, SwitchState
+
+OPENFLOW = ("-O", "OpenFlow14")  # the first with bundles
+NONE = FlowTable(fragments="", flows=())
+SHOWN = 3  # rules that are named; of more only the number is told
+
+
+def guard_steps(old: SwitchState, new: SwitchState, after: HostState) -> Iterator[Step]:
+    """Behind the transaction: until they stand, a guarded switch passes nothing."""
+    for name in sorted(old.flows.keys() | new.flows.keys()):
+        before, wanted = old.flows.get(name, NONE), new.flows.get(name, NONE)
+        if before == wanted or name not in new.bridges:
+            continue
+        door = f"unix:{PurePosixPath(old.socket).parent}/{name}.mgmt"
+        if not wanted.flows:
+            lines = "".join(f"delete cookie={cookie:#x}/-1\n" for cookie in (COOKIE, LEARNED))
+            calls = [_bundle(door, lines), _fragments(door, "normal")]
+            yield step(Phase.SWITCHED, name, "delete the guards' rules", *calls, risk=Risk.CHANGES, about="ruleset")
+            continue
+        present = present_on(name, new, after)
+        text = loading(before.flows, wanted.flows, present)
+        calls = [_fragments(door, wanted.fragments)] if before.fragments != wanted.fragments else []
+        calls += [_bundle(door, text)] if text else []
+        if calls:
+            guarded = new.bridges[name].external_ids.get(GUARDS, "").split()
+            words = f"guard {', '.join(guarded)} by OpenFlow: {_words(before.flows, wanted.flows, present)}"
+            risk, pause = (Risk.CHANGES, 0.0) if before.flows else (Risk.ADDITION, PLUG_S)
+            yield step(Phase.SWITCHED, name, words, *calls, risk=risk, outage_s=pause, about="ruleset")
+
+
+def present_on(bridge: str, part: SwitchState, state: HostState) -> frozenset[str]:
+    """The interfaces of a switch that have a port of OpenFlow, as far as they were not refused."""
+    return frozenset(
+        one.name
+        for row in part.ports.values()
+        if row.bridge == bridge
+        for one in row.interfaces
+        if one.name not in part.seen.errors and (one.type not in BY_KERNEL or IfName(one.name) in state.links)
+    )
+
+
+def _fragments(door: str, how: str) -> Command:
+    return Command("ovs-ofctl", (*OPENFLOW, "set-frags", door, how))
+
+
+def _bundle(door: str, lines: str) -> Command:
+    return Command("ovs-ofctl", (*OPENFLOW, "--bundle", "add-flows", door, "-"), lines)
+
+
+def _words(before: Iterable[FlowRule], wanted: Iterable[FlowRule], present: frozenset[str]) -> str:
+    old, new = (frozenset(concrete(some, present)) for some in (before, wanted))
+    if not old:
+        return f"load {len(new)} rules"
+    signed = [*(f"- {one.key}" for one in sorted(old - new)), *(f"+ {one.key}" for one in sorted(new - old))]
+    more = f"; and {len(signed) - SHOWN} more" if len(signed) > SHOWN else ""
+    return "; ".join(signed[:SHOWN]) + more if signed else "show them the ports of fragments"
+
+
+def righted_flows(
+    before: Mapping[str, FlowTable], wanted: Mapping[str, FlowTable], now: SwitchState
+) -> dict[str, FlowTable]:
+    """The guards as a change left them; ports without one have come and gone since, and are let through as they are."""
+    found = dict(now.flows)
+    for name, table in wanted.items():
+        if table == before.get(name) or name not in now.bridges:
+            continue
+        there = found.get(name, NONE)
+        passing = [one for one in (there if there.flows else table).flows if one.is_of_unguarded]
+        ours = [one for one in table.flows if not one.is_of_unguarded]
+        found[name] = FlowTable(fragments=table.fragments, flows=tuple(sorted([*ours, *passing])))
+    return found
+
+
+def merged_flows(
+    before: Mapping[str, FlowTable], wanted: Mapping[str, FlowTable], now: Mapping[str, FlowTable]
+) -> dict[str, FlowTable]:
+    """The way back, rule by rule: what the change made goes, what it took away comes back."""
+    found = dict(now)
+    for name in before.keys() | wanted.keys():
+        old, ours, there = (some.get(name, NONE) for some in (before, wanted, now))
+        kept = set(there.flows) - (set(ours.flows) - set(old.flows)) | (set(old.flows) - set(ours.flows))
+        if old == ours:
+            continue
+        if kept:
+            found[name] = FlowTable(fragments=old.fragments or there.fragments, flows=tuple(sorted(kept)))
+        else:
+            found.pop(name, None)
+    return found

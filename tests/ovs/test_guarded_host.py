@@ -1,0 +1,72 @@
+"""A host with guards on a real switch, by hand: apply, an attack, status, rules lost, apply again, guards off, undo."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from bascule.frames.guarding import build as b
+from bascule.system.run import run
+from tests.guards.segment import PARTIES, site_text
+from tests.lab import open_lab
+from tests.ovs.stage import require
+
+pytestmark = pytest.mark.kernel
+
+
+def test_a_guarded_switch_from_apply_to_undo(tmp_path: Path) -> None:
+    require()
+    from bascule.providers.ovs.look import observe
+    from bascule.twin.openvswitch import start
+
+    file = tmp_path / "site.yaml"
+    text = site_text().replace("up.0", "up0").replace("br0: {", "br0: {kind: openvswitch, datapath: netdev, ")
+    file.write_text(text)
+    with open_lab() as lab:
+        host = lab.host("up0")
+        for daemon in start(host, tmp_path / "ovs"):
+            lab.keep(daemon.stop)
+        fds = {name: lab.tap(host, name) for name in ("web.0", "db.0")}
+        for name in fds:
+            lab.ip(host, f"link set {name} up")
+        env = {"BASCULE_STATE_DIR": str(tmp_path / "state")}
+        door = f"unix:{tmp_path}/ovs/br0.mgmt"
+
+        def bascule(*words: str, status: int = 0) -> str:
+            done = lab.bascule(host, *words, env=env, hostname="h")
+            assert done.returncode == status, done.stdout + done.stderr
+            return " ".join(done.stdout.split())
+
+        plan = bascule("plan", str(file))
+        assert "guard web.0, db.0 by OpenFlow: load" in plan
+        assert f"ovs-ofctl -O OpenFlow14 --bundle add-flows {door} - <<" in bascule("plan", str(file), "--commands")
+        assert "its guards let through DHCP requests and a release in others' names: OpenFlow does not see" in plan
+        bascule("apply", str(file), "--yes", "--no-confirm")
+        assert json.loads(bascule("plan", str(file), "--json"))["changes"] == []
+        os.set_blocking(fds["db.0"], False)
+        for _ in range(12):
+            os.write(fds["web.0"], b.arp(PARTIES.me.raw, 2, PARTIES.me.raw, PARTIES.router.ip4, PARTIES.other.ip4))
+        end, line = time.monotonic() + 20, "web.0: 12 frames with ARP for another's address or MAC: 10.0.0.1 (12)"
+        while line not in (told := bascule("status")) and time.monotonic() < end:
+            time.sleep(0.2)
+        assert line in told
+        assert "bridge bascule_guards" not in run(("nft", "list", "ruleset"), namespace=host).stdout
+
+        run(("ovs-ofctl", "-O", "OpenFlow14", "del-flows", door))  # as a crash of ovs-vswitchd does
+        assert "the site file wants a guard here, and none stands" in bascule("doctor", str(file), status=1)
+        assert "guard web.0, db.0 by OpenFlow" in bascule("plan", str(file))
+        bascule("apply", str(file), "--yes", "--no-confirm")
+        file.write_text(text.replace("guard: strict", "guard: off"))
+        assert "delete the guards' rules" in bascule("plan", str(file))
+        bascule("apply", str(file), "--yes", "--no-confirm")
+        found = observe(f"{tmp_path}/ovs/db.sock")
+        assert (found.flows, found.bridges["br0"].fail_mode) == ({}, None)
+        assert "NORMAL" in run(("ovs-ofctl", "-O", "OpenFlow14", "dump-flows", door)).stdout
+        bascule("undo")
+        found = observe(f"{tmp_path}/ovs/db.sock")
+        assert "br0" in found.flows
+        assert found.bridges["br0"].fail_mode == "secure"
