@@ -54,11 +54,12 @@ def test_a_guarded_switch_from_apply_to_undo(tmp_path: Path) -> None:
         while line not in (told := bascule("status")) and time.monotonic() < end:
             time.sleep(0.2)
         assert line in told
+        assert json.loads(bascule("status", "--json"))["drift"] == []
         assert "bridge bascule_guards" not in run(("nft", "list", "ruleset"), namespace=host).stdout
 
         run(("ovs-ofctl", "-O", "OpenFlow14", "del-flows", door))  # as a crash of ovs-vswitchd does
         assert "the site file wants a guard here, and none stands" in bascule("doctor", str(file), status=1)
-        assert "guard web.0, db.0 by OpenFlow" in bascule("plan", str(file))
+        assert "guard web.0, db.0 by OpenFlow" in bascule("status")
         bascule("apply", str(file), "--yes", "--no-confirm")
         file.write_text(text.replace("guard: strict", "guard: off"))
         assert "delete the guards' rules" in bascule("plan", str(file))

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from bascule.errors import CommandFailed, NotPermitted, Problem
 from bascule.policy.guards.counters import StoppedFrames
 from bascule.policy.guards.flows import COOKIE
-from bascule.providers.ovs.flows import LoadedFlow, by_name, loading, read_flows, rebound, stopped
+from bascule.providers.ovs.flows import LoadedRule, by_name, loading, read_flows, rebound, stopped
 from bascule.providers.ovs.read import from_answer, reading
 from bascule.providers.ovs.state import GUARDS, FlowTable, SwitchState
 from bascule.system.net.netns import Namespace
@@ -69,7 +69,7 @@ def _guarded(found: SwitchState) -> dict[str, list[str]]:
     return {name: row.external_ids[GUARDS].split() for name, row in found.bridges.items() if GUARDS in row.external_ids}
 
 
-def _loaded(found: SwitchState) -> dict[str, tuple[str, list[LoadedFlow]]]:
+def _loaded(found: SwitchState) -> dict[str, tuple[str, list[LoadedRule]]]:
     """How each switch with guards shows fragments, and its rules; nobody else's are read."""
     guarded = _guarded(found)
     try:
