@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import PurePosixPath
 
 from bascule.model.state import HostState
 from bascule.model.values import IfName
@@ -24,7 +23,7 @@ def guard_steps(old: SwitchState, new: SwitchState, after: HostState) -> Iterato
         before, wanted = old.flows.get(name, NONE), new.flows.get(name, NONE)
         if before == wanted or name not in new.bridges:
             continue
-        door = f"unix:{PurePosixPath(old.socket).parent}/{name}.mgmt"
+        door = f"unix:{old.socket.rpartition('/')[0]}/{name}.mgmt"
         if not wanted.flows:
             lines = "".join(f"delete cookie={cookie:#x}/-1\n" for cookie in (COOKIE, LEARNED))
             calls = [_bundle(door, lines), _fragments(door, "normal")]
