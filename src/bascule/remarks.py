@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 def with_remarks(prepared: Prepared) -> Prepared:
     """The same, its plan with a note for each thing."""
-    notes = (*memory_notes(prepared), *firewall_notes(prepared), *reach_notes(prepared))
+    return with_notes(prepared, (*memory_notes(prepared), *firewall_notes(prepared), *reach_notes(prepared)))
+
+
+def with_notes(prepared: Prepared, notes: tuple[Note, ...]) -> Prepared:
+    """The same, its plan with more notes."""
     return replace(prepared, plan=replace(prepared.plan, notes=(*prepared.plan.notes, *notes))) if notes else prepared
 
 

@@ -42,7 +42,7 @@ STORY = [  # a host is changed and put back; the programs that each verb may sta
     # before and after, for the kernel told of no change in between; three batches; a dead-man
     ("apply SITE --yes --no-confirm", plus(TWICE, ip=3, python=1), SITE_FILE),
     ("plan SITE", LOOK, SITE_FILE),
-    ("verify SITE", plus(LOOK, ip=4, bridge=1), SITE_FILE),  # and where its own packets would go, and went
+    ("verify SITE", plus(LOOK, ip=5, bridge=1), SITE_FILE),  # its neighbours, where its packets would go, and went
     ("status", LOOK, NOTHING),
     ("undo", plus(TWICE, ip=9, nft=1), NOTHING),  # what it would do, now, two batches, and a look that proves it
     # and once more if the kernel still tells of the undo, whose links settle for a second

@@ -56,6 +56,27 @@ def test_an_answer_refuses(field: Field, what: str) -> None:
     assert field.document("status")["status"] is None, "there is no checkpoint of it"
 
 
+PLANNED = {  # what a plan, which sends nothing, leaves to apply
+    "IPv4 and IPv6 on the NIC": (nic("192.168.1.77/24", "fd00::77/64"), [
+        "eth0: nobody was asked yet whether 192.168.1.77, fd00::77 are taken: apply asks on eth0 first"]),
+    "on a bridge that is only to be made": (SITE % ("", "br0: {uplink: eth0, address: 192.168.1.77/24}"), [
+        "br0: nobody was asked yet whether 192.168.1.77 is taken: apply asks on eth0 first"]),
+    "on a VLAN that is only to be made": (SITE.replace("{%s}", "{}\n    vlans: {%s}") % (
+        "", "eth0.20: {link: eth0, id: 20, address: 10.20.0.5/24}"), [
+        "eth0.20: nobody was asked yet whether 10.20.0.5 is taken: eth0.20 has no wire yet, so apply cannot ask either",
+    ]),
+    "what moves to its bridge": (ONE_NIC, []),
+    "on a network of the host's own": (SITE.replace("{%s}", "{}\n    virtual_networks: {%s}") % (
+        "", "lab: {mode: isolated, subnet: 10.7.0.0/24}"), []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", PLANNED)
+def test_a_plan_says_who_was_not_asked_yet(field: Field, what: str) -> None:
+    text, words = PLANNED[what]
+    assert [line for line in field.plan(text).mind if "taken" in line] == words
+
+
 def test_who_it_is_is_said(real_host: Field) -> None:
     """A guest of this very host has the address, behind a bridge that has heard it."""
     bridge = "br1: {uplink: eth1, address: %s}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from bascule.site import parse
+from bascule.system.net.netns import Namespace
 from tests.lab import open_lab
 from tests.real_hosts.field import BASE, Field, furnished
 
@@ -16,6 +18,7 @@ pytestmark = pytest.mark.kernel
 SITE = BASE.replace(
     "    bridges:", "    virtual_networks: {lab: {mode: nat, subnet: 192.168.122.0/24}}\n    bridges:"
 ).replace("machines:", "  inside: {host: kvm, nics: [{network: lab, address: 192.168.122.57/24}]}\nmachines:")
+WEB = parse(SITE.encode(), "site.yaml").guests["web"].nics[0].mac
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +46,7 @@ def test_t06_a_host_that_routes_as_the_file_means(applied: Field) -> None:
     assert (gateway["ok"], gateway["detail"]) == (True, "192.168.1.1 answers by the host's own routing, over eth0")
     (macs,) = found["foreign-mac"]
     assert (macs["subject"], macs["ok"]) == ("eth1", True)
+    assert macs["detail"].endswith("addresses were asked for; 12 of 12 frames from eth0 to them came in")
 
 
 def test_t06_a_policy_rule_sends_the_lan_into_a_vpn(applied: Field) -> None:
@@ -83,8 +87,7 @@ def test_t06_a_virtual_networks_subnet_is_on_another_link_too(applied: Field) ->
 
 @pytest.mark.parametrize("whose", ["web", "br0"])
 def test_t07_another_machine_on_the_wire_has_the_same_mac(applied: Field, whose: str) -> None:
-    (nic,) = parse(SITE.encode(), "site.yaml").guests["web"].nics
-    mac = {"web": nic.mac, "br0": "02:00:00:00:00:11"}[whose]
+    mac = {"web": WEB, "br0": "02:00:00:00:00:11"}[whose]
     applied.cable(applied.router, "twin", applied.switch, "ptwin", mac=mac)
     applied.batch("link set ptwin up master sw\n", applied.switch)
     applied.batch("link set twin up\naddr add fe80::77/64 dev twin nodad\n", applied.router)
@@ -97,3 +100,44 @@ def test_t07_another_machine_on_the_wire_has_the_same_mac(applied: Field, whose:
             assert "a packet from fe80::77 to" in bad["detail"]
     finally:
         applied.batch("link del twin\n", applied.router)
+
+
+@pytest.fixture
+def twin(applied: Field) -> Iterator[Namespace]:
+    """A machine whose NIC has web's MAC, and no address and no IPv6 yet."""
+    where = applied.lab.namespace("twin")
+    applied.cable(where, "eth0", applied.switch, "ptwin", mac=WEB)
+    applied.batch("link set ptwin up master sw\n", applied.switch)
+    applied.batch("link set eth0 addrgenmode none up\n", where)
+    yield where
+    applied.batch("link del ptwin\n", applied.switch)
+
+
+def test_t07_a_copy_of_the_guest_that_is_silent_and_has_no_ipv6(applied: Field, twin: Namespace) -> None:
+    applied.batch("addr add 192.168.1.21/32 dev eth0\n", twin)
+    (bad,) = [one for one in said(applied, "foreign-mac")["foreign-mac"] if one["ok"] is False]
+    assert bad["subject"] == "web"
+    assert "ARP of 192.168.1.21" in bad["detail"]
+
+
+def test_t07_it_speaks_with_others_by_ipv4_alone_at_an_address_of_its_own(applied: Field, twin: Namespace) -> None:
+    """Nothing of it comes in by eth1; what is sent to the guest does not, either."""
+    applied.batch("addr add 192.168.1.77/24 dev eth0\n", twin)
+    with twin.entered():
+        talking = subprocess.Popen(("ping", "-q", "-i", "0.02", "192.168.1.50"), stdout=subprocess.DEVNULL)
+    try:
+        (bad,) = [one for one in said(applied, "foreign-mac")["foreign-mac"] if one["ok"] is False]
+    finally:
+        talking.kill()
+        talking.wait()
+    assert bad["subject"] == "web"
+    assert f"of 6 frames from eth0 to its MAC {WEB} did not come in by eth1" in bad["detail"]
+
+
+def test_t07_from_one_wire_alone_a_silent_machine_is_not_ruled_out(applied: Field) -> None:
+    """IPv6 and the known addresses were asked, which proves nothing of a machine that has neither."""
+    alone = SITE.replace("eth0: {network: office,", "eth0: {")
+    assert alone != SITE
+    (macs,) = [one for one in applied.document("verify", applied.site(alone))["checks"] if one["id"] == "foreign-mac"]
+    assert (macs["subject"], macs["ok"]) == ("eth1", None)
+    assert macs["detail"].endswith("at an address that nobody knows, stays unseen")

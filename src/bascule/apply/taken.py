@@ -14,8 +14,9 @@ from msgspec import Struct
 
 from bascule.apply.prepare import Prepared
 from bascule.errors import BasculeError, Place, Problem
-from bascule.frames.vendors import hypervisor, virtual_gateway
+from bascule.frames.vendors import hypervisor, maker, virtual_gateway
 from bascule.model.values import IfName, IpInterface, Mac
+from bascule.plan.change import Note
 from bascule.plan.guest_ports import wires_of
 from bascule.probe.domain import ProbeAttachment
 from bascule.probe.question import Protocol, Question
@@ -23,6 +24,7 @@ from bascule.system.net.fdb import read_fdb
 from bascule.system.net.netns import Namespace
 
 EVERY_S = 1.0  # RFC 5227's PROBE_MIN
+NO_WIRE = "{} has no wire yet"
 WAIT_S = 4.0  # three probes, and its ANNOUNCE_WAIT of 2 s after the last one
 
 
@@ -43,7 +45,7 @@ def new_addresses(prepared: Prepared) -> Iterator[NewAddress]:
         for address in link.addresses:
             if address.ip.partition("/")[0] in had or address.is_link_local or address.dynamic or name == "lo":
                 continue
-            declared = host.nics.get(name) or host.bridges.get(name)
+            declared = next((of[name] for of in (host.nics, host.bridges, host.bonds, host.vlans) if name in of), None)
             place = declared.place if declared is not None else None
             yield NewAddress(ip_interface(address.ip), name, _asked_on(prepared, name), place)
 
@@ -59,17 +61,36 @@ def _asked_on(prepared: Prepared, name: IfName) -> IfName | None:
     return None
 
 
+def _has_wires(prepared: Prepared, link: IfName) -> bool:
+    """Whether anybody outside can have an address of a link: not on a bridge without a port, a virtual network's."""
+    return not prepared.wanted.links[link].is_bridge or bool(wires_of(prepared.wanted, link, prepared.host.nics))
+
+
+def asking_notes(prepared: Prepared) -> tuple[Note, ...]:
+    """What a plan, which sends nothing, leaves unproven: which new addresses `apply` asks for, and which it cannot."""
+    by_link: dict[tuple[IfName, IfName | None], list[str]] = {}
+    for one in new_addresses(prepared):
+        if one.asked_on is not None or _has_wires(prepared, one.link):
+            by_link.setdefault((one.link, one.asked_on), []).append(str(one.address.ip))
+    notes = []
+    for (link, asked_on), addresses in by_link.items():
+        words = f"nobody was asked yet whether {', '.join(addresses)} {'is' if len(addresses) == 1 else 'are'} taken: "
+        words += (
+            f"apply asks on {asked_on} first" if asked_on else f"{NO_WIRE.format(link)}, so apply cannot ask either"
+        )
+        notes.append(Note(kind="warning", subject=link, text=words))
+    return tuple(notes)
+
+
 def refuse_taken(prepared: Prepared) -> tuple[str, ...]:
     """Ask for every new address; what could not be asked, a line for each. Raises BasculeError where one is taken."""
     new = list(new_addresses(prepared))
-    asked = [(one, one.asked_on) for one in new if one.asked_on is not None]
-    if asked:
-        problems = tuple(_problems(prepared, [(one, link) for one, link in asked]))
-        if problems:
-            raise BasculeError(*problems)
-    lost = [one for one in new if one.asked_on is None and wires_of(prepared.wanted, one.link, prepared.host.nics)]
-    lost += [one for one in new if one.asked_on is None and not prepared.wanted.links[one.link].is_bridge]
-    return tuple(f"nobody could be asked whether {x.address.ip} is taken: {x.link} has no wire yet" for x in lost)
+    if (asked := [(one, one.asked_on) for one in new if one.asked_on is not None]) and (
+        problems := tuple(_problems(prepared, asked))
+    ):
+        raise BasculeError(*problems)
+    lost = [one for one in new if one.asked_on is None and _has_wires(prepared, one.link)]
+    return tuple(f"nobody could be asked whether {x.address.ip} is taken: {NO_WIRE.format(x.link)}" for x in lost)
 
 
 def _problems(prepared: Prepared, asked: list[tuple[NewAddress, IfName]]) -> Iterator[Problem]:
@@ -103,7 +124,7 @@ def _who(prepared: Prepared, mac: Mac) -> str:
     """What is known of a MAC: whose NIC it is, who made it, and where the bridges have heard it."""
     guest = next((f"guest {nic.guest}" for nic in prepared.site.guest_nics(prepared.host.name) if nic.mac == mac), "")
     router = virtual_gateway(mac)
-    maker = f"{router.protocol} group {router.group}" if router else hypervisor(mac)
+    made = f"{router.protocol} group {router.group}" if router else hypervisor(mac) or maker(mac)
     heard = [f"{entry.bridge} has heard it on {entry.port}" for entry in read_fdb() if entry.mac == mac]
-    words = [word for word in (guest, maker, *heard[:1]) if word]
+    words = [word for word in (guest, made, *heard[:1]) if word]
     return f" ({', '.join(words)})" if words else ""

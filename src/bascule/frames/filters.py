@@ -37,9 +37,14 @@ def _over_ipv6(protocol: int) -> list[Test]:
     return loads((*TYPE, IPV6), (LD_B, 20, protocol))
 
 
+def of_ethertype(ethertype: int) -> Block:
+    """Untagged frames of an EtherType."""
+    return [(*TYPE, "", ""), *one_of([ethertype])]
+
+
 def arp_frames() -> Block:
     """All of ARP."""
-    return [(*TYPE, "", ""), *one_of([ARP])]
+    return of_ethertype(ARP)
 
 
 def from_macs(macs: Iterable[str]) -> list[Block]:

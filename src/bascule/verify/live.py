@@ -21,7 +21,7 @@ from bascule.verify.expectations import UNPROVEN, Outcome, judge, with_model
 from bascule.verify.host import check_host
 from bascule.verify.power import guests_off
 from bascule.verify.reachability.live import scene
-from bascule.verify.wire.foreign_macs import ForeignMacs
+from bascule.verify.wire.foreign_macs import ForeignMacs, live_uplinks
 from bascule.verify.wire.leases import check_leases, leases_below
 
 
@@ -58,7 +58,7 @@ def verify_live(
         settled = await_forwarding(host.bridges, progress=progress)
         probe_domain = live_domain(site, host, state, here)
         off = guests_off(site, host, state)
-        with ForeignMacs(site, host, state) as wires:
+        with ForeignMacs(live_uplinks(site, host, state, here)) as wires:
             checks = check_host(site, host, state, probe_domain, plan, off)
             checks += (*check_leases(site, host, state, here, leases_below(networks), off), *wires.checks())
         endpoints = Endpoints(site, probe_domain, read_neighbours(here))  # after the checks, which made guests speak

@@ -1,8 +1,10 @@
 """Frames from outside that carry a MAC of ours: another machine on the wire has the same one, and takes our frames.
 
 The switch outside learns a MAC where it spoke last; our own probes teach it the right port again, so that every probe
-passes while most frames of the guest are lost. Only the other machine's frames show it, so it is made to speak: an
-echo request to all IPv6 nodes (RFC 4291, 2.7.1), which it answers, or whose sender it looks for.
+passes while most frames of the guest are lost. Only the other machine's frames show it, so it is made to speak: by an
+echo request to all IPv6 nodes (RFC 4291, 2.7.1), which it answers, or whose sender it looks for, and by ARP probes (RFC
+5227) for the IPv4 addresses that are known. One that has another IPv4 address, and no IPv6, shows only by the frames
+that the switch sends to it instead of us: what can be seen from another link of this host in the same network.
 """
 
 from __future__ import annotations
@@ -11,45 +13,106 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Address
 from typing import Self
 
+from msgspec import Struct
+
 from bascule.frames import bpf, filters
-from bascule.frames.codecs import ethernet, icmp
+from bascule.frames.codecs import arp, ethernet, icmp
 from bascule.frames.packet import Frame, read_frame
-from bascule.model.site import Host, Site
+from bascule.model.site import Host, Network, Site
 from bascule.model.state import HostState
-from bascule.model.values import IfName, Mac
-from bascule.system.net.packet import open_packet, send_frame
-from bascule.verify.checks import Check
+from bascule.model.values import IfName, IpInterface, Mac
+from bascule.system.net.netns import Namespace
+from bascule.system.net.packet import open_packet
+from bascule.verify.checks import Check, read_neighbours
+from bascule.verify.wire.astray import MACS_AT_MOST, ROUNDS, arrivals
 
 LISTEN_S = 1.0  # after everybody was asked to speak
 AT_MOST = 3  # frames that are described
+NOBODY = IPv4Address(0)  # the sender of an ARP probe
+
+
+class Uplink(Struct, frozen=True):
+    """A port of a bridge that leads out: whose the MACs behind it are, and how its wire is asked.
+
+    ``has_ipv4``: nothing says that its network has no IPv4. ``addresses`` are those that are asked for, ``other`` is
+    another link of the host in the same network, with its MAC.
+    """
+
+    name: IfName
+    mac: Mac
+    owners: Mapping[Mac, str]
+    has_ipv4: bool
+    addresses: tuple[IPv4Address, ...]
+    other: tuple[IfName, Mac] | None
+
+
+def uplinks_of(site: Site, host: Host, state: HostState, known: tuple[IpInterface, ...]) -> Iterator[Uplink]:
+    """The uplinks of a host's bridges that are up. ``known`` are addresses that the host has heard of."""
+    for bridge, name in ((one, port.link) for one in host.bridges.values() for port in one.every_port):
+        link, port = state.links.get(bridge.name), state.links.get(name)
+        if link is None or port is None or port.mac is None or not port.up:
+            continue
+        network = site.network_of_link(host, name)
+        nics = [nic for nic in site.guest_nics(host.name) if nic.bridge == bridge.name]
+        own = {link.mac: str(bridge.name)} if link.mac is not None else {}
+        yield Uplink(
+            name=port.name,
+            mac=port.mac,
+            owners={**own, **{nic.mac: nic.guest for nic in nics}},
+            has_ipv4=network is None or not network.subnets or any(x.version == 4 for x in network.subnets),
+            addresses=_addresses(site, host, network, known),
+            other=_other(site, host, state, network, bridge.name),
+        )
+
+
+def _addresses(
+    site: Site, host: Host, network: Network | None, known: tuple[IpInterface, ...]
+) -> tuple[IPv4Address, ...]:
+    """The IPv4 addresses of a network that the file names or the host has heard of."""
+    if network is None:
+        return ()
+    declared = [a for nic in site.guest_nics(host.name) for a in nic.addresses]
+    declared += [a for machine in site.machines.values() for nic in machine.nics for a in nic.addresses]
+    found = {a.ip for a in (*declared, *known) if any(a.ip in subnet for subnet in network.subnets)}
+    return tuple(sorted(ip for ip in found if isinstance(ip, IPv4Address)))
+
+
+def _other(
+    site: Site, host: Host, state: HostState, network: Network | None, bridge: IfName
+) -> tuple[IfName, Mac] | None:
+    """Another link of the host in the network of a bridge, which is no port itself."""
+    for link in state.links.values() if network is not None else ():
+        if link.name == bridge or link.master is not None or link.mac is None or not (link.up and link.facts.carrier):
+            continue
+        if site.network_of_link(host, link.name) == network:
+            return link.name, link.mac
+    return None
 
 
 class ForeignMacs:
     """Ears on the uplinks of a host's bridges, in the namespace that we are in. A context manager."""
 
-    def __init__(self, site: Site, host: Host, state: HostState) -> None:
-        self._macs: dict[IfName, dict[Mac, str]] = {}  # by uplink: whose each MAC is
-        self._own: dict[IfName, Mac] = {}
-        for bridge, name in ((one, port.link) for one in host.bridges.values() for port in one.every_port):
-            link, port = state.links.get(bridge.name), state.links.get(name)
-            if link is None or port is None or port.mac is None or not port.up:
-                continue
-            nics = [nic for nic in site.guest_nics(host.name) if nic.bridge == bridge.name]
-            own = {link.mac: str(bridge.name)} if link.mac is not None else {}
-            self._macs[port.name] = {**own, **{nic.mac: nic.guest for nic in nics}}
-            self._own[port.name] = port.mac
+    def __init__(self, uplinks: Iterator[Uplink]) -> None:
         self._ears: dict[IfName, socket.socket] = {}
+        self._uplinks = {one.name: one for one in uplinks}
         self._began = 0.0
 
     def __enter__(self) -> Self:
         """Listen, and let everybody out there speak. Raises NotPermitted."""
-        for link, macs in self._macs.items():
+        for link, uplink in self._uplinks.items():
             with contextlib.suppress(OSError):  # it is gone meanwhile
-                self._ears[link] = open_packet(link, bpf.any_of(*filters.from_macs(macs), refuse_outgoing=True))
-                send_frame(link, icmp.echo_to_all_nodes(ethernet.mac_bytes(self._own[link]), os.urandom(8)))
+                self._ears[link] = open_packet(
+                    link, bpf.any_of(*filters.from_macs(uplink.owners), refuse_outgoing=True)
+                )
+                source = ethernet.mac_bytes(uplink.mac)
+                with open_packet(link, protocol=0) as mouth:
+                    mouth.send(icmp.echo_to_all_nodes(source, os.urandom(8)))
+                    for address in uplink.addresses:
+                        mouth.send(arp.build(arp.REQUEST, source, NOBODY, address))
         self._began = time.monotonic()
         return self
 
@@ -58,24 +121,72 @@ class ForeignMacs:
             ear.close()
 
     def checks(self) -> Iterator[Check]:
-        """What was heard, after LISTEN_S at least: a check for each uplink, or for each MAC that was heard."""
+        """What was heard, after LISTEN_S at least: a check for each uplink, or for each MAC that somebody has, too."""
         if self._ears:
             time.sleep(max(0.0, self._began + LISTEN_S - time.monotonic()))
         for link, ear in self._ears.items():
-            heard: dict[Mac, list[str]] = {}
-            for frame in _frames(ear):
-                heard.setdefault(frame.src, []).append(_described(frame))
-            for mac, words in heard.items():
-                some = "; ".join(list(dict.fromkeys(words))[:AT_MOST])
-                detail = (
-                    f"{len(words)} frame{'s' if len(words) > 1 else ''} from outside came in by {link} with its own "
-                    f"MAC {mac} ({some}): another machine on the wire has the same MAC, and gets its frames"
-                )
-                yield Check(id="foreign-mac", subject=self._macs[link][mac], ok=False, detail=detail)
-            if not heard:
-                count = len(self._macs[link])
-                detail = f"none of the {count} MACs behind it was heard from outside in {LISTEN_S:g} s"
-                yield Check(id="foreign-mac", subject=str(link), ok=True, detail=detail)
+            uplink = self._uplinks[link]
+            bad = [*_heard(uplink, ear)]
+            others, seen = _astray(uplink)
+            bad += [check for check in others if check.subject not in {each.subject for each in bad}]
+            yield from bad or (_nothing(uplink, seen),)
+
+
+def _heard(uplink: Uplink, ear: socket.socket) -> Iterator[Check]:
+    """A check for each MAC that spoke outside."""
+    heard: dict[Mac, list[str]] = {}
+    for frame in _frames(ear):
+        heard.setdefault(frame.src, []).append(_described(frame))
+    for mac, words in heard.items():
+        some = "; ".join(list(dict.fromkeys(words))[:AT_MOST])
+        detail = (
+            f"{len(words)} frame{'s' if len(words) > 1 else ''} from outside came in by {uplink.name} with its own "
+            f"MAC {mac} ({some}): another machine on the wire has the same MAC, and gets its frames"
+        )
+        yield Check(id="foreign-mac", subject=uplink.owners[mac], ok=False, detail=detail)
+
+
+def _astray(uplink: Uplink) -> tuple[list[Check], str]:
+    """A check for each MAC whose frames the switch sends to somebody else, and what was seen of all others."""
+    if uplink.other is None:
+        return [], ""
+    other, other_mac = uplink.other
+    try:
+        came = arrivals(other, other_mac, uplink.name, list(uplink.owners)[:MACS_AT_MOST])
+    except OSError:  # one of the links is gone meanwhile
+        return [], ""
+    if not any(came.values()):  # the links are not on one wire, or nothing comes back at all: others' checks say that
+        return [], ""
+    bad = [
+        Check(
+            id="foreign-mac",
+            subject=uplink.owners[mac],
+            ok=False,
+            detail=f"{ROUNDS - count} of {ROUNDS} frames from {other} to its MAC {mac} did not come in by "
+            f"{uplink.name}: the switch sends them elsewhere, where another machine speaks with the same MAC",
+        )
+        for mac, count in came.items()
+        if count < ROUNDS - 1  # one may be lost for other reasons
+    ]
+    return bad, f"{sum(came.values())} of {ROUNDS * len(came)} frames from {other} to them came in"
+
+
+def _nothing(uplink: Uplink, seen: str) -> Check:
+    """That nobody was heard, and who would not have been."""
+    asked = f"{len(uplink.addresses)} IPv4 address{'es were' if len(uplink.addresses) != 1 else ' was'} asked for"
+    detail = f"none of the {len(uplink.owners)} MACs behind it was heard from outside in {LISTEN_S:g} s, and {asked}"
+    if seen:
+        return Check(id="foreign-mac", subject=str(uplink.name), ok=True, detail=f"{detail}; {seen}")
+    if not uplink.has_ipv4:
+        return Check(id="foreign-mac", subject=str(uplink.name), ok=True, detail=detail)
+    detail += "; a machine with one of them that speaks IPv4 alone, at an address that nobody knows, stays unseen"
+    return Check(id="foreign-mac", subject=str(uplink.name), ok=None, detail=detail)
+
+
+def live_uplinks(site: Site, host: Host, state: HostState, here: Namespace) -> Iterator[Uplink]:
+    """The uplinks, with the addresses in this host's table of neighbours."""
+    known = tuple(address for addresses in read_neighbours(here).values() for address in addresses)
+    return uplinks_of(site, host, state, known)
 
 
 def _frames(ear: socket.socket) -> Iterator[Frame]:
