@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from bascule.apply.taken import asking_notes
 from bascule.host.identity import is_here
 from bascule.observe.firewall import read_firewall
 from bascule.plan.change import Note
@@ -14,13 +15,14 @@ if TYPE_CHECKING:
     from bascule.apply.prepare import Prepared
 
 
-def with_remarks(prepared: Prepared) -> Prepared:
-    """The same, its plan with a note for each thing."""
-    return with_notes(prepared, (*memory_notes(prepared), *firewall_notes(prepared), *reach_notes(prepared)))
+def with_remarks(prepared: Prepared, *, nobody_asked: bool = False) -> Prepared:
+    """The same, its plan with a note for each thing.
 
-
-def with_notes(prepared: Prepared, notes: tuple[Note, ...]) -> Prepared:
-    """The same, its plan with more notes."""
+    ``nobody_asked``: also for the new addresses, whose wires are asked only by an apply.
+    """
+    notes = (*memory_notes(prepared), *firewall_notes(prepared), *reach_notes(prepared))
+    if nobody_asked:
+        notes += asking_notes(prepared)
     return replace(prepared, plan=replace(prepared.plan, notes=(*prepared.plan.notes, *notes))) if notes else prepared
 
 

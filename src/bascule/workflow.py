@@ -93,16 +93,14 @@ def plan(
     from bascule.apply.options import ANY_DRIVER
     from bascule.apply.prepare import prepare, prepare_from, runnable
     from bascule.apply.ready import with_listed_files
-    from bascule.apply.taken import asking_notes
     from bascule.providers.observe import begin
-    from bascule.remarks import with_notes, with_remarks
+    from bascule.remarks import with_remarks
 
     if observed is not None:
         return prepare_from(*load_for(site, host), observed)
     with begin() as begun:  # while the file is read
         found = prepare(*load_for(site, host), choice=choice or ANY_DRIVER, begun=begun, must_be_here=not here)
-    found = with_remarks(with_listed_files(runnable(found), root))
-    return with_notes(found, asking_notes(found))
+    return with_remarks(with_listed_files(runnable(found), root), nobody_asked=True)
 
 
 def rehearse(

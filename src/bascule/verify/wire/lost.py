@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -18,11 +18,12 @@ from bascule.probe.domain import ProbeDomain
 from bascule.probe.question import Answer, Question, Response
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
-from bascule.topology.layer2 import inside
 from bascule.topology.trace.any_frame import FAMILY_OF, bridged_frames
+from bascule.verify.wire.wrong_vlan import is_above, lost_inside, wrong_tag
 
 AT_MOST = 12  # questions that are asked again: a dead guest loses dozens of them for one reason
 OUTSIDE = "port security of the switch, a hypervisor above this host, or a MAC filter of its hoster"
+FORWARDING = "forwarding"
 UNKNOWN = "nothing that can be read here says why"
 
 
@@ -48,7 +49,7 @@ def where_lost(
         answers = ask(asked, watch=watch, patience=probe_domain.patience)
         tracker = Tracker(watch.captured)
     moved = {words: count for words, count in dropped_packets(state, namespace).items() if count > before.get(words, 0)}
-    reasons = LossReasons(host, state, namespace, moved)
+    reasons = LossReasons(host, state, stp=_port_states(namespace), moved=moved, stops=_stops(state, namespace))
     return {
         question: reasons.sentence(some[question].nic, question, tracker, answer)
         for question, answer in zip(asked, answers, strict=True)
@@ -56,14 +57,15 @@ def where_lost(
     }
 
 
-class _Seen(Struct, frozen=True):
+class SeenOn(Struct, frozen=True):
     """On which links frames were seen."""
 
     came: frozenset[str]
     left: frozenset[str]
 
     @classmethod
-    def of(cls, captured: Iterable[CapturedFrame]) -> _Seen:
+    def of(cls, captured: Iterable[CapturedFrame]) -> SeenOn:
+        """Where some frames were seen."""
         frames = list(captured)
         return cls(
             frozenset(str(one.point.link) for one in frames if not one.outgoing),
@@ -72,39 +74,55 @@ class _Seen(Struct, frozen=True):
 
 
 class LossReasons:
-    """What a host's ports, VLANs and chains say of a frame that a bridge did not pass on.
+    """What a host's ports, VLANs and chains say of a frame that a bridge did not pass on. Pure.
 
-    ``moved`` are the rules of others that dropped packets meanwhile, in words.
+    ``stp`` are the states of its ports that do not forward, ``moved`` the rules of others that dropped packets
+    meanwhile, in words; ``stops`` tells what drops a family's frames on a bridge, where nothing counted them.
     """
 
-    def __init__(self, host: Host, state: HostState, namespace: Namespace, moved: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        host: Host,
+        state: HostState,
+        *,
+        stp: Mapping[str, str],
+        moved: Iterable[str] = (),
+        stops: Callable[[str, str], Iterable[str]] = lambda *_: (),
+    ) -> None:
         self._host = host
         self._state = state
-        self._namespace = namespace
-        self._moved = moved
+        self._stp = stp
+        self._moved = tuple(moved)
+        self._stops = stops
 
     def sentence(self, nic: GuestNic, question: Question, tracker: Tracker, answer: Answer) -> str:
         """How far the question and its answer came."""
         track = tracker.follow(answer)
-        asked, replied = _Seen.of((*track.asked, *track.sought)), _Seen.of(track.replied)
-        tap, source = str(nic.tap), str(question.source.link)
-        bridge = self._bridge(nic)
-        uplink = self._uplink(bridge)
+        asked, replied = SeenOn.of((*track.asked, *track.sought)), SeenOn.of(track.replied)
         family = FAMILY_OF[question.address.version] if question.address else "ip"
+        return self.told(nic, question.source.endpoint, str(question.source.link), asked, replied, family)
+
+    def told(self, nic: GuestNic, asker: str, source: str, asked: SeenOn, replied: SeenOn, family: str) -> str:
+        """The same, from the links on which the question and its answer were seen."""
+        tap, bridge = str(nic.tap), self._bridge(nic)
+        uplink = self._uplink(bridge)
+        is_above = self._is_above(source, bridge)
+        came = source if is_above else uplink
         if not asked.left:
-            return f"it never left {question.source.endpoint} by {source}"
+            return f"it never left {asker} by {source}"
         if tap not in asked.left:
-            if source == bridge or uplink in asked.came:
-                came = bridge if source == bridge else uplink
-                return f"it never left {bridge} by {tap}: {self.why(bridge, came, tap, family)}"
+            if is_above or uplink in asked.came:
+                return f"it never left {bridge} by {tap}: {self.why(nic, bridge, came, tap, family)}"
             return f"it left by {source}, and nothing of it came in by {uplink or bridge}: {OUTSIDE}"
         if tap not in replied.came:
-            return f"it went out by {tap}, and its answer never left {nic.guest}"
-        if source == bridge or source in replied.came:
+            tag = [f": {words}" for words in wrong_tag(self._host, self._state, nic, bridge, came, tap)]
+            return f"it went out by {tap}, and its answer never left {nic.guest}{''.join(tag)}"
+        if source in replied.came:
             return f"its answer came back by {source} and was not delivered: {self._not_delivered(source)}"
-        if uplink not in replied.left:
-            return f"its answer came in by {tap} and never left {bridge}: {self.why(bridge, tap, uplink, family)}"
-        return f"its answer left by {uplink}, and nothing came back by {source}: {OUTSIDE}"
+        if is_above or uplink not in replied.left:
+            return f"its answer came in by {tap} and never left {bridge}: {self.why(nic, bridge, tap, came, family)}"
+        tag = list(wrong_tag(self._host, self._state, nic, bridge, tap, uplink))
+        return f"its answer left by {uplink}, and nothing came back by {source}: {'; '.join(tag) or OUTSIDE}"
 
     def _bridge(self, nic: GuestNic) -> str:
         link = self._state.links.get(nic.tap)
@@ -114,20 +132,25 @@ class LossReasons:
         declared = next((one for one in self._host.bridges.values() if one.name == bridge), None)
         return str(declared.port) if declared is not None and declared.port else ""
 
-    def why(self, bridge: str, came: str, out: str, family: str) -> str:
-        """Why a frame that came in by one port does not leave by another."""
-        reasons = [*self._ports(bridge, came, out), *self._rules(bridge, family)]
+    def _is_above(self, source: str, bridge: str) -> bool:
+        """Whether the host asks by the bridge itself, or by a VLAN link on it."""
+        link, own = self._state.links.get(IfName(source)), self._state.links.get(IfName(bridge))
+        return source == bridge or (link is not None and own is not None and is_above(link, own))
+
+    def why(self, nic: GuestNic, bridge: str, came: str, out: str, family: str) -> str:
+        """Why a guest's frame that came in by one port does not leave by another."""
+        reasons = [*self._ports(bridge, came, out), *lost_inside(self._host, self._state, nic, bridge, came, out)]
+        reasons += [f"{words} dropped packets meanwhile" for words in self._moved] or self._stops(bridge, family)
         return "; ".join(reasons) or UNKNOWN
 
     def _ports(self, bridge: str, came: str, out: str) -> Iterator[str]:
         links: list[Link] = [self._state.links[IfName(x)] for x in (came, out) if IfName(x) in self._state.links]
         for link in links:
-            if link.name == bridge:
+            if self._is_above(link.name, bridge):
                 continue
             if link.master != bridge:
                 yield f"{link.name} is a port of {link.master or 'no bridge'}"
-            state = self._stp.get(str(link.name), "forwarding")
-            if state != "forwarding":
+            if (state := self._stp.get(str(link.name), FORWARDING)) != FORWARDING:
                 yield f"{link.name} is {state} (STP state of the port)"
         ports = [link for link in links if link.name != bridge and link.port is not None]
         if len(ports) == 2 and all(link.port is not None and link.port.isolated for link in ports):
@@ -137,35 +160,28 @@ class LossReasons:
                 yield f"{out} takes no flooded frames (port flag flood or bcast_flood is off)"
             if link.port is not None and str(link.name) == came and link.port.locked:
                 yield f"{came} is locked (port flag), and the sender is not in its table"
-        yield from self._vlans(bridge, came, out, links)
-
-    def _vlans(self, bridge: str, came: str, out: str, links: Sequence[Link]) -> Iterator[str]:
-        own = self._state.links.get(IfName(bridge))
-        if own is None or not getattr(own.options, "vlan_filtering", 0) or len(links) != 2:
-            return
-        tags = inside(links[0], ())
-        if not tags:
-            yield f"{came} has no PVID, and takes no untagged frame"
-        elif not any(entry.first <= tags[0] <= entry.last for entry in links[1].vlans):
-            yield f"{came} puts it into VLAN {tags[0]}, of which {out} is no member"
-
-    @property
-    def _stp(self) -> dict[str, str]:
-        listing = run(("bridge", "-j", "link", "show"), namespace=self._namespace, check=False).stdout
-        return {row["ifname"]: row.get("state", "forwarding") for row in json.loads(listing or "[]")}
-
-    def _rules(self, bridge: str, family: str) -> Iterator[str]:
-        if self._moved:
-            yield from (f"{words} dropped packets meanwhile" for words in self._moved)
-            return
-        with self._namespace.entered():
-            network = read_firewall(self._state)
-        for passage in bridged_frames(network, bridge) if network.rules.filters else ():
-            if passage.family in {family, "arp"}:
-                yield from (f"{stop} drops it" for stop in passage.stops)
 
     def _not_delivered(self, link: str) -> str:
         return next(
             (f"{words} dropped packets meanwhile" for words in self._moved),
             f"a rule of the host's own INPUT, or the reverse path filter of {link}",
         )
+
+
+def _port_states(namespace: Namespace) -> dict[str, str]:
+    """The STP state of every port of a bridge now."""
+    listing = run(("bridge", "-j", "link", "show"), namespace=namespace, check=False).stdout
+    return {row["ifname"]: row.get("state", FORWARDING) for row in json.loads(listing or "[]")}
+
+
+def _stops(state: HostState, namespace: Namespace) -> Callable[[str, str], Iterator[str]]:
+    """What of the rules in force drops frames on a bridge: read when it is asked for."""
+
+    def stops(bridge: str, family: str) -> Iterator[str]:
+        with namespace.entered():
+            network = read_firewall(state)
+        for passage in bridged_frames(network, bridge) if network.rules.filters else ():
+            if passage.family in {family, "arp"}:
+                yield from (f"{stop} drops it" for stop in passage.stops)
+
+    return stops
