@@ -13,7 +13,7 @@ import pytest
 
 from tests.apply.hosts import ADDITION, Bed, difference, furnish, wait_for
 from tests.apply.old_states import OldState, key
-from tests.codes.call import BASCULE, WITHOUT_RIGHTS, Done, assert_error, bascule, instead_of
+from tests.codes.call import BASCULE, Done, assert_error, bascule, instead_of
 from tests.lab import Lab, called
 
 pytestmark = pytest.mark.kernel
@@ -189,9 +189,28 @@ def test_a_nic_on_which_a_macvtap_sits(bed: Bed) -> None:
                  hint="shut down the guest that it belongs to")  # fmt: skip
 
 
-def test_without_the_right_to_change_anything(bed: Bed) -> None:
-    done = apply(bed, before=WITHOUT_RIGHTS)
-    assert_error(done, "SYSTEM", "setns: Operation not permitted", status=77, hint="run it as root")
+@pytest.mark.parametrize(
+    ("rights", "lacks"), [("-all", "CAP_NET_ADMIN and CAP_NET_RAW"), ("-net_admin", "CAP_NET_ADMIN"),
+                          ("-net_raw", "CAP_NET_RAW")],
+)  # fmt: skip
+def test_a_root_without_some_rights(bed: Bed, rights: str, lacks: str) -> None:
+    """It is told before anything is changed, and before there is a checkpoint."""
+    done = apply(bed, before=("setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}"))
+    said = f"a change of the network needs CAP_NET_ADMIN and CAP_NET_RAW; this process lacks {lacks}"
+    assert_error(done, "NOT-PERMITTED", said, status=77, hint="--cap-add NET_")
+    assert "br3" not in bed.raw()["links"]
+    assert not list(bed.site.parent.glob("state/**/checkpoints/0*"))
+
+
+def test_a_root_who_may_change_the_network_and_nothing_else(bed: Bed) -> None:
+    """No namespace is entered for a change, so that it does not take CAP_SYS_ADMIN."""
+    some = "-all,+net_admin,+net_raw"
+    done = apply(bed, before=("setpriv", f"--bounding-set={some}", f"--inh-caps={some}"))
+    assert done.returncode == 0, done.stderr
+    assert "br3" in bed.raw()["links"]
+
+
+def test_where_the_kernel_refuses_a_step(bed: Bed) -> None:
     done = apply(bed, env=failing(bed, "link set dev eth4 master br3", words="Operation not permitted"))
     said = "eth4: become a port of br3: the kernel says 'Operation not permitted'"
     assert_error(done, "NOT-PERMITTED", said, status=77, hint="run it as root")

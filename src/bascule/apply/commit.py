@@ -19,6 +19,7 @@ from bascule.errors import BasculeError, Problem
 from bascule.persist.takeover import at_rest, take_over
 from bascule.system.clock import Progress, unseen
 from bascule.system.process import signals
+from bascule.system.process.rights import require_rights
 
 PATIENCE_S = 30.0  # for an apply or a dead-man that is just at it
 
@@ -103,6 +104,7 @@ def take_back(place: StateDirectory | None = None, *, leave: bool = False, progr
             raise BasculeError(
                 Problem(code="NOTHING-TO-UNDO", message="there is no change to take back", hint="see 'bascule status'")
             )
+        require_rights("taking a change back", "NET_ADMIN", "NET_RAW")
         with lock(place, "undo", wait_s=PATIENCE_S) as held:
             folder = checkpoints.latest(place)
             entry = folder.last() if folder else None

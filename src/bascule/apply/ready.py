@@ -15,6 +15,7 @@ from bascule.apply.taken import refuse_taken
 from bascule.errors import BasculeError, Problem
 from bascule.persist.persister import Persister, find_persister
 from bascule.plan.change import Note
+from bascule.system.process.rights import require_rights
 
 FILES = "files"  # the subject of what a plan says about them
 
@@ -66,11 +67,13 @@ class Ready(Struct, frozen=True, kw_only=True):
         remarks: Iterable[str],
         waiting: StandbyWatchdog | None,
     ) -> Ready:
-        """With the files that the persister will touch. Raises BasculeError for what no file can say.
+        """With the files that the persister will touch. Raises NotPermitted, and BasculeError for what no file can say.
 
         Last, because it takes its time, the wires are asked: an address that somebody has already is an error, too.
         """
         listed = with_files(prepared, persister)
+        if listed.plan:
+            require_rights("a change of the network", "NET_ADMIN", "NET_RAW")
         unasked = refuse_taken(listed)
         own = any(file.path.startswith(boot_unit.OWN) for file in listed.plan.files)
         return cls(

@@ -37,6 +37,7 @@ from bascule.probe.protocols import (
 from bascule.probe.question import Answer, Protocol, Question, Response
 from bascule.system.net.packet import open_packet
 from bascule.system.net.sockets import close_all
+from bascule.system.process import rights
 
 if TYPE_CHECKING:
     from bascule.probe.capture import Watch
@@ -112,7 +113,9 @@ class _Loop:
         except OSError as error:
             if isinstance(error, PermissionError):
                 raise NotPermitted(
-                    Problem(code="RAW-SOCKET", message=f"no raw socket: {error.strerror}", hint="run it as root")
+                    Problem(
+                        code="RAW-SOCKET", message=f"no raw socket: {error.strerror}", hint=rights.hint(["NET_RAW"])
+                    )
                 ) from error
             asking = PendingQuestion(question, index, None, 0)  # type: ignore[arg-type]  # it is over before it has a socket
             what = "nobody listens to us there" if question.source.agent else question.via or question.source.link

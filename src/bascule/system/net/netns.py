@@ -52,13 +52,12 @@ class Namespace:
     @contextlib.contextmanager
     def entered(self) -> Iterator[Self]:
         """Be in this namespace for a while; what is started or opened meanwhile belongs to it."""
-        home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            call("setns", self.fd, CLONE_NEWNET)
-            yield self
-        finally:
-            call("setns", home, CLONE_NEWNET)
-            os.close(home)
+        with type(self).current() as home:
+            try:
+                _enter(self)
+                yield self
+            finally:
+                _enter(home)
 
     @property
     def identity(self) -> tuple[int, int]:
@@ -80,6 +79,13 @@ class Namespace:
 
     def __repr__(self) -> str:
         return f"Namespace({self.name})"
+
+
+def _enter(namespace: Namespace) -> None:
+    """The calling thread goes there, unless it is: that takes CAP_SYS_ADMIN, which a change here does not need."""
+    where = Path("/proc/thread-self/ns/net").stat()
+    if (where.st_dev, where.st_ino) != namespace.identity:
+        call("setns", namespace.fd, CLONE_NEWNET)
 
 
 def is_machines_own() -> bool:

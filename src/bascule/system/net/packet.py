@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from bascule.errors import MissingTool, NotPermitted, Problem, UsageFault
 from bascule.system.net.netns import call
+from bascule.system.process import rights
 
 # linux/if_packet.h, linux/if_ether.h, asm-generic/socket.h; Python has no names for these
 SOL_PACKET = 263
@@ -65,7 +66,9 @@ def _open() -> socket.socket:
     try:
         return socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, 0)
     except PermissionError as error:
-        problem = Problem(code="RAW-SOCKET", message=f"no packet socket: {error.strerror}", hint="run it as root")
+        problem = Problem(
+            code="RAW-SOCKET", message=f"no packet socket: {error.strerror}", hint=rights.hint(["NET_RAW"])
+        )
         raise NotPermitted(problem) from error
     except OSError as error:
         if error.errno not in NO_FAMILY:
@@ -101,7 +104,7 @@ class Listener:
                 Problem(
                     code="NOT-PERMITTED",
                     message=f"listening on '{link}' was refused: it needs CAP_NET_RAW",
-                    hint="run it as root, or judge captures with --pcap NIC=FILE",
+                    hint=f"{rights.hint(['NET_RAW'])}, or judge captures with --pcap NIC=FILE",
                 )
             ) from refusal
         try:

@@ -28,6 +28,7 @@ from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from bascule.errors import BasculeError, NotPermitted, Problem
 from bascule.system.net.netns import CLONE_NEWNET, call
+from bascule.system.process import rights
 from bascule.system.process.workers import die_with_parent, fork, is_gone
 
 P = ParamSpec("P")
@@ -231,7 +232,7 @@ def _refused(refusal: OSError, uid: int) -> OSError | NotPermitted:
     if refusal.errno == errno.EINVAL and not _is_mount_point(Path("/")):
         words = ["this is a chroot whose / is no mount point: 'mount --bind DIR DIR' before it is entered"]
     elif root:
-        words.append("this root lacks CAP_SYS_ADMIN (a container?): start it with --privileged or --cap-add SYS_ADMIN")
+        words.append(rights.hint(["SYS_ADMIN"]))
     return NotPermitted(
         Problem(
             code="SANDBOX-FORBIDDEN",
