@@ -29,7 +29,7 @@ def on_files(files: Any, config: Any) -> Any:
     files.append(File.generated(config, "index.md", content=re.sub(r"\]\(docs/", "](", text)))
     for place in ("examples", "ansible"):
         for path in sorted((ROOT / place).glob("*.*")):
-            if path.suffix in {".yaml", ".md"}:
+            if path.suffix in {".yaml", ".md", ".py"}:
                 files.append(File.generated(config, f"{place}/{path.name}", content=path.read_text()))
     return files
 

@@ -15,6 +15,8 @@ code, a message, a place and a hint, its ``exit_status`` is the command line's.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from bascule import __version__
 from bascule.errors import BasculeError, NotPermitted, Place, Problem, SiteFault, TakenBack, UsageFault
 from bascule.workflow import (
@@ -39,6 +41,9 @@ from bascule.workflow import (
     verify,
 )
 
+if TYPE_CHECKING:
+    from bascule.questions import reach, why
+
 __all__ = [
     "BasculeError",
     "NotPermitted",
@@ -58,6 +63,7 @@ __all__ = [
     "import_host",
     "load",
     "plan",
+    "reach",
     "ready",
     "rehearse",
     "render",
@@ -67,4 +73,14 @@ __all__ = [
     "undo",
     "undo_preview",
     "verify",
+    "why",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """``why`` and ``reach`` are imported on their first use: the model of a host takes longer than all of the rest."""
+    if name in {"reach", "why"}:
+        from bascule import questions
+
+        return getattr(questions, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
