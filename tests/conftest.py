@@ -25,6 +25,14 @@ def pytest_configure(config: pytest.Config) -> None:
         compileall.compile_dir(str(SRC), quiet=2)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What boots machines or builds packages takes minutes: `make test` leaves it to `make vm-test`."""
+    later = pytest.mark.skip(reason="boots machines or builds packages, which takes minutes: `make vm-test` runs it")
+    for item in items if not os.environ.get("BASCULE_VM") else ():
+        if item.get_closest_marker("vm"):
+            item.add_marker(later)
+
+
 @pytest.fixture
 def lab() -> Iterator[Lab]:
     with open_lab() as opened:

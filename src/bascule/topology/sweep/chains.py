@@ -269,7 +269,7 @@ class ChainRun:
         falls: dict[Changes, Rows],
         depth: int,
     ) -> None:
-        name = decision.name
+        name, target = decision.name, None
         if name == "continue":
             return
         if name in {"accept", "unknown"}:
@@ -279,27 +279,13 @@ class ChainRun:
         elif name == "return":
             add(falls.setdefault(changes, {}), hit)
         elif name in {"jump", "goto"}:
-            self._jump(chain, place, decision, live, hit, sure, changes, falls, depth)
-            return
+            target = self.rules.chains.get((chain.key[0], chain.table, decision.target))
+            if target is None or depth >= MOST_JUMPS:  # as the walk has it: lost perhaps, and perhaps not
+                add(self._stopped(changes), hit)
+                return
         subtract(live, sure)
-
-    def _jump(
-        self,
-        chain: RuleChain,
-        place: int,
-        decision: Decision,
-        live: Rows,
-        hit: Rows,
-        sure: Rows,
-        changes: Changes,
-        falls: dict[Changes, Rows],
-        depth: int,
-    ) -> None:
-        target = self.rules.chains.get((chain.key[0], chain.table, decision.target))
-        if target is None or depth >= MOST_JUMPS:  # as the walk has it: lost perhaps, and perhaps not
-            add(self._stopped(changes), hit)
+        if target is None:
             return
-        subtract(live, sure)
         fallen: dict[Changes, Rows] = {}
         self._through(target, 0, 0, dict(hit), changes, fallen, depth + 1)
         for after, rows in fallen.items():

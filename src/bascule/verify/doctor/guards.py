@@ -113,28 +113,28 @@ def _others(facts: Facts, guarded: set[str]) -> Iterator[Finding]:
     for domain in facts.domains:
         both = [f"{nic.tap or domain.name} ({nic.filter})" for nic in domain.nics if nic.filter and nic.tap in guarded]
         if both:
-            yield Finding(
-                id=ID,
-                severity=Severity.WARNING,
-                subject=domain.name,
-                text=f"libvirt's nwfilter guards {_some(both)} as well: what either stops is stopped, and only ours is "
+            yield _also(
+                domain.name,
+                f"libvirt's nwfilter guards {_some(both)} as well: what either stops is stopped, and only ours is "
                 "counted and proven",
-                evidence=(f"<filterref> in the definition of {domain.name}",),
-                fix=f"virsh edit {domain.name} and remove <filterref>, or guard: off at this NIC in the site file",
+                f"<filterref> in the definition of {domain.name}",
+                f"virsh edit {domain.name} and remove <filterref>, or guard: off at this NIC in the site file",
             )
     for table in facts.state.tables.values():
         named = sorted(name for name in guarded if _names(table, name))
         if named:
             whose = owner(table.name) or ("libvirt" if "libvirt-" in getattr(table, "content", "") else "somebody else")
-            yield Finding(
-                id=ID,
-                severity=Severity.WARNING,
-                subject=table.key,
-                text=f"{whose} filters frames of {_some(named)} as well: what either stops is stopped, and what its "
+            yield _also(
+                table.key,
+                f"{whose} filters frames of {_some(named)} as well: what either stops is stopped, and what its "
                 "rules stop is not counted by ours",
-                evidence=(f"nft list table {table.key}",),
-                fix="keep one of them at each port",
+                f"nft list table {table.key}",
+                "keep one of them at each port",
             )
+
+
+def _also(subject: str, text: str, evidence: str, fix: str) -> Finding:
+    return Finding(id=ID, severity=Severity.WARNING, subject=subject, text=text, evidence=(evidence,), fix=fix)
 
 
 def _names(table: AnyTable, port: str) -> bool:
