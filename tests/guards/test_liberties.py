@@ -14,15 +14,18 @@ from msgspec.structs import replace
 from bascule.frames.codecs.ethernet import BROADCAST, mac_bytes
 from bascule.frames.guarding import build as b
 from bascule.frames.guarding.attacks import ATTACKS
+from bascule.frames.guarding.build import Party
 from bascule.frames.guarding.legitimate import LEGITIMATE
 from bascule.model.ruleset.text import replacing_text
 from bascule.model.state import HostState
 from bascule.model.values import Mac
+from bascule.observe.guards import stopped_frames
 from bascule.plan.diff import diff
 from bascule.policy.guards.ports import link_local
 from bascule.policy.guards.table import KEY
+from bascule.site import parse
 from bascule.system.run import run
-from tests.guards.segment import PARTIES, Segment, segment, site
+from tests.guards.segment import PARTIES, Segment, segment, site, site_text
 
 pytestmark = pytest.mark.kernel
 ME, OTHER, ROUTER = PARTIES.me, PARTIES.other, PARTIES.router
@@ -145,6 +148,42 @@ def test_a_guarded_guest_hears_only_what_is_meant_for_it(bridge: Segment) -> Non
         frame = b.ether(dst, ROUTER.raw, b.ARP, bytes(46))
         ((_, ports),) = bridge.send([frame], port="up.0")
         assert ("web.0" in ports) is reaches
+
+
+DECLARED = f"""
+machines:
+  gw: {{nics: [{{network: lan, address: [10.0.0.1/24, "2001:db8::1/64"], mac: "{PARTIES.router.mac}"}}],
+       dhcp: {{network: lan, range: 10.0.0.100-10.0.0.120}}}}
+"""
+
+
+def test_routers_and_dhcp_servers_reach_a_guest_only_where_the_file_names_them(bridge: Segment) -> None:
+    """From whatever port, for the wire has no guard; what only looks like DHCP in a later fragment is none."""
+    bridge.guard(parse((site_text() + DECLARED).encode(), "site.yaml"))
+    bridge.greet()
+    stranger = replace(ROUTER, mac=Mac("02:00:00:00:00:77"), ip4=ip4("10.0.0.66"), local=IPv6Address("fe80::66"))
+
+    def answers(who: Party) -> list[bytes]:
+        found = []
+        for source, target in ((67, 68), (67, 4000), (4000, 68)):
+            for four, dst in ((ME.ip4, ME.raw), (b.BROADCAST4, BROADCAST)):
+                body = b.udp(who.ip4, four, source, target, b.dhcp(2, ME.raw, 2))
+                found.append(b.ipv4(who.raw, dst, who.ip4, four, b.UDP, body))
+        for source, target in ((547, 546), (547, 4000), (4000, 546)):
+            body = b.udp(who.local, ME.local, source, target, b"\x07\0\0\1")
+            found.append(b.ipv6(who.raw, ME.raw, who.local, ME.local, b.UDP, body))
+        for to, dst in ((b.ALL_NODES, b.group_mac(b.ALL_NODES)), (ME.local, ME.raw)):
+            body = b.icmp6(who.local, to, 134, b.router_advertisement(who.raw))
+            found.append(b.ipv6(who.raw, dst, who.local, to, b.ICMPV6, body))
+        return found
+
+    for who, reaches in ((ROUTER, True), (stranger, False)):
+        assert {"web.0" in ports for _, ports in bridge.send(answers(who), port="up.0")} == {reaches}, who
+    told = {str(one.reason): one for one in stopped_frames(bridge.host) if one.port == "web.0"}["undeclared"]
+    assert told.frames == len(answers(stranger))
+    assert dict(told.claims)[stranger.mac] == told.frames
+    later = b.ipv4(stranger.raw, ME.raw, stranger.ip4, ME.ip4, b.UDP, b"\0\x43\0\x44" * 8, fragment=0x2008)
+    assert "web.0" in bridge.send([later], port="up.0")[0][1]
 
 
 def test_isolated_guests_meet_neither_directly_nor_by_a_router(bridge: Segment) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from bascule.model.ruleset.numbers import word_of
 from bascule.model.ruleset.rules import (
@@ -41,6 +43,7 @@ from bascule.model.ruleset.rules import (
 )
 
 MARK_CHAIN = "bascule"  # holds the mark of a table, see Table
+SHORT_RANGE = 4  # numbers
 BARE = {"iif", "iifname", "iiftype", "oif", "oifname", "oiftype", "mark"}  # need no `meta` before them
 NAMES = {Meta("iifname"), Meta("oifname")}  # whose values are names of links, and stand in quotes
 
@@ -68,39 +71,56 @@ def _chain(chain: Chain) -> str:
     return f"\tchain {chain.name} {{\n" + "".join(f"\t\t{line}\n" for line in lines) + "\t}\n"
 
 
-def new_elements(table: Table, before: Table) -> str:
-    """What the sets of a table need beside those of another that is the same but for their elements.
+def changed_elements(table: Table, before: Table) -> tuple[str, str]:
+    """What the sets of a table need beside those of another that is the same but for their elements; what is left over.
 
     Intervals may overlap those that go, so that of sets with intervals these go in the same breath.
     """
-    return "".join(
-        _element_line("delete", table, old, new) * _has_intervals(old) + _element_line("add", table, new, old)
-        for old, new in zip(before.sets, table.sets, strict=True)
-    )
+    new, old = [], []
+    for one, other in zip(table.sets, before.sets, strict=True):
+        some, rest = _differing(_held(one), _held(other))
+        gone = [_element_line("delete", table, one, rest)] if rest else []
+        new += gone if "interval" in one.flags else []
+        new += [_element_line("add", table, one, some)] if some else []
+        old += gone if "interval" not in one.flags else []
+    return "".join(new), "".join(old)
 
 
-def old_elements(table: Table, before: Table) -> str:
-    """What is left over in the sets after that."""
-    pairs = zip(before.sets, table.sets, strict=True)
-    return "".join(_element_line("delete", table, old, new) for old, new in pairs if not _has_intervals(old))
+def _element_line(word: str, table: Table, one: NamedSet | NamedMap, some: Sequence[Any]) -> str:
+    return f"{word} element {table.key} {one.name} {{ {', '.join(_elements(one, some))} }}\n"
 
 
-def _has_intervals(one: NamedSet | NamedMap) -> bool:
-    return "interval" in one.flags
+def _held(one: NamedSet | NamedMap) -> tuple[Any, ...]:
+    return one.entries if isinstance(one, NamedMap) else one.elements
 
 
-def _element_line(word: str, table: Table, one: NamedSet | NamedMap, other: NamedSet | NamedMap) -> str:
-    some = _elements(one, but=set(_elements(other)))
-    return f"{word} element {table.key} {one.name} {{ {', '.join(some)} }}\n" if some else ""
+def _differing(some: tuple[Any, ...], others: tuple[Any, ...]) -> tuple[Sequence[Any], Sequence[Any]]:
+    """What is in one of them alone: both are sorted, so that one value more leaves what is around it alike."""
+    start = _alike(some, others)
+    left, right = some[start:], others[start:]
+    end = _alike(left[::-1], right[::-1])
+    left, right = left[: len(left) - end], right[: len(right) - end]
+    here, there = set(left), set(right)
+    return [one for one in left if one not in there], [one for one in right if one not in here]
 
 
-def _elements(one: NamedSet | NamedMap, but: Container[str] = ()) -> list[str]:
+def _alike(some: tuple[Any, ...], others: tuple[Any, ...]) -> int:
+    """How many of the first are the same; by halves, for tuples are compared faster than each of their values."""
+    low, high = 0, min(len(some), len(others))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if some[low:middle] == others[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _elements(one: NamedSet | NamedMap, some: Sequence[Any]) -> list[str]:
     names = tuple(part == "ifname" for part in one.type.split(" . "))
     if isinstance(one, NamedMap):
-        found = [f"{_value(value, names)} : {_verdict(verdict)}" for value, verdict in one.entries]
-    else:
-        found = [_value(value, names) for value in one.elements]
-    return [element for element in found if element not in but]
+        return [f"{_value(value, names)} : {_verdict(verdict)}" for value, verdict in some]
+    return [_value(value, names) for value in some]
 
 
 def _lookups(table: Table) -> Iterator[tuple[str, Expression]]:
@@ -125,7 +145,7 @@ def _set(one: NamedSet | NamedMap, key: Expression | None) -> str:
         lines.append(f"size {one.size}")
     if isinstance(one, NamedSet) and one.timeout_s:
         lines.append(f"timeout {one.timeout_s}s")
-    if elements := _elements(one):
+    if elements := _elements(one, _held(one)):
         lines.append(f"elements = {{ {', '.join(elements)} }}")
     word = "map" if is_map else "set"
     return f"\t{word} {one.name} {{\n" + "".join(f"\t\t{line}\n" for line in lines) + "\t}\n"
@@ -217,7 +237,7 @@ def _expression(one: Expression) -> str:
 
 
 def _right(values: Iterable[Value], left: Expression, *, flags: bool) -> str:
-    written = [_value(value, _named(left)) for value in values]
+    written = [_value(value, _named(left)) for value in _spelled(tuple(values))]
     if left in PROTOCOLS:
         written = [word_of(word) for word in written]
     if flags:
@@ -226,9 +246,32 @@ def _right(values: Iterable[Value], left: Expression, *, flags: bool) -> str:
     return written[0] if alone else f"{{ {', '.join(written)} }}"
 
 
+def _spelled(values: tuple[Value, ...]) -> Iterator[Value]:
+    """Short ranges among several values number by number: the kernel looks up a set without intervals faster."""
+    short = len(values) > 1 and all(_numbers(value) <= SHORT_RANGE for value in values)
+    for value in values:
+        if short and isinstance(value, Range):
+            yield from range(int(value.first), int(value.last) + 1)
+        else:
+            yield value
+
+
+def _numbers(value: Value) -> float:
+    """How many numbers a value stands for; infinite where it is no number."""
+    if isinstance(value, Range) and isinstance(value.first, int) and isinstance(value.last, int):
+        return value.last - value.first + 1
+    return 1 if isinstance(value, int) else math.inf
+
+
 def _named(left: Expression) -> tuple[bool, ...]:
     """Which of the looked up parts are names of links."""
     return tuple(part in NAMES for part in (left.parts if isinstance(left, Concatenation) else (left,)))
+
+
+def _part(value: int | str | Prefix | Range, quoted: bool) -> str:  # noqa: FBT001 - of thousands of elements
+    if isinstance(value, str):
+        return f'"{value}"' if quoted else value
+    return str(value) if isinstance(value, int) else _value(value)
 
 
 def _value(value: Value, quoted: Sequence[bool] = ()) -> str:
@@ -240,7 +283,7 @@ def _value(value: Value, quoted: Sequence[bool] = ()) -> str:
         case SetReference(name):
             return f"@{name}"
         case Tuple(values):
-            return " . ".join(_value(one, quoted[at : at + 1]) for at, one in enumerate(values))
+            return " . ".join(_part(one, at < len(quoted) and quoted[at]) for at, one in enumerate(values))
         case str() if any(quoted):
             return f'"{value}"'
     return str(value)

@@ -8,9 +8,10 @@ from ipaddress import IPv6Address
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bascule.model.guarding import Guarding, GuardLevel, VirtualRouter
+from bascule.model.guarding import Guarding, GuardLevel
 from bascule.model.site import GuestNic, Host, PlugKind, Site
 from bascule.model.values import IfName, IpAddress, IpNetwork, Mac
+from bascule.policy.guards.declared import group_macs, router_macs, server_macs, servers
 
 
 class GuardedPort(Struct, frozen=True, kw_only=True):
@@ -18,8 +19,9 @@ class GuardedPort(Struct, frozen=True, kw_only=True):
 
     ``macs`` are the NIC's own and those of nested guests, ``group_macs`` those of the groups of routers that it is in;
     ``addresses`` are single ones, its link-local one included, ``prefixes`` lie behind it. ``others`` and
-    ``other_macs`` are those of guests that it must not reach, ``servers`` those that may answer it by DHCP (None:
-    nobody has said), ``takes_advertisements`` whether its network has IPv6 at all.
+    ``other_macs`` are those of guests that it must not reach, ``servers`` those that may answer it by DHCP,
+    ``servers6`` the same of DHCPv6, ``routers`` those that may advertise themselves (None: nobody has said, or not by
+    which MAC), ``takes_advertisements`` whether its network has IPv6 at all.
     """
 
     name: IfName
@@ -33,6 +35,8 @@ class GuardedPort(Struct, frozen=True, kw_only=True):
     other_macs: tuple[Mac, ...] = ()
     known_macs: tuple[Mac, ...] = ()  # of everybody in the file, where guests inside are learned
     servers: tuple[IpAddress, ...] | None = None
+    servers6: tuple[Mac, ...] | None = None
+    routers: tuple[Mac, ...] | None = None
     takes_advertisements: bool = True
     by_flows: bool = False  # on a switch of Open vSwitch, whose frames no rule of nft sees
     waits: bool = False  # for the guest's next start: the port is not there yet
@@ -95,8 +99,10 @@ def _port(site: Site, nic: GuestNic) -> GuardedPort:
         ),
         other_macs=tuple(mac for other in apart for mac in (other.mac, *other.guarding.macs)),
         known_macs=_known_macs(site) if guarding.nested else (),
-        servers=_servers(site, segment),
         by_flows=nic.openvswitch is not None,
+        servers=servers(site, segment),
+        servers6=server_macs(site, segment),
+        routers=router_macs(site, segment),
         takes_advertisements=network is None or any(subnet.version == 6 for subnet in network.subnets),
     )
 
@@ -109,13 +115,6 @@ def link_local(mac: Mac) -> IPv6Address:
     """The address that a NIC gives itself from its MAC (RFC 4291, appendix A)."""
     octets = bytes.fromhex(str(mac).replace(":", ""))
     return IPv6Address(b"\xfe\x80" + bytes(6) + bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:])
-
-
-def group_macs(router: VirtualRouter) -> tuple[Mac, ...]:
-    """The MACs of a group of routers: RFC 9568 §7.3 for VRRP (CARP took them over), RFC 2281 §3 for HSRP."""
-    if router.protocol == "hsrp":
-        return (Mac(f"00:00:0c:07:ac:{router.group:02x}"), Mac(f"00:00:0c:9f:f0:{router.group:02x}"))
-    return (Mac(f"00:00:5e:00:01:{router.group:02x}"), Mac(f"00:00:5e:00:02:{router.group:02x}"))
 
 
 def kept_apart(site: Site, nic: GuestNic) -> Iterator[GuestNic]:
@@ -135,23 +134,3 @@ def _known_macs(site: Site) -> tuple[Mac, ...]:
     found += [nic.mac for machine in site.machines.values() for nic in machine.nics if nic.mac]
     found += [link.mac for host in site.hosts.values() for link in host.links() if link.mac]
     return tuple(dict.fromkeys(found))
-
-
-def _servers(site: Site, segment: str | None) -> tuple[IpAddress, ...] | None:
-    """Who serves DHCP on a network of the building by the file; None where it names nobody."""
-    found = [
-        address.ip
-        for machine in site.machines.values()
-        if machine.dhcp is not None and machine.dhcp.network == segment
-        for nic in machine.nics
-        if nic.network == segment
-        for address in nic.addresses
-    ]
-    found += [
-        address.ip
-        for guest in site.guests.values()
-        for nic in guest.nics
-        if "dhcp-server" in nic.guarding.may and site.segment_of(nic) == segment
-        for address in nic.addresses
-    ]
-    return tuple(found) or None

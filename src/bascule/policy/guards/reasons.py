@@ -22,6 +22,7 @@ class GuardReason(StrEnum):
     HEADERS = "headers"
     ISOLATED = "isolated"
     STORM = "storm"
+    UNDECLARED = "undeclared"
     OTHERS = "others"
 
     @property
@@ -45,5 +46,6 @@ WORDS = {
     GuardReason.HEADERS: "with headers, lengths or fragments that hide what they carry",
     GuardReason.ISOLATED: "to another isolated guest",
     GuardReason.STORM: "beyond its limit of broadcast or multicast",
+    GuardReason.UNDECLARED: "of routers or DHCP servers that the site file does not name, kept from it",
     GuardReason.OTHERS: "that were for somebody else, kept from it",
 }

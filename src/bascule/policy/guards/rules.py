@@ -53,6 +53,7 @@ from bascule.policy.guards.strokes import (
     within,
 )  # fmt: skip
 from bascule.policy.guards.table import FAMILY, TABLE
+from bascule.policy.guards.to_guests import EGRESS, TO_GUESTS
 
 FIRST = -300  # before br_netfilter (0) and before anybody's filter (-200)
 
@@ -66,6 +67,7 @@ CLAIMS: dict[GuardReason, Payload | RawPayload] = {
     GuardReason.ARP: Payload("arp", "saddr ip"),
     GuardReason.ND: RawPayload("th", 64, 128),
     GuardReason.TYPE: TYPE,
+    GuardReason.UNDECLARED: SOURCE,
 }
 
 
@@ -83,8 +85,8 @@ def guard_table(ports: Iterable[GuardedPort], mark: str) -> Table | None:
     chains = (
         Chain("ingress", _ingress(storms), Hook("filter", "prerouting", FIRST, "accept")),
         Chain("local", (rule(within(PORT, "ports"), goto("control")),), Hook("filter", "input", FIRST, "accept")),
-        Chain("egress", _EGRESS, _LAST),
-        *(Chain(name, _with_nested(name, rules, ports)) for name, rules in _CHAINS.items()),
+        Chain("egress", EGRESS, _LAST),
+        *(Chain(name, _with_nested(name, rules, ports)) for name, rules in (_CHAINS | TO_GUESTS).items()),
         *nested_chains(ports),
         *(_stop(reason) for reason in GuardReason),
     )
@@ -99,7 +101,7 @@ def _with_nested(name: str, rules: tuple[Rule, ...], ports: tuple[GuardedPort, .
     """The chains for others' MACs, where a port has guests inside."""
     if name == "other" and nesting(ports):
         return (rule(within(PORT, "nesting"), not_within(PORT, SOURCE, "macs"), goto("nested")), *rules)
-    return (*to_nested(ports), *rules) if name == "to_guest" else rules
+    return (rules[0], *to_nested(ports), *rules[1:]) if name == "to_guest" else rules
 
 
 def rates(port: GuardedPort) -> Iterable[tuple[str, int]]:
@@ -111,12 +113,17 @@ def rates(port: GuardedPort) -> Iterable[tuple[str, int]]:
 
 # ---- the chains
 
-_OWN4 = (PORT, SOURCE, TYPE, Payload("ip", "saddr"), "own4")
-_OWN6 = (PORT, SOURCE, TYPE, Payload("ip6", "saddr"), "own6")
+_SENDER = RawPayload("ll", 48, 64)  # MAC and type in one load: the kernel pays for each load of this header
+_OWN4 = (PORT, _SENDER, Payload("ip", "saddr"), "own4")
+_OWN6 = (PORT, _SENDER, Payload("ip6", "saddr"), "own6")
+_UDP_FROM, _UDP_TO, _PROTOCOL4 = Payload("udp", "sport"), Payload("udp", "dport"), Payload("ip", "protocol")
+# no DHCP and no group of routers; nft 1.0.6 makes one test of two plain ones of neighbouring fields, and "not both" of
+# "neither", so that one of them looks into a set or a range
+_PLAIN_UDP4 = (not_equal(_UDP_TO, 67, 68, *TAKEOVER_PORTS), not_equal(_UDP_FROM, 67))
+_PLAIN_UDP6 = (equal(NEXT, "udp"), not_equal(_UDP_TO, 546, *TAKEOVER_PORTS), not_equal(_UDP_FROM, 547))
 _CHADDR, _TARGET = RawPayload("th", 288, 48), RawPayload("th", 64, 128)
 _OPTION, _OPTION_MAC = RawPayload("th", 192, 16), RawPayload("th", 208, 48)  # of NS and NA
 _RS_OPTION, _RS_OPTION_MAC = RawPayload("th", 64, 16), RawPayload("th", 80, 48)
-_UDP_FROM, _UDP_TO = Payload("udp", "sport"), Payload("udp", "dport")
 _ICMP6, _ICMP4, _IGMP = Payload("icmpv6", "type"), Payload("icmp", "type"), Payload("igmp", "type")
 _REPORTS = ("membership-report-v1", "membership-report-v2", "membership-report-v3", "leave-group")
 # queries, DVMRP, PIM version 1, multicast router discovery, RGMP
@@ -145,12 +152,12 @@ def _ingress(storms: Iterable[tuple[str, int]]) -> tuple[Rule, ...]:
     )
     return (
         *limits,
-        rule(within(*_OWN4), goto("from4")),  # most frames need this one look-up
-        rule(within(*_OWN6), goto("from6")),
-        rule(within(PORT, "isolated"), VerdictStatement("jump", "isolation")),
-        rule(within(*_OWN4[:-1], "apart_own4"), goto("from4")),
-        rule(within(*_OWN6[:-1], "apart_own6"), goto("from6")),
-        rule(within(PORT, "ports"), goto("other")),
+        # most frames end at one of these, after one look-up
+        rule(equal(_PROTOCOL4, "udp"), *_PLAIN_UDP4, within(*_OWN4), ACCEPT),
+        rule(equal(_PROTOCOL4, "tcp"), within(*_OWN4), ACCEPT),
+        rule(*_PLAIN_UDP6, within(*_OWN6), ACCEPT),
+        rule(equal(NEXT, "tcp"), within(*_OWN6), ACCEPT),
+        rule(within(PORT, "ports"), goto("guarded")),
     )
 
 
@@ -162,13 +169,16 @@ _ARP_HEAD = (
     equal(Payload("arp", "operation"), "request", "reply"),
 )
 
-_EGRESS = (  # nearly all frames end at the first two
-    rule(equal(PROTOCOL, "tcp"), within(TO_PORT, _TO, "meets"), ACCEPT),
-    rule(not_equal(_UDP_FROM, 67), not_equal(_UDP_TO, 68), within(TO_PORT, _TO, "meets"), ACCEPT),
-    rule(within(TO_PORT, SOURCE, "apart_mac"), stop_for(GuardReason.OTHERS)),
-    rule(within(TO_PORT, "strict"), goto("to_guest")),
-)
 _CHAINS: dict[str, tuple[Rule, ...]] = {
+    # what did not pass at the first look
+    "guarded": (
+        rule(within(*_OWN4), goto("from4")),
+        rule(within(*_OWN6), goto("from6")),
+        rule(within(PORT, "isolated"), VerdictStatement("jump", "isolation")),
+        rule(within(*_OWN4[:-1], "apart_own4"), goto("from4")),
+        rule(within(*_OWN6[:-1], "apart_own6"), goto("from6")),
+        rule(goto("other")),
+    ),
     # to other isolated guests of its network, also by way of a router on the segment
     "isolation": (
         rule(within(PORT, _TO, "apart_mac"), stop_for(GuardReason.ISOLATED)),
@@ -182,7 +192,7 @@ _CHAINS: dict[str, tuple[Rule, ...]] = {
     # IPv4 from an address that it may use
     "from4": (
         rule(equal(PROTOCOL, "tcp"), ACCEPT),
-        rule(not_equal(_UDP_TO, 67, 68, *TAKEOVER_PORTS), not_equal(_UDP_FROM, 67), ACCEPT),  # nearly all
+        rule(*_PLAIN_UDP4, ACCEPT),
         rule(_LATER_FRAGMENT, ACCEPT),  # has no header; the first one is judged, and nothing is whole without it
         rule(equal(PROTOCOL, "udp"), goto("udp4")),
         rule(equal(PROTOCOL, "igmp"), goto("groups4")),
@@ -340,25 +350,11 @@ _CHAINS: dict[str, tuple[Rule, ...]] = {
         rule(within(PORT, "spanning"), ACCEPT),
         rule(equal(_TO, Range("01:80:c2:00:00:00", "01:80:c2:00:00:0f")), stop_for(GuardReason.TYPE)),
     ),
-    # what reaches a guest: its own frames and those to groups, from DHCP servers that the file names
-    "to_guest": (
-        rule(within(TO_PORT, "no_advertisements"), equal(_ICMP6, "nd-router-advert"), stop_for(GuardReason.OTHERS)),
-        rule(
-            within(TO_PORT, "known_servers"), equal(_UDP_FROM, 67), not_within(TO_PORT, _FROM4, "answers_from"),
-            stop_for(GuardReason.OTHERS),
-        ),
-        rule(
-            within(TO_PORT, "known_servers"), equal(_UDP_TO, 68), not_within(TO_PORT, _FROM4, "answers_from"),
-            stop_for(GuardReason.OTHERS),
-        ),
-        rule(equal(Masked(RawPayload("ll", 0, 8), 1), 1), ACCEPT),
-        rule(not_within(TO_PORT, _TO, "macs"), stop_for(GuardReason.OTHERS)),
-    ),
 }  # fmt: skip
 
 
 def _stop(reason: GuardReason) -> Chain:
-    port = TO_PORT if reason is GuardReason.OTHERS else PORT
+    port = TO_PORT if reason in {GuardReason.OTHERS, GuardReason.UNDECLARED} else PORT
     rules = [rule(SetUpdate("update", f"stopped_{reason}", port, (Counter(),)))]
     if (claimed := CLAIMS.get(reason)) is not None:
         key = Concatenation((port, claimed))
@@ -374,7 +370,8 @@ def _limited(ports: Iterable[GuardedPort], kind: str, rate: int) -> list[Value]:
     return [port.name for port in ports if (kind, rate) in rates(port)]
 
 
-_CLAIM_TYPES = {GuardReason.ARP: "ipv4_addr", GuardReason.ND: "integer", GuardReason.TYPE: "ether_type"}
+_CLAIM_TYPES = {GuardReason.ARP: "ipv4_addr", GuardReason.ND: "integer", GuardReason.TYPE: "ether_type",
+                GuardReason.UNDECLARED: "ether_addr"}  # fmt: skip
 
 
 def _counting_sets(storms: Iterable[tuple[str, int]]) -> Iterable[NamedSet]:

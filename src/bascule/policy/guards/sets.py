@@ -33,13 +33,15 @@ SETS = (
     SetForm("tagged", "ifname"),
     SetForm("spanning", "ifname"),
     SetForm("no_advertisements", "ifname"),
+    SetForm("known_routers", "ifname"),
     SetForm("known_servers", "ifname"),
+    SetForm("known_servers6", "ifname"),
     SetForm("macs", "ifname . ether_addr"),
     SetForm("meets", "ifname . ether_addr"),  # the same of ports that are not isolated: for a quick look
-    SetForm("own4", "ifname . ether_addr . ether_type . ipv4_addr"),
-    SetForm("own6", "ifname . ether_addr . ether_type . ipv6_addr"),
-    SetForm("apart_own4", "ifname . ether_addr . ether_type . ipv4_addr"),  # the same of isolated ports
-    SetForm("apart_own6", "ifname . ether_addr . ether_type . ipv6_addr"),
+    SetForm("own4", "ifname . integer . ipv4_addr"),  # sender's MAC and type of the frame, as one number
+    SetForm("own6", "ifname . integer . ipv6_addr"),
+    SetForm("apart_own4", "ifname . integer . ipv4_addr"),  # the same of isolated ports
+    SetForm("apart_own6", "ifname . integer . ipv6_addr"),
     SetForm("behind4", "ifname . ether_addr . ipv4_addr", ("interval",)),
     SetForm("behind6", "ifname . ether_addr . ipv6_addr", ("interval",)),
     SetForm("arp_sender", "ifname . ether_addr . ether_addr . ipv4_addr"),
@@ -54,6 +56,8 @@ SETS = (
     SetForm("apart6", "ifname . ipv6_addr"),
     SetForm("apart_target", "ifname . integer"),
     SetForm("answers_from", "ifname . ipv4_addr"),
+    SetForm("answers6_from", "ifname . ether_addr"),
+    SetForm("advertisers", "ifname . ether_addr"),
 )
 NESTED_SETS = (
     SetForm("nesting", "ifname"),  # with guests inside, of which only the number is known
@@ -108,6 +112,10 @@ def _of(port: GuardedPort) -> Iterator[Element]:
     for address in port.servers or ():
         if address.version == 4:
             yield "answers_from", (str(address),)
+    for mac in port.servers6 or ():
+        yield "answers6_from", (mac,)
+    for mac in port.routers or ():
+        yield "advertisers", (mac,)
 
 
 def _memberships(port: GuardedPort) -> Iterator[str]:
@@ -124,8 +132,12 @@ def _memberships(port: GuardedPort) -> Iterator[str]:
         yield "groups"
     if not port.takes_advertisements:
         yield "no_advertisements"
+    if port.routers is not None:
+        yield "known_routers"
     if port.servers is not None:
         yield "known_servers"
+    if port.servers6 is not None:
+        yield "known_servers6"
     yield from (_LIBERTIES[word] for word in sorted(guarding.may))
 
 
@@ -136,9 +148,9 @@ def _addresses(port: GuardedPort) -> Iterator[Element]:
         else:
             yield "probed", (str(address),)
         for mac in port.every_mac:
-            version = _by_family(address, "ip", "ip6")
             own = _by_family(address, "own4", "own6")
-            yield f"apart_{own}" if port.guarding.isolated else own, (mac, version, str(address))
+            sender = number(_bits(mac) << 16 | (0x0800 if address.version == 4 else 0x86DD))
+            yield f"apart_{own}" if port.guarding.isolated else own, (sender, str(address))
             for arp_mac in port.every_mac if address.version == 4 else ():
                 yield "arp_sender", (mac, arp_mac, str(address))
     for subnet in port.prefixes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from msgspec.structs import replace
 
 from bascule.model.ruleset.rules import AnyTable, ForeignTable, Table, owned, same_but_elements
-from bascule.model.ruleset.text import new_elements, old_elements, replacing_text
+from bascule.model.ruleset.text import changed_elements, replacing_text
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.model.state_json import tables_from_json, tables_to_json
@@ -52,13 +52,13 @@ class NftProvider(PlainProvider):
         for name, table in sorted(new.items()):
             if old.get(name) == table or isinstance(before.tables.get(name), ForeignTable):
                 continue
-            words, risk, text = "load its rules", Risk.ADDITION, replacing_text(table)
+            words, risk = "load its rules", Risk.ADDITION
             if name in old and same_but_elements(old[name], table):
                 yield from _elements(name, old[name], table)
                 continue
             if name in old:
                 words, risk = f"replace its rules: {changed_rules(old[name], table)}", Risk.CHANGES
-            yield step(Phase.RULES, f"nft {name}", words, _load(text), risk=risk, about="ruleset")
+            yield step(Phase.RULES, f"nft {name}", words, _load(replacing_text(table)), risk=risk, about="ruleset")
         yield from _forgotten(before, after)
         for name in sorted(old):
             if name not in after.tables:
@@ -91,10 +91,8 @@ class NftProvider(PlainProvider):
 
 def _elements(name: str, before: Table, after: Table) -> Iterator[Step]:
     """Elements come and go, rules stay: what is new stands before a port joins, what is old goes when it has left."""
-    for phase, words, text in (
-        (Phase.RULES, "add", new_elements(after, before)),
-        (Phase.OLD_RULES, "delete", old_elements(after, before)),
-    ):
+    new, old = changed_elements(after, before)
+    for phase, words, text in ((Phase.RULES, "add", new), (Phase.OLD_RULES, "delete", old)):
         if text:
             what = f"{words} elements of {changed_sets(before, after)}"
             yield step(phase, f"nft {name}", what, _load(text), risk=Risk.CHANGES, about="ruleset")
