@@ -16,6 +16,7 @@ from bascule.model.dialects import persistent, readable
 from bascule.persist.dialect import dialect
 from bascule.persist.formats.gaps import Inexpressible
 from bascule.persist.wanted import wanted_config
+from tests.persist.configs import as_said_by
 
 SAMPLES = sorted(path for path in (Path(__file__).parent / "samples").iterdir() if path.is_dir())
 
@@ -45,4 +46,4 @@ def test_what_was_imported_migrates_to_every_dialect(sample: Path, name: str) ->
         assert gap.problems
         return
     parsed = dialect(name).parse(files)
-    assert (parsed.config, parsed.left) == (config, ())
+    assert (parsed.config, parsed.left) == (as_said_by(name, config), ())

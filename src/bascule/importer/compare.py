@@ -125,6 +125,7 @@ def together(kernel: NetworkConfig, files: NetworkConfig) -> NetworkConfig:
                 mac=say.mac if have.is_bridge else have.mac,  # a bridge has its uplink's, where nobody says another
                 mtu=have.mtu,
                 wol=say.wol,
+                hooks=say.hooks,
                 dhcp4=have.dhcp4 or say.dhcp4,
                 client_id=say.client_id,
                 metric=say.metric,

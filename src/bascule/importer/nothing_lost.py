@@ -73,12 +73,15 @@ def untold(
     whole = {each.file for each in left if not each.line and each.why.startswith("passed over")}
     whole |= {path for path in files if path.startswith("etc/systemd/system/")}  # of services, not of links
     shown = {(each.file, each.line): each.text for each in left}
+    kept = {line for link in config.links.values() for line in link.hooks}
     lost, default = Leftovers(), Leftovers()
     seen: dict[str, list[str]] = {}  # the files of a large host are the same lines again and again
     for path, text in files.items():
         for number, line in enumerate(text.split("\n") if path not in whole else (), 1):
             if (note := shown.get((path, number))) and printable(without_secrets(line.strip())) in note:
                 continue  # a note repeats it
+            if kept and " ".join(line.split()) in kept:
+                continue  # the site file does
             words = seen.get(line)
             if words is None:
                 words = seen[line] = list(_lost(line, written)) if line.strip() else []

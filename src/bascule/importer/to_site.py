@@ -86,7 +86,7 @@ class _Writer:
             out["mtu"] = link.mtu
         if link.wol is not None:
             out["wol"] = _one_or_many(list(link.wol or (OFF,)))
-        return out
+        return out | _hooks(link)
 
     def _bond(self, link: LinkConfig) -> dict[str, Any]:
         members = self.ports.get(link.name, [])
@@ -321,7 +321,12 @@ def _rank(link: LinkConfig) -> dict[str, Any]:
 
 def _mac_and_mtu(link: LinkConfig) -> dict[str, Any]:
     given = {"mac": link.mac, "mtu": link.mtu}
-    return {key: value for key, value in given.items() if value is not None}
+    return {key: value for key, value in given.items() if value is not None} | _hooks(link)
+
+
+def _hooks(link: LinkConfig) -> dict[str, Any]:
+    """Commands that its files run and no key says."""
+    return {"as_found": {"ifupdown": list(link.hooks)}} if link.hooks else {}
 
 
 def _is_told(gateway: str, own: Sequence[IpInterface]) -> bool:

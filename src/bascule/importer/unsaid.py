@@ -70,6 +70,7 @@ def _differences(have: LinkConfig, said: LinkConfig, config: NetworkConfig) -> I
         yield f"MTU {have.mtu}; the site file does not say it"
     if have.wol is not None and have.wol != said.wol:
         yield f"woken by {wake_words(have.wol)}; the site file does not say it"
+    yield from (f"{line}; the site file does not say it" for line in have.hooks if line not in said.hooks)
     if have.name != said.name:
         yield f"a site file calls it {said.name}; the plan would make that one beside it"
     if have.master != said.master and have.master is not None:

@@ -27,6 +27,7 @@ def all_of(link: LinkConfig) -> Iterator[str]:
     yield from (f"{word} {value}" for word, value in (("MAC", link.mac or link.pin_mac), ("MTU", link.mtu)) if value)
     if link.wol is not None:
         yield f"woken by {wake_words(link.wol)}"
+    yield from link.hooks
 
 
 def spoken(link: LinkConfig) -> Iterator[str]:

@@ -101,6 +101,7 @@ class HostLink(Struct, frozen=True, kw_only=True):
     routes: tuple[StaticRoute, ...] = ()
     dns: tuple[IpAddress, ...] = ()
     search: tuple[str, ...] = ()
+    hooks: tuple[str, ...] = ()  # lines of its stanza of interfaces(5) that run a command, kept as they are
     mac: Mac | None = None
     mtu: int | None = None
     place: Place = NOWHERE

@@ -52,7 +52,7 @@ class LinkConfig(Struct, frozen=True, kw_only=True):
     the VLANs that it is given on a VLAN-aware bridge, empty for the bridge's default. ``client_id`` None leaves it
     to the DHCP client who the link is for its server, ``metric`` None the rank of the routes that a lease brings,
     ``ipv6_privacy`` None to the kernel or the manager whether it has temporary addresses, ``wol`` None to the driver
-    what wakes the machine by it.
+    what wakes the machine by it. ``hooks`` are lines of interfaces(5) that run a command which nobody understands.
     """
 
     name: IfName
@@ -73,6 +73,7 @@ class LinkConfig(Struct, frozen=True, kw_only=True):
     routes: tuple[StaticRoute, ...] = ()
     dns: tuple[str, ...] = ()
     search: tuple[str, ...] = ()
+    hooks: tuple[str, ...] = ()
     port: BridgePort | None = None
     vlans: tuple[PortVlans, ...] = ()
     onboot: bool = True

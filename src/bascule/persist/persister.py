@@ -56,7 +56,7 @@ class Persister(Struct):
         from bascule.persist.dialect import dialect
         from bascule.persist.files import read_tree
         from bascule.persist.foreign import cloud_init
-        from bascule.persist.foreign.carried import with_carried
+        from bascule.persist.foreign.carried import hook_notes, with_carried
         from bascule.persist.wanted import wanted_config
         from bascule.persist.writer import Stamp, prepare
 
@@ -69,6 +69,8 @@ class Persister(Struct):
         nics = _nics(config, wanted)
         config = self._as_before(config, chosen, existing, nics)
         config, self.notes = with_carried(config, wanted, self._rules_aside(config, chosen, existing, nics), chosen)
+        foreign = chosen.parse(self._own_files(chosen, existing)[0], nics).config
+        self.notes += tuple(hook_notes(config, foreign, self.dialect))
         besides = sysctls.render(self.site, self.host, wanted)
         self._writing = prepare(chosen, config, existing, stamp=stamp, root=self.root, besides=besides, hardware=nics)
         return self._writing.changes

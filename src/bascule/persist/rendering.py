@@ -34,7 +34,7 @@ def render_files(site: Site, host: Host, dialect_name: str, wanted: HostState | 
     besides = sysctls.render(site, host, wanted) if spoken.own else {}  # commands are read by nobody at boot
     stamp = Stamp(site.name, host.name, site.source.digest)
     files = {path: stamp.on(text) for path, text in {**spoken.render(config), **besides}.items()}
-    return Rendered(host, files, unpinned(host, config), unsaid(host))
+    return Rendered(host, files, unpinned(host, config), unsaid(host, dialect_name))
 
 
 def write_below(folder: str, files: Mapping[str, str]) -> None:

@@ -59,6 +59,7 @@ def wanted_config(site: Site, host: Host, state: HostState | None = None) -> Net
                 ipv6=wish.ipv6 or (Ipv6.OFF if wish.silent else _ipv6(now, seen, speaks=wish.speaks)),
                 ipv6_privacy=wish.ipv6_privacy,
                 wol=wish.wol,
+                hooks=wish.hooks,
                 addresses=addresses,
                 routes=tuple(_on_link(route, addresses) for route in routes),
                 dns=tuple(map(str, wish.dns)),
@@ -130,10 +131,12 @@ def unpinned(host: Host, config: NetworkConfig) -> tuple[IfName, ...]:
     return tuple(name for name in host.bridges if config.links[name].mac is None)
 
 
-def unsaid(host: Host) -> tuple[str, ...]:
-    """What the site file wants of a host and no dialect has words for, a sentence each."""
+def unsaid(host: Host, dialect: str) -> tuple[str, ...]:
+    """What the site file wants of a host and a dialect has no words for, or none has, a sentence each."""
+    hooks = [f"{link.name}: '{line}' is a line of ifupdown" for link in host.links() for line in link.hooks]
+    kept = () if dialect == "ifupdown" else tuple(f"{words}, and not in the files of {dialect}" for words in hooks)
     words = "its rules and its name server are in no dialect's files; 'bascule apply' keeps it in a unit of systemd"
-    return tuple(f"virtual network '{name}': {words}" for name in host.virtual_networks)
+    return (*kept, *(f"virtual network '{name}': {words}" for name in host.virtual_networks))
 
 
 class _Wish(Struct, frozen=True, kw_only=True):
@@ -155,6 +158,7 @@ class _Wish(Struct, frozen=True, kw_only=True):
     pin_path: str | None = None
     mtu: bool = False
     wol: Modes | None = None
+    hooks: tuple[str, ...] = ()
     inherits: bool = False
 
 
@@ -177,6 +181,7 @@ def _wishes(host: Host) -> Iterator[tuple[IfName, _Wish]]:
                 pin_path=link.path if isinstance(link, Nic) else None,
                 mtu=link.mtu is not None,
                 wol=link.wol if isinstance(link, Nic) else None,
+                hooks=link.hooks,
                 inherits=isinstance(link, Bridge) and link.from_uplink,
             ),
         )

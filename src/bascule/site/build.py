@@ -119,6 +119,7 @@ class _Builder:
             "routes": self.routes(link.routes, path),
             "dns": link.dns,
             "search": link.search,
+            "hooks": link.as_found.ifupdown if link.as_found is not None else (),
             "mac": link.mac,
             "mtu": link.mtu,
             "place": self.at(path),

@@ -65,6 +65,7 @@ CODES = {
     "MIRROR": "a mirror from or to somebody who is not there, or needed elsewhere",
     "PORTS": "ports of one bridge on several networks, or on one wire",
     "WOL": "a NIC that is to wake the machine, and is not",
+    "HOOK": "a line that is kept as it was found, and that runs no command",
     "UPLINK-TWICE": "a NIC with two masters",
     "ENSLAVED-ADDRESS": "an address on a NIC that is under a bridge or in a bond",
     "FROM-UPLINK": "a bridge takes an address from an uplink that has none to give",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
 from bascule.model.host_links import OPENVSWITCH_MODES, Ipv6, Ipv6Privacy
@@ -12,6 +12,7 @@ from bascule.model.links.wake_on_lan import MODES, OFF
 from bascule.model.values import IfName
 from bascule.site import scalars as s
 from bascule.site.entry import Entry, Listed, Many
+from bascule.site.findings import shown
 from bascule.site.parsers import NO_UPLINK
 
 
@@ -63,6 +64,28 @@ class PolicyRule(Entry):
     )
 
 
+HOOK_WORDS = ("pre-up", "up", "post-up", "down", "pre-down", "post-down")
+
+
+def _hook_line(value: object) -> object:
+    """A line of interfaces(5) that has a command run."""
+    word, _, command = value.partition(" ") if isinstance(value, str) else ("", "", "")
+    if word not in HOOK_WORDS or not command.strip() or not str(value).isprintable() or str(value).endswith("\\"):
+        raise s.fault("HOOK", f"{shown(value)} is no line with a command", "write one line, as 'up COMMAND'")
+    return value
+
+
+class AsFound(Entry):
+    """Lines of a host's own configuration that are kept as they stand, for the system that they are of."""
+
+    model_config = ConfigDict(title="what is kept as it was found")
+
+    ifupdown: Many[Annotated[s.Text, BeforeValidator(_hook_line)]] = Field(
+        (),
+        description="Lines of its stanza in /etc/network/interfaces that run a command, as 'up COMMAND'.",
+    )
+
+
 class HostLink(Entry):
     """What all links of a host share."""
 
@@ -89,6 +112,7 @@ class HostLink(Entry):
     routes: Listed[HostRoute] = Field((), description="Networks that are not reached by the default gateway.")
     dns: Many[s.Address] = Field((), description="Name servers, for the configuration that is kept over a reboot.")
     search: Many[s.Text] = Field((), description="Domains in which bare names are looked up.")
+    as_found: AsFound | None = Field(None, description="What its own configuration runs and no other key says.")
     mac: s.MacWord | None = Field(None, description="The MAC that it is given.")
     mtu: s.Mtu | None = Field(
         None, description="Bytes; the network's if not given, and left as it is where that names none either."

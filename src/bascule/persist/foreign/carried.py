@@ -6,7 +6,7 @@ neighbours that are set for good. They are on the host now, and so they are what
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 from msgspec.structs import replace
 
@@ -52,6 +52,21 @@ def with_carried(
     no = f"{dialect.name} has no words for it, so whoever sets it when the machine starts must name"
     notes += [_note(link, words, f"{no} {link}") for link, words in lost.items()]
     return _extended(config, rules, neighbours), tuple(notes)
+
+
+def hook_notes(config: NetworkConfig, foreign: NetworkConfig, dialect: str) -> Iterator[Note]:
+    """Commands that run when a link comes up: those that its own stanza has and the site file does not, and others'.
+
+    ``foreign`` is what the host's own files mean that go aside.
+    """
+    for name, link in config.links.items():
+        there = foreign.links[name].hooks if name in foreign.links else ()
+        if lost := [line for line in there if line not in link.hooks]:
+            said = "goes aside with the stanza of its own file; 'as_found: {ifupdown: [...]}' at the link keeps it"
+            yield Note(kind="warning", subject=name, text=f"{'; '.join(lost)}: {said}")
+        if link.hooks and dialect != "ifupdown":
+            text = f"{'; '.join(link.hooks)}: is ifupdown's, and {dialect} has no word for it: nothing runs it now"
+            yield Note(kind="warning", subject=name, text=text)
 
 
 def _extended(

@@ -37,6 +37,7 @@ class LinkDraft(Struct):
     routes: list[StaticRoute] = field(default_factory=list)
     dns: list[str] = field(default_factory=list)
     search: list[str] = field(default_factory=list)
+    hooks: list[str] = field(default_factory=list)
     master: IfName | None = None
     parent: IfName | None = None
     pin_mac: Mac | None = None
@@ -72,6 +73,7 @@ class LinkDraft(Struct):
             routes=tuple(self.routes),
             dns=tuple(self.dns),
             search=tuple(dict.fromkeys(self.search)),
+            hooks=tuple(dict.fromkeys(self.hooks)),
             port=BridgePort(**self.port) if self.port else None,
             vlans=tuple(self.vlans),
             onboot=self.onboot,

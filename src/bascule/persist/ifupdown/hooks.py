@@ -27,6 +27,7 @@ from bascule.persist.formats.values import (
     parse_route_words,
     ticks,
 )
+from bascule.persist.parsed import without_secrets
 
 _BRD = ("brd", "broadcast")
 _NOTHING = re.compile(
@@ -41,9 +42,12 @@ def hook(builder: Builder, draft: LinkDraft, file: str, line: int, option: str, 
     """One command line; what is not understood is left over."""
     command = re.sub(r"\$\{?IFACE\}?|--", lambda m: draft.name if m[0] != "--" else "", text)
     command = re.sub(r"\s*\|\|\s*(true|:)\s*$", "", command)
-    for part in re.split(r"\s*(?:&&|;)\s*", command.strip()):
+    for number, part in enumerate(re.split(r"\s*(?:&&|;)\s*", command.strip())):
         try:
             if part and not _understood(builder, draft, part, file, line, is_down=option.endswith("down")):
+                if number == 0 and without_secrets(text) == text and text.isprintable() and not text.endswith("\\"):
+                    draft.hooks.append(f"{option} {text}")  # as a whole: nothing of it was taken
+                    return
                 raise ValueError("a command; files are read, not run")
         except ValueError as wrong:
             builder.left.add(file, line, f"{option} {text}", str(wrong))

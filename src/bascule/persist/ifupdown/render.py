@@ -98,6 +98,7 @@ def _link(
         verbs = (("up", "add"), ("down", "del"))
         heads[0][1].extend(f"{when} {ip} rule {verb} {rule_words(rule)} || true" for when, verb in verbs)
     heads[0][1].extend(f"up {command(one)} || true" for one in on_link(config, link.name))
+    heads[0][1].extend(link.hooks)
     out = [f"auto {link.name}\n" if number == 0 and link.onboot else "" for number in range(len(heads))]
     for number, (head, lines) in enumerate(heads):
         out[number] += f"iface {link.name} {head}\n" + "".join(f"    {line}\n" for line in lines)
