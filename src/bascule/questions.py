@@ -13,7 +13,6 @@ from bascule.model.site import Expectation, Host, Service, Site, Verdict
 from bascule.model.state import HostState
 from bascule.model.values import bridge_name
 from bascule.system.net.netns import Namespace
-from bascule.verify.checks import Check
 from bascule.verify.reachability.gather import gather
 from bascule.verify.reachability.live import AskedHost, Why
 from bascule.verify.reachability.live import why as ask_why
@@ -23,6 +22,7 @@ from bascule.verify.reachability.said import Said, model_says
 
 if TYPE_CHECKING:
     from bascule.apply.prepare import Prepared
+    from bascule.verify.checks import Check
     from bascule.verify.reachability.frames import FramesSaid
 
 # what plans, and what sends frames, is imported where it is used: most questions need neither, and it takes longer

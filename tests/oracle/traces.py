@@ -78,7 +78,8 @@ def told(answer: Reachability) -> list[Met] | None:
     for stage in first.stages:
         stopped = {id(blocker.hit) for blocker in stage.blockers}
         for hit in stage.hits:
-            if hit.chain.table != "zz" and stage.hook != "ingress":  # that is before the trace begins
+            early = stage.hook == "ingress" and not stage.where.startswith("br")  # before the trace begins
+            if hit.chain.table != "zz" and not early:
                 found.append((hit.chain.family, hit.chain.table, hit.chain.name, hit.line.handle))
             if hit.verdict in {"drop", "reject"}:
                 return found

@@ -14,6 +14,7 @@ from bascule.host.live import HERE
 from bascule.model.site import Site
 from bascule.observe.neighbours import sightings
 from bascule.providers.dnsmasq.observe import leases_in
+from bascule.providers.libvirt.effects import may_be_here
 from bascule.providers.observe import observe as observe_host
 from bascule.providers.qemu.effects import observe as bare_guests
 from bascule.system.libvirt import Hypervisor, connect
@@ -22,6 +23,7 @@ from bascule.system.net.fdb import read_fdb
 if TYPE_CHECKING:
     from bascule.model.domain import Domain, Lease
     from bascule.model.sightings import Sighting
+    from bascule.model.state import HostState
 
 
 def gather(
@@ -31,18 +33,22 @@ def gather(
     driver: str | None = None,
     uri: str | None = None,
     listen_s: float | None = None,
+    state: HostState | None = None,
 ) -> Inventory:
     """Who is who on this host: the domains of every driver, joined with what the kernel and libvirt know.
 
     ``networks`` is the folder of our own networks' servers.
-    With ``listen_s`` also with what guests and DHCP servers say meanwhile on the bridges.
+    With ``listen_s`` also with what guests and DHCP servers say meanwhile on the bridges. ``state`` is the host as it
+    was just observed, which is not observed again.
     """
-    hypervisor = None if driver == "qemu" else libvirt_or_none(uri, needed=driver == "libvirt" or uri is not None)
+    named = driver == "libvirt" or uri is not None
+    is_asked = named or (driver != "qemu" and may_be_here())  # its binding takes longer to load than all else
+    hypervisor = libvirt_or_none(uri, needed=named) if is_asked else None
     domains, given = _everything(hypervisor) if hypervisor else ((), ())
     bare = bare_guests(qemu_folder(), HERE).seen_domains if driver != "libvirt" and uri is None else ()
     running = [domain.name for domain in domains if domain.running] if hypervisor else []
     agents = [agent_sightings(hypervisor.agent_addresses(name)) for name in running] if hypervisor else []
-    state = observe_host()
+    state = state or observe_host()
     said: tuple[Sighting, ...] = ()
     if listen_s is not None:
         from bascule.probe.sniff import sniff

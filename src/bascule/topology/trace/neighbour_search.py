@@ -104,7 +104,11 @@ class NeighbourSearch:
         detour = False
         if bridged:
             bridging = Bridging(passage)
-            if bridging.enter(segment, end.port, owner.port) != HOST:
+            left = bridging.enter(segment, end.port, owner.port)
+            if left != owner.port:
+                text = f"a rule gives it to {left or 'the host'} instead of {owner.port or 'the host'}"
+                passage.stop(Code.NAT_ELSEWHERE, segment, text, name="bridge", where=segment)
+            if left != HOST:
                 return passage
             detour = bridging.detour
             passage.device_hook("ingress", segment)

@@ -25,10 +25,11 @@ def gather(
     name = host.name if host is not None else own_name() or "host"
     if state is not None:
         return scene(of_state(state, site, host), name, where, site, host)
-    return scene(read_network(), name, where, site, host, _guests(networks))
+    network = read_network()
+    return scene(network, name, where, site, host, _guests(networks, network.state))
 
 
-def _guests(networks: Path) -> tuple[Seen, ...]:
+def _guests(networks: Path, state: HostState) -> tuple[Seen, ...]:
     """The guests that run here, by whoever runs them."""
     with contextlib.suppress(BasculeError):
         return tuple(
@@ -38,7 +39,7 @@ def _guests(networks: Path) -> tuple[Seen, ...]:
                 mac=row.nic.mac,
                 addresses=tuple(str(one.address) for one in row.addresses),
             )
-            for row in inventory(networks).rows
+            for row in inventory(networks, state=state).rows
             if row.nic is not None and row.nic.tap and row.nic.mac
         )
     return ()

@@ -5,7 +5,7 @@ Where a test is unknown, both ways are followed. So one outcome is certain, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -111,7 +111,9 @@ def _distinct(ends: Sequence[ChainEnd]) -> list[ChainEnd]:
 def _through(rules: Rules, chain: RuleChain, cases: list[_Case], ends: Ends, *, depth: int) -> list[_Case]:
     """The packets that fall off a chain's end; those that a line decides of are added to ``ends``."""
     returned: list[_Case] = []
-    for line in chain.lines:
+    for line in _worth_asking(chain, lambda: cases):  # noqa: B023  # those of each moment are asked for
+        if len(cases) == 1 and not line.may_meet(cases[0].fields):
+            continue
         after: list[_Case] = []
         for case in cases:
             for kind, now, decision in _steps(chain, line, case):
@@ -138,6 +140,21 @@ def _through(rules: Rules, chain: RuleChain, cases: list[_Case], ends: Ends, *, 
         if not cases:
             break
     return _merged([*cases, *returned])
+
+
+def _worth_asking(chain: RuleChain, now: Callable[[], list[_Case]]) -> Iterator[RuleLine]:
+    """The lines of a chain without those that no packet meets which stays one and as it is."""
+    cases, place = now(), 0
+    if chain.index is not None and len(cases) == 1:
+        start = cases[0].fields
+        for number in (*chain.index.numbers(start), len(chain.lines)):
+            cases = now()
+            if len(cases) != 1 or cases[0].fields is not start:
+                break
+            if number < len(chain.lines):
+                yield chain.lines[number]
+            place = number + 1
+    yield from chain.lines[place:]
 
 
 def _jumped(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct, field
+from msgspec.structs import force_setattr
 
-from bascule.topology.trace.rules.tests import AnyFlag, AnyTest, Atom, Bits, Bounds, Expr, Field, Test
+from bascule.topology.trace.rules.tests import AnyFlag, AnyTest, Atom, Bits, Bounds, Expr, Field, Fields, Test
 
+LONG = 50  # lines from which on an index is quicker than going through all of them
 CONNTRACK, NAT_DESTINATION, NAT_SOURCE = -200, -100, 100  # priorities in linux/netfilter_ipv4.h
 
 
@@ -55,13 +57,47 @@ class Translate(Struct, frozen=True):
 Part = AnyTest | Decision | DecisionMap | SetField | NoTrack | Translate
 
 
+Guard = tuple[str, frozenset[Atom], int, int, bool]
+"""A test of one field that stands as it is: its key, values, the bounds of one range, and whether it is negated."""
+
+
+def _guards(parts: tuple[Part, ...]) -> Iterator[Guard]:
+    """The tests that a line begins with, as far as they are so plain: most packets fail at one of them."""
+    for test in parts:
+        if not isinstance(test, Test) or len(test.keys) != 1 or test.moving or len(test.ranged) > 1:
+            return
+        bounds = test.ranged[0][0] if test.ranged else (1, 0)
+        if not isinstance(test.keys[0], Field) or isinstance(bounds, str):
+            return
+        yield test.keys[0].key, frozenset(one[0] for one in test.exact), *bounds, test.negated
+
+
 class RuleLine(Struct, frozen=True, kw_only=True):
-    """A rule: its parts from left to right, of which a test that fails ends it."""
+    """A rule: its parts from left to right, of which a test that fails ends it; ``guards`` is made of them."""
 
     parts: tuple[Part, ...]
     handle: int = 0
     text: str = ""
     comment: str = ""
+    guards: tuple[Guard, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Read the first tests once, for a packet is held against thousands of lines."""
+        force_setattr(self, "guards", tuple(_guards(self.parts)))
+
+    def may_meet(self, fields: Fields) -> bool:
+        """Whether a packet passes the tests that the line begins with, or it takes more to tell."""
+        for key, exact, low, high, negated in self.guards:
+            value = fields.get(key)
+            if value.__class__ is int:
+                within = low <= value <= high or value in exact
+            elif value.__class__ is str:
+                within = value in exact
+            else:
+                return True
+            if within is negated:
+                return False
+        return True
 
 
 class Base(Struct, frozen=True, kw_only=True):
@@ -75,8 +111,42 @@ class Base(Struct, frozen=True, kw_only=True):
     born: int = 0
 
 
+class LineIndex(Struct, frozen=True):
+    """Of a long chain the numbers of lines by a value that a field must have; ``rest`` are those without such a one."""
+
+    by_key: Mapping[str, Mapping[Atom, Sequence[int]]]
+    rest: Sequence[int]
+
+    @classmethod
+    def of(cls, lines: Sequence[RuleLine]) -> LineIndex:
+        """By that test of each line which has the fewest values."""
+        by_key: dict[str, dict[Atom, list[int]]] = {}
+        rest = []
+        for number, line in enumerate(lines):
+            plain = [guard for guard in line.guards if not guard[4] and guard[2] > guard[3]]
+            if not plain:
+                rest.append(number)
+                continue
+            key, values, *_ = min(plain, key=lambda guard: len(guard[1]))
+            for value in values:
+                by_key.setdefault(key, {}).setdefault(value, []).append(number)
+        return cls(by_key, rest)
+
+    def numbers(self, fields: Fields) -> list[int]:
+        """The lines that a packet may meet."""
+        found = list(self.rest)
+        for key, by_value in self.by_key.items():
+            value = fields.get(key)
+            if value.__class__ is int or value.__class__ is str:
+                found += by_value.get(value, ())
+            else:
+                found += {number for numbers in by_value.values() for number in numbers}
+        found.sort()
+        return found
+
+
 class RuleChain(Struct, frozen=True, kw_only=True):
-    """Lines in their order; one without ``base`` is reached from others only."""
+    """Lines in their order; one without ``base`` is reached from others only. A long one has an ``index``."""
 
     family: str
     table: str
@@ -84,6 +154,11 @@ class RuleChain(Struct, frozen=True, kw_only=True):
     lines: tuple[RuleLine, ...] = ()
     base: Base | None = None
     backend: str = "nft"  # nft, iptables-nft, iptables-legacy or ebtables-legacy: whose words the lines are in
+    index: LineIndex | None = None
+
+    def __post_init__(self) -> None:
+        """Find once where to look."""
+        force_setattr(self, "index", LineIndex.of(self.lines) if len(self.lines) > LONG else None)
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -146,13 +221,10 @@ class Rules(Struct, frozen=True, dict=True):
 
     def tracks(self, family: str) -> bool:
         """Whether any rule of ip or ip6 needs connection tracking, which then sees all packets of that version."""
-        kept: dict[str, bool] = self.__dict__.setdefault("_tracks", {})
-        if family not in kept:
-            chains = [chain for chain in self.chains.values() if chain.family in {family, "inet"}]
-            kept[family] = any(chain.base is not None and chain.base.type == "nat" for chain in chains) or any(
-                key.startswith("ct ") for chain in chains for line in chain.lines for key in keys_of(line)
-            )
-        return kept[family]
+        chains = [chain for chain in self.chains.values() if chain.family in {family, "inet"}]
+        return any(chain.base is not None and chain.base.type == "nat" for chain in chains) or any(
+            key.startswith("ct ") for chain in chains for key in self.keys[chain.family]
+        )
 
     def _nat_born(self, family: str) -> int:
         hooks = ("prerouting", "input", "output", "postrouting")
@@ -167,16 +239,23 @@ class Rules(Struct, frozen=True, dict=True):
     @property
     def fib_keys(self) -> frozenset[str]:
         """What rules ask of the routing table."""
-        if (known := self.__dict__.get("_fib")) is None:
-            known = self.__dict__["_fib"] = frozenset(
-                key
-                for chain in self.chains.values()
-                for line in chain.lines
-                for key in keys_of(line)
-                if key.startswith("fib ")
-            )
-        found: frozenset[str] = known
-        return found
+        return frozenset(key for keys in self.keys.values() for key in keys if key.startswith("fib "))
+
+    def prepared(self) -> Rules:
+        """The same, after the look at every line that the first question would wait for."""
+        self.__dict__["_keys"] = self.keys
+        return self
+
+    @property
+    def keys(self) -> Mapping[str, frozenset[str]]:
+        """What the rules of each family ask for."""
+        if (known := self.__dict__.get("_keys")) is None:
+            found: dict[str, set[str]] = {}
+            for chain in self.chains.values():
+                found.setdefault(chain.family, set()).update(key for line in chain.lines for key in keys_of(line))
+            known = self.__dict__["_keys"] = {family: frozenset(keys) for family, keys in found.items()}
+        keys: Mapping[str, frozenset[str]] = known
+        return keys
 
 
 def keys_of(line: RuleLine) -> Iterator[str]:

@@ -50,7 +50,7 @@ def with_saves(rules: Rules, listings: Listings) -> Rules:
     )
     for family, saved in legacy:
         chains.update(read_legacy(saved, family))
-    return Rules(chains, tuple(unread))
+    return Rules(chains, tuple(unread)).prepared()
 
 
 def objects_of(listing: str) -> list[dict[str, Any]]:
