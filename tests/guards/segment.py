@@ -98,7 +98,8 @@ class Segment:
         for frame in frames:
             self.drain()
             os.write(self.taps[port], frame)
-            found.append((frame, {name for name, got in self.drain().items() if frame in got}))
+            whole = frame.ljust(60, b"\0")
+            found.append((frame, {name for name, got in self.drain().items() if whole in got}))
         return found
 
     def drain(self) -> dict[str, list[bytes]]:

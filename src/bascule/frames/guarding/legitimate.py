@@ -170,6 +170,23 @@ def _broadcast(p: Parties) -> Iterable[bytes]:
     yield b.ipv4(p.me.raw, BROADCAST, p.me.ip4, b.BROADCAST4, b.UDP, b.udp(p.me.ip4, b.BROADCAST4, 138, 138, b"x"))
 
 
+def _whole_mtu(p: Parties) -> Iterable[bytes]:
+    body = b.udp(p.me.ip4, p.other.ip4, 9, 9, bytes(1_472))
+    yield b.ipv4(p.me.raw, p.other.raw, p.me.ip4, p.other.ip4, b.UDP, body)
+    body = b.udp(p.me.ip6, p.other.ip6, 9, 9, bytes(1_452))
+    yield b.ipv6(p.me.raw, p.other.raw, p.me.ip6, p.other.ip6, b.UDP, body, hops=64)
+
+
+def _odd_ports(p: Parties) -> Iterable[bytes]:
+    for port in (9, 66, 69, 1984, 3223):
+        yield b.ipv4(
+            p.me.raw, p.other.raw, p.me.ip4, p.other.ip4, b.UDP, b.udp(p.me.ip4, p.other.ip4, port, port, b"\xff" * 6)
+        )
+        yield b.ipv6(
+            p.me.raw, p.other.raw, p.me.ip6, p.other.ip6, b.UDP, b.udp(p.me.ip6, p.other.ip6, port, port, b"x"), hops=64
+        )
+
+
 def _to_the_router(p: Parties) -> Iterable[bytes]:
     """To somebody behind the router: another address with the router's MAC."""
     far, far6 = IPv4Address("198.51.100.9"), IPv6Address("2001:db8:99::9")
@@ -220,5 +237,7 @@ LEGITIMATE = (
     _group(SSDP, 1900),
     _group(IPv4Address("224.0.1.129"), 319),
     Sample("a broadcast", _broadcast),
+    Sample("packets as long as the MTU of Ethernet", _whole_mtu),
+    Sample("UDP by the neighbours of the ports that a guard looks at", _odd_ports),
     Sample("traffic for the router", _to_the_router),
 )

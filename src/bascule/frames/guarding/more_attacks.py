@@ -117,6 +117,56 @@ def _impossible_sources(p: Parties) -> Iterable[bytes]:
         yield b.ipv6(p.me.raw, p.other.raw, six, p.other.ip6, b.UDP, b.udp(six, p.other.ip6, 9, 9, b"x"))
 
 
+def _fragments_anywhere(p: Parties) -> Iterable[bytes]:
+    """A fragment header behind another header, behind itself, and with more headers in it (RFC 8200, 4.5; RFC 7112)."""
+    to = b.ALL_NODES
+    ra = b.icmp6(p.me.local, to, 134, b.router_advertisement(p.me.raw))
+
+    def sent(kind: int, body: bytes) -> bytes:
+        return b.ipv6(p.me.raw, b.group_mac(to), p.me.local, to, kind, body)
+
+    for more in (True, False):
+        inside = b.fragment_header(b.ICMPV6, 0, more=more) + ra
+        for kind in (b.HOP_BY_HOP, b.DESTINATION):
+            yield sent(kind, b.option_header(b.FRAGMENT) + inside)
+            yield sent(b.FRAGMENT, b.fragment_header(kind, 0, more=more) + b.option_header(b.ICMPV6) + ra)
+        yield sent(b.ROUTING, bytes([b.FRAGMENT, 0, 0, 0, 0, 0, 0, 0]) + inside)
+        yield sent(b.FRAGMENT, b.fragment_header(b.FRAGMENT, 0, more=more) + inside)
+
+
+def _server_in_fragments(p: Parties) -> Iterable[bytes]:
+    """The answers of a DHCP server in two pieces: the first shows its ports."""
+    offer = b.udp(p.me.ip4, p.other.ip4, 67, 68, b.dhcp(2, p.other.raw, 2))
+    for first in (8, 64):
+        yield b.ipv4(p.me.raw, p.other.raw, p.me.ip4, p.other.ip4, b.UDP, offer[:first], fragment=0x2000)
+    reply = b.udp(p.me.local, p.other.local, 547, 546, b"\x07\0\0\1" + bytes(60))
+    body = b.fragment_header(b.UDP, 0, more=True) + reply[:16]
+    yield b.ipv6(p.me.raw, p.other.raw, p.me.local, p.other.local, b.FRAGMENT, body)
+
+
+def _jumbo(p: Parties) -> Iterable[bytes]:
+    """Longer than most links carry: a bridge learns from it, and drops it afterwards at a port of a smaller MTU."""
+    body = b.udp(p.me.ip4, p.other.ip4, 9, 9, bytes(8_900))
+    yield b.ipv4(p.router.raw, p.other.raw, p.me.ip4, p.other.ip4, b.UDP, body)
+    yield b.arp(p.router.raw, 1, p.router.raw, p.me.ip4, p.other.ip4).ljust(9_014, b"\0")
+
+
+def _jumbo_arp(p: Parties) -> Iterable[bytes]:
+    yield b.arp(p.me.raw, 2, p.me.raw, p.router.ip4, p.other.ip4).ljust(9_014, b"\0")
+
+
+def _runts(p: Parties) -> Iterable[bytes]:
+    """Shorter than any frame on a wire, as only a virtual port passes them on: a header alone, and headers cut off."""
+    for kind in (b.IPV4, b.IPV6, b.ARP, b.RARP, 0x0800 - 1):
+        yield p.other.raw + p.me.raw + struct.pack("!H", kind)
+    poison = b.arp(p.me.raw, 2, p.me.raw, p.me.ip4, p.other.ip4)
+    packet = b.ipv4(p.me.raw, p.other.raw, p.me.ip4, p.other.ip4, b.UDP, b.udp(p.me.ip4, p.other.ip4, 9, 9, b"x"))
+    solicited = b.icmp6(p.me.ip6, p.other.ip6, 135, b.solicitation(p.other.ip6))
+    packet6 = b.ipv6(p.me.raw, p.other.raw, p.me.ip6, p.other.ip6, b.ICMPV6, solicited)
+    for frame, kept in ((poison, 24), (poison, 30), (packet, 20), (packet, 30), (packet6, 40), (packet6, 52)):
+        yield frame[:kept]
+
+
 MORE_ATTACKS = (
     Sample("a DHCP server that answers from any port", _server_from_any_port, "dhcp", "dhcp-server"),
     Sample("a DHCP request in another's name from any port", _request_from_any_port, "chaddr", "dhcp-server"),
@@ -127,6 +177,11 @@ MORE_ATTACKS = (
     Sample("other ICMPv6 of routers", _of_routers, "router", "router"),
     Sample("DHCP servers behind lengths that lie", _false_lengths, "headers", "dhcp-server"),
     Sample("discovery in fragments", _fragments_of_discovery, "headers"),
+    Sample("fragments behind, in and before other headers", _fragments_anywhere, "headers"),
+    Sample("DHCP servers in fragments", _server_in_fragments, "dhcp", "dhcp-server"),
+    Sample("jumbo frames with another's MAC", _jumbo, "mac"),
+    Sample("jumbo frames with ARP as the router", _jumbo_arp, "arp", by_address=True),
+    Sample("runts", _runts, "headers"),
     Sample("an ARP probe for another's address", _probe_denial, "arp", by_address=True),
     Sample("a RARP reply", _rarp_reply, "type"),
     Sample("IP from addresses that nobody has", _impossible_sources, "ip4", "router", by_address=True),

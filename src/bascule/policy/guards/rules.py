@@ -318,7 +318,10 @@ _CHAINS: dict[str, tuple[Rule, ...]] = {
             *_ARP_HEAD[:4], equal(Payload("arp", "operation"), "request"), equal(_ARP_IP, "0.0.0.0"),
             within(PORT, _ARP_MAC, "macs"), within(PORT, Payload("arp", "daddr ip"), "probed"), ACCEPT,
         ),
-        rule(*_ARP_HEAD, within(PORT, "loose"), within(PORT, _ARP_MAC, "macs"), ACCEPT),
+        rule(  # one that is cut off has no target
+            *_ARP_HEAD, within(PORT, "loose"), within(PORT, _ARP_MAC, "macs"),
+            not_equal(Payload("arp", "daddr ip"), "255.255.255.255"), ACCEPT,
+        ),
         rule(stop_for(GuardReason.ARP)),
     ),
     # a guest that was moved announces itself by RARP (QEMU): a request of Ethernet and IPv4 with its MAC twice
