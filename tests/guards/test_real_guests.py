@@ -1,13 +1,18 @@
-"""Three emulated guests under libvirt attack each other from their first moment, and nobody notices."""
+"""Three emulated guests under libvirt attack each other from their first moment, and nobody notices.
+
+They send every hostile frame of the data, and what tools send that nobody here wrote. Then the guards are taken away,
+and all of it arrives: so the tools do attack, and what held them was the guards.
+"""
 
 from __future__ import annotations
 
 import gzip
+import re
 import shutil
 import struct
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +21,27 @@ from msgspec.structs import replace
 
 from bascule.errors import BasculeError
 from bascule.frames import bpf
+from bascule.frames.codecs.ethernet import mac_bytes
 from bascule.frames.guarding import build as b
 from bascule.frames.guarding.attacks import ATTACKS
 from bascule.frames.guarding.build import Parties
 from bascule.model.values import Mac
+from bascule.policy.guards.table import KEY
 from bascule.providers.libvirt.domain_xml import build
 from bascule.site import parse
 from bascule.system.net.fdb import read_fdb
+from bascule.system.net.netns import Namespace
 from bascule.system.net.packet import Listener
 from bascule.system.process.sandbox import sandboxed
+from bascule.system.run import run
 from bascule.twin.test_guest import cpio, init, libvirtd
 from bascule.twin.test_guest.kernel import GuestImage, guest_image
 from tests.guards.segment import party
 from tests.guests.libvirt_host import LibvirtHost, libvirt_host, wait_until
 
 pytestmark = pytest.mark.kernel
+BAD_PREFIX = bytes.fromhex("20010db80bad0000")
+MEMORY = 192 << 20  # with the tools and their libraries
 WIRE = Mac("02:00:00:00:00:99")
 SITE = """
 site: t
@@ -72,6 +83,73 @@ int main(int argc, char **argv) {
 """
 
 
+# of Debian's packages, each in its own words; FOUR is the router's address, NEXT the next guest's, MAC its own
+TOOLS = {
+    "arping": "arping -c 2 -i eth0 -S FOUR NEXT",
+    "mausezahn": "mausezahn eth0 -c 3 -t arp reply,smac=MAC,sip=FOUR,targetip=NEXT",
+    "arpspoof": "arpspoof -i eth0 -t NEXT FOUR",
+    "packit": "packit -t arp -A 2 -y FOUR -Y MAC -x NEXT -i eth0 -c 2",
+    "atk6-fake_router6": "atk6-fake_router6 eth0 2001:db8:bad::/64",
+}
+TURN_S = 4  # of one call, emulated: some first look for their victim, and some never end
+
+
+def installed() -> dict[str, str]:
+    """The tools that are installed, each with its program."""
+    return {name: path for name in TOOLS if (path := shutil.which(name)) is not None}
+
+
+def script_of(number: int) -> str:
+    """All tools side by side, each over and over."""
+    me, after = PEOPLE[number], PEOPLE[(number + 1) % 3]
+    words = {"FOUR": ROUTER.ip4, "NEXT": after.ip4, "MAC": me.mac}
+    lines = []
+    for name in installed():
+        call = TOOLS[name]
+        for word, value in words.items():
+            call = re.sub(rf"\b{word}\b", str(value), call)
+        lines.append(f"while true; do timeout -s KILL {TURN_S} /tools/{call}; sleep 0.2; done &\n")
+    return "".join(lines)
+
+
+def with_libraries(programs: Iterable[str]) -> set[str]:
+    """The programs' files and those of every library that they load."""
+    found = set(programs)
+    for program in programs:
+        listing = subprocess.run(("ldd", program), capture_output=True, text=True, check=True).stdout
+        found |= {word for line in listing.splitlines() for word in line.split() if word.startswith("/")}
+    return found
+
+
+def tools() -> list[cpio.CpioEntry]:
+    """The tools as entries of the archive: programs below /tools, libraries where they are looked for."""
+    files = with_libraries(installed().values())
+    entries = [cpio.directory(name) for name in ("tools", "lib", "lib/x86_64-linux-gnu", "lib64")]
+    for path in sorted(files):
+        name = Path(path).name
+        where = (
+            "tools" if path in installed().values() else "lib64" if name.startswith("ld-") else "lib/x86_64-linux-gnu"
+        )
+        entries.append(cpio.file(f"{where}/{name}", Path(path).read_bytes(), executable=True))
+    return entries
+
+
+ROUTERS_ARP, RA = "ARP for the router", "a router advertisement"
+CLAIMS = {ROUTERS_ARP: ("arping", "mausezahn", "arpspoof", "packit"), RA: ("atk6-fake_router6",)}
+
+
+def blamed(frame: bytes) -> str:
+    """What a guest's tool did with a frame: claim the router's address, or be a router."""
+    kind, sender = int.from_bytes(frame[12:14]), frame[6:12]
+    if sender == mac_bytes(WIRE):
+        return ""
+    if kind == b.ARP and frame[28:32] == ROUTER.ip4.packed:
+        return ROUTERS_ARP
+    if kind == b.IPV6 and frame[20] == b.ICMPV6 and frame[54] == 134 and BAD_PREFIX in frame:
+        return RA
+    return ""
+
+
 def parties(number: int) -> Parties:
     """What a guest needs to attack the next one and the wire."""
     return Parties(me=PEOPLE[number], other=PEOPLE[(number + 1) % 3], router=ROUTER)
@@ -95,12 +173,16 @@ def attackers(image: GuestImage, folder: Path) -> GuestImage:
     source = folder / "sender.c"
     source.write_text(SENDER)
     subprocess.run(("cc", "-Os", "-static", "-o", str(folder / "sender"), str(source)), check=True)
-    script = init.SCRIPTS["init"].replace(
-        "ip link set lo up\n", "ip link set lo up\nip link set eth0 up\n/sender eth0 /frames/$(hostname) &\n", 1
+    first = "ip link set lo up\nip link set eth0 up\n/sender eth0 /frames/$(hostname) &\n"
+    script = init.SCRIPTS["init"].replace("ip link set lo up\n", first, 1)
+    script = script.replace(
+        f"echo {init.READY}\n", f"sh /tools/$(hostname) >/dev/null 2>&1 </dev/null &\necho {init.READY}\n"
     )
     entries = [cpio.file("init", script.encode(), executable=True), cpio.directory("frames")]
     entries += [cpio.file("sender", (folder / "sender").read_bytes(), executable=True)]
     entries += [cpio.file(f"frames/g{number + 1}", packed([*hostile(number), honest(number)])) for number in range(3)]
+    entries += tools()
+    entries += [cpio.file(f"tools/g{number + 1}", script_of(number).encode()) for number in range(3)]
     initrd = folder / "initrd"
     initrd.write_bytes(image.initrd.read_bytes() + gzip.compress(cpio.archive(entries), 1))
     return replace(image, initrd=initrd)
@@ -120,7 +202,7 @@ def scenario(image: GuestImage) -> dict[str, Any]:
         made = attackers(image, there.folder)
         some = parse(text.encode(), "site.yaml")
         for guest in some.guests.values():  # as somebody else would: libvirt chooses the names of their taps
-            mine = replace(guest, kernel=str(made.kernel), initrd=str(made.initrd), memory=init.MEMORY)
+            mine = replace(guest, kernel=str(made.kernel), initrd=str(made.initrd), memory=MEMORY)
             mine = replace(mine, cmdline=init.command_line(mine))
             xml = build(mine, accel="tcg").replace(f'<target dev="{guest.name}.0"/>', "")
             if guest.name == "g1":
@@ -129,41 +211,69 @@ def scenario(image: GuestImage) -> dict[str, Any]:
         there.apply("--no-confirm")
         named = {name: f"dev='{name}.0'" in hypervisor.domain(name).next for name in some.guests}
         heard = attack(there, list(some.guests))
-        fdb = {entry.mac: str(entry.port) for entry in read_fdb(there.host) if not entry.static}
-        status = there.ok("status", connect=False)
         for name in some.guests:
             hypervisor.stop_domain(name)
-    return {"named": named, "fdb": fdb, "status": status, **heard}
+    return {"named": named, **heard}
+
+
+class Ears:
+    """Listens on the wire and at the taps, and sorts what it hears by place."""
+
+    def __init__(self, there: LibvirtHost, names: Iterable[str]) -> None:
+        sends = {f"g{n + 1}": {key(frame) for frame in hostile(n)} for n in range(3)}
+        self.bad = {place: set().union(*sends.values()) - sends.get(place, set()) for place in ("wire", *names)}
+        self.fine = {key(honest(n)) for n in range(3)}
+        self.there, self.open = there, {}  # type: ignore[var-annotated]  # listeners by place
+        self.leaked, self.good, self.claims = [], set(), set()  # type: ignore[var-annotated]  # of frames, and of words
+
+    def listen(self, place: str, link: str, where: Namespace) -> None:
+        """To all frames of a link from now on."""
+        with where.entered():
+            self.open[place] = Listener(link, bpf.any_of([]))
+
+    def hear(self) -> None:
+        """Take what has come."""
+        for place, ear in self.open.items():
+            own = mac_bytes(PEOPLE[int(place[1:]) - 1].mac) if place != "wire" else b""
+            for frame, _ in ear.frames(4096):
+                found = key(frame)
+                self.good |= {found} & self.fine if place == "wire" else set()
+                self.leaked += [f"{place}: {found.hex()}"] if found in self.bad[place] else []
+                claim = blamed(frame) if frame[6:12] != own else ""
+                self.claims |= {claim} if claim and found not in self.bad[place] else set()
+
+    def until(self, done: Callable[[], bool], seconds: float) -> None:
+        """Go on hearing."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and not done():
+            time.sleep(0.3)
+            self.hear()
 
 
 def attack(there: LibvirtHost, names: list[str]) -> dict[str, Any]:
-    """Start all three, and listen on the wire from before they start, and at each tap as soon as it is there."""
-    everything = bpf.any_of([])
-    sends = {f"g{n + 1}": {key(frame) for frame in hostile(n)} for n in range(3)}
-    bad = {place: set().union(*sends.values()) - sends.get(place, set()) for place in ("wire", *names)}
-    fine = {key(honest(n)) for n in range(3)}
-    leaked: list[str] = []
-    good: set[bytes] = set()
-    with there.wire.entered():
-        ears = {"wire": Listener("eth0", everything)}
+    """Start all three, and listen on the wire from before they start, and at each tap as soon as it is there.
+
+    With guards until all of them have sent for a while and every tool has been stopped; then without.
+    """
+    ears = Ears(there, names)
+    ears.listen("wire", "eth0", there.wire)
     for name in names:
         there.hypervisor().start_domain(name)
         wait_until(lambda name=name: f"{name}.0" in there.links(), 20, f"the tap of {name}")  # type: ignore[misc]
-        with there.host.entered():
-            ears[name] = Listener(f"{name}.0", everything)
-    end = time.monotonic() + 120
-    rounds = 0
-    while time.monotonic() < end and rounds < 4:
-        time.sleep(0.3)
-        rounds += good >= fine
-        for place, ear in ears.items():
-            for frame, _ in ear.frames(4096):
-                found = key(frame)
-                good |= {found} & fine if place == "wire" else set()
-                leaked += [f"{place}: {found.hex()}"] if found in bad[place] else []
-    for ear in ears.values():
+        ears.listen(name, f"{name}.0", there.host)
+    ears.until(lambda: ears.good >= ears.fine, 120)
+    ears.until(lambda: False, 2.5 * TURN_S)
+    guarded = {"leaked": ears.leaked[:5], "good": len(ears.good), "claims": sorted(ears.claims)}
+    fdb = {entry.mac: str(entry.port) for entry in read_fdb(there.host) if not entry.static}
+    status = there.ok("status", connect=False)
+    run(("nft", "delete", "table", *KEY.split()), namespace=there.host)
+    ears.leaked = []
+    wanted = {words for words, of in CLAIMS.items() if set(of) & installed().keys()}
+    ears.until(lambda: bool(ears.leaked) and ears.claims >= wanted, 60)
+    for ear in ears.open.values():
         ear.close()
-    return {"leaked": leaked[:5], "good": len(good)}
+    bare = {"leaked": len(ears.leaked), "lacking": sorted(wanted - ears.claims)}
+    return {"guarded": guarded, "fdb": fdb, "status": status, "bare": bare}
 
 
 def test_three_guests_attack_each_other_in_vain() -> None:
@@ -177,8 +287,9 @@ def test_three_guests_attack_each_other_in_vain() -> None:
         pytest.skip(str(error).splitlines()[0])
     found = sandboxed(scenario, image)
     assert found["named"] == {"g1": True, "g2": True, "g3": True}
-    assert found["good"] == 3  # they do send
-    assert found["leaked"] == []
+    assert found["guarded"] == {"leaked": [], "good": 3, "claims": []}  # they do send
+    assert found["bare"]["leaked"] > 0
+    assert found["bare"]["lacking"] == []
     fdb = found["fdb"]
     assert {mac: fdb.get(mac) for mac in (*(p.mac for p in PEOPLE), WIRE)} == {
         PEOPLE[0].mac: "g1.0", PEOPLE[1].mac: "g2.0", PEOPLE[2].mac: "g3.0", WIRE: fdb.get(WIRE)
