@@ -64,21 +64,32 @@ def access_vlans(nic: GuestNic) -> tuple[PortVlans, ...]:
     return (PortVlans(first=vid, last=vid, pvid=True, untagged=True),)
 
 
-def networks_on(site: Site, host: Host, nic: IfName) -> tuple[Network | None, tuple[Network, ...]]:
+def networks_on(
+    site: Site, host: Host, nic: IfName, *, used: bool = False
+) -> tuple[Network | None, tuple[Network, ...]]:
     """The network that a NIC's cable carries untagged, and those that it carries with their tags, by name.
 
-    Tagged are those that the bridges and VLAN links on the NIC ask for, and the one that the NIC or its bond names
-    where it has a VLAN.
+    Tagged are those that the bridges and VLAN links on the NIC ask for (a VLAN-aware bridge for all, or with ``used``
+    for those of its guests), and the one that the NIC, its bond or another member of that names where it has a VLAN.
     """
-    bonds = [bond.network for bond in host.bonds.values() if nic in bond.nics]
-    names = [declared.network if (declared := host.nics.get(nic)) is not None else None, *bonds]
+    bonds = [bond for bond in host.bonds.values() if nic in bond.nics]
+    members = (member for bond in bonds for member in bond.nics)
+    names = [host.nics[name].network for name in (nic, *members) if name in host.nics]
+    names += [bond.network for bond in bonds]
     named = next((site.networks[name] for name in names if name is not None), None)
     vids: set[Vid] = {named.vlan} if named is not None and named.vlan is not None else set()
     for link in host.above(nic):
         if len(tags := host.tags(link.name)) == 1:
             vids.add(tags[0])
         if isinstance(link, SiteBridge) and link.vlan_aware and not tags:
-            vids |= {network.vlan for network in site.networks.values() if network.vlan is not None}
+            known = (network.vlan for network in site.networks.values() if network.vlan is not None)
+            vids |= {vid for vid in known if not used or _is_used(site, host, link.name, vid)}
     tagged = {found.name: found for vid in vids if (found := site.network_of_vlan(vid)) is not None}
     native = named if named is not None and named.vlan is None else None
     return native, tuple(tagged[name] for name in sorted(tagged))
+
+
+def _is_used(site: Site, host: Host, bridge: IfName, vid: Vid) -> bool:
+    """Whether a guest on a bridge sends into a VLAN."""
+    nics = (nic for nic in site.guest_nics(host.name) if nic.bridge == bridge)
+    return any(nic.vlan == vid or any(first <= vid <= last for first, last in nic.vlans) for nic in nics)

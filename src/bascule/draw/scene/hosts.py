@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from bascule.draw.scene.builder import SceneBuilder
 from bascule.draw.scene.compare import (
@@ -14,8 +14,10 @@ from bascule.draw.scene.elements import Kind, Layer, Node, Presence, link_id, ne
 from bascule.draw.scene.guests import add_guests, span_words, vlan_words
 from bascule.draw.scene.virtual import add_virtual
 from bascule.model.host_links import Bond, Bridge, HostLink, Nic, VlanLink
+from bascule.model.links import Macvtap, Tap
 from bascule.model.site import Guest, Host, Site
 from bascule.model.values import IfName
+from bascule.topology.declared import declared_links, networks_on
 
 
 def add_host(
@@ -30,8 +32,9 @@ def add_host(
         _add_vlan(builder, site, host, vlan, observed)
     for bridge in host.bridges.values():
         _add_bridge(builder, site, host, bridge, observed)
+    _wire_links(builder, site, host, observed)
     for virtual in host.virtual_networks.values():
-        add_virtual(builder, host, virtual, observed)
+        add_virtual(builder, site, host, virtual, observed)
     add_guests(builder, site, host, groups, observed)
 
 
@@ -99,10 +102,6 @@ def _add_bond(builder: SceneBuilder, site: Site, host: Host, bond: Bond, observe
             drift=look.drift,
         )
     )
-    for member in bond.nics:
-        nic_node = builder.nodes.get(link_id(host.name, member))
-        network = nic_node.network if nic_node else None
-        builder.wire(link_id(host.name, bond.name), link_id(host.name, member), network=network)
     _add_self(builder, site, host, bond, observed)
 
 
@@ -122,28 +121,13 @@ def _add_vlan(builder: SceneBuilder, site: Site, host: Host, vlan: VlanLink, obs
         drift=look.drift,
     )
     builder.add(node)
-    builder.wire(node.id, link_id(host.name, vlan.link), network=node.network)
     _add_self(builder, site, host, vlan, observed)
 
 
-def _networks(site: Site, host: Host, nic: Nic) -> Iterable[str]:
+def _networks(site: Site, host: Host, nic: Nic) -> Iterator[str]:
     """The building's networks that a NIC's wire carries: the one it names, and those of the VLANs used over it."""
-    bond = next((bond for bond in host.bonds.values() if nic.name in bond.nics), None)
-    siblings = [host.nics[name] for name in (bond.nics if bond else (nic.name,)) if name in host.nics]
-    named = [sibling.network for sibling in siblings] + ([bond.network] if bond else [])
-    yield from (name for name in named if name is not None and name in site.networks)
-    for link in host.above(nic.name):
-        tags = host.tags(link.name)
-        if tags and (network := site.network_of_link(host, link.name)):
-            yield network.name
-        if tags or not isinstance(link, Bridge) or not link.vlan_aware:
-            continue
-        used = {nic.vlan for nic in site.guest_nics(host.name) if nic.into == link.name and nic.vlan is not None}
-        ranges = [span for nic in site.guest_nics(host.name) if nic.into == link.name for span in nic.vlans]
-        for network in site.networks.values():
-            vid = network.vlan
-            if vid is not None and (vid in used or any(first <= vid <= last for first, last in ranges)):
-                yield network.name
+    native, tagged = networks_on(site, host, nic.name, used=True)
+    yield from (network.name for network in ((native, *tagged) if native is not None else tagged))
 
 
 def _add_self(builder: SceneBuilder, site: Site, host: Host, link: HostLink, observed: SeenHost | None) -> None:
@@ -221,51 +205,44 @@ def _add_bridge(builder: SceneBuilder, site: Site, host: Host, bridge: Bridge, o
     )
     builder.add(node)
     _add_self(builder, site, host, bridge, observed)
-    if bridge.uplink is not None and bridge.port is not None:
-        _add_uplink(builder, host, bridge, node, bridge.uplink, bridge.port, observed)
-    for port in bridge.ports:
-        _plug(builder, host, node, port.link, observed)
+    if bridge.port is not None and bridge.port != bridge.uplink:
+        _add_tagged(builder, host, bridge, node, bridge.port, observed)
 
 
-def _add_uplink(
-    builder: SceneBuilder,
-    host: Host,
-    bridge: Bridge,
-    node: Node,
-    uplink: IfName,
-    port: IfName,
-    observed: SeenHost | None,
+def _add_tagged(
+    builder: SceneBuilder, host: Host, bridge: Bridge, node: Node, port: IfName, observed: SeenHost | None
 ) -> None:
-    """The wire from a bridge to its uplink, with the VLAN link between them if there is one."""
-    below = link_id(host.name, uplink)
-    if port != uplink:
-        seen = compare(observed, port)
-        vlan = Node(
+    """The VLAN link between a bridge and its uplink."""
+    seen = compare(observed, port)
+    builder.add(
+        Node(
             id=link_id(host.name, port),
             layer=Layer.MIDDLE,
             kind=Kind.VLAN,
             label=port,
             notes=(f"VLAN {bridge.vlan}",),
-            details=seen.details or (f"VLAN {bridge.vlan} of {uplink}",),
+            details=seen.details or (f"VLAN {bridge.vlan} of {bridge.uplink}",),
             host=host.name,
             network=node.network,
             presence=seen.presence,
             state=seen.state,
             drift=seen.drift,
         )
-        builder.add(vlan)
-        wire = Presence.WANTED if seen.presence is Presence.WANTED or seen.misplaced else Presence.DECLARED
-        builder.wire(node.id, vlan.id, network=node.network, presence=wire, state=seen.state)
-        builder.wire(vlan.id, below, network=node.network)
-        return
-    _plug(builder, host, node, uplink, observed)
+    )
 
 
-def _plug(builder: SceneBuilder, host: Host, bridge: Node, port: IfName, observed: SeenHost | None) -> None:
-    """The wire from a bridge to a link that is its port, or shall be."""
-    lower = builder.nodes.get(link_id(host.name, port))
-    link = observed.state.links.get(port) if observed else None
-    apart = observed is not None and (link is None or link.master != bridge.label)
-    presence = Presence.WANTED if apart else Presence.DECLARED
-    state = lower.state if lower else bridge.state
-    builder.wire(bridge.id, link_id(host.name, port), network=bridge.network, presence=presence, state=state)
+def _wire_links(builder: SceneBuilder, site: Site, host: Host, observed: SeenHost | None) -> None:
+    """The wires between a host's own links, as the graph has them: a port and its master, a link and its parent."""
+    for link in declared_links(site, host).links.values():
+        own = builder.nodes.get(link_id(host.name, link.name))
+        if own is None or isinstance(link.options, Tap | Macvtap):
+            continue  # a guest's is drawn with the guest
+        if link.master is not None:
+            upper = builder.nodes[link_id(host.name, link.master)]
+            seen = observed.state.links.get(link.name) if observed else None
+            apart = observed is not None and (seen is None or seen.master != link.master)
+            presence = Presence.WANTED if apart else Presence.DECLARED
+            network = own.network if upper.kind is Kind.BOND else upper.network
+            builder.wire(upper.id, own.id, network=network, presence=presence, state=own.state)
+        if link.parent is not None:
+            builder.wire(own.id, link_id(host.name, link.parent), network=own.network)

@@ -10,7 +10,7 @@ from bascule.draw.scene.builder import SceneBuilder
 from bascule.draw.scene.compare import SeenHost, compare, without_uplink
 from bascule.draw.scene.elements import Kind, Layer, Node, Presence, exit_id, link_id, virtual_id
 from bascule.model.host_links import Bridge, Nic
-from bascule.model.site import Host, Mode, VirtualNetwork
+from bascule.model.site import Host, Mode, Site, VirtualNetwork
 from bascule.model.values import IpInterface
 from bascule.topology.virtual_networks import standing_bridge
 
@@ -23,7 +23,9 @@ class WayOut(Struct, frozen=True):
     network: str | None
 
 
-def add_virtual(builder: SceneBuilder, host: Host, network: VirtualNetwork, observed: SeenHost | None) -> None:
+def add_virtual(
+    builder: SceneBuilder, site: Site, host: Host, network: VirtualNetwork, observed: SeenHost | None
+) -> None:
     """Add a virtual network to the scene, with the step through which it leads out."""
     link = standing_bridge(network, observed.state) if observed is not None else None
     look = compare(observed, link.name if link else "")
@@ -52,7 +54,7 @@ def add_virtual(builder: SceneBuilder, host: Host, network: VirtualNetwork, obse
     builder.add(node)
     if network.mode is Mode.ISOLATED:
         return
-    way = way_out(site_host=host)
+    way = way_out(site, host)
     step = Node(
         id=exit_id(host.name, network.name),
         layer=Layer.MIDDLE,
@@ -97,15 +99,15 @@ def _step_details(network: VirtualNetwork, way: WayOut | None) -> tuple[str, ...
     return (f"forwarded through {way.link}; nobody but the host's own firewall rules decides what passes",)
 
 
-def way_out(site_host: Host) -> WayOut | None:
+def way_out(site: Site, host: Host) -> WayOut | None:
     """The link that the host's default route would use."""
     links: list[tuple[int, bool, WayOut]] = []
-    for link in site_host.speakers():
-        said = site_host.spoken(link)
+    for link in host.speakers():
+        said = host.spoken(link)
         rank = 0 if said.gateways else 1 if said.dhcp and not isinstance(link, Bridge) else 2
-        nics = [nic.network for nic in site_host.nics_of(link.name) if nic.network]
-        named = link.network or (nics[0] if nics and not site_host.tags(link.name) else None)
-        links.append((rank, isinstance(link, Nic), WayOut(link.name, _first(said.addresses), named)))
+        network = site.network_of_link(host, link.name)
+        way = WayOut(link.name, _first(said.addresses), network.name if network is not None else None)
+        links.append((rank, isinstance(link, Nic), way))
     return min(links, key=lambda found: found[:2], default=(0, False, None))[2]
 
 
