@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.apply.engine import execute
-from bascule.apply.prepare import Prepared, added_before, look, prepare_from
+from bascule.apply.prepare import Prepared, earlier_changes, look, prepare_from
 from bascule.apply.ready import FILES, with_listed_files
 from bascule.apply.rollback.passes import apply_or_roll_back, roll_back
 from bascule.apply.state_directory import here as state_folder
@@ -23,6 +23,7 @@ from bascule.observe.management import Management, management
 from bascule.observe.packet_path import network_of
 from bascule.plan.change import Note, Plan
 from bascule.plan.diff import diff
+from bascule.plan.earlier import NOTHING, EarlierChanges
 from bascule.policy.guards.ports import guarded_ports
 from bascule.providers.observe import observe
 from bascule.providers.protocol import ThreeWay
@@ -80,7 +81,7 @@ class KnownHost(Struct, frozen=True, kw_only=True):
 
     observed: HostState
     line: Management | None
-    added: Mapping[str, frozenset[str]]
+    earlier: EarlierChanges
     rules: ForeignRules
 
 
@@ -98,9 +99,9 @@ def in_the_twin(
 
         def prepared(name: str, state: HostState) -> Prepared:
             here = found.get(name)
-            line, added = (here.line, here.added) if here is not None else (None, {})
+            line, earlier = (here.line, here.earlier) if here is not None else (None, NOTHING)
             made = backend.by_libvirt
-            return prepare_from(site, site.hosts[name], state, line=line, added=added, networks_are_made=made)
+            return prepare_from(site, site.hosts[name], state, line=line, earlier=earlier, networks_are_made=made)
 
         rules = {name: one.rules for name, one in found.items()}
         for name in names:
@@ -182,9 +183,9 @@ def known_here(site: Site, names: Sequence[str], *, here: bool) -> dict[str, Kno
     if host is None:
         return {}
     state = look(site, host)
-    added = added_before(site, host, state_folder())
+    earlier = earlier_changes(site, host, state_folder())
     rules = read_foreign_rules(state)
-    return {host.name: KnownHost(observed=state, line=management(state), added=added, rules=rules)}
+    return {host.name: KnownHost(observed=state, line=management(state), earlier=earlier, rules=rules)}
 
 
 def with_files_here(
@@ -197,7 +198,7 @@ def with_files_here(
     told = dict(plans)
     for name, one in found.items():
         try:
-            made = prepare_from(site, site.hosts[name], one.observed, line=one.line, added=one.added)
+            made = prepare_from(site, site.hosts[name], one.observed, line=one.line, earlier=one.earlier)
         except BasculeError as error:
             words = (f"apply refuses: {each.code}: {each.message}" for each in error.problems)
             refused = tuple(Note(kind="warning", subject=name, text=text) for text in words)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bascule.model.links import Bridge, Physical
 from bascule.model.state import Address, HostState, Link
 from bascule.model.values import IfName, Mac
+from bascule.plan.earlier import EarlierChanges
 from bascule.plan.target import target
 from bascule.site import parse
 
@@ -25,5 +26,5 @@ def test_an_address_that_the_nic_hands_to_its_bridge_stays_there() -> None:
     nic = Link(name=IfName("eth5"), options=Physical(), mac=mac, up=True, master=IfName("br5"))
     site = parse(SITE, "s.yaml")
     added = {"br5": frozenset(address.ip for address in there)}
-    found = target(site, site.hosts["h"], HostState.of([bridge, nic]), added).state.links[IfName("br5")]
-    assert [address.ip for address in found.addresses] == ["129.230.1.10/16"]
+    found = target(site, site.hosts["h"], HostState.of([bridge, nic]), EarlierChanges(added=added)).state
+    assert [address.ip for address in found.links[IfName("br5")].addresses] == ["129.230.1.10/16"]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -23,6 +22,7 @@ from bascule.observe.held import holders
 from bascule.observe.management import Management, management
 from bascule.plan.batch import tools
 from bascule.plan.change import Change, Note, Plan, Risk
+from bascule.plan.earlier import NOTHING, EarlierChanges
 from bascule.plan.leases import Leases, moves
 from bascule.plan.make import make_plan, site_as_it_runs
 from bascule.plan.target.sysctls import sysctl_keys
@@ -49,7 +49,7 @@ class Prepared(Struct, frozen=True, kw_only=True):
     wanted: HostState
     plan: Plan
     line: Management | None = None
-    added: Mapping[str, frozenset[str]] = field(default_factory=dict)  # what confirmed changes had put on links before
+    earlier: EarlierChanges = NOTHING
     choice: DriverChoice = NO_DRIVER  # for when it has to be planned again
     leases: Leases = field(default_factory=Leases)
     bell: NetlinkMonitor | None = None  # has rung if the host may have changed since it was observed
@@ -97,8 +97,10 @@ def prepare(
         require_here(site, host, observed)
     if waiting := pending(place):
         notes.append(Note(kind="warning", subject=waiting.name, text=waiting.words))
-    line, added = management(observed), added_before(site, host, place)
-    return _planned(site, host, observed, choice=choice, line=line, added=added, bell=bell, notes=notes, is_here=True)
+    line, earlier = management(observed), earlier_changes(site, host, place)
+    return _planned(
+        site, host, observed, choice=choice, line=line, earlier=earlier, bell=bell, notes=notes, is_here=True
+    )
 
 
 def prepare_from(
@@ -107,14 +109,14 @@ def prepare_from(
     observed: HostState,
     *,
     line: Management | None = None,
-    added: Mapping[str, frozenset[str]] = MappingProxyType({}),
+    earlier: EarlierChanges = NOTHING,
     networks_are_made: bool = False,
 ) -> Prepared:
     """Plan from a state that was observed before or elsewhere, in a file or in a twin; nobody is asked.
 
     ``networks_are_made``: somebody else makes the virtual networks. Raises BasculeError as ``prepare`` does.
     """
-    return _planned(site, host, observed, line=line, added=added, networks_are_made=networks_are_made)
+    return _planned(site, host, observed, line=line, earlier=earlier, networks_are_made=networks_are_made)
 
 
 def with_files(prepared: Prepared, writer: Writer | None) -> Prepared:
@@ -132,8 +134,8 @@ def with_files(prepared: Prepared, writer: Writer | None) -> Prepared:
 def again(prepared: Prepared, place: StateDirectory) -> Prepared:
     """The same, observed anew; planned anew only if anything that the plan was made from is another now."""
     site, host, choice = prepared.site, prepared.host, prepared.choice
-    added = added_before(site, host, place)
-    same = prepared.leases == Leases() and added == prepared.added
+    earlier = earlier_changes(site, host, place)
+    same = prepared.leases == Leases() and earlier == prepared.earlier
     if same and _is_still(prepared, place):
         return prepared
     notes: list[Note] = []
@@ -141,7 +143,7 @@ def again(prepared: Prepared, place: StateDirectory) -> Prepared:
     line = management(observed)
     if same and (observed, line) == (prepared.observed, prepared.line):
         return prepared
-    return _planned(site, host, observed, choice=choice, line=line, added=added, notes=notes, is_here=True)
+    return _planned(site, host, observed, choice=choice, line=line, earlier=earlier, notes=notes, is_here=True)
 
 
 def _is_still(prepared: Prepared, place: StateDirectory) -> bool:
@@ -163,7 +165,7 @@ def _planned(
     *,
     choice: DriverChoice = NO_DRIVER,
     line: Management | None,
-    added: Mapping[str, frozenset[str]],
+    earlier: EarlierChanges,
     bell: NetlinkMonitor | None = None,
     notes: Sequence[Note] = (),
     networks_are_made: bool = False,
@@ -171,7 +173,7 @@ def _planned(
 ) -> Prepared:
     """The one place that makes plans from a site file."""
     surroundings = Surroundings(
-        added=added,
+        earlier=earlier,
         management=line.links if line else frozenset(),
         learned={entry.mac: entry for entry in read_fdb()} if is_here and _guests_run(observed) else {},
         lasting=_lasts(host, choice),
@@ -190,7 +192,7 @@ def _planned(
         plan=told,
         line=line,
         choice=choice,
-        added=added,
+        earlier=earlier,
         leases=found,
         bell=bell,
     )
@@ -256,21 +258,22 @@ def _lasts(host: Host, choice: DriverChoice) -> bool:
     return choice.lasting and host.persist != "none" and is_machines_own() and has_systemd()
 
 
-def added_before(site: Site, host: Host, place: StateDirectory) -> dict[str, frozenset[str]]:
-    """The addresses that confirmed changes of this site put on links, as far as they are known."""
+def earlier_changes(site: Site, host: Host, place: StateDirectory) -> EarlierChanges:
+    """What confirmed changes of this site put on this host, as far as it is known."""
     try:
         folder = latest(place, where=Status.CONFIRMED)
     except PermissionError:  # an ordinary user who only looks
         folder = None
     facts = folder.facts() if folder else None
     if facts is None or (facts.site, facts.host) != (site.name, host.name):
-        return {}  # something old may stay; that is no reason to stop
-    return {link: frozenset(ips) for link, ips in facts.added.items()}
+        return NOTHING  # something old may stay; that is no reason to stop
+    added = {link: frozenset(ips) for link, ips in facts.added.items()}
+    return EarlierChanges(added=added, isolated=frozenset(facts.isolated))
 
 
 def added_by(prepared: Prepared, place: StateDirectory) -> dict[str, tuple[str, ...]]:
     """The addresses on each link that Bascule has put there, this change included; one that moved was not added."""
-    before = added_before(prepared.site, prepared.host, place)
+    before = earlier_changes(prepared.site, prepared.host, place).added
     had = {address.ip for link in prepared.observed.links.values() for address in link.addresses}
     found: dict[str, tuple[str, ...]] = {}
     for name, link in prepared.wanted.links.items():
@@ -278,6 +281,18 @@ def added_by(prepared: Prepared, place: StateDirectory) -> dict[str, tuple[str, 
         if ours:
             found[str(name)] = tuple(ours)
     return found
+
+
+def isolated_by(prepared: Prepared, place: StateDirectory) -> tuple[str, ...]:
+    """The guests' ports that Bascule has isolated, this change included; one that somebody else did is not ours."""
+    before = earlier_changes(prepared.site, prepared.host, place).isolated
+    found = []
+    for nic in prepared.site.guest_nics(prepared.host.name):
+        old, new = (state.links.get(nic.tap) for state in (prepared.observed, prepared.wanted))
+        was = old is not None and old.port is not None and old.port.isolated
+        if nic.guarding.port_flag and new is not None and (not was or nic.tap in before):
+            found.append(str(nic.tap))
+    return tuple(found)
 
 
 def _told(plan: Plan, line: Management | None, wanted: HostState) -> Plan:

@@ -11,7 +11,7 @@ from bascule.apply.engine import execute
 from bascule.apply.lock import lock
 from bascule.apply.options import Writer
 from bascule.apply.pending import LOCK_S, refuse_if_pending
-from bascule.apply.prepare import Prepared, added_by, again, with_files
+from bascule.apply.prepare import Prepared, added_by, again, isolated_by, with_files
 from bascule.apply.probes import Probes, dhcp_answers
 from bascule.apply.rollback import boot_unit
 from bascule.apply.rollback import checkpoint as checkpoints
@@ -193,6 +193,7 @@ class _Transaction:
             site=prepared.site.name,
             host=prepared.host.name,
             added=added_by(prepared, self.place),
+            isolated=isolated_by(prepared, self.place),
             parts=tuple(prepared.observed.parts),
         )
         self.checkpoint = self._checkpoint()

@@ -41,7 +41,7 @@ def make_plan(
     """
     told = site_as_it_runs(site, host, observed)
     made = surroundings.networks_are_made or any(one.makes_networks and one.part(observed) for one in PROVIDERS)
-    wanted = target(told, host, observed, surroundings.added, by_libvirt=made)
+    wanted = target(told, host, observed, surroundings.earlier, by_libvirt=made)
     refuse_shared(observed, wanted.state, surroundings.held)
     if problems := loop_problems(wanted.state, declared_wires(site, host), observed):
         raise BasculeError(*problems)

@@ -17,6 +17,7 @@ from msgspec import Struct, field
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.plan.change import Note
+from bascule.plan.earlier import NOTHING, EarlierChanges
 from bascule.plan.step import Step
 
 if TYPE_CHECKING:
@@ -26,14 +27,14 @@ if TYPE_CHECKING:
 class Surroundings(Struct, frozen=True, kw_only=True):
     """What a plan is made from beside the site file and the host's state.
 
-    ``added`` are the addresses that earlier changes of Bascule put on links, ``management`` the links on which the
+    ``earlier`` is what changes of Bascule put there before, ``management`` the links on which the
     administrator's own line to the host runs, ``learned`` the port behind which each MAC was heard last (the FDB).
     ``lasting`` says that what is made may be started again with the machine, ``networks_are_made`` that somebody else
     makes the virtual networks, though he is not asked. ``held`` are the NICs on which links of other network
     namespaces sit, each with what they are and whose.
     """
 
-    added: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    earlier: EarlierChanges = NOTHING
     management: frozenset[str] = frozenset()
     learned: Mapping[str, Any] = field(default_factory=dict)
     lasting: bool = False

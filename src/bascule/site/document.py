@@ -199,7 +199,7 @@ class GuestNic(Entry):
     isolated: s.Isolation | None = Field(
         None,
         description="It reaches no other isolated guest of its network, or, where this is the name of a group, none "
-        "outside of it; the port's flag is left as it is if not given.",
+        "outside of it; if not given, the port's flag is left as it is, unless Bascule had set it.",
     )
     limit: Limit | None = Field(None, description="How much it may send and get.")
 

@@ -77,13 +77,15 @@ class Checkpoint(Struct, frozen=True, kw_only=True):
 class ChangeFacts(Struct, frozen=True, kw_only=True):
     """The little that later plans need to know, in a file of its own: a checkpoint may be large.
 
-    ``added`` are the addresses on each link that Bascule has put there, by this change or an earlier one, ``parts`` the
+    ``added`` are the addresses on each link that Bascule has put there, by this change or an earlier one, ``isolated``
+    the guests' ports that it has isolated, ``parts`` the
     providers beside the kernel and nft that the change knows.
     """
 
     site: str
     host: str
     added: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    isolated: Sequence[str] = ()
     parts: Sequence[str] = ()
 
 

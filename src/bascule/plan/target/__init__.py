@@ -7,7 +7,6 @@ difference is the plan.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from msgspec import Struct
 
@@ -16,6 +15,7 @@ from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.plan.address_migration import moved_neighbours, moved_rules
 from bascule.plan.change import Note
+from bascule.plan.earlier import NOTHING, EarlierChanges
 from bascule.plan.target.addresses import PROTOCOL, give_back, lay_twins, policy_rules
 from bascule.plan.target.bonds_and_vlans import lay_bond, lay_vlan_link
 from bascule.plan.target.bridges import lay_bridge, refuse_full
@@ -47,13 +47,13 @@ def target(
     site: Site,
     host: Host,
     observed: HostState,
-    added: Mapping[str, frozenset[str]] = MappingProxyType({}),
+    earlier: EarlierChanges = NOTHING,
     *,
     by_libvirt: bool = False,
 ) -> Target:
     """The wanted state of one host.
 
-    ``added`` are the addresses that Bascule put on links before: those that the file no longer names go again.
+    ``earlier`` is what Bascule put there before: what of it the file no longer names goes again.
     ``by_libvirt`` leaves the virtual networks to libvirt.
     Raises BasculeError with every NIC that the file names and the host does not have.
     """
@@ -65,7 +65,7 @@ def target(
         site=site,
         host=host,
         observed=observed,
-        added=added,
+        earlier=earlier,
         by_libvirt=by_libvirt,
         links={name: link for name, link in observed.links.items() if name not in outdated},
         routes=[route for route in observed.routes if route.protocol != PROTOCOL],

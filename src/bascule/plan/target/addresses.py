@@ -198,7 +198,7 @@ def _tell_carried(build: TargetBuilder, old: str, new: str) -> None:
 def give_back(build: TargetBuilder) -> None:
     """The host's own addresses go back to the NIC when the bridge that had taken them goes."""
     for name, bridge in build.observed.links.items():
-        added = build.added.get(name, frozenset())
+        added = build.earlier.added.get(name, frozenset())
         nic = address_successor(bridge, build.observed, added) if name not in build.links else None
         if nic is None:
             continue

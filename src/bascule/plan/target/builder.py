@@ -15,6 +15,7 @@ from bascule.model.site import Host, Site
 from bascule.model.state import MARK, HostState, Link, Route
 from bascule.model.values import IfName
 from bascule.plan.change import Note, NoteKind
+from bascule.plan.earlier import EarlierChanges
 from bascule.plan.target.sysctls import accept_ra
 
 
@@ -28,7 +29,7 @@ class TargetBuilder(Struct, kw_only=True):
     site: Site
     host: Host
     observed: HostState
-    added: Mapping[str, frozenset[str]]
+    earlier: EarlierChanges
     by_libvirt: bool = False
 
     links: dict[IfName, Link]

@@ -26,7 +26,7 @@ def outdated_links(site: Site, host: Host, observed: HostState, *, by_libvirt: b
 def forget_addresses(build: TargetBuilder, networks: Iterable[ResolvedNetwork]) -> None:
     """Addresses that Bascule put there before and that the file no longer names go."""
     own = {one.bridge: one for one in networks}
-    for name, added in build.added.items():
+    for name, added in build.earlier.added.items():
         link = build.links.get(IfName(name))
         if link is None:
             continue

@@ -69,9 +69,12 @@ def _plug(build: TargetBuilder, nic: GuestNic, bridge: IfName, way: set[IfName |
     build.set(nic.tap, mtu=build.links[bridge].mtu)
     by_kernel = build.links[bridge].options.by_kernel
     build.enslave(nic.tap, bridge, BridgePort() if by_kernel else None)
-    if nic.guarding.port_flag is not None and by_kernel:
+    flag = nic.guarding.port_flag
+    if flag is None and nic.tap in build.earlier.isolated:
+        flag = False  # it was ours, and the file says it no more
+    if flag is not None and by_kernel:
         port = build.links[nic.tap].port or BridgePort()
-        build.set(nic.tap, port=replace(port, isolated=nic.guarding.port_flag))
+        build.set(nic.tap, port=replace(port, isolated=flag))
     build.because(nic.tap, f"{nic.guest} is plugged into {bridge}", nic.place)
     return True
 
