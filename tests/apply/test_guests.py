@@ -107,7 +107,7 @@ def killed(image: GuestImage) -> None:
                 faults = Faults(at)
                 with there.host.entered(), environment({"BASCULE_STATE_DIR": str(there.folder / "state")}):
                     NoGuard.install()
-                    calls = [(binding.Binding, f"libvirt {name}", name) for name in CALLS]
+                    calls: list[tuple[type, str, str]] = [(binding.Binding, f"libvirt {name}", name) for name in CALLS]
                     calls += [(checkpoints.Folder, name, name) for name in ("note", "write_applied")]
                     for owner, words, name in calls:
                         mock.patch.object(owner, name, faults.wrap(words, getattr(owner, name))).start()

@@ -248,9 +248,18 @@ echo '###'
 bascule undo >/tmp/said 2>&1 || {{ cat /tmp/said >&2; exit 1; }}
 tries
 echo '###'
-bascule apply /site.yaml --here --yes --no-confirm
+bascule apply /site.yaml --here --yes --no-confirm 2>&1
 echo '###'
 bascule plan /site.yaml --here --json
+echo '###'
+{bin}/python -c 'import os, signal
+from bascule.persist.takeover import at_rest
+with at_rest():
+    os.system("pidof NetworkManager >/dev/null || echo is stopped")
+    os.kill(os.getpid(), signal.SIGKILL)' || true
+for i in $(seq 100); do nmcli general >/dev/null 2>&1 && break; sleep 0.1; done
+pidof NetworkManager >/dev/null && echo runs again
+bascule plan /site.yaml --here --json | tr -d '\\n'
 """
 
 
@@ -261,8 +270,12 @@ def test_an_attempt_of_networkmanager_at_dhcp_takes_no_port_off_its_bridge(tmp_p
     script = ATTEMPTS.format(bin=Path(sys.executable).parent, before=host.before)
     seen = ask(tmp_path, host.packages, files, script, nics=NICS, timeout_s=100)
     assert seen.status == 0, seen.stdout + seen.stderr
-    waiting, undone, applied, kept = seen.stdout.split("###\n")
+    waiting, undone, applied, kept, killed = seen.stdout.split("###\n")
+    print(applied, killed)
     for plan in (waiting, kept):
         assert [f"{c['subject']}: {c['action']}" for c in json.loads(plan)["changes"]] == [], seen.stdout
     assert undone.strip() == "", "it attempts the link again when the change is taken back"
     assert "warning: " not in applied, applied
+    assert "planned again" not in applied, applied
+    assert killed.splitlines()[:2] == ["is stopped", "runs again"], killed
+    assert json.loads(killed.splitlines()[2])["changes"] == [], killed

@@ -59,13 +59,23 @@ class Prepared(Struct, frozen=True, kw_only=True):
         """Whether it is dangerous enough to insist on a confirmation."""
         return self.plan.must_be_confirmed
 
-    def is_like(self, other: Prepared) -> bool:
-        """Whether the same would be done to the same guests; the seconds that are left of a lease may differ."""
+    def does_what(self, shown: Prepared) -> bool:
+        """Whether the same would be done to the same guests as by a plan that was shown before.
+
+        The seconds that are left of a lease may differ, and an address that is to go may have gone by itself: a manager
+        that is kept from a link takes its own back.
+        """
         mine, others = (
             [(x.subject, x.action, x.risk, frozenset(x.cuts), x.for_good) for x in each.plan.changes]
-            for each in (self, other)
+            for each in (self, shown)
         )
-        return mine == others
+        if not mine:
+            return not others
+        went = [
+            x.about == "addresses" and all("del" in command.words for command in x.commands) and one not in mine
+            for x, one in zip(shown.plan.changes, others, strict=True)
+        ]
+        return mine == [one for one, gone in zip(others, went, strict=True) if not gone]
 
     @property
     def crossing(self) -> tuple[Change, ...]:

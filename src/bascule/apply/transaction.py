@@ -138,7 +138,7 @@ class _Transaction:
             self._arm()
             try:
                 fresh = again(self.prepared, self.place)  # while the dead-man gets ready
-                if fresh.is_like(self.prepared) and self.files == self.prepared.plan.files:
+                if fresh.does_what(self.prepared) and self.files == self.prepared.plan.files:
                     moved = fresh.observed != self.prepared.observed
                     self.prepared = replace(fresh, plan=replace(fresh.plan, files=self.files))
                     if moved:

@@ -16,6 +16,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
@@ -39,6 +40,7 @@ from bascule.system.net.managers import (
     networkmanager_states,
     runs_here,
 )
+from bascule.system.process.on_death import OnDeath
 from bascule.system.run import run
 
 NOTES = Path("/run/NetworkManager/devices")  # by ifindex
@@ -81,20 +83,26 @@ class _NetworkManager(Takeover):
         if not links or not has_systemd():
             yield bool(links or held)
             return
-        run(("systemctl", "stop", "NetworkManager"))
-        try:
-            yield True
-        finally:
-            for name in links:
-                with contextlib.suppress(OSError):
-                    _put_back(name)
-            run(("systemctl", "start", "NetworkManager"))
+        with OnDeath(partial(_start_again, links)):  # whoever is killed meanwhile leaves no host without its manager
+            run(("systemctl", "stop", "NetworkManager"))
+            try:
+                yield True
+            finally:
+                _start_again(links)
 
     def client_id(self, link: IfName) -> ClientId | None:
         return ClientId.of_lease(*networkmanager_dhcp(link))
 
 
 TAKEOVER = _NetworkManager()
+
+
+def _start_again(links: Iterable[IfName]) -> None:
+    """Start it without its notes on the links; twice does no harm."""
+    for name in links:
+        with contextlib.suppress(OSError):
+            _put_back(name)
+    run(("systemctl", "start", "NetworkManager"))
 
 
 def _give_links(ours: Mapping[IfName, LinkConfig], *, changed: bool) -> list[str]:
