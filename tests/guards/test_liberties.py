@@ -224,6 +224,22 @@ def test_a_storm_is_held_to_its_limit(bridge: Segment) -> None:
     assert 100 <= passed < 500  # of 1,000: the burst, and what the rate gives while they are sent
 
 
+def test_a_tap_that_goes_and_comes_again_is_guarded_from_its_first_frame(bridge: Segment) -> None:
+    """Unplugged and plugged in again, or its guest moved away and back: then it announces itself by RARP."""
+    bridge.guard(site("strict"))
+    bridge.lab.ip(bridge.host, "link del web.0")
+    bridge.taps["web.0"] = fd = bridge.lab.tap(bridge.host, "web.0")
+    os.set_blocking(fd, False)
+    bridge.lab.ip(bridge.host, "link set web.0 addrgenmode none master br0 up")
+    poison, hello = b.arp(ME.raw, 2, ME.raw, ROUTER.ip4, OTHER.ip4), b.rarp(ME.raw, ME.raw)
+    assert [bool(ports) for _, ports in bridge.send([poison, hello, b.rarp(ME.raw, ROUTER.raw)])] == [
+        False,
+        True,
+        False,
+    ]
+    assert bridge.where(ME.mac) == "web.0"
+
+
 def test_what_is_stopped_is_counted_by_port_and_by_what_it_claimed(bridge: Segment) -> None:
     bridge.guard(site("strict"))
     bridge.send(SAMPLES["an ARP reply as the router"].frames(PARTIES))

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from bascule.frames.guarding import build as b
 from bascule.policy.guards.counters import read_counters
+from bascule.policy.guards.table import KEY
+from bascule.providers.observe import observe
+from bascule.system.net.netns import Namespace
 from bascule.system.run import run
+from bascule.verify.doctor import Facts, examine
 from tests.guards.segment import PARTIES, site_text
 from tests.lab import open_lab
 
@@ -59,6 +66,21 @@ def test_a_guarded_host_from_apply_to_undo(tmp_path: Path) -> None:
             x.split()[0] for x in run(("bridge", "fdb", "show"), namespace=host).stdout.splitlines()
         }
         assert not json.loads(bascule("status", "--json"))["drift"]
+        left = _left_by_a_killed_attack(host, file, env)
+        assert "table bridge bascule_attack, elements of bridge bascule_guards" in left  # its ports went with it
+        assert "82 of 82" in bascule("verify", str(file), "--attack", "web")
+        assert "attack" not in bascule("status")
+        for listing in (
+            ("ip", "link", "show"),
+            ("nft", "list", "set", *KEY.split(), "macs"),
+            ("nft", "list", "tables"),
+        ):
+            assert "attack" not in run(listing, namespace=host).stdout
+        lab.ip(host, "link add bascule-attack type veth peer name p")
+        run(("ip", "link", "set", "bascule-attack", "alias", f"bascule:attack {os.getpid()}"), namespace=host)
+        done = lab.bascule(host, "verify", str(file), "--attack", "web", env=env, hostname="h")
+        assert "error[ATTACK-RUNS]" in done.stderr
+        lab.ip(host, "link del bascule-attack")
         run(("nft", "flush", "ruleset"), namespace=host)
         assert "no guard stands" in bascule("verify", str(file), "--attack", "web", status=1)
         assert "bascule_guards" in "\n".join(json.loads(bascule("status", "--json"))["drift"])
@@ -67,6 +89,21 @@ def test_a_guarded_host_from_apply_to_undo(tmp_path: Path) -> None:
         for _ in range(3):
             bascule("undo")
         assert "bascule_guards" not in run(("nft", "list", "ruleset"), namespace=host).stdout
+
+
+def _left_by_a_killed_attack(host: Namespace, file: Path, env: dict[str, str]) -> str:
+    """Kill one as soon as it sends, and ask the doctor."""
+    words = (sys.executable, "-m", "bascule", "verify", str(file), "--host", "h", "--attack", "web")
+    with host.entered():
+        one = subprocess.Popen(words, env={**os.environ, **env}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while "bascule-hears" not in run(("ip", "link", "show"), namespace=host).stdout:
+        assert one.poll() is None
+        time.sleep(0.02)
+    one.kill()
+    one.wait()
+    with host.entered():
+        found = examine(Facts(state=observe()))
+    return next(x.evidence[0] for x in found if x.id == "guards" and x.subject == "bascule-attack")
 
 
 def _drained(tap: int) -> list[bytes]:

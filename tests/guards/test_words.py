@@ -76,6 +76,9 @@ def test_the_doctor_names_what_has_no_guard_what_is_slow_and_who_else_guards(bri
     assert found["bridge nat"].text.startswith("libvirt filters frames of web.0 as well")
     run(("nft", "delete", "table", "bridge", "nat"), namespace=bridge.host)
     run(("nft", "delete", "table", "ip", "f"), namespace=bridge.host)
+    bridge.lab.ip(bridge.host, "link set db.0 name renamed0")  # guards go by the name of the tap
+    assert "renamed0" in told(bridge)["br0"].text
+    bridge.lab.ip(bridge.host, "link set renamed0 name db.0")
 
 
 def test_a_guest_list_shows_the_guard_that_stands_and_the_one_that_should(bridge: Segment) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bascule.importer.libvirt import LibvirtFiles, Told
+from bascule.importer.libvirt.filters import filter_of
 from bascule.importer.libvirt.networks import vlans_of
 from bascule.importer.libvirt.nodes import XmlElement
 from bascule.model.values import parse_ifname, parse_label, parse_mac
@@ -40,6 +41,7 @@ def read_domain(root: XmlElement, host: str, out: LibvirtFiles, *, starts: bool)
     for interface in interfaces:
         try:
             nics.append(_interface(interface, out))
+            told += filter_of(interface)
         except ValueError as wrong:
             told.append((interface.line, str(interface), f"{name}: {wrong}"))
             interface.take_all()

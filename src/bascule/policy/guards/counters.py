@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from bascule.policy.guards.reasons import GuardReason
+from bascule.policy.guards.table import ATTACK_PORT
 
 SHOWN = 3  # claims that are named
 
@@ -48,7 +49,8 @@ def read_counters(listing: str) -> tuple[StoppedFrames, ...]:
     found = [
         StoppedFrames(port=port, reason=reason, frames=number, claims=_most(claims.get((port, reason), [])))
         for (port, reason), number in counted.items()
-        if reason is not GuardReason.OTHERS  # a bridge that does not know a MAC floods: that is nobody's fault
+        # a bridge that does not know a MAC floods: that is nobody's fault; and our own attacks are no news
+        if reason is not GuardReason.OTHERS and port != ATTACK_PORT
     ]
     return tuple(sorted(found, key=lambda one: (one.port, -one.frames)))
 

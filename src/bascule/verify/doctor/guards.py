@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from bascule.model.links import Tap
 from bascule.model.ruleset.owners import owner
 from bascule.model.ruleset.rules import AnyTable, ForeignTable, Table
+from bascule.model.state import HostState
 from bascule.model.values import IfName
 from bascule.observe.firewall import SWITCHES
 from bascule.policy.guards.ports import is_guarded
@@ -14,6 +15,7 @@ from bascule.policy.guards.table import KEY
 from bascule.providers.guards_standing import guards_of
 from bascule.topology.trace.network import HostNetwork
 from bascule.verify.doctor.finding import Facts, Finding, Severity
+from bascule.verify.guards.live import ATTACKER, left_over
 
 ID = "guards"
 NAMED = 6  # ports that a line names
@@ -24,7 +26,8 @@ def look(facts: Facts) -> Iterator[Finding]:
     """Where guards are wanted or stand; a host without any has nothing to be said of."""
     if facts.state is None:
         return
-    standing = guards_of(facts.state)
+    yield from _left(facts.state)
+    standing = {name: level for name, level in guards_of(facts.state).items() if name != ATTACKER}
     wanted = _wanted(facts)
     if not standing and not wanted:
         return
@@ -33,6 +36,19 @@ def look(facts: Facts) -> Iterator[Finding]:
     if facts.network is not None and standing:
         yield from _slow(facts.network)
     yield from _others(facts, standing.keys() | wanted.keys())
+
+
+def _left(state: HostState) -> Iterator[Finding]:
+    """An attack that was killed cannot tidy up; one that runs does when it ends."""
+    if found := left_over(state):
+        yield Finding(
+            id=ID,
+            severity=Severity.NOTE,
+            subject=ATTACKER,
+            text="an attack on a guard (bascule verify --attack) runs, or was killed and left its ports behind",
+            evidence=(", ".join(found),),
+            fix="bascule verify SITE --attack GUEST, which takes away what another has left",
+        )
 
 
 def _wanted(facts: Facts) -> dict[str, str]:

@@ -10,12 +10,13 @@ import contextlib
 import os
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_interface
+from pathlib import Path
 
 from msgspec.structs import replace
 
-from bascule.errors import Problem, UsageFault
+from bascule.errors import BasculeError, Problem, UsageFault
 from bascule.frames.guarding.build import Parties, Party
-from bascule.model.ruleset.rules import Table
+from bascule.model.ruleset.rules import AnyTable, NamedMap, NamedSet, Table, Tuple
 from bascule.model.site import GuestNic, Host, Site
 from bascule.model.state import HostState
 from bascule.model.values import IfName, Mac
@@ -23,15 +24,15 @@ from bascule.plan.diff import diff
 from bascule.policy.guards.ports import GuardedPort, guarded_ports, link_local
 from bascule.policy.guards.sets import elements
 from bascule.policy.guards.standing import standing_guards
-from bascule.policy.guards.table import KEY
+from bascule.policy.guards.table import ATTACK_PORT, KEY
 from bascule.probe.domain import ProbeAttachment
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 from bascule.verify.checks import Check
 from bascule.verify.guards.frames import Stand, attack_from
 
-ATTACKER, LISTENER = IfName("bascule-attack"), IfName("bascule-hears")
-TABLE = "bascule_attack"
+ATTACKER, LISTENER = IfName(ATTACK_PORT), IfName("bascule-hears")
+TABLE, MARK = "bascule_attack", "bascule:attack "  # the mark of the ports ends in the process that made them
 FENCE = f"""table bridge {TABLE}
 delete table bridge {TABLE}
 table bridge {TABLE} {{
@@ -50,7 +51,8 @@ table bridge {TABLE} {{
 def check_attacks(site: Site, host: Host, state: HostState, guest: str) -> Iterator[Check]:
     """A check for each guarded NIC of a guest, in the network namespace that we are in.
 
-    Raises UsageFault where the guest has no guard, CommandFailed or NotPermitted where the ports cannot be made.
+    Raises UsageFault where the guest has no guard, BasculeError while another attack runs, CommandFailed or
+    NotPermitted where the ports cannot be made.
     """
     nics = {nic.tap: nic for nic in site.guest_nics(host.name) if nic.guest == guest}
     ports = [port for port in guarded_ports(site, host) if port.guest == guest and not port.waits]
@@ -58,7 +60,8 @@ def check_attacks(site: Site, host: Host, state: HostState, guest: str) -> Itera
         known = ", ".join(dict.fromkeys(port.guest for port in guarded_ports(site, host))) or "none"
         message = f"host '{host.name}' has no guest '{guest}' with a guard in the site file"
         raise UsageFault(Problem(code="GUEST-UNKNOWN", message=message, hint=f"guests with a guard: {known}"))
-    standing, table = standing_guards(state.tables), state.tables.get(KEY)
+    table = _swept(state)
+    standing = standing_guards(state.tables)
     for port in ports:
         if port.name not in standing or not isinstance(table, Table):
             yield Check(id="guard", subject=guest, ok=False, detail=f"no guard stands at {port.name}: bascule apply")
@@ -69,6 +72,46 @@ def check_attacks(site: Site, host: Host, state: HostState, guest: str) -> Itera
             yield Check(id="guard", subject=guest, ok=None, detail=f"{nics[port.name].master} is not here")
         else:
             yield _attacked(port, table, bridge)
+
+
+def left_over(state: HostState) -> list[str]:
+    """What an attack that was killed has left on the host, by name; empty where none was, and where nothing is left."""
+    ports = [str(name) for name in (ATTACKER, LISTENER) if name in state.links]
+    tables = [f"table bridge {TABLE}"] if f"bridge {TABLE}" in state.tables else []
+    guard = [f"elements of {KEY}"] if ATTACKER in standing_guards(state.tables) else []
+    return [*ports, *tables, *guard]
+
+
+def _swept(state: HostState) -> AnyTable | None:
+    """The guards without what an attack that was killed has left in them; its ports go as well.
+
+    Raises BasculeError while that attack still runs.
+    """
+    link, table = state.links.get(ATTACKER), state.tables.get(KEY)
+    pid = (link.alias or "").removeprefix(MARK) if link is not None else ""
+    if pid.isdigit() and Path(f"/proc/{pid}").exists():
+        raise BasculeError(
+            Problem(
+                code="ATTACK-RUNS",
+                message=f"process {pid} attacks a guard on this host already",
+                hint=f"wait for its end; if it is no 'bascule verify --attack': ip link del {ATTACKER}",
+            )
+        )
+    for port in (ATTACKER, LISTENER):
+        if port in state.links:
+            run(("ip", "link", "del", "dev", port), check=False)
+    if not isinstance(table, Table) or ATTACKER not in standing_guards(state.tables):
+        return table
+    clean = replace(table, sets=tuple(_without(one) for one in table.sets))
+    _load(HostState(tables={KEY: table}), HostState(tables={KEY: clean}))
+    return clean
+
+
+def _without(one: NamedSet | NamedMap) -> NamedSet | NamedMap:
+    if isinstance(one, NamedMap):
+        return one
+    kept = [x for x in one.elements if ATTACKER not in {x, *(x.values[:1] if isinstance(x, Tuple) else ())}]
+    return replace(one, elements=tuple(kept))
 
 
 def _lacking(table: Table, port: GuardedPort) -> str:
@@ -141,22 +184,10 @@ def _ports(bridge: str, room: Namespace) -> Iterator[None]:
     run(("nft", "-f", "-"), stdin=FENCE)
     try:
         for port, end in ((ATTACKER, "a"), (LISTENER, "b")):
-            run(
-                (
-                    "ip",
-                    "link",
-                    "add",
-                    port,
-                    "type",
-                    "veth",
-                    "peer",
-                    "name",
-                    end,
-                    "netns",
-                    f"/proc/{os.getpid()}/fd/{room.fd}",
-                )
-            )
+            there = f"/proc/{os.getpid()}/fd/{room.fd}"
+            run(("ip", "link", "add", port, "type", "veth", "peer", "name", end, "netns", there))
             run(("ip", "link", "set", "dev", end, "addrgenmode", "none", "arp", "off", "up"), namespace=room)
+            run(("ip", "link", "set", "dev", port, "alias", f"{MARK}{os.getpid()}"))
             run(("ip", "link", "set", "dev", port, "addrgenmode", "none", "master", bridge, "up"))
         yield
     finally:
