@@ -16,7 +16,7 @@ from bascule.system.net.netns import Namespace
 from bascule.verify.reachability.gather import gather
 from bascule.verify.reachability.live import AskedHost, Why
 from bascule.verify.reachability.live import why as ask_why
-from bascule.verify.reachability.matrix import Matrix, matrix
+
 from bascule.verify.reachability.question import party_of
 from bascule.verify.reachability.said import Said, model_says
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bascule.apply.prepare import Prepared
     from bascule.verify.checks import Check
     from bascule.verify.reachability.frames import FramesSaid
+    from bascule.verify.reachability.matrix import Matrix
 
 # what plans, and what sends frames, is imported where it is used: most questions need neither, and it takes longer
 # to import than to answer them
@@ -149,6 +150,8 @@ def reach(
     targets: Sequence[str] = (),
 ) -> Matrix:
     """Who reaches whom by which service; raises UsageFault where nobody is called as ``sources`` or ``targets`` say."""
+    from bascule.verify.reachability.matrix import matrix
+
     read, chosen = _loaded(site, host)
     asked = asked_host(read, chosen, here=here, state=state, wanted=wanted)
     for name in (*sources, *targets):

@@ -50,6 +50,9 @@ def test_the_live_page(browser: Browser, lab: Lab, host: Namespace, tmp_path: Pa
             passed.append(browser.wait(f"return {eth4}", wanted=lambda label: "down" not in label))
         assert min(passed) < 1.0, passed  # seconds; a busy machine may be late now and then
 
+        rows = "return document.querySelectorAll('#matrix table.reach tbody tr').length"
+        browser.wait(rows, wanted=lambda count: count >= 2)
+        assert "guest_02" in browser.script("return document.getElementById('matrix').innerText")
         browser.script("document.getElementById('ask').click()")
         browser.wait("return document.querySelector('#asks [data-way]') !== null", within_s=30)
         browser.script("document.querySelector('#asks [data-way] button').click()")

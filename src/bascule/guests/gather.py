@@ -15,7 +15,6 @@ from bascule.model.site import Site
 from bascule.observe.neighbours import sightings
 from bascule.providers.dnsmasq.observe import leases_in
 from bascule.providers.libvirt.effects import may_be_here
-from bascule.providers.observe import observe as observe_host
 from bascule.providers.qemu.effects import observe as bare_guests
 from bascule.system.libvirt import Hypervisor, connect
 from bascule.system.net.fdb import read_fdb
@@ -48,7 +47,10 @@ def gather(
     bare = bare_guests(qemu_folder(), HERE).seen_domains if driver != "libvirt" and uri is None else ()
     running = [domain.name for domain in domains if domain.running] if hypervisor else []
     agents = [agent_sightings(hypervisor.agent_addresses(name)) for name in running] if hypervisor else []
-    state = state or observe_host()
+    if state is None:
+        from bascule.providers.observe import observe as observe_host
+
+        state = observe_host()
     said: tuple[Sighting, ...] = ()
     if listen_s is not None:
         from bascule.probe.sniff import sniff

@@ -11,7 +11,6 @@ from msgspec import Struct
 from bascule.errors import BasculeError, Problem, UsageFault
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
-from bascule.plan.target.hardware import pinned_link
 from bascule.system.net.links import link_names
 
 NAMELESS = {"", "(none)", "localhost"}  # what the kernel and distributions call a machine that nobody has named
@@ -66,6 +65,8 @@ def compare(site: Site, host: Host, state: HostState) -> HostMatch:
     name of a NIC is no proof, since ``eth0`` is on too many machines; nor are several, where the machine is called as
     another host of the file.
     """
+    from bascule.plan.target.hardware import pinned_link  # with all that plans, which whoever wants a name needs not
+
     name = own_name()
     if is_called(host.name):
         return HostMatch(f"it is called '{name}'", ())

@@ -13,9 +13,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from bascule import workflow
+from bascule import questions, workflow
 from bascule.apply.options import ANY_DRIVER
 from bascule.apply.prepare import look, prepare
+from bascule.draw.report.reach import reach_table
 from bascule.errors import BasculeError
 from bascule.model.state import HostState
 from bascule.observe.guards import stopped_frames
@@ -109,6 +110,7 @@ class Watcher:
                 self._renew.clear()
                 is_due, looked = False, now
                 self._tell(told, "state", self._look())
+                self._tell(told, "reach", self._reach())
                 not_before = time.monotonic() + REST * (time.monotonic() - now)
             if time.monotonic() - counts[0] >= TICK_S:
                 fresh = (time.monotonic(), read_counters())
@@ -144,6 +146,16 @@ class Watcher:
         seen = observed or look(site, host)
         self._guarded = bool(guards_of(seen))
         return state_document(site, host, seen, plan=plan, problems=problems, asking=self._asking)
+
+    def _reach(self) -> dict[str, Any]:
+        """Who reaches whom by the model of this host as it is, as a table; without a file there is nothing to expect."""
+        if self.source.site_file is None:
+            return {"table": "", "problem": ""}
+        try:
+            found = questions.reach(self.source.site, host=self.source.host.name, here=True)
+        except BasculeError as error:
+            return {"table": "", "problem": first(error)}
+        return {"table": reach_table(found), "problem": ""}
 
 
 def _stopped() -> tuple[StoppedFrames, ...]:

@@ -166,7 +166,8 @@ class Walk(NeighbourSearch):
             return end
         bridge = self.network.bridge_of(end.port)
         segment = bridge or end.port
-        asker = 0 if end.static_neighbours else passage.fields[key(self.version, "saddr")]
+        knows = end.static_neighbours or (end.name, next_hop) in self.heard
+        asker = 0 if knows else passage.fields[key(self.version, "saddr")]
         owner = self.owners.find(segment, next_hop, asker)
         if owner is None:
             text = f"nobody that is known has {text_of(self.version, next_hop)} behind {segment}"

@@ -29,6 +29,7 @@ function connect() {
   stream = new EventSource("/events");
   stream.addEventListener("open", () => line("waiting", "looking"));
   stream.addEventListener("state", (event) => showState(JSON.parse(event.data)));
+  stream.addEventListener("reach", (event) => showReach(JSON.parse(event.data)));
   stream.addEventListener("learned", (event) => showLearned(JSON.parse(event.data).macs));
   stream.addEventListener("stopped", (event) => showStopped(JSON.parse(event.data).stopped));
   stream.addEventListener("traffic", (event) => showTraffic(JSON.parse(event.data).rates));
@@ -111,6 +112,14 @@ function showDrift(state) {
   }
   const more = make("p", "bascule apply would make these changes; this page changes nothing.", "soft-text small");
   box.replaceChildren(...folded(listed, "drift"), ...(items.length ? [more] : []));
+}
+
+/* who reaches whom: a table that the server has made */
+function showReach(told) {
+  $("reach").hidden = !told.table && !told.problem;
+  const parsed = new DOMParser().parseFromString(told.table, "text/html").body;
+  const parts = told.problem ? [make("p", told.problem, "soft-text")] : [...parsed.childNodes];
+  $("matrix").replaceChildren(...parts.map((part) => document.importNode(part, true)));
 }
 
 function showStopped(lines) {
