@@ -45,6 +45,8 @@ class Watcher:
         self._asking = Asking()
         self._guarded = False  # whether any guard stood at the last look
         self._one = threading.Lock()
+        self._modelling = threading.Lock()
+        self._model_is_due = threading.Event()
         self._renew = threading.Event()
         self._ended = threading.Event()
 
@@ -110,7 +112,7 @@ class Watcher:
                 self._renew.clear()
                 is_due, looked = False, now
                 self._tell(told, "state", self._look())
-                self._tell(told, "reach", self._reach())
+                self._ask_model()
                 not_before = time.monotonic() + REST * (time.monotonic() - now)
             if time.monotonic() - counts[0] >= TICK_S:
                 fresh = (time.monotonic(), read_counters())
@@ -147,15 +149,33 @@ class Watcher:
         self._guarded = bool(guards_of(seen))
         return state_document(site, host, seen, plan=plan, problems=problems, asking=self._asking)
 
-    def _reach(self) -> dict[str, Any]:
-        """Who reaches whom by the model of this host as it is, as a table; without a file there is nothing to expect."""
+    def _ask_model(self) -> None:
+        """Find out beside the looking who reaches whom; once more where the host has changed meanwhile."""
         if self.source.site_file is None:
-            return {"table": "", "problem": ""}
+            return
+        self._model_is_due.set()
+        if self._modelling.acquire(blocking=False):
+            threading.Thread(target=self._model, name="model", daemon=True).start()
+
+    def _model(self) -> None:
+        try:
+            while self._model_is_due.is_set() and not self._ended.is_set():
+                self._model_is_due.clear()
+                begun = time.monotonic()
+                self.hub.publish("reach", self._reach())
+                self._ended.wait(REST * (time.monotonic() - begun))
+        finally:
+            self._modelling.release()
+
+    def _reach(self) -> dict[str, Any]:
+        """Who reaches whom by the model of this host as it is, as a table of HTML."""
         try:
             found = questions.reach(self.source.site, host=self.source.host.name, here=True)
-        except BasculeError as error:
+            return {"table": reach_table(found), "problem": ""}
+        except (BasculeError, OSError) as error:
             return {"table": "", "problem": first(error)}
-        return {"table": reach_table(found), "problem": ""}
+        except Exception as fault:  # the page says so; the rest goes on
+            return {"table": "", "problem": f"Bascule itself is at fault: {type(fault).__name__}: {fault}"}
 
 
 def _stopped() -> tuple[StoppedFrames, ...]:
