@@ -16,7 +16,6 @@ from bascule.system.net.netns import Namespace
 from bascule.verify.reachability.gather import gather
 from bascule.verify.reachability.live import AskedHost, Why
 from bascule.verify.reachability.live import why as ask_why
-
 from bascule.verify.reachability.question import party_of
 from bascule.verify.reachability.said import Said, model_says
 
