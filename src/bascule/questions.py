@@ -12,8 +12,12 @@ from bascule.errors import BasculeError, Problem
 from bascule.model.site import Expectation, Host, Service, Site, Verdict
 from bascule.model.state import HostState
 from bascule.model.values import bridge_name
+from bascule.providers.ovs import OVS
+from bascule.providers.ovs.state import SwitchState
 from bascule.system.net.netns import Namespace
-from bascule.verify.reachability.gather import gather
+from bascule.system.openvswitch import passes
+from bascule.topology.trace.openflow_tables import untold
+from bascule.verify.reachability.gather import THIS_HOST, gather
 from bascule.verify.reachability.live import AskedHost, Why
 from bascule.verify.reachability.live import why as ask_why
 from bascule.verify.reachability.question import party_of
@@ -61,17 +65,19 @@ def _as_it_runs(made: Prepared) -> Site:
 
 
 def _bare(site: Site, host: Host) -> HostState:
-    """A host with the links that the file names, of which the bridges of virtual networks are still to be made."""
+    """A host with the links that the file names, of which bridges of virtual networks and of Open vSwitch are still to be made."""
     from bascule.topology.declared import declared_links
 
     state = declared_links(site, host)
-    made = {bridge_name(name) for name in host.virtual_networks}
+    switches = {name for name, bridge in host.bridges.items() if bridge.openvswitch is not None}
+    made = {bridge_name(name) for name in host.virtual_networks} | switches
     links = {
         name: replace(link, master=None) if link.master in made else link
         for name, link in state.links.items()
         if name not in made
     }
-    return replace(state, links=links)
+    state = replace(state, links=links)
+    return OVS.with_part(state, SwitchState(socket="")) if switches else state
 
 
 def _loaded(site: Site | str | None, host: str | None) -> tuple[Site | None, Host | None]:
@@ -99,7 +105,15 @@ def why(
     ``state`` is asked about instead of this host; ``root`` is the folder above the files of firewalls.
     """
     read, chosen = _loaded(site, host)
-    return ask_why(asked_host(read, chosen, here=here, state=state, wanted=wanted), source, target, service, root=root)
+    given = asked_host(read, chosen, here=here, state=state, wanted=wanted)
+    found = ask_why(given, source, target, service, root=root)
+    told: dict[tuple[str, str], bool | None] = {}
+    while given.where == THIS_HOST and (asked := untold(found.asked.answer.blockers) - told.keys()):
+        told |= {each: passes(*each) for each in asked}  # behind an answer another frame may be asked about
+        known = {each: answer for each, answer in told.items() if answer is not None}
+        given = replace(given, network=replace(given.network, traced=known))
+        found = ask_why(given, source, target, service, root=root)
+    return found
 
 
 def probed(found: Why) -> FramesSaid:

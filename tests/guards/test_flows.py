@@ -165,4 +165,4 @@ def test_names_and_numbers() -> None:
     assert port_number("web.0") != port_number("db.0")
     line = ' cookie=0x1, duration=1s, table=3, n_packets=7, n_bytes=9, priority=2,in_port="a b",ip actions=drop'
     (one,) = read_flows(line)
-    assert (one.cookie, one.frames, one.flow.match) == (1, 7, "in_port=a b,ip")
+    assert (one.cookie, one.frames, one.rule.match) == (1, 7, "in_port=a b,ip")

@@ -201,8 +201,16 @@ def test_why_walks_a_switch_and_doubts_others_rules(bed: Bed) -> None:
     run(("ovs-ofctl", "add-flow", control, "cookie=0x7,priority=100,icmp,actions=drop"))
     ways = json.loads(bed.run(*asked).stdout)
     told = next(one for one in ways["blockers"] if one["code"] == "openflow")
-    assert (told["subject"], told["certain"]) == ("ovs0", False)
-    assert "priority=100,icmp" in told["words"]
+    assert (told["subject"], told["certain"], told["owner"]) == ("ovs0", True, "")
+    assert "cookie=0x7,table=0,priority=100,icmp actions=drop; ofproto/trace: drop" in told["words"]
+    run(("ovs-ofctl", "add-flow", control, "cookie=0x7,priority=100,icmp,actions=goto_table:3"))
+    run(("ovs-ofctl", "add-flow", control, "cookie=0x8,table=3,priority=7,icmp,actions=NORMAL"))
+    ways = json.loads(bed.run(*asked).stdout)
+    assert "openflow" not in {one["code"] for one in ways["blockers"]}
+    assert "ofproto/trace of ovs0: it passes" in json.dumps(ways)
+    run(("ovs-ofctl", "add-flow", control, "cookie=0x8,table=3,priority=7,icmp,actions=ct(table=4)"))
+    told = next(one for one in json.loads(bed.run(*asked).stdout)["blockers"] if one["code"] == "openflow")
+    assert (told["certain"], "cookie=0x7,table=0" in told["words"]) == (False, True)
 
 
 def test_a_bridge_becomes_a_switch_and_a_bridge_again(bed: Bed) -> None:

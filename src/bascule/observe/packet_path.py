@@ -15,12 +15,12 @@ from bascule.model.ruleset.rules import AnyTable
 from bascule.model.state import HostState
 from bascule.observe.firewall import calls_of, nft_savers, read_firewall, read_saves
 from bascule.providers.kernel.observe import PROGRAMS, read
-from bascule.providers.ovs.look import look
+from bascule.providers.ovs.look import all_rules, look
 from bascule.providers.ovs.overlay import lay_over
 from bascule.system.net.monitor import NetlinkMonitor
 from bascule.system.net.netns import Namespace
 from bascule.system.net.sysctl import read_sysctls
-from bascule.system.openvswitch import flows, forwarding
+from bascule.system.openvswitch import forwarding
 from bascule.system.run import Running, run
 from bascule.topology.trace.network import HostNetwork, KnownNeighbour, LearnedMac
 from bascule.topology.trace.rules.lines import Rules
@@ -88,7 +88,7 @@ def _read_once(namespace: Namespace | None) -> HostNetwork:
         sysctls=read_sysctls(_parameters(state), namespace=namespace),
         calls={str(link["ifname"]): _calls(link) for link in links if _calls(link)},
         fdb=(*learned_macs(listed(fdb)), *_switched(namespace)),
-        flows=flows(namespace),
+        flows=all_rules(namespace, switches) if switches is not None else {},
         neighbours=tuple(_neighbours(listed(neighbours))),
         traffic_control=_filters(listed(queues), namespace),
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bascule.model.guarding import GuardLevel
+from bascule.model.openflow import LoadedRule
 from bascule.model.state import HostState
-from bascule.policy.guards.flows import level_of
+from bascule.policy.guards.flows import COOKIE, level_of
 from bascule.policy.guards.standing import standing_guards
 from bascule.providers.ovs import OVS
 from bascule.providers.ovs.state import GUARDS, SwitchState
@@ -21,3 +22,10 @@ def guards_of(state: HostState) -> dict[str, GuardLevel]:
         levels = {name: level_of(table.flows, name) for name in names}
         found |= {name: level for name, level in levels.items() if level is not None}
     return found
+
+
+def rules_on_switches(state: HostState) -> dict[str, tuple[LoadedRule, ...]]:
+    """The guards' rules of a state on each switch that has some, as if all their ports were there."""
+    part: SwitchState | None = OVS.part(state)
+    tables = part.flows if part is not None else {}
+    return {name: tuple(LoadedRule(COOKIE, 0, rule) for rule in table.flows) for name, table in tables.items()}

@@ -153,26 +153,38 @@ def forwarding(namespace: Namespace | None = None) -> Iterator[tuple[str, str, i
         return
 
 
-def flows(namespace: Namespace | None = None) -> dict[str, tuple[str, ...]]:
-    """The rules of OpenFlow on each bridge that does more than to learn as a switch does, without their counters.
-
-    One that has none at all passes nothing, and is told by the word ``none``. Empty where nobody can be asked.
-    """
+def flows(namespace: Namespace | None = None) -> tuple[str, ...]:
+    """The bridges that have other rules of OpenFlow than to learn as a switch does; none where nobody can be asked."""
     found = daemons(namespace)
     if found is None or not found.control:
-        return {}
-    told: dict[str, tuple[str, ...]] = {}
+        return ()
+    told: list[str] = []
     try:
         (bridges,) = ask(found.socket, ["Open_vSwitch", _select("Bridge", ["name"])])
         for row in bridges["rows"]:
             text = str(_call(found.control, "bridge/dump-flows", [row["name"]]))
             rules = [line for line in text.splitlines() if line and not line.startswith(HIDDEN)]
-            plain = [_COUNTERS.sub("", line) for line in rules]
-            if plain != [LEARNS]:
-                told[row["name"]] = tuple(plain) or ("none",)
+            if [_COUNTERS.sub("", line) for line in rules] != [LEARNS]:
+                told.append(row["name"])
     except (OSError, ValueError, KeyError):
-        return {}
-    return told
+        return ()
+    return tuple(told)
+
+
+def passes(bridge: str, flow: str, namespace: Namespace | None = None) -> bool | None:
+    """Whether a frame passes a bridge's rules by ``ofproto/trace``; None where it says neither."""
+    found = daemons(namespace)
+    if found is None or not found.control:
+        return None
+    try:
+        told = str(_call(found.control, "ofproto/trace", [bridge, flow]))
+    except (OSError, ValueError):
+        return None
+    actions = [line.partition(":")[2].strip() for line in told.splitlines() if line.startswith("Datapath actions:")]
+    if len(actions) != 1:  # of a frame that goes through the tables once more, nobody knows the end
+        return None
+    plain = all(word.isdigit() for word in actions[0].split(","))
+    return False if actions[0] == "drop" else True if plain else None
 
 
 def door(path: str, bridge: str) -> str:

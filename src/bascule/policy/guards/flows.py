@@ -12,9 +12,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Iterator
 
-from msgspec import Struct
-
 from bascule.model.guarding import GuardLevel
+from bascule.model.openflow import FlowRule, flow
 from bascule.policy.guards.ports import GuardedPort
 from bascule.policy.guards.reasons import GuardReason
 
@@ -31,31 +30,6 @@ OF_ROUTERS, OF_QUERIERS = (134, 137, 138, 141, 142, 149, 154, 155), (130, 151, 1
 WHOLE_IN_FRAGMENTS = (1, 2, 3, 4, 128, 129)  # errors and pings: discovery is never fragmented (RFC 6980)
 LOCAL_GROUPS4 = ("224.0.0.1", "224.0.0.4", "224.0.0.13", "224.0.0.106")  # of queries, DVMRP, PIM, router discovery
 NO_MAC = "00:00:00:00:00:00"
-
-
-class FlowRule(Struct, frozen=True, order=True):
-    """One rule: ``match`` has its fields in alphabetical order, ``actions`` are as ovs-ofctl(8) prints them."""
-
-    table: int
-    priority: int
-    match: str
-    actions: str
-
-    @property
-    def key(self) -> str:
-        """What tells it from others of its switch, as ovs-ofctl takes it for ``delete_strict``."""
-        match = f",{self.match}" if self.match else ""
-        return f"table={self.table},priority={self.priority}{match}"
-
-    @property
-    def is_of_unguarded(self) -> bool:
-        """Whether it lets a port without a guard through."""
-        return self.table == PORTS and self.actions == PASS
-
-
-def flow(table: int, priority: int, match: str, actions: str) -> FlowRule:
-    """A rule, its fields put in order."""
-    return FlowRule(table, priority, ",".join(sorted(filter(None, match.split(",")))), actions)
 
 
 def port_number(name: str) -> int:
@@ -97,6 +71,11 @@ def level_of(flows: Iterable[FlowRule], name: str) -> GuardLevel | None:
     if (SENDER, 100) not in found:
         return None
     return GuardLevel.MAC if (ARP_ADDRESS, 50) in found else GuardLevel.STRICT
+
+
+def passes_unguarded(rule: FlowRule) -> bool:
+    """Whether a rule lets a port without a guard through."""
+    return rule.table == PORTS and rule.actions == PASS
 
 
 def guard_flows(ports: Iterable[GuardedPort], unguarded: Iterable[str]) -> tuple[FlowRule, ...]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import NamedTuple
 
+from bascule.model.openflow import FlowRule, LoadedRule, flow
 from bascule.policy.guards.counters import StoppedFrames
 from bascule.policy.guards.flows import (
     CLAIMED,
@@ -15,8 +15,6 @@ from bascule.policy.guards.flows import (
     NUMBERS,
     PORTS,
     SENDER,
-    FlowRule,
-    flow,
     from_late_port,
     from_port,
     port_number,
@@ -25,18 +23,11 @@ from bascule.policy.guards.reasons import GuardReason
 
 _NAMED = re.compile(r'(in_port=)"([^"]*)"')
 _ABOUT = ("n_bytes", "idle_timeout", "hard_timeout", "idle_age", "hard_age", "importance")
+_FLAGS = re.compile(r"\b(?:reset_counts|send_flow_rem|check_overlap|no_packet_counts|no_byte_counts) ")
 USUAL = 32768  # the priority of a rule that says none
 SHOWN_FRAGMENTS = "nx-match"  # with their ports: else the first one of a packet looks like all others
 BY_KERNEL = ("", "internal")  # types of interfaces that are links of the kernel
 LOCAL = "LOCAL"  # OpenFlow's name of a switch's own port
-
-
-class LoadedRule(NamedTuple):
-    """A rule as it stands, with the frames that met it."""
-
-    cookie: int
-    frames: int
-    flow: FlowRule
 
 
 def read_flows(listing: str) -> Iterator[LoadedRule]:
@@ -45,7 +36,7 @@ def read_flows(listing: str) -> Iterator[LoadedRule]:
         head, is_rule, actions = line.strip().partition(" actions=")
         if not is_rule:
             continue
-        *told, last = head.split(", ")
+        *told, last = _FLAGS.sub("", head).split(", ")
         fields = dict(word.partition("=")[::2] for word in told)
         if last.partition("=")[0] in _ABOUT:  # it matches everything at the usual priority
             fields |= dict([last.partition("=")[::2]])
@@ -65,15 +56,15 @@ def stopped(loaded: Iterable[LoadedRule], names: Iterable[str]) -> Iterator[Stop
     frames: dict[tuple[str, GuardReason], int] = {}
     claims: dict[tuple[str, GuardReason], list[tuple[str, int]]] = {}
     for one in loaded:
-        if one.flow.table not in {COUNTED, CLAIMED} or one.cookie not in {COOKIE, LEARNED}:
+        if one.rule.table not in {COUNTED, CLAIMED} or one.cookie not in {COOKIE, LEARNED}:
             continue
-        fields = dict(field.partition("=")[::2] for field in one.flow.match.split(","))
+        fields = dict(field.partition("=")[::2] for field in one.rule.match.split(","))
         port, reason = ports.get(int(fields["reg0"], 16)), reasons.get(int(fields["reg1"], 16))
         if port is None or reason is None:
             continue
-        if one.flow.table == COUNTED and one.frames:
+        if one.rule.table == COUNTED and one.frames:
             frames[port, reason] = one.frames
-        elif one.flow.table == CLAIMED:
+        elif one.rule.table == CLAIMED:
             claims.setdefault((port, reason), []).append((_claim(fields), one.frames + 1))
     for (port, reason), number in frames.items():
         told = sorted(claims.get((port, reason), ()), key=lambda each: (-each[1], each[0]))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from bascule.model.openflow import FlowRule
 from bascule.model.state import HostState
 from bascule.model.values import IfName
 from bascule.plan.change import Command, Risk
 from bascule.plan.step import PLUG_S, Phase, Step, step
-from bascule.policy.guards.flows import COOKIE, LEARNED, FlowRule
+from bascule.policy.guards.flows import COOKIE, LEARNED, passes_unguarded
 from bascule.providers.ovs.flows import BY_KERNEL, concrete, loading
 from bascule.providers.ovs.state import GUARDS, FlowTable, SwitchState
 
@@ -77,8 +78,8 @@ def righted_flows(
         if table == before.get(name) or name not in now.bridges:
             continue
         there = found.get(name, NONE)
-        passing = [one for one in (there if there.flows else table).flows if one.is_of_unguarded]
-        ours = [one for one in table.flows if not one.is_of_unguarded]
+        passing = [one for one in (there if there.flows else table).flows if passes_unguarded(one)]
+        ours = [one for one in table.flows if not passes_unguarded(one)]
         found[name] = FlowTable(fragments=table.fragments, flows=tuple(sorted([*ours, *passing])))
     return found
 

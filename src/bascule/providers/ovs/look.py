@@ -6,14 +6,15 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from bascule.errors import CommandFailed, NotPermitted, Problem
+from bascule.errors import CommandFailed, MissingTool, NotPermitted, Problem
+from bascule.model.openflow import LoadedRule
 from bascule.policy.guards.counters import StoppedFrames
 from bascule.policy.guards.flows import COOKIE
-from bascule.providers.ovs.flows import LoadedRule, by_name, loading, read_flows, rebound, stopped
+from bascule.providers.ovs.flows import by_name, loading, read_flows, rebound, stopped
 from bascule.providers.ovs.read import from_answer, reading
 from bascule.providers.ovs.state import GUARDS, FlowTable, SwitchState
 from bascule.system.net.netns import Namespace
-from bascule.system.openvswitch import ask, daemons, failed, rules_of
+from bascule.system.openvswitch import ask, daemons, failed, flows, rules_of
 
 
 def look(namespace: Namespace | None) -> SwitchState | None:
@@ -32,7 +33,7 @@ def observe(path: str, *, is_running: bool = True) -> SwitchState:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise failed(path, error) from error
     ours = {
-        bridge: (fragments, [one.flow for one in loaded if one.cookie == COOKIE])
+        bridge: (fragments, [one.rule for one in loaded if one.cookie == COOKIE])
         for bridge, (fragments, loaded) in _loaded(found).items()
     }
     tables = {
@@ -57,7 +58,7 @@ def rebinding(found: SwitchState) -> Iterator[tuple[str, str]]:
     """For each switch whose ports have come or gone since its guards were loaded, the lines that put that right."""
     for bridge, (_, loaded) in _loaded(found).items():
         there = [one.name for row in found.ports_of(bridge) for one in row.interfaces]
-        rules = [one.flow for one in loaded if one.cookie == COOKIE]
+        rules = [one.rule for one in loaded if one.cookie == COOKIE]
         if rules and (
             text := loading(rules, rebound(rules, _guarded(found)[bridge], bridge, there), found.seen.ofports)
         ):
@@ -77,3 +78,15 @@ def _loaded(found: SwitchState) -> dict[str, tuple[str, list[LoadedRule]]]:
     except CommandFailed:  # a switch that was not made yet has none
         return {}
     return {bridge: (fragments, list(read_flows(listing))) for bridge, (fragments, listing) in told.items()}
+
+
+def all_rules(namespace: Namespace | None, part: SwitchState) -> dict[str, tuple[LoadedRule, ...]]:
+    """The rules of each bridge that does more than to learn as a switch does, whoever made them.
+
+    One that has none at all passes nothing. Empty where nobody can be asked.
+    """
+    try:
+        told = rules_of(part.socket, flows(namespace))
+    except (CommandFailed, NotPermitted, MissingTool):
+        return {}
+    return {name: tuple(read_flows(listing)) for name, (_, listing) in told.items()}

@@ -8,6 +8,7 @@ from bascule.topology.layer2 import Tags, inside, outside, passes, tag_words
 from bascule.topology.trace.answer import Code
 from bascule.topology.trace.ends import Owner
 from bascule.topology.trace.forwarding import HostRouting
+from bascule.topology.trace.openflow_tables import meet_flows
 from bascule.topology.trace.packet import ARP, FOR_THE_HOST, key, tag
 from bascule.topology.trace.passage import PacketPath
 from bascule.topology.trace.rules.lines import RuleChain
@@ -43,7 +44,7 @@ class Bridging:
         self._port_state(link, "in")
         self._vlan_in(bridge, link)
         self._locked(bridge, link)
-        self._flows(bridge)
+        meet_flows(self.passage, bridge, link)
         if self.passage.fields.get("ether daddr") == self.network.mac_of(bridge):
             self.passage.fields["meta pkttype"] = FOR_THE_HOST  # br_handle_frame()
         addressed = self.passage.fields.get("ether daddr")
@@ -88,7 +89,7 @@ class Bridging:
             self.passage.stop(Code.LINK_DOWN, port, f"there is no link {port}", name="port", where=port)
             return
         self.passage.fields |= {"meta physin": "", "meta physout": "", "meta physbridged": 0}
-        self._flows(bridge)
+        meet_flows(self.passage, bridge, None)
         self._vlan_out(bridge, link)
         self._known(bridge, link)
         self._port_state(link, "out")
@@ -147,13 +148,6 @@ class Bridging:
         if first:
             return
         self.passage.unordered(before)
-
-    def _flows(self, bridge: str) -> None:
-        """Rules of OpenFlow decide where a bridge of Open vSwitch has others than that it learns as a switch."""
-        if flows := self.network.flows.get(bridge):
-            rest = f" and {len(flows) - 1} more" if len(flows) > 1 else ""
-            text = f"OpenFlow decides on {bridge}: {flows[0]}{rest}; 'ovs-appctl ofproto/trace {bridge} …' says more"
-            self.passage.stop(Code.OPENFLOW, bridge, text, name="openflow", where=bridge, certain=False)
 
     # ---- br_netfilter
 

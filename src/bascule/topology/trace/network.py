@@ -8,6 +8,7 @@ from functools import cached_property
 from msgspec import Struct, field
 
 from bascule.model.links import Bridge
+from bascule.model.openflow import LoadedRule
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
 from bascule.topology.trace.rules.lines import Rules
@@ -97,6 +98,7 @@ class HostNetwork(Struct, frozen=True, kw_only=True, dict=True):
     ``calls`` has for each bridge which of br_netfilter's switches it has on itself (``iptables``, ``ip6tables``).
     ``bridge_first`` says whether br_netfilter's hooks were registered before every chain; None where nobody knows.
     ``flows`` are the rules of OpenFlow on each bridge that does not only learn as a switch.
+    ``traced`` says whether a frame passes a bridge's rules, by both, as far as Open vSwitch itself was asked.
     ``wires`` has the building's network that comes out at a link: two links of one network see each other there.
     """
 
@@ -109,7 +111,8 @@ class HostNetwork(Struct, frozen=True, kw_only=True, dict=True):
     bridge_first: bool | None = None
     wires: Mapping[str, str] = field(default_factory=dict)
     traffic_control: Mapping[str, str] = field(default_factory=dict)  # the kinds of tc's filters on a link, not read
-    flows: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    flows: Mapping[str, tuple[LoadedRule, ...]] = field(default_factory=dict)
+    traced: Mapping[tuple[str, str], bool] = field(default_factory=dict)
 
     def link(self, name: str) -> Link | None:
         """A link by its name."""

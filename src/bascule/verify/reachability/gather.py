@@ -14,9 +14,11 @@ from bascule.observe.packet_path import read_network
 from bascule.verify.reachability.live import AskedHost, of_state, scene
 from bascule.verify.reachability.parties import Seen
 
+THIS_HOST = "this host"
+
 
 def gather(
-    site: Site | None, host: Host | None, networks: Path, *, state: HostState | None = None, where: str = "this host"
+    site: Site | None, host: Host | None, networks: Path, *, state: HostState | None = None, where: str = THIS_HOST
 ) -> AskedHost:
     """The host with everybody on it. Raises BasculeError where it cannot be read.
 

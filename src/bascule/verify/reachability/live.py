@@ -13,9 +13,12 @@ from bascule.model.ruleset.owners import BASCULE, owner
 from bascule.model.site import Host, Service, Site
 from bascule.model.state import HostState, Link
 from bascule.model.values import Mac, bridge_name
+from bascule.policy.guards.flows import COOKIE
+from bascule.providers.guards_standing import rules_on_switches
 from bascule.topology.declared import declared_links
 from bascule.topology.trace.answer import Blocker, Certainty
 from bascule.topology.trace.network import HostNetwork
+from bascule.topology.trace.openflow_tables import OWNER
 from bascule.topology.trace.rules.lines import Decision
 from bascule.topology.trace.rules.model_reader import rules_of
 from bascule.verify.reachability.fixes import Fix, fixes
@@ -47,7 +50,7 @@ class Why(Struct, frozen=True, kw_only=True):
     def owner(self, blocker: Blocker) -> str:
         """Whose rule it is: a program's, or the administrator's."""
         if blocker.chain is None:
-            return ""
+            return BASCULE if blocker.fields.get(OWNER) == COOKIE else ""
         line = blocker.hit.line if blocker.hit else None
         own = blocker.hit.chain if blocker.hit else blocker.chain
         targets = [
@@ -60,11 +63,12 @@ class Why(Struct, frozen=True, kw_only=True):
 
     def place(self, blocker: Blocker) -> str:
         """The file and line of it, where one is known."""
-        if blocker.chain is None:
+        if blocker.chain is None and self.owner(blocker) != BASCULE:
             return ""
         if self.owner(blocker) == BASCULE:  # our tables are made from the file: by the NIC or network at the link
             links = (blocker.fields.get("meta iifname"), blocker.fields.get("meta oifname"))
             return next((self.declared[str(link)] for link in links if link in self.declared), UNKNOWN)
+        assert blocker.chain is not None  # all else of ours is in tables
         return self.places.of(blocker.chain, blocker.hit)
 
 
@@ -110,7 +114,8 @@ def of_state(state: HostState, site: Site | None = None, host: Host | None = Non
         state = replace(state, links={**state.links, **missing})
     links = {name: _with_mac(link, number) for number, (name, link) in enumerate(state.links.items(), 1)}
     state = replace(state, links=links)
-    return HostNetwork(state=state, rules=rules_of(state.tables), sysctls=state.sysctls)
+    flows = rules_on_switches(state)
+    return HostNetwork(state=state, rules=rules_of(state.tables), sysctls=state.sysctls, flows=flows)
 
 
 def _with_mac(link: Link, number: int) -> Link:
