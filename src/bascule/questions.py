@@ -65,7 +65,7 @@ def _as_it_runs(made: Prepared) -> Site:
 
 
 def _bare(site: Site, host: Host) -> HostState:
-    """A host with the links that the file names, of which bridges of virtual networks and of Open vSwitch are still to be made."""
+    """A host with the links that the file names, without bridges of virtual networks and of Open vSwitch."""
     from bascule.topology.declared import declared_links
 
     state = declared_links(site, host)
