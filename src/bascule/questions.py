@@ -16,7 +16,7 @@ from bascule.providers.ovs import OVS
 from bascule.providers.ovs.state import SwitchState
 from bascule.system.net.netns import Namespace
 from bascule.system.openvswitch import passes
-from bascule.topology.trace.openflow_tables import untold
+from bascule.topology.trace.rules.openflow_tables import untold
 from bascule.verify.reachability.gather import THIS_HOST, gather
 from bascule.verify.reachability.live import AskedHost, Why
 from bascule.verify.reachability.live import why as ask_why

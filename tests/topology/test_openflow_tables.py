@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from bascule.model.openflow import LoadedRule, flow
+from bascule.model.ruleset.openflow import LoadedRule, flow
 from bascule.policy.guards.flows import COOKIE, NUMBERS, guard_flows
 from bascule.policy.guards.ports import guarded_ports
 from bascule.policy.guards.reasons import GuardReason
-from bascule.topology.trace.openflow_tables import flow_words, through_tables
 from bascule.topology.trace.packet import Traffic, neighbour_frame, request, tag
+from bascule.topology.trace.rules.openflow_tables import flow_words, through_tables
 from tests.guards.segment import PARTIES, site
 
 ME, OTHER, ROUTER = PARTIES.me, PARTIES.other, PARTIES.router

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bascule.model.guarding import GuardLevel
-from bascule.model.openflow import LoadedRule
+from bascule.model.ruleset.openflow import LoadedRule
 from bascule.model.state import HostState
 from bascule.policy.guards.flows import COOKIE, level_of
 from bascule.policy.guards.standing import standing_guards

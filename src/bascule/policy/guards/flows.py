@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 
 from bascule.model.guarding import GuardLevel
-from bascule.model.openflow import FlowRule, flow
+from bascule.model.ruleset.openflow import FlowRule, flow
 from bascule.policy.guards.ports import GuardedPort
 from bascule.policy.guards.reasons import GuardReason
 

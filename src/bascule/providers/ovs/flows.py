@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from bascule.model.openflow import FlowRule, LoadedRule, flow
+from bascule.model.ruleset.openflow import FlowRule, LoadedRule, flow
 from bascule.policy.guards.counters import StoppedFrames
 from bascule.policy.guards.flows import (
     CLAIMED,

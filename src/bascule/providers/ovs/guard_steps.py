@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from bascule.model.openflow import FlowRule
+from bascule.model.ruleset.openflow import FlowRule
 from bascule.model.state import HostState
 from bascule.model.values import IfName
 from bascule.plan.change import Command, Risk

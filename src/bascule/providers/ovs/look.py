@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from bascule.errors import CommandFailed, MissingTool, NotPermitted, Problem
-from bascule.model.openflow import LoadedRule
+from bascule.model.ruleset.openflow import LoadedRule
 from bascule.policy.guards.counters import StoppedFrames
 from bascule.policy.guards.flows import COOKIE
 from bascule.providers.ovs.flows import by_name, loading, read_flows, rebound, stopped

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from msgspec import Struct, field
 
 from bascule.model.moment import Moment
-from bascule.model.openflow import FlowRule
+from bascule.model.ruleset.openflow import FlowRule
 
 MARK = "bascule"  # the key in external_ids under which the site stands that a row was made for
 RATE, PRIMARY = "lacp-time", "bond-primary"  # keys of a bond in other_config of its port

@@ -8,10 +8,10 @@ from bascule.topology.layer2 import Tags, inside, outside, passes, tag_words
 from bascule.topology.trace.answer import Code
 from bascule.topology.trace.ends import Owner
 from bascule.topology.trace.forwarding import HostRouting
-from bascule.topology.trace.openflow_tables import meet_flows
 from bascule.topology.trace.packet import ARP, FOR_THE_HOST, key, tag
 from bascule.topology.trace.passage import PacketPath
 from bascule.topology.trace.rules.lines import RuleChain
+from bascule.topology.trace.rules.openflow_tables import meet_flows
 
 HOST = ""  # where a frame goes that a bridge hands up
 BR_NETFILTER = 0  # NF_BR_PRI_BRNF in linux/netfilter_bridge.h

@@ -8,7 +8,7 @@ from functools import cached_property
 from msgspec import Struct, field
 
 from bascule.model.links import Bridge
-from bascule.model.openflow import LoadedRule
+from bascule.model.ruleset.openflow import LoadedRule
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
 from bascule.topology.trace.rules.lines import Rules

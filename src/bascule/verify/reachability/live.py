@@ -18,9 +18,9 @@ from bascule.providers.guards_standing import rules_on_switches
 from bascule.topology.declared import declared_links
 from bascule.topology.trace.answer import Blocker, Certainty
 from bascule.topology.trace.network import HostNetwork
-from bascule.topology.trace.openflow_tables import OWNER
 from bascule.topology.trace.rules.lines import Decision
 from bascule.topology.trace.rules.model_reader import rules_of
+from bascule.topology.trace.rules.openflow_tables import OWNER
 from bascule.verify.reachability.fixes import Fix, fixes
 from bascule.verify.reachability.participant import Participant
 from bascule.verify.reachability.parties import Seen, parties, wires

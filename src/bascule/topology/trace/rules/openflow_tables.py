@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from bascule.model.openflow import FlowRule, LoadedRule
+from bascule.model.ruleset.openflow import FlowRule, LoadedRule
 from bascule.model.state import Link
 from bascule.policy.guards.flows import COOKIE, NUMBERS
 from bascule.topology.trace.answer import Blocker, Code, Stage
