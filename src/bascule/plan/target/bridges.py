@@ -61,7 +61,8 @@ def _bridge_link(
     """
     seen = uplink or before
     mac = seen.mac if seen else derive_mac(build.site.name, build.host.name + "/" + bridge.name, 0)
-    mtu = bridge.mtu or (seen.mtu if seen else 1500)
+    narrow = min((build.links[port.link].mtu for port in bridge.every_port), default=seen.mtu if seen else 1500)
+    mtu = bridge.mtu or narrow  # what every port passes, as the kernel has it where nobody says another
     delay, snooping = 1500 if bridge.stp else 0, 0
     if before is not None and not bridge.stp and not known.stp_state:
         delay = known.forward_delay  # without STP it does nothing

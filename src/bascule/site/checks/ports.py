@@ -60,10 +60,13 @@ def _unaware(wiring: DocumentWiring, name: IfName, bridge: d.Bridge, path: Path)
 
 
 def _one_network(wiring: DocumentWiring, host: str, name: IfName, bridge: d.Bridge) -> None:
-    """A bridge makes one broadcast domain of its ports, and two ports on one wire make a loop of it."""
+    """A bridge makes one broadcast domain of its ports, and two ports on one wire make a loop of it.
+
+    Only where the file itself says what is on both wires: two NICs may have one tag on two wires.
+    """
     top: Path = ("hosts", host)
     every: dict[int | None, dict[str, tuple[str, Path]]] = {}  # what is on the wires, by the VLAN inside the bridge
-    for link, key, segment, inside in _segments(wiring, host, name, bridge):
+    for link, key, segment, inside in _segments(wiring, host, bridge):
         if segment is None or segment.network is None or _is_tagged(wiring, host, name, bridge, link, key, segment):
             continue
         where: Path = (*top, "bridges", name, *key)
@@ -92,13 +95,12 @@ def _one_network(wiring: DocumentWiring, host: str, name: IfName, bridge: d.Brid
 
 
 def _segments(
-    wiring: DocumentWiring, host: str, name: IfName, bridge: d.Bridge
+    wiring: DocumentWiring, host: str, bridge: d.Bridge
 ) -> Iterator[tuple[str, Path, BroadcastDomain | None, int | None]]:
     """Its ports with their keys, what is on their wires and the VLAN of that inside, the uplink first."""
     aware = bridge.vlan_aware
     if bridge.uplink is not None and bridge.uplink not in NO_UPLINK:
-        on_tag = bridge.vlan is not None and not aware
-        segment = wiring.of_link(host, name if on_tag else bridge.uplink)
+        segment = _named(wiring, host, bridge.uplink) if bridge.vlan is None or aware else None
         yield bridge.uplink, ("uplink",), segment, (bridge.pvid or 1) if aware else None
     before = {bridge.uplink}
     for index, port in enumerate(bridge.ports):
@@ -106,7 +108,16 @@ def _segments(
             continue  # a problem of its own
         before.add(port.link)
         inside = bridge.pvid if port.is_like_uplink else port.pvid
-        yield port.link, ("ports", index), wiring.of_link(host, port.link), (inside or 1) if aware else None
+        yield port.link, ("ports", index), _named(wiring, host, port.link), (inside or 1) if aware else None
+
+
+def _named(wiring: DocumentWiring, host: str, link: str) -> BroadcastDomain | None:
+    """The network on a link, where the file names it there or at a NIC of its bond."""
+    entry = wiring.document.hosts[host].link(link)
+    members = entry.nics if isinstance(entry, d.Bond) else ()
+    said = [wiring.document.hosts[host].link(each) for each in (link, *members)]
+    names = (each.network for each in said if isinstance(each, d.WiredLink) and each.network)
+    return wiring.network(next(names, None))
 
 
 def _is_tagged(
