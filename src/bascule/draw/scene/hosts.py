@@ -12,6 +12,7 @@ from bascule.draw.scene.compare import (
 )
 from bascule.draw.scene.elements import Kind, Layer, Node, Presence, link_id, network_id, self_id
 from bascule.draw.scene.guests import add_guests, span_words, vlan_words
+from bascule.draw.scene.said import IPV6_NOTES, said_of
 from bascule.draw.scene.virtual import add_virtual
 from bascule.model.host_links import Bond, Bridge, HostLink, Nic, VlanLink
 from bascule.model.links import Macvtap, Tap
@@ -52,6 +53,7 @@ def _add_nic(builder: SceneBuilder, site: Site, host: Host, nic: Nic, observed: 
     if nic.switch:
         notes.append(f"{nic.switch.name} {nic.switch.port}")
         details.append(f"cabled to port {nic.switch.port} of {nic.switch.name}")
+    details += said_of(nic)
     reached = list(dict.fromkeys(_networks(site, host, nic)))
     tags = sorted(vlan for name in reached if (vlan := site.networks[name].vlan) is not None)
     if tags:
@@ -95,7 +97,7 @@ def _add_bond(builder: SceneBuilder, site: Site, host: Host, bond: Bond, observe
             kind=Kind.BOND,
             label=bond.name,
             notes=(bond.mode,),
-            details=(f"mode {bond.mode}", *look.details),
+            details=(f"mode {bond.mode}", *said_of(bond), *look.details),
             host=host.name,
             presence=look.presence,
             state=look.state,
@@ -113,7 +115,7 @@ def _add_vlan(builder: SceneBuilder, site: Site, host: Host, vlan: VlanLink, obs
         kind=Kind.VLAN,
         label=vlan.name,
         notes=(f"VLAN {vlan.id}",),
-        details=look.details or (f"VLAN {vlan.id} of {vlan.link}",),
+        details=(*said_of(vlan), *(look.details or (f"VLAN {vlan.id} of {vlan.link}",))),
         host=host.name,
         network=network.name if network else None,
         presence=look.presence,
@@ -138,6 +140,7 @@ def _add_self(builder: SceneBuilder, site: Site, host: Host, link: HostLink, obs
     name = site.network_of_link(host, link.name)
     network = name.name if name is not None and not (isinstance(link, Bridge) and link.vlan_aware) else None
     words = [str(address) for address in said.addresses] + (["dhcp"] if said.dhcp else [])
+    mode = [IPV6_NOTES[said.ipv6]] if said.ipv6 is not None else []
     seen = observed.state.links.get(link.name) if observed else None
     own = [address.ip for address in seen.addresses if not address.is_link_local] if seen else []
     presence = Presence.DECLARED
@@ -152,7 +155,7 @@ def _add_self(builder: SceneBuilder, site: Site, host: Host, link: HostLink, obs
             layer=Layer.SWITCH,
             kind=Kind.HOST,
             label=host.name,
-            notes=(*(words or ["own address"]), *told),
+            notes=(*(words or ["own address"]), *mode, *told),
             details=(
                 "the host's own address",
                 *words,
@@ -190,6 +193,7 @@ def _add_bridge(builder: SceneBuilder, site: Site, host: Host, bridge: Bridge, o
         details.append(f"MTU {bridge.mtu} bytes")
     if not bridge.has_address:
         details.append("no address: carries guests only")
+    details += said_of(bridge)
     node = Node(
         id=link_id(host.name, bridge.name),
         layer=Layer.SWITCH,
