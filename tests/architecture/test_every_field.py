@@ -1,0 +1,75 @@
+"""No field of the model is forgotten by the plan, and so by verify, status and draw, which say what it would change.
+
+The fields are those of the model: one that is new is asked about here without a line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from msgspec import structs
+from msgspec.structs import replace
+
+from bascule.model.links import KINDS, Bridge, BridgePort, Dummy, LinkOptions, Vlan
+from bascule.model.state import Address, HostState, Link, PortVlans
+from bascule.model.values import IfName, Mac
+from bascule.plan.diff import diff
+
+NAME, OTHER = IfName("it"), IfName("other")
+BRIDGE = Link(name=IfName("br0"), options=Bridge(vlan_filtering=1), up=True)
+VALUES: dict[type, Any] = {int: 7, str: "other", bool: True, IfName: OTHER, Mac: Mac("02:00:00:00:00:07")}
+OF_LINK = {  # what a link may have of each field whose value is none of these
+    "port": (BridgePort(), BridgePort(isolated=True)),
+    "vlans": ((), (PortVlans(first=7, last=7),)),
+    "addresses": ((), (Address(ip="192.0.2.7/24"),)),
+    "master": (None, BRIDGE.name),
+    "altnames": ((), ("bascule-other",)),
+}
+# what says which link it is, and what is of the moment: nothing is to be changed where that differs
+NEITHER = {"name", "options", "facts"}
+BY_KERNEL = [kind for kind in KINDS.values() if kind.by_kernel and kind.is_link and kind.kind not in {"", "loopback"}]
+
+
+def pairs(kind: type, given: dict[str, tuple[Any, Any]]) -> Iterator[tuple[str, Any, Any]]:
+    """Each field with two values that it can have."""
+    for field in structs.fields(kind):
+        if field.name in given:
+            yield (field.name, *given[field.name])
+            continue
+        default = field.default
+        types = getattr(field.type, "__args__", (field.type,))
+        other = next(VALUES[one] for one in types if one in VALUES)
+        yield field.name, default, (not default) if isinstance(default, bool) else other
+
+
+def changes(one: Link, other: Link) -> list[str]:
+    states = [HostState.of([BRIDGE, Link(name=OTHER, options=Dummy(), up=True), link]) for link in (one, other)]
+    return [change.subject for change in diff(*states).changes]
+
+
+OPTIONS = [(kind, *pair) for kind in BY_KERNEL for pair in pairs(kind, {})]
+
+
+@pytest.mark.parametrize(("kind", "field", "one", "other"), OPTIONS, ids=[f"{x[0].kind}-{x[1]}" for x in OPTIONS])
+def test_a_kinds(kind: type[LinkOptions], field: str, one: Any, other: Any) -> None:
+    parent = OTHER if kind.kind in {"vlan", "macvtap", "veth"} else None
+    first, second = (Link(name=NAME, options=kind(**{field: x}), up=True, parent=parent) for x in (one, other))
+    assert NAME in changes(first, second)
+
+
+@pytest.mark.parametrize(
+    ("field", "one", "other"),
+    [x for x in pairs(Link, {**OF_LINK, **dict.fromkeys(NEITHER, (0, 0))}) if x[0] not in NEITHER],
+)
+def test_a_links(field: str, one: Any, other: Any) -> None:
+    options = Vlan(id=7) if field == "parent" else Dummy()
+    link = Link(name=NAME, options=options, up=True, master=BRIDGE.name if field in {"port", "vlans"} else None)
+    assert changes(replace(link, **{field: one}), replace(link, **{field: other}))
+
+
+@pytest.mark.parametrize(("field", "one", "other"), list(pairs(BridgePort, {})))
+def test_a_ports(field: str, one: Any, other: Any) -> None:
+    link = Link(name=NAME, options=Dummy(), up=True, master=BRIDGE.name)
+    assert NAME in changes(*(replace(link, port=BridgePort(**{field: x})) for x in (one, other)))
