@@ -175,11 +175,11 @@ def ready(
 
     place = state_directory()
     refuse_if_waiting(place)
-    with NetlinkMonitor() as bell, standby(place) as waiting:
+    with NetlinkMonitor() as monitor, standby(place) as waiting:
         with begin() as begun:  # while the file is read
             known = load_for(site, host)
             prepared = prepare(
-                *known, place, choice=choice or ANY_DRIVER, begun=begun, bell=bell, must_be_here=not here
+                *known, place, choice=choice or ANY_DRIVER, begun=begun, monitor=monitor, must_be_here=not here
             )
         require_tools(tools(prepared.plan))
         prepared = with_remarks(prepared)

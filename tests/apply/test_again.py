@@ -38,15 +38,15 @@ MOVES = {
 }
 
 
-def _prepared(bed: Bed, bell: NetlinkMonitor) -> Prepared:
+def _prepared(bed: Bed, monitor: NetlinkMonitor) -> Prepared:
     site = workflow.load(str(bed.site))
-    return prepare(site, site.hosts["h"], bell=bell)
+    return prepare(site, site.hosts["h"], monitor=monitor)
 
 
 @pytest.mark.parametrize("move", MOVES)
 def test_what_moves_is_seen(bed: Bed, move: str) -> None:
-    with bed.host.entered(), environment(bed.env), NetlinkMonitor() as bell:
-        prepared = _prepared(bed, bell)
+    with bed.host.entered(), environment(bed.env), NetlinkMonitor() as monitor:
+        prepared = _prepared(bed, monitor)
         programs.run(("sh", "-c", MOVES[move]))
         fresh = again(prepared, here())
         seen = observe(sysctls=prepared.observed.sysctls)
@@ -59,12 +59,12 @@ def test_where_nothing_moved_no_program_runs(addition: Bed, monkeypatch: pytest.
         with NetlinkMonitor() as settling:
             while settling.wait(1.5):  # the kernel tells of a new link's carrier once in a second
                 pass
-        with NetlinkMonitor() as bell:
-            _nothing_moved(_prepared(addition, bell), monkeypatch)
+        with NetlinkMonitor() as monitor:
+            _nothing_moved(_prepared(addition, monitor), monkeypatch)
 
 
 def _nothing_moved(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "find_tool", lambda name: pytest.fail(f"{name} was run"))
     assert again(prepared, here()) is prepared
-    with pytest.raises(pytest.fail.Exception):  # as it would without the bell
-        again(replace(prepared, bell=None), here())
+    with pytest.raises(pytest.fail.Exception):  # as it would without the monitor
+        again(replace(prepared, monitor=None), here())

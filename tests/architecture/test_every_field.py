@@ -45,8 +45,8 @@ def pairs(kind: type, given: dict[str, tuple[Any, Any]]) -> Iterator[tuple[str, 
 
 
 def changes(one: Link, other: Link) -> list[str]:
-    states = [HostState.of([BRIDGE, Link(name=OTHER, options=Dummy(), up=True), link]) for link in (one, other)]
-    return [change.subject for change in diff(*states).changes]
+    before, after = (HostState.of([BRIDGE, Link(name=OTHER, options=Dummy(), up=True), link]) for link in (one, other))
+    return [change.subject for change in diff(before, after).changes]
 
 
 OPTIONS = [(kind, *pair) for kind in BY_KERNEL for pair in pairs(kind, {})]

@@ -1,4 +1,4 @@
-"""Voices for tests: the test guest's own programs, run by busybox in a namespace; or whatever a test lets one say."""
+"""Agents for tests: the test guest's own programs, run by busybox in a namespace; or whatever a test lets one say."""
 
 from __future__ import annotations
 

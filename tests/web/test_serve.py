@@ -170,7 +170,7 @@ def test_what_guards_stop_is_told(served: Served, host: Namespace) -> None:
             ' elements = { "guest_02.0" counter packets 12 bytes 720 }\n }\n}\n'
         )
         run(("nft", "-f", "-"), stdin=text, namespace=host)
-        run(("ip", "link", "set", "br3", "alias", "look"), namespace=host)  # rings the bell
+        run(("ip", "link", "set", "br3", "alias", "look"), namespace=host)  # the monitor is told
         told = stream.until("stopped", lambda one: bool(one["stopped"]))
         assert told["stopped"] == ["guest_02.0: 12 frames with ARP for another's address or MAC"]
         run(("nft", "delete", "table", *table.split()[1:]), namespace=host)

@@ -1,4 +1,4 @@
-"""The bell and the watcher where they could fail a reader: a storm of changes, two questions at once."""
+"""The monitor and the watcher where they could fail a reader: a storm of changes, two questions at once."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ def test_the_bell_rings_in_a_storm(lab: Lab) -> None:
             run(("ip", "-batch", "-"), namespace=room, stdin=lines)
 
     with room.entered():
-        bell = NetlinkMonitor()
+        monitor = NetlinkMonitor()
     thread = threading.Thread(target=storm)
     thread.start()
     try:
         start = time.monotonic()
-        assert bell.wait(HUNG_S)
+        assert monitor.wait(HUNG_S)
         assert time.monotonic() - start < HUNG_S / 2  # though it never was quiet
     finally:
         ended.set()
         thread.join()
-        bell.close()
+        monitor.close()
 
 
 def test_the_questions_are_asked_once_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:

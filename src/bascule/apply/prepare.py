@@ -52,7 +52,7 @@ class Prepared(Struct, frozen=True, kw_only=True):
     earlier: EarlierChanges = NOTHING
     choice: DriverChoice = NO_DRIVER  # for when it has to be planned again
     leases: Leases = field(default_factory=Leases)
-    bell: NetlinkMonitor | None = None  # has rung if the host may have changed since it was observed
+    monitor: NetlinkMonitor | None = None  # knows whether the host may have changed since it was observed
 
     @property
     def must_be_confirmed(self) -> bool:
@@ -90,12 +90,12 @@ def prepare(
     *,
     choice: DriverChoice = NO_DRIVER,
     begun: Running | None = None,
-    bell: NetlinkMonitor | None = None,
+    monitor: NetlinkMonitor | None = None,
     must_be_here: bool = False,
 ) -> Prepared:
     """Observe this host and plan; with ``choice`` also for whoever runs its guests.
 
-    ``begun`` is a look at the host that was begun while the site file was read, ``bell`` was hung up before it.
+    ``begun`` is a look at the host that was begun while the site file was read, ``monitor`` was made before it.
     Raises BasculeError with every NIC that the file names and the host does not have, with ``must_be_here`` where
     nothing says that this machine is that host, MissingTool, NotPermitted, and what a driver raises that was asked for
     by name.
@@ -109,7 +109,7 @@ def prepare(
         notes.append(Note(kind="warning", subject=waiting.name, text=waiting.words))
     line, earlier = management(observed), earlier_changes(site, host, place)
     return _planned(
-        site, host, observed, choice=choice, line=line, earlier=earlier, bell=bell, notes=notes, is_here=True
+        site, host, observed, choice=choice, line=line, earlier=earlier, monitor=monitor, notes=notes, is_here=True
     )
 
 
@@ -158,7 +158,7 @@ def again(prepared: Prepared, place: StateDirectory) -> Prepared:
 
 def _is_still(prepared: Prepared, place: StateDirectory) -> bool:
     """Whether the kernel has told of no change since it was observed; of its parameters it tells nothing."""
-    if prepared.bell is None or prepared.bell.rang():
+    if prepared.monitor is None or prepared.monitor.changed():
         return False
     known = prepared.observed.sysctls  # of a link that comes, the kernel would have told
     keys = [key for key in _keys(prepared.site, prepared.host) if key in known or "/conf/" not in key]
@@ -176,7 +176,7 @@ def _planned(
     choice: DriverChoice = NO_DRIVER,
     line: Management | None,
     earlier: EarlierChanges,
-    bell: NetlinkMonitor | None = None,
+    monitor: NetlinkMonitor | None = None,
     notes: Sequence[Note] = (),
     networks_are_made: bool = False,
     is_here: bool = False,
@@ -204,7 +204,7 @@ def _planned(
         choice=choice,
         earlier=earlier,
         leases=found,
-        bell=bell,
+        monitor=monitor,
     )
 
 

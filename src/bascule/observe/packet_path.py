@@ -59,10 +59,10 @@ def read_network(namespace: Namespace | None = None) -> HostNetwork:
     """
     for _ in range(MOST_READINGS):
         with namespace.entered() if namespace else contextlib.nullcontext():
-            bell = NetlinkMonitor()
-        with bell:
+            monitor = NetlinkMonitor()
+        with monitor:
             found = _read_once(namespace)
-            if not bell.rules_rang():
+            if not monitor.rules_changed():
                 return found
     unread = (*found.rules.unread, "nft's tables changed all the while that they were read")
     return replace(found, rules=Rules(found.rules.chains, unread))

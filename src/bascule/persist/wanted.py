@@ -37,13 +37,13 @@ def wanted_config(site: Site, host: Host, state: HostState | None = None) -> Net
     seen = state or said
     said_routes, seen_routes = routes_by_link(said), routes_by_link(seen)
     links = []
-    for name, wish in _wishes(host):
+    for name, own in _file_only(host):
         link = said.links[name]
         now = seen.links.get(name, link)
         config, found = link_config(link, said, said_routes), link_config(now, seen, seen_routes)
         told = {route.dst for route in config.routes}
-        addresses = (*(a.ip for a in link.addresses), *(found.addresses if wish.inherits else ()))
-        routes = (*config.routes, *(r for r in found.routes if wish.inherits and r.dst not in told))
+        addresses = (*(a.ip for a in link.addresses), *(found.addresses if own.inherits else ()))
+        routes = (*config.routes, *(r for r in found.routes if own.inherits and r.dst not in told))
         links.append(
             replace_fields(
                 config,
@@ -51,19 +51,19 @@ def wanted_config(site: Site, host: Host, state: HostState | None = None) -> Net
                 mac=found.mac,
                 port=_with_cost(found.port, link.port),
                 vlans=now.vlans if now.master else (),
-                mtu=link.mtu if link.mtu != ETHERNET_MTU or wish.mtu else None,
-                pin_mac=wish.pin_mac,
-                pin_path=wish.pin_path,
-                dhcp4=wish.dhcp or (wish.inherits and found.dhcp4),
-                metric=wish.metric,
-                ipv6=wish.ipv6 or (Ipv6.OFF if wish.silent else _ipv6(now, seen, speaks=wish.speaks)),
-                ipv6_privacy=wish.ipv6_privacy,
-                wol=wish.wol,
-                hooks=wish.hooks,
+                mtu=link.mtu if link.mtu != ETHERNET_MTU or own.mtu else None,
+                pin_mac=own.pin_mac,
+                pin_path=own.pin_path,
+                dhcp4=own.dhcp or (own.inherits and found.dhcp4),
+                metric=own.metric,
+                ipv6=own.ipv6 or (Ipv6.OFF if own.silent else _ipv6(now, seen, speaks=own.speaks)),
+                ipv6_privacy=own.ipv6_privacy,
+                wol=own.wol,
+                hooks=own.hooks,
                 addresses=addresses,
                 routes=tuple(_on_link(route, addresses) for route in routes),
-                dns=tuple(map(str, wish.dns)),
-                search=wish.search,
+                dns=tuple(map(str, own.dns)),
+                search=own.search,
             )
         )
     return NetworkConfig.of(links, (*GUEST_TAPS, *_other_taps(site, host)), host.rules)
@@ -139,7 +139,7 @@ def unsaid(host: Host, dialect: str) -> tuple[str, ...]:
     return (*kept, *(f"virtual network '{name}': {words}" for name in host.virtual_networks))
 
 
-class _Wish(Struct, frozen=True, kw_only=True):
+class _FileOnly(Struct, frozen=True, kw_only=True):
     """What no HostState says of a link: who asks for an address, name servers, hardware pins, a default spelled out.
 
     ``speaks``: the host has an address there. ``silent``: nobody speaks on the link itself, not even IPv6 by its own
@@ -162,13 +162,13 @@ class _Wish(Struct, frozen=True, kw_only=True):
     inherits: bool = False
 
 
-def _wishes(host: Host) -> Iterator[tuple[IfName, _Wish]]:
+def _file_only(host: Host) -> Iterator[tuple[IfName, _FileOnly]]:
     """Every link that the site file declares for a host."""
     for link in host.links():
         said = host.spoken(link)
         yield (
             link.name,
-            _Wish(
+            _FileOnly(
                 speaks=said.has_address,
                 silent=isinstance(link, Bond | VlanLink) and not said.has_address,
                 dhcp=said.dhcp,
@@ -187,7 +187,7 @@ def _wishes(host: Host) -> Iterator[tuple[IfName, _Wish]]:
         )
     for bridge in host.bridges.values():
         if bridge.port is not None and bridge.port != bridge.uplink:
-            yield bridge.port, _Wish()
+            yield bridge.port, _FileOnly()
 
 
 def _ipv6(link: Link, state: HostState, *, speaks: bool) -> Ipv6:

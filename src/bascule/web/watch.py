@@ -1,4 +1,4 @@
-"""The thread that looks at the host: when the kernel rings, when the site file changes, and each second for counters.
+"""The thread that looks at the host: when the kernel tells of a change, when the site file changes, and for counters.
 
 While nobody watches, it sleeps.
 """
@@ -33,7 +33,7 @@ from bascule.web.view import Asking, rates, state_document
 TICK_S = 1.0
 REST = 4  # after a look, pause this many times as long as it took: a storm of changes gets a fifth of a core at most
 GUARDS_S = 2.0  # between two looks at what guards stop: each starts a program
-AGAIN_S = 30.0  # look again even when nothing rang: a notification may have been lost
+AGAIN_S = 30.0  # look again even when nothing was told: a notification may have been lost
 
 
 class Watcher:
@@ -86,8 +86,8 @@ class Watcher:
         while not self._ended.is_set():
             self.hub.watched.wait()
             try:
-                with NetlinkMonitor() as bell:
-                    self._watch(bell)
+                with NetlinkMonitor() as monitor:
+                    self._watch(monitor)
             except (BasculeError, OSError) as error:
                 self.hub.publish("trouble", {"words": first(error)})
                 time.sleep(TICK_S)
@@ -95,7 +95,7 @@ class Watcher:
                 self.hub.publish("trouble", {"words": f"Bascule itself is at fault: {type(fault).__name__}: {fault}"})
                 time.sleep(TICK_S)
 
-    def _watch(self, bell: NetlinkMonitor) -> None:
+    def _watch(self, monitor: NetlinkMonitor) -> None:
         """Until the last client has gone."""
         told: dict[str, Mapping[str, Any]] = {}
         counts: tuple[float, dict[str, Count]] = (time.monotonic(), read_counters())
@@ -125,7 +125,7 @@ class Watcher:
             until = counts[0] + TICK_S
             if is_due:
                 until = min(until, not_before)
-            if bell.wait(max(0.0, min(until - time.monotonic(), 0.25))):
+            if monitor.wait(max(0.0, min(until - time.monotonic(), 0.25))):
                 is_due = True
 
     def _tell(self, told: dict[str, Mapping[str, Any]], kind: str, document: Mapping[str, Any]) -> None:

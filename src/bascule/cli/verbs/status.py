@@ -100,10 +100,10 @@ def _watch(seen: HostStatus, *, as_json: bool) -> None:
     from bascule.system.net.monitor import NetlinkMonitor
 
     stay()
-    with NetlinkMonitor() as bell:
+    with NetlinkMonitor() as monitor:
         try:
             while True:
-                bell.wait(1.0)
+                monitor.wait(1.0)
                 now = workflow.status()
                 events = [("drifted", line) for line in now.drift if line not in seen.drift]
                 events += [("back", line) for line in seen.drift if line not in now.drift]

@@ -13,7 +13,7 @@ from typing import Self
 # linux/rtnetlink.h: RTMGRP_LINK, IPV4_IFADDR, IPV4_ROUTE, IPV4_RULE, IPV6_IFADDR, IPV6_ROUTE, and RTNLGRP_IPV6_RULE
 _GROUPS = 0x1 | 0x10 | 0x40 | 0x80 | 0x100 | 0x400 | 1 << 18
 _NETFILTER, _NFTABLES = 12, 1 << 6  # linux/netlink.h and nfnetlink.h: NETLINK_NETFILTER, NFNLGRP_NFTABLES
-_QUIET_S = 0.05  # a change seldom comes alone: ring once for what comes together
+_QUIET_S = 0.05  # a change seldom comes alone: told once what comes together
 _STORM_S = 0.5  # and once in this time where they do not cease
 
 
@@ -31,24 +31,24 @@ class NetlinkMonitor:
         else:
             self.hears_all = True
 
-    def rang(self) -> bool:
-        """Whether anything may have changed since it was made, as far as the kernel tells: parameters have no bell."""
+    def changed(self) -> bool:
+        """Whether anything may have changed since it was made, as far as the kernel tells: not of parameters."""
         return not self.hears_all or bool(select.select(self._socks, [], [], 0)[0])
 
-    def rules_rang(self) -> bool:
+    def rules_changed(self) -> bool:
         """Whether nft's tables have changed since it was made; never where the kernel does not tell us of them."""
         return self.hears_all and bool(select.select(self._socks[1:], [], [], 0)[0])
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Whether it rang within the time; what rings in quick succession counts as one."""
-        ringing = select.select(self._socks, [], [], timeout_s)[0]
-        if not ringing:
+        """Whether something changed within the time; what comes in quick succession counts as one."""
+        telling = select.select(self._socks, [], [], timeout_s)[0]
+        if not telling:
             return False
         end = time.monotonic() + _STORM_S
-        while time.monotonic() < end and ringing:
-            for sock in ringing:
+        while time.monotonic() < end and telling:
+            for sock in telling:
                 _drain(sock)
-            ringing = select.select(self._socks, [], [], _QUIET_S)[0]
+            telling = select.select(self._socks, [], [], _QUIET_S)[0]
         return True
 
     def close(self) -> None:
@@ -80,7 +80,7 @@ def _drain(sock: socket.socket) -> None:
             try:
                 sock.recv(1 << 20)
             except OSError as error:
-                if error.errno == errno.ENOBUFS:  # notifications were lost; it rang all the same
+                if error.errno == errno.ENOBUFS:  # notifications were lost; something changed all the same
                     continue
                 raise
 

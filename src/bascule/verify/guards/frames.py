@@ -34,7 +34,7 @@ ABSENT4, ABSENT6 = IPv4Address("203.0.113.253"), IPv6Address("2001:db8:ffff::fd"
 EVERYTHING = bpf.any_of([])
 
 
-class Stand(Struct, frozen=True, kw_only=True):
+class AttackedPort(Struct, frozen=True, kw_only=True):
     """A guarded port with whoever is behind it, and where one sees what gets through."""
 
     port: GuardedPort
@@ -70,7 +70,7 @@ def check_guards(site: Site, host: Host, probe_domain: ProbeDomain) -> Iterator[
         parties = _parties(site, inside, others)
         shown = tuple(one for one in others if one.mac in {parties.other.mac, parties.router.mac})
         where = probe_domain.hosts[host.name]
-        yield attack_from(Stand(port=port, host=where, inside=inside, others=shown, parties=parties))
+        yield attack_from(AttackedPort(port=port, host=where, inside=inside, others=shown, parties=parties))
 
 
 def _inside(port: GuardedPort, probe_domain: ProbeDomain) -> ProbeAttachment | None:
@@ -102,7 +102,7 @@ def _party(mac: Mac, addresses: Iterable[IpAddress]) -> Party:
     return Party(mac=mac, ip4=four, ip6=six, local=link_local(mac))
 
 
-def attack_from(stand: Stand) -> Check:
+def attack_from(stand: AttackedPort) -> Check:
     """Send every kind of frame by the port, and judge what arrived at the others and what the bridge learned."""
     hostile = [one for one in ATTACKS if _is_forbidden(one, stand.port)]
     honest = [one for one in LEGITIMATE if _can_be_sent(one, stand.parties)]
@@ -151,7 +151,7 @@ def _can_be_sent(sample: Sample, parties: Parties) -> bool:
     return not any(some in frame for frame in sample.frames(parties) for some in absent)
 
 
-def _send(stand: Stand, samples: Sequence[Sample]) -> list[tuple[Sample, bool]]:
+def _send(stand: AttackedPort, samples: Sequence[Sample]) -> list[tuple[Sample, bool]]:
     """Each sample, and whether a frame of it (of an honest one: every frame) arrived at somebody else's."""
     made = [(one, list(one.frames(stand.parties))) for one in samples]
     with contextlib.ExitStack() as stack:
@@ -195,7 +195,7 @@ def _key(frame: bytes) -> bytes:
     return frame.rstrip(b"\0")
 
 
-def _learned(stand: Stand) -> list[str]:
+def _learned(stand: AttackedPort) -> list[str]:
     """MACs of others that the bridge believes to be behind the port."""
     entries = read_fdb(stand.host)
     own = set(stand.port.every_mac)

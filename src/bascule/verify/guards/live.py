@@ -29,7 +29,7 @@ from bascule.probe.domain import ProbeAttachment
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 from bascule.verify.checks import Check
-from bascule.verify.guards.frames import Stand, attack_from
+from bascule.verify.guards.frames import AttackedPort, attack_from
 
 ATTACKER, LISTENER = IfName(ATTACK_PORT), IfName("bascule-hears")
 TABLE, MARK = "bascule_attack", "bascule:attack "  # the mark of the ports ends in the process that made them
@@ -141,7 +141,7 @@ def _attacked(port: GuardedPort, table: Table, bridge: str) -> Check:
             for name, party in (("a", me), ("b", other))
         ]  # fmt: skip
         parties = Parties(me=me, other=other, router=router)
-        found = attack_from(Stand(port=ours, host=here, inside=ends[0], others=(ends[1],), parties=parties))
+        found = attack_from(AttackedPort(port=ours, host=here, inside=ends[0], others=(ends[1],), parties=parties))
     return replace(found, detail=f"{found.detail} (sent from a port of our own beside {port.name})")
 
 
