@@ -282,7 +282,7 @@ def verify(site: SiteLike, *, host: str | None = None, progress: Progress = unse
 
 
 def doctor(site: SiteLike | None = None, *, host: str | None = None, uri: str | None = None) -> tuple[Finding, ...]:
-    """What on this host will bite, each with its evidence and a fix."""
+    """What causes trouble on this host, each with its evidence and a fix."""
     from bascule.verify.doctor import examine
     from bascule.verify.doctor.gather import gather
 

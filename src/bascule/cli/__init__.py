@@ -29,7 +29,7 @@ VERBS = {  # verb: what it does, what it changes
     "why": "Why one reaches another or not: every rule in the way, its owner, its file, and a fix. Reads only.",
     "guest": "Virtual servers: list, define, start, attach, replug, unplug, detach. Changes guests.",
     "capacity": "The memory of guests against the host's, and what the next one would do. Reads only.",
-    "doctor": "What on this host will bite, each with its evidence and a fix. Reads only.",
+    "doctor": "What causes trouble on this host, each with its evidence and a fix. Reads only.",
     "survey": "Which network is on which wire, with the evidence. Listens only.",
     "blink": "Find a port with its LED. Changes nothing.",
     "completion": "What makes bash, zsh or fish complete verbs, options and names. Reads only.",

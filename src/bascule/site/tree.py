@@ -40,7 +40,7 @@ _HINTS = {
 }
 
 
-class _Stop(Exception):
+class _Unreadable(Exception):
     """Reading on makes no sense."""
 
 
@@ -51,7 +51,7 @@ def read_tree(data: bytes, found: Findings) -> Tree | None:
         return None
     try:
         return _Reader(found).read(yaml.parse(text, Loader=LOADER))
-    except _Stop:
+    except _Unreadable:
         return None
     except yaml.YAMLError as error:
         _explain(error, text, found)
@@ -258,4 +258,4 @@ class _Reader:
     def stop(self, code: str, message: str, event: Any, hint: str) -> None:
         """Note a problem that ends the reading."""
         self.found.at(code, message, self.place(event), hint)
-        raise _Stop
+        raise _Unreadable

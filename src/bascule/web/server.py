@@ -53,7 +53,7 @@ def open_door(where: Listen, *, names: Sequence[str] = (), host_name: str = "", 
     return Door(sock=sock, url=where.url(port, name=name, token=token), token=token, guard=guard)
 
 
-class _Server(uvicorn.Server):
+class _QuietServer(uvicorn.Server):
     """Leaves signals to us."""
 
     @contextlib.contextmanager
@@ -81,7 +81,7 @@ async def _serve(source: Source, door: Door, ready: Callable[[], None]) -> None:
         proxy_headers=False,
         timeout_graceful_shutdown=GOODBYE_S,
     )
-    server = _Server(config)
+    server = _QuietServer(config)
 
     def end() -> None:
         server.force_exit = server.should_exit  # at the second time

@@ -53,7 +53,7 @@ def roll_back(
     Guests and servers go back first, while what they are plugged into is there, old and new; what the kernel then
     shows is merged. ``look`` observes the host anew; what ``change`` says of now is not read.
     """
-    run = _Run(look, where, keep, progress)
+    run = _Passes(look, where, keep, progress)
     change = replace(change, now=look())
     run.goal = change.now
     kept: tuple[str, ...] = ()
@@ -85,7 +85,7 @@ def _settle_parts(goal: HostState, change: ThreeWay) -> HostState:
     return replace(change.now, parts=settle(replace(change.now, parts=goal.parts), change).parts)
 
 
-class _Run:
+class _Passes:
     """Looks, changes, and looks again. ``failed`` is what the last change could not do."""
 
     def __init__(self, look: Look, where: LiveHost, keep: Sequence[int], progress: Progress) -> None:

@@ -1,4 +1,4 @@
-"""``bascule doctor``: what on this host will bite."""
+"""``bascule doctor``: what causes trouble on this host."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bascule.cli.common import count, host_option, json_option, show, width, wra
 @click.option("--connect", metavar="URI", help="libvirt's connection (default: qemu:///system).")
 @click.option("--all", "everything", is_flag=True, help="Show also what is in order.")
 def command(*, site_file: str | None, host: str | None, as_json: bool, connect: str | None, everything: bool) -> int:
-    """Look for what will bite: packages, KVM, modules, firewalls, colliding networks, duplicate MACs.
+    """Look for what causes trouble: packages, KVM, modules, firewalls, colliding networks, duplicate MACs.
 
     Each finding comes with its evidence and a fix. Changes nothing; a probe guest of five bytes is started to
     see whether KVM works. Exit status: 0, or 1 when there is a problem.

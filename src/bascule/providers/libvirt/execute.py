@@ -30,14 +30,14 @@ def execute(batch: Batch, where: LiveHost) -> tuple[Note, ...]:
             uri = command.words[1]
             if uri not in connections:
                 connections[uri] = patient(uri)
-            notes += _Run(connections[uri], where, change).run(command)
+            notes += _LibraryCalls(connections[uri], where, change).run(command)
     finally:
         for hypervisor in connections.values():
             hypervisor.close()
     return tuple(notes)
 
 
-class _Run:
+class _LibraryCalls:
     """Commands of one connection, as calls of its library."""
 
     def __init__(self, hypervisor: Hypervisor, where: LiveHost, change: Change) -> None:

@@ -24,10 +24,10 @@ Json = dict[str, Any]
 
 def transaction(old: SwitchState, new: SwitchState) -> list[Any]:
     """The parameters of ``transact``; those who hear of it can wait until ``cur_cfg`` is one more than it was."""
-    return _Transaction(old, new).parameters()
+    return _RowOperations(old, new).parameters()
 
 
-class _Transaction:
+class _RowOperations:
     def __init__(self, old: SwitchState, new: SwitchState) -> None:
         self.old, self.new = old, new
         self.waits: list[Json] = []

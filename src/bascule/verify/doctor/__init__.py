@@ -1,4 +1,4 @@
-"""The doctor: what on this host will bite, with evidence and a fix. A new look is one file and one line here."""
+"""The doctor: what causes trouble on this host, with evidence and a fix. A new look is one file and one line here."""
 
 from __future__ import annotations
 
