@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,8 @@ table netdev edge {
 """
 WRITTEN = ONE_NIC.replace("address: from-uplink", "address: 192.168.1.10/24, gateway: 192.168.1.1")
 PARAMETERS = {"ipv4/conf/{}/proxy_arp": "1", "ipv4/conf/{}/rp_filter": "2", "ipv4/conf/{}/arp_announce": "2",
-              "ipv6/conf/{}/proxy_ndp": "1", "ipv4/conf/{}/forwarding": "1"}  # fmt: skip
+              "ipv6/conf/{}/proxy_ndp": "1", "ipv4/conf/{}/forwarding": "1", "ipv4/neigh/{}/gc_stale_time": "99",
+              "ipv6/neigh/{}/retrans_time_ms": "500"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +70,18 @@ def named(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
         "neigh add proxy 2001:db8::7 dev eth0\nlink property add dev eth0 altname enp3s0\n"
     )
     field.run("tc", "qdisc", "add", "dev", "eth0", "clsact")
+    field.ip("link add vx7 type vxlan id 7 dev eth0 remote 192.168.1.1 dstport 4789")
+    with field.host.entered():
+        for version, option, group in (
+            (socket.AF_INET, socket.IP_ADD_MEMBERSHIP, "239.1.2.3"),
+            (socket.AF_INET6, socket.IPV6_JOIN_GROUP, "ff02::5"),
+        ):
+            member = socket.socket(version, socket.SOCK_DGRAM)
+            index = socket.if_nametoindex("eth0")
+            rest = index.to_bytes(4, sys.byteorder) if version == socket.AF_INET6 else socket.inet_aton("192.168.1.10")
+            level = socket.IPPROTO_IPV6 if version == socket.AF_INET6 else socket.IPPROTO_IP
+            member.setsockopt(level, option, socket.inet_pton(version, group) + rest)
+            request.addfinalizer(member.close)
     request.addfinalizer(bound.close)
     request.addfinalizer(server.wait)
     request.addfinalizer(server.terminate)
@@ -95,6 +109,8 @@ def test_d11_everything_that_names_the_nic_is_said_with_its_owner_and_line(named
         "clsact",
         "nft's chain in of table netdev edge",
         "enp3s0",
+        "programs have joined 239.1.2.3, ff02::5 on it",
+        "the tunnel vx7 (vxlan) sends by this link alone",
     ):
         assert words in said, words
     assert "eth1" not in said, "a rule about another NIC is none of this plan's"
@@ -115,6 +131,8 @@ def test_d11_what_can_go_along_goes_along_and_comes_back(named: Field) -> None:
 
     along = [n["text"] for n in field.document("plan", path)["notes"] if n["kind"] == "along"]
     assert any("rule 500" in text and "neighbour 192.168.1.77" in text for text in along)
+    changes = field.document("plan", path)["changes"]
+    assert {one["reason"] for one in changes if one["subject"] == "rule"} == {"eth0 hands its addresses to br0"}
     assert there() == ("eth0", "eth0", ["eth0"])
     done = field.bascule("apply", path, "--yes", "--confirm-within", "60s")
     assert done.returncode == 0, done.stderr

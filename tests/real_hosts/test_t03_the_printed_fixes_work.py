@@ -56,7 +56,7 @@ def test_t03_t05_the_fix_is_pasted_and_frames_pass(
     assert firewall != "firewalld" or "--new-policy=allow-tcp-80" in exact["words"]
     assert room.paste("\n".join(exact["commands"])) == "", exact
     leased = next(word for word in re.split(r"[ =]", exact["words"]) if word.startswith("10.77.0."))
-    field.ip(f"address add {leased}/24 dev eth0", inside)
+    field.ip(f"address replace {leased}/24 dev eth0", inside)
     field.ip(f"route replace default via 10.77.0.1 src {leased}", inside)
     assert connects(field, inside, "192.168.1.50")
     assert room.why("inside", "192.168.1.50", "tcp/80", "--site", site, "--here")["result"] == "yes"

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from pathlib import Path
 
 from bascule.errors import BasculeError
@@ -30,6 +31,9 @@ FILES = {  # where programs that name links have it written, unless their comman
 }  # fmt: skip
 SUFFIXES = {".conf", ".cfg", ".ini", ".json", ".yaml", ".yml"}
 SIZE_MAX = 1 << 18  # bytes of a configuration file that is looked through
+ALL_HOSTS = IPv4Address("224.0.0.1")
+SOLICITED = IPv6Network("ff02::1:ff00:0/104")  # RFC 4291, 2.7.1, as are all nodes and all routers of a scope
+NODES = {number.to_bytes(14, "big") for number in (1, 2)}
 ORDINARY_QDISC = "0:"  # the handle of one that the kernel made itself
 DEVICE = re.compile(r"chain (\S+) \{\s*type \S+ hook (?:ingress|egress) devices? ?=? ?\{?([^;]*?)\}? priority")
 
@@ -46,6 +50,7 @@ def read_uses(links: Iterable[str], state: HostState) -> LinkUses:
         programs={link: tuple(dict.fromkeys(_programs(link))) for link in wanted},
         traffic_control={link: tuple(_traffic_control(link, gaps)) for link in wanted},
         ingress_chains=_ingress_chains(wanted, state, gaps),
+        groups={link: tuple(_groups(link)) for link in wanted},
         ssh_port=_ssh_port(),
         gaps=(*gaps, *network.rules.unread),
     )
@@ -158,6 +163,25 @@ def _traffic_control(link: str, gaps: list[str]) -> Iterator[str]:
                 found = json.loads(_ask(("tc", "-j", "filter", "show", "dev", link, side), gaps) or "[]")
                 filters += sum(1 for each in found if "options" in each)
         yield f"tc's {one['kind']} {one['handle']}" + (f" with {filters} filters" if filters else "")
+
+
+def _groups(link: str) -> Iterator[str]:
+    """The multicast groups that programs have joined on a link, beside those that the kernel joins everywhere."""
+    current = ""
+    for line in (PROC / "thread-self/net/igmp").read_text().splitlines()[1:]:
+        cells = line.split()
+        if line[:1].isdigit():
+            current = cells[1]
+        elif current == link and (group := IPv4Address(bytes.fromhex(cells[0])[::-1])) != ALL_HOSTS:
+            yield str(group)
+    try:
+        lines = (PROC / "thread-self/net/igmp6").read_text().splitlines()
+    except OSError:  # a kernel without IPv6
+        return
+    for _, device, digits, *_ in map(str.split, lines):
+        found = IPv6Address(bytes.fromhex(digits))
+        if device == link and found not in SOLICITED and found.packed[2:] not in NODES:
+            yield str(found)
 
 
 def _ingress_chains(links: tuple[str, ...], state: HostState, gaps: list[str]) -> dict[str, tuple[str, ...]]:

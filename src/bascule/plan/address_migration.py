@@ -32,6 +32,13 @@ SPEAKER = {  # further parameters of the link on which a host speaks: how it ans
 }  # fmt: skip
 
 
+NEIGHBOURS = (  # how a link looks for its neighbours, of either family
+    "anycast_delay", "app_solicit", "base_reachable_time_ms", "delay_first_probe_time", "gc_stale_time", "locktime",
+    "mcast_resolicit", "mcast_solicit", "proxy_delay", "proxy_qlen", "retrans_time_ms", "ucast_solicit",
+    "unres_qlen_bytes",
+)  # fmt: skip
+
+
 def slaac_keys(link: str) -> tuple[str, ...]:
     """The kernel parameters that go with an address that moves, whatever they are."""
     return tuple(f"net/ipv6/conf/{link}/{key}" for key in SLAAC)
@@ -39,7 +46,8 @@ def slaac_keys(link: str) -> tuple[str, ...]:
 
 def speaker_keys(link: str) -> tuple[str, ...]:
     """The kernel parameters that go with an address that moves, where somebody has set them."""
-    return tuple(f"net/ipv{version}/conf/{link}/{key}" for version, keys in SPEAKER.items() for key in keys)
+    found = [f"net/ipv{version}/conf/{link}/{key}" for version, keys in SPEAKER.items() for key in keys]
+    return (*found, *(f"net/ipv{version}/neigh/{link}/{key}" for version in SPEAKER for key in NEIGHBOURS))
 
 
 def carried_keys(link: str) -> tuple[str, ...]:

@@ -94,10 +94,14 @@ def target(
 
 
 def _finished(build: TargetBuilder) -> Target:
+    rules = moved_rules(build.observed.rules, build.moved)
+    if rules != build.observed.rules:
+        hands = ", ".join(f"{old} hands its addresses to {new}" for old, new in build.moved.items())
+        build.reasons.setdefault("rule", hands)
     state = HostState(
         links=build.links,
         routes=tuple(route for route in build.routes if not route.dev or route.dev in build.links),
-        rules=policy_rules(build.host, moved_rules(build.observed.rules, build.moved)),
+        rules=policy_rules(build.host, rules),
         neighbours=moved_neighbours(build.observed.neighbours, build.moved, build.links),
         sysctls=build.sysctls,
         tables=build.tables,

@@ -6,9 +6,11 @@ What can go along goes along with the addresses (see :mod:`bascule.plan.address_
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 
 from msgspec import Struct, field
 
+from bascule.model.links import Other
 from bascule.model.ruleset.owners import owner_words
 from bascule.model.state import HostState
 from bascule.plan.change import Note
@@ -36,7 +38,8 @@ class LinkUses(Struct, frozen=True, kw_only=True):
     """What runs on a host and names links.
 
     ``programs`` and ``traffic_control`` are by link: lines such as ``dnsmasq (/etc/dnsmasq.conf:3: interface=eth0)``
-    and ``qdisc tbf 1:``; ``ssh_port`` is where new SSH connections come in; ``gaps`` what could not be asked.
+    and ``qdisc tbf 1:``; ``ssh_port`` is where new SSH connections come in, ``groups`` are the multicast
+    groups that programs have joined on a link; ``gaps`` what could not be asked.
     """
 
     network: HostNetwork
@@ -44,6 +47,7 @@ class LinkUses(Struct, frozen=True, kw_only=True):
     programs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     traffic_control: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     ingress_chains: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     ssh_port: int = 22
     gaps: tuple[str, ...] = ()
 
@@ -71,6 +75,12 @@ def notes_of(moves: Iterable[Move], uses: LinkUses, observed: HostState) -> Iter
         if kept := (*uses.traffic_control.get(move.link, ()), *uses.ingress_chains.get(move.link, ())):
             verb = "stays on it, and acts" if len(kept) == 1 else "stay on it, and act"
             yield _warning(move, f"{', '.join(kept)} {verb} on the guests' frames as well from now on")
+        if groups := uses.groups.get(move.link):
+            text = f"programs have joined {', '.join(groups)} on it: multicast to them comes in there no more"
+            yield _warning(move, text + (f"; start them again, so that they join on {move.to}" if move.to else ""))
+        for name in _tunnels(observed, move.link):
+            text = f"the tunnel {name} sends by this link alone, which has no route then"
+            yield _warning(move, text + (f"; make it anew on {move.to}" if move.to else ""))
         link = observed.links.get(move.link)
         if link is not None and link.altnames:
             text = f"is called {', '.join(link.altnames)} as well: who names it so means the NIC"
@@ -78,6 +88,13 @@ def notes_of(moves: Iterable[Move], uses: LinkUses, observed: HostState) -> Iter
     if moves:
         for gap in uses.gaps:
             yield Note(kind="warning", subject="not asked", text=f"{gap}: what else names the link is not known")
+
+
+def _tunnels(observed: HostState, link: str) -> Iterator[str]:
+    """Links of kinds that are only seen, whose packets go out by a link: ip(8) says so as ``link eth0``."""
+    for name, other in observed.links.items():
+        if isinstance(other.options, Other) and ("link", link) in pairwise(other.facts.unread.split()):
+            yield f"{name} ({other.options.info_kind})"
 
 
 def _warning(move: Move, text: str) -> Note:

@@ -157,6 +157,17 @@ _SYSCTL_WORDS = {
     ("forwarding", "1"): "route IPv6 between all links",
     ("forwarding", "0"): "route no IPv6",
 }
+
+
+def _sysctl_words(key: str, value: str) -> str:
+    name = key.rpartition("/")[2]
+    if name == "forwarding" and link_of(key) not in {"", "all", "default"}:
+        return (
+            f"{'forward' if value != '0' else 'forward no'} {'IPv6' if key.startswith('net/ipv6/') else 'IPv4'} there"
+        )
+    return _SYSCTL_WORDS.get((name, value), f"{key} = {value}")
+
+
 _SET_ALONG = {"net/ipv4/conf/all/accept_redirects": FORWARDING[4]}  # by the kernel: a router takes none, a host does
 
 
@@ -193,7 +204,7 @@ def _sysctl_steps(
         if not _is_there(name, before, after):
             continue
         if known.get(key) != value or name in remade:
-            words = _SYSCTL_WORDS.get((key.rpartition("/")[2], value), f"{key} = {value}")
+            words = _sysctl_words(key, value)
             if key.endswith("/stable_secret"):
                 words = "the secret of its stable IPv6 addresses"
             risk = Risk.CHANGES if key in FORWARDING.values() else Risk.ADDITION
