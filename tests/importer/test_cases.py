@@ -17,6 +17,7 @@ from bascule.model.dialects import persistent
 from bascule.persist.config import NetworkConfig
 from bascule.persist.dialect import dialect
 from bascule.persist.formats.gaps import Inexpressible
+from bascule.persist.formats.openvswitch import is_switch
 from bascule.persist.wanted import wanted_config
 from tests.persist.configs import as_said_by
 
@@ -61,6 +62,8 @@ def test_what_was_imported_goes_to_every_dialect_and_back(case: Path, name: str,
         place.write_text(text)
     again = workflow.import_host(root=str(tmp_path), dialect_name=name, host="h")
     assert again.left == ()
+    if any(map(is_switch, config.links.values())) and "VLANs" in (dialect(name).openvswitch or ()):
+        return  # the data base of Open vSwitch says the rest
     site = workflow.load(str(case / "site.yaml"))
     meant = as_said_by(name, wanted_config(site, site.hosts["h"]))
     assert wanted_config(again.site, again.site.hosts["h"]).links == meant.links

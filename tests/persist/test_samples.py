@@ -15,6 +15,7 @@ from bascule import workflow
 from bascule.model.dialects import persistent, readable
 from bascule.persist.dialect import dialect
 from bascule.persist.formats.gaps import Inexpressible
+from bascule.persist.formats.openvswitch import is_switch
 from bascule.persist.wanted import wanted_config
 from tests.persist.configs import as_said_by
 
@@ -46,4 +47,6 @@ def test_what_was_imported_migrates_to_every_dialect(sample: Path, name: str) ->
         assert gap.problems
         return
     parsed = dialect(name).parse(files)
-    assert (parsed.config, parsed.left) == (as_said_by(name, config), ())
+    assert parsed.left == ()
+    if not any(map(is_switch, config.links.values())) or "VLANs" not in (dialect(name).openvswitch or ()):
+        assert parsed.config == as_said_by(name, config)  # else the data base of Open vSwitch says the rest

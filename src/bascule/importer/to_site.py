@@ -291,11 +291,11 @@ def _carried(vlans: Iterable[PortVlans], native: int = 1) -> dict[str, Any]:
     """
     entries = tuple(vlans)
     is_tagged = native == 0 and any(one.pvid and not one.untagged for one in entries)
-    tagged = [one for one in entries if not one.untagged and not (is_tagged and one.pvid)]
+    tagged = [one for one in entries if not one.untagged and not (is_tagged and one.pvid) and one.last]
     own = next((one.first for one in entries if one.pvid), native)
     out: dict[str, Any] = {"pvid": own} if own != native else {}
     out |= {"native": "tagged"} if is_tagged else {}
-    if tagged and not (native == 0 and sum(one.last - one.first + 1 for one in tagged) >= ALL_TAGGED):
+    if tagged and not (own == native == 0 and sum(one.last - one.first + 1 for one in tagged) >= ALL_TAGGED):
         out["vlans"] = [one.first if one.first == one.last else f"{one.first}-{one.last}" for one in tagged]
     return out
 

@@ -92,7 +92,8 @@ def _differences(have: LinkConfig, said: LinkConfig, config: NetworkConfig) -> I
         )
     if not have.onboot and have.master is None and have.name not in {link.parent for link in config.links.values()}:
         yield "is not brought up at boot; the site file brings it up"
-    if have.vlans and vids(have.vlans) - vids(said.vlans) - _own_vids(have, config):
+    priority = {(0, False)}  # what bears a tag without a VLAN, on Open vSwitch
+    if have.vlans and vids(have.vlans) - vids(said.vlans) - _own_vids(have, config) - priority:
         yield f"VLANs {', '.join(with_flags(vlan) for vlan in have.vlans)}; the site file does not say them"
 
 

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from msgspec import Struct, field
-from msgspec.structs import force_setattr
+from msgspec.structs import force_setattr, replace
 
 from bascule.model.dhcp.identity import ClientId
 from bascule.model.host_links import LISTENING, MAIN_TABLE, Ipv6, Ipv6Privacy, PolicyRule
-from bascule.model.links import Bridge, BridgePort, LinkOptions, Physical
+from bascule.model.links import Bridge, BridgePort, LinkOptions, OpenVSwitch, OpenVSwitchBond, Physical
 from bascule.model.links.wake_on_lan import Modes
 from bascule.model.state import FixedNeighbour, PortVlans
 from bascule.model.values import IfName, Mac
@@ -100,6 +100,9 @@ class LinkConfig(Struct, frozen=True, kw_only=True):
             put(self, "ipv6_privacy", None)
         if self.port == BridgePort():
             put(self, "port", None)
+        if isinstance(self.options, OpenVSwitchBond):  # what its members say
+            put(self, "mac", None)
+            put(self, "mtu", None)
 
     @property
     def is_bridge(self) -> bool:
@@ -146,11 +149,18 @@ class NetworkConfig(Struct, frozen=True, kw_only=True):
         links = {name: self.links[name] for name in sorted(self.links)}
         for name, link in links.items():
             master = links.get(link.master) if link.master else None
-            if master is not None and master.is_bridge:
+            if master is not None and isinstance(master.options, OpenVSwitch):
+                if link.vlans == _ALL:
+                    links[name] = replace_fields(link, vlans=())
+            elif master is not None and master.is_bridge:
                 if link.vlans and (not _is_aware(master) or link.vlans == _default_vlans(master)):
                     links[name] = replace_fields(link, vlans=())
             elif link.port is not None or (link.vlans and not link.is_bridge):
                 links[name] = replace_fields(link, port=None, vlans=() if not link.is_bridge else link.vlans)
+        tagged = {link.master for link in links.values() if link.vlans}
+        for name, link in links.items():
+            if isinstance(link.options, OpenVSwitch) and link.options.vlan_filtering != (name in tagged):
+                links[name] = replace_fields(link, options=replace(link.options, vlan_filtering=int(name in tagged)))
         put(self, "links", MappingProxyType(links))
         bridges = any(link.is_bridge for link in links.values())
         put(self, "unmanaged", tuple(sorted(set(self.unmanaged))) if bridges else ())
@@ -188,7 +198,7 @@ class NetworkConfig(Struct, frozen=True, kw_only=True):
                     visit(below)
             done[name] = link
 
-        for rank in ("", "bond", "vlan", "dummy", "bridge"):
+        for rank in ("", "bond", "openvswitch-bond", "vlan", "dummy", "bridge", "openvswitch-bridge"):
             for name, link in self.links.items():
                 if link.options.kind == rank:
                     visit(name)
@@ -201,6 +211,9 @@ class NetworkConfig(Struct, frozen=True, kw_only=True):
             if link.master is not None:
                 found.setdefault(link.master, []).append(name)
         return found
+
+
+_ALL = (PortVlans(first=0, last=0, pvid=True, untagged=True), PortVlans(first=1, last=4094))  # of Open vSwitch
 
 
 def _is_aware(bridge: LinkConfig) -> bool:

@@ -8,6 +8,7 @@ parts are imported when they are used:
 * ``parse.py``: ``parse(files, hardware)`` says what files mean, and never raises for what stands in them
 * ``includes.py``, where files name further files: ``includes(path, text)`` gives their patterns
 * ``without.py``, where a file may speak for several links: ``without(files, names, hardware)`` gives what is left
+* ``plugin.py``, where its manager may lack what bridges of Open vSwitch take: ``why_no_switch(root, mirrored=…)``
 * ``takeover.py``: ``TAKEOVER``, how its manager takes over links that a change has made already
 """
 
@@ -24,9 +25,10 @@ from msgspec import Struct, field
 
 from bascule.errors import Problem, UsageFault
 from bascule.model import dialects as registry
+from bascule.model.site import Host
 from bascule.model.values import IfName
 from bascule.persist.config import NetworkConfig
-from bascule.persist.formats.openvswitch import refuse
+from bascule.persist.formats.openvswitch import refuse, refuse_missing
 from bascule.persist.manager import Manager, Root, Takeover
 from bascule.persist.parsed import Files, Hardware, Parsed
 
@@ -39,8 +41,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
     ``reads`` are glob patterns below the root of all files that its parser understands, ``own`` of those that speak
     for this dialect and no other. ``scaffold`` are files that are written only where they are missing. ``files`` and
     ``readers`` say in the reference which files it writes and who reads them, ``notes`` what else is to be known.
-    ``neighbours`` are the kinds of set neighbours that it has words for (persist.formats.neighbours). ``openvswitch``:
-    it can say what goes beside a bridge of Open vSwitch.
+    ``neighbours`` are the kinds of set neighbours that it has words for (persist.formats.neighbours). ``openvswitch``
+    is what it has no words for of bridges of Open vSwitch, whose data base keeps that; None where it has none at all.
     """
 
     name: str
@@ -51,7 +53,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     readers: str = ""
     notes: str = ""
     neighbours: frozenset[str] = frozenset()
-    openvswitch: bool = False
+    openvswitch: tuple[str, ...] | None = None
 
     def detect(self, root: Root) -> Iterable[Manager]:
         """The managers that look after a host's network by such files."""
@@ -60,7 +62,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
 
     def render(self, config: NetworkConfig) -> dict[str, str]:
         """The files. Raises Inexpressible with everything that the dialect has no word for."""
-        if not self.openvswitch:
+        if self.openvswitch is None:
             refuse(config, self.name)
         return cast("dict[str, str]", self._part("render").render(config))
 
@@ -79,6 +81,12 @@ class Dialect(Struct, frozen=True, kw_only=True):
             return cast("Mapping[str, str | None]", found(files, names, hardware))
         own = [path for path in files if any(fnmatchcase(path, pattern) for pattern in self.own)]
         return {path: None for path in own if self.parse({path: files[path]}, hardware).config.subjects & set(names)}
+
+    def check_switches(self, host: Host, config: NetworkConfig, root: str) -> None:
+        """Raise Inexpressible for bridges of Open vSwitch that whoever reads its files on this host cannot keep."""
+        found = self._function("plugin", "why_no_switch")
+        if found:
+            refuse_missing(host, config, self.name, lambda mirrored: found(root, mirrored=mirrored))
 
     @property
     def includes(self) -> Callable[[str, str], list[str]] | None:

@@ -57,8 +57,10 @@ class Persister(Struct):
         from bascule.persist.files import read_tree
         from bascule.persist.foreign import cloud_init
         from bascule.persist.foreign.carried import hook_notes, with_carried
+        from bascule.persist.formats.openvswitch import unsaid
         from bascule.persist.wanted import wanted_config
         from bascule.persist.writer import Stamp, prepare
+        from bascule.plan.change import Note
 
         chosen = dialect(self.dialect, persistent)
         patterns = (*chosen.reads, sysctls.PATH, *cloud_init.READS)
@@ -71,6 +73,9 @@ class Persister(Struct):
         config, self.notes = with_carried(config, wanted, self._rules_aside(config, chosen, existing, nics), chosen)
         foreign = chosen.parse(self._own_files(chosen, existing)[0], nics).config
         self.notes += tuple(hook_notes(config, foreign, self.dialect))
+        chosen.check_switches(self.host, config, self.root)
+        switches = unsaid(self.host, config, chosen.name, chosen.openvswitch)
+        self.notes = (*self.notes, *(Note(kind="along", subject=name, text=text) for name, text in switches))
         besides = sysctls.render(self.site, self.host, wanted)
         self._writing = prepare(chosen, config, existing, stamp=stamp, root=self.root, besides=besides, hardware=nics)
         return self._writing.changes

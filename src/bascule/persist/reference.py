@@ -10,13 +10,14 @@ from msgspec.structs import replace
 from bascule.model.dhcp.identity import ClientId
 from bascule.model.dialects import persistent
 from bascule.model.host_links import Ipv6
-from bascule.model.links import Bond, Bridge, BridgePort, Dummy, Vlan
+from bascule.model.links import Bond, Bridge, BridgePort, Dummy, OpenVSwitch, OpenVSwitchBond, Vlan
 from bascule.model.links.wake_on_lan import MAGIC
 from bascule.model.state import PortVlans
 from bascule.model.values import IfName, Mac
 from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.dialect import dialect, dialects
 from bascule.persist.formats.gaps import Inexpressible
+from bascule.persist.formats.openvswitch import is_switch
 
 HEAD = """\
 <!-- Made by `python -m bascule.persist.reference`; a test fails when it is stale. -->
@@ -25,7 +26,8 @@ HEAD = """\
 
 `bascule render` and `bascule apply` write a host's network in the words of its configuration system. Each line below
 was tried: the files were written, read back, and came out the same. Where a dialect has no word for something, it is
-an error that names the key and the dialect before anything is written (`DIALECT-CANNOT`).
+an error that names the key and the dialect before anything is written (`DIALECT-CANNOT`). *Data base* stands where Open
+vSwitch keeps a row by itself and the files say nothing of it: nothing is lost, and `apply` and `render` name it.
 
 | dialect | files | read by |
 |---|---|---|
@@ -88,6 +90,19 @@ def _vlan_aware() -> NetworkConfig:
     return NetworkConfig.of([bridge, LinkConfig(name=ETH, master=BR, vlans=vlans)])
 
 
+def _switch(vlans: tuple[PortVlans, ...] = (), **fields: Any) -> NetworkConfig:
+    bridge = LinkConfig(name=IfName("ovs0"), options=OpenVSwitch(**fields))
+    return NetworkConfig.of([bridge, LinkConfig(name=ETH, master=bridge.name, vlans=vlans)])
+
+
+def _switch_bond() -> NetworkConfig:
+    bridge = LinkConfig(name=IfName("ovs0"), options=OpenVSwitch())
+    options = OpenVSwitchBond(mode="balance-tcp", lacp="active", ad_lacp_rate="fast")
+    bond = LinkConfig(name=IfName("bond0"), options=options, master=bridge.name)
+    members = (LinkConfig(name=IfName(name), master=bond.name) for name in ("eth4", "eth5"))
+    return NetworkConfig.of([bridge, bond, *members])
+
+
 def probes() -> Iterator[tuple[str, NetworkConfig]]:
     """Everything that Bascule can want of a host, one thing at a time."""
     yield "a static IPv4 address", _nic(addresses=("192.0.2.5/24",))
@@ -146,7 +161,7 @@ def probes() -> Iterator[tuple[str, NetworkConfig]]:
     yield "VLAN with a name like vlan30", _vlan("vlan30")
     yield "VLAN with any name", _vlan("storage")
     yield "VLAN of 802.1ad (Q-in-Q)", _vlan("eth4.30", "802.1ad")
-    yield "dummy link", NetworkConfig.of([LinkConfig(name=IfName("dummy0"), options=Dummy())])
+    yield from _rarer()
     yield "guests' taps left alone", replace(_bridge(), unmanaged=("tap*", "vnet*"))
 
 
@@ -162,13 +177,34 @@ def can_say(name: str, config: NetworkConfig) -> bool:
     return True
 
 
+def _rarer() -> Iterator[tuple[str, NetworkConfig]]:
+    yield "Open vSwitch: a bridge with its uplink", _switch()
+    said: dict[str, Any] = {"rstp": 1, "stp_state": 1, "fail_mode": "secure", "mcast_snooping": 1}
+    yield "Open vSwitch: RSTP, fail mode, multicast snooping", _switch(**said)
+    yield "Open vSwitch: STP", _switch(stp_state=1)
+    yield "Open vSwitch: datapath in userspace", _switch(datapath="netdev")
+    vlans = (PortVlans(first=10, last=10, pvid=True, untagged=True), PortVlans(first=20, last=29))
+    yield "Open vSwitch: VLANs of its uplink", _switch(vlans)
+    yield "Open vSwitch: a bond of its own", _switch_bond()
+    yield "dummy link", NetworkConfig.of([LinkConfig(name=IfName("dummy0"), options=Dummy())])
+
+
+def cell(name: str, config: NetworkConfig) -> str:
+    """Whether a dialect says it, in the table."""
+    switched = any(is_switch(link) for link in config.links.values())
+    if switched and dialect(name).openvswitch:
+        files = dialect(name).render(config)
+        return "yes" if dialect(name).parse(files).config == config else "data base"
+    return "yes" if can_say(name, config) else "–"
+
+
 def page() -> str:
     """The whole page."""
     names = persistent()
     files = [f"| `{each.name}` | {each.files} | {each.readers} |" for each in dialects() if each.files]
     table = ["| | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
     for what, config in probes():
-        cells = ["yes" if can_say(name, config) else "–" for name in names]
+        cells = [cell(name, config) for name in names]
         table.append(f"| {what} | " + " | ".join(cells) + " |")
     notes = [f"* **{each.name}**. {each.notes}" for each in dialects() if each.notes]
     return HEAD + "\n".join(files) + "\n\n" + "\n".join(table) + "\n" + NOTES + "\n".join(notes) + "\n" + FOOT

@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bascule.model.host_links import LISTENING, Bond, Bridge, Ipv6, Ipv6Privacy, Nic, VlanLink
-from bascule.model.links import BridgePort, Physical
+from bascule.model.links import BridgePort, LinkOptions, OpenVSwitch, Physical
 from bascule.model.links.wake_on_lan import Modes
 from bascule.model.site import Host, PlugKind, Site
 from bascule.model.state import FORWARDING, HostState, Link, LinkFacts
@@ -47,7 +47,7 @@ def wanted_config(site: Site, host: Host, state: HostState | None = None) -> Net
         links.append(
             replace_fields(
                 config,
-                options=found.options,
+                options=_guarded(found.options, name, seen),
                 mac=found.mac,
                 port=_with_cost(found.port, link.port),
                 vlans=now.vlans if now.master else (),
@@ -67,6 +67,15 @@ def wanted_config(site: Site, host: Host, state: HostState | None = None) -> Net
             )
         )
     return NetworkConfig.of(links, (*GUEST_TAPS, *_other_taps(site, host)), host.rules)
+
+
+def _guarded(options: LinkOptions, name: IfName, state: HostState) -> LinkOptions:
+    """A bridge of Open vSwitch with its row's fail mode: one with guards passes nothing without their rules."""
+    switches = state.parts.get("ovs")
+    row = switches.bridges.get(name) if switches is not None else None
+    if row is None or not isinstance(options, OpenVSwitch):
+        return options
+    return replace(options, fail_mode=row.fail_mode or "")
 
 
 def _with_cost(found: BridgePort | None, said: BridgePort | None) -> BridgePort | None:

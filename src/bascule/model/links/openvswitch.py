@@ -19,6 +19,7 @@ class OpenVSwitch(Bridge, frozen=True, kw_only=True):
 
     forward_delay: int = 0  # of the kernel's bridges alone
     mcast_snooping: int = 0
+    vlan_default_pvid: int = 0  # a port without a word carries all VLANs
     rstp: int = 0  # then stp_state is 1 as well
     fail_mode: str = ""
     datapath: str = ""  # netdev, or the kernel's own

@@ -9,7 +9,17 @@ from msgspec import Struct, field
 
 from bascule.model.dhcp.identity import ClientId
 from bascule.model.host_links import Ipv6, Ipv6Privacy, PolicyRule
-from bascule.model.links import Bond, Bridge, BridgePort, Dummy, LinkOptions, Physical, Vlan
+from bascule.model.links import (
+    Bond,
+    Bridge,
+    BridgePort,
+    Dummy,
+    LinkOptions,
+    OpenVSwitch,
+    OpenVSwitchBond,
+    Physical,
+    Vlan,
+)
 from bascule.model.links.wake_on_lan import Modes
 from bascule.model.state import PortVlans
 from bascule.model.values import IfName, Mac, parse_ifname
@@ -19,7 +29,10 @@ from bascule.persist.formats.rules import with_priorities
 from bascule.persist.formats.values import default_of, parse_ip
 from bascule.persist.parsed import Left, Leftovers, Parsed
 
-KINDS: dict[str, type[LinkOptions]] = {"": Physical, "bridge": Bridge, "bond": Bond, "vlan": Vlan, "dummy": Dummy}
+KINDS: dict[str, type[LinkOptions]] = {
+    kind.kind: kind for kind in (Physical, Bridge, Bond, Vlan, Dummy, OpenVSwitch, OpenVSwitchBond)
+}
+MASTERS = frozenset(kind.kind for kind in (Bridge, Bond, OpenVSwitch, OpenVSwitchBond))
 OPTIONS = {kind: frozenset(f for f in options.__struct_fields__) for kind, options in KINDS.items()}
 
 
@@ -187,7 +200,7 @@ class Builder:
         if draft.master is None:
             return
         master = self.drafts.get(draft.master)
-        if master is None or master.kind not in {"bridge", "bond"}:
+        if master is None or master.kind not in MASTERS:
             why = "is not configured" if master is None else "is neither bridge nor bond"
             self.left.add(draft.file, draft.line, draft.name, f"its master {draft.master} {why}")
             draft.master = None

@@ -28,5 +28,6 @@ DIALECT = Dialect(
     own=(f"{FOLDER}/ifcfg-[!l]*", f"{FOLDER}/ifcfg-l[!o]*"),
     files="`/etc/sysconfig/network-scripts/ifcfg-*`, `route-*`",
     readers="RHEL 5–8: network-scripts, NetworkManager",
+    openvswitch=("mirrors",),
     notes="`IPV6INIT=no` keeps the scripts away from IPv6; the kernel still makes its link-local address.",
 )

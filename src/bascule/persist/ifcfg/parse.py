@@ -30,12 +30,14 @@ from bascule.persist.formats.values import (
 from bascule.persist.formats.vlans import from_name
 from bascule.persist.ifcfg import FOLDER, SKIPPED
 from bascule.persist.ifcfg.routes import classful, read_routes
+from bascule.persist.ifcfg.switches import TYPES as SWITCHES
+from bascule.persist.ifcfg.switches import SwitchKeys
 from bascule.persist.keyfile import nmconf
 from bascule.persist.parsed import Files, Hardware, Parsed
 
 GLOBAL = "etc/sysconfig/network"
 
-TYPES = {"ethernet": "", "bridge": "bridge", "bond": "bond", "vlan": "vlan"}
+TYPES = {"ethernet": "", "bridge": "bridge", "bond": "bond", "vlan": "vlan", **SWITCHES}
 
 SILENT = words(
     # nothing that a network would differ by, or what other keys say already
@@ -49,8 +51,6 @@ SILENT = words(
 )
 
 ODD_KEYS = {  # keys that only such a link has, and what it is
-    "OVS_BRIDGE": "a port of Open vSwitch",
-    "OVS_EXTRA": "Open vSwitch's",
     "TEAM_MASTER": "a port of a team",
     "TEAM_CONFIG": "a team",
     "ESSID": "wireless",
@@ -67,6 +67,7 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
     names = {mac: name for name, mac in (hardware or {}).items() if mac}
     gateways: list[tuple[Assignment, str]] = []
     settings = _global(files, builder, gateways)
+    switches = SwitchKeys()
     for path in sorted(path for path in files if path.startswith(f"{FOLDER}/ifcfg-")):
         suffix = path.removeprefix(f"{FOLDER}/ifcfg-")
         if suffix.endswith(SKIPPED):
@@ -74,10 +75,11 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
         elif re.search(r"-range[0-9]+$", suffix):
             builder.left.add_all(path, enumerate(files[path].strip().split("\n"), 1), "a range of aliases, not taken")
         elif suffix != "lo":
-            _IfcfgFile(builder, path, suffix, names, settings).read(files[path])
+            _IfcfgFile(builder, path, suffix, names, settings, switches).read(files[path])
     for path in sorted(path for path in files if re.match(rf"{FOLDER}/(route|rule)6?-", path)):
         read_routes(path, files[path], builder)
     _implied(builder)
+    switches.settle(builder)
     for assignment, device in gateways:
         _global_gateway(assignment, device, builder)
     builder.unmanaged += nmconf.parse(files, builder.left)
@@ -118,12 +120,19 @@ class _IfcfgFile(AssignmentFile):
     """One ifcfg file."""
 
     def __init__(
-        self, builder: Builder, path: str, suffix: str, names: dict[Mac, IfName], settings: dict[str, str]
+        self,
+        builder: Builder,
+        path: str,
+        suffix: str,
+        names: dict[Mac, IfName],
+        settings: dict[str, str],
+        switches: SwitchKeys,
     ) -> None:
         super().__init__(builder, path)
         self.suffix = suffix
         self.names = names
         self.settings = settings
+        self.switches = switches
 
     def read(self, text: str) -> None:
         self.load(text)
@@ -154,6 +163,7 @@ class _IfcfgFile(AssignmentFile):
         draft.onboot = True if onboot is None else onboot
         self._master(draft)
         self._options(draft)
+        self.switches.read(self.builder, draft, self)
         self._ip(draft)
         self._rules()
         self._rest()
@@ -315,7 +325,8 @@ _TAKEN = words(
     """
     DEVICE TYPE DEVICETYPE HWADDR MACADDR MTU ONBOOT BRIDGE MASTER STP DELAY AGEING PRIO BRIDGING_OPTS BONDING_OPTS VLAN
     PHYSDEV VLAN_ID BOOTPROTO DOMAIN IPV6INIT IPV6_AUTOCONF DHCPV6C IPV6ADDR IPV6ADDR_SECONDARIES
-    IPV6_DEFAULTGW IPV6_PRIVACY ETHTOOL_OPTS OVS_BRIDGE TEAM_MASTER METRIC IPV4_ROUTE_METRIC
+    IPV6_DEFAULTGW IPV6_PRIVACY ETHTOOL_OPTS OVS_BRIDGE OVS_OPTIONS OVS_EXTRA BOND_IFACES TEAM_MASTER
+    METRIC IPV4_ROUTE_METRIC
     """
 )
 

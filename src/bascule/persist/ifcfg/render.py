@@ -7,11 +7,12 @@ second spelling (PHYSDEV and VLAN_ID, IPV6INIT=no), both are served.
 from __future__ import annotations
 
 from bascule.model.host_links import Ipv6, Ipv6Privacy
-from bascule.model.links import Bond, Bridge, Dummy, Vlan
+from bascule.model.links import Bond, Bridge, Dummy, OpenVSwitch, Vlan
 from bascule.model.links.wake_on_lan import letters
 from bascule.persist.config import LinkConfig, NetworkConfig, by_family
 from bascule.persist.formats import sysfs
 from bascule.persist.formats.gaps import Gaps
+from bascule.persist.formats.openvswitch import bridge_columns, is_switch, port_columns
 from bascule.persist.formats.rules import by_link, rule_words
 from bascule.persist.formats.shell import assign
 from bascule.persist.formats.values import route_words, seconds
@@ -43,7 +44,10 @@ def render(config: NetworkConfig) -> dict[str, str]:
 def _link(link: LinkConfig, config: NetworkConfig, gaps: Gaps) -> Lines:
     out: Lines = [("DEVICE", link.name)]
     options = link.options
-    if isinstance(options, Bridge):
+    over = config.links.get(link.master) if link.master else None
+    if isinstance(options, OpenVSwitch) or (over is not None and isinstance(over.options, OpenVSwitch)):
+        out += _switched(link, config, gaps)
+    elif isinstance(options, Bridge):
         out += _bridge(options)
     elif isinstance(options, Bond):
         out += _bond(options)
@@ -57,17 +61,36 @@ def _link(link: LinkConfig, config: NetworkConfig, gaps: Gaps) -> Lines:
         gaps.add(link.name, "path", link.pin_path, "it knows hardware by its MAC only")
     if link.pin_mac:
         out.append(("HWADDR", link.pin_mac))
-    if link.mac:
+    if link.mac and not is_switch(link):
         out.append(("MACADDR", link.mac))
     out.append(("ONBOOT", "yes" if link.onboot else "no"))
-    if link.mtu is not None:
+    if link.mtu is not None and not is_switch(link):
         out.append(("MTU", str(link.mtu)))
     if link.wol is not None:
         out.append(("ETHTOOL_OPTS", f"wol {letters(link.wol)}"))
     out += _port(link, config, gaps) if link.master else _ip(link, gaps)
-    if link.vlans:
+    if link.vlans and not is_switch(over):
         gaps.add(link.name, "vlans", ", ".join(f"{v.first}-{v.last}" for v in link.vlans))
     return out
+
+
+def _switched(link: LinkConfig, config: NetworkConfig, gaps: Gaps) -> Lines:
+    """The words of Open vSwitch's ifup-ovs (README.RHEL of Open vSwitch)."""
+    if isinstance(link.options, Bond | Vlan) and not is_switch(link):
+        gaps.add(link.name, "kind", link.options.kind, "what ifup-ovs puts on a bridge of Open vSwitch is a NIC")
+    members = " ".join(config.ports().get(link.name, ()))
+    if isinstance(link.options, OpenVSwitch):
+        commands = [f"set Bridge {link.name} {' '.join(words)}"] if (words := bridge_columns(link)) else []
+        commands += [f"set Interface {link.name} mtu_request={link.mtu}"] if link.mtu is not None else []
+        out: Lines = [("TYPE", "OVSBridge"), ("DEVICETYPE", "ovs")]
+        return [*out, ("OVS_EXTRA", " -- ".join(commands))] if commands else out
+    out = [
+        ("TYPE", "OVSBond" if is_switch(link) else "OVSPort"),
+        ("DEVICETYPE", "ovs"),
+        ("OVS_BRIDGE", str(link.master)),
+    ]
+    out += [("BOND_IFACES", members)] if members else []
+    return [*out, ("OVS_OPTIONS", " ".join(words))] if (words := port_columns(link)) else out
 
 
 def _bridge(options: Bridge) -> Lines:
@@ -107,6 +130,8 @@ def _vlan(link: LinkConfig, options: Vlan, gaps: Gaps) -> Lines:
 
 def _port(link: LinkConfig, config: NetworkConfig, gaps: Gaps) -> Lines:
     master = config.links.get(link.master) if link.master else None
+    if is_switch(master):
+        return [("BOOTPROTO", "none")]  # said by OVS_BRIDGE, or by the bond
     if master is not None and isinstance(master.options, Bond):
         return [("BOOTPROTO", "none"), ("MASTER", master.name), ("SLAVE", "yes")]
     out: Lines = [("BOOTPROTO", "none"), ("BRIDGE", str(link.master))]

@@ -29,5 +29,6 @@ What neither reader has a word for stands as an `up` line with the `ip` or `brid
   `bridge-ports-condone-regex` keeps ifupdown2 from taking the guests' taps off their bridge; ifupdown passes over it.
   `no-auto-down` keeps `ifdown -a`, and so a restart of networking.service, from deleting the bridges; to ifupdown2 that
   line is part of a comment.""",
+    openvswitch=("mirrors",),
     neighbours=frozenset({PERMANENT, PROXY_ARP, PROXY_NDP}),
 )

@@ -55,4 +55,4 @@ def logical_lines(text: str) -> Iterator[tuple[int, str]]:
 def option_name(line: Line) -> str:
     """Ifupdown takes ``bridge_ports`` for ``bridge-ports``."""
     key = line.words[0]
-    return key.replace("_", "-") if key.startswith(("bridge_", "bond_", "vlan_", "dns_")) else key
+    return key.replace("_", "-") if key.startswith(("bridge_", "bond_", "vlan_", "dns_", "ovs_")) else key

@@ -8,7 +8,6 @@ from fnmatch import fnmatchcase
 from msgspec import Struct, field
 
 from bascule.model.host_links import Ipv6
-from bascule.model.state import PortVlans
 from bascule.model.values import parse_ifname, parse_vid
 from bascule.persist.config import StaticRoute
 from bascule.persist.formats import linkfile
@@ -23,11 +22,23 @@ from bascule.persist.formats.values import (
     parse_privacy,
     ticks,
 )
-from bascule.persist.formats.vlans import from_name, without
+from bascule.persist.formats.vlans import from_name
 from bascule.persist.ifupdown import MAIN
-from bascule.persist.ifupdown.hooks import hook, vlan_range
+from bascule.persist.ifupdown.hooks import hook
 from bascule.persist.ifupdown.includes import Line, absolute, logical_lines, option_name
-from bascule.persist.ifupdown.words import BRIDGE, HOOKS, ODD_TYPES, SECONDS, SILENT, SIMPLE, patterns, port_names
+from bascule.persist.ifupdown.switches import KINDS, SWITCHES, SwitchWords, is_taken
+from bascule.persist.ifupdown.vlans import VlanWords
+from bascule.persist.ifupdown.words import (
+    BRIDGE,
+    HOOKS,
+    ODD_TYPES,
+    SECONDS,
+    SILENT,
+    SIMPLE,
+    patterns,
+    per_port,
+    port_names,
+)
 from bascule.persist.parsed import Files, Hardware, Parsed
 
 FOLDER = "etc/network/interfaces.d/"
@@ -67,6 +78,7 @@ class InterfacesFiles:
         self.files = files
         self.seen: set[str] = set()
         self.autos: set[str] = set()
+        self.classes: dict[str, set[str]] = {}  # of links that somebody brings up together
         self.raised: dict[str, Line] = {}  # names of stanzas, each with the line that brings it up
         self.named = {"lo"}  # by stanzas of all kinds
         self.stanzas: list[_Stanza] = []
@@ -76,9 +88,9 @@ class InterfacesFiles:
         self.patterns: list[str] = []  # of links that come up by themselves
         self.refused: list[tuple[_Stanza, str]] = []
         self.heirs: list[tuple[_Stanza, str]] = []  # stanzas with the name of another one whose options are theirs
-        self.vids: dict[str, list[PortVlans]] = {}
-        self.pvids: dict[str, int] = {}
+        self.vlans = VlanWords()
         self.of_ipv6: set[str] = set()  # links whose stanzas speak of IPv6
+        self.switches = SwitchWords()
 
     def leave(self, line: Line, why: str) -> None:
         """A line that is not taken."""
@@ -157,8 +169,10 @@ class InterfacesFiles:
                 self.patterns.append(name[1:])
             elif set(name) & set("*?[/="):
                 self.leave(line, "patterns are not taken")
-            elif line.words[0] in {"auto", "allow-auto", "allow-hotplug"}:
+            elif line.words[0] in {"auto", "allow-auto", "allow-hotplug", "allow-ovs"}:
                 self.autos.add(name)
+            else:
+                self.classes.setdefault(name, set()).add(line.words[0].removeprefix("allow-"))
             if not set(name) & set("*?[/"):
                 self.raised.setdefault(logical or name, line)
 
@@ -205,9 +219,10 @@ class InterfacesFiles:
             if draft.name not in self.of_ipv6 and (draft.addresses or draft.dhcp4):
                 draft.ipv6 = Ipv6.AUTO  # ifup leaves it to the kernel, which listens
         self._implied()
+        self.switches.settle(self.builder)
         for name in self.raised.keys() - self.named - self.builder.drafts.keys():
             self.leave(self.raised[name], f"there is no stanza for {name}")
-        self._vlans()
+        self.vlans.settle(self.builder)
 
     def _inherit(self) -> None:
         """Options of another stanza, where the heir does not say them itself."""
@@ -222,7 +237,7 @@ class InterfacesFiles:
     def _bar(self) -> None:
         """Stanzas of links that are not taken, and what stands in those of the loopback."""
         for stanza in [*self.stanzas]:
-            odd = next((line for line in stanza.options if option_name(line) in ODD_TYPES), None)
+            odd = next((line for line in stanza.options if option_name(line) in ODD_TYPES and not is_taken(line)), None)
             if odd is not None:
                 kind = ODD_TYPES[option_name(odd)]
                 kind = f"a {odd.words[1]}" if kind == "of another kind" and len(odd.words) > 1 else kind
@@ -255,6 +270,12 @@ class InterfacesFiles:
     def _kind(self, draft: LinkDraft, stanza: _Stanza) -> None:
         """What a link is follows from the options that it has; a VLAN may follow from its name alone."""
         keys = {option_name(line): line for line in stanza.options}
+        if "ovs-type" in keys:
+            draft.kind = KINDS[" ".join(keys["ovs-type"].words[1:]).lower()]
+            bridge = " ".join(keys["ovs-bridge"].words[1:]) if "ovs-bridge" in keys else ""
+            draft.onboot = draft.onboot or bridge in self.classes.get(draft.name, ())
+        if draft.kind in SWITCHES:
+            return
         if "bridge-ports" in keys:
             draft.kind = "bridge"
         elif "bond-master" in keys:
@@ -314,6 +335,8 @@ class InterfacesFiles:
             if stanza.method not in {"static", "manual"}:
                 raise ValueError(f"the method is {stanza.method}")
             draft.addresses.append(parse_address(text, netmask or ("64" if ":" in text else None)))
+        elif key.startswith("ovs-"):
+            self.switches.option(self.builder, draft, key, line)
         elif key in {"bridge-ports", "bond-slaves", "slaves"}:
             self._ports(draft, key, line)
         elif key == "bond-master":
@@ -325,9 +348,9 @@ class InterfacesFiles:
             field_name, parse = BRIDGE[key]
             draft.options[field_name] = parse(text)
         elif key in {"bridge-pathcosts", "bridge-portprios", "bridge-pathcost", "bridge-portprio"}:
-            self._per_port(key, line)
+            per_port(self.builder, key, line)
         elif key in {"bridge-vids", "bridge-access", "bridge-pvid"}:
-            self._vlan_words(draft, key, line)
+            self.vlans.take(self.builder, draft, key, line)
         elif key == "bridge-ports-condone-regex":
             self.builder.unmanaged += patterns(text)
         elif key.startswith("bond-") and key not in SILENT:
@@ -359,42 +382,3 @@ class InterfacesFiles:
         if names is None:
             self.builder.doubt(draft.name)
             raise ValueError("which ports that are, only the host knows")
-
-    def _per_port(self, key: str, line: Line) -> None:
-        """``bridge-pathcosts eth4=100 eth5=4`` of ifupdown2, ``bridge_pathcost eth4 100`` of bridge-utils."""
-        field_name = "cost" if "pathcost" in key else "priority"
-        given = line.words[1:]
-        pairs = [word.partition("=")[::2] for word in given] if "=" in line.text else [(given[0], given[-1])]
-        for port, number in pairs:
-            value = parse_number(number, 0, 65535)
-            self.builder.draft(port, line.file, line.number).port[field_name] = value
-
-    def _vlan_words(self, draft: LinkDraft, key: str, line: Line) -> None:
-        if key == "bridge-vids":
-            for word in " ".join(line.words[1:]).replace(",", " ").split():
-                try:
-                    self.vids.setdefault(draft.name, []).append(vlan_range(word, set()))
-                except ValueError as wrong:
-                    self.builder.left.add(line.file, line.number, f"{line.words[0]} {word}", str(wrong))
-        elif key == "bridge-access":
-            vid = parse_vid(line.words[1] if len(line.words) > 1 else "")
-            self.vids[draft.name] = [PortVlans(first=vid, last=vid, pvid=True, untagged=True)]
-        else:
-            self.pvids[draft.name] = parse_vid(line.words[1] if len(line.words) > 1 else "")
-
-    def _vlans(self) -> None:
-        """ifupdown2: a port has its own VLANs, or else those of its bridge; the PVID is untagged."""
-        for draft in self.builder.drafts.values():
-            if draft.kind == "bridge" and draft.name in self.pvids:
-                draft.options["vlan_default_pvid"] = self.pvids[draft.name]
-        for draft in self.builder.drafts.values():
-            master = self.builder.drafts.get(draft.master) if draft.master else None
-            if master is None or master.kind != "bridge" or draft.vlans:
-                continue
-            ranges = self.vids.get(draft.name, self.vids.get(master.name, []))
-            pvid = self.pvids.get(draft.name, int(master.options.get("vlan_default_pvid", 1)))
-            if any(vlan.pvid for vlan in ranges):
-                draft.vlans += ranges
-            elif ranges or draft.name in self.pvids:
-                draft.vlans += [PortVlans(first=pvid, last=pvid, pvid=True, untagged=True)]
-                draft.vlans += [part for vlan in ranges for part in without(vlan, pvid)]

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bascule.model.host_links import TEMPORARY, Ipv6, PolicyRule
-from bascule.model.links import Bond, Bridge, Dummy, Vlan
+from bascule.model.links import Bond, Bridge, Dummy, OpenVSwitch, Vlan
 from bascule.model.links.wake_on_lan import letters
 from bascule.model.values import IfName
 from bascule.persist.config import LinkConfig, NetworkConfig
 from bascule.persist.formats import linkfile
 from bascule.persist.formats.gaps import Gaps
 from bascule.persist.formats.neighbours import command, on_link
+from bascule.persist.formats.openvswitch import bridge_columns, is_switch, port_columns
 from bascule.persist.formats.rules import by_link, rule_words
 from bascule.persist.formats.values import route_words, seconds
 from bascule.persist.formats.vlans import bridge_commands
@@ -32,7 +33,10 @@ def render(config: NetworkConfig) -> dict[str, str]:
     gaps.check_names(config)
     ports, ruled = config.ports(), by_link(config)
     stanzas = []
-    for link in config.in_order():  # links come up in the order in which they stand
+    links = config.in_order()  # they come up in the order in which they stand
+    for link in sorted(
+        links, key=lambda link: _is_of_switch(link, config) and not link.is_bridge
+    ):  # its ports behind it
         if isinstance(link.options, Dummy):
             gaps.add(link.name, "kind", "dummy")
         members = [config.links[name] for name in ports.get(link.name, ())]
@@ -64,7 +68,8 @@ def _stays(config: NetworkConfig, ports: Mapping[IfName, Sequence[IfName]]) -> s
 def _link(
     link: LinkConfig, config: NetworkConfig, members: list[LinkConfig], rules: list[PolicyRule], gaps: Gaps
 ) -> Lines:
-    low = _low(link, config, members, gaps)
+    low = [] if is_switch(link) else _low(link, config, members, gaps)
+    low += _switched(link, config, members) if _is_of_switch(link, config) else []
     v4, v6 = link.split()
     heads: list[tuple[str, Lines]] = []
     gaps.check_client_id(link)
@@ -92,17 +97,43 @@ def _link(
         heads[0][1].append("dns-nameservers " + " ".join(link.dns))
     if link.search:
         heads[0][1].append("dns-search " + " ".join(link.search))
-    heads[0][1].extend(_hooks(link, members))
+    heads[0][1].extend(_hooks(link, members) if link.options.is_link else [])  # a bond of Open vSwitch is none
     for rule in rules:  # a reload of ifupdown2 asks again for what is there
         ip = "ip -6" if rule.ipv6 else "ip"
         verbs = (("up", "add"), ("down", "del"))
         heads[0][1].extend(f"{when} {ip} rule {verb} {rule_words(rule)} || true" for when, verb in verbs)
     heads[0][1].extend(f"up {command(one)} || true" for one in on_link(config, link.name))
     heads[0][1].extend(link.hooks)
-    out = [f"auto {link.name}\n" if number == 0 and link.onboot else "" for number in range(len(heads))]
+    port = _is_of_switch(link, config) and not link.is_bridge
+    first = f"auto {link.name}\n" + (f"allow-{link.master} {link.name}\n" if port else "")  # its bridge brings it up
+    out = [first if number == 0 and link.onboot else "" for number in range(len(heads))]
     for number, (head, lines) in enumerate(heads):
         out[number] += f"iface {link.name} {head}\n" + "".join(f"    {line}\n" for line in lines)
     return out
+
+
+def _is_of_switch(link: LinkConfig, config: NetworkConfig) -> bool:
+    """Whether it is a bridge of Open vSwitch or a port of one; a member of its bond is a NIC like others."""
+    over = config.links.get(link.master) if link.master else None
+    return isinstance(link.options, OpenVSwitch) or (over is not None and isinstance(over.options, OpenVSwitch))
+
+
+def _switched(link: LinkConfig, config: NetworkConfig, members: list[LinkConfig]) -> Lines:
+    """The words of Open vSwitch's own scripts (/usr/share/doc/openvswitch-switch/README.Debian.gz).
+
+    What stands in its data base already they leave as it is.
+    """
+    names = [member.name for member in members]
+    if isinstance(link.options, OpenVSwitch):
+        out = ["ovs_type OVSBridge", *([f"ovs_ports {' '.join(names)}"] if names else [])]
+        commands = [f"set Bridge {link.name} {' '.join(words)}"] if (words := bridge_columns(link)) else []
+        commands += [f"set Interface {link.name} mtu_request={link.mtu}"] if link.mtu is not None else []
+        out += [f"ovs_extra {' -- '.join(commands)}"] if commands else []
+        # ifupdown2 takes every other port off when it reloads; to ifupdown the line says nothing
+        return out + ([f"ovs_ports_condone_regex {condone(config.unmanaged)}"] if config.unmanaged else [])
+    kind = "OVSBond" if is_switch(link) else "OVSPort"
+    out = [f"ovs_type {kind}", f"ovs_bridge {link.master}", *([f"ovs_bonds {' '.join(names)}"] if names else [])]
+    return [*out, f"ovs_options {' '.join(words)}"] if (words := port_columns(link)) else out
 
 
 def _low(link: LinkConfig, config: NetworkConfig, members: list[LinkConfig], gaps: Gaps) -> Lines:
@@ -171,7 +202,7 @@ def _hooks(link: LinkConfig, members: list[LinkConfig]) -> Lines:
     """What there is no word for, as commands."""
     out: Lines = []
     options, default = link.options, Bridge()
-    if isinstance(options, Bridge):
+    if isinstance(options, Bridge) and not is_switch(link):
         words = []
         for field in (*SECONDS.values(), "vlan_default_pvid", "mcast_snooping", "mcast_querier"):
             value = getattr(options, field)

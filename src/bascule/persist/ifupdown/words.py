@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from bascule.model.links.wake_on_lan import of_letters
 from bascule.model.values import parse_mac
-from bascule.persist.formats.builder import LinkDraft, setter
+from bascule.persist.formats.builder import Builder, LinkDraft, setter
 from bascule.persist.formats.values import parse_bool, parse_ip, parse_mtu, parse_number, words
+from bascule.persist.ifupdown.includes import Line
 
 
 def patterns(regex: str) -> list[str]:
@@ -58,7 +59,7 @@ def _flag(text: str) -> int:
 
 
 ODD_TYPES = {  # an option that only such a link has: what that is
-    **dict.fromkeys(words("ovs-type ovs_type ovs-bridge ovs_bridge ovs-bonds ovs_bonds"), "Open vSwitch's"),
+    "ovs-type": "Open vSwitch's",
     **dict.fromkeys(words("wpa-ssid wpa-psk wpa-conf wpa-roam"), "wireless"),
     **dict.fromkeys(words("vxlan-id vxlan-local-tunnelip"), "a VXLAN"),
     **dict.fromkeys(words("veth-peer-name"), "one end of a veth pair"),
@@ -90,6 +91,15 @@ SECONDS = {  # option: field of a bridge, both counted in time
     "bridge-maxage": "max_age",
     "bridge-ageing": "ageing_time",
 }
+
+
+def per_port(builder: Builder, key: str, line: Line) -> None:
+    """``bridge-pathcosts eth4=100 eth5=4`` of ifupdown2, ``bridge_pathcost eth4 100`` of bridge-utils."""
+    field_name = "cost" if "pathcost" in key else "priority"
+    given = line.words[1:]
+    pairs = [word.partition("=")[::2] for word in given] if "=" in line.text else [(given[0], given[-1])]
+    for port, number in pairs:
+        builder.draft(port, line.file, line.number).port[field_name] = parse_number(number, 0, 65535)
 
 
 def port_names(given: list[str]) -> list[str] | None:

@@ -14,9 +14,11 @@ DIALECT = Dialect(
     own=(f"{FOLDER}/*",),
     files=f"`/{FOLDER}/*.nmconnection`",
     readers="NetworkManager",
+    openvswitch=(),
     notes="""\
 NetworkManager sets `forward-delay`, `hello-time` and `max-age` only together with STP; without STP the
   kernel does not use them. It gives each default route a metric of its own. Its own default for a bridge is STP on, so
   `stp=false` is always written.
+  Bridges of Open vSwitch take its plugin, which Debian builds it without.
   A drop-in of its unit keeps ports without IPv6 addresses, which it gives back to every link when it stops.""",
 )

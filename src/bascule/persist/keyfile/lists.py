@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from bascule.model.state import PortVlans
 from bascule.model.values import parse_vid
+from bascule.persist.formats import ini
+from bascule.persist.formats.builder import Builder
+from bascule.persist.formats.ini import Section
 
 
 def split_list(text: str) -> list[str]:
@@ -23,4 +26,13 @@ def parse_vlans(text: str) -> list[PortVlans]:
         if low > high or set(words[1:]) - {"pvid", "untagged"}:
             raise ValueError(f"'{part.strip()}' is not a range of VLANs")
         found.append(PortVlans(first=low, last=high, pvid="pvid" in words, untagged="untagged" in words))
+    return found
+
+
+def merged(path: str, text: str, builder: Builder) -> dict[str, Section]:
+    """GLib takes a section that comes twice as one."""
+    found: dict[str, Section] = {}
+    for section in ini.read(path, text, builder.left):
+        name = {"802-3-ethernet": "ethernet"}.get(section.name, section.name)
+        found.setdefault(name, Section(name, section.line)).items.extend(section.items)
     return found

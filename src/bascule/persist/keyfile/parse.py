@@ -16,6 +16,7 @@ from bascule.persist.formats import ini, linkfile
 from bascule.persist.formats.bonding import parse_bond_option
 from bascule.persist.formats.builder import Builder, LinkDraft
 from bascule.persist.formats.ini import Section
+from bascule.persist.formats.openvswitch import BRIDGE
 from bascule.persist.formats.rules import parse_rule_words
 from bascule.persist.formats.values import (
     default_of,
@@ -29,7 +30,8 @@ from bascule.persist.formats.values import (
     parse_table,
 )
 from bascule.persist.keyfile import FOLDER, nmconf
-from bascule.persist.keyfile.lists import parse_vlans, split_list
+from bascule.persist.keyfile.lists import merged, parse_vlans, split_list
+from bascule.persist.keyfile.switches import KINDS, Switches
 from bascule.persist.keyfile.words import IDENTITY, IPV6_METHODS, SILENT, SILENT_SECTIONS, TIMES, TYPES
 from bascule.persist.parsed import Files, Hardware, Parsed
 
@@ -46,7 +48,7 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
         if path.endswith(("~", ".bak", ".rpmsave", ".swp")):
             builder.left.add(path, 0, "", "passed over, as NetworkManager does with such a name")
             continue
-        sections = _merged(path, files[path], builder)
+        sections = merged(path, files[path], builder)
         if "connection" not in sections:
             builder.left.add(path, 0, "", "no [connection]: not a profile")
             continue
@@ -56,8 +58,11 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
         if link:
             called |= {key: link for key in (connection.get("uuid"), connection.get("id")) if key}
     configured: dict[IfName, str] = {}
+    switches = Switches(profiles, builder)
+    profiles = [(path, sections) for path, sections in profiles if sections["connection"].get("type") not in KINDS]
     for path, sections in sorted(profiles, key=lambda each: _rank(*each)):
-        _Profile(builder, path, sections, called, names, configured).read()
+        _Profile(builder, path, sections, called, names, configured, switches).read()
+    switches.finish()
     linkfile.parse(files, builder)
     builder.unmanaged += nmconf.parse(files, builder.left)
     return builder.finish()
@@ -71,15 +76,6 @@ def _rank(path: str, sections: dict[str, Section]) -> tuple[bool, int, str]:
     return connection.get("autoconnect").strip().lower() in {"false", "no", "0"}, -number, path
 
 
-def _merged(path: str, text: str, builder: Builder) -> dict[str, Section]:
-    """GLib takes a section that comes twice as one."""
-    found: dict[str, Section] = {}
-    for section in ini.read(path, text, builder.left):
-        name = {"802-3-ethernet": "ethernet"}.get(section.name, section.name)
-        found.setdefault(name, Section(name, section.line)).items.extend(section.items)
-    return found
-
-
 class _Profile:
     """One profile."""
 
@@ -91,6 +87,7 @@ class _Profile:
         called: dict[str, str],
         names: dict[Mac, IfName],
         configured: dict[IfName, str],
+        switches: Switches,
     ) -> None:
         self.builder = builder
         self.path = path
@@ -98,6 +95,7 @@ class _Profile:
         self.called = called
         self.names = names
         self.configured = configured
+        self.switches = switches
         self.taken: set[tuple[str, str]] = set()
 
     def leave(self, section: str, key: str, why: str) -> None:
@@ -123,7 +121,7 @@ class _Profile:
     def read(self) -> None:
         kind = self.value("connection", "type")
         port_of = self.value("connection", "slave-type") or self.value("connection", "port-type")
-        if kind not in TYPES or port_of not in {"", "bridge", "bond"}:
+        if kind not in TYPES or port_of not in {"", "bridge", "bond", "ovs-port"} or self._is_odd_port(kind):
             odd = f"of type {kind or 'none'}" if kind not in TYPES else f"a port of a {port_of}"
             name = self.value("connection", "interface-name")
             if name:
@@ -162,18 +160,23 @@ class _Profile:
         draft.mtu = self.take("ethernet", "mtu", lambda text: parse_mtu(text) if text != "0" else None)
         onboot = self.take("connection", "autoconnect", parse_bool)
         draft.onboot = True if onboot is None else onboot
-        self._master(draft)
+        is_port = self._master(draft)
         self._own(draft)
         self._port(draft)
         if "ipv4" in self.sections:
             self._family(draft, "ipv4")
-        elif draft.master is None:
+        elif draft.master is None and not is_port:
             draft.dhcp4 = True  # NetworkManager's default is method=auto
         if "ipv6" in self.sections:
             self._family(draft, "ipv6")
-        elif draft.master is None:
+        elif draft.master is None and not is_port:
             draft.ipv6 = Ipv6.AUTO
         self._rest(draft.name)
+
+    def _is_odd_port(self, kind: str) -> bool:
+        """Whether it is an interface of Open vSwitch's that is not a bridge's own."""
+        name, *above = (self.value("connection", key) for key in ("interface-name", "controller", "master"))
+        return kind == "ovs-interface" and not self.switches.internal(name, "".join(above))
 
     def _leave_all(self, why: str) -> None:
         """A whole profile, as one thing; the master that it names has a port that nobody can tell."""
@@ -186,11 +189,16 @@ class _Profile:
         ]
         self.builder.left.add_all(self.path, items or [(0, "")], why)
 
-    def _master(self, draft: LinkDraft) -> None:
-        for key in ("master", "controller"):
-            master = self.value("connection", key)
-            if master:
-                self.builder.enslave(draft.name, self.called.get(master, master), self.path, draft.line)
+    def _master(self, draft: LinkDraft) -> bool:
+        """Whether its master is a port of Open vSwitch, which stands for a bridge to come."""
+        above = next(filter(None, [self.value("connection", key) for key in ("master", "controller")]), "")
+        if "ovs-port" in {self.value("connection", "slave-type"), self.value("connection", "port-type")}:
+            if draft.kind != BRIDGE:
+                self.switches.enslave(draft.name, above)
+            return draft.kind != BRIDGE
+        if above:
+            self.builder.enslave(draft.name, self.called.get(above, above), self.path, draft.line)
+        return False
 
     def _own(self, draft: LinkDraft) -> None:
         if draft.kind == "bridge":

@@ -10,15 +10,16 @@ import uuid
 
 from bascule.model.dhcp.identity import ClientId, colons
 from bascule.model.host_links import MAIN_TABLE, TEMPORARY, Ipv6, PolicyRule
-from bascule.model.links import Bond, Bridge, Dummy, Vlan
+from bascule.model.links import Bond, Bridge, Dummy, OpenVSwitch, OpenVSwitchBond, Vlan
 from bascule.model.links.wake_on_lan import manager_flags
 from bascule.model.state import PortVlans
 from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.formats import ini, linkfile
 from bascule.persist.formats.gaps import Gaps
+from bascule.persist.formats.openvswitch import is_switch
 from bascule.persist.formats.rules import by_link, rule_words
 from bascule.persist.formats.vlans import with_flags
-from bascule.persist.keyfile import FOLDER, nmconf
+from bascule.persist.keyfile import FOLDER, nmconf, switches
 from bascule.persist.keyfile.words import TIMES
 
 NAME = "keyfile"
@@ -34,7 +35,11 @@ def render(config: NetworkConfig) -> dict[str, str]:
     gaps = Gaps(NAME)
     gaps.check_names(config)
     ruled = by_link(config)
-    files = {path_of(link.name): _link(link, config, ruled.get(link.name, []), gaps) for link in config.links.values()}
+    files: dict[str, str] = {}
+    for link in config.links.values():
+        files |= _switched(link, config, gaps)
+        if link.options.is_link:  # a bond of Open vSwitch is none
+            files[path_of(link.name)] = _link(link, config, ruled.get(link.name, []), gaps)
     gaps.check()
     return files | linkfile.render(config) | nmconf.render(config) | nmconf.quiet(config)
 
@@ -49,16 +54,37 @@ def profile_uuid(name: str) -> str:
     return str(uuid.uuid5(NAMESPACE, name))
 
 
+def _switched(link: LinkConfig, config: NetworkConfig, gaps: Gaps) -> dict[str, str]:
+    """The profiles of Open vSwitch's rows: a bridge with the port of its own, or another port of it."""
+    files: dict[str, str] = {}
+    options = link.options
+    over = config.links.get(link.master) if link.master else None
+    parts: list[tuple[str, str, list[tuple[str, Items]]]] = []
+    if isinstance(options, OpenVSwitch):
+        parts = [("ovs-bridge", "", switches.bridge(link, options)), ("ovs-port", link.name, [("ovs-port", [])])]
+    elif over is not None and isinstance(over.options, OpenVSwitch):
+        parts = [("ovs-port", over.name, switches.port(link, gaps))]
+    for kind, bridge, sections in parts:
+        name = f"{link.name}-{kind.removeprefix('ovs-')}"
+        head: Items = [("id", name), ("uuid", profile_uuid(name)), ("type", kind), ("interface-name", link.name)]
+        if bridge:
+            head += [("master", profile_uuid(f"{bridge}-bridge")), ("slave-type", "ovs-bridge")]
+        files[path_of(name)] = ini.write([("connection", head), *sections])
+    return files
+
+
 def _link(link: LinkConfig, config: NetworkConfig, rules: list[PolicyRule], gaps: Gaps) -> str:
     options = link.options
-    kind = options.kind or "ethernet"
+    kind = "ovs-interface" if isinstance(options, OpenVSwitch) else options.kind or "ethernet"
     head: Items = [("id", link.name), ("uuid", profile_uuid(link.name)), ("type", kind)]
     head.append(("interface-name", link.name))
     if not link.onboot:
         head.append(("autoconnect", "false"))
     own: Items = []
     # no autoconnect-slaves: a port comes up by itself, and with it twice at boot, where 1.42 then loses a bond
-    if isinstance(options, Bridge):
+    if isinstance(options, OpenVSwitch):
+        own = [("type", "internal")]
+    elif isinstance(options, Bridge):
         own = _bridge(link, options, gaps)
     elif isinstance(options, Bond):
         own = _bond(options)
@@ -72,11 +98,14 @@ def _link(link: LinkConfig, config: NetworkConfig, rules: list[PolicyRule], gaps
     if kind != "ethernet":
         sections.append((kind, own))
     sections.append(("ethernet", _ethernet(link)))
-    if link.master is not None:
-        master = config.links.get(link.master)
+    master = config.links.get(link.master) if link.master else None
+    if is_switch(link) or is_switch(master):
+        port = master.name if master is not None and isinstance(master.options, OpenVSwitchBond) else link.name
+        head += [("master", profile_uuid(f"{port}-port")), ("slave-type", "ovs-port")]
+    elif link.master is not None:
         head += [("master", link.master), ("slave-type", master.options.kind if master else "bridge")]
         sections.append(("bridge-port", _port(link, gaps)))
-    else:
+    if link.master is None:
         v4, v6 = _ip(link, gaps)
         for items, ipv6 in ((v4, False), (v6, True)):
             these = [rule for rule in rules if rule.ipv6 == ipv6]

@@ -8,6 +8,7 @@ from bascule.model.values import IfName
 from bascule.persist.formats import ini
 from bascule.persist.keyfile import FOLDER
 from bascule.persist.keyfile.parse import parse
+from bascule.persist.keyfile.switches import KINDS
 from bascule.persist.parsed import Files, Hardware, Leftovers
 
 
@@ -22,11 +23,17 @@ def without(files: Files, names: Collection[IfName], hardware: Hardware) -> dict
     for path, text in files.items():
         if not path.startswith(f"{FOLDER}/"):
             continue
-        if parse({path: text}, hardware).config.subjects & set(names):
+        if parse({path: text}, hardware).config.subjects & set(names) or _is_row_of(path, text, names):
             found[path] = None
         elif _fits_any(path, text):
             found[path] = _leaving(text, names) if others else None
     return found
+
+
+def _is_row_of(path: str, text: str, names: Collection[IfName]) -> bool:
+    """Whether it is the bridge or the port of Open vSwitch of one of the links."""
+    connection = next((one for one in ini.read(path, text, Leftovers()) if one.name == "connection"), None)
+    return connection is not None and connection.get("type") in KINDS and connection.get("interface-name") in names
 
 
 def _fits_any(path: str, text: str) -> bool:

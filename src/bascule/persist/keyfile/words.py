@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bascule.model.host_links import Ipv6
+from bascule.persist.formats.openvswitch import BRIDGE
 from bascule.persist.formats.values import words
 
 TIMES = {  # field of a bridge: key, its bounds and NetworkManager's default, all in seconds (nm-setting-bridge.c)
@@ -20,6 +21,7 @@ IPV6_METHODS = {
     "ignore": Ipv6.AUTO,  # NetworkManager leaves it to the kernel, which listens
 }
 TYPES = {"ethernet": "", "802-3-ethernet": "", "bridge": "bridge", "bond": "bond", "vlan": "vlan", "dummy": "dummy"}
+TYPES["ovs-interface"] = BRIDGE  # its internal port
 
 SILENT = words(
     # keys that do not change what the network is

@@ -24,5 +24,6 @@ DIALECT = Dialect(
     notes="""\
 What it has no word for (multicast snooping, VLAN filtering, most port options) stands in drop-ins beside
   the units that it generates, `/etc/systemd/network/10-netplan-NAME.netdev.d/`. They need the renderer networkd.""",
+    openvswitch=("VLANs", "STP", "datapath", "mirrors"),
     neighbours=frozenset({PERMANENT, PROXY_NDP}),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fnmatch import fnmatchcase
+from functools import partial
 
 import yaml
 from msgspec.structs import replace
@@ -11,25 +12,24 @@ from msgspec.structs import replace
 from bascule.model.host_links import Ipv6, Ipv6Privacy
 from bascule.model.links.wake_on_lan import MAGIC
 from bascule.model.values import parse_ifname, parse_mac, parse_vid
-from bascule.persist.config import StaticRoute
 from bascule.persist.formats import linkfile
 from bascule.persist.formats.bonding import parse_bond_option
 from bascule.persist.formats.builder import Builder, LinkDraft, add_gateway, setter
 from bascule.persist.formats.rules import parse_rule_words
 from bascule.persist.formats.values import (
-    default_of,
     parse_address,
     parse_bool,
     parse_ip,
     parse_mtu,
     parse_number,
-    parse_prefix,
-    parse_table,
     words,
 )
 from bascule.persist.netplan import FOLDER
 from bascule.persist.netplan.dropins import read_dropins
 from bascule.persist.netplan.nodes import Node, in_words, network_of, pairs, text_of, texts_of
+from bascule.persist.netplan.routes import route_of, with_prefix
+from bascule.persist.netplan.switches import KINDS as SWITCHES
+from bascule.persist.netplan.switches import SwitchRows, is_switched
 from bascule.persist.networkd.words import (
     span_ms,
     span_ticks,
@@ -77,6 +77,7 @@ def parse(files: Files, hardware: Hardware | None = None) -> Parsed:
     for path, network in documents:
         reader.read(path, network)
     reader.enslave()
+    reader.switches.settle(builder)
     for draft in builder.drafts.values():
         reader.settle(draft)
     linkfile.parse(files, builder)
@@ -99,6 +100,7 @@ class NetplanFiles:
         self.manager: dict[str, str] = {}
         self.renderer = "networkd"
         self.stp: dict[str, bool | None] = {}
+        self.switches = SwitchRows()
 
     def leave(self, path: str, node: Node, text: str, why: str) -> None:
         """Something that is not taken."""
@@ -141,10 +143,11 @@ class NetplanFiles:
         for group, definitions in pairs(network):
             if group.value in KINDS:
                 for name, body in pairs(definitions):
-                    if "openvswitch" in {key.value for key, _ in pairs(body)}:
-                        self._bar(path, name, body, "a switch of Open vSwitch")
+                    kind = KINDS[group.value]
+                    if is_switched(body) and kind == "vlan":
+                        self._bar(path, name, body, "a fake bridge of Open vSwitch")
                     else:
-                        self._definition(path, KINDS[group.value], name, body)
+                        self._definition(path, SWITCHES.get(kind, kind) if is_switched(body) else kind, name, body)
             elif group.value not in {"version", "renderer"}:
                 kind = {"wifis": "wireless", "openvswitch": "Open vSwitch's"}.get(group.value, f"among {group.value}")
                 for name, body in pairs(definitions):
@@ -221,6 +224,8 @@ class NetplanFiles:
             if len(named) != 1:
                 raise ValueError("stands for no link, or for several")
             draft.parent = parse_ifname(named[0])
+        elif key == "openvswitch":
+            self.switches.read(draft, node, partial(self.leave, path))
         elif key in SILENT:
             said = f"{draft.name}: {key}: {in_words(node)}"
             if key not in {"set-name", "interfaces"}:
@@ -238,7 +243,9 @@ class NetplanFiles:
                 self.leave(path, key, f"{draft.name}: {key.value}: {in_words(value)}", str(wrong))
 
     def _parameter(self, draft: LinkDraft, key: str, value: Node) -> None:
-        if draft.kind == "bond" and key in BOND:
+        if draft.kind == SWITCHES["bond"]:
+            self.switches.parameter(draft, key, value)
+        elif draft.kind == "bond" and key in BOND:
             text = text_of(value)
             field = BOND[key]
             if field in {"miimon", "updelay", "downdelay"} and not text.isdigit():
@@ -269,7 +276,7 @@ class NetplanFiles:
             for address, options in given:
                 said = f"{draft.name}: address {in_words(item)}"
                 try:
-                    draft.addresses.append(parse_address(_with_prefix(str(address.value))))
+                    draft.addresses.append(parse_address(with_prefix(str(address.value))))
                 except ValueError as wrong:
                     self.leave(path, item, said, str(wrong))
                 if options is not None and pairs(options):
@@ -291,7 +298,7 @@ class NetplanFiles:
             raise ValueError("a list is expected")
         for item in node.value:
             try:
-                draft.routes.append(_route(item))
+                draft.routes.append(route_of(item))
             except ValueError as wrong:
                 self.leave(path, item, f"{draft.name}: route {in_words(item)}", str(wrong))
 
@@ -331,6 +338,9 @@ class NetplanFiles:
             manager = self.manager.get(draft.name, self.renderer)
             stp = self.stp.get(draft.name, manager == "NetworkManager")
             draft.options["stp_state"] = int(True if stp is None else stp)
+        below = self.builder.drafts.get(draft.parent) if draft.parent else None
+        if below is not None and below.kind == SWITCHES["bridge"]:
+            self.builder.bar(draft.name, "a fake bridge of Open vSwitch, which is not taken")
         local = self.local.get(draft.name, draft.master is None)
         if draft.name in self.dhcp6:
             draft.ipv6 = Ipv6.DHCP
@@ -341,29 +351,6 @@ class NetplanFiles:
             draft.ipv6 = Ipv6.AUTO
         else:
             draft.ipv6 = Ipv6.MANUAL if local else Ipv6.OFF
-
-
-def _with_prefix(text: str) -> str:
-    if "/" not in text:
-        raise ValueError(f"'{text}' has no prefix length")
-    return text
-
-
-def _route(node: Node) -> StaticRoute:
-    values = {str(key.value): text_of(value) for key, value in pairs(node)}
-    unknown = set(values) - {"to", "via", "metric", "table", "from", "on-link", "scope", "type"}
-    if unknown or values.get("type", "unicast") != "unicast":
-        raise ValueError(f"'{min(unknown, default='type')}' of a route is not taken")
-    gateway = parse_ip(values["via"]) if values.get("via", "0.0.0.0") not in {"0.0.0.0", "::"} else ""
-    to = values.get("to", "")
-    return StaticRoute(
-        dst=default_of(gateway) if to in {"default", "0/0"} else parse_prefix(to),
-        gateway=gateway,
-        metric=parse_number(values.get("metric", "0")),
-        table=parse_table(values.get("table", "main")),
-        prefsrc=parse_ip(values["from"]) if "from" in values else "",
-        onlink=parse_bool(values.get("on-link", "no")),
-    )
 
 
 def _port_flag(field: str) -> Callable[[LinkDraft, str], None]:

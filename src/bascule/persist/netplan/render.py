@@ -10,11 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 from bascule.model.host_links import LISTENING, MAIN_TABLE, Ipv6, Ipv6Privacy, PolicyRule
-from bascule.model.links import Bond, Bridge, BridgePort, Dummy, Vlan
+from bascule.model.links import Bond, Bridge, BridgePort, Dummy, OpenVSwitch, OpenVSwitchBond, Vlan
 from bascule.model.links.wake_on_lan import MAGIC, wake_words
 from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.formats import ini, linkfile
 from bascule.persist.formats.gaps import Gaps
+from bascule.persist.formats.openvswitch import BOND, BRIDGE, bond_config, is_switch
 from bascule.persist.formats.rules import by_link
 from bascule.persist.netplan import FOLDER
 from bascule.persist.netplan.dropins import DROPIN, UNIT
@@ -23,6 +24,7 @@ from bascule.site.write import block
 
 NAME = "netplan"
 FILE = f"{FOLDER}/60-bascule.yaml"
+GROUPS = {"bond": "bonds", "bridge": "bridges", "vlan": "vlans", BOND: "bonds", BRIDGE: "bridges"}
 OWN_BRIDGE_WORDS = {  # field: netplan's parameter
     "ageing_time": "ageing-time",
     "priority": "priority",
@@ -42,13 +44,18 @@ def render(config: NetworkConfig) -> dict[str, str]:
         members = [config.links[name] for name in ports.get(link.name, ())]
         if isinstance(link.options, Dummy):
             gaps.add(link.name, "kind", "dummy", "netplan before 1.0 knows no such link")
+        if is_switch(config.links.get(link.parent or link.name)) and link.parent:
+            gaps.add(link.name, "link", link.parent, "over a bridge of Open vSwitch netplan makes a fake bridge of it")
         if link.wol not in {None, (), MAGIC}:
             gaps.add(link.name, "wol", wake_words(link.wol or ()), "it knows 'magic' and 'off' alone")
-        group = {"bond": "bonds", "bridge": "bridges", "vlan": "vlans"}.get(link.options.kind, "ethernets")
+        group = GROUPS.get(link.options.kind, "ethernets")
         rules = ruled.get(link.name, [])
         groups[group][link.name] = _link(link, members) | _policy([rule for rule in rules if _has_words(rule)])
         only_networkd = networkd.rules(rule for rule in rules if not _has_words(rule))
-        files |= _dropins(link, only_networkd + networkd.neighbours(config, link), gaps)
+        if link.options.is_link:  # a bond of Open vSwitch is none
+            besides = only_networkd + networkd.neighbours(config, link)
+            of_switch = is_switch(config.links.get(link.master or link.name))
+            files |= _dropins(link, besides, gaps, of_switch=of_switch)
     gaps.check()
     tree = {"network": {"version": 2, "renderer": "networkd", **{key: value for key, value in groups.items() if value}}}
     files[FILE] = "\n".join(block(tree, 0, 3)) + "\n"
@@ -66,13 +73,15 @@ def _link(link: LinkConfig, members: list[LinkConfig]) -> dict[str, Any]:
     options = link.options
     if isinstance(options, Bridge | Bond):
         out["interfaces"] = [member.name for member in members]
-    if isinstance(options, Bridge):
+    if isinstance(options, OpenVSwitch | OpenVSwitchBond):
+        out |= _switched(link, options)
+    elif isinstance(options, Bridge):
         out["parameters"] = _bridge(options, members)
     elif isinstance(options, Bond):
         out["parameters"] = _bond(options)
     elif isinstance(options, Vlan):
         out |= {"id": int(options.id), "link": link.parent}
-    if link.mac:
+    if link.mac and not is_switch(link):
         out["macaddress"] = link.mac
     if link.mtu is not None:
         out["mtu"] = link.mtu
@@ -85,6 +94,23 @@ def _link(link: LinkConfig, members: list[LinkConfig]) -> dict[str, Any]:
     if link.master is None:
         out |= _ip(link)
     return out
+
+
+def _switched(link: LinkConfig, options: OpenVSwitch | OpenVSwitchBond) -> dict[str, Any]:
+    """A bridge or bond of Open vSwitch; VLANs of its ports stand in its data base alone, as netplan has no words."""
+    if isinstance(options, OpenVSwitchBond):
+        words: dict[str, Any] = {"lacp": options.lacp} if options.lacp else {}
+        config = bond_config(options)
+        delays = {"up-delay": options.updelay, "down-delay": options.downdelay}
+        parameters = {"mode": options.mode, **{key: value for key, value in delays.items() if value}}
+    else:
+        words = {"fail-mode": options.fail_mode} if options.fail_mode else {}
+        words |= {"mcast-snooping": True} if options.mcast_snooping else {}
+        words |= {"rstp": True} if options.rstp else {}
+        config = {"hwaddr": str(link.mac)} if link.mac else {}
+        parameters = {}
+    words |= {"other-config": config} if config else {}
+    return {"openvswitch": words, **({"parameters": parameters} if parameters else {})}
 
 
 def _bridge(options: Bridge, members: list[LinkConfig]) -> dict[str, Any]:
@@ -190,12 +216,12 @@ def _policy(rules: list[PolicyRule]) -> dict[str, Any]:
     return {"routing-policy": told} if told else {}
 
 
-def _dropins(link: LinkConfig, more: networkd.Sections, gaps: Gaps) -> dict[str, str]:
+def _dropins(link: LinkConfig, more: networkd.Sections, gaps: Gaps, *, of_switch: bool) -> dict[str, str]:
     """What only networkd has words for."""
     files: dict[str, str] = {}
     options, default = link.options, Bridge()
     made: networkd.Sections = []
-    if isinstance(options, Bridge):
+    if isinstance(options, Bridge) and not is_switch(link):
         said = {"STP", "ForwardDelaySec", "AgeingTimeSec", "HelloTimeSec", "MaxAgeSec", "Priority"}
         if options != default:
             made.append(("Bridge", [item for item in networkd.bridge(options) if item[0] not in said]))
@@ -205,7 +231,7 @@ def _dropins(link: LinkConfig, more: networkd.Sections, gaps: Gaps) -> dict[str,
     if link.port is not None:
         rest = {key: value for key, value in link.port.as_json().items() if key not in {"cost", "priority"}}
         used.append(("Bridge", networkd.port(link, BridgePort(**rest), gaps)))
-    used += networkd.vlans(link)
+    used += [] if of_switch else networkd.vlans(link)
     own = networkd.privacy(link) if link.ipv6_privacy is Ipv6Privacy.PREFER_PUBLIC else []
     used.append(("Network", networkd.keep(link) + own))
     used += more

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from bascule.persist.dialect import Dialect
-from bascule.persist.formats import LINK_FILES
+from bascule.persist.formats import LINK_FILES, SWITCH_WORDS
 from bascule.persist.formats.neighbours import PERMANENT, PROXY_NDP
 
 FOLDER = "etc/systemd/network"
 
 DIALECT = Dialect(
     name="networkd",
-    openvswitch=True,
+    openvswitch=SWITCH_WORDS,
     reads=(
         f"{FOLDER}/*.netdev",
         f"{FOLDER}/*.network",

@@ -54,7 +54,7 @@ PRIVACY = {
 }
 
 SILENT = words(
-    "RequiredForOnline ConfigureWithoutCarrier IgnoreCarrierLoss Description KeepConfiguration LLDP EmitLLDP"
+    "RequiredForOnline ConfigureWithoutCarrier KeepMaster IgnoreCarrierLoss Description KeepConfiguration LLDP EmitLLDP"
 )
 
 DHCP4 = frozenset({"DHCPv4", "DHCP"})  # the second is what it was called at first

@@ -41,7 +41,8 @@ def switch_options(known: LinuxBridge, bridge: Bridge) -> LinuxBridge:
         stp_state=int(bridge.stp or said.rstp),
         rstp=int(said.rstp),
         fail_mode=said.fail_mode or known.fail_mode,
-        datapath=said.datapath or known.datapath,
+        forward_delay=0,
+        datapath=known.datapath if said.datapath is None else said.datapath.replace("system", ""),
         mcast_snooping=int(known.mcast_snooping if bridge.snooping is None else bridge.snooping),
     )
 

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from bascule.errors import MissingTool, Problem
 from bascule.model.host_links import Bridge, Mirror
+from bascule.model.host_links import OpenVSwitch as SaidOfSwitch
 from bascule.model.links import OpenVSwitch, OpenVSwitchBond
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState, Link
@@ -118,13 +119,19 @@ class _Wanted:
             known,
             datapath_type=said.datapath.replace("system", "") if said.datapath else known.datapath_type,
             external_ids=ids,
-            # without its rules, a guarded switch passes nothing
-            fail_mode="secure" if names else said.fail_mode or (None if had_guards else usual.fail_mode),
+            fail_mode=self._fail_mode(known, said, guarded=bool(names), had_guards=had_guards),
             mcast_snooping_enable=usual.mcast_snooping_enable if bridge.snooping is None else bridge.snooping,
             stp_enable=bridge.stp,
             rstp_enable=said.rstp,
             other_config=config,
         )
+
+    def _fail_mode(self, known: BridgeRow, said: SaidOfSwitch, *, guarded: bool, had_guards: bool) -> str | None:
+        """Without its rules, a guarded switch passes nothing; netplan writes what is the default down."""
+        if guarded:
+            return "secure"
+        keeps = not known.site or known.fail_mode == "standalone"
+        return said.fail_mode or (known.fail_mode if keeps and not had_guards else None)
 
     def _own_port(self, bridge: Bridge, row: PortRow | None) -> PortRow:
         """The internal port, on which the host speaks."""

@@ -9,7 +9,7 @@ from bascule.site import document as d
 from bascule.site.wiring import DocumentWiring
 
 OWN_MODES = ("active-backup", *OPENVSWITCH_MODES)
-KERNEL_KEYS = ("miimon", "hash_policy", "min_links", "ad_select")
+KERNEL_KEYS = ("miimon", "hash_policy", "min_links", "ad_select", "mac", "mtu")
 WHY = {  # of each mode, from Documentation/networking/bonding.rst of the kernel
     "balance-alb": "it sends under its members' own MACs, and loses the guests'",
     "balance-tlb": "the switch hears a guest's MAC at two ports by turns",

@@ -1,0 +1,46 @@
+"""What stanzas say of Open vSwitch, in the words of its own scripts (README.Debian of openvswitch-switch)."""
+
+from __future__ import annotations
+
+from bascule.persist.formats.builder import Builder, LinkDraft
+from bascule.persist.formats.openvswitch import BOND, BRIDGE, Columns
+from bascule.persist.formats.values import parse_mtu
+from bascule.persist.ifupdown.includes import Line, option_name
+from bascule.persist.ifupdown.words import patterns
+
+SWITCHES = frozenset({BRIDGE, BOND})
+KINDS = {"ovsbridge": BRIDGE, "ovsport": "", "ovsbond": BOND}
+
+
+def is_taken(line: Line) -> bool:
+    """Whether an option makes a link that a site file can say; internal ports, patches and tunnels it cannot."""
+    return option_name(line) == "ovs-type" and " ".join(line.words[1:]).lower() in KINDS
+
+
+class SwitchWords(Columns):
+    """The rows that all stanzas ask for."""
+
+    def option(self, builder: Builder, draft: LinkDraft, key: str, line: Line) -> None:
+        """One option. Raises ValueError for what is not taken."""
+        given = line.words[1:]
+        if key in {"ovs-ports", "ovs-bonds"}:
+            for name in given:
+                if name not in builder.barred:  # told there; an internal port is none that leads out
+                    member = builder.enslave(name, draft.name, line.file, line.number)
+                    if member is not None and key == "ovs-bonds":
+                        member.onboot = True  # the script sets it up
+        elif key == "ovs-bridge" and given:
+            if builder.enslave(draft.name, given[0], line.file, line.number):
+                builder.implied[given[0]] = BRIDGE
+        elif key == "ovs-options" and draft.kind != BRIDGE:
+            columns, _, rest = " ".join(given).partition(" -- ")
+            self.take("Port", draft.name, columns.removeprefix("-- ").split() if columns != "--" else [])
+            self.commands(rest)
+        elif key in {"ovs-options", "ovs-extra"}:
+            self.commands(" ".join(given))
+        elif key == "ovs-ports-condone-regex":
+            builder.unmanaged += patterns(" ".join(given))
+        elif key == "ovs-mtu":  # ifupdown2's
+            draft.mtu = parse_mtu(" ".join(given))
+        elif key != "ovs-type":
+            raise ValueError("not taken")

@@ -1,0 +1,49 @@
+"""ifupdown2's words for the VLANs of a VLAN-aware bridge and its ports."""
+
+from __future__ import annotations
+
+from bascule.model.state import PortVlans
+from bascule.model.values import parse_vid
+from bascule.persist.formats.builder import Builder, LinkDraft
+from bascule.persist.formats.vlans import without
+from bascule.persist.ifupdown.hooks import vlan_range
+from bascule.persist.ifupdown.includes import Line
+
+
+class VlanWords:
+    """What all stanzas say, until the bridges of all ports are known."""
+
+    def __init__(self) -> None:
+        self.vids: dict[str, list[PortVlans]] = {}
+        self.pvids: dict[str, int] = {}
+
+    def take(self, builder: Builder, draft: LinkDraft, key: str, line: Line) -> None:
+        """One option. Raises ValueError for a number that is none."""
+        if key == "bridge-vids":
+            for word in " ".join(line.words[1:]).replace(",", " ").split():
+                try:
+                    self.vids.setdefault(draft.name, []).append(vlan_range(word, set()))
+                except ValueError as wrong:
+                    builder.left.add(line.file, line.number, f"{line.words[0]} {word}", str(wrong))
+        elif key == "bridge-access":
+            vid = parse_vid(line.words[1] if len(line.words) > 1 else "")
+            self.vids[draft.name] = [PortVlans(first=vid, last=vid, pvid=True, untagged=True)]
+        else:
+            self.pvids[draft.name] = parse_vid(line.words[1] if len(line.words) > 1 else "")
+
+    def settle(self, builder: Builder) -> None:
+        """ifupdown2: a port has its own VLANs, or else those of its bridge; the PVID is untagged."""
+        for draft in builder.drafts.values():
+            if draft.kind == "bridge" and draft.name in self.pvids:
+                draft.options["vlan_default_pvid"] = self.pvids[draft.name]
+        for draft in builder.drafts.values():
+            master = builder.drafts.get(draft.master) if draft.master else None
+            if master is None or master.kind != "bridge" or draft.vlans:
+                continue
+            ranges = self.vids.get(draft.name, self.vids.get(master.name, []))
+            pvid = self.pvids.get(draft.name, int(master.options.get("vlan_default_pvid", 1)))
+            if any(vlan.pvid for vlan in ranges):
+                draft.vlans += ranges
+            elif ranges or draft.name in self.pvids:
+                draft.vlans += [PortVlans(first=pvid, last=pvid, pvid=True, untagged=True)]
+                draft.vlans += [part for vlan in ranges for part in without(vlan, pvid)]

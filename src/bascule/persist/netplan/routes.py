@@ -1,0 +1,32 @@
+"""netplan's addresses and routes."""
+
+from __future__ import annotations
+
+from bascule.persist.config import StaticRoute
+from bascule.persist.formats.values import default_of, parse_bool, parse_ip, parse_number, parse_prefix, parse_table
+from bascule.persist.netplan.nodes import Node, pairs, text_of
+
+
+def with_prefix(text: str) -> str:
+    """An address as it stands. Raises ValueError for one without its prefix length."""
+    if "/" not in text:
+        raise ValueError(f"'{text}' has no prefix length")
+    return text
+
+
+def route_of(node: Node) -> StaticRoute:
+    """A route. Raises ValueError for one that is not taken."""
+    values = {str(key.value): text_of(value) for key, value in pairs(node)}
+    unknown = set(values) - {"to", "via", "metric", "table", "from", "on-link", "scope", "type"}
+    if unknown or values.get("type", "unicast") != "unicast":
+        raise ValueError(f"'{min(unknown, default='type')}' of a route is not taken")
+    gateway = parse_ip(values["via"]) if values.get("via", "0.0.0.0") not in {"0.0.0.0", "::"} else ""
+    to = values.get("to", "")
+    return StaticRoute(
+        dst=default_of(gateway) if to in {"default", "0/0"} else parse_prefix(to),
+        gateway=gateway,
+        metric=parse_number(values.get("metric", "0")),
+        table=parse_table(values.get("table", "main")),
+        prefsrc=parse_ip(values["from"]) if "from" in values else "",
+        onlink=parse_bool(values.get("on-link", "no")),
+    )
