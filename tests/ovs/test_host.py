@@ -154,6 +154,34 @@ def test_without_ovs_vswitchd_nothing_is_begun(bed: Bed) -> None:
     done = bed.run("plan", str(bed.site))
     assert done.returncode == 1
     assert "error[OPENVSWITCH-DEAD]" in done.stderr
+    vsctl(bed, "--no-wait", "add-br", "br-int")
+    found = json.loads(bed.run("doctor", "--json").stdout)["findings"]
+    assert "openvswitch-dead" in {one["id"] for one in found}
+
+
+def test_a_guest_that_crashed_leaves_a_port_and_the_plan_takes_it_off(bed: Bed) -> None:
+    """One of a name that nobody declares is somebody else's: the doctor says how it goes."""
+    bed.apply("--confirm-within", "60s")
+    assert bed.run("confirm").returncode == 0
+    vsctl(bed, "--", "add-port", "ovs3", "theirs")
+    bed.ip("link del vnet1")
+    (stale,) = told_by_doctor(bed)
+    assert stale["subject"] == "ovs3"
+    assert [line.partition(":")[0] for line in stale["evidence"]] == ["theirs", "vnet1"]
+    assert stale["evidence"][0] == "theirs: could not open network device theirs (No such device)"
+    assert "for port in theirs vnet1; do ovs-vsctl --if-exists del-port ovs3 $port; done" in stale["fix"]
+    plan = json.loads(bed.run("plan", str(bed.site), "--json").stdout)
+    assert [(one["subject"], one["action"]) for one in plan["changes"]] == [
+        ("vnet1", "leave ovs3: there is no such link any more")
+    ]
+    bed.apply("--confirm-within", "60s")
+    assert "vnet1" not in rows(bed).ports
+    assert "theirs" in rows(bed).ports
+
+
+def told_by_doctor(bed: Bed) -> list[dict[str, str]]:
+    found = json.loads(bed.run("doctor", str(bed.site), "--json").stdout)["findings"]
+    return [one for one in found if one["id"] == "openvswitch-stale"]
 
 
 def _words(process: Path) -> str:

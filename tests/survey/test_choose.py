@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bascule.errors import UsageFault
-from bascule.model.links import Bond, Bridge, Loopback, Physical, Tap, Veth, Vlan
+from bascule.model.links import Bond, Bridge, Loopback, OpenVSwitch, OpenVSwitchBond, Physical, Tap, Veth, Vlan
 from bascule.model.state import Address, HostState, Link
 from bascule.model.values import IfName, Mac
 from bascule.survey.choose import choose
@@ -37,12 +37,17 @@ HOST = HostState.of(
         link("eth2", Physical(), master="bond0"),
         link("bond0", Bond(), master="br1"),
         link("br1", Bridge()),
+        link("eth4", Physical(), master="bond1"),
+        link("tap1", Tap(), master="ovs1"),
+        link("bond1", OpenVSwitchBond(mode="balance-slb"), master="ovs1"),
+        link("ovs1", OpenVSwitch()),
         link("tap0", Tap(), master="br1"),
         link("veth0", Veth(), master="br1"),
         link("eth3", Physical()),
         link("eth3.30", Vlan(id=30), master="br30", parent="eth3"),
         link("br30", Bridge()),
         link("br9", Bridge()),
+        link("ovs9", OpenVSwitch()),
     ]
 )
 
@@ -50,10 +55,11 @@ HOST = HostState.of(
 @pytest.mark.parametrize(
     ("names", "chosen"),
     [
-        ((), ("eth0", "eth1", "eth2", "eth3")),
+        ((), ("eth0", "eth1", "eth2", "eth3", "eth4")),
         (("eth3",), ("eth3",)),
         (("bond0",), ("eth1", "eth2")),
         (("br1",), ("eth1", "eth2")),
+        (("ovs1",), ("eth4",)),
         (("br30",), ("eth3",)),
         (("eth3.30", "eth3"), ("eth3",)),
         (("tap0",), ("tap0",)),
@@ -62,12 +68,12 @@ HOST = HostState.of(
 def test_below_bridges_bonds_and_vlans_are_the_nics(names: tuple[str, ...], chosen: tuple[str, ...]) -> None:
     nics, remarks = choose(HOST, names)
     assert nics == chosen
-    assert len(remarks) == sum(name in ("bond0", "br1", "br30", "eth3.30") for name in names)
+    assert len(remarks) == sum(name in ("bond0", "br1", "br30", "eth3.30", "ovs1") for name in names)
 
 
 def test_the_sites_nics_come_first() -> None:
     _, host = site()
-    assert choose(HOST, (), host)[0] == ("eth2", "eth3", "eth0", "eth1")
+    assert choose(HOST, (), host)[0] == ("eth2", "eth3", "eth4", "eth0", "eth1")
 
 
 @pytest.mark.parametrize(
@@ -76,6 +82,7 @@ def test_the_sites_nics_come_first() -> None:
         (("eth33", "nonsense"), "did you mean 'eth3'"),
         (("eth33", "nonsense"), "no link 'nonsense'"),
         (("br9",), "'br9' is a bridge without a NIC under it"),
+        (("ovs9",), "'ovs9' is a bridge of Open vSwitch without a NIC under it"),
     ],
 )
 def test_what_cannot_be_listened_on(names: tuple[str, ...], words: str) -> None:

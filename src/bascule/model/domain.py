@@ -27,6 +27,7 @@ class DomainNic(Struct, frozen=True, kw_only=True):
     link_up: bool = True
     mtu: int | None = None
     switch: str = ""  # "openvswitch" where the virtual port says so
+    vlans: str = ""  # those that the definition gives its port: "10 untagged, 20"
     filter: str = ""  # the nwfilter that libvirt keeps at its tap
 
     @property

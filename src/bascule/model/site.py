@@ -141,6 +141,15 @@ class SwitchedNic(Struct, frozen=True, kw_only=True):
     tagged: tuple[tuple[Vid, Vid], ...] = ()
     native_tagged: bool = False
 
+    @property
+    def words(self) -> str:
+        """Its VLANs as a domain's definition has them: ``10 untagged, 20``; nothing where its port carries all."""
+        own = [] if self.untagged is None else [str(self.untagged)]
+        if own and self.tagged:
+            own = [f"{self.untagged} {'tagged' if self.native_tagged else 'untagged'}"]
+        rest = (vid for first, last in self.tagged for vid in range(first, last + 1) if vid != self.untagged)
+        return ", ".join([*own, *map(str, rest)])
+
 
 class GuestNic(Struct, frozen=True, kw_only=True):
     """A NIC of a guest. ``mac`` and ``tap`` are always filled; ``mac_given`` says whether the file named the MAC."""

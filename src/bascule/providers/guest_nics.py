@@ -24,7 +24,8 @@ def find_nic(nics: Sequence[DomainNic], wanted: GuestNic) -> DomainNic | None:
 
 def is_at(nic: DomainNic, wanted: GuestNic) -> bool:
     """Whether a NIC is plugged where the file says, with its cable in."""
-    return (nic.kind, nic.into) == (wanted.plug.value, wanted.into) and nic.link_up and _is_on_kind(nic, wanted)
+    there = (nic.kind, nic.into) == (wanted.plug.value, wanted.into) and _is_on_kind(nic, wanted)
+    return there and nic.link_up and _has_vlans(nic, wanted)
 
 
 def _is_on_kind(nic: DomainNic, wanted: GuestNic) -> bool:
@@ -32,10 +33,17 @@ def _is_on_kind(nic: DomainNic, wanted: GuestNic) -> bool:
     return (nic.switch == "openvswitch") == (wanted.openvswitch is not None)
 
 
+def _has_vlans(nic: DomainNic, wanted: GuestNic) -> bool:
+    """Whether whoever runs the guest gives its port of Open vSwitch the VLANs of the file when it starts."""
+    return wanted.openvswitch is None or nic.vlans == wanted.openvswitch.words
+
+
 def restart_reason(now: DomainNic, wanted: GuestNic) -> str:
     """Why a running guest's NIC gets where the file says at its next start only."""
     if not _is_on_kind(now, wanted) and now.kind == PlugKind.BRIDGE.value:
         return "the plan moves its tap; libvirt takes it for a port of the other kind of bridge until then"
+    if (now.kind, now.into) == (wanted.plug.value, wanted.into) and not _has_vlans(now, wanted):
+        return "the plan sets the VLANs of its port; libvirt goes by the old ones until then"
     return why_next_start(now.kind, now.into, wanted.attachment) or ""
 
 

@@ -74,15 +74,18 @@ def _kept(root: XmlElement, name: str, *, starts: bool) -> str:
 def _interface(interface: XmlElement, out: LibvirtFiles) -> dict[str, Any]:
     """A NIC. Raises ValueError where it is plugged into something that is not taken."""
     port = interface.first("virtualport")
-    if port is not None and port.attributes.get("type") == "openvswitch":
-        raise ValueError("it is on Open vSwitch, which is not taken yet")
+    switched = port is not None and port.attributes.get("type") == "openvswitch"
+    if port is not None and switched:
+        port.take("type")
+        for parameters in port.all("parameters"):
+            parameters.take("interfaceid")  # libvirt's own choice, or OVN's, and it stays
     nic = _plug(interface, out)
     mac = interface.first("mac")
     if mac is not None:
         nic["mac"] = parse_mac(mac.take("address"))
         if (fixed := out.reserved.get((nic.get("network", ""), nic["mac"]))) is not None:
             nic["address"] = fixed
-    nic |= vlans_of(interface)
+    nic |= vlans_of(interface, switched=switched)
     tap = interface.first("target")
     if tap is not None and tap.attributes.get("dev"):
         name = tap.take("dev")

@@ -118,17 +118,29 @@ def _reserved(dhcp: XmlElement, own: IpInterface, span: str, network: str, out: 
                 host.take(word)
 
 
-def vlans_of(node: XmlElement) -> dict[str, Any]:
-    """The VLANs that ``<vlan>`` in an element gives: one to an access port, several or a range to a trunk."""
+def vlans_of(node: XmlElement, *, switched: bool = False) -> dict[str, Any]:
+    """The VLANs that ``<vlan>`` in an element gives: one to an access port, several or a range to a trunk.
+
+    ``switched``: of a port of Open vSwitch, which may have a native VLAN beside those of a trunk, and where 0 is none.
+    """
     vlan = node.first("vlan")
     tags = vlan.all("tag") if vlan is not None else []
-    if vlan is None or not tags or any("nativeMode" in tag.attributes for tag in tags):
+    modes = {tag.attributes["nativeMode"] for tag in tags if "nativeMode" in tag.attributes}
+    if vlan is None or not tags or (modes and not switched):
         return {}
     try:
-        vids = [int(parse_vid(tag.attributes.get("id", ""))) for tag in tags]
+        numbers = {
+            tag.attributes.get("id", ""): tag for tag in tags if not (switched and tag.attributes.get("id") == "0")
+        }
+        vids = {int(parse_vid(text)): "nativeMode" in tag.attributes for text, tag in numbers.items()}
     except ValueError:
         return {}
-    is_trunk = vlan.take("trunk") == "yes" or len(vids) > 1
+    is_trunk = vlan.take("trunk") == "yes" or len(tags) > 1
     for tag in tags:
-        tag.take("id")
-    return {"vlans": vids} if is_trunk else {"vlan": vids[0]}
+        tag.take("id"), tag.take("nativeMode")
+    if not is_trunk:
+        return {"vlan": next(iter(vids))} if vids else {}
+    told: dict[str, Any] = {"vlans": [vid for vid, is_native in vids.items() if not is_native]}
+    for native in (vid for vid, is_native in vids.items() if is_native):
+        told = {"vlan": native, **told} | ({"native": "tagged"} if modes == {"tagged"} else {})
+    return told

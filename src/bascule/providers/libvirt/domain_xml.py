@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TypeAlias
+from uuid import UUID, uuid5
 
 from lxml import etree
 from lxml.builder import E
@@ -19,6 +20,7 @@ from bascule.providers.guest_nics import why_next_start
 
 Element: TypeAlias = etree._Element  # noqa: SLF001  lxml's own name for its element type
 NAMESPACE = "https://bascule.dev/xml/guest/1"  # the mark of a domain or network that Bascule wrote
+PORTS = UUID("6f3c1b0e-0f1c-5d55-9d2e-6f7673706f72")  # of ids of ports of Open vSwitch, each by its NIC's MAC
 DEFAULT_MEMORY = 1 << 30  # bytes; where the site file says nothing
 _FREE_PORTS = 10  # for the devices below and a few NICs more
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True, remove_blank_text=False)
@@ -158,7 +160,9 @@ def on_switch(root: Element, nic: GuestNic) -> Element:
             root.remove(child)
     if nic.openvswitch is None:
         return root
-    root.append(E.virtualport(type="openvswitch"))
+    known = old.find("parameters") if old is not None else None  # a profile of somebody's, the id that it had
+    parameters = known if known is not None else E.parameters(interfaceid=str(uuid5(PORTS, nic.mac)))
+    root.append(E.virtualport(parameters, type="openvswitch"))
     untagged, tagged = nic.openvswitch.untagged, nic.openvswitch.tagged
     vids = [vid for first, last in tagged for vid in range(first, last + 1) if vid != untagged]
     tags = [E.tag(id=str(vid)) for vid in vids]

@@ -100,8 +100,16 @@ def _nic(index: int, element: Any, bridges: dict[str, str]) -> DomainNic:
         link_up=_attribute(element, "link", "state") != "down",
         mtu=int(mtu.get("size", "0")) if mtu is not None else None,
         switch=_attribute(element, "virtualport", "type"),
+        vlans=_vlans(element.find("vlan")),
         filter=_attribute(element, "filterref", "filter"),
     )
+
+
+def _vlans(vlan: Any) -> str:
+    """``10``, or ``10 untagged, 20`` of a trunk; nothing without any."""
+    if vlan is None:
+        return ""
+    return ", ".join(f"{tag.get('id', '')} {tag.get('nativeMode', '')}".rstrip() for tag in vlan.findall("tag"))
 
 
 def _attribute(element: Any, child: str, name: str) -> str:

@@ -87,7 +87,8 @@ def _ports(old: SwitchState, new: SwitchState, links: HostState) -> Iterator[Ste
             yield step(Phase.SWITCH, name, f"become a port of {on}{told}", outage_s=pause, about="master")
         elif before is not None and after is None:
             if on in new.bridges:
-                gone = f"leave {on}" if name not in old.seen.errors else f"leave {on}: there is no such link any more"
+                is_there = any(IfName(one.name) in links.links for one in before.interfaces)
+                gone = f"leave {on}" if is_there else f"leave {on}: there is no such link any more"
                 yield step(Phase.SWITCH, name, gone, risk=Risk.DETACHES, about="master")
         elif before is not None and after is not None:
             yield from _altered(before, after)

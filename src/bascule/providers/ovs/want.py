@@ -167,7 +167,7 @@ class _Wanted:
         there = [self.observed.links.get(IfName(one.name)) for one in row.interfaces]
         if any(there):
             return not any(link is not None and link.master in {row.bridge, row.name} for link in there)
-        stale = any(one.type == "" and one.name in self.now.seen.errors for one in row.interfaces)
+        stale = any(one.type == "" for one in row.interfaces)  # in userspace ovs-vswitchd may not have noticed
         return not (stale and (row.site == self.site.name or row.name in self.named))
 
     def _is_foreign(self, row: MirrorRow) -> bool:

@@ -13,6 +13,7 @@ from bascule.verify.doctor import (
     network_collision,
     nics,
     packages,
+    switches,
     wireless,
 )
 from bascule.verify.doctor.finding import Facts, Finding, Severity
@@ -37,6 +38,7 @@ LOOKS = (
     wireless.look,
     macvtap.look,
     guards.look,
+    switches.look,
 )
 
 _ORDER = (Severity.PROBLEM, Severity.WARNING, Severity.NOTE, Severity.OK)

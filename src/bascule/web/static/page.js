@@ -200,7 +200,8 @@ function showLinks(ports) {
     cells.port = port;
     row.className = (port.bridge ? "port " : "") + (port.state === "up" ? "" : "notup");
     cells.name.textContent = port.name;
-    cells.name.title = [port.kind, port.mac, "MTU " + port.mtu, ...port.addresses].filter(Boolean).join("\n");
+    cells.name.title = [port.kind, port.bridge && "port of " + port.bridge, port.vlans && "VLAN " + port.vlans, port.mac, "MTU " + port.mtu,
+      ...port.addresses].filter(Boolean).join("\n");
     cells.state.textContent = port.state;
     cells.whose.textContent = [port.whose, ...port.addresses].filter(Boolean).join(" ");
     rows.set(port.name, cells);

@@ -1,0 +1,56 @@
+"""Open vSwitch: who does what its data base says, and ports whose links are gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bascule.model.state import HostState
+from bascule.model.values import IfName
+from bascule.providers.ovs import OVS
+from bascule.providers.ovs.state import PortRow, SwitchState
+from bascule.verify.doctor.finding import Facts, Finding, Severity
+
+SHOWN = 6  # ports that are named
+
+
+def look(facts: Facts) -> Iterator[Finding]:
+    """The data base of this host, where there is one."""
+    part: SwitchState | None = OVS.part(facts.state) if facts.state is not None else None
+    if part is None or facts.state is None:
+        return
+    if not part.seen.is_running and part.bridges:
+        yield Finding(
+            id="openvswitch-dead",
+            severity=Severity.PROBLEM,
+            subject="Open vSwitch",
+            text="ovs-vswitchd does not run: its bridges pass nothing that they have not learned, and no port joins",
+            evidence=(f"{len(part.bridges)} bridges in the data base at {part.socket}",),
+            fix="systemctl restart openvswitch-switch, and see 'journalctl -u ovs-vswitchd'",
+        )
+    host = facts.site.hosts.get(facts.host) if facts.site is not None else None
+    declared = {str(name) for name in host.bridges} if host is not None else set()
+    for bridge in sorted(part.bridges):
+        gone = [port for port in part.ports_of(bridge) if _is_stale(port, part, facts.state)]
+        if not gone:
+            continue
+        names = [one.name for port in gone for one in port.interfaces]
+        said = [f"{name}: {part.seen.errors.get(name, 'there is no such link')}" for name in names]
+        more = [f"and {len(said) - SHOWN} more"] if len(said) > SHOWN else []
+        how = f"'bascule apply' takes off what the file or Bascule put on '{bridge}'" if bridge in declared else ""
+        listed = " ".join(port.name for port in gone)
+        by_hand = f"for port in {listed}; do ovs-vsctl --if-exists del-port {bridge} $port; done"
+        yield Finding(
+            id="openvswitch-stale",
+            severity=Severity.WARNING,
+            subject=bridge,
+            text="it has ports without a link, as a guest leaves them that crashed: each costs ovs-vswitchd a try",
+            evidence=(*said[:SHOWN], *more),
+            fix=f"{how}; others: {by_hand}" if how else by_hand,
+            bridges=(bridge,),
+        )
+
+
+def _is_stale(port: PortRow, part: SwitchState, state: HostState) -> bool:
+    """Whether none of its links is there; what Open vSwitch makes itself has no link of the kernel's at times."""
+    own = [one for one in port.interfaces if one.type == ""]
+    return bool(own) and all(one.name in part.seen.errors or IfName(one.name) not in state.links for one in own)
