@@ -94,7 +94,9 @@ def test_a_broken_criterion_is_named_with_path_and_line(tmp_path: Path) -> None:
     done = bascule("rehearse", str(file), COLUMNS="200")
     assert done.returncode == 1
     line = 1 + file.read_text()[: file.read_text().index("{bridge: br4, address: 129.230.1.33")].count("\n")
-    end = " ".join(done.stdout[done.stdout.index("\nbroken:") :].split())
+    end = " ".join(done.stdout.split())
+    assert end.count("FAIL ") == 2  # each once, and first
+    assert done.stdout.index("FAIL ") < done.stdout.index("checks:")
     assert f"guest_03 → customer icmp must be no-reach ({file}:" in end
     assert "left guest_03, crossed br4 and eth5, arrived at customer" in end
     assert f"because of {file}:{line}:" in end

@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import keyword
 import os
+import sys
 
 import click
 
 from bascule import __version__
+from bascule.cli.show.look import add_options
 from bascule.errors import Problem, UsageFault
 
 VARIABLE = "_BASCULE_COMPLETE"  # click's word for: the shell asks
@@ -50,7 +52,7 @@ class Verbs(click.Group):
             return None
         name = cmd_name.replace("-", "_") + "_" * keyword.iskeyword(cmd_name)  # import_.py
         module = importlib.import_module(f"bascule.cli.verbs.{name}")
-        command: click.Command = module.command
+        command: click.Command = add_options(module.command)
         if VARIABLE in os.environ:
             from bascule.cli.complete import teach
 
@@ -81,7 +83,10 @@ class Verbs(click.Group):
 def group(ctx: click.Context) -> None:
     """Put KVM guests on real networks: rehearse, change, take back, prove, draw."""
     if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
+        sys.stdout.write(ctx.get_help() + "\n")
+
+
+add_options(group)
 
 
 def main() -> None:

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import click
 
+from bascule.cli.show.look import look, plain
+from bascule.cli.show.paint import painted
 from bascule.system.clock import Progress, unseen
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -70,6 +72,8 @@ def count(number: int, noun: str, plural: str = "") -> str:
 
 def wrapped(text: str, *, indent: int, columns: int) -> str:
     """Text in lines of at most ``columns``, each but the first indented."""
+    if look().ascii:
+        text = plain(text)
     room = max(columns - indent, 20)
     if len(text) <= room and text.isprintable():
         return text.strip(" ")
@@ -118,7 +122,7 @@ def stay() -> None:
 
 def say(text: str) -> None:
     """Progress and remarks: to stderr, so that stdout stays data."""
-    print(text, file=sys.stderr, flush=True)
+    print(painted(text, sys.stderr), file=sys.stderr, flush=True)
 
 
 def steps(*, as_json: bool) -> Progress:
@@ -135,14 +139,16 @@ def steps(*, as_json: bool) -> Progress:
     return tell
 
 
-PLAIN = str.maketrans({"→": "->", "–": "-", "—": "-", "≤": "<=", "≥": ">=", "…": "...", "×": "x", "µ": "u", "·": "-"})
-
-
-def speaks_utf8() -> bool:
-    """Whether stdout takes every character."""
-    return (sys.stdout.encoding or "ascii").lower().replace("-", "") in {"utf8", "utf8sig"}
-
-
 def show(text: str) -> None:
-    """Print to stdout, in plain characters where the terminal knows no others."""
-    click.echo(text if speaks_utf8() else text.translate(PLAIN))
+    """Print to stdout, for people; nothing where there is nothing to say."""
+    if text:
+        put(painted(text, sys.stdout) + "\n")
+
+
+def put(text: str) -> None:
+    """Write text to stdout as it is.
+
+    Not by click.echo, which takes a stream in ASCII for a mistake and writes UTF-8.
+    """
+    sys.stdout.write(text)
+    sys.stdout.flush()

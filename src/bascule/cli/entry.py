@@ -14,6 +14,8 @@ from typing import Any, NoReturn
 
 import click
 
+from bascule.cli.show.look import begin
+from bascule.cli.show.paint import painted
 from bascule.errors import BasculeError, NotPermitted, Problem, UsageFault
 
 # between two looks for cyclic garbage; a large host is some 100,000 objects that stay, and Python's own 700 would have
@@ -26,9 +28,7 @@ def run(group: click.Command) -> NoReturn:
     as_json = "--json" in sys.argv
     gc.set_threshold(ALLOCATIONS)
     _fill_closed()
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal without UTF-8 gets '?' instead of a traceback
+    begin()
     try:
         status = group.main(standalone_mode=False, prog_name="bascule", complete_var="_BASCULE_COMPLETE")
         sys.stdout.flush()
@@ -111,7 +111,7 @@ def report(error: BasculeError, *, as_json: bool) -> None:
         verb = next((word for word in sys.argv[1:] if not word.startswith("-")), "bascule")
         emit(verb, {"ok": False, "problems": [problem.as_json() for problem in error.problems]})
     else:
-        print(error, file=sys.stderr)
+        print(painted(str(error), sys.stderr), file=sys.stderr)
 
 
 def emit(verb: str, document: dict[str, Any]) -> None:

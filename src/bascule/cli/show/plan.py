@@ -10,6 +10,8 @@ from typing import Any
 from msgspec import Struct
 
 from bascule.cli.common import count, seconds, table, wrapped
+from bascule.cli.show.folding import folded, ranges
+from bascule.cli.show.look import look
 from bascule.plan.change import Change, Note, Plan, Risk
 from bascule.plan.file_change import FileChange
 from bascule.plan.step import Phase
@@ -23,23 +25,34 @@ NOTE_WORDS = {
     "warning": "mind",
 }
 
+WRONG = {"unsupported", "warning"}  # the kinds of notes that -q shows
+
 
 def show_plan(host: str, plan: Plan, *, columns: int) -> str:
-    """The plan of one host for people."""
-    lines = [wrapped(headline(host, plan), indent=0, columns=columns)]
-    if plan:
-        lines += ["", *_changes(plan.changes, columns)]
-        outages = outages_of(plan.changes)
+    """The plan of one host for people; with -q what it warns of alone."""
+    names = _guests(plan)
+    lines = [] if look().quiet else [wrapped(headline(host, plan), indent=0, columns=columns)]
+    if plan and not look().quiet:
+        lines += ["", *_changes(plan.changes, names, columns)]
+        outages = folded(outages_of(plan.changes), names)
         if outages:
             lines += ["", "lost frames, expected", *table(outages, indent=2, columns=columns)]
-    if plan.files:
+    if plan.files and not look().quiet:
         lines += ["", "files", *_files(plan.files, columns)]
     for kind, words in NOTE_WORDS.items():
+        if look().quiet and kind not in WRONG:
+            continue
         rows = _note_rows(note for note in plan.notes if note.kind == kind)
         rows += _lost_rows(plan.files) if kind == "warning" else []
         if rows:
-            lines += ["", words, *table(rows, indent=2, columns=columns)]
-    return "\n".join(lines)
+            lines += ["", words, *table(folded(rows, names), indent=2, columns=columns)]
+    return "\n".join(lines).lstrip("\n")
+
+
+def _guests(plan: Plan) -> set[str]:
+    """The names of guests in a plan: of those that it touches, and of taps that wait (``web.0``)."""
+    touched = {guest for change in plan.changes for guest in change.guests}
+    return touched | {stem for note in plan.notes if (stem := note.subject.rpartition(".")[0])}
 
 
 def show_diff(plan: Plan) -> str:
@@ -83,7 +96,7 @@ def headline(host: str, plan: Plan) -> str:
     lost = sorted({guest for change in plan.changes if change.for_good for guest in change.cuts})
     loss = f"a guest loses frames for up to {seconds(worst)}" if worst else "no running guest loses a frame"
     if lost:
-        loss = f"{', '.join(lost)} {'loses its' if len(lost) == 1 else 'lose their'} wire for good"
+        loss = f"{ranges(lost)} {'loses its' if len(lost) == 1 else 'lose their'} wire for good"
     return f"{host}: {count(len(plan.changes), 'change')}; risk: {plan.risk.words}; {loss}"
 
 
@@ -117,26 +130,31 @@ def rows_of(changes: Iterable[Change]) -> list[PlanLine]:
             actions = ", ".join(dict.fromkeys(change.action for change in group))
             named = group[0].reason.split()
             unnamed = [guest for guest in group[0].guests if guest not in named]
-            guests = f"; carries {', '.join(unnamed)}" if unnamed else ""
+            guests = f"; carries {', '.join(unnamed) if look().verbose else ranges(unnamed)}" if unnamed else ""
             words = "" if risk is Risk.ADDITION else risk.words
             rows.append(PlanLine(subject, actions, words, f"{group[0].reason}{guests}"))
     return rows
 
 
-def _changes(changes: Iterable[Change], columns: int) -> list[str]:
-    rows = rows_of(changes)
+def _changes(changes: Iterable[Change], names: set[str], columns: int) -> list[str]:
+    """The numbered changes, in order; alike ones that nothing else must come between are one line."""
+    rows: list[PlanLine] = []
+    for _, some in groupby(changes, key=_stage):
+        told = [(row.subject, row.action, row.risk, row.reason) for row in rows_of(some)]
+        rows += [PlanLine(*cells) for cells in folded(told, names)]
     digits, longest = len(str(len(rows))), max(len(row.subject) for row in rows)
+    longest = min(longest, max(8, columns // 3))  # a longer one pushes its own words to the right
     indent = 2 + digits + 2 + longest + 2
     lines = []
-    told: set[str] = set()
+    because: set[str] = set()
     for number, row in enumerate(rows, 1):
         words = row.action + (f" [{row.risk}]" if row.risk else "")
         lines.append(
             f"  {number:>{digits}}  {row.subject:<{longest}}  {wrapped(words, indent=indent, columns=columns)}"
         )
-        if row.reason not in told:
+        if row.reason not in because:
             lines.append(" " * indent + wrapped(f"because {row.reason}", indent=indent, columns=columns))
-        told.add(row.reason)
+        because.add(row.reason)
     return lines
 
 

@@ -1,61 +1,144 @@
-"""Checks and expectations in words: what holds, what does not, and why that is believed."""
+"""Checks and expectations in words: first what does not hold, then what does in a line, or each with -v."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from bascule.cli.common import count, table, wrapped
+from bascule.cli.show.folding import folded, ranges
+from bascule.cli.show.look import look
 from bascule.verify.checks import Check
 from bascule.verify.expectations import UNPROVEN, Outcome
 from bascule.verify.words import WORDS
 
 MARKS = {True: "ok", False: "FAIL", None: "-"}
+SUBJECTS = {  # the check that each subject of a kind has
+    "bridge-up": "bridge",
+    "nic-up": "NIC",
+    "running": "guest",
+    "mac-on-own-port": "guest",
+}
+SHOWN = 20  # lines of expectations that hold
+
+
+def show_failures(checks: Iterable[Check], outcomes: Iterable[Outcome], *, columns: int) -> str:
+    """What does not hold, once, each with what was seen; of an expectation also the line of the file that says so."""
+    lines = []
+    for check in checks:
+        if check.ok is False:
+            words = f"{check.subject}, {WORDS.get(check.id, check.id)}: {check.detail}"
+            lines.append("FAIL  " + wrapped(words, indent=6, columns=columns))
+    for outcome in outcomes:
+        wish = outcome.expectation
+        if outcome.ok is not True and not outcome.is_open:
+            words = f"{_asked(outcome)} must be {wish.verdict} ({wish.place})"
+            lines.append("FAIL  " + wrapped(words, indent=6, columns=columns))
+            lines.append("      " + wrapped(outcome.witness.sentence, indent=6, columns=columns))
+        if outcome.disagrees:
+            lines.append("FAIL  " + wrapped(f"{_asked(outcome)}: {_both(outcome)}", indent=6, columns=columns))
+    return "\n".join(lines)
 
 
 def show_checks(checks: Sequence[Check], *, columns: int) -> str:
-    """A line per check; what it is about stands in the first line of its kind."""
-    rows: list[tuple[str, ...]] = []
-    last = ""
-    for check in sorted(checks, key=_first_seen(checks)):
-        rows.append(
-            (
-                MARKS[check.ok],
-                "" if check.subject == last else check.subject,
-                WORDS.get(check.id, check.id),
-                check.detail,
-            )
-        )
-        last = check.subject
-    return "\n".join(["checks", *table(rows, indent=2, columns=columns)])
+    """How many are ok on what, and those that could not be asked; with -v a line for each."""
+    fine = [check for check in checks if check.ok]
+    rest = [check for check in checks if check.ok is None]
+    lines = []
+    if look().verbose:
+        lines += ["checks", *table(_each([*fine, *rest]), indent=2, columns=columns)] if fine or rest else []
+        return "\n".join(lines)
+    if fine:
+        lines.append("checks: " + wrapped(f"{len(fine)} ok{_on(fine)}", indent=8, columns=columns))
+    rows = folded((check.subject, WORDS.get(check.id, check.id), check.detail) for check in rest)
+    lines += table(((MARKS[None], *row) for row in rows), indent=2, columns=columns)
+    return "\n".join(lines)
 
 
-def _first_seen(checks: Sequence[Check]) -> Callable[[Check], int]:
+def _on(checks: Sequence[Check]) -> str:
+    """``on 2 bridges, 4 NICs and 60 guests``."""
+    kinds: dict[str, set[str]] = {}
+    for check in checks:
+        if check.id in SUBJECTS:
+            kinds.setdefault(SUBJECTS[check.id], set()).add(check.subject)
+    told = [count(len(kinds[kind]), kind) for kind in dict.fromkeys(SUBJECTS.values()) if kind in kinds]
+    if not told:
+        return ""
+    return f" on {', '.join(told[:-1])} and {told[-1]}" if len(told) > 1 else f" on {told[0]}"
+
+
+def _each(checks: Sequence[Check]) -> Iterator[tuple[str, ...]]:
+    """A row for each check; what it is about stands in the first row of its kind."""
     order = {subject: i for i, subject in enumerate(dict.fromkeys(check.subject for check in checks))}
-    return lambda check: order[check.subject]
+    last = ""
+    for check in sorted(checks, key=lambda check: order[check.subject]):
+        subject = "" if check.subject == last else check.subject
+        yield MARKS[check.ok], subject, WORDS.get(check.id, check.id), check.detail
+        last = check.subject
 
 
 def show_outcomes(outcomes: Sequence[Outcome], *, columns: int, model: bool = False) -> str:
-    """Who reached whom, each with its witness and the question that proves that the other side lives.
+    """Who reached whom, in a line each, alike ones in one; with -v each with its witness.
 
-    ``model`` says of each what the model said; else only where the two contradict each other.
+    The witness names the question that proves that the other side lives. ``model`` says of each what the model said.
     """
-    lines = ["expectations"]
+    if look().verbose:
+        return "\n".join(["expectations", *_witnessed(outcomes, columns=columns, model=model)])
+    fine = [outcome for outcome in outcomes if outcome.ok]
+    lines = [f"expectations: {len(fine)} hold"] if fine else []
+    rows = _alike(fine)
+    for source, target, service, verdict in rows[:SHOWN]:
+        lines.append("  ok  " + wrapped(f"{source} → {target} {service}: {verdict}", indent=8, columns=columns))
+    if len(rows) > SHOWN:
+        lines.append(f"      and {len(rows) - SHOWN} more like these (-v shows each)")
+    reasons: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        if outcome.ok is None and (outcome.is_open or outcome.observed != UNPROVEN):
+            reasons.setdefault(outcome.witness.sentence, []).append(outcome)
+    for sentence, some in reasons.items():
+        for source, target, service, _ in _alike(some):
+            words = f"{source} → {target} {service}: {sentence}"
+            lines.append("  -   " + wrapped(words, indent=8, columns=columns))
+    return "\n".join(lines)
+
+
+def _alike(outcomes: Sequence[Outcome]) -> list[tuple[str, str, str, str]]:
+    """Source, target, service and verdict; one row for those that differ in the target alone, or the source alone."""
+    by_target: dict[tuple[str, str, str], list[str]] = {}
     for outcome in outcomes:
         wish = outcome.expectation
         seen_as = f", seen as {wish.seen_as}" if wish.seen_as else ""
-        if outcome.ok is None:
-            line = f"{wish.source} → {wish.target} {wish.service}: {outcome.witness.sentence}"
-            lines.append(f"  {MARKS[None]:<4}  {wrapped(line, indent=8, columns=columns)}")
+        key = (wish.source, str(wish.service), f"{wish.verdict}{seen_as}")
+        by_target.setdefault(key, []).append(wish.target)
+    by_source: dict[tuple[tuple[str, ...], str, str], list[str]] = {}
+    for (source, service, verdict), targets in by_target.items():
+        by_source.setdefault((tuple(targets), service, verdict), []).append(source)
+    return [
+        (ranges(sources), ranges(targets), service, verdict)
+        for (targets, service, verdict), sources in by_source.items()
+    ]
+
+
+def _witnessed(outcomes: Sequence[Outcome], *, columns: int, model: bool) -> Iterator[str]:
+    for outcome in outcomes:
+        wish = outcome.expectation
+        if outcome.ok is False:
             continue
-        got = "" if outcome.observed == wish.verdict else f", but it is: {outcome.observed}"
-        head = f"{wish.source} → {wish.target} {wish.service}: {wish.verdict}{seen_as}{got}"
-        lines.append(f"  {MARKS[outcome.ok]:<4}  {wrapped(head, indent=8, columns=columns)}")
-        lines.append(" " * 8 + wrapped(outcome.witness.sentence, indent=8, columns=columns))
-        if outcome.witness.control and outcome.ok:
-            lines.append(" " * 8 + wrapped(f"while {outcome.witness.control}", indent=8, columns=columns))
-        if outcome.model is not None and (model or outcome.disagrees):
-            lines.append(" " * 8 + wrapped(_both(outcome), indent=8, columns=columns))
-    return "\n".join(lines)
+        if outcome.ok is None:
+            line = f"{_asked(outcome)}: {outcome.witness.sentence}"
+            yield f"  {MARKS[None]:<4}  {wrapped(line, indent=8, columns=columns)}"
+            continue
+        seen_as = f", seen as {wish.seen_as}" if wish.seen_as else ""
+        yield f"  ok    {wrapped(f'{_asked(outcome)}: {wish.verdict}{seen_as}', indent=8, columns=columns)}"
+        yield " " * 8 + wrapped(outcome.witness.sentence, indent=8, columns=columns)
+        if outcome.witness.control:
+            yield " " * 8 + wrapped(f"while {outcome.witness.control}", indent=8, columns=columns)
+        if outcome.model is not None and model and not outcome.disagrees:
+            yield " " * 8 + wrapped(_both(outcome), indent=8, columns=columns)
+
+
+def _asked(outcome: Outcome) -> str:
+    wish = outcome.expectation
+    return f"{wish.source} → {wish.target} {wish.service}"
 
 
 def _both(outcome: Outcome) -> str:
@@ -66,25 +149,6 @@ def _both(outcome: Outcome) -> str:
         words += f" ({said.words})"
     apart = ": they DISAGREE, so one of the two is wrong" if outcome.disagrees else ""
     return f"{words}, frames said {outcome.observed}{apart}"
-
-
-def broken(checks: Iterable[Check], outcomes: Iterable[Outcome], *, columns: int) -> list[str]:
-    """What did not hold, once more at the end, with the line of the file that says so."""
-    lines = []
-    for check in checks:
-        if check.ok is False:
-            words = f"{check.subject}, {WORDS.get(check.id, check.id)}: {check.detail}"
-            lines.append("broken: " + wrapped(words, indent=8, columns=columns))
-    for outcome in outcomes:
-        wish = outcome.expectation
-        if outcome.disagrees:
-            words = f"{wish.source} → {wish.target} {wish.service}: {_both(outcome)}"
-            lines.append("broken: " + wrapped(words, indent=8, columns=columns))
-        if outcome.ok is not True and not outcome.is_open:
-            words = f"{wish.source} → {wish.target} {wish.service} must be {wish.verdict} ({wish.place})"
-            lines.append("broken: " + wrapped(words, indent=8, columns=columns))
-            lines.append("        " + wrapped(outcome.witness.sentence, indent=8, columns=columns))
-    return lines
 
 
 def tally(checks: Sequence[Check], outcomes: Sequence[Outcome]) -> str:

@@ -16,6 +16,7 @@ from bascule.cli.common import (
     host_option,
     json_option,
     seconds,
+    show,
     site_argument,
     steps,
     width,
@@ -128,9 +129,9 @@ def _make(ready: Ready, *, window_s: float | None, asking: bool, as_json: bool, 
     from bascule.errors import BasculeError, Problem
 
     prepared = ready.prepared
-    show = say if as_json else click.echo
+    tell = say if as_json else show
     try:
-        show(_plan(prepared))
+        tell(_plan(prepared))
     except BrokenPipeError as gone:
         text = "nobody reads the plan any more; nothing was changed"
         raise BasculeError(Problem(code="OUTPUT-GONE", message=text, hint="do not pipe it into head")) from gone
@@ -144,7 +145,7 @@ def _make(ready: Ready, *, window_s: float | None, asking: bool, as_json: bool, 
     done = workflow.apply(
         ready,
         window_s=window_s,
-        agree=lambda fresh: _again(fresh, asking=asking, window_s=window_s, show=show),
+        agree=lambda fresh: _again(fresh, asking=asking, window_s=window_s, show=tell),
         tell=_careful(say, doing),
         probes=probes,
         progress=doing,
@@ -220,7 +221,7 @@ def _finish(ready: Ready, done: ApplyResult | None, *, as_json: bool) -> int:
                 },
             )
         elif done is not None:
-            click.echo(_done_words(ready, done))
+            show(_done_words(ready, done))
     except OSError:
         pass  # the line may have been cut by the change itself; the dead-man watches all the same
     return 0

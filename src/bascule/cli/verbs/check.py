@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bascule.cli.common import show
 from bascule.cli.entry import emit
+from bascule.cli.show.look import look
 
 if TYPE_CHECKING:
     from bascule.model.site import Site
@@ -32,16 +34,17 @@ def command(site: str, *, as_json: bool) -> int:
         if as_json:
             emit("check", {"ok": False, "problems": [problem.as_json() for problem in fault.problems]})
         else:
-            click.echo(f"{fault}\n\n{_count(len(fault.problems), 'problem')} in {site}")
+            show(f"{fault}\n\n{_count(len(fault.problems), 'problem')} in {site}")
         return fault.exit_status
     if as_json:
         minded = [remark.as_json() for remark in remarks(right)]
         emit("check", {"ok": True, "site": right.name, "counts": _counts(right), "problems": [], "mind": minded})
-    else:
+        return 0
+    if not look().quiet:
         told = ", ".join(_count(number, _noun(key)) for key, number in _counts(right).items() if number)
-        click.echo(f"{site} is right: site '{right.name}'" + (f" with {told}" if told else ", empty so far"))
-        for remark in remarks(right):
-            click.echo(f"\nmind: {remark.subject} {remark.text}\n --> {remark.place}")
+        show(f"{site} is right: site '{right.name}'" + (f" with {told}" if told else ", empty so far"))
+    for remark in remarks(right):
+        show(f"\nmind: {remark.subject} {remark.text}\n --> {remark.place}")
     return 0
 
 

@@ -6,6 +6,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from bascule.cli import VARIABLE, group
+from bascule.cli.common import put
 
 
 @click.command()
@@ -18,4 +19,4 @@ def command(shell: str) -> None:
     """
     made = get_completion_class(shell)
     assert made is not None  # for the three that can be asked for
-    click.echo(made(group, {}, "bascule", VARIABLE).source())
+    put(made(group, {}, "bascule", VARIABLE).source())

@@ -15,12 +15,13 @@ def command(*, as_json: bool) -> int:
     Exit status: 0 kept, 1 nothing waits for it (taken back already, or confirmed before).
     """
     from bascule import workflow
-    from bascule.cli.common import say, steps
+    from bascule.cli.common import say, show, steps
     from bascule.cli.entry import emit
+    from bascule.cli.show.look import look
 
     number = workflow.confirm(say, steps(as_json=as_json))
     if as_json:
         emit("confirm", {"ok": True, "change": number})
-    else:
-        click.echo(f"change {number} is confirmed; 'bascule undo' still takes it back until the next restart")
+    elif not look().quiet:
+        show(f"change {number} is confirmed; 'bascule undo' still takes it back until the next restart")
     return 0

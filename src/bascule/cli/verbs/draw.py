@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bascule.cli.common import NARROWEST, host_option, json_option, say, speaks_utf8, width
+from bascule.cli.common import NARROWEST, host_option, json_option, put, say, width
+from bascule.cli.show.look import look
 from bascule.draw.formats import CONVERTED, FORMATS, of_file
 from bascule.errors import Problem, UsageFault
 
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 @click.option("--highlight", metavar="A:B", help="Show the way of a frame from one endpoint to another.")
 @click.option("--witness", metavar="FILE", help="With --highlight: the way that a rehearsal saw, from its --json.")
 @click.option("--width", "columns", type=int, help=f"Columns of the text, {NARROWEST} or more; the terminal's.")
-@click.option("--ascii", "plain", is_flag=True, help="Text in ASCII alone; on its own where the locale is not UTF-8.")
 @click.option("--all", "everyone", is_flag=True, help="Draw each guest, also where many are alike.")
 @click.option("--date", metavar="TEXT", help="Print a date inside; 'today' for this day. Without it the bytes repeat.")
 def command(
@@ -47,7 +47,6 @@ def command(
     highlight: str | None,
     witness: str | None,
     columns: int | None,
-    plain: bool,
     everyone: bool,
     date: str | None,
 ) -> int:
@@ -71,12 +70,12 @@ def command(
         width=_columns(columns),
         observed=observed,
         highlight=_way(site, highlight, witness, host=host, live=bool(observed)),
-        ascii=plain or (output is None and not speaks_utf8()),
+        ascii=look().ascii if output is None else look().ascii_said,
         date=_day(date),
         collapse=None if everyone else "auto",
     )
     if output is None:
-        click.echo(drawing, nl=False)
+        put(drawing)
     elif form in CONVERTED:
         from bascule.system.svg import convert
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bascule.cli.common import count, json_option, say
+from bascule.cli.common import count, json_option, put, say
 from bascule.model.dialects import readable
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @json_option
-@click.option("--root", metavar="DIR", help="Read the files below DIR (DIR/etc/…) alone, not this host's kernel.")
+@click.option("--root", metavar="DIR", help="Read the files below DIR (DIR/etc/...) alone, not this host's kernel.")
 @click.option("--dialect", metavar="DIALECT", help=f"One of {', '.join(readable())}; found if not given.")
 @click.option("--host", metavar="NAME", help="What the site file shall call the host.")
 @click.option("--site", "site_name", metavar="NAME", help="The site's name; the host's if not given.")
@@ -61,7 +61,7 @@ def command(
     if as_json:
         emit("import", {"ok": fine, **_document(imported)})
         return 0 if fine else 1
-    click.echo(imported.text, nl=False)
+    put(imported.text)
     clashes, left_out = len(imported.conflicts), imported.left_out
     told = [f"{count(clashes, 'conflict')} between kernel and files"] * bool(clashes)
     told += [f"{count(left_out, 'thing')} left out"] * bool(left_out)

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from bascule.cli.common import driver_options, here_option, host_option, json_option, say, site_argument, width
+from bascule.cli.common import (
+    driver_options,
+    here_option,
+    host_option,
+    json_option,
+    put,
+    say,
+    show,
+    site_argument,
+    width,
+)
 from bascule.cli.listening import progress, survey_options
+
+if TYPE_CHECKING:
+    from bascule.apply.prepare import Prepared
 
 
 @click.command()
@@ -50,10 +65,7 @@ def command(
     """
     from bascule import workflow
     from bascule.apply.options import DriverChoice
-    from bascule.cli.entry import emit
-    from bascule.cli.show.plan import plan_as_json, show_diff, show_own_line, show_plan
     from bascule.errors import Problem, UsageFault
-    from bascule.plan.batch import script
     from bascule.providers.state_file import read_state, save_state
 
     choice = DriverChoice(driver=driver or "", uri=connect)
@@ -67,19 +79,29 @@ def command(
         tell = progress(survey_seconds, as_json=as_json)
         for remark in workflow.gate(planned, seconds=survey_seconds, progress=tell):
             say(f"mind: {remark}")
+    _print(planned, as_json=as_json, commands=commands, as_diff=as_diff)
+    return 2 if exit_code and (planned.plan or planned.plan.files) else 0
+
+
+def _print(planned: Prepared, *, as_json: bool, commands: bool, as_diff: bool) -> None:
+    from bascule.cli.entry import emit
+    from bascule.cli.show.plan import plan_as_json, show_diff, show_own_line, show_plan
+    from bascule.plan.batch import script
+
     if as_json:
         emit("plan", {"ok": True, **plan_as_json(planned.host.name, planned.plan)})
     elif commands:
-        click.echo(script(planned.plan), nl=False)
+        put(script(planned.plan))
         for change in planned.plan.changes:
             if not change.commands:
                 say(f"not among the commands, for no kernel does it: {change.subject}: {change.action}")
     elif as_diff:
-        click.echo(show_diff(planned.plan), nl=False)
+        show(show_diff(planned.plan).removesuffix("\n"))
         if not planned.plan.files:
             say("no file would be written, moved or removed")
     else:
-        click.echo(show_plan(planned.host.name, planned.plan, columns=width()))
-        if why := show_own_line(planned.plan, columns=width()):
-            click.echo(f"\n{why}")
-    return 2 if exit_code and (planned.plan or planned.plan.files) else 0
+        parts = (
+            show_plan(planned.host.name, planned.plan, columns=width()),
+            show_own_line(planned.plan, columns=width()),
+        )
+        show("\n\n".join(part for part in parts if part))

@@ -21,6 +21,7 @@ from bascule.cli.common import (
     width,
     wrapped,
 )
+from bascule.cli.show.look import look
 from bascule.errors import Problem, UsageFault
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from bascule.rehearsal import Rehearsal
     from bascule.twin.backend_choice import BackendKind
     from bascule.verify.expectations import Outcome
+
+
+PICTURE_LINES = 50  # as much as a large terminal shows
 
 
 @click.command()
@@ -70,6 +74,7 @@ def command(
     """
     from bascule import workflow
     from bascule.cli.entry import emit
+    from bascule.cli.show.verdicts import show_failures
 
     _look_ahead(site_file, highlight, report_file)
     progress = steps(as_json=as_json)
@@ -79,11 +84,16 @@ def command(
         say(f"warning: {site_file} changed meanwhile; the verdicts are about what it said at the start")
     ok = seen.proven if strict else seen.ok
     chosen = _chosen(seen.outcomes, highlight)
-    if not as_json:  # before the report, whose file may fail
+    if as_json:
+        pass
+    elif look().quiet:
+        show(show_failures(seen.checks, seen.outcomes, columns=width()))
+    else:  # before the report, whose file may fail
         show(_in_words(seen, picture=not no_picture, columns=width(), chosen=chosen))
     if report_file is not None:
         _write_report(seen, site_file, report_file, chosen)
-        say(f"report  {report_file}")
+        if not look().quiet:
+            say(f"report  {report_file}")
     if as_json:
         emit("rehearse", {**_as_json(seen), "ok": ok})
     return 0 if ok else 1
@@ -125,32 +135,42 @@ def _write_report(seen: Rehearsal, site_file: str, report_file: str, chosen: int
 
 
 def _in_words(seen: Rehearsal, *, picture: bool, columns: int, chosen: int | None = None) -> str:
-    from bascule.cli.common import speaks_utf8
+    from bascule.cli.show.folding import folded
     from bascule.cli.show.plan import show_plan
-    from bascule.cli.show.verdicts import broken, show_checks, show_outcomes, tally
-    from bascule.draw import draw
+    from bascule.cli.show.verdicts import show_checks, show_failures, show_outcomes, tally
 
     start = f"{', '.join(seen.observed)} as found on this machine" if seen.observed else "NICs only, nothing set up"
     headline = f"{seen.site.name}: rehearsed in a twin (with the rights of {seen.privilege}; start: {start})"
     parts = [wrapped(headline, indent=0, columns=columns)]
     if seen.backend.accel is not None:
         parts.append("guests  " + wrapped(seen.backend.words, indent=8, columns=columns))
+    parts.append(show_failures(seen.checks, seen.outcomes, columns=columns))
     if picture:
-        way = None if chosen is None else _way(seen.outcomes[chosen])
-        parts.append(draw(seen.site, width=columns, ascii=not speaks_utf8(), highlight=way).rstrip())
+        parts.append(_picture(seen, columns, chosen))
     parts += [show_plan(name, plan, columns=columns) for name, plan in seen.plans.items()]
     if seen.notes:
-        notes = [(note.subject, note.text) for note in seen.notes]
+        notes = folded(((note.subject, note.text) for note in seen.notes), tuple(seen.site.guests))
         parts.append("\n".join(["in the twin", *table(notes, indent=2, columns=columns)]))
     parts.append(show_checks(seen.checks, columns=columns))
     if seen.outcomes:
         parts.append(show_outcomes(seen.outcomes, columns=columns, model=True))
     steps = ", ".join(f"{name} {seconds(value)}" for name, value in seen.timings.items() if name != "total")
     result = ["time    " + wrapped(steps, indent=8, columns=columns)]
-    result += broken(seen.checks, seen.outcomes, columns=columns)
     words = f"{tally(seen.checks, seen.outcomes)}, in {seconds(seen.timings['total'])}"
     result.append("result  " + wrapped(words, indent=8, columns=columns))
-    return "\n\n".join([*parts, "\n".join(result)])
+    return "\n\n".join(part for part in (*parts, "\n".join(result)) if part)
+
+
+def _picture(seen: Rehearsal, columns: int, chosen: int | None) -> str:
+    """The picture with its way, or a word about it where it would be longer than a screen."""
+    from bascule.draw import draw
+
+    way = None if chosen is None else _way(seen.outcomes[chosen])
+    text = draw(seen.site, width=columns, ascii=look().ascii, highlight=way).rstrip()
+    lines = text.count("\n") + 1
+    if lines <= PICTURE_LINES or look().verbose or way is not None:
+        return text
+    return wrapped(f"picture: left out, it has {lines} lines; -v and 'bascule draw' show it", indent=9, columns=columns)
 
 
 def _way(outcome: Outcome) -> Highlight:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bascule.cli.common import count, host_option, json_option, say, site_argument
+from bascule.cli.common import count, host_option, json_option, say, show, site_argument
 from bascule.model.dialects import writable
 
 
@@ -13,7 +13,7 @@ from bascule.model.dialects import writable
 @host_option
 @json_option
 @click.option("--dialect", required=True, metavar="DIALECT", help=f"One of {', '.join(writable())}.")
-@click.option("-o", "--output", metavar="DIR", help="Write the files below DIR (DIR/etc/…) instead of printing them.")
+@click.option("-o", "--output", metavar="DIR", help="Write the files below DIR (DIR/etc/...) instead of printing them.")
 @click.option("--here", is_flag=True, help="This machine is the host: pin bridges to the MACs of its NICs.")
 def command(*, site_file: str, host: str | None, as_json: bool, dialect: str, output: str | None, here: bool) -> int:
     """Write a host's network in the words of its configuration system.
@@ -48,11 +48,11 @@ def command(*, site_file: str, host: str | None, as_json: bool, dialect: str, ou
         return 0
     if output is not None:
         for path in sorted(rendered.files):
-            click.echo(f"{output.rstrip('/')}/{path}")
+            show(f"{output.rstrip('/')}/{path}")
         say(f"{count(len(rendered.files), 'file')} for {rendered.host.name}, dialect {dialect}")
     else:
         for path, text in sorted(rendered.files.items()):
-            click.echo(f"==> {path} <==\n{text}")
+            show(f"==> {path} <==\n{text}")
     if rendered.unpinned:
         names = ", ".join(rendered.unpinned)
         say(f"note: the MAC of {names} is not pinned: say the uplink's 'mac:' in the site file, or render with --here")

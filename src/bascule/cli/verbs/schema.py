@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bascule.cli.common import json_option
+from bascule.cli.common import json_option, put
 
 
 @click.command()
@@ -22,5 +22,5 @@ def command(*, as_json: bool) -> int:
     if as_json:
         emit("schema", {"ok": True, **json_schema()})
     else:
-        click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+        put(json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n")
     return 0

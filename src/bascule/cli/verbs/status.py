@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bascule.cli.common import json_option, stay, table, width
+from bascule.cli.common import json_option, put, show, stay, table, width, wrapped
+from bascule.cli.show.folding import folded
+from bascule.cli.show.look import look
 
 if TYPE_CHECKING:
     from bascule.apply.host_status import HostStatus
@@ -29,7 +32,7 @@ def command(*, as_json: bool, watch: bool, as_metrics: bool) -> int:
     if as_metrics:
         from bascule.cli.show.metrics import metrics
 
-        click.echo(metrics(now), nl=False)
+        put(metrics(now))
         return 0
     _show(now, as_json=as_json)
     if watch:
@@ -42,14 +45,14 @@ def _show(now: HostStatus, *, as_json: bool) -> None:
 
     if as_json:
         emit("status", {"ok": now.ok, **_as_json(now)})
-    else:
-        click.echo(_words(now))
+    elif not (look().quiet and now.ok and not now.drift):
+        show(_words(now))
 
 
 def _words(now: HostStatus) -> str:
     from bascule.apply.host_status import clock_words
 
-    lines = [now.words]
+    lines = [wrapped(now.words, indent=0, columns=width())]
     facts = []
     if now.number is not None:
         facts.append(("made", f"{clock_words(now.made_at)}, from {now.site}"))
@@ -62,13 +65,16 @@ def _words(now: HostStatus) -> str:
     if now.stopped:
         lines += ["stopped by the guards:", *table([(str(x),) for x in now.stopped], indent=2, columns=width())]
     if now.left:
-        lines += ["what still differs from before:", *table([(x,) for x in now.left], indent=2, columns=width())]
+        lines += ["what still differs from before:", *_differences(now.left)]
     if now.drift:
-        lines += [
-            "drifted since the change; to put it right:",
-            *table([(x,) for x in now.drift], indent=2, columns=width()),
-        ]
+        lines += ["drifted since the change; to put it right:", *_differences(now.drift)]
     return "\n".join(lines)
+
+
+def _differences(lines: Sequence[str]) -> list[str]:
+    """Each thing with what it would take (``web.0: become a port of br4``), alike ones in one line."""
+    rows = folded(tuple(line.partition(": ")[::2]) for line in lines)
+    return table(((": ".join(filter(None, row)),) for row in rows), indent=2, columns=width())
 
 
 def _as_json(now: HostStatus) -> dict[str, Any]:
@@ -112,7 +118,7 @@ def _watch(seen: HostStatus, *, as_json: bool) -> None:
                 at = time.strftime("%H:%M:%S")
                 for kind, line in events:
                     event = {"schema": "bascule/status-event/1", "at": time.time(), "event": kind, "text": line}
-                    click.echo(json.dumps(event) if as_json else f"{at}  {kind:<8} {line}")
+                    show(json.dumps(event) if as_json else f"{at}  {kind:<8} {line}")
                 seen = now
         except KeyboardInterrupt:
             return

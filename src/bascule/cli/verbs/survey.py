@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bascule.cli.common import host_option, json_option, width
+from bascule.cli.common import host_option, json_option, show, width
 from bascule.cli.listening import SURVEY_S, progress
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def command(
     if as_json:
         emit("survey", {"ok": ok, **survey_as_json(taken.survey, host=name, loops=loops)})
     else:
-        click.echo(show_survey(taken.survey, columns=width(), host=name, loops=loops))
+        show(show_survey(taken.survey, columns=width(), host=name, loops=loops))
     return 0 if ok else 1
 
 

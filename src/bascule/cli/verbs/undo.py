@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
 
-from bascule.cli.common import count, json_option, say, steps, table, width
+from bascule.cli.common import count, json_option, say, show, steps, table, width
+from bascule.cli.show.look import look
 
 if TYPE_CHECKING:
+    from bascule.apply.commit import Undone
     from bascule.apply.rollback.preview import UndoPreview
 
 
@@ -51,26 +54,27 @@ def command(*, as_json: bool, yes: bool, leave: bool) -> int:
             },
         )
         return 0 if back.ok else 1
-    if back.after_reboot:
-        click.echo(
-            f"change {undone.number} went with the restart; its files: {count(len(back.files), 'file')} put back"
-        )
-    elif back.ok:
-        words = "is taken back; the host is as it was before"
-        click.echo(f"change {undone.number} (it was {undone.was}) {words}")
-    for name in back.files:
-        click.echo(f"  {name} is as before")
-    for words in back.besides:
-        click.echo(f"  as before: {words}")
-    if back.kept:
-        click.echo("changed by other hands meanwhile, and kept:")
-        click.echo("\n".join(table([(line,) for line in back.kept], indent=2, columns=width())))
+    if not look().quiet:
+        show("\n".join(_done(undone)))
     if not back.ok:
-        click.echo(f"change {undone.number} is NOT completely taken back; what still differs from before:", err=True)
-        click.echo("\n".join(table([(line,) for line in back.left], indent=2, columns=width())), err=True)
+        say(f"change {undone.number} is NOT completely taken back; what still differs from before:")
+        say("\n".join(table([(line,) for line in back.left], indent=2, columns=width())))
         hint = "run 'bascule undo' again, or 'bascule undo --leave' to close it all the same; see 'bascule status'"
-        click.echo("the change is closed; this stays as it is" if undone.closed else f"hint: {hint}", err=True)
+        say("the change is closed; this stays as it is" if undone.closed else f"hint: {hint}")
     return 0 if back.ok else 1
+
+
+def _done(undone: Undone) -> Iterator[str]:
+    back = undone.back
+    if back.after_reboot:
+        yield f"change {undone.number} went with the restart; its files: {count(len(back.files), 'file')} put back"
+    elif back.ok:
+        yield f"change {undone.number} (it was {undone.was}) is taken back; the host is as it was before"
+    yield from (f"  {name} is as before" for name in back.files)
+    yield from (f"  as before: {words}" for words in back.besides)
+    if back.kept:
+        yield "changed by other hands meanwhile, and kept:"
+        yield from table(((line,) for line in back.kept), indent=2, columns=width())
 
 
 def _preview(*, as_json: bool) -> UndoPreview | None:
@@ -85,5 +89,5 @@ def _preview(*, as_json: bool) -> UndoPreview | None:
         say(f"warning: it cannot be said beforehand what this does: {error}")
         return None
     if seen is not None:
-        (say if as_json else click.echo)(show_preview(seen, columns=width()) + "\n")
+        (say if as_json else show)(show_preview(seen, columns=width()) + "\n")
     return seen

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from bascule.cli.common import host_option, json_option, show, site_argument, steps, width
+from bascule.cli.common import host_option, json_option, show, site_argument, steps, width, wrapped
+from bascule.cli.show.look import look
 
 
 @click.command()
@@ -30,7 +31,7 @@ def command(*, site_file: str, host: str | None, as_json: bool, strict: bool, at
     """
     from bascule import workflow
     from bascule.cli.entry import emit
-    from bascule.cli.show.verdicts import broken, show_checks, show_outcomes, tally
+    from bascule.cli.show.verdicts import show_checks, show_failures, show_outcomes, tally
 
     if attack is not None:
         return _attacked(site_file, host, attack, as_json=as_json)
@@ -48,24 +49,27 @@ def command(*, site_file: str, host: str | None, as_json: bool, strict: bool, at
         emit("verify", document)
         return 0 if ok else 1
     columns = width()
-    parts = [show_checks(seen.checks, columns=columns)]
-    if seen.outcomes:
-        parts.append(show_outcomes(seen.outcomes, columns=columns))
     asked = [outcome for outcome in seen.outcomes if outcome.ok is not None]
-    result = [*broken(seen.checks, asked, columns=columns), f"result  {tally(seen.checks, seen.outcomes)}"]
-    show("\n\n".join([*parts, "\n".join(result)]))
+    parts = [show_failures(seen.checks, asked, columns=columns)]
+    if not look().quiet:
+        parts.append(show_checks(seen.checks, columns=columns))
+        parts += [show_outcomes(seen.outcomes, columns=columns)] if seen.outcomes else []
+        parts.append("result  " + wrapped(tally(seen.checks, seen.outcomes), indent=8, columns=columns))
+    show("\n\n".join(part for part in parts if part))
     return 0 if ok else 1
 
 
 def _attacked(site_file: str, host: str | None, guest: str, *, as_json: bool) -> int:
     from bascule import questions
     from bascule.cli.entry import emit
-    from bascule.cli.show.verdicts import show_checks
+    from bascule.cli.show.verdicts import show_checks, show_failures
 
     checks = questions.verify_attacked(site_file, guest, host=host)
     ok = all(check.ok for check in checks)
     if as_json:
         emit("verify", {"ok": ok, "checks": [check.as_json() for check in checks], "expectations": []})
     else:
-        show(show_checks(checks, columns=width()))
+        parts = [show_failures(checks, (), columns=width())]
+        parts += [] if look().quiet else [show_checks(checks, columns=width())]
+        show("\n\n".join(part for part in parts if part))
     return 0 if ok else 1

@@ -1,0 +1,84 @@
+"""Many lines that say the same of several things become one line; names that follow each other become a range."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+
+from msgspec import Struct
+
+from bascule.cli.show.look import look
+
+RANGE_FROM = 3  # names that follow each other
+FOLD_FROM = 3  # lines that say the same of things that make a range, or
+FOLD_ANY_FROM = 6  # of any
+_NUMBERED = re.compile(r"^(.*?)(\d+)(\D*(?:\.\d+)?)$")
+_LINE_OF_FILE = re.compile(r"(?<=:)\d+(?=\)|:\d+\)|$)")
+_THING, _NAME, _LINE = "\ue000", "\ue001", "\ue002"  # stand for what differs from line to line
+
+
+class _Run(Struct):
+    stem: tuple[str, int, str]  # before the number, its digits, behind it
+    first: int
+    names: list[str]
+
+
+def ranges(names: Iterable[str]) -> str:
+    """``web-01…web-40, db``: names in their order, those that are numbered without a gap as a range."""
+    runs: list[_Run] = []
+    for name in dict.fromkeys(names):
+        found = _NUMBERED.match(name)
+        stem = (found[1], len(found[2]) if found[2].startswith("0") else 0, found[3]) if found else (name, 0, "")
+        number = int(found[2]) if found else 0
+        last = runs[-1] if runs else None
+        if last is not None and found and _same(last.stem, stem) and number == last.first + len(last.names):
+            last.names.append(name)
+        else:
+            runs.append(_Run(stem, number, [name]))
+    return ", ".join(
+        f"{run.names[0]}…{run.names[-1]}" if len(run.names) >= RANGE_FROM else ", ".join(run.names) for run in runs
+    )
+
+
+def _same(one: tuple[str, int, str], other: tuple[str, int, str]) -> bool:
+    """``09`` goes before ``10``, as ``9`` does."""
+    return one[::2] == other[::2]
+
+
+def folded(rows: Iterable[Sequence[str]], names: Collection[str] = ()) -> list[tuple[str, ...]]:
+    """Rows of cells of which the first says what each is about; alike ones are one row, as they are with -v.
+
+    Alike but for that first cell, for ``names`` and for lines of files; the row stands in the place of the first.
+    """
+    listed = [tuple(row) for row in rows]
+    if look().verbose:
+        return listed
+    groups: dict[tuple[str, ...], list[int]] = {}
+    words = re.compile("|".join(rf"(?<![\w-]){re.escape(n)}(?![\w-])" for n in sorted(names, key=len, reverse=True)))
+    for place, row in enumerate(listed):
+        one = len({name for cell in row for name in words.findall(cell)}) == 1 if names else False
+        groups.setdefault(tuple(_shape(cell, row[0], words if one else None) for cell in row), []).append(place)
+    made: list[tuple[int, tuple[str, ...]]] = []
+    for shape, places in groups.items():
+        some = [listed[place] for place in places]
+        things = ranges(row[0] for row in some)
+        if len(places) < (FOLD_FROM if "…" in things else FOLD_ANY_FROM):
+            made += [(place, listed[place]) for place in places]
+            continue
+        named = ranges(name for row in some for cell in row for name in (words.findall(cell) if names else ()))
+        put = {ord(_THING): things, ord(_NAME): named, ord(_LINE): _lines(some)}
+        made.append((places[0], tuple(cell.translate(put) for cell in shape)))
+    return [row for _, row in sorted(made, key=lambda one: one[0])]
+
+
+def _shape(cell: str, thing: str, names: re.Pattern[str] | None) -> str:
+    """A cell with marks for what differs; a line that names several stays as it is but for its own thing."""
+    shape = _LINE_OF_FILE.sub(_LINE, cell)
+    if thing:
+        shape = re.sub(rf"(?<![\w-]){re.escape(thing)}(?![\w-])", _THING, shape)
+    return names.sub(_NAME, shape) if names is not None else shape
+
+
+def _lines(rows: Iterable[Sequence[str]]) -> str:
+    numbers = sorted({int(number) for row in rows for cell in row for number in _LINE_OF_FILE.findall(cell)})
+    return f"{numbers[0]}-{numbers[-1]}" if len(numbers) > 1 else "".join(map(str, numbers))

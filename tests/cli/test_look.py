@@ -1,0 +1,159 @@
+"""What is printed fits: folded, in ranges, in colour or not, in ASCII or not, from 40 columns on."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bascule.cli.show import look
+from bascule.cli.show.folding import folded, ranges
+from bascule.cli.show.look import colored, plain
+
+ROOT = Path(__file__).parents[2]
+SLIP = "examples/slip.yaml"
+CLEAN = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "FORCE_COLOR", "COLUMNS"}}
+
+
+def bascule(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        (sys.executable, "-m", "bascule", *words),
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
+        env=CLEAN | environment,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+SIXTY = f"""site: sixty
+networks: {{inside: {{subnet: 10.0.0.0/16}}}}
+hosts: {{h: {{memory: 256GiB, nics: {{eth0: {{network: inside}}}}, bridges: {{br0: {{uplink: eth0}}}}}}}}
+guests:
+{chr(10).join(f"  web-{n:02}: {{host: h, nics: [{{bridge: br0, address: 10.0.1.{n}/16}}], serves: [tcp/80]}}"
+              for n in range(1, 61))}
+machines: {{desk: {{nics: [{{network: inside, address: 10.0.9.9/16}}]}}}}
+expect:
+{chr(10).join(f"  - {{from: desk, to: web-{n:02}, service: tcp/80, verdict: reach}}" for n in range(1, 61))}
+"""  # fmt: skip
+TWO_SCREENS = 2 * 50
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        ([f"web-{n:02}" for n in range(1, 41)], "web-01…web-40"),
+        (["web-8", "web-9", "web-10", "db"], "web-8…web-10, db"),
+        (["web-1", "web-2"], "web-1, web-2"),
+        (["web-1", "web-2", "web-4", "web-5", "web-6"], "web-1, web-2, web-4…web-6"),
+        (["a1.0", "a2.0", "a3.0", "a3.1"], "a1.0…a3.0, a3.1"),
+        (["web-1", "db-2", "web-3"], "web-1, db-2, web-3"),
+        ([], ""),
+    ],
+)
+def test_names_become_ranges(names: list[str], shown: str) -> None:
+    assert ranges(names) == shown
+
+
+def test_only_lines_that_say_the_same_become_one() -> None:
+    rows = [(f"web-{n}.0", f"is on br{1 if n < 5 else 2}, for web-{n} (s.yaml:{10 + n})") for n in range(1, 8)]
+    assert folded(rows, {f"web-{n}" for n in range(1, 8)}) == [
+        ("web-1.0…web-4.0", "is on br1, for web-1…web-4 (s.yaml:11-14)"),
+        ("web-5.0…web-7.0", "is on br2, for web-5…web-7 (s.yaml:15-17)"),
+    ]
+    assert folded([("a", "x"), ("b", "x")]) == [("a", "x"), ("b", "x")]
+
+
+@pytest.mark.kernel
+def test_sixty_guests_fit_two_screens(tmp_path: Path) -> None:
+    site = tmp_path / "sixty.yaml"
+    site.write_text(SIXTY)
+    seen = bascule("rehearse", str(site), COLUMNS="80")
+    assert seen.returncode == 0, seen.stdout + seen.stderr
+    assert len(seen.stdout.splitlines()) <= TWO_SCREENS
+    assert re.search(r"^checks: \d+ ok on 1 bridge, 1 NIC and 60 guests$", seen.stdout, re.M)
+    assert "desk → web-01…web-60 tcp/80: reach" in seen.stdout
+    each = bascule("rehearse", str(site), "-v", COLUMNS="80").stdout
+    assert all(f"desk → web-{n:02} tcp/80: reach" in each for n in range(1, 61))
+    assert "learned on web-07.0" in each
+    assert bascule("rehearse", str(site), "-q").stdout == ""
+
+
+@pytest.mark.kernel
+def test_what_is_wrong_comes_first_and_once_and_alone_with_q() -> None:
+    shown, quiet = (bascule("rehearse", SLIP, "--no-picture", *more) for more in ((), ("-q",)))
+    for one in (shown, quiet):
+        assert one.returncode == 1
+        assert one.stdout.count("guest_03 → customer icmp must be no-reach") == 1
+        assert one.stdout.count("FAIL") == 2
+    assert shown.stdout.index("FAIL") < shown.stdout.index("changes;")
+    assert quiet.stdout.startswith("FAIL")
+    assert "checks" not in quiet.stdout
+    assert "learned on guest_03.0" not in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("environment", "said", "expected"),
+    [
+        ({}, "auto", False),  # no terminal
+        ({"FORCE_COLOR": "1"}, "auto", True),
+        ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, "auto", False),
+        ({"FORCE_COLOR": "1"}, "never", False),
+        ({"NO_COLOR": "1"}, "always", True),
+    ],
+)
+def test_who_gets_colours(
+    environment: dict[str, str], said: str, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(look, "_look", look.Look(color=said))  # type: ignore[arg-type]  # one of the three words
+    assert colored(io.StringIO()) is expected
+
+
+def test_colours_say_nothing_that_the_words_do_not(tmp_path: Path) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text("site: x\nnope: 1\n")
+    bare = bascule("check", str(file)).stdout
+    for line in (("check", "--color", "always", str(file)), ("--color=always", "check", str(file))):
+        done = bascule(*line).stdout
+        assert "\x1b[1;31merror[" in done
+        assert re.sub(r"\x1b\[[\d;]*m", "", done) == bare
+
+
+@pytest.mark.parametrize(
+    ("environment", "words", "pure"),
+    [
+        ({"LC_ALL": "C"}, (), True),
+        ({"LC_ALL": "POSIX"}, (), True),
+        ({"LANG": "C"}, (), True),
+        ({"LC_ALL": "C.UTF-8"}, ("--ascii",), True),
+        ({"LC_ALL": "C.UTF-8"}, (), False),
+        ({"LC_ALL": "C", "PYTHONUTF8": "1"}, (), False),
+    ],
+)
+def test_ascii(environment: dict[str, str], words: tuple[str, ...], pure: bool, tmp_path: Path) -> None:
+    file = tmp_path / "grün.yaml"
+    file.write_text("site: x\nnetworks: {ü→: {}}\n")
+    env = {name: value for name, value in CLEAN.items() if not name.startswith(("LC_", "LANG", "PYTHONUTF8"))}
+    argv = (sys.executable, "-m", "bascule", "check", str(file), *words)
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, env=env | environment)
+    assert done.stdout.isascii() is pure
+    assert b"?" not in done.stdout
+
+
+def test_letters_without_ascii_keep_their_base() -> None:
+    assert plain("Größe → 3 × µs…") == "Gro?e -> 3 x us..."
+
+
+@pytest.mark.parametrize("verb", ["guest", "guest list", "draw"])
+def test_every_verb_takes_the_options(verb: str) -> None:
+    text = bascule(*verb.split(), "--help").stdout
+    assert all(option in text for option in ("--verbose", "--quiet", "--color", "--ascii"))
