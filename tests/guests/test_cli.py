@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import click
 import pytest
 
+from bascule.cli.verbs.guest import command
 from bascule.system.libvirt import binding
 from tests.guests.test_inventory import made_up_host
 from tests.lab import Lab
+from tests.terminal import on_a_terminal
 
 EXAMPLE = str(Path(__file__).parents[2] / "examples" / "production.yaml")
 
@@ -66,6 +69,8 @@ def test_the_list_for_people_and_for_machines(lab: Lab, uri: str) -> None:
         (("unplug", "test"), 1, "'test' has 0 NICs, so say which"),
         (("attach", "g1", "--network", "default", "--mac", "ff:ff:ff:ff:ff:ff"), 64, "is the broadcast address"),
         (("attach", "g1", "--network", "nowhere"), 1, "libvirt has no network 'nowhere'"),
+        (("shutdown", "nobody"), 1, "there is no guest 'nobody' on this host"),
+        (("undefine", "g1", "nobody"), 1, "there is no guest 'nobody' on this host"),
         (("define", EXAMPLE, "guest_99"), 64, "host 'vmserver' has no guest 'guest_99'"),
     ],
 )
@@ -74,6 +79,28 @@ def test_the_wrong_thing_is_said_in_words(lab: Lab, uri: str, words: tuple[str, 
     assert said in done.stderr
     assert done.returncode == status
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.kernel
+def test_shut_down_and_stopped(lab: Lab, uri: str) -> None:
+    room = lab.host()
+    for words, said in ((("shutdown", "g1", "--wait", "0"), "asked to shut down: g1"), (("stop", "g1"), "stopped: g1")):
+        done = lab.bascule(room, "guest", *words, "--connect", uri)  # libvirt's test driver forgets it at once
+        assert (done.returncode, done.stdout.strip()) == (0, said), done.stderr
+
+
+@pytest.mark.kernel
+def test_a_terminal_is_asked_before_the_plug_is_pulled(lab: Lab, uri: str) -> None:
+    words = ("guest", "stop", "g1", "--connect", uri)
+    printed = on_a_terminal(lab.host(), {}, *words, hostname="h", answer=b"n\n").decode()
+    assert "pull the plug of g1? What is not on disk is lost" in printed
+    assert "nothing was changed" in printed
+    assert "stopped: g1" in on_a_terminal(lab.host(), {}, *words, "--yes", hostname="h").decode()
+
+
+def test_no_line_of_the_list_of_verbs_is_cut() -> None:
+    text = command.get_help(click.Context(command, info_name="guest"))
+    assert "..." not in text.partition("Commands:")[2]
 
 
 @pytest.mark.kernel

@@ -78,6 +78,16 @@ def with_libvirt(image: GuestImage) -> None:
         wrong(there, "there is no guest 'nobody' on this host", "start", "g1", "nobody")
         wrong(there, "there is no guest 'nobody' on this host", "stop", "g1", "nobody")
 
+        # what virsh users look for
+        there.ok("guest", "autostart", "g1")
+        assert there.domain().autostart
+        there.ok("guest", "autostart", "g1", "--disable")
+        assert not there.domain().autostart
+        wrong(there, "'g1' runs, so its definition stays", "undefine", "g1")
+        wrong(there, "GUEST-STILL-RUNS", "shutdown", "g1", "--wait", "0.5")  # it hears no power button
+        wrong(there, "libvirt says", "shutdown", "g1", "--mode", "agent")  # and has no agent
+        assert "console of g1" in there.run("guest", "console", "g1").stderr
+
         there.ok("guest", "unplug", "g1")
         assert rows(there)["g1", 0]["link_up"] is False
         assert not there.answers()
@@ -95,8 +105,10 @@ def with_libvirt(image: GuestImage) -> None:
         wrong(there, "'g1' has no NIC '1'", "detach", "g1", "1")
 
         # shut off: what is written is checked as well, for it would not start later
+        there.ok("guest", "stop", "g1", "--force")
         there.ok("guest", "stop", "g1")
-        there.ok("guest", "stop", "g1")
+        there.ok("guest", "shutdown", "g1")  # it is off already
+        wrong(there, "'g1' does not run", "console", "g1")
         wrong(there, "there is no bridge 'br9' on this host", "replug", "g1", "--bridge", "br9")
         assert "at its next start" in there.ok("guest", "replug", "g1", "--network", "default")
         there.ok("guest", "start", "g1")
@@ -159,6 +171,16 @@ def bare(there: LibvirtHost, image: GuestImage) -> None:
     assert not there.answers()
     ok("guest", "replug", "g1", "--bridge", "br4")
     wait_until(there.answers, 10, "g1 with its cable in again")
+    wrong(there, "GUEST-NO-AUTOSTART", "autostart", "g1", connect=False)
+    wrong(there, "GUEST-NO-AGENT", "shutdown", "g1", "--mode", "agent", connect=False)
+    wrong(there, "GUEST-RUNS", "undefine", "g1", connect=False)
+    ending = threading.Timer(2, there.run, ("guest", "stop", "g1"), {"connect": False})
+    ending.start()
+    assert "shut down: g1" in ok("guest", "shutdown", "g1", "--wait", str(HUNG_S))  # the button, then somebody else
+    ending.join()
+    wrong(there, "GUEST-OFF", "console", "g1", connect=False)
+    ok("guest", "start", "g1")
+    wait_until(there.answers, 60, "g1 started again")
     ok("guest", "attach", "g1", "--bridge", "br5")
     assert there.master("g1.1") == "br5"
     ok("guest", "detach", "g1", "1")
@@ -174,6 +196,8 @@ def bare(there: LibvirtHost, image: GuestImage) -> None:
     ok("guest", "stop", "g1")
     there.run("undo", connect=False)
     assert rows(there, connect=False)["g1", 0]["plug"]["into"] == "br5"
+    ok("guest", "undefine", "g1", "--yes")
+    assert rows(there, connect=False) == {}
 
 
 def test_with_libvirt(image: GuestImage) -> None:

@@ -29,7 +29,7 @@ VERBS = {  # verb: what it does, what it changes
     "verify": "The checks and expectations on the live host. Reads, and sends probes.",
     "reach": "Who reaches whom by which service, by a model of the host. Reads only.",
     "why": "Why one reaches another or not: every rule in the way, its owner, its file, and a fix. Reads only.",
-    "guest": "Virtual servers: list, define, start, attach, replug, unplug, detach. Changes guests.",
+    "guest": "Virtual servers: list, define, start, shut down, stop, plug, watch. Changes guests.",
     "capacity": "The memory of guests against the host's, and what the next one would do. Reads only.",
     "doctor": "What causes trouble on this host, each with its evidence and a fix. Reads only.",
     "survey": "Which network is on which wire, with the evidence. Listens only.",

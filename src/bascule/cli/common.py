@@ -53,6 +53,20 @@ def driver_options(function: F) -> F:
     )(function)
 
 
+class WholeHelp(click.Group):
+    """A group whose list of verbs has the first sentence of each whole, where click cuts it."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Name and sentence, wrapped."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _sentence(each.help or "")) for name, each in sorted(self.commands.items())])
+
+
+def _sentence(text: str) -> str:
+    first = " ".join(text.strip().partition("\n\n")[0].split())
+    return first.partition(". ")[0].rstrip(".") + "."
+
+
 def width() -> int:
     """The columns of the terminal, or 100 where there is none."""
     return max(NARROWEST, min(shutil.get_terminal_size((100, 24)).columns, 120))

@@ -8,14 +8,11 @@ import sys
 import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from typing import Any, Literal, TextIO
 
 import click
 from msgspec import Struct
 from msgspec.structs import replace
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 When = Literal["auto", "always", "never"]
 
@@ -143,6 +140,20 @@ def _tell(_: click.Context, param: click.Parameter, value: Any) -> Any:
     return value
 
 
+OPTIONS: tuple[tuple[list[str], dict[str, Any]], ...] = (
+    (["-v", "--verbose", "look_more"], {"is_flag": True, "help": "Show also each thing that is fine."}),
+    (["-q", "--quiet", "look_less"], {"is_flag": True, "help": "Show only what is wrong."}),
+    (
+        ["--color", "look_color"],
+        {
+            "type": click.Choice(("auto", "always", "never")),
+            "help": "Colours; auto: on a terminal, unless NO_COLOR is set.",
+        },
+    ),
+    (["--ascii", "look_ascii"], {"is_flag": True, "help": "ASCII alone; by itself where the locale is C."}),
+)
+
+
 def add_options(command: click.Command) -> click.Command:
     """Give a verb, and each below it, the options that are the same for all."""
     there = {option for param in command.params for option in param.opts}
@@ -150,19 +161,6 @@ def add_options(command: click.Command) -> click.Command:
         add_options(inner)
     if "--color" in there:
         return command
-    each: list[Callable[[Any], Any]] = [
-        click.option("-v", "--verbose", "look_more", is_flag=True, help="Show also each thing that is fine."),
-        click.option("-q", "--quiet", "look_less", is_flag=True, help="Show only what is wrong."),
-        click.option(
-            "--color",
-            "look_color",
-            type=click.Choice(("auto", "always", "never")),
-            help="Colours; auto: on a terminal, unless NO_COLOR is set.",
-        ),
-        click.option("--ascii", "look_ascii", is_flag=True, help="ASCII alone; by itself where the locale is C."),
-    ]
-    for option in each:
-        made = option(lambda: None).__click_params__[0]
-        made.callback, made.expose_value, made.is_eager = _tell, False, True
-        command.params.append(made)
+    for words, more in OPTIONS:
+        command.params.append(click.Option(words, callback=_tell, expose_value=False, is_eager=True, **more))
     return command

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from bascule.cli.common import json_option, say, show
+from bascule.cli.common import WholeHelp, json_option, show
+from bascule.cli.guest_power import POWER, driver_options, report
 
 if TYPE_CHECKING:
     from bascule.model.site import Attachment
-    from bascule.plan.change import Note
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-def driver_options(function: F) -> F:
-    """Which driver, and libvirt's connection."""
-    function = click.option("--connect", metavar="URI", help="libvirt's connection (default: qemu:///system).")(
-        function
-    )
-    return click.option(
-        "--driver", type=click.Choice(("libvirt", "qemu")), help="Default: libvirt where it answers, else bare QEMU."
-    )(function)
 
 
 def plug_options(function: F) -> F:
@@ -33,7 +23,7 @@ def plug_options(function: F) -> F:
     return click.option("--bridge", metavar="BRIDGE", help="Plug it into this bridge.")(function)
 
 
-@click.group()
+@click.group(cls=WholeHelp)
 def command() -> None:
     """Define virtual servers, plug them, move their cables while they run, and say who is who.
 
@@ -119,7 +109,7 @@ def define(
         if then_start:
             runtime.start(name)
     done = tuple(names or guests)
-    _report(
+    report(
         "guest-define",
         f"{'defined and started' if then_start else 'defined'}: {', '.join(done)}",
         notes,
@@ -140,25 +130,12 @@ def start(*, names: tuple[str, ...], driver: str | None, connect: str | None, as
     there = runtime.domains()
     for domain in [find_domain(there, name) for name in names]:  # all are known before the first is started
         runtime.start(domain.name)
-    _report("guest-start", f"started: {', '.join(names)}", (), as_json=as_json)
+    report("guest-start", f"started: {', '.join(names)}", (), as_json=as_json)
     return 0
 
 
-@command.command()
-@click.argument("names", metavar="GUEST...", nargs=-1, required=True)
-@driver_options
-@json_option
-def stop(*, names: tuple[str, ...], driver: str | None, connect: str | None, as_json: bool) -> int:
-    """Pull the plug of guests, as a power cut would."""
-    from bascule.guests.runtimes.detect import detect, find_domain
-
-    runtime = detect(driver, uri=connect)
-    there = runtime.domains()
-    for domain in [find_domain(there, name) for name in names]:
-        if domain.running:
-            runtime.stop(domain.name)
-    _report("guest-stop", f"stopped: {', '.join(names)}", (), as_json=as_json)
-    return 0
+for power in POWER:
+    command.add_command(power)
 
 
 @command.command()
@@ -198,7 +175,7 @@ def replug(
     words = f"{name}, NIC {found.index} ({found.mac}): {found.where} -> {to}" + (
         " at its next start" if later else ", live"
     )
-    _report("guest-replug", words, notes, as_json=as_json)
+    report("guest-replug", words, notes, as_json=as_json)
     return 0
 
 
@@ -215,7 +192,7 @@ def unplug(*, name: str, nic: str | None, driver: str | None, connect: str | Non
     domain = find_domain(runtime.domains(), name)
     found = find_nic(domain, nic)
     runtime.unplug(domain, found)
-    _report(
+    report(
         "guest-unplug", f"{name}, NIC {found.index} ({found.mac}): unplugged from {found.where}", (), as_json=as_json
     )
     return 0
@@ -257,7 +234,7 @@ def attach(
     domain = find_domain(runtime.domains(), name)
     refuse_unknown(runtime, to.kind.value, to.into)
     made = runtime.attach(domain, to, mac=given, tap=end, model=model)
-    _report("guest-attach", f"{name}, NIC {made.index} ({made.mac}): on {to}, tap {made.tap}", (), as_json=as_json)
+    report("guest-attach", f"{name}, NIC {made.index} ({made.mac}): on {to}, tap {made.tap}", (), as_json=as_json)
     return 0
 
 
@@ -274,7 +251,7 @@ def detach(*, name: str, nic: str | None, driver: str | None, connect: str | Non
     domain = find_domain(runtime.domains(), name)
     found = find_nic(domain, nic)
     runtime.detach(domain, found)
-    _report("guest-detach", f"{name}, NIC {found.index} ({found.mac}): taken out", (), as_json=as_json)
+    report("guest-detach", f"{name}, NIC {found.index} ({found.mac}): taken out", (), as_json=as_json)
     return 0
 
 
@@ -286,16 +263,3 @@ def _source(bridge: str | None, network: str | None, direct: str | None) -> Atta
     if len(chosen) != 1:
         raise click.UsageError("say where to, with exactly one of --bridge, --network and --direct")
     return Attachment(*chosen[0])
-
-
-def _report(verb: str, words: str, notes: Iterable[Note], *, as_json: bool) -> None:
-    from bascule.cli.entry import emit
-
-    notes = tuple(notes)
-    if as_json:
-        listed = [{"kind": note.kind, "subject": note.subject, "text": note.text} for note in notes]
-        emit(verb, {"ok": True, "done": words, "notes": listed})
-        return
-    show(words)
-    for note in notes:
-        say(f"{note.kind}: {note.subject}: {note.text}")

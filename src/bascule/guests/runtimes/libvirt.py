@@ -20,6 +20,7 @@ from bascule.providers.libvirt.merge import plugged_anew
 from bascule.providers.libvirt.observe import observe, patient
 from bascule.providers.libvirt.state import LibvirtState
 from bascule.system.libvirt import connect
+from bascule.system.run import find_tool
 
 
 class LibvirtRuntime:
@@ -79,6 +80,28 @@ class LibvirtRuntime:
         hypervisor = connect(self.uri)
         hypervisor.stop_domain(name)
         hypervisor.close()
+
+    def shutdown(self, name: str, mode: str) -> None:
+        """Ask the guest."""
+        hypervisor = connect(self.uri)
+        hypervisor.shutdown_domain(name, mode)
+        hypervisor.close()
+
+    def autostart(self, name: str, *, on: bool) -> None:
+        """Whether it starts with the host."""
+        hypervisor = connect(self.uri)
+        hypervisor.set_domain_autostart(name, on=on)
+        hypervisor.close()
+
+    def undefine(self, name: str) -> None:
+        """Take its definition away."""
+        hypervisor = connect(self.uri)
+        hypervisor.undefine_domain(name)
+        hypervisor.close()
+
+    def console(self, name: str) -> tuple[str, ...]:
+        """By virsh, which gives the keyboard to the guest."""
+        return (find_tool("virsh"), "-c", self.uri, "console", name)
 
     def replug(self, domain: Domain, nic: DomainNic, to: Attachment) -> tuple[Note, ...]:
         """Move a NIC, live where libvirt can, and in the definition."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -20,10 +21,12 @@ from bascule.model.values import IfName, Mac, derive_mac, derive_tap
 from bascule.plan.change import Change, Note
 from bascule.providers.observe import observe as observe_host
 from bascule.providers.qemu import QEMU
+from bascule.providers.qemu.command_line import Files
 from bascule.providers.qemu.diff import monitor
-from bascule.providers.qemu.effects import observe
+from bascule.providers.qemu.effects import observe, process_of
 from bascule.providers.qemu.state import QemuGuest, QemuState, definition, guest_of
 from bascule.providers.qemu.want import attach, detach, refuse_macvtap, replug
+from bascule.system.run import find_tool
 
 
 class QemuRuntime:
@@ -76,6 +79,31 @@ class QemuRuntime:
         """Pull the plug, taps away."""
         known = {one: guest_of(guest.definition) for one, guest in self._state().guests.items()}
         QemuDriver(qemu_folder(), known, accel=self._accel).stop(name)
+
+    def shutdown(self, name: str, mode: str) -> None:
+        """Press the power button. Raises BasculeError for an agent, which such a guest has no channel for."""
+        if mode == "agent":
+            hint = "leave --mode away, or run the guest by libvirt with a guest agent channel"
+            raise BasculeError.of("GUEST-NO-AGENT", f"'{name}' has no channel for a guest agent", hint=hint)
+        press = monitor(f"{qemu_folder()}/{name}/qmp", "system_powerdown")
+        run((Change(subject=name, action="its power button is pressed", reason="", commands=(press,)),), HERE)
+
+    def autostart(self, name: str, *, on: bool) -> None:
+        """Nobody starts it: it is a process."""
+        hint = "libvirt can (--driver libvirt); or start it by a systemd unit: bascule guest start " + name
+        raise BasculeError.of(
+            "GUEST-NO-AUTOSTART", f"'{name}' is run by bare QEMU, which starts nothing with the host", hint=hint
+        )
+
+    def undefine(self, name: str) -> None:
+        """Take its folder away: definition, console and log."""
+        shutil.rmtree(qemu_folder() / name)
+
+    def console(self, name: str) -> tuple[str, ...]:
+        """What it printed so far and prints from now on; it has no keyboard, for its serial port goes to a file."""
+        folder = qemu_folder() / name
+        ended = f"--pid={process_of(folder)}"
+        return (find_tool("tail"), "--lines=+1", "--follow", ended, str(Files(folder=folder).console))
 
     def replug(self, domain: Domain, nic: DomainNic, to: Attachment) -> tuple[Note, ...]:
         """Move a NIC, or put its cable in again."""

@@ -40,6 +40,18 @@ class GuestRuntime(Protocol):
     def stop(self, name: str) -> None:
         """Pull a guest's plug."""
 
+    def shutdown(self, name: str, mode: str) -> None:
+        """Ask a guest to shut down (``acpi``, ``agent``, or empty for what there is); it may take its time."""
+
+    def autostart(self, name: str, *, on: bool) -> None:
+        """Whether a guest starts with the host."""
+
+    def undefine(self, name: str) -> None:
+        """Forget a guest that does not run; its disks stay."""
+
+    def console(self, name: str) -> tuple[str, ...]:
+        """The program that shows a running guest's serial console. Raises MissingTool where it is not here."""
+
     def replug(self, domain: Domain, nic: DomainNic, to: Attachment) -> tuple[Note, ...]:
         """Move a NIC, or put its cable in again where it is already: link down, over, link up.
 

@@ -150,6 +150,23 @@ class Binding:
         with _words(f"stopping '{name}'"):
             self._domain(name).destroy()
 
+    def shutdown_domain(self, name: str, mode: str) -> None:
+        """Ask the guest."""
+        flags = {
+            "acpi": self._lv.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN,
+            "agent": self._lv.VIR_DOMAIN_SHUTDOWN_GUEST_AGENT,
+        }
+        with _words(f"shutting down '{name}'"):
+            if mode:
+                self._domain(name).shutdownFlags(flags[mode])
+            else:
+                self._domain(name).shutdown()
+
+    def set_domain_autostart(self, name: str, *, on: bool) -> None:
+        """Whether it starts with the host."""
+        with _words(f"autostart of '{name}'"):
+            self._domain(name).setAutostart(int(on))
+
     def _affect(self, *, live: bool) -> int:
         flag = self._lv.VIR_DOMAIN_AFFECT_LIVE if live else self._lv.VIR_DOMAIN_AFFECT_CONFIG
         return int(flag)

@@ -36,6 +36,12 @@ class Hypervisor(Protocol):
     def stop_domain(self, name: str) -> None:
         """Pull the plug (libvirt: destroy)."""
 
+    def shutdown_domain(self, name: str, mode: str) -> None:
+        """Ask the guest to shut down: by ``acpi``, by its ``agent``, or by what libvirt tries first (empty)."""
+
+    def set_domain_autostart(self, name: str, *, on: bool) -> None:
+        """Whether a domain starts with the host."""
+
     def attach_device(self, name: str, xml: str, *, live: bool) -> None:
         """Add a device: to the running domain (``live``) or to its definition."""
 

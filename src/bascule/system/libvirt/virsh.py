@@ -125,6 +125,14 @@ class Virsh:
         """Pull the plug."""
         self._ask(f"stopping '{name}'", "destroy", "--domain", name)
 
+    def shutdown_domain(self, name: str, mode: str) -> None:
+        """Ask the guest."""
+        self._ask(f"shutting down '{name}'", "shutdown", "--domain", name, *(("--mode", mode) if mode else ()))
+
+    def set_domain_autostart(self, name: str, *, on: bool) -> None:
+        """Whether it starts with the host."""
+        self._ask(f"autostart of '{name}'", "autostart", "--domain", name, *(() if on else ("--disable",)))
+
     def attach_device(self, name: str, xml: str, *, live: bool) -> None:
         """Add a device."""
         self._device("attach", name, xml, live=live)

@@ -1,0 +1,214 @@
+"""Verbs about the power and the definition of a guest: shutdown, stop, autostart, undefine, console."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from bascule.cli.common import json_option, say, seconds, show, steps
+from bascule.cli.show.folding import ranges
+from bascule.cli.show.look import look
+
+if TYPE_CHECKING:
+    from bascule.guests.runtimes.runtime import GuestRuntime
+    from bascule.model.domain import Domain
+    from bascule.plan.change import Note
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+SHUTDOWN_S = 60.0  # a Linux server needs some 10 s, a Windows that installs updates minutes
+
+
+def driver_options(function: F) -> F:
+    """Which driver, and libvirt's connection."""
+    function = click.option("--connect", metavar="URI", help="libvirt's connection (default: qemu:///system).")(
+        function
+    )
+    return click.option(
+        "--driver", type=click.Choice(("libvirt", "qemu")), help="Default: libvirt where it answers, else bare QEMU."
+    )(function)
+
+
+def _guests(function: F) -> F:
+    return click.argument("names", metavar="GUEST...", nargs=-1, required=True)(function)
+
+
+def _yes(function: F) -> F:
+    return click.option("--yes", "--force", "yes", is_flag=True, help="Do not ask.")(function)
+
+
+@click.command()
+@_guests
+@click.option(
+    "--wait",
+    "wait_s",
+    metavar="SECONDS",
+    type=click.FloatRange(0, 86400),
+    default=SHUTDOWN_S,
+    show_default=True,
+    help="Wait so long until it is off; 0: do not wait.",
+)
+@click.option("--mode", type=click.Choice(("acpi", "agent")), help="How it is asked; what there is, if not given.")
+@driver_options
+@json_option
+def shutdown(
+    *, names: tuple[str, ...], wait_s: float, mode: str | None, driver: str | None, connect: str | None, as_json: bool
+) -> int:
+    """Ask guests to shut down, and wait until they are off.
+
+    The guest's power button is pressed (ACPI), or its guest agent is asked. A guest may refuse, or ask its user;
+    `bascule guest stop` then pulls the plug. Exit status: 0 all are off, 1 one still runs.
+
+    Example: bascule guest shutdown web db --wait 120
+    """
+    runtime, found = _found(names, driver, connect)
+    running = [domain.name for domain in found if domain.running]
+    for name in running:
+        runtime.shutdown(name, mode or "")
+    doing = steps(as_json=as_json)
+    end = time.monotonic() + wait_s
+    left = running
+    while left and time.monotonic() < end:
+        doing(f"waiting for {ranges(left)} to shut down")
+        time.sleep(0.2)
+        left = [domain.name for domain in runtime.domains() if domain.name in left and domain.running]
+    doing("")
+    if left and wait_s:
+        from bascule.errors import BasculeError
+
+        hint = f"wait longer (--wait), look at it by 'bascule guest console {left[0]}', or pull its plug: bascule "
+        hint += f"guest stop --force {' '.join(left)}"
+        words = f"{ranges(left)} still {'runs' if len(left) == 1 else 'run'} after {seconds(wait_s)}"
+        raise BasculeError.of("GUEST-STILL-RUNS", words, hint=hint)
+    done = "asked to shut down" if left else "shut down"
+    report("guest-shutdown", f"{done}: {', '.join(names)}", (), as_json=as_json)
+    return 0
+
+
+@click.command()
+@_guests
+@_yes
+@driver_options
+@json_option
+def stop(*, names: tuple[str, ...], yes: bool, driver: str | None, connect: str | None, as_json: bool) -> int:
+    """Pull the plug of guests, as a power cut would. `bascule guest shutdown` asks them first.
+
+    What a guest has not written to its disk is lost. It asks where it is run on a terminal.
+    """
+    runtime, found = _found(names, driver, connect)
+    running = [domain.name for domain in found if domain.running]
+    if running and not _agrees(f"pull the plug of {ranges(running)}? What is not on disk is lost", yes=yes):
+        return 1
+    for name in running:
+        runtime.stop(name)
+    report("guest-stop", f"stopped: {', '.join(names)}", (), as_json=as_json)
+    return 0
+
+
+@click.command()
+@_guests
+@click.option("--disable", is_flag=True, help="From now on they do not start with the host.")
+@driver_options
+@json_option
+def autostart(*, names: tuple[str, ...], disable: bool, driver: str | None, connect: str | None, as_json: bool) -> int:
+    """Have guests start with the host, by libvirt. A site file that says `autostart:` is followed by the next apply."""
+    runtime, _ = _found(names, driver, connect)
+    for name in names:
+        runtime.autostart(name, on=not disable)
+    words = "do not start" if disable else "start"
+    report("guest-autostart", f"{words} with the host: {', '.join(names)}", (), as_json=as_json)
+    return 0
+
+
+@click.command()
+@_guests
+@_yes
+@driver_options
+@json_option
+def undefine(*, names: tuple[str, ...], yes: bool, driver: str | None, connect: str | None, as_json: bool) -> int:
+    """Take the definitions of guests away. Their disks stay; a guest that runs is refused.
+
+    A guest that the site file still has is defined again by the next apply. It asks where it is run on a terminal.
+    """
+    from bascule.errors import BasculeError, Problem
+
+    runtime, found = _found(names, driver, connect)
+    problems = [
+        Problem(
+            code="GUEST-RUNS",
+            message=f"'{domain.name}' runs, so its definition stays",
+            hint=f"shut it down first: bascule guest shutdown {domain.name}",
+        )
+        for domain in found
+        if domain.running
+    ]
+    if problems:
+        raise BasculeError(*problems)
+    if not _agrees(f"take the definition of {ranges(names)} away? Disks stay", yes=yes):
+        return 1
+    for name in names:
+        runtime.undefine(name)
+    report("guest-undefine", f"undefined: {', '.join(names)}; disks stay", (), as_json=as_json)
+    return 0
+
+
+@click.command()
+@click.argument("name", metavar="GUEST")
+@driver_options
+def console(*, name: str, driver: str | None, connect: str | None) -> int:
+    """Show a guest's serial console.
+
+    With libvirt that is `virsh console`, which gives it the keyboard; Ctrl-] ends it. A guest of bare QEMU writes its
+    console into a file: it is shown from the beginning and followed, and Ctrl-C ends that.
+    """
+    from bascule.errors import BasculeError
+
+    runtime, (domain,) = _found((name,), driver, connect)
+    if not domain.running:
+        raise BasculeError.of("GUEST-OFF", f"'{name}' does not run", hint=f"start it: bascule guest start {name}")
+    words = runtime.console(name)
+    if not look().quiet:
+        end = "Ctrl-] ends it" if runtime.name == "libvirt" else "read only; Ctrl-C ends it"
+        say(f"the console of {name} ({end})")
+    sys.stdout.flush()
+    os.execv(words[0], words)
+
+
+POWER = (shutdown, stop, autostart, undefine, console)
+
+
+def _found(names: Iterable[str], driver: str | None, connect: str | None) -> tuple[GuestRuntime, tuple[Domain, ...]]:
+    """Who runs the guests, and those that are meant: all are known before the first is touched."""
+    from bascule.guests.runtimes.detect import detect, find_domain
+
+    runtime = detect(driver, uri=connect)
+    there = runtime.domains()
+    return runtime, tuple(find_domain(there, name) for name in dict.fromkeys(names))
+
+
+def _agrees(question: str, *, yes: bool) -> bool:
+    """Whether it may go on: where nobody can be asked it was meant."""
+    if yes or not sys.stdin.isatty() or click.confirm(question, err=True):
+        return True
+    say("nothing was changed")
+    return False
+
+
+def report(verb: str, words: str, notes: Iterable[Note], *, as_json: bool) -> None:
+    """Say what was done, and what is to be known of it."""
+    from bascule.cli.entry import emit
+
+    notes = tuple(notes)
+    if as_json:
+        listed = [{"kind": note.kind, "subject": note.subject, "text": note.text} for note in notes]
+        emit(verb, {"ok": True, "done": words, "notes": listed})
+        return
+    if not look().quiet:
+        show(words)
+    for note in notes:
+        say(f"{note.kind}: {note.subject}: {note.text}")
