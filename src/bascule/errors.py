@@ -16,6 +16,9 @@ from __future__ import annotations
 from typing import ClassVar, NamedTuple
 
 
+ALSO_SHOWN = 5  # further places of a problem that people are shown
+
+
 class Place(NamedTuple):
     """A position in a file: line and column count from 1."""
 
@@ -44,7 +47,9 @@ class Problem(NamedTuple):
         lines = [f"error[{self.code}]: {self.message}"]
         if self.place is not None:
             lines.append(f" --> {self.place}")
-        lines += [f" --> {place} {label}" for label, place in self.also]
+        lines += [f" --> {place} {label}" for label, place in self.also[:ALSO_SHOWN]]
+        if len(self.also) > ALSO_SHOWN:
+            lines.append(f" --> and {len(self.also) - ALSO_SHOWN} more places")
         if self.hint:
             lines.append(f"hint: {self.hint}")
         return "\n".join(lines)

@@ -144,6 +144,9 @@ def choose_host(site: Site, name: str | None) -> Host:
     called = [host for host in site.hosts.values() if is_called(host.name)]
     if len(called) == 1:
         return called[0]
+    if not site.hosts:
+        hint = "declare the host whose network this is about, below 'hosts:'"
+        raise UsageFault(Problem(code="NO-HOSTS", message="the file has no hosts", hint=hint))
     if len(site.hosts) != 1:
         hint = f"say which with --host: {known}"
         raise UsageFault(Problem(code="HOST", message=f"the site file has {len(site.hosts)} hosts", hint=hint))

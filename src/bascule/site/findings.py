@@ -129,5 +129,18 @@ class Findings(Struct):
     def raise_all(self) -> None:
         """Raise SiteFault with every problem in the order of the file, if there is one."""
         if self.problems:
-            unique = dict.fromkeys(self.problems)
-            raise SiteFault(*sorted(unique, key=lambda p: (p.place or Place("", 0, 0), p.code, p.message)))
+            unique = sorted(dict.fromkeys(self.problems), key=lambda p: (p.place or Place("", 0, 0), p.code, p.message))
+            raise SiteFault(*_once(unique))
+
+
+def _once(problems: Iterable[Problem]) -> Iterable[Problem]:
+    """One wrong name is one problem, at its first place, with the others where it stands."""
+    told: dict[object, Problem] = {}
+    for problem in problems:
+        wrong_name = problem.code == "UNKNOWN-NAME" and problem.place is not None
+        key = (problem.message, problem.hint) if wrong_name else problem
+        first = told.get(key)
+        if first is not None and problem.place is not None:
+            problem = first._replace(also=(*first.also, ("as well", problem.place)))  # noqa: PLW2901
+        told[key] = problem
+    return told.values()
