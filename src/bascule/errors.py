@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from typing import ClassVar, NamedTuple
 
-
 ALSO_SHOWN = 5  # further places of a problem that people are shown
 
 

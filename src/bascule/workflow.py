@@ -116,6 +116,7 @@ def rehearse(
 
     It starts as this machine was found where it is the host, which ``here`` insists on.
     """
+    from bascule.host.identity import refuse_without_hosts
     from bascule.rehearsal import Rehearsal, changed_since, in_the_twin, known_here, with_files_here
     from bascule.system.process.sandbox import sandboxed
     from bascule.system.run import require_tools
@@ -125,6 +126,8 @@ def rehearse(
     clock = Clock(progress)
     clock.lap("reading the file")
     read = load(site)
+    if not read.expectations:  # those of machines alone can be asked
+        refuse_without_hosts(read)
     names = tuple(read.hosts) if host is None else (load_for(read, host)[1].name,)
     require_tools(tools_of_twin(read))
     found_here = known_here(read, names, here=here)

@@ -157,3 +157,11 @@ def test_letters_without_ascii_keep_their_base() -> None:
 def test_every_verb_takes_the_options(verb: str) -> None:
     text = bascule(*verb.split(), "--help").stdout
     assert all(option in text for option in ("--verbose", "--quiet", "--color", "--ascii"))
+
+
+@pytest.mark.parametrize("verb", ["plan", "rehearse", "capacity", "reach"])
+def test_a_file_without_hosts_is_told_so(verb: str, tmp_path: Path) -> None:
+    (tmp_path / "empty.yaml").write_text("site: x\n")
+    done = bascule(verb, str(tmp_path / "empty.yaml"))
+    assert done.returncode == 64
+    assert done.stderr.startswith("error[NO-HOSTS]: the file has no hosts\nhint: ")

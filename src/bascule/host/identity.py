@@ -132,6 +132,13 @@ def started_as_found(site: Site, names: Sequence[str], look: Callable[[], HostSt
     return next((host for host in hosts if there.issuperset(host.nics) and is_here(site, host, look)), None)
 
 
+def refuse_without_hosts(site: Site) -> None:
+    """Raise UsageFault where the file declares no host."""
+    if not site.hosts:
+        hint = "declare the host whose network this is about, below 'hosts:'"
+        raise UsageFault(Problem(code="NO-HOSTS", message="the file has no hosts", hint=hint))
+
+
 def choose_host(site: Site, name: str | None) -> Host:
     """The host that is meant: by name, by being the only one, or by being the one that we are on."""
     known = ", ".join(site.hosts) or "none"
@@ -144,9 +151,7 @@ def choose_host(site: Site, name: str | None) -> Host:
     called = [host for host in site.hosts.values() if is_called(host.name)]
     if len(called) == 1:
         return called[0]
-    if not site.hosts:
-        hint = "declare the host whose network this is about, below 'hosts:'"
-        raise UsageFault(Problem(code="NO-HOSTS", message="the file has no hosts", hint=hint))
+    refuse_without_hosts(site)
     if len(site.hosts) != 1:
         hint = f"say which with --host: {known}"
         raise UsageFault(Problem(code="HOST", message=f"the site file has {len(site.hosts)} hosts", hint=hint))
