@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -25,6 +26,7 @@ class Accel(Struct, frozen=True, kw_only=True):
 
     name: str
     reason: str
+    forbidden: bool = False  # /dev/kvm is there, and for others
 
     @property
     def is_kvm(self) -> bool:
@@ -39,6 +41,9 @@ def accel() -> Accel:
         return Accel(
             name="tcg", reason="there is no /dev/kvm: no virtualisation extension, or the module is not loaded"
         )
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        words = "/dev/kvm is there, but this user may not open it; it is for the members of the group kvm"
+        return Accel(name="tcg", reason=words, forbidden=True)
     said = runs_on("kvm")
     if said is None:
         return Accel(name="kvm", reason="a probe guest ran on it")

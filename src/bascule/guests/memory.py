@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from bascule.errors import Problem, UsageFault
-from bascule.guests.gather import libvirt_or_none
+import os
+
+from msgspec.structs import replace
+
+from bascule.errors import BasculeError, NotPermitted, Problem, UsageFault
 from bascule.host.identity import is_here
 from bascule.model.domain import Domain
 from bascule.model.site import Host, Site
@@ -11,15 +14,20 @@ from bascule.observe.memory import measured_overheads, nic_speeds, observe_memor
 from bascule.plan.capacity import Capacity, Memory, merged, needs_of_domains, needs_of_site, uplink_loads
 from bascule.plan.capacity import capacity as account
 from bascule.providers.observe import observe as observe_links
+from bascule.system.libvirt import connect
 
 
 def memory_account(site: Site, host: Host, *, uri: str | None = None) -> Capacity:
     """The account of a host's memory. Raises UsageFault where nobody says how much it has."""
     declared = needs_of_site(site, host)
     if is_here(site, host, observe_links):
-        found = needs_of_domains(_domains(uri), measured_overheads(), declared=[need.name for need in declared])
+        domains, unread = _domains(uri)
+        if os.geteuid() != 0:
+            unread += ("what QEMU takes beside a guest's memory is estimated, not measured: only root may measure it",)
+        found = needs_of_domains(domains, measured_overheads(), declared=[need.name for need in declared])
         loads = uplink_loads(site, host, nic_speeds())
-        return account(host.name, observe_memory(), merged(declared, found), loads)
+        seen = account(host.name, observe_memory(), merged(declared, found), loads)
+        return replace(seen, warnings=(*seen.warnings, *unread))
     if not host.memory:
         message = f"host '{host.name}' has no 'memory:' in the site file, and this is not that host"
         hint = "add it, as in memory: 64GiB, or run this on the host"
@@ -28,11 +36,16 @@ def memory_account(site: Site, host: Host, *, uri: str | None = None) -> Capacit
     return account(host.name, memory, declared, uplink_loads(site, host))
 
 
-def _domains(uri: str | None) -> tuple[Domain, ...]:
-    """Every domain, if libvirt is there."""
-    hypervisor = libvirt_or_none(uri, needed=uri is not None)
-    if hypervisor is None:
-        return ()
+def _domains(uri: str | None) -> tuple[tuple[Domain, ...], tuple[str, ...]]:
+    """Every domain, if libvirt is there; and a sentence where it does not let this user look."""
     from bascule.providers.libvirt.observe import observe
 
-    return observe(hypervisor).seen_domains
+    try:
+        return observe(connect(uri)).seen_domains, ()
+    except NotPermitted:
+        words = "libvirt does not let this user look, so guests that the file does not name are left out: run it as "
+        return (), (f"{words}root, or as a member of the group libvirt",)
+    except BasculeError:
+        if uri is not None:
+            raise
+        return (), ()

@@ -30,17 +30,23 @@ def check_host(
     ``off`` are the guests that do not run, of which nothing is asked. Raises NotPermitted, MissingTool or CommandFailed
     where the host cannot be read or asked.
     """
-    facts = StateFacts(plan, off)
-    state_half = (*check_links(site, host, state, facts), *check_networks(site, host, state, facts))
     return (
-        *state_half,
-        *facts.rest(),
+        *check_state(site, host, state, plan, off),
         *_firewall(site, host, state, probe_domain),
         *check_servers(site, host, state, probe_domain),
         *check_guests(site, host, state, probe_domain, off),
         *check_mirrors(site, host, probe_domain, off),
         *check_routing(site, host, state, probe_domain, Endpoints(site, probe_domain)),
     )
+
+
+def check_state(
+    site: Site, host: Host, state: HostState, plan: Plan, off: frozenset[str] = frozenset()
+) -> tuple[Check, ...]:
+    """The half that needs no frames: a host's state held against ``plan``, which is made from it."""
+    facts = StateFacts(plan, off)
+    half = (*check_links(site, host, state, facts), *check_networks(site, host, state, facts))
+    return (*half, *facts.rest())
 
 
 def _firewall(site: Site, host: Host, state: HostState, probe_domain: ProbeDomain) -> tuple[Check, ...]:

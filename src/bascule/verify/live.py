@@ -15,14 +15,18 @@ from bascule.plan.make import site_as_it_runs
 from bascule.probe.live import live_domain
 from bascule.system.clock import Progress, unseen
 from bascule.system.net.netns import Namespace
+from bascule.system.process.rights import missing
 from bascule.verify.checks import Check, read_neighbours
 from bascule.verify.endpoints import Endpoints
-from bascule.verify.expectations import UNPROVEN, Outcome, judge, with_model
-from bascule.verify.host import check_host
+from bascule.verify.expectations import NOT_ASKED, UNPROVEN, Outcome, judge, with_model
+from bascule.verify.host import check_host, check_state
 from bascule.verify.power import guests_off
 from bascule.verify.reachability.live import scene
 from bascule.verify.wire.foreign_macs import ForeignMacs, live_uplinks
 from bascule.verify.wire.leases import check_leases, leases_below
+from bascule.verify.witness import Witness
+
+NEEDED = ("NET_ADMIN", "NET_RAW")  # to read rules, and to send and hear frames
 
 
 class Verified(Struct, frozen=True, kw_only=True):
@@ -54,6 +58,8 @@ def verify_live(
     Where a port is listening or learning, the spanning tree is waited for first: until then nobody is reached over it.
     """
     site = site_as_it_runs(site, host, state)  # with the MACs and taps that its guests have
+    if lacking := missing(*NEEDED):
+        return _without_rights(site, host, state, plan, lacking)
     with Namespace.current(host.name) as here:
         settled = await_forwarding(host.bridges, progress=progress)
         probe_domain = live_domain(site, host, state, here)
@@ -67,3 +73,25 @@ def verify_live(
         if outcomes:
             outcomes = with_model(outcomes, [scene(network_of(state), host.name, "this host", site, host)])
         return Verified(host=host, checks=checks, outcomes=outcomes, off=off)
+
+
+def _without_rights(site: Site, host: Host, state: HostState, plan: Plan, lacking: list[str]) -> Verified:
+    """What an ordinary user can see, and what is left out."""
+    off = guests_off(site, host, state)
+    lacks = " and ".join(f"CAP_{name}" for name in lacking)
+    left_out = (
+        f"whether guests, gateway and name servers answer, which MACs are on the wire, and the rules of firewalls: "
+        f"that needs {lacks}; run it as root"
+    )
+    rights = Check(id="rights", subject=host.name, ok=None, detail=left_out, unproven=True)
+    checks = (*check_state(site, host, state, plan, off), rights)
+    outcomes = tuple(
+        Outcome(
+            expectation=wish,
+            observed=NOT_ASKED,
+            ok=None,
+            witness=Witness(sentence=f"not asked: that needs {lacks}; run it as root"),
+        )
+        for wish in site.expectations
+    )
+    return Verified(host=host, checks=checks, outcomes=outcomes, off=off)

@@ -34,5 +34,6 @@ WORDS = {  # the ids of checks as people read them
     "lease": "lease",
     "traffic-within": "traffic within",
     "nothing-left-to-do": "nothing left to do",
+    "rights": "left out",
     "way-back": "the way back",
 }

@@ -95,9 +95,12 @@ def show_outcomes(outcomes: Sequence[Outcome], *, columns: int, model: bool = Fa
         if outcome.ok is None and (outcome.is_open or outcome.observed != UNPROVEN):
             reasons.setdefault(outcome.witness.sentence, []).append(outcome)
     for sentence, some in reasons.items():
-        for source, target, service, _ in _alike(some):
-            words = f"{source} → {target} {service}: {sentence}"
-            lines.append("  -   " + wrapped(words, indent=8, columns=columns))
+        asked = [f"{source} → {target} {service}" for source, target, service, _ in _alike(some)]
+        if len(asked) == 1:
+            lines.append("  -   " + wrapped(f"{asked[0]}: {sentence}", indent=8, columns=columns))
+        else:
+            lines.append("  -   " + wrapped(f"{count(len(some), 'question')}: {sentence}", indent=8, columns=columns))
+            lines.append("        " + wrapped(", ".join(asked), indent=8, columns=columns))
     return "\n".join(lines)
 
 

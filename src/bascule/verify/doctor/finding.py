@@ -69,6 +69,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     kvm_flags: tuple[str, ...] = ()  # vmx, svm
     kvm_works: bool | None = None
     kvm_reason: str = ""
+    kvm_forbidden: bool = False  # /dev/kvm is there, and this user may not open it
     modules: frozenset[str] | None = None  # loaded ones
     sysctls: Mapping[str, str] = field(default_factory=dict)
     network: HostNetwork | None = None  # with the rules of others

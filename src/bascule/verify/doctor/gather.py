@@ -28,7 +28,7 @@ def gather(site: Site | None = None, host: str = "", *, uri: str | None = None, 
     """Observe. ``root`` is for the files of /etc, /proc and /sys of another tree, in tests."""
     tools = {name: _has(name) for name in TOOLS}
     release = _os_release(root)
-    works, reason = _kvm(tools)
+    works, reason, forbidden = _kvm(tools)
     error, seen = _libvirt(uri)
     zones, default_zone = _zones()
     state = None
@@ -42,6 +42,7 @@ def gather(site: Site | None = None, host: str = "", *, uri: str | None = None, 
         kvm_flags=_cpu_flags(root),
         kvm_works=works,
         kvm_reason=reason,
+        kvm_forbidden=forbidden,
         modules=_modules(root),
         network=read_firewall(state) if state is not None else None,
         state=state,
@@ -82,13 +83,13 @@ def _cpu_flags(root: Path) -> tuple[str, ...]:
     return ()
 
 
-def _kvm(tools: dict[str, bool]) -> tuple[bool | None, str]:
+def _kvm(tools: dict[str, bool]) -> tuple[bool | None, str, bool]:
     if not tools["qemu-system-x86_64"]:
-        return None, "there is no QEMU to start a probe guest with"
+        return None, "there is no QEMU to start a probe guest with", False
     with contextlib.suppress(BasculeError):
         found = accel()
-        return found.is_kvm, found.reason
-    return None, "the probe guest could not be started"
+        return found.is_kvm, found.reason, found.forbidden
+    return None, "the probe guest could not be started", False
 
 
 def _libvirt(uri: str | None) -> tuple[str, LibvirtState]:

@@ -30,12 +30,14 @@ def look(facts: Facts) -> Iterator[Finding]:
             fix="install QEMU and run this again",
         )
         return
-    if not facts.kvm_flags:
+    if facts.kvm_forbidden:
+        fix = "put yourself into the group kvm (usermod -aG kvm YOU), and log in again; or run it as root"
+    elif not facts.kvm_flags:
         fix = "switch VT-x or AMD-V on in the firmware; in a virtual machine, let its host pass it on (nested)"
     elif not facts.kvm_device:
         fix = "modprobe " + ("kvm_intel" if "vmx" in facts.kvm_flags else "kvm_amd")
     else:
-        fix = "run it as root or in the group kvm; in a virtual machine, nested virtualisation must be on at its host"
+        fix = "in a virtual machine, nested virtualisation must be on at its host"
     yield Finding(
         id="kvm",
         severity=Severity.PROBLEM,

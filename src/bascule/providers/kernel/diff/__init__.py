@@ -24,6 +24,7 @@ from bascule.providers.kernel.diff.links import (
     link_steps,
     must_be_remade,
 )
+from bascule.providers.kernel.diff.parameters import parameter_words
 from bascule.providers.kernel.diff.routes import neighbour_steps, route_steps, rule_steps
 from bascule.providers.kernel.link_stack import carriers, depth, joins_bond, leaves_bond, let_go, with_what_sits_on
 
@@ -141,33 +142,6 @@ def _free_group(state: HostState) -> str:
     return next(str(number) for number in itertools.count(FIRST_GROUP) if str(number) not in taken)
 
 
-_SYSCTL_WORDS = {
-    ("accept_ra", "0"): "take no router advertisements",
-    ("accept_ra", "1"): "take router advertisements",
-    ("accept_ra", "2"): "take router advertisements though it routes",
-    ("disable_ipv6", "0"): "speak IPv6",
-    ("use_tempaddr", "0"): "have no temporary IPv6 addresses",
-    ("use_tempaddr", "1"): "have temporary IPv6 addresses beside the others",
-    ("use_tempaddr", "2"): "send from temporary IPv6 addresses",
-    ("arp_ignore", "1"): "answer ARP for its own addresses only",
-    ("rp_filter", "1"): "take packets only by the way that answers go",
-    ("arp_announce", "2"): "name an address of its own in ARP requests",
-    ("ip_forward", "1"): "route IPv4 between all links",
-    ("ip_forward", "0"): "route no IPv4",
-    ("forwarding", "1"): "route IPv6 between all links",
-    ("forwarding", "0"): "route no IPv6",
-}
-
-
-def _sysctl_words(key: str, value: str) -> str:
-    name = key.rpartition("/")[2]
-    if name == "forwarding" and link_of(key) not in {"", "all", "default"}:
-        return (
-            f"{'forward' if value != '0' else 'forward no'} {'IPv6' if key.startswith('net/ipv6/') else 'IPv4'} there"
-        )
-    return _SYSCTL_WORDS.get((name, value), f"{key} = {value}")
-
-
 _SET_ALONG = {"net/ipv4/conf/all/accept_redirects": FORWARDING[4]}  # by the kernel: a router takes none, a host does
 
 
@@ -204,9 +178,7 @@ def _sysctl_steps(
         if not _is_there(name, before, after):
             continue
         if known.get(key) != value or name in remade:
-            words = _sysctl_words(key, value)
-            if key.endswith("/stable_secret"):
-                words = "the secret of its stable IPv6 addresses"
+            words = parameter_words(key, value)
             risk = Risk.CHANGES if key in FORWARDING.values() else Risk.ADDITION
             subject = key if name in {"", "all", "default"} else name
             yield step(Phase.SETTINGS, subject, words, Command("sysctl", (key, value)), risk=risk, about="parameter")

@@ -1,0 +1,47 @@
+"""What an ordinary user is told: what could be looked at, what was left out, and what would give the right."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bascule.guests import accel
+from bascule.verify.doctor.finding import Facts
+from bascule.verify.doctor.kvm import look
+from tests.lab import Lab
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "production.yaml"
+LESS = ("setpriv", "--bounding-set=-net_admin,-net_raw")
+
+
+@pytest.mark.kernel
+def test_verify_without_rights_says_what_is_left_out(lab: Lab) -> None:
+    host = lab.host("eth2", "eth3", "eth4", "eth5")
+    with host.entered():
+        done = subprocess.run(
+            (*LESS, sys.executable, "-m", "bascule", "verify", str(EXAMPLE), "--host", "vmserver"),
+            capture_output=True, text=True, env={**os.environ, "COLUMNS": "120"},
+        )  # fmt: skip
+    words = " ".join(done.stdout.split())
+    assert done.returncode == 1, done.stderr  # the bridges are not there, which needs no rights to be seen
+    assert "FAIL br3, up" in words or "FAIL br3, as declared" in words
+    assert "left out whether guests, gateway and name servers answer" in words
+    assert "6 questions: not asked: that needs CAP_NET_ADMIN and CAP_NET_RAW; run it as root" in words
+
+
+def test_kvm_that_is_for_others_names_the_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.access", lambda *_: False)
+    monkeypatch.setattr("pathlib.Path.exists", lambda _: True)
+    accel.accel.cache_clear()
+    found = accel.accel()
+    accel.accel.cache_clear()
+    assert (found.is_kvm, found.forbidden) == (False, True)
+    assert "members of the group kvm" in found.reason
+    (finding,) = look(
+        Facts(guests_wanted=True, kvm_device=True, kvm_works=False, kvm_reason=found.reason, kvm_forbidden=True)
+    )
+    assert "usermod -aG kvm" in (finding.fix or "")
