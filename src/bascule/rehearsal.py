@@ -16,7 +16,7 @@ from bascule.apply.ready import FILES, with_listed_files
 from bascule.apply.rollback.passes import apply_or_roll_back, roll_back
 from bascule.apply.state_directory import here as state_folder
 from bascule.errors import BasculeError
-from bascule.host.identity import started_as_found
+from bascule.host.identity import refuse_without_hosts, started_as_found
 from bascule.host.live import LiveHost
 from bascule.observe.foreign_rules import ForeignRules, read_foreign_rules
 from bascule.observe.management import Management, management
@@ -178,7 +178,12 @@ def _start(twin: Twin, look_: Look, where: LiveHost, name: str, rules: ForeignRu
 
 
 def known_here(site: Site, names: Sequence[str], *, here: bool) -> dict[str, KnownHost]:
-    """What this machine's plan is made from, if it is one of the hosts; ``here`` insists that it is the only one."""
+    """What this machine's plan is made from, if it is one of the hosts; ``here`` insists that it is the only one.
+
+    Raises UsageFault where there is neither a host nor an expectation.
+    """
+    if not site.expectations:  # those of machines alone can be asked
+        refuse_without_hosts(site)
     host = started_as_found(site, names, observe, here=here)
     if host is None:
         return {}

@@ -116,7 +116,6 @@ def rehearse(
 
     It starts as this machine was found where it is the host, which ``here`` insists on.
     """
-    from bascule.host.identity import refuse_without_hosts
     from bascule.rehearsal import Rehearsal, changed_since, in_the_twin, known_here, with_files_here
     from bascule.system.process.sandbox import sandboxed
     from bascule.system.run import require_tools
@@ -126,8 +125,6 @@ def rehearse(
     clock = Clock(progress)
     clock.lap("reading the file")
     read = load(site)
-    if not read.expectations:  # those of machines alone can be asked
-        refuse_without_hosts(read)
     names = tuple(read.hosts) if host is None else (load_for(read, host)[1].name,)
     require_tools(tools_of_twin(read))
     found_here = known_here(read, names, here=here)
@@ -165,16 +162,14 @@ def ready(
     """
     from bascule.apply.options import ANY_DRIVER
     from bascule.apply.pending import refuse_if_waiting
-    from bascule.apply.prepare import prepare
+    from bascule.apply.prepare import prepare, refuse_unmakable
     from bascule.apply.ready import Ready
     from bascule.apply.rollback.watchdog import standby
     from bascule.apply.state_directory import here as state_directory
     from bascule.persist.persister import find_persister
-    from bascule.plan.batch import tools
     from bascule.providers.observe import begin
     from bascule.remarks import with_remarks
     from bascule.system.net.monitor import NetlinkMonitor
-    from bascule.system.run import require_tools
 
     place = state_directory()
     refuse_if_waiting(place)
@@ -184,7 +179,7 @@ def ready(
             prepared = prepare(
                 *known, place, choice=choice or ANY_DRIVER, begun=begun, monitor=monitor, must_be_here=not here
             )
-        require_tools(tools(prepared.plan))
+        refuse_unmakable(prepared)
         prepared = with_remarks(prepared)
         remarks: tuple[str, ...] = ()
         persister, not_kept = find_persister(prepared.site, prepared.host, root=root)

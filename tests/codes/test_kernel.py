@@ -81,6 +81,45 @@ def test_a_guest_that_says_nothing(tmp_path: Path) -> None:
         ask(tmp_path / "no-socket", "icmp - 10.0.0.1 2 56 2a", timeout_s=0.2)
 
 
+LINKS = """\
+site: t
+networks: {lan: {subnet: 10.0.0.0/24}, dmz: {subnet: 10.2.0.0/24, vlan: 20}}
+hosts:
+  h:
+    nics: {eth2: {}, eth3: {}, eth4: {network: lan}, eth5: {network: lan}}
+    bonds: {bond0: {nics: [eth2, eth3]}}
+    bridges: {br4: {uplink: eth4, vlan: 20}, br5: {uplink: eth5, vlan_aware: true}}
+guests: {g: {host: h, nics: [{bridge: br4, address: 10.2.0.5/24}]}}
+"""
+WITHOUT_KINDS = """\
+from bascule.observe import kernel_support
+kernel_support.kernel_makes = lambda link: False
+from bascule.cli import program
+program()
+"""
+
+
+@pytest.mark.kernel
+def test_links_that_this_kernel_does_not_have_are_seen_before_anything_is_changed(lab: Lab, tmp_path: Path) -> None:
+    host = lab.host("eth2", "eth3", "eth4", "eth5")
+    file = tmp_path / "site.yaml"
+    file.write_text(LINKS)
+    codes = ("KERNEL-VLAN", "KERNEL-BOND", "KERNEL-BRIDGE-VLAN")
+    env = {**os.environ, "BASCULE_STATE_DIR": str(tmp_path / "state"), "COLUMNS": "200"}
+    with host.entered():
+        planned, applied = (
+            subprocess.run((sys.executable, "-c", WITHOUT_KINDS, verb, str(file), "--here", *more),
+                           capture_output=True, text=True, env=env, stdin=subprocess.DEVNULL)
+            for verb, *more in (("plan",), ("apply", "--yes"))
+        )  # fmt: skip
+    assert planned.returncode == 0, planned.stderr
+    assert all(f"apply refuses: {code}: " in planned.stdout for code in codes)
+    assert applied.returncode == 1
+    assert all(f"error[{code}]: " in applied.stderr for code in codes)
+    assert "hint: modprobe 8021q" in applied.stderr
+    assert "br4" not in run(("ip", "link"), namespace=host).stdout
+
+
 @pytest.mark.kernel
 def test_a_link_that_is_there_already(lab: Lab) -> None:
     host = lab.namespace("host")

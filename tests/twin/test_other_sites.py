@@ -18,6 +18,7 @@ from bascule.model.links import Physical, Tap
 from bascule.model.site import DhcpRange, DhcpServer, Machine, MachineNic
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName, Mac
+from bascule.observe.kernel_support import kernel_makes
 from bascule.probe import dhcp_client
 from bascule.system.net import rtnetlink
 from bascule.system.net.netns import Namespace
@@ -25,7 +26,7 @@ from bascule.system.run import run
 from bascule.topology.endpoints import Endpoint, EndpointKind, EndpointNic
 from bascule.twin import Twin, leases
 from bascule.twin import dnsmasq as dns
-from bascule.twin.fabric import kernel_makes, settle
+from bascule.twin.fabric import settle
 from tests.twin import ask
 from tests.twin.sites import Bridge, Host, by_name, guest, machine, network, nic, production
 from tests.twin.stage import PLAN, apply, inside, ip

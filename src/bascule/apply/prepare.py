@@ -13,12 +13,14 @@ from bascule.apply.pending import pending
 from bascule.apply.rollback.checkpoint import Status, latest
 from bascule.apply.state_directory import StateDirectory, here
 from bascule.dhcp.leases import leases_here
+from bascule.errors import MissingTool
 from bascule.host.identity import require_here
 from bascule.host.live import LiveHost
 from bascule.model.site import Host, Site
 from bascule.model.state import HostState
 from bascule.model.values import IfName
 from bascule.observe.held import holders
+from bascule.observe.kernel_support import not_made_here
 from bascule.observe.management import Management, management
 from bascule.plan.batch import tools
 from bascule.plan.change import Change, Note, Plan, Risk
@@ -324,10 +326,23 @@ def address_place(state: HostState, address: str) -> str:
     return ""
 
 
+def refuse_unmakable(prepared: Prepared) -> None:
+    """Raise MissingTool for a program of the plan that is not here, or a kind of link that this kernel cannot make."""
+    require_tools(tools(prepared.plan))
+    if refused := tuple(not_made_here(prepared.observed, prepared.wanted)):
+        raise MissingTool(*refused)
+
+
 def runnable(prepared: Prepared) -> Prepared:
-    """See that the plan's programs are here. An ordinary user is told what he could not see. Raises MissingTool."""
+    """See that the plan's programs are here. Raises MissingTool.
+
+    What this kernel cannot make, and what an ordinary user could not see, is a note.
+    """
     needed = tools(prepared.plan)
     require_tools(needed)
+    problems = not_made_here(prepared.observed, prepared.wanted)
+    notes = [Note(kind="warning", subject="kernel", text=f"apply refuses: {x.code}: {x.message}") for x in problems]
+    prepared = replace(prepared, plan=replace(prepared.plan, notes=(*prepared.plan.notes, *notes)))
     if "nft" not in needed or may_read_tables():
         return prepared
     note = Note(kind="warning", subject="nft", text="shows its tables to root alone: rules may stand already")

@@ -27,7 +27,7 @@ def memory_account(site: Site, host: Host, *, uri: str | None = None) -> Capacit
         found = needs_of_domains(domains, measured_overheads(), declared=[need.name for need in declared])
         loads = uplink_loads(site, host, nic_speeds())
         seen = account(host.name, observe_memory(), merged(declared, found), loads)
-        return replace(seen, warnings=(*seen.warnings, *unread))
+        return replace(seen, left_out=unread)
     if not host.memory:
         message = f"host '{host.name}' has no 'memory:' in the site file, and this is not that host"
         hint = "add it, as in memory: 64GiB, or run this on the host"

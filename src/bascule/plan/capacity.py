@@ -108,6 +108,7 @@ class Capacity(Struct, frozen=True, kw_only=True):
     needs: tuple[Need, ...]
     uplinks: tuple[UplinkLoad, ...]
     warnings: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()  # what this user could not see
 
     @property
     def reserved_hugepages(self) -> int:

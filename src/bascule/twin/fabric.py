@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
 
-from bascule.errors import BasculeError, MissingTool, NotPermitted, Problem
+from bascule.errors import MissingTool, NotPermitted, Problem
 from bascule.model.state import FORWARDING
 from bascule.model.values import IfName
+from bascule.observe.kernel_support import kernel_makes
 from bascule.system.net import links, rtnetlink
 from bascule.system.net.netns import Namespace
 from bascule.system.net.rtnetlink import Message, Rtnetlink
@@ -97,17 +98,6 @@ def _lay_vlans(wiring: Wiring, building: Namespace, door: Rtnetlink, masters: Ma
             rtnetlink.set_link(name, up=True),
         ]
     door.send(messages)
-
-
-def kernel_makes(link: Callable[[int], Message]) -> bool:
-    """Whether the kernel makes such a link on another one: asked by making one in a namespace of its own."""
-    with Namespace.new("probe") as namespace, Rtnetlink(namespace) as door:
-        door.send([rtnetlink.add_bridge("b")])
-        try:
-            door.send([link(links.index_of(namespace, "b"))])
-        except BasculeError:
-            return False
-    return True
 
 
 def settle(end: Endpoint, namespace: Namespace) -> None:

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 
 from bascule.errors import MissingTool, Problem
 from bascule.model.values import IfName
+from bascule.observe.kernel_support import kernel_makes
 from bascule.system.net import links, rtnetlink
 from bascule.system.net.netns import Namespace
 from bascule.topology.endpoints import EndpointNic
-from bascule.twin.fabric import kernel_makes
 from bascule.twin.wiring import Wiring
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bascule.cli.common import count, host_option, json_option, show, site_argument, table, width
+from bascule.cli.common import count, host_option, json_option, show, site_argument, table, width, wrapped
 
 if TYPE_CHECKING:
     from bascule.plan.capacity import Capacity
@@ -72,6 +72,7 @@ def as_document(found: Capacity) -> dict[str, Any]:
             for load in found.uplinks
         ],
         "warnings": list(found.warnings),
+        "left_out": list(found.left_out),
     }
 
 
@@ -106,6 +107,7 @@ def as_text(found: Capacity) -> str:
     lines += [f"warning {text}" for text in found.warnings]
     sources = dict.fromkeys(need.source for need in found.needs)
     lines += ["", *(f"overhead: {source}" for source in sources)]
+    lines += ["left out: " + wrapped(text, indent=10, columns=columns) for text in found.left_out]
     lines.append("left out: what KSM merges and swap holds, which guests may want back at any time")
     words = {"fits": "all guests fit", "over-limit": "too tight", "over-memory": "they do not fit"}
     lines.append(f"result  {words[found.verdict]}, {human(found.left)} left")

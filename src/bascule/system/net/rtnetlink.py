@@ -28,7 +28,7 @@ _ADDRESS, _IFNAME, _MTU, _MASTER, _LINKINFO, _NET_NS_FD, _AF_SPEC = 1, 3, 4, 10,
 _IFLA_LINK = 5
 _INFO_KIND, _INFO_DATA = 1, 2
 _VETH_PEER = 1
-_BR_FORWARD_DELAY, _BR_STP_STATE, _BR_MCAST_SNOOPING = 1, 5, 23
+_BR_FORWARD_DELAY, _BR_STP_STATE, _BR_VLAN_FILTERING, _BR_MCAST_SNOOPING = 1, 5, 7, 23
 _VLAN_ID = 1
 _MACVLAN_MODE, _MACVLAN_BRIDGE = 1, 4
 _ADDR_GEN_MODE, _MODE_NONE = 8, 1  # IFLA_INET6_ADDR_GEN_MODE
@@ -108,6 +108,16 @@ def add_bridge(name: str) -> Message:
     return Message(
         NEWLINK, _CREATE | _EXCL, _end(End(name=name)) + _info("bridge", options), f"link add {name} type bridge"
     )
+
+
+def add_other(name: str, kind: str, options: bytes = b"") -> Message:
+    """A link of any kind that needs no other link, as the kernel makes it by itself."""
+    return Message(NEWLINK, _CREATE | _EXCL, _end(End(name=name)) + _info(kind, options), f"link add {name}")
+
+
+def add_filtering_bridge(name: str) -> Message:
+    """A bridge that filters VLANs."""
+    return add_other(name, "bridge", _attr(_BR_VLAN_FILTERING, b"\1"))
 
 
 def add_vlan(name: str, parent: int, vid: int, master: int | None) -> Message:

@@ -1,0 +1,62 @@
+"""Which links of a plan this kernel cannot make: asked by making one of each kind in a namespace of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from bascule.errors import BasculeError, NotPermitted, Problem
+from bascule.model.links import Bridge
+from bascule.model.state import HostState, Link
+from bascule.system.net import links, rtnetlink
+from bascule.system.net.netns import Namespace
+from bascule.system.net.rtnetlink import Message, Rtnetlink
+
+_KINDS: dict[str, tuple[str, str, str, Callable[[int], Message]]] = {  # code, what it is, its module, such a link
+    "vlan": ("KERNEL-VLAN", "802.1Q links", "8021q", lambda parent: rtnetlink.add_vlan("b.2", parent, 2, None)),
+    "bond": ("KERNEL-BOND", "bonds", "bonding", lambda _: rtnetlink.add_other("o", "bond")),
+    "filtering": (
+        "KERNEL-BRIDGE-VLAN",
+        "bridges that filter VLANs",
+        "bridge, with CONFIG_BRIDGE_VLAN_FILTERING",
+        lambda _: rtnetlink.add_filtering_bridge("o"),
+    ),
+}
+
+
+def not_made_here(before: HostState, after: HostState) -> Iterator[Problem]:
+    """A problem for each kind of link that is to be made and that the kernel does not make.
+
+    Nothing where this user may not ask: it takes the right to make a namespace.
+    """
+    wanted: dict[str, list[str]] = {}
+    for name, link in after.links.items():
+        kind = _kind(link)
+        if kind in _KINDS and (name not in before.links or _kind(before.links[name]) != kind):
+            wanted.setdefault(kind, []).append(name)
+    for kind, names in wanted.items():
+        code, what, module, made = _KINDS[kind]
+        try:
+            there = kernel_makes(made)
+        except NotPermitted:
+            return
+        if not there:
+            words = f"{', '.join(names)} cannot be made: this kernel has no {what}"
+            yield Problem(code=code, message=words, hint=f"modprobe {module}, or boot a kernel that has it")
+
+
+def _kind(link: Link) -> str:
+    options = link.options
+    if isinstance(options, Bridge) and options.vlan_filtering:
+        return "filtering"
+    return options.kind
+
+
+def kernel_makes(link: Callable[[int], Message]) -> bool:
+    """Whether the kernel makes such a link on another one: asked by making one in a namespace of its own."""
+    with Namespace.new("probe") as namespace, Rtnetlink(namespace) as door:
+        door.send([rtnetlink.add_bridge("b")])
+        try:
+            door.send([link(links.index_of(namespace, "b"))])
+        except BasculeError:
+            return False
+    return True
