@@ -62,8 +62,25 @@ def _hosts() -> Iterable[str]:
 
 
 def _guests() -> Iterable[str]:
-    site = _site()
-    return site.guests if site else ()
+    """Those of the file, else those that libvirt or bare QEMU has on this host."""
+    if site := _site():
+        return site.guests
+    from bascule.guests.paths import qemu_folder
+    from bascule.system.libvirt import connect
+
+    names = [path.parent.name for path in qemu_folder().glob("*/guest.json")]
+    with contextlib.suppress(BasculeError):
+        names += [domain.name for domain in connect(None).domains()]
+    return names
+
+
+def _networks() -> Iterable[str]:
+    """The virtual networks of the file, else libvirt's."""
+    if site := _site():
+        return (name for host in site.hosts.values() for name in host.virtual_networks)
+    from bascule.system.libvirt import connect
+
+    return (network.name for network in connect(None).networks())
 
 
 def _bridges() -> Iterable[str]:
@@ -95,6 +112,7 @@ NAMES: dict[str, Callable[[], Iterable[str]]] = {
     "HOST": _hosts,
     "GUEST": _guests,
     "BRIDGE": _bridges,
+    "NETWORK": _networks,
     "NIC": _nics,
     "DIALECT": _dialects,
 }

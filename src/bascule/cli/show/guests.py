@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bascule.cli.common import table, width
+from bascule.cli.common import table, width, wrapped
+from bascule.cli.show.look import look
 
 if TYPE_CHECKING:
     from bascule.guests.inventory import GuestRow, Inventory
+
+
+COLUMNS = ("guest", "", "nic", "mac", "tap", "plugged into", "network", "guard", "pci", "ip")
+SPARED = ("pci", "nic", "guard", "network", "tap", "plugged into", "mac")  # the first goes first where room is short
 
 
 def as_document(found: Inventory) -> dict[str, Any]:
@@ -42,14 +50,34 @@ def _row_document(row: GuestRow) -> dict[str, Any]:
 
 
 def as_text(found: Inventory) -> str:
-    """The inventory for people."""
-    rows: list[tuple[str, ...]] = [("guest", "", "nic", "mac", "tap", "plugged into", "network", "guard", "pci", "ip")]
-    rows += map(_row_text, found.rows)
-    lines = table(rows, indent=0, columns=max(width(), 160)) if found.rows else ["no guest is defined on this host"]
+    """The inventory for people; with -q what is wrong alone."""
+    lines = [] if look().quiet else _table(found.rows) if found.rows else ["no guest is defined on this host"]
     for row in found.rows:
         lines += [f"remark  {row.domain.name}, NIC {row.nic.index if row.nic else '-'}: {text}" for text in row.remarks]
     lines += [str(problem) for problem in found.problems]
     return "\n".join(lines)
+
+
+def _table(found: Sequence[GuestRow]) -> list[str]:
+    """A row for each NIC, with the columns that there is room for on a terminal; all with -v and where nobody looks."""
+    rows = [COLUMNS, *map(_row_text, found)]
+    columns = width()
+    if look().verbose or not (sys.stdout.isatty() or "COLUMNS" in os.environ):
+        return table(rows, indent=0, columns=max(columns, 160))
+    widest = [max(len(row[place]) for row in rows) for place in range(len(COLUMNS))]
+    empty = {name for place, name in enumerate(COLUMNS) if all(row[place] in {"", "-"} for row in rows[1:])}
+    left_out: list[str] = []
+    for name in sorted(SPARED, key=lambda name: name not in empty):
+        room = sum(wide + 2 for each, wide in zip(COLUMNS, widest, strict=True) if each not in left_out) - 2
+        if room <= columns:
+            break
+        left_out.append(name)
+    kept = [place for place, name in enumerate(COLUMNS) if name not in left_out]
+    lines = table((tuple(row[place] for place in kept) for row in rows), indent=0, columns=columns)
+    told = [name for name in COLUMNS if name in left_out and name not in empty]
+    if told:
+        lines.append(wrapped(f"not shown: {', '.join(told)} (-v and --json have them)", indent=0, columns=columns))
+    return lines
 
 
 def _row_text(row: GuestRow) -> tuple[str, ...]:

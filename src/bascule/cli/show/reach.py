@@ -6,34 +6,56 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from bascule.cli.common import count, wrapped
+from bascule.cli.show.folding import ranges
+from bascule.cli.show.look import look
 
 if TYPE_CHECKING:
     from bascule.topology.trace.answer import Blocker
     from bascule.verify.reachability.matrix import Cell, Matrix, Violation
 
+NAMED = 24  # characters of the names of a class
 SIGNS = {"yes": "yes", "no": "-", "perhaps": "perhaps", "unknown": "?"}
 
 
 def show_reach(found: Matrix, *, columns: int) -> str:
     """Violations, one row for each class and target, and what could not be told."""
     lines = [line for one in found.violations for line in _violation(one, columns)]
-    if lines:
+    if lines and not look().quiet:
         lines.append("")
     names = {group[0]: _named(group) for group in found.classes}
     rows = [("from", "to", *map(str, found.services)), *_rows(found, names)]
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    lines += ["  ".join(f"{cell:<{wide}}" for cell, wide in zip(row, widths, strict=True)).rstrip() for row in rows]
+    if look().quiet:
+        pass
+    elif sum(widths) + 2 * len(widths) - 2 > columns:
+        lines += _stacked(rows, columns)
+    else:
+        lines += ["  ".join(f"{cell:<{wide}}" for cell, wide in zip(row, widths, strict=True)).rstrip() for row in rows]
     for name in found.unasked:
         lines.append(f"unknown  {name}: no address of it is known here")
     tally = found.tally()
     kinds = [f"{number} {kind.value}" for kind, number in tally.items()]
     asked = f"{count(sum(tally.values()), 'question')}: {', '.join(kinds)}"
-    lines.append(f"\nresult   {asked}; by the model of {found.where}")
+    if not look().quiet:
+        lines.append("\nresult   " + wrapped(f"{asked}; by the model of {found.where}", indent=9, columns=columns))
     return "\n".join(lines)
 
 
+def _stacked(rows: list[tuple[str, ...]], columns: int) -> Iterator[str]:
+    """Where the table is wider than the terminal: who asks whom, and below it the services by their answer."""
+    for source, target, *cells in rows[1:]:
+        answers: dict[str, list[str]] = {}
+        for service, cell in zip(rows[0][2:], cells, strict=True):
+            answers.setdefault({"-": "no", "": "not asked"}.get(cell, cell), []).append(service)
+        words = "; ".join(f"{answer}: {', '.join(services)}" for answer, services in answers.items())
+        yield wrapped(f"{source} → {target}", indent=2, columns=columns)
+        yield "  " + wrapped(words if len(answers) > 1 else f"{next(iter(answers))}, by all", indent=4, columns=columns)
+
+
 def _named(group: tuple[str, ...]) -> str:
-    return group[0] if len(group) == 1 else f"{group[0]} ×{len(group)}"
+    """``web-01…web-40``, or the first and how many where that is long."""
+    text = ranges(group)
+    return text if len(text) <= NAMED else f"{group[0]} ×{len(group)}"
 
 
 def _rows(found: Matrix, names: dict[str, str]) -> Iterator[tuple[str, ...]]:

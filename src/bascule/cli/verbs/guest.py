@@ -19,7 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 def plug_options(function: F) -> F:
     """What the NIC is plugged into."""
     function = click.option("--direct", metavar="NIC", help="Share this NIC of the host (macvtap).")(function)
-    function = click.option("--network", metavar="NAME", help="Plug it into this virtual network.")(function)
+    function = click.option("--network", metavar="NETWORK", help="Plug it into this virtual network.")(function)
     return click.option("--bridge", metavar="BRIDGE", help="Plug it into this bridge.")(function)
 
 
