@@ -87,7 +87,8 @@ def arrange(scene: Scene, m: Metrics, *, depth: int, width: int | None = None, n
 def _apart(upper: Block, lower: Block, m: Metrics) -> int:
     """How far to shift the machines so that their wires keep away from those that come from above."""
     posts = {leaving.x for leaving in upper.exits}
-    left, right = -min((frame.x for frame in lower.boxes), default=0), upper.w - lower.w
+    reached = [*(frame.x for frame in lower.boxes), *(x for path in lower.paths.values() for x, _ in path)]
+    left, right = -min(reached, default=0), upper.w - lower.w
     steps = [m.half() + m.grid * place for place in range(-8, 8)]
     shifts = [m.half(), *(step for step in steps if left <= step <= right)]
 
