@@ -25,7 +25,7 @@ def test_apply_confirm_undo(bed: Bed) -> None:
     assert "your address stays 10.0.0.5, on br0" in done.stdout
     assert "run 'bascule confirm' within 60 s" in done.stdout
     assert "will not outlive a restart" in done.stdout
-    assert "your own line (from 10.0.0.1) runs over eth0" in done.stderr
+    assert "your own connection (from 10.0.0.1) runs over eth0" in done.stderr
     links = bed.raw()["links"]
     assert {name: links[name].get("master") for name in ("eth0", "eth4", "vnet1", "vnet2")} == {
         "eth0": "br0", "eth4": "br3", "vnet1": "br3", "vnet2": "old0",

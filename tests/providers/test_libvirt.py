@@ -269,7 +269,7 @@ def test_a_nic_that_others_moved_or_gave_goes_back_or_stays() -> None:
     extra = domain_xml.new_interface(Attachment(PlugKind.BRIDGE, "br3"), mac=nic("g1", 5, "br3").mac)
     more = edit.attach(moved, extra)
     found, _ = back(BEFORE, MADE, with_domain(MADE, replace(more, next=domain(MADE, "g1").next)))
-    assert f"guest g1: somebody plugged {NIC.mac} into bridge br9; it goes back all the same" in found.kept
+    assert f"guest g1: somebody plugged {NIC.mac} into bridge br9; it goes back anyway" in found.kept
     assert f"guest g1: its NIC {nic('g1', 5, 'br3').mac} is new" in found.kept
     assert 'network="default"' in found.part.domains["g1"].now
 

@@ -207,7 +207,7 @@ def test_bad_day_cloud_init_writes_its_file_anew_in_the_window(settled: Field, t
     assert f"mind: {host.file} was written by somebody else since the change" in host.run("confirm").stderr
     done = host.run("undo")
     assert done.returncode == 0, done.stderr
-    assert "changed by other hands meanwhile" in done.stdout
+    assert "changed by others meanwhile" in done.stdout
     after = host.tree()
     assert {path: facts for path, facts in after.items() if "bascule" not in path} == before
     kept = [path for path in after if path.endswith("50-cloud-init.yaml.changed-meanwhile")]

@@ -145,7 +145,10 @@ class _Story(Struct):
         if status is Status.APPLIED and left_s is not None and left_s > 0:
             if watched:
                 return True, f"change {n} waits for 'bascule confirm'; it is taken back in {left_s:.0f} s"
-            return False, f"change {n} waits, and its dead-man is gone: 'bascule confirm' keeps it, 'bascule undo' not"
+            return (
+                False,
+                f"change {n} waits, and its dead-man is gone: 'bascule confirm' keeps it, 'bascule undo' takes it back",
+            )
         if status is Status.APPLIED:
             who = f"{guard_words(self.entry)} is about to take it back" if watched else "'bascule undo' takes it back"
             return watched, f"change {n} was not confirmed in time; {who}"

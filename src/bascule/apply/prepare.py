@@ -313,7 +313,7 @@ def _told(plan: Plan, line: Management | None, wanted: HostState) -> Plan:
     if line is None or not crossing:
         return plan
     stays = address_place(wanted, line.address)
-    words = f"your own line (from {line.peer} to {line.address}) runs over it; "
+    words = f"your own connection (from {line.peer} to {line.address}) runs over it; "
     words += f"your address stays, on {stays}" if stays else f"{line.address} goes away with it"
     return replace(plan, notes=(Note(kind="warning", subject=line.device, text=words), *plan.notes))
 

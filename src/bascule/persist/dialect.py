@@ -115,7 +115,7 @@ def dialect(name: str, known: Callable[[], tuple[str, ...]] = registry.readable)
     """
     if name not in known():
         words = ", ".join(known())
-        raise UsageFault(Problem(code="DIALECT", message=f"'{name}' is no dialect", hint=f"one of {words}"))
+        raise UsageFault(Problem(code="DIALECT", message=f"'{name}' is no dialect", hint=f"use one of {words}"))
     return _load(name)
 
 

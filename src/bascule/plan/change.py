@@ -124,7 +124,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     @property
     def must_be_confirmed(self) -> bool:
-        """Whether it needs a confirmation: a port is detached, or the host's own line changes."""
+        """Whether it needs a confirmation: a port is detached, or the host's own connection changes."""
         return self.risk >= Risk.DETACHES or bool(self.own_line)
 
     @property

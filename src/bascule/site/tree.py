@@ -134,7 +134,12 @@ class _Reader:
                 top = self.document(stream)
         where = Place(self.found.file, 1, 1)
         if documents == 0 or top is None:
-            self.found.at("EMPTY", "the file is empty", where, "begin with 'site: NAME'; examples/ has whole files")
+            self.found.at(
+                "EMPTY",
+                "the file is empty",
+                where,
+                "begin with 'site: NAME'; bascule.yaml(5) and 'bascule schema' say what follows",
+            )
             return None
         if not isinstance(top, dict):
             kind = "a list" if isinstance(top, list) else "the text " + shown(top)

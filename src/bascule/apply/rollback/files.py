@@ -147,7 +147,7 @@ class _Restoring:
         beside = Path(f"{file.aside}.changed-meanwhile")
         beside.unlink(missing_ok=True)
         aside.keep(Path(file.path), beside)
-        self.kept.append(f"{file.path}: changed by other hands meanwhile; what they wrote is kept as {beside}")
+        self.kept.append(f"{file.path}: changed by others meanwhile; what they wrote is kept as {beside}")
 
     @staticmethod
     def _forget_aside(file: FileBackup) -> None:

@@ -84,7 +84,7 @@ def show_own_line(plan: Plan, *, columns: int) -> str:
     if not plan.own_line:
         return ""
     rows = table([(words,) for words in plan.own_line], indent=2, columns=columns)
-    return "\n".join(["the host's own line changes, so this waits for 'bascule confirm'", *rows])
+    return "\n".join(["the host's own connection changes, so this waits for 'bascule confirm'", *rows])
 
 
 def headline(host: str, plan: Plan) -> str:

@@ -21,7 +21,7 @@ ANSWERS = {
     "unknown": "nobody can tell whether the answer would pass",
 }
 SHOWN_PAIRS = 4
-ANYWHERE = "not from a file that I know"
+ANYWHERE = "not from a known file"
 
 
 def show_why(found: Why, *, everything: bool, brief: bool, columns: int) -> str:
@@ -111,7 +111,7 @@ def _end(found: Why, columns: int) -> Iterator[str]:
             yield f"{word if not place else '':<7} {command}"  # whole, to be pasted
         yield f"        {wrapped(_opens(fix), indent=8, columns=columns)}"
     if not found.fixes and found.result.value == "no":
-        yield "fix     none that I know of opens this by itself"
+        yield "fix     no single change opens this"
     for party in (found.asked.by, found.asked.of):
         if party.note:
             yield f"mind    {wrapped(party.note, indent=8, columns=columns)}"

@@ -65,7 +65,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in click's
     "Default 60s where a port is detached, or an address or route of the host or a link under it changes.",
 )
 @click.option("--no-confirm", is_flag=True, help="Keep the change without a confirmation, whatever it risks.")
-@click.option("--yes", is_flag=True, help="Do not ask. The checkpoint is written all the same.")
+@click.option("--yes", is_flag=True, help="Do not ask. The checkpoint is written anyway.")
 @survey_options
 @click.option("--root", metavar="DIR", help="Keep the change in the files below DIR instead of the machine's own /etc.")
 @driver_options
@@ -106,7 +106,7 @@ def command(
         )
     asking = not yes
     if asking and not sys.stdin.isatty():
-        hint = "say --yes where nobody can be asked; the checkpoint is written all the same"
+        hint = "say --yes where nobody can be asked; the checkpoint is written anyway"
         raise UsageFault(Problem(code="NOT-ASKED", message="there is no terminal to ask on", hint=hint))
     choice = DriverChoice(driver=driver or "", uri=connect, lasting=root is None)
     with workflow.ready(
@@ -184,7 +184,7 @@ def _warn(ready: Ready, window_s: float | None, say: Callable[[str], None]) -> N
         say(f"mind: a loss of power before 'bascule confirm' would boot the new files; {ready.no_boot_rollback}")
     if prepared.line is not None and prepared.crossing:
         what = ", ".join(dict.fromkeys(change.subject for change in prepared.crossing))
-        say(f"\nyour own line (from {prepared.line.peer}) runs over {what}")
+        say(f"\nyour own connection (from {prepared.line.peer}) runs over {what}")
     if why := show_own_line(prepared.plan, columns=width()):
         say(f"\n{why}")
     if window_s is None and prepared.must_be_confirmed:

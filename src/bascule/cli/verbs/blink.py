@@ -31,7 +31,7 @@ def command(*, nics: tuple[str, ...], seconds: int, every: bool, as_json: bool) 
 
     if every == bool(nics):
         message = "name the NICs that shall blink, or say --all" if not nics else "name NICs or say --all, not both"
-        raise UsageFault(Problem(code="USAGE", message=message, hint="bascule blink eth4"))
+        raise UsageFault(Problem(code="USAGE", message=message, hint="name one, like bascule blink eth4"))
     chosen, remarks = choose(observe(), nics)
     for remark in remarks:
         say(remark.replace("listening on", "blinking"))

@@ -62,7 +62,9 @@ def command(
 
     form = "json" if as_json else form or of_file(output or "")
     if form in CONVERTED and output is None:
-        raise UsageFault(Problem(code="USAGE", message=f"a {form.upper()} needs a file", hint=f"-o rack.{form}"))
+        raise UsageFault(
+            Problem(code="USAGE", message=f"a {form.upper()} needs a file", hint=f"name one with -o rack.{form}")
+        )
     site, observed = _read(site_file, host, live=live)
     drawing = draw(
         site,

@@ -70,7 +70,7 @@ def command(
     Exit status: 0 when everything that could be asked holds, 1 when something does not (or, with --strict, was not
     proven).
 
-    Example: bascule rehearse examples/production.yaml --report production.html
+    Example: bascule rehearse site.yaml --report rehearsal.html
     """
     from bascule import workflow
     from bascule.cli.entry import emit

@@ -91,7 +91,11 @@ def _captures(pairs: tuple[str, ...], nics: tuple[str, ...]) -> dict[str, list[t
         nic, equals, path = pair.partition("=")
         if not equals or not nic or not path:
             raise UsageFault(
-                Problem(code="USAGE", message=f"--pcap takes NIC=FILE, not '{pair}'", hint="--pcap eth4=a.pcap")
+                Problem(
+                    code="USAGE",
+                    message=f"--pcap takes NIC=FILE, not '{pair}'",
+                    hint="write it like --pcap eth4=a.pcap",
+                )
             )
         if nics and nic not in nics:
             continue

@@ -59,7 +59,7 @@ def command(*, as_json: bool, yes: bool, leave: bool) -> int:
     if not back.ok:
         say(f"change {undone.number} is NOT completely taken back; what still differs from before:")
         say("\n".join(table([(line,) for line in back.left], indent=2, columns=width())))
-        hint = "run 'bascule undo' again, or 'bascule undo --leave' to close it all the same; see 'bascule status'"
+        hint = "run 'bascule undo' again, or 'bascule undo --leave' to close it anyway; see 'bascule status'"
         say("the change is closed; this stays as it is" if undone.closed else f"hint: {hint}")
     return 0 if back.ok else 1
 
@@ -73,7 +73,7 @@ def _done(undone: Undone) -> Iterator[str]:
     yield from (f"  {name} is as before" for name in back.files)
     yield from (f"  as before: {words}" for words in back.besides)
     if back.kept:
-        yield "changed by other hands meanwhile, and kept:"
+        yield "changed by others meanwhile, and kept:"
         yield from table(((line,) for line in back.kept), indent=2, columns=width())
 
 

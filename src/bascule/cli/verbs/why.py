@@ -59,10 +59,10 @@ def command(
         raise UsageFault(Problem(code="USAGE", message=f"SERVICE: {wrong}", hint=wrong.hint)) from wrong
     if wanted and site_file is None:
         raise UsageFault(
-            Problem(code="USAGE", message="--wanted needs a file that wants something", hint="--site SITE")
+            Problem(code="USAGE", message="--wanted needs a file that wants something", hint="name it with --site SITE")
         )
     if frames and (wanted or observed):
-        hint = "leave --wanted and --observed away"
+        hint = "leave --wanted and --observed out"
         raise UsageFault(Problem(code="USAGE", message="--probe asks this host as it is", hint=hint))
     state = read_state(observed) if observed else None
     found = questions.why(

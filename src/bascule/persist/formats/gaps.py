@@ -28,7 +28,7 @@ class Gaps:
             Problem(
                 code="DIALECT-CANNOT",
                 message=f"{self.dialect} has no word for '{key}: {value}' of {link}{reason}",
-                hint="drop the key, or choose another dialect (docs/reference/dialects.md has the table)",
+                hint="remove the key, or choose another dialect; the reference page on dialects says what each can say",
             )
         )
 

@@ -30,7 +30,7 @@ class Narrows(Struct, frozen=True, kw_only=True):
         """What vanishes, where."""
         return (
             f"{self.link} passes packets of {self.passes:,} bytes only, and {self.senders} may send {self.sent:,}: "
-            "bigger ones vanish there without a word"
+            "bigger ones are dropped there silently"
         )
 
 

@@ -222,7 +222,7 @@ class _Merge(Struct, kw_only=True):
             return old
         if any(value != old for value in ours) or name in self.touched:
             if self.applied is not None and all(seen != value for value in ours):
-                self.kept.append(f"{name}: somebody set {_word(facet)} to {_value(seen)}; it goes back all the same")
+                self.kept.append(f"{name}: somebody set {_word(facet)} to {_value(seen)}; it goes back anyway")
             return old
         if facet == "up":
             self.kept.append(f"{name} is now {'up' if seen else 'down'}")

@@ -110,7 +110,7 @@ def _live(before: DomainText, made: DomainText | None, now: DomainText, kept: li
             kept.append(f"guest {name}: its NIC {mac} is now on {_where(there)}")
         elif not domain_xml.same(there, element):
             if after is not None and not domain_xml.same(there, after):
-                words = f"somebody plugged {mac} into {_where(there)}; it goes back all the same"
+                words = f"somebody plugged {mac} into {_where(there)}; it goes back anyway"
                 kept.append(f"guest {name}: {words}")
             edit.swap(there, domain_xml.copied(element))
             changed = True

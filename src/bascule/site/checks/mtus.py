@@ -59,7 +59,7 @@ def _fits(
             "MTU",
             f"{what} takes packets of {mtu} bytes, but network '{label}' brings up to {passes}",
             (*path, "mtu"),
-            hint="bigger ones vanish there without a word: leave its 'mtu' out, or lower the network's",
+            hint="bigger ones are dropped there silently: leave its 'mtu' out, or lower the network's",
             also=[("the network", ("networks", label, "mtu"))],
         )
     elif own and not _is_shared(wiring, path):

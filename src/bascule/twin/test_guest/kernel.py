@@ -70,7 +70,7 @@ def guest_image(*, fetch: bool = True) -> GuestImage:
             code="GUEST-KERNEL-MISSING",
             message="there is no kernel for the twin's guests: none in /boot has virtio NICs"
             + (refusal if fetch else " and none has been fetched"),
-            hint=f"apt-get install {_PACKAGE} (or `make vm-tools`); elsewhere the host's own kernel in /boot will do",
+            hint=f"apt-get install {_PACKAGE}; elsewhere the host's own kernel in /boot will do",
         )
     )
 

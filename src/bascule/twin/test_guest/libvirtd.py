@@ -63,7 +63,7 @@ def missing() -> str | None:
     path = os.environ.get("PATH", os.defpath) + ":" + _SBIN
     gone = [name for name in _NEEDED if shutil.which(name, path=path) is None]
     if gone:
-        return f"{', '.join(gone)} is not installed (make vm-tools)"
+        return f"{', '.join(gone)} is not installed: apt-get install libvirt-daemon-system libvirt-clients"
     if os.geteuid() != 0:
         return "a libvirtd of our own needs root"
     return None

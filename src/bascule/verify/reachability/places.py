@@ -13,7 +13,7 @@ from msgspec import Struct
 from bascule.topology.trace.rules.evaluate import Hit
 from bascule.topology.trace.rules.lines import RuleChain
 
-UNKNOWN = "not from a file that I know"
+UNKNOWN = "not from a known file"
 NFT = ("etc/nftables.conf", "etc/sysconfig/nftables.conf")
 IPTABLES = {
     "ip": ("etc/iptables/rules.v4", "etc/sysconfig/iptables", "etc/iptables.rules"),
