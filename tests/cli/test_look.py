@@ -165,3 +165,24 @@ def test_a_file_without_hosts_is_told_so(verb: str, tmp_path: Path) -> None:
     done = bascule(verb, str(tmp_path / "empty.yaml"))
     assert done.returncode == 64
     assert done.stderr.startswith("error[NO-HOSTS]: the file has no hosts\nhint: ")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("check", SLIP),
+        ("plan", "examples/production.yaml", "--observed", "tests/cases/production-fresh/observed.json"),
+        ("capacity", "examples/production.yaml"),
+        ("reach", "examples/production.yaml", "--wanted"),
+        ("why", "guest_03", "customer", "--site", "examples/production.yaml", "--wanted"),
+        ("draw", "examples/production.yaml"),
+        ("doctor", "examples/production.yaml"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_forty_columns(words: tuple[str, ...]) -> None:
+    done = bascule(*words, COLUMNS="40")
+    assert "Traceback" not in done.stderr
+    for line in (done.stdout + done.stderr).splitlines():
+        # a word that is itself longer is not cut, and a command is whole
+        assert len(line) <= 40 or len(line.split()[-1]) > 16 or line.startswith(("fix ", "or ")), line

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable
@@ -129,6 +131,25 @@ def table(rows: Iterable[tuple[str, ...]], *, indent: int, columns: int) -> list
     ]
 
 
+NARROW = 80  # columns; wider lines are left to the terminal
+_WHOLE = re.compile(r"(fix|or) {4}|.*[│┊║═━●|]")  # commands that are copied, and pictures
+
+
+def fitted(text: str) -> str:
+    """Text for a narrow terminal: a line that is longer goes on in the next, further to the right."""
+    columns = width()
+    if columns >= NARROW or not (sys.stdout.isatty() or "COLUMNS" in os.environ):
+        return text
+    return "\n".join(_fitted(line, columns) for line in text.split("\n"))
+
+
+def _fitted(line: str, columns: int) -> str:
+    if len(line) <= columns or _WHOLE.match(line):
+        return line
+    indent = min(len(line) - len(line.lstrip()), columns // 3)
+    return " " * indent + wrapped(line.strip(), indent=indent + 2, columns=columns)
+
+
 def stay() -> None:
     """For a verb that may run for days: look for cyclic garbage before there is much of it."""
     gc.set_threshold(10_000)
@@ -136,7 +157,7 @@ def stay() -> None:
 
 def say(text: str) -> None:
     """Progress and remarks: to stderr, so that stdout stays data."""
-    print(painted(text, sys.stderr), file=sys.stderr, flush=True)
+    print(painted(fitted(text), sys.stderr), file=sys.stderr, flush=True)
 
 
 def steps(*, as_json: bool) -> Progress:
@@ -156,7 +177,7 @@ def steps(*, as_json: bool) -> Progress:
 def show(text: str) -> None:
     """Print to stdout, for people; nothing where there is nothing to say."""
     if text:
-        put(painted(text, sys.stdout) + "\n")
+        put(painted(fitted(text), sys.stdout) + "\n")
 
 
 def put(text: str) -> None:

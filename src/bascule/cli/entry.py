@@ -14,8 +14,8 @@ from typing import Any, NoReturn
 
 import click
 
+from bascule.cli.common import say
 from bascule.cli.show.look import begin
-from bascule.cli.show.paint import painted
 from bascule.errors import BasculeError, NotPermitted, Problem, UsageFault
 
 # between two looks for cyclic garbage; a large host is some 100,000 objects that stay, and Python's own 700 would have
@@ -111,7 +111,7 @@ def report(error: BasculeError, *, as_json: bool) -> None:
         verb = next((word for word in sys.argv[1:] if not word.startswith("-")), "bascule")
         emit(verb, {"ok": False, "problems": [problem.as_json() for problem in error.problems]})
     else:
-        print(painted(str(error), sys.stderr), file=sys.stderr)
+        say(str(error))
 
 
 def emit(verb: str, document: dict[str, Any]) -> None:
