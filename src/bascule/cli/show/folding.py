@@ -17,7 +17,7 @@ _LINE_OF_FILE = re.compile(r"(?<=:)\d+(?=\)|:\d+\)|$)")
 _THING, _NAME, _LINE = "\ue000", "\ue001", "\ue002"  # stand for what differs from line to line
 
 
-class _Run(Struct):
+class _NameRange(Struct):
     stem: tuple[str, int, str]  # before the number, its digits, behind it
     first: int
     names: list[str]
@@ -25,7 +25,7 @@ class _Run(Struct):
 
 def ranges(names: Iterable[str]) -> str:
     """``web-01…web-40, db``: names in their order, those that are numbered without a gap as a range."""
-    runs: list[_Run] = []
+    runs: list[_NameRange] = []
     for name in dict.fromkeys(names):
         found = _NUMBERED.match(name)
         stem = (found[1], len(found[2]) if found[2].startswith("0") else 0, found[3]) if found else (name, 0, "")
@@ -34,7 +34,7 @@ def ranges(names: Iterable[str]) -> str:
         if last is not None and found and _same(last.stem, stem) and number == last.first + len(last.names):
             last.names.append(name)
         else:
-            runs.append(_Run(stem, number, [name]))
+            runs.append(_NameRange(stem, number, [name]))
     return ", ".join(
         f"{run.names[0]}…{run.names[-1]}" if len(run.names) >= RANGE_FROM else ", ".join(run.names) for run in runs
     )
