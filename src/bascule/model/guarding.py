@@ -19,6 +19,7 @@ class GuardLevel(StrEnum):
 
 
 Redundancy = Literal["vrrp", "hsrp", "carp"]
+Fdb = Literal["static", "learned"]  # how the bridge knows its MACs
 GROUPS: tuple[Redundancy, ...] = ("vrrp", "hsrp", "carp")
 
 
@@ -44,6 +45,7 @@ class Guarding(Struct, frozen=True, kw_only=True):
     may: frozenset[str] = frozenset()
     isolated: bool | None = None  # None: nobody has said
     group: str = ""
+    fdb: Fdb | None = None  # None: nobody has said
     broadcast: int | None = None
     multicast: int | None = None
 

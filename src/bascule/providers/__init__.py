@@ -13,11 +13,12 @@ from bascule.providers.ovs import OVS
 from bascule.providers.protocol import Provider
 from bascule.providers.qemu import QEMU
 from bascule.providers.shaping import SHAPING
+from bascule.providers.static_fdb import STATIC_FDB
 from bascule.providers.wake_on_lan import WAKE_ON_LAN
 
 PROVIDERS: tuple[Provider, ...] = (
     *(KERNEL, NFT, OVS, BOOT_RULES, BOOT_FLOWS, DNSMASQ),
-    *(LIBVIRT, QEMU, SHAPING, WAKE_ON_LAN, FILES),
+    *(LIBVIRT, QEMU, SHAPING, STATIC_FDB, WAKE_ON_LAN, FILES),
 )
 
 

@@ -18,7 +18,7 @@ from bascule.model.values import IfName, IpInterface, Mac, derive_guest_mac, der
 from bascule.site import document as d
 from bascule.site.checks.access import asked, service_of
 from bascule.site.checks.forwards import flow_ends
-from bascule.site.checks.guards import default_guard
+from bascule.site.checks.guards import default_fdb, default_guard
 from bascule.site.checks.switches import switch_ports
 from bascule.site.findings import Path
 from bascule.site.parsers import NO_UPLINK
@@ -317,6 +317,7 @@ class _Builder:
             nested=next((one for one in nic.macs if isinstance(one, int)), None),
             may=frozenset(nic.may),
             isolated=bool(nic.isolated) if nic.isolated is not None else None,
+            fdb=default_fdb(self.document, host, nic),
             group=nic.isolated if isinstance(nic.isolated, str) else "",
             broadcast=nic.limit.broadcast if nic.limit else None,
             multicast=nic.limit.multicast if nic.limit else None,

@@ -15,6 +15,7 @@ from bascule.site.document_links import (
     Bond,
     Bridge,
     DeclaredPort,
+    Fdb,
     Guard,
     HostLink,
     HostRoute,
@@ -188,6 +189,11 @@ class GuestNic(Entry):
     guard: Guard | None = Field(
         None,
         description="strict: it sends from its own MAC and addresses only; mac: from its own MAC; off: it is trusted.",
+    )
+    fdb: Fdb | None = Field(
+        None,
+        description="static: its MACs stand in the bridge's table, its port learns none and nothing unknown is flooded "
+        "to it; learned: as any port; left as it is if not given.",
     )
     also: Many[Annotated[Also, OrAlone]] = Field((), description="Further addresses that it may use behind a guard.")
     macs: Many[s.MacOrNumber] = Field(

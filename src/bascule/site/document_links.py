@@ -211,6 +211,8 @@ class VlanLink(WiredLink):
 NATIVES = ("untagged", "tagged")
 Native = Annotated[str, s.choice(*NATIVES, noun="a way to send the native VLAN")]
 GUARDS = ("strict", "mac", "off")
+FDBS = ("static", "learned")
+Fdb = Annotated[str, s.choice(*FDBS, noun="a way in which a bridge knows MACs")]
 Guard = Annotated[str, s.choice(*GUARDS, noun="a guard")]
 
 
@@ -315,6 +317,7 @@ class Bridge(HostLink):
     )
     querier: s.Boolean | None = Field(None, description="It asks who wants which multicast, where no router does.")
     guard: Guard | None = Field(None, description="The guard of its guests that name none.")
+    fdb: Fdb | None = Field(None, description="How it knows the MACs of its guests that do not say it.")
     rstp: s.Boolean = Field(False, description="Rapid spanning tree (Open vSwitch).")
     fail_mode: Annotated[str, s.choice(*FAIL_MODES, noun="a fail mode")] | None = Field(
         None, description="What an Open vSwitch bridge does without a controller: learn as a switch, or pass nothing."

@@ -75,6 +75,9 @@ def _plug(build: TargetBuilder, nic: GuestNic, bridge: IfName, way: set[IfName |
     if flag is not None and by_kernel:
         port = build.links[nic.tap].port or BridgePort()
         build.set(nic.tap, port=replace(port, isolated=flag))
+    if nic.guarding.fdb is not None and by_kernel:
+        learns, port = nic.guarding.fdb == "learned", build.links[nic.tap].port or BridgePort()
+        build.set(nic.tap, port=replace(port, learning=learns, flood=learns))
     build.because(nic.tap, f"{nic.guest} is plugged into {bridge}", nic.place)
     return True
 

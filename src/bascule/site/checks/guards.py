@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bascule.model.guarding import GROUPS
+from bascule.model.guarding import GROUPS, Fdb
 from bascule.model.values import IpAddress
 from bascule.site import document as d
 from bascule.site.findings import Path
@@ -32,6 +32,14 @@ def default_guard(document: d.Document, host: str, nic: d.GuestNic) -> str:
     if nic.direct:
         return "off"  # a macvtap is no port of a bridge
     return "mac" if found == "strict" and not has_address(nic) else found
+
+
+def default_fdb(document: d.Document, host: str, nic: d.GuestNic) -> Fdb | None:
+    """How the bridge of a NIC knows its MACs: as the NIC says, or the bridge of those that have a guard."""
+    bridge = document.hosts[host].bridges.get(nic.bridge) if nic.bridge else None
+    guarded = (nic.guard or default_guard(document, host, nic)) != "off"
+    numbered = any(isinstance(one, int) for one in nic.macs)
+    return nic.fdb or (bridge.fdb if bridge is not None and guarded and not numbered else None)  # type: ignore[return-value]  # one of the words, or it was refused
 
 
 def has_address(nic: d.GuestNic) -> bool:
@@ -68,6 +76,7 @@ def _guard(wiring: DocumentWiring, guest: d.Guest, nic: d.GuestNic, path: Path) 
                     "GUARD", f"'{key}' says what a guard lets through, and this NIC has none", (*path, key),
                     hint=f"add 'guard: strict' or 'guard: mac', or remove '{key}'",
                 )  # fmt: skip
+    _fdb(wiring, guest, nic, path)
     numbers = [index for index, one in enumerate(nic.macs) if isinstance(one, int)]
     if len(numbers) > 1:
         message = "the number of MACs is said more than once"
@@ -80,6 +89,22 @@ def _guard(wiring: DocumentWiring, guest: d.Guest, nic: d.GuestNic, path: Path) 
         elif not named and not each.address:
             found.add("GUARD", "a further address without an address", (*path, "also", index), hint="add 'address'")
         _in_network(wiring, guest, nic, each, (*path, "also", index))
+
+
+def _fdb(wiring: DocumentWiring, guest: d.Guest, nic: d.GuestNic, path: Path) -> None:
+    """Static entries need MACs that are known, a guard that keeps to them, and a bridge of the kernel."""
+    if nic.fdb != "static":
+        return
+    bridge = wiring.document.hosts[guest.host].bridges.get(nic.bridge) if nic.bridge else None
+    why, hint = "", "remove 'fdb'"
+    if bridge is None or bridge.kind == "openvswitch":
+        why = "static FDB entries stand in the table of a Linux bridge of the file, and this NIC is on none"
+    elif (nic.guard or default_guard(wiring.document, guest.host, nic)) == "off":
+        why, hint = "a port that learns nothing needs a guard to tell its MACs", "add 'guard: mac', or remove 'fdb'"
+    elif any(isinstance(one, int) for one in nic.macs):
+        why, hint = "MACs of guests inside that nobody knows cannot stand in a table", "name them, or remove 'fdb'"
+    if why:
+        wiring.found.add("GUARD", why, (*path, "fdb"), hint=hint)
 
 
 def _is_for_a_guard(nic: d.GuestNic, key: str) -> bool:

@@ -1,0 +1,42 @@
+"""Static entries are read by bridge(8); the kernel's provider makes them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from bascule.host.live import LiveHost
+from bascule.plan.batch import Batch
+from bascule.plan.change import Note
+from bascule.providers.effects import Scope
+from bascule.providers.static_fdb.state import UDEV_FILE, StaticFdb, read_entries
+
+
+class StaticFdbEffects:
+    """A host on which none is declared is asked without a program."""
+
+    def programs(self) -> tuple[tuple[str, ...], ...]:
+        """None: the table is read where there is something to be told."""
+        return ()
+
+    def read(self, texts: Callable[[], Sequence[str]], scope: Scope) -> StaticFdb | None:  # no texts
+        """The entries that stand; None where nobody asks for any and none was ever made."""
+        nics = scope.site.guest_nics(scope.host.name) if scope.site is not None and scope.host is not None else ()
+        declared = any(nic.guarding.fdb for nic in nics)
+        udev = _udev() if scope.state is not None else None
+        if not (declared or udev or "static_fdb" in scope.known):
+            return None
+        listing = scope.where.run(("bridge", "-j", "fdb", "show")).stdout
+        return StaticFdb(entries=read_entries(json.loads(listing or "[]")), udev=udev)
+
+    def execute(self, batch: Batch, *, where: LiveHost, keep: Sequence[int]) -> tuple[Note, ...]:
+        """Nothing is its own: ip and bridge are the kernel's tools."""
+        return ()
+
+
+def _udev() -> str | None:
+    try:
+        return Path(UDEV_FILE).read_text()
+    except OSError:
+        return None
