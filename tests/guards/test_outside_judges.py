@@ -67,6 +67,40 @@ TOOLS = {
     "dhcpstarv": "dhcpstarv -i eth0",
     "bettercap": f"bettercap -iface eth0 -no-history -eval 'set arp.spoof.targets {OTHER.ip4}; arp.spoof on; sleep 4'",
     "ndpexhaust26": "atk6-ndpexhaust26 -c eth0 2001:db8::/64",
+    **{
+        words.split()[0]: f"atk6-{words}"
+        for words in (
+            "flood_router6 eth0",
+            "flood_redir6 eth0",
+            "flood_mld6 eth0",
+            "flood_mld26 eth0",
+            "flood_mldrouter6 eth0",
+            "flood_rs6 eth0",
+            f"flood_unreach6 eth0 {OTHER.ip6}",
+            "flood_dhcpc6 eth0",
+            "fake_mld6 eth0 query",
+            "fake_mld26 eth0 query",
+            f"fake_mipv6 eth0 {ROUTER.ip6} {OTHER.ip6} {ME.ip6}",
+            "fake_pim6 eth0 hello",
+            f"kill_router6 eth0 {ROUTER.local}",
+            f"smurf6 eth0 {OTHER.ip6}",
+            f"rsmurf6 eth0 {OTHER.ip6}",
+            f"denial6 eth0 {OTHER.ip6} 1",
+            f"toobig6 eth0 {OTHER.ip6} {ROUTER.ip6} 1280",
+            f"fuzz_ip6 -x -I {OTHER.ip6} eth0 {OTHER.ip6}",
+            f"sendpees6 eth0 1024 2001:db8:: {OTHER.ip6}",
+            f"thcsyn6 -s {ROUTER.ip6} eth0 {OTHER.ip6} 80",
+            f"fragmentation6 eth0 {OTHER.ip6}",
+            f"implementation6 eth0 {OTHER.ip6}",
+            f"inverse_lookup6 eth0 {OTHER.mac}",
+            f"node_query6 eth0 {OTHER.ip6}",
+            f"exploit6 eth0 {OTHER.ip6}",
+            "inject_alive6 eth0",
+            "fuzz_dhcps6 eth0",
+            "ndpexhaust6 eth0 2001:db8::",
+            "detect_sniffer6 eth0",
+        )
+    },
 }
 
 

@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from bascule.model.ruleset.text import replacing_text
+from bascule.policy.guards.ports import guarded_ports
+from bascule.policy.guards.rules import guard_table
+from bascule.policy.guards.table import KEY
 from bascule.system.net.netns import Namespace
+from bascule.system.run import run
+from tests.guards.segment import site as guarded_site
 from tests.lab import open_lab
 from tests.real_hosts.daemons import FirewallRoom
 from tests.real_hosts.field import BASE, Field, furnished
@@ -69,3 +75,20 @@ def test_t03_t05_the_fix_is_pasted_and_frames_pass(
         assert left == []
     assert all(connects(field, field.pc, address) for address in WEB)
     assert connects(field, inside, "192.168.1.50")
+
+
+def test_guards_outlive_a_reload_of_firewalld(lab_host: tuple[Field, Namespace], tmp_path: Path) -> None:
+    """It flushes its own table; with iptables behind it, the families of IP and none of bridges."""
+    field, _ = lab_host
+    some = guarded_site("strict")
+    table = guard_table(guarded_ports(some, some.hosts["h"]), "bascule:lodge")
+    assert table is not None
+    listing = ("nft", "list", "table", *KEY.split())
+    room = FirewallRoom(field, "firewalld", tmp_path)
+    room.start()
+    run(("nft", "-f", "-"), stdin=replacing_text(table), namespace=field.host)
+    before = run(listing, namespace=field.host).stdout
+    done = room.run("firewall-cmd", "--reload")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert run(listing, namespace=field.host).stdout == before
+    run(("nft", "delete", "table", *KEY.split()), namespace=field.host)
