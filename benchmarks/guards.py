@@ -191,7 +191,7 @@ def ours(bridge: Segment, before: Table | None, after: Table) -> None:
 
 def loading_rows(bridge: Segment, whole: Table, less: Table, rounds: int) -> list[Row]:
     """The whole table, and one port more: by us and by nft alone, in turn."""
-    text, more = replacing_text(whole), changed_elements(whole, less)[0]
+    text, more = replacing_text(whole), changed_elements(whole, less).added
     loading, by_us, one, bare_one, ports = [], [], [], [], guarded_ports(PORTS)
     for _ in range(rounds):
         loading.append(timed(lambda: load(bridge, text)))

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from msgspec import Struct
+
 from bascule.model.ruleset.numbers import word_of
 from bascule.model.ruleset.rules import (
     PROTOCOLS,
@@ -71,19 +73,28 @@ def _chain(chain: Chain) -> str:
     return f"\tchain {chain.name} {{\n" + "".join(f"\t\t{line}\n" for line in lines) + "\t}\n"
 
 
-def changed_elements(table: Table, before: Table) -> tuple[str, str]:
-    """What the sets of a table need beside those of another that is the same but for their elements; what is left over.
+class ElementChanges(Struct, frozen=True):
+    """The sets whose elements differ, by name; what is added, and what is taken away afterwards, as nft's text."""
+
+    sets: tuple[str, ...]
+    added: str
+    left_over: str
+
+
+def changed_elements(table: Table, before: Table) -> ElementChanges:
+    """What the sets of a table need beside those of another that is the same but for their elements.
 
     Intervals may overlap those that go, so that of sets with intervals these go in the same breath.
     """
-    new, old = [], []
+    names, new, old = [], [], []
     for one, other in zip(table.sets, before.sets, strict=True):
         some, rest = _differing(_held(one), _held(other))
+        names += [one.name] if some or rest else []
         gone = [_element_line("delete", table, one, rest)] if rest else []
         new += gone if "interval" in one.flags else []
         new += [_element_line("add", table, one, some)] if some else []
         old += gone if "interval" not in one.flags else []
-    return "".join(new), "".join(old)
+    return ElementChanges(tuple(names), "".join(new), "".join(old))
 
 
 def _element_line(word: str, table: Table, one: NamedSet | NamedMap, some: Sequence[Any]) -> str:

@@ -17,7 +17,7 @@ from bascule.plan.change import Command, Risk
 from bascule.plan.step import Phase, Step, ip, step
 from bascule.policy.guards.standing import standing_guards
 from bascule.providers.merging import merge_mapping
-from bascule.providers.nft.words import changed_rules, changed_sets
+from bascule.providers.nft.words import changed_rules
 from bascule.providers.plain import PlainProvider
 from bascule.providers.protocol import Merged, Surroundings, ThreeWay, Wanted
 
@@ -91,10 +91,13 @@ class NftProvider(PlainProvider):
 
 def _elements(name: str, before: Table, after: Table) -> Iterator[Step]:
     """Elements come and go, rules stay: what is new stands before a port joins, what is old goes when it has left."""
-    new, old = changed_elements(after, before)
-    for phase, words, text in ((Phase.RULES, "add", new), (Phase.OLD_RULES, "delete", old)):
+    changes = changed_elements(after, before)
+    for phase, words, text in (
+        (Phase.RULES, "add", changes.added),
+        (Phase.OLD_RULES, "delete", changes.left_over),
+    ):
         if text:
-            what = f"{words} elements of {changed_sets(before, after)}"
+            what = f"{words} elements of {', '.join(changes.sets)}"
             yield step(phase, f"nft {name}", what, _load(text), risk=Risk.CHANGES, about="ruleset")
 
 

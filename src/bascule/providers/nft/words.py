@@ -35,8 +35,3 @@ def _only_in(one: Chain | None, other: Chain | None) -> Iterator[str]:
             left[text] -= 1
         else:
             yield text
-
-
-def changed_sets(before: Table, after: Table) -> str:
-    """The sets whose elements differ, by name."""
-    return ", ".join(new.name for old, new in zip(before.sets, after.sets, strict=True) if old != new)
