@@ -49,11 +49,11 @@ class StaticFdbProvider(PlainProvider):
         there = {name: some for name, some in macs.items() if IfName(name) in wanted.links}
         kept = {name: some for name, some in now.entries.items() if name not in said}
         text = udev_text(macs) if surroundings.lasting or not macs else now.udev
-        reasons = {name: f"the MACs of {nic.guest} are known: fdb: {nic.guarding.fdb}" for name, nic in said.items()}
+        reasons = {_subject(name): f"{nic.guest} has fdb: {nic.guarding.fdb}" for name, nic in said.items()}
         return Wanted(
             part=StaticFdb(entries=kept | there, udev=text),
             reasons={**reasons, SUBJECT: "the kernel forgets them with the tap"},
-            guests={name: (nic.guest,) for name, nic in said.items()},
+            guests={_subject(name): (nic.guest,) for name, nic in said.items()},
         )
 
     def diff(self, before: HostState, after: HostState) -> Iterator[Step]:
@@ -69,9 +69,9 @@ class StaticFdbProvider(PlainProvider):
             if has - had:
                 calls.append(forgetting(name))  # what was learned there may be a lie
             if calls:
-                words = f"static FDB entries: {', '.join(sorted(has)) or 'none any more'}"
+                words = f"static entries: {', '.join(sorted(has)) or 'none any more'}"
                 commands = (Command(call[0], call[1:]) for call in calls)
-                yield step(Phase.LATE_PORT, name, words, *commands, about="port")
+                yield step(Phase.LATE_PORT, _subject(name), words, *commands, about="port")
         if old.udev != new.udev:
             command = remove(UDEV_FILE) if new.udev is None else write(UDEV_FILE, new.udev)
             words = "none are made any more" if new.udev is None else "are made whenever a tap appears"
@@ -120,6 +120,10 @@ class StaticFdbProvider(PlainProvider):
         from bascule.providers.static_fdb.effects import StaticFdbEffects
 
         return StaticFdbEffects()
+
+
+def _subject(port: str) -> str:
+    return f"fdb {port}"
 
 
 STATIC_FDB = StaticFdbProvider()
