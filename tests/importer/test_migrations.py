@@ -58,7 +58,7 @@ def ready(config: NetworkConfig) -> str:
         for route in link.routes
         if route.gateway and not route.is_ipv6
     ]
-    check = " && ".join(tests)
+    check = " && ".join(tests) or "true"
     return f"until_ready() {{ for i in $(seq 900); do if {check}; then sleep 1; return; fi; sleep 0.1; done; }}\n"
 
 

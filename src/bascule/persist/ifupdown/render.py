@@ -5,7 +5,7 @@ What neither has a word for stands as an ``up`` line with the ``ip`` command tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from bascule.model.host_links import TEMPORARY, Ipv6, PolicyRule
 from bascule.model.links import Bond, Bridge, Dummy, OpenVSwitch, Vlan
@@ -103,6 +103,7 @@ def _link(
         verbs = (("up", "add"), ("down", "del"))
         heads[0][1].extend(f"{when} {ip} rule {verb} {rule_words(rule)} || true" for when, verb in verbs)
     heads[0][1].extend(f"up {command(one)} || true" for one in on_link(config, link.name))
+    heads[0][1].extend(_inner_tags(link, config))
     heads[0][1].extend(link.hooks)
     port = _is_of_switch(link, config) and not link.is_bridge
     first = f"auto {link.name}\n" + (f"allow-{link.master} {link.name}\n" if port else "")  # its bridge brings it up
@@ -173,6 +174,16 @@ def _low(link: LinkConfig, config: NetworkConfig, members: list[LinkConfig], gap
     if link.mtu is not None:
         out.append(f"mtu {link.mtu}")
     return out
+
+
+def _inner_tags(link: LinkConfig, config: NetworkConfig) -> Iterator[str]:
+    """VLANs on a link whose own name has a point: of eth0.5.6 ifupdown makes VLAN 5 of eth0, whatever the stanza says.
+
+    It makes none that is there already, so the link below makes it.
+    """
+    for above in config.links.values():
+        if isinstance(above.options, Vlan) and above.parent == link.name and "." in link.name:
+            yield f"up ip link add link {link.name} name {above.name} type vlan id {above.options.id} || true"
 
 
 def condone(patterns: tuple[str, ...]) -> str:

@@ -1,0 +1,100 @@
+"""What an import says of files is what their own reader makes of them in the kernel (`make soak`).
+
+Each case whose links this kernel can make is brought up by the reader of its dialect from the files as they are.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from bascule import workflow
+from bascule.model.host_links import HostLink
+from bascule.model.links import Bridge
+from bascule.persist.config import NetworkConfig
+from bascule.persist.wanted import wanted_config
+from tests.importer.test_cases import CASES
+from tests.importer.test_migrations import ready
+from tests.persist.readers import ask
+from tests.persist.test_readers import RUN
+
+READER = {"networkd": "networkd", "netplan": "netplan", "keyfile": "keyfile", "ifupdown": "ifupdown"}
+ODD = {  # what cannot be compared, and why
+    "np-nm-passthrough": "NetworkManager brings it up, not networkd",
+    "deb-two-gateways-metric": "its files name links that are not there",
+    "deb-down-hooks-and-scripts": "its firewall's script is not there",
+    "nd-same-name-etc": "ip reads the name of its NIC 'b' as a word of its own",
+    "nd-vrf-and-dummy-bridge": "its VRF cannot be made here",
+    "nd-link-path": "udev sets the MTU of its .link file",
+    "t17": "a veth has no permanent MAC by which networkd would know it",
+    "t20": "ifupdown passes over names with a point in a source-directory, and ifupdown2 reads them",
+    "t22": "nothing brings its links up, as the import says",
+    "t37": "ifupdown refuses a file with an option that has no value; the import costs the option alone",
+}
+
+
+def said(case: Path) -> tuple[str, NetworkConfig, Mapping[str, HostLink]] | None:
+    """The reader of a case, and what the import says of links that this kernel can make and that wait for no lease."""
+    found = workflow.import_host(root=str(case), host="h")
+    host = found.site.hosts["h"]
+    reader = READER.get(found.dialect or "")
+    if reader is None or any(bridge.uplink_unknown for bridge in host.bridges.values()):
+        return None
+    config = wanted_config(found.site, host)
+    kinds = {link.options.kind for link in config.links.values()}
+    aware = any(bridge.vlan_aware for bridge in host.bridges.values())
+    if kinds - {"", "bridge"} or aware or any(link.dhcp4 for link in config.links.values()) or not config.links:
+        return None
+    return reader, config, {link.name: link for link in host.links()}
+
+
+@pytest.mark.kernel
+@pytest.mark.skipif(not os.environ.get("BASCULE_SOAK"), reason="each reader takes seconds for each case: make soak")
+@pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)
+def test_the_kernel_has_what_the_import_says(case: Path, tmp_path: Path) -> None:
+    known = said(case)
+    if known is None or case.name in ODD:
+        pytest.skip(ODD.get(case.name, "a lease, a link that this kernel cannot make, or no reader of it here"))
+    name, config, said_links = known
+    packages, before, up, _ = RUN[name]
+    files = {str(p.relative_to(case)): p.read_text() for p in case.rglob("*") if p.is_file() and p.name != "site.yaml"}
+    nics = [link.name for link in config.links.values() if not link.options.kind]
+    pins = [f"ip link set {n} address {link.pin_mac}" for n, link in config.links.items() if link.pin_mac]
+    script = "\n".join([before, ready(config).replace("seq 900", "seq 120"), *pins, f"{up} || true", "until_ready"])
+    seen = ask(tmp_path, packages, files, script, nics=nics)
+    wrong = []
+    for link in config.links.values():
+        there = seen.links.get(link.name)
+        if there is None:
+            wrong.append(f"{link.name} is not there")
+            continue
+        ours = seen.addresses(link.name)
+        told = {a for a in link.addresses if not a.startswith("fe80")}
+        facts: dict[str, tuple[object, object]] = {
+            "addresses": (told, {a for a in ours if a in link.addresses or ":" not in a}),
+            "master": (link.master, there.get("master")),
+        }
+        if said_links[link.name].mtu:
+            facts["MTU"] = (link.mtu, there["mtu"])
+        if link.is_bridge:
+            info = there["linkinfo"]["info_data"]
+            for key in ("stp_state", "priority", "hello_time", "max_age"):
+                facts[key] = (getattr(link.options, key), info[key])
+            if isinstance(link.options, Bridge) and link.options.stp_state:
+                facts["forward_delay"] = (link.options.forward_delay, info["forward_delay"])
+            if said_links[link.name].mac:
+                facts["MAC"] = (said_links[link.name].mac, there["address"])
+        wrong += [
+            f"{link.name}: {key} is {is_}, and the import says {says}"
+            for key, (says, is_) in facts.items()
+            if says != is_
+        ]
+        routes = {(r["dst"], r.get("gateway", ""), r.get("dev")) for r in seen.tables}
+        for route in link.routes:
+            dst = "default" if route.dst.endswith("/0") else route.dst.removesuffix("/32").removesuffix("/128")
+            if (dst, route.gateway, link.name) not in routes:
+                wrong.append(f"{link.name}: no route {route}")
+    assert not wrong, "\n".join(wrong) + seen.stderr[-800:]
