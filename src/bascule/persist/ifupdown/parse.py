@@ -137,10 +137,8 @@ class InterfacesFiles:
 
     def _source(self, line: Line, chain: tuple[str, ...]) -> None:
         for pattern in line.words[1:]:
-            wanted = absolute(pattern, line.file)
             directory = line.words[0] == "source-directory"
-            if directory:
-                wanted += "/*"
+            wanted = absolute(pattern, line.file) + "/*" * directory
             hits = sorted(
                 path
                 for path in ([wanted] if wanted in self.files else self.files)
@@ -152,6 +150,8 @@ class InterfacesFiles:
                 self.leave(line, "files include each other too deeply")
                 return
             for path in hits:
+                if directory and "." in path.rpartition("/")[2]:
+                    self.builder.left.add(path, 0, "", "Debian's ifupdown passes over a name with a point; read here")
                 if path in chain:
                     self.leave(line, f"a circle: {path} includes itself")
                 else:
