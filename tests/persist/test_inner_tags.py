@@ -38,3 +38,17 @@ def test_ifupdown_makes_the_links_that_are_meant(tmp_path: Path) -> None:
             if words[:4] == ["ip", "link", "add", "link"]:
                 made.setdefault(words[6], f"{words[4]} {words[10]}")
     assert made == {"eth4.50": "eth4 50", "eth4.50.60": "eth4.50 60", "br2.7": "br2 7"}
+
+
+@pytest.mark.kernel
+def test_netplans_generator_stacks_them(tmp_path: Path) -> None:
+    """As networkd gets it from the generator: each link names the VLANs on it."""
+    site = parse(SITE, "site.yaml")
+    files = files_of("netplan", wanted_config(site, site.hosts["h"]))
+    script = "/usr/libexec/netplan/generate; cd /run/systemd/network; grep -H -e ^VLAN= -e ^Id= *"
+    seen = ask(tmp_path, RUN["netplan"][0], files, script, nics=("eth4", "eth5"))
+    told = {line.removeprefix("10-netplan-") for line in seen.stdout.splitlines()}
+    assert told == {
+        *("eth4.network:VLAN=eth4.50", "eth4.50.network:VLAN=eth4.50.60", "br2.network:VLAN=br2.7"),
+        *("eth4.50.netdev:Id=50", "eth4.50.60.netdev:Id=60", "br2.7.netdev:Id=7"),
+    }
