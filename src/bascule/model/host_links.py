@@ -377,6 +377,10 @@ class HostLinks(Struct, frozen=True, kw_only=True, dict=True):
 
     def is_enslaved(self, name: IfName) -> bool:
         """Whether a link is under a bridge or in a bond, so that it must carry no address of its own."""
-        return any(name in bond.nics for bond in self.bonds.values()) or any(
-            name == port.link for bridge in self.bridges.values() for port in bridge.every_port
-        )
+        return name in self._enslaved
+
+    @cached_property
+    def _enslaved(self) -> frozenset[IfName]:
+        members = (nic for bond in self.bonds.values() for nic in bond.nics)
+        ports = (port.link for bridge in self.bridges.values() for port in bridge.every_port)
+        return frozenset((*members, *ports))

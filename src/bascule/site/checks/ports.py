@@ -28,9 +28,11 @@ def check_ports(wiring: DocumentWiring) -> None:
 def _exists(wiring: DocumentWiring, host: str, name: IfName, port: d.DeclaredPort, path: Path) -> None:
     entry, found = wiring.document.hosts[host], wiring.found
     tables = ("nics", "bonds", "vlans")
-    known = [link for table in tables for link in getattr(entry, table)]
-    if port.link in known or any(found.is_broken(("hosts", host, table, port.link)) for table in tables):
+    if any(port.link in getattr(entry, table) for table in tables):
         return
+    if any(found.is_broken(("hosts", host, table, port.link)) for table in tables):
+        return
+    known = [link for table in tables for link in getattr(entry, table)]
     hint = suggest(port.link, known, kind="NIC, bond or VLAN link")
     if port.link in entry.bridges:
         hint = f"'{port.link}' is a bridge; a port is a NIC, a bond or a VLAN link"

@@ -244,8 +244,10 @@ class _Host:
 
     def mtu(self, name: IfName, bridge: d.Bridge, path: Path) -> None:
         """A bridge cannot pass what a link below it cannot."""
-        for kind, noun, below, link in self.entry.links():
-            if below in bridge.below and bridge.mtu and link.mtu and link.mtu < bridge.mtu:
+        for below in bridge.below:
+            link = self.entry.link(below)
+            if bridge.mtu and link is not None and link.mtu and link.mtu < bridge.mtu:
+                kind, noun = next((key, noun) for key, noun, name, _ in self.entry.links() if name == below)
                 what = "uplink" if below == bridge.uplink else noun
                 self.found.add(
                     "MTU",
