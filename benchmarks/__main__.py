@@ -42,6 +42,7 @@ BENCHMARKS = (
     "guests",
     "guards",
     "limits",
+    "switches",
     "serve",
     "real_guests",
 )

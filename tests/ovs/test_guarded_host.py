@@ -61,13 +61,28 @@ def test_a_guarded_switch_from_apply_to_undo(tmp_path: Path) -> None:
         assert "the site file wants a guard here, and none stands" in bascule("doctor", str(file), status=1)
         assert "guard web.0, db.0 by OpenFlow" in bascule("status")
         bascule("apply", str(file), "--yes", "--no-confirm")
+        file.write_text(text.replace('"52:54:00:00:00:0a"', '"52:54:00:00:00:0a", limit: {up: 10Mbit, down: 20Mbit}'))
+        assert "what web sends is not limited: the userspace datapath has no policer" in bascule("plan", str(file))
+        bascule("apply", str(file), "--yes", "--no-confirm")
+        limited = observe(f"{tmp_path}/ovs/db.sock").ports["web.0"]
+        assert (limited.interfaces[0].ingress_policing_rate, limited.interfaces[0].ingress_policing_burst) == (
+            10000,
+            1000,
+        )
+        assert limited.qos is not None
+        assert (limited.qos.type, limited.qos.other_config) == ("linux-htb", {"max-rate": "20000000"})
+        assert "htb" in run(("tc", "qdisc", "show", "dev", "web.0"), namespace=host).stdout
+        assert json.loads(bascule("plan", str(file), "--json"))["changes"] == []
         file.write_text(text.replace("guard: strict", "guard: off"))
         assert "delete the guards' rules" in bascule("plan", str(file))
         bascule("apply", str(file), "--yes", "--no-confirm")
         found = observe(f"{tmp_path}/ovs/db.sock")
         assert (found.flows, found.bridges["br0"].fail_mode) == ({}, None)
+        free = found.ports["web.0"]
+        assert (free.interfaces[0].ingress_policing_rate, free.qos) == (0, None)
         assert "NORMAL" in run(("ovs-ofctl", "-O", "OpenFlow14", "dump-flows", door)).stdout
         bascule("undo")
         found = observe(f"{tmp_path}/ovs/db.sock")
         assert "br0" in found.flows
+        assert found.ports["web.0"].qos == limited.qos
         assert found.bridges["br0"].fail_mode == "secure"

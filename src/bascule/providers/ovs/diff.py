@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
+from bascule.model.bandwidth import rate_words
 from bascule.model.state import HostState, PortVlans
 from bascule.model.values import IfName
 from bascule.plan.change import Command, Risk
@@ -106,12 +107,20 @@ def _altered(before: PortRow, after: PortRow) -> Iterator[Step]:
     for column in sorted(columns - {"tag", "trunks", "vlan_mode"}):
         words = f"set {column} to {_value(getattr(after, column))}"
         yield step(Phase.SWITCH, name, words, risk=Risk.CHANGES, about="port")
+    if before.qos != after.qos:
+        most = after.qos.other_config.get("max-rate", "") if after.qos is not None else ""
+        words = f"limit what it gets to {rate_words(int(most))}" if most.isdigit() else "no limit of what it gets"
+        yield step(Phase.SWITCH, name, words, risk=Risk.CHANGES, about="options")
     members = [{one.name for one in port.interfaces} for port in (before, after)]
     if members[0] != members[1]:
         words = f"bonds {', '.join(sorted(members[1]))}"
         yield step(Phase.SWITCH, name, words, risk=Risk.CHANGES, about="options")
     for old, new in zip(before.interfaces, after.interfaces, strict=False):
-        if old.name == new.name and old != new:
+        rate = new.ingress_policing_rate
+        if old.name == new.name and old.ingress_policing_rate != rate:
+            words = f"limit what it sends to {rate_words(1000 * rate)}" if rate else "no limit of what it sends"
+            yield step(Phase.SWITCH, name, words, risk=Risk.CHANGES, about="options")
+        if old.name == new.name and old.mtu_request != new.mtu_request:
             words = f"MTU {new.mtu_request} bytes" if new.mtu_request else "MTU of the smallest port"
             yield step(Phase.SWITCH, name, words, risk=Risk.CHANGES, about="mtu")
 

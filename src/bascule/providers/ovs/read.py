@@ -11,6 +11,7 @@ from bascule.providers.ovs.state import (
     InterfaceRow,
     MirrorRow,
     PortRow,
+    QosRow,
     Row,
     SwitchMoment,
     SwitchState,
@@ -19,7 +20,7 @@ from bascule.providers.ovs.state import (
 
 EXTRA = {  # columns that are read beside those of a row
     "Bridge": ("_uuid", "name", "ports", "mirrors"),
-    "Port": ("_uuid", "name", "interfaces"),
+    "Port": ("_uuid", "name", "interfaces", "qos"),
     "Interface": ("_uuid", "name", "error", "ofport"),
     "Mirror": ("_uuid", "name", *MirrorRow.ports),
 }
@@ -29,7 +30,8 @@ KINDS: tuple[type[Row], ...] = (BridgeRow, PortRow, InterfaceRow, MirrorRow)
 
 def reading() -> list[Any]:
     """The parameters of the one transaction that reads all."""
-    tables = [("Open_vSwitch", ROOT), *((kind.table, (*EXTRA[kind.table], *kind.columns)) for kind in KINDS)]
+    queues = ("QoS", ("_uuid", *QosRow.columns))
+    tables = [("Open_vSwitch", ROOT), queues, *((kind.table, (*EXTRA[kind.table], *kind.columns)) for kind in KINDS)]
     return [
         "Open_vSwitch",
         *({"op": "select", "table": table, "where": [], "columns": list(columns)} for table, columns in tables),
@@ -38,11 +40,12 @@ def reading() -> list[Any]:
 
 def from_answer(answer: Iterable[Mapping[str, Any]], socket: str, *, is_running: bool) -> SwitchState:
     """The state from the answer. Raises KeyError, ValueError or TypeError for one in another form."""
-    root, *tables = ([{k: plain(v) for k, v in row.items()} for row in result["rows"]] for result in answer)
+    root, queues, *tables = ([{k: plain(v) for k, v in row.items()} for row in result["rows"]] for result in answer)
     bridges, ports, interfaces, mirrors = tables
     names = {row["_uuid"]: row["name"] for table in tables for row in table}
     own = {row["name"]: _row(InterfaceRow, row) for row in interfaces}
     of_ports = {uuid: row["name"] for row in bridges for uuid in _several(row["ports"])}
+    shapes = {row["_uuid"]: QosRow(**{name: row[name] for name in QosRow.columns}) for row in queues}
     of_mirrors = {uuid: row["name"] for row in bridges for uuid in _several(row["mirrors"])}
     kept: dict[str, Any] = root[0] if root else {"_uuid": "", "next_cfg": 0, "ovs_version": ()}
     return SwitchState(
@@ -53,6 +56,7 @@ def from_answer(answer: Iterable[Mapping[str, Any]], socket: str, *, is_running:
                 PortRow,
                 row,
                 bridge=of_ports[row["_uuid"]],
+                qos=next((shapes[uuid] for uuid in _several(row["qos"]) if uuid in shapes), None),
                 interfaces=tuple(own[name] for name in sorted(names[uuid] for uuid in _several(row["interfaces"]))),
             )
             for row in ports
@@ -70,7 +74,8 @@ def from_answer(answer: Iterable[Mapping[str, Any]], socket: str, *, is_running:
         },
         seen=SwitchMoment(
             root=kept["_uuid"],
-            uuids=dict(_uuids(tables, of_mirrors)),
+            uuids=dict(_uuids(tables, of_mirrors))
+            | {f"QoS/{row['name']}": uuid for row in ports for uuid in _several(row["qos"])},
             errors={row["name"]: str(row["error"]) for row in interfaces if row["error"]},
             ofports={row["name"]: port for row in interfaces for port in _several(row["ofport"]) if port > 0},
             next_cfg=kept["next_cfg"],

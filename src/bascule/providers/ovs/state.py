@@ -15,6 +15,7 @@ from bascule.model.ruleset.openflow import FlowRule
 
 MARK = "bascule"  # the key in external_ids under which the site stands that a row was made for
 RATE, PRIMARY = "lacp-time", "bond-primary"  # keys of a bond in other_config of its port
+LIMIT = "bascule-limit"  # the key of an interface under which its limit stands, where the file says one
 GUARDS = "bascule-guards"  # the key of a bridge under which the names of its guarded ports stand
 
 
@@ -54,11 +55,25 @@ class InterfaceRow(Row, frozen=True, kw_only=True):
     """A link under a port; several make a bond."""
 
     table: ClassVar[str] = "Interface"
-    columns: ClassVar[tuple[str, ...]] = ("external_ids", "type", "options", "mtu_request")
+    columns: ClassVar[tuple[str, ...]] = (
+        *("external_ids", "type", "options", "mtu_request", "ingress_policing_rate", "ingress_policing_burst"),
+    )
 
     type: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
     mtu_request: int | None = None
+    ingress_policing_rate: int = 0  # of what comes in by it, in kbit/s; 0 is all
+    ingress_policing_burst: int = 0  # kbit
+
+
+class QosRow(Struct, frozen=True, kw_only=True):
+    """How what leaves by a port is queued."""
+
+    columns: ClassVar[tuple[str, ...]] = ("type", "other_config", "external_ids")
+
+    type: str = ""
+    other_config: Mapping[str, str] = field(default_factory=dict)
+    external_ids: Mapping[str, str] = field(default_factory=dict)
 
 
 class PortRow(Row, frozen=True, kw_only=True):
@@ -72,6 +87,7 @@ class PortRow(Row, frozen=True, kw_only=True):
 
     bridge: str
     interfaces: tuple[InterfaceRow, ...]
+    qos: QosRow | None = None
     tag: int | None = None
     trunks: tuple[int, ...] = ()
     vlan_mode: str | None = None

@@ -14,6 +14,7 @@ from bascule.providers.ovs.state import (
     InterfaceRow,
     MirrorRow,
     PortRow,
+    QosRow,
     Row,
     SwitchState,
     datum,
@@ -83,8 +84,30 @@ class _RowOperations:
                 self._wait(old, PortRow.columns)
                 members = ["set", [self._reference("Interface", one.name) for one in new.interfaces]]
                 self._change("update", "Port", self._is("Port", name), row={"interfaces": members})
+        self._queue(name, old.qos if old is not None else None, new.qos)
         if old is None or new.bridge != old.bridge:
             self._mutate(*self._of(new.bridge), "ports", "insert", [self._reference("Port", name)])
+
+    def _queue(self, port: str, old: QosRow | None, new: QosRow | None) -> None:
+        """How what leaves by a port is queued: a row of its own, which has no name and is not taken away by itself."""
+        if old == new:
+            return
+        where = [["name", "==", port]]
+        if old is not None:
+            seen = {"columns": ["qos"], "until": "==", "rows": [{"qos": self._reference("QoS", port)}]}
+            self.waits.append(self._waiting("Port", where, seen))
+            if new is None:
+                self._change("update", "Port", where, row={"qos": ["set", []]})
+                self._change("delete", "QoS", self._is("QoS", port))
+                return
+        values = {column: datum(getattr(new, column)) for column in QosRow.columns}
+        if old is not None:
+            self._change("update", "QoS", self._is("QoS", port), row=values)
+            return
+        own = f"QoS/{port}"
+        self.made[own] = f"row{len(self.made)}"
+        self.changes.append({"op": "insert", "table": "QoS", "row": values, "uuid-name": self.made[own]})
+        self._change("update", "Port", where, row={"qos": self._reference("QoS", port)})
 
     def _mirror(self, key: str, old: MirrorRow | None, new: MirrorRow | None) -> None:
         if old is not None and new is None and old.bridge in self.new.bridges:

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from bascule.errors import MissingTool, Problem
+from bascule.model.bandwidth import Bandwidth
 from bascule.model.host_links import Bridge, Mirror
 from bascule.model.host_links import OpenVSwitch as SaidOfSwitch
 from bascule.model.links import OpenVSwitch, OpenVSwitchBond
@@ -22,6 +23,7 @@ from bascule.providers.ovs.flows import LOCAL, SHOWN_FRAGMENTS
 from bascule.providers.ovs.overlay import columns_of, vlans_of
 from bascule.providers.ovs.state import (
     GUARDS,
+    LIMIT,
     MARK,
     PRIMARY,
     RATE,
@@ -30,6 +32,7 @@ from bascule.providers.ovs.state import (
     InterfaceRow,
     MirrorRow,
     PortRow,
+    QosRow,
     SwitchState,
 )
 from bascule.providers.protocol import Wanted
@@ -48,6 +51,9 @@ def want(site: Site, host: Host, part: SwitchState, observed: HostState, wanted:
     return _Wanted(site, host, part, observed, wanted, declared).wanted()
 
 
+BURST, LEAST_BURST = 10, 80  # a tenth of a second at the rate, and no fewer kbit: TCP needs as much
+
+
 class _Wanted:
     def __init__(
         self,
@@ -58,8 +64,10 @@ class _Wanted:
         wanted: HostState,
         declared: Mapping[str, Bridge],
     ) -> None:
+        self.host = host
         self.site, self.now, self.observed, self.links, self.declared = site, now, observed, wanted, declared
         self.mark = {MARK: site.name}
+        self.limits = {str(nic.tap): nic.bandwidth for nic in site.guest_nics(host.name) if nic.openvswitch is not None}
         self.protected = {str(nic.tap): nic.guarding.port_flag for nic in site.guest_nics(host.name)}
         self.named = {*self.protected, *(str(port.link) for b in declared.values() for port in b.every_port)}
         self.members = {one.name: row.name for row in now.ports.values() for one in row.interfaces}  # of bonds, too
@@ -83,7 +91,7 @@ class _Wanted:
             for mirror in _mirrors(bridge):
                 if (row := self._mirror(name, mirror, ports)) is not None:
                     mirrors[f"{name}/{row.name}"] = row
-        self.notes += self._untold()
+        self.notes += [*self._untold(), *self._unlimited()]
         flows = {name: table for name, table in self.now.flows.items() if name in bridges and name not in self.declared}
         flows |= {name: self._flows(name, ports) for name, some in self.guarded.items() if some}
         part = replace(self.now, bridges=bridges, ports=ports, mirrors=mirrors, flows=flows)
@@ -95,6 +103,15 @@ class _Wanted:
             known = {name: why for port in ports for name, why in unseen(port.guarding.level).items()}
             for name, why in known.items():
                 yield Note(kind="unsupported", subject=bridge, text=f"its guards let through {name}: {why}")
+
+    def _unlimited(self) -> Iterator[Note]:
+        """In userspace Open vSwitch takes a frame before the kernel's policer sees it."""
+        for nic in self.site.guest_nics(self.host.name):
+            bridge = self.declared.get(str(nic.master))
+            said = bridge.openvswitch if bridge is not None else None
+            if said is not None and said.datapath == "netdev" and nic.bandwidth.up is not None:
+                text = f"what {nic.guest} sends is not limited: the userspace datapath has no policer"
+                yield Note(kind="unsupported", subject=str(nic.tap), text=text)
 
     def _flows(self, bridge: str, ports: Mapping[str, PortRow]) -> FlowTable:
         """The guards' rules: every other port of the switch is one without a guard."""
@@ -157,6 +174,8 @@ class _Wanted:
         vlans = link.vlans
         if vlans_of(row) != vlans and (vlans or row.tag is not None or row.trunks):
             row = replace(row, **columns_of(vlans))
+        if (limit := self.limits.get(link.name)) is not None:
+            row = limited(row, limit, self.mark)
         isolated = self.protected.get(link.name)
         return replace(row, bridge=bridge, protected=row.protected if isolated is None else isolated)
 
@@ -190,6 +209,24 @@ class _Wanted:
             select_dst_port=sources,
             output_port=(mirror.to,),
         )
+
+
+def limited(row: PortRow, limit: Bandwidth, mark: Mapping[str, str]) -> PortRow:
+    """A guest's port with its limit; one that somebody else has set stays where the file says none.
+
+    What it sends is policed by the kernel, what it gets waits in a queue (ovs-vswitchd.conf.db(5)).
+    """
+    own = row.interfaces[0]
+    ids = {key: value for key, value in own.external_ids.items() if key != LIMIT}
+    if limit or LIMIT in own.external_ids:
+        rate = (limit.up or 0) // 1000
+        ids |= {LIMIT: str(limit)} if limit else {}
+        burst = max(rate // BURST, LEAST_BURST) if rate else 0
+        own = replace(own, external_ids=ids, ingress_policing_rate=rate, ingress_policing_burst=burst)
+    qos = row.qos if row.qos is not None and MARK not in row.qos.external_ids else None
+    if limit.down is not None:
+        qos = QosRow(type="linux-htb", other_config={"max-rate": str(limit.down)}, external_ids=mark)
+    return replace(row, interfaces=(own, *row.interfaces[1:]), qos=qos)
 
 
 def _bond_columns(options: OpenVSwitchBond, row: PortRow) -> dict[str, Any]:

@@ -38,8 +38,8 @@ class ShapingProvider(PlainProvider):
         now: Shaping | None = self.part(observed)
         if now is None:
             return Wanted()
-        declared = {str(nic.tap): nic for nic in site.guest_nics(host.name) if nic.bandwidth}
-        declared = {name: nic for name, nic in declared.items() if nic.plug is not PlugKind.DIRECT}
+        nics = [nic for nic in site.guest_nics(host.name) if nic.bandwidth and nic.openvswitch is None]
+        declared = {str(nic.tap): nic for nic in nics if nic.plug is not PlugKind.DIRECT}
         limits = {name: nic.bandwidth for name, nic in declared.items() if name in observed.links}
         every = {str(nic.next_tap or name): nic.bandwidth for name, nic in declared.items()}
         text = udev_text(every) if surroundings.lasting or not every else now.udev

@@ -28,7 +28,7 @@ class ShapingEffects:
         declared = (
             scope.site is not None
             and scope.host is not None
-            and any(nic.bandwidth for nic in scope.site.guest_nics(scope.host.name))
+            and any(nic.bandwidth and nic.openvswitch is None for nic in scope.site.guest_nics(scope.host.name))
         )
         stands = any(name.startswith(PREFIX) for name in names)
         udev = _udev() if scope.state is not None else None

@@ -64,8 +64,9 @@ def _guards(wiring: DocumentWiring, host: str, name: IfName, bridge: d.Bridge) -
                     f"'macs: {number}' of guest '{guest_name}' cannot be held on '{name}', a bridge of Open vSwitch"
                 )
                 wiring.found.add("GUARD", message, (*path, "macs"), hint="list the MACs of the guests inside")
-            if nic.limit is not None:
-                message = f"the limit of guest '{guest_name}' cannot be held on '{name}', a bridge of Open vSwitch"
+            if nic.limit is not None and (nic.limit.broadcast or nic.limit.multicast):
+                what = f"the limit of broadcast or multicast of guest '{guest_name}'"
+                message = f"{what} cannot be held on '{name}', a bridge of Open vSwitch"
                 wiring.found.add("GUARD", message, (*path, "limit"), hint="plug it into a bridge with 'kind: linux'")
             if level != "off" and bridge.fail_mode == "standalone":
                 message = (
