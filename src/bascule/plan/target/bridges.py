@@ -64,7 +64,7 @@ def _bridge_link(
     narrow = min((build.links[port.link].mtu for port in bridge.every_port), default=seen.mtu if seen else 1500)
     mtu = bridge.mtu or narrow  # what every port passes, as the kernel has it where nobody says another
     delay, snooping = 1500 if bridge.stp else 0, 0
-    if before is not None and not bridge.stp and not known.stp_state:
+    if before is not None and type(before.options) is type(known) and not bridge.stp and not known.stp_state:
         delay = known.forward_delay  # without STP it does nothing
     if build.host.as_found and before is not None:
         mac, mtu = before.mac, bridge.mtu or before.mtu

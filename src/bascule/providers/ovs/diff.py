@@ -48,7 +48,7 @@ def _bridges(old: SwitchState, new: SwitchState) -> Iterator[Step]:
         elif before is not None and after is None:
             left = ", ".join(port.name for port in old.ports_of(name) if port.name != name and _is_left(port, new))
             words = "delete bridge of Open vSwitch" + (f", which leaves {left} without a switch" if left else "")
-            yield step(Phase.SWITCH, name, words, risk=Risk.DETACHES)
+            yield step(Phase.SWITCH, name, words, risk=Risk.DETACHES, outage_s=PLUG_S if left else 0.0)
         elif before is not None and after is not None and (words := _changed(before, after)):
             stops = (before.stp_enable, before.rstp_enable) != (after.stp_enable, after.rstp_enable)
             moved = before.datapath_type != after.datapath_type
