@@ -7,17 +7,22 @@ import os
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from bascule.apply.options import ANY_DRIVER
+from bascule.apply.prepare import prepare
 from bascule.errors import CommandFailed
 from bascule.guests.runtimes.runtime import bring
 from bascule.host.live import HERE
 from bascule.model.state import HostState
-from bascule.providers.ovs import OVS
+from bascule.providers.ovs import OVS, look
 from bascule.providers.ovs.state import BridgeRow, InterfaceRow, PortRow, SwitchState
+from bascule.system import openvswitch
 from bascule.system.run import run
+from bascule.workflow import load
 from tests.apply.hosts import Bed, difference, furnish, wait_for
 from tests.lab import Lab
 from tests.ovs.stage import SWITCHED, rows, switched, vsctl
@@ -239,6 +244,22 @@ def test_why_walks_a_switch_and_doubts_others_rules(bed: Bed) -> None:
     run(("ovs-ofctl", "add-flow", control, "cookie=0x8,table=3,priority=7,icmp,actions=ct(table=4)"))
     told = next(one for one in json.loads(bed.run(*asked).stdout)["blockers"] if one["code"] == "openflow")
     assert (told["certain"], "cookie=0x7,table=0" in told["words"]) == (False, True)
+
+
+def test_a_plan_reads_the_data_base_once(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    bed.apply("--confirm-within", "60s")
+    assert bed.run("confirm").returncode == 0
+    site, asked = load(str(bed.site)), []
+
+    def counted(path: str, parameters: list[Any]) -> list[dict[str, Any]]:
+        asked.append(len(parameters))
+        return openvswitch.ask(path, parameters)
+
+    monkeypatch.setattr(look, "ask", counted)
+    monkeypatch.setenv("BASCULE_STATE_DIR", str(bed.state))
+    with bed.host.entered():
+        made = prepare(site, site.hosts["h"], choice=ANY_DRIVER)
+    assert (made.plan.changes, len(asked)) == ((), 1)
 
 
 def test_a_bridge_becomes_a_switch_and_a_bridge_again(bed: Bed) -> None:

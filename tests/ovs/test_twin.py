@@ -42,6 +42,31 @@ def test_every_check_and_expectation_holds(example: Any) -> None:
             assert (guest, check) in found
 
 
+GUARDED = """
+site: g
+networks: {lan: {subnet: [10.0.0.0/24, "2001:db8::/64"], gateway: 10.0.0.1}}
+hosts:
+  h1:
+    nics: {eth1: {network: lan}}
+    bridges: {ovs0: {kind: openvswitch, uplink: eth1, guard: strict}}
+guests:
+  web: {host: h1, nics: [{bridge: ovs0, address: [10.0.0.9/24, "2001:db8::9/64"]}]}
+machines: {gate: {nics: [{network: lan, address: 10.0.0.1/24}]}}
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a twin with Open vSwitch is rehearsed as root here")
+def test_a_guard_is_attacked_in_a_rehearsal(tmp_path: Path) -> None:
+    require()
+    file = tmp_path / "site.yaml"
+    file.write_text(GUARDED)
+    told = json.loads(bascule("rehearse", str(file), "--json").stdout)
+    guard = next(check for check in told["checks"] if check["id"] == "guard")
+    assert (told["ok"], guard["ok"]) == (True, True)
+    assert "71 of 77 kinds of hostile frames stopped, 43 of 43 kinds of honest ones passed" in guard["detail"]
+    assert "cannot tell (plan says why): a router solicitation with another's MAC" in guard["detail"]
+
+
 def test_a_tagged_network_reaches_its_guest_and_no_other(example: Any) -> None:
     found = {(one["from"], one["to"]): one["observed"] for one in example["expectations"]}
     assert found["nas", "backup"] == found["backup", "nas"] == "reach"
