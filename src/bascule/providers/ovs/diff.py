@@ -118,7 +118,9 @@ def _altered(before: PortRow, after: PortRow) -> Iterator[Step]:
     for old, new in zip(before.interfaces, after.interfaces, strict=False):
         rate = new.ingress_policing_rate
         if old.name == new.name and old.ingress_policing_rate != rate:
-            words = f"limit what it sends to {rate_words(1000 * rate)}" if rate else "no limit of what it sends"
+            burst = rate_words(1000 * new.ingress_policing_burst)
+            words = f"limit what it sends to {rate_words(1000 * rate)}, {burst} at once"
+            words = words if rate else "no limit of what it sends"
             yield step(Phase.SWITCH, name, words, risk=Risk.CHANGES, about="options")
         if old.name == new.name and old.mtu_request != new.mtu_request:
             words = f"MTU {new.mtu_request} bytes" if new.mtu_request else "MTU of the smallest port"
