@@ -25,6 +25,15 @@ CASES = {
         "the route default via 192.168.1.1 dev eth0 goes",
     ),
     "a route is new": (NIC % ", routes: [{to: 10.9.0.0/16, via: 192.168.1.50}]", "the route 10.9.0.0/16 via"),
+    "its metric is another": (
+        NIC % ", address: 192.168.1.10/24, gateway: 192.168.1.1, metric: 50",
+        "the route default via 192.168.1.1 dev eth0 goes",  # or it would come before the one with the metric
+    ),
+    "a NIC that comes under it": (
+        NIC.replace("eth0: {network: office%s}", "eth0: {}, eth1: {}") + "    bonds: {bond0: {nics: [eth0, eth1], "
+        "mode: active-backup, network: office, address: 192.168.1.10/24, gateway: 192.168.1.1}}\n",
+        "eth1, which is to carry 192.168.1.10/24: become a port of bond0",
+    ),
     "the MTU under it": (
         NIC % ", mtu: 1400",
         "eth0, which carries 192.168.1.10/24: change MTU from 1500 to 1400 bytes",

@@ -117,6 +117,16 @@ def test_d14_two_addressed_links_of_one_subnet_answer_for_their_own_only(real_ho
     assert answered_by(field.pc, "192.168.1.50", "192.168.1.10") == 1
 
 
+def test_d14_two_addressed_links_of_one_ipv6_subnet(shared_host: Field) -> None:
+    """Each answers for its own address by itself; the host sends by one of them all the same."""
+    text = TWO.replace("192.168.1.0/24", "fd00::/64").replace("192.168.1.10/24", "'fd00::10/64'")
+    path = shared_host.site(text.replace("192.168.1.11/24", "'fd00::11/64'").replace(", gateway: 192.168.1.1", ""))
+    (said,) = shared_host.document("check", path)["mind"]
+    assert "eth0 and eth1 both have an address in fd00::/64 on office" in said["text"]
+    assert "ARP" not in said["text"]
+    assert not [line for line in shared_host.document("plan", path)["commands"] if "arp_ignore" in line]
+
+
 def answered_by(where: Namespace, asker: str, address: str) -> int:
     """How many MACs answer an ARP request that is heard by all NICs of the wire."""
     with where.entered(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806)) as sock:

@@ -23,21 +23,22 @@ class LinksOfOneSubnet(Struct, frozen=True, kw_only=True):
     @property
     def words(self) -> str:
         """What happens on such a pair."""
+        arp = "each answers ARP for its own address alone (arp_ignore=1, arp_announce=2). "
         return (
             f"{self.first.name} and {self.second.name} both have an address in {self.subnet} on {self.network}: "
             f"the host sends to that subnet by one of them only, so {self.second.name} brings no second way; "
-            "each answers ARP for its own address alone (arp_ignore=1, arp_announce=2). For more than one cable "
-            "use a bond"
+            f"{arp if self.subnet.version == 4 else ''}For more than one cable use a bond"
         )
 
 
 def twins(site: Site, host: Host) -> Iterator[LinksOfOneSubnet]:
-    """Each such pair of a host, IPv4 only: IPv6 has no such mix-up of neighbours."""
+    """Each such pair of a host, once for each family."""
     speakers = [(link, site.network_of_link(host, link.name)) for link in host.speakers()]
     for (first, network), (second, other) in combinations(speakers, 2):
         if network is None or network is not other:
             continue
-        subnets = {address.network for address in host.spoken(first).addresses if address.version == 4}
-        same = [a.network for a in host.spoken(second).addresses if a.network in subnets and a.network.prefixlen < 31]
-        if same:
-            yield LinksOfOneSubnet(first=first, second=second, subnet=same[0], network=network.name)
+        subnets = {address.network for address in host.spoken(first).addresses}
+        same = {a.network.version: a.network for a in host.spoken(second).addresses if a.network in subnets}
+        for subnet in same.values():
+            if subnet.num_addresses > 2:
+                yield LinksOfOneSubnet(first=first, second=second, subnet=subnet, network=network.name)

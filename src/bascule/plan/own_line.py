@@ -79,17 +79,21 @@ class OwnLine:
     def _link_changes(self, plan: Plan) -> Iterator[str]:
         """Of the links below an address or a default route. One that is new carries nothing yet."""
         below: dict[str, str] = {}
-        for state in (self.before, self.after):
+        now: set[str] = set()
+        for state in (self.after, self.before):
             carried: dict[IfName, str] = {link: ip for ip, link in self.addresses(state).items()}
             ways = (IfName(route.dev) for route in _defaults(state) if route.dev)
             for name, what in {**dict.fromkeys(ways, "the default route"), **carried}.items():
                 for lower in management_path(state, name) - guest_ports(state, self._nics).keys():
-                    below.setdefault(lower, what)
+                    below[lower] = what
+                    now |= {lower} if state is self.before else set()
         actions: dict[str, list[str]] = {}
         for change in plan.changes:
             if change.subject in below and change.subject in self.before.links and change.about in ABOUT:
                 actions.setdefault(change.subject, []).append(change.action)
-        yield from (f"{name}, which carries {below[name]}: {', '.join(words)}" for name, words in actions.items())
+        for link, words in actions.items():
+            verb = "carries" if link in now else "is to carry"
+            yield f"{link}, which {verb} {below[link]}: {', '.join(words)}"
 
 
 def _defaults(state: HostState) -> list[Route]:

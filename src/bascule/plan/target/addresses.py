@@ -21,6 +21,13 @@ from bascule.plan.target.sysctls import accept_ra, arp_announce, arp_ignore
 PROTOCOL = OWN_PROTOCOL
 OWN_RULE = ("protocol", PROTOCOL)  # the last words of the rules that Bascule makes
 NAMED = {None: "main", MAIN_TABLE: "main", DEFAULT_TABLE: "default"}  # tables that the kernel's own rules look up
+BY_ITSELF = {
+    "kernel",
+    "ra",
+    "dhcp",
+    "redirect",
+    PROTOCOL,
+}  # protocols of routes
 ZERO = {4: "0.0.0.0/0", 6: "::/0"}
 
 
@@ -38,6 +45,8 @@ def lay_twins(build: TargetBuilder) -> None:
     """Two links with an address in one subnet answer ARP for their own alone, or the last asker's answer wins."""
     for pair in twins(build.site, build.host):
         build.notes.append(Note(kind="warning", subject=pair.second.name, text=pair.words))
+        if pair.subnet.version == 6:  # a neighbour solicitation is answered by the link that has the address
+            continue
         for link in (pair.first, pair.second):
             if not (build.host.as_found and link.name in build.observed.links):
                 build.sysctls[arp_ignore(link.name)] = "1"
@@ -75,7 +84,8 @@ def _default_route(build: TargetBuilder, said: HostLink, gateway: IpAddress) -> 
     metric = said.metric or (1024 if gateway.version == 6 else 0)
     flags = ("onlink",) if said.onlink else _flags(build, name, gateway)
     for rival in rivals:
-        if rival.metric == metric:
+        is_same = (rival.dev, rival.gateway) == (name, str(gateway)) and rival.protocol not in BY_ITSELF
+        if rival.metric == metric or is_same:  # the same route with another metric goes: it may come before this one
             build.routes = [r for r in build.routes if r != rival]
         elif rival.protocol != PROTOCOL and said.metric is None:
             text = f"default route via {rival.gateway or 'link'} on {rival.dev} with metric {rival.metric} stays"

@@ -5,16 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bascule.model.host_links import Bridge, HostLink
-from bascule.plan.target.addresses import PROTOCOL, ZERO
+from bascule.plan.target.addresses import BY_ITSELF, ZERO
 from bascule.plan.target.builder import TargetBuilder
-
-BY_ITSELF = {
-    "kernel",
-    "ra",
-    "dhcp",
-    "redirect",
-    PROTOCOL,
-}  # protocols of routes
 
 
 def note_extras(build: TargetBuilder) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from bascule.model.links import Other
 from bascule.model.site import Host, Site
 from bascule.model.state import MARK, HostState
 from bascule.model.values import IfName, bridge_name
@@ -42,5 +43,6 @@ def note_foreign(build: TargetBuilder) -> None:
     for name, link in sorted(build.observed.links.items()):
         if name in named or name not in build.links:
             continue
-        what = f"port of {link.master}" if link.master else link.options.kind or "NIC"
+        kind = link.options.info_kind if isinstance(link.options, Other) else link.options.kind
+        what = f"port of {link.master}" if link.master else kind or "NIC"
         build.note("foreign", name, f"{what}, not in the file: left alone")
