@@ -99,6 +99,43 @@ def test_t06_a_policy_rule_that_sends_the_office_into_a_vpn(real_host: Field, wo
         assert not [n for n in field.document("plan", path)["notes"] if "looks for" in n["text"]], harmless
 
 
+NETWORK = """\
+site: one
+networks: {office: {subnet: 192.168.1.0/24}}
+hosts:
+  kvm:
+    nics: {eth0: {network: office, address: 192.168.1.10/24%s}}
+    virtual_networks: {lab: {mode: routed, subnet: 10.6.0.0/24}}
+"""
+ASTRAY = {  # what stands on the host already, and the words about it; "" where it does no harm
+    "route add 10.6.0.128/26 via 192.168.1.50 dev eth0": "looks for 10.6.0.128 on eth0: route 10.6.0.128/26 by eth0",
+    "route add 10.6.0.77/32 via 192.168.1.50 dev eth0": "looks for 10.6.0.77 on eth0: route 10.6.0.77/32 by eth0",
+    "route add unreachable 10.6.0.64/27": "on unreachable: route 10.6.0.64/27 by unreachable",
+    "rule add to 10.6.0.0/25 prohibit priority 90": "on prohibit: rule 90 (from all to 10.6.0.0/25 prohibit)",
+    "rule add to 10.0.0.0/8 blackhole priority 91": "on blackhole: rule 91 (from all to 10.0.0.0/8 blackhole)",
+    "route add 10.6.0.0/16 via 192.168.1.50 dev eth0": "",
+    "route add blackhole 10.0.0.0/8": "",
+    "rule add to 10.7.0.0/24 blackhole priority 92": "",
+}
+
+
+@pytest.mark.parametrize("line", ASTRAY)
+def test_t06_what_wins_against_a_virtual_networks_subnet(shared_host: Field, line: str) -> None:
+    """Over a link that the file knows as well, unless it is the file that says so."""
+    field = shared_host
+    field.ip(line)
+    try:
+        done = field.bascule("plan", field.site(NETWORK % ""))
+        routes = ", routes: [{to: 10.6.0.128/26, via: 192.168.1.50}]"
+        meant = field.bascule("plan", field.site(NETWORK % routes))
+    finally:
+        field.ip(line.replace(" add ", " del "))
+    assert done.returncode == bool(ASTRAY[line])
+    assert ASTRAY[line] in " ".join(done.stderr.split())
+    assert ("SUBNET-TAKEN" in done.stderr) == bool(ASTRAY[line])
+    assert meant.returncode == 0 or "10.6.0.128/26" not in line
+
+
 def test_t06_an_office_beside_docker0(real_host: Field) -> None:
     field = real_host
     office = ONE_NIC.replace("192.168.1.0/24", "172.17.0.0/16").replace("192.168.1.1", "172.17.0.1")

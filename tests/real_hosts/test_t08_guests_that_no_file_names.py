@@ -63,6 +63,14 @@ def test_a_nic_that_is_taken_for_another_bridge_takes_their_wire(dmz: Field) -> 
     assert dmz.pings(dmz.pc, "192.168.1.80")
 
 
+def test_a_tunnel_that_is_left_is_no_wire_in_place_of_the_nic(dmz: Field) -> None:
+    dmz.ip("link add vx9 type vxlan id 9 remote 192.0.2.9 dstport 4789")
+    dmz.ip("link set vx9 up master br-dmz")
+    plan = dmz.plan(OTHER % "br9")
+    assert headline("kvm", plan).endswith("vnet7, www.0 lose their wire for good")
+    assert ("vx9", "port of br-dmz, not in the file: left alone") in [(n.subject, n.text) for n in plan.notes]
+
+
 def test_what_costs_a_while_costs_it_to_them_too(dmz: Field) -> None:
     """Spanning tree on their bridge: they carry nothing for 30 s, named by the file or not."""
     plan = dmz.plan((OTHER % "br-dmz").replace("{uplink: eth1}", "{uplink: eth1, mtu: 1400}"))

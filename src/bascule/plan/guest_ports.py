@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from msgspec.structs import replace
 
 from bascule.errors import BasculeError, Place, Problem
+from bascule.model.links import Other
 from bascule.model.state import HostState, Link
 from bascule.model.values import IfName
 from bascule.plan.change import Plan, Risk
@@ -68,12 +69,20 @@ def refuse_stranded(before: HostState, after: HostState, nics: Collection[str], 
 def lost_wires(before: HostState, after: HostState, nics: Collection[str]) -> Mapping[IfName, frozenset[str]]:
     """The guests' ports that reach a wire before a change and none after it, with what they had: bridge and wires."""
     there = guest_ports(after, nics)
-    return {
-        name: wires | {bridge}
-        for name, bridge in guest_ports(before, nics).items()
-        if (wires := wires_of(before, bridge, nics)) and name in after.links
-        if name not in there or not wires_of(after, there[name], nics)
-    }
+    found = {}
+    for name, bridge in guest_ports(before, nics).items():
+        wires = wires_of(before, bridge, nics)
+        left = name in there and bool(wires_of(after, there[name], nics))
+        if _has_cable(before, bridge, nics):  # a tunnel that is left leads elsewhere than the cable that is gone
+            left = name in there and _has_cable(after, there[name], nics)
+        if wires and not left and name in after.links:
+            found[name] = wires | {bridge}
+    return found
+
+
+def _has_cable(state: HostState, bridge: IfName, nics: Collection[str]) -> bool:
+    own = state.links[bridge]
+    return any(_is_wire(port, own, nics) and not isinstance(port.options, Other) for port in state.ports(bridge))
 
 
 def losses(before: HostState, after: HostState, nics: Collection[str] = ()) -> tuple[tuple[str, str], ...]:

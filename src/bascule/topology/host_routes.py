@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from ipaddress import ip_address, ip_interface, ip_network
 
@@ -81,15 +81,18 @@ class HostRoutes(Struct, frozen=True, dict=True):
         """Every route with its destination, those included that the kernel makes for addresses."""
         return tuple((ip_network(route.dst, strict=False), route) for route in (*self.state.routes, *self._connected()))
 
-    def rivals(self, subnet: IpNetwork, known: Container[str]) -> bool:
-        """Whether a route over a link that is not known could win against a subnet's own for some of its members."""
-        return any(
-            route.dev not in known
-            and network.version == subnet.version
-            and network.overlaps(subnet)
-            and (route.table != "main" or network.prefixlen >= subnet.prefixlen)
-            for network, route in self.all
-        )
+    def rivals(self, subnet: IpNetwork, known: Callable[[Route], bool]) -> Iterator[IpNetwork]:
+        """Where a route that is not known, or a rule that ends, could win against a subnet's own for some members."""
+        for network, route in self.all:
+            wins = route.table != "main" or network.prefixlen >= subnet.prefixlen
+            if wins and network.version == subnet.version and network.overlaps(subnet) and not known(route):
+                yield network
+        for rule in self.state.rules:
+            words = dict(zip(rule.words, rule.words[1:], strict=False))
+            if ENDS & set(rule.words) and rule.ipv6 == (subnet.version == 6):
+                network = ip_network(words.get("to", "::/0" if rule.ipv6 else "0.0.0.0/0"), strict=False)
+                if network.overlaps(subnet):
+                    yield network
 
     @cached_property
     def _tables(self) -> dict[tuple[str, int], list[tuple[IpNetwork, Route]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from ipaddress import ip_interface
 
 from msgspec import Struct
@@ -11,7 +12,7 @@ from msgspec.structs import replace
 from bascule.errors import Place, Problem
 from bascule.model.links import Bridge
 from bascule.model.site import Host, Site
-from bascule.model.state import Address, HostState, Link
+from bascule.model.state import Address, HostState, Link, Route
 from bascule.model.values import IfName, IpAddress, IpNetwork, bridge_name
 from bascule.plan.change import Note
 from bascule.plan.target.addresses import PROTOCOL
@@ -39,7 +40,7 @@ class Misled(Struct, frozen=True, kw_only=True):
         )
 
 
-HINT = "take another subnet, or take away what else leads there: a host cannot be in both"
+HINT = "take another subnet, or take away what else leads there; a route that is meant so belongs into the file"
 
 
 def overlaps(site: Site, host: Host, observed: HostState, wanted: HostState, *, by_libvirt: bool) -> tuple[Misled, ...]:
@@ -47,16 +48,22 @@ def overlaps(site: Site, host: Host, observed: HostState, wanted: HostState, *, 
     state, labels = _with_networks(host, observed, wanted) if by_libvirt else (wanted, {})
     names = {*(link.name for link in host.links()), *map(bridge_name, host.virtual_networks), *labels}
     had = {address.ip for link in observed.links.values() for address in link.addresses}
+    known = partial(_is_known, host, names)
     routes, own = HostRoutes(state), {address_of(a.ip) for link in state.links.values() for a in link.addresses}
     found: dict[tuple[IpNetwork, frozenset[str]], Misled] = {}
     for name in sorted(names & state.links.keys()):
         for address in state.links[IfName(name)].addresses:
             subnet = ip_interface(address.ip).network
-            if address.is_link_local or subnet.prefixlen == subnet.max_prefixlen or not routes.rivals(subnet, names):
+            if address.is_link_local or subnet.prefixlen == subnet.max_prefixlen:
                 continue
-            for member, words in _members(site, host, state, IfName(name), subnet, names):
+            if not (rivals := tuple(routes.rivals(subnet, known))):
+                continue
+            members = [*_members(site, host, state, IfName(name), subnet, names)]
+            parts = [part for part in rivals if part.prefixlen > subnet.prefixlen]
+            members += [(part[at], "") for part in parts for at in ((1, -2) if part.num_addresses > 2 else (0,))]
+            for member, words in members:
                 way = routes.way_to(member) if member not in own else None
-                if way is None or not _leads_astray(way, IfName(name), names):
+                if way is None or all(route.dev == name or known(route) for route in way.routes):
                     continue
                 key = (subnet, frozenset(way.devs))
                 found.setdefault(key, Misled(
@@ -120,9 +127,14 @@ def _members(
             yield anybody, ""
 
 
-def _leads_astray(way: Way, link: IfName, names: set[str]) -> bool:
-    """Whether a route that the file does not know of goes elsewhere; of those that it knows, `check` has told."""
-    return any(r.dev != link and r.dev not in names and r.protocol != PROTOCOL for r in way.routes)
+def _is_known(host: Host, names: set[str], route: Route) -> bool:
+    """Whether the file knows of a route: of what it says itself, `check` has told."""
+    if route.protocol == PROTOCOL or (route.dev in names and (route.protocol == "kernel" or host.as_found)):
+        return True
+    said = host.link(route.dev) if route.dev in names else None
+    return said is not None and any(
+        (str(one.to), str(one.via or "")) == (route.dst, route.gateway) for one in host.spoken(said).routes
+    )
 
 
 def _label(host: Host, name: str) -> str:
