@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from bascule.model.state import HostState
+from bascule.plan.address_migration import moved_parameters
 from bascule.system.run import find_tool
 from tests.lab import Lab
 from tests.real_hosts.field import ONE_NIC, Field, furnished
@@ -36,8 +38,7 @@ table netdev edge {
 """
 WRITTEN = ONE_NIC.replace("address: from-uplink", "address: 192.168.1.10/24, gateway: 192.168.1.1")
 PARAMETERS = {"ipv4/conf/{}/proxy_arp": "1", "ipv4/conf/{}/rp_filter": "2", "ipv4/conf/{}/arp_announce": "2",
-              "ipv6/conf/{}/proxy_ndp": "1", "ipv4/conf/{}/forwarding": "1", "ipv4/neigh/{}/gc_stale_time": "99",
-              "ipv6/neigh/{}/retrans_time_ms": "500"}  # fmt: skip
+              "ipv6/conf/{}/proxy_ndp": "1", "ipv4/conf/{}/forwarding": "1"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +115,21 @@ def test_d11_everything_that_names_the_nic_is_said_with_its_owner_and_line(named
     ):
         assert words in said, words
     assert "eth1" not in said, "a rule about another NIC is none of this plan's"
+
+
+def test_d11_how_it_looks_for_neighbours_goes_along_where_the_defaults_are_known() -> None:
+    """Another namespace than the first one has no net/ipv4/neigh/default."""
+    own = {"net/ipv4/neigh/eth0/gc_stale_time": "99", "net/ipv6/neigh/eth0/retrans_time_ms": "1000"}
+    defaults = {"net/ipv4/neigh/default/gc_stale_time": "60", "net/ipv6/neigh/default/retrans_time_ms": "1000"}
+    moved = {"net/ipv4/neigh/br0/gc_stale_time": "99"}
+    assert moved_parameters(HostState(sysctls=own | defaults), "eth0", "br0") == moved
+    assert moved_parameters(HostState(sysctls=own), "eth0", "br0") == {}
+
+
+def test_d11_what_an_ordinary_host_hands_over_is_short(shared_host: Field) -> None:
+    """Nothing that the kernel gives to every link by itself."""
+    made = [one["action"] for one in shared_host.document("plan", shared_host.site(ONE_NIC))["changes"]]
+    assert not [action for action in made if " = " in action and "autoconf" not in action], made
 
 
 def test_d11_what_can_go_along_goes_along_and_comes_back(named: Field) -> None:

@@ -63,7 +63,8 @@ def moved_parameters(observed: HostState, old: str, new: str) -> dict[str, str]:
     there = new if new in observed.links else "default"
     seen, found = observed.sysctls, {}
     for key, now, goal in zip(speaker_keys(old), speaker_keys(there), speaker_keys(new), strict=True):
-        if key in seen and seen.get(now) != seen[key]:
+        told = now in seen or "/neigh/" not in now  # the first namespace alone shows the defaults of neighbours
+        if told and key in seen and seen.get(now) != seen[key]:
             found[goal] = seen[key]
     for key, goal in zip(slaac_keys(old), slaac_keys(new), strict=True):
         if key in seen:
