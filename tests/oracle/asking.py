@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tests.oracle.lab import BY_NAME, IP_PKTINFO, Room, in_namespace
+from tests.oracle.lab import BY_NAME, IP_PKTINFO, Room, cutting, in_namespace
 
 QUIET_S = 0.012  # after the last frame that arrived; on one host all frames pass within the call that sends them
 LONGEST_S = 2.0
@@ -24,7 +24,8 @@ IP_TRANSPARENT = 19  # linux/in.h
 class Probe:
     """One question: ``source`` and ``target`` are guests, or ``host``; ``spoofed`` another source address.
 
-    ``kind`` is udp, tcp or icmp; ``vlan`` the tag that the sender itself sets.
+    ``kind`` is udp, tcp or icmp, or refused: udp to a port at which nobody listens. ``whole`` sets DF; ``vlan`` is the
+    tag that the sender itself sets.
     """
 
     source: str
@@ -36,6 +37,7 @@ class Probe:
     address: str = ""  # another address of the host than the one nearest to the sender
     kind: str = "udp"
     vlan: int | None = None
+    whole: bool = False
 
 
 @dataclass
@@ -84,6 +86,9 @@ def _send(sock: socket.socket, number: int, probe: Probe, port: int) -> None:
     elif probe.kind == "icmp":
         echo = struct.pack("!BBHHHI", 8 if probe.version == 4 else 128, 0, 0, port, 1, number)
         sock.sendto(echo.ljust(probe.size - (20 if probe.version == 4 else 40), b"\0"), to)
+    elif probe.kind == "refused":
+        sock.connect(to)
+        sock.send(payload(number, probe))
     else:
         sock.sendto(payload(number, probe), to)
 
@@ -110,6 +115,7 @@ def _sender(room: Room, probe: Probe) -> socket.socket:
     echo = socket.IPPROTO_ICMP if probe.version == 4 else socket.IPPROTO_ICMPV6
     kind, protocol = {
         "udp": (socket.SOCK_DGRAM, 0),
+        "refused": (socket.SOCK_DGRAM, 0),
         "tcp": (socket.SOCK_STREAM, 0),
         "icmp": (socket.SOCK_DGRAM, echo),
     }[probe.kind]
@@ -117,6 +123,8 @@ def _sender(room: Room, probe: Probe) -> socket.socket:
         sock = socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol)
         if probe.kind == "tcp":  # it ends with a RST, and leaves nothing
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        elif kind == socket.SOCK_DGRAM:
+            cutting(sock, probe.version, whole=probe.whole)
         if probe.spoofed:
             sock.setsockopt(socket.SOL_IP, IP_TRANSPARENT, 1)
         sock.bind((probe.spoofed, room.next_port))
@@ -166,7 +174,7 @@ def _collect(
                 _accept(*room.listeners[fd], ports, seen)
             else:
                 number, probe, sock = senders[fd]
-                {"udp": _hear, "tcp": _connected, "icmp": _echoed}[probe.kind](number, sock, seen)
+                {"udp": _hear, "refused": _hear, "tcp": _connected, "icmp": _echoed}[probe.kind](number, sock, seen)
     poll.close()
 
 
@@ -204,11 +212,10 @@ def _echoed(number: int, sock: socket.socket, seen: list[Seen]) -> None:
 def _receive(name: str, port: int, sock: socket.socket, seen: list[Seen]) -> None:
     while True:
         try:
-            data, ancillary, _, address = sock.recvmsg(2048, 256)
+            data, ancillary, _, address = sock.recvmsg(65535, 256)
         except OSError:
             return
-        data = data[:4]
-        number = struct.unpack("!I", data)[0] if len(data) == 4 else len(seen)
+        number = struct.unpack("!I", data[:4])[0] if len(data) >= 4 else len(seen)
         if number >= len(seen):
             continue
         one = seen[number]
@@ -225,13 +232,16 @@ def _receive(name: str, port: int, sock: socket.socket, seen: list[Seen]) -> Non
 
 def _answer(sock: socket.socket, data: bytes, ancillary: list[tuple[int, int, bytes]], address: object) -> None:
     with contextlib.suppress(OSError):
-        sock.sendmsg([b"r" + data], ancillary, 0, address)  # type: ignore[arg-type]  # as it came
+        sock.sendmsg([b"r" + data[1:]], ancillary, 0, address)  # type: ignore[arg-type]  # as it came
 
 
 def _hear(number: int, sock: socket.socket, seen: list[Seen]) -> None:
     while True:
         try:
             data, address = sock.recvfrom(64)
+        except ConnectionRefusedError:
+            seen[number].replied = True
+            continue
         except OSError:
             return
         if data[:1] == b"r":

@@ -42,6 +42,7 @@ ENDS = tuple(
         gateways={4: address(guest.host4), 6: address(guest.host6)},
         static_neighbours=True,
         passes=(),
+        mtu=1500,
     )
     for guest in GUESTS
 )
@@ -95,7 +96,16 @@ def predict(walks: Walks, probe: Probe, sender_port: int = 40000) -> Reachabilit
     source, target = ends.get(probe.source), ends.get(probe.target)
     number = address(target_address(probe))
     port = 0 if probe.kind == "icmp" else probe.port
-    traffic = Traffic(protocol=probe.kind, port=port, sender_port=sender_port, size=probe.size, vlan=probe.vlan)
+    refused = probe.kind == "refused"
+    traffic = Traffic(
+        protocol="udp" if refused else probe.kind,
+        port=port,
+        sender_port=sender_port,
+        size=probe.size,
+        vlan=probe.vlan,
+        whole=probe.whole,
+        refused=refused,
+    )
     spoofed = address(probe.spoofed) if probe.spoofed else 0
     return walks.ask(source, target, number, probe.version, traffic, spoofed)
 
@@ -169,7 +179,7 @@ def _exchanged(probe: Probe, seen: Seen, answer: Reachability) -> list[str]:
         leg, expected = answer.legs[back], BY_END.get(probe.source)
         works = worst([*(one.result for one in answer.legs[:back] if one.name == "l2"), leg.delivered])
         came = text_of(probe.version, leg.fields[f"ip{'' if probe.version == 4 else '6'} saddr"])
-        is_other = probe.kind == "tcp" and address(came) != address(target_address(probe))
+        is_other = probe.kind in {"tcp", "refused"} and address(came) != address(target_address(probe))
         if works is Certainty.YES and (is_other or leg.end != (expected.name if expected else "the host")):
             works = Certainty.NO
     if works not in DECIDED or (works is Certainty.YES) == seen.replied:

@@ -150,7 +150,9 @@ def build(lab: Lab) -> Room:
 
 
 def _impatient(links: Sequence[str]) -> None:
-    """A neighbour that does not answer is given up at once, and asked again for each packet."""
+    """A neighbour that does not answer is given up at once, and asked again for each packet; errors are many."""
+    for key in ("ipv4/icmp_ratelimit", "ipv6/icmp/ratelimit"):
+        _write(f"net/{key}", "0", missing=True)
     for family in ("ipv4", "ipv6"):
         for link in links:
             _write(f"net/{family}/neigh/{link}/retrans_time_ms", "20")
@@ -264,8 +266,18 @@ def _bound(family: int, port: int) -> socket.socket:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
     else:
         sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+    cutting(sock, 6 if family == socket.AF_INET6 else 4, whole=False)
     sock.bind(("", port))
     return sock
+
+
+def cutting(sock: socket.socket, version: int, *, whole: bool) -> None:
+    """Whether packets say DF (IP_PMTUDISC_PROBE) or are cut by the link's own MTU (IP_PMTUDISC_OMIT).
+
+    Neither minds what somebody has said of the way before.
+    """
+    level, option = (socket.IPPROTO_IP, 10) if version == 4 else (socket.IPPROTO_IPV6, 23)  # IP(V6)_MTU_DISCOVER
+    sock.setsockopt(level, option, 3 if whole else 5)
 
 
 def load(room: Room, text: str) -> str:

@@ -18,6 +18,7 @@ HOOKS = {
     "bridge": ("prerouting", "input", "forward", "output", "postrouting"),
     "netdev": ("ingress", "egress"),
 }
+REFUSED = 9  # a port at which nobody listens
 PRIORITIES = (-300, -150, -50, -10, 0, 0, 0, 1, 10, 50, 150)
 
 
@@ -66,6 +67,9 @@ class Generator:
             host.links.append(f"link set {bridge} type bridge nf_call_iptables {own} nf_call_ip6tables {own6}")
         knows = pick.random() < 0.85
         host.links += port_flags(pick, learns=knows)
+        small = pick.random() < 0.25
+        for guest in GUESTS:
+            host.links.append(f"link set {guest.port} mtu {self.one((1500, 1500, 1400, 1304)) if small else 1500}")
         if not knows:
             host.fdb = [*FORGET, *static_entries(pick)]
         if pick.random() < 0.3:
@@ -99,6 +103,13 @@ class Generator:
             found.append(Probe(one, other, self.one(TCP_PORTS), self.one((4, 4, 6)), kind="tcp"))
             found.append(Probe(other, one, 0, self.one((4, 6)), kind="icmp", size=84))
             found.append(Probe(one, "host", self.one(TCP_PORTS), 4, kind="tcp"))
+        for one, other in self.random.sample(pairs, 4):
+            found.append(Probe(one, other, REFUSED, self.one((4, 6)), kind="refused"))
+            size = self.one((1300, 1390, 1402, 1404, 1405, 1500, 1501, 3000, 4000))
+            found.append(
+                Probe(one, other, self.one(PORTS), self.one((4, 4, 6)), size=size, whole=self.one((False, False, True)))
+            )
+            found.append(Probe(one, "host", self.one(PORTS), self.one((4, 6)), size=size))
         beside = [(one, other) for one, other in pairs if BRIDGE[one] and BRIDGE[one] == BRIDGE[other]]
         for one, other in self.random.sample(beside, 3):
             found.append(Probe(one, other, self.one(PORTS), vlan=0))

@@ -8,15 +8,17 @@ from bascule.topology.layer2 import Tags, inside, outside, passes, tag_words
 from bascule.topology.trace.answer import Code
 from bascule.topology.trace.ends import Owner
 from bascule.topology.trace.forwarding import HostRouting
-from bascule.topology.trace.packet import ARP, FOR_THE_HOST, key, tag
+from bascule.topology.trace.packet import FOR_THE_HOST, key, tag
 from bascule.topology.trace.passage import PacketPath
 from bascule.topology.trace.rules.lines import RuleChain
 from bascule.topology.trace.rules.openflow_tables import meet_flows
+from bascule.topology.trace.sizes import cut, size_of
 
 HOST = ""  # where a frame goes that a bridge hands up
 BR_NETFILTER = 0  # NF_BR_PRI_BRNF in linux/netfilter_bridge.h
 STP_HOLDS = {"blocking", "listening", "learning", "disabled"}
-HEADER = 14 + 4  # bytes of Ethernet and of a VLAN tag, which is_skb_forwardable() allows beyond the MTU
+ETHERNET = 14
+HEADER = ETHERNET + 4  # bytes of Ethernet and of a VLAN tag, which is_skb_forwardable() allows beyond the MTU
 
 
 class Bridging:
@@ -243,15 +245,24 @@ class Bridging:
             self.passage.stop(Code.FDB, out.name, text, name="bridge", where=bridge)
 
     def _fits(self, out: Link) -> None:
-        size = self.passage.piece or self.passage.fields.get("meta length", 0)
-        if (
-            isinstance(size, int)
-            and out.mtu
-            and size + 14 > out.mtu + HEADER
-            and self.passage.fields["meta protocol"] != ARP
-        ):
+        """A port sends nothing that is larger than it takes; br_netfilter cuts what it has seen, where it may."""
+        passage = self.passage
+        length = passage.fields.get("meta length")
+        size = size_of(passage)
+        if not isinstance(length, int) or not out.mtu or not size:
+            return
+        if self.detour and length > out.mtu:  # br_nf_dev_queue_xmit()
+            own = self.network.link(str(out.master))
+            most = own.mtu if own is not None else out.mtu
+            was_cut = bool(passage.piece) and passage.piece <= most
+            if was_cut or (passage.version == 4 and not passage.piece and not passage.whole):
+                cut(passage, most, str(out.name))
+                size = size_of(passage)
+            elif size <= out.mtu + HEADER - ETHERNET:
+                size = out.mtu + HEADER
+        if size + ETHERNET > out.mtu + HEADER:
             text = f"a packet of {size} bytes does not fit {out.name}, whose MTU is {out.mtu}: bridges drop it silently"
-            self.passage.stop(Code.MTU, out.name, text, name="port", where=out.name)
+            passage.stop(Code.MTU, out.name, text, name="port", where=out.name)
 
     # ---- VLANs
 

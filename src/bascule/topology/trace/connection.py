@@ -31,3 +31,8 @@ class Connection(Struct):
         """Whether a packet is of the other direction."""
         ours, theirs = self.new_source or self.source, self.new_target or self.target
         return self.tracked and source == theirs and target == ours
+
+    def concerns(self, source: int, target: int) -> bool:
+        """Whether an error of ICMP from one address to another is about it (nf_conntrack_inet_error())."""
+        ours, theirs = self.new_source or self.source, self.new_target or self.target
+        return self.tracked and None not in {ours, theirs} and (source, target) == (theirs.address, ours.address)  # type: ignore[union-attr]  # neither is None

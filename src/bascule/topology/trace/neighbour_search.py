@@ -12,6 +12,7 @@ from bascule.topology.trace.forwarding import asks_as
 from bascule.topology.trace.network import WireEnd
 from bascule.topology.trace.packet import BROADCAST, EVERYBODY, FOR_THE_HOST, MULTICAST, OTHER_HOST, neighbour_frame
 from bascule.topology.trace.passage import PacketPath
+from bascule.topology.trace.sizes import refuse
 
 
 class NeighbourSearch:
@@ -41,6 +42,12 @@ class NeighbourSearch:
             group = BROADCAST if mac == EVERYBODY else MULTICAST
             other = FOR_THE_HOST if mac == self.network.mac_of(port) else OTHER_HOST
             passage.fields["meta pkttype"] = group if mac >> 40 & 1 else other
+
+    def _takes(self, passage: PacketPath, port: str) -> None:
+        """A veth takes nothing that is larger than its own MTU and a VLAN tag; what a tap is given is not measured."""
+        link = self.network.link(port)
+        if link is not None and link.options.kind == "veth":
+            refuse(passage, port, link.mtu)
 
     def _port_up(self, passage: PacketPath, port: str) -> None:
         link = self.network.link(port)

@@ -75,6 +75,7 @@ class WireEnd(Struct, frozen=True, kw_only=True):
     outside: bool = False  # a machine of the building, or what lies behind it: no guest of this host
     routes: tuple[tuple[int, int, int, int], ...] = ()
     passes: tuple[PassedOn, ...] | None = None
+    mtu: int = 0  # of its own NIC in bytes; 0 where it is taken to be that of the link that it is behind
 
     def owns(self, version: int, number: int) -> bool:
         """Whether an address is its own."""

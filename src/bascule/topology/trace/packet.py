@@ -15,13 +15,14 @@ EVERYBODY = (1 << 48) - 1
 SYN, SYN_ACK = 0x02, 0x12
 FOR_THE_HOST, BROADCAST, MULTICAST, OTHER_HOST = 0, 1, 2, 3  # PACKET_* of linux/if_packet.h
 ANY_PORT = (32768, 60999)  # net.ipv4.ip_local_port_range: what a client's own port lies between
-INVALID, ESTABLISHED, NEW, UNTRACKED = 1, 2, 8, 64
+INVALID, ESTABLISHED, RELATED, NEW, UNTRACKED = 1, 2, 4, 8, 64
 
 
 class Traffic(Struct, frozen=True, kw_only=True):
     """What is asked for: a protocol, the port of a service, and the sender's port where somebody set it.
 
     ``size`` is the length of the IP packet in bytes, ``vlan`` the tag that the sender itself sets (None: no tag).
+    ``whole`` says that it may not be cut (DF); ``refused`` that the receiver answers with an error of ICMP.
     """
 
     protocol: str = "icmp"  # tcp, udp, icmp or arp
@@ -29,6 +30,8 @@ class Traffic(Struct, frozen=True, kw_only=True):
     sender_port: int | tuple[int, int] = ANY_PORT
     size: int = 84
     vlan: int | None = None
+    whole: bool = False
+    refused: bool = False
 
     def __str__(self) -> str:
         return f"{self.protocol}/{self.port}" if self.port else self.protocol
@@ -79,6 +82,21 @@ def reply(first: Fields) -> dict[str, Any]:
     else:
         fields |= {"icmpv6 type": 129, "icmpv6 code": 0}
     return fields
+
+
+def refusal(first: Fields) -> dict[str, Any]:
+    """What a receiver says of a port at which nobody listens."""
+    fields = reply(first)
+    ports = [name for name in fields if name.startswith(("th ", "tcp ", "udp "))]
+    four = "ip saddr" in fields
+    protocol = ICMP if four else ICMP6
+    about = {"icmp type": 3, "icmp code": 3} if four else {"icmpv6 type": 1, "icmpv6 code": 4}
+    kept = {name: value for name, value in fields.items() if name not in ports}
+    return (
+        kept
+        | about
+        | {"meta l4proto": protocol, f"ip{'' if four else '6'} {'protocol' if four else 'nexthdr'}": protocol}
+    )
 
 
 def _plain(version: int, source: Any, target: Any, protocol: Any, size: Any) -> dict[str, Any]:

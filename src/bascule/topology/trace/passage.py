@@ -21,6 +21,7 @@ from bascule.topology.trace.packet import (
     INVALID,
     NEW,
     OTHER_HOST,
+    RELATED,
     SYN_ACK,
     UNTRACKED,
     key,
@@ -51,9 +52,10 @@ class PacketPath:
         self.unsure: list[str] = []
         self.learned: list[tuple[str, int, str]] = []
         self.piece = 0  # the largest fragment that it was cut into, in bytes; 0 where it was not
-        self.in_pieces = False  # whether chains see the fragments, of which only the first one has ports
-        self.routed = False  # whether a hook has had it routed before its time or anew
-        self.routed_mark: Any = 0  # and the mark that it had then
+        self.in_pieces = False  # whether chains see the fragments, of which the first one alone has ports
+        self.whole = False  # whether nobody may cut it (DF)
+        self.routed_on = False  # whether the host hands it on for another
+        self.routed, self.routed_mark = False, self.fields.get("meta mark", 0)  # by a hook, before its time or anew
 
     @property
     def version(self) -> int:
@@ -216,17 +218,13 @@ class PacketPath:
         """One base chain: what the packet is after it, and what stops it there."""
         taken, blocker = self._settle(chain, run(self.network.rules, chain, self.fields))
         if self.in_pieces and (blocker is None or not blocker.certain):
-            ports = ("th ", "tcp ", "udp ")
-            later = {name: value for name, value in self.fields.items() if not name.startswith(ports)}
+            above = ("th ", "tcp ", "udp ", "icmp ", "icmpv6 ")
+            later = {name: value for name, value in self.fields.items() if not name.startswith(above)}
+            if chain.base is None or chain.base.hook != "forward":  # kernels differ in what th reads of them there
+                later |= dict.fromkeys((name for name in self.fields if name.startswith(above)), None)
             blocker = self._settle(chain, run(self.network.rules, chain, later))[1] or blocker
         self.fields = dict(taken.fields)
         return taken, blocker
-
-    def cut(self, mtu: int) -> None:
-        """Whoever sends it by a link cuts it into fragments, if it is larger than the link takes."""
-        size = self.fields.get("meta length")
-        if self.version == 4 and mtu and isinstance(size, int) and size > mtu:
-            self.piece, self.in_pieces = min(self.piece or mtu, mtu), True
 
     def unordered(self, before: int) -> None:
         """Whatever stopped the packet since stage ``before`` does so only if br_netfilter does not skip it."""
@@ -282,10 +280,14 @@ class PacketPath:
             return
         source, target = self._ends(version)
         known = self.connection
-        if known.is_reply and known.answers(source, target):
+        error = self.fields.get("icmp type") == 3 or self.fields.get("icmpv6 type") == 1
+        about = error and known.concerns(source.address, target.address)
+        if known.is_reply and (about or known.answers(source, target)):
             nat = SNAT if known.new_source not in {None, known.source} else 0
             nat |= DNAT if known.new_target not in {None, known.target} else 0
-            self.fields |= {"ct state": ESTABLISHED, "ct status": 8 | 2 | nat, "ct direction": 1}
+            state = RELATED if about else ESTABLISHED
+            # an error does not count as an answer: until there is one, the connection has not seen a reply
+            self.fields |= {"ct state": state, "ct status": 8 | nat | (0 if about else 2), "ct direction": 1}
             self.fields |= {"ct mark": known.mark, "ct entry": 1}
         elif known.is_reply:
             lone = self.fields.get("tcp flags") == SYN_ACK or "icmp type" in self.fields or "icmpv6 type" in self.fields

@@ -15,9 +15,10 @@ from bascule.topology.trace.forwarding import HostRouting, source_address
 from bascule.topology.trace.neighbour_search import NeighbourSearch
 from bascule.topology.trace.network import HostNetwork, WireEnd
 from bascule.topology.trace.owners import Owners
-from bascule.topology.trace.packet import OTHER_HOST, Traffic, key, reply, request, text_of
+from bascule.topology.trace.packet import OTHER_HOST, Traffic, key, refusal, reply, request, text_of
 from bascule.topology.trace.passage import PacketPath
 from bascule.topology.trace.relays import Relays
+from bascule.topology.trace.sizes import cut, refuse
 
 LONGEST = 200  # stages; a packet that has more runs in a ring
 
@@ -101,6 +102,7 @@ class Walk(NeighbourSearch):
         own = self.spoofed or self._own_address()
         fields = request(self.traffic, self.version, own, self.address)
         passage = self._passage(fields)
+        passage.whole = self.traffic.whole
         if self.source is not None:
             end = self._from_end(passage, self.source, self.address)
         else:
@@ -108,7 +110,7 @@ class Walk(NeighbourSearch):
         return self._leg("new", passage, end, self.target), end
 
     def _back(self, first: Any, end: WireEnd | None) -> Leg:
-        fields = reply(first)
+        fields = refusal(first) if self.traffic.refused else reply(first)
         passage = self._passage(fields)
         to = fields[key(self.version, "daddr")]
         reached = self._from_host(passage, to) if end is None else self._from_end(passage, end, to)
@@ -190,7 +192,7 @@ class Walk(NeighbourSearch):
         if not end.static_neighbours:
             self._search(end, segment, owner, next_hop)
         if (by := self.network.link(end.port)) is not None:
-            passage.cut(by.mtu)
+            cut(passage, end.mtu or by.mtu, end.name)
         return self._arrive(passage, end.port, owner)
 
     # ---- in by a link
@@ -199,6 +201,7 @@ class Walk(NeighbourSearch):
         """A frame comes in by a link of the host, for ``owner``."""
         passage.routed = False
         self._came_in(passage, port)
+        self._takes(passage, port)
         passage.device_hook("ingress", port)
         bridge = self.network.bridge_of(port)
         if not bridge:
@@ -218,6 +221,7 @@ class Walk(NeighbourSearch):
         mac = passage.fields.get("ether daddr")
         end = self.walks.ends.behind(port, mac)
         if end is not None:
+            refuse(passage, end.name, end.mtu)
             return self._taken(passage, end)
         for other, segment in self.network.beside(port):
             if len(passage.stages) > LONGEST:
@@ -272,6 +276,7 @@ class Walk(NeighbourSearch):
         if hop.kind != "unicast":
             passage.ip_hook("input", iif=link)
             return None
+        passage.routed_on = True
         passage.ip_hook("forward", iif=link, oif=hop.link)
         passage.ip_hook("postrouting", iif=link, oif=hop.link)
         target = passage.fields[key(self.version, "daddr")]
@@ -314,7 +319,7 @@ class Walk(NeighbourSearch):
         self._host_searches(passage, link, owner, next_hop)
         passage.fields |= {"ether saddr": self.network.mac_of(link), "ether daddr": owner.mac}
         found = self.network.link(link)
-        passage.cut(found.mtu if found is not None else 0)
+        cut(passage, found.mtu if found is not None else 0, link, sender=not passage.routed_on)
         if found is not None and found.is_bridge:
             passage.device_hook("egress", link)
             Bridging(passage).leave(link, owner.port)
