@@ -34,8 +34,7 @@ from bascule.topology.trace.rules.evaluate import ChainEnd, Doubted, Hit, run
 from bascule.topology.trace.rules.lines import RuleChain
 from bascule.topology.trace.rules.tests import MISSING, looked_up, value_of
 
-SNAT, DNAT = 16, 32  # bits of ct status
-STOPS = {"drop", "reject"}
+SNAT, DNAT, STOPS = 16, 32, {"drop", "reject"}  # bits of ct status, and verdicts
 # doubts that a word or a clock decides, so the code says that it is only limited
 LIMITS = ("limit", "quota", "ct count", "numgen", "meta time", "meta hour", "meta day", "--limit", "--hashlimit")
 
@@ -44,12 +43,10 @@ class PacketPath:
     """The way of one packet so far."""
 
     def __init__(self, ends: Ends, fields: dict[str, Any], connection: Connection) -> None:
-        self.ends = ends
-        self.network = ends.network
+        self.ends, self.network = ends, ends.network
         self.fields = fields
         self.connection = connection
-        self.stages: list[Stage] = []
-        self.unsure: list[str] = []
+        self.stages, self.unsure = list[Stage](), list[str]()
         self.learned: list[tuple[str, int, str]] = []
         self.piece = 0  # the largest fragment that it was cut into, in bytes; 0 where it was not
         self.in_pieces = False  # whether chains see the fragments, of which the first one alone has ports
@@ -220,7 +217,8 @@ class PacketPath:
         if self.in_pieces and (blocker is None or not blocker.certain):
             above = ("th ", "tcp ", "udp ", "icmp ", "icmpv6 ")
             later = {name: value for name, value in self.fields.items() if not name.startswith(above)}
-            if chain.base is None or chain.base.hook != "forward":  # kernels differ in what th reads of them there
+            hook = chain.base.hook if chain.base is not None and chain.family != "netdev" else ""
+            if hook not in {"prerouting", "forward"}:  # elsewhere it is not measured what th reads of them
                 later |= dict.fromkeys((name for name in self.fields if name.startswith(above)), None)
             blocker = self._settle(chain, run(self.network.rules, chain, later))[1] or blocker
         self.fields = dict(taken.fields)
