@@ -125,6 +125,7 @@ def _opens(fix: Fix) -> str:
     more = f" and {len(pairs) - SHOWN_PAIRS} more" if len(pairs) > SHOWN_PAIRS else ""
     shown = ", ".join(pairs[:SHOWN_PAIRS]) + more
     words = f"opens {count(len(pairs), 'pair')} of {fix.among}: {shown}"
+    words += f"; with {fix.untried} more who are known here it was not tried" if fix.untried else ""
     return f"{words}; {fix.remark}" if fix.remark else words
 
 
@@ -151,6 +152,7 @@ def why_as_json(found: Why) -> dict[str, Any]:
                 "words": "; ".join(fix.commands),
                 "commands": list(fix.commands),
                 "opens": [{"from": one, "to": other} for one, other in fix.opens],
+                "untried": fix.untried,
                 "remark": fix.remark,
             }
             for fix in found.fixes

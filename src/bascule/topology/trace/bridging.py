@@ -29,6 +29,7 @@ class Bridging:
         self.network = passage.network
         self.detour = False  # whether br_netfilter has shown the packet to the IP chains already
         self.tags: Tags = ()
+        self.next_mac: int | None = None  # that NAT gives the frame after the last hook of prerouting
         self.searched: list[tuple[Owner, int]] = []  # whose MACs the host has to know to send a frame on
 
     # ---- in by a port
@@ -57,6 +58,8 @@ class Bridging:
         addressed = self.passage.fields.get("ether daddr")
         self.passage.bridge_hook("prerouting", bridge, iif=port, low=BR_NETFILTER)
         toward = self._readdressed(bridge, addressed, toward)
+        if self.next_mac is not None:
+            self.passage.fields["ether daddr"] = self.next_mac
         if link.port is None or link.port.learning:
             source = self.passage.fields.get("ether saddr")
             if isinstance(source, int):
@@ -188,7 +191,7 @@ class Bridging:
             entry = routing.owner(bridge, version, hop.gateway or target)
             if entry is not None:
                 self.searched.append((entry, hop.gateway or target))  # br_nf_pre_routing_finish_bridge()
-                self.passage.fields["ether daddr"] = entry.mac
+                self.next_mac = entry.mac
                 return entry.port
             return toward
         self.passage.fields |= {"ether daddr": self.network.mac_of(bridge), "meta pkttype": FOR_THE_HOST}

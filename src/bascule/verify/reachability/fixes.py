@@ -8,6 +8,7 @@ from functools import partial
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bascule.errors import UsageFault
 from bascule.model.site import Service
 from bascule.policy.guards.table import KEY
 from bascule.topology.trace.answer import Blocker, Certainty, Code
@@ -35,6 +36,7 @@ class Fix(Struct, frozen=True, kw_only=True):
     commands: tuple[str, ...]
     opens: tuple[Pair, ...]
     among: int  # how many pairs were tried
+    untried: int = 0  # and how many of those who are known were in none of them
     remark: str = ""
 
 
@@ -66,7 +68,10 @@ def fixes(
             before = dict(_all_pairs(network, known, asked, service))
         now = _all_pairs(after, known, asked, service)
         opened = tuple(pair for pair, result in now if result is Certainty.YES is not before.get(pair))
-        found.append(Fix(commands=_commands(edits), opens=opened, among=len(before), remark=_remark(edits)))
+        others = max(0, sum(bool(party.addresses) for party in known.values()) - MOST_PARTIES)
+        found.append(
+            Fix(commands=_commands(edits), opens=opened, among=len(before), untried=others, remark=_remark(edits))
+        )
     return tuple(sorted(found, key=lambda fix: (len(fix.opens), len(fix.commands))))
 
 
@@ -106,7 +111,7 @@ def _all_pairs(
             if one is not other:
                 try:
                     yield (one.name, other.name), ask(network, known, one, other, service).answer.result
-                except Exception:  # no address of one family: no pair
+                except UsageFault:  # no address of one family: no pair
                     continue
 
 
