@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from benchmarks.many_pairs import host
+
 from bascule.model.site import Service
 from bascule.topology.trace.rules.lines import Rules
 from bascule.topology.trace.rules.reading import Listings, with_saves
 from bascule.verify.reachability.fixes import MOST_PARTIES, fixes
 from bascule.verify.reachability.participant import Participant
 from bascule.verify.reachability.question import ask
-from benchmarks.many_pairs import host
 
 DROPS = with_saves(Rules({}), Listings(iptables_legacy="*filter\n:FORWARD DROP\nCOMMIT\n"))
 

@@ -65,6 +65,7 @@ class Bridging:
             if isinstance(source, int):
                 self.passage.learned.append((bridge, source, port))
         if toward == HOST:
+            self._vlan_up(bridge)
             self.passage.bridge_hook("input", bridge, iif=port)
             return HOST
         self._across(bridge, link, toward)
@@ -285,6 +286,16 @@ class Bridging:
             text = f"{link.name} does not take frames {_tagged(self.tags)}"
             self.passage.stop(Code.VLAN, link.name, text, name="port", where=link.name)
         self.tags = inside(link, self.tags)
+
+    def _vlan_up(self, bridge: str) -> None:
+        """The host gets frames of those VLANs that its bridge itself is in (br_pass_frame_up())."""
+        own = self.network.link(bridge)
+        if own is None or not self._filters(bridge):
+            return
+        leaves = outside(own, self.tags)
+        if not passes(own, leaves) or inside(own, leaves) != self.tags:
+            text = f"the host itself is not in {tag_words(self.tags)} of {bridge}"
+            self.passage.stop(Code.VLAN, bridge, text, name="bridge", where=bridge)
 
     def _vlan_out(self, bridge: str, out: Link) -> None:
         if not self._filters(bridge):
