@@ -7,11 +7,10 @@ import subprocess
 from collections.abc import Iterator
 from random import Random
 
-from bascule.topology.trace.connection import Connection
 from bascule.topology.trace.ends import Ends
 from bascule.topology.trace.forwarding import HostRouting
 from bascule.topology.trace.network import HostNetwork
-from bascule.topology.trace.packet import Traffic, request
+from bascule.topology.trace.packet import Connection, Traffic, request
 from bascule.topology.trace.passage import PacketPath
 from bascule.topology.trace.rules.values import address
 from tests.oracle.lab import GUESTS, HOST4, SEGMENTS, Room, in_namespace

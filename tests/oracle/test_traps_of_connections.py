@@ -10,9 +10,8 @@ import pytest
 
 from bascule.observe.packet_path import read_network
 from bascule.topology.trace.answer import Certainty
-from bascule.topology.trace.connection import Connection
 from bascule.topology.trace.ends import Ends
-from bascule.topology.trace.packet import Traffic, reply, request
+from bascule.topology.trace.packet import Connection, Traffic, reply, request
 from bascule.topology.trace.passage import PacketPath
 from bascule.topology.trace.rules.values import address
 from bascule.topology.trace.walk import Walks

@@ -11,10 +11,9 @@ from bascule.topology.sweep.chains import ChainResult, ChainRun, add, common, wi
 from bascule.topology.sweep.columns import Column, Sampled
 from bascule.topology.sweep.matching import Matcher, Rows
 from bascule.topology.trace.answer import UNKNOWN, Blocker, Certainty, Leg
-from bascule.topology.trace.connection import Connection
 from bascule.topology.trace.ends import Owner
 from bascule.topology.trace.network import WireEnd
-from bascule.topology.trace.packet import Traffic
+from bascule.topology.trace.packet import Connection, Traffic
 from bascule.topology.trace.passage import PacketPath
 from bascule.topology.trace.rules.evaluate import ChainEnd, Hit
 from bascule.topology.trace.rules.lines import RuleChain, RuleLine

@@ -6,11 +6,18 @@ from typing import Any
 
 from bascule.topology.trace.answer import Code, Leg, recoded, worst
 from bascule.topology.trace.bridging import HOST, Bridging
-from bascule.topology.trace.connection import Connection
 from bascule.topology.trace.ends import Ends, Owner
 from bascule.topology.trace.forwarding import asks_as
 from bascule.topology.trace.network import WireEnd
-from bascule.topology.trace.packet import BROADCAST, EVERYBODY, FOR_THE_HOST, MULTICAST, OTHER_HOST, neighbour_frame
+from bascule.topology.trace.packet import (
+    BROADCAST,
+    EVERYBODY,
+    FOR_THE_HOST,
+    MULTICAST,
+    OTHER_HOST,
+    Connection,
+    neighbour_frame,
+)
 from bascule.topology.trace.passage import PacketPath
 from bascule.topology.trace.sizes import refuse
 

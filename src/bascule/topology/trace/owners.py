@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bascule.topology.trace.bridging import HOST
-from bascule.topology.trace.connection import Connection
 from bascule.topology.trace.ends import Ends, Owner
 from bascule.topology.trace.forwarding import HostRouting
+from bascule.topology.trace.packet import Connection
 from bascule.topology.trace.passage import PacketPath
 
 

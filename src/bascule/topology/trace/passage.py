@@ -12,7 +12,6 @@ from typing import Any
 from msgspec.structs import replace
 
 from bascule.topology.trace.answer import UNKNOWN, Blocker, Certainty, Code, Stage
-from bascule.topology.trace.connection import AddressPort, Connection
 from bascule.topology.trace.ends import Ends
 from bascule.topology.trace.fib_questions import fib_fields
 from bascule.topology.trace.packet import (
@@ -24,6 +23,8 @@ from bascule.topology.trace.packet import (
     RELATED,
     SYN_ACK,
     UNTRACKED,
+    AddressPort,
+    Connection,
     key,
     text_of,
     version_of,
@@ -183,8 +184,7 @@ class PacketPath:
     def _chains(self, name: str, family: str, hook: str, chains: Sequence[RuleChain], *, where: str) -> None:
         if not chains:
             return
-        hits: list[Hit] = []
-        blockers: list[Blocker] = []
+        hits, blockers = list[Hit](), list[Blocker]()
         for chain in chains:
             if family in {"ip", "ip6"}:
                 self.fields |= self._fib_fields(str(self.fields["meta iifname"]))

@@ -8,10 +8,9 @@ from typing import Any
 from msgspec import Struct
 
 from bascule.topology.trace.answer import Code
-from bascule.topology.trace.connection import Connection
 from bascule.topology.trace.ends import Ends
 from bascule.topology.trace.network import AddressGroup, PassedOn, WireEnd
-from bascule.topology.trace.packet import INVALID, Traffic, key, text_of
+from bascule.topology.trace.packet import INVALID, Connection, Traffic, key, text_of
 
 MOST = 8  # routers one after another; more of them send it round in a ring
 ANEW = {"meta mark": 0, "ct mark": 0, "ct state": INVALID, "ct status": 0, "ct entry": 0}  # nothing of it is known

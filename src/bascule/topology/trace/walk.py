@@ -9,13 +9,12 @@ from msgspec.structs import replace
 
 from bascule.topology.trace.answer import Certainty, Code, Leg, Reachability, recoded, worst
 from bascule.topology.trace.bridging import HOST, Bridging
-from bascule.topology.trace.connection import Connection
 from bascule.topology.trace.ends import Ends, Owner
 from bascule.topology.trace.forwarding import HostRouting, source_address
 from bascule.topology.trace.neighbour_search import NeighbourSearch
 from bascule.topology.trace.network import HostNetwork, WireEnd
 from bascule.topology.trace.owners import Owners
-from bascule.topology.trace.packet import OTHER_HOST, Traffic, key, refusal, reply, request, text_of
+from bascule.topology.trace.packet import OTHER_HOST, Connection, Traffic, key, refusal, reply, request, text_of
 from bascule.topology.trace.passage import PacketPath
 from bascule.topology.trace.relays import Relays
 from bascule.topology.trace.sizes import cut, refuse
