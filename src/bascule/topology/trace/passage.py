@@ -216,10 +216,8 @@ class PacketPath:
         taken, blocker = self._settle(chain, run(self.network.rules, chain, self.fields))
         if self.in_pieces and (blocker is None or not blocker.certain):
             above = ("th ", "tcp ", "udp ", "icmp ", "icmpv6 ")
-            later = {name: value for name, value in self.fields.items() if not name.startswith(above)}
-            hook = chain.base.hook if chain.base is not None and chain.family != "netdev" else ""
-            if hook not in {"prerouting", "forward"}:  # elsewhere it is not measured what th reads of them
-                later |= dict.fromkeys((name for name in self.fields if name.startswith(above)), None)
+            # the kernel reads whatever they have where others have ports (measured: "udp dport < 80" met zeros)
+            later = self.fields | dict.fromkeys((name for name in self.fields if name.startswith(above)), None)
             blocker = self._settle(chain, run(self.network.rules, chain, later))[1] or blocker
         self.fields = dict(taken.fields)
         return taken, blocker
