@@ -58,6 +58,11 @@ def settle(**said: Any) -> None:
     _look = replace(_look, **said)
 
 
+def show_questions() -> None:
+    """Whoever is asked must see what about: -q hides nothing then."""
+    settle(detail=max(0, _look.detail))
+
+
 def begin() -> None:
     """Take over what the environment says: whether the locale has other characters than ASCII."""
     global _look  # noqa: PLW0603

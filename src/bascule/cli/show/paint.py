@@ -19,7 +19,6 @@ MARKS = tuple(  # the first that fits a line; what its group has is coloured
         (r"^([+](?![+]{2} ).*)$", GREEN),
         (r"^(-(?!-{2} )[^ ].*|- .*)$", RED),
         (r"^(@@ .* @@)", CYAN),
-        (r"^( +because .*)$", DIM),
         (r"^( -->.*)$", DIM),
     )
 )

@@ -22,6 +22,7 @@ from bascule.cli.common import (
     width,
 )
 from bascule.cli.listening import progress, survey_options
+from bascule.cli.show.look import show_questions
 
 if TYPE_CHECKING:
     from bascule.apply.prepare import Prepared
@@ -108,6 +109,8 @@ def command(
     if asking and not sys.stdin.isatty():
         hint = "say --yes where nobody can be asked; the checkpoint is written anyway"
         raise UsageFault(Problem(code="NOT-ASKED", message="there is no terminal to ask on", hint=hint))
+    if asking:
+        show_questions()
     choice = DriverChoice(driver=driver or "", uri=connect, lasting=root is None)
     with workflow.ready(
         site_file,

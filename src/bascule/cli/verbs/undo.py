@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bascule.cli.common import count, json_option, say, show, steps, table, width
-from bascule.cli.show.look import look
+from bascule.cli.show.look import look, show_questions
 
 if TYPE_CHECKING:
     from bascule.apply.commit import Undone
@@ -31,8 +31,11 @@ def command(*, as_json: bool, yes: bool, leave: bool) -> int:
     from bascule.cli.entry import emit
     from bascule.cli.show.undo import preview_as_json
 
+    asking = not yes and sys.stdin.isatty()
+    if asking:
+        show_questions()
     seen = _preview(as_json=as_json)
-    if seen is not None and not yes and sys.stdin.isatty() and not click.confirm("\ntake it back?", err=True):
+    if seen is not None and asking and not click.confirm("\ntake it back?", err=True):
         say("nothing was changed")
         return 1
     undone = workflow.undo(say, leave=leave, progress=steps(as_json=as_json))
@@ -88,6 +91,6 @@ def _preview(*, as_json: bool) -> UndoPreview | None:
     except (BasculeError, OSError) as error:
         say(f"warning: it cannot be said beforehand what this does: {error}")
         return None
-    if seen is not None:
+    if seen is not None and not look().quiet:
         (say if as_json else show)(show_preview(seen, columns=width()) + "\n")
     return seen
