@@ -48,7 +48,10 @@ def test_capacity_on_the_host_itself_counts_what_runs(lab: Lab, uri: str) -> Non
 @pytest.mark.kernel
 def test_the_list_for_people_and_for_machines(lab: Lab, uri: str) -> None:
     room = lab.host()
-    done = lab.bascule(room, "guest", "list", "--connect", uri)
+    narrow = lab.bascule(room, "guest", "list", "--connect", uri, env={"COLUMNS": "60"}).stdout
+    assert max(map(len, narrow.splitlines())) <= 60
+    assert "not shown: " in narrow
+    done = lab.bascule(room, "guest", "list", "-v", "--connect", uri)
     assert done.returncode == 0, done.stderr
     head, *rows = done.stdout.splitlines()
     assert head.split() == ["guest", "nic", "mac", "tap", "plugged", "into", "network", "guard", "pci", "ip"]
