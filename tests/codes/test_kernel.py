@@ -141,7 +141,7 @@ def test_a_rehearsal_that_may_not_send_raw_frames(tmp_path: Path, text: str) -> 
     file = tmp_path / "site.yaml"
     file.write_text(text)
     done = bascule("rehearse", str(file), before=("setpriv", "--bounding-set=-net_raw", "--inh-caps=-net_raw"))
-    assert_error(done, "RAW-SOCKET", "socket: Operation not permitted", status=77, hint="run it as root")
+    assert_error(done, "RAW-SOCKET", "socket: Operation not permitted", status=77, hint="--cap-add NET_RAW")
 
 
 @pytest.mark.kernel
