@@ -127,7 +127,6 @@ class Bridging:
         if self.detour:
             passage.fields |= {"meta physout": out.name, "meta physbridged": 1}
             passage.ip_hook("postrouting", oif=bridge)
-            passage.in_pieces = bool(passage.piece)  # br_nf_dev_queue_xmit() cuts it again
         self._fits(out)
         passage.device_hook("egress", out.name)
 
@@ -255,16 +254,19 @@ class Bridging:
         size = size_of(passage)
         if not isinstance(length, int) or not out.mtu or not size:
             return
-        if self.detour and length > out.mtu:  # br_nf_dev_queue_xmit()
+        most = out.mtu + HEADER - ETHERNET
+        was_together = bool(passage.piece) and not passage.in_pieces
+        if self.detour and (size if passage.in_pieces else length) > out.mtu:  # br_nf_dev_queue_xmit()
             own = self.network.link(str(out.master))
-            most = own.mtu if own is not None else out.mtu
-            was_cut = bool(passage.piece) and passage.piece <= most
-            if was_cut or (passage.version == 4 and not passage.piece and not passage.whole):
-                cut(passage, most, str(out.name))
+            each = own.mtu if own is not None else out.mtu
+            again = was_together and passage.piece <= each
+            if again or (passage.version == 4 and not passage.piece and not passage.whole):
+                cut(passage, each, str(out.name))
                 size = size_of(passage)
-            elif size <= out.mtu + HEADER - ETHERNET:
-                size = out.mtu + HEADER
-        if size + ETHERNET > out.mtu + HEADER:
+            else:
+                most = 0
+        passage.in_pieces = bool(passage.piece)
+        if size > most:
             text = f"a packet of {size} bytes does not fit {out.name}, whose MTU is {out.mtu}: bridges drop it silently"
             passage.stop(Code.MTU, out.name, text, name="port", where=out.name)
 
