@@ -93,12 +93,13 @@ def test_every_verb_sees_what_others_changed(bed: Bed) -> None:
     words = bed.run("import").stdout
     for key in ("kind: openvswitch", "primary: eth6", "pvid: 10", "native: tagged", "rstp: true", "snooping: true"):
         assert key in words, key
+    assert "ovs3: mirror vnet1 → vnet2: it stays as it is" in words
     vsctl(bed, *OTHERS)
     site = str(bed.site)
     assert {change["action"] for change in told(bed, "plan", site)["changes"]} == DRIFT
     drift = "\n".join(told(bed, "status")["drift"])
     verified = "\n".join(check["detail"] for check in told(bed, "verify", site)["checks"] if check["ok"] is False)
-    drawn = bed.run("draw", site, "--live").stdout
+    drawn = " ".join(bed.run("draw", site, "--live", "--width", "200").stdout.split())
     for action in DRIFT:
         assert action in drift
         assert action in verified

@@ -18,6 +18,9 @@ from bascule.persist.config import LinkConfig, NetworkConfig
 from bascule.persist.formats.rules import kernel_rule
 from bascule.persist.formats.vlans import span
 from bascule.persist.running import is_written, link_config, routes_by_link, table_of
+from bascule.providers.ovs import OVS
+from bascule.providers.ovs.diff import mirror_words
+from bascule.providers.ovs.state import SwitchState
 
 FOREIGN = re.compile(  # bridges that other programs make, name and remove as they please
     r"docker[0-9]+|docker_gwbridge|br-[0-9a-f]{12}|virbr[0-9]+(-nic)?|lxcbr[0-9]+|lxdbr[0-9]+|incusbr[0-9]+|cni[0-9]+"
@@ -72,6 +75,7 @@ def running_config(state: HostState, taken: Collection[str] = ()) -> RunningConf
         elif not _is_idle(link):
             passed.append(link)
     notes += _of_others(links, state)
+    notes += _mirrors(links, state)
     rules = []
     for rule in state.rules:
         try:
@@ -98,6 +102,14 @@ def _of_others(links: dict[IfName, LinkConfig], state: HostState) -> Iterator[st
         else:
             yield f"{name}: left out, another program makes and removes it: {'; '.join(all_of(link))}"
             del links[name]
+
+
+def _mirrors(links: Mapping[IfName, LinkConfig], state: HostState) -> Iterator[str]:
+    """Copies of frames that a switch makes: a site file names guests for them, and these are ports."""
+    part: SwitchState | None = OVS.part(state)
+    for row in part.mirrors.values() if part is not None else ():
+        if row.bridge in links:
+            yield f"{row.bridge}: {mirror_words(row)}: it stays as it is; name the guests under 'mirror' to keep it"
 
 
 def _is_hardware(link: Link) -> bool:

@@ -18,6 +18,7 @@ from bascule.persist.config import NetworkConfig
 from bascule.persist.dialect import Dialect
 from bascule.persist.foreign import cloud_init
 from bascule.persist.foreign.in_the_way import left_alone, lost_lines, lost_words, not_as_wanted, of_others
+from bascule.persist.formats.openvswitch import is_switch
 from bascule.persist.parsed import Files, Hardware, Parsed
 from bascule.plan.file_change import FileChange
 from bascule.system.disk.aside import FOLDER, extended, keep, set_extended
@@ -142,7 +143,7 @@ class _Decision(Struct, frozen=True):
         ]
         if not problems:
             before = self.dialect.parse(self.existing, self.hardware)
-            problems = not_as_wanted(self.dialect, self.config, after, self.hardware)
+            problems = not_as_wanted(self.dialect, self._meant(rendered), after, self.hardware)
             problems += of_others(
                 self.dialect, self.config, self.dialect.parse(self.foreign, self.hardware), after, self.hardware, taken
             )
@@ -151,6 +152,12 @@ class _Decision(Struct, frozen=True):
         for path in self._changed(after):
             _refuse_link(self.root, path)
         return Writing(root=self.root, changes=tuple(self._changes(after, taken, before)), kept=tuple(sorted(kept)))
+
+    def _meant(self, rendered: Files) -> NetworkConfig:
+        """What our files are to mean; of bridges of Open vSwitch what they say, for its data base has the rest."""
+        if self.dialect.openvswitch and any(map(is_switch, self.config.links.values())):
+            return self.dialect.parse(rendered, self.hardware).config
+        return self.config
 
     def _after(self, rendered: Files, taken: Mapping[str, str | None]) -> dict[str, str]:
         """The files as they will lie there."""

@@ -43,6 +43,8 @@ def _call(path: str, method: str, parameters: list[Any]) -> Any:
             if not received:
                 raise ConnectionResetError("it hung up")
             text += received
+            if not text.endswith(b"}"):
+                continue  # a thousand ports come in many pieces
             with contextlib.suppress(ValueError):
                 answer, _ = decoder.raw_decode(text.decode())
                 break

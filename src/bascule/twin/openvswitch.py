@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from bascule.errors import CommandFailed, MissingTool, Problem
+from bascule.errors import CommandFailed, MissingTool, NotPermitted, Problem
 from bascule.guests.runtimes.runtime import bring
 from bascule.host.live import HERE
 from bascule.model.site import Host, Site
@@ -26,6 +27,7 @@ from bascule.system.run import run
 from bascule.twin.wiring import Wiring
 
 SCHEMA = "vswitch.ovsschema"
+TUN = "/dev/net/tun"  # of which internal ports are made
 TOOLS = ("ovsdb-tool", "ovsdb-server", "ovs-vswitchd")
 FOLDERS = (Path("/usr/share/openvswitch"), Path("/usr/local/share/openvswitch"))
 READY_S = 10.0  # how long the data base or ovs-vswitchd may take to listen
@@ -77,11 +79,19 @@ def as_played(host: Host, state: HostState) -> HostState:
 
 
 def start(namespace: Namespace, folder: Path) -> Iterator[Daemon]:
-    """The two daemons, ready when this has been gone through. Raises MissingTool where they are not installed."""
+    """The two daemons, ready when this has been gone through.
+
+    Raises MissingTool where they are not installed, NotPermitted where an ordinary user may not make their links.
+    """
     schema = next((path for each in FOLDERS if (path := each / SCHEMA).exists()), None)
     if schema is None:
         message = f"the schema of Open vSwitch, {SCHEMA}, is not in {' or '.join(map(str, FOLDERS))}"
         raise MissingTool(Problem("OPENVSWITCH-MISSING", message, hint="apt-get install openvswitch-common"))
+    if not os.access(TUN, os.R_OK | os.W_OK):
+        message = f"Open vSwitch moves frames in userspace through {TUN}, which is not yours to open"
+        raise NotPermitted(
+            Problem("NOT-PERMITTED", message, hint=f"run it as root, or let it be opened: chmod 666 {TUN}")
+        )
     folder.mkdir(parents=True, exist_ok=True)
     base, door = folder / "conf.db", folder / "db.sock"
     run(("ovsdb-tool", "create", str(base), str(schema)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -11,7 +12,7 @@ from bascule.model.ruleset.openflow import LoadedRule
 from bascule.policy.guards.counters import StoppedFrames
 from bascule.policy.guards.flows import COOKIE
 from bascule.providers.ovs.flows import by_name, loading, read_flows, rebound, stopped
-from bascule.providers.ovs.read import from_answer, reading
+from bascule.providers.ovs.read import from_answer, reading, unknown_column
 from bascule.providers.ovs.state import GUARDS, FlowTable, SwitchState
 from bascule.system.net.netns import Namespace
 from bascule.system.openvswitch import ask, daemons, failed, flows, rules_of
@@ -26,7 +27,7 @@ def look(namespace: Namespace | None) -> SwitchState | None:
 def observe(path: str, *, is_running: bool = True) -> SwitchState:
     """The switches of a data base. Raises CommandFailed or NotPermitted where it cannot be asked."""
     try:
-        found = from_answer(ask(path, reading()), path, is_running=is_running)
+        found = from_answer(_rows(path), path, is_running=is_running)
     except PermissionError as error:
         problem = Problem("NOT-PERMITTED", f"the data base of Open vSwitch at {path} is root's", hint="run it as root")
         raise NotPermitted(problem) from error
@@ -44,12 +45,23 @@ def observe(path: str, *, is_running: bool = True) -> SwitchState:
     return replace(found, flows=tables)
 
 
+def _rows(path: str) -> list[dict[str, Any]]:
+    """All rows in one read; of an older version without the columns that it lacks, each of which takes one more."""
+    lacking: set[tuple[str, str]] = set()
+    while True:
+        answer = ask(path, reading(lacking))
+        unknown = unknown_column(answer)
+        if unknown is None or unknown in lacking:
+            return answer
+        lacking.add(unknown)
+
+
 def stopped_by_flows(namespace: Namespace | None) -> Iterator[StoppedFrames]:
     """What the guards of all switches have stopped. Raises CommandFailed or NotPermitted."""
     found = daemons(namespace)
     if found is None or not found.control:
         return
-    part = from_answer(ask(found.socket, reading()), found.socket, is_running=True)
+    part = from_answer(_rows(found.socket), found.socket, is_running=True)
     for bridge, (_, loaded) in _loaded(part).items():
         yield from stopped(loaded, _guarded(part)[bridge])
 

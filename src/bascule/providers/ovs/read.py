@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Container, Iterable, Iterator, Mapping
 from types import UnionType
 from typing import Any, get_args, get_type_hints
 
@@ -25,17 +26,35 @@ EXTRA = {  # columns that are read beside those of a row
     "Mirror": ("_uuid", "name", *MirrorRow.ports),
 }
 ROOT = ("_uuid", "next_cfg", "ovs_version")
+_UNKNOWN = re.compile(r"(\w+) is not a valid column name")  # ovsdb/column.c
 KINDS: tuple[type[Row], ...] = (BridgeRow, PortRow, InterfaceRow, MirrorRow)
 
 
-def reading() -> list[Any]:
-    """The parameters of the one transaction that reads all."""
+def reading(lacking: Container[tuple[str, str]] = ()) -> list[Any]:
+    """The parameters of the one transaction that reads all; ``lacking`` are columns that the data base has not."""
     queues = ("QoS", ("_uuid", *QosRow.columns))
     tables = [("Open_vSwitch", ROOT), queues, *((kind.table, (*EXTRA[kind.table], *kind.columns)) for kind in KINDS)]
     return [
         "Open_vSwitch",
-        *({"op": "select", "table": table, "where": [], "columns": list(columns)} for table, columns in tables),
+        *(
+            {
+                "op": "select",
+                "table": table,
+                "where": [],
+                "columns": [column for column in columns if (table, column) not in lacking],
+            }
+            for table, columns in tables
+        ),
     ]
+
+
+def unknown_column(answer: Iterable[Mapping[str, Any] | None]) -> tuple[str, str] | None:
+    """The column of an older version's table that an answer complains of; the answer ends there."""
+    for table, result in zip(("Open_vSwitch", "QoS", *(kind.table for kind in KINDS)), answer, strict=False):
+        found = _UNKNOWN.match(str((result or {}).get("details", "")))
+        if found:
+            return table, found[1]
+    return None
 
 
 def from_answer(answer: Iterable[Mapping[str, Any]], socket: str, *, is_running: bool) -> SwitchState:
@@ -97,9 +116,17 @@ def _several(value: Any) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
+_types: dict[str, Mapping[str, Any]] = {}  # of the columns, by kind of row
+
+
+def _hints(kind: type[Any]) -> Mapping[str, Any]:
+    """The types of a kind's columns, looked up once: there are thousands of rows."""
+    return _types.get(kind.__name__) or _types.setdefault(kind.__name__, get_type_hints(kind))
+
+
 def _row(kind: type[Any], row: Mapping[str, Any], **rest: Any) -> Any:
-    hints = get_type_hints(kind)
-    return kind(name=row["name"], **{name: _as(hints[name], row[name]) for name in kind.columns}, **rest)
+    hints = _hints(kind)
+    return kind(name=row["name"], **{name: _as(hints[name], row[name]) for name in kind.columns if name in row}, **rest)
 
 
 def _as(hint: Any, value: Any) -> Any:

@@ -1,0 +1,104 @@
+"""Data bases that are old, that do not answer, that are full; a port that another bridge has; a thousand ports."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from bascule.errors import CommandFailed
+from bascule.providers.ovs.look import observe
+from bascule.providers.ovs.state import BridgeRow, InterfaceRow, PortRow, SwitchState
+from bascule.providers.ovs.transaction import transaction
+from bascule.system import openvswitch
+from bascule.system.openvswitch import ask
+from bascule.twin.openvswitch import FOLDERS, SCHEMA
+from tests.lab import Lab
+from tests.ovs.stage import require, rows, switched, vsctl
+from tests.ovs.test_host import told
+
+LACKING = {"Port": ("protected",), "Interface": ("mtu_request",), "Bridge": ("rstp_enable", "mcast_snooping_enable")}
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Iterator[tuple[str, int]]:
+    """A data base of a version that lacks some columns, with nobody who does what it says; its process."""
+    require()
+    schema = json.loads(next(folder / SCHEMA for folder in FOLDERS if (folder / SCHEMA).exists()).read_text())
+    for table, columns in LACKING.items():
+        for column in columns:
+            del schema["tables"][table]["columns"][column]
+    del schema["cksum"]
+    (tmp_path / SCHEMA).write_text(json.dumps(schema))
+    subprocess.run(("ovsdb-tool", "create", tmp_path / "db", tmp_path / SCHEMA), check=True)
+    path = f"{tmp_path}/db.sock"
+    words = ("ovsdb-server", f"--remote=punix:{path}", f"--unixctl={tmp_path}/ctl", "-vconsole:off", f"{tmp_path}/db")
+    with subprocess.Popen(words) as server:
+        while not Path(path).exists():
+            time.sleep(0.01)
+        subprocess.run(("ovs-vsctl", f"--db=unix:{path}", "--no-wait", "init"), check=True)
+        yield path, server.pid
+        server.send_signal(signal.SIGCONT)
+        server.terminate()
+
+
+def with_ports(state: SwitchState, number: int) -> SwitchState:
+    """One bridge with so many ports."""
+    names = ["big", *(f"p{n}" for n in range(number - 1))]
+    kinds = [InterfaceRow(name=name, type="internal") for name in names]
+    ports = {one.name: PortRow(name=one.name, bridge="big", interfaces=(one,), tag=7) for one in kinds}
+    return replace(state, bridges={"big": BridgeRow(name="big", datapath_type="netdev")}, ports=ports)
+
+
+def test_an_older_version_is_read_without_what_it_lacks(base: tuple[str, int]) -> None:
+    """A thousand ports go through one transaction; what there is no column for is refused, and nothing is done."""
+    path, _ = base
+    empty = observe(path)
+    made = with_ports(empty, 1000)
+    results = ask(path, transaction(empty, made))
+    assert not [one for one in results if one and one.get("error")]
+    seen = observe(path)
+    assert (len(seen.ports), seen.ports["p998"].tag) == (1000, 7)
+    protected = replace(seen, ports={**seen.ports, "p1": replace(seen.ports["p1"], protected=True)})
+    assert "protected" in str(ask(path, transaction(seen, protected)))
+    assert observe(path).ports == seen.ports
+
+
+def test_a_data_base_that_does_not_answer(base: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    path, pid = base
+    monkeypatch.setattr(openvswitch, "ANSWER_S", 0.3)
+    os.kill(pid, signal.SIGSTOP)
+    with pytest.raises(CommandFailed) as error:
+        observe(path)
+    assert error.value.problems[0].code == "OPENVSWITCH"
+    assert "timed out" in error.value.problems[0].message
+
+
+def test_a_full_disk_and_a_port_of_another_bridge(lab: Lab, tmp_path: Path) -> None:
+    """The transaction is refused with the data base's own words, and nothing of it is done."""
+    folder = tmp_path / "ovs"
+    folder.mkdir()
+    subprocess.run(("mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", folder), check=True)
+    lab.keep(lambda: subprocess.run(("umount", "-l", folder), check=False))
+    bed = switched(lab, tmp_path)
+    vsctl(bed, "add-br", "br-int", "--", "set", "Bridge", "br-int", "datapath_type=netdev")
+    vsctl(bed, "add-port", "br-int", "eth4")
+    plan = json.loads(bed.run("plan", str(bed.site), "--json").stdout)
+    (moved,) = [one for one in plan["changes"] if one["subject"] == "eth4" and "port of ovs3" in one["action"]]
+    assert moved["action"] == "become a port of ovs3 (from br-int)"
+    seen = rows(bed)
+    with pytest.raises(OSError, match="No space"), (folder / "full").open("wb", buffering=0) as filled:
+        while True:
+            filled.write(bytes(4096))
+    names = [f"p{number}" for number in range(100)]
+    more = {name: PortRow(name=name, bridge="br-int", interfaces=(InterfaceRow(name=name),), tag=9) for name in names}
+    assert told(seen, replace(seen, ports={**seen.ports, **more})) in {"OPENVSWITCH-REFUSED", "OPENVSWITCH"}
+    (folder / "full").unlink()
+    assert rows(bed).ports == seen.ports
