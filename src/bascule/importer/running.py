@@ -18,7 +18,6 @@ from bascule.persist.config import LinkConfig, NetworkConfig
 from bascule.persist.formats.rules import kernel_rule
 from bascule.persist.formats.vlans import span
 from bascule.persist.running import is_written, link_config, routes_by_link, table_of
-from bascule.providers.ovs import OVS
 from bascule.providers.ovs.diff import mirror_words
 from bascule.providers.ovs.state import SwitchState
 
@@ -106,7 +105,7 @@ def _of_others(links: dict[IfName, LinkConfig], state: HostState) -> Iterator[st
 
 def _mirrors(links: Mapping[IfName, LinkConfig], state: HostState) -> Iterator[str]:
     """Copies of frames that a switch makes: a site file names guests for them, and these are ports."""
-    part: SwitchState | None = OVS.part(state)
+    part: SwitchState | None = state.parts.get("ovs")
     for row in part.mirrors.values() if part is not None else ():
         if row.bridge in links:
             yield f"{row.bridge}: {mirror_words(row)}: it stays as it is; name the guests under 'mirror' to keep it"
