@@ -16,10 +16,10 @@ from bascule.importer.importing import Imported
 from bascule.model.dialects import persistent
 from bascule.persist.config import NetworkConfig
 from bascule.persist.dialect import dialect
+from bascule.persist.foreign.carried import as_said_by
 from bascule.persist.formats.gaps import Inexpressible
 from bascule.persist.formats.openvswitch import is_switch
 from bascule.persist.wanted import wanted_config
-from tests.persist.configs import as_said_by
 
 CASES = sorted(path for path in (Path(__file__).parent / "cases").iterdir() if path.is_dir())
 
@@ -65,5 +65,5 @@ def test_what_was_imported_goes_to_every_dialect_and_back(case: Path, name: str,
     if any(map(is_switch, config.links.values())) and "VLANs" in (dialect(name).openvswitch or ()):
         return  # the data base of Open vSwitch says the rest
     site = workflow.load(str(case / "site.yaml"))
-    meant = as_said_by(name, wanted_config(site, site.hosts["h"]))
+    meant = as_said_by(wanted_config(site, site.hosts["h"]), name)
     assert wanted_config(again.site, again.site.hosts["h"]).links == meant.links

@@ -12,7 +12,7 @@ from bascule.model.host_links import Ipv6, Ipv6Privacy, PolicyRule
 from bascule.model.links import Bond, Bridge, BridgePort, LinkOptions, Physical, Vlan
 from bascule.model.state import PortVlans
 from bascule.model.values import IfName, Mac, Vid
-from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute, replace_fields
+from bascule.persist.config import LinkConfig, NetworkConfig, StaticRoute
 from bascule.persist.formats.bonding import HASHES, MODES, SELECTIONS
 
 MACS = st.integers(0, 2**24 - 1).map(lambda n: Mac(f"52:54:00:{n >> 16:02x}:{n >> 8 & 255:02x}:{n & 255:02x}"))
@@ -183,14 +183,6 @@ def configs(draw: st.DrawFn, *, rich: bool = True) -> NetworkConfig:
         built.append(LinkConfig(name=IfName(name), **fields, **draw(address_part(rich=rich))))
     unmanaged = draw(st.sampled_from([(), ("tap*", "vnet*"), ("guest_01.0", "vnet*")]))
     return NetworkConfig.of(built, unmanaged, draw(st.lists(RULES, max_size=2)))
-
-
-def as_said_by(name: str, config: NetworkConfig) -> NetworkConfig:
-    """A configuration without the lines that are ifupdown's alone, for another dialect."""
-    if name == "ifupdown":
-        return config
-    links = [replace_fields(link, hooks=()) for link in config.links.values()]
-    return NetworkConfig.of(links, config.unmanaged, config.rules)
 
 
 def nic(name: str, **fields: Any) -> LinkConfig:

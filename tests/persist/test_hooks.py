@@ -8,7 +8,8 @@ import pytest
 
 from bascule.model.dialects import persistent
 from bascule.persist.dialect import dialect
-from bascule.persist.foreign.carried import hook_notes
+from bascule.persist.foreign.carried import as_said_by, hook_notes
+from bascule.persist.foreign.in_the_way import not_as_wanted
 from bascule.persist.wanted import unsaid, wanted_config
 from bascule.site import parse
 from bascule.workflow import import_host
@@ -50,3 +51,6 @@ def test_every_other_dialect_says_that_nothing_runs_them(name: str) -> None:
     assert any("firewall start; post-down /usr/local/sbin/firewall stop: goes aside" in text for text in told)
     assert [f"and {name} has no word" in text for text in told[1:]] == ([] if name == "ifupdown" else [True])
     assert bool(unsaid(site.hosts["h"], name)) is (name != "ifupdown")
+    spoken = dialect(name)
+    said = as_said_by(config, name)
+    assert not_as_wanted(spoken, said, {**spoken.scaffold, **spoken.render(said)}, {}) == []

@@ -14,10 +14,10 @@ import pytest
 from bascule import workflow
 from bascule.model.dialects import persistent, readable
 from bascule.persist.dialect import dialect
+from bascule.persist.foreign.carried import as_said_by
 from bascule.persist.formats.gaps import Inexpressible
 from bascule.persist.formats.openvswitch import is_switch
 from bascule.persist.wanted import wanted_config
-from tests.persist.configs import as_said_by
 
 SAMPLES = sorted(path for path in (Path(__file__).parent / "samples").iterdir() if path.is_dir())
 
@@ -49,4 +49,4 @@ def test_what_was_imported_migrates_to_every_dialect(sample: Path, name: str) ->
     parsed = dialect(name).parse(files)
     assert parsed.left == ()
     if not any(map(is_switch, config.links.values())) or "VLANs" not in (dialect(name).openvswitch or ()):
-        assert parsed.config == as_said_by(name, config)  # else the data base of Open vSwitch says the rest
+        assert parsed.config == as_said_by(config, name)  # else the data base of Open vSwitch says the rest

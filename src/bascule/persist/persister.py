@@ -56,7 +56,7 @@ class Persister(Struct):
         from bascule.persist.dialect import dialect
         from bascule.persist.files import read_tree
         from bascule.persist.foreign import cloud_init
-        from bascule.persist.foreign.carried import hook_notes, with_carried
+        from bascule.persist.foreign.carried import as_said_by, hook_notes, with_carried
         from bascule.persist.formats.openvswitch import unsaid
         from bascule.persist.wanted import wanted_config
         from bascule.persist.writer import Stamp, prepare
@@ -73,6 +73,7 @@ class Persister(Struct):
         config, self.notes = with_carried(config, wanted, self._rules_aside(config, chosen, existing, nics), chosen)
         foreign = chosen.parse(self._own_files(chosen, existing)[0], nics).config
         self.notes += tuple(hook_notes(config, foreign, self.dialect))
+        config = as_said_by(config, chosen.name)
         chosen.check_switches(self.host, config, self.root)
         switches = unsaid(self.host, config, chosen.name, chosen.openvswitch)
         self.notes = (*self.notes, *(Note(kind="along", subject=name, text=text) for name, text in switches))

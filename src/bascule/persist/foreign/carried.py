@@ -69,6 +69,14 @@ def hook_notes(config: NetworkConfig, foreign: NetworkConfig, dialect: str) -> I
             yield Note(kind="warning", subject=name, text=text)
 
 
+def as_said_by(config: NetworkConfig, dialect: str) -> NetworkConfig:
+    """A configuration without the lines that are ifupdown's alone, for another dialect."""
+    if dialect == "ifupdown":
+        return config
+    links = [replace(link, hooks=()) for link in config.links.values()]
+    return NetworkConfig.of(links, config.unmanaged, config.rules, config.neighbours)
+
+
 def _extended(
     config: NetworkConfig, rules: Iterable[PolicyRule], neighbours: Iterable[FixedNeighbour]
 ) -> NetworkConfig:
