@@ -14,7 +14,7 @@ from bascule.topology.trace.forwarding import HostRouting, source_address
 from bascule.topology.trace.neighbour_search import NeighbourSearch
 from bascule.topology.trace.network import HostNetwork, WireEnd
 from bascule.topology.trace.owners import Owners
-from bascule.topology.trace.packet import OTHER_HOST, Connection, Traffic, key, refusal, reply, request, text_of
+from bascule.topology.trace.packet import OTHER_HOST, Connection, Traffic, key, refusal, reply, request, tag, text_of
 from bascule.topology.trace.passage import PacketPath
 from bascule.topology.trace.relays import Relays
 from bascule.topology.trace.sizes import cut, refuse
@@ -266,6 +266,8 @@ class Walk(NeighbourSearch):
         if passage.fields.get("meta pkttype") == OTHER_HOST:
             text = "the host drops it: when it came in, its frame was for another MAC"
             passage.stop(Code.MARTIAN, link, text, name="host", where=link)
+        if passage.fields.get("vlan id") == 0:  # the tag of a priority goes before IP (__netif_receive_skb_core)
+            tag(passage.fields, None)
         if not bridging.detour:
             passage.ip_hook("prerouting", iif=link)
         routing = HostRouting(passage)
