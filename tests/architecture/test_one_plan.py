@@ -25,12 +25,12 @@ def _lines(path: Path, name: str) -> Iterator[int]:
             yield node.lineno  # partial(make_plan, …)
 
 
-def test_one_place_makes_plans() -> None:
+def test_d20_one_place_makes_plans() -> None:
     places = calls_of("make_plan")
     assert len(places) == 1, places
 
 
-def test_one_merge_leads_back() -> None:
+def test_d20_one_merge_leads_back() -> None:
     """The two-state way back, which forgets what others did meanwhile, is called nowhere."""
     places = {place.partition(":")[0] for place in calls_of("roll_back")}
     assert {"apply/rollback/go_back.py", "apply/rollback/passes.py", "rehearsal.py"} <= places

@@ -65,7 +65,7 @@ def listing(host: Namespace) -> str:
     return run(("nft", "list", "ruleset"), namespace=host).stdout
 
 
-def test_an_unmarked_table_of_the_name_that_ours_needs_is_refused_and_stays(host: Namespace, bascule: Call) -> None:
+def test_t12_an_unmarked_table_of_the_name_that_ours_needs_is_refused_and_stays(host: Namespace, bascule: Call) -> None:
     load(host, THEIRS)
     before = listing(host)
     for verb in (("plan",), ("apply", "--yes", "--no-confirm")):
@@ -75,7 +75,7 @@ def test_an_unmarked_table_of_the_name_that_ours_needs_is_refused_and_stays(host
     assert listing(host) == before
 
 
-def test_tables_of_others_stay_whatever_their_names_are(host: Namespace, bascule: Call, tmp_path: Path) -> None:
+def test_t12_tables_of_others_stay_whatever_their_names_are(host: Namespace, bascule: Call, tmp_path: Path) -> None:
     load(host, THEIRS.replace("mine", "theirs") + ACCEPT_ALL)
     bascule("apply", "--yes", "--no-confirm")
     load(host, THEIRS.replace("mine", "later"))
@@ -169,7 +169,7 @@ FORWARDED = site(
 )
 
 
-def test_the_forwards_beside_a_network_of_libvirts_go_when_it_leaves_the_file(host: Namespace) -> None:
+def test_d19_the_forwards_beside_a_network_of_libvirts_go_when_it_leaves_the_file(host: Namespace) -> None:
     """The table went only where a bridge of ours told of it, and this one is libvirt's."""
     assert bring(host, FORWARDED) == ["nft inet bascule_lab: load its rules"]
     assert bring(host, FORWARDED) == []

@@ -59,7 +59,7 @@ def told(bed: Bed, *words: str) -> dict[str, Any]:
 
 
 @pytest.mark.kernel
-def test_every_drift_is_seen_by_every_verb(drifted: Bed) -> None:
+def test_t13_every_drift_is_seen_by_every_verb(drifted: Bed) -> None:
     site = str(drifted.site)
     by_verb = {
         "plan": [(x["subject"], x["action"]) for x in told(drifted, "plan", site)["changes"]],
