@@ -140,7 +140,7 @@ def _plain(version: int, source: Any, target: Any, protocol: Any, size: Any) -> 
         "ether type": kind,
         "meta length": size,
         "meta mark": 0,
-        "ct mark": 0,
+        "ct mark": MISSING,  # there is no connection yet
         "ct state": INVALID,
         "ct status": 0,
         "meta physin": "",

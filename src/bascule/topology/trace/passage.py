@@ -151,8 +151,10 @@ class PacketPath:
         self.fields["meta pkttype"] = (
             FOR_THE_HOST if kind == OTHER_HOST else kind
         )  # br_netfilter hides that it is bridged
-        if hook == "input" or (hook in {"prerouting", "output"} and self.network.rules.tracks(family)):
-            self.in_pieces = False  # nf_defrag_ipv4 puts them together where anything tracks, ip_local_deliver() always
+        # nf_defrag puts them together where anything tracks, ip_local_deliver() always, ip6_input() afterwards
+        tracked = hook in {"prerouting", "output"} and self.network.rules.tracks(family)
+        if tracked or (hook == "input" and version == 4):
+            self.in_pieces = False
         events, nats = self.network.rules.calls(family, hook)
         batch: list[RuleChain] = []
         name, where = f"{family} {hook}", _between(iif, oif)

@@ -11,9 +11,11 @@ from bascule.topology.trace.answer import Code
 from bascule.topology.trace.ends import Ends
 from bascule.topology.trace.network import AddressGroup, PassedOn, WireEnd
 from bascule.topology.trace.packet import INVALID, Connection, Traffic, key, text_of
+from bascule.topology.trace.rules.tests import MISSING
 
 MOST = 8  # routers one after another; more of them send it round in a ring
-ANEW = {"meta mark": 0, "ct mark": 0, "ct state": INVALID, "ct status": 0, "ct entry": 0}  # nothing of it is known
+# nothing of it is known
+ANEW: dict[str, Any] = {"meta mark": 0, "ct mark": MISSING, "ct state": INVALID, "ct status": 0, "ct entry": 0}
 
 
 class NextWire(Struct, frozen=True, kw_only=True):

@@ -21,7 +21,7 @@ from bascule.topology.trace.rules.lines import (
     SetField,
     Translate,
 )
-from bascule.topology.trace.rules.tests import MISSING, AnyFlag, Doubt, Fields, Test, all_of, holds, value_of
+from bascule.topology.trace.rules.tests import MISSING, AnyFlag, Doubt, Fields, Test, all_of, holds, read, value_of
 
 MOST = 24  # ways that are followed at once; beyond these the answer is unknown, not wrong
 MOST_JUMPS = 16  # the kernel's own limit, NFT_JUMP_STACK_SIZE
@@ -251,7 +251,9 @@ def effects_of(part: SetField | NoTrack, fields: Fields) -> dict[str, Any]:
     if isinstance(part, NoTrack):
         return {} if fields.get("ct entry") else {"ct state": 64}
     found = value_of(part.value, fields) if part.value is not None else None
-    effects: dict[str, Any] = {part.key: None if found is MISSING else found}
+    if MISSING in {found, read(fields, part.key)}:  # a mark of a connection that is not tracked, or not yet
+        return {}
+    effects: dict[str, Any] = {part.key: found}
     if part.key == "meta mark":  # a route that was asked for by the mark may be another now
         effects |= {key: None for key in fields if key.startswith("fib ") and "mark" in key}
     return effects
