@@ -13,8 +13,11 @@ Segment = tuple[Point, Point]
 Spot = tuple[float, float]
 
 
-def faults(scene: Scene, layout: Layout, m: Metrics) -> list[str]:
-    """Each a sentence about two things that are in each other's way."""
+def faults(scene: Scene, layout: Layout, m: Metrics, *, networks: bool = False) -> list[str]:
+    """Each a sentence about two things that are in each other's way.
+
+    Wires to one element may share a lane; with ``networks`` only those of one network may.
+    """
     boxes = [box for box in layout.boxes if box.shape != "frame"] + [rail.label for rail in layout.rails]
     found = [f"{a.node} lies on {b.node}" for a, b in combinations(boxes, 2) if _overlap(a, b)]
     page = Box(node="", x=0, y=0, w=layout.width, h=layout.height)
@@ -29,6 +32,7 @@ def faults(scene: Scene, layout: Layout, m: Metrics) -> list[str]:
     for key, points in layout.wires.items():
         edge = edges[key]
         net = edge.upper if scene.nodes[edge.upper].layer is Layer.NETWORK else edge.lower
+        net += f" {edge.network}" if networks else ""
         for (x1, y1), (x2, y2) in pairwise(points):
             if x1 != x2 and y1 != y2:
                 found.append(f"{key} runs aslant")

@@ -25,6 +25,7 @@ from bascule.model.host_links import Bond
 from bascule.model.site import Forward, Mode, PlugKind, Site
 from bascule.model.state_json import from_json, to_json
 from bascule.model.values import IfName
+from bascule.site import parse
 from tests.draw import sites
 from tests.draw.geometry import faults
 from tests.draw.strategies import observed_sites
@@ -58,6 +59,13 @@ def test_the_examples_too(make: Any) -> None:
     scene = make_scene(make())
     for m in (svg_module.METRICS, svg_module.DENSE):
         assert faults(scene, page(scene, m), m) == []
+
+
+def test_wires_of_two_networks_share_no_lane() -> None:
+    source = "examples/open-vswitch.yaml"
+    scene = make_scene(parse((Path(__file__).parents[2] / source).read_bytes(), source))
+    for m in (svg_module.METRICS, svg_module.DENSE, text_module.METRICS):
+        assert faults(scene, page(scene, m), m, networks=True) == []
 
 
 def test_aspect_is_at_most_two_to_one_for_3_to_200_guests() -> None:

@@ -61,11 +61,17 @@ class Box(Struct, kw_only=True):
 
 
 class Exit(Struct, kw_only=True):
-    """Wires that leave a block at its bottom, all for the same element."""
+    """Wires of one network that leave a block at its bottom, all for the same element."""
 
     key: str
     x: int
     edges: tuple[str, ...]
+    network: str | None = None
+
+    @property
+    def lane(self) -> tuple[str, str | None]:
+        """What shares a lane: wires of two networks never lie on each other."""
+        return self.key, self.network
 
 
 class Block(Struct, kw_only=True):
@@ -122,17 +128,15 @@ def wrap(
 
 
 def rows(lines: Sequence[Sequence[Block]], m: Metrics) -> Block:
-    """Rows of blocks. The last row's wires go straight down; those of the others join in one lane per target."""
+    """Rows of blocks. The last row's wires go straight down; the others join in a lane for each target and network."""
     out = Block()
     if not lines:
         return out
-    lane_keys: list[str] = []
-    for line in lines[:-1]:
-        for block in line:
-            lane_keys += [leaving.key for leaving in block.exits if leaving.key not in lane_keys]
+    upper = [leaving.lane for line in lines[:-1] for block in line for leaving in block.exits]
+    lane_keys = list(dict.fromkeys(upper))
     lanes = {key: m.grid * (place + 1) for place, key in enumerate(lane_keys)}
     left = m.snap(m.grid * (len(lane_keys) + 1)) if lane_keys else 0
-    joined: dict[str, Exit] = {}
+    joined: dict[tuple[str, str | None], Exit] = {}
     y = 0
     entries: list[tuple[str, Points, int]] = []  # those of the rows below the first, with the height of their row
     last = len(lines) - 1
@@ -157,13 +161,13 @@ def rows(lines: Sequence[Sequence[Block]], m: Metrics) -> Block:
             for block in line:
                 out.exits += block.exits
             continue
-        used = list(dict.fromkeys(leaving.key for block in line for leaving in block.exits))
+        used = list(dict.fromkeys(leaving.lane for block in line for leaving in block.exits))
         for block in line:
             for leaving in block.exits:
-                track = y + m.drop + m.track * used.index(leaving.key)
-                lane = lanes[leaving.key]
+                track = y + m.drop + m.track * used.index(leaving.lane)
+                lane = lanes[leaving.lane]
                 out.extend(leaving, (leaving.x, track), (lane, track))
-                into = joined.setdefault(leaving.key, Exit(key=leaving.key, x=lane, edges=()))
+                into = joined.setdefault(leaving.lane, Exit(key=leaving.key, x=lane, edges=(), network=leaving.network))
                 into.edges += leaving.edges
         y += m.drop + m.track * len(used)
     out.h = y

@@ -40,6 +40,7 @@ class HostLayout:
         self.notes = notes
         self.tree: Tree = plant(scene, host)
         self.entered = {target for key in self.tree.loose for target in self.tree.targets(key)}
+        self.network_of = {edge.id: edge.network for edge in scene.edges}
         self.networks: dict[str, list[tuple[str, str]]] = {}
         for edge in scene.edges:
             if edge.lower in scene.nodes and scene.nodes[edge.lower].layer is Layer.NETWORK:
@@ -97,7 +98,7 @@ class HostLayout:
     def _leave(self, out: Block, frame: Box, legs: Sequence[tuple[str, str]], bottom: int) -> None:
         for (target, edge), x in zip(legs, ports(frame, len(legs), self.m), strict=True):
             out.paths[edge] = [(x, bottom)]
-            out.exits.append(Exit(key=target, x=x, edges=(edge,)))
+            out.exits.append(Exit(key=target, x=x, edges=(edge,), network=self.network_of.get(edge)))
 
     def _footed(self, out: Block, bar: Box, feet: Sequence[str]) -> Block:
         """An element on several legs: its NICs in a row under it."""
