@@ -260,7 +260,7 @@ class Bridging:
             own = self.network.link(str(out.master))
             each = own.mtu if own is not None else out.mtu
             again = was_together and passage.piece <= each
-            if again or (passage.version == 4 and not passage.piece and not passage.whole):
+            if again or (passage.version == 4 and not was_together and not passage.whole):
                 cut(passage, each, str(out.name))
                 size = size_of(passage)
             else:
