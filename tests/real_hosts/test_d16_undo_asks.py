@@ -20,7 +20,7 @@ def changed(real_host: Field) -> Field:
 
 
 def typed(there: Field, *words: str, answer: bytes = b"") -> str:
-    return on_a_terminal(there.host, there.env(), *words, hostname="kvm", answer=answer).decode()
+    return on_a_terminal(there.host, there.env() | {"NO_COLOR": "1"}, *words, hostname="kvm", answer=answer).decode()
 
 
 def test_it_shows_asks_and_obeys(changed: Field) -> None:

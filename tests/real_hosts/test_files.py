@@ -235,7 +235,9 @@ def test_bad_day_the_disk_takes_nothing_when_the_dead_man_fires(trouble: str, se
             return
         subprocess.run(("mount", "-o", "remount,ro", str(disk)), check=True)
         host.fire()
-        host.wait(lambda: "Read-only file system" in host.run("status").stdout, 30)  # while it tries, or afterwards
+        host.wait(
+            lambda: "Read-only file system" in " ".join(host.run("status").stdout.split()), 30
+        )  # while it tries, or afterwards
         assert host.file.read_text().startswith("# Written by bascule")
         subprocess.run(("mount", "-o", "remount,rw", str(disk)), check=True)
         host.run("undo")  # unless the dead-man, who tries it again, is quicker

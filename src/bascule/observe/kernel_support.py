@@ -46,7 +46,7 @@ def not_made_here(before: HostState, after: HostState) -> Iterator[Problem]:
 
 def _kind(link: Link) -> str:
     options = link.options
-    if isinstance(options, Bridge) and options.vlan_filtering:
+    if isinstance(options, Bridge) and options.by_kernel and options.vlan_filtering:
         return "filtering"
     return options.kind
 

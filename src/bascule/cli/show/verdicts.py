@@ -40,7 +40,7 @@ def show_failures(checks: Iterable[Check], outcomes: Iterable[Outcome], *, colum
 
 
 def show_checks(checks: Sequence[Check], *, columns: int) -> str:
-    """How many are ok on what, and those that could not be asked; with -v a line for each."""
+    """How many are ok on what, what each guard stopped, and what could not be asked; with -v a line for each."""
     fine = [check for check in checks if check.ok]
     rest = [check for check in checks if check.ok is None]
     lines = []
@@ -49,8 +49,9 @@ def show_checks(checks: Sequence[Check], *, columns: int) -> str:
         return "\n".join(lines)
     if fine:
         lines.append("checks: " + wrapped(f"{len(fine)} ok{_on(fine)}", indent=8, columns=columns))
-    rows = folded((check.subject, WORDS.get(check.id, check.id), check.detail) for check in rest)
-    lines += table(((MARKS[None], *row) for row in rows), indent=2, columns=columns)
+    for mark, told in ((True, [check for check in fine if check.id == "guard"]), (None, rest)):
+        rows = folded((check.subject, WORDS.get(check.id, check.id), check.detail) for check in told)
+        lines += table(((MARKS[mark], *row) for row in rows), indent=2, columns=columns)
     return "\n".join(lines)
 
 
