@@ -79,7 +79,7 @@ def told(answer: Reachability) -> list[Met] | None:
         stopped = {id(blocker.hit) for blocker in stage.blockers}
         for hit in stage.hits:
             early = stage.hook == "ingress" and not stage.where.startswith("br")  # before the trace begins
-            if hit.chain.table != "zz" and not early:
+            if hit.chain.table != "zz" and not early and not hit.chain.is_legacy:  # nft traces its own rules alone
                 found.append((hit.chain.family, hit.chain.table, hit.chain.name, hit.line.handle))
             if hit.verdict in {"drop", "reject"}:
                 return found
