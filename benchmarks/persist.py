@@ -11,11 +11,13 @@ from __future__ import annotations
 import configparser
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from bascule.model.dialects import persistent
+from tests.persist.test_bad_input import LINES, PLACE
+
+from bascule.model.dialects import persistent, readable
 from bascule.model.links import Bridge
 from bascule.model.values import IfName
 from bascule.persist.config import LinkConfig, NetworkConfig
@@ -26,6 +28,7 @@ from benchmarks.measure import Figures, Row, Usage, process
 
 LIMIT = 2.0  # times the floor: rendering and parsing, each dialect
 IMPORT_LIMIT = 2.0
+LONG, LONG_LIMIT = 100_000, 20.0
 CASES = Path(__file__).parents[1] / "tests/importer/cases"
 
 
@@ -65,7 +68,25 @@ def run(*, quick: bool) -> list[Row]:
             2.0,
         )
     )
-    return [*rows, imported(config, runs, theirs.median), small_ones(runs)]
+    return [*rows, imported(config, runs, theirs.median), small_ones(runs), *long_ones(runs)]
+
+
+def long_ones(runs: int) -> Iterator[Row]:
+    """One file of 100,000 lines that say the same again and again, as a broken script leaves it."""
+    floor = LINES["keyfile"] * (LONG // 2)
+    reader = partial(configparser.ConfigParser, strict=False, interpolation=None)
+    theirs = Figures.of([cpu_s(lambda: reader().read_string(floor)) for _ in range(runs)])
+    for name in readable():
+        lines = LINES[name] * (LONG // LINES[name].count("\n"))
+        ours = Figures.of([cpu_s(lambda: dialect(name).parse({PLACE[name]: lines})) for _ in range(runs)])  # noqa: B023
+        yield Row(
+            f"{LONG:,} lines in one file of {name}, by configparser reading a keyfile of as many",
+            f"{ours} s of CPU",
+            f"{theirs} s of CPU",
+            ours.median / theirs.median,
+            "×",
+            LONG_LIMIT,
+        )
 
 
 def small_ones(runs: int) -> Row:

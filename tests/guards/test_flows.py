@@ -25,6 +25,7 @@ from bascule.providers.ovs.look import observe, stopped_by_flows
 from bascule.providers.ovs.state import BridgeRow, FlowTable, SwitchState
 from tests.guards.segment import PARTIES, ROUTER, site
 from tests.guards.switch import OPEN, Switch, switch
+from tests.patience import patient
 
 pytestmark = pytest.mark.kernel
 
@@ -146,7 +147,7 @@ def test_the_boot_script_loads_the_same_rules_and_follows_ports(strict: Switch) 
 
 
 def _await(holds: object, seconds: float = 15.0) -> None:
-    end = time.monotonic() + seconds
+    end = time.monotonic() + patient(seconds)
     while not holds():  # type: ignore[operator]  # a question
         assert time.monotonic() < end
         time.sleep(0.05)

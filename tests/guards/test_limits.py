@@ -23,6 +23,7 @@ from bascule.site import parse
 from bascule.system.net.netns import Namespace
 from bascule.system.run import run
 from tests.lab import Lab, open_lab
+from tests.patience import HUNG_S
 
 pytestmark = pytest.mark.kernel
 SITE = """
@@ -114,6 +115,14 @@ def test_what_passes_is_the_figure(stage: Stage, way: str) -> None:
     sender, receiver, address = (
         (stage.web, stage.wire, "10.0.0.9") if way == "up" else (stage.wire, stage.web, "10.0.0.5")
     )
+    end = time.monotonic() + HUNG_S
+    while (rate := arrived(sender, receiver, address)) < 0.95 * RATE:  # a busy machine sends too little now and then
+        assert time.monotonic() < end, f"{rate:,.0f} bit/s"
+    assert rate < 1.05 * RATE
+
+
+def arrived(sender: Namespace, receiver: Namespace, address: str) -> float:
+    """How many bit/s arrive."""
     with receiver.entered():
         ear = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         ear.bind((address, 7))
@@ -145,7 +154,7 @@ def test_what_passes_is_the_figure(stage: Stage, way: str) -> None:
     thread.join()
     mouth.close()
     ear.close()
-    assert got / (last - first) == pytest.approx(RATE, rel=0.05)
+    return got / (last - first)
 
 
 def test_a_limit_that_stands_is_imported() -> None:

@@ -14,6 +14,7 @@ from bascule.system.run import run
 from tests.guards.segment import PARTIES, site_text
 from tests.lab import open_lab
 from tests.ovs.stage import require
+from tests.patience import patient
 
 pytestmark = pytest.mark.kernel
 
@@ -50,7 +51,10 @@ def test_a_guarded_switch_from_apply_to_undo(tmp_path: Path) -> None:
         os.set_blocking(fds["db.0"], False)
         for _ in range(12):
             os.write(fds["web.0"], b.arp(PARTIES.me.raw, 2, PARTIES.me.raw, PARTIES.router.ip4, PARTIES.other.ip4))
-        end, line = time.monotonic() + 20, "web.0: 12 frames with ARP for another's address or MAC: 10.0.0.1 (12)"
+        end, line = (
+            time.monotonic() + patient(20),
+            "web.0: 12 frames with ARP for another's address or MAC: 10.0.0.1 (12)",
+        )
         while line not in (told := bascule("status")) and time.monotonic() < end:
             time.sleep(0.2)
         assert line in told

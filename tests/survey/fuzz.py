@@ -5,13 +5,16 @@ from __future__ import annotations
 import random
 import sys
 import time
+from functools import partial
 from ipaddress import ip_address
 
 from bascule.frames.decoders import BY_KEY, DECODERS, dissect
 from bascule.frames.envelope import IpHeader, Packet
 from tests.survey.samples import SAMPLES, Sample
+from tests.work import work
 
-SLOWEST_S = 0.25  # for one frame; a decoder that loops needs seconds, a busy machine's pause does not
+MOST_STEPS = 20_000  # for one frame, as tests/work.py counts them
+COUNTED = 400  # frames for each decoder; to count takes ten times as long as to read
 
 
 def damaged(frame: bytes, chance: random.Random) -> bytes:
@@ -58,19 +61,19 @@ def run(number: int, seed: int) -> dict[str, int]:
         by_decoder.setdefault(sample.decoder, []).append(sample)
     taken = dict.fromkeys(by_decoder, 0)
     for name, samples in by_decoder.items():
-        started = time.perf_counter()
         for turn in range(number):
             if turn % 4:
                 data = damaged(chance.choice(samples).frame, chance)
             else:
                 packet = body(name, chance)
                 data = frame_of(packet)
+            if turn % max(1, number // COUNTED) == 0:
+                steps = work(partial(dissect, data))
+                assert steps < MOST_STEPS, f"{name} took {steps:,} steps for {data.hex()}"
             seen = dissect(data)
             taken[name] += seen.decoder == name and not seen.skip
             assert not (seen.skip and seen.findings)
             assert seen.skip.isprintable()
-        spent = time.perf_counter() - started
-        assert spent < max(SLOWEST_S * 8, number * 0.005), f"{name} took {spent:.1f} s for {number} frames"
     return taken
 
 
